@@ -1,0 +1,1 @@
+//! Longwave: config.
