@@ -9,8 +9,8 @@ pub fn root() -> Result<PathBuf> {
     if let Some(dir) = std::env::var_os("LONGWAVE_CACHE").filter(|dir| !dir.is_empty()) {
         return Ok(PathBuf::from(dir));
     }
-    let home = std::env::var_os("HOME")
-        .context("cache: neither LONGWAVE_CACHE nor HOME is set: set one of them")?;
+    let home =
+        std::env::var_os("HOME").context("cache: neither LONGWAVE_CACHE nor HOME is set: set one of them")?;
     Ok(PathBuf::from(home).join(".cache/longwave"))
 }
 

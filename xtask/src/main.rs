@@ -1,11 +1,17 @@
 //! Developer commands: `cargo xtask <command>`. Nothing here ships; it may print to stdout.
 #![allow(clippy::print_stdout)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 mod cache;
+mod ci;
+mod peers;
 mod sh;
+mod vm;
 
 /// Developer commands of Longwave.
 #[derive(Parser)]
@@ -17,15 +23,28 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Build the real peers that the end-to-end tests talk to, outside the tree.
+    Peers {
+        #[command(subcommand)]
+        command: Option<peers::Command>,
+    },
+    /// Run programs and the privileged tests under Debian's stock kernels in QEMU.
+    Vm {
+        #[command(subcommand)]
+        command: vm::Command,
+    },
+    /// Run every check that a change must pass, each timed.
+    Ci(ci::Options),
     /// Print where downloads and builds outside the tree are kept.
     Cache,
 }
 
-fn main() -> Result<()> {
+fn main() -> Result<ExitCode> {
     match Cli::parse().command {
-        Command::Cache => {
-            println!("{}", cache::root()?.display());
-            Ok(())
-        }
+        Command::Peers { command } => peers::main(command)?,
+        Command::Vm { command } => return vm::main(command),
+        Command::Ci(options) => return ci::main(&options),
+        Command::Cache => println!("{}", cache::root()?.display()),
     }
+    Ok(ExitCode::SUCCESS)
 }

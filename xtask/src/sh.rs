@@ -1,6 +1,8 @@
 //! Running other programs, with errors that name the command.
 
-use std::process::{Command, Stdio};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, sync_channel};
 
 use anyhow::{Context, Result, bail};
 
@@ -34,6 +36,40 @@ pub fn output(command: &mut Command) -> Result<String> {
     if !output.status.success() {
         bail!("{}: {}", display(command), output.status);
     }
-    String::from_utf8(output.stdout)
-        .with_context(|| format!("{}: output is not UTF-8", display(command)))
+    String::from_utf8(output.stdout).with_context(|| format!("{}: output is not UTF-8", display(command)))
+}
+
+/// Runs a command whose chatter goes to stderr, so that stdout stays what our caller asked for.
+pub fn run_quiet(command: &mut Command) -> Result<()> {
+    command.stdout(std::io::stderr());
+    run(command)
+}
+
+/// Like [`output`], with stderr discarded: for programs whose failure is an answer.
+pub fn output_silent(command: &mut Command) -> Result<String> {
+    let output = command
+        .stderr(Stdio::null())
+        .stdout(Stdio::piped())
+        .output()
+        .with_context(|| format!("{}: could not be started: is it installed?", display(command)))?;
+    if !output.status.success() {
+        bail!("{}: {}", display(command), output.status);
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("{}: output is not UTF-8", display(command)))
+}
+
+/// A child's stdout as lines, read by a thread of its own so that waiting for one can be bounded.
+pub fn lines(child: &mut Child) -> Result<Receiver<String>> {
+    let stdout = child.stdout.take().context("the child's stdout is not a pipe")?;
+    let (sender, receiver) = sync_channel(1024);
+    std::thread::spawn(move || {
+        for line in BufReader::new(stdout).split(b'\n') {
+            let Ok(line) = line else { return };
+            let line = String::from_utf8_lossy(&line);
+            if sender.send(line.trim_end_matches('\r').to_owned()).is_err() {
+                return;
+            }
+        }
+    });
+    Ok(receiver)
 }

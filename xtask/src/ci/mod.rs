@@ -1,0 +1,84 @@
+//! `cargo xtask ci`: every check that a change must pass, each timed. `.ci/run` installs what is missing first.
+
+mod step;
+mod tally;
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use step::STEPS;
+use tally::Tally;
+
+/// `cargo xtask ci`
+#[derive(Args)]
+pub struct Options {
+    /// Run only these steps. Repeatable.
+    #[arg(long, value_name = "STEP")]
+    only: Vec<String>,
+    /// Leave these steps out. Repeatable.
+    #[arg(long, value_name = "STEP")]
+    skip: Vec<String>,
+    /// Print the steps with their commands, and end.
+    #[arg(long)]
+    list: bool,
+    /// What a step before ours took, for the table of times. Repeatable.
+    #[arg(long, value_name = "NAME=SECS")]
+    took: Vec<String>,
+}
+
+/// Runs the steps in order up to the first that fails. The last line is `N passed, N failed`, over all tests.
+pub fn main(options: &Options) -> Result<ExitCode> {
+    for name in options.only.iter().chain(&options.skip) {
+        if !STEPS.iter().any(|step| step.name == name) {
+            let names: Vec<_> = STEPS.iter().map(|step| step.name).collect();
+            bail!("ci: no step is named {name} (steps: {})", names.join(" "));
+        }
+    }
+    if options.list {
+        STEPS.iter().for_each(|step| println!("{:<12} {}", step.name, step.line()));
+        return Ok(ExitCode::SUCCESS);
+    }
+
+    let mut times = earlier(&options.took);
+    let mut tally = Tally::default();
+    let mut failure = None;
+    for step in STEPS {
+        let chosen = options.only.is_empty() || options.only.iter().any(|name| name == step.name);
+        if !chosen || options.skip.iter().any(|name| name == step.name) {
+            continue;
+        }
+        println!("ci: {}: {}", step.name, step.line());
+        let started = Instant::now();
+        let result = step.run(&mut tally);
+        let took = started.elapsed();
+        println!("ci: {}: {:.1} s", step.name, took.as_secs_f64());
+        times.push((step.name.to_owned(), took));
+        if let Err(error) = result {
+            failure = Some(format!("ci: FAILED in step {}: {error:#}", step.name));
+            break;
+        }
+    }
+    report(&times, &tally, failure.as_deref());
+    Ok(if failure.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn report(times: &[(String, Duration)], tally: &Tally, failure: Option<&str>) {
+    println!("\nci: times");
+    for (name, took) in times {
+        println!("{name:<24} {:>8.1} s", took.as_secs_f64());
+    }
+    let total: Duration = times.iter().map(|(_, took)| *took).sum();
+    println!("{:<24} {:>8.1} s\n", "total", total.as_secs_f64());
+    if let Some(failure) = failure {
+        println!("{failure}\n");
+    }
+    println!("{} passed, {} failed", tally.passed, tally.failed);
+}
+
+fn earlier(took: &[String]) -> Vec<(String, Duration)> {
+    let pairs = took.iter().filter_map(|pair| pair.rsplit_once('='));
+    pairs.map(|(name, secs)| (name.to_owned(), Duration::from_secs(secs.parse().unwrap_or(0)))).collect()
+}

@@ -1,0 +1,83 @@
+//! The OpenTelemetry Collector, from core modules only: contrib's are not all on the module proxy.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{cache, sh};
+
+/// 0.163 and 0.164 cannot be built from the module proxy: some of their modules are missing there.
+const VERSION: &str = "0.162.0";
+/// The confmap providers are versioned apart, with the Collector's stable modules.
+const PROVIDERS: &str = "1.68.0";
+
+/// `<cache>/peers/otelcol-0.162.0/otelcol`.
+pub fn path() -> Result<PathBuf> {
+    Ok(folder()?.join("otelcol"))
+}
+
+fn folder() -> Result<PathBuf> {
+    Ok(cache::root()?.join(format!("peers/otelcol-{VERSION}")))
+}
+
+/// Builds the Collector unless the cache holds one of the same manifest, and says where it is.
+pub fn build() -> Result<PathBuf> {
+    let folder = folder()?;
+    let binary = path()?;
+    let work = folder.join(format!("build-{}", std::process::id()));
+    let stamp = folder.join("manifest.yaml");
+    let wanted = manifest(Path::new("_build"));
+    if binary.is_file() && fs::read_to_string(&stamp).is_ok_and(|built| built == wanted) {
+        return Ok(binary);
+    }
+
+    if Command::new("go").arg("version").stdout(Stdio::null()).status().is_err() {
+        bail!("peers: collector: `go` was not found: install Go 1.25 or newer and put it on the PATH");
+    }
+    fs::create_dir_all(&work).with_context(|| format!("peers: create {}", work.display()))?;
+    let built = compile(&work);
+    if built.is_ok() {
+        // A rename is atomic, so a test never starts a half-written binary.
+        fs::rename(work.join("_build/otelcol"), &binary)
+            .with_context(|| format!("peers: collector: move to {}", binary.display()))?;
+        fs::write(&stamp, &wanted).with_context(|| format!("peers: collector: write {}", stamp.display()))?;
+    }
+    // A leftover build folder costs disk only; the build's own error matters more.
+    let _ = fs::remove_dir_all(&work);
+    built?;
+    Ok(binary)
+}
+
+fn compile(work: &Path) -> Result<()> {
+    let manifest_file = work.join("manifest.yaml");
+    fs::write(&manifest_file, manifest(&work.join("_build")))
+        .with_context(|| format!("peers: collector: write {}", manifest_file.display()))?;
+    eprintln!("peers: collector: building {VERSION} in {}", work.display());
+    let builder = format!("go.opentelemetry.io/collector/cmd/builder@v{VERSION}");
+    sh::run_quiet(Command::new("go").args(["install", &builder]).env("GOBIN", work))?;
+    sh::run_quiet(Command::new(work.join("builder")).arg("--config").arg(&manifest_file).current_dir(work))
+}
+
+fn manifest(output: &Path) -> String {
+    let output = output.display();
+    format!(
+        "\
+dist:
+  name: otelcol
+  description: a Collector for Longwave's tests
+  version: {VERSION}
+  output_path: {output}
+receivers:
+  - gomod: go.opentelemetry.io/collector/receiver/otlpreceiver v{VERSION}
+exporters:
+  - gomod: go.opentelemetry.io/collector/exporter/debugexporter v{VERSION}
+  - gomod: go.opentelemetry.io/collector/exporter/otlphttpexporter v{VERSION}
+providers:
+  - gomod: go.opentelemetry.io/collector/confmap/provider/fileprovider v{PROVIDERS}
+  - gomod: go.opentelemetry.io/collector/confmap/provider/envprovider v{PROVIDERS}
+  - gomod: go.opentelemetry.io/collector/confmap/provider/yamlprovider v{PROVIDERS}
+"
+    )
+}

@@ -1,0 +1,200 @@
+//! The guest's root file system: a cpio archive (format `newc`), written uncompressed because unpacking
+//! under emulation costs more than reading.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use super::machine::Job;
+use super::module::Module;
+use crate::sh;
+
+/// Host programs that the guest gets, with their libraries; `true` where tests cannot do without.
+const TOOLS: &[(&str, bool)] =
+    &[("dash", true), ("ip", true), ("nft", true), ("tc", false), ("ss", false), ("bpftool", false)];
+
+const FILE: u32 = 0o100_755;
+const FOLDER: u32 = 0o040_755;
+const CHARACTER_DEVICE: u32 = 0o020_600;
+
+/// Writes an initramfs that runs the job's command and powers off.
+pub fn write(out: impl Write, modules: &[Module], job: &Job) -> Result<()> {
+    let mut archive = Archive { out, inode: 0, written: BTreeSet::new() };
+    archive.device("dev/console", 5, 1)?;
+    archive.file("init", include_bytes!("init.sh"))?;
+    archive.file("command", command_script(job).as_bytes())?;
+    archive.host_file("bin/busybox", &busybox()?)?;
+    archive.file("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\n")?;
+    archive.file("etc/group", b"root:x:0:\n")?;
+    archive.file("etc/hosts", b"127.0.0.1 localhost\n::1 localhost\n")?;
+    for (tool, required) in TOOLS {
+        match find(tool) {
+            Some(path) => archive.tool(tool, &path)?,
+            None if *required => bail!("vm: `{tool}` was not found: install dash, iproute2 and nftables"),
+            None => {}
+        }
+    }
+    let mut list = String::new();
+    for module in modules {
+        archive.file(&format!("lib/modules/{}.ko", module.name), &module.object)?;
+        list.push_str(&module.name);
+        list.push('\n');
+    }
+    archive.file("lib/modules/list", list.as_bytes())?;
+    for file in &job.files {
+        archive.host_file(&file.guest, &file.host)?;
+    }
+    archive.finish()
+}
+
+/// A shell script, so that the guest needs no parser for environment and arguments.
+fn command_script(job: &Job) -> String {
+    let mut script = format!("#!/bin/busybox sh\nexport LONGWAVE_VM={}\n", job.series.name());
+    for pair in &job.env {
+        if let Some((name, value)) = pair.split_once('=') {
+            script.push_str(&format!("export {name}={}\n", quote(value)));
+        }
+    }
+    script.push_str("exec");
+    for word in &job.command {
+        script.push(' ');
+        script.push_str(&quote(word));
+    }
+    script.push('\n');
+    script
+}
+
+fn quote(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+fn find(tool: &str) -> Option<PathBuf> {
+    let folders = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+    folders.iter().map(|folder| Path::new(folder).join(tool)).find(|path| path.is_file())
+}
+
+fn busybox() -> Result<PathBuf> {
+    let path = find("busybox").context("vm: busybox was not found: install busybox-static")?;
+    if !libraries(&path)?.is_empty() {
+        bail!("vm: {}: is not static: install busybox-static", path.display());
+    }
+    Ok(path)
+}
+
+/// Paths of the shared libraries that a program needs, the loader included.
+fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
+    let Ok(listing) = sh::output_silent(Command::new("ldd").arg(program)) else {
+        // ldd fails for a static program.
+        return Ok(Vec::new());
+    };
+    if let Some(missing) = listing.lines().find(|line| line.contains("not found")) {
+        bail!("vm: {}: {}", program.display(), missing.trim());
+    }
+    let words = listing.lines().filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')));
+    Ok(words.map(PathBuf::from).collect())
+}
+
+/// A cpio archive in the making.
+struct Archive<W> {
+    out: W,
+    inode: u32,
+    written: BTreeSet<String>,
+}
+
+// === impl Archive ===
+
+impl<W: Write> Archive<W> {
+    fn tool(&mut self, name: &str, path: &Path) -> Result<()> {
+        for library in libraries(path)? {
+            self.host_file(&library.to_string_lossy(), &library)?;
+        }
+        // Before /bin on the guest's PATH: busybox has weaker commands of the same names.
+        self.host_file(&format!("usr/sbin/{name}"), path)
+    }
+
+    fn host_file(&mut self, guest: &str, host: &Path) -> Result<()> {
+        let data = fs::read(host).with_context(|| format!("vm: read {}", host.display()))?;
+        self.file(guest, &data)
+    }
+
+    fn file(&mut self, path: &str, data: &[u8]) -> Result<()> {
+        self.entry(path, FILE, (0, 0), data)
+    }
+
+    fn device(&mut self, path: &str, major: u32, minor: u32) -> Result<()> {
+        self.entry(path, CHARACTER_DEVICE, (major, minor), &[])
+    }
+
+    fn entry(&mut self, path: &str, mode: u32, device: (u32, u32), data: &[u8]) -> Result<()> {
+        let path = path.trim_start_matches('/');
+        for (at, _) in path.match_indices('/') {
+            if self.written.insert(path[..at].to_owned()) {
+                self.raw(&path[..at], FOLDER, (0, 0), &[])?;
+            }
+        }
+        // Two tools may share a library.
+        if self.written.insert(path.to_owned()) {
+            self.raw(path, mode, device, data)?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<()> {
+        self.raw("TRAILER!!!", 0, (0, 0), &[])?;
+        self.out.flush().context("vm: write the initramfs")
+    }
+
+    fn raw(&mut self, path: &str, mode: u32, device: (u32, u32), data: &[u8]) -> Result<()> {
+        self.inode += 1;
+        let size = u32::try_from(data.len()).with_context(|| format!("vm: {path}: is 4 GiB or more"))?;
+        let name_size = path.len() as u32 + 1;
+        let fields = [self.inode, mode, 0, 0, 1, 0, size, 0, 0, device.0, device.1, name_size, 0];
+        let mut header = String::from("070701");
+        for field in fields {
+            header.push_str(&format!("{field:08x}"));
+        }
+        header.push_str(path);
+        header.push('\0');
+        self.padded(header.as_bytes()).and_then(|()| self.padded(data)).context("vm: write the initramfs")
+    }
+
+    /// Header with name, and data, each end on a multiple of four bytes.
+    fn padded(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.out.write_all(bytes)?;
+        self.out.write_all(&[0; 3][..bytes.len().next_multiple_of(4) - bytes.len()])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Archive, quote};
+    use std::collections::BTreeSet;
+
+    /// *Scenario*: an archive with a file two folders down, and the same file again.
+    /// *Guarantees*: every entry starts on a multiple of four, folders come before the file, nothing twice.
+    #[test]
+    fn archive_is_aligned_and_has_parents_once() {
+        let mut bytes = Vec::new();
+        let mut archive = Archive { out: &mut bytes, inode: 0, written: BTreeSet::new() };
+        archive.file("/a/b/c", b"12345").unwrap();
+        archive.file("a/b/c", b"12345").unwrap();
+        archive.finish().unwrap();
+        let starts: Vec<usize> =
+            bytes.windows(6).enumerate().filter(|(_, w)| w == b"070701").map(|(at, _)| at).collect();
+        assert_eq!(starts.len(), 4, "a, a/b, a/b/c and the trailer");
+        assert!(starts.iter().all(|at| at % 4 == 0), "{starts:?}");
+        let names: Vec<_> = starts.iter().map(|at| bytes[at + 110]).collect();
+        assert_eq!(names, [b'a', b'a', b'a', b'T']);
+    }
+
+    /// *Scenario*: a word with a quote, a space and a dollar.
+    /// *Guarantees*: the shell takes it as one word, unexpanded.
+    #[test]
+    fn words_are_quoted_for_the_shell() {
+        assert_eq!(quote("it's $x"), r"'it'\''s $x'");
+    }
+}

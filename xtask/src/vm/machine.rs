@@ -1,0 +1,188 @@
+//! One virtual machine: started, read until it reports an exit code, and ended, within a bounded time.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::kernel::Kernel;
+use super::{Series, initramfs, module};
+use crate::{cache, sh};
+
+/// What a guest prints before the command starts, with its uptime in seconds.
+const BOOTED: &str = "LONGWAVE_VM_BOOTED=";
+/// What a guest prints after the command, with its exit code.
+const EXIT: &str = "LONGWAVE_VM_EXIT=";
+/// The exit code of a machine that was killed because its time was over, as `timeout` has it.
+const TIMED_OUT: u8 = 124;
+/// How long a guest that has reported its exit code may take to power off.
+const POWER_OFF: Duration = Duration::from_secs(20);
+
+/// What one machine is to do.
+pub struct Job {
+    /// Told to the guest as `LONGWAVE_VM`.
+    pub series: Series,
+    /// From QEMU's start.
+    pub timeout: Duration,
+    /// Copied into the guest, executable.
+    pub files: Vec<GuestFile>,
+    /// `NAME=VALUE`.
+    pub env: Vec<String>,
+    /// Program and arguments, as the guest knows them.
+    pub command: Vec<String>,
+    /// Gets the command's output; the kernel's goes to the same name with `.console` appended.
+    pub log: PathBuf,
+}
+
+/// A file of the host and its place in the guest.
+pub struct GuestFile {
+    /// Path on the host.
+    pub host: PathBuf,
+    /// Absolute path in the guest.
+    pub guest: String,
+}
+
+/// How a machine ended.
+pub struct Ended {
+    /// The command's exit code; 124 if the time was over.
+    pub code: u8,
+    boot: Option<Duration>,
+    total: Duration,
+    /// Tests' own summary lines (`test result: …`).
+    pub results: Vec<String>,
+}
+
+// === impl GuestFile ===
+
+impl GuestFile {
+    /// `/bin/<file name>`.
+    pub fn in_bin(host: PathBuf) -> Result<Self> {
+        let guest = format!("/bin/{}", super::file_name(&host)?);
+        Ok(Self { host, guest })
+    }
+}
+
+// === impl Ended ===
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.code {
+            TIMED_OUT => write!(f, "killed: its time was over")?,
+            code => write!(f, "exit code {code}")?,
+        }
+        if let Some(boot) = self.boot {
+            write!(f, ", booted after {:.1} s", boot.as_secs_f64())?;
+        }
+        write!(f, ", {:.1} s in all", self.total.as_secs_f64())
+    }
+}
+
+/// `target/vm/logs/<name>-<series>.log`.
+pub fn log_file(series: Series, name: &str) -> Result<PathBuf> {
+    let folder = cache::workspace().join("target/vm/logs");
+    fs::create_dir_all(&folder).with_context(|| format!("vm: create {}", folder.display()))?;
+    Ok(folder.join(format!("{name}-{}.log", series.name())))
+}
+
+/// Boots the kernel, runs the job's command, prints its output to stdout.
+///
+/// # Errors
+/// When the machine cannot be made or started, or ends without an exit code: a kernel panic.
+pub fn run(kernel: &Kernel, job: &Job) -> Result<Ended> {
+    let archive = job.log.with_extension(format!("{}.cpio", std::process::id()));
+    let out = File::create(&archive).with_context(|| format!("vm: create {}", archive.display()))?;
+    let written = module::load_order(&kernel.modules)
+        .and_then(|modules| initramfs::write(BufWriter::new(out), &modules, job));
+    let ended = written.and_then(|()| boot(kernel, &archive, job));
+    // It is as large as all guest files together, and of no use after the run.
+    let _ = fs::remove_file(&archive);
+    ended
+}
+
+fn boot(kernel: &Kernel, archive: &Path, job: &Job) -> Result<Ended> {
+    let console = PathBuf::from(format!("{}.console", job.log.display()));
+    let started = Instant::now();
+    let mut qemu = command(kernel, archive, &console)
+        .spawn()
+        .context("vm: qemu could not be started: install qemu-system-x86 and util-linux (setpriv)")?;
+    let watched = sh::lines(&mut qemu).and_then(|lines| watch(&lines, job, started));
+    if !matches!(&watched, Ok(ended) if ended.code != TIMED_OUT) || !ends_within(&mut qemu, POWER_OFF) {
+        // It may have ended by itself in the meantime; either way it is reaped below.
+        let _ = qemu.kill();
+    }
+    qemu.wait().context("vm: wait for qemu")?;
+    let mut ended = watched.with_context(|| tail(&console))?;
+    ended.total = started.elapsed();
+    Ok(ended)
+}
+
+fn command(kernel: &Kernel, archive: &Path, console: &Path) -> Command {
+    // setpriv: QEMU ends with us, whatever ends us.
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "qemu-system-x86_64"]);
+    command.args("-nodefaults -no-user-config -no-reboot -display none -monitor none".split(' '));
+    // la57 and cx16 off: with them, long runs under emulation ended in page-table and slab panics.
+    command.args("-accel tcg,thread=multi -cpu max,la57=off,cx16=off -smp 2 -m 2G".split(' '));
+    command.arg("-kernel").arg(&kernel.image).arg("-initrd").arg(archive);
+    command.args(["-append", "console=ttyS0 loglevel=5 panic=-1 oops=panic"]);
+    command.arg("-serial").arg(format!("file:{}", console.display())).args(["-serial", "stdio"]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    command
+}
+
+fn watch(lines: &Receiver<String>, job: &Job, started: Instant) -> Result<Ended> {
+    let mut log = File::create(&job.log).with_context(|| format!("vm: create {}", job.log.display()))?;
+    let mut ended = Ended { code: TIMED_OUT, boot: None, total: Duration::ZERO, results: Vec::new() };
+    loop {
+        let left = job.timeout.saturating_sub(started.elapsed());
+        let line = match lines.recv_timeout(left) {
+            Ok(line) => line,
+            Err(RecvTimeoutError::Timeout) => return Ok(ended),
+            Err(RecvTimeoutError::Disconnected) => {
+                bail!(
+                    "vm: the guest ended without an exit code: a kernel panic? (log: {})",
+                    job.log.display()
+                )
+            }
+        };
+        if line.starts_with(BOOTED) {
+            ended.boot = Some(started.elapsed());
+            continue;
+        }
+        if let Some(code) = line.strip_prefix(EXIT) {
+            let code = code.trim();
+            ended.code = code.parse().with_context(|| format!("vm: exit code {code:?}"))?;
+            return Ok(ended);
+        }
+        println!("{line}");
+        writeln!(log, "{line}").with_context(|| format!("vm: write {}", job.log.display()))?;
+        if line.starts_with("test result: ") {
+            ended.results.push(line);
+        }
+    }
+}
+
+fn ends_within(child: &mut Child, limit: Duration) -> bool {
+    let deadline = Instant::now() + limit;
+    while Instant::now() < deadline {
+        if !matches!(child.try_wait(), Ok(None)) {
+            return true;
+        }
+        // std has no wait with a limit; nobody waits for this but a developer's terminal.
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    false
+}
+
+fn tail(console: &Path) -> String {
+    let bytes = fs::read(console).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<&str> = text.lines().collect();
+    let last = lines[lines.len().saturating_sub(40)..].join("\n");
+    format!("vm: the last lines of {}:\n{last}\n", console.display())
+}

@@ -1,0 +1,132 @@
+//! The privileged tests in virtual machines: one machine for each test binary, so that a panic costs one only.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+use super::machine::{self, GuestFile, Job};
+use super::{Machine, kernel};
+use crate::{cache, sh};
+
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+/// Tests read these by their path in the source tree.
+const FIXTURES: &[&str] = &["config/examples", "tests/fixtures", "tests/data"];
+
+/// Builds, and runs each binary; fails if one of them does, after all have run.
+pub fn run(machine: &Machine, binaries: &[String], arguments: &[String]) -> Result<ExitCode> {
+    let kernel = kernel::fetch(machine.kernel)?;
+    let longwave = build(&["build", "--package", "longwave", "--bin", "longwave"])?;
+    let mut test = vec!["test", "--no-run", "--package", "longwave-tests"];
+    binaries.iter().for_each(|name| test.extend(["--test", name]));
+    let tests = build(&test)?;
+    let Some(longwave) = longwave.into_iter().next() else { bail!("vm: cargo built no longwave binary") };
+    if tests.is_empty() {
+        bail!("vm: cargo built no test binary for {}", binaries.join(", "));
+    }
+
+    let series = machine.kernel.name();
+    let mut summary = Vec::new();
+    let mut failed = false;
+    for test in &tests {
+        println!("vm: {} under {series}", test.name);
+        let mut files = vec![
+            GuestFile { host: longwave.path.clone(), guest: "/bin/longwave".into() },
+            GuestFile { host: test.path.clone(), guest: format!("/bin/{}", test.name) },
+        ];
+        let root = cache::workspace();
+        FIXTURES.iter().try_for_each(|folder| fixtures(&root.join(folder), &mut files))?;
+        let mut command = vec![format!("/bin/{}", test.name)];
+        command.extend(arguments.iter().cloned());
+        let env = ["LONGWAVE_REQUIRE_BPF=1", "LONGWAVE_BIN=/bin/longwave", "RUST_BACKTRACE=1"];
+        let job = Job {
+            series: machine.kernel,
+            timeout: Duration::from_secs(machine.timeout),
+            files,
+            env: env.map(str::to_owned).to_vec(),
+            command,
+            log: machine::log_file(machine.kernel, &test.name)?,
+        };
+        // A panicking kernel is a failed test binary, not a reason to skip the others.
+        match machine::run(&kernel, &job) {
+            Ok(ended) => {
+                failed |= ended.code != 0;
+                let results = ended.results.join("; ");
+                summary.push(format!("{}: {ended}; {results}; log: {}", test.name, job.log.display()));
+            }
+            Err(error) => {
+                failed = true;
+                eprintln!("{error:?}");
+                summary.push(format!("{}: {error:#}", test.name));
+            }
+        }
+    }
+    for line in summary {
+        println!("vm: {series}: {line}");
+    }
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+struct Binary {
+    name: String,
+    path: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Message {
+    reason: String,
+    target: Option<MessageTarget>,
+    executable: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct MessageTarget {
+    name: String,
+}
+
+/// Runs cargo for static binaries, in a target folder of its own: their flags would rebuild everything.
+fn build(arguments: &[&str]) -> Result<Vec<Binary>> {
+    let mut flags = std::env::var("RUSTFLAGS").unwrap_or_default();
+    flags.push_str(" -C target-feature=+crt-static");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = sh::output(
+        Command::new(cargo)
+            .args(arguments)
+            .args(["--profile", "vm", "--target", TARGET, "--message-format", "json-render-diagnostics"])
+            .arg("--target-dir")
+            .arg(cache::workspace().join("target/vm"))
+            .env("RUSTFLAGS", flags.trim())
+            .current_dir(cache::workspace())
+            .stdin(Stdio::null()),
+    )?;
+    let mut binaries = Vec::new();
+    for line in output.lines().filter(|line| line.starts_with('{')) {
+        let message: Message =
+            serde_json::from_str(line).with_context(|| format!("vm: cargo's message {line}"))?;
+        if message.reason != "compiler-artifact" {
+            continue;
+        }
+        if let (Some(target), Some(path)) = (message.target, message.executable) {
+            binaries.push(Binary { name: target.name, path });
+        }
+    }
+    Ok(binaries)
+}
+
+fn fixtures(folder: &Path, files: &mut Vec<GuestFile>) -> Result<()> {
+    if !folder.is_dir() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(folder).with_context(|| format!("vm: read {}", folder.display()))? {
+        let path = entry.with_context(|| format!("vm: read {}", folder.display()))?.path();
+        if path.is_dir() {
+            fixtures(&path, files)?;
+        } else {
+            files.push(GuestFile { guest: path.to_string_lossy().into_owned(), host: path });
+        }
+    }
+    Ok(())
+}
