@@ -1,0 +1,78 @@
+//! From a tree to typed settings, with all that is wrong at once.
+//!
+//! serde stops at the first error. So: unknown keys are collected on the way without stopping (a struct tells its
+//! fields before it is read), and after any other error the node at fault is left out and the whole is decoded again,
+//! until nothing new is found. What only follows from leaving something out is not reported.
+
+mod access;
+mod failure;
+mod node;
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
+use serde::de::DeserializeOwned;
+
+use crate::{ConfigError, Path, Value};
+use failure::Failure;
+use node::{Node, Trail};
+
+/// Errors in one component; what is beyond is found once these are mended.
+const MOST_ERRORS: usize = 100;
+
+/// Decodes the settings at `path` (for example `processors::window`). Null gives the type's defaults.
+///
+/// Unlike serde's usual formats: a missing or null key takes its default; a text such as `a,b` is a list where a list
+/// is wanted; a whole number is accepted where a fraction is; what came whole from a variable gives its original text
+/// where a text is wanted. Unknown keys are errors without `deny_unknown_fields`, but not in a struct with
+/// `#[serde(flatten)]`, which does not tell its fields: avoid it.
+///
+/// # Errors
+/// All at once, each with `path` and the field below it.
+pub fn decode<T: DeserializeOwned>(value: &Value, path: &Path) -> Result<T, Vec<ConfigError>> {
+    let mut session = Session { base: path.clone(), left_out: BTreeSet::new(), errors: RefCell::default() };
+    loop {
+        let root = Trail::root();
+        let failure = match T::deserialize(Node::new(value, &root, &session)) {
+            Ok(settings) if session.errors.borrow().is_empty() => return Ok(settings),
+            Ok(_) => break,
+            Err(failure) => failure.at(&root),
+        };
+        if !session.leave_out(failure) || session.left_out.len() >= MOST_ERRORS {
+            break;
+        }
+    }
+    Err(session.errors.into_inner())
+}
+
+/// What is known after some rounds of decoding.
+pub(crate) struct Session {
+    base: Path,
+    /// Nodes that are treated as if they were not there, below the base.
+    left_out: BTreeSet<Path>,
+    errors: RefCell<Vec<ConfigError>>,
+}
+
+impl Session {
+    /// Remembers `error` unless an earlier round did.
+    fn report(&self, error: ConfigError) {
+        let mut errors = self.errors.borrow_mut();
+        if !errors.contains(&error) {
+            errors.push(error);
+        }
+    }
+
+    /// Reports the failure, unless it only follows from an earlier one. Returns whether another round may find more.
+    fn leave_out(&mut self, failure: Failure) -> bool {
+        let node = failure.node();
+        let consequence = match failure.missing_field() {
+            Some(field) => self.left_out.contains(&node.child(field)),
+            None => self.left_out.iter().any(|left_out| left_out.is_below(&node)),
+        };
+        if !consequence && !failure.is_of_empty_variable() {
+            self.report(failure.into_error(&self.base));
+        }
+        let again = !node.is_root();
+        self.left_out.insert(node) && again
+    }
+}

@@ -1,0 +1,152 @@
+//! The error type that serde carries through decoding: what is wrong, and where once that is known.
+
+use std::fmt;
+
+use serde::de::{Error, Expected, Unexpected};
+
+use super::node::Trail;
+use crate::{ConfigError, Path, near_miss};
+
+/// One reason why decoding stopped.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// Set by the first node that the failure passes on its way up: the innermost.
+    node: Option<Path>,
+    missing: Option<&'static str>,
+    message: String,
+    hint: Option<String>,
+    of_empty_variable: bool,
+}
+
+impl Failure {
+    pub(super) fn new(message: impl fmt::Display) -> Self {
+        Self { node: None, missing: None, message: message.to_string(), hint: None, of_empty_variable: false }
+    }
+
+    pub(super) fn hint(mut self, hint: Option<impl fmt::Display>) -> Self {
+        self.hint = hint.map(|hint| hint.to_string());
+        self
+    }
+
+    /// Says where it happened, unless an inner node has said so.
+    pub(super) fn at(mut self, trail: &Trail<'_>) -> Self {
+        self.node.get_or_insert_with(|| trail.path());
+        self
+    }
+
+    /// Is it not placed yet: did it happen in the very node that is asked?
+    pub(super) fn is_unplaced(&self) -> bool {
+        self.node.is_none()
+    }
+
+    /// Notes that the node came from a variable, whose name helps.
+    pub(super) fn from_reference(mut self, reference: &str, empty: bool) -> Self {
+        if self.missing.is_none() {
+            self.hint.get_or_insert_with(|| format!("the value comes from {reference:?}"));
+            self.of_empty_variable = empty;
+        }
+        self
+    }
+
+    pub(super) fn node(&self) -> Path {
+        self.node.clone().unwrap_or_default()
+    }
+
+    pub(super) fn missing_field(&self) -> Option<&'static str> {
+        self.missing
+    }
+
+    /// A variable that is set to nothing is as good as one that is not set, where no text is wanted.
+    pub(super) fn is_of_empty_variable(&self) -> bool {
+        self.of_empty_variable
+    }
+
+    pub(super) fn into_error(self, base: &Path) -> ConfigError {
+        let mut field = self.node();
+        if let Some(missing) = self.missing {
+            field = field.child(missing);
+        }
+        let error = ConfigError::new(base.clone(), self.message).field(field);
+        match self.hint {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
+    }
+}
+
+impl Error for Failure {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self::new(message)
+    }
+
+    fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::new(format_args!("expected {expected}, found {}", describe(&found)))
+    }
+
+    fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        let expected = expected.to_string();
+        let number = match expected.as_str() {
+            "u8" => Some("from 0 to 255"),
+            "u16" => Some("from 0 to 65535"),
+            "u32" => Some("from 0 to 4294967295"),
+            "u64" | "usize" | "u128" => Some("not below 0"),
+            "i8" => Some("from -128 to 127"),
+            "i16" => Some("from -32768 to 32767"),
+            "i32" => Some("from -2147483648 to 2147483647"),
+            name if name.starts_with("a nonzero ") => Some("above 0"),
+            _ => None,
+        };
+        match number {
+            Some(range) => {
+                Self::new(format_args!("must be a whole number {range}, found {}", describe(&found)))
+            }
+            None => Self::new(format_args!("expected {expected}, found {}", describe(&found))),
+        }
+    }
+
+    fn invalid_length(length: usize, expected: &dyn Expected) -> Self {
+        Self::new(format_args!("expected {expected}, found {length} elements"))
+    }
+
+    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
+        let meant = near_miss(variant, expected.iter().copied());
+        Self::new(format_args!("unknown value {variant:?} (valid values: [{}])", expected.join(" ")))
+            .hint(meant.map(|meant| format!("did you mean {meant:?}?")))
+    }
+
+    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
+        let meant = near_miss(field, expected.iter().copied());
+        Self::new(format_args!("unknown key {field:?}"))
+            .hint(meant.map(|meant| format!("did you mean {meant:?}?")))
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        Self { missing: Some(field), ..Self::new("must be set") }
+    }
+
+    fn duplicate_field(field: &'static str) -> Self {
+        Self::new(format_args!("{field:?} is given twice")).hint(Some("under its name and an alias?"))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+fn describe(found: &Unexpected<'_>) -> String {
+    match found {
+        Unexpected::Bool(value) => value.to_string(),
+        Unexpected::Unsigned(value) => format!("the number {value}"),
+        Unexpected::Signed(value) => format!("the number {value}"),
+        Unexpected::Float(value) => format!("the number {value}"),
+        Unexpected::Str(text) => format!("the text {:?}", crate::value::shortened(text)),
+        Unexpected::Unit | Unexpected::Option => "nothing (null)".to_owned(),
+        Unexpected::Seq => "a list".to_owned(),
+        Unexpected::Map => "a map".to_owned(),
+        other => other.to_string(),
+    }
+}

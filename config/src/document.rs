@@ -1,0 +1,221 @@
+//! The sections of a configuration.
+
+use crate::error::InvalidKey;
+use crate::{
+    ComponentId, ConfigError, ConfigErrors, InvalidId, Map, OrderedMap, Path, PipelineId, Value, near_miss,
+};
+
+/// A whole configuration by section. Ids are well-formed and unique; whether they refer to something, and what the
+/// components' settings mean, is not known here.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Document {
+    /// Settings of each receiver; null where it is only named.
+    pub receivers: OrderedMap<ComponentId, Value>,
+    /// Settings of each processor.
+    pub processors: OrderedMap<ComponentId, Value>,
+    /// Settings of each exporter.
+    pub exporters: OrderedMap<ComponentId, Value>,
+    /// Settings of each extension.
+    pub extensions: OrderedMap<ComponentId, Value>,
+    /// What runs.
+    pub service: ServiceSection,
+}
+
+/// What runs, and how it reports on itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ServiceSection {
+    /// The extensions that are started, in order.
+    pub extensions: Vec<ComponentId>,
+    /// The pipelines.
+    pub pipelines: OrderedMap<PipelineId, PipelineSection>,
+    /// Settings of self-telemetry, to be decoded by its owner; null where there are none.
+    pub telemetry: Value,
+}
+
+/// The stages of one pipeline.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PipelineSection {
+    /// Where its records come from.
+    pub receivers: Vec<ComponentId>,
+    /// What they pass, in order.
+    pub processors: Vec<ComponentId>,
+    /// Where they go.
+    pub exporters: Vec<ComponentId>,
+}
+
+const SECTIONS: [&str; 5] = ["receivers", "processors", "exporters", "extensions", "service"];
+const SERVICE: [&str; 3] = ["extensions", "pipelines", "telemetry"];
+const PIPELINE: [&str; 3] = ["receivers", "processors", "exporters"];
+
+impl Document {
+    /// Splits a whole, expanded configuration.
+    ///
+    /// # Errors
+    /// All at once: unknown keys, sections of the wrong kind, malformed and duplicate ids.
+    pub fn from_value(value: &Value) -> Result<Self, ConfigErrors> {
+        let mut reader = Reader::default();
+        let root = Path::root();
+        let sections = reader.map(Some(value), &root, Some(&SECTIONS));
+        if sections.values().all(Value::is_null) {
+            reader.errors.push(ConfigError::new(root.clone(), "empty configuration file"));
+        }
+        let mut components = |section: &str| {
+            let path = root.child(section);
+            let map = reader.map(sections.get(section), &path, None);
+            reader.keyed(&map, &path, |reader, id: &ComponentId, settings| {
+                reader.settings(settings, &path.child(id));
+                settings.clone()
+            })
+        };
+        let document = Self {
+            receivers: components("receivers"),
+            processors: components("processors"),
+            exporters: components("exporters"),
+            extensions: components("extensions"),
+            service: reader.service(sections.get("service"), &root.child("service")),
+        };
+        ConfigErrors(reader.errors).or(document)
+    }
+}
+
+/// Reads sections, and collects what is wrong instead of stopping at it.
+#[derive(Default)]
+struct Reader {
+    errors: Vec<ConfigError>,
+}
+
+impl Reader {
+    fn service(&mut self, value: Option<&Value>, path: &Path) -> ServiceSection {
+        let service = self.map(value, path, Some(&SERVICE));
+        let pipelines_path = path.child("pipelines");
+        let pipelines = self.map(service.get("pipelines"), &pipelines_path, None);
+        ServiceSection {
+            extensions: self.ids(service.get("extensions"), &path.child("extensions")),
+            pipelines: self.keyed(&pipelines, &pipelines_path, |reader, id: &PipelineId, stages| {
+                let path = pipelines_path.child(id);
+                let stages = reader.map(Some(stages), &path, Some(&PIPELINE));
+                PipelineSection {
+                    receivers: reader.ids(stages.get("receivers"), &path.child("receivers")),
+                    processors: reader.ids(stages.get("processors"), &path.child("processors")),
+                    exporters: reader.ids(stages.get("exporters"), &path.child("exporters")),
+                }
+            }),
+            telemetry: service.get("telemetry").cloned().unwrap_or_default(),
+        }
+    }
+
+    /// The map at `path`; empty where there is none. With `known`, other keys are errors.
+    fn map(&mut self, value: Option<&Value>, path: &Path, known: Option<&[&str]>) -> Map {
+        let map = match value.map(Value::plain) {
+            None | Some(Value::Null) => return Map::new(),
+            Some(Value::Map(map)) => map,
+            Some(_) => {
+                let found = value.map(Value::describe).unwrap_or_default();
+                let error = ConfigError::new(path.clone(), format_args!("expected a map, found {found}"));
+                self.errors
+                    .push(error.hint(missing_space(value).unwrap_or("write one indented line for each key")));
+                return Map::new();
+            }
+        };
+        if let Some(known) = known {
+            let invalid: Vec<InvalidKey> = map
+                .keys()
+                .filter(|key| !known.contains(&key.as_str()))
+                .map(|key| InvalidKey {
+                    key: key.clone(),
+                    meant: near_miss(key, known.iter().copied()).map(str::to_owned),
+                })
+                .collect();
+            if !invalid.is_empty() {
+                self.errors.push(ConfigError::invalid_keys(path.clone(), invalid));
+            }
+        }
+        map.clone()
+    }
+
+    /// A component's settings must be a map or nothing; which keys they have is the component's business.
+    fn settings(&mut self, settings: &Value, path: &Path) {
+        if !matches!(settings.plain(), Value::Null | Value::Map(_)) {
+            self.map(Some(settings), path, None);
+        }
+    }
+
+    /// The map with its keys read as ids.
+    fn keyed<I, V>(
+        &mut self,
+        map: &Map,
+        path: &Path,
+        mut read: impl FnMut(&mut Self, &I, &Value) -> V,
+    ) -> OrderedMap<I, V>
+    where
+        I: std::str::FromStr<Err = InvalidId> + std::fmt::Display + PartialEq,
+    {
+        let mut out = OrderedMap::new();
+        for (key, value) in map {
+            match key.parse::<I>() {
+                Err(error) => self.errors.push(ConfigError::new(path.clone(), error)),
+                Ok(id) if out.contains_key(&id) => {
+                    let message = format!("duplicate name \"{id}\" after trimming spaces {key:?}");
+                    self.errors.push(ConfigError::new(path.clone(), message));
+                }
+                Ok(id) => {
+                    let value = read(self, &id, value);
+                    out.insert(id, value);
+                }
+            }
+        }
+        out
+    }
+
+    /// The ids in a list, or in a text `a,b`.
+    fn ids(&mut self, value: Option<&Value>, path: &Path) -> Vec<ComponentId> {
+        let texts: Vec<&str> = match value {
+            None => return Vec::new(),
+            Some(value) => match value.plain() {
+                Value::Null => return Vec::new(),
+                Value::List(list) => {
+                    let mut texts = Vec::new();
+                    for (index, element) in list.iter().enumerate() {
+                        match element.as_str() {
+                            Some(text) => texts.push(text),
+                            None => self.not_an_id(element, &path.child(index)),
+                        }
+                    }
+                    texts
+                }
+                Value::Str(text) => text.split(',').collect(),
+                _ => {
+                    self.not_ids(value, path);
+                    return Vec::new();
+                }
+            },
+        };
+        let mut ids = Vec::new();
+        for text in texts {
+            match text.parse() {
+                Ok(id) => ids.push(id),
+                Err(error) => self.errors.push(ConfigError::new(path.clone(), error)),
+            }
+        }
+        ids
+    }
+
+    fn not_an_id(&mut self, element: &Value, path: &Path) {
+        let message = format_args!("expected a component's id, found {}", element.describe());
+        self.errors.push(ConfigError::new(path.clone(), message).hint("ids are type or type/name"));
+    }
+
+    fn not_ids(&mut self, value: &Value, path: &Path) {
+        let message = format_args!("expected a list of component ids, found {}", value.describe());
+        self.errors
+            .push(ConfigError::new(path.clone(), message).hint("write for example [otlp, otlp/backup]"));
+    }
+}
+
+/// `interval:5s` is one text to YAML.
+pub(crate) fn missing_space(value: Option<&Value>) -> Option<&'static str> {
+    match value {
+        Some(Value::Str(text)) if text.contains(':') => Some("is a space missing after the colon?"),
+        _ => None,
+    }
+}

@@ -1,0 +1,110 @@
+//! One `--config` or `--set`, read.
+
+use crate::{ConfigError, Environment, Map, Path, Value, yaml};
+
+/// Reads what a `--config` names. Null where it is empty, else a map.
+pub(crate) fn read(config: &str, environment: &dyn Environment) -> Result<Value, ConfigError> {
+    let value = match scheme(config) {
+        None => yaml::parse(&file(config)?, config)?,
+        Some(("file", path)) => yaml::parse(&file(path)?, path)?,
+        Some(("yaml", text)) => yaml::parse(text, config)?,
+        Some(("env", name)) => {
+            let text = environment.variable(name).ok_or_else(|| {
+                ConfigError::new(
+                    Path::root(),
+                    format_args!("{config}: environment variable {name:?} is not set"),
+                )
+                .hint("it should hold the configuration's YAML")
+            })?;
+            let text = text.into_string().map_err(|_| {
+                ConfigError::new(Path::root(), format_args!("{config}: the variable's value is not UTF-8"))
+            })?;
+            yaml::parse(&text, config)?
+        }
+        Some((scheme, _)) => {
+            let message = format_args!("scheme {scheme:?} is not supported for uri {config:?}");
+            return Err(ConfigError::new(Path::root(), message).hint(format_args!(
+                "use a file's path, file:, env: or yaml:; a file of that name is ./{config}"
+            )));
+        }
+    };
+    match value {
+        Value::Null => Ok(Value::Null),
+        Value::Map(map) => Ok(Value::Map(unflatten(map))),
+        other => Err(not_a_map(config, &other)),
+    }
+}
+
+fn not_a_map(config: &str, found: &Value) -> ConfigError {
+    let message =
+        format_args!("{config}: expected a map of sections at the top level, found {}", found.describe());
+    ConfigError::new(Path::root(), message).hint(match found {
+        Value::Str(text) if text.contains(':') => "is a space missing after a colon, or a line break?",
+        _ => "start with receivers:, exporters: and service:",
+    })
+}
+
+/// `a.b=v` as the map `{a: {b: v}}`. With a `::` in the key, only `::` separates, so that names can have dots.
+pub(crate) fn setting(set: &str) -> Result<Value, ConfigError> {
+    let bad = |what: &str| {
+        ConfigError::new(Path::root(), format_args!("--set {set}: {what}"))
+            .hint("write --set processors.window.interval=10s")
+    };
+    let (key, text) = set.split_once('=').ok_or_else(|| bad("missing equal sign"))?;
+    let separator = if key.contains("::") { "::" } else { "." };
+    let segments: Vec<&str> = key.trim().split(separator).map(str::trim).collect();
+    if segments.iter().any(|segment| segment.is_empty()) {
+        return Err(bad("empty key"));
+    }
+    let value = yaml::parse(text, &format!("--set {key}"))?;
+    Ok(nested(&segments, value))
+}
+
+/// `{a: {b: value}}` for the segments `a`, `b`.
+fn nested(segments: &[&str], value: Value) -> Value {
+    segments
+        .iter()
+        .rev()
+        .fold(value, |inner, segment| Value::Map([((*segment).to_owned(), inner)].into_iter().collect()))
+}
+
+/// `a::b: c` at the top level means `a: {b: c}`, as in the Collector.
+fn unflatten(map: Map) -> Map {
+    let mut whole = Value::Map(Map::new());
+    for (key, value) in map {
+        let segments: Vec<&str> = key.split("::").collect();
+        crate::merge(&mut whole, nested(&segments, value));
+    }
+    match whole {
+        Value::Map(map) => map,
+        _ => Map::new(),
+    }
+}
+
+/// The scheme and the rest. One letter is none: as in the Collector, so that `C:\…` is a path.
+pub(crate) fn scheme(text: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = text.split_once(':')?;
+    let letters = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.len() > 1
+        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '.' | '-'));
+    letters.then_some((scheme, rest))
+}
+
+fn file(path: &str) -> Result<String, ConfigError> {
+    read_file(path).map_err(|cause| ConfigError::new(Path::root(), cause))
+}
+
+/// The text of a file, or what to tell the user.
+pub(crate) fn read_file(path: &str) -> Result<String, String> {
+    let bytes = std::fs::read(path).map_err(|error| {
+        let remedy = match error.kind() {
+            std::io::ErrorKind::NotFound => " (relative paths start at the working directory)",
+            std::io::ErrorKind::PermissionDenied => " (it must be readable by the user that runs longwave)",
+            _ => "",
+        };
+        format!("unable to read the file {path:?}: {error}{remedy}")
+    })?;
+    String::from_utf8(bytes).map_err(|error| {
+        format!("the file {path:?} is not UTF-8 text (at byte {})", error.utf8_error().valid_up_to())
+    })
+}

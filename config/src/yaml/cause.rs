@@ -1,0 +1,81 @@
+//! What a YAML error probably means.
+
+use super::read::OURS;
+use crate::{ConfigError, Path};
+
+/// Names source, line and column, what the parser says, and the likely cause.
+pub(super) fn explain(error: &serde_yaml::Error, text: &str, source: &str) -> ConfigError {
+    let shown = error.to_string();
+    let mut place = error.location().map(|at| (at.line(), at.column()));
+    if shown.contains("more than one document") {
+        let second = text.lines().enumerate().skip(1).find(|(_, line)| line.starts_with("---"));
+        place = second.map(|(index, _)| (index + 1, 1));
+        return at(source, place, "there is more than one YAML document")
+            .hint("remove the line ---, or give each document its own --config");
+    }
+    if let Some((_, ours)) = shown.split_once(OURS) {
+        return at(source, place, without_place(ours));
+    }
+    let line = place.and_then(|(line, _)| text.lines().nth(line.saturating_sub(1))).unwrap_or_default();
+    let previous = place.and_then(|(line, _)| text.lines().nth(line.checked_sub(2)?)).unwrap_or_default();
+    let problem = without_place(&shown);
+    let context = shown.split_once(", while ").map(|(_, context)| without_place(context)).unwrap_or_default();
+    let error = at(source, place, problem);
+    match likely_cause(problem, context, line, previous) {
+        Some(cause) => error.hint(cause),
+        None => error,
+    }
+}
+
+fn at(source: &str, place: Option<(usize, usize)>, problem: &str) -> ConfigError {
+    match place {
+        Some((line, column)) => {
+            ConfigError::new(Path::root(), format_args!("{source}:{line}:{column}: {problem}"))
+        }
+        None => ConfigError::new(Path::root(), format_args!("{source}: {problem}")),
+    }
+}
+
+/// The library puts ` at line 3 column 5` into its texts; we say it in front.
+fn without_place(text: &str) -> &str {
+    text.split(" at line ").next().unwrap_or(text)
+}
+
+fn likely_cause(problem: &str, context: &str, line: &str, previous: &str) -> Option<&'static str> {
+    let indented_by_tab = |line: &str| line.chars().take_while(|c| c.is_whitespace()).any(|c| c == '\t');
+    if indented_by_tab(line) || indented_by_tab(previous) {
+        return Some("a tab indents this line: YAML allows spaces only");
+    }
+    let causes: [(&str, &str); 11] = [
+        (
+            "mapping values are not allowed",
+            "check the indentation of this line and of the one above; quote a text that contains a colon and a space",
+        ),
+        ("did not find expected key", "check the indentation: the keys of one map start in the same column"),
+        (
+            "did not find expected '-' indicator",
+            "check the indentation: the elements of one list start in the same column",
+        ),
+        ("did not find expected ',' or '", "a [ or { is not closed, or a comma is missing"),
+        ("found unexpected end of stream", "a quote is not closed"),
+        (
+            "found character that cannot start any token",
+            "quote a text that starts with @, ` or %, and indent with spaces",
+        ),
+        (
+            "found unknown escape character",
+            "in double quotes write \\\\ for a backslash, or use single quotes",
+        ),
+        ("could not find expected ':'", "is a colon missing, or the space after it?"),
+        ("unknown anchor", "quote a text that starts with *, or define the anchor with & first"),
+        ("did not find expected alphabetic or numeric character", "quote a text that starts with * or &"),
+        ("control characters are not allowed", "is this a text file?"),
+    ];
+    if context.contains("flow") && problem.contains("did not find expected node content") {
+        return Some("a [ or { is not closed, or has a comma too many");
+    }
+    let limit = problem
+        .contains("limit exceeded")
+        .then_some("the document is nested too deeply, or its anchors multiply");
+    causes.iter().find(|(part, _)| problem.contains(part)).map(|(_, cause)| *cause).or(limit)
+}
