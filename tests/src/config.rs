@@ -1,0 +1,42 @@
+//! Configurations for the binary, written as JSON, which is YAML too.
+
+use serde_json::{Value, json};
+
+/// bpf → stdout: one JSON line a record.
+pub fn logs(receiver: Value) -> Value {
+    json!({
+        "receivers": {"bpf": receiver},
+        "exporters": {"stdout": {"format": "json"}},
+        "service": {"pipelines": {"logs": {"receivers": ["bpf"], "exporters": ["stdout"]}}},
+    })
+}
+
+/// bpf → window → stdout beside bpf → stdout: every record and every series of the same run.
+pub fn logs_and_windows(receiver: Value, window: Value) -> Value {
+    json!({
+        "receivers": {"bpf": receiver},
+        "processors": {"workload": {"sources": ["cgroup"]}, "window": window},
+        "exporters": {"stdout/logs": {"format": "json"}, "stdout/metrics": {"format": "json"}},
+        "service": {"pipelines": {
+            "logs": {"receivers": ["bpf"], "exporters": ["stdout/logs"]},
+            "metrics": {"receivers": ["bpf"], "processors": ["workload", "window"], "exporters": ["stdout/metrics"]},
+        }},
+    })
+}
+
+/// `base` with `extra` merged over it: maps deeply, everything else replaced.
+pub fn merged(mut base: Value, extra: Value) -> Value {
+    merge(&mut base, extra);
+    base
+}
+
+fn merge(base: &mut Value, extra: Value) {
+    match (base, extra) {
+        (Value::Object(base), Value::Object(extra)) => {
+            for (key, value) in extra {
+                merge(base.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (base, extra) => *base = extra,
+    }
+}

@@ -1,0 +1,143 @@
+//! A small HTTP server that keeps what is sent to it: where the real Collector's `otlphttp` exporter points.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// The server. Its threads end with the test.
+pub struct HttpSink {
+    /// Where it listens.
+    pub address: SocketAddr,
+    kept: Arc<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    bodies: Mutex<Vec<(String, Value)>>,
+    changed: Condvar,
+}
+
+impl HttpSink {
+    /// Starts it on a free port.
+    pub fn start() -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let kept = Arc::new(Kept::default());
+        let shared = Arc::clone(&kept);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let kept = Arc::clone(&shared);
+                std::thread::spawn(move || {
+                    // A connection that breaks is the Collector's to retry.
+                    let _ = serve(stream, &kept);
+                });
+            }
+        });
+        Self { address, kept }
+    }
+
+    /// Waits until `done`, which is shown all bodies so far: path and JSON.
+    pub fn wait(&self, limit: Duration, mut done: impl FnMut(&[(String, Value)]) -> bool) -> bool {
+        let bodies = self.kept.bodies.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_bodies, timeout) = self
+            .kept
+            .changed
+            .wait_timeout_while(bodies, limit, |bodies| !done(bodies))
+            .unwrap_or_else(PoisonError::into_inner);
+        !timeout.timed_out()
+    }
+
+    /// Everything so far.
+    pub fn bodies(&self) -> Vec<(String, Value)> {
+        self.kept.bodies.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn serve(stream: TcpStream, kept: &Kept) -> io::Result<()> {
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let mut stream = stream;
+    while let Some((path, body)) = read_request(&mut reader)? {
+        let body = serde_json::from_slice(&body)
+            .unwrap_or(Value::String(String::from_utf8_lossy(&body).into_owned()));
+        kept.bodies.lock().unwrap_or_else(PoisonError::into_inner).push((path, body));
+        kept.changed.notify_all();
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")?;
+    }
+    Ok(())
+}
+
+/// The next request's path and body; `None` when the connection ended.
+fn read_request(reader: &mut impl BufRead) -> io::Result<Option<(String, Vec<u8>)>> {
+    let mut line = String::new();
+    if reader.read_line(&mut line)? == 0 {
+        return Ok(None);
+    }
+    let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
+    let (mut length, mut chunked) = (0_usize, false);
+    loop {
+        let mut header = String::new();
+        reader.read_line(&mut header)?;
+        let header = header.trim().to_ascii_lowercase();
+        if header.is_empty() {
+            break;
+        }
+        if let Some(value) = header.strip_prefix("content-length:") {
+            length = value.trim().parse().map_err(io::Error::other)?;
+        }
+        chunked |= header.starts_with("transfer-encoding:") && header.contains("chunked");
+    }
+    let mut body = Vec::new();
+    if chunked {
+        read_chunks(reader, &mut body)?;
+    } else {
+        reader.take(length as u64).read_to_end(&mut body)?;
+    }
+    Ok(Some((path, body)))
+}
+
+fn read_chunks(reader: &mut impl BufRead, body: &mut Vec<u8>) -> io::Result<()> {
+    loop {
+        let mut size = String::new();
+        reader.read_line(&mut size)?;
+        let size = u64::from_str_radix(size.trim().split(';').next().unwrap_or_default(), 16)
+            .map_err(io::Error::other)?;
+        reader.take(size).read_to_end(body)?;
+        let mut end = String::new();
+        reader.read_line(&mut end)?;
+        if size == 0 {
+            return Ok(());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpStream;
+    use std::time::Duration;
+
+    use super::HttpSink;
+
+    /// *Scenario*: two requests on one connection, one by length and one in chunks.
+    /// *Guarantees*: the sink keeps both bodies whole, with their paths.
+    #[test]
+    fn keeps_bodies() {
+        let sink = HttpSink::start();
+        let mut stream = TcpStream::connect(sink.address).unwrap();
+        stream.write_all(b"POST /v1/logs HTTP/1.1\r\nContent-Length: 7\r\n\r\n{\"a\":1}").unwrap();
+        stream
+            .write_all(b"POST /v1/metrics HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{\"b\r\n4\r\n\":2}\r\n0\r\n\r\n")
+            .unwrap();
+        assert!(sink.wait(Duration::from_secs(30), |bodies| bodies.len() == 2));
+        let bodies = sink.bodies();
+        assert_eq!(bodies[0], ("/v1/logs".to_owned(), serde_json::json!({"a": 1})));
+        assert_eq!(bodies[1], ("/v1/metrics".to_owned(), serde_json::json!({"b": 2})));
+        let mut answer = String::new();
+        BufReader::new(stream).read_line(&mut answer).unwrap();
+        assert_eq!(answer.trim(), "HTTP/1.1 200 OK");
+    }
+}

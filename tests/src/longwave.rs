@@ -1,0 +1,387 @@
+//! The binary under test: started, read, stopped.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Map, Value, json};
+use tempfile::TempDir;
+
+use crate::binary;
+use crate::config::merged;
+use crate::record::Record;
+use crate::telemetry::Metrics;
+
+/// What the binary says on stderr once everything runs.
+pub const READY: &str = "Everything is ready. Begin running and processing data.";
+
+/// How long a start may take; generous, because a machine may be emulated.
+const START_LIMIT: Duration = Duration::from_secs(120);
+
+/// How long a drained stop may take.
+const STOP_LIMIT: Duration = Duration::from_secs(120);
+
+/// One series of one window, as `stdout` prints it.
+pub type Point = Map<String, Value>;
+
+/// Which records are kept in memory.
+pub type Keep = fn(&Record) -> bool;
+
+/// A running Longwave. Killed when dropped without [`Longwave::stop`].
+pub struct Longwave {
+    child: Child,
+    output: Arc<Shared>,
+    readers: Vec<JoinHandle<()>>,
+    telemetry: SocketAddr,
+    folder: TempDir,
+}
+
+/// What it left behind.
+pub struct Finished {
+    /// The exit status.
+    pub status: ExitStatus,
+    /// All kept records, in the order of their lines.
+    pub records: Vec<Record>,
+    /// All series of all windows, in the order of their lines.
+    pub points: Vec<Point>,
+    /// Records as they were printed, where [`Options::lines`] asked for them.
+    pub lines: Vec<Map<String, Value>>,
+    /// Lines of stdout that are neither: always an error, only data goes to stdout.
+    pub garbage: Vec<String>,
+    /// All of stderr.
+    pub stderr: String,
+}
+
+/// How to start it.
+pub struct Options {
+    /// The records that are kept; by default all.
+    pub keep: Keep,
+    /// Whether each record's line is kept whole as well.
+    pub lines: bool,
+    /// A command that the binary is run by (`setpriv …`), empty for none.
+    pub wrapper: Vec<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { keep: |_| true, lines: false, wrapper: Vec::new() }
+    }
+}
+
+#[derive(Default)]
+struct Shared {
+    output: Mutex<Output>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Output {
+    records: Vec<Record>,
+    points: Vec<Point>,
+    lines: Vec<Map<String, Value>>,
+    garbage: Vec<String>,
+    stderr: String,
+    stdout_ended: bool,
+    stderr_ended: bool,
+}
+
+// === impl Longwave ===
+
+impl Longwave {
+    /// Starts it with `config` and waits until it is ready.
+    ///
+    /// # Panics
+    /// With its stderr when it does not become ready.
+    pub fn start(config: Value) -> Self {
+        Self::start_with(config, Options::default())
+    }
+
+    /// [`Longwave::start`] with options.
+    pub fn start_with(config: Value, options: Options) -> Self {
+        let longwave = Self::spawn(config, options);
+        longwave.await_stderr(READY, START_LIMIT);
+        longwave
+    }
+
+    /// Starts it without waiting. Self-telemetry gets a free port, logs go at level `info`.
+    pub fn spawn(config: Value, options: Options) -> Self {
+        let telemetry = free_address();
+        let config = merged(
+            json!({"service": {"telemetry": {"metrics": {"address": telemetry.to_string()}, "logs": {"level": "info"}}}}),
+            config,
+        );
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("config.yaml");
+        std::fs::write(&path, serde_json::to_vec_pretty(&config).unwrap()).unwrap();
+        let mut child = command(&options.wrapper)
+            .arg("run")
+            .arg("--config")
+            .arg(&path)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = Arc::new(Shared::default());
+        let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        let readers = vec![
+            spawn_reader({
+                let output = Arc::clone(&output);
+                move || output.read_stdout(stdout, options.keep, options.lines)
+            }),
+            spawn_reader({
+                let output = Arc::clone(&output);
+                move || output.read_stderr(stderr)
+            }),
+        ];
+        Self { child, output, readers, telemetry, folder }
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// A folder of its own, removed with it.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Waits until stderr contains `text`.
+    pub fn await_stderr(&self, text: &str, limit: Duration) {
+        let found = self.output.wait(limit, |output| output.stderr.contains(text) || output.stderr_ended);
+        let output = self.output.lock();
+        assert!(
+            found && output.stderr.contains(text),
+            "stderr never said {text:?} within {limit:?}:\n{}",
+            output.stderr
+        );
+    }
+
+    /// Shows `see` each kept record once, from the first on, until it returns true.
+    ///
+    /// # Panics
+    /// With `what` when that does not happen within `limit`.
+    pub fn await_records(&self, what: &str, limit: Duration, mut see: impl FnMut(&Record) -> bool) {
+        let mut next = 0;
+        self.await_output(what, limit, |output| {
+            let unseen = &output.records[next..];
+            next += unseen.len();
+            unseen.iter().any(&mut see)
+        });
+    }
+
+    /// The same for the series of windows.
+    pub fn await_points(&self, what: &str, limit: Duration, mut see: impl FnMut(&Point) -> bool) {
+        let mut next = 0;
+        self.await_output(what, limit, |output| {
+            let unseen = &output.points[next..];
+            next += unseen.len();
+            unseen.iter().any(&mut see)
+        });
+    }
+
+    /// Waits until every cookie has had `times` final records; returns whether that happened within `limit`.
+    pub fn await_finals(&self, expected: &[(u64, usize)], limit: Duration) -> bool {
+        let mut left: std::collections::HashMap<u64, usize> =
+            expected.iter().copied().filter(|(_, n)| *n > 0).collect();
+        let mut next = 0;
+        self.output.wait(limit, |output| {
+            for record in &output.records[next..] {
+                if !record.is_final() {
+                    continue;
+                }
+                let cookie = record.cookie();
+                if let Some(times) = left.get_mut(&cookie) {
+                    *times -= 1;
+                    if *times == 0 {
+                        left.remove(&cookie);
+                    }
+                }
+            }
+            next = output.records.len();
+            left.is_empty() || output.stdout_ended
+        }) && left.is_empty()
+    }
+
+    /// How many records were kept so far.
+    pub fn records_seen(&self) -> usize {
+        self.output.lock().records.len()
+    }
+
+    /// Waits for the kept records to become `count` or more; returns whether they did within `limit`.
+    pub fn await_count(&self, count: usize, limit: Duration) -> bool {
+        self.output.wait(limit, |output| output.records.len() >= count || output.stdout_ended)
+    }
+
+    /// Its self-telemetry page, parsed.
+    pub fn telemetry(&self) -> Metrics {
+        Metrics::scrape(self.telemetry)
+            .unwrap_or_else(|error| panic!("http://{}/metrics: {error}", self.telemetry))
+    }
+
+    /// Sends SIGTERM, waits for the exit and returns everything it printed.
+    pub fn stop(self) -> Finished {
+        let finished = self.signal_and_wait(Signal::TERM);
+        assert!(
+            finished.status.success(),
+            "exit {:?} after SIGTERM, stderr:\n{}",
+            finished.status,
+            finished.stderr
+        );
+        assert!(finished.garbage.is_empty(), "not data, on stdout: {:?}", finished.garbage);
+        finished
+    }
+
+    /// Sends `signal` and waits for the exit, whatever its status.
+    pub fn signal_and_wait(self, signal: Signal) -> Finished {
+        let _ = kill_process(self.pid(), signal);
+        self.wait()
+    }
+
+    /// Waits for an exit that comes by itself.
+    pub fn wait(mut self) -> Finished {
+        let deadline = Instant::now() + STOP_LIMIT;
+        let ended = self.output.wait(STOP_LIMIT, |output| output.stdout_ended && output.stderr_ended);
+        if !ended {
+            let stderr = self.output.lock().stderr.clone();
+            panic!(
+                "still running {STOP_LIMIT:?} after it should have ended (deadline {deadline:?}), stderr:\n{stderr}"
+            );
+        }
+        let status = self.child.wait().unwrap();
+        for reader in self.readers.drain(..) {
+            reader.join().unwrap();
+        }
+        let output = std::mem::take(&mut *self.output.lock());
+        Finished {
+            status,
+            records: output.records,
+            points: output.points,
+            lines: output.lines,
+            garbage: output.garbage,
+            stderr: output.stderr,
+        }
+    }
+
+    fn await_output(&self, what: &str, limit: Duration, mut done: impl FnMut(&Output) -> bool) {
+        let mut reached = false;
+        self.output.wait(limit, |output| {
+            reached = reached || done(output);
+            reached || output.stdout_ended
+        });
+        if !reached {
+            let output = self.output.lock();
+            panic!(
+                "not seen within {limit:?}: {what} ({} records, {} series), stderr:\n{}",
+                output.records.len(),
+                output.points.len(),
+                output.stderr
+            );
+        }
+    }
+}
+
+impl Drop for Longwave {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Output> {
+        self.output.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until `done`, which is asked again whenever something was printed.
+    fn wait(&self, limit: Duration, mut done: impl FnMut(&Output) -> bool) -> bool {
+        let output = self.lock();
+        let (_output, timeout) = self
+            .changed
+            .wait_timeout_while(output, limit, |output| !done(output))
+            .unwrap_or_else(PoisonError::into_inner);
+        !timeout.timed_out()
+    }
+
+    fn read_stdout(&self, stdout: impl Read, keep: Keep, lines: bool) {
+        for line in BufReader::with_capacity(1 << 20, stdout).split(b'\n') {
+            let Ok(line) = line else { break };
+            self.take_line(&line, keep, lines);
+        }
+        self.lock().stdout_ended = true;
+        self.changed.notify_all();
+    }
+
+    fn take_line(&self, line: &[u8], keep: Keep, lines: bool) {
+        let record = serde_json::from_slice::<Record>(line);
+        let mut output = self.lock();
+        match record {
+            Ok(record) if keep(&record) => {
+                output.records.push(record);
+                if lines {
+                    output.lines.extend(serde_json::from_slice::<Map<String, Value>>(line).ok());
+                }
+            }
+            Ok(_) => return,
+            Err(error) => match serde_json::from_slice::<Point>(line) {
+                Ok(point) if point.contains_key("level") && point.contains_key("start") => {
+                    output.points.push(point)
+                }
+                _ => output.garbage.push(format!("{error}: {}", String::from_utf8_lossy(line))),
+            },
+        }
+        drop(output);
+        self.changed.notify_all();
+    }
+
+    fn read_stderr(&self, stderr: impl Read) {
+        for line in BufReader::new(stderr).split(b'\n') {
+            let Ok(line) = line else { break };
+            let mut output = self.lock();
+            output.stderr.push_str(&String::from_utf8_lossy(&line));
+            output.stderr.push('\n');
+            drop(output);
+            self.changed.notify_all();
+        }
+        self.lock().stderr_ended = true;
+        self.changed.notify_all();
+    }
+}
+
+/// The binary as a command, run by `wrapper` where there is one.
+pub fn command(wrapper: &[String]) -> Command {
+    let binary = binary::longwave();
+    match wrapper.split_first() {
+        None => Command::new(binary),
+        Some((program, arguments)) => {
+            let mut command = Command::new(program);
+            command.args(arguments).arg(binary);
+            command
+        }
+    }
+}
+
+/// Writes `config` into a file named `config.yaml` in `folder`.
+pub fn write_config(folder: &Path, config: &Value) -> PathBuf {
+    let path = folder.join("config.yaml");
+    let mut file = std::fs::File::create(&path).unwrap();
+    file.write_all(&serde_json::to_vec_pretty(config).unwrap()).unwrap();
+    path
+}
+
+/// A loopback address with a port that was free a moment ago.
+pub fn free_address() -> SocketAddr {
+    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap()
+}
+
+fn spawn_reader(read: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
+    std::thread::spawn(read)
+}

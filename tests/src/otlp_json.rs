@@ -1,0 +1,266 @@
+//! OTLP as the Collector writes it in JSON, and Longwave's own JSON, brought to one shape so that they can be compared.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use crate::time::unix_nanos;
+
+/// One metric point, every value as canonical text.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FlatPoint {
+    /// `longwave.tcp.<level>.<measure>`.
+    pub name: String,
+    /// Its attributes.
+    pub attributes: BTreeMap<String, String>,
+    /// Start, ns since the epoch; 0 for gauges and for what is always cumulative.
+    pub start: u64,
+    /// End, ns since the epoch.
+    pub end: u64,
+    /// Number, or `count/sum/[upper:count …]` of a histogram.
+    pub value: String,
+}
+
+/// One log record: time, event name, attributes.
+pub type FlatLog = (u64, String, BTreeMap<String, String>);
+
+/// How a metric of the Collector's JSON adds up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Temporality {
+    /// OTLP's 1.
+    Delta,
+    /// OTLP's 2.
+    Cumulative,
+    /// A gauge has none.
+    None,
+}
+
+/// The measures of a series in `stdout`'s JSON; every other key but `start`, `end`, `level` is an attribute.
+const MEASURES: &[&str] = &[
+    "sent_bytes",
+    "received_bytes",
+    "sent_segments",
+    "received_segments",
+    "retransmits",
+    "lost",
+    "connections.opened",
+    "connections.closed",
+    "connections.failed",
+    "connections.active",
+    "rtt",
+    "connect.duration",
+    "connection.duration",
+    "rtt.min",
+];
+
+/// Measures whose start is not the window's: always cumulative, or a gauge.
+fn has_window_start(name: &str) -> bool {
+    !name.ends_with(".connections.active") && !name.ends_with(".rtt.min")
+}
+
+/// All points of a body of `/v1/metrics`, with each metric's temporality by name.
+pub fn points(body: &Value) -> (Vec<FlatPoint>, BTreeMap<String, Temporality>) {
+    let mut flat = Vec::new();
+    let mut temporalities = BTreeMap::new();
+    for metric in nested(body, &["resourceMetrics", "scopeMetrics", "metrics"]) {
+        let name = text(&metric["name"]);
+        for kind in ["sum", "gauge", "histogram"] {
+            let Some(data) = metric.get(kind) else { continue };
+            let temporality = match data["aggregationTemporality"].as_u64() {
+                Some(1) => Temporality::Delta,
+                Some(2) => Temporality::Cumulative,
+                _ => Temporality::None,
+            };
+            temporalities.insert(name.clone(), temporality);
+            for point in array(&data["dataPoints"]) {
+                flat.push(FlatPoint {
+                    attributes: attributes(point),
+                    start: if has_window_start(&name) { integer(&point["startTimeUnixNano"]) } else { 0 },
+                    end: integer(&point["timeUnixNano"]),
+                    value: if kind == "histogram" { otlp_histogram(point) } else { otlp_number(point) },
+                    name: name.clone(),
+                });
+            }
+        }
+    }
+    (flat, temporalities)
+}
+
+/// All records of a body of `/v1/logs`.
+pub fn logs(body: &Value) -> Vec<FlatLog> {
+    nested(body, &["resourceLogs", "scopeLogs", "logRecords"])
+        .into_iter()
+        .map(|log| (integer(&log["timeUnixNano"]), text(&log["eventName"]), attributes(log)))
+        .collect()
+}
+
+/// The points of one line of a metrics pipeline's `stdout`.
+pub fn stdout_points(line: &Map<String, Value>) -> Vec<FlatPoint> {
+    let level = line.get("level").map(text).unwrap_or_default();
+    let time = |key: &str| line.get(key).and_then(Value::as_str).and_then(unix_nanos).unwrap_or(0);
+    let (start, end) = (time("start"), time("end"));
+    let shared: BTreeMap<String, String> = line
+        .iter()
+        .filter(|(key, _)| {
+            !MEASURES.contains(&key.as_str()) && !["start", "end", "level"].contains(&key.as_str())
+        })
+        .map(|(key, value)| (key.clone(), text(value)))
+        .collect();
+    let mut flat = Vec::new();
+    for measure in MEASURES {
+        let Some(value) = line.get(*measure) else { continue };
+        let name = format!("longwave.tcp.{level}.{measure}");
+        let start = if has_window_start(&name) { start } else { 0 };
+        let mut push = |attributes: BTreeMap<String, String>, value: String| {
+            flat.push(FlatPoint { name: name.clone(), attributes, start, end, value });
+        };
+        match (split_attribute(measure), value) {
+            (Some(key), Value::Object(parts)) => {
+                for (part, count) in parts {
+                    let mut attributes = shared.clone();
+                    attributes.insert(key.to_owned(), part.clone());
+                    push(attributes, number(count));
+                }
+            }
+            (_, Value::Object(_)) => push(shared.clone(), stdout_histogram(value)),
+            _ => push(shared.clone(), number(value)),
+        }
+    }
+    flat
+}
+
+/// One line of a logs pipeline's `stdout`.
+pub fn stdout_log(line: &Map<String, Value>) -> FlatLog {
+    let attributes = line
+        .iter()
+        .filter(|(key, _)| !["timestamp", "event_name"].contains(&key.as_str()))
+        .map(|(key, value)| (key.clone(), text(value)))
+        .collect();
+    let time = line.get("timestamp").and_then(Value::as_str).and_then(unix_nanos).unwrap_or(0);
+    (time, line.get("event_name").map(text).unwrap_or_default(), attributes)
+}
+
+/// The attribute that splits a measure into several points.
+fn split_attribute(measure: &str) -> Option<&'static str> {
+    match measure {
+        "connections.closed" => Some("longwave.close.reason"),
+        "connections.failed" => Some("error.type"),
+        _ => None,
+    }
+}
+
+fn nested<'a>(body: &'a Value, path: &[&str]) -> Vec<&'a Value> {
+    path.iter()
+        .fold(vec![body], |level, key| level.into_iter().flat_map(|value| array(&value[*key])).collect())
+}
+
+fn array(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+fn attributes(holder: &Value) -> BTreeMap<String, String> {
+    array(&holder["attributes"])
+        .iter()
+        .map(|pair| {
+            let value = pair["value"].as_object().and_then(|kinds| kinds.iter().next());
+            let value = match value {
+                Some((kind, value)) if kind == "intValue" || kind == "doubleValue" => number(value),
+                Some((_, value)) => text(value),
+                None => String::new(),
+            };
+            (text(&pair["key"]), value)
+        })
+        .collect()
+}
+
+fn otlp_number(point: &Value) -> String {
+    point.get("asInt").or_else(|| point.get("asDouble")).map(number).unwrap_or_default()
+}
+
+fn otlp_histogram(point: &Value) -> String {
+    let bounds = array(&point["explicitBounds"]);
+    let buckets = array(&point["bucketCounts"])
+        .iter()
+        .enumerate()
+        .map(|(index, count)| (bounds.get(index).map_or_else(|| "inf".to_owned(), number), integer(count)));
+    histogram(integer(&point["count"]), &number(&point["sum"]), buckets)
+}
+
+fn stdout_histogram(value: &Value) -> String {
+    let buckets = array(&value["buckets"]).iter().map(|pair| {
+        let upper = match &pair[0] {
+            Value::Number(_) => number(&pair[0]),
+            _ => "inf".to_owned(), // JSON has no infinity: null or a text
+        };
+        (upper, integer(&pair[1]))
+    });
+    histogram(integer(&value["count"]), &number(&value["sum"]), buckets)
+}
+
+fn histogram(count: u64, sum: &str, buckets: impl Iterator<Item = (String, u64)>) -> String {
+    let buckets: Vec<String> =
+        buckets.filter(|(_, count)| *count > 0).map(|(upper, count)| format!("{upper}:{count}")).collect();
+    format!("{count}/{sum}/[{}]", buckets.join(" "))
+}
+
+/// A whole number, as a number or (OTLP's 64-bit integers) as text.
+fn integer(value: &Value) -> u64 {
+    value.as_u64().or_else(|| value.as_str()?.parse().ok()).unwrap_or(0)
+}
+
+/// A number in one form: `1`, `1.0` and `"1"` are the same.
+fn number(value: &Value) -> String {
+    let text = match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    match text.parse::<f64>() {
+        Ok(float) if float.fract() == 0.0 && float.abs() < 9e15 => format!("{float:.0}"),
+        Ok(float) => format!("{float:?}"),
+        Err(_) => text,
+    }
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Number(_) => number(value),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{Temporality, logs, points, stdout_log, stdout_points};
+
+    /// *Scenario*: the same series in OTLP's JSON and in `stdout`'s.
+    /// *Guarantees*: both come out equal: names, times, attributes, numbers, histograms.
+    #[test]
+    fn metrics_compare() {
+        let attributes = json!([{"key": "reporter", "value": {"stringValue": "source"}}]);
+        let body = json!({"resourceMetrics": [{"scopeMetrics": [{"metrics": [
+            {"name": "longwave.tcp.workload.sent_bytes", "sum": {"aggregationTemporality": 1, "isMonotonic": true, "dataPoints":
+                [{"attributes": attributes, "startTimeUnixNano": "0", "timeUnixNano": "1000000000", "asInt": "7"}]}},
+            {"name": "longwave.tcp.workload.rtt", "histogram": {"aggregationTemporality": 1, "dataPoints": [{"attributes": attributes,
+                "startTimeUnixNano": "0", "timeUnixNano": "1000000000", "count": "3", "sum": 0.25,
+                "bucketCounts": ["0", "2", "1"], "explicitBounds": [0.1, 1]}]}},
+        ]}]}]});
+        let line = json!({"start": "1970-01-01T00:00:00Z", "end": "1970-01-01T00:00:01Z", "level": "workload", "reporter": "source",
+            "sent_bytes": 7, "rtt": {"count": 3, "sum": 0.25, "buckets": [[0.1, 0], [1.0, 2], [null, 1]]}});
+        let (flat, temporalities) = points(&body);
+        assert_eq!(flat, stdout_points(line.as_object().unwrap()));
+        assert_eq!(temporalities["longwave.tcp.workload.rtt"], Temporality::Delta);
+    }
+
+    /// *Scenario*: the same record in both.
+    /// *Guarantees*: both come out equal, numbers in whatever form.
+    #[test]
+    fn logs_compare() {
+        let body = json!({"resourceLogs": [{"scopeLogs": [{"logRecords": [{"timeUnixNano": "5", "eventName": "e", "attributes": [
+            {"key": "n", "value": {"intValue": "12"}}, {"key": "d", "value": {"doubleValue": 1}}, {"key": "b", "value": {"boolValue": true}}]}]}]}]});
+        let line = json!({"timestamp": "1970-01-01T00:00:00.000000005Z", "event_name": "e", "n": 12, "d": 1.0, "b": true});
+        assert_eq!(logs(&body), [stdout_log(line.as_object().unwrap())]);
+    }
+}

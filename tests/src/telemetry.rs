@@ -1,0 +1,154 @@
+//! The self-telemetry page, read as Prometheus reads it.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// One sample of the page.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    /// The name as printed, `_total` included.
+    pub name: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its value.
+    pub value: f64,
+}
+
+/// All samples of one scrape.
+#[derive(Clone, Debug, Default)]
+pub struct Metrics {
+    /// In the page's order.
+    pub samples: Vec<Sample>,
+}
+
+impl Metrics {
+    /// Reads `http://address/metrics`.
+    ///
+    /// # Errors
+    /// When nothing answers there, or not with status 200.
+    pub fn scrape(address: SocketAddr) -> io::Result<Self> {
+        let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(10))?;
+        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        write!(stream, "GET /metrics HTTP/1.0\r\nHost: {address}\r\nAccept: text/plain\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(|| io::Error::other("no header"))?;
+        if !head.lines().next().unwrap_or_default().contains(" 200") {
+            return Err(io::Error::other(head.to_owned()));
+        }
+        Ok(Self::parse(body))
+    }
+
+    /// Parses the text format; comments and lines that are not samples are left out.
+    pub fn parse(text: &str) -> Self {
+        Self { samples: text.lines().filter_map(parse_sample).collect() }
+    }
+
+    /// The sum over all series of `name` (with or without `_total`) whose labels contain all of `labels`.
+    pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
+        self.select(name, labels).map(|sample| sample.value as u64).sum()
+    }
+
+    /// Whether there is any series of that name.
+    pub fn has(&self, name: &str) -> bool {
+        self.select(name, &[]).next().is_some()
+    }
+
+    /// The series of `name` (with or without `_total`) whose labels contain all of `labels`.
+    pub fn select<'a>(
+        &'a self,
+        name: &'a str,
+        labels: &'a [(&'a str, &'a str)],
+    ) -> impl Iterator<Item = &'a Sample> {
+        self.samples.iter().filter(move |sample| {
+            sample.name.strip_suffix("_total").unwrap_or(&sample.name) == name
+                && labels
+                    .iter()
+                    .all(|(key, value)| sample.labels.get(*key).is_some_and(|found| found == value))
+        })
+    }
+
+    /// The values of `label` over the series of `name`.
+    pub fn label_values(&self, name: &str, label: &str) -> Vec<String> {
+        let mut values: Vec<String> =
+            self.select(name, &[]).filter_map(|sample| sample.labels.get(label).cloned()).collect();
+        values.sort();
+        values.dedup();
+        values
+    }
+
+    /// All samples whose name starts with `longwave_`, one a line, for messages.
+    pub fn show(&self) -> String {
+        let mut text = String::new();
+        for sample in self.samples.iter().filter(|sample| sample.name.starts_with("longwave_")) {
+            let labels: Vec<String> = sample
+                .labels
+                .iter()
+                .filter(|(key, _)| !key.starts_with("otel_scope"))
+                .map(|(key, value)| format!("{key}={value:?}"))
+                .collect();
+            text.push_str(&format!("{}{{{}}} {}\n", sample.name, labels.join(","), sample.value));
+        }
+        text
+    }
+}
+
+fn parse_sample(line: &str) -> Option<Sample> {
+    let line = line.trim();
+    if line.is_empty() || line.starts_with('#') {
+        return None;
+    }
+    let (name, rest) = line.split_at(line.find(['{', ' '])?);
+    let (labels, rest) = match rest.strip_prefix('{') {
+        Some(rest) => parse_labels(rest)?,
+        None => (BTreeMap::new(), rest),
+    };
+    let value = rest.split_whitespace().next()?.parse().ok()?;
+    Some(Sample { name: name.to_owned(), labels, value })
+}
+
+/// `a="b",c="d"} rest` → labels and rest.
+fn parse_labels(mut text: &str) -> Option<(BTreeMap<String, String>, &str)> {
+    let mut labels = BTreeMap::new();
+    loop {
+        text = text.trim_start_matches([',', ' ']);
+        if let Some(rest) = text.strip_prefix('}') {
+            return Some((labels, rest));
+        }
+        let (key, rest) = text.split_once("=\"")?;
+        let mut value = String::new();
+        let mut characters = rest.char_indices();
+        let end = loop {
+            match characters.next()? {
+                (at, '"') => break at,
+                (_, '\\') => match characters.next()?.1 {
+                    'n' => value.push('\n'),
+                    other => value.push(other),
+                },
+                (_, other) => value.push(other),
+            }
+        };
+        labels.insert(key.to_owned(), value);
+        text = &rest[end + 1..];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Metrics;
+
+    /// *Scenario*: a page with comments, labels with escapes, and a counter's suffix.
+    /// *Guarantees*: sums select by name without suffix and by labels.
+    #[test]
+    fn reads_a_page() {
+        let page = "# HELP a_b x\n# TYPE a_b counter\na_b_total{x=\"1\",y=\"q\\\"}\"} 3\na_b_total{x=\"2\"} 4\nplain 5 17\n";
+        let metrics = Metrics::parse(page);
+        assert_eq!(metrics.sum("a_b", &[]), 7);
+        assert_eq!(metrics.sum("a_b", &[("y", "q\"}")]), 3);
+        assert_eq!(metrics.sum("plain", &[]), 5);
+        assert_eq!(metrics.label_values("a_b", "x"), ["1", "2"]);
+        assert!(!metrics.has("a"));
+    }
+}

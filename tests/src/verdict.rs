@@ -1,0 +1,236 @@
+//! Compares what the ends know with what was reported, connection by connection.
+
+use std::collections::HashMap;
+
+use crate::end::Account;
+use crate::record::Record;
+
+/// One connection of a scenario: what its ends know.
+#[derive(Clone, Debug)]
+pub struct Story {
+    /// Which scenario, for messages.
+    pub name: String,
+    /// Its ends: the client first, then the server, or only the one that exists.
+    pub ends: Vec<Account>,
+    /// Whether all that was sent arrived, both ways.
+    pub arrived: bool,
+}
+
+/// The records of one connection (one cookie and generation).
+type Stream<'a> = Vec<&'a Record>;
+
+impl Story {
+    /// A connection of which all data arrived.
+    pub fn arrived(name: &str, client: Account, server: Account) -> Self {
+        Self { name: name.to_owned(), ends: vec![client, server], arrived: true }
+    }
+
+    /// A connection of which some data was lost on the way.
+    pub fn cut(name: &str, client: Account, server: Account) -> Self {
+        Self { name: name.to_owned(), ends: vec![client, server], arrived: false }
+    }
+
+    /// A connection that has only one end.
+    pub fn one_ended(name: &str, client: Account) -> Self {
+        Self { name: name.to_owned(), ends: vec![client], arrived: false }
+    }
+}
+
+/// How many final records each cookie must get.
+pub fn finals(stories: &[Story]) -> Vec<(u64, usize)> {
+    let mut finals: HashMap<u64, usize> = HashMap::new();
+    for end in stories.iter().flat_map(|story| &story.ends) {
+        *finals.entry(end.cookie).or_default() += 1;
+    }
+    finals.into_iter().collect()
+}
+
+/// Checks every end of every story.
+///
+/// # Panics
+/// With everything that is wrong, at once.
+pub fn assert_exact(stories: &[Story], records: &[Record]) {
+    let problems = check(stories, records);
+    let ends: usize = stories.iter().map(|story| story.ends.len()).sum();
+    assert!(!stories.is_empty(), "no story was told");
+    assert!(
+        problems.is_empty(),
+        "{} problems in {} connections, {ends} ends:\n{}",
+        problems.len(),
+        stories.len(),
+        problems.join("\n")
+    );
+}
+
+/// Everything that is wrong; empty when all is exact.
+pub fn check(stories: &[Story], records: &[Record]) -> Vec<String> {
+    let streams = streams(records);
+    let mut seen: HashMap<u64, usize> = HashMap::new();
+    let mut problems = Vec::new();
+    for story in stories {
+        let mut found = Vec::new();
+        for end in &story.ends {
+            let turn = seen.entry(end.cookie).or_default();
+            let stream = streams.get(&end.cookie).and_then(|generations| generations.get(*turn));
+            *turn += 1;
+            let context = format!("{} {:?} cookie {:x} turn {turn}", story.name, end.role, end.cookie);
+            match stream {
+                None => problems.push(format!("{context}: no record at all")),
+                Some(stream) => {
+                    check_end(end, stream, &context, &mut problems);
+                    found.push(*stream.last().unwrap());
+                }
+            }
+        }
+        if let (true, [client, server]) = (story.arrived, found.as_slice()) {
+            check_arrival(&story.name, client, server, &mut problems);
+        }
+    }
+    problems.extend(too_many(&streams, &seen));
+    problems
+}
+
+/// Records by cookie, then by generation in the order of their first records.
+fn streams(records: &[Record]) -> HashMap<u64, Vec<Stream<'_>>> {
+    let mut streams: HashMap<u64, Vec<(u64, Stream<'_>)>> = HashMap::new();
+    for record in records {
+        let (cookie, generation) = record.cookie_and_generation();
+        let generations = streams.entry(cookie).or_default();
+        match generations.iter_mut().find(|(known, _)| *known == generation) {
+            Some((_, stream)) => stream.push(record),
+            None => generations.push((generation, vec![record])),
+        }
+    }
+    streams
+        .into_iter()
+        .map(|(cookie, generations)| (cookie, generations.into_iter().map(|(_, stream)| stream).collect()))
+        .collect()
+}
+
+fn too_many(streams: &HashMap<u64, Vec<Stream<'_>>>, seen: &HashMap<u64, usize>) -> Vec<String> {
+    seen.iter()
+        .filter_map(|(cookie, expected)| {
+            let got = streams.get(cookie).map_or(0, Vec::len);
+            (got > *expected)
+                .then(|| format!("cookie {cookie:x}: {got} connections reported, there were {expected}"))
+        })
+        .collect()
+}
+
+fn check_end(end: &Account, stream: &[&Record], context: &str, problems: &mut Vec<String>) {
+    let mut problem = |text: String| problems.push(format!("{context}: {text}"));
+    let finals = stream.iter().filter(|record| record.is_final()).count();
+    if finals != 1 {
+        problem(format!("{finals} final records: {:?}", events(stream)));
+    }
+    let (Some(first), Some(last)) = (stream.first(), stream.last()) else { return };
+    if !last.is_final() {
+        problem(format!("records after the final one: {:?}", events(stream)));
+    }
+    let expected_event = if end.failed.is_some() { "fail" } else { "close" };
+    if last.event() != expected_event {
+        problem(format!("ended with {:?}, not {expected_event}", last.event()));
+    }
+    if last.sent_bytes + last.unsent_bytes != end.written {
+        problem(format!(
+            "sent {} + unsent {} is not written {}",
+            last.sent_bytes, last.unsent_bytes, end.written
+        ));
+    }
+    if last.received_bytes != end.read + last.unread_bytes {
+        problem(format!(
+            "received {} is not read {} + unread {}",
+            last.received_bytes, end.read, last.unread_bytes
+        ));
+    }
+    if last.role != end.role.as_str() {
+        problem(format!("role {:?}", last.role));
+    }
+    if last.start_known == end.pre_existing {
+        problem(format!("start_known {}", last.start_known));
+    }
+    if !last.exact {
+        problem("not marked exact".to_owned());
+    }
+    check_addresses(end, last, &mut problem);
+    check_reason(end, last, &mut problem);
+    check_deltas(end, stream, first, &mut problem);
+}
+
+fn check_addresses(end: &Account, last: &Record, problem: &mut impl FnMut(String)) {
+    let (source, destination) = match end.role {
+        crate::end::Role::Client => (end.local, end.peer),
+        crate::end::Role::Server => (end.peer, end.local),
+    };
+    if last.destination() != Some(destination) {
+        problem(format!("destination {:?}, not {destination}", last.destination()));
+    }
+    // A socket that never was established has lost its own port when the test can ask for it.
+    if end.failed.is_none() && last.source() != Some(source) {
+        problem(format!("source {:?}, not {source}", last.source()));
+    }
+    let reporter = if end.role == crate::end::Role::Client { "source" } else { "destination" };
+    if last.reporter != reporter {
+        problem(format!("reporter {:?}, not {reporter}", last.reporter));
+    }
+}
+
+fn check_reason(end: &Account, last: &Record, problem: &mut impl FnMut(String)) {
+    if let Some(error) = end.failed {
+        if last.error_type.as_deref() != Some(error) {
+            problem(format!("error.type {:?}, not {error}", last.error_type));
+        }
+        return;
+    }
+    let reason = last.close_reason.as_deref().unwrap_or("(none)");
+    if !end.reasons.is_empty() && !end.reasons.contains(&reason) {
+        problem(format!("close reason {reason} from {:?}, not {:?}", last.state, end.reasons));
+    }
+}
+
+fn check_deltas(end: &Account, stream: &[&Record], first: &Record, problem: &mut impl FnMut(String)) {
+    let mut before = first.measures().map(|(_, total, _)| if end.pre_existing { total } else { 0 });
+    let baseline = before;
+    let mut sums = [0_u64; 6];
+    for record in stream {
+        for (index, (name, total, delta)) in record.measures().into_iter().enumerate() {
+            if total < before[index] {
+                problem(format!("{name} went back from {} to {total}", before[index]));
+            }
+            before[index] = total;
+            sums[index] += delta;
+        }
+    }
+    for (index, (name, _, _)) in first.measures().into_iter().enumerate() {
+        let grown = before[index].saturating_sub(baseline[index]);
+        if sums[index] != grown {
+            problem(format!(
+                "{name}: deltas sum to {}, totals grew by {grown} in {} records",
+                sums[index],
+                stream.len()
+            ));
+        }
+    }
+    if end.pre_existing && first.measures().iter().any(|(_, _, delta)| *delta != 0) {
+        problem("the first record of a seeded connection has a delta".to_owned());
+    }
+}
+
+fn check_arrival(name: &str, client: &Record, server: &Record, problems: &mut Vec<String>) {
+    for (way, sent, received) in [
+        ("client → server", client.sent_bytes, server.received_bytes),
+        ("server → client", server.sent_bytes, client.received_bytes),
+    ] {
+        if sent != received {
+            problems.push(format!(
+                "{name} cookies {:x}/{:x}: {way}: sent {sent}, received {received}",
+                client.cookie(),
+                server.cookie()
+            ));
+        }
+    }
+}
+
+fn events<'a>(stream: &[&'a Record]) -> Vec<&'a str> {
+    stream.iter().map(|record| record.event()).collect()
+}

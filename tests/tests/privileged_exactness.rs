@@ -1,0 +1,162 @@
+//! Exactness: what Longwave reports of each connection equals what its two ends counted, byte for byte.
+
+use std::time::Duration;
+
+use longwave_tests::netns::{Netns, VethPair};
+use longwave_tests::nft::{self, Hook};
+use longwave_tests::scenario::{self, ANYWHERE, UNDER_LOSS, play};
+use longwave_tests::verdict::{assert_exact, finals};
+use longwave_tests::{Family, Finished, Longwave, Place, Story, balance, config, gate, peer};
+use serde_json::json;
+
+/// How long the last close may take to be reported.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Runs `scenarios` under a Longwave with 1 s intervals and checks every end.
+fn exact(stories: impl FnOnce() -> Vec<Story>) -> (Vec<Story>, Finished) {
+    let longwave = Longwave::start(config::logs(json!({"interval": "1s"})));
+    let stories = stories();
+    let all = longwave.await_finals(&finals(&stories), LIMIT);
+    balance::assert_balances(&longwave);
+    let finished = longwave.stop();
+    if !all {
+        eprintln!("some connections never were reported as ended:\n{}", finished.stderr);
+    }
+    assert_exact(&stories, &finished.records);
+    (stories, finished)
+}
+
+/// *Scenario*: not a test: this process is a peer of another test, where it was started as one.
+/// *Guarantees*: nothing.
+#[test]
+fn peer_main() {
+    peer::run_if_asked();
+}
+
+fn anywhere(name: &str, family: Family) {
+    let Some(_turn) = gate::privileged(name) else { return };
+    exact(|| play(ANYWHERE, &Place::loopback(family)));
+}
+
+/// *Scenario*: every way in which a connection may live and end, over IPv4 on loopback.
+/// *Guarantees*: final bytes of each end equal the application's counts, deltas sum to totals, roles and reasons are right.
+#[test]
+fn every_life_on_loopback_ipv4() {
+    anywhere("every_life_on_loopback_ipv4", Family::V4);
+}
+
+/// *Scenario*: the same over IPv6.
+/// *Guarantees*: the same.
+#[test]
+fn every_life_on_loopback_ipv6() {
+    anywhere("every_life_on_loopback_ipv6", Family::V6);
+}
+
+/// *Scenario*: the same over IPv6 sockets that speak IPv4.
+/// *Guarantees*: the same, and the addresses are shown as IPv4.
+#[test]
+fn every_life_on_loopback_v4_mapped() {
+    anywhere("every_life_on_loopback_v4_mapped", Family::Mapped);
+}
+
+/// *Scenario*: every life in another network namespace, with fast open, over each family.
+/// *Guarantees*: a namespace that was made after the start is seen like any other; data in a SYN is counted once.
+#[test]
+fn every_life_in_another_namespace() {
+    let Some(_turn) = gate::privileged("every_life_in_another_namespace") else { return };
+    let netns = Netns::new();
+    exact(|| {
+        Family::ALL
+            .into_iter()
+            .flat_map(|family| {
+                let place = Place::inside(&netns, family);
+                let mut stories = play(ANYWHERE, &place);
+                stories.extend(scenario::fast_open(&place, &[&netns]).unwrap());
+                stories
+            })
+            .collect()
+    });
+}
+
+/// *Scenario*: every life across two network namespaces, each family, with fast open, with a network that goes away,
+/// and with both ends closing in the same moment by force.
+/// *Guarantees*: exact on both ends; `timeout` is the reason of the one that lost the network.
+#[test]
+fn every_life_across_namespaces() {
+    let Some(_turn) = gate::privileged("every_life_across_namespaces") else { return };
+    let veth = VethPair::new();
+    exact(|| {
+        Family::ALL
+            .into_iter()
+            .flat_map(|family| {
+                let place = Place::across(&veth, family);
+                let mut stories = play(ANYWHERE, &place);
+                stories.extend(scenario::fast_open(&place, &[&veth.a, &veth.b]).unwrap());
+                stories.extend(scenario::simultaneous_close_forced(&place, &veth).unwrap());
+                stories.extend(scenario::lost_for_good(&place, &veth).unwrap());
+                stories
+            })
+            .collect()
+    });
+}
+
+fn under_loss(name: &str, hook: Hook) {
+    let Some(_turn) = gate::privileged(name) else { return };
+    let veth = VethPair::new();
+    for netns in [&veth.a, &veth.b] {
+        nft::drop_some(netns, hook, 3);
+    }
+    let (_, finished) = exact(|| {
+        Family::ALL
+            .into_iter()
+            .flat_map(|family| {
+                let place = Place::across(&veth, family);
+                let mut stories = play(UNDER_LOSS, &place);
+                for _ in 0..4 {
+                    stories.extend(scenario::bulk(&place, 8_000_000).unwrap());
+                }
+                stories
+            })
+            .collect()
+    });
+    let of_ours = |measure: fn(&longwave_tests::Record) -> u64| -> u64 {
+        finished.records.iter().filter(|record| record.is_final()).map(measure).sum()
+    };
+    assert!(of_ours(|record| record.retransmits) > 0, "3 % loss on {hook:?}, and no retransmit was reported");
+    assert!(of_ours(|record| record.lost) > 0, "3 % loss on {hook:?}, and no loss was reported");
+}
+
+/// *Scenario*: 3 % of the segments are lost on arrival, both ways, across namespaces.
+/// *Guarantees*: bytes stay exact; retransmits and losses are reported.
+#[test]
+fn loss_on_input() {
+    under_loss("loss_on_input", Hook::Input);
+}
+
+/// *Scenario*: 3 % of the segments are refused by the local stack on departure, both ways.
+/// *Guarantees*: the same; what never left the host is not counted as sent.
+#[test]
+fn loss_on_output() {
+    under_loss("loss_on_output", Hook::Output);
+}
+
+/// *Scenario*: one transfer of 4.2 GiB on loopback.
+/// *Guarantees*: no counter wraps at 32 bits.
+#[test]
+fn over_4_gib() {
+    let Some(_turn) = gate::privileged("over_4_gib") else { return };
+    exact(|| scenario::bulk(&Place::loopback(Family::V4), 4_509_715_661).unwrap());
+}
+
+/// *Scenario*: one socket connects to itself (a simultaneous open), over IPv4 and IPv6.
+/// *Guarantees*: one connection, exact, whose received bytes are its own sent ones.
+#[test]
+fn self_connect() {
+    let Some(_turn) = gate::privileged("self_connect") else { return };
+    exact(|| {
+        [Family::V4, Family::V6]
+            .into_iter()
+            .flat_map(|family| scenario::self_connect(&Place::loopback(family)).unwrap())
+            .collect()
+    });
+}
