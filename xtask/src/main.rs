@@ -39,8 +39,16 @@ enum Command {
     Cache,
 }
 
-fn main() -> Result<ExitCode> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    // Not `Result`: a developer wants the message, never the backtrace that RUST_BACKTRACE would add.
+    run(Cli::parse().command).unwrap_or_else(|error| {
+        eprintln!("{error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    match command {
         Command::Peers { command } => peers::main(command)?,
         Command::Vm { command } => return vm::main(command),
         Command::Ci(options) => return ci::main(&options),

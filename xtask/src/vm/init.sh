@@ -1,6 +1,6 @@
 #!/bin/busybox sh
 # The guest's first process: mounts what Longwave needs, loads modules, runs /command, reports its exit code.
-/bin/busybox mkdir -p /proc /sys /dev /tmp /run /root /etc /var /usr/bin
+/bin/busybox mkdir -p /proc /sys /dev /root /etc /var /usr/bin
 /bin/busybox --install -s /bin
 # busybox's shell prefers its own ip and tc over any on the PATH; tests that call a shell want the real ones.
 ln -sf /usr/sbin/dash /bin/sh
@@ -11,8 +11,11 @@ mount -t devtmpfs devtmpfs /dev
 mkdir -p /dev/shm /dev/pts
 mount -t tmpfs tmpfs /dev/shm
 mount -t devpts devpts /dev/pts
-mount -t tmpfs tmpfs /tmp
-mount -t tmpfs tmpfs /run
+# The source tree, and with it the files given, may be below one of these on the host: never mount over files.
+for folder in /tmp /run; do
+    [ -d "$folder" ] || { mkdir "$folder" && mount -t tmpfs tmpfs "$folder"; }
+done
+chmod 1777 /tmp
 ln -s /run /var/run
 ln -s /proc/self/fd /dev/fd
 mount -t cgroup2 cgroup2 /sys/fs/cgroup

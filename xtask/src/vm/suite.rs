@@ -59,8 +59,8 @@ pub fn run(machine: &Machine, binaries: &[String], arguments: &[String]) -> Resu
             }
             Err(error) => {
                 failed = true;
-                eprintln!("{error:?}");
-                summary.push(format!("{}: {error:#}", test.name));
+                eprintln!("{error:#}");
+                summary.push(format!("{}: {}", test.name, error.root_cause()));
             }
         }
     }
