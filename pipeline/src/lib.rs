@@ -1,1 +1,28 @@
-//! Longwave: pipeline.
+//! The data model and the machinery between components: what flows ([`record`], [`window`], [`batch`]), the names it carries
+//! ([`names`], [`attributes`], [`metric`]), what a component is ([`component`], `registry`), how a configuration becomes a typed
+//! graph (`graph`), how the graph runs ([`runtime`], [`delivery`]) and what it reports of itself ([`accounting`], `telemetry`).
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod accounting;
+pub mod attributes;
+pub mod batch;
+pub mod component;
+pub mod delivery;
+pub mod graph;
+pub mod histogram;
+pub mod log_record;
+pub mod metric;
+pub mod names;
+pub mod record;
+pub mod registry;
+pub mod runtime;
+pub mod telemetry;
+pub mod window;
+
+pub use accounting::{Accounting, DropReason};
+pub use attributes::{Attributes, Value, ValueRef};
+pub use batch::{Batch, PassEnd};
+pub use component::{ComponentConfig, ComponentError, Signal};
+pub use names::{Handle, Interner, Service, Workload};
+pub use record::{ConnectionRecord, UnixNanos};
+pub use window::{Level, Measures, Series, Window};

@@ -1,0 +1,157 @@
+//! What can be wrong with a configuration as a whole. Worded as the Collector words it.
+
+use longwave_config::{ComponentId, ConfigError, Document, Path, near_miss};
+
+use super::plan::Section;
+use crate::component::{
+    About, DataKind, Exporter, ExporterContext, Processor, ProcessorContext, Receiver, ReceiverContext,
+    Signal,
+};
+
+/// No extension exists yet.
+pub(super) fn extensions(document: &Document, errors: &mut Vec<ConfigError>) {
+    for (id, _) in &document.extensions {
+        let message = format!("unknown type: \"{}\" for id: \"{id}\" (valid values: [])", id.kind());
+        errors.push(ConfigError::new("extensions", message));
+    }
+    for id in &document.service.extensions {
+        if document.extensions.get(id).is_none() {
+            let message = format!("references extension \"{id}\" which is not configured");
+            errors.push(ConfigError::new("service::extensions", message));
+        }
+    }
+}
+
+/// Something must be configured at all.
+pub(super) fn presence(document: &Document, errors: &mut Vec<ConfigError>) {
+    for (empty, section) in
+        [(document.receivers.is_empty(), "receiver"), (document.exporters.is_empty(), "exporter")]
+    {
+        if empty {
+            let message = format!("no {section} configuration specified in config");
+            errors.push(ConfigError::new(Path::root(), message));
+        }
+    }
+    if document.service.pipelines.is_empty() {
+        errors.push(ConfigError::new("service::pipelines", "service must have at least one pipeline"));
+    }
+}
+
+/// Every pipeline: its references, and what flows along its edges.
+pub(super) fn pipelines(
+    document: &Document,
+    receivers: &Section<'_, ReceiverContext, dyn Receiver>,
+    processors: &Section<'_, ProcessorContext, dyn Processor>,
+    exporters: &Section<'_, ExporterContext, dyn Exporter>,
+    errors: &mut Vec<ConfigError>,
+) {
+    for (id, stages) in &document.service.pipelines {
+        let path = Path::from("service::pipelines").child(id);
+        let signal = id.signal();
+        for (ids, role) in [(&stages.receivers, "receiver"), (&stages.exporters, "exporter")] {
+            if ids.is_empty() {
+                errors.push(ConfigError::new(path.clone(), format!("must have at least one {role}")));
+            }
+        }
+        let mut report = |message: String| errors.push(ConfigError::new(path.clone(), message));
+        references(&stages.receivers, "receiver", receivers, signal, &mut report);
+        references(&stages.processors, "processor", processors, signal, &mut report);
+        references(&stages.exporters, "exporter", exporters, signal, &mut report);
+        flow(&stages.processors, processors, signal, &mut report);
+    }
+}
+
+/// Configured components that no pipeline uses.
+pub(super) fn unused(document: &Document) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let pipelines = || document.service.pipelines.values();
+    for (id, _) in &document.receivers {
+        if !pipelines().any(|stages| stages.receivers.contains(id)) {
+            warnings.push(format!("receivers::{id}: no pipeline uses it"));
+        }
+    }
+    for (id, _) in &document.processors {
+        if !pipelines().any(|stages| stages.processors.contains(id)) {
+            warnings.push(format!("processors::{id}: no pipeline uses it"));
+        }
+    }
+    for (id, _) in &document.exporters {
+        if !pipelines().any(|stages| stages.exporters.contains(id)) {
+            warnings.push(format!("exporters::{id}: no pipeline uses it"));
+        }
+    }
+    warnings
+}
+
+fn references<X: 'static, T: ?Sized + 'static>(
+    ids: &[ComponentId],
+    role: &str,
+    section: &Section<'_, X, T>,
+    signal: Signal,
+    report: &mut dyn FnMut(String),
+) {
+    for (position, id) in ids.iter().enumerate() {
+        let text = id.to_string();
+        if ids[..position].contains(id) {
+            report(format!("references {role} \"{text}\" multiple times"));
+            continue;
+        }
+        let Some(entry) = section.get(&text) else {
+            let known = section.entries.iter().map(|entry| entry.id.as_str());
+            let meant = near_miss(&text, known).map(|meant| format!(" (did you mean {meant:?}?)"));
+            let meant = meant.unwrap_or_default();
+            report(format!("references {role} \"{text}\" which is not configured{meant}"));
+            continue;
+        };
+        if let Some(About { signals, .. }) = entry.factory.map(|factory| factory.about)
+            && !signals.contains(&signal)
+        {
+            let fits: Vec<_> = signals.iter().map(ToString::to_string).collect();
+            report(format!(
+                "{role} \"{text}\" cannot stand in a {signal} pipeline (it fits {}): move it to one of those",
+                fits.join(", ")
+            ));
+        }
+    }
+}
+
+/// Each processor must take what the one before it gives, and the exporters what the last one gives.
+fn flow(
+    ids: &[ComponentId],
+    processors: &Section<'_, ProcessorContext, dyn Processor>,
+    signal: Signal,
+    report: &mut dyn FnMut(String),
+) {
+    let mut carried = DataKind::Records;
+    let mut giver = "its receivers".to_owned();
+    for id in ids {
+        let text = id.to_string();
+        let Some((input, output)) = processors.get(&text).and_then(|e| e.factory).and_then(|f| f.about.flow)
+        else {
+            return;
+        };
+        if input != carried {
+            report(format!(
+                "processor \"{text}\" takes {input}, but {giver} gives {carried}: move \"{text}\" before the window processor"
+            ));
+            return;
+        }
+        if output != carried {
+            giver = format!("processor \"{text}\"");
+        }
+        carried = output;
+    }
+    let wanted = DataKind::exported(signal);
+    match (wanted, carried) {
+        (DataKind::Windows, DataKind::Records) => report(
+            "its exporters would receive raw connection records: a metrics pipeline needs a window processor (add \"window\" as \
+             the last of its processors, or make it a logs pipeline)"
+                .to_owned(),
+        ),
+        (DataKind::Records, DataKind::Windows) => report(format!(
+            "its exporters would receive windows from {giver}: a logs pipeline exports one record per observation (remove the window \
+             processor, or make it a metrics pipeline)"
+        )),
+        _ => {}
+    }
+}

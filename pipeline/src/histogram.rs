@@ -1,0 +1,109 @@
+//! Explicit-bucket histograms with fixed bounds.
+//!
+//! Explicit rather than exponential: every backend that our users run reads them (Prometheus' classic histograms, Istio's dashboards),
+//! series with the same bounds add up exactly, and a sample costs a search among at most 24 bounds without rescaling.
+
+/// Upper bounds in seconds for round trips and connect durations: 1–2.5–5 from 10 µs to 10 s.
+pub const ROUND_TRIP_BOUNDS: &[f64] = &[
+    0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
+    0.5, 1.0, 2.5, 5.0, 10.0,
+];
+
+/// Upper bounds in seconds for connection durations: from 1 ms to one week.
+pub const CONNECTION_DURATION_BOUNDS: &[f64] = &[
+    0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 21600.0, 86400.0,
+    604800.0,
+];
+
+/// Counts by bucket. A value belongs to the first bucket whose upper bound is not below it; the last bucket has no bound.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Histogram {
+    bounds: &'static [f64],
+    /// Empty until the first sample: most series have none in most windows.
+    counts: Vec<u64>,
+    sum: f64,
+    count: u64,
+}
+
+impl Histogram {
+    /// An empty histogram with the given upper bounds, which must ascend.
+    pub fn new(bounds: &'static [f64]) -> Self {
+        Self { bounds, counts: Vec::new(), sum: 0.0, count: 0 }
+    }
+
+    /// From parts, as a decoder has them; `None` if the counts do not fit the bounds.
+    pub fn from_parts(bounds: &'static [f64], counts: Vec<u64>, sum: f64) -> Option<Self> {
+        let count = counts.iter().sum();
+        (counts.is_empty() || counts.len() == bounds.len() + 1).then_some(Self { bounds, counts, sum, count })
+    }
+
+    /// Adds one sample, in seconds.
+    pub fn record(&mut self, seconds: f64) {
+        if self.counts.is_empty() {
+            self.counts = vec![0; self.bounds.len() + 1];
+        }
+        let bucket = self.bounds.partition_point(|bound| *bound < seconds);
+        self.counts[bucket] += 1;
+        self.count += 1;
+        self.sum += seconds;
+    }
+
+    /// Adds another histogram of the same bounds.
+    pub fn merge(&mut self, other: &Self) {
+        debug_assert_eq!(self.bounds, other.bounds);
+        if other.count == 0 {
+            return;
+        }
+        if self.counts.is_empty() {
+            self.counts = vec![0; self.bounds.len() + 1];
+        }
+        for (mine, theirs) in self.counts.iter_mut().zip(&other.counts) {
+            *mine += theirs;
+        }
+        self.count += other.count;
+        self.sum += other.sum;
+    }
+
+    /// Forgets every sample, keeps the allocation.
+    pub fn clear(&mut self) {
+        self.counts.fill(0);
+        self.count = 0;
+        self.sum = 0.0;
+    }
+
+    /// Upper bounds, seconds.
+    pub fn bounds(&self) -> &'static [f64] {
+        self.bounds
+    }
+
+    /// Per-bucket counts, one more than bounds; empty if there never was a sample.
+    pub fn counts(&self) -> &[u64] {
+        &self.counts
+    }
+
+    /// Sum of the samples, seconds.
+    pub fn sum(&self) -> f64 {
+        self.sum
+    }
+
+    /// Number of samples.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// An upper estimate of the given quantile (0 … 1): the bound of the bucket that holds it; absent without samples or beyond the last bound.
+    pub fn quantile_bound(&self, quantile: f64) -> Option<f64> {
+        if self.count == 0 {
+            return None;
+        }
+        let rank = (quantile * self.count as f64).ceil().max(1.0) as u64;
+        let mut seen = 0;
+        for (index, count) in self.counts.iter().enumerate() {
+            seen += count;
+            if seen >= rank {
+                return self.bounds.get(index).copied();
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,120 @@
+//! What Longwave reports of itself: every stage's counters and the components' own measurements, through the OpenTelemetry SDK.
+
+mod page;
+mod settings;
+mod stages;
+
+use std::sync::Arc;
+
+use opentelemetry::metrics::{Meter, MeterProvider};
+use opentelemetry_otlp::{Protocol, WithExportConfig};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
+
+use crate::accounting::Accounting;
+use crate::component::ComponentError;
+pub use settings::{
+    LogEncoding, LogLevel, LogSettings, MetricLevel, MetricSettings, OtlpProtocol, OtlpSettings,
+    TelemetrySettings,
+};
+
+/// Running self-telemetry. Dropping it ends the page.
+pub struct Telemetry {
+    provider: SdkMeterProvider,
+    page: Option<tokio::task::JoinHandle<()>>,
+    /// Where the page listens; absent if it is off.
+    pub address: Option<std::net::SocketAddr>,
+}
+
+// === impl Telemetry ===
+
+impl Telemetry {
+    /// Binds the page and starts the periodic export, as far as they are configured.
+    ///
+    /// # Errors
+    /// The address cannot be bound, or the OTLP endpoint makes no sense.
+    pub async fn start(
+        settings: &MetricSettings,
+        resource: &[(String, String)],
+        accounting: &Accounting,
+    ) -> Result<Self, ComponentError> {
+        let attributes =
+            resource.iter().map(|(key, value)| opentelemetry::KeyValue::new(key.clone(), value.clone()));
+        let mut provider = SdkMeterProvider::builder()
+            .with_resource(Resource::builder_empty().with_attributes(attributes).build());
+        if settings.level == MetricLevel::None {
+            let provider = provider.build();
+            return Ok(Self { provider, page: None, address: None });
+        }
+        let registry = prometheus::Registry::new();
+        let exporter = opentelemetry_prometheus::exporter()
+            .with_registry(registry.clone())
+            .without_counter_suffixes()
+            .without_units()
+            .without_target_info()
+            .build()
+            .map_err(|e| {
+                ComponentError::with_source(
+                    "service::telemetry::metrics: cannot make the Prometheus reader",
+                    e,
+                )
+            })?;
+        provider = provider.with_reader(exporter);
+        if let Some(otlp) = &settings.otlp {
+            provider = provider.with_reader(otlp_reader(otlp)?);
+        }
+        let provider = provider.build();
+        stages::observe(&provider.meter("longwave"), accounting, settings.level);
+        let (page, address) = page::serve(&settings.address, Arc::new(registry)).await?;
+        Ok(Self { provider, page: Some(page), address: Some(address) })
+    }
+
+    /// Where components register their measurements.
+    pub fn meter(&self) -> Meter {
+        self.provider.meter("longwave")
+    }
+
+    /// Sends what is due and ends the page. Safe to call once; blocking work runs elsewhere.
+    pub async fn shutdown(mut self) {
+        if let Some(page) = self.page.take() {
+            page.abort();
+        }
+        let provider = self.provider.clone();
+        let ended = tokio::task::spawn_blocking(move || provider.shutdown()).await;
+        if let Ok(Err(error)) = ended {
+            tracing::warn!(%error, "self-telemetry did not shut down cleanly: its last interval may be missing");
+        }
+    }
+}
+
+impl Drop for Telemetry {
+    fn drop(&mut self) {
+        if let Some(page) = &self.page {
+            page.abort();
+        }
+    }
+}
+
+fn otlp_reader(
+    settings: &OtlpSettings,
+) -> Result<PeriodicReader<opentelemetry_otlp::MetricExporter>, ComponentError> {
+    let exporter = match settings.protocol {
+        OtlpProtocol::Grpc => opentelemetry_otlp::MetricExporter::builder()
+            .with_tonic()
+            .with_endpoint(&settings.endpoint)
+            .build(),
+        OtlpProtocol::HttpProtobuf => opentelemetry_otlp::MetricExporter::builder()
+            .with_http()
+            .with_protocol(Protocol::HttpBinary)
+            .with_endpoint(format!("{}/v1/metrics", settings.endpoint.trim_end_matches('/')))
+            .build(),
+    };
+    let exporter = exporter.map_err(|e| {
+        let endpoint = &settings.endpoint;
+        ComponentError::with_source(
+            format!("service::telemetry::metrics::otlp: endpoint: cannot use {endpoint:?} (write for example http://localhost:4317)"),
+            e,
+        )
+    })?;
+    Ok(PeriodicReader::builder(exporter).with_interval(settings.interval.get()).build())
+}
