@@ -8,12 +8,14 @@
 pub mod balance;
 pub mod binary;
 pub mod cgroup;
+pub mod churn;
 pub mod collector;
 pub mod config;
 pub mod end;
 pub mod gate;
 pub mod http_sink;
 pub mod longwave;
+pub mod losses;
 pub mod netns;
 pub mod nft;
 pub mod otlp_json;

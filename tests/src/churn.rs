@@ -1,0 +1,191 @@
+//! Connections that open and close as fast as the machine goes, or at a pace: only their ends' cookies are kept.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use crate::record::Record;
+
+/// Listeners, one for each worker. Each worker plays both ends, so that no time goes to waking another thread.
+pub struct Churn {
+    listeners: Vec<(Socket, u16)>,
+}
+
+/// What happened.
+pub struct Happened {
+    /// The cookies of all ends, both of every connection.
+    pub cookies: Vec<u64>,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+/// What was reported of what happened.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Ends whose close was reported.
+    pub seen: u64,
+    /// Ends whose close was reported more than once.
+    pub twice: Vec<u64>,
+    /// Ends of which no close was reported.
+    pub missing: Vec<u64>,
+    /// Ends whose last record is not a `close`.
+    pub otherwise: Vec<String>,
+}
+
+impl Churn {
+    /// `workers` listeners on all addresses.
+    ///
+    /// # Panics
+    /// When the kernel gives none.
+    pub fn new(workers: usize) -> Self {
+        Self { listeners: (0..workers).map(|_| listen().unwrap()).collect() }
+    }
+
+    /// A receiver section that sees only these connections.
+    pub fn receiver(&self, interval: &str) -> Value {
+        let ports: Vec<u16> = self.listeners.iter().map(|(_, port)| *port).collect();
+        json!({"interval": interval, "ports": ports})
+    }
+
+    /// `cycles` connections over all workers, to destinations spread over 127.0.0.0/8; `per_second` paces them.
+    ///
+    /// # Panics
+    /// When a connection cannot be made.
+    pub fn run(&self, cycles: u32, per_second: Option<u32>) -> Happened {
+        let workers = u32::try_from(self.listeners.len()).unwrap();
+        let start = Instant::now();
+        let cookies = std::thread::scope(|scope| {
+            let threads: Vec<_> = self
+                .listeners
+                .iter()
+                .zip(0..workers)
+                .map(|((listener, port), worker)| {
+                    let share = cycles / workers + u32::from(worker < cycles % workers);
+                    let pace = per_second.map(|rate| Duration::from_secs(1) * workers / rate);
+                    scope.spawn(move || work(listener, *port, worker, share, pace).unwrap())
+                })
+                .collect();
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        });
+        Happened { cookies, elapsed: start.elapsed() }
+    }
+}
+
+impl Churn {
+    /// `rounds` times: opens `together` connections, then closes them all.
+    ///
+    /// # Panics
+    /// When a connection cannot be made.
+    pub fn run_held(&self, together: u32, rounds: u32) -> Happened {
+        let start = Instant::now();
+        let mut cookies = Vec::new();
+        let (listener, port) = &self.listeners[0];
+        for round in 0..rounds {
+            let mut held = Vec::new();
+            for cycle in 0..together {
+                let (client, server) = connect(listener, spread(round, cycle), *port).unwrap();
+                cookies.push(client.cookie().unwrap());
+                cookies.push(server.cookie().unwrap());
+                held.push((client, server));
+            }
+        }
+        Happened { cookies, elapsed: start.elapsed() }
+    }
+}
+
+fn connect(listener: &Socket, destination: Ipv4Addr, port: u16) -> io::Result<(Socket, Socket)> {
+    let client = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+    client.connect(&SockAddr::from(SocketAddr::from((destination, port))))?;
+    Ok((client, listener.accept()?.0))
+}
+
+fn listen() -> io::Result<(Socket, u16)> {
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+    listener.bind(&SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0).into())?;
+    listener.listen(1024)?;
+    let port = listener.local_addr()?.as_socket().map_or(0, |address| address.port());
+    Ok((listener, port))
+}
+
+fn work(
+    listener: &Socket,
+    port: u16,
+    worker: u32,
+    cycles: u32,
+    pace: Option<Duration>,
+) -> io::Result<Vec<u64>> {
+    let mut cookies = Vec::with_capacity(2 * cycles as usize);
+    let start = Instant::now();
+    for cycle in 0..cycles {
+        let (client, server) = connect(listener, spread(worker, cycle), port)?;
+        cookies.push(client.cookie()?);
+        cookies.push(server.cookie()?);
+        // Each end closes first half of the time.
+        if cycle % 2 == 0 {
+            drop(client);
+            drop(server);
+        } else {
+            drop(server);
+            drop(client);
+        }
+        if let Some(pace) = pace {
+            let ahead = (pace * (cycle + 1)).saturating_sub(start.elapsed());
+            if ahead > Duration::from_millis(1) {
+                std::thread::sleep(ahead); // the pace is the scenario
+            }
+        }
+    }
+    Ok(cookies)
+}
+
+/// 127.x.y.z, another one for every cycle of every worker: no tuple comes back while it is in TIME_WAIT.
+fn spread(worker: u32, cycle: u32) -> Ipv4Addr {
+    let host = (worker << 20 | (cycle & 0xf_ffff)) + 2;
+    Ipv4Addr::from(0x7f00_0000 | (host & 0x00ff_ffff))
+}
+
+/// Compares the final records with what happened.
+pub fn tally(happened: &[u64], records: &[Record]) -> Tally {
+    let mut counts: HashMap<u64, u32> = happened.iter().map(|cookie| (*cookie, 0)).collect();
+    let mut tally = Tally::default();
+    for record in records.iter().filter(|record| record.is_final()) {
+        if let Some(count) = counts.get_mut(&record.cookie()) {
+            *count += 1;
+            if record.event() != "close" {
+                tally.otherwise.push(format!("{}: {}", record.id, record.event()));
+            }
+        }
+    }
+    for (cookie, count) in counts {
+        match count {
+            0 => tally.missing.push(cookie),
+            1 => tally.seen += 1,
+            _ => {
+                tally.seen += 1;
+                tally.twice.push(cookie);
+            }
+        }
+    }
+    tally
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::spread;
+
+    /// *Scenario*: 50,000 cycles of each of two workers.
+    /// *Guarantees*: every destination is another one, and all are loopback.
+    #[test]
+    fn destinations_differ() {
+        let all: HashSet<_> =
+            (0..2).flat_map(|worker| (0..50_000).map(move |cycle| spread(worker, cycle))).collect();
+        assert_eq!(all.len(), 100_000);
+        assert!(all.iter().all(std::net::Ipv4Addr::is_loopback));
+    }
+}

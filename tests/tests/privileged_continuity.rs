@@ -1,0 +1,237 @@
+//! Continuity: connections that are older than Longwave, idle, elsewhere, or nobody's.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use longwave_tests::end::{Account, End};
+use longwave_tests::netns::Netns;
+use longwave_tests::time::unix_nanos;
+use longwave_tests::verdict::{assert_exact, finals};
+use longwave_tests::{Family, Longwave, Place, Record, Story, balance, config, gate, losses};
+use serde_json::json;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Waits for a record of each cookie.
+fn await_each(longwave: &Longwave, what: &str, cookies: &[u64]) {
+    let mut left: Vec<u64> = cookies.to_vec();
+    longwave.await_records(what, LIMIT, |record| {
+        left.retain(|cookie| *cookie != record.cookie());
+        left.is_empty()
+    });
+}
+
+fn cookies(pairs: &[(End, End)]) -> Vec<u64> {
+    pairs.iter().flat_map(|(client, server)| [client.account().cookie, server.account().cookie]).collect()
+}
+
+/// `bytes` from client to server and back, read to the last one.
+fn exchange(pair: &mut (End, End), bytes: u64) {
+    let (client, server) = pair;
+    client.write(bytes).unwrap();
+    server.read(bytes).unwrap();
+    server.write(bytes / 3).unwrap();
+    client.read(bytes / 3).unwrap();
+}
+
+fn close_all(name: &str, pairs: Vec<(End, End)>, as_found: fn(Account) -> Account) -> Vec<Story> {
+    pairs
+        .into_iter()
+        .map(|(client, mut server)| {
+            let client = client.close();
+            server.read_to_end().unwrap();
+            Story::arrived(
+                name,
+                as_found(client).because(&["fin"]),
+                as_found(server.close()).because(&["fin"]),
+            )
+        })
+        .collect()
+}
+
+/// *Scenario*: connections of every family, on loopback and in another namespace, with traffic behind them, when Longwave starts.
+/// *Guarantees*: each is in the first window, with the right role, `start_known` false and delta 0; later deltas and the close are exact.
+#[test]
+fn older_than_longwave() {
+    let Some(_turn) = gate::privileged("older_than_longwave") else { return };
+    let netns = Netns::new();
+    let mut pairs: Vec<(End, End)> = Family::ALL
+        .into_iter()
+        .flat_map(|family| [Place::loopback(family), Place::inside(&netns, family)])
+        .map(|place| place.pair().unwrap())
+        .collect();
+    for pair in &mut pairs {
+        exchange(pair, 10_000);
+    }
+    let longwave = Longwave::start(config::logs_and_windows(
+        json!({"interval": "1s"}),
+        json!({"interval": "1s", "levels": ["service", "workload", "connection"], "min_age": "0s"}),
+    ));
+    let all = cookies(&pairs);
+    await_each(&longwave, "a record of each older connection", &all);
+    for pair in &mut pairs {
+        exchange(pair, 70_000);
+    }
+    let mut grown: HashMap<u64, bool> = all.iter().map(|cookie| (*cookie, false)).collect();
+    longwave.await_records("an update with the new bytes of each", LIMIT, |record| {
+        if record.sent_bytes_delta > 0
+            && let Some(grown) = grown.get_mut(&record.cookie())
+        {
+            *grown = true;
+        }
+        grown.values().all(|grown| *grown)
+    });
+    let stories = close_all("older", pairs, Account::pre_existing);
+    longwave.await_finals(&finals(&stories), LIMIT);
+    balance::assert_balances(&longwave);
+    let finished = longwave.stop();
+    assert_exact(&stories, &finished.records);
+    for cookie in &all {
+        let first = finished.records.iter().find(|record| record.cookie() == *cookie).unwrap();
+        assert_eq!(first.event(), "update", "{first:?}");
+        assert!(first.sent_bytes > 0 && first.received_bytes > 0, "its totals are known: {first:?}");
+    }
+    let first_window = finished.points.iter().filter_map(|point| point["start"].as_str()).min().unwrap();
+    for cookie in &all {
+        let id = finished
+            .records
+            .iter()
+            .find(|record| record.cookie() == *cookie)
+            .map(|record| &record.id)
+            .unwrap();
+        let series = finished.points.iter().find(|point| {
+            point["level"] == "connection"
+                && point["start"] == first_window
+                && point.get("longwave.connection.id").is_some_and(|held| held == id.as_str())
+        });
+        let series = series.unwrap_or_else(|| panic!("{id} is not in the first window, {first_window}"));
+        assert_eq!(series["sent_bytes"], 0, "its past belongs to no window: {series:?}");
+        assert_eq!(series["connections.active"], 1, "{series:?}");
+        assert_eq!(series["connections.opened"], 0, "{series:?}");
+    }
+}
+
+/// Holds connections idle, one older than Longwave and one younger, and returns how far apart their updates came, ns.
+fn held_idle(interval: &str, reports: usize) -> Vec<Vec<u64>> {
+    let place = Place::loopback(Family::V4);
+    let mut older = place.pair().unwrap();
+    exchange(&mut older, 500);
+    let longwave = Longwave::start(config::logs(json!({"interval": interval})));
+    let mut younger = place.pair().unwrap();
+    exchange(&mut younger, 500);
+    let pairs = vec![older, younger];
+    let all = cookies(&pairs);
+    let mut counts: HashMap<u64, usize> = all.iter().map(|cookie| (*cookie, 0)).collect();
+    longwave.await_records("updates of idle connections", Duration::from_secs(240), |record| {
+        if record.event() == "update"
+            && let Some(count) = counts.get_mut(&record.cookie())
+        {
+            *count += 1;
+        }
+        counts.values().all(|count| *count >= reports)
+    });
+    drop(pairs);
+    let finished = longwave.stop();
+    all.iter().map(|cookie| update_gaps(&finished.records, *cookie)).collect()
+}
+
+/// Distances between the updates of a connection that says nothing, ns.
+fn update_gaps(records: &[Record], cookie: u64) -> Vec<u64> {
+    let updates: Vec<&Record> =
+        records.iter().filter(|record| record.cookie() == cookie && record.event() == "update").collect();
+    for update in updates.iter().skip(2) {
+        assert!(update.measures().iter().all(|(_, _, delta)| *delta == 0), "idle, and yet: {update:?}");
+    }
+    let times: Vec<u64> = updates.iter().map(|update| unix_nanos(&update.timestamp).unwrap()).collect();
+    times.windows(2).map(|pair| pair[1] - pair[0]).collect()
+}
+
+/// *Scenario*: connections held idle for ten intervals of 1 s.
+/// *Guarantees*: one record in each interval, with delta 0.
+#[test]
+fn idle_is_reported_every_interval() {
+    let Some(_turn) = gate::privileged("idle_is_reported_every_interval") else { return };
+    for gaps in held_idle("1s", 10) {
+        assert!(gaps.len() >= 9, "{gaps:?}");
+        // Two records in one interval, or an interval without one, would show as a gap far from 1 s.
+        assert!(gaps.iter().all(|gap| *gap > 200_000_000 && *gap < 1_900_000_000), "{gaps:?}");
+    }
+}
+
+/// *Scenario*: connections held idle for 60 s, with the default interval of 5 s.
+/// *Guarantees*: they keep being reported, twelve times.
+#[test]
+fn idle_for_a_minute() {
+    let Some(_turn) = gate::privileged("idle_for_a_minute") else { return };
+    for gaps in held_idle("5s", 12) {
+        assert!(gaps.len() >= 11, "{gaps:?}");
+        assert!(gaps.iter().all(|gap| *gap > 3_000_000_000 && *gap < 7_000_000_000), "{gaps:?}");
+    }
+}
+
+/// *Scenario*: a process closed a connection with a full send buffer before Longwave starts; the peer reads only afterwards.
+/// *Guarantees*: a socket that no process holds is found, and its end is exact; on loopback and in another namespace.
+#[test]
+fn orphaned_before_the_start() {
+    let Some(_turn) = gate::privileged("orphaned_before_the_start") else { return };
+    let netns = Netns::new();
+    let places =
+        [Place::loopback(Family::V4), Place::loopback(Family::V6), Place::inside(&netns, Family::V4)];
+    let mut orphans: Vec<(Account, End)> = places
+        .iter()
+        .map(|place| {
+            let (mut client, server) = place.pair().unwrap();
+            client.write_until_full().unwrap();
+            (client.close(), server)
+        })
+        .collect();
+    let longwave = Longwave::start(config::logs(json!({"interval": "1s"})));
+    let all: Vec<u64> = orphans.iter().map(|(client, _)| client.cookie).collect();
+    await_each(&longwave, "a record of each orphan", &all);
+    let stories: Vec<Story> = orphans
+        .drain(..)
+        .map(|(client, mut server)| {
+            server.read_to_end().unwrap();
+            let (client, server) = (client.pre_existing(), server.close().pre_existing());
+            Story::arrived("orphaned before", client.because(&["fin"]), server.because(&["fin"]))
+        })
+        .collect();
+    longwave.await_finals(&finals(&stories), LIMIT);
+    balance::assert_balances(&longwave);
+    let finished = longwave.stop();
+    assert_exact(&stories, &finished.records);
+}
+
+/// *Scenario*: 300 busy connections, half of them older than Longwave, and a ring for samples of one page.
+/// *Guarantees*: samples are lost, and counted; every connection's deltas sum to its totals all the same.
+#[test]
+fn deltas_sum_though_samples_are_lost() {
+    let Some(_turn) = gate::privileged("deltas_sum_though_samples_are_lost") else { return };
+    let place = Place::loopback(Family::V4);
+    let pairs = |count: usize| -> Vec<(End, End)> { (0..count).map(|_| place.pair().unwrap()).collect() };
+    let mut older = pairs(150);
+    older.iter_mut().for_each(|pair| exchange(pair, 2_000));
+    let longwave = Longwave::start(config::logs(json!({"interval": "1s", "samples_ring_size": 4096})));
+    let mut younger = pairs(150);
+    await_each(&longwave, "a record of the older ones", &cookies(&older));
+    for _ in 0..30 {
+        for pair in older.iter_mut().chain(&mut younger) {
+            exchange(pair, 3_000);
+        }
+        if losses::of_samples(&longwave.telemetry()) > 0 {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(200)); // samples are lost in a pass, and passes come with the clock
+    }
+    let page = longwave.telemetry();
+    assert!(losses::of_samples(&page) > 0, "inconclusive: no sample was lost\n{}", page.show());
+    for pair in older.iter_mut().chain(&mut younger) {
+        exchange(pair, 5_000);
+    }
+    let mut stories = close_all("older under lost samples", older, Account::pre_existing);
+    stories.extend(close_all("younger under lost samples", younger, |account| account));
+    longwave.await_finals(&finals(&stories), LIMIT);
+    balance::assert_balances(&longwave);
+    let finished = longwave.stop();
+    assert_exact(&stories, &finished.records);
+}

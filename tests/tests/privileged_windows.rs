@@ -1,0 +1,206 @@
+//! Windows: what they sum to, and what a stop still delivers.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+
+use longwave_tests::cgroup::{self, Cgroup};
+use longwave_tests::end::End;
+use longwave_tests::longwave::Point;
+use longwave_tests::{Family, Finished, Longwave, Place, balance, config, gate};
+use serde_json::{Value, json};
+
+const LIMIT: Duration = Duration::from_secs(60);
+const WORKLOADS: usize = 14;
+
+/// Sums by name of measure.
+type Sums = BTreeMap<&'static str, u64>;
+
+/// What the records of a run say in total.
+fn sums_of_records(finished: &Finished) -> Sums {
+    let mut sums = Sums::new();
+    let mut opened = HashSet::new();
+    for record in &finished.records {
+        for (name, _, delta) in record.measures() {
+            *sums.entry(name).or_default() += delta;
+        }
+        match record.event() {
+            "close" | "vanished" => *sums.entry("connections.closed").or_default() += 1,
+            "fail" => *sums.entry("connections.failed").or_default() += 1,
+            _ => {}
+        }
+        if record.start_known && record.event() != "fail" {
+            opened.insert(record.id.as_str());
+        }
+    }
+    sums.insert("connections.opened", opened.len() as u64);
+    sums
+}
+
+/// What the windows of one level say in total.
+fn sums_of_windows(finished: &Finished, level: &str, names: impl Iterator<Item = &'static str>) -> Sums {
+    let of_level = || finished.points.iter().filter(|point| point["level"] == level);
+    names.map(|name| (name, of_level().map(|point| whole(point.get(name))).sum())).collect()
+}
+
+/// A count, or the sum of its parts where it is split by reason.
+fn whole(value: Option<&Value>) -> u64 {
+    match value {
+        Some(Value::Object(parts)) => parts.values().filter_map(Value::as_u64).sum(),
+        Some(value) => value.as_u64().unwrap_or(0),
+        None => 0,
+    }
+}
+
+/// Asserts that each level's windows sum to the records.
+fn assert_conserved(finished: &Finished, levels: &[&str]) {
+    let records = sums_of_records(finished);
+    assert!(records["sent_bytes"] > 0, "nothing was sent");
+    for level in levels {
+        let windows = sums_of_windows(finished, level, records.keys().copied());
+        assert_eq!(windows, records, "the windows of level {level} (left) against the records (right)");
+    }
+}
+
+/// Asserts that windows are aligned, without gap or overlap, and that no series is in a window twice.
+fn assert_windows_tile(finished: &Finished, seconds: u64) {
+    let mut windows: Vec<(&str, &str)> = finished.points.iter().map(bounds).collect();
+    windows.sort_unstable();
+    windows.dedup();
+    for pair in windows.windows(2) {
+        assert_eq!(pair[0].1, pair[1].0, "a gap or an overlap");
+    }
+    for (start, end) in &windows {
+        let nanos = |text| longwave_tests::time::unix_nanos(text).unwrap();
+        assert_eq!(nanos(end) % (seconds * 1_000_000_000), 0, "{start} – {end} is not aligned");
+    }
+    let mut seen = HashMap::new();
+    for point in &finished.points {
+        let mut attributes: Vec<String> = point
+            .iter()
+            .filter(|(_, value)| value.is_string() || value.is_boolean())
+            .map(|kv| format!("{kv:?}"))
+            .collect();
+        attributes.sort();
+        if point["level"] != "connection" {
+            assert!(seen.insert(attributes, ()).is_none(), "twice in one window: {point:?}");
+        }
+    }
+}
+
+fn bounds(point: &Point) -> (&str, &str) {
+    (point["start"].as_str().unwrap(), point["end"].as_str().unwrap())
+}
+
+/// Traffic from and to `WORKLOADS` cgroups for a few windows: long connections, short ones, refused ones.
+fn load(longwave: &Longwave) {
+    let place = Place::loopback(Family::V4);
+    let cgroups: Vec<Cgroup> = (0..WORKLOADS).map(|number| Cgroup::new(&format!("load{number}"))).collect();
+    let mut long: Vec<(End, End)> =
+        cgroups.iter().map(|cgroup| cgroup.within(|| place.pair().unwrap())).collect();
+    let mut windows = HashSet::new();
+    let mut rounds = 0_u64;
+    longwave.await_points("four windows", LIMIT, |point| {
+        windows.insert(bounds(point).0.to_owned());
+        if rounds < 40 {
+            rounds += 1;
+            for (client, server) in &mut long {
+                client.write(10_000 + rounds).unwrap();
+                server.read(10_000 + rounds).unwrap();
+                server.write(99).unwrap();
+                client.read(99).unwrap();
+            }
+            for cgroup in &cgroups {
+                let (mut client, mut server) = cgroup.within(|| place.pair().unwrap());
+                client.write(777).unwrap();
+                server.read(777).unwrap();
+            }
+            longwave_tests::scenario::refused(&place).unwrap();
+        }
+        windows.len() > 4
+    });
+    drop(long);
+}
+
+fn conserved_with(max_series: usize) -> Finished {
+    let longwave = Longwave::start(config::logs_and_windows(
+        json!({"interval": "1s"}),
+        json!({"interval": "1s", "levels": ["service", "workload", "connection"], "min_age": "0s", "max_series": max_series}),
+    ));
+    load(&longwave);
+    balance::assert_balances(&longwave);
+    let finished = longwave.stop();
+    assert_conserved(&finished, &["service", "workload", "connection"]);
+    assert_windows_tile(&finished, 1);
+    finished
+}
+
+/// Most series that one window has of `level`.
+fn most_series(finished: &Finished, level: &str) -> usize {
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    for point in finished.points.iter().filter(|point| point["level"] == level) {
+        *counts.entry(bounds(point).0).or_default() += 1;
+    }
+    counts.into_values().max().unwrap_or(0)
+}
+
+/// *Scenario*: 14 workloads with long, short and refused connections over several windows.
+/// *Guarantees*: the windows of every level sum to the records; they are aligned and tile time; each workload has its series.
+#[test]
+fn windows_sum_to_connections() {
+    let Some(_turn) = gate::privileged("windows_sum_to_connections") else { return };
+    if cgroup::mount_point().is_none() {
+        return gate::skip("windows_sum_to_connections", "no cgroup2", "LONGWAVE_REQUIRE_BPF");
+    }
+    let finished = conserved_with(0);
+    assert!(most_series(&finished, "workload") >= WORKLOADS, "{}", most_series(&finished, "workload"));
+}
+
+/// *Scenario*: the same with room for ten series.
+/// *Guarantees*: the sums are the same as without a cap: what does not fit is folded, not dropped.
+#[test]
+fn windows_sum_to_connections_with_ten_series() {
+    let Some(_turn) = gate::privileged("windows_sum_to_connections_with_ten_series") else { return };
+    if cgroup::mount_point().is_none() {
+        return gate::skip(
+            "windows_sum_to_connections_with_ten_series",
+            "no cgroup2",
+            "LONGWAVE_REQUIRE_BPF",
+        );
+    }
+    let finished = conserved_with(10);
+    for level in ["service", "workload", "connection"] {
+        // The overflow series may come on top of the ten.
+        assert!(most_series(&finished, level) <= 11, "{level}: {}", most_series(&finished, level));
+    }
+    assert!(
+        finished.points.iter().any(|point| point.contains_key("otel.metric.overflow")),
+        "nothing overflowed"
+    );
+}
+
+/// *Scenario*: 200 connections open and close in the middle of a window of 60 s, then SIGTERM.
+/// *Guarantees*: all closes and the last window are exported before exit 0, and they agree.
+#[test]
+fn a_stop_delivers_everything() {
+    let Some(_turn) = gate::privileged("a_stop_delivers_everything") else { return };
+    let longwave = Longwave::start(config::logs_and_windows(
+        json!({"interval": "60s"}),
+        json!({"interval": "60s", "levels": ["service", "workload", "connection"], "min_age": "0s"}),
+    ));
+    let place = Place::loopback(Family::V4);
+    let mut cookies = HashSet::new();
+    for _ in 0..200 {
+        let (mut client, mut server) = place.pair().unwrap();
+        client.write(1_000).unwrap();
+        server.read(1_000).unwrap();
+        cookies.insert(client.close().cookie);
+        server.read_to_end().unwrap();
+        cookies.insert(server.close().cookie);
+    }
+    let finished = longwave.stop();
+    for record in finished.records.iter().filter(|record| record.event() == "close") {
+        cookies.remove(&record.cookie());
+    }
+    assert!(cookies.is_empty(), "{} closes were not exported", cookies.len());
+    assert_conserved(&finished, &["service", "workload"]);
+}
