@@ -5,6 +5,15 @@
 //! A change of any layout raises [`LAYOUT_VERSION`].
 #![no_std]
 
+pub mod offsets;
+pub mod settings;
+pub mod tally;
+pub mod tracked;
+
+pub use offsets::Offsets;
+pub use settings::Settings;
+pub use tracked::Tracked;
+
 /// Version of every layout in this crate; the first field of each event.
 pub const LAYOUT_VERSION: u16 = 1;
 
@@ -24,7 +33,7 @@ pub mod kind {
     pub const UNLISTEN: u8 = 6;
 }
 
-/// Bits of [`ConnectionEvent::flags`] and of [`Tracked::flags`].
+/// Bits of [`ConnectionEvent::flags`] and of [`Tracked::flags`](crate::Tracked::flags).
 pub mod flag {
     /// The open was seen: `generation` and `opened_ns` are valid. Otherwise the connection was seeded, or closed without an entry.
     pub const START_KNOWN: u16 = 1 << 0;

@@ -1,0 +1,132 @@
+//! Where the running kernel keeps the fields that the programs read.
+
+/// The offset of a field that the running kernel does not have.
+pub const ABSENT: u32 = u32::MAX;
+
+macro_rules! offsets {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Byte offsets of kernel fields, set by the loader as read-only data before verification, so that each is a
+        /// constant to the verifier. [`ABSENT`] where the kernel lacks a field.
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct Offsets {
+            $($(#[$doc])* pub $name: u32,)*
+        }
+
+        impl Offsets {
+            /// Every field absent.
+            pub const NONE: Self = Self { $($name: ABSENT,)* };
+        }
+    };
+}
+
+offsets! {
+    /// `sock_common.skc_family`, u16.
+    family,
+    /// `sock_common.skc_state`, u8.
+    state,
+    /// `sock_common.skc_daddr`, 4 bytes.
+    daddr,
+    /// `sock_common.skc_rcv_saddr`, 4 bytes.
+    rcv_saddr,
+    /// `sock_common.skc_v6_daddr`, 16 bytes; absent without IPv6.
+    v6_daddr,
+    /// `sock_common.skc_v6_rcv_saddr`, 16 bytes; absent without IPv6.
+    v6_rcv_saddr,
+    /// `sock_common.skc_dport`, u16, network order.
+    dport,
+    /// `sock_common.skc_num`, u16, host order.
+    num,
+    /// `sock_common.skc_cookie`, u64.
+    cookie,
+    /// `sock_common.skc_flags`, u64.
+    flags,
+    /// `sock_common.skc_net.net`, pointer.
+    net,
+    /// `sock.sk_protocol`, u16.
+    protocol,
+    /// `sock.sk_err`, i32.
+    err,
+    /// `sock.sk_err_soft`, i32.
+    err_soft,
+    /// `sock.sk_shutdown`, u8.
+    shutdown,
+    /// `sock.sk_cgrp_data.cgroup`, pointer.
+    cgroup,
+    /// `sock.sk_user_data`, tagged pointer.
+    user_data,
+    /// `inet_sock.inet_sport`, u16, network order.
+    sport,
+    /// `inet_connection_sock.icsk_ulp_ops`, pointer.
+    ulp_ops,
+    /// `tcp_sock.is_mptcp`, bool; absent without MPTCP.
+    is_mptcp,
+    /// `tcp_sock.bytes_acked`, u64.
+    bytes_acked,
+    /// `tcp_sock.bytes_received`, u64.
+    bytes_received,
+    /// `tcp_sock.bytes_sent`, u64.
+    bytes_sent,
+    /// `tcp_sock.bytes_retrans`, u64.
+    bytes_retrans,
+    /// `tcp_sock.write_seq`.
+    write_seq,
+    /// `tcp_sock.snd_nxt`.
+    snd_nxt,
+    /// `tcp_sock.snd_una`.
+    snd_una,
+    /// `tcp_sock.rcv_nxt`.
+    rcv_nxt,
+    /// `tcp_sock.copied_seq`.
+    copied_seq,
+    /// `tcp_sock.segs_out`.
+    segs_out,
+    /// `tcp_sock.segs_in`.
+    segs_in,
+    /// `tcp_sock.data_segs_out`.
+    data_segs_out,
+    /// `tcp_sock.data_segs_in`.
+    data_segs_in,
+    /// `tcp_sock.total_retrans`.
+    total_retrans,
+    /// `tcp_sock.lost`.
+    lost,
+    /// `tcp_sock.delivered`.
+    delivered,
+    /// `tcp_sock.srtt_us`.
+    srtt_us,
+    /// `tcp_sock.mdev_us`.
+    mdev_us,
+    /// `tcp_sock.rtt_min.s[0].v`.
+    rtt_min,
+    /// `tcp_sock.snd_cwnd`.
+    snd_cwnd,
+    /// `tcp_sock.mss_cache`.
+    mss_cache,
+    /// `tcp_sock.packets_out`.
+    packets_out,
+    /// `tcp_sock.rate_delivered`.
+    rate_delivered,
+    /// `tcp_sock.rate_interval_us`.
+    rate_interval_us,
+    /// `net.ns.inum`, u32.
+    net_inum,
+    /// `cgroup.kn`, pointer.
+    cgroup_kn,
+    /// `cgroup.level`, i32.
+    cgroup_level,
+    /// `cgroup.ancestors`, array of pointers (6.1 and later).
+    cgroup_ancestors,
+    /// `kernfs_node.id`, u64.
+    kn_id,
+    /// `socket.sk`, pointer.
+    socket_sk,
+    /// `task_struct.tgid`, i32.
+    task_tgid,
+    /// `task_struct.comm`, 16 bytes.
+    task_comm,
+    /// `task_struct.cgroups`, pointer to `css_set`.
+    task_cgroups,
+    /// `css_set.dfl_cgrp`, pointer to `cgroup`.
+    css_set_dfl_cgrp,
+}

@@ -1,0 +1,409 @@
+//! `state` and `state_again`: connection changes, the same code attached twice.
+//!
+//! The kernel skips a tracing program that would interrupt itself on its CPU, so a softirq that lands inside `state`
+//! would lose its event. `state_again` runs right after `state` on every event, handles what `state` did not, and cannot
+//! be skipped by the same interruption.
+
+use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
+use longwave_ebpf_abi::{
+    ConnectionEvent, LAYOUT_VERSION, Tracked, flag, kind,
+    tally::{
+        CLOSE_BUSY, CLOSE_CLAIMED, CLOSE_RING_FULL, CLOSE_SUPPRESSED, CLOSE_UNTRACKED, INSERTED,
+        OPEN_RING_FULL, REMOVED, REPLACED, SECOND_CHANCE, TABLE_BUSY, TABLE_FULL,
+    },
+    tracked::internal,
+};
+
+use crate::{
+    config::{offset, setting},
+    counters,
+    listen::{self, Holder},
+    maps::{self, HANDLED, HANDLED_SLOTS, TRANSITIONS},
+    owner, scope,
+    socket::{IPPROTO_TCP, Socket, tcp},
+    tally::count,
+    words,
+};
+
+/// First copy.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "tp_btf/inet_sock_set_state")]
+pub extern "C" fn state(context: *const u64) -> i32 {
+    // SAFETY: the tracepoint's arguments.
+    unsafe { transition::<false>(context) };
+    0
+}
+
+/// Second copy: handles only what the first did not.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "tp_btf/inet_sock_set_state")]
+pub extern "C" fn state_again(context: *const u64) -> i32 {
+    // SAFETY: the tracepoint's arguments.
+    unsafe { transition::<true>(context) };
+    0
+}
+
+/// What a transition means.
+enum Change {
+    ActiveOpen,
+    PassiveOpen,
+    Established,
+    Close,
+    Listen,
+    Unlisten,
+}
+
+/// # Safety
+/// `context` holds the arguments of `inet_sock_set_state`: socket, old state, new state.
+#[inline(always)]
+unsafe fn transition<const AGAIN: bool>(context: *const u64) {
+    // SAFETY: three arguments of 8 bytes.
+    let (socket, old, new) = unsafe {
+        (
+            Socket(context.cast::<*const u8>().read_volatile()),
+            context.add(1).read_volatile() as u8,
+            context.add(2).read_volatile() as u8,
+        )
+    };
+    let change = match (old, new) {
+        _ if old == new => return,
+        (tcp::LISTEN, tcp::CLOSE) => Change::Unlisten,
+        (_, tcp::CLOSE) => Change::Close,
+        (_, tcp::LISTEN) => Change::Listen,
+        (tcp::CLOSE, tcp::SYN_SENT) => Change::ActiveOpen,
+        (tcp::SYN_RECV, _) => Change::PassiveOpen,
+        (tcp::SYN_SENT, tcp::ESTABLISHED) if setting!(connect_time) != 0 || setting!(emit_open) != 0 => {
+            Change::Established
+        }
+        _ => return,
+    };
+    if socket.protocol() != IPPROTO_TCP {
+        return;
+    }
+    let cookie = socket.cookie();
+    let mark = cookie << 16 | u64::from(old) << 8 | u64::from(new);
+    if AGAIN && take_handled(cookie, mark) {
+        return;
+    }
+    let second = if AGAIN { flag::SECOND_CHANCE } else { 0 };
+    // SAFETY: the socket is the tracepoint's.
+    let handled = unsafe {
+        match change {
+            Change::ActiveOpen => open(socket, cookie, flag::CLIENT | second),
+            Change::PassiveOpen => open(socket, cookie, flag::SERVER | flag::ESTABLISHED | second),
+            Change::Established => established(socket, cookie, old, second),
+            Change::Close => close(socket, cookie, old, second),
+            Change::Listen | Change::Unlisten => listening(socket, cookie, new),
+        }
+    };
+    if AGAIN && handled {
+        count(SECOND_CHANCE);
+    }
+    if !AGAIN {
+        put_handled(cookie, mark);
+    }
+}
+
+/// Notes that this transition of this socket was handled on this CPU. One of two slots, so that it takes two other events
+/// of the same set between `state` and `state_again` to lose it; user space then drops the second report.
+#[inline(always)]
+fn put_handled(cookie: u64, mark: u64) {
+    let Some(slots) = HANDLED.get_ptr_mut(0) else { return };
+    // SAFETY: the index is even and below HANDLED_SLOTS. One word each, so that an interruption cannot tear it.
+    unsafe {
+        let slot = slots.cast::<u64>().add((cookie as usize * 2) & (HANDLED_SLOTS - 2));
+        if slot.read_volatile() == 0 { slot.write_volatile(mark) } else { slot.add(1).write_volatile(mark) }
+    }
+}
+
+/// Whether `state` handled this transition; takes the note away.
+#[inline(always)]
+fn take_handled(cookie: u64, mark: u64) -> bool {
+    let Some(slots) = HANDLED.get_ptr_mut(0) else { return false };
+    // SAFETY: as above.
+    unsafe {
+        let slot = slots.cast::<u64>().add((cookie as usize * 2) & (HANDLED_SLOTS - 2));
+        if slot.read_volatile() == mark {
+            slot.write_volatile(0);
+            return true;
+        }
+        if slot.add(1).read_volatile() == mark {
+            slot.add(1).write_volatile(0);
+            return true;
+        }
+    }
+    false
+}
+
+/// A connection begins: CLOSE → SYN_SENT, or a child leaves SYN_RECV. Whether there was anything to do.
+#[inline(always)]
+unsafe fn open(socket: Socket, cookie: u64, flags: u16) -> bool {
+    let address = socket.address();
+    let mut exists = false;
+    if let Some(entry) = maps::entry(address) {
+        // SAFETY: an entry of the table; its cookie tells whose.
+        unsafe {
+            if (&raw const (*entry).cookie).read_volatile() == cookie {
+                let had = (&raw const (*entry).flags).read_volatile();
+                if flags & flag::SERVER != 0 {
+                    // Simultaneous open: still the connection that the SYN_SENT began, and still its client.
+                    return had & flag::ESTABLISHED == 0
+                        && established(socket, cookie, tcp::SYN_RECV, flags & flag::SECOND_CHANCE);
+                }
+                if had & (flag::ESTABLISHED | internal::CLAIMED) == 0 {
+                    return false;
+                }
+            }
+        }
+        exists = true;
+    }
+    if !scope::includes(socket) {
+        return false;
+    }
+    let mut room = core::mem::MaybeUninit::<Tracked>::uninit();
+    let value = room.as_mut_ptr();
+    // SAFETY: the value is on the stack, of whole words.
+    unsafe {
+        words::zero(value);
+        let now = bpf_ktime_get_ns();
+        (&raw mut (*value).cookie).write_volatile(cookie);
+        (&raw mut (*value).rtt_min_lifetime_us).write_volatile(u32::MAX);
+        (&raw mut (*value).flags).write_volatile((flags & !flag::SECOND_CHANCE) | flag::START_KNOWN);
+        (&raw mut (*value).generation).write_volatile(now);
+        if flags & flag::ESTABLISHED != 0 {
+            (&raw mut (*value).established_ns).write_volatile(now);
+        }
+        socket.tuple(&raw mut (*value).tuple);
+        owner::of_socket(&raw mut (*value).owner, socket);
+        if flags & flag::CLIENT != 0 {
+            owner::of_current(&raw mut (*value).owner);
+        }
+    }
+    match maps::insert(address, value, if exists { 0 } else { maps::NOEXIST }) {
+        0 => count(if exists { REPLACED } else { INSERTED }),
+        maps::E2BIG => count(TABLE_FULL),
+        maps::EEXIST => return false,
+        _ => count(TABLE_BUSY),
+    }
+    if setting!(emit_open) != 0 && flags & flag::ESTABLISHED != 0 {
+        // SAFETY: the value was filled above.
+        unsafe { emit_open(socket, value, tcp::SYN_RECV, flags & flag::SECOND_CHANCE) };
+    }
+    true
+}
+
+/// The client's side is established. Whether there was anything to do.
+///
+/// # Safety
+/// The socket is the tracepoint's.
+#[inline(always)]
+unsafe fn established(socket: Socket, cookie: u64, old: u8, second: u16) -> bool {
+    let Some(entry) = maps::entry(socket.address()) else { return false };
+    // SAFETY: an entry of the table; its cookie tells whose.
+    unsafe {
+        if (&raw const (*entry).cookie).read_volatile() != cookie {
+            return false;
+        }
+        let flags = (&raw const (*entry).flags).read_volatile();
+        if flags & flag::ESTABLISHED != 0 {
+            return false;
+        }
+        (&raw mut (*entry).flags).write_volatile(flags | flag::ESTABLISHED);
+        (&raw mut (*entry).established_ns).write_volatile(bpf_ktime_get_ns());
+        (&raw mut (*entry).tuple.local_port).write_volatile(socket.local_port());
+        if setting!(emit_open) != 0 {
+            emit_open(socket, entry, old, second);
+        }
+    }
+    true
+}
+
+/// # Safety
+/// `value` is an entry, or one's copy.
+#[inline(always)]
+unsafe fn emit_open(socket: Socket, value: *const Tracked, old: u8, second: u16) {
+    let Some(tcp) = socket.tcp() else { return };
+    let Some(event) = maps::reserve::<ConnectionEvent>(&TRANSITIONS) else {
+        count(OPEN_RING_FULL);
+        return;
+    };
+    // SAFETY: room for one event.
+    unsafe {
+        words::zero(event);
+        header(event, kind::OPEN, old, bpf_ktime_get_ns());
+        remembered(event, value, second);
+        let minimum = counters::fill(&raw mut (*event).counters, tcp);
+        (&raw mut (*event).counters.rtt_min_lifetime_us).write_volatile(minimum);
+        maps::submit_transition(event);
+    }
+}
+
+/// A connection ends, or fails to begin. Whether there was anything to do.
+///
+/// # Safety
+/// The socket is the tracepoint's.
+#[inline(always)]
+unsafe fn close(socket: Socket, cookie: u64, old: u8, second: u16) -> bool {
+    let address = socket.address();
+    let mut entry = None;
+    if let Some(found) = maps::entry(address) {
+        // SAFETY: an entry of the table; its cookie tells whose.
+        if unsafe { (&raw const (*found).cookie).read_volatile() } == cookie {
+            entry = Some(found);
+        }
+    }
+    let Some(entry) = entry else {
+        // SAFETY: the socket is the tracepoint's.
+        return unsafe { close_untracked(socket, cookie, old, second) };
+    };
+    // SAFETY: an entry of the table, a socket of the tracepoint.
+    unsafe {
+        if (&raw const (*entry).flags).read_volatile() & internal::CLAIMED != 0 {
+            return false;
+        }
+        let Some(tcp) = socket.tcp() else { return false };
+        let Some(event) = maps::reserve::<ConnectionEvent>(&TRANSITIONS) else {
+            if maps::remove(address) == 0 {
+                count(REMOVED);
+            }
+            count(CLOSE_RING_FULL);
+            return true;
+        };
+        words::zero(event);
+        header(event, kind::CLOSE, old, bpf_ktime_get_ns());
+        remembered(event, entry, second);
+        let lifetime = (&raw const (*entry).rtt_min_lifetime_us).read_volatile();
+        finish(event, tcp, old, lifetime);
+        // Deleting is claiming: from here on the entry may be another connection's.
+        match maps::remove(address) {
+            0 => count(REMOVED),
+            maps::ENOENT => {
+                count(CLOSE_CLAIMED);
+                maps::discard(event);
+                return false;
+            }
+            _ => {
+                let flags = (&raw const (*entry).flags).read_volatile();
+                (&raw mut (*entry).flags).write_volatile(flags | internal::CLAIMED);
+                count(CLOSE_BUSY);
+            }
+        }
+        maps::submit_transition(event);
+    }
+    true
+}
+
+/// A close of what the table does not hold.
+///
+/// # Safety
+/// The socket is the tracepoint's.
+#[inline(always)]
+unsafe fn close_untracked(socket: Socket, cookie: u64, old: u8, second: u16) -> bool {
+    // A child that never left SYN_RECV never opened.
+    if old == tcp::SYN_RECV || !scope::includes(socket) {
+        return false;
+    }
+    if setting!(pre_existing) == 0 {
+        count(CLOSE_SUPPRESSED);
+        return false;
+    }
+    let Some(tcp) = socket.tcp() else { return false };
+    count(CLOSE_UNTRACKED);
+    let Some(event) = maps::reserve::<ConnectionEvent>(&TRANSITIONS) else {
+        count(CLOSE_RING_FULL);
+        return true;
+    };
+    // SAFETY: room for one event.
+    unsafe {
+        words::zero(event);
+        header(event, kind::CLOSE, old, bpf_ktime_get_ns());
+        (&raw mut (*event).cookie).write_volatile(cookie);
+        let mut flags = flag::UNTRACKED | second;
+        if old == tcp::SYN_SENT {
+            flags |= flag::CLIENT;
+        }
+        (&raw mut (*event).flags).write_volatile(flags);
+        socket.tuple(&raw mut (*event).tuple);
+        owner::of_socket(&raw mut (*event).owner, socket);
+        finish(event, tcp, old, u32::MAX);
+        maps::submit_transition(event);
+    }
+    true
+}
+
+/// What every event begins with.
+///
+/// # Safety
+/// `event` is valid for writes.
+#[inline(always)]
+pub unsafe fn header(event: *mut ConnectionEvent, kind: u8, state: u8, now: u64) {
+    // SAFETY: fields of the event.
+    unsafe {
+        (&raw mut (*event).version).write_volatile(LAYOUT_VERSION);
+        (&raw mut (*event).kind).write_volatile(kind);
+        (&raw mut (*event).state).write_volatile(state);
+        (&raw mut (*event).observed_ns).write_volatile(now);
+    }
+}
+
+/// What the table remembers.
+///
+/// # Safety
+/// `event` is valid for writes, `value` an entry or one's copy.
+#[inline(always)]
+pub unsafe fn remembered(event: *mut ConnectionEvent, value: *const Tracked, add: u16) {
+    // SAFETY: fields of both.
+    unsafe {
+        let flags = (&raw const (*value).flags).read_volatile() & !internal::CLAIMED;
+        (&raw mut (*event).flags).write_volatile(flags | add);
+        (&raw mut (*event).cookie).write_volatile((&raw const (*value).cookie).read_volatile());
+        (&raw mut (*event).generation).write_volatile((&raw const (*value).generation).read_volatile());
+        (&raw mut (*event).established_ns)
+            .write_volatile((&raw const (*value).established_ns).read_volatile());
+        words::copy(&raw mut (*event).tuple, &raw const (*value).tuple);
+        words::copy(&raw mut (*event).owner, &raw const (*value).owner);
+    }
+}
+
+/// The final counters, and how it ended.
+///
+/// # Safety
+/// `event` is valid for writes and otherwise filled, `tcp` a full TCP socket.
+#[inline(always)]
+unsafe fn finish(event: *mut ConnectionEvent, tcp: Socket, old: u8, lifetime: u32) {
+    // SAFETY: fields of the event.
+    unsafe {
+        let minimum = counters::fill(&raw mut (*event).counters, tcp);
+        let lifetime = if minimum < lifetime { minimum } else { lifetime };
+        (&raw mut (*event).counters.rtt_min_lifetime_us).write_volatile(lifetime);
+        let mut flags = (&raw const (*event).flags).read_volatile() | counters::fill_end(event, tcp);
+        // From any state beyond the handshake, it was established; noted in the table only where it is asked for.
+        if old != tcp::SYN_SENT && old != tcp::SYN_RECV {
+            flags |= flag::ESTABLISHED;
+        }
+        (&raw mut (*event).flags).write_volatile(flags);
+        // The source port was not chosen yet at SYN_SENT.
+        if (&raw const (*event).tuple.local_port).read_volatile() == 0 {
+            (&raw mut (*event).tuple.local_port).write_volatile(u16::from_be(tcp.load(offset!(sport))));
+        }
+    }
+}
+
+/// A socket begins or stops listening.
+#[inline(always)]
+unsafe fn listening(socket: Socket, cookie: u64, new: u8) -> bool {
+    if !scope::includes(socket) {
+        return false;
+    }
+    // SAFETY: the socket is the tracepoint's.
+    unsafe {
+        if new == tcp::LISTEN {
+            maps::note_listener(cookie);
+            listen::emit(socket, cookie, kind::LISTEN, Holder::Current);
+        } else {
+            maps::forget_listener(cookie);
+            listen::emit(socket, cookie, kind::UNLISTEN, Holder::Nobody);
+        }
+    }
+    true
+}
