@@ -62,6 +62,13 @@ pub struct Dropped {
 #[derive(Clone, Default)]
 pub struct Accounting {
     nodes: Arc<Mutex<Vec<Arc<Node>>>>,
+    edges: Arc<Mutex<Vec<Edge>>>,
+}
+
+/// What leaves `from` enters `to`.
+struct Edge {
+    from: Arc<Node>,
+    to: Arc<Node>,
 }
 
 /// A stage whose counters do not add up.
@@ -263,8 +270,29 @@ impl Accounting {
         self.nodes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Stages that do not balance. Meaningful at a quiet moment only: nothing in a channel, nothing being processed.
+    /// Says that everything that leaves `from` enters `to`.
+    pub fn connect(&self, from: &Arc<Node>, to: &Arc<Node>) {
+        let edge = Edge { from: Arc::clone(from), to: Arc::clone(to) };
+        self.edges.lock().unwrap_or_else(PoisonError::into_inner).push(edge);
+    }
+
+    /// Stages that do not balance, and stages that did not get what was sent to them. Meaningful at a quiet moment only: nothing in a
+    /// channel, nothing being processed.
     pub fn imbalances(&self) -> Vec<Imbalance> {
-        self.nodes().iter().filter_map(|node| node.imbalance()).collect()
+        let nodes = self.nodes();
+        let edges = self.edges.lock().unwrap_or_else(PoisonError::into_inner);
+        let arrivals = nodes.iter().filter_map(|to| {
+            let mut senders = edges.iter().filter(|edge| Arc::ptr_eq(&edge.to, to)).peekable();
+            senders.peek()?;
+            let sent: u64 = senders.map(|edge| edge.from.outgoing()).sum();
+            let incoming = to.incoming();
+            (sent != incoming).then(|| Imbalance {
+                text: format!(
+                    "{:?} {} of pipeline {:?}: was sent {sent}, incoming {incoming}",
+                    to.kind, to.id, to.pipeline
+                ),
+            })
+        });
+        arrivals.chain(nodes.iter().filter_map(|node| node.imbalance())).collect()
     }
 }

@@ -6,6 +6,7 @@
 pub mod accounting;
 pub mod attributes;
 pub mod batch;
+pub mod codec;
 pub mod component;
 pub mod delivery;
 pub mod graph;

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::accounting::{Accounting, NodeKind};
+use crate::accounting::{Accounting, Node, NodeKind};
 use crate::batch::Batch;
 use crate::component::{
     ComponentError, ExporterContext, ProcessorContext, Receiver, ReceiverContext, Signal,
@@ -41,6 +41,13 @@ pub struct Runtime {
 struct Ended {
     what: String,
     result: Result<(), ComponentError>,
+}
+
+/// A stage's channel, and its counters where it has any: a passage has none, and stands for the exporters behind it.
+#[derive(Clone)]
+struct Entry {
+    sender: mpsc::Sender<Batch>,
+    nodes: Vec<Arc<Node>>,
 }
 
 /// What the graph needs from its surroundings.
@@ -110,7 +117,9 @@ impl Runtime {
                     pipeline.signal,
                     false,
                 );
-                (node, entries[*index].clone())
+                let entry = &entries[*index];
+                entry.nodes.iter().for_each(|to| around.accounting.connect(&node, to));
+                (node, entry.sender.clone())
             });
             let output = RecordOutput::new(edges.collect());
             let running = created.start(output, runtime.stop.child_token()).await.map_err(failed)?;
@@ -166,7 +175,7 @@ impl Runtime {
         plan: &Plan,
         index: usize,
         around: &Surroundings,
-    ) -> Result<mpsc::Sender<Batch>, RuntimeError> {
+    ) -> Result<Entry, RuntimeError> {
         let planned = &plan.exporters[index];
         let failed = |source| RuntimeError::Start { id: planned.id.clone(), role: "exporter", source };
         let context = ExporterContext {
@@ -181,20 +190,22 @@ impl Runtime {
         let node = around.accounting.node(NodeKind::Exporter, &planned.id, "", planned.signal, false);
         let (sender, input) = mpsc::channel(STAGE_QUEUE);
         let queue = SendingQueue::start(&planned.id, pusher, exporter.delivery(), Arc::clone(&node));
-        self.spawn(format!("exporter {:?}", planned.id), stage::run_exporter(exporter, input, queue, node));
-        Ok(sender)
+        self.spawn(
+            format!("exporter {:?}", planned.id),
+            stage::run_exporter(exporter, input, queue, Arc::clone(&node)),
+        );
+        Ok(Entry { sender, nodes: vec![node] })
     }
 
     fn start_pipeline(
         &mut self,
         plan: &Plan,
         index: usize,
-        exporters: &[mpsc::Sender<Batch>],
+        exporters: &[Entry],
         around: &Surroundings,
-    ) -> Result<mpsc::Sender<Batch>, RuntimeError> {
+    ) -> Result<Entry, RuntimeError> {
         let pipeline = &plan.pipelines[index];
-        let mut output =
-            FanOut { targets: pipeline.exporters.iter().map(|index| exporters[*index].clone()).collect() };
+        let mut next: Vec<Entry> = pipeline.exporters.iter().map(|index| exporters[*index].clone()).collect();
         for (position, planned) in pipeline.processors.iter().enumerate().rev() {
             let node = around.accounting.node(
                 NodeKind::Processor,
@@ -203,6 +214,7 @@ impl Runtime {
                 pipeline.signal,
                 planned.aggregates,
             );
+            next.iter().flat_map(|entry| &entry.nodes).for_each(|to| around.accounting.connect(&node, to));
             let context = ProcessorContext {
                 id: planned.id.clone(),
                 pipeline: pipeline.id.clone(),
@@ -216,15 +228,18 @@ impl Runtime {
             })?;
             let (sender, input) = mpsc::channel(if position == 0 { RECEIVER_QUEUE } else { STAGE_QUEUE });
             let what = format!("processor {:?} of pipeline {:?}", planned.id, pipeline.id);
-            self.spawn(what, stage::run_processor(processor, input, output, node));
-            output = FanOut { targets: vec![sender] };
+            let output = FanOut { targets: next.into_iter().map(|entry| entry.sender).collect() };
+            self.spawn(what, stage::run_processor(processor, input, output, Arc::clone(&node)));
+            next = vec![Entry { sender, nodes: vec![node] }];
         }
         if pipeline.processors.is_empty() {
             let (sender, input) = mpsc::channel(RECEIVER_QUEUE);
+            let nodes = next.iter().flat_map(|entry| entry.nodes.clone()).collect();
+            let output = FanOut { targets: next.into_iter().map(|entry| entry.sender).collect() };
             self.spawn(format!("pipeline {:?}", pipeline.id), stage::run_passage(input, output));
-            return Ok(sender);
+            return Ok(Entry { sender, nodes });
         }
-        Ok(output.targets.swap_remove(0))
+        Ok(next.swap_remove(0))
     }
 
     fn spawn(

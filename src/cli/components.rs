@@ -1,0 +1,33 @@
+//! `longwave components`: the Collector's form.
+
+use std::fmt::Write;
+
+use longwave_pipeline::component::{About, Factory};
+use longwave_pipeline::registry::Registry;
+
+use super::print;
+
+pub(super) fn run(registry: &Registry) -> anyhow::Result<()> {
+    let mut text = String::new();
+    writeln!(text, "buildinfo:\n  command: longwave\n  version: {}", env!("CARGO_PKG_VERSION"))?;
+    section(&mut text, "receivers", &registry.receivers)?;
+    section(&mut text, "processors", &registry.processors)?;
+    section(&mut text, "exporters", &registry.exporters)?;
+    print(&text)
+}
+
+fn section<X, T: ?Sized>(text: &mut String, name: &str, factories: &[Factory<X, T>]) -> std::fmt::Result {
+    writeln!(text, "{name}:")?;
+    for Factory { about, .. } in factories {
+        let About { component_type, aliases, stability, description, signals, .. } = about;
+        writeln!(text, "  - name: {component_type}\n    description: {description:?}")?;
+        if !aliases.is_empty() {
+            writeln!(text, "    aliases: [{}]", aliases.join(", "))?;
+        }
+        writeln!(text, "    stability:")?;
+        for signal in *signals {
+            writeln!(text, "      {signal}: {}", stability.as_str())?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,44 @@
+//! From the flags to a plan.
+
+use anyhow::anyhow;
+use longwave_config::{ConfigErrors, Loaded, Sources, load};
+use longwave_pipeline::graph::Plan;
+use longwave_pipeline::registry::Registry;
+
+use super::SourceArgs;
+
+/// What runs without `--config`.
+const EMBEDDED: &str = include_str!("../../config/examples/default.yaml");
+
+/// A checked configuration.
+pub(super) struct Configured {
+    pub(super) plan: Plan,
+    /// What should be logged once there is a log.
+    pub(super) warnings: Vec<String>,
+    /// No `--config` was given.
+    pub(super) embedded: bool,
+}
+
+/// Reads and checks the configuration.
+///
+/// # Errors
+/// All that is wrong, one per line.
+pub(super) fn plan(args: &SourceArgs, registry: &Registry) -> anyhow::Result<Configured> {
+    let embedded = args.config.is_empty();
+    let configs = if embedded { vec![format!("yaml:{EMBEDDED}")] } else { args.config.clone() };
+    let Loaded { document, warnings, .. } =
+        load(&Sources::new(configs, args.set.clone())).map_err(invalid)?;
+    let plan = Plan::new(&document, registry).map_err(invalid)?;
+    let warnings = warnings.iter().map(ToString::to_string).chain(plan.warnings.iter().cloned()).collect();
+    Ok(Configured { plan, warnings, embedded })
+}
+
+fn invalid(errors: ConfigErrors) -> anyhow::Error {
+    match errors.0.as_slice() {
+        [one] => anyhow!("invalid configuration: {one}"),
+        many => {
+            let lines: Vec<_> = many.iter().map(|error| format!("  {error}")).collect();
+            anyhow!("invalid configuration, {} errors:\n{}", many.len(), lines.join("\n"))
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! Diagnostics: to stderr, so that only data goes to stdout.
+
+use longwave_pipeline::telemetry::{LogEncoding, LogSettings};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt;
+
+/// Starts logging. A later call (after a reload) changes nothing.
+pub(super) fn init(settings: &LogSettings) {
+    let level = settings.level.as_str();
+    // What libraries say at info is of no use to somebody who runs a node service.
+    let filter = EnvFilter::new(format!(
+        "warn,longwave={level},longwave_config={level},longwave_pipeline={level},longwave_receivers={level},longwave_processors={level},longwave_exporters={level}"
+    ));
+    let builder = fmt().with_writer(std::io::stderr).with_env_filter(filter).with_target(false);
+    let started = match settings.encoding {
+        LogEncoding::Console => {
+            use std::io::IsTerminal;
+            builder.with_ansi(std::io::stderr().is_terminal()).try_init()
+        }
+        LogEncoding::Json => builder.json().flatten_event(true).try_init(),
+    };
+    drop(started);
+}

@@ -1,0 +1,94 @@
+//! The commands and their flags.
+
+mod components;
+mod configuration;
+mod logging;
+mod print_config;
+mod resource;
+mod run;
+mod validate;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use longwave_pipeline::registry::Registry;
+
+/// Reports what every TCP connection of this host does: bytes, retransmits, losses, round-trip times, state, every 5 seconds.
+///
+/// Without a configuration it prints a table every 5 seconds.
+#[derive(Parser)]
+#[command(version, args_conflicts_with_subcommands = false)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    sources: SourceArgs,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the pipelines (the default).
+    Run,
+    /// Check the configuration and build it, without starting anything.
+    Validate,
+    /// List the component types that this binary has.
+    Components,
+    /// Print the whole configuration with defaults filled in and secrets redacted.
+    PrintConfig,
+    /// Tell what this host offers and lacks for the bpf receiver.
+    Check,
+}
+
+/// Where the configuration is.
+#[derive(Args)]
+pub(crate) struct SourceArgs {
+    /// A file, `env:NAME` (YAML in a variable) or `yaml:a::b: c`. Repeat it to merge: maps deeply, lists replaced, null erases.
+    #[arg(long, global = true, value_name = "SOURCE")]
+    config: Vec<String>,
+    /// Set one value after all files: `receivers.bpf.interval=1s`.
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+/// Runs the command; errors go to stderr, with their causes.
+pub(crate) fn run(cli: Cli) -> ExitCode {
+    let registry = registry();
+    let result = match cli.command.unwrap_or(Command::Run) {
+        Command::Run => run::run(&cli.sources, &registry),
+        Command::Validate => validate::run(&cli.sources, &registry),
+        Command::Components => components::run(&registry),
+        Command::PrintConfig => print_config::run(&cli.sources, &registry),
+        Command::Check => check(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nothing is left to report to if stderr is closed.
+            let _ = writeln!(std::io::stderr(), "Error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Every component that this binary has.
+fn registry() -> Registry {
+    Registry {
+        receivers: longwave_receivers::factories(),
+        processors: longwave_processors::factories(),
+        exporters: longwave_exporters::factories(),
+    }
+}
+
+fn check() -> anyhow::Result<()> {
+    anyhow::bail!("not yet")
+}
+
+/// Writes to stdout; a reader that has gone is no error.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
