@@ -22,7 +22,9 @@ pub fn run(machine: &Machine, binaries: &[String], arguments: &[String]) -> Resu
     let longwave = build(&["build", "--package", "longwave", "--bin", "longwave"])?;
     let mut test = vec!["test", "--no-run", "--package", "longwave-tests"];
     binaries.iter().for_each(|name| test.extend(["--test", name]));
-    let tests = build(&test)?;
+    let mut tests = build(&test)?;
+    // cargo reports them as they are compiled: in another order each time.
+    tests.sort_by(|a, b| a.name.cmp(&b.name));
     let Some(longwave) = longwave.into_iter().next() else { bail!("vm: cargo built no longwave binary") };
     if tests.is_empty() {
         bail!("vm: cargo built no test binary for {}", binaries.join(", "));
