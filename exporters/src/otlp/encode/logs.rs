@@ -1,0 +1,81 @@
+//! [`LogsEncoder`]: records to `ExportLogsServiceRequest`s, one log record each.
+
+use longwave_pipeline::ConnectionRecord;
+use longwave_pipeline::component::Payload;
+use longwave_pipeline::log_record::for_each_attribute;
+use longwave_pipeline::record::Event;
+
+use super::MAX_REQUEST_BYTES;
+use super::envelope::Envelope;
+use super::protobuf::{message_len, put_attribute, put_fixed64, put_message, put_str, varint_key};
+
+/// Encodes records.
+#[derive(Debug)]
+pub struct LogsEncoder {
+    envelope: Envelope,
+    limit: usize,
+    /// Encoded `log_records` that wait to become a payload.
+    waiting: Vec<u8>,
+    record: Vec<u8>,
+    scratch: String,
+}
+
+impl LogsEncoder {
+    /// `resource`: who reports, in this order.
+    pub fn new(resource: &[(String, String)]) -> Self {
+        Self::with_limit(resource, MAX_REQUEST_BYTES)
+    }
+
+    /// The same with requests of at most `limit` bytes.
+    pub(crate) fn with_limit(resource: &[(String, String)], limit: usize) -> Self {
+        let envelope = Envelope::new(resource);
+        Self {
+            limit: limit.saturating_sub(envelope.overhead()),
+            envelope,
+            waiting: Vec::new(),
+            record: Vec::new(),
+            scratch: String::new(),
+        }
+    }
+
+    /// Encodes records, in their order; no request if there are none.
+    pub fn encode(&mut self, records: &[ConnectionRecord]) -> Vec<Payload> {
+        let mut payloads = Vec::new();
+        let (mut items, mut traffic_bytes) = (0, 0);
+        for record in records {
+            self.put_record(record);
+            if !self.waiting.is_empty() && self.waiting.len() + message_len(self.record.len()) > self.limit {
+                payloads.push(self.take(std::mem::take(&mut items), std::mem::take(&mut traffic_bytes)));
+            }
+            put_message(&mut self.waiting, 2, self.record.len());
+            self.waiting.append(&mut self.record);
+            items += 1;
+            traffic_bytes += record.delta.sent_bytes + record.delta.received_bytes;
+        }
+        if items > 0 {
+            payloads.push(self.take(items, traffic_bytes));
+        }
+        payloads
+    }
+
+    fn take(&mut self, items: u64, traffic_bytes: u64) -> Payload {
+        let bytes = self.envelope.wrap(self.waiting.len(), |out| out.append(&mut self.waiting));
+        Payload { bytes, items, traffic_bytes }
+    }
+
+    /// Fills `self.record` with the fields of one `LogRecord`. There is no body: an event's content is its attributes.
+    fn put_record(&mut self, record: &ConnectionRecord) {
+        let Self { record: out, scratch, .. } = self;
+        out.clear();
+        let (severity, text) = match record.event {
+            Event::Fail => (13, "WARN"),
+            Event::Open | Event::Update | Event::Close | Event::Vanished => (9, "INFO"),
+        };
+        put_fixed64(out, 1, record.observed.0);
+        out.extend_from_slice(&[varint_key(2), severity]);
+        put_str(out, 3, text);
+        for_each_attribute(record, &mut |key, value| put_attribute(out, 6, key, value, scratch));
+        put_fixed64(out, 11, record.observed.0);
+        put_str(out, 12, record.event.event_name());
+    }
+}

@@ -1,0 +1,158 @@
+//! [`MetricsEncoder`]: windows to `ExportMetricsServiceRequest`s.
+
+use longwave_pipeline::attributes::key;
+use longwave_pipeline::component::Payload;
+use longwave_pipeline::metric::{Id, Kind, PointValue, for_each_point};
+use longwave_pipeline::{Measures, Series, UnixNanos, Window};
+
+use super::MAX_REQUEST_BYTES;
+use super::cumulative::CumulativeState;
+use super::envelope::Envelope;
+use super::points::{EncodedAttributes, Number, Span, put_extra, put_histogram, put_number};
+use super::request::Request;
+use crate::otlp::Temporality;
+
+/// Encodes windows, in their order.
+///
+/// - A delta point covers the window: start and end are the window's.
+/// - A cumulative point covers the series' life: its start is the series' creation. What a series once reported it reports in every
+///   window until it ends; then its sums are forgotten, and a series that returns starts again.
+/// - `connections.active` is a level, not a sum of what happened: cumulative with either temporality.
+#[derive(Debug)]
+pub struct MetricsEncoder {
+    envelope: Envelope,
+    limit: usize,
+    request: Request,
+    attributes: EncodedAttributes,
+    extra: Vec<u8>,
+    scratch: String,
+    cumulative: Option<CumulativeState>,
+}
+
+impl MetricsEncoder {
+    /// `resource`: who reports, in this order.
+    pub fn new(resource: &[(String, String)], temporality: Temporality) -> Self {
+        Self::with_limit(resource, temporality, MAX_REQUEST_BYTES)
+    }
+
+    /// The same with requests of at most `limit` bytes.
+    pub(crate) fn with_limit(resource: &[(String, String)], temporality: Temporality, limit: usize) -> Self {
+        let envelope = Envelope::new(resource);
+        Self {
+            limit: limit.saturating_sub(envelope.overhead()),
+            envelope,
+            request: Request::new(temporality),
+            attributes: EncodedAttributes::default(),
+            extra: Vec::new(),
+            scratch: String::new(),
+            cumulative: (temporality == Temporality::Cumulative).then(CumulativeState::default),
+        }
+    }
+
+    /// Encodes one window; no request if it has no series.
+    ///
+    /// Each payload counts the points that the window has. A cumulative stream that did not change is sent again and not counted: it
+    /// belongs to an earlier window.
+    pub fn encode(&mut self, window: &Window) -> Vec<Payload> {
+        let mut payloads = Vec::new();
+        let coarsest = window.series.iter().map(|series| series.level).min();
+        for series in &window.series {
+            self.attributes.set(&series.attributes);
+            let carries_traffic = Some(series.level) == coarsest;
+            match self.cumulative.take() {
+                None => self.put_series(window, series, None, carries_traffic, &mut payloads),
+                Some(mut state) => {
+                    self.put_series(window, series, Some(state.add(series)), carries_traffic, &mut payloads);
+                    state.forget_if_ended(series);
+                    self.cumulative = Some(state);
+                }
+            }
+        }
+        if let Some(state) = &mut self.cumulative {
+            state.shrink();
+        }
+        if !self.request.is_empty() {
+            payloads.push(self.request.take(&self.envelope));
+        }
+        payloads
+    }
+
+    /// Series whose sums are held, for the sums' own observation.
+    pub fn held_series(&self) -> usize {
+        self.cumulative.as_ref().map_or(0, CumulativeState::len)
+    }
+
+    /// Puts the points of `sums`, since the series' creation, or of the window alone.
+    fn put_series(
+        &mut self,
+        window: &Window,
+        series: &Series,
+        sums: Option<&Measures>,
+        carries_traffic: bool,
+        payloads: &mut Vec<Payload>,
+    ) {
+        let since_creation = Span { start: series.created.0, end: window.end.0 };
+        let of_sums = if sums.is_some() { since_creation } else { span(window) };
+        let Self { envelope, limit, request, attributes, extra, scratch, .. } = self;
+        for_each_point(sums.unwrap_or(&series.measures), &mut |id, value| {
+            extra.clear();
+            match value {
+                PointValue::Closed(reason, _) => {
+                    put_extra(extra, key::CLOSE_REASON, &reason.as_str(), scratch)
+                }
+                PointValue::Failed(reason, _) => put_extra(extra, key::ERROR_TYPE, &reason, scratch),
+                PointValue::Int(_) | PointValue::Float(_) | PointValue::Histogram(_) => {}
+            }
+            if request.is_full(attributes.longest_point(extra), *limit) {
+                payloads.push(request.take(envelope));
+            }
+            let span = match id.metric().kind {
+                Kind::UpDown => since_creation,
+                Kind::Gauge => span(window),
+                Kind::Counter | Kind::Histogram => of_sums,
+            };
+            request.put(series.level, id, |out| match value {
+                PointValue::Int(count) | PointValue::Closed(_, count) | PointValue::Failed(_, count) => {
+                    put_number(out, attributes, extra, span, Number::Int(count));
+                }
+                PointValue::Float(number) => put_number(out, attributes, extra, span, Number::Double(number)),
+                PointValue::Histogram(histogram) => put_histogram(out, attributes, span, histogram),
+            });
+            request.items += u64::from(is_in_window(&series.measures, id, value));
+            if carries_traffic {
+                request.traffic_bytes += traffic(&series.measures, id);
+            }
+        });
+    }
+}
+
+fn span(window: &Window) -> Span {
+    let (UnixNanos(start), UnixNanos(end)) = (window.start, window.end);
+    Span { start, end }
+}
+
+/// Did this window bring the point, or does it only repeat an earlier sum?
+fn is_in_window(window: &Measures, id: Id, value: PointValue<'_>) -> bool {
+    match value {
+        PointValue::Closed(reason, _) => window.closed[reason as usize - 1] > 0,
+        PointValue::Failed(reason, _) => window.failed.iter().any(|(seen, _)| *seen == reason),
+        PointValue::Histogram(_) => {
+            let histogram = match id {
+                Id::Rtt => &window.rtt,
+                Id::ConnectDuration => &window.connect_duration,
+                _ => &window.connection_duration,
+            };
+            histogram.count() > 0
+        }
+        PointValue::Int(_) | PointValue::Float(_) => true,
+    }
+}
+
+/// The bytes that the point tells of; `Window`'s traffic is the sum over its coarsest level.
+fn traffic(window: &Measures, id: Id) -> u64 {
+    match id {
+        Id::SentBytes => window.totals.sent_bytes,
+        Id::ReceivedBytes => window.totals.received_bytes,
+        _ => 0,
+    }
+}

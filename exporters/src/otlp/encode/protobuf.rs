@@ -1,0 +1,102 @@
+//! The few protobuf writes that OTLP needs. Written by hand because a message tree per point costs more than the point itself
+//! (`benches/otlp_encode.rs` compares the two); tests decode the result with prost.
+
+use longwave_pipeline::attributes::ValueRef;
+
+/// Wire type of length-delimited fields.
+const LENGTH_DELIMITED: u8 = 2;
+/// Wire type of 8-byte fields.
+const FIXED64: u8 = 1;
+/// Wire type of varints.
+const VARINT: u8 = 0;
+
+/// The one-byte key of a length-delimited field (numbers up to 15).
+pub(crate) const fn message_key(field: u8) -> u8 {
+    field << 3 | LENGTH_DELIMITED
+}
+
+/// The one-byte key of a fixed64, sfixed64 or double field.
+pub(crate) const fn fixed64_key(field: u8) -> u8 {
+    field << 3 | FIXED64
+}
+
+/// The one-byte key of an integer, bool or enum field.
+pub(crate) const fn varint_key(field: u8) -> u8 {
+    field << 3 | VARINT
+}
+
+/// Bytes that `value` takes as a varint.
+pub(crate) const fn varint_len(value: u64) -> usize {
+    ((63 - (value | 1).leading_zeros() as usize) / 7) + 1
+}
+
+/// Bytes of a length-delimited field with `len` bytes in it.
+pub(crate) const fn message_len(len: usize) -> usize {
+    1 + varint_len(len as u64) + len
+}
+
+pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// Opens a length-delimited field; its `len` bytes follow.
+pub(crate) fn put_message(out: &mut Vec<u8>, field: u8, len: usize) {
+    out.push(message_key(field));
+    put_varint(out, len as u64);
+}
+
+pub(crate) fn put_str(out: &mut Vec<u8>, field: u8, text: &str) {
+    put_message(out, field, text.len());
+    out.extend_from_slice(text.as_bytes());
+}
+
+pub(crate) fn put_fixed64(out: &mut Vec<u8>, field: u8, bits: u64) {
+    out.push(fixed64_key(field));
+    out.extend_from_slice(&bits.to_le_bytes());
+}
+
+/// Appends one `KeyValue` as an element of the repeated field `field`. `scratch` is for texts that have to be written out.
+pub(crate) fn put_attribute(
+    out: &mut Vec<u8>,
+    field: u8,
+    key: &str,
+    value: ValueRef<'_>,
+    scratch: &mut String,
+) {
+    use std::fmt::Write;
+    let value = match value {
+        ValueRef::Text(text) => {
+            scratch.clear();
+            // Writing to a string cannot fail; a `Display` that fails all the same leaves what it wrote.
+            let _ = write!(scratch, "{text}");
+            ValueRef::Str(scratch)
+        }
+        other => other,
+    };
+    // OTLP knows signed numbers only.
+    let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX) as u64;
+    let any_len = match value {
+        ValueRef::Str(text) => message_len(text.len()),
+        ValueRef::Bool(_) => 2,
+        ValueRef::Int(number) => 1 + varint_len(signed(number)),
+        ValueRef::Float(_) => 9,
+        ValueRef::Text(_) => 0,
+    };
+    put_message(out, field, message_len(key.len()) + message_len(any_len));
+    put_str(out, 1, key);
+    put_message(out, 2, any_len);
+    match value {
+        ValueRef::Str(text) => put_str(out, 1, text),
+        ValueRef::Bool(truth) => out.extend_from_slice(&[varint_key(2), truth.into()]),
+        ValueRef::Int(number) => {
+            out.push(varint_key(3));
+            put_varint(out, signed(number));
+        }
+        ValueRef::Float(number) => put_fixed64(out, 4, number.to_bits()),
+        ValueRef::Text(_) => {}
+    }
+}

@@ -1,0 +1,63 @@
+//! [`OtlpExporter`]: the same for both protocols, which differ in their pusher.
+
+use std::sync::Arc;
+
+use longwave_pipeline::component::{Exporter, ExporterContext, Payload, Pusher};
+use longwave_pipeline::delivery::DeliverySettings;
+use longwave_pipeline::{Batch, ComponentError, Signal};
+
+use super::Temporality;
+use super::encode::{LogsEncoder, MetricsEncoder};
+
+pub(crate) struct OtlpExporter {
+    encoder: Encoder,
+    delivery: DeliverySettings,
+    pusher: Arc<dyn Pusher>,
+}
+
+enum Encoder {
+    Metrics(Box<MetricsEncoder>),
+    Logs(LogsEncoder),
+}
+
+impl OtlpExporter {
+    pub(crate) fn new(
+        context: &ExporterContext,
+        temporality: Temporality,
+        delivery: DeliverySettings,
+        pusher: Arc<dyn Pusher>,
+    ) -> Self {
+        let encoder = match context.signal {
+            Signal::Metrics => {
+                Encoder::Metrics(Box::new(MetricsEncoder::new(&context.resource, temporality)))
+            }
+            Signal::Logs => Encoder::Logs(LogsEncoder::new(&context.resource)),
+        };
+        Self { encoder, delivery, pusher }
+    }
+}
+
+impl Exporter for OtlpExporter {
+    fn encode(&mut self, batch: &Batch) -> Result<Vec<Payload>, ComponentError> {
+        match (&mut self.encoder, batch) {
+            (Encoder::Metrics(encoder), Batch::Window(window)) => Ok(encoder.encode(window)),
+            (Encoder::Logs(encoder), Batch::Records(records)) => Ok(encoder.encode(records)),
+            (_, Batch::PassEnd(_)) => Ok(Vec::new()),
+            // The graph is typed: this is a fault of the program, not of its configuration.
+            (Encoder::Metrics(_), Batch::Records(_)) => {
+                Err(ComponentError::new("otlp: a metrics exporter got connection records"))
+            }
+            (Encoder::Logs(_), Batch::Window(_)) => {
+                Err(ComponentError::new("otlp: a logs exporter got windows"))
+            }
+        }
+    }
+
+    fn delivery(&self) -> DeliverySettings {
+        self.delivery.clone()
+    }
+
+    fn pusher(&self) -> Arc<dyn Pusher> {
+        Arc::clone(&self.pusher)
+    }
+}

@@ -1,0 +1,130 @@
+//! [`GrpcPusher`]: one attempt over a connection that is opened when needed, and again when lost.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use http::Uri;
+use http::uri::PathAndQuery;
+use longwave_pipeline::component::{Payload, PushError, Pushed, Pusher};
+use longwave_pipeline::{ComponentError, Signal};
+use rustls::pki_types::ServerName;
+use tonic::codec::CompressionEncoding;
+use tonic::metadata::MetadataMap;
+use tonic::transport::{Channel, Endpoint};
+
+use super::GrpcConfig;
+use super::connect::Connector;
+use super::endpoint::GrpcEndpoint;
+use super::passthrough::PassThrough;
+use super::status::push_error;
+use crate::otlp::settings::header_map;
+use crate::otlp::success::pushed;
+use crate::otlp::{Compression, USER_AGENT};
+
+/// Sends serialised requests of one signal to one endpoint.
+pub struct GrpcPusher {
+    id: String,
+    connector: Connector,
+    path: PathAndQuery,
+    metadata: MetadataMap,
+    compression: Compression,
+    skips_verification: bool,
+    /// Made inside the runtime, by the first that needs it.
+    channel: OnceLock<Channel>,
+}
+
+/// A response says how much was rejected and why; it is never long.
+const MOST_RESPONSE_BYTES: usize = 1 << 20;
+
+impl GrpcPusher {
+    /// Reads the TLS files; connects to nothing.
+    ///
+    /// # Errors
+    /// What is wrong with the endpoint, or the TLS file that cannot be used.
+    pub fn new(config: &GrpcConfig, id: &str, signal: Signal) -> Result<Self, ComponentError> {
+        let place = format!("exporters::{id}");
+        let endpoint = GrpcEndpoint::parse(&config.endpoint, config.tls.insecure)
+            .map_err(|what| ComponentError::new(format!("{place}: endpoint: {what}")))?;
+        let tls = if endpoint.tls {
+            let name = config.tls.server_name_override.as_ref().unwrap_or(&endpoint.host);
+            let name = ServerName::try_from(name.clone()).map_err(|e| {
+                ComponentError::new(format!("{place}: endpoint: no certificate can be for {name:?}: {e}"))
+            })?;
+            Some((Arc::new(config.tls.client_config(&place, b"h2")?), name))
+        } else {
+            None
+        };
+        let path = match signal {
+            Signal::Metrics => "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+            Signal::Logs => "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+        };
+        Ok(Self {
+            id: id.to_owned(),
+            skips_verification: endpoint.tls && config.tls.insecure_skip_verify,
+            connector: Connector { endpoint, tls, limit: connect_limit(config.timeout.get()) },
+            path: PathAndQuery::from_static(path),
+            metadata: MetadataMap::from_headers(header_map(&config.headers)),
+            compression: config.compression,
+            channel: OnceLock::new(),
+        })
+    }
+
+    fn channel(&self) -> Result<Channel, PushError> {
+        if let Some(channel) = self.channel.get() {
+            return Ok(channel.clone());
+        }
+        let endpoint = self.lazy_endpoint().map_err(|e| {
+            PushError::Permanent(format!(
+                "{}: not an address that gRPC can use: {e}",
+                self.connector.endpoint
+            ))
+        })?;
+        let connector = self.connector.clone();
+        let open = tower::service_fn(move |_: Uri| connector.clone().connect());
+        Ok(self.channel.get_or_init(|| endpoint.connect_with_connector_lazy(open)).clone())
+    }
+
+    fn lazy_endpoint(&self) -> Result<Endpoint, Box<dyn std::error::Error + Send + Sync>> {
+        let authority = self.connector.endpoint.authority();
+        // Plain for tonic, since the connector does TLS itself; the origin is what the server sees.
+        let endpoint = Endpoint::from_shared(format!("http://{authority}"))?
+            .origin(self.connector.endpoint.to_string().parse()?)
+            .user_agent(USER_AGENT)?;
+        Ok(endpoint)
+    }
+}
+
+/// Less than the attempt's limit, so that a failure to connect is reported as that.
+fn connect_limit(timeout: Duration) -> Duration {
+    const WITHOUT_LIMIT: Duration = Duration::from_secs(20);
+    if timeout.is_zero() { WITHOUT_LIMIT } else { timeout * 4 / 5 }
+}
+
+#[async_trait]
+impl Pusher for GrpcPusher {
+    async fn start(&self) -> Result<(), ComponentError> {
+        if self.skips_verification {
+            tracing::warn!(exporter = %self.id, "tls::insecure_skip_verify: whoever answers at the endpoint gets the data");
+        }
+        self.channel()
+            .map(drop)
+            .map_err(|e| ComponentError::new(format!("exporters::{}: endpoint: {e}", self.id)))
+    }
+
+    async fn push(&self, payload: &Payload) -> Result<Pushed, PushError> {
+        let endpoint = &self.connector.endpoint;
+        let failed = |status| push_error(&endpoint.to_string(), endpoint.tls, &status);
+        let mut client = tonic::client::Grpc::new(self.channel()?)
+            .accept_compressed(CompressionEncoding::Gzip)
+            .max_decoding_message_size(MOST_RESPONSE_BYTES);
+        if self.compression == Compression::Gzip {
+            client = client.send_compressed(CompressionEncoding::Gzip);
+        }
+        client.ready().await.map_err(|e| failed(tonic::Status::from_error(e.into())))?;
+        let mut request = tonic::Request::new(payload.bytes.clone());
+        *request.metadata_mut() = self.metadata.clone();
+        let response = client.unary(request, self.path.clone(), PassThrough).await.map_err(failed)?;
+        Ok(pushed(response.get_ref(), payload))
+    }
+}
