@@ -18,6 +18,8 @@ pub mod record;
 pub mod registry;
 pub mod runtime;
 pub mod telemetry;
+#[cfg(test)]
+mod testing;
 pub mod window;
 
 pub use accounting::{Accounting, DropReason};

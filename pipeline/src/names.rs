@@ -153,3 +153,7 @@ impl<T: Hash + Eq> Interner<T> {
         self.len() == 0
     }
 }
+
+#[cfg(test)]
+#[path = "names_tests.rs"]
+mod tests;

@@ -42,7 +42,8 @@ pub(super) fn append(kind: Kind, count: u32, raw: &[u8], out: &mut Vec<u8>) -> R
     let room = lz4_flex::block::get_maximum_output_size(raw.len());
     out.resize(start + HEADER_LEN + room, 0);
     let stored_at = start + HEADER_LEN;
-    let stored_len = lz4_flex::block::compress_into(raw, &mut out[stored_at..]).map_err(|_| Fault::TooLarge)?;
+    let stored_len =
+        lz4_flex::block::compress_into(raw, &mut out[stored_at..]).map_err(|_| Fault::TooLarge)?;
     out.truncate(stored_at + stored_len);
     let stored_crc = crc32fast::hash(&out[stored_at..]);
     let mut header = [0; HEADER_LEN];
@@ -63,7 +64,9 @@ pub(super) fn append(kind: Kind, count: u32, raw: &[u8], out: &mut Vec<u8>) -> R
 
 impl Kind {
     fn from_number(number: u8) -> Option<Self> {
-        [Self::Session, Self::Records, Self::PassEnd, Self::End].into_iter().find(|kind| *kind as u8 == number)
+        [Self::Session, Self::Records, Self::PassEnd, Self::End]
+            .into_iter()
+            .find(|kind| *kind as u8 == number)
     }
 }
 

@@ -84,7 +84,8 @@ impl<R: Read> Decoder<R> {
         self.stored.clear();
         let wanted = header.stored_len();
         // `take` rather than a buffer of the full length: a length is believed only as far as there are bytes.
-        let found = (&mut self.input).take(wanted as u64).read_to_end(&mut self.stored).map_err(Fault::Read)?;
+        let found =
+            (&mut self.input).take(wanted as u64).read_to_end(&mut self.stored).map_err(Fault::Read)?;
         if found < wanted {
             return Err(truncated("block", wanted + HEADER_LEN, found + HEADER_LEN));
         }

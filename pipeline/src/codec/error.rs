@@ -23,10 +23,14 @@ pub enum Fault {
     #[error("not a Longwave record file: it does not begin with {:?}", String::from_utf8_lossy(&FILE_MAGIC))]
     NotARecordFile,
     /// Written by another Longwave.
-    #[error("record format version {0}, but this Longwave reads version {VERSION} only: replay it with the Longwave that wrote it")]
+    #[error(
+        "record format version {0}, but this Longwave reads version {VERSION} only: replay it with the Longwave that wrote it"
+    )]
     Version(u16),
     /// The file ends inside of something.
-    #[error("the file ends inside a {what} ({found} of {wanted} bytes): its writer was killed, the disk was full, or the copy is incomplete")]
+    #[error(
+        "the file ends inside a {what} ({found} of {wanted} bytes): its writer was killed, the disk was full, or the copy is incomplete"
+    )]
     Truncated {
         /// `file header`, `block header`, `block`.
         what: &'static str,
@@ -36,7 +40,9 @@ pub enum Fault {
         found: u64,
     },
     /// The file ends after a whole block, but without the end mark.
-    #[error("the file ends without its end mark: it is still being written, its writer was killed, or it was cut off here")]
+    #[error(
+        "the file ends without its end mark: it is still being written, its writer was killed, or it was cut off here"
+    )]
     NoEndMark,
     /// Bytes are not what was written.
     #[error("{0}: the file is damaged (a disk or copy error?)")]

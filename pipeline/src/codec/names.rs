@@ -136,7 +136,11 @@ impl Numbers {
 fn numbered<T>(held: &[Handle<T>], number: u32) -> Result<Option<Handle<T>>, Fault> {
     match (number as usize).checked_sub(1) {
         None => Ok(None),
-        Some(index) => held.get(index).cloned().map(Some).ok_or(Fault::Damaged("a record refers to a name that is not there")),
+        Some(index) => held
+            .get(index)
+            .cloned()
+            .map(Some)
+            .ok_or(Fault::Damaged("a record refers to a name that is not there")),
     }
 }
 

@@ -8,8 +8,8 @@ use super::names::{NameReader, NameWriter};
 use super::{SessionEnd, SessionStart};
 use crate::batch::PassEnd;
 use crate::record::{
-    CloseReason, ConnectionId, ConnectionRecord, End, Endpoint, Event, FailReason, Gauges, Owner, OwnerSource, Role,
-    RoundTrip, TcpState, Totals, UnixNanos,
+    CloseReason, ConnectionId, ConnectionRecord, End, Endpoint, Event, FailReason, Gauges, Owner,
+    OwnerSource, Role, RoundTrip, TcpState, Totals, UnixNanos,
 };
 
 /// Bytes of a record.
@@ -89,7 +89,8 @@ pub(super) fn put(record: &ConnectionRecord, names: &mut NameWriter, out: &mut [
 /// Reads one record.
 pub(super) fn take(bytes: &[u8], names: &NameReader) -> Result<ConnectionRecord, Fault> {
     let mut from = Reader::new(bytes);
-    let id = ConnectionId { boot: from.u32()?, netns: from.u32()?, cookie: from.u64()?, generation: from.u64()? };
+    let id =
+        ConnectionId { boot: from.u32()?, netns: from.u32()?, cookie: from.u64()?, generation: from.u64()? };
     let event = event(from.u8()?)?;
     let role = role(from.u8()?)?;
     let state = state(from.u8()?)?;
@@ -101,8 +102,12 @@ pub(super) fn take(bytes: &[u8], names: &NameReader) -> Result<ConnectionRecord,
     let errno = from.u16()?;
     let local = Endpoint::from_bytes(from.array()?, from.u16()?);
     let peer = Endpoint::from_bytes(from.array()?, from.u16()?);
-    let owner =
-        Owner { cgroup: from.u64()?, pid: from.u32()?, source: owner_source(from.u8()?)?, name: from.array()? };
+    let owner = Owner {
+        cgroup: from.u64()?,
+        pid: from.u32()?,
+        source: owner_source(from.u8()?)?,
+        name: from.array()?,
+    };
     let opened = UnixNanos(from.u64()?);
     let connect_duration = NonZeroU64::new(from.u64()?);
     let observed = UnixNanos(from.u64()?);
@@ -241,7 +246,10 @@ fn event(number: u8) -> Result<Event, Fault> {
 }
 
 fn role(number: u8) -> Result<Role, Fault> {
-    [Role::Unknown, Role::Client, Role::Server].into_iter().find(|role| *role as u8 == number).ok_or(IMPOSSIBLE)
+    [Role::Unknown, Role::Client, Role::Server]
+        .into_iter()
+        .find(|role| *role as u8 == number)
+        .ok_or(IMPOSSIBLE)
 }
 
 fn state(number: u8) -> Result<TcpState, Fault> {
@@ -259,7 +267,8 @@ fn end(kind: u8, reason: u8, errno: u16) -> Result<Option<End>, Fault> {
     match (kind, reason, errno) {
         (ALIVE, 0, 0) => Ok(None),
         (CLOSED, number, 0) => {
-            let reason = CloseReason::ALL.into_iter().find(|reason| *reason as u8 == number).ok_or(IMPOSSIBLE)?;
+            let reason =
+                CloseReason::ALL.into_iter().find(|reason| *reason as u8 == number).ok_or(IMPOSSIBLE)?;
             Ok(Some(End::Closed(reason)))
         }
         (FAILED, number, errno) => Ok(Some(End::Failed(fail_reason(number, errno)?))),

@@ -48,6 +48,7 @@ pub(super) fn pipelines(
     for (id, stages) in &document.service.pipelines {
         let path = Path::from("service::pipelines").child(id);
         let signal = id.signal();
+        let sound = errors.len();
         for (ids, role) in [(&stages.receivers, "receiver"), (&stages.exporters, "exporter")] {
             if ids.is_empty() {
                 errors.push(ConfigError::new(path.clone(), format!("must have at least one {role}")));
@@ -57,7 +58,11 @@ pub(super) fn pipelines(
         references(&stages.receivers, "receiver", receivers, signal, &mut report);
         references(&stages.processors, "processor", processors, signal, &mut report);
         references(&stages.exporters, "exporter", exporters, signal, &mut report);
-        flow(&stages.processors, processors, signal, &mut report);
+        // What flows is worth a word only if all components are there.
+        if errors.len() == sound {
+            let mut report = |message: String| errors.push(ConfigError::new(path.clone(), message));
+            flow(&stages.processors, processors, signal, &mut report);
+        }
     }
 }
 

@@ -1,1 +1,75 @@
+use longwave_config::ConfigErrors;
 
+use super::Plan;
+use crate::testing::{World, document};
+
+fn errors(yaml: &str) -> String {
+    match Plan::new(&document(yaml), &World::default().registry()) {
+        Ok(_) => "no error".to_owned(),
+        Err(ConfigErrors(found)) => found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+    }
+}
+
+/// *Scenario*: a configuration with a mistake in every place at once.
+/// *Guarantees*: all are reported together, each with its path, worded as the Collector words them.
+#[test]
+fn reports_everything_at_once() {
+    let text = errors(
+        "
+receivers: {gne: , gen: {every: 0s, record: 5}}
+processors: {window: , pass: {records: 2000000}}
+exporters: {keep: }
+service:
+  extensions: [health_check]
+  pipelines:
+    metrics: {receivers: [gen], processors: [wndow, window/2, pass, pass], exporters: [keep]}
+    metrics/empty: {receivers: [], exporters: []}
+    logs: {receivers: [gen], processors: [window], exporters: [keep]}
+",
+    );
+    insta::assert_snapshot!(text);
+}
+
+/// *Scenario*: what flows along an edge does not fit the next component.
+/// *Guarantees*: the error names both and says what to do.
+#[test]
+fn edges_are_typed() {
+    let with = |pipelines: &str| {
+        errors(&format!(
+            "{{receivers: {{gen: }}, processors: {{pass: , window: }}, exporters: {{keep: }}, service: {{pipelines: {pipelines}}}}}"
+        ))
+    };
+    let raw = with("{metrics: {receivers: [gen], processors: [pass], exporters: [keep]}}");
+    let order = with("{metrics: {receivers: [gen], processors: [window, pass], exporters: [keep]}}");
+    let logs = with("{logs: {receivers: [gen], processors: [window], exporters: [keep]}}");
+    insta::assert_snapshot!([raw, order, logs].join("\n"));
+}
+
+/// *Scenario*: a document with sections missing.
+/// *Guarantees*: says which.
+#[test]
+fn sections_must_be_there() {
+    insta::assert_snapshot!(errors("{service: {telemetry: {metrics: {address: nonsense}}}}"));
+}
+
+/// *Scenario*: a sound configuration with an exporter that two signals use, and one that nobody uses.
+/// *Guarantees*: one receiver instance for both pipelines, one exporter instance per signal, a warning for the unused one, and the
+/// effective configuration with every default.
+#[test]
+fn plans_shared_instances() {
+    let yaml = "
+receivers: {gen: }
+processors: {window: }
+exporters: {keep: , keep/idle: }
+service:
+  pipelines:
+    metrics: {receivers: [gen], processors: [window], exporters: [keep]}
+    logs: {receivers: [gen], exporters: [keep]}
+    logs/2: {receivers: [gen], exporters: [keep]}
+";
+    let plan = Plan::new(&document(yaml), &World::default().registry()).unwrap();
+    assert_eq!(plan.receivers.iter().map(|r| r.pipelines.clone()).collect::<Vec<_>>(), [[0, 1, 2]]);
+    assert_eq!(plan.exporters.len(), 2);
+    assert_eq!(plan.warnings, ["exporters::keep/idle: no pipeline uses it"]);
+    insta::assert_snapshot!(longwave_config::to_yaml(&plan.effective).unwrap());
+}

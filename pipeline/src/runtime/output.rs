@@ -70,7 +70,9 @@ impl RecordOutput {
         let items = records.len() as u64;
         let batch = Batch::records(records);
         for (consumer, mut permit) in permits {
-            if let (Some(pass_end), Some(slot)) = (consumer.take_pending(), permit.next()) {
+            if let Some(pass_end) = consumer.take_pending()
+                && let Some(slot) = permit.next()
+            {
                 slot.send(Batch::PassEnd(pass_end));
             }
             if let Some(slot) = permit.next() {

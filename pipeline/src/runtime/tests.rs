@@ -1,1 +1,130 @@
+use std::sync::Arc;
+use std::time::Duration;
 
+use opentelemetry::metrics::MeterProvider;
+
+use super::*;
+use crate::component::PushError;
+use crate::testing::{World, document};
+
+fn around() -> Surroundings {
+    let meter = opentelemetry_sdk::metrics::SdkMeterProvider::default().meter("test");
+    Surroundings { accounting: Accounting::default(), meter, resource: Arc::default() }
+}
+
+fn plan(world: &World, yaml: &str) -> Plan {
+    Plan::new(&document(yaml), &world.registry()).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+const TWO_PIPELINES: &str = "
+receivers: {gen: {records: 7}}
+processors: {pass: , window: }
+exporters: {keep: , keep/second: }
+service:
+  pipelines:
+    metrics: {receivers: [gen], processors: [pass, window], exporters: [keep]}
+    logs: {receivers: [gen], exporters: [keep, keep/second]}
+";
+
+/// *Scenario*: one receiver feeds a metrics and a logs pipeline with a shared exporter id; it is stopped twice.
+/// *Guarantees*: exporters start before receivers; everything that was received is exported or folded; exporters end last; every
+/// stage and edge balances; stopping twice does no harm.
+#[tokio::test(start_paused = true)]
+async fn drains_in_the_direction_of_the_flow() {
+    let (world, around) = (World::default(), around());
+    let mut runtime = Runtime::start(&plan(&world, TWO_PIPELINES), &around).await.unwrap();
+    runtime.stop();
+    runtime.stop();
+    runtime.join().await.unwrap();
+    let said = world.said();
+    let at =
+        |text: &str| said.iter().position(|s| s == text).unwrap_or_else(|| panic!("{text} not in {said:?}"));
+    assert!(at("start keep") < at("start gen") && at("start keep/second") < at("start gen"), "{said:?}");
+    assert!(at("end gen") < at("finish window") && at("finish window") < at("shutdown keep"), "{said:?}");
+    let logs = around.accounting.nodes();
+    let exported = |id: &str, signal| {
+        let node =
+            logs.iter().find(|n| n.kind == NodeKind::Exporter && n.id == id && n.signal == signal).unwrap();
+        node.outgoing()
+    };
+    assert_eq!(exported("keep", Signal::Logs), 7);
+    assert_eq!(exported("keep/second", Signal::Logs), 7);
+    assert_eq!(around.accounting.imbalances(), []);
+}
+
+/// *Scenario*: the only receiver comes to the end of its input by itself.
+/// *Guarantees*: the graph drains and ends without a stop.
+#[tokio::test(start_paused = true)]
+async fn ends_with_its_input() {
+    let (world, around) = (World::default(), around());
+    let yaml = TWO_PIPELINES.replace("records: 7", "fail: end");
+    Runtime::start(&plan(&world, &yaml), &around).await.unwrap().join().await.unwrap();
+    assert_eq!(around.accounting.imbalances(), []);
+}
+
+/// *Scenario*: a component fails to be created, fails to start, fails while running, or panics.
+/// *Guarantees*: the graph ends with an error that names the component; nothing keeps running that carries nothing.
+#[tokio::test(start_paused = true)]
+async fn a_failure_takes_the_graph_down() {
+    let cases = [
+        ("records: 7", "fail: start", "failed to start \"gen\" receiver: told to fail"),
+        ("keep: ,", "keep: {fail: create},", "failed to start \"keep\" exporter: told to fail"),
+        ("records: 7", "fail: run", "receiver \"gen\" failed: told to fail"),
+        ("pass: ,", "pass: {fail: run},", "processor \"pass\" of pipeline \"metrics\" failed: told to fail"),
+        ("pass: ,", "pass: {fail: panic},", "a stage failed: it panicked; this is a mistake in Longwave"),
+    ];
+    for (from, to, expected) in cases {
+        let (world, around) = (World::default(), around());
+        let plan = plan(&world, &TWO_PIPELINES.replace(from, to));
+        let error = match Runtime::start(&plan, &around).await {
+            Err(error) => error,
+            Ok(mut runtime) => runtime.join().await.unwrap_err(),
+        };
+        assert!(error.to_string().starts_with(expected), "{to}: {error}");
+    }
+}
+
+/// *Scenario*: the exporter's output is closed for good while the graph runs.
+/// *Guarantees*: the graph ends with an error that names the exporter.
+#[tokio::test(start_paused = true)]
+async fn a_fatal_delivery_takes_the_graph_down() {
+    let (world, around) = (World::default(), around());
+    world.answers.lock().unwrap().push_back(Err(PushError::Fatal("stdout was closed".into())));
+    let yaml = "
+receivers: {gen: }
+exporters: {keep: }
+service: {pipelines: {logs: {receivers: [gen], exporters: [keep]}}}";
+    let error = Runtime::start(&plan(&world, yaml), &around).await.unwrap().join().await.unwrap_err();
+    assert_eq!(error.to_string(), "exporter \"keep\" failed: stdout was closed");
+}
+
+/// *Scenario*: a pipeline does not read; a receiver offers updates, gives events and ends a pass.
+/// *Guarantees*: nothing blocks; refused updates are counted as deferred, refused events as dropped with their items; the watermark
+/// goes out before the next batch.
+#[tokio::test]
+async fn a_full_pipeline_is_counted_and_the_watermark_kept() {
+    let accounting = Accounting::default();
+    let node = accounting.node(NodeKind::Receiver, "gen", "logs", Signal::Logs, false);
+    let (sender, mut input) = mpsc::channel(1);
+    let output = RecordOutput::new(vec![(Arc::clone(&node), sender)]);
+    let records = || vec![crate::ConnectionRecord::blank(); 3];
+    assert_eq!(output.offer_updates(records()), Delivered::All);
+    assert_eq!(output.offer_updates(records()), Delivered::None);
+    output.give_events(records());
+    let tick = crate::UnixNanos(5);
+    output.pass_end(crate::PassEnd { tick, last: false });
+    let reasons: Vec<_> = node.dropped().into_iter().map(|(reason, count)| (reason.0, count.items)).collect();
+    assert_eq!(reasons, [("deferred", 3), ("queue_full", 3)]);
+    assert_eq!(input.recv().await.unwrap().items(), 3);
+    let reader = tokio::spawn(async move {
+        let first = input.recv().await.unwrap();
+        (first, input.recv().await.unwrap())
+    });
+    assert!(
+        tokio::time::timeout(Duration::from_secs(5), output.send(Batch::records(records()))).await.unwrap()
+    );
+    let (first, second) = reader.await.unwrap();
+    assert!(matches!(first, Batch::PassEnd(pass) if pass.tick == tick), "{first:?}");
+    assert_eq!(second.items(), 3);
+    assert_eq!(accounting.imbalances(), []);
+}

@@ -1,0 +1,270 @@
+//! Components for this crate's tests: a receiver that says what it is told, processors of both kinds, an exporter that keeps or refuses.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use longwave_config::{Document, GoDuration, Sources};
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use crate::batch::{Batch, PassEnd};
+use crate::component::*;
+use crate::delivery::{DeliverySettings, QueueSettings, RetrySettings};
+use crate::record::{ConnectionRecord, UnixNanos};
+use crate::registry::Registry;
+use crate::runtime::RecordOutput;
+use crate::window::{Series, Window};
+
+/// What the components of one test saw, and what the exporter shall answer.
+#[derive(Clone, Default)]
+pub(crate) struct World {
+    pub log: Arc<Mutex<Vec<String>>>,
+    pub answers: Arc<Mutex<VecDeque<Result<Pushed, PushError>>>>,
+    pub delivered: Arc<Mutex<Vec<Bytes>>>,
+}
+
+/// Settings of every test component.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct TestConfig {
+    pub records: u64,
+    pub fail: String,
+    pub every: GoDuration,
+}
+
+impl Default for TestConfig {
+    fn default() -> Self {
+        Self { records: 10, fail: String::new(), every: GoDuration::from_secs(5) }
+    }
+}
+
+impl ComponentConfig for TestConfig {
+    fn validate(&self, problems: &mut Problems) {
+        if self.every.get().is_zero() {
+            problems.at("every", "must be positive, for example 5s");
+        }
+        if self.records > 1_000_000 {
+            problems.at("records", "must be at most 1000000");
+        }
+    }
+}
+
+impl World {
+    pub(crate) fn say(&self, text: impl Into<String>) {
+        self.log.lock().unwrap().push(text.into());
+    }
+
+    pub(crate) fn said(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
+    }
+
+    pub(crate) fn registry(&self) -> Registry {
+        const BOTH: &[Signal] = &[Signal::Metrics, Signal::Logs];
+        let about = |component_type, signals, flow| About {
+            component_type,
+            aliases: &[],
+            stability: Stability::Alpha,
+            description: "for tests",
+            signals,
+            flow,
+        };
+        let records = Some((DataKind::Records, DataKind::Records));
+        let windows = Some((DataKind::Records, DataKind::Windows));
+        let (a, b, c, d) = (self.clone(), self.clone(), self.clone(), self.clone());
+        Registry {
+            receivers: vec![Factory::new(
+                about("gen", BOTH, None),
+                move |config: &TestConfig, context: ReceiverContext| {
+                    Ok(Box::new(Gen { config: config.clone(), id: context.id, world: a.clone() })
+                        as Box<dyn Receiver>)
+                },
+            )],
+            processors: vec![
+                Factory::new(
+                    about("pass", BOTH, records),
+                    move |config: &TestConfig, context: ProcessorContext| {
+                        b.say(format!("create {}", context.id));
+                        Ok(Box::new(Pass { config: config.clone(), world: b.clone() }) as Box<dyn Processor>)
+                    },
+                ),
+                Factory::new(
+                    about("window", &[Signal::Metrics], windows),
+                    move |_: &TestConfig, context: ProcessorContext| {
+                        Ok(Box::new(Fold { context, world: c.clone() }) as Box<dyn Processor>)
+                    },
+                ),
+            ],
+            exporters: vec![Factory::new(
+                about("keep", BOTH, None),
+                move |config: &TestConfig, context: ExporterContext| {
+                    if config.fail == "create" {
+                        return Err(ComponentError::new("told to fail"));
+                    }
+                    Ok(Box::new(Keep { id: context.id, world: d.clone() }) as Box<dyn Exporter>)
+                },
+            )],
+        }
+    }
+}
+
+/// The document in a YAML text.
+pub(crate) fn document(yaml: &str) -> Document {
+    longwave_config::load(&Sources::new(vec![format!("yaml:{yaml}")], Vec::new())).unwrap().document
+}
+
+struct Gen {
+    config: TestConfig,
+    id: String,
+    world: World,
+}
+
+#[async_trait]
+impl Receiver for Gen {
+    async fn start(
+        self: Box<Self>,
+        output: RecordOutput,
+        stop: CancellationToken,
+    ) -> Result<Running, ComponentError> {
+        if self.config.fail == "start" {
+            return Err(ComponentError::new("told to fail"));
+        }
+        self.world.say(format!("start {}", self.id));
+        Ok(Box::pin(async move {
+            let records = vec![ConnectionRecord::blank(); self.config.records as usize];
+            output.send(Batch::records(records)).await;
+            if self.config.fail == "run" {
+                return Err(ComponentError::new("told to fail"));
+            }
+            if self.config.fail != "end" {
+                stop.cancelled().await;
+            }
+            output.pass_end(PassEnd { tick: UnixNanos(1), last: true });
+            output.flush().await;
+            self.world.say(format!("end {}", self.id));
+            Ok(())
+        }))
+    }
+}
+
+struct Pass {
+    config: TestConfig,
+    world: World,
+}
+
+impl Processor for Pass {
+    fn process(&mut self, batch: Batch, out: &mut Vec<Batch>) -> Result<(), ComponentError> {
+        assert!(self.config.fail != "panic", "told to panic");
+        if self.config.fail == "run" {
+            return Err(ComponentError::new("told to fail"));
+        }
+        out.push(batch);
+        Ok(())
+    }
+
+    fn finish(&mut self, _: &mut Vec<Batch>) -> Result<(), ComponentError> {
+        self.world.say("finish pass");
+        Ok(())
+    }
+}
+
+struct Fold {
+    context: ProcessorContext,
+    world: World,
+}
+
+impl Processor for Fold {
+    fn process(&mut self, batch: Batch, out: &mut Vec<Batch>) -> Result<(), ComponentError> {
+        self.context.node.add_folded(batch.items());
+        if let Batch::PassEnd(pass) = batch {
+            let series = Series {
+                level: crate::Level::Service,
+                attributes: Arc::default(),
+                created: UnixNanos(0),
+                ended: false,
+                measures: crate::Measures::default(),
+            };
+            let window = Window { start: UnixNanos(0), end: pass.tick, series: vec![series] };
+            out.push(Batch::Window(Arc::new(window)));
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, _: &mut Vec<Batch>) -> Result<(), ComponentError> {
+        self.world.say("finish window");
+        Ok(())
+    }
+}
+
+struct Keep {
+    id: String,
+    world: World,
+}
+
+impl Exporter for Keep {
+    fn encode(&mut self, batch: &Batch) -> Result<Vec<Payload>, ComponentError> {
+        let text = format!("{}:{}", self.id, batch.items());
+        Ok(vec![Payload { bytes: text.into(), items: batch.items(), traffic_bytes: batch.traffic_bytes() }])
+    }
+
+    fn delivery(&self) -> DeliverySettings {
+        let queue = QueueSettings { num_consumers: 1, ..QueueSettings::default() };
+        DeliverySettings { timeout: Duration::from_secs(5), retry: RetrySettings::default(), queue }
+    }
+
+    fn pusher(&self) -> Arc<dyn Pusher> {
+        Arc::new(KeepPusher { id: self.id.clone(), world: self.world.clone() })
+    }
+}
+
+pub(crate) struct KeepPusher {
+    pub id: String,
+    pub world: World,
+}
+
+#[async_trait]
+impl Pusher for KeepPusher {
+    async fn start(&self) -> Result<(), ComponentError> {
+        self.world.say(format!("start {}", self.id));
+        Ok(())
+    }
+
+    async fn push(&self, payload: &Payload) -> Result<Pushed, PushError> {
+        self.world.say(format!(
+            "push {} at {:?}",
+            String::from_utf8_lossy(&payload.bytes),
+            self.started().elapsed()
+        ));
+        let answer = self.world.answers.lock().unwrap().pop_front();
+        match answer {
+            None => {
+                self.world.delivered.lock().unwrap().push(payload.bytes.clone());
+                Ok(Pushed::default())
+            }
+            Some(Err(PushError::Retryable { message, .. })) if message == "hang" => {
+                std::future::pending().await
+            }
+            Some(answer) => {
+                if answer.is_ok() {
+                    self.world.delivered.lock().unwrap().push(payload.bytes.clone());
+                }
+                answer
+            }
+        }
+    }
+
+    async fn shutdown(&self) -> Result<(), ComponentError> {
+        self.world.say(format!("shutdown {}", self.id));
+        Ok(())
+    }
+}
+
+impl KeepPusher {
+    /// Under paused time every test starts at the same instant.
+    fn started(&self) -> tokio::time::Instant {
+        static START: std::sync::OnceLock<tokio::time::Instant> = std::sync::OnceLock::new();
+        *START.get_or_init(tokio::time::Instant::now)
+    }
+}
