@@ -116,7 +116,11 @@ fn scale(unit: &str) -> Option<u64> {
 /// In the largest unit that tells it exactly.
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match BINARY.iter().chain(&DECIMAL).find(|(scale, _)| self.0 >= *scale && self.0 % scale == 0) {
+        match BINARY
+            .iter()
+            .chain(&DECIMAL)
+            .find(|(scale, _)| self.0 >= *scale && self.0.is_multiple_of(*scale))
+        {
             Some((scale, unit)) => write!(f, "{}{unit}", self.0 / scale),
             None => write!(f, "{}", self.0),
         }
@@ -125,7 +129,13 @@ impl fmt::Display for ByteSize {
 
 impl Serialize for ByteSize {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        let shown = self.to_string();
+        // Without a unit it is a number, and needs no quotes.
+        if shown.bytes().all(|b| b.is_ascii_digit()) {
+            serializer.serialize_u64(self.0)
+        } else {
+            serializer.serialize_str(&shown)
+        }
     }
 }
 
@@ -156,3 +166,6 @@ impl<'de> Deserialize<'de> for ByteSize {
         deserializer.deserialize_any(SizeVisitor)
     }
 }
+
+#[cfg(test)]
+mod tests;

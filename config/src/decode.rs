@@ -9,7 +9,7 @@ mod failure;
 mod node;
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
 
@@ -30,7 +30,7 @@ const MOST_ERRORS: usize = 100;
 /// # Errors
 /// All at once, each with `path` and the field below it.
 pub fn decode<T: DeserializeOwned>(value: &Value, path: &Path) -> Result<T, Vec<ConfigError>> {
-    let mut session = Session { base: path.clone(), left_out: BTreeSet::new(), errors: RefCell::default() };
+    let mut session = Session { base: path.clone(), left_out: BTreeMap::new(), errors: RefCell::default() };
     loop {
         let root = Trail::root();
         let failure = match T::deserialize(Node::new(value, &root, &session)) {
@@ -48,8 +48,8 @@ pub fn decode<T: DeserializeOwned>(value: &Value, path: &Path) -> Result<T, Vec<
 /// What is known after some rounds of decoding.
 pub(crate) struct Session {
     base: Path,
-    /// Nodes that are treated as if they were not there, below the base.
-    left_out: BTreeSet<Path>,
+    /// Nodes that are treated as if they were not there, below the base, and whether an error says so.
+    left_out: BTreeMap<Path, bool>,
     errors: RefCell<Vec<ConfigError>>,
 }
 
@@ -64,15 +64,25 @@ impl Session {
 
     /// Reports the failure, unless it only follows from an earlier one. Returns whether another round may find more.
     fn leave_out(&mut self, failure: Failure) -> bool {
-        let node = failure.node();
+        let mut node = failure.node();
+        let told = |path: &Path| self.left_out.get(path) == Some(&true);
         let consequence = match failure.missing_field() {
-            Some(field) => self.left_out.contains(&node.child(field)),
-            None => self.left_out.iter().any(|left_out| left_out.is_below(&node)),
+            Some(field) => told(&node.child(field)),
+            None => self.left_out.iter().any(|(left_out, told)| *told && left_out.is_below(&node)),
         };
-        if !consequence && !failure.is_of_empty_variable() {
+        // A variable that is set to nothing is as good as one that is not set, where nothing depends on it.
+        let silent = failure.is_of_empty_variable() && !self.left_out.contains_key(&node);
+        if !consequence && !silent {
             self.report(failure.into_error(&self.base));
         }
-        let again = !node.is_root();
-        self.left_out.insert(node) && again
+        // Some nodes cannot be left out by themselves: the content of an enum's variant.
+        while self.left_out.contains_key(&node) && !node.is_root() {
+            node = node.parent();
+        }
+        if node.is_root() {
+            return false;
+        }
+        self.left_out.insert(node, !silent);
+        true
     }
 }

@@ -1,6 +1,7 @@
 //! The sections of a configuration.
 
 use crate::error::InvalidKey;
+use crate::value::shortened;
 use crate::{
     ComponentId, ConfigError, ConfigErrors, InvalidId, Map, OrderedMap, Path, PipelineId, Value, near_miss,
 };
@@ -112,8 +113,7 @@ impl Reader {
             Some(_) => {
                 let found = value.map(Value::describe).unwrap_or_default();
                 let error = ConfigError::new(path.clone(), format_args!("expected a map, found {found}"));
-                self.errors
-                    .push(error.hint(missing_space(value).unwrap_or("write one indented line for each key")));
+                self.errors.push(error.hint(not_a_map_because(value)));
                 return Map::new();
             }
         };
@@ -209,6 +209,16 @@ impl Reader {
         let message = format_args!("expected a list of component ids, found {}", value.describe());
         self.errors
             .push(ConfigError::new(path.clone(), message).hint("write for example [otlp, otlp/backup]"));
+    }
+}
+
+fn not_a_map_because(value: Option<&Value>) -> String {
+    match value {
+        Some(Value::List(_)) => "write its entries with a colon (name:), not as a list (- name)".to_owned(),
+        Some(Value::Str(text)) if !text.contains(':') => {
+            format!("is a colon missing, as in \"{}:\"?", shortened(text))
+        }
+        _ => missing_space(value).unwrap_or("write its entries as name: value, indented below it").to_owned(),
     }
 }
 

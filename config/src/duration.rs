@@ -158,7 +158,7 @@ impl fmt::Display for GoDuration {
 
 fn decimal(f: &mut fmt::Formatter<'_>, nanos: u128, scale: u128, unit: &str) -> fmt::Result {
     write!(f, "{}", nanos / scale)?;
-    if nanos % scale != 0 {
+    if !nanos.is_multiple_of(scale) {
         let width = scale.ilog10() as usize;
         let digits = format!("{:0width$}", nanos % scale);
         write!(f, ".{}", digits.trim_end_matches('0'))?;
@@ -221,3 +221,6 @@ impl<'de> Deserialize<'de> for GoDuration {
         deserializer.deserialize_any(DurationVisitor)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,7 @@ const MOST_PER_TEXT: usize = 1_000;
 /// References within what references brought in. Few, so that a loop ends before the stack does.
 const DEEPEST: usize = 50;
 /// References, and bytes brought in, in a whole configuration: what a file that includes itself twice may cost.
-const MOST_IN_ALL: usize = 100_000;
+const MOST_IN_ALL: usize = 10_000;
 const MOST_BYTES: usize = 64 << 20;
 
 /// Expands a tree, and collects what is wrong instead of stopping at it.
@@ -175,6 +175,11 @@ impl<'a> Expander<'a> {
         job: &mut Job<'_>,
         depth: usize,
     ) -> Result<Retrieved, ConfigError> {
+        if name.is_empty() {
+            return Err(job
+                .error("a reference names nothing")
+                .hint("write ${env:NAME} or ${file:path}; a $ that is meant as such is written $$"));
+        }
         let first = |c: char| c.is_ascii_alphabetic() || c == '_';
         if !name.starts_with(first) || !name.chars().all(|c| first(c) || c.is_ascii_digit()) {
             return Err(job.error(format_args!("environment variable {name:?} has invalid name")).hint(

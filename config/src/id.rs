@@ -233,3 +233,6 @@ impl<'de> Deserialize<'de> for PipelineId {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
+
+#[cfg(test)]
+mod tests;

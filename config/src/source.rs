@@ -1,13 +1,16 @@
 //! One `--config` or `--set`, read.
 
+use crate::value::shortened;
 use crate::{ConfigError, Environment, Map, Path, Value, yaml};
 
 /// Reads what a `--config` names. Null where it is empty, else a map.
 pub(crate) fn read(config: &str, environment: &dyn Environment) -> Result<Value, ConfigError> {
+    // An inline configuration is named by its first line.
+    let name = format!("{:?}", shortened(config.lines().next().unwrap_or_default()));
     let value = match scheme(config) {
         None => yaml::parse(&file(config)?, config)?,
         Some(("file", path)) => yaml::parse(&file(path)?, path)?,
-        Some(("yaml", text)) => yaml::parse(text, config)?,
+        Some(("yaml", text)) => yaml::parse(text, &name)?,
         Some(("env", name)) => {
             let text = environment.variable(name).ok_or_else(|| {
                 ConfigError::new(
@@ -23,15 +26,19 @@ pub(crate) fn read(config: &str, environment: &dyn Environment) -> Result<Value,
         }
         Some((scheme, _)) => {
             let message = format_args!("scheme {scheme:?} is not supported for uri {config:?}");
-            return Err(ConfigError::new(Path::root(), message).hint(format_args!(
-                "use a file's path, file:, env: or yaml:; a file of that name is ./{config}"
-            )));
+            let error = ConfigError::new(Path::root(), message);
+            return Err(match scheme {
+                "http" | "https" => error.hint("download it, and give the file's path"),
+                _ => error.hint(format_args!(
+                    "use a path, file:, env: or yaml:; a file of that name is ./{config}"
+                )),
+            });
         }
     };
     match value {
         Value::Null => Ok(Value::Null),
         Value::Map(map) => Ok(Value::Map(unflatten(map))),
-        other => Err(not_a_map(config, &other)),
+        other => Err(not_a_map(if config.contains('\n') { &name } else { config }, &other)),
     }
 }
 

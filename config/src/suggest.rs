@@ -18,3 +18,6 @@ pub fn near_miss<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) ->
 fn fold(name: &str) -> String {
     name.chars().filter(|c| !matches!(c, '_' | '-' | ' ')).flat_map(char::to_lowercase).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,7 @@ fn child<'de, S: DeserializeSeed<'de>>(
     let trail: Trail<'_> = parent.trail.child(segment);
     seed.deserialize(Node::new(value, &trail, parent.session)).map_err(|failure| match value {
         Value::Expanded(expanded) if failure.is_unplaced() => {
-            failure.from_reference(&expanded.reference, expanded.value.is_null()).at(&trail)
+            failure.with_reference(&expanded.reference, expanded.value.is_null()).at(&trail)
         }
         _ => failure.at(&trail),
     })

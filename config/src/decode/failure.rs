@@ -40,10 +40,13 @@ impl Failure {
     }
 
     /// Notes that the node came from a variable, whose name helps.
-    pub(super) fn from_reference(mut self, reference: &str, empty: bool) -> Self {
+    pub(super) fn with_reference(mut self, reference: &str, empty: bool) -> Self {
+        let told = self.message.contains(reference);
         if self.missing.is_none() {
-            self.hint.get_or_insert_with(|| format!("the value comes from {reference:?}"));
             self.of_empty_variable = empty;
+        }
+        if self.missing.is_none() && !told {
+            self.hint.get_or_insert_with(|| format!("the value comes from {reference:?}"));
         }
         self
     }

@@ -54,7 +54,7 @@ impl<'t> Node<'t> {
 
     /// Was the child `key` at fault in an earlier round?
     pub(super) fn is_left_out(&self, key: &str) -> bool {
-        !self.session.left_out.is_empty() && self.session.left_out.contains(&self.trail.path().child(key))
+        !self.session.left_out.is_empty() && self.session.left_out.contains_key(&self.trail.path().child(key))
     }
 
     fn mismatch(&self, expected: &str) -> Failure {
@@ -282,7 +282,7 @@ impl<'de> Deserializer<'de> for Node<'_> {
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _: &'static str,
-        _: &'static [&'static str],
+        variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Failure> {
         if let Some((key, content)) =
@@ -293,7 +293,10 @@ impl<'de> Deserializer<'de> for Node<'_> {
         let variant = match self.value {
             // `off` and `true` may be names of variants.
             Value::Bool(value) => value.to_string(),
-            value => value.as_str().ok_or_else(|| self.mismatch("one of its names"))?.to_owned(),
+            value => value
+                .as_str()
+                .ok_or_else(|| self.mismatch(&format!("one of [{}]", variants.join(" "))))?
+                .to_owned(),
         };
         let variant: StrDeserializer<'_, Failure> = variant.as_str().into_deserializer();
         visitor.visit_enum(variant)

@@ -21,18 +21,25 @@ pub(super) fn explain(error: &serde_yaml::Error, text: &str, source: &str) -> Co
     let problem = without_place(&shown);
     let context = shown.split_once(", while ").map(|(_, context)| without_place(context)).unwrap_or_default();
     let error = at(source, place, problem);
-    match likely_cause(problem, context, line, previous) {
-        Some(cause) => error.hint(cause),
-        None => error,
+    // What is not closed begins where the context is, and ends nowhere.
+    let begins = shown.split_once(", while ").and_then(|(_, context)| context.split_once(" at line "));
+    let begins = begins.and_then(|(_, place)| place.split(' ').next());
+    match (likely_cause(problem, context, line, previous), begins) {
+        (Some(cause), Some(line)) if cause.contains("not closed") => {
+            error.hint(format_args!("{cause}: it begins at line {line}"))
+        }
+        (Some(cause), _) => error.hint(cause),
+        (None, _) => error,
     }
 }
 
 fn at(source: &str, place: Option<(usize, usize)>, problem: &str) -> ConfigError {
     match place {
-        Some((line, column)) => {
+        // A flag has no lines.
+        Some((line, column)) if !source.starts_with("--") => {
             ConfigError::new(Path::root(), format_args!("{source}:{line}:{column}: {problem}"))
         }
-        None => ConfigError::new(Path::root(), format_args!("{source}: {problem}")),
+        _ => ConfigError::new(Path::root(), format_args!("{source}: {problem}")),
     }
 }
 

@@ -1,0 +1,190 @@
+//! What a user reads when a configuration is wrong. Each snapshot shows what was written and what is answered.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::io::Write;
+
+use common::{Otlp, Window, load_yaml, settings, sources};
+use longwave_config::{Sources, load};
+
+fn shown<T: std::fmt::Debug>(written: &str, answer: Result<T, String>) -> String {
+    let answer = answer.err().unwrap_or_else(|| "ACCEPTED".to_owned());
+    format!("{}\n-----\n{answer}", written.replace('\t', "<tab>"))
+}
+
+/// *Scenario*: a file with broken YAML is given.
+/// *Guarantees*: the error names file, line and column, and the likely cause, on one line.
+#[test]
+fn broken_yaml() {
+    let cases = [
+        ("tab", "receivers:\n\tbpf:\n\t\tinterval: 5s\n"),
+        ("tab_after_spaces", "receivers:\n  bpf:\n  \tinterval: 5s\n"),
+        ("colon_in_value", "receivers:\n  bpf: a: b\n"),
+        ("indentation", "receivers:\n  bpf:\n    interval: 5s\n   ports: []\n"),
+        ("indentation_deeper", "receivers:\n  bpf:\n    interval: 5s\n      ports: []\n"),
+        ("unclosed_quote", "receivers:\n  bpf:\n    name: \"x\n"),
+        ("unclosed_bracket", "receivers:\n  bpf:\n    ports: [80, 443\nexporters:\n"),
+        ("duplicate_key", "receivers:\n  bpf:\n    interval: 5s\n  replay:\n  bpf:\n"),
+        ("two_documents", "receivers:\n---\nexporters:\n"),
+        ("list_at_top", "- receivers\n"),
+        ("text_at_top", "receivers:bpf\n"),
+        ("tag", "receivers:\n  bpf: !include other.yaml\n"),
+        ("at_sign", "receivers:\n  bpf:\n    name: @here\n"),
+        ("star", "receivers:\n  bpf:\n    endpoint: *:4317\n"),
+        ("unknown_anchor", "receivers:\n  bpf: *base\n"),
+        ("escape", "receivers:\n  bpf:\n    path: \"C:\\data\"\n"),
+        ("merge_of_text", "receivers:\n  bpf:\n    <<: base\n"),
+        ("missing_colon", "receivers:\n  bpf\nexporters:\n"),
+        ("map_as_key", "receivers:\n  {a: b}: c\n"),
+        ("list_as_key", "receivers:\n  [a]: c\n"),
+        (
+            "billion_laughs",
+            "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e,*e,*e,*e]\n",
+        ),
+        ("empty_file", ""),
+        ("only_comments", "# nothing\n---\n# here\n"),
+        ("only_null_sections", "receivers:\nservice:\n"),
+    ];
+    let directory = tempfile::tempdir().unwrap();
+    for (name, text) in cases {
+        let path = directory.path().join("longwave.yaml");
+        std::fs::File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
+        let answer = load(&sources(&[path.to_str().unwrap()])).map_err(|errors| errors.to_string());
+        let answer = answer.map_err(|text| text.replace(directory.path().to_str().unwrap(), "/etc"));
+        insta::assert_snapshot!(format!("yaml_{name}"), shown(text, answer));
+    }
+}
+
+/// *Scenario*: the sections of a configuration are wrong, each file in several ways.
+/// *Guarantees*: all errors come at once, each with its path, near-misses with a suggestion.
+#[test]
+fn wrong_sections() {
+    let cases = [
+        ("unknown_top_level", "recievers: {bpf: }\nserver: {}\nexporters: {stdout: }\n"),
+        ("service_keys", "receivers: {bpf: }\nservice:\n  pipeline: {}\n  telemetri: {}\n  foo: 1\n"),
+        ("pipeline_keys", "service:\n  pipelines:\n    metrics: {receiver: [bpf], exporters: [stdout]}\n"),
+        (
+            "signals",
+            "service:\n  pipelines:\n    traces: {receivers: [bpf]}\n    metric/a: {}\n    /x: {}\n    logs/: {}\n",
+        ),
+        ("ids", "receivers:\n  1bpf: \n  b-pf:\n  /x:\n  bpf/:\n  bpf/a b:\n  bpf/$x:\n  '': \n"),
+        ("duplicate_after_trimming", "receivers:\n  bpf/a:\n  'bpf / a':\n"),
+        (
+            "section_kinds",
+            "receivers: [bpf]\nprocessors: window\nexporters: {stdout: 5}\nservice:\n  pipelines: [metrics]\n",
+        ),
+        ("missing_space", "receivers:\n  bpf:\n    interval:5s\n"),
+        (
+            "id_lists",
+            "service:\n  extensions: {a: b}\n  pipelines:\n    metrics: {receivers: [5, {bpf: }], processors: [window/], exporters: true}\n",
+        ),
+        (
+            "everywhere",
+            "recievers:\nprocessors: {1: }\nservice:\n  pipelins:\n  pipelines:\n    traces:\n    logs: {exporters: ['a b']}\n",
+        ),
+    ];
+    for (name, text) in cases {
+        let answer = load_yaml(&[text]).map_err(|errors| errors.to_string());
+        insta::assert_snapshot!(format!("section_{name}"), shown(text, answer));
+    }
+}
+
+/// *Scenario*: references that lead nowhere, in a configuration that is otherwise well.
+/// *Guarantees*: the error names the node and the remedy, and a loop ends.
+#[test]
+fn wrong_references() {
+    let cases = [
+        ("unclosed", "${env:TOKEN"),
+        ("invalid_name", "${env:1X}"),
+        ("empty", "${}"),
+        ("scheme", "${vault:secret/x}"),
+        ("missing_file", "${file:/nonexistent/token}"),
+        ("default_for_file", "${file:/nonexistent/token:-x}"),
+        ("loop", "${env:LOOP}"),
+        ("spiral", "a ${env:SPIRAL}"),
+    ];
+    for (name, text) in cases {
+        let yaml = format!("exporters:\n  otlp:\n    endpoint: '{text}'\n    list: [a, '{text}']\n");
+        let answer = load_yaml(&[&yaml]).map_err(|errors| errors.to_string());
+        insta::assert_snapshot!(format!("reference_{name}"), shown(&yaml, answer));
+    }
+}
+
+/// *Scenario*: settings of the wrong type, with unknown keys, with several faults at once.
+/// *Guarantees*: every fault is told, once, with the field's path; what only follows from another is not.
+#[test]
+fn wrong_window_settings() {
+    let cases = [
+        ("unknown_keys", "intervall: 5s\nmax-series: 5\nfoo: bar"),
+        ("duration_unit", "interval: 5sec"),
+        ("duration_number", "interval: 5"),
+        ("duration_negative", "interval: -1s"),
+        ("duration_text", "interval: soon"),
+        ("duration_list", "interval: [5s]"),
+        ("variant", "levels: [service, workloads, pod]"),
+        ("number_text", "max_series: many"),
+        ("number_underscore", "max_series: 1_000"),
+        ("number_leading_zero", "max_series: 0123"),
+        ("number_negative", "max_series: -1"),
+        ("number_fraction", "max_series: 1.5"),
+        ("number_huge", "max_series: 99999999999999999999999"),
+        ("ports", "ports: [80, 70000, http, '-1']"),
+        ("ports_text", "ports: 80,x"),
+        ("list_from_number", "ports: 80"),
+        ("list_from_map", "ports: {a: 1}"),
+        ("boolean", "idle_records: yes"),
+        ("from_variable", "interval: ${env:BAD_DURATION}\nmax_series: ${env:TOKEN}\nratio: x-${env:TOKEN}"),
+        (
+            "many",
+            "intervall: 1s\ninterval: 5sec\nlevels: [servce]\nmax_series: many\nidle_records: on\nratio: half\nports: [0.5]",
+        ),
+    ];
+    for (name, text) in cases {
+        insta::assert_snapshot!(format!("window_{name}"), shown(text, settings::<Window>(text)));
+    }
+}
+
+/// *Scenario*: nested settings with required fields are wrong.
+/// *Guarantees*: a missing field is told with its path; nested unknown keys name their section.
+#[test]
+fn wrong_nested_settings() {
+    let cases = [
+        ("missing_endpoint", "tls: {insecure: true}"),
+        ("nested_keys", "endpoint: a\ntls: {insecur: true, ca: x}\nsending_queue: {siz: 1}"),
+        (
+            "nested_values",
+            "endpoint: 5\ntls: {insecure: maybe}\nsending_queue: {size: 64M, num_consumers: 0, storage: a b}",
+        ),
+        ("size_unit", "endpoint: a\nsending_queue: {size: 64MBit}"),
+        ("size_negative", "endpoint: a\nsending_queue: {size: -1}"),
+        ("section_is_text", "endpoint: a\ntls: on\nsending_queue: size:5"),
+        ("headers", "endpoint: a\nheaders: {authorization: [x], b: 5}"),
+    ];
+    for (name, text) in cases {
+        insta::assert_snapshot!(format!("otlp_{name}"), shown(text, settings::<Otlp>(text)));
+    }
+}
+
+/// *Scenario*: `--config` and `--set` that cannot be read.
+/// *Guarantees*: each is named as it was written, and all are told at once.
+#[test]
+fn wrong_sources() {
+    let given = Sources::new(
+        [
+            "/nonexistent.yaml",
+            "file:/nonexistent2.yaml",
+            "env:NOT_SET",
+            "https://example.com/x.yaml",
+            "yaml:a: [",
+            "/",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
+        ["a.b", "=5", "a..b=1", "a.b=[1"].map(str::to_owned).to_vec(),
+    )
+    .with_environment(common::environment);
+    let answer = load(&given).map_err(|errors| errors.to_string());
+    let written = format!("{:?}\n{:?}", given.configs, given.sets);
+    insta::assert_snapshot!("sources", shown(&written, answer));
+}

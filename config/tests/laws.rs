@@ -1,0 +1,176 @@
+//! What holds for every input.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Otlp, Window, sources};
+use longwave_config::{ByteSize, GoDuration, Map, Path, Sources, Value, decode, load, merge, to_yaml};
+use proptest::prelude::*;
+
+/// Any tree, of texts that look like other things too.
+fn trees() -> impl Strategy<Value = Value> {
+    let text = prop_oneof![
+        "[a-z_:{}\\[\\],#&*!|>'\"%@` \n\t-]{0,8}",
+        "true|null|0123|1_000|~|5s|1e3|yes|.inf|0x1F|<<",
+        "\\PC{0,6}"
+    ];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::Bool),
+        any::<i64>().prop_map(Value::Int),
+        (-1.0e6..1.0e6).prop_map(Value::Float),
+        text.prop_map(Value::Str),
+    ];
+    leaf.prop_recursive(4, 40, 5, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::List),
+            maps(inner).prop_map(Value::Map),
+        ]
+    })
+}
+
+fn maps(values: impl Strategy<Value = Value>) -> impl Strategy<Value = Map> {
+    let keys = prop_oneof![
+        "[a-e]",
+        "interval|levels|ports|max_series|endpoint|headers|tls|insecure|sending_queue|size|storage|extra|min_age"
+    ];
+    prop::collection::vec((keys, values), 0..6).prop_map(|entries| entries.into_iter().collect())
+}
+
+fn with_variable(text: &str, variable: String) -> Sources {
+    Sources::new(vec![format!("yaml:{text}")], Vec::new())
+        .with_environment(move |name: &str| (name == "V").then(|| variable.clone()))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// *Scenario*: any text, with YAML's special characters, in a variable that is embedded in plain, quoted and flow
+    /// texts.
+    /// *Guarantees*: it stays a text, exactly; no key, element or type comes of it.
+    #[test]
+    fn embedded_values_never_become_structure(value in "[^$\u{0}]*|[a-z:{}\\[\\],#&*!|>'\"%@` \n\t-]{0,30}") {
+        let text = "receivers: {bpf: {a: 'x ${env:V}', b: [\"${env:V} y\"]}}\nexporters:\n  stdout:\n    c: =${env:V}\n    d: 1\n";
+        let tree = load(&with_variable(text, value.clone())).unwrap().value;
+        let receiver = tree.get("receivers").unwrap().get("bpf").unwrap();
+        let exporter = tree.get("exporters").unwrap().get("stdout").unwrap();
+        prop_assert_eq!(receiver.as_map().unwrap().len(), 2);
+        prop_assert_eq!(exporter.as_map().unwrap().len(), 2);
+        let expected = [format!("x {value}"), format!("{value} y"), format!("={value}")];
+        let list = receiver.get("b").unwrap().as_list().unwrap();
+        prop_assert_eq!(list.len(), 1);
+        let found = [receiver.get("a").unwrap(), &list[0], exporter.get("c").unwrap()];
+        for (found, expected) in found.into_iter().zip(&expected) {
+            prop_assert_eq!(found.plain(), &Value::Str(expected.clone()));
+        }
+    }
+
+    /// *Scenario*: any text with dollars and braces, whole and embedded.
+    /// *Guarantees*: loading ends, with a tree of the same keys or with errors.
+    #[test]
+    fn any_reference_ends(value in "([$]|[{]|[}]|env:V|:-|[a-z]){0,20}") {
+        let yaml = "receivers: {bpf: {a: '${env:V}', b: 'x${env:V}'}}";
+        if let Ok(loaded) = load(&with_variable(yaml, value)) {
+            let receiver = loaded.value.get("receivers").unwrap().get("bpf").unwrap();
+            prop_assert_eq!(receiver.as_map().unwrap().len(), 2);
+        }
+    }
+
+    /// *Scenario*: any text as configuration.
+    /// *Guarantees*: an answer, never a panic; errors are never empty.
+    #[test]
+    fn any_text_is_answered(text in "[a-c:{}\\[\\],#&*!|>'\"%@`$? \n\t-]{0,60}|\\PC*") {
+        if let Err(errors) = load(&sources(&[&format!("yaml:{text}")])) {
+            prop_assert!(!errors.0.is_empty());
+            prop_assert!(errors.0.iter().all(|error| !error.to_string().is_empty()));
+        }
+    }
+
+    /// *Scenario*: any tree as settings.
+    /// *Guarantees*: settings, or at least one error, no error twice.
+    #[test]
+    fn any_tree_is_decoded_or_refused(tree in trees(), map in maps(trees())) {
+        for value in [&tree, &Value::Map(map)] {
+            let answers = [
+                decode::<Window>(value, &Path::from("a::b")).err(),
+                decode::<Otlp>(value, &Path::from("a::b")).err(),
+            ];
+            for errors in answers.into_iter().flatten() {
+                prop_assert!(!errors.is_empty());
+                let mut texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+                texts.sort();
+                texts.dedup();
+                prop_assert_eq!(texts.len(), errors.len());
+            }
+        }
+    }
+
+    /// *Scenario*: any tree is decoded as a tree, and printed and read.
+    /// *Guarantees*: it stays the same.
+    #[test]
+    fn trees_survive(tree in trees()) {
+        prop_assert_eq!(&decode::<Value>(&tree, &Path::root()).unwrap(), &tree);
+        prop_assert_eq!(&Value::from_serialize(&tree).unwrap(), &tree);
+        let map = Value::Map([("exporters".to_owned(), Value::Map([("stdout".to_owned(), Value::Map(
+            [("k".to_owned(), tree.clone())].into_iter().collect(),
+        ))].into_iter().collect()))].into_iter().collect());
+        let printed = to_yaml(&map).unwrap();
+        // Printed trees are resolved: a dollar in them is none that was meant to be expanded.
+        if !printed.contains('$') && !printed.contains("<<") {
+            prop_assert_eq!(load(&sources(&[&format!("yaml:{printed}")])).unwrap().value, map);
+        }
+    }
+
+    /// *Scenario*: any two maps are merged.
+    /// *Guarantees*: nothing and itself change nothing; what the later says holds; what it does not name stays.
+    #[test]
+    fn merging(base in maps(trees()), over in maps(trees())) {
+        let (base, over) = (Value::Map(base), Value::Map(over));
+        let merged = |a: &Value, b: &Value| { let mut out = a.clone(); merge(&mut out, b.clone()); out };
+        prop_assert_eq!(&merged(&base, &Value::Map(Map::new())), &base);
+        prop_assert_eq!(&merged(&Value::Map(Map::new()), &base), &base);
+        prop_assert_eq!(&merged(&base, &base), &base);
+        let both = merged(&base, &over);
+        prop_assert_eq!(&merged(&both, &over), &both);
+        check_merge(&base, &over, &both)?;
+    }
+
+    /// *Scenario*: any duration up to 292 years, any size.
+    /// *Guarantees*: what is printed reads back exactly.
+    #[test]
+    fn durations_and_sizes_read_back(nanos in prop_oneof![0..=i64::MAX as u64, 0..10_000_000_000u64], bytes in any::<u64>(), shift in 0..64u32) {
+        let duration = GoDuration(Duration::from_nanos(nanos));
+        prop_assert_eq!(duration.to_string().parse::<GoDuration>().unwrap(), duration);
+        for size in [ByteSize(bytes), ByteSize((bytes >> shift) << shift), ByteSize(bytes / 1_000_000 * 1_000_000)] {
+            prop_assert_eq!(size.to_string().parse::<ByteSize>().unwrap(), size);
+        }
+    }
+
+    /// *Scenario*: any text as duration or size.
+    /// *Guarantees*: an answer, never a panic.
+    #[test]
+    fn any_text_as_duration(text in "[-+0-9.a-zµ]{0,30}|\\PC*") {
+        let _ = text.parse::<GoDuration>();
+        let _ = text.parse::<ByteSize>();
+    }
+}
+
+fn check_merge(base: &Value, over: &Value, both: &Value) -> Result<(), TestCaseError> {
+    match (base, over) {
+        (Value::Map(base), Value::Map(over)) => {
+            let both = both.as_map().unwrap();
+            for (key, value) in both {
+                match (base.get(key), over.get(key)) {
+                    (Some(base), Some(over)) => check_merge(base, over, value)?,
+                    (Some(only), None) | (None, Some(only)) => prop_assert_eq!(value, only),
+                    (None, None) => prop_assert!(false, "{key} came from nowhere"),
+                }
+            }
+            prop_assert!(base.keys().chain(over.keys()).all(|key| both.contains_key(key)));
+        }
+        _ => prop_assert_eq!(both, over),
+    }
+    Ok(())
+}
