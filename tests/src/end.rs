@@ -23,6 +23,8 @@ const CALL_LIMIT: Duration = Duration::from_secs(120);
 pub struct End {
     socket: Socket,
     account: Account,
+    /// Made once: a request must not cost an allocation.
+    buffer: Vec<MaybeUninit<u8>>,
 }
 
 /// What one end knows about its connection: what Longwave must have reported.
@@ -102,7 +104,7 @@ impl End {
             failed: None,
             pre_existing: false,
         };
-        Ok(Self { socket, account })
+        Ok(Self { socket, account, buffer: vec![MaybeUninit::uninit(); 64 * 1024] })
     }
 
     /// Writes `bytes`, in calls of up to 64 KiB.
@@ -118,7 +120,7 @@ impl End {
     /// # Errors
     /// The socket's.
     pub fn write_in(&mut self, bytes: u64, call: usize) -> io::Result<()> {
-        let block = vec![0x6c_u8; call];
+        let block = vec![0x6c_u8; call.min(usize::try_from(bytes).unwrap_or(call))];
         let mut left = bytes;
         while left > 0 {
             let want = block.len().min(usize::try_from(left).unwrap_or(usize::MAX));
@@ -175,10 +177,9 @@ impl End {
     /// The socket's, and the end of the stream before that.
     pub fn read(&mut self, bytes: u64) -> io::Result<()> {
         let mut left = bytes;
-        let mut block = vec![MaybeUninit::uninit(); 256 * 1024];
         while left > 0 {
-            let want = block.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            let got = self.socket.recv(&mut block[..want])? as u64;
+            let want = self.buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let got = self.socket.recv(&mut self.buffer[..want])? as u64;
             if got == 0 {
                 return Err(io::Error::new(
                     io::ErrorKind::UnexpectedEof,
@@ -196,9 +197,8 @@ impl End {
     /// # Errors
     /// The socket's.
     pub fn read_to_end(&mut self) -> io::Result<()> {
-        let mut block = vec![MaybeUninit::uninit(); 256 * 1024];
         loop {
-            match self.socket.recv(&mut block)? as u64 {
+            match self.socket.recv(&mut self.buffer)? as u64 {
                 0 => return Ok(()),
                 got => self.account.read += got,
             }

@@ -38,6 +38,7 @@ pub struct Longwave {
     output: Arc<Shared>,
     readers: Vec<JoinHandle<()>>,
     telemetry: SocketAddr,
+    config: Value,
     folder: TempDir,
 }
 
@@ -139,12 +140,17 @@ impl Longwave {
                 move || output.read_stderr(stderr)
             }),
         ];
-        Self { child, output, readers, telemetry, folder }
+        Self { child, output, readers, telemetry, config, folder }
     }
 
     /// Its process.
     pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
+    }
+
+    /// The configuration that it runs with.
+    pub fn config(&self) -> &Value {
+        &self.config
     }
 
     /// A folder of its own, removed with it.

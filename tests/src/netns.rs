@@ -137,7 +137,7 @@ pub fn enter<T: Send>(path: &std::path::Path, work: impl FnOnce() -> T + Send) -
                 work()
             })
             .join()
-            .unwrap()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
 

@@ -40,12 +40,8 @@ pub fn clear(netns: &Netns) {
 
 fn apply(netns: &Netns, hook: Hook, rule: &str) {
     let hook = hook.as_str();
-    script(
-        netns,
-        &format!(
-            "table inet longwave_{hook} {{ chain c {{ type filter hook {hook} priority 0; policy accept; {rule}; }} }}\n"
-        ),
-    );
+    let chain = format!("type filter hook {hook} priority 0; policy accept;\n{rule}");
+    script(netns, &format!("table inet longwave_{hook} {{\nchain c {{\n{chain}\n}}\n}}\n"));
 }
 
 fn script(netns: &Netns, text: &str) {

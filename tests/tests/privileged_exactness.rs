@@ -112,7 +112,7 @@ fn under_loss(name: &str, hook: Hook) {
             .flat_map(|family| {
                 let place = Place::across(&veth, family);
                 let mut stories = play(UNDER_LOSS, &place);
-                for _ in 0..4 {
+                for _ in 0..2 {
                     stories.extend(scenario::bulk(&place, 8_000_000).unwrap());
                 }
                 stories

@@ -1,0 +1,163 @@
+//! Bad configurations, and hosts that lack something: what the binary says, and how it exits.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use longwave_tests::longwave::{READY, command, write_config};
+use longwave_tests::{config, gate};
+use serde_json::json;
+use tempfile::TempDir;
+
+fn fixtures() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/bad_configs");
+    let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+/// Exit code, stdout and stderr of a run, with what differs between machines taken out.
+fn told(output: &Output, config: &Path) -> String {
+    let shown =
+        |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(&config.display().to_string(), "<config>");
+    format!(
+        "exit code: {}\nstdout:\n{}\nstderr:\n{}",
+        output.status.code().map_or_else(|| "killed".to_owned(), |code| code.to_string()),
+        shown(&output.stdout),
+        shown(&output.stderr)
+    )
+}
+
+/// *Scenario*: more than thirty configurations, each with a mistake that people make (one with many at once), given to `validate`.
+/// *Guarantees*: each is refused with a non-zero exit code and the message of its snapshot; nothing is printed on stdout.
+#[test]
+fn bad_configurations_say_what_is_wrong() {
+    let files = fixtures();
+    assert!(files.len() >= 30);
+    let mut wrong = Vec::new();
+    for file in files {
+        let name = file.file_stem().unwrap().to_string_lossy().into_owned();
+        let output =
+            command(&[]).arg("validate").arg("--config").arg(&file).stdin(Stdio::null()).output().unwrap();
+        if output.status.success() || !output.stdout.is_empty() || output.status.code() == Some(101) {
+            wrong.push(format!("{name}: {}", told(&output, &file)));
+            continue;
+        }
+        insta::assert_snapshot!(name, told(&output, &file));
+    }
+    assert!(wrong.is_empty(), "accepted, or panicked:\n{}", wrong.join("\n\n"));
+}
+
+/// *Scenario*: `run` instead of `validate`, with one of the bad files.
+/// *Guarantees*: it is refused in the same words before anything starts.
+#[test]
+fn run_refuses_what_validate_refuses() {
+    let file = fixtures().into_iter().find(|file| file.ends_with("several_at_once.yaml")).unwrap();
+    let of = |verb: &str| {
+        let output = command(&[]).arg(verb).arg("--config").arg(&file).stdin(Stdio::null()).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, stderr) = of("run");
+    assert_eq!(of("validate"), (code, stderr.clone()));
+    assert_ne!(code, Some(0));
+    assert!(!stderr.contains(READY));
+}
+
+/// Runs a good configuration under `shell` (a script in which `"$@"` is the binary) and returns what it says.
+fn run_where(shell: &str) -> Output {
+    let folder = TempDir::new().unwrap();
+    // Whoever the script turns into must reach the configuration.
+    fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let config = config::merged(
+        config::logs(json!({"interval": "1s"})),
+        json!({"service": {"telemetry": {"metrics": {"level": "none"}}}}),
+    );
+    let path = write_config(folder.path(), &config);
+    let longwave = command(&[]);
+    let binary = reachable_copy(Path::new(longwave.get_program()), folder.path());
+    // Bounded: a binary that runs all the same is ended, and the assertion says so.
+    Command::new("timeout")
+        .args(["--signal=TERM", "30", "sh", "-ec", shell, "sh"])
+        .arg(binary)
+        .args(["run", "--config"])
+        .arg(&path)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+/// The binary where any user can execute it.
+fn reachable_copy(binary: &Path, folder: &Path) -> PathBuf {
+    let copy = folder.join("longwave");
+    fs::copy(binary, &copy).unwrap();
+    copy
+}
+
+fn assert_says(output: &Output, words: &[&str]) {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "it ran:\n{stderr}");
+    assert_ne!(output.status.code(), Some(101), "it panicked:\n{stderr}");
+    assert_ne!(output.status.code(), Some(124), "it never ended by itself:\n{stderr}");
+    assert!(output.stdout.is_empty(), "on stdout: {}", String::from_utf8_lossy(&output.stdout));
+    for word in words {
+        assert!(stderr.contains(word), "stderr does not say {word:?}:\n{stderr}");
+    }
+}
+
+/// *Scenario*: `run` as nobody.
+/// *Guarantees*: it says which capabilities are missing and how to give them, and exits non-zero.
+#[test]
+fn without_privileges() {
+    let Some(_turn) = gate::privileged("without_privileges") else { return };
+    let output = run_where(r#"exec setpriv --reuid 65534 --regid 65534 --clear-groups --no-new-privs "$@""#);
+    assert_says(&output, &["CAP_BPF", "CAP_PERFMON", "root"]);
+}
+
+/// *Scenario*: `run` as root of whose capabilities one is missing, one after the other.
+/// *Guarantees*: that one is named.
+#[test]
+fn without_one_capability() {
+    let Some(_turn) = gate::privileged("without_one_capability") else { return };
+    // CAP_SYS_ADMIN implies the others, so it goes as well; the kernel asks for what is left by name.
+    for (dropped, name) in [("-bpf,-sys_admin", "CAP_BPF"), ("-perfmon,-sys_admin", "CAP_PERFMON")] {
+        let output =
+            run_where(&format!(r#"exec setpriv --bounding-set {dropped} --inh-caps {dropped} "$@""#));
+        assert_says(&output, &[name]);
+    }
+}
+
+/// *Scenario*: `run` where /sys/kernel/btf is empty (a mount in a namespace of its own).
+/// *Guarantees*: it says that BTF is missing, and which kernel option gives it.
+#[test]
+fn without_btf() {
+    let Some(_turn) = gate::privileged("without_btf") else { return };
+    let output =
+        run_where(r#"exec unshare --mount sh -ec 'mount -t tmpfs none /sys/kernel/btf; exec "$@"' sh "$@""#);
+    assert_says(&output, &["BTF", "/sys/kernel/btf/vmlinux", "CONFIG_DEBUG_INFO_BTF"]);
+}
+
+/// *Scenario*: `run` with a `cgroup` scope where no cgroup2 is mounted.
+/// *Guarantees*: it says so, and what to mount.
+#[test]
+fn without_cgroup2() {
+    let Some(_turn) = gate::privileged("without_cgroup2") else { return };
+    let folder = TempDir::new().unwrap();
+    let config = config::merged(
+        config::logs(json!({"interval": "1s", "cgroup": "/longwave-test"})),
+        json!({"service": {"telemetry": {"metrics": {"level": "none"}}}}),
+    );
+    let path = write_config(folder.path(), &config);
+    let script = r#"
+        for target in $(awk '$3 == "cgroup2" { print $2 }' /proc/mounts); do umount -l "$target"; done
+        exec "$@"
+    "#;
+    let output = Command::new("timeout")
+        .args(["--signal=TERM", "30", "unshare", "--mount", "sh", "-ec", script, "sh"])
+        .arg(command(&[]).get_program())
+        .args(["run", "--config"])
+        .arg(&path)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert_says(&output, &["cgroup2", "mount"]);
+}

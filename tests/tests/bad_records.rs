@@ -1,0 +1,124 @@
+//! Record files that are not whole: `replay` says where, and delivers what comes before.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+
+use longwave_tests::longwave::{command, write_config};
+use serde_json::json;
+use tempfile::TempDir;
+
+/// A file of a few hundred records, written by `record_file` from a real run (see `fixtures/README.md`).
+fn good_file() -> Vec<u8> {
+    fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/connections.lwrec")).unwrap()
+}
+
+/// Replays `bytes` to stdout; how it ended.
+fn replay(bytes: &[u8]) -> Output {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("records.lwrec");
+    fs::write(&path, bytes).unwrap();
+    run(folder.path(), &path)
+}
+
+fn run(folder: &Path, records: &Path) -> Output {
+    let config = json!({
+        "receivers": {"replay": {"path": records, "pace": "fast"}},
+        "exporters": {"stdout": {"format": "json"}},
+        "service": {
+            "telemetry": {"metrics": {"level": "none"}},
+            "pipelines": {"logs": {"receivers": ["replay"], "exporters": ["stdout"]}},
+        },
+    });
+    let config = write_config(folder, &config);
+    let timeout = vec!["timeout".to_owned(), "--signal=TERM".to_owned(), "60".to_owned()];
+    command(&timeout).arg("run").arg("--config").arg(config).stdin(Stdio::null()).output().unwrap()
+}
+
+fn lines(output: &Output) -> Vec<String> {
+    String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+}
+
+/// Asserts that the run failed, names an offset, and delivered a proper beginning of what the whole file holds.
+fn assert_refused(output: &Output, words: &[&str]) -> usize {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "accepted:\n{stderr}");
+    assert!(!matches!(output.status.code(), Some(101 | 124)), "panicked or never ended:\n{stderr}");
+    for word in words {
+        assert!(stderr.contains(word), "stderr does not say {word:?}:\n{stderr}");
+    }
+    let (whole, part) = (lines(&replay(&good_file())), lines(output));
+    assert_eq!(part, whole[..part.len()], "what was delivered is not the beginning of the whole");
+    assert!(part.len() < whole.len(), "everything was delivered, though the file is damaged");
+    part.len()
+}
+
+/// *Scenario*: the whole file.
+/// *Guarantees*: it is replayed to the end and the process exits 0 by itself.
+#[test]
+fn whole() {
+    let output = replay(&good_file());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(lines(&output).len() > 100, "{} records", lines(&output).len());
+}
+
+/// *Scenario*: the file ends in the middle of its last block, and in the middle.
+/// *Guarantees*: the error names the offset; every record of the blocks before is delivered.
+#[test]
+fn truncated() {
+    let good = good_file();
+    let near_end = assert_refused(&replay(&good[..good.len() - 3]), &["offset"]);
+    let middle = assert_refused(&replay(&good[..good.len() / 2]), &["offset"]);
+    assert!(near_end > 0, "the blocks before the last are whole");
+    assert!(middle <= near_end);
+}
+
+/// *Scenario*: one bit of the last block is another.
+/// *Guarantees*: the checksum finds it; the error names the offset; what comes before is delivered.
+#[test]
+fn corrupt() {
+    let mut bytes = good_file();
+    let at = bytes.len() - 20;
+    bytes[at] ^= 0x10;
+    assert!(assert_refused(&replay(&bytes), &["offset", "checksum"]) > 0);
+}
+
+/// *Scenario*: a file that never was a record file.
+/// *Guarantees*: the error says so, at offset 0.
+#[test]
+fn wrong_magic() {
+    let mut bytes = good_file();
+    bytes[..4].copy_from_slice(b"GIF8");
+    assert_eq!(assert_refused(&replay(&bytes), &["offset 0", "not a"]), 0);
+}
+
+/// *Scenario*: a file of a version that is not known.
+/// *Guarantees*: the error names the version and says what to do.
+#[test]
+fn wrong_version() {
+    let mut bytes = good_file();
+    bytes[VERSION_AT] = 0xee;
+    assert_eq!(assert_refused(&replay(&bytes), &["version"]), 0);
+}
+
+/// Where the version is in the header.
+const VERSION_AT: usize = 8;
+
+/// *Scenario*: an empty file, and one that ends inside the header.
+/// *Guarantees*: the error says so; nothing is delivered.
+#[test]
+fn empty() {
+    assert_eq!(assert_refused(&replay(b""), &["offset 0"]), 0);
+    assert_eq!(assert_refused(&replay(&good_file()[..3]), &["offset"]), 0);
+}
+
+/// *Scenario*: no file at all.
+/// *Guarantees*: the error names the path.
+#[test]
+fn missing() {
+    let folder = TempDir::new().unwrap();
+    let path: PathBuf = folder.path().join("nowhere.lwrec");
+    let output = run(folder.path(), &path);
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("nowhere.lwrec"));
+}

@@ -1,0 +1,91 @@
+//! Records on disk: what `record_file` writes, `replay` reads back, to the last digit.
+
+use std::path::Path;
+use std::time::Duration;
+
+use longwave_tests::longwave::Options;
+use longwave_tests::netns::Netns;
+use longwave_tests::{Family, Finished, Longwave, Place, Record, balance, config, gate, scenario};
+use serde_json::{Value, json};
+
+/// Every life on this host, recorded into `path` and shown on stdout.
+fn record(path: &Path, scope: Value) -> Finished {
+    let base = config::logs(config::merged(json!({"interval": "1s"}), scope));
+    let config = config::merged(
+        base,
+        json!({
+            "exporters": {"record_file": {"path": path}},
+            "service": {"pipelines": {"logs": {"exporters": ["stdout", "record_file"]}}},
+        }),
+    );
+    let longwave = Longwave::start_with(config, Options { lines: true, ..Options::default() });
+    let netns = Netns::new();
+    let mut stories = Vec::new();
+    for family in Family::ALL {
+        let lives: &[scenario::Scenario] = &[
+            ("nothing", scenario::nothing),
+            ("clean_close", scenario::clean_close),
+            ("half_close", scenario::half_close),
+            ("requests", scenario::requests),
+            ("linger_reset", scenario::linger_reset),
+            ("unread_at_close", scenario::unread_at_close),
+            ("refused", scenario::refused),
+            ("reconnect", scenario::reconnect),
+        ];
+        for place in [Place::loopback(family), Place::inside(&netns, family)] {
+            let held = place.pair().unwrap();
+            stories.extend(scenario::play(lives, &place));
+            let cookie = held.0.account().cookie;
+            let mut updates = 0;
+            longwave.await_records("two updates of a held connection", Duration::from_secs(60), |record| {
+                updates += u32::from(record.cookie() == cookie && record.event() == "update");
+                updates == 2
+            });
+        }
+    }
+    longwave.await_finals(&longwave_tests::verdict::finals(&stories), Duration::from_secs(60));
+    balance::assert_balances(&longwave);
+    longwave.stop()
+}
+
+/// What `replay` makes of `path`.
+fn replay(path: &Path) -> Finished {
+    let config = json!({
+        "receivers": {"replay": {"path": path, "pace": "fast"}},
+        "exporters": {"stdout": {"format": "json"}},
+        "service": {"pipelines": {"logs": {"receivers": ["replay"], "exporters": ["stdout"]}}},
+    });
+    let finished = Longwave::spawn(config, Options { lines: true, ..Options::default() }).wait();
+    assert!(finished.status.success(), "{}", finished.stderr);
+    finished
+}
+
+/// *Scenario*: all kinds of connections are recorded and shown in the same run; the file is replayed.
+/// *Guarantees*: the replay shows the very same lines in the same order.
+#[test]
+fn replay_shows_what_was_recorded() {
+    let Some(_turn) = gate::privileged("replay_shows_what_was_recorded") else { return };
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("connections.lwrec");
+    let recorded = record(&path, json!({}));
+    let replayed = replay(&path);
+    assert!(recorded.records.iter().any(Record::is_final));
+    assert_eq!(replayed.lines.len(), recorded.lines.len(), "{}", replayed.stderr);
+    for (replayed, recorded) in replayed.lines.iter().zip(&recorded.lines) {
+        assert_eq!(replayed, recorded);
+    }
+}
+
+/// *Scenario*: not a test: makes `fixtures/connections.lwrec` anew.
+/// *Guarantees*: the file holds every kind of event but `vanished`.
+#[test]
+#[ignore = "writes into the source tree"]
+fn make_fixture() {
+    let Some(_turn) = gate::privileged("make_fixture") else { return };
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/connections.lwrec");
+    let _ = std::fs::remove_file(&path);
+    let finished = record(&path, json!({}));
+    for event in ["open", "update", "close", "fail"] {
+        assert!(finished.records.iter().any(|record| record.event() == event), "no {event}");
+    }
+}
