@@ -98,35 +98,42 @@ pub fn logs(body: &Value) -> Vec<FlatLog> {
 pub fn stdout_points(line: &Map<String, Value>) -> Vec<FlatPoint> {
     let level = line.get("level").map(text).unwrap_or_default();
     let time = |key: &str| line.get(key).and_then(Value::as_str).and_then(unix_nanos).unwrap_or(0);
-    let (start, end) = (time("start"), time("end"));
+    let (window_start, end) = (time("start"), time("end"));
     let shared: BTreeMap<String, String> = line
         .iter()
-        .filter(|(key, _)| {
-            !MEASURES.contains(&key.as_str()) && !["start", "end", "level"].contains(&key.as_str())
-        })
+        .filter(|(key, _)| measure_of(key).is_none() && !["start", "end", "level"].contains(&key.as_str()))
         .map(|(key, value)| (key.clone(), text(value)))
         .collect();
     let mut flat = Vec::new();
-    for measure in MEASURES {
-        let Some(value) = line.get(*measure) else { continue };
-        let name = format!("longwave.tcp.{level}.{measure}");
-        let start = if has_window_start(&name) { start } else { 0 };
-        let mut push = |attributes: BTreeMap<String, String>, value: String| {
-            flat.push(FlatPoint { name: name.clone(), attributes, start, end, value });
-        };
-        match (split_attribute(measure), value) {
-            (Some(key), Value::Object(parts)) => {
-                for (part, count) in parts {
-                    let mut attributes = shared.clone();
-                    attributes.insert(key.to_owned(), part.clone());
-                    push(attributes, number(count));
-                }
+    for (key, value) in line {
+        let Some((measure, part)) = measure_of(key) else { continue };
+        let mut attributes = shared.clone();
+        match (split_attribute(measure), part) {
+            // The total stands beside its parts; OTLP has the parts only.
+            (Some(_), None) => continue,
+            (Some(attribute), Some(part)) => {
+                attributes.insert(attribute.to_owned(), part.to_owned());
             }
-            (_, Value::Object(_)) => push(shared.clone(), stdout_histogram(value)),
-            _ => push(shared.clone(), number(value)),
+            (None, _) => {}
         }
+        let name = format!("longwave.tcp.{level}.{measure}");
+        let start = if has_window_start(&name) { window_start } else { 0 };
+        let value = if value.is_object() { stdout_histogram(value) } else { number(value) };
+        flat.push(FlatPoint { name, attributes, start, end, value });
     }
+    flat.sort();
     flat
+}
+
+/// The measure that a key of `stdout`'s JSON stands for, and its part (`connections.closed.fin` → `fin`).
+fn measure_of(key: &str) -> Option<(&'static str, Option<&str>)> {
+    if let Some(measure) = MEASURES.iter().find(|measure| **measure == key) {
+        return Some((measure, None));
+    }
+    MEASURES.iter().filter(|measure| split_attribute(measure).is_some()).find_map(|measure| {
+        let part = key.strip_prefix(measure)?.strip_prefix('.')?;
+        Some((*measure, Some(part)))
+    })
 }
 
 /// One line of a logs pipeline's `stdout`.
@@ -243,13 +250,17 @@ mod tests {
         let body = json!({"resourceMetrics": [{"scopeMetrics": [{"metrics": [
             {"name": "longwave.tcp.workload.sent_bytes", "sum": {"aggregationTemporality": 1, "isMonotonic": true, "dataPoints":
                 [{"attributes": attributes, "startTimeUnixNano": "0", "timeUnixNano": "1000000000", "asInt": "7"}]}},
+            {"name": "longwave.tcp.workload.connections.closed", "sum": {"aggregationTemporality": 1, "isMonotonic": true, "dataPoints":
+                [{"attributes": [attributes[0], {"key": "longwave.close.reason", "value": {"stringValue": "fin"}}],
+                "startTimeUnixNano": "0", "timeUnixNano": "1000000000", "asInt": "2"}]}},
             {"name": "longwave.tcp.workload.rtt", "histogram": {"aggregationTemporality": 1, "dataPoints": [{"attributes": attributes,
                 "startTimeUnixNano": "0", "timeUnixNano": "1000000000", "count": "3", "sum": 0.25,
                 "bucketCounts": ["0", "2", "1"], "explicitBounds": [0.1, 1]}]}},
         ]}]}]});
         let line = json!({"start": "1970-01-01T00:00:00Z", "end": "1970-01-01T00:00:01Z", "level": "workload", "reporter": "source",
-            "sent_bytes": 7, "rtt": {"count": 3, "sum": 0.25, "buckets": [[0.1, 0], [1.0, 2], [null, 1]]}});
-        let (flat, temporalities) = points(&body);
+            "sent_bytes": 7, "connections.closed": 2, "connections.closed.fin": 2, "rtt": {"count": 3, "sum": 0.25, "buckets": [[0.1, 0], [1.0, 2], [null, 1]]}});
+        let (mut flat, temporalities) = points(&body);
+        flat.sort();
         assert_eq!(flat, stdout_points(line.as_object().unwrap()));
         assert_eq!(temporalities["longwave.tcp.workload.rtt"], Temporality::Delta);
     }

@@ -1,4 +1,5 @@
 //! Through a real OpenTelemetry Collector: what arrives equals what `stdout` shows for the same run.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -1,4 +1,5 @@
 //! Continuity: connections that are older than Longwave, idle, elsewhere, or nobody's.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -1,4 +1,5 @@
 //! Records on disk: what `record_file` writes, `replay` reads back, to the last digit.
+#![allow(clippy::unwrap_used)]
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,4 +1,5 @@
 //! The scenarios themselves, without Longwave: what the other tests stand on.
+#![allow(clippy::unwrap_used)]
 
 use std::time::Instant;
 
