@@ -30,12 +30,31 @@ const MOST_ERRORS: usize = 100;
 /// # Errors
 /// All at once, each with `path` and the field below it.
 pub fn decode<T: DeserializeOwned>(value: &Value, path: &Path) -> Result<T, Vec<ConfigError>> {
+    decode_and_check(value, path, |_| Vec::new())
+}
+
+/// [`decode`], and what `check` finds in the settings, at once: where something could not be decoded, `check` sees its default in its
+/// place, and what it says about that place is not reported.
+///
+/// # Errors
+/// As [`decode`]'s, then `check`'s.
+pub fn decode_and_check<T: DeserializeOwned>(
+    value: &Value,
+    path: &Path,
+    check: impl FnOnce(&T) -> Vec<ConfigError>,
+) -> Result<T, Vec<ConfigError>> {
     let mut session = Session { base: path.clone(), left_out: BTreeMap::new(), errors: RefCell::default() };
     loop {
         let root = Trail::root();
         let failure = match T::deserialize(Node::new(value, &root, &session)) {
-            Ok(settings) if session.errors.borrow().is_empty() => return Ok(settings),
-            Ok(_) => break,
+            Ok(settings) => {
+                let found = check(&settings);
+                session.report_checked(found);
+                if session.errors.borrow().is_empty() {
+                    return Ok(settings);
+                }
+                break;
+            }
             Err(failure) => failure.at(&root),
         };
         if !session.leave_out(failure) || session.left_out.len() >= MOST_ERRORS {
@@ -59,6 +78,20 @@ impl Session {
         let mut errors = self.errors.borrow_mut();
         if !errors.contains(&error) {
             errors.push(error);
+        }
+    }
+
+    /// Reports what a check found, unless it is about something that was left out.
+    fn report_checked(&self, found: Vec<ConfigError>) {
+        for error in found {
+            let place = error.full_path();
+            let left_out = |below: &Path| {
+                let node = self.base.join(below);
+                place == node || place.is_below(&node)
+            };
+            if !self.left_out.keys().any(left_out) {
+                self.report(error);
+            }
         }
     }
 

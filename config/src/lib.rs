@@ -33,7 +33,7 @@ mod value;
 mod yaml;
 
 pub use byte_size::ByteSize;
-pub use decode::decode;
+pub use decode::{decode, decode_and_check};
 pub use document::{Document, PipelineSection, ServiceSection};
 pub use duration::GoDuration;
 pub use environment::{Environment, ProcessEnvironment};

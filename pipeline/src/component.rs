@@ -304,27 +304,13 @@ impl<X: 'static, T: ?Sized + 'static> Factory<X, T> {
         create: impl Fn(&C, X) -> Result<Box<T>, ComponentError> + Clone + Send + Sync + 'static,
     ) -> Self {
         let prepare = move |value: &Value, path: &Path| {
-            let config: C = match value {
-                Value::Null => C::default(),
-                section => longwave_config::decode(section, path)?,
-            };
-            let mut problems = Problems::default();
-            config.validate(&mut problems);
-            let errors = problems
-                .found
-                .into_iter()
-                .map(|(key, text)| ConfigError::new(path.clone(), text).field(key.as_str()));
-            let mut errors: Vec<_> = errors.collect();
-            let effective = match Value::from_serialize(&config) {
-                Ok(value) => value,
-                Err(error) => {
-                    errors.push(error);
-                    Value::Null
-                }
-            };
-            if !errors.is_empty() {
-                return Err(errors.into());
-            }
+            let config = longwave_config::decode_and_check(value, path, |config: &C| {
+                let mut problems = Problems::default();
+                config.validate(&mut problems);
+                let found = problems.found.into_iter();
+                found.map(|(key, text)| ConfigError::new(path.clone(), text).field(key.as_str())).collect()
+            })?;
+            let effective = Value::from_serialize(&config)?;
             let create = create.clone();
             Ok(Prepared { effective, create: Box::new(move |context| create(&config, context)) })
         };

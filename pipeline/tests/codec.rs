@@ -1,12 +1,14 @@
 //! The record file's format: round trips, damage of every kind, and speed.
 #![allow(clippy::unwrap_used)]
 
-#[path = "golden/fixture.rs"]
-mod golden;
 #[path = "codec/arbitrary.rs"]
 mod arbitrary;
+#[path = "golden/fixture.rs"]
+mod golden;
 
-use longwave_pipeline::codec::{Block, Decoder, Encoder, FILE_HEADER_LEN, Fault, MAX_BLOCK_RECORDS, SessionEnd, SessionStart, file_header};
+use longwave_pipeline::codec::{
+    Block, Decoder, Encoder, FILE_HEADER_LEN, Fault, MAX_BLOCK_RECORDS, SessionEnd, SessionStart, file_header,
+};
 use longwave_pipeline::{ConnectionRecord, PassEnd, UnixNanos};
 use proptest::prelude::*;
 
@@ -56,7 +58,9 @@ fn read(file: &[u8]) -> (Vec<Block>, Result<(), (u64, Fault)>) {
 }
 
 fn records_of(blocks: &[Block]) -> Vec<ConnectionRecord> {
-    let records = blocks.iter().filter_map(|block| if let Block::Records(records) = block { Some(records) } else { None });
+    let records = blocks
+        .iter()
+        .filter_map(|block| if let Block::Records(records) = block { Some(records) } else { None });
     records.flatten().cloned().collect()
 }
 
@@ -93,7 +97,10 @@ fn a_large_batch_is_split_into_blocks() {
     let read = records_of(&blocks);
     assert!(read.iter().map(|r| r.tick).eq(records.iter().map(|r| r.tick)));
     let first = read[0].names.local.as_ref().unwrap().address();
-    assert!(read.iter().all(|r| r.names.local.as_ref().unwrap().address() == first), "equal names of all blocks are one handle");
+    assert!(
+        read.iter().all(|r| r.names.local.as_ref().unwrap().address() == first),
+        "equal names of all blocks are one handle"
+    );
 }
 
 /// *Scenario*: every byte of a small file is changed, one at a time, to several other values.
@@ -144,11 +151,16 @@ fn a_missing_or_doubled_block_is_found() {
     let (mut head, mut records, mut tail) = (Vec::new(), Vec::new(), Vec::new());
     encoder.session_start(&start(), &mut head).unwrap();
     encoder.records(&golden::records(), &mut records).unwrap();
-    encoder.session_end(SessionEnd { bytes: (head.len() + records.len()) as u64, records: 5 }, &mut tail).unwrap();
+    encoder
+        .session_end(SessionEnd { bytes: (head.len() + records.len()) as u64, records: 5 }, &mut tail)
+        .unwrap();
     let end = |parts: &[&Vec<u8>]| read(&file(&[parts.concat_bytes()])).1;
     assert!(end(&[&head, &records, &tail]).is_ok());
     assert!(matches!(end(&[&head, &tail]), Err((_, Fault::Miscounted { found_records: 0, .. }))));
-    assert!(matches!(end(&[&head, &records, &records, &tail]), Err((_, Fault::Miscounted { found_records: 10, .. }))));
+    assert!(matches!(
+        end(&[&head, &records, &records, &tail]),
+        Err((_, Fault::Miscounted { found_records: 10, .. }))
+    ));
     assert!(matches!(end(&[&records, &tail]), Err((16, Fault::Damaged(_)))));
 }
 
@@ -270,7 +282,11 @@ fn speed() {
     }
     let count = records.len() * rounds;
     let took = begun.elapsed();
-    println!("encode: {:.2} M records/s, {:.1} bytes/record", count as f64 / took.as_secs_f64() / 1e6, out.len() as f64 / count as f64);
+    println!(
+        "encode: {:.2} M records/s, {:.1} bytes/record",
+        count as f64 / took.as_secs_f64() / 1e6,
+        out.len() as f64 / count as f64
+    );
     let begun = std::time::Instant::now();
     let found = records_of(&read(&file(&[out])).0).len();
     println!("decode: {:.2} M records/s", found as f64 / begun.elapsed().as_secs_f64() / 1e6);

@@ -5,8 +5,8 @@ use std::num::NonZeroU64;
 use std::sync::{Arc, LazyLock};
 
 use longwave_pipeline::record::{
-    CloseReason, ConnectionId, End, Endpoint, Event, FailReason, Gauges, Names, Owner, OwnerSource, Role, RoundTrip,
-    TcpState, Totals,
+    CloseReason, ConnectionId, End, Endpoint, Event, FailReason, Gauges, Names, Owner, OwnerSource, Role,
+    RoundTrip, TcpState, Totals,
 };
 use longwave_pipeline::{ConnectionRecord, Interner, Service, UnixNanos, Workload};
 use proptest::prelude::*;
@@ -19,7 +19,12 @@ static SERVICES: LazyLock<Interner<Service>> = LazyLock::new(Interner::default);
 pub fn record() -> impl Strategy<Value = ConnectionRecord> {
     let identity = (any::<(u32, u32, u64, u64)>(), kind(), any::<[bool; 5]>(), any::<u16>(), end());
     let ends = (endpoint(), endpoint(), owner(), names());
-    let values = (any::<[u64; 3]>(), any::<[u64; 14]>(), prop::array::uniform4(optional()), any::<([u64; 4], u32, u32)>());
+    let values = (
+        any::<[u64; 3]>(),
+        any::<[u64; 14]>(),
+        prop::array::uniform4(optional()),
+        any::<([u64; 4], u32, u32)>(),
+    );
     (identity, ends, values).prop_map(|(identity, ends, values)| {
         let ((boot, netns, cookie, generation), (event, role, state), flags, errno, end) = identity;
         let (local, peer, owner, names) = ends;
@@ -62,7 +67,11 @@ pub fn record() -> impl Strategy<Value = ConnectionRecord> {
 
 fn kind() -> impl Strategy<Value = (Event, Role, TcpState)> {
     let event = select(vec![Event::Open, Event::Update, Event::Close, Event::Fail, Event::Vanished]);
-    (event, select(vec![Role::Unknown, Role::Client, Role::Server]), (0..=12u8).prop_map(TcpState::from_kernel))
+    (
+        event,
+        select(vec![Role::Unknown, Role::Client, Role::Server]),
+        (0..=12u8).prop_map(TcpState::from_kernel),
+    )
 }
 
 fn end() -> impl Strategy<Value = Option<End>> {
@@ -76,15 +85,20 @@ fn end() -> impl Strategy<Value = Option<End>> {
 }
 
 fn endpoint() -> impl Strategy<Value = Endpoint> {
-    let address = prop_oneof![any::<[u8; 4]>().prop_map(IpAddr::from), any::<[u8; 16]>().prop_map(IpAddr::from)];
+    let address =
+        prop_oneof![any::<[u8; 4]>().prop_map(IpAddr::from), any::<[u8; 16]>().prop_map(IpAddr::from)];
     (address, any::<u16>()).prop_map(|(address, port)| Endpoint { address: address.to_canonical(), port })
 }
 
 fn owner() -> impl Strategy<Value = Owner> {
     use OwnerSource::{Holder, Listener, Namespace, Socket, Unknown};
     let source = select(vec![Unknown, Socket, Holder, Listener, Namespace]);
-    (any::<u64>(), any::<u32>(), source, any::<[u8; 16]>())
-        .prop_map(|(cgroup, pid, source, name)| Owner { cgroup, pid, source, name })
+    (any::<u64>(), any::<u32>(), source, any::<[u8; 16]>()).prop_map(|(cgroup, pid, source, name)| Owner {
+        cgroup,
+        pid,
+        source,
+        name,
+    })
 }
 
 fn names() -> impl Strategy<Value = Names> {

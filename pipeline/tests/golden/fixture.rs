@@ -8,11 +8,12 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use longwave_pipeline::record::{
-    CloseReason, ConnectionId, End, Endpoint, Event, FailReason, Gauges, Names, Owner, OwnerSource, Role, RoundTrip,
-    TcpState, Totals,
+    CloseReason, ConnectionId, End, Endpoint, Event, FailReason, Gauges, Names, Owner, OwnerSource, Role,
+    RoundTrip, TcpState, Totals,
 };
 use longwave_pipeline::{
-    Attributes, ConnectionRecord, Interner, Level, Measures, PassEnd, Series, Service, UnixNanos, Window, Workload,
+    Attributes, ConnectionRecord, Interner, Level, Measures, PassEnd, Series, Service, UnixNanos, Window,
+    Workload,
 };
 
 /// One access-log object a line, for each of [`records`].
@@ -52,12 +53,23 @@ pub fn records() -> Vec<ConnectionRecord> {
         node: "node-2".into(),
         ..Workload::default()
     });
-    let odd = workloads.intern(Workload { name: "odd \"one\"\n\u{1F980}".into(), kind: "Process".into(), ..Workload::default() });
-    let service = services.intern(Service { name: "cart".into(), namespace: "shop".into(), ambiguous: false });
-    let unsure = services.intern(Service { name: "cart-canary".into(), namespace: "shop".into(), ambiguous: true });
+    let odd = workloads.intern(Workload {
+        name: "odd \"one\"\n\u{1F980}".into(),
+        kind: "Process".into(),
+        ..Workload::default()
+    });
+    let service =
+        services.intern(Service { name: "cart".into(), namespace: "shop".into(), ambiguous: false });
+    let unsure =
+        services.intern(Service { name: "cart-canary".into(), namespace: "shop".into(), ambiguous: true });
 
     let open = ConnectionRecord {
-        id: ConnectionId { boot: 0xb007_1d42, netns: 4_026_531_840, cookie: 0x2a, generation: 0x1234_5678_9abc },
+        id: ConnectionId {
+            boot: 0xb007_1d42,
+            netns: 4_026_531_840,
+            cookie: 0x2a,
+            generation: 0x1234_5678_9abc,
+        },
         event: Event::Open,
         role: Role::Client,
         state: TcpState::Established,
@@ -65,7 +77,12 @@ pub fn records() -> Vec<ConnectionRecord> {
         start_known: true,
         local: endpoint("10.1.0.7", 51_324),
         peer: endpoint("10.2.0.9", 8080),
-        owner: Owner { cgroup: 7_421, pid: 4_711, source: OwnerSource::Socket, name: *b"checkout\0\0\0\0\0\0\0\0" },
+        owner: Owner {
+            cgroup: 7_421,
+            pid: 4_711,
+            source: OwnerSource::Socket,
+            name: *b"checkout\0\0\0\0\0\0\0\0",
+        },
         opened: UnixNanos(START.0 + 1_000_000_001),
         connect_duration: nanos(412_000),
         observed: UnixNanos(START.0 + 1_000_412_001),
@@ -113,8 +130,22 @@ pub fn records() -> Vec<ConnectionRecord> {
         owner: Owner { cgroup: 7_422, pid: 0, source: OwnerSource::Listener, name: [0; 16] },
         connect_duration: None,
         observed: UnixNanos(START.0 + 1_250_000_001),
-        totals: Totals { sent_bytes: 10, received_bytes: 20, sent_segments: 4, received_segments: 5, data_segments: 1, ..Totals::default() },
-        delta: Totals { sent_bytes: 10, received_bytes: 20, sent_segments: 4, received_segments: 5, data_segments: 1, ..Totals::default() },
+        totals: Totals {
+            sent_bytes: 10,
+            received_bytes: 20,
+            sent_segments: 4,
+            received_segments: 5,
+            data_segments: 1,
+            ..Totals::default()
+        },
+        delta: Totals {
+            sent_bytes: 10,
+            received_bytes: 20,
+            sent_segments: 4,
+            received_segments: 5,
+            data_segments: 1,
+            ..Totals::default()
+        },
         acked: true,
         end: Some(End::Closed(CloseReason::Fin)),
         names: Names { local: Some(cart), peer: Some(checkout), service: Some(unsure) },
@@ -175,7 +206,8 @@ pub fn window() -> Window {
     let mut failing = Measures::default();
     failing.count_failed(FailReason::Refused, 2);
     failing.count_failed(FailReason::Errno(1), 1);
-    let folded = Measures { totals: Totals { sent_bytes: 7, ..Totals::default() }, active: 2, ..Measures::default() };
+    let folded =
+        Measures { totals: Totals { sent_bytes: 7, ..Totals::default() }, active: 2, ..Measures::default() };
 
     let series = |level, attributes, measures, ended| Series {
         level,
