@@ -1,21 +1,25 @@
-//! What Longwave says that it lost: the counters of the self-telemetry page that speak of final records.
+//! What Longwave says that it lost: the counters of the self-telemetry page that speak of records.
 
 use crate::telemetry::Metrics;
 
 /// Records that the kernel side could not hand over, by `reason`.
-pub const KERNEL_LOST: &str = "longwave_receiver_lost_records";
+pub const KERNEL_LOST: &str = "longwave_bpf_lost_records";
 /// Times that a tracing program was skipped, by `program`.
 pub const RECURSION_MISSES: &str = "longwave_bpf_recursion_misses";
 
-/// Final records that were lost on purpose or by overload and counted: in the kernel's ring, in the table, in a queue.
-pub fn of_finals(page: &Metrics) -> u64 {
-    page.sum(KERNEL_LOST, &[("ring", "transitions")])
-        + page.sum("longwave_dropped_items", &[("reason", "queue_full")])
+/// Closes that found no room in the kernel's ring.
+pub fn of_closes_in_the_ring(page: &Metrics) -> u64 {
+    page.sum(KERNEL_LOST, &[("reason", "close_ring_full")])
+}
+
+/// Opens and closes that found no room in a pipeline's queue.
+pub fn of_events_in_queues(page: &Metrics) -> u64 {
+    page.sum("longwave_receiver_refused_records", &[("reason", "queue_full")])
 }
 
 /// Samples that found no room in their ring.
 pub fn of_samples(page: &Metrics) -> u64 {
-    page.sum(KERNEL_LOST, &[("ring", "samples")])
+    page.sum(KERNEL_LOST, &[("reason", "sample_ring_full")])
 }
 
 /// Times that `program` was skipped.

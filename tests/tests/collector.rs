@@ -38,7 +38,7 @@ fn with_exporter(base: Value, id: &str, section: Value) -> Value {
 }
 
 fn replay() -> Value {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/connections.lwrec");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/connections.lwr");
     let base = config::logs_and_windows(
         json!({}),
         json!({"interval": "1s", "levels": ["service", "workload", "connection"], "min_age": "0s"}),

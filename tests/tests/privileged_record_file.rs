@@ -67,7 +67,7 @@ fn replay(path: &Path) -> Finished {
 fn replay_shows_what_was_recorded() {
     let Some(_turn) = gate::privileged("replay_shows_what_was_recorded") else { return };
     let folder = tempfile::TempDir::new().unwrap();
-    let path = folder.path().join("connections.lwrec");
+    let path = folder.path().join("connections.lwr");
     let recorded = record(&path, json!({}));
     let replayed = replay(&path);
     assert!(recorded.records.iter().any(Record::is_final));
@@ -77,13 +77,13 @@ fn replay_shows_what_was_recorded() {
     }
 }
 
-/// *Scenario*: not a test: makes `fixtures/connections.lwrec` anew.
+/// *Scenario*: not a test: makes `fixtures/connections.lwr` anew.
 /// *Guarantees*: the file holds every kind of event but `vanished`.
 #[test]
 #[ignore = "writes into the source tree"]
 fn make_fixture() {
     let Some(_turn) = gate::privileged("make_fixture") else { return };
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/connections.lwrec");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/connections.lwr");
     let _ = std::fs::remove_file(&path);
     let finished = record(&path, json!({}));
     for event in ["open", "update", "close", "fail"] {
