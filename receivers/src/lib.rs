@@ -1,1 +1,3 @@
 //! Longwave: receivers.
+
+pub mod bpf;

@@ -6,7 +6,6 @@ use longwave_ebpf_abi::{Tuple, offsets::ABSENT};
 use crate::config::offset;
 
 pub const AF_INET6: u16 = 10;
-pub const IPPROTO_TCP: u16 = 6;
 
 /// `TCP_*` states of the kernel.
 pub mod tcp {
@@ -67,11 +66,6 @@ impl Socket {
     #[inline(always)]
     pub fn state(self) -> u8 {
         self.load(offset!(state))
-    }
-
-    #[inline(always)]
-    pub fn protocol(self) -> u16 {
-        self.load(offset!(protocol))
     }
 
     /// Local port, host order; known also when `skc_num` is 0, at CLOSE.

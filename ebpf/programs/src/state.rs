@@ -20,7 +20,7 @@ use crate::{
     listen::{self, Holder},
     maps::{self, HANDLED, HANDLED_SLOTS, TRANSITIONS},
     owner, scope,
-    socket::{IPPROTO_TCP, Socket, tcp},
+    socket::{Socket, tcp},
     tally::count,
     words,
 };
@@ -44,6 +44,7 @@ pub extern "C" fn state_again(context: *const u64) -> i32 {
 }
 
 /// What a transition means.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Change {
     ActiveOpen,
     PassiveOpen,
@@ -77,9 +78,8 @@ unsafe fn transition<const AGAIN: bool>(context: *const u64) {
         }
         _ => return,
     };
-    if socket.protocol() != IPPROTO_TCP {
-        return;
-    }
+    // DCCP, SCTP and MPTCP sockets pass here too. Fields beyond `struct sock` can be read of a `tcp_sock` only.
+    let Some(socket) = socket.tcp() else { return };
     let cookie = socket.cookie();
     let mark = cookie << 16 | u64::from(old) << 8 | u64::from(new);
     if AGAIN && take_handled(cookie, mark) {
@@ -89,9 +89,9 @@ unsafe fn transition<const AGAIN: bool>(context: *const u64) {
     // SAFETY: the socket is the tracepoint's.
     let handled = unsafe {
         match change {
-            Change::ActiveOpen => open(socket, cookie, flag::CLIENT | second),
-            Change::PassiveOpen => open(socket, cookie, flag::SERVER | flag::ESTABLISHED | second),
-            Change::Established => established(socket, cookie, old, second),
+            Change::ActiveOpen | Change::PassiveOpen | Change::Established => {
+                open(socket, cookie, change, old, second)
+            }
             Change::Close => close(socket, cookie, old, second),
             Change::Listen | Change::Unlisten => listening(socket, cookie, new),
         }
@@ -135,107 +135,89 @@ fn take_handled(cookie: u64, mark: u64) -> bool {
     false
 }
 
-/// A connection begins: CLOSE → SYN_SENT, or a child leaves SYN_RECV. Whether there was anything to do.
-#[inline(always)]
-unsafe fn open(socket: Socket, cookie: u64, flags: u16) -> bool {
-    let address = socket.address();
-    let mut exists = false;
-    if let Some(entry) = maps::entry(address) {
-        // SAFETY: an entry of the table; its cookie tells whose.
-        unsafe {
-            if (&raw const (*entry).cookie).read_volatile() == cookie {
-                let had = (&raw const (*entry).flags).read_volatile();
-                if flags & flag::SERVER != 0 {
-                    // Simultaneous open: still the connection that the SYN_SENT began, and still its client.
-                    return had & flag::ESTABLISHED == 0
-                        && established(socket, cookie, tcp::SYN_RECV, flags & flag::SECOND_CHANCE);
-                }
-                if had & (flag::ESTABLISHED | internal::CLAIMED) == 0 {
-                    return false;
-                }
-            }
-        }
-        exists = true;
-    }
-    if !scope::includes(socket) {
-        return false;
-    }
-    let mut room = core::mem::MaybeUninit::<Tracked>::uninit();
-    let value = room.as_mut_ptr();
-    // SAFETY: the value is on the stack, of whole words.
-    unsafe {
-        words::zero(value);
-        let now = bpf_ktime_get_ns();
-        (&raw mut (*value).cookie).write_volatile(cookie);
-        (&raw mut (*value).rtt_min_lifetime_us).write_volatile(u32::MAX);
-        (&raw mut (*value).flags).write_volatile((flags & !flag::SECOND_CHANCE) | flag::START_KNOWN);
-        (&raw mut (*value).generation).write_volatile(now);
-        if flags & flag::ESTABLISHED != 0 {
-            (&raw mut (*value).established_ns).write_volatile(now);
-        }
-        socket.tuple(&raw mut (*value).tuple);
-        owner::of_socket(&raw mut (*value).owner, socket);
-        if flags & flag::CLIENT != 0 {
-            owner::of_current(&raw mut (*value).owner);
-        }
-    }
-    match maps::insert(address, value, if exists { 0 } else { maps::NOEXIST }) {
-        0 => count(if exists { REPLACED } else { INSERTED }),
-        maps::E2BIG => count(TABLE_FULL),
-        maps::EEXIST => return false,
-        _ => count(TABLE_BUSY),
-    }
-    if setting!(emit_open) != 0 && flags & flag::ESTABLISHED != 0 {
-        // SAFETY: the value was filled above.
-        unsafe { emit_open(socket, value, tcp::SYN_RECV, flags & flag::SECOND_CHANCE) };
-    }
-    true
-}
-
-/// The client's side is established. Whether there was anything to do.
+/// A connection begins (CLOSE → SYN_SENT, or a child leaves SYN_RECV) or is established. Whether there was anything to do.
 ///
 /// # Safety
 /// The socket is the tracepoint's.
 #[inline(always)]
-unsafe fn established(socket: Socket, cookie: u64, old: u8, second: u16) -> bool {
-    let Some(entry) = maps::entry(socket.address()) else { return false };
-    // SAFETY: an entry of the table; its cookie tells whose.
-    unsafe {
-        if (&raw const (*entry).cookie).read_volatile() != cookie {
-            return false;
-        }
-        let flags = (&raw const (*entry).flags).read_volatile();
-        if flags & flag::ESTABLISHED != 0 {
-            return false;
-        }
-        (&raw mut (*entry).flags).write_volatile(flags | flag::ESTABLISHED);
-        (&raw mut (*entry).established_ns).write_volatile(bpf_ktime_get_ns());
-        (&raw mut (*entry).tuple.local_port).write_volatile(socket.local_port());
-        if setting!(emit_open) != 0 {
-            emit_open(socket, entry, old, second);
+unsafe fn open(socket: Socket, cookie: u64, change: Change, old: u8, second: u16) -> bool {
+    let address = socket.address();
+    let mut exists = false;
+    let mut tracked = core::ptr::null::<Tracked>();
+    let mut room = core::mem::MaybeUninit::<Tracked>::uninit();
+    if let Some(entry) = maps::entry(address) {
+        exists = true;
+        // SAFETY: an entry of the table; its cookie tells whose.
+        unsafe {
+            if (&raw const (*entry).cookie).read_volatile() == cookie {
+                let flags = (&raw const (*entry).flags).read_volatile();
+                if change == Change::ActiveOpen {
+                    // Begun already; but an entry that outlived its close does not count.
+                    if flags & (flag::ESTABLISHED | internal::CLAIMED) == 0 {
+                        return false;
+                    }
+                } else {
+                    // Also a simultaneous open's SYN_RECV: still the connection that its SYN_SENT began, and its client.
+                    if flags & flag::ESTABLISHED != 0 {
+                        return false;
+                    }
+                    (&raw mut (*entry).flags).write_volatile(flags | flag::ESTABLISHED);
+                    (&raw mut (*entry).established_ns).write_volatile(bpf_ktime_get_ns());
+                    (&raw mut (*entry).tuple.local_port).write_volatile(socket.local_port());
+                    tracked = entry;
+                }
+            }
         }
     }
-    true
-}
-
-/// # Safety
-/// `value` is an entry, or one's copy.
-#[inline(always)]
-unsafe fn emit_open(socket: Socket, value: *const Tracked, old: u8, second: u16) {
-    let Some(tcp) = socket.tcp() else { return };
+    if tracked.is_null() {
+        if change == Change::Established || !scope::includes(socket) {
+            return false;
+        }
+        let value = room.as_mut_ptr();
+        // SAFETY: the value is on the stack, of whole words.
+        unsafe {
+            words::zero(value);
+            let now = bpf_ktime_get_ns();
+            (&raw mut (*value).cookie).write_volatile(cookie);
+            (&raw mut (*value).rtt_min_lifetime_us).write_volatile(u32::MAX);
+            (&raw mut (*value).generation).write_volatile(now);
+            socket.tuple(&raw mut (*value).tuple);
+            owner::of_socket(&raw mut (*value).owner, socket);
+            let mut flags = flag::START_KNOWN;
+            if change == Change::ActiveOpen {
+                flags |= flag::CLIENT;
+                owner::of_current(&raw mut (*value).owner);
+            } else {
+                flags |= flag::SERVER | flag::ESTABLISHED;
+                (&raw mut (*value).established_ns).write_volatile(now);
+            }
+            (&raw mut (*value).flags).write_volatile(flags);
+        }
+        match maps::insert(address, value, if exists { 0 } else { maps::NOEXIST }) {
+            0 => count(if exists { REPLACED } else { INSERTED }),
+            maps::E2BIG => count(TABLE_FULL),
+            maps::EEXIST => return false,
+            _ => count(TABLE_BUSY),
+        }
+        tracked = value;
+    }
+    if setting!(emit_open) == 0 || change == Change::ActiveOpen {
+        return true;
+    }
     let Some(event) = maps::reserve::<ConnectionEvent>(&TRANSITIONS) else {
         count(OPEN_RING_FULL);
-        return;
+        return true;
     };
-    // SAFETY: room for one event.
+    // SAFETY: room for one event; an entry, or the value above.
     unsafe {
         words::zero(event);
         header(event, kind::OPEN, old, bpf_ktime_get_ns());
-        remembered(event, value, second);
-        let minimum = counters::fill(&raw mut (*event).counters, tcp);
+        remembered(event, tracked, second);
+        let minimum = counters::fill(&raw mut (*event).counters, socket);
         (&raw mut (*event).counters.rtt_min_lifetime_us).write_volatile(minimum);
         maps::submit_transition(event);
     }
+    true
 }
 
 /// A connection ends, or fails to begin. Whether there was anything to do.
@@ -248,84 +230,66 @@ unsafe fn close(socket: Socket, cookie: u64, old: u8, second: u16) -> bool {
     let mut entry = None;
     if let Some(found) = maps::entry(address) {
         // SAFETY: an entry of the table; its cookie tells whose.
-        if unsafe { (&raw const (*found).cookie).read_volatile() } == cookie {
-            entry = Some(found);
+        unsafe {
+            if (&raw const (*found).cookie).read_volatile() == cookie {
+                if (&raw const (*found).flags).read_volatile() & internal::CLAIMED != 0 {
+                    return false;
+                }
+                entry = Some(found);
+            }
         }
     }
-    let Some(entry) = entry else {
-        // SAFETY: the socket is the tracepoint's.
-        return unsafe { close_untracked(socket, cookie, old, second) };
-    };
-    // SAFETY: an entry of the table, a socket of the tracepoint.
-    unsafe {
-        if (&raw const (*entry).flags).read_volatile() & internal::CLAIMED != 0 {
+    if entry.is_none() {
+        // A child that never left SYN_RECV never opened.
+        if old == tcp::SYN_RECV || !scope::includes(socket) {
             return false;
         }
-        let Some(tcp) = socket.tcp() else { return false };
-        let Some(event) = maps::reserve::<ConnectionEvent>(&TRANSITIONS) else {
-            if maps::remove(address) == 0 {
-                count(REMOVED);
-            }
-            count(CLOSE_RING_FULL);
-            return true;
-        };
-        words::zero(event);
-        header(event, kind::CLOSE, old, bpf_ktime_get_ns());
-        remembered(event, entry, second);
-        let lifetime = (&raw const (*entry).rtt_min_lifetime_us).read_volatile();
-        finish(event, tcp, old, lifetime);
-        // Deleting is claiming: from here on the entry may be another connection's.
-        match maps::remove(address) {
-            0 => count(REMOVED),
-            maps::ENOENT => {
-                count(CLOSE_CLAIMED);
-                maps::discard(event);
-                return false;
-            }
-            _ => {
-                let flags = (&raw const (*entry).flags).read_volatile();
-                (&raw mut (*entry).flags).write_volatile(flags | internal::CLAIMED);
-                count(CLOSE_BUSY);
-            }
+        if setting!(pre_existing) == 0 {
+            count(CLOSE_SUPPRESSED);
+            return false;
         }
-        maps::submit_transition(event);
+        count(CLOSE_UNTRACKED);
     }
-    true
-}
-
-/// A close of what the table does not hold.
-///
-/// # Safety
-/// The socket is the tracepoint's.
-#[inline(always)]
-unsafe fn close_untracked(socket: Socket, cookie: u64, old: u8, second: u16) -> bool {
-    // A child that never left SYN_RECV never opened.
-    if old == tcp::SYN_RECV || !scope::includes(socket) {
-        return false;
-    }
-    if setting!(pre_existing) == 0 {
-        count(CLOSE_SUPPRESSED);
-        return false;
-    }
-    let Some(tcp) = socket.tcp() else { return false };
-    count(CLOSE_UNTRACKED);
     let Some(event) = maps::reserve::<ConnectionEvent>(&TRANSITIONS) else {
+        if entry.is_some() && maps::remove(address) == 0 {
+            count(REMOVED);
+        }
         count(CLOSE_RING_FULL);
         return true;
     };
-    // SAFETY: room for one event.
+    // SAFETY: room for one event, an entry of the table, a socket of the tracepoint.
     unsafe {
         words::zero(event);
         header(event, kind::CLOSE, old, bpf_ktime_get_ns());
-        (&raw mut (*event).cookie).write_volatile(cookie);
-        let mut flags = flag::UNTRACKED | second;
-        if old == tcp::SYN_SENT {
-            flags |= flag::CLIENT;
+        let mut lifetime = u32::MAX;
+        let mut flags = second;
+        if let Some(entry) = entry {
+            remembered(event, entry, second);
+            flags = (&raw const (*event).flags).read_volatile();
+            lifetime = (&raw const (*entry).rtt_min_lifetime_us).read_volatile();
+        } else {
+            flags |= flag::UNTRACKED | if old == tcp::SYN_SENT { flag::CLIENT } else { 0 };
+            (&raw mut (*event).cookie).write_volatile(cookie);
+            socket.tuple(&raw mut (*event).tuple);
+            owner::of_socket(&raw mut (*event).owner, socket);
         }
-        (&raw mut (*event).flags).write_volatile(flags);
-        socket.tuple(&raw mut (*event).tuple);
-        owner::of_socket(&raw mut (*event).owner, socket);
-        finish(event, tcp, old, u32::MAX);
+        finish(event, socket, old, flags, lifetime);
+        // Deleting is claiming: from here on the entry may be another connection's.
+        if let Some(entry) = entry {
+            match maps::remove(address) {
+                0 => count(REMOVED),
+                maps::ENOENT => {
+                    count(CLOSE_CLAIMED);
+                    maps::discard(event);
+                    return false;
+                }
+                _ => {
+                    let flags = (&raw const (*entry).flags).read_volatile();
+                    (&raw mut (*entry).flags).write_volatile(flags | internal::CLAIMED);
+                    count(CLOSE_BUSY);
+                }
+            }
+        }
         maps::submit_transition(event);
     }
     true
@@ -368,15 +332,15 @@ pub unsafe fn remembered(event: *mut ConnectionEvent, value: *const Tracked, add
 /// The final counters, and how it ended.
 ///
 /// # Safety
-/// `event` is valid for writes and otherwise filled, `tcp` a full TCP socket.
+/// `event` is valid for writes and otherwise filled, `socket` a full TCP socket.
 #[inline(always)]
-unsafe fn finish(event: *mut ConnectionEvent, tcp: Socket, old: u8, lifetime: u32) {
+unsafe fn finish(event: *mut ConnectionEvent, socket: Socket, old: u8, flags: u16, lifetime: u32) {
     // SAFETY: fields of the event.
     unsafe {
-        let minimum = counters::fill(&raw mut (*event).counters, tcp);
+        let minimum = counters::fill(&raw mut (*event).counters, socket);
         let lifetime = if minimum < lifetime { minimum } else { lifetime };
         (&raw mut (*event).counters.rtt_min_lifetime_us).write_volatile(lifetime);
-        let mut flags = (&raw const (*event).flags).read_volatile() | counters::fill_end(event, tcp);
+        let mut flags = flags | counters::fill_end(event, socket);
         // From any state beyond the handshake, it was established; noted in the table only where it is asked for.
         if old != tcp::SYN_SENT && old != tcp::SYN_RECV {
             flags |= flag::ESTABLISHED;
@@ -384,7 +348,7 @@ unsafe fn finish(event: *mut ConnectionEvent, tcp: Socket, old: u8, lifetime: u3
         (&raw mut (*event).flags).write_volatile(flags);
         // The source port was not chosen yet at SYN_SENT.
         if (&raw const (*event).tuple.local_port).read_volatile() == 0 {
-            (&raw mut (*event).tuple.local_port).write_volatile(u16::from_be(tcp.load(offset!(sport))));
+            (&raw mut (*event).tuple.local_port).write_volatile(u16::from_be(socket.load(offset!(sport))));
         }
     }
 }

@@ -1,0 +1,134 @@
+//! From options and offsets to the programs' read-only settings.
+
+use longwave_ebpf_abi::offsets::ABSENT;
+use longwave_ebpf_abi::settings::{COMMON_MAX, MOVED_MAX, SAMPLE_MAX, family};
+use longwave_ebpf_abi::{Offsets, Settings};
+
+use super::{CgroupScope, Diagnosis, Options};
+
+/// The settings, with the spans that a sample reads.
+pub fn settings(options: &Options, offsets: &Offsets) -> Result<Settings, Diagnosis> {
+    let counters = span(&[
+        (offsets.bytes_acked, 8),
+        (offsets.bytes_received, 8),
+        (offsets.bytes_sent, 8),
+        (offsets.bytes_retrans, 8),
+        (offsets.write_seq, 4),
+        (offsets.snd_nxt, 4),
+        (offsets.snd_una, 4),
+        (offsets.rcv_nxt, 4),
+        (offsets.copied_seq, 4),
+        (offsets.segs_out, 4),
+        (offsets.segs_in, 4),
+        (offsets.data_segs_out, 4),
+        (offsets.data_segs_in, 4),
+        (offsets.total_retrans, 4),
+        (offsets.lost, 4),
+        (offsets.delivered, 4),
+        (offsets.srtt_us, 4),
+        (offsets.mdev_us, 4),
+        (offsets.rtt_min, 4),
+        (offsets.snd_cwnd, 4),
+        (offsets.mss_cache, 4),
+        (offsets.packets_out, 4),
+        (offsets.rate_delivered, 4),
+        (offsets.rate_interval_us, 4),
+    ]);
+    let moved =
+        span(&[(offsets.rcv_nxt, 4), (offsets.snd_nxt, 4), (offsets.snd_una, 4), (offsets.delivered, 4)]);
+    let common = span(&[
+        (offsets.dport, 2),
+        (offsets.num, 2),
+        (offsets.state, 1),
+        (offsets.cookie, 8),
+        (offsets.flags, 8),
+    ]);
+    for (what, (_, length), most) in [("tcp_sock", counters, SAMPLE_MAX), ("sock_common", common, COMMON_MAX)]
+    {
+        if length > most {
+            return Err(Diagnosis::Btf {
+                reason: format!(
+                    "spreads the fields of `{what}` over {length} bytes, more than the {most} that a sample reads"
+                ),
+            });
+        }
+    }
+    let (scope_cgroup, scope_cgroup_level) = match &options.cgroup {
+        None => (0, 0),
+        Some(scope) => {
+            if [offsets.cgroup, offsets.cgroup_level, offsets.cgroup_ancestors].contains(&ABSENT) {
+                return Err(Diagnosis::Btf {
+                    reason: "has no cgroup ancestors (6.1 and later have): remove the cgroup scope".into(),
+                });
+            }
+            cgroup(scope)?
+        }
+    };
+    let mut families = 0;
+    if options.families.v4 {
+        families |= family::V4;
+    }
+    if options.families.v6 {
+        families |= family::V6;
+    }
+    Ok(Settings {
+        scope_cgroup,
+        scope_cgroup_level,
+        wake_watermark: options.wake_bytes,
+        sample_start: counters.0,
+        sample_len: counters.1,
+        moved_start: moved.0,
+        moved_len: if moved.1 <= MOVED_MAX { moved.1 } else { 0 },
+        common_start: common.0,
+        common_len: common.1,
+        emit_open: options.emit_open.into(),
+        connect_time: (options.connect_time || options.emit_open).into(),
+        families,
+        pre_existing: options.pre_existing.into(),
+        scope_ports: (!options.ports.is_empty()).into(),
+        heartbeat_passes: options.heartbeat_passes,
+        _pad: [0; 2],
+    })
+}
+
+/// First byte and length of what holds all present fields, in whole words: the verifier wants copies aligned as the
+/// fields are.
+fn span(fields: &[(u32, u32)]) -> (u32, u32) {
+    let present = || fields.iter().filter(|(offset, _)| *offset != ABSENT);
+    let start = present().map(|(offset, _)| *offset).min().unwrap_or(0) & !7;
+    let end = present().map(|(offset, size)| offset + size).max().unwrap_or(0).next_multiple_of(8);
+    (start, end - start)
+}
+
+/// A cgroup's id and level.
+fn cgroup(scope: &CgroupScope) -> Result<(u64, u32), Diagnosis> {
+    use std::os::unix::fs::MetadataExt;
+    match scope {
+        CgroupScope::Id { id, level } => Ok((*id, *level)),
+        CgroupScope::Path(path) => {
+            let fail = |reason: String| Diagnosis::Cgroup { path: path.clone(), reason };
+            let path = path.canonicalize().map_err(|error| fail(error.to_string()))?;
+            let id = std::fs::metadata(&path).map_err(|error| fail(error.to_string()))?.ino();
+            // The root has no `cgroup.type`; every cgroup below has.
+            let mut level = 0;
+            let mut at = path.as_path();
+            while at.join("cgroup.type").exists() {
+                level += 1;
+                at = at.parent().ok_or_else(|| fail("is not in a cgroup2 hierarchy".into()))?;
+            }
+            if !at.join("cgroup.controllers").exists() {
+                return Err(fail("is not in a cgroup2 hierarchy".into()));
+            }
+            Ok((id, level))
+        }
+    }
+}
+
+/// The bits of the `port_scope` map.
+pub fn ports(options: &Options) -> [u64; 1024] {
+    let mut bits = [0; 1024];
+    for port in &options.ports {
+        bits[usize::from(port >> 6)] |= 1 << (port & 63);
+    }
+    bits
+}

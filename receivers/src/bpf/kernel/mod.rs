@@ -1,0 +1,44 @@
+//! The kernel side's handle: loads the programs, attaches them, seeds the table, reads it and the ring buffers.
+//!
+//! ```no_run
+//! use longwave_receivers::bpf::kernel::{Kernel, Options};
+//!
+//! let mut kernel = Kernel::load(&Options::default())?;
+//! kernel.seed();
+//! kernel.pass(&mut |event| eprintln!("{event:?}"))?;
+//! kernel.drain_transitions(&mut |transition| eprintln!("{transition:?}"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Everything is detached when the handle is dropped. Nothing is pinned.
+
+mod attach;
+mod btf;
+mod capabilities;
+mod diagnosis;
+mod handle;
+mod host;
+mod iterator;
+mod layout;
+mod losses;
+mod namespaces;
+mod object;
+mod options;
+mod ring;
+mod seed;
+mod statistics;
+mod sys;
+mod transition;
+
+#[cfg(test)]
+mod tests;
+
+pub use diagnosis::Diagnosis;
+pub use handle::{Kernel, PassReport};
+pub use host::{HostFact, Verdict, probe};
+pub use iterator::PassError;
+pub use losses::Losses;
+pub use options::{CgroupScope, Families, Options};
+pub use seed::SeedReport;
+pub use statistics::ProgramStatistics;
+pub use transition::Transition;

@@ -1,0 +1,73 @@
+//! What needs no kernel.
+
+use btf_rs::Btf;
+use longwave_ebpf_abi::{ConnectionEvent, LAYOUT_VERSION, Offsets, kind};
+
+use super::diagnosis::version;
+use super::transition::{Transition, connection};
+use super::{Diagnosis, Options, btf, layout};
+
+/// Scenario: releases as distributions write them.
+/// Guarantees: major and minor are found; nonsense has none.
+#[test]
+fn reads_the_version_of_a_release() {
+    assert_eq!(version("6.1.0-43-cloud-amd64"), Some((6, 1)));
+    assert_eq!(version("6.18.44-fc-v595"), Some((6, 18)));
+    assert_eq!(version("5.15"), Some((5, 15)));
+    assert_eq!(version("linux"), None);
+}
+
+/// Scenario: records of the wrong size, version or kind.
+/// Guarantees: they are recognized as not ours, whatever their length.
+#[test]
+fn foreign_records_are_not_parsed() {
+    assert!(Transition::parse(&[]).is_none());
+    assert!(Transition::parse(&[0; 2]).is_none());
+    let mut words = [0u64; size_of::<ConnectionEvent>() / 8];
+    words[0] = u64::from(LAYOUT_VERSION) | u64::from(kind::CLOSE) << 16;
+    let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    assert!(connection(&bytes[..bytes.len() - 8]).is_none());
+    assert!(Transition::parse(&[1, 0, 99, 0]).is_none());
+}
+
+/// Scenario: this kernel's BTF, where it has one.
+/// Guarantees: nested, anonymous and array members are found, bit fields and unknown members are not, and the spans that
+/// a sample reads hold their fields.
+#[test]
+fn finds_the_offsets_of_this_kernel() {
+    let Ok(bytes) = std::fs::read(btf::VMLINUX) else {
+        eprintln!("skipped: no {}", btf::VMLINUX);
+        return;
+    };
+    let types = Btf::from_bytes(&bytes).unwrap();
+    let minimum = btf::offset(&types, "tcp_sock.rtt_min").unwrap();
+    assert_eq!(btf::offset(&types, "tcp_sock.rtt_min.s.v"), Some(minimum + 4));
+    assert_eq!(btf::offset(&types, "sock_common.skc_daddr"), Some(0));
+    assert_eq!(btf::offset(&types, "sock_common.skc_reuse"), None);
+    assert_eq!(btf::offset(&types, "sock_common.nothing"), None);
+    assert_eq!(btf::offset(&types, "nothing.nothing"), None);
+    let offsets = btf::offsets(&bytes).unwrap();
+    let settings = layout::settings(&Options::default(), &offsets).unwrap();
+    assert!(settings.sample_start <= offsets.snd_cwnd);
+    assert!(settings.sample_start + settings.sample_len >= offsets.total_retrans + 4);
+}
+
+/// Scenario: a kernel whose fields lie too far apart for one read.
+/// Guarantees: an error that says so, not a truncated sample.
+#[test]
+fn refuses_spans_that_do_not_fit() {
+    let offsets = Offsets { rcv_nxt: 0, total_retrans: 10_000, ..Offsets::NONE };
+    let error = layout::settings(&Options::default(), &offsets).unwrap_err();
+    assert!(matches!(error, Diagnosis::Btf { .. }), "{error}");
+    assert!(error.to_string().contains("tcp_sock"), "{error}");
+}
+
+/// Scenario: ports 0, 63, 64 and 65535 in scope.
+/// Guarantees: exactly their bits are set.
+#[test]
+fn ports_become_bits() {
+    let options = Options { ports: vec![0, 63, 64, 65_535], ..Options::default() };
+    let bits = layout::ports(&options);
+    assert_eq!((bits[0], bits[1], bits[1023]), (1 | 1 << 63, 1, 1 << 63));
+    assert_eq!(bits.iter().map(|word| word.count_ones()).sum::<u32>(), 4);
+}

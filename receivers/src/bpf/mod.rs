@@ -1,0 +1,3 @@
+//! Receiver `bpf`: what the kernel side sees, as connection records.
+
+pub mod kernel;

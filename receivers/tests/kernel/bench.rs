@@ -1,0 +1,81 @@
+//! Costs, printed. Run by hand: `cargo test -p longwave-receivers --test kernel -- --ignored --nocapture bench`.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use longwave_receivers::bpf::kernel::{Kernel, Options, ProgramStatistics};
+
+use super::host::{connect, kernel, listen};
+
+const PAIRS: usize = 4_000;
+const PASSES: usize = 20;
+
+fn statistics(kernel: &Kernel, name: &str) -> ProgramStatistics {
+    kernel.program_stats().into_iter().find(|program| program.name == name).unwrap()
+}
+
+/// Mean nanoseconds per visited socket in the program, over some passes.
+fn measure(kernel: &mut Kernel, mut before: impl FnMut()) -> (f64, f64, f64) {
+    let (mut time, mut runs, mut longest, mut wall) = (0, 0, 0u128, 0u128);
+    for _ in 0..PASSES {
+        before();
+        let start = statistics(kernel, "sample");
+        let report = kernel.pass(&mut |_| {}).unwrap();
+        let end = statistics(kernel, "sample");
+        time += end.run_time_ns - start.run_time_ns;
+        runs += end.run_cnt - start.run_cnt;
+        longest = longest.max(report.longest_read.as_nanos());
+        wall += report.duration.as_nanos();
+    }
+    (time as f64 / runs.max(1) as f64, longest as f64 / 1e6, wall as f64 / PASSES as f64 / (2 * PAIRS) as f64)
+}
+
+/// Scenario: 8,000 sockets, idle and then all active, and 20,000 connect/close cycles, with BPF statistics on.
+/// Guarantees: nothing; prints what a sample and a transition cost.
+#[test]
+#[ignore = "a bench: prints"]
+fn privileged_bench_costs() {
+    let _ = rustix::process::setrlimit(
+        rustix::process::Resource::Nofile,
+        rustix::process::Rlimit { current: Some(20_000), maximum: Some(20_000) },
+    );
+    let options = Options { heartbeat_passes: 0, max_connections: 16_384, ..Options::default() };
+    let Some(mut kernel) = kernel(&options) else { return };
+    std::fs::write("/proc/sys/kernel/bpf_stats_enabled", "1").unwrap();
+    let listener = listen();
+    let mut ends: Vec<(TcpStream, TcpStream)> = (0..PAIRS).map(|_| connect(&listener)).collect();
+    kernel.pass(&mut |_| {}).unwrap();
+    let (idle, idle_read, idle_wall) = measure(&mut kernel, || {});
+    let (active, active_read, active_wall) = measure(&mut kernel, || {
+        for (client, server) in &mut ends {
+            client.write_all(&[1]).unwrap();
+            server.read_exact(&mut [0]).unwrap();
+        }
+    });
+    drop(ends);
+    kernel.drain_transitions(&mut |_| {});
+    let start = ["state", "state_again"].map(|name| statistics(&kernel, name));
+    let listener = listen();
+    for _ in 0..20_000 {
+        drop(connect(&listener));
+        kernel.drain_transitions(&mut |_| {});
+    }
+    let end = ["state", "state_again"].map(|name| statistics(&kernel, name));
+    std::fs::write("/proc/sys/kernel/bpf_stats_enabled", "0").unwrap();
+    println!(
+        "sample, idle:   {idle:.0} ns in the program, {idle_wall:.0} ns of wall time per socket, longest read {idle_read:.2} ms"
+    );
+    println!(
+        "sample, active: {active:.0} ns in the program, {active_wall:.0} ns of wall time per socket, longest read {active_read:.2} ms"
+    );
+    for (start, end) in start.iter().zip(&end) {
+        let (time, runs) = (end.run_time_ns - start.run_time_ns, end.run_cnt - start.run_cnt);
+        println!("{}: {} ns a run, {} runs", end.name, time / runs.max(1), runs);
+    }
+    for program in kernel.program_stats() {
+        println!(
+            "{}: {} bytes translated, {} instructions walked",
+            program.name, program.translated_bytes, program.verified_instructions
+        );
+    }
+}

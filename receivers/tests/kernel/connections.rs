@@ -1,0 +1,195 @@
+//! Connections that open, carry and close while the programs are attached.
+
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use longwave_ebpf_abi::{flag, kind};
+use longwave_receivers::bpf::kernel::Options;
+
+use super::host::{Seen, connect, cookie, kernel, listen, pass, received, sent};
+
+/// Scenario: a loopback connection carries 100,000 bytes one way and 7 the other, and closes.
+/// Guarantees: one close per end, with exact byte counts, role, times, ports and the client's owner; and no loss.
+#[test]
+fn privileged_a_connection_closes_with_exact_counters() {
+    let Some(mut kernel) = kernel(&Options { emit_open: true, ..Options::default() }) else { return };
+    let mut seen = Seen::default();
+    let listener = listen();
+    let (mut client, mut server) = connect(&listener);
+    let (client_cookie, server_cookie) = (cookie(&client), cookie(&server));
+    let (client_port, server_port) =
+        (client.local_addr().unwrap().port(), listener.local_addr().unwrap().port());
+    let writer = std::thread::spawn(move || {
+        client.write_all(&[1; 100_000]).unwrap();
+        let mut answer = Vec::new();
+        client.shutdown(std::net::Shutdown::Write).unwrap();
+        client.read_to_end(&mut answer).unwrap();
+        answer.len()
+    });
+    let mut request = Vec::new();
+    server.read_to_end(&mut request).unwrap();
+    server.write_all(&[2; 7]).unwrap();
+    drop(server);
+    assert_eq!((request.len(), writer.join().unwrap()), (100_000, 7));
+    await_closes(&mut kernel, &mut seen, &[client_cookie, server_cookie]);
+
+    let client = seen.closes_of(client_cookie)[0];
+    let server = seen.closes_of(server_cookie)[0];
+    assert_eq!((sent(&client, true), received(&client)), (100_000, 7), "{client:?}");
+    assert_eq!((sent(&server, false), received(&server)), (7, 100_000), "{server:?}");
+    let known = flag::START_KNOWN | flag::ESTABLISHED;
+    assert_eq!(client.flags & !flag::SECOND_CHANCE, known | flag::CLIENT);
+    assert_eq!(server.flags & !flag::SECOND_CHANCE, known | flag::SERVER);
+    assert_eq!((client.tuple.local_port, client.tuple.peer_port), (client_port, server_port));
+    assert_eq!((server.tuple.local_port, server.tuple.peer_port), (server_port, client_port));
+    assert_eq!(client.tuple.local, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1]);
+    assert!(
+        client.generation > 0
+            && client.established_ns >= client.generation
+            && client.observed_ns > client.established_ns
+    );
+    assert_eq!(client.owner.pid, std::process::id());
+    assert_ne!(client.owner.name, [0; 16]);
+    assert_ne!(client.owner.netns, 0);
+    assert_eq!(server.owner.pid, 0, "a passive open has no current process");
+    assert!(client.counters.rtt_min_lifetime_us < u32::MAX && client.counters.srtt_us > 0);
+    assert_eq!(
+        seen.opens.iter().filter(|open| [client_cookie, server_cookie].contains(&open.cookie)).count(),
+        2
+    );
+    let listens: Vec<_> = seen.listens.iter().filter(|event| event.cookie == cookie(&listener)).collect();
+    assert_eq!(listens.len(), 1);
+    assert_eq!((listens[0].kind, listens[0].tuple.local_port), (kind::LISTEN, server_port));
+    assert_eq!(listens[0].owner.pid, std::process::id());
+    assert_eq!(kernel.losses().lost_closes(), 0);
+}
+
+/// Scenario: a connection over IPv6 loopback, and its listener closed.
+/// Guarantees: addresses are IPv6's, and the listener's end is reported.
+#[test]
+fn privileged_ipv6_and_unlisten() {
+    let Some(mut kernel) = kernel(&Options::default()) else { return };
+    let Ok(listener) = std::net::TcpListener::bind("[::1]:0") else {
+        eprintln!("skipped: no IPv6 loopback");
+        return;
+    };
+    let mut seen = Seen::default();
+    let (client, server) = connect(&listener);
+    let (client_cookie, listener_cookie) = (cookie(&client), cookie(&listener));
+    drop((client, server, listener));
+    await_closes(&mut kernel, &mut seen, &[client_cookie]);
+    let mut loopback = [0; 16];
+    loopback[15] = 1;
+    assert_eq!(seen.closes_of(client_cookie)[0].tuple.local, loopback);
+    let kinds: Vec<_> =
+        seen.listens.iter().filter(|event| event.cookie == listener_cookie).map(|event| event.kind).collect();
+    assert_eq!(kinds, [kind::LISTEN, kind::UNLISTEN]);
+}
+
+/// Scenario: a connection to a port on which nobody listens.
+/// Guarantees: one close that was never established, with the error that says why.
+#[test]
+fn privileged_a_refused_connection_is_a_failure() {
+    let Some(mut kernel) = kernel(&Options::default()) else { return };
+    let listener = listen();
+    let free: SocketAddr = listener.local_addr().unwrap();
+    drop(listener);
+    let mut seen = Seen::default();
+    assert!(TcpStream::connect(free).is_err());
+    seen.drain(&mut kernel);
+    let failures: Vec<_> = seen.closes.iter().filter(|event| event.tuple.peer_port == free.port()).collect();
+    assert_eq!(failures.len(), 1);
+    assert_eq!(failures[0].flags & flag::ESTABLISHED, 0);
+    assert_eq!(failures[0].error, libc::ECONNREFUSED as u16);
+    assert_ne!(failures[0].tuple.local_port, 0, "chosen after SYN_SENT, but known at the end");
+}
+
+/// Scenario: 2,000 connections; all move, then one moves, then none.
+/// Guarantees: a pass emits each of those that moved exactly once, across the boundaries of its reads.
+#[test]
+fn privileged_a_pass_emits_each_active_connection_once() {
+    let Some(mut kernel) = kernel(&Options { heartbeat_passes: 0, ..Options::default() }) else { return };
+    let listener = listen();
+    let mut ends: Vec<(TcpStream, TcpStream)> = (0..1_000).map(|_| connect(&listener)).collect();
+    let ours: Vec<u64> = ends.iter().flat_map(|(client, server)| [cookie(client), cookie(server)]).collect();
+    let count = |events: Vec<longwave_ebpf_abi::ConnectionEvent>| {
+        let mut counts: HashMap<u64, usize> = ours.iter().map(|cookie| (*cookie, 0)).collect();
+        for event in events {
+            assert_eq!(event.kind, kind::SAMPLE, "{event:?}");
+            counts.entry(event.cookie).and_modify(|count| *count += 1);
+        }
+        counts
+    };
+    for round in 0..3 {
+        for (client, server) in &mut ends {
+            client.write_all(&[round; 3]).unwrap();
+            server.read_exact(&mut [0; 3]).unwrap();
+        }
+        let counts = count(pass(&mut kernel));
+        assert!(counts.values().all(|count| *count == 1), "round {round}: {:?}", odd(&counts));
+    }
+    ends[500].0.write_all(&[9]).unwrap();
+    ends[500].1.read_exact(&mut [0]).unwrap();
+    let counts = count(pass(&mut kernel));
+    assert_eq!(counts.values().sum::<usize>(), 2);
+    assert_eq!((counts[&ours[1000]], counts[&ours[1001]]), (1, 1));
+    assert_eq!(count(pass(&mut kernel)).values().sum::<usize>(), 0);
+}
+
+fn odd(counts: &HashMap<u64, usize>) -> Vec<(&u64, &usize)> {
+    counts.iter().filter(|(_, count)| **count != 1).take(5).collect()
+}
+
+/// Scenario: an idle connection, and a heartbeat every third pass.
+/// Guarantees: after its first sample it is confirmed every third pass, marked as such.
+#[test]
+fn privileged_an_idle_connection_has_a_heartbeat() {
+    let Some(mut kernel) = kernel(&Options { heartbeat_passes: 3, ..Options::default() }) else { return };
+    let listener = listen();
+    let (client, _server) = connect(&listener);
+    let ours = cookie(&client);
+    let seen: Vec<_> = (0..7)
+        .map(|_| {
+            pass(&mut kernel)
+                .into_iter()
+                .find(|event| event.cookie == ours)
+                .map(|event| event.flags & flag::HEARTBEAT)
+        })
+        .collect();
+    let beat = Some(flag::HEARTBEAT);
+    assert_eq!(seen, [Some(0), None, None, beat, None, None, beat]);
+}
+
+/// Scenario: connections on two ports, of which one is in scope.
+/// Guarantees: only that one is reported.
+#[test]
+fn privileged_ports_bound_the_scope() {
+    let (wanted, other) = (listen(), listen());
+    let port = wanted.local_addr().unwrap().port();
+    let Some(mut kernel) = kernel(&Options { ports: vec![port], ..Options::default() }) else { return };
+    let mut seen = Seen::default();
+    let (inside, outside) = (connect(&wanted), connect(&other));
+    let (inside_cookie, outside_cookie) = (cookie(&inside.0), cookie(&outside.0));
+    assert!(
+        pass(&mut kernel).iter().all(|event| [event.tuple.local_port, event.tuple.peer_port].contains(&port))
+    );
+    drop((outside, inside));
+    await_closes(&mut kernel, &mut seen, &[inside_cookie]);
+    assert!(seen.closes_of(outside_cookie).is_empty());
+}
+
+/// Drains until each of these has closed; the last segments of a close can be a softirq's.
+pub fn await_closes(kernel: &mut longwave_receivers::bpf::kernel::Kernel, seen: &mut Seen, cookies: &[u64]) {
+    for _ in 0..10_000 {
+        seen.drain(kernel);
+        if cookies.iter().all(|cookie| !seen.closes_of(*cookie).is_empty()) {
+            for cookie in cookies {
+                assert_eq!(seen.closes_of(*cookie).len(), 1, "one close each");
+            }
+            return;
+        }
+        std::thread::yield_now();
+    }
+    panic!("not all closes came: {:?}", kernel.losses());
+}

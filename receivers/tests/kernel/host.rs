@@ -1,0 +1,80 @@
+//! What the tests share: whether they can run, a kernel handle, sockets and their cookies.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
+
+use longwave_ebpf_abi::{ConnectionEvent, ListenEvent, kind};
+use longwave_receivers::bpf::kernel::{Kernel, Options, Transition};
+
+/// A handle with these options; None (with a line that says so) where this host or user cannot have one.
+pub fn kernel(options: &Options) -> Option<Kernel> {
+    match Kernel::load(options) {
+        Ok(kernel) => Some(kernel),
+        Err(error) if std::env::var_os("LONGWAVE_REQUIRE_BPF").is_some_and(|value| value == "1") => {
+            panic!("{error}")
+        }
+        Err(error) => {
+            eprintln!("skipped: {error}");
+            None
+        }
+    }
+}
+
+/// A listener and a connection to it: client, server.
+pub fn connect(listener: &TcpListener) -> (TcpStream, TcpStream) {
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (server, _) = listener.accept().unwrap();
+    (client, server)
+}
+
+pub fn listen() -> TcpListener {
+    TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap()
+}
+
+pub fn cookie(socket: &impl AsFd) -> u64 {
+    rustix::net::sockopt::socket_cookie(socket).unwrap()
+}
+
+/// What the transitions ring held.
+#[derive(Default)]
+pub struct Seen {
+    pub opens: Vec<ConnectionEvent>,
+    pub closes: Vec<ConnectionEvent>,
+    pub listens: Vec<ListenEvent>,
+}
+
+impl Seen {
+    pub fn drain(&mut self, kernel: &mut Kernel) {
+        kernel.drain_transitions(&mut |transition| match transition {
+            Transition::Connection(event) if event.kind == kind::OPEN => self.opens.push(*event),
+            Transition::Connection(event) => self.closes.push(*event),
+            Transition::Listen(event) => self.listens.push(*event),
+        });
+    }
+
+    pub fn closes_of(&self, cookie: u64) -> Vec<ConnectionEvent> {
+        self.closes.iter().filter(|event| event.cookie == cookie).copied().collect()
+    }
+}
+
+/// All samples of one pass.
+pub fn pass(kernel: &mut Kernel) -> Vec<ConnectionEvent> {
+    let mut events = Vec::new();
+    kernel.pass(&mut |event| events.push(*event)).unwrap();
+    events
+}
+
+/// Payload sent, acknowledged or not, as DESIGN's formula has it.
+pub fn sent(event: &ConnectionEvent, client: bool) -> u64 {
+    let counters = &event.counters;
+    let fin_queued = matches!(event.state, 4 | 5 | 6 | 9 | 11);
+    let fin_sent = fin_queued && counters.snd_nxt == counters.write_seq;
+    counters.bytes_acked + u64::from(counters.snd_nxt.wrapping_sub(counters.snd_una))
+        - u64::from(client)
+        - u64::from(fin_sent)
+}
+
+/// Payload received.
+pub fn received(event: &ConnectionEvent) -> u64 {
+    event.counters.bytes_received - u64::from(event.sk_flags >> 1 & 1)
+}

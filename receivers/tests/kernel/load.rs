@@ -1,0 +1,62 @@
+//! Every combination of switches passes the verifier, and nothing is left behind.
+
+use longwave_receivers::bpf::kernel::{CgroupScope, Families, Options, Verdict, probe};
+
+use super::host::kernel;
+
+/// Scenario: each combination of the switches that become read-only data. The verifier drops what is switched off, so
+/// each is another program to it.
+/// Guarantees: all load and attach, every program is listed, and a handle can be dropped and loaded again.
+#[test]
+fn privileged_every_combination_of_switches_loads() {
+    for bits in 0..128u32 {
+        let on = |bit: u32| bits >> bit & 1 != 0;
+        let options = Options {
+            emit_open: on(0),
+            connect_time: on(1),
+            families: Families { v4: true, v6: on(2) },
+            pre_existing: on(3),
+            ports: if on(4) { vec![80, 443] } else { Vec::new() },
+            cgroup: on(5).then_some(CgroupScope::Id { id: 1, level: 0 }),
+            heartbeat_passes: if on(6) { 12 } else { 0 },
+            max_connections: 64,
+            ..Options::default()
+        };
+        let Some(kernel) = kernel(&options) else { return };
+        let names: Vec<_> = kernel.program_stats().iter().map(|program| program.name).collect();
+        assert_eq!(names, ["state", "state_again", "sample", "seed_files", "seed_namespace"], "{options:?}");
+    }
+}
+
+/// Scenario: IPv6 only, nothing at all, and sizes at their limits.
+/// Guarantees: these load too.
+#[test]
+fn privileged_unusual_options_load() {
+    for options in [
+        Options { families: Families { v4: false, v6: true }, max_connections: 64, ..Options::default() },
+        Options { families: Families { v4: false, v6: false }, max_connections: 64, ..Options::default() },
+        Options {
+            max_connections: 0,
+            transitions_ring_bytes: 0,
+            samples_ring_bytes: 0,
+            ..Options::default()
+        },
+        Options { max_connections: 1_000_000, transitions_ring_bytes: 5_000_000, ..Options::default() },
+    ] {
+        if kernel(&options).is_none() {
+            return;
+        }
+    }
+}
+
+/// Scenario: the facts of a host on which the kernel side loads.
+/// Guarantees: none is missing.
+#[test]
+fn privileged_the_probe_agrees_with_loading() {
+    if kernel(&Options { max_connections: 64, ..Options::default() }).is_none() {
+        return;
+    }
+    for fact in probe() {
+        assert_ne!(fact.verdict, Verdict::Missing, "{fact:?}");
+    }
+}
