@@ -1,0 +1,95 @@
+//! What the tests of both protocols share: exporters made through their factories, small windows, certificates.
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+pub mod certificates;
+pub mod grpc_server;
+pub mod http_server;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use longwave_config::{Path, Value};
+use longwave_pipeline::attributes::Value as AttributeValue;
+use longwave_pipeline::component::{Exporter, ExporterContext, ExporterFactory, Payload, PushError};
+use longwave_pipeline::{
+    Attributes, Batch, ConnectionRecord, Level, Measures, Series, Signal, UnixNanos, Window,
+};
+
+/// An exporter of `component_type` with the given section.
+pub fn exporter(component_type: &str, section: serde_json::Value, signal: Signal) -> Box<dyn Exporter> {
+    try_exporter(component_type, section, signal).unwrap_or_else(|message| panic!("{message}"))
+}
+
+/// The same, or what its creation says.
+pub fn try_exporter(
+    component_type: &str,
+    section: serde_json::Value,
+    signal: Signal,
+) -> Result<Box<dyn Exporter>, String> {
+    let serves = |factory: &ExporterFactory| {
+        factory.about.component_type == component_type || factory.about.aliases.contains(&component_type)
+    };
+    let factory = longwave_exporters::factories().into_iter().find(serves).unwrap();
+    let section = Value::from_serialize(&section).unwrap();
+    let prepared = match factory.prepare(&section, &Path::from("exporters::test")) {
+        Ok(prepared) => prepared,
+        Err(errors) => return Err(errors.to_string()),
+    };
+    let context = ExporterContext {
+        id: component_type.to_owned(),
+        signal,
+        resource: Arc::new(vec![("service.name".to_owned(), "longwave".to_owned())]),
+        meter: opentelemetry::global::meter("test"),
+    };
+    (prepared.create)(context).map_err(|e| e.to_string())
+}
+
+/// A window of one series that sent `sent` bytes.
+pub fn window(sent: u64) -> Batch {
+    let attributes = Attributes(vec![(Cow::Borrowed("reporter"), AttributeValue::Str("source".into()))]);
+    let mut measures = Measures::default();
+    measures.totals.sent_bytes = sent;
+    let series = Series {
+        level: Level::Service,
+        attributes: Arc::new(attributes),
+        created: UnixNanos(0),
+        ended: false,
+        measures,
+    };
+    Batch::Window(Arc::new(Window { start: UnixNanos(1), end: UnixNanos(2), series: vec![series] }))
+}
+
+/// `count` records.
+pub fn records(count: u64) -> Batch {
+    let record = |i| ConnectionRecord { observed: UnixNanos(i), ..ConnectionRecord::blank() };
+    Batch::records((0..count).map(record).collect())
+}
+
+/// One payload of the batch.
+pub fn payload(exporter: &mut dyn Exporter, batch: &Batch) -> Payload {
+    let mut payloads = exporter.encode(batch).unwrap();
+    assert_eq!(payloads.len(), 1);
+    payloads.remove(0)
+}
+
+/// Bytes that are no request: for tests of the way, not of the content.
+pub fn any_payload() -> Payload {
+    Payload { bytes: Bytes::new(), items: 10, traffic_bytes: 0 }
+}
+
+/// The message of a failure that may be tried again.
+pub fn retryable(error: PushError) -> String {
+    match error {
+        PushError::Retryable { message, .. } => message,
+        other => panic!("not retryable: {other}"),
+    }
+}
+
+/// The message of a failure that is final.
+pub fn permanent(error: PushError) -> String {
+    match error {
+        PushError::Permanent(message) => message,
+        other => panic!("not permanent: {other:?}"),
+    }
+}

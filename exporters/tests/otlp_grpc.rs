@@ -1,0 +1,237 @@
+//! `otlp_grpc` against a tonic server in this process.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::certificates::Certificates;
+use common::grpc_server::{Answer, GrpcServer};
+use common::{any_payload, exporter, payload, permanent, records, retryable, window};
+use longwave_pipeline::Signal;
+use longwave_pipeline::component::{PushError, Pushed};
+use serde_json::json;
+use tonic::transport::{Certificate, Identity, ServerTlsConfig};
+use tonic::{Code, Status};
+
+fn plain(server: &GrpcServer) -> serde_json::Value {
+    json!({"endpoint": server.address.to_string(), "tls": {"insecure": true}})
+}
+
+/// *Scenario*: metrics and logs, with the default compression and with none, and a header with a token.
+/// *Guarantees*: the server decodes exactly the encoded request; compression, header and user agent arrive.
+#[tokio::test]
+async fn requests_arrive() {
+    let server = GrpcServer::start(Vec::new()).await;
+    for (compression, arrives_as) in [("gzip", Some("gzip")), ("none", None)] {
+        let mut section = plain(&server);
+        section["compression"] = compression.into();
+        section["headers"] = json!({"Authorization": "Bearer t0ken"});
+        let mut metrics = exporter("otlp", section.clone(), Signal::Metrics);
+        let mut logs = exporter("otlp_grpc", section, Signal::Logs);
+        let pusher = metrics.pusher();
+        pusher.start().await.unwrap();
+        let request = payload(&mut *metrics, &window(77));
+        assert_eq!(pusher.push(&request).await, Ok(Pushed::default()));
+        assert_eq!(logs.pusher().push(&payload(&mut *logs, &records(3))).await, Ok(Pushed::default()));
+        pusher.shutdown().await.unwrap();
+        let mut seen = server.seen.lock().unwrap();
+        assert_eq!(prost::Message::encode_to_vec(&seen.metrics.pop().unwrap()), request.bytes);
+        assert_eq!(seen.logs.pop().unwrap().resource_logs[0].scope_logs[0].log_records.len(), 3);
+        for metadata in seen.metadata.drain(..) {
+            let text = |key: &str| metadata.get(key).map(|value| value.to_str().unwrap().to_owned());
+            assert_eq!(text("authorization").unwrap(), "Bearer t0ken");
+            assert!(text("user-agent").unwrap().starts_with("longwave/"));
+            assert_eq!(text("grpc-encoding").as_deref(), arrives_as);
+        }
+    }
+}
+
+/// *Scenario*: 1.5 MiB that hardly compress, then 20,000 records.
+/// *Guarantees*: a server with gRPC's default limit of 4 MiB takes all requests.
+#[tokio::test]
+async fn large_batches_pass_the_default_limit() {
+    let server = GrpcServer::start(Vec::new()).await;
+    let mut exporter = exporter("otlp_grpc", plain(&server), Signal::Logs);
+    let payloads = exporter.encode(&records(20_000)).unwrap();
+    assert!(payloads.len() > 1);
+    for payload in &payloads {
+        assert_eq!(exporter.pusher().push(payload).await, Ok(Pushed::default()));
+    }
+    let seen = server.seen.lock().unwrap();
+    let arrived: usize =
+        seen.logs.iter().map(|request| request.resource_logs[0].scope_logs[0].log_records.len()).sum();
+    assert_eq!(arrived, 20_000);
+}
+
+/// *Scenario*: partial success with a count and words, with words alone, with more than was sent, with a negative count.
+/// *Guarantees*: rejected items and the server's words, never more than were sent, never an error.
+#[tokio::test]
+async fn partial_success_is_reported() {
+    let partial = [(3, "too old"), (0, "deprecated"), (99, ""), (-1, "")];
+    let server = GrpcServer::start(partial.map(|(count, words)| Answer::Partial(count, words)).into()).await;
+    for signal in [Signal::Metrics, Signal::Logs] {
+        let pusher = exporter("otlp_grpc", plain(&server), signal).pusher();
+        let mut push = async || pusher.push(&any_payload()).await.unwrap();
+        if signal == Signal::Metrics {
+            assert_eq!(push().await, Pushed { rejected_items: 3, message: Some("too old".into()) });
+            assert_eq!(push().await, Pushed { rejected_items: 0, message: Some("deprecated".into()) });
+        } else {
+            assert_eq!(push().await, Pushed { rejected_items: 10, message: None });
+            assert_eq!(push().await, Pushed::default());
+        }
+    }
+}
+
+/// *Scenario*: Unavailable, then success; ResourceExhausted without RetryInfo; InvalidArgument; Unauthenticated.
+/// *Guarantees*: what is retryable says so, the rest is permanent; messages name the endpoint and carry the server's words; one
+/// refusal does not spoil the connection.
+#[tokio::test]
+async fn refusals() {
+    let refuse = |code, words| Answer::Refuse(Status::new(code, words));
+    let answers = vec![
+        refuse(Code::Unavailable, "restarting"),
+        Answer::Fine,
+        refuse(Code::ResourceExhausted, "too much"),
+        refuse(Code::InvalidArgument, "bad point"),
+        refuse(Code::Unauthenticated, ""),
+    ];
+    let server = GrpcServer::start(answers).await;
+    let pusher = exporter("otlp_grpc", plain(&server), Signal::Metrics).pusher();
+    let endpoint = format!("http://{}", server.address);
+    let message = retryable(pusher.push(&any_payload()).await.unwrap_err());
+    assert_eq!(message, format!("{endpoint}: Unavailable: restarting"));
+    assert_eq!(pusher.push(&any_payload()).await, Ok(Pushed::default()));
+    let message = permanent(pusher.push(&any_payload()).await.unwrap_err());
+    assert_eq!(message, format!("{endpoint}: ResourceExhausted: too much"));
+    let message = permanent(pusher.push(&any_payload()).await.unwrap_err());
+    assert_eq!(message, format!("{endpoint}: InvalidArgument: bad point"));
+    let message = permanent(pusher.push(&any_payload()).await.unwrap_err());
+    assert!(message.contains("credentials"), "{message}");
+}
+
+/// *Scenario*: ResourceExhausted with `google.rpc.RetryInfo` of 1.5 s.
+/// *Guarantees*: retryable, not before that.
+#[tokio::test]
+async fn retry_info_is_honoured() {
+    // RpcStatus { code: 8, details: [Any { type_url, RetryInfo { Duration { 1 s, 500,000,000 ns } } }] }
+    let duration = [0x08, 1, 0x10, 0x80, 0xca, 0xb5, 0xee, 0x01];
+    let info = [&[0x0a, duration.len() as u8][..], &duration].concat();
+    let url = b"type.googleapis.com/google.rpc.RetryInfo";
+    let any = [&[0x0a, url.len() as u8][..], url, &[0x12, info.len() as u8], &info].concat();
+    let details = [&[0x08, 8, 0x1a, any.len() as u8][..], &any].concat();
+    let status = Status::with_details(Code::ResourceExhausted, "slow down", details.into());
+    let server = GrpcServer::start(vec![Answer::Refuse(status)]).await;
+    let pusher = exporter("otlp_grpc", plain(&server), Signal::Metrics).pusher();
+    match pusher.push(&any_payload()).await {
+        Err(PushError::Retryable { after, .. }) => assert_eq!(after, Some(Duration::from_millis(1500))),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// *Scenario*: nobody listens; a server comes up at the same address; it goes away; another comes.
+/// *Guarantees*: start succeeds all the same; the failure is retryable and says that the connection was refused; the same pusher
+/// reaches each server.
+#[tokio::test]
+async fn a_server_that_comes_and_goes() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    drop(listener);
+    let section = json!({"endpoint": address, "tls": {"insecure": true}});
+    let pusher = exporter("otlp_grpc", section, Signal::Metrics).pusher();
+    pusher.start().await.unwrap();
+    for _ in 0..2 {
+        let mut refused = pusher.push(&any_payload()).await;
+        // The end of the previous server may show once as a closed connection.
+        for _ in 0..20 {
+            match &refused {
+                Err(PushError::Retryable { message, .. }) if message.contains("refused") => break,
+                _ => refused = pusher.push(&any_payload()).await,
+            }
+        }
+        let message = retryable(refused.unwrap_err());
+        assert!(message.contains(&address) && message.contains("is the collector running?"), "{message}");
+        let server = GrpcServer::start_at(&address, Vec::new(), None).await;
+        let mut arrived = pusher.push(&any_payload()).await;
+        for _ in 0..20 {
+            if arrived.is_ok() {
+                break;
+            }
+            arrived = pusher.push(&any_payload()).await;
+        }
+        assert_eq!(arrived, Ok(Pushed::default()));
+        drop(server);
+    }
+}
+
+/// *Scenario*: a name that does not resolve (`.invalid` never does).
+/// *Guarantees*: retryable, and the message says that the name is the trouble.
+#[tokio::test]
+async fn an_unknown_name() {
+    let section = json!({"endpoint": "collector.invalid:4317", "tls": {"insecure": true}});
+    let pusher = exporter("otlp_grpc", section, Signal::Metrics).pusher();
+    let message = retryable(pusher.push(&any_payload()).await.unwrap_err());
+    assert!(message.contains("cannot resolve the name \"collector.invalid\""), "{message}");
+}
+
+async fn tls_server(certificates: &Certificates, asks_client: bool) -> GrpcServer {
+    let (certificate, key) = &certificates.server;
+    let mut tls = ServerTlsConfig::new().identity(Identity::from_pem(certificate, key));
+    if asks_client {
+        tls = tls.client_ca_root(Certificate::from_pem(&certificates.ca));
+    }
+    GrpcServer::start_at("127.0.0.1:0", Vec::new(), Some(tls)).await
+}
+
+/// *Scenario*: a TLS server with a certificate for `collector.test` from its own authority: with that authority and name; without the
+/// authority; without the name; without verification; with TLS 1.3 alone; and by a client that speaks plaintext.
+/// *Guarantees*: it works exactly where it should; elsewhere the message says which setting to change.
+#[tokio::test]
+async fn tls_and_what_can_go_wrong() {
+    let certificates = Certificates::new();
+    let server = tls_server(&certificates, false).await;
+    let endpoint = server.address.to_string();
+    let ca = certificates.file("ca.pem", &certificates.ca);
+    // Another authority, so that the test does not depend on the system's.
+    let other_ca = certificates.file("other.pem", &Certificates::new().ca);
+    let name = "collector.test";
+    let push = async |tls: serde_json::Value| {
+        let section = json!({"endpoint": endpoint, "tls": tls});
+        let pusher = exporter("otlp_grpc", section, Signal::Metrics).pusher();
+        pusher.push(&any_payload()).await
+    };
+    assert_eq!(push(json!({"ca_file": ca, "server_name_override": name})).await, Ok(Pushed::default()));
+    let newest = json!({"ca_file": ca, "server_name_override": name, "min_version": "1.3"});
+    assert_eq!(push(newest).await, Ok(Pushed::default()));
+    assert_eq!(push(json!({"insecure_skip_verify": true})).await, Ok(Pushed::default()));
+    let says = async |tls, expected: &str| {
+        let message = retryable(push(tls).await.unwrap_err());
+        assert!(message.contains(expected) && message.contains(&endpoint), "{message}");
+    };
+    says(json!({"ca_file": other_ca, "server_name_override": name}), "set tls::ca_file").await;
+    says(json!({"ca_file": ca}), "set tls::server_name_override").await;
+    says(json!({"insecure": true}), "if the server expects TLS").await;
+}
+
+/// *Scenario*: a server that asks for a client certificate; and a TLS client at a server without TLS.
+/// *Guarantees*: with `cert_file` and `key_file` it works; without, and without TLS, the message says what is missing.
+#[tokio::test]
+async fn mutual_tls_and_a_plain_server() {
+    let certificates = Certificates::new();
+    let server = tls_server(&certificates, true).await;
+    let plain_server = GrpcServer::start(Vec::new()).await;
+    let ca = certificates.file("ca.pem", &certificates.ca);
+    let cert = certificates.file("cert.pem", &certificates.client.0);
+    let key = certificates.file("key.pem", &certificates.client.1);
+    let push = async |server: &GrpcServer, mut tls: serde_json::Value| {
+        tls["ca_file"] = json!(ca);
+        tls["server_name_override"] = json!("collector.test");
+        let section = json!({"endpoint": server.address.to_string(), "tls": tls});
+        exporter("otlp_grpc", section, Signal::Metrics).pusher().push(&any_payload()).await
+    };
+    assert_eq!(push(&server, json!({"cert_file": cert, "key_file": key})).await, Ok(Pushed::default()));
+    let message = retryable(push(&server, json!({})).await.unwrap_err());
+    assert!(message.contains("tls::cert_file"), "{message}");
+    let message = retryable(push(&plain_server, json!({})).await.unwrap_err());
+    assert!(message.contains("set tls::insecure: true"), "{message}");
+}

@@ -1,0 +1,180 @@
+//! `otlp_http` against HTTP servers in this process.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::io::Read;
+use std::time::Duration;
+
+use common::certificates::Certificates;
+use common::http_server::{Answer, HttpServer, tls_once};
+use common::{any_payload, exporter, payload, permanent, records, retryable, window};
+use longwave_pipeline::Signal;
+use longwave_pipeline::component::{PushError, Pushed};
+use opentelemetry_proto::tonic::collector::metrics::v1::{
+    ExportMetricsPartialSuccess, ExportMetricsServiceResponse,
+};
+use prost::Message;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use serde_json::json;
+
+fn answer(status: u16, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
+    let mut builder = axum::http::Response::builder().status(status);
+    for (name, value) in headers {
+        builder = builder.header(*name, *value);
+    }
+    builder.body(body).unwrap()
+}
+
+fn base(server: &HttpServer) -> serde_json::Value {
+    json!({"endpoint": format!("http://{}/otlp", server.address)})
+}
+
+/// *Scenario*: metrics and logs, small and large, with the default compression and with none, a header with a token, and an endpoint of
+/// their own for logs.
+/// *Guarantees*: a POST of exactly the encoded request to the right path, with type, encoding, token and user agent.
+#[tokio::test]
+async fn requests_arrive() {
+    let server = HttpServer::start(Vec::new()).await;
+    for compression in ["gzip", "none"] {
+        let mut section = base(&server);
+        section["compression"] = compression.into();
+        section["headers"] = json!({"Authorization": "Bearer t0ken"});
+        section["logs_endpoint"] = format!("http://{}/elsewhere", server.address).into();
+        for (signal, batch, path) in [
+            (Signal::Metrics, window(77), "/otlp/v1/metrics"),
+            (Signal::Logs, records(1), "/elsewhere"),
+            (Signal::Logs, records(1000), "/elsewhere"),
+        ] {
+            let mut exporter = exporter("otlp_http", section.clone(), signal);
+            exporter.pusher().start().await.unwrap();
+            let payload = payload(&mut *exporter, &batch);
+            assert_eq!(exporter.pusher().push(&payload).await, Ok(Pushed::default()));
+            let (parts, body) = server.seen.lock().unwrap().requests.pop().unwrap();
+            let header = |name: &str| parts.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+            assert_eq!((parts.method.as_str(), parts.uri.path()), ("POST", path));
+            assert_eq!(header("content-type").unwrap(), "application/x-protobuf");
+            assert_eq!(header("authorization").unwrap(), "Bearer t0ken");
+            assert!(header("user-agent").unwrap().starts_with("longwave/"));
+            let plain = if compression == "gzip" {
+                assert_eq!(header("content-encoding").unwrap(), "gzip");
+                let mut plain = Vec::new();
+                flate2::read::GzDecoder::new(&*body).read_to_end(&mut plain).unwrap();
+                plain
+            } else {
+                assert_eq!(header("content-encoding"), None);
+                body
+            };
+            assert_eq!(plain, payload.bytes);
+        }
+    }
+}
+
+/// *Scenario*: partial success; then 200 with a page of HTML, and with protobuf that is none.
+/// *Guarantees*: rejected items with the server's words; what was taken is not an error, whatever the body.
+#[tokio::test]
+async fn success_and_partial_success() {
+    let partial = ExportMetricsPartialSuccess { rejected_data_points: 4, error_message: "too old".into() };
+    let body = ExportMetricsServiceResponse { partial_success: Some(partial) }.encode_to_vec();
+    let protobuf = [("content-type", "application/x-protobuf")];
+    let answers = vec![
+        answer(200, &protobuf, body.clone()),
+        answer(200, &[("content-type", "text/html")], body),
+        answer(202, &protobuf, vec![0xff; 40]),
+    ];
+    let server = HttpServer::start(answers).await;
+    let pusher = exporter("otlphttp", base(&server), Signal::Metrics).pusher();
+    let expected = Pushed { rejected_items: 4, message: Some("too old".into()) };
+    assert_eq!(pusher.push(&any_payload()).await, Ok(expected));
+    assert_eq!(pusher.push(&any_payload()).await, Ok(Pushed::default()));
+    assert_eq!(pusher.push(&any_payload()).await, Ok(Pushed::default()));
+}
+
+/// *Scenario*: 503 with Retry-After, 429 without, success; then 400 and a redirect to a place that would say 200 to a GET.
+/// *Guarantees*: the wait that the server asked for; permanent errors with its words; no redirect is followed.
+#[tokio::test]
+async fn refusals() {
+    let answers = vec![
+        answer(503, &[("retry-after", "7")], Vec::new()),
+        answer(429, &[], b"too many".to_vec()),
+        answer(200, &[], Vec::new()),
+        answer(400, &[], b"bad point".to_vec()),
+        answer(302, &[("location", "/elsewhere")], Vec::new()),
+    ];
+    let server = HttpServer::start(answers).await;
+    let pusher = exporter("otlp_http", base(&server), Signal::Metrics).pusher();
+    match pusher.push(&any_payload()).await {
+        Err(PushError::Retryable { after, .. }) => assert_eq!(after, Some(Duration::from_secs(7))),
+        other => panic!("{other:?}"),
+    }
+    let url = format!("http://{}/otlp/v1/metrics", server.address);
+    let message = retryable(pusher.push(&any_payload()).await.unwrap_err());
+    assert_eq!(message, format!("{url}: HTTP 429 Too Many Requests: too many"));
+    assert_eq!(pusher.push(&any_payload()).await, Ok(Pushed::default()));
+    let message = permanent(pusher.push(&any_payload()).await.unwrap_err());
+    assert!(message.starts_with(&format!("{url}: HTTP 400 Bad Request: bad point")), "{message}");
+    let message = permanent(pusher.push(&any_payload()).await.unwrap_err());
+    assert!(message.contains("redirected to \"/elsewhere\""), "{message}");
+    assert_eq!(server.seen.lock().unwrap().requests.len(), 5);
+}
+
+/// *Scenario*: nobody listens; a name that does not resolve; TLS to a server without.
+/// *Guarantees*: retryable, with the URL and the likely cause.
+#[tokio::test]
+async fn nobody_to_talk_to() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let says = async |section: serde_json::Value, expected: &str| {
+        let pusher = exporter("otlp_http", section.clone(), Signal::Metrics).pusher();
+        pusher.start().await.unwrap();
+        let message = retryable(pusher.push(&any_payload()).await.unwrap_err());
+        let endpoint = section["endpoint"].as_str().unwrap();
+        assert!(
+            message.starts_with(&format!("{endpoint}/v1/metrics: ")) && message.contains(expected),
+            "{message}"
+        );
+    };
+    says(json!({"endpoint": format!("http://{address}")}), "is the collector running?").await;
+    says(json!({"endpoint": "http://collector.invalid:4318"}), "").await;
+    let server = HttpServer::start(Vec::new()).await;
+    let tls = json!({"insecure_skip_verify": true});
+    says(json!({"endpoint": format!("https://{}", server.address), "tls": tls}), "does not speak TLS").await;
+}
+
+/// *Scenario*: a TLS server with a certificate for `collector.test`, reached by its address: with `server_name_override`, and without.
+/// *Guarantees*: with it the certificate is verified for that name, SNI carries it, and `Host` is the endpoint's; without it the message
+/// says to set it.
+#[tokio::test]
+async fn another_server_name() {
+    let certificates = Certificates::new();
+    let ca = certificates.file("ca.pem", &certificates.ca);
+    let (certificate, key) = &certificates.server;
+    let config = || {
+        let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+        let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+        rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .unwrap()
+    };
+    let (address, served) = tls_once(config()).await;
+    let tls = json!({"ca_file": ca, "server_name_override": "collector.test"});
+    let section = json!({"endpoint": format!("https://{address}"), "tls": tls});
+    let pusher = exporter("otlp_http", section, Signal::Metrics).pusher();
+    assert_eq!(pusher.push(&any_payload()).await, Ok(Pushed::default()));
+    let (name, head) = served.await.unwrap();
+    assert_eq!(name.as_deref(), Some("collector.test"));
+    assert!(head.to_lowercase().contains(&format!("host: {address}\r\n")), "{head}");
+
+    let (address, served) = tls_once(config()).await;
+    let section = json!({"endpoint": format!("https://{address}"), "tls": {"ca_file": ca}});
+    let pusher = exporter("otlp_http", section, Signal::Metrics).pusher();
+    let message = retryable(pusher.push(&any_payload()).await.unwrap_err());
+    assert!(message.contains("set tls::server_name_override"), "{message}");
+    assert!(served.await.is_err());
+}
