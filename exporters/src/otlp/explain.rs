@@ -9,11 +9,22 @@ use rustls::{AlertDescription, CertificateError};
 pub(crate) fn explain(endpoint: &str, tls: bool, error: &(dyn Error + 'static)) -> String {
     match likely_cause(tls, error) {
         Some(cause) => format!("{endpoint}: {cause}"),
-        None => format!("{endpoint}: {}{}", innermost(error), if tls { "" } else { PERHAPS_TLS }),
+        None => {
+            let text = innermost(error);
+            let cause = of_late_alert(&text).unwrap_or_else(|| format!("{text}{}", perhaps(tls)));
+            format!("{endpoint}: {cause}")
+        }
     }
 }
 
-const PERHAPS_TLS: &str = " (if the server expects TLS, set tls::insecure: false or use https://)";
+/// Why a server may end a connection without a word.
+fn perhaps(tls: bool) -> &'static str {
+    if tls {
+        " (if the server wants a client certificate, set tls::cert_file and tls::key_file)"
+    } else {
+        " (if the server expects TLS, set tls::insecure: false or use https://)"
+    }
+}
 
 /// Looks through the error and what lies beneath it for something known.
 fn likely_cause(tls: bool, error: &(dyn Error + 'static)) -> Option<String> {
@@ -43,14 +54,14 @@ fn likely_cause(tls: bool, error: &(dyn Error + 'static)) -> Option<String> {
 pub(crate) struct Known(pub String);
 
 fn of_io(tls: bool, error: &io::Error) -> Option<String> {
-    let perhaps_tls = if tls { "" } else { PERHAPS_TLS };
+    let perhaps = perhaps(tls);
     Some(match error.kind() {
         io::ErrorKind::ConnectionRefused => {
             "connection refused: nothing listens there (is the collector running?)".into()
         }
-        io::ErrorKind::ConnectionReset => format!("connection reset by the server{perhaps_tls}"),
+        io::ErrorKind::ConnectionReset => format!("connection reset by the server{perhaps}"),
         io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionAborted => {
-            format!("the server closed the connection{perhaps_tls}")
+            format!("the server closed the connection{perhaps}")
         }
         io::ErrorKind::TimedOut => {
             "timed out: no answer (does a firewall or a NetworkPolicy drop packets?)".into()
@@ -71,7 +82,7 @@ fn of_tls(error: &rustls::Error) -> String {
         rustls::Error::InvalidMessage(_) => {
             "TLS handshake with a server that does not speak TLS (set tls::insecure: true or use http://)".into()
         }
-        rustls::Error::InvalidCertificate(C::UnknownIssuer) => {
+        rustls::Error::InvalidCertificate(C::UnknownIssuer | C::BadSignature) => {
             "the server's certificate is signed by an unknown authority (set tls::ca_file to that authority's certificate)".into()
         }
         rustls::Error::InvalidCertificate(C::NotValidForName | C::NotValidForNameContext { .. }) => {
@@ -85,7 +96,7 @@ fn of_tls(error: &rustls::Error) -> String {
             | AlertDescription::BadCertificate
             | AlertDescription::UnknownCA
             | AlertDescription::CertificateUnknown,
-        ) => format!("the server refuses our certificate or wants one: {error} (see tls::cert_file and tls::key_file)"),
+        ) => refused_certificate(error),
         rustls::Error::AlertReceived(AlertDescription::ProtocolVersion) | rustls::Error::PeerIncompatible(_) => {
             format!("the server and this client share no TLS version or cipher: {error} (see tls::min_version)")
         }
@@ -94,6 +105,16 @@ fn of_tls(error: &rustls::Error) -> String {
         }
         other => format!("TLS: {other}"),
     }
+}
+
+/// An alert that arrives after the handshake (TLS 1.3: the server does not like our certificate) comes as text: HTTP/2 keeps no more.
+fn of_late_alert(text: &str) -> Option<String> {
+    let (_, alert) = text.split_once("received fatal alert: ")?;
+    Some(if alert.contains("Certificate") { refused_certificate(&text) } else { format!("TLS: {text}") })
+}
+
+fn refused_certificate(error: &dyn std::fmt::Display) -> String {
+    format!("the server refuses our certificate or wants one: {error} (see tls::cert_file and tls::key_file)")
 }
 
 /// The message of the last error in the chain, which says most.

@@ -1,9 +1,12 @@
 //! An authority and what it signs, as PEM files in a directory of the test's.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
+
+static NEXT: AtomicUsize = AtomicUsize::new(0);
 
 /// An authority with a server certificate for `collector.test` and a client certificate.
 pub struct Certificates {
@@ -16,6 +19,9 @@ pub struct Certificates {
 impl Certificates {
     pub fn new() -> Self {
         let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
+        // Two authorities of one name would be told apart by their signatures only.
+        let name = format!("authority {}", NEXT.fetch_add(1, Ordering::Relaxed));
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let ca_key = KeyPair::generate().unwrap();
         let ca = params.self_signed(&ca_key).unwrap().pem();

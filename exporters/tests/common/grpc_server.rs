@@ -15,6 +15,7 @@ use opentelemetry_proto::tonic::collector::metrics::v1::{
     ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
 };
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tonic::codec::CompressionEncoding;
 use tonic::metadata::MetadataMap;
@@ -38,10 +39,11 @@ pub struct Seen {
     answers: VecDeque<Answer>,
 }
 
-/// A running server; ends with the value.
+/// A running server.
 pub struct GrpcServer {
     pub address: SocketAddr,
     pub seen: Arc<Mutex<Seen>>,
+    stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
@@ -66,16 +68,18 @@ impl GrpcServer {
                 MetricsServiceServer::new(service.clone()).accept_compressed(gzip).send_compressed(gzip),
             )
             .add_service(LogsServiceServer::new(service).accept_compressed(gzip));
+        let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(async move {
-            router.serve_with_incoming(TcpIncoming::from(listener)).await.unwrap();
+            let stopped = async { drop(stopped.await) };
+            router.serve_with_incoming_shutdown(TcpIncoming::from(listener), stopped).await.unwrap();
         });
-        Self { address, seen, task }
+        Self { address, seen, stop, task }
     }
-}
 
-impl Drop for GrpcServer {
-    fn drop(&mut self) {
-        self.task.abort();
+    /// Closes the listener and all connections.
+    pub async fn stop(self) {
+        self.stop.send(()).unwrap();
+        self.task.await.unwrap();
     }
 }
 

@@ -47,7 +47,10 @@ impl Connector {
         let stream = self.open_tcp().await?;
         match self.tls {
             None => Ok(Box::new(stream)),
-            Some((config, name)) => Ok(Box::new(TlsConnector::from(config).connect(name, stream).await?)),
+            Some((config, name)) => {
+                let connected = TlsConnector::from(config).connect(name, stream).await;
+                Ok(Box::new(connected.map_err(handshake_error)?))
+            }
         }
     }
 
@@ -74,5 +77,17 @@ impl Connector {
             }
         }
         Err(last)
+    }
+}
+
+/// A server without TLS may answer the handshake by hanging up.
+fn handshake_error(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => io::Error::other(Known(
+            "the server closed the connection during the TLS handshake (if it does not speak TLS, set tls::insecure: true or use \
+             http://)"
+                .to_owned(),
+        )),
+        _ => error,
     }
 }

@@ -28,7 +28,9 @@ pub(crate) fn push_error(
     let words = words(headers, body);
     let hint = match status.as_u16() {
         301..=308 => format!(" (redirected to {:?}: set the endpoint to that)", text(headers, &LOCATION)),
-        400 => " (is this a port of OTLP over HTTP, usually 4318? Over gRPC it is 4317)".to_owned(),
+        400 if words.is_empty() => {
+            " (is this a port of OTLP over HTTP, usually 4318? Over gRPC it is 4317)".to_owned()
+        }
         401 | 403 => " (do headers carry the right credentials?)".to_owned(),
         404 | 405 => {
             " (does the server have an OTLP receiver there, in a pipeline of this signal?)".to_owned()
