@@ -1,1 +1,17 @@
-//! Longwave: processors.
+//! What stands between receivers and exporters: [`workload`] names the ends of each connection, [`filter`] drops records,
+//! [`window`] turns records into windows. Everything here is plain, synchronous code that runs on the task that the runtime gives it.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod filter;
+mod slab;
+#[cfg(test)]
+mod testing;
+pub mod window;
+pub mod workload;
+
+use longwave_pipeline::component::ProcessorFactory;
+
+/// Every processor of this crate.
+pub fn factories() -> Vec<ProcessorFactory> {
+    vec![filter::factory(), window::factory(), workload::factory()]
+}

@@ -1,0 +1,84 @@
+//! [`FilterProcessor`].
+
+use std::sync::Arc;
+
+use longwave_pipeline::accounting::{DropReason, Node};
+use longwave_pipeline::component::{Processor, ProcessorContext, Signal};
+use longwave_pipeline::record::Event;
+use longwave_pipeline::{Batch, ComponentError, ConnectionRecord};
+
+use super::config::FilterConfig;
+
+/// The processor. Order is kept; batches from which nothing is dropped pass as they are.
+pub struct FilterProcessor {
+    config: FilterConfig,
+    node: Arc<Node>,
+}
+
+// === impl FilterProcessor ===
+
+impl FilterProcessor {
+    /// # Errors
+    /// In a `metrics` pipeline, rules that let connections begin and hide their end: `connections.active` would only grow.
+    pub fn new(config: &FilterConfig, context: &ProcessorContext) -> Result<Self, ComponentError> {
+        let passes = |event| config.lets_through(event);
+        let hidden = [Event::Close, Event::Vanished].into_iter().filter(|event| !passes(*event));
+        let hidden: Vec<&str> = hidden.map(Event::as_str).collect();
+        if is_metrics(&context.pipeline)
+            && !hidden.is_empty()
+            && [Event::Open, Event::Update].into_iter().any(passes)
+        {
+            return Err(ComponentError::new(format!(
+                "processors::{}: the rules on events drop {} but keep open or update, so that the window processor of pipeline \"{}\" \
+                 would take those connections for open for ever: keep close and vanished, or use the filter in a logs pipeline",
+                context.id,
+                hidden.join(" and "),
+                context.pipeline,
+            )));
+        }
+        Ok(Self { config: config.clone(), node: Arc::clone(&context.node) })
+    }
+
+    fn filter(&self, mut records: Arc<Vec<ConnectionRecord>>) -> Arc<Vec<ConnectionRecord>> {
+        let (mut dropped, mut bytes) = (0, 0);
+        for record in records.iter().filter(|record| !self.config.keeps(record)) {
+            dropped += 1;
+            bytes += record.delta.sent_bytes + record.delta.received_bytes;
+        }
+        if dropped == 0 {
+            return records;
+        }
+        self.node.add_dropped(DropReason::FILTERED, dropped, bytes);
+        match Arc::get_mut(&mut records) {
+            Some(own) => {
+                own.retain(|record| self.config.keeps(record));
+                records
+            }
+            // Others read the batch too: copy what is kept, not all.
+            None => Arc::new(records.iter().filter(|record| self.config.keeps(record)).cloned().collect()),
+        }
+    }
+}
+
+impl Processor for FilterProcessor {
+    fn process(&mut self, batch: Batch, out: &mut Vec<Batch>) -> Result<(), ComponentError> {
+        match batch {
+            Batch::Records(records) => {
+                let kept = self.filter(records);
+                if !kept.is_empty() {
+                    out.push(Batch::Records(kept));
+                }
+            }
+            other => out.push(other),
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, _out: &mut Vec<Batch>) -> Result<(), ComponentError> {
+        Ok(())
+    }
+}
+
+fn is_metrics(pipeline: &str) -> bool {
+    pipeline.split('/').next() == Some(Signal::Metrics.to_string().as_str())
+}

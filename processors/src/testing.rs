@@ -1,0 +1,33 @@
+//! What tests of several processors share.
+
+use std::sync::Arc;
+
+use longwave_pipeline::accounting::{Accounting, NodeKind};
+use longwave_pipeline::component::{ProcessorContext, Signal};
+
+/// A context in pipeline `pipeline` (`metrics`, `logs`), and the accounting that its node belongs to.
+pub(crate) fn context(id: &str, pipeline: &str, aggregates: bool) -> (ProcessorContext, Accounting) {
+    let accounting = Accounting::default();
+    let signal = if pipeline.starts_with("logs") { Signal::Logs } else { Signal::Metrics };
+    let node = accounting.node(NodeKind::Processor, id, pipeline, signal, aggregates);
+    let meter = opentelemetry::global::meter("test");
+    let context =
+        ProcessorContext { id: id.to_owned(), pipeline: pipeline.to_owned(), node: Arc::clone(&node), meter };
+    (context, accounting)
+}
+
+/// The errors of a YAML section, one a line, or the word `valid`.
+pub(crate) fn problems<X: 'static, T: ?Sized + 'static>(
+    factory: &longwave_pipeline::component::Factory<X, T>,
+    id: &str,
+    yaml: &str,
+) -> String {
+    let section =
+        longwave_config::Value::from_serialize(&serde_yaml::from_str::<serde_yaml::Value>(yaml).unwrap())
+            .unwrap();
+    let path = longwave_config::Path::from(format!("processors::{id}").as_str());
+    match factory.prepare(&section, &path) {
+        Ok(_) => "valid".to_owned(),
+        Err(errors) => errors.0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+    }
+}

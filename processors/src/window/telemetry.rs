@@ -1,0 +1,105 @@
+//! What the processor reports of itself, beside the accounting.
+
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Counter, Gauge};
+
+use longwave_pipeline::Level;
+use longwave_pipeline::component::ProcessorContext;
+
+/// The instruments.
+pub(super) struct Telemetry {
+    late: Counter<u64>,
+    early: Counter<u64>,
+    overflowed: Counter<u64>,
+    expired: Counter<u64>,
+    series: Gauge<u64>,
+    connections: Gauge<u64>,
+    own: Vec<KeyValue>,
+    by_level: [Vec<KeyValue>; 3],
+}
+
+/// What happened in one window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    /// Records of windows that were closed already; they went into the open one.
+    pub late: u64,
+    /// Records of later windows that found no room to wait; they went into the open one.
+    pub early: u64,
+    /// Connections that went into an overflow series, by level.
+    pub overflowed: [u64; 3],
+    /// Connections that were given up because nothing was heard of them any more.
+    pub expired: u64,
+}
+
+// === impl Telemetry ===
+
+impl Telemetry {
+    /// Registers the instruments.
+    pub fn new(context: &ProcessorContext) -> Self {
+        let meter = &context.meter;
+        let counter = |name: &'static str, unit: &'static str, text: &'static str| {
+            meter.u64_counter(name).with_unit(unit).with_description(text).build()
+        };
+        let own = vec![
+            KeyValue::new("processor", context.id.clone()),
+            KeyValue::new("pipeline", context.pipeline.clone()),
+        ];
+        let by_level = Level::ALL.map(|level| {
+            let mut attributes = own.clone();
+            attributes.push(KeyValue::new("level", level.as_str()));
+            attributes
+        });
+        Self {
+            late: counter(
+                "longwave_processor_window_late_records",
+                "{record}",
+                "Records of windows that were closed already; they were added to the open window.",
+            ),
+            early: counter(
+                "longwave_processor_window_early_records",
+                "{record}",
+                "Records of later windows that found no room to wait; they were added to the open window.",
+            ),
+            overflowed: counter(
+                "longwave_processor_window_folded_connections",
+                "{connection}",
+                "Connections whose series found no room below max_series; they were added to the level's overflow series.",
+            ),
+            expired: counter(
+                "longwave_processor_window_expired_connections",
+                "{connection}",
+                "Connections that were counted as closed (vanished) because no record of them came for a long time.",
+            ),
+            series: meter
+                .u64_gauge("longwave_processor_window_series")
+                .with_unit("{series}")
+                .with_description("Series in the last window, by level.")
+                .build(),
+            connections: meter
+                .u64_gauge("longwave_processor_window_connections")
+                .with_unit("{connection}")
+                .with_description("Connections known when the last window closed.")
+                .build(),
+            own,
+            by_level,
+        }
+    }
+
+    /// A window was closed.
+    pub fn window(&self, tally: &Tally, series: [u64; 3], connections: u64) {
+        for (counter, count) in
+            [(&self.late, tally.late), (&self.early, tally.early), (&self.expired, tally.expired)]
+        {
+            if count > 0 {
+                counter.add(count, &self.own);
+            }
+        }
+        for (level, attributes) in self.by_level.iter().enumerate() {
+            if tally.overflowed[level] > 0 {
+                self.overflowed.add(tally.overflowed[level], attributes);
+            }
+            self.series.record(series[level], attributes);
+        }
+        self.connections.record(connections, &self.own);
+    }
+}

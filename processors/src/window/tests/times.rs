@@ -1,0 +1,147 @@
+//! Where windows start and end, and which records are in them.
+
+use longwave_pipeline::Level;
+
+use super::*;
+
+/// *Scenario*: records and watermarks of three passes.
+/// *Guarantees*: windows are aligned to the interval, contiguous, and hold the records of their tick.
+#[test]
+fn a_window_for_each_pass() {
+    let mut bench = Bench::new(&config(&[LevelName::Workload]));
+    for (pass, bytes) in [(5.0, 10), (10.0, 20), (15.0, 30)] {
+        bench.records([update(1, pass, bytes)]).pass_end(pass);
+    }
+    assert_eq!(bench.times(), [(0.0, 5.0), (5.0, 10.0), (10.0, 15.0)]);
+    assert_eq!(bench.sent(Level::Workload), [10, 20, 30]);
+}
+
+/// *Scenario*: a close that was observed after the boundary arrives before the watermark of the pass that is still under way.
+/// *Guarantees*: it waits, is reported as held, and is in the window that its tick names.
+#[test]
+fn a_record_of_the_next_window_waits() {
+    let mut bench = Bench::new(&config(&[LevelName::Workload]));
+    bench.records([update(1, 5.0, 1), close(2, 10.0, 200), update(2, 5.0, 2)]);
+    assert_eq!(bench.accounting.nodes()[0].held(), 1);
+    bench.pass_end(5.0);
+    assert_eq!(bench.accounting.nodes()[0].held(), 0);
+    bench.pass_end(10.0);
+    assert_eq!(bench.sent(Level::Workload), [3, 200]);
+}
+
+/// *Scenario*: a record of a window that was exported already.
+/// *Guarantees*: it is counted in the open window: nothing is lost.
+#[test]
+fn a_late_record_goes_into_the_open_window() {
+    let mut bench = Bench::new(&config(&[LevelName::Workload]));
+    bench.records([update(1, 5.0, 1)]).pass_end(5.0).records([update(1, 5.0, 50)]).pass_end(10.0);
+    assert_eq!(bench.sent(Level::Workload), [1, 50]);
+}
+
+/// *Scenario*: passes come every 15 seconds, windows are 5 seconds.
+/// *Guarantees*: one window with the exact times of what it covers, with all records.
+#[test]
+fn rare_passes_make_longer_windows() {
+    let mut bench = Bench::new(&config(&[LevelName::Workload]));
+    bench.records([update(1, 5.0, 1)]).pass_end(5.0);
+    bench.records([close(2, 10.0, 10), update(1, 20.0, 100)]).pass_end(20.0);
+    bench.records([update(1, 35.0, 1000)]).pass_end(37.0);
+    assert_eq!(bench.times(), [(0.0, 5.0), (5.0, 20.0), (20.0, 35.0)]);
+    assert_eq!(bench.sent(Level::Workload), [1, 110, 1000]);
+}
+
+/// *Scenario*: passes come every second, windows are 5 seconds.
+/// *Guarantees*: a watermark within a window closes nothing.
+#[test]
+fn frequent_passes_share_a_window() {
+    let mut bench = Bench::new(&config(&[LevelName::Workload]));
+    for second in 1..=10 {
+        bench.records([update(1, second.into(), 1)]).pass_end(second.into());
+    }
+    assert_eq!(bench.times(), [(0.0, 5.0), (5.0, 10.0)]);
+    assert_eq!(bench.sent(Level::Workload), [5, 5]);
+}
+
+/// *Scenario*: the clock is set back by 8 seconds.
+/// *Guarantees*: no window overlaps another; what came meanwhile is in the window that was open.
+#[test]
+fn a_clock_that_steps_back_does_not_make_windows_overlap() {
+    let mut bench = Bench::new(&config(&[LevelName::Workload]));
+    bench.records([update(1, 5.0, 1)]).pass_end(5.0).records([update(1, 10.0, 2)]).pass_end(10.0);
+    bench.records([update(1, 2.0, 4)]).pass_end(2.0).records([update(1, 7.0, 8)]).pass_end(7.0);
+    bench.records([update(1, 12.0, 16)]).pass_end(12.0).records([update(1, 17.0, 32)]).pass_end(17.0);
+    assert_eq!(bench.times(), [(0.0, 5.0), (5.0, 10.0), (10.0, 15.0)]);
+    // The record of second 17 waits for the next window, which is open.
+    assert_eq!(bench.sent(Level::Workload), [1, 2, 28]);
+    bench.pass_end(20.0);
+    assert_eq!(bench.sent(Level::Workload), [1, 2, 28, 32]);
+}
+
+/// *Scenario*: the receiver stops between two boundaries, with a close that names the window's nominal end.
+/// *Guarantees*: the last window ends when the receiver stopped and has everything; nothing follows at the end of the input.
+#[test]
+fn the_last_watermark_closes_a_partial_window() {
+    let mut bench = Bench::new(&config(&[LevelName::Workload]));
+    bench.records([update(1, 5.0, 1)]).pass_end(5.0);
+    bench.records([close(1, 10.0, 5)]).last(7.25).finish();
+    assert_eq!(bench.times(), [(0.0, 5.0), (5.0, 7.25)]);
+    assert_eq!(bench.sent(Level::Workload), [1, 5]);
+}
+
+/// *Scenario*: the receiver stops after a pass was missed; the last watermark is beyond the open window's end.
+/// *Guarantees*: the full window keeps its boundary, the rest is a partial one.
+#[test]
+fn the_last_watermark_closes_what_is_complete_first() {
+    let mut bench = Bench::new(&config(&[LevelName::Workload]));
+    bench.records([update(1, 5.0, 1), close(2, 10.0, 2)]).last(7.0);
+    assert_eq!(bench.times(), [(0.0, 5.0), (5.0, 7.0)]);
+    assert_eq!(bench.sent(Level::Workload), [1, 2]);
+}
+
+/// *Scenario*: the last watermark lies on the boundary, or before it, while records of the next window are held.
+/// *Guarantees*: they are exported all the same.
+#[test]
+fn the_last_watermark_leaves_nothing_behind() {
+    let mut on_boundary = Bench::new(&config(&[LevelName::Workload]));
+    on_boundary.records([update(1, 5.0, 1), close(2, 10.0, 2)]).last(5.0);
+    assert_eq!((on_boundary.times(), on_boundary.sent(Level::Workload)), (vec![(0.0, 5.0)], vec![3]));
+
+    let mut before = Bench::new(&config(&[LevelName::Workload]));
+    before.records([update(1, 5.0, 1)]).pass_end(5.0).records([close(1, 10.0, 2)]).last(4.0);
+    assert_eq!((before.times(), before.sent(Level::Workload)), (vec![(0.0, 5.0), (5.0, 10.0)], vec![1, 2]));
+}
+
+/// *Scenario*: the input ends without a last watermark, as a truncated record file does.
+/// *Guarantees*: what came is exported, in a window that ends at its latest tick.
+#[test]
+fn the_end_of_the_input_exports_what_came() {
+    let mut bench = Bench::new(&config(&[LevelName::Workload]));
+    bench
+        .records([update(1, 5.0, 1)])
+        .pass_end(5.0)
+        .records([update(1, 6.0, 2), update(1, 8.0, 4)])
+        .finish()
+        .finish();
+    assert_eq!(bench.times(), [(0.0, 5.0), (5.0, 8.0)]);
+    assert_eq!(bench.sent(Level::Workload), [1, 6]);
+}
+
+/// *Scenario*: a host without connections.
+/// *Guarantees*: there are windows, and they are empty: a table can say that nothing was seen.
+#[test]
+fn windows_without_records_are_empty() {
+    let mut bench = Bench::new(&config(&[LevelName::Workload]));
+    bench.finish().pass_end(5.0).pass_end(10.0);
+    assert_eq!(bench.times(), [(0.0, 5.0), (5.0, 10.0)]);
+    assert!(bench.windows.iter().all(|window| window.series.is_empty()));
+}
+
+/// *Scenario*: two receivers feed the pipeline and one of them stops.
+/// *Guarantees*: the other's windows follow without a gap or an overlap, and are aligned again.
+#[test]
+fn windows_go_on_after_one_of_two_receivers_has_stopped() {
+    let mut bench = Bench::new(&config(&[LevelName::Workload]));
+    bench.records([update(1, 5.0, 1)]).last(3.0).records([update(2, 5.0, 2)]).pass_end(5.0).pass_end(10.0);
+    assert_eq!(bench.times(), [(0.0, 3.0), (3.0, 5.0), (5.0, 10.0)]);
+    assert_eq!(bench.sent(Level::Workload), [1, 2, 0]);
+}

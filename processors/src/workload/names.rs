@@ -1,0 +1,59 @@
+//! Workloads as interned handles.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use longwave_pipeline::record::Owner;
+use longwave_pipeline::{Handle, Interner, Workload};
+
+use super::cgroup::path::Named;
+
+/// Executables remembered at a time; beyond, all are looked up again.
+const MOST_EXECUTABLES: usize = 4096;
+
+/// Makes handles.
+pub(super) struct Names {
+    interner: Interner<Workload>,
+    empty: Arc<str>,
+    by_executable: HashMap<[u8; 16], Handle<Workload>, foldhash::fast::RandomState>,
+}
+
+// === impl Names ===
+
+impl Names {
+    /// No names yet.
+    pub fn new() -> Self {
+        Self { interner: Interner::default(), empty: Arc::from(""), by_executable: HashMap::default() }
+    }
+
+    /// What a cgroup's path told.
+    pub fn of_cgroup(&self, named: &Named) -> Handle<Workload> {
+        self.intern(&named.name, named.kind, &named.container_id)
+    }
+
+    /// The process, by its executable; `None` if it is not known.
+    pub fn of_process(&mut self, owner: &Owner) -> Option<Handle<Workload>> {
+        if let Some(handle) = self.by_executable.get(&owner.name) {
+            return Some(handle.clone());
+        }
+        let handle = self.intern(owner.executable()?, "Process", "");
+        if self.by_executable.len() >= MOST_EXECUTABLES {
+            self.by_executable.clear();
+        }
+        self.by_executable.insert(owner.name, handle.clone());
+        Some(handle)
+    }
+
+    fn intern(&self, name: &str, kind: &str, container_id: &str) -> Handle<Workload> {
+        let empty = || Arc::clone(&self.empty);
+        self.interner.intern(Workload {
+            name: name.into(),
+            kind: kind.into(),
+            namespace: empty(),
+            pod: empty(),
+            node: empty(),
+            container: empty(),
+            container_id: if container_id.is_empty() { empty() } else { container_id.into() },
+        })
+    }
+}

@@ -1,0 +1,100 @@
+//! [`WorkloadProcessor`].
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use longwave_pipeline::component::{Processor, ProcessorContext};
+use longwave_pipeline::record::ConnectionId;
+use longwave_pipeline::{Batch, ComponentError, ConnectionRecord};
+
+use super::cgroup::{Cgroups, mount};
+use super::ends::Ends;
+use super::names::Names;
+
+/// The processor.
+pub struct WorkloadProcessor {
+    ends: Ends,
+    names: Names,
+    /// Absent where the host has no cgroup2.
+    cgroups: Option<Cgroups>,
+    /// Each record's connection, while a batch is processed.
+    indices: Vec<u32>,
+}
+
+// === impl WorkloadProcessor ===
+
+impl WorkloadProcessor {
+    /// Reads this host's cgroups.
+    pub fn of_this_host(context: &ProcessorContext) -> Self {
+        let mountinfo = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let mount = mount::find(&mountinfo);
+        if mount.is_none() {
+            tracing::warn!(
+                "processors::{}: found no cgroup2 file system in /proc/self/mountinfo, so that containers and systemd units cannot be \
+                 told apart: workloads are named by their processes; mount cgroup2 (in a container: give it the host's /sys/fs/cgroup)",
+                context.id
+            );
+        }
+        Self::new(mount, Path::new("/proc"))
+    }
+
+    /// With the cgroups below `mount`, if there is one, and what `proc` (`/proc`) tells of processes and of the boot.
+    pub fn new(mount: Option<PathBuf>, proc: &Path) -> Self {
+        let boot_id = std::fs::read_to_string(proc.join("sys/kernel/random/boot_id")).unwrap_or_default();
+        Self {
+            ends: Ends::new(ConnectionId::boot_of(&boot_id)),
+            names: Names::new(),
+            cgroups: mount.map(|mount| Cgroups::read(mount, proc.to_owned())),
+            indices: Vec::new(),
+        }
+    }
+
+    /// Names the ends of one batch's connections. All are learned before the first is named, so that two ends in one batch find each other
+    /// whatever their order.
+    fn name(&mut self, records: &mut Arc<Vec<ConnectionRecord>>, now: Instant) {
+        if let Some(cgroups) = &mut self.cgroups {
+            cgroups.work(now);
+        }
+        let Self { ends, names, cgroups, indices } = self;
+        indices.clear();
+        indices.extend(records.iter().map(|record| ends.learn(record, cgroups, names, now)));
+        let unnamed = |record: &ConnectionRecord, index: u32| {
+            let (local, peer) = ends.names(index);
+            (record.names.local.is_none() && local.is_some())
+                || (record.names.peer.is_none() && peer.is_some())
+        };
+        // A batch that others read too is copied only if there is something to write.
+        if records.iter().zip(indices.iter()).any(|(record, index)| unnamed(record, *index)) {
+            for (record, index) in Arc::make_mut(records).iter_mut().zip(indices.iter()) {
+                let (local, peer) = ends.names(*index);
+                if record.names.local.is_none() {
+                    record.names.local = local.cloned();
+                }
+                if record.names.peer.is_none() {
+                    record.names.peer = peer.cloned();
+                }
+            }
+        }
+        for (record, index) in records.iter().zip(indices.iter()).filter(|(record, _)| record.event.is_end())
+        {
+            ends.end(*index, record.id);
+        }
+    }
+}
+
+impl Processor for WorkloadProcessor {
+    fn process(&mut self, mut batch: Batch, out: &mut Vec<Batch>) -> Result<(), ComponentError> {
+        match &mut batch {
+            Batch::Records(records) => self.name(records, Instant::now()),
+            Batch::PassEnd(_) => self.ends.pass_end(),
+            Batch::Window(_) => {}
+        }
+        out.push(batch);
+        Ok(())
+    }
+
+    fn finish(&mut self, _out: &mut Vec<Batch>) -> Result<(), ComponentError> {
+        Ok(())
+    }
+}
