@@ -278,6 +278,13 @@ impl UnixNanos {
 
 // === impl ConnectionId ===
 
+impl ConnectionId {
+    /// The part of a boot id (`/proc/sys/kernel/random/boot_id`) that is kept in `boot`: its first eight hex digits.
+    pub fn boot_of(boot_id: &str) -> Option<u32> {
+        u32::from_str_radix(boot_id.trim().get(..8)?, 16).ok()
+    }
+}
+
 impl fmt::Display for ConnectionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:08x}-{:x}-{:x}", self.boot, self.cookie, self.generation)
