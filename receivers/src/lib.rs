@@ -8,5 +8,5 @@ use longwave_pipeline::component::ReceiverFactory;
 
 /// One factory for each receiver.
 pub fn factories() -> Vec<ReceiverFactory> {
-    vec![replay::factory()]
+    vec![bpf::factory(), replay::factory()]
 }

@@ -127,6 +127,14 @@ impl RecordOutput {
         alive
     }
 
+    /// Waits until every pipeline has room for one more batch, or has ended: for receivers that can wait a little before they offer or give.
+    pub async fn room(&self) {
+        for consumer in &self.consumers {
+            let slots = 1 + usize::from(consumer.has_pending());
+            let _ = consumer.sender.reserve_many(slots).await;
+        }
+    }
+
     /// Waits until every pending watermark was sent: what a receiver calls last.
     pub async fn flush(&self) {
         for consumer in &self.consumers {

@@ -1,0 +1,60 @@
+//! The cgroups that tell nothing of who owns a socket: the root, and the service manager's, which creates sockets for others.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::owner::SharedCgroups;
+
+/// The id of the hierarchy's root in every kernel.
+const ROOT: u64 = 1;
+
+/// The root's and process 1's. What cannot be read is left out.
+pub fn shared() -> SharedCgroups {
+    let mut ids = vec![ROOT];
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    if let Some(mount) = mount_point(&mounts) {
+        ids.extend(id(&mount));
+        let manager = fs::read_to_string("/proc/1/cgroup").unwrap_or_default();
+        if let Some(path) = unified(&manager) {
+            ids.extend(id(&mount.join(path.trim_start_matches('/'))));
+        }
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    SharedCgroups(ids)
+}
+
+fn id(folder: &Path) -> Option<u64> {
+    fs::metadata(folder).ok().map(|metadata| metadata.ino())
+}
+
+/// Where cgroup2 is mounted, from the text of a `mountinfo`.
+fn mount_point(mounts: &str) -> Option<PathBuf> {
+    mounts.lines().find_map(|line| {
+        let (mount, filesystem) = line.split_once(" - ")?;
+        filesystem.starts_with("cgroup2 ").then(|| mount.split(' ').nth(4).map(PathBuf::from)).flatten()
+    })
+}
+
+/// The cgroup2 path, from the text of a `/proc/<pid>/cgroup`.
+fn unified(cgroups: &str) -> Option<&str> {
+    cgroups.lines().find_map(|line| line.strip_prefix("0::"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: mount table and cgroup file of a host with both hierarchies.
+    /// Guarantees: the cgroup2 mount and path are found, not a v1 controller's.
+    #[test]
+    fn finds_the_unified_hierarchy() {
+        let mounts = "30 23 0:26 / /sys/fs/cgroup rw,nosuid - tmpfs tmpfs rw\n\
+                      31 30 0:27 / /sys/fs/cgroup/unified rw,nosuid - cgroup2 cgroup2 rw\n\
+                      32 30 0:28 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n";
+        assert_eq!(mount_point(mounts), Some(PathBuf::from("/sys/fs/cgroup/unified")));
+        assert_eq!(unified("2:cpu:/x\n0::/init.scope\n"), Some("/init.scope"));
+        assert_eq!(mount_point(""), None);
+    }
+}

@@ -1,0 +1,137 @@
+//! Settings of the receiver `bpf`.
+
+use std::path::PathBuf;
+
+use longwave_config::{ByteSize, GoDuration};
+use longwave_pipeline::component::{ComponentConfig, Problems};
+use serde::{Deserialize, Serialize};
+
+use super::kernel::{CgroupScope, Families, Options};
+
+/// The section `receivers::bpf`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// How often every connection is reported; aligned to the wall clock.
+    pub interval: GoDuration,
+    /// Report idle connections too, at every interval (without work for the kernel).
+    pub idle_records: bool,
+    /// Every so many passes the kernel confirms that an idle connection lives. Three missed: it is reported as vanished.
+    pub idle_heartbeat: u16,
+    /// Report connections that are older than Longwave.
+    pub pre_existing: bool,
+    /// Address families; IPv4 in an IPv6 socket is `ipv4`.
+    pub families: Vec<Family>,
+    /// Only connections with one of these local or peer ports. Empty: all.
+    pub ports: Vec<u16>,
+    /// Only sockets of this cgroup or below: a folder of the cgroup2 hierarchy.
+    pub cgroup: Option<PathBuf>,
+    /// Connections that can be tracked at the same time. Each costs about 190 bytes of kernel memory, in use or not.
+    pub max_connections: u32,
+    /// Room for connection changes that wait for user space. A power of two, and at least a page.
+    pub transitions_ring_size: ByteSize,
+    /// Room for samples that wait for user space. A power of two, and at least a page.
+    pub samples_ring_size: ByteSize,
+}
+
+/// An address family, as a reader of addresses sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Family {
+    /// IPv4, also in an IPv6 socket.
+    Ipv4,
+    /// IPv6.
+    Ipv6,
+}
+
+const SHORTEST_INTERVAL_MS: u64 = 100;
+const LONGEST_INTERVAL_S: u64 = 3600;
+const MOST_CONNECTIONS: u32 = 16 << 20;
+const LARGEST_RING: ByteSize = ByteSize::mib(1024);
+
+// === impl Config ===
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            interval: GoDuration::from_secs(5),
+            idle_records: true,
+            idle_heartbeat: 12,
+            pre_existing: true,
+            families: vec![Family::Ipv4, Family::Ipv6],
+            ports: Vec::new(),
+            cgroup: None,
+            max_connections: 131_072,
+            transitions_ring_size: ByteSize::mib(4),
+            samples_ring_size: ByteSize::kib(512),
+        }
+    }
+}
+
+impl Config {
+    /// What the kernel side is asked for. `emit_open`: a pipeline wants a record of each open.
+    pub fn options(&self, emit_open: bool) -> Options {
+        let ring = |size: ByteSize| u32::try_from(size.get()).unwrap_or(u32::MAX);
+        let defaults = Options::default();
+        let transitions_ring_bytes = ring(self.transitions_ring_size);
+        Options {
+            emit_open,
+            connect_time: true,
+            families: Families {
+                v4: self.families.contains(&Family::Ipv4),
+                v6: self.families.contains(&Family::Ipv6),
+            },
+            pre_existing: self.pre_existing,
+            ports: self.ports.clone(),
+            cgroup: self.cgroup.clone().map(CgroupScope::Path),
+            max_connections: self.max_connections,
+            heartbeat_passes: u8::try_from(self.idle_heartbeat).unwrap_or(u8::MAX),
+            transitions_ring_bytes,
+            samples_ring_bytes: ring(self.samples_ring_size),
+            wake_bytes: defaults.wake_bytes.min(transitions_ring_bytes / 4),
+        }
+    }
+}
+
+impl ComponentConfig for Config {
+    fn validate(&self, problems: &mut Problems) {
+        let interval = self.interval.get();
+        if interval.as_millis() < u128::from(SHORTEST_INTERVAL_MS) || interval.as_secs() > LONGEST_INTERVAL_S
+        {
+            problems.at("interval", "must be between 100ms and 1h, for example 5s");
+        }
+        if !(1..=255).contains(&self.idle_heartbeat) {
+            problems.at("idle_heartbeat", "must be between 1 and 255 passes, for example 12");
+        }
+        if self.families.is_empty() {
+            problems.at("families", "must name at least one of ipv4, ipv6");
+        }
+        if self.ports.contains(&0) {
+            problems.at("ports", "must not contain 0 (leave `ports` out to report all ports)");
+        }
+        if self.cgroup.as_ref().is_some_and(|path| !path.is_absolute()) {
+            problems.at(
+                "cgroup",
+                "must be an absolute path below the cgroup2 mount, for example /sys/fs/cgroup/system.slice",
+            );
+        }
+        if !(1..=MOST_CONNECTIONS).contains(&self.max_connections) {
+            problems.at("max_connections", "must be between 1 and 16777216");
+        }
+        let page = rustix::param::page_size() as u64;
+        for (key, size) in [
+            ("transitions_ring_size", self.transitions_ring_size),
+            ("samples_ring_size", self.samples_ring_size),
+        ] {
+            if !size.get().is_power_of_two() || size.get() < page || size > LARGEST_RING {
+                problems.at(
+                    key,
+                    format!(
+                        "must be a power of two between the page size ({}) and {LARGEST_RING}, for example 4MiB",
+                        ByteSize(page)
+                    ),
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! The receiver's outside: starts the thread, waits for its end.
+
+use std::any::Any;
+use std::os::fd::{AsFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread;
+
+use async_trait::async_trait;
+use longwave_pipeline::Signal;
+use longwave_pipeline::component::{ComponentError, Receiver, ReceiverContext, Running};
+use longwave_pipeline::runtime::RecordOutput;
+use rustix::event::{EventfdFlags, eventfd};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::cgroup;
+use super::config::Config;
+use super::kernel::Kernel;
+use super::sink::Pipelines;
+use super::stats::Stats;
+use super::timeline::{Reading, Timeline};
+use super::tracker::{Rules, Tracker};
+use super::worker::Worker;
+
+/// One instance serves all pipelines.
+pub struct BpfReceiver {
+    config: Config,
+    context: ReceiverContext,
+}
+
+/// Ends the thread when it is dropped, however that comes about.
+struct StopOnDrop(OwnedFd);
+
+/// Idle for so many heartbeats: gone.
+const MISSED_HEARTBEATS: u16 = 3;
+
+type Outcome = Result<RecordOutput, ComponentError>;
+
+// === impl BpfReceiver ===
+
+impl BpfReceiver {
+    /// From checked settings.
+    pub fn new(config: Config, context: ReceiverContext) -> Self {
+        Self { config, context }
+    }
+
+    /// Loads, attaches, seeds; then works until `stop` is readable. `ready` is told once seeding is done.
+    fn work(
+        self,
+        output: RecordOutput,
+        executor: Handle,
+        stop: &OwnedFd,
+        ready: oneshot::Sender<()>,
+    ) -> Outcome {
+        let id = &self.context.id;
+        let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
+            ComponentError::new(format!("receivers::{id}: {error}"))
+        };
+        let wants_opens = self.context.signals.contains(&Signal::Logs);
+        let mut kernel =
+            Kernel::load(&self.config.options(wants_opens)).map_err(|error| failed(error.into()))?;
+        let report = kernel.seed();
+        tracing::info!(?report, "receivers::{id}: attached and seeded");
+
+        let interval = self.config.interval.get();
+        let stats = Arc::new(Stats::default());
+        stats.export(&self.context.meter, id);
+        let rules = Rules {
+            boot: boot_id()?,
+            idle_records: self.config.idle_records,
+            vanish_after: self.config.idle_heartbeat.saturating_mul(MISSED_HEARTBEATS),
+            most: self.config.max_connections as usize * 2,
+            shared_cgroups: cgroup::shared(),
+        };
+        let sink = Pipelines::new(output, executor, interval / 4);
+        let worker =
+            Worker::new(kernel, Tracker::new(rules, sink), Timeline::new(interval, Reading::now()), stats);
+        // If nobody waits any more, the stop comes too.
+        let _ = ready.send(());
+        worker.run(stop.as_fd()).map(Pipelines::into_output).map_err(|error| failed(error.into()))
+    }
+}
+
+#[async_trait]
+impl Receiver for BpfReceiver {
+    async fn start(
+        self: Box<Self>,
+        output: RecordOutput,
+        stop: CancellationToken,
+    ) -> Result<Running, ComponentError> {
+        let broken = |what: &str, error: std::io::Error| {
+            ComponentError::with_source(
+                format!("receivers::{}: cannot create {what}: {error}", self.context.id),
+                error,
+            )
+        };
+        let signal = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+            .map_err(|error| broken("an eventfd", error.into()))?;
+        let heard = signal.try_clone().map_err(|error| broken("an eventfd", error))?;
+        let signal = StopOnDrop(signal);
+        let (ready, is_ready) = oneshot::channel();
+        let (done, mut is_done) = oneshot::channel::<Outcome>();
+        let executor = Handle::current();
+        let id = self.context.id.clone();
+        thread::Builder::new()
+            .name("longwave-bpf".to_owned())
+            .spawn(move || {
+                let id = self.context.id.clone();
+                let work = AssertUnwindSafe(|| self.work(output, executor, &heard, ready));
+                let outcome = catch_unwind(work).unwrap_or_else(|panic| Err(panicked(&id, &*panic)));
+                let _ = done.send(outcome);
+            })
+            .map_err(|error| {
+                ComponentError::with_source(format!("receivers::{id}: cannot start a thread: {error}"), error)
+            })?;
+
+        if is_ready.await.is_err() {
+            // The thread ended before it was ready.
+            return Err(match (&mut is_done).await {
+                Ok(Err(error)) => error,
+                _ => ended(&id),
+            });
+        }
+        Ok(Box::pin(async move {
+            let outcome = tokio::select! {
+                outcome = &mut is_done => outcome,
+                () = stop.cancelled() => {
+                    drop(signal);
+                    is_done.await
+                }
+            };
+            let output = outcome.unwrap_or_else(|_| Err(ended(&id)))?;
+            output.flush().await;
+            Ok(())
+        }))
+    }
+}
+
+// === impl StopOnDrop ===
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        // Only a counter near 2^64 could refuse.
+        let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
+    }
+}
+
+fn panicked(id: &str, panic: &(dyn Any + Send)) -> ComponentError {
+    let words = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_default();
+    ComponentError::new(format!(
+        "receivers::{id}: its thread panicked: {words}; this is a mistake in Longwave, please report it"
+    ))
+}
+
+fn ended(id: &str) -> ComponentError {
+    ComponentError::new(format!("receivers::{id}: its thread ended without a word"))
+}
+
+/// The first 32 bits of the kernel's boot id.
+fn boot_id() -> Result<u32, ComponentError> {
+    const FILE: &str = "/proc/sys/kernel/random/boot_id";
+    let text = std::fs::read_to_string(FILE).map_err(|error| {
+        ComponentError::with_source(format!("{FILE}: {error}: is /proc mounted here?"), error)
+    })?;
+    text.get(..8)
+        .and_then(|digits| u32::from_str_radix(digits, 16).ok())
+        .ok_or_else(|| ComponentError::new(format!("{FILE}: not a boot id: {text:?}")))
+}
