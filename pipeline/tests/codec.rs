@@ -282,12 +282,12 @@ fn speed() {
     }
     let count = records.len() * rounds;
     let took = begun.elapsed();
-    println!(
+    eprintln!(
         "encode: {:.2} M records/s, {:.1} bytes/record",
         count as f64 / took.as_secs_f64() / 1e6,
         out.len() as f64 / count as f64
     );
     let begun = std::time::Instant::now();
     let found = records_of(&read(&file(&[out])).0).len();
-    println!("decode: {:.2} M records/s", found as f64 / begun.elapsed().as_secs_f64() / 1e6);
+    eprintln!("decode: {:.2} M records/s", found as f64 / begun.elapsed().as_secs_f64() / 1e6);
 }

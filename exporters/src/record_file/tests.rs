@@ -1,0 +1,159 @@
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use longwave_pipeline::codec::{Block, Decoder};
+use longwave_pipeline::component::PushError;
+
+use super::*;
+use crate::golden;
+
+fn exporter(path: &Path, append: bool) -> RecordFileExporter {
+    let config = Config { path: path.to_owned(), append, ..Config::default() };
+    let file = RecordFile::new("record_file", config.path.clone(), append, "host-1".to_owned());
+    RecordFileExporter {
+        id: "record_file".to_owned(),
+        encoder: Encoder::default(),
+        config,
+        file: Arc::new(file),
+    }
+}
+
+async fn push(exporter: &mut RecordFileExporter, batch: &Batch) -> Result<(), PushError> {
+    for payload in exporter.encode(batch).unwrap() {
+        exporter.pusher().push(&payload).await?;
+    }
+    Ok(())
+}
+
+/// Records the golden records and their pass.
+async fn record(path: &Path, append: bool) {
+    let mut exporter = exporter(path, append);
+    exporter.pusher().start().await.unwrap();
+    push(&mut exporter, &Batch::records(golden::records())).await.unwrap();
+    push(&mut exporter, &Batch::PassEnd(golden::pass_end())).await.unwrap();
+    exporter.pusher().shutdown().await.unwrap();
+    exporter.pusher().shutdown().await.unwrap();
+}
+
+/// All blocks, without the sessions' times; panics on a fault.
+fn read(path: &Path) -> Vec<String> {
+    let mut decoder = Decoder::new(std::fs::File::open(path).unwrap()).unwrap();
+    let mut blocks = Vec::new();
+    while let Some(block) = decoder.next().unwrap() {
+        blocks.push(match block {
+            Block::Session { start, after_interruption } => {
+                format!("session of {}, {after_interruption}", start.host)
+            }
+            Block::Records(records) => format!("{records:?}"),
+            Block::PassEnd(pass_end) => format!("{pass_end:?}"),
+            Block::End(end) => format!("end after {} records", end.records),
+        });
+    }
+    blocks
+}
+
+fn one_session(interrupted: bool) -> [String; 4] {
+    [
+        format!("session of host-1, {interrupted}"),
+        format!("{:?}", golden::records()),
+        format!("{:?}", golden::pass_end()),
+        "end after 5 records".to_owned(),
+    ]
+}
+
+async fn refusal(exporter: &RecordFileExporter, directory: &Path) -> String {
+    let error = exporter.pusher().start().await.unwrap_err().to_string();
+    error.replace(directory.to_str().unwrap(), "…")
+}
+
+/// *Scenario*: records and a pass are written to a new file, and a shutdown comes twice.
+/// *Guarantees*: a file that reads back as written, ended in order; payloads account for the batches.
+#[tokio::test]
+async fn a_recording_reads_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("records.lwr");
+    record(&path, false).await;
+    assert_eq!(read(&path), one_session(false));
+    let batch = Batch::records(golden::records());
+    let payloads = exporter(&path, false).encode(&batch).unwrap();
+    assert_eq!((payloads[0].items, payloads[0].traffic_bytes), (batch.items(), batch.traffic_bytes()));
+}
+
+/// *Scenario*: `append` to a recording that was ended, to one whose writer was killed after a block, and to one that was killed inside.
+/// *Guarantees*: all whole blocks stay, the new recording follows them, an unfinished end is cut off.
+#[tokio::test]
+async fn append_continues_whole_and_unfinished_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("records.lwr");
+    record(&path, true).await;
+    record(&path, true).await;
+    assert_eq!(read(&path), [one_session(false), one_session(false)].concat());
+
+    let whole = std::fs::metadata(&path).unwrap().len();
+    let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.set_len(whole - 3).unwrap();
+    record(&path, true).await;
+    let unended = one_session(false)[..3].to_vec();
+    assert_eq!(read(&path), [&one_session(false)[..], &unended, &one_session(true)].concat());
+}
+
+/// *Scenario*: a file with content without `append`, a file of another kind or damaged with it, a missing directory, a directory,
+/// a device, a file that another exporter is writing.
+/// *Guarantees*: each is refused at the start, untouched, with the path, the reason and the remedy.
+#[tokio::test]
+async fn what_cannot_be_written_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    record(&at("full.lwr"), false).await;
+    let mut damaged = std::fs::read(at("full.lwr")).unwrap();
+    damaged[80] ^= 4;
+    std::fs::write(at("damaged.lwr"), &damaged).unwrap();
+    std::fs::write(at("other.txt"), "hello, world").unwrap();
+    let busy = exporter(&at("busy.lwr"), false);
+    busy.pusher().start().await.unwrap();
+
+    let mut text = String::new();
+    for (path, append) in [
+        (at("full.lwr"), false),
+        (at("damaged.lwr"), true),
+        (at("other.txt"), true),
+        (at("missing/records.lwr"), false),
+        (directory.path().to_owned(), false),
+        ("/dev/full".into(), false),
+        (at("busy.lwr"), true),
+    ] {
+        text += &refusal(&exporter(&path, append), directory.path()).await;
+        text.push('\n');
+    }
+    assert_eq!(std::fs::read(at("damaged.lwr")).unwrap(), damaged);
+    assert_eq!(std::fs::read(at("other.txt")).unwrap(), b"hello, world");
+    insta::assert_snapshot!(text);
+}
+
+/// *Scenario*: a write failed half-way and left a part of a block behind; it is tried again.
+/// *Guarantees*: the part is cut off first, the file is whole.
+#[tokio::test]
+async fn a_failed_write_leaves_no_trace() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("records.lwr");
+    let mut exporter = exporter(&path, false);
+    exporter.pusher().start().await.unwrap();
+    let len = std::fs::metadata(&path).unwrap().len();
+    let other = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    other.write_all_at(&[0xaa; 5_000], len).unwrap();
+    push(&mut exporter, &Batch::records(golden::records())).await.unwrap();
+    push(&mut exporter, &Batch::PassEnd(golden::pass_end())).await.unwrap();
+    exporter.pusher().shutdown().await.unwrap();
+    assert_eq!(read(&path), one_session(false));
+}
+
+/// *Scenario*: a push before the start and after the shutdown.
+/// *Guarantees*: an error that may be retried, no panic.
+#[tokio::test]
+async fn a_file_that_is_not_open_takes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut exporter = exporter(&directory.path().join("records.lwr"), false);
+    let error = push(&mut exporter, &Batch::records(golden::records())).await.unwrap_err();
+    assert!(matches!(error, PushError::Retryable { .. }));
+    exporter.pusher().shutdown().await.unwrap();
+}

@@ -1,0 +1,144 @@
+//! One flat JSON object a line: a contract with programs.
+//!
+//! Whole numbers are exact up to 2^64 − 1 (a reader that knows only doubles loses digits above 2^53). A histogram is
+//! `{"count":…,"sum":…,"buckets":[[upper,count],…]}` with every bucket, counts per bucket (not cumulative), seconds; the last bucket has
+//! no bound: `null`. `connections.closed` and `connections.failed` are totals, always there; `connections.closed.<reason>` and
+//! `connections.failed.<error>` are their parts, where there are any.
+
+use std::io::Write;
+
+use longwave_pipeline::attributes::ValueRef;
+use longwave_pipeline::histogram::Histogram;
+use longwave_pipeline::log_record::{Rfc3339, for_each_attribute};
+use longwave_pipeline::metric::{Id, PointValue, for_each_point};
+use longwave_pipeline::{ConnectionRecord, Series, Window};
+
+/// Appends the access-log object of a record.
+pub(super) fn log(record: &ConnectionRecord, out: &mut Vec<u8>) {
+    let mut object = Object::open(out);
+    object.text("event_name", record.event.event_name());
+    object.shown("timestamp", &Rfc3339(record.observed));
+    for_each_attribute(record, &mut |key, value| object.value(key, value));
+    object.close();
+}
+
+/// Appends the object of a series in a window.
+pub(super) fn series(window: &Window, series: &Series, out: &mut Vec<u8>) {
+    let mut object = Object::open(out);
+    object.shown("start", &Rfc3339(window.start));
+    object.shown("end", &Rfc3339(window.end));
+    object.text("level", series.level.as_str());
+    for (key, value) in &series.attributes.0 {
+        object.value(key, value.as_ref());
+    }
+    let measures = &series.measures;
+    let mut totals =
+        [(Id::Closed, measures.closed_total()), (Id::Failed, measures.failed_total())].into_iter().peekable();
+    for_each_point(measures, &mut |id, value| {
+        while let Some((total, count)) = totals.next_if(|(total, _)| *total as usize <= id as usize) {
+            object.number(total.metric().suffix, count);
+        }
+        let suffix = id.metric().suffix;
+        match value {
+            PointValue::Int(number) => object.number(suffix, number),
+            PointValue::Float(number) => object.float(suffix, number),
+            PointValue::Closed(reason, count) => {
+                object.number(&format!("{suffix}.{}", reason.as_str()), count)
+            }
+            PointValue::Failed(reason, count) => object.number(&format!("{suffix}.{reason}"), count),
+            PointValue::Histogram(histogram) => object.histogram(suffix, histogram),
+        }
+    });
+    object.close();
+}
+
+/// An object that is being written.
+struct Object<'a> {
+    out: &'a mut Vec<u8>,
+    scratch: String,
+    first: bool,
+}
+
+impl<'a> Object<'a> {
+    fn open(out: &'a mut Vec<u8>) -> Self {
+        out.push(b'{');
+        Self { out, scratch: String::new(), first: true }
+    }
+
+    fn close(self) {
+        self.out.extend_from_slice(b"}\n");
+    }
+
+    fn value(&mut self, key: &str, value: ValueRef<'_>) {
+        match value {
+            ValueRef::Str(text) => self.text(key, text),
+            ValueRef::Text(text) => self.shown(key, text),
+            ValueRef::Int(number) => self.number(key, number),
+            ValueRef::Float(number) => self.float(key, number),
+            ValueRef::Bool(truth) => {
+                self.key(key);
+                self.out.extend_from_slice(if truth { b"true" } else { b"false" });
+            }
+        }
+    }
+
+    fn key(&mut self, key: &str) {
+        if !std::mem::take(&mut self.first) {
+            self.out.push(b',');
+        }
+        quote(key, self.out);
+        self.out.push(b':');
+    }
+
+    fn text(&mut self, key: &str, text: &str) {
+        self.key(key);
+        quote(text, self.out);
+    }
+
+    fn shown(&mut self, key: &str, text: &dyn std::fmt::Display) {
+        use std::fmt::Write as _;
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.clear();
+        // Writing to a String cannot fail; a Display that does leaves what it wrote.
+        let _ = write!(scratch, "{text}");
+        self.text(key, &scratch);
+        self.scratch = scratch;
+    }
+
+    fn number(&mut self, key: &str, number: u64) {
+        self.key(key);
+        let _ = write!(self.out, "{number}");
+    }
+
+    fn float(&mut self, key: &str, number: f64) {
+        self.key(key);
+        float(number, self.out);
+    }
+
+    fn histogram(&mut self, key: &str, histogram: &Histogram) {
+        self.key(key);
+        let _ = write!(self.out, "{{\"count\":{},\"sum\":", histogram.count());
+        float(histogram.sum(), self.out);
+        self.out.extend_from_slice(b",\"buckets\":[");
+        let bounds = histogram.bounds().iter().copied().map(Some).chain([None]);
+        for (index, (bound, count)) in bounds.zip(histogram.counts()).enumerate() {
+            self.out.extend_from_slice(if index == 0 { b"[" } else { b",[" });
+            match bound {
+                Some(bound) => float(bound, self.out),
+                None => self.out.extend_from_slice(b"null"),
+            }
+            let _ = write!(self.out, ",{count}]");
+        }
+        self.out.extend_from_slice(b"]}");
+    }
+}
+
+/// Writes text with JSON's escapes. Writing to memory cannot fail.
+fn quote(text: &str, out: &mut Vec<u8>) {
+    let _ = serde_json::to_writer(out, text);
+}
+
+/// The shortest decimal that reads back as the same number; what is not a number is `null`.
+fn float(number: f64, out: &mut Vec<u8>) {
+    let _ = serde_json::to_writer(out, &number);
+}

@@ -1,0 +1,62 @@
+//! Text within a number of terminal cells.
+
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// Cells that the text takes.
+pub(super) fn width(text: &str) -> usize {
+    text.width()
+}
+
+/// Without control characters, which would move the cursor or recolour the screen.
+pub(super) fn tame(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { '\u{FFFD}' } else { character }).collect()
+}
+
+/// At most `cells`; what is too long loses its end.
+pub(super) fn end(text: &str, cells: usize) -> String {
+    if width(text) <= cells {
+        return text.to_owned();
+    }
+    match cells.checked_sub(1) {
+        Some(room) => format!("{}…", head(text, room)),
+        None => String::new(),
+    }
+}
+
+/// At most `cells`; what is too long loses its middle, since names differ at both ends (`checkout-7d…-x2x7q`).
+pub(super) fn middle(text: &str, cells: usize) -> String {
+    if width(text) <= cells {
+        return text.to_owned();
+    }
+    let Some(room) = cells.checked_sub(1) else { return String::new() };
+    let tail = tail(text, room / 2);
+    format!("{}…{tail}", head(text, room - width(tail)))
+}
+
+/// Padded to `cells`.
+pub(super) fn pad(text: &str, cells: usize, right: bool) -> String {
+    let gap = " ".repeat(cells.saturating_sub(width(text)));
+    if right { gap + text } else { text.to_owned() + &gap }
+}
+
+fn head(text: &str, cells: usize) -> &str {
+    let mut used = 0;
+    for (at, character) in text.char_indices() {
+        used += character.width().unwrap_or(0);
+        if used > cells {
+            return &text[..at];
+        }
+    }
+    text
+}
+
+fn tail(text: &str, cells: usize) -> &str {
+    let mut used = 0;
+    for (at, character) in text.char_indices().rev() {
+        used += character.width().unwrap_or(0);
+        if used > cells {
+            return &text[at + character.len_utf8()..];
+        }
+    }
+    text
+}

@@ -1,0 +1,227 @@
+//! What the table's rows say.
+
+use std::cmp::Reverse;
+
+use longwave_pipeline::attributes::key;
+use longwave_pipeline::names::UNKNOWN;
+use longwave_pipeline::{Level, Series, Window};
+
+use super::super::text::socket_address;
+use super::fit::tame;
+
+/// Which end of the flow is on this host, and counted it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Side {
+    Client,
+    Server,
+    /// A total, or a folded rest.
+    Mixed,
+}
+
+/// One flow in one window, as one of its ends saw it.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    pub(super) source: String,
+    pub(super) destination: String,
+    /// The service that was meant; empty where it is the destination already, or not known.
+    pub(super) service: String,
+    pub(super) side: Side,
+    /// Payload bytes from source to destination.
+    pub(super) towards: u64,
+    /// Payload bytes from destination to source.
+    pub(super) back: u64,
+    pub(super) segments: u64,
+    pub(super) retransmits: u64,
+    pub(super) lost: u64,
+    /// Sum and number of the round trips, seconds.
+    pub(super) round_trips: (f64, u64),
+    pub(super) round_trip_min: Option<f64>,
+    pub(super) active: u64,
+    pub(super) opened: u64,
+    pub(super) closed: u64,
+    pub(super) failed: u64,
+    /// The window's length, for rates.
+    pub(super) seconds: f64,
+    /// The fold of what `max_series` left no room for.
+    folded: bool,
+}
+
+/// A window's rows.
+pub(super) struct Rows {
+    /// The level that is shown: the finest of service and workload, else connection.
+    pub(super) level: Option<Level>,
+    /// Sorted: most bytes first, then most connections; what was folded comes last.
+    pub(super) shown: Vec<Row>,
+}
+
+// === impl Rows ===
+
+impl Rows {
+    pub(super) fn of_window(window: &Window) -> Self {
+        let has = |level| window.series.iter().any(|series| series.level == level);
+        let level =
+            [Level::Workload, Level::Service, Level::Connection].into_iter().find(|level| has(*level));
+        let seconds = window.end.since(window.start).as_secs_f64();
+        let at_level = window.series.iter().filter(|series| Some(series.level) == level);
+        let mut shown: Vec<_> =
+            at_level.map(|series| Row::of_series(series, seconds)).filter(Row::says_something).collect();
+        shown.sort_by(|one, other| one.order().cmp(&other.order()));
+        Self { level, shown }
+    }
+
+    pub(super) fn total(&self) -> Row {
+        Row::sum(&self.shown, "TOTAL".to_owned())
+    }
+}
+
+// === impl Row ===
+
+impl Row {
+    /// Sums of `rows`.
+    pub(super) fn sum(rows: &[Row], source: String) -> Self {
+        let mut total = Self {
+            source,
+            destination: String::new(),
+            service: String::new(),
+            side: Side::Mixed,
+            towards: 0,
+            back: 0,
+            segments: 0,
+            retransmits: 0,
+            lost: 0,
+            round_trips: (0.0, 0),
+            round_trip_min: None,
+            active: 0,
+            opened: 0,
+            closed: 0,
+            failed: 0,
+            seconds: rows.first().map_or(0.0, |row| row.seconds),
+            folded: false,
+        };
+        for row in rows {
+            total.towards = total.towards.saturating_add(row.towards);
+            total.back = total.back.saturating_add(row.back);
+            total.segments = total.segments.saturating_add(row.segments);
+            total.retransmits = total.retransmits.saturating_add(row.retransmits);
+            total.lost = total.lost.saturating_add(row.lost);
+            total.round_trips.0 += row.round_trips.0;
+            total.round_trips.1 += row.round_trips.1;
+            total.round_trip_min = match (total.round_trip_min, row.round_trip_min) {
+                (Some(one), Some(other)) => Some(one.min(other)),
+                (one, other) => one.or(other),
+            };
+            total.active += row.active;
+            total.opened += row.opened;
+            total.closed += row.closed;
+            total.failed += row.failed;
+        }
+        total
+    }
+
+    /// Nothing moved and nothing happened in the window.
+    pub(super) fn is_idle(&self) -> bool {
+        self.towards == 0 && self.back == 0 && self.opened == 0 && self.closed == 0 && self.failed == 0
+    }
+
+    /// The mean round trip, seconds.
+    pub(super) fn round_trip(&self) -> Option<f64> {
+        (self.round_trips.1 > 0).then(|| self.round_trips.0 / self.round_trips.1 as f64)
+    }
+
+    fn of_series(series: &Series, seconds: f64) -> Self {
+        let measures = &series.measures;
+        let totals = &measures.totals;
+        let folded = series.attributes.get(key::OVERFLOW).is_some();
+        let side = match series.attributes.text(key::REPORTER) {
+            "destination" => Side::Server,
+            "source" => Side::Client,
+            _ => Side::Mixed,
+        };
+        let (towards, back) = match side {
+            Side::Server => (totals.received_bytes, totals.sent_bytes),
+            Side::Client | Side::Mixed => (totals.sent_bytes, totals.received_bytes),
+        };
+        let (source, destination, service) = if folded {
+            ("(others)".to_owned(), "(over max_series)".to_owned(), String::new())
+        } else {
+            ends(series)
+        };
+        Self {
+            source,
+            destination,
+            service,
+            side,
+            towards,
+            back,
+            segments: totals.sent_segments.saturating_add(totals.received_segments),
+            retransmits: totals.retransmits,
+            lost: totals.lost,
+            round_trips: (measures.rtt.sum(), measures.rtt.count()),
+            round_trip_min: measures.rtt_min,
+            active: measures.active,
+            opened: measures.opened,
+            closed: measures.closed_total(),
+            failed: measures.failed_total(),
+            seconds,
+            folded,
+        }
+    }
+
+    /// A series that has ended quietly, or only waits to be removed, is no news.
+    fn says_something(&self) -> bool {
+        !self.is_idle() || self.active > 0 || self.segments > 0
+    }
+
+    fn order(&self) -> impl Ord {
+        let bytes = self.towards.saturating_add(self.back);
+        let events = self.opened + self.closed + self.failed;
+        let names = (self.source.clone(), self.destination.clone(), self.service.clone());
+        (self.folded, Reverse(bytes), Reverse(self.active), Reverse(events), names, self.side)
+    }
+}
+
+/// Source, destination, and the service if it is not the destination.
+fn ends(series: &Series) -> (String, String, String) {
+    let name = |name, namespace| named(series.attributes.text(name), series.attributes.text(namespace));
+    let service = name(key::DESTINATION_SERVICE_NAME, key::DESTINATION_SERVICE_NAMESPACE);
+    let source = name(key::SOURCE_WORKLOAD_NAME, key::SOURCE_NAMESPACE);
+    let workload = name(key::DESTINATION_WORKLOAD_NAME, key::DESTINATION_NAMESPACE);
+    let or_unknown = |name: Option<String>| name.unwrap_or_else(|| UNKNOWN.to_owned());
+    if series.level == Level::Connection {
+        let place = |name: Option<String>, address, port| {
+            let address = socket_address(series, address, port);
+            match (name, address) {
+                (Some(name), Some(address)) => format!("{name} ({address})"),
+                (name, address) => or_unknown(name.or(address)),
+            }
+        };
+        let source = place(source, key::SOURCE_ADDRESS, key::SOURCE_PORT);
+        let destination = place(workload, key::DESTINATION_ADDRESS, key::DESTINATION_PORT);
+        return (source, destination, service.unwrap_or_default());
+    }
+    match (workload, service) {
+        (None, service) => (or_unknown(source), or_unknown(service), String::new()),
+        (Some(workload), Some(service)) if service == workload => {
+            (or_unknown(source), workload, String::new())
+        }
+        (Some(workload), service) => (or_unknown(source), workload, service.unwrap_or_default()),
+    }
+}
+
+/// `name.namespace`, as a cluster's DNS spells it; `None` if the name is not known.
+fn named(name: &str, namespace: &str) -> Option<String> {
+    let known = |text: &str| !text.is_empty() && text != UNKNOWN;
+    known(name).then(|| tame(&if known(namespace) { format!("{name}.{namespace}") } else { name.to_owned() }))
+}
+
+// === impl Side ===
+
+impl Side {
+    pub(super) fn shown(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Server => "server",
+            Self::Mixed => "",
+        }
+    }
+}

@@ -1,0 +1,215 @@
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use longwave_config::{Map, Path, Value};
+use longwave_pipeline::component::{Payload, PushError};
+use longwave_pipeline::{Batch, ConnectionRecord, Window};
+
+use super::*;
+use crate::golden;
+
+fn json_of(records: &[ConnectionRecord], window: Option<&Window>) -> String {
+    let mut out = Vec::new();
+    records.iter().for_each(|record| json::log(record, &mut out));
+    if let Some(window) = window {
+        window.series.iter().for_each(|series| json::series(window, series, &mut out));
+    }
+    String::from_utf8(out).unwrap()
+}
+
+/// Compares with a golden file, or writes it when `LONGWAVE_UPDATE_GOLDEN` is set.
+fn assert_golden(name: &str, expected: &str, found: &str) {
+    if std::env::var_os("LONGWAVE_UPDATE_GOLDEN").is_some() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../pipeline/tests/golden/").to_owned() + name;
+        std::fs::write(path, found).unwrap();
+        return;
+    }
+    for (expected, found) in expected.lines().zip(found.lines()) {
+        assert_eq!(found, expected);
+    }
+    assert_eq!(found.lines().count(), expected.lines().count());
+}
+
+/// *Scenario*: one record of each kind, with names that need escapes and numbers beyond 2^53.
+/// *Guarantees*: the golden lines, which are the contract of logs pipelines; each is a JSON object with exact numbers and unique keys.
+#[test]
+fn records_are_the_golden_lines() {
+    let found = json_of(&golden::records(), None);
+    assert_golden("logs.jsonl", golden::LOGS, &found);
+    let objects: Vec<serde_json::Value> =
+        found.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(objects[1]["longwave.tcp.received_bytes"], 9_007_199_254_740_993_u64);
+    assert_eq!(objects[4]["longwave.tcp.sent_bytes"], u64::MAX);
+    assert_eq!(objects[3]["source.workload.name"], "odd \"one\"\n\u{1F980}");
+    for (object, line) in objects.iter().zip(found.lines()) {
+        let keys = object.as_object().unwrap().len();
+        assert_eq!(
+            serde_json::to_string(object).unwrap().len(),
+            line.len(),
+            "a key of {keys} is there twice"
+        );
+    }
+}
+
+/// *Scenario*: one series of each level, a failing one, and the overflow series.
+/// *Guarantees*: the golden lines, which are the contract of metrics pipelines; closed and failed totals equal the sums of their parts.
+#[test]
+fn series_are_the_golden_lines() {
+    let window = golden::window();
+    let found = json_of(&[], Some(&window));
+    assert_golden("metrics.jsonl", golden::METRICS, &found);
+    for line in found.lines() {
+        let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line).unwrap();
+        for total in ["connections.closed", "connections.failed"] {
+            let parts = object.iter().filter(|(key, _)| key.starts_with(&format!("{total}.")));
+            let parts: u64 = parts.map(|(_, count)| count.as_u64().unwrap()).sum();
+            assert_eq!(object[total].as_u64(), Some(parts));
+        }
+    }
+}
+
+/// *Scenario*: the golden records and window as text.
+/// *Guarantees*: one line each, readable, names quoted so that nothing in them breaks the line.
+#[test]
+fn text_is_a_line_for_each() {
+    let (records, window) = (golden::records(), golden::window());
+    let mut out = Vec::new();
+    records.iter().for_each(|record| text::log(record, &mut out));
+    window.series.iter().for_each(|series| text::series(&window, series, &mut out));
+    let found = String::from_utf8(out).unwrap();
+    assert_eq!(found.lines().count(), records.len() + window.series.len());
+    insta::assert_snapshot!(found);
+}
+
+/// *Scenario*: quantities at the edges of their units.
+/// *Guarantees*: three digits and a unit, never `1000kB`.
+#[test]
+fn quantities_have_three_digits() {
+    let bytes = [0, 1, 999, 1_000, 9_994, 9_996, 99_949, 99_951, 999_499, 999_500, 1_234_567_890, u64::MAX];
+    let counts = [0, 9_999, 10_000, 123_456, 99_999_999];
+    let times = [0.0, 3e-9, 12.4e-6, 999.6e-6, 0.0312, 1.5, 99.0, 130.0];
+    let spans = [0.25, 1.0, 5.0, 2.5, 60.0, 90.0, 3_700.0, 200_000.0];
+    let rates = [0.2, 15.6, 999.4, 1_250_000.0];
+    let shown = [
+        bytes.map(units::bytes).join(" "),
+        counts.map(units::count).join(" "),
+        times.map(units::seconds).join(" "),
+        spans.map(units::span).join(" "),
+        rates.map(units::rate).join(" "),
+    ];
+    insta::assert_snapshot!(shown.join("\n"));
+}
+
+fn exporter(format: Format) -> Stdout {
+    let screen = Screen::of_stdout();
+    Stdout { format, queue: OrderedQueue::default(), screen, writer: Arc::new(Writer::to_stdout()) }
+}
+
+/// *Scenario*: records, a watermark and a window are encoded in each format.
+/// *Guarantees*: the payloads' items and traffic are the batch's; a watermark gives none.
+#[test]
+fn payloads_account_for_the_batch() {
+    let batches = [Batch::records(golden::records()), Batch::Window(Arc::new(golden::window()))];
+    for format in [Format::Json, Format::Text, Format::Table] {
+        let mut exporter = exporter(format);
+        for batch in &batches {
+            let payloads = exporter.encode(batch).unwrap();
+            assert_eq!(payloads.iter().map(|payload| payload.items).sum::<u64>(), batch.items());
+            assert_eq!(
+                payloads.iter().map(|payload| payload.traffic_bytes).sum::<u64>(),
+                batch.traffic_bytes()
+            );
+        }
+        assert!(exporter.encode(&Batch::PassEnd(golden::pass_end())).unwrap().is_empty());
+    }
+}
+
+fn payload(bytes: impl Into<Vec<u8>>) -> Payload {
+    Payload { bytes: bytes.into().into(), items: 1, traffic_bytes: 0 }
+}
+
+fn pipe() -> (std::io::PipeReader, OwnedFd) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    (reader, writer.into())
+}
+
+/// *Scenario*: payloads far larger than a pipe holds, which is non-blocking, and whose reader begins late.
+/// *Guarantees*: all bytes arrive, in order; pushing waits without blocking the thread that it runs on.
+#[tokio::test]
+async fn payloads_are_written_whole_and_in_order() {
+    let (mut reader, descriptor) = pipe();
+    rustix::io::ioctl_fionbio(&descriptor, true).unwrap();
+    let writer = Writer::to(descriptor);
+    writer.start().await.unwrap();
+    let payloads: Vec<_> = (0..4u8).map(|number| payload(vec![b'a' + number; 300_000])).collect();
+    let expected: Vec<u8> = payloads.iter().flat_map(|payload| payload.bytes.to_vec()).collect();
+    let (reading, begin) = tokio::sync::oneshot::channel::<()>();
+    let read = tokio::task::spawn_blocking(move || {
+        begin.blocking_recv().unwrap();
+        let mut found = Vec::new();
+        reader.read_to_end(&mut found).unwrap();
+        found
+    });
+    let pushed = async {
+        for payload in &payloads {
+            writer.push(payload).await.unwrap();
+        }
+        writer.shutdown().await.unwrap();
+    };
+    // Both run on this one thread: the reader is told to begin only once the first push waits.
+    tokio::join!(pushed, async { reading.send(()).unwrap() });
+    assert!(read.await.unwrap() == expected);
+}
+
+/// *Scenario*: the reader has gone; the disk behind the output is full.
+/// *Guarantees*: the first ends the process, the second drops what could not be written, each with its cause.
+#[tokio::test]
+async fn a_gone_reader_is_fatal_and_a_full_disk_is_not() {
+    let (reader, descriptor) = pipe();
+    drop(reader);
+    let gone = Writer::to(descriptor).push(&payload("data\n")).await.unwrap_err();
+    assert!(matches!(&gone, PushError::Fatal(message) if message.starts_with("stdout was closed")), "{gone}");
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let full = Writer::to(full.into()).push(&payload("data\n")).await.unwrap_err();
+    assert!(matches!(&full, PushError::Permanent(message) if message.contains("No space left")), "{full}");
+}
+
+fn context(signal: Signal) -> ExporterContext {
+    let meter = opentelemetry::global::meter("test");
+    ExporterContext { id: "stdout/2".to_owned(), signal, resource: Arc::default(), meter }
+}
+
+/// *Scenario*: every format in both kinds of pipelines, with an output that is no terminal, and settings with mistakes.
+/// *Guarantees*: what is refused, and in which words.
+#[test]
+fn settings_are_checked() {
+    let section = |pairs: &[(&str, Value)]| {
+        Value::Map(pairs.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect::<Map>())
+    };
+    let try_out = |value: &Value, signal| match factory().prepare(value, &Path::from("exporters::stdout/2")) {
+        Err(errors) => errors.to_string(),
+        Ok(prepared) => match (prepared.create)(context(signal)) {
+            Ok(_) => "accepted".to_owned(),
+            Err(error) => error.to_string(),
+        },
+    };
+    let format = |name: &str| section(&[("format", Value::Str(name.to_owned()))]);
+    let queue = section(&[(
+        "sending_queue",
+        section(&[("queue_size", Value::Int(0)), ("num_consumers", Value::Int(2))]),
+    )]);
+    let mut text = String::new();
+    for (name, value) in [
+        ("nothing", Value::Null),
+        ("table", format("table")),
+        ("text", format("text")),
+        ("json", format("json")),
+        ("yaml", format("yaml")),
+        ("queue", queue),
+    ] {
+        text += &format!("{name}, metrics: {}\n", try_out(&value, Signal::Metrics));
+        text += &format!("{name}, logs: {}\n", try_out(&value, Signal::Logs));
+    }
+    insta::assert_snapshot!(text);
+}

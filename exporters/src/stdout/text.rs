@@ -1,0 +1,185 @@
+//! One line per record or series: for eyes and `grep`, `key=value` as ztunnel's access log has it. Names are quoted, the rest is bare;
+//! what is not known is left out.
+
+use std::fmt::{self, Display, Write as _};
+use std::time::Duration;
+
+use longwave_pipeline::attributes::{Value, key};
+use longwave_pipeline::log_record::Rfc3339;
+use longwave_pipeline::names::{Service, UNKNOWN};
+use longwave_pipeline::record::{End, Event};
+use longwave_pipeline::{ConnectionRecord, Level, Series, UnixNanos, Window, Workload};
+
+use super::units;
+
+/// Appends the line of a record.
+pub(super) fn log(record: &ConnectionRecord, out: &mut Vec<u8>) {
+    let mut line = Line(String::with_capacity(512));
+    line.start(record.observed, record.event.as_str());
+    line.bare("role", record.role.as_str());
+    let (source, destination) = (record.source_workload(), record.destination_workload());
+    line.bare("src.addr", record.source());
+    line.workload("src", source.map(|handle| &**handle));
+    line.bare("dst.addr", record.destination());
+    if let Some(Service { name, namespace, ambiguous }) = record.names.service.as_deref() {
+        line.quoted("dst.service", name);
+        line.quoted("dst.service.namespace", namespace);
+        if *ambiguous {
+            line.bare("dst.service.ambiguous", true);
+        }
+    }
+    line.workload("dst", destination.map(|handle| &**handle));
+    if let Some(name) = record.owner.executable() {
+        line.quoted("process", name);
+    }
+    if record.owner.pid != 0 {
+        line.bare("pid", record.owner.pid);
+    }
+    if !matches!(record.event, Event::Open | Event::Fail) {
+        line.bare("bytes_sent", record.totals.sent_bytes);
+        line.bare("bytes_recv", record.totals.received_bytes);
+        if record.event == Event::Update {
+            line.bare("sent_delta", record.delta.sent_bytes);
+            line.bare("recv_delta", record.delta.received_bytes);
+        }
+        line.bare("retransmits", record.totals.retransmits);
+        line.bare("lost", record.totals.lost);
+    }
+    for (key, nanos) in [("srtt", record.round_trip.smoothed), ("min_rtt", record.round_trip.minimum)] {
+        if let Some(nanos) = nanos {
+            line.duration(key, Duration::from_nanos(nanos.get()));
+        }
+    }
+    match record.duration() {
+        Some(duration) if record.event != Event::Open => line.duration("duration", duration),
+        Some(_) => {
+            if let Some(nanos) = record.connect_duration {
+                line.duration("connect", Duration::from_nanos(nanos.get()));
+            }
+        }
+        None => line.bare("start_known", false),
+    }
+    if !record.exact {
+        line.bare("exact", false);
+    }
+    match record.end {
+        Some(End::Closed(reason)) => line.bare("reason", reason.as_str()),
+        Some(End::Failed(reason)) => line.bare("error", reason),
+        None => {}
+    }
+    line.bare("id", record.id);
+    line.finish(out);
+}
+
+/// Appends the line of a series.
+pub(super) fn series(window: &Window, series: &Series, out: &mut Vec<u8>) {
+    let mut line = Line(String::with_capacity(512));
+    line.start(window.end, series.level.as_str());
+    let attributes = &series.attributes;
+    if let Some(Value::Bool(true)) = attributes.get(key::OVERFLOW) {
+        line.bare("overflow", true);
+    } else {
+        line.bare("reporter", attributes.text(key::REPORTER));
+        for (short, long) in [
+            ("src.workload", key::SOURCE_WORKLOAD_NAME),
+            ("src.namespace", key::SOURCE_NAMESPACE),
+            ("dst.service", key::DESTINATION_SERVICE_NAME),
+            ("dst.service.namespace", key::DESTINATION_SERVICE_NAMESPACE),
+            ("dst.workload", key::DESTINATION_WORKLOAD_NAME),
+            ("dst.namespace", key::DESTINATION_NAMESPACE),
+        ] {
+            line.quoted(short, attributes.text(long));
+        }
+    }
+    if series.level == Level::Connection {
+        for (short, address, port) in [
+            ("src.addr", key::SOURCE_ADDRESS, key::SOURCE_PORT),
+            ("dst.addr", key::DESTINATION_ADDRESS, key::DESTINATION_PORT),
+        ] {
+            if let Some(shown) = socket_address(series, address, port) {
+                line.bare(short, shown);
+            }
+        }
+    }
+    let measures = &series.measures;
+    line.bare("bytes_sent", measures.totals.sent_bytes);
+    line.bare("bytes_recv", measures.totals.received_bytes);
+    line.bare("retransmits", measures.totals.retransmits);
+    line.bare("lost", measures.totals.lost);
+    line.bare("active", measures.active);
+    line.bare("opened", measures.opened);
+    line.bare("closed", measures.closed_total());
+    line.bare("failed", measures.failed_total());
+    if measures.rtt.count() > 0 {
+        line.bare("rtt_mean", units::seconds(measures.rtt.sum() / measures.rtt.count() as f64));
+    }
+    if let Some(seconds) = measures.rtt_min {
+        line.bare("rtt_min", units::seconds(seconds));
+    }
+    line.finish(out);
+}
+
+/// `address:port` of a connection series; an IPv6 address in brackets.
+pub(super) fn socket_address(series: &Series, address: &str, port: &str) -> Option<String> {
+    let address = series.attributes.text(address);
+    match series.attributes.get(port) {
+        Some(Value::Int(port)) if address.contains(':') => Some(format!("[{address}]:{port}")),
+        Some(Value::Int(port)) => Some(format!("{address}:{port}")),
+        _ => None,
+    }
+}
+
+/// A line that is being written. Writing to a String cannot fail.
+struct Line(String);
+
+impl Line {
+    fn start(&mut self, time: UnixNanos, what: &str) {
+        let time = Rfc3339(time).to_string();
+        // Microseconds: enough for eyes.
+        let shown = time.get(..26).unwrap_or(&time);
+        let _ = write!(self.0, "{shown}Z {what:<8}");
+    }
+
+    fn bare(&mut self, key: &str, value: impl Display) {
+        let _ = write!(self.0, " {key}={value}");
+    }
+
+    fn quoted(&mut self, key: &str, text: &str) {
+        if !text.is_empty() && text != UNKNOWN {
+            let _ = write!(self.0, " {key}={}", Quoted(text));
+        }
+    }
+
+    fn duration(&mut self, key: &str, duration: Duration) {
+        self.bare(key, units::seconds(duration.as_secs_f64()));
+    }
+
+    fn workload(&mut self, end: &str, workload: Option<&Workload>) {
+        let Some(workload) = workload else { return };
+        self.quoted(&format!("{end}.workload"), &workload.name);
+        self.quoted(&format!("{end}.namespace"), &workload.namespace);
+        self.quoted(&format!("{end}.pod"), &workload.pod);
+    }
+
+    fn finish(mut self, out: &mut Vec<u8>) {
+        self.0.push('\n');
+        out.extend_from_slice(self.0.as_bytes());
+    }
+}
+
+/// In double quotes; quotes, backslashes and control characters escaped, so that a name never breaks the line or the terminal.
+struct Quoted<'a>(&'a str);
+
+impl Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_char('"')?;
+        for character in self.0.chars() {
+            match character {
+                '"' | '\\' => write!(f, "\\{character}")?,
+                control if control.is_control() => write!(f, "{}", control.escape_default())?,
+                plain => f.write_char(plain)?,
+            }
+        }
+        f.write_char('"')
+    }
+}

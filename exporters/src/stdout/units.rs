@@ -1,0 +1,65 @@
+//! Quantities for people: three digits and a unit.
+
+use std::fmt::Write;
+
+/// `987B`, `12.3kB`, `1.20GB`: powers of 1000, as network people count.
+pub(super) fn bytes(count: u64) -> String {
+    scaled(count as f64, &["B", "kB", "MB", "GB", "TB", "PB", "EB"])
+}
+
+/// Without the unit, which a column's head names: `987`, `12.3k`, `1.20G`.
+pub(super) fn rate(per_second: f64) -> String {
+    scaled(per_second, &["", "k", "M", "G", "T", "P", "E"])
+}
+
+/// Plain below 10,000, then `12.3k`, `1.20M`.
+pub(super) fn count(count: u64) -> String {
+    if count < 10_000 { count.to_string() } else { scaled(count as f64, &["", "k", "M", "G", "T", "P", "E"]) }
+}
+
+/// `950ns`, `12.5µs`, `1.20ms`, `3.40s`.
+pub(super) fn seconds(seconds: f64) -> String {
+    let nanos = (seconds * 1e9).max(0.0);
+    if nanos >= 100e9 { span(seconds) } else { scaled(nanos, &["ns", "µs", "ms", "s"]) }
+}
+
+/// `5s`, `250ms`, `2m30s`, `1h0m`, `3d4h`: for longer times, at most two units.
+pub(super) fn span(seconds: f64) -> String {
+    if seconds < 1.0 {
+        return scaled(seconds * 1e9, &["ns", "µs", "ms", "s"]).replace(".00", "");
+    }
+    let whole = seconds as u64;
+    match whole {
+        0..60 => {
+            let text = format!("{seconds:.1}");
+            format!("{}s", text.strip_suffix(".0").unwrap_or(&text))
+        }
+        60..3_600 => format!("{}m{}s", whole / 60, whole % 60),
+        3_600..86_400 => format!("{}h{}m", whole / 3_600, whole / 60 % 60),
+        _ => format!("{}d{}h", whole / 86_400, whole / 3_600 % 24),
+    }
+}
+
+/// Three digits and the unit that fits. The first unit is the whole one: its numbers have no fraction beyond what they need.
+fn scaled(value: f64, units: &[&str]) -> String {
+    let mut value = value;
+    let mut index = 0;
+    // 999.5 would be shown as 1000.
+    while value >= 999.5 && index + 1 < units.len() {
+        value /= 1000.0;
+        index += 1;
+    }
+    let mut text = String::new();
+    let digits = if index == 0 {
+        usize::from(value < 9.95 && value.fract() != 0.0)
+    } else if value < 9.995 {
+        2
+    } else if value < 99.95 {
+        1
+    } else {
+        0
+    };
+    // Writing to a String cannot fail.
+    let _ = write!(text, "{value:.digits$}{}", units[index]);
+    text
+}

@@ -1,0 +1,146 @@
+//! The thread that writes payloads to a file descriptor, each whole, in order.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Mutex, PoisonError, mpsc};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use longwave_pipeline::ComponentError;
+use longwave_pipeline::component::{Payload, PushError, Pushed, Pusher};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use tokio::sync::oneshot;
+
+/// Held while a payload is written: a metrics and a logs exporter may share one output.
+static WHOLE_PAYLOADS: Mutex<()> = Mutex::new(());
+
+/// Hands payloads to its thread. The thread is never waited for: what stands still in `write` must not keep the process alive.
+pub(super) struct Writer {
+    output: Mutex<Option<Output>>,
+    jobs: Mutex<Option<mpsc::Sender<Job>>>,
+}
+
+struct Job {
+    bytes: Bytes,
+    done: oneshot::Sender<Result<(), Failure>>,
+}
+
+enum Output {
+    Stdout(io::Stdout),
+    #[cfg_attr(not(test), allow(dead_code, reason = "tests write to a pipe"))]
+    Descriptor(OwnedFd),
+}
+
+/// Writing failed.
+struct Failure {
+    errno: Errno,
+    /// Bytes of this payload that were written before.
+    written: usize,
+}
+
+// === impl Writer ===
+
+impl Writer {
+    pub(super) fn to_stdout() -> Self {
+        Self::new(Output::Stdout(io::stdout()))
+    }
+
+    #[cfg(test)]
+    pub(super) fn to(descriptor: OwnedFd) -> Self {
+        Self::new(Output::Descriptor(descriptor))
+    }
+
+    fn new(output: Output) -> Self {
+        Self { output: Mutex::new(Some(output)), jobs: Mutex::new(None) }
+    }
+
+    fn jobs(&self) -> Result<mpsc::Sender<Job>, io::Error> {
+        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sender) = &*jobs {
+            return Ok(sender.clone());
+        }
+        let output = self.output.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let output = output.ok_or_else(|| io::Error::other("the writer was shut down"))?;
+        let (sender, receiver) = mpsc::channel();
+        std::thread::Builder::new().name("stdout".to_owned()).spawn(move || serve(&output, &receiver))?;
+        *jobs = Some(sender.clone());
+        Ok(sender)
+    }
+}
+
+#[async_trait]
+impl Pusher for Writer {
+    async fn start(&self) -> Result<(), ComponentError> {
+        self.jobs().map(drop).map_err(|error| {
+            ComponentError::with_source("exporters::stdout: cannot start the thread that writes", error)
+        })
+    }
+
+    async fn push(&self, payload: &Payload) -> Result<Pushed, PushError> {
+        let jobs = self.jobs().map_err(|error| PushError::Permanent(format!("cannot write: {error}")))?;
+        let (done, result) = oneshot::channel();
+        let gone = || PushError::Fatal("the thread that writes to stdout has ended".to_owned());
+        jobs.send(Job { bytes: payload.bytes.clone(), done }).map_err(|_| gone())?;
+        match result.await.map_err(|_| gone())? {
+            Ok(()) => Ok(Pushed::default()),
+            Err(Failure { errno: Errno::PIPE, .. }) => Err(PushError::Fatal(
+                "stdout was closed: the program that reads it has ended, so nothing can be shown any more"
+                    .to_owned(),
+            )),
+            Err(Failure { errno: Errno::BADF, .. }) => Err(PushError::Fatal(
+                "stdout is not open: start longwave with one, or export elsewhere".to_owned(),
+            )),
+            Err(Failure { errno, written }) => {
+                let (all, why) = (payload.bytes.len(), io::Error::from(errno));
+                Err(PushError::Permanent(format!(
+                    "writing to stdout failed after {written} of {all} bytes: {why}"
+                )))
+            }
+        }
+    }
+
+    async fn shutdown(&self) -> Result<(), ComponentError> {
+        *self.jobs.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        Ok(())
+    }
+}
+
+/// Writes until nobody sends any more.
+fn serve(output: &Output, jobs: &mpsc::Receiver<Job>) {
+    let descriptor = match output {
+        Output::Stdout(stdout) => stdout.as_fd(),
+        Output::Descriptor(descriptor) => descriptor.as_fd(),
+    };
+    let mut torn = false;
+    while let Ok(job) = jobs.recv() {
+        let _whole = WHOLE_PAYLOADS.lock().unwrap_or_else(PoisonError::into_inner);
+        // A line that an earlier failure cut off must not run into the next one.
+        let result = if torn { write_all(descriptor, b"\n") } else { Ok(()) };
+        let result = result.and_then(|()| write_all(descriptor, &job.bytes));
+        torn = match &result {
+            Ok(()) => false,
+            Err(failure) => torn || failure.written > 0,
+        };
+        // Nobody waits any more after a shutdown: the bytes are written all the same.
+        let _ = job.done.send(result);
+    }
+}
+
+fn write_all(descriptor: BorrowedFd<'_>, bytes: &[u8]) -> Result<(), Failure> {
+    let mut written = 0;
+    while written < bytes.len() {
+        match rustix::io::write(descriptor, &bytes[written..]) {
+            Ok(0) => return Err(Failure { errno: Errno::IO, written }),
+            Ok(count) => written += count,
+            Err(Errno::INTR) => {}
+            // Another program has set our terminal or pipe to non-blocking.
+            Err(Errno::AGAIN) => match poll(&mut [PollFd::new(&descriptor, PollFlags::OUT)], None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(errno) => return Err(Failure { errno, written }),
+            },
+            Err(errno) => return Err(Failure { errno, written }),
+        }
+    }
+    Ok(())
+}
