@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 
 mod cache;
 mod ci;
+mod ebpf;
 mod peers;
 mod sh;
 mod vm;
@@ -27,6 +28,11 @@ enum Command {
     Peers {
         #[command(subcommand)]
         command: Option<peers::Command>,
+    },
+    /// Build the BPF object, or look through it.
+    Ebpf {
+        #[command(subcommand)]
+        command: ebpf::Command,
     },
     /// Run programs and the privileged tests under Debian's stock kernels in QEMU.
     Vm {
@@ -50,6 +56,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Peers { command } => peers::main(command)?,
+        Command::Ebpf { command } => ebpf::main(&command)?,
         Command::Vm { command } => return vm::main(command),
         Command::Ci(options) => return ci::main(&options),
         Command::Cache => println!("{}", cache::root()?.display()),

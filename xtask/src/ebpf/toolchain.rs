@@ -1,0 +1,161 @@
+//! The private toolchain: Debian's `rustc-web` with its prebuilt `core` for BPF, LLVM, and `bpf-linker`, unpacked under the
+//! cache. Nothing is installed on the system, nothing needs root.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::cache;
+use crate::sh::{output, run_quiet};
+
+const PACKAGES: [&str; 6] =
+    ["rustc-web", "libstd-rust-web-1.96", "libstd-rust-web-dev", "libstd-rust-web-dev-bpf", "libllvm22", "llvm-22"];
+const LINKER: &str = "0.13.0";
+const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// A toolchain that is ready.
+pub struct Toolchain {
+    root: PathBuf,
+}
+
+/// Downloads and builds what is not in the cache yet.
+pub fn prepare() -> Result<Toolchain> {
+    let toolchain = Toolchain { root: cache::dir("ebpf-toolchain")? };
+    // Two at once would unpack over each other.
+    let lock = fs::File::create(toolchain.root.join("lock"))?;
+    lock.lock().context("ebpf: lock the toolchain")?;
+    if !toolchain.root.join("PACKAGES").exists() {
+        toolchain.unpack()?;
+    }
+    if !toolchain.linker().exists() {
+        toolchain.build_linker()?;
+    }
+    Ok(toolchain)
+}
+
+impl Toolchain {
+    pub fn rustc(&self) -> PathBuf {
+        self.root.join("sysroot/usr/bin/rustc")
+    }
+
+    pub fn linker(&self) -> PathBuf {
+        self.root.join("cargo/bin/bpf-linker")
+    }
+
+    /// A program of the private LLVM, as a command that finds its libraries.
+    pub fn llvm(&self, program: &str) -> Command {
+        let mut command = Command::new(self.root.join("sysroot/usr/lib/llvm-22/bin").join(program));
+        command.env("LD_LIBRARY_PATH", self.libraries());
+        command
+    }
+
+    pub fn libraries(&self) -> PathBuf {
+        self.root.join("sysroot").join(LIBRARIES)
+    }
+
+    /// What the object's bytes depend on, one version a line.
+    pub fn versions(&self) -> Result<String> {
+        let packages = fs::read_to_string(self.root.join("PACKAGES")).context("ebpf: the toolchain's versions")?;
+        let cargo = output(Command::new(cargo()).arg("--version"))?;
+        Ok(format!("{packages}bpf-linker {LINKER}\n{cargo}"))
+    }
+
+    fn unpack(&self) -> Result<()> {
+        if std::env::consts::ARCH != "x86_64" {
+            bail!("ebpf: the toolchain is Debian's for amd64: build the object there, or use the committed one");
+        }
+        let debs = self.root.join("debs");
+        let sysroot = self.root.join("sysroot");
+        for folder in [&debs, &sysroot] {
+            let _ = fs::remove_dir_all(folder);
+            fs::create_dir_all(folder)?;
+        }
+        self.refresh_lists()?;
+        eprintln!("ebpf: downloading {}", PACKAGES.join(" "));
+        run_quiet(self.apt().arg("download").args(PACKAGES).current_dir(&debs)).context(
+            "ebpf: Debian 12 (bookworm, with its security archive) has these packages; is deb.debian.org reachable?",
+        )?;
+        let mut versions = Vec::new();
+        for entry in fs::read_dir(&debs)? {
+            let deb = entry?.path();
+            run_quiet(Command::new("dpkg").arg("-x").arg(&deb).arg(&sysroot))?;
+            let fields = output(Command::new("dpkg-deb").args(["-W", "--showformat=${Package} ${Version}\n"]).arg(&deb))?;
+            versions.push(fields);
+        }
+        versions.sort();
+        fs::remove_dir_all(&debs)?;
+        fs::write(self.root.join("PACKAGES"), versions.concat())?;
+        Ok(())
+    }
+
+    /// Package lists of our own: the system's may be absent (containers), old, or another release's.
+    fn refresh_lists(&self) -> Result<()> {
+        for folder in ["apt/lists/partial", "apt/archives/partial"] {
+            fs::create_dir_all(self.root.join(folder))?;
+        }
+        if !Path::new(KEYRING).exists() {
+            bail!("ebpf: {KEYRING} is missing: install the package debian-archive-keyring, which signs the toolchain");
+        }
+        let entry = |archive: &str, suite: &str| {
+            format!("deb [signed-by={KEYRING}] http://deb.debian.org/{archive} {suite} main\n")
+        };
+        let sources = entry("debian", "bookworm") + &entry("debian-security", "bookworm-security");
+        fs::write(self.root.join("apt/sources.list"), sources)?;
+        run_quiet(self.apt().arg("update")).context("ebpf: is deb.debian.org reachable?")
+    }
+
+    fn apt(&self) -> Command {
+        let apt = self.root.join("apt");
+        let mut command = Command::new("apt-get");
+        for (key, value) in [
+            ("Dir::State::lists", apt.join("lists")),
+            ("Dir::Cache", apt.clone()),
+            ("Dir::Cache::archives", apt.join("archives")),
+            ("Dir::Etc::sourcelist", apt.join("sources.list")),
+            ("Dir::Etc::sourceparts", PathBuf::from("/dev/null")),
+        ] {
+            command.arg("-o").arg(format!("{key}={}", value.display()));
+        }
+        // Unpacked by us, as whoever we are: apt's own sandbox user could not write here.
+        command.args(["-q", "-o", "APT::Sandbox::User=root", "-o", "APT::Architecture=amd64"]);
+        command
+    }
+
+    /// `bpf-linker` against the private LLVM; it checks no more than that `llvm-config` exists.
+    fn build_linker(&self) -> Result<()> {
+        let llvm = self.root.join("llvm");
+        for folder in ["bin", "lib"] {
+            fs::create_dir_all(llvm.join(folder))?;
+        }
+        fs::write(llvm.join("bin/llvm-config"), "#!/bin/sh\nexit 1\n")?;
+        let library = self.libraries().join("libLLVM.so.22.1");
+        for name in ["libLLVM.so", "libLLVM-22.so"] {
+            let link = llvm.join("lib").join(name);
+            let _ = fs::remove_file(&link);
+            std::os::unix::fs::symlink(&library, link)?;
+        }
+        eprintln!("ebpf: building bpf-linker {LINKER}");
+        let built = self.root.join("linker-target");
+        run_quiet(
+            Command::new(cargo())
+                .args(["install", "bpf-linker", "--version", LINKER, "--locked"])
+                .args(["--no-default-features", "--features", "llvm-22"])
+                .arg("--root")
+                .arg(self.root.join("cargo"))
+                .arg("--target-dir")
+                .arg(&built)
+                .env("LLVM_PREFIX", &llvm)
+                .env("LD_LIBRARY_PATH", self.libraries()),
+        )?;
+        let _ = fs::remove_dir_all(built);
+        Ok(())
+    }
+}
+
+/// The cargo that runs us.
+pub fn cargo() -> String {
+    std::env::var("CARGO").unwrap_or_else(|_| "cargo".into())
+}
