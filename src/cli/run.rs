@@ -1,6 +1,7 @@
 //! `longwave run`: start, wait for a signal or the end, drain.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use longwave_pipeline::accounting::Accounting;
@@ -17,6 +18,15 @@ enum Next {
     Exit,
     /// SIGHUP with a sound configuration.
     Reload(Box<Configured>),
+}
+
+/// Signals that follow within this time are the same one.
+const SAME_SIGNAL: Duration = Duration::from_millis(500);
+
+/// What a signal asks for.
+enum Asked {
+    Stop,
+    Reload,
 }
 
 struct Signals {
@@ -61,27 +71,32 @@ async fn run_graph(
     tracing::info!("Everything is ready. Begin running and processing data.");
     let mut next = Next::Exit;
     let result = loop {
-        tokio::select! {
+        let asked = tokio::select! {
             result = runtime.join() => break result,
-            _ = signals.hangup.recv() => match configuration::plan(sources, registry) {
+            asked = signals.next() => asked,
+        };
+        match asked {
+            Asked::Reload => match configuration::plan(sources, registry) {
                 Ok(reloaded) => {
                     tracing::info!("SIGHUP: the configuration is sound; restarting the pipelines with it");
                     next = Next::Reload(Box::new(reloaded));
-                    runtime.stop();
                 }
-                Err(error) => tracing::error!("SIGHUP: keeping the running configuration: {error:#}"),
+                Err(error) => {
+                    tracing::error!("SIGHUP: keeping the running configuration: {error:#}");
+                    continue;
+                }
             },
-            () = signals.stop() => {
+            Asked::Stop => {
                 tracing::info!("Starting shutdown...");
                 next = Next::Exit;
-                runtime.stop();
-                tokio::select! {
-                    result = runtime.join() => break result,
-                    () = signals.stop() => {
-                        tracing::warn!("second signal: ending at once, without draining");
-                        std::process::exit(1);
-                    }
-                }
+            }
+        }
+        runtime.stop();
+        tokio::select! {
+            result = runtime.join() => break result,
+            () = signals.stop_again() => {
+                tracing::warn!("signal while stopping: ending at once, without draining");
+                std::process::exit(1);
             }
         }
     };
@@ -134,7 +149,23 @@ impl Signals {
         })
     }
 
-    /// SIGTERM or SIGINT.
+    /// The next signal.
+    async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.hangup.recv() => Asked::Reload,
+        }
+    }
+
+    /// A second SIGTERM or SIGINT that is meant as one: timeout(1) and shells signal a process and its group at the same moment.
+    async fn stop_again(&mut self) {
+        let first = Instant::now();
+        while first.elapsed() < SAME_SIGNAL {
+            self.stop().await;
+        }
+    }
+
     async fn stop(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
