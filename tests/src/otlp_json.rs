@@ -215,12 +215,15 @@ fn integer(value: &Value) -> u64 {
     value.as_u64().or_else(|| value.as_str()?.parse().ok()).unwrap_or(0)
 }
 
-/// A number in one form: `1`, `1.0` and `"1"` are the same.
+/// A number in one form: `1`, `1.0` and `"1"` are the same. OTLP's whole numbers are signed, so what is above ends there.
 fn number(value: &Value) -> String {
     let text = match value {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
+    if let Ok(whole) = text.parse::<u64>() {
+        return whole.min(i64::MAX as u64).to_string();
+    }
     match text.parse::<f64>() {
         Ok(float) if float.fract() == 0.0 && float.abs() < 9e15 => format!("{float:.0}"),
         Ok(float) => format!("{float:?}"),

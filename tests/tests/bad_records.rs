@@ -24,7 +24,7 @@ fn replay(bytes: &[u8]) -> Output {
 
 fn run(folder: &Path, records: &Path) -> Output {
     let config = json!({
-        "receivers": {"replay": {"path": records, "pace": "fast"}},
+        "receivers": {"replay": {"path": records, "speed": "fast"}},
         "exporters": {"stdout": {"format": "json"}},
         "service": {
             "telemetry": {"metrics": {"level": "none"}},

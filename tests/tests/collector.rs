@@ -43,7 +43,7 @@ fn replay() -> Value {
         json!({}),
         json!({"interval": "1s", "levels": ["service", "workload", "connection"], "min_age": "0s"}),
     );
-    let mut base = config::merged(base, json!({"receivers": {"replay": {"path": file, "pace": "fast"}}}));
+    let mut base = config::merged(base, json!({"receivers": {"replay": {"path": file, "speed": "fast"}}}));
     base["receivers"].as_object_mut().unwrap().remove("bpf");
     for pipeline in base["service"]["pipelines"].as_object_mut().unwrap().values_mut() {
         pipeline["receivers"] = json!(["replay"]);
@@ -94,8 +94,9 @@ fn assert_equal(sink: &HttpSink, finished: &Finished, counters: Temporality) {
     let (shown_points, shown_logs) = shown(finished);
     let (points, logs, temporalities) = arrived(sink);
     assert_same("logs", &logs, &shown_logs);
-    if counters == Temporality::Delta {
-        assert_same("metric points", &points, &shown_points);
+    match counters {
+        Temporality::Delta => assert_same("metric points", &points, &shown_points),
+        _ => assert_accumulated(&points, &shown_points),
     }
     for (name, temporality) in temporalities {
         let expected = if name.ends_with("connections.active") {
@@ -106,6 +107,22 @@ fn assert_equal(sink: &HttpSink, finished: &Finished, counters: Temporality) {
             counters
         };
         assert_eq!(temporality, expected, "{name}");
+    }
+}
+
+/// Fails unless each cumulative counter is the sum of the deltas since its start, and each histogram's count likewise.
+fn assert_accumulated(arrived: &BTreeSet<FlatPoint>, shown: &BTreeSet<FlatPoint>) {
+    let count = |point: &FlatPoint| point.value.split('/').next().and_then(|count| count.parse::<u64>().ok());
+    let sums = || arrived.iter().filter(|point| point.start > 0);
+    assert!(sums().count() > 0, "no counter arrived");
+    for point in sums() {
+        let since_start = shown.iter().filter(|delta| {
+            delta.name == point.name
+                && delta.attributes == point.attributes
+                && delta.start >= point.start
+                && delta.end <= point.end
+        });
+        assert_eq!(count(point), Some(since_start.filter_map(count).sum()), "{point:#?}");
     }
 }
 
@@ -158,7 +175,7 @@ fn replay_over_http_gzip() {
 }
 
 /// *Scenario*: the exporter is asked for cumulative sums.
-/// *Guarantees*: every counter and histogram says that it is cumulative.
+/// *Guarantees*: every counter and histogram says that it is cumulative, and is the sum of the deltas since its start.
 #[test]
 fn replay_cumulative() {
     let extra = json!({"temporality": "cumulative"});

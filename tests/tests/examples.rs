@@ -12,8 +12,12 @@ fn every_example_is_sound() {
     let mut checked = 0;
     for entry in std::fs::read_dir(folder).expect("config/examples is there") {
         let path = entry.expect("readable").path();
-        let output =
-            Command::new(binary::longwave()).arg("validate").arg("--config").arg(&path).output().expect("longwave runs");
+        let output = Command::new(binary::longwave())
+            .arg("validate")
+            .arg("--config")
+            .arg(&path)
+            .output()
+            .expect("longwave runs");
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && stderr.is_empty(), "{}: {stderr}", path.display());
         checked += 1;

@@ -52,7 +52,7 @@ fn record(path: &Path, scope: Value) -> Finished {
 /// What `replay` makes of `path`.
 fn replay(path: &Path) -> Finished {
     let config = json!({
-        "receivers": {"replay": {"path": path, "pace": "fast"}},
+        "receivers": {"replay": {"path": path, "speed": "fast"}},
         "exporters": {"stdout": {"format": "json"}},
         "service": {"pipelines": {"logs": {"receivers": ["replay"], "exporters": ["stdout"]}}},
     });
