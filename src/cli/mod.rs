@@ -1,5 +1,6 @@
 //! The commands and their flags.
 
+mod check;
 mod components;
 mod configuration;
 mod logging;
@@ -59,7 +60,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Validate => validate::run(&cli.sources, &registry),
         Command::Components => components::run(&registry),
         Command::PrintConfig => print_config::run(&cli.sources, &registry),
-        Command::Check => check(),
+        Command::Check => check::run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -78,10 +79,6 @@ fn registry() -> Registry {
         processors: longwave_processors::factories(),
         exporters: longwave_exporters::factories(),
     }
-}
-
-fn check() -> anyhow::Result<()> {
-    anyhow::bail!("not yet")
 }
 
 /// Writes to stdout; a reader that has gone is no error.
