@@ -1,2 +1,151 @@
-//! Being written.
-fn main() {}
+//! Records per second through `workload` and `window`: 100,000 open connections, one record of each per pass, in batches of 1,024.
+//! Prints; asserts nothing.
+#![allow(clippy::unwrap_used, missing_docs, reason = "a bench")]
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroU64;
+use std::path::Path;
+use std::sync::Arc;
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use longwave_config::GoDuration;
+use longwave_pipeline::accounting::{Accounting, NodeKind};
+use longwave_pipeline::component::{Processor, ProcessorContext, Signal};
+use longwave_pipeline::record::{ConnectionId, Endpoint, Event, Owner, Role, TcpState, Totals};
+use longwave_pipeline::{Batch, ConnectionRecord, PassEnd, UnixNanos};
+use longwave_processors::window::{LevelName, WindowConfig, WindowProcessor};
+use longwave_processors::workload::WorkloadProcessor;
+
+const CONNECTIONS: u64 = 100_000;
+const BATCH: usize = 1024;
+const SECOND: u64 = 1_000_000_000;
+
+fn record(cookie: u64, pass: u64, role: Role) -> ConnectionRecord {
+    let mut name = [0; 16];
+    let text = format!("worker-{}", cookie % 50);
+    name[..text.len()].copy_from_slice(text.as_bytes());
+    // Even cookies are clients, odd ones the servers that they talk to, on the same node.
+    let port = 1024 + (cookie / 2 % 60_000) as u16;
+    let client =
+        Endpoint { address: IpAddr::V4(Ipv4Addr::from(0x0a00_0000 + (cookie / 120_000) as u32)), port };
+    let server = Endpoint { address: IpAddr::V4(Ipv4Addr::new(10, 1, 0, 1)), port: 443 };
+    let (local, peer) = if role == Role::Client { (client, server) } else { (server, client) };
+    ConnectionRecord {
+        id: ConnectionId {
+            boot: 0,
+            netns: 4_026_531_840,
+            cookie: cookie * 7919 % 1_000_003,
+            generation: cookie * 1_000,
+        },
+        event: Event::Update,
+        role,
+        state: TcpState::Established,
+        start_known: true,
+        opened: UnixNanos(SECOND),
+        observed: UnixNanos(pass * 5 * SECOND),
+        tick: UnixNanos(pass * 5 * SECOND),
+        local,
+        peer,
+        owner: Owner { cgroup: 1, pid: 1, name, ..Owner::default() },
+        delta: Totals {
+            sent_bytes: 1000,
+            received_bytes: 500,
+            sent_segments: 10,
+            received_segments: 9,
+            ..Totals::default()
+        },
+        acked: true,
+        round_trip: longwave_pipeline::record::RoundTrip {
+            smoothed: NonZeroU64::new(100_000 + cookie * 31 % 1_000_000),
+            variance: NonZeroU64::new(1),
+            minimum: NonZeroU64::new(50_000),
+        },
+        ..ConnectionRecord::blank()
+    }
+}
+
+/// One pass: batches of records, and the watermark.
+fn pass(number: u64) -> Vec<Batch> {
+    let role = |cookie| if cookie.is_multiple_of(2) { Role::Client } else { Role::Server };
+    let records: Vec<_> = (0..CONNECTIONS).map(|cookie| record(cookie, number, role(cookie))).collect();
+    let batches = records.chunks(BATCH).map(|chunk| Batch::records(chunk.to_vec()));
+    batches.chain([Batch::PassEnd(PassEnd { tick: UnixNanos(number * 5 * SECOND), last: false })]).collect()
+}
+
+fn window(levels: &[LevelName]) -> WindowProcessor {
+    let node = Accounting::default().node(NodeKind::Processor, "window", "metrics", Signal::Metrics, true);
+    let meter = opentelemetry::global::meter("bench");
+    let context =
+        ProcessorContext { id: "window".into(), pipeline: "metrics".into(), node: Arc::clone(&node), meter };
+    let config = WindowConfig {
+        levels: levels.to_vec(),
+        interval: GoDuration::from_secs(5),
+        ..WindowConfig::default()
+    };
+    WindowProcessor::new(&config, &context)
+}
+
+/// Feeds a pass through the processors.
+fn run(stages: &mut [Box<dyn Processor>], batches: Vec<Batch>) -> usize {
+    let mut windows = 0;
+    let (mut now, mut next) = (Vec::new(), Vec::new());
+    for batch in batches {
+        now.push(batch);
+        for stage in stages.iter_mut() {
+            for batch in now.drain(..) {
+                stage.process(batch, &mut next).unwrap();
+            }
+            std::mem::swap(&mut now, &mut next);
+        }
+        windows += now.drain(..).count();
+    }
+    windows
+}
+
+fn stages(levels: &[LevelName], with_workload: bool, with_window: bool) -> Vec<Box<dyn Processor>> {
+    let mut stages: Vec<Box<dyn Processor>> = Vec::new();
+    if with_workload {
+        stages.push(Box::new(WorkloadProcessor::new(None, Path::new("/nonexistent"))));
+    }
+    if with_window {
+        stages.push(Box::new(window(levels)));
+    }
+    stages
+}
+
+fn bench(criterion: &mut Criterion) {
+    let coarse = [LevelName::Service, LevelName::Workload];
+    let all = [LevelName::Service, LevelName::Workload, LevelName::Connection];
+    let mut group = criterion.benchmark_group("records");
+    group.throughput(Throughput::Elements(CONNECTIONS)).sample_size(20);
+    for (name, levels, with_workload, with_window) in [
+        ("workload", &coarse[..], true, false),
+        ("window", &coarse, false, true),
+        ("workload+window", &coarse, true, true),
+        ("workload+window, connection level", &all, true, true),
+    ] {
+        // Open connections: their first records are behind, names are cached.
+        let mut warm = stages(levels, with_workload, with_window);
+        let mut number = 2;
+        run(&mut warm, pass(1));
+        group.bench_function(format!("{name}: open connections"), |bencher| {
+            let mut next = || {
+                number += 1;
+                pass(number)
+            };
+            bencher.iter_batched(&mut next, |batches| run(&mut warm, batches), BatchSize::PerIteration);
+        });
+        group.bench_function(format!("{name}: new connections"), |bencher| {
+            let fresh = || (stages(levels, with_workload, with_window), pass(1));
+            bencher.iter_batched(
+                fresh,
+                |(mut stages, batches)| (run(&mut stages, batches), stages),
+                BatchSize::PerIteration,
+            );
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, bench);
+criterion_main!(benches);

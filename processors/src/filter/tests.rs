@@ -1,1 +1,142 @@
+//! Tests of `filter`.
 
+use longwave_pipeline::accounting::{DropReason, Dropped};
+use longwave_pipeline::component::Processor;
+use longwave_pipeline::record::{ConnectionId, Endpoint, Event, Role, Totals};
+use longwave_pipeline::{Batch, ConnectionRecord, PassEnd, UnixNanos};
+
+use super::{FilterConfig, FilterProcessor};
+use crate::testing::{context, problems};
+
+fn config(yaml: &str) -> FilterConfig {
+    serde_yaml::from_str(yaml).unwrap()
+}
+
+fn record(local: &str, peer: &str) -> ConnectionRecord {
+    let end = |text: &str| {
+        let address: std::net::SocketAddr = text.parse().unwrap();
+        Endpoint { address: address.ip(), port: address.port() }
+    };
+    ConnectionRecord { local: end(local), peer: end(peer), ..ConnectionRecord::blank() }
+}
+
+/// *Scenario*: rules of each group, against records that match and that do not.
+/// *Guarantees*: either end counts for ports and networks; every group of `include` has to match; one group of `exclude` drops.
+#[test]
+fn rules_say_what_is_kept() {
+    let web = record("10.1.2.3:43210", "192.0.2.1:443");
+    let ssh = ConnectionRecord {
+        event: Event::Close,
+        role: Role::Server,
+        ..record("[fd00::1]:22", "[fd00::2]:40000")
+    };
+    for (rules, keeps_web, keeps_ssh) in [
+        ("{}", true, true),
+        ("{include: {ports: [443]}}", true, false),
+        ("{include: {ports: [\"43000-44000\", 22]}}", true, true),
+        ("{exclude: {ports: [\"20-30\"]}}", true, false),
+        ("{include: {cidrs: [10.0.0.0/8]}}", true, false),
+        ("{exclude: {cidrs: [\"fd00::/8\", 192.0.2.2]}}", true, false),
+        ("{include: {cidrs: [\"::ffff:192.0.2.1\"]}}", true, false),
+        ("{include: {events: [close, fail]}}", false, true),
+        ("{exclude: {roles: [server]}}", true, false),
+        ("{include: {ports: [443], roles: [server]}}", false, false),
+        ("{include: {ports: [443], roles: [unknown]}}", true, false),
+        ("{include: {ports: [443, 22]}, exclude: {ports: [443], events: [close]}}", false, false),
+    ] {
+        let rules_read = config(rules);
+        assert_eq!((rules_read.keeps(&web), rules_read.keeps(&ssh)), (keeps_web, keeps_ssh), "{rules}");
+    }
+}
+
+/// *Scenario*: a batch of which one record is dropped, one of which none is, one of which all are, and a watermark.
+/// *Guarantees*: what is kept keeps its order, nothing is copied without need, no empty batch is sent, drops are counted with their traffic.
+#[test]
+fn drops_are_counted() {
+    let (context, accounting) = context("filter", "logs", false);
+    let mut filter = FilterProcessor::new(&config("{exclude: {ports: [22]}}"), &context).unwrap();
+    let sent = |cookie, peer: &str| ConnectionRecord {
+        id: ConnectionId { cookie, ..ConnectionId::default() },
+        delta: Totals { sent_bytes: 100, received_bytes: 11, ..Totals::default() },
+        ..record("127.0.0.1:1000", peer)
+    };
+    let mut run = |batch: Batch| {
+        accounting.nodes()[0].add_incoming(batch.items());
+        let mut out = Vec::new();
+        filter.process(batch, &mut out).unwrap();
+        accounting.nodes()[0].add_outgoing(out.iter().map(Batch::items).sum());
+        out
+    };
+
+    let shared =
+        Batch::records(vec![sent(1, "127.0.0.1:80"), sent(2, "127.0.0.1:22"), sent(3, "127.0.0.1:80")]);
+    for batch in [
+        shared.clone(),
+        Batch::records(match &shared {
+            Batch::Records(r) => r.to_vec(),
+            _ => vec![],
+        }),
+    ] {
+        let [Batch::Records(kept)] = &run(batch)[..] else { panic!() };
+        assert_eq!(kept.iter().map(|r| r.id.cookie).collect::<Vec<_>>(), [1, 3]);
+    }
+
+    let whole = Batch::records(vec![sent(4, "127.0.0.1:80")]);
+    let ([Batch::Records(kept)], Batch::Records(given)) = (&run(whole.clone())[..], &whole) else { panic!() };
+    assert!(std::sync::Arc::ptr_eq(kept, given));
+
+    assert!(run(Batch::records(vec![sent(5, "127.0.0.1:22")])).is_empty());
+    assert_eq!(run(Batch::PassEnd(PassEnd { tick: UnixNanos(5), last: false })).len(), 1);
+    assert_eq!(accounting.nodes()[0].dropped(), [(DropReason::FILTERED, Dropped { items: 3, bytes: 333 })]);
+    assert_eq!(accounting.imbalances(), []);
+}
+
+/// *Scenario*: rules that hide the ends of connections from a `window`, and rules that do not.
+/// *Guarantees*: the first are refused in metrics pipelines, with the reason; in logs pipelines all are fine.
+#[test]
+fn ends_are_not_hidden_from_windows() {
+    let make = |rules: &str, pipeline: &str| {
+        FilterProcessor::new(&config(rules), &context("filter", pipeline, false).0).err()
+    };
+    insta::assert_snapshot!(make("{include: {events: [open, update]}}", "metrics/web").unwrap(), @r#"processors::filter: the rules on events drop close and vanished but keep open or update, so that the window processor of pipeline "metrics/web" would take those connections for open for ever: keep close and vanished, or use the filter in a logs pipeline"#);
+    assert!(make("{exclude: {events: [vanished]}}", "metrics").is_some());
+    for rules in
+        ["{exclude: {events: [update]}}", "{include: {events: [fail]}}", "{exclude: {events: [open, fail]}}"]
+    {
+        assert!(make(rules, "metrics").is_none(), "{rules}");
+    }
+    assert!(make("{include: {events: [open]}}", "logs").is_none());
+}
+
+/// *Scenario*: settings that cannot work.
+/// *Guarantees*: each is named with its cause and remedy, all at once.
+#[test]
+fn mistakes_are_named() {
+    let factory = super::factory();
+    insta::assert_snapshot!(problems(&factory, "filter", "{}"), @r#"processors::filter: has no rules: give include or exclude a group (ports, cidrs, events or roles), or remove the processor"#);
+    insta::assert_snapshot!(problems(&factory, "filter", "{include: {ports: [443, 70000, 9000-8000], cidrs: [10.0.0.1/8, web]}}"), @r#"
+    processors::filter: include::ports::1: invalid port "70000" (write a port such as 443, or a range such as "8000-9000"; ports end at 65535)
+    processors::filter: include::ports::2: port range "9000-8000" is empty (write the lower port first: "8000-9000")
+    processors::filter: include::cidrs::0: network "10.0.0.1/8" has bits set beyond its prefix (write 10.0.0.0/8 for the network, 10.0.0.1 for the address)
+    processors::filter: include::cidrs::1: invalid network "web" (write for example 10.0.0.0/8, fd00::/8 or 192.0.2.1)
+    "#);
+    insta::assert_snapshot!(problems(&factory, "filter", "{include: {events: [closed]}, exclude: {role: [client]}}"), @r#"
+    processors::filter: include::events::0: unknown value "closed" (valid values: [open update close fail vanished]) (did you mean "close"?)
+    'processors::filter::exclude' has invalid keys: role (did you mean "roles"?)
+    processors::filter: has no rules: give include or exclude a group (ports, cidrs, events or roles), or remove the processor
+    "#);
+    insta::assert_snapshot!(problems(&factory, "filter", "{include: {events: [open], roles: [client]}, exclude: {events: [open], roles: [client, server]}}"), @r#"
+    processors::filter: exclude::events: excludes every event that include::events lists, so that nothing is kept: remove one of them
+    processors::filter: exclude::roles: excludes every role that include::roles lists, so that nothing is kept: remove one of them
+    "#);
+}
+
+/// *Scenario*: settings are printed (`print-config`) and read again.
+/// *Guarantees*: they are the same.
+#[test]
+fn settings_survive_printing() {
+    let settings = config(
+        "{include: {ports: [443, \"8000-9000\"], cidrs: [10.0.0.0/8, 192.0.2.1]}, exclude: {roles: [client]}}",
+    );
+    assert_eq!(config(&serde_yaml::to_string(&settings).unwrap()), settings);
+}

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use longwave_pipeline::accounting::Node;
 use longwave_pipeline::component::{Processor, ProcessorContext};
+use longwave_pipeline::record::ConnectionId;
 use longwave_pipeline::{Batch, ComponentError, ConnectionRecord, PassEnd, UnixNanos};
 
 use super::boundaries::Boundaries;
@@ -24,6 +26,9 @@ pub struct WindowProcessor {
     open: Option<OpenWindow>,
     /// Records of later windows, in the order of their arrival.
     held: Vec<ConnectionRecord>,
+    /// Connections with a record in `held` that is not their end, and the latest tick of those. Such a connection's end must not overtake
+    /// them (it would, after a step back of the clock), or they would bring it to life again.
+    held_ticks: HashMap<ConnectionId, UnixNanos, foldhash::fast::RandomState>,
 }
 
 struct OpenWindow {
@@ -53,6 +58,7 @@ impl WindowProcessor {
             telemetry: Telemetry::new(context),
             open: None,
             held: Vec::new(),
+            held_ticks: HashMap::default(),
         }
     }
 
@@ -61,12 +67,20 @@ impl WindowProcessor {
         let window = self.open.get_or_insert_with(|| OpenWindow::new(&self.config, self.boundaries, first));
         let mut folded = 0;
         for record in records {
+            let is_end = record.event.is_end();
             if record.tick > window.end {
                 if self.held.len() < MOST_HELD {
+                    if !is_end {
+                        let tick = self.held_ticks.entry(record.id).or_default();
+                        *tick = record.tick.max(*tick);
+                    }
                     self.held.push(record.clone());
                     continue;
                 }
                 window.connections.tally().early += 1;
+            } else if is_end && let Some(tick) = self.held_ticks.get(&record.id) {
+                self.held.push(ConnectionRecord { tick: *tick, ..record.clone() });
+                continue;
             } else if record.tick <= window.start {
                 window.connections.tally().late += 1;
             }
@@ -128,6 +142,15 @@ impl WindowProcessor {
         }
         self.node.add_folded(folded);
         self.node.set_held(self.held.len() as u64);
+        if self.held.is_empty() {
+            self.held_ticks.clear();
+        } else if folded > 0 {
+            self.held_ticks.clear();
+            for record in self.held.iter().filter(|record| !record.event.is_end()) {
+                let tick = self.held_ticks.entry(record.id).or_default();
+                *tick = record.tick.max(*tick);
+            }
+        }
         if self.held.is_empty() && self.held.capacity() > MOST_HELD / 8 {
             self.held = Vec::new();
         }

@@ -14,7 +14,7 @@ use super::names::Names;
 
 /// The processor.
 pub struct WorkloadProcessor {
-    ends: Ends,
+    pub(super) ends: Ends,
     names: Names,
     /// Absent where the host has no cgroup2.
     cgroups: Option<Cgroups>,

@@ -145,3 +145,16 @@ fn windows_go_on_after_one_of_two_receivers_has_stopped() {
     assert_eq!(bench.times(), [(0.0, 3.0), (3.0, 5.0), (5.0, 10.0)]);
     assert_eq!(bench.sent(Level::Workload), [1, 2, 0]);
 }
+
+/// *Scenario*: an update waits for its window; the clock is set back, and the connection's close names the open window.
+/// *Guarantees*: the close does not overtake the update: the connection is closed in the end, and opened once.
+#[test]
+fn an_end_does_not_overtake_what_waits() {
+    let mut bench = Bench::new(&config(&[LevelName::Workload]));
+    bench.pass_end(5.0).records([update(1, 15.0, 1), close(1, 10.0, 2)]).pass_end(10.0).pass_end(15.0);
+    let measures = &bench.only(Level::Workload).measures;
+    assert_eq!(
+        (measures.totals.sent_bytes, measures.opened, measures.closed_total(), measures.active),
+        (3, 1, 1, 0)
+    );
+}

@@ -1,0 +1,85 @@
+//! Tests of `workload`.
+
+mod cgroups;
+mod peers;
+mod shapes;
+
+use std::sync::Arc;
+
+use longwave_pipeline::component::Processor;
+use longwave_pipeline::record::{ConnectionId, Endpoint, Event, Owner};
+use longwave_pipeline::{Batch, ConnectionRecord, PassEnd, UnixNanos};
+
+use super::WorkloadProcessor;
+use crate::testing::problems;
+
+/// A record of connection `cookie` in namespace `netns`, of a process in the root cgroup.
+fn record(netns: u32, cookie: u64, comm: &str, local: &str, peer: &str) -> ConnectionRecord {
+    let end = |text: &str| {
+        let address: std::net::SocketAddr = text.parse().unwrap();
+        Endpoint { address: address.ip(), port: address.port() }
+    };
+    let mut name = [0; 16];
+    name[..comm.len()].copy_from_slice(comm.as_bytes());
+    ConnectionRecord {
+        id: ConnectionId { boot: 0, netns, cookie, generation: 1 },
+        local: end(local),
+        peer: end(peer),
+        owner: Owner { cgroup: 1, name, ..Owner::default() },
+        ..ConnectionRecord::blank()
+    }
+}
+
+fn closed(record: ConnectionRecord) -> ConnectionRecord {
+    ConnectionRecord { event: Event::Close, ..record }
+}
+
+/// The records as they leave the processor.
+fn run(processor: &mut WorkloadProcessor, records: Vec<ConnectionRecord>) -> Vec<ConnectionRecord> {
+    let mut out = Vec::new();
+    processor.process(Batch::records(records), &mut out).unwrap();
+    let [Batch::Records(records)] = &out[..] else { panic!("{out:?}") };
+    records.to_vec()
+}
+
+/// Local and peer name of each record; `-`: unknown.
+fn names(records: &[ConnectionRecord]) -> Vec<(String, String)> {
+    let name = |handle: &Option<longwave_pipeline::Handle<longwave_pipeline::Workload>>| {
+        handle.as_ref().map_or_else(|| "-".to_owned(), |workload| workload.name.to_string())
+    };
+    records.iter().map(|record| (name(&record.names.local), name(&record.names.peer))).collect()
+}
+
+/// Pairs of texts, for comparing with [`names`].
+fn pairs(of: &[(&str, &str)]) -> Vec<(String, String)> {
+    of.iter().map(|(local, peer)| ((*local).to_owned(), (*peer).to_owned())).collect()
+}
+
+/// *Scenario*: sources that do not exist, none, and one twice.
+/// *Guarantees*: each is named with its remedy.
+#[test]
+fn mistakes_are_named() {
+    let factory = super::factory();
+    insta::assert_snapshot!(problems(&factory, "workload", "{sources: [kubernetes, cgroup, cgroup]}"), @r#"
+    processors::workload: sources: references extension "kubernetes" which is not configured (built in: [cgroup])
+    processors::workload: sources: names "cgroup" twice: name each source once
+    "#);
+    insta::assert_snapshot!(problems(&factory, "workload", "{sources: []}"), @r#"processors::workload: sources: must name at least one source, for example [cgroup], or remove the processor"#);
+    assert_eq!(problems(&factory, "workload", "{}"), "valid");
+}
+
+/// *Scenario*: a batch that others read too, of records that need names, and of records about which nothing is known.
+/// *Guarantees*: the others' batch stays as it was; what does not change is not copied. Watermarks pass.
+#[test]
+fn shared_batches_are_copied_only_to_be_changed() {
+    let mut processor = WorkloadProcessor::new(None, "/nonexistent".as_ref());
+    let mut out = Vec::new();
+    for (comm, copied) in [("curl", true), ("", false)] {
+        let batch = Arc::new(vec![record(1, 1 + u64::from(copied), comm, "10.0.0.1:5000", "10.0.0.2:80")]);
+        processor.process(Batch::Records(Arc::clone(&batch)), &mut out).unwrap();
+        let Some(Batch::Records(named)) = out.pop() else { panic!() };
+        assert_eq!((batch[0].names.local.is_none(), Arc::ptr_eq(&batch, &named)), (true, !copied));
+    }
+    processor.process(Batch::PassEnd(PassEnd { tick: UnixNanos(5), last: false }), &mut out).unwrap();
+    assert!(matches!(out[..], [Batch::PassEnd(_)]));
+}

@@ -1,0 +1,102 @@
+//! Peers by their own sockets.
+
+use super::*;
+
+fn processor() -> WorkloadProcessor {
+    WorkloadProcessor::new(None, "/nonexistent".as_ref())
+}
+
+/// *Scenario*: both ends of a loopback connection in one batch, as short connections are seen.
+/// *Guarantees*: each end names the other, whatever their order.
+#[test]
+fn two_ends_of_one_node_name_each_other() {
+    let client = closed(record(1, 1, "curl", "127.0.0.1:5000", "127.0.0.1:80"));
+    let server = closed(record(1, 2, "nginx", "127.0.0.1:80", "127.0.0.1:5000"));
+    for (records, expected) in [
+        (vec![client.clone(), server.clone()], [("curl", "nginx"), ("nginx", "curl")]),
+        (vec![server, client], [("nginx", "curl"), ("curl", "nginx")]),
+    ] {
+        assert_eq!(names(&run(&mut processor(), records)), pairs(&expected));
+    }
+}
+
+/// *Scenario*: the ends come in different batches; one has ended by then.
+/// *Guarantees*: the end that ended is still known to the other; an end that lives learns of the other by its next record.
+#[test]
+fn an_end_is_remembered_for_the_other() {
+    let mut processor = processor();
+    let client = || record(1, 1, "curl", "10.0.0.1:5000", "10.0.0.1:80");
+    assert_eq!(names(&run(&mut processor, vec![client()])), pairs(&[("curl", "-")]));
+    let server = closed(record(1, 2, "nginx", "10.0.0.1:80", "10.0.0.1:5000"));
+    assert_eq!(names(&run(&mut processor, vec![server.clone()])), pairs(&[("nginx", "curl")]));
+    assert_eq!(names(&run(&mut processor, vec![closed(client())])), pairs(&[("curl", "nginx")]));
+    // And after both have ended.
+    let late = ConnectionRecord { id: ConnectionId { cookie: 9, ..server.id }, ..server };
+    assert_eq!(names(&run(&mut processor, vec![late])), pairs(&[("nginx", "curl")]));
+}
+
+/// *Scenario*: equal loopback addresses in two namespaces; other addresses across two namespaces.
+/// *Guarantees*: a loopback peer is in the same namespace; others may be in any.
+#[test]
+fn loopback_stays_within_its_namespace() {
+    let records = vec![
+        record(1, 1, "curl", "127.0.0.1:5000", "127.0.0.1:80"),
+        record(2, 2, "nginx", "127.0.0.1:80", "127.0.0.1:5000"),
+        record(3, 3, "wget", "10.0.0.1:5000", "10.0.0.2:80"),
+        record(4, 4, "caddy", "10.0.0.2:80", "10.0.0.1:5000"),
+    ];
+    let expected = [("curl", "-"), ("nginx", "-"), ("wget", "caddy"), ("caddy", "wget")];
+    assert_eq!(names(&run(&mut processor(), records)), pairs(&expected));
+}
+
+/// *Scenario*: two namespaces with the same private addresses, each with a server; a client that could mean either.
+/// *Guarantees*: nobody is guessed.
+#[test]
+fn ambiguous_peers_are_unknown() {
+    let records = vec![
+        record(3, 3, "nginx", "10.0.0.2:80", "10.0.0.1:5000"),
+        record(4, 4, "caddy", "10.0.0.2:80", "10.0.0.1:5000"),
+        record(1, 1, "curl", "10.0.0.1:5000", "10.0.0.2:80"),
+    ];
+    assert_eq!(
+        names(&run(&mut processor(), records)),
+        pairs(&[("nginx", "-"), ("caddy", "-"), ("curl", "-")])
+    );
+}
+
+/// *Scenario*: the same addresses and ports are used again by other processes.
+/// *Guarantees*: the new connection's ends name each other, not those of the old one.
+#[test]
+fn addresses_that_are_used_again() {
+    let mut processor = processor();
+    let client = |cookie, comm| record(1, cookie, comm, "127.0.0.1:5000", "127.0.0.1:80");
+    let server = |cookie, comm| record(1, cookie, comm, "127.0.0.1:80", "127.0.0.1:5000");
+    run(&mut processor, vec![closed(client(1, "curl")), closed(server(2, "nginx"))]);
+    let again = run(&mut processor, vec![client(3, "wget"), server(4, "caddy")]);
+    assert_eq!(names(&again), pairs(&[("wget", "caddy"), ("caddy", "wget")]));
+}
+
+/// *Scenario*: 30,000 connections come and go; one stays.
+/// *Guarantees*: those that ended are forgotten but for a bounded number; one that falls silent is forgotten too, and found again.
+#[test]
+fn what_ended_is_forgotten() {
+    let mut processor = processor();
+    run(&mut processor, vec![record(1, 1, "sshd", "10.0.0.1:22", "10.0.0.9:999")]);
+    for batch in 0..30u64 {
+        let cookies = batch * 1000 + 10..(batch + 1) * 1000 + 10;
+        let records = cookies.map(|cookie| {
+            let local = format!("10.1.{}.{}:4000", cookie >> 8 & 0xff, cookie & 0xff);
+            closed(record(1, cookie, "curl", &local, "10.2.0.1:80"))
+        });
+        run(&mut processor, records.collect());
+    }
+    assert!(processor.ends.len() <= 8193, "{}", processor.ends.len());
+    for tick in 0..400 {
+        processor
+            .process(Batch::PassEnd(PassEnd { tick: UnixNanos(tick), last: false }), &mut Vec::new())
+            .unwrap();
+    }
+    assert!(processor.ends.len() <= 8192);
+    let again = run(&mut processor, vec![record(1, 1, "sshd", "10.0.0.1:22", "10.0.0.9:999")]);
+    assert_eq!(names(&again), pairs(&[("sshd", "-")]));
+}
