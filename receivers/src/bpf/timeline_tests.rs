@@ -1,1 +1,111 @@
+use proptest::prelude::*;
 
+use super::*;
+
+const SECOND: u64 = 1_000_000_000;
+const BOOT: u64 = 1_700_000_000 * SECOND;
+
+fn at(mono: u64, step: i64) -> Reading {
+    Reading { mono, wall: (BOOT + mono).saturating_add_signed(step) }
+}
+
+fn timeline() -> Timeline {
+    Timeline::new(Duration::from_secs(5), at(12 * SECOND, 0))
+}
+
+/// Scenario: an undisturbed clock, passes that take a while.
+/// Guarantees: ticks are the wall clock's multiples of the interval, one after the other, each due when the wall clock reads it.
+#[test]
+fn ticks_are_aligned() {
+    let mut timeline = timeline();
+    for second in [15u64, 20, 25] {
+        assert_eq!(timeline.tick(), UnixNanos(BOOT + second * SECOND));
+        assert_eq!(timeline.wait(second * SECOND - 7), Duration::from_nanos(7));
+        assert!(timeline.wait(second * SECOND).is_zero());
+        timeline.complete(at(second * SECOND + 300_000_000, 0));
+    }
+}
+
+/// Scenario: events just before, at and after a boundary, then one that was observed before the last pass and drained after it.
+/// Guarantees: windows are `[start, end)`, and nothing is put into a window that was closed.
+#[test]
+fn events_fall_into_half_open_windows() {
+    let mut timeline = timeline();
+    let window = |timeline: &Timeline, mono: u64| (timeline.event_tick(mono).0 - BOOT) / SECOND;
+    assert_eq!(window(&timeline, 15 * SECOND - 1), 15);
+    assert_eq!(window(&timeline, 15 * SECOND), 20);
+    timeline.complete(at(15 * SECOND, 0));
+    assert_eq!(window(&timeline, 15 * SECOND - 1), 20);
+    assert_eq!(window(&timeline, 19 * SECOND), 20);
+}
+
+/// Scenario: a pass takes more than two intervals.
+/// Guarantees: the ticks that went by are left out, none is repeated.
+#[test]
+fn a_long_pass_leaves_ticks_out() {
+    let mut timeline = timeline();
+    timeline.complete(at(27 * SECOND, 0));
+    assert_eq!(timeline.tick(), UnixNanos(BOOT + 30 * SECOND));
+}
+
+/// Scenario: the wall clock is set an hour forward between two passes.
+/// Guarantees: the pass under way keeps its tick, the next follows the new time.
+#[test]
+fn a_step_forward_is_followed() {
+    let mut timeline = timeline();
+    let hour = 3600 * SECOND;
+    assert_eq!(timeline.tick().0, BOOT + 15 * SECOND);
+    timeline.complete(at(15 * SECOND, hour as i64));
+    assert_eq!(timeline.tick().0, BOOT + hour + 15 * SECOND);
+    assert_eq!(timeline.epoch(16 * SECOND).0, BOOT + hour + 16 * SECOND);
+}
+
+/// Scenario: the wall clock is set two seconds back.
+/// Guarantees: ticks go on by one interval each, each at most a tenth of the interval late, until the new time is reached.
+#[test]
+fn a_step_back_is_approached() {
+    let mut timeline = timeline();
+    let mut mono = 15 * SECOND;
+    for pass in 0..10 {
+        let tick = timeline.tick().0;
+        timeline.complete(at(mono, -2 * SECOND as i64));
+        assert_eq!(timeline.tick().0, tick + 5 * SECOND);
+        let wait = timeline.wait(mono).as_nanos() as u64;
+        let late = if pass < 4 { SECOND / 2 } else { 0 };
+        assert_eq!(wait, 5 * SECOND + late, "pass {pass}");
+        mono += wait;
+    }
+    assert_eq!(timeline.epoch(mono).0, BOOT + mono - 2 * SECOND);
+}
+
+/// Scenario: the receiver stops between two ticks, and right after one.
+/// Guarantees: the last tick is now, and after the last pass's.
+#[test]
+fn the_last_tick_is_now() {
+    let mut timeline = timeline();
+    assert_eq!(timeline.last_tick(13 * SECOND).0, BOOT + 13 * SECOND);
+    timeline.complete(at(15 * SECOND, 0));
+    assert_eq!(timeline.last_tick(15 * SECOND).0, BOOT + 15 * SECOND + 1);
+}
+
+proptest! {
+    /// Scenario: any sequence of clock steps and of passes of any length.
+    /// Guarantees: ticks grow strictly, on the interval's multiples; events are never in a closed window; the next pass is at most
+    /// 1.1 intervals away.
+    #[test]
+    fn ticks_only_grow(steps in prop::collection::vec((-20_000i64..20_000, 0u64..12_000), 1..60)) {
+        let mut timeline = timeline();
+        let (mut mono, mut step) = (12 * SECOND, 0i64);
+        for (change, length) in steps {
+            mono += timeline.wait(mono).as_nanos() as u64;
+            let tick = timeline.tick().0;
+            prop_assert_eq!(tick % (5 * SECOND), 0);
+            step += change * 1_000_000;
+            mono += length * 1_000_000;
+            timeline.complete(at(mono, step));
+            prop_assert!(timeline.tick().0 > tick);
+            prop_assert!(timeline.event_tick(mono.saturating_sub(9 * SECOND)).0 > tick);
+            prop_assert!(timeline.wait(mono).as_nanos() as u64 <= 5 * SECOND + SECOND / 2);
+        }
+    }
+}

@@ -1,1 +1,114 @@
+use std::collections::VecDeque;
+use std::os::fd::AsFd;
 
+use longwave_ebpf_abi::{ConnectionEvent, flag, kind};
+use longwave_pipeline::batch::Batch;
+use longwave_pipeline::record::Event;
+use longwave_pipeline::runtime::RecordOutput;
+use rustix::event::{EventfdFlags, eventfd};
+
+use super::super::kernel::{Losses, PassReport, ProgramStatistics};
+use super::super::owner::SharedCgroups;
+use super::super::sink::Pipelines;
+use super::super::tracker::Rules;
+use super::*;
+
+/// A kernel side that plays: per wait, what becomes visible; per pass, its samples.
+struct Script {
+    transitions: VecDeque<Vec<ConnectionEvent>>,
+    samples: VecDeque<Vec<ConnectionEvent>>,
+    waits_left: u32,
+}
+
+impl Source for Script {
+    fn pass(&mut self, on_event: &mut dyn FnMut(&ConnectionEvent)) -> Result<PassReport, PassError> {
+        self.samples.pop_front().unwrap_or_default().iter().for_each(on_event);
+        Ok(PassReport::default())
+    }
+
+    fn drain_transitions(&mut self, on: &mut dyn FnMut(Transition<'_>)) -> usize {
+        let events = self.transitions.pop_front().unwrap_or_default();
+        events.iter().for_each(|event| on(Transition::Connection(event)));
+        events.len()
+    }
+
+    fn wait(&mut self, _: BorrowedFd<'_>, at_most: Duration) -> bool {
+        // What a pass waits for is time itself.
+        std::thread::park_timeout(at_most);
+        self.waits_left -= 1;
+        self.waits_left == 0
+    }
+
+    fn losses(&self) -> Losses {
+        Losses::default()
+    }
+
+    fn program_stats(&self) -> Vec<ProgramStatistics> {
+        Vec::new()
+    }
+}
+
+fn event(kind: u8, cookie: u64, observed_ns: u64) -> ConnectionEvent {
+    let flags = flag::START_KNOWN | flag::ESTABLISHED | flag::CLIENT;
+    ConnectionEvent {
+        kind,
+        cookie,
+        state: 1,
+        flags,
+        generation: 1,
+        observed_ns,
+        ..ConnectionEvent::default()
+    }
+}
+
+/// Scenario: one connection closes before the first pass, one is sampled once and stays; then the stop.
+/// Guarantees: per tick: updates, then ends, then the watermark; watermarks grow, the last is marked and nothing follows it; no record
+/// has a tick at or below a watermark that came before it.
+#[test]
+fn ticks_end_with_their_watermark() {
+    let executor = tokio::runtime::Runtime::new().unwrap();
+    let (output, mut receiver) = RecordOutput::pair(64);
+    let rules = Rules {
+        boot: 1,
+        idle_records: true,
+        vanish_after: 36,
+        most: 100,
+        shared_cgroups: SharedCgroups::default(),
+    };
+    let interval = Duration::from_millis(100);
+    let sink = Pipelines::new(output, executor.handle().clone(), interval);
+    let now = monotonic();
+    let script = Script {
+        transitions: VecDeque::from([vec![], vec![event(kind::CLOSE, 1, now)]]),
+        samples: VecDeque::from([vec![event(kind::SAMPLE, 2, now)]]),
+        waits_left: 4,
+    };
+    let timeline = Timeline::new(interval, Reading::now());
+    let stop = eventfd(0, EventfdFlags::CLOEXEC).unwrap();
+    let worker = Worker::new(script, Tracker::new(rules, sink), timeline, Arc::default());
+    drop(worker.run(stop.as_fd()).unwrap());
+
+    let (mut watermark, mut last, mut events) = (0, false, Vec::new());
+    while let Ok(batch) = receiver.try_recv() {
+        assert!(!last, "nothing follows the last watermark");
+        match batch {
+            Batch::Records(records) => {
+                for record in records.iter() {
+                    assert!(record.tick.0 > watermark, "{record:?} behind {watermark}");
+                    events.push((record.id.cookie, record.event));
+                }
+            }
+            Batch::PassEnd(end) => {
+                assert!(end.tick.0 > watermark);
+                (watermark, last) = (end.tick.0, end.last);
+            }
+            Batch::Window(_) => panic!("no windows here"),
+        }
+    }
+    assert!(last);
+    assert_eq!(events.iter().filter(|e| **e == (1, Event::Close)).count(), 1);
+    assert!(
+        events.iter().filter(|e| **e == (2, Event::Update)).count() >= 2,
+        "an update, then idle ones: {events:?}"
+    );
+}

@@ -1,1 +1,3 @@
-
+pub mod fixture;
+mod lifetimes;
+mod properties;

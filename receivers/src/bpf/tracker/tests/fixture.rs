@@ -1,0 +1,176 @@
+//! A sink that refuses on demand, and a socket that moves as told.
+
+use longwave_ebpf_abi::{ConnectionEvent, Counters, LAYOUT_VERSION, Owner, Tuple, flag, kind};
+use longwave_pipeline::runtime::Delivered;
+use longwave_pipeline::{ConnectionRecord, PassEnd, UnixNanos};
+
+use super::super::super::owner::SharedCgroups;
+use super::super::super::sink::Sink;
+use super::super::super::timeline::{Reading, Timeline};
+use super::super::{Rules, Tracker};
+
+pub const SECOND: u64 = 1_000_000_000;
+
+/// Keeps what is delivered.
+#[derive(Default)]
+pub struct Kept {
+    pub records: Vec<ConnectionRecord>,
+    pub pass_ends: Vec<PassEnd>,
+    pub refuse: bool,
+}
+
+impl Sink for Kept {
+    fn offer(&mut self, records: Vec<ConnectionRecord>) -> Delivered {
+        if self.refuse {
+            return Delivered::None;
+        }
+        self.records.extend(records);
+        Delivered::All
+    }
+
+    fn give(&mut self, records: Vec<ConnectionRecord>) {
+        self.records.extend(records);
+    }
+
+    fn pass_end(&mut self, pass_end: PassEnd) {
+        self.pass_ends.push(pass_end);
+    }
+}
+
+/// A tracker with its clock: pass `n` has the tick `n` seconds.
+pub struct Bench {
+    pub tracker: Tracker<Kept>,
+    pub timeline: Timeline,
+    pub now: u64,
+}
+
+impl Bench {
+    pub fn new(idle_records: bool) -> Self {
+        let rules = Rules {
+            boot: 0xabcd,
+            idle_records,
+            vanish_after: 6,
+            most: 10_000,
+            shared_cgroups: SharedCgroups(vec![1]),
+        };
+        let timeline = Timeline::new(std::time::Duration::from_secs(1), Reading { mono: 0, wall: 0 });
+        Self { tracker: Tracker::new(rules, Kept::default()), timeline, now: 0 }
+    }
+
+    /// One pass that sees `samples`; gives the records that it delivered.
+    pub fn pass(&mut self, samples: &[ConnectionEvent]) -> Vec<ConnectionRecord> {
+        self.pass_with(samples, true, false)
+    }
+
+    pub fn pass_with(
+        &mut self,
+        samples: &[ConnectionEvent],
+        complete: bool,
+        refuse: bool,
+    ) -> Vec<ConnectionRecord> {
+        self.now += SECOND;
+        self.tracker.sink.refuse = refuse;
+        let tick = UnixNanos(self.now);
+        self.tracker.begin_pass(tick);
+        for sample in samples {
+            self.tracker.sample(sample, &self.timeline);
+        }
+        self.tracker.idle(complete, self.now, &self.timeline);
+        self.tracker.end_pass(tick, false);
+        self.tracker.sink.refuse = false;
+        std::mem::take(&mut self.tracker.sink.records)
+    }
+
+    /// One transition; gives the records that it led to.
+    pub fn transition(&mut self, event: &ConnectionEvent) -> Vec<ConnectionRecord> {
+        let tick = UnixNanos(self.now + SECOND);
+        self.tracker.transition(event, tick, &self.timeline);
+        self.tracker.flush();
+        std::mem::take(&mut self.tracker.sink.records)
+    }
+}
+
+/// A socket as the kernel would have it.
+#[derive(Clone, Debug)]
+pub struct Socket {
+    pub cookie: u64,
+    pub generation: u64,
+    pub flags: u16,
+    pub counters: Counters,
+}
+
+impl Socket {
+    pub fn client(cookie: u64, generation: u64) -> Self {
+        let start = (cookie as u32).wrapping_mul(0x9e37_79b9);
+        Self {
+            cookie,
+            generation,
+            flags: flag::START_KNOWN | flag::CLIENT | flag::ESTABLISHED,
+            counters: Counters {
+                bytes_acked: 1,
+                write_seq: start,
+                snd_nxt: start,
+                snd_una: start,
+                segs_out: 1,
+                rtt_min_us: 50,
+                rtt_min_lifetime_us: 50,
+                srtt_us: 800,
+                mss_cache: 1448,
+                snd_cwnd: 10,
+                ..Counters::default()
+            },
+        }
+    }
+
+    /// Older than the receiver, with some past.
+    pub fn seeded(cookie: u64) -> Self {
+        let mut socket = Self { flags: flag::ESTABLISHED, ..Self::client(cookie, 0) };
+        socket.send(5_000);
+        socket.receive(700);
+        socket
+    }
+
+    pub fn send(&mut self, bytes: u32) {
+        let c = &mut self.counters;
+        c.write_seq = c.write_seq.wrapping_add(bytes);
+        c.snd_nxt = c.write_seq;
+        c.snd_una = c.write_seq;
+        c.bytes_acked += u64::from(bytes);
+        c.bytes_sent += u64::from(bytes);
+        c.segs_out = c.segs_out.wrapping_add(1);
+        c.data_segs_out = c.data_segs_out.wrapping_add(1);
+    }
+
+    pub fn receive(&mut self, bytes: u32) {
+        let c = &mut self.counters;
+        c.rcv_nxt = c.rcv_nxt.wrapping_add(bytes);
+        c.copied_seq = c.rcv_nxt;
+        c.bytes_received += u64::from(bytes);
+        c.segs_in = c.segs_in.wrapping_add(1);
+    }
+
+    pub fn event(&self, kind: u8, observed_ns: u64) -> ConnectionEvent {
+        ConnectionEvent {
+            version: LAYOUT_VERSION,
+            kind,
+            state: 1,
+            flags: self.flags,
+            cookie: self.cookie,
+            generation: self.generation,
+            established_ns: if self.generation == 0 { 0 } else { self.generation + 1000 },
+            observed_ns,
+            tuple: Tuple { local_port: 4000, peer_port: 80, family: 2, ..Tuple::default() },
+            owner: Owner { netns: 9, pid: 7, holder_cgroup: 44, ..Owner::default() },
+            counters: self.counters,
+            ..ConnectionEvent::default()
+        }
+    }
+
+    pub fn sample(&self, observed_ns: u64) -> ConnectionEvent {
+        self.event(kind::SAMPLE, observed_ns)
+    }
+
+    pub fn close(&self, observed_ns: u64) -> ConnectionEvent {
+        self.event(kind::CLOSE, observed_ns)
+    }
+}

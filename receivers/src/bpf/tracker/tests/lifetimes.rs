@@ -1,0 +1,251 @@
+use longwave_ebpf_abi::{flag, kind};
+use longwave_pipeline::record::{CloseReason, End, Event, FailReason, Role};
+
+use super::fixture::{Bench, SECOND, Socket};
+
+/// Scenario: a connection that lives over several passes, busy, idle, busy, closed.
+/// Guarantees: one record per pass, deltas from record to record, only the first marked, the close with its final totals and the rest.
+#[test]
+fn a_life() {
+    let mut bench = Bench::new(true);
+    let mut socket = Socket::client(5, 10);
+    socket.send(1000);
+    let first = &bench.pass(&[socket.sample(20)])[0];
+    assert_eq!(
+        (first.event, first.first, first.delta.sent_bytes, first.acked),
+        (Event::Update, true, 1000, true)
+    );
+    assert_eq!((first.role, first.start_known, first.opened.0), (Role::Client, true, 10));
+    assert_eq!(first.connect_duration.map(|d| d.get()), Some(1000));
+    assert_eq!((first.id.to_string(), first.owner.pid, first.owner.cgroup), ("0000abcd-5-a".into(), 7, 44));
+
+    let idle = &bench.pass(&[])[0];
+    assert_eq!(
+        (idle.first, idle.delta, idle.totals, idle.acked),
+        (false, Default::default(), first.totals, false)
+    );
+    assert_eq!((idle.tick.0, idle.round_trip, idle.gauges.cwnd), (2 * SECOND, first.round_trip, 10));
+
+    socket.receive(77);
+    let busy = &bench.pass(&[socket.sample(30)])[0];
+    assert_eq!((busy.delta.sent_bytes, busy.delta.received_bytes, busy.acked), (0, 77, false));
+
+    socket.send(5);
+    let close = &bench.transition(&socket.close(40))[0];
+    assert_eq!(
+        (close.event, close.first, close.totals.sent_bytes, close.delta.sent_bytes),
+        (Event::Close, false, 1005, 5)
+    );
+    assert_eq!(bench.pass(&[]), []);
+    assert_eq!((bench.tracker.identities.len(), bench.tracker.places.len()), (0, 0));
+}
+
+/// Scenario: a connection inside one interval; one that failed.
+/// Guarantees: one record each, first and last, delta = totals.
+#[test]
+fn a_short_life_is_one_record() {
+    let mut bench = Bench::new(true);
+    let mut socket = Socket::client(5, 10);
+    socket.send(1000);
+    let records = bench.transition(&socket.close(40));
+    assert_eq!(records.len(), 1);
+    assert_eq!(
+        (records[0].first, records[0].delta, records[0].event),
+        (true, records[0].totals, Event::Close)
+    );
+
+    let failed = Socket { flags: flag::START_KNOWN | flag::CLIENT, ..Socket::client(6, 50) };
+    let mut close = failed.close(60);
+    (close.state, close.error, close.established_ns) = (2, 111, 0);
+    let fail = &bench.transition(&close)[0];
+    assert_eq!(
+        (fail.event, fail.end, fail.errno),
+        (Event::Fail, Some(End::Failed(FailReason::Refused)), 111)
+    );
+}
+
+/// Scenario: a connection older than the receiver whose open left no flags, sampled, moved, closed; and one closed before any sample.
+/// Guarantees: its role comes from its counters, its first record is the baseline with delta 0 and known totals, later deltas are exact.
+#[test]
+fn a_seeded_life() {
+    let mut bench = Bench::new(true);
+    let mut socket = Socket::seeded(5);
+    let first = &bench.pass(&[socket.sample(20)])[0];
+    assert_eq!(
+        (first.role, first.start_known, first.delta, first.first),
+        (Role::Client, false, Default::default(), true)
+    );
+    assert_eq!((first.totals.sent_bytes, first.totals.received_bytes), (5_000, 700));
+    socket.send(40);
+    let close = &bench.transition(&socket.close(40))[0];
+    assert_eq!((close.delta.sent_bytes, close.totals.sent_bytes, close.first), (40, 5_040, false));
+
+    let unsampled = &bench.transition(&Socket::seeded(6).close(41))[0];
+    assert_eq!(
+        (unsampled.delta, unsampled.totals.sent_bytes, unsampled.first),
+        (Default::default(), 5_000, true)
+    );
+}
+
+/// Scenario: the role of a seeded connection shows only in its second sample.
+/// Guarantees: the SYN, taken for payload until then, is neither in the totals nor in a delta.
+#[test]
+fn a_role_learned_late_takes_the_syn_back() {
+    let mut bench = Bench::new(true);
+    let mut socket = Socket::seeded(5);
+    let mut torn = socket.sample(20);
+    torn.counters.bytes_sent -= 100;
+    let first = &bench.pass(&[torn])[0];
+    assert_eq!(first.role, Role::Unknown);
+    socket.send(10);
+    let second = &bench.pass(&[socket.sample(30)])[0];
+    assert_eq!((second.role, second.totals.sent_bytes), (Role::Client, 5_010));
+    socket.send(3);
+    let close = &bench.transition(&socket.close(40))[0];
+    assert_eq!((close.totals.sent_bytes, close.delta.sent_bytes), (5_013, 3));
+}
+
+/// Scenario: an update, or a first update, is refused, and then the connection is idle.
+/// Guarantees: the idle record of the next pass carries what was refused, and is the first where that was.
+#[test]
+fn what_was_refused_comes_with_the_next_record() {
+    let mut bench = Bench::new(true);
+    let mut socket = Socket::client(5, 10);
+    socket.send(1000);
+    assert_eq!(bench.pass_with(&[socket.sample(20)], true, true), []);
+    let healed = &bench.pass(&[])[0];
+    assert_eq!(
+        (healed.first, healed.delta.sent_bytes, healed.totals.sent_bytes, healed.acked),
+        (true, 1000, 1000, true)
+    );
+    assert_eq!(bench.pass(&[])[0].delta.sent_bytes, 0);
+
+    socket.send(1);
+    bench.pass_with(&[socket.sample(30)], true, true);
+    socket.send(1);
+    let close = &bench.transition(&socket.close(40))[0];
+    assert_eq!((close.delta.sent_bytes, close.totals.sent_bytes), (2, 1002));
+}
+
+/// Scenario: a sample behind its close, a close reported twice (with and without its entry), a sample twice in one pass.
+/// Guarantees: each is discarded under its reason; what the repeated sample knew comes with the next record.
+#[test]
+fn repetitions_are_discarded_and_counted() {
+    let mut bench = Bench::new(true);
+    let mut socket = Socket::client(5, 10);
+    let early = socket.sample(20);
+    socket.send(9);
+    assert_eq!(bench.pass(&[early, socket.sample(21)]).len(), 1);
+    assert_eq!(bench.pass(&[])[0].delta.sent_bytes, 9);
+    let close = socket.close(40);
+    assert_eq!(bench.transition(&close).len(), 1);
+    assert_eq!(bench.transition(&close), []);
+    let again = Socket { generation: 0, flags: flag::UNTRACKED | flag::ESTABLISHED, ..socket.clone() };
+    assert_eq!(bench.transition(&again.close(45)), []);
+    assert_eq!(bench.pass(&[socket.sample(39)]), []);
+    let discards = bench.tracker.discards();
+    assert_eq!((discards.late_update, discards.duplicate_end, discards.repeated_sample), (1, 2, 1));
+}
+
+/// Scenario: connect → AF_UNSPEC → connect on one socket; once the first end was seen, once it was lost.
+/// Guarantees: two connections with their own ids; the end that nobody saw is told as vanished.
+#[test]
+fn a_reconnected_socket_is_another_connection() {
+    let mut bench = Bench::new(true);
+    let (first, second, third) = (Socket::client(5, 10), Socket::client(5, 50), Socket::client(5, 90));
+    bench.pass(&[first.sample(20)]);
+    assert_eq!(bench.transition(&first.close(40))[0].id.generation, 10);
+    let update = &bench.pass(&[second.sample(60)])[0];
+    assert_eq!((update.id.generation, update.first), (50, true));
+    let records = bench.pass(&[third.sample(100)]);
+    assert_eq!(records[0].end, Some(End::Closed(CloseReason::Vanished)));
+    assert_eq!((records[0].id.generation, records[1].id.generation, records[1].first), (50, 90, true));
+}
+
+/// Scenario: a close that the kernel could not place, of a connection that was sampled; and of one that was not.
+/// Guarantees: the first is told with all that is remembered, the second with delta 0.
+#[test]
+fn an_untracked_close_uses_what_is_remembered() {
+    let mut bench = Bench::new(true);
+    let mut socket = Socket::client(5, 10);
+    bench.pass(&[socket.sample(20)]);
+    socket.send(8);
+    let untracked = Socket { generation: 0, flags: flag::UNTRACKED | flag::ESTABLISHED, ..socket };
+    let close = &bench.transition(&untracked.close(40))[0];
+    assert_eq!((close.id.generation, close.start_known, close.delta.sent_bytes), (10, true, 8));
+    let unknown = Socket { cookie: 6, ..untracked };
+    let close = &bench.transition(&unknown.close(40))[0];
+    assert_eq!((close.start_known, close.delta, close.totals.sent_bytes), (false, Default::default(), 8));
+}
+
+/// Scenario: the kernel finds a socket gone; another falls silent, once with samples lost meanwhile.
+/// Guarantees: both are told as vanished with their last totals; silence counts only where nothing was lost.
+#[test]
+fn gone_sockets_vanish() {
+    let mut bench = Bench::new(true);
+    let mut socket = Socket::client(5, 10);
+    socket.send(3);
+    bench.pass(&[socket.sample(20)]);
+    let gone = &bench.pass(&[socket.event(kind::VANISHED, 30)])[0];
+    assert_eq!((gone.event, gone.totals.sent_bytes, gone.delta.sent_bytes), (Event::Vanished, 3, 0));
+
+    bench.pass(&[Socket::client(6, 12).sample(40)]);
+    for pass in 1..12 {
+        let records = bench.pass_with(&[], pass != 5, false);
+        let expected = if pass == 11 { Event::Vanished } else { Event::Update };
+        assert_eq!((records.len(), records[0].event), (1, expected), "pass {pass}");
+    }
+    assert_eq!(bench.tracker.tracked(), 0);
+}
+
+/// Scenario: opens are reported; one socket's sample overtakes its open.
+/// Guarantees: the first record is marked whichever comes first, and no delta is told twice.
+#[test]
+fn opens_and_samples_in_any_order() {
+    let mut bench = Bench::new(true);
+    let mut socket = Socket::client(5, 10);
+    let open = socket.event(kind::OPEN, 11);
+    let record = &bench.transition(&open)[0];
+    assert_eq!((record.event, record.first, record.delta.sent_bytes), (Event::Open, true, 0));
+    socket.send(4);
+    let update = &bench.pass(&[socket.sample(20)])[0];
+    assert_eq!((update.first, update.delta.sent_bytes), (false, 4));
+
+    let mut other = Socket::client(6, 10);
+    let open = other.event(kind::OPEN, 11);
+    other.send(4);
+    assert!(bench.pass(&[other.sample(20)]).iter().any(|r| r.id.cookie == 6 && r.first));
+    let late = &bench.transition(&open)[0];
+    assert_eq!((late.first, late.delta.sent_bytes, late.totals.sent_bytes), (false, 0, 4));
+}
+
+/// Scenario: idle records are off; a heartbeat comes, then a sample with news.
+/// Guarantees: no record without news, and the connection is not forgotten.
+#[test]
+fn without_idle_records_only_news_are_told() {
+    let mut bench = Bench::new(false);
+    let mut socket = Socket::client(5, 10);
+    assert_eq!(bench.pass(&[socket.sample(20)]).len(), 1);
+    assert_eq!(bench.pass(&[]), []);
+    let mut heartbeat = socket.sample(30);
+    heartbeat.flags |= flag::HEARTBEAT;
+    assert_eq!(bench.pass(&[heartbeat]), []);
+    socket.send(1);
+    assert_eq!(bench.pass(&[socket.sample(40)])[0].delta.sent_bytes, 1);
+}
+
+/// Scenario: the very first sample of a busy connection is torn upwards: `bytes_acked` is newer than `snd_una`.
+/// Guarantees: no live total exceeds the final one, so that the deltas sum to it.
+#[test]
+fn a_torn_first_sample_does_not_overcount() {
+    let mut bench = Bench::new(true);
+    let mut socket = Socket::client(5, 10);
+    socket.send(100_000);
+    let mut torn = socket.sample(20);
+    torn.counters.snd_una = torn.counters.snd_una.wrapping_sub(60_000);
+    let first = &bench.pass(&[torn])[0];
+    assert!(first.totals.sent_bytes <= 100_000);
+    let close = &bench.transition(&socket.close(40))[0];
+    assert_eq!(first.delta.sent_bytes + close.delta.sent_bytes, 100_000);
+    assert_eq!(bench.tracker.discards().overcounted_bytes, 0);
+}

@@ -1,0 +1,148 @@
+use std::collections::HashMap;
+
+use longwave_pipeline::ConnectionRecord;
+use longwave_pipeline::record::Totals;
+use proptest::prelude::*;
+
+use super::fixture::{Bench, Socket};
+
+/// What happens to one of a few sockets between two passes.
+#[derive(Clone, Debug)]
+enum Step {
+    Send(usize, u32),
+    Receive(usize, u32),
+    Close(usize),
+    /// A pass; whether it is refused, and which sockets' samples are lost.
+    Pass {
+        refused: bool,
+        lost: u8,
+    },
+    /// A pass in which the samples of busy sockets are torn.
+    Torn {
+        upwards: bool,
+    },
+}
+
+const SOCKETS: usize = 5;
+
+fn step() -> impl Strategy<Value = Step> {
+    let socket = 0..SOCKETS;
+    prop_oneof![
+        4 => (socket.clone(), 1u32..3_000_000_000u32 / 2).prop_map(|(s, n)| Step::Send(s, n)),
+        4 => (socket.clone(), 1u32..1_000_000_000).prop_map(|(s, n)| Step::Receive(s, n)),
+        1 => socket.prop_map(Step::Close),
+        4 => (any::<bool>(), any::<u8>()).prop_map(|(refused, lost)| Step::Pass { refused, lost }),
+        1 => any::<bool>().prop_map(|upwards| Step::Torn { upwards }),
+    ]
+}
+
+/// The sockets as the kernel has them, and which moved since their last sample.
+struct World {
+    sockets: Vec<Socket>,
+    moved: Vec<bool>,
+    next_cookie: u64,
+}
+
+impl World {
+    fn new() -> Self {
+        let mut world = Self { sockets: Vec::new(), moved: vec![true; SOCKETS], next_cookie: 1 };
+        for index in 0..SOCKETS {
+            let socket = world.socket(index % 2 == 0);
+            world.sockets.push(socket);
+        }
+        world
+    }
+
+    fn socket(&mut self, seeded: bool) -> Socket {
+        self.next_cookie += 1;
+        if seeded { Socket::seeded(self.next_cookie) } else { Socket::client(self.next_cookie, 1) }
+    }
+}
+
+fn check(
+    records: &[ConnectionRecord],
+    sums: &mut HashMap<u64, (Totals, Totals)>,
+) -> Result<(), TestCaseError> {
+    for record in records {
+        let known = sums.contains_key(&record.id.cookie);
+        prop_assert_eq!(record.first, !known, "first is the first delivered");
+        let baseline = if record.start_known { Totals::default() } else { record.totals };
+        let (sum, baseline) = sums.entry(record.id.cookie).or_insert((Totals::default(), baseline));
+        sum.add(&record.delta);
+        let mut whole = *sum;
+        whole.add(baseline);
+        prop_assert_eq!(whole, record.totals, "baseline + sum of deltas = totals, at every record");
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+
+    /// Scenario: sockets, seeded and new, send, receive (past 4 GiB) and close in any order, while passes are refused, samples lost or torn.
+    /// Guarantees: at every delivered record the deltas so far sum to its totals less the baseline; at the end these are the socket's own
+    /// counts; every delivered pass has exactly one record for each open connection, and refused ones none.
+    #[test]
+    fn deltas_always_sum_to_totals(steps in prop::collection::vec(step(), 1..120)) {
+        let mut bench = Bench::new(true);
+        bench.tracker.rules.vanish_after = u16::MAX;
+        let mut world = World::new();
+        let mut known: Vec<u64> = Vec::new();
+        let mut sums = HashMap::new();
+        for step in steps {
+            match step {
+                Step::Send(s, n) => { world.sockets[s].send(n); world.moved[s] = true; }
+                Step::Receive(s, n) => { world.sockets[s].receive(n); world.moved[s] = true; }
+                Step::Close(s) => {
+                    let closed = world.sockets[s].clone();
+                    let records = bench.transition(&closed.close(bench.now + 1));
+                    prop_assert_eq!(records.len(), 1);
+                    check(&records, &mut sums)?;
+                    prop_assert_eq!(records[0].totals.sent_bytes, closed.counters.bytes_acked - 1);
+                    prop_assert_eq!(records[0].totals.received_bytes, closed.counters.bytes_received);
+                    known.retain(|cookie| *cookie != closed.cookie);
+                    let fresh = world.socket(n_is_even(bench.now));
+                    world.sockets[s] = fresh;
+                    world.moved[s] = true;
+                }
+                Step::Pass { refused, lost } => {
+                    let mut samples = Vec::new();
+                    for (index, socket) in world.sockets.iter().enumerate() {
+                        if world.moved[index] && lost >> index & 1 == 0 {
+                            samples.push(socket.sample(bench.now + 5));
+                            world.moved[index] = false;
+                            if !known.contains(&socket.cookie) { known.push(socket.cookie); }
+                        }
+                    }
+                    let records = bench.pass_with(&samples, false, refused);
+                    let mut reported: Vec<_> = records.iter().map(|r| r.id.cookie).collect();
+                    reported.sort_unstable();
+                    known.sort_unstable();
+                    prop_assert_eq!(&reported, if refused { &[][..] } else { &known[..] });
+                    check(&records, &mut sums)?;
+                }
+                Step::Torn { upwards } => {
+                    let mut samples = Vec::new();
+                    for socket in &world.sockets {
+                        let mut sample = socket.sample(bench.now + 5);
+                        let c = &mut sample.counters;
+                        if sums.contains_key(&socket.cookie) && c.bytes_acked > 1 {
+                            let apart = (c.bytes_acked - 1).min(60_000) as u32;
+                            if upwards { c.snd_una = c.snd_una.wrapping_sub(apart) } else { c.bytes_acked -= u64::from(apart) }
+                        }
+                        samples.push(sample);
+                        if !known.contains(&socket.cookie) { known.push(socket.cookie); }
+                    }
+                    check(&bench.pass_with(&samples, false, false), &mut sums)?;
+                    world.moved.fill(true);
+                }
+            }
+        }
+        prop_assert_eq!(bench.tracker.discards().overcounted_bytes, 0);
+        prop_assert_eq!(bench.tracker.discards().late_update, 0);
+    }
+}
+
+fn n_is_even(n: u64) -> bool {
+    n / super::fixture::SECOND % 2 == 0
+}
