@@ -1,11 +1,8 @@
 //! Filling in the counters, from a socket that the verifier knows or from a copy of its memory.
 
-use longwave_ebpf_abi::{ConnectionEvent, Counters, flag, offsets::ABSENT};
+use longwave_ebpf_abi::{Counters, flag, offsets::ABSENT};
 
-use crate::{
-    config::{offset, setting},
-    socket::Socket,
-};
+use crate::{config::offset, socket::Socket};
 
 /// Where counters are read from.
 pub trait Source: Copy {
@@ -25,9 +22,14 @@ impl Source for Socket {
     }
 }
 
-/// A copy of the socket's memory from `sample_start`, in per-CPU scratch.
+/// A copy of the socket's memory, in per-CPU scratch.
 #[derive(Clone, Copy)]
-pub struct Scratch(pub *const u8);
+pub struct Scratch {
+    /// Where the copy begins.
+    pub at: *const u8,
+    /// Offset in the socket of its first byte.
+    pub start: u32,
+}
 
 impl Source for Scratch {
     #[inline(always)]
@@ -36,7 +38,7 @@ impl Source for Scratch {
             return 0;
         }
         // SAFETY: the loader set the range so that it holds every present counter.
-        unsafe { self.0.add((offset - setting!(sample_start)) as usize).cast::<u32>().read_volatile() }
+        unsafe { self.at.add((offset - self.start) as usize).cast::<u32>().read_volatile() }
     }
 
     #[inline(always)]
@@ -45,11 +47,11 @@ impl Source for Scratch {
             return 0;
         }
         // SAFETY: likewise.
-        unsafe { self.0.add((offset - setting!(sample_start)) as usize).cast::<u64>().read_volatile() }
+        unsafe { self.at.add((offset - self.start) as usize).cast::<u64>().read_volatile() }
     }
 }
 
-/// Fills in all counters but the lifetime minimum of the round trip; gives the current minimum.
+/// Fills in all counters but the lifetime minimum of the round trip, padding included; gives the current minimum.
 ///
 /// # Safety
 /// `counters` is valid for writes.
@@ -68,23 +70,14 @@ pub unsafe fn fill(counters: *mut Counters, from: impl Source) -> u32 {
         put!(u32: rate_delivered rate_interval_us);
         let minimum = if offset!(rtt_min) == ABSENT { u32::MAX } else { from.u32(offset!(rtt_min)) };
         (&raw mut (*counters).rtt_min_us).write_volatile(minimum);
+        (&raw mut (*counters)._pad).write_volatile(0);
         minimum
     }
 }
 
-/// Fills in what only a close tells, from the socket itself; the marks to add to the event's flags.
-///
-/// # Safety
-/// `event` is valid for writes.
+/// The marks of a socket's byte counts.
 #[inline(always)]
-pub unsafe fn fill_end(event: *mut ConnectionEvent, socket: Socket) -> u16 {
-    // SAFETY: fields of the event.
-    unsafe {
-        (&raw mut (*event).error).write_volatile(socket.load::<u32>(offset!(err)) as u16);
-        (&raw mut (*event).soft_error).write_volatile(socket.load::<u32>(offset!(err_soft)) as u16);
-        (&raw mut (*event).sk_flags).write_volatile(socket.load::<u64>(offset!(flags)) as u16);
-        (&raw mut (*event).shutdown).write_volatile(socket.load::<u8>(offset!(shutdown)));
-    }
+pub fn marks_of(socket: Socket) -> u16 {
     marks(
         socket.load::<u64>(offset!(ulp_ops)),
         socket.load::<u8>(offset!(is_mptcp)),

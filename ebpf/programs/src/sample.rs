@@ -5,7 +5,7 @@
 
 use aya_ebpf::{
     cty::c_void,
-    helpers::generated::{bpf_ktime_get_ns, bpf_probe_read_kernel, bpf_seq_write},
+    helpers::generated::{bpf_probe_read_kernel, bpf_seq_write},
 };
 use longwave_ebpf_abi::{
     ConnectionEvent, Tracked, flag, kind,
@@ -21,7 +21,7 @@ use crate::{
     maps::{self, SAMPLES, SCRATCH},
     owner::Pointer,
     socket::{load, tcp},
-    state::{header, remembered},
+    state::{Header, remembered},
     tally::count,
     words,
 };
@@ -81,6 +81,7 @@ unsafe fn visit(meta: *const u8, key: *const u64, value: *mut Tracked) {
         let heartbeat = same && every != 0 && idle_passes.wrapping_add(1) >= every;
 
         let mut scratch = core::ptr::null_mut::<u8>();
+        let start = setting!(sample_start);
         let sequence: *mut c_void = load::<Pointer>(meta, 0).0.cast_mut().cast();
         if !same || heartbeat {
             // Before anything is emitted: what does not fit is visited again in the next read.
@@ -122,18 +123,18 @@ unsafe fn visit(meta: *const u8, key: *const u64, value: *mut Tracked) {
             count(SAMPLE_RING_FULL);
             return;
         };
-        words::zero(event);
-        header(event, kind::SAMPLE, state, bpf_ktime_get_ns());
-        let from = Scratch(scratch);
-        let mut add = flag::ESTABLISHED | if heartbeat { flag::HEARTBEAT } else { 0 };
+        let from = Scratch { at: scratch, start };
+        let mut flags = flag::ESTABLISHED | if heartbeat { flag::HEARTBEAT } else { 0 };
         let samples = (&raw const (*value).samples).read_volatile();
         let mut marks = 0;
         if samples < MARKS_EARLY || samples & 15 == 0 {
             marks = read_marks(socket);
-            add |= marks;
+            flags |= marks;
         }
-        remembered(event, value, add);
-        (&raw mut (*event).sk_flags).write_volatile(common.field::<u64>(offset!(flags)) as u16);
+        flags |= remembered(event, value);
+        let mut header = Header::new(kind::SAMPLE, state, flags);
+        header.sk_flags = common.field::<u64>(offset!(flags)) as u16;
+        header.write(event);
         let minimum = counters::fill(&raw mut (*event).counters, from);
         let lifetime = (&raw const (*value).rtt_min_lifetime_us).read_volatile();
         let lifetime = if minimum < lifetime { minimum } else { lifetime };
@@ -259,8 +260,8 @@ unsafe fn vanished(socket: u64, cookie: u64, value: *mut Tracked) {
             return;
         };
         words::zero(event);
-        header(event, kind::VANISHED, tcp::CLOSE, bpf_ktime_get_ns());
-        remembered(event, value, 0);
+        let flags = remembered(event, value);
+        Header::new(kind::VANISHED, tcp::CLOSE, flags).write(event);
         if (&raw const (*event).cookie).read_volatile() != cookie || maps::remove(socket) != 0 {
             maps::discard(event);
             return;

@@ -210,9 +210,8 @@ unsafe fn open(socket: Socket, cookie: u64, change: Change, old: u8, second: u16
     };
     // SAFETY: room for one event; an entry, or the value above.
     unsafe {
-        words::zero(event);
-        header(event, kind::OPEN, old, bpf_ktime_get_ns());
-        remembered(event, tracked, second);
+        let flags = remembered(event, tracked);
+        Header::new(kind::OPEN, old, flags | second).write(event);
         let minimum = counters::fill(&raw mut (*event).counters, socket);
         (&raw mut (*event).counters.rtt_min_lifetime_us).write_volatile(minimum);
         maps::submit_transition(event);
@@ -259,17 +258,16 @@ unsafe fn close(socket: Socket, cookie: u64, old: u8, second: u16) -> bool {
     };
     // SAFETY: room for one event, an entry of the table, a socket of the tracepoint.
     unsafe {
-        words::zero(event);
-        header(event, kind::CLOSE, old, bpf_ktime_get_ns());
         let mut lifetime = u32::MAX;
         let mut flags = second;
         if let Some(entry) = entry {
-            remembered(event, entry, second);
-            flags = (&raw const (*event).flags).read_volatile();
+            flags |= remembered(event, entry);
             lifetime = (&raw const (*entry).rtt_min_lifetime_us).read_volatile();
         } else {
             flags |= flag::UNTRACKED | if old == tcp::SYN_SENT { flag::CLIENT } else { 0 };
+            words::zero(event);
             (&raw mut (*event).cookie).write_volatile(cookie);
+            (&raw mut (*event).observed_ns).write_volatile(bpf_ktime_get_ns());
             socket.tuple(&raw mut (*event).tuple);
             owner::of_socket(&raw mut (*event).owner, socket);
         }
@@ -295,37 +293,60 @@ unsafe fn close(socket: Socket, cookie: u64, old: u8, second: u16) -> bool {
     true
 }
 
-/// What every event begins with.
-///
-/// # Safety
-/// `event` is valid for writes.
-#[inline(always)]
-pub unsafe fn header(event: *mut ConnectionEvent, kind: u8, state: u8, now: u64) {
-    // SAFETY: fields of the event.
-    unsafe {
-        (&raw mut (*event).version).write_volatile(LAYOUT_VERSION);
-        (&raw mut (*event).kind).write_volatile(kind);
-        (&raw mut (*event).state).write_volatile(state);
-        (&raw mut (*event).observed_ns).write_volatile(now);
+/// What every event begins with, in two words: `version` … `error`, `soft_error` … padding.
+pub struct Header {
+    pub kind: u8,
+    pub state: u8,
+    pub flags: u16,
+    pub error: u16,
+    pub soft_error: u16,
+    pub sk_flags: u16,
+    pub shutdown: u8,
+}
+
+impl Header {
+    pub const fn new(kind: u8, state: u8, flags: u16) -> Self {
+        Self { kind, state, flags, error: 0, soft_error: 0, sk_flags: 0, shutdown: 0 }
+    }
+
+    /// Writes it, padding included.
+    ///
+    /// # Safety
+    /// `event` is valid for writes.
+    #[inline(always)]
+    pub unsafe fn write(self, event: *mut ConnectionEvent) {
+        const { assert!(core::mem::offset_of!(ConnectionEvent, cookie) == 16) }
+        let first = u64::from(LAYOUT_VERSION)
+            | u64::from(self.kind) << 16
+            | u64::from(self.state) << 24
+            | u64::from(self.flags) << 32
+            | u64::from(self.error) << 48;
+        let second =
+            u64::from(self.soft_error) | u64::from(self.sk_flags) << 16 | u64::from(self.shutdown) << 32;
+        // SAFETY: the first 16 bytes of the event; the target is little-endian.
+        unsafe {
+            event.cast::<u64>().write_volatile(first);
+            event.cast::<u64>().add(1).write_volatile(second);
+        }
     }
 }
 
-/// What the table remembers.
+/// What the table remembers; with [`Header`] and the counters, the whole event. Gives the flags to put into the header.
 ///
 /// # Safety
 /// `event` is valid for writes, `value` an entry or one's copy.
 #[inline(always)]
-pub unsafe fn remembered(event: *mut ConnectionEvent, value: *const Tracked, add: u16) {
+pub unsafe fn remembered(event: *mut ConnectionEvent, value: *const Tracked) -> u16 {
     // SAFETY: fields of both.
     unsafe {
-        let flags = (&raw const (*value).flags).read_volatile() & !internal::CLAIMED;
-        (&raw mut (*event).flags).write_volatile(flags | add);
         (&raw mut (*event).cookie).write_volatile((&raw const (*value).cookie).read_volatile());
         (&raw mut (*event).generation).write_volatile((&raw const (*value).generation).read_volatile());
         (&raw mut (*event).established_ns)
             .write_volatile((&raw const (*value).established_ns).read_volatile());
+        (&raw mut (*event).observed_ns).write_volatile(bpf_ktime_get_ns());
         words::copy(&raw mut (*event).tuple, &raw const (*value).tuple);
         words::copy(&raw mut (*event).owner, &raw const (*value).owner);
+        (&raw const (*value).flags).read_volatile() & !internal::CLAIMED
     }
 }
 
@@ -340,12 +361,16 @@ unsafe fn finish(event: *mut ConnectionEvent, socket: Socket, old: u8, flags: u1
         let minimum = counters::fill(&raw mut (*event).counters, socket);
         let lifetime = if minimum < lifetime { minimum } else { lifetime };
         (&raw mut (*event).counters.rtt_min_lifetime_us).write_volatile(lifetime);
-        let mut flags = flags | counters::fill_end(event, socket);
+        let mut header = Header::new(kind::CLOSE, old, flags | counters::marks_of(socket));
         // From any state beyond the handshake, it was established; noted in the table only where it is asked for.
         if old != tcp::SYN_SENT && old != tcp::SYN_RECV {
-            flags |= flag::ESTABLISHED;
+            header.flags |= flag::ESTABLISHED;
         }
-        (&raw mut (*event).flags).write_volatile(flags);
+        header.error = socket.load::<u32>(offset!(err)) as u16;
+        header.soft_error = socket.load::<u32>(offset!(err_soft)) as u16;
+        header.sk_flags = socket.load::<u64>(offset!(flags)) as u16;
+        header.shutdown = socket.load::<u8>(offset!(shutdown));
+        header.write(event);
         // The source port was not chosen yet at SYN_SENT.
         if (&raw const (*event).tuple.local_port).read_volatile() == 0 {
             (&raw mut (*event).tuple.local_port).write_volatile(u16::from_be(socket.load(offset!(sport))));

@@ -19,7 +19,8 @@ const TARGET: &str = "bpfel-unknown-none";
 pub fn object(toolchain: &Toolchain) -> Result<PathBuf> {
     let place = Path::new(PLACE);
     fs::create_dir_all(place)?;
-    let lock = fs::File::create(place.join("lock")).with_context(|| format!("ebpf: {PLACE}: is it another user's? Remove it"))?;
+    let lock = fs::File::create(place.join("lock"))
+        .with_context(|| format!("ebpf: {PLACE}: is it another user's? Remove it"))?;
     lock.lock()?;
     let sources = place.join("src");
     let _ = fs::remove_dir_all(&sources);
@@ -58,7 +59,9 @@ pub fn object(toolchain: &Toolchain) -> Result<PathBuf> {
     )?;
     let stripped = place.join("longwave.bpf.o");
     let linked = place.join("target").join(TARGET).join("release/longwave-bpf");
-    run_quiet(toolchain.llvm("llvm-strip").arg("-g").arg(linked).arg("-o").arg(&stripped))?;
+    // BTF keeps no section's address: loaders ignore its relocations.
+    let without = ["-g", "--remove-section=.rel.BTF", "--remove-section=.rel.BTF.ext"];
+    run_quiet(toolchain.llvm("llvm-strip").args(without).arg(linked).arg("-o").arg(&stripped))?;
     inspect::verify(&stripped)?;
     Ok(stripped)
 }

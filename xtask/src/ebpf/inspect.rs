@@ -45,7 +45,8 @@ fn calls(elf: &[u8]) -> Option<usize> {
         if u64_at(target + 8)? & 4 == 0 {
             continue;
         }
-        let (start, size) = (usize::try_from(u64_at(at + 0x18)?).ok()?, usize::try_from(u64_at(at + 0x20)?).ok()?);
+        let (start, size) =
+            (usize::try_from(u64_at(at + 0x18)?).ok()?, usize::try_from(u64_at(at + 0x20)?).ok()?);
         for relocation in (start..start + size).step_by(16) {
             found += usize::from(u64_at(relocation + 8)? & 0xffff_ffff == R_BPF_64_32);
         }

@@ -10,8 +10,14 @@ use anyhow::{Context, Result, bail};
 use crate::cache;
 use crate::sh::{output, run_quiet};
 
-const PACKAGES: [&str; 6] =
-    ["rustc-web", "libstd-rust-web-1.96", "libstd-rust-web-dev", "libstd-rust-web-dev-bpf", "libllvm22", "llvm-22"];
+const PACKAGES: [&str; 6] = [
+    "rustc-web",
+    "libstd-rust-web-1.96",
+    "libstd-rust-web-dev",
+    "libstd-rust-web-dev-bpf",
+    "libllvm22",
+    "llvm-22",
+];
 const LINKER: &str = "0.13.0";
 const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
@@ -58,14 +64,17 @@ impl Toolchain {
 
     /// What the object's bytes depend on, one version a line.
     pub fn versions(&self) -> Result<String> {
-        let packages = fs::read_to_string(self.root.join("PACKAGES")).context("ebpf: the toolchain's versions")?;
+        let packages =
+            fs::read_to_string(self.root.join("PACKAGES")).context("ebpf: the toolchain's versions")?;
         let cargo = output(Command::new(cargo()).arg("--version"))?;
         Ok(format!("{packages}bpf-linker {LINKER}\n{cargo}"))
     }
 
     fn unpack(&self) -> Result<()> {
         if std::env::consts::ARCH != "x86_64" {
-            bail!("ebpf: the toolchain is Debian's for amd64: build the object there, or use the committed one");
+            bail!(
+                "ebpf: the toolchain is Debian's for amd64: build the object there, or use the committed one"
+            );
         }
         let debs = self.root.join("debs");
         let sysroot = self.root.join("sysroot");
@@ -82,7 +91,9 @@ impl Toolchain {
         for entry in fs::read_dir(&debs)? {
             let deb = entry?.path();
             run_quiet(Command::new("dpkg").arg("-x").arg(&deb).arg(&sysroot))?;
-            let fields = output(Command::new("dpkg-deb").args(["-W", "--showformat=${Package} ${Version}\n"]).arg(&deb))?;
+            let fields = output(
+                Command::new("dpkg-deb").args(["-W", "--showformat=${Package} ${Version}\n"]).arg(&deb),
+            )?;
             versions.push(fields);
         }
         versions.sort();
@@ -97,7 +108,9 @@ impl Toolchain {
             fs::create_dir_all(self.root.join(folder))?;
         }
         if !Path::new(KEYRING).exists() {
-            bail!("ebpf: {KEYRING} is missing: install the package debian-archive-keyring, which signs the toolchain");
+            bail!(
+                "ebpf: {KEYRING} is missing: install the package debian-archive-keyring, which signs the toolchain"
+            );
         }
         let entry = |archive: &str, suite: &str| {
             format!("deb [signed-by={KEYRING}] http://deb.debian.org/{archive} {suite} main\n")
