@@ -106,7 +106,7 @@ async fn what_cannot_be_written_is_refused() {
     let at = |name: &str| directory.path().join(name);
     record(&at("full.lwr"), false).await;
     let mut damaged = std::fs::read(at("full.lwr")).unwrap();
-    damaged[80] ^= 4;
+    damaged[20] ^= 4;
     std::fs::write(at("damaged.lwr"), &damaged).unwrap();
     std::fs::write(at("other.txt"), "hello, world").unwrap();
     let busy = exporter(&at("busy.lwr"), false);
@@ -127,7 +127,8 @@ async fn what_cannot_be_written_is_refused() {
     }
     assert_eq!(std::fs::read(at("damaged.lwr")).unwrap(), damaged);
     assert_eq!(std::fs::read(at("other.txt")).unwrap(), b"hello, world");
-    insta::assert_snapshot!(text);
+    let len = std::fs::metadata(at("full.lwr")).unwrap().len();
+    insta::assert_snapshot!(text.replace(&format!("holds {len} bytes"), "holds N bytes"));
 }
 
 /// *Scenario*: a write failed half-way and left a part of a block behind; it is tried again.

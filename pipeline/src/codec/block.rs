@@ -33,19 +33,24 @@ pub(super) struct Header {
     stored_crc: u32,
 }
 
-/// Appends a block that holds `raw`.
-pub(super) fn append(kind: Kind, count: u32, raw: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
+/// Appends a block that holds `raw`. `packed` is working space that is kept from block to block.
+pub(super) fn append(
+    kind: Kind,
+    count: u32,
+    raw: &[u8],
+    packed: &mut Vec<u8>,
+    out: &mut Vec<u8>,
+) -> Result<(), Fault> {
     if raw.len() > MAX_RAW {
         return Err(Fault::TooLarge);
     }
-    let start = out.len();
     let room = lz4_flex::block::get_maximum_output_size(raw.len());
-    out.resize(start + HEADER_LEN + room, 0);
-    let stored_at = start + HEADER_LEN;
-    let stored_len =
-        lz4_flex::block::compress_into(raw, &mut out[stored_at..]).map_err(|_| Fault::TooLarge)?;
-    out.truncate(stored_at + stored_len);
-    let stored_crc = crc32fast::hash(&out[stored_at..]);
+    if packed.len() < room {
+        packed.resize(room, 0);
+    }
+    let stored_len = lz4_flex::block::compress_into(raw, packed).map_err(|_| Fault::TooLarge)?;
+    let stored = &packed[..stored_len];
+    let stored_crc = crc32fast::hash(stored);
     let mut header = [0; HEADER_LEN];
     let mut fields = Writer::new(&mut header[..HEADER_LEN - 4]);
     fields.bytes(MAGIC);
@@ -58,7 +63,8 @@ pub(super) fn append(kind: Kind, count: u32, raw: &[u8], out: &mut Vec<u8>) -> R
     debug_assert!(fields.is_full());
     let header_crc = crc32fast::hash(&header[..HEADER_LEN - 4]);
     header[HEADER_LEN - 4..].copy_from_slice(&header_crc.to_le_bytes());
-    out[start..stored_at].copy_from_slice(&header);
+    out.extend_from_slice(&header);
+    out.extend_from_slice(stored);
     Ok(())
 }
 

@@ -129,13 +129,13 @@ impl<R: Read> Decoder<R> {
     }
 
     fn records(&self, count: usize, raw: &[u8]) -> Result<Vec<ConnectionRecord>, Fault> {
-        let mut from = Reader::new(raw);
-        let names = NameReader::read(&mut from, &self.interners)?;
-        let (records, rest) = from.rest().as_chunks::<RECORD_LEN>();
-        if records.len() != count || !rest.is_empty() {
-            return Err(Fault::Damaged("a block's length does not fit its count of records"));
-        }
-        records.iter().map(|bytes| record::take(bytes, &names)).collect()
+        let split = count.checked_mul(RECORD_LEN).and_then(|len| raw.split_at_checked(len));
+        let (records, names) = split.ok_or(Fault::Damaged("a block is shorter than its records"))?;
+        let mut names = Reader::new(names);
+        let table = NameReader::read(&mut names, &self.interners)?;
+        names.finish()?;
+        let (records, _) = records.as_chunks::<RECORD_LEN>();
+        records.iter().map(|bytes| record::take(bytes, &table)).collect()
     }
 }
 

@@ -16,8 +16,8 @@ const NAMES_PER_BLOCK: usize = 8 << 20;
 #[derive(Default)]
 pub struct Encoder {
     names: NameWriter,
-    records: Vec<u8>,
     raw: Vec<u8>,
+    packed: Vec<u8>,
 }
 
 /// The first bytes of a file.
@@ -42,8 +42,8 @@ impl Encoder {
         while !rest.is_empty() {
             self.names.clear();
             let most = rest.len().min(MAX_BLOCK_RECORDS);
-            self.records.resize(most * RECORD_LEN, 0);
-            let (places, _) = self.records.as_chunks_mut::<RECORD_LEN>();
+            self.raw.resize(most * RECORD_LEN, 0);
+            let (places, _) = self.raw.as_chunks_mut::<RECORD_LEN>();
             let mut count = 0;
             for (record, place) in rest.iter().zip(places) {
                 record::put(record, &mut self.names, place);
@@ -52,10 +52,9 @@ impl Encoder {
                     break;
                 }
             }
-            self.raw.clear();
+            self.raw.truncate(count * RECORD_LEN);
             self.names.append_to(&mut self.raw);
-            self.raw.extend_from_slice(&self.records[..count * RECORD_LEN]);
-            block::append(Kind::Records, count as u32, &self.raw, out)?;
+            block::append(Kind::Records, count as u32, &self.raw, &mut self.packed, out)?;
             rest = &rest[count..];
         }
         Ok(())
@@ -66,7 +65,7 @@ impl Encoder {
     /// # Errors
     /// None in practice.
     pub fn pass_end(&mut self, pass_end: PassEnd, out: &mut Vec<u8>) -> Result<(), Fault> {
-        block::append(Kind::PassEnd, 0, &record::pass_end_bytes(pass_end), out)
+        block::append(Kind::PassEnd, 0, &record::pass_end_bytes(pass_end), &mut self.packed, out)
     }
 
     /// Appends the start of a writer's run.
@@ -74,7 +73,7 @@ impl Encoder {
     /// # Errors
     /// [`Fault::TooLarge`]: an absurd host name.
     pub fn session_start(&mut self, start: &SessionStart, out: &mut Vec<u8>) -> Result<(), Fault> {
-        block::append(Kind::Session, 0, &record::session_start_bytes(start), out)
+        block::append(Kind::Session, 0, &record::session_start_bytes(start), &mut self.packed, out)
     }
 
     /// Appends the mark that the writer's run ended in order.
@@ -82,6 +81,6 @@ impl Encoder {
     /// # Errors
     /// None in practice.
     pub fn session_end(&mut self, end: SessionEnd, out: &mut Vec<u8>) -> Result<(), Fault> {
-        block::append(Kind::End, 0, &record::session_end_bytes(end), out)
+        block::append(Kind::End, 0, &record::session_end_bytes(end), &mut self.packed, out)
     }
 }

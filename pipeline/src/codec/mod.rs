@@ -5,7 +5,7 @@
 //! block    = "LWBK" | kind u8 | zero (3) | count u32 | raw length u32 | stored length u32 | crc32 of stored u32 | crc32 of these u32 | stored
 //! stored   = LZ4 block of raw
 //! session  = boot id (16) | started u64 | host name                    one at the start of each writer's run
-//! records  = workloads u32 | services u32 | names … | record (319 bytes) × count
+//! records  = record (319 bytes) × count | workloads u32 | services u32 | names …
 //! pass end = tick u64 | last u8
 //! end      = bytes u64 | records u64                                   of this session before the end mark
 //! ```
@@ -32,7 +32,7 @@ use crate::record::UnixNanos;
 pub const VERSION: u16 = 1;
 
 /// Most records in one block: what a reader holds in memory at a time.
-pub const MAX_BLOCK_RECORDS: usize = 8192;
+pub const MAX_BLOCK_RECORDS: usize = 1024;
 
 /// Bytes of the file's header.
 pub const FILE_HEADER_LEN: usize = 16;
