@@ -135,3 +135,7 @@ impl ComponentConfig for Config {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

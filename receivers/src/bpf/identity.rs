@@ -37,7 +37,7 @@ pub struct Slots<T> {
 }
 
 /// Places, each kept once, with the number of its users.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Places {
     slots: Slots<(Place, u32)>,
     index: HashMap<Place, u32, foldhash::fast::RandomState>,
@@ -105,12 +105,6 @@ impl<T: Copy + Default> Slots<T> {
 }
 
 // === impl Places ===
-
-impl Default for Places {
-    fn default() -> Self {
-        Self { slots: Slots::default(), index: HashMap::default() }
-    }
-}
 
 impl Places {
     /// The index of `place`, with one more user.

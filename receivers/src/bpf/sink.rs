@@ -27,6 +27,9 @@ pub struct Pipelines {
     left: Duration,
 }
 
+/// The longest single wait: a pipeline that is stuck must not keep the others waiting for all of the patience at once.
+const LONGEST_WAIT: Duration = Duration::from_millis(100);
+
 impl Pipelines {
     /// `patience`: how long may be waited from one pass to the next.
     pub fn new(output: RecordOutput, executor: Handle, patience: Duration) -> Self {
@@ -44,7 +47,9 @@ impl Pipelines {
         }
         let start = Instant::now();
         // Whether there is room or the time is over: what does not fit is refused and counted.
-        let _ = self.executor.block_on(async { tokio::time::timeout(self.left, self.output.room()).await });
+        let _ = self
+            .executor
+            .block_on(async { tokio::time::timeout(self.left.min(LONGEST_WAIT), self.output.room()).await });
         self.left = self.left.saturating_sub(start.elapsed());
     }
 }

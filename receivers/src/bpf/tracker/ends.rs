@@ -98,8 +98,12 @@ impl<S: Sink> Tracker<S> {
             _ => None,
         };
         let (connection, identity, place, owed) = match held {
-            Some((mut connection, identity, place, owed)) => {
+            Some((mut connection, identity, mut place, owed)) => {
                 super::refresh_marks(&mut connection.state, event);
+                if place.owner.pid == 0 && connection.state.is(mark::SERVER) {
+                    // Its listener may have become known only now.
+                    place = self.place(event, true);
+                }
                 (connection, identity, place, owed)
             }
             None => {

@@ -230,8 +230,6 @@ impl<S: Sink> Tracker<S> {
             (mark::SERVER, event.flags & flag::SERVER != 0),
             (mark::START_KNOWN, event.flags & flag::START_KNOWN != 0),
             (mark::IPV6, event.tuple.family == libc::AF_INET6 as u16),
-            // Nothing moves while an idle socket is read.
-            (mark::BASE_SURE, event.flags & flag::HEARTBEAT != 0),
         ] {
             marks |= if on { bit } else { 0 };
         }
@@ -441,7 +439,11 @@ fn learn_role(
 fn observe(state: &mut State, event: &ConnectionEvent) -> (Counts, u64) {
     let c = &event.counters;
     let base = counts::base(c);
-    if base == state.base {
+    if event.flags & flag::HEARTBEAT != 0 {
+        // Nothing moves while an idle socket is read.
+        state.base = base;
+        state.set(mark::BASE_SURE, true);
+    } else if base == state.base {
         // The one that the state was made from says nothing about itself.
         let again = state.is(mark::REPORTED);
         state.set(mark::BASE_SURE, again || state.is(mark::BASE_SURE));

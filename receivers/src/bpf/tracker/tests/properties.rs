@@ -144,5 +144,5 @@ proptest! {
 }
 
 fn n_is_even(n: u64) -> bool {
-    n / super::fixture::SECOND % 2 == 0
+    (n / super::fixture::SECOND).is_multiple_of(2)
 }
