@@ -73,7 +73,7 @@ pub(super) async fn play(
     output.flush().await;
     drop(steps);
     let read = reader.await.map_err(|error| place.error(&format!("the thread that reads the file: {error}")));
-    tracing::info!(records = progress.records, "replay of {} has ended", place.0);
+    tracing::info!(records = progress.records, "{}: the replay has ended", place.0);
     result.and(read)
 }
 
