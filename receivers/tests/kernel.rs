@@ -1,6 +1,6 @@
 //! The kernel side on the running kernel, with real sockets. Needs root and BPF: skipped elsewhere, unless
 //! `LONGWAVE_REQUIRE_BPF=1`.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 #[path = "kernel/bench.rs"]
 mod bench;

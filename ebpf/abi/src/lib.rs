@@ -25,7 +25,7 @@ pub mod kind {
     pub const CLOSE: u8 = 2;
     /// One observation by the sampling pass.
     pub const SAMPLE: u8 = 3;
-    /// The pass found the table entry's socket gone or reused; counters are those last sampled.
+    /// The pass found the table entry's socket gone or reused; counters are zero: the reader has those that it last saw.
     pub const VANISHED: u8 = 4;
     /// A socket began to listen ([`crate::ListenEvent`]).
     pub const LISTEN: u8 = 5;
@@ -165,9 +165,9 @@ pub struct ConnectionEvent {
     pub error: u16,
     /// `sk_err_soft` at CLOSE, else 0.
     pub soft_error: u16,
-    /// Low bits of `sk_flags` (bit 1 is SOCK_DONE).
+    /// Low bits of `sk_flags` (bit 1 is SOCK_DONE), at CLOSE and in samples.
     pub sk_flags: u16,
-    /// `sk_shutdown`.
+    /// `sk_shutdown` at CLOSE, else 0.
     pub shutdown: u8,
     /// Padding, zero.
     pub _pad: [u8; 3],

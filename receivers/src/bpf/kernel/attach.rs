@@ -42,7 +42,7 @@ fn bytes<T: Global>(value: &T) -> &[u8] {
 pub fn attach(options: &Options) -> Result<Attached, Diagnosis> {
     preflight()?;
     let types = std::fs::read(btf::VMLINUX).map_err(|source| Diagnosis::NoBtf { source })?;
-    let offsets = btf::offsets(&types)?;
+    let offsets = btf::of_this_kernel(&types)?;
     let settings = layout::settings(options, &offsets)?;
     let types = Btf::parse(&types, Endianness::default())
         .map_err(|error| Diagnosis::Btf { reason: format!("cannot be parsed: {}", words(&error)) })?;

@@ -1,5 +1,7 @@
 //! Offsets of the running kernel's fields, from its BTF.
 
+use std::sync::OnceLock;
+
 use btf_rs::{Btf, Type};
 use longwave_ebpf_abi::{Offsets, offsets::ABSENT};
 
@@ -10,6 +12,16 @@ pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
 /// Anonymous structs nest a few levels only.
 const MAX_DEPTH: usize = 16;
+
+/// The offsets of the running kernel's fields, looked up once: it does not change under a process.
+pub fn of_this_kernel(bytes: &[u8]) -> Result<Offsets, Diagnosis> {
+    static KNOWN: OnceLock<Offsets> = OnceLock::new();
+    if let Some(known) = KNOWN.get() {
+        return Ok(*known);
+    }
+    let found = offsets(bytes)?;
+    Ok(*KNOWN.get_or_init(|| found))
+}
 
 /// The offsets of all fields; those that this kernel lacks are absent, unless nothing can be reported without them.
 pub fn offsets(bytes: &[u8]) -> Result<Offsets, Diagnosis> {

@@ -30,7 +30,7 @@ pub fn run(files: &Iterator, namespace: &Iterator) -> SeedReport {
     let found = namespaces::find();
     report.processes_unreadable = found.unreadable;
     // A thread of its own: it ends in the last namespace, and no other may.
-    std::thread::scope(|scope| {
+    let walked = std::thread::scope(|scope| {
         let walk = scope.spawn(|| {
             for (inode, path) in &found.paths {
                 match namespaces::enter(path) {
@@ -40,14 +40,16 @@ pub fn run(files: &Iterator, namespace: &Iterator) -> SeedReport {
                     }
                     // Its last process ended meanwhile.
                     Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                    Err(error) => report
-                        .namespaces_refused
-                        .push(format!("net:[{inode}] by {}: {error}", path.display())),
+                    Err(error) => {
+                        report.namespaces_refused.push(format!("net:[{inode}] by {}: {error}", path.display()));
+                    }
                 }
             }
         });
         walk.join()
-    })
-    .unwrap_or_else(|_| ());
+    });
+    if walked.is_err() {
+        report.failures.push("bpf: the walk over the network namespaces ended early".into());
+    }
     report
 }
