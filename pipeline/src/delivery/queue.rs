@@ -2,7 +2,7 @@
 //!
 //! Every payload that enters leaves in exactly one way: delivered, rejected, or dropped with a reason; until then it is held.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc::error::TrySendError;
@@ -18,6 +18,9 @@ use crate::component::{ComponentError, Payload, PushError, Pusher};
 
 /// How long a shutdown waits for what is queued: half of what Kubernetes grants by default.
 pub(crate) const SHUTDOWN_LIMIT: Duration = Duration::from_secs(15);
+
+/// Between two warnings of one exporter about dropped data.
+const WARN_EVERY: Duration = Duration::from_secs(10);
 
 /// A queue and its consumers.
 pub(crate) struct SendingQueue {
@@ -39,6 +42,14 @@ struct Courier {
     node: Arc<Node>,
     closing: CancellationToken,
     abandoned: CancellationToken,
+    quiet: std::sync::Mutex<Quiet>,
+}
+
+/// Drops that the log was spared.
+#[derive(Default)]
+struct Quiet {
+    until: Option<Instant>,
+    items: u64,
 }
 
 // === impl SendingQueue ===
@@ -59,6 +70,7 @@ impl SendingQueue {
             node,
             closing: closing.clone(),
             abandoned: abandoned.clone(),
+            quiet: std::sync::Mutex::default(),
         });
         let mut consumers = JoinSet::new();
         let sender = queue.enabled.then(|| {
@@ -98,7 +110,7 @@ impl SendingQueue {
             self.courier.warn_dropped(
                 reason,
                 items,
-                "sending queue is full: the server is slower than the traffic, or down",
+                "the sending queue is full: what takes the data is slower than the traffic, or down",
             );
         }
         self.failure()
@@ -233,7 +245,15 @@ impl Courier {
         }
     }
 
+    /// Says so at once, then at most every [`WARN_EVERY`]: the counters have every drop, the log need not.
     fn warn_dropped(&self, reason: DropReason, items: u64, message: &str) {
+        let mut quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
+        quiet.items += items;
+        if quiet.until.is_some_and(|until| Instant::now() < until) {
+            return;
+        }
+        let items = std::mem::take(&mut quiet.items);
+        quiet.until = Some(Instant::now() + WARN_EVERY);
         tracing::warn!(exporter = self.id, %reason, dropped_items = items, error = message, "dropped data");
     }
 }

@@ -65,7 +65,7 @@ pub struct Surroundings {
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
     /// A component could not be created or started; nothing runs.
-    #[error("failed to start {id:?} {role}: {source}")]
+    #[error("failed to start {id:?} {role}")]
     Start {
         /// The component's id.
         id: String,
@@ -75,7 +75,7 @@ pub enum RuntimeError {
         source: ComponentError,
     },
     /// A stage failed while running; the others were stopped.
-    #[error("{what} failed: {source}")]
+    #[error("{what} failed")]
     Failed {
         /// Which stage.
         what: String,
@@ -159,7 +159,7 @@ impl Runtime {
                 Err(panic) => RuntimeError::Failed {
                     what: "a stage".to_owned(),
                     source: ComponentError::with_source(
-                        format!("it panicked; this is a mistake in Longwave, please report it: {panic}"),
+                        "it panicked; this is a mistake in Longwave, please report it",
                         panic,
                     ),
                 },

@@ -16,6 +16,12 @@ fn plan(world: &World, yaml: &str) -> Plan {
     Plan::new(&document(yaml), &world.registry()).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
+/// The error and its causes, as the binary prints them.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
 const TWO_PIPELINES: &str = "
 receivers: {gen: {records: 7}}
 processors: {pass: , window: }
@@ -80,7 +86,8 @@ async fn a_failure_takes_the_graph_down() {
             Err(error) => error,
             Ok(mut runtime) => runtime.join().await.unwrap_err(),
         };
-        assert!(error.to_string().starts_with(expected), "{to}: {error}");
+        let error = chain(&error);
+        assert!(error.starts_with(expected), "{to}: {error}");
     }
 }
 
@@ -95,7 +102,7 @@ receivers: {gen: }
 exporters: {keep: }
 service: {pipelines: {logs: {receivers: [gen], exporters: [keep]}}}";
     let error = Runtime::start(&plan(&world, yaml), &around).await.unwrap().join().await.unwrap_err();
-    assert_eq!(error.to_string(), "exporter \"keep\" failed: stdout was closed");
+    assert_eq!(chain(&error), "exporter \"keep\" failed: stdout was closed");
 }
 
 /// *Scenario*: a pipeline does not read; a receiver offers updates, gives events and ends a pass.

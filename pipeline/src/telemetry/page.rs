@@ -27,10 +27,9 @@ pub(super) async fn serve(
             }
             _ => "write host:port with an address of this host, for example localhost:8888",
         };
-        ComponentError::with_source(
-            format!("service::telemetry::metrics: address: cannot listen on {address:?}: {e} ({remedy})"),
-            e,
-        )
+        ComponentError::new(format!(
+            "service::telemetry::metrics: address: cannot listen on {address:?}: {e} ({remedy})"
+        ))
     };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
