@@ -70,7 +70,7 @@ impl Rows {
     }
 
     pub(super) fn total(&self) -> Row {
-        Row::sum(&self.shown, "TOTAL".to_owned())
+        Row::sum(&self.shown, "ALL SOCKETS".to_owned())
     }
 }
 
