@@ -7,22 +7,31 @@ use serde_json::Value;
 use crate::longwave::Longwave;
 use crate::telemetry::Metrics;
 
-/// Asks until the page balances; a moment in which something is on its way is not a failure.
+/// How often the page may stay the same before it is the last word.
+const STANDSTILL: u32 = 100;
+
+/// Asks until the page balances. While its counters move something is on its way, which is no failure; bounded all the same.
 ///
 /// # Panics
 /// With the page when it never balances.
 pub fn assert_balances(longwave: &Longwave) {
     let mut problems = Vec::new();
     let mut page = Metrics::default();
-    for _ in 0..100 {
+    let mut same = 0;
+    for _ in 0..40 * STANDSTILL {
         page = longwave.telemetry();
-        problems = check(&page, longwave.config());
-        if problems.is_empty() {
+        let found = check(&page, longwave.config());
+        if found.is_empty() {
             return;
+        }
+        same = if found == problems { same + 1 } else { 0 };
+        problems = found;
+        if same > STANDSTILL {
+            break;
         }
         std::thread::sleep(Duration::from_millis(50)); // the page is a snapshot: there is no event to wait for
     }
-    panic!("the accounting never balanced:\n{}\n{}", problems.join("\n"), page.show());
+    panic!("the accounting does not balance:\n{}\n{}", problems.join("\n"), page.show());
 }
 
 /// What does not add up on `page`, for a graph as `config` says.

@@ -221,6 +221,21 @@ impl End {
         }
     }
 
+    /// Waits for a reset, reading nothing.
+    ///
+    /// # Errors
+    /// When none comes.
+    pub fn await_reset(&self) -> io::Result<()> {
+        for _ in 0..10_000 {
+            match self.socket.take_error()? {
+                Some(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(()),
+                Some(error) => return Err(error),
+                None => std::thread::sleep(Duration::from_millis(1)), // poll would wake for the data already
+            }
+        }
+        Err(io::Error::other("never reset"))
+    }
+
     /// Waits until `bytes` are there to be read, reading none.
     ///
     /// # Errors
@@ -231,7 +246,6 @@ impl End {
             if self.socket.peek(&mut block)? as u64 >= bytes {
                 return Ok(());
             }
-            std::thread::yield_now();
             std::thread::sleep(Duration::from_millis(1)); // poll cannot wait for a number of bytes
         }
         Err(io::Error::other(format!("{bytes} bytes never came")))

@@ -3,9 +3,9 @@
 use crate::telemetry::Metrics;
 
 /// Records that the kernel side could not hand over, by `reason`.
-pub const KERNEL_LOST: &str = "longwave_bpf_lost_records";
+pub const KERNEL_LOST: &str = "longwave_receiver_kernel_lost_records";
 /// Times that a tracing program was skipped, by `program`.
-pub const RECURSION_MISSES: &str = "longwave_bpf_recursion_misses";
+pub const RECURSION_MISSES: &str = "longwave_receiver_program_recursion_misses";
 
 /// Closes that found no room in the kernel's ring.
 pub fn of_closes_in_the_ring(page: &Metrics) -> u64 {

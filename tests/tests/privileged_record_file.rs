@@ -7,11 +7,11 @@ use std::time::Duration;
 use longwave_tests::longwave::Options;
 use longwave_tests::netns::Netns;
 use longwave_tests::{Family, Finished, Longwave, Place, Record, balance, config, gate, scenario};
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// Every life on this host, recorded into `path` and shown on stdout.
-fn record(path: &Path, scope: Value) -> Finished {
-    let base = config::logs(config::merged(json!({"interval": "1s"}), scope));
+fn record(path: &Path) -> Finished {
+    let base = config::logs(json!({"interval": "1s"}));
     let config = config::merged(
         base,
         json!({
@@ -22,28 +22,29 @@ fn record(path: &Path, scope: Value) -> Finished {
     let longwave = Longwave::start_with(config, Options { lines: true, ..Options::default() });
     let netns = Netns::new();
     let mut stories = Vec::new();
-    for family in Family::ALL {
-        let lives: &[scenario::Scenario] = &[
-            ("nothing", scenario::nothing),
-            ("clean_close", scenario::clean_close),
-            ("half_close", scenario::half_close),
-            ("requests", scenario::requests),
-            ("linger_reset", scenario::linger_reset),
-            ("unread_at_close", scenario::unread_at_close),
-            ("refused", scenario::refused),
-            ("reconnect", scenario::reconnect),
-        ];
-        for place in [Place::loopback(family), Place::inside(&netns, family)] {
-            let held = place.pair().unwrap();
-            stories.extend(scenario::play(lives, &place));
-            let cookie = held.0.account().cookie;
-            let mut updates = 0;
-            longwave.await_records("two updates of a held connection", Duration::from_secs(60), |record| {
-                updates += u32::from(record.cookie() == cookie && record.event() == "update");
-                updates == 2
-            });
-        }
+    let lives: &[scenario::Scenario] = &[
+        ("nothing", scenario::nothing),
+        ("clean_close", scenario::clean_close),
+        ("half_close", scenario::half_close),
+        ("linger_reset", scenario::linger_reset),
+        ("unread_at_close", scenario::unread_at_close),
+        ("refused", scenario::refused),
+        ("reconnect", scenario::reconnect),
+    ];
+    let places =
+        Family::ALL.into_iter().flat_map(|family| [Place::loopback(family), Place::inside(&netns, family)]);
+    let mut held = Vec::new();
+    for place in places {
+        held.push(place.pair().unwrap());
+        stories.extend(scenario::play(lives, &place));
     }
+    let cookie = held[0].0.account().cookie;
+    let mut updates = 0;
+    longwave.await_records("updates of a held connection", Duration::from_secs(60), |record| {
+        updates += u32::from(record.cookie() == cookie && record.event() == "update");
+        updates == 6
+    });
+    drop(held);
     longwave.await_finals(&longwave_tests::verdict::finals(&stories), Duration::from_secs(60));
     balance::assert_balances(&longwave);
     longwave.stop()
@@ -68,7 +69,7 @@ fn replay_shows_what_was_recorded() {
     let Some(_turn) = gate::privileged("replay_shows_what_was_recorded") else { return };
     let folder = tempfile::TempDir::new().unwrap();
     let path = folder.path().join("connections.lwr");
-    let recorded = record(&path, json!({}));
+    let recorded = record(&path);
     let replayed = replay(&path);
     assert!(recorded.records.iter().any(Record::is_final));
     assert_eq!(replayed.lines.len(), recorded.lines.len(), "{}", replayed.stderr);
@@ -85,7 +86,7 @@ fn make_fixture() {
     let Some(_turn) = gate::privileged("make_fixture") else { return };
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/connections.lwr");
     let _ = std::fs::remove_file(&path);
-    let finished = record(&path, json!({}));
+    let finished = record(&path);
     for event in ["open", "update", "close", "fail"] {
         assert!(finished.records.iter().any(|record| record.event() == event), "no {event}");
     }

@@ -17,7 +17,7 @@ const LIMIT: Duration = Duration::from_secs(90);
 /// A Longwave that sees only the churn's connections, and of them only the ends.
 fn start(churn: &Churn, receiver: Value) -> Longwave {
     let options = Options { keep: longwave_tests::Record::is_final, ..Options::default() };
-    Longwave::start_with(logs(merged(churn.receiver("60s"), receiver)), options)
+    Longwave::start_with(logs(merged(churn.receiver("5s"), receiver)), options)
 }
 
 /// All that was counted as lost and may have been a close.
