@@ -17,6 +17,13 @@ pub fn read<T: Copy>(field: &'static T) -> T {
     unsafe { core::ptr::read_volatile(field) }
 }
 
+/// A value of which the compiler forgets what it knew.
+#[inline(always)]
+pub fn read_once<T: Copy>(value: T) -> T {
+    // SAFETY: a local variable.
+    unsafe { core::ptr::read_volatile(&raw const value) }
+}
+
 /// The offset of a kernel field.
 macro_rules! offset {
     ($field:ident) => {

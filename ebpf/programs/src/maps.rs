@@ -48,9 +48,9 @@ pub const HANDLED_SLOTS: usize = 256;
 #[map(name = "scratch")]
 pub static SCRATCH: PerCpuArray<[u64; SAMPLE_MAX as usize / 8]> = PerCpuArray::with_max_entries(1, 0);
 
-pub const ENOENT: i64 = -2;
-pub const E2BIG: i64 = -7;
-pub const EEXIST: i64 = -17;
+pub const ENOENT: i32 = -2;
+pub const E2BIG: i32 = -7;
+pub const EEXIST: i32 = -17;
 pub const NOEXIST: u64 = 1;
 
 const NO_WAKEUP: u64 = 1;
@@ -72,18 +72,20 @@ pub fn entry(socket: u64) -> Option<*mut Tracked> {
     (!found.is_null()).then_some(found)
 }
 
-/// Inserts; the kernel's answer.
+/// Inserts; the kernel's answer, of which 6.1 defines the lower half only.
 #[inline(always)]
-pub fn insert(socket: u64, value: *const Tracked, flags: u64) -> i64 {
+pub fn insert(socket: u64, value: *const Tracked, flags: u64) -> i32 {
     // SAFETY: key and value are on the stack and of the map's sizes.
-    unsafe { bpf_map_update_elem(handle(&CONNECTIONS), (&raw const socket).cast(), value.cast(), flags) }
+    unsafe {
+        bpf_map_update_elem(handle(&CONNECTIONS), (&raw const socket).cast(), value.cast(), flags) as i32
+    }
 }
 
-/// Removes; the kernel's answer.
+/// Removes; the kernel's answer, likewise.
 #[inline(always)]
-pub fn remove(socket: u64) -> i64 {
+pub fn remove(socket: u64) -> i32 {
     // SAFETY: the key is 8 bytes on the stack.
-    unsafe { bpf_map_delete_elem(handle(&CONNECTIONS), (&raw const socket).cast()) }
+    unsafe { bpf_map_delete_elem(handle(&CONNECTIONS), (&raw const socket).cast()) as i32 }
 }
 
 /// Room for one record, not zeroed.
