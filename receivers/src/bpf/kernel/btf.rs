@@ -2,16 +2,13 @@
 
 use std::sync::OnceLock;
 
-use btf_rs::{Btf, Type};
 use longwave_ebpf_abi::{Offsets, offsets::ABSENT};
 
 use super::Diagnosis;
+use super::types::Types;
 
 /// Where the kernel describes its own types.
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
-
-/// Anonymous structs nest a few levels only.
-const MAX_DEPTH: usize = 16;
 
 /// The offsets of the running kernel's fields, looked up once: it does not change under a process.
 pub fn of_this_kernel(bytes: &[u8]) -> Result<Offsets, Diagnosis> {
@@ -25,11 +22,10 @@ pub fn of_this_kernel(bytes: &[u8]) -> Result<Offsets, Diagnosis> {
 
 /// The offsets of all fields; those that this kernel lacks are absent, unless nothing can be reported without them.
 pub fn offsets(bytes: &[u8]) -> Result<Offsets, Diagnosis> {
-    let btf = Btf::from_bytes(bytes)
-        .map_err(|error| Diagnosis::Btf { reason: format!("cannot be parsed: {error}") })?;
-    let find = |path: &str| offset(&btf, path).unwrap_or(ABSENT);
+    let types = Types::from_bytes(bytes).map_err(|reason| Diagnosis::Btf { reason })?;
+    let find = |path: &str| types.offset(path).unwrap_or(ABSENT);
     let need = |path: &str| {
-        offset(&btf, path).ok_or_else(|| Diagnosis::Btf {
+        types.offset(path).ok_or_else(|| Diagnosis::Btf {
             reason: format!("has no field `{path}`, which nothing can replace"),
         })
     };
@@ -89,62 +85,4 @@ pub fn offsets(bytes: &[u8]) -> Result<Offsets, Diagnosis> {
         task_cgroups: find("task_struct.cgroups"),
         css_set_dfl_cgrp: find("css_set.dfl_cgrp"),
     })
-}
-
-/// The byte offset of `struct.member.member…`, through typedefs, arrays (their first element) and anonymous members. None
-/// for bit fields: they have no byte offset.
-pub fn offset(btf: &Btf, path: &str) -> Option<u32> {
-    let mut parts = path.split('.');
-    let outer = parts.next()?;
-    let mut current = btf
-        .resolve_types_by_name(outer)
-        .ok()?
-        .into_iter()
-        .find(|found| matches!(found, Type::Struct(_) | Type::Union(_)))?;
-    let mut bits = 0;
-    for name in parts {
-        let (offset, inner) = member(btf, &current, name, 0)?;
-        bits += offset;
-        current = inner;
-    }
-    (bits % 8 == 0).then_some(bits / 8)
-}
-
-/// A member's bit offset and type.
-fn member(btf: &Btf, holder: &Type, name: &str, depth: usize) -> Option<(u32, Type)> {
-    let holder = plain(btf, holder.clone())?;
-    let (Type::Struct(fields) | Type::Union(fields)) = &holder else { return None };
-    for field in &fields.members {
-        let inner = btf.resolve_chained_type(field).ok()?;
-        let field_name = btf.resolve_name(field).unwrap_or_default();
-        if field_name == name {
-            if field.bitfield_size().is_some_and(|size| size != 0) {
-                return None;
-            }
-            return Some((field.bit_offset(), inner));
-        }
-        if field_name.is_empty()
-            && depth < MAX_DEPTH
-            && let Some((offset, found)) = member(btf, &inner, name, depth + 1)
-        {
-            return Some((field.bit_offset() + offset, found));
-        }
-    }
-    None
-}
-
-/// The struct behind typedefs, qualifiers and arrays.
-fn plain(btf: &Btf, mut of: Type) -> Option<Type> {
-    for _ in 0..MAX_DEPTH {
-        of = match &of {
-            Type::Typedef(inner) => btf.resolve_chained_type(inner).ok()?,
-            Type::Const(inner) | Type::Volatile(inner) | Type::Restrict(inner) => {
-                btf.resolve_chained_type(inner).ok()?
-            }
-            Type::TypeTag(inner) => btf.resolve_chained_type(inner).ok()?,
-            Type::Array(inner) => btf.resolve_chained_type(inner).ok()?,
-            _ => return Some(of),
-        };
-    }
-    None
 }

@@ -29,6 +29,7 @@ mod seed;
 mod statistics;
 mod sys;
 mod transition;
+mod types;
 
 #[cfg(test)]
 mod tests;

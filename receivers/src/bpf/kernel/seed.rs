@@ -41,7 +41,9 @@ pub fn run(files: &Iterator, namespace: &Iterator) -> SeedReport {
                     // Its last process ended meanwhile.
                     Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                     Err(error) => {
-                        report.namespaces_refused.push(format!("net:[{inode}] by {}: {error}", path.display()));
+                        report
+                            .namespaces_refused
+                            .push(format!("net:[{inode}] by {}: {error}", path.display()));
                     }
                 }
             }

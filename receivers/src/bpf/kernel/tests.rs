@@ -1,10 +1,10 @@
 //! What needs no kernel.
 
-use btf_rs::Btf;
 use longwave_ebpf_abi::{ConnectionEvent, LAYOUT_VERSION, Offsets, kind};
 
 use super::diagnosis::version;
 use super::transition::{Transition, connection};
+use super::types::Types;
 use super::{Diagnosis, Options, btf, layout};
 
 /// Scenario: releases as distributions write them.
@@ -39,17 +39,44 @@ fn finds_the_offsets_of_this_kernel() {
         eprintln!("skipped: no {}", btf::VMLINUX);
         return;
     };
-    let types = Btf::from_bytes(&bytes).unwrap();
-    let minimum = btf::offset(&types, "tcp_sock.rtt_min").unwrap();
-    assert_eq!(btf::offset(&types, "tcp_sock.rtt_min.s.v"), Some(minimum + 4));
-    assert_eq!(btf::offset(&types, "sock_common.skc_daddr"), Some(0));
-    assert_eq!(btf::offset(&types, "sock_common.skc_reuse"), None);
-    assert_eq!(btf::offset(&types, "sock_common.nothing"), None);
-    assert_eq!(btf::offset(&types, "nothing.nothing"), None);
+    let types = Types::from_bytes(&bytes).unwrap();
+    let minimum = types.offset("tcp_sock.rtt_min").unwrap();
+    assert_eq!(types.offset("tcp_sock.rtt_min.s.v"), Some(minimum + 4));
+    assert_eq!(types.offset("sock_common.skc_daddr"), Some(0));
+    assert_eq!(types.offset("sock_common.skc_reuse"), None);
+    assert_eq!(types.offset("sock_common.nothing"), None);
+    assert_eq!(types.offset("nothing.nothing"), None);
     let offsets = btf::offsets(&bytes).unwrap();
     let settings = layout::settings(&Options::default(), &offsets).unwrap();
     assert!(settings.sample_start <= offsets.snd_cwnd);
     assert!(settings.sample_start + settings.sample_len >= offsets.total_retrans + 4);
+}
+
+/// Scenario: bytes that are no BTF, BTF that is cut at any place, and BTF with any byte changed.
+/// Guarantees: an error or some answer, never a panic or an endless loop.
+#[test]
+fn bad_types_are_an_error() {
+    assert!(Types::from_bytes(&[]).is_err());
+    assert!(Types::from_bytes(b"nothing of the kind").is_err());
+    // One struct `s` with the member `m` at bit 32, of an int.
+    let mut btf: Vec<u8> =
+        vec![0x9f, 0xeb, 1, 0, 24, 0, 0, 0, 0, 0, 0, 0, 40, 0, 0, 0, 40, 0, 0, 0, 5, 0, 0, 0];
+    btf.extend([3u32, 1 << 24, 4, 32].iter().flat_map(|word| word.to_ne_bytes()));
+    btf.extend([1u32, 4 << 24 | 1, 8, 3, 1, 32].iter().flat_map(|word| word.to_ne_bytes()));
+    btf.extend(b"\0s\0m\0");
+    assert_eq!(Types::from_bytes(&btf).unwrap().offset("s.m"), Some(4));
+    for cut in 0..btf.len() {
+        assert!(Types::from_bytes(&btf[..cut]).is_err(), "cut at {cut}");
+    }
+    for at in 0..btf.len() {
+        for byte in 0..=255 {
+            let mut changed = btf.clone();
+            changed[at] = byte;
+            if let Ok(types) = Types::from_bytes(&changed) {
+                let _ = types.offset("s.m");
+            }
+        }
+    }
 }
 
 /// Scenario: a kernel whose fields lie too far apart for one read.
