@@ -9,9 +9,10 @@ use super::super::ending;
 use super::super::sink::Sink;
 use super::super::state::{State, mark};
 use super::super::timeline::Timeline;
-use super::{
-    Connection, Identity, Owed, Place, Tracker, advance, difference, gauges, identity, opened, record,
+use super::observation::{
+    advance, difference, gauges, identity, learn_role, observe, opened, record, refresh, refresh_marks,
 };
+use super::{Connection, Identity, Owed, Place, Tracker};
 
 impl<S: Sink> Tracker<S> {
     /// OPEN or CLOSE. `tick`: the end of the window that it belongs to.
@@ -53,8 +54,8 @@ impl<S: Sink> Tracker<S> {
         let state = &mut connection.state;
         if new {
             // Not idle in the pass before it is first sampled; samples that came first were newer.
-            super::refresh(state, event, &mut self.identities);
-            super::observe(state, event);
+            refresh(state, event, &mut self.identities);
+            observe(state, event);
             // The kernel is inside the transition: nothing moves.
             state.set(mark::BASE_SURE, true);
         }
@@ -99,7 +100,7 @@ impl<S: Sink> Tracker<S> {
         };
         let (connection, identity, place, owed) = match held {
             Some((mut connection, identity, mut place, owed)) => {
-                super::refresh_marks(&mut connection.state, event);
+                refresh_marks(&mut connection.state, event);
                 if place.owner.pid == 0 && connection.state.is(mark::SERVER) {
                     // Its listener may have become known only now.
                     place = self.place(event, true);
@@ -113,7 +114,7 @@ impl<S: Sink> Tracker<S> {
         };
         let mut state = connection.state;
         if !state.is(mark::CLIENT) && !state.is(mark::SERVER) && counts::established(event) {
-            super::learn_role(&mut state, event, &self.listeners, &mut self.owed);
+            learn_role(&mut state, event, &self.listeners, &mut self.owed);
         }
         let counts = Counts::of(event, &event.counters, state.is(mark::CLIENT));
         let before = state.totals();
@@ -169,7 +170,7 @@ impl<S: Sink> Tracker<S> {
             marks |= if on { bit } else { 0 };
         }
         let mut state = State::new(0, opened(event, timeline), marks, counts::base(&event.counters));
-        super::refresh_marks(&mut state, event);
+        refresh_marks(&mut state, event);
         let server = event.flags & flag::SERVER != 0
             || (event.flags & flag::CLIENT == 0 && self.listeners.has(event.owner.netns, &event.tuple));
         (Connection { generation: event.generation, state }, identity(event, 0), self.place(event, server))
