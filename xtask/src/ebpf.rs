@@ -74,7 +74,9 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 /// Bytes are reproducible for equal versions only.
 fn compare(built: &Path, committed: &Path, versions: &str, recorded: &str) -> Result<()> {
     if versions != recorded {
-        println!("ebpf: bytes not compared: the toolchain's versions differ from those in {RECORD}:\n{versions}");
+        println!(
+            "ebpf: bytes not compared: the toolchain's versions differ from those in {RECORD}:\n{versions}"
+        );
         return Ok(());
     }
     let (new, old) = (std::fs::read(built)?, std::fs::read(committed)?);
