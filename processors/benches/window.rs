@@ -66,7 +66,7 @@ fn record(cookie: u64, pass: u64, role: Role) -> ConnectionRecord {
 
 /// One pass: batches of records, and the watermark.
 fn pass(number: u64) -> Vec<Batch> {
-    let role = |cookie| if cookie.is_multiple_of(2) { Role::Client } else { Role::Server };
+    let role = |cookie: u64| if cookie.is_multiple_of(2) { Role::Client } else { Role::Server };
     let records: Vec<_> = (0..CONNECTIONS).map(|cookie| record(cookie, number, role(cookie))).collect();
     let batches = records.chunks(BATCH).map(|chunk| Batch::records(chunk.to_vec()));
     batches.chain([Batch::PassEnd(PassEnd { tick: UnixNanos(number * 5 * SECOND), last: false })]).collect()
