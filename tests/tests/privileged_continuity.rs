@@ -214,7 +214,8 @@ fn deltas_sum_though_samples_are_lost() {
     older.iter_mut().for_each(|pair| exchange(pair, 2_000));
     let longwave = Longwave::start(config::logs(json!({"interval": "1s", "samples_ring_size": 4096})));
     let mut younger = pairs(150);
-    await_each(&longwave, "a record of the older ones", &cookies(&older));
+    let some = cookies(&older);
+    longwave.await_records("a record of an older one", LIMIT, |record| some.contains(&record.cookie()));
     for _ in 0..30 {
         for pair in older.iter_mut().chain(&mut younger) {
             exchange(pair, 3_000);

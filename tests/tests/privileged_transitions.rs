@@ -14,10 +14,14 @@ use serde_json::{Value, json};
 /// How long the last close may take to be reported.
 const LIMIT: Duration = Duration::from_secs(90);
 
-/// A Longwave that sees only the churn's connections, and of them only the ends.
+/// A Longwave that sees only the churn's connections, and shows only their ends.
 fn start(churn: &Churn, receiver: Value) -> Longwave {
+    let only_ends = json!({
+        "processors": {"filter": {"exclude": {"events": ["open", "update"]}}},
+        "service": {"pipelines": {"logs": {"processors": ["filter"]}}},
+    });
     let options = Options { keep: longwave_tests::Record::is_final, ..Options::default() };
-    Longwave::start_with(logs(merged(churn.receiver("5s"), receiver)), options)
+    Longwave::start_with(merged(logs(merged(churn.receiver("5s"), receiver)), only_ends), options)
 }
 
 /// All that was counted as lost and may have been a close.

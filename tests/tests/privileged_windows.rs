@@ -16,11 +16,11 @@ const WORKLOADS: usize = 14;
 /// Sums by name of measure.
 type Sums = BTreeMap<&'static str, u64>;
 
-/// What the records of a run say in total.
-fn sums_of_records(finished: &Finished) -> Sums {
+/// What the records of a run say in total. At level `connection` what never became a connection has no series.
+fn sums_of_records(finished: &Finished, level: &str) -> Sums {
     let mut sums = Sums::new();
     let mut opened = HashSet::new();
-    for record in &finished.records {
+    for record in finished.records.iter().filter(|record| level != "connection" || record.event() != "fail") {
         for (name, _, delta) in record.measures() {
             *sums.entry(name).or_default() += delta;
         }
@@ -45,15 +45,15 @@ fn sums_of_windows(finished: &Finished, level: &str, names: impl Iterator<Item =
 
 /// Asserts that each level's windows sum to the records.
 fn assert_conserved(finished: &Finished, levels: &[&str]) {
-    let records = sums_of_records(finished);
-    assert!(records["sent_bytes"] > 0, "nothing was sent");
     for level in levels {
+        let records = sums_of_records(finished, level);
+        assert!(records["sent_bytes"] > 0, "nothing was sent");
         let windows = sums_of_windows(finished, level, records.keys().copied());
         assert_eq!(windows, records, "the windows of level {level} (left) against the records (right)");
     }
 }
 
-/// Asserts that windows are aligned, without gap or overlap, and that no series is in a window twice.
+/// Asserts that windows tile time, aligned but for the stop's own moment, and that no series is in a window twice.
 fn assert_windows_tile(finished: &Finished, seconds: u64) {
     let mut windows: Vec<(&str, &str)> = finished.points.iter().map(bounds).collect();
     windows.sort_unstable();
@@ -61,7 +61,7 @@ fn assert_windows_tile(finished: &Finished, seconds: u64) {
     for pair in windows.windows(2) {
         assert_eq!(pair[0].1, pair[1].0, "a gap or an overlap");
     }
-    for (start, end) in &windows {
+    for (start, end) in windows.iter().take(windows.len() - 1) {
         let nanos = |text| longwave_tests::time::unix_nanos(text).unwrap();
         assert_eq!(nanos(end) % (seconds * 1_000_000_000), 0, "{start} – {end} is not aligned");
     }
