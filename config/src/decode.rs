@@ -81,13 +81,13 @@ impl Session {
         }
     }
 
-    /// Reports what a check found, unless it is about something that was left out.
+    /// Reports what a check found, unless it is about something that was left out, or that has something left out in it.
     fn report_checked(&self, found: Vec<ConfigError>) {
         for error in found {
             let place = error.full_path();
             let left_out = |below: &Path| {
                 let node = self.base.join(below);
-                place == node || place.is_below(&node)
+                place == node || place.is_below(&node) || (place != self.base && node.is_below(&place))
             };
             if !self.left_out.keys().any(left_out) {
                 self.report(error);

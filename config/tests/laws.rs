@@ -174,3 +174,39 @@ fn check_merge(base: &Value, over: &Value, both: &Value) -> Result<(), TestCaseE
     }
     Ok(())
 }
+
+/// *Scenario*: a list has one element that cannot be decoded, and the check wants a list that is not empty; another field is wrong in
+/// itself.
+/// *Guarantees*: the element is reported once, not the emptiness that leaving it out made; what the check finds elsewhere is reported too.
+#[test]
+fn a_check_does_not_report_what_was_left_out() {
+    #[derive(serde::Deserialize, Default)]
+    #[serde(default)]
+    struct Settings {
+        ports: Vec<u16>,
+        limit: u32,
+    }
+    let loaded = longwave_config::load(&longwave_config::Sources::new(
+        vec!["yaml:receivers: {a: {ports: [many], limit: 7}}".to_owned()],
+        Vec::new(),
+    ))
+    .unwrap();
+    let section = loaded.value.get("receivers").and_then(|receivers| receivers.get("a")).unwrap();
+    let path = longwave_config::Path::from("receivers::a");
+    let errors = longwave_config::decode_and_check(section, &path, |settings: &Settings| {
+        let mut found = Vec::new();
+        if settings.ports.is_empty() {
+            found.push(longwave_config::ConfigError::new(path.clone(), "must not be empty").field("ports"));
+        }
+        if settings.limit < 10 {
+            found.push(longwave_config::ConfigError::new(path.clone(), "must be at least 10").field("limit"));
+        }
+        found
+    })
+    .err()
+    .unwrap();
+    let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    assert_eq!(texts.len(), 2, "{texts:?}");
+    assert!(texts[0].starts_with("receivers::a: ports::0: "), "{texts:?}");
+    assert_eq!(texts[1], "receivers::a: limit: must be at least 10");
+}
