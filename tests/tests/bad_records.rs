@@ -65,9 +65,9 @@ fn whole() {
 /// A place inside the last block that holds records (see `longwave_pipeline::codec` for the format).
 fn inside_last_records(bytes: &[u8]) -> usize {
     const RECORDS: u8 = 2;
-    let blocks =
+    let mut blocks =
         bytes.windows(5).enumerate().filter(|(_, start)| start[..4] == *b"LWBK" && start[4] == RECORDS);
-    blocks.last().unwrap().0 + 64
+    blocks.next_back().unwrap().0 + 64
 }
 
 /// How many records the whole file has.
