@@ -3,7 +3,7 @@
 use longwave_pipeline::Attributes;
 use longwave_pipeline::histogram::Histogram;
 
-use super::protobuf::{fixed64_key, message_len, put_attribute, put_fixed64, put_message};
+use super::protobuf::{fixed64_key, message_len, put_attribute, put_message};
 
 /// `NumberDataPoint.attributes`.
 const NUMBER_ATTRIBUTES: u8 = 7;
@@ -82,17 +82,17 @@ pub(crate) fn put_number(
     span: Span,
     value: Number,
 ) {
+    let (field, bits) = match value {
+        // OTLP has no unsigned number: what does not fit (8 EiB) is shown as the largest.
+        Number::Int(number) => (6, i64::try_from(number).unwrap_or(i64::MAX) as u64),
+        Number::Double(number) => (4, number.to_bits()),
+    };
+    let fixed = fixed64_fields([(2, span.start), (3, span.end), (field, bits)]);
     let attributes = attributes.for_numbers();
-    put_message(out, 1, attributes.len() + extra.len() + 3 * 9);
+    put_message(out, 1, attributes.len() + extra.len() + fixed.as_flattened().len());
     out.extend_from_slice(attributes);
     out.extend_from_slice(extra);
-    put_fixed64(out, 2, span.start);
-    put_fixed64(out, 3, span.end);
-    match value {
-        // OTLP has no unsigned number: what does not fit (8 EiB) is shown as the largest.
-        Number::Int(number) => put_fixed64(out, 6, i64::try_from(number).unwrap_or(i64::MAX) as u64),
-        Number::Double(number) => put_fixed64(out, 4, number.to_bits()),
-    }
+    out.extend_from_slice(fixed.as_flattened());
 }
 
 /// Appends a `HistogramDataPoint`.
@@ -102,18 +102,33 @@ pub(crate) fn put_histogram(
     span: Span,
     histogram: &Histogram,
 ) {
-    let attributes = attributes.for_histograms();
     let (counts, bounds) = (histogram.counts(), histogram.bounds());
+    let numbers = [(2, span.start), (3, span.end), (4, histogram.count()), (5, histogram.sum().to_bits())];
+    let fixed = fixed64_fields(numbers);
+    let attributes = attributes.for_histograms();
     let packed = message_len(8 * counts.len()) + message_len(8 * bounds.len());
-    put_message(out, 1, attributes.len() + 4 * 9 + packed);
+    put_message(out, 1, attributes.len() + fixed.as_flattened().len() + packed);
     out.extend_from_slice(attributes);
-    put_fixed64(out, 2, span.start);
-    put_fixed64(out, 3, span.end);
-    put_fixed64(out, 4, histogram.count());
-    out.push(fixed64_key(5));
-    out.extend_from_slice(&histogram.sum().to_le_bytes());
-    put_message(out, 6, 8 * counts.len());
-    counts.iter().for_each(|count| out.extend_from_slice(&count.to_le_bytes()));
-    put_message(out, 7, 8 * bounds.len());
-    bounds.iter().for_each(|bound| out.extend_from_slice(&bound.to_le_bytes()));
+    out.extend_from_slice(fixed.as_flattened());
+    put_packed(out, 6, counts.iter().copied());
+    put_packed(out, 7, bounds.iter().map(|bound| bound.to_bits()));
+}
+
+/// Fields of eight bytes each, for one copy into the message.
+fn fixed64_fields<const N: usize>(fields: [(u8, u64); N]) -> [[u8; 9]; N] {
+    fields.map(|(field, bits)| {
+        let mut bytes = [fixed64_key(field); 9];
+        bytes[1..].copy_from_slice(&bits.to_le_bytes());
+        bytes
+    })
+}
+
+/// A packed field of eight-byte numbers.
+fn put_packed(out: &mut Vec<u8>, field: u8, numbers: impl ExactSizeIterator<Item = u64>) {
+    put_message(out, field, 8 * numbers.len());
+    let start = out.len();
+    out.resize(start + 8 * numbers.len(), 0);
+    for (place, number) in out[start..].chunks_exact_mut(8).zip(numbers) {
+        place.copy_from_slice(&number.to_le_bytes());
+    }
 }
