@@ -2,19 +2,15 @@
 
 use std::sync::Arc;
 
-use hashbrown::HashMap;
 use longwave_pipeline::accounting::Node;
 use longwave_pipeline::component::{Processor, ProcessorContext};
-use longwave_pipeline::record::ConnectionId;
 use longwave_pipeline::{Batch, ComponentError, ConnectionRecord, PassEnd, UnixNanos};
 
 use super::boundaries::Boundaries;
 use super::config::WindowConfig;
-use super::connections::Connections;
+use super::connections::{Connections, STRIDE};
+use super::held::Held;
 use super::telemetry::Telemetry;
-
-/// Records of later windows that may wait (about 45 MB); what is beyond goes into the open window and is counted.
-pub const MOST_HELD: usize = 131_072;
 
 /// The processor. Windows close on watermarks, never on timers.
 pub struct WindowProcessor {
@@ -24,11 +20,7 @@ pub struct WindowProcessor {
     node: Arc<Node>,
     telemetry: Telemetry,
     open: Option<OpenWindow>,
-    /// Records of later windows, in the order of their arrival.
-    held: Vec<ConnectionRecord>,
-    /// Connections with a record in `held` that is not their end, and the latest tick of those. Such a connection's end must not overtake
-    /// them (it would, after a step back of the clock), or they would bring it to life again.
-    held_ticks: HashMap<ConnectionId, UnixNanos, foldhash::fast::RandomState>,
+    held: Held,
 }
 
 struct OpenWindow {
@@ -57,35 +49,35 @@ impl WindowProcessor {
             node: Arc::clone(&context.node),
             telemetry: Telemetry::new(context),
             open: None,
-            held: Vec::new(),
-            held_ticks: HashMap::default(),
+            held: Held::default(),
         }
     }
 
     fn take(&mut self, records: &[ConnectionRecord]) {
-        let Some(first) = records.iter().map(|record| record.tick).min() else { return };
-        let window = self.open.get_or_insert_with(|| OpenWindow::new(&self.config, self.boundaries, first));
-        let mut folded = 0;
-        for record in records {
-            let is_end = record.event.is_end();
-            if record.tick > window.end {
-                if self.held.len() < MOST_HELD {
-                    if !is_end {
-                        let tick = self.held_ticks.entry(record.id).or_default();
-                        *tick = record.tick.max(*tick);
-                    }
-                    self.held.push(record.clone());
-                    continue;
-                }
-                window.connections.tally().early += 1;
-            } else if is_end && let Some(tick) = self.held_ticks.get(&record.id) {
-                self.held.push(ConnectionRecord { tick: *tick, ..record.clone() });
-                continue;
-            } else if record.tick <= window.start {
-                window.connections.tally().late += 1;
+        let window = match &mut self.open {
+            Some(window) => window,
+            closed => {
+                let Some(first) = records.iter().map(|record| record.tick).min() else { return };
+                closed.insert(OpenWindow::new(&self.config, self.boundaries, first))
             }
-            window.add(record);
-            folded += 1;
+        };
+        let mut folded = 0;
+        for records in records.chunks(STRIDE) {
+            let hashes = window.connections.look_up(records);
+            for (record, hash) in records.iter().zip(hashes) {
+                if record.tick > window.end {
+                    if self.held.push(record) {
+                        continue;
+                    }
+                    window.connections.tally().early += 1;
+                } else if !self.held.is_empty() && record.event.is_end() && self.held.push_behind(record) {
+                    continue;
+                } else if record.tick <= window.start {
+                    window.connections.tally().late += 1;
+                }
+                window.add(record, hash);
+                folded += 1;
+            }
         }
         self.node.add_folded(folded);
         self.node.set_held(self.held.len() as u64);
@@ -132,28 +124,16 @@ impl WindowProcessor {
         self.take_held(|record| record.tick <= next);
     }
 
-    /// Adds the held records that `belongs` names to the open window, in the order of their arrival.
+    /// Adds the held records that `belongs` names to the open window.
     fn take_held(&mut self, belongs: impl Fn(&ConnectionRecord) -> bool) {
-        let Some(window) = &mut self.open else { return };
-        let mut folded = 0;
-        for record in self.held.extract_if(.., |record| belongs(record)) {
-            window.add(&record);
-            folded += 1;
+        let Some(window) = self.open.as_mut().filter(|_| !self.held.is_empty()) else { return };
+        let taken = self.held.take(belongs);
+        for record in &taken {
+            let hash = window.connections.hash(record);
+            window.add(record, hash);
         }
-        self.node.add_folded(folded);
+        self.node.add_folded(taken.len() as u64);
         self.node.set_held(self.held.len() as u64);
-        if self.held.is_empty() {
-            self.held_ticks.clear();
-        } else if folded > 0 {
-            self.held_ticks.clear();
-            for record in self.held.iter().filter(|record| !record.event.is_end()) {
-                let tick = self.held_ticks.entry(record.id).or_default();
-                *tick = record.tick.max(*tick);
-            }
-        }
-        if self.held.is_empty() && self.held.capacity() > MOST_HELD / 8 {
-            self.held = Vec::new();
-        }
     }
 }
 
@@ -174,7 +154,7 @@ impl Processor for WindowProcessor {
     fn finish(&mut self, out: &mut Vec<Batch>) -> Result<(), ComponentError> {
         let Some(window) = &self.open else { return Ok(()) };
         if window.records > 0 || !self.held.is_empty() {
-            let held = self.held.iter().map(|record| record.tick).max().unwrap_or_default();
+            let held = self.held.last_tick().unwrap_or_default();
             self.close_last(window.last_tick.max(held), out);
         }
         Ok(())
@@ -198,10 +178,10 @@ impl OpenWindow {
     }
 
     #[inline]
-    fn add(&mut self, record: &ConnectionRecord) {
+    fn add(&mut self, record: &ConnectionRecord, hash: u64) {
         self.records += 1;
         self.last_tick = self.last_tick.max(record.tick);
-        self.connections.observe(record);
+        self.connections.observe(record, hash);
     }
 
     fn warn_if_stepped_back(&mut self, tick: UnixNanos, id: &str) {

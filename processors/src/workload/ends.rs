@@ -13,6 +13,8 @@ use super::cgroup::{Answer, Cgroups, ROOT};
 use super::names::Names;
 use crate::slab::Slab;
 
+/// Records whose connections are looked up at a time.
+pub(super) const STRIDE: usize = 32;
 /// Ended connections whose addresses are still known, so that the other end's close finds them: it may come a batch later.
 const MOST_ENDED: usize = 8192;
 /// Passes without a record after which a connection is forgotten: its end was lost on the way.
@@ -35,20 +37,21 @@ pub(super) struct Ends {
     pass: u32,
 }
 
-/// One socket.
+/// One socket. In this order, so that what every record needs lies together.
+#[repr(C)]
 struct End {
     id: ConnectionId,
-    tuple: Tuple,
     /// cgroup that `local` was looked up by.
     cgroup: u64,
     local: Option<Handle<Workload>>,
     peer: Option<Handle<Workload>>,
-    /// The socket at the other end, or [`NOBODY`].
-    partner: u32,
     /// The cgroups' version when `local` was last looked up.
     version: u32,
     /// The pass of the last record.
     seen: u32,
+    tuple: Tuple,
+    /// The socket at the other end, or [`NOBODY`].
+    partner: u32,
     /// In `by_tuple`.
     listed: bool,
     /// Several namespaces have the same addresses: nobody can tell whose end this is.
@@ -80,18 +83,33 @@ impl Ends {
         }
     }
 
-    /// Learns from a record who its local end is, and so who the peer's peer is. Returns the connection's index.
+    /// Looks some records' connections up and returns the hashes of their ids, for [`Ends::learn`]: in a short loop the processor waits for
+    /// several cache misses at a time.
+    pub fn look_up(&self, records: &[ConnectionRecord]) -> [u64; STRIDE] {
+        let mut hashes = [0; STRIDE];
+        for (hash, record) in hashes.iter_mut().zip(records) {
+            *hash = self.hasher.hash_one(record.id);
+        }
+        let mut seen = 0;
+        for (hash, record) in hashes.iter().zip(records) {
+            let found = self.find_id(*hash, record.id).and_then(|index| self.ends.get(index));
+            seen ^= found.map_or(0, |end| end.seen);
+        }
+        std::hint::black_box(seen);
+        hashes
+    }
+
+    /// Learns from a record who its local end is, and so who the peer's peer is. `hash` is its id's. Returns the
+    /// connection's index.
     pub fn learn(
         &mut self,
         record: &ConnectionRecord,
+        hash: u64,
         cgroups: &mut Option<Cgroups>,
         names: &mut Names,
         now: Instant,
     ) -> u32 {
-        let hash = self.hasher.hash_one(record.id);
-        let ends = &self.ends;
-        let found = self.by_id.find(hash, |index| ends.get(*index).is_some_and(|end| end.id == record.id));
-        if let Some(&index) = found {
+        if let Some(index) = self.find_id(hash, record.id) {
             let Some(end) = self.ends.get_mut(index) else { return index };
             end.seen = self.pass;
             let version = cgroups.as_ref().map_or(0, Cgroups::version);
@@ -252,6 +270,11 @@ impl Ends {
             partner.partner = NOBODY;
             partner.peer = None;
         }
+    }
+
+    #[inline]
+    fn find_id(&self, hash: u64, id: ConnectionId) -> Option<u32> {
+        self.by_id.find(hash, |index| self.ends.get(*index).is_some_and(|end| end.id == id)).copied()
     }
 
     fn find(&self, tuple: &Tuple) -> Option<u32> {

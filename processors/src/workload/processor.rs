@@ -9,7 +9,7 @@ use longwave_pipeline::record::ConnectionId;
 use longwave_pipeline::{Batch, ComponentError, ConnectionRecord};
 
 use super::cgroup::{Cgroups, mount};
-use super::ends::Ends;
+use super::ends::{Ends, STRIDE};
 use super::names::Names;
 
 /// The processor.
@@ -58,7 +58,14 @@ impl WorkloadProcessor {
         }
         let Self { ends, names, cgroups, indices } = self;
         indices.clear();
-        indices.extend(records.iter().map(|record| ends.learn(record, cgroups, names, now)));
+        for records in records.chunks(STRIDE) {
+            let hashes = ends.look_up(records);
+            let known = records
+                .iter()
+                .zip(hashes)
+                .map(|(record, hash)| ends.learn(record, hash, cgroups, names, now));
+            indices.extend(known);
+        }
         let unnamed = |record: &ConnectionRecord, index: u32| {
             let (local, peer) = ends.names(index);
             (record.names.local.is_none() && local.is_some())

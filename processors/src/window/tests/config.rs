@@ -21,7 +21,6 @@ fn mistakes_are_named() {
     insta::assert_snapshot!(problems(&factory, "window", "{intervall: 5s, levels: [pod]}"), @r#"
     'processors::window' has invalid keys: intervall (did you mean "interval"?)
     processors::window: levels::0: unknown value "pod" (valid values: [service workload connection])
-    processors::window: levels: must name at least one level, or there is nothing to export (valid values: [service workload connection])
     "#);
     insta::assert_snapshot!(problems(&factory, "window", "{interval: 5, min_age: long}"), @r#"
     processors::window: interval: time: missing unit in duration "5" (write for example "5s": units are ns, us, ms, s, m, h)
