@@ -4,6 +4,9 @@ mod page;
 mod settings;
 mod stages;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use opentelemetry::metrics::{Meter, MeterProvider};
@@ -78,11 +81,13 @@ impl Telemetry {
     pub async fn shutdown(mut self) {
         if let Some(page) = self.page.take() {
             page.abort();
+            // Its socket is closed only now: a reload listens there again at once.
+            let _ = page.await;
         }
         let provider = self.provider.clone();
         let ended = tokio::task::spawn_blocking(move || provider.shutdown()).await;
         if let Ok(Err(error)) = ended {
-            tracing::warn!(%error, "self-telemetry did not shut down cleanly: its last interval may be missing");
+            tracing::warn!(%error, "self-telemetry did not shut down cleanly: what it measured since its last export may be missing");
         }
     }
 }
@@ -98,6 +103,8 @@ impl Drop for Telemetry {
 fn otlp_reader(
     settings: &OtlpSettings,
 ) -> Result<PeriodicReader<opentelemetry_otlp::MetricExporter>, ComponentError> {
+    // The HTTP client panics without one. An error says that there is one already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let exporter = match settings.protocol {
         OtlpProtocol::Grpc => opentelemetry_otlp::MetricExporter::builder()
             .with_tonic()

@@ -28,12 +28,14 @@ pub struct LogSettings {
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs, reason = "the Collector's words")]
 pub enum LogLevel {
+    #[serde(alias = "DEBUG")]
     Debug,
     #[default]
     #[serde(alias = "INFO")]
     Info,
     #[serde(alias = "WARN")]
     Warn,
+    #[serde(alias = "ERROR")]
     Error,
 }
 
