@@ -99,6 +99,8 @@ impl DropReason {
     pub const ENCODING: Self = Self("encoding");
     /// The stage that would take it has ended.
     pub const STAGE_ENDED: Self = Self("stage_ended");
+    /// The stage that had it failed.
+    pub const STAGE_FAILED: Self = Self("stage_failed");
 }
 
 impl fmt::Display for DropReason {
@@ -217,9 +219,21 @@ impl Node {
         dropped.iter().map(|(reason, count)| (*reason, *count)).collect()
     }
 
+    /// The stage has failed: what came in and neither left nor was dropped is lost. How many bytes it told of, nobody knows any more.
+    pub(crate) fn lose_inside(&self) {
+        let (left, dropped) = self.gone();
+        self.add_dropped(DropReason::STAGE_FAILED, self.incoming().saturating_sub(left + dropped), 0);
+        self.set_held(0);
+    }
+
+    /// What left or became part of an aggregate, and what was dropped.
+    fn gone(&self) -> (u64, u64) {
+        let dropped = self.dropped().iter().map(|(_, count)| count.items).sum();
+        (if self.aggregates { self.folded() } else { self.outgoing() }, dropped)
+    }
+
     fn imbalance(&self) -> Option<Imbalance> {
-        let dropped: u64 = self.dropped().iter().map(|(_, count)| count.items).sum();
-        let left = if self.aggregates { self.folded() } else { self.outgoing() };
+        let (left, dropped) = self.gone();
         (self.incoming() != left + dropped + self.held()).then(|| Imbalance {
             text: format!(
                 "{:?} {} of pipeline {:?}: incoming {} ≠ {} {left} + dropped {dropped} + held {}",

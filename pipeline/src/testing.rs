@@ -33,11 +33,15 @@ pub(crate) struct TestConfig {
     pub records: u64,
     pub fail: String,
     pub every: GoDuration,
+    /// Times that `records` are sent.
+    pub batches: u64,
+    /// Exporter: a queue of one, and the pipeline waits for room.
+    pub block: bool,
 }
 
 impl Default for TestConfig {
     fn default() -> Self {
-        Self { records: 10, fail: String::new(), every: GoDuration::from_secs(5) }
+        Self { records: 10, fail: String::new(), every: GoDuration::from_secs(5), batches: 1, block: false }
     }
 }
 
@@ -103,7 +107,8 @@ impl World {
                     if config.fail == "create" {
                         return Err(ComponentError::new("told to fail"));
                     }
-                    Ok(Box::new(Keep { id: context.id, world: d.clone() }) as Box<dyn Exporter>)
+                    let (id, block) = (context.id, config.block);
+                    Ok(Box::new(Keep { id, block, world: d.clone() }) as Box<dyn Exporter>)
                 },
             )],
         }
@@ -134,7 +139,9 @@ impl Receiver for Gen {
         self.world.say(format!("start {}", self.id));
         Ok(Box::pin(async move {
             let records = vec![ConnectionRecord::blank(); self.config.records as usize];
-            output.send(Batch::records(records)).await;
+            for _ in 0..self.config.batches {
+                output.send(Batch::records(records.clone())).await;
+            }
             if self.config.fail == "run" {
                 return Err(ComponentError::new("told to fail"));
             }
@@ -200,6 +207,7 @@ impl Processor for Fold {
 
 struct Keep {
     id: String,
+    block: bool,
     world: World,
 }
 
@@ -210,7 +218,10 @@ impl Exporter for Keep {
     }
 
     fn delivery(&self) -> DeliverySettings {
-        let queue = QueueSettings { num_consumers: 1, ..QueueSettings::default() };
+        let queue_size = if self.block { 1 } else { QueueSettings::default().queue_size };
+        let block_on_overflow = self.block;
+        let queue =
+            QueueSettings { num_consumers: 1, queue_size, block_on_overflow, ..QueueSettings::default() };
         DeliverySettings { timeout: Duration::from_secs(5), retry: RetrySettings::default(), queue }
     }
 

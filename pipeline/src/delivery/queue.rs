@@ -5,7 +5,6 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -25,13 +24,13 @@ const WARN_EVERY: Duration = Duration::from_secs(10);
 /// A queue and its consumers.
 pub(crate) struct SendingQueue {
     sender: Option<mpsc::Sender<Payload>>,
+    /// What the consumers share; kept for what they leave when they fail.
+    receiver: Option<Arc<Mutex<mpsc::Receiver<Payload>>>>,
     consumers: JoinSet<Result<(), ComponentError>>,
     block_on_overflow: bool,
     courier: Arc<Courier>,
-    /// Fires at shutdown: retries end, each payload gets one more attempt.
-    closing: CancellationToken,
-    /// Fires when the shutdown's time is over.
-    abandoned: CancellationToken,
+    /// From `closing` on it counts the time until `abandoned`; ends with the queue.
+    _timer: JoinSet<()>,
 }
 
 /// Delivers one payload at a time, with retries.
@@ -40,7 +39,9 @@ struct Courier {
     pusher: Arc<dyn Pusher>,
     settings: DeliverySettings,
     node: Arc<Node>,
+    /// Fires when the graph stops, or when nothing more comes: retries end, each payload gets one more attempt.
     closing: CancellationToken,
+    /// Fires when the shutdown's time is over.
     abandoned: CancellationToken,
     quiet: std::sync::Mutex<Quiet>,
 }
@@ -55,34 +56,48 @@ struct Quiet {
 // === impl SendingQueue ===
 
 impl SendingQueue {
+    /// `stop` fires when the graph stops: a pipeline that waits for room must not wait for a server that is down any longer.
     pub(crate) fn start(
         id: &str,
         pusher: Arc<dyn Pusher>,
         settings: DeliverySettings,
         node: Arc<Node>,
+        stop: &CancellationToken,
     ) -> Self {
-        let (closing, abandoned) = (CancellationToken::new(), CancellationToken::new());
+        let (closing, abandoned) = (stop.child_token(), CancellationToken::new());
+        let mut timer = JoinSet::new();
+        timer.spawn({
+            let (closing, abandoned) = (closing.clone(), abandoned.clone());
+            async move {
+                closing.cancelled().await;
+                tokio::time::sleep(SHUTDOWN_LIMIT).await;
+                abandoned.cancel();
+            }
+        });
         let queue = settings.queue.clone();
         let courier = Arc::new(Courier {
             id: id.to_owned(),
             pusher,
             settings,
             node,
-            closing: closing.clone(),
-            abandoned: abandoned.clone(),
+            closing,
+            abandoned,
             quiet: std::sync::Mutex::default(),
         });
         let mut consumers = JoinSet::new();
-        let sender = queue.enabled.then(|| {
+        let (sender, receiver) = if queue.enabled {
             courier.node.set_queue_capacity(queue.queue_size as u64);
             let (sender, receiver) = mpsc::channel(queue.queue_size);
             let receiver = Arc::new(Mutex::new(receiver));
             for _ in 0..queue.num_consumers {
                 consumers.spawn(consume(Arc::clone(&receiver), Arc::clone(&courier)));
             }
-            sender
-        });
-        Self { sender, consumers, block_on_overflow: queue.block_on_overflow, courier, closing, abandoned }
+            (Some(sender), Some(receiver))
+        } else {
+            (None, None)
+        };
+        let block_on_overflow = queue.block_on_overflow;
+        Self { sender, receiver, consumers, block_on_overflow, courier, _timer: timer }
     }
 
     /// Takes a payload. Waits only if told to block on overflow, or if there is no queue.
@@ -94,21 +109,28 @@ impl SendingQueue {
             return self.courier.deliver(payload).await;
         };
         node.add_queued();
-        let refused = if self.block_on_overflow {
-            sender.send(payload).await.is_err().then_some(DropReason::STAGE_ENDED)
-        } else {
-            match sender.try_send(payload) {
-                Ok(()) => None,
-                Err(TrySendError::Full(_)) => Some(DropReason::QUEUE_FULL),
-                Err(TrySendError::Closed(_)) => Some(DropReason::STAGE_ENDED),
-            }
-        };
-        if let Some(reason) = refused {
+        let refuse = |reason| {
             node.sub_queued();
             node.sub_held(items);
             node.add_dropped(reason, items, bytes);
+        };
+        if self.block_on_overflow {
+            let sender = sender.clone();
+            tokio::select! {
+                permit = sender.reserve() => match permit {
+                    Ok(permit) => permit.send(payload),
+                    Err(_) => refuse(DropReason::STAGE_ENDED),
+                },
+                error = self.failed() => {
+                    refuse(DropReason::STAGE_ENDED);
+                    return Err(error);
+                }
+            }
+        } else if sender.try_send(payload).is_err() {
+            // Its other end is ours, so that it cannot be closed.
+            refuse(DropReason::QUEUE_FULL);
             self.courier.warn_dropped(
-                reason,
+                DropReason::QUEUE_FULL,
                 items,
                 "the sending queue is full: what takes the data is slower than the traffic, or down",
             );
@@ -136,21 +158,37 @@ impl SendingQueue {
 
     /// Nothing more comes: delivers what is queued, each payload with one attempt, for at most [`SHUTDOWN_LIMIT`].
     pub(crate) async fn shutdown(mut self) -> Result<(), ComponentError> {
-        self.closing.cancel();
+        let result = self.drain().await;
+        result.and(self.courier.pusher.shutdown().await)
+    }
+
+    /// Delivery has failed for good: what is queued or on its way is counted as dropped.
+    pub(crate) async fn abandon(mut self) {
+        self.courier.abandoned.cancel();
+        // Why it failed is known already.
+        let _ = self.drain().await;
+        let _ = self.courier.pusher.shutdown().await;
+    }
+
+    async fn drain(&mut self) -> Result<(), ComponentError> {
+        self.courier.closing.cancel();
         self.sender = None;
-        let abandoned = self.abandoned.clone();
-        let timer = tokio::spawn(async move {
-            tokio::time::sleep(SHUTDOWN_LIMIT).await;
-            abandoned.cancel();
-        });
         let mut result = Ok(());
         while let Some(ended) = self.consumers.join_next().await {
             let ended = ended
                 .unwrap_or_else(|panic| Err(ComponentError::with_source("a sending task panicked", panic)));
             result = result.and(ended);
         }
-        timer.abort();
-        result.and(self.courier.pusher.shutdown().await)
+        // Consumers that failed leave what they had not begun.
+        if let Some(receiver) = self.receiver.take() {
+            let (mut receiver, node) = (receiver.lock().await, &self.courier.node);
+            while let Ok(Payload { items, traffic_bytes, .. }) = receiver.try_recv() {
+                node.sub_queued();
+                node.sub_held(items);
+                node.add_dropped(DropReason::STAGE_ENDED, items, traffic_bytes);
+            }
+        }
+        result
     }
 }
 
@@ -172,10 +210,11 @@ impl Courier {
     /// Delivers or drops; an error means that the exporter cannot go on.
     async fn deliver(&self, payload: Payload) -> Result<(), ComponentError> {
         let outcome = tokio::select! {
-            outcome = self.attempts(&payload) => outcome,
+            biased;
             () = self.abandoned.cancelled() => {
                 Err((DropReason::SHUTDOWN, "not delivered within the shutdown's time".to_owned()))
             }
+            outcome = self.attempts(&payload) => outcome,
         };
         let node = &self.node;
         node.sub_held(payload.items);

@@ -21,7 +21,7 @@ fn bench(settings: DeliverySettings, answers: Vec<Result<Pushed, PushError>>) ->
     world.answers.lock().unwrap().extend(answers);
     let node = accounting.node(NodeKind::Exporter, "keep", "", Signal::Logs, false);
     let pusher = Arc::new(KeepPusher { id: "keep".into(), world: world.clone() });
-    let queue = SendingQueue::start("keep", pusher, settings, Arc::clone(&node));
+    let queue = SendingQueue::start("keep", pusher, settings, Arc::clone(&node), &Default::default());
     Bench { world, node, accounting, queue }
 }
 

@@ -9,28 +9,36 @@ mod stage;
 #[cfg(test)]
 mod tests;
 
+use std::any::Any;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
-use opentelemetry::metrics::Meter;
+use futures_util::FutureExt;
+use opentelemetry::metrics::{Meter, MeterProvider};
+use opentelemetry_sdk::metrics::SdkMeterProvider;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::accounting::{Accounting, Node, NodeKind};
 use crate::batch::Batch;
 use crate::component::{
-    ComponentError, ExporterContext, ProcessorContext, Receiver, ReceiverContext, Signal,
+    ComponentError, Exporter, ExporterContext, Processor, ProcessorContext, Receiver, ReceiverContext,
 };
 use crate::delivery::queue::{SHUTDOWN_LIMIT, SendingQueue};
-use crate::graph::Plan;
+use crate::graph::{Plan, PlannedExporter, PlannedPipeline, PlannedProcessor, PlannedReceiver};
 pub use output::{Delivered, RecordOutput};
-use stage::FanOut;
+use stage::{FanOut, Input};
 
 /// Batches that a receiver may be ahead of a pipeline: a pass over 100,000 sockets is about 100 of them.
 const RECEIVER_QUEUE: usize = 256;
 /// Batches between two stages.
 const STAGE_QUEUE: usize = 16;
+/// After a failure: longer than exporters take to shut down, so that only what hangs is cut off.
+const FAILURE_LIMIT: Duration = SHUTDOWN_LIMIT.saturating_add(Duration::from_secs(2));
 
 /// A started graph.
 pub struct Runtime {
@@ -90,24 +98,50 @@ impl Runtime {
     /// Creates and starts every component.
     ///
     /// # Errors
-    /// The first component that fails; what was started before is ended.
+    /// The first component that fails; what was started before is stopped and has ended.
     pub async fn start(plan: &Plan, around: &Surroundings) -> Result<Self, RuntimeError> {
         let mut runtime = Self { tasks: JoinSet::new(), stop: CancellationToken::new() };
+        match runtime.start_all(plan, around).await {
+            Ok(()) => Ok(runtime),
+            Err(error) => {
+                runtime.stop();
+                // The first failure is the one to tell.
+                let _ = runtime.join().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Creates every component as [`Self::start`] would, and starts none: what only shows then (a certificate that cannot be read) is
+    /// an error now.
+    ///
+    /// # Errors
+    /// The first component that cannot be created.
+    pub fn rehearse(plan: &Plan, resource: &Arc<Vec<(String, String)>>) -> Result<(), RuntimeError> {
+        let meter = SdkMeterProvider::default().meter("rehearsal");
+        let around =
+            Surroundings { accounting: Accounting::default(), meter, resource: Arc::clone(resource) };
+        plan.exporters.iter().try_for_each(|planned| create_exporter(planned, &around).map(drop))?;
+        for pipeline in &plan.pipelines {
+            for planned in &pipeline.processors {
+                create_processor(planned, pipeline, &around)?;
+            }
+        }
+        plan.receivers.iter().try_for_each(|planned| create_receiver(planned, plan, &around).map(drop))
+    }
+
+    async fn start_all(&mut self, plan: &Plan, around: &Surroundings) -> Result<(), RuntimeError> {
         let mut exporters = Vec::new();
-        for index in 0..plan.exporters.len() {
-            exporters.push(runtime.start_exporter(plan, index, around).await?);
+        for planned in &plan.exporters {
+            exporters.push(self.start_exporter(planned, around).await?);
         }
         let mut entries = Vec::new();
-        for index in 0..plan.pipelines.len() {
-            entries.push(runtime.start_pipeline(plan, index, &exporters, around)?);
+        for pipeline in &plan.pipelines {
+            entries.push(self.start_pipeline(pipeline, &exporters, around)?);
         }
         drop(exporters);
         for receiver in &plan.receivers {
-            let signals: Vec<Signal> =
-                receiver.pipelines.iter().map(|index| plan.pipelines[*index].signal).collect();
-            let failed = |source| RuntimeError::Start { id: receiver.id.clone(), role: "receiver", source };
-            let context = ReceiverContext { id: receiver.id.clone(), signals, meter: around.meter.clone() };
-            let created: Box<dyn Receiver> = (receiver.prepared.create)(context).map_err(failed)?;
+            let created = create_receiver(receiver, plan, around)?;
             let edges = receiver.pipelines.iter().map(|index| {
                 let pipeline = &plan.pipelines[*index];
                 let node = around.accounting.node(
@@ -122,10 +156,13 @@ impl Runtime {
                 (node, entry.sender.clone())
             });
             let output = RecordOutput::new(edges.collect());
-            let running = created.start(output, runtime.stop.child_token()).await.map_err(failed)?;
-            runtime.spawn(format!("receiver {:?}", receiver.id), running);
+            let running = created
+                .start(output, self.stop.child_token())
+                .await
+                .map_err(|source| RuntimeError::start(&receiver.id, "receiver", source))?;
+            self.spawn(format!("receiver {:?}", receiver.id), None, running);
         }
-        Ok(runtime)
+        Ok(())
     }
 
     /// Asks the receivers to stop; everything else follows. May be called at any time, any number of times.
@@ -136,117 +173,159 @@ impl Runtime {
     /// Waits until every stage has ended: after a stop, or when all receivers have come to their input's end.
     ///
     /// # Errors
-    /// The first stage that failed or panicked. It stops the graph; the others get [`SHUTDOWN_LIMIT`] to drain.
+    /// The first stage that failed or panicked. It stops the graph; the others get [`SHUTDOWN_LIMIT`] to drain, all together.
     pub async fn join(&mut self) -> Result<(), RuntimeError> {
-        let mut failure: Option<RuntimeError> = None;
+        let mut failure: Option<(RuntimeError, Instant)> = None;
         loop {
             let next = self.tasks.join_next();
-            let ended = if failure.is_some() {
-                match tokio::time::timeout(SHUTDOWN_LIMIT, next).await {
+            let ended = match &failure {
+                None => next.await,
+                Some((_, deadline)) => match tokio::time::timeout_at(*deadline, next).await {
                     Ok(ended) => ended,
                     Err(_) => {
                         self.tasks.abort_all();
                         None
                     }
-                }
-            } else {
-                next.await
+                },
             };
             let Some(ended) = ended else { break };
             let error = match ended {
                 Ok(Ended { result: Ok(()), .. }) => continue,
                 Ok(Ended { what, result: Err(source) }) => RuntimeError::Failed { what, source },
-                Err(panic) => RuntimeError::Failed {
+                Err(lost) => RuntimeError::Failed {
                     what: "a stage".to_owned(),
-                    source: ComponentError::with_source(
-                        "it panicked; this is a mistake in Longwave, please report it",
-                        panic,
-                    ),
+                    source: ComponentError::with_source("its task was lost", lost),
                 },
             };
             self.stop.cancel();
-            failure.get_or_insert(error);
+            failure.get_or_insert_with(|| (error, Instant::now() + FAILURE_LIMIT));
         }
-        failure.map_or(Ok(()), Err)
+        failure.map_or(Ok(()), |(error, _)| Err(error))
     }
 
     async fn start_exporter(
         &mut self,
-        plan: &Plan,
-        index: usize,
+        planned: &PlannedExporter,
         around: &Surroundings,
     ) -> Result<Entry, RuntimeError> {
-        let planned = &plan.exporters[index];
-        let failed = |source| RuntimeError::Start { id: planned.id.clone(), role: "exporter", source };
-        let context = ExporterContext {
-            id: planned.id.clone(),
-            signal: planned.signal,
-            resource: Arc::clone(&around.resource),
-            meter: around.meter.clone(),
-        };
-        let exporter = (planned.prepared.create)(context).map_err(failed)?;
+        let exporter = create_exporter(planned, around)?;
         let pusher = exporter.pusher();
-        pusher.start().await.map_err(failed)?;
+        pusher.start().await.map_err(|source| RuntimeError::start(&planned.id, "exporter", source))?;
         let node = around.accounting.node(NodeKind::Exporter, &planned.id, "", planned.signal, false);
-        let (sender, input) = mpsc::channel(STAGE_QUEUE);
-        let queue = SendingQueue::start(&planned.id, pusher, exporter.delivery(), Arc::clone(&node));
-        self.spawn(
-            format!("exporter {:?}", planned.id),
-            stage::run_exporter(exporter, input, queue, Arc::clone(&node)),
-        );
-        Ok(Entry { sender, nodes: vec![node] })
+        let (entry, input) = channel(STAGE_QUEUE, vec![Arc::clone(&node)]);
+        let queue =
+            SendingQueue::start(&planned.id, pusher, exporter.delivery(), Arc::clone(&node), &self.stop);
+        let running = stage::run_exporter(exporter, input, queue, Arc::clone(&node));
+        self.spawn(format!("exporter {:?}", planned.id), Some(node), running);
+        Ok(entry)
     }
 
     fn start_pipeline(
         &mut self,
-        plan: &Plan,
-        index: usize,
+        pipeline: &PlannedPipeline,
         exporters: &[Entry],
         around: &Surroundings,
     ) -> Result<Entry, RuntimeError> {
-        let pipeline = &plan.pipelines[index];
         let mut next: Vec<Entry> = pipeline.exporters.iter().map(|index| exporters[*index].clone()).collect();
         for (position, planned) in pipeline.processors.iter().enumerate().rev() {
-            let node = around.accounting.node(
-                NodeKind::Processor,
-                &planned.id,
-                &pipeline.id,
-                pipeline.signal,
-                planned.aggregates,
-            );
+            let (processor, node) = create_processor(planned, pipeline, around)?;
             next.iter().flat_map(|entry| &entry.nodes).for_each(|to| around.accounting.connect(&node, to));
-            let context = ProcessorContext {
-                id: planned.id.clone(),
-                pipeline: pipeline.id.clone(),
-                node: Arc::clone(&node),
-                meter: around.meter.clone(),
-            };
-            let processor = (planned.prepared.create)(context).map_err(|source| RuntimeError::Start {
-                id: planned.id.clone(),
-                role: "processor",
-                source,
-            })?;
-            let (sender, input) = mpsc::channel(if position == 0 { RECEIVER_QUEUE } else { STAGE_QUEUE });
+            let room = if position == 0 { RECEIVER_QUEUE } else { STAGE_QUEUE };
+            let (entry, input) = channel(room, vec![Arc::clone(&node)]);
             let what = format!("processor {:?} of pipeline {:?}", planned.id, pipeline.id);
-            let output = FanOut { targets: next.into_iter().map(|entry| entry.sender).collect() };
-            self.spawn(what, stage::run_processor(processor, input, output, Arc::clone(&node)));
-            next = vec![Entry { sender, nodes: vec![node] }];
+            let running = stage::run_processor(processor, input, FanOut { targets: next }, Arc::clone(&node));
+            self.spawn(what, Some(node), running);
+            next = vec![entry];
         }
         if pipeline.processors.is_empty() {
-            let (sender, input) = mpsc::channel(RECEIVER_QUEUE);
             let nodes = next.iter().flat_map(|entry| entry.nodes.clone()).collect();
-            let output = FanOut { targets: next.into_iter().map(|entry| entry.sender).collect() };
-            self.spawn(format!("pipeline {:?}", pipeline.id), stage::run_passage(input, output));
-            return Ok(Entry { sender, nodes });
+            let (entry, input) = channel(RECEIVER_QUEUE, nodes);
+            let running = stage::run_passage(input, FanOut { targets: next });
+            self.spawn(format!("pipeline {:?}", pipeline.id), None, running);
+            return Ok(entry);
         }
         Ok(next.swap_remove(0))
     }
 
+    /// Runs a stage; if it fails or panics, what it had inside is counted as lost.
     fn spawn(
         &mut self,
         what: String,
+        node: Option<Arc<Node>>,
         stage: impl Future<Output = Result<(), ComponentError>> + Send + 'static,
     ) {
-        self.tasks.spawn(async move { Ended { what, result: stage.await } });
+        self.tasks.spawn(async move {
+            let result = AssertUnwindSafe(stage).catch_unwind().await;
+            let result = result.unwrap_or_else(|panic| Err(panicked(&*panic)));
+            if let (Err(_), Some(node)) = (&result, node) {
+                node.lose_inside();
+            }
+            Ended { what, result }
+        });
     }
+}
+
+// === impl RuntimeError ===
+
+impl RuntimeError {
+    fn start(id: &str, role: &'static str, source: ComponentError) -> Self {
+        Self::Start { id: id.to_owned(), role, source }
+    }
+}
+
+fn channel(room: usize, nodes: Vec<Arc<Node>>) -> (Entry, Input) {
+    let (sender, receiver) = mpsc::channel(room);
+    (Entry { sender, nodes: nodes.clone() }, Input::new(receiver, nodes))
+}
+
+fn create_exporter(
+    planned: &PlannedExporter,
+    around: &Surroundings,
+) -> Result<Box<dyn Exporter>, RuntimeError> {
+    let context = ExporterContext {
+        id: planned.id.clone(),
+        signal: planned.signal,
+        resource: Arc::clone(&around.resource),
+        meter: around.meter.clone(),
+    };
+    (planned.prepared.create)(context).map_err(|source| RuntimeError::start(&planned.id, "exporter", source))
+}
+
+fn create_processor(
+    planned: &PlannedProcessor,
+    pipeline: &PlannedPipeline,
+    around: &Surroundings,
+) -> Result<(Box<dyn Processor>, Arc<Node>), RuntimeError> {
+    let node = around.accounting.node(
+        NodeKind::Processor,
+        &planned.id,
+        &pipeline.id,
+        pipeline.signal,
+        planned.aggregates,
+    );
+    let context = ProcessorContext {
+        id: planned.id.clone(),
+        pipeline: pipeline.id.clone(),
+        node: Arc::clone(&node),
+        meter: around.meter.clone(),
+    };
+    let created = (planned.prepared.create)(context);
+    let processor = created.map_err(|source| RuntimeError::start(&planned.id, "processor", source))?;
+    Ok((processor, node))
+}
+
+fn create_receiver(
+    planned: &PlannedReceiver,
+    plan: &Plan,
+    around: &Surroundings,
+) -> Result<Box<dyn Receiver>, RuntimeError> {
+    let signals = planned.pipelines.iter().map(|index| plan.pipelines[*index].signal).collect();
+    let context = ReceiverContext { id: planned.id.clone(), signals, meter: around.meter.clone() };
+    (planned.prepared.create)(context).map_err(|source| RuntimeError::start(&planned.id, "receiver", source))
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> ComponentError {
+    let words = panic.downcast_ref::<&str>().copied();
+    let words = words.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no words");
+    ComponentError::new(format!("it panicked ({words}): this is a mistake in Longwave, please report it"))
 }

@@ -54,7 +54,7 @@ impl RecordOutput {
         if records.is_empty() {
             return Delivered::All;
         }
-        let mut permits = Vec::with_capacity(self.consumers.len());
+        let (mut permits, mut ended) = (Vec::with_capacity(self.consumers.len()), Vec::new());
         for consumer in &self.consumers {
             let slots = 1 + usize::from(consumer.has_pending());
             match consumer.sender.try_reserve_many(slots) {
@@ -64,11 +64,15 @@ impl RecordOutput {
                     consumer.node.add_dropped(DropReason::DEFERRED, records.len() as u64, 0);
                     return Delivered::None;
                 }
-                Err(TrySendError::Closed(())) => {}
+                Err(TrySendError::Closed(())) => ended.push(consumer),
             }
         }
         let items = records.len() as u64;
         let batch = Batch::records(records);
+        for consumer in ended {
+            consumer.node.add_incoming(items);
+            consumer.node.drop_batch(DropReason::STAGE_ENDED, &batch);
+        }
         for (consumer, mut permit) in permits {
             if let Some(pass_end) = consumer.take_pending()
                 && let Some(slot) = permit.next()

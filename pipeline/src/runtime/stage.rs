@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use super::Entry;
 use crate::accounting::{DropReason, Node};
 use crate::batch::Batch;
 use crate::component::{ComponentError, Exporter, Processor};
@@ -11,18 +12,26 @@ use crate::delivery::queue::SendingQueue;
 
 /// Where a stage's output goes: one channel, or several that share each batch.
 pub(super) struct FanOut {
-    pub(super) targets: Vec<mpsc::Sender<Batch>>,
+    pub(super) targets: Vec<Entry>,
+}
+
+/// A stage's channel from the stage's side. What is in it when the stage ends, in whatever way, is counted as dropped: those upstream
+/// have counted it as sent.
+pub(super) struct Input {
+    receiver: mpsc::Receiver<Batch>,
+    /// As in [`Entry`].
+    nodes: Vec<Arc<Node>>,
 }
 
 /// Runs a processor until its input ends, then lets it push what it holds.
 pub(super) async fn run_processor(
     mut processor: Box<dyn Processor>,
-    mut input: mpsc::Receiver<Batch>,
+    mut input: Input,
     output: FanOut,
     node: Arc<Node>,
 ) -> Result<(), ComponentError> {
     let mut out = Vec::new();
-    while let Some(batch) = input.recv().await {
+    while let Some(batch) = input.receiver.recv().await {
         node.add_incoming(batch.items());
         processor.process(batch, &mut out)?;
         output.send_all(&mut out, &node).await;
@@ -33,38 +42,55 @@ pub(super) async fn run_processor(
 }
 
 /// Passes batches on: the stage of a pipeline without processors.
-pub(super) async fn run_passage(
-    mut input: mpsc::Receiver<Batch>,
-    output: FanOut,
-) -> Result<(), ComponentError> {
-    while let Some(batch) = input.recv().await {
+pub(super) async fn run_passage(mut input: Input, output: FanOut) -> Result<(), ComponentError> {
+    while let Some(batch) = input.receiver.recv().await {
         output.send(batch).await;
     }
     Ok(())
 }
 
-/// Encodes batches and delivers payloads until the input ends, then drains the queue.
+/// Encodes batches and delivers payloads until the input ends, then drains the queue. After a failure it does not wait for the rest of
+/// its input: those upstream must be free to end.
 pub(super) async fn run_exporter(
     mut exporter: Box<dyn Exporter>,
-    mut input: mpsc::Receiver<Batch>,
+    mut input: Input,
     mut queue: SendingQueue,
     node: Arc<Node>,
 ) -> Result<(), ComponentError> {
+    let result = export(&mut *exporter, &mut input, &mut queue, &node).await;
+    drop(input);
+    match result {
+        Ok(()) => queue.shutdown().await,
+        Err(error) => {
+            queue.abandon().await;
+            Err(error)
+        }
+    }
+}
+
+async fn export(
+    exporter: &mut dyn Exporter,
+    input: &mut Input,
+    queue: &mut SendingQueue,
+    node: &Node,
+) -> Result<(), ComponentError> {
     loop {
         let batch = tokio::select! {
-            batch = input.recv() => batch,
-            error = queue.failed() => {
-                // Nothing reads any more: what still comes is counted, so that upstream stages can end.
-                drain(input, &node).await;
-                return Err(error);
-            }
+            batch = input.receiver.recv() => batch,
+            error = queue.failed() => return Err(error),
         };
-        let Some(batch) = batch else { break };
+        let Some(batch) = batch else { return Ok(()) };
         node.add_incoming(batch.items());
         match exporter.encode(&batch) {
             Ok(payloads) => {
-                for payload in payloads {
-                    queue.put(payload).await?;
+                let mut payloads = payloads.into_iter();
+                while let Some(payload) = payloads.next() {
+                    if let Err(error) = queue.put(payload).await {
+                        for left in payloads {
+                            node.add_dropped(DropReason::STAGE_ENDED, left.items, left.traffic_bytes);
+                        }
+                        return Err(error);
+                    }
                 }
             }
             Err(error) => {
@@ -73,14 +99,23 @@ pub(super) async fn run_exporter(
             }
         }
     }
-    queue.shutdown().await
 }
 
-async fn drain(mut input: mpsc::Receiver<Batch>, node: &Node) {
-    input.close();
-    while let Some(batch) = input.recv().await {
-        node.add_incoming(batch.items());
-        node.drop_batch(DropReason::STAGE_ENDED, &batch);
+// === impl Input ===
+
+impl Input {
+    /// The far end of the channel of an [`Entry`] with these nodes.
+    pub(super) fn new(receiver: mpsc::Receiver<Batch>, nodes: Vec<Arc<Node>>) -> Self {
+        Self { receiver, nodes }
+    }
+}
+
+impl Drop for Input {
+    fn drop(&mut self) {
+        self.receiver.close();
+        while let Ok(batch) = self.receiver.try_recv() {
+            drop_unread(&self.nodes, &batch);
+        }
     }
 }
 
@@ -97,7 +132,17 @@ impl FanOut {
     /// Gives the batch to every target. A target that has ended has failed, which the runtime sees on its own.
     async fn send(&self, batch: Batch) {
         for target in &self.targets {
-            let _ = target.send(batch.clone()).await;
+            if let Err(refused) = target.sender.send(batch.clone()).await {
+                drop_unread(&target.nodes, &refused.0);
+            }
         }
+    }
+}
+
+/// A stage that has ended gets no more, but its books must show what was meant for it.
+fn drop_unread(nodes: &[Arc<Node>], batch: &Batch) {
+    for node in nodes {
+        node.add_incoming(batch.items());
+        node.drop_batch(DropReason::STAGE_ENDED, batch);
     }
 }

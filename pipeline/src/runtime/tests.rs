@@ -4,7 +4,7 @@ use std::time::Duration;
 use opentelemetry::metrics::MeterProvider;
 
 use super::*;
-use crate::component::PushError;
+use crate::component::{PushError, Signal};
 use crate::testing::{World, document};
 
 fn around() -> Surroundings {
@@ -69,7 +69,8 @@ async fn ends_with_its_input() {
 }
 
 /// *Scenario*: a component fails to be created, fails to start, fails while running, or panics.
-/// *Guarantees*: the graph ends with an error that names the component; nothing keeps running that carries nothing.
+/// *Guarantees*: the graph ends with an error that names the component; nothing keeps running that carries nothing; what the failure
+/// lost is counted, so that every stage and edge balances.
 #[tokio::test(start_paused = true)]
 async fn a_failure_takes_the_graph_down() {
     let cases = [
@@ -77,7 +78,11 @@ async fn a_failure_takes_the_graph_down() {
         ("keep: ,", "keep: {fail: create},", "failed to start \"keep\" exporter: told to fail"),
         ("records: 7", "fail: run", "receiver \"gen\" failed: told to fail"),
         ("pass: ,", "pass: {fail: run},", "processor \"pass\" of pipeline \"metrics\" failed: told to fail"),
-        ("pass: ,", "pass: {fail: panic},", "a stage failed: it panicked; this is a mistake in Longwave"),
+        (
+            "pass: ,",
+            "pass: {fail: panic},",
+            "processor \"pass\" of pipeline \"metrics\" failed: it panicked (told to panic): this is a mistake in Longwave",
+        ),
     ];
     for (from, to, expected) in cases {
         let (world, around) = (World::default(), around());
@@ -88,7 +93,87 @@ async fn a_failure_takes_the_graph_down() {
         };
         let error = chain(&error);
         assert!(error.starts_with(expected), "{to}: {error}");
+        assert_eq!(around.accounting.imbalances(), [], "{to}");
+        let held: u64 = around.accounting.nodes().iter().map(|node| node.held()).sum();
+        assert_eq!(held, 0, "{to}");
     }
+}
+
+const BLOCKING: &str = "
+receivers: {gen: {records: 3, batches: 500}}
+processors: {pass: }
+exporters: {keep: {block: true}}
+service: {pipelines: {logs: {receivers: [gen], processors: [pass], exporters: [keep]}}}";
+
+fn unavailable() -> Result<crate::component::Pushed, PushError> {
+    Err(PushError::Retryable { message: "unavailable".into(), after: None })
+}
+
+/// *Scenario*: the output is closed for good while every channel before it is full and every stage waits for room.
+/// *Guarantees*: the graph ends promptly with the exporter's words; what was on its way is counted at the stage that would have had it.
+#[tokio::test(start_paused = true)]
+async fn a_fatal_delivery_frees_those_that_wait_for_room() {
+    let (world, around) = (World::default(), around());
+    world.answers.lock().unwrap().extend([unavailable(), Err(PushError::Fatal("closed".into()))]);
+    let mut runtime = Runtime::start(&plan(&world, BLOCKING), &around).await.unwrap();
+    let error = tokio::time::timeout(Duration::from_secs(60), runtime.join()).await.unwrap().unwrap_err();
+    assert_eq!(chain(&error), "exporter \"keep\" failed: closed");
+    assert_eq!(around.accounting.imbalances(), []);
+    let nodes = around.accounting.nodes();
+    assert_eq!(nodes.iter().map(|node| node.held() + node.queue_size()).sum::<u64>(), 0);
+    let given_up: u64 = nodes.iter().flat_map(|node| node.dropped()).map(|(_, count)| count.items).sum();
+    assert_eq!(given_up, 1500);
+    assert!(world.said().contains(&"shutdown keep".to_owned()), "{:?}", world.said());
+}
+
+/// *Scenario*: a stop while the server is down or does not answer, and the pipeline waits for room in the sending queue.
+/// *Guarantees*: the stop takes no longer than a shutdown may; what could not be delivered is counted.
+#[tokio::test(start_paused = true)]
+async fn a_stop_does_not_wait_for_a_server_that_is_down() {
+    for message in ["unavailable", "hang"] {
+        let (world, around) = (World::default(), around());
+        let answer = Err(PushError::Retryable { message: message.into(), after: None });
+        world.answers.lock().unwrap().extend(vec![answer; 5_000]);
+        let mut runtime = Runtime::start(&plan(&world, BLOCKING), &around).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        runtime.stop();
+        let limit = SHUTDOWN_LIMIT + Duration::from_secs(1);
+        tokio::time::timeout(limit, runtime.join()).await.unwrap_or_else(|_| panic!("{message}")).unwrap();
+        assert_eq!(around.accounting.imbalances(), [], "{message}");
+        let given_up: u64 =
+            around.accounting.nodes().iter().flat_map(|n| n.dropped()).map(|(_, count)| count.items).sum();
+        assert_eq!(given_up, 1500, "{message}");
+    }
+}
+
+/// *Scenario*: a receiver fails to start after exporters and another receiver have started.
+/// *Guarantees*: those are ended in order before the error is returned: a file is closed, a thread has ended.
+#[tokio::test(start_paused = true)]
+async fn a_failed_start_ends_what_was_started() {
+    let (world, around) = (World::default(), around());
+    let yaml = "
+receivers: {gen: , gen/bad: {fail: start}}
+exporters: {keep: }
+service: {pipelines: {logs: {receivers: [gen, gen/bad], exporters: [keep]}}}";
+    let error = Runtime::start(&plan(&world, yaml), &around).await.err().unwrap();
+    assert_eq!(chain(&error), "failed to start \"gen/bad\" receiver: told to fail");
+    let said = world.said();
+    assert!(said.contains(&"end gen".to_owned()) && said.contains(&"shutdown keep".to_owned()), "{said:?}");
+    assert_eq!(around.accounting.imbalances(), []);
+}
+
+/// *Scenario*: a pipeline has ended; a receiver offers updates.
+/// *Guarantees*: they are counted as dropped there, not forgotten.
+#[tokio::test]
+async fn updates_for_an_ended_pipeline_are_counted() {
+    let accounting = Accounting::default();
+    let node = accounting.node(NodeKind::Receiver, "gen", "logs", Signal::Logs, false);
+    let (sender, input) = mpsc::channel(1);
+    drop(input);
+    let output = RecordOutput::new(vec![(Arc::clone(&node), sender)]);
+    output.offer_updates(vec![crate::ConnectionRecord::blank(); 3]);
+    assert_eq!(node.dropped().iter().map(|(r, c)| (r.0, c.items)).collect::<Vec<_>>(), [("stage_ended", 3)]);
+    assert_eq!(accounting.imbalances(), []);
 }
 
 /// *Scenario*: the exporter's output is closed for good while the graph runs.
