@@ -1,6 +1,6 @@
 //! Diagnostics: to stderr, so that only data goes to stdout.
 
-use longwave_pipeline::telemetry::{LogEncoding, LogSettings};
+use longwave_pipeline::telemetry::{LogEncoding, LogLevel, LogSettings};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
@@ -8,8 +8,9 @@ use tracing_subscriber::fmt;
 pub(super) fn init(settings: &LogSettings) {
     let level = settings.level.as_str();
     // What libraries say at info is of no use to somebody who runs a node service.
+    let others = if settings.level == LogLevel::Error { "error" } else { "warn" };
     let filter = EnvFilter::new(format!(
-        "warn,longwave={level},longwave_config={level},longwave_pipeline={level},longwave_receivers={level},longwave_processors={level},longwave_exporters={level}"
+        "{others},longwave={level},longwave_config={level},longwave_pipeline={level},longwave_receivers={level},longwave_processors={level},longwave_exporters={level}"
     ));
     let builder = fmt().with_writer(std::io::stderr).with_env_filter(filter).with_target(false);
     let started = match settings.encoding {

@@ -1,16 +1,16 @@
 //! `longwave run`: start, wait for a signal or the end, drain.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
 use longwave_pipeline::accounting::Accounting;
 use longwave_pipeline::registry::Registry;
 use longwave_pipeline::runtime::{Runtime, Surroundings};
 use longwave_pipeline::telemetry::{MetricLevel, MetricSettings, Telemetry};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::configuration::{self, Configured};
+use super::signals::{Asked, Signals};
 use super::{SourceArgs, logging, resource};
 
 /// What ends one run of a graph.
@@ -20,20 +20,15 @@ enum Next {
     Reload(Box<Configured>),
 }
 
-/// Signals that follow within this time are the same one.
-const SAME_SIGNAL: Duration = Duration::from_millis(500);
-
-/// What a signal asks for.
-enum Asked {
-    Stop,
-    Reload,
+/// A running graph and what it reports of itself.
+struct Graph {
+    runtime: Runtime,
+    telemetry: Telemetry,
+    accounting: Accounting,
 }
 
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    hangup: Signal,
-}
+/// For what a thread may still be writing to a disk when everything else has ended.
+const LAST_WRITES: Duration = Duration::from_secs(5);
 
 pub(super) fn run(sources: &SourceArgs, registry: &Registry) -> anyhow::Result<()> {
     let configured = configuration::plan(sources, registry)?;
@@ -43,67 +38,136 @@ pub(super) fn run(sources: &SourceArgs, registry: &Registry) -> anyhow::Result<(
         .enable_all()
         .build()
         .context("cannot start the async runtime")?;
-    executor.block_on(async {
-        let mut signals = Signals::listen()?;
-        let mut configured = Box::new(configured);
-        while let Next::Reload(reloaded) = run_graph(&configured, sources, registry, &mut signals).await? {
-            configured = reloaded;
-        }
-        tracing::info!("Shutdown complete.");
-        Ok(())
-    })
+    let result = executor.block_on(run_graphs(configured, sources, registry));
+    executor.shutdown_timeout(LAST_WRITES);
+    result
 }
 
-async fn run_graph(
-    configured: &Configured,
+/// One graph after the other, as reloads ask for.
+async fn run_graphs(
+    mut configured: Configured,
     sources: &SourceArgs,
     registry: &Registry,
-    signals: &mut Signals,
-) -> anyhow::Result<Next> {
-    for warning in &configured.warnings {
-        tracing::warn!("{warning}");
-    }
-    let accounting = Accounting::default();
-    let resource = Arc::new(resource::detect());
-    let telemetry = telemetry(configured, &resource, &accounting).await?;
-    let around = Surroundings { accounting: accounting.clone(), meter: telemetry.meter(), resource };
-    let mut runtime = Runtime::start(&configured.plan, &around).await?;
-    tracing::info!("Everything is ready. Begin running and processing data.");
-    let mut next = Next::Exit;
-    let result = loop {
-        let asked = tokio::select! {
-            result = runtime.join() => break result,
-            asked = signals.next() => asked,
+) -> anyhow::Result<()> {
+    let mut signals = Signals::listen()?;
+    let mut graph = Graph::start(&configured).await?;
+    loop {
+        let reloaded = match graph.run(&configured, sources, registry, &mut signals).await? {
+            Next::Exit => break,
+            Next::Reload(reloaded) => *reloaded,
         };
-        match asked {
-            Asked::Reload => match configuration::plan(sources, registry) {
-                Ok(reloaded) => {
-                    tracing::info!("SIGHUP: the configuration is sound; restarting the pipelines with it");
-                    next = Next::Reload(Box::new(reloaded));
-                }
-                Err(error) => {
-                    tracing::error!("SIGHUP: keeping the running configuration: {error:#}");
-                    continue;
-                }
-            },
-            Asked::Stop => {
-                tracing::info!("Starting shutdown...");
-                next = Next::Exit;
+        graph = match Graph::start(&reloaded).await {
+            Ok(graph) => {
+                configured = reloaded;
+                graph
+            }
+            Err(error) => {
+                tracing::error!(
+                    "SIGHUP: going back to the former configuration, since the new one does not start: {}",
+                    super::told(&error)
+                );
+                Graph::start(&configured).await?
+            }
+        };
+    }
+    tracing::info!("Shutdown complete.");
+    Ok(())
+}
+
+// === impl Graph ===
+
+impl Graph {
+    async fn start(configured: &Configured) -> anyhow::Result<Self> {
+        for warning in &configured.warnings {
+            tracing::warn!("{warning}");
+        }
+        let accounting = Accounting::default();
+        let resource = Arc::new(resource::detect());
+        let telemetry = telemetry(configured, &resource, &accounting).await?;
+        let around = Surroundings { accounting: accounting.clone(), meter: telemetry.meter(), resource };
+        match Runtime::start(&configured.plan, &around).await {
+            Ok(runtime) => {
+                tracing::info!("Everything is ready. Begin running and processing data.");
+                Ok(Self { runtime, telemetry, accounting })
+            }
+            Err(error) => {
+                telemetry.shutdown().await;
+                Err(error.into())
             }
         }
-        runtime.stop();
+    }
+
+    /// Runs until a signal or the end of all input, then drains.
+    async fn run(
+        mut self,
+        configured: &Configured,
+        sources: &SourceArgs,
+        registry: &Registry,
+        signals: &mut Signals,
+    ) -> anyhow::Result<Next> {
+        let mut next = Next::Exit;
+        let result = loop {
+            let asked = tokio::select! {
+                result = self.runtime.join() => break result,
+                asked = signals.next() => asked,
+            };
+            match asked {
+                Asked::Reload => match reload(configured, sources, registry) {
+                    Ok(reloaded) => {
+                        tracing::info!(
+                            "SIGHUP: the configuration is sound; restarting the pipelines with it"
+                        );
+                        next = Next::Reload(Box::new(reloaded));
+                    }
+                    Err(error) => {
+                        tracing::error!("SIGHUP: keeping the running configuration: {}", super::told(&error));
+                        continue;
+                    }
+                },
+                Asked::Stop => tracing::info!("Starting shutdown..."),
+            }
+            self.runtime.stop();
+            break self.drain(&mut next, signals).await;
+        };
+        self.telemetry.shutdown().await;
+        result?;
+        report_accounting(&self.accounting);
+        Ok(next)
+    }
+
+    /// Waits for the end after a stop. A stop that is asked for while a reload drains turns it into an exit; one more ends the process.
+    async fn drain(
+        &mut self,
+        next: &mut Next,
+        signals: &mut Signals,
+    ) -> Result<(), longwave_pipeline::runtime::RuntimeError> {
+        if matches!(next, Next::Reload(_)) {
+            tokio::select! {
+                result = self.runtime.join() => return result,
+                () = signals.stop() => {
+                    tracing::info!("Starting shutdown...");
+                    *next = Next::Exit;
+                }
+            }
+        }
         tokio::select! {
-            result = runtime.join() => break result,
+            result = self.runtime.join() => result,
             () = signals.stop_again() => {
                 tracing::warn!("signal while stopping: ending at once, without draining");
                 std::process::exit(1);
             }
         }
-    };
-    telemetry.shutdown().await;
-    result?;
-    report_accounting(&accounting);
-    Ok(next)
+    }
+}
+
+/// Reads, checks and builds the configuration again; nothing is started.
+fn reload(current: &Configured, sources: &SourceArgs, registry: &Registry) -> anyhow::Result<Configured> {
+    let reloaded = configuration::plan(sources, registry)?;
+    Runtime::rehearse(&reloaded.plan, &Arc::new(resource::detect()))?;
+    if reloaded.plan.telemetry.logs != current.plan.telemetry.logs {
+        tracing::warn!("service::telemetry::logs: a change takes effect only when longwave is started again");
+    }
+    Ok(reloaded)
 }
 
 /// Self-telemetry. Without `--config` a busy port is no reason not to show the table.
@@ -135,41 +199,5 @@ fn report_accounting(accounting: &Accounting) {
             "accounting does not balance; this is a mistake in Longwave, please report it: {}",
             imbalance.text
         );
-    }
-}
-
-// === impl Signals ===
-
-impl Signals {
-    fn listen() -> anyhow::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?,
-            terminate: signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?,
-            hangup: signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?,
-        })
-    }
-
-    /// The next signal.
-    async fn next(&mut self) -> Asked {
-        tokio::select! {
-            _ = self.interrupt.recv() => Asked::Stop,
-            _ = self.terminate.recv() => Asked::Stop,
-            _ = self.hangup.recv() => Asked::Reload,
-        }
-    }
-
-    /// A second SIGTERM or SIGINT that is meant as one: timeout(1) and shells signal a process and its group at the same moment.
-    async fn stop_again(&mut self) {
-        let first = Instant::now();
-        while first.elapsed() < SAME_SIGNAL {
-            self.stop().await;
-        }
-    }
-
-    async fn stop(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
     }
 }

@@ -1,8 +1,11 @@
 //! `longwave validate`.
 
-use longwave_pipeline::registry::Registry;
+use std::sync::Arc;
 
-use super::{SourceArgs, configuration};
+use longwave_pipeline::registry::Registry;
+use longwave_pipeline::runtime::Runtime;
+
+use super::{SourceArgs, configuration, resource};
 
 pub(super) fn run(sources: &SourceArgs, registry: &Registry) -> anyhow::Result<()> {
     let configured = configuration::plan(sources, registry)?;
@@ -10,5 +13,6 @@ pub(super) fn run(sources: &SourceArgs, registry: &Registry) -> anyhow::Result<(
         use std::io::Write;
         let _ = writeln!(std::io::stderr(), "Warning: {warning}");
     }
+    Runtime::rehearse(&configured.plan, &Arc::new(resource::detect()))?;
     Ok(())
 }

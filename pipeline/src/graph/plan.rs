@@ -128,6 +128,14 @@ impl Plan {
         Ok(plan)
     }
 
+    /// [`Self::effective`] as a configuration that can be read again: a `$` is written `$$`.
+    ///
+    /// # Errors
+    /// None is known.
+    pub fn to_yaml(&self) -> Result<String, ConfigError> {
+        longwave_config::to_yaml(&escaped(&self.effective))
+    }
+
     fn add_pipeline(
         &mut self,
         id: &PipelineId,
@@ -213,6 +221,16 @@ impl<'a, X: 'static, T: ?Sized + 'static> Section<'a, X, T> {
             }
         }
         Value::Map(map)
+    }
+}
+
+/// Every `$` in a text doubled, so that reading it expands nothing.
+fn escaped(value: &Value) -> Value {
+    match value {
+        Value::Str(text) => Value::Str(text.replace('$', "$$")),
+        Value::List(list) => Value::List(list.iter().map(escaped).collect()),
+        Value::Map(map) => Value::Map(map.iter().map(|(key, value)| (key.clone(), escaped(value))).collect()),
+        other => other.clone(),
     }
 }
 

@@ -73,3 +73,23 @@ service:
     assert_eq!(plan.warnings, ["exporters::keep/idle: no pipeline uses it"]);
     insta::assert_snapshot!(longwave_config::to_yaml(&plan.effective).unwrap());
 }
+
+/// *Scenario*: a configuration with a text that would be expanded if it were read as it stands.
+/// *Guarantees*: what `print-config` prints is a configuration: reading it gives the same one again.
+#[test]
+fn the_effective_configuration_can_be_read_again() {
+    let yaml = "
+receivers: {gen: {fail: 'a$$b $${env:NOT_SET} 5s'}}
+processors: {window: }
+exporters: {keep: {fail: '0123'}}
+service:
+  telemetry: {metrics: {otlp: {endpoint: 'http://localhost:1'}}}
+  pipelines: {metrics: {receivers: [gen], processors: [window], exporters: [keep]}}
+";
+    let registry = World::default().registry();
+    let plan = Plan::new(&document(yaml), &registry).unwrap();
+    let printed = plan.to_yaml().unwrap();
+    let again = Plan::new(&document(&printed), &registry).unwrap();
+    assert_eq!(again.effective, plan.effective, "{printed}");
+    assert_eq!(again.to_yaml().unwrap(), printed);
+}
