@@ -23,19 +23,15 @@ pub struct LogSettings {
     pub encoding: LogEncoding,
 }
 
-/// Severity.
+/// Severity; upper case is accepted too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase", try_from = "String")]
 #[allow(missing_docs, reason = "the Collector's words")]
 pub enum LogLevel {
-    #[serde(alias = "DEBUG")]
     Debug,
     #[default]
-    #[serde(alias = "INFO")]
     Info,
-    #[serde(alias = "WARN")]
     Warn,
-    #[serde(alias = "ERROR")]
     Error,
 }
 
@@ -145,6 +141,20 @@ impl Default for OtlpSettings {
 }
 
 // === impl LogLevel ===
+
+impl TryFrom<String> for LogLevel {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.to_ascii_lowercase().as_str() {
+            "debug" => Ok(Self::Debug),
+            "info" => Ok(Self::Info),
+            "warn" => Ok(Self::Warn),
+            "error" => Ok(Self::Error),
+            _ => Err(format!("unrecognized level: {text:?} (valid values: [debug info warn error])")),
+        }
+    }
+}
 
 impl LogLevel {
     /// As a filter directive.

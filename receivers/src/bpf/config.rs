@@ -30,7 +30,8 @@ pub struct Config {
     pub max_connections: u32,
     /// Room for connection changes that wait for user space. A power of two, and at least a page.
     pub transitions_ring_size: ByteSize,
-    /// Room for samples that wait for user space. A power of two, and at least a page.
+    /// Room for samples that wait for user space. A power of two, and at least a page. Below 256 KiB a busy pass finds no room for all
+    /// (counted; what is missing comes with a later pass).
     pub samples_ring_size: ByteSize,
 }
 
