@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
+use crate::log_record::Rfc3339;
 use crate::names::{Service, UNKNOWN, Workload};
 use crate::record::ConnectionRecord;
 use crate::window::Level;
@@ -65,6 +66,19 @@ pub enum ValueRef<'a> {
     Bool(bool),
 }
 
+/// A value as the record has it: what needs no memory of its own.
+#[derive(Clone, Copy)]
+pub(crate) enum Held<'a> {
+    /// One of a few.
+    Word(&'static str),
+    /// Shared with whoever named it.
+    Name(&'a Arc<str>),
+    /// Has to be written out.
+    Shown(&'a dyn fmt::Display),
+    Port(u16),
+    True,
+}
+
 /// A series' key: pairs in the order in which they are shown; keys are distinct.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Attributes(pub Vec<(Cow<'static, str>, Value)>);
@@ -74,42 +88,10 @@ pub struct Attributes(pub Vec<(Cow<'static, str>, Value)>);
 impl Attributes {
     /// The key of the series of `level` that the record belongs to.
     pub fn of_record(level: Level, record: &ConnectionRecord) -> Self {
-        let mut set = Self(Vec::with_capacity(24));
-        set.put(key::REPORTER, record.role.reporter());
-        let (source, destination) = (record.source_workload(), record.destination_workload());
-        set.put_workload(
-            [key::SOURCE_WORKLOAD_NAME, key::SOURCE_WORKLOAD_KIND, key::SOURCE_NAMESPACE],
-            source.map(|handle| &**handle),
-        );
-        set.put_service(record.names.service.as_deref());
-        if level == Level::Service {
-            return set;
-        }
-        set.put_workload(
-            [key::DESTINATION_WORKLOAD_NAME, key::DESTINATION_WORKLOAD_KIND, key::DESTINATION_NAMESPACE],
-            destination.map(|handle| &**handle),
-        );
-        if level == Level::Workload {
-            return set;
-        }
-        set.put_place(
-            [key::SOURCE_POD, key::SOURCE_NODE, key::SOURCE_CONTAINER],
-            source.map(|handle| &**handle),
-        );
-        set.put_place(
-            [key::DESTINATION_POD, key::DESTINATION_NODE, key::DESTINATION_CONTAINER],
-            destination.map(|handle| &**handle),
-        );
-        let (from, to) = (record.source(), record.destination());
-        set.put(key::SOURCE_ADDRESS, &from.address.to_string());
-        set.put_int(key::SOURCE_PORT, from.port.into());
-        set.put(key::DESTINATION_ADDRESS, &to.address.to_string());
-        set.put_int(key::DESTINATION_PORT, to.port.into());
-        set.put(key::CONNECTION_ID, &record.id.to_string());
-        if record.start_known {
-            set.put(key::CONNECTION_START_TIME, &crate::log_record::Rfc3339(record.opened).to_string());
-        }
-        set.put(key::CONNECTION_ROLE, record.role.as_str());
+        let mut set = Self(Vec::with_capacity(if level == Level::Connection { 22 } else { 10 }));
+        for_each_of_level(level, record, &mut |key, held| {
+            set.0.push((Cow::Borrowed(key), held.into_value()));
+        });
         set
     }
 
@@ -130,43 +112,105 @@ impl Attributes {
             _ => "",
         }
     }
+}
 
-    fn put(&mut self, key: &'static str, text: &str) {
-        self.0.push((Cow::Borrowed(key), Value::Str(text.into())));
-    }
+// === impl Held ===
 
-    fn put_int(&mut self, key: &'static str, number: i64) {
-        self.0.push((Cow::Borrowed(key), Value::Int(number)));
-    }
-
-    fn put_shared(&mut self, key: &'static str, text: Option<&Arc<str>>) {
-        let value = match text {
-            Some(text) if !text.is_empty() => Arc::clone(text),
-            _ => Arc::from(UNKNOWN),
-        };
-        self.0.push((Cow::Borrowed(key), Value::Str(value)));
-    }
-
-    fn put_workload(&mut self, [name, kind, namespace]: [&'static str; 3], workload: Option<&Workload>) {
-        self.put_shared(name, workload.map(|w| &w.name));
-        self.put_shared(kind, workload.map(|w| &w.kind));
-        self.put_shared(namespace, workload.map(|w| &w.namespace));
-    }
-
-    fn put_service(&mut self, service: Option<&Service>) {
-        self.put_shared(key::DESTINATION_SERVICE_NAME, service.map(|s| &s.name));
-        self.put_shared(key::DESTINATION_SERVICE_NAMESPACE, service.map(|s| &s.namespace));
-        if service.is_some_and(|s| s.ambiguous) {
-            self.0.push((Cow::Borrowed(key::SERVICE_AMBIGUOUS), Value::Bool(true)));
+impl<'a> Held<'a> {
+    /// Borrows.
+    pub(crate) fn as_ref(&self) -> ValueRef<'a> {
+        match *self {
+            Self::Word(text) => ValueRef::Str(text),
+            Self::Name(text) => ValueRef::Str(text),
+            Self::Shown(text) => ValueRef::Text(text),
+            Self::Port(port) => ValueRef::Int(port.into()),
+            Self::True => ValueRef::Bool(true),
         }
     }
 
-    fn put_place(&mut self, [pod, node, container]: [&'static str; 3], workload: Option<&Workload>) {
-        let Some(workload) = workload else { return };
-        for (key, text) in [(pod, &workload.pod), (node, &workload.node), (container, &workload.container)] {
-            if !text.is_empty() {
-                self.0.push((Cow::Borrowed(key), Value::Str(Arc::clone(text))));
+    fn into_value(self) -> Value {
+        match self {
+            Self::Word(UNKNOWN) => {
+                static SHARED: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from(UNKNOWN));
+                Value::Str(Arc::clone(&SHARED))
             }
+            Self::Word(text) => Value::Str(text.into()),
+            Self::Name(text) => Value::Str(Arc::clone(text)),
+            Self::Shown(text) => Value::Str(text.to_string().into()),
+            Self::Port(port) => Value::Int(port.into()),
+            Self::True => Value::Bool(true),
+        }
+    }
+
+    fn name(text: Option<&'a Arc<str>>) -> Self {
+        text.filter(|text| !text.is_empty()).map_or(Self::Word(UNKNOWN), Self::Name)
+    }
+}
+
+/// Visits the attributes of the series of `level` that the record belongs to, in the order in which they are shown: the one place that
+/// says which a level has.
+pub(crate) fn for_each_of_level(
+    level: Level,
+    record: &ConnectionRecord,
+    visit: &mut dyn FnMut(&'static str, Held<'_>),
+) {
+    visit(key::REPORTER, Held::Word(record.role.reporter()));
+    let source = record.source_workload().map(|handle| &**handle);
+    let destination = record.destination_workload().map(|handle| &**handle);
+    workload([key::SOURCE_WORKLOAD_NAME, key::SOURCE_WORKLOAD_KIND, key::SOURCE_NAMESPACE], source, visit);
+    service(record.names.service.as_deref(), visit);
+    if level == Level::Service {
+        return;
+    }
+    workload(
+        [key::DESTINATION_WORKLOAD_NAME, key::DESTINATION_WORKLOAD_KIND, key::DESTINATION_NAMESPACE],
+        destination,
+        visit,
+    );
+    if level == Level::Workload {
+        return;
+    }
+    place([key::SOURCE_POD, key::SOURCE_NODE, key::SOURCE_CONTAINER], source, visit);
+    place([key::DESTINATION_POD, key::DESTINATION_NODE, key::DESTINATION_CONTAINER], destination, visit);
+    let (from, to) = (record.source(), record.destination());
+    visit(key::SOURCE_ADDRESS, Held::Shown(&from.address));
+    visit(key::SOURCE_PORT, Held::Port(from.port));
+    visit(key::DESTINATION_ADDRESS, Held::Shown(&to.address));
+    visit(key::DESTINATION_PORT, Held::Port(to.port));
+    visit(key::CONNECTION_ID, Held::Shown(&record.id));
+    if record.start_known {
+        visit(key::CONNECTION_START_TIME, Held::Shown(&Rfc3339(record.opened)));
+    }
+    visit(key::CONNECTION_ROLE, Held::Word(record.role.as_str()));
+}
+
+fn workload(
+    [name, kind, namespace]: [&'static str; 3],
+    workload: Option<&Workload>,
+    visit: &mut dyn FnMut(&'static str, Held<'_>),
+) {
+    visit(name, Held::name(workload.map(|w| &w.name)));
+    visit(kind, Held::name(workload.map(|w| &w.kind)));
+    visit(namespace, Held::name(workload.map(|w| &w.namespace)));
+}
+
+fn service(service: Option<&Service>, visit: &mut dyn FnMut(&'static str, Held<'_>)) {
+    visit(key::DESTINATION_SERVICE_NAME, Held::name(service.map(|s| &s.name)));
+    visit(key::DESTINATION_SERVICE_NAMESPACE, Held::name(service.map(|s| &s.namespace)));
+    if service.is_some_and(|s| s.ambiguous) {
+        visit(key::SERVICE_AMBIGUOUS, Held::True);
+    }
+}
+
+fn place(
+    keys: [&'static str; 3],
+    workload: Option<&Workload>,
+    visit: &mut dyn FnMut(&'static str, Held<'_>),
+) {
+    let Some(workload) = workload else { return };
+    for (key, text) in keys.into_iter().zip([&workload.pod, &workload.node, &workload.container]) {
+        if !text.is_empty() {
+            visit(key, Held::Name(text));
         }
     }
 }
