@@ -185,7 +185,7 @@ impl Node {
         let mut dropped = self.dropped.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = dropped.entry(reason).or_default();
         entry.items += items;
-        entry.bytes += bytes;
+        entry.bytes = entry.bytes.saturating_add(bytes);
     }
 
     /// The whole batch was dropped.
@@ -226,6 +226,15 @@ impl Node {
         self.set_held(0);
     }
 
+    /// `Processor "window" of pipeline "metrics"`.
+    fn what(&self) -> String {
+        let Self { kind, id, pipeline, signal, .. } = self;
+        match kind {
+            NodeKind::Exporter => format!("{kind:?} {id:?} of {signal}"),
+            _ => format!("{kind:?} {id:?} of pipeline {pipeline:?}"),
+        }
+    }
+
     /// What left or became part of an aggregate, and what was dropped.
     fn gone(&self) -> (u64, u64) {
         let dropped = self.dropped().iter().map(|(_, count)| count.items).sum();
@@ -236,10 +245,8 @@ impl Node {
         let (left, dropped) = self.gone();
         (self.incoming() != left + dropped + self.held()).then(|| Imbalance {
             text: format!(
-                "{:?} {} of pipeline {:?}: incoming {} ≠ {} {left} + dropped {dropped} + held {}",
-                self.kind,
-                self.id,
-                self.pipeline,
+                "{}: incoming {} ≠ {} {left} + dropped {dropped} + held {}",
+                self.what(),
                 self.incoming(),
                 if self.aggregates { "folded" } else { "outgoing" },
                 self.held(),
@@ -300,12 +307,8 @@ impl Accounting {
             senders.peek()?;
             let sent: u64 = senders.map(|edge| edge.from.outgoing()).sum();
             let incoming = to.incoming();
-            (sent != incoming).then(|| Imbalance {
-                text: format!(
-                    "{:?} {} of pipeline {:?}: was sent {sent}, incoming {incoming}",
-                    to.kind, to.id, to.pipeline
-                ),
-            })
+            (sent != incoming)
+                .then(|| Imbalance { text: format!("{}: was sent {sent}, incoming {incoming}", to.what()) })
         });
         arrivals.chain(nodes.iter().filter_map(|node| node.imbalance())).collect()
     }

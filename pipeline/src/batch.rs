@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::record::{ConnectionRecord, UnixNanos};
+use crate::record::{ConnectionRecord, Totals, UnixNanos};
 use crate::window::Window;
 
 /// One message between two stages. Shared on fan-out; cloned only by a stage that mutates ([`Arc::make_mut`]).
@@ -45,16 +45,20 @@ impl Batch {
     /// Traffic (sent + received bytes) that the batch tells of: for records their deltas, for a window its coarsest level's sums.
     pub fn traffic_bytes(&self) -> u64 {
         match self {
-            Self::Records(records) => {
-                records.iter().map(|r| r.delta.sent_bytes + r.delta.received_bytes).sum()
-            }
+            Self::Records(records) => sum(records.iter().map(|record| &record.delta)),
             Self::PassEnd(_) => 0,
             Self::Window(window) => {
                 let coarsest = window.series.iter().map(|series| series.level).min();
-                let totals =
-                    window.series.iter().filter(|s| Some(s.level) == coarsest).map(|s| &s.measures.totals);
-                totals.map(|totals| totals.sent_bytes + totals.received_bytes).sum()
+                let series = window.series.iter().filter(|series| Some(series.level) == coarsest);
+                sum(series.map(|series| &series.measures.totals))
             }
         }
     }
+}
+
+/// Sent and received bytes; saturates.
+fn sum<'a>(totals: impl Iterator<Item = &'a Totals>) -> u64 {
+    totals.fold(0, |sum: u64, totals| {
+        sum.saturating_add(totals.sent_bytes).saturating_add(totals.received_bytes)
+    })
 }

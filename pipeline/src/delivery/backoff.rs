@@ -5,6 +5,11 @@ use std::time::Duration;
 
 use super::settings::RetrySettings;
 
+/// Saturates, where `Duration` would panic.
+fn times(wait: Duration, factor: f64) -> Duration {
+    Duration::try_from_secs_f64(wait.as_secs_f64() * factor).unwrap_or(Duration::MAX)
+}
+
 /// The waits between the attempts of one payload.
 pub(super) struct Backoff<'a> {
     settings: &'a RetrySettings,
@@ -26,8 +31,9 @@ impl<'a> Backoff<'a> {
         self.step += 1;
         let unit = (self.random.hash_one(self.step) >> 11) as f64 / (1_u64 << 53) as f64;
         let factor = 1.0 + self.settings.randomization_factor * (2.0 * unit - 1.0);
-        let wait = self.interval.mul_f64(factor);
-        self.interval = self.interval.mul_f64(self.settings.multiplier).min(self.settings.max_interval.get());
+        let longest = self.settings.max_interval.get();
+        let wait = times(self.interval, factor);
+        self.interval = times(self.interval, self.settings.multiplier).min(longest);
         wait
     }
 }

@@ -268,7 +268,7 @@ impl Courier {
             }
             let wait = backoff.next().max(after.unwrap_or_default());
             let limit = retry.max_elapsed_time.get();
-            if !limit.is_zero() && started.elapsed() + wait > limit {
+            if !limit.is_zero() && started.elapsed().saturating_add(wait) > limit {
                 let limit = retry.max_elapsed_time;
                 return Err((
                     DropReason::RETRIES_EXHAUSTED,

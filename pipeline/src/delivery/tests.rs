@@ -169,3 +169,31 @@ async fn shutdown_is_bounded_and_counted() {
         assert_eq!(bench.accounting.imbalances(), []);
     }
 }
+
+/// *Scenario*: a server asks for a wait longer than time itself; a configuration lets the waits grow beyond all bounds.
+/// *Guarantees*: no panic: the payload is given up in the first case, and waits for `max_interval` in the second.
+#[tokio::test(start_paused = true)]
+async fn absurd_waits_do_no_harm() {
+    let mut asked = bench(settings(), vec![retryable(None), retryable(Some(u64::MAX))]);
+    asked.put(1).await;
+    asked.settle().await;
+    assert_eq!(asked.reasons(), [("retries_exhausted", 1, 100)]);
+    let retry = RetrySettings { multiplier: 1e300, ..settings().retry };
+    let mut grown = bench(DeliverySettings { retry, ..settings() }, vec![retryable(None); 3]);
+    grown.put(1).await;
+    grown.settle().await;
+    assert_eq!((grown.node.outgoing(), grown.reasons()), (1, vec![]));
+}
+
+/// *Scenario*: a dropped batch tells of more bytes than a counter holds, as a damaged record file may.
+/// *Guarantees*: the count saturates.
+#[test]
+fn absurd_byte_counts_saturate() {
+    let mut record = crate::ConnectionRecord::blank();
+    (record.delta.sent_bytes, record.delta.received_bytes) = (u64::MAX, 7);
+    let batch = crate::Batch::records(vec![record; 2]);
+    let node = Accounting::default().node(NodeKind::Exporter, "keep", "", Signal::Logs, false);
+    node.drop_batch(crate::DropReason::ENCODING, &batch);
+    node.drop_batch(crate::DropReason::ENCODING, &batch);
+    assert_eq!(node.dropped()[0].1.bytes, u64::MAX);
+}

@@ -135,6 +135,12 @@ fn flow(
         else {
             return;
         };
+        if input != carried && output == carried {
+            report(format!(
+                "processor \"{text}\" takes {input}, but {giver} gives {carried} already: a pipeline has one such processor, remove \"{text}\""
+            ));
+            return;
+        }
         if input != carried {
             report(format!(
                 "processor \"{text}\" takes {input}, but {giver} gives {carried}: move \"{text}\" before the window processor"

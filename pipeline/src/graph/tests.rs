@@ -36,13 +36,14 @@ service:
 fn edges_are_typed() {
     let with = |pipelines: &str| {
         errors(&format!(
-            "{{receivers: {{gen: }}, processors: {{pass: , window: }}, exporters: {{keep: }}, service: {{pipelines: {pipelines}}}}}"
+            "{{receivers: {{gen: }}, processors: {{pass: , window: , window/2: }}, exporters: {{keep: }}, service: {{pipelines: {pipelines}}}}}"
         ))
     };
     let raw = with("{metrics: {receivers: [gen], processors: [pass], exporters: [keep]}}");
     let order = with("{metrics: {receivers: [gen], processors: [window, pass], exporters: [keep]}}");
     let logs = with("{logs: {receivers: [gen], processors: [window], exporters: [keep]}}");
-    insta::assert_snapshot!([raw, order, logs].join("\n"));
+    let twice = with("{metrics: {receivers: [gen], processors: [window, window/2], exporters: [keep]}}");
+    insta::assert_snapshot!([raw, order, logs, twice].join("\n"));
 }
 
 /// *Scenario*: a document with sections missing.
