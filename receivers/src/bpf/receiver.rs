@@ -9,6 +9,7 @@ use std::thread;
 use async_trait::async_trait;
 use longwave_pipeline::Signal;
 use longwave_pipeline::component::{ComponentError, Receiver, ReceiverContext, Running};
+use longwave_pipeline::record::ConnectionId;
 use longwave_pipeline::runtime::RecordOutput;
 use rustix::event::{EventfdFlags, eventfd};
 use tokio::runtime::Handle;
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::cgroup;
 use super::config::Config;
-use super::kernel::Kernel;
+use super::kernel::{Kernel, SeedReport};
 use super::sink::Pipelines;
 use super::stats::Stats;
 use super::timeline::{Reading, Timeline};
@@ -62,7 +63,7 @@ impl BpfReceiver {
         let mut kernel =
             Kernel::load(&self.config.options(wants_opens)).map_err(|error| failed(error.into()))?;
         let report = kernel.seed();
-        tracing::info!(?report, "receivers::{id}: attached and seeded");
+        tell(id, &report);
 
         let interval = self.config.interval.get();
         let stats = Arc::new(Stats::default());
@@ -162,13 +163,28 @@ fn ended(id: &str) -> ComponentError {
     ComponentError::new(format!("receivers::{id}: its thread ended without a word"))
 }
 
+/// What seeding found, and what it could not see.
+fn tell(id: &str, report: &SeedReport) {
+    let SeedReport { seeded, namespaces_entered, namespaces_refused, processes_unreadable, failures } =
+        report;
+    tracing::info!(
+        receiver = id,
+        older_connections = seeded,
+        network_namespaces = namespaces_entered,
+        "attached to the kernel"
+    );
+    tracing::debug!(receiver = id, processes_unreadable, "processes without a readable network namespace");
+    for reason in namespaces_refused.iter().chain(failures) {
+        tracing::warn!(receiver = id, "older connections may be missing: {reason}");
+    }
+}
+
 /// The first 32 bits of the kernel's boot id.
 fn boot_id() -> Result<u32, ComponentError> {
     const FILE: &str = "/proc/sys/kernel/random/boot_id";
     let text = std::fs::read_to_string(FILE).map_err(|error| {
         ComponentError::with_source(format!("{FILE}: {error}: is /proc mounted here?"), error)
     })?;
-    text.get(..8)
-        .and_then(|digits| u32::from_str_radix(digits, 16).ok())
+    ConnectionId::boot_of(&text)
         .ok_or_else(|| ComponentError::new(format!("{FILE}: not a boot id: {text:?}")))
 }

@@ -70,7 +70,7 @@ impl<K: Source, S: Sink> Worker<K, S> {
 
     fn pass(&mut self, tick: UnixNanos, last: bool) -> Result<(), PassError> {
         let (tracker, timeline) = (&mut self.tracker, &self.timeline);
-        tracker.begin_pass(tick);
+        tracker.begin_pass(tick, last);
         let start = Instant::now();
         let result = self.source.pass(&mut |event| tracker.sample(event, timeline));
         let losses = self.source.losses();
@@ -106,7 +106,7 @@ impl<K: Source, S: Sink> Worker<K, S> {
             Err(error) if last || self.failures + 1 < MOST_FAILURES => {
                 self.failures += 1;
                 tracing::warn!(
-                    "receivers::bpf: a sampling pass failed; its updates come with the next: {error}"
+                    "a sampling pass of the bpf receiver failed; what it missed comes with later records: {error}"
                 );
                 Ok(())
             }

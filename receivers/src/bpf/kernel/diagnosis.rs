@@ -13,7 +13,7 @@ pub const OLDEST: (u32, u32) = (5, 15);
 pub enum Diagnosis {
     /// The kernel is too old.
     #[error(
-        "bpf: kernel {release} is too old: Longwave needs 5.15 or later (tested from 6.1): upgrade the kernel"
+        "kernel {release} is too old: Longwave needs 5.15 or later (tested from 6.1): upgrade the kernel"
     )]
     Kernel {
         /// `uname -r`.
@@ -21,27 +21,27 @@ pub enum Diagnosis {
     },
     /// The kernel has no BTF.
     #[error(
-        "bpf: {VMLINUX}: {source}: the kernel was built without BTF, or /sys is not mounted here: use a kernel with CONFIG_DEBUG_INFO_BTF=y (all current distributions), and in a container mount /sys"
+        "{VMLINUX}: {source}: the kernel was built without BTF, or /sys is not mounted here: use a kernel with CONFIG_DEBUG_INFO_BTF=y (all current distributions), and in a container mount /sys"
     )]
     NoBtf {
         /// Why it cannot be read.
         source: io::Error,
     },
     /// The kernel's BTF lacks something.
-    #[error("bpf: the kernel's BTF {reason}; please report the kernel's version")]
+    #[error("the kernel's BTF {reason}; please report the kernel's version")]
     Btf {
         /// What is wrong with it.
         reason: String,
     },
     /// Capabilities are missing.
-    #[error("bpf: missing {}: run as root, or grant them (systemd: AmbientCapabilities=CAP_BPF CAP_PERFMON CAP_SYS_ADMIN CAP_SYS_PTRACE; Kubernetes: securityContext.capabilities.add: [BPF, PERFMON, SYS_ADMIN, SYS_PTRACE]; Docker: --cap-add for each)", missing.join(" and "))]
+    #[error("missing {}: run as root, or grant them (systemd: AmbientCapabilities=CAP_BPF CAP_PERFMON CAP_SYS_ADMIN CAP_SYS_PTRACE; Kubernetes: securityContext.capabilities.add: [BPF, PERFMON, SYS_ADMIN, SYS_PTRACE]; Docker: --cap-add for each)", missing.join(" and "))]
     Capabilities {
         /// Their names.
         missing: Vec<&'static str>,
     },
     /// Root of a user namespace only.
     #[error(
-        "bpf: {call}: {source}: this process has its capabilities in a user namespace only, which does not count for BPF: run in the host's user namespace (rootful containers; Docker: --userns=host)"
+        "{call}: {source}: this process has its capabilities in a user namespace only, which does not count for BPF: run in the host's user namespace (rootful containers; Docker: --userns=host)"
     )]
     UserNamespace {
         /// Which call was refused.
@@ -51,7 +51,7 @@ pub enum Diagnosis {
     },
     /// Kernel lockdown.
     #[error(
-        "bpf: {call}: {source}: kernel lockdown is in mode `{mode}`, which keeps BPF from reading kernel memory: boot with lockdown=integrity or none (Secure Boot may enforce it)"
+        "{call}: {source}: kernel lockdown is in mode `{mode}`, which keeps BPF from reading kernel memory: boot with lockdown=integrity or none (Secure Boot may enforce it)"
     )]
     Lockdown {
         /// Which call was refused.
@@ -62,7 +62,7 @@ pub enum Diagnosis {
         mode: String,
     },
     /// Refused although the capabilities are there.
-    #[error("bpf: {call}: {source}: the capabilities are there, so something else refuses it: {}", if *seccomp { "this process runs under a seccomp filter: allow bpf(2) in the profile (Docker: --security-opt seccomp=unconfined; Kubernetes: seccompProfile.type: Unconfined)" } else { "a security module (SELinux, AppArmor) or a hardened kernel: look at the audit log" })]
+    #[error("{call}: {source}: the capabilities are there, so something else refuses it: {}", if *seccomp { "this process runs under a seccomp filter: allow bpf(2) in the profile (Docker: --security-opt seccomp=unconfined; Kubernetes: seccompProfile.type: Unconfined)" } else { "a security module (SELinux, AppArmor) or a hardened kernel: look at the audit log" })]
     Refused {
         /// Which call was refused.
         call: String,
@@ -73,7 +73,7 @@ pub enum Diagnosis {
     },
     /// `bpf(2)` itself is missing.
     #[error(
-        "bpf: {call}: {source}: the kernel has no bpf(2): use one with CONFIG_BPF_SYSCALL=y and CONFIG_BPF_JIT=y, and allow bpf(2) where a seccomp profile hides it"
+        "{call}: {source}: the kernel has no bpf(2): use one with CONFIG_BPF_SYSCALL=y and CONFIG_BPF_JIT=y, and allow bpf(2) where a seccomp profile hides it"
     )]
     NoBpf {
         /// Which call was refused.
@@ -83,7 +83,7 @@ pub enum Diagnosis {
     },
     /// Memory.
     #[error(
-        "bpf: {call}: {source}: not enough memory for the maps: lower `max_connections` or the ring sizes, raise the container's memory limit, or on kernels before 5.11 RLIMIT_MEMLOCK (LimitMEMLOCK=infinity)"
+        "{call}: {source}: not enough memory for the maps: lower `max_connections` or the ring sizes, raise the container's memory limit, or on kernels before 5.11 RLIMIT_MEMLOCK (LimitMEMLOCK=infinity)"
     )]
     Memory {
         /// Which call was refused.
@@ -93,7 +93,7 @@ pub enum Diagnosis {
     },
     /// A program did not pass the verifier, or another error of the loader.
     #[error(
-        "bpf: {what}: {reason}; this kernel does not take the program: please report its version with this message"
+        "{what}: {reason}; this kernel does not take the program: please report its version with this message"
     )]
     Program {
         /// Which program or step.
@@ -102,7 +102,7 @@ pub enum Diagnosis {
         reason: String,
     },
     /// The object given by the environment cannot be read.
-    #[error("bpf: LONGWAVE_BPF_OBJECT: {}: {source}: unset it to use the built-in object", path.display())]
+    #[error("LONGWAVE_BPF_OBJECT: {}: {source}: unset it to use the built-in object", path.display())]
     Object {
         /// Its path.
         path: PathBuf,
@@ -110,7 +110,7 @@ pub enum Diagnosis {
         source: io::Error,
     },
     /// The cgroup scope.
-    #[error("receivers::bpf: cgroup: {}: {reason}: name a folder below the cgroup2 mount, for example /sys/fs/cgroup/system.slice", path.display())]
+    #[error("cgroup: {}: {reason}: name a folder below the cgroup2 mount, for example /sys/fs/cgroup/system.slice", path.display())]
     Cgroup {
         /// As configured.
         path: PathBuf,
@@ -119,7 +119,7 @@ pub enum Diagnosis {
     },
     /// A ring buffer could not be mapped.
     #[error(
-        "bpf: {what}: {source}: the ring buffer could not be mapped: is the address space or the descriptor limit exhausted?"
+        "{what}: {source}: the ring buffer could not be mapped: is the address space or the descriptor limit exhausted?"
     )]
     Map {
         /// Which map.

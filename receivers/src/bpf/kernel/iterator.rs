@@ -16,7 +16,7 @@ const MAX_STEPS: u64 = 10_000_000;
 pub enum PassError {
     /// Creating or reading the iterator failed.
     #[error(
-        "bpf: {what}: {source}: the kernel refused to walk its sockets; was the descriptor limit reached or a capability dropped?"
+        "{what}: {source}: the kernel refused to walk its sockets; was the descriptor limit reached or a capability dropped?"
     )]
     Io {
         /// Which call.
@@ -25,7 +25,7 @@ pub enum PassError {
         source: io::Error,
     },
     /// The iterator did not end.
-    #[error("bpf: {what}: the kernel's iterator did not end after {MAX_STEPS} reads")]
+    #[error("{what}: the kernel's iterator did not end after {MAX_STEPS} reads")]
     Endless {
         /// Which iterator.
         what: &'static str,

@@ -51,7 +51,7 @@ pub fn run(files: &Iterator, namespace: &Iterator) -> SeedReport {
         walk.join()
     });
     if walked.is_err() {
-        report.failures.push("bpf: the walk over the network namespaces ended early".into());
+        report.failures.push("the walk over the network namespaces ended early".into());
     }
     report
 }

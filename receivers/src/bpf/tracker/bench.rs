@@ -53,7 +53,7 @@ fn records_per_second() {
             })
             .collect();
         let start = Instant::now();
-        tracker.begin_pass(UnixNanos((round + 1) * 1_000_000_000));
+        tracker.begin_pass(UnixNanos((round + 1) * 1_000_000_000), false);
         for event in &events {
             tracker.sample(event, &timeline);
         }

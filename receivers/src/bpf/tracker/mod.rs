@@ -155,8 +155,8 @@ impl<S: Sink> Tracker<S> {
     }
 
     /// A pass begins; its updates belong to the window that ends at `tick`.
-    pub fn begin_pass(&mut self, tick: UnixNanos) {
-        self.sink.begin_pass();
+    pub fn begin_pass(&mut self, tick: UnixNanos, last: bool) {
+        self.sink.begin_pass(last);
         self.pass = self.pass.wrapping_add(1);
         self.tick = tick;
     }

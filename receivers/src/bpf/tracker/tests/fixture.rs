@@ -71,7 +71,7 @@ impl Bench {
         self.now += SECOND;
         self.tracker.sink.refuse = refuse;
         let tick = UnixNanos(self.now);
-        self.tracker.begin_pass(tick);
+        self.tracker.begin_pass(tick, false);
         for sample in samples {
             self.tracker.sample(sample, &self.timeline);
         }
