@@ -123,7 +123,6 @@ fn mistakes_are_named() {
     insta::assert_snapshot!(problems(&factory, "filter", "{include: {events: [closed]}, exclude: {role: [client]}}"), @r#"
     processors::filter: include::events::0: unknown value "closed" (valid values: [open update close fail vanished]) (did you mean "close"?)
     'processors::filter::exclude' has invalid keys: role (did you mean "roles"?)
-    processors::filter: has no rules: give include or exclude a group (ports, cidrs, events or roles), or remove the processor
     "#);
     insta::assert_snapshot!(problems(&factory, "filter", "{include: {events: [open], roles: [client]}, exclude: {events: [open], roles: [client, server]}}"), @r#"
     processors::filter: exclude::events: excludes every event that include::events lists, so that nothing is kept: remove one of them
