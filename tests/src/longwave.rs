@@ -231,7 +231,8 @@ impl Longwave {
             .unwrap_or_else(|error| panic!("http://{}/metrics: {error}", self.telemetry))
     }
 
-    /// Sends SIGTERM, waits for the exit and returns everything it printed.
+    /// Sends SIGTERM, waits for the exit and returns everything it printed. The binary checks its own books after a drained stop: they
+    /// must balance after every test.
     pub fn stop(self) -> Finished {
         let finished = self.signal_and_wait(Signal::TERM);
         assert!(
@@ -241,6 +242,7 @@ impl Longwave {
             finished.stderr
         );
         assert!(finished.garbage.is_empty(), "not data, on stdout: {:?}", finished.garbage);
+        assert!(!finished.stderr.contains("does not balance"), "stderr:\n{}", finished.stderr);
         finished
     }
 
