@@ -2,9 +2,7 @@
 
 use crate::error::InvalidKey;
 use crate::value::shortened;
-use crate::{
-    ComponentId, ConfigError, ConfigErrors, InvalidId, Map, OrderedMap, Path, PipelineId, Value, near_miss,
-};
+use crate::{ComponentId, ConfigError, InvalidId, Map, OrderedMap, Path, PipelineId, Value, near_miss};
 
 /// A whole configuration by section. Ids are well-formed and unique; whether they refer to something, and what the
 /// components' settings mean, is not known here.
@@ -49,11 +47,9 @@ const SERVICE: [&str; 3] = ["extensions", "pipelines", "telemetry"];
 const PIPELINE: [&str; 3] = ["receivers", "processors", "exporters"];
 
 impl Document {
-    /// Splits a whole, expanded configuration.
-    ///
-    /// # Errors
-    /// All at once: unknown keys, sections of the wrong kind, malformed and duplicate ids.
-    pub fn from_value(value: &Value) -> Result<Self, ConfigErrors> {
+    /// Splits a whole, expanded configuration: what could be read, and all that is wrong with the rest: unknown keys, sections of the
+    /// wrong kind, malformed and duplicate ids.
+    pub(crate) fn read(value: &Value) -> (Self, Vec<ConfigError>) {
         let mut reader = Reader::default();
         let root = Path::root();
         let sections = reader.map(Some(value), &root, Some(&SECTIONS));
@@ -75,7 +71,7 @@ impl Document {
             extensions: components("extensions"),
             service: reader.service(sections.get("service"), &root.child("service")),
         };
-        ConfigErrors(reader.errors).or(document)
+        (document, reader.errors)
     }
 }
 

@@ -56,6 +56,13 @@ impl ConfigError {
         self
     }
 
+    /// Whether it may say no more than that there is nothing at `missing`. A key that nothing reads is wrong in any case.
+    pub(crate) fn may_follow_from(&self, place: &Path, missing: &Path) -> bool {
+        place == missing
+            || place.is_below(missing)
+            || missing.is_below(place) && matches!(self.problem, Problem::Message(_))
+    }
+
     /// The component, pipeline or section in which it is wrong, followed by the field.
     pub fn full_path(&self) -> Path {
         self.path.join(&self.field)

@@ -39,7 +39,7 @@ pub use duration::GoDuration;
 pub use environment::{Environment, ProcessEnvironment};
 pub use error::{ConfigError, ConfigErrors, Warning};
 pub use id::{ComponentId, InvalidId, PipelineId, Signal};
-pub use load::{Loaded, Sources, load};
+pub use load::{Loaded, Sources, load, load_and_check};
 pub use merge::merge;
 pub use ordered_map::OrderedMap;
 pub use path::Path;

@@ -49,6 +49,18 @@ impl Sources {
 /// All that is wrong, at once: unreadable sources and bad YAML first; where there is none of these, everything
 /// that is wrong with expansions and with the document's sections.
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
+    load_and_check(sources, |_| Vec::new())
+}
+
+/// [`load`], and where the document is wrong, what `check` finds in the components that could be read, at once. What follows from
+/// something that could not be expanded is not reported.
+///
+/// # Errors
+/// As [`load`]'s, then `check`'s.
+pub fn load_and_check(
+    sources: &Sources,
+    check: impl FnOnce(&Document) -> Vec<ConfigError>,
+) -> Result<Loaded, ConfigErrors> {
     let mut errors = Vec::new();
     let mut value = Value::Null;
     for config in &sources.configs {
@@ -73,12 +85,20 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     let mut expander = Expander::new(&*sources.environment);
     let value = expander.expand(value);
     let (warnings, mut errors) = expander.finish();
-    match Document::from_value(&value) {
-        Ok(document) if errors.is_empty() => Ok(Loaded { document, value, warnings }),
-        Ok(_) => Err(ConfigErrors(errors)),
-        Err(more) => {
-            errors.extend(more.0);
-            Err(ConfigErrors(errors))
+    let (document, wrong) = Document::read(&value);
+    if errors.is_empty() && wrong.is_empty() {
+        return Ok(Loaded { document, value, warnings });
+    }
+    let unexpanded: Vec<Path> = errors.iter().map(ConfigError::full_path).collect();
+    let found = check(&document).into_iter().filter(|error| {
+        let place = error.full_path();
+        !unexpanded.iter().any(|path| error.may_follow_from(&place, path))
+    });
+    errors.extend(wrong);
+    for error in found {
+        if !errors.contains(&error) {
+            errors.push(error);
         }
     }
+    Err(ConfigErrors(errors))
 }

@@ -6,7 +6,7 @@ mod common;
 use std::io::Write;
 
 use common::{Otlp, Window, load_yaml, settings, sources};
-use longwave_config::{Sources, load};
+use longwave_config::{ConfigError, Sources, load, load_and_check};
 
 fn shown<T: std::fmt::Debug>(written: &str, answer: Result<T, String>) -> String {
     let answer = answer.err().unwrap_or_else(|| "ACCEPTED".to_owned());
@@ -187,4 +187,20 @@ fn wrong_sources() {
     let answer = load(&given).map_err(|errors| errors.to_string());
     let written = format!("{:?}\n{:?}", given.configs, given.sets);
     insta::assert_snapshot!("sources", shown(&written, answer));
+}
+
+/// *Scenario*: a section is misspelt and a value cannot be expanded; the components' owner finds more, also in that value's place.
+/// *Guarantees*: its errors come with the others, once, but not what follows from the missing value.
+#[test]
+fn a_wrong_document_hides_nothing() {
+    let text = "yaml:{recivers: , exporters: {otlp: {endpoint: '${env:X'}, stdout: {format: xml}}}";
+    let errors = load_and_check(&sources(&[text]), |document| {
+        assert_eq!(document.exporters.len(), 2);
+        vec![
+            ConfigError::new("exporters::otlp", "must be set").field("endpoint"),
+            ConfigError::new("exporters::otlp", "must have something"),
+            ConfigError::new("exporters::stdout", "unknown value").field("format"),
+        ]
+    });
+    insta::assert_snapshot!(errors.unwrap_err().to_string());
 }

@@ -1,7 +1,7 @@
 //! From the flags to a plan.
 
 use anyhow::anyhow;
-use longwave_config::{ConfigErrors, Loaded, Sources, load};
+use longwave_config::{ConfigErrors, Loaded, Sources, load_and_check};
 use longwave_pipeline::graph::Plan;
 use longwave_pipeline::registry::Registry;
 
@@ -27,7 +27,10 @@ pub(super) fn plan(args: &SourceArgs, registry: &Registry) -> anyhow::Result<Con
     let embedded = args.config.is_empty();
     let configs = if embedded { vec![format!("yaml:{EMBEDDED}")] } else { args.config.clone() };
     let Loaded { document, warnings, .. } =
-        load(&Sources::new(configs, args.set.clone())).map_err(invalid)?;
+        load_and_check(&Sources::new(configs, args.set.clone()), |document| {
+            Plan::check_settings(document, registry)
+        })
+        .map_err(invalid)?;
     let plan = Plan::new(&document, registry).map_err(invalid)?;
     let warnings = warnings.iter().map(ToString::to_string).chain(plan.warnings.iter().cloned()).collect();
     Ok(Configured { plan, warnings, embedded })

@@ -98,17 +98,7 @@ impl Plan {
         check::extensions(document, &mut errors);
         check::presence(document, &mut errors);
         check::pipelines(document, &receivers, &processors, &exporters, &mut errors);
-        let telemetry = match &document.service.telemetry {
-            Value::Null => TelemetrySettings::default(),
-            section => {
-                let path = Path::from("service::telemetry");
-                longwave_config::decode::<TelemetrySettings>(section, &path).unwrap_or_else(|found| {
-                    errors.extend(ConfigErrors::from(found).0);
-                    TelemetrySettings::default()
-                })
-            }
-        };
-        telemetry.validate(&mut errors);
+        let telemetry = telemetry(document, &mut errors);
         if !errors.is_empty() {
             return Err(ConfigErrors(errors));
         }
@@ -126,6 +116,16 @@ impl Plan {
             plan.add_pipeline(id, stages, &receivers, &processors, &exporters);
         }
         Ok(plan)
+    }
+
+    /// What is wrong with the components' own settings, whatever refers to them: for a document that is wrong elsewhere.
+    pub fn check_settings(document: &Document, registry: &Registry) -> Vec<ConfigError> {
+        let mut errors = Vec::new();
+        Section::new("receivers", &document.receivers, &registry.receivers, &mut errors);
+        Section::new("processors", &document.processors, &registry.processors, &mut errors);
+        Section::new("exporters", &document.exporters, &registry.exporters, &mut errors);
+        telemetry(document, &mut errors);
+        errors
     }
 
     /// [`Self::effective`] as a configuration that can be read again: a `$` is written `$$`.
@@ -222,6 +222,21 @@ impl<'a, X: 'static, T: ?Sized + 'static> Section<'a, X, T> {
         }
         Value::Map(map)
     }
+}
+
+fn telemetry(document: &Document, errors: &mut Vec<ConfigError>) -> TelemetrySettings {
+    let settings = match &document.service.telemetry {
+        Value::Null => TelemetrySettings::default(),
+        section => {
+            let path = Path::from("service::telemetry");
+            longwave_config::decode::<TelemetrySettings>(section, &path).unwrap_or_else(|found| {
+                errors.extend(found);
+                TelemetrySettings::default()
+            })
+        }
+    };
+    settings.validate(errors);
+    settings
 }
 
 /// Every `$` in a text doubled, so that reading it expands nothing.
