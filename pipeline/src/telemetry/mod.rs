@@ -9,7 +9,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use opentelemetry::metrics::{Meter, MeterProvider};
+use opentelemetry::metrics::{Meter, MeterProvider, NoopMeterProvider};
 use opentelemetry_otlp::{Protocol, WithExportConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
@@ -23,7 +23,8 @@ pub use settings::{
 
 /// Running self-telemetry. Dropping it ends the page.
 pub struct Telemetry {
-    provider: SdkMeterProvider,
+    /// Absent if it is off: the SDK calls an instrument that nobody reads an error.
+    provider: Option<SdkMeterProvider>,
     page: Option<tokio::task::JoinHandle<()>>,
     /// Where the page listens; absent if it is off.
     pub address: Option<std::net::SocketAddr>,
@@ -41,14 +42,13 @@ impl Telemetry {
         resource: &[(String, String)],
         accounting: &Accounting,
     ) -> Result<Self, ComponentError> {
+        if settings.level == MetricLevel::None {
+            return Ok(Self { provider: None, page: None, address: None });
+        }
         let attributes =
             resource.iter().map(|(key, value)| opentelemetry::KeyValue::new(key.clone(), value.clone()));
         let mut provider = SdkMeterProvider::builder()
             .with_resource(Resource::builder_empty().with_attributes(attributes).build());
-        if settings.level == MetricLevel::None {
-            let provider = provider.build();
-            return Ok(Self { provider, page: None, address: None });
-        }
         let registry = prometheus::Registry::new();
         let exporter = opentelemetry_prometheus::exporter()
             .with_registry(registry.clone())
@@ -69,12 +69,15 @@ impl Telemetry {
         let provider = provider.build();
         stages::observe(&provider.meter("longwave"), accounting, settings.level);
         let (page, address) = page::serve(&settings.address, Arc::new(registry)).await?;
-        Ok(Self { provider, page: Some(page), address: Some(address) })
+        Ok(Self { provider: Some(provider), page: Some(page), address: Some(address) })
     }
 
     /// Where components register their measurements.
     pub fn meter(&self) -> Meter {
-        self.provider.meter("longwave")
+        match &self.provider {
+            Some(provider) => provider.meter("longwave"),
+            None => NoopMeterProvider::new().meter("longwave"),
+        }
     }
 
     /// Sends what is due and ends the page. Safe to call once; blocking work runs elsewhere.
@@ -84,7 +87,7 @@ impl Telemetry {
             // Its socket is closed only now: a reload listens there again at once.
             let _ = page.await;
         }
-        let provider = self.provider.clone();
+        let Some(provider) = self.provider.take() else { return };
         let ended = tokio::task::spawn_blocking(move || provider.shutdown()).await;
         if let Ok(Err(error)) = ended {
             tracing::warn!(%error, "self-telemetry did not shut down cleanly: what it measured since its last export may be missing");

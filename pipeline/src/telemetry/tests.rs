@@ -117,6 +117,17 @@ async fn the_page_shows_every_stage() {
     telemetry.shutdown().await;
 }
 
+/// *Scenario*: `level: none`; a component measures something all the same.
+/// *Guarantees*: there is no page and no SDK, so that nothing complains of instruments that nobody reads.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn none_is_silent() {
+    let settings = MetricSettings { level: MetricLevel::None, ..settings(None) };
+    let telemetry = Telemetry::start(&settings, &[], &accounting()).await.unwrap();
+    telemetry.meter().u64_observable_gauge("longwave_own").with_callback(|_| {}).build();
+    assert!(telemetry.address.is_none() && telemetry.provider.is_none());
+    telemetry.shutdown().await;
+}
+
 /// *Scenario*: a reload: self-telemetry stops and starts again on the same port, with a reader's connection open.
 /// *Guarantees*: the port is free as soon as the stop has returned.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
