@@ -188,6 +188,7 @@ impl SendingQueue {
                 node.add_dropped(DropReason::STAGE_ENDED, items, traffic_bytes);
             }
         }
+        self.courier.warn_rest();
         result
     }
 }
@@ -294,6 +295,18 @@ impl Courier {
         let items = std::mem::take(&mut quiet.items);
         quiet.until = Some(Instant::now() + WARN_EVERY);
         tracing::warn!(exporter = self.id, %reason, dropped_items = items, error = message, "dropped data");
+    }
+
+    /// The counters end with the process: what the log was spared is said before.
+    fn warn_rest(&self) {
+        let items = std::mem::take(&mut self.quiet.lock().unwrap_or_else(PoisonError::into_inner).items);
+        if items > 0 {
+            tracing::warn!(
+                exporter = self.id,
+                dropped_items = items,
+                "dropped more data since the last such message"
+            );
+        }
     }
 }
 
