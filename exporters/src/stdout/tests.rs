@@ -5,6 +5,7 @@ use std::sync::Arc;
 use longwave_config::{Map, Path, Value};
 use longwave_pipeline::component::{Payload, PushError};
 use longwave_pipeline::{Batch, ConnectionRecord, Window};
+use rustix::fs::{Mode, OFlags};
 
 use super::*;
 use crate::golden;
@@ -173,6 +174,25 @@ async fn a_gone_reader_is_fatal_and_a_full_disk_is_not() {
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let full = Writer::to(full.into()).push(&payload("data\n")).await.unwrap_err();
     assert!(matches!(&full, PushError::Permanent(message) if message.contains("No space left")), "{full}");
+}
+
+/// *Scenario*: the output is a terminal whose other side closes: an ended session, a closed window.
+/// *Guarantees*: that ends the process, so that it does not go on for nobody.
+#[tokio::test]
+async fn a_gone_terminal_is_fatal() {
+    use rustix::pty::{OpenptFlags, openpt, ptsname, unlockpt};
+    let screen = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    unlockpt(&screen).unwrap();
+    let name = ptsname(&screen, Vec::new()).unwrap();
+    let terminal = rustix::fs::open(name, OFlags::WRONLY | OFlags::NOCTTY, Mode::empty()).unwrap();
+    let writer = Writer::to(terminal);
+    writer.push(&payload("data\n")).await.unwrap();
+    drop(screen);
+    let gone = writer.push(&payload("data\n")).await.unwrap_err();
+    assert!(
+        matches!(&gone, PushError::Fatal(message) if message.starts_with("the terminal has gone")),
+        "{gone}"
+    );
 }
 
 fn context(signal: Signal) -> ExporterContext {

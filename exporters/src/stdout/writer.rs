@@ -9,6 +9,7 @@ use bytes::Bytes;
 use longwave_pipeline::ComponentError;
 use longwave_pipeline::component::{Payload, PushError, Pushed, Pusher};
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
 use tokio::sync::oneshot;
 
@@ -37,6 +38,8 @@ struct Failure {
     errno: Errno,
     /// Bytes of this payload that were written before.
     written: usize,
+    /// The terminal has gone: a session that ended, a window that was closed.
+    hung_up: bool,
 }
 
 // === impl Writer ===
@@ -91,7 +94,11 @@ impl Pusher for Writer {
             Err(Failure { errno: Errno::BADF, .. }) => Err(PushError::Fatal(
                 "stdout is not open: start longwave with one, or export elsewhere".to_owned(),
             )),
-            Err(Failure { errno, written }) => {
+            Err(Failure { hung_up: true, .. }) => Err(PushError::Fatal(
+                "the terminal has gone, so nothing can be shown any more (to run without one, export elsewhere, or start longwave as a service)"
+                    .to_owned(),
+            )),
+            Err(Failure { errno, written, .. }) => {
                 let (all, why) = (payload.bytes.len(), io::Error::from(errno));
                 Err(PushError::Permanent(format!(
                     "writing to stdout failed after {written} of {all} bytes: {why}"
@@ -129,18 +136,25 @@ fn serve(output: &Output, jobs: &mpsc::Receiver<Job>) {
 
 fn write_all(descriptor: BorrowedFd<'_>, bytes: &[u8]) -> Result<(), Failure> {
     let mut written = 0;
+    let failure =
+        |errno, written| Failure { errno, written, hung_up: errno == Errno::IO && is_device(descriptor) };
     while written < bytes.len() {
         match rustix::io::write(descriptor, &bytes[written..]) {
-            Ok(0) => return Err(Failure { errno: Errno::IO, written }),
+            Ok(0) => return Err(failure(Errno::IO, written)),
             Ok(count) => written += count,
             Err(Errno::INTR) => {}
             // Another program has set our terminal or pipe to non-blocking.
             Err(Errno::AGAIN) => match poll(&mut [PollFd::new(&descriptor, PollFlags::OUT)], None) {
                 Ok(_) | Err(Errno::INTR) => {}
-                Err(errno) => return Err(Failure { errno, written }),
+                Err(errno) => return Err(failure(errno, written)),
             },
-            Err(errno) => return Err(Failure { errno, written }),
+            Err(errno) => return Err(failure(errno, written)),
         }
     }
     Ok(())
+}
+
+/// A terminal that has hung up is not a terminal any more, but still a device.
+fn is_device(descriptor: BorrowedFd<'_>) -> bool {
+    fstat(descriptor).is_ok_and(|about| FileType::from_raw_mode(about.st_mode) == FileType::CharacterDevice)
 }
