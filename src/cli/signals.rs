@@ -21,7 +21,7 @@ pub(super) struct Signals {
 }
 
 /// Signals that follow within this time are the same one.
-const SAME_SIGNAL: Duration = Duration::from_millis(500);
+const SAME_SIGNAL: Duration = Duration::from_millis(100);
 
 // === impl Signals ===
 
