@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use longwave_tests::longwave::{READY, command, write_config};
 use longwave_tests::{config, gate};
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 fn fixtures() -> Vec<PathBuf> {
@@ -137,28 +137,36 @@ fn without_btf() {
     assert_says(&output, &["BTF", "/sys/kernel/btf/vmlinux", "CONFIG_DEBUG_INFO_BTF"]);
 }
 
-/// *Scenario*: `run` with a `cgroup` scope where no cgroup2 is mounted.
+/// *Scenario*: `run` with a `cgroup` scope, and with workloads named by cgroup, where no cgroup2 is mounted.
 /// *Guarantees*: it says so, and what to mount.
 #[test]
 fn without_cgroup2() {
     let Some(_turn) = gate::privileged("without_cgroup2") else { return };
-    let folder = TempDir::new().unwrap();
-    let config = config::merged(
-        config::logs(json!({"interval": "1s", "cgroup": "/longwave-test"})),
-        json!({"service": {"telemetry": {"metrics": {"level": "none"}}}}),
+    let quiet = json!({"service": {"telemetry": {"metrics": {"level": "none"}}}});
+    let scoped = config::logs(json!({"interval": "1s", "cgroup": "/longwave-test"}));
+    let naming = config::merged(
+        config::logs(json!({"interval": "1s"})),
+        json!({"processors": {"workload": null}, "service": {"pipelines": {"logs": {"processors": ["workload"]}}}}),
     );
-    let path = write_config(folder.path(), &config);
+    for config in [scoped, naming] {
+        let output = run_without_cgroup2(&config::merged(config, quiet.clone()));
+        assert_says(&output, &["cgroup2", "mount"]);
+    }
+}
+
+fn run_without_cgroup2(config: &Value) -> Output {
+    let folder = TempDir::new().unwrap();
+    let path = write_config(folder.path(), config);
     let script = r#"
         for target in $(awk '$3 == "cgroup2" { print $2 }' /proc/mounts); do umount -l "$target"; done
         exec "$@"
     "#;
-    let output = Command::new("timeout")
+    Command::new("timeout")
         .args(["--signal=TERM", "30", "unshare", "--mount", "sh", "-ec", script, "sh"])
         .arg(command(&[]).get_program())
         .args(["run", "--config"])
         .arg(&path)
         .stdin(Stdio::null())
         .output()
-        .unwrap();
-    assert_says(&output, &["cgroup2", "mount"]);
+        .unwrap()
 }

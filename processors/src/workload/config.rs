@@ -13,11 +13,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct WorkloadConfig {
-    /// Who is asked, in order of precedence. `cgroup` is built in: container id, systemd unit or process name. Default `[cgroup]`.
+    /// Who is asked, in order of precedence. Built in: `cgroup` (container id, systemd unit, and for the root cgroup the process), which
+    /// needs a cgroup2 file system; `process` (the executable's name), which needs nothing. Default `[cgroup]`.
     pub sources: Vec<String>,
 }
 
 const CGROUP: &str = "cgroup";
+const PROCESS: &str = "process";
 
 // === impl WorkloadConfig ===
 
@@ -38,12 +40,19 @@ impl ComponentConfig for WorkloadConfig {
         for (index, source) in self.sources.iter().enumerate() {
             if self.sources[..index].contains(source) {
                 problems.at("sources", format!("names \"{source}\" twice: name each source once"));
-            } else if source != CGROUP {
+            } else if source != CGROUP && source != PROCESS {
                 let text = format!(
-                    "references extension \"{source}\" which is not configured (built in: [{CGROUP}])"
+                    "references extension \"{source}\" which is not configured (built in: [{CGROUP} {PROCESS}])"
                 );
                 problems.at("sources", text);
             }
         }
+    }
+}
+
+impl WorkloadConfig {
+    /// cgroups are asked.
+    pub(super) fn asks_cgroups(&self) -> bool {
+        self.sources.iter().any(|source| source == CGROUP)
     }
 }

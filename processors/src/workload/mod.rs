@@ -35,7 +35,7 @@ pub fn factory() -> ProcessorFactory {
         signals: &[Signal::Metrics, Signal::Logs],
         flow: Some((DataKind::Records, DataKind::Records)),
     };
-    Factory::new(about, |_: &WorkloadConfig, context| {
-        Ok(Box::new(WorkloadProcessor::of_this_host(&context)) as Box<dyn Processor>)
+    Factory::new(about, |config: &WorkloadConfig, context| {
+        Ok(Box::new(WorkloadProcessor::of_this_host(config, &context)?) as Box<dyn Processor>)
     })
 }

@@ -9,6 +9,7 @@ use longwave_pipeline::record::ConnectionId;
 use longwave_pipeline::{Batch, ComponentError, ConnectionRecord};
 
 use super::cgroup::{Cgroups, mount};
+use super::config::WorkloadConfig;
 use super::ends::{Ends, STRIDE};
 use super::names::Names;
 
@@ -16,7 +17,7 @@ use super::names::Names;
 pub struct WorkloadProcessor {
     pub(super) ends: Ends,
     names: Names,
-    /// Absent where the host has no cgroup2.
+    /// Absent where they are not asked.
     cgroups: Option<Cgroups>,
     /// Each record's connection, while a batch is processed.
     indices: Vec<u32>,
@@ -25,18 +26,25 @@ pub struct WorkloadProcessor {
 // === impl WorkloadProcessor ===
 
 impl WorkloadProcessor {
-    /// Reads this host's cgroups.
-    pub fn of_this_host(context: &ProcessorContext) -> Self {
-        let mountinfo = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        let mount = mount::find(&mountinfo);
-        if mount.is_none() {
-            tracing::warn!(
-                "processors::{}: found no cgroup2 file system in /proc/self/mountinfo, so that containers and systemd units cannot be \
-                 told apart: workloads are named by their processes; mount cgroup2 (in a container: give it the host's /sys/fs/cgroup)",
-                context.id
-            );
+    /// Reads this host's cgroups, if they are asked.
+    ///
+    /// # Errors
+    /// They are asked, and the host has none: every name would be less than what was configured.
+    pub fn of_this_host(config: &WorkloadConfig, context: &ProcessorContext) -> Result<Self, ComponentError> {
+        let proc = Path::new("/proc");
+        if !config.asks_cgroups() {
+            return Ok(Self::new(None, proc));
         }
-        Self::new(mount, Path::new("/proc"))
+        let mountinfo = std::fs::read_to_string(proc.join("self/mountinfo")).unwrap_or_default();
+        let mount = mount::find(&mountinfo).ok_or_else(|| {
+            ComponentError::new(format!(
+                "processors::{}: sources: \"cgroup\" needs a cgroup2 file system, and /proc/self/mountinfo has none: mount it (on a host: \
+                 mount -t cgroup2 none /sys/fs/cgroup/unified; in a container: give it the host's /sys/fs/cgroup), or write sources: \
+                 [process] to name workloads by their processes",
+                context.id
+            ))
+        })?;
+        Ok(Self::new(Some(mount), proc))
     }
 
     /// With the cgroups below `mount`, if there is one, and what `proc` (`/proc`) tells of processes and of the boot.

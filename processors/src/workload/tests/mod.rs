@@ -61,7 +61,7 @@ fn pairs(of: &[(&str, &str)]) -> Vec<(String, String)> {
 fn mistakes_are_named() {
     let factory = super::factory();
     insta::assert_snapshot!(problems(&factory, "workload", "{sources: [kubernetes, cgroup, cgroup]}"), @r#"
-    processors::workload: sources: references extension "kubernetes" which is not configured (built in: [cgroup])
+    processors::workload: sources: references extension "kubernetes" which is not configured (built in: [cgroup process])
     processors::workload: sources: names "cgroup" twice: name each source once
     "#);
     insta::assert_snapshot!(problems(&factory, "workload", "{sources: []}"), @r#"processors::workload: sources: must name at least one source, for example [cgroup], or remove the processor"#);
