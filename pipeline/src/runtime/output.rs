@@ -88,6 +88,22 @@ impl RecordOutput {
         Delivered::All
     }
 
+    /// Refuses updates on behalf of all pipelines, since something that must go before them found no room: counted as deferred.
+    pub fn defer_updates(&self, records: &[ConnectionRecord]) {
+        for consumer in &self.consumers {
+            consumer.node.add_incoming(records.len() as u64);
+            consumer.node.add_dropped(DropReason::DEFERRED, records.len() as u64, 0);
+        }
+    }
+
+    /// Every pipeline that still runs would take a batch now. Stays true until something is sent: there is one sender.
+    pub fn has_room(&self) -> bool {
+        let roomy = |consumer: &Consumer| {
+            consumer.sender.is_closed() || consumer.sender.capacity() > usize::from(consumer.has_pending())
+        };
+        self.consumers.iter().all(roomy)
+    }
+
     /// Gives events that will not come again (opens and ends) to every pipeline that has room; where one has none, they are dropped and counted.
     pub fn give_events(&self, records: Vec<ConnectionRecord>) {
         if records.is_empty() {

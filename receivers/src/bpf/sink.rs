@@ -6,6 +6,8 @@ use longwave_pipeline::runtime::{Delivered, RecordOutput};
 use longwave_pipeline::{ConnectionRecord, PassEnd};
 use tokio::runtime::Handle;
 
+use super::tracker::BATCH;
+
 /// Takes records in batches.
 pub trait Sink {
     /// Offers updates: all pipelines take them, or none does and their content comes again later.
@@ -16,17 +18,27 @@ pub trait Sink {
     fn pass_end(&mut self, pass_end: PassEnd);
     /// A new pass begins: it may wait for the pipelines again. After the `last` one no record comes for what finds no room.
     fn begin_pass(&mut self, _last: bool) {}
+    /// Called often: what waits for room may go.
+    fn relieve(&mut self) {}
 }
 
-/// The pipelines, from a thread of ours: a burst waits for room rather than being dropped, but in each interval only for so long that
-/// neither the next pass nor the kernel's rings suffer.
+/// The pipelines, from a thread of ours. A burst waits rather than being dropped:
+///
+/// - Events that find no room are held here, in order, until there is room, up to [`MOST_HELD`]; the watermark waits behind them.
+/// - Updates, which heal, are refused while events are held.
+/// - In each interval the thread itself waits only for so long that neither the next pass nor the kernel's rings suffer.
 pub struct Pipelines {
     output: RecordOutput,
     executor: Handle,
+    held: Vec<ConnectionRecord>,
+    held_end: Option<PassEnd>,
     patience: Duration,
     left: Duration,
     longest_wait: Duration,
 }
+
+/// Events that may wait for room: a second of 30,000 connections, opened and closed.
+const MOST_HELD: usize = 65_536;
 
 /// The longest single wait: a pipeline that is stuck must not keep the others waiting for all of the patience at once.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
@@ -37,12 +49,47 @@ const LAST_PATIENCE: Duration = Duration::from_secs(10);
 impl Pipelines {
     /// `patience`: how long may be waited from one pass to the next.
     pub fn new(output: RecordOutput, executor: Handle, patience: Duration) -> Self {
-        Self { output, executor, patience, left: patience, longest_wait: LONGEST_WAIT }
+        Self {
+            output,
+            executor,
+            held: Vec::new(),
+            held_end: None,
+            patience,
+            left: patience,
+            longest_wait: LONGEST_WAIT,
+        }
     }
 
     /// The output, to be flushed.
     pub fn into_output(self) -> RecordOutput {
         self.output
+    }
+
+    /// Sends what is held, as far as there is room. True if nothing is held any more.
+    fn catch_up(&mut self) -> bool {
+        while !self.held.is_empty() && self.output.has_room() {
+            let batch = self.held.len().min(BATCH);
+            let rest = self.held.split_off(batch);
+            self.output.give_events(std::mem::replace(&mut self.held, rest));
+        }
+        if self.held.is_empty()
+            && self.output.has_room()
+            && let Some(pass_end) = self.held_end.take()
+        {
+            self.output.pass_end(pass_end);
+        }
+        self.held.is_empty()
+    }
+
+    /// Waits for room as long as patience lasts, and sends what is held. True if nothing is held any more.
+    fn wait_and_catch_up(&mut self) -> bool {
+        while !self.catch_up() {
+            if self.left.is_zero() {
+                return false;
+            }
+            self.wait_for_room();
+        }
+        true
     }
 
     fn wait_for_room(&mut self) {
@@ -60,21 +107,52 @@ impl Pipelines {
 
 impl Sink for Pipelines {
     fn offer(&mut self, records: Vec<ConnectionRecord>) -> Delivered {
-        self.wait_for_room();
+        if !self.catch_up() {
+            self.wait_for_room();
+            if !self.catch_up() {
+                self.output.defer_updates(&records);
+                return Delivered::None;
+            }
+        }
+        if !self.output.has_room() {
+            self.wait_for_room();
+        }
         self.output.offer_updates(records)
     }
 
-    fn give(&mut self, records: Vec<ConnectionRecord>) {
-        self.wait_for_room();
-        self.output.give_events(records);
+    fn give(&mut self, mut records: Vec<ConnectionRecord>) {
+        if self.catch_up() && self.output.has_room() {
+            return self.output.give_events(records);
+        }
+        self.held.append(&mut records);
+        if self.held.len() > MOST_HELD && !self.wait_and_catch_up() {
+            // No room within the patience: where there is none, they are dropped and counted.
+            self.output.give_events(std::mem::take(&mut self.held));
+        }
     }
 
     fn pass_end(&mut self, pass_end: PassEnd) {
-        self.output.pass_end(pass_end);
+        if pass_end.last {
+            if !self.wait_and_catch_up() {
+                self.output.give_events(std::mem::take(&mut self.held));
+            }
+            // Without room it waits in the output, which is flushed after the last pass.
+            return self.output.pass_end(pass_end);
+        }
+        self.held_end = Some(pass_end);
+        self.catch_up();
     }
 
     fn begin_pass(&mut self, last: bool) {
         (self.left, self.longest_wait) =
             if last { (LAST_PATIENCE, LAST_PATIENCE) } else { (self.patience, LONGEST_WAIT) };
     }
+
+    fn relieve(&mut self) {
+        self.catch_up();
+    }
 }
+
+#[cfg(test)]
+#[path = "sink_tests.rs"]
+mod tests;

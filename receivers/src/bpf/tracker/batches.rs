@@ -36,6 +36,7 @@ impl<S: Sink> Tracker<S> {
     pub fn flush(&mut self) {
         self.flush_updates();
         self.flush_events();
+        self.sink.relieve();
     }
 
     pub(super) fn push_update(&mut self, record: ConnectionRecord, undo: Undo) {

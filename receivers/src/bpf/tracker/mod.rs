@@ -25,6 +25,7 @@ use super::recent::Recent;
 use super::sink::Sink;
 use super::state::{State, mark};
 use super::timeline::Timeline;
+pub use batches::BATCH;
 use batches::{Batches, Undo};
 use observation::{
     advance, difference, gauges, identity, idle_heartbeat, learn_role, observe, opened, record, refresh,

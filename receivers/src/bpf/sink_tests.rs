@@ -1,0 +1,57 @@
+use std::time::Duration;
+
+use longwave_pipeline::runtime::{Delivered, RecordOutput};
+use longwave_pipeline::{Batch, ConnectionRecord, PassEnd, UnixNanos};
+
+use super::{MOST_HELD, Pipelines, Sink};
+
+fn records(from: u64, count: u64) -> Vec<ConnectionRecord> {
+    let numbered = (from..from + count).map(|cookie| {
+        let mut record = ConnectionRecord::blank();
+        record.id.cookie = cookie;
+        record
+    });
+    numbered.collect()
+}
+
+/// Scenario: a pipeline that reads nothing while events, an update and a watermark come, and then reads everything.
+/// Guarantees: every event arrives, in order; the update is refused, not lost track of; the watermark comes after the events before it.
+#[test]
+fn events_wait_for_room_and_the_watermark_waits_for_them() {
+    let executor = tokio::runtime::Runtime::new().unwrap();
+    let (output, mut input) = RecordOutput::pair(1);
+    let mut sink = Pipelines::new(output, executor.handle().clone(), Duration::ZERO);
+    for batch in 0..10 {
+        sink.give(records(batch * 100, 100));
+    }
+    assert_eq!(sink.offer(records(5_000, 1)), Delivered::None);
+    let end = PassEnd { tick: UnixNanos(7), last: false };
+    sink.pass_end(end);
+    let mut arrived = Vec::new();
+    loop {
+        sink.relieve();
+        match input.try_recv() {
+            Ok(Batch::Records(batch)) => arrived.extend(batch.iter().map(|record| record.id.cookie)),
+            Ok(Batch::PassEnd(found)) => {
+                assert_eq!(found, end);
+                break;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(arrived, (0..1000).collect::<Vec<_>>());
+    assert_eq!(sink.offer(records(5_000, 1)), Delivered::All);
+}
+
+/// Scenario: a pipeline that never reads, and more events than may be held.
+/// Guarantees: what is held stays bounded; nothing blocks.
+#[test]
+fn what_is_held_is_bounded() {
+    let executor = tokio::runtime::Runtime::new().unwrap();
+    let (output, _input) = RecordOutput::pair(1);
+    let mut sink = Pipelines::new(output, executor.handle().clone(), Duration::ZERO);
+    for batch in 0..200 {
+        sink.give(records(batch * 1000, 1000));
+        assert!(sink.held.len() <= MOST_HELD);
+    }
+}
