@@ -53,6 +53,7 @@ pub struct Gauges {
 
 impl Totals {
     /// Field by field; saturates.
+    #[inline]
     pub fn add(&mut self, other: &Self) {
         self.sent_bytes = self.sent_bytes.saturating_add(other.sent_bytes);
         self.received_bytes = self.received_bytes.saturating_add(other.received_bytes);

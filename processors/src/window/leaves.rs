@@ -110,14 +110,7 @@ impl Leaves {
     pub fn add(&mut self, index: u32, record: &ConnectionRecord, step: &Step, window: u32) {
         let Some(leaf) = self.leaves.get_mut(index) else { return };
         leaf.touched = window;
-        let (totals, delta) = (&mut leaf.measures.totals, &record.delta);
-        totals.sent_bytes = totals.sent_bytes.saturating_add(delta.sent_bytes);
-        totals.received_bytes = totals.received_bytes.saturating_add(delta.received_bytes);
-        totals.sent_segments = totals.sent_segments.saturating_add(delta.sent_segments);
-        totals.received_segments = totals.received_segments.saturating_add(delta.received_segments);
-        totals.data_segments = totals.data_segments.saturating_add(delta.data_segments);
-        totals.retransmits = totals.retransmits.saturating_add(delta.retransmits);
-        totals.lost = totals.lost.saturating_add(delta.lost);
+        leaf.measures.totals.add(&record.delta);
         leaf.rtt_min = leaf.rtt_min.min(record.round_trip.minimum.map_or(u64::MAX, |nanos| nanos.get()));
         step.count_in(&mut leaf.measures);
     }
