@@ -1,4 +1,4 @@
-//! What a component is: one trait each for receiver, processor and exporter, and the [`Factory`] that makes it from its configuration.
+//! What a component is: one trait each for extension, receiver, processor and exporter, and the [`Factory`] that makes it from its configuration.
 //!
 //! Components hold no queue, retry or counter of items: the runtime does that around them, in one way for all.
 
@@ -18,7 +18,9 @@ use tokio_util::sync::CancellationToken;
 use crate::accounting::Node;
 use crate::batch::Batch;
 use crate::delivery::DeliverySettings;
+use crate::directory::{Directories, Directory};
 use crate::runtime::RecordOutput;
+use crate::shared::Shared;
 
 /// What a channel between two components carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,6 +57,11 @@ pub struct ComponentError {
 pub trait ComponentConfig: DeserializeOwned + Serialize + Default + Clone + Send + Sync + 'static {
     /// Reports what each value alone cannot show, as (key path below the component, message).
     fn validate(&self, problems: &mut Problems);
+
+    /// The extensions that this component uses, as (key path, id): each has to be configured and started.
+    fn extensions(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
 }
 
 /// Collects what [`ComponentConfig::validate`] finds.
@@ -74,7 +81,7 @@ pub struct About {
     pub stability: Stability,
     /// One line for `components`.
     pub description: &'static str,
-    /// In which pipelines it may stand.
+    /// In which pipelines it may stand; none for an extension.
     pub signals: &'static [Signal],
     /// For processors: what goes in and what comes out. Receivers produce records; exporters take what their signal carries.
     pub flow: Option<(DataKind, DataKind)>,
@@ -93,16 +100,29 @@ pub struct Factory<X, T: ?Sized> {
 pub struct Prepared<X, T: ?Sized> {
     /// All settings with defaults filled in and secrets redacted, for `print-config`.
     pub effective: Value,
+    /// Extensions that it uses, as (key path below its section, id).
+    pub extensions: Vec<(&'static str, String)>,
     /// Makes one instance.
     pub create: Box<dyn Fn(X) -> Result<Box<T>, ComponentError> + Send + Sync>,
 }
 
+/// Makes extensions.
+pub type ExtensionFactory = Factory<ExtensionContext, dyn Extension>;
 /// Makes receivers.
 pub type ReceiverFactory = Factory<ReceiverContext, dyn Receiver>;
 /// Makes processors.
 pub type ProcessorFactory = Factory<ProcessorContext, dyn Processor>;
 /// Makes exporters.
 pub type ExporterFactory = Factory<ExporterContext, dyn Exporter>;
+
+/// What a new extension gets.
+#[derive(Clone)]
+pub struct ExtensionContext {
+    /// Its id.
+    pub id: String,
+    /// For the component's own measurements.
+    pub meter: Meter,
+}
 
 /// What a new receiver gets.
 #[derive(Clone)]
@@ -126,6 +146,10 @@ pub struct ProcessorContext {
     pub node: Arc<Node>,
     /// For the component's own measurements.
     pub meter: Meter,
+    /// Who is who, by the ids of the extensions that know.
+    pub directories: Directories,
+    /// What the graph's components use together.
+    pub shared: Shared,
 }
 
 /// What a new exporter gets.
@@ -141,8 +165,20 @@ pub struct ExporterContext {
     pub meter: Meter,
 }
 
-/// The future of a started receiver: resolves when it has ended, after a stop or at the end of its input. An error takes the process down.
+/// The future of a started component: resolves when it has ended, after a stop or at the end of its input. An error takes the process down.
 pub type Running = BoxFuture<'static, Result<(), ComponentError>>;
+
+/// Serves other components, outside the flow of data. Started before them, stopped after them; one instance for all.
+#[async_trait]
+pub trait Extension: Send {
+    /// Who is who, where it knows. Asked before the start; until it has learned, its answers are pending.
+    fn directory(&self) -> Option<Arc<dyn Directory>> {
+        None
+    }
+
+    /// Gets ready and returns the future that works until `stop` fires. What cannot be reached yet is not an error: it is tried again.
+    async fn start(self: Box<Self>, stop: CancellationToken) -> Result<Running, ComponentError>;
+}
 
 /// Produces records.
 #[async_trait]
@@ -311,8 +347,9 @@ impl<X: 'static, T: ?Sized + 'static> Factory<X, T> {
                 found.map(|(key, text)| ConfigError::new(path.clone(), text).field(key.as_str())).collect()
             })?;
             let effective = Value::from_serialize(&config)?;
+            let extensions = config.extensions();
             let create = create.clone();
-            Ok(Prepared { effective, create: Box::new(move |context| create(&config, context)) })
+            Ok(Prepared { effective, extensions, create: Box::new(move |context| create(&config, context)) })
         };
         Self { about, prepare: Box::new(prepare) }
     }

@@ -1,5 +1,5 @@
 //! The data model and the machinery between components: what flows ([`record`], [`window`], [`batch`]), the names it carries
-//! ([`names`], [`attributes`], [`metric`]), what a component is ([`component`], `registry`), how a configuration becomes a typed
+//! ([`names`], [`attributes`], [`metric`]), who is asked for names ([`directory`]), what a component is ([`component`], `registry`), how a configuration becomes a typed
 //! graph (`graph`), how the graph runs ([`runtime`], [`delivery`]) and what it reports of itself ([`accounting`], `telemetry`).
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -9,6 +9,7 @@ pub mod batch;
 pub mod codec;
 pub mod component;
 pub mod delivery;
+pub mod directory;
 pub mod graph;
 pub mod histogram;
 pub mod log_record;
@@ -17,6 +18,7 @@ pub mod names;
 pub mod record;
 pub mod registry;
 pub mod runtime;
+pub mod shared;
 pub mod telemetry;
 #[cfg(test)]
 mod testing;
@@ -26,6 +28,7 @@ pub use accounting::{Accounting, DropReason};
 pub use attributes::{Attributes, Value, ValueRef};
 pub use batch::{Batch, PassEnd};
 pub use component::{ComponentConfig, ComponentError, Signal};
+pub use directory::{Answer, Directories, Directory};
 pub use names::{Handle, Interner, Service, Workload};
 pub use record::{ConnectionRecord, UnixNanos};
 pub use window::{Level, Measures, Series, Window};

@@ -2,11 +2,15 @@
 
 use longwave_config::{ConfigError, near_miss};
 
-use crate::component::{About, ExporterFactory, Factory, ProcessorFactory, ReceiverFactory};
+use crate::component::{
+    About, ExporterFactory, ExtensionFactory, Factory, ProcessorFactory, ReceiverFactory,
+};
 
 /// All factories.
 #[derive(Default)]
 pub struct Registry {
+    /// Extensions.
+    pub extensions: Vec<ExtensionFactory>,
     /// Receivers.
     pub receivers: Vec<ReceiverFactory>,
     /// Processors.

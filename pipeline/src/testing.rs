@@ -35,13 +35,16 @@ pub(crate) struct TestConfig {
     pub every: GoDuration,
     /// Times that `records` are sent.
     pub batches: u64,
+    /// The extension that is asked.
+    pub source: String,
     /// Exporter: a queue of one, and the pipeline waits for room.
     pub block: bool,
 }
 
 impl Default for TestConfig {
     fn default() -> Self {
-        Self { records: 10, fail: String::new(), every: GoDuration::from_secs(5), batches: 1, block: false }
+        let every = GoDuration::from_secs(5);
+        Self { records: 10, fail: String::new(), every, batches: 1, source: String::new(), block: false }
     }
 }
 
@@ -53,6 +56,10 @@ impl ComponentConfig for TestConfig {
         if self.records > 1_000_000 {
             problems.at("records", "must be at most 1000000");
         }
+    }
+
+    fn extensions(&self) -> Vec<(&'static str, String)> {
+        Some(self.source.clone()).filter(|id| !id.is_empty()).map(|id| ("source", id)).into_iter().collect()
     }
 }
 
@@ -77,8 +84,15 @@ impl World {
         };
         let records = Some((DataKind::Records, DataKind::Records));
         let windows = Some((DataKind::Records, DataKind::Windows));
-        let (a, b, c, d) = (self.clone(), self.clone(), self.clone(), self.clone());
+        let (a, b, c, d, e) = (self.clone(), self.clone(), self.clone(), self.clone(), self.clone());
         Registry {
+            extensions: vec![Factory::new(
+                about("who", &[], None),
+                move |config: &TestConfig, context: ExtensionContext| {
+                    Ok(Box::new(Who { config: config.clone(), id: context.id, world: e.clone() })
+                        as Box<dyn Extension>)
+                },
+            )],
             receivers: vec![Factory::new(
                 about("gen", BOTH, None),
                 move |config: &TestConfig, context: ReceiverContext| {
@@ -91,6 +105,9 @@ impl World {
                     about("pass", BOTH, records),
                     move |config: &TestConfig, context: ProcessorContext| {
                         b.say(format!("create {}", context.id));
+                        if !config.source.is_empty() {
+                            context.directories.get(&config.source)?;
+                        }
                         Ok(Box::new(Pass { config: config.clone(), world: b.clone() }) as Box<dyn Processor>)
                     },
                 ),
@@ -118,6 +135,32 @@ impl World {
 /// The document in a YAML text.
 pub(crate) fn document(yaml: &str) -> Document {
     longwave_config::load(&Sources::new(vec![format!("yaml:{yaml}")], Vec::new())).unwrap().document
+}
+
+struct Who {
+    config: TestConfig,
+    id: String,
+    world: World,
+}
+
+#[async_trait]
+impl Extension for Who {
+    async fn start(self: Box<Self>, stop: CancellationToken) -> Result<Running, ComponentError> {
+        if self.config.fail == "start" {
+            return Err(ComponentError::new("told to fail"));
+        }
+        self.world.say(format!("start {}", self.id));
+        Ok(Box::pin(async move {
+            match self.config.fail.as_str() {
+                "run" => return Err(ComponentError::new("told to fail")),
+                "end" => return Ok(()),
+                "hang" => std::future::pending().await,
+                _ => stop.cancelled().await,
+            }
+            self.world.say(format!("end {}", self.id));
+            Ok(())
+        }))
+    }
 }
 
 struct Gen {

@@ -110,8 +110,14 @@ fn pass(number: u64) -> Vec<Batch> {
 fn window(levels: &[LevelName]) -> WindowProcessor {
     let node = Accounting::default().node(NodeKind::Processor, "window", "metrics", Signal::Metrics, true);
     let meter = opentelemetry::global::meter("bench");
-    let context =
-        ProcessorContext { id: "window".into(), pipeline: "metrics".into(), node: Arc::clone(&node), meter };
+    let context = ProcessorContext {
+        id: "window".into(),
+        pipeline: "metrics".into(),
+        node: Arc::clone(&node),
+        meter,
+        directories: Default::default(),
+        shared: Default::default(),
+    };
     let config = WindowConfig {
         levels: levels.to_vec(),
         interval: GoDuration::from_secs(5),

@@ -11,8 +11,14 @@ pub(crate) fn context(id: &str, pipeline: &str, aggregates: bool) -> (ProcessorC
     let signal = if pipeline.starts_with("logs") { Signal::Logs } else { Signal::Metrics };
     let node = accounting.node(NodeKind::Processor, id, pipeline, signal, aggregates);
     let meter = opentelemetry::global::meter("test");
-    let context =
-        ProcessorContext { id: id.to_owned(), pipeline: pipeline.to_owned(), node: Arc::clone(&node), meter };
+    let context = ProcessorContext {
+        id: id.to_owned(),
+        pipeline: pipeline.to_owned(),
+        node: Arc::clone(&node),
+        meter,
+        directories: Default::default(),
+        shared: Default::default(),
+    };
     (context, accounting)
 }
 

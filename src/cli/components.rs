@@ -13,6 +13,7 @@ pub(super) fn run(registry: &Registry) -> anyhow::Result<()> {
     section(&mut text, "receivers", &registry.receivers)?;
     section(&mut text, "processors", &registry.processors)?;
     section(&mut text, "exporters", &registry.exporters)?;
+    section(&mut text, "extensions", &registry.extensions)?;
     print(&text)
 }
 
@@ -25,6 +26,9 @@ fn section<X, T: ?Sized>(text: &mut String, name: &str, factories: &[Factory<X, 
             writeln!(text, "    aliases: [{}]", aliases.join(", "))?;
         }
         writeln!(text, "    stability:")?;
+        if signals.is_empty() {
+            writeln!(text, "      extension: {}", stability.as_str())?;
+        }
         for signal in *signals {
             writeln!(text, "      {signal}: {}", stability.as_str())?;
         }

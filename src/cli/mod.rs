@@ -92,6 +92,7 @@ fn told(error: &anyhow::Error) -> String {
 /// Every component that this binary has.
 fn registry() -> Registry {
     Registry {
+        extensions: longwave_extensions::factories(),
         receivers: longwave_receivers::factories(),
         processors: longwave_processors::factories(),
         exporters: longwave_exporters::factories(),

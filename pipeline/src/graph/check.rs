@@ -4,20 +4,42 @@ use longwave_config::{ComponentId, ConfigError, Document, Path, near_miss};
 
 use super::plan::Section;
 use crate::component::{
-    About, DataKind, Exporter, ExporterContext, Processor, ProcessorContext, Receiver, ReceiverContext,
-    Signal,
+    About, DataKind, Exporter, ExporterContext, Extension, ExtensionContext, Processor, ProcessorContext,
+    Receiver, ReceiverContext, Signal,
 };
 
-/// No extension exists yet.
-pub(super) fn extensions(document: &Document, errors: &mut Vec<ConfigError>) {
-    for (id, _) in &document.extensions {
-        let message = format!("unknown type: \"{}\" for id: \"{id}\" (valid values: [])", id.kind());
-        errors.push(ConfigError::new("extensions", message));
+/// The extensions that are started exist; those that components use are started.
+pub(super) fn extensions(
+    document: &Document,
+    extensions: &Section<'_, ExtensionContext, dyn Extension>,
+    processors: &Section<'_, ProcessorContext, dyn Processor>,
+    errors: &mut Vec<ConfigError>,
+) {
+    let started = &document.service.extensions;
+    let configured = || extensions.entries.iter().map(|entry| entry.id.as_str());
+    for (position, id) in started.iter().enumerate() {
+        let text = id.to_string();
+        let message = if started[..position].contains(id) {
+            format!("references extension \"{text}\" multiple times")
+        } else if extensions.get(&text).is_none() {
+            format!("references extension \"{text}\" which is not configured{}", meant(&text, configured()))
+        } else {
+            continue;
+        };
+        errors.push(ConfigError::new("service::extensions", message));
     }
-    for id in &document.service.extensions {
-        if document.extensions.get(id).is_none() {
-            let message = format!("references extension \"{id}\" which is not configured");
-            errors.push(ConfigError::new("service::extensions", message));
+    for entry in &processors.entries {
+        let Some(prepared) = &entry.prepared else { continue };
+        for (key, id) in &prepared.extensions {
+            let message = if extensions.get(id).is_none() {
+                format!("references extension \"{id}\" which is not configured{}", meant(id, configured()))
+            } else if !started.iter().any(|started| started.to_string() == *id) {
+                format!("references extension \"{id}\" which is not started: add it to service::extensions")
+            } else {
+                continue;
+            };
+            let path = Path::from("processors").child(&entry.id);
+            errors.push(ConfigError::new(path, message).field(*key));
         }
     }
 }
@@ -70,6 +92,11 @@ pub(super) fn pipelines(
 pub(super) fn unused(document: &Document) -> Vec<String> {
     let mut warnings = Vec::new();
     let pipelines = || document.service.pipelines.values();
+    for (id, _) in &document.extensions {
+        if !document.service.extensions.contains(id) {
+            warnings.push(format!("extensions::{id}: service::extensions does not start it"));
+        }
+    }
     for (id, _) in &document.receivers {
         if !pipelines().any(|stages| stages.receivers.contains(id)) {
             warnings.push(format!("receivers::{id}: no pipeline uses it"));
@@ -88,6 +115,10 @@ pub(super) fn unused(document: &Document) -> Vec<String> {
     warnings
 }
 
+fn meant<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> String {
+    near_miss(text, known).map(|meant| format!(" (did you mean {meant:?}?)")).unwrap_or_default()
+}
+
 fn references<X: 'static, T: ?Sized + 'static>(
     ids: &[ComponentId],
     role: &str,
@@ -102,9 +133,7 @@ fn references<X: 'static, T: ?Sized + 'static>(
             continue;
         }
         let Some(entry) = section.get(&text) else {
-            let known = section.entries.iter().map(|entry| entry.id.as_str());
-            let meant = near_miss(&text, known).map(|meant| format!(" (did you mean {meant:?}?)"));
-            let meant = meant.unwrap_or_default();
+            let meant = meant(&text, section.entries.iter().map(|entry| entry.id.as_str()));
             report(format!("references {role} \"{text}\" which is not configured{meant}"));
             continue;
         };

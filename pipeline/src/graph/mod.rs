@@ -7,4 +7,4 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
-pub use plan::{Plan, PlannedExporter, PlannedPipeline, PlannedProcessor, PlannedReceiver};
+pub use plan::{Plan, PlannedExporter, PlannedExtension, PlannedPipeline, PlannedProcessor, PlannedReceiver};

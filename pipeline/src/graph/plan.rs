@@ -6,14 +6,16 @@ use longwave_config::{ConfigError, ConfigErrors, Document, Map, OrderedMap, Path
 
 use super::check;
 use crate::component::{
-    Exporter, ExporterContext, Factory, Prepared, Processor, ProcessorContext, Receiver, ReceiverContext,
-    Signal,
+    Exporter, ExporterContext, Extension, ExtensionContext, Factory, Prepared, Processor, ProcessorContext,
+    Receiver, ReceiverContext, Signal,
 };
 use crate::registry::{self, Registry};
 use crate::telemetry::TelemetrySettings;
 
 /// What will run, in the order of the configuration.
 pub struct Plan {
+    /// Extensions, in the order of their start.
+    pub extensions: Vec<PlannedExtension>,
     /// Receivers that a pipeline uses; one instance for all its pipelines.
     pub receivers: Vec<PlannedReceiver>,
     /// Pipelines.
@@ -26,6 +28,14 @@ pub struct Plan {
     pub warnings: Vec<String>,
     /// The whole configuration with defaults filled in and secrets redacted.
     pub effective: Value,
+}
+
+/// An extension.
+pub struct PlannedExtension {
+    /// Id.
+    pub id: String,
+    /// Checked settings.
+    pub prepared: Arc<Prepared<ExtensionContext, dyn Extension>>,
 }
 
 /// A receiver, and the pipelines that it feeds (indices into [`Plan::pipelines`]).
@@ -92,10 +102,11 @@ impl Plan {
     /// All at once.
     pub fn new(document: &Document, registry: &Registry) -> Result<Self, ConfigErrors> {
         let mut errors = Vec::new();
+        let extensions = Section::new("extensions", &document.extensions, &registry.extensions, &mut errors);
         let receivers = Section::new("receivers", &document.receivers, &registry.receivers, &mut errors);
         let processors = Section::new("processors", &document.processors, &registry.processors, &mut errors);
         let exporters = Section::new("exporters", &document.exporters, &registry.exporters, &mut errors);
-        check::extensions(document, &mut errors);
+        check::extensions(document, &extensions, &processors, &mut errors);
         check::presence(document, &mut errors);
         check::pipelines(document, &receivers, &processors, &exporters, &mut errors);
         let telemetry = telemetry(document, &mut errors);
@@ -103,8 +114,13 @@ impl Plan {
             return Err(ConfigErrors(errors));
         }
         let warnings = check::unused(document);
-        let effective = effective(document, &receivers, &processors, &exporters, &telemetry)?;
+        let effective = effective(document, &extensions, &receivers, &processors, &exporters, &telemetry)?;
+        let started = document.service.extensions.iter().map(|id| {
+            let (id, _, prepared) = extensions.ready(&id.to_string());
+            PlannedExtension { id, prepared }
+        });
         let mut plan = Self {
+            extensions: started.collect(),
             receivers: Vec::new(),
             pipelines: Vec::new(),
             exporters: Vec::new(),
@@ -121,6 +137,7 @@ impl Plan {
     /// What is wrong with the components' own settings, whatever refers to them: for a document that is wrong elsewhere.
     pub fn check_settings(document: &Document, registry: &Registry) -> Vec<ConfigError> {
         let mut errors = Vec::new();
+        Section::new("extensions", &document.extensions, &registry.extensions, &mut errors);
         Section::new("receivers", &document.receivers, &registry.receivers, &mut errors);
         Section::new("processors", &document.processors, &registry.processors, &mut errors);
         Section::new("exporters", &document.exporters, &registry.exporters, &mut errors);
@@ -251,6 +268,7 @@ fn escaped(value: &Value) -> Value {
 
 fn effective(
     document: &Document,
+    extensions: &Section<'_, ExtensionContext, dyn Extension>,
     receivers: &Section<'_, ReceiverContext, dyn Receiver>,
     processors: &Section<'_, ProcessorContext, dyn Processor>,
     exporters: &Section<'_, ExporterContext, dyn Exporter>,
@@ -272,9 +290,16 @@ fn effective(
         pipelines.insert(id.to_string(), Value::Map(map));
     }
     let mut service = Map::new();
+    if !document.service.extensions.is_empty() {
+        let started = document.service.extensions.iter().map(|id| Value::Str(id.to_string()));
+        service.insert("extensions".to_owned(), Value::List(started.collect()));
+    }
     service.insert("telemetry".to_owned(), Value::from_serialize(telemetry)?);
     service.insert("pipelines".to_owned(), Value::Map(pipelines));
     let mut root = Map::new();
+    if !extensions.entries.is_empty() {
+        root.insert("extensions".to_owned(), extensions.effective());
+    }
     root.insert("receivers".to_owned(), receivers.effective());
     root.insert("processors".to_owned(), processors.effective());
     root.insert("exporters".to_owned(), exporters.effective());

@@ -46,6 +46,25 @@ fn edges_are_typed() {
     insta::assert_snapshot!([raw, order, logs, twice].join("\n"));
 }
 
+/// *Scenario*: extensions that are unknown, configured but not started, started twice, referred to by a near miss, or have bad settings.
+/// *Guarantees*: each is an error that says where and what was probably meant.
+#[test]
+fn extensions_are_checked() {
+    let text = errors(
+        "
+extensions: {who: , who/2: {every: 0s}, hwo: }
+receivers: {gen: }
+processors: {pass: {source: who/3}, pass/2: {source: who/2}, pass/3: {source: who}}
+exporters: {keep: }
+service:
+  extensions: [who, who, whoo]
+  pipelines:
+    logs: {receivers: [gen], processors: [pass, pass/2, pass/3], exporters: [keep]}
+",
+    );
+    insta::assert_snapshot!(text);
+}
+
 /// *Scenario*: a document with sections missing.
 /// *Guarantees*: says which.
 #[test]

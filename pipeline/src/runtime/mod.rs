@@ -1,7 +1,8 @@
 //! The running graph: every stage a task, bounded channels between them.
 //!
-//! Start: exporters first, receivers last. Stop: receivers first; a stage ends when its input has ended and it has passed on what it
-//! held, so the graph drains in the direction of its flow and exporters end last. A stage that fails or panics stops the whole graph.
+//! Start: extensions and exporters first, receivers last. Stop: receivers first; a stage ends when its input has ended and it has passed
+//! on what it held, so the graph drains in the direction of its flow, exporters end, then extensions. A stage or an extension that fails
+//! or panics stops the whole graph.
 
 mod output;
 mod stage;
@@ -19,17 +20,22 @@ use futures_util::FutureExt;
 use opentelemetry::metrics::{Meter, MeterProvider};
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::accounting::{Accounting, Node, NodeKind};
 use crate::batch::Batch;
 use crate::component::{
-    ComponentError, Exporter, ExporterContext, Processor, ProcessorContext, Receiver, ReceiverContext,
+    ComponentError, Exporter, ExporterContext, Extension, ExtensionContext, Processor, ProcessorContext,
+    Receiver, ReceiverContext,
 };
 use crate::delivery::queue::{SHUTDOWN_LIMIT, SendingQueue};
-use crate::graph::{Plan, PlannedExporter, PlannedPipeline, PlannedProcessor, PlannedReceiver};
+use crate::directory::Directories;
+use crate::graph::{
+    Plan, PlannedExporter, PlannedExtension, PlannedPipeline, PlannedProcessor, PlannedReceiver,
+};
+use crate::shared::Shared;
 pub use output::{Delivered, RecordOutput};
 use stage::{FanOut, Input};
 
@@ -44,6 +50,16 @@ const FAILURE_LIMIT: Duration = SHUTDOWN_LIMIT.saturating_add(Duration::from_sec
 pub struct Runtime {
     tasks: JoinSet<Ended>,
     stop: CancellationToken,
+    extensions: JoinSet<Ended>,
+    /// Fires when no stage is left that could ask an extension.
+    stop_extensions: CancellationToken,
+}
+
+/// What processors get to use together.
+#[derive(Clone, Default)]
+struct Common {
+    directories: Directories,
+    shared: Shared,
 }
 
 struct Ended {
@@ -77,7 +93,7 @@ pub enum RuntimeError {
     Start {
         /// The component's id.
         id: String,
-        /// `receiver`, `processor` or `exporter`.
+        /// `extension`, `receiver`, `processor` or `exporter`.
         role: &'static str,
         /// Why.
         source: ComponentError,
@@ -100,7 +116,12 @@ impl Runtime {
     /// # Errors
     /// The first component that fails; what was started before is stopped and has ended.
     pub async fn start(plan: &Plan, around: &Surroundings) -> Result<Self, RuntimeError> {
-        let mut runtime = Self { tasks: JoinSet::new(), stop: CancellationToken::new() };
+        let mut runtime = Self {
+            tasks: JoinSet::new(),
+            stop: CancellationToken::new(),
+            extensions: JoinSet::new(),
+            stop_extensions: CancellationToken::new(),
+        };
         match runtime.start_all(plan, around).await {
             Ok(()) => Ok(runtime),
             Err(error) => {
@@ -121,23 +142,30 @@ impl Runtime {
         let meter = SdkMeterProvider::default().meter("rehearsal");
         let around =
             Surroundings { accounting: Accounting::default(), meter, resource: Arc::clone(resource) };
+        let (_, common) = create_extensions(plan, &around)?;
         plan.exporters.iter().try_for_each(|planned| create_exporter(planned, &around).map(drop))?;
         for pipeline in &plan.pipelines {
             for planned in &pipeline.processors {
-                create_processor(planned, pipeline, &around)?;
+                create_processor(planned, pipeline, &around, &common)?;
             }
         }
         plan.receivers.iter().try_for_each(|planned| create_receiver(planned, plan, &around).map(drop))
     }
 
     async fn start_all(&mut self, plan: &Plan, around: &Surroundings) -> Result<(), RuntimeError> {
+        let (extensions, common) = create_extensions(plan, around)?;
+        for (id, extension) in extensions {
+            let started = extension.start(self.stop_extensions.clone()).await;
+            let running = started.map_err(|source| RuntimeError::start(&id, "extension", source))?;
+            self.extensions.spawn(run(format!("extension {id:?}"), None, running));
+        }
         let mut exporters = Vec::new();
         for planned in &plan.exporters {
             exporters.push(self.start_exporter(planned, around).await?);
         }
         let mut entries = Vec::new();
         for pipeline in &plan.pipelines {
-            entries.push(self.start_pipeline(pipeline, &exporters, around)?);
+            entries.push(self.start_pipeline(pipeline, &exporters, around, &common)?);
         }
         drop(exporters);
         for receiver in &plan.receivers {
@@ -170,25 +198,15 @@ impl Runtime {
         self.stop.cancel();
     }
 
-    /// Waits until every stage has ended: after a stop, or when all receivers have come to their input's end.
+    /// Waits until every stage has ended, after a stop or when all receivers have come to their input's end, and then every extension.
     ///
     /// # Errors
-    /// The first stage that failed or panicked. It stops the graph; the others get [`SHUTDOWN_LIMIT`] to drain, all together.
+    /// The first stage or extension that failed or panicked. It stops the graph; the others get [`SHUTDOWN_LIMIT`] to drain, all together.
     pub async fn join(&mut self) -> Result<(), RuntimeError> {
         let mut failure: Option<(RuntimeError, Instant)> = None;
         loop {
-            let next = self.tasks.join_next();
-            let ended = match &failure {
-                None => next.await,
-                Some((_, deadline)) => match tokio::time::timeout_at(*deadline, next).await {
-                    Ok(ended) => ended,
-                    Err(_) => {
-                        self.tasks.abort_all();
-                        None
-                    }
-                },
-            };
-            let Some(ended) = ended else { break };
+            let deadline = failure.as_ref().map(|(_, deadline)| *deadline);
+            let Some(ended) = self.next_ended(deadline).await else { break };
             let error = match ended {
                 Ok(Ended { result: Ok(()), .. }) => continue,
                 Ok(Ended { what, result: Err(source) }) => RuntimeError::Failed { what, source },
@@ -201,6 +219,37 @@ impl Runtime {
             failure.get_or_insert_with(|| (error, Instant::now() + FAILURE_LIMIT));
         }
         failure.map_or(Ok(()), |(error, _)| Err(error))
+    }
+
+    /// The next task that ended; `None` when all have, or were cut off at the deadline.
+    async fn next_ended(&mut self, deadline: Option<Instant>) -> Option<Result<Ended, JoinError>> {
+        if self.tasks.is_empty() {
+            self.stop_extensions.cancel();
+        }
+        let deadline = match deadline {
+            // Nothing is lost with an extension that hangs.
+            None if self.tasks.is_empty() => Some(Instant::now() + SHUTDOWN_LIMIT),
+            given => given,
+        };
+        let (tasks, extensions) = (&mut self.tasks, &mut self.extensions);
+        let next = async {
+            tokio::select! {
+                Some(ended) = tasks.join_next() => Some(ended),
+                Some(ended) = extensions.join_next() => Some(ended),
+                else => None,
+            }
+        };
+        match deadline {
+            None => next.await,
+            Some(deadline) => match tokio::time::timeout_at(deadline, next).await {
+                Ok(ended) => ended,
+                Err(_) => {
+                    self.tasks.abort_all();
+                    self.extensions.abort_all();
+                    None
+                }
+            },
+        }
     }
 
     async fn start_exporter(
@@ -225,10 +274,11 @@ impl Runtime {
         pipeline: &PlannedPipeline,
         exporters: &[Entry],
         around: &Surroundings,
+        common: &Common,
     ) -> Result<Entry, RuntimeError> {
         let mut next: Vec<Entry> = pipeline.exporters.iter().map(|index| exporters[*index].clone()).collect();
         for (position, planned) in pipeline.processors.iter().enumerate().rev() {
-            let (processor, node) = create_processor(planned, pipeline, around)?;
+            let (processor, node) = create_processor(planned, pipeline, around, common)?;
             next.iter().flat_map(|entry| &entry.nodes).for_each(|to| around.accounting.connect(&node, to));
             let room = if position == 0 { RECEIVER_QUEUE } else { STAGE_QUEUE };
             let (entry, input) = channel(room, vec![Arc::clone(&node)]);
@@ -247,21 +297,13 @@ impl Runtime {
         Ok(next.swap_remove(0))
     }
 
-    /// Runs a stage; if it fails or panics, what it had inside is counted as lost.
     fn spawn(
         &mut self,
         what: String,
         node: Option<Arc<Node>>,
         stage: impl Future<Output = Result<(), ComponentError>> + Send + 'static,
     ) {
-        self.tasks.spawn(async move {
-            let result = AssertUnwindSafe(stage).catch_unwind().await;
-            let result = result.unwrap_or_else(|panic| Err(panicked(&*panic)));
-            if let (Err(_), Some(node)) = (&result, node) {
-                node.lose_inside();
-            }
-            Ended { what, result }
-        });
+        self.tasks.spawn(run(what, node, stage));
     }
 }
 
@@ -273,9 +315,40 @@ impl RuntimeError {
     }
 }
 
+/// Runs a stage; if it fails or panics, what it had inside is counted as lost.
+async fn run(
+    what: String,
+    node: Option<Arc<Node>>,
+    stage: impl Future<Output = Result<(), ComponentError>> + Send + 'static,
+) -> Ended {
+    let result = AssertUnwindSafe(stage).catch_unwind().await;
+    let result = result.unwrap_or_else(|panic| Err(panicked(&*panic)));
+    if let (Err(_), Some(node)) = (&result, node) {
+        node.lose_inside();
+    }
+    Ended { what, result }
+}
+
 fn channel(room: usize, nodes: Vec<Arc<Node>>) -> (Entry, Input) {
     let (sender, receiver) = mpsc::channel(room);
     (Entry { sender, nodes: nodes.clone() }, Input::new(receiver, nodes))
+}
+
+/// Creates all extensions, with their ids, and what they offer to processors.
+#[allow(clippy::type_complexity)]
+fn create_extensions(
+    plan: &Plan,
+    around: &Surroundings,
+) -> Result<(Vec<(String, Box<dyn Extension>)>, Common), RuntimeError> {
+    let mut created = Vec::new();
+    for PlannedExtension { id, prepared } in &plan.extensions {
+        let context = ExtensionContext { id: id.clone(), meter: around.meter.clone() };
+        let extension = (prepared.create)(context);
+        created.push((id.clone(), extension.map_err(|source| RuntimeError::start(id, "extension", source))?));
+    }
+    let known = created.iter().filter_map(|(id, extension)| Some((id.clone(), extension.directory()?)));
+    let directories = Directories::new(known);
+    Ok((created, Common { directories, shared: Shared::default() }))
 }
 
 fn create_exporter(
@@ -295,6 +368,7 @@ fn create_processor(
     planned: &PlannedProcessor,
     pipeline: &PlannedPipeline,
     around: &Surroundings,
+    common: &Common,
 ) -> Result<(Box<dyn Processor>, Arc<Node>), RuntimeError> {
     let node = around.accounting.node(
         NodeKind::Processor,
@@ -308,6 +382,8 @@ fn create_processor(
         pipeline: pipeline.id.clone(),
         node: Arc::clone(&node),
         meter: around.meter.clone(),
+        directories: common.directories.clone(),
+        shared: common.shared.clone(),
     };
     let created = (planned.prepared.create)(context);
     let processor = created.map_err(|source| RuntimeError::start(&planned.id, "processor", source))?;

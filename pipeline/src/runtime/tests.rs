@@ -58,6 +58,63 @@ async fn drains_in_the_direction_of_the_flow() {
     assert_eq!(around.accounting.imbalances(), []);
 }
 
+/// *Scenario*: a graph with an extension is stopped.
+/// *Guarantees*: the extension starts before anything else and ends after everything else.
+#[tokio::test(start_paused = true)]
+async fn extensions_frame_the_graph() {
+    let (world, around) = (World::default(), around());
+    let mut runtime = Runtime::start(&plan(&world, &with_extension("")), &around).await.unwrap();
+    runtime.stop();
+    runtime.join().await.unwrap();
+    let said = world.said();
+    assert_eq!(said.first().map(String::as_str), Some("start who"), "{said:?}");
+    assert_eq!(said.last().map(String::as_str), Some("end who"), "{said:?}");
+}
+
+/// *Scenario*: an extension that ends by itself, one that never ends, one that fails to start, and one that fails while it runs.
+/// *Guarantees*: the first two keep neither the graph from running nor from ending; a failure takes it down and is told.
+#[tokio::test(start_paused = true)]
+async fn extensions_that_go_wrong() {
+    for fail in ["end", "hang"] {
+        let (world, around) = (World::default(), around());
+        let mut runtime = Runtime::start(&plan(&world, &with_extension(fail)), &around).await.unwrap();
+        runtime.stop();
+        runtime.join().await.unwrap();
+        assert!(world.said().contains(&"end gen".to_owned()), "{fail}");
+        assert_eq!(around.accounting.imbalances(), []);
+    }
+    for (fail, expected) in [
+        ("start", "failed to start \"who\" extension: told to fail"),
+        ("run", "extension \"who\" failed: told to fail"),
+    ] {
+        let (world, around) = (World::default(), around());
+        let error = match Runtime::start(&plan(&world, &with_extension(fail)), &around).await {
+            Ok(mut runtime) => runtime.join().await.unwrap_err(),
+            Err(error) => error,
+        };
+        assert_eq!(chain(&error), expected);
+    }
+}
+
+/// *Scenario*: a processor asks an extension that names nobody.
+/// *Guarantees*: the processor is not created, and the error says why.
+#[tokio::test(start_paused = true)]
+async fn an_extension_without_names() {
+    let world = World::default();
+    let yaml = with_extension("").replace("pass: ,", "pass: {source: who},");
+    let error = Runtime::rehearse(&plan(&world, &yaml), &Arc::default()).unwrap_err();
+    let expected =
+        "failed to start \"pass\" processor: extension \"who\" names nobody: it cannot be one of the sources";
+    assert_eq!(chain(&error), expected);
+}
+
+fn with_extension(fail: &str) -> String {
+    TWO_PIPELINES.replace(
+        "service:\n",
+        &format!("extensions: {{who: {{fail: '{fail}'}}}}\nservice:\n  extensions: [who]\n"),
+    )
+}
+
 /// *Scenario*: the only receiver comes to the end of its input by itself.
 /// *Guarantees*: the graph drains and ends without a stop.
 #[tokio::test(start_paused = true)]

@@ -40,13 +40,13 @@ impl ComponentConfig for WorkloadConfig {
         for (index, source) in self.sources.iter().enumerate() {
             if self.sources[..index].contains(source) {
                 problems.at("sources", format!("names \"{source}\" twice: name each source once"));
-            } else if source != CGROUP && source != PROCESS {
-                let text = format!(
-                    "references extension \"{source}\" which is not configured (built in: [{CGROUP} {PROCESS}])"
-                );
-                problems.at("sources", text);
             }
         }
+    }
+
+    fn extensions(&self) -> Vec<(&'static str, String)> {
+        let named = self.sources.iter().filter(|source| *source != CGROUP && *source != PROCESS);
+        named.map(|source| ("sources", source.clone())).collect()
     }
 }
 

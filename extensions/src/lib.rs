@@ -1,0 +1,10 @@
+//! Extensions: who is who. Each watches its subject once, for all processors of all pipelines, and answers them through
+//! [`longwave_pipeline::Directory`] from memory.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+use longwave_pipeline::component::ExtensionFactory;
+
+/// One factory for each extension.
+pub fn factories() -> Vec<ExtensionFactory> {
+    vec![]
+}
