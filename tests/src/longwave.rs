@@ -217,7 +217,12 @@ impl Longwave {
 
     /// How many records were kept so far.
     pub fn records_seen(&self) -> usize {
-        self.output.lock().records.len()
+        self.records(<[Record]>::len)
+    }
+
+    /// What `see` makes of the records kept so far.
+    pub fn records<T>(&self, see: impl FnOnce(&[Record]) -> T) -> T {
+        see(&self.output.lock().records)
     }
 
     /// Waits for the kept records to become `count` or more; returns whether they did within `limit`.

@@ -7,7 +7,7 @@ use longwave_tests::netns::{Netns, VethPair};
 use longwave_tests::nft::{self, Hook};
 use longwave_tests::scenario::{self, ANYWHERE, UNDER_LOSS, play};
 use longwave_tests::verdict::{assert_exact, finals};
-use longwave_tests::{Family, Finished, Longwave, Place, Story, balance, config, gate, peer};
+use longwave_tests::{Family, Finished, Longwave, Place, Record, Story, balance, config, gate, peer};
 use serde_json::json;
 
 /// How long the last close may take to be reported.
@@ -15,8 +15,13 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// Runs `scenarios` under a Longwave with 1 s intervals and checks every end.
 fn exact(stories: impl FnOnce() -> Vec<Story>) -> (Vec<Story>, Finished) {
+    exact_while(|_| stories())
+}
+
+/// [`exact`], where what is played depends on what was reported.
+fn exact_while(stories: impl FnOnce(&Longwave) -> Vec<Story>) -> (Vec<Story>, Finished) {
     let longwave = Longwave::start(config::logs(json!({"interval": "1s"})));
-    let stories = stories();
+    let stories = stories(&longwave);
     let all = longwave.await_finals(&finals(&stories), LIMIT);
     balance::assert_balances(&longwave);
     let finished = longwave.stop();
@@ -101,14 +106,30 @@ fn every_life_across_namespaces() {
     });
 }
 
+/// Connections that are made at most until a loss is reported. About one in 17 loses a segment of its handshake (3 % of two), and that
+/// one always is retransmitted and marked lost; what the local stack refuses later often is neither, since `snd_nxt` did not advance.
+/// So none in 400 happens once in 10^10 runs.
+const MOST_HANDSHAKES: usize = 400;
+
+/// How many of them are made before it is looked at what was reported.
+const HANDSHAKES_AT_ONCE: usize = 10;
+
+/// Retransmits and losses of all connections that were reported as ended.
+fn retransmits_and_losses(records: &[Record]) -> (u64, u64) {
+    records
+        .iter()
+        .filter(|record| record.is_final())
+        .fold((0, 0), |(retransmits, lost), record| (retransmits + record.retransmits, lost + record.lost))
+}
+
 fn under_loss(name: &str, hook: Hook) {
     let Some(_turn) = gate::privileged(name) else { return };
     let veth = VethPair::new();
     for netns in [&veth.a, &veth.b] {
         nft::drop_some(netns, hook, 3);
     }
-    let (_, finished) = exact(|| {
-        Family::ALL
+    let (_, finished) = exact_while(|longwave| {
+        let mut stories: Vec<Story> = Family::ALL
             .into_iter()
             .flat_map(|family| {
                 let place = Place::across(&veth, family);
@@ -118,13 +139,26 @@ fn under_loss(name: &str, hook: Hook) {
                 }
                 stories
             })
-            .collect()
+            .collect();
+        let place = Place::across(&veth, Family::V4);
+        let most = stories.len() + MOST_HANDSHAKES;
+        while longwave.await_finals(&finals(&stories), LIMIT)
+            && !matches!(longwave.records(retransmits_and_losses), (1.., 1..))
+            && stories.len() < most
+        {
+            for _ in 0..HANDSHAKES_AT_ONCE {
+                stories.extend(scenario::clean_close(&place).unwrap());
+            }
+        }
+        stories
     });
-    let of_ours = |measure: fn(&longwave_tests::Record) -> u64| -> u64 {
-        finished.records.iter().filter(|record| record.is_final()).map(measure).sum()
-    };
-    assert!(of_ours(|record| record.retransmits) > 0, "3 % loss on {hook:?}, and no retransmit was reported");
-    assert!(of_ours(|record| record.lost) > 0, "3 % loss on {hook:?}, and no loss was reported");
+    let (retransmits, lost) = retransmits_and_losses(&finished.records);
+    eprintln!(
+        "{} final records: {retransmits} retransmits, {lost} losses",
+        finished.records.iter().filter(|record| record.is_final()).count()
+    );
+    assert!(retransmits > 0, "3 % loss on {hook:?}, and no retransmit was reported");
+    assert!(lost > 0, "3 % loss on {hook:?}, and no loss was reported");
 }
 
 /// *Scenario*: 3 % of the segments are lost on arrival, both ways, across namespaces.
