@@ -2,6 +2,7 @@
 //! [`window`] turns records into windows. Everything here is plain, synchronous code that runs on the task that the runtime gives it.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod conntrack;
 pub mod filter;
 mod slab;
 #[cfg(test)]
