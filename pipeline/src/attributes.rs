@@ -79,6 +79,15 @@ pub(crate) enum Held<'a> {
     True,
 }
 
+/// An attribute's key.
+#[derive(Clone, Copy)]
+pub(crate) enum Key<'a> {
+    /// One of [`key`].
+    Fixed(&'static str),
+    /// Of a label that the configuration selected.
+    Label(&'a str),
+}
+
 /// A series' key: pairs in the order in which they are shown; keys are distinct.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Attributes(pub Vec<(Cow<'static, str>, Value)>);
@@ -90,7 +99,7 @@ impl Attributes {
     pub fn of_record(level: Level, record: &ConnectionRecord) -> Self {
         let mut set = Self(Vec::with_capacity(if level == Level::Connection { 22 } else { 10 }));
         for_each_of_level(level, record, &mut |key, held| {
-            set.0.push((Cow::Borrowed(key), held.into_value()));
+            set.0.push((key.into_cow(), held.into_value()));
         });
         set
     }
@@ -110,6 +119,25 @@ impl Attributes {
         match self.get(key) {
             Some(Value::Str(text)) => text,
             _ => "",
+        }
+    }
+}
+
+// === impl Key ===
+
+impl<'a> Key<'a> {
+    /// Its text.
+    pub(crate) fn as_str(&self) -> &'a str {
+        match *self {
+            Self::Fixed(key) => key,
+            Self::Label(key) => key,
+        }
+    }
+
+    fn into_cow(self) -> Cow<'static, str> {
+        match self {
+            Self::Fixed(key) => Cow::Borrowed(key),
+            Self::Label(key) => Cow::Owned(key.to_owned()),
         }
     }
 }
@@ -152,9 +180,9 @@ impl<'a> Held<'a> {
 pub(crate) fn for_each_of_level(
     level: Level,
     record: &ConnectionRecord,
-    visit: &mut dyn FnMut(&'static str, Held<'_>),
+    visit: &mut dyn FnMut(Key<'_>, Held<'_>),
 ) {
-    visit(key::REPORTER, Held::Word(record.role.reporter()));
+    visit(Key::Fixed(key::REPORTER), Held::Word(record.role.reporter()));
     let source = record.source_workload().map(|handle| &**handle);
     let destination = record.destination_workload().map(|handle| &**handle);
     workload([key::SOURCE_WORKLOAD_NAME, key::SOURCE_WORKLOAD_KIND, key::SOURCE_NAMESPACE], source, visit);
@@ -167,50 +195,56 @@ pub(crate) fn for_each_of_level(
         destination,
         visit,
     );
+    for label in source.iter().flat_map(|workload| workload.labels.iter()) {
+        visit(Key::Label(&label.key.source), Held::Name(&label.value));
+    }
+    for label in destination.iter().flat_map(|workload| workload.labels.iter()) {
+        visit(Key::Label(&label.key.destination), Held::Name(&label.value));
+    }
     if level == Level::Workload {
         return;
     }
     place([key::SOURCE_POD, key::SOURCE_NODE, key::SOURCE_CONTAINER], source, visit);
     place([key::DESTINATION_POD, key::DESTINATION_NODE, key::DESTINATION_CONTAINER], destination, visit);
     let (from, to) = (record.source(), record.destination());
-    visit(key::SOURCE_ADDRESS, Held::Shown(&from.address));
-    visit(key::SOURCE_PORT, Held::Port(from.port));
-    visit(key::DESTINATION_ADDRESS, Held::Shown(&to.address));
-    visit(key::DESTINATION_PORT, Held::Port(to.port));
-    visit(key::CONNECTION_ID, Held::Shown(&record.id));
+    visit(Key::Fixed(key::SOURCE_ADDRESS), Held::Shown(&from.address));
+    visit(Key::Fixed(key::SOURCE_PORT), Held::Port(from.port));
+    visit(Key::Fixed(key::DESTINATION_ADDRESS), Held::Shown(&to.address));
+    visit(Key::Fixed(key::DESTINATION_PORT), Held::Port(to.port));
+    visit(Key::Fixed(key::CONNECTION_ID), Held::Shown(&record.id));
     if record.start_known {
-        visit(key::CONNECTION_START_TIME, Held::Shown(&Rfc3339(record.opened)));
+        visit(Key::Fixed(key::CONNECTION_START_TIME), Held::Shown(&Rfc3339(record.opened)));
     }
-    visit(key::CONNECTION_ROLE, Held::Word(record.role.as_str()));
+    visit(Key::Fixed(key::CONNECTION_ROLE), Held::Word(record.role.as_str()));
 }
 
 fn workload(
     [name, kind, namespace]: [&'static str; 3],
     workload: Option<&Workload>,
-    visit: &mut dyn FnMut(&'static str, Held<'_>),
+    visit: &mut dyn FnMut(Key<'_>, Held<'_>),
 ) {
-    visit(name, Held::name(workload.map(|w| &w.name)));
-    visit(kind, Held::name(workload.map(|w| &w.kind)));
-    visit(namespace, Held::name(workload.map(|w| &w.namespace)));
+    visit(Key::Fixed(name), Held::name(workload.map(|w| &w.name)));
+    visit(Key::Fixed(kind), Held::name(workload.map(|w| &w.kind)));
+    visit(Key::Fixed(namespace), Held::name(workload.map(|w| &w.namespace)));
 }
 
-fn service(service: Option<&Service>, visit: &mut dyn FnMut(&'static str, Held<'_>)) {
-    visit(key::DESTINATION_SERVICE_NAME, Held::name(service.map(|s| &s.name)));
-    visit(key::DESTINATION_SERVICE_NAMESPACE, Held::name(service.map(|s| &s.namespace)));
+fn service(service: Option<&Service>, visit: &mut dyn FnMut(Key<'_>, Held<'_>)) {
+    visit(Key::Fixed(key::DESTINATION_SERVICE_NAME), Held::name(service.map(|s| &s.name)));
+    visit(Key::Fixed(key::DESTINATION_SERVICE_NAMESPACE), Held::name(service.map(|s| &s.namespace)));
     if service.is_some_and(|s| s.ambiguous) {
-        visit(key::SERVICE_AMBIGUOUS, Held::True);
+        visit(Key::Fixed(key::SERVICE_AMBIGUOUS), Held::True);
     }
 }
 
-fn place(
-    keys: [&'static str; 3],
-    workload: Option<&Workload>,
-    visit: &mut dyn FnMut(&'static str, Held<'_>),
-) {
+fn place(keys: [&'static str; 3], workload: Option<&Workload>, visit: &mut dyn FnMut(Key<'_>, Held<'_>)) {
     let Some(workload) = workload else { return };
     for (key, text) in keys.into_iter().zip([&workload.pod, &workload.node, &workload.container]) {
         if !text.is_empty() {
-            visit(key, Held::Name(text));
+            visit(Key::Fixed(key), Held::Name(text));
         }
     }
 }
+
+#[cfg(test)]
+#[path = "attributes_tests.rs"]
+mod tests;

@@ -29,6 +29,6 @@ pub use attributes::{Attributes, Value, ValueRef};
 pub use batch::{Batch, PassEnd};
 pub use component::{ComponentConfig, ComponentError, Signal};
 pub use directory::{Answer, Directories, Directory};
-pub use names::{Handle, Interner, Service, Workload};
+pub use names::{Handle, Interner, Label, LabelKey, Service, Workload};
 pub use record::{ConnectionRecord, UnixNanos};
 pub use window::{Level, Measures, Series, Window};

@@ -28,6 +28,26 @@ pub struct Workload {
     pub container: Arc<str>,
     /// Container id, or empty.
     pub container_id: Arc<str>,
+    /// Labels and annotations that the configuration selected, in its order; empty for most.
+    pub labels: Arc<[Label]>,
+}
+
+/// A label or an annotation of a workload that becomes an attribute of its end.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Label {
+    /// Shared by all workloads that have it.
+    pub key: Arc<LabelKey>,
+    /// Value.
+    pub value: Arc<str>,
+}
+
+/// The attribute of a label, for each end.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LabelKey {
+    /// `source.` and the attribute's name.
+    pub source: Box<str>,
+    /// `destination.` and the attribute's name.
+    pub destination: Box<str>,
 }
 
 /// The service that the client meant.
@@ -61,6 +81,20 @@ struct Entry<T> {
 }
 
 const FIRST_SWEEP: usize = 64;
+
+// === impl LabelKey ===
+
+impl LabelKey {
+    /// For an attribute's name such as `k8s.pod.label.app`.
+    pub fn new(name: &str) -> Self {
+        Self { source: format!("source.{name}").into(), destination: format!("destination.{name}").into() }
+    }
+
+    /// The attribute's name without the end.
+    pub fn name(&self) -> &str {
+        self.source.strip_prefix("source.").unwrap_or_default()
+    }
+}
 
 // === impl Handle ===
 

@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
-use longwave_pipeline::codec::{CodecError, Decoder, Encoder, Fault, SessionEnd, SessionStart, file_header};
+use longwave_pipeline::codec::{
+    CodecError, Decoder, Encoder, Fault, SessionEnd, SessionStart, VERSION, file_header,
+};
 use longwave_pipeline::component::{Payload, PushError, Pushed, Pusher};
 use longwave_pipeline::{ComponentError, UnixNanos};
 use rustix::fs::FlockOperation;
@@ -129,6 +131,12 @@ impl Shared {
         let mut reader = file;
         reader.seek(SeekFrom::Start(0)).map_err(|error| self.error(&error.to_string()))?;
         let mut decoder = Decoder::new(BufReader::with_capacity(1 << 20, reader)).map_err(damaged)?;
+        if decoder.version() != VERSION {
+            return Err(self.error(&format!(
+                "cannot be continued: it is in format version {}, and this Longwave writes version {VERSION}; choose another file",
+                decoder.version()
+            )));
+        }
         loop {
             match decoder.next() {
                 Ok(Some(_)) => {}

@@ -158,3 +158,18 @@ async fn a_file_that_is_not_open_takes_nothing() {
     assert!(matches!(error, PushError::Retryable { .. }));
     exporter.pusher().shutdown().await.unwrap();
 }
+
+/// *Scenario*: `append` to a recording in the format of an older Longwave.
+/// *Guarantees*: it is refused with both versions and the remedy: two formats in one file could not be read.
+#[tokio::test]
+async fn an_older_format_is_not_continued() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("old.lwr");
+    std::fs::write(&path, golden::RECORDING_V1).unwrap();
+    let refused = refusal(&exporter(&path, true), directory.path()).await;
+    assert!(
+        refused.contains("format version 1, and this Longwave writes version 2; choose another"),
+        "{refused}"
+    );
+    assert_eq!(std::fs::read(&path).unwrap(), golden::RECORDING_V1);
+}

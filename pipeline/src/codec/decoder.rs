@@ -7,7 +7,7 @@ use super::error::{CodecError, Fault};
 use super::fields::Reader;
 use super::names::{Interners, NameReader};
 use super::record::{self, RECORD_LEN};
-use super::{FILE_HEADER_LEN, FILE_MAGIC, SessionEnd, SessionStart, VERSION, encoder};
+use super::{FILE_HEADER_LEN, FILE_MAGIC, OLDEST_VERSION, SessionEnd, SessionStart, VERSION, encoder};
 use crate::batch::PassEnd;
 use crate::record::ConnectionRecord;
 
@@ -32,6 +32,7 @@ pub enum Block {
 /// Reads a record file from its first byte. The input should be buffered.
 pub struct Decoder<R> {
     input: R,
+    version: u16,
     interners: Interners,
     /// Bytes of whole blocks.
     offset: u64,
@@ -48,9 +49,10 @@ impl<R: Read> Decoder<R> {
     pub fn new(mut input: R) -> Result<Self, CodecError> {
         let mut header = [0; FILE_HEADER_LEN];
         let found = fill(&mut input, &mut header).map_err(|fault| CodecError { offset: 0, fault })?;
-        check_file_header(&header, found).map_err(|fault| CodecError { offset: 0, fault })?;
+        let version = check_file_header(&header, found).map_err(|fault| CodecError { offset: 0, fault })?;
         Ok(Self {
             input,
+            version,
             interners: Interners::default(),
             offset: FILE_HEADER_LEN as u64,
             session: None,
@@ -65,6 +67,11 @@ impl<R: Read> Decoder<R> {
     #[allow(clippy::should_implement_trait, reason = "an iterator would go on after an error")]
     pub fn next(&mut self) -> Result<Option<Block>, CodecError> {
         self.try_next().map_err(|fault| CodecError { offset: self.offset, fault })
+    }
+
+    /// The version of the format that the file is in.
+    pub fn version(&self) -> u16 {
+        self.version
     }
 
     /// Bytes of whole blocks so far, the file's header included.
@@ -132,14 +139,14 @@ impl<R: Read> Decoder<R> {
         let split = count.checked_mul(RECORD_LEN).and_then(|len| raw.split_at_checked(len));
         let (records, names) = split.ok_or(Fault::Damaged("a block is shorter than its records"))?;
         let mut names = Reader::new(names);
-        let table = NameReader::read(&mut names, &self.interners)?;
+        let table = NameReader::read(&mut names, self.version, &self.interners)?;
         names.finish()?;
         let (records, _) = records.as_chunks::<RECORD_LEN>();
         records.iter().map(|bytes| record::take(bytes, &table)).collect()
     }
 }
 
-fn check_file_header(header: &[u8; FILE_HEADER_LEN], found: usize) -> Result<(), Fault> {
+fn check_file_header(header: &[u8; FILE_HEADER_LEN], found: usize) -> Result<u16, Fault> {
     if found == 0 {
         return Err(Fault::Empty);
     }
@@ -151,13 +158,13 @@ fn check_file_header(header: &[u8; FILE_HEADER_LEN], found: usize) -> Result<(),
         return Err(truncated("file header", FILE_HEADER_LEN, found));
     }
     let version = u16::from_le_bytes([header[8], header[9]]);
-    if version != VERSION {
+    if !(OLDEST_VERSION..=VERSION).contains(&version) {
         return Err(Fault::Version(version));
     }
-    if *header != encoder::file_header() {
+    if *header != encoder::file_header_of(version) {
         return Err(Fault::Damaged("the checksum of the file's header does not match"));
     }
-    Ok(())
+    Ok(version)
 }
 
 fn truncated(what: &'static str, wanted: usize, found: usize) -> Fault {

@@ -22,10 +22,15 @@ pub struct Encoder {
 
 /// The first bytes of a file.
 pub fn file_header() -> [u8; FILE_HEADER_LEN] {
+    file_header_of(VERSION)
+}
+
+/// As Longwave of that version wrote it.
+pub(super) fn file_header_of(version: u16) -> [u8; FILE_HEADER_LEN] {
     let mut header = [0; FILE_HEADER_LEN];
     let mut fields = Writer::new(&mut header[..FILE_HEADER_LEN - 4]);
     fields.bytes(FILE_MAGIC);
-    fields.u16(VERSION);
+    fields.u16(version);
     fields.u16(0);
     let crc = crc32fast::hash(&header[..FILE_HEADER_LEN - 4]);
     header[FILE_HEADER_LEN - 4..].copy_from_slice(&crc.to_le_bytes());

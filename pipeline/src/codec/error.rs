@@ -1,6 +1,6 @@
 //! What can be wrong with a record file.
 
-use super::{FILE_MAGIC, VERSION};
+use super::{FILE_MAGIC, OLDEST_VERSION, VERSION};
 
 /// A record file cannot be read on.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +24,7 @@ pub enum Fault {
     NotARecordFile,
     /// Written by another Longwave.
     #[error(
-        "record format version {0}, but this Longwave reads version {VERSION} only: replay it with the Longwave that wrote it"
+        "record format version {0}, but this Longwave reads versions {OLDEST_VERSION} to {VERSION}: replay it with the Longwave that wrote it"
     )]
     Version(u16),
     /// The file ends inside of something.

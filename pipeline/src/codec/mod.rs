@@ -10,6 +10,7 @@
 //! end      = bytes u64 | records u64                                   of this session before the end mark
 //! ```
 //!
+//! A workload's names end with the number of its labels and, for each, its attribute and its value (since version 2).
 //! Integers are little-endian. Invariants: a block is readable by itself (names are in it); every byte of a file is under a checksum
 //! or compared with a constant; a file that was ended in order ends with an end mark, which counts what the session wrote, so that a
 //! file cut at a block's boundary, or one that lacks a block, is found out as well.
@@ -28,8 +29,11 @@ pub use error::{CodecError, Fault};
 
 use crate::record::UnixNanos;
 
-/// The version of the format that is written, and the only one that is read.
-pub const VERSION: u16 = 1;
+/// The version of the format that is written. 2: workloads have labels.
+pub const VERSION: u16 = 2;
+
+/// The oldest version that is read.
+pub const OLDEST_VERSION: u16 = 1;
 
 /// Most records in one block: what a reader holds in memory at a time.
 pub const MAX_BLOCK_RECORDS: usize = 1024;

@@ -1,12 +1,13 @@
 //! The names of one block: each written once, records refer to them by number (0: no name).
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 
 use super::error::Fault;
 use super::fields::Reader;
-use crate::names::{Handle, Interner, Service, Workload};
+use crate::names::{Handle, Interner, Label, LabelKey, Service, Workload};
 use crate::record::Names;
 
 /// Collects the names of a block.
@@ -29,7 +30,13 @@ pub(super) struct NameReader {
 pub(super) struct Interners {
     workloads: Interner<Workload>,
     services: Interner<Service>,
+    label_keys: RefCell<HashMap<Arc<str>, Arc<LabelKey>, foldhash::fast::FixedState>>,
 }
+
+/// The first version of the format that has labels.
+const LABELS_SINCE: u16 = 2;
+/// Keys remembered at a time: a configuration selects a few.
+const MOST_LABEL_KEYS: usize = 1024;
 
 /// Numbers by a handle's address. Addresses are unique while the batch that is being encoded holds the handles.
 #[derive(Default)]
@@ -63,9 +70,14 @@ impl NameWriter {
     pub(super) fn workload(&mut self, handle: Option<&Handle<Workload>>) -> u32 {
         let Some(handle) = handle else { return 0 };
         self.workloads.of(handle.address(), || {
-            let Workload { name, kind, namespace, pod, node, container, container_id } = &**handle;
+            let Workload { name, kind, namespace, pod, node, container, container_id, labels } = &**handle;
             for text in [name, kind, namespace, pod, node, container, container_id] {
                 put_text(text, &mut self.workload_bytes);
+            }
+            self.workload_bytes.extend_from_slice(&(labels.len() as u32).to_le_bytes());
+            for label in labels.iter() {
+                put_text(label.key.name(), &mut self.workload_bytes);
+                put_text(&label.value, &mut self.workload_bytes);
             }
         })
     }
@@ -83,12 +95,13 @@ impl NameWriter {
 }
 
 impl NameReader {
-    pub(super) fn read(from: &mut Reader<'_>, interners: &Interners) -> Result<Self, Fault> {
+    pub(super) fn read(from: &mut Reader<'_>, version: u16, interners: &Interners) -> Result<Self, Fault> {
         let (workload_count, service_count) = (from.u32()?, from.u32()?);
         let mut names = Self { workloads: Vec::new(), services: Vec::new() };
         for _ in 0..workload_count {
             let [name, kind, namespace, pod, node, container, container_id] = texts(from)?;
-            let workload = Workload { name, kind, namespace, pod, node, container, container_id };
+            let labels = if version < LABELS_SINCE { Arc::default() } else { labels(from, interners)? };
+            let workload = Workload { name, kind, namespace, pod, node, container, container_id, labels };
             names.workloads.push(interners.workloads.intern(workload));
         }
         for _ in 0..service_count {
@@ -105,6 +118,17 @@ impl NameReader {
             peer: numbered(&self.workloads, peer)?,
             service: numbered(&self.services, service)?,
         })
+    }
+}
+
+impl Interners {
+    fn label_key(&self, name: Arc<str>) -> Arc<LabelKey> {
+        let mut keys = self.label_keys.borrow_mut();
+        if keys.len() >= MOST_LABEL_KEYS {
+            keys.clear();
+        }
+        let key = keys.entry(name);
+        Arc::clone(key.or_insert_with_key(|name| Arc::new(LabelKey::new(name))))
     }
 }
 
@@ -142,6 +166,16 @@ fn numbered<T>(held: &[Handle<T>], number: u32) -> Result<Option<Handle<T>>, Fau
             .map(Some)
             .ok_or(Fault::Damaged("a record refers to a name that is not there")),
     }
+}
+
+fn labels(from: &mut Reader<'_>, interners: &Interners) -> Result<Arc<[Label]>, Fault> {
+    let count = from.u32()?;
+    let mut labels = Vec::new();
+    for _ in 0..count {
+        let [name, value] = texts(from)?;
+        labels.push(Label { key: interners.label_key(name), value });
+    }
+    Ok(labels.into())
 }
 
 fn put_text(text: &str, out: &mut Vec<u8>) {

@@ -8,7 +8,7 @@ use longwave_pipeline::record::{
     CloseReason, ConnectionId, End, Endpoint, Event, FailReason, Gauges, Names, Owner, OwnerSource, Role,
     RoundTrip, TcpState, Totals,
 };
-use longwave_pipeline::{ConnectionRecord, Interner, Service, UnixNanos, Workload};
+use longwave_pipeline::{ConnectionRecord, Interner, Label, LabelKey, Service, UnixNanos, Workload};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -109,9 +109,16 @@ fn names() -> impl Strategy<Value = Names> {
 }
 
 fn workload() -> impl Strategy<Value = longwave_pipeline::Handle<Workload>> {
-    prop::array::uniform7(text()).prop_map(|[name, kind, namespace, pod, node, container, container_id]| {
-        WORKLOADS.intern(Workload { name, kind, namespace, pod, node, container, container_id })
+    let texts = prop::array::uniform7(text());
+    (texts, labels()).prop_map(|([name, kind, namespace, pod, node, container, container_id], labels)| {
+        WORKLOADS.intern(Workload { name, kind, namespace, pod, node, container, container_id, labels })
     })
+}
+
+fn labels() -> impl Strategy<Value = Arc<[Label]>> {
+    let label =
+        (text(), text()).prop_map(|(name, value)| Label { key: Arc::new(LabelKey::new(&name)), value });
+    prop::collection::vec(label, 0..3).prop_map(Arc::from)
 }
 
 fn text() -> impl Strategy<Value = Arc<str>> {

@@ -23,6 +23,10 @@ pub const METRICS: &str = include_str!("metrics.jsonl");
 /// A record file with [`records`] and [`pass_end`], as format version 1 has it.
 pub const RECORDING: &[u8] = include_bytes!("recording.lwr");
 
+/// The same, as version 1 of the format has it.
+#[allow(dead_code, reason = "for the codec's test")]
+pub const RECORDING_V1: &[u8] = include_bytes!("recording-v1.lwr");
+
 /// 2026-11-21T08:00:00Z.
 pub const START: UnixNanos = UnixNanos(1_795_248_000_000_000_000);
 /// Five seconds later.
@@ -44,6 +48,7 @@ pub fn records() -> Vec<ConnectionRecord> {
         node: "node-1".into(),
         container: "app".into(),
         container_id: "3f2a9c".into(),
+        ..Workload::default()
     });
     let cart = workloads.intern(Workload {
         name: "cart".into(),

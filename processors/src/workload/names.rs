@@ -54,6 +54,7 @@ impl Names {
             node: empty(),
             container: empty(),
             container_id: if container_id.is_empty() { empty() } else { container_id.into() },
+            labels: Arc::default(),
         })
     }
 }
