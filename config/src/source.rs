@@ -97,6 +97,14 @@ pub(crate) fn scheme(text: &str) -> Option<(&str, &str)> {
     letters.then_some((scheme, rest))
 }
 
+/// Reads a YAML file that one of a component's settings names. Nothing in it is expanded; empty is null.
+///
+/// # Errors
+/// It cannot be read, or is no YAML: names `path:line:column` and the likely cause.
+pub fn read_component_file(path: &str) -> Result<Value, ConfigError> {
+    yaml::parse(&file(path)?, path)
+}
+
 fn file(path: &str) -> Result<String, ConfigError> {
     read_file(path).map_err(|cause| ConfigError::new(Path::root(), cause))
 }

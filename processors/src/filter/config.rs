@@ -1,11 +1,9 @@
 //! The settings of `filter`.
 
+use longwave_config::{Network, PortRange};
 use longwave_pipeline::component::{ComponentConfig, Problems};
 use longwave_pipeline::record::{ConnectionRecord, Event, Role};
 use serde::{Deserialize, Serialize};
-
-use super::network::Network;
-use super::port_range::PortRange;
 
 /// `filter`: a record is kept if it matches every group of `include` that is given, and no group of `exclude`. It matches a group if it
 /// matches any of the group's values.

@@ -5,16 +5,12 @@
 //! open until `window` gives them up. Such rules are refused in `metrics` pipelines ([`FilterProcessor::new`]).
 
 mod config;
-mod network;
-mod port_range;
 mod processor;
 
 #[cfg(test)]
 mod tests;
 
 pub use config::{EventName, FilterConfig, RoleName, Rules};
-pub use network::Network;
-pub use port_range::PortRange;
 pub use processor::FilterProcessor;
 
 use longwave_pipeline::component::{

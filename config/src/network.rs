@@ -39,6 +39,11 @@ impl Network {
     pub fn contains(&self, address: &IpAddr) -> bool {
         self.0.contains(address)
     }
+
+    /// The prefix.
+    pub fn prefix(&self) -> IpNet {
+        self.0
+    }
 }
 
 impl FromStr for Network {
