@@ -2,6 +2,8 @@
 //! [`longwave_pipeline::Directory`] from memory.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod history;
+
 use longwave_pipeline::component::ExtensionFactory;
 
 /// One factory for each extension.
