@@ -79,6 +79,17 @@ pub(crate) enum Held<'a> {
     True,
 }
 
+/// What series of level `workload` tell apart beyond the workload, on request. Level `connection` and logs have it all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Detail {
+    /// `{source,destination}.k8s.pod.name`.
+    pub pod: bool,
+    /// `{source,destination}.k8s.node.name`.
+    pub node: bool,
+    /// `{source,destination}.container.name`.
+    pub container: bool,
+}
+
 /// An attribute's key.
 #[derive(Clone, Copy)]
 pub(crate) enum Key<'a> {
@@ -97,8 +108,13 @@ pub struct Attributes(pub Vec<(Cow<'static, str>, Value)>);
 impl Attributes {
     /// The key of the series of `level` that the record belongs to.
     pub fn of_record(level: Level, record: &ConnectionRecord) -> Self {
+        Self::detailed(level, record, Detail::default())
+    }
+
+    /// The same, where level `workload` is asked for more.
+    pub fn detailed(level: Level, record: &ConnectionRecord, detail: Detail) -> Self {
         let mut set = Self(Vec::with_capacity(if level == Level::Connection { 22 } else { 10 }));
-        for_each_of_level(level, record, &mut |key, held| {
+        for_each_of_level(level, record, detail, &mut |key, held| {
             set.0.push((key.into_cow(), held.into_value()));
         });
         set
@@ -121,6 +137,12 @@ impl Attributes {
             _ => "",
         }
     }
+}
+
+// === impl Detail ===
+
+impl Detail {
+    const ALL: Self = Self { pod: true, node: true, container: true };
 }
 
 // === impl Key ===
@@ -180,6 +202,7 @@ impl<'a> Held<'a> {
 pub(crate) fn for_each_of_level(
     level: Level,
     record: &ConnectionRecord,
+    detail: Detail,
     visit: &mut dyn FnMut(Key<'_>, Held<'_>),
 ) {
     visit(Key::Fixed(key::REPORTER), Held::Word(record.role.reporter()));
@@ -201,11 +224,17 @@ pub(crate) fn for_each_of_level(
     for label in destination.iter().flat_map(|workload| workload.labels.iter()) {
         visit(Key::Label(&label.key.destination), Held::Name(&label.value));
     }
+    let detail = if level == Level::Workload { detail } else { Detail::ALL };
+    place([key::SOURCE_POD, key::SOURCE_NODE, key::SOURCE_CONTAINER], source, detail, visit);
+    place(
+        [key::DESTINATION_POD, key::DESTINATION_NODE, key::DESTINATION_CONTAINER],
+        destination,
+        detail,
+        visit,
+    );
     if level == Level::Workload {
         return;
     }
-    place([key::SOURCE_POD, key::SOURCE_NODE, key::SOURCE_CONTAINER], source, visit);
-    place([key::DESTINATION_POD, key::DESTINATION_NODE, key::DESTINATION_CONTAINER], destination, visit);
     let (from, to) = (record.source(), record.destination());
     visit(Key::Fixed(key::SOURCE_ADDRESS), Held::Shown(&from.address));
     visit(Key::Fixed(key::SOURCE_PORT), Held::Port(from.port));
@@ -236,10 +265,17 @@ fn service(service: Option<&Service>, visit: &mut dyn FnMut(Key<'_>, Held<'_>)) 
     }
 }
 
-fn place(keys: [&'static str; 3], workload: Option<&Workload>, visit: &mut dyn FnMut(Key<'_>, Held<'_>)) {
+fn place(
+    keys: [&'static str; 3],
+    workload: Option<&Workload>,
+    detail: Detail,
+    visit: &mut dyn FnMut(Key<'_>, Held<'_>),
+) {
     let Some(workload) = workload else { return };
-    for (key, text) in keys.into_iter().zip([&workload.pod, &workload.node, &workload.container]) {
-        if !text.is_empty() {
+    let texts =
+        [(detail.pod, &workload.pod), (detail.node, &workload.node), (detail.container, &workload.container)];
+    for (key, (wanted, text)) in keys.into_iter().zip(texts) {
+        if wanted && !text.is_empty() {
             visit(Key::Fixed(key), Held::Name(text));
         }
     }

@@ -25,7 +25,7 @@ mod testing;
 pub mod window;
 
 pub use accounting::{Accounting, DropReason};
-pub use attributes::{Attributes, Value, ValueRef};
+pub use attributes::{Attributes, Detail, Value, ValueRef};
 pub use batch::{Batch, PassEnd};
 pub use component::{ComponentConfig, ComponentError, Signal};
 pub use directory::{Answer, Directories, Directory};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::num::NonZeroU64;
 
-use crate::attributes::{Value, ValueRef, for_each_of_level, key};
+use crate::attributes::{Detail, Value, ValueRef, for_each_of_level, key};
 use crate::record::{ConnectionRecord, End, Totals, UnixNanos};
 use crate::window::Level;
 
@@ -14,7 +14,9 @@ pub struct Rfc3339(pub UnixNanos);
 /// Visits the attributes of the record's log entry, in the order in which they are shown. `event_name` and `timestamp` are the log
 /// record's own fields: [`crate::record::Event::event_name`] and [`ConnectionRecord::observed`].
 pub fn for_each_attribute(record: &ConnectionRecord, visit: &mut dyn FnMut(&str, ValueRef<'_>)) {
-    for_each_of_level(Level::Connection, record, &mut |key, held| visit(key.as_str(), held.as_ref()));
+    for_each_of_level(Level::Connection, record, Detail::default(), &mut |key, held| {
+        visit(key.as_str(), held.as_ref())
+    });
     visit("longwave.start_known", ValueRef::Bool(record.start_known));
     if !record.exact {
         visit("longwave.exact", ValueRef::Bool(false));

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use longwave_config::GoDuration;
-use longwave_pipeline::Level;
 use longwave_pipeline::component::{ComponentConfig, Problems};
+use longwave_pipeline::{Detail, Level};
 use serde::{Deserialize, Serialize};
 
 /// `window`: aggregates records into aligned windows.
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 ///   window:
 ///     interval: 5s
 ///     levels: [service, workload]
+///     workload_attributes: []
 ///     min_age: 5s
 ///     max_series: 10000
 /// ```
@@ -25,6 +26,9 @@ pub struct WindowConfig {
     pub interval: GoDuration,
     /// How finely series tell connections apart: `service`, `workload`, `connection`. Default `[service, workload]`.
     pub levels: Vec<LevelName>,
+    /// Level `workload` only: what its series tell apart beyond the workloads: `k8s.pod.name`, `k8s.node.name`, `container.name`, each for
+    /// the source and the destination. Every pod has series of its own then, which end with it. Default none.
+    pub workload_attributes: Vec<DetailName>,
     /// Level `connection` only: connections have a series from this age on; their first window carries what came before. Those that end
     /// younger never have one. Connections older than the receiver have one from the start. Default `5s`.
     pub min_age: GoDuration,
@@ -45,6 +49,20 @@ pub enum LevelName {
     Connection,
 }
 
+/// An attribute of each end that level `workload` may be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DetailName {
+    /// The pod.
+    #[serde(rename = "k8s.pod.name")]
+    Pod,
+    /// The node that it runs on.
+    #[serde(rename = "k8s.node.name")]
+    Node,
+    /// The container within it.
+    #[serde(rename = "container.name")]
+    Container,
+}
+
 /// Shorter windows than this would be empty between two passes.
 const SHORTEST: Duration = Duration::from_millis(1);
 
@@ -55,6 +73,7 @@ impl Default for WindowConfig {
         Self {
             interval: GoDuration::from_secs(5),
             levels: vec![LevelName::Service, LevelName::Workload],
+            workload_attributes: Vec::new(),
             min_age: GoDuration::from_secs(5),
             max_series: 10_000,
         }
@@ -74,6 +93,10 @@ impl ComponentConfig for WindowConfig {
             let text = "must name at least one level, or there is nothing to export (valid values: [service workload connection])";
             problems.at("levels", text);
         }
+        if !self.workload_attributes.is_empty() && !self.has(Level::Workload) {
+            let text = "has nothing to add to: add \"workload\" to levels, or remove this setting";
+            problems.at("workload_attributes", text);
+        }
         for (index, level) in self.levels.iter().enumerate() {
             if self.levels[..index].contains(level) {
                 problems.at(
@@ -89,6 +112,16 @@ impl WindowConfig {
     /// Is there a series per this level?
     pub(super) fn has(&self, level: Level) -> bool {
         self.levels.iter().any(|name| Level::from(*name) == level)
+    }
+
+    /// What level `workload` tells apart.
+    pub(super) fn detail(&self) -> Detail {
+        let has = |name| self.workload_attributes.contains(&name);
+        Detail {
+            pod: has(DetailName::Pod),
+            node: has(DetailName::Node),
+            container: has(DetailName::Container),
+        }
     }
 }
 

@@ -84,7 +84,12 @@ impl Connections {
     /// Nothing seen; the first window starts at `start`.
     pub fn new(config: &WindowConfig, start: UnixNanos) -> Self {
         let own = config.has(Level::Connection).then(|| OwnSeries::new(config));
-        let leaves = Leaves::new(config.has(Level::Service), config.has(Level::Workload), config.max_series);
+        let leaves = Leaves::new(
+            config.has(Level::Service),
+            config.has(Level::Workload),
+            config.detail(),
+            config.max_series,
+        );
         let interval = u64::try_from(config.interval.as_nanos()).unwrap_or(u64::MAX).max(1);
         let silent = SILENT_WINDOWS.max(SILENT_NANOS / interval);
         Self {

@@ -2,7 +2,7 @@
 
 use hashbrown::HashMap;
 use longwave_pipeline::record::{ConnectionRecord, Names};
-use longwave_pipeline::{Attributes, Level, Measures, Series, UnixNanos};
+use longwave_pipeline::{Attributes, Detail, Level, Measures, Series, UnixNanos};
 
 use super::connections::Step;
 use super::level_table::{LevelTable, Place};
@@ -17,6 +17,7 @@ const MOST_SHAPES: usize = 65_536;
 
 /// All leaves, and the series that they add up to.
 pub(super) struct Leaves {
+    detail: Detail,
     service: Option<LevelTable>,
     workload: Option<LevelTable>,
     leaves: Slab<Leaf>,
@@ -59,9 +60,10 @@ struct Shape {
 // === impl Leaves ===
 
 impl Leaves {
-    /// No leaves; series for the levels that are on, at most `max_series` each (0: no limit).
-    pub fn new(service: bool, workload: bool, max_series: u32) -> Self {
+    /// No leaves; series for the levels that are on, told apart as `detail` asks, at most `max_series` each (0: no limit).
+    pub fn new(service: bool, workload: bool, detail: Detail, max_series: u32) -> Self {
         Self {
+            detail,
             service: service.then(|| LevelTable::new(Level::Service, max_series)),
             workload: workload.then(|| LevelTable::new(Level::Workload, max_series)),
             leaves: Slab::default(),
@@ -125,7 +127,7 @@ impl Leaves {
 
     /// Adds the leaves up into series, pushes the series and starts the next window. Returns the series pushed, by level.
     pub fn close(&mut self, window: u32, into: &mut Vec<Series>) -> [u64; 2] {
-        let Self { service, workload, leaves, by_pair, shapes } = self;
+        let Self { service, workload, leaves, by_pair, shapes, .. } = self;
         leaves.retain(|_, leaf| {
             if leaf.connections == 0 && leaf.touched != window {
                 by_pair.remove(&(leaf.service, leaf.workload));
@@ -155,8 +157,9 @@ impl Leaves {
     }
 
     fn learn(&mut self, key: ShapeKey, record: &ConnectionRecord, window: u32, now: UnixNanos) -> u32 {
+        let detail = self.detail;
         let place = |table: &mut Option<LevelTable>, level| match table {
-            Some(table) => table.place(Attributes::of_record(level, record), now),
+            Some(table) => table.place(Attributes::detailed(level, record, detail), now),
             None => Place { index: OFF, folded: false },
         };
         let service = place(&mut self.service, Level::Service);

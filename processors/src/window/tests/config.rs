@@ -9,9 +9,10 @@ use crate::testing::problems;
 #[test]
 fn mistakes_are_named() {
     let factory = super::super::factory();
-    insta::assert_snapshot!(problems(&factory, "window", "{interval: 0s, levels: []}"), @r#"
+    insta::assert_snapshot!(problems(&factory, "window", "{interval: 0s, levels: [], workload_attributes: [k8s.pod.name]}"), @r#"
     processors::window: interval: 0s is too short for a window (at least 1ms): use the receiver's interval or a multiple of it, for example 5s
     processors::window: levels: must name at least one level, or there is nothing to export (valid values: [service workload connection])
+    processors::window: workload_attributes: has nothing to add to: add "workload" to levels, or remove this setting
     "#);
     insta::assert_snapshot!(problems(&factory, "window", "{interval: 10us, levels: [workload, workload], max_series: -1}"), @r#"
     processors::window: max_series: must be a whole number from 0 to 4294967295, found the number -1

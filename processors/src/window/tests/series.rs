@@ -3,6 +3,7 @@
 use longwave_pipeline::{Attributes, Level, Value};
 
 use super::*;
+use crate::window::config::DetailName;
 
 /// *Scenario*: one connection is opened, one was open before, one fails, one opens and closes within the window.
 /// *Guarantees*: each is counted as what it is; the open set is what is left.
@@ -136,7 +137,7 @@ fn a_connection_moves_when_its_role_is_found_out() {
 }
 
 /// *Scenario*: two pods of one deployment: different handles, equal names at this level.
-/// *Guarantees*: they share a series.
+/// *Guarantees*: they share a series; each has its own where pods are asked for.
 #[test]
 fn equal_names_share_a_series() {
     let workloads = Interner::default();
@@ -146,10 +147,22 @@ fn equal_names_share_a_series() {
         record.names.local = Some(handle);
         record
     };
+    let (a, b) = (pod("a"), pod("b"));
+    let records = [named(update(1, 5.0, 1), a), named(update(2, 5.0, 2), b)];
     let mut bench = Bench::new(&config(&[LevelName::Service, LevelName::Workload]));
-    bench.records([named(update(1, 5.0, 1), pod("a")), named(update(2, 5.0, 2), pod("b"))]).pass_end(5.0);
+    bench.records(records.clone()).pass_end(5.0);
     let measures = &bench.only(Level::Workload).measures;
     assert_eq!((measures.active, measures.totals.sent_bytes), (2, 3));
+
+    let workload_attributes = vec![DetailName::Pod];
+    let levels = [LevelName::Service, LevelName::Workload];
+    let mut bench = Bench::new(&WindowConfig { workload_attributes, ..config(&levels) });
+    bench.records(records).pass_end(5.0);
+    let of =
+        |series: &Series| (series.attributes.text("source.k8s.pod.name").to_owned(), series.measures.active);
+    let pods: Vec<_> = bench.series(Level::Workload).into_iter().map(of).collect();
+    assert_eq!(pods, [("a".to_owned(), 1), ("b".to_owned(), 1)]);
+    assert_eq!(bench.only(Level::Service).measures.active, 2);
 }
 
 /// *Scenario*: five workloads, room for two series.
