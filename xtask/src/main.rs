@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 
 mod cache;
 mod ci;
+mod cluster;
 mod ebpf;
 mod peers;
 mod sh;
@@ -39,6 +40,11 @@ enum Command {
         #[command(subcommand)]
         command: vm::Command,
     },
+    /// Run a real Kubernetes with one node on this machine (root), and end it without a trace.
+    Cluster {
+        #[command(subcommand)]
+        command: cluster::Command,
+    },
     /// Run every check that a change must pass, each timed.
     Ci(ci::Options),
     /// Print where downloads and builds outside the tree are kept.
@@ -58,6 +64,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Peers { command } => peers::main(command)?,
         Command::Ebpf { command } => ebpf::main(&command)?,
         Command::Vm { command } => return vm::main(command),
+        Command::Cluster { command } => cluster::main(command)?,
         Command::Ci(options) => return ci::main(&options),
         Command::Cache => println!("{}", cache::root()?.display()),
     }

@@ -50,7 +50,7 @@ pub const STEPS: &[Step] = &[
         env: &[],
         minutes: 15,
     },
-    Step { name: "peers", command: &["cargo", "xtask", "peers", "collector"], env: &[], minutes: 15 },
+    Step { name: "peers", command: &["cargo", "xtask", "peers"], env: &[], minutes: 30 },
     Step {
         name: "unit",
         command: &[

@@ -1,9 +1,10 @@
 //! Real peers for the end-to-end tests, built from package registries into the cache.
 //!
 //! Tests find them without calling xtask: `$LONGWAVE_CACHE` (else `~/.cache/longwave`) +
-//! `/peers/otelcol-0.162.0/otelcol`.
+//! `/peers/otelcol-0.162.0/otelcol`, `/peers/kubernetes-1.34.4/{kubelet,kube-proxy,…}`.
 
 mod collector;
+pub mod kubernetes;
 
 use anyhow::Result;
 use clap::{Subcommand, ValueEnum};
@@ -13,25 +14,39 @@ use clap::{Subcommand, ValueEnum};
 pub enum Command {
     /// Build an OpenTelemetry Collector from Go modules (about two minutes, once) and print its path.
     Collector,
-    /// Print where a peer's binary is, or would be; builds nothing.
+    /// Build Kubernetes from Go modules (about six minutes, once), install what it stands on from Debian, and print its folder.
+    Kubernetes,
+    /// Build kubectl of the same version (about a minute, once), for looking at a cluster by hand, and print its path.
+    Kubectl,
+    /// Print where a peer is, or would be; builds nothing.
     Path {
         /// Which peer.
         peer: Peer,
     },
 }
 
-/// A program that the tests talk to.
+/// What the tests talk to.
 #[derive(Clone, Copy, ValueEnum)]
 pub enum Peer {
-    /// The OpenTelemetry Collector.
+    /// The OpenTelemetry Collector's binary.
     Collector,
+    /// The folder of Kubernetes' binaries.
+    Kubernetes,
 }
 
 /// Runs one `peers` command; without one, builds every peer.
 pub fn main(command: Option<Command>) -> Result<()> {
-    match command.unwrap_or(Command::Collector) {
-        Command::Collector => println!("{}", collector::build()?.display()),
-        Command::Path { peer: Peer::Collector } => println!("{}", collector::path()?.display()),
-    }
+    let path = match command {
+        None => {
+            println!("{}", collector::build()?.display());
+            kubernetes::build()?
+        }
+        Some(Command::Collector) => collector::build()?,
+        Some(Command::Kubernetes) => kubernetes::build()?,
+        Some(Command::Kubectl) => kubernetes::build_client()?,
+        Some(Command::Path { peer: Peer::Collector }) => collector::path()?,
+        Some(Command::Path { peer: Peer::Kubernetes }) => kubernetes::folder()?,
+    };
+    println!("{}", path.display());
     Ok(())
 }
