@@ -1,0 +1,164 @@
+//! The cluster's own rules, and removing what kube-proxy and the kubelet have left.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::layout::{POD_CIDR, TABLE};
+use crate::sh;
+
+/// A table by family and name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Table {
+    family: String,
+    name: String,
+}
+
+/// The tables that there are.
+pub fn tables() -> Result<Vec<Table>> {
+    let ruleset = ruleset()?;
+    Ok(ruleset.iter().filter_map(|object| table(object.get("table")?, "name")).collect())
+}
+
+/// Lets pods' packets through whatever Docker does (its policy DROP for FORWARD counts in every table, so the exception must
+/// stand in the same chain), and gives those that leave the node its address.
+pub fn install() -> Result<()> {
+    for rule in forward_rules() {
+        sh::run(Command::new("iptables").args(["-w", "30", "-I", "FORWARD"]).args(rule))?;
+    }
+    nft(&format!(
+        "table ip {TABLE} {{ chain postrouting {{ type nat hook postrouting priority 100; \
+         ip saddr {POD_CIDR} ip daddr != {POD_CIDR} masquerade; }} }}\n"
+    ))
+}
+
+fn forward_rules() -> [Vec<&'static str>; 2] {
+    let comment = ["-m", "comment", "--comment", TABLE, "-j", "ACCEPT"];
+    ["-s", "-d"].map(|end| [end, POD_CIDR].into_iter().chain(comment).collect())
+}
+
+/// Removes our rules and kube-proxy's, and then those tables that are new and in which nothing is left.
+pub fn remove(before: &[Table]) -> Result<()> {
+    for rule in forward_rules() {
+        // Gone already, after an `up` that failed early or a flush by somebody.
+        let _ = sh::output_silent(Command::new("iptables").args(["-w", "30", "-D", "FORWARD"]).args(rule));
+    }
+    nft(&removal(&ruleset()?))?;
+    let now = ruleset()?;
+    nft(&empty_tables(&now, before))
+}
+
+/// What of the cluster is still there.
+pub fn left() -> Result<Vec<String>> {
+    Ok(removal(&ruleset()?).lines().map(|line| format!("nftables: needs {line}")).collect())
+}
+
+/// Rules into Kubernetes' chains, the chains themselves, and whole tables of ours: as `nft` commands.
+fn removal(ruleset: &[Value]) -> String {
+    let mut commands = String::new();
+    let ours = |table: &Table| table.name == "kube-proxy" || table.name == TABLE;
+    for object in ruleset {
+        let Some(rule) = object.get("rule") else { continue };
+        let Some(table) = table(rule, "table").filter(|table| !ours(table)) else { continue };
+        let chain = rule["chain"].as_str().unwrap_or_default();
+        if !kubernetes_chain(chain) && jumps_to_kubernetes(&rule["expr"]) {
+            commands.push_str(&format!("delete rule {table} {chain} handle {}\n", rule["handle"]));
+        }
+    }
+    // All are emptied before one is deleted: they refer to each other.
+    let chains: Vec<(Table, &str)> = ruleset
+        .iter()
+        .filter_map(|object| Some((table(object.get("chain")?, "table")?, object["chain"]["name"].as_str()?)))
+        .filter(|(table, name)| !ours(table) && kubernetes_chain(name))
+        .collect();
+    for verb in ["flush", "delete"] {
+        for (table, name) in &chains {
+            commands.push_str(&format!("{verb} chain {table} {name}\n"));
+        }
+    }
+    for table in ruleset.iter().filter_map(|object| table(object.get("table")?, "name")).filter(ours) {
+        commands.push_str(&format!("delete table {table}\n"));
+    }
+    commands
+}
+
+/// New tables without rules, all of whose chains let everything through.
+fn empty_tables(ruleset: &[Value], before: &[Table]) -> String {
+    let mut used: BTreeSet<Table> = before.iter().cloned().collect();
+    for object in ruleset {
+        let Some((kind, value)) = object.as_object().and_then(|object| object.iter().next()) else {
+            continue;
+        };
+        // A chain that is no hook was made for somebody's jump; sets and the like for somebody's rule.
+        let harmless = kind == "table"
+            || kind == "metainfo"
+            || (kind == "chain" && value["policy"].as_str().is_some_and(|policy| policy == "accept"));
+        if !harmless {
+            used.extend(table(value, "table"));
+        }
+    }
+    let tables = ruleset.iter().filter_map(|object| table(object.get("table")?, "name"));
+    tables.filter(|table| !used.contains(table)).map(|table| format!("delete table {table}\n")).collect()
+}
+
+fn table(object: &Value, key: &str) -> Option<Table> {
+    let text = |key: &str| object[key].as_str().map(str::to_owned);
+    Some(Table { family: text("family")?, name: text(key)? })
+}
+
+fn kubernetes_chain(name: &str) -> bool {
+    name.starts_with("KUBE-")
+}
+
+fn jumps_to_kubernetes(expressions: &Value) -> bool {
+    let target = |expression: &Value| {
+        let verdict = expression.get("jump").or_else(|| expression.get("goto"))?;
+        Some(kubernetes_chain(verdict["target"].as_str()?))
+    };
+    expressions.as_array().is_some_and(|all| all.iter().any(|expression| target(expression) == Some(true)))
+}
+
+fn ruleset() -> Result<Vec<Value>> {
+    let text = sh::output(Command::new("nft").args(["--json", "--handle", "list", "ruleset"]))?;
+    let mut parsed: Value = serde_json::from_str(&text).context("cluster: nft's answer")?;
+    match parsed["nftables"].take() {
+        Value::Array(objects) => Ok(objects),
+        _ => bail!("cluster: nft's answer has no list `nftables`"),
+    }
+}
+
+/// Runs commands in one transaction.
+fn nft(commands: &str) -> Result<()> {
+    if commands.is_empty() {
+        return Ok(());
+    }
+    let mut child = Command::new("nft")
+        .args(["-f", "-"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .context("cluster: nft could not be started: install nftables")?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(commands.as_bytes()).context("cluster: write to nft")?;
+    }
+    let status = child.wait().context("cluster: wait for nft")?;
+    if !status.success() {
+        bail!("cluster: nft: {status}: {commands}");
+    }
+    Ok(())
+}
+
+// === impl Table ===
+
+impl std::fmt::Display for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.family, self.name)
+    }
+}
+
+#[cfg(test)]
+#[path = "netfilter_tests.rs"]
+mod tests;

@@ -1,0 +1,200 @@
+//! Kubernetes, whole, from Go modules; what it stands on (etcd, containerd, runc, the CNI plugins, iptables) is Debian's.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+use crate::{cache, sh};
+
+const VERSION: &str = "1.34.4";
+/// The staging modules (`k8s.io/api`, …) are published under v0 with the same minor and patch numbers.
+const STAGING: &str = "v0.34.4";
+
+/// What a cluster of one node runs.
+const PROGRAMS: [&str; 5] =
+    ["kubelet", "kube-proxy", "kube-scheduler", "kube-controller-manager", "kube-apiserver"];
+/// For whoever looks at a cluster by hand: over a minute more, so only on request.
+const CLIENT: [&str; 1] = ["kubectl"];
+
+/// A program that a node runs, and the Debian package that has it.
+const DEBIAN: [(&str, &str); 8] = [
+    ("/usr/bin/etcd", "etcd-server"),
+    ("/usr/bin/containerd", "containerd"),
+    ("/usr/bin/ctr", "containerd"),
+    ("/usr/sbin/runc", "runc"),
+    ("/usr/lib/cni/ptp", "containernetworking-plugins"),
+    ("/usr/sbin/iptables", "iptables"),
+    ("/usr/bin/openssl", "openssl"),
+    ("/usr/bin/curl", "curl"),
+];
+
+/// `<cache>/peers/kubernetes-1.34.4`, with one file for each of [`PROGRAMS`].
+pub fn folder() -> Result<PathBuf> {
+    Ok(cache::root()?.join(format!("peers/kubernetes-{VERSION}")))
+}
+
+/// Installs Debian's part and builds Kubernetes, unless they are there; says where it is.
+pub fn build() -> Result<PathBuf> {
+    install()?;
+    build_programs(&PROGRAMS)
+}
+
+/// Builds kubectl, unless it is there; says where it is.
+pub fn build_client() -> Result<PathBuf> {
+    Ok(build_programs(&CLIENT)?.join(CLIENT[0]))
+}
+
+/// What a cluster needs and is not there, with the remedy.
+pub fn check() -> Result<PathBuf> {
+    let folder = folder()?;
+    let missing = missing();
+    if !missing.is_empty() {
+        bail!("cluster: not installed: {}: run `cargo xtask peers kubernetes`", missing.join(", "));
+    }
+    if !ready(&folder, &PROGRAMS) {
+        bail!("cluster: no Kubernetes in {}: run `cargo xtask peers kubernetes`", folder.display());
+    }
+    Ok(folder)
+}
+
+fn build_programs(programs: &[&str]) -> Result<PathBuf> {
+    let folder = folder()?;
+    fs::create_dir_all(&folder).with_context(|| format!("peers: create {}", folder.display()))?;
+    // Two builds at once would take twice the hour.
+    let lock = fs::File::create(folder.join("lock")).context("peers: kubernetes: create the lock")?;
+    lock.lock().context("peers: kubernetes: wait for another build")?;
+    if ready(&folder, programs) {
+        return Ok(folder);
+    }
+    if Command::new("go").arg("version").stdout(Stdio::null()).status().is_err() {
+        bail!("peers: kubernetes: `go` was not found: install Go 1.25 or newer and put it on the PATH");
+    }
+    let work = folder.join("build");
+    fs::create_dir_all(&work).with_context(|| format!("peers: create {}", work.display()))?;
+    let built = compile(&work, programs);
+    if built.is_ok() {
+        // A rename is atomic, so a cluster never starts a half-written binary.
+        for program in programs {
+            fs::rename(work.join(program), folder.join(program))
+                .with_context(|| format!("peers: kubernetes: move {program} to {}", folder.display()))?;
+        }
+    }
+    // A leftover build folder costs disk only; the build's own error matters more.
+    let _ = fs::remove_dir_all(&work);
+    built?;
+    Ok(folder)
+}
+
+/// Whether the cache holds the programs. The folder's name has the version, and nothing else goes into them.
+fn ready(folder: &Path, programs: &[&str]) -> bool {
+    programs.iter().all(|program| folder.join(program).is_file())
+}
+
+/// Debian's part: installed where it is missing and we may, else an error that names the packages.
+fn install() -> Result<()> {
+    let missing = missing();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    eprintln!("peers: kubernetes: installing {}", missing.join(" "));
+    let install = sh::run_quiet(
+        Command::new("apt-get")
+            .args(["install", "-y", "-qq", "--no-install-recommends"])
+            .args(&missing)
+            .env("DEBIAN_FRONTEND", "noninteractive"),
+    );
+    install.with_context(|| {
+        format!("peers: kubernetes: needs `apt-get install {}` on Debian 12, as root", missing.join(" "))
+    })
+}
+
+/// The packages that are not installed.
+fn missing() -> Vec<&'static str> {
+    let absent = DEBIAN.iter().filter(|(program, _)| !Path::new(program).exists());
+    let mut packages: Vec<_> = absent.map(|(_, package)| *package).collect();
+    packages.dedup();
+    packages
+}
+
+#[derive(Deserialize)]
+struct Download {
+    #[serde(rename = "Dir")]
+    dir: PathBuf,
+    #[serde(rename = "GoMod")]
+    go_mod: PathBuf,
+}
+
+fn compile(work: &Path, programs: &[&str]) -> Result<()> {
+    eprintln!("peers: kubernetes: building {} {VERSION} in {}", programs.join(" "), work.display());
+    let module = format!("k8s.io/kubernetes@v{VERSION}");
+    // Outside any module of ours, or `go` would look for that one first.
+    let json = sh::output(Command::new("go").args(["mod", "download", "-json", &module]).current_dir(work))?;
+    let download: Download = serde_json::from_str(&json).context("peers: kubernetes: go's answer")?;
+    let original = read(&download.go_mod)?;
+    fs::write(work.join("go.mod"), go_mod(&original)).context("peers: kubernetes: write go.mod")?;
+    // The staging modules' sums are added by the build, which checks them against the sum database.
+    fs::write(work.join("go.sum"), read(&download.dir.join("go.sum"))?)
+        .context("peers: kubernetes: write go.sum")?;
+    for program in programs {
+        let flags = format!("-s -w -X k8s.io/component-base/version.gitVersion=v{VERSION}");
+        sh::run_quiet(
+            Command::new("nice")
+                .args(["go", "build", "-mod=mod", "-trimpath", "-buildvcs=false", "-ldflags", &flags, "-o"])
+                .arg(work.join(program))
+                .arg(format!("k8s.io/kubernetes/cmd/{program}"))
+                .env("CGO_ENABLED", "0")
+                .current_dir(work),
+        )?;
+    }
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("peers: kubernetes: read {}", path.display()))
+}
+
+/// Kubernetes' own go.mod as that of a module which requires it: its replacements by `./staging`, which work in its
+/// repository only, become the published modules, so every version stays as it was released.
+fn go_mod(original: &str) -> String {
+    let mut ours = String::new();
+    let mut required = false;
+    for line in original.lines() {
+        let unversioned = line.trim_start().starts_with("k8s.io/") && line.contains(" v0.0.0");
+        if line.starts_with("module ") {
+            ours.push_str("module longwave.test/kubernetes");
+        } else if let Some((name, path)) = line.split_once("=> ./staging/src/") {
+            ours.push_str(&format!("{name}=> {path} {STAGING}"));
+        } else if unversioned && !line.contains(" v0.0.0-") {
+            ours.push_str(&line.replacen(" v0.0.0", &format!(" {STAGING}"), 1));
+        } else {
+            ours.push_str(line);
+        }
+        ours.push('\n');
+        if line.starts_with("require (") && !required {
+            required = true;
+            ours.push_str(&format!("\tk8s.io/kubernetes v{VERSION}\n"));
+        }
+    }
+    ours
+}
+
+#[cfg(test)]
+mod tests {
+    use super::go_mod;
+
+    /// *Scenario*: the kinds of lines of Kubernetes' go.mod: staging modules, one that only looks like one, others.
+    /// *Guarantees*: staging modules are the published ones, Kubernetes itself is required once, the rest is untouched.
+    #[test]
+    fn staging_modules_become_published_ones() {
+        let original = "module k8s.io/kubernetes\n\ngo 1.24.0\n\nrequire (\n\tk8s.io/api v0.0.0\n\
+                        \tk8s.io/utils v0.0.0-2025 // indirect\n)\n\nrequire (\n\ta.b/c v1.0.0 // indirect\n)\n\n\
+                        replace (\n\tk8s.io/api => ./staging/src/k8s.io/api\n)\n";
+        let expected = "module longwave.test/kubernetes\n\ngo 1.24.0\n\nrequire (\n\tk8s.io/kubernetes v1.34.4\n\
+                        \tk8s.io/api v0.34.4\n\tk8s.io/utils v0.0.0-2025 // indirect\n)\n\nrequire (\n\
+                        \ta.b/c v1.0.0 // indirect\n)\n\nreplace (\n\tk8s.io/api => k8s.io/api v0.34.4\n)\n";
+        assert_eq!(go_mod(original), expected);
+    }
+}
