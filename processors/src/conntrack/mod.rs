@@ -1,41 +1,101 @@
 //! What network address translation did to a connection: the kernel's connection tracking, asked through netlink.
+//!
+//! A socket knows what it was told: the client's that it talks to a cluster IP, the server's that a masqueraded client does. What lies
+//! between is in the tracking tables of the namespaces that the packets cross. Two are asked: the socket's own, where redirects inside a
+//! pod are done (only if it tracks anything at all), and the host's, where kube-proxy and Docker do their work. Translations in both are
+//! put together. Namespaces beyond (a cluster inside a container, another host's) are not asked, nor are zones other than the default.
+//!
+//! [`Conntrack::ask`] answers from memory and never waits. A thread ([`worker`]) looks new connections up, many at a time, some
+//! milliseconds later; with the first question it lists all translated connections, for those that are older than the agent and end now.
+//! [`judge`] says which answers are certain. Whatever remains unknown is counted by its reason.
+//!
+//! Needs CAP_NET_ADMIN; for other namespaces CAP_SYS_ADMIN and CAP_SYS_PTRACE too, and the host's pid namespace. What is missing is said
+//! once.
 
+mod cache;
+mod entry;
+mod judge;
+mod namespaces;
+mod request;
+mod socket;
+mod telemetry;
 mod translation;
+mod wire;
+mod worker;
 
+#[cfg(test)]
+mod tests;
+
+use std::convert::Infallible;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use longwave_pipeline::ConnectionRecord;
 use longwave_pipeline::component::ProcessorContext;
 use longwave_pipeline::record::ConnectionId;
+use opentelemetry::metrics::Meter;
 
+use cache::Cache;
+use request::{Outcome, Reason, Request};
 pub use translation::{Translated, Translation};
 
 /// The translations of this host's connections. One for all processors of a graph.
-pub struct Conntrack {}
+pub struct Conntrack {
+    cache: Arc<Cache>,
+    meter: Meter,
+}
 
 // === impl Conntrack ===
 
 impl Conntrack {
     /// The graph's own; the first processor that asks makes it. Nothing is opened before the first question.
     pub fn shared(context: &ProcessorContext) -> Arc<Self> {
-        let made: Result<_, std::convert::Infallible> = context.shared.get_or_make(|| Ok(Self {}));
+        let made = context.shared.get_or_make(|| Ok::<_, Infallible>(Self::new(context.meter.clone())));
         match made {
             Ok(conntrack) => conntrack,
         }
     }
 
+    /// Of this host.
+    pub fn new(meter: Meter) -> Self {
+        let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        Self { cache: Arc::new(Cache::new(ConnectionId::boot_of(&boot_id))), meter }
+    }
+
     /// What is known of the translation of the record's connection. Never blocks: what is not known yet is asked for meanwhile. Costs a
     /// lock and a look-up, so keep what is not [`Translated::Pending`] with the connection.
-    pub fn ask(&self, _record: &ConnectionRecord) -> Translated {
-        Translated::Unknown
+    pub fn ask(&self, record: &ConnectionRecord) -> Translated {
+        let asked = self.cache.ask(Request::of(record));
+        if asked.start {
+            self.start();
+        }
+        asked.translated
     }
 
     /// Moves when pending answers have come.
     pub fn version(&self) -> u64 {
-        0
+        self.cache.version()
     }
 
     /// The connection has ended: its answer is kept for some seconds more, for the other processors that still have its last record
     /// before them.
-    pub fn forget(&self, _id: ConnectionId) {}
+    pub fn forget(&self, id: ConnectionId) {
+        self.cache.forget(id, Instant::now());
+    }
+
+    fn start(&self) {
+        let (cache, meter) = (Arc::clone(&self.cache), self.meter.clone());
+        let thread = std::thread::Builder::new().name("conntrack".to_owned());
+        if let Err(error) = thread.spawn(move || worker::run(&cache, &meter, Path::new("/proc"))) {
+            tracing::error!(%error, "conntrack: no thread to ask with: translated addresses stay unknown");
+            self.cache.set_mode(cache::Mode::Settled(Outcome::Unknown(Reason::Failed), None));
+        }
+    }
+}
+
+impl Drop for Conntrack {
+    fn drop(&mut self) {
+        self.cache.stop();
+    }
 }

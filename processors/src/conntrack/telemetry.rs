@@ -1,0 +1,94 @@
+//! What the asking reports of itself.
+
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Counter, Gauge, Meter};
+
+use super::cache::Tally;
+use super::request::Reason;
+
+/// The instruments.
+pub(super) struct Telemetry {
+    queries: Counter<u64>,
+    connections: Counter<u64>,
+    unknown: Counter<u64>,
+    closed: Counter<u64>,
+    kept: Gauge<u64>,
+    own: [KeyValue; 1],
+    host: [KeyValue; 1],
+    translated: [KeyValue; 1],
+    same: [KeyValue; 1],
+    reasons: Vec<[KeyValue; 1]>,
+}
+
+// === impl Telemetry ===
+
+impl Telemetry {
+    /// Registers the instruments.
+    pub fn new(meter: &Meter) -> Self {
+        let counter = |name: &'static str, unit: &'static str, text: &'static str| {
+            meter.u64_counter(name).with_unit(unit).with_description(text).build()
+        };
+        Self {
+            queries: counter(
+                "longwave_processor_conntrack_queries",
+                "{query}",
+                "Look-ups in the kernel's connection tracking, by namespace: the host's, the socket's own.",
+            ),
+            connections: counter(
+                "longwave_processor_conntrack_connections",
+                "{connection}",
+                "Connections whose translation was found out, by result: translated, or the same at both ends.",
+            ),
+            unknown: counter(
+                "longwave_processor_conntrack_unknown_connections",
+                "{connection}",
+                "Connections whose translation nobody can tell, by reason.",
+            ),
+            closed: counter(
+                "longwave_processor_conntrack_closed_namespaces",
+                "{attempt}",
+                "Attempts to enter a socket's network namespace that failed.",
+            ),
+            kept: meter
+                .u64_gauge("longwave_processor_conntrack_cached_connections")
+                .with_unit("{connection}")
+                .with_description("Connections whose translation is kept or asked for.")
+                .build(),
+            own: [KeyValue::new("namespace", "own")],
+            host: [KeyValue::new("namespace", "host")],
+            translated: [KeyValue::new("result", "translated")],
+            same: [KeyValue::new("result", "same")],
+            reasons: Reason::ALL.map(|reason| [KeyValue::new("reason", reason.as_str())]).to_vec(),
+        }
+    }
+
+    /// The host's namespace was asked.
+    pub fn asked_host(&self, queries: u64) {
+        self.queries.add(queries, &self.host);
+    }
+
+    /// A socket's own namespace was asked.
+    pub fn asked_own(&self, queries: u64) {
+        self.queries.add(queries, &self.own);
+    }
+
+    /// A namespace could not be entered.
+    pub fn closed(&self) {
+        self.closed.add(1, &[]);
+    }
+
+    /// What happened meanwhile.
+    pub fn report(&self, tally: &Tally) {
+        for (count, attributes) in [(tally.translated, &self.translated), (tally.same, &self.same)] {
+            if count > 0 {
+                self.connections.add(count, attributes);
+            }
+        }
+        for (count, attributes) in tally.unknown.iter().zip(&self.reasons) {
+            if *count > 0 {
+                self.unknown.add(*count, attributes);
+            }
+        }
+        self.kept.record(tally.kept, &[]);
+    }
+}

@@ -1,0 +1,155 @@
+//! Answers.
+
+use std::net::IpAddr;
+
+use longwave_pipeline::record::{Endpoint, UnixNanos};
+
+use super::*;
+use crate::conntrack::entry::{Entry, TrackedState, Tuple};
+
+/// One message of the kernel's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::conntrack) struct Message {
+    /// Of the question that it answers.
+    pub sequence: u32,
+    /// What it says.
+    pub payload: Payload,
+}
+
+/// What a message says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "lives on the stack, one at a time")]
+pub(in crate::conntrack) enum Payload {
+    /// A TCP connection.
+    Entry(Entry),
+    /// Connections that the namespace tracks.
+    Count(u32),
+    /// An errno; 0 is an acknowledgement.
+    Error(i32),
+    /// The list is complete.
+    Done,
+    /// Another protocol's connection, or nonsense.
+    Other,
+}
+
+/// The messages in what one call received. Ends at the first that does not fit.
+pub(in crate::conntrack) struct Messages<'a> {
+    rest: &'a [u8],
+}
+
+/// The attributes in a payload, as (type, value). Ends at the first that does not fit.
+struct Attributes<'a> {
+    rest: &'a [u8],
+}
+
+// === impl Messages ===
+
+impl<'a> Messages<'a> {
+    pub fn new(received: &'a [u8]) -> Self {
+        Self { rest: received }
+    }
+}
+
+impl Iterator for Messages<'_> {
+    type Item = Message;
+
+    fn next(&mut self) -> Option<Message> {
+        let length = u32_at(self.rest, 0)? as usize;
+        let message = self.rest.get(..length).filter(|message| message.len() >= HEADER)?;
+        self.rest = self.rest.get(aligned(length)..).unwrap_or_default();
+        let (kind, sequence) = (u16_at(message, 4)?, u32_at(message, 8)?);
+        let body = &message[HEADER..];
+        let payload = match kind {
+            NLMSG_ERROR => u32_at(body, 0).map(|error| Payload::Error((error as i32).saturating_neg())),
+            // A list that the kernel could not finish ends with an errno too.
+            NLMSG_DONE => Some(match u32_at(body, 0).map_or(0, |error| error as i32) {
+                0.. => Payload::Done,
+                error => Payload::Error(error.saturating_neg()),
+            }),
+            CT_NEW => body.get(GENERIC..).and_then(entry).map(Payload::Entry),
+            CT_GET_STATS => body.get(GENERIC..).and_then(entries).map(Payload::Count),
+            _ => None,
+        };
+        Some(Message { sequence, payload: payload.unwrap_or(Payload::Other) })
+    }
+}
+
+// === impl Attributes ===
+
+impl<'a> Attributes<'a> {
+    fn find(&self, wanted: u16) -> Option<&'a [u8]> {
+        Attributes { rest: self.rest }.find_map(|(kind, value)| (kind == wanted).then_some(value))
+    }
+
+    fn nested(&self, wanted: u16) -> Option<Attributes<'a>> {
+        self.find(wanted).map(|rest| Attributes { rest })
+    }
+}
+
+impl<'a> Iterator for Attributes<'a> {
+    type Item = (u16, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (length, kind) = (u16_at(self.rest, 0)? as usize, u16_at(self.rest, 2)?);
+        let value = self.rest.get(ATTRIBUTE..length)?;
+        self.rest = self.rest.get(aligned(length)..).unwrap_or_default();
+        Some((kind & TYPE_MASK, value))
+    }
+}
+
+/// `None` for what is not TCP.
+fn entry(body: &[u8]) -> Option<Entry> {
+    let mut found = (None, None, None, None);
+    for (kind, value) in (Attributes { rest: body }) {
+        match kind {
+            CTA_TUPLE_ORIG => found.0 = Some(tuple(value)?),
+            CTA_TUPLE_REPLY => found.1 = Some(tuple(value)?),
+            CTA_PROTOINFO => {
+                let tcp = Attributes { rest: value }.nested(CTA_PROTOINFO_TCP);
+                let state = tcp.and_then(|tcp| tcp.find(CTA_PROTOINFO_TCP_STATE));
+                found.2 = state.and_then(<[u8]>::first).and_then(|state| TrackedState::from_kernel(*state));
+            }
+            CTA_TIMESTAMP => {
+                let start = Attributes { rest: value }.find(CTA_TIMESTAMP_START);
+                let start = start.and_then(|start| start.try_into().ok()).map(u64::from_be_bytes);
+                found.3 = start.filter(|start| *start != 0).map(UnixNanos);
+            }
+            _ => {}
+        }
+    }
+    Some(Entry { original: found.0?, reply: found.1?, state: found.2, started: found.3 })
+}
+
+fn tuple(value: &[u8]) -> Option<Tuple> {
+    let tuple = Attributes { rest: value };
+    let (ip, transport) = (tuple.nested(CTA_TUPLE_IP)?, tuple.nested(CTA_TUPLE_PROTO)?);
+    if transport.find(CTA_PROTO_NUM)? != [TCP] {
+        return None;
+    }
+    let port = |kind| Some(u16::from_be_bytes(transport.find(kind)?.try_into().ok()?));
+    let end = |v4, v6, port| {
+        let address = match (ip.find(v4), ip.find(v6)) {
+            (Some(address), _) => IpAddr::from(<[u8; 4]>::try_from(address).ok()?),
+            (None, Some(address)) => IpAddr::from(<[u8; 16]>::try_from(address).ok()?).to_canonical(),
+            (None, None) => return None,
+        };
+        Some(Endpoint { address, port })
+    };
+    Some(Tuple {
+        source: end(CTA_IP_V4_SRC, CTA_IP_V6_SRC, port(CTA_PROTO_SRC_PORT)?)?,
+        destination: end(CTA_IP_V4_DST, CTA_IP_V6_DST, port(CTA_PROTO_DST_PORT)?)?,
+    })
+}
+
+fn entries(body: &[u8]) -> Option<u32> {
+    let count = Attributes { rest: body }.find(CTA_STATS_GLOBAL_ENTRIES)?;
+    Some(u32::from_be_bytes(count.try_into().ok()?))
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}

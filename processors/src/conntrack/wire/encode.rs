@@ -1,0 +1,77 @@
+//! Requests.
+
+use std::net::IpAddr;
+
+use super::*;
+use crate::conntrack::entry::Tuple;
+
+/// Appends a question for the connection of which `tuple` is one direction, whichever it is: the kernel looks in one table for both.
+/// Answered by an entry, or by an error (2: there is none).
+pub(in crate::conntrack) fn get(buffer: &mut Vec<u8>, sequence: u32, tuple: &Tuple) {
+    let family = if tuple.source.address.is_ipv4() { AF_INET } else { AF_INET6 };
+    message(buffer, CT_GET, 0, sequence, family, |buffer| {
+        nested(buffer, CTA_TUPLE_ORIG, |buffer| {
+            nested(buffer, CTA_TUPLE_IP, |buffer| {
+                address(buffer, [CTA_IP_V4_SRC, CTA_IP_V6_SRC], tuple.source.address);
+                address(buffer, [CTA_IP_V4_DST, CTA_IP_V6_DST], tuple.destination.address);
+            });
+            nested(buffer, CTA_TUPLE_PROTO, |buffer| {
+                attribute(buffer, CTA_PROTO_NUM, &[TCP]);
+                attribute(buffer, CTA_PROTO_SRC_PORT, &tuple.source.port.to_be_bytes());
+                attribute(buffer, CTA_PROTO_DST_PORT, &tuple.destination.port.to_be_bytes());
+            });
+        });
+    });
+}
+
+/// Appends a question for all connections of the namespace.
+pub(in crate::conntrack) fn dump(buffer: &mut Vec<u8>, sequence: u32) {
+    message(buffer, CT_GET, NLM_F_DUMP, sequence, AF_UNSPEC, |_| {});
+}
+
+/// Appends a question for the number of connections that the namespace tracks.
+pub(in crate::conntrack) fn count(buffer: &mut Vec<u8>, sequence: u32) {
+    message(buffer, CT_GET_STATS, 0, sequence, AF_UNSPEC, |_| {});
+}
+
+fn message(
+    buffer: &mut Vec<u8>,
+    kind: u16,
+    flags: u16,
+    sequence: u32,
+    family: u8,
+    body: impl FnOnce(&mut Vec<u8>),
+) {
+    let start = buffer.len();
+    buffer.extend([0; 4]);
+    buffer.extend(kind.to_ne_bytes());
+    buffer.extend((flags | NLM_F_REQUEST).to_ne_bytes());
+    buffer.extend(sequence.to_ne_bytes());
+    buffer.extend([0; 4]);
+    buffer.extend([family, 0, 0, 0]);
+    body(buffer);
+    let length = (buffer.len() - start) as u32;
+    buffer[start..start + 4].copy_from_slice(&length.to_ne_bytes());
+}
+
+fn nested(buffer: &mut Vec<u8>, kind: u16, body: impl FnOnce(&mut Vec<u8>)) {
+    let start = buffer.len();
+    attribute(buffer, kind | NESTED, &[]);
+    body(buffer);
+    let length = (buffer.len() - start) as u16;
+    buffer[start..start + 2].copy_from_slice(&length.to_ne_bytes());
+}
+
+fn address(buffer: &mut Vec<u8>, kinds: [u16; 2], address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => attribute(buffer, kinds[0], &address.octets()),
+        IpAddr::V6(address) => attribute(buffer, kinds[1], &address.octets()),
+    }
+}
+
+fn attribute(buffer: &mut Vec<u8>, kind: u16, value: &[u8]) {
+    buffer.extend(((ATTRIBUTE + value.len()) as u16).to_ne_bytes());
+    buffer.extend(kind.to_ne_bytes());
+    buffer.extend(value);
+    buffer.resize(aligned(buffer.len()), 0);
+}

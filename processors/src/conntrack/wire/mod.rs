@@ -1,0 +1,62 @@
+//! ctnetlink, the kernel's protocol for connection tracking, as far as it is spoken here: look one connection up, list all, count them.
+//!
+//! Headers are in the machine's byte order, values in the network's. What the kernel says is checked at every step: a message that makes
+//! no sense is no entry, never a panic.
+
+mod decode;
+mod encode;
+
+#[cfg(test)]
+mod tests;
+
+pub(super) use decode::{Messages, Payload};
+pub(super) use encode::{count, dump, get};
+
+/// `NFNL_SUBSYS_CTNETLINK << 8`.
+const SUBSYSTEM: u16 = 1 << 8;
+/// `IPCTNL_MSG_CT_NEW`: what answers a look-up.
+const CT_NEW: u16 = SUBSYSTEM;
+const CT_GET: u16 = SUBSYSTEM | 1;
+const CT_GET_STATS: u16 = SUBSYSTEM | 5;
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+const NLM_F_REQUEST: u16 = 1;
+const NLM_F_DUMP: u16 = 0x300;
+
+/// `struct nlmsghdr`.
+const HEADER: usize = 16;
+/// `struct nfgenmsg`.
+const GENERIC: usize = 4;
+/// `struct nlattr`.
+const ATTRIBUTE: usize = 4;
+const NESTED: u16 = 1 << 15;
+/// Attribute types without the flags.
+const TYPE_MASK: u16 = 0x3fff;
+
+const AF_UNSPEC: u8 = 0;
+const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
+const TCP: u8 = 6;
+
+const CTA_TUPLE_ORIG: u16 = 1;
+const CTA_TUPLE_REPLY: u16 = 2;
+const CTA_PROTOINFO: u16 = 4;
+const CTA_TIMESTAMP: u16 = 20;
+const CTA_TUPLE_IP: u16 = 1;
+const CTA_TUPLE_PROTO: u16 = 2;
+const CTA_IP_V4_SRC: u16 = 1;
+const CTA_IP_V4_DST: u16 = 2;
+const CTA_IP_V6_SRC: u16 = 3;
+const CTA_IP_V6_DST: u16 = 4;
+const CTA_PROTO_NUM: u16 = 1;
+const CTA_PROTO_SRC_PORT: u16 = 2;
+const CTA_PROTO_DST_PORT: u16 = 3;
+const CTA_PROTOINFO_TCP: u16 = 1;
+const CTA_PROTOINFO_TCP_STATE: u16 = 1;
+const CTA_TIMESTAMP_START: u16 = 1;
+const CTA_STATS_GLOBAL_ENTRIES: u16 = 1;
+
+/// Messages and attributes begin at multiples of four.
+const fn aligned(length: usize) -> usize {
+    (length + 3) & !3
+}
