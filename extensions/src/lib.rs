@@ -3,10 +3,11 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod history;
+pub mod static_file;
 
 use longwave_pipeline::component::ExtensionFactory;
 
 /// One factory for each extension.
 pub fn factories() -> Vec<ExtensionFactory> {
-    vec![]
+    vec![static_file::factory()]
 }

@@ -1,0 +1,39 @@
+//! The settings of `static`.
+
+use std::time::Duration;
+
+use longwave_config::GoDuration;
+use longwave_pipeline::component::{ComponentConfig, Problems};
+use serde::{Deserialize, Serialize};
+
+/// Looking more often than this costs more than it brings.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
+
+/// `static: {file: /etc/longwave/names.yaml}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StaticConfig {
+    /// The file of rules. Required.
+    pub file: String,
+    /// How often the file is looked at for a change. Default 1s.
+    pub reload_interval: GoDuration,
+}
+
+// === impl StaticConfig ===
+
+impl Default for StaticConfig {
+    fn default() -> Self {
+        Self { file: String::new(), reload_interval: GoDuration::from_secs(1) }
+    }
+}
+
+impl ComponentConfig for StaticConfig {
+    fn validate(&self, problems: &mut Problems) {
+        if self.file.is_empty() {
+            problems.at("file", "must be given: the file of rules, for example /etc/longwave/names.yaml");
+        }
+        if self.reload_interval.get() < SHORTEST_INTERVAL {
+            problems.at("reload_interval", "must be at least 10ms (the default is 1s)");
+        }
+    }
+}

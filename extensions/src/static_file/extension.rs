@@ -1,0 +1,170 @@
+//! The extension: reads the file, and again when it has changed.
+
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use longwave_pipeline::Directory;
+use longwave_pipeline::component::{ComponentError, Extension, ExtensionContext, Running};
+use tokio_util::sync::CancellationToken;
+
+use super::config::StaticConfig;
+use super::directory::StaticDirectory;
+use super::rules::{Names, Rules};
+use super::telemetry::Stats;
+
+/// `static`, ready to be started.
+pub struct StaticExtension {
+    file: Watched,
+    interval: Duration,
+}
+
+/// A file that is looked at again and again.
+pub(super) struct Watched {
+    id: String,
+    path: String,
+    names: Names,
+    directory: Arc<StaticDirectory>,
+    stats: Arc<Stats>,
+    /// The file that was read last.
+    read: Option<Stamp>,
+    /// A change that has not been there for a whole interval yet.
+    changed: Option<Option<Stamp>>,
+}
+
+/// Which file it is, and which content: equal exactly when nothing changed. Follows links, so that a link turned elsewhere is a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+// === impl StaticExtension ===
+
+impl StaticExtension {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is wrong.
+    pub fn new(config: &StaticConfig, context: &ExtensionContext) -> Result<Self, ComponentError> {
+        let file = Watched::new(&context.id, &config.file)?;
+        file.stats.export(&file.directory, &context.meter, &context.id);
+        Ok(Self { file, interval: config.reload_interval.get() })
+    }
+}
+
+#[async_trait]
+impl Extension for StaticExtension {
+    fn directory(&self) -> Option<Arc<dyn Directory>> {
+        Some(Arc::clone(&self.file.directory) as Arc<dyn Directory>)
+    }
+
+    async fn start(self: Box<Self>, stop: CancellationToken) -> Result<Running, ComponentError> {
+        let Self { mut file, interval } = *self;
+        Ok(Box::pin(async move {
+            while stop.run_until_cancelled(tokio::time::sleep(interval)).await.is_some() {
+                // A file system that hangs must not hang the others on this thread.
+                file = tokio::task::spawn_blocking(move || {
+                    file.look();
+                    file
+                })
+                .await
+                .map_err(|error| ComponentError::with_source("reading the file of names failed", error))?;
+            }
+            Ok(())
+        }))
+    }
+}
+
+// === impl Watched ===
+
+impl Watched {
+    /// Reads the file at `path` for the first time.
+    pub fn new(id: &str, path: &str) -> Result<Self, ComponentError> {
+        let names = Names::default();
+        // Before reading: what changes meanwhile is read again.
+        let read = Stamp::of(path);
+        let rules = Rules::read(path, &names).map_err(|error| ComponentError::new(error.to_string()))?;
+        warn_of(id, path, &rules);
+        Ok(Self {
+            id: id.to_owned(),
+            path: path.to_owned(),
+            names,
+            directory: Arc::new(StaticDirectory::new(rules)),
+            stats: Arc::default(),
+            read,
+            changed: None,
+        })
+    }
+
+    /// Looks whether the file has changed, and reads it if it has and is the same as one look ago.
+    pub fn look(&mut self) {
+        let stamp = Stamp::of(&self.path);
+        if stamp == self.read {
+            self.changed = None;
+        } else if self.changed != Some(stamp) {
+            self.changed = Some(stamp);
+        } else {
+            (self.read, self.changed) = (stamp, None);
+            self.reload();
+        }
+    }
+
+    /// What it answers.
+    #[cfg(test)]
+    pub fn directory(&self) -> &Arc<StaticDirectory> {
+        &self.directory
+    }
+
+    /// What it counted.
+    #[cfg(test)]
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    fn reload(&mut self) {
+        let (id, path) = (&self.id, &self.path);
+        match Rules::read(path, &self.names) {
+            Ok(rules) => {
+                tracing::info!("extension {id:?}: {path}: {} rules are in force", rules.len());
+                warn_of(id, path, &rules);
+                self.directory.replace(rules);
+                self.stats.reloads.fetch_add(1, Ordering::Relaxed);
+                self.stats.stale.store(false, Ordering::Relaxed);
+            }
+            Err(error) => {
+                self.stats.failures.fetch_add(1, Ordering::Relaxed);
+                self.stats.stale.store(true, Ordering::Relaxed);
+                tracing::warn!(
+                    "extension {id:?}: the file of names changed and cannot be used, the rules before it stay in force; mend it, it is read again: {error}"
+                );
+            }
+        }
+    }
+}
+
+fn warn_of(id: &str, path: &str, rules: &Rules) {
+    for warning in rules.warnings() {
+        tracing::warn!("extension {id:?}: {path}: {warning}");
+    }
+}
+
+// === impl Stamp ===
+
+impl Stamp {
+    fn of(path: &str) -> Option<Self> {
+        let file = std::fs::metadata(path).ok()?;
+        Some(Self {
+            device: file.dev(),
+            inode: file.ino(),
+            size: file.size(),
+            modified: (file.mtime(), file.mtime_nsec()),
+            changed: (file.ctime(), file.ctime_nsec()),
+        })
+    }
+}

@@ -1,0 +1,195 @@
+//! The most specific rule for an address and a port, in one binary search.
+//!
+//! Networks nest or are apart, so they cut the addresses into intervals, each of which belongs to one innermost network; a network knows
+//! the one around it.
+
+use std::net::IpAddr;
+
+use longwave_config::{Network, PortRange};
+
+/// No network.
+const NOBODY: u32 = u32::MAX;
+
+/// Values by network and ports.
+#[derive(Debug)]
+pub(super) struct Networks<T> {
+    v4: Family<T>,
+    v6: Family<T>,
+}
+
+/// One value on its way into the table.
+pub(super) struct Entry<T> {
+    pub network: Network,
+    /// `None`: whatever the port.
+    pub ports: Option<PortRange>,
+    pub value: T,
+    /// Of the rule: the lower wins among equals.
+    pub rule: usize,
+}
+
+/// A rule that another, earlier one makes useless in one place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shadowed {
+    pub rule: usize,
+    pub by: usize,
+}
+
+#[derive(Debug)]
+struct Family<T> {
+    /// First addresses of the intervals, ascending.
+    starts: Vec<u128>,
+    /// Their innermost networks.
+    inner: Vec<u32>,
+    nodes: Vec<Node<T>>,
+}
+
+#[derive(Debug)]
+struct Node<T> {
+    /// The network around this one.
+    parent: u32,
+    /// By port, ascending.
+    single: Vec<(u16, T)>,
+    /// The narrow ones first.
+    ranges: Vec<(PortRange, T)>,
+    any: Option<T>,
+}
+
+/// A network's addresses as numbers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Span {
+    first: u128,
+    last: u128,
+}
+
+// === impl Networks ===
+
+impl<T> Networks<T> {
+    /// Of `entries`; and which of them can never be found.
+    pub fn new(entries: Vec<Entry<T>>) -> (Self, Vec<Shadowed>) {
+        let (v4, v6) = entries.into_iter().partition(|entry| entry.network.prefix().addr().is_ipv4());
+        let mut shadowed = Vec::new();
+        (Self { v4: Family::new(v4, &mut shadowed), v6: Family::new(v6, &mut shadowed) }, shadowed)
+    }
+
+    /// The value for an end at `address` and `port`; port 0 is none.
+    pub fn find(&self, address: IpAddr, port: u16) -> Option<&T> {
+        match address.to_canonical() {
+            IpAddr::V4(address) => self.v4.find(u32::from(address).into(), port),
+            IpAddr::V6(address) => self.v6.find(address.into(), port),
+        }
+    }
+}
+
+// === impl Family ===
+
+impl<T> Family<T> {
+    fn new(mut entries: Vec<Entry<T>>, shadowed: &mut Vec<Shadowed>) -> Self {
+        entries.sort_by_key(|entry| {
+            let prefix = entry.network.prefix();
+            (
+                Span::of(&entry.network).first,
+                prefix.prefix_len(),
+                width(entry.ports),
+                entry.ports.map(PortRange::first),
+                entry.rule,
+            )
+        });
+        let mut family = Self { starts: Vec::new(), inner: Vec::new(), nodes: Vec::new() };
+        // The networks around the current one, outermost first.
+        let mut around: Vec<(Span, u32)> = Vec::new();
+        let mut previous: Option<(Option<PortRange>, usize)> = None;
+        for entry in entries {
+            let span = Span::of(&entry.network);
+            if around.last().is_none_or(|(current, _)| *current != span) {
+                family.leave(&mut around, Some(span.first));
+                let index = u32::try_from(family.nodes.len()).unwrap_or(NOBODY);
+                let parent = around.last().map_or(NOBODY, |(_, parent)| *parent);
+                family.nodes.push(Node { parent, single: Vec::new(), ranges: Vec::new(), any: None });
+                family.begin(span.first, index);
+                around.push((span, index));
+                previous = None;
+            }
+            if let Some((ports, by)) = previous
+                && ports == entry.ports
+            {
+                if by != entry.rule {
+                    shadowed.push(Shadowed { rule: entry.rule, by });
+                }
+                continue;
+            }
+            previous = Some((entry.ports, entry.rule));
+            let Some(node) = family.nodes.last_mut() else { continue };
+            match entry.ports {
+                None => node.any = Some(entry.value),
+                Some(ports) if ports.first() == ports.last() => {
+                    node.single.push((ports.first(), entry.value))
+                }
+                Some(ports) => node.ranges.push((ports, entry.value)),
+            }
+        }
+        family.leave(&mut around, None);
+        family
+    }
+
+    /// Ends the networks that end before `next`.
+    fn leave(&mut self, around: &mut Vec<(Span, u32)>, next: Option<u128>) {
+        while let Some((span, _)) = around.pop_if(|(span, _)| next.is_none_or(|next| span.last < next)) {
+            let outer = around.last().map_or(NOBODY, |(_, outer)| *outer);
+            if let Some(after) = span.last.checked_add(1) {
+                self.begin(after, outer);
+            }
+        }
+    }
+
+    /// An interval begins.
+    fn begin(&mut self, start: u128, inner: u32) {
+        if self.starts.last() == Some(&start) {
+            self.starts.pop();
+            self.inner.pop();
+        }
+        self.starts.push(start);
+        self.inner.push(inner);
+    }
+
+    fn find(&self, address: u128, port: u16) -> Option<&T> {
+        let interval = self.starts.partition_point(|start| *start <= address).checked_sub(1)?;
+        let mut node = self.nodes.get(*self.inner.get(interval)? as usize);
+        while let Some(inner) = node {
+            if let Some(value) = inner.find(port) {
+                return Some(value);
+            }
+            node = self.nodes.get(inner.parent as usize);
+        }
+        None
+    }
+}
+
+// === impl Node ===
+
+impl<T> Node<T> {
+    fn find(&self, port: u16) -> Option<&T> {
+        if let Ok(index) = self.single.binary_search_by_key(&port, |(single, _)| *single) {
+            return self.single.get(index).map(|(_, value)| value);
+        }
+        let range = self.ranges.iter().find(|(range, _)| range.contains(port));
+        range.map(|(_, value)| value).or(self.any.as_ref())
+    }
+}
+
+// === impl Span ===
+
+impl Span {
+    fn of(network: &Network) -> Self {
+        let prefix = network.prefix();
+        let number = |address: IpAddr| match address {
+            IpAddr::V4(address) => u128::from(u32::from(address)),
+            IpAddr::V6(address) => address.into(),
+        };
+        Self { first: number(prefix.network()), last: number(prefix.broadcast()) }
+    }
+}
+
+/// How many ports.
+fn width(ports: Option<PortRange>) -> u32 {
+    ports.map_or(u32::MAX, |ports| u32::from(ports.last() - ports.first()))
+}

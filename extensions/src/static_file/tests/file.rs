@@ -1,0 +1,45 @@
+use super::super::rules::{Names, Rules};
+use super::written;
+
+fn error_of(text: &str) -> String {
+    let file = written(text);
+    let path = file.file.to_str().unwrap();
+    Rules::read(path, &Names::default()).unwrap_err().to_string().replace(path, "names.yaml")
+}
+
+/// *Scenario*: a file with every kind of mistake, many in one rule.
+/// *Guarantees*: all are told at once, each with file and place, and what to do.
+#[test]
+fn all_mistakes_are_told_at_once() {
+    insta::assert_snapshot!(error_of(
+        r#"
+rules:
+  - {cidrs: [10.0.0.1/8, ten], ports: [70000, 0], workload: {kind: Machine}}
+  - {cidr: 10.0.0.0/8, service: {name: ""}}
+  - {cgroups: [nginx.service], workload: {name: nginx}}
+  - {cgroups: [/a], service: {name: a}}
+  - {cgroups: [/a], ports: [80], workload: {name: a}}
+  - {cidrs: [192.0.2.1]}
+rule: []
+"#
+    ));
+}
+
+/// *Scenario*: files that are no rules at all: broken YAML, empty, a list, absent.
+/// *Guarantees*: the error names the file, and the line where there is one.
+#[test]
+fn a_file_that_is_no_file_of_rules_is_told_with_its_line() {
+    insta::assert_snapshot!(error_of("rules:\n  - {cidrs: [10.0.0.0/8]\n  - a\n"));
+    insta::assert_snapshot!(error_of("# nothing\n"));
+    insta::assert_snapshot!(error_of("- cidrs: [10.0.0.0/8]\n"));
+    insta::assert_snapshot!(
+        Rules::read("/nonexistent/names.yaml", &Names::default()).unwrap_err().to_string()
+    );
+}
+
+/// *Scenario*: a file that says that there are no rules.
+/// *Guarantees*: it is accepted.
+#[test]
+fn no_rules_are_rules_too() {
+    assert!(super::rules("rules: []\n").is_empty());
+}
