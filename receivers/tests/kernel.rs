@@ -12,5 +12,7 @@ mod host;
 mod limits;
 #[path = "kernel/load.rs"]
 mod load;
+#[path = "kernel/opening.rs"]
+mod opening;
 #[path = "kernel/seeding.rs"]
 mod seeding;

@@ -5,7 +5,7 @@
 
 use aya_ebpf::{
     cty::c_void,
-    helpers::generated::{bpf_probe_read_kernel, bpf_seq_write},
+    helpers::generated::{bpf_ktime_get_ns, bpf_probe_read_kernel, bpf_seq_write},
 };
 use longwave_ebpf_abi::{
     ConnectionEvent, Tracked, flag, kind,
@@ -28,6 +28,10 @@ use crate::{
 
 /// Marks are read with the first samples and then with every sixteenth: they change at most once, early.
 const MARKS_EARLY: u8 = 4;
+
+/// An active open's entry is made in the tracepoint, just before the socket leaves CLOSE; an interrupt, or a host that takes the CPU
+/// away, may come between. Only an entry that is older than this and still is in CLOSE has missed its close.
+const OPENING_NS: i64 = 1_000_000_000;
 
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/bpf_map_elem")]
@@ -103,8 +107,14 @@ unsafe fn visit(meta: *const u8, key: *const u64, value: *mut Tracked) {
         }
         let common = &*room.as_ptr();
         let state: u8 = common.field(offset!(state));
-        if common.field::<u64>(offset!(cookie)) != cookie || state == tcp::CLOSE {
+        if common.field::<u64>(offset!(cookie)) != cookie {
             vanished(socket, cookie, value);
+            return;
+        }
+        if state == tcp::CLOSE {
+            if bpf_ktime_get_ns().wrapping_sub(generation) as i64 >= OPENING_NS {
+                vanished(socket, cookie, value);
+            }
             return;
         }
         if state == tcp::SYN_SENT || state == tcp::SYN_RECV {

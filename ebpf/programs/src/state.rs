@@ -142,15 +142,16 @@ fn take_handled(cookie: u64, mark: u64) -> bool {
 #[inline(always)]
 unsafe fn open(socket: Socket, cookie: u64, change: Change, old: u8, second: u16) -> bool {
     let address = socket.address();
-    let mut exists = false;
+    let (mut exists, mut claimed) = (false, false);
     let mut tracked = core::ptr::null::<Tracked>();
     let mut room = core::mem::MaybeUninit::<Tracked>::uninit();
     if let Some(entry) = maps::entry(address) {
         exists = true;
         // SAFETY: an entry of the table; its cookie tells whose.
         unsafe {
+            let flags = (&raw const (*entry).flags).read_volatile();
+            claimed = flags & internal::CLAIMED != 0;
             if (&raw const (*entry).cookie).read_volatile() == cookie {
-                let flags = (&raw const (*entry).flags).read_volatile();
                 if change == Change::ActiveOpen {
                     // Begun already; but an entry that outlived its close does not count.
                     if flags & (flag::ESTABLISHED | internal::CLAIMED) == 0 {
@@ -194,6 +195,8 @@ unsafe fn open(socket: Socket, cookie: u64, change: Change, old: u8, second: u16
             (&raw mut (*value).flags).write_volatile(flags);
         }
         match maps::insert(address, value, if exists { 0 } else { maps::NOEXIST }) {
+            // Replaced, but told: its close could not delete it.
+            0 if claimed => {}
             0 => count(if exists { REPLACED } else { INSERTED }),
             maps::E2BIG => count(TABLE_FULL),
             maps::EEXIST => return false,
@@ -250,11 +253,12 @@ unsafe fn close(socket: Socket, cookie: u64, old: u8, second: u16) -> bool {
         count(CLOSE_UNTRACKED);
     }
     let Some(event) = maps::reserve::<ConnectionEvent>(&TRANSITIONS) else {
-        if entry.is_some() && maps::remove(address) == 0 {
-            count(REMOVED);
+        // SAFETY: an entry of the table.
+        let ours = entry.is_none_or(|entry| unsafe { claim(address, entry) });
+        if ours {
+            count(CLOSE_RING_FULL);
         }
-        count(CLOSE_RING_FULL);
-        return true;
+        return ours;
     };
     // SAFETY: room for one event, an entry of the table, a socket of the tracepoint.
     unsafe {
@@ -272,23 +276,36 @@ unsafe fn close(socket: Socket, cookie: u64, old: u8, second: u16) -> bool {
             owner::of_socket(&raw mut (*event).owner, socket);
         }
         finish(event, socket, old, flags, lifetime);
-        // Deleting is claiming: from here on the entry may be another connection's.
-        if let Some(entry) = entry {
-            match maps::remove(address) {
-                0 => count(REMOVED),
-                maps::ENOENT => {
-                    count(CLOSE_CLAIMED);
-                    maps::discard(event);
-                    return false;
-                }
-                _ => {
-                    let flags = (&raw const (*entry).flags).read_volatile();
-                    (&raw mut (*entry).flags).write_volatile(flags | internal::CLAIMED);
-                    count(CLOSE_BUSY);
-                }
-            }
+        if let Some(entry) = entry
+            && !claim(address, entry)
+        {
+            maps::discard(event);
+            return false;
         }
         maps::submit_transition(event);
+    }
+    true
+}
+
+/// Deletes the entry of a connection that closes. Deleting is claiming: from here on the entry may be another connection's. False if
+/// the close is another program's to tell.
+///
+/// # Safety
+/// `entry` is an entry of the table.
+#[inline(always)]
+unsafe fn claim(address: u64, entry: *mut Tracked) -> bool {
+    match maps::remove(address) {
+        0 => count(REMOVED),
+        maps::ENOENT => {
+            count(CLOSE_CLAIMED);
+            return false;
+        }
+        // SAFETY: it was not deleted.
+        _ => unsafe {
+            let flags = (&raw const (*entry).flags).read_volatile();
+            (&raw mut (*entry).flags).write_volatile(flags | internal::CLAIMED);
+            count(CLOSE_BUSY);
+        },
     }
     true
 }

@@ -1,0 +1,63 @@
+//! Passes that meet a connection in the moment in which it begins.
+
+use std::collections::HashSet;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use longwave_ebpf_abi::kind;
+use longwave_receivers::bpf::kernel::Options;
+
+use super::host::{Seen, cookie, kernel, listen};
+
+/// How many connections are made.
+const CONNECTIONS: usize = 60_000;
+
+/// Scenario: connections are opened and aborted on one thread, while another one takes one pass after the other over a small table.
+/// Guarantees: no connection whose close is reported is reported as vanished too: its entry is made just before the socket leaves CLOSE.
+#[test]
+fn privileged_a_connection_that_begins_has_not_vanished() {
+    let options = Options { max_connections: 256, ..Options::default() };
+    let Some(mut kernel) = kernel(&options) else { return };
+    let listener = listen();
+    let to: SocketAddr = listener.local_addr().unwrap();
+    let done = AtomicBool::new(false);
+    let mut seen = Seen::default();
+    let mut vanished = HashSet::new();
+    let mut passes = 0_u64;
+    let cookies: HashSet<u64> = std::thread::scope(|scope| {
+        let churn = scope.spawn(|| {
+            let cookies = (0..CONNECTIONS)
+                .flat_map(|_| {
+                    let client = TcpStream::connect(to).unwrap();
+                    let (server, _) = listener.accept().unwrap();
+                    let cookies = [cookie(&client), cookie(&server)];
+                    // Resets: nothing stays behind in TIME_WAIT that would use up the ports.
+                    for end in [&client, &server] {
+                        socket2::SockRef::from(end).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+                    }
+                    cookies
+                })
+                .collect();
+            done.store(true, Ordering::Release);
+            cookies
+        });
+        while !done.load(Ordering::Acquire) {
+            kernel
+                .pass(&mut |event| {
+                    if event.kind == kind::VANISHED {
+                        vanished.insert(event.cookie);
+                    }
+                })
+                .unwrap();
+            passes += 1;
+            seen.drain(&mut kernel);
+        }
+        churn.join().unwrap()
+    });
+    seen.drain(&mut kernel);
+    let closed: HashSet<u64> =
+        seen.closes.iter().map(|event| event.cookie).filter(|cookie| cookies.contains(cookie)).collect();
+    let phantoms = vanished.intersection(&closed).count();
+    println!("{} closes, {passes} passes, {} vanished, {:?}", closed.len(), vanished.len(), kernel.losses());
+    assert_eq!(phantoms, 0, "connections that vanished and closed, in {passes} passes");
+}
