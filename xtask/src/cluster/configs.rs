@@ -95,7 +95,7 @@ fn cni(layout: &Layout) -> Value {
     })
 }
 
-/// Nothing is evicted and no image collected, however full the disk is: there is no registry to pull from again.
+/// No rules of its own in the machine's tables: every packet would pass them, and kube-proxy brings its own. Nothing is evicted and no image collected, however full the disk is: there is no registry to pull from again.
 fn kubelet(layout: &Layout) -> Value {
     json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
@@ -119,12 +119,13 @@ fn kubelet(layout: &Layout) -> Value {
         "staticPodPath": layout.path("manifests"),
         "volumePluginDir": layout.path("kubelet/volume-plugins"),
         "evictionHard": {
-            "memory.available": "0Mi",
+            "memory.available": "1Mi",
             "nodefs.available": "0%",
             "nodefs.inodesFree": "0%",
             "imagefs.available": "0%",
             "imagefs.inodesFree": "0%",
         },
+        "makeIPTablesUtilChains": false,
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,
     })

@@ -152,8 +152,13 @@ fn links() -> Result<()> {
 
 /// What the components have written outside our folder.
 fn folders(layout: &Layout, state: &State) {
-    for entry in fs::read_dir("/var/lib/cni/results").into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().starts_with(NETWORK) {
+    // Each sandbox has one file of our network and one of its loopback, which is not named after any.
+    let results = Path::new("/var/lib/cni/results");
+    for entry in fs::read_dir(results).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let sandbox = name.strip_prefix(NETWORK).and_then(|rest| rest.strip_prefix('-')?.split('-').next());
+        if let Some(sandbox) = sandbox {
+            let _ = fs::remove_file(results.join(format!("cni-loopback-{sandbox}-lo")));
             let _ = fs::remove_file(entry.path());
         }
     }

@@ -15,6 +15,7 @@ use super::components::ctr;
 use super::layout::Layout;
 use super::tar::{Archive, Kind};
 use crate::sh;
+use crate::vm::suite;
 
 const BUSYBOX: &str = "/bin/busybox";
 /// The label by which containerd's Kubernetes side marks the images that it knows.
@@ -24,7 +25,8 @@ const KNOWN: &str = "io.cri-containerd.image=managed";
 #[derive(Args)]
 pub struct Options {
     /// The program: static. It becomes /<file name> and the entry point; busybox becomes /bin/busybox, with a link for each tool.
-    program: PathBuf,
+    /// `bin:longwave` and `test:<name>` are built first, from this workspace.
+    program: String,
     /// The image's name and tag, as pods will write it: `longwave/peer:1`.
     name: String,
     /// The archive to write.
@@ -40,16 +42,16 @@ pub struct Options {
 
 /// Writes an image as told.
 pub fn main(options: &Options) -> Result<()> {
-    let name = options.program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let (program, name) = program(&options.program)?;
     let mut layer = Layer::new();
     let mut command = options.command.clone();
     if name == "busybox" {
-        layer.busybox(&options.program)?;
+        layer.busybox(&program)?;
         if command.is_empty() {
             command.push("/bin/sh".to_owned());
         }
     } else {
-        layer.host_file(&options.program, &name)?;
+        layer.host_file(&program, &name)?;
         if command.is_empty() {
             command.push(format!("/{name}"));
         }
@@ -61,6 +63,24 @@ pub fn main(options: &Options) -> Result<()> {
         layer.host_file(Path::new(host), path)?;
     }
     write(&options.name, &command, layer, &options.output)
+}
+
+/// The file, and what it is called in the image.
+fn program(named: &str) -> Result<(PathBuf, String)> {
+    let built = match named.split_once(':') {
+        Some(("bin", name)) => suite::build(&["build", "--package", name, "--bin", name])?,
+        Some(("test", name)) => {
+            suite::build(&["test", "--no-run", "--package", "longwave-tests", "--test", name])?
+        }
+        _ => {
+            let path = PathBuf::from(named);
+            let name = path.file_name().with_context(|| format!("cluster: {named}: has no file name"))?;
+            return Ok((path.clone(), name.to_string_lossy().into_owned()));
+        }
+    };
+    let binary =
+        built.into_iter().next().with_context(|| format!("cluster: cargo built nothing for {named}"))?;
+    Ok((binary.path, binary.name))
 }
 
 /// Writes an image of busybox with its tools.

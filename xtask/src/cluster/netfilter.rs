@@ -30,9 +30,11 @@ pub fn install() -> Result<()> {
     for rule in forward_rules() {
         sh::run(Command::new("iptables").args(["-w", "30", "-I", "FORWARD"]).args(rule))?;
     }
+    let hook = "type nat hook postrouting priority 100;";
+    let leaving = format!("ip saddr {POD_CIDR} ip daddr != {POD_CIDR}");
     nft(&format!(
-        "table ip {TABLE} {{ chain postrouting {{ type nat hook postrouting priority 100; \
-         ip saddr {POD_CIDR} ip daddr != {POD_CIDR} masquerade; }} }}\n"
+        "add table ip {TABLE}\nadd chain ip {TABLE} postrouting {{ {hook} }}\n\
+         add rule ip {TABLE} postrouting {leaving} masquerade\n"
     ))
 }
 

@@ -7,7 +7,7 @@ mod initramfs;
 mod kernel;
 mod machine;
 mod module;
-mod suite;
+pub mod suite;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -72,9 +72,12 @@ pub fn run(machine: &Machine, binaries: &[String], arguments: &[String]) -> Resu
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-struct Binary {
-    name: String,
-    path: PathBuf,
+/// A static program that cargo built.
+pub struct Binary {
+    /// As its target is called.
+    pub name: String,
+    /// The file, named after a hash if it is a test.
+    pub path: PathBuf,
 }
 
 #[derive(Deserialize)]
@@ -90,7 +93,7 @@ struct MessageTarget {
 }
 
 /// Runs cargo for static binaries, in a target folder of its own: their flags would rebuild everything.
-fn build(arguments: &[&str]) -> Result<Vec<Binary>> {
+pub fn build(arguments: &[&str]) -> Result<Vec<Binary>> {
     let mut flags = std::env::var("RUSTFLAGS").unwrap_or_default();
     flags.push_str(" -C target-feature=+crt-static");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
