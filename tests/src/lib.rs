@@ -9,6 +9,7 @@ pub mod balance;
 pub mod binary;
 pub mod cgroup;
 pub mod churn;
+pub mod cluster;
 pub mod collector;
 pub mod config;
 pub mod end;

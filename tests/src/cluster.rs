@@ -1,0 +1,185 @@
+//! The real Kubernetes that `cargo xtask cluster` brings up: one node, this machine.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::gate;
+
+/// Apart from a developer's own.
+const FOLDER: &str = "/var/lib/longwave-cluster-test";
+
+/// How kube-proxy does services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyMode {
+    /// Its own tables.
+    Nftables,
+    /// Chains in the classic tables.
+    Iptables,
+}
+
+/// What `cluster up` tells.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Info {
+    /// The administrator's.
+    pub kubeconfig: PathBuf,
+    /// The API server, as an URL.
+    pub server: String,
+    /// Signs its certificate.
+    pub ca: PathBuf,
+    /// The administrator's token as a header, for curl.
+    pub header: PathBuf,
+    /// The administrator's token.
+    pub token: PathBuf,
+    /// The node's name.
+    pub node: String,
+    /// Where the host listens for pods.
+    pub node_ip: String,
+    /// busybox with its tools (its `wget` crashes with `-T`).
+    pub image: String,
+    /// Put a pod's manifest there, and the kubelet runs it without the API server.
+    pub static_pods: PathBuf,
+}
+
+/// A cluster that is up; taken down when dropped.
+pub struct Cluster {
+    xtask: PathBuf,
+    /// Where everything is.
+    pub info: Info,
+}
+
+// === impl Cluster ===
+
+impl Cluster {
+    /// Brings it up; `None`, after a line on stderr, where it cannot be.
+    ///
+    /// # Panics
+    /// With what `cluster up` said, when it fails; and where `LONGWAVE_REQUIRE_PEERS=1` demands what is missing.
+    pub fn up(test: &str, mode: ProxyMode) -> Option<Self> {
+        let xtask = xtask();
+        if let Some(missing) = missing(xtask.as_deref()) {
+            gate::skip(test, &missing, "LONGWAVE_REQUIRE_PEERS");
+            return None;
+        }
+        let xtask = xtask?;
+        let mode = if mode == ProxyMode::Nftables { "nftables" } else { "iptables" };
+        let output = run(Command::new(&xtask).args(["cluster", "up", "--dir", FOLDER, "--proxy-mode", mode]));
+        let info = serde_json::from_str(&output).unwrap_or_else(|error| panic!("{error}: {output}"));
+        Some(Self { xtask, info })
+    }
+
+    /// Imports an image, an archive that [`Cluster::image`] or `docker save` wrote.
+    pub fn load(&self, archive: &Path) {
+        run(Command::new(&self.xtask).args(["cluster", "load", "--dir", FOLDER]).arg(archive));
+    }
+
+    /// Writes an image of one static program; `bin:longwave` and `test:<name>` are built first.
+    pub fn image(&self, program: &str, name: &str, archive: &Path) {
+        run(Command::new(&self.xtask).args(["cluster", "image", program, name, "--output"]).arg(archive));
+    }
+
+    /// Creates the object in a manifest (YAML or JSON, one object): `path` is its collection's.
+    pub fn create(&self, path: &str, manifest: &str) -> Value {
+        let mut curl = self.curl(path);
+        curl.args([
+            "--request",
+            "POST",
+            "--header",
+            "Content-Type: application/yaml",
+            "--data-binary",
+            manifest,
+        ]);
+        serde_json::from_str(&run(&mut curl)).unwrap()
+    }
+
+    /// An object or a collection.
+    pub fn get(&self, path: &str) -> Value {
+        serde_json::from_str(&self.text(path)).unwrap()
+    }
+
+    /// What is not JSON: a pod's log.
+    pub fn text(&self, path: &str) -> String {
+        run(&mut self.curl(path))
+    }
+
+    /// Deletes an object or a collection.
+    pub fn delete(&self, path: &str) {
+        run(self.curl(path).args(["--request", "DELETE"]));
+    }
+
+    /// Asks until the answer satisfies `wanted`.
+    ///
+    /// # Panics
+    /// With the last answer, when it does not within a minute.
+    pub fn wait(&self, path: &str, wanted: impl Fn(&str) -> bool) -> String {
+        let until = Instant::now() + Duration::from_secs(60);
+        loop {
+            // A pod that has just been scheduled has no log yet.
+            let output = self.curl(path).stderr(Stdio::null()).output().unwrap();
+            let answer = String::from_utf8_lossy(&output.stdout).into_owned();
+            if output.status.success() && wanted(&answer) {
+                return answer;
+            }
+            assert!(Instant::now() < until, "{path}: still not as wanted after a minute: {answer}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Ends it.
+    ///
+    /// # Panics
+    /// With what is left of it, if anything is.
+    pub fn down(self) {
+        let mut down = Command::new(&self.xtask);
+        std::mem::forget(self);
+        run(down.args(["cluster", "down", "--dir", FOLDER]));
+    }
+
+    fn curl(&self, path: &str) -> Command {
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--show-error", "--fail-with-body", "--max-time", "30", "--noproxy", "*"]);
+        curl.arg("--cacert").arg(&self.info.ca);
+        curl.arg("--header").arg(format!("@{}", self.info.header.display()));
+        curl.arg(format!("{}{path}", self.info.server));
+        curl
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let _ = Command::new(&self.xtask).args(["cluster", "down", "--dir", FOLDER]).status();
+    }
+}
+
+/// `$LONGWAVE_XTASK`, else the one beside the test.
+fn xtask() -> Option<PathBuf> {
+    if let Some(path) = std::env::var_os("LONGWAVE_XTASK") {
+        return Some(path.into());
+    }
+    let test = std::env::current_exe().unwrap();
+    test.ancestors().skip(1).take(2).map(|folder| folder.join("xtask")).find(|path| path.is_file())
+}
+
+fn missing(xtask: Option<&Path>) -> Option<String> {
+    if !rustix::process::geteuid().is_root() {
+        return Some("not root".to_owned());
+    }
+    let Some(xtask) = xtask else {
+        return Some("no xtask beside the test (build it: cargo build --package xtask)".to_owned());
+    };
+    let output = Command::new(xtask).args(["peers", "path", "kubernetes"]).output().unwrap();
+    let folder = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+    let there = folder.join("kubelet").is_file() && Path::new("/usr/bin/containerd").is_file();
+    (!there).then(|| format!("no Kubernetes at {} (build it: cargo xtask peers)", folder.display()))
+}
+
+/// Runs a command to its end; what it wrote to stdout.
+fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{command:?}: {}:\n{out}{err}", output.status);
+    out.into_owned()
+}
