@@ -3,11 +3,12 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod history;
+pub mod kubernetes;
 pub mod static_file;
 
 use longwave_pipeline::component::ExtensionFactory;
 
 /// One factory for each extension.
 pub fn factories() -> Vec<ExtensionFactory> {
-    vec![static_file::factory()]
+    vec![kubernetes::factory(), static_file::factory()]
 }

@@ -1,0 +1,103 @@
+//! The settings of `kubernetes`.
+
+use longwave_pipeline::component::{ComponentConfig, Problems};
+use serde::{Deserialize, Serialize};
+
+/// `kubernetes`: pods and services as the API server tells of them.
+///
+/// ```yaml
+/// extensions:
+///   kubernetes:
+///     node: ${env:NODE_NAME}
+///     labels: [app.kubernetes.io/version]
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct KubernetesConfig {
+    /// The file that says where the API server is and who asks. Default: the pod's service account; outside of a pod what `kubectl` uses
+    /// (`KUBECONFIG`, `~/.kube/config`).
+    pub kubeconfig: String,
+    /// A context of that file. Default: its current one.
+    pub context: String,
+    /// The node that this runs on, as Kubernetes names it. Default: the environment's `NODE_NAME`. Where it is not known, the containers of
+    /// all nodes' pods are kept, which takes more memory.
+    pub node: String,
+    /// Whose pods are watched.
+    pub scope: Scope,
+    /// Watch services and their endpoints too.
+    pub services: bool,
+    /// Labels of pods that become attributes `{source,destination}.k8s.pod.label.<label>`. Each value makes series of its own.
+    pub labels: Vec<String>,
+    /// Annotations of pods that become attributes `{source,destination}.k8s.pod.annotation.<annotation>`.
+    pub annotations: Vec<String>,
+}
+
+/// Whose pods are watched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// Those of all nodes.
+    #[default]
+    Cluster,
+    /// Those of this node: peers on other nodes stay unknown.
+    Node,
+}
+
+// === impl KubernetesConfig ===
+
+impl Default for KubernetesConfig {
+    fn default() -> Self {
+        Self {
+            kubeconfig: String::new(),
+            context: String::new(),
+            node: std::env::var("NODE_NAME").unwrap_or_default(),
+            scope: Scope::Cluster,
+            services: true,
+            labels: Vec::new(),
+            annotations: Vec::new(),
+        }
+    }
+}
+
+impl ComponentConfig for KubernetesConfig {
+    fn validate(&self, problems: &mut Problems) {
+        if self.scope == Scope::Node && self.node.is_empty() {
+            problems.at(
+                "node",
+                "is needed for scope: node. Set it to the node's name; in a pod set the environment variable NODE_NAME from the field spec.nodeName",
+            );
+        }
+        if !self.node.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b)) {
+            problems.at(
+                "node",
+                format!("{:?} is no name of a node: it has letters, digits, '-' and '.'", self.node),
+            );
+        }
+        for (key, names) in [("labels", &self.labels), ("annotations", &self.annotations)] {
+            for (index, name) in names.iter().enumerate() {
+                if !is_qualified_name(name) {
+                    problems.at(key, format!("{name:?} is no key of a label: write it as kubectl shows it, for example app.kubernetes.io/version"));
+                } else if names[..index].contains(name) {
+                    problems.at(key, format!("{name:?} is listed twice: remove one"));
+                }
+            }
+        }
+    }
+}
+
+/// `[domain/]name`.
+fn is_qualified_name(text: &str) -> bool {
+    let (domain, name) = text.split_once('/').unwrap_or(("domain", text));
+    let sound = |part: &str, most: usize, also: &[u8]| {
+        let inner = |b: u8| b.is_ascii_alphanumeric() || also.contains(&b);
+        let ends = [part.bytes().next(), part.bytes().next_back()];
+        part.len() <= most
+            && part.bytes().all(inner)
+            && ends.iter().all(|b| b.is_some_and(|b| b.is_ascii_alphanumeric()))
+    };
+    sound(domain, 253, b"-.") && sound(name, 63, b"-._")
+}
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

@@ -1,0 +1,268 @@
+//! Answers from the tables.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use longwave_pipeline::directory::CgroupName;
+use longwave_pipeline::record::Endpoint;
+use longwave_pipeline::{Answer, Directory, Handle, Service, UnixNanos, Workload};
+
+use super::objects::{self, ContainerId, EndpointSlice, Pod, Uid};
+use super::tables::{News, Pods, Selected, Services};
+use super::telemetry::ResourceStats;
+use super::watch::{Counts, Table};
+use crate::history::Bounds;
+
+/// What Kubernetes says of who is who. Written by the watches, read by the processors.
+pub(super) struct Kubernetes {
+    pods: RwLock<Pods>,
+    services: RwLock<Services>,
+    version: AtomicU64,
+    /// Services are watched at all.
+    with_services: bool,
+    stats: [Arc<ResourceStats>; 3],
+}
+
+/// The watches' ways in.
+pub(super) struct PodTable(pub Arc<Kubernetes>);
+/// See [`PodTable`].
+pub(super) struct ServiceTable(pub Arc<Kubernetes>);
+/// See [`PodTable`].
+pub(super) struct SliceTable(pub Arc<Kubernetes>);
+
+/// How long news of a pod may be under way: its node tells the API server, which tells us.
+const UNDER_WAY: Duration = Duration::from_secs(15);
+
+// === impl Kubernetes ===
+
+impl Kubernetes {
+    pub fn new(
+        selected: Selected,
+        with_services: bool,
+        stats: [Arc<ResourceStats>; 3],
+        bounds: Bounds,
+    ) -> Self {
+        Self {
+            pods: RwLock::new(Pods::new(selected, bounds)),
+            services: RwLock::new(Services::new(bounds)),
+            version: AtomicU64::new(0),
+            with_services,
+            stats,
+        }
+    }
+
+    pub fn pods(&self) -> RwLockReadGuard<'_, Pods> {
+        self.pods.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn services(&self) -> RwLockReadGuard<'_, Services> {
+        self.services.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes something, and says so.
+    fn change_pods<T>(&self, change: impl FnOnce(&mut Pods) -> T) -> T {
+        let mut pods: RwLockWriteGuard<'_, Pods> = self.pods.write().unwrap_or_else(PoisonError::into_inner);
+        let changed = change(&mut pods);
+        drop(pods);
+        self.version.fetch_add(1, Relaxed);
+        changed
+    }
+
+    fn change_services<T>(&self, change: impl FnOnce(&mut Services) -> T) -> T {
+        let mut services = self.services.write().unwrap_or_else(PoisonError::into_inner);
+        let changed = change(&mut services);
+        drop(services);
+        self.version.fetch_add(1, Relaxed);
+        changed
+    }
+
+    /// What to say of something that is not there: pending while a first listing is on its way, or `near` (something of its kind may
+    /// well exist) and its news may still be under way.
+    fn absent<T>(&self, stats: &ResourceStats, near: impl FnOnce() -> bool, at: UnixNanos) -> Answer<T> {
+        if stats.is_synced() {
+            if stats.contact().since(at) < UNDER_WAY && near() { Answer::Pending } else { Answer::Unknown }
+        } else if stats.is_expected() {
+            Answer::Pending
+        } else {
+            Answer::Unknown
+        }
+    }
+}
+
+impl Directory for Kubernetes {
+    fn version(&self) -> u64 {
+        self.version.load(Relaxed)
+    }
+
+    fn workload_of_cgroup(&self, cgroup: &CgroupName<'_>, at: UnixNanos) -> Answer<Handle<Workload>> {
+        let container = ContainerId::parse(cgroup.container_id);
+        let uid = if cgroup.pod_uid.is_empty() { None } else { Uid::parse(cgroup.pod_uid) };
+        if container.is_none() && uid.is_none() {
+            return Answer::Unknown;
+        }
+        let pods = self.pods();
+        // A container that the node has not told of yet, or the pod's sandbox: the pod.
+        let known = container.and_then(|id| pods.of_container(id)).or_else(|| pods.of_uid(uid?));
+        match known {
+            Some(workload) => Answer::Known(workload.clone()),
+            None => self.absent(&self.stats[0], || uid.is_some(), at),
+        }
+    }
+
+    fn workload_of_address(&self, end: Endpoint, at: UnixNanos) -> Answer<Handle<Workload>> {
+        let Endpoint { address, port } = end;
+        let pods = self.pods();
+        if let Some(workload) = pods.of_address(address, at) {
+            return Answer::Known(workload.clone());
+        }
+        if !pods.is_node(address) {
+            return self.absent(&self.stats[0], || pods.is_near(address), at);
+        }
+        // A node's own address: also what comes from it masqueraded. Only a port that one pod has tells who it is.
+        if port == 0 {
+            return Answer::Unknown;
+        }
+        if let Some(workload) = pods.of_node_port(address, port, at) {
+            return Answer::Known(workload.clone());
+        }
+        let pod = self.services().of_backend(address, port, at).map_or(0, |backing| backing.pod);
+        match pods.on_node(pod, at) {
+            Some(workload) => Answer::Known(workload.clone()),
+            None => Answer::Unknown,
+        }
+    }
+
+    fn service_of_address(&self, asked: Endpoint, at: UnixNanos) -> Answer<Handle<Service>> {
+        if !self.with_services {
+            return Answer::Unknown;
+        }
+        let Endpoint { address, port } = asked;
+        let services = self.services();
+        if let Some(service) = services.of_address(address, port, at) {
+            return Answer::Known(service.clone());
+        }
+        if let Some(service) = services.of_node_port(port, at) {
+            let service = service.clone();
+            drop(services);
+            return if self.pods().is_node(address) { Answer::Known(service) } else { Answer::Unknown };
+        }
+        self.absent(&self.stats[1], || services.is_near(address), at)
+    }
+
+    fn service_of_backend(&self, backend: Endpoint, at: UnixNanos) -> Answer<Handle<Service>> {
+        if !self.with_services {
+            return Answer::Unknown;
+        }
+        match self.services().of_backend(backend.address, backend.port, at) {
+            Some(backing) => Answer::Known(backing.service.clone()),
+            None => self.absent(&self.stats[2], || false, at),
+        }
+    }
+
+    fn is_translated(&self, address: IpAddr) -> bool {
+        self.with_services && self.services().is_address(address) || self.pods().is_node(address)
+    }
+}
+
+// === impl PodTable ===
+
+impl Table for PodTable {
+    fn apply(&self, object: &str, news: News) -> Result<(), serde_json::Error> {
+        let pod: Pod<'_> = serde_json::from_str(object)?;
+        self.0.change_pods(|pods| pods.apply(&pod, news)).and_then(known_by_uid)
+    }
+
+    fn remove(&self, object: &str, now: UnixNanos) -> Result<(), serde_json::Error> {
+        let uid = uid(object)?;
+        self.0.change_pods(|pods| pods.remove(uid, now));
+        Ok(())
+    }
+
+    fn complete(&self, round: u32, now: UnixNanos) -> usize {
+        self.0.change_pods(|pods| pods.complete(round, now))
+    }
+
+    fn counts(&self) -> Counts {
+        let pods = self.0.pods();
+        Counts { objects: pods.len(), remembered: pods.remembered() }
+    }
+
+    fn forget(&self, now: UnixNanos) {
+        self.0.change_pods(|pods| pods.forget(now));
+    }
+}
+
+// === impl ServiceTable ===
+
+impl Table for ServiceTable {
+    fn apply(&self, object: &str, news: News) -> Result<(), serde_json::Error> {
+        let service: objects::Service<'_> = serde_json::from_str(object)?;
+        known_by_uid(self.0.change_services(|services| services.apply(&service, news)))
+    }
+
+    fn remove(&self, object: &str, now: UnixNanos) -> Result<(), serde_json::Error> {
+        let uid = uid(object)?;
+        self.0.change_services(|services| services.remove(uid, now));
+        Ok(())
+    }
+
+    fn complete(&self, round: u32, now: UnixNanos) -> usize {
+        self.0.change_services(|services| services.complete(round, now))
+    }
+
+    fn counts(&self) -> Counts {
+        let services = self.0.services();
+        Counts { objects: services.counts()[0], remembered: services.remembered()[0] }
+    }
+
+    fn forget(&self, now: UnixNanos) {
+        self.0.change_services(|services| services.forget(now));
+    }
+}
+
+// === impl SliceTable ===
+
+impl Table for SliceTable {
+    fn apply(&self, object: &str, news: News) -> Result<(), serde_json::Error> {
+        let slice: EndpointSlice<'_> = serde_json::from_str(object)?;
+        known_by_uid(self.0.change_services(|services| services.apply_slice(&slice, news)))
+    }
+
+    fn remove(&self, object: &str, now: UnixNanos) -> Result<(), serde_json::Error> {
+        let uid = uid(object)?;
+        self.0.change_services(|services| services.remove_slice(uid, now));
+        Ok(())
+    }
+
+    fn complete(&self, round: u32, now: UnixNanos) -> usize {
+        self.0.change_services(|services| services.complete_slices(round, now))
+    }
+
+    fn counts(&self) -> Counts {
+        let services = self.0.services();
+        Counts { objects: services.counts()[1], remembered: services.remembered()[1] }
+    }
+
+    fn forget(&self, _: UnixNanos) {
+        // The services' table forgets for both.
+    }
+}
+
+fn known_by_uid(has_uid: bool) -> Result<(), serde_json::Error> {
+    if has_uid { Ok(()) } else { Err(no_uid()) }
+}
+
+fn uid(object: &str) -> Result<Uid, serde_json::Error> {
+    #[derive(serde::Deserialize)]
+    struct Head<'a> {
+        #[serde(borrow)]
+        metadata: objects::Meta<'a>,
+    }
+    serde_json::from_str::<Head<'_>>(object)?.metadata.uid().ok_or_else(no_uid)
+}
+
+fn no_uid() -> serde_json::Error {
+    serde::de::Error::custom("metadata.uid is no uid")
+}

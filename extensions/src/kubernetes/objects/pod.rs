@@ -1,0 +1,181 @@
+//! A pod.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use longwave_pipeline::UnixNanos;
+use serde::Deserialize;
+
+use super::{Meta, is_tcp, nullable, time};
+
+/// A pod.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Pod<'a> {
+    /// Metadata.
+    #[serde(borrow)]
+    pub metadata: Meta<'a>,
+    #[serde(borrow)]
+    spec: Spec<'a>,
+    #[serde(borrow)]
+    status: Status<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Spec<'a> {
+    #[serde(borrow)]
+    node_name: Cow<'a, str>,
+    host_network: bool,
+    #[serde(borrow, deserialize_with = "nullable")]
+    containers: Vec<Container<'a>>,
+    #[serde(borrow, deserialize_with = "nullable")]
+    init_containers: Vec<Container<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Container<'a> {
+    #[serde(borrow, deserialize_with = "nullable")]
+    ports: Vec<Port<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Port<'a> {
+    container_port: u16,
+    host_port: u16,
+    #[serde(borrow)]
+    protocol: Cow<'a, str>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Status<'a> {
+    #[serde(borrow)]
+    phase: Cow<'a, str>,
+    #[serde(borrow, rename = "podIP")]
+    pod_ip: Cow<'a, str>,
+    #[serde(borrow, rename = "podIPs", deserialize_with = "nullable")]
+    pod_ips: Vec<Address<'a>>,
+    #[serde(borrow, rename = "hostIP")]
+    host_ip: Cow<'a, str>,
+    #[serde(borrow, rename = "hostIPs", deserialize_with = "nullable")]
+    host_ips: Vec<Address<'a>>,
+    #[serde(borrow, deserialize_with = "nullable")]
+    container_statuses: Vec<ContainerStatus<'a>>,
+    #[serde(borrow, deserialize_with = "nullable")]
+    init_container_statuses: Vec<ContainerStatus<'a>>,
+    #[serde(borrow, deserialize_with = "nullable")]
+    ephemeral_container_statuses: Vec<ContainerStatus<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Address<'a> {
+    #[serde(borrow)]
+    ip: Cow<'a, str>,
+}
+
+/// A container's status.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct ContainerStatus<'a> {
+    /// Its name within the pod.
+    #[serde(borrow)]
+    pub name: Cow<'a, str>,
+    /// `containerd://…`, or empty while there is none.
+    #[serde(borrow, rename = "containerID")]
+    pub container_id: Cow<'a, str>,
+    #[serde(borrow)]
+    state: State<'a>,
+    #[serde(borrow)]
+    last_state: State<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct State<'a> {
+    #[serde(borrow, deserialize_with = "nullable")]
+    running: Times<'a>,
+    #[serde(borrow, deserialize_with = "nullable")]
+    terminated: Times<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Times<'a> {
+    #[serde(borrow)]
+    started_at: Cow<'a, str>,
+}
+
+// === impl Pod ===
+
+impl<'a> Pod<'a> {
+    /// The node that it was given to, or empty.
+    pub fn node(&self) -> &str {
+        &self.spec.node_name
+    }
+
+    /// Its sockets are in its node's network namespace: its addresses are its node's.
+    pub fn host_network(&self) -> bool {
+        self.spec.host_network
+    }
+
+    /// All its containers have ended for good: its addresses may be given to another.
+    pub fn finished(&self) -> bool {
+        matches!(&*self.status.phase, "Succeeded" | "Failed")
+    }
+
+    /// Its addresses; those of its node for a pod in the host's network.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        addresses(&self.status.pod_ips, &self.status.pod_ip)
+    }
+
+    /// The addresses of its node.
+    pub fn node_addresses(&self) -> Vec<IpAddr> {
+        addresses(&self.status.host_ips, &self.status.host_ip)
+    }
+
+    /// All containers of which the kubelet has told.
+    pub fn containers(&self) -> impl Iterator<Item = &ContainerStatus<'a>> {
+        let status = &self.status;
+        let others = status.init_container_statuses.iter().chain(&status.ephemeral_container_statuses);
+        status.container_statuses.iter().chain(others)
+    }
+
+    /// Ports of its node's addresses that lead to it: what it declares in the host's network, or asked to be forwarded.
+    pub fn node_ports(&self) -> Vec<u16> {
+        let containers = self.spec.containers.iter().chain(&self.spec.init_containers);
+        let declared =
+            containers.flat_map(|container| &container.ports).filter(|port| is_tcp(&port.protocol));
+        let port =
+            |port: &Port<'_>| if self.spec.host_network { port.container_port } else { port.host_port };
+        let mut ports: Vec<u16> = declared.map(port).filter(|port| *port != 0).collect();
+        ports.sort_unstable();
+        ports.dedup();
+        ports
+    }
+
+    /// When the first of its containers that is still known of started, to the second: nothing in it spoke before.
+    pub fn first_start(&self) -> Option<UnixNanos> {
+        let times = |status: &ContainerStatus<'_>| {
+            let states = [&status.state, &status.last_state];
+            let times = states.into_iter().flat_map(|state| [&state.running, &state.terminated]);
+            times.filter_map(|times| time::seconds(&times.started_at)).min()
+        };
+        self.containers().filter_map(times).min()
+    }
+}
+
+fn addresses(all: &[Address<'_>], first: &str) -> Vec<IpAddr> {
+    let mut found: Vec<IpAddr> = Vec::with_capacity(all.len().max(1));
+    for text in all.iter().map(|address| &*address.ip).chain([first]) {
+        if let Ok(address) = text.parse::<IpAddr>().map(|address| address.to_canonical())
+            && !found.contains(&address)
+        {
+            found.push(address);
+        }
+    }
+    found
+}

@@ -1,0 +1,108 @@
+//! A service.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use serde::Deserialize;
+
+use super::{Meta, is_tcp, nullable};
+
+/// A service.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Service<'a> {
+    /// Metadata.
+    #[serde(borrow)]
+    pub metadata: Meta<'a>,
+    #[serde(borrow)]
+    spec: Spec<'a>,
+    #[serde(borrow)]
+    status: Status<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Spec<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Cow<'a, str>,
+    #[serde(borrow, rename = "clusterIP")]
+    cluster_ip: Cow<'a, str>,
+    #[serde(borrow, rename = "clusterIPs", deserialize_with = "nullable")]
+    cluster_ips: Vec<Text<'a>>,
+    #[serde(borrow, rename = "externalIPs", deserialize_with = "nullable")]
+    external_ips: Vec<Text<'a>>,
+    #[serde(borrow, deserialize_with = "nullable")]
+    ports: Vec<Port<'a>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Port<'a> {
+    port: u16,
+    node_port: u16,
+    #[serde(borrow)]
+    protocol: Cow<'a, str>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Status<'a> {
+    #[serde(borrow, deserialize_with = "nullable")]
+    load_balancer: LoadBalancer<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct LoadBalancer<'a> {
+    #[serde(borrow, deserialize_with = "nullable")]
+    ingress: Vec<Ingress<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Ingress<'a> {
+    #[serde(borrow)]
+    ip: Cow<'a, str>,
+}
+
+// === impl Service ===
+
+impl Service<'_> {
+    /// Addresses under which clients ask for it: cluster IPs, external IPs, its load balancer's. None for headless and external names.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        if self.spec.kind == "ExternalName" {
+            return Vec::new();
+        }
+        let spec =
+            [&self.spec.cluster_ips, &self.spec.external_ips].into_iter().flatten().map(|text| &*text.0);
+        let balancer = self.status.load_balancer.ingress.iter().map(|ingress| &*ingress.ip);
+        let texts = spec.chain([&*self.spec.cluster_ip]).chain(balancer);
+        // "None" (headless) and host names are no addresses.
+        let mut found: Vec<IpAddr> =
+            texts.filter_map(|text| text.parse::<IpAddr>().ok()).map(|ip| ip.to_canonical()).collect();
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    /// Ports at those addresses.
+    pub fn ports(&self) -> Vec<u16> {
+        self.tcp_ports(|port| port.port)
+    }
+
+    /// Ports at every node's addresses.
+    pub fn node_ports(&self) -> Vec<u16> {
+        self.tcp_ports(|port| port.node_port)
+    }
+
+    fn tcp_ports(&self, which: fn(&Port<'_>) -> u16) -> Vec<u16> {
+        let tcp = self.spec.ports.iter().filter(|port| is_tcp(&port.protocol));
+        let mut ports: Vec<u16> = tcp.map(which).filter(|port| *port != 0).collect();
+        ports.sort_unstable();
+        ports.dedup();
+        ports
+    }
+}

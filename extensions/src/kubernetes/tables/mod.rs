@@ -1,0 +1,60 @@
+//! What is known: pods by address and container, services by address and backend, each as of a time.
+
+mod claims;
+mod pods;
+mod ranges;
+mod services;
+mod words;
+
+pub(super) use pods::{Pods, Selected};
+pub(super) use services::Services;
+
+use hashbrown::HashMap;
+use std::net::IpAddr;
+
+use foldhash::fast::RandomState;
+use longwave_pipeline::UnixNanos;
+
+/// When news came, and of which listing.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct News {
+    /// When it was read.
+    pub now: UnixNanos,
+    /// It may be true since then: what is listed first may be since ever, what is listed after a gap since the gap began.
+    pub since: UnixNanos,
+    /// The listing that it belongs to. What a complete listing did not name is no more.
+    pub round: u32,
+}
+
+/// How many objects have an address.
+#[derive(Debug, Default)]
+struct Counted(HashMap<IpAddr, u32, RandomState>);
+
+// === impl Counted ===
+
+impl Counted {
+    fn contains(&self, address: &IpAddr) -> bool {
+        self.0.contains_key(address)
+    }
+
+    fn add(&mut self, address: IpAddr) {
+        *self.0.entry(address).or_default() += 1;
+    }
+
+    fn remove(&mut self, address: &IpAddr) {
+        if let Some(count) = self.0.get_mut(address) {
+            *count -= 1;
+            if *count == 0 {
+                self.0.remove(address);
+            }
+        }
+    }
+}
+
+/// What is in `before` but not in `after`. Short lists.
+fn gone<'v, T: PartialEq>(before: &'v [T], after: &'v [T]) -> impl Iterator<Item = &'v T> {
+    before.iter().filter(|item| !after.contains(item))
+}
+
+#[cfg(test)]
+mod tests;

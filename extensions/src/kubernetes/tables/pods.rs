@@ -1,0 +1,440 @@
+//! Pods: who has which address, container, and port of a node.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use longwave_pipeline::{Handle, Interner, Label, LabelKey, UnixNanos, Workload};
+
+use super::claims::Claims;
+use super::ranges::Ranges;
+use super::words::Words;
+use super::{Counted, News, gone};
+use crate::history::{Bounds, History};
+use crate::kubernetes::objects::{ContainerId, ContainerStatus, Pod, Uid, pick};
+use crate::kubernetes::owner;
+
+/// What the configuration asks to know of pods.
+#[derive(Debug, Default)]
+pub(in crate::kubernetes) struct Selected {
+    /// The node whose pods' containers are wanted; empty: all nodes'.
+    pub node: String,
+    /// Labels by name, with their attributes.
+    pub labels: Vec<(String, Arc<LabelKey>)>,
+    /// Annotations by name, with their attributes.
+    pub annotations: Vec<(String, Arc<LabelKey>)>,
+}
+
+/// All pods.
+pub(in crate::kubernetes) struct Pods {
+    selected: Selected,
+    words: Words,
+    interner: Interner<Workload>,
+    entries: HashMap<Uid, Entry, RandomState>,
+    next_number: u32,
+    /// Addresses of pods, not of nodes.
+    addresses: History<IpAddr, Holder>,
+    /// Ports of nodes' addresses that lead to pods.
+    node_ports: Claims<(IpAddr, u16), Holder, Holder>,
+    /// Pods in their node's network, by [`Uid::short`].
+    on_nodes: History<u64, Handle<Workload>>,
+    /// Pods of the selected node, by the uid that their cgroups have.
+    uids: History<Uid, Handle<Workload>>,
+    /// Their containers.
+    containers: History<ContainerId, Handle<Workload>>,
+    nodes: Counted,
+    ranges: Ranges,
+}
+
+/// Who has an address: equal if it is the same pod, though a namesake on the same node has the same name.
+#[derive(Clone, Debug)]
+struct Holder {
+    workload: Handle<Workload>,
+    pod: u32,
+}
+
+#[derive(Debug)]
+struct Entry {
+    number: u32,
+    round: u32,
+    host_network: bool,
+    /// The pod as a whole: no container.
+    workload: Handle<Workload>,
+    addresses: Box<[IpAddr]>,
+    node_addresses: Box<[IpAddr]>,
+    node_ports: Box<[u16]>,
+    /// Of the selected node only: the uid in cgroups' paths, and the containers.
+    local: Option<Box<Local>>,
+}
+
+#[derive(Debug)]
+struct Local {
+    uid: Uid,
+    containers: Vec<ContainerId>,
+}
+
+/// Static pods have another uid in the paths of their cgroups than in the API: their configuration's hash.
+const CONFIG_HASH: &str = "kubernetes.io/config.hash";
+
+// === impl Holder ===
+
+impl PartialEq for Holder {
+    fn eq(&self, other: &Self) -> bool {
+        self.pod == other.pod
+    }
+}
+
+// === impl Pods ===
+
+impl Pods {
+    /// None yet.
+    pub fn new(selected: Selected, bounds: Bounds) -> Self {
+        Self {
+            selected,
+            words: Words::default(),
+            interner: Interner::default(),
+            entries: HashMap::default(),
+            next_number: 0,
+            addresses: History::new(bounds),
+            node_ports: Claims::new(bounds),
+            on_nodes: History::new(bounds),
+            uids: History::new(bounds),
+            containers: History::new(bounds),
+            nodes: Counted::default(),
+            ranges: Ranges::new(24, 64),
+        }
+    }
+
+    /// The pod is so now. `Ok(false)` if it has no uid.
+    ///
+    /// # Errors
+    /// Its labels or annotations are not what they should be.
+    pub fn apply(&mut self, pod: &Pod<'_>, news: News) -> Result<bool, serde_json::Error> {
+        let Some(uid) = pod.metadata.uid() else { return Ok(false) };
+        if pod.finished() {
+            self.remove(uid, news.now);
+            return Ok(true);
+        }
+        let workload = self.workload(pod)?;
+        let local = if self.selected.node.is_empty() || self.selected.node == pod.node() {
+            Some(Box::new(self.local(pod, uid, &workload)?))
+        } else {
+            None
+        };
+        let before = self.entries.remove(&uid);
+        let number = before.as_ref().map_or_else(|| self.number(), |entry| entry.number);
+        let after = Entry {
+            number,
+            round: news.round,
+            host_network: pod.host_network(),
+            addresses: pod.addresses().into(),
+            node_addresses: pod.node_addresses().into(),
+            node_ports: pod.node_ports().into(),
+            local,
+            workload,
+        };
+        // A start that the node tells of is bounded by what the API server says: nodes' clocks may be wrong.
+        let created = pod.metadata.created().unwrap_or_default();
+        let started = pod.first_start().map(|start| start.max(created).min(news.now));
+        self.replace(uid, before.as_ref(), Some(&after), started, news);
+        self.entries.insert(uid, after);
+        Ok(true)
+    }
+
+    /// The pod is no more.
+    pub fn remove(&mut self, uid: Uid, now: UnixNanos) {
+        if let Some(entry) = self.entries.remove(&uid) {
+            let news = News { now, since: now, round: entry.round };
+            self.replace(uid, Some(&entry), None, None, news);
+        }
+    }
+
+    /// A listing is complete: pods that it did not name are no more. Returns how many.
+    pub fn complete(&mut self, round: u32, now: UnixNanos) -> usize {
+        let unseen = self.entries.iter().filter(|(_, entry)| entry.round != round);
+        let unseen: Vec<Uid> = unseen.map(|(uid, _)| *uid).collect();
+        for uid in &unseen {
+            self.remove(*uid, now);
+        }
+        unseen.len()
+    }
+
+    /// Forgets what ended long ago.
+    pub fn forget(&mut self, now: UnixNanos) {
+        self.addresses.forget(now);
+        self.node_ports.forget(now);
+        self.on_nodes.forget(now);
+        self.uids.forget(now);
+        self.containers.forget(now);
+        if self.entries.capacity() > 64 && self.entries.len() < self.entries.capacity() / 8 {
+            self.entries.shrink_to(self.entries.len() * 2);
+        }
+    }
+
+    /// Pods known.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Facts that are no longer true and remembered.
+    pub fn remembered(&self) -> usize {
+        let [a, b, c] = [self.addresses.remembered(), self.uids.remembered(), self.containers.remembered()];
+        a + b + c + self.node_ports.remembered() + self.on_nodes.remembered()
+    }
+
+    /// Who has the container.
+    pub fn of_container(&self, id: ContainerId) -> Option<&Handle<Workload>> {
+        self.containers.latest(&id)
+    }
+
+    /// The pod with the uid.
+    pub fn of_uid(&self, uid: Uid) -> Option<&Handle<Workload>> {
+        self.uids.latest(&uid)
+    }
+
+    /// Who had a pod's address.
+    #[inline]
+    pub fn of_address(&self, address: IpAddr, at: UnixNanos) -> Option<&Handle<Workload>> {
+        Some(&self.addresses.at(&address, at)?.workload)
+    }
+
+    /// The pod that declares a port of a node's address.
+    pub fn of_node_port(&self, address: IpAddr, port: u16, at: UnixNanos) -> Option<&Handle<Workload>> {
+        Some(&self.node_ports.at(&(address, port), at)?.workload)
+    }
+
+    /// The pod in its node's network with this [`Uid::short`].
+    pub fn on_node(&self, pod: u64, at: UnixNanos) -> Option<&Handle<Workload>> {
+        self.on_nodes.at(&pod, at)
+    }
+
+    /// It is an address of a node.
+    pub fn is_node(&self, address: IpAddr) -> bool {
+        self.nodes.contains(&address)
+    }
+
+    /// Known pods have addresses nearby.
+    pub fn is_near(&self, address: IpAddr) -> bool {
+        self.ranges.contains(address)
+    }
+
+    #[cfg(test)]
+    pub fn sizes(&self) -> [usize; 9] {
+        [
+            self.entries.len(),
+            self.addresses.len(),
+            self.node_ports.len(),
+            self.on_nodes.len(),
+            self.uids.len(),
+            self.containers.len(),
+            self.nodes.0.len(),
+            self.ranges.len(),
+            self.remembered(),
+        ]
+    }
+
+    #[cfg(test)]
+    pub fn names(&self) -> [usize; 2] {
+        [self.words.len(), self.interner.len()]
+    }
+
+    fn number(&mut self) -> u32 {
+        self.next_number = self.next_number.wrapping_add(1);
+        self.next_number
+    }
+
+    fn workload(&mut self, pod: &Pod<'_>) -> Result<Handle<Workload>, serde_json::Error> {
+        let owner = owner::of(&pod.metadata);
+        let labels = self.labels(pod)?;
+        let workload = Workload {
+            name: self.words.get(&owner.name),
+            kind: self.words.get(&owner.kind),
+            namespace: self.words.get(&pod.metadata.namespace),
+            pod: if owner.kind == "Pod" {
+                self.words.get(&owner.name)
+            } else {
+                Arc::from(&*pod.metadata.name)
+            },
+            node: self.words.get(pod.node()),
+            container: self.words.get(""),
+            container_id: self.words.get(""),
+            labels,
+        };
+        Ok(self.interner.intern(workload))
+    }
+
+    fn labels(&mut self, pod: &Pod<'_>) -> Result<Arc<[Label]>, serde_json::Error> {
+        let mut labels = Vec::new();
+        let meta = &pod.metadata;
+        for (raw, selected) in
+            [(meta.labels, &self.selected.labels), (meta.annotations, &self.selected.annotations)]
+        {
+            let names: Vec<&str> = selected.iter().map(|(name, _)| &**name).collect();
+            for (value, (_, key)) in pick(raw, &names)?.into_iter().zip(selected) {
+                if let Some(value) = value {
+                    labels.push(Label { key: Arc::clone(key), value: self.words.get(&value) });
+                }
+            }
+        }
+        Ok(if labels.is_empty() { Arc::default() } else { labels.into() })
+    }
+
+    /// Takes in the containers of a pod of the selected node, and returns their ids.
+    fn local(
+        &mut self,
+        pod: &Pod<'_>,
+        uid: Uid,
+        workload: &Handle<Workload>,
+    ) -> Result<Local, serde_json::Error> {
+        let hash = pick(pod.metadata.annotations, &[CONFIG_HASH])?.pop().flatten();
+        let uid = hash.and_then(|hash| Uid::parse(&hash)).unwrap_or(uid);
+        let mut containers = Vec::new();
+        for status in pod.containers() {
+            let Some(id) = ContainerId::parse(&status.container_id) else { continue };
+            containers.push(id);
+            let named = |held: &Handle<Workload>| Workload {
+                container: Arc::clone(&held.container),
+                container_id: Arc::clone(&held.container_id),
+                ..(**workload).clone()
+            };
+            if self.containers.current(&id).is_none_or(|held| named(held) != **held) {
+                let handle = self.container(status, workload);
+                // Ids are never given again: it has been this one's since ever.
+                self.containers.set(id, handle, UnixNanos::default());
+            }
+        }
+        Ok(Local { uid, containers })
+    }
+
+    fn container(&mut self, status: &ContainerStatus<'_>, workload: &Workload) -> Handle<Workload> {
+        self.interner.intern(Workload {
+            container: self.words.get(&status.name),
+            container_id: ContainerId::digits(&status.container_id).into(),
+            ..workload.clone()
+        })
+    }
+
+    /// Replaces what `before` says by what `after` says.
+    fn replace(
+        &mut self,
+        uid: Uid,
+        before: Option<&Entry>,
+        after: Option<&Entry>,
+        started: Option<UnixNanos>,
+        news: News,
+    ) {
+        self.replace_addresses(before, after, started, news);
+        self.replace_node_ports(before, after, started, news);
+        for entry in before.into_iter().filter(|entry| entry.host_network && after.is_none()) {
+            self.on_nodes.end(&uid.short(), &entry.workload, news.now);
+        }
+        for entry in after.into_iter().filter(|entry| entry.host_network) {
+            self.on_nodes.set(uid.short(), entry.workload.clone(), UnixNanos::default());
+        }
+        let (old, new) = (before.and_then(|e| e.local.as_deref()), after.and_then(|e| e.local.as_deref()));
+        if let Some(local) = old {
+            if new.is_none_or(|new| new.uid != local.uid) {
+                self.uids.end_current(&local.uid, news.now);
+            }
+            for id in gone(&local.containers, new.map_or(&[], |new| &new.containers)) {
+                self.containers.end_current(id, news.now);
+            }
+        }
+        if let (Some(local), Some(entry)) = (new, after) {
+            self.uids.set(local.uid, entry.workload.clone(), UnixNanos::default());
+        }
+    }
+
+    fn replace_addresses(
+        &mut self,
+        before: Option<&Entry>,
+        after: Option<&Entry>,
+        started: Option<UnixNanos>,
+        news: News,
+    ) {
+        let own = |entry: Option<&Entry>| match entry {
+            Some(entry) if !entry.host_network => entry.addresses.clone(),
+            _ => Box::default(),
+        };
+        let (old, new) = (own(before), own(after));
+        if let Some(entry) = before {
+            let holder = Holder { workload: entry.workload.clone(), pod: entry.number };
+            for address in gone(&old, &new) {
+                self.addresses.end(address, &holder, news.now);
+                self.ranges.remove(*address);
+            }
+        }
+        if let Some(entry) = after {
+            let holder = Holder { workload: entry.workload.clone(), pod: entry.number };
+            for address in &new {
+                let known = old.contains(address);
+                if !known {
+                    self.ranges.add(*address);
+                } else if before.is_some_and(|before| before.workload == entry.workload) {
+                    continue;
+                } else if self.addresses.current(address) != Some(&holder) {
+                    // It has another name now, but the address is another pod's already.
+                    continue;
+                }
+                // An address that a pod gets later than its first (its sandbox was made anew) is its own since now.
+                match started.filter(|_| old.is_empty()) {
+                    Some(start) => self.addresses.set(*address, holder.clone(), start),
+                    None => self.addresses.set_since(*address, holder.clone(), news.since, news.now),
+                }
+            }
+        }
+        let nodes = |entry: Option<&Entry>| {
+            let entry = entry.into_iter();
+            entry
+                .flat_map(|e| {
+                    e.node_addresses.iter().chain(if e.host_network { &*e.addresses } else { &[] }).copied()
+                })
+                .collect::<Vec<_>>()
+        };
+        let (old, new) = (nodes(before), nodes(after));
+        if old != new {
+            new.iter().for_each(|address| self.nodes.add(*address));
+            old.iter().for_each(|address| self.nodes.remove(address));
+        }
+    }
+
+    fn replace_node_ports(
+        &mut self,
+        before: Option<&Entry>,
+        after: Option<&Entry>,
+        started: Option<UnixNanos>,
+        news: News,
+    ) {
+        let unique = |claims: &[Holder]| match claims {
+            [only] => Some(only.clone()),
+            _ => None,
+        };
+        let keys = |entry: &Entry| -> Vec<(IpAddr, u16)> {
+            if entry.node_ports.is_empty() {
+                return Vec::new();
+            }
+            let mut addresses = entry.node_addresses.to_vec();
+            if entry.host_network {
+                addresses.extend(gone(&entry.addresses, &entry.node_addresses));
+            }
+            let ports = &entry.node_ports;
+            addresses.iter().flat_map(|address| ports.iter().map(|port| (*address, *port))).collect()
+        };
+        let (old, new) = (before.map(keys).unwrap_or_default(), after.map(keys).unwrap_or_default());
+        let same = before.map(|e| &e.workload) == after.map(|e| &e.workload);
+        let since = News { since: started.unwrap_or(news.since), ..news };
+        if let Some(entry) = before {
+            let holder = Holder { workload: entry.workload.clone(), pod: entry.number };
+            for key in old.iter().filter(|key| !same || !new.contains(key)) {
+                self.node_ports.remove(*key, &holder, news, unique);
+            }
+        }
+        if let Some(entry) = after {
+            let holder = Holder { workload: entry.workload.clone(), pod: entry.number };
+            for key in new.iter().filter(|key| !same || !old.contains(key)) {
+                self.node_ports.add(*key, holder.clone(), since, unique);
+            }
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What goes wrong between here and the API server.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use http::HeaderMap;
+use serde::Deserialize;
+
+/// Why a listing or a watch ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// No answer: no route, refused, TLS, credentials that cannot be read.
+    Unreachable(String),
+    /// Nothing came for this long.
+    Silent(Duration),
+    /// The connection ended in the middle of something.
+    Cut(String),
+    /// The server has forgotten the place where a watch or a listing would go on.
+    Gone(String),
+    /// The server refused.
+    Status {
+        /// HTTP status.
+        code: u16,
+        /// Its words.
+        message: String,
+        /// Its wish.
+        after: Option<Duration>,
+    },
+    /// What came is not what it should be.
+    Malformed(String),
+    /// The server does not stream listings. No failure: they are paged then.
+    NoStreaming,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Status<'a> {
+    code: u16,
+    #[serde(borrow)]
+    message: Cow<'a, str>,
+    #[serde(borrow)]
+    reason: Cow<'a, str>,
+    details: Option<Details>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Details {
+    retry_after_seconds: u64,
+}
+
+/// No server makes anybody wait longer.
+const LONGEST_WISH: Duration = Duration::from_secs(300);
+const LONGEST_TEXT: usize = 400;
+
+// === impl Failure ===
+
+impl Failure {
+    /// Of an answer that is none of the good ones.
+    pub fn of_status(code: u16, headers: &HeaderMap, text: &[u8]) -> Self {
+        let seconds =
+            headers.get(http::header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        match serde_json::from_slice::<Status<'_>>(text) {
+            Ok(status) => Self::of(Status { code, ..status }, seconds),
+            Err(_) => Self::of(
+                Status { code, message: String::from_utf8_lossy(text), ..Status::default() },
+                seconds,
+            ),
+        }
+    }
+
+    /// Of a `Status` object in a watch.
+    pub fn of_text(text: &[u8]) -> Self {
+        match serde_json::from_slice::<Status<'_>>(text) {
+            Ok(status) => Self::of(status, None),
+            Err(error) => Self::Malformed(error.to_string()),
+        }
+    }
+
+    fn of(status: Status<'_>, seconds: Option<u64>) -> Self {
+        let mut message = status.message.trim().to_owned();
+        if let Some((end, _)) = message.char_indices().nth(LONGEST_TEXT) {
+            message.truncate(end);
+        }
+        if status.code == 410 || matches!(&*status.reason, "Expired" | "Gone") {
+            return Self::Gone(message);
+        }
+        let wish =
+            seconds.or(status.details.map(|details| details.retry_after_seconds)).filter(|wish| *wish > 0);
+        let after = wish.map(|seconds| Duration::from_secs(seconds).min(LONGEST_WISH));
+        Self::Status { code: status.code, message, after }
+    }
+
+    /// In counters.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Unreachable(_) => "unreachable",
+            Self::Silent(_) => "silent",
+            Self::Cut(_) => "cut",
+            Self::Gone(_) => "gone",
+            Self::Malformed(_) => "malformed",
+            Self::NoStreaming => "no_streaming",
+            Self::Status { code: 401, .. } => "unauthorized",
+            Self::Status { code: 403, .. } => "forbidden",
+            Self::Status { code: 404, .. } => "not_found",
+            Self::Status { code: 429, .. } => "throttled",
+            Self::Status { code: 500.., .. } => "server",
+            Self::Status { .. } => "refused",
+        }
+    }
+
+    /// The server's wish.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { after, .. } => *after,
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Listing and watching one resource: from whatever happens to the API server or the way to it, back to an exact table.
+//!
+//! - The first listing comes as a stream of events where the server can do that (1.32 and later): nobody holds a whole listing. Else in
+//!   pages, after each of which nothing of it is held here.
+//! - A watch that ends is resumed where it ended. Only when the server has forgotten that place (410) everything is listed again, after a
+//!   random wait, since all nodes notice at the same time. The table answers meanwhile; what the new listing does not name is removed.
+//! - A watch in which nothing comes, not even a bookmark (one a minute), is given up.
+//! - Errors are met with growing, random waits, at least as long as the server asks for. Each is counted, and logged when it is new.
+
+mod failure;
+mod lines;
+mod list;
+mod pace;
+mod resource;
+mod stream;
+mod trouble;
+
+pub(super) use pace::Pace;
+pub(super) use resource::{Counts, Resource, Table};
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use http_body_util::BodyExt;
+use kube::Client;
+use kube::client::Body;
+use longwave_pipeline::UnixNanos;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::instrument::WithSubscriber;
+use tracing::subscriber::NoSubscriber;
+
+use self::failure::Failure;
+use self::trouble::Trouble;
+use super::tables::News;
+use super::telemetry::{ListReason, ResourceStats};
+
+/// Keeps one table as the API server has it.
+pub(super) struct Watch {
+    client: Client,
+    resource: Resource,
+    table: Arc<dyn Table>,
+    stats: Arc<ResourceStats>,
+    pace: Pace,
+    trouble: Trouble,
+    /// Whether the server may stream listings.
+    streams: bool,
+    /// Objects a page.
+    page: u32,
+    /// Where a watch resumes; empty: everything has to be listed.
+    version: String,
+    /// The listing that is under way, or was the last.
+    round: u32,
+    /// A listing was complete once.
+    synced: bool,
+    /// Something came since the last failure.
+    progress: bool,
+    reason: ListReason,
+}
+
+/// Objects in a page of a listing: some MB of text.
+const PAGE: u32 = 250;
+/// The most, after pages have proven too slow: the server forgets a listing's place after some minutes.
+const LARGEST_PAGE: u32 = 16_000;
+/// News come a little later than they are true.
+const LEAD: Duration = Duration::from_secs(10);
+/// Bytes of an error's text that are read.
+const ERROR_TEXT: usize = 64 << 10;
+
+// === impl Watch ===
+
+impl Watch {
+    pub fn new(
+        client: Client,
+        resource: Resource,
+        table: Arc<dyn Table>,
+        stats: Arc<ResourceStats>,
+        pace: Pace,
+    ) -> Self {
+        Self {
+            client,
+            trouble: Trouble::new(&resource),
+            resource,
+            table,
+            stats,
+            pace,
+            streams: true,
+            page: PAGE,
+            version: String::new(),
+            round: 0,
+            synced: false,
+            progress: false,
+            reason: ListReason::Start,
+        }
+    }
+
+    /// Works until `stop` fires.
+    pub async fn run(mut self, stop: CancellationToken) {
+        stop.run_until_cancelled(self.work()).await;
+    }
+
+    async fn work(&mut self) {
+        let mut failures: u32 = 0;
+        loop {
+            self.progress = false;
+            let result = if self.version.is_empty() { self.list().await } else { self.watch(None).await };
+            if self.progress {
+                failures = 0;
+            }
+            let Err(failure) = result else { continue };
+            failures += 1;
+            self.stats.failed(failure.reason());
+            self.trouble.tell(&failure);
+            let wait = if matches!(failure, Failure::Gone(_)) {
+                if self.version.is_empty() {
+                    self.page = self.page.saturating_mul(4).min(LARGEST_PAGE);
+                }
+                self.version.clear();
+                self.reason = ListReason::Expired;
+                self.pace.spread().max(self.pace.backoff(failures.saturating_sub(1)))
+            } else {
+                self.pace.backoff(failures)
+            };
+            tokio::time::sleep(
+                wait.max(
+                    failure.retry_after().map_or(Duration::ZERO, |after| after + self.pace.jitter(after)),
+                ),
+            )
+            .await;
+        }
+    }
+
+    async fn list(&mut self) -> Result<(), Failure> {
+        self.stats.listed(self.reason);
+        self.round = self.round.wrapping_add(1);
+        let since = if self.synced { self.stats.contact() } else { UnixNanos::default() };
+        if self.streams {
+            match self.watch(Some(since)).await {
+                Err(Failure::NoStreaming) => self.streams = false,
+                other => return other,
+            }
+        }
+        self.list_pages(since).await
+    }
+
+    /// Everything is listed, as of `self.version`.
+    fn complete(&mut self) {
+        let vanished = self.table.complete(self.round, now());
+        self.synced = true;
+        self.stats.synced(self.table.counts());
+        self.heard();
+        tracing::debug!(
+            resource = self.resource.name,
+            vanished,
+            version = self.version,
+            "everything is listed"
+        );
+    }
+
+    /// Something came that shows that all is well.
+    fn heard(&mut self) {
+        self.progress = true;
+        self.trouble.over();
+        self.stats.well();
+    }
+
+    fn news(&self, since: UnixNanos) -> News {
+        News { now: now(), since, round: self.round }
+    }
+
+    /// Takes in one object. One that cannot be read is counted and passed over.
+    fn apply(&mut self, object: &str, news: News) {
+        if let Err(error) = self.table.apply(object, news) {
+            self.stats.failed("undecodable");
+            self.trouble.undecodable(&error);
+        }
+    }
+
+    /// Asks, and returns the body of a good answer.
+    async fn get(&self, query: &str) -> Result<Body, Failure> {
+        let uri = format!("{}?{query}{}", self.resource.path, self.resource.selector);
+        let request =
+            http::Request::get(uri).header(http::header::ACCEPT, "application/json").body(Body::empty());
+        let request = request.map_err(|error| Failure::Unreachable(error.to_string()))?;
+        // What goes wrong is told here, once; the client would log it at each attempt.
+        let sent = self.client.send(request).with_subscriber(NoSubscriber::default());
+        let response = match timeout(self.pace.answer, sent).await {
+            Ok(sent) => sent.map_err(|error| Failure::Unreachable(chain(&error)))?,
+            Err(_) => return Err(Failure::Silent(self.pace.answer)),
+        };
+        let (head, mut body) = response.into_parts();
+        self.stats.contacted(now());
+        if head.status.is_success() {
+            return Ok(body);
+        }
+        let mut text = Vec::new();
+        while let Ok(Some(frame)) = self.frame(&mut body).await
+            && text.len() < ERROR_TEXT
+        {
+            text.extend_from_slice(&frame);
+        }
+        Err(Failure::of_status(head.status.as_u16(), &head.headers, &text))
+    }
+
+    /// The next piece of a body; none at its end.
+    async fn frame(&self, body: &mut Body) -> Result<Option<bytes::Bytes>, Failure> {
+        loop {
+            let next = body.frame().with_subscriber(NoSubscriber::default());
+            let Ok(frame) = timeout(self.pace.silence, next).await else {
+                return Err(Failure::Silent(self.pace.silence));
+            };
+            let Some(frame) = frame else { return Ok(None) };
+            let frame = frame.map_err(|error| Failure::Cut(chain(&error)))?;
+            if let Ok(data) = frame.into_data() {
+                self.stats.received(data.len(), now());
+                return Ok(Some(data));
+            }
+        }
+    }
+}
+
+/// An error with all that lies beneath: the cause of what a client says is at the bottom.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut beneath = error.source();
+    while let Some(cause) = beneath {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        beneath = cause.source();
+    }
+    text
+}
+
+pub(super) fn now() -> UnixNanos {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixNanos(u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests;
