@@ -34,7 +34,7 @@ pub enum Diagnosis {
         reason: String,
     },
     /// Capabilities are missing.
-    #[error("missing {}: run as root, or grant them (systemd: AmbientCapabilities=CAP_BPF CAP_PERFMON CAP_SYS_ADMIN CAP_SYS_PTRACE; Kubernetes: securityContext.capabilities.add: [BPF, PERFMON, SYS_ADMIN, SYS_PTRACE]; Docker: --cap-add for each)", missing.join(" and "))]
+    #[error("missing {}: run as root, or grant them (systemd: AmbientCapabilities=CAP_BPF CAP_PERFMON CAP_NET_ADMIN CAP_SYS_PTRACE CAP_SYS_ADMIN; Kubernetes: securityContext.capabilities.add: [BPF, PERFMON, NET_ADMIN, SYS_PTRACE, SYS_ADMIN]; Docker: --cap-add for each)", missing.join(" and "))]
     Capabilities {
         /// Their names.
         missing: Vec<&'static str>,

@@ -1,7 +1,5 @@
 //! What this host offers and lacks, for `longwave check`.
 
-use std::path::Path;
-
 use super::{btf, capabilities, diagnosis, namespaces};
 
 /// What a fact means for Longwave.
@@ -43,7 +41,7 @@ impl HostFact {
 
 /// Looks at everything that matters, without loading anything.
 pub fn probe() -> Vec<HostFact> {
-    vec![kernel(), kernel_types(), loading(), lockdown(), cgroup(), all_namespaces(), processes()]
+    vec![kernel(), kernel_types(), loading(), lockdown(), all_namespaces(), processes()]
 }
 
 fn kernel() -> HostFact {
@@ -88,16 +86,6 @@ fn lockdown() -> HostFact {
     HostFact::new("kernel lockdown", found, good, Verdict::Missing, "boot with lockdown=integrity or none")
 }
 
-fn cgroup() -> HostFact {
-    let mount = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]
-        .into_iter()
-        .find(|folder| Path::new(folder).join("cgroup.controllers").exists());
-    let found = mount
-        .map_or_else(|| "no cgroup2 hierarchy is mounted".into(), |folder| format!("cgroup2 at {folder}"));
-    let remedy = "mount cgroup2 at /sys/fs/cgroup, and into the container: without it containers and units have no names";
-    HostFact::new("cgroup2", found, mount.is_some(), Verdict::Degraded, remedy)
-}
-
 fn all_namespaces() -> HostFact {
     let found = namespaces::find();
     let can = capabilities::can_enter_namespaces();
@@ -106,13 +94,13 @@ fn all_namespaces() -> HostFact {
         found.paths.len(),
         if can { "all can be entered" } else { "CAP_SYS_ADMIN is missing" }
     );
-    let remedy = "grant CAP_SYS_ADMIN: else connections that are older than Longwave and that no process holds are not seen";
+    let remedy = "grant CAP_SYS_ADMIN: else connections of other network namespaces that are older than Longwave and that no process holds are not seen";
     HostFact::new("network namespaces", words, can, Verdict::Degraded, remedy)
 }
 
 fn processes() -> HostFact {
     let can = capabilities::can_see_processes();
     let words = if can { "all can be looked at" } else { "CAP_SYS_PTRACE is missing" };
-    let remedy = "grant CAP_SYS_PTRACE: else namespaces of other users' processes are not found";
+    let remedy = "grant CAP_SYS_PTRACE: else network namespaces that only other processes hold are not found, nor what CAP_SYS_ADMIN shows of them";
     HostFact::new("processes", words, can, Verdict::Degraded, remedy)
 }

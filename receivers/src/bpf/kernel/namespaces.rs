@@ -14,10 +14,18 @@ pub struct Namespaces {
     pub unreadable: usize,
 }
 
+/// The calling thread's namespace.
+const OWN: &str = "/proc/thread-self/ns/net";
+
+/// Inode of the calling thread's namespace; `None` where `/proc` is not mounted.
+pub fn own() -> Option<u64> {
+    fs::metadata(OWN).ok().map(|metadata| metadata.ino())
+}
+
 /// Looks for all network namespaces under `/proc` and in the mount table.
 pub fn find() -> Namespaces {
     let mut found = Namespaces::default();
-    add(&mut found, Path::new("/proc/thread-self/ns/net"));
+    add(&mut found, Path::new(OWN));
     for process in numbered(Path::new("/proc")) {
         // Each thread has a namespace of its own.
         for thread in numbered(&process.join("task")) {

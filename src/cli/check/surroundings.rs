@@ -1,0 +1,171 @@
+//! Where this process runs, and who could tell it names: namespaces, cgroups, connection tracking, Kubernetes, Docker.
+
+use std::path::Path;
+
+use longwave_receivers::bpf::kernel::{HostFact, Verdict};
+
+use super::view::View;
+
+/// The first process namespace's inode, the same on every Linux.
+const FIRST_PROCESS_NAMESPACE: &str = "pid:[4026531836]";
+const CAP_NET_ADMIN: u32 = 12;
+const CAP_SYS_ADMIN: u32 = 21;
+const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+/// Who answers Docker's API, in the order in which they are looked for.
+const DOCKER_SOCKETS: [&str; 2] = ["/var/run/docker.sock", "/run/podman/podman.sock"];
+
+/// All facts, in the order of what they cost when they are wanting.
+pub(super) fn look(view: &View) -> Vec<HostFact> {
+    let mut facts = vec![
+        process_namespace(view),
+        network_namespace(view),
+        cgroup2(view),
+        connection_tracking(view),
+        docker(view),
+    ];
+    facts.extend(kubernetes(view));
+    facts
+}
+
+fn process_namespace(view: &View) -> HostFact {
+    let name = "process namespace";
+    match view.link("/proc/self/ns/pid") {
+        Some(link) if link == Path::new(FIRST_PROCESS_NAMESPACE) => good(name, "the host's"),
+        Some(_) => degraded(
+            name,
+            "a container's",
+            "share the host's (Kubernetes: hostPID: true; Docker: --pid=host): else connections that are older than Longwave are seen only of this container's processes",
+        ),
+        None => degraded(name, "/proc/self/ns/pid cannot be read", "mount /proc"),
+    }
+}
+
+fn network_namespace(view: &View) -> HostFact {
+    let name = "network namespace";
+    let (own, first) = (view.link("/proc/self/ns/net"), view.link("/proc/1/ns/net"));
+    match first {
+        Some(first) if own.as_ref() == Some(&first) => good(name, "the host's, or the first process's"),
+        Some(_) if has_capability(view, CAP_SYS_ADMIN) => {
+            good(name, "a container's; the host's can be entered")
+        }
+        Some(_) => degraded(
+            name,
+            "a container's, and CAP_SYS_ADMIN is missing",
+            "use the host's (Kubernetes: hostNetwork: true; Docker: --network=host), or grant CAP_SYS_ADMIN: else the host's connection tracking is not asked",
+        ),
+        None => {
+            good(name, "the host's cannot be seen without CAP_SYS_PTRACE: this process's own counts as it")
+        }
+    }
+}
+
+fn cgroup2(view: &View) -> HostFact {
+    let name = "cgroup2";
+    let mounts = view.read("/proc/self/mountinfo").unwrap_or_default();
+    let mounts: Vec<&str> = mounts.lines().filter_map(cgroup2_mount).collect();
+    // The root cgroup is the only one without this file.
+    let is_whole = |mount: &&&str| !view.exists(&format!("{mount}/cgroup.events"));
+    match (mounts.iter().find(is_whole), mounts.first()) {
+        (Some(mount), _) => good(name, format!("{mount}, the host's")),
+        (None, Some(mount)) => degraded(
+            name,
+            format!("{mount}: this container's part only"),
+            "mount the host's /sys/fs/cgroup at /sys/fs/cgroup, read-only: else other containers and units have no names",
+        ),
+        (None, None) => degraded(
+            name,
+            "no cgroup2 hierarchy is mounted",
+            "mount it at /sys/fs/cgroup, and into the container: else containers and units have no names (and workload needs sources: [process])",
+        ),
+    }
+}
+
+/// The mount point of a line of mountinfo that is cgroup2's.
+fn cgroup2_mount(line: &str) -> Option<&str> {
+    // id parent major:minor root mount-point options [optional …] - type source options
+    let (place, kind) = line.split_once(" - ")?;
+    kind.starts_with("cgroup2 ").then(|| place.split(' ').nth(4)).flatten()
+}
+
+fn connection_tracking(view: &View) -> HostFact {
+    let name = "connection tracking";
+    let Ok(count) = view.read("/proc/sys/net/netfilter/nf_conntrack_count") else {
+        return good(name, "not in use in this network namespace: no addresses are rewritten here");
+    };
+    let count = count.trim();
+    if has_capability(view, CAP_NET_ADMIN) {
+        return good(name, format!("{count} entries, CAP_NET_ADMIN"));
+    }
+    degraded(
+        name,
+        format!("{count} entries, CAP_NET_ADMIN is missing"),
+        "grant CAP_NET_ADMIN: else a connection that kube-proxy or Docker redirected keeps the address of the service, not of the one who answered",
+    )
+}
+
+/// Whether the effective set has it; yes where that cannot be read.
+fn has_capability(view: &View, capability: u32) -> bool {
+    let status = view.read("/proc/self/status").unwrap_or_default();
+    let hex = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    hex.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).is_none_or(|set| set >> capability & 1 != 0)
+}
+
+fn docker(view: &View) -> HostFact {
+    let name = "Docker";
+    let Some(socket) = DOCKER_SOCKETS.into_iter().find(|socket| view.exists(socket)) else {
+        return good(name, "no socket at /var/run/docker.sock or /run/podman/podman.sock");
+    };
+    match view.connects(socket) {
+        Ok(()) => good(name, format!("{socket} answers")),
+        Err(error) => degraded(
+            name,
+            format!("{socket}: {error}"),
+            "start Docker, or let this user reach its socket (group docker): else containers have their ids for names, unless Kubernetes knows them",
+        ),
+    }
+}
+
+fn kubernetes(view: &View) -> Vec<HostFact> {
+    let Some(host) = view.variable("KUBERNETES_SERVICE_HOST") else {
+        return vec![good("Kubernetes", "not in a pod")];
+    };
+    let port = view.variable("KUBERNETES_SERVICE_PORT").unwrap_or_else(|| "443".to_owned());
+    let host = if host.contains(':') { format!("[{host}]") } else { host };
+    vec![credentials(view, &format!("{host}:{port}")), node_name(view)]
+}
+
+fn credentials(view: &View, server: &str) -> HostFact {
+    let name = "Kubernetes";
+    let unreadable = ["token", "ca.crt"].into_iter().find_map(|file| {
+        let path = format!("{SERVICE_ACCOUNT}/{file}");
+        view.read(&path).err().map(|error| format!("{path}: {error}"))
+    });
+    match unreadable {
+        None => good(name, format!("in a pod, API server {server}, with a service account")),
+        Some(reason) => degraded(
+            name,
+            reason,
+            "give the pod a service account (serviceAccountName, and not automountServiceAccountToken: false): else pods and services have no names",
+        ),
+    }
+}
+
+fn node_name(view: &View) -> HostFact {
+    let name = "node's name";
+    match view.variable("NODE_NAME") {
+        Some(node) => good(name, format!("{node} (NODE_NAME)")),
+        None => degraded(
+            name,
+            "NODE_NAME is not set",
+            "set it (env: {name: NODE_NAME, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}): else k8s.node.name is absent, and the pods of this node cannot be told from others",
+        ),
+    }
+}
+
+fn good(name: &'static str, found: impl Into<String>) -> HostFact {
+    HostFact { name, found: found.into(), verdict: Verdict::Good, remedy: "" }
+}
+
+fn degraded(name: &'static str, found: impl Into<String>, remedy: &'static str) -> HostFact {
+    HostFact { name, found: found.into(), verdict: Verdict::Degraded, remedy }
+}
