@@ -65,8 +65,9 @@ impl Component {
             Self::Kubelet => kubelet(&mut command, layout),
             Self::KubeProxy => flag(&mut command, "config", layout.path("kube-proxy.json")),
         }
-        // They find runc, mount, iptables, nft by it; a caller's own PATH may lack sbin.
-        command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+        // A caller's proxy would get what is for the API server, and etcd takes any ETCD_…; a caller's PATH may lack sbin.
+        command.env_clear().env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+        command.env("HOME", &layout.dir);
         command.current_dir(&layout.dir);
         Ok(command)
     }

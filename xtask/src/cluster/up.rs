@@ -155,7 +155,8 @@ impl Starting<'_> {
         if !mounts.lines().any(|line| line.split(' ').nth(1) == Some("/sys/fs/bpf")) {
             self.state.bpffs = true;
             self.state.save(self.layout)?;
-            sh::run(Command::new("mount").args(["-t", "bpf", "bpf", "/sys/fs/bpf"]))?;
+            // Shared, as systemd makes all mounts: a pod may ask for it with mountPropagation.
+            sh::run(Command::new("mount").args(["-t", "bpf", "--make-shared", "bpf", "/sys/fs/bpf"]))?;
         }
         Ok(())
     }
