@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -17,10 +17,23 @@ pub struct Churn {
 
 /// What happened.
 pub struct Happened {
-    /// The cookies of all ends, both of every connection.
-    pub cookies: Vec<u64>,
+    /// All ends, both of every connection.
+    pub ends: Vec<ChurnEnd>,
     /// How long it took.
     pub elapsed: Duration,
+}
+
+/// One end of a connection that was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChurnEnd {
+    /// Its socket's cookie.
+    pub cookie: u64,
+    /// Its own address.
+    pub local: SocketAddrV4,
+    /// Its peer's.
+    pub peer: SocketAddrV4,
+    /// Whether it is the one that connected.
+    pub client: bool,
 }
 
 /// What was reported of what happened.
@@ -31,9 +44,9 @@ pub struct Tally {
     /// Ends whose close was reported more than once.
     pub twice: Vec<u64>,
     /// Ends of which no close was reported.
-    pub missing: Vec<u64>,
-    /// Ends whose last record is not a `close`.
-    pub otherwise: Vec<String>,
+    pub missing: Vec<ChurnEnd>,
+    /// Ends that were reported as ended otherwise than by a `close`, and how.
+    pub otherwise: Vec<(ChurnEnd, String)>,
 }
 
 impl Churn {
@@ -45,10 +58,14 @@ impl Churn {
         Self { listeners: (0..workers).map(|_| listen().unwrap()).collect() }
     }
 
+    /// The listeners' ports.
+    pub fn ports(&self) -> Vec<u16> {
+        self.listeners.iter().map(|(_, port)| *port).collect()
+    }
+
     /// A receiver section that sees only these connections.
     pub fn receiver(&self, interval: &str) -> Value {
-        let ports: Vec<u16> = self.listeners.iter().map(|(_, port)| *port).collect();
-        json!({"interval": interval, "ports": ports})
+        json!({"interval": interval, "ports": self.ports()})
     }
 
     /// `cycles` connections over all workers, to destinations spread over 127.0.0.0/8; `per_second` paces them.
@@ -58,7 +75,7 @@ impl Churn {
     pub fn run(&self, cycles: u32, per_second: Option<u32>) -> Happened {
         let workers = u32::try_from(self.listeners.len()).unwrap();
         let start = Instant::now();
-        let cookies = std::thread::scope(|scope| {
+        let ends = std::thread::scope(|scope| {
             let threads: Vec<_> = self
                 .listeners
                 .iter()
@@ -71,36 +88,44 @@ impl Churn {
                 .collect();
             threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
         });
-        Happened { cookies, elapsed: start.elapsed() }
+        Happened { ends, elapsed: start.elapsed() }
     }
-}
 
-impl Churn {
     /// `rounds` times: opens `together` connections, then closes them all.
     ///
     /// # Panics
     /// When a connection cannot be made.
     pub fn run_held(&self, together: u32, rounds: u32) -> Happened {
         let start = Instant::now();
-        let mut cookies = Vec::new();
+        let mut ends = Vec::new();
         let (listener, port) = &self.listeners[0];
         for round in 0..rounds {
             let mut held = Vec::new();
             for cycle in 0..together {
-                let (client, server) = connect(listener, spread(round, cycle), *port).unwrap();
-                cookies.push(client.cookie().unwrap());
-                cookies.push(server.cookie().unwrap());
+                let (client, server, both) = connect(listener, spread(round, cycle), *port).unwrap();
+                ends.extend(both);
                 held.push((client, server));
             }
         }
-        Happened { cookies, elapsed: start.elapsed() }
+        Happened { ends, elapsed: start.elapsed() }
     }
 }
 
-fn connect(listener: &Socket, destination: Ipv4Addr, port: u16) -> io::Result<(Socket, Socket)> {
+fn connect(
+    listener: &Socket,
+    destination: Ipv4Addr,
+    port: u16,
+) -> io::Result<(Socket, Socket, [ChurnEnd; 2])> {
     let client = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
-    client.connect(&SockAddr::from(SocketAddr::from((destination, port))))?;
-    Ok((client, listener.accept()?.0))
+    let there = SocketAddrV4::new(destination, port);
+    client.connect(&SockAddr::from(there))?;
+    let (server, from) = listener.accept()?;
+    let here = from.as_socket_ipv4().ok_or_else(|| io::Error::other("not IPv4"))?;
+    let ends = [
+        ChurnEnd { cookie: client.cookie()?, local: here, peer: there, client: true },
+        ChurnEnd { cookie: server.cookie()?, local: there, peer: here, client: false },
+    ];
+    Ok((client, server, ends))
 }
 
 fn listen() -> io::Result<(Socket, u16)> {
@@ -117,13 +142,12 @@ fn work(
     worker: u32,
     cycles: u32,
     pace: Option<Duration>,
-) -> io::Result<Vec<u64>> {
-    let mut cookies = Vec::with_capacity(2 * cycles as usize);
+) -> io::Result<Vec<ChurnEnd>> {
+    let mut ends = Vec::with_capacity(2 * cycles as usize);
     let start = Instant::now();
     for cycle in 0..cycles {
-        let (client, server) = connect(listener, spread(worker, cycle), port)?;
-        cookies.push(client.cookie()?);
-        cookies.push(server.cookie()?);
+        let (client, server, both) = connect(listener, spread(worker, cycle), port)?;
+        ends.extend(both);
         // Each end closes first half of the time.
         if cycle % 2 == 0 {
             drop(client);
@@ -139,7 +163,7 @@ fn work(
             }
         }
     }
-    Ok(cookies)
+    Ok(ends)
 }
 
 /// 127.x.y.z, another one for every cycle of every worker: no tuple comes back while it is in TIME_WAIT.
@@ -148,26 +172,35 @@ fn spread(worker: u32, cycle: u32) -> Ipv4Addr {
     Ipv4Addr::from(0x7f00_0000 | (host & 0x00ff_ffff))
 }
 
+impl Tally {
+    /// Ends whose close was not seen.
+    pub fn unseen(&self) -> Vec<ChurnEnd> {
+        self.missing.iter().copied().chain(self.otherwise.iter().map(|(end, _)| *end)).collect()
+    }
+}
+
 /// Compares the final records with what happened.
-pub fn tally(happened: &[u64], records: &[Record]) -> Tally {
-    let mut counts: HashMap<u64, u32> = happened.iter().map(|cookie| (*cookie, 0)).collect();
-    let mut tally = Tally::default();
+pub fn tally(happened: &[ChurnEnd], records: &[Record]) -> Tally {
+    let mut finals: HashMap<u64, Vec<&Record>> =
+        happened.iter().map(|end| (end.cookie, Vec::new())).collect();
     for record in records.iter().filter(|record| record.is_final()) {
-        if let Some(count) = counts.get_mut(&record.cookie()) {
-            *count += 1;
-            if record.event() != "close" {
-                tally.otherwise.push(format!("{}: {}", record.id, record.event()));
-            }
+        if let Some(finals) = finals.get_mut(&record.cookie()) {
+            finals.push(record);
         }
     }
-    for (cookie, count) in counts {
-        match count {
-            0 => tally.missing.push(cookie),
+    let mut tally = Tally::default();
+    for end in happened {
+        let finals = &finals[&end.cookie];
+        match finals.len() {
+            0 => tally.missing.push(*end),
             1 => tally.seen += 1,
             _ => {
                 tally.seen += 1;
-                tally.twice.push(cookie);
+                tally.twice.push(end.cookie);
             }
+        }
+        for record in finals.iter().filter(|record| record.event() != "close") {
+            tally.otherwise.push((*end, format!("{}: {}", record.id, record.event())));
         }
     }
     tally

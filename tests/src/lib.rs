@@ -27,6 +27,7 @@ pub mod scenario;
 pub mod telemetry;
 pub mod time;
 pub mod verdict;
+pub mod witness;
 
 pub use longwave::{Finished, Longwave};
 pub use place::{Family, Place};

@@ -57,7 +57,7 @@ fn churn() {
     let _turn = gate::alone();
     let happened = Churn::new(2).run(2_000, None);
     let held = Churn::new(1).run_held(20, 2);
-    let mut cookies = [happened.cookies, held.cookies].concat();
+    let mut cookies = [happened.ends, held.ends].concat().iter().map(|end| end.cookie).collect::<Vec<_>>();
     cookies.sort_unstable();
     cookies.dedup();
     assert_eq!(cookies.len(), 2 * (2_000 + 40));

@@ -1,0 +1,43 @@
+use std::net::SocketAddrV4;
+
+use super::{Testimony, Witnessed, witnessed};
+use crate::churn::ChurnEnd;
+
+const LINE: &str = "    tokio-rt [x]-74      [001] ..s1. 13124.854836: inet_sock_set_state: family=AF_INET protocol=IPPROTO_TCP sport=43950 dport=39475 saddr=127.0.0.1 daddr=127.0.36.206 saddrv6=::ffff:127.0.0.1 daddrv6=::ffff:127.0.36.206 oldstate=TCP_FIN_WAIT2 newstate=TCP_CLOSE";
+
+fn end(cookie: u64, port: u16) -> ChurnEnd {
+    let peer: SocketAddrV4 = "127.0.0.2:80".parse().unwrap();
+    ChurnEnd { cookie, local: SocketAddrV4::new([127, 0, 0, 1].into(), port), peer, client: true }
+}
+
+fn close(end: &ChurnEnd, thread: u32) -> Witnessed {
+    Witnessed { line: String::new(), thread, close: true, local: end.local, peer: end.peer }
+}
+
+/// *Scenario*: a line of the trace, of a task whose name looks like what follows it.
+/// *Guarantees*: thread, transition and addresses are read.
+#[test]
+fn reads_a_line() {
+    let seen = witnessed(&LINE.replace(" [x]", "-[x]")).unwrap();
+    assert_eq!((seen.thread, seen.close), (74, true));
+    assert_eq!(seen.local, "127.0.0.1:43950".parse().unwrap());
+    assert_eq!(seen.peer, "127.0.36.206:39475".parse().unwrap());
+    assert!(witnessed("# tracer: nop").is_none());
+}
+
+/// *Scenario*: closes that were not reported: two while pid 1 was current, one of the test's own, one that was not witnessed.
+/// *Guarantees*: only those under another process are excused, and those only if nothing under it was reported.
+#[test]
+fn excuses_only_what_nobody_saw() {
+    let ends: Vec<_> = (1..=5).map(|n| end(n, n as u16)).collect();
+    let own = std::process::id();
+    let transitions = [close(&ends[0], 1), close(&ends[1], 1), close(&ends[2], own), close(&ends[4], own)];
+    let judged = Testimony::of(&transitions, &ends, &ends[..4], &[]);
+    assert_eq!(judged.unobservable, ends[..2]);
+    assert_eq!(judged.lost, ends[2..4]);
+    let judged = Testimony::of(&transitions, &ends, &ends[1..4], &[]);
+    assert_eq!(judged.unobservable, []);
+    assert_eq!(judged.lost, ends[1..4]);
+    let judged = Testimony::of(&transitions, &ends, &ends[..1], &[1]);
+    assert_eq!(judged.lost, ends[..1]);
+}
