@@ -45,7 +45,7 @@ impl Tuple {
         Self { source: self.destination, destination: self.source }
     }
 
-    /// An end is a loopback address: the tuple means something else in each namespace.
+    /// An end is a loopback address.
     pub fn is_loopback(&self) -> bool {
         self.source.address.is_loopback() || self.destination.address.is_loopback()
     }

@@ -59,7 +59,7 @@ pub(super) fn conclude(request: &Request, findings: &Findings, ended: Option<Uni
 }
 
 /// What to ask the host for, after the socket's own namespace said `own`: as the packets look outside. `None`: nothing, since they do not
-/// leave it.
+/// leave it; loopback addresses mean something else in each namespace.
 pub(super) fn host_tuple(request: &Request, own: &Found) -> Option<Tuple> {
     let inner = match own {
         Found::Looked(Looked::Found(entry)) => entry.translation().zip(side(entry, &request.tuple)),
@@ -70,7 +70,8 @@ pub(super) fn host_tuple(request: &Request, own: &Found) -> Option<Tuple> {
         Some((inner, Side::Client)) => Tuple { source: inner.seen, destination: inner.backend },
         Some((inner, Side::Server)) => Tuple { source: inner.asked, destination: inner.client },
     };
-    (!tuple.is_loopback()).then_some(tuple)
+    let stays = tuple.is_loopback() || request.tuple.is_loopback();
+    (*own == Found::Host || !stays).then_some(tuple)
 }
 
 fn side(entry: &Entry, tuple: &Tuple) -> Option<Side> {

@@ -48,6 +48,8 @@ pub(super) enum Found {
     Nothing,
     /// It cannot be entered.
     Closed,
+    /// It is the host's own.
+    Host,
 }
 
 /// The end of a request.

@@ -174,7 +174,9 @@ impl Worker<'_> {
         let mut others: HashMap<u64, Vec<usize>> = HashMap::new();
         for (index, request) in requests.iter().enumerate() {
             let inode = u64::from(request.id.netns);
-            if inode != 0 && inode != self.namespaces.host_inode() {
+            if inode == self.namespaces.host_inode() {
+                own[index] = Found::Host;
+            } else if inode != 0 {
                 others.entry(inode).or_default().push(index);
             }
         }

@@ -1,0 +1,177 @@
+mod config;
+mod holding;
+mod naming;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use longwave_config::GoDuration;
+use longwave_pipeline::accounting::Accounting;
+use longwave_pipeline::component::{Processor, ProcessorContext};
+use longwave_pipeline::directory::{Answer, CgroupName, Directories, Directory};
+use longwave_pipeline::record::{ConnectionId, Endpoint, Event, Role};
+use longwave_pipeline::{Batch, ConnectionRecord, Handle, Interner, PassEnd, Service, UnixNanos, Workload};
+
+use super::{ServiceConfig, ServiceProcessor};
+use crate::testing;
+
+const SECOND: u64 = 1_000_000_000;
+
+/// A directory that says what the test told it, and notes what it was asked.
+#[derive(Default)]
+struct Fake {
+    version: AtomicU64,
+    by_address: Mutex<Vec<(Endpoint, Answer<Handle<Service>>)>>,
+    by_backend: Mutex<Vec<(Endpoint, Answer<Handle<Service>>)>>,
+    asked: Mutex<Vec<UnixNanos>>,
+}
+
+impl Fake {
+    fn address(&self, at: &str, answer: Answer<Handle<Service>>) {
+        self.by_address.lock().unwrap().insert(0, (end(at), answer));
+        self.version.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn backend(&self, at: &str, answer: Answer<Handle<Service>>) {
+        self.by_backend.lock().unwrap().insert(0, (end(at), answer));
+        self.version.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn answer(
+        &self,
+        list: &Mutex<Vec<(Endpoint, Answer<Handle<Service>>)>>,
+        wanted: Endpoint,
+        at: UnixNanos,
+    ) -> Answer<Handle<Service>> {
+        self.asked.lock().unwrap().push(at);
+        let list = list.lock().unwrap();
+        list.iter().find(|(end, _)| *end == wanted).map_or(Answer::Unknown, |(_, answer)| answer.clone())
+    }
+}
+
+impl Directory for Fake {
+    fn version(&self) -> u64 {
+        self.version.load(Ordering::Relaxed)
+    }
+
+    fn workload_of_cgroup(&self, _: &CgroupName<'_>, _: UnixNanos) -> Answer<Handle<Workload>> {
+        Answer::Unknown
+    }
+
+    fn workload_of_address(&self, _: Endpoint, _: UnixNanos) -> Answer<Handle<Workload>> {
+        Answer::Unknown
+    }
+
+    fn service_of_address(&self, asked: Endpoint, at: UnixNanos) -> Answer<Handle<Service>> {
+        self.answer(&self.by_address, asked, at)
+    }
+
+    fn service_of_backend(&self, backend: Endpoint, at: UnixNanos) -> Answer<Handle<Service>> {
+        self.answer(&self.by_backend, backend, at)
+    }
+
+    fn is_translated(&self, _: std::net::IpAddr) -> bool {
+        false
+    }
+}
+
+/// A processor between fakes, without connection tracking.
+struct Bench {
+    processor: ServiceProcessor,
+    first: Arc<Fake>,
+    second: Arc<Fake>,
+    names: Interner<Service>,
+    context: ProcessorContext,
+    _accounting: Accounting,
+}
+
+impl Bench {
+    fn new(hold: u64) -> Self {
+        let (first, second) = (Arc::new(Fake::default()), Arc::new(Fake::default()));
+        let (mut context, accounting) = testing::context("service", "metrics", false);
+        let directory = |fake: &Arc<Fake>| Arc::clone(fake) as Arc<dyn Directory>;
+        context.directories = Directories::new([
+            ("first".to_owned(), directory(&first)),
+            ("second".to_owned(), directory(&second)),
+        ]);
+        let config = ServiceConfig {
+            sources: vec!["first".to_owned(), "second".to_owned()],
+            conntrack: false,
+            hold: GoDuration::from(Duration::from_secs(hold)),
+        };
+        let processor = ServiceProcessor::new(&config, &context).unwrap();
+        Self { processor, first, second, names: Interner::default(), context, _accounting: accounting }
+    }
+
+    fn service(&self, name: &str) -> Answer<Handle<Service>> {
+        Answer::Known(self.names.intern(Service { name: name.into(), ..Service::default() }))
+    }
+
+    /// The records that come out, and where among them watermarks do, as text: `1:web 2:- |`.
+    fn run(&mut self, batch: Batch) -> String {
+        let mut out = Vec::new();
+        self.processor.process(batch, &mut out).unwrap();
+        shown(&out)
+    }
+
+    fn records(&mut self, records: &[ConnectionRecord]) -> String {
+        self.run(Batch::records(records.to_vec()))
+    }
+
+    fn pass_end(&mut self, seconds: u64) -> String {
+        self.run(Batch::PassEnd(PassEnd { tick: UnixNanos(seconds * SECOND), last: false }))
+    }
+
+    fn finish(&mut self) -> String {
+        let mut out = Vec::new();
+        self.processor.finish(&mut out).unwrap();
+        shown(&out)
+    }
+}
+
+fn shown(batches: &[Batch]) -> String {
+    let mut shown = Vec::new();
+    for batch in batches {
+        match batch {
+            Batch::Records(records) => shown.extend(records.iter().map(|record| {
+                let name = record.names.service.as_ref().map_or("-", |service| &service.name);
+                format!("{}:{name}", record.id.cookie)
+            })),
+            _ => shown.push("|".to_owned()),
+        }
+    }
+    shown.join(" ")
+}
+
+fn end(text: &str) -> Endpoint {
+    let end: std::net::SocketAddr = text.parse().unwrap();
+    Endpoint { address: end.ip(), port: end.port() }
+}
+
+/// A record of connection `cookie`, opened at 1 s, seen at 2 s.
+fn record(cookie: u64, role: Role, local: &str, peer: &str) -> ConnectionRecord {
+    ConnectionRecord {
+        id: ConnectionId { cookie, ..ConnectionId::default() },
+        role,
+        local: end(local),
+        peer: end(peer),
+        start_known: true,
+        opened: UnixNanos(SECOND),
+        observed: UnixNanos(2 * SECOND),
+        tick: UnixNanos(5 * SECOND),
+        ..ConnectionRecord::blank()
+    }
+}
+
+fn client(cookie: u64) -> ConnectionRecord {
+    record(cookie, Role::Client, "10.0.0.5:40000", "10.96.0.10:80")
+}
+
+fn server(cookie: u64) -> ConnectionRecord {
+    record(cookie, Role::Server, "10.0.1.7:8080", "10.0.0.5:40000")
+}
+
+fn close(record: ConnectionRecord) -> ConnectionRecord {
+    ConnectionRecord { event: Event::Close, ..record }
+}
