@@ -1,5 +1,6 @@
 //! Where records go.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use longwave_pipeline::runtime::{Delivered, RecordOutput};
@@ -30,11 +31,18 @@ pub trait Sink {
 pub struct Pipelines {
     output: RecordOutput,
     executor: Handle,
-    held: Vec<ConnectionRecord>,
+    held: Held,
     held_end: Option<PassEnd>,
     patience: Duration,
     left: Duration,
     longest_wait: Duration,
+}
+
+/// Events that wait for room, in their order and in batches, so that sending some never moves the others.
+#[derive(Default)]
+struct Held {
+    batches: VecDeque<Vec<ConnectionRecord>>,
+    records: usize,
 }
 
 /// Events that may wait for room: a second of 30,000 connections, opened and closed.
@@ -46,13 +54,45 @@ const LONGEST_WAIT: Duration = Duration::from_millis(100);
 /// How long the last pass may wait in all: less than what exporters get to deliver the rest.
 const LAST_PATIENCE: Duration = Duration::from_secs(10);
 
+// === impl Held ===
+
+impl Held {
+    fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
+
+    /// Puts them behind the others; small batches are put together.
+    fn push(&mut self, mut records: Vec<ConnectionRecord>) {
+        self.records += records.len();
+        match self.batches.back_mut() {
+            Some(last) if last.len() + records.len() <= BATCH => last.append(&mut records),
+            _ if records.is_empty() => {}
+            _ => self.batches.push_back(records),
+        }
+    }
+
+    /// Takes the oldest batch.
+    fn pop(&mut self) -> Option<Vec<ConnectionRecord>> {
+        let batch = self.batches.pop_front()?;
+        self.records -= batch.len();
+        Some(batch)
+    }
+
+    /// Takes all, as one batch.
+    fn take(&mut self) -> Vec<ConnectionRecord> {
+        std::mem::take(self).batches.into_iter().flatten().collect()
+    }
+}
+
+// === impl Pipelines ===
+
 impl Pipelines {
     /// `patience`: how long may be waited from one pass to the next.
     pub fn new(output: RecordOutput, executor: Handle, patience: Duration) -> Self {
         Self {
             output,
             executor,
-            held: Vec::new(),
+            held: Held::default(),
             held_end: None,
             patience,
             left: patience,
@@ -67,10 +107,10 @@ impl Pipelines {
 
     /// Sends what is held, as far as there is room. True if nothing is held any more.
     fn catch_up(&mut self) -> bool {
-        while !self.held.is_empty() && self.output.has_room() {
-            let batch = self.held.len().min(BATCH);
-            let rest = self.held.split_off(batch);
-            self.output.give_events(std::mem::replace(&mut self.held, rest));
+        while self.output.has_room()
+            && let Some(batch) = self.held.pop()
+        {
+            self.output.give_events(batch);
         }
         if self.held.is_empty()
             && self.output.has_room()
@@ -120,21 +160,21 @@ impl Sink for Pipelines {
         self.output.offer_updates(records)
     }
 
-    fn give(&mut self, mut records: Vec<ConnectionRecord>) {
+    fn give(&mut self, records: Vec<ConnectionRecord>) {
         if self.catch_up() && self.output.has_room() {
             return self.output.give_events(records);
         }
-        self.held.append(&mut records);
-        if self.held.len() > MOST_HELD && !self.wait_and_catch_up() {
+        self.held.push(records);
+        if self.held.records > MOST_HELD && !self.wait_and_catch_up() {
             // No room within the patience: where there is none, they are dropped and counted.
-            self.output.give_events(std::mem::take(&mut self.held));
+            self.output.give_events(self.held.take());
         }
     }
 
     fn pass_end(&mut self, pass_end: PassEnd) {
         if pass_end.last {
             if !self.wait_and_catch_up() {
-                self.output.give_events(std::mem::take(&mut self.held));
+                self.output.give_events(self.held.take());
             }
             // Without room it waits in the output, which is flushed after the last pass.
             return self.output.pass_end(pass_end);

@@ -3,7 +3,7 @@ use std::time::Duration;
 use longwave_pipeline::runtime::{Delivered, RecordOutput};
 use longwave_pipeline::{Batch, ConnectionRecord, PassEnd, UnixNanos};
 
-use super::{MOST_HELD, Pipelines, Sink};
+use super::{Held, MOST_HELD, Pipelines, Sink};
 
 fn records(from: u64, count: u64) -> Vec<ConnectionRecord> {
     let numbered = (from..from + count).map(|cookie| {
@@ -52,6 +52,37 @@ fn what_is_held_is_bounded() {
     let mut sink = Pipelines::new(output, executor.handle().clone(), Duration::ZERO);
     for batch in 0..200 {
         sink.give(records(batch * 1000, 1000));
-        assert!(sink.held.len() <= MOST_HELD);
+        assert!(sink.held.records <= MOST_HELD);
     }
+}
+
+/// Scenario: events held in batches of all sizes, some of them more than fit into one.
+/// Guarantees: they come back in order and complete, one by one or all at once, small ones put together.
+#[test]
+fn held_batches_keep_their_order() {
+    let sizes = [1, 500, 600, 0, 1023, 1, 3000, 7, 7];
+    let held = || {
+        let (mut held, mut next) = (Held::default(), 0);
+        for size in sizes {
+            held.push(records(next, size));
+            next += size;
+        }
+        assert_eq!(held.records as u64, next);
+        held
+    };
+    let cookies = |records: Vec<ConnectionRecord>| records.into_iter().map(|record| record.id.cookie);
+    let all: Vec<u64> = (0..sizes.iter().sum()).collect();
+
+    let mut one_by_one = held();
+    assert_eq!(one_by_one.batches.len(), 5);
+    let mut found = Vec::new();
+    while let Some(batch) = one_by_one.pop() {
+        found.extend(cookies(batch));
+    }
+    assert_eq!(found, all);
+    assert_eq!(one_by_one.records, 0);
+
+    let mut at_once = held();
+    assert_eq!(cookies(at_once.take()).collect::<Vec<_>>(), all);
+    assert!(at_once.is_empty() && at_once.records == 0);
 }
