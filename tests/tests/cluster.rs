@@ -1,4 +1,5 @@
 //! The one-node Kubernetes that the end-to-end tests stand on: it works as a cluster, and it goes without a trace.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
 use std::fs;
