@@ -1,11 +1,15 @@
 //! Records per second through `workload` and `window`: 100,000 open connections, one record of each per pass, in batches of 1,024.
+//! `directory` is an extension that knows 10,000 addresses and this host's cgroups: with names cached, on a miss, and with news before
+//! every batch, so that every connection is looked at again.
 //! Prints; asserts nothing. Measures the thread's CPU time, since machines that build are rarely idle.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a bench")]
 
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU64;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
@@ -13,10 +17,14 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use longwave_config::GoDuration;
 use longwave_pipeline::accounting::{Accounting, NodeKind};
 use longwave_pipeline::component::{Processor, ProcessorContext, Signal};
+use longwave_pipeline::directory::CgroupName;
 use longwave_pipeline::record::{ConnectionId, Endpoint, Event, Owner, Role, TcpState, Totals};
-use longwave_pipeline::{Batch, ConnectionRecord, PassEnd, UnixNanos};
+use longwave_pipeline::{
+    Answer, Batch, ConnectionRecord, Directories, Directory, Handle, Interner, PassEnd, Service, UnixNanos,
+    Workload,
+};
 use longwave_processors::window::{LevelName, WindowConfig, WindowProcessor};
-use longwave_processors::workload::WorkloadProcessor;
+use longwave_processors::workload::{WorkloadConfig, WorkloadProcessor};
 
 const CONNECTIONS: u64 = 100_000;
 const BATCH: usize = 1024;
@@ -107,23 +115,112 @@ fn pass(number: u64) -> Vec<Batch> {
     batches.chain([Batch::PassEnd(PassEnd { tick: UnixNanos(number * 5 * SECOND), last: false })]).collect()
 }
 
-fn window(levels: &[LevelName]) -> WindowProcessor {
-    let node = Accounting::default().node(NodeKind::Processor, "window", "metrics", Signal::Metrics, true);
-    let meter = opentelemetry::global::meter("bench");
-    let context = ProcessorContext {
-        id: "window".into(),
+/// The same with peers elsewhere: `known` of 10,000 addresses that the directory knows, and owners in a cgroup of this host.
+fn pass_of_others(number: u64, known: bool, cgroup: u64) -> Vec<Batch> {
+    let peer = |cookie: u64| Endpoint {
+        address: IpAddr::V4(Ipv4Addr::from(
+            if known { 0x0a64_0000 } else { 0xcb00_7100 } + (cookie % 10_000) as u32,
+        )),
+        port: 80,
+    };
+    let records: Vec<_> = (0..CONNECTIONS)
+        .map(|cookie| {
+            let record = record(cookie, number, Role::Client);
+            ConnectionRecord { peer: peer(cookie), owner: Owner { cgroup, ..record.owner }, ..record }
+        })
+        .collect();
+    records.chunks(BATCH).map(|chunk| Batch::records(chunk.to_vec())).collect()
+}
+
+/// A cgroup of this host that is not the root; the root where there is none.
+fn some_cgroup() -> u64 {
+    let folders = std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
+    let mut ids =
+        folders.filter_map(|entry| entry.metadata().ok().filter(|data| data.is_dir()).map(|data| data.ino()));
+    ids.next().unwrap_or(1)
+}
+
+/// Knows 10,000 addresses and every cgroup.
+struct Known {
+    by_address: HashMap<IpAddr, Handle<Workload>>,
+    own: Handle<Workload>,
+    /// Something is new at every question.
+    restless: AtomicBool,
+    version: AtomicU64,
+}
+
+impl Known {
+    fn new() -> Self {
+        let names = Interner::default();
+        let named = |name: String| names.intern(Workload { name: name.into(), ..Workload::default() });
+        let address = |number: u32| IpAddr::V4(Ipv4Addr::from(0x0a64_0000 + number));
+        Self {
+            by_address: (0..10_000)
+                .map(|number| (address(number), named(format!("pod-{}", number / 10))))
+                .collect(),
+            own: named("own".to_owned()),
+            restless: AtomicBool::new(false),
+            version: AtomicU64::new(1),
+        }
+    }
+}
+
+impl Directory for Known {
+    fn version(&self) -> u64 {
+        self.version.fetch_add(self.restless.load(Ordering::Relaxed).into(), Ordering::Relaxed)
+    }
+
+    fn workload_of_cgroup(&self, _: &CgroupName<'_>, _: UnixNanos) -> Answer<Handle<Workload>> {
+        Answer::Known(self.own.clone())
+    }
+
+    fn workload_of_address(&self, end: Endpoint, _: UnixNanos) -> Answer<Handle<Workload>> {
+        self.by_address.get(&end.address).cloned().map_or(Answer::Unknown, Answer::Known)
+    }
+
+    fn service_of_address(&self, _: Endpoint, _: UnixNanos) -> Answer<Handle<Service>> {
+        Answer::Unknown
+    }
+
+    fn service_of_backend(&self, _: Endpoint, _: UnixNanos) -> Answer<Handle<Service>> {
+        Answer::Unknown
+    }
+
+    fn is_translated(&self, _: IpAddr) -> bool {
+        false
+    }
+}
+
+fn context(id: &str, aggregates: bool) -> ProcessorContext {
+    ProcessorContext {
+        id: id.into(),
         pipeline: "metrics".into(),
-        node: Arc::clone(&node),
-        meter,
+        node: Accounting::default().node(NodeKind::Processor, id, "metrics", Signal::Metrics, aggregates),
+        meter: opentelemetry::global::meter("bench"),
         directories: Default::default(),
         shared: Default::default(),
+    }
+}
+
+fn workload(sources: &[&str], directory: Option<Arc<Known>>) -> WorkloadProcessor {
+    let mut context = context("workload", false);
+    context.directories =
+        Directories::new(directory.map(|known| ("directory".to_owned(), known as Arc<dyn Directory>)));
+    let config = WorkloadConfig {
+        sources: sources.iter().map(|source| (*source).to_owned()).collect(),
+        conntrack: Some(false),
+        ..WorkloadConfig::default()
     };
+    WorkloadProcessor::of_this_host(&config, &context).unwrap()
+}
+
+fn window(levels: &[LevelName]) -> WindowProcessor {
     let config = WindowConfig {
         levels: levels.to_vec(),
         interval: GoDuration::from_secs(5),
         ..WindowConfig::default()
     };
-    WindowProcessor::new(&config, &context)
+    WindowProcessor::new(&config, &context("window", true))
 }
 
 /// Feeds a pass through the processors.
@@ -146,7 +243,7 @@ fn run(stages: &mut [Box<dyn Processor>], batches: Vec<Batch>) -> usize {
 fn stages(levels: &[LevelName], with_workload: bool, with_window: bool) -> Vec<Box<dyn Processor>> {
     let mut stages: Vec<Box<dyn Processor>> = Vec::new();
     if with_workload {
-        stages.push(Box::new(WorkloadProcessor::new(None, Path::new("/nonexistent"))));
+        stages.push(Box::new(workload(&["process"], None)));
     }
     if with_window {
         stages.push(Box::new(window(levels)));
@@ -183,6 +280,35 @@ fn bench(criterion: &mut Criterion<CpuTime>) {
                 |(mut stages, batches)| (run(&mut stages, batches), stages),
                 BatchSize::PerIteration,
             );
+        });
+    }
+    for (name, peers_known, is_restless, is_new) in [
+        ("open connections", true, false, false),
+        ("new connections", true, false, true),
+        ("new connections, peers unknown", false, false, true),
+        ("open connections, news", true, true, false),
+        ("open connections, news, peers unknown", false, true, false),
+    ] {
+        let cgroup = some_cgroup();
+        let directory = Arc::new(Known::new());
+        let fresh = || -> Vec<Box<dyn Processor>> {
+            vec![Box::new(workload(&["directory", "cgroup"], Some(Arc::clone(&directory))))]
+        };
+        let mut warm = fresh();
+        run(&mut warm, pass_of_others(1, peers_known, cgroup));
+        directory.restless.store(is_restless, Ordering::Relaxed);
+        group.bench_function(format!("directory: {name}"), |bencher| {
+            let batches = || pass_of_others(2, peers_known, cgroup);
+            if is_new {
+                let both = || (fresh(), batches());
+                bencher.iter_batched(
+                    both,
+                    |(mut stages, batches)| (run(&mut stages, batches), stages),
+                    BatchSize::PerIteration,
+                );
+            } else {
+                bencher.iter_batched(batches, |batches| run(&mut warm, batches), BatchSize::PerIteration);
+            }
         });
     }
     group.finish();

@@ -4,6 +4,7 @@
 
 pub mod conntrack;
 pub mod filter;
+mod hold;
 mod slab;
 #[cfg(test)]
 mod testing;

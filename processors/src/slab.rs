@@ -47,6 +47,11 @@ impl<T> Slab<T> {
         self.slots.get_mut(index as usize)?.as_mut()
     }
 
+    /// All values, in the order of indices.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.slots.iter().flatten()
+    }
+
     /// Values held.
     #[cfg(test)]
     pub fn len(&self) -> usize {

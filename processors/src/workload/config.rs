@@ -1,31 +1,43 @@
 //! The settings of `workload`.
 
+use longwave_config::GoDuration;
 use longwave_pipeline::component::{ComponentConfig, Problems};
 use serde::{Deserialize, Serialize};
+
+use crate::hold;
 
 /// `workload`: names the two ends of each connection.
 ///
 /// ```yaml
 /// processors:
 ///   workload:
-///     sources: [cgroup]
+///     sources: [kubernetes, cgroup]
+///     hold: 5s
+///     conntrack: true
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct WorkloadConfig {
-    /// Who is asked, in order of precedence. Built in: `cgroup` (container id, systemd unit, and for the root cgroup the process), which
-    /// needs a cgroup2 file system; `process` (the executable's name), which needs nothing. Default `[cgroup]`.
+    /// Who is asked, in order of precedence: ids of extensions that know workloads, and what is built in: `cgroup` (container id, systemd
+    /// unit, and for the root cgroup the process), which needs a cgroup2 file system; `process` (the executable's name), which needs
+    /// nothing. Default `[cgroup]`.
     pub sources: Vec<String>,
+    /// How long a connection's first records may wait for a name that is on its way: they go at the first end of a pass at which this is
+    /// over, if not before. Take the receiver's interval. `0s`: nothing waits. Default `5s`, at most `1m`.
+    pub hold: GoDuration,
+    /// Asks the kernel's connection tracking for the other end of connections that are translated (cluster IPs, published ports, masquerades),
+    /// which needs `CAP_NET_ADMIN`. Default: true if one of the sources is an extension.
+    pub conntrack: Option<bool>,
 }
 
-const CGROUP: &str = "cgroup";
-const PROCESS: &str = "process";
+pub(super) const CGROUP: &str = "cgroup";
+pub(super) const PROCESS: &str = "process";
 
 // === impl WorkloadConfig ===
 
 impl Default for WorkloadConfig {
     fn default() -> Self {
-        Self { sources: vec![CGROUP.to_owned()] }
+        Self { sources: vec![CGROUP.to_owned()], hold: GoDuration::from_secs(5), conntrack: None }
     }
 }
 
@@ -42,11 +54,11 @@ impl ComponentConfig for WorkloadConfig {
                 problems.at("sources", format!("names \"{source}\" twice: name each source once"));
             }
         }
+        hold::check_setting(self.hold, problems);
     }
 
     fn extensions(&self) -> Vec<(&'static str, String)> {
-        let named = self.sources.iter().filter(|source| *source != CGROUP && *source != PROCESS);
-        named.map(|source| ("sources", source.clone())).collect()
+        self.named_extensions().map(|source| ("sources", source.clone())).collect()
     }
 }
 
@@ -54,5 +66,19 @@ impl WorkloadConfig {
     /// cgroups are asked.
     pub(super) fn asks_cgroups(&self) -> bool {
         self.sources.iter().any(|source| source == CGROUP)
+    }
+
+    /// An extension is asked.
+    pub(super) fn asks_extensions(&self) -> bool {
+        self.named_extensions().next().is_some()
+    }
+
+    /// Connection tracking is asked.
+    pub(super) fn asks_conntrack(&self) -> bool {
+        self.conntrack.unwrap_or(self.asks_extensions())
+    }
+
+    fn named_extensions(&self) -> impl Iterator<Item = &String> {
+        self.sources.iter().filter(|source| *source != CGROUP && *source != PROCESS)
     }
 }

@@ -1,8 +1,8 @@
-//! From a cgroup's id to a name: the id is the inode of the cgroup's directory in the cgroup2 file system.
+//! From a cgroup's id to its path: the id is the inode of the cgroup's directory in the cgroup2 file system.
 //!
 //! All directories are read once at the start. An id that is not among them is looked for where the process says that it is
 //! (`/proc/<pid>/cgroup`), else by reading the directories again: at most one such scan a second, a few milliseconds of it per batch.
-//! An id that a whole scan did not find is unknown for a minute. A removed cgroup keeps its name for a while, for late records.
+//! An id that a whole scan did not find is unknown for a minute. A removed cgroup keeps its path for a while, for late records.
 
 pub mod mount;
 pub mod path;
@@ -13,9 +13,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
-use longwave_pipeline::{Handle, Workload};
 
-use super::names::Names;
+use super::found::Found;
+use mount::Mount;
 use scan::Scan;
 
 /// The root cgroup's id, on every kernel.
@@ -29,13 +29,12 @@ const SCAN_SLICE: Duration = Duration::from_millis(5);
 const MISSING_FOR: Duration = Duration::from_secs(60);
 /// Ids looked for in one scan.
 const MOST_WANTED: usize = 4096;
-/// Scans after which the name of a removed cgroup that nobody asked for is forgotten.
+/// Scans after which a removed cgroup that nobody asked for is forgotten.
 const KEPT_SCANS: u32 = 16;
 
 /// The cgroups of this host.
 pub(super) struct Cgroups {
-    /// Where cgroup2 is mounted.
-    mount: PathBuf,
+    mount: Mount,
     /// Where processes are.
     proc: PathBuf,
     known: HashMap<u64, Entry, foldhash::fast::RandomState>,
@@ -45,8 +44,18 @@ pub(super) struct Cgroups {
     scan: Option<Scan>,
     scan_started: Option<Instant>,
     scans: u32,
-    /// Counts changes: who was told [`Answer::Unknown`] asks again when it has moved.
+    /// Counts changes: who was told [`Whereabouts::Sought`] asks again when it has moved.
     version: u32,
+}
+
+/// One cgroup, and what the sources last said of it.
+pub(super) struct Cgroup {
+    /// Below the mount.
+    pub path: Box<str>,
+    /// What they said.
+    pub found: Found,
+    /// Their version then; 0: never asked.
+    pub asked: u32,
 }
 
 struct Entry {
@@ -56,30 +65,27 @@ struct Entry {
 }
 
 enum Place {
-    /// Below the mount; not asked for yet.
-    Path(Box<str>),
-    Named(Option<Handle<Workload>>),
-    Missing {
-        until: Instant,
-    },
+    At(Cgroup),
+    Missing { until: Instant },
 }
 
-/// What is known of a cgroup.
-#[derive(Debug, PartialEq)]
-pub(super) enum Answer {
-    /// Its name.
-    Named(Handle<Workload>),
-    /// Nothing, for now.
-    Unknown,
+/// What is known of a cgroup's place.
+pub(super) enum Whereabouts<'a> {
+    /// Its path.
+    At(&'a mut Cgroup),
+    /// Nothing yet: the next scan may find it.
+    Sought,
+    /// It is nowhere.
+    Missing,
 }
 
 // === impl Cgroups ===
 
 impl Cgroups {
     /// Reads all cgroups below `mount`.
-    pub fn read(mount: PathBuf, proc: PathBuf) -> Self {
+    pub fn read(mount: Mount, proc: PathBuf) -> Self {
         let mut cgroups = Self {
-            scan: Some(Scan::of(&mount)),
+            scan: Some(Scan::of(&mount.point)),
             mount,
             proc,
             known: HashMap::default(),
@@ -98,32 +104,29 @@ impl Cgroups {
         self.version
     }
 
-    /// The name of cgroup `id`. `pid` (0: none) is a process that was seen in it.
-    pub fn resolve(&mut self, id: u64, pid: u32, names: &Names, now: Instant) -> Answer {
+    /// Where cgroup `id` is. `pid` (0: none) is a process that was seen in it.
+    pub fn find(&mut self, id: u64, pid: u32, now: Instant) -> Whereabouts<'_> {
         let scans = self.scans;
-        if let Some(entry) = self.known.get_mut(&id) {
-            entry.fresh = scans;
-            match &entry.place {
-                Place::Named(Some(handle)) => return Answer::Named(handle.clone()),
-                Place::Named(None) => return Answer::Unknown,
-                Place::Missing { until } if now < *until => return Answer::Unknown,
-                Place::Missing { .. } => {}
-                Place::Path(path) => {
-                    let handle = path::classify(path).map(|named| names.of_cgroup(&named));
-                    entry.place = Place::Named(handle.clone());
-                    return handle.map_or(Answer::Unknown, Answer::Named);
-                }
+        // Twice looked up where it is found: the borrow checker cannot tell that the borrow ends otherwise.
+        let known = match self.known.get_mut(&id) {
+            Some(Entry { place: Place::At(_), .. }) => true,
+            Some(Entry { place: Place::Missing { until }, fresh }) if now < *until => {
+                *fresh = scans;
+                return Whereabouts::Missing;
             }
+            _ => false,
+        };
+        if !known {
+            let Some(path) = self.path_of_process(id, pid) else { return self.want(id) };
+            self.known.insert(id, Entry { place: Place::At(Cgroup::new(&path)), fresh: scans });
         }
-        if let Some(path) = self.path_of_process(id, pid) {
-            let handle = path::classify(&path).map(|named| names.of_cgroup(&named));
-            self.known.insert(id, Entry { place: Place::Named(handle.clone()), fresh: scans });
-            return handle.map_or(Answer::Unknown, Answer::Named);
+        match self.known.get_mut(&id) {
+            Some(Entry { place: Place::At(cgroup), fresh }) => {
+                *fresh = scans;
+                Whereabouts::At(cgroup)
+            }
+            _ => Whereabouts::Missing,
         }
-        if self.wanted.len() < MOST_WANTED && !self.wanted.contains(&id) && !self.looking_for.contains(&id) {
-            self.wanted.push(id);
-        }
-        Answer::Unknown
     }
 
     /// Gets on with a scan, or starts one if ids are wanted and it is time to.
@@ -131,7 +134,7 @@ impl Cgroups {
         let due =
             self.scan_started.is_none_or(|started| now.saturating_duration_since(started) >= SCAN_EVERY);
         if self.scan.is_none() && !self.wanted.is_empty() && due {
-            self.scan = Some(Scan::of(&self.mount));
+            self.scan = Some(Scan::of(&self.mount.point));
             self.scan_started = Some(now);
             self.looking_for = std::mem::take(&mut self.wanted);
         }
@@ -146,15 +149,25 @@ impl Cgroups {
         self.known.len()
     }
 
+    fn want(&mut self, id: u64) -> Whereabouts<'_> {
+        if !self.wanted.contains(&id) && !self.looking_for.contains(&id) {
+            if self.wanted.len() >= MOST_WANTED {
+                return Whereabouts::Missing;
+            }
+            self.wanted.push(id);
+        }
+        Whereabouts::Sought
+    }
+
     fn advance(&mut self, slice: Option<Duration>, now: Instant) {
         let Some(scan) = &mut self.scan else { return };
         let (known, next) = (&mut self.known, self.scans.wrapping_add(1));
         let done = scan.advance(slice, |id, path| {
             let entry =
-                known.entry(id).or_insert_with(|| Entry { place: Place::Path(path.into()), fresh: next });
+                known.entry(id).or_insert_with(|| Entry { place: Place::At(Cgroup::new(path)), fresh: next });
             entry.fresh = next;
             if matches!(entry.place, Place::Missing { .. }) {
-                entry.place = Place::Path(path.into());
+                entry.place = Place::At(Cgroup::new(path));
             }
         });
         if !done {
@@ -164,15 +177,10 @@ impl Cgroups {
         self.scans = next;
         self.version = self.version.wrapping_add(1);
         for id in self.looking_for.drain(..) {
-            let entry =
-                known.entry(id).or_insert_with(|| Entry { place: Place::Path("".into()), fresh: next });
-            let absent = match &entry.place {
-                Place::Path(path) => path.is_empty(),
-                Place::Missing { .. } => true,
-                Place::Named(_) => false,
-            };
-            if absent {
-                entry.place = Place::Missing { until: now + MISSING_FOR };
+            let missing = || Place::Missing { until: now + MISSING_FOR };
+            let entry = known.entry(id).or_insert_with(|| Entry { place: missing(), fresh: next });
+            if matches!(entry.place, Place::Missing { .. }) {
+                entry.place = missing();
             }
         }
         self.known.retain(|_, entry| next.wrapping_sub(entry.fresh) < KEPT_SCANS);
@@ -184,8 +192,16 @@ impl Cgroups {
             return None;
         }
         let text = std::fs::read_to_string(self.proc.join(pid.to_string()).join("cgroup")).ok()?;
-        let path = text.lines().find_map(|line| line.strip_prefix("0::/"))?;
-        let directory = std::fs::metadata(self.mount.join(path)).ok()?;
-        (directory.ino() == id).then(|| format!("/{path}"))
+        let path = self.mount.below(text.lines().find_map(|line| line.strip_prefix("0::"))?)?;
+        let directory = std::fs::metadata(self.mount.point.join(path.trim_start_matches('/'))).ok()?;
+        (directory.ino() == id).then(|| path.to_owned())
+    }
+}
+
+// === impl Cgroup ===
+
+impl Cgroup {
+    fn new(path: &str) -> Self {
+        Self { path: path.into(), found: Found::default(), asked: 0 }
     }
 }

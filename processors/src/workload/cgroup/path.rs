@@ -1,5 +1,7 @@
 //! What a cgroup's path says: each runtime and service manager has its shapes.
 
+use std::borrow::Cow;
+
 /// A name read from a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
@@ -11,6 +13,15 @@ pub struct Named {
     pub container_id: String,
 }
 
+/// What directories are asked by; both of the innermost part of the path that has one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ids<'a> {
+    /// 64 hex digits, or empty.
+    pub container_id: &'a str,
+    /// With dashes, or empty. Of a static pod it is the hash of its manifest: 32 hex digits.
+    pub pod_uid: Cow<'a, str>,
+}
+
 /// Digits of a container id, and those that are shown.
 const ID_DIGITS: usize = 64;
 const SHORT_DIGITS: usize = 12;
@@ -20,40 +31,72 @@ const SHORT_DIGITS: usize = 12;
 /// A container beats a unit (what runs under a systemd within a container is the container's), the innermost container the outer ones (a
 /// container of a Kubernetes node that is a container itself).
 pub fn classify(path: &str) -> Option<Named> {
-    let parts = || path.split('/').filter(|part| !part.is_empty());
-    if let Some(container) = parts().rev().find_map(container) {
+    if let Some(container) = parts(path).rev().find_map(container) {
         return Some(container);
     }
     if let Some(unit) =
-        parts().rev().find_map(|part| part.strip_suffix(".service").or(part.strip_suffix(".scope")))
+        parts(path).rev().find_map(|part| part.strip_suffix(".service").or(part.strip_suffix(".scope")))
     {
         return Some(named(unit, "SystemdUnit"));
     }
-    let last = parts().next_back()?;
+    let last = parts(path).next_back()?;
     Some(match last.strip_suffix(".slice") {
         Some(slice) => named(slice, "SystemdUnit"),
         None => named(last, "Cgroup"),
     })
 }
 
-/// The container that a part of a path names:
-/// - `<id>`: Docker, containerd and CRI-O with the cgroupfs driver (`/docker/<id>`, `/kubepods/burstable/pod<uid>/<id>`)
-/// - `docker-<id>.scope`, `cri-containerd-<id>.scope`, `crio-<id>.scope`, `libpod-<id>.scope`: with the systemd driver
-/// - `libpod-<id>`: Podman with the cgroupfs driver
-/// - `kubepods-pod<uid>.slice:cri-containerd:<id>`: containerd that takes one driver for the other
-/// - `lxc.payload.<name>`: LXC, LXD, Incus
-///
-/// `crio-conmon-<id>.scope` and `libpod-conmon-<id>.scope` are the runtimes' own.
+/// The container and the pod that `path` is in, also for pods' sandboxes and for what a runtime runs beside a container.
+pub fn ids(path: &str) -> Ids<'_> {
+    Ids {
+        container_id: parts(path).rev().find_map(container_id).unwrap_or_default(),
+        pod_uid: parts(path).rev().find_map(pod_uid).unwrap_or_default(),
+    }
+}
+
+fn parts(path: &str) -> impl DoubleEndedIterator<Item = &str> {
+    path.split('/').filter(|part| !part.is_empty())
+}
+
+/// The container that a part of a path names, by its id or (`lxc.payload.<name>`: LXC, LXD, Incus) by its name.
 fn container(part: &str) -> Option<Named> {
     if let Some(name) = part.strip_prefix("lxc.payload.") {
         return Some(named(name, "Container"));
     }
+    let id = container_id(part)?;
+    Some(Named { name: id[..SHORT_DIGITS].to_owned(), kind: "Container", container_id: id.to_owned() })
+}
+
+/// The container id in a part of a path:
+/// - `<id>`: Docker, containerd and CRI-O with the cgroupfs driver (`/docker/<id>`, `/kubepods/burstable/pod<uid>/<id>`)
+/// - `docker-<id>.scope`, `cri-containerd-<id>.scope`, `crio-<id>.scope`, `nerdctl-<id>.scope`, `libpod-<id>.scope`: with the systemd driver
+/// - `libpod-<id>`, `libpod-payload-<id>`: Podman with the cgroupfs driver, and within a unit
+/// - `kubepods-pod<uid>.slice:cri-containerd:<id>`: containerd that takes one driver for the other
+///
+/// `crio-conmon-<id>.scope` and `libpod-conmon-<id>.scope` are the runtimes' own.
+fn container_id(part: &str) -> Option<&str> {
     let stem = part.strip_suffix(".scope").unwrap_or(part);
     let (runtime, id) = stem.rsplit_once(['-', ':']).unwrap_or(("", stem));
-    if id.len() != ID_DIGITS || !id.bytes().all(|b| b.is_ascii_hexdigit()) || runtime.ends_with("conmon") {
+    let fits = id.len() == ID_DIGITS && id.bytes().all(|b| b.is_ascii_hexdigit());
+    (fits && !runtime.ends_with("conmon")).then_some(id)
+}
+
+/// The pod's uid in a part of a path:
+/// - `pod<uid>`: the cgroupfs driver
+/// - `kubepods-pod<uid>.slice`, `kubepods-burstable-pod<uid>.slice`, `kubelet-kubepods-…`: the systemd driver, `_` for `-`
+/// - `kubepods-burstable-pod<uid>.slice:cri-containerd:<id>`: as above
+fn pod_uid(part: &str) -> Option<Cow<'_, str>> {
+    let slice = part.split_once(".slice").map(|(slice, _)| slice);
+    let uid = match slice {
+        Some(slice) if slice.contains("kubepods") => slice.rsplit_once("-pod")?.1,
+        Some(_) => return None,
+        None => part.strip_prefix("pod")?,
+    };
+    let fits = uid.len() >= 4 && uid.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-' || b == b'_');
+    if !fits {
         return None;
     }
-    Some(Named { name: id[..SHORT_DIGITS].to_owned(), kind: "Container", container_id: id.to_owned() })
+    Some(if uid.contains('_') { Cow::Owned(uid.replace('_', "-")) } else { Cow::Borrowed(uid) })
 }
 
 fn named(name: &str, kind: &'static str) -> Named {

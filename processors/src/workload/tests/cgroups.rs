@@ -6,14 +6,26 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::workload::cgroup::{Answer, Cgroups};
-use crate::workload::names::Names;
+use crate::workload::cgroup::{Cgroups, Whereabouts};
 
 /// Makes a directory and returns its inode.
 fn make(root: &Path, path: &str) -> u64 {
     let directory = root.join(path);
     fs::create_dir_all(&directory).unwrap();
     fs::metadata(directory).unwrap().ino()
+}
+
+fn cgroups(root: &Path, proc: &Path) -> Cgroups {
+    Cgroups::read(Mount::whole(root.to_owned()), proc.to_owned())
+}
+
+/// The cgroup's path; `sought` or `missing` where it has none.
+fn place(cgroups: &mut Cgroups, id: u64, pid: u32, now: Instant) -> String {
+    match cgroups.find(id, pid, now) {
+        Whereabouts::At(cgroup) => cgroup.path.to_string(),
+        Whereabouts::Sought => "sought".to_owned(),
+        Whereabouts::Missing => "missing".to_owned(),
+    }
 }
 
 fn owned(cookie: u64, cgroup: u64, pid: u32) -> ConnectionRecord {
@@ -27,7 +39,7 @@ fn owned(cookie: u64, cgroup: u64, pid: u32) -> ConnectionRecord {
 fn local_ends_are_named_by_cgroup() {
     let root = tempfile::tempdir().unwrap();
     let unit = make(root.path(), "system.slice/nginx.service");
-    let mut processor = WorkloadProcessor::new(Some(root.path().to_owned()), "/nonexistent".as_ref());
+    let mut processor = built_in(Some(root.path()), "/nonexistent".as_ref());
     let records = vec![owned(1, unit, 0), owned(2, 1, 0), owned(3, 0, 0), owned(4, u64::MAX, 0)];
     let named = run(&mut processor, records);
     assert_eq!(names(&named), pairs(&[("nginx", "-"), ("comm", "-"), ("comm", "-"), ("-", "-")]));
@@ -45,7 +57,7 @@ fn another_hosts_cgroups_are_not_ours() {
     make(proc.path(), "sys/kernel/random");
     fs::write(proc.path().join("sys/kernel/random/boot_id"), "0000002a-1111-2222-3333-444444444444\n")
         .unwrap();
-    let mut processor = WorkloadProcessor::new(Some(root.path().to_owned()), proc.path());
+    let mut processor = built_in(Some(root.path()), proc.path());
     let of_boot = |boot, cookie| {
         let mut record = owned(cookie, unit, 0);
         record.id.boot = boot;
@@ -65,7 +77,7 @@ fn another_hosts_cgroups_are_not_ours() {
 #[test]
 fn a_new_cgroup_is_found_by_its_process() {
     let (root, proc) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let mut processor = WorkloadProcessor::new(Some(root.path().to_owned()), proc.path());
+    let mut processor = built_in(Some(root.path()), proc.path());
     let unit = make(root.path(), "system.slice/new.service");
     for (pid, path) in [("41", "/system.slice"), ("42", "/system.slice/new.service")] {
         fs::create_dir(proc.path().join(pid)).unwrap();
@@ -75,13 +87,14 @@ fn a_new_cgroup_is_found_by_its_process() {
     assert_eq!(names(&named), pairs(&[("new", "-")]));
 
     let other = make(root.path(), "system.slice/other.service");
-    let (mut cgroups, names) = (Cgroups::read(root.path().to_owned(), proc.path().to_owned()), Names::new());
+    let mut cgroups = cgroups(root.path(), proc.path());
     fs::remove_dir(root.path().join("system.slice/other.service")).unwrap();
-    assert!(
-        matches!(cgroups.resolve(other, 41, &names, Instant::now()), Answer::Named(_)),
+    assert_eq!(
+        place(&mut cgroups, other, 41, Instant::now()),
+        "/system.slice/other.service",
         "seen by the scan"
     );
-    assert_eq!(cgroups.resolve(other + 1_000_000, 41, &names, Instant::now()), Answer::Unknown);
+    assert_eq!(place(&mut cgroups, other + 1_000_000, 41, Instant::now()), "sought");
 }
 
 /// *Scenario*: a cgroup is made after the start and no process is known; later it is removed.
@@ -90,38 +103,37 @@ fn a_new_cgroup_is_found_by_its_process() {
 #[test]
 fn a_new_cgroup_is_found_by_a_scan() {
     let root = tempfile::tempdir().unwrap();
-    let (mut cgroups, names) = (Cgroups::read(root.path().to_owned(), "/nonexistent".into()), Names::new());
+    let mut cgroups = cgroups(root.path(), "/nonexistent".as_ref());
     let start = Instant::now();
     let later = |seconds| start + Duration::from_secs(seconds);
     let work = |cgroups: &mut Cgroups, now| (0..100).for_each(|_| cgroups.work(now));
 
     let unit = make(root.path(), "system.slice/new.service");
     let version = cgroups.version();
-    assert_eq!(cgroups.resolve(unit, 0, &names, start), Answer::Unknown);
+    assert_eq!(place(&mut cgroups, unit, 0, start), "sought");
     work(&mut cgroups, start);
     assert_ne!(cgroups.version(), version);
-    let Answer::Named(workload) = cgroups.resolve(unit, 0, &names, start) else { panic!() };
-    assert_eq!(&*workload.name, "new");
+    assert_eq!(place(&mut cgroups, unit, 0, start), "/system.slice/new.service");
 
     // Another one within the same second has to wait for the next scan.
     let second = make(root.path(), "system.slice/second.service");
-    assert_eq!(cgroups.resolve(second, 0, &names, start), Answer::Unknown);
+    assert_eq!(place(&mut cgroups, second, 0, start), "sought");
     work(&mut cgroups, start);
-    assert_eq!(cgroups.resolve(second, 0, &names, start), Answer::Unknown);
+    assert_eq!(place(&mut cgroups, second, 0, start), "sought");
     work(&mut cgroups, later(2));
-    assert!(matches!(cgroups.resolve(second, 0, &names, later(2)), Answer::Named(_)));
+    assert_eq!(place(&mut cgroups, second, 0, later(2)), "/system.slice/second.service");
 
     fs::remove_dir(root.path().join("system.slice/new.service")).unwrap();
-    assert_eq!(cgroups.resolve(u64::MAX, 0, &names, later(4)), Answer::Unknown);
+    assert_eq!(place(&mut cgroups, u64::MAX, 0, later(4)), "sought");
     work(&mut cgroups, later(4));
     let version = cgroups.version();
-    assert_eq!(cgroups.resolve(unit, 0, &names, later(4)), Answer::Named(workload));
-    assert_eq!(cgroups.resolve(u64::MAX, 0, &names, later(10)), Answer::Unknown);
+    assert_eq!(place(&mut cgroups, unit, 0, later(4)), "/system.slice/new.service");
+    assert_eq!(place(&mut cgroups, u64::MAX, 0, later(10)), "missing");
     work(&mut cgroups, later(10));
     assert_eq!(cgroups.version(), version, "an id that is missing does not cause a scan for a minute");
 
     // Found in time, an open connection is renamed.
-    let mut processor = WorkloadProcessor::new(Some(root.path().to_owned()), "/nonexistent".as_ref());
+    let mut processor = built_in(Some(root.path()), "/nonexistent".as_ref());
     let late = make(root.path(), "system.slice/late.service");
     assert_eq!(super::names(&run(&mut processor, vec![owned(1, late, 0)])), pairs(&[("-", "-")]));
     assert_eq!(super::names(&run(&mut processor, vec![owned(1, late, 0)])), pairs(&[("late", "-")]));
@@ -132,15 +144,15 @@ fn a_new_cgroup_is_found_by_a_scan() {
 #[test]
 fn removed_cgroups_are_forgotten() {
     let (root, away) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (mut cgroups, names) = (Cgroups::read(root.path().to_owned(), "/nonexistent".into()), Names::new());
+    let mut cgroups = cgroups(root.path(), "/nonexistent".as_ref());
     let start = Instant::now();
     for round in 0..64 {
         let now = start + Duration::from_secs(round * 100);
         let path = format!("job-{round}");
         let id = make(root.path(), &path);
-        cgroups.resolve(id, 0, &names, now);
+        place(&mut cgroups, id, 0, now);
         cgroups.work(now);
-        assert!(matches!(cgroups.resolve(id, 0, &names, now), Answer::Named(_)));
+        assert_eq!(place(&mut cgroups, id, 0, now), format!("/{path}"));
         // Moved away rather than removed, so that no inode is used twice.
         fs::rename(root.path().join(&path), away.path().join(&path)).unwrap();
     }

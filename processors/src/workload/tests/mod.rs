@@ -1,17 +1,24 @@
 //! Tests of `workload`.
 
 mod cgroups;
+mod conserved;
+mod directories;
+mod fakes;
 mod peers;
 mod shapes;
+mod translated;
+mod waiting;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use longwave_pipeline::component::Processor;
 use longwave_pipeline::record::{ConnectionId, Endpoint, Event, Owner};
 use longwave_pipeline::{Batch, ConnectionRecord, PassEnd, UnixNanos};
 
-use super::WorkloadProcessor;
-use crate::testing::problems;
+use super::cgroup::mount::Mount;
+use super::{WorkloadConfig, WorkloadProcessor};
+use crate::testing::{context, problems};
 
 /// A record of connection `cookie` in namespace `netns`, of a process in the root cgroup.
 fn record(netns: u32, cookie: u64, comm: &str, local: &str, peer: &str) -> ConnectionRecord {
@@ -28,6 +35,14 @@ fn record(netns: u32, cookie: u64, comm: &str, local: &str, peer: &str) -> Conne
         owner: Owner { cgroup: 1, name, ..Owner::default() },
         ..ConnectionRecord::blank()
     }
+}
+
+/// With what is built in only: cgroups below `mount`, or processes where there is none. Nothing waits.
+fn built_in(mount: Option<&Path>, proc: &Path) -> WorkloadProcessor {
+    let source = if mount.is_some() { "cgroup" } else { "process" };
+    let config = WorkloadConfig { sources: vec![source.into()], hold: Default::default(), conntrack: None };
+    let mount = mount.map(|mount| Mount::whole(mount.to_owned()));
+    WorkloadProcessor::with(&config, &context("workload", "logs", false).0, mount, proc, None).unwrap()
 }
 
 fn closed(record: ConnectionRecord) -> ConnectionRecord {
@@ -55,24 +70,23 @@ fn pairs(of: &[(&str, &str)]) -> Vec<(String, String)> {
     of.iter().map(|(local, peer)| ((*local).to_owned(), (*peer).to_owned())).collect()
 }
 
-/// *Scenario*: sources that do not exist, none, and one twice.
-/// *Guarantees*: each is named with its remedy.
+/// *Scenario*: no source, one twice, a hold that is too long; settings that are fine.
+/// *Guarantees*: each mistake is named with its remedy. (That an extension is configured is checked for the whole graph.)
 #[test]
 fn mistakes_are_named() {
     let factory = super::factory();
-    insta::assert_snapshot!(problems(&factory, "workload", "{sources: [kubernetes, cgroup, cgroup]}"), @r#"
-    processors::workload: sources: references extension "kubernetes" which is not configured (built in: [cgroup process])
-    processors::workload: sources: names "cgroup" twice: name each source once
-    "#);
+    insta::assert_snapshot!(problems(&factory, "workload", "{sources: [kubernetes, cgroup, cgroup]}"), @r#"processors::workload: sources: names "cgroup" twice: name each source once"#);
     insta::assert_snapshot!(problems(&factory, "workload", "{sources: []}"), @r#"processors::workload: sources: must name at least one source, for example [cgroup], or remove the processor"#);
     assert_eq!(problems(&factory, "workload", "{}"), "valid");
+    assert_eq!(problems(&factory, "workload", "{sources: [process], hold: 0s, conntrack: false}"), "valid");
+    insta::assert_snapshot!(problems(&factory, "workload", "{hold: 5m}"), @"processors::workload: hold: 5m0s is too long (at most 1m): what waits is reported in a later window than it belongs to; use the receiver's interval, for example 5s, or 0s to let nothing wait");
 }
 
 /// *Scenario*: a batch that others read too, of records that need names, and of records about which nothing is known.
 /// *Guarantees*: the others' batch stays as it was; what does not change is not copied. Watermarks pass.
 #[test]
 fn shared_batches_are_copied_only_to_be_changed() {
-    let mut processor = WorkloadProcessor::new(None, "/nonexistent".as_ref());
+    let mut processor = built_in(None, "/nonexistent".as_ref());
     let mut out = Vec::new();
     for (comm, copied) in [("curl", true), ("", false)] {
         let batch = Arc::new(vec![record(1, 1 + u64::from(copied), comm, "10.0.0.1:5000", "10.0.0.2:80")]);

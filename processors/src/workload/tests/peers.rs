@@ -3,7 +3,7 @@
 use super::*;
 
 fn processor() -> WorkloadProcessor {
-    WorkloadProcessor::new(None, "/nonexistent".as_ref())
+    built_in(None, "/nonexistent".as_ref())
 }
 
 /// *Scenario*: both ends of a loopback connection in one batch, as short connections are seen.

@@ -1,7 +1,7 @@
 //! What paths and mount tables look like.
 
-use crate::workload::cgroup::mount::find;
-use crate::workload::cgroup::path::classify;
+use crate::workload::cgroup::mount::{Mount, find};
+use crate::workload::cgroup::path::{classify, ids};
 
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 const OUTER: &str = "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff";
@@ -63,6 +63,80 @@ fn units_and_others() {
     assert_eq!((shown("/"), shown("")), (None, None));
 }
 
+/// *Scenario*: paths of pods' containers and sandboxes by runtime and driver, of a static pod, of what a runtime runs beside a container,
+/// of containers outside pods, of units; a Kubernetes node that is a container.
+/// *Guarantees*: the container's id and the pod's uid with dashes, of the innermost; empty where there is none.
+#[test]
+fn ids_of_pods_and_containers() {
+    let uid = "0f7e7a5c-92a4-4d4a-a3ea-2d5a6dd0f9a1";
+    let hash = "5d41402abc4b2a76b9719d911017c592";
+    for (path, container, pod) in [
+        ("/kubepods/besteffort/podUID/ID", ID, uid),
+        ("/kubepods/podUID/ID", ID, uid),
+        ("/kubepods/burstable/podUID", "", uid),
+        (
+            "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-podU_ID.slice/cri-containerd-ID.scope",
+            ID,
+            uid,
+        ),
+        ("/kubepods.slice/kubepods-podU_ID.slice/crio-ID.scope/container", ID, uid),
+        ("/kubepods.slice/kubepods-podU_ID.slice/crio-conmon-ID.scope", "", uid),
+        (
+            "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-podU_ID.slice/docker-ID.scope",
+            ID,
+            uid,
+        ),
+        (
+            "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-podHASH.slice/cri-containerd-ID.scope",
+            ID,
+            hash,
+        ),
+        ("/system.slice/containerd.service/kubepods-burstable-podU_ID.slice:cri-containerd:ID", ID, uid),
+        (
+            "/docker/OUTER/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-podU_ID.slice/cri-containerd-ID.scope",
+            ID,
+            uid,
+        ),
+        ("/machine.slice/libpod-ID.scope/container", ID, ""),
+        ("/user.slice/user-1000.slice/user@1000.service/app.slice/web.service/libpod-payload-ID", ID, ""),
+        ("/user.slice/user-1000.slice/user@1000.service/user.slice/docker-ID.scope", ID, ""),
+        ("/system.slice/docker-ID.scope", ID, ""),
+        ("/system.slice/podman.service", "", ""),
+        ("/user.slice/user-1000.slice/user@1000.service/app.slice/app-podfeed.slice/foo.service", "", ""),
+        ("/podium/job", "", ""),
+        ("/", "", ""),
+    ] {
+        let text = path.replace("U_ID", &uid.replace('-', "_")).replace("UID", uid).replace("HASH", hash);
+        let text = text.replace("OUTER", OUTER).replace("ID", ID);
+        let found = ids(&text);
+        assert_eq!((found.container_id, &*found.pod_uid), (container, pod), "{path}");
+    }
+}
+
+/// *Scenario*: the mount tables of a pod with a cgroup namespace of its own and the host's tree mounted beside its own; what
+/// `/proc/<pid>/cgroup` says there, and on a host.
+/// *Guarantees*: the host's tree is taken, and paths are below it; what is outside is not taken for something else.
+#[test]
+fn the_hosts_tree_in_a_pod() {
+    let own = "700 600 0:26 / /sys/fs/cgroup ro,nosuid - cgroup2 cgroup rw,nsdelegate\n";
+    let hosts = "710 600 0:26 /../../../.. /host/cgroup ro - cgroup2 cgroup rw,nsdelegate\n";
+    for text in [format!("{own}{hosts}"), format!("{hosts}{own}")] {
+        let mount = find(&text).unwrap();
+        assert_eq!(mount.point.to_str(), Some("/host/cgroup"));
+        assert_eq!(mount.below("/../../../../system.slice/sshd.service"), Some("/system.slice/sshd.service"));
+        assert_eq!(mount.below("/../other"), None);
+    }
+    let part = "31 23 0:26 /system.slice /mnt/part rw - cgroup2 cgroup2 rw\n";
+    assert_eq!(find(&format!("{part}{own}")).unwrap(), Mount::whole("/sys/fs/cgroup".into()));
+    let whole = Mount::whole("/sys/fs/cgroup".into());
+    assert_eq!(
+        (whole.below("/a/b"), whole.below("/"), whole.below("/../b")),
+        (Some("/a/b"), Some("/"), None)
+    );
+    let part = find(part).unwrap();
+    assert_eq!((part.below("/system.slice/a"), part.below("/system.slices/a")), (Some("/a"), None));
+}
+
 /// *Scenario*: mount tables of hosts with version 2, with both versions, with an escaped path, and without version 2.
 /// *Guarantees*: the cgroup2 mount point, if there is one.
 #[test]
@@ -71,7 +145,7 @@ fn mount_points() {
     let hybrid = "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n\
                   41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n";
     let escaped = "41 31 0:38 / /mnt/my\\040groups rw - cgroup2 none rw\n";
-    let found = |text| find(text).map(|path| path.display().to_string());
+    let found = |text| find(text).map(|mount| mount.point.display().to_string());
     assert_eq!(found(v2).as_deref(), Some("/sys/fs/cgroup"));
     assert_eq!(found(hybrid).as_deref(), Some("/sys/fs/cgroup/unified"));
     assert_eq!(found(escaped).as_deref(), Some("/mnt/my groups"));

@@ -1,0 +1,144 @@
+//! Who is whose peer: sockets of this node find each other by their addresses, also across a translation.
+
+use std::hash::BuildHasher;
+
+use super::end::{Alias, Flag, Tuple};
+use super::{Ends, NOBODY};
+
+impl Ends {
+    /// Makes the end findable by its addresses.
+    pub(super) fn list(&mut self, index: u32) {
+        let Some(end) = self.ends.get(index) else { return };
+        let (tuple, id) = (end.tuple, end.id);
+        if !tuple.is_complete() {
+            return;
+        }
+        if let Some(other) = self.find(&tuple) {
+            let alive = self.is_open(other);
+            let Some(held) = self.ends.get_mut(other) else { return };
+            if alive && held.id.netns != id.netns {
+                held.set(Flag::AMBIGUOUS, true);
+                self.unpair(other);
+                return;
+            }
+            // The addresses were used again: the older connection is over.
+            self.unlist(other);
+        }
+        let (ends, hasher) = (&self.ends, &self.hasher);
+        let hash = hasher.hash_one(tuple);
+        self.by_tuple
+            .insert_unique(hash, index, |index| ends.get(*index).map_or(0, |end| hasher.hash_one(end.tuple)));
+        if let Some(end) = self.ends.get_mut(index) {
+            end.set(Flag::LISTED, true);
+        }
+    }
+
+    /// Makes the end of a translated connection findable by what the other end sees.
+    pub(super) fn list_alias(&mut self, index: u32, alias: Alias) {
+        let Some(end) = self.ends.get_mut(index) else { return };
+        let (tuple, netns) = (alias.tuple, end.id.netns);
+        end.alias = Some(Box::new(alias));
+        if let Some(other) = self.find_alias(&tuple) {
+            self.unlist_alias(other);
+            if self.is_open(other) && self.ends.get(other).is_some_and(|other| other.id.netns != netns) {
+                // Two namespaces with the same addresses: neither can be told.
+                return;
+            }
+        }
+        let (ends, hasher) = (&self.ends, &self.hasher);
+        self.by_alias.insert_unique(hasher.hash_one(tuple), index, |index| {
+            let alias = ends.get(*index).and_then(|end| end.alias.as_ref());
+            alias.map_or(0, |alias| hasher.hash_one(alias.tuple))
+        });
+    }
+
+    /// Introduces the end and its peer's socket to each other, if that is known. The peer hears who this end is; what the peer is called
+    /// is looked at by [`Ends::settle_peer`].
+    pub(super) fn pair(&mut self, index: u32) {
+        let Some(other) = self.partner_of(index) else { return };
+        let Some(partner) = self.ends.get_mut(other) else { return };
+        let former = std::mem::replace(&mut partner.partner, index);
+        if former != index
+            && let Some(former) = self.ends.get_mut(former).filter(|former| former.partner == other)
+        {
+            former.partner = NOBODY;
+        }
+        if let Some(end) = self.ends.get_mut(index) {
+            end.partner = other;
+        }
+        self.tell(index);
+    }
+
+    /// Tells the partner who the end is.
+    pub(super) fn tell(&mut self, index: u32) {
+        let Some(end) = self.ends.get(index) else { return };
+        let (local, is_pending) = (end.local.clone(), end.is(Flag::LOCAL_PENDING));
+        let Some(partner) = self.ends.get_mut(end.partner) else { return };
+        self.news |= partner.is(Flag::HELD);
+        let is_final = local.is_some() && !is_pending;
+        if is_final || partner.peer.is_none() {
+            partner.peer = local;
+        }
+        if is_final {
+            partner.set(Flag::PEER_PENDING.or(Flag::TRANSLATION_PENDING), false);
+        } else {
+            partner.version = 0;
+        }
+    }
+
+    pub(super) fn unlist(&mut self, index: u32) {
+        self.unlist_alias(index);
+        let Some(end) = self.ends.get_mut(index).filter(|end| end.is(Flag::LISTED)) else { return };
+        end.set(Flag::LISTED, false);
+        let hash = self.hasher.hash_one(end.tuple);
+        if let Ok(entry) = self.by_tuple.find_entry(hash, |candidate| *candidate == index) {
+            entry.remove();
+        }
+    }
+
+    fn unlist_alias(&mut self, index: u32) {
+        let Some(alias) = self.ends.get(index).and_then(|end| end.alias.as_ref()) else { return };
+        let hash = self.hasher.hash_one(alias.tuple);
+        if let Ok(entry) = self.by_alias.find_entry(hash, |candidate| *candidate == index) {
+            entry.remove();
+        }
+    }
+
+    /// Takes back an introduction.
+    fn unpair(&mut self, index: u32) {
+        let Some(end) = self.ends.get_mut(index) else { return };
+        let partner = std::mem::replace(&mut end.partner, NOBODY);
+        end.peer = None;
+        end.version = 0;
+        if let Some(partner) = self.ends.get_mut(partner).filter(|partner| partner.partner == index) {
+            partner.partner = NOBODY;
+            partner.peer = None;
+            partner.version = 0;
+        }
+    }
+
+    fn partner_of(&self, index: u32) -> Option<u32> {
+        let end = self.ends.get(index).filter(|end| end.is(Flag::LISTED))?;
+        let reversed = end.tuple.reversed();
+        let across = || self.find(&end.alias.as_ref()?.tuple.reversed());
+        let other = self.find(&reversed).or_else(|| self.find_alias(&reversed)).or_else(across)?;
+        let clear = self.ends.get(other).is_some_and(|other| !other.is(Flag::AMBIGUOUS));
+        (clear && other != index).then_some(other)
+    }
+
+    fn find(&self, tuple: &Tuple) -> Option<u32> {
+        let hash = self.hasher.hash_one(tuple);
+        self.by_tuple
+            .find(hash, |index| self.ends.get(*index).is_some_and(|end| end.tuple == *tuple))
+            .copied()
+    }
+
+    fn find_alias(&self, tuple: &Tuple) -> Option<u32> {
+        if self.by_alias.is_empty() {
+            return None;
+        }
+        let alias = |index: &u32| self.ends.get(*index).and_then(|end| end.alias.as_ref());
+        let hash = self.hasher.hash_one(tuple);
+        self.by_alias.find(hash, |index| alias(index).is_some_and(|alias| alias.tuple == *tuple)).copied()
+    }
+}

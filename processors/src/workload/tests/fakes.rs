@@ -1,0 +1,294 @@
+//! Who is who, as tests tell it.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use longwave_pipeline::accounting::Accounting;
+use longwave_pipeline::directory::CgroupName;
+use longwave_pipeline::{Answer, Directories, Directory, Handle, Interner, Service, Workload};
+
+use super::*;
+use crate::conntrack::{Translated, Translation};
+use crate::workload::sources::Translator;
+
+pub(super) const SECOND: u64 = 1_000_000_000;
+
+pub(super) fn at(seconds: u64) -> UnixNanos {
+    UnixNanos(seconds * SECOND)
+}
+
+/// A directory of pods.
+#[derive(Default)]
+pub(super) struct Fake {
+    names: Interner<Workload>,
+    version: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Answers nothing yet.
+    starting: bool,
+    pods: Vec<Pod>,
+    translated: Vec<IpAddr>,
+}
+
+/// Somebody, between two times.
+#[derive(Clone)]
+pub(super) struct Pod {
+    pub name: &'static str,
+    /// Of the pod or of the container; empty: none.
+    pub uid: &'static str,
+    pub address: &'static str,
+    /// 0: any.
+    pub port: u16,
+    pub from: u64,
+    pub until: u64,
+}
+
+// === impl Pod ===
+
+impl Pod {
+    /// Since ever, for ever.
+    pub fn new(name: &'static str, uid: &'static str, address: &'static str) -> Self {
+        Self { name, uid, address, port: 0, from: 0, until: u64::MAX / SECOND }
+    }
+}
+
+// === impl Fake ===
+
+impl Fake {
+    pub fn new(pods: &[Pod]) -> Arc<Self> {
+        let fake = Self::default();
+        fake.state.lock().unwrap().pods = pods.to_vec();
+        Arc::new(fake)
+    }
+
+    /// Nothing is known, for now.
+    pub fn starting(self: Arc<Self>) -> Arc<Self> {
+        self.state.lock().unwrap().starting = true;
+        self
+    }
+
+    /// Everything is known.
+    pub fn started(&self) {
+        self.state.lock().unwrap().starting = false;
+        self.moved();
+    }
+
+    pub fn moved(&self) {
+        self.version.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn set(&self, pods: &[Pod]) {
+        self.state.lock().unwrap().pods = pods.to_vec();
+        self.moved();
+    }
+
+    pub fn translates(self: Arc<Self>, addresses: &[&str]) -> Arc<Self> {
+        self.state.lock().unwrap().translated = addresses.iter().map(|text| text.parse().unwrap()).collect();
+        self
+    }
+
+    fn answer(&self, at: UnixNanos, fits: impl Fn(&Pod) -> bool) -> Answer<Handle<Workload>> {
+        let state = self.state.lock().unwrap();
+        if state.starting {
+            return Answer::Pending;
+        }
+        let seconds = at.0 / SECOND;
+        let found = state.pods.iter().find(|pod| (pod.from..pod.until).contains(&seconds) && fits(pod));
+        found.map_or(Answer::Unknown, |pod| {
+            Answer::Known(self.names.intern(Workload { name: pod.name.into(), ..Default::default() }))
+        })
+    }
+}
+
+impl Directory for Fake {
+    fn version(&self) -> u64 {
+        self.version.load(Ordering::Relaxed)
+    }
+
+    fn workload_of_cgroup(&self, cgroup: &CgroupName<'_>, at: UnixNanos) -> Answer<Handle<Workload>> {
+        if cgroup.pod_uid.is_empty() && cgroup.container_id.is_empty() {
+            return Answer::Unknown;
+        }
+        self.answer(at, |pod| {
+            !pod.uid.is_empty() && (pod.uid == cgroup.pod_uid || pod.uid == cgroup.container_id)
+        })
+    }
+
+    fn workload_of_address(&self, end: Endpoint, at: UnixNanos) -> Answer<Handle<Workload>> {
+        let address = end.address.to_string();
+        self.answer(at, |pod| pod.address == address && (pod.port == 0 || pod.port == end.port))
+    }
+
+    fn service_of_address(&self, _: Endpoint, _: UnixNanos) -> Answer<Handle<Service>> {
+        Answer::Unknown
+    }
+
+    fn service_of_backend(&self, _: Endpoint, _: UnixNanos) -> Answer<Handle<Service>> {
+        Answer::Unknown
+    }
+
+    fn is_translated(&self, address: IpAddr) -> bool {
+        self.state.lock().unwrap().translated.contains(&address)
+    }
+}
+
+/// Connection tracking, by the record's own addresses (`local>peer`).
+#[derive(Clone, Default)]
+pub(super) struct FakeTracking(Arc<Mutex<Tracking>>);
+
+#[derive(Default)]
+struct Tracking {
+    answers: HashMap<String, Translated>,
+    version: u64,
+    asked: Vec<String>,
+    forgotten: usize,
+}
+
+pub(super) fn end(text: &str) -> Endpoint {
+    let address: std::net::SocketAddr = text.parse().unwrap();
+    Endpoint { address: address.ip(), port: address.port() }
+}
+
+// === impl FakeTracking ===
+
+impl FakeTracking {
+    /// Both ends of a translated connection are known.
+    pub fn translate(&self, client: &str, asked: &str, backend: &str, seen: &str) {
+        let answer = Translated::To(Translation {
+            client: end(client),
+            asked: end(asked),
+            backend: end(backend),
+            seen: end(seen),
+        });
+        for key in [format!("{client}>{asked}"), format!("{backend}>{seen}")] {
+            self.say(&key, answer);
+        }
+    }
+
+    pub fn say(&self, key: &str, answer: Translated) {
+        let mut tracking = self.0.lock().unwrap();
+        tracking.answers.insert(key.to_owned(), answer);
+        tracking.version += 1;
+    }
+
+    pub fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap().asked)
+    }
+
+    pub fn forgotten(&self) -> usize {
+        self.0.lock().unwrap().forgotten
+    }
+}
+
+impl Translator for FakeTracking {
+    fn ask(&self, record: &ConnectionRecord) -> Translated {
+        let key = format!("{}>{}", record.local, record.peer);
+        let mut tracking = self.0.lock().unwrap();
+        tracking.asked.push(key.clone());
+        tracking.answers.get(&key).copied().unwrap_or(Translated::Unknown)
+    }
+
+    fn version(&self) -> u64 {
+        self.0.lock().unwrap().version
+    }
+
+    fn forget(&self, _: ConnectionId) {
+        self.0.lock().unwrap().forgotten += 1;
+    }
+}
+
+/// A processor with directories by their names, cgroups below a folder, and connection tracking.
+pub(super) struct Bench {
+    pub processor: WorkloadProcessor,
+    pub accounting: Accounting,
+    pub root: tempfile::TempDir,
+    proc: tempfile::TempDir,
+    pids: u32,
+}
+
+// === impl Bench ===
+
+impl Bench {
+    pub fn new(
+        sources: &[&str],
+        directories: &[(&str, &Arc<Fake>)],
+        hold: u64,
+        tracking: Option<&FakeTracking>,
+    ) -> Self {
+        let (root, proc) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (mut context, accounting) = context("workload", "logs", false);
+        let known =
+            directories.iter().map(|(id, fake)| ((*id).to_owned(), Arc::clone(fake) as Arc<dyn Directory>));
+        context.directories = Directories::new(known);
+        let config = WorkloadConfig {
+            sources: sources.iter().map(|source| (*source).to_owned()).collect(),
+            hold: longwave_config::GoDuration::from_secs(hold),
+            conntrack: None,
+        };
+        let mount = Some(Mount::whole(root.path().to_owned()));
+        let translator = tracking.map(|tracking| Box::new(tracking.clone()) as Box<dyn Translator>);
+        let processor = WorkloadProcessor::with(&config, &context, mount, proc.path(), translator).unwrap();
+        Self { processor, accounting, root, proc, pids: 0 }
+    }
+
+    /// Makes a cgroup with one process.
+    pub fn cgroup(&mut self, path: &str) -> Owner {
+        use std::os::unix::fs::MetadataExt;
+        let folder = self.root.path().join(path);
+        std::fs::create_dir_all(&folder).unwrap();
+        self.pids += 1;
+        let process = self.proc.path().join(self.pids.to_string());
+        std::fs::create_dir(&process).unwrap();
+        std::fs::write(process.join("cgroup"), format!("0::/{path}\n")).unwrap();
+        Owner { cgroup: std::fs::metadata(folder).unwrap().ino(), pid: self.pids, ..Owner::default() }
+    }
+
+    /// What comes out, with the accounting that the runtime does.
+    pub fn batch(&mut self, batch: Batch) -> Vec<ConnectionRecord> {
+        let node = Arc::clone(&self.accounting.nodes()[0]);
+        node.add_incoming(batch.items());
+        let mut out = Vec::new();
+        self.processor.process(batch, &mut out).unwrap();
+        self.passed(out)
+    }
+
+    pub fn records(&mut self, records: &[ConnectionRecord]) -> Vec<ConnectionRecord> {
+        self.batch(Batch::records(records.to_vec()))
+    }
+
+    pub fn pass_end(&mut self, seconds: u64) -> Vec<ConnectionRecord> {
+        self.batch(Batch::PassEnd(PassEnd { tick: at(seconds), last: false }))
+    }
+
+    pub fn finish(&mut self) -> Vec<ConnectionRecord> {
+        let mut out = Vec::new();
+        self.processor.finish(&mut out).unwrap();
+        self.passed(out)
+    }
+
+    fn passed(&self, out: Vec<Batch>) -> Vec<ConnectionRecord> {
+        let node = Arc::clone(&self.accounting.nodes()[0]);
+        node.add_outgoing(out.iter().map(Batch::items).sum());
+        assert_eq!(self.accounting.imbalances(), vec![]);
+        let records = out.into_iter().filter_map(|batch| match batch {
+            Batch::Records(records) => Some(records.to_vec()),
+            _ => None,
+        });
+        records.flatten().collect()
+    }
+
+    pub fn named(&mut self, record: &ConnectionRecord) -> (String, String) {
+        let mut names = names(&self.records(std::slice::from_ref(record)));
+        assert_eq!(names.len(), 1, "waits");
+        names.remove(0)
+    }
+}
+
+pub(super) fn pair(local: &str, peer: &str) -> (String, String) {
+    (local.to_owned(), peer.to_owned())
+}
