@@ -2,6 +2,7 @@
 //! [`longwave_pipeline::Directory`] from memory.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod docker;
 pub mod history;
 pub mod kubernetes;
 pub mod static_file;
@@ -10,5 +11,5 @@ use longwave_pipeline::component::ExtensionFactory;
 
 /// One factory for each extension.
 pub fn factories() -> Vec<ExtensionFactory> {
-    vec![kubernetes::factory(), static_file::factory()]
+    vec![kubernetes::factory(), docker::factory(), static_file::factory()]
 }

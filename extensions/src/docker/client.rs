@@ -1,0 +1,175 @@
+//! The daemon's API, as far as it is asked.
+
+use std::collections::HashMap;
+
+use bollard::models::EventMessage;
+use bollard::query_parameters::{EventsOptions, InspectContainerOptions, ListContainersOptions};
+use bollard::{API_DEFAULT_VERSION, Docker};
+use futures_util::stream::{BoxStream, StreamExt};
+use longwave_pipeline::UnixNanos;
+
+use super::address::DaemonAddress;
+use super::container::{Container, ContainerId};
+
+/// Of one request, in seconds: a daemon that is busy starting containers answers late.
+const TIME_LIMIT: u64 = 20;
+
+/// Events that change names, addresses or ports; Podman's words as well as Docker's.
+const EVENTS: [&str; 9] =
+    ["create", "start", "die", "died", "rename", "destroy", "remove", "connect", "disconnect"];
+
+/// A connection to a daemon.
+pub(super) struct Client {
+    docker: Docker,
+}
+
+/// Something happened to a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Event {
+    pub container: ContainerId,
+    pub kind: EventKind,
+    pub at: UnixNanos,
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum EventKind {
+    /// It was given an address, or was started: what it has now, it has since.
+    Begun,
+    /// Something else: what it has, is to be asked for.
+    Changed,
+    /// It is no more.
+    Gone,
+}
+
+/// The daemon did not answer as it should.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ClientError {
+    /// The socket, or the request.
+    #[error("{}", cause(.0))]
+    Request(#[from] bollard::errors::Error),
+    /// It has not answered within [`TIME_LIMIT`].
+    #[error("no answer within {TIME_LIMIT} s")]
+    TimeLimit,
+    /// It said that there will be no more events.
+    #[error("the daemon ended the stream of events")]
+    StreamEnded,
+}
+
+// === impl Client ===
+
+impl Client {
+    /// Connects, and agrees on a version.
+    pub async fn connect(address: &DaemonAddress) -> Result<Self, ClientError> {
+        let docker = match address {
+            DaemonAddress::Unix(path) => Docker::connect_with_unix(path, TIME_LIMIT, API_DEFAULT_VERSION),
+            DaemonAddress::Tcp(address) => {
+                Docker::connect_with_http(address, TIME_LIMIT, API_DEFAULT_VERSION)
+            }
+        };
+        let docker = limited(docker?.negotiate_version()).await?;
+        Ok(Self { docker })
+    }
+
+    /// All containers that run.
+    pub async fn running(&self) -> Result<Vec<Container>, ClientError> {
+        let summaries = limited(self.docker.list_containers(None::<ListContainersOptions>)).await?;
+        Ok(summaries.into_iter().filter_map(Container::of_summary).collect())
+    }
+
+    /// What is true of a container; `None` where there is none of this id.
+    pub async fn inspect(&self, id: ContainerId) -> Result<Option<Container>, ClientError> {
+        use bollard::errors::Error::DockerResponseServerError;
+        let id = id.to_string();
+        match limited(self.docker.inspect_container(&id, None::<InspectContainerOptions>)).await {
+            Ok(inspected) => Ok(Container::of_inspection(inspected)),
+            Err(ClientError::Request(DockerResponseServerError { status_code: 404, .. })) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What happens from `since` on, a second or so before it included.
+    pub fn events(&self, since: UnixNanos) -> BoxStream<'static, Result<Event, ClientError>> {
+        let list = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect::<Vec<_>>();
+        let filters = HashMap::from([
+            ("type".to_owned(), list(&["container", "network"])),
+            ("event".to_owned(), list(&EVENTS)),
+        ]);
+        let since = (since.0 / 1_000_000_000).to_string();
+        let options = EventsOptions { since: Some(since), until: None, filters: Some(filters) };
+        let events = self.docker.clone().events(Some(options));
+        events
+            .filter_map(async |message| match message {
+                Ok(message) => Event::of(message).map(Ok),
+                Err(error) => Some(Err(ClientError::from(error))),
+            })
+            .boxed()
+    }
+}
+
+/// The library bounds the wait for an answer's head only.
+async fn limited<T>(
+    request: impl Future<Output = Result<T, bollard::errors::Error>>,
+) -> Result<T, ClientError> {
+    let limit = std::time::Duration::from_secs(TIME_LIMIT);
+    Ok(tokio::time::timeout(limit, request).await.map_err(|_| ClientError::TimeLimit)??)
+}
+
+// === impl Event ===
+
+impl Event {
+    /// `None` where it is of no container.
+    fn of(message: EventMessage) -> Option<Self> {
+        let actor = message.actor?;
+        let action = message.action?;
+        let of_network = matches!(action.as_str(), "connect" | "disconnect");
+        let id = if of_network { actor.attributes?.get("container")?.clone() } else { actor.id? };
+        let nanos = message.time_nano.or_else(|| message.time?.checked_mul(1_000_000_000))?;
+        let kind = match action.as_str() {
+            "start" | "connect" => EventKind::Begun,
+            "destroy" | "remove" => EventKind::Gone,
+            _ => EventKind::Changed,
+        };
+        Some(Self { container: ContainerId::parse(&id)?, kind, at: UnixNanos(u64::try_from(nanos).ok()?) })
+    }
+}
+
+// === impl ClientError ===
+
+impl ClientError {
+    /// The daemon answered, but not as this client reads it: asking again gives the same.
+    pub fn is_unreadable(&self) -> bool {
+        use bollard::errors::Error::{JsonDataError, JsonSerdeError};
+        matches!(self, Self::Request(JsonDataError { .. } | JsonSerdeError { .. }))
+    }
+
+    /// What to do about it.
+    pub fn remedy(&self, address: &DaemonAddress) -> String {
+        let text = self.to_string();
+        match address {
+            DaemonAddress::Unix(path) if text.contains("Permission denied") => format!(
+                "{path} is for root and its group only: run longwave as root or in that group (usually docker)"
+            ),
+            DaemonAddress::Unix(path)
+                if text.contains("ocket not found") || text.contains("No such file") =>
+            {
+                format!(
+                    "is Docker running, and {path} mounted where longwave runs in a container? Podman: systemctl enable --now podman.socket and endpoint: unix:///run/podman/podman.sock"
+                )
+            }
+            DaemonAddress::Unix(_) => "is the daemon running? (systemctl status docker)".to_owned(),
+            DaemonAddress::Tcp(address) => {
+                format!("is a daemon listening at {address} without TLS, and reachable from here?")
+            }
+        }
+    }
+}
+
+/// The innermost cause says what happened; the library's own words around it say that it was a request.
+fn cause(error: &bollard::errors::Error) -> String {
+    let mut innermost: &dyn std::error::Error = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}

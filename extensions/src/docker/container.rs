@@ -1,0 +1,182 @@
+//! What is told of one container, by a list or by an inspection, in one shape.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use bollard::models::{ContainerInspectResponse, ContainerSummary, EndpointSettings, PortSummaryTypeEnum};
+use ipnet::IpNet;
+use longwave_pipeline::UnixNanos;
+use longwave_pipeline::record::Endpoint;
+
+use super::timestamp;
+
+/// Set by Compose, and by podman-compose as well.
+const COMPOSE_PROJECT: &str = "com.docker.compose.project";
+const COMPOSE_SERVICE: &str = "com.docker.compose.service";
+
+/// A container's id, 64 hex digits as bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct ContainerId(pub [u8; 32]);
+
+/// What is true of a container.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Container {
+    pub id: ContainerId,
+    /// Without the slash.
+    pub name: String,
+    pub image: String,
+    pub labels: HashMap<String, String>,
+    pub life: Life,
+    pub attached: Vec<Attached>,
+    /// TCP ports of the host; the address is unspecified for all of the host's.
+    pub published: Vec<Endpoint>,
+}
+
+/// Where in its life a container is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Life {
+    /// Made, not started.
+    Created,
+    /// Runs, since.
+    Running { since: Option<UnixNanos> },
+    /// Ended, at.
+    Ended { at: Option<UnixNanos> },
+}
+
+/// An address of a container in one of its networks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Attached {
+    pub address: IpAddr,
+    /// The network, where it is told.
+    pub subnet: Option<IpNet>,
+    /// The host's address in the network.
+    pub gateway: Option<IpAddr>,
+}
+
+// === impl ContainerId ===
+
+impl ContainerId {
+    /// From 64 hex digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.as_bytes();
+        if text.len() != 64 {
+            return None;
+        }
+        let digit = |byte: u8| char::from(byte).to_digit(16);
+        let mut id = [0; 32];
+        for (byte, digits) in id.iter_mut().zip(text.chunks_exact(2)) {
+            *byte = u8::try_from(digit(digits[0])? << 4 | digit(digits[1])?).ok()?;
+        }
+        Some(Self(id))
+    }
+}
+
+impl std::fmt::Display for ContainerId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+// === impl Container ===
+
+impl Container {
+    /// From a list of running containers.
+    pub fn of_summary(summary: ContainerSummary) -> Option<Self> {
+        let seconds = summary.created.and_then(|seconds| u64::try_from(seconds).ok());
+        let networks = summary.network_settings.and_then(|settings| settings.networks);
+        let published = summary.ports.unwrap_or_default().into_iter().filter_map(|port| {
+            let tcp = port.typ.is_none_or(|kind| kind == PortSummaryTypeEnum::TCP);
+            published(port.ip.as_deref(), port.public_port.filter(|_| tcp)?)
+        });
+        Some(Self {
+            id: ContainerId::parse(summary.id.as_deref()?)?,
+            // Others are links: `/other/alias`.
+            name: summary.names?.iter().find_map(|name| own_name(name))?.to_owned(),
+            image: summary.image.unwrap_or_default(),
+            labels: summary.labels.unwrap_or_default(),
+            life: Life::Running {
+                since: seconds.map(|seconds| UnixNanos(seconds.saturating_mul(1_000_000_000))),
+            },
+            attached: attached(networks),
+            published: distinct(published),
+        })
+    }
+
+    /// From an inspection.
+    pub fn of_inspection(inspected: ContainerInspectResponse) -> Option<Self> {
+        let state = inspected.state.unwrap_or_default();
+        let time = |text: Option<String>| timestamp::parse(&text?);
+        let settings = inspected.network_settings.unwrap_or_default();
+        let config = inspected.config.unwrap_or_default();
+        let life = if state.running == Some(true) {
+            Life::Running { since: time(state.started_at) }
+        } else {
+            match time(state.finished_at) {
+                None if time(state.started_at).is_none() => Life::Created,
+                at => Life::Ended { at },
+            }
+        };
+        let bindings = settings.ports.unwrap_or_default();
+        let bindings = bindings.into_iter().filter(|(port, _)| !port.contains('/') || port.ends_with("/tcp"));
+        let bindings = bindings.flat_map(|(_, bindings)| bindings.unwrap_or_default());
+        let published = bindings
+            .filter_map(|binding| published(binding.host_ip.as_deref(), binding.host_port?.parse().ok()?));
+        Some(Self {
+            id: ContainerId::parse(inspected.id.as_deref()?)?,
+            name: own_name(inspected.name.as_deref()?)?.to_owned(),
+            image: config.image.unwrap_or_default(),
+            labels: config.labels.unwrap_or_default(),
+            life,
+            attached: attached(settings.networks),
+            published: distinct(published),
+        })
+    }
+
+    /// The Compose project and service that it belongs to.
+    pub fn compose(&self) -> Option<(&str, &str)> {
+        let service = self.labels.get(COMPOSE_SERVICE)?;
+        Some((self.labels.get(COMPOSE_PROJECT).map_or("", String::as_str), service))
+    }
+}
+
+/// The name in `/name` or `name`.
+fn own_name(name: &str) -> Option<&str> {
+    let name = name.strip_prefix('/').unwrap_or(name);
+    (!name.is_empty() && !name.contains('/')).then_some(name)
+}
+
+fn published(address: Option<&str>, port: u16) -> Option<Endpoint> {
+    let address = match address {
+        None | Some("") => "0.0.0.0",
+        Some(address) => address,
+    };
+    let address: IpAddr = address.parse().ok()?;
+    (port != 0).then_some(Endpoint { address: address.to_canonical(), port })
+}
+
+fn distinct(published: impl Iterator<Item = Endpoint>) -> Vec<Endpoint> {
+    let mut published: Vec<Endpoint> = published.collect();
+    published.sort_unstable();
+    published.dedup();
+    published
+}
+
+fn attached(networks: Option<HashMap<String, EndpointSettings>>) -> Vec<Attached> {
+    let of_network = |network: EndpointSettings| {
+        let v4 = address(network.ip_address, network.ip_prefix_len, network.gateway);
+        let v6 = address(network.global_ipv6_address, network.global_ipv6_prefix_len, network.ipv6_gateway);
+        [v4, v6].into_iter().flatten()
+    };
+    let mut attached: Vec<Attached> =
+        networks.unwrap_or_default().into_values().flat_map(of_network).collect();
+    attached.sort_unstable_by_key(|attached| attached.address);
+    attached.dedup_by_key(|attached| attached.address);
+    attached
+}
+
+fn address(address: Option<String>, prefix: Option<i64>, gateway: Option<String>) -> Option<Attached> {
+    let address: IpAddr = address?.parse().ok()?;
+    let prefix = prefix.and_then(|prefix| u8::try_from(prefix).ok()).filter(|prefix| *prefix > 0);
+    let subnet = prefix.and_then(|prefix| IpNet::new(address, prefix).ok()).map(|net| net.trunc());
+    Some(Attached { address, subnet, gateway: gateway.and_then(|gateway| gateway.parse().ok()) })
+}

@@ -1,0 +1,270 @@
+//! What the containers answer.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use foldhash::fast::RandomState;
+use hashbrown::{HashMap, HashSet};
+use longwave_pipeline::directory::CgroupName;
+use longwave_pipeline::record::Endpoint;
+use longwave_pipeline::{Answer, Directory, Handle, Interner, Label, LabelKey, Service, UnixNanos, Workload};
+use tokio::sync::Notify;
+
+use super::config::DockerConfig;
+use super::container::{Container, ContainerId};
+use super::state::{Holder, State, Told};
+use crate::history::Bounds;
+
+/// The kind of all workloads here.
+const KIND: &str = "Container";
+/// How long after a record a container with its address may still turn up.
+const LATE: Duration = Duration::from_secs(2);
+/// Ids that are asked for at a time.
+const MOST_WANTED: usize = 1024;
+/// Ids remembered as nobody's, and for how many resynchronisations.
+const MOST_STRANGERS: usize = 4096;
+const STRANGER_FOR: u8 = 5;
+
+/// What one daemon told, ready to be asked.
+pub struct DockerDirectory {
+    state: RwLock<State>,
+    version: AtomicU64,
+    phase: AtomicU8,
+    asked: Mutex<Asked>,
+    /// Fires when there is something to ask the daemon for.
+    pub(super) wanted: Notify,
+    maker: Maker,
+}
+
+/// How much the answers are worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Phase {
+    /// The daemon has not been asked yet.
+    Starting,
+    /// It tells what is new.
+    Following,
+    /// It cannot be reached.
+    Apart,
+}
+
+/// Ids that cgroups had and the daemon has not told of.
+#[derive(Default)]
+struct Asked {
+    wanted: Vec<ContainerId>,
+    /// Containers of others; with the resynchronisations left until one is asked for again.
+    strangers: HashMap<ContainerId, u8, RandomState>,
+}
+
+/// Makes names.
+struct Maker {
+    workloads: Interner<Workload>,
+    services: Interner<Service>,
+    kind: Arc<str>,
+    empty: Arc<str>,
+    labels: Vec<(String, Arc<LabelKey>)>,
+    image: Option<Arc<LabelKey>>,
+}
+
+// === impl DockerDirectory ===
+
+impl DockerDirectory {
+    pub(super) fn new(config: &DockerConfig) -> Self {
+        Self {
+            state: RwLock::new(State::new(Bounds::default())),
+            version: AtomicU64::new(1),
+            phase: AtomicU8::new(Phase::Starting as u8),
+            asked: Mutex::default(),
+            wanted: Notify::new(),
+            maker: Maker::new(config),
+        }
+    }
+
+    /// Takes in what is true of a container.
+    pub(super) fn apply(&self, container: &Container, told: Told) {
+        let holder = self.maker.holder(container);
+        self.change(|state| state.apply(container, holder, told));
+    }
+
+    /// A container is no more, since `at`.
+    pub(super) fn end(&self, id: ContainerId, at: UnixNanos) {
+        self.change(|state| state.end(id, at));
+    }
+
+    /// Containers of the daemon that answered for none of these ids.
+    pub(super) fn strange(&self, ids: impl IntoIterator<Item = ContainerId>) {
+        let mut asked = self.asked();
+        for id in ids {
+            if asked.strangers.len() >= MOST_STRANGERS {
+                asked.strangers.clear();
+            }
+            asked.strangers.insert(id, STRANGER_FOR);
+        }
+        drop(asked);
+        self.moved();
+    }
+
+    /// The ids to ask the daemon for.
+    pub(super) fn take_wanted(&self) -> Vec<ContainerId> {
+        std::mem::take(&mut self.asked().wanted)
+    }
+
+    /// How much the answers are worth from now on.
+    pub(super) fn enter(&self, phase: Phase) {
+        if self.phase.swap(phase as u8, Ordering::AcqRel) != phase as u8 {
+            self.moved();
+        }
+    }
+
+    /// Reads the host's addresses again, and forgets what is old.
+    pub(super) fn tidy(&self, own: HashSet<IpAddr>, now: UnixNanos) {
+        let mut asked = self.asked();
+        asked.strangers.retain(|_, left| {
+            *left -= 1;
+            *left > 0
+        });
+        drop(asked);
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.set_own(own);
+        state.forget(now);
+    }
+
+    /// What is known.
+    pub(super) fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state.write().unwrap_or_else(PoisonError::into_inner));
+        self.moved();
+    }
+
+    fn moved(&self) {
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
+    fn asked(&self) -> MutexGuard<'_, Asked> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_in(&self, phase: Phase) -> bool {
+        self.phase.load(Ordering::Acquire) == phase as u8
+    }
+
+    /// The answer where nothing is known.
+    fn unknown<T>(&self) -> Answer<T> {
+        if self.is_in(Phase::Starting) { Answer::Pending } else { Answer::Unknown }
+    }
+
+    /// The daemon has not told of this container: asks for it, once.
+    #[cold]
+    fn want<T>(&self, id: ContainerId) -> Answer<T> {
+        if !self.is_in(Phase::Following) {
+            return self.unknown();
+        }
+        let mut asked = self.asked();
+        if asked.strangers.contains_key(&id) {
+            return Answer::Unknown;
+        }
+        if !asked.wanted.contains(&id) && asked.wanted.len() < MOST_WANTED {
+            asked.wanted.push(id);
+            self.wanted.notify_one();
+        }
+        Answer::Pending
+    }
+}
+
+impl Directory for DockerDirectory {
+    fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    fn workload_of_cgroup(&self, cgroup: &CgroupName<'_>, at: UnixNanos) -> Answer<Handle<Workload>> {
+        let Some(id) = ContainerId::parse(cgroup.container_id) else { return Answer::Unknown };
+        let known = self.state().workload(id, at).cloned();
+        known.map_or_else(|| self.want(id), Answer::Known)
+    }
+
+    fn workload_of_address(&self, end: Endpoint, at: UnixNanos) -> Answer<Handle<Workload>> {
+        let state = self.state();
+        if let Some(holder) = state.at_address(end.address, at) {
+            return Answer::Known(holder.workload.clone());
+        }
+        let fresh =
+            self.is_in(Phase::Following) && state.may_be_container(end.address) && now().since(at) < LATE;
+        if fresh { Answer::Pending } else { self.unknown() }
+    }
+
+    fn service_of_address(&self, asked: Endpoint, at: UnixNanos) -> Answer<Handle<Service>> {
+        let service = self.state().at_published(asked, at).and_then(|holder| holder.service.clone());
+        service.map_or_else(|| self.unknown(), Answer::Known)
+    }
+
+    fn service_of_backend(&self, backend: Endpoint, at: UnixNanos) -> Answer<Handle<Service>> {
+        let state = self.state();
+        match state.at_address(backend.address, at) {
+            Some(holder) => holder.service.clone().map_or(Answer::Unknown, Answer::Known),
+            None => self.unknown(),
+        }
+    }
+
+    fn is_translated(&self, address: IpAddr) -> bool {
+        self.state().is_translated(address)
+    }
+}
+
+// === impl Maker ===
+
+impl Maker {
+    fn new(config: &DockerConfig) -> Self {
+        let key =
+            |label: &String| (label.clone(), Arc::new(LabelKey::new(&format!("container.label.{label}"))));
+        Self {
+            workloads: Interner::default(),
+            services: Interner::default(),
+            kind: Arc::from(KIND),
+            empty: Arc::from(""),
+            labels: config.labels.iter().map(key).collect(),
+            image: config.image.then(|| Arc::new(LabelKey::new("container.image.name"))),
+        }
+    }
+
+    fn holder(&self, container: &Container) -> Holder {
+        let name: Arc<str> = Arc::from(container.name.as_str());
+        let workload = self.workloads.intern(Workload {
+            name: Arc::clone(&name),
+            kind: Arc::clone(&self.kind),
+            namespace: Arc::clone(&self.empty),
+            pod: Arc::clone(&self.empty),
+            node: Arc::clone(&self.empty),
+            container: Arc::clone(&name),
+            container_id: Arc::from(container.id.to_string()),
+            labels: self.labels(container),
+        });
+        let service = match container.compose() {
+            Some((project, service)) => Some((Arc::from(project), Arc::from(service))),
+            None if !container.published.is_empty() => Some((Arc::clone(&self.empty), name)),
+            None => None,
+        };
+        let service = service
+            .map(|(namespace, name)| self.services.intern(Service { name, namespace, ambiguous: false }));
+        Holder { container: container.id, workload, service }
+    }
+
+    fn labels(&self, container: &Container) -> Arc<[Label]> {
+        let label =
+            |key: &Arc<LabelKey>, value: &str| Label { key: Arc::clone(key), value: Arc::from(value) };
+        let chosen =
+            self.labels.iter().filter_map(|(name, key)| Some(label(key, container.labels.get(name)?)));
+        let image = self.image.as_ref().filter(|_| !container.image.is_empty());
+        chosen.chain(image.map(|key| label(key, &container.image))).collect()
+    }
+}
+
+/// The wall clock.
+pub(super) fn now() -> UnixNanos {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixNanos(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
