@@ -19,7 +19,7 @@ pub(super) use pace::Pace;
 pub(super) use resource::{Counts, Resource, Table};
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use http_body_util::BodyExt;
 use kube::Client;
@@ -103,8 +103,9 @@ impl Watch {
         let mut failures: u32 = 0;
         loop {
             self.progress = false;
+            let begun = Instant::now();
             let result = if self.version.is_empty() { self.list().await } else { self.watch(None).await };
-            if self.progress {
+            if self.progress || begun.elapsed() > self.pace.longest_backoff {
                 failures = 0;
             }
             let Err(failure) = result else { continue };

@@ -1,1 +1,105 @@
+use http::HeaderMap;
 
+use super::failure::Failure;
+use super::lines::Lines;
+use super::resource::escape;
+use super::trouble::explain;
+use super::*;
+
+/// *Scenario*: lines that come in pieces of every size, with an empty one and one that is not complete.
+/// *Guarantees*: each whole line once, in order.
+#[test]
+fn lines_in_pieces() {
+    let text = b"{\"a\":1}\n\n{\"b\":2}\n{\"c\"";
+    for size in 1..=text.len() {
+        let mut lines = Lines::default();
+        let mut found = Vec::new();
+        for piece in text.chunks(size) {
+            lines.push(piece).unwrap();
+            while let Some(line) = lines.next() {
+                found.push(String::from_utf8(line.to_vec()).unwrap());
+            }
+            lines.compact();
+        }
+        assert_eq!(found, ["{\"a\":1}", "{\"b\":2}"], "pieces of {size}");
+    }
+    assert!(Lines::default().push(&vec![b'x'; 17 << 20]).is_err());
+}
+
+/// *Scenario*: many waits after many failures.
+/// *Guarantees*: never longer than one and a half of the longest, never shorter than half of what is due, and not all the same.
+#[test]
+fn waits() {
+    let pace = Pace::default();
+    assert_eq!(pace.backoff(0), Duration::ZERO);
+    for failures in 1..100u32 {
+        let due = pace.backoff.saturating_mul(1 << (failures - 1).min(10)).min(pace.longest_backoff);
+        let wait = pace.backoff(failures);
+        assert!(wait >= due / 2 && wait <= due * 3 / 2, "{failures}: {wait:?}");
+    }
+    let spread: std::collections::HashSet<_> = (0..20).map(|_| pace.spread()).collect();
+    assert!(spread.len() > 10 && spread.iter().all(|wait| *wait <= pace.spread));
+}
+
+/// *Scenario*: answers of an API server and of something else, with and without a wish.
+/// *Guarantees*: the reason that is counted, and how long it wants to be left alone, at most five minutes.
+#[test]
+fn failures() {
+    let of = |code, after: Option<&str>, text: &str| {
+        let mut headers = HeaderMap::new();
+        if let Some(after) = after {
+            headers.insert("retry-after", after.parse().unwrap());
+        }
+        let failure = Failure::of_status(code, &headers, text.as_bytes());
+        (failure.reason(), failure.retry_after().map(|after| after.as_secs()))
+    };
+    assert_eq!(of(429, Some("7"), "{}"), ("throttled", Some(7)));
+    assert_eq!(of(429, None, r#"{"code":429,"details":{"retryAfterSeconds":3}}"#), ("throttled", Some(3)));
+    assert_eq!(of(503, Some("86400"), "<html>"), ("server", Some(300)));
+    assert_eq!(of(410, None, ""), ("gone", None));
+    assert_eq!(of(504, None, r#"{"code":504,"reason":"Timeout"}"#), ("server", None));
+    assert_eq!(of(400, None, r#"{"reason":"Expired"}"#), ("gone", None));
+    assert_eq!(
+        (of(401, None, ""), of(404, None, ""), of(400, None, "")),
+        (("unauthorized", None), ("not_found", None), ("refused", None))
+    );
+    assert_eq!(
+        Failure::of_text(br#"{"code":410,"reason":"Expired","message":"old"}"#),
+        Failure::Gone("old".to_owned())
+    );
+    assert_eq!(Failure::of_text(b"?").reason(), "malformed");
+}
+
+/// *Scenario*: every kind of failure, as a user reads it.
+/// *Guarantees*: the cause and the remedy; for a missing rule, the rule.
+#[test]
+fn words() {
+    let refused = |code| Failure::Status { code, message: "no".to_owned(), after: None };
+    let text: Vec<_> = [
+        Failure::Unreachable("connection refused".to_owned()),
+        Failure::Silent(Duration::from_secs(150)),
+        Failure::Malformed("expected value".to_owned()),
+        refused(401),
+        refused(403),
+        refused(404),
+        refused(429),
+        refused(500),
+    ]
+    .iter()
+    .map(|failure| explain(&Resource::endpoint_slices(), failure))
+    .collect();
+    insta::assert_snapshot!(text.join("\n"));
+}
+
+/// *Scenario*: selectors and places in listings, as they stand in a URL.
+/// *Guarantees*: nothing that means something there is left.
+#[test]
+fn urls() {
+    assert_eq!(escape("a-b._~C9"), "a-b._~C9");
+    assert_eq!(escape("x!=y,z&é"), "x%21%3Dy%2Cz%26%C3%A9");
+    let selector = Resource::pods(Some("node-1")).selector;
+    assert_eq!(
+        selector,
+        "&fieldSelector=spec.nodeName%3Dnode-1%2Cstatus.phase%21%3DSucceeded%2Cstatus.phase%21%3DFailed"
+    );
+}

@@ -1,0 +1,287 @@
+use serde_json::json;
+
+use super::fixture::*;
+
+/// *Scenario*: an address goes from one pod to another between two records; both kinds of record are asked for after all that.
+/// *Guarantees*: each is named as of its own time, and nobody in between.
+#[test]
+fn recycled_within_one_interval() {
+    let told = Told::new("node-1", 60);
+    let (old, new) = (pod(1, "old", "10.244.1.7", 0), pod(2, "new", "10.244.1.7", 12));
+    told.apply(Of::Pods, &old, 1);
+    told.remove(Of::Pods, &old, 11);
+    told.apply(Of::Pods, &new, 14);
+    assert_eq!(told.workload("10.244.1.7", 0, 10), "Deployment/old (old-5f6d-1)");
+    assert_eq!(told.workload("10.244.1.7", 0, 11), "unknown");
+    assert_eq!(told.workload("10.244.1.7", 0, 12), "Deployment/new (new-5f6d-2)");
+}
+
+/// *Scenario*: the new pod is heard of before the end of the old one, which lingers, changes, and is removed at last.
+/// *Guarantees*: the address is the new one's from its start on, whatever is still told of the old one.
+#[test]
+fn a_lingering_pod_takes_nothing_back() {
+    let told = Told::new("node-1", 60);
+    let (mut old, new) = (pod(1, "old", "10.244.1.7", 0), pod(2, "new", "10.244.1.7", 12));
+    told.apply(Of::Pods, &old, 1);
+    told.apply(Of::Pods, &new, 13);
+    old["metadata"]["deletionTimestamp"] = rfc3339(13).into();
+    told.apply(Of::Pods, &old, 14);
+    old["metadata"]["labels"]["app"] = "changed".into();
+    told.apply(Of::Pods, &old, 15);
+    told.remove(Of::Pods, &old, 20);
+    assert_eq!(told.workload("10.244.1.7", 0, 11), "Deployment/old (old-5f6d-1)");
+    assert_eq!(told.workload("10.244.1.7", 0, 30), "Deployment/new (new-5f6d-2)");
+}
+
+/// *Scenario*: a StatefulSet's pod is deleted during a gap and made again with the same name and address; the new listing names the new
+/// one only.
+/// *Guarantees*: the sweep of the old one takes nothing from its namesake.
+#[test]
+fn namesakes() {
+    let mut told = Told::new("node-1", 60);
+    let old = pod(1, "db", "10.244.1.7", 0);
+    let mut new = pod(2, "db", "10.244.1.7", 20);
+    new["metadata"]["name"] = old["metadata"]["name"].clone();
+    told.apply(Of::Pods, &old, 1);
+    told.round = 2;
+    told.apply(Of::Pods, &new, 30);
+    assert_eq!(told.table(Of::Pods).complete(2, at(31)), 1);
+    assert_eq!(told.workload("10.244.1.7", 0, 40), "Deployment/db (db-5f6d-1)");
+    assert_eq!(told.cgroup(&container_id(2), "", 40), "Deployment/db (db-5f6d-1) main");
+}
+
+/// *Scenario*: after a gap a listing names some of what was known, and something new.
+/// *Guarantees*: until it is complete all that was known answers; then what vanished does so for earlier times only.
+#[test]
+fn what_vanished_in_a_gap_is_removed() {
+    let mut told = Told::new("node-1", 60);
+    for number in 1..4 {
+        told.apply(Of::Pods, &pod(number, "web", &format!("10.244.1.{number}"), 0), 1);
+    }
+    told.apply(Of::Services, &service(8, "web", "10.96.0.5", 80), 1);
+    told.apply(Of::Slices, &slice(9, "web", 8080, &[("10.244.1.1", 1), ("10.244.1.2", 2)]), 1);
+    told.round = 2;
+    told.apply(Of::Pods, &pod(1, "web", "10.244.1.1", 0), 50);
+    assert_eq!(told.workload("10.244.1.2", 0, 51), "Deployment/web (web-5f6d-2)");
+    assert_eq!(told.table(Of::Pods).complete(2, at(52)), 2);
+    assert_eq!(told.table(Of::Services).complete(2, at(52)), 1);
+    assert_eq!(told.table(Of::Slices).complete(2, at(52)), 1);
+    assert_eq!(told.workload("10.244.1.1", 0, 53), "Deployment/web (web-5f6d-1)");
+    assert_eq!(told.workload("10.244.1.2", 0, 51), "Deployment/web (web-5f6d-2)");
+    assert_eq!(told.workload("10.244.1.2", 0, 53), "pending");
+    assert_eq!(
+        (told.service("10.96.0.5", 80, 51), told.service("10.96.0.5", 80, 53)),
+        ("shop/web".into(), "unknown".into())
+    );
+    assert_eq!(
+        (told.backend("10.244.1.1", 8080, 51), told.backend("10.244.1.1", 8080, 53)),
+        ("shop/web".into(), "unknown".into())
+    );
+}
+
+/// *Scenario*: two pods in the host's network, with declared ports, with an endpoint's reference only, and with the same port.
+/// *Guarantees*: a port that is one pod's names it; a shared port, another port, and no port (what is masqueraded has the node's address)
+/// name nobody.
+#[test]
+fn pods_in_the_hosts_network() {
+    let told = Told::new("node-1", 60);
+    told.apply(Of::Pods, &host_pod(1, "exporter", &[9100], 0), 1);
+    told.apply(Of::Pods, &host_pod(2, "proxy", &[8443, 9999], 0), 1);
+    told.apply(Of::Pods, &host_pod(3, "silent", &[], 0), 1);
+    told.apply(Of::Slices, &slice(9, "silent", 7000, &[("192.0.2.10", 3)]), 1);
+    assert_eq!(told.workload("192.0.2.10", 9100, 5), "Deployment/exporter (exporter-5f6d-1)");
+    assert_eq!(told.workload("192.0.2.10", 8443, 5), "Deployment/proxy (proxy-5f6d-2)");
+    assert_eq!(told.workload("192.0.2.10", 7000, 5), "Deployment/silent (silent-5f6d-3)");
+    assert_eq!(told.workload("192.0.2.10", 22, 5), "unknown");
+    assert_eq!(told.workload("192.0.2.10", 0, 5), "unknown");
+    told.apply(Of::Pods, &host_pod(4, "twin", &[9999], 10), 10);
+    assert_eq!(
+        [9, 10].map(|time| told.workload("192.0.2.10", 9999, time)),
+        ["Deployment/proxy (proxy-5f6d-2)", "unknown"]
+    );
+    told.remove(Of::Pods, &host_pod(4, "twin", &[9999], 10), 20);
+    assert_eq!(told.workload("192.0.2.10", 9999, 21), "Deployment/proxy (proxy-5f6d-2)");
+    // Their cgroups tell them apart.
+    assert_eq!(told.cgroup(&container_id(1), "", 5), "Deployment/exporter (exporter-5f6d-1) main");
+    assert_eq!(told.cgroup(&container_id(2), "", 5), "Deployment/proxy (proxy-5f6d-2) main");
+}
+
+/// *Scenario*: a pod's port is forwarded from its node's.
+/// *Guarantees*: the node's address and that port name the pod.
+#[test]
+fn forwarded_ports() {
+    let told = Told::new("node-1", 60);
+    let mut web = pod(1, "web", "10.244.1.7", 0);
+    web["spec"]["containers"][0]["ports"] = json!([{"containerPort": 8080, "hostPort": 80}]);
+    told.apply(Of::Pods, &web, 1);
+    assert_eq!(told.workload("192.0.2.10", 80, 5), "Deployment/web (web-5f6d-1)");
+    assert_eq!(told.workload("192.0.2.10", 8080, 5), "unknown");
+}
+
+/// *Scenario*: cgroups of a known container, of a pod's sandbox, of a static pod, of unknown pods and containers, of none; and of a pod of
+/// another node.
+/// *Guarantees*: the container; the pod; pending while news may be under way; unknown after that and for what is not Kubernetes'.
+#[test]
+fn cgroups() {
+    let told = Told::new("node-1", 60);
+    told.apply(Of::Pods, &pod(1, "web", "10.244.1.7", 0), 1);
+    let mut mirror = host_pod(2, "apiserver", &[6443], 0);
+    mirror["metadata"]["annotations"] =
+        json!({"kubernetes.io/config.hash": "9c6b1fa2e1cf4f1e8f6f1d8f2e9a0b11"});
+    mirror["metadata"]["ownerReferences"] = json!([{"kind": "Node", "name": "node-1", "controller": true}]);
+    told.apply(Of::Pods, &mirror, 1);
+    let mut elsewhere = pod(3, "far", "10.244.2.7", 0);
+    elsewhere["spec"]["nodeName"] = "node-2".into();
+    told.apply(Of::Pods, &elsewhere, 1);
+    assert_eq!(told.cgroup(&container_id(1), &uid(1), 5), "Deployment/web (web-5f6d-1) main");
+    assert_eq!(told.cgroup(&container_id(99), &uid(1), 5), "Deployment/web (web-5f6d-1) ");
+    assert_eq!(
+        told.cgroup("", "9c6b1fa2e1cf4f1e8f6f1d8f2e9a0b11", 5),
+        "Pod/apiserver-5f6d-2 (apiserver-5f6d-2) "
+    );
+    assert_eq!(told.cgroup(&container_id(98), &uid(98), 50), "pending");
+    assert_eq!(told.cgroup(&container_id(98), &uid(98), 40), "unknown");
+    assert_eq!(told.cgroup(&container_id(98), "", 50), "unknown");
+    assert_eq!(told.cgroup("", "", 50), "unknown");
+    assert_eq!(told.cgroup(&container_id(3), &uid(3), 5), "unknown");
+    assert_eq!(told.workload("10.244.2.7", 0, 5), "Deployment/far (far-5f6d-3)");
+}
+
+/// *Scenario*: a container is restarted, then its pod is deleted.
+/// *Guarantees*: both containers keep their name for as long as records may come.
+#[test]
+fn restarted_containers() {
+    let told = Told::new("node-1", 60);
+    let mut web = pod(1, "web", "10.244.1.7", 0);
+    told.apply(Of::Pods, &web, 1);
+    web["status"]["containerStatuses"][0]["containerID"] = format!("containerd://{}", container_id(7)).into();
+    told.apply(Of::Pods, &web, 10);
+    told.remove(Of::Pods, &web, 20);
+    for id in [1, 7] {
+        assert_eq!(told.cgroup(&container_id(id), &uid(1), 21), "Deployment/web (web-5f6d-1) main");
+    }
+    told.table(Of::Pods).forget(at(400));
+    assert_eq!(told.cgroup(&container_id(1), &uid(1), 21), "unknown");
+}
+
+/// *Scenario*: a Job's pod ends; its address goes to another pod.
+/// *Guarantees*: an ended pod has no address any more, though the object is still there.
+#[test]
+fn finished_pods() {
+    let told = Told::new("node-1", 60);
+    let mut job = pod(1, "job", "10.244.1.7", 0);
+    told.apply(Of::Pods, &job, 1);
+    job["status"]["phase"] = "Succeeded".into();
+    told.apply(Of::Pods, &job, 10);
+    told.apply(Of::Pods, &job, 11);
+    assert_eq!(told.workload("10.244.1.7", 0, 9), "Deployment/job (job-5f6d-1)");
+    assert_eq!(told.workload("10.244.1.7", 0, 30), "unknown");
+}
+
+/// *Scenario*: addresses that nobody has: far from all pods, near a pod, with records old and new; and everything before the first
+/// listing, which may be on its way or fail again and again.
+/// *Guarantees*: only what may yet be told is pending.
+#[test]
+fn pending_or_unknown() {
+    let told = Told::new("node-1", 60);
+    told.apply(Of::Pods, &pod(1, "web", "10.244.1.7", 0), 1);
+    assert_eq!(told.workload("10.244.1.8", 0, 59), "pending");
+    assert_eq!(told.workload("10.244.1.8", 0, 61), "pending");
+    assert_eq!(told.workload("10.244.1.8", 0, 40), "unknown");
+    assert_eq!(told.workload("203.0.113.9", 443, 59), "unknown");
+    let instruments =
+        super::super::telemetry::Instruments::new(&opentelemetry::global::meter("test"), "kubernetes");
+    let young = super::super::telemetry::ResourceStats::new("pods", &instruments);
+    assert!(young.is_expected());
+    (0..4).for_each(|_| young.failed("unreachable"));
+    assert!(!young.is_expected());
+    young.well();
+    assert!(young.is_expected());
+}
+
+/// *Scenario*: a service is asked for by its cluster IP, external and balancer's address, a node's port, a port that it has not, and
+/// something else's address with the number of a node's port.
+/// *Guarantees*: the service where it is meant, and the addresses whose connections may be translated.
+#[test]
+fn services() {
+    let told = Told::new("node-1", 60);
+    told.apply(Of::Pods, &pod(1, "web", "10.244.1.7", 0), 1);
+    let mut web = service(8, "web", "10.96.0.5", 80);
+    web["spec"]["externalIPs"] = json!(["198.51.100.1"]);
+    web["spec"]["ports"][0]["nodePort"] = 30080.into();
+    web["status"]["loadBalancer"] = json!({"ingress": [{"ip": "203.0.113.9"}]});
+    told.apply(Of::Services, &web, 1);
+    for address in ["10.96.0.5", "198.51.100.1", "203.0.113.9"] {
+        assert_eq!(told.service(address, 80, 5), "shop/web", "{address}");
+    }
+    assert_eq!(told.service("192.0.2.10", 30080, 5), "shop/web");
+    assert_eq!(told.service("192.0.2.11", 30080, 5), "unknown");
+    assert_eq!(told.service("10.96.0.5", 81, 5), "unknown");
+    use longwave_pipeline::Directory;
+    let translated = |address: &str| told.directory.is_translated(address.parse().unwrap());
+    assert_eq!(
+        ["10.96.0.5", "192.0.2.10", "10.244.1.7", "198.51.100.7"].map(translated),
+        [true, true, false, false]
+    );
+    // It gets another port, then it goes and another one gets its address.
+    web["spec"]["ports"][0]["port"] = 8000.into();
+    told.apply(Of::Services, &web, 20);
+    assert_eq!(
+        (told.service("10.96.0.5", 80, 19), told.service("10.96.0.5", 80, 20)),
+        ("shop/web".into(), "unknown".into())
+    );
+    told.remove(Of::Services, &web, 30);
+    let mut other = service(9, "other", "10.96.0.5", 8000);
+    other["metadata"]["creationTimestamp"] = rfc3339(32).into();
+    told.apply(Of::Services, &other, 33);
+    assert_eq!(
+        [29, 30, 31, 32].map(|time| told.service("10.96.0.5", 8000, time)),
+        ["shop/web", "unknown", "unknown", "shop/other"]
+    );
+    assert!(!translated("203.0.113.9"));
+}
+
+/// *Scenario*: backends of one service, of two, of a headless one without ports; an endpoint that moves from one slice to another.
+/// *Guarantees*: the service; of two the first by name, marked, and unmarked when the other goes; no gap while it moves.
+#[test]
+fn backends() {
+    let told = Told::new("node-1", 60);
+    told.apply(Of::Slices, &slice(1, "web", 8080, &[("10.244.1.1", 1)]), 1);
+    assert_eq!(told.backend("10.244.1.1", 8080, 5), "shop/web");
+    assert_eq!(told.backend("10.244.1.1", 9090, 5), "unknown");
+    told.apply(Of::Slices, &slice(2, "canary", 8080, &[("10.244.1.1", 1)]), 10);
+    assert_eq!([9, 10].map(|time| told.backend("10.244.1.1", 8080, time)), ["shop/web", "shop/canary*"]);
+    told.remove(Of::Slices, &slice(2, "canary", 8080, &[]), 20);
+    assert_eq!(told.backend("10.244.1.1", 8080, 20), "shop/web");
+    told.apply(Of::Slices, &slice(1, "web", 8080, &[]), 30);
+    told.apply(Of::Slices, &slice(3, "web", 8080, &[("10.244.1.1", 1)]), 31);
+    assert_eq!([29, 30, 31].map(|time| told.backend("10.244.1.1", 8080, time)), ["shop/web"; 3]);
+    let mut headless = slice(4, "peers", 0, &[("10.244.1.2", 2)]);
+    headless["ports"] = json!([]);
+    told.apply(Of::Slices, &headless, 1);
+    assert_eq!(told.backend("10.244.1.2", 4242, 5), "shop/peers");
+    for number in 1..5 {
+        told.remove(Of::Slices, &slice(number, "web", 8080, &[]), 40);
+    }
+    told.table(Of::Services).forget(at(400));
+    assert_eq!(told.directory.services().sizes(), [0; 8]);
+}
+
+/// *Scenario*: objects without a uid, or with parts that are not what they should be.
+/// *Guarantees*: an error each, and nothing that was known is lost.
+#[test]
+fn objects_that_cannot_be_read() {
+    let told = Told::new("node-1", 60);
+    let good = pod(1, "web", "10.244.1.7", 0);
+    told.apply(Of::Pods, &good, 1);
+    let mut bad = good.clone();
+    bad["metadata"]["labels"] = json!({"pod-template-hash": 5});
+    let mut worse = good.clone();
+    worse["metadata"]["annotations"] = json!([1]);
+    let news = || crate::kubernetes::tables::News { now: at(2), since: at(1), round: 1 };
+    for object in [json!({"metadata": {}}), worse, json!([]), json!({"metadata": {"uid": "x"}})] {
+        assert!(told.table(Of::Pods).apply(&object.to_string(), news()).is_err(), "{object}");
+    }
+    assert!(told.table(Of::Pods).apply(&bad.to_string(), news()).is_ok(), "an owner is shown as it is");
+    assert_eq!(told.workload("10.244.1.7", 0, 5), "ReplicaSet/web-5f6d (web-5f6d-1)");
+}

@@ -1,0 +1,378 @@
+//! The extension against an API server that goes wrong.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use longwave_pipeline::component::Extension;
+use longwave_pipeline::record::Endpoint;
+use longwave_pipeline::{Answer, Directory};
+use opentelemetry::metrics::MeterProvider;
+use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData, ResourceMetrics};
+use opentelemetry_sdk::metrics::reader::MetricReader;
+use opentelemetry_sdk::metrics::{ManualReader, SdkMeterProvider};
+use tokio_util::sync::CancellationToken;
+
+use super::api::*;
+use super::fixture::*;
+use crate::kubernetes::watch::{Pace, now};
+use crate::kubernetes::{KubernetesConfig, KubernetesExtension};
+
+/// A running extension.
+struct Running {
+    directory: Arc<dyn Directory>,
+    reader: Reader,
+    _meters: SdkMeterProvider,
+    _file: tempfile::NamedTempFile,
+    stop: CancellationToken,
+    ended: tokio::task::JoinHandle<Result<(), longwave_pipeline::ComponentError>>,
+}
+
+#[derive(Clone, Debug)]
+struct Reader(Arc<ManualReader>);
+
+impl MetricReader for Reader {
+    fn register_pipeline(&self, pipeline: std::sync::Weak<opentelemetry_sdk::metrics::Pipeline>) {
+        self.0.register_pipeline(pipeline);
+    }
+    fn collect(&self, into: &mut ResourceMetrics) -> opentelemetry_sdk::error::OTelSdkResult {
+        self.0.collect(into)
+    }
+    fn force_flush(&self) -> opentelemetry_sdk::error::OTelSdkResult {
+        self.0.force_flush()
+    }
+    fn shutdown_with_timeout(&self, timeout: Duration) -> opentelemetry_sdk::error::OTelSdkResult {
+        self.0.shutdown_with_timeout(timeout)
+    }
+    fn temporality(
+        &self,
+        kind: opentelemetry_sdk::metrics::InstrumentKind,
+    ) -> opentelemetry_sdk::metrics::Temporality {
+        self.0.temporality(kind)
+    }
+}
+
+/// Short waits; silence and answers as long as a loaded machine may take.
+fn pace() -> Pace {
+    Pace {
+        backoff: Duration::from_millis(2),
+        longest_backoff: Duration::from_millis(20),
+        spread: Duration::from_millis(5),
+        answer: Duration::from_secs(30),
+        silence: Duration::from_secs(30),
+        watch: Duration::from_secs(300),
+    }
+}
+
+async fn start(address: SocketAddr, pace: Pace) -> Running {
+    let file = Api::kubeconfig(address);
+    let settings = KubernetesConfig {
+        kubeconfig: file.path().to_str().unwrap().to_owned(),
+        node: "node-1".to_owned(),
+        ..KubernetesConfig::default()
+    };
+    let reader = Reader(Arc::new(ManualReader::builder().build()));
+    let meters = SdkMeterProvider::builder().with_reader(reader.clone()).build();
+    let mut extension = KubernetesExtension::new(&settings, "kubernetes", &meters.meter("test"));
+    extension.pace = pace;
+    let directory = extension.directory().unwrap();
+    let stop = CancellationToken::new();
+    let running = Box::new(extension).start(stop.clone()).await.unwrap();
+    Running { directory, reader, _meters: meters, _file: file, stop, ended: tokio::spawn(running) }
+}
+
+impl Running {
+    /// Who has the address now.
+    fn workload(&self, address: &str) -> String {
+        let end = Endpoint { address: address.parse().unwrap(), port: 0 };
+        match self.directory.workload_of_address(end, now()) {
+            Answer::Known(workload) => workload.name.to_string(),
+            Answer::Pending => "pending".to_owned(),
+            Answer::Unknown => "unknown".to_owned(),
+        }
+    }
+
+    /// Waits for the address to be `expected`'s.
+    async fn until(&self, address: &str, expected: &str) {
+        self.until_that(|| self.workload(address) == expected, expected).await;
+    }
+
+    async fn until_that(&self, holds: impl Fn() -> bool, what: &str) {
+        for _ in 0..6000 {
+            if holds() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("not within 30 s: {what}; {:?}", self.metrics());
+    }
+
+    /// All numbers: name and values of the attributes but the extension's → value.
+    fn metrics(&self) -> HashMap<String, f64> {
+        let mut collected = ResourceMetrics::default();
+        self.reader.collect(&mut collected).unwrap();
+        let mut found = HashMap::new();
+        for metric in collected.scope_metrics().flat_map(|scope| scope.metrics()) {
+            let name = metric.name().strip_prefix("longwave_extension_kubernetes_").unwrap();
+            let mut put = |attributes: Vec<String>, value: f64| {
+                found.insert(format!("{name} {}", attributes.join(" ")), value);
+            };
+            let text = |attributes: Vec<&opentelemetry::KeyValue>| {
+                let mut shown: Vec<_> = attributes
+                    .iter()
+                    .filter(|kv| kv.key.as_str() != "extension")
+                    .map(|kv| (kv.key.as_str().to_owned(), kv.value.to_string()))
+                    .collect();
+                shown.sort_by_key(|(key, _)| key != "resource");
+                shown.into_iter().map(|(_, value)| value).collect()
+            };
+            match metric.data() {
+                AggregatedMetrics::U64(MetricData::Sum(sum)) => {
+                    sum.data_points()
+                        .for_each(|point| put(text(point.attributes().collect()), point.value() as f64));
+                }
+                AggregatedMetrics::F64(MetricData::Gauge(gauge)) => {
+                    gauge
+                        .data_points()
+                        .for_each(|point| put(text(point.attributes().collect()), point.value()));
+                }
+                other => panic!("{name}: {other:?}"),
+            }
+        }
+        found
+    }
+
+    fn metric(&self, name: &str) -> f64 {
+        self.metrics().get(name).copied().unwrap_or_default()
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        self.ended.await.unwrap().unwrap();
+    }
+}
+
+/// *Scenario*: a server that streams listings, then one that refuses to; pods, services and slices that are there and that come later.
+/// *Guarantees*: everything is known either way; the second is asked for pages after one refusal; events follow; the measurements say so.
+#[tokio::test]
+async fn lists_then_follows() {
+    for streams in [true, false] {
+        let api = Api::start(streams).await;
+        for number in 1..=600 {
+            api.put(
+                PODS,
+                &pod(
+                    number,
+                    &format!("web{number}"),
+                    &format!("10.244.{}.{}", number / 250, number % 250),
+                    0,
+                ),
+            );
+        }
+        api.put(SERVICES, &service(1001, "web", "10.96.0.5", 80));
+        api.put(SLICES, &slice(1002, "web", 8080, &[("10.244.0.7", 7)]));
+        let running = start(api.address, pace()).await;
+        running.until("10.244.0.7", "web7").await;
+        running.until("10.244.2.100", "web600").await;
+        let synced = || {
+            ["pods", "services", "endpointslices"]
+                .iter()
+                .all(|of| running.metric(&format!("synced {of}")) == 1.0)
+        };
+        running.until_that(synced, "synced").await;
+        let asked = Endpoint { address: "10.96.0.5".parse().unwrap(), port: 80 };
+        assert_eq!(&*running.directory.service_of_address(asked, now()).known().unwrap().name, "web");
+        let lists = api.asked(PODS).iter().filter(|query| query.contains_key("limit")).count();
+        assert_eq!(lists, if streams { 0 } else { 3 });
+        assert!(
+            api.asked(PODS)
+                .iter()
+                .all(|query| query["fieldSelector"] == "status.phase!=Succeeded,status.phase!=Failed")
+        );
+
+        let before = running.directory.version();
+        api.put(PODS, &pod(2001, "late", "10.244.9.1", 0));
+        api.delete(PODS, &pod(7, "web7", "10.244.0.7", 0));
+        running.until("10.244.9.1", "late").await;
+        running.until("10.244.0.7", "pending").await;
+        assert!(running.directory.version() > before);
+        running.until_that(|| running.metric("objects pods") == 600.0, "objects").await;
+        assert_eq!((running.metric("lists pods start"), running.metric("events pods deleted")), (1.0, 1.0));
+        assert!(running.metric("received_bytes pods") > 100_000.0 && running.metric("staleness pods") < 30.0);
+        running.end().await;
+    }
+}
+
+/// *Scenario*: watches are cut in the middle, again and again, while pods come and go.
+/// *Guarantees*: each resumes where it was: everything arrives, nothing is listed again.
+#[tokio::test]
+async fn cut_watches_are_resumed() {
+    let api = Api::start(true).await;
+    api.put(PODS, &pod(1, "first", "10.244.1.1", 0));
+    let running = start(api.address, pace()).await;
+    running.until("10.244.1.1", "first").await;
+    for number in 2..8 {
+        api.cut();
+        api.put(PODS, &pod(number, &format!("next{number}"), &format!("10.244.1.{number}"), 0));
+        running.until(&format!("10.244.1.{number}"), &format!("next{number}")).await;
+    }
+    assert_eq!(running.metric("lists pods start"), 1.0);
+    assert_eq!(running.metric("lists pods expired"), 0.0);
+    assert!(running.metric("errors pods cut") >= 1.0 && running.metric("watches pods") >= 2.0);
+    running.end().await;
+}
+
+/// *Scenario*: while a watch is cut, pods change and the server forgets where it was (410), first with streamed listings, then with pages.
+/// *Guarantees*: everything is listed once more; what vanished in the gap is removed, and only when the listing is complete.
+#[tokio::test]
+async fn gone() {
+    for streams in [true, false] {
+        let api = Api::start(streams).await;
+        api.put(PODS, &pod(1, "stays", "10.244.1.1", 0));
+        api.put(PODS, &pod(2, "goes", "10.244.1.2", 0));
+        let running = start(api.address, pace()).await;
+        running.until("10.244.1.2", "goes").await;
+        api.delete(PODS, &pod(2, "goes", "10.244.1.2", 0));
+        api.put(PODS, &pod(3, "comes", "10.244.1.3", 0));
+        running.until("10.244.1.3", "comes").await;
+        api.fail(PODS, (0..3).map(|_| Fault::Status(503, 0)));
+        api.cut();
+        running.until_that(|| running.metric("errors pods server") == 3.0, "three errors").await;
+        // The gap: the watch may be back already, so it is cut by the server's own forgetting.
+        api.put(PODS, &pod(4, "later", "10.244.1.4", 0));
+        running.until("10.244.1.4", "later").await;
+        api.fail(PODS, [Fault::Status(500, 0), Fault::Text("{\"type\":\"ERROR\",\"object\":{\"code\":410,\"reason\":\"Expired\",\"message\":\"too old\"}}\n")]);
+        api.cut();
+        running.until_that(|| running.metric("lists pods expired") >= 1.0, "listed again").await;
+        running.until("10.244.1.1", "stays").await;
+        api.delete(PODS, &pod(1, "stays", "10.244.1.1", 0));
+        running.until("10.244.1.1", "pending").await;
+        assert_eq!(running.metric("lists pods start"), 1.0);
+        assert_eq!(running.workload("10.244.1.4"), "later");
+        running.end().await;
+    }
+}
+
+/// *Scenario*: pods are deleted while the way to the server is cut, and the server forgets them: no event will ever tell.
+/// *Guarantees*: the listing after the gap does.
+#[tokio::test]
+async fn deleted_during_a_gap() {
+    let api = Api::start(true).await;
+    api.put(PODS, &pod(1, "stays", "10.244.1.1", 0));
+    api.put(PODS, &pod(2, "goes", "10.244.1.2", 0));
+    let running = start(api.address, pace()).await;
+    running.until("10.244.1.2", "goes").await;
+    // What is deleted while the next attempt hangs in a refusal is not in the log any more when the watch asks for it.
+    api.fail(PODS, (0..20).map(|_| Fault::Status(503, 0)));
+    api.cut();
+    running.until_that(|| running.metric("errors pods server") >= 1.0, "the gap").await;
+    api.delete(PODS, &pod(2, "goes", "10.244.1.2", 0));
+    api.compact();
+    assert_eq!(running.workload("10.244.1.1"), "stays");
+    running.until("10.244.1.2", "pending").await;
+    assert_eq!((running.workload("10.244.1.1"), running.metric("objects pods")), ("stays".to_owned(), 1.0));
+    assert_eq!(running.metric("lists pods expired"), 1.0);
+    running.end().await;
+}
+
+/// *Scenario*: pages take their time, and the server forgets the listing's place before it is through.
+/// *Guarantees*: it begins again with larger pages, and what it had is kept.
+#[tokio::test]
+async fn slow_pages() {
+    let api = Api::start(false).await;
+    for number in 1..=600 {
+        api.put(
+            PODS,
+            &pod(number, &format!("web{number}"), &format!("10.244.{}.{}", number / 250, number % 250), 0),
+        );
+    }
+    api.slow_pages(Duration::from_millis(100));
+    let running = start(api.address, pace()).await;
+    running
+        .until_that(|| api.asked(PODS).iter().any(|query| query.contains_key("continue")), "a second page")
+        .await;
+    api.compact();
+    running.until_that(|| running.metric("synced pods") == 1.0, "synced").await;
+    assert_eq!((running.metric("objects pods"), running.metric("errors pods gone")), (600.0, 1.0));
+    assert!(api.asked(PODS).iter().any(|query| query.get("limit").is_some_and(|limit| limit == "1000")));
+    running.end().await;
+}
+
+/// *Scenario*: the server asks to wait a second (429), then answers.
+/// *Guarantees*: it is not asked again sooner, and then all is known.
+#[tokio::test]
+async fn throttled() {
+    let api = Api::start(true).await;
+    api.put(PODS, &pod(1, "web", "10.244.1.1", 0));
+    api.fail(PODS, [Fault::Status(429, 1)]);
+    let asked = std::time::Instant::now();
+    let running = start(api.address, pace()).await;
+    running.until("10.244.1.1", "web").await;
+    assert!(asked.elapsed() >= Duration::from_secs(1), "it is a lower bound: load can only make it longer");
+    assert_eq!((running.metric("errors pods throttled"), api.asked(PODS).len()), (1.0, 2));
+    running.end().await;
+}
+
+/// *Scenario*: nobody listens at the server's address at first; later it is there.
+/// *Guarantees*: the start does not fail; answers are pending, then unknown; when the server is there all is known, without a restart.
+#[tokio::test]
+async fn unreachable_at_start() {
+    let address = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let running = start(address, pace()).await;
+    assert!(["pending", "unknown"].contains(&&*running.workload("10.244.1.1")));
+    running.until_that(|| running.metric("errors pods unreachable") >= 5.0, "attempts").await;
+    running.until("10.244.1.1", "unknown").await;
+    assert_eq!((running.metric("synced pods"), running.metric("objects pods")), (0.0, 0.0));
+    assert!(running.metric("staleness pods") > 0.0);
+    let api = Api::serve(tokio::net::TcpListener::bind(address).await.unwrap(), true);
+    api.put(PODS, &pod(1, "web", "10.244.1.1", 0));
+    running.until("10.244.1.1", "web").await;
+    running.end().await;
+}
+
+/// *Scenario*: the server accepts and says nothing; begins an answer and says nothing more.
+/// *Guarantees*: each is given up after its time, and tried again.
+#[tokio::test]
+async fn silence() {
+    let api = Api::start(true).await;
+    api.put(PODS, &pod(1, "web", "10.244.1.1", 0));
+    api.fail(PODS, [Fault::Hang, Fault::Mute]);
+    let short = Duration::from_millis(300);
+    let running = start(api.address, Pace { answer: short, silence: short, ..pace() }).await;
+    running.until("10.244.1.1", "web").await;
+    assert!(running.metric("errors pods silent") >= 2.0);
+    running.end().await;
+}
+
+/// *Scenario*: a rule for services is missing (403); what answers for slices is no API server; a pod cannot be read.
+/// *Guarantees*: the others work; each is counted under its reason.
+#[tokio::test]
+async fn one_resource_fails() {
+    let api = Api::start(true).await;
+    let mut unreadable = pod(2, "bad", "10.244.1.2", 0);
+    unreadable["spec"] = 5.into();
+    api.put(PODS, &unreadable);
+    api.put(PODS, &pod(3, "web", "10.244.1.1", 0));
+    api.fail(SERVICES, (0..10_000).map(|_| Fault::Status(403, 0)));
+    api.fail(SLICES, (0..10_000).map(|_| Fault::Text("<html>\n")));
+    let running = start(api.address, pace()).await;
+    running.until("10.244.1.1", "web").await;
+    running.until_that(|| running.metric("errors services forbidden") >= 2.0, "forbidden").await;
+    running.until_that(|| running.metric("errors endpointslices malformed") >= 2.0, "malformed").await;
+    assert_eq!((running.metric("synced services"), running.metric("errors pods undecodable")), (0.0, 1.0));
+    running.end().await;
+}
+
+/// *Scenario*: the file with the credentials is not there.
+/// *Guarantees*: the start fails with the place and the remedy: no waiting helps.
+#[tokio::test]
+async fn no_credentials() {
+    let settings =
+        KubernetesConfig { kubeconfig: "/nowhere/config".to_owned(), ..KubernetesConfig::default() };
+    let extension =
+        KubernetesExtension::new(&settings, "kubernetes/2", &opentelemetry::global::meter("test"));
+    let error = Box::new(extension).start(CancellationToken::new()).await.err().unwrap().to_string();
+    assert!(error.starts_with("extensions::kubernetes/2: kubeconfig: \"/nowhere/config\": "), "{error}");
+    assert!(error.ends_with("Is the file there, readable for this user, and the context in it?"), "{error}");
+}

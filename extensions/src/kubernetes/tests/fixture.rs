@@ -1,0 +1,169 @@
+//! Objects as an API server would have them, and a directory that they are told to.
+
+use std::sync::Arc;
+
+use longwave_pipeline::directory::CgroupName;
+use longwave_pipeline::record::Endpoint;
+use longwave_pipeline::{Answer, Directory, UnixNanos};
+use serde_json::{Value, json};
+
+use crate::history::Bounds;
+use crate::kubernetes::directory::{Kubernetes, PodTable, ServiceTable, SliceTable};
+use crate::kubernetes::tables::{News, Selected};
+use crate::kubernetes::telemetry::{Instruments, ResourceStats};
+use crate::kubernetes::watch::Table;
+
+/// `2026-11-21T09:00:00Z`.
+pub const NINE: u64 = 1_795_251_600;
+
+/// A time, in seconds after [`NINE`].
+pub fn at(seconds: u64) -> UnixNanos {
+    UnixNanos((NINE + seconds) * 1_000_000_000)
+}
+
+/// The same as Kubernetes writes it.
+pub fn rfc3339(seconds: u64) -> String {
+    format!("2026-11-21T{:02}:{:02}:{:02}Z", 9 + seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+pub fn uid(number: u64) -> String {
+    format!("{number:08x}-8b1d-4c57-9a50-{number:012x}")
+}
+
+pub fn container_id(number: u64) -> String {
+    format!("{number:064x}").chars().rev().collect()
+}
+
+/// A running pod of Deployment `owner` on `node-1`, made and started at `start`.
+pub fn pod(number: u64, owner: &str, address: &str, start: u64) -> Value {
+    json!({
+        "metadata": {
+            "name": format!("{owner}-5f6d-{number}"), "namespace": "shop", "uid": uid(number), "resourceVersion": number.to_string(),
+            "creationTimestamp": rfc3339(start), "labels": {"app": owner, "pod-template-hash": "5f6d"},
+            "ownerReferences": [{"kind": "ReplicaSet", "name": format!("{owner}-5f6d"), "controller": true}]
+        },
+        "spec": {"nodeName": "node-1", "containers": [{"name": "main", "ports": [{"containerPort": 8080}]}]},
+        "status": {
+            "phase": "Running", "hostIP": "192.0.2.10", "podIP": address, "podIPs": [{"ip": address}],
+            "containerStatuses": [{
+                "name": "main", "containerID": format!("containerd://{}", container_id(number)),
+                "state": {"running": {"startedAt": rfc3339(start)}}
+            }]
+        }
+    })
+}
+
+/// The same in the host's network, with these ports.
+pub fn host_pod(number: u64, owner: &str, ports: &[u16], start: u64) -> Value {
+    let mut pod = pod(number, owner, "192.0.2.10", start);
+    pod["spec"]["hostNetwork"] = true.into();
+    pod["spec"]["containers"][0]["ports"] = ports.iter().map(|port| json!({"containerPort": port})).collect();
+    pod
+}
+
+pub fn service(number: u64, name: &str, address: &str, port: u16) -> Value {
+    json!({
+        "metadata": {"name": name, "namespace": "shop", "uid": uid(number), "creationTimestamp": rfc3339(0), "resourceVersion": "1"},
+        "spec": {"type": "ClusterIP", "clusterIP": address, "clusterIPs": [address], "ports": [{"port": port}]},
+        "status": {"loadBalancer": {}}
+    })
+}
+
+/// A slice of `service` with these (address, pod) at `port`.
+pub fn slice(number: u64, service: &str, port: u16, endpoints: &[(&str, u64)]) -> Value {
+    let endpoint = |(address, pod): &(&str, u64)| json!({"addresses": [address], "targetRef": {"kind": "Pod", "uid": uid(*pod)}});
+    json!({
+        "metadata": {"name": format!("{service}-{number}"), "namespace": "shop", "uid": uid(number), "resourceVersion": "1",
+            "labels": {"kubernetes.io/service-name": service}},
+        "endpoints": endpoints.iter().map(endpoint).collect::<Value>(),
+        "ports": [{"port": port, "protocol": "TCP"}]
+    })
+}
+
+/// Which of the three tables.
+#[derive(Clone, Copy)]
+pub enum Of {
+    Pods,
+    Services,
+    Slices,
+}
+
+/// A directory, told by hand.
+pub struct Told {
+    pub directory: Arc<Kubernetes>,
+    pub round: u32,
+}
+
+impl Told {
+    /// Listed once, nothing known; the API server was heard of at `contact`.
+    pub fn new(node: &str, contact: u64) -> Self {
+        let instruments = Instruments::new(&opentelemetry::global::meter("test"), "kubernetes");
+        let stats =
+            ["pods", "services", "endpointslices"].map(|resource| ResourceStats::new(resource, &instruments));
+        let selected = Selected { node: node.to_owned(), ..Selected::default() };
+        let directory = Arc::new(Kubernetes::new(selected, true, stats.clone(), Bounds::default()));
+        for one in &stats {
+            one.synced(Default::default());
+            one.contacted(at(contact));
+        }
+        Self { directory, round: 1 }
+    }
+
+    pub fn table(&self, of: Of) -> Box<dyn Table> {
+        let directory = Arc::clone(&self.directory);
+        match of {
+            Of::Pods => Box::new(PodTable(directory)),
+            Of::Services => Box::new(ServiceTable(directory)),
+            Of::Slices => Box::new(SliceTable(directory)),
+        }
+    }
+
+    /// Told at `now`, ten seconds after it may have begun.
+    pub fn apply(&self, of: Of, object: &Value, now: u64) {
+        let news = News { now: at(now), since: at(now.saturating_sub(10)), round: self.round };
+        self.table(of).apply(&object.to_string(), news).unwrap();
+    }
+
+    pub fn remove(&self, of: Of, object: &Value, now: u64) {
+        self.table(of).remove(&object.to_string(), at(now)).unwrap();
+    }
+
+    /// `Deployment/web (web-5f6d-1)`, `pending` or `unknown`.
+    pub fn workload(&self, address: &str, port: u16, time: u64) -> String {
+        let end = Endpoint { address: address.parse().unwrap(), port };
+        shown(self.directory.workload_of_address(end, at(time)), |w| {
+            format!("{}/{} ({})", w.kind, w.name, w.pod)
+        })
+    }
+
+    /// As [`Self::workload`], with the container.
+    pub fn cgroup(&self, container_id: &str, pod_uid: &str, time: u64) -> String {
+        let name = CgroupName { path: "", container_id, pod_uid };
+        shown(self.directory.workload_of_cgroup(&name, at(time)), |w| {
+            format!("{}/{} ({}) {}", w.kind, w.name, w.pod, w.container)
+        })
+    }
+
+    /// `shop/web`, with `*` if ambiguous.
+    pub fn service(&self, address: &str, port: u16, time: u64) -> String {
+        let asked = Endpoint { address: address.parse().unwrap(), port };
+        shown(self.directory.service_of_address(asked, at(time)), named)
+    }
+
+    pub fn backend(&self, address: &str, port: u16, time: u64) -> String {
+        let backend = Endpoint { address: address.parse().unwrap(), port };
+        shown(self.directory.service_of_backend(backend, at(time)), named)
+    }
+}
+
+fn named(service: &longwave_pipeline::Handle<longwave_pipeline::Service>) -> String {
+    format!("{}/{}{}", service.namespace, service.name, if service.ambiguous { "*" } else { "" })
+}
+
+fn shown<T>(answer: Answer<T>, show: impl FnOnce(&T) -> String) -> String {
+    match answer {
+        Answer::Known(value) => show(&value),
+        Answer::Pending => "pending".to_owned(),
+        Answer::Unknown => "unknown".to_owned(),
+    }
+}

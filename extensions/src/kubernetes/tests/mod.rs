@@ -1,0 +1,6 @@
+mod answers;
+mod api;
+mod faults;
+mod fixture;
+
+pub(super) use fixture::{Of, Told, at, host_pod, pod};
