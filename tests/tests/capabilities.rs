@@ -1,0 +1,270 @@
+//! What each capability is for: the table of docs/DEPLOYMENT.md, row by row, with connections that are older than Longwave.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::HashSet;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use longwave_tests::end::End;
+use longwave_tests::longwave::{Options, command, free_address, write_config};
+use longwave_tests::netns::Netns;
+use longwave_tests::{Family, Longwave, Place, Record, binary, config, gate};
+use serde_json::json;
+
+const LIMIT: Duration = Duration::from_secs(60);
+/// As every manifest grants them.
+const ALL: [&str; 5] = ["bpf", "perfmon", "net_admin", "sys_ptrace", "sys_admin"];
+
+/// Older connections, each found in its own way. Cookies of the clients.
+struct World {
+    /// In this network namespace; a process holds it.
+    own_held: u64,
+    /// In this network namespace; no process holds the client's end.
+    own_orphan: u64,
+    /// In a namespace that a mount keeps (`ip netns`).
+    mounted_held: u64,
+    mounted_orphan: u64,
+    /// In a namespace that only a process keeps, as container runtimes' are for a container.
+    hidden_held: u64,
+    hidden_orphan: u64,
+    _ends: Vec<End>,
+    _mounted: Netns,
+    keeper: Child,
+}
+
+// === impl World ===
+
+impl World {
+    fn new() -> Self {
+        let (mounted, hidden) = (Netns::new(), Netns::new());
+        let mut ends = Vec::new();
+        let mut make = |place: Place| {
+            let (held, server) = place.pair().unwrap();
+            let (mut orphan, unread) = place.pair().unwrap();
+            // What nobody reads keeps the connection alive after its process has closed it.
+            orphan.write_until_full().unwrap();
+            let cookies = (held.account().cookie, orphan.close().cookie);
+            ends.extend([held, server, unread]);
+            cookies
+        };
+        let (own_held, own_orphan) = make(Place::loopback(Family::V4));
+        let (mounted_held, mounted_orphan) = make(Place::inside(&mounted, Family::V4));
+        let (hidden_held, hidden_orphan) = make(Place::inside(&hidden, Family::V4));
+        let keeper = hidden.enter(|| Command::new("sleep").arg("infinity").spawn().unwrap());
+        drop(hidden);
+        Self {
+            own_held,
+            own_orphan,
+            mounted_held,
+            mounted_orphan,
+            hidden_held,
+            hidden_orphan,
+            _ends: ends,
+            _mounted: mounted,
+            keeper,
+        }
+    }
+
+    /// Which of them are not among the cookies `seen`.
+    fn not_in(&self, seen: &HashSet<u64>) -> Vec<&'static str> {
+        let all = [
+            ("own_held", self.own_held),
+            ("own_orphan", self.own_orphan),
+            ("mounted_held", self.mounted_held),
+            ("mounted_orphan", self.mounted_orphan),
+            ("hidden_held", self.hidden_held),
+            ("hidden_orphan", self.hidden_orphan),
+        ];
+        all.into_iter().filter(|(_, cookie)| !seen.contains(cookie)).map(|(name, _)| name).collect()
+    }
+
+    /// Which of them Longwave, run by `wrapper`, does not report.
+    fn lost(&self, wrapper: Vec<String>) -> Vec<&'static str> {
+        let longwave = Longwave::start_with(
+            config::logs(json!({"interval": "1s"})),
+            Options { wrapper, ..Options::default() },
+        );
+        // Older connections are looked for before the first pass, so a second record of one proves that all that are seen had their first.
+        let mut passes = 0;
+        let mut seen = HashSet::new();
+        longwave.await_records("two passes", LIMIT, |record: &Record| {
+            seen.insert(record.cookie());
+            passes += usize::from(record.cookie() == self.own_held);
+            passes >= 2
+        });
+        longwave.stop();
+        self.not_in(&seen)
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let _ = self.keeper.kill();
+        let _ = self.keeper.wait();
+    }
+}
+
+/// Root with these capabilities and no other.
+fn root_with(capabilities: &[&str]) -> Vec<String> {
+    let set: String = capabilities.iter().map(|name| format!(",+{name}")).collect();
+    let words = ["setpriv", "--no-new-privs", &format!("--bounding-set=-all{set}"), "--inh-caps=-all"];
+    words.map(str::to_owned).to_vec()
+}
+
+fn without(capability: &str) -> Vec<String> {
+    let rest: Vec<&str> = ALL.into_iter().filter(|name| *name != capability).collect();
+    root_with(&rest)
+}
+
+/// What `longwave check` says, and whether it was content.
+fn check(wrapper: &[String]) -> (String, bool) {
+    let output = command(wrapper).arg("check").stdin(Stdio::null()).output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (String::from_utf8_lossy(&text).into_owned(), output.status.success())
+}
+
+/// The line of a fact and the remedy below it.
+fn fact(text: &str, name: &str) -> String {
+    let mut lines =
+        text.lines().skip_while(|line| !line.get(10..).is_some_and(|line| line.starts_with(name)));
+    let first = lines.next().unwrap_or_else(|| panic!("no fact {name:?} in\n{text}"));
+    let remedy = lines.next().filter(|line| line.trim_start().starts_with('→')).unwrap_or_default();
+    format!("{first}\n{remedy}")
+}
+
+/// *Scenario*: root with the five capabilities that the manifests grant, and no other (not even DAC_OVERRIDE).
+/// *Guarantees*: `check` finds nothing wanting among them, and every older connection is reported.
+#[test]
+fn with_the_five_nothing_is_lost() {
+    let Some(_turn) = gate::privileged("with_the_five_nothing_is_lost") else { return };
+    let (text, content) = check(&root_with(&ALL));
+    assert!(content, "{text}");
+    for name in ["capabilities to load programs", "network namespaces", "processes", "connection tracking"] {
+        assert!(fact(&text, name).starts_with("ok "), "{text}");
+    }
+    assert_eq!(World::new().lost(root_with(&ALL)), [""; 0]);
+}
+
+/// *Scenario*: `check` and `run` with all but CAP_BPF, and all but CAP_PERFMON, where CAP_SYS_ADMIN does not stand in for them; and with
+/// CAP_SYS_ADMIN in their stead.
+/// *Guarantees*: without, both fail and name it; CAP_SYS_ADMIN alone is enough to run.
+#[test]
+fn without_bpf_or_perfmon_it_does_not_run() {
+    let Some(_turn) = gate::privileged("without_bpf_or_perfmon_it_does_not_run") else { return };
+    for (missing, name) in [("bpf", "CAP_BPF"), ("perfmon", "CAP_PERFMON")] {
+        let rest: Vec<&str> =
+            ALL.into_iter().filter(|other| ![missing, "sys_admin"].contains(other)).collect();
+        let (text, content) = check(&root_with(&rest));
+        let fact = fact(&text, "capabilities to load programs");
+        assert!(!content && fact.starts_with("missing ") && fact.contains(name), "{text}");
+        let folder = tempfile::tempdir().unwrap();
+        let path = write_config(folder.path(), &config::logs(json!({"interval": "1s"})));
+        let output = command(&root_with(&rest)).arg("--config").arg(path).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && stderr.contains(&format!("missing {name}:")), "{stderr}");
+    }
+    assert_eq!(World::new().lost(root_with(&["sys_admin", "sys_ptrace"])), [""; 0]);
+}
+
+/// *Scenario*: all but CAP_SYS_ADMIN.
+/// *Guarantees*: `check` says so; older connections of other network namespaces that no process holds are not seen, and nothing else is
+/// lost: not those of the own namespace, not those that processes hold.
+#[test]
+fn without_sys_admin_other_namespaces_orphans_are_lost() {
+    let Some(_turn) = gate::privileged("without_sys_admin_other_namespaces_orphans_are_lost") else { return };
+    let (text, content) = check(&without("sys_admin"));
+    let fact = fact(&text, "network namespaces");
+    assert!(content && fact.starts_with("degraded ") && fact.contains("grant CAP_SYS_ADMIN"), "{text}");
+    assert_eq!(World::new().lost(without("sys_admin")), ["mounted_orphan", "hidden_orphan"]);
+}
+
+/// *Scenario*: all but CAP_SYS_PTRACE.
+/// *Guarantees*: `check` says so; of namespaces that no mount keeps, older connections that no process holds are not seen; nothing else is
+/// lost.
+#[test]
+fn without_sys_ptrace_hidden_namespaces_orphans_are_lost() {
+    let Some(_turn) = gate::privileged("without_sys_ptrace_hidden_namespaces_orphans_are_lost") else {
+        return;
+    };
+    let (text, content) = check(&without("sys_ptrace"));
+    let fact = fact(&text, "processes");
+    assert!(content && fact.starts_with("degraded ") && fact.contains("grant CAP_SYS_PTRACE"), "{text}");
+    assert_eq!(World::new().lost(without("sys_ptrace")), ["hidden_orphan"]);
+}
+
+/// *Scenario*: all five in a process namespace of its own, as a container without `hostPID` has it.
+/// *Guarantees*: `check` says so; older connections of namespaces that no mount keeps are not seen, whoever holds them.
+#[test]
+fn without_the_hosts_processes_hidden_namespaces_are_lost() {
+    let Some(_turn) = gate::privileged("without_the_hosts_processes_hidden_namespaces_are_lost") else {
+        return;
+    };
+    let wrapper = ["unshare", "--pid", "--fork", "--kill-child=TERM", "--mount-proc"].map(str::to_owned);
+    let (text, content) = check(&wrapper);
+    let fact = fact(&text, "process namespace");
+    assert!(content && fact.starts_with("degraded ") && fact.contains("hostPID: true"), "{text}");
+    let world = World::new();
+    assert_eq!(world.not_in(&seen_by_hand(&wrapper, &world)), ["hidden_held", "hidden_orphan"]);
+}
+
+/// *Scenario*: an ordinary user with the five as ambient capabilities and no new privileges, as the systemd unit runs it.
+/// *Guarantees*: `check` finds nothing wanting among them, and every older connection is reported.
+#[test]
+fn as_the_systemd_unit_runs_it() {
+    let Some(_turn) = gate::privileged("as_the_systemd_unit_runs_it") else { return };
+    let set: String = ALL.iter().map(|name| format!(",+{name}")).collect();
+    let wrapper = [
+        "setpriv".to_owned(),
+        "--reuid=65534".to_owned(),
+        "--regid=65534".to_owned(),
+        "--clear-groups".to_owned(),
+        "--no-new-privs".to_owned(),
+        format!("--inh-caps=-all{set}"),
+        format!("--ambient-caps=-all{set}"),
+        format!("--bounding-set=-all{set}"),
+    ];
+    let world = World::new();
+    assert_eq!(world.not_in(&seen_by_hand(&wrapper, &world)), [""; 0]);
+}
+
+/// The cookies that a Longwave reports whose binary and configuration anybody may read, until its second pass.
+fn seen_by_hand(wrapper: &[String], world: &World) -> HashSet<u64> {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let copy = folder.path().join("longwave");
+    std::fs::copy(binary::longwave(), &copy).unwrap();
+    let config = config::merged(
+        config::logs(json!({"interval": "1s"})),
+        json!({"service": {"telemetry": {"metrics": {"address": free_address().to_string()}}}}),
+    );
+    let path = write_config(folder.path(), &config);
+    let (program, arguments) = wrapper.split_first().unwrap();
+    let mut child = Command::new(program)
+        .args(arguments)
+        .arg(copy)
+        .arg("--config")
+        .arg(path)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut seen, mut passes) = (HashSet::new(), 0);
+    for line in BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok) {
+        let record: Record = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        seen.insert(record.cookie());
+        passes += usize::from(record.cookie() == world.own_held);
+        if passes >= 2 {
+            break;
+        }
+    }
+    // Its stdout is closed now, which ends it; SIGTERM is for the wrapper, which passes it on.
+    let _ = rustix::process::kill_process(
+        rustix::process::Pid::from_child(&child),
+        rustix::process::Signal::TERM,
+    );
+    child.wait().unwrap();
+    assert!(passes >= 2, "it ended before its second pass");
+    seen
+}
