@@ -59,9 +59,7 @@ fn cluster_leaves_nothing_behind() {
         cluster.create("/api/v1/namespaces/default/services", SERVICE);
         cluster.create("/apis/apps/v1/namespaces/default/deployments", WEB);
         cluster.create(pods, CLIENT);
-        let answer = cluster
-            .wait(&format!("{pods}/client/log"), |log| log.contains("\nweb-") || log.starts_with("web-"));
-        println!("{mode:?}: {}", answer.trim());
+        cluster.wait(&format!("{pods}/client/log"), |log| log.contains("\nweb-") || log.starts_with("web-"));
         cluster.down();
         let after = traces();
         let left: Vec<_> = after.difference(&before).collect();
