@@ -83,6 +83,18 @@ impl<K: Hash + Eq + Clone, V: PartialEq> History<K, V> {
         }
     }
 
+    /// `key` is `value` since about `start`: at most `slack` before it, by another clock, in a time that is nobody else's.
+    pub fn set_about(&mut self, key: K, value: V, start: UnixNanos, slack: Duration) {
+        let earliest = UnixNanos(start.0.saturating_sub(u64::try_from(slack.as_nanos()).unwrap_or(u64::MAX)));
+        let from = match (self.current.contains_key(&key), self.past.get(&key).and_then(|spans| spans.last()))
+        {
+            (true, _) => start,
+            (false, Some(last)) => earliest.max(last.until).min(start),
+            (false, None) => earliest,
+        };
+        self.set(key, value, from);
+    }
+
     /// `key` is `value` now, and may have been since `since`: it has the time in which nobody else is known to have had the key.
     pub fn set_since(&mut self, key: K, value: V, since: UnixNanos, now: UnixNanos) {
         let from = match (self.current.contains_key(&key), self.past.get(&key).and_then(|spans| spans.last()))

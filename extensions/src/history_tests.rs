@@ -74,6 +74,29 @@ fn starts_that_are_not_known() {
     assert_eq!([39, 40].map(|time| table.at(&1, at(time)).copied()), [Some("second"), Some("third")]);
 }
 
+/// *Scenario*: a start is told by another clock, for a key that nobody had, that somebody had until shortly before, or until after it, and
+/// that somebody has.
+/// *Guarantees*: the slack takes in what is nobody's, and no more.
+#[test]
+fn starts_by_another_clock() {
+    let slack = Duration::from_nanos(5);
+    let cases = [(None, 95), (Some(10), 95), (Some(97), 97), (Some(100), 100), (Some(104), 100)];
+    for (former, expected) in cases {
+        let mut table = history();
+        if let Some(until) = former {
+            table.set(1, "old", at(0));
+            table.end_current(&1, at(until));
+        }
+        table.set_about(1, "new", at(100), slack);
+        let first = (0..200).find(|time| table.at(&1, at(*time)) == Some(&"new"));
+        assert_eq!(first, Some(expected), "{former:?}");
+    }
+    let mut table = history();
+    table.set(1, "old", at(0));
+    table.set_about(1, "new", at(100), slack);
+    assert_eq!([99, 100].map(|time| table.at(&1, at(time)).copied()), [Some("old"), Some("new")]);
+}
+
 /// *Scenario*: time passes after an end; then more ends than the table may remember.
 /// *Guarantees*: what ended is remembered for its time and forgotten then, the oldest first where there are too many; what is current
 /// is never forgotten.

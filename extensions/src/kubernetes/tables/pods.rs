@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
@@ -76,6 +77,9 @@ struct Local {
 
 /// Static pods have another uid in the paths of their cgroups than in the API: their configuration's hash.
 const CONFIG_HASH: &str = "kubernetes.io/config.hash";
+
+/// How far nodes' clocks may differ from this one's.
+const SLACK: Duration = Duration::from_secs(5);
 
 // === impl Holder ===
 
@@ -379,7 +383,7 @@ impl Pods {
                 }
                 // An address that a pod gets later than its first (its sandbox was made anew) is its own since now.
                 match started.filter(|_| old.is_empty()) {
-                    Some(start) => self.addresses.set(*address, holder.clone(), start),
+                    Some(start) => self.addresses.set_about(*address, holder.clone(), start, SLACK),
                     None => self.addresses.set_since(*address, holder.clone(), news.since, news.now),
                 }
             }
@@ -423,7 +427,11 @@ impl Pods {
         };
         let (old, new) = (before.map(keys).unwrap_or_default(), after.map(keys).unwrap_or_default());
         let same = before.map(|e| &e.workload) == after.map(|e| &e.workload);
-        let since = News { since: started.unwrap_or(news.since), ..news };
+        let since = News {
+            since: started
+                .map_or(news.since, |start| UnixNanos(start.0.saturating_sub(SLACK.as_nanos() as u64))),
+            ..news
+        };
         if let Some(entry) = before {
             let holder = Holder { workload: entry.workload.clone(), pod: entry.number };
             for key in old.iter().filter(|key| !same || !new.contains(key)) {

@@ -7,13 +7,13 @@ use super::fixture::*;
 #[test]
 fn recycled_within_one_interval() {
     let told = Told::new("node-1", 60);
-    let (old, new) = (pod(1, "old", "10.244.1.7", 0), pod(2, "new", "10.244.1.7", 12));
+    let (old, new) = (pod(1, "old", "10.244.1.7", 0), pod(2, "new", "10.244.1.7", 20));
     told.apply(Of::Pods, &old, 1);
     told.remove(Of::Pods, &old, 11);
-    told.apply(Of::Pods, &new, 14);
+    told.apply(Of::Pods, &new, 22);
     assert_eq!(told.workload("10.244.1.7", 0, 10), "Deployment/old (old-5f6d-1)");
-    assert_eq!(told.workload("10.244.1.7", 0, 11), "unknown");
-    assert_eq!(told.workload("10.244.1.7", 0, 12), "Deployment/new (new-5f6d-2)");
+    assert_eq!(told.workload("10.244.1.7", 0, 12), "unknown");
+    assert_eq!(told.workload("10.244.1.7", 0, 20), "Deployment/new (new-5f6d-2)");
 }
 
 /// *Scenario*: the new pod is heard of before the end of the old one, which lingers, changes, and is removed at last.

@@ -98,5 +98,6 @@ pub(super) fn explain(resource: &Resource, failure: &Failure) -> String {
             format!("the API server answers {code} for {name}: {message}")
         }
     };
-    format!("extensions::kubernetes: {text}. Trying again; names come from what is known")
+    let stop = if text.ends_with('?') { "" } else { "." };
+    format!("extensions::kubernetes: {text}{stop} Trying again; names come from what is known")
 }
