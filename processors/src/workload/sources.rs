@@ -117,23 +117,26 @@ impl Sources {
         let Self { list, cgroups, names, version, .. } = self;
         let is_ours = record.id.boot == 0 || self.boot.is_none_or(|boot| boot == record.id.boot);
         let (mut sought, mut missing) = (false, false);
-        if let Some(cgroups) = cgroups
-            && is_ours
-            && !matches!(cgroup, 0 | ROOT)
-        {
-            match cgroups.find(cgroup, record.owner.pid, now) {
-                Whereabouts::At(cgroup) => {
-                    if cgroup.asked != *version {
-                        cgroup.ask(list, names, record.observed);
-                        cgroup.asked = *version;
-                    }
-                    let mut found = cgroup.found.clone();
-                    add_process(list, names, record, &mut found);
-                    return found;
-                }
-                Whereabouts::Sought => sought = true,
-                Whereabouts::Missing => missing = true,
+        let place = match cgroups.as_mut().filter(|_| is_ours) {
+            Some(cgroups) if matches!(cgroup, 0 | ROOT) => {
+                cgroups.find_by_process(&record.owner, now).map(Whereabouts::At)
             }
+            Some(cgroups) => Some(cgroups.find(cgroup, record.owner.pid, now)),
+            None => None,
+        };
+        match place {
+            Some(Whereabouts::At(cgroup)) => {
+                if cgroup.asked != *version {
+                    cgroup.ask(list, names, record.observed);
+                    cgroup.asked = *version;
+                }
+                let mut found = cgroup.found.clone();
+                add_process(list, names, record, &mut found);
+                return found;
+            }
+            Some(Whereabouts::Sought) => sought = true,
+            Some(Whereabouts::Missing) => missing = true,
+            None => {}
         }
         // A client's port says nothing of who it is.
         let port = if record.role == Role::Client { 0 } else { record.local.port };

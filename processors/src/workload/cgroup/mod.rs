@@ -3,6 +3,9 @@
 //! All directories are read once at the start. An id that is not among them is looked for where the process says that it is
 //! (`/proc/<pid>/cgroup`), else by reading the directories again: at most one such scan a second, a few milliseconds of it per batch.
 //! An id that a whole scan did not find is unknown for a minute. A removed cgroup keeps its path for a while, for late records.
+//!
+//! Where version 1 is mounted beside version 2, containers may be in version 1 only, and their sockets in version 2's root: then the process
+//! says in which container it is.
 
 pub mod mount;
 pub mod path;
@@ -13,6 +16,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
+use longwave_pipeline::record::Owner;
 
 use super::found::Found;
 use mount::Mount;
@@ -29,6 +33,9 @@ const SCAN_SLICE: Duration = Duration::from_millis(5);
 const MISSING_FOR: Duration = Duration::from_secs(60);
 /// Ids looked for in one scan.
 const MOST_WANTED: usize = 4096;
+/// Processes whose containers are remembered, and for how long: their pids are used again.
+const MOST_PROCESSES: usize = 4096;
+const PROCESS_FOR: Duration = Duration::from_secs(1);
 /// Scans after which a removed cgroup that nobody asked for is forgotten.
 const KEPT_SCANS: u32 = 16;
 
@@ -38,6 +45,7 @@ pub(super) struct Cgroups {
     /// Where processes are.
     proc: PathBuf,
     known: HashMap<u64, Entry, foldhash::fast::RandomState>,
+    by_process: HashMap<u32, Process, foldhash::fast::RandomState>,
     /// What the scan that runs, and the next, are for.
     wanted: Vec<u64>,
     looking_for: Vec<u64>,
@@ -56,6 +64,13 @@ pub(super) struct Cgroup {
     pub found: Found,
     /// Their version then; 0: never asked.
     pub asked: u32,
+}
+
+/// A process of which the socket's cgroup told nothing.
+struct Process {
+    name: [u8; 16],
+    read: Instant,
+    container: Option<Cgroup>,
 }
 
 struct Entry {
@@ -89,6 +104,7 @@ impl Cgroups {
             mount,
             proc,
             known: HashMap::default(),
+            by_process: HashMap::default(),
             wanted: Vec::new(),
             looking_for: Vec::new(),
             scan_started: None,
@@ -127,6 +143,24 @@ impl Cgroups {
             }
             _ => Whereabouts::Missing,
         }
+    }
+
+    /// The container of the socket's process, where the socket's cgroup is the root or not known.
+    pub fn find_by_process(&mut self, owner: &Owner, now: Instant) -> Option<&mut Cgroup> {
+        if owner.pid == 0 || !(self.mount.beside_v1 || owner.cgroup == 0) {
+            return None;
+        }
+        let is_fresh = |process: &Process| {
+            process.name == owner.name && now.saturating_duration_since(process.read) < PROCESS_FOR
+        };
+        if !self.by_process.get(&owner.pid).is_some_and(is_fresh) {
+            let container = self.container_of_process(owner.pid).map(|path| Cgroup::new(&path));
+            if self.by_process.len() >= MOST_PROCESSES {
+                self.by_process.clear();
+            }
+            self.by_process.insert(owner.pid, Process { name: owner.name, read: now, container });
+        }
+        self.by_process.get_mut(&owner.pid)?.container.as_mut()
     }
 
     /// Gets on with a scan, or starts one if ids are wanted and it is time to.
@@ -184,6 +218,14 @@ impl Cgroups {
             }
         }
         self.known.retain(|_, entry| next.wrapping_sub(entry.fresh) < KEPT_SCANS);
+    }
+
+    /// The first of a process's cgroups, of any version, that is a container's.
+    fn container_of_process(&self, pid: u32) -> Option<String> {
+        let text = std::fs::read_to_string(self.proc.join(pid.to_string()).join("cgroup")).ok()?;
+        // number:controllers:path
+        let mut paths = text.lines().filter_map(|line| line.splitn(3, ':').nth(2));
+        paths.find(|path| path::is_in_container(path)).map(str::to_owned)
     }
 
     /// Where the process is, if that is the cgroup asked for: a pid may have been taken by another process.

@@ -11,6 +11,8 @@ pub struct Mount {
     /// Which cgroup it shows as its root, as this process sees cgroups: `/..` and more above the process's own, where that has a cgroup
     /// namespace and the host's tree is mounted.
     pub root: String,
+    /// Version 1 is mounted too, and may have the containers: then processes are in this one's root.
+    pub beside_v1: bool,
 }
 
 // === impl Mount ===
@@ -18,7 +20,7 @@ pub struct Mount {
 impl Mount {
     /// A whole tree at `point`.
     pub fn whole(point: PathBuf) -> Self {
-        Self { point, root: "/".to_owned() }
+        Self { point, root: "/".to_owned(), beside_v1: false }
     }
 
     /// A cgroup as `/proc/<pid>/cgroup` tells it, below this mount, beginning with `/`. `None` if it is outside.
@@ -38,6 +40,8 @@ impl Mount {
 /// The mount of cgroup2 in the text of `/proc/self/mountinfo`: `/sys/fs/cgroup`, or `/sys/fs/cgroup/unified` beside version 1. Of several
 /// the one that shows most: in a container the host's tree, if it is there, not the container's own. `None` if there is none.
 pub fn find(mountinfo: &str) -> Option<Mount> {
+    let is_v1 = |line: &str| line.split_once(" - ").is_some_and(|(_, kind)| kind.starts_with("cgroup "));
+    let beside_v1 = mountinfo.lines().any(is_v1);
     let mounts = mountinfo.lines().filter_map(|line| {
         // id parent major:minor root mount-point options [optional …] - type source options
         let (place, kind) = line.split_once(" - ")?;
@@ -46,7 +50,7 @@ pub fn find(mountinfo: &str) -> Option<Mount> {
         }
         let mut fields = place.split(' ').skip(3);
         let (root, point) = (fields.next()?, fields.next()?);
-        Some(Mount { point: PathBuf::from(unescape(point)), root: unescape(root) })
+        Some(Mount { point: PathBuf::from(unescape(point)), root: unescape(root), beside_v1 })
     });
     mounts.reduce(|best, next| if next.shows() > best.shows() { next } else { best })
 }

@@ -54,6 +54,11 @@ pub fn ids(path: &str) -> Ids<'_> {
     }
 }
 
+/// A container's, or something in a pod.
+pub fn is_in_container(path: &str) -> bool {
+    parts(path).any(|part| container(part).is_some() || pod_uid(part).is_some())
+}
+
 fn parts(path: &str) -> impl DoubleEndedIterator<Item = &str> {
     path.split('/').filter(|part| !part.is_empty())
 }

@@ -29,6 +29,9 @@ pub(in crate::workload) struct End {
     pub tuple: Tuple,
 }
 
+/// Two cache lines, an empty slot included.
+const _: () = assert!(size_of::<Option<End>>() == 128);
+
 /// What is true of an end.
 #[derive(Clone, Copy)]
 pub(in crate::workload) struct Flag(u8);

@@ -112,7 +112,7 @@ proptest! {
                 let next = came.entry(record.id.cookie).or_default();
                 prop_assert_eq!(record.totals.sent_bytes, *next);
                 *next += 1;
-                let peer = names(&[record.clone()]).remove(0).1;
+                let peer = names(std::slice::from_ref(&record)).remove(0).1;
                 let expected = ["db", "db", "nginx", "curl"][(record.id.cookie % 4) as usize];
                 prop_assert!(peer == "-" || peer == expected, "{} is not {expected}", peer);
             }

@@ -165,6 +165,26 @@ fn names_that_come_late() {
     assert_eq!(names(&bench.records(&all)), pairs(&[("shop", "db"), ("curl", "shop"), ("shop", "curl")]));
 }
 
+/// *Scenario*: version 1 of cgroups beside version 2: containers are in version 1 only, their sockets in version 2's root; a process that
+/// is in no container, and one that is gone. Without version 1.
+/// *Guarantees*: the container of the process names the end, by all sources; the rest stays with its process.
+#[test]
+fn containers_of_version_1() {
+    let fake = Fake::new(&[Pod::new("shop", UID, "192.168.0.1")]);
+    let pod = format!("4:memory:/kubepods/burstable/pod{UID}/{ID}\n1:cpu:/\n0::/\n");
+    let container = format!("9:name=systemd:/docker/{ID}\n0::/\n");
+    for (beside_v1, expected) in [(true, ["shop", "0123456789ab", "bash", "bash"]), (false, ["bash"; 4])] {
+        let mut bench = Bench::hybrid(&["kubernetes", "cgroup"], &[("kubernetes", &fake)], beside_v1);
+        let pids =
+            [bench.process(&pod), bench.process(&container), bench.process("1:cpu:/user\n0::/\n"), 9999];
+        for (pid, expected) in pids.into_iter().zip(expected) {
+            let owner = Owner { pid, ..root("bash") };
+            let base = client(pid.into(), owner, "10.9.0.1:5000", "10.9.0.2:80");
+            assert_eq!(bench.named(&ConnectionRecord { owner, ..base }), pair(expected, "-"));
+        }
+    }
+}
+
 /// *Scenario*: a source that names nobody, where the graph has none of that id.
 /// *Guarantees*: the error says where.
 #[test]

@@ -220,6 +220,21 @@ impl Bench {
         hold: u64,
         tracking: Option<&FakeTracking>,
     ) -> Self {
+        Self::make(sources, directories, hold, tracking, false)
+    }
+
+    /// Where version 1 of cgroups may be mounted too; nothing waits.
+    pub fn hybrid(sources: &[&str], directories: &[(&str, &Arc<Fake>)], beside_v1: bool) -> Self {
+        Self::make(sources, directories, 0, None, beside_v1)
+    }
+
+    fn make(
+        sources: &[&str],
+        directories: &[(&str, &Arc<Fake>)],
+        hold: u64,
+        tracking: Option<&FakeTracking>,
+        beside_v1: bool,
+    ) -> Self {
         let (root, proc) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let (mut context, accounting) = context("workload", "logs", false);
         let known =
@@ -230,7 +245,7 @@ impl Bench {
             hold: longwave_config::GoDuration::from_secs(hold),
             conntrack: None,
         };
-        let mount = Some(Mount::whole(root.path().to_owned()));
+        let mount = Some(Mount { beside_v1, ..Mount::whole(root.path().to_owned()) });
         let translator = tracking.map(|tracking| Box::new(tracking.clone()) as Box<dyn Translator>);
         let processor = WorkloadProcessor::with(&config, &context, mount, proc.path(), translator).unwrap();
         Self { processor, accounting, root, proc, pids: 0 }
@@ -241,11 +256,17 @@ impl Bench {
         use std::os::unix::fs::MetadataExt;
         let folder = self.root.path().join(path);
         std::fs::create_dir_all(&folder).unwrap();
+        let pid = self.process(&format!("0::/{path}\n"));
+        Owner { cgroup: std::fs::metadata(folder).unwrap().ino(), pid, ..Owner::default() }
+    }
+
+    /// Makes a process that is in these cgroups.
+    pub fn process(&mut self, cgroups: &str) -> u32 {
         self.pids += 1;
         let process = self.proc.path().join(self.pids.to_string());
         std::fs::create_dir(&process).unwrap();
-        std::fs::write(process.join("cgroup"), format!("0::/{path}\n")).unwrap();
-        Owner { cgroup: std::fs::metadata(folder).unwrap().ino(), pid: self.pids, ..Owner::default() }
+        std::fs::write(process.join("cgroup"), cgroups).unwrap();
+        self.pids
     }
 
     /// What comes out, with the accounting that the runtime does.

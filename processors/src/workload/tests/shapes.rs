@@ -147,6 +147,7 @@ fn mount_points() {
     let escaped = "41 31 0:38 / /mnt/my\\040groups rw - cgroup2 none rw\n";
     let found = |text| find(text).map(|mount| mount.point.display().to_string());
     assert_eq!(found(v2).as_deref(), Some("/sys/fs/cgroup"));
+    assert_eq!([v2, hybrid].map(|text| find(text).unwrap().beside_v1), [false, true]);
     assert_eq!(found(hybrid).as_deref(), Some("/sys/fs/cgroup/unified"));
     assert_eq!(found(escaped).as_deref(), Some("/mnt/my groups"));
     assert_eq!(found("32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\nnonsense\n"), None);
