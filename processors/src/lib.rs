@@ -1,10 +1,12 @@
-//! What stands between receivers and exporters: [`workload`] names the ends of each connection, [`filter`] drops records,
-//! [`window`] turns records into windows. Everything here is plain, synchronous code that runs on the task that the runtime gives it.
+//! What stands between receivers and exporters: [`workload`] names the ends of each connection, [`service`] what its client meant to
+//! reach, [`filter`] drops records, [`window`] turns records into windows. Everything here is plain, synchronous code that runs on the
+//! task that the runtime gives it; what would make it wait ([`conntrack`]) is done by a thread of its own.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod conntrack;
 pub mod filter;
 mod hold;
+pub mod service;
 mod slab;
 #[cfg(test)]
 mod testing;
@@ -15,5 +17,5 @@ use longwave_pipeline::component::ProcessorFactory;
 
 /// Every processor of this crate.
 pub fn factories() -> Vec<ProcessorFactory> {
-    vec![filter::factory(), window::factory(), workload::factory()]
+    vec![filter::factory(), service::factory(), window::factory(), workload::factory()]
 }

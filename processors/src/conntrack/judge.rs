@@ -2,8 +2,8 @@
 //!
 //! Addresses are used again. While a socket lives, nobody else in its namespace has its addresses, so an entry that was read before the
 //! connection's end is its own: that much is certain. An entry that was read after the end is its own if tracking began before that end:
-//! certain where the kernel keeps times (`net.netfilter.nf_conntrack_timestamp=1`). Where it does not, TCP's state must do: an ended
-//! connection's entry is closing; one that is open belongs to a successor. What this cannot tell is a successor that has ended as well,
+//! certain, to 0.1 s, where the kernel keeps times (`net.netfilter.nf_conntrack_timestamp=1`). Where it does not, TCP's state must do: an
+//! ended connection's entry is closing; one that is open belongs to a successor. What this cannot tell is a successor that has ended as well,
 //! within the milliseconds between an end and its record.
 //!
 //! Entries outlive their connections: by 10 s after a reset, by 120 s after a FIN, unless somebody changed the sysctls
@@ -120,12 +120,16 @@ impl Judge<'_> {
     }
 
     fn is_own(&self, entry: &Entry) -> bool {
-        let after_end = self.ended.is_some_and(|ended| ended < self.at);
+        let mut after_end = self.ended.is_some_and(|ended| ended < self.at);
         if let Some(started) = entry.started {
-            let is_later = self.ended.is_some_and(|ended| started > later(ended, CLOCKS));
             let patience = if self.request.role == Role::Client { CLOCKS } else { HANDSHAKE };
-            let is_earlier = self.request.opened.is_some_and(|opened| later(started, patience) < opened);
-            return !is_later && !is_earlier;
+            if self.request.opened.is_some_and(|opened| later(started, patience) < opened)
+                || self.ended.is_some_and(|ended| started > later(ended, CLOCKS))
+            {
+                return false;
+            }
+            // Nearer to the end than the clocks can tell, TCP's state decides as without times.
+            after_end &= self.ended.is_some_and(|ended| later(started, CLOCKS) >= ended);
         }
         let open = matches!(
             entry.state,

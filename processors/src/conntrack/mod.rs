@@ -27,7 +27,7 @@ mod worker;
 mod tests;
 
 use std::convert::Infallible;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -44,6 +44,7 @@ pub use translation::{Translated, Translation};
 pub struct Conntrack {
     cache: Arc<Cache>,
     meter: Meter,
+    proc: PathBuf,
 }
 
 // === impl Conntrack ===
@@ -51,16 +52,19 @@ pub struct Conntrack {
 impl Conntrack {
     /// The graph's own; the first processor that asks makes it. Nothing is opened before the first question.
     pub fn shared(context: &ProcessorContext) -> Arc<Self> {
-        let made = context.shared.get_or_make(|| Ok::<_, Infallible>(Self::new(context.meter.clone())));
+        let made = context
+            .shared
+            .get_or_make(|| Ok::<_, Infallible>(Self::new(context.meter.clone(), Path::new("/proc"))));
         match made {
             Ok(conntrack) => conntrack,
         }
     }
 
-    /// Of this host.
-    pub fn new(meter: Meter) -> Self {
-        let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        Self { cache: Arc::new(Cache::new(ConnectionId::boot_of(&boot_id))), meter }
+    /// Of the host that `proc` (`/proc`) shows: its first process is in the host's network namespace.
+    pub fn new(meter: Meter, proc: &Path) -> Self {
+        let boot_id = std::fs::read_to_string(proc.join("sys/kernel/random/boot_id")).unwrap_or_default();
+        let cache = Arc::new(Cache::new(ConnectionId::boot_of(&boot_id)));
+        Self { cache, meter, proc: proc.to_owned() }
     }
 
     /// What is known of the translation of the record's connection. Never blocks: what is not known yet is asked for meanwhile. Costs a
@@ -85,9 +89,9 @@ impl Conntrack {
     }
 
     fn start(&self) {
-        let (cache, meter) = (Arc::clone(&self.cache), self.meter.clone());
+        let (cache, meter, proc) = (Arc::clone(&self.cache), self.meter.clone(), self.proc.clone());
         let thread = std::thread::Builder::new().name("conntrack".to_owned());
-        if let Err(error) = thread.spawn(move || worker::run(&cache, &meter, Path::new("/proc"))) {
+        if let Err(error) = thread.spawn(move || worker::run(&cache, &meter, &proc)) {
             tracing::error!(%error, "conntrack: no thread to ask with: translated addresses stay unknown");
             self.cache.set_mode(cache::Mode::Settled(Outcome::Unknown(Reason::Failed), None));
         }

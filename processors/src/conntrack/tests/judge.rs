@@ -83,6 +83,8 @@ fn times_tell_whose_entry_it_is() {
     assert_eq!(conclude(&client(), &started(100 * SECOND + 1), ended), own);
     assert_eq!(conclude(&client(), &started(107 * SECOND), ended), own);
     assert_eq!(conclude(&client(), &started(111 * SECOND), ended), reused);
+    // So near to the end that clocks cannot tell: an open entry is a successor's.
+    assert_eq!(conclude(&client(), &started(110 * SECOND + SECOND / 100), ended), reused);
     assert_eq!(conclude(&server(), &started(99 * SECOND), ended), own);
     assert_eq!(conclude(&server(), &started(0), ended), own);
     assert_eq!(conclude(&server(), &started(111 * SECOND), ended), reused);

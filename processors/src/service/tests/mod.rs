@@ -18,12 +18,14 @@ use crate::testing;
 
 const SECOND: u64 = 1_000_000_000;
 
+type Told = Vec<(Endpoint, Answer<Handle<Service>>)>;
+
 /// A directory that says what the test told it, and notes what it was asked.
 #[derive(Default)]
 struct Fake {
     version: AtomicU64,
-    by_address: Mutex<Vec<(Endpoint, Answer<Handle<Service>>)>>,
-    by_backend: Mutex<Vec<(Endpoint, Answer<Handle<Service>>)>>,
+    by_address: Mutex<Told>,
+    by_backend: Mutex<Told>,
     asked: Mutex<Vec<UnixNanos>>,
 }
 
@@ -38,12 +40,7 @@ impl Fake {
         self.version.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn answer(
-        &self,
-        list: &Mutex<Vec<(Endpoint, Answer<Handle<Service>>)>>,
-        wanted: Endpoint,
-        at: UnixNanos,
-    ) -> Answer<Handle<Service>> {
+    fn answer(&self, list: &Mutex<Told>, wanted: Endpoint, at: UnixNanos) -> Answer<Handle<Service>> {
         self.asked.lock().unwrap().push(at);
         let list = list.lock().unwrap();
         list.iter().find(|(end, _)| *end == wanted).map_or(Answer::Unknown, |(_, answer)| answer.clone())
