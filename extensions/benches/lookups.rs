@@ -69,7 +69,7 @@ fn pod(number: u32) -> String {
         uid(1, number),
         "c".repeat(64),
         uid(9, owner),
-        vec![managed; 8].join(","),
+        [managed; 8].join(","),
         env.join(","),
         env.join(","),
         node / 250,

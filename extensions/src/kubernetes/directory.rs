@@ -97,15 +97,18 @@ impl Directory for Kubernetes {
     }
 
     fn workload_of_cgroup(&self, cgroup: &CgroupName<'_>, at: UnixNanos) -> Answer<Handle<Workload>> {
-        let container = ContainerId::parse(cgroup.container_id);
-        let uid = if cgroup.pod_uid.is_empty() { None } else { Uid::parse(cgroup.pod_uid) };
-        if container.is_none() && uid.is_none() {
+        if cgroup.container_id.is_empty() && cgroup.pod_uid.is_empty() {
             return Answer::Unknown;
         }
         let pods = self.pods();
+        if let Some(workload) =
+            ContainerId::of_digits(cgroup.container_id).and_then(|id| pods.of_container(id))
+        {
+            return Answer::Known(workload.clone());
+        }
         // A container that the node has not told of yet, or the pod's sandbox: the pod.
-        let known = container.and_then(|id| pods.of_container(id)).or_else(|| pods.of_uid(uid?));
-        match known {
+        let uid = Uid::parse(cgroup.pod_uid);
+        match uid.and_then(|uid| pods.of_uid(uid)) {
             Some(workload) => Answer::Known(workload.clone()),
             None => self.absent(&self.stats[0], || uid.is_some(), at),
         }

@@ -44,7 +44,8 @@ pub(super) fn of<'m>(meta: &'m Meta<'_>) -> Owner<'m> {
             let labels = pick(meta.labels, &LABELS).unwrap_or_default();
             let kinds = labels.iter().zip(["Deployment", "Rollout"]);
             let derived = kinds.filter_map(|(hash, kind)| Some((stem(name, hash.as_deref()?)?, kind)));
-            let (name, kind) = derived.last().unwrap_or((name, kind));
+            // Rollouts set both labels on some pods: theirs counts.
+            let (name, kind) = derived.reduce(|_, last| last).unwrap_or((name, kind));
             owner(name, kind)
         }
         "ReplicationController" => {

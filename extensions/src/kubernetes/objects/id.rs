@@ -15,11 +15,7 @@ const DIGITS: usize = 32;
 impl Uid {
     /// From its text, with dashes or (static pods) without.
     pub fn parse(text: &str) -> Option<Self> {
-        let mut reader = Hex::default();
-        for byte in text.bytes().filter(|b| *b != b'-') {
-            reader.push(byte)?;
-        }
-        reader.complete().map(Self)
+        number(text.bytes().filter(|byte| *byte != b'-')).map(Self)
     }
 
     /// Eight bytes of it, for tables in which a whole one would be too much. Never 0.
@@ -33,12 +29,12 @@ impl Uid {
 impl ContainerId {
     /// From `containerd://<64 hex digits>` or the digits alone.
     pub fn parse(text: &str) -> Option<Self> {
-        let digits = text.rsplit_once("//").map_or(text, |(_, digits)| digits);
-        let mut reader = Hex::default();
-        for byte in digits.bytes().take(DIGITS) {
-            reader.push(byte)?;
-        }
-        reader.complete().map(Self)
+        Self::of_digits(Self::digits(text))
+    }
+
+    /// From 64 hex digits.
+    pub fn of_digits(digits: &str) -> Option<Self> {
+        number(digits.bytes().take(DIGITS)).map(Self)
     }
 
     /// The digits of `containerd://<digits>`.
@@ -47,26 +43,28 @@ impl ContainerId {
     }
 }
 
-#[derive(Default)]
-struct Hex {
-    value: u128,
-    digits: usize,
+/// 32 hex digits.
+fn number(digits: impl Iterator<Item = u8>) -> Option<u128> {
+    let (mut halves, mut count, mut wrong) = ([0u64; 2], 0, 0);
+    for byte in digits {
+        let digit = VALUES[usize::from(byte)];
+        wrong |= digit;
+        let half = &mut halves[usize::from(count >= DIGITS / 2)];
+        *half = *half << 4 | u64::from(digit);
+        count += 1;
+    }
+    (count == DIGITS && wrong < 16).then(|| u128::from(halves[0]) << 64 | u128::from(halves[1]))
 }
 
-impl Hex {
-    fn push(&mut self, byte: u8) -> Option<()> {
-        let digit = match byte {
-            b'0'..=b'9' => byte - b'0',
-            b'a'..=b'f' => byte - b'a' + 10,
-            b'A'..=b'F' => byte - b'A' + 10,
-            _ => return None,
-        };
-        self.digits += 1;
-        self.value = self.value << 4 | u128::from(digit);
-        Some(())
+/// What each byte means as a hex digit; 255: nothing.
+const VALUES: [u8; 256] = {
+    let mut values = [255; 256];
+    let mut digit = 0;
+    while digit < 16 {
+        let byte = b"0123456789abcdef"[digit];
+        values[byte as usize] = digit as u8;
+        values[byte.to_ascii_uppercase() as usize] = digit as u8;
+        digit += 1;
     }
-
-    fn complete(self) -> Option<u128> {
-        (self.digits == DIGITS).then_some(self.value)
-    }
-}
+    values
+};
