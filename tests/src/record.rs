@@ -26,6 +26,9 @@ pub struct Record {
     /// The server's port.
     #[serde(rename = "destination.port")]
     pub destination_port: Option<u16>,
+    /// What the client meant to reach.
+    #[serde(rename = "destination.service.name")]
+    pub service: Option<String>,
     /// `<boot id>-<cookie>-<generation>`, hexadecimal.
     #[serde(rename = "longwave.connection.id")]
     pub id: String,
