@@ -59,16 +59,15 @@ pub(super) enum ClientError {
 // === impl Client ===
 
 impl Client {
-    /// Connects, and agrees on a version.
-    pub async fn connect(address: &DaemonAddress) -> Result<Self, ClientError> {
+    /// To be connected with each request, which goes without a version: the daemon's own, so that no daemon is too old.
+    pub fn new(address: &DaemonAddress) -> Result<Self, ClientError> {
         let docker = match address {
             DaemonAddress::Unix(path) => Docker::connect_with_unix(path, TIME_LIMIT, API_DEFAULT_VERSION),
             DaemonAddress::Tcp(address) => {
                 Docker::connect_with_http(address, TIME_LIMIT, API_DEFAULT_VERSION)
             }
         };
-        let docker = limited(docker?.negotiate_version()).await?;
-        Ok(Self { docker })
+        Ok(Self { docker: docker? })
     }
 
     /// All containers that run.

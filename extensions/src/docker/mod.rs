@@ -32,6 +32,9 @@ mod telemetry;
 mod timestamp;
 mod watcher;
 
+#[cfg(test)]
+mod tests;
+
 pub use config::DockerConfig;
 pub use directory::DockerDirectory;
 pub use extension::DockerExtension;

@@ -154,6 +154,12 @@ impl State {
         self.live.len()
     }
 
+    /// Spans of the past that are remembered.
+    #[cfg(test)]
+    pub fn remembered(&self) -> usize {
+        self.names.remembered() + self.addresses.remembered() + self.published.remembered()
+    }
+
     /// The container's name at `at`; ids are never used again, so also before it was first told of and after it ended.
     pub fn workload(&self, id: ContainerId, at: UnixNanos) -> Option<&Handle<Workload>> {
         self.names.at(&id, at).or_else(|| self.names.latest(&id))

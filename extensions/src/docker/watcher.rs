@@ -85,7 +85,7 @@ impl Watcher {
         lost: UnixNanos,
         backoff: &mut Backoff,
     ) -> Result<std::convert::Infallible, ClientError> {
-        let client = Client::connect(&self.address).await?;
+        let client = Client::new(&self.address)?;
         // Before the list: what happens meanwhile comes as an event as well.
         let since = now();
         self.list(&client, Some(lost)).await?;

@@ -1,0 +1,130 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use longwave_pipeline::component::{Extension, ExtensionContext};
+use longwave_pipeline::{Directory, UnixNanos};
+use opentelemetry::metrics::MeterProvider;
+use opentelemetry::metrics::noop::NoopMeterProvider;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::super::config::DockerConfig;
+use super::super::directory::now;
+use super::super::extension::DockerExtension;
+use super::fake_daemon::FakeDaemon;
+use super::{end, id, name};
+
+struct Watched {
+    directory: Arc<dyn Directory>,
+    stop: CancellationToken,
+    running: JoinHandle<()>,
+}
+
+impl Watched {
+    async fn start(daemon: &FakeDaemon) -> Self {
+        let config = DockerConfig {
+            endpoint: format!("unix://{}", daemon.socket().display()),
+            ..DockerConfig::default()
+        };
+        let context =
+            ExtensionContext { id: "docker".to_owned(), meter: NoopMeterProvider::new().meter("test") };
+        let extension = DockerExtension::new(&config, &context).unwrap();
+        let directory = extension.directory().unwrap();
+        let stop = CancellationToken::new();
+        let running = Box::new(extension).start(stop.clone()).await.unwrap();
+        Self { directory, stop, running: tokio::spawn(async { running.await.unwrap() }) }
+    }
+
+    fn who_had(&self, address: &str, at: UnixNanos) -> String {
+        name(self.directory.workload_of_address(end(address, 80), at))
+    }
+
+    /// Waits until the address is `expected`'s.
+    async fn until(&self, address: &str, expected: &str) {
+        let reached = async {
+            while self.who_had(address, now()) != expected {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let reached = tokio::time::timeout(Duration::from_secs(30), reached).await;
+        assert!(reached.is_ok(), "{address} is {:?}, not {expected:?}", self.who_had(address, now()));
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        self.running.await.unwrap();
+    }
+}
+
+fn listed(digit: char, name: &str, address: &str) -> String {
+    format!(
+        r#"{{"Id": "{}", "Names": ["/{name}"], "Created": 1, "NetworkSettings": {{"Networks": {{"n": {{"IPAddress": "{address}"}}}}}}}}"#,
+        id(digit)
+    )
+}
+
+fn inspected(digit: char, name: &str, address: &str, started: &str) -> String {
+    format!(
+        r#"{{"Id": "{}", "Name": "/{name}", "State": {{"Running": true, "StartedAt": "{started}"}},
+        "NetworkSettings": {{"Networks": {{"n": {{"IPAddress": "{address}"}}}}}}}}"#,
+        id(digit)
+    )
+}
+
+/// *Scenario*: the daemon is not there at the start, then is; its stream of events is cut, and in the gap one container vanished without a
+/// trace, one ended at a known time, and one took the address of the first.
+/// *Guarantees*: no restart is needed; each address has the name that was true at each time; nothing of the gap lingers.
+#[tokio::test]
+async fn a_gap_is_mended() {
+    let daemon = FakeDaemon::new();
+    let watched = Watched::start(&daemon).await;
+    watched.until("10.0.0.1", "unknown").await;
+    daemon.set_list(&format!("[{}, {}]", listed('a', "one", "10.0.0.1"), listed('b', "two", "10.0.0.2")));
+    let server = daemon.serve();
+    daemon.until_followed(1).await;
+    assert_eq!(watched.who_had("10.0.0.1", now()), "one");
+    let before = now();
+
+    daemon.set_list(&format!("[{}]", listed('c', "three", "10.0.0.1")));
+    daemon.set_inspection(&id('c'), &inspected('c', "three", "10.0.0.1", "2100-01-01T00:00:00Z"));
+    daemon.set_inspection(
+        &id('b'),
+        &format!(r#"{{"Id": "{}", "Name": "/two", "State": {{"Running": false, "StartedAt": "1970-01-01T00:00:01Z", "FinishedAt": "1970-01-01T00:00:02Z"}}}}"#, id('b')),
+    );
+    daemon.cut();
+    watched.until("10.0.0.1", "three").await;
+    assert_eq!(watched.who_had("10.0.0.1", before), "one");
+    assert_eq!(watched.who_had("10.0.0.2", UnixNanos(1_500_000_000)), "two");
+    assert_eq!(watched.who_had("10.0.0.2", UnixNanos(2_000_000_000)), "unknown");
+    watched.stop().await;
+    server.abort();
+}
+
+/// *Scenario*: an inspection answers with what is no container; then a cgroup asks for a container that no event told of.
+/// *Guarantees*: the unreadable answer costs that container only, not the connection; the missed one is found by its id.
+#[tokio::test]
+async fn an_unreadable_answer_and_a_missed_event_cost_nothing_else() {
+    let daemon = FakeDaemon::new();
+    daemon.set_list("[]");
+    let server = daemon.serve();
+    let watched = Watched::start(&daemon).await;
+    daemon.until_followed(1).await;
+    daemon.set_inspection(&id('a'), r#"{"State": {"Status": "hibernating"}}"#);
+    daemon.set_inspection(&id('b'), &inspected('b', "good", "10.0.0.2", "2026-11-21T00:00:00Z"));
+    for digit in ['a', 'b'] {
+        daemon.tell(&format!(
+            r#"{{"Type": "container", "Action": "start", "Actor": {{"ID": "{}"}}, "timeNano": 1}}"#,
+            id(digit)
+        ));
+    }
+    watched.until("10.0.0.2", "good").await;
+    assert_eq!(daemon.asked("events"), 1);
+
+    daemon.set_inspection(&id('c'), &inspected('c', "missed", "10.0.0.3", "2026-11-21T00:00:00Z"));
+    let missed = id('c');
+    let cgroup = longwave_pipeline::directory::CgroupName { container_id: &missed, ..Default::default() };
+    assert_eq!(name(watched.directory.workload_of_cgroup(&cgroup, now())), "pending");
+    watched.until("10.0.0.3", "missed").await;
+    watched.stop().await;
+    server.abort();
+}

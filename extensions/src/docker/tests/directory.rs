@@ -1,0 +1,180 @@
+use std::net::IpAddr;
+
+use longwave_pipeline::{Directory, UnixNanos};
+
+use super::super::config::DockerConfig;
+use super::super::container::{Attached, Container, ContainerId, Life};
+use super::super::directory::{DockerDirectory, Phase, now};
+use super::super::state::Told;
+use super::{end, id, service, who_had, who_is};
+
+fn following() -> DockerDirectory {
+    let directory = DockerDirectory::new(&DockerConfig::default());
+    directory.enter(Phase::Following);
+    directory
+}
+
+fn container(digit: char, name: &str, addresses: &[&str]) -> Container {
+    let attached = |address: &&str| Attached {
+        address: address.parse().unwrap(),
+        subnet: "172.17.0.0/16".parse().ok(),
+        gateway: "172.17.0.1".parse().ok(),
+    };
+    Container {
+        id: ContainerId::parse(&id(digit)).unwrap(),
+        name: name.to_owned(),
+        image: String::new(),
+        labels: Default::default(),
+        life: Life::Running { since: Some(UnixNanos(1)) },
+        attached: addresses.iter().map(attached).collect(),
+        published: Vec::new(),
+    }
+}
+
+fn event(at: u64, begun: bool) -> Told {
+    Told::Event { at: UnixNanos(at), begun }
+}
+
+/// *Scenario*: a container is renamed, ends, and its address goes to another one.
+/// *Guarantees*: a record's time decides about each name, before and after; an id keeps its last name, an address nobody's.
+#[test]
+fn names_are_as_of_the_records_time() {
+    let directory = following();
+    directory.apply(&container('a', "one", &["172.17.0.2"]), event(100, true));
+    directory.apply(&container('a', "two", &["172.17.0.2"]), event(200, false));
+    let ended = Container { life: Life::Ended { at: Some(UnixNanos(290)) }, ..container('a', "two", &[]) };
+    directory.apply(&ended, event(300, false));
+    directory.apply(&container('b', "three", &["172.17.0.2"]), event(400, true));
+    for (at, by_id, by_address) in [
+        (50, "one", "unknown"),
+        (100, "one", "one"),
+        (199, "one", "one"),
+        (200, "two", "two"),
+        (299, "two", "two"),
+        (300, "two", "unknown"),
+        (399, "two", "unknown"),
+        (400, "two", "three"),
+    ] {
+        assert_eq!(
+            (who_is(&directory, &id('a'), at).as_str(), who_had(&directory, "172.17.0.2", at).as_str()),
+            (by_id, by_address),
+            "{at}"
+        );
+    }
+}
+
+/// *Scenario*: a container leaves one network for another while it runs.
+/// *Guarantees*: each address is its own for its time.
+#[test]
+fn networks_are_left_and_joined() {
+    let directory = following();
+    directory.apply(&container('a', "web", &["172.17.0.2"]), event(100, true));
+    directory.apply(&container('a', "web", &["172.17.0.2", "172.18.0.2"]), event(200, true));
+    directory.apply(&container('a', "web", &["172.18.0.2"]), event(300, false));
+    assert_eq!(who_had(&directory, "172.18.0.2", 199), "unknown");
+    assert_eq!(who_had(&directory, "172.18.0.2", 200), "web");
+    assert_eq!(who_had(&directory, "172.17.0.2", 299), "web");
+    assert_eq!(who_had(&directory, "172.17.0.2", 300), "unknown");
+}
+
+/// *Scenario*: a container is found running by a list, long after it was started.
+/// *Guarantees*: records since its start carry its name.
+#[test]
+fn what_is_found_running_has_been_so_since_its_start() {
+    let directory = following();
+    let told = Told::Seen { now: UnixNanos(1000), lost: UnixNanos(900) };
+    directory.apply(&container('a', "web", &["172.17.0.2"]), told);
+    assert_eq!(who_had(&directory, "172.17.0.2", 1), "web");
+}
+
+/// *Scenario*: a Compose service and a container outside Compose publish ports, for all addresses and for one.
+/// *Guarantees*: the published port tells the service only at this host's addresses; the backend's address tells it too; addresses that
+/// a connection may be led away from are known.
+#[test]
+fn published_ports_and_backends_tell_the_service() {
+    let directory = following();
+    let own: IpAddr = "10.0.0.9".parse().unwrap();
+    directory.tidy([own].into_iter().collect(), UnixNanos(1));
+    let mut web = container('a', "shop-web-1", &["172.17.0.2"]);
+    web.labels.insert("com.docker.compose.project".to_owned(), "shop".to_owned());
+    web.labels.insert("com.docker.compose.service".to_owned(), "web".to_owned());
+    web.published = vec![end("0.0.0.0", 8080)];
+    let mut lone = container('b', "lone", &["172.17.0.3"]);
+    lone.published = vec![end("192.0.2.1", 8081)];
+    directory.apply(&web, event(100, true));
+    directory.apply(&lone, event(100, true));
+    directory.apply(&container('c', "inner", &["172.17.0.4"]), event(100, true));
+    let asked = |address, port, at| service(directory.service_of_address(end(address, port), UnixNanos(at)));
+    assert_eq!(asked("10.0.0.9", 8080, 100), "shop/web");
+    assert_eq!(asked("10.0.0.9", 8080, 99), "unknown");
+    assert_eq!(asked("198.51.100.1", 8080, 100), "unknown");
+    assert_eq!(asked("10.0.0.9", 8081, 100), "unknown");
+    assert_eq!(asked("192.0.2.1", 8081, 100), "/lone");
+    let backend = |address| service(directory.service_of_backend(end(address, 80), UnixNanos(100)));
+    assert_eq!((backend("172.17.0.2"), backend("172.17.0.3")), ("shop/web".to_owned(), "/lone".to_owned()));
+    assert_eq!(backend("172.17.0.4"), "unknown");
+    let translated = |address: &str| directory.is_translated(address.parse().unwrap());
+    assert!(translated("10.0.0.9") && translated("192.0.2.1"));
+    assert!(!translated("172.17.0.2") && !translated("127.0.0.1") && !translated("::1"));
+    directory.end(web.id, UnixNanos(500));
+    assert_eq!(
+        (asked("10.0.0.9", 8080, 499), asked("10.0.0.9", 8080, 500)),
+        ("shop/web".to_owned(), "unknown".to_owned())
+    );
+    assert!(!translated("10.0.0.9"));
+}
+
+/// *Scenario*: a cgroup's container that the daemon has not told of, in each phase; then it is a stranger's.
+/// *Guarantees*: pending only while an answer may come; asked for once; a stranger is not asked for again, until some lists later.
+#[test]
+fn unknown_containers_are_asked_for_once() {
+    let directory = DockerDirectory::new(&DockerConfig::default());
+    assert_eq!(who_is(&directory, &id('a'), 1), "pending");
+    assert_eq!(who_had(&directory, "172.17.0.2", 1), "pending");
+    directory.enter(Phase::Apart);
+    assert_eq!(who_is(&directory, &id('a'), 1), "unknown");
+    directory.enter(Phase::Following);
+    assert!(directory.take_wanted().is_empty());
+    assert_eq!(who_is(&directory, &id('a'), 1), "pending");
+    assert_eq!(who_is(&directory, &id('a'), 1), "pending");
+    let wanted = directory.take_wanted();
+    assert_eq!(wanted.len(), 1);
+    let version = directory.version();
+    directory.strange(wanted);
+    assert_ne!(directory.version(), version);
+    assert_eq!(who_is(&directory, &id('a'), 1), "unknown");
+    assert_eq!(who_is(&directory, "", 1), "unknown");
+    (0..5).for_each(|_| directory.tidy(Default::default(), UnixNanos(1)));
+    assert_eq!(who_is(&directory, &id('a'), 1), "pending");
+}
+
+/// *Scenario*: records of now and of a while ago with an address in a containers' network that nobody has; with the network's gateway.
+/// *Guarantees*: a container that was started a moment ago is waited for, nothing else.
+#[test]
+fn an_address_of_a_containers_network_is_waited_for() {
+    let directory = following();
+    directory.apply(&container('a', "web", &["172.17.0.2"]), event(100, true));
+    let now = now().0;
+    assert_eq!(who_had(&directory, "172.17.0.9", now), "pending");
+    assert_eq!(who_had(&directory, "172.17.0.9", now - 3_000_000_000), "unknown");
+    assert_eq!(who_had(&directory, "172.17.0.1", now), "unknown");
+    assert_eq!(who_had(&directory, "10.0.0.1", now), "unknown");
+}
+
+/// *Scenario*: ten thousand containers come and go with the same addresses.
+/// *Guarantees*: what is remembered stays bounded, by age.
+#[test]
+fn churn_leaves_nothing_behind() {
+    let directory = following();
+    for round in 0..10_000_u64 {
+        let mut id = [0; 32];
+        id[..8].copy_from_slice(&round.to_le_bytes());
+        let container = Container { id: ContainerId(id), ..container('a', "job", &["172.17.0.2"]) };
+        let at = round * 1_000_000_000;
+        directory.apply(&container, event(at, true));
+        directory.end(container.id, UnixNanos(at + 500_000_000));
+        directory.tidy(Default::default(), UnixNanos(at));
+    }
+    assert_eq!(directory.state().len(), 0);
+    assert!(directory.state().remembered() < 2_000, "{}", directory.state().remembered());
+}

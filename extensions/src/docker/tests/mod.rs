@@ -1,0 +1,46 @@
+mod container;
+mod daemon;
+mod directory;
+mod fake_daemon;
+
+use longwave_pipeline::directory::CgroupName;
+use longwave_pipeline::record::Endpoint;
+use longwave_pipeline::{Answer, Directory, Handle, Service, UnixNanos, Workload};
+
+use super::directory::DockerDirectory;
+
+/// 64 hex digits that are `digit` only.
+pub(super) fn id(digit: char) -> String {
+    std::iter::repeat_n(digit, 64).collect()
+}
+
+pub(super) fn end(address: &str, port: u16) -> Endpoint {
+    Endpoint { address: address.parse().unwrap(), port }
+}
+
+pub(super) fn name(answer: Answer<Handle<Workload>>) -> String {
+    match answer {
+        Answer::Known(workload) => workload.name.to_string(),
+        Answer::Pending => "pending".to_owned(),
+        Answer::Unknown => "unknown".to_owned(),
+    }
+}
+
+pub(super) fn service(answer: Answer<Handle<Service>>) -> String {
+    match answer {
+        Answer::Known(service) => format!("{}/{}", service.namespace, service.name),
+        Answer::Pending => "pending".to_owned(),
+        Answer::Unknown => "unknown".to_owned(),
+    }
+}
+
+/// Who container `id` is.
+pub(super) fn who_is(directory: &DockerDirectory, id: &str, at: u64) -> String {
+    let cgroup = CgroupName { container_id: id, ..CgroupName::default() };
+    name(directory.workload_of_cgroup(&cgroup, UnixNanos(at)))
+}
+
+/// Who had the address.
+pub(super) fn who_had(directory: &DockerDirectory, address: &str, at: u64) -> String {
+    name(directory.workload_of_address(end(address, 80), UnixNanos(at)))
+}
