@@ -24,6 +24,7 @@ use longwave_pipeline::{
     Workload,
 };
 use longwave_processors::window::{LevelName, WindowConfig, WindowProcessor};
+use longwave_processors::workload::cgroup::mount;
 use longwave_processors::workload::{WorkloadConfig, WorkloadProcessor};
 
 const CONNECTIONS: u64 = 100_000;
@@ -134,7 +135,8 @@ fn pass_of_others(number: u64, known: bool, cgroup: u64) -> Vec<Batch> {
 
 /// A cgroup of this host that is not the root; the root where there is none.
 fn some_cgroup() -> u64 {
-    let folders = std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
+    let mount = mount::find(&std::fs::read_to_string("/proc/self/mountinfo").unwrap()).unwrap();
+    let folders = std::fs::read_dir(mount.point).into_iter().flatten().flatten();
     let mut ids =
         folders.filter_map(|entry| entry.metadata().ok().filter(|data| data.is_dir()).map(|data| data.ino()));
     ids.next().unwrap_or(1)

@@ -11,7 +11,7 @@ use longwave_pipeline::{Batch, ComponentError, ConnectionRecord, PassEnd};
 use super::cgroup::Cgroups;
 use super::cgroup::mount::{self, Mount};
 use super::config::{CGROUP, PROCESS, WorkloadConfig};
-use super::ends::{Ends, STRIDE};
+use super::ends::{Ends, STRIDE, Seen};
 use super::sources::{Source, Sources, Translator};
 use crate::conntrack::Conntrack;
 use crate::hold::{Hold, Offered, push_batches};
@@ -87,18 +87,27 @@ impl WorkloadProcessor {
 
     fn records(&mut self, mut records: Arc<Vec<ConnectionRecord>>, now: Instant, out: &mut Vec<Batch>) {
         let moved = self.refresh(now);
-        self.learn(&records, now);
+        let seen = self.learn(&records, now);
         let news = self.ends.take_news();
         if !self.hold.is_empty() && (moved || news) {
             self.release_settled(now, out);
         }
-        if self.hold.is_on() && self.someone_waits(&records) {
+        if self.hold.is_on() && (seen.pending || !self.hold.is_empty()) {
             records = self.hold_back(records, out);
             if records.is_empty() {
                 return;
             }
         }
-        self.name(&mut records);
+        if seen.names {
+            self.name(&mut records);
+        }
+        if seen.ends {
+            for (record, index) in
+                records.iter().zip(&self.indices).filter(|(record, _)| record.event.is_end())
+            {
+                self.ends.end(*index, record.id, &self.sources);
+            }
+        }
         out.push(Batch::Records(records));
     }
 
@@ -130,20 +139,17 @@ impl WorkloadProcessor {
 
     /// Learns who the ends of a batch's connections are. All are learned before the first is named, so that two ends in one batch find
     /// each other whatever their order.
-    fn learn(&mut self, records: &[ConnectionRecord], now: Instant) {
+    fn learn(&mut self, records: &[ConnectionRecord], now: Instant) -> Seen {
         let Self { ends, sources, indices, .. } = self;
+        let mut seen = Seen::default();
         indices.clear();
         for records in records.chunks(STRIDE) {
             let hashes = ends.look_up(records);
-            let known =
-                records.iter().zip(hashes).map(|(record, hash)| ends.learn(record, hash, sources, now));
-            indices.extend(known);
+            for (record, hash) in records.iter().zip(hashes) {
+                indices.push(ends.learn(record, hash, sources, now, &mut seen));
+            }
         }
-    }
-
-    fn someone_waits(&self, records: &[ConnectionRecord]) -> bool {
-        !self.hold.is_empty()
-            || records.iter().zip(&self.indices).any(|(record, index)| self.ends.waits(*index, record))
+        seen
     }
 
     /// Takes out of a batch what has to wait, or belongs behind what waits.
@@ -152,7 +158,13 @@ impl WorkloadProcessor {
         records: Arc<Vec<ConnectionRecord>>,
         out: &mut Vec<Batch>,
     ) -> Arc<Vec<ConnectionRecord>> {
-        let mut indices = std::mem::take(&mut self.indices);
+        let waits = |(record, index): (&ConnectionRecord, &u32)| {
+            self.ends.is_held(*index) || self.ends.waits(*index, record)
+        };
+        if !records.iter().zip(&self.indices).any(waits) {
+            return records;
+        }
+        let indices = std::mem::take(&mut self.indices);
         let mut passing = Vec::with_capacity(records.len());
         let mut made_room = Vec::new();
         for (record, index) in records.iter().zip(&indices) {
@@ -167,7 +179,6 @@ impl WorkloadProcessor {
                 self.pass_on(std::mem::take(&mut made_room), true, out);
             }
         }
-        indices.clear();
         Arc::new(passing)
     }
 
@@ -192,23 +203,18 @@ impl WorkloadProcessor {
         push_batches(records, out);
     }
 
-    /// Names the records of a batch.
+    /// Names the records of a batch. One that others read too is copied only if there is something to write.
     fn name(&mut self, records: &mut Arc<Vec<ConnectionRecord>>) {
-        let Self { ends, sources, indices, .. } = self;
-        let unnamed = |record: &ConnectionRecord, index: u32| {
-            let (local, peer) = ends.names(index);
+        let Self { ends, indices, .. } = self;
+        let is_unnamed = |(record, index): (&ConnectionRecord, &u32)| {
+            let (local, peer) = ends.names(*index);
             (record.names.local.is_none() && local.is_some())
                 || (record.names.peer.is_none() && peer.is_some())
         };
-        // A batch that others read too is copied only if there is something to write.
-        if records.iter().zip(indices.iter()).any(|(record, index)| unnamed(record, *index)) {
+        if records.iter().zip(indices.iter()).any(is_unnamed) {
             for (record, index) in Arc::make_mut(records).iter_mut().zip(indices.iter()) {
                 write_names(ends, *index, record);
             }
-        }
-        for (record, index) in records.iter().zip(indices.iter()).filter(|(record, _)| record.event.is_end())
-        {
-            ends.end(*index, record.id, sources);
         }
     }
 }

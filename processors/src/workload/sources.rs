@@ -41,6 +41,7 @@ pub(super) struct Sources {
     /// This boot of this host: cgroup ids and pids of another (in a replayed file) mean something else here.
     boot: Option<u32>,
     translator: Option<Box<dyn Translator>>,
+    know_addresses: bool,
     /// What the sources said of their versions, in their order, and the cgroups'.
     versions: Vec<u64>,
     /// Moves when one of those has; never 0.
@@ -59,12 +60,15 @@ impl Sources {
         translator: Option<Box<dyn Translator>>,
     ) -> Self {
         let versions = vec![0; list.len() + 1];
+        let know_addresses =
+            translator.is_some() || list.iter().any(|source| matches!(source, Source::Directory(_)));
         Self {
             list,
             cgroups,
             names: Names::new(),
             boot,
             translator,
+            know_addresses,
             versions,
             version: 1,
             translator_version: 0,
@@ -167,6 +171,11 @@ impl Sources {
             }
         }
         found
+    }
+
+    /// Someone can say something of a peer that is not on this node, or not by its own address.
+    pub fn know_addresses(&self) -> bool {
+        self.know_addresses
     }
 
     /// Connections to or from the address may be translated.

@@ -5,27 +5,28 @@ use longwave_pipeline::{Handle, UnixNanos, Workload};
 
 use super::NOBODY;
 
-/// One socket. In this order, so that what every record needs lies in one cache line.
-#[repr(C, align(64))]
+/// One socket. What every record needs is in the first 48 bytes: they are in one cache line, since a large allocation begins 16 bytes after
+/// a page's start, and the stride is two lines. A larger alignment would keep the table from growing in place.
+#[repr(C, align(16))]
 pub(in crate::workload) struct End {
     pub id: ConnectionId,
-    /// cgroup that `local` was looked up by.
-    pub cgroup: u64,
     pub local: Option<Handle<Workload>>,
     pub peer: Option<Handle<Workload>>,
     /// The sources' version when they were last asked; 0: they have to be asked again.
     pub version: u32,
-    /// The pass of the last record.
-    pub seen: u32,
-    /// The socket at the other end, or [`NOBODY`].
-    pub partner: u32,
+    /// The pass of the last record, its lower bits.
+    pub seen: u16,
+    flags: u8,
     /// The source that named `local`.
     pub local_rank: u8,
-    flags: u8,
+    /// cgroup that `local` was looked up by.
+    pub cgroup: u64,
     /// When the connection's addresses were in use: its start, or its first record.
     pub at: UnixNanos,
     /// Where it is translated.
     pub alias: Option<Box<Alias>>,
+    /// The socket at the other end, or [`NOBODY`].
+    pub partner: u32,
     pub tuple: Tuple,
 }
 
@@ -83,7 +84,7 @@ impl Flag {
 
 impl End {
     /// Of a connection's first record; not named yet.
-    pub fn new(record: &ConnectionRecord, pass: u32) -> Self {
+    pub fn new(record: &ConnectionRecord, pass: u16) -> Self {
         Self {
             id: record.id,
             cgroup: record.owner.cgroup,

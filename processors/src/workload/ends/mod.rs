@@ -13,6 +13,8 @@ use hashbrown::{HashSet, HashTable};
 use longwave_pipeline::record::{ConnectionId, ConnectionRecord};
 use longwave_pipeline::{Handle, Workload};
 
+pub(super) use naming::Seen;
+
 use super::sources::Sources;
 use crate::slab::Slab;
 use end::{End, Flag};
@@ -22,9 +24,9 @@ pub(super) const STRIDE: usize = 32;
 /// Ended connections whose addresses are still known, so that the other end's close finds them: it may come a batch later.
 const MOST_ENDED: usize = 8192;
 /// Passes without a record after which a connection is forgotten: its end was lost on the way.
-const SILENT_PASSES: u32 = 256;
+const SILENT_PASSES: u16 = 256;
 /// Looking for silent connections visits them all: once in so many passes.
-const SWEEP_EVERY: u32 = 64;
+const SWEEP_EVERY: u16 = 64;
 const NOBODY: u32 = u32::MAX;
 
 /// All known ends.
@@ -38,9 +40,11 @@ pub(super) struct Ends {
     /// Those of translated connections, by their aliases.
     by_alias: HashTable<u32>,
     ended: VecDeque<u32>,
-    pass: u32,
+    /// Passes so far, the lower bits.
+    pass: u16,
     /// Addresses that sockets of this node have or had lately; without loopback's.
     addresses: HashSet<IpAddr, RandomState>,
+    last_address: Option<IpAddr>,
     new_address: bool,
     /// An end whose records wait has heard of its peer.
     news: bool,
@@ -60,6 +64,7 @@ impl Ends {
             ended: VecDeque::new(),
             pass: 0,
             addresses: HashSet::default(),
+            last_address: None,
             new_address: false,
             news: false,
         }
@@ -158,6 +163,7 @@ impl Ends {
         }
         let addresses = &mut self.addresses;
         addresses.clear();
+        self.last_address = None;
         for end in self.ends.iter().filter(|end| !end.tuple.local.address.is_loopback()) {
             addresses.insert(end.tuple.local.address);
         }
@@ -167,6 +173,12 @@ impl Ends {
     #[cfg(test)]
     pub fn len(&self) -> usize {
         self.ends.len()
+    }
+
+    /// Translated connections among them.
+    #[cfg(test)]
+    pub fn translated(&self) -> usize {
+        self.by_alias.len()
     }
 
     /// The address is one of this node's sockets'.
@@ -181,8 +193,9 @@ impl Ends {
 
     fn insert(&mut self, end: End, hash: u64) -> u32 {
         let address = end.tuple.local.address;
-        if !address.is_loopback() && self.addresses.insert(address) {
-            self.new_address = true;
+        if self.last_address != Some(address) {
+            self.last_address = Some(address);
+            self.new_address |= !address.is_loopback() && self.addresses.insert(address);
         }
         let index = self.ends.insert(end);
         let (ends, hasher) = (&self.ends, &self.hasher);

@@ -10,6 +10,17 @@ use crate::conntrack::{Translated, Translation};
 use crate::workload::cgroup::ROOT;
 use crate::workload::found::Found;
 
+/// What there is in a batch, so that it need not be gone through for what is not there.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::workload) struct Seen {
+    /// Connections with names.
+    pub names: bool,
+    /// Connections that may have to wait.
+    pub pending: bool,
+    /// Connections' ends.
+    pub ends: bool,
+}
+
 /// Where the socket at the other end is.
 enum Other {
     At(Endpoint),
@@ -18,7 +29,7 @@ enum Other {
 }
 
 impl Ends {
-    /// Learns from a record who its two ends are. `hash` is its id's. Returns the connection's index.
+    /// Learns from a record who its two ends are. `hash` is its id's. Returns the connection's index, and adds to `seen`.
     #[inline]
     pub fn learn(
         &mut self,
@@ -26,16 +37,27 @@ impl Ends {
         hash: u64,
         sources: &mut Sources,
         now: Instant,
+        seen: &mut Seen,
     ) -> u32 {
-        let Some(index) = self.find_id(hash, record.id) else { return self.meet(record, hash, sources, now) };
+        let index = match self.find_id(hash, record.id) {
+            Some(index) => index,
+            None => self.meet(record, hash, sources, now),
+        };
         if let Some(end) = self.ends.get_mut(index) {
             end.seen = self.pass;
-            if end.version != sources.version()
-                || end.cgroup != record.owner.cgroup
+            // An owner that is found late matters at once where there is no name, else with the next news.
+            let has_owner = || end.cgroup != record.owner.cgroup && tells(record.owner.cgroup);
+            let is_stale = end.version != sources.version()
                 || end.is(Flag::TRANSLATION_PENDING)
-            {
+                || ((end.local.is_none() || end.is(Flag::LOCAL_PENDING)) && has_owner());
+            if is_stale {
                 self.look_again(index, record, sources, now);
             }
+        }
+        if let Some(end) = self.ends.get(index) {
+            seen.names |= end.local.is_some() || end.peer.is_some();
+            seen.pending |= may_wait(end, record);
+            seen.ends |= record.event.is_end();
         }
         index
     }
@@ -55,18 +77,9 @@ impl Ends {
 
     /// The record should wait for a name. A close also does for a peer on this node whose own record is still on its way: the two ends of a
     /// connection close at nearly the same time, and may come in two batches.
-    #[inline]
     pub fn waits(&self, index: u32, record: &ConnectionRecord) -> bool {
         let Some(end) = self.ends.get(index) else { return false };
-        let pending = Flag::LOCAL_PENDING.or(Flag::PEER_PENDING).or(Flag::TRANSLATION_PENDING);
-        if !end.is(pending) && (record.event != Event::Close || end.peer.is_some()) {
-            return false;
-        }
-        self.waits_after_all(end, record)
-    }
-
-    fn waits_after_all(&self, end: &End, record: &ConnectionRecord) -> bool {
-        if end.is(Flag::WAITED) {
+        if !may_wait(end, record) || end.is(Flag::WAITED) {
             return false;
         }
         if end.is(Flag::LOCAL_PENDING) && record.names.local.is_none() {
@@ -137,7 +150,7 @@ impl Ends {
         let Some(end) = self.ends.get(index) else { return };
         let (at, is_paired) = (end.at, self.ends.get(end.partner).is_some());
         let pending = Flag::PEER_PENDING.or(Flag::TRANSLATION_PENDING);
-        if end.peer.is_some() && !end.is(pending) && !is_paired {
+        if !is_paired && (end.peer.is_some() && !end.is(pending) || !sources.know_addresses()) {
             return;
         }
         let found = match self.other(index, record, sources) {
@@ -209,6 +222,13 @@ impl Ends {
             Translated::Same | Translated::Unknown => Other::At(as_seen),
         }
     }
+}
+
+/// At a glance: those that [`Ends::waits`] need not look at are left out.
+#[inline]
+fn may_wait(end: &End, record: &ConnectionRecord) -> bool {
+    end.is(Flag::LOCAL_PENDING.or(Flag::PEER_PENDING).or(Flag::TRANSLATION_PENDING))
+        || (record.event == Event::Close && end.peer.is_none())
 }
 
 /// The cgroup says more than the process.

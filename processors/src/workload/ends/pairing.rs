@@ -118,7 +118,7 @@ impl Ends {
     }
 
     fn partner_of(&self, index: u32) -> Option<u32> {
-        let end = self.ends.get(index).filter(|end| end.is(Flag::LISTED))?;
+        let end = self.ends.get(index).filter(|end| end.is(Flag::LISTED) && !end.is(Flag::AMBIGUOUS))?;
         let reversed = end.tuple.reversed();
         let across = || self.find(&end.alias.as_ref()?.tuple.reversed());
         let other = self.find(&reversed).or_else(|| self.find_alias(&reversed)).or_else(across)?;

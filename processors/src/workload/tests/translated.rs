@@ -133,3 +133,24 @@ fn answers_that_take_a_while() {
     assert_eq!(names(&out), expected);
     assert!(out[1].event.is_end());
 }
+
+/// *Scenario*: 20,000 translated connections come and go; an address and port of the first is used again for another backend.
+/// *Guarantees*: those that ended are forgotten but for a bounded number; the new connection is named after its own backend.
+#[test]
+fn what_ended_is_forgotten() {
+    let tracking = FakeTracking::default();
+    let pods = [Pod::new("old", "", "10.1.0.9"), Pod::new("new", "", "10.1.0.8")];
+    let mut bench = bench(&pods, &tracking);
+    for number in 0..20_000u64 {
+        let local = format!("10.1.{}.{}:5000", number / 250, number % 250);
+        tracking.translate(&local, SERVICE, BACKEND, &local);
+        let record =
+            ConnectionRecord { role: Role::Client, ..record(1, 100 + number, "curl", &local, SERVICE) };
+        assert_eq!(bench.named(&closed(record)), pair("curl", "old"));
+    }
+    assert!(bench.processor.ends.translated() <= 8193, "{}", bench.processor.ends.translated());
+    assert_eq!(tracking.forgotten(), 20_000);
+    tracking.translate("10.1.79.249:5000", SERVICE, "10.1.0.8:8080", "10.1.79.249:5000");
+    let again = record(1, 1, "wget", "10.1.79.249:5000", SERVICE);
+    assert_eq!(bench.named(&ConnectionRecord { role: Role::Client, ..again }), pair("wget", "new"));
+}
