@@ -1,9 +1,11 @@
 //! The real Kubernetes that `cargo xtask cluster` brings up: one node, this machine.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::Pid;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -11,6 +13,8 @@ use crate::gate;
 
 /// Apart from a developer's own.
 const FOLDER: &str = "/var/lib/longwave-cluster-test";
+/// Held while a test has it: tests of other processes wait.
+const LOCK: &str = "/tmp/longwave-cluster-test.lock";
 
 /// How kube-proxy does services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +51,8 @@ pub struct Info {
 /// A cluster that is up; taken down when dropped.
 pub struct Cluster {
     xtask: PathBuf,
+    is_down: bool,
+    _lock: File,
     /// Where everything is.
     pub info: Info,
 }
@@ -65,10 +71,12 @@ impl Cluster {
             return None;
         }
         let xtask = xtask?;
+        let lock = File::create(LOCK).unwrap();
+        lock.lock().unwrap();
         let mode = if mode == ProxyMode::Nftables { "nftables" } else { "iptables" };
         let output = run(Command::new(&xtask).args(["cluster", "up", "--dir", FOLDER, "--proxy-mode", mode]));
         let info = serde_json::from_str(&output).unwrap_or_else(|error| panic!("{error}: {output}"));
-        Some(Self { xtask, info })
+        Some(Self { xtask, is_down: false, _lock: lock, info })
     }
 
     /// Imports an image, an archive that [`Cluster::image`] or `docker save` wrote.
@@ -115,7 +123,15 @@ impl Cluster {
     /// # Panics
     /// With the last answer, when it does not within a minute.
     pub fn wait(&self, path: &str, wanted: impl Fn(&str) -> bool) -> String {
-        let until = Instant::now() + Duration::from_secs(60);
+        self.wait_for(path, Duration::from_secs(60), wanted)
+    }
+
+    /// The same with a limit of one's own.
+    ///
+    /// # Panics
+    /// With the last answer, when it does not within `limit`.
+    pub fn wait_for(&self, path: &str, limit: Duration, wanted: impl Fn(&str) -> bool) -> String {
+        let until = Instant::now() + limit;
         loop {
             // A pod that has just been scheduled has no log yet.
             let output = self.curl(path).stderr(Stdio::null()).output().unwrap();
@@ -123,19 +139,42 @@ impl Cluster {
             if output.status.success() && wanted(&answer) {
                 return answer;
             }
-            assert!(Instant::now() < until, "{path}: still not as wanted after a minute: {answer}");
+            assert!(Instant::now() < until, "{path}: still not as wanted after {limit:?}: {answer}");
             std::thread::sleep(Duration::from_millis(100));
         }
+    }
+
+    /// Runs `kubectl`, of the cluster's own version, as its administrator; what it wrote to stdout.
+    ///
+    /// # Panics
+    /// With what it said, when it fails.
+    pub fn kubectl(&self, arguments: &[&str]) -> String {
+        let path = run(Command::new(&self.xtask).args(["peers", "kubectl"]));
+        let path = path.lines().last().unwrap_or_default();
+        run(Command::new(path).arg("--kubeconfig").arg(&self.info.kubeconfig).args(arguments))
     }
 
     /// Ends it.
     ///
     /// # Panics
     /// With what is left of it, if anything is.
-    pub fn down(self) {
-        let mut down = Command::new(&self.xtask);
-        std::mem::forget(self);
-        run(down.args(["cluster", "down", "--dir", FOLDER]));
+    pub fn down(mut self) {
+        self.is_down = true;
+        run(Command::new(&self.xtask).args(["cluster", "down", "--dir", FOLDER]));
+    }
+
+    /// The folder of everything that is the cluster's.
+    pub fn folder(&self) -> &Path {
+        Path::new(FOLDER)
+    }
+
+    /// The process of a component, as Kubernetes calls it.
+    pub fn process(&self, component: &str) -> Pid {
+        let state: Value =
+            serde_json::from_slice(&std::fs::read(self.folder().join("state.json")).unwrap()).unwrap();
+        let processes = state["processes"].as_array().unwrap();
+        let process = processes.iter().find(|process| process["name"] == component).unwrap();
+        Pid::from_raw(i32::try_from(process["pid"].as_i64().unwrap()).unwrap()).unwrap()
     }
 
     fn curl(&self, path: &str) -> Command {
@@ -150,6 +189,9 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
+        if self.is_down {
+            return;
+        }
         let _ = Command::new(&self.xtask).args(["cluster", "down", "--dir", FOLDER]).status();
     }
 }

@@ -5,6 +5,7 @@
 //! and run inside virtual machines with stock kernels.
 #![allow(clippy::unwrap_used)] // A harness fails loudly: a panic is a test's verdict.
 
+pub mod api_server;
 pub mod balance;
 pub mod binary;
 pub mod cgroup;
@@ -13,6 +14,7 @@ pub mod cluster;
 pub mod collector;
 pub mod config;
 pub mod end;
+pub mod faulty_proxy;
 pub mod gate;
 pub mod http_sink;
 pub mod longwave;

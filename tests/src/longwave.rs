@@ -192,6 +192,35 @@ impl Longwave {
         });
     }
 
+    /// The same for whole lines, which [`Options::lines`] asks for, from the one with this number on.
+    ///
+    /// # Panics
+    /// With `what` when that does not happen within `limit`.
+    pub fn await_lines(
+        &self,
+        what: &str,
+        from: usize,
+        limit: Duration,
+        mut see: impl FnMut(&Map<String, Value>) -> bool,
+    ) {
+        let mut next = from;
+        self.await_output(what, limit, |output| {
+            let unseen = &output.lines[next..];
+            next += unseen.len();
+            unseen.iter().any(&mut see)
+        });
+    }
+
+    /// What `see` makes of the whole lines so far.
+    pub fn lines<T>(&self, see: impl FnOnce(&[Map<String, Value>]) -> T) -> T {
+        see(&self.output.lock().lines)
+    }
+
+    /// What it wrote to stderr so far.
+    pub fn stderr(&self) -> String {
+        self.output.lock().stderr.clone()
+    }
+
     /// Waits until every cookie has had `times` final records; returns whether that happened within `limit`.
     pub fn await_finals(&self, expected: &[(u64, usize)], limit: Duration) -> bool {
         let mut left: std::collections::HashMap<u64, usize> =
