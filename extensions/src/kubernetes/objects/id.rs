@@ -15,7 +15,22 @@ const DIGITS: usize = 32;
 impl Uid {
     /// From its text, with dashes or (static pods) without.
     pub fn parse(text: &str) -> Option<Self> {
-        number(text.bytes().filter(|byte| *byte != b'-')).map(Self)
+        let bytes = text.as_bytes();
+        if let Ok(digits) = <&[u8; DIGITS]>::try_from(bytes) {
+            return number(digits).map(Self);
+        }
+        let bytes = <&[u8; 36]>::try_from(bytes).ok()?;
+        let mut digits = [0; DIGITS];
+        let mut filled = 0;
+        for part in [0..8, 9..13, 14..18, 19..23, 24..36] {
+            if part.end < bytes.len() && bytes[part.end] != b'-' {
+                return None;
+            }
+            let next = filled + part.len();
+            digits[filled..next].copy_from_slice(&bytes[part]);
+            filled = next;
+        }
+        number(&digits).map(Self)
     }
 
     /// Eight bytes of it, for tables in which a whole one would be too much. Never 0.
@@ -34,7 +49,7 @@ impl ContainerId {
 
     /// From 64 hex digits.
     pub fn of_digits(digits: &str) -> Option<Self> {
-        number(digits.bytes().take(DIGITS)).map(Self)
+        number(digits.as_bytes().first_chunk()?).map(Self)
     }
 
     /// The digits of `containerd://<digits>`.
@@ -43,17 +58,17 @@ impl ContainerId {
     }
 }
 
-/// 32 hex digits.
-fn number(digits: impl Iterator<Item = u8>) -> Option<u128> {
-    let (mut halves, mut count, mut wrong) = ([0u64; 2], 0, 0);
-    for byte in digits {
-        let digit = VALUES[usize::from(byte)];
-        wrong |= digit;
-        let half = &mut halves[usize::from(count >= DIGITS / 2)];
-        *half = *half << 4 | u64::from(digit);
-        count += 1;
-    }
-    (count == DIGITS && wrong < 16).then(|| u128::from(halves[0]) << 64 | u128::from(halves[1]))
+fn number(digits: &[u8; DIGITS]) -> Option<u128> {
+    let mut wrong = 0;
+    let mut half = |digits: &[u8]| {
+        digits.iter().fold(0u64, |value, byte| {
+            let digit = VALUES[usize::from(*byte)];
+            wrong |= digit;
+            value << 4 | u64::from(digit)
+        })
+    };
+    let halves = [half(&digits[..DIGITS / 2]), half(&digits[DIGITS / 2..])];
+    (wrong < 16).then(|| u128::from(halves[0]) << 64 | u128::from(halves[1]))
 }
 
 /// What each byte means as a hex digit; 255: nothing.
