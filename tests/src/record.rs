@@ -26,9 +26,18 @@ pub struct Record {
     /// The server's port.
     #[serde(rename = "destination.port")]
     pub destination_port: Option<u16>,
+    /// Who the client is.
+    #[serde(rename = "source.workload.name")]
+    pub source_workload: Option<String>,
+    /// Who the server is.
+    #[serde(rename = "destination.workload.name")]
+    pub destination_workload: Option<String>,
     /// What the client meant to reach.
     #[serde(rename = "destination.service.name")]
     pub service: Option<String>,
+    /// Where that is.
+    #[serde(rename = "destination.service.namespace")]
+    pub service_namespace: Option<String>,
     /// `<boot id>-<cookie>-<generation>`, hexadecimal.
     #[serde(rename = "longwave.connection.id")]
     pub id: String,
