@@ -54,6 +54,61 @@ impl ServiceProcessor {
         let mut waited = Vec::new();
         self.release(version, &mut waited);
         push_batches(waited, out);
+        let may_wait = self.hold.is_on();
+        let waits = may_wait && !self.hold.is_empty();
+        // Shared batches are copied only if there is something to write.
+        let is_settled = match Arc::get_mut(&mut records) {
+            Some(own) if !waits => self.name_own(own, version, may_wait),
+            _ => self.learn(&records, version, waits, may_wait),
+        };
+        if !is_settled {
+            return self.sort_out(&records, out);
+        }
+        let Self { connections, indices, .. } = self;
+        let unnamed = |record: &ConnectionRecord, index: u32| {
+            record.names.service.is_none() && connections.known(index).service.is_some()
+        };
+        if records.iter().zip(indices.iter()).any(|(record, index)| unnamed(record, *index)) {
+            for (record, index) in Arc::make_mut(&mut records).iter_mut().zip(indices.iter()) {
+                if record.names.service.is_none() {
+                    record.names.service = connections.known(*index).service.cloned();
+                }
+            }
+        }
+        if !indices.is_empty() {
+            records.iter().filter(|record| record.event.is_end()).for_each(|record| self.end(record));
+        }
+        out.push(Batch::Records(records));
+    }
+
+    /// Names records that nobody else reads, a few at a time while they are near. Leaves no indices. False: some have to wait, and the
+    /// indices of all are there.
+    fn name_own(&mut self, records: &mut [ConnectionRecord], version: u32, may_wait: bool) -> bool {
+        self.indices.clear();
+        let mut ends = false;
+        for stride in records.chunks_mut(STRIDE) {
+            let hashes = self.connections.look_up(stride);
+            for (record, hash) in stride.iter_mut().zip(hashes) {
+                if record.names.service.is_some() {
+                    continue;
+                }
+                let index = self.connections.learn(record, hash, version, &self.lookup, &mut self.tally);
+                let known = self.connections.known(index);
+                if may_wait && known.is_pending {
+                    return self.learn(records, version, true, may_wait);
+                }
+                record.names.service = known.service.cloned();
+            }
+            ends |= stride.iter().any(|record| record.event.is_end());
+        }
+        if ends {
+            records.iter().filter(|record| record.event.is_end()).for_each(|record| self.end(record));
+        }
+        true
+    }
+
+    /// Finds the connections of all records, and notes their indices. False: records wait, or have to.
+    fn learn(&mut self, records: &[ConnectionRecord], version: u32, waits: bool, may_wait: bool) -> bool {
         let Self { lookup, connections, tally, indices, .. } = self;
         indices.clear();
         let mut pending = false;
@@ -69,22 +124,7 @@ impl ServiceProcessor {
                 indices.push(index);
             }
         }
-        if self.hold.is_on() && (pending || !self.hold.is_empty()) {
-            return self.sort_out(&records, out);
-        }
-        let unnamed = |record: &ConnectionRecord, index: u32| {
-            record.names.service.is_none() && connections.known(index).service.is_some()
-        };
-        // A batch that others read too is copied only if there is something to write.
-        if records.iter().zip(indices.iter()).any(|(record, index)| unnamed(record, *index)) {
-            for (record, index) in Arc::make_mut(&mut records).iter_mut().zip(indices.iter()) {
-                if record.names.service.is_none() {
-                    record.names.service = connections.known(*index).service.cloned();
-                }
-            }
-        }
-        records.iter().filter(|record| record.event.is_end()).for_each(|record| self.end(record));
-        out.push(Batch::Records(records));
+        !(waits || may_wait && pending)
     }
 
     /// Some of the records wait for their connection's service, or for earlier records of their connection that do.
