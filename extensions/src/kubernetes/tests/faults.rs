@@ -153,6 +153,22 @@ impl Running {
     }
 }
 
+/// *Scenario*: a server that begins to stream a listing and then says that its store cannot, as Kubernetes 1.34 on an older etcd does.
+/// *Guarantees*: pages are listed instead, at once.
+#[tokio::test]
+async fn a_store_that_cannot_stream() {
+    let api = Api::start(true).await;
+    api.put(PODS, &pod(1, "web", "10.244.0.1", 0));
+    let cannot = "{\"type\":\"ERROR\",\"object\":{\"kind\":\"Status\",\"code\":500,\"message\":\"a watch stream was requested by the client but the required storage feature RequestWatchProgress is disabled\"}}\n";
+    api.fail(PODS, [Fault::Text(cannot)]);
+    let running = start(api.address, pace()).await;
+    running.until("10.244.0.1", "web").await;
+    let asked = api.asked(PODS);
+    assert!(asked[0].contains_key("sendInitialEvents") && asked[1].contains_key("limit"), "{asked:?}");
+    assert_eq!(running.metric("errors pods server"), 0.0);
+    running.end().await;
+}
+
 /// *Scenario*: a server that streams listings, then one that refuses to; pods, services and slices that are there and that come later.
 /// *Guarantees*: everything is known either way; the second is asked for pages after one refusal; events follow; the measurements say so.
 #[tokio::test]

@@ -112,7 +112,13 @@ impl Watch {
                 }
             }
             "BOOKMARK" => {}
-            "ERROR" => return Err(Failure::of_text(object.as_bytes())),
+            "ERROR" => {
+                return Err(match Failure::of_text(object.as_bytes()) {
+                    // The server would stream listings, but its store (an etcd before 3.4.31 or 3.5.13) cannot: it says so in here only.
+                    Failure::Status { code, .. } if listing.is_some() && code != 429 => Failure::NoStreaming,
+                    other => other,
+                });
+            }
             other => return Err(Failure::Malformed(format!("an event of type {other:?}"))),
         }
         self.stats.event(&event.kind);
