@@ -68,7 +68,6 @@ pub(super) struct Cgroup {
 
 /// A process of which the socket's cgroup told nothing.
 struct Process {
-    name: [u8; 16],
     read: Instant,
     container: Option<Cgroup>,
 }
@@ -133,6 +132,9 @@ impl Cgroups {
             _ => false,
         };
         if !known {
+            if self.is_sought(id) {
+                return Whereabouts::Sought;
+            }
             let Some(path) = self.path_of_process(id, pid) else { return self.want(id) };
             self.known.insert(id, Entry { place: Place::At(Cgroup::new(&path)), fresh: scans });
         }
@@ -150,15 +152,13 @@ impl Cgroups {
         if owner.pid == 0 || !(self.mount.beside_v1 || owner.cgroup == 0) {
             return None;
         }
-        let is_fresh = |process: &Process| {
-            process.name == owner.name && now.saturating_duration_since(process.read) < PROCESS_FOR
-        };
+        let is_fresh = |process: &Process| now.saturating_duration_since(process.read) < PROCESS_FOR;
         if !self.by_process.get(&owner.pid).is_some_and(is_fresh) {
             let container = self.container_of_process(owner.pid).map(|path| Cgroup::new(&path));
             if self.by_process.len() >= MOST_PROCESSES {
                 self.by_process.clear();
             }
-            self.by_process.insert(owner.pid, Process { name: owner.name, read: now, container });
+            self.by_process.insert(owner.pid, Process { read: now, container });
         }
         self.by_process.get_mut(&owner.pid)?.container.as_mut()
     }
@@ -184,13 +184,16 @@ impl Cgroups {
     }
 
     fn want(&mut self, id: u64) -> Whereabouts<'_> {
-        if !self.wanted.contains(&id) && !self.looking_for.contains(&id) {
-            if self.wanted.len() >= MOST_WANTED {
-                return Whereabouts::Missing;
-            }
-            self.wanted.push(id);
+        if self.wanted.len() >= MOST_WANTED {
+            return Whereabouts::Missing;
         }
+        self.wanted.push(id);
         Whereabouts::Sought
+    }
+
+    /// A scan that runs or is due looks for it.
+    fn is_sought(&self, id: u64) -> bool {
+        self.wanted.contains(&id) || self.looking_for.contains(&id)
     }
 
     fn advance(&mut self, slice: Option<Duration>, now: Instant) {

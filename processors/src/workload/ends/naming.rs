@@ -150,7 +150,11 @@ impl Ends {
         let Some(end) = self.ends.get(index) else { return };
         let (at, is_paired) = (end.at, self.ends.get(end.partner).is_some());
         let pending = Flag::PEER_PENDING.or(Flag::TRANSLATION_PENDING);
-        if !is_paired && (end.peer.is_some() && !end.is(pending) || !sources.know_addresses()) {
+        let is_settled = end.peer.is_some() && !end.is(pending);
+        if !is_paired && (is_settled || !sources.know_addresses()) {
+            if let Some(end) = self.ends.get_mut(index) {
+                end.set(pending, false);
+            }
             return;
         }
         let found = match self.other(index, record, sources) {
