@@ -1,0 +1,242 @@
+//! The way to the API server fails in every way that there is.
+
+use longwave_tests::Longwave;
+use longwave_tests::api_server::ApiServer;
+use longwave_tests::cluster::Cluster;
+use longwave_tests::faulty_proxy::{Fault, FaultyProxy, Request};
+use serde_json::{Value, json};
+
+use crate::greeter::{Greeter, caller, deployment, pod, stayer};
+use crate::running::{admin, cluster, errors, gauge, is_from, seen, staleness, start, until, word};
+use crate::{DEFAULT_PODS, LIMIT, PODS, WATCHED};
+
+const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/default/deployments";
+const RETRY_AFTER: u64 = 4;
+
+/// *Scenario*: the real API server behind a proxy that is unreachable at the start and for several attempts; then lets through; then
+/// breaks watches off within an event and is away, while a Deployment comes and a pod goes; says 410 instead of resuming, once as a status
+/// and once within the watch; 429 with Retry-After; says 410 again, while it lists slowly and in pages of two only.
+/// *Guarantees*: records flow all the time, named by what is known, and never wrong; connections that are older than the names get them.
+/// Staleness is exported and grows while the server is away. Without a restart everything is known again each time, and exactly: a watch
+/// that was cut resumes without listing, a 410 costs one listing of each resource, and nobody asks before Retry-After is over.
+#[test]
+fn names_outlive_a_failing_api_server() {
+    let Some((_turn, cluster)) = cluster("names_outlive_a_failing_api_server") else { return };
+    let greeter = Greeter::start(&cluster.info.node_ip);
+    cluster.create(DEPLOYMENTS, &deployment("caller", 2, caller(greeter.address, None)));
+    cluster.create(DEFAULT_PODS, &pod("stayer", stayer(greeter.address)));
+    cluster.create(DEFAULT_PODS, &pod("leaver", caller(greeter.address, Some(1))));
+    for name in ["caller", "stayer", "leaver"] {
+        greeter.hear(name, LIMIT);
+    }
+
+    let proxy = FaultyProxy::new(ApiServer::of(&cluster.info));
+    let folder = tempfile::tempdir().unwrap();
+    let kubeconfig = proxy.kubeconfig(folder.path(), &admin(&cluster));
+    let longwave = start(&kubeconfig, &cluster.info.node, &[greeter.address.port()], json!({}));
+
+    let stale = unreachable_from_the_start(&longwave);
+    proxy.listen();
+    everything_is_named(&longwave, &cluster, &proxy, stale);
+    cut_off(&longwave, &cluster, &proxy, &greeter);
+    gone(&longwave, &cluster, &proxy);
+    throttled(&longwave, &proxy);
+    slow_pages(&longwave, &cluster, &proxy);
+
+    let finished = longwave.stop();
+    assert!(greeter.assert_true(&finished.lines) > 100, "hardly any record has a name");
+    assert!(finished.stderr.contains("cannot reach the API server"), "{}", finished.stderr);
+    assert!(finished.stderr.contains("are watched again"), "{}", finished.stderr);
+    cluster.down();
+}
+
+/// Returns how stale it was at the last.
+fn unreachable_from_the_start(longwave: &Longwave) -> f64 {
+    let failed = |times: u64| {
+        until(longwave, "attempts that fail", LIMIT, || {
+            WATCHED.iter().all(|(resource, _)| errors(longwave, resource, "unreachable") >= times)
+        });
+    };
+    failed(2);
+    let before = WATCHED.map(|(resource, _)| staleness(longwave, resource));
+    failed(4);
+    let after = WATCHED.map(|(resource, _)| staleness(longwave, resource));
+    assert!(before.iter().zip(after).all(|(before, after)| after > *before), "{before:?}, then {after:?}");
+    assert_eq!(gauge(longwave, "longwave_extension_kubernetes_synced", "pods") as u64, 0);
+    for reporter in ["source", "destination"] {
+        longwave.await_lines("records without names", seen(longwave), LIMIT, |line| {
+            word(line, "reporter") == reporter
+        });
+    }
+    longwave
+        .lines(|lines| assert!(lines.iter().all(|line| word(line, "source.workload.kind") != "Deployment")));
+    after[0]
+}
+
+fn everything_is_named(longwave: &Longwave, cluster: &Cluster, proxy: &FaultyProxy, stale: f64) {
+    let from = seen(longwave);
+    await_callers(longwave, from);
+    longwave.await_lines("the connection that is older than its name", from, LIMIT, |line| {
+        is_from(line, "destination", "Pod", "stayer") && word(line, "event_name").ends_with("update")
+    });
+    until(longwave, "less staleness", LIMIT, || staleness(longwave, "pods") < stale);
+    knows_all(longwave, cluster);
+    let requests = proxy.requests(0);
+    for (resource, path) in WATCHED {
+        assert_eq!(listings(&requests, path), 1, "{resource}: {requests:#?}");
+    }
+    // Each is streamed and watched on, or refused as a stream, listed, watched.
+    assert!(requests.len() <= 9, "{requests:#?}");
+}
+
+/// Watches break off in the middle of an event; nothing answers while things change; then all go on where they were.
+fn cut_off(longwave: &Longwave, cluster: &Cluster, proxy: &FaultyProxy, greeter: &Greeter) {
+    let asked = proxy.asked();
+    proxy.cut_inside(PODS);
+    cluster.create(DEPLOYMENTS, &deployment("late", 1, caller(greeter.address, None)));
+    assert!(proxy.await_cut(LIMIT), "the watch of pods had no event");
+    proxy.set(|manners| manners.down = true);
+    proxy.cut();
+    let unanswered = proxy.unanswered();
+    cluster.delete(&format!("{DEFAULT_PODS}/leaver"));
+    greeter.hear("late", LIMIT);
+    until(longwave, "attempts while it is away", LIMIT, || proxy.unanswered() >= unanswered + 4);
+    let stale = staleness(longwave, "services");
+    await_callers(longwave, seen(longwave));
+    until(longwave, "further attempts", LIMIT, || proxy.unanswered() >= unanswered + 6);
+    assert!(staleness(longwave, "services") > stale, "staleness does not grow");
+
+    proxy.set(|manners| manners.down = false);
+    for reporter in ["source", "destination"] {
+        longwave.await_lines("the Deployment that came meanwhile", seen(longwave), LIMIT, |line| {
+            is_from(line, reporter, "Deployment", "late")
+        });
+    }
+    until(longwave, "less staleness", LIMIT, || staleness(longwave, "services") < stale);
+    knows_all(longwave, cluster);
+    let requests = proxy.requests(asked);
+    assert!(!requests.iter().any(Request::lists), "a watch that was cut lists again: {requests:#?}");
+    for (resource, path) in WATCHED {
+        let resumed = requests.iter().any(|request| request.path == path && request.resumes());
+        assert!(resumed, "{resource}: {requests:#?}");
+    }
+}
+
+fn gone(longwave: &Longwave, cluster: &Cluster, proxy: &FaultyProxy) {
+    let asked = proxy.asked();
+    for ((_, path), fault) in
+        WATCHED.iter().zip([Fault::GoneInside, Fault::Status(410, 0), Fault::GoneInside])
+    {
+        proxy.fail(path, fault);
+    }
+    proxy.cut();
+    let from = seen(longwave);
+    await_listings(proxy, asked);
+    await_callers(longwave, from);
+    knows_all(longwave, cluster);
+    // It goes on from what was listed: one more cut, and nothing is listed again.
+    proxy.cut();
+    for (resource, path) in WATCHED {
+        proxy.await_requests(resource, asked, LIMIT, |requests| {
+            let after = requests.iter().skip_while(|request| !(request.path == path && request.lists()));
+            after.filter(|request| request.path == path).any(Request::resumes)
+        });
+    }
+    await_callers(longwave, seen(longwave));
+    let requests = proxy.requests(asked);
+    for (resource, path) in WATCHED {
+        assert_eq!(listings(&requests, path), 1, "{resource}: {requests:#?}");
+    }
+}
+
+fn throttled(longwave: &Longwave, proxy: &FaultyProxy) {
+    let asked = proxy.asked();
+    WATCHED.iter().for_each(|(_, path)| proxy.fail(path, Fault::Status(429, RETRY_AFTER)));
+    proxy.cut();
+    for (resource, path) in WATCHED {
+        proxy.await_requests(resource, asked, LIMIT, |requests| {
+            requests.iter().any(|request| request.path == path && request.status == 200)
+        });
+    }
+    let requests = proxy.requests(asked);
+    for (resource, path) in WATCHED {
+        let own: Vec<_> = requests.iter().filter(|request| request.path == path).collect();
+        let refused = own.iter().position(|request| request.status == 429).unwrap();
+        let waited = own[refused + 1].at - own[refused].at;
+        assert!(waited.as_secs() >= RETRY_AFTER, "{resource}: asked again after {waited:?}");
+        assert!(!own.iter().any(|request| request.lists()), "{resource}: {requests:#?}");
+        assert_eq!(errors(longwave, resource, "throttled"), 1);
+    }
+    await_callers(longwave, seen(longwave));
+}
+
+/// The server before 1.32: pages of two objects, each of which takes a while.
+fn slow_pages(longwave: &Longwave, cluster: &Cluster, proxy: &FaultyProxy) {
+    let asked = proxy.asked();
+    proxy.set(|manners| {
+        manners.pages_only = true;
+        manners.page = Some(2);
+        manners.page_delay = std::time::Duration::from_millis(500);
+    });
+    WATCHED.iter().for_each(|(_, path)| proxy.fail(path, Fault::Status(410, 0)));
+    proxy.cut();
+    // The first page is there, the last is not.
+    proxy.await_requests("a second page", asked, LIMIT, |requests| {
+        requests.iter().any(|request| request.path == PODS && request.query.contains_key("continue"))
+    });
+    await_callers(longwave, seen(longwave));
+    for (resource, path) in WATCHED {
+        proxy.await_requests(resource, asked, LIMIT, |requests| {
+            let mut own = requests.iter().filter(|request| request.path == path);
+            own.any(|request| request.verb() == "list") && own.any(|request| request.resumes())
+        });
+    }
+    await_callers(longwave, seen(longwave));
+    knows_all(longwave, cluster);
+    let requests = proxy.requests(asked);
+    for (resource, path) in WATCHED {
+        let own = || requests.iter().filter(|request| request.path == path);
+        let paged = own().filter(|request| request.verb() == "list" && request.lists()).count();
+        assert_eq!(paged, 1, "{resource}: {requests:#?}");
+        let streamed = own().filter(|request| request.verb() == "watch" && request.lists());
+        assert!(streamed.clone().all(|request| request.status == 422) && streamed.count() <= 1, "{resource}");
+    }
+}
+
+/// Waits for records that both reporters have named.
+fn await_callers(longwave: &Longwave, from: usize) {
+    for reporter in ["source", "destination"] {
+        longwave.await_lines("records of the Deployment `caller`", from, LIMIT, |line| {
+            is_from(line, reporter, "Deployment", "caller")
+        });
+    }
+}
+
+fn await_listings(proxy: &FaultyProxy, asked: usize) {
+    for (resource, path) in WATCHED {
+        proxy.await_requests(resource, asked, LIMIT, |requests| listings(requests, path) == 1);
+    }
+}
+
+/// Listings that were begun and not refused: a page that continues one is not counted, nor is an attempt to have it streamed that ended in
+/// pages (a store that cannot stream says so within the answer).
+fn listings(requests: &[Request], path: &str) -> usize {
+    let lists =
+        requests.iter().filter(|request| request.path == path && request.lists() && request.status == 200);
+    let (paged, streamed): (Vec<_>, Vec<_>) = lists.partition(|request| request.verb() == "list");
+    if paged.is_empty() { streamed.len() } else { paged.len() }
+}
+
+/// Waits until it knows as many objects as there are: nothing is missing, nothing has stayed.
+fn knows_all(longwave: &Longwave, cluster: &Cluster) {
+    for (resource, path) in WATCHED {
+        until(longwave, resource, LIMIT, || {
+            let objects = cluster.get(path)["items"].as_array().map_or(0, |items| {
+                let ended =
+                    |item: &&Value| !matches!(item["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
+                items.iter().filter(ended).count()
+            });
+            gauge(longwave, "longwave_extension_kubernetes_objects", resource) as usize == objects
+        });
+    }
+}

@@ -1,0 +1,170 @@
+//! The test's own server on the node: pods tell it their names, so it knows the truth about each connection.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Map, Value, json};
+
+/// Listens until the test ends.
+pub struct Greeter {
+    /// Where.
+    pub address: SocketAddr,
+    book: Arc<Book>,
+}
+
+/// One connection.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The client's address and port.
+    pub from: SocketAddr,
+    /// The pod's name, by its own account.
+    pub pod: String,
+    /// Seconds since the epoch.
+    pub at: u64,
+}
+
+#[derive(Default)]
+struct Book {
+    calls: Mutex<Vec<Call>>,
+    changed: Condvar,
+}
+
+// === impl Greeter ===
+
+impl Greeter {
+    pub fn start(ip: &str) -> Self {
+        let listener = TcpListener::bind((ip, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let book = Arc::new(Book::default());
+        let shared = Arc::clone(&book);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let book = Arc::clone(&shared);
+                // Pods are killed in the middle of everything.
+                std::thread::spawn(move || drop(greet(stream, &book)));
+            }
+        });
+        Self { address, book }
+    }
+
+    /// Waits for calls that satisfy `done`.
+    pub fn wait(&self, what: &str, limit: Duration, mut done: impl FnMut(&[Call]) -> bool) {
+        let calls = self.book.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let (calls, timeout) = self
+            .book
+            .changed
+            .wait_timeout_while(calls, limit, |calls| !done(calls))
+            .unwrap_or_else(PoisonError::into_inner);
+        assert!(!timeout.timed_out(), "not heard within {limit:?}: {what}; {} calls", calls.len());
+    }
+
+    /// Waits for a call of a pod whose name begins so.
+    pub fn hear(&self, name: &str, limit: Duration) {
+        self.wait(name, limit, |calls| calls.iter().any(|call| call.pod.starts_with(name)));
+    }
+
+    pub fn calls(&self) -> Vec<Call> {
+        self.book.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Asserts that every line that names a pod behind one of these connections names the right one. Returns how many did.
+    pub fn assert_true(&self, lines: &[Map<String, Value>]) -> usize {
+        let mut pods: HashMap<SocketAddr, Option<String>> = HashMap::new();
+        for call in self.calls() {
+            // Two pods of one address may have had the same port.
+            let told = pods.entry(call.from).or_insert_with(|| Some(call.pod.clone()));
+            if told.as_ref() != Some(&call.pod) {
+                *told = None;
+            }
+        }
+        let mut named = 0;
+        for line in lines {
+            let Some(pod) = source(line).and_then(|from| pods.get(&from)?.as_ref()) else { continue };
+            if let Some(name) = line.get("source.k8s.pod.name") {
+                assert_eq!(name, pod, "{line:?}");
+                named += 1;
+            }
+        }
+        named
+    }
+}
+
+/// The client's address and port.
+pub fn source(line: &Map<String, Value>) -> Option<SocketAddr> {
+    let address = line.get("source.address")?.as_str()?.parse().ok()?;
+    Some(SocketAddr::new(address, u16::try_from(line.get("source.port")?.as_u64()?).ok()?))
+}
+
+/// `GET /<pod>` is answered and closed; `GET /<pod>/stay` stays until the pod ends it.
+fn greet(stream: TcpStream, book: &Book) -> std::io::Result<()> {
+    let from = stream.peer_addr()?;
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let mut line = String::new();
+    reader.read_line(&mut line)?;
+    let path = line.split(' ').nth(1).unwrap_or_default().trim_start_matches('/').to_owned();
+    let (pod, stays) = path.split_once('/').map_or((path.as_str(), false), |(pod, _)| (pod, true));
+    let at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    let call = Call { from, pod: pod.to_owned(), at };
+    book.calls.lock().unwrap_or_else(PoisonError::into_inner).push(call);
+    book.changed.notify_all();
+    if stays {
+        reader.read_to_end(&mut Vec::new())?;
+        return Ok(());
+    }
+    while line.trim_end() != "" {
+        line.clear();
+        reader.read_line(&mut line)?;
+    }
+    (&stream).write_all(b"HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nhi\n")
+}
+
+/// A pod that calls again and again, or `times` times.
+pub fn caller(greeter: SocketAddr, times: Option<u32>) -> Value {
+    let call = format!("wget -q -O- http://{greeter}/$HOSTNAME");
+    pod_spec(&match times {
+        None => format!("while true; do {call}; sleep 0.3; done"),
+        Some(times) => format!("for i in $(seq {times}); do {call}; done; exec sleep 10000"),
+    })
+}
+
+/// A pod with one connection that stays.
+pub fn stayer(greeter: SocketAddr) -> Value {
+    let lines = "(echo \"GET /$HOSTNAME/stay HTTP/1.0\"; while sleep 1; do echo; done)";
+    pod_spec(&format!("{lines} | nc {} {}", greeter.ip(), greeter.port()))
+}
+
+/// One busybox that runs this script, and ends soon when it has to.
+pub fn pod_spec(script: &str) -> Value {
+    json!({
+        "terminationGracePeriodSeconds": 1,
+        "containers": [{
+            "name": "main",
+            "image": "longwave/busybox:1",
+            "imagePullPolicy": "Never",
+            "command": ["sh", "-c", format!("HOSTNAME=$(hostname); {script}")],
+        }],
+    })
+}
+
+/// A pod.
+pub fn pod(name: &str, spec: Value) -> String {
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}).to_string()
+}
+
+/// A Deployment.
+pub fn deployment(name: &str, replicas: u32, spec: Value) -> String {
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": {"app": name}},
+            "template": {"metadata": {"labels": {"app": name}}, "spec": spec},
+        },
+    })
+    .to_string()
+}

@@ -1,0 +1,22 @@
+//! The extension `kubernetes` of a Longwave on the host, against a real API server: what goes wrong between the two, rights that are
+//! missing, and what ten thousand pods cost. Pods of the cluster talk to the test, which keeps its own account of who they are.
+#![allow(clippy::unwrap_used)]
+
+mod faults;
+mod greeter;
+mod recycled;
+mod rights;
+mod running;
+mod scale;
+
+use std::time::Duration;
+
+/// Generous: machines are loaded, and waits after failures grow to 45 s.
+const LIMIT: Duration = Duration::from_secs(180);
+
+const PODS: &str = "/api/v1/pods";
+const SERVICES: &str = "/api/v1/services";
+const SLICES: &str = "/apis/discovery.k8s.io/v1/endpointslices";
+/// What is watched, as telemetry and as requests call it.
+const WATCHED: [(&str, &str); 3] = [("pods", PODS), ("services", SERVICES), ("endpointslices", SLICES)];
+const DEFAULT_PODS: &str = "/api/v1/namespaces/default/pods";

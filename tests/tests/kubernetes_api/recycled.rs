@@ -1,0 +1,111 @@
+//! An address that two pods have within one interval.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use longwave_tests::api_server::ApiServer;
+use longwave_tests::cgroup::Cgroup;
+use longwave_tests::cluster::Cluster;
+use longwave_tests::faulty_proxy::FaultyProxy;
+use serde_json::json;
+
+use crate::greeter::{Call, Greeter, caller, pod, source};
+use crate::running::{admin, cluster, is_from, start, word};
+use crate::{DEFAULT_PODS, LIMIT};
+
+/// Seconds; aligned to the clock.
+const INTERVAL: u64 = 60;
+/// Calls of each pod.
+const CALLS: u32 = 3;
+/// Rounds until two pods had the address within one interval, told late and told at once: the clock decides.
+const ROUNDS: u32 = 8;
+
+/// *Scenario*: a pod calls and is deleted; the next pod gets the same address from the network plugin and calls, all within one interval.
+/// In every other round news of either reach Longwave only when both have called. Longwave sees the sockets of the test only, so
+/// that pods are known by their addresses, as those of other nodes are.
+/// *Guarantees*: every connection is named after the pod that made it.
+#[test]
+fn an_address_that_is_given_again_names_who_had_it() {
+    let Some((_turn, cluster)) = cluster("an_address_that_is_given_again_names_who_had_it") else { return };
+    let own = Cgroup::new("recycled");
+    // An accepted connection is its listener's cgroup's.
+    let greeter = own.within(|| Greeter::start(&cluster.info.node_ip));
+    let proxy = FaultyProxy::new(ApiServer::of(&cluster.info));
+    proxy.listen();
+    let folder = tempfile::tempdir().unwrap();
+    let kubeconfig = proxy.kubeconfig(folder.path(), &admin(&cluster));
+    let extra = json!({
+        "receivers": {"bpf": {"interval": format!("{INTERVAL}s"), "cgroup": own.path()}},
+        "processors": {"workload": {"hold": format!("{INTERVAL}s")}},
+    });
+    let longwave = start(&kubeconfig, &cluster.info.node, &[greeter.address.port()], extra);
+    cluster.create(DEFAULT_PODS, &pod("neighbour", caller(greeter.address, Some(1))));
+    greeter.hear("neighbour", LIMIT);
+
+    let (mut at_once, mut late) = (0, 0);
+    for round in 0..ROUNDS {
+        let is_late = round % 2 == 1;
+        proxy.set(|manners| manners.stalled = is_late);
+        let names = [format!("first-{round}"), format!("second-{round}")];
+        let calls = names.each_ref().map(|name| called_by(name, &cluster, &greeter));
+        proxy.set(|manners| manners.stalled = false);
+        // Nothing more of it until the next round: its address is nobody's.
+        remove(&names[1], &cluster);
+        let all = calls.concat();
+        let same_address = all.iter().all(|call| call.from.ip() == all[0].from.ip());
+        let same_interval = all.iter().all(|call| call.at / INTERVAL == all[0].at / INTERVAL);
+        if same_address && same_interval {
+            *(if is_late { &mut late } else { &mut at_once }) += 1;
+        }
+        if at_once > 0 && late > 0 {
+            break;
+        }
+    }
+    assert!(at_once > 0 && late > 0, "no address was given again within an interval: {:?}", greeter.calls());
+
+    // It has heard of everything that happened before.
+    cluster.create(DEFAULT_PODS, &pod("last", caller(greeter.address, Some(CALLS))));
+    greeter.hear("last", LIMIT);
+    longwave.await_lines("the last pod", 0, LIMIT, |line| is_from(line, "destination", "Pod", "last"));
+    let finished = longwave.stop();
+    greeter.assert_true(&finished.lines);
+    for call in greeter.calls() {
+        let mut lines = finished.lines.iter().filter(|line| source(line) == Some(call.from));
+        let named = lines.clone().any(|line| word(line, "source.k8s.pod.name") == call.pod);
+        assert!(named, "{call:?}: {:?}", lines.next());
+    }
+    cluster.down();
+}
+
+/// A pod with the address that was given last, and its calls. The first of a round stays the one that has it last.
+fn called_by(name: &str, cluster: &Cluster, greeter: &Greeter) -> Vec<Call> {
+    cluster.create(DEFAULT_PODS, &pod(name, caller(greeter.address, Some(CALLS))));
+    let of_pod = |calls: &[Call]| calls.iter().filter(|call| call.pod == name).count();
+    greeter.wait(name, LIMIT, |calls| of_pod(calls) == CALLS as usize);
+    let calls: Vec<Call> = greeter.calls().into_iter().filter(|call| call.pod == name).collect();
+    if name.starts_with("first") {
+        remove(name, cluster);
+        give_again(calls[0].from.ip(), cluster);
+    }
+    calls
+}
+
+fn remove(name: &str, cluster: &Cluster) {
+    cluster.delete(&format!("{DEFAULT_PODS}/{name}"));
+    cluster.wait(DEFAULT_PODS, |pods| !pods.contains(&format!("\"{name}\"")));
+}
+
+/// The plugin gives the address after the one that it gave last: here it learns that this was the one before.
+fn give_again(address: IpAddr, cluster: &Cluster) {
+    let IpAddr::V4(address) = address else { panic!("{address}: not IPv4") };
+    let before = std::net::Ipv4Addr::from_bits(address.to_bits() - 1);
+    let folder: PathBuf = cluster.folder().join("cni-addresses/longwave-cluster");
+    let until = Instant::now() + LIMIT;
+    while folder.join(address.to_string()).exists() {
+        assert!(Instant::now() < until, "{address} is not given back");
+        // The plugin's file has no event to wait for.
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::fs::write(folder.join("last_reserved_ip.0"), before.to_string()).unwrap();
+}

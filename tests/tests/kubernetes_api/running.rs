@@ -1,0 +1,98 @@
+//! Longwave with the extension `kubernetes`, and what is asked of it.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use longwave_tests::longwave::{Longwave, Options};
+use longwave_tests::{config, gate};
+use serde_json::{Map, Value, json};
+
+/// Starts it; `extra` is merged into the configuration.
+pub fn start(kubeconfig: &Path, node: &str, ports: &[u16], extra: Value) -> Longwave {
+    let base = json!({
+        "extensions": {"kubernetes": {"kubeconfig": kubeconfig, "node": node}},
+        "receivers": {"bpf": {"interval": "1s", "ports": ports}},
+        "processors": {
+            "workload": {"sources": ["kubernetes", "cgroup"]},
+            "service": {"sources": ["kubernetes"]},
+        },
+        "exporters": {"stdout": {"format": "json"}},
+        "service": {
+            "extensions": ["kubernetes"],
+            "pipelines": {"logs": {
+                "receivers": ["bpf"],
+                "processors": ["workload", "service"],
+                "exporters": ["stdout"],
+            }},
+        },
+    });
+    Longwave::start_with(config::merged(base, extra), Options { lines: true, ..Options::default() })
+}
+
+/// The administrator's token.
+pub fn admin(cluster: &longwave_tests::cluster::Cluster) -> String {
+    std::fs::read_to_string(&cluster.info.token).unwrap().trim().to_owned()
+}
+
+/// A value of a line; empty if it has none.
+pub fn word<'l>(line: &'l Map<String, Value>, key: &str) -> &'l str {
+    line.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Whether the line's source is this workload and the line is this reporter's.
+pub fn is_from(line: &Map<String, Value>, reporter: &str, kind: &str, name: &str) -> bool {
+    word(line, "reporter") == reporter
+        && word(line, "source.workload.kind") == kind
+        && word(line, "source.workload.name") == name
+}
+
+/// Lines so far.
+pub fn seen(longwave: &Longwave) -> usize {
+    longwave.lines(<[_]>::len)
+}
+
+/// How long the API server has not been heard of, seconds, by the extension's own account.
+pub fn staleness(longwave: &Longwave, resource: &str) -> f64 {
+    gauge(longwave, "longwave_extension_kubernetes_staleness", resource)
+}
+
+pub fn gauge(longwave: &Longwave, name: &str, resource: &str) -> f64 {
+    let metrics = longwave.telemetry();
+    let labels = [("resource", resource)];
+    // The exporter may add the unit to the name.
+    let found = metrics.samples.iter().find(|sample| {
+        sample.name.starts_with(name)
+            && labels.iter().all(|(key, value)| sample.labels.get(*key).is_some_and(|found| found == value))
+    });
+    found.unwrap_or_else(|| panic!("no {name} of {resource}: {}", metrics.show())).value
+}
+
+pub fn errors(longwave: &Longwave, resource: &str, reason: &str) -> u64 {
+    let labels = [("resource", resource), ("reason", reason)];
+    longwave.telemetry().sum("longwave_extension_kubernetes_errors", &labels)
+}
+
+/// Asks until it is so.
+///
+/// # Panics
+/// With `what` and the telemetry when it is not within `limit`.
+pub fn until(longwave: &Longwave, what: &str, limit: Duration, mut done: impl FnMut() -> bool) {
+    let end = Instant::now() + limit;
+    while !done() {
+        assert!(
+            Instant::now() < end,
+            "not within {limit:?}: {what}\n{}\n{}",
+            longwave.telemetry().show(),
+            longwave.stderr()
+        );
+        // Telemetry has no event to wait for.
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// The turn and the cluster of a test, where both can be.
+pub fn cluster(name: &str) -> Option<(gate::Turn, longwave_tests::cluster::Cluster)> {
+    let turn = gate::privileged(name)?;
+    let mode = longwave_tests::cluster::ProxyMode::Nftables;
+    Some((turn, longwave_tests::cluster::Cluster::up(name, mode)?))
+}
