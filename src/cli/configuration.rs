@@ -5,10 +5,8 @@ use longwave_config::{ConfigErrors, Loaded, Sources, load_and_check};
 use longwave_pipeline::graph::Plan;
 use longwave_pipeline::registry::Registry;
 
-use super::SourceArgs;
-
-/// What runs without `--config`.
-const EMBEDDED: &str = include_str!("../../config/examples/default.yaml");
+use super::check::view::View;
+use super::{SourceArgs, default};
 
 /// A checked configuration.
 pub(super) struct Configured {
@@ -25,7 +23,7 @@ pub(super) struct Configured {
 /// All that is wrong, one per line.
 pub(super) fn plan(args: &SourceArgs, registry: &Registry) -> anyhow::Result<Configured> {
     let embedded = args.config.is_empty();
-    let configs = if embedded { vec![format!("yaml:{EMBEDDED}")] } else { args.config.clone() };
+    let configs = if embedded { default::configs(&View::of_this_process()) } else { args.config.clone() };
     let Loaded { document, warnings, .. } =
         load_and_check(&Sources::new(configs, args.set.clone()), |document| {
             Plan::check_settings(document, registry)

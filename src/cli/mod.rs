@@ -3,6 +3,7 @@
 mod check;
 mod components;
 mod configuration;
+mod default;
 mod logging;
 mod print_config;
 mod resource;
@@ -21,7 +22,7 @@ use longwave_pipeline::registry::Registry;
 
 /// Reports what every TCP connection of this host does: bytes, retransmits, losses, round-trip times, state, every 5 seconds.
 ///
-/// Without a configuration it prints a table every 5 seconds.
+/// Without a configuration it prints a table every 5 seconds, with the names that Kubernetes (in a pod), Docker and the cgroups know.
 #[derive(Parser)]
 #[command(version, args_conflicts_with_subcommands = false)]
 pub(crate) struct Cli {

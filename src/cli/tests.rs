@@ -43,3 +43,47 @@ service:
         assert_eq!(plan(&printed).effective, first.effective, "{printed}");
     }
 }
+
+/// *Scenario*: no `--config`: on a host with nothing, beside Podman, in a pod on a node with Docker, in a pod that may not ask.
+/// *Guarantees*: each gives a sound plan whose sources are what was found, cgroups always last.
+#[test]
+fn without_a_configuration_who_is_there_is_asked() {
+    use std::os::unix::net::UnixListener;
+
+    let folder = tempfile::tempdir().unwrap();
+    let at = |path: &str| {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        path
+    };
+    let sources = |pod: bool| {
+        let view = check::view::View::new(folder.path(), move |name| {
+            (pod && name == "KUBERNETES_SERVICE_HOST").then(|| "10.96.0.1".to_owned())
+        });
+        let loaded = load(&Sources::new(default::configs(&view), Vec::new())).unwrap();
+        let plan = longwave_pipeline::graph::Plan::new(&loaded.document, &registry())
+            .unwrap_or_else(|errors| panic!("{errors}"));
+        let text = plan.to_yaml().unwrap();
+        let sources: Vec<String> = text
+            .lines()
+            .skip_while(|line| line.trim() != "workload:")
+            .skip_while(|line| line.trim() != "sources:")
+            .skip(1)
+            .map_while(|line| line.trim().strip_prefix("- ").map(str::to_owned))
+            .collect();
+        (sources.join(" "), text)
+    };
+    assert_eq!(sources(false).0, "cgroup");
+    assert_eq!(sources(true).0, "cgroup", "a pod without a service account");
+    let _podman = UnixListener::bind(at("run/podman/podman.sock")).unwrap();
+    let (podman, text) = sources(false);
+    assert_eq!(podman, "docker cgroup");
+    assert!(text.contains("unix:///run/podman/podman.sock"), "{text}");
+    let _docker = UnixListener::bind(at("var/run/docker.sock")).unwrap();
+    for file in ["token", "ca.crt"] {
+        std::fs::write(at(&format!("var/run/secrets/kubernetes.io/serviceaccount/{file}")), "x").unwrap();
+    }
+    let (both, text) = sources(true);
+    assert_eq!(both, "kubernetes docker cgroup");
+    assert!(text.contains("unix:///var/run/docker.sock"), "{text}");
+}

@@ -1,7 +1,7 @@
 //! `longwave check`: what the host, the container or the pod offers and lacks.
 
-mod surroundings;
-mod view;
+pub(super) mod surroundings;
+pub(super) mod view;
 
 #[cfg(test)]
 mod tests;

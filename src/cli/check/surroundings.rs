@@ -10,7 +10,11 @@ use super::view::View;
 const FIRST_PROCESS_NAMESPACE: &str = "pid:[4026531836]";
 const CAP_NET_ADMIN: u32 = 12;
 const CAP_SYS_ADMIN: u32 = 21;
-const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+/// Files of a pod's service account.
+const CREDENTIALS: [&str; 2] = [
+    "/var/run/secrets/kubernetes.io/serviceaccount/token",
+    "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt",
+];
 /// Who answers Docker's API, in the order in which they are looked for.
 const DOCKER_SOCKETS: [&str; 2] = ["/var/run/docker.sock", "/run/podman/podman.sock"];
 
@@ -25,6 +29,17 @@ pub(super) fn look(view: &View) -> Vec<HostFact> {
     ];
     facts.extend(kubernetes(view));
     facts
+}
+
+/// Whether this is a pod that may ask the API server.
+pub(in crate::cli) fn is_pod(view: &View) -> bool {
+    view.variable("KUBERNETES_SERVICE_HOST").is_some()
+        && CREDENTIALS.iter().all(|path| view.read(path).is_ok())
+}
+
+/// Where Docker's API is answered.
+pub(in crate::cli) fn docker_socket(view: &View) -> Option<&'static str> {
+    DOCKER_SOCKETS.into_iter().find(|socket| view.connects(socket).is_ok())
 }
 
 fn process_namespace(view: &View) -> HostFact {
@@ -136,10 +151,8 @@ fn kubernetes(view: &View) -> Vec<HostFact> {
 
 fn credentials(view: &View, server: &str) -> HostFact {
     let name = "Kubernetes";
-    let unreadable = ["token", "ca.crt"].into_iter().find_map(|file| {
-        let path = format!("{SERVICE_ACCOUNT}/{file}");
-        view.read(&path).err().map(|error| format!("{path}: {error}"))
-    });
+    let unreadable =
+        CREDENTIALS.iter().find_map(|path| view.read(path).err().map(|error| format!("{path}: {error}")));
     match unreadable {
         None => good(name, format!("in a pod, API server {server}, with a service account")),
         Some(reason) => degraded(

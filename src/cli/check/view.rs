@@ -5,42 +5,48 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 /// A file tree and an environment.
-pub(super) struct View {
+pub(in crate::cli) struct View {
     root: PathBuf,
-    variable: Box<dyn Fn(&str) -> Option<String>>,
+    variable: Box<Variables>,
 }
+
+/// The value of a variable, by its name.
+type Variables = dyn Fn(&str) -> Option<String>;
 
 // === impl View ===
 
 impl View {
-    pub(super) fn of_this_process() -> Self {
+    pub(in crate::cli) fn of_this_process() -> Self {
         Self::new("/", |name| std::env::var(name).ok())
     }
 
     /// The tree below `root`, and the variables that `variable` knows.
-    pub(super) fn new(root: impl Into<PathBuf>, variable: impl Fn(&str) -> Option<String> + 'static) -> Self {
+    pub(in crate::cli) fn new(
+        root: impl Into<PathBuf>,
+        variable: impl Fn(&str) -> Option<String> + 'static,
+    ) -> Self {
         Self { root: root.into(), variable: Box::new(variable) }
     }
 
     /// A variable that is set and not empty.
-    pub(super) fn variable(&self, name: &str) -> Option<String> {
+    pub(in crate::cli) fn variable(&self, name: &str) -> Option<String> {
         (self.variable)(name).filter(|value| !value.is_empty())
     }
 
-    pub(super) fn exists(&self, path: &str) -> bool {
+    pub(in crate::cli) fn exists(&self, path: &str) -> bool {
         self.at(path).exists()
     }
 
-    pub(super) fn read(&self, path: &str) -> io::Result<String> {
+    pub(in crate::cli) fn read(&self, path: &str) -> io::Result<String> {
         std::fs::read_to_string(self.at(path))
     }
 
-    pub(super) fn link(&self, path: &str) -> Option<PathBuf> {
+    pub(in crate::cli) fn link(&self, path: &str) -> Option<PathBuf> {
         std::fs::read_link(self.at(path)).ok()
     }
 
     /// Whether somebody listens at a Unix socket and lets this process in.
-    pub(super) fn connects(&self, path: &str) -> io::Result<()> {
+    pub(in crate::cli) fn connects(&self, path: &str) -> io::Result<()> {
         UnixStream::connect(self.at(path)).map(drop)
     }
 
