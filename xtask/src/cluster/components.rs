@@ -47,7 +47,6 @@ impl Component {
     /// The command that runs it.
     pub fn command(self, layout: &Layout) -> Result<Command> {
         let mut command = match self {
-            Self::Etcd => Command::new("/usr/bin/etcd"),
             Self::Containerd => Command::new("/usr/bin/containerd"),
             _ => Command::new(kubernetes::folder()?.join(self.name())),
         };
@@ -84,7 +83,7 @@ fn flag(command: &mut Command, name: &str, value: impl AsRef<Path>) {
     command.arg(format!("--{name}={}", value.as_ref().display()));
 }
 
-/// Nothing must survive a power cut, so nothing waits for the disk more than it has to.
+/// Nothing must survive a power cut, so nothing waits for the disk.
 fn etcd(command: &mut Command, layout: &Layout) {
     let client = format!("http://127.0.0.1:{ETCD_PORT}");
     let peer = format!("http://127.0.0.1:{ETCD_PEER_PORT}");
@@ -94,6 +93,7 @@ fn etcd(command: &mut Command, layout: &Layout) {
     flag(command, "listen-peer-urls", &peer);
     flag(command, "initial-advertise-peer-urls", &peer);
     flag(command, "initial-cluster", format!("default={peer}"));
+    command.arg("--unsafe-no-fsync");
 }
 
 /// It listens on the node's address, not on loopback: pods reach it through the service `kubernetes`, whose endpoint may not be

@@ -1,4 +1,5 @@
-//! Kubernetes, whole, from Go modules; what it stands on (etcd, containerd, runc, the CNI plugins, iptables) is Debian's.
+//! Kubernetes, whole, from Go modules, and the etcd of its own go.mod: Debian's is too old for the API server to stream listings. What else
+//! it stands on (containerd, runc, the CNI plugins, iptables) is Debian's.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,14 +15,16 @@ const VERSION: &str = "1.34.4";
 const STAGING: &str = "v0.34.4";
 
 /// What a cluster of one node runs.
-const PROGRAMS: [&str; 5] =
-    ["kubelet", "kube-proxy", "kube-scheduler", "kube-controller-manager", "kube-apiserver"];
+const PROGRAMS: [&str; 6] =
+    ["kubelet", "kube-proxy", "kube-scheduler", "kube-controller-manager", "kube-apiserver", ETCD];
+/// Not below Kubernetes' own `cmd/`.
+const ETCD: &str = "etcd";
+const ETCD_PACKAGE: &str = "go.etcd.io/etcd/server/v3";
 /// For whoever looks at a cluster by hand: over a minute more, so only on request.
 const CLIENT: [&str; 1] = ["kubectl"];
 
 /// A program that a node runs, and the Debian package that has it.
-const DEBIAN: [(&str, &str); 8] = [
-    ("/usr/bin/etcd", "etcd-server"),
+const DEBIAN: [(&str, &str); 7] = [
     ("/usr/bin/containerd", "containerd"),
     ("/usr/bin/ctr", "containerd"),
     ("/usr/sbin/runc", "runc"),
@@ -66,7 +69,9 @@ fn build_programs(programs: &[&str]) -> Result<PathBuf> {
     // Two builds at once would take twice the hour.
     let lock = fs::File::create(folder.join("lock")).context("peers: kubernetes: create the lock")?;
     lock.lock().context("peers: kubernetes: wait for another build")?;
-    if ready(&folder, programs) {
+    let programs: Vec<&str> =
+        programs.iter().filter(|program| !ready(&folder, &[program])).copied().collect();
+    if programs.is_empty() {
         return Ok(folder);
     }
     if Command::new("go").arg("version").stdout(Stdio::null()).status().is_err() {
@@ -74,10 +79,10 @@ fn build_programs(programs: &[&str]) -> Result<PathBuf> {
     }
     let work = folder.join("build");
     fs::create_dir_all(&work).with_context(|| format!("peers: create {}", work.display()))?;
-    let built = compile(&work, programs);
+    let built = compile(&work, &programs);
     if built.is_ok() {
         // A rename is atomic, so a cluster never starts a half-written binary.
-        for program in programs {
+        for program in &programs {
             fs::rename(work.join(program), folder.join(program))
                 .with_context(|| format!("peers: kubernetes: move {program} to {}", folder.display()))?;
         }
@@ -139,12 +144,16 @@ fn compile(work: &Path, programs: &[&str]) -> Result<()> {
     fs::write(work.join("go.sum"), read(&download.dir.join("go.sum"))?)
         .context("peers: kubernetes: write go.sum")?;
     for program in programs {
+        let package = match *program {
+            ETCD => ETCD_PACKAGE.to_owned(),
+            program => format!("k8s.io/kubernetes/cmd/{program}"),
+        };
         let flags = format!("-s -w -X k8s.io/component-base/version.gitVersion=v{VERSION}");
         sh::run_quiet(
             Command::new("nice")
                 .args(["go", "build", "-mod=mod", "-trimpath", "-buildvcs=false", "-ldflags", &flags, "-o"])
                 .arg(work.join(program))
-                .arg(format!("k8s.io/kubernetes/cmd/{program}"))
+                .arg(package)
                 .env("CGO_ENABLED", "0")
                 .current_dir(work),
         )?;
