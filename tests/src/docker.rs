@@ -184,7 +184,17 @@ impl Drop for Docker {
         self.stop_daemon();
         let _ = kill_process(Pid::from_child(&self.containerd), Signal::TERM);
         await_end(&mut self.containerd);
+        unmount_below(self.folder.path());
         remove_empty_cgroups();
+    }
+}
+
+/// A container in the host's network leaves a mount behind.
+fn unmount_below(folder: &Path) {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let points = mounts.lines().filter_map(|line| line.split(' ').nth(1));
+    for point in points.filter(|point| Path::new(point).starts_with(folder)) {
+        let _ = Command::new("umount").arg(point).status();
     }
 }
 

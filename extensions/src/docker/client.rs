@@ -82,7 +82,12 @@ impl Client {
         let id = id.to_string();
         match limited(self.docker.inspect_container(&id, None::<InspectContainerOptions>)).await {
             Ok(inspected) => Ok(Container::of_inspection(inspected)),
-            Err(ClientError::Request(DockerResponseServerError { status_code: 404, .. })) => Ok(None),
+            // Podman says so with 500 where the container is removed meanwhile.
+            Err(ClientError::Request(DockerResponseServerError { status_code, message }))
+                if status_code == 404 || message.to_lowercase().contains("no such container") =>
+            {
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }
@@ -136,10 +141,13 @@ impl Event {
 // === impl ClientError ===
 
 impl ClientError {
-    /// The daemon answered, but not as this client reads it: asking again gives the same.
-    pub fn is_unreadable(&self) -> bool {
-        use bollard::errors::Error::{JsonDataError, JsonSerdeError};
-        matches!(self, Self::Request(JsonDataError { .. } | JsonSerdeError { .. }))
+    /// The daemon answered, but with an error or not as this client reads it: the connection is not at fault.
+    pub fn is_answer(&self) -> bool {
+        use bollard::errors::Error::{DockerResponseServerError, JsonDataError, JsonSerdeError};
+        matches!(
+            self,
+            Self::Request(JsonDataError { .. } | JsonSerdeError { .. } | DockerResponseServerError { .. })
+        )
     }
 
     /// What to do about it.

@@ -18,8 +18,8 @@ pub(super) struct Stats {
     pub events: AtomicU64,
     /// Attempts and connections that failed.
     pub unreachable: AtomicU64,
-    /// Answers that could not be read.
-    pub unreadable: AtomicU64,
+    /// Answers about a container that were errors or could not be read.
+    pub bad_answers: AtomicU64,
     /// Since when the daemon tells nothing; absent while it does.
     apart: Mutex<Option<Instant>>,
 }
@@ -32,7 +32,7 @@ impl Stats {
             connects: AtomicU64::new(0),
             events: AtomicU64::new(0),
             unreachable: AtomicU64::new(0),
-            unreadable: AtomicU64::new(0),
+            bad_answers: AtomicU64::new(0),
             apart: Mutex::new(Some(Instant::now())),
         }
     }
@@ -114,10 +114,10 @@ impl Stats {
             .u64_observable_counter("longwave_extension_docker_failures")
             .with_unit("{failure}")
             .with_description(
-                "What went wrong with the daemon: `unreachable` attempts and lost connections, `unreadable` answers.",
+                "What went wrong with the daemon: `unreachable` attempts and lost connections, `bad_answer` about a container.",
             )
             .with_callback(move |observer| {
-                let reasons = [("unreachable", &stats.unreachable), ("unreadable", &stats.unreadable)];
+                let reasons = [("unreachable", &stats.unreachable), ("bad_answer", &stats.bad_answers)];
                 for (reason, count) in reasons {
                     let attributes = [extension.clone(), KeyValue::new("reason", reason)];
                     observer.observe(count.load(Ordering::Relaxed), &attributes);

@@ -167,11 +167,11 @@ impl Watcher {
                 self.directory.end(id, at);
                 Ok(false)
             }
-            Err(error) if error.is_unreadable() => {
-                let before = self.stats.unreadable.fetch_add(1, Ordering::Relaxed);
+            Err(error) if error.is_answer() => {
+                let before = self.stats.bad_answers.fetch_add(1, Ordering::Relaxed);
                 if before == 0 {
                     tracing::warn!(
-                        "extension {:?}: what {} tells of container {id} cannot be read, it stays as it was; further ones are only counted: {error}",
+                        "extension {:?}: what {} answers about container {id} cannot be used, it stays as it was; further ones are only counted: {error}",
                         self.id,
                         self.address
                     );

@@ -100,8 +100,9 @@ async fn a_gap_is_mended() {
     server.abort();
 }
 
-/// *Scenario*: an inspection answers with what is no container; then a cgroup asks for a container that no event told of.
-/// *Guarantees*: the unreadable answer costs that container only, not the connection; the missed one is found by its id.
+/// *Scenario*: inspections answer with what is no container, with an error, and (as Podman does for one that is being removed) with 500 and
+/// "no such container"; then a cgroup asks for a container that no event told of.
+/// *Guarantees*: a bad answer costs that container only, not the connection; the missed one is found by its id.
 #[tokio::test]
 async fn an_unreadable_answer_and_a_missed_event_cost_nothing_else() {
     let daemon = FakeDaemon::new();
@@ -111,7 +112,12 @@ async fn an_unreadable_answer_and_a_missed_event_cost_nothing_else() {
     daemon.until_followed(1).await;
     daemon.set_inspection(&id('a'), r#"{"State": {"Status": "hibernating"}}"#);
     daemon.set_inspection(&id('b'), &inspected('b', "good", "10.0.0.2", "2026-11-21T00:00:00Z"));
-    for digit in ['a', 'b'] {
+    daemon.set_inspection(&id('d'), r#"{"message": "driver failed"}"#);
+    daemon.set_inspection(
+        &id('e'),
+        r#"{"message": "container does not exist in database: no such container"}"#,
+    );
+    for digit in ['a', 'd', 'e', 'b'] {
         daemon.tell(&format!(
             r#"{{"Type": "container", "Action": "start", "Actor": {{"ID": "{}"}}, "timeNano": 1}}"#,
             id(digit)

@@ -60,6 +60,7 @@ impl FakeDaemon {
         self.said.lock().unwrap().list = list.to_owned();
     }
 
+    /// What has a `message` is answered as an error of the daemon.
     pub fn set_inspection(&self, id: &str, inspection: &str) {
         self.said.lock().unwrap().inspections.insert(id.to_owned(), inspection.to_owned());
     }
@@ -102,6 +103,9 @@ async fn list(State(daemon): State<FakeDaemon>) -> String {
 async fn inspect(State(daemon): State<FakeDaemon>, Path(id): Path<String>) -> Response {
     daemon.note("inspect");
     match daemon.said.lock().unwrap().inspections.get(&id) {
+        Some(said) if said.contains("message") => {
+            (StatusCode::INTERNAL_SERVER_ERROR, said.clone()).into_response()
+        }
         Some(said) => said.clone().into_response(),
         None => (StatusCode::NOT_FOUND, r#"{"message": "No such container"}"#).into_response(),
     }
