@@ -3,13 +3,14 @@
 
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use longwave_tests::end::End;
 use longwave_tests::longwave::{Options, command, free_address, write_config};
-use longwave_tests::netns::Netns;
+use longwave_tests::netns::{Netns, run};
 use longwave_tests::{Family, Longwave, Place, Record, binary, config, gate};
 use serde_json::json;
 
@@ -192,6 +193,76 @@ fn without_sys_ptrace_hidden_namespaces_orphans_are_lost() {
     let fact = fact(&text, "processes");
     assert!(content && fact.starts_with("degraded ") && fact.contains("grant CAP_SYS_PTRACE"), "{text}");
     assert_eq!(World::new().lost(without("sys_ptrace")), ["hidden_orphan"]);
+}
+
+/// An address of this host whose port 80 is redirected, as kube-proxy and Docker do it. Gone when dropped.
+struct Redirect;
+
+// === impl Redirect ===
+
+impl Redirect {
+    const ADDRESS: &'static str = "198.18.77.1";
+    const NAMES: &'static str =
+        "rules: [{cidrs: [198.18.77.1/32], ports: [80], service: {name: web, namespace: shop}}]";
+
+    fn to(port: u16) -> Self {
+        let redirect = Self;
+        run("ip", &["address", "replace", &format!("{}/32", Self::ADDRESS), "dev", "lo"]);
+        let rule = format!("ip daddr {} tcp dport 80 redirect to :{port}", Self::ADDRESS);
+        run(
+            "nft",
+            &[&format!(
+                "table inet longwave_capability {{ chain output {{ type nat hook output priority -100; {rule}; }}; }}"
+            )],
+        );
+        redirect
+    }
+}
+
+impl Drop for Redirect {
+    fn drop(&mut self) {
+        let _ = Command::new("nft").args(["delete", "table", "inet", "longwave_capability"]).status();
+        let address = format!("{}/32", Self::ADDRESS);
+        let _ = Command::new("ip").args(["address", "del", &address, "dev", "lo"]).status();
+    }
+}
+
+/// The service that the server's end of a redirected connection was reached by, as Longwave, run by `wrapper`, names it.
+fn service_behind_a_redirect(wrapper: Vec<String>) -> Option<String> {
+    let listener = TcpListener::bind("0.0.0.0:0").unwrap();
+    let _redirect = Redirect::to(listener.local_addr().unwrap().port());
+    let folder = tempfile::tempdir().unwrap();
+    let names = folder.path().join("names.yaml");
+    std::fs::write(&names, Redirect::NAMES).unwrap();
+    let config = config::merged(
+        config::logs(json!({"interval": "1s"})),
+        json!({
+            "extensions": {"static": {"file": names}},
+            "processors": {"service": {"sources": ["static"]}},
+            "service": {"extensions": ["static"], "pipelines": {"logs": {"processors": ["service"]}}},
+        }),
+    );
+    let longwave = Longwave::start_with(config, Options { wrapper, ..Options::default() });
+    let client = TcpStream::connect((Redirect::ADDRESS, 80)).unwrap();
+    let (server, _) = listener.accept().unwrap();
+    let cookie = rustix::net::sockopt::socket_cookie(&server).unwrap();
+    drop((client, server));
+    assert!(longwave.await_finals(&[(cookie, 1)], LIMIT), "the server's end is missing");
+    let finished = longwave.stop();
+    let end = finished.records.iter().find(|record| record.cookie() == cookie && record.is_final()).unwrap();
+    end.service.clone()
+}
+
+/// *Scenario*: a connection to an address that is redirected to a local server; all five, and all but CAP_NET_ADMIN.
+/// *Guarantees*: with it the server's end names the service that was asked for; without, `check` says so, and the service is unknown.
+#[test]
+fn without_net_admin_translated_services_are_lost() {
+    let Some(_turn) = gate::privileged("without_net_admin_translated_services_are_lost") else { return };
+    assert_eq!(service_behind_a_redirect(root_with(&ALL)).as_deref(), Some("web"));
+    assert_eq!(service_behind_a_redirect(without("net_admin")).as_deref(), Some("unknown"));
+    let (text, content) = check(&without("net_admin"));
+    let fact = fact(&text, "connection tracking");
+    assert!(content && fact.starts_with("degraded ") && fact.contains("grant CAP_NET_ADMIN"), "{text}");
 }
 
 /// *Scenario*: all five in a process namespace of its own, as a container without `hostPID` has it.
