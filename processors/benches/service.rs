@@ -134,6 +134,25 @@ fn run(processor: &mut ServiceProcessor, batches: Vec<Batch>) -> Vec<Batch> {
 fn bench(criterion: &mut Criterion<CpuTime>) {
     let mut group = criterion.benchmark_group("service");
     group.throughput(Throughput::Elements(CONNECTIONS)).sample_size(20);
+    // What it costs to read each record's identity from cold memory and to write a name into it, whoever does it.
+    let name = Interner::default().intern(Service::default());
+    group.bench_function("floor: one name for all, nothing looked up", |bencher| {
+        bencher.iter_batched(
+            || records(Role::Client),
+            |mut batches| {
+                for batch in &mut batches {
+                    if let Batch::Records(records) = batch {
+                        for record in Arc::make_mut(records).iter_mut() {
+                            std::hint::black_box(record.id);
+                            record.names.service = Some(name.clone());
+                        }
+                    }
+                }
+                batches
+            },
+            BatchSize::PerIteration,
+        );
+    });
     let mut warm = processor(false);
     run(&mut warm, records(Role::Client));
     group.bench_function("open connections", |bencher| {
