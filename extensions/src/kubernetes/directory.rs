@@ -178,8 +178,11 @@ impl Table for PodTable {
     }
 
     fn remove(&self, object: &str, now: UnixNanos) -> Result<(), serde_json::Error> {
-        let uid = uid(object)?;
-        self.0.change_pods(|pods| pods.remove(uid, now));
+        let metadata = meta(object)?;
+        let uid = metadata.uid().ok_or_else(no_uid)?;
+        // News may be late: by then its address may have been another's for long.
+        let end = metadata.to_end().map_or(now, |end| end.min(now));
+        self.0.change_pods(|pods| pods.remove(uid, end));
         Ok(())
     }
 
@@ -258,12 +261,16 @@ fn known_by_uid(has_uid: bool) -> Result<(), serde_json::Error> {
 }
 
 fn uid(object: &str) -> Result<Uid, serde_json::Error> {
+    meta(object)?.uid().ok_or_else(no_uid)
+}
+
+fn meta(object: &str) -> Result<objects::Meta<'_>, serde_json::Error> {
     #[derive(serde::Deserialize)]
     struct Head<'a> {
         #[serde(borrow)]
         metadata: objects::Meta<'a>,
     }
-    serde_json::from_str::<Head<'_>>(object)?.metadata.uid().ok_or_else(no_uid)
+    Ok(serde_json::from_str::<Head<'_>>(object)?.metadata)
 }
 
 fn no_uid() -> serde_json::Error {

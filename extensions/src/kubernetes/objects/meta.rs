@@ -22,6 +22,8 @@ pub(crate) struct Meta<'a> {
     uid: Cow<'a, str>,
     #[serde(borrow)]
     creation_timestamp: Cow<'a, str>,
+    #[serde(borrow)]
+    deletion_timestamp: Cow<'a, str>,
     /// See [`super::pick`].
     #[serde(borrow)]
     pub labels: Option<&'a RawValue>,
@@ -56,6 +58,11 @@ impl<'a> Meta<'a> {
     /// When the API server took it in.
     pub fn created(&self) -> Option<UnixNanos> {
         time::seconds(&self.creation_timestamp)
+    }
+
+    /// When whoever deleted it gave it to end (the next whole second).
+    pub fn to_end(&self) -> Option<UnixNanos> {
+        time::seconds(&self.deletion_timestamp).map(|end| UnixNanos(end.0.saturating_add(1_000_000_000)))
     }
 
     /// The owner that controls it.

@@ -105,7 +105,8 @@ struct State<'a> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Times<'a> {
-    #[serde(borrow)]
+    /// `null` in containers of which nobody knows any more, after a node's restart.
+    #[serde(borrow, deserialize_with = "nullable")]
     started_at: Cow<'a, str>,
 }
 

@@ -16,6 +16,17 @@ const POD: &str = r#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"web-7d4
 "containerStatuses":[{"name":"web","state":{"running":{"startedAt":"2026-11-21T09:10:05Z"}},"lastState":{"terminated":{"exitCode":1,"startedAt":"2026-11-21T09:00:05Z","finishedAt":"2026-11-21T09:10:04Z"}},
 "ready":true,"restartCount":1,"containerID":"containerd://bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb","started":true}],"qosClass":"BestEffort"}}"#;
 
+/// *Scenario*: a container that was lost with its node's state: Kubernetes writes `null` for its times.
+/// *Guarantees*: the pod is read.
+#[test]
+fn times_that_nobody_knows() {
+    let lost = r#"{"exitCode":137,"reason":"ContainerStatusUnknown","startedAt":null,"finishedAt":null}"#;
+    let text = POD.replacen("\"lastState\":{}", &format!("\"lastState\":{{\"terminated\":{lost}}}"), 1);
+    assert_ne!(text, POD);
+    let pod: Pod<'_> = serde_json::from_str(&text).unwrap();
+    assert!(pod.first_start().is_some());
+}
+
 /// *Scenario*: a pod as an API server writes it.
 /// *Guarantees*: all that is used is read, and nothing of it is copied out of the text, labels with escapes included.
 #[test]

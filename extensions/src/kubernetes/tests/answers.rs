@@ -16,6 +16,22 @@ fn recycled_within_one_interval() {
     assert_eq!(told.workload("10.244.1.7", 0, 20), "Deployment/new (new-5f6d-2)");
 }
 
+/// *Scenario*: a pod is deleted, and its address is another's soon after; news of the former's end come late, those of the latter later.
+/// *Guarantees*: the former has the address for as long as it was given to end, not until the news came; then nobody, until the latter.
+#[test]
+fn an_end_that_is_told_late() {
+    let told = Told::new("node-1", 60);
+    let (mut old, new) = (pod(1, "old", "10.244.1.7", 0), pod(2, "new", "10.244.1.7", 14));
+    told.apply(Of::Pods, &old, 1);
+    old["metadata"]["deletionTimestamp"] = rfc3339(11).into();
+    told.remove(Of::Pods, &old, 20);
+    assert_eq!(told.workload("10.244.1.7", 0, 11), "Deployment/old (old-5f6d-1)");
+    assert_eq!(told.workload("10.244.1.7", 0, 15), "unknown");
+    told.apply(Of::Pods, &new, 21);
+    assert_eq!(told.workload("10.244.1.7", 0, 15), "Deployment/new (new-5f6d-2)");
+    assert_eq!(told.workload("10.244.1.7", 0, 11), "Deployment/old (old-5f6d-1)");
+}
+
 /// *Scenario*: the new pod is heard of before the end of the old one, which lingers, changes, and is removed at last.
 /// *Guarantees*: the address is the new one's from its start on, whatever is still told of the old one.
 #[test]
