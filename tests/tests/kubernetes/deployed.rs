@@ -1,0 +1,116 @@
+//! Longwave as its own manifests deploy it, with the real Collector behind it. Only what a user would overlay is: the image's name, where
+//! the Collector is, names for what Kubernetes does not know.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use longwave_tests::cluster::Cluster;
+use longwave_tests::collector::Collector;
+use longwave_tests::http_sink::HttpSink;
+use longwave_tests::longwave::READY;
+use longwave_tests::otlp_json::{self, FlatLog, FlatPoint};
+use serde_json::json;
+
+/// The pods' collection.
+const PODS: &str = "/api/v1/namespaces/longwave/pods";
+const IMAGE: &str = "longwave/longwave";
+
+/// Longwave in the cluster.
+pub struct Deployed {
+    sink: HttpSink,
+    collector: Collector,
+    /// Its only pod: there is one node.
+    pub pod: String,
+}
+
+// === impl Deployed ===
+
+impl Deployed {
+    /// Builds the image, applies the manifests with `names` for names.yaml, waits until it runs.
+    pub fn new(cluster: &Cluster, collector: PathBuf, names: &str) -> Self {
+        let sink = HttpSink::start();
+        let mut collector = Collector::towards(collector, sink.address);
+        collector.start();
+        let folder = tempfile::tempdir().unwrap();
+        let archive = folder.path().join("longwave.tar");
+        cluster.image("bin:longwave", &format!("{IMAGE}:e2e"), &archive);
+        cluster.load(&archive);
+        write_overlay(folder.path(), &collector.grpc.to_string(), names);
+        cluster.kubectl(&["apply", "-k", &folder.path().display().to_string()]);
+        let pods = cluster.wait(PODS, |pods| {
+            pods.contains("\"name\": \"longwave-") || pods.contains("\"name\":\"longwave-")
+        });
+        let pods: serde_json::Value = serde_json::from_str(&pods).unwrap();
+        let pod = pods["items"][0]["metadata"]["name"].as_str().unwrap().to_owned();
+        let deployed = Self { sink, collector, pod };
+        cluster.wait(&format!("{PODS}/{}/log", deployed.pod), |log| log.contains(READY));
+        deployed
+    }
+
+    /// What it wrote to stderr.
+    pub fn log(&self, cluster: &Cluster) -> String {
+        cluster.text(&format!("{PODS}/{}/log", self.pod))
+    }
+
+    /// Waits until what arrived satisfies `done`; returns whether it did.
+    pub fn wait(&self, limit: Duration, done: impl Fn(&[FlatLog], &[FlatPoint]) -> bool) -> bool {
+        let (mut seen, mut logs, mut points) = (0, Vec::new(), Vec::new());
+        self.sink.wait(limit, |bodies| {
+            for (path, body) in &bodies[seen..] {
+                match path.ends_with("/v1/metrics") {
+                    true => points.extend(otlp_json::points(body).0),
+                    false => logs.extend(otlp_json::logs(body)),
+                }
+            }
+            seen = bodies.len();
+            done(&logs, &points)
+        })
+    }
+
+    /// All that arrived.
+    pub fn arrived(&self) -> (Vec<FlatLog>, Vec<FlatPoint>) {
+        let (mut logs, mut points) = (Vec::new(), Vec::new());
+        for (path, body) in self.sink.bodies() {
+            match path.ends_with("/v1/metrics") {
+                true => points.extend(otlp_json::points(&body).0),
+                false => logs.extend(otlp_json::logs(&body)),
+            }
+        }
+        (logs, points)
+    }
+
+    /// Stops the Collector.
+    pub fn stop(mut self) {
+        self.collector.stop();
+    }
+}
+
+/// A kustomization on top of docker/kubernetes, as docs/DEPLOYMENT.md shows it.
+fn write_overlay(folder: &Path, endpoint: &str, names: &str) {
+    let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docker/kubernetes").canonicalize().unwrap();
+    // kustomize takes relative paths only.
+    let up: String = folder.canonicalize().unwrap().components().skip(1).map(|_| "../").collect();
+    let base = format!("{up}{}", base.strip_prefix("/").unwrap().display());
+    let patch = json!([{
+        "op": "replace",
+        "path": "/spec/template/spec/containers/0/env/2",
+        "value": {"name": "OTLP_ENDPOINT", "value": endpoint},
+    }]);
+    let kustomization = json!({
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "namespace": "longwave",
+        "resources": [base],
+        "images": [{"name": "longwave", "newName": IMAGE, "newTag": "e2e"}],
+        "patches": [{"target": {"kind": "DaemonSet", "name": "longwave"}, "patch": patch.to_string()}],
+        "configMapGenerator": [{"name": "longwave", "behavior": "merge", "files": ["names.yaml"]}],
+    });
+    std::fs::write(folder.join("kustomization.yaml"), kustomization.to_string()).unwrap();
+    std::fs::write(folder.join("names.yaml"), names).unwrap();
+}
+
+/// Attributes of a record or a point.
+pub fn attribute<'a>(attributes: &'a BTreeMap<String, String>, key: &str) -> &'a str {
+    attributes.get(key).map_or("", String::as_str)
+}

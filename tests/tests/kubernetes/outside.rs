@@ -1,0 +1,54 @@
+//! An address outside of the cluster: a network namespace behind the node, with a server of the same kind.
+
+use std::net::SocketAddr;
+use std::process::Command;
+
+use longwave_tests::netns::{Netns, run};
+
+use crate::pod;
+
+const DEVICE: &str = "lw-outside";
+const PORT: u16 = 8443;
+
+/// Gone when dropped.
+pub struct Outside {
+    /// Where it serves.
+    pub address: SocketAddr,
+    _netns: Netns,
+}
+
+// === impl Outside ===
+
+impl Outside {
+    /// names.yaml for it.
+    pub const NAMES: &'static str = "
+rules:
+  - cidrs: [203.0.113.7/32]
+    ports: [8443]
+    workload: {name: payments-gateway, namespace: partners}
+    service: {name: payments, namespace: partners}
+";
+
+    /// 203.0.113.7, reached through the node.
+    pub fn new() -> Self {
+        let netns = Netns::new();
+        // Left by a test that was killed.
+        let _ = Command::new("ip").args(["link", "del", DEVICE]).output();
+        run("ip", &["link", "add", DEVICE, "type", "veth", "peer", "name", "eth0", "netns", netns.name()]);
+        run("ip", &["address", "add", "203.0.113.1/24", "dev", DEVICE]);
+        run("ip", &["link", "set", DEVICE, "up"]);
+        netns.run("ip", &["address", "add", "203.0.113.7/24", "dev", "eth0"]);
+        netns.run("ip", &["link", "set", "eth0", "up"]);
+        netns.run("ip", &["route", "add", "default", "via", "203.0.113.1"]);
+        let path = netns.path();
+        // Its thread ends with the test; the namespace's name goes before.
+        std::thread::spawn(move || longwave_tests::netns::enter(&path, || pod::serve(PORT, |_| ())));
+        Self { address: SocketAddr::from(([203, 0, 113, 7], PORT)), _netns: netns }
+    }
+}
+
+impl Drop for Outside {
+    fn drop(&mut self) {
+        let _ = Command::new("ip").args(["link", "del", DEVICE]).output();
+    }
+}
