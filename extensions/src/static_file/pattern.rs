@@ -9,6 +9,8 @@ use serde::de::{Deserialize, Deserializer, Error};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pattern {
     text: String,
+    /// Bytes of the text before the first wildcard: most paths differ in them.
+    prefix: usize,
     tokens: Vec<Token>,
 }
 
@@ -51,10 +53,14 @@ impl Pattern {
     /// Whether the cgroup at `path` or one above it matches.
     pub fn matches(&self, path: &str) -> bool {
         let path = path.as_bytes();
+        let prefix = &self.text.as_bytes()[..self.prefix];
+        if !path.starts_with(prefix) {
+            return false;
+        }
         // Where to go on after a mismatch: the last `*`, and the last wildcard that crosses slashes, each with where its text ends.
         let mut some: Option<(usize, usize)> = None;
         let mut any: Option<(usize, usize)> = None;
-        let (mut token, mut at) = (0, 0);
+        let (mut token, mut at) = (self.prefix, self.prefix);
         loop {
             match self.tokens.get(token) {
                 None if at == path.len() || path[at] == b'/' => return true,
@@ -129,7 +135,8 @@ impl FromStr for Pattern {
             tokens.push(token);
             rest = &rest[length..];
         }
-        Ok(Self { text: text.to_owned(), tokens })
+        let prefix = tokens.iter().take_while(|token| matches!(token, Token::Byte(_))).count();
+        Ok(Self { text: text.to_owned(), prefix, tokens })
     }
 }
 
