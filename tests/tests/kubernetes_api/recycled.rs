@@ -10,7 +10,7 @@ use longwave_tests::cluster::Cluster;
 use longwave_tests::faulty_proxy::FaultyProxy;
 use serde_json::json;
 
-use crate::greeter::{Call, Greeter, caller, pod, source};
+use crate::greeter::{Call, Greeter, caller, pod, pod_spec, source};
 use crate::running::{admin, cluster, is_from, start, word};
 use crate::{DEFAULT_PODS, LIMIT};
 
@@ -31,6 +31,9 @@ fn an_address_that_is_given_again_names_who_had_it() {
     let own = Cgroup::new("recycled");
     // An accepted connection is its listener's cgroup's.
     let greeter = own.within(|| Greeter::start(&cluster.info.node_ip));
+    // So that the pods' network is known: an address near others may well be a pod's of which news are on their way.
+    cluster.create(DEFAULT_PODS, &pod("neighbour", pod_spec("exec sleep 10000")));
+    cluster.wait(&format!("{DEFAULT_PODS}/neighbour"), |pod| pod.contains("podIP"));
     let proxy = FaultyProxy::new(ApiServer::of(&cluster.info));
     proxy.listen();
     let folder = tempfile::tempdir().unwrap();
@@ -40,8 +43,6 @@ fn an_address_that_is_given_again_names_who_had_it() {
         "processors": {"workload": {"hold": format!("{INTERVAL}s")}},
     });
     let longwave = start(&kubeconfig, &cluster.info.node, &[greeter.address.port()], extra);
-    cluster.create(DEFAULT_PODS, &pod("neighbour", caller(greeter.address, Some(1))));
-    greeter.hear("neighbour", LIMIT);
 
     let (mut at_once, mut late) = (0, 0);
     for round in 0..ROUNDS {

@@ -300,14 +300,15 @@ fn names_a_sample(longwave: &Longwave, own: &Cgroup, round: usize) {
     // The replaced ones above all.
     let pods: Vec<usize> =
         pods.into_iter().chain((0..SAMPLE).map(|index| index * (CHURNED / SAMPLE))).collect();
-    for number in pods {
+    let connect = |number: usize| {
         let target = SocketAddr::new(address(number, round), PORT);
         let client = own.within(|| TcpStream::connect(target).unwrap());
         let (mut accepted, _) = listener.accept().unwrap();
-        let local = client.local_addr().unwrap();
         accepted.write_all(b"x").unwrap();
-        drop(accepted);
-        drop(client);
+        (number, target, client.local_addr().unwrap().port())
+    };
+    let connections: Vec<_> = pods.into_iter().map(connect).collect();
+    for (number, target, port) in connections {
         let app = number / PER_SERVICE;
         let expected = [
             ("destination.workload.name", format!("app-{app}")),
@@ -318,10 +319,8 @@ fn names_a_sample(longwave: &Longwave, own: &Cgroup, round: usize) {
             ("destination.service.namespace", namespace(app)),
         ];
         longwave.await_lines(&format!("{target} is {expected:?}"), 0, LIMIT, |line| {
-            let port = line.get("source.port").and_then(Value::as_u64);
-            if port != Some(local.port().into())
-                || word(line, "destination.address") != target.ip().to_string()
-            {
+            let from = line.get("source.port").and_then(Value::as_u64);
+            if from != Some(port.into()) || word(line, "destination.address") != target.ip().to_string() {
                 return false;
             }
             for (key, value) in &expected {
