@@ -56,20 +56,20 @@ fn process_namespace(view: &View) -> HostFact {
 }
 
 fn network_namespace(view: &View) -> HostFact {
-    let name = "network namespace";
+    let name = "the host's network";
     let (own, first) = (view.link("/proc/self/ns/net"), view.link("/proc/1/ns/net"));
     match first {
-        Some(first) if own.as_ref() == Some(&first) => good(name, "the host's, or the first process's"),
+        Some(first) if own.as_ref() == Some(&first) => good(name, "this process's own"),
         Some(_) if has_capability(view, CAP_SYS_ADMIN) => {
-            good(name, "a container's; the host's can be entered")
+            good(name, "another than this process's own; can be entered")
         }
         Some(_) => degraded(
             name,
-            "a container's, and CAP_SYS_ADMIN is missing",
+            "another than this process's own, and CAP_SYS_ADMIN is missing",
             "use the host's (Kubernetes: hostNetwork: true; Docker: --network=host), or grant CAP_SYS_ADMIN: else the host's connection tracking is not asked",
         ),
         None => {
-            good(name, "the host's cannot be seen without CAP_SYS_PTRACE: this process's own counts as it")
+            good(name, "/proc/1/ns/net cannot be read (CAP_SYS_PTRACE): this process's own is taken for it")
         }
     }
 }
