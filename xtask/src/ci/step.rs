@@ -63,7 +63,7 @@ pub const STEPS: &[Step] = &[
             "--no-fail-fast",
         ],
         env: &[("LONGWAVE_REQUIRE_BPF", "1")],
-        minutes: 15,
+        minutes: 25,
     },
     Step {
         name: "vm",
@@ -85,12 +85,12 @@ pub const STEPS: &[Step] = &[
         minutes: 25,
     },
     Step { name: "build", command: &["cargo", "build", "--workspace", "--locked"], env: &[], minutes: 15 },
-    // Privileged tests, the real Collector, and the examples' validation.
+    // Privileged tests, the real Collector, Docker and Kubernetes, and the examples' validation.
     Step {
         name: "end-to-end",
         command: &["cargo", "test", "--package", "longwave-tests", "--locked", "--no-fail-fast"],
         env: &[("LONGWAVE_REQUIRE_BPF", "1"), ("LONGWAVE_REQUIRE_PEERS", "1")],
-        minutes: 25,
+        minutes: 40,
     },
 ];
 
