@@ -165,7 +165,11 @@ impl Directory for Kubernetes {
     }
 
     fn is_translated(&self, address: IpAddr) -> bool {
-        self.with_services && self.services().is_address(address) || self.pods().is_node(address)
+        if self.stats[1].is_synced() {
+            return self.services().is_address(address) || self.pods().is_node(address);
+        }
+        // Services are not known, or not to be: whatever is no pod's may be one's.
+        !self.pods().has_address(address)
     }
 }
 

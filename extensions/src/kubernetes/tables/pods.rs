@@ -213,6 +213,11 @@ impl Pods {
         self.on_nodes.at(&pod, at)
     }
 
+    /// Some pod has the address now.
+    pub fn has_address(&self, address: IpAddr) -> bool {
+        self.addresses.current(&address).is_some()
+    }
+
     /// It is an address of a node.
     pub fn is_node(&self, address: IpAddr) -> bool {
         self.nodes.contains(&address)

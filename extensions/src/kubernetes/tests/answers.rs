@@ -257,6 +257,17 @@ fn services() {
     assert!(!translated("203.0.113.9"));
 }
 
+/// *Scenario*: services may not be listed, or are not to be.
+/// *Guarantees*: whatever is no pod's address may be a service's: the pod behind it can still be found by the translation.
+#[test]
+fn without_services() {
+    use longwave_pipeline::Directory;
+    let told = Told::with("node-1", 60, &["pods"]);
+    told.apply(Of::Pods, &pod(1, "web", "10.244.1.7", 0), 1);
+    let translated = |address: &str| told.directory.is_translated(address.parse().unwrap());
+    assert_eq!(["10.96.0.5", "192.0.2.10", "10.244.1.7"].map(translated), [true, true, false]);
+}
+
 /// *Scenario*: backends of one service, of two, of a headless one without ports; an endpoint that moves from one slice to another.
 /// *Guarantees*: the service; of two the first by name, marked, and unmarked when the other goes; no gap while it moves.
 #[test]

@@ -97,13 +97,20 @@ pub struct Told {
 impl Told {
     /// Listed once, nothing known; the API server was heard of at `contact`.
     pub fn new(node: &str, contact: u64) -> Self {
+        Self::with(node, contact, &["pods", "services", "endpointslices"])
+    }
+
+    /// The same, where only these were listed.
+    pub fn with(node: &str, contact: u64, listed: &[&str]) -> Self {
         let instruments = Instruments::new(&opentelemetry::global::meter("test"), "kubernetes");
-        let stats =
-            ["pods", "services", "endpointslices"].map(|resource| ResourceStats::new(resource, &instruments));
+        let resources = ["pods", "services", "endpointslices"];
+        let stats = resources.map(|resource| ResourceStats::new(resource, &instruments));
         let selected = Selected { node: node.to_owned(), ..Selected::default() };
         let directory = Arc::new(Kubernetes::new(selected, true, stats.clone(), Bounds::default()));
-        for one in &stats {
-            one.synced(Default::default());
+        for (one, resource) in stats.iter().zip(resources) {
+            if listed.contains(&resource) {
+                one.synced(Default::default());
+            }
             one.contacted(at(contact));
         }
         Self { directory, round: 1 }
