@@ -114,12 +114,14 @@ fn cut_off(longwave: &Longwave, cluster: &Cluster, proxy: &FaultyProxy, greeter:
     }
     until(longwave, "less staleness", LIMIT, || staleness(longwave, "services") < stale);
     knows_all(longwave, cluster);
+    for (resource, path) in WATCHED {
+        proxy.await_requests(resource, asked, LIMIT, |requests| {
+            let mut own = requests.iter().filter(|request| request.path == path && request.status == 200);
+            own.any(Request::resumes)
+        });
+    }
     let requests = proxy.requests(asked);
     assert!(!requests.iter().any(Request::lists), "a watch that was cut lists again: {requests:#?}");
-    for (resource, path) in WATCHED {
-        let resumed = requests.iter().any(|request| request.path == path && request.resumes());
-        assert!(resumed, "{resource}: {requests:#?}");
-    }
 }
 
 fn gone(longwave: &Longwave, cluster: &Cluster, proxy: &FaultyProxy) {
