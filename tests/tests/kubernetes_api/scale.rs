@@ -121,12 +121,13 @@ fn names_a_sample(longwave: &Longwave, own: &Cgroup, round: usize) {
         pods.into_iter().chain((0..SAMPLE).map(|index| index * (CHURNED / SAMPLE))).collect();
     let connect = |number: usize| {
         let target = SocketAddr::new(address(number, round), PORT);
-        let client = own.within(|| TcpStream::connect(target).unwrap());
+        let client = TcpStream::connect(target).unwrap();
         let (mut accepted, _) = listener.accept().unwrap();
         accepted.write_all(b"x").unwrap();
         (number, target, client.local_addr().unwrap().port())
     };
-    let connections: Vec<_> = pods.into_iter().map(connect).collect();
+    // An accepted connection is its listener's cgroup's.
+    let connections: Vec<_> = own.within(|| pods.into_iter().map(connect).collect());
     for (number, target, port) in connections {
         let app = number / PER_SERVICE;
         let expected = [
