@@ -6,20 +6,40 @@ use std::time::Duration;
 use longwave_tests::netns::{Netns, VethPair};
 use longwave_tests::nft::{self, Hook};
 use longwave_tests::scenario::{self, ANYWHERE, UNDER_LOSS, play};
-use longwave_tests::verdict::{assert_exact, finals};
+use longwave_tests::verdict::{assert_exact, check, finals};
 use longwave_tests::{Family, Finished, Longwave, Place, Record, Story, balance, config, gate, peer};
 use serde_json::json;
 
 /// How long the last close may take to be reported.
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// Kernels that are not stock keep a close from all BPF programs now and then (see [`longwave_tests::witness`]): then, and only then, the
+/// stories are told anew, so often at most. On stock kernels every end counts the first time.
+const TAKES: u32 = 2;
+
 /// Runs `scenarios` under a Longwave with 1 s intervals and checks every end.
-fn exact(stories: impl FnOnce() -> Vec<Story>) -> (Vec<Story>, Finished) {
+fn exact(stories: impl Fn() -> Vec<Story>) -> (Vec<Story>, Finished) {
     exact_while(|_| stories())
 }
 
 /// [`exact`], where what is played depends on what was reported.
-fn exact_while(stories: impl FnOnce(&Longwave) -> Vec<Story>) -> (Vec<Story>, Finished) {
+fn exact_while(stories: impl Fn(&Longwave) -> Vec<Story>) -> (Vec<Story>, Finished) {
+    let most = if gate::stock_kernel() { 1 } else { TAKES };
+    for _ in 1..most {
+        let (told, finished) = take(&stories);
+        let problems = check(&told, &finished.records);
+        if !problems.iter().any(|problem| problem.contains("ended with \"vanished\"")) {
+            assert_exact(&told, &finished.records);
+            return (told, finished);
+        }
+        eprintln!("a close was kept from Longwave, told anew:\n{}", problems.join("\n"));
+    }
+    let (told, finished) = take(&stories);
+    assert_exact(&told, &finished.records);
+    (told, finished)
+}
+
+fn take(stories: &impl Fn(&Longwave) -> Vec<Story>) -> (Vec<Story>, Finished) {
     let longwave = Longwave::start(config::logs(json!({"interval": "1s"})));
     let stories = stories(&longwave);
     let all = longwave.await_finals(&finals(&stories), LIMIT);
@@ -28,7 +48,6 @@ fn exact_while(stories: impl FnOnce(&Longwave) -> Vec<Story>) -> (Vec<Story>, Fi
     if !all {
         eprintln!("some connections never were reported as ended:\n{}", finished.stderr);
     }
-    assert_exact(&stories, &finished.records);
     (stories, finished)
 }
 
