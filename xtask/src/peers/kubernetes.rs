@@ -1,5 +1,5 @@
 //! Kubernetes, whole, from Go modules, and the etcd of its own go.mod: Debian's is too old for the API server to stream listings. What else
-//! it stands on (containerd, runc, the CNI plugins, iptables) is Debian's.
+//! it stands on (containerd, runc, the CNI plugins, iptables) is Debian's. Of the same module: a plain informer, a yardstick.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,8 +20,16 @@ const PROGRAMS: [&str; 6] =
 /// Not below Kubernetes' own `cmd/`.
 const ETCD: &str = "etcd";
 const ETCD_PACKAGE: &str = "go.etcd.io/etcd/server/v3";
-/// For whoever looks at a cluster by hand: over a minute more, so only on request.
-const CLIENT: [&str; 1] = ["kubectl"];
+/// The administrator's, as whoever deploys Longwave uses it.
+const CLIENT: &str = "kubectl";
+/// Ours: what Longwave's cost is compared with.
+const INFORMER: &str = "informer";
+const INFORMER_SOURCE: &str = include_str!("informer/main.go");
+/// Beside the programs: the source that the informer was built of.
+const INFORMER_STAMP: &str = "informer.go";
+
+/// What is built, below the folder in which it is.
+const BIN: &str = "bin";
 
 /// A program that a node runs, and the Debian package that has it.
 const DEBIAN: [(&str, &str); 7] = [
@@ -34,7 +42,7 @@ const DEBIAN: [(&str, &str); 7] = [
     ("/usr/bin/curl", "curl"),
 ];
 
-/// `<cache>/peers/kubernetes-1.34.4`, with one file for each of [`PROGRAMS`].
+/// `<cache>/peers/kubernetes-1.34.4`, with one file for each of [`PROGRAMS`], [`CLIENT`] and [`INFORMER`].
 pub fn folder() -> Result<PathBuf> {
     Ok(cache::root()?.join(format!("peers/kubernetes-{VERSION}")))
 }
@@ -42,12 +50,12 @@ pub fn folder() -> Result<PathBuf> {
 /// Installs Debian's part and builds Kubernetes, unless they are there; says where it is.
 pub fn build() -> Result<PathBuf> {
     install()?;
-    build_programs(&PROGRAMS)
+    build_programs(&[&PROGRAMS[..], &[CLIENT, INFORMER]].concat())
 }
 
 /// Builds kubectl, unless it is there; says where it is.
 pub fn build_client() -> Result<PathBuf> {
-    Ok(build_programs(&CLIENT)?.join(CLIENT[0]))
+    Ok(build_programs(&[CLIENT])?.join(CLIENT))
 }
 
 /// What a cluster needs and is not there, with the remedy.
@@ -83,8 +91,12 @@ fn build_programs(programs: &[&str]) -> Result<PathBuf> {
     if built.is_ok() {
         // A rename is atomic, so a cluster never starts a half-written binary.
         for program in &programs {
-            fs::rename(work.join(program), folder.join(program))
+            fs::rename(work.join(BIN).join(program), folder.join(program))
                 .with_context(|| format!("peers: kubernetes: move {program} to {}", folder.display()))?;
+        }
+        if programs.contains(&INFORMER) {
+            fs::write(folder.join(INFORMER_STAMP), INFORMER_SOURCE)
+                .with_context(|| format!("peers: kubernetes: write to {}", folder.display()))?;
         }
     }
     // A leftover build folder costs disk only; the build's own error matters more.
@@ -93,9 +105,13 @@ fn build_programs(programs: &[&str]) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Whether the cache holds the programs. The folder's name has the version, and nothing else goes into them.
+/// Whether the cache holds the programs. The folder's name has the version, and nothing else goes into them but our own source.
 fn ready(folder: &Path, programs: &[&str]) -> bool {
-    programs.iter().all(|program| folder.join(program).is_file())
+    let current = |program: &str| {
+        program != INFORMER
+            || fs::read_to_string(folder.join(INFORMER_STAMP)).is_ok_and(|built| built == INFORMER_SOURCE)
+    };
+    programs.iter().all(|program| folder.join(program).is_file() && current(program))
 }
 
 /// Debian's part: installed where it is missing and we may, else an error that names the packages.
@@ -143,22 +159,34 @@ fn compile(work: &Path, programs: &[&str]) -> Result<()> {
     // The staging modules' sums are added by the build, which checks them against the sum database.
     fs::write(work.join("go.sum"), read(&download.dir.join("go.sum"))?)
         .context("peers: kubernetes: write go.sum")?;
-    for program in programs {
-        let package = match *program {
-            ETCD => ETCD_PACKAGE.to_owned(),
-            program => format!("k8s.io/kubernetes/cmd/{program}"),
-        };
-        let flags = format!("-s -w -X k8s.io/component-base/version.gitVersion=v{VERSION}");
-        sh::run_quiet(
-            Command::new("nice")
-                .args(["go", "build", "-mod=mod", "-trimpath", "-buildvcs=false", "-ldflags", &flags, "-o"])
-                .arg(work.join(program))
-                .arg(package)
-                .env("CGO_ENABLED", "0")
-                .current_dir(work),
-        )?;
+    fs::create_dir_all(work.join(INFORMER)).context("peers: kubernetes: create the informer's folder")?;
+    fs::write(work.join(INFORMER).join("main.go"), INFORMER_SOURCE)
+        .context("peers: kubernetes: write the informer's source")?;
+    let bin = work.join(BIN);
+    // One build for all: what they share is compiled and loaded once, and they are linked side by side.
+    sh::run_quiet(
+        Command::new("nice")
+            .args(["go", "build", "-mod=mod", "-trimpath", "-buildvcs=false", "-ldflags"])
+            .arg(format!("-s -w -X k8s.io/component-base/version.gitVersion=v{VERSION}"))
+            .arg("-o")
+            .arg(format!("{}/", bin.display()))
+            .args(programs.iter().map(|program| package(program)))
+            .env("CGO_ENABLED", "0")
+            .current_dir(work),
+    )?;
+    if programs.contains(&ETCD) {
+        // `go` names a program after its package.
+        fs::rename(bin.join("server"), bin.join(ETCD)).context("peers: kubernetes: etcd was not built")?;
     }
     Ok(())
+}
+
+fn package(program: &str) -> String {
+    match program {
+        ETCD => ETCD_PACKAGE.to_owned(),
+        INFORMER => format!("./{INFORMER}"),
+        program => format!("k8s.io/kubernetes/cmd/{program}"),
+    }
 }
 
 fn read(path: &Path) -> Result<String> {

@@ -1,7 +1,7 @@
 //! Real peers for the end-to-end tests, built from package registries into the cache.
 //!
 //! Tests find them without calling xtask: `$LONGWAVE_CACHE` (else `~/.cache/longwave`) +
-//! `/peers/otelcol-0.162.0/otelcol`, `/peers/kubernetes-1.34.4/{kubelet,kube-proxy,…}`.
+//! `/peers/otelcol-0.162.0/otelcol`, `/peers/kubernetes-1.34.4/{kubelet,kube-proxy,…,informer}`.
 
 mod collector;
 pub mod kubernetes;
@@ -14,9 +14,10 @@ use clap::{Subcommand, ValueEnum};
 pub enum Command {
     /// Build an OpenTelemetry Collector from Go modules (about two minutes, once) and print its path.
     Collector,
-    /// Build Kubernetes from Go modules (about six minutes, once), install what it stands on from Debian, and print its folder.
+    /// Build Kubernetes and a plain informer from Go modules (about seven minutes, once), install what it stands on from Debian, and print
+    /// its folder.
     Kubernetes,
-    /// Build kubectl of the same version (about a minute, once), for looking at a cluster by hand, and print its path.
+    /// Build kubectl alone (about a minute, once), of the same version, and print its path.
     Kubectl,
     /// Print where a peer is, or would be; builds nothing.
     Path {
