@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
+use crate::end::EndId;
 use crate::record::Record;
 
 /// Listeners, one for each worker. Each worker plays both ends, so that no time goes to waking another thread.
@@ -18,22 +19,9 @@ pub struct Churn {
 /// What happened.
 pub struct Happened {
     /// All ends, both of every connection.
-    pub ends: Vec<ChurnEnd>,
+    pub ends: Vec<EndId>,
     /// How long it took.
     pub elapsed: Duration,
-}
-
-/// One end of a connection that was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ChurnEnd {
-    /// Its socket's cookie.
-    pub cookie: u64,
-    /// Its own address.
-    pub local: SocketAddrV4,
-    /// Its peer's.
-    pub peer: SocketAddrV4,
-    /// Whether it is the one that connected.
-    pub client: bool,
 }
 
 /// What was reported of what happened.
@@ -44,9 +32,9 @@ pub struct Tally {
     /// Ends whose close was reported more than once.
     pub twice: Vec<u64>,
     /// Ends of which no close was reported.
-    pub missing: Vec<ChurnEnd>,
+    pub missing: Vec<EndId>,
     /// Ends that were reported as ended otherwise than by a `close`, and how.
-    pub otherwise: Vec<(ChurnEnd, String)>,
+    pub otherwise: Vec<(EndId, String)>,
 }
 
 impl Churn {
@@ -111,26 +99,22 @@ impl Churn {
     }
 }
 
-fn connect(
-    listener: &Socket,
-    destination: Ipv4Addr,
-    port: u16,
-) -> io::Result<(Socket, Socket, [ChurnEnd; 2])> {
+fn connect(listener: &Socket, destination: Ipv4Addr, port: u16) -> io::Result<(Socket, Socket, [EndId; 2])> {
     let client = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
-    let there = SocketAddrV4::new(destination, port);
+    let there = SocketAddr::from((destination, port));
     client.connect(&SockAddr::from(there))?;
     let (server, from) = listener.accept()?;
-    let here = from.as_socket_ipv4().ok_or_else(|| io::Error::other("not IPv4"))?;
+    let here = from.as_socket().ok_or_else(|| io::Error::other("no IP address"))?;
     let ends = [
-        ChurnEnd { cookie: client.cookie()?, local: here, peer: there, client: true },
-        ChurnEnd { cookie: server.cookie()?, local: there, peer: here, client: false },
+        EndId { cookie: client.cookie()?, local: here, peer: there, client: true },
+        EndId { cookie: server.cookie()?, local: there, peer: here, client: false },
     ];
     Ok((client, server, ends))
 }
 
 fn listen() -> io::Result<(Socket, u16)> {
     let listener = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
-    listener.bind(&SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0).into())?;
+    listener.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)).into())?;
     listener.listen(1024)?;
     let port = listener.local_addr()?.as_socket().map_or(0, |address| address.port());
     Ok((listener, port))
@@ -142,7 +126,7 @@ fn work(
     worker: u32,
     cycles: u32,
     pace: Option<Duration>,
-) -> io::Result<Vec<ChurnEnd>> {
+) -> io::Result<Vec<EndId>> {
     let mut ends = Vec::with_capacity(2 * cycles as usize);
     let start = Instant::now();
     for cycle in 0..cycles {
@@ -174,13 +158,13 @@ fn spread(worker: u32, cycle: u32) -> Ipv4Addr {
 
 impl Tally {
     /// Ends whose close was not seen.
-    pub fn unseen(&self) -> Vec<ChurnEnd> {
+    pub fn unseen(&self) -> Vec<EndId> {
         self.missing.iter().copied().chain(self.otherwise.iter().map(|(end, _)| *end)).collect()
     }
 }
 
 /// Compares the final records with what happened.
-pub fn tally(happened: &[ChurnEnd], records: &[Record]) -> Tally {
+pub fn tally(happened: &[EndId], records: &[Record]) -> Tally {
     let mut finals: HashMap<u64, Vec<&Record>> =
         happened.iter().map(|end| (end.cookie, Vec::new())).collect();
     for record in records.iter().filter(|record| record.is_final()) {

@@ -16,6 +16,19 @@ pub enum Role {
     Server,
 }
 
+/// Which end of which connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndId {
+    /// `SO_COOKIE`.
+    pub cookie: u64,
+    /// Its own address, canonical.
+    pub local: SocketAddr,
+    /// The other's address, canonical.
+    pub peer: SocketAddr,
+    /// Whether it is the one that connected.
+    pub client: bool,
+}
+
 /// How long a blocking call of an end may take: a bound, not an expectation.
 const CALL_LIMIT: Duration = Duration::from_secs(120);
 
@@ -61,6 +74,11 @@ impl Role {
 }
 
 impl Account {
+    /// Which end it is.
+    pub fn id(&self) -> EndId {
+        EndId { cookie: self.cookie, local: self.local, peer: self.peer, client: self.role == Role::Client }
+    }
+
     /// With the reasons that a close may give.
     pub fn because(mut self, reasons: &'static [&'static str]) -> Self {
         self.reasons = reasons;

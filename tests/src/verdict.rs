@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::end::Account;
+use crate::end::{Account, EndId};
 use crate::record::Record;
 
 /// One connection of a scenario: what its ends know.
@@ -20,6 +20,11 @@ pub struct Story {
 type Stream<'a> = Vec<&'a Record>;
 
 impl Story {
+    /// Its ends.
+    pub fn ids(&self) -> impl Iterator<Item = EndId> {
+        self.ends.iter().map(Account::id)
+    }
+
     /// A connection of which all data arrived.
     pub fn arrived(name: &str, client: Account, server: Account) -> Self {
         Self { name: name.to_owned(), ends: vec![client, server], arrived: true }
@@ -43,6 +48,20 @@ pub fn finals(stories: &[Story]) -> Vec<(u64, usize)> {
         *finals.entry(end.cookie).or_default() += 1;
     }
     finals.into_iter().collect()
+}
+
+/// Ends whose last record is not their end: it was `vanished`, or none came.
+pub fn unseen(stories: &[Story], records: &[Record]) -> Vec<EndId> {
+    let streams = streams(records);
+    let mut turns: HashMap<u64, usize> = HashMap::new();
+    let ends = stories.iter().flat_map(Story::ids);
+    ends.filter(|end| {
+        let turn = turns.entry(end.cookie).or_default();
+        let stream = streams.get(&end.cookie).and_then(|generations| generations.get(*turn));
+        *turn += 1;
+        !stream.and_then(|stream| stream.last()).is_some_and(|last| matches!(last.event(), "close" | "fail"))
+    })
+    .collect()
 }
 
 /// Checks every end of every story.

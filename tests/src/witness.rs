@@ -7,15 +7,15 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::churn::ChurnEnd;
+use crate::end::{EndId, canonical};
 
-/// Records opens and closes of connections of some ports, over IPv4, until dropped.
+/// Records opens and closes of connections, in every network namespace, until dropped.
 pub struct Witness {
     instance: PathBuf,
     mount: TempDir,
@@ -31,9 +31,9 @@ pub struct Witnessed {
     /// Whether it is a close.
     pub close: bool,
     /// The socket's own address.
-    pub local: SocketAddrV4,
+    pub local: SocketAddr,
     /// Its peer's.
-    pub peer: SocketAddrV4,
+    pub peer: SocketAddr,
 }
 
 /// What the trace's buffers hold.
@@ -49,9 +49,9 @@ pub struct Recorded {
 #[derive(Clone, Debug, Default)]
 pub struct Testimony {
     /// Those that happened where no BPF program runs.
-    pub unobservable: Vec<ChurnEnd>,
+    pub unobservable: Vec<EndId>,
     /// The others: lost by Longwave.
-    pub lost: Vec<ChurnEnd>,
+    pub lost: Vec<EndId>,
     /// All that was recorded of each, for messages.
     pub evidence: String,
 }
@@ -68,7 +68,7 @@ const LEAST_KB: usize = 8 << 10;
 // === impl Witness ===
 
 impl Witness {
-    /// Begins to record.
+    /// Begins to record the connections of `ports`, or of all where there are none.
     ///
     /// # Panics
     /// Where tracefs or its event is missing.
@@ -80,7 +80,8 @@ impl Witness {
         fs::create_dir(&witness.instance).unwrap();
         let ports: Vec<String> =
             ports.iter().map(|port| format!("sport == {port} || dport == {port}")).collect();
-        let filter = format!("(newstate == 7 || newstate == 2 || oldstate == 3) && ({})", ports.join(" || "));
+        let ports = if ports.is_empty() { String::new() } else { format!(" && ({})", ports.join(" || ")) };
+        let filter = format!("(newstate == 7 || newstate == 2 || oldstate == 3){ports}");
         let cpus = fs::read_dir(witness.instance.join("per_cpu")).unwrap().count();
         witness.write("buffer_size_kb", &(BUFFERS_KB / cpus.max(1)).max(LEAST_KB).to_string());
         witness.write("events/sock/inet_sock_set_state/filter", &filter);
@@ -88,9 +89,9 @@ impl Witness {
         witness
     }
 
-    /// Judges the closes of `unseen` ends, of `all` that there were; `ours` is Longwave's process.
-    pub fn judge(&self, all: &[ChurnEnd], unseen: &[ChurnEnd], ours: u32) -> Testimony {
-        Testimony::of(&self.transitions(), all, unseen, &[ours])
+    /// Judges the closes of `unseen` ends, of `all` that there were, after Longwave's process has ended.
+    pub fn judge(&self, all: &[EndId], unseen: &[EndId]) -> Testimony {
+        Testimony::of(&self.transitions(), all, unseen)
     }
 
     /// How much was recorded so far.
@@ -132,9 +133,9 @@ impl Drop for Witness {
 
 impl Testimony {
     /// Judges by `transitions` the closes of `unseen` ends, of `all` that there were. A close is unobservable if the process that was
-    /// current then is neither the test nor one of `ours` nor the kernel's, and not one close that happened while it was current was
-    /// reported. A loss of Longwave's would fall on the processes that make the connections, under which nearly all closes happen.
-    pub fn of(transitions: &[Witnessed], all: &[ChurnEnd], unseen: &[ChurnEnd], ours: &[u32]) -> Self {
+    /// current then is neither the test nor the kernel's nor one that has ended (as Longwave has), and not one close that happened while it
+    /// was current was reported. A loss of Longwave's would fall on the processes that make the connections, under which nearly all closes happen.
+    pub fn of(transitions: &[Witnessed], all: &[EndId], unseen: &[EndId]) -> Self {
         let mut processes = HashMap::new();
         let mut process = |thread: u32| *processes.entry(thread).or_insert_with(|| user_process(thread));
         let unseen_cookies: HashSet<u64> = unseen.iter().map(|end| end.cookie).collect();
@@ -143,10 +144,9 @@ impl Testimony {
             .filter(|seen| seen.close)
             .map(|seen| ((seen.local, seen.peer), process(seen.thread)))
             .collect();
-        let current = |end: &ChurnEnd| closes.get(&(end.local, end.peer)).copied().flatten();
+        let current = |end: &EndId| closes.get(&(end.local, end.peer)).copied().flatten();
         let mut observable: HashSet<u32> =
             all.iter().filter(|end| !unseen_cookies.contains(&end.cookie)).filter_map(current).collect();
-        observable.extend(ours);
         observable.insert(std::process::id());
         let (unobservable, lost): (Vec<_>, Vec<_>) =
             unseen.iter().partition(|end| current(end).is_some_and(|process| !observable.contains(&process)));
@@ -164,7 +164,7 @@ fn user_process(thread: u32) -> Option<u32> {
     status.lines().any(|line| line.starts_with("VmSize:")).then_some(process)
 }
 
-fn tell(end: &ChurnEnd, transitions: &[Witnessed]) -> String {
+fn tell(end: &EndId, transitions: &[Witnessed]) -> String {
     let mut text = format!("{end:x?}\n");
     for seen in transitions {
         let itself = seen.local == end.local && seen.peer == end.peer;
@@ -183,8 +183,10 @@ fn witnessed(line: &str) -> Option<Witnessed> {
         let rest = &line[line.find(name)? + name.len()..];
         Some(rest.split_whitespace().next().unwrap_or_default())
     };
-    let address = |ip: &str, port: &str| -> Option<SocketAddrV4> {
-        Some(SocketAddrV4::new(field(ip)?.parse::<Ipv4Addr>().ok()?, field(port)?.parse().ok()?))
+    // These hold IPv4 addresses too, mapped.
+    let address = |ip: &str, port: &str| -> Option<SocketAddr> {
+        let ip: Ipv6Addr = field(ip)?.parse().ok()?;
+        Some(canonical(SocketAddr::from((ip, field(port)?.parse().ok()?))))
     };
     // `<name>-<thread> [<cpu>]`; the name may hold anything.
     let (task, _) = line.split_once(" [")?;
@@ -192,8 +194,8 @@ fn witnessed(line: &str) -> Option<Witnessed> {
         line: line.trim().to_owned(),
         thread: task.trim().rsplit('-').next()?.parse().ok()?,
         close: field(" newstate=")? == "TCP_CLOSE",
-        local: address(" saddr=", " sport=")?,
-        peer: address(" daddr=", " dport=")?,
+        local: address(" saddrv6=", " sport=")?,
+        peer: address(" daddrv6=", " dport=")?,
     })
 }
 

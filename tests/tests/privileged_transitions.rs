@@ -66,12 +66,11 @@ impl Watch {
         }
         balance::assert_balances(&longwave);
         page = longwave.telemetry();
-        let process = longwave.pid().as_raw_nonzero().get().unsigned_abs();
         let finished = longwave.stop();
         let tally = tally(&happened.ends, &finished.records);
         let unseen = tally.unseen();
         let testimony = match &witness {
-            Some(witness) if !unseen.is_empty() => witness.judge(&happened.ends, &unseen, process),
+            Some(witness) if !unseen.is_empty() => witness.judge(&happened.ends, &unseen),
             _ => Testimony { lost: unseen, ..Testimony::default() },
         };
         eprintln!(
