@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use axum::extract::Query;
 use axum::http::{StatusCode, Uri};
@@ -176,10 +176,6 @@ impl Drop for Server {
 
 // The extension.
 
-fn now() -> UnixNanos {
-    UnixNanos(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64)
-}
-
 fn end(address: Ipv4Addr, port: u16) -> Endpoint {
     Endpoint { address: IpAddr::V4(address), port }
 }
@@ -199,12 +195,18 @@ async fn know_all(server: &Server) -> (Arc<dyn Directory>, CancellationToken) {
     let begun = Instant::now();
     let known = || {
         let last = [PODS - 1, PODS / 2].iter().all(|n| {
-            matches!(directory.workload_of_address(end(pod_address(*n), 0), now()), Answer::Known(_))
+            matches!(
+                directory.workload_of_address(end(pod_address(*n), 0), UnixNanos::now()),
+                Answer::Known(_)
+            )
         });
         last && matches!(
-            directory.service_of_address(end(service_address(SERVICES - 1), 80), now()),
+            directory.service_of_address(end(service_address(SERVICES - 1), 80), UnixNanos::now()),
             Answer::Known(_)
-        ) && matches!(directory.service_of_backend(end(pod_address(PODS - 1), 8080), now()), Answer::Known(_))
+        ) && matches!(
+            directory.service_of_backend(end(pod_address(PODS - 1), 8080), UnixNanos::now()),
+            Answer::Known(_)
+        )
     };
     while !known() {
         assert!(begun.elapsed() < Duration::from_secs(120), "not all is known after two minutes");
@@ -244,7 +246,7 @@ fn lookups() {
     let server = Server::start(true);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (directory, stop) = runtime.block_on(know_all(&server));
-    let at = now();
+    let at = UnixNanos::now();
     let mut criterion = Criterion::default()
         .configure_from_args()
         .measurement_time(Duration::from_secs(2))

@@ -1,6 +1,7 @@
 //! The data model and the machinery between components: what flows ([`record`], [`window`], [`batch`]), the names it carries
 //! ([`names`], [`attributes`], [`metric`]), who is asked for names ([`directory`]), what a component is ([`component`], `registry`), how a configuration becomes a typed
-//! graph (`graph`), how the graph runs ([`runtime`], [`delivery`]) and what it reports of itself ([`accounting`], `telemetry`).
+//! graph (`graph`), how the graph runs ([`runtime`], [`delivery`]) and what it reports of itself ([`accounting`], `telemetry`); and what components
+//! would otherwise each write for themselves ([`host`]).
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod accounting;
@@ -12,6 +13,7 @@ pub mod delivery;
 pub mod directory;
 pub mod graph;
 pub mod histogram;
+pub mod host;
 pub mod log_record;
 pub mod metric;
 pub mod names;

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use longwave_pipeline::record::{ConnectionId, Endpoint, Event, Role, TcpState};
 use longwave_pipeline::{ConnectionRecord, UnixNanos};
@@ -101,7 +101,7 @@ impl Node {
 
 impl Connection {
     fn open(from: &Netns, to: &str, listener: &TcpListener) -> Self {
-        let opened = now();
+        let opened = UnixNanos::now();
         let to: SocketAddr = to.parse().unwrap();
         let client = from.enter(|| TcpStream::connect_timeout(&to, Duration::from_secs(10)).unwrap());
         let (server, _) = listener.accept().unwrap();
@@ -123,7 +123,7 @@ impl Connection {
             peer: endpoint(socket.peer_addr().unwrap()),
             start_known: true,
             opened: self.opened,
-            observed: now(),
+            observed: UnixNanos::now(),
             ..ConnectionRecord::blank()
         }
     }
@@ -137,16 +137,12 @@ impl Connection {
         let mut server = self.server;
         let error = std::io::Read::read(&mut server, &mut [0; 1]).unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
-        ConnectionRecord { event: Event::Close, observed: now(), ..record }
+        ConnectionRecord { event: Event::Close, observed: UnixNanos::now(), ..record }
     }
 }
 
 fn endpoint(address: SocketAddr) -> Endpoint {
     Endpoint { address: address.ip().to_canonical(), port: address.port() }
-}
-
-fn now() -> UnixNanos {
-    UnixNanos(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as u64)
 }
 
 fn rules(netns: &Netns, text: &str) {
@@ -298,7 +294,7 @@ fn a_successors_entry_is_not_taken() {
         assert_eq!(translation.backend.port, 8080);
         let ended = first.reset(&node.a);
         rules(&node.host, &format!("flush ruleset\n{}", RULES.replace("PORT", "8081")));
-        let opened = now();
+        let opened = UnixNanos::now();
         let client = node.a.enter(|| {
             let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
             socket.set_reuse_address(true).unwrap();

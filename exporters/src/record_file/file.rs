@@ -5,13 +5,13 @@ use std::io::{self, BufReader, ErrorKind, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use longwave_pipeline::codec::{
     CodecError, Decoder, Encoder, Fault, SessionEnd, SessionStart, VERSION, file_header,
 };
 use longwave_pipeline::component::{Payload, PushError, Pushed, Pusher};
+use longwave_pipeline::host::BootId;
 use longwave_pipeline::{ComponentError, UnixNanos};
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
@@ -113,7 +113,9 @@ impl Shared {
         };
         let mut first = if len == 0 { file_header().to_vec() } else { Vec::new() };
         let session_at = len + first.len() as u64;
-        let start = SessionStart { boot_id: boot_id(), started: now(), host: self.host.clone() };
+        // Zeros if it cannot be read.
+        let boot = BootId::read(Path::new("/proc")).unwrap_or_default();
+        let start = SessionStart { boot_id: boot.0, started: UnixNanos::now(), host: self.host.clone() };
         let encoded = Encoder::default().session_start(&start, &mut first);
         encoded.map_err(|fault| self.error(&fault.to_string()))?;
         let mut open = Open { file, len, session_at, records: 0 };
@@ -207,15 +209,4 @@ fn refusal(error: &io::Error, path: &Path) -> String {
         }
         _ => error.to_string(),
     }
-}
-
-/// The kernel's boot id; zeros if it cannot be read.
-fn boot_id() -> [u8; 16] {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
-    u128::from_str_radix(&digits, 16).map(u128::to_be_bytes).unwrap_or_default()
-}
-
-fn now() -> UnixNanos {
-    UnixNanos(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64))
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashSet};
@@ -192,8 +192,9 @@ impl Directory for DockerDirectory {
         if let Some(holder) = state.at_address(end.address, at) {
             return Answer::Known(holder.workload.clone());
         }
-        let fresh =
-            self.is_in(Phase::Following) && state.may_be_container(end.address) && now().since(at) < LATE;
+        let fresh = self.is_in(Phase::Following)
+            && state.may_be_container(end.address)
+            && UnixNanos::now().since(at) < LATE;
         if fresh { Answer::Pending } else { self.unknown() }
     }
 
@@ -261,10 +262,4 @@ impl Maker {
         let image = self.image.as_ref().filter(|_| !container.image.is_empty());
         chosen.chain(image.map(|key| label(key, &container.image))).collect()
     }
-}
-
-/// The wall clock.
-pub(super) fn now() -> UnixNanos {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixNanos(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }

@@ -13,7 +13,7 @@ use super::address::DaemonAddress;
 use super::backoff::Backoff;
 use super::client::{Client, ClientError, Event, EventKind};
 use super::container::ContainerId;
-use super::directory::{DockerDirectory, Phase, now};
+use super::directory::{DockerDirectory, Phase};
 use super::host;
 use super::state::Told;
 use super::telemetry::Stats;
@@ -49,7 +49,7 @@ impl Watcher {
     /// Works until it is dropped.
     pub async fn run(self) {
         let mut backoff = Backoff::new();
-        let mut lost = now();
+        let mut lost = UnixNanos::now();
         let mut told = false;
         loop {
             let error = match self.follow(lost, &mut backoff).await {
@@ -59,7 +59,7 @@ impl Watcher {
             let was_connected = self.stats.apart();
             self.directory.enter(Phase::Apart);
             if was_connected {
-                lost = now();
+                lost = UnixNanos::now();
             }
             let (id, address) = (&self.id, &self.address);
             if was_connected {
@@ -87,7 +87,7 @@ impl Watcher {
     ) -> Result<std::convert::Infallible, ClientError> {
         let client = Client::new(&self.address)?;
         // Before the list: what happens meanwhile comes as an event as well.
-        let since = now();
+        let since = UnixNanos::now();
         self.list(&client, Some(lost)).await?;
         let mut events = client.events(since);
         self.stats.connected();
@@ -114,7 +114,7 @@ impl Watcher {
     async fn list(&self, client: &Client, lost: Option<UnixNanos>) -> Result<(), ClientError> {
         let known: Vec<ContainerId> = self.directory.state().running().collect();
         let listed = client.running().await?;
-        let at = now();
+        let at = UnixNanos::now();
         self.directory.tidy(host::addresses(), at);
         let told = Told::Seen { now: at, lost: lost.unwrap_or(at) };
         let runs: HashSet<ContainerId> = listed.iter().map(|container| container.id).collect();
@@ -146,7 +146,7 @@ impl Watcher {
 
     /// Asks for the containers whose cgroups were seen.
     async fn look_up(&self, client: &Client) -> Result<(), ClientError> {
-        let at = now();
+        let at = UnixNanos::now();
         for id in self.directory.take_wanted() {
             if !self.ask(client, id, Told::Seen { now: at, lost: at }).await? {
                 self.directory.strange([id]);

@@ -29,7 +29,7 @@ use futures_util::future::join_all;
 use longwave_pipeline::component::{
     About, Extension, ExtensionContext, ExtensionFactory, Factory, Running, Stability,
 };
-use longwave_pipeline::{ComponentError, Directory, LabelKey};
+use longwave_pipeline::{ComponentError, Directory, LabelKey, UnixNanos};
 use opentelemetry::metrics::Meter;
 use tokio_util::sync::CancellationToken;
 
@@ -130,7 +130,7 @@ async fn sweep(tables: Vec<(Arc<dyn Table>, Arc<ResourceStats>)>) {
     loop {
         tokio::time::sleep(SWEEP).await;
         for (table, stats) in &tables {
-            table.forget(watch::now());
+            table.forget(UnixNanos::now());
             stats.counts(table.counts());
         }
     }

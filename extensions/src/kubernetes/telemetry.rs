@@ -7,7 +7,7 @@ use longwave_pipeline::UnixNanos;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Meter};
 
-use super::watch::{Counts, now};
+use super::watch::Counts;
 
 /// Of one resource. Written by its watch; read by self-telemetry and, to know whether news may be on their way, by those who ask.
 pub(super) struct ResourceStats {
@@ -95,7 +95,7 @@ impl ResourceStats {
             objects: AtomicU64::new(0),
             remembered: AtomicU64::new(0),
             synced: AtomicBool::new(false),
-            contact: AtomicU64::new(now().0),
+            contact: AtomicU64::new(UnixNanos::now().0),
             failures: AtomicU32::new(0),
             instruments: Arc::clone(instruments),
         })
@@ -137,7 +137,7 @@ impl ResourceStats {
             "longwave_extension_kubernetes_staleness",
             "s",
             "Time since the API server was last heard of, by resource. A quiet watch has a bookmark a minute.",
-            |s| now().since(s.contact()).as_secs_f64(),
+            |s| UnixNanos::now().since(s.contact()).as_secs_f64(),
         );
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Nanoseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -10,7 +11,7 @@ pub struct UnixNanos(pub u64);
 /// What tells one connection from every other one of this host, for ever.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId {
-    /// First 32 bits of the kernel's boot id: cookies start again at each boot.
+    /// First 32 bits of the kernel's boot id ([`crate::host::BootId::short`]): cookies start again at each boot.
     pub boot: u32,
     /// Inode of the network namespace that the socket is in.
     pub netns: u32,
@@ -32,20 +33,19 @@ pub struct Endpoint {
 // === impl UnixNanos ===
 
 impl UnixNanos {
+    /// The wall clock; 0 where it is set to before the epoch.
+    pub fn now() -> Self {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX))
+    }
+
     /// The distance to an earlier time, 0 where `earlier` is later.
-    pub fn since(self, earlier: Self) -> std::time::Duration {
-        std::time::Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 }
 
 // === impl ConnectionId ===
-
-impl ConnectionId {
-    /// The part of a boot id (`/proc/sys/kernel/random/boot_id`) that is kept in `boot`: its first eight hex digits.
-    pub fn boot_of(boot_id: &str) -> Option<u32> {
-        u32::from_str_radix(boot_id.trim().get(..8)?, 16).ok()
-    }
-}
 
 impl fmt::Display for ConnectionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -93,7 +93,7 @@ pub(super) struct Asked {
 // === impl Cache ===
 
 impl Cache {
-    /// Nothing known. `boot`: [`ConnectionId::boot_of`] this host.
+    /// Nothing known. `boot`: [`ConnectionId::boot`] of this host's own records.
     pub fn new(boot: Option<u32>) -> Self {
         Self { boot, state: Mutex::default(), wake: Condvar::new(), version: AtomicU64::new(0) }
     }

@@ -33,6 +33,7 @@ use std::time::Instant;
 
 use longwave_pipeline::ConnectionRecord;
 use longwave_pipeline::component::ProcessorContext;
+use longwave_pipeline::host::BootId;
 use longwave_pipeline::record::ConnectionId;
 use opentelemetry::metrics::Meter;
 
@@ -62,8 +63,8 @@ impl Conntrack {
 
     /// Of the host that `proc` (`/proc`) shows: its first process is in the host's network namespace.
     pub fn new(meter: Meter, proc: &Path) -> Self {
-        let boot_id = std::fs::read_to_string(proc.join("sys/kernel/random/boot_id")).unwrap_or_default();
-        let cache = Arc::new(Cache::new(ConnectionId::boot_of(&boot_id)));
+        let boot = BootId::read(proc).ok().map(BootId::short);
+        let cache = Arc::new(Cache::new(boot));
         Self { cache, meter, proc: proc.to_owned() }
     }
 

@@ -1,7 +1,7 @@
 //! The thread that asks the kernel.
 
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
 use longwave_pipeline::record::UnixNanos;
@@ -166,7 +166,7 @@ impl Worker<'_> {
             self.host = None;
         }
         self.telemetry.asked_host(1);
-        self.listed = Some(List { entries, at: now(), until: Instant::now() + LIST_KEPT });
+        self.listed = Some(List { entries, at: UnixNanos::now(), until: Instant::now() + LIST_KEPT });
     }
 
     fn ask_own(&mut self, requests: &[Request]) -> Vec<Found> {
@@ -239,7 +239,7 @@ impl Worker<'_> {
 
     /// What the host says, and when it did.
     fn ask_host(&mut self, requests: &[Request], own: &[Found]) -> Vec<(Found, UnixNanos)> {
-        let mut answers = vec![(Found::Nothing, now()); requests.len()];
+        let mut answers = vec![(Found::Nothing, UnixNanos::now()); requests.len()];
         let (mut indices, mut tuples) = (Vec::new(), Vec::new());
         for (index, (request, own)) in requests.iter().zip(own).enumerate() {
             let Some(tuple) = host_tuple(request, own) else { continue };
@@ -264,15 +264,10 @@ impl Worker<'_> {
             self.host = None;
             vec![Looked::Failed; tuples.len()]
         });
-        let at = now();
+        let at = UnixNanos::now();
         for (index, looked) in indices.into_iter().zip(looked) {
             answers[index] = (Found::Looked(looked), at);
         }
         answers
     }
-}
-
-fn now() -> UnixNanos {
-    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    UnixNanos(since_epoch.as_nanos() as u64)
 }

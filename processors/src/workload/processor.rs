@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use longwave_pipeline::component::{Processor, ProcessorContext};
-use longwave_pipeline::record::ConnectionId;
+use longwave_pipeline::host::BootId;
 use longwave_pipeline::{Batch, ComponentError, ConnectionRecord, PassEnd};
 
 use super::cgroup::Cgroups;
@@ -76,10 +76,10 @@ impl WorkloadProcessor {
         let list = config.sources.iter().map(source).collect::<Result<Vec<_>, ComponentError>>()?;
         let mount = mount.filter(|_| config.asks_cgroups() || config.asks_extensions());
         let cgroups = mount.map(|mount| Cgroups::read(mount, proc.to_owned()));
-        let boot_id = std::fs::read_to_string(proc.join("sys/kernel/random/boot_id")).unwrap_or_default();
+        let boot = BootId::read(proc).ok().map(BootId::short);
         Ok(Self {
             ends: Ends::new(),
-            sources: Sources::new(list, cgroups, ConnectionId::boot_of(&boot_id), translator),
+            sources: Sources::new(list, cgroups, boot, translator),
             hold: Hold::new(context, config.hold.get()),
             indices: Vec::new(),
         })

@@ -3,13 +3,14 @@
 use std::any::Any;
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
 use async_trait::async_trait;
 use longwave_pipeline::Signal;
 use longwave_pipeline::component::{ComponentError, Receiver, ReceiverContext, Running};
-use longwave_pipeline::record::ConnectionId;
+use longwave_pipeline::host::BootId;
 use longwave_pipeline::runtime::RecordOutput;
 use rustix::event::{EventfdFlags, eventfd};
 use tokio::runtime::Handle;
@@ -68,8 +69,10 @@ impl BpfReceiver {
         let interval = self.config.interval.get();
         let stats = Arc::new(Stats::default());
         stats.export(&self.context.meter, id);
+        let boot = BootId::read(Path::new("/proc"))
+            .map_err(|error| ComponentError::with_source(error.to_string(), error))?;
         let rules = Rules {
-            boot: boot_id()?,
+            boot: boot.short(),
             idle_records: self.config.idle_records,
             vanish_after: self.config.idle_heartbeat.saturating_mul(MISSED_HEARTBEATS),
             most: self.config.max_connections as usize * 2,
@@ -177,14 +180,4 @@ fn tell(id: &str, report: &SeedReport) {
     for reason in namespaces_refused.iter().chain(failures) {
         tracing::warn!(receiver = id, "older connections may be missing: {reason}");
     }
-}
-
-/// The first 32 bits of the kernel's boot id.
-fn boot_id() -> Result<u32, ComponentError> {
-    const FILE: &str = "/proc/sys/kernel/random/boot_id";
-    let text = std::fs::read_to_string(FILE).map_err(|error| {
-        ComponentError::with_source(format!("{FILE}: {error}: is /proc mounted here?"), error)
-    })?;
-    ConnectionId::boot_of(&text)
-        .ok_or_else(|| ComponentError::new(format!("{FILE}: not a boot id: {text:?}")))
 }

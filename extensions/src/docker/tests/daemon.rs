@@ -9,7 +9,6 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::super::config::DockerConfig;
-use super::super::directory::now;
 use super::super::extension::DockerExtension;
 use super::fake_daemon::FakeDaemon;
 use super::{end, id, name};
@@ -42,12 +41,16 @@ impl Watched {
     /// Waits until the address is `expected`'s.
     async fn until(&self, address: &str, expected: &str) {
         let reached = async {
-            while self.who_had(address, now()) != expected {
+            while self.who_had(address, UnixNanos::now()) != expected {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
         let reached = tokio::time::timeout(Duration::from_secs(30), reached).await;
-        assert!(reached.is_ok(), "{address} is {:?}, not {expected:?}", self.who_had(address, now()));
+        assert!(
+            reached.is_ok(),
+            "{address} is {:?}, not {expected:?}",
+            self.who_had(address, UnixNanos::now())
+        );
     }
 
     async fn stop(self) {
@@ -82,8 +85,8 @@ async fn a_gap_is_mended() {
     daemon.set_list(&format!("[{}, {}]", listed('a', "one", "10.0.0.1"), listed('b', "two", "10.0.0.2")));
     let server = daemon.serve();
     daemon.until_followed(1).await;
-    assert_eq!(watched.who_had("10.0.0.1", now()), "one");
-    let before = now();
+    assert_eq!(watched.who_had("10.0.0.1", UnixNanos::now()), "one");
+    let before = UnixNanos::now();
 
     daemon.set_list(&format!("[{}]", listed('c', "three", "10.0.0.1")));
     daemon.set_inspection(&id('c'), &inspected('c', "three", "10.0.0.1", "2100-01-01T00:00:00Z"));
@@ -129,7 +132,7 @@ async fn an_unreadable_answer_and_a_missed_event_cost_nothing_else() {
     daemon.set_inspection(&id('c'), &inspected('c', "missed", "10.0.0.3", "2026-11-21T00:00:00Z"));
     let missed = id('c');
     let cgroup = longwave_pipeline::directory::CgroupName { container_id: &missed, ..Default::default() };
-    assert_eq!(name(watched.directory.workload_of_cgroup(&cgroup, now())), "pending");
+    assert_eq!(name(watched.directory.workload_of_cgroup(&cgroup, UnixNanos::now())), "pending");
     watched.until("10.0.0.3", "missed").await;
     watched.stop().await;
     server.abort();

@@ -4,7 +4,7 @@ use longwave_pipeline::{Directory, UnixNanos};
 
 use super::super::config::DockerConfig;
 use super::super::container::{Attached, Container, ContainerId, Life};
-use super::super::directory::{DockerDirectory, Phase, now};
+use super::super::directory::{DockerDirectory, Phase};
 use super::super::state::Told;
 use super::{end, id, service, who_had, who_is};
 
@@ -154,7 +154,7 @@ fn unknown_containers_are_asked_for_once() {
 fn an_address_of_a_containers_network_is_waited_for() {
     let directory = following();
     directory.apply(&container('a', "web", &["172.17.0.2"]), event(100, true));
-    let now = now().0;
+    let now = UnixNanos::now().0;
     assert_eq!(who_had(&directory, "172.17.0.9", now), "pending");
     assert_eq!(who_had(&directory, "172.17.0.9", now - 3_000_000_000), "unknown");
     assert_eq!(who_had(&directory, "172.17.0.1", now), "unknown");

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use longwave_pipeline::component::Extension;
 use longwave_pipeline::record::Endpoint;
-use longwave_pipeline::{Answer, Directory};
+use longwave_pipeline::{Answer, Directory, UnixNanos};
 use opentelemetry::metrics::MeterProvider;
 use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData, ResourceMetrics};
 use opentelemetry_sdk::metrics::reader::MetricReader;
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::api::*;
 use super::fixture::*;
-use crate::kubernetes::watch::{Pace, now};
+use crate::kubernetes::watch::Pace;
 use crate::kubernetes::{KubernetesConfig, KubernetesExtension};
 
 /// A running extension.
@@ -86,7 +86,7 @@ impl Running {
     /// Who has the address now.
     fn workload(&self, address: &str) -> String {
         let end = Endpoint { address: address.parse().unwrap(), port: 0 };
-        match self.directory.workload_of_address(end, now()) {
+        match self.directory.workload_of_address(end, UnixNanos::now()) {
             Answer::Known(workload) => workload.name.to_string(),
             Answer::Pending => "pending".to_owned(),
             Answer::Unknown => "unknown".to_owned(),
@@ -198,7 +198,10 @@ async fn lists_then_follows() {
         };
         running.until_that(synced, "synced").await;
         let asked = Endpoint { address: "10.96.0.5".parse().unwrap(), port: 80 };
-        assert_eq!(&*running.directory.service_of_address(asked, now()).known().unwrap().name, "web");
+        assert_eq!(
+            &*running.directory.service_of_address(asked, UnixNanos::now()).known().unwrap().name,
+            "web"
+        );
         let lists = api.asked(PODS).iter().filter(|query| query.contains_key("limit")).count();
         assert_eq!(lists, if streams { 0 } else { 3 });
         assert!(

@@ -19,7 +19,7 @@ pub(super) use pace::Pace;
 pub(super) use resource::{Counts, Resource, Table};
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use http_body_util::BodyExt;
 use kube::Client;
@@ -146,7 +146,7 @@ impl Watch {
 
     /// Everything is listed, as of `self.version`.
     fn complete(&mut self) {
-        let vanished = self.table.complete(self.round, now());
+        let vanished = self.table.complete(self.round, UnixNanos::now());
         self.synced = true;
         self.stats.synced(self.table.counts());
         self.heard();
@@ -166,7 +166,7 @@ impl Watch {
     }
 
     fn news(&self, since: UnixNanos) -> News {
-        News { now: now(), since, round: self.round }
+        News { now: UnixNanos::now(), since, round: self.round }
     }
 
     /// Takes in one object. One that cannot be read is counted and passed over.
@@ -190,7 +190,7 @@ impl Watch {
             Err(_) => return Err(Failure::Silent(self.pace.answer)),
         };
         let (head, mut body) = response.into_parts();
-        self.stats.contacted(now());
+        self.stats.contacted(UnixNanos::now());
         if head.status.is_success() {
             return Ok(body);
         }
@@ -213,7 +213,7 @@ impl Watch {
             let Some(frame) = frame else { return Ok(None) };
             let frame = frame.map_err(|error| Failure::Cut(chain(&error)))?;
             if let Ok(data) = frame.into_data() {
-                self.stats.received(data.len(), now());
+                self.stats.received(data.len(), UnixNanos::now());
                 return Ok(Some(data));
             }
         }
@@ -232,11 +232,6 @@ fn chain(error: &dyn std::error::Error) -> String {
         beneath = cause.source();
     }
     text
-}
-
-pub(super) fn now() -> UnixNanos {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixNanos(u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::failure::Failure;
 use super::lines::Lines;
 use super::resource::escape;
-use super::{LEAD, Watch, now};
+use super::{LEAD, Watch};
 use crate::kubernetes::objects::pick;
 
 #[derive(Deserialize)]
@@ -76,8 +76,8 @@ impl Watch {
             while let Some(line) = lines.next() {
                 let since = match listing {
                     Some(since) => since,
-                    None if started.elapsed() < LEAD / 2 => gap.min(before(now())),
-                    None => before(now()),
+                    None if started.elapsed() < LEAD / 2 => gap.min(before(UnixNanos::now())),
+                    None => before(UnixNanos::now()),
                 };
                 self.event(line, &mut listing, since)?;
                 events += 1;
@@ -106,7 +106,7 @@ impl Watch {
         match &*event.kind {
             "ADDED" | "MODIFIED" => self.apply(object, self.news(since)),
             "DELETED" => {
-                if let Err(error) = self.table.remove(object, now()) {
+                if let Err(error) = self.table.remove(object, UnixNanos::now()) {
                     self.stats.failed("undecodable");
                     self.trouble.undecodable(&error);
                 }

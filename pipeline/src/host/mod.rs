@@ -1,0 +1,5 @@
+//! What `/proc` tells of this host, for whoever asks it: components read it where they need it, and here is how.
+
+mod boot;
+
+pub use boot::{BootId, BootIdError};
