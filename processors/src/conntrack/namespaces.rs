@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
+use longwave_pipeline::host::{self, Mount};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// Between two searches of all processes.
@@ -102,37 +103,12 @@ impl Namespaces {
         let processes =
             entries.filter(|entry| entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit));
         let mounts = std::fs::read_to_string(self.proc.join("self/mountinfo")).unwrap_or_default();
-        let mounted = mounts.lines().filter_map(mounted_namespace);
+        let mounted = host::mounts(&mounts).filter(Mount::is_network_namespace).map(|mount| mount.point);
         for path in processes.map(|process| process.path().join("ns/net")).chain(mounted) {
             if let Ok(metadata) = std::fs::metadata(&path) {
                 self.ways.entry(metadata.ino()).or_insert(path);
             }
         }
         self.searched = Some(Instant::now());
-    }
-}
-
-/// The mount point of a line of mountinfo that keeps a network namespace. Paths with escapes (blanks) are left out: no runtime makes them.
-fn mounted_namespace(line: &str) -> Option<PathBuf> {
-    let (mount, filesystem) = line.split_once(" - ")?;
-    let mut fields = mount.split(' ').skip(3);
-    let (root, point) = (fields.next()?, fields.next()?);
-    let is_one = filesystem.starts_with("nsfs ") && root.starts_with("net:[") && !point.contains('\\');
-    is_one.then(|| PathBuf::from(point))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// *Scenario*: lines of a mount table: a kept network namespace, a kept pid namespace, a disk, nonsense.
-    /// *Guarantees*: only the network namespace is found.
-    #[test]
-    fn finds_kept_network_namespaces() {
-        let net = "44 26 0:4 net:[4026532281] /run/netns/a rw shared:7 - nsfs nsfs rw";
-        assert_eq!(mounted_namespace(net), Some(PathBuf::from("/run/netns/a")));
-        assert_eq!(mounted_namespace("44 26 0:4 pid:[4026532281] /run/x rw - nsfs nsfs rw"), None);
-        assert_eq!(mounted_namespace("26 1 254:0 / / rw,relatime - ext4 /dev/root rw"), None);
-        assert_eq!(mounted_namespace("nonsense"), None);
     }
 }

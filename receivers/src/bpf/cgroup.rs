@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use longwave_pipeline::host;
+
 use super::owner::SharedCgroups;
 
 /// The id of the hierarchy's root in every kernel.
@@ -31,10 +33,7 @@ fn id(folder: &Path) -> Option<u64> {
 
 /// Where cgroup2 is mounted, from the text of a `mountinfo`.
 fn mount_point(mounts: &str) -> Option<PathBuf> {
-    mounts.lines().find_map(|line| {
-        let (mount, filesystem) = line.split_once(" - ")?;
-        filesystem.starts_with("cgroup2 ").then(|| mount.split(' ').nth(4).map(PathBuf::from)).flatten()
-    })
+    host::mounts(mounts).find(|mount| mount.kind == "cgroup2").map(|mount| mount.point)
 }
 
 /// The cgroup2 path, from the text of a `/proc/<pid>/cgroup`.

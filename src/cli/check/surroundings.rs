@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use longwave_pipeline::host;
 use longwave_receivers::bpf::kernel::{HostFact, Verdict};
 
 use super::view::View;
@@ -77,9 +78,10 @@ fn network_namespace(view: &View) -> HostFact {
 fn cgroup2(view: &View) -> HostFact {
     let name = "cgroup2";
     let mounts = view.read("/proc/self/mountinfo").unwrap_or_default();
-    let mounts: Vec<&str> = mounts.lines().filter_map(cgroup2_mount).collect();
+    let mounts = host::mounts(&mounts).filter(|mount| mount.kind == "cgroup2");
+    let mounts: Vec<String> = mounts.map(|mount| mount.point.display().to_string()).collect();
     // The root cgroup is the only one without this file.
-    let is_whole = |mount: &&&str| !view.exists(&format!("{mount}/cgroup.events"));
+    let is_whole = |mount: &&String| !view.exists(&format!("{mount}/cgroup.events"));
     match (mounts.iter().find(is_whole), mounts.first()) {
         (Some(mount), _) => good(name, format!("{mount}, the host's")),
         (None, Some(mount)) => degraded(
@@ -93,13 +95,6 @@ fn cgroup2(view: &View) -> HostFact {
             "mount it at /sys/fs/cgroup, and into the container: else containers and units have no names (and workload needs sources: [process])",
         ),
     }
-}
-
-/// The mount point of a line of mountinfo that is cgroup2's.
-fn cgroup2_mount(line: &str) -> Option<&str> {
-    // id parent major:minor root mount-point options [optional …] - type source options
-    let (place, kind) = line.split_once(" - ")?;
-    kind.starts_with("cgroup2 ").then(|| place.split(' ').nth(4)).flatten()
 }
 
 fn connection_tracking(view: &View) -> HostFact {

@@ -3,6 +3,8 @@
 use std::cmp::Reverse;
 use std::path::PathBuf;
 
+use longwave_pipeline::host;
+
 /// A mount of cgroup2.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
@@ -40,36 +42,8 @@ impl Mount {
 /// The mount of cgroup2 in the text of `/proc/self/mountinfo`: `/sys/fs/cgroup`, or `/sys/fs/cgroup/unified` beside version 1. Of several
 /// the one that shows most: in a container the host's tree, if it is there, not the container's own. `None` if there is none.
 pub fn find(mountinfo: &str) -> Option<Mount> {
-    let is_v1 = |line: &str| line.split_once(" - ").is_some_and(|(_, kind)| kind.starts_with("cgroup "));
-    let beside_v1 = mountinfo.lines().any(is_v1);
-    let mounts = mountinfo.lines().filter_map(|line| {
-        // id parent major:minor root mount-point options [optional …] - type source options
-        let (place, kind) = line.split_once(" - ")?;
-        if kind.split(' ').next() != Some("cgroup2") {
-            return None;
-        }
-        let mut fields = place.split(' ').skip(3);
-        let (root, point) = (fields.next()?, fields.next()?);
-        Some(Mount { point: PathBuf::from(unescape(point)), root: unescape(root), beside_v1 })
-    });
+    let beside_v1 = host::mounts(mountinfo).any(|mount| mount.kind == "cgroup");
+    let mounts = host::mounts(mountinfo).filter(|mount| mount.kind == "cgroup2");
+    let mounts = mounts.map(|host::Mount { root, point, .. }| Mount { point, root, beside_v1 });
     mounts.reduce(|best, next| if next.shows() > best.shows() { next } else { best })
-}
-
-/// Spaces, tabs, newlines and backslashes are written as `\040` and so on.
-fn unescape(text: &str) -> String {
-    let mut parts = text.split('\\');
-    let mut out = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        match part.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) => {
-                out.push(byte.into());
-                out.push_str(&part[3..]);
-            }
-            None => {
-                out.push('\\');
-                out.push_str(part);
-            }
-        }
-    }
-    out
 }
