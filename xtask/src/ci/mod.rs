@@ -3,13 +3,16 @@
 mod step;
 mod tally;
 
+use std::panic::resume_unwind;
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use clap::Args;
 
-use step::STEPS;
+use step::{STEPS, Step};
 use tally::Tally;
 
 /// `cargo xtask ci`
@@ -42,27 +45,48 @@ pub fn main(options: &Options) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
 
+    let chosen = |step: &&Step| {
+        let named = |names: &[String]| names.iter().any(|name| name == step.name);
+        (options.only.is_empty() || named(&options.only)) && !named(&options.skip)
+    };
+    let steps: Vec<&Step> = STEPS.iter().filter(chosen).collect();
     let mut times = earlier(&options.took);
-    let mut tally = Tally::default();
+    let tally = Mutex::default();
     let mut failure = None;
-    for step in STEPS {
-        let chosen = options.only.is_empty() || options.only.iter().any(|name| name == step.name);
-        if !chosen || options.skip.iter().any(|name| name == step.name) {
-            continue;
+    let before: Duration = times.iter().map(|(_, took)| *took).sum();
+    let started = Instant::now();
+    for together in steps.chunk_by(|step, _| step.beside_next) {
+        let ended: Vec<_> = thread::scope(|scope| {
+            let running: Vec<_> = together.iter().map(|step| scope.spawn(|| timed(step, &tally))).collect();
+            running
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
+                .collect()
+        });
+        for (step, (took, result)) in together.iter().zip(ended) {
+            let beside = if step.beside_next { " (beside the next)" } else { "" };
+            times.push((format!("{}{beside}", step.name), took));
+            if let Err(error) = result {
+                failure.get_or_insert(format!("ci: FAILED in step {}: {error:#}", step.name));
+            }
         }
-        println!("ci: {}: {}", step.name, step.line());
-        let started = Instant::now();
-        let result = step.run(&mut tally);
-        let took = started.elapsed();
-        println!("ci: {}: {:.1} s", step.name, took.as_secs_f64());
-        times.push((step.name.to_owned(), took));
-        if let Err(error) = result {
-            failure = Some(format!("ci: FAILED in step {}: {error:#}", step.name));
+        if failure.is_some() {
             break;
         }
     }
+    times.push(("total".to_owned(), before + started.elapsed()));
+    let tally = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
     report(&times, &tally, failure.as_deref());
     Ok(if failure.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn timed(step: &Step, tally: &Mutex<Tally>) -> (Duration, Result<()>) {
+    println!("ci: {}: {}", step.name, step.line());
+    let started = Instant::now();
+    let result = step.run(tally);
+    let took = started.elapsed();
+    println!("ci: {}: {:.1} s", step.name, took.as_secs_f64());
+    (took, result)
 }
 
 fn report(times: &[(String, Duration)], tally: &Tally, failure: Option<&str>) {
@@ -70,8 +94,7 @@ fn report(times: &[(String, Duration)], tally: &Tally, failure: Option<&str>) {
     for (name, took) in times {
         println!("{name:<24} {:>8.1} s", took.as_secs_f64());
     }
-    let total: Duration = times.iter().map(|(_, took)| *took).sum();
-    println!("{:<24} {:>8.1} s\n", "total", total.as_secs_f64());
+    println!();
     if let Some(failure) = failure {
         println!("{failure}\n");
     }

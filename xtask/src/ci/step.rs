@@ -1,6 +1,7 @@
 //! The steps of `cargo xtask ci`, as data, and how one is run.
 
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 
@@ -17,6 +18,12 @@ pub struct Step {
     env: &'static [(&'static str, &'static str)],
     /// After so many minutes the step is killed, and has failed.
     minutes: u64,
+    /// Runs while the next step does: one waits while the other computes.
+    pub beside_next: bool,
+}
+
+impl Step {
+    const DEFAULT: Self = Self { name: "", command: &[], env: &[], minutes: 0, beside_next: false };
 }
 
 /// The object as this run built it, below the workspace. The tests that follow load it, so that they prove the sources, also where the
@@ -25,32 +32,31 @@ const REBUILT_OBJECT: &str = "target/longwave.bpf.o";
 
 /// In running order: what is quick to fail comes first, what takes the machine for itself last.
 pub const STEPS: &[Step] = &[
-    Step { name: "fmt", command: &["cargo", "fmt", "--all", "--", "--check"], env: &[], minutes: 2 },
+    Step { name: "fmt", command: &["cargo", "fmt", "--all", "--", "--check"], minutes: 2, ..Step::DEFAULT },
     Step {
         name: "fmt-ebpf",
         command: &["cargo", "fmt", "--manifest-path", "ebpf/programs/Cargo.toml", "--", "--check"],
-        env: &[],
         minutes: 2,
+        ..Step::DEFAULT
     },
     Step {
         name: "deny",
         command: &["cargo", "deny", "--locked", "check", "bans", "licenses", "sources"],
-        env: &[],
         minutes: 5,
+        ..Step::DEFAULT
     },
     Step {
         name: "clippy",
         command: &["cargo", "clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
-        env: &[],
         minutes: 15,
+        ..Step::DEFAULT
     },
     Step {
         name: "object",
         command: &["cargo", "xtask", "ebpf", "build", "--check", "--output", REBUILT_OBJECT],
-        env: &[],
         minutes: 15,
+        ..Step::DEFAULT
     },
-    Step { name: "peers", command: &["cargo", "xtask", "peers"], env: &[], minutes: 30 },
     Step {
         name: "unit",
         command: &[
@@ -64,6 +70,15 @@ pub const STEPS: &[Step] = &[
         ],
         env: &[("LONGWAVE_REQUIRE_BPF", "1")],
         minutes: 25,
+        ..Step::DEFAULT
+    },
+    // Go builds on the core that the virtual machine leaves, at the lowest priority.
+    Step {
+        name: "peers",
+        command: &["nice", "-n", "19", "cargo", "xtask", "peers"],
+        minutes: 30,
+        beside_next: true,
+        ..Step::DEFAULT
     },
     Step {
         name: "vm",
@@ -81,16 +96,22 @@ pub const STEPS: &[Step] = &[
             "--skip",
             "a_hundred_thousand",
         ],
-        env: &[],
-        minutes: 25,
+        minutes: 30,
+        ..Step::DEFAULT
     },
-    Step { name: "build", command: &["cargo", "build", "--workspace", "--locked"], env: &[], minutes: 15 },
+    Step {
+        name: "build",
+        command: &["cargo", "build", "--workspace", "--locked"],
+        minutes: 15,
+        ..Step::DEFAULT
+    },
     // Privileged tests, the real Collector, Docker and Kubernetes, and the examples' validation.
     Step {
         name: "end-to-end",
         command: &["cargo", "test", "--package", "longwave-tests", "--locked", "--no-fail-fast"],
         env: &[("LONGWAVE_REQUIRE_BPF", "1"), ("LONGWAVE_REQUIRE_PEERS", "1")],
         minutes: 40,
+        ..Step::DEFAULT
     },
 ];
 
@@ -106,8 +127,8 @@ impl Step {
         line + &self.command.join(" ")
     }
 
-    /// Runs the step, prints its output as it comes, and counts the tests in it.
-    pub fn run(&self, tally: &mut Tally) -> Result<()> {
+    /// Runs the step, prints its output as it comes, and counts the tests in it into `tally`.
+    pub fn run(&self, tally: &Mutex<Tally>) -> Result<()> {
         // setpriv: the step ends with us. timeout: so do its children, and in bounded time.
         let rebuilt = Some(cache::workspace().join(REBUILT_OBJECT)).filter(|object| object.is_file());
         let mut child = Command::new("setpriv")
@@ -123,7 +144,7 @@ impl Step {
             .context("setpriv could not be started: install util-linux")?;
         for line in sh::lines(&mut child)? {
             println!("{line}");
-            tally.add(&line);
+            tally.lock().unwrap_or_else(PoisonError::into_inner).add(&line);
         }
         let status = child.wait().context("wait for the step")?;
         match status.code() {
