@@ -15,11 +15,14 @@ use serde_json::json;
 /// The pods' collection.
 const PODS: &str = "/api/v1/namespaces/longwave/pods";
 const IMAGE: &str = "longwave/longwave";
+/// The line of the shipped configuration by which only ends are reported.
+const ENDS: &str = "events: [close, fail, vanished]";
 
 /// Longwave in the cluster.
 pub struct Deployed {
     sink: HttpSink,
     collector: Collector,
+    names: String,
     /// Its only pod: there is one node.
     pub pod: String,
 }
@@ -36,16 +39,37 @@ impl Deployed {
         let archive = folder.path().join("longwave.tar");
         cluster.image("bin:longwave", &format!("{IMAGE}:e2e"), &archive);
         cluster.load(&archive);
-        write_overlay(folder.path(), &collector.grpc.to_string(), names);
-        cluster.kubectl(&["apply", "-k", &folder.path().display().to_string()]);
-        let pods = cluster.wait(PODS, |pods| {
-            pods.contains("\"name\": \"longwave-") || pods.contains("\"name\":\"longwave-")
-        });
-        let pods: serde_json::Value = serde_json::from_str(&pods).unwrap();
-        let pod = pods["items"][0]["metadata"]["name"].as_str().unwrap().to_owned();
-        let deployed = Self { sink, collector, pod };
-        cluster.wait(&format!("{PODS}/{}/log", deployed.pod), |log| log.contains(READY));
+        let mut deployed = Self { sink, collector, names: names.to_owned(), pod: String::new() };
+        deployed.apply(cluster, None);
         deployed
+    }
+
+    /// Has it report every event, not only ends, of each connection. The changed configuration restarts its pod.
+    pub fn report_all_events(&mut self, cluster: &Cluster) {
+        let shipped = std::fs::read_to_string(manifests().join("config.yaml")).unwrap();
+        let all = shipped.replace(ENDS, "events: [open, update, close, fail, vanished]");
+        assert_ne!(all, shipped, "config.yaml has no line {ENDS:?} any more");
+        self.apply(cluster, Some(&all));
+    }
+
+    /// Applies the manifests with the overlay, with a configuration that is not the shipped one if there is one, and waits for a pod that
+    /// is not the former.
+    fn apply(&mut self, cluster: &Cluster, config: Option<&str>) {
+        let folder = tempfile::tempdir().unwrap();
+        write_overlay(folder.path(), &self.collector.grpc.to_string(), &self.names, config);
+        cluster.kubectl(&["apply", "-k", &folder.path().display().to_string()]);
+        let names = |pods: &str| -> Option<Vec<String>> {
+            let pods: serde_json::Value = serde_json::from_str(pods).ok()?;
+            let names = pods["items"].as_array()?.iter();
+            Some(names.filter_map(|pod| Some(pod["metadata"]["name"].as_str()?.to_owned())).collect())
+        };
+        let new = |pods: &str| match names(pods)?.as_slice() {
+            [only] if *only != self.pod => Some(only.clone()),
+            _ => None,
+        };
+        let pods = cluster.wait(PODS, |pods| new(pods).is_some());
+        self.pod = new(&pods).unwrap();
+        cluster.wait(&format!("{PODS}/{}/log", self.pod), |log| log.contains(READY));
     }
 
     /// What it wrote to stderr.
@@ -86,9 +110,13 @@ impl Deployed {
     }
 }
 
+fn manifests() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docker/kubernetes").canonicalize().unwrap()
+}
+
 /// A kustomization on top of docker/kubernetes, as docs/DEPLOYMENT.md shows it.
-fn write_overlay(folder: &Path, endpoint: &str, names: &str) {
-    let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docker/kubernetes").canonicalize().unwrap();
+fn write_overlay(folder: &Path, endpoint: &str, names: &str, config: Option<&str>) {
+    let base = manifests();
     // kustomize takes relative paths only.
     let up: String = folder.canonicalize().unwrap().components().skip(1).map(|_| "../").collect();
     let base = format!("{up}{}", base.strip_prefix("/").unwrap().display());
@@ -97,6 +125,11 @@ fn write_overlay(folder: &Path, endpoint: &str, names: &str) {
         "path": "/spec/template/spec/containers/0/env/2",
         "value": {"name": "OTLP_ENDPOINT", "value": endpoint},
     }]);
+    let mut files = vec!["names.yaml"];
+    if let Some(config) = config {
+        std::fs::write(folder.join("config.yaml"), config).unwrap();
+        files.push("config.yaml");
+    }
     let kustomization = json!({
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
@@ -104,7 +137,7 @@ fn write_overlay(folder: &Path, endpoint: &str, names: &str) {
         "resources": [base],
         "images": [{"name": "longwave", "newName": IMAGE, "newTag": "e2e"}],
         "patches": [{"target": {"kind": "DaemonSet", "name": "longwave"}, "patch": patch.to_string()}],
-        "configMapGenerator": [{"name": "longwave", "behavior": "merge", "files": ["names.yaml"]}],
+        "configMapGenerator": [{"name": "longwave", "behavior": "merge", "files": files}],
     });
     std::fs::write(folder.join("kustomization.yaml"), kustomization.to_string()).unwrap();
     std::fs::write(folder.join("names.yaml"), names).unwrap();

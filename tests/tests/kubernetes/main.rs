@@ -1,6 +1,7 @@
 //! On a real Kubernetes, deployed by its own manifests from its own image: who talked to whom, by name, and how much, to the byte.
 #![allow(clippy::unwrap_used)]
 
+mod churn;
 mod deployed;
 mod manifests;
 mod outside;
@@ -28,10 +29,11 @@ const ROUNDS: u32 = 3;
 /// Names of an end, as records and metrics write them.
 const NAMES: [&str; 3] = ["workload.name", "workload.kind", "k8s.namespace.name"];
 
-/// What runs in the test's pods: see [`pod`].
+/// What runs in the test's pods: see [`pod`] and [`churn::talk`].
 #[test]
 fn pod_main() {
     pod::run_if_asked();
+    churn::talk::run_if_asked();
 }
 
 /// What names the far end of a target has.
@@ -82,7 +84,7 @@ fn both_ends_are_named(name: &str, mode: ProxyMode) {
     let Some(collector) = collector::binary(name) else { return };
     let Some(cluster) = Cluster::up(name, mode) else { return };
     let outside = Outside::new();
-    let deployed = Deployed::new(&cluster, collector, Outside::NAMES);
+    let mut deployed = Deployed::new(&cluster, collector, Outside::NAMES);
     load_pod_image(&cluster);
 
     cluster.create(SERVICES, &manifests::service("web", 80, 7000, false).to_string());
@@ -144,6 +146,9 @@ fn both_ends_are_named(name: &str, mode: ProxyMode) {
     assert_destinations(&clients, &served, &logs);
     assert_masqueraded(&clients, &logs);
     assert_windows(&clients, &points);
+    if mode == ProxyMode::Nftables {
+        churn::names_stay_true(&cluster, &mut deployed);
+    }
     deployed.stop();
     drop(outside);
     cluster.down();

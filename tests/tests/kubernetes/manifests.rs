@@ -1,6 +1,10 @@
 //! The test's own pods, as Kubernetes reads them: JSON, which is YAML too.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
+
+use crate::churn::talk;
 
 /// The image of [`super::pod`].
 pub const IMAGE: &str = "longwave/pod:e2e";
@@ -76,4 +80,55 @@ pub fn cron_job(name: &str, targets: &str) -> Value {
         "metadata": {"name": name},
         "spec": {"schedule": "* * * * *", "jobTemplate": {"spec": {"backoffLimit": 0, "template": pods(name, spec)}}},
     })
+}
+
+/// What runs [`crate::churn::talk`].
+#[derive(Clone, Copy)]
+pub struct Talker<'a> {
+    pub name: &'a str,
+    /// Deployment or StatefulSet.
+    pub kind: &'a str,
+    pub replicas: u32,
+    /// Whom it asks, if anybody.
+    pub targets: &'a str,
+    /// Where it answers, if it does.
+    pub port: Option<u16>,
+    /// It has to be killed.
+    pub stubborn: bool,
+    /// The node's, where it tells.
+    pub folder: &'a Path,
+}
+
+/// A Deployment or StatefulSet of those.
+pub fn talker(talker: &Talker<'_>) -> Value {
+    let Talker { name, kind, replicas, targets, port, stubborn, folder } = *talker;
+    let port = port.map(|port| port.to_string()).unwrap_or_default();
+    let settings = [
+        (talk::TARGETS, targets),
+        (talk::LISTEN, &*port),
+        (talk::STUBBORN, if stubborn { "1" } else { "" }),
+        (talk::WORKLOAD, name),
+    ];
+    let settings: Vec<_> = settings.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+    let mut container = container(&settings);
+    for (variable, field) in [(talk::POD, "metadata.name"), (talk::ADDRESS, "status.podIP")] {
+        let known = json!({"name": variable, "valueFrom": {"fieldRef": {"fieldPath": field}}});
+        container["env"].as_array_mut().unwrap().push(known);
+    }
+    container["volumeMounts"] = json!([{"name": "told", "mountPath": talk::FOLDER}]);
+    let spec = json!({
+        "containers": [container],
+        "volumes": [{"name": "told", "hostPath": {"path": folder, "type": "Directory"}}],
+        "terminationGracePeriodSeconds": if stubborn { 1 } else { 10 },
+    });
+    let mut object = json!({
+        "apiVersion": "apps/v1",
+        "kind": kind,
+        "metadata": {"name": name},
+        "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": pods(name, spec)},
+    });
+    if kind == "StatefulSet" {
+        object["spec"]["serviceName"] = json!(name);
+    }
+    object
 }

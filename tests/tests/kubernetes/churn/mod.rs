@@ -1,0 +1,249 @@
+//! Names while everything changes: Longwave restarts, Deployments are scaled, restarted, deleted and replaced, under traffic.
+
+mod series;
+pub mod talk;
+mod truth;
+mod verify;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use longwave_tests::cluster::Cluster;
+use longwave_tests::otlp_json::FlatLog;
+use serde_json::Value;
+
+use crate::deployed::{Deployed, attribute};
+use crate::manifests::{self, Talker};
+use crate::{APPS, LIMIT, PODS, SERVICES};
+use truth::{End, Truth};
+use verify::{Moment, Service, Setting};
+
+/// Of the static part of the range, so that nobody is given it by chance.
+const SHOP: &str = "10.96.0.201";
+/// The address that one service has after another.
+const TURN: &str = "10.96.0.202";
+
+/// What goes on.
+struct Churn<'a> {
+    cluster: &'a Cluster,
+    /// Where the pods tell.
+    folder: PathBuf,
+}
+
+/// *Scenario*: clients talk all the time, on long connections and on short ones, to a Deployment and to another by the addresses of their
+/// services, and to a StatefulSet's pod by its own. Longwave is restarted. The Deployment is scaled up, down and restarted, the clients
+/// are too; the other is killed, and a third takes its pod's address and its service's. At last the clients are deleted.
+/// *Guarantees*: every open, update, close and failure that either end's node reports has the workload, pod and service that were true
+/// then, by the pods' own words, on connections that are older than Longwave as on new ones. Nobody is `unknown`, but who stands behind a
+/// service when nobody answered. Each connection has one open and one close, and the bytes that its ends counted. Series of what is
+/// deleted end.
+pub fn names_stay_true(cluster: &Cluster, deployed: &mut Deployed) {
+    let temporary = tempfile::tempdir().unwrap();
+    let churn = Churn { cluster, folder: temporary.path().to_owned() };
+    let started = Instant::now();
+    let step = |what: &str| eprintln!("churn: {:5.1} s: {what}", started.elapsed().as_secs_f64());
+
+    let shop_made = moment(|| churn.serve("shop", "Deployment", 2, 7300, Some(SHOP), false));
+    churn.serve("store", "StatefulSet", 1, 7400, None, false);
+    let first_made = moment(|| churn.serve("first", "Deployment", 1, 7500, Some(TURN), true));
+    for (workload, pods) in [("shop", 2), ("store", 1), ("first", 1)] {
+        churn.pods(workload, pods);
+    }
+    let store = churn.truth().of("store").map(|pod| pod.address).next().unwrap();
+    let targets = format!("shop={SHOP}:80,store={store}:7400,turn={TURN}:80");
+    churn.run(&Talker { targets: &targets, ..churn.talker("talker", "Deployment", 2) });
+    churn.until("the clients talk", |truth| talking(truth, "talker").len() == 6);
+    step("the clients talk");
+
+    let from = talk::now();
+    deployed.report_all_events(cluster);
+    let blind = Moment { from, to: talk::now() };
+    step("Longwave was restarted");
+    let older: Vec<[String; 2]> =
+        talking(&churn.truth(), "talker").iter().map(|end| addresses(end)).collect();
+    let named = deployed.wait(LIMIT, |logs, _| {
+        older.iter().all(|ends| ["source", "destination"].iter().all(|end| is_reported(logs, end, ends)))
+    });
+    assert!(named, "older connections without an update; Longwave said:\n{}", deployed.log(cluster));
+    step("connections from before are reported");
+
+    cluster.kubectl(&["scale", "deployment/shop", "--replicas=4"]);
+    churn.until("the new pods answer", |truth| answering(truth, "shop") == 4);
+    cluster.kubectl(&["scale", "deployment/shop", "--replicas=1"]);
+    churn.pods("shop", 1);
+    step("scaled up and down");
+
+    cluster.kubectl(&["scale", "deployment/shop", "--replicas=2"]);
+    churn.pods("shop", 2);
+    let before = churn.truth().pods.len();
+    cluster.kubectl(&["rollout", "restart", "deployment/shop", "deployment/talker"]);
+    churn.until("the new pods talk", |truth| truth.pods.len() == before + 4);
+    churn.pods("shop", 2);
+    churn.pods("talker", 2);
+    churn.until("all talk again", |truth| talking(truth, "talker").len() == 6);
+    step("restarted");
+
+    let first = churn.truth().of("first").next().unwrap().address;
+    cluster.delete(&format!("{APPS}/deployments/first"));
+    churn.pods("first", 0);
+    let first_deleted = moment(|| cluster.delete(&format!("{SERVICES}/first")));
+    churn.give_next(first);
+    let second_made = moment(|| churn.serve("second", "Deployment", 1, 7500, Some(TURN), false));
+    churn.until("the third answers", |truth| answering(truth, "second") == 1);
+    churn.until("all talk to it", |truth| talking(truth, "talker").len() == 6);
+    let second = churn.truth().of("second").next().unwrap().address;
+    assert_eq!(second, first, "the pod's address was to be used again");
+    step("replaced");
+
+    cluster.delete(&format!("{APPS}/deployments/talker"));
+    churn.pods("talker", 0);
+    let truth = churn.truth();
+    step("the clients are gone");
+
+    let setting = Setting {
+        truth: &truth,
+        kinds: &BTreeMap::from([
+            ("shop", "Deployment"),
+            ("store", "StatefulSet"),
+            ("first", "Deployment"),
+            ("second", "Deployment"),
+            ("talker", "Deployment"),
+        ]),
+        services: &BTreeMap::from([
+            (address(SHOP), vec![Service { name: "shop", made: shop_made, deleted: None }]),
+            (
+                address(TURN),
+                vec![
+                    Service { name: "first", made: first_made, deleted: Some(first_deleted) },
+                    Service { name: "second", made: second_made, deleted: None },
+                ],
+            ),
+        ]),
+        blind,
+    };
+    let over = deployed.wait(LIMIT, |logs, points| {
+        setting.all_closed(logs)
+            && series::is_followed(points, "talker")
+            && series::is_followed(points, "first")
+    });
+    step("all is reported");
+    let (logs, points) = deployed.arrived();
+    let seen = setting.verify(&logs);
+    eprintln!("churn: {seen:#?}");
+    assert!(over, "series that do not end, or no window after them: {:#?}", series::ends(&points, "talker"));
+    for gone in ["talker", "first"] {
+        series::assert_ended(&points, gone);
+    }
+    series::assert_sums(&points, &truth, "talker", "second");
+    seen.assert_enough();
+}
+
+/// Clients' long connections, of which each pair of pod and target has one: those that last.
+fn talking<'t>(truth: &'t Truth, workload: &'t str) -> Vec<&'t End> {
+    let of = |end: &&End| truth.pods[&end.talk.pod].workload == workload;
+    truth.ends().filter(of).filter(|end| end.talk.long && end.closed.is_none()).collect()
+}
+
+/// How many pods have answered.
+fn answering(truth: &Truth, workload: &str) -> usize {
+    let has = |pod: &str| truth.ends().any(|end| end.talk.pod == pod && end.met.is_some());
+    truth.of(workload).filter(|pod| has(&pod.name)).count()
+}
+
+/// The client's address and port.
+fn addresses(end: &End) -> [String; 2] {
+    [end.talk.local.ip().to_string(), end.talk.local.port().to_string()]
+}
+
+/// The end that `reporter` means was reported as older than Longwave.
+fn is_reported(logs: &[FlatLog], reporter: &str, [ip, port]: &[String; 2]) -> bool {
+    logs.iter().any(|(_, event, attributes)| {
+        event == "longwave.tcp.connection.update"
+            && attribute(attributes, "longwave.start_known") == "false"
+            && attribute(attributes, "reporter") == reporter
+            && attribute(attributes, "source.address") == ip
+            && attribute(attributes, "source.port") == port
+    })
+}
+
+fn address(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn moment<T>(act: impl FnOnce() -> T) -> Moment {
+    let from = talk::now();
+    act();
+    Moment { from, to: talk::now() }
+}
+
+// === impl Churn ===
+
+impl Churn<'_> {
+    fn truth(&self) -> Truth {
+        Truth::read(&self.folder)
+    }
+
+    fn talker<'n>(&'n self, name: &'n str, kind: &'n str, replicas: u32) -> Talker<'n> {
+        Talker { name, kind, replicas, targets: "", port: None, stubborn: false, folder: &self.folder }
+    }
+
+    fn run(&self, talker: &Talker<'_>) {
+        let collection = if talker.kind == "Deployment" { "deployments" } else { "statefulsets" };
+        self.cluster.create(&format!("{APPS}/{collection}"), &manifests::talker(talker).to_string());
+    }
+
+    /// A workload that answers on `port`, and its service, which has `address` or none.
+    fn serve(&self, name: &str, kind: &str, replicas: u32, port: u16, address: Option<&str>, stubborn: bool) {
+        let mut service =
+            manifests::service(name, if address.is_some() { 80 } else { port }, port, address.is_none());
+        if let Some(address) = address {
+            service["spec"]["clusterIP"] = address.into();
+        }
+        self.cluster.create(SERVICES, &service.to_string());
+        self.run(&Talker { port: Some(port), stubborn, ..self.talker(name, kind, replicas) });
+    }
+
+    /// Waits until the workload has so many pods, all of which run, and no more.
+    fn pods(&self, workload: &str, count: usize) {
+        self.cluster.wait(&format!("{PODS}?labelSelector=app%3D{workload}"), |pods| {
+            let pods: Value = serde_json::from_str(pods).unwrap();
+            let pods = pods["items"].as_array().unwrap();
+            pods.len() == count
+                && pods.iter().all(|pod| {
+                    pod["status"]["phase"] == "Running" && pod["metadata"]["deletionTimestamp"].is_null()
+                })
+        });
+        if count > 0 {
+            self.until("the pods run", |truth| truth.of(workload).count() >= count);
+        }
+    }
+
+    /// Waits until the pods have told enough.
+    fn until(&self, what: &str, done: impl Fn(&Truth) -> bool) {
+        let limit = Instant::now() + Duration::from_secs(60);
+        loop {
+            let truth = self.truth();
+            if done(&truth) {
+                return;
+            }
+            assert!(Instant::now() < limit, "not within a minute: {what}; pods: {:#?}", truth.pods);
+            std::thread::sleep(Duration::from_millis(200)); // files do not say when they change
+        }
+    }
+
+    /// The next pod that is made is given this address, which nobody has: addresses are given in turn.
+    fn give_next(&self, address: IpAddr) {
+        let IpAddr::V4(address) = address else { panic!("{address}: not of this cluster") };
+        let last = std::net::Ipv4Addr::from_bits(address.to_bits() - 1).to_string();
+        let folder = self.cluster.folder().join("cni-addresses");
+        let network = std::fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
+        write_whole(&network.join("last_reserved_ip.0"), &last);
+    }
+}
+
+fn write_whole(path: &Path, text: &str) {
+    assert!(path.exists(), "{}: addresses are given in another way", path.display());
+    std::fs::write(path, text).unwrap();
+}

@@ -1,0 +1,71 @@
+//! Series of workloads that are gone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use longwave_tests::otlp_json::FlatPoint;
+
+use super::truth::Truth;
+use crate::{attribute, sum};
+
+/// Windows that follow a series' last: enough to see that it does not come back.
+const FOLLOWING: usize = 3;
+
+/// A point names the workload.
+fn names(point: &FlatPoint, workload: &str) -> bool {
+    ["source", "destination"]
+        .iter()
+        .any(|end| attribute(&point.attributes, &format!("{end}.workload.name")) == workload)
+}
+
+/// Ends of the windows that name the workload, with what they count, and of all that follow the last of them.
+pub fn ends(points: &[FlatPoint], workload: &str) -> (BTreeMap<u64, bool>, BTreeSet<u64>) {
+    let mut own: BTreeMap<u64, bool> = BTreeMap::new();
+    for point in points.iter().filter(|point| names(point, workload)) {
+        let counts = !matches!(point.value.as_str(), "0") && !point.value.starts_with("0/");
+        *own.entry(point.end).or_default() |= counts && !point.name.ends_with(".rtt.min");
+    }
+    let last = own.last_key_value().map_or(0, |(end, _)| *end);
+    let following = points.iter().map(|point| point.end).filter(|end| *end > last).collect();
+    (own, following)
+}
+
+/// Enough windows came after the last that names the workload.
+pub fn is_followed(points: &[FlatPoint], workload: &str) -> bool {
+    ends(points, workload).1.len() >= FOLLOWING
+}
+
+/// The workload's series were exported once more than there was anything to count, with zeros, and never again.
+pub fn assert_ended(points: &[FlatPoint], workload: &str) {
+    let (own, following) = ends(points, workload);
+    assert!(following.len() >= FOLLOWING, "{workload}: followed by {following:?} only: {own:#?}");
+    let idle = own.values().rev().take_while(|counts| !**counts).count();
+    assert_eq!(idle, 1, "{workload}: windows without anything to count at its end, {own:#?}");
+    let last = own.last_key_value().map_or(0, |(end, _)| *end);
+    let mut active: BTreeMap<String, (u64, String)> = BTreeMap::new();
+    for point in points
+        .iter()
+        .filter(|point| point.name == "longwave.tcp.workload.connections.active" && names(point, workload))
+    {
+        let series = format!("{:?}", point.attributes);
+        let newest = active.entry(series).or_default();
+        if point.end >= newest.0 {
+            *newest = (point.end, point.value.clone());
+        }
+    }
+    for (series, (end, value)) in &active {
+        assert_eq!(value, "0", "{workload}: the last of {series}, at {end}, the workload's last is {last}");
+    }
+    assert!(!active.is_empty(), "{workload}: no connections.active at all");
+}
+
+/// Of a flow that Longwave saw from its beginning: the windows' sums are what the ends counted.
+pub fn assert_sums(points: &[FlatPoint], truth: &Truth, client: &str, server: &str) {
+    let workload = |pod: &str| truth.pods.get(pod).map_or("", |pod| pod.workload.as_str());
+    for (reporter, own, other) in [("source", client, server), ("destination", server, client)] {
+        let flow =
+            truth.ends().filter(|end| workload(&end.talk.pod) == own && workload(&end.talk.other) == other);
+        let written: u64 = flow.map(|end| end.talk.written).sum();
+        assert!(written > 0, "{client} → {server}: nothing was said");
+        assert_eq!(sum(points, reporter, client, server), written, "{client} → {server}, by {reporter}");
+    }
+}

@@ -1,0 +1,115 @@
+//! What was true, and when, by the pods' own words.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+
+use super::talk::{Line, Talk};
+
+/// All that the pods told.
+#[derive(Default)]
+pub struct Truth {
+    pub pods: BTreeMap<String, Pod>,
+    /// By local and remote address, as the end's own socket has them; those of one pair in the order of their beginning.
+    ends: HashMap<(SocketAddr, SocketAddr), Vec<End>>,
+    /// The ends that answered, by the address of who asked.
+    answered: HashMap<SocketAddr, Vec<(u64, String)>>,
+}
+
+/// A pod that started.
+#[derive(Debug)]
+pub struct Pod {
+    pub name: String,
+    pub workload: String,
+    pub address: IpAddr,
+    /// Nanoseconds since the epoch.
+    pub started: u64,
+}
+
+/// An end of a connection.
+#[derive(Debug)]
+pub struct End {
+    /// When it met the other, if it did.
+    pub met: Option<u64>,
+    /// When it closed, if it lived to tell.
+    pub closed: Option<u64>,
+    /// The last that it told.
+    pub talk: Talk,
+}
+
+// === impl Truth ===
+
+impl Truth {
+    /// Reads the pods' files. A line that is being written is left for the next time.
+    pub fn read(folder: &Path) -> Self {
+        let mut truth = Self::default();
+        for file in std::fs::read_dir(folder).unwrap() {
+            let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+            text.lines().filter_map(|line| serde_json::from_str(line).ok()).for_each(|line| truth.add(line));
+        }
+        truth
+    }
+
+    /// Whose the address was.
+    pub fn owner(&self, address: IpAddr, at: u64) -> Option<&Pod> {
+        let had = |pod: &&Pod| pod.address == address && pod.started <= at;
+        self.pods.values().filter(had).max_by_key(|pod| pod.started)
+    }
+
+    /// What the end of a connection that began at `opened` told, if it told anything.
+    pub fn end(&self, local: SocketAddr, peer: SocketAddr, opened: u64) -> Option<&End> {
+        self.ends.get(&(local, peer))?.iter().min_by_key(|end| end.first().abs_diff(opened))
+    }
+
+    /// The pod that answered `client`, by either's words.
+    pub fn answerer(&self, client: SocketAddr, peer: SocketAddr, opened: u64) -> Option<&Pod> {
+        let told = self.end(client, peer, opened).map(|end| end.talk.other.as_str());
+        let by_itself = || {
+            let ends = self.answered.get(&client)?;
+            let (_, pod) = ends.iter().min_by_key(|(at, _)| at.abs_diff(opened))?;
+            Some(pod.as_str())
+        };
+        self.pods.get(told.filter(|pod| !pod.is_empty()).or_else(by_itself)?)
+    }
+
+    /// All ends.
+    pub fn ends(&self) -> impl Iterator<Item = &End> {
+        self.ends.values().flatten()
+    }
+
+    /// Pods of a workload.
+    pub fn of<'a>(&'a self, workload: &'a str) -> impl Iterator<Item = &'a Pod> {
+        self.pods.values().filter(move |pod| pod.workload == workload)
+    }
+
+    fn add(&mut self, line: Line) {
+        match line {
+            Line::Start { pod, workload, address, at } => {
+                self.pods.insert(pod.clone(), Pod { name: pod, workload, address, started: at });
+            }
+            Line::Met(talk) => {
+                if talk.target.is_empty() {
+                    self.answered.entry(talk.peer).or_default().push((talk.at, talk.pod.clone()));
+                }
+                let ends = self.ends.entry((talk.local, talk.peer)).or_default();
+                ends.push(End { met: Some(talk.at), closed: None, talk });
+            }
+            Line::Closed(talk) => {
+                let ends = self.ends.entry((talk.local, talk.peer)).or_default();
+                match ends.iter_mut().find(|end| end.closed.is_none() && end.talk.pod == talk.pod) {
+                    Some(end) => (end.closed, end.talk) = (Some(talk.at), talk),
+                    None => ends.push(End { met: None, closed: Some(talk.at), talk }),
+                }
+            }
+        }
+    }
+}
+
+// === impl End ===
+
+impl End {
+    /// The first that was heard of it.
+    pub fn first(&self) -> u64 {
+        self.met.or(self.closed).unwrap_or_default()
+    }
+}
