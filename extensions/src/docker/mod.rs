@@ -20,7 +20,6 @@
 //! A cgroup of a container that the daemon has not told of is asked for by its id.
 
 mod address;
-mod backoff;
 mod client;
 mod config;
 mod container;

@@ -7,10 +7,10 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use hashbrown::HashSet;
 use longwave_pipeline::UnixNanos;
+use longwave_pipeline::backoff::Backoff;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::address::DaemonAddress;
-use super::backoff::Backoff;
 use super::client::{Client, ClientError, Event, EventKind};
 use super::container::ContainerId;
 use super::directory::{DockerDirectory, Phase};
@@ -20,6 +20,8 @@ use super::telemetry::Stats;
 
 /// Between lists while events are followed: mends what an event did not tell, and notices a daemon that hangs.
 const LIST_EVERY: Duration = Duration::from_secs(60);
+/// Between attempts to reach the daemon, which restarts within seconds.
+const BACKOFF: Backoff = Backoff::doubling(Duration::from_millis(250), Duration::from_secs(10));
 
 /// Asks one daemon.
 pub(super) struct Watcher {
@@ -48,11 +50,11 @@ impl Watcher {
 
     /// Works until it is dropped.
     pub async fn run(self) {
-        let mut backoff = Backoff::new();
+        let mut failures = 0;
         let mut lost = UnixNanos::now();
         let mut told = false;
         loop {
-            let error = match self.follow(lost, &mut backoff).await {
+            let error = match self.follow(lost, &mut failures).await {
                 Ok(never) => match never {},
                 Err(error) => error,
             };
@@ -75,15 +77,16 @@ impl Watcher {
                 tracing::debug!("extension {id:?}: {address} cannot be reached: {error}");
             }
             told = true;
-            tokio::time::sleep(backoff.next()).await;
+            failures += 1;
+            tokio::time::sleep(BACKOFF.wait(failures)).await;
         }
     }
 
-    /// Connects, lists, and follows events until something fails. What vanished since `lost` is ended.
+    /// Connects, lists, and follows events until something fails. What vanished since `lost` is ended. `failures`: since it was reached.
     async fn follow(
         &self,
         lost: UnixNanos,
-        backoff: &mut Backoff,
+        failures: &mut u32,
     ) -> Result<std::convert::Infallible, ClientError> {
         let client = Client::new(&self.address)?;
         // Before the list: what happens meanwhile comes as an event as well.
@@ -92,7 +95,7 @@ impl Watcher {
         let mut events = client.events(since);
         self.stats.connected();
         self.directory.enter(Phase::Following);
-        backoff.reset();
+        *failures = 0;
         tracing::info!(
             "extension {:?}: {} tells of {} containers",
             self.id,

@@ -3,7 +3,6 @@
 //! The queue holds [`Payload`]s: bytes and counts, nothing that could not lie on a disk. A durable queue takes the place of the
 //! channel in [`queue::SendingQueue`], and nothing else changes.
 
-mod backoff;
 pub(crate) mod queue;
 mod settings;
 

@@ -10,8 +10,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::attempt;
 use super::settings::DeliverySettings;
-use super::{attempt, backoff::Backoff};
 use crate::accounting::{DropReason, Node};
 use crate::component::{ComponentError, Payload, PushError, Pusher};
 
@@ -249,7 +249,7 @@ impl Courier {
 
     async fn attempts(&self, payload: &Payload) -> Result<crate::component::Pushed, (DropReason, String)> {
         let retry = &self.settings.retry;
-        let mut backoff = Backoff::new(retry);
+        let (backoff, mut failures) = (retry.backoff(), 0_u32);
         let started = Instant::now();
         loop {
             let error = match attempt(&*self.pusher, payload, self.settings.timeout).await {
@@ -267,7 +267,8 @@ impl Courier {
             if self.closing.is_cancelled() {
                 return Err((DropReason::SHUTDOWN, message));
             }
-            let wait = backoff.next().max(after.unwrap_or_default());
+            failures = failures.saturating_add(1);
+            let wait = backoff.wait(failures).max(after.unwrap_or_default());
             let limit = retry.max_elapsed_time.get();
             if !limit.is_zero() && started.elapsed().saturating_add(wait) > limit {
                 let limit = retry.max_elapsed_time;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use longwave_config::GoDuration;
 use serde::{Deserialize, Serialize};
 
+use crate::backoff::Backoff;
 use crate::component::Problems;
 
 /// How an exporter's payloads are delivered. Flattened into the exporter's section (`#[serde(flatten)]` loses paths: name the three fields).
@@ -66,6 +67,16 @@ impl Default for RetrySettings {
 }
 
 impl RetrySettings {
+    /// The waits between the attempts of one payload.
+    pub(super) fn backoff(&self) -> Backoff {
+        Backoff {
+            first: self.initial_interval.get(),
+            multiplier: self.multiplier,
+            longest: self.max_interval.get(),
+            randomization: self.randomization_factor,
+        }
+    }
+
     /// Reports what is wrong, below `retry_on_failure`.
     pub fn validate(&self, problems: &mut Problems) {
         if !(0.0..=1.0).contains(&self.randomization_factor) {

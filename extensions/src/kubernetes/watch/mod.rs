@@ -25,6 +25,7 @@ use http_body_util::BodyExt;
 use kube::Client;
 use kube::client::Body;
 use longwave_pipeline::UnixNanos;
+use longwave_pipeline::backoff::jitter;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::instrument::WithSubscriber;
@@ -124,7 +125,7 @@ impl Watch {
             };
             tokio::time::sleep(
                 wait.max(
-                    failure.retry_after().map_or(Duration::ZERO, |after| after + self.pace.jitter(after)),
+                    failure.retry_after().map_or(Duration::ZERO, |after| after + jitter(after)),
                 ),
             )
             .await;

@@ -1,7 +1,8 @@
 //! How long to wait for what.
 
-use std::hash::BuildHasher;
 use std::time::Duration;
+
+use longwave_pipeline::backoff::{Backoff, jitter};
 
 /// Waiting times.
 #[derive(Clone, Debug)]
@@ -38,27 +39,16 @@ impl Default for Pace {
 impl Pace {
     /// Before the next attempt after `failures` in a row: half to one and a half of the doubled time.
     pub fn backoff(&self, failures: u32) -> Duration {
-        if failures == 0 {
-            return Duration::ZERO;
-        }
-        let doubled = self.backoff.saturating_mul(1 << (failures - 1).min(16)).min(self.longest_backoff);
-        doubled / 2 + self.jitter(doubled)
+        Backoff::doubling(self.backoff, self.longest_backoff).wait(failures)
     }
 
     /// Before everything is listed again.
     pub fn spread(&self) -> Duration {
-        self.jitter(self.spread)
+        jitter(self.spread)
     }
 
     /// How long the next watch shall last.
     pub fn watch(&self) -> Duration {
-        self.watch + self.jitter(self.watch)
-    }
-
-    /// Something from nothing to `most`.
-    pub fn jitter(&self, most: Duration) -> Duration {
-        // Each of these is keyed differently, at random.
-        let random = std::hash::RandomState::new().hash_one(0u8) >> 11;
-        most.mul_f64(random as f64 / (1u64 << 53) as f64)
+        self.watch + jitter(self.watch)
     }
 }
