@@ -1,13 +1,14 @@
 //! The data model and the machinery between components: what flows ([`record`], [`window`], [`batch`]), the names it carries
 //! ([`names`], [`attributes`], [`metric`]), who is asked for names ([`directory`]), what a component is ([`component`], `registry`), how a configuration becomes a typed
 //! graph (`graph`), how the graph runs ([`runtime`], [`delivery`]) and what it reports of itself ([`accounting`], `telemetry`); and what components
-//! would otherwise each write for themselves ([`backoff`], [`host`]).
+//! would otherwise each write for themselves ([`backoff`], [`causes`], [`host`]).
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod accounting;
 pub mod attributes;
 pub mod backoff;
 pub mod batch;
+pub mod causes;
 pub mod codec;
 pub mod component;
 pub mod delivery;

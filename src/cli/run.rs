@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use longwave_pipeline::accounting::Accounting;
+use longwave_pipeline::causes::with_causes;
 use longwave_pipeline::registry::Registry;
 use longwave_pipeline::runtime::{Runtime, Surroundings};
 use longwave_pipeline::telemetry::{MetricLevel, MetricSettings, Telemetry};
@@ -64,7 +65,7 @@ async fn run_graphs(
             Err(error) => {
                 tracing::error!(
                     "SIGHUP: going back to the former configuration, since the new one does not start: {}",
-                    super::told(&error)
+                    with_causes(error.as_ref())
                 );
                 Graph::start(&configured).await?
             }
@@ -120,7 +121,10 @@ impl Graph {
                         next = Next::Reload(Box::new(reloaded));
                     }
                     Err(error) => {
-                        tracing::error!("SIGHUP: keeping the running configuration: {}", super::told(&error));
+                        tracing::error!(
+                            "SIGHUP: keeping the running configuration: {}",
+                            with_causes(error.as_ref())
+                        );
                         continue;
                     }
                 },

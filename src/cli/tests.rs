@@ -11,7 +11,10 @@ use super::*;
 fn causes_are_told_once() {
     let quoting = Err::<(), _>(anyhow!("No such file")).context("receivers::replay: x.lwr: No such file");
     let error = quoting.context("failed to start \"replay\" receiver").unwrap_err();
-    assert_eq!(told(&error), "failed to start \"replay\" receiver: receivers::replay: x.lwr: No such file");
+    assert_eq!(
+        with_causes(error.as_ref()),
+        "failed to start \"replay\" receiver: receivers::replay: x.lwr: No such file"
+    );
 }
 
 /// *Scenario*: `print-config` for the embedded configuration and one with every component and its defaults.

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::io;
 
+use longwave_pipeline::causes::innermost;
 use rustls::{AlertDescription, CertificateError};
 
 /// One line: the endpoint, what happened, and where the cause is known what to do about it.
@@ -115,15 +116,4 @@ fn of_late_alert(text: &str) -> Option<String> {
 
 fn refused_certificate(error: &dyn std::fmt::Display) -> String {
     format!("the server refuses our certificate or wants one: {error} (see tls::cert_file and tls::key_file)")
-}
-
-/// The message of the last error in the chain, which says most.
-fn innermost(error: &dyn Error) -> String {
-    let mut last = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        last = error.to_string();
-        next = error.source();
-    }
-    last
 }

@@ -7,6 +7,7 @@ use bollard::query_parameters::{EventsOptions, InspectContainerOptions, ListCont
 use bollard::{API_DEFAULT_VERSION, Docker};
 use futures_util::stream::{BoxStream, StreamExt};
 use longwave_pipeline::UnixNanos;
+use longwave_pipeline::causes::innermost;
 
 use super::address::DaemonAddress;
 use super::container::{Container, ContainerId};
@@ -45,8 +46,8 @@ pub(super) enum EventKind {
 /// The daemon did not answer as it should.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ClientError {
-    /// The socket, or the request.
-    #[error("{}", cause(.0))]
+    /// The socket, or the request. The innermost cause says what happened; the library's own words around it say that it was a request.
+    #[error("{}", innermost(.0))]
     Request(#[from] bollard::errors::Error),
     /// It has not answered within [`TIME_LIMIT`].
     #[error("no answer within {TIME_LIMIT} s")]
@@ -170,13 +171,4 @@ impl ClientError {
             }
         }
     }
-}
-
-/// The innermost cause says what happened; the library's own words around it say that it was a request.
-fn cause(error: &bollard::errors::Error) -> String {
-    let mut innermost: &dyn std::error::Error = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 use opentelemetry::metrics::MeterProvider;
 
 use super::*;
+use crate::causes::with_causes;
 use crate::component::{PushError, Signal};
 use crate::testing::{World, document};
 
@@ -14,12 +15,6 @@ fn around() -> Surroundings {
 
 fn plan(world: &World, yaml: &str) -> Plan {
     Plan::new(&document(yaml), &world.registry()).unwrap_or_else(|errors| panic!("{errors}"))
-}
-
-/// The error and its causes, as the binary prints them.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 const TWO_PIPELINES: &str = "
@@ -92,7 +87,7 @@ async fn extensions_that_go_wrong() {
             Ok(mut runtime) => runtime.join().await.unwrap_err(),
             Err(error) => error,
         };
-        assert_eq!(chain(&error), expected);
+        assert_eq!(with_causes(&error), expected);
     }
 }
 
@@ -105,7 +100,7 @@ async fn an_extension_without_names() {
     let error = Runtime::rehearse(&plan(&world, &yaml), &Arc::default()).unwrap_err();
     let expected =
         "failed to start \"pass\" processor: extension \"who\" names nobody: it cannot be one of the sources";
-    assert_eq!(chain(&error), expected);
+    assert_eq!(with_causes(&error), expected);
 }
 
 fn with_extension(fail: &str) -> String {
@@ -148,7 +143,7 @@ async fn a_failure_takes_the_graph_down() {
             Err(error) => error,
             Ok(mut runtime) => runtime.join().await.unwrap_err(),
         };
-        let error = chain(&error);
+        let error = with_causes(&error);
         assert!(error.starts_with(expected), "{to}: {error}");
         assert_eq!(around.accounting.imbalances(), [], "{to}");
         let held: u64 = around.accounting.nodes().iter().map(|node| node.held()).sum();
@@ -174,7 +169,7 @@ async fn a_fatal_delivery_frees_those_that_wait_for_room() {
     world.answers.lock().unwrap().extend([unavailable(), Err(PushError::Fatal("closed".into()))]);
     let mut runtime = Runtime::start(&plan(&world, BLOCKING), &around).await.unwrap();
     let error = tokio::time::timeout(Duration::from_secs(60), runtime.join()).await.unwrap().unwrap_err();
-    assert_eq!(chain(&error), "exporter \"keep\" failed: closed");
+    assert_eq!(with_causes(&error), "exporter \"keep\" failed: closed");
     assert_eq!(around.accounting.imbalances(), []);
     let nodes = around.accounting.nodes();
     assert_eq!(nodes.iter().map(|node| node.held() + node.queue_size()).sum::<u64>(), 0);
@@ -213,7 +208,7 @@ receivers: {gen: , gen/bad: {fail: start}}
 exporters: {keep: }
 service: {pipelines: {logs: {receivers: [gen, gen/bad], exporters: [keep]}}}";
     let error = Runtime::start(&plan(&world, yaml), &around).await.err().unwrap();
-    assert_eq!(chain(&error), "failed to start \"gen/bad\" receiver: told to fail");
+    assert_eq!(with_causes(&error), "failed to start \"gen/bad\" receiver: told to fail");
     let said = world.said();
     assert!(said.contains(&"end gen".to_owned()) && said.contains(&"shutdown keep".to_owned()), "{said:?}");
     assert_eq!(around.accounting.imbalances(), []);
@@ -244,7 +239,7 @@ receivers: {gen: }
 exporters: {keep: }
 service: {pipelines: {logs: {receivers: [gen], exporters: [keep]}}}";
     let error = Runtime::start(&plan(&world, yaml), &around).await.unwrap().join().await.unwrap_err();
-    assert_eq!(chain(&error), "exporter \"keep\" failed: stdout was closed");
+    assert_eq!(with_causes(&error), "exporter \"keep\" failed: stdout was closed");
 }
 
 /// *Scenario*: a pipeline does not read; a receiver offers updates, gives events and ends a pass.

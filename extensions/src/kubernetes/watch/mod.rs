@@ -26,6 +26,7 @@ use kube::Client;
 use kube::client::Body;
 use longwave_pipeline::UnixNanos;
 use longwave_pipeline::backoff::jitter;
+use longwave_pipeline::causes::with_causes;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::instrument::WithSubscriber;
@@ -124,9 +125,7 @@ impl Watch {
                 self.pace.backoff(failures)
             };
             tokio::time::sleep(
-                wait.max(
-                    failure.retry_after().map_or(Duration::ZERO, |after| after + jitter(after)),
-                ),
+                wait.max(failure.retry_after().map_or(Duration::ZERO, |after| after + jitter(after))),
             )
             .await;
         }
@@ -187,7 +186,7 @@ impl Watch {
         // What goes wrong is told here, once; the client would log it at each attempt.
         let sent = self.client.send(request).with_subscriber(NoSubscriber::default());
         let response = match timeout(self.pace.answer, sent).await {
-            Ok(sent) => sent.map_err(|error| Failure::Unreachable(chain(&error)))?,
+            Ok(sent) => sent.map_err(|error| Failure::Unreachable(with_causes(&error)))?,
             Err(_) => return Err(Failure::Silent(self.pace.answer)),
         };
         let (head, mut body) = response.into_parts();
@@ -212,27 +211,13 @@ impl Watch {
                 return Err(Failure::Silent(self.pace.silence));
             };
             let Some(frame) = frame else { return Ok(None) };
-            let frame = frame.map_err(|error| Failure::Cut(chain(&error)))?;
+            let frame = frame.map_err(|error| Failure::Cut(with_causes(&error)))?;
             if let Ok(data) = frame.into_data() {
                 self.stats.received(data.len(), UnixNanos::now());
                 return Ok(Some(data));
             }
         }
     }
-}
-
-/// An error with all that lies beneath: the cause of what a client says is at the bottom.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut beneath = error.source();
-    while let Some(cause) = beneath {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        beneath = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

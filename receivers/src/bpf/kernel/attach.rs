@@ -6,8 +6,9 @@ use aya::maps::{Array, Map};
 use aya::programs::{BtfTracePoint, Iter};
 use aya::{Btf, Ebpf, EbpfLoader, Endianness};
 use longwave_ebpf_abi::{Offsets, Settings};
+use longwave_pipeline::causes::with_causes;
 
-use super::diagnosis::{explain, preflight, root_cause, words};
+use super::diagnosis::{explain, preflight, root_cause};
 use super::iterator::Iterator;
 use super::{Diagnosis, Options, btf, layout, object};
 
@@ -45,7 +46,7 @@ pub fn attach(options: &Options) -> Result<Attached, Diagnosis> {
     let offsets = btf::of_this_kernel(&types)?;
     let settings = layout::settings(options, &offsets)?;
     let types = Btf::parse(&types, Endianness::default())
-        .map_err(|error| Diagnosis::Btf { reason: format!("cannot be parsed: {}", words(&error)) })?;
+        .map_err(|error| Diagnosis::Btf { reason: format!("cannot be parsed: {}", with_causes(&error)) })?;
     let (transitions_bytes, samples_bytes) =
         (ring(options.transitions_ring_bytes), ring(options.samples_ring_bytes));
 
@@ -57,23 +58,24 @@ pub fn attach(options: &Options) -> Result<Attached, Diagnosis> {
         .map_max_entries("transitions", transitions_bytes)
         .map_max_entries("samples", samples_bytes)
         .load(&object::bytes()?)
-        .map_err(|error| explain("loading the maps", root_cause(&error), words(&error)))?;
+        .map_err(|error| explain("loading the maps", root_cause(&error), with_causes(&error)))?;
     if let Some(map) = ebpf.map_mut("port_scope") {
         Array::<_, [u64; 1024]>::try_from(map)
             .and_then(|mut ports| ports.set(0, layout::ports(options), 0))
-            .map_err(|error| explain("setting the port scope", root_cause(&error), words(&error)))?;
+            .map_err(|error| explain("setting the port scope", root_cause(&error), with_causes(&error)))?;
     }
 
     for name in PROGRAMS {
         load(&mut ebpf, name, &types)
-            .map_err(|error| explain(format!("loading `{name}`"), root_cause(&error), words(&error)))?;
+            .map_err(|error| explain(format!("loading `{name}`"), root_cause(&error), with_causes(&error)))?;
     }
     let sample = iterator(&ebpf, "sample", true)?;
     let seed_files = iterator(&ebpf, "seed_files", false)?;
     let seed_namespace = iterator(&ebpf, "seed_namespace", false)?;
     for name in ["state", "state_again"] {
-        attach_tracepoint(&mut ebpf, name)
-            .map_err(|error| explain(format!("attaching `{name}`"), root_cause(&error), words(&error)))?;
+        attach_tracepoint(&mut ebpf, name).map_err(|error| {
+            explain(format!("attaching `{name}`"), root_cause(&error), with_causes(&error))
+        })?;
     }
     Ok(Attached { ebpf, sample, seed_files, seed_namespace, transitions_bytes, samples_bytes })
 }
@@ -113,5 +115,5 @@ fn iterator(ebpf: &Ebpf, name: &'static str, over_table: bool) -> Result<Iterato
         _ => None,
     };
     Iterator::attach(name, program.as_fd(), map)
-        .map_err(|error| explain(format!("attaching `{name}`"), root_cause(&error), words(&error)))
+        .map_err(|error| explain(format!("attaching `{name}`"), root_cause(&error), with_causes(&error)))
 }

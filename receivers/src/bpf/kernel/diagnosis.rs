@@ -173,21 +173,6 @@ pub fn root_cause(error: &(dyn std::error::Error + 'static)) -> io::Error {
     io::Error::other(error.to_string())
 }
 
-/// The words of a chain of errors.
-pub fn words(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut words = error.to_string();
-    let mut at = error.source();
-    while let Some(error) = at {
-        let next = error.to_string();
-        if !words.contains(&next) {
-            words.push_str(": ");
-            words.push_str(&next);
-        }
-        at = error.source();
-    }
-    words
-}
-
 /// What can be told without trying.
 pub fn preflight() -> Result<(), Diagnosis> {
     let release = release();
