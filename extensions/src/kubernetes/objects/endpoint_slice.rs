@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde::Deserialize;
 
-use super::{Meta, Uid, is_tcp, nullable, pick};
+use super::{Meta, Text, Uid, is_tcp, nullable, pick};
 
 /// A slice of a service's endpoints.
 #[derive(Debug, Default, Deserialize)]
@@ -28,9 +28,6 @@ struct Endpoint<'a> {
     #[serde(borrow, deserialize_with = "nullable")]
     target_ref: Target<'a>,
 }
-
-#[derive(Debug, Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]

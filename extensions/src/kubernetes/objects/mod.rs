@@ -16,7 +16,13 @@ pub(super) use pod::{ContainerStatus, Pod};
 pub(super) use select::pick;
 pub(super) use service::Service;
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Deserializer};
+
+/// A text in a list: alone, it would be copied.
+#[derive(Debug, Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// `null`, which Go writes for an empty list, is as good as absent.
 fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
@@ -26,6 +32,14 @@ fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -
 /// Of a port's protocol; absent means TCP.
 fn is_tcp(protocol: &str) -> bool {
     protocol.is_empty() || protocol == "TCP"
+}
+
+/// Ports, sorted, each once, without those that are none (0).
+fn in_order(ports: impl Iterator<Item = u16>) -> Vec<u16> {
+    let mut ports: Vec<u16> = ports.filter(|port| *port != 0).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    ports
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use longwave_pipeline::UnixNanos;
 use serde::Deserialize;
 
-use super::{Meta, is_tcp, nullable, time};
+use super::{Meta, in_order, is_tcp, nullable, time};
 
 /// A pod.
 #[derive(Debug, Default, Deserialize)]
@@ -152,10 +152,7 @@ impl<'a> Pod<'a> {
             containers.flat_map(|container| &container.ports).filter(|port| is_tcp(&port.protocol));
         let port =
             |port: &Port<'_>| if self.spec.host_network { port.container_port } else { port.host_port };
-        let mut ports: Vec<u16> = declared.map(port).filter(|port| *port != 0).collect();
-        ports.sort_unstable();
-        ports.dedup();
-        ports
+        in_order(declared.map(port))
     }
 
     /// When the first of its containers that is still known of started, to the second: nothing in it spoke before.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde::Deserialize;
 
-use super::{Meta, is_tcp, nullable};
+use super::{Meta, Text, in_order, is_tcp, nullable};
 
 /// A service.
 #[derive(Debug, Default, Deserialize)]
@@ -34,9 +34,6 @@ struct Spec<'a> {
     #[serde(borrow, deserialize_with = "nullable")]
     ports: Vec<Port<'a>>,
 }
-
-#[derive(Debug, Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -100,9 +97,6 @@ impl Service<'_> {
 
     fn tcp_ports(&self, which: fn(&Port<'_>) -> u16) -> Vec<u16> {
         let tcp = self.spec.ports.iter().filter(|port| is_tcp(&port.protocol));
-        let mut ports: Vec<u16> = tcp.map(which).filter(|port| *port != 0).collect();
-        ports.sort_unstable();
-        ports.dedup();
-        ports
+        in_order(tcp.map(which))
     }
 }
