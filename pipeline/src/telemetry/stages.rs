@@ -1,12 +1,13 @@
 //! The stages' counters as instruments, named as the Collector names its own.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{AsyncInstrument, Meter};
 
 use super::MetricLevel;
-use crate::accounting::{Accounting, Node, NodeKind};
+use crate::accounting::{Accounting, Dropped, Node, NodeKind};
 use crate::component::Signal;
 
 /// Registers observers that read the counters when somebody asks.
@@ -14,162 +15,83 @@ pub(super) fn observe(meter: &Meter, accounting: &Accounting, level: MetricLevel
     let receiver = |node: &Node| node.kind == NodeKind::Receiver;
     let processor = |node: &Node| node.kind == NodeKind::Processor;
     let exporter = |signal| move |node: &Node| node.kind == NodeKind::Exporter && node.signal == signal;
+    let items: fn(&Dropped) -> u64 = |count| count.items;
 
-    counter(
-        meter,
-        accounting,
-        "longwave_receiver_accepted_records",
-        "Records given to a pipeline.",
-        receiver,
-        Node::outgoing,
-    );
-    dropped(
-        meter,
-        accounting,
-        "longwave_receiver_refused_records",
-        "Records that a pipeline had no room for, by reason.",
-        receiver,
-    );
+    let read = value(accounting, receiver, Node::outgoing);
+    counter(meter, "longwave_receiver_accepted_records", "Records given to a pipeline.", read);
+    let read = dropped(accounting, receiver, items);
+    let description = "Records that a pipeline had no room for, by reason.";
+    counter(meter, "longwave_receiver_refused_records", description, read);
     for (signal, unit) in [(Signal::Metrics, "metric_points"), (Signal::Logs, "log_records")] {
-        let name = format!("longwave_exporter_sent_{unit}");
-        counter(meter, accounting, name, "Items delivered.", exporter(signal), Node::outgoing);
-        let name = format!("longwave_exporter_send_failed_{unit}");
-        dropped(meter, accounting, name, "Items given up, by reason.", exporter(signal));
+        let read = value(accounting, exporter(signal), Node::outgoing);
+        counter(meter, format!("longwave_exporter_sent_{unit}"), "Items delivered.", read);
+        let read = dropped(accounting, exporter(signal), items);
+        counter(meter, format!("longwave_exporter_send_failed_{unit}"), "Items given up, by reason.", read);
     }
     if level < MetricLevel::Normal {
         return;
     }
-    counter(
-        meter,
-        accounting,
-        "longwave_processor_incoming_items",
-        "Items that came in.",
-        processor,
-        Node::incoming,
-    );
-    counter(
-        meter,
-        accounting,
-        "longwave_processor_outgoing_items",
-        "Items that went out.",
-        processor,
-        Node::outgoing,
-    );
-    counter(
-        meter,
-        accounting,
-        "longwave_processor_folded_items",
-        "Records that became part of a window.",
-        processor,
-        Node::folded,
-    );
-    dropped(meter, accounting, "longwave_processor_dropped_items", "Items dropped, by reason.", processor);
-    gauge(meter, accounting, "longwave_processor_held_items", "Items inside.", processor, Node::held);
+    let read = value(accounting, processor, Node::incoming);
+    counter(meter, "longwave_processor_incoming_items", "Items that came in.", read);
+    let read = value(accounting, processor, Node::outgoing);
+    counter(meter, "longwave_processor_outgoing_items", "Items that went out.", read);
+    let read = value(accounting, processor, Node::folded);
+    counter(meter, "longwave_processor_folded_items", "Records that became part of a window.", read);
+    let read = dropped(accounting, processor, items);
+    counter(meter, "longwave_processor_dropped_items", "Items dropped, by reason.", read);
+    let read = value(accounting, processor, Node::held);
+    gauge(meter, "longwave_processor_held_items", "Items inside.", read);
     for (signal, unit) in [(Signal::Metrics, "metric_points"), (Signal::Logs, "log_records")] {
-        let name = format!("longwave_exporter_incoming_{unit}");
-        counter(meter, accounting, name, "Items that came in.", exporter(signal), Node::incoming);
-        let name = format!("longwave_exporter_held_{unit}");
-        gauge(meter, accounting, name, "Items in the queue or on their way.", exporter(signal), Node::held);
+        let read = value(accounting, exporter(signal), Node::incoming);
+        counter(meter, format!("longwave_exporter_incoming_{unit}"), "Items that came in.", read);
+        let read = value(accounting, exporter(signal), Node::held);
+        let description = "Items in the queue or on their way.";
+        gauge(meter, format!("longwave_exporter_held_{unit}"), description, read);
     }
     let exporters = |node: &Node| node.kind == NodeKind::Exporter;
-    gauge(
-        meter,
-        accounting,
-        "longwave_exporter_queue_size",
-        "Requests that wait.",
-        exporters,
-        Node::queue_size,
-    );
-    gauge(
-        meter,
-        accounting,
-        "longwave_exporter_queue_capacity",
-        "Requests that may wait.",
-        exporters,
-        Node::queue_capacity,
-    );
-    counter(
-        meter,
-        accounting,
-        "longwave_exporter_retries",
-        "Delivery attempts after the first.",
-        exporters,
-        Node::retries,
-    );
-    dropped_bytes(meter, accounting);
+    let read = value(accounting, exporters, Node::queue_size);
+    gauge(meter, "longwave_exporter_queue_size", "Requests that wait.", read);
+    let read = value(accounting, exporters, Node::queue_capacity);
+    gauge(meter, "longwave_exporter_queue_capacity", "Requests that may wait.", read);
+    let read = value(accounting, exporters, Node::retries);
+    counter(meter, "longwave_exporter_retries", "Delivery attempts after the first.", read);
+    let read = dropped(accounting, |_| true, |count| count.bytes);
+    let description = "Traffic (sent + received bytes) that dropped items told of, by stage and reason.";
+    counter(meter, "longwave_dropped_traffic_bytes", description, read);
 }
 
-type Select = fn(&Node) -> u64;
+/// What an instrument reads when somebody asks.
+type Read = Box<dyn Fn(&dyn AsyncInstrument<u64>) + Send + Sync>;
 
-fn counter(
-    meter: &Meter,
+fn counter(meter: &Meter, name: impl Into<Cow<'static, str>>, description: &'static str, read: Read) {
+    meter.u64_observable_counter(name).with_description(description).with_callback(read).build();
+}
+
+fn gauge(meter: &Meter, name: impl Into<Cow<'static, str>>, description: &'static str, read: Read) {
+    meter.u64_observable_gauge(name).with_description(description).with_callback(read).build();
+}
+
+/// One value of each stage.
+fn value(
     accounting: &Accounting,
-    name: impl Into<std::borrow::Cow<'static, str>>,
-    description: &'static str,
     of: impl Fn(&Node) -> bool + Send + Sync + 'static,
-    value: Select,
-) {
+    value: fn(&Node) -> u64,
+) -> Read {
     let accounting = accounting.clone();
-    meter
-        .u64_observable_counter(name)
-        .with_description(description)
-        .with_callback(move |observer| {
-            each(&accounting, &of, |node| observer.observe(value(node), &labels(node)))
-        })
-        .build();
+    Box::new(move |observer| each(&accounting, &of, |node| observer.observe(value(node), &labels(node))))
 }
 
-fn gauge(
-    meter: &Meter,
-    accounting: &Accounting,
-    name: impl Into<std::borrow::Cow<'static, str>>,
-    description: &'static str,
-    of: impl Fn(&Node) -> bool + Send + Sync + 'static,
-    value: Select,
-) {
-    let accounting = accounting.clone();
-    meter
-        .u64_observable_gauge(name)
-        .with_description(description)
-        .with_callback(move |observer| {
-            each(&accounting, &of, |node| observer.observe(value(node), &labels(node)))
-        })
-        .build();
-}
-
+/// What each stage dropped, by reason.
 fn dropped(
-    meter: &Meter,
     accounting: &Accounting,
-    name: impl Into<std::borrow::Cow<'static, str>>,
-    description: &'static str,
     of: impl Fn(&Node) -> bool + Send + Sync + 'static,
-) {
+    value: fn(&Dropped) -> u64,
+) -> Read {
     let accounting = accounting.clone();
-    meter
-        .u64_observable_counter(name)
-        .with_description(description)
-        .with_callback(move |observer| {
-            each(&accounting, &of, |node| observe_reasons(node, observer, |count| count.items));
-        })
-        .build();
+    Box::new(move |observer| each(&accounting, &of, |node| observe_reasons(node, observer, value)))
 }
 
-fn dropped_bytes(meter: &Meter, accounting: &Accounting) {
-    let accounting = accounting.clone();
-    meter
-        .u64_observable_counter("longwave_dropped_traffic_bytes")
-        .with_description("Traffic (sent + received bytes) that dropped items told of, by stage and reason.")
-        .with_callback(move |observer| {
-            each(&accounting, &|_| true, |node| observe_reasons(node, observer, |count| count.bytes));
-        })
-        .build();
-}
-
-fn observe_reasons(
-    node: &Node,
-    observer: &dyn AsyncInstrument<u64>,
-    value: fn(&crate::accounting::Dropped) -> u64,
-) {
+fn observe_reasons(node: &Node, observer: &dyn AsyncInstrument<u64>, value: fn(&Dropped) -> u64) {
     for (reason, count) in node.dropped() {
         let mut labels = labels(node);
         labels.push(KeyValue::new("reason", reason.0));
