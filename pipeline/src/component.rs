@@ -329,6 +329,17 @@ impl Problems {
     pub fn at(&mut self, key: impl Into<String>, message: impl Into<String>) {
         self.found.push((key.into(), message.into()));
     }
+
+    /// Reports each of `names` that was named before: each may be named once. `what`: what they are the names of.
+    pub fn each_once<'a>(&mut self, key: &str, what: &str, names: impl IntoIterator<Item = &'a str>) {
+        let mut seen = Vec::new();
+        for name in names {
+            if seen.contains(&name) {
+                self.at(key, format!("names \"{name}\" twice: name each {what} once"));
+            }
+            seen.push(name);
+        }
+    }
 }
 
 // === impl Factory ===

@@ -42,11 +42,7 @@ impl ComponentConfig for ServiceConfig {
                 "must name at least one extension that knows services, for example [kubernetes], or remove the processor",
             );
         }
-        for (index, source) in self.sources.iter().enumerate() {
-            if self.sources[..index].contains(source) {
-                problems.at("sources", format!("names \"{source}\" twice: name each source once"));
-            }
-        }
+        problems.each_once("sources", "source", self.sources.iter().map(String::as_str));
         hold::check_setting(self.hold, problems);
     }
 

@@ -97,14 +97,7 @@ impl ComponentConfig for WindowConfig {
             let text = "has nothing to add to: add \"workload\" to levels, or remove this setting";
             problems.at("workload_attributes", text);
         }
-        for (index, level) in self.levels.iter().enumerate() {
-            if self.levels[..index].contains(level) {
-                problems.at(
-                    "levels",
-                    format!("names \"{}\" twice: name each level once", Level::from(*level).as_str()),
-                );
-            }
-        }
+        problems.each_once("levels", "level", self.levels.iter().map(|level| Level::from(*level).as_str()));
     }
 }
 

@@ -49,11 +49,7 @@ impl ComponentConfig for WorkloadConfig {
                 "must name at least one source, for example [cgroup], or remove the processor",
             );
         }
-        for (index, source) in self.sources.iter().enumerate() {
-            if self.sources[..index].contains(source) {
-                problems.at("sources", format!("names \"{source}\" twice: name each source once"));
-            }
-        }
+        problems.each_once("sources", "source", self.sources.iter().map(String::as_str));
         hold::check_setting(self.hold, problems);
     }
 
