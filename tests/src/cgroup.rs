@@ -2,6 +2,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+
+/// Held exclusively while this process is inside a cgroup.
+static INSIDE: RwLock<()> = RwLock::new(());
 
 /// A cgroup; removed when dropped.
 pub struct Cgroup {
@@ -26,6 +30,11 @@ pub fn own() -> Option<PathBuf> {
     Some(mount_point()?.join(path.trim_start_matches('/')))
 }
 
+/// While it is held no other thread has this process in its cgroup: what another test starts would go there too, and stay.
+pub fn at_home() -> RwLockReadGuard<'static, ()> {
+    INSIDE.read().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Cgroup {
     /// Makes one below the root of cgroup2, with this process in its number.
     ///
@@ -33,6 +42,7 @@ impl Cgroup {
     /// Without cgroup2, or where it is read-only.
     pub fn new(name: &str) -> Self {
         let mount = mount_point().expect("cgroup2 is not mounted");
+        let _at_home = at_home();
         let home = own().unwrap_or_else(|| mount.clone());
         let path = mount.join(format!("longwave-{}-{name}", std::process::id()));
         fs::create_dir(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -51,6 +61,7 @@ impl Cgroup {
 
     /// Runs `work` with this whole process inside the cgroup.
     pub fn within<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _inside = INSIDE.write().unwrap_or_else(PoisonError::into_inner);
         move_to(&self.path);
         let result = work();
         move_to(&self.home);

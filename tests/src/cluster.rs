@@ -212,10 +212,29 @@ fn missing(xtask: Option<&Path>) -> Option<String> {
     let Some(xtask) = xtask else {
         return Some("no xtask beside the test (build it: cargo build --package xtask)".to_owned());
     };
-    let output = Command::new(xtask).args(["peers", "path", "kubernetes"]).output().unwrap();
-    let folder = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+    let folder = folder_of_programs(xtask);
     let there = folder.join("kubelet").is_file() && Path::new("/usr/bin/containerd").is_file();
     (!there).then(|| format!("no Kubernetes at {} (build it: cargo xtask peers)", folder.display()))
+}
+
+/// The folder of Kubernetes' own programs, where all of `needed` are there; else says that `test` is skipped.
+///
+/// # Panics
+/// Where `LONGWAVE_REQUIRE_PEERS=1` demands what is missing.
+pub fn programs(test: &str, needed: &[&str]) -> Option<PathBuf> {
+    let xtask = xtask();
+    let folder = xtask.as_deref().map(folder_of_programs).unwrap_or_default();
+    let Some(missing) = needed.iter().find(|program| !folder.join(program).is_file()) else {
+        return Some(folder);
+    };
+    let missing = format!("no {missing} in {:?} (build it: cargo xtask peers)", folder.display());
+    gate::skip(test, &missing, "LONGWAVE_REQUIRE_PEERS");
+    None
+}
+
+fn folder_of_programs(xtask: &Path) -> PathBuf {
+    let output = Command::new(xtask).args(["peers", "path", "kubernetes"]).output().unwrap();
+    PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
 }
 
 /// Runs a command to its end; what it wrote to stdout.

@@ -35,6 +35,8 @@ pub struct Request {
     pub query: BTreeMap<String, String>,
     /// Of the answer: a real one's, or the fault's; 0 if the connection was closed without one.
     pub status: u16,
+    /// Of a real answer: how much of it was passed on so far, with its head.
+    pub bytes: u64,
 }
 
 /// What an answer is instead of a good one.
@@ -135,7 +137,7 @@ impl FaultyProxy {
         }
     }
 
-    /// Breaks the watch of `path` off in the middle of its next event.
+    /// Breaks the watch of `path` off in the middle of its next event, and is down from then on.
     pub fn cut_inside(&self, path: &str) {
         self.shared.lock().bites.insert(path.to_owned());
     }
@@ -153,6 +155,14 @@ impl FaultyProxy {
     /// How many requests there were.
     pub fn asked(&self) -> usize {
         self.shared.lock().requests.len()
+    }
+
+    /// Waits until somebody has tried while it was down.
+    ///
+    /// # Panics
+    /// When nobody does within `limit`.
+    pub fn await_attempt(&self, limit: Duration) {
+        assert!(self.shared.wait(limit, |state| state.unanswered > 0), "nobody asked within {limit:?}");
     }
 
     /// How many connections were closed unanswered, for being down.
@@ -299,6 +309,11 @@ impl Shared {
             }
             // The first piece is the head.
             let bitten = begun && request.verb() == "watch" && state.bites.remove(&request.path);
+            if bitten {
+                state.manners.down = true;
+            } else {
+                state.requests[number].bytes += length as u64;
+            }
             drop(state);
             begun = true;
             if bitten {
@@ -324,7 +339,7 @@ fn parse(line: &str) -> (Request, String) {
     let query = query.split('&').filter_map(|pair| pair.split_once('='));
     let query = query.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
     let (method, path) = (method.to_owned(), path.to_owned());
-    (Request { at: Instant::now(), method, path, query, status: 0 }, target.to_owned())
+    (Request { at: Instant::now(), method, path, query, status: 0, bytes: 0 }, target.to_owned())
 }
 
 fn answer(fault: Fault) -> String {

@@ -17,6 +17,15 @@ pub struct Turn {
 /// # Panics
 /// Where it cannot run though `LONGWAVE_REQUIRE_BPF=1` demands it.
 pub fn privileged(name: &str) -> Option<Turn> {
+    able(name).then(alone)
+}
+
+/// Whether the privileged test `name` can run; if not, after a line on stderr. For tests that may share the kernel: see
+/// [`privileged`] for the others.
+///
+/// # Panics
+/// Where it cannot run though `LONGWAVE_REQUIRE_BPF=1` demands it.
+pub fn able(name: &str) -> bool {
     let missing = if !rustix::process::geteuid().is_root() {
         Some("not root")
     } else if !Path::new("/sys/kernel/btf/vmlinux").exists() {
@@ -26,11 +35,10 @@ pub fn privileged(name: &str) -> Option<Turn> {
     };
     if let Some(missing) = missing {
         skip(name, missing, "LONGWAVE_REQUIRE_BPF");
-        return None;
+        return false;
     }
-    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     raise_open_files();
-    Some(Turn { _turn: turn })
+    true
 }
 
 /// A turn for tests that need no privilege, but the machine for themselves.

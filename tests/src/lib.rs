@@ -13,6 +13,7 @@ pub mod churn;
 pub mod cluster;
 pub mod collector;
 pub mod config;
+pub mod control_plane;
 pub mod docker;
 pub mod end;
 pub mod faulty_proxy;

@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
 use crate::binary;
+use crate::cgroup;
 use crate::config::merged;
 use crate::record::Record;
 use crate::telemetry::Metrics;
@@ -119,6 +120,7 @@ impl Longwave {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("config.yaml");
         std::fs::write(&path, serde_json::to_vec_pretty(&config).unwrap()).unwrap();
+        let at_home = cgroup::at_home();
         let mut child = command(&options.wrapper)
             .arg("run")
             .arg("--config")
@@ -128,6 +130,7 @@ impl Longwave {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
+        drop(at_home);
         let output = Arc::new(Shared::default());
         let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
         let readers = vec![

@@ -4,6 +4,7 @@
 
 mod faults;
 mod greeter;
+mod informer;
 mod population;
 mod recycled;
 mod rights;

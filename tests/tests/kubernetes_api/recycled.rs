@@ -11,7 +11,7 @@ use longwave_tests::faulty_proxy::FaultyProxy;
 use serde_json::json;
 
 use crate::greeter::{Call, Greeter, caller, pod, pod_spec, source};
-use crate::running::{admin, cluster, is_from, start, word};
+use crate::running::{admin, cluster, is_from, leave, start, word};
 use crate::{DEFAULT_PODS, LIMIT};
 
 /// Seconds; aligned to the clock.
@@ -27,7 +27,7 @@ const ROUNDS: u32 = 8;
 /// *Guarantees*: every connection is named after the pod that made it.
 #[test]
 fn an_address_that_is_given_again_names_who_had_it() {
-    let Some((_turn, cluster)) = cluster("an_address_that_is_given_again_names_who_had_it") else { return };
+    let Some(cluster) = cluster("an_address_that_is_given_again_names_who_had_it") else { return };
     let own = Cgroup::new("recycled");
     // An accepted connection is its listener's cgroup's.
     let greeter = own.within(|| Greeter::start(&cluster.info.node_ip));
@@ -76,7 +76,7 @@ fn an_address_that_is_given_again_names_who_had_it() {
         let named = lines.clone().any(|line| word(line, "source.k8s.pod.name") == call.pod);
         assert!(named, "{call:?}: {:?}", lines.next());
     }
-    cluster.down();
+    leave(cluster);
 }
 
 /// A pod with the address that was given last, and its calls. The first of a round stays the one that has it last.

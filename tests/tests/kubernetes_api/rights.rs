@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::greeter::{deployment, pod_spec};
-use crate::running::{cluster, seen, start, until, word};
+use crate::running::{cluster, leave, seen, start, until, word};
 use crate::{LIMIT, PODS, SERVICES, SLICES, WATCHED};
 
 const RBAC: &str = include_str!("../../../docker/kubernetes/rbac.yaml");
@@ -36,7 +36,7 @@ struct Account {
 /// a restart.
 #[test]
 fn the_rules_are_exactly_those_that_are_needed() {
-    let Some((_turn, cluster)) = cluster("the_rules_are_exactly_those_that_are_needed") else { return };
+    let Some(cluster) = cluster("the_rules_are_exactly_those_that_are_needed") else { return };
     traffic(&cluster);
     let rules = shipped("ClusterRole")["rules"].as_array().unwrap().clone();
     assert_eq!(rules.len(), WATCHED.len());
@@ -56,7 +56,7 @@ fn the_rules_are_exactly_those_that_are_needed() {
         let account = Account::new(&cluster, &format!("no-{name}"), fewer);
         without(&cluster, &account, &removed, (name == "pods").then_some(&rules));
     }
-    cluster.down();
+    leave(cluster);
 }
 
 /// Returns group, resource and verb of all requests.

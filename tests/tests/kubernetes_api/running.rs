@@ -1,11 +1,15 @@
 //! Longwave with the extension `kubernetes`, and what is asked of it.
 
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use longwave_tests::cluster::{Cluster, ProxyMode};
 use longwave_tests::longwave::{Longwave, Options};
 use longwave_tests::{config, gate};
 use serde_json::{Map, Value, json};
+
+static CLUSTER: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
 
 /// Starts it; `extra` is merged into the configuration.
 pub fn start(kubeconfig: &Path, node: &str, ports: &[u16], extra: Value) -> Longwave {
@@ -30,7 +34,7 @@ pub fn start(kubeconfig: &Path, node: &str, ports: &[u16], extra: Value) -> Long
 }
 
 /// The administrator's token.
-pub fn admin(cluster: &longwave_tests::cluster::Cluster) -> String {
+pub fn admin(cluster: &Cluster) -> String {
     std::fs::read_to_string(&cluster.info.token).unwrap().trim().to_owned()
 }
 
@@ -90,9 +94,28 @@ pub fn until(longwave: &Longwave, what: &str, limit: Duration, mut done: impl Fn
     }
 }
 
-/// The turn and the cluster of a test, where both can be.
-pub fn cluster(name: &str) -> Option<(gate::Turn, longwave_tests::cluster::Cluster)> {
-    let turn = gate::privileged(name)?;
-    let mode = longwave_tests::cluster::ProxyMode::Nftables;
-    Some((turn, longwave_tests::cluster::Cluster::up(name, mode)?))
+/// The cluster of the tests that take no harm from each other; it is up while one of them has it.
+pub fn cluster(name: &str) -> Option<Arc<Cluster>> {
+    if !gate::able(name) {
+        return None;
+    }
+    let mut shared = CLUSTER.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(cluster) = shared.upgrade() {
+        return Some(cluster);
+    }
+    let cluster = Arc::new(Cluster::up(name, ProxyMode::Nftables)?);
+    *shared = Arc::downgrade(&cluster);
+    Some(cluster)
+}
+
+/// A test has succeeded and needs it no longer: the last one takes it down.
+///
+/// # Panics
+/// When something is left of it.
+pub fn leave(cluster: Arc<Cluster>) {
+    // Nobody gets it meanwhile.
+    let _shared = CLUSTER.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(cluster) = Arc::into_inner(cluster) {
+        cluster.down();
+    }
 }

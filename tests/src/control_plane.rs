@@ -1,0 +1,165 @@
+//! A real API server and its store, alone: for what needs neither a node nor controllers. Several may run side by side.
+
+use std::fs::{self, File};
+use std::hash::BuildHasher;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::api_server::ApiServer;
+use crate::cgroup;
+use crate::cluster::programs;
+use crate::longwave::free_address;
+
+/// Generous, because the machine may be loaded: 5 s are usual.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// Both processes; killed when dropped. Nothing is left of them.
+pub struct ControlPlane {
+    /// Where it is.
+    pub server: ApiServer,
+    /// The administrator's token.
+    pub token: String,
+    _processes: [Process; 2],
+    _folder: TempDir,
+}
+
+/// Killed when dropped, and when the test dies.
+struct Process {
+    child: Child,
+    log: std::path::PathBuf,
+}
+
+// === impl ControlPlane ===
+
+impl ControlPlane {
+    /// Starts it; `None`, after a line on stderr, where its programs are missing.
+    ///
+    /// # Panics
+    /// With the end of a log when it does not start; and where `LONGWAVE_REQUIRE_PEERS=1` demands what is missing.
+    pub fn start(test: &str) -> Option<Self> {
+        let programs = programs(test, &["etcd", "kube-apiserver"])?;
+        let folder = tempfile::tempdir().unwrap();
+        let store = free_address();
+        let mut etcd = Process::start(&programs.join("etcd"), folder.path(), &etcd(folder.path(), store));
+
+        let path = |name| folder.path().join(name);
+        let token =
+            [(); 2].map(|()| format!("{:016x}", std::hash::RandomState::new().hash_one(0u8))).concat();
+        fs::write(path("tokens.csv"), format!("{token},admin,admin,\"system:masters\"\n")).unwrap();
+        let key = path("service-account.key");
+        let made = Command::new("openssl").args(["genrsa", "-out"]).arg(&key).arg("2048").output().unwrap();
+        assert!(made.status.success(), "openssl: {}", String::from_utf8_lossy(&made.stderr));
+        let address = free_address();
+        let flags = api_server(folder.path(), address, store);
+        let mut server = Process::start(&programs.join("kube-apiserver"), folder.path(), &flags);
+
+        let ca = path("ca.crt");
+        for wait in [&mut etcd, &mut server] {
+            wait.alive();
+        }
+        server.until(|| authority(&path("apiserver.crt")).is_some_and(|text| fs::write(&ca, text).is_ok()));
+        server.until(|| std::net::TcpStream::connect(address).is_ok());
+        let way = ApiServer::at(address, &ca);
+        let mut session = way.session(&token);
+        server.until(|| session.request("GET", "/readyz", "application/json", "").0 == 200);
+        Some(Self { server: way, token, _processes: [server, etcd], _folder: folder })
+    }
+}
+
+/// Nothing must survive a power cut, so nothing waits for the disk.
+fn etcd(folder: &Path, client: SocketAddr) -> Vec<String> {
+    let peer = free_address();
+    vec![
+        format!("--data-dir={}", folder.join("etcd").display()),
+        format!("--listen-client-urls=http://{client}"),
+        format!("--advertise-client-urls=http://{client}"),
+        format!("--listen-peer-urls=http://{peer}"),
+        format!("--initial-advertise-peer-urls=http://{peer}"),
+        format!("--initial-cluster=default=http://{peer}"),
+        "--unsafe-no-fsync".to_owned(),
+    ]
+}
+
+/// On loopback, which may not be the service's endpoint: so that has none.
+fn api_server(folder: &Path, address: SocketAddr, store: SocketAddr) -> Vec<String> {
+    let file = |name: &str| folder.join(name).display().to_string();
+    vec![
+        format!("--etcd-servers=http://{store}"),
+        format!("--bind-address={}", address.ip()),
+        format!("--secure-port={}", address.port()),
+        "--advertise-address=127.0.0.1".to_owned(),
+        "--endpoint-reconciler-type=none".to_owned(),
+        format!("--cert-dir={}", folder.display()),
+        format!("--token-auth-file={}", file("tokens.csv")),
+        "--anonymous-auth=false".to_owned(),
+        "--authorization-mode=RBAC".to_owned(),
+        "--service-cluster-ip-range=10.96.0.0/16".to_owned(),
+        "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
+        format!("--service-account-key-file={}", file("service-account.key")),
+        format!("--service-account-signing-key-file={}", file("service-account.key")),
+    ]
+}
+
+/// The second certificate in the file, if it is whole: the first is the server's own.
+fn authority(chain: &Path) -> Option<String> {
+    let chain = fs::read_to_string(chain).ok()?;
+    let (begin, _) = chain.match_indices("-----BEGIN CERTIFICATE-----").nth(1)?;
+    chain[begin..].contains("-----END CERTIFICATE-----").then(|| chain[begin..].to_owned())
+}
+
+// === impl Process ===
+
+impl Process {
+    fn start(program: &Path, folder: &Path, flags: &[String]) -> Self {
+        let name = program.file_name().unwrap_or_default().to_string_lossy();
+        let log = folder.join(format!("{name}.log"));
+        let _at_home = cgroup::at_home();
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL"])
+            .arg(program)
+            .args(flags)
+            // etcd takes any ETCD_…, and a proxy's variables would lead elsewhere.
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", folder)
+            // Much garbage for a short life: the processor is dearer than memory.
+            .env("GOGC", "300")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        Self { child, log }
+    }
+
+    /// Asks until it is so; nothing tells when.
+    fn until(&mut self, mut done: impl FnMut() -> bool) {
+        let end = Instant::now() + LIMIT;
+        while !done() {
+            self.alive();
+            assert!(Instant::now() < end, "not ready within {LIMIT:?}:\n{}", self.tail());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    fn alive(&mut self) {
+        let ended = self.child.try_wait().unwrap();
+        assert!(ended.is_none(), "{}: {ended:?}:\n{}", self.log.display(), self.tail());
+    }
+
+    fn tail(&self) -> String {
+        let log = fs::read(&self.log).unwrap_or_default();
+        String::from_utf8_lossy(&log[log.len().saturating_sub(4000)..]).into_owned()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
