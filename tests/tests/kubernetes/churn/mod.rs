@@ -131,7 +131,7 @@ pub fn names_stay_true(cluster: &Cluster, deployed: &mut Deployed) {
     step("all is reported");
     let (logs, points) = deployed.arrived();
     let seen = setting.verify(&logs);
-    eprintln!("churn: {seen:#?}");
+    seen.print();
     assert!(over, "series that do not end, or no window after them: {:#?}", series::ends(&points, "talker"));
     for gone in ["talker", "first"] {
         series::assert_ended(&points, gone);

@@ -8,7 +8,7 @@ use super::truth::Truth;
 use crate::{attribute, sum};
 
 /// Windows that follow a series' last: enough to see that it does not come back.
-const FOLLOWING: usize = 3;
+const FOLLOWING: usize = 2;
 
 /// A point names the workload.
 fn names(point: &FlatPoint, workload: &str) -> bool {

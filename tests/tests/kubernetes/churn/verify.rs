@@ -50,6 +50,8 @@ pub struct Seen {
     pub compared: usize,
     /// Records of connections that are older than the Longwave that reports them.
     pub older: usize,
+    /// What is not as it should be.
+    pub problems: Vec<String>,
 }
 
 /// One log record, read.
@@ -80,7 +82,7 @@ impl Setting<'_> {
                 self.record(&record, own, &mut reported, &mut seen);
             }
         }
-        self.assert_whole(&reported);
+        self.check_whole(&reported, &mut seen);
         seen
     }
 
@@ -111,9 +113,9 @@ impl Setting<'_> {
         *seen.records.entry((record.event.to_owned(), own_end.to_owned())).or_default() += 1;
         seen.older += usize::from(attribute(attributes, "longwave.start_known") == "false");
         let role = if record.is_source { "client" } else { "server" };
-        assert_eq!(attribute(attributes, "longwave.connection.role"), role, "{record:#?}");
-        assert_ne!(record.event, "vanished", "{record:#?}");
-        self.assert_pod(record, own_end, own);
+        seen.check(record, "role", attribute(attributes, "longwave.connection.role"), &[role]);
+        seen.check(record, "event", record.event, &["open", "update", "close", "fail"]);
+        seen.check_pod(record, own_end, Some(own), self);
 
         let peer = match record.is_source {
             true => self.truth.answerer(record.own, record.peer, record.opened),
@@ -121,12 +123,10 @@ impl Setting<'_> {
         };
         match peer {
             Some(peer) => {
-                self.assert_pod(record, peer_end, peer);
+                seen.check_pod(record, peer_end, Some(peer), self);
                 let server = if record.is_source { peer } else { own };
-                let service = ["name", "namespace"]
-                    .map(|part| attribute(attributes, &format!("destination.service.{part}")));
-                assert_eq!(service, [&server.workload, NAMESPACE], "{record:#?}");
-                assert_eq!(attribute(attributes, "longwave.service.ambiguous"), "", "{record:#?}");
+                seen.check(record, "service", record.service(), &[&server.workload]);
+                seen.check(record, "ambiguous", attribute(attributes, "longwave.service.ambiguous"), &[""]);
             }
             None => self.unanswered(record, seen),
         }
@@ -141,92 +141,121 @@ impl Setting<'_> {
             }
         }
         if let Some(end) = end.filter(|end| record.event == "close" && end.closed.is_some()) {
-            assert_bytes(record, end);
+            let bytes = |key: &str| {
+                attribute(record.attributes, &format!("longwave.tcp.{key}_bytes")).parse::<u64>().unwrap()
+            };
+            let [sent, read] = [bytes("sent") + bytes("unsent"), bytes("received") - bytes("unread")];
+            seen.check(record, "sent", &sent.to_string(), &[&end.talk.written.to_string()]);
+            seen.check(record, "received", &read.to_string(), &[&end.talk.read.to_string()]);
             seen.compared += 1;
         }
     }
 
-    fn assert_pod(&self, record: &Record<'_>, end: &str, pod: &Pod) {
-        let workload = [pod.workload.as_str(), self.kinds[pod.workload.as_str()], NAMESPACE];
-        assert_eq!(names(record.attributes, end), workload, "{end}: {pod:?}\n{record:#?}");
-        let named = attribute(record.attributes, &format!("{end}.k8s.pod.name"));
-        assert_eq!(named, pod.name, "{end}: {pod:?}\n{record:#?}");
-    }
-
     /// Nobody answered: nobody else can say whom it was for. It names one that may have been meant, or nobody.
     fn unanswered(&self, record: &Record<'_>, seen: &mut Seen) {
-        assert!(record.is_source, "who asked has no name of its own: {record:#?}");
+        seen.check(
+            record,
+            "reporter of what nobody answered",
+            attribute(record.attributes, "reporter"),
+            &["source"],
+        );
         seen.unanswered += 1;
-        let service = attribute(record.attributes, "destination.service.name");
-        let may_mean = |service: &Service| {
-            // When the next has answered for the first time, all have heard of it.
+        let may_mean = |service: &&Service| {
+            // When the next answers for the first time, all have heard of it.
             let next =
                 self.services[&record.peer.ip()].iter().find(|next| next.made.from > service.made.from);
             let until = next.and_then(|next| self.truth.of(next.name).map(|pod| pod.started).min());
             service.made.from <= record.opened && until.is_none_or(|until| record.opened <= until)
         };
-        let meant = self.services.get(&record.peer.ip());
-        let meant: Vec<&Service> = meant.into_iter().flatten().filter(|service| may_mean(service)).collect();
-        let is_certain = |service: &&&Service| {
+        let is_certain = |service: &&Service| {
             service.made.to <= record.opened
                 && service.deleted.is_none_or(|deleted| record.time <= deleted.from)
         };
-        match meant.iter().find(is_certain) {
-            Some(certain) => assert_eq!(service, certain.name, "{record:#?}"),
-            None if meant.is_empty() => {
-                // A pod was asked by its address.
-                let workloads = self.truth.pods.values().filter(|pod| pod.address == record.peer.ip());
-                let mut workloads = workloads.map(|pod| pod.workload.as_str());
-                assert!(service == UNKNOWN || workloads.any(|name| name == service), "{record:#?}");
-            }
-            None => {
-                assert!(service == UNKNOWN || meant.iter().any(|meant| meant.name == service), "{record:#?}")
-            }
+        let services = self.services.get(&record.peer.ip());
+        let meant: Vec<&Service> = services.into_iter().flatten().filter(may_mean).collect();
+        let certain = meant.iter().copied().find(is_certain);
+        // A pod that was asked by its own address is found by it.
+        let is_behind = |pod: &&Pod| match services {
+            None => pod.address == record.peer.ip(),
+            Some(_) => meant.iter().any(|service| service.name == pod.workload),
+        };
+        let behind: Vec<&Pod> = self.truth.pods.values().filter(is_behind).collect();
+        let mut may_be: Vec<&str> = match services {
+            None => behind.iter().map(|pod| pod.workload.as_str()).collect(),
+            Some(_) => certain.map_or_else(
+                || meant.iter().map(|service| service.name).collect(),
+                |certain| vec![certain.name],
+            ),
+        };
+        if certain.is_none() {
+            may_be.push(UNKNOWN);
         }
-        let [workload, kind, namespace] = names(record.attributes, "destination");
-        let pod = attribute(record.attributes, "destination.k8s.pod.name");
-        if workload == UNKNOWN {
-            seen.unanswered_unknown += 1;
-            assert_eq!([kind.as_str(), &namespace, pod], [UNKNOWN; 3], "{record:#?}");
-            return;
-        }
-        let existing = self.truth.pods.get(pod).unwrap_or_else(|| panic!("no such pod: {record:#?}"));
-        self.assert_pod(record, "destination", existing);
-        let is_behind = meant.is_empty() && existing.address == record.peer.ip()
-            || meant.iter().any(|service| service.name == existing.workload);
-        assert!(is_behind, "{record:#?}");
+        seen.check(record, "service", record.service(), &may_be);
+        let named = attribute(record.attributes, "destination.k8s.pod.name");
+        let pod = behind.iter().copied().find(|pod| pod.name == named);
+        seen.unanswered_unknown += usize::from(pod.is_none());
+        seen.check_pod(record, "destination", pod, self);
     }
 
     /// Every end that a pod told of has one open and one close, unless it began or ended while nobody looked.
-    fn assert_whole(&self, reported: &Reported) {
+    fn check_whole(&self, reported: &Reported, seen: &mut Seen) {
         for end in self.truth.ends() {
             let key = (end.talk.local, end.talk.peer, end.first());
-            let [opens, closes] = reported.get(&key).copied().unwrap_or_default();
-            assert!(opens <= 1 && closes <= 1, "{opens} opens and {closes} closes of {end:#?}");
+            let found = reported.get(&key).copied().unwrap_or_default();
             // Opens are exported since the blind time only.
-            if end.first() > self.blind.to && end.met.is_some() {
-                assert_eq!(opens, 1, "no open of {end:#?}");
-            }
-            if self.must_be_closed(end) {
-                assert_eq!(closes, 1, "no close of {end:#?}");
+            let least = [
+                usize::from(end.first() > self.blind.to && end.met.is_some()),
+                usize::from(self.must_be_closed(end)),
+            ];
+            let most = [1, 1];
+            if found < least || found > most || found[1] < least[1] || found[1] > 1 {
+                seen.problems.push(format!("opens and closes: {found:?}, at least {least:?}: {end:#?}"));
             }
         }
     }
-}
-
-fn assert_bytes(record: &Record<'_>, end: &End) {
-    let bytes = |key: &str| {
-        attribute(record.attributes, &format!("longwave.tcp.{key}_bytes")).parse::<u64>().unwrap()
-    };
-    assert_eq!(bytes("sent") + bytes("unsent"), end.talk.written, "sent: {end:#?}\n{record:#?}");
-    assert_eq!(bytes("received"), end.talk.read + bytes("unread"), "received: {end:#?}\n{record:#?}");
 }
 
 // === impl Seen ===
 
 impl Seen {
+    /// `found` is one of these.
+    fn check(&mut self, record: &Record<'_>, what: &str, found: &str, expected: &[&str]) {
+        if !expected.contains(&found) {
+            self.problems.push(format!("{what} is {found:?}, not {expected:?}: {record:#?}"));
+        }
+    }
+
+    /// All names of an end are the pod's, or nobody's.
+    fn check_pod(&mut self, record: &Record<'_>, end: &str, pod: Option<&Pod>, setting: &Setting<'_>) {
+        let [workload, kind, namespace] = names(record.attributes, end);
+        let found = [
+            workload,
+            kind,
+            namespace,
+            attribute(record.attributes, &format!("{end}.k8s.pod.name")).to_owned(),
+        ];
+        let expected = pod.map_or([UNKNOWN, UNKNOWN, UNKNOWN, ""], |pod| {
+            [&pod.workload, setting.kinds[pod.workload.as_str()], NAMESPACE, &pod.name]
+        });
+        self.check(record, end, &found.join("/"), &[&expected.join("/")]);
+    }
+
+    /// For the log.
+    pub fn print(&self) {
+        eprintln!("churn: records: {:?}", self.records);
+        eprintln!(
+            "churn: {} of older connections, {} unanswered, of these {} without a pod; bytes of {} ends compared",
+            self.older, self.unanswered, self.unanswered_unknown, self.compared
+        );
+        for problem in &self.problems {
+            eprintln!("churn: {}", problem.replace("\n        ", " "));
+        }
+    }
+
     /// The test has tested something.
     pub fn assert_enough(&self) {
+        let some: Vec<_> = self.problems.iter().take(5).map(String::as_str).collect();
+        assert!(some.is_empty(), "{} problems, first: {}", self.problems.len(), some.join("\n"));
         for event in ["open", "update", "close"] {
             for reporter in ["source", "destination"] {
                 let count = self.records.get(&(event.to_owned(), reporter.to_owned()));
@@ -240,6 +269,10 @@ impl Seen {
 // === impl Record ===
 
 impl<'a> Record<'a> {
+    fn service(&self) -> &'a str {
+        attribute(self.attributes, "destination.service.name")
+    }
+
     fn read((time, event, attributes): &'a FlatLog) -> Option<Self> {
         let address = |end: &str| -> Option<SocketAddr> {
             let part = |part: &str| attributes.get(&format!("{end}.{part}"));
