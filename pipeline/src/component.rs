@@ -62,6 +62,11 @@ pub trait ComponentConfig: DeserializeOwned + Serialize + Default + Clone + Send
     fn extensions(&self) -> Vec<(&'static str, String)> {
         Vec::new()
     }
+
+    /// What may be named where an extension's id may, without an extension.
+    fn built_in(&self) -> &'static [&'static str] {
+        &[]
+    }
 }
 
 /// Collects what [`ComponentConfig::validate`] finds.
@@ -102,6 +107,8 @@ pub struct Prepared<X, T: ?Sized> {
     pub effective: Value,
     /// Extensions that it uses, as (key path below its section, id).
     pub extensions: Vec<(&'static str, String)>,
+    /// What may be named instead of those, see [`ComponentConfig::built_in`].
+    pub built_in: &'static [&'static str],
     /// Makes one instance.
     pub create: Box<dyn Fn(X) -> Result<Box<T>, ComponentError> + Send + Sync>,
 }
@@ -358,9 +365,14 @@ impl<X: 'static, T: ?Sized + 'static> Factory<X, T> {
                 found.map(|(key, text)| ConfigError::new(path.clone(), text).field(key.as_str())).collect()
             })?;
             let effective = Value::from_serialize(&config)?;
-            let extensions = config.extensions();
+            let (extensions, built_in) = (config.extensions(), config.built_in());
             let create = create.clone();
-            Ok(Prepared { effective, extensions, create: Box::new(move |context| create(&config, context)) })
+            Ok(Prepared {
+                effective,
+                extensions,
+                built_in,
+                create: Box::new(move |context| create(&config, context)),
+            })
         };
         Self { about, prepare: Box::new(prepare) }
     }

@@ -61,6 +61,10 @@ impl ComponentConfig for TestConfig {
     fn extensions(&self) -> Vec<(&'static str, String)> {
         Some(self.source.clone()).filter(|id| !id.is_empty()).map(|id| ("source", id)).into_iter().collect()
     }
+
+    fn built_in(&self) -> &'static [&'static str] {
+        &["own"]
+    }
 }
 
 impl World {

@@ -16,7 +16,9 @@ pub(super) fn extensions(
     errors: &mut Vec<ConfigError>,
 ) {
     let started = &document.service.extensions;
-    let configured = || extensions.entries.iter().map(|entry| entry.id.as_str());
+    // One of an unknown type has been reported already.
+    let sound = || extensions.entries.iter().filter(|entry| entry.factory.is_some());
+    let configured = || sound().map(|entry| entry.id.as_str());
     for (position, id) in started.iter().enumerate() {
         let text = id.to_string();
         let message = if started[..position].contains(id) {
@@ -32,7 +34,14 @@ pub(super) fn extensions(
         let Some(prepared) = &entry.prepared else { continue };
         for (key, id) in &prepared.extensions {
             let message = if extensions.get(id).is_none() {
-                format!("references extension \"{id}\" which is not configured{}", meant(id, configured()))
+                let valid: Vec<_> = prepared.built_in.iter().copied().chain(configured()).collect();
+                let list = if valid.is_empty() {
+                    String::new()
+                } else {
+                    format!(" (valid values: [{}])", valid.join(" "))
+                };
+                let meant = meant(id, valid.iter().copied());
+                format!("references extension \"{id}\" which is not configured{list}{meant}")
             } else if !started.iter().any(|started| started.to_string() == *id) {
                 format!("references extension \"{id}\" which is not started: add it to service::extensions")
             } else {

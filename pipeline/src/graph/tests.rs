@@ -46,20 +46,20 @@ fn edges_are_typed() {
     insta::assert_snapshot!([raw, order, logs, twice].join("\n"));
 }
 
-/// *Scenario*: extensions that are unknown, configured but not started, started twice, referred to by a near miss, or have bad settings.
-/// *Guarantees*: each is an error that says where and what was probably meant.
+/// *Scenario*: extensions that are unknown, configured but not started, started twice, referred to by a near miss (also of what is built in), or have bad settings.
+/// *Guarantees*: each is an error that says where, what would be valid and what was probably meant.
 #[test]
 fn extensions_are_checked() {
     let text = errors(
         "
 extensions: {who: , who/2: {every: 0s}, hwo: }
 receivers: {gen: }
-processors: {pass: {source: who/3}, pass/2: {source: who/2}, pass/3: {source: who}}
+processors: {pass: {source: who/3}, pass/2: {source: who/2}, pass/3: {source: who}, pass/4: {source: onw}}
 exporters: {keep: }
 service:
   extensions: [who, who, whoo]
   pipelines:
-    logs: {receivers: [gen], processors: [pass, pass/2, pass/3], exporters: [keep]}
+    logs: {receivers: [gen], processors: [pass, pass/2, pass/3, pass/4], exporters: [keep]}
 ",
     );
     insta::assert_snapshot!(text);

@@ -32,6 +32,7 @@ pub struct WorkloadConfig {
 
 pub(super) const CGROUP: &str = "cgroup";
 pub(super) const PROCESS: &str = "process";
+const BUILT_IN: [&str; 2] = [CGROUP, PROCESS];
 
 // === impl WorkloadConfig ===
 
@@ -56,6 +57,10 @@ impl ComponentConfig for WorkloadConfig {
     fn extensions(&self) -> Vec<(&'static str, String)> {
         self.named_extensions().map(|source| ("sources", source.clone())).collect()
     }
+
+    fn built_in(&self) -> &'static [&'static str] {
+        &BUILT_IN
+    }
 }
 
 impl WorkloadConfig {
@@ -75,6 +80,6 @@ impl WorkloadConfig {
     }
 
     fn named_extensions(&self) -> impl Iterator<Item = &String> {
-        self.sources.iter().filter(|source| *source != CGROUP && *source != PROCESS)
+        self.sources.iter().filter(|source| !BUILT_IN.contains(&source.as_str()))
     }
 }
