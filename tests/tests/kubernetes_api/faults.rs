@@ -9,7 +9,9 @@ use longwave_tests::faulty_proxy::{Fault, FaultyProxy, Request};
 use serde_json::{Value, json};
 
 use crate::greeter::{Greeter, caller, deployment, pod, stayer};
-use crate::running::{admin, cluster, errors, gauge, is_from, leave, seen, staleness, start, until, word};
+use crate::running::{
+    admin, cluster, errors, gauge, is_from, leave, seen, staleness, start, timed, until, word,
+};
 use crate::{DEFAULT_PODS, LIMIT, PODS, WATCHED};
 
 const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/default/deployments";
@@ -41,13 +43,13 @@ fn names_outlive_a_failing_api_server() {
     let kubeconfig = proxy.kubeconfig(folder.path(), &admin(&cluster));
     let longwave = start(&kubeconfig, &cluster.info.node, &[greeter.address.port()], json!({}));
 
-    let stale = unreachable_from_the_start(&longwave);
+    let stale = timed("unreachable from the start", || unreachable_from_the_start(&longwave));
     proxy.listen();
-    everything_is_named(&longwave, &cluster, &proxy, stale);
-    cut_off(&longwave, &cluster, &proxy, &greeter);
-    gone(&longwave, &cluster, &proxy);
-    throttled(&longwave, &proxy);
-    slow_pages(&longwave, &cluster, &proxy);
+    timed("named", || everything_is_named(&longwave, &cluster, &proxy, stale));
+    timed("cut off", || cut_off(&longwave, &cluster, &proxy, &greeter));
+    timed("gone", || gone(&longwave, &cluster, &proxy));
+    timed("throttled", || throttled(&longwave, &proxy));
+    timed("slow pages", || slow_pages(&longwave, &cluster, &proxy));
 
     let finished = longwave.stop();
     assert!(greeter.assert_true(&finished.lines) > 100, "hardly any record has a name");

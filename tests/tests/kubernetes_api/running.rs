@@ -94,6 +94,14 @@ pub fn until(longwave: &Longwave, what: &str, limit: Duration, mut done: impl Fn
     }
 }
 
+/// Says how long a part of a test took: these tests are what the end-to-end step waits for.
+pub fn timed<T>(part: &str, work: impl FnOnce() -> T) -> T {
+    let started = Instant::now();
+    let result = work();
+    eprintln!("{part}: {:.1} s", started.elapsed().as_secs_f64());
+    result
+}
+
 /// The cluster of the tests that take no harm from each other; it is up while one of them has it.
 pub fn cluster(name: &str) -> Option<Arc<Cluster>> {
     if !gate::able(name) {

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use longwave_tests::cgroup::Cgroup;
 use longwave_tests::cluster::programs;
@@ -18,7 +18,7 @@ use crate::informer::Informer;
 use crate::population::{
     CHURNED, PER_SERVICE, PODS, PORT, SERVICES, address, churn, namespace, pod_name, write_all,
 };
-use crate::running::{gauge, start, until, word};
+use crate::running::{gauge, start, timed, until, word};
 use crate::{LIMIT, WATCHED};
 
 const ROUNDS: usize = 3;
@@ -60,9 +60,7 @@ fn ten_thousand_pods_fit_into_forty_mebibytes() {
     }
     let Some(programs) = programs(NAME, &["informer"]) else { return };
     let Some(plane) = ControlPlane::start(NAME) else { return };
-    let started = Instant::now();
-    write_all(&plane.server, &plane.token);
-    eprintln!("written in {:.1} s", started.elapsed().as_secs_f64());
+    timed("all written", || write_all(&plane.server, &plane.token));
 
     let ways = [(); 2].map(|()| FaultyProxy::new(plane.server.clone()));
     for way in &ways {
@@ -84,9 +82,8 @@ fn ten_thousand_pods_fit_into_forty_mebibytes() {
     for cost in [&ours, &its] {
         cost.proxy.set(|manners| manners.down = false);
     }
-    let objects = objects(&plane);
     informer.answer(LONG);
-    knows(&longwave, &mut informer, &objects, "after the start");
+    knows(&longwave, &mut informer, &objects(&plane), "after the start");
     [&mut ours, &mut its].into_iter().for_each(Cost::note);
     let requests = ours.proxy.requests(0);
     let listed = requests.len();
@@ -94,9 +91,9 @@ fn ten_thousand_pods_fit_into_forty_mebibytes() {
 
     names_a_sample(&longwave, &own, 0);
     for round in 1..=ROUNDS {
-        churn(&plane.server, &plane.token, round);
+        timed("pods replaced", || churn(&plane.server, &plane.token, round));
+        knows(&longwave, &mut informer, &objects(&plane), "after a round");
         names_a_sample(&longwave, &own, round);
-        knows(&longwave, &mut informer, &objects, "after a round");
         [&mut ours, &mut its].into_iter().for_each(Cost::note);
     }
     let build = if cfg!(debug_assertions) { "debug" } else { "release" };
