@@ -6,6 +6,7 @@
 pub mod conntrack;
 pub mod filter;
 mod hold;
+mod known;
 pub mod service;
 mod slab;
 #[cfg(test)]

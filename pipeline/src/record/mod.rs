@@ -28,10 +28,18 @@ pub struct Names {
 }
 
 /// One observation of one connection.
+///
+/// In cache lines of 64 bytes, which processors fetch in pairs: what every stage reads and what processors write is in the first, what
+/// windows add up in the second, so that a stage that is given a batch in cold memory waits once per record.
 #[derive(Clone, Debug, PartialEq)]
+#[repr(C, align(128))]
 pub struct ConnectionRecord {
     /// Identity.
     pub id: ConnectionId,
+    /// Names.
+    pub names: Names,
+    /// End of the window that this record belongs to.
+    pub tick: UnixNanos,
     /// What is reported.
     pub event: Event,
     /// Which end the reporting socket is.
@@ -40,43 +48,46 @@ pub struct ConnectionRecord {
     pub state: TcpState,
     /// First record of this connection.
     pub first: bool,
+    /// Bytes were acknowledged since the previous record: the smoothed round trip is fresh.
+    pub acked: bool,
+    /// False: the connection is older than the receiver (or its open was not seen), `opened` is absent.
+    pub start_known: bool,
     /// False where TCP's counters cannot tell the application's bytes (kernel TLS, SMC, sockmap, MPTCP).
     pub exact: bool,
     /// The socket's own family is IPv6 (also for a v4-mapped address, which is shown as IPv4).
     pub ipv6_socket: bool,
-    /// False: the connection is older than the receiver (or its open was not seen), `opened` is absent.
-    pub start_known: bool,
-    /// `sk_err` at the end; 0: none.
-    pub errno: u16,
+
+    /// Since the previous delivered record of this connection. The first record of a seeded connection has zeros.
+    pub delta: Totals,
+    /// When the kernel observed this. For an end: when the connection ended.
+    pub observed: UnixNanos,
+
+    /// Round trip.
+    pub round_trip: RoundTrip,
+    /// When the open began (SYN sent, or the child created); fixed for the connection's life. Valid if `start_known`.
+    pub opened: UnixNanos,
+    /// Owner of the reporting socket.
+    pub owner: Owner,
+
+    /// Since the open.
+    pub totals: Totals,
+    /// From `opened` to ESTABLISHED in nanoseconds; absent if either was not seen.
+    pub connect_duration: Option<NonZeroU64>,
+
+    /// Gauges.
+    pub gauges: Gauges,
     /// The reporting socket's end.
     pub local: Endpoint,
     /// The other end.
     pub peer: Endpoint,
-    /// Owner of the reporting socket.
-    pub owner: Owner,
-    /// When the open began (SYN sent, or the child created); fixed for the connection's life. Valid if `start_known`.
-    pub opened: UnixNanos,
-    /// From `opened` to ESTABLISHED in nanoseconds; absent if either was not seen.
-    pub connect_duration: Option<NonZeroU64>,
-    /// When the kernel observed this. For an end: when the connection ended.
-    pub observed: UnixNanos,
-    /// End of the window that this record belongs to.
-    pub tick: UnixNanos,
-    /// Since the open.
-    pub totals: Totals,
-    /// Since the previous delivered record of this connection. The first record of a seeded connection has zeros.
-    pub delta: Totals,
-    /// Round trip.
-    pub round_trip: RoundTrip,
-    /// Bytes were acknowledged since the previous record: the smoothed round trip is fresh.
-    pub acked: bool,
-    /// Gauges.
-    pub gauges: Gauges,
     /// How it ended; absent while it lives.
     pub end: Option<End>,
-    /// Names.
-    pub names: Names,
+    /// `sk_err` at the end; 0: none.
+    pub errno: u16,
 }
+
+const _: () =
+    assert!(size_of::<ConnectionRecord>() == 384 && std::mem::offset_of!(ConnectionRecord, delta) == 64);
 
 // === impl ConnectionRecord ===
 

@@ -6,14 +6,12 @@ use longwave_pipeline::component::{Processor, ProcessorContext};
 use longwave_pipeline::{Batch, ComponentError, ConnectionRecord, PassEnd};
 
 use super::config::ServiceConfig;
-use super::connections::{Connections, STRIDE};
+use super::connections::Connections;
 use super::lookup::Lookup;
 use super::telemetry::{Tally, Telemetry};
 use crate::conntrack::Conntrack;
 use crate::hold::{Hold, Offered, push_batches};
-
-/// The index of records that bring their service along.
-const NOBODY: u32 = u32::MAX;
+use crate::known::{NOBODY, STRIDE};
 
 /// The processor.
 pub struct ServiceProcessor {
@@ -66,12 +64,12 @@ impl ServiceProcessor {
         }
         let Self { connections, indices, .. } = self;
         let unnamed = |record: &ConnectionRecord, index: u32| {
-            record.names.service.is_none() && connections.known(index).service.is_some()
+            record.names.service.is_none() && connections.found(index).service.is_some()
         };
         if records.iter().zip(indices.iter()).any(|(record, index)| unnamed(record, *index)) {
             for (record, index) in Arc::make_mut(&mut records).iter_mut().zip(indices.iter()) {
                 if record.names.service.is_none() {
-                    record.names.service = connections.known(*index).service.cloned();
+                    record.names.service = connections.found(*index).service.cloned();
                 }
             }
         }
@@ -87,13 +85,13 @@ impl ServiceProcessor {
         self.indices.clear();
         let mut ends = false;
         for stride in records.chunks_mut(STRIDE) {
-            let hashes = self.connections.look_up(stride);
-            for (record, hash) in stride.iter_mut().zip(hashes) {
+            let found = self.connections.look_up(stride);
+            for (record, index) in stride.iter_mut().zip(found) {
                 if record.names.service.is_some() {
                     continue;
                 }
-                let index = self.connections.learn(record, hash, version, &self.lookup, &mut self.tally);
-                let known = self.connections.known(index);
+                let index = self.connections.learn(record, index, version, &self.lookup, &mut self.tally);
+                let known = self.connections.found(index);
                 if may_wait && known.is_pending {
                     return self.learn(records, version, true, may_wait);
                 }
@@ -113,14 +111,15 @@ impl ServiceProcessor {
         indices.clear();
         let mut pending = false;
         for records in records.chunks(STRIDE) {
-            let hashes = connections.look_up(records);
-            for (record, hash) in records.iter().zip(hashes) {
+            let found = connections.look_up(records);
+            for (record, index) in records.iter().zip(found) {
                 if record.names.service.is_some() {
+                    // It brings its service along.
                     indices.push(NOBODY);
                     continue;
                 }
-                let index = connections.learn(record, hash, version, lookup, tally);
-                pending |= connections.known(index).is_pending;
+                let index = connections.learn(record, index, version, lookup, tally);
+                pending |= connections.found(index).is_pending;
                 indices.push(index);
             }
         }
@@ -132,7 +131,7 @@ impl ServiceProcessor {
         let mut passing = Vec::with_capacity(records.len());
         let indices = std::mem::take(&mut self.indices);
         for (record, index) in records.iter().zip(&indices) {
-            let is_pending = record.names.service.is_none() && self.connections.known(*index).is_pending;
+            let is_pending = record.names.service.is_none() && self.connections.found(*index).is_pending;
             if is_pending || self.hold.holds(record.id) {
                 let mut displaced = Vec::new();
                 let offered = self.hold.push(record, &mut displaced);
@@ -164,7 +163,7 @@ impl ServiceProcessor {
     fn leave(&mut self, record: &mut ConnectionRecord) {
         if let Some(index) = self.connections.index(record.id) {
             if record.names.service.is_none() {
-                record.names.service = self.connections.known(index).service.cloned();
+                record.names.service = self.connections.found(index).service.cloned();
             }
             // It does not wait again.
             self.connections.give_up(index);

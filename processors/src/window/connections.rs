@@ -1,10 +1,7 @@
 //! The open set: what is remembered of each connection, and what one record does to the sums.
 
-use std::hash::BuildHasher;
 use std::num::NonZeroU64;
 
-use hashbrown::HashMap;
-use hashbrown::hash_map::RawEntryMut;
 use longwave_pipeline::log_record::seconds;
 use longwave_pipeline::record::{
     CloseReason, ConnectionId, ConnectionRecord, End, Event, FailReason, Names, Role, TcpState,
@@ -15,9 +12,7 @@ use super::config::WindowConfig;
 use super::leaves::Leaves;
 use super::own_series::{NO_SERIES, OwnSeries};
 use super::telemetry::Tally;
-
-/// Records whose connections are looked up at a time.
-pub(super) const STRIDE: usize = 32;
+use crate::known::{Identified, Known, STRIDE};
 
 /// A connection that was silent for this long …
 const SILENT_NANOS: u64 = 600_000_000_000;
@@ -28,14 +23,15 @@ const SWEEP_EVERY: u32 = 16;
 
 /// The open set and all sums of the open window.
 pub(super) struct Connections {
-    map: HashMap<ConnectionId, Connection, foldhash::fast::RandomState>,
+    known: Known<Connection>,
     sums: Sums,
     /// Windows of silence after which a connection is given up.
     silent_windows: u32,
 }
 
-/// One connection. With its key 64 bytes, a cache line: keep it so.
+/// One connection in 64 bytes, an empty slot included: keep it so.
 struct Connection {
+    id: ConnectionId,
     names: Names,
     leaf: u32,
     /// Its own series, or [`NO_SERIES`].
@@ -48,7 +44,7 @@ struct Connection {
     sampled: bool,
 }
 
-const _: () = assert!(size_of::<(ConnectionId, Connection)>() <= 64);
+const _: () = assert!(size_of::<Option<Connection>>() <= 64);
 
 /// What connections add to.
 struct Sums {
@@ -93,57 +89,41 @@ impl Connections {
         let interval = u64::try_from(config.interval.as_nanos()).unwrap_or(u64::MAX).max(1);
         let silent = SILENT_WINDOWS.max(SILENT_NANOS / interval);
         Self {
-            map: HashMap::default(),
+            known: Known::default(),
             sums: Sums { leaves, own, tally: Tally::default(), window: 1, start, life: start },
             silent_windows: u32::try_from(silent).unwrap_or(u32::MAX / 2),
         }
     }
 
-    /// Looks the connections of some records up and returns the hashes of their ids, for [`Connections::observe`]. In this short loop the
-    /// processor waits for several cache misses at a time; in `observe` it would wait for one after the other, and for nothing else as long.
-    pub fn look_up(&self, records: &[ConnectionRecord]) -> [u64; STRIDE] {
-        let mut hashes = [0; STRIDE];
-        for (hash, record) in hashes.iter_mut().zip(records) {
-            *hash = self.hash(record);
-        }
-        let mut seen = 0;
-        for (hash, record) in hashes.iter().zip(records) {
-            let found = self.map.raw_entry().from_key_hashed_nocheck(*hash, &record.id);
-            seen ^= found.map_or(0, |(_, connection)| connection.seen);
-        }
-        std::hint::black_box(seen);
-        hashes
-    }
-
-    /// The hash of the record's connection.
-    pub fn hash(&self, record: &ConnectionRecord) -> u64 {
-        self.map.hasher().hash_one(record.id)
-    }
-
-    /// Counts a record in. `hash` is its connection's.
+    /// The indices of some records' connections, for [`Connections::observe`].
     #[inline]
-    pub fn observe(&mut self, record: &ConnectionRecord, hash: u64) {
-        let sums = &mut self.sums;
-        match self.map.raw_entry_mut().from_key_hashed_nocheck(hash, &record.id) {
-            RawEntryMut::Occupied(mut entry) => {
-                let connection = entry.get_mut();
-                if connection.role != record.role || connection.names != record.names {
-                    sums.rename(connection, record);
-                }
-                sums.add(connection, record);
-                if record.event.is_end() {
-                    sums.leave(&entry.remove());
-                }
+    pub fn look_up(&mut self, records: &[ConnectionRecord]) -> [u32; STRIDE] {
+        self.known.look_up(records)
+    }
+
+    /// Counts a record in. `index` is what [`Connections::look_up`] said, or [`crate::known::NOBODY`].
+    #[inline]
+    pub fn observe(&mut self, record: &ConnectionRecord, index: u32) {
+        let Self { known, sums, .. } = self;
+        let index = known.confirm(index, record.id);
+        let Some((index, connection)) = index.and_then(|index| Some((index, known.get_mut(index)?))) else {
+            let mut connection = sums.join(record);
+            sums.add(&mut connection, record);
+            if record.event.is_end() {
+                sums.leave(&connection);
+            } else {
+                known.insert(connection);
             }
-            RawEntryMut::Vacant(entry) => {
-                let mut connection = sums.join(record);
-                sums.add(&mut connection, record);
-                if record.event.is_end() {
-                    sums.leave(&connection);
-                } else {
-                    entry.insert_hashed_nocheck(hash, record.id, connection);
-                }
-            }
+            return;
+        };
+        if connection.role != record.role || connection.names != record.names {
+            sums.rename(connection, record);
+        }
+        sums.add(connection, record);
+        if record.event.is_end()
+            && let Some(connection) = known.remove(index)
+        {
+            sums.leave(&connection);
         }
     }
 
@@ -164,7 +144,7 @@ impl Connections {
 
     /// Connections known.
     pub fn len(&self) -> usize {
-        self.map.len()
+        self.known.open()
     }
 
     /// For what the caller counts.
@@ -173,10 +153,10 @@ impl Connections {
     }
 
     fn expire(&mut self) {
-        let Self { map, sums, silent_windows } = self;
+        let Self { known, sums, silent_windows } = self;
         let silent = |connection: &Connection| sums.window.wrapping_sub(connection.seen) > *silent_windows;
         let mut expired: Vec<Connection> =
-            map.extract_if(|_, connection| silent(connection)).map(|(_, connection)| connection).collect();
+            known.open_where(silent).into_iter().filter_map(|index| known.remove(index)).collect();
         // In an order that does not depend on the map's: free slots are taken again in the order in which they were left.
         expired.sort_by_key(|connection| (connection.own, connection.leaf));
         for connection in &expired {
@@ -193,12 +173,24 @@ impl Connections {
     }
 }
 
+impl Identified for Connection {
+    #[inline]
+    fn id(&self) -> ConnectionId {
+        self.id
+    }
+
+    fn id_mut(&mut self) -> &mut ConnectionId {
+        &mut self.id
+    }
+}
+
 // === impl Sums ===
 
 impl Sums {
     /// A connection that was not known.
     fn join(&mut self, record: &ConnectionRecord) -> Connection {
         Connection {
+            id: record.id,
             names: record.names.clone(),
             leaf: self.leaves.join(record, self.window, self.start, &mut self.tally),
             own: self.own.as_mut().map_or(NO_SERIES, OwnSeries::join),

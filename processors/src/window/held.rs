@@ -4,7 +4,7 @@ use hashbrown::HashMap;
 use longwave_pipeline::record::ConnectionId;
 use longwave_pipeline::{ConnectionRecord, UnixNanos};
 
-/// Records that may wait (about 45 MB).
+/// Records that may wait (about 50 MB).
 pub(super) const MOST_HELD: usize = 131_072;
 
 /// Waiting records.

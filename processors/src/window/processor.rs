@@ -8,9 +8,10 @@ use longwave_pipeline::{Batch, ComponentError, ConnectionRecord, PassEnd, UnixNa
 
 use super::boundaries::Boundaries;
 use super::config::WindowConfig;
-use super::connections::{Connections, STRIDE};
+use super::connections::Connections;
 use super::held::Held;
 use super::telemetry::Telemetry;
+use crate::known::{NOBODY, STRIDE};
 
 /// The processor. Windows close on watermarks, never on timers.
 pub struct WindowProcessor {
@@ -63,8 +64,8 @@ impl WindowProcessor {
         };
         let mut folded = 0;
         for records in records.chunks(STRIDE) {
-            let hashes = window.connections.look_up(records);
-            for (record, hash) in records.iter().zip(hashes) {
+            let found = window.connections.look_up(records);
+            for (record, index) in records.iter().zip(found) {
                 if record.tick > window.end {
                     if self.held.push(record) {
                         continue;
@@ -75,7 +76,7 @@ impl WindowProcessor {
                 } else if record.tick <= window.start {
                     window.connections.tally().late += 1;
                 }
-                window.add(record, hash);
+                window.add(record, index);
                 folded += 1;
             }
         }
@@ -129,8 +130,7 @@ impl WindowProcessor {
         let Some(window) = self.open.as_mut().filter(|_| !self.held.is_empty()) else { return };
         let taken = self.held.take(belongs);
         for record in &taken {
-            let hash = window.connections.hash(record);
-            window.add(record, hash);
+            window.add(record, NOBODY);
         }
         self.node.add_folded(taken.len() as u64);
         self.node.set_held(self.held.len() as u64);
@@ -178,10 +178,10 @@ impl OpenWindow {
     }
 
     #[inline]
-    fn add(&mut self, record: &ConnectionRecord, hash: u64) {
+    fn add(&mut self, record: &ConnectionRecord, index: u32) {
         self.records += 1;
         self.last_tick = self.last_tick.max(record.tick);
-        self.connections.observe(record, hash);
+        self.connections.observe(record, index);
     }
 
     fn warn_if_stepped_back(&mut self, tick: UnixNanos, id: &str) {

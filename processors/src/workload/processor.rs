@@ -11,10 +11,11 @@ use longwave_pipeline::{Batch, ComponentError, ConnectionRecord, PassEnd};
 use super::cgroup::Cgroups;
 use super::cgroup::mount::{self, Mount};
 use super::config::{CGROUP, PROCESS, WorkloadConfig};
-use super::ends::{Ends, STRIDE, Seen};
+use super::ends::{Ends, Seen};
 use super::sources::{Source, Sources, Translator};
 use crate::conntrack::Conntrack;
 use crate::hold::{Hold, Offered, push_batches};
+use crate::known::STRIDE;
 
 /// The processor.
 pub struct WorkloadProcessor {
@@ -144,9 +145,9 @@ impl WorkloadProcessor {
         let mut seen = Seen::default();
         indices.clear();
         for records in records.chunks(STRIDE) {
-            let hashes = ends.look_up(records);
-            for (record, hash) in records.iter().zip(hashes) {
-                indices.push(ends.learn(record, hash, sources, now, &mut seen));
+            let found = ends.look_up(records);
+            for (record, index) in records.iter().zip(found) {
+                indices.push(ends.learn(record, index, sources, now, &mut seen));
             }
         }
         seen

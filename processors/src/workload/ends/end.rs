@@ -3,7 +3,7 @@
 use longwave_pipeline::record::{ConnectionId, ConnectionRecord, Endpoint};
 use longwave_pipeline::{Handle, UnixNanos, Workload};
 
-use super::NOBODY;
+use crate::known::{Identified, NOBODY};
 
 /// One socket. What every record needs is in the first 48 bytes: they are in one cache line, since a large allocation begins 16 bytes after
 /// a page's start, and the stride is two lines. A larger alignment would keep the table from growing in place.
@@ -115,6 +115,17 @@ impl End {
         } else {
             self.flags &= !flag.0;
         }
+    }
+}
+
+impl Identified for End {
+    #[inline]
+    fn id(&self) -> ConnectionId {
+        self.id
+    }
+
+    fn id_mut(&mut self) -> &mut ConnectionId {
+        &mut self.id
     }
 }
 

@@ -5,7 +5,6 @@ mod naming;
 mod pairing;
 
 use std::collections::VecDeque;
-use std::hash::BuildHasher;
 use std::net::IpAddr;
 
 use foldhash::fast::RandomState;
@@ -16,32 +15,23 @@ use longwave_pipeline::{Handle, Workload};
 pub(super) use naming::Seen;
 
 use super::sources::Sources;
-use crate::slab::Slab;
+use crate::known::{Known, NOBODY, Passes, STRIDE};
 use end::{End, Flag};
 
-/// Records whose connections are looked up at a time.
-pub(super) const STRIDE: usize = 32;
 /// Ended connections whose addresses are still known, so that the other end's close finds them: it may come a batch later.
 const MOST_ENDED: usize = 8192;
-/// Passes without a record after which a connection is forgotten: its end was lost on the way.
-const SILENT_PASSES: u16 = 256;
-/// Looking for silent connections visits them all: once in so many passes.
-const SWEEP_EVERY: u16 = 64;
-const NOBODY: u32 = u32::MAX;
 
 /// All known ends.
 pub(super) struct Ends {
     hasher: RandomState,
-    ends: Slab<End>,
-    /// Open connections.
-    by_id: HashTable<u32>,
+    /// By identity only those that are open.
+    ends: Known<End>,
     /// One end for each tuple, open or ended lately.
     by_tuple: HashTable<u32>,
     /// Those of translated connections, by their aliases.
     by_alias: HashTable<u32>,
     ended: VecDeque<u32>,
-    /// Passes so far, the lower bits.
-    pass: u16,
+    passes: Passes,
     /// Addresses that sockets of this node have or had lately; without loopback's.
     addresses: HashSet<IpAddr, RandomState>,
     last_address: Option<IpAddr>,
@@ -57,12 +47,11 @@ impl Ends {
     pub fn new() -> Self {
         Self {
             hasher: RandomState::default(),
-            ends: Slab::default(),
-            by_id: HashTable::new(),
+            ends: Known::default(),
             by_tuple: HashTable::new(),
             by_alias: HashTable::new(),
             ended: VecDeque::new(),
-            pass: 0,
+            passes: Passes::default(),
             addresses: HashSet::default(),
             last_address: None,
             new_address: false,
@@ -70,25 +59,15 @@ impl Ends {
         }
     }
 
-    /// Looks some records' connections up and returns the hashes of their ids, for [`Ends::learn`]: in a short loop the processor waits for
-    /// several cache misses at a time.
-    pub fn look_up(&self, records: &[ConnectionRecord]) -> [u64; STRIDE] {
-        let mut hashes = [0; STRIDE];
-        for (hash, record) in hashes.iter_mut().zip(records) {
-            *hash = self.hasher.hash_one(record.id);
-        }
-        let mut seen = 0;
-        for (hash, record) in hashes.iter().zip(records) {
-            let found = self.find_id(*hash, record.id).and_then(|index| self.ends.get(index));
-            seen ^= found.map_or(0, |end| end.seen);
-        }
-        std::hint::black_box(seen);
-        hashes
+    /// The indices of some records' connections, for [`Ends::learn`].
+    #[inline]
+    pub fn look_up(&mut self, records: &[ConnectionRecord]) -> [u32; STRIDE] {
+        self.ends.look_up(records)
     }
 
     /// The index of an open connection.
     pub fn index_of(&self, id: ConnectionId) -> Option<u32> {
-        self.find_id(self.hasher.hash_one(id), id)
+        self.ends.find(id)
     }
 
     /// The workloads of the connection's local end and its peer.
@@ -129,8 +108,9 @@ impl Ends {
 
     /// The connection ended.
     pub fn end(&mut self, index: u32, id: ConnectionId, sources: &Sources) {
-        if self.forget_id(index, id) {
+        if self.ends.get(index).is_some_and(|end| end.id == id) {
             self.forget_translation(index, sources);
+            self.ends.close(index);
             self.ended.push_back(index);
             if self.ended.len() > MOST_ENDED
                 && let Some(oldest) = self.ended.pop_front()
@@ -142,22 +122,11 @@ impl Ends {
 
     /// A pass of the receiver is over.
     pub fn pass_end(&mut self, sources: &Sources) {
-        self.pass = self.pass.wrapping_add(1);
-        if !self.pass.is_multiple_of(SWEEP_EVERY) {
+        if !self.passes.end() {
             return;
         }
-        let (ends, pass) = (&self.ends, self.pass);
-        let mut silent = Vec::new();
-        self.by_id.retain(|index| {
-            let keep = ends
-                .get(*index)
-                .is_some_and(|end| end.is(Flag::HELD) || pass.wrapping_sub(end.seen) < SILENT_PASSES);
-            if !keep {
-                silent.push(*index);
-            }
-            keep
-        });
-        for index in silent {
+        let passes = self.passes;
+        for index in self.ends.open_where(|end| !end.is(Flag::HELD) && passes.is_silent(end.seen)) {
             self.forget_translation(index, sources);
             self.remove(index);
         }
@@ -186,39 +155,13 @@ impl Ends {
         address.is_loopback() || self.addresses.contains(&address)
     }
 
-    #[inline]
-    fn find_id(&self, hash: u64, id: ConnectionId) -> Option<u32> {
-        self.by_id.find(hash, |index| self.ends.get(*index).is_some_and(|end| end.id == id)).copied()
-    }
-
-    fn insert(&mut self, end: End, hash: u64) -> u32 {
+    fn insert(&mut self, end: End) -> u32 {
         let address = end.tuple.local.address;
         if self.last_address != Some(address) {
             self.last_address = Some(address);
             self.new_address |= !address.is_loopback() && self.addresses.insert(address);
         }
-        let index = self.ends.insert(end);
-        let (ends, hasher) = (&self.ends, &self.hasher);
-        self.by_id
-            .insert_unique(hash, index, |index| ends.get(*index).map_or(0, |end| hasher.hash_one(end.id)));
-        index
-    }
-
-    fn is_open(&self, index: u32) -> bool {
-        self.ends.get(index).is_some_and(|end| {
-            self.by_id.find(self.hasher.hash_one(end.id), |candidate| *candidate == index).is_some()
-        })
-    }
-
-    fn forget_id(&mut self, index: u32, id: ConnectionId) -> bool {
-        let hash = self.hasher.hash_one(id);
-        match self.by_id.find_entry(hash, |candidate| *candidate == index) {
-            Ok(entry) => {
-                entry.remove();
-                true
-            }
-            Err(_) => false,
-        }
+        self.ends.insert(end)
     }
 
     fn forget_translation(&self, index: u32, sources: &Sources) {

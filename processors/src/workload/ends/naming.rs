@@ -29,22 +29,22 @@ enum Other {
 }
 
 impl Ends {
-    /// Learns from a record who its two ends are. `hash` is its id's. Returns the connection's index, and adds to `seen`.
+    /// Learns from a record who its two ends are. `index` is what [`Ends::look_up`] said. Returns the connection's index, and adds to `seen`.
     #[inline]
     pub fn learn(
         &mut self,
         record: &ConnectionRecord,
-        hash: u64,
+        index: u32,
         sources: &mut Sources,
         now: Instant,
         seen: &mut Seen,
     ) -> u32 {
-        let index = match self.find_id(hash, record.id) {
+        let index = match self.ends.confirm(index, record.id) {
             Some(index) => index,
-            None => self.meet(record, hash, sources, now),
+            None => self.meet(record, sources, now),
         };
         if let Some(end) = self.ends.get_mut(index) {
-            end.seen = self.pass;
+            end.seen = self.passes.current();
             // An owner that is found late matters at once where there is no name, else with the next news.
             let has_owner = || end.cgroup != record.owner.cgroup && tells(record.owner.cgroup);
             let is_stale = end.version != sources.version()
@@ -79,7 +79,7 @@ impl Ends {
     /// connection close at nearly the same time, and may come in two batches.
     pub fn waits(&self, index: u32, record: &ConnectionRecord) -> bool {
         let Some(end) = self.ends.get(index) else { return false };
-        if !may_wait(end, record) || end.is(Flag::WAITED) {
+        if !may_wait(end, record) {
             return false;
         }
         if end.is(Flag::LOCAL_PENDING) && record.names.local.is_none() {
@@ -98,8 +98,8 @@ impl Ends {
     }
 
     /// A connection's first record.
-    fn meet(&mut self, record: &ConnectionRecord, hash: u64, sources: &mut Sources, now: Instant) -> u32 {
-        let index = self.insert(End::new(record, self.pass), hash);
+    fn meet(&mut self, record: &ConnectionRecord, sources: &mut Sources, now: Instant) -> u32 {
+        let index = self.insert(End::new(record, self.passes.current()));
         self.list(index);
         self.settle_local(index, record, sources, now);
         self.pair(index);
@@ -231,8 +231,8 @@ impl Ends {
 /// At a glance: those that [`Ends::waits`] need not look at are left out.
 #[inline]
 fn may_wait(end: &End, record: &ConnectionRecord) -> bool {
-    end.is(Flag::LOCAL_PENDING.or(Flag::PEER_PENDING).or(Flag::TRANSLATION_PENDING))
-        || (record.event == Event::Close && end.peer.is_none())
+    let is_pending = end.is(Flag::LOCAL_PENDING.or(Flag::PEER_PENDING).or(Flag::TRANSLATION_PENDING));
+    (is_pending || (record.event == Event::Close && end.peer.is_none())) && !end.is(Flag::WAITED)
 }
 
 /// The cgroup says more than the process.

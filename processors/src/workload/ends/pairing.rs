@@ -2,8 +2,9 @@
 
 use std::hash::BuildHasher;
 
+use super::Ends;
 use super::end::{Alias, Flag, Tuple};
-use super::{Ends, NOBODY};
+use crate::known::NOBODY;
 
 impl Ends {
     /// Makes the end findable by its addresses.
@@ -14,7 +15,7 @@ impl Ends {
             return;
         }
         if let Some(other) = self.find(&tuple) {
-            let alive = self.is_open(other);
+            let alive = self.ends.is_open(other);
             let Some(held) = self.ends.get_mut(other) else { return };
             if alive && held.id.netns != id.netns {
                 held.set(Flag::AMBIGUOUS, true);
@@ -40,7 +41,7 @@ impl Ends {
         end.alias = Some(Box::new(alias));
         if let Some(other) = self.find_alias(&tuple) {
             self.unlist_alias(other);
-            if self.is_open(other) && self.ends.get(other).is_some_and(|other| other.id.netns != netns) {
+            if self.ends.is_open(other) && self.ends.get(other).is_some_and(|other| other.id.netns != netns) {
                 // Two namespaces with the same addresses: neither can be told.
                 return;
             }
