@@ -2,7 +2,7 @@
 
 use crate::error::InvalidKey;
 use crate::value::shortened;
-use crate::{ComponentId, ConfigError, InvalidId, Map, OrderedMap, Path, PipelineId, Value, near_miss};
+use crate::{ComponentId, ConfigError, InvalidId, Map, OrderedMap, Path, PipelineId, Value};
 
 /// A whole configuration by section. Ids are well-formed and unique; whether they refer to something, and what the
 /// components' settings mean, is not known here.
@@ -114,14 +114,7 @@ impl Reader {
             }
         };
         if let Some(known) = known {
-            let invalid: Vec<InvalidKey> = map
-                .keys()
-                .filter(|key| !known.contains(&key.as_str()))
-                .map(|key| InvalidKey {
-                    key: key.clone(),
-                    meant: near_miss(key, known.iter().copied()).map(str::to_owned),
-                })
-                .collect();
+            let invalid = InvalidKey::of(map, known);
             if !invalid.is_empty() {
                 self.errors.push(ConfigError::invalid_keys(path.clone(), invalid));
             }

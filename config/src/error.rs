@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::Path;
+use crate::{Map, Path, near_miss};
 
 /// One thing that is wrong. Shown on one line: `processors::window: interval: <what> (<remedy>)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,15 @@ enum Problem {
 pub(crate) struct InvalidKey {
     pub key: String,
     pub meant: Option<String>,
+}
+
+impl InvalidKey {
+    /// The keys of `map` that are not among `known`.
+    pub fn of(map: &Map, known: &[&str]) -> Vec<Self> {
+        let unknown = map.keys().filter(|key| !known.contains(&key.as_str()));
+        let meant = |key: &String| near_miss(key, known.iter().copied()).map(str::to_owned);
+        unknown.map(|key| Self { key: key.clone(), meant: meant(key) }).collect()
+    }
 }
 
 impl ConfigError {

@@ -9,7 +9,7 @@ use super::failure::Failure;
 use crate::document::missing_space;
 use crate::error::InvalidKey;
 use crate::value::serde_impl::WHOLE_NODE;
-use crate::{ConfigError, Path, Value, near_miss};
+use crate::{ConfigError, Path, Value};
 
 /// The way down from the node at which decoding began, kept on the stack.
 #[derive(Clone, Copy)]
@@ -107,14 +107,7 @@ impl<'t> Node<'t> {
 
     fn report_unknown_keys(&self, known: &'static [&'static str]) {
         let Some(map) = self.value.as_map() else { return };
-        let unknown: Vec<InvalidKey> = map
-            .keys()
-            .filter(|key| !known.contains(&key.as_str()))
-            .map(|key| InvalidKey {
-                key: key.clone(),
-                meant: near_miss(key, known.iter().copied()).map(str::to_owned),
-            })
-            .collect();
+        let unknown = InvalidKey::of(map, known);
         if !unknown.is_empty() {
             let path = self.session.base.join(&self.trail.path());
             self.session.report(ConfigError::invalid_keys(path, unknown));
