@@ -77,14 +77,6 @@ const LONGEST_TYPE: usize = 63;
 const LONGEST_NAME: usize = 1024;
 
 impl ComponentId {
-    /// The id of the only component of its type.
-    ///
-    /// # Errors
-    /// Where `kind` is not a valid type.
-    pub fn of_type(kind: &str) -> Result<Self, InvalidId> {
-        Self::parts(kind.to_owned(), String::new(), kind)
-    }
-
     /// The type: what chooses the factory.
     pub fn kind(&self) -> &str {
         &self.kind

@@ -73,14 +73,6 @@ impl Value {
         }
     }
 
-    /// The whole number, if it is one.
-    pub fn as_int(&self) -> Option<i64> {
-        match self.plain() {
-            Value::Int(value) => Some(*value),
-            _ => None,
-        }
-    }
-
     /// The list, if it is one.
     pub fn as_list(&self) -> Option<&[Value]> {
         match self.plain() {

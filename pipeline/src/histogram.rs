@@ -31,12 +31,6 @@ impl Histogram {
         Self { bounds, counts: Vec::new(), sum: 0.0, count: 0 }
     }
 
-    /// From parts, as a decoder has them; `None` if the counts do not fit the bounds.
-    pub fn from_parts(bounds: &'static [f64], counts: Vec<u64>, sum: f64) -> Option<Self> {
-        let count = counts.iter().sum();
-        (counts.is_empty() || counts.len() == bounds.len() + 1).then_some(Self { bounds, counts, sum, count })
-    }
-
     /// Adds one sample, in seconds.
     pub fn record(&mut self, seconds: f64) {
         if self.counts.is_empty() {
@@ -89,21 +83,5 @@ impl Histogram {
     /// Number of samples.
     pub fn count(&self) -> u64 {
         self.count
-    }
-
-    /// An upper estimate of the given quantile (0 … 1): the bound of the bucket that holds it; absent without samples or beyond the last bound.
-    pub fn quantile_bound(&self, quantile: f64) -> Option<f64> {
-        if self.count == 0 {
-            return None;
-        }
-        let rank = (quantile * self.count as f64).ceil().max(1.0) as u64;
-        let mut seen = 0;
-        for (index, count) in self.counts.iter().enumerate() {
-            seen += count;
-            if seen >= rank {
-                return self.bounds.get(index).copied();
-            }
-        }
-        None
     }
 }

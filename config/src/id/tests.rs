@@ -16,7 +16,7 @@ fn accepted() {
     ] {
         assert_eq!(written.parse::<ComponentId>().unwrap().to_string(), printed);
     }
-    assert_eq!(ComponentId::of_type("bpf").unwrap().kind(), "bpf");
+    assert_eq!("bpf".parse::<ComponentId>().unwrap().kind(), "bpf");
     assert_eq!(PipelineId::new(Signal::Logs, "a").unwrap(), "logs/a".parse().unwrap());
 }
 
