@@ -36,15 +36,8 @@ impl<S: Sink> Tracker<S> {
             self.discards.late_update += 1;
             return;
         }
-        match self.connections.get(&event.cookie).map(|connection| connection.generation) {
-            Some(generation) if generation > event.generation => {
-                self.discards.late_update += 1;
-                return;
-            }
-            Some(generation) if generation < event.generation => {
-                self.replaced(event.cookie, event.observed_ns, tick, timeline);
-            }
-            _ => {}
+        if self.is_of_the_past(event, tick, timeline) {
+            return;
         }
         let new = !self.connections.contains_key(&event.cookie);
         if new && !self.begin(event, timeline) {

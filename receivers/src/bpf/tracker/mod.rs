@@ -178,15 +178,8 @@ impl<S: Sink> Tracker<S> {
             self.vanished(event, timeline);
             return;
         }
-        match self.connections.get(&event.cookie).map(|connection| connection.generation) {
-            Some(generation) if generation > event.generation => {
-                self.discards.late_update += 1;
-                return;
-            }
-            Some(generation) if generation < event.generation => {
-                self.replaced(event.cookie, event.observed_ns, self.tick, timeline);
-            }
-            _ => {}
+        if self.is_of_the_past(event, self.tick, timeline) {
+            return;
         }
         if !self.connections.contains_key(&event.cookie) && !self.begin(event, timeline) {
             return;
@@ -220,6 +213,19 @@ impl<S: Sink> Tracker<S> {
         self.flush();
         self.resolved = self.listeners.version();
         self.owed.shrink_to_fit();
+    }
+
+    /// Whether the event is of an older connection than its cookie's present one: then it is discarded. If it is of a newer one, that one's
+    /// predecessor is ended.
+    fn is_of_the_past(&mut self, event: &ConnectionEvent, tick: UnixNanos, timeline: &Timeline) -> bool {
+        let Some(connection) = self.connections.get(&event.cookie) else { return false };
+        let is_past = connection.generation > event.generation;
+        if is_past {
+            self.discards.late_update += 1;
+        } else if connection.generation < event.generation {
+            self.replaced(event.cookie, event.observed_ns, tick, timeline);
+        }
+        is_past
     }
 
     /// Remembers a connection; false if there is no room.
