@@ -3,12 +3,12 @@
 //! is not in it.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a bench")]
 
+mod cpu_time;
+
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::time::Duration;
 
-use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use longwave_pipeline::accounting::{Accounting, NodeKind};
 use longwave_pipeline::component::{Processor, ProcessorContext, Signal};
@@ -17,42 +17,11 @@ use longwave_pipeline::record::{ConnectionId, Endpoint, Role};
 use longwave_pipeline::{Batch, ConnectionRecord, Handle, Interner, PassEnd, Service, UnixNanos, Workload};
 use longwave_processors::service::{ServiceConfig, ServiceProcessor};
 
+use cpu_time::CpuTime;
+
 const CONNECTIONS: u64 = 100_000;
 const BATCH: usize = 1024;
 const SERVICES: u64 = 1000;
-
-/// CPU time of this thread.
-struct CpuTime;
-
-impl Measurement for CpuTime {
-    type Intermediate = Duration;
-    type Value = Duration;
-
-    fn start(&self) -> Duration {
-        let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-        Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
-    }
-
-    fn end(&self, start: Duration) -> Duration {
-        self.start() - start
-    }
-
-    fn add(&self, a: &Duration, b: &Duration) -> Duration {
-        *a + *b
-    }
-
-    fn zero(&self) -> Duration {
-        Duration::ZERO
-    }
-
-    fn to_f64(&self, value: &Duration) -> f64 {
-        WallTime.to_f64(value)
-    }
-
-    fn formatter(&self) -> &dyn ValueFormatter {
-        WallTime.formatter()
-    }
-}
 
 /// Services by address.
 struct Table(HashMap<Endpoint, Handle<Service>>);

@@ -4,15 +4,15 @@
 //! Prints; asserts nothing. Measures the thread's CPU time, since machines that build are rarely idle.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a bench")]
 
+mod cpu_time;
+
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU64;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
-use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use longwave_config::GoDuration;
 use longwave_pipeline::accounting::{Accounting, NodeKind};
@@ -27,42 +27,11 @@ use longwave_processors::window::{LevelName, WindowConfig, WindowProcessor};
 use longwave_processors::workload::cgroup::mount;
 use longwave_processors::workload::{WorkloadConfig, WorkloadProcessor};
 
+use cpu_time::CpuTime;
+
 const CONNECTIONS: u64 = 100_000;
 const BATCH: usize = 1024;
 const SECOND: u64 = 1_000_000_000;
-
-/// CPU time of this thread.
-struct CpuTime;
-
-impl Measurement for CpuTime {
-    type Intermediate = Duration;
-    type Value = Duration;
-
-    fn start(&self) -> Duration {
-        let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-        Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
-    }
-
-    fn end(&self, start: Duration) -> Duration {
-        self.start() - start
-    }
-
-    fn add(&self, a: &Duration, b: &Duration) -> Duration {
-        *a + *b
-    }
-
-    fn zero(&self) -> Duration {
-        Duration::ZERO
-    }
-
-    fn to_f64(&self, value: &Duration) -> f64 {
-        WallTime.to_f64(value)
-    }
-
-    fn formatter(&self) -> &dyn ValueFormatter {
-        WallTime.formatter()
-    }
-}
 
 fn record(cookie: u64, pass: u64, role: Role) -> ConnectionRecord {
     let mut name = [0; 16];
