@@ -34,8 +34,9 @@ pub fn is_followed(points: &[FlatPoint], workload: &str) -> bool {
     ends(points, workload).1.len() >= FOLLOWING
 }
 
-/// The workload's series were exported once more than there was anything to count, with zeros, and never again.
-pub fn assert_ended(points: &[FlatPoint], workload: &str) {
+/// The workload's series were exported once more than there was anything to count, with zeros, and never again. `since`: when the
+/// Longwave started that was there to the end.
+pub fn assert_ended(points: &[FlatPoint], workload: &str, since: u64) {
     let (own, following) = ends(points, workload);
     assert!(following.len() >= FOLLOWING, "{workload}: followed by {following:?} only: {own:#?}");
     let idle = own.values().rev().take_while(|counts| !**counts).count();

@@ -50,6 +50,8 @@ pub struct Seen {
     pub compared: usize,
     /// Records of connections that are older than the Longwave that reports them.
     pub older: usize,
+    /// Names that the stopped Longwave had no time to find out.
+    pub cut_short: usize,
     /// What is not as it should be.
     pub problems: Vec<String>,
 }
@@ -123,9 +125,22 @@ impl Setting<'_> {
         };
         match peer {
             Some(peer) => {
-                seen.check_pod(record, peer_end, Some(peer), self);
+                if self.is_cut_short(record, peer_end) {
+                    seen.cut_short += 1;
+                } else {
+                    seen.check_pod(record, peer_end, Some(peer), self);
+                }
                 let server = if record.is_source { peer } else { own };
-                seen.check(record, "service", record.service(), &[&server.workload]);
+                let mut services = vec![server.workload.as_str()];
+                if self.is_last(record) && record.service() == UNKNOWN {
+                    seen.cut_short += 1;
+                    services.push(UNKNOWN);
+                }
+                if record.opened < server.started {
+                    // It asked before this one was there, and was answered because its SYN came again: it meant another.
+                    services.extend(self.meant(record).iter().map(|service| service.name));
+                }
+                seen.check(record, "service", record.service(), &services);
                 seen.check(record, "ambiguous", attribute(attributes, "longwave.service.ambiguous"), &[""]);
             }
             None => self.unanswered(record, seen),
@@ -144,11 +159,36 @@ impl Setting<'_> {
             let bytes = |key: &str| {
                 attribute(record.attributes, &format!("longwave.tcp.{key}_bytes")).parse::<u64>().unwrap()
             };
-            let [sent, read] = [bytes("sent") + bytes("unsent"), bytes("received") - bytes("unread")];
-            seen.check(record, "sent", &sent.to_string(), &[&end.talk.written.to_string()]);
-            seen.check(record, "received", &read.to_string(), &[&end.talk.read.to_string()]);
+            let written = bytes("sent") + bytes("unsent");
+            seen.check(record, "written", &written.to_string(), &[&end.talk.written.to_string()]);
+            // What was unread when TCP was done could still be read.
+            let read = [end.talk.read, end.talk.read + bytes("unread")].map(|read| read.to_string());
+            let read: Vec<&str> = read.iter().map(String::as_str).collect();
+            seen.check(record, "received", &bytes("received").to_string(), &read);
             seen.compared += 1;
         }
+    }
+
+    /// It was among the last that the first Longwave saw: what waits for an answer when it is stopped goes without.
+    fn is_last(&self, record: &Record<'_>) -> bool {
+        (self.blind.from..self.blind.to).contains(&record.time)
+    }
+
+    fn is_cut_short(&self, record: &Record<'_>, end: &str) -> bool {
+        let [workload, kind, namespace] = names(record.attributes, end);
+        self.is_last(record) && [workload.as_str(), &kind, &namespace] == [UNKNOWN; 3]
+    }
+
+    /// Services that the record's client may have meant: one, but while the address changes hands.
+    fn meant(&self, record: &Record<'_>) -> Vec<&Service> {
+        let Some(services) = self.services.get(&record.peer.ip()) else { return Vec::new() };
+        let may_mean = |service: &&Service| {
+            // When the next answers for the first time, all have heard of it.
+            let next = services.iter().find(|next| next.made.from > service.made.from);
+            let until = next.and_then(|next| self.truth.of(next.name).map(|pod| pod.started).min());
+            service.made.from <= record.opened && until.is_none_or(|until| record.opened <= until)
+        };
+        services.iter().filter(may_mean).collect()
     }
 
     /// Nobody answered: nobody else can say whom it was for. It names one that may have been meant, or nobody.
@@ -160,19 +200,12 @@ impl Setting<'_> {
             &["source"],
         );
         seen.unanswered += 1;
-        let may_mean = |service: &&Service| {
-            // When the next answers for the first time, all have heard of it.
-            let next =
-                self.services[&record.peer.ip()].iter().find(|next| next.made.from > service.made.from);
-            let until = next.and_then(|next| self.truth.of(next.name).map(|pod| pod.started).min());
-            service.made.from <= record.opened && until.is_none_or(|until| record.opened <= until)
-        };
         let is_certain = |service: &&Service| {
             service.made.to <= record.opened
                 && service.deleted.is_none_or(|deleted| record.time <= deleted.from)
         };
         let services = self.services.get(&record.peer.ip());
-        let meant: Vec<&Service> = services.into_iter().flatten().filter(may_mean).collect();
+        let meant = self.meant(record);
         let certain = meant.iter().copied().find(is_certain);
         // A pod that was asked by its own address is found by it.
         let is_behind = |pod: &&Pod| match services {
@@ -244,8 +277,8 @@ impl Seen {
     pub fn print(&self) {
         eprintln!("churn: records: {:?}", self.records);
         eprintln!(
-            "churn: {} of older connections, {} unanswered, of these {} without a pod; bytes of {} ends compared",
-            self.older, self.unanswered, self.unanswered_unknown, self.compared
+            "churn: {} of older connections, {} unanswered, of these {} without a pod; {} names cut short; bytes of {} ends compared",
+            self.older, self.unanswered, self.unanswered_unknown, self.cut_short, self.compared
         );
         for problem in &self.problems {
             eprintln!("churn: {}", problem.replace("\n        ", " "));
