@@ -34,6 +34,8 @@ pub(super) struct Cache {
     boot: Option<u32>,
     state: Mutex<State>,
     wake: Condvar,
+    /// Answers have come.
+    answered: Condvar,
     version: AtomicU64,
 }
 
@@ -95,7 +97,13 @@ pub(super) struct Asked {
 impl Cache {
     /// Nothing known. `boot`: [`ConnectionId::boot`] of this host's own records.
     pub fn new(boot: Option<u32>) -> Self {
-        Self { boot, state: Mutex::default(), wake: Condvar::new(), version: AtomicU64::new(0) }
+        Self {
+            boot,
+            state: Mutex::default(),
+            wake: Condvar::new(),
+            answered: Condvar::new(),
+            version: AtomicU64::new(0),
+        }
     }
 
     /// See [`super::Conntrack::ask`].
@@ -136,10 +144,19 @@ impl Cache {
         }
     }
 
+    /// See [`super::Conntrack::await_answers`].
+    pub fn await_answers(&self, patience: Duration) {
+        let is_waiting = |state: &mut State| {
+            !state.stopped && state.known.values().any(|slot| matches!(slot, Slot::Waiting(_)))
+        };
+        let _ = self.answered.wait_timeout_while(self.lock(), patience, is_waiting);
+    }
+
     /// Ends the thread.
     pub fn stop(&self) {
         self.lock().stopped = true;
         self.wake.notify_all();
+        self.answered.notify_all();
     }
 
     /// For the thread: waits for requests, for at most `patience`, and moves some into `taken`. False: it shall end.
@@ -182,7 +199,7 @@ impl Cache {
             }
         }
         if !answers.is_empty() {
-            self.version.fetch_add(1, Ordering::Release);
+            self.tell();
         }
     }
 
@@ -198,7 +215,7 @@ impl Cache {
             }
         }
         drop(state);
-        self.version.fetch_add(1, Ordering::Release);
+        self.tell();
     }
 
     /// For the thread: these requests end so.
@@ -209,7 +226,7 @@ impl Cache {
             state.settle(request.id, outcome, now);
         }
         drop(state);
-        self.version.fetch_add(1, Ordering::Release);
+        self.tell();
     }
 
     /// What happened since the last call.
@@ -217,6 +234,12 @@ impl Cache {
         let mut state = self.lock();
         let kept = state.known.len() as u64;
         Tally { kept, ..std::mem::take(&mut state.tally) }
+    }
+
+    /// Answers have come.
+    fn tell(&self) {
+        self.version.fetch_add(1, Ordering::Release);
+        self.answered.notify_all();
     }
 
     fn enqueue(&self, state: &mut State, request: Request) -> Translated {

@@ -29,7 +29,7 @@ mod tests;
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use longwave_pipeline::ConnectionRecord;
 use longwave_pipeline::component::ProcessorContext;
@@ -40,6 +40,9 @@ use opentelemetry::metrics::Meter;
 use cache::Cache;
 use request::{Outcome, Reason, Request};
 pub use translation::{Translated, Translation};
+
+/// A hundred times what an answer takes.
+const LAST_ANSWERS: Duration = Duration::from_millis(250);
 
 /// The translations of this host's connections. One for all processors of a graph.
 pub struct Conntrack {
@@ -87,6 +90,12 @@ impl Conntrack {
     /// before them.
     pub fn forget(&self, id: ConnectionId) {
         self.cache.forget(id, Instant::now());
+    }
+
+    /// Waits until no answer is [`Translated::Pending`] any more, for a quarter of a second at most. For the stop: nothing comes after
+    /// it, so what is not answered by then stays unknown.
+    pub fn await_answers(&self) {
+        self.cache.await_answers(LAST_ANSWERS);
     }
 
     fn start(&self) {

@@ -38,6 +38,13 @@ impl Lookup {
             .or_else(|| self.first(backend, at, |source, end, at| source.service_of_backend(end, at)))
     }
 
+    /// Waits a moment for the pending answers of connection tracking.
+    pub fn await_answers(&self) {
+        if let Some(conntrack) = &self.conntrack {
+            conntrack.await_answers();
+        }
+    }
+
     /// The connection has ended.
     pub fn forget(&self, id: ConnectionId, role: Role) {
         if let Some(conntrack) = self.conntrack.as_ref().filter(|_| role != Role::Client) {

@@ -179,6 +179,9 @@ impl ServiceProcessor {
     }
 
     fn pass_end(&mut self, pass: PassEnd, out: &mut Vec<Batch>) {
+        if pass.last && !self.hold.is_empty() {
+            self.lookup.await_answers();
+        }
         let mut leaving = Vec::new();
         self.release(self.lookup.version(), &mut leaving);
         let mut overdue = Vec::new();

@@ -114,6 +114,9 @@ impl WorkloadProcessor {
 
     fn pass_end(&mut self, pass_end: PassEnd, now: Instant, out: &mut Vec<Batch>) {
         if !self.hold.is_empty() {
+            if pass_end.last {
+                self.sources.await_answers();
+            }
             self.refresh(now);
             self.release_settled(now, out);
             let mut overdue = Vec::new();

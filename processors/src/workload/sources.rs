@@ -28,6 +28,8 @@ pub(super) trait Translator: Send {
     fn ask(&self, record: &ConnectionRecord) -> Translated;
     /// Moves when pending answers have come.
     fn version(&self) -> u64;
+    /// Waits a moment for the pending answers.
+    fn await_answers(&self);
     /// The connection has ended.
     fn forget(&self, id: ConnectionId);
 }
@@ -184,6 +186,13 @@ impl Sources {
             && self.directories().any(|(_, directory)| directory.is_translated(end.address))
     }
 
+    /// Waits a moment for translations that were asked for.
+    pub fn await_answers(&self) {
+        if let Some(translator) = &self.translator {
+            translator.await_answers();
+        }
+    }
+
     /// Who is asked for translations.
     pub fn translator(&self) -> Option<&dyn Translator> {
         self.translator.as_deref()
@@ -249,6 +258,10 @@ impl Translator for Arc<Conntrack> {
 
     fn version(&self) -> u64 {
         Conntrack::version(self)
+    }
+
+    fn await_answers(&self) {
+        Conntrack::await_answers(self);
     }
 
     fn forget(&self, id: ConnectionId) {

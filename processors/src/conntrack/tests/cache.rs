@@ -36,6 +36,24 @@ fn a_question_is_asked_once() {
     assert_eq!(cache.take_tally().translated, 1);
 }
 
+/// *Scenario*: somebody waits for the answers: there are none to wait for; one comes from another thread; one never comes.
+/// *Guarantees*: the first need not wait; the second has the answer; the third is let go.
+#[test]
+fn answers_can_be_awaited() {
+    let cache = Cache::new(None);
+    cache.await_answers(Duration::from_secs(600));
+    cache.ask(client());
+    let taken = take(&cache);
+    std::thread::scope(|scope| {
+        scope.spawn(|| cache.settle(&[(taken[0], host_says(entry(), at(105)))]));
+        cache.await_answers(Duration::from_secs(600));
+    });
+    assert_eq!(cache.ask(client()).translated, Translated::To(translation()));
+    cache.ask(numbered(77));
+    cache.await_answers(Duration::from_millis(1));
+    assert_eq!(cache.ask(numbered(77)).translated, Translated::Pending);
+}
+
 /// *Scenario*: the connection ends while its question waits, and its addresses are another's when the kernel answers.
 /// *Guarantees*: the end counts: the answer is not taken.
 #[test]

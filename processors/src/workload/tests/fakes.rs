@@ -147,6 +147,8 @@ struct Tracking {
     version: u64,
     asked: Vec<String>,
     forgotten: usize,
+    /// What who waits for it will hear.
+    late: Vec<(String, Translated)>,
 }
 
 pub(super) fn end(text: &str) -> Endpoint {
@@ -176,6 +178,13 @@ impl FakeTracking {
         tracking.version += 1;
     }
 
+    /// Says so to who waits for it.
+    pub fn will_say(&self, key: &str, client: &str, asked: &str, backend: &str) {
+        let [client, asked, backend] = [client, asked, backend].map(end);
+        let answer = Translated::To(Translation { client, asked, backend, seen: client });
+        self.0.lock().unwrap().late.push((key.to_owned(), answer));
+    }
+
     pub fn asked(&self) -> Vec<String> {
         std::mem::take(&mut self.0.lock().unwrap().asked)
     }
@@ -195,6 +204,13 @@ impl Translator for FakeTracking {
 
     fn version(&self) -> u64 {
         self.0.lock().unwrap().version
+    }
+
+    fn await_answers(&self) {
+        let mut tracking = self.0.lock().unwrap();
+        let late = std::mem::take(&mut tracking.late);
+        tracking.version += u64::from(!late.is_empty());
+        tracking.answers.extend(late);
     }
 
     fn forget(&self, _: ConnectionId) {

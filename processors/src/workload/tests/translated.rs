@@ -134,6 +134,21 @@ fn answers_that_take_a_while() {
     assert!(out[1].event.is_end());
 }
 
+/// *Scenario*: Longwave is stopped while the answer of connection tracking is on its way.
+/// *Guarantees*: it is waited for, a moment: the last records are named too.
+#[test]
+fn answers_that_come_while_it_stops() {
+    let tracking = FakeTracking::default();
+    let key = format!("{CLIENT}>{SERVICE}");
+    tracking.say(&key, Translated::Pending);
+    let fake = Fake::new(&[Pod::new("pod-server", "", "10.1.0.9")]).translates(&["10.96.0.10"]);
+    let mut bench = Bench::new(&["cgroup", "kubernetes"], &[("kubernetes", &fake)], 5, Some(&tracking));
+    assert_eq!(bench.records(&[client(), closed(client())]), vec![]);
+    tracking.will_say(&key, CLIENT, SERVICE, BACKEND);
+    let out = bench.batch(Batch::PassEnd(PassEnd { tick: at(7), last: true }));
+    assert_eq!(names(&out), vec![pair("curl", "pod-server"); 2]);
+}
+
 /// *Scenario*: 20,000 translated connections come and go; an address and port of the first is used again for another backend.
 /// *Guarantees*: those that ended are forgotten but for a bounded number; the new connection is named after its own backend.
 #[test]
