@@ -126,8 +126,9 @@ impl Process {
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", folder)
-            // Much garbage for a short life: the processor is dearer than memory.
+            // Much garbage for a short life: the processor is dearer than memory, within bounds.
             .env("GOGC", "300")
+            .env("GOMEMLIMIT", "2GiB")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&log).unwrap())
