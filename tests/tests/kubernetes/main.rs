@@ -6,6 +6,7 @@ mod deployed;
 mod manifests;
 mod outside;
 mod pod;
+mod steps;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ use serde_json::Value;
 use deployed::{Deployed, attribute};
 use outside::Outside;
 use pod::Account;
+use steps::Steps;
 
 const LIMIT: Duration = Duration::from_secs(120);
 const PODS: &str = "/api/v1/namespaces/default/pods";
@@ -79,13 +81,17 @@ fn names_both_ends_behind_iptables() {
     both_ends_are_named("names_both_ends_behind_iptables", ProxyMode::Iptables);
 }
 
-fn both_ends_are_named(name: &str, mode: ProxyMode) {
+fn both_ends_are_named(name: &'static str, mode: ProxyMode) {
     let Some(_turn) = gate::privileged(name) else { return };
     let Some(collector) = collector::binary(name) else { return };
+    let steps = Steps::new(name);
     let Some(cluster) = Cluster::up(name, mode) else { return };
+    steps.done("the cluster is up");
     let outside = Outside::new();
     let mut deployed = Deployed::new(&cluster, collector, Outside::NAMES);
+    steps.done("Longwave runs");
     load_pod_image(&cluster);
+    steps.done("the pods' image is there");
 
     cluster.create(SERVICES, &manifests::service("web", 80, 7000, false).to_string());
     cluster.create(SERVICES, &manifests::service("db", 7100, 7100, true).to_string());
@@ -98,6 +104,7 @@ fn both_ends_are_named(name: &str, mode: ProxyMode) {
         cluster.create(&format!("{APPS}/{collection}"), &servers.to_string());
     }
     let servers = ready(&cluster, &[("web", 2), ("db", 2), ("host-a", 1), ("host-b", 1)]);
+    steps.done("the servers listen");
     let web = cluster.get(&format!("{SERVICES}/web"))["spec"]["clusterIP"].as_str().unwrap().to_owned();
     let node = &cluster.info.node_ip;
     let targets = format!(
@@ -113,6 +120,7 @@ fn both_ends_are_named(name: &str, mode: ProxyMode) {
         told(&cluster, "client", ["client", "Deployment", "default"]),
         told(&cluster, "nightly", ["nightly", "CronJob", "default"]),
     ];
+    steps.done("all were asked");
     // No second run of the CronJob: its connections would be nobody's.
     cluster.delete(&format!("{jobs}/nightly"));
     assert_eq!(clients[0].accounts.len(), 6 * ROUNDS as usize);
@@ -131,6 +139,7 @@ fn both_ends_are_named(name: &str, mode: ProxyMode) {
             && all_sent(points, "source") >= written
             && all_sent(points, "destination") >= read - outside_read
     });
+    steps.done("all is reported");
     let (logs, points) = deployed.arrived();
     if !arrived {
         let missing: Vec<_> = all().filter(|account| record(&logs, "source", account).is_none()).collect();
@@ -152,6 +161,7 @@ fn both_ends_are_named(name: &str, mode: ProxyMode) {
     deployed.stop();
     drop(outside);
     cluster.down();
+    steps.done("the cluster is down");
 }
 
 fn load_pod_image(cluster: &Cluster) {

@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use crate::deployed::{Deployed, attribute};
 use crate::manifests::{self, Talker};
+use crate::steps::Steps;
 use crate::{APPS, LIMIT, PODS, SERVICES};
 use truth::{End, Truth};
 use verify::{Moment, Service, Setting};
@@ -43,8 +44,8 @@ struct Churn<'a> {
 pub fn names_stay_true(cluster: &Cluster, deployed: &mut Deployed) {
     let temporary = tempfile::tempdir().unwrap();
     let churn = Churn { cluster, folder: temporary.path().to_owned() };
-    let started = Instant::now();
-    let step = |what: &str| eprintln!("churn: {:5.1} s: {what}", started.elapsed().as_secs_f64());
+    let steps = Steps::new("churn");
+    let step = |what: &str| steps.done(what);
 
     let shop_made = moment(|| churn.serve("shop", "Deployment", 2, 7300, Some(SHOP), false));
     churn.serve("store", "StatefulSet", 1, 7400, None, false);
