@@ -50,6 +50,9 @@ struct Slice {
     backends: Box<[objects::Backend]>,
 }
 
+/// The API tells of no less, in nanoseconds.
+const SECOND: u64 = 1_000_000_000;
+
 // === impl Services ===
 
 impl Services {
@@ -203,7 +206,10 @@ impl Services {
         let means = |claims: &[Handle<Service>]| first(interner, claims.iter());
         if let Some(entry) = after {
             for key in entry.keys().filter(|key| !before.is_some_and(|before| before.has(*key))) {
-                asked.add(key, entry.service.clone(), news, means);
+                // Another had the address in the second that the API tells: it is this one's for sure when that is over.
+                let doubt = if asked.at(&key, news.since).is_some() { SECOND } else { 0 };
+                let since = UnixNanos(news.since.0.saturating_add(doubt)).min(news.now);
+                asked.add(key, entry.service.clone(), News { since, ..news }, means);
             }
             for port in
                 entry.node_ports.iter().filter(|port| !before.is_some_and(|b| b.node_ports.contains(port)))

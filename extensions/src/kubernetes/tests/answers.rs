@@ -1,3 +1,5 @@
+use longwave_pipeline::record::Endpoint;
+use longwave_pipeline::{Answer, UnixNanos};
 use serde_json::json;
 
 use super::fixture::*;
@@ -255,6 +257,28 @@ fn services() {
         ["shop/web", "unknown", "unknown", "shop/other"]
     );
     assert!(!translated("203.0.113.9"));
+}
+
+/// *Scenario*: a service is deleted and another gets its address within the same second, which is the finest that the API tells.
+/// *Guarantees*: from the first's end to the end of that second nobody is named: the second may not have been made yet.
+#[test]
+fn an_address_that_is_given_again_within_a_second() {
+    use longwave_pipeline::Directory;
+    let told = Told::new("node-1", 60);
+    let web = service(3, "web", "10.96.0.5", 80);
+    told.apply(Of::Services, &web, 10);
+    let ended = at(30).0 + 200_000_000;
+    told.table(Of::Services).remove(&web.to_string(), UnixNanos(ended)).unwrap();
+    let mut other = service(9, "other", "10.96.0.5", 80);
+    other["metadata"]["creationTimestamp"] = rfc3339(30).into();
+    told.apply(Of::Services, &other, 33);
+    assert_eq!(
+        [29, 30, 31].map(|time| told.service("10.96.0.5", 80, time)),
+        ["shop/web", "shop/web", "shop/other"]
+    );
+    let asked = Endpoint { address: "10.96.0.5".parse().unwrap(), port: 80 };
+    let between = UnixNanos(ended + 100_000_000);
+    assert_eq!(told.directory.service_of_address(asked, between), Answer::Unknown);
 }
 
 /// *Scenario*: services may not be listed, or are not to be.
