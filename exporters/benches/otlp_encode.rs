@@ -3,12 +3,14 @@
 //! result is per core also on a machine that has other things to do.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "../../processors/benches/cpu_time/mod.rs"]
+mod cpu_time;
+
 use std::borrow::Cow;
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::Duration;
 
-use criterion::measurement::{Measurement, ValueFormatter, WallTime};
+use cpu_time::CpuTime;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use longwave_exporters::otlp::Temporality;
 use longwave_exporters::otlp::encode::{LogsEncoder, MetricsEncoder};
@@ -23,7 +25,6 @@ use opentelemetry_proto::tonic::metrics::v1::{
     number_data_point,
 };
 use prost::Message;
-use rustix::time::{ClockId, clock_gettime};
 
 const SERIES: usize = 1000;
 
@@ -159,39 +160,6 @@ fn logs(c: &mut Criterion<CpuTime>) {
     group.throughput(Throughput::Elements(records.len() as u64));
     group.bench_function("records", |b| b.iter(|| black_box(encoder.encode(black_box(&records)))));
     group.finish();
-}
-
-/// What this thread has spent on a CPU, in its own code and in the kernel.
-struct CpuTime;
-
-impl Measurement for CpuTime {
-    type Intermediate = Duration;
-    type Value = Duration;
-
-    fn start(&self) -> Duration {
-        let spent = clock_gettime(ClockId::ThreadCPUTime);
-        Duration::new(spent.tv_sec as u64, spent.tv_nsec as u32)
-    }
-
-    fn end(&self, start: Duration) -> Duration {
-        self.start() - start
-    }
-
-    fn add(&self, a: &Duration, b: &Duration) -> Duration {
-        *a + *b
-    }
-
-    fn zero(&self) -> Duration {
-        Duration::ZERO
-    }
-
-    fn to_f64(&self, value: &Duration) -> f64 {
-        WallTime.to_f64(value)
-    }
-
-    fn formatter(&self) -> &dyn ValueFormatter {
-        WallTime.formatter()
-    }
 }
 
 criterion_group!(name = benches; config = Criterion::default().with_measurement(CpuTime); targets = metrics, logs);

@@ -20,6 +20,8 @@ pub struct History<K, V> {
     /// One entry for each past span, in the order in which they ended.
     ended: VecDeque<(UnixNanos, K)>,
     bounds: Bounds,
+    /// Values that were new.
+    news: u64,
 }
 
 /// How much of the past is remembered.
@@ -58,13 +60,20 @@ impl Default for Bounds {
 impl<K: Hash + Eq + Clone, V: PartialEq> History<K, V> {
     /// An empty one.
     pub fn new(bounds: Bounds) -> Self {
-        Self { current: HashMap::default(), past: HashMap::default(), ended: VecDeque::new(), bounds }
+        Self {
+            current: HashMap::default(),
+            past: HashMap::default(),
+            ended: VecDeque::new(),
+            bounds,
+            news: 0,
+        }
     }
 
     /// `key` is `value` since `from`, where the start is known: whoever was believed to be it after `from` was not. Who began later
     /// than `from` keeps the key, and what is told here becomes its past.
     pub fn set(&mut self, key: K, value: V, from: UnixNanos) {
         let Some(current) = self.current.get_mut(&key) else {
+            self.news += 1;
             let from = self.cut_past(&key, from);
             self.current.insert(key, Current { value, from });
             return;
@@ -73,6 +82,7 @@ impl<K: Hash + Eq + Clone, V: PartialEq> History<K, V> {
             current.value = value;
             return;
         }
+        self.news += 1;
         if from >= current.from {
             let former = std::mem::replace(current, Current { value, from });
             self.remember(key, Past { value: former.value, from: former.from, until: from });
@@ -139,6 +149,11 @@ impl<K: Hash + Eq + Clone, V: PartialEq> History<K, V> {
     /// What `key` is.
     pub fn current(&self, key: &K) -> Option<&V> {
         Some(&self.current.get(key)?.value)
+    }
+
+    /// How often a key was told a value that it did not have. What ends or is forgotten is no news: who asked has the answer.
+    pub fn news(&self) -> u64 {
+        self.news
     }
 
     /// Keys that have a value.

@@ -37,7 +37,8 @@ pub struct CgroupName<'a> {
 ///
 /// Every answer is `as of` a time; a directory remembers for a while what was true before, within bounds.
 pub trait Directory: Send + Sync {
-    /// Moves whenever an answer may have changed, or a pending one may have come.
+    /// Moves when there is an answer that there was not before, or a pending one may have come. What is only forgotten, or ends, need
+    /// not move it: who asked before has the answer.
     fn version(&self) -> u64;
 
     /// The workload whose container, pod or unit the cgroup is.

@@ -1,4 +1,5 @@
-//! Records per second through `workload` and `window`: 100,000 open connections, one record of each per pass, in batches of 1,024.
+//! Records per second through `workload`, `service` and `window`: 100,000 open connections, one record of each per pass, in batches of
+//! 1,024. The batches of a pass are made before it: each is read from cold memory. `as they come` makes each just before it is processed.
 //! `directory` is an extension that knows 10,000 addresses and this host's cgroups: with names cached, on a miss, and with news before
 //! every batch, so that every connection is looked at again.
 //! Prints; asserts nothing. Measures the thread's CPU time, since machines that build are rarely idle.
@@ -13,6 +14,7 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use criterion::measurement::Measurement;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use longwave_config::GoDuration;
 use longwave_pipeline::accounting::{Accounting, NodeKind};
@@ -23,6 +25,7 @@ use longwave_pipeline::{
     Answer, Batch, ConnectionRecord, Directories, Directory, Handle, Interner, PassEnd, Service, UnixNanos,
     Workload,
 };
+use longwave_processors::service::{ServiceConfig, ServiceProcessor};
 use longwave_processors::window::{LevelName, WindowConfig, WindowProcessor};
 use longwave_processors::workload::cgroup::mount;
 use longwave_processors::workload::{WorkloadConfig, WorkloadProcessor};
@@ -86,20 +89,19 @@ fn pass(number: u64) -> Vec<Batch> {
 }
 
 /// The same with peers elsewhere: `known` of 10,000 addresses that the directory knows, and owners in a cgroup of this host.
-fn pass_of_others(number: u64, known: bool, cgroup: u64) -> Vec<Batch> {
-    let peer = |cookie: u64| Endpoint {
+fn pass_of_others(number: u64, known: bool, cgroup: u64) -> impl Iterator<Item = Batch> {
+    let peer = move |cookie: u64| Endpoint {
         address: IpAddr::V4(Ipv4Addr::from(
             if known { 0x0a64_0000 } else { 0xcb00_7100 } + (cookie % 10_000) as u32,
         )),
         port: 80,
     };
-    let records: Vec<_> = (0..CONNECTIONS)
-        .map(|cookie| {
-            let record = record(cookie, number, Role::Client);
-            ConnectionRecord { peer: peer(cookie), owner: Owner { cgroup, ..record.owner }, ..record }
-        })
-        .collect();
-    records.chunks(BATCH).map(|chunk| Batch::records(chunk.to_vec())).collect()
+    let record = move |cookie| {
+        let record = record(cookie, number, Role::Client);
+        ConnectionRecord { peer: peer(cookie), owner: Owner { cgroup, ..record.owner }, ..record }
+    };
+    let batch = move |first| (first..CONNECTIONS.min(first + BATCH as u64)).map(record).collect();
+    (0..CONNECTIONS).step_by(BATCH).map(move |first| Batch::records(batch(first)))
 }
 
 /// A cgroup of this host that is not the root; the root where there is none.
@@ -113,7 +115,7 @@ fn some_cgroup() -> u64 {
 
 /// Knows 10,000 addresses and every cgroup.
 struct Known {
-    by_address: HashMap<IpAddr, Handle<Workload>>,
+    by_address: HashMap<IpAddr, (Handle<Workload>, Handle<Service>)>,
     own: Handle<Workload>,
     /// Something is new at every question.
     restless: AtomicBool,
@@ -122,12 +124,17 @@ struct Known {
 
 impl Known {
     fn new() -> Self {
-        let names = Interner::default();
+        let (names, services) = (Interner::default(), Interner::default());
+        let service = |name: String| services.intern(Service { name: name.into(), ..Service::default() });
         let named = |name: String| names.intern(Workload { name: name.into(), ..Workload::default() });
         let address = |number: u32| IpAddr::V4(Ipv4Addr::from(0x0a64_0000 + number));
         Self {
             by_address: (0..10_000)
-                .map(|number| (address(number), named(format!("pod-{}", number / 10))))
+                .map(|number| {
+                    let names =
+                        (named(format!("pod-{}", number / 10)), service(format!("service-{}", number / 10)));
+                    (address(number), names)
+                })
                 .collect(),
             own: named("own".to_owned()),
             restless: AtomicBool::new(false),
@@ -146,11 +153,11 @@ impl Directory for Known {
     }
 
     fn workload_of_address(&self, end: Endpoint, _: UnixNanos) -> Answer<Handle<Workload>> {
-        self.by_address.get(&end.address).cloned().map_or(Answer::Unknown, Answer::Known)
+        self.by_address.get(&end.address).map_or(Answer::Unknown, |names| Answer::Known(names.0.clone()))
     }
 
-    fn service_of_address(&self, _: Endpoint, _: UnixNanos) -> Answer<Handle<Service>> {
-        Answer::Unknown
+    fn service_of_address(&self, end: Endpoint, _: UnixNanos) -> Answer<Handle<Service>> {
+        self.by_address.get(&end.address).map_or(Answer::Unknown, |names| Answer::Known(names.1.clone()))
     }
 
     fn service_of_backend(&self, _: Endpoint, _: UnixNanos) -> Answer<Handle<Service>> {
@@ -194,9 +201,17 @@ fn window(levels: &[LevelName]) -> WindowProcessor {
     WindowProcessor::new(&config, &context("window", true))
 }
 
-/// Feeds a pass through the processors.
-fn run(stages: &mut [Box<dyn Processor>], batches: Vec<Batch>) -> usize {
-    let mut windows = 0;
+fn service(directory: Arc<Known>) -> ServiceProcessor {
+    let mut context = context("service", false);
+    context.directories = Directories::new([("directory".to_owned(), directory as Arc<dyn Directory>)]);
+    let config =
+        ServiceConfig { sources: vec!["directory".to_owned()], conntrack: false, ..ServiceConfig::default() };
+    ServiceProcessor::new(&config, &context).unwrap()
+}
+
+/// Feeds a pass through the processors. What comes out is for the caller to free: in a pipeline the last stage does.
+fn run(stages: &mut [Box<dyn Processor>], batches: Vec<Batch>) -> Vec<Batch> {
+    let mut out = Vec::new();
     let (mut now, mut next) = (Vec::new(), Vec::new());
     for batch in batches {
         now.push(batch);
@@ -206,9 +221,9 @@ fn run(stages: &mut [Box<dyn Processor>], batches: Vec<Batch>) -> usize {
             }
             std::mem::swap(&mut now, &mut next);
         }
-        windows += now.drain(..).count();
+        out.append(&mut now);
     }
-    windows
+    out
 }
 
 fn stages(levels: &[LevelName], with_workload: bool, with_window: bool) -> Vec<Box<dyn Processor>> {
@@ -266,10 +281,10 @@ fn bench(criterion: &mut Criterion<CpuTime>) {
             vec![Box::new(workload(&["directory", "cgroup"], Some(Arc::clone(&directory))))]
         };
         let mut warm = fresh();
-        run(&mut warm, pass_of_others(1, peers_known, cgroup));
+        run(&mut warm, pass_of_others(1, peers_known, cgroup).collect());
         directory.restless.store(is_restless, Ordering::Relaxed);
         group.bench_function(format!("directory: {name}"), |bencher| {
-            let batches = || pass_of_others(2, peers_known, cgroup);
+            let batches = || pass_of_others(2, peers_known, cgroup).collect();
             if is_new {
                 let both = || (fresh(), batches());
                 bencher.iter_batched(
@@ -282,6 +297,33 @@ fn bench(criterion: &mut Criterion<CpuTime>) {
             }
         });
     }
+    let directory = Arc::new(Known::new());
+    let mut all: Vec<Box<dyn Processor>> = vec![
+        Box::new(workload(&["directory", "cgroup"], Some(Arc::clone(&directory)))),
+        Box::new(service(directory)),
+        Box::new(window(&coarse)),
+    ];
+    let pass_end = |number| Batch::PassEnd(PassEnd { tick: UnixNanos(number * 5 * SECOND), last: false });
+    let (cgroup, mut number) = (some_cgroup(), 0);
+    let mut next = || {
+        number += 1;
+        pass_of_others(number, true, cgroup).chain([pass_end(number)])
+    };
+    run(&mut all, next().collect());
+    group.bench_function("workload+service+window: open connections", |bencher| {
+        bencher.iter_batched(|| next().collect(), |batches| run(&mut all, batches), BatchSize::PerIteration);
+    });
+    group.bench_function("workload+service+window: open connections, as they come", |bencher| {
+        bencher.iter_custom(|passes| {
+            let mut spent = CpuTime.zero();
+            for batch in (0..passes).flat_map(|_| next()) {
+                let begun = CpuTime.start();
+                run(&mut all, vec![batch]);
+                spent += CpuTime.end(begun);
+            }
+            spent
+        });
+    });
     group.finish();
 }
 

@@ -19,6 +19,7 @@ use crate::history::Bounds;
 pub(super) struct Kubernetes {
     pods: RwLock<Pods>,
     services: RwLock<Services>,
+    /// News so far.
     version: AtomicU64,
     /// Services are watched at all.
     with_services: bool,
@@ -61,20 +62,25 @@ impl Kubernetes {
         self.services.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes something, and says so.
+    /// Changes something, and says so if it is news: a version that moved with each event would have every connection asked for again
+    /// whenever some pod's status changes.
     fn change_pods<T>(&self, change: impl FnOnce(&mut Pods) -> T) -> T {
         let mut pods: RwLockWriteGuard<'_, Pods> = self.pods.write().unwrap_or_else(PoisonError::into_inner);
+        let before = pods.news();
         let changed = change(&mut pods);
+        let news = pods.news() - before;
         drop(pods);
-        self.version.fetch_add(1, Relaxed);
+        self.version.fetch_add(news, Relaxed);
         changed
     }
 
     fn change_services<T>(&self, change: impl FnOnce(&mut Services) -> T) -> T {
         let mut services = self.services.write().unwrap_or_else(PoisonError::into_inner);
+        let before = services.news();
         let changed = change(&mut services);
+        let news = services.news() - before;
         drop(services);
-        self.version.fetch_add(1, Relaxed);
+        self.version.fetch_add(news, Relaxed);
         changed
     }
 
@@ -93,7 +99,11 @@ impl Kubernetes {
 
 impl Directory for Kubernetes {
     fn version(&self) -> u64 {
-        self.version.load(Relaxed)
+        // What is pending is settled when its listing is complete, or not to be expected any more.
+        let settled = self.stats.iter().fold(0, |settled, stats| {
+            settled << 2 | u64::from(stats.is_synced()) << 1 | u64::from(stats.is_expected())
+        });
+        self.version.load(Relaxed) << 6 | settled
     }
 
     fn workload_of_cgroup(&self, cgroup: &CgroupName<'_>, at: UnixNanos) -> Answer<Handle<Workload>> {

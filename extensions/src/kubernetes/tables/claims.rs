@@ -78,6 +78,11 @@ impl<K: Hash + Eq + Clone, C: PartialEq, V: PartialEq> Claims<K, C, V> {
         self.meaning.at(key, at)
     }
 
+    /// See [`History::news`].
+    pub fn news(&self) -> u64 {
+        self.meaning.news()
+    }
+
     pub fn remembered(&self) -> usize {
         self.meaning.remembered()
     }

@@ -28,24 +28,30 @@ pub(super) struct News {
 
 /// How many objects have an address.
 #[derive(Debug, Default)]
-struct Counted(HashMap<IpAddr, u32, RandomState>);
+struct Counted {
+    counts: HashMap<IpAddr, u32, RandomState>,
+    /// Addresses that were new.
+    news: u64,
+}
 
 // === impl Counted ===
 
 impl Counted {
     fn contains(&self, address: &IpAddr) -> bool {
-        self.0.contains_key(address)
+        self.counts.contains_key(address)
     }
 
     fn add(&mut self, address: IpAddr) {
-        *self.0.entry(address).or_default() += 1;
+        let count = self.counts.entry(address).or_default();
+        self.news += u64::from(*count == 0);
+        *count += 1;
     }
 
     fn remove(&mut self, address: &IpAddr) {
-        if let Some(count) = self.0.get_mut(address) {
+        if let Some(count) = self.counts.get_mut(address) {
             *count -= 1;
             if *count == 0 {
-                self.0.remove(address);
+                self.counts.remove(address);
             }
         }
     }

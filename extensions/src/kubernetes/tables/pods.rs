@@ -176,6 +176,12 @@ impl Pods {
         }
     }
 
+    /// Moves when there is an answer that there was not before.
+    pub fn news(&self) -> u64 {
+        let [a, b, c] = [self.addresses.news(), self.uids.news(), self.containers.news()];
+        a + b + c + self.node_ports.news() + self.on_nodes.news() + self.nodes.news
+    }
+
     /// Pods known.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -237,7 +243,7 @@ impl Pods {
             self.on_nodes.len(),
             self.uids.len(),
             self.containers.len(),
-            self.nodes.0.len(),
+            self.nodes.counts.len(),
             self.ranges.len(),
             self.remembered(),
         ]

@@ -145,6 +145,11 @@ impl Services {
         self.backends.forget(now);
     }
 
+    /// Moves when there is an answer that there was not before.
+    pub fn news(&self) -> u64 {
+        self.asked.news() + self.node_ports.news() + self.backends.news() + self.addresses.news
+    }
+
     /// Services and slices known.
     pub fn counts(&self) -> [usize; 2] {
         [self.services.len(), self.slices.len()]
@@ -190,7 +195,7 @@ impl Services {
             self.asked.len(),
             self.node_ports.len(),
             self.backends.len(),
-            self.addresses.0.len(),
+            self.addresses.counts.len(),
             self.ranges.len(),
             self.remembered().iter().sum(),
         ]
