@@ -71,14 +71,19 @@ pub fn client(name: &str, targets: &str, rounds: u32) -> Value {
     })
 }
 
-/// A CronJob that asks once a minute.
-pub fn cron_job(name: &str, targets: &str) -> Value {
+/// A CronJob that asks in the `minute` of every hour, if it is not suspended.
+pub fn cron_job(name: &str, targets: &str, minute: u64, suspend: bool) -> Value {
     let spec = json!({"containers": [container(&[("TARGETS", targets)])], "restartPolicy": "Never"});
     json!({
         "apiVersion": "batch/v1",
         "kind": "CronJob",
         "metadata": {"name": name},
-        "spec": {"schedule": "* * * * *", "jobTemplate": {"spec": {"backoffLimit": 0, "template": pods(name, spec)}}},
+        "spec": {
+            "schedule": format!("{minute} * * * *"),
+            "timeZone": "Etc/UTC",
+            "suspend": suspend,
+            "jobTemplate": {"spec": {"backoffLimit": 0, "template": pods(name, spec)}},
+        },
     })
 }
 
