@@ -68,7 +68,7 @@ struct Told {
 /// StatefulSet, two Deployments in the node's network on different ports, and an address outside that names.yaml names.
 /// *Guarantees*: every connection's access log of either reporter names workload (the top of its owners), kind, namespace and pod of both
 /// ends and the service, and has the bytes that the application counted; so do the sums of the windows. A masqueraded source is unknown
-/// or right.
+/// or right. And then, in the same cluster, [`churn::names_stay_true`].
 #[test]
 fn names_both_ends() {
     both_ends_are_named("names_both_ends", ProxyMode::Nftables);

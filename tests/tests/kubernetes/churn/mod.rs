@@ -37,10 +37,11 @@ struct Churn<'a> {
 /// *Scenario*: clients talk all the time, on long connections and on short ones, to a Deployment and to another by the addresses of their
 /// services, and to a StatefulSet's pod by its own. Longwave is restarted. The Deployment is scaled up, down and restarted, the clients
 /// are too; the other is killed, and a third takes its pod's address and its service's. At last the clients are deleted.
-/// *Guarantees*: every open, update, close and failure that either end's node reports has the workload, pod and service that were true
-/// then, by the pods' own words, on connections that are older than Longwave as on new ones. Nobody is `unknown`, but who stands behind a
-/// service when nobody answered. Each connection has one open and one close, and the bytes that its ends counted. Series of what is
-/// deleted end.
+/// *Guarantees*: every open, update, close and failure that either end reports has the workload, pod and service that were true then, by
+/// the pods' own words, on connections that are older than Longwave as on new ones. `unknown` is allowed in two places, both counted: who
+/// stands behind a service when nobody answered, and which service that is while its address changes hands; and what waits for an answer
+/// in the moment in which Longwave is stopped. Each connection has one open and one close, with the bytes that its ends counted. Series of
+/// what is deleted are exported once more, with zeros, and end.
 pub fn names_stay_true(cluster: &Cluster, deployed: &mut Deployed) {
     let temporary = tempfile::tempdir().unwrap();
     let churn = Churn { cluster, folder: temporary.path().to_owned() };

@@ -43,10 +43,11 @@ pub fn assert_ended(points: &[FlatPoint], workload: &str, since: u64) {
     assert_eq!(idle, 1, "{workload}: windows without anything to count at its end, {own:#?}");
     let last = own.last_key_value().map_or(0, |(end, _)| *end);
     let mut active: BTreeMap<String, (u64, String)> = BTreeMap::new();
-    for point in points
-        .iter()
-        .filter(|point| point.name == "longwave.tcp.workload.connections.active" && names(point, workload))
-    {
+    for point in points.iter().filter(|point| {
+        point.end > since
+            && point.name == "longwave.tcp.workload.connections.active"
+            && names(point, workload)
+    }) {
         let series = format!("{:?}", point.attributes);
         let newest = active.entry(series).or_default();
         if point.end >= newest.0 {
