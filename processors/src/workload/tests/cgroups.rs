@@ -28,6 +28,13 @@ fn place(cgroups: &mut Cgroups, id: u64, pid: u32, now: Instant) -> String {
     }
 }
 
+/// As many slices of a scan as any of these tests needs: one may end after a single directory where the machine is busy.
+const SLICES: usize = 100;
+
+fn work(cgroups: &mut Cgroups, now: Instant) {
+    (0..SLICES).for_each(|_| cgroups.work(now));
+}
+
 fn owned(cookie: u64, cgroup: u64, pid: u32) -> ConnectionRecord {
     let base = record(1, cookie, "comm", "10.0.0.1:5000", "10.9.9.9:80");
     ConnectionRecord { owner: Owner { cgroup, pid, ..base.owner }, ..base }
@@ -106,7 +113,6 @@ fn a_new_cgroup_is_found_by_a_scan() {
     let mut cgroups = cgroups(root.path(), "/nonexistent".as_ref());
     let start = Instant::now();
     let later = |seconds| start + Duration::from_secs(seconds);
-    let work = |cgroups: &mut Cgroups, now| (0..100).for_each(|_| cgroups.work(now));
 
     let unit = make(root.path(), "system.slice/new.service");
     let version = cgroups.version();
@@ -135,8 +141,9 @@ fn a_new_cgroup_is_found_by_a_scan() {
     // Found in time, an open connection is renamed.
     let mut processor = built_in(Some(root.path()), "/nonexistent".as_ref());
     let late = make(root.path(), "system.slice/late.service");
-    assert_eq!(super::names(&run(&mut processor, vec![owned(1, late, 0)])), pairs(&[("-", "-")]));
-    assert_eq!(super::names(&run(&mut processor, vec![owned(1, late, 0)])), pairs(&[("late", "-")]));
+    let mut named = || super::names(&run(&mut processor, vec![owned(1, late, 0)]));
+    assert_eq!(named(), pairs(&[("-", "-")]));
+    assert!((0..SLICES).any(|_| named() == pairs(&[("late", "-")])));
 }
 
 /// *Scenario*: cgroups come and go, a scan each time.
@@ -151,7 +158,7 @@ fn removed_cgroups_are_forgotten() {
         let path = format!("job-{round}");
         let id = make(root.path(), &path);
         place(&mut cgroups, id, 0, now);
-        cgroups.work(now);
+        work(&mut cgroups, now);
         assert_eq!(place(&mut cgroups, id, 0, now), format!("/{path}"));
         // Moved away rather than removed, so that no inode is used twice.
         fs::rename(root.path().join(&path), away.path().join(&path)).unwrap();
