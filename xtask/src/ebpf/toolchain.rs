@@ -156,6 +156,9 @@ impl Toolchain {
             Command::new(cargo())
                 .args(["install", "bpf-linker", "--version", LINKER, "--locked"])
                 .args(["--no-default-features", "--features", "llvm-22"])
+                // LLVM does the work: what is compiled here need not be fast.
+                .args(["--profile", "dev"])
+                .env("CARGO_PROFILE_DEV_DEBUG", "0")
                 .arg("--root")
                 .arg(self.root.join("cargo"))
                 .arg("--target-dir")
