@@ -6,7 +6,7 @@ mod tally;
 use std::panic::resume_unwind;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -32,7 +32,7 @@ pub struct Options {
     took: Vec<String>,
 }
 
-/// Runs the steps in order up to the first that fails. The last line is `N passed, N failed`, over all tests.
+/// Runs the steps in order up to the first that fails, some in the background. The last line is `N passed, N failed`, over all tests.
 pub fn main(options: &Options) -> Result<ExitCode> {
     for name in options.only.iter().chain(&options.skip) {
         if !STEPS.iter().any(|step| step.name == name) {
@@ -55,25 +55,32 @@ pub fn main(options: &Options) -> Result<ExitCode> {
     let mut failure = None;
     let before: Duration = times.iter().map(|(_, took)| *took).sum();
     let started = Instant::now();
-    for together in steps.chunk_by(|step, _| step.beside_next) {
-        let ended: Vec<_> = thread::scope(|scope| {
-            let running: Vec<_> = together.iter().map(|step| scope.spawn(|| timed(step, &tally))).collect();
-            running
-                .into_iter()
-                .map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
-                .collect()
-        });
-        for (step, (took, result)) in together.iter().zip(ended) {
-            let beside = if step.beside_next { " (beside the next)" } else { "" };
-            times.push((format!("{}{beside}", step.name), took));
+    thread::scope(|scope| {
+        let mut ended = |step: &Step, (took, result): (Duration, Result<()>)| {
+            times.push((step.name.to_owned(), took));
             if let Err(error) = result {
                 failure.get_or_insert(format!("ci: FAILED in step {}: {error:#}", step.name));
             }
+            failure.is_some()
+        };
+        let mut background = Vec::new();
+        for step in steps {
+            if step.in_background {
+                background.push((step, scope.spawn(|| timed(step, &tally))));
+                continue;
+            }
+            if step.needs_background && background.drain(..).any(|(step, thread)| ended(step, joined(thread)))
+            {
+                break;
+            }
+            if ended(step, timed(step, &tally)) {
+                break;
+            }
         }
-        if failure.is_some() {
-            break;
+        for (step, thread) in background {
+            ended(step, joined(thread));
         }
-    }
+    });
     times.push(("total".to_owned(), before + started.elapsed()));
     let tally = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
     report(&times, &tally, failure.as_deref());
@@ -87,6 +94,10 @@ fn timed(step: &Step, tally: &Mutex<Tally>) -> (Duration, Result<()>) {
     let took = started.elapsed();
     println!("ci: {}: {:.1} s", step.name, took.as_secs_f64());
     (took, result)
+}
+
+fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 fn report(times: &[(String, Duration)], tally: &Tally, failure: Option<&str>) {

@@ -18,12 +18,15 @@ pub struct Step {
     env: &'static [(&'static str, &'static str)],
     /// After so many minutes the step is killed, and has failed.
     minutes: u64,
-    /// Runs while the next step does: one waits while the other computes.
-    pub beside_next: bool,
+    /// Runs beside the steps that follow: what waits leaves it a core.
+    pub in_background: bool,
+    /// Begins when the steps in the background have ended.
+    pub needs_background: bool,
 }
 
 impl Step {
-    const DEFAULT: Self = Self { name: "", command: &[], env: &[], minutes: 0, beside_next: false };
+    const DEFAULT: Self =
+        Self { name: "", command: &[], env: &[], minutes: 0, in_background: false, needs_background: false };
 }
 
 /// The object as this run built it, below the workspace. The tests that follow load it, so that they prove the sources, also where the
@@ -43,6 +46,14 @@ pub const STEPS: &[Step] = &[
         name: "deny",
         command: &["cargo", "deny", "--locked", "check", "bans", "licenses", "sources"],
         minutes: 5,
+        ..Step::DEFAULT
+    },
+    // Go builds on what the others leave of two cores.
+    Step {
+        name: "peers",
+        command: &["nice", "-n", "19", "cargo", "xtask", "peers"],
+        minutes: 40,
+        in_background: true,
         ..Step::DEFAULT
     },
     Step {
@@ -72,14 +83,6 @@ pub const STEPS: &[Step] = &[
         minutes: 25,
         ..Step::DEFAULT
     },
-    // Go builds on the core that the virtual machine leaves, at the lowest priority.
-    Step {
-        name: "peers",
-        command: &["nice", "-n", "19", "cargo", "xtask", "peers"],
-        minutes: 30,
-        beside_next: true,
-        ..Step::DEFAULT
-    },
     Step {
         name: "vm",
         // What only takes long under emulation and shows nothing of the kernel's version is left to the end-to-end step.
@@ -101,7 +104,17 @@ pub const STEPS: &[Step] = &[
     },
     Step {
         name: "build",
-        command: &["cargo", "build", "--workspace", "--locked"],
+        // What the unit step built, and the binary: without `--tests` some features are off, and most would be compiled again.
+        command: &[
+            "cargo",
+            "build",
+            "--workspace",
+            "--exclude",
+            "longwave-tests",
+            "--bins",
+            "--tests",
+            "--locked",
+        ],
         minutes: 15,
         ..Step::DEFAULT
     },
@@ -111,6 +124,7 @@ pub const STEPS: &[Step] = &[
         command: &["cargo", "test", "--package", "longwave-tests", "--locked", "--no-fail-fast"],
         env: &[("LONGWAVE_REQUIRE_BPF", "1"), ("LONGWAVE_REQUIRE_PEERS", "1")],
         minutes: 40,
+        needs_background: true,
         ..Step::DEFAULT
     },
 ];
