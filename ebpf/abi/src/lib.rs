@@ -14,8 +14,21 @@ pub use offsets::Offsets;
 pub use settings::Settings;
 pub use tracked::Tracked;
 
+/// Keys in a bucket of the connection table: one cache line.
+pub const BUCKET_KEYS: u32 = 8;
+
+/// Elements of a call of `sample`'s context.
+pub mod sample_context {
+    /// Index of the first slot to visit.
+    pub const FIRST: usize = 0;
+    /// How many slots to visit.
+    pub const COUNT: usize = 1;
+    /// How many elements there are.
+    pub const LEN: usize = 2;
+}
+
 /// Version of every layout in this crate; the first field of each event.
-pub const LAYOUT_VERSION: u16 = 1;
+pub const LAYOUT_VERSION: u16 = 2;
 
 /// What a [`ConnectionEvent`] reports.
 pub mod kind {

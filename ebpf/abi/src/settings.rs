@@ -23,8 +23,10 @@ pub struct Settings {
     pub scope_cgroup: u64,
     /// The level of `scope_cgroup` in the hierarchy (the root is 0).
     pub scope_cgroup_level: u32,
-    /// Unread bytes in the transitions ring from which a record wakes user space.
+    /// Unread bytes in the transitions ring from which a record wakes an armed reader.
     pub wake_watermark: u32,
+    /// Buckets of the connection table.
+    pub buckets: u32,
     /// First byte of the socket that a sample copies.
     pub sample_start: u32,
     /// Bytes that a sample copies, at most [`SAMPLE_MAX`].
@@ -50,7 +52,7 @@ pub struct Settings {
     /// An idle socket emits a heartbeat every so many passes; 0: never.
     pub heartbeat_passes: u8,
     /// Padding, zero.
-    pub _pad: [u8; 2],
+    pub _pad: [u8; 6],
 }
 
 impl Settings {
@@ -59,6 +61,7 @@ impl Settings {
         scope_cgroup: 0,
         scope_cgroup_level: 0,
         wake_watermark: u32::MAX,
+        buckets: 1,
         sample_start: 0,
         sample_len: 8,
         moved_start: 0,
@@ -71,6 +74,6 @@ impl Settings {
         pre_existing: 1,
         scope_ports: 0,
         heartbeat_passes: 0,
-        _pad: [0; 2],
+        _pad: [0; 6],
     };
 }

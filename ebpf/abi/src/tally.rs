@@ -17,32 +17,28 @@ tallies! {
     LISTEN_RING_FULL = 2,
     /// `SAMPLE` and `VANISHED` events not written in this pass: samples ring full. The next pass makes up for it.
     SAMPLE_RING_FULL = 3,
-    /// Connections not tracked: table full.
+    /// Connections not tracked: both buckets of the socket are full.
     TABLE_FULL = 4,
-    /// Connections not tracked: the table's bucket was locked by what was interrupted.
-    TABLE_BUSY = 5,
     /// Closes without a table entry, reported as such.
-    CLOSE_UNTRACKED = 6,
+    CLOSE_UNTRACKED = 5,
     /// Closes without a table entry, not reported since `pre_existing` is off.
-    CLOSE_SUPPRESSED = 7,
-    /// Closes whose table entry could not be deleted at once.
-    CLOSE_BUSY = 8,
+    CLOSE_SUPPRESSED = 6,
+    /// Closes whose entry another program took first: that program reports the end.
+    CLOSE_TAKEN = 7,
     /// Entries whose socket was gone or reused: their close was missed.
-    VANISHED = 9,
+    VANISHED = 8,
     /// Entries replaced by a new connection of the same socket address: their close was missed.
-    REPLACED = 10,
-    /// Samples discarded: the entry or the socket became another connection's while it was read.
-    SAMPLE_RACED = 11,
+    REPLACED = 9,
+    /// Samples discarded: the slot or the socket became another connection's while it was read.
+    SAMPLE_RACED = 10,
     /// Transitions that `state` missed and `state_again` handled.
-    SECOND_CHANCE = 12,
-    /// Entries inserted.
-    INSERTED = 13,
-    /// Entries removed.
-    REMOVED = 14,
-    /// Entries inserted by seeding.
-    SEEDED = 15,
-    /// Seeded entries taken back, since the socket had closed meanwhile.
-    SEED_RACED = 16,
-    /// Connections whose entry was claimed by another program while it was being closed.
-    CLOSE_CLAIMED = 17,
+    SECOND_CHANCE = 11,
+    /// Entries published.
+    INSERTED = 12,
+    /// Entries freed.
+    REMOVED = 13,
+    /// Entries published by seeding.
+    SEEDED = 14,
+    /// Seeded entries withdrawn, since the socket closed or was reused meanwhile.
+    SEED_RACED = 15,
 }

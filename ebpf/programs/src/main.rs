@@ -1,5 +1,5 @@
 //! Longwave's BPF programs. Nothing here runs per packet or per system call: `state` and `state_again` run when a TCP
-//! socket changes state, the others when user space reads an iterator.
+//! socket changes state, the others when user space runs them.
 //!
 //! No `memset`, no `memcpy`: `aya-ebpf`'s are byte loops in a subprogram. Memory is zeroed and copied in volatile words
 //! (`words`), and `cargo xtask ebpf verify` looks for calls in the translated programs.
@@ -7,6 +7,7 @@
 #![no_main]
 #![feature(asm_experimental_arch)]
 
+mod atomic;
 mod config;
 mod counters;
 mod listen;
@@ -17,6 +18,7 @@ mod scope;
 mod seed;
 mod socket;
 mod state;
+mod table;
 mod tally;
 mod words;
 

@@ -1,4 +1,4 @@
-//! The maps. Sizes given here are placeholders: the loader sets them.
+//! The maps, other than the connection table's. Sizes given here are placeholders: the loader sets them.
 
 use aya_ebpf::{
     cty::c_void,
@@ -7,15 +7,11 @@ use aya_ebpf::{
         bpf_ringbuf_query, bpf_ringbuf_reserve, bpf_ringbuf_submit,
     },
     macros::map,
-    maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
+    maps::{Array, LruHashMap, PerCpuArray, RingBuf},
 };
-use longwave_ebpf_abi::{Tracked, settings::SAMPLE_MAX, tally::COUNT};
+use longwave_ebpf_abi::{settings::SAMPLE_MAX, tally::COUNT};
 
-use crate::config::setting;
-
-/// Open connections by their socket's address.
-#[map(name = "connections")]
-pub static CONNECTIONS: HashMap<u64, Tracked> = HashMap::with_max_entries(131_072, 0);
+use crate::{atomic, config::setting};
 
 /// Opens, closes, listens. Apart from samples, so that those never crowd out a close.
 #[map(name = "transitions")]
@@ -25,6 +21,10 @@ pub static TRANSITIONS: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
 #[map(name = "samples")]
 pub static SAMPLES: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 
+/// Not zero while the reader of transitions waits to be woken. The program that wakes it clears the word.
+#[map(name = "armed")]
+pub static ARMED: Array<u64> = Array::with_max_entries(1, MMAPABLE);
+
 /// What was lost, and other counts.
 #[map(name = "tallies")]
 pub static TALLIES: PerCpuArray<[u64; COUNT]> = PerCpuArray::with_max_entries(1, 0);
@@ -33,25 +33,39 @@ pub static TALLIES: PerCpuArray<[u64; COUNT]> = PerCpuArray::with_max_entries(1,
 #[map(name = "port_scope")]
 pub static PORT_SCOPE: Array<[u64; 1024]> = Array::with_max_entries(1, 0);
 
-/// Listening sockets already reported, by cookie: the namespace walk tells only those that no process holds.
+/// Listening sockets already reported, by cookie: the namespace walk reports only those that no process holds.
 #[map(name = "listeners")]
 pub static LISTENERS: LruHashMap<u64, u32> = LruHashMap::with_max_entries(16_384, 0);
 
-/// What `state` handled and `state_again` has not seen yet.
-#[map(name = "handled")]
-pub static HANDLED: PerCpuArray<[u64; HANDLED_SLOTS]> = PerCpuArray::with_max_entries(1, 0);
-
-/// 128 sets of 2.
-pub const HANDLED_SLOTS: usize = 256;
+/// Memory of the programs that run on a CPU.
+#[map(name = "local")]
+pub static LOCAL: PerCpuArray<Local> = PerCpuArray::with_max_entries(1, 0);
 
 /// Where a sample copies the socket's counters to.
 #[map(name = "scratch")]
 pub static SCRATCH: PerCpuArray<[u64; SAMPLE_MAX as usize / 8]> = PerCpuArray::with_max_entries(1, 0);
 
-pub const ENOENT: i32 = -2;
-pub const E2BIG: i32 = -7;
-pub const EEXIST: i32 = -17;
-pub const NOEXIST: u64 = 1;
+/// Memory of one CPU.
+#[repr(C)]
+pub struct Local {
+    /// Transitions that `state` handled and `state_again` has not seen yet: 128 sets of 2.
+    pub handled: [u64; HANDLED_SLOTS],
+    /// One word for each program that turns a socket's pointer into a number. No program interrupts itself.
+    pub address: [u64; 3],
+}
+
+/// Words of [`Local::handled`].
+pub const HANDLED_SLOTS: usize = 256;
+
+/// Indices of [`Local::address`].
+pub mod address_of {
+    pub const STATE: usize = 0;
+    pub const STATE_AGAIN: usize = 1;
+    pub const SEED: usize = 2;
+}
+
+/// `BPF_F_MMAPABLE`: user space can map the array, and its elements begin at a page.
+pub const MMAPABLE: u32 = 1 << 10;
 
 const NO_WAKEUP: u64 = 1;
 const FORCE_WAKEUP: u64 = 2;
@@ -63,31 +77,6 @@ fn handle<M>(map: &'static M) -> *mut c_void {
     (&raw const *map).cast_mut().cast()
 }
 
-/// The entry of a socket. It may become another connection's at any time: what is read is to be checked by its cookie.
-#[inline(always)]
-pub fn entry(socket: u64) -> Option<*mut Tracked> {
-    // SAFETY: the key is 8 bytes on the stack.
-    let found =
-        unsafe { bpf_map_lookup_elem(handle(&CONNECTIONS), (&raw const socket).cast()) }.cast::<Tracked>();
-    (!found.is_null()).then_some(found)
-}
-
-/// Inserts; the kernel's answer, of which 6.1 defines the lower half only.
-#[inline(always)]
-pub fn insert(socket: u64, value: *const Tracked, flags: u64) -> i32 {
-    // SAFETY: key and value are on the stack and of the map's sizes.
-    unsafe {
-        bpf_map_update_elem(handle(&CONNECTIONS), (&raw const socket).cast(), value.cast(), flags) as i32
-    }
-}
-
-/// Removes; the kernel's answer, likewise.
-#[inline(always)]
-pub fn remove(socket: u64) -> i32 {
-    // SAFETY: the key is 8 bytes on the stack.
-    unsafe { bpf_map_delete_elem(handle(&CONNECTIONS), (&raw const socket).cast()) as i32 }
-}
-
 /// Room for one record, not zeroed.
 #[inline(always)]
 pub fn reserve<T>(ring: &'static RingBuf) -> Option<*mut T> {
@@ -96,17 +85,26 @@ pub fn reserve<T>(ring: &'static RingBuf) -> Option<*mut T> {
     (!room.is_null()).then_some(room)
 }
 
-/// Commits a transition, waking user space only when there is enough to read.
+/// Commits a transition. Wakes an armed reader if there is enough to read.
 ///
 /// # Safety
 /// `record` came from [`reserve`] and is filled.
 #[inline(always)]
 pub unsafe fn submit_transition<T>(record: *mut T) {
+    let flags = if wakes() { FORCE_WAKEUP } else { NO_WAKEUP };
     // SAFETY: by the caller's promise.
+    unsafe { bpf_ringbuf_submit(record.cast(), flags) }
+}
+
+/// Whether the reader is to be woken now. A wake-up is an interrupt, so a reader that does not get the CPU gets one only.
+#[inline(always)]
+fn wakes() -> bool {
+    let Some(armed) = ARMED.get_ptr_mut(0) else { return false };
+    // SAFETY: an aligned word of the map.
     unsafe {
-        let waiting = bpf_ringbuf_query(handle(&TRANSITIONS), AVAILABLE);
-        let wake = if waiting >= u64::from(setting!(wake_watermark)) { FORCE_WAKEUP } else { NO_WAKEUP };
-        bpf_ringbuf_submit(record.cast(), wake);
+        armed.read_volatile() != 0
+            && bpf_ringbuf_query(handle(&TRANSITIONS), AVAILABLE) >= u64::from(setting!(wake_watermark))
+            && atomic::exchange(armed, 0) != 0
     }
 }
 

@@ -1,27 +1,30 @@
 //! `sample`: one visit per connection and pass, without a socket lock.
 //!
-//! Reading user space calls this for each entry of the connection table. The socket may be freed or reused meanwhile (TCP
-//! sockets live in memory that stays TCP sockets), and so may the entry: both are checked by their cookie after reading.
+//! User space runs this program over a range of slots at a time; it is never attached. While it runs, it holds its CPU. The socket may be
+//! freed or reused meanwhile (TCP sockets live in memory that stays TCP sockets), and so may the slot: the cookie is compared after
+//! reading the socket, and the key after reading and writing the entry.
 
 use aya_ebpf::{
-    cty::c_void,
-    helpers::generated::{bpf_ktime_get_ns, bpf_probe_read_kernel, bpf_seq_write},
+    cty::{c_long, c_void},
+    helpers::generated::{bpf_ktime_get_ns, bpf_loop, bpf_probe_read_kernel},
 };
 use longwave_ebpf_abi::{
     ConnectionEvent, Tracked, flag, kind,
     offsets::ABSENT,
+    sample_context,
     settings::{COMMON_MAX, MOVED_MAX},
     tally::{REMOVED, SAMPLE_RACED, SAMPLE_RING_FULL, VANISHED},
-    tracked::internal,
+    tracked::Control,
 };
 
 use crate::{
+    atomic,
     config::{offset, setting},
     counters::{self, Scratch, Source},
     maps::{self, SAMPLES, SCRATCH},
-    owner::Pointer,
-    socket::{load, tcp},
+    socket::tcp,
     state::{Header, remembered},
+    table::{self, Slot, Table},
     tally::count,
     words,
 };
@@ -33,17 +36,36 @@ const MARKS_EARLY: u8 = 4;
 /// away, may come between. Only an entry that is older than this and still is in CLOSE has missed its close.
 const OPENING_NS: i64 = 1_000_000_000;
 
+/// What the visits of one run share.
+struct Run {
+    /// Index of the first slot.
+    first: u32,
+    /// Slots that held a connection.
+    visited: u32,
+}
+
+/// Visits the slots that [`sample_context`] gives. Returns how many of them held a connection.
 #[unsafe(no_mangle)]
-#[unsafe(link_section = "iter/bpf_map_elem")]
-pub extern "C" fn sample(context: *const *const u8) -> i32 {
-    // SAFETY: the iterator's context: meta, map, key, value.
+#[unsafe(link_section = "raw_tp/sample")]
+pub extern "C" fn sample(context: *const u64) -> i32 {
+    // SAFETY: the context has at least `sample_context::LEN` elements, and the callback takes a `Run`.
     unsafe {
-        let key = context.add(2).read_volatile().cast::<u64>();
-        let value = context.add(3).read_volatile().cast_mut().cast::<Tracked>();
-        if key.is_null() || value.is_null() {
-            return 0;
-        }
-        visit(context.read_volatile(), key, value);
+        let mut run = Run { first: context.add(sample_context::FIRST).read_volatile() as u32, visited: 0 };
+        let slots = context.add(sample_context::COUNT).read_volatile() as u32;
+        bpf_loop(slots, visit as *mut c_void, (&raw mut run).cast(), 0);
+        (&raw const run.visited).read_volatile() as i32
+    }
+}
+
+/// One turn of the loop: one slot, since the verifier of 6.1 refuses a loop behind a helper call.
+extern "C" fn visit(turn: u32, run: *mut Run) -> c_long {
+    // SAFETY: the run is on the stack of `sample`.
+    unsafe {
+        let index = (&raw const (*run).first).read_volatile().wrapping_add(turn);
+        let Some((slot, socket)) = table::visit(Table, index) else { return 0 };
+        let Some(entry) = table::entry(index) else { return 0 };
+        (&raw mut (*run).visited).write_volatile((&raw const (*run).visited).read_volatile() + 1);
+        observe(socket, slot, entry);
     }
     0
 }
@@ -65,33 +87,28 @@ impl Common {
     }
 }
 
+/// Emits a sample if the connection has moved since the last one, or is due a heartbeat.
+///
 /// # Safety
-/// Arguments are the iterator's.
+/// `entry` is the entry of `slot`, whose key was published for `socket`.
 #[inline(always)]
-unsafe fn visit(meta: *const u8, key: *const u64, value: *mut Tracked) {
-    // SAFETY: an entry of the table, a socket's address, the iterator's sequence file.
+unsafe fn observe(socket: u64, slot: Slot, entry: *mut Tracked) {
+    // SAFETY: an entry of the table; helpers check the socket's address.
     unsafe {
-        let socket = key.read_volatile();
-        let cookie = (&raw const (*value).cookie).read_volatile();
-        let generation = (&raw const (*value).generation).read_volatile();
-        let idle_passes = (&raw const (*value).idle_passes).read_volatile();
+        let cookie = (&raw const (*entry).cookie).read_volatile();
+        let word = (&raw const (*entry).control).read_volatile();
+        let control = Control::unpack(word);
         let moved = moved(socket);
-        let known = &raw const (*value).moved;
+        let known = &raw const (*entry).moved;
         let same = moved[0] == (&raw const (*known)[0]).read_volatile()
             && moved[1] == (&raw const (*known)[1]).read_volatile()
             && moved[2] == (&raw const (*known)[2]).read_volatile()
             && moved[3] == (&raw const (*known)[3]).read_volatile();
         let every = setting!(heartbeat_passes);
-        let heartbeat = same && every != 0 && idle_passes.wrapping_add(1) >= every;
+        let heartbeat = same && every != 0 && control.idle_passes.wrapping_add(1) >= every;
 
         let mut scratch = core::ptr::null_mut::<u8>();
-        let start = setting!(sample_start);
-        let sequence: *mut c_void = load::<Pointer>(meta, 0).0.cast_mut().cast();
         if !same || heartbeat {
-            // Before anything is emitted: what does not fit is visited again in the next read.
-            if bpf_seq_write(sequence.cast(), (&raw const socket).cast(), 8) != 0 {
-                return;
-            }
             let Some(room) = SCRATCH.get_ptr_mut(0) else { return };
             scratch = room.cast();
             if bpf_probe_read_kernel(scratch.cast(), setting!(sample_len), at(socket, setting!(sample_start)))
@@ -108,12 +125,13 @@ unsafe fn visit(meta: *const u8, key: *const u64, value: *mut Tracked) {
         let common = &*room.as_ptr();
         let state: u8 = common.field(offset!(state));
         if common.field::<u64>(offset!(cookie)) != cookie {
-            vanished(socket, cookie, value);
+            vanished(slot, entry);
             return;
         }
         if state == tcp::CLOSE {
+            let generation = (&raw const (*entry).generation).read_volatile();
             if bpf_ktime_get_ns().wrapping_sub(generation) as i64 >= OPENING_NS {
-                vanished(socket, cookie, value);
+                vanished(slot, entry);
             }
             return;
         }
@@ -121,11 +139,12 @@ unsafe fn visit(meta: *const u8, key: *const u64, value: *mut Tracked) {
             return;
         }
         if scratch.is_null() {
-            (&raw mut (*value).idle_passes).write_volatile(idle_passes.saturating_add(1));
-            // Idle ones too bound the length of a read: one in eight, by the hash of its address.
-            if socket.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 61 == 0 {
-                bpf_seq_write(sequence.cast(), (&raw const socket).cast(), 8);
-            }
+            let idle_passes = control.idle_passes.saturating_add(1);
+            // A single byte: should the slot be another connection's by now, its first heartbeat comes early.
+            (&raw mut (*entry).control)
+                .cast::<u8>()
+                .add(Control::IDLE_PASSES_BYTE)
+                .write_volatile(idle_passes);
             return;
         }
 
@@ -133,52 +152,72 @@ unsafe fn visit(meta: *const u8, key: *const u64, value: *mut Tracked) {
             count(SAMPLE_RING_FULL);
             return;
         };
-        let from = Scratch { at: scratch, start };
+        let from = Scratch { at: scratch, start: setting!(sample_start) };
         let mut flags = flag::ESTABLISHED | if heartbeat { flag::HEARTBEAT } else { 0 };
-        let samples = (&raw const (*value).samples).read_volatile();
         let mut marks = 0;
-        if samples < MARKS_EARLY || samples & 15 == 0 {
+        if control.samples < MARKS_EARLY || control.samples & 15 == 0 {
             marks = read_marks(socket);
             flags |= marks;
         }
-        flags |= remembered(event, value);
+        flags |= remembered(event, entry).flags;
         let mut header = Header::new(kind::SAMPLE, state, flags);
         header.sk_flags = common.field::<u64>(offset!(flags)) as u16;
         header.write(event);
         let minimum = counters::fill(&raw mut (*event).counters, from);
-        let lifetime = (&raw const (*value).rtt_min_lifetime_us).read_volatile();
-        let lifetime = if minimum < lifetime { minimum } else { lifetime };
-        (&raw mut (*event).counters.rtt_min_lifetime_us).write_volatile(lifetime);
-        let port = (&raw const (*value).tuple.local_port).read_volatile();
-        if port == 0 {
+        let minimum = if minimum < control.rtt_min_us { minimum } else { control.rtt_min_us };
+        (&raw mut (*event).counters.rtt_min_lifetime_us).write_volatile(minimum);
+        // The source port was not chosen yet at SYN_SENT.
+        if (&raw const (*event).tuple.local_port).read_volatile() == 0 {
             (&raw mut (*event).tuple.local_port).write_volatile(common.field::<u16>(offset!(num)));
         }
-
-        // The entry may have become another connection's: then what was read of it is mixed.
-        if key.read_volatile() != socket
-            || (&raw const (*value).cookie).read_volatile() != cookie
-            || (&raw const (*value).generation).read_volatile() != generation
-        {
+        let next = Control {
+            rtt_min_us: minimum,
+            flags: control.flags | marks,
+            idle_passes: 0,
+            samples: control.samples.wrapping_add(1),
+        };
+        let moved = [
+            from.u32(offset!(rcv_nxt)),
+            from.u32(offset!(snd_nxt)),
+            from.u32(offset!(snd_una)),
+            from.u32(offset!(delivered)),
+        ];
+        if update(slot, entry, word, next.pack(), moved) {
+            maps::submit_sample(event);
+        } else {
             count(SAMPLE_RACED);
             maps::discard(event);
-            return;
         }
-        let known = &raw mut (*value).moved;
-        (&raw mut (*known)[0]).write_volatile(from.u32(offset!(rcv_nxt)));
-        (&raw mut (*known)[1]).write_volatile(from.u32(offset!(snd_nxt)));
-        (&raw mut (*known)[2]).write_volatile(from.u32(offset!(snd_una)));
-        (&raw mut (*known)[3]).write_volatile(from.u32(offset!(delivered)));
-        (&raw mut (*value).rtt_min_lifetime_us).write_volatile(lifetime);
-        (&raw mut (*value).idle_passes).write_volatile(0);
-        (&raw mut (*value).samples).write_volatile(samples.wrapping_add(1));
-        if marks != 0 {
-            let flags = (&raw const (*value).flags).read_volatile();
-            (&raw mut (*value).flags).write_volatile(flags | marks);
+    }
+}
+
+/// Writes what a sample has seen into the entry. Returns false if the slot has become another connection's since its key was read: then
+/// what was written there is taken back.
+///
+/// # Safety
+/// `entry` is the entry of `slot`.
+#[inline(always)]
+unsafe fn update(slot: Slot, entry: *mut Tracked, old: u64, new: u64, moved: [u32; 4]) -> bool {
+    // SAFETY: an entry of the table.
+    unsafe {
+        let known = &raw mut (*entry).moved;
+        (&raw mut (*known)[0]).write_volatile(moved[0]);
+        (&raw mut (*known)[1]).write_volatile(moved[1]);
+        (&raw mut (*known)[2]).write_volatile(moved[2]);
+        (&raw mut (*known)[3]).write_volatile(moved[3]);
+        // Its barrier also keeps the key from being read before the words above are written.
+        let control = &raw mut (*entry).control;
+        let replaced = atomic::compare_exchange(control, old, new) == old;
+        if replaced && table::unchanged(Table, slot) {
+            return true;
         }
-        if port == 0 {
-            (&raw mut (*value).tuple.local_port).write_volatile(common.field::<u16>(offset!(num)));
+        if replaced {
+            atomic::compare_exchange(control, new, old);
         }
-        maps::submit_sample(event);
+        // Nothing moved yet: the other connection's next sample is emitted in any case.
+        known.cast::<u64>().write_volatile(0);
+        known.cast::<u64>().add(1).write_volatile(0);
+        false
     }
 }
 
@@ -245,34 +284,23 @@ unsafe fn read_marks(socket: u64) -> u16 {
     counters::marks(ulp, mptcp, user_data)
 }
 
-/// An entry whose socket is closed or another connection's. Deleting is claiming: a close that was handled meanwhile has
-/// deleted it.
+/// The entry's socket is closed, or another connection's: the close was missed. Reports it, unless a close that was handled meanwhile has
+/// taken the slot.
 ///
 /// # Safety
-/// `value` is an entry of the table.
+/// `entry` is the entry of `slot`.
 #[inline(always)]
-unsafe fn vanished(socket: u64, cookie: u64, value: *mut Tracked) {
-    // The visited entry may be deleted and a new connection's in its place in the table.
-    let Some(current) = maps::entry(socket) else { return };
-    // SAFETY: entries of the table, room for one event.
+unsafe fn vanished(slot: Slot, entry: *mut Tracked) {
+    let Some(event) = maps::reserve::<ConnectionEvent>(&SAMPLES) else {
+        count(SAMPLE_RING_FULL);
+        return;
+    };
+    // SAFETY: an entry of the table, room for one event.
     unsafe {
-        if (&raw const (*current).cookie).read_volatile() != cookie {
-            return;
-        }
-        if (&raw const (*value).flags).read_volatile() & internal::CLAIMED != 0 {
-            if maps::remove(socket) == 0 {
-                count(REMOVED);
-            }
-            return;
-        }
-        let Some(event) = maps::reserve::<ConnectionEvent>(&SAMPLES) else {
-            count(SAMPLE_RING_FULL);
-            return;
-        };
         words::zero(event);
-        let flags = remembered(event, value);
-        Header::new(kind::VANISHED, tcp::CLOSE, flags).write(event);
-        if (&raw const (*event).cookie).read_volatile() != cookie || maps::remove(socket) != 0 {
+        let control = remembered(event, entry);
+        Header::new(kind::VANISHED, tcp::CLOSE, control.flags).write(event);
+        if !table::take(Table, slot) {
             maps::discard(event);
             return;
         }

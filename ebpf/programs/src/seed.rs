@@ -2,17 +2,19 @@
 
 use aya_ebpf::helpers::generated::{bpf_seq_write, bpf_sock_from_file};
 use longwave_ebpf_abi::{
-    Owner, Tracked, flag, kind,
-    tally::{INSERTED, REMOVED, SEED_RACED, SEEDED, TABLE_BUSY, TABLE_FULL},
+    Tracked, flag, kind,
+    tally::{INSERTED, REMOVED, SEED_RACED, SEEDED, TABLE_FULL},
+    tracked::Control,
 };
 
 use crate::{
     config::{offset, setting},
     listen::{self, Holder},
-    maps, owner,
-    owner::Pointer,
+    maps::{self, LOCAL, address_of},
+    owner::{self, Pointer},
     scope,
     socket::{Socket, load, tcp},
+    table::{self, Table},
     tally::count,
     words,
 };
@@ -94,52 +96,54 @@ unsafe fn seed(context: *const *const u8, socket: Socket, task: Option<*const u8
 /// The socket and the task are the iterator's.
 #[inline(always)]
 unsafe fn insert(socket: Socket, cookie: u64, state: u8, task: Option<*const u8>) {
-    let address = socket.address();
-    if let Some(entry) = maps::entry(address) {
-        // SAFETY: an entry of the table; its cookie tells whose. A stale one is the sampler's business.
-        unsafe {
-            let has_cookie = (&raw const (*entry).cookie).read_volatile();
-            let has_owner = (&raw const (*entry).owner.pid).read_volatile() != 0;
-            if has_cookie == cookie
-                && !has_owner
-                && let Some(task) = task
-            {
-                let mut room = core::mem::MaybeUninit::<Owner>::uninit();
-                let holder = room.as_mut_ptr();
-                words::zero(holder);
-                owner::of_socket(holder, socket);
-                owner::of_task(holder, task);
-                words::copy(&raw mut (*entry).owner, holder);
-            }
+    let Some(local) = LOCAL.get_ptr_mut(0) else { return };
+    // SAFETY: this CPU's memory; no other program uses the word, and one seeding runs at a time.
+    let address = unsafe { socket.address(local, address_of::SEED) };
+    if let Some((slot, entry)) = table::find_connection(address, cookie) {
+        // SAFETY: an entry of the table.
+        let has_owner = unsafe { (&raw const (*entry).owner.pid).read_volatile() } != 0;
+        if let Some(task) = task
+            && !has_owner
+            && table::borrow(Table, slot)
+        {
+            // SAFETY: a borrowed slot's entry is this program's.
+            unsafe { owner::of_task(&raw mut (*entry).owner, task) };
+            table::give_back(Table, slot);
         }
         return;
     }
-    let mut room = core::mem::MaybeUninit::<Tracked>::uninit();
-    let value = room.as_mut_ptr();
-    // SAFETY: the value is on the stack, of whole words.
-    unsafe {
-        words::zero(value);
-        (&raw mut (*value).cookie).write_volatile(cookie);
-        (&raw mut (*value).rtt_min_lifetime_us).write_volatile(u32::MAX);
-        let flags = if state == tcp::SYN_SENT { flag::CLIENT } else { flag::ESTABLISHED };
-        (&raw mut (*value).flags).write_volatile(flags);
-        socket.tuple(&raw mut (*value).tuple);
-        owner::of_socket(&raw mut (*value).owner, socket);
-        if let Some(task) = task {
-            owner::of_task(&raw mut (*value).owner, task);
-        }
-    }
-    match maps::insert(address, value, maps::NOEXIST) {
-        0 => {}
-        maps::E2BIG => return count(TABLE_FULL),
-        maps::EEXIST => return,
-        _ => return count(TABLE_BUSY),
-    }
+    let Some(slot) = table::reserve(Table, address) else { return count(TABLE_FULL) };
+    let Some(entry) = table::entry(slot.index) else { return };
+    // SAFETY: a reserved slot's entry is this program's.
+    unsafe { fill(entry, socket, cookie, state, task) };
+    let slot = table::publish(Table, slot, address);
     count(INSERTED);
     count(SEEDED);
-    // It may have closed before it was in the table; then its close was reported without us.
-    if socket.state() == tcp::CLOSE && maps::remove(address) == 0 {
+    // The socket may have closed before it was in the table: then its close was reported without the entry. It may even be open again as
+    // another connection, which has an entry of its own.
+    let gone = socket.state() == tcp::CLOSE || socket.cookie() != cookie;
+    if (gone || table::find_other(address, &slot).is_some()) && table::take(Table, slot) {
         count(REMOVED);
         count(SEED_RACED);
+    }
+}
+
+/// Fills the entry of a connection that is older than the programs.
+///
+/// # Safety
+/// `entry` is valid for writes, and the caller's alone. The socket and the task are the iterator's.
+#[inline(always)]
+unsafe fn fill(entry: *mut Tracked, socket: Socket, cookie: u64, state: u8, task: Option<*const u8>) {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        words::zero(entry);
+        (&raw mut (*entry).cookie).write_volatile(cookie);
+        let flags = if state == tcp::SYN_SENT { flag::CLIENT } else { flag::ESTABLISHED };
+        (&raw mut (*entry).control).write_volatile(Control::new(flags).pack());
+        socket.tuple(&raw mut (*entry).tuple);
+        owner::of_socket(&raw mut (*entry).owner, socket);
+        if let Some(task) = task {
+            owner::of_task(&raw mut (*entry).owner, task);
+        }
     }
 }

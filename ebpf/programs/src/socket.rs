@@ -3,7 +3,7 @@
 use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_skc_to_tcp_sock};
 use longwave_ebpf_abi::{Tuple, offsets::ABSENT};
 
-use crate::config::offset;
+use crate::{config::offset, maps::Local};
 
 pub const AF_INET6: u16 = 10;
 
@@ -42,15 +42,28 @@ impl Socket {
         unsafe { load(self.0, offset) }
     }
 
-    /// The key in the connection table.
+    /// The socket's address, as a number: the verifier does not let a pointer be shifted or hashed, but it does not track what a map
+    /// holds. `program` is the calling program's index in [`Local::address`].
+    ///
+    /// # Safety
+    /// `local` is this CPU's, and `program` is below its length.
     #[inline(always)]
-    pub fn address(self) -> u64 {
-        self.0 as u64
+    pub unsafe fn address(self, local: *mut Local, program: usize) -> u64 {
+        // SAFETY: by the caller's promise.
+        unsafe {
+            let word = (&raw mut (*local).address).cast::<u64>().add(program);
+            word.write_volatile(self.0 as u64);
+            word.read_volatile()
+        }
     }
 
-    /// The socket's cookie, given now if it had none.
+    /// The socket's cookie. A socket that has none gets one.
     #[inline(always)]
     pub fn cookie(self) -> u64 {
+        let cookie: u64 = self.load(offset!(cookie));
+        if cookie != 0 {
+            return cookie;
+        }
         // SAFETY: the helper takes any socket.
         unsafe { bpf_get_socket_cookie(self.0.cast_mut().cast()) }
     }

@@ -8,19 +8,20 @@ use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use longwave_ebpf_abi::{
     ConnectionEvent, LAYOUT_VERSION, Tracked, flag, kind,
     tally::{
-        CLOSE_BUSY, CLOSE_CLAIMED, CLOSE_RING_FULL, CLOSE_SUPPRESSED, CLOSE_UNTRACKED, INSERTED,
-        OPEN_RING_FULL, REMOVED, REPLACED, SECOND_CHANCE, TABLE_BUSY, TABLE_FULL,
+        CLOSE_RING_FULL, CLOSE_SUPPRESSED, CLOSE_TAKEN, CLOSE_UNTRACKED, INSERTED, OPEN_RING_FULL, REMOVED,
+        REPLACED, SECOND_CHANCE, TABLE_FULL,
     },
-    tracked::internal,
+    tracked::Control,
 };
 
 use crate::{
     config::{offset, setting},
     counters,
     listen::{self, Holder},
-    maps::{self, HANDLED, HANDLED_SLOTS, TRANSITIONS},
+    maps::{self, HANDLED_SLOTS, LOCAL, Local, TRANSITIONS, address_of},
     owner, scope,
     socket::{Socket, tcp},
+    table::{self, Slot, Table},
     tally::count,
     words,
 };
@@ -80,19 +81,23 @@ unsafe fn transition<const AGAIN: bool>(context: *const u64) {
     };
     // DCCP, SCTP and MPTCP sockets pass here too. Fields beyond `struct sock` can be read of a `tcp_sock` only.
     let Some(socket) = socket.tcp() else { return };
+    let Some(local) = LOCAL.get_ptr_mut(0) else { return };
     let cookie = socket.cookie();
     let mark = cookie << 16 | u64::from(old) << 8 | u64::from(new);
-    if AGAIN && take_handled(cookie, mark) {
+    // SAFETY: this CPU's memory.
+    if AGAIN && unsafe { take_handled(local, cookie, mark) } {
         return;
     }
     let second = if AGAIN { flag::SECOND_CHANCE } else { 0 };
-    // SAFETY: the socket is the tracepoint's.
+    let program = if AGAIN { address_of::STATE_AGAIN } else { address_of::STATE };
+    // SAFETY: the socket is the tracepoint's, the memory this CPU's.
     let handled = unsafe {
+        let address = socket.address(local, program);
         match change {
             Change::ActiveOpen | Change::PassiveOpen | Change::Established => {
-                open(socket, cookie, change, old, second)
+                open(socket, address, cookie, change, old, second)
             }
-            Change::Close => close(socket, cookie, old, second),
+            Change::Close => close(socket, address, cookie, old, second),
             Change::Listen | Change::Unlisten => listening(socket, cookie, new),
         }
     };
@@ -100,29 +105,35 @@ unsafe fn transition<const AGAIN: bool>(context: *const u64) {
         count(SECOND_CHANCE);
     }
     if !AGAIN {
-        put_handled(cookie, mark);
+        // SAFETY: this CPU's memory.
+        unsafe { put_handled(local, cookie, mark) };
     }
 }
 
 /// Notes that this transition of this socket was handled on this CPU. One of two slots, so that it takes two other events
 /// of the same set between `state` and `state_again` to lose it; user space then drops the second report.
+///
+/// # Safety
+/// `local` is this CPU's.
 #[inline(always)]
-fn put_handled(cookie: u64, mark: u64) {
-    let Some(slots) = HANDLED.get_ptr_mut(0) else { return };
+unsafe fn put_handled(local: *mut Local, cookie: u64, mark: u64) {
     // SAFETY: the index is even and below HANDLED_SLOTS. One word each, so that an interruption cannot tear it.
     unsafe {
-        let slot = slots.cast::<u64>().add((cookie as usize * 2) & (HANDLED_SLOTS - 2));
+        let slot = local.cast::<u64>().add((cookie as usize * 2) & (HANDLED_SLOTS - 2));
         if slot.read_volatile() == 0 { slot.write_volatile(mark) } else { slot.add(1).write_volatile(mark) }
     }
 }
 
-/// Whether `state` handled this transition; takes the note away.
+/// Whether `state` handled this transition. Removes the note.
+///
+/// # Safety
+/// `local` is this CPU's.
 #[inline(always)]
-fn take_handled(cookie: u64, mark: u64) -> bool {
-    let Some(slots) = HANDLED.get_ptr_mut(0) else { return false };
+unsafe fn take_handled(local: *mut Local, cookie: u64, mark: u64) -> bool {
+    const { assert!(core::mem::offset_of!(Local, handled) == 0) }
     // SAFETY: as above.
     unsafe {
-        let slot = slots.cast::<u64>().add((cookie as usize * 2) & (HANDLED_SLOTS - 2));
+        let slot = local.cast::<u64>().add((cookie as usize * 2) & (HANDLED_SLOTS - 2));
         if slot.read_volatile() == mark {
             slot.write_volatile(0);
             return true;
@@ -135,74 +146,57 @@ fn take_handled(cookie: u64, mark: u64) -> bool {
     false
 }
 
-/// A connection begins (CLOSE → SYN_SENT, or a child leaves SYN_RECV) or is established. Whether there was anything to do.
+/// A connection begins (CLOSE → SYN_SENT, or a child leaves SYN_RECV) or is established. Returns whether there was anything to do.
 ///
 /// # Safety
 /// The socket is the tracepoint's.
 #[inline(always)]
-unsafe fn open(socket: Socket, cookie: u64, change: Change, old: u8, second: u16) -> bool {
-    let address = socket.address();
-    let (mut exists, mut claimed) = (false, false);
-    let mut tracked = core::ptr::null::<Tracked>();
-    let mut room = core::mem::MaybeUninit::<Tracked>::uninit();
-    if let Some(entry) = maps::entry(address) {
-        exists = true;
-        // SAFETY: an entry of the table; its cookie tells whose.
-        unsafe {
-            let flags = (&raw const (*entry).flags).read_volatile();
-            claimed = flags & internal::CLAIMED != 0;
-            if (&raw const (*entry).cookie).read_volatile() == cookie {
-                if change == Change::ActiveOpen {
-                    // Begun already; but an entry that outlived its close does not count.
-                    if flags & (flag::ESTABLISHED | internal::CLAIMED) == 0 {
-                        return false;
-                    }
-                } else {
-                    // Also a simultaneous open's SYN_RECV: still the connection that its SYN_SENT began, and its client.
-                    if flags & flag::ESTABLISHED != 0 {
-                        return false;
-                    }
-                    (&raw mut (*entry).flags).write_volatile(flags | flag::ESTABLISHED);
-                    (&raw mut (*entry).established_ns).write_volatile(bpf_ktime_get_ns());
-                    (&raw mut (*entry).tuple.local_port).write_volatile(socket.local_port());
-                    tracked = entry;
-                }
+unsafe fn open(socket: Socket, address: u64, cookie: u64, change: Change, old: u8, second: u16) -> bool {
+    let mut tracked = core::ptr::null_mut::<Tracked>();
+    if let Some((slot, entry)) = table::find_connection(address, cookie) {
+        // SAFETY: the entry of this connection.
+        let control = Control::unpack(unsafe { (&raw const (*entry).control).read_volatile() });
+        let established = control.flags & flag::ESTABLISHED != 0;
+        if change == Change::ActiveOpen {
+            if !established {
+                // It has begun already.
+                return false;
             }
+            // The entry outlived the close of the socket's previous connection.
+            forget_replaced(slot);
+        } else {
+            // Also a simultaneous open's SYN_RECV: still the connection that its SYN_SENT began, and its client.
+            if established {
+                return false;
+            }
+            let control = Control { flags: control.flags | flag::ESTABLISHED, ..control };
+            // SAFETY: as above. The sampler leaves a socket alone that is not established.
+            unsafe {
+                (&raw mut (*entry).control).write_volatile(control.pack());
+                (&raw mut (*entry).established_ns).write_volatile(bpf_ktime_get_ns());
+                (&raw mut (*entry).tuple.local_port).write_volatile(socket.local_port());
+            }
+            tracked = entry;
         }
     }
     if tracked.is_null() {
         if change == Change::Established || !scope::includes(socket) {
             return false;
         }
-        let value = room.as_mut_ptr();
-        // SAFETY: the value is on the stack, of whole words.
-        unsafe {
-            words::zero(value);
-            let now = bpf_ktime_get_ns();
-            (&raw mut (*value).cookie).write_volatile(cookie);
-            (&raw mut (*value).rtt_min_lifetime_us).write_volatile(u32::MAX);
-            (&raw mut (*value).generation).write_volatile(now);
-            socket.tuple(&raw mut (*value).tuple);
-            owner::of_socket(&raw mut (*value).owner, socket);
-            let mut flags = flag::START_KNOWN;
-            if change == Change::ActiveOpen {
-                flags |= flag::CLIENT;
-                owner::of_current(&raw mut (*value).owner);
-            } else {
-                flags |= flag::SERVER | flag::ESTABLISHED;
-                (&raw mut (*value).established_ns).write_volatile(now);
-            }
-            (&raw mut (*value).flags).write_volatile(flags);
+        let Some(slot) = table::reserve(Table, address) else {
+            count(TABLE_FULL);
+            return true;
+        };
+        let Some(entry) = table::entry(slot.index) else { return false };
+        // SAFETY: a reserved slot's entry is this program's.
+        unsafe { fill(entry, socket, cookie, change) };
+        let slot = table::publish(Table, slot, address);
+        count(INSERTED);
+        // What else is at this address has outlived its socket.
+        if let Some(other) = table::find_other(address, &slot) {
+            forget_replaced(other);
         }
-        match maps::insert(address, value, if exists { 0 } else { maps::NOEXIST }) {
-            // Replaced, but told: its close could not delete it.
-            0 if claimed => {}
-            0 => count(if exists { REPLACED } else { INSERTED }),
-            maps::E2BIG => count(TABLE_FULL),
-            maps::EEXIST => return false,
-            _ => count(TABLE_BUSY),
-        }
-        tracked = value;
+        tracked = entry;
     }
     if setting!(emit_open) == 0 || change == Change::ActiveOpen {
         return true;
@@ -211,10 +205,10 @@ unsafe fn open(socket: Socket, cookie: u64, change: Change, old: u8, second: u16
         count(OPEN_RING_FULL);
         return true;
     };
-    // SAFETY: room for one event; an entry, or the value above.
+    // SAFETY: room for one event; the entry of this connection.
     unsafe {
-        let flags = remembered(event, tracked);
-        Header::new(kind::OPEN, old, flags | second).write(event);
+        let control = remembered(event, tracked);
+        Header::new(kind::OPEN, old, control.flags | second).write(event);
         let minimum = counters::fill(&raw mut (*event).counters, socket);
         (&raw mut (*event).counters.rtt_min_lifetime_us).write_volatile(minimum);
         maps::submit_transition(event);
@@ -222,26 +216,48 @@ unsafe fn open(socket: Socket, cookie: u64, change: Change, old: u8, second: u16
     true
 }
 
-/// A connection ends, or fails to begin. Whether there was anything to do.
+/// Fills the entry of a connection that begins.
+///
+/// # Safety
+/// `entry` is valid for writes, and the caller's alone.
+#[inline(always)]
+unsafe fn fill(entry: *mut Tracked, socket: Socket, cookie: u64, change: Change) {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        words::zero(entry);
+        let now = bpf_ktime_get_ns();
+        (&raw mut (*entry).cookie).write_volatile(cookie);
+        (&raw mut (*entry).generation).write_volatile(now);
+        socket.tuple(&raw mut (*entry).tuple);
+        owner::of_socket(&raw mut (*entry).owner, socket);
+        let flags = if change == Change::ActiveOpen {
+            owner::of_current(&raw mut (*entry).owner);
+            flag::START_KNOWN | flag::CLIENT
+        } else {
+            (&raw mut (*entry).established_ns).write_volatile(now);
+            flag::START_KNOWN | flag::SERVER | flag::ESTABLISHED
+        };
+        (&raw mut (*entry).control).write_volatile(Control::new(flags).pack());
+    }
+}
+
+/// Frees the slot of a connection whose close was missed.
+#[inline(always)]
+fn forget_replaced(slot: Slot) {
+    if table::take(Table, slot) {
+        count(REMOVED);
+        count(REPLACED);
+    }
+}
+
+/// A connection ends, or fails to begin. Returns whether there was anything to do.
 ///
 /// # Safety
 /// The socket is the tracepoint's.
 #[inline(always)]
-unsafe fn close(socket: Socket, cookie: u64, old: u8, second: u16) -> bool {
-    let address = socket.address();
-    let mut entry = None;
-    if let Some(found) = maps::entry(address) {
-        // SAFETY: an entry of the table; its cookie tells whose.
-        unsafe {
-            if (&raw const (*found).cookie).read_volatile() == cookie {
-                if (&raw const (*found).flags).read_volatile() & internal::CLAIMED != 0 {
-                    return false;
-                }
-                entry = Some(found);
-            }
-        }
-    }
-    if entry.is_none() {
+unsafe fn close(socket: Socket, address: u64, cookie: u64, old: u8, second: u16) -> bool {
+    let found = table::find_connection(address, cookie);
+    if found.is_none() {
         // A child that never left SYN_RECV never opened.
         if old == tcp::SYN_RECV || !scope::includes(socket) {
             return false;
@@ -253,8 +269,7 @@ unsafe fn close(socket: Socket, cookie: u64, old: u8, second: u16) -> bool {
         count(CLOSE_UNTRACKED);
     }
     let Some(event) = maps::reserve::<ConnectionEvent>(&TRANSITIONS) else {
-        // SAFETY: an entry of the table.
-        let ours = entry.is_none_or(|entry| unsafe { claim(address, entry) });
+        let ours = found.is_none_or(|(slot, _)| end(slot));
         if ours {
             count(CLOSE_RING_FULL);
         }
@@ -262,22 +277,21 @@ unsafe fn close(socket: Socket, cookie: u64, old: u8, second: u16) -> bool {
     };
     // SAFETY: room for one event, an entry of the table, a socket of the tracepoint.
     unsafe {
-        let mut lifetime = u32::MAX;
-        let mut flags = second;
-        if let Some(entry) = entry {
-            flags |= remembered(event, entry);
-            lifetime = (&raw const (*entry).rtt_min_lifetime_us).read_volatile();
+        let mut control = Control::new(0);
+        if let Some((_, entry)) = found {
+            control = remembered(event, entry);
         } else {
-            flags |= flag::UNTRACKED | if old == tcp::SYN_SENT { flag::CLIENT } else { 0 };
+            control.flags = flag::UNTRACKED | if old == tcp::SYN_SENT { flag::CLIENT } else { 0 };
             words::zero(event);
             (&raw mut (*event).cookie).write_volatile(cookie);
             (&raw mut (*event).observed_ns).write_volatile(bpf_ktime_get_ns());
             socket.tuple(&raw mut (*event).tuple);
             owner::of_socket(&raw mut (*event).owner, socket);
         }
-        finish(event, socket, old, flags, lifetime);
-        if let Some(entry) = entry
-            && !claim(address, entry)
+        control.flags |= second;
+        finish(event, socket, old, control);
+        if let Some((slot, _)) = found
+            && !end(slot)
         {
             maps::discard(event);
             return false;
@@ -287,27 +301,12 @@ unsafe fn close(socket: Socket, cookie: u64, old: u8, second: u16) -> bool {
     true
 }
 
-/// Deletes the entry of a connection that closes. Deleting is claiming: from here on the entry may be another connection's. False if
-/// the close is another program's to tell.
-///
-/// # Safety
-/// `entry` is an entry of the table.
+/// Frees the slot of a connection that closes. Returns false if another program has freed it, and so reports the end.
 #[inline(always)]
-unsafe fn claim(address: u64, entry: *mut Tracked) -> bool {
-    match maps::remove(address) {
-        0 => count(REMOVED),
-        maps::ENOENT => {
-            count(CLOSE_CLAIMED);
-            return false;
-        }
-        // SAFETY: it was not deleted.
-        _ => unsafe {
-            let flags = (&raw const (*entry).flags).read_volatile();
-            (&raw mut (*entry).flags).write_volatile(flags | internal::CLAIMED);
-            count(CLOSE_BUSY);
-        },
-    }
-    true
+fn end(slot: Slot) -> bool {
+    let ours = table::take(Table, slot);
+    count(if ours { REMOVED } else { CLOSE_TAKEN });
+    ours
 }
 
 /// What every event begins with, in two words: `version` … `error`, `soft_error` … padding.
@@ -348,22 +347,22 @@ impl Header {
     }
 }
 
-/// What the table remembers; with [`Header`] and the counters, the whole event. Gives the flags to put into the header.
+/// What the table remembers; with [`Header`] and the counters, the whole event.
 ///
 /// # Safety
-/// `event` is valid for writes, `value` an entry or one's copy.
+/// `event` is valid for writes, `entry` for reads.
 #[inline(always)]
-pub unsafe fn remembered(event: *mut ConnectionEvent, value: *const Tracked) -> u16 {
+pub unsafe fn remembered(event: *mut ConnectionEvent, entry: *const Tracked) -> Control {
     // SAFETY: fields of both.
     unsafe {
-        (&raw mut (*event).cookie).write_volatile((&raw const (*value).cookie).read_volatile());
-        (&raw mut (*event).generation).write_volatile((&raw const (*value).generation).read_volatile());
+        (&raw mut (*event).cookie).write_volatile((&raw const (*entry).cookie).read_volatile());
+        (&raw mut (*event).generation).write_volatile((&raw const (*entry).generation).read_volatile());
         (&raw mut (*event).established_ns)
-            .write_volatile((&raw const (*value).established_ns).read_volatile());
+            .write_volatile((&raw const (*entry).established_ns).read_volatile());
         (&raw mut (*event).observed_ns).write_volatile(bpf_ktime_get_ns());
-        words::copy(&raw mut (*event).tuple, &raw const (*value).tuple);
-        words::copy(&raw mut (*event).owner, &raw const (*value).owner);
-        (&raw const (*value).flags).read_volatile() & !internal::CLAIMED
+        words::copy(&raw mut (*event).tuple, &raw const (*entry).tuple);
+        words::copy(&raw mut (*event).owner, &raw const (*entry).owner);
+        Control::unpack((&raw const (*entry).control).read_volatile())
     }
 }
 
@@ -372,13 +371,13 @@ pub unsafe fn remembered(event: *mut ConnectionEvent, value: *const Tracked) -> 
 /// # Safety
 /// `event` is valid for writes and otherwise filled, `socket` a full TCP socket.
 #[inline(always)]
-unsafe fn finish(event: *mut ConnectionEvent, socket: Socket, old: u8, flags: u16, lifetime: u32) {
+unsafe fn finish(event: *mut ConnectionEvent, socket: Socket, old: u8, control: Control) {
     // SAFETY: fields of the event.
     unsafe {
         let minimum = counters::fill(&raw mut (*event).counters, socket);
-        let lifetime = if minimum < lifetime { minimum } else { lifetime };
+        let lifetime = if minimum < control.rtt_min_us { minimum } else { control.rtt_min_us };
         (&raw mut (*event).counters.rtt_min_lifetime_us).write_volatile(lifetime);
-        let mut header = Header::new(kind::CLOSE, old, flags | counters::marks_of(socket));
+        let mut header = Header::new(kind::CLOSE, old, control.flags | counters::marks_of(socket));
         // From any state beyond the handshake, it was established; noted in the table only where it is asked for.
         if old != tcp::SYN_SENT && old != tcp::SYN_RECV {
             header.flags |= flag::ESTABLISHED;

@@ -39,7 +39,7 @@ impl Source for Kernel {
             tv_sec: i64::try_from(at_most.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: at_most.subsec_nanos().into(),
         };
-        let transitions = self.transitions_fd();
+        let transitions = self.armed_transitions_fd();
         let mut fds = [
             PollFd::from_borrowed_fd(transitions, PollFlags::IN),
             PollFd::from_borrowed_fd(stop, PollFlags::IN),

@@ -112,8 +112,7 @@ impl Stats {
                     ("second_chance", l.second_chance),
                     ("close_untracked", l.close_untracked),
                     ("close_suppressed", l.close_suppressed),
-                    ("close_busy", l.close_busy),
-                    ("close_claimed", l.close_claimed),
+                    ("close_taken", l.close_taken),
                     ("stuck_drain", l.stuck_drains),
                 ]
                 .map(|(kind, count)| (kind.to_owned(), count))

@@ -96,7 +96,8 @@ impl<K: Source, S: Sink> Worker<K, S> {
                 tracing::debug!(
                     tick = tick.0,
                     events = report.events,
-                    reads = report.reads,
+                    runs = report.runs,
+                    visited = report.visited,
                     ?duration,
                     tracked = self.tracker.tracked(),
                     "pass"

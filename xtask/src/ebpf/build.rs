@@ -24,7 +24,7 @@ pub fn object(toolchain: &Toolchain) -> Result<PathBuf> {
     lock.lock()?;
     let sources = place.join("src");
     let _ = fs::remove_dir_all(&sources);
-    for part in ["abi", "programs"] {
+    for part in ["abi", "table", "programs"] {
         copy(&workspace().join("ebpf").join(part), &sources.join(part))?;
     }
     let programs = sources.join("programs");

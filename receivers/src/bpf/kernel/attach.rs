@@ -2,29 +2,33 @@
 
 use std::os::fd::AsFd;
 
-use aya::maps::{Array, Map};
-use aya::programs::{BtfTracePoint, Iter};
-use aya::{Btf, Ebpf, EbpfLoader, Endianness};
-use longwave_ebpf_abi::{Offsets, Settings};
+use aya::maps::Array;
+use aya::programs::{BtfTracePoint, Iter, RawTracePoint};
+use aya::{Btf, Ebpf, EbpfError, EbpfLoader, Endianness};
+use longwave_ebpf_abi::{BUCKET_KEYS, Offsets, Settings};
 use longwave_pipeline::causes::with_causes;
 
 use super::diagnosis::{explain, preflight, root_cause};
-use super::iterator::Iterator;
+use super::sampler::{self, SAMPLE};
+use super::steps::{Step, Steps};
+use super::walk::Walk;
 use super::{Diagnosis, Options, btf, layout, object};
 
 const TRACEPOINT: &str = "inet_sock_set_state";
 const PAGE: u32 = 4096;
 const LARGEST_RING: u32 = 1 << 30;
 
-/// Programs by name, in the order in which they are attached: `state` before `state_again`.
-pub const PROGRAMS: [&str; 5] = ["state", "state_again", "sample", "seed_files", "seed_namespace"];
+/// Programs by name, in the order in which they are loaded and attached: `state` before `state_again`.
+pub const PROGRAMS: [&str; 5] = ["state", "state_again", SAMPLE, "seed_files", "seed_namespace"];
 
 /// What was loaded and attached; dropping it detaches.
 pub struct Attached {
     pub ebpf: Ebpf,
-    pub sample: Iterator,
-    pub seed_files: Iterator,
-    pub seed_namespace: Iterator,
+    /// The walk over the descriptors of all processes, unless the kernel refuses it.
+    pub seed_files: Option<Walk>,
+    /// The walk over the sockets of a network namespace, unless the kernel refuses it.
+    pub seed_namespace: Option<Walk>,
+    pub slots: u32,
     pub transitions_bytes: u32,
     pub samples_bytes: u32,
 }
@@ -39,45 +43,73 @@ fn bytes<T: Global>(value: &T) -> &[u8] {
     unsafe { std::slice::from_raw_parts(std::ptr::from_ref(value).cast(), size_of::<T>()) }
 }
 
-/// Loads every program and attaches it; nothing is seeded yet.
-pub fn attach(options: &Options) -> Result<Attached, Diagnosis> {
-    preflight()?;
-    let types = std::fs::read(btf::VMLINUX).map_err(|source| Diagnosis::NoBtf { source })?;
-    let offsets = btf::of_this_kernel(&types)?;
-    let settings = layout::settings(options, &offsets)?;
-    let types = Btf::parse(&types, Endianness::default())
-        .map_err(|error| Diagnosis::Btf { reason: format!("cannot be parsed: {}", with_causes(&error)) })?;
+/// Loads every program, runs `sample` once over nothing, and attaches. Notes the outcome of each step in `steps`, and goes on after one
+/// that failed as far as the next does not depend on it. `None` if a step failed that the receiver cannot do without.
+pub fn attach(options: &Options, steps: &mut Steps) -> Option<Attached> {
+    steps.need(Step::Host, preflight())?;
+    let (types, offsets) = steps.need(Step::Types, read_types())?;
+    let settings = steps.need(Step::Settings, layout::settings(options, &offsets))?;
     let (transitions_bytes, samples_bytes) =
         (ring(options.transitions_ring_bytes), ring(options.samples_ring_bytes));
+    let slots = settings.buckets * BUCKET_KEYS;
+    let maps = create_maps(options, &offsets, &settings, &types, (transitions_bytes, samples_bytes));
+    let mut ebpf = steps.need(Step::Maps, maps)?;
 
+    for name in ["state", "state_again", SAMPLE] {
+        let loaded = load(&mut ebpf, name, &types);
+        steps.need(Step::Load(name), loaded.map_err(|error| refused("loading", name, &error)));
+    }
+    let mut walk = |name| {
+        let attached = attach_walk(&mut ebpf, name, &types);
+        steps.want(Step::Load(name), attached.map_err(|error| refused("loading", name, &error)))
+    };
+    let (seed_files, seed_namespace) = (walk("seed_files"), walk("seed_namespace"));
+    if steps.failed() {
+        return None;
+    }
+    let run = sampler::run(&ebpf, 0, 0);
+    steps.need(Step::Run(SAMPLE), run.map_err(|error| refused("running", SAMPLE, &error)));
+    for name in ["state", "state_again"] {
+        let attached = attach_tracepoint(&mut ebpf, name);
+        steps.need(Step::Attach(name), attached.map_err(|error| refused("attaching", name, &error)));
+    }
+    if steps.failed() {
+        return None;
+    }
+    Some(Attached { ebpf, seed_files, seed_namespace, slots, transitions_bytes, samples_bytes })
+}
+
+fn read_types() -> Result<(Btf, Offsets), Diagnosis> {
+    let bytes = std::fs::read(btf::VMLINUX).map_err(|source| Diagnosis::NoBtf { source })?;
+    let offsets = btf::of_this_kernel(&bytes)?;
+    let types = Btf::parse(&bytes, Endianness::default())
+        .map_err(|error| Diagnosis::Btf { reason: format!("cannot be parsed: {}", with_causes(&error)) })?;
+    Ok((types, offsets))
+}
+
+fn create_maps(
+    options: &Options,
+    offsets: &Offsets,
+    settings: &Settings,
+    types: &Btf,
+    (transitions_bytes, samples_bytes): (u32, u32),
+) -> Result<Ebpf, Diagnosis> {
     let mut ebpf = EbpfLoader::new()
-        .btf(Some(&types))
-        .override_global("OFFSETS", bytes(&offsets), true)
-        .override_global("SETTINGS", bytes(&settings), true)
-        .map_max_entries("connections", options.max_connections.max(1))
+        .btf(Some(types))
+        .override_global("OFFSETS", bytes(offsets), true)
+        .override_global("SETTINGS", bytes(settings), true)
+        .map_max_entries("keys", settings.buckets)
+        .map_max_entries("entries", settings.buckets * BUCKET_KEYS)
         .map_max_entries("transitions", transitions_bytes)
         .map_max_entries("samples", samples_bytes)
         .load(&object::bytes()?)
-        .map_err(|error| explain("loading the maps", root_cause(&error), with_causes(&error)))?;
+        .map_err(|error| explain("creating the maps", root_cause(&error), with_causes(&error)))?;
     if let Some(map) = ebpf.map_mut("port_scope") {
         Array::<_, [u64; 1024]>::try_from(map)
             .and_then(|mut ports| ports.set(0, layout::ports(options), 0))
             .map_err(|error| explain("setting the port scope", root_cause(&error), with_causes(&error)))?;
     }
-
-    for name in PROGRAMS {
-        load(&mut ebpf, name, &types)
-            .map_err(|error| explain(format!("loading `{name}`"), root_cause(&error), with_causes(&error)))?;
-    }
-    let sample = iterator(&ebpf, "sample", true)?;
-    let seed_files = iterator(&ebpf, "seed_files", false)?;
-    let seed_namespace = iterator(&ebpf, "seed_namespace", false)?;
-    for name in ["state", "state_again"] {
-        attach_tracepoint(&mut ebpf, name).map_err(|error| {
-            explain(format!("attaching `{name}`"), root_cause(&error), with_causes(&error))
-        })?;
-    }
-    Ok(Attached { ebpf, sample, seed_files, seed_namespace, transitions_bytes, samples_bytes })
+    Ok(ebpf)
 }
 
 /// A size that the kernel takes for a ring buffer.
@@ -85,12 +117,14 @@ fn ring(wanted: u32) -> u32 {
     wanted.clamp(PAGE, LARGEST_RING).next_power_of_two()
 }
 
-fn load(ebpf: &mut Ebpf, name: &str, types: &Btf) -> Result<(), aya::EbpfError> {
-    let Some(program) = ebpf.program_mut(name) else {
-        return Err(aya::programs::ProgramError::NotLoaded.into());
-    };
+fn refused(doing: &str, name: &str, error: &(dyn std::error::Error + 'static)) -> Diagnosis {
+    explain(format!("{doing} `{name}`"), root_cause(error), with_causes(error))
+}
+
+fn load(ebpf: &mut Ebpf, name: &str, types: &Btf) -> Result<(), EbpfError> {
+    let program = ebpf.program_mut(name).ok_or(aya::programs::ProgramError::NotLoaded)?;
     match name {
-        "sample" => <&mut Iter>::try_from(program)?.load("bpf_map_elem", types)?,
+        SAMPLE => <&mut RawTracePoint>::try_from(program)?.load()?,
         "seed_files" => <&mut Iter>::try_from(program)?.load("task_file", types)?,
         "seed_namespace" => <&mut Iter>::try_from(program)?.load("tcp", types)?,
         _ => <&mut BtfTracePoint>::try_from(program)?.load(TRACEPOINT, types)?,
@@ -98,22 +132,15 @@ fn load(ebpf: &mut Ebpf, name: &str, types: &Btf) -> Result<(), aya::EbpfError> 
     Ok(())
 }
 
-fn attach_tracepoint(ebpf: &mut Ebpf, name: &str) -> Result<(), aya::EbpfError> {
-    if let Some(program) = ebpf.program_mut(name) {
-        <&mut BtfTracePoint>::try_from(program)?.attach()?;
-    }
+fn attach_tracepoint(ebpf: &mut Ebpf, name: &str) -> Result<(), EbpfError> {
+    let program = ebpf.program_mut(name).ok_or(aya::programs::ProgramError::NotLoaded)?;
+    <&mut BtfTracePoint>::try_from(program)?.attach()?;
     Ok(())
 }
 
-/// Attaches an iterator program; to the connection table where `over_table`.
-fn iterator(ebpf: &Ebpf, name: &'static str, over_table: bool) -> Result<Iterator, Diagnosis> {
-    let missing =
-        || Diagnosis::Program { what: format!("attaching `{name}`"), reason: "the object lacks it".into() };
-    let program = ebpf.program(name).ok_or_else(missing)?.fd().map_err(|_| missing())?;
-    let map = match ebpf.map("connections") {
-        Some(Map::HashMap(map)) if over_table => Some(map.fd().as_fd()),
-        _ => None,
-    };
-    Iterator::attach(name, program.as_fd(), map)
-        .map_err(|error| explain(format!("attaching `{name}`"), root_cause(&error), with_causes(&error)))
+fn attach_walk(ebpf: &mut Ebpf, name: &'static str, types: &Btf) -> Result<Walk, EbpfError> {
+    load(ebpf, name, types)?;
+    let program = ebpf.program(name).ok_or(aya::programs::ProgramError::NotLoaded)?;
+    let attached = Walk::attach(name, program.fd()?.as_fd());
+    attached.map_err(|error| EbpfError::ProgramError(aya::programs::ProgramError::IOError(error)))
 }

@@ -5,15 +5,15 @@ use std::path::PathBuf;
 
 use super::{btf::VMLINUX, capabilities};
 
-/// The oldest kernel that has every helper used; 6.1 is the oldest tested.
-pub const OLDEST: (u32, u32) = (5, 15);
+/// The oldest kernel that has every helper used (`bpf_loop`); 6.1 is the oldest tested.
+pub const OLDEST: (u32, u32) = (5, 17);
 
 /// What is missing on this host.
 #[derive(Debug, thiserror::Error)]
 pub enum Diagnosis {
     /// The kernel is too old.
     #[error(
-        "kernel {release} is too old: Longwave needs 5.15 or later (tested from 6.1): upgrade the kernel"
+        "kernel {release} is too old: Longwave needs 5.17 or later (tested from 6.1): upgrade the kernel"
     )]
     Kernel {
         /// `uname -r`.

@@ -8,9 +8,12 @@ use aya::maps::{Map, MapData, PerCpuArray};
 use longwave_ebpf_abi::{ConnectionEvent, flag, kind, tally};
 
 use super::attach::{self, Attached, PROGRAMS};
-use super::iterator::{Iterator, PassError};
 use super::ring::Ring;
+use super::sampler::{self, PassError, SLOTS_PER_RUN};
+use super::steps::Steps;
 use super::transition::{self, Transition};
+use super::wake::Alarm;
+use super::walk::Walk;
 use super::{Diagnosis, Losses, Options, ProgramStatistics, SeedReport, seed, sys};
 
 /// What one sampling pass did.
@@ -22,21 +25,26 @@ pub struct PassReport {
     pub heartbeats: usize,
     /// Of those, connections found gone.
     pub vanished: usize,
-    /// Reads that the pass took.
-    pub reads: u64,
+    /// Connections visited.
+    pub visited: u64,
+    /// Runs of the program that the pass took.
+    pub runs: u64,
     /// The pass's duration, handing over included.
     pub duration: Duration,
-    /// The longest single read: for so long the kernel held the CPU.
-    pub longest_read: Duration,
+    /// The longest single run: for so long the kernel held the CPU.
+    pub longest_run: Duration,
 }
 
 /// The kernel side, running. Dropping it detaches and frees everything.
 pub struct Kernel {
     transitions: Ring,
     samples: Ring,
-    sample: Iterator,
-    seed_files: Iterator,
-    seed_namespace: Iterator,
+    alarm: Alarm,
+    slots: u32,
+    seed_files: Option<Walk>,
+    seed_namespace: Option<Walk>,
+    /// What the kernel refused that this works without, in words.
+    refused: Vec<String>,
     tallies: PerCpuArray<MapData, [u64; tally::COUNT]>,
     ebpf: Ebpf,
     malformed: u64,
@@ -59,19 +67,36 @@ impl Kernel {
     /// # Errors
     /// What this host lacks, and what to do about it.
     pub fn load(options: &Options) -> Result<Self, Diagnosis> {
-        let Attached { mut ebpf, sample, seed_files, seed_namespace, transitions_bytes, samples_bytes } =
-            attach::attach(options)?;
+        let mut steps = Steps::default();
+        match Self::load_in_steps(options, &mut steps) {
+            Some(kernel) => kernel,
+            None => Err(steps.into_failure().unwrap_or_else(|| missing("everything"))),
+        }
+    }
+
+    /// Like [`Self::load`], with the outcome of each step in `steps`; `None` if one failed that is needed.
+    pub(super) fn load_in_steps(options: &Options, steps: &mut Steps) -> Option<Result<Self, Diagnosis>> {
+        let attached = attach::attach(options, steps)?;
+        let refused = steps.refusals().map(ToString::to_string).collect();
+        Some(Self::over(attached, refused))
+    }
+
+    fn over(attached: Attached, refused: Vec<String>) -> Result<Self, Diagnosis> {
+        let Attached { mut ebpf, seed_files, seed_namespace, slots, transitions_bytes, samples_bytes } =
+            attached;
         let transitions = ring(&ebpf, "transitions", transitions_bytes)?;
         let samples = ring(&ebpf, "samples", samples_bytes)?;
-        let missing =
-            || Diagnosis::Program { what: "tallies".into(), reason: "the object lacks them".into() };
-        let tallies = ebpf.take_map("tallies").ok_or_else(missing)?.try_into().map_err(|_| missing())?;
+        let alarm = alarm(&ebpf)?;
+        let tallies = ebpf.take_map("tallies").and_then(|map| map.try_into().ok());
+        let tallies = tallies.ok_or_else(|| missing("tallies"))?;
         Ok(Self {
             transitions,
             samples,
-            sample,
+            alarm,
+            slots,
             seed_files,
             seed_namespace,
+            refused,
             tallies,
             ebpf,
             malformed: 0,
@@ -83,37 +108,43 @@ impl Kernel {
     /// (as transitions). Idempotent. Blocks for a few microseconds per descriptor and socket of the host.
     pub fn seed(&mut self) -> SeedReport {
         let before = self.losses().seeded;
-        let report = seed::run(&self.seed_files, &self.seed_namespace);
+        let mut report = seed::run(self.seed_files.as_ref(), self.seed_namespace.as_ref());
+        report.failures.extend(self.refused.iter().cloned());
         SeedReport { seeded: self.losses().seeded - before, ..report }
     }
 
     /// Visits every tracked connection once: one event for each that moved since its last, or is due a heartbeat, or is
-    /// gone. Holds a CPU for at most a few milliseconds at a time, and drains the samples in between.
+    /// gone. Holds a CPU for about a millisecond at a time at most, and drains the samples in between.
     ///
     /// # Errors
-    /// The kernel refused to walk the table. What was read before was handed over.
+    /// The kernel refused to run the program. What was sampled before was handed over.
     pub fn pass(&mut self, on_event: &mut dyn FnMut(&ConnectionEvent)) -> Result<PassReport, PassError> {
         let mut report = PassReport::default();
-        let (samples, malformed, stuck) = (&mut self.samples, &mut self.malformed, &mut self.stuck);
         let start = Instant::now();
-        let mut read_began = start;
-        let reads = self.sample.run(&mut || {
-            report.longest_read = report.longest_read.max(read_began.elapsed());
-            let drained = samples.drain(&mut |record| match transition::connection(record) {
-                Some(event) => {
-                    report.events += 1;
-                    report.vanished += usize::from(event.kind == kind::VANISHED);
-                    report.heartbeats += usize::from(event.flags & flag::HEARTBEAT != 0);
-                    on_event(event);
-                }
-                None => *malformed += 1,
-            });
-            *stuck += u64::from(drained.stuck);
-            read_began = Instant::now();
-        });
+        for first in (0..self.slots).step_by(SLOTS_PER_RUN as usize) {
+            let run_began = Instant::now();
+            let visited = sampler::run(&self.ebpf, first, SLOTS_PER_RUN.min(self.slots - first))?;
+            report.longest_run = report.longest_run.max(run_began.elapsed());
+            report.visited += u64::from(visited);
+            report.runs += 1;
+            self.drain_samples(&mut report, on_event);
+        }
         report.duration = start.elapsed();
-        report.reads = reads?;
         Ok(report)
+    }
+
+    fn drain_samples(&mut self, report: &mut PassReport, on_event: &mut dyn FnMut(&ConnectionEvent)) {
+        let malformed = &mut self.malformed;
+        let drained = self.samples.drain(&mut |record| match transition::connection(record) {
+            Some(event) => {
+                report.events += 1;
+                report.vanished += usize::from(event.kind == kind::VANISHED);
+                report.heartbeats += usize::from(event.flags & flag::HEARTBEAT != 0);
+                on_event(event);
+            }
+            None => *malformed += 1,
+        });
+        self.stuck += u64::from(drained.stuck);
     }
 
     /// Hands over every transition that was committed before the call; returns how many.
@@ -127,9 +158,10 @@ impl Kernel {
         drained.records
     }
 
-    /// Readable when [`Options::wake_bytes`] of transitions wait. Wait with a timeout and drain then too: fewer bytes do
-    /// not wake.
-    pub fn transitions_fd(&self) -> BorrowedFd<'_> {
+    /// A descriptor that becomes readable when [`Options::wake_bytes`] of transitions wait: once for each call, so call again after
+    /// draining. Wait with a timeout and drain then too: fewer bytes do not wake.
+    pub fn armed_transitions_fd(&self) -> BorrowedFd<'_> {
+        self.alarm.arm();
         self.transitions.as_fd()
     }
 
@@ -169,8 +201,19 @@ fn ring(ebpf: &Ebpf, what: &'static str, size: u32) -> Result<Ring, Diagnosis> {
         Some(Map::RingBuf(map)) => {
             Ring::new(map.fd().as_fd(), size).map_err(|source| Diagnosis::Map { what, source })
         }
-        _ => {
-            Err(Diagnosis::Program { what: what.into(), reason: "the object lacks this ring buffer".into() })
-        }
+        _ => Err(missing(what)),
     }
+}
+
+fn alarm(ebpf: &Ebpf) -> Result<Alarm, Diagnosis> {
+    match ebpf.map("armed") {
+        Some(Map::Array(map)) => {
+            Alarm::new(map.fd().as_fd()).map_err(|source| Diagnosis::Map { what: "armed", source })
+        }
+        _ => Err(missing("armed")),
+    }
+}
+
+fn missing(what: &str) -> Diagnosis {
+    Diagnosis::Program { what: what.into(), reason: "the object lacks this map".into() }
 }

@@ -2,7 +2,7 @@
 
 use longwave_ebpf_abi::offsets::ABSENT;
 use longwave_ebpf_abi::settings::{COMMON_MAX, MOVED_MAX, SAMPLE_MAX, family};
-use longwave_ebpf_abi::{Offsets, Settings};
+use longwave_ebpf_abi::{BUCKET_KEYS, Offsets, Settings};
 
 use super::{CgroupScope, Diagnosis, Options};
 
@@ -75,6 +75,7 @@ pub fn settings(options: &Options, offsets: &Offsets) -> Result<Settings, Diagno
         scope_cgroup,
         scope_cgroup_level,
         wake_watermark: options.wake_bytes,
+        buckets: buckets(options.max_connections),
         sample_start: counters.0,
         sample_len: counters.1,
         moved_start: moved.0,
@@ -87,8 +88,15 @@ pub fn settings(options: &Options, offsets: &Offsets) -> Result<Settings, Diagno
         pre_existing: options.pre_existing.into(),
         scope_ports: (!options.ports.is_empty()).into(),
         heartbeat_passes: options.heartbeat_passes,
-        _pad: [0; 2],
+        _pad: [0; 6],
     })
+}
+
+/// Buckets of the table: half as many slots again as connections. With two of three slots taken no insertion was refused in simulations
+/// with the addresses of real slabs (`ebpf/table/tests/load.rs`).
+pub fn buckets(max_connections: u32) -> u32 {
+    let slots = u64::from(max_connections).max(1) * 3 / 2;
+    u32::try_from(slots.div_ceil(u64::from(BUCKET_KEYS))).unwrap_or(u32::MAX / BUCKET_KEYS)
 }
 
 /// First byte and length of what holds all present fields, in whole words: the verifier wants copies aligned as the

@@ -20,10 +20,8 @@ macro_rules! losses {
             pub close_untracked: u64,
             /// Closes that had no entry, not reported since `pre_existing` is off.
             pub close_suppressed: u64,
-            /// Closes whose entry could not be deleted at once: reported, and swept later.
-            pub close_busy: u64,
-            /// Closes that the other program was reporting already.
-            pub close_claimed: u64,
+            /// Closes whose entry another program took first, and whose end that program reported.
+            pub close_taken: u64,
             /// Records that no program of ours writes.
             pub malformed: u64,
             /// Drains cut short by a record that stayed uncommitted; its successors came with the next drain.
@@ -47,8 +45,7 @@ macro_rules! losses {
                     second_chance: of(tally::SECOND_CHANCE),
                     close_untracked: of(tally::CLOSE_UNTRACKED),
                     close_suppressed: of(tally::CLOSE_SUPPRESSED),
-                    close_busy: of(tally::CLOSE_BUSY),
-                    close_claimed: of(tally::CLOSE_CLAIMED),
+                    close_taken: of(tally::CLOSE_TAKEN),
                     malformed,
                     stuck_drains,
                 }
@@ -66,17 +63,15 @@ losses! {
     listen_ring_full = LISTEN_RING_FULL, "listen_ring_full";
     /// Samples put off to the next pass: samples ring full.
     sample_ring_full = SAMPLE_RING_FULL, "sample_ring_full";
-    /// Connections not tracked, so not sampled: table full. Their close is reported as `UNTRACKED`.
+    /// Connections not tracked, so not sampled: both of their buckets are full. Their close is reported as `UNTRACKED`.
     table_full = TABLE_FULL, "table_full";
-    /// Connections not tracked: the table's bucket was locked by what was interrupted.
-    table_busy = TABLE_BUSY, "table_busy";
     /// Connections whose close was missed; found by the sampler.
     vanished = VANISHED, "vanished";
     /// Connections whose close was missed; found by a new connection of the same socket address.
     replaced = REPLACED, "replaced";
-    /// Samples discarded, since the entry or the socket became another connection's meanwhile.
+    /// Samples discarded, since the slot became another connection's meanwhile.
     sample_raced = SAMPLE_RACED, "sample_raced";
-    /// Seeded connections that had closed meanwhile.
+    /// Seeded connections that closed meanwhile.
     seed_raced = SEED_RACED, "seed_raced";
 }
 

@@ -1,7 +1,7 @@
 //! Seeding: connections and listeners that are older than the programs.
 
-use super::iterator::{Iterator, PassError};
 use super::namespaces;
+use super::walk::{Walk, WalkError};
 
 /// What seeding found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,26 +14,24 @@ pub struct SeedReport {
     pub namespaces_refused: Vec<String>,
     /// Processes whose namespace could not be read (CAP_SYS_PTRACE).
     pub processes_unreadable: usize,
-    /// Walks that failed, with the reason.
+    /// Walks that failed or that the kernel refuses, with the reason.
     pub failures: Vec<String>,
 }
 
-/// Walks all descriptors of all processes, then each namespace's sockets. Idempotent.
-pub fn run(files: &Iterator, namespace: &Iterator) -> SeedReport {
+/// Walks all descriptors of all processes, then each namespace's sockets, as far as the kernel allows. Idempotent.
+pub fn run(files: Option<&Walk>, namespace: Option<&Walk>) -> SeedReport {
     let mut report = SeedReport::default();
-    let note = |failures: &mut Vec<String>, result: Result<u64, PassError>| {
-        if let Err(error) = result {
-            failures.push(error.to_string());
-        }
-    };
-    note(&mut report.failures, files.run(&mut || {}));
+    if let Some(files) = files {
+        note(&mut report.failures, files.run());
+    }
+    let Some(namespace) = namespace else { return report };
     let mut found = namespaces::find();
     report.processes_unreadable = found.unreadable;
     // This thread's own needs no entering, and so no capability.
     if let Some(own) = namespaces::own() {
         found.paths.remove(&own);
         report.namespaces_entered += 1;
-        note(&mut report.failures, namespace.run(&mut || {}));
+        note(&mut report.failures, namespace.run());
     }
     // A thread of its own: it ends in the last namespace, and no other may.
     let walked = std::thread::scope(|scope| {
@@ -42,7 +40,7 @@ pub fn run(files: &Iterator, namespace: &Iterator) -> SeedReport {
                 match namespaces::enter(path) {
                     Ok(()) => {
                         report.namespaces_entered += 1;
-                        note(&mut report.failures, namespace.run(&mut || {}));
+                        note(&mut report.failures, namespace.run());
                     }
                     // Its last process ended meanwhile.
                     Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -60,4 +58,10 @@ pub fn run(files: &Iterator, namespace: &Iterator) -> SeedReport {
         report.failures.push("the walk over the network namespaces ended early".into());
     }
     report
+}
+
+fn note(failures: &mut Vec<String>, result: Result<(), WalkError>) {
+    if let Err(error) = result {
+        failures.push(error.to_string());
+    }
 }

@@ -8,13 +8,6 @@ const BPF_LINK_CREATE: libc::c_int = 28;
 const BPF_ITER_CREATE: libc::c_int = 33;
 const BPF_TRACE_ITER: u32 = 28;
 
-/// `union bpf_iter_link_info`, 16 bytes.
-#[repr(C)]
-struct IterLinkInfo {
-    map_fd: u32,
-    _rest: [u32; 3],
-}
-
 #[repr(C)]
 struct LinkCreate {
     prog_fd: u32,
@@ -96,16 +89,15 @@ fn owned(result: libc::c_long) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(result as libc::c_int) }
 }
 
-/// A link of an iterator program; over a map's elements where `map` is given.
-pub fn iterator_link(program: BorrowedFd<'_>, map: Option<BorrowedFd<'_>>) -> io::Result<OwnedFd> {
-    let info = IterLinkInfo { map_fd: map.map_or(0, |map| map.as_raw_fd() as u32), _rest: [0; 3] };
+/// A link of an iterator program.
+pub fn iterator_link(program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let mut attributes = LinkCreate {
         prog_fd: program.as_raw_fd() as u32,
         target_fd: 0,
         attach_type: BPF_TRACE_ITER,
         flags: 0,
-        iter_info: if map.is_some() { std::ptr::from_ref(&info) as u64 } else { 0 },
-        iter_info_len: if map.is_some() { size_of::<IterLinkInfo>() as u32 } else { 0 },
+        iter_info: 0,
+        iter_info_len: 0,
         _pad: 0,
     };
     bpf(BPF_LINK_CREATE, &mut attributes).map(owned)

@@ -1,25 +1,24 @@
-//! Reading BPF iterators in bounded steps.
+//! Walks of the kernel's iterators, for connections that are older than the programs.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::sys;
 
-/// Bytes per read: a program writes 8 for what it emits and for every eighth idle entry, so that no read holds a CPU for
-/// long.
+/// Bytes per read: a program writes 8 for each socket that it sees, so that no read holds a CPU for long.
 const STEP: usize = 4096;
 /// Iterators end; this only keeps a broken one from going on for ever.
 const MAX_STEPS: u64 = 10_000_000;
 
-/// A pass could not be made or not be finished.
+/// A walk could not be made or not be finished.
 #[derive(Debug, thiserror::Error)]
-pub enum PassError {
+pub enum WalkError {
     /// Creating or reading the iterator failed.
     #[error(
         "{what}: {source}: the kernel refused to walk its sockets; was the descriptor limit reached or a capability dropped?"
     )]
     Io {
-        /// Which call.
+        /// Which program.
         what: &'static str,
         /// The kernel's answer.
         source: io::Error,
@@ -27,44 +26,37 @@ pub enum PassError {
     /// The iterator did not end.
     #[error("{what}: the kernel's iterator did not end after {MAX_STEPS} reads")]
     Endless {
-        /// Which iterator.
+        /// Which program.
         what: &'static str,
     },
 }
 
 /// An iterator program, attached: each run walks everything once.
 #[derive(Debug)]
-pub struct Iterator {
+pub struct Walk {
     link: OwnedFd,
     what: &'static str,
 }
 
-impl Iterator {
-    /// Attaches a loaded program; to a map's elements where `map` is given.
-    pub fn attach(
-        what: &'static str,
-        program: BorrowedFd<'_>,
-        map: Option<BorrowedFd<'_>>,
-    ) -> io::Result<Self> {
-        Ok(Self { link: sys::iterator_link(program, map)?, what })
+impl Walk {
+    /// Attaches a loaded program.
+    pub fn attach(what: &'static str, program: BorrowedFd<'_>) -> io::Result<Self> {
+        Ok(Self { link: sys::iterator_link(program)?, what })
     }
 
-    /// Walks everything once, calling `between` after each read; returns the number of reads.
-    pub fn run(&self, between: &mut dyn FnMut()) -> Result<u64, PassError> {
-        let fail = |source| PassError::Io { what: self.what, source };
+    /// Walks everything once.
+    pub fn run(&self) -> Result<(), WalkError> {
+        let fail = |source| WalkError::Io { what: self.what, source };
         let run = sys::iterator(self.link.as_fd()).map_err(fail)?;
         let mut buffer = [0u8; STEP];
-        for step in 0..MAX_STEPS {
+        for _ in 0..MAX_STEPS {
             match rustix::io::read(&run, &mut buffer) {
-                Ok(0) => {
-                    between();
-                    return Ok(step);
-                }
+                Ok(0) => return Ok(()),
                 // EAGAIN: a million elements without output; the next read goes on.
-                Ok(_) | Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => between(),
+                Ok(_) | Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(fail(error.into())),
             }
         }
-        Err(PassError::Endless { what: self.what })
+        Err(WalkError::Endless { what: self.what })
     }
 }

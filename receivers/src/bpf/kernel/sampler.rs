@@ -1,0 +1,35 @@
+//! Runs of the program `sample` over the connection table, in bounded steps.
+
+use std::io;
+
+use aya::Ebpf;
+use aya::programs::{ProgramError, RawTracePoint, RawTracePointRunOptions, TestRun};
+use longwave_ebpf_abi::sample_context;
+
+use super::diagnosis::root_cause;
+
+/// The program's name.
+pub const SAMPLE: &str = "sample";
+
+/// Slots that one run visits. The kernel holds a CPU while the program runs: about 1 µs for each busy connection.
+pub const SLOTS_PER_RUN: u32 = 1024;
+
+/// A pass could not be finished.
+#[derive(Debug, thiserror::Error)]
+#[error("running `sample`: {source}: the kernel refused to run the program; was a capability dropped?")]
+pub struct PassError {
+    /// The kernel's answer.
+    source: io::Error,
+}
+
+/// Visits `slots` slots from `first` on, and returns how many held a connection.
+pub fn run(ebpf: &Ebpf, first: u32, slots: u32) -> Result<u32, PassError> {
+    let failed = |error: &ProgramError| PassError { source: root_cause(error) };
+    let program = ebpf.program(SAMPLE).ok_or(ProgramError::NotLoaded).map_err(|error| failed(&error))?;
+    let program: &RawTracePoint = program.try_into().map_err(|error| failed(&error))?;
+    let mut options = RawTracePointRunOptions::default();
+    options.args[sample_context::FIRST] = first.into();
+    options.args[sample_context::COUNT] = slots.into();
+    let result = program.test_run(options).map_err(|error| failed(&error))?;
+    Ok(result.return_value)
+}
