@@ -43,7 +43,7 @@ enum Command {
     Components,
     /// Print the whole configuration with defaults filled in and secrets redacted.
     PrintConfig,
-    /// Tell what this host offers and lacks for the bpf receiver.
+    /// Print what this host offers and lacks for the bpf receiver, and try what the receiver does at its start.
     Check,
 }
 
@@ -66,7 +66,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Validate => validate::run(&cli.sources, &registry),
         Command::Components => components::run(&registry),
         Command::PrintConfig => print_config::run(&cli.sources, &registry),
-        Command::Check => check::run(),
+        Command::Check => check::run(&cli.sources, &registry),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -69,6 +69,7 @@ impl BpfReceiver {
         let interval = self.config.interval.get();
         let stats = Arc::new(Stats::default());
         stats.export(&self.context.meter, id);
+        stats.update(|stats| stats.seed_failures = report.failures.len() as u64);
         let boot = BootId::read(Path::new("/proc"))
             .map_err(|error| ComponentError::with_source(error.to_string(), error))?;
         let rules = Rules {

@@ -28,6 +28,8 @@ pub struct Snapshot {
     pub programs: Vec<ProgramStatistics>,
     /// What user space discarded.
     pub discards: Discards,
+    /// Walks for older connections that failed or that the kernel refuses.
+    pub seed_failures: u64,
 }
 
 // === impl Stats ===
@@ -91,6 +93,13 @@ impl Stats {
         counter("longwave_receiver_passes", "{pass}", "Sampling passes.", "", |s| {
             vec![(String::new(), s.passes)]
         });
+        counter(
+            "longwave_receiver_seed_failures",
+            "{walk}",
+            "Walks for connections older than Longwave that failed or that the kernel refuses.",
+            "",
+            |s| vec![(String::new(), s.seed_failures)],
+        );
         counter(
             "longwave_receiver_kernel_lost_records",
             "{record}",

@@ -53,10 +53,11 @@ fn privileged_unusual_options_load() {
 /// Guarantees: none is missing.
 #[test]
 fn privileged_the_probe_agrees_with_loading() {
-    if kernel(&Options { max_connections: 64, ..Options::default() }).is_none() {
+    let options = Options { max_connections: 64, ..Options::default() };
+    if kernel(&options).is_none() {
         return;
     }
-    for fact in probe() {
+    for fact in probe(&options) {
         assert_ne!(fact.verdict, Verdict::Missing, "{fact:?}");
     }
 }

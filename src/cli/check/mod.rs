@@ -8,14 +8,18 @@ mod tests;
 
 use std::fmt::Write;
 
-use longwave_receivers::bpf::kernel::{HostFact, Verdict, probe};
+use longwave_config::{Path, decode};
+use longwave_pipeline::Signal;
+use longwave_pipeline::registry::Registry;
+use longwave_receivers::bpf::Config;
+use longwave_receivers::bpf::kernel::{HostFact, Options, Verdict, probe};
 
-use super::print;
+use super::{SourceArgs, configuration, print};
 use view::View;
 
 /// Prints each fact; fails if something is missing without which Longwave cannot run.
-pub(super) fn run() -> anyhow::Result<()> {
-    let mut facts = probe();
+pub(super) fn run(sources: &SourceArgs, registry: &Registry) -> anyhow::Result<()> {
+    let mut facts = probe(&options(sources, registry)?);
     facts.extend(surroundings::look(&View::of_this_process()));
     print(&table(&facts)?)?;
     let missing = facts.iter().filter(|fact| fact.verdict == Verdict::Missing).count();
@@ -25,6 +29,20 @@ pub(super) fn run() -> anyhow::Result<()> {
         facts.len()
     );
     Ok(())
+}
+
+/// What the configuration asks of the kernel: the settings of its first receiver of type `bpf`, or the defaults.
+fn options(sources: &SourceArgs, registry: &Registry) -> anyhow::Result<Options> {
+    let plan = configuration::plan(sources, registry)?.plan;
+    let receiver = plan.receivers.iter().find(|receiver| receiver.id.split('/').next() == Some("bpf"));
+    let Some(receiver) = receiver else { return Ok(Config::default().options(false)) };
+    let settings = plan.effective.get("receivers").and_then(|receivers| receivers.get(&receiver.id));
+    let config: Config = match settings {
+        Some(settings) => decode(settings, &Path::root()).map_err(|errors| anyhow::anyhow!("{errors:?}"))?,
+        None => Config::default(),
+    };
+    let wants_opens = receiver.pipelines.iter().any(|index| plan.pipelines[*index].signal == Signal::Logs);
+    Ok(config.options(wants_opens))
 }
 
 /// One line a fact, and below it what to do where something is wanting.

@@ -171,9 +171,9 @@ fn node_name(view: &View) -> HostFact {
 }
 
 fn good(name: &'static str, found: impl Into<String>) -> HostFact {
-    HostFact { name, found: found.into(), verdict: Verdict::Good, remedy: "" }
+    HostFact { name: name.into(), found: found.into(), verdict: Verdict::Good, remedy: "" }
 }
 
 fn degraded(name: &'static str, found: impl Into<String>, remedy: &'static str) -> HostFact {
-    HostFact { name, found: found.into(), verdict: Verdict::Degraded, remedy }
+    HostFact { name: name.into(), found: found.into(), verdict: Verdict::Degraded, remedy }
 }

@@ -1,6 +1,9 @@
-//! What this host offers and lacks, for `longwave check`.
+//! What this host offers and lacks, for `longwave check`: facts, and what the kernel answers when the receiver's steps are tried.
 
-use super::{btf, capabilities, diagnosis, namespaces};
+use std::borrow::Cow;
+
+use super::steps::{Outcome, Step, Steps};
+use super::{Kernel, Options, btf, capabilities, diagnosis, namespaces};
 
 /// What a fact means for Longwave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +20,7 @@ pub enum Verdict {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostFact {
     /// What.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// What was found, in words.
     pub found: String,
     /// What that means.
@@ -35,13 +38,46 @@ impl HostFact {
         remedy: &'static str,
     ) -> Self {
         let verdict = if good { Verdict::Good } else { otherwise };
-        Self { name, found: found.into(), verdict, remedy: if good { "" } else { remedy } }
+        Self { name: name.into(), found: found.into(), verdict, remedy: if good { "" } else { remedy } }
     }
 }
 
-/// Looks at everything that matters, without loading anything.
-pub fn probe() -> Vec<HostFact> {
-    vec![kernel(), kernel_types(), loading(), lockdown(), all_namespaces(), processes()]
+/// Looks at everything that matters, and tries what the receiver does: creates the maps, loads and attaches every program with these
+/// options, and samples once. Everything is detached again.
+pub fn probe(options: &Options) -> Vec<HostFact> {
+    let mut facts = vec![kernel(), kernel_types(), loading(), lockdown()];
+    let mut steps = Steps::default();
+    let tried = Kernel::load_in_steps(options, &mut steps);
+    let explained = facts.iter().any(|fact| fact.verdict == Verdict::Missing);
+    // The facts cover the first two steps, unless they miss why one failed.
+    let is_covered = |outcome: &&Outcome| {
+        matches!(outcome.step, Step::Host | Step::Types) && (explained || outcome.failure.is_none())
+    };
+    facts.extend(steps.0.iter().filter(|outcome| !is_covered(outcome)).map(answer));
+    if let Some(Err(error)) = tried {
+        let (found, remedy) = (error.to_string(), "");
+        facts.push(HostFact { name: "mapping the rings".into(), found, verdict: Verdict::Missing, remedy });
+    }
+    facts.extend([all_namespaces(), processes()]);
+    facts
+}
+
+/// What the kernel answered to a step.
+fn answer(outcome: &Outcome) -> HostFact {
+    let (verdict, remedy) = match outcome.step {
+        _ if outcome.failure.is_none() => (Verdict::Good, ""),
+        _ if outcome.is_needed => (Verdict::Missing, ""),
+        Step::Load("seed_files") => (
+            Verdict::Degraded,
+            "Longwave runs without it: connections that are older than Longwave are seen, but not which process holds them",
+        ),
+        _ => (
+            Verdict::Degraded,
+            "Longwave runs without it: connections that are older than Longwave and that no process holds are seen only when they close",
+        ),
+    };
+    let found = outcome.failure.as_ref().map_or("accepted".to_owned(), ToString::to_string);
+    HostFact { name: outcome.step.to_string().into(), found, verdict, remedy }
 }
 
 fn kernel() -> HostFact {
@@ -52,7 +88,7 @@ fn kernel() -> HostFact {
         release,
         new_enough,
         Verdict::Missing,
-        "upgrade to 5.15 or later (tested from 6.1)",
+        "upgrade to 5.17 or later (tested from 6.1)",
     )
 }
 
@@ -71,7 +107,7 @@ fn kernel_types() -> HostFact {
 fn loading() -> HostFact {
     let missing = capabilities::missing();
     let (found, good) = match (missing.is_empty(), capabilities::in_first_user_namespace()) {
-        (false, _) => (format!("missing {}", missing.join(", ")), false),
+        (false, _) => (format!("missing {}", missing.join(" and ")), false),
         (true, false) => ("in a user namespace only".into(), false),
         (true, true) => ("CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN".into(), true),
     };
