@@ -203,7 +203,7 @@ fn orphaned_before_the_start() {
     assert_exact(&stories, &finished.records);
 }
 
-/// *Scenario*: 300 busy connections, half of them older than Longwave, and a ring for samples of one page.
+/// *Scenario*: 300 busy connections, half of them older than Longwave, a small table, and a ring for samples of one page.
 /// *Guarantees*: samples are lost, and counted; every connection's deltas sum to its totals all the same.
 #[test]
 fn deltas_sum_though_samples_are_lost() {
@@ -212,7 +212,9 @@ fn deltas_sum_though_samples_are_lost() {
     let pairs = |count: usize| -> Vec<(End, End)> { (0..count).map(|_| place.pair().unwrap()).collect() };
     let mut older = pairs(150);
     older.iter_mut().for_each(|pair| exchange(pair, 2_000));
-    let longwave = Longwave::start(config::logs(json!({"interval": "1s", "samples_ring_size": 4096})));
+    let longwave = Longwave::start(config::logs(
+        json!({"interval": "1s", "samples_ring_size": 4096, "max_connections": 1024}),
+    ));
     let mut younger = pairs(150);
     let some = cookies(&older);
     longwave.await_records("a record of an older one", LIMIT, |record| some.contains(&record.cookie()));

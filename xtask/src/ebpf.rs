@@ -40,7 +40,7 @@ pub fn main(command: &Command) -> Result<()> {
         Command::Verify { object } => {
             let object = object.clone().unwrap_or_else(|| workspace().join(OBJECT));
             inspect::verify(&object)?;
-            println!("{}: no calls into memset, memcpy or other subprograms", object.display());
+            println!("{}: no calls into memset, memcpy or their like", object.display());
             Ok(())
         }
     }

@@ -23,7 +23,7 @@ tallies! {
     CLOSE_UNTRACKED = 5,
     /// Closes without a table entry, not reported since `pre_existing` is off.
     CLOSE_SUPPRESSED = 6,
-    /// Closes whose entry another program took first: that program reports the end.
+    /// Closes whose entry another program freed first: reported as closes without an entry.
     CLOSE_TAKEN = 7,
     /// Entries whose socket was gone or reused: their close was missed.
     VANISHED = 8,

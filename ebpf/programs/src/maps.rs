@@ -11,7 +11,7 @@ use aya_ebpf::{
 };
 use longwave_ebpf_abi::{settings::SAMPLE_MAX, tally::COUNT};
 
-use crate::{atomic, config::setting};
+use crate::{atomic, config::setting, table::Slot};
 
 /// Opens, closes, listens. Apart from samples, so that those never crowd out a close.
 #[map(name = "transitions")]
@@ -50,18 +50,41 @@ pub static SCRATCH: PerCpuArray<[u64; SAMPLE_MAX as usize / 8]> = PerCpuArray::w
 pub struct Local {
     /// Transitions that `state` handled and `state_again` has not seen yet: 128 sets of 2.
     pub handled: [u64; HANDLED_SLOTS],
-    /// One word for each program that turns a socket's pointer into a number. No program interrupts itself.
-    pub address: [u64; 3],
+    /// A room for each program that needs one.
+    rooms: [Room; 3],
+}
+
+/// What a program passes through memory that the verifier does not track: it forgets what it knows of a value that comes out of a map. No
+/// program interrupts itself on a CPU, so nothing else writes here meanwhile.
+#[repr(C)]
+pub struct Room {
+    /// A socket's address, on its way from a pointer to a number.
+    pub address: u64,
+    /// A subprogram's result.
+    pub slot: Slot,
 }
 
 /// Words of [`Local::handled`].
 pub const HANDLED_SLOTS: usize = 256;
 
-/// Indices of [`Local::address`].
-pub mod address_of {
-    pub const STATE: usize = 0;
-    pub const STATE_AGAIN: usize = 1;
-    pub const SEED: usize = 2;
+/// Whose [`Room`] it is.
+#[derive(Clone, Copy)]
+pub enum Program {
+    State = 0,
+    StateAgain = 1,
+    Seed = 2,
+}
+
+impl Local {
+    /// A program's room.
+    ///
+    /// # Safety
+    /// `local` is this CPU's.
+    #[inline(always)]
+    pub unsafe fn room(local: *mut Self, program: Program) -> *mut Room {
+        // SAFETY: by the caller's promise; there is a room for each program.
+        unsafe { (&raw mut (*local).rooms).cast::<Room>().add(program as usize) }
+    }
 }
 
 /// `BPF_F_MMAPABLE`: user space can map the array, and its elements begin at a page.

@@ -208,7 +208,7 @@ unsafe fn update(slot: Slot, entry: *mut Tracked, old: u64, new: u64, moved: [u3
         // Its barrier also keeps the key from being read before the words above are written.
         let control = &raw mut (*entry).control;
         let replaced = atomic::compare_exchange(control, old, new) == old;
-        if replaced && table::unchanged(Table, slot) {
+        if replaced && table::is_unchanged(Table, slot) {
             return true;
         }
         if replaced {

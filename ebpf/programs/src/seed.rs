@@ -10,11 +10,11 @@ use longwave_ebpf_abi::{
 use crate::{
     config::{offset, setting},
     listen::{self, Holder},
-    maps::{self, LOCAL, address_of},
+    maps::{self, LOCAL, Local, Program},
     owner::{self, Pointer},
     scope,
     socket::{Socket, load, tcp},
-    table::{self, Table},
+    table::{self, Place, Table},
     tally::count,
     words,
 };
@@ -97,32 +97,22 @@ unsafe fn seed(context: *const *const u8, socket: Socket, task: Option<*const u8
 #[inline(always)]
 unsafe fn insert(socket: Socket, cookie: u64, state: u8, task: Option<*const u8>) {
     let Some(local) = LOCAL.get_ptr_mut(0) else { return };
-    // SAFETY: this CPU's memory; no other program uses the word, and one seeding runs at a time.
-    let address = unsafe { socket.address(local, address_of::SEED) };
-    if let Some((slot, entry)) = table::find_connection(address, cookie) {
-        // SAFETY: an entry of the table.
-        let has_owner = unsafe { (&raw const (*entry).owner.pid).read_volatile() } != 0;
-        if let Some(task) = task
-            && !has_owner
-            && table::borrow(Table, slot)
-        {
-            // SAFETY: a borrowed slot's entry is this program's.
-            unsafe { owner::of_task(&raw mut (*entry).owner, task) };
-            table::give_back(Table, slot);
-        }
+    // SAFETY: this CPU's memory, of which seeding uses its own room, one run at a time.
+    let place = unsafe { Place::of(socket, Local::room(local, Program::Seed)) };
+    if place.find_connection(cookie).is_some() {
         return;
     }
-    let Some(slot) = table::reserve(Table, address) else { return count(TABLE_FULL) };
+    let Some(slot) = place.reserve() else { return count(TABLE_FULL) };
     let Some(entry) = table::entry(slot.index) else { return };
     // SAFETY: a reserved slot's entry is this program's.
     unsafe { fill(entry, socket, cookie, state, task) };
-    let slot = table::publish(Table, slot, address);
+    let slot = place.publish(slot);
     count(INSERTED);
     count(SEEDED);
     // The socket may have closed before it was in the table: then its close was reported without the entry. It may even be open again as
     // another connection, which has an entry of its own.
     let gone = socket.state() == tcp::CLOSE || socket.cookie() != cookie;
-    if (gone || table::find_other(address, &slot).is_some()) && table::take(Table, slot) {
+    if (gone || place.find_other(&slot).is_some()) && table::take(Table, slot) {
         count(REMOVED);
         count(SEED_RACED);
     }

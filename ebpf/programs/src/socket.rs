@@ -3,7 +3,7 @@
 use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_skc_to_tcp_sock};
 use longwave_ebpf_abi::{Tuple, offsets::ABSENT};
 
-use crate::{config::offset, maps::Local};
+use crate::{config::offset, maps::Room};
 
 pub const AF_INET6: u16 = 10;
 
@@ -42,18 +42,16 @@ impl Socket {
         unsafe { load(self.0, offset) }
     }
 
-    /// The socket's address, as a number: the verifier does not let a pointer be shifted or hashed, but it does not track what a map
-    /// holds. `program` is the calling program's index in [`Local::address`].
+    /// The socket's address, as a number: the verifier does not let a pointer be shifted or hashed.
     ///
     /// # Safety
-    /// `local` is this CPU's, and `program` is below its length.
+    /// `room` is this program's, on this CPU.
     #[inline(always)]
-    pub unsafe fn address(self, local: *mut Local, program: usize) -> u64 {
+    pub unsafe fn address(self, room: *mut Room) -> u64 {
         // SAFETY: by the caller's promise.
         unsafe {
-            let word = (&raw mut (*local).address).cast::<u64>().add(program);
-            word.write_volatile(self.0 as u64);
-            word.read_volatile()
+            (&raw mut (*room).address).write_volatile(self.0 as u64);
+            (&raw const (*room).address).read_volatile()
         }
     }
 

@@ -8,8 +8,8 @@ use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use longwave_ebpf_abi::{
     ConnectionEvent, LAYOUT_VERSION, Tracked, flag, kind,
     tally::{
-        CLOSE_RING_FULL, CLOSE_SUPPRESSED, CLOSE_TAKEN, CLOSE_UNTRACKED, INSERTED, OPEN_RING_FULL, REMOVED,
-        REPLACED, SECOND_CHANCE, TABLE_FULL,
+        CLOSE_RING_FULL, CLOSE_SUPPRESSED, CLOSE_UNTRACKED, INSERTED, OPEN_RING_FULL, REMOVED, REPLACED,
+        SECOND_CHANCE, TABLE_FULL,
     },
     tracked::Control,
 };
@@ -18,10 +18,10 @@ use crate::{
     config::{offset, setting},
     counters,
     listen::{self, Holder},
-    maps::{self, HANDLED_SLOTS, LOCAL, Local, TRANSITIONS, address_of},
+    maps::{self, HANDLED_SLOTS, LOCAL, Local, Program, TRANSITIONS},
     owner, scope,
     socket::{Socket, tcp},
-    table::{self, Slot, Table},
+    table::{self, Place, Slot, Table},
     tally::count,
     words,
 };
@@ -89,15 +89,15 @@ unsafe fn transition<const AGAIN: bool>(context: *const u64) {
         return;
     }
     let second = if AGAIN { flag::SECOND_CHANCE } else { 0 };
-    let program = if AGAIN { address_of::STATE_AGAIN } else { address_of::STATE };
+    let program = if AGAIN { Program::StateAgain } else { Program::State };
     // SAFETY: the socket is the tracepoint's, the memory this CPU's.
     let handled = unsafe {
-        let address = socket.address(local, program);
+        let place = Place::of(socket, Local::room(local, program));
         match change {
             Change::ActiveOpen | Change::PassiveOpen | Change::Established => {
-                open(socket, address, cookie, change, old, second)
+                open(socket, place, cookie, change, old, second)
             }
-            Change::Close => close(socket, address, cookie, old, second),
+            Change::Close => close(socket, place, cookie, old, second),
             Change::Listen | Change::Unlisten => listening(socket, cookie, new),
         }
     };
@@ -151,14 +151,15 @@ unsafe fn take_handled(local: *mut Local, cookie: u64, mark: u64) -> bool {
 /// # Safety
 /// The socket is the tracepoint's.
 #[inline(always)]
-unsafe fn open(socket: Socket, address: u64, cookie: u64, change: Change, old: u8, second: u16) -> bool {
+unsafe fn open(socket: Socket, place: Place, cookie: u64, change: Change, old: u8, second: u16) -> bool {
     let mut tracked = core::ptr::null_mut::<Tracked>();
-    if let Some((slot, entry)) = table::find_connection(address, cookie) {
+    if let Some(slot) = place.find_connection(cookie) {
+        let Some(entry) = table::entry(slot.index) else { return false };
         // SAFETY: the entry of this connection.
         let control = Control::unpack(unsafe { (&raw const (*entry).control).read_volatile() });
         let established = control.flags & flag::ESTABLISHED != 0;
         if change == Change::ActiveOpen {
-            if !established {
+            if !established && control.flags & flag::START_KNOWN != 0 {
                 // It has begun already.
                 return false;
             }
@@ -183,17 +184,17 @@ unsafe fn open(socket: Socket, address: u64, cookie: u64, change: Change, old: u
         if change == Change::Established || !scope::includes(socket) {
             return false;
         }
-        let Some(slot) = table::reserve(Table, address) else {
+        let Some(slot) = place.reserve() else {
             count(TABLE_FULL);
             return true;
         };
         let Some(entry) = table::entry(slot.index) else { return false };
         // SAFETY: a reserved slot's entry is this program's.
         unsafe { fill(entry, socket, cookie, change) };
-        let slot = table::publish(Table, slot, address);
+        let slot = place.publish(slot);
         count(INSERTED);
         // What else is at this address has outlived its socket.
-        if let Some(other) = table::find_other(address, &slot) {
+        if let Some(other) = place.find_other(&slot) {
             forget_replaced(other);
         }
         tracked = entry;
@@ -255,9 +256,9 @@ fn forget_replaced(slot: Slot) {
 /// # Safety
 /// The socket is the tracepoint's.
 #[inline(always)]
-unsafe fn close(socket: Socket, address: u64, cookie: u64, old: u8, second: u16) -> bool {
-    let found = table::find_connection(address, cookie);
-    if found.is_none() {
+unsafe fn close(socket: Socket, place: Place, cookie: u64, old: u8, second: u16) -> bool {
+    let owned = place.own_connection(cookie);
+    if owned.is_none() {
         // A child that never left SYN_RECV never opened.
         if old == tcp::SYN_RECV || !scope::includes(socket) {
             return false;
@@ -269,44 +270,41 @@ unsafe fn close(socket: Socket, address: u64, cookie: u64, old: u8, second: u16)
         count(CLOSE_UNTRACKED);
     }
     let Some(event) = maps::reserve::<ConnectionEvent>(&TRANSITIONS) else {
-        let ours = found.is_none_or(|(slot, _)| end(slot));
-        if ours {
-            count(CLOSE_RING_FULL);
+        if let Some(slot) = owned {
+            end(slot);
         }
-        return ours;
+        count(CLOSE_RING_FULL);
+        return true;
     };
-    // SAFETY: room for one event, an entry of the table, a socket of the tracepoint.
+    // SAFETY: room for one event, an entry that is this program's, a socket of the tracepoint.
     unsafe {
         let mut control = Control::new(0);
-        if let Some((_, entry)) = found {
-            control = remembered(event, entry);
-        } else {
-            control.flags = flag::UNTRACKED | if old == tcp::SYN_SENT { flag::CLIENT } else { 0 };
-            words::zero(event);
-            (&raw mut (*event).cookie).write_volatile(cookie);
-            (&raw mut (*event).observed_ns).write_volatile(bpf_ktime_get_ns());
-            socket.tuple(&raw mut (*event).tuple);
-            owner::of_socket(&raw mut (*event).owner, socket);
+        match owned.and_then(|slot| Some((slot, table::entry(slot.index)?))) {
+            Some((slot, entry)) => {
+                control = remembered(event, entry);
+                end(slot);
+            }
+            None => {
+                control.flags = flag::UNTRACKED | if old == tcp::SYN_SENT { flag::CLIENT } else { 0 };
+                words::zero(event);
+                (&raw mut (*event).cookie).write_volatile(cookie);
+                (&raw mut (*event).observed_ns).write_volatile(bpf_ktime_get_ns());
+                socket.tuple(&raw mut (*event).tuple);
+                owner::of_socket(&raw mut (*event).owner, socket);
+            }
         }
         control.flags |= second;
         finish(event, socket, old, control);
-        if let Some((slot, _)) = found
-            && !end(slot)
-        {
-            maps::discard(event);
-            return false;
-        }
         maps::submit_transition(event);
     }
     true
 }
 
-/// Frees the slot of a connection that closes. Returns false if another program has freed it, and so reports the end.
+/// Frees the owned slot of a connection that closes.
 #[inline(always)]
-fn end(slot: Slot) -> bool {
-    let ours = table::take(Table, slot);
-    count(if ours { REMOVED } else { CLOSE_TAKEN });
-    ours
+fn end(slot: Slot) {
+    table::free(Table, slot);
+    count(REMOVED);
 }
 
 /// What every event begins with, in two words: `version` … `error`, `soft_error` … padding.

@@ -1,11 +1,17 @@
 //! The connection table: its memory, for the protocol in `longwave-ebpf-table`. Sizes given here are placeholders.
 
 use aya_ebpf::{macros::map, maps::Array};
-use longwave_ebpf_abi::{BUCKET_KEYS, Tracked};
-use longwave_ebpf_table::{Key, Keys};
-pub use longwave_ebpf_table::{borrow, find, give_back, publish, reserve, take, unchanged, visit};
+use longwave_ebpf_abi::{BUCKET_KEYS, Tracked, tally::CLOSE_TAKEN};
+use longwave_ebpf_table::{Fit, Key, Keys, find, own, publish, reserve, scan};
+pub use longwave_ebpf_table::{Slot, free, is_unchanged, take, visit};
 
-use crate::{atomic, config::setting, maps::MMAPABLE};
+use crate::{
+    atomic,
+    config::setting,
+    maps::{MMAPABLE, Room},
+    socket::Socket,
+    tally::count,
+};
 
 /// Keys, a bucket an element. Mappable, so that each bucket is one cache line.
 #[map(name = "keys")]
@@ -18,9 +24,6 @@ static ENTRIES: Array<Tracked> = Array::with_max_entries(BUCKET_KEYS, MMAPABLE);
 /// The keys of the connection table.
 #[derive(Clone, Copy)]
 pub struct Table;
-
-/// A slot of the connection table.
-pub type Slot = longwave_ebpf_table::Slot<*mut u64>;
 
 impl Keys for Table {
     type Bucket = *mut u64;
@@ -71,18 +74,102 @@ pub fn entry(index: u32) -> Option<*mut Tracked> {
     ENTRIES.get_ptr_mut(index)
 }
 
-/// The slot and the entry of the connection with this cookie.
-#[inline(always)]
-pub fn find_connection(address: u64, cookie: u64) -> Option<(Slot, *mut Tracked)> {
-    find(Table, address, |index| {
-        let entry = entry(index)?;
-        // SAFETY: an entry of the table.
-        (unsafe { (&raw const (*entry).cookie).read_volatile() } == cookie).then_some(entry)
-    })
+/// A socket, and where subprograms put what they find of it.
+#[derive(Clone, Copy)]
+pub struct Place {
+    pub address: u64,
+    room: *mut Room,
 }
 
-/// A slot of the same socket address other than `own`.
+impl Place {
+    /// # Safety
+    /// `room` is this program's, on this CPU.
+    #[inline(always)]
+    pub unsafe fn of(socket: Socket, room: *mut Room) -> Self {
+        // SAFETY: by the caller's promise.
+        Self { address: unsafe { socket.address(room) }, room }
+    }
+
+    /// The slot of the connection with this cookie.
+    #[inline(always)]
+    pub fn find_connection(self, cookie: u64) -> Option<Slot> {
+        let fit = |index| {
+            let Some(entry) = entry(index) else { return Fit::None };
+            // SAFETY: an entry of the table.
+            unsafe {
+                if (&raw const (*entry).cookie).read_volatile() != cookie {
+                    Fit::None
+                } else if (&raw const (*entry).generation).read_volatile() == 0 {
+                    Fit::Seeded
+                } else {
+                    Fit::Opened
+                }
+            }
+        };
+        find(|except| self.scan(except), fit)
+    }
+
+    /// A slot of the same socket address other than `own`.
+    #[inline(always)]
+    pub fn find_other(self, own: &Slot) -> Option<Slot> {
+        self.scan(own.index)
+    }
+
+    #[inline(always)]
+    fn scan(self, except: u32) -> Option<Slot> {
+        self.result(scan_slots(self.address, except, self.room))
+    }
+
+    /// The slot of the connection with this cookie, owned by the caller.
+    #[inline(always)]
+    pub fn own_connection(self, cookie: u64) -> Option<Slot> {
+        let slot = self.find_connection(cookie)?;
+        let is_owned = own(Table, slot);
+        if !is_owned {
+            count(CLOSE_TAKEN);
+        }
+        is_owned.then_some(slot)
+    }
+
+    /// A free slot, owned by the caller.
+    #[inline(always)]
+    pub fn reserve(self) -> Option<Slot> {
+        self.result(reserve_slot(self.address, self.room))
+    }
+
+    /// Publishes a reserved slot.
+    #[inline(always)]
+    pub fn publish(self, slot: Slot) -> Slot {
+        publish(Table, slot, self.address)
+    }
+
+    #[inline(always)]
+    fn result(self, found: u32) -> Option<Slot> {
+        // SAFETY: the room is this program's, and the subprogram has filled it.
+        (found != 0).then(|| unsafe { (&raw const (*self.room).slot).read_volatile() })
+    }
+}
+
+/// A subprogram: in place, each of its uses would be a few hundred instructions. Returns 1 if it found a slot.
+#[inline(never)]
+extern "C" fn scan_slots(address: u64, except: u32, room: *mut Room) -> u32 {
+    // SAFETY: the caller's room.
+    unsafe { put(room, scan(Table, address, except)) }
+}
+
+/// Likewise, for a slot that was free.
+#[inline(never)]
+extern "C" fn reserve_slot(address: u64, room: *mut Room) -> u32 {
+    // SAFETY: the caller's room.
+    unsafe { put(room, reserve(Table, address)) }
+}
+
+/// # Safety
+/// `room` is valid for writes.
 #[inline(always)]
-pub fn find_other(address: u64, own: &Slot) -> Option<Slot> {
-    find(Table, address, |index| (!own.is_at(index)).then_some(())).map(|(slot, ())| slot)
+unsafe fn put(room: *mut Room, slot: Option<Slot>) -> u32 {
+    let Some(slot) = slot else { return 0 };
+    // SAFETY: by the caller's promise.
+    unsafe { (&raw mut (*room).slot).write_volatile(slot) };
+    1
 }

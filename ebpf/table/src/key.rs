@@ -16,7 +16,10 @@ const LOW_BITS: u64 = 7;
 const BELOW_ADDRESS: u32 = 10;
 
 impl Key {
-    /// Nobody's.
+    /// Free, with the first tag.
+    pub const FREE: Self = Self(0);
+
+    /// Whether nobody has the slot.
     #[inline(always)]
     pub const fn is_free(self) -> bool {
         self.0 & !TAG == 0
@@ -36,6 +39,13 @@ impl Key {
         }
         // Sign extension: the high bits of a kernel address are ones.
         Some((self.0 as i64 >> ADDRESS_SHIFT) as u64 & !LOW_BITS)
+    }
+
+    /// 1 if the slot is published, else 0: the highest bit of a kernel address is set. Without a comparison, so that a sum over keys has no
+    /// branches.
+    #[inline(always)]
+    pub const fn published_bit(self) -> u64 {
+        self.0 >> 63
     }
 
     /// Owned by the one that fills the entry, with the same tag.
@@ -74,6 +84,10 @@ mod tests {
                 assert!(!key.filling().is_free() && key.filling().address().is_none());
                 let held = key.filling().published(address);
                 assert!(!held.is_free() && held.holds(address) && !held.holds(address ^ 8));
+                assert_eq!(
+                    (held.published_bit(), key.published_bit(), key.filling().published_bit()),
+                    (1, 0, 0)
+                );
                 assert_eq!(held.address(), Some(address));
                 *published = held.0;
             }

@@ -4,15 +4,17 @@
 //! index. A socket's entry is in one of two buckets, which a hash of its address selects. There is no lock and no allocation.
 //!
 //! ```text
-//!           reserve               publish                  take
-//!   free ─────────────► filling ───────────► published ───────────► free, next tag
-//!         compare-and-    ▲ one writer          │      compare-and-
-//!         swap            └─────────────────────┘      swap: one winner reports the end
-//!                            borrow, give back
+//!            reserve               publish
+//!    free ─────────────► filling ───────────► published
+//!     ▲   compare-and-     ▲                    │    │
+//!     │   swap             │    own: compare-   │    │ take: compare-and-swap, one winner
+//!     ├────────────────────┴─── and-swap, ──────┘    │
+//!     │      free               one winner           │
+//!     └─ next tag ───────────────────────────────────┘
 //! ```
 //!
 //! - Only the owner of a *filling* key writes the whole entry.
-//! - Whoever takes a published key reports the connection's end. Everyone else who tries finds the key changed.
+//! - Who takes or owns a published key of a connection that ends reports its end. Everyone else who tries finds the key changed.
 //! - A key carries a tag that changes each time the slot is freed. A reader that sees the same key twice knows that the entry between the
 //!   two reads was one connection's.
 //!
@@ -48,13 +50,15 @@ pub trait Keys: Copy {
 }
 
 /// A slot of the table, with its key as it was read.
-#[derive(Clone, Copy, Debug)]
-pub struct Slot<B> {
-    bucket: B,
-    way: u32,
-    /// Index of the entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Slot {
+    /// The key.
+    pub key: Key,
+    /// Index of the key and of the entry.
     pub index: u32,
-    key: Key,
+    /// Zero.
+    pub _pad: u32,
 }
 
 /// Fibonacci hashing: 2^64 divided by the golden ratio (Knuth, The Art of Computer Programming, volume 3, 6.4).
@@ -66,52 +70,78 @@ const ALIGNMENT_BITS: u32 = 6;
 /// The two buckets in which a socket's entry may be.
 #[inline(always)]
 pub fn candidates(address: u64, buckets: u32) -> [u32; 2] {
+    // Twice: sockets of neighbouring slabs differ in few bits.
     let hash = (address >> ALIGNMENT_BITS).wrapping_mul(MULTIPLIER);
+    let hash = (hash ^ hash >> 29).wrapping_mul(MULTIPLIER);
     // Multiply and shift: the number of buckets need not be a power of two.
     let scale = |part: u64| (part * buckets as u64 >> 32) as u32;
     [scale(hash >> 32), scale(hash & 0xffff_ffff)]
 }
 
-/// Finds a published slot of this address for which `select` returns something. `select` gets the index of the entry.
+/// Finds a published slot of this address other than the one at `except`, if there is one.
 #[inline(always)]
-pub fn find<K: Keys, R>(
-    keys: K,
-    address: u64,
-    select: impl Fn(u32) -> Option<R>,
-) -> Option<(Slot<K::Bucket>, R)> {
+pub fn scan<K: Keys>(keys: K, address: u64, except: u32) -> Option<Slot> {
+    // No early exit: the verifier of the BPF programs follows each exit to the end.
+    let (mut found, mut index) = (Key::FREE, 0);
     for at in candidates(address, keys.buckets()) {
         let bucket = keys.bucket(at)?;
         let mut way = 0;
         while way < K::WAYS {
             let key = keys.load(bucket, way);
-            let index = at * K::WAYS + way;
-            if key.holds(address)
-                && let Some(selected) = select(index)
-            {
-                return Some((Slot { bucket, way, index, key }, selected));
+            if key.holds(address) && at * K::WAYS + way != except {
+                (found, index) = (key, at * K::WAYS + way);
             }
             way += 1;
         }
     }
-    None
+    (!found.is_free()).then_some(Slot::new(found, index))
 }
+
+/// How well a slot fits what is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// It is another connection's.
+    None,
+    /// It is the connection's, from seeding.
+    Seeded,
+    /// It is the connection's, from its open.
+    Opened,
+}
+
+/// Finds the slot that fits best. `scan` is [`scan`] for the socket's address, `fit` judges the entry at an index.
+///
+/// A socket has one slot, and another one for a moment when seeding meets a connection that begins.
+#[inline(always)]
+pub fn find(scan: impl Fn(u32) -> Option<Slot>, fit: impl Fn(u32) -> Fit) -> Option<Slot> {
+    let first = scan(NO_INDEX)?;
+    let fits = fit(first.index);
+    if matches!(fits, Fit::Opened) {
+        return Some(first);
+    }
+    if let Some(second) = scan(first.index)
+        && !matches!(fit(second.index), Fit::None)
+    {
+        return Some(second);
+    }
+    matches!(fits, Fit::Seeded).then_some(first)
+}
+
+/// No slot has this index.
+pub const NO_INDEX: u32 = u32::MAX;
 
 /// The published slot at an index, and the address of its socket.
 #[inline(always)]
-pub fn visit<K: Keys>(keys: K, index: u32) -> Option<(Slot<K::Bucket>, u64)> {
-    let (at, way) = (index / K::WAYS, index % K::WAYS);
-    let bucket = keys.bucket(at)?;
-    let key = keys.load(bucket, way);
-    key.address().map(|address| (Slot { bucket, way, index, key }, address))
+pub fn visit<K: Keys>(keys: K, index: u32) -> Option<(Slot, u64)> {
+    let key = keys.load(keys.bucket(index / K::WAYS)?, index % K::WAYS);
+    key.address().map(|address| (Slot::new(key, index), address))
 }
 
-/// Reserves a free slot for a socket: in the emptier of its buckets, of which the second is looked at only if the first is half full.
-/// The caller owns the slot until it publishes or cancels it. Returns `None` if both buckets are full.
+/// Reserves a free slot for a socket, in the emptier of its buckets. The caller owns the slot until it publishes it. Returns `None` if both
+/// buckets are full.
 #[inline(always)]
-pub fn reserve<K: Keys>(keys: K, address: u64) -> Option<Slot<K::Bucket>> {
+pub fn reserve<K: Keys>(keys: K, address: u64) -> Option<Slot> {
     let [mut first, mut second] = candidates(address, keys.buckets());
-    let free = count_free(keys, keys.bucket(first)?);
-    if free * 2 < K::WAYS && count_free(keys, keys.bucket(second)?) > free {
+    if count_published(keys, keys.bucket(second)?) < count_published(keys, keys.bucket(first)?) {
         (first, second) = (second, first);
     }
     match reserve_in(keys, first) {
@@ -122,64 +152,78 @@ pub fn reserve<K: Keys>(keys: K, address: u64) -> Option<Slot<K::Bucket>> {
 
 /// Publishes a reserved slot: from now on the entry is the socket's.
 #[inline(always)]
-pub fn publish<K: Keys>(keys: K, slot: Slot<K::Bucket>, address: u64) -> Slot<K::Bucket> {
+pub fn publish<K: Keys>(keys: K, slot: Slot, address: u64) -> Slot {
     let key = slot.key.published(address);
-    keys.set(slot.bucket, slot.way, key);
-    Slot { key, ..slot }
+    set(keys, slot, key);
+    Slot::new(key, slot.index)
 }
 
-/// Frees a published slot. Returns true for one caller only: the one that reports the connection's end.
+/// Frees a published slot. Returns false if it has changed: then somebody else has freed it.
 #[inline(always)]
-pub fn take<K: Keys>(keys: K, slot: Slot<K::Bucket>) -> bool {
-    keys.replace(slot.bucket, slot.way, slot.key, slot.key.freed())
+pub fn take<K: Keys>(keys: K, slot: Slot) -> bool {
+    replace(keys, slot, slot.key.freed())
 }
 
-/// Makes the caller the owner of a published slot until [`give_back`]; meanwhile nobody finds it. Returns false if it has changed.
+/// Makes the caller the owner of a published slot, which nobody finds any more. Returns false if it has changed: then somebody else has
+/// freed it.
 #[inline(always)]
-pub fn borrow<K: Keys>(keys: K, slot: Slot<K::Bucket>) -> bool {
-    keys.replace(slot.bucket, slot.way, slot.key, slot.key.filling())
+pub fn own<K: Keys>(keys: K, slot: Slot) -> bool {
+    replace(keys, slot, slot.key.filling())
 }
 
-/// Ends [`borrow`].
+/// Frees an owned slot.
 #[inline(always)]
-pub fn give_back<K: Keys>(keys: K, slot: Slot<K::Bucket>) {
-    keys.set(slot.bucket, slot.way, slot.key);
+pub fn free<K: Keys>(keys: K, slot: Slot) {
+    set(keys, slot, slot.key.freed());
 }
 
 /// Whether the slot has held the same connection ever since its key was read.
 #[inline(always)]
-pub fn unchanged<K: Keys>(keys: K, slot: Slot<K::Bucket>) -> bool {
-    keys.load(slot.bucket, slot.way) == slot.key
+pub fn is_unchanged<K: Keys>(keys: K, slot: Slot) -> bool {
+    keys.bucket(slot.index / K::WAYS)
+        .is_some_and(|bucket| keys.load(bucket, slot.index % K::WAYS) == slot.key)
 }
 
 #[inline(always)]
-fn count_free<K: Keys>(keys: K, bucket: K::Bucket) -> u32 {
-    let (mut free, mut way) = (0, 0);
+fn replace<K: Keys>(keys: K, slot: Slot, new: Key) -> bool {
+    keys.bucket(slot.index / K::WAYS)
+        .is_some_and(|bucket| keys.replace(bucket, slot.index % K::WAYS, slot.key, new))
+}
+
+#[inline(always)]
+fn set<K: Keys>(keys: K, slot: Slot, new: Key) {
+    if let Some(bucket) = keys.bucket(slot.index / K::WAYS) {
+        keys.set(bucket, slot.index % K::WAYS, new);
+    }
+}
+
+#[inline(always)]
+fn count_published<K: Keys>(keys: K, bucket: K::Bucket) -> u64 {
+    let (mut published, mut way) = (0, 0);
     while way < K::WAYS {
-        free += keys.load(bucket, way).is_free() as u32;
+        published += keys.load(bucket, way).published_bit();
         way += 1;
     }
-    free
+    published
 }
 
 #[inline(always)]
-fn reserve_in<K: Keys>(keys: K, at: u32) -> Option<Slot<K::Bucket>> {
+fn reserve_in<K: Keys>(keys: K, at: u32) -> Option<Slot> {
     let bucket = keys.bucket(at)?;
     let mut way = 0;
     while way < K::WAYS {
         let free = keys.load(bucket, way);
         if free.is_free() && keys.replace(bucket, way, free, free.filling()) {
-            return Some(Slot { bucket, way, index: at * K::WAYS + way, key: free.filling() });
+            return Some(Slot::new(free.filling(), at * K::WAYS + way));
         }
         way += 1;
     }
     None
 }
 
-impl<B> Slot<B> {
-    /// Whether both are the same place in the table.
+impl Slot {
     #[inline(always)]
-    pub fn is_at(&self, index: u32) -> bool {
-        self.index == index
+    const fn new(key: Key, index: u32) -> Self {
+        Self { key, index, _pad: 0 }
     }
 }

@@ -26,7 +26,7 @@ pub struct Config {
     pub ports: Vec<u16>,
     /// Only sockets of this cgroup or below: a folder of the cgroup2 hierarchy.
     pub cgroup: Option<PathBuf>,
-    /// Connections that can be tracked at the same time. Each costs about 190 bytes of kernel memory, in use or not.
+    /// Connections that can be tracked at the same time. Each costs 238 bytes of kernel memory, in use or not.
     pub max_connections: u32,
     /// Room for connection changes that wait for user space. A power of two, and at least a page.
     pub transitions_ring_size: ByteSize,

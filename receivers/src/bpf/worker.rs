@@ -31,6 +31,7 @@ pub struct Worker<K, S> {
     failures: u32,
     samples_lost: u64,
     recent_turned: Instant,
+    has_sampled: bool,
 }
 
 // === impl Worker ===
@@ -38,7 +39,16 @@ pub struct Worker<K, S> {
 impl<K: Source, S: Sink> Worker<K, S> {
     /// Ready to run.
     pub fn new(source: K, tracker: Tracker<S>, timeline: Timeline, stats: Arc<Stats>) -> Self {
-        Self { source, tracker, timeline, stats, failures: 0, samples_lost: 0, recent_turned: Instant::now() }
+        Self {
+            source,
+            tracker,
+            timeline,
+            stats,
+            failures: 0,
+            samples_lost: 0,
+            recent_turned: Instant::now(),
+            has_sampled: false,
+        }
     }
 
     /// Works until `stop` is readable, then takes a last pass. Gives the sink back.
@@ -61,7 +71,8 @@ impl<K: Source, S: Sink> Worker<K, S> {
                 self.pass(self.timeline.tick(), false)?;
                 self.timeline.complete(Reading::now());
             }
-            if self.recent_turned.elapsed() >= RECENT {
+            // A connection that closed while it was seeded may have left an entry: the first pass reports it as vanished.
+            if self.has_sampled && self.recent_turned.elapsed() >= RECENT {
                 self.tracker.turn_recent();
                 self.recent_turned = Instant::now();
             }
@@ -81,6 +92,7 @@ impl<K: Source, S: Sink> Worker<K, S> {
         // In a last pass everything belongs to the last window.
         self.drain(last.then_some(tick));
         self.tracker.end_pass(tick, last);
+        self.has_sampled = true;
         let duration = start.elapsed();
         self.stats.update(|stats| {
             stats.pass = duration;

@@ -20,7 +20,7 @@ macro_rules! losses {
             pub close_untracked: u64,
             /// Closes that had no entry, not reported since `pre_existing` is off.
             pub close_suppressed: u64,
-            /// Closes whose entry another program took first, and whose end that program reported.
+            /// Closes whose entry another program freed first: reported, as `UNTRACKED`.
             pub close_taken: u64,
             /// Records that no program of ours writes.
             pub malformed: u64,

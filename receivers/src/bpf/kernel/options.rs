@@ -40,15 +40,16 @@ pub struct Options {
     pub ports: Vec<u16>,
     /// Only sockets of this cgroup or below.
     pub cgroup: Option<CgroupScope>,
-    /// Size of the connection table, entries. An empty entry costs 22 ns a pass, and each about 190 bytes.
+    /// Connections that the table has room for. Each costs 238 bytes of kernel memory, in use or not: seven slots of 136 bytes for every
+    /// four connections.
     pub max_connections: u32,
     /// An idle connection emits a heartbeat every so many passes; 0: never.
     pub heartbeat_passes: u8,
     /// Size of the ring of transitions, bytes; rounded up to a power of two of at least a page.
     pub transitions_ring_bytes: u32,
-    /// Size of the ring of samples, bytes; likewise. It is drained after every 512 samples: 256 KiB never fill up.
+    /// Size of the ring of samples, bytes; likewise. It is drained after every 1,024 slots: 256 KiB never fill up.
     pub samples_ring_bytes: u32,
-    /// Unread bytes of transitions that wake [`super::Kernel::transitions_fd`].
+    /// Unread bytes of transitions that wake [`super::Kernel::armed_transitions_fd`].
     pub wake_bytes: u32,
 }
 
