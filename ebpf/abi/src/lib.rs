@@ -17,11 +17,21 @@ pub use tracked::Tracked;
 /// Keys in a bucket of the connection table: one cache line.
 pub const BUCKET_KEYS: u32 = 8;
 
+/// Words that user space writes while the programs run.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Signals {
+    /// Not zero while the reader of transitions waits to be woken. The program that wakes it clears the word.
+    pub armed: u64,
+    /// Not zero while seeding runs.
+    pub seeding: u64,
+}
+
 /// Elements of a call of `sample`'s context.
 pub mod sample_context {
-    /// Index of the first slot to visit.
+    /// Index of the first bucket to visit.
     pub const FIRST: usize = 0;
-    /// How many slots to visit.
+    /// How many buckets to visit.
     pub const COUNT: usize = 1;
     /// How many elements there are.
     pub const LEN: usize = 2;

@@ -27,18 +27,30 @@ tallies! {
     CLOSE_TAKEN = 7,
     /// Entries whose socket was gone or reused: their close was missed.
     VANISHED = 8,
-    /// Entries replaced by a new connection of the same socket address: their close was missed.
+    /// Entries replaced by a new connection of the same socket: their close was missed.
     REPLACED = 9,
     /// Samples discarded: the slot or the socket became another connection's while it was read.
     SAMPLE_RACED = 10,
     /// Transitions that `state` missed and `state_again` handled.
     SECOND_CHANCE = 11,
-    /// Entries published.
-    INSERTED = 12,
-    /// Entries freed.
-    REMOVED = 13,
     /// Entries published by seeding.
-    SEEDED = 14,
+    SEEDED = 12,
     /// Seeded entries withdrawn, since the socket closed or was reused meanwhile.
-    SEED_RACED = 15,
+    SEED_RACED = 13,
 }
+
+/// Who counts. Each has counters of its own on each CPU, and no program interrupts itself there, so that counting needs no atomic operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// `state`.
+    State = 0,
+    /// `state_again`.
+    StateAgain = 1,
+    /// `seed_files` and `seed_namespace`, of which one runs at a time.
+    Seed = 2,
+    /// `sample`.
+    Sample = 3,
+}
+
+/// How many of them there are.
+pub const PROGRAMS: u32 = 4;

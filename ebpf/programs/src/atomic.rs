@@ -2,16 +2,6 @@
 
 use core::arch::asm;
 
-/// Adds one, without order.
-///
-/// # Safety
-/// `word` is valid for writes and 8-byte aligned.
-#[inline(always)]
-pub unsafe fn increment(word: *mut u64) {
-    // SAFETY: by the caller's promise.
-    unsafe { asm!("lock *(u64 *)({word} + 0) += {one}", word = in(reg) word, one = in(reg) 1u64) }
-}
-
 /// Writes `new` and returns what was there, with a full barrier.
 ///
 /// # Safety

@@ -1,7 +1,10 @@
 //! Listening sockets: what tells user space which process serves what.
 
 use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
-use longwave_ebpf_abi::{LAYOUT_VERSION, ListenEvent, tally::LISTEN_RING_FULL};
+use longwave_ebpf_abi::{
+    LAYOUT_VERSION, ListenEvent,
+    tally::{LISTEN_RING_FULL, Program},
+};
 
 use crate::{
     maps::{self, TRANSITIONS},
@@ -23,9 +26,9 @@ pub enum Holder {
 /// # Safety
 /// A task is one that the verifier knows.
 #[inline(always)]
-pub unsafe fn emit(socket: Socket, cookie: u64, kind: u8, holder: Holder) {
+pub unsafe fn emit(socket: Socket, cookie: u64, kind: u8, holder: Holder, by: Program) {
     let Some(event) = maps::reserve::<ListenEvent>(&TRANSITIONS) else {
-        count(LISTEN_RING_FULL);
+        count(by, LISTEN_RING_FULL);
         return;
     };
     // SAFETY: room for one event.

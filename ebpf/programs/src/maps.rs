@@ -9,7 +9,11 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, LruHashMap, PerCpuArray, RingBuf},
 };
-use longwave_ebpf_abi::{settings::SAMPLE_MAX, tally::COUNT};
+use longwave_ebpf_abi::{
+    Signals,
+    settings::SAMPLE_MAX,
+    tally::{COUNT, PROGRAMS, Program},
+};
 
 use crate::{atomic, config::setting, table::Slot};
 
@@ -21,13 +25,13 @@ pub static TRANSITIONS: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
 #[map(name = "samples")]
 pub static SAMPLES: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 
-/// Not zero while the reader of transitions waits to be woken. The program that wakes it clears the word.
-#[map(name = "armed")]
-pub static ARMED: Array<u64> = Array::with_max_entries(1, MMAPABLE);
+/// What user space asks for.
+#[map(name = "signals")]
+pub static SIGNALS: Array<Signals> = Array::with_max_entries(1, MMAPABLE);
 
-/// What was lost, and other counts.
+/// What was lost, and other counts, by [`Program`](longwave_ebpf_abi::tally::Program).
 #[map(name = "tallies")]
-pub static TALLIES: PerCpuArray<[u64; COUNT]> = PerCpuArray::with_max_entries(1, 0);
+pub static TALLIES: PerCpuArray<[u64; COUNT]> = PerCpuArray::with_max_entries(PROGRAMS, 0);
 
 /// One bit per port in scope.
 #[map(name = "port_scope")]
@@ -50,8 +54,8 @@ pub static SCRATCH: PerCpuArray<[u64; SAMPLE_MAX as usize / 8]> = PerCpuArray::w
 pub struct Local {
     /// Transitions that `state` handled and `state_again` has not seen yet: 128 sets of 2.
     pub handled: [u64; HANDLED_SLOTS],
-    /// A room for each program that needs one.
-    rooms: [Room; 3],
+    /// A room for each program.
+    rooms: [Room; PROGRAMS as usize],
 }
 
 /// What a program passes through memory that the verifier does not track: it forgets what it knows of a value that comes out of a map. No
@@ -66,14 +70,6 @@ pub struct Room {
 
 /// Words of [`Local::handled`].
 pub const HANDLED_SLOTS: usize = 256;
-
-/// Whose [`Room`] it is.
-#[derive(Clone, Copy)]
-pub enum Program {
-    State = 0,
-    StateAgain = 1,
-    Seed = 2,
-}
 
 impl Local {
     /// A program's room.
@@ -122,13 +118,21 @@ pub unsafe fn submit_transition<T>(record: *mut T) {
 /// Whether the reader is to be woken now. A wake-up is an interrupt, so a reader that does not get the CPU gets one only.
 #[inline(always)]
 fn wakes() -> bool {
-    let Some(armed) = ARMED.get_ptr_mut(0) else { return false };
+    let Some(signals) = SIGNALS.get_ptr_mut(0) else { return false };
     // SAFETY: an aligned word of the map.
     unsafe {
+        let armed = &raw mut (*signals).armed;
         armed.read_volatile() != 0
             && bpf_ringbuf_query(handle(&TRANSITIONS), AVAILABLE) >= u64::from(setting!(wake_watermark))
             && atomic::exchange(armed, 0) != 0
     }
+}
+
+/// Whether seeding runs, and may have published an entry of the same socket.
+#[inline(always)]
+pub fn is_seeding() -> bool {
+    // SAFETY: an aligned word of the map.
+    SIGNALS.get_ptr(0).is_none_or(|signals| unsafe { (&raw const (*signals).seeding).read_volatile() } != 0)
 }
 
 /// Commits a sample; who reads the pass reads the ring.

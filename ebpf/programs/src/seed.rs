@@ -3,14 +3,14 @@
 use aya_ebpf::helpers::generated::{bpf_seq_write, bpf_sock_from_file};
 use longwave_ebpf_abi::{
     Tracked, flag, kind,
-    tally::{INSERTED, REMOVED, SEED_RACED, SEEDED, TABLE_FULL},
+    tally::{Program, SEED_RACED, SEEDED, TABLE_FULL},
     tracked::Control,
 };
 
 use crate::{
     config::{offset, setting},
     listen::{self, Holder},
-    maps::{self, LOCAL, Local, Program},
+    maps::{self, LOCAL},
     owner::{self, Pointer},
     scope,
     socket::{Socket, load, tcp},
@@ -83,7 +83,7 @@ unsafe fn seed(context: *const *const u8, socket: Socket, task: Option<*const u8
         };
         maps::note_listener(cookie);
         // SAFETY: the iterator's socket and task.
-        unsafe { listen::emit(socket, cookie, kind::LISTEN, holder) };
+        unsafe { listen::emit(socket, cookie, kind::LISTEN, holder, Program::Seed) };
         return;
     }
     if setting!(pre_existing) != 0 {
@@ -97,24 +97,22 @@ unsafe fn seed(context: *const *const u8, socket: Socket, task: Option<*const u8
 #[inline(always)]
 unsafe fn insert(socket: Socket, cookie: u64, state: u8, task: Option<*const u8>) {
     let Some(local) = LOCAL.get_ptr_mut(0) else { return };
-    // SAFETY: this CPU's memory, of which seeding uses its own room, one run at a time.
-    let place = unsafe { Place::of(socket, Local::room(local, Program::Seed)) };
+    // SAFETY: this CPU's memory; one seeding runs at a time.
+    let place = unsafe { Place::of(socket, local, Program::Seed) };
     if place.find_connection(cookie).is_some() {
         return;
     }
-    let Some(slot) = place.reserve() else { return count(TABLE_FULL) };
+    let Some(slot) = place.reserve() else { return count(Program::Seed, TABLE_FULL) };
     let Some(entry) = table::entry(slot.index) else { return };
     // SAFETY: a reserved slot's entry is this program's.
     unsafe { fill(entry, socket, cookie, state, task) };
     let slot = place.publish(slot);
-    count(INSERTED);
-    count(SEEDED);
+    count(Program::Seed, SEEDED);
     // The socket may have closed before it was in the table: then its close was reported without the entry. It may even be open again as
     // another connection, which has an entry of its own.
     let gone = socket.state() == tcp::CLOSE || socket.cookie() != cookie;
     if (gone || place.find_other(&slot).is_some()) && table::take(Table, slot) {
-        count(REMOVED);
-        count(SEED_RACED);
+        count(Program::Seed, SEED_RACED);
     }
 }
 

@@ -55,13 +55,15 @@ impl Socket {
         }
     }
 
+    /// The socket's cookie; 0 if it has none yet.
+    #[inline(always)]
+    pub fn known_cookie(self) -> u64 {
+        self.load(offset!(cookie))
+    }
+
     /// The socket's cookie. A socket that has none gets one.
     #[inline(always)]
     pub fn cookie(self) -> u64 {
-        let cookie: u64 = self.load(offset!(cookie));
-        if cookie != 0 {
-            return cookie;
-        }
         // SAFETY: the helper takes any socket.
         unsafe { bpf_get_socket_cookie(self.0.cast_mut().cast()) }
     }

@@ -8,8 +8,8 @@ use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use longwave_ebpf_abi::{
     ConnectionEvent, LAYOUT_VERSION, Tracked, flag, kind,
     tally::{
-        CLOSE_RING_FULL, CLOSE_SUPPRESSED, CLOSE_UNTRACKED, INSERTED, OPEN_RING_FULL, REMOVED, REPLACED,
-        SECOND_CHANCE, TABLE_FULL,
+        CLOSE_RING_FULL, CLOSE_SUPPRESSED, CLOSE_UNTRACKED, OPEN_RING_FULL, Program, REPLACED, SECOND_CHANCE,
+        TABLE_FULL,
     },
     tracked::Control,
 };
@@ -18,7 +18,7 @@ use crate::{
     config::{offset, setting},
     counters,
     listen::{self, Holder},
-    maps::{self, HANDLED_SLOTS, LOCAL, Local, Program, TRANSITIONS},
+    maps::{self, HANDLED_SLOTS, LOCAL, Local, TRANSITIONS},
     owner, scope,
     socket::{Socket, tcp},
     table::{self, Place, Slot, Table},
@@ -79,35 +79,59 @@ unsafe fn transition<const AGAIN: bool>(context: *const u64) {
         }
         _ => return,
     };
-    // DCCP, SCTP and MPTCP sockets pass here too. Fields beyond `struct sock` can be read of a `tcp_sock` only.
-    let Some(socket) = socket.tcp() else { return };
     let Some(local) = LOCAL.get_ptr_mut(0) else { return };
-    let cookie = socket.cookie();
-    let mark = cookie << 16 | u64::from(old) << 8 | u64::from(new);
+    let known = socket.known_cookie();
     // SAFETY: this CPU's memory.
-    if AGAIN && unsafe { take_handled(local, cookie, mark) } {
+    if AGAIN && unsafe { take_handled(local, known, mark(known, old, new)) } {
         return;
     }
-    let second = if AGAIN { flag::SECOND_CHANCE } else { 0 };
-    let program = if AGAIN { Program::StateAgain } else { Program::State };
+    // DCCP, SCTP and MPTCP sockets pass here too. Fields beyond `struct sock` can be read of a `tcp_sock` only.
+    let Some(socket) = socket.tcp() else { return };
+    let cookie = if known != 0 { known } else { socket.cookie() };
+    let by = if AGAIN { Program::StateAgain } else { Program::State };
     // SAFETY: the socket is the tracepoint's, the memory this CPU's.
     let handled = unsafe {
-        let place = Place::of(socket, Local::room(local, program));
+        let event =
+            Transition { socket, place: Place::of(socket, local, by), cookie, is_new: known == 0, old, by };
         match change {
-            Change::ActiveOpen | Change::PassiveOpen | Change::Established => {
-                open(socket, place, cookie, change, old, second)
-            }
-            Change::Close => close(socket, place, cookie, old, second),
-            Change::Listen | Change::Unlisten => listening(socket, cookie, new),
+            Change::ActiveOpen | Change::PassiveOpen | Change::Established => open(&event, change),
+            Change::Close => close(&event),
+            Change::Listen | Change::Unlisten => listening(&event, new),
         }
     };
     if AGAIN && handled {
-        count(SECOND_CHANCE);
+        count(by, SECOND_CHANCE);
     }
     if !AGAIN {
         // SAFETY: this CPU's memory.
-        unsafe { put_handled(local, cookie, mark) };
+        unsafe { put_handled(local, cookie, mark(cookie, old, new)) };
     }
+}
+
+/// A transition that concerns Longwave.
+struct Transition {
+    socket: Socket,
+    place: Place,
+    cookie: u64,
+    /// The socket had no cookie before, so that the table has no entry of it.
+    is_new: bool,
+    old: u8,
+    /// The program that handles it.
+    by: Program,
+}
+
+impl Transition {
+    /// The flag that tells which program handled it.
+    #[inline(always)]
+    fn second_chance(&self) -> u16 {
+        if matches!(self.by, Program::StateAgain) { flag::SECOND_CHANCE } else { 0 }
+    }
+}
+
+/// One word for a transition of a socket.
+#[inline(always)]
+fn mark(cookie: u64, old: u8, new: u8) -> u64 {
+    cookie << 16 | u64::from(old) << 8 | u64::from(new)
 }
 
 /// Notes that this transition of this socket was handled on this CPU. One of two slots, so that it takes two other events
@@ -151,9 +175,11 @@ unsafe fn take_handled(local: *mut Local, cookie: u64, mark: u64) -> bool {
 /// # Safety
 /// The socket is the tracepoint's.
 #[inline(always)]
-unsafe fn open(socket: Socket, place: Place, cookie: u64, change: Change, old: u8, second: u16) -> bool {
+unsafe fn open(event: &Transition, change: Change) -> bool {
+    let Transition { socket, place, cookie, is_new, old, by } = *event;
     let mut tracked = core::ptr::null_mut::<Tracked>();
-    if let Some(slot) = place.find_connection(cookie) {
+    let found = if is_new { None } else { place.find_connection(cookie) };
+    if let Some(slot) = found {
         let Some(entry) = table::entry(slot.index) else { return false };
         // SAFETY: the entry of this connection.
         let control = Control::unpack(unsafe { (&raw const (*entry).control).read_volatile() });
@@ -164,7 +190,7 @@ unsafe fn open(socket: Socket, place: Place, cookie: u64, change: Change, old: u
                 return false;
             }
             // The entry outlived the close of the socket's previous connection.
-            forget_replaced(slot);
+            forget_replaced(slot, by);
         } else {
             // Also a simultaneous open's SYN_RECV: still the connection that its SYN_SENT began, and its client.
             if established {
@@ -185,34 +211,36 @@ unsafe fn open(socket: Socket, place: Place, cookie: u64, change: Change, old: u
             return false;
         }
         let Some(slot) = place.reserve() else {
-            count(TABLE_FULL);
+            count(by, TABLE_FULL);
             return true;
         };
         let Some(entry) = table::entry(slot.index) else { return false };
         // SAFETY: a reserved slot's entry is this program's.
         unsafe { fill(entry, socket, cookie, change) };
         let slot = place.publish(slot);
-        count(INSERTED);
-        // What else is at this address has outlived its socket.
-        if let Some(other) = place.find_other(&slot) {
-            forget_replaced(other);
+        // Seeding may have met the socket's previous connection and not known of its close. It starts after the flag is set, so it sees the
+        // slot that was just published where the flag is not seen here.
+        if maps::is_seeding()
+            && let Some(other) = place.find_other(&slot)
+        {
+            forget_replaced(other, by);
         }
         tracked = entry;
     }
     if setting!(emit_open) == 0 || change == Change::ActiveOpen {
         return true;
     }
-    let Some(event) = maps::reserve::<ConnectionEvent>(&TRANSITIONS) else {
-        count(OPEN_RING_FULL);
+    let Some(record) = maps::reserve::<ConnectionEvent>(&TRANSITIONS) else {
+        count(by, OPEN_RING_FULL);
         return true;
     };
     // SAFETY: room for one event; the entry of this connection.
     unsafe {
-        let control = remembered(event, tracked);
-        Header::new(kind::OPEN, old, control.flags | second).write(event);
-        let minimum = counters::fill(&raw mut (*event).counters, socket);
-        (&raw mut (*event).counters.rtt_min_lifetime_us).write_volatile(minimum);
-        maps::submit_transition(event);
+        let control = remembered(record, tracked);
+        Header::new(kind::OPEN, old, control.flags | event.second_chance()).write(record);
+        let minimum = counters::fill(&raw mut (*record).counters, socket);
+        (&raw mut (*record).counters.rtt_min_lifetime_us).write_volatile(minimum);
+        maps::submit_transition(record);
     }
     true
 }
@@ -244,10 +272,9 @@ unsafe fn fill(entry: *mut Tracked, socket: Socket, cookie: u64, change: Change)
 
 /// Frees the slot of a connection whose close was missed.
 #[inline(always)]
-fn forget_replaced(slot: Slot) {
+fn forget_replaced(slot: Slot, by: Program) {
     if table::take(Table, slot) {
-        count(REMOVED);
-        count(REPLACED);
+        count(by, REPLACED);
     }
 }
 
@@ -256,24 +283,25 @@ fn forget_replaced(slot: Slot) {
 /// # Safety
 /// The socket is the tracepoint's.
 #[inline(always)]
-unsafe fn close(socket: Socket, place: Place, cookie: u64, old: u8, second: u16) -> bool {
-    let owned = place.own_connection(cookie);
+unsafe fn close(event: &Transition) -> bool {
+    let Transition { socket, place, cookie, is_new, old, by } = *event;
+    let owned = if is_new { None } else { place.own_connection(cookie) };
     if owned.is_none() {
         // A child that never left SYN_RECV never opened.
         if old == tcp::SYN_RECV || !scope::includes(socket) {
             return false;
         }
         if setting!(pre_existing) == 0 {
-            count(CLOSE_SUPPRESSED);
+            count(by, CLOSE_SUPPRESSED);
             return false;
         }
-        count(CLOSE_UNTRACKED);
+        count(by, CLOSE_UNTRACKED);
     }
-    let Some(event) = maps::reserve::<ConnectionEvent>(&TRANSITIONS) else {
+    let Some(record) = maps::reserve::<ConnectionEvent>(&TRANSITIONS) else {
         if let Some(slot) = owned {
-            end(slot);
+            table::free(Table, slot);
         }
-        count(CLOSE_RING_FULL);
+        count(by, CLOSE_RING_FULL);
         return true;
     };
     // SAFETY: room for one event, an entry that is this program's, a socket of the tracepoint.
@@ -281,30 +309,23 @@ unsafe fn close(socket: Socket, place: Place, cookie: u64, old: u8, second: u16)
         let mut control = Control::new(0);
         match owned.and_then(|slot| Some((slot, table::entry(slot.index)?))) {
             Some((slot, entry)) => {
-                control = remembered(event, entry);
-                end(slot);
+                control = remembered(record, entry);
+                table::free(Table, slot);
             }
             None => {
                 control.flags = flag::UNTRACKED | if old == tcp::SYN_SENT { flag::CLIENT } else { 0 };
-                words::zero(event);
-                (&raw mut (*event).cookie).write_volatile(cookie);
-                (&raw mut (*event).observed_ns).write_volatile(bpf_ktime_get_ns());
-                socket.tuple(&raw mut (*event).tuple);
-                owner::of_socket(&raw mut (*event).owner, socket);
+                words::zero(record);
+                (&raw mut (*record).cookie).write_volatile(cookie);
+                (&raw mut (*record).observed_ns).write_volatile(bpf_ktime_get_ns());
+                socket.tuple(&raw mut (*record).tuple);
+                owner::of_socket(&raw mut (*record).owner, socket);
             }
         }
-        control.flags |= second;
-        finish(event, socket, old, control);
-        maps::submit_transition(event);
+        control.flags |= event.second_chance();
+        finish(record, socket, old, control);
+        maps::submit_transition(record);
     }
     true
-}
-
-/// Frees the owned slot of a connection that closes.
-#[inline(always)]
-fn end(slot: Slot) {
-    table::free(Table, slot);
-    count(REMOVED);
 }
 
 /// What every event begins with, in two words: `version` … `error`, `soft_error` … padding.
@@ -394,7 +415,8 @@ unsafe fn finish(event: *mut ConnectionEvent, socket: Socket, old: u8, control: 
 
 /// A socket begins or stops listening.
 #[inline(always)]
-unsafe fn listening(socket: Socket, cookie: u64, new: u8) -> bool {
+unsafe fn listening(event: &Transition, new: u8) -> bool {
+    let Transition { socket, cookie, by, .. } = *event;
     if !scope::includes(socket) {
         return false;
     }
@@ -402,10 +424,10 @@ unsafe fn listening(socket: Socket, cookie: u64, new: u8) -> bool {
     unsafe {
         if new == tcp::LISTEN {
             maps::note_listener(cookie);
-            listen::emit(socket, cookie, kind::LISTEN, Holder::Current);
+            listen::emit(socket, cookie, kind::LISTEN, Holder::Current, by);
         } else {
             maps::forget_listener(cookie);
-            listen::emit(socket, cookie, kind::UNLISTEN, Holder::Nobody);
+            listen::emit(socket, cookie, kind::UNLISTEN, Holder::Nobody, by);
         }
     }
     true

@@ -1,14 +1,17 @@
 //! The connection table: its memory, for the protocol in `longwave-ebpf-table`. Sizes given here are placeholders.
 
 use aya_ebpf::{macros::map, maps::Array};
-use longwave_ebpf_abi::{BUCKET_KEYS, Tracked, tally::CLOSE_TAKEN};
-use longwave_ebpf_table::{Fit, Key, Keys, find, own, publish, reserve, scan};
-pub use longwave_ebpf_table::{Slot, free, is_unchanged, take, visit};
+use longwave_ebpf_abi::{
+    BUCKET_KEYS, Tracked,
+    tally::{CLOSE_TAKEN, Program},
+};
+use longwave_ebpf_table::{Fit, find, own, publish, reserve, scan};
+pub use longwave_ebpf_table::{Key, Keys, Slot, free, is_unchanged, take};
 
 use crate::{
     atomic,
     config::setting,
-    maps::{MMAPABLE, Room},
+    maps::{Local, MMAPABLE, Room},
     socket::Socket,
     tally::count,
 };
@@ -77,17 +80,21 @@ pub fn entry(index: u32) -> Option<*mut Tracked> {
 /// A socket, and where subprograms put what they find of it.
 #[derive(Clone, Copy)]
 pub struct Place {
-    pub address: u64,
+    address: u64,
     room: *mut Room,
+    program: Program,
 }
 
 impl Place {
     /// # Safety
-    /// `room` is this program's, on this CPU.
+    /// `local` is this CPU's, and this is `program`.
     #[inline(always)]
-    pub unsafe fn of(socket: Socket, room: *mut Room) -> Self {
+    pub unsafe fn of(socket: Socket, local: *mut Local, program: Program) -> Self {
         // SAFETY: by the caller's promise.
-        Self { address: unsafe { socket.address(room) }, room }
+        unsafe {
+            let room = Local::room(local, program);
+            Self { address: socket.address(room), room, program }
+        }
     }
 
     /// The slot of the connection with this cookie.
@@ -126,7 +133,7 @@ impl Place {
         let slot = self.find_connection(cookie)?;
         let is_owned = own(Table, slot);
         if !is_owned {
-            count(CLOSE_TAKEN);
+            count(self.program, CLOSE_TAKEN);
         }
         is_owned.then_some(slot)
     }

@@ -1,15 +1,18 @@
 //! Counting, per CPU and without a lock.
 
-use longwave_ebpf_abi::tally::COUNT;
+use longwave_ebpf_abi::tally::{COUNT, Program};
 
-use crate::{atomic, maps::TALLIES};
+use crate::maps::TALLIES;
 
-/// Adds one to a counter of [`longwave_ebpf_abi::tally`]. Atomic, since a softirq may interrupt the addition on this CPU.
+/// Adds one to a counter of [`longwave_ebpf_abi::tally`].
 #[inline(always)]
-pub fn count(index: u32) {
+pub fn count(program: Program, index: u32) {
     debug_assert!((index as usize) < COUNT);
-    if let Some(counters) = TALLIES.get_ptr_mut(0) {
-        // SAFETY: `index` is below COUNT.
-        unsafe { atomic::increment(counters.cast::<u64>().add(index as usize)) }
+    if let Some(counters) = TALLIES.get_ptr_mut(program as u32) {
+        // SAFETY: `index` is below COUNT, and only this program on this CPU writes here.
+        unsafe {
+            let counter = counters.cast::<u64>().add(index as usize);
+            counter.write_volatile(counter.read_volatile() + 1);
+        }
     }
 }

@@ -129,13 +129,6 @@ pub fn find(scan: impl Fn(u32) -> Option<Slot>, fit: impl Fn(u32) -> Fit) -> Opt
 /// No slot has this index.
 pub const NO_INDEX: u32 = u32::MAX;
 
-/// The published slot at an index, and the address of its socket.
-#[inline(always)]
-pub fn visit<K: Keys>(keys: K, index: u32) -> Option<(Slot, u64)> {
-    let key = keys.load(keys.bucket(index / K::WAYS)?, index % K::WAYS);
-    key.address().map(|address| (Slot::new(key, index), address))
-}
-
 /// Reserves a free slot for a socket, in the emptier of its buckets. The caller owns the slot until it publishes it. Returns `None` if both
 /// buckets are full.
 #[inline(always)]
@@ -222,8 +215,9 @@ fn reserve_in<K: Keys>(keys: K, at: u32) -> Option<Slot> {
 }
 
 impl Slot {
+    /// The slot at an index, with its key as it was read.
     #[inline(always)]
-    const fn new(key: Key, index: u32) -> Self {
+    pub const fn new(key: Key, index: u32) -> Self {
         Self { key, index, _pad: 0 }
     }
 }

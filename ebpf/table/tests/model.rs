@@ -8,7 +8,7 @@
 use std::sync::Mutex as PlainMutex;
 
 use longwave_ebpf_table::{
-    Fit, Key, Keys, Slot, find, free, is_unchanged, own, publish, reserve, scan, take, visit,
+    Fit, Key, Keys, Slot, find, free, is_unchanged, own, publish, reserve, scan, take,
 };
 use loom::sync::Arc;
 use loom::sync::atomic::Ordering::{AcqRel, Acquire, Release, SeqCst};
@@ -132,6 +132,11 @@ impl Host {
         )
     }
 
+    fn visit(&self, index: u32) -> Option<(Slot, u64)> {
+        let slot = Slot::new(self.load((), index), index);
+        slot.key.address().map(|address| (slot, address))
+    }
+
     fn find_other(&self, address: u64, own: Slot) -> Option<Slot> {
         scan(self, address, own.index)
     }
@@ -208,7 +213,7 @@ impl Host {
     /// `sample`, over the whole table.
     fn sample(&self) {
         for index in 0..WAYS {
-            let Some((slot, address)) = visit(self, index) else { continue };
+            let Some((slot, address)) = self.visit(index) else { continue };
             if address != SOCKET {
                 continue;
             }
@@ -242,7 +247,7 @@ impl Host {
 
     /// The live entry of a connection, after everything has come to rest.
     fn live(&self, address: u64) -> Vec<(u64, u64, u64)> {
-        let held = (0..WAYS).filter_map(|index| visit(self, index)).filter(|(_, held)| *held == address);
+        let held = (0..WAYS).filter_map(|index| self.visit(index)).filter(|(_, held)| *held == address);
         held.map(|(slot, _)| {
             let entry = self.entry(slot);
             (entry.cookie.load(Acquire), entry.generation.load(Acquire), entry.moved.load(Acquire))
@@ -436,7 +441,7 @@ fn cpus_share_a_bucket_that_is_nearly_full() {
                 let expected = if refused.contains(&cookie) { End::Untracked } else { End::Closed };
                 assert_eq!(ends, [expected], "{cookie}: {refused:?}");
             }
-            assert!(visit(host, 0).is_none() && visit(host, 1).is_none());
+            assert!(host.visit(0).is_none() && host.visit(1).is_none());
         },
     );
 }

@@ -115,8 +115,6 @@ impl Stats {
             |s| {
                 let l = &s.losses;
                 [
-                    ("inserted", l.inserted),
-                    ("removed", l.removed),
                     ("seeded", l.seeded),
                     ("second_chance", l.second_chance),
                     ("close_untracked", l.close_untracked),

@@ -3,7 +3,8 @@
 use std::os::fd::AsFd;
 
 use aya::maps::Array;
-use aya::programs::{BtfTracePoint, Iter, RawTracePoint};
+use aya::programs::tp_btf::BtfTracePointLinkId;
+use aya::programs::{BtfTracePoint, Iter, ProgramError, RawTracePoint};
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader, Endianness};
 use longwave_ebpf_abi::{BUCKET_KEYS, Offsets, Settings};
 use longwave_pipeline::causes::with_causes;
@@ -21,17 +22,24 @@ const LARGEST_RING: u32 = 1 << 30;
 /// Programs by name, in the order in which they are loaded and attached: `state` before `state_again`.
 pub const PROGRAMS: [&str; 5] = ["state", "state_again", SAMPLE, "seed_files", "seed_namespace"];
 
+/// The programs of connection changes: the second handles what the first missed.
+const TRACING: [&str; 2] = ["state", "state_again"];
+
 /// What was loaded and attached; dropping it detaches.
 pub struct Attached {
     pub ebpf: Ebpf,
+    pub links: Links,
     /// The walk over the descriptors of all processes, unless the kernel refuses it.
     pub seed_files: Option<Walk>,
     /// The walk over the sockets of a network namespace, unless the kernel refuses it.
     pub seed_namespace: Option<Walk>,
-    pub slots: u32,
+    pub buckets: u32,
     pub transitions_bytes: u32,
     pub samples_bytes: u32,
 }
+
+/// Links of [`TRACING`], in their order.
+pub type Links = Vec<BtfTracePointLinkId>;
 
 /// Plain data whose bytes the programs read.
 trait Global {}
@@ -51,11 +59,10 @@ pub fn attach(options: &Options, steps: &mut Steps) -> Option<Attached> {
     let settings = steps.need(Step::Settings, layout::settings(options, &offsets))?;
     let (transitions_bytes, samples_bytes) =
         (ring(options.transitions_ring_bytes), ring(options.samples_ring_bytes));
-    let slots = settings.buckets * BUCKET_KEYS;
     let maps = create_maps(options, &offsets, &settings, &types, (transitions_bytes, samples_bytes));
     let mut ebpf = steps.need(Step::Maps, maps)?;
 
-    for name in ["state", "state_again", SAMPLE] {
+    for name in TRACING.into_iter().chain([SAMPLE]) {
         let loaded = load(&mut ebpf, name, &types);
         steps.need(Step::Load(name), loaded.map_err(|error| refused("loading", name, &error)));
     }
@@ -69,14 +76,25 @@ pub fn attach(options: &Options, steps: &mut Steps) -> Option<Attached> {
     }
     let run = sampler::run(&ebpf, 0, 0);
     steps.need(Step::Run(SAMPLE), run.map_err(|error| refused("running", SAMPLE, &error)));
-    for name in ["state", "state_again"] {
+    let mut links = Links::new();
+    for name in TRACING {
         let attached = attach_tracepoint(&mut ebpf, name);
-        steps.need(Step::Attach(name), attached.map_err(|error| refused("attaching", name, &error)));
+        let link =
+            steps.need(Step::Attach(name), attached.map_err(|error| refused("attaching", name, &error)));
+        links.extend(link);
     }
     if steps.failed() {
         return None;
     }
-    Some(Attached { ebpf, seed_files, seed_namespace, slots, transitions_bytes, samples_bytes })
+    Some(Attached {
+        ebpf,
+        links,
+        seed_files,
+        seed_namespace,
+        buckets: settings.buckets,
+        transitions_bytes,
+        samples_bytes,
+    })
 }
 
 fn read_types() -> Result<(Btf, Offsets), Diagnosis> {
@@ -122,7 +140,7 @@ fn refused(doing: &str, name: &str, error: &(dyn std::error::Error + 'static)) -
 }
 
 fn load(ebpf: &mut Ebpf, name: &str, types: &Btf) -> Result<(), EbpfError> {
-    let program = ebpf.program_mut(name).ok_or(aya::programs::ProgramError::NotLoaded)?;
+    let program = ebpf.program_mut(name).ok_or(ProgramError::NotLoaded)?;
     match name {
         SAMPLE => <&mut RawTracePoint>::try_from(program)?.load()?,
         "seed_files" => <&mut Iter>::try_from(program)?.load("task_file", types)?,
@@ -132,15 +150,29 @@ fn load(ebpf: &mut Ebpf, name: &str, types: &Btf) -> Result<(), EbpfError> {
     Ok(())
 }
 
-fn attach_tracepoint(ebpf: &mut Ebpf, name: &str) -> Result<(), EbpfError> {
-    let program = ebpf.program_mut(name).ok_or(aya::programs::ProgramError::NotLoaded)?;
-    <&mut BtfTracePoint>::try_from(program)?.attach()?;
+fn tracepoint<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut BtfTracePoint, ProgramError> {
+    ebpf.program_mut(name).ok_or(ProgramError::NotLoaded)?.try_into()
+}
+
+fn attach_tracepoint(ebpf: &mut Ebpf, name: &str) -> Result<BtfTracePointLinkId, EbpfError> {
+    Ok(tracepoint(ebpf, name)?.attach()?)
+}
+
+/// Attaches the programs of connection changes, or detaches them.
+pub fn set_attached(ebpf: &mut Ebpf, links: &mut Links, attached: bool) -> Result<(), Diagnosis> {
+    for (name, link) in TRACING.into_iter().zip(std::mem::take(links)) {
+        let detached = tracepoint(ebpf, name).and_then(|program| program.detach(link));
+        detached.map_err(|error| refused("detaching", name, &error))?;
+    }
+    for name in TRACING.into_iter().filter(|_| attached) {
+        links.push(attach_tracepoint(ebpf, name).map_err(|error| refused("attaching", name, &error))?);
+    }
     Ok(())
 }
 
 fn attach_walk(ebpf: &mut Ebpf, name: &'static str, types: &Btf) -> Result<Walk, EbpfError> {
     load(ebpf, name, types)?;
-    let program = ebpf.program(name).ok_or(aya::programs::ProgramError::NotLoaded)?;
+    let program = ebpf.program(name).ok_or(ProgramError::NotLoaded)?;
     let attached = Walk::attach(name, program.fd()?.as_fd());
-    attached.map_err(|error| EbpfError::ProgramError(aya::programs::ProgramError::IOError(error)))
+    attached.map_err(|error| EbpfError::ProgramError(ProgramError::IOError(error)))
 }

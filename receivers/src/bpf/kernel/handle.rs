@@ -7,12 +7,12 @@ use aya::Ebpf;
 use aya::maps::{Map, MapData, PerCpuArray};
 use longwave_ebpf_abi::{ConnectionEvent, flag, kind, tally};
 
-use super::attach::{self, Attached, PROGRAMS};
+use super::attach::{self, Attached, Links, PROGRAMS};
 use super::ring::Ring;
-use super::sampler::{self, PassError, SLOTS_PER_RUN};
+use super::sampler::{self, BUCKETS_PER_RUN, PassError};
+use super::signals::SharedSignals;
 use super::steps::Steps;
 use super::transition::{self, Transition};
-use super::wake::Alarm;
 use super::walk::Walk;
 use super::{Diagnosis, Losses, Options, ProgramStatistics, SeedReport, seed, sys};
 
@@ -39,12 +39,13 @@ pub struct PassReport {
 pub struct Kernel {
     transitions: Ring,
     samples: Ring,
-    alarm: Alarm,
-    slots: u32,
+    signals: SharedSignals,
+    buckets: u32,
     seed_files: Option<Walk>,
     seed_namespace: Option<Walk>,
     /// What the kernel refused that this works without, in words.
     refused: Vec<String>,
+    links: Links,
     tallies: PerCpuArray<MapData, [u64; tally::COUNT]>,
     ebpf: Ebpf,
     malformed: u64,
@@ -82,21 +83,29 @@ impl Kernel {
     }
 
     fn over(attached: Attached, refused: Vec<String>) -> Result<Self, Diagnosis> {
-        let Attached { mut ebpf, seed_files, seed_namespace, slots, transitions_bytes, samples_bytes } =
-            attached;
+        let Attached {
+            mut ebpf,
+            links,
+            seed_files,
+            seed_namespace,
+            buckets,
+            transitions_bytes,
+            samples_bytes,
+        } = attached;
         let transitions = ring(&ebpf, "transitions", transitions_bytes)?;
         let samples = ring(&ebpf, "samples", samples_bytes)?;
-        let alarm = alarm(&ebpf)?;
+        let signals = signals(&ebpf)?;
         let tallies = ebpf.take_map("tallies").and_then(|map| map.try_into().ok());
         let tallies = tallies.ok_or_else(|| missing("tallies"))?;
         Ok(Self {
             transitions,
             samples,
-            alarm,
-            slots,
+            signals,
+            buckets,
             seed_files,
             seed_namespace,
             refused,
+            links,
             tallies,
             ebpf,
             malformed: 0,
@@ -104,11 +113,21 @@ impl Kernel {
         })
     }
 
+    /// Detaches `state` and `state_again`, or attaches them again: for measuring what they cost. What begins or ends meanwhile is not seen.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn set_attached(&mut self, attached: bool) -> Result<(), Diagnosis> {
+        attach::set_attached(&mut self.ebpf, &mut self.links, attached)
+    }
+
     /// Adds the connections that are older than the programs, of all processes and namespaces, and reports all listeners
     /// (as transitions). Idempotent. Blocks for a few microseconds per descriptor and socket of the host.
     pub fn seed(&mut self) -> SeedReport {
         let before = self.losses().seeded;
+        self.signals.set_seeding(true);
         let mut report = seed::run(self.seed_files.as_ref(), self.seed_namespace.as_ref());
+        self.signals.set_seeding(false);
         report.failures.extend(self.refused.iter().cloned());
         SeedReport { seeded: self.losses().seeded - before, ..report }
     }
@@ -121,9 +140,9 @@ impl Kernel {
     pub fn pass(&mut self, on_event: &mut dyn FnMut(&ConnectionEvent)) -> Result<PassReport, PassError> {
         let mut report = PassReport::default();
         let start = Instant::now();
-        for first in (0..self.slots).step_by(SLOTS_PER_RUN as usize) {
+        for first in (0..self.buckets).step_by(BUCKETS_PER_RUN as usize) {
             let run_began = Instant::now();
-            let visited = sampler::run(&self.ebpf, first, SLOTS_PER_RUN.min(self.slots - first))?;
+            let visited = sampler::run(&self.ebpf, first, BUCKETS_PER_RUN.min(self.buckets - first))?;
             report.longest_run = report.longest_run.max(run_began.elapsed());
             report.visited += u64::from(visited);
             report.runs += 1;
@@ -161,14 +180,14 @@ impl Kernel {
     /// A descriptor that becomes readable when [`Options::wake_bytes`] of transitions wait: once for each call, so call again after
     /// draining. Wait with a timeout and drain then too: fewer bytes do not wake.
     pub fn armed_transitions_fd(&self) -> BorrowedFd<'_> {
-        self.alarm.arm();
+        self.signals.arm();
         self.transitions.as_fd()
     }
 
     /// What was lost, by cause, and other counts.
     pub fn losses(&self) -> Losses {
         let mut sums = [0u64; tally::COUNT];
-        if let Ok(cpus) = self.tallies.get(&0, 0) {
+        for cpus in (0..tally::PROGRAMS).filter_map(|program| self.tallies.get(&program, 0).ok()) {
             for cpu in cpus.iter() {
                 for (sum, count) in sums.iter_mut().zip(cpu) {
                     *sum += count;
@@ -205,12 +224,12 @@ fn ring(ebpf: &Ebpf, what: &'static str, size: u32) -> Result<Ring, Diagnosis> {
     }
 }
 
-fn alarm(ebpf: &Ebpf) -> Result<Alarm, Diagnosis> {
-    match ebpf.map("armed") {
+fn signals(ebpf: &Ebpf) -> Result<SharedSignals, Diagnosis> {
+    match ebpf.map("signals") {
         Some(Map::Array(map)) => {
-            Alarm::new(map.fd().as_fd()).map_err(|source| Diagnosis::Map { what: "armed", source })
+            SharedSignals::new(map.fd().as_fd()).map_err(|source| Diagnosis::Map { what: "signals", source })
         }
-        _ => Err(missing("armed")),
+        _ => Err(missing("signals")),
     }
 }
 

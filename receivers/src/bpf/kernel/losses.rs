@@ -8,10 +8,6 @@ macro_rules! losses {
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct Losses {
             $($(#[$doc])* pub $field: u64,)*
-            /// Entries inserted into the connection table.
-            pub inserted: u64,
-            /// Entries removed from it.
-            pub removed: u64,
             /// Entries inserted by seeding.
             pub seeded: u64,
             /// Transitions that `state` missed and `state_again` handled.
@@ -39,8 +35,6 @@ macro_rules! losses {
                 let of = |index: u32| counts.get(index as usize).copied().unwrap_or_default();
                 Self {
                     $($field: of(tally::$index),)*
-                    inserted: of(tally::INSERTED),
-                    removed: of(tally::REMOVED),
                     seeded: of(tally::SEEDED),
                     second_chance: of(tally::SECOND_CHANCE),
                     close_untracked: of(tally::CLOSE_UNTRACKED),
@@ -76,11 +70,6 @@ losses! {
 }
 
 impl Losses {
-    /// Connections in the table now.
-    pub fn tracked(&self) -> u64 {
-        self.inserted.saturating_sub(self.removed)
-    }
-
     /// `CLOSE` events that were not delivered.
     pub fn lost_closes(&self) -> u64 {
         self.close_ring_full

@@ -26,12 +26,12 @@ mod options;
 mod ring;
 mod sampler;
 mod seed;
+mod signals;
 mod statistics;
 mod steps;
 mod sys;
 mod transition;
 mod types;
-mod wake;
 mod walk;
 
 #[cfg(test)]

@@ -11,8 +11,9 @@ use super::diagnosis::root_cause;
 /// The program's name.
 pub const SAMPLE: &str = "sample";
 
-/// Slots that one run visits. The kernel holds a CPU while the program runs: about 1 µs for each busy connection.
-pub const SLOTS_PER_RUN: u32 = 1024;
+/// Buckets that one run visits. The kernel holds a CPU while the program runs: about 1 µs for each busy connection, of which a full table has
+/// five in a bucket.
+pub const BUCKETS_PER_RUN: u32 = 128;
 
 /// A pass could not be finished.
 #[derive(Debug, thiserror::Error)]
@@ -22,14 +23,14 @@ pub struct PassError {
     source: io::Error,
 }
 
-/// Visits `slots` slots from `first` on, and returns how many held a connection.
-pub fn run(ebpf: &Ebpf, first: u32, slots: u32) -> Result<u32, PassError> {
+/// Visits `buckets` buckets from `first` on, and returns how many connections they held.
+pub fn run(ebpf: &Ebpf, first: u32, buckets: u32) -> Result<u32, PassError> {
     let failed = |error: &ProgramError| PassError { source: root_cause(error) };
     let program = ebpf.program(SAMPLE).ok_or(ProgramError::NotLoaded).map_err(|error| failed(&error))?;
     let program: &RawTracePoint = program.try_into().map_err(|error| failed(&error))?;
     let mut options = RawTracePointRunOptions::default();
     options.args[sample_context::FIRST] = first.into();
-    options.args[sample_context::COUNT] = slots.into();
+    options.args[sample_context::COUNT] = buckets.into();
     let result = program.test_run(options).map_err(|error| failed(&error))?;
     Ok(result.return_value)
 }
