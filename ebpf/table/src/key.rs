@@ -28,7 +28,7 @@ impl Key {
     /// Published for the socket at `address`.
     #[inline(always)]
     pub const fn holds(self, address: u64) -> bool {
-        (self.0 ^ address << ADDRESS_SHIFT) >> BELOW_ADDRESS == 0
+        (self.0 ^ (address << ADDRESS_SHIFT)) >> BELOW_ADDRESS == 0
     }
 
     /// The address of the socket; `None` if the slot is not published.
@@ -51,19 +51,19 @@ impl Key {
     /// Owned by the one that fills the entry, with the same tag.
     #[inline(always)]
     pub const fn filling(self) -> Self {
-        Self(self.0 & TAG | FILLING)
+        Self((self.0 & TAG) | FILLING)
     }
 
     /// Published, with the same tag.
     #[inline(always)]
     pub const fn published(self, address: u64) -> Self {
-        Self(self.0 & TAG | address << ADDRESS_SHIFT & !(TAG | FILLING))
+        Self((self.0 & TAG) | ((address << ADDRESS_SHIFT) & !(TAG | FILLING)))
     }
 
     /// Free, with the next tag.
     #[inline(always)]
     pub const fn freed(self) -> Self {
-        Self((self.0 & TAG) + TAG_UNIT & TAG)
+        Self(((self.0 & TAG) + TAG_UNIT) & TAG)
     }
 }
 

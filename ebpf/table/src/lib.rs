@@ -72,9 +72,9 @@ const ALIGNMENT_BITS: u32 = 6;
 pub fn candidates(address: u64, buckets: u32) -> [u32; 2] {
     // Twice: sockets of neighbouring slabs differ in few bits.
     let hash = (address >> ALIGNMENT_BITS).wrapping_mul(MULTIPLIER);
-    let hash = (hash ^ hash >> 29).wrapping_mul(MULTIPLIER);
+    let hash = (hash ^ (hash >> 29)).wrapping_mul(MULTIPLIER);
     // Multiply and shift: the number of buckets need not be a power of two.
-    let scale = |part: u64| (part * buckets as u64 >> 32) as u32;
+    let scale = |part: u64| ((part * buckets as u64) >> 32) as u32;
     [scale(hash >> 32), scale(hash & 0xffff_ffff)]
 }
 

@@ -48,7 +48,7 @@ fn slab_addresses(seed: u64) -> impl Iterator<Item = u64> {
         state ^= state << 17;
         state
     };
-    std::iter::repeat_with(move || 0xffff_8880_0000_0000 + (random() % (64 << 30) & !0x7fff))
+    std::iter::repeat_with(move || 0xffff_8880_0000_0000 + ((random() % (64 << 30)) & !0x7fff))
         .flat_map(|slab| (0..12).map(move |object| slab + object * 2_560))
 }
 
