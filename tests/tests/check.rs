@@ -116,7 +116,7 @@ fn without_the_walks_only_older_connections_are_lost() {
     let (older, _older_peer) = place.pair().unwrap();
     let options = Options { wrapper, ..Options::default() };
     let longwave = Longwave::start_with(config::logs(json!({"interval": "1s"})), options);
-    let (mut new, _new_peer) = place.pair().unwrap();
+    let (new, _new_peer) = place.pair().unwrap();
     let new = new.close().cookie;
     assert!(longwave.await_finals(&[(new, 1)], LIMIT), "the new connection is missing");
     longwave.await_stderr("older connections may be missing: loading `seed_files`", LIMIT);
