@@ -51,8 +51,10 @@ pub struct Settings {
     pub scope_ports: u8,
     /// An idle socket emits a heartbeat every so many passes; 0: never.
     pub heartbeat_passes: u8,
+    /// Copies of `state` that are attached.
+    pub copies: u8,
     /// Padding, zero.
-    pub _pad: [u8; 6],
+    pub _pad: [u8; 5],
 }
 
 impl Settings {
@@ -74,6 +76,7 @@ impl Settings {
         pre_existing: 1,
         scope_ports: 0,
         heartbeat_passes: 0,
-        _pad: [0; 6],
+        copies: 2,
+        _pad: [0; 5],
     };
 }

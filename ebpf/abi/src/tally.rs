@@ -31,7 +31,7 @@ tallies! {
     REPLACED = 9,
     /// Samples discarded: the slot or the socket became another connection's while it was read.
     SAMPLE_RACED = 10,
-    /// Transitions that `state` missed and `state_again` handled.
+    /// Transitions that `state` missed and a later copy handled.
     SECOND_CHANCE = 11,
     /// Entries published by seeding.
     SEEDED = 12,
@@ -46,11 +46,13 @@ pub enum Program {
     State = 0,
     /// `state_again`.
     StateAgain = 1,
+    /// `state_third`.
+    StateThird = 2,
     /// `seed_files` and `seed_namespace`, of which one runs at a time.
-    Seed = 2,
+    Seed = 3,
     /// `sample`.
-    Sample = 3,
+    Sample = 4,
 }
 
 /// How many of them there are.
-pub const PROGRAMS: u32 = 4;
+pub const PROGRAMS: u32 = 5;

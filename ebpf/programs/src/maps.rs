@@ -52,7 +52,7 @@ pub static SCRATCH: PerCpuArray<[u64; SAMPLE_MAX as usize / 8]> = PerCpuArray::w
 /// Memory of one CPU.
 #[repr(C)]
 pub struct Local {
-    /// Transitions that `state` handled and `state_again` has not seen yet: 128 sets of 2.
+    /// Transitions that were handled and that the last copy of `state` has not seen yet: 128 sets of 2.
     pub handled: [u64; HANDLED_SLOTS],
     /// A room for each program.
     rooms: [Room; PROGRAMS as usize],

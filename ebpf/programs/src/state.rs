@@ -1,8 +1,9 @@
-//! `state` and `state_again`: connection changes, the same code attached twice.
+//! `state`, `state_again` and `state_third`: connection changes, the same code attached two or three times.
 //!
 //! The kernel skips a tracing program that would interrupt itself on its CPU, so a softirq that lands inside `state`
 //! would lose its event. `state_again` runs right after `state` on every event, handles what `state` did not, and cannot
-//! be skipped by the same interruption.
+//! be skipped by the same interruption. Since Linux 7.0 a program at a tracepoint can be preempted, and while it is, the kernel skips it for
+//! the other tasks of the CPU too: there `state_third` does for `state_again` what that does for `state`.
 
 use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use longwave_ebpf_abi::{
@@ -31,7 +32,7 @@ use crate::{
 #[unsafe(link_section = "tp_btf/inet_sock_set_state")]
 pub extern "C" fn state(context: *const u64) -> i32 {
     // SAFETY: the tracepoint's arguments.
-    unsafe { transition::<false>(context) };
+    unsafe { transition::<0>(context) };
     0
 }
 
@@ -40,7 +41,16 @@ pub extern "C" fn state(context: *const u64) -> i32 {
 #[unsafe(link_section = "tp_btf/inet_sock_set_state")]
 pub extern "C" fn state_again(context: *const u64) -> i32 {
     // SAFETY: the tracepoint's arguments.
-    unsafe { transition::<true>(context) };
+    unsafe { transition::<1>(context) };
+    0
+}
+
+/// Third copy: handles only what the other two did not.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "tp_btf/inet_sock_set_state")]
+pub extern "C" fn state_third(context: *const u64) -> i32 {
+    // SAFETY: the tracepoint's arguments.
+    unsafe { transition::<2>(context) };
     0
 }
 
@@ -58,7 +68,7 @@ enum Change {
 /// # Safety
 /// `context` holds the arguments of `inet_sock_set_state`: socket, old state, new state.
 #[inline(always)]
-unsafe fn transition<const AGAIN: bool>(context: *const u64) {
+unsafe fn transition<const COPY: u8>(context: *const u64) {
     // SAFETY: three arguments of 8 bytes.
     let (socket, old, new) = unsafe {
         (
@@ -81,14 +91,19 @@ unsafe fn transition<const AGAIN: bool>(context: *const u64) {
     };
     let Some(local) = LOCAL.get_ptr_mut(0) else { return };
     let known = socket.known_cookie();
+    let is_last = COPY + 1 == setting!(copies);
     // SAFETY: this CPU's memory.
-    if AGAIN && unsafe { take_handled(local, known, mark(known, old, new)) } {
+    if COPY > 0 && unsafe { was_handled(local, known, mark(known, old, new), is_last) } {
         return;
     }
     // DCCP, SCTP and MPTCP sockets pass here too. Fields beyond `struct sock` can be read of a `tcp_sock` only.
     let Some(socket) = socket.tcp() else { return };
     let cookie = if known != 0 { known } else { socket.cookie() };
-    let by = if AGAIN { Program::StateAgain } else { Program::State };
+    let by = match COPY {
+        0 => Program::State,
+        1 => Program::StateAgain,
+        _ => Program::StateThird,
+    };
     // SAFETY: the socket is the tracepoint's, the memory this CPU's.
     let handled = unsafe {
         let event =
@@ -99,10 +114,10 @@ unsafe fn transition<const AGAIN: bool>(context: *const u64) {
             Change::Listen | Change::Unlisten => listening(&event, new),
         }
     };
-    if AGAIN && handled {
+    if COPY > 0 && handled {
         count(by, SECOND_CHANCE);
     }
-    if !AGAIN {
+    if !is_last {
         // SAFETY: this CPU's memory.
         unsafe { put_handled(local, cookie, mark(cookie, old, new)) };
     }
@@ -121,10 +136,10 @@ struct Transition {
 }
 
 impl Transition {
-    /// The flag that tells which program handled it.
+    /// The flag of a transition that the first copy missed.
     #[inline(always)]
     fn second_chance(&self) -> u16 {
-        if matches!(self.by, Program::StateAgain) { flag::SECOND_CHANCE } else { 0 }
+        if matches!(self.by, Program::State) { 0 } else { flag::SECOND_CHANCE }
     }
 }
 
@@ -135,7 +150,7 @@ fn mark(cookie: u64, old: u8, new: u8) -> u64 {
 }
 
 /// Notes that this transition of this socket was handled on this CPU. One of two slots, so that it takes two other events
-/// of the same set between `state` and `state_again` to lose it; user space then drops the second report.
+/// of the same set between the copies to lose it; user space then drops the second report.
 ///
 /// # Safety
 /// `local` is this CPU's.
@@ -148,23 +163,23 @@ unsafe fn put_handled(local: *mut Local, cookie: u64, mark: u64) {
     }
 }
 
-/// Whether `state` handled this transition. Removes the note.
+/// Whether an earlier copy handled this transition. The last copy removes the note.
 ///
 /// # Safety
 /// `local` is this CPU's.
 #[inline(always)]
-unsafe fn take_handled(local: *mut Local, cookie: u64, mark: u64) -> bool {
+unsafe fn was_handled(local: *mut Local, cookie: u64, mark: u64, is_last: bool) -> bool {
     const { assert!(core::mem::offset_of!(Local, handled) == 0) }
     // SAFETY: as above.
     unsafe {
         let slot = local.cast::<u64>().add((cookie as usize * 2) & (HANDLED_SLOTS - 2));
-        if slot.read_volatile() == mark {
-            slot.write_volatile(0);
-            return true;
-        }
-        if slot.add(1).read_volatile() == mark {
-            slot.add(1).write_volatile(0);
-            return true;
+        for slot in [slot, slot.add(1)] {
+            if slot.read_volatile() == mark {
+                if is_last {
+                    slot.write_volatile(0);
+                }
+                return true;
+            }
         }
     }
     false

@@ -19,16 +19,17 @@ const TRACEPOINT: &str = "inet_sock_set_state";
 const PAGE: u32 = 4096;
 const LARGEST_RING: u32 = 1 << 30;
 
-/// Programs by name, in the order in which they are loaded and attached: `state` before `state_again`.
-pub const PROGRAMS: [&str; 5] = ["state", "state_again", SAMPLE, "seed_files", "seed_namespace"];
+/// Programs by name, in the order in which they are loaded and attached.
+pub const PROGRAMS: [&str; 6] =
+    ["state", "state_again", "state_third", SAMPLE, "seed_files", "seed_namespace"];
 
-/// The programs of connection changes: the second handles what the first missed.
-const TRACING: [&str; 2] = ["state", "state_again"];
+/// The copies of the program of connection changes: each handles what those before it missed. Older kernels need the first two only.
+const COPIES: [&str; 3] = ["state", "state_again", "state_third"];
 
 /// What was loaded and attached; dropping it detaches.
 pub struct Attached {
     pub ebpf: Ebpf,
-    pub links: Links,
+    pub copies: Copies,
     /// The walk over the descriptors of all processes, unless the kernel refuses it.
     pub seed_files: Option<Walk>,
     /// The walk over the sockets of a network namespace, unless the kernel refuses it.
@@ -38,8 +39,11 @@ pub struct Attached {
     pub samples_bytes: u32,
 }
 
-/// Links of [`TRACING`], in their order.
-pub type Links = Vec<BtfTracePointLinkId>;
+/// The copies of the program of connection changes that this kernel needs, with the links of those that are attached.
+pub struct Copies {
+    names: &'static [&'static str],
+    links: Vec<(&'static str, BtfTracePointLinkId)>,
+}
 
 /// Plain data whose bytes the programs read.
 trait Global {}
@@ -62,7 +66,8 @@ pub fn attach(options: &Options, steps: &mut Steps) -> Option<Attached> {
     let maps = create_maps(options, &offsets, &settings, &types, (transitions_bytes, samples_bytes));
     let mut ebpf = steps.need(Step::Maps, maps)?;
 
-    for name in TRACING.into_iter().chain([SAMPLE]) {
+    let names = &COPIES[..usize::from(settings.copies)];
+    for name in names.iter().copied().chain([SAMPLE]) {
         let loaded = load(&mut ebpf, name, &types);
         steps.need(Step::Load(name), loaded.map_err(|error| refused("loading", name, &error)));
     }
@@ -76,19 +81,19 @@ pub fn attach(options: &Options, steps: &mut Steps) -> Option<Attached> {
     }
     let run = sampler::run(&ebpf, 0, 0);
     steps.need(Step::Run(SAMPLE), run.map_err(|error| refused("running", SAMPLE, &error)));
-    let mut links = Links::new();
-    for name in TRACING {
+    let mut copies = Copies { names, links: Vec::new() };
+    for &name in names {
         let attached = attach_tracepoint(&mut ebpf, name);
         let link =
             steps.need(Step::Attach(name), attached.map_err(|error| refused("attaching", name, &error)));
-        links.extend(link);
+        copies.links.extend(link.map(|link| (name, link)));
     }
     if steps.failed() {
         return None;
     }
     Some(Attached {
         ebpf,
-        links,
+        copies,
         seed_files,
         seed_namespace,
         buckets: settings.buckets,
@@ -158,16 +163,21 @@ fn attach_tracepoint(ebpf: &mut Ebpf, name: &str) -> Result<BtfTracePointLinkId,
     Ok(tracepoint(ebpf, name)?.attach()?)
 }
 
-/// Attaches the programs of connection changes, or detaches them.
-pub fn set_attached(ebpf: &mut Ebpf, links: &mut Links, attached: bool) -> Result<(), Diagnosis> {
-    for (name, link) in TRACING.into_iter().zip(std::mem::take(links)) {
-        let detached = tracepoint(ebpf, name).and_then(|program| program.detach(link));
-        detached.map_err(|error| refused("detaching", name, &error))?;
+// === impl Copies ===
+
+impl Copies {
+    /// Detaches them, or attaches them again.
+    pub fn set_attached(&mut self, ebpf: &mut Ebpf, attached: bool) -> Result<(), Diagnosis> {
+        for (name, link) in self.links.drain(..) {
+            let detached = tracepoint(ebpf, name).and_then(|program| program.detach(link));
+            detached.map_err(|error| refused("detaching", name, &error))?;
+        }
+        for &name in self.names.iter().filter(|_| attached) {
+            let link = attach_tracepoint(ebpf, name).map_err(|error| refused("attaching", name, &error))?;
+            self.links.push((name, link));
+        }
+        Ok(())
     }
-    for name in TRACING.into_iter().filter(|_| attached) {
-        links.push(attach_tracepoint(ebpf, name).map_err(|error| refused("attaching", name, &error))?);
-    }
-    Ok(())
 }
 
 fn attach_walk(ebpf: &mut Ebpf, name: &'static str, types: &Btf) -> Result<Walk, EbpfError> {

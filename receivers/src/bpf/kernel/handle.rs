@@ -7,7 +7,7 @@ use aya::Ebpf;
 use aya::maps::{Map, MapData, PerCpuArray};
 use longwave_ebpf_abi::{ConnectionEvent, flag, kind, tally};
 
-use super::attach::{self, Attached, Links, PROGRAMS};
+use super::attach::{self, Attached, Copies, PROGRAMS};
 use super::ring::Ring;
 use super::sampler::{self, BUCKETS_PER_RUN, PassError};
 use super::signals::SharedSignals;
@@ -45,7 +45,7 @@ pub struct Kernel {
     seed_namespace: Option<Walk>,
     /// What the kernel refused that this works without, in words.
     refused: Vec<String>,
-    links: Links,
+    copies: Copies,
     tallies: PerCpuArray<MapData, [u64; tally::COUNT]>,
     ebpf: Ebpf,
     malformed: u64,
@@ -85,7 +85,7 @@ impl Kernel {
     fn over(attached: Attached, refused: Vec<String>) -> Result<Self, Diagnosis> {
         let Attached {
             mut ebpf,
-            links,
+            copies,
             seed_files,
             seed_namespace,
             buckets,
@@ -105,7 +105,7 @@ impl Kernel {
             seed_files,
             seed_namespace,
             refused,
-            links,
+            copies,
             tallies,
             ebpf,
             malformed: 0,
@@ -113,12 +113,12 @@ impl Kernel {
         })
     }
 
-    /// Detaches `state` and `state_again`, or attaches them again: for measuring what they cost. What begins or ends meanwhile is not seen.
+    /// Detaches the programs of connection changes, or attaches them again: for measuring what they cost. What begins or ends meanwhile is not seen.
     ///
     /// # Errors
     /// What the kernel refused.
     pub fn set_attached(&mut self, attached: bool) -> Result<(), Diagnosis> {
-        attach::set_attached(&mut self.ebpf, &mut self.links, attached)
+        self.copies.set_attached(&mut self.ebpf, attached)
     }
 
     /// Adds the connections that are older than the programs, of all processes and namespaces, and reports all listeners

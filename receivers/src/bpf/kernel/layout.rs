@@ -4,7 +4,7 @@ use longwave_ebpf_abi::offsets::ABSENT;
 use longwave_ebpf_abi::settings::{COMMON_MAX, MOVED_MAX, SAMPLE_MAX, family};
 use longwave_ebpf_abi::{BUCKET_KEYS, Offsets, Settings};
 
-use super::{CgroupScope, Diagnosis, Options};
+use super::{CgroupScope, Diagnosis, Options, diagnosis};
 
 /// The settings, with the spans that a sample reads.
 pub fn settings(options: &Options, offsets: &Offsets) -> Result<Settings, Diagnosis> {
@@ -88,8 +88,15 @@ pub fn settings(options: &Options, offsets: &Offsets) -> Result<Settings, Diagno
         pre_existing: options.pre_existing.into(),
         scope_ports: (!options.ports.is_empty()).into(),
         heartbeat_passes: options.heartbeat_passes,
-        _pad: [0; 6],
+        copies: copies(&diagnosis::release()),
+        _pad: [0; 5],
     })
+}
+
+/// Copies of `state`: three where a program at a tracepoint can be preempted.
+pub fn copies(release: &str) -> u8 {
+    const PREEMPTIBLE_TRACEPOINTS: (u32, u32) = (7, 0);
+    if diagnosis::version(release).is_some_and(|version| version >= PREEMPTIBLE_TRACEPOINTS) { 3 } else { 2 }
 }
 
 /// Buckets of the table, for seven slots for every four connections: then none of the connections finds both of its buckets full, also
