@@ -46,6 +46,11 @@ pub fn main(command: &Command) -> Result<()> {
     }
 }
 
+/// Builds the programs that Longwave's cost is compared with; their object's path.
+pub fn bench_object() -> Result<PathBuf> {
+    build::object(&toolchain::prepare()?).map(|_| build::bench_object())
+}
+
 fn build(check: bool, output: Option<&Path>) -> Result<()> {
     let toolchain = toolchain::prepare()?;
     let built = build::object(&toolchain)?;

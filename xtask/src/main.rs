@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod cache;
 mod ci;
 mod cluster;
@@ -34,6 +35,13 @@ enum Command {
     Ebpf {
         #[command(subcommand)]
         command: ebpf::Command,
+    },
+    /// Measure what Longwave costs on this machine (root; each under ten minutes).
+    Bench {
+        #[arg(value_enum)]
+        subject: bench::Subject,
+        /// Only the rows whose names contain this.
+        filter: Option<String>,
     },
     /// Run programs and the privileged tests under Debian's stock kernels in QEMU.
     Vm {
@@ -63,6 +71,7 @@ fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Peers { command } => peers::main(command)?,
         Command::Ebpf { command } => ebpf::main(&command)?,
+        Command::Bench { subject, filter } => bench::main(subject, filter.as_deref())?,
         Command::Vm { command } => return vm::main(command),
         Command::Cluster { command } => cluster::main(command)?,
         Command::Ci(options) => return ci::main(&options),

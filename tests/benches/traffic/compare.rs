@@ -3,8 +3,19 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use crate::Subject;
 use crate::load::Load;
-use crate::subject::Subject;
+
+/// How long the subject is on and off, and how often.
+#[derive(Clone, Copy)]
+pub struct Phases {
+    /// Of one phase.
+    pub length: Duration,
+    /// Before a phase, until caches and processes have come to rest.
+    pub settle: Duration,
+    /// Phases with the subject.
+    pub rounds: usize,
+}
 
 /// What the load did with a subject, compared with what it did without.
 pub struct Comparison {
@@ -14,6 +25,15 @@ pub struct Comparison {
     added: Quartiles,
     /// Rate with the subject, as a part of the rate without.
     ratio: Quartiles,
+    /// Microseconds of CPU time per unit that the subject's processes take.
+    cpu: Quartiles,
+}
+
+/// One phase: microseconds per unit.
+#[derive(Clone, Copy)]
+struct Phase {
+    time: f64,
+    cpu: f64,
 }
 
 /// The median and the quartiles of some values.
@@ -23,33 +43,38 @@ struct Quartiles {
     high: f64,
 }
 
-/// Switches the subject on and off `rounds` times, for `phase` each.
-pub fn compare(load: &Load, subject: &mut dyn Subject, phase: Duration, rounds: usize) -> Comparison {
-    let mut without = vec![measure(load, phase)];
+/// Switches the subject on and off.
+pub fn compare(load: &Load, subject: &mut dyn Subject, phases: Phases) -> Comparison {
+    let mut without = vec![measure(load, subject, phases)];
     let mut with = Vec::new();
-    for _ in 0..rounds {
-        subject.on();
-        with.push(measure(load, phase));
+    for _ in 0..phases.rounds {
+        subject.on(load);
+        load.renew();
+        with.push(measure(load, subject, phases));
         subject.off();
-        without.push(measure(load, phase));
+        load.renew();
+        without.push(measure(load, subject, phases));
     }
-    let neighbours = without.windows(2).map(|pair| (pair[0] + pair[1]) / 2.0);
-    let pairs: Vec<(f64, f64)> = neighbours.zip(with).collect();
+    let neighbours = without.windows(2).map(|pair| (pair[0].time + pair[1].time) / 2.0);
+    let pairs: Vec<(f64, f64)> = neighbours.zip(with.iter().map(|phase| phase.time)).collect();
     Comparison {
         added: Quartiles::of(pairs.iter().map(|(without, with)| with - without)),
         ratio: Quartiles::of(pairs.iter().map(|(without, with)| without / with)),
-        without: Quartiles::of(without),
+        without: Quartiles::of(without.iter().map(|phase| phase.time)),
+        cpu: Quartiles::of(with.iter().map(|phase| phase.cpu)),
     }
 }
 
-/// Microseconds per unit, over a phase.
-fn measure(load: &Load, phase: Duration) -> f64 {
-    // What is switched on and off takes effect at once; caches take a moment.
-    std::thread::sleep(phase / 10);
-    let (start, before) = (Instant::now(), load.done());
-    std::thread::sleep(phase);
-    let units = load.done() - before;
-    start.elapsed().as_secs_f64() * 1e6 / units.max(1) as f64
+fn measure(load: &Load, subject: &dyn Subject, phases: Phases) -> Phase {
+    std::thread::sleep(phases.settle);
+    let (start, before, cpu) = (Instant::now(), load.done(), subject.cpu_time());
+    std::thread::sleep(phases.length);
+    let units = (load.done() - before).max(1) as f64;
+    let (elapsed, cpu) = (start.elapsed(), subject.cpu_time().saturating_sub(cpu));
+    Phase {
+        time: elapsed.as_secs_f64() * 1e6 * load.threads() as f64 / units,
+        cpu: cpu.as_secs_f64() * 1e6 / units,
+    }
 }
 
 // === impl Quartiles ===
@@ -65,12 +90,10 @@ impl Quartiles {
 
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { without, added, ratio } = self;
-        write!(
-            f,
-            "{:7.2} µs + {:6.2} µs ({:.2}–{:.2})",
-            without.median, added.median, added.low, added.high
-        )?;
-        write!(f, "  ratio {:.3} ({:.3}–{:.3})", ratio.median, ratio.low, ratio.high)
+        let Self { without, added, ratio, cpu } = self;
+        let spread = |of: &Quartiles, digits: usize| format!("{:.digits$} to {:.digits$}", of.low, of.high);
+        write!(f, "{:>9.2} {:>9.2} {:>17}", without.median, added.median, spread(added, 2))?;
+        write!(f, " {:>7.3} {:>15}", ratio.median, spread(ratio, 3))?;
+        if cpu.median > 0.0 { write!(f, " {:>9.2}", cpu.median) } else { write!(f, " {:>9}", "-") }
     }
 }

@@ -1,66 +1,123 @@
-//! Loads that go on until they are dropped, each on a CPU of its own.
+//! Loads that go on until they are dropped, each thread on a CPU and in a network namespace of its own. A thread plays both ends, so that no
+//! time goes to waking another.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
+use longwave_tests::netns::{Netns, enter};
 use rustix::thread::{CpuSet, sched_setaffinity};
-use socket2::{Domain, Socket, Type};
+
+/// What a load does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// Opens and closes connections that carry nothing.
+    ConnectClose,
+    /// Sends 100 bytes and receives 100, on one connection.
+    RequestResponse,
+    /// Sends 64 KiB and receives them.
+    Bulk,
+    /// Sends 64 times 1,024 bytes and receives them.
+    SmallWrites,
+}
 
 /// Threads that work until this is dropped.
 pub struct Load {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
+    namespaces: Vec<Netns>,
 }
+
+/// Connections in TIME_WAIT at most: with more, the search for a free port would be most of the load.
+const TIME_WAIT: &str = "1024";
 
 #[derive(Default)]
 struct Shared {
     done: AtomicU64,
+    /// Connections made before it changed are replaced: some hooks see new ones only.
+    epoch: AtomicU64,
     stop: AtomicBool,
 }
 
-impl Load {
-    /// Opens and closes connections over loopback; one unit is one connection. A thread on each CPU plays both ends.
-    pub fn connect_close(cpus: &[usize]) -> Self {
-        Self::on(cpus, |cpu, shared| {
-            let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-            listener.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)).into()).unwrap();
-            listener.listen(1024).unwrap();
-            let port = listener.local_addr().unwrap().as_socket().unwrap().port();
-            let mut cycle = (cpu as u32) << 20;
-            while !shared.stop.load(Ordering::Relaxed) {
-                let client = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-                // Another destination each time: no tuple comes back while it is in TIME_WAIT.
-                cycle = cycle.wrapping_add(1);
-                let host = Ipv4Addr::from(0x7f00_0000 | (cycle % 0x00ff_fff0 + 2));
-                client.connect(&SocketAddr::from((host, port)).into()).unwrap();
-                let (server, _) = listener.accept().unwrap();
-                drop(client);
-                drop(server);
-                shared.done.fetch_add(1, Ordering::Relaxed);
-            }
-        })
+const BULK: usize = 64 << 10;
+const SMALL: usize = 1024;
+const SMALL_WRITES: usize = 64;
+
+// === impl Work ===
+
+impl Work {
+    /// In the order of the report.
+    pub const ALL: [Self; 4] = [Self::ConnectClose, Self::RequestResponse, Self::Bulk, Self::SmallWrites];
+
+    /// For the report.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ConnectClose => "connect/close",
+            Self::RequestResponse => "request/response",
+            Self::Bulk => "bulk",
+            Self::SmallWrites => "1 KB writes",
+        }
     }
 
-    fn on(cpus: &[usize], work: impl Fn(usize, &Shared) + Copy + Send + 'static) -> Self {
+    /// What one unit of the load is.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Self::ConnectClose => "connection",
+            Self::RequestResponse => "request",
+            Self::Bulk => "64 KiB",
+            Self::SmallWrites => "write",
+        }
+    }
+}
+
+// === impl Load ===
+
+impl Load {
+    /// Starts a thread on each CPU.
+    pub fn start(work: Work, cpus: &[usize]) -> Self {
         let shared = Arc::new(Shared::default());
-        let start = |&cpu: &usize| {
-            let shared = Arc::clone(&shared);
+        let namespaces: Vec<Netns> = cpus.iter().map(|_| Netns::new()).collect();
+        let start = |(&cpu, namespace): (&usize, &Netns)| {
+            namespace.sysctl("net/ipv4/tcp_max_tw_buckets", TIME_WAIT);
+            let (shared, path) = (Arc::clone(&shared), namespace.path());
             std::thread::spawn(move || {
-                let mut set = CpuSet::new();
-                set.set(cpu);
-                sched_setaffinity(None, &set).unwrap();
-                work(cpu, &shared);
+                enter(&path, || {
+                    let mut set = CpuSet::new();
+                    set.set(cpu);
+                    sched_setaffinity(None, &set).unwrap();
+                    match work {
+                        Work::ConnectClose => shared.connect_close(),
+                        Work::RequestResponse => shared.on_one_connection(exchange),
+                        Work::Bulk => shared.on_one_connection(bulk),
+                        Work::SmallWrites => shared.on_one_connection(small_writes),
+                    }
+                });
             })
         };
-        let threads = cpus.iter().map(start).collect();
-        Self { shared, threads }
+        let threads = cpus.iter().zip(&namespaces).map(start).collect();
+        Self { shared, threads, namespaces }
     }
 
-    /// Units done so far.
+    /// The network namespace of the first thread.
+    pub fn namespace(&self) -> &Netns {
+        &self.namespaces[0]
+    }
+
+    /// Units done so far, by all threads.
     pub fn done(&self) -> u64 {
         self.shared.done.load(Ordering::Relaxed)
+    }
+
+    /// How many threads work.
+    pub fn threads(&self) -> usize {
+        self.threads.len()
+    }
+
+    /// Has long connections replaced by new ones.
+    pub fn renew(&self) {
+        self.shared.epoch.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -71,4 +128,72 @@ impl Drop for Load {
             let _ = thread.join();
         }
     }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    fn connect_close(&self) {
+        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mut cycle = 0_u32;
+        while !self.stopped() {
+            // Another destination each time: no tuple comes back while it is in TIME_WAIT.
+            cycle = cycle.wrapping_add(1);
+            let host = Ipv4Addr::from(0x7f00_0000 | (cycle % 0x00ff_fff0 + 2));
+            let client = TcpStream::connect(SocketAddr::from((host, port))).unwrap();
+            let (server, _) = listener.accept().unwrap();
+            drop(client);
+            drop(server);
+            self.done.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn on_one_connection(&self, unit: fn(&mut TcpStream, &mut TcpStream, &mut [u8]) -> u64) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let mut buffer = vec![7; BULK];
+        while !self.stopped() {
+            let epoch = self.epoch.load(Ordering::Relaxed);
+            let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (mut server, _) = listener.accept().unwrap();
+            for stream in [&client, &server] {
+                stream.set_nodelay(true).unwrap();
+            }
+            // It grows with the traffic; before that a thread that plays both ends would wait for itself.
+            for size in (1..=BULK / SMALL).map(|part| part * SMALL) {
+                client.write_all(&buffer[..size]).unwrap();
+                server.read_exact(&mut buffer[..size]).unwrap();
+            }
+            while !self.stopped() && self.epoch.load(Ordering::Relaxed) == epoch {
+                self.done.fetch_add(unit(&mut client, &mut server, &mut buffer), Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+fn exchange(client: &mut TcpStream, server: &mut TcpStream, buffer: &mut [u8]) -> u64 {
+    let message = &mut buffer[..100];
+    client.write_all(message).unwrap();
+    server.read_exact(message).unwrap();
+    server.write_all(message).unwrap();
+    client.read_exact(message).unwrap();
+    1
+}
+
+fn bulk(client: &mut TcpStream, server: &mut TcpStream, buffer: &mut [u8]) -> u64 {
+    client.write_all(buffer).unwrap();
+    server.read_exact(buffer).unwrap();
+    1
+}
+
+fn small_writes(client: &mut TcpStream, server: &mut TcpStream, buffer: &mut [u8]) -> u64 {
+    for _ in 0..SMALL_WRITES {
+        client.write_all(&buffer[..SMALL]).unwrap();
+    }
+    server.read_exact(&mut buffer[..SMALL * SMALL_WRITES]).unwrap();
+    SMALL_WRITES as u64
 }

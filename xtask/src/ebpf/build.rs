@@ -58,12 +58,21 @@ pub fn object(toolchain: &Toolchain) -> Result<PathBuf> {
             .env_remove("RUSTUP_TOOLCHAIN"),
     )?;
     let stripped = place.join("longwave.bpf.o");
-    let linked = place.join("target").join(TARGET).join("release/longwave-bpf");
+    let linked = linked("longwave-bpf");
     // BTF keeps no section's address: loaders ignore its relocations.
     let without = ["-g", "--remove-section=.rel.BTF", "--remove-section=.rel.BTF.ext"];
     run_quiet(toolchain.llvm("llvm-strip").args(without).arg(linked).arg("-o").arg(&stripped))?;
     inspect::verify(&stripped)?;
     Ok(stripped)
+}
+
+/// The object of the benches, which [`object`] builds too.
+pub fn bench_object() -> PathBuf {
+    linked("longwave-bpf-bench")
+}
+
+fn linked(name: &str) -> PathBuf {
+    Path::new(PLACE).join("target").join(TARGET).join("release").join(name)
 }
 
 /// Copies a folder of sources.

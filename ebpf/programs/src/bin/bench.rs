@@ -1,11 +1,40 @@
-//! Programs that Longwave's cost is compared with: the least that two tracing programs can cost. For `cargo xtask bench` only.
+//! Programs that Longwave's cost is compared with: the least that its own hooks can cost, and the hooks that are usually taken. For
+//! `cargo xtask bench` only.
 #![no_std]
 #![no_main]
+
+use aya_ebpf::bindings::{
+    BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB, BPF_SOCK_OPS_RETRANS_CB,
+    BPF_SOCK_OPS_RETRANS_CB_FLAG, BPF_SOCK_OPS_RTT_CB, BPF_SOCK_OPS_RTT_CB_FLAG, BPF_SOCK_OPS_STATE_CB,
+    BPF_SOCK_OPS_STATE_CB_FLAG, BPF_TCP_CLOSE, sk_action,
+};
+use aya_ebpf::helpers::generated::bpf_get_socket_cookie;
+use aya_ebpf::macros::{map, sk_msg, sock_ops};
+use aya_ebpf::maps::{HashMap, SockHash};
+use aya_ebpf::programs::{SkMsgContext, SockOpsContext};
 
 /// The helpers used are for GPL-compatible programs.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "license")]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+/// What a callback records of a connection.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Counts {
+    bytes_received: u64,
+    bytes_acked: u64,
+    retransmits: u64,
+    smoothed_us: u64,
+}
+
+/// By socket cookie.
+#[map(name = "counts")]
+static COUNTS: HashMap<u64, Counts> = HashMap::with_max_entries(131_072, 0);
+
+/// By socket cookie.
+#[map(name = "sockets")]
+static SOCKETS: SockHash<u64> = SockHash::with_max_entries(131_072, 0);
 
 /// Does nothing, where `state` is attached.
 #[unsafe(no_mangle)]
@@ -19,6 +48,61 @@ pub extern "C" fn empty(_: *const u64) -> i32 {
 #[unsafe(link_section = "tp_btf/inet_sock_set_state")]
 pub extern "C" fn empty_again(_: *const u64) -> i32 {
     0
+}
+
+/// Keeps counters by callbacks: one for each round-trip sample, each retransmission and each change of state.
+#[sock_ops]
+pub fn callbacks(context: SockOpsContext) -> u32 {
+    const FLAGS: u32 = BPF_SOCK_OPS_RTT_CB_FLAG | BPF_SOCK_OPS_RETRANS_CB_FLAG | BPF_SOCK_OPS_STATE_CB_FLAG;
+    match context.op() {
+        BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB | BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB => {
+            let _ = context.set_cb_flags(FLAGS as i32);
+            record(&context);
+        }
+        BPF_SOCK_OPS_RTT_CB | BPF_SOCK_OPS_RETRANS_CB => record(&context),
+        BPF_SOCK_OPS_STATE_CB if context.arg(1) == BPF_TCP_CLOSE => {
+            let _ = COUNTS.remove(cookie(&context));
+        }
+        _ => {}
+    }
+    0
+}
+
+/// Puts each established socket into the sock map, whose sockets send through `messages`.
+#[sock_ops]
+pub fn collect(context: SockOpsContext) -> u32 {
+    if matches!(context.op(), BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB | BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB) {
+        // SAFETY: the context's own struct.
+        let _ = SOCKETS.update(cookie(&context), unsafe { &mut *context.ops }, 0);
+    }
+    0
+}
+
+/// Lets every message pass.
+#[sk_msg]
+pub fn messages(_: SkMsgContext) -> u32 {
+    sk_action::SK_PASS
+}
+
+#[inline(always)]
+fn cookie(context: &SockOpsContext) -> u64 {
+    // SAFETY: the helper takes this context.
+    unsafe { bpf_get_socket_cookie(context.ops.cast()) }
+}
+
+#[inline(always)]
+fn record(context: &SockOpsContext) {
+    // SAFETY: fields of the context.
+    let counts = unsafe {
+        let ops = &*context.ops;
+        Counts {
+            bytes_received: ops.bytes_received,
+            bytes_acked: ops.bytes_acked,
+            retransmits: ops.total_retrans.into(),
+            smoothed_us: (ops.srtt_us >> 3).into(),
+        }
+    };
+    let _ = COUNTS.insert(cookie(context), counts, 0);
 }
 
 #[panic_handler]

@@ -1,19 +1,12 @@
-//! What is switched on and off.
+//! Longwave's programs alone, and the least that two programs at their place can cost.
 
 use aya::programs::BtfTracePoint;
 use aya::programs::tp_btf::BtfTracePointLinkId;
 use aya::{Btf, Ebpf};
 use longwave_receivers::bpf::kernel::{Kernel, Options};
 
-/// Something that costs the load.
-pub trait Subject {
-    /// For the table.
-    fn name(&self) -> &'static str;
-    /// Switches it on.
-    fn on(&mut self);
-    /// Switches it off.
-    fn off(&mut self);
-}
+use crate::Subject;
+use crate::load::Load;
 
 /// Two programs that do nothing: the floor.
 pub struct Empty {
@@ -21,12 +14,24 @@ pub struct Empty {
     links: Vec<(&'static str, BtfTracePointLinkId)>,
 }
 
+/// Longwave's programs, with a reader that looks only between phases.
+pub struct Programs(Kernel);
+
+const EMPTY: [&str; 2] = ["empty", "empty_again"];
+
+/// The programs that Longwave is compared with, loaded by none.
+pub fn object() -> Ebpf {
+    let path = std::env::var("LONGWAVE_BENCH_OBJECT").expect("run it by `cargo xtask bench traffic`");
+    Ebpf::load(&std::fs::read(path).unwrap()).unwrap()
+}
+
+// === impl Empty ===
+
 impl Empty {
     pub fn new() -> Self {
-        let path = std::env::var("LONGWAVE_BENCH_OBJECT").unwrap();
-        let mut ebpf = Ebpf::load(&std::fs::read(path).unwrap()).unwrap();
+        let mut ebpf = object();
         let types = Btf::from_sys_fs().unwrap();
-        for name in ["empty", "empty_again"] {
+        for name in EMPTY {
             program(&mut ebpf, name).load("inet_sock_set_state", &types).unwrap();
         }
         Self { ebpf, links: Vec::new() }
@@ -38,14 +43,13 @@ fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> &'a mut BtfTracePoint {
 }
 
 impl Subject for Empty {
-    fn name(&self) -> &'static str {
-        "two empty programs"
+    fn name(&self) -> String {
+        "two empty programs".to_owned()
     }
 
-    fn on(&mut self) {
-        for name in ["empty", "empty_again"] {
-            let link = program(&mut self.ebpf, name).attach().unwrap();
-            self.links.push((name, link));
+    fn on(&mut self, _: &Load) {
+        for name in EMPTY {
+            self.links.push((name, program(&mut self.ebpf, name).attach().unwrap()));
         }
     }
 
@@ -56,8 +60,7 @@ impl Subject for Empty {
     }
 }
 
-/// Longwave's programs, with a reader that looks only between phases.
-pub struct Programs(Kernel);
+// === impl Programs ===
 
 impl Programs {
     pub fn new() -> Self {
@@ -68,17 +71,18 @@ impl Programs {
 }
 
 impl Subject for Programs {
-    fn name(&self) -> &'static str {
-        "Longwave's programs"
+    fn name(&self) -> String {
+        "Longwave's programs alone".to_owned()
     }
 
-    fn on(&mut self) {
+    fn on(&mut self, _: &Load) {
         self.0.set_attached(true).unwrap();
     }
 
     fn off(&mut self) {
         self.0.set_attached(false).unwrap();
         self.0.drain_transitions(&mut |_| {});
+        // What was open when the programs were detached is not seen to close.
         self.0.pass(&mut |_| {}).unwrap();
     }
 }

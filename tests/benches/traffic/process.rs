@@ -1,0 +1,187 @@
+//! Programs that run as processes: Longwave as a whole, and other tools.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use longwave_tests::binary;
+use longwave_tests::longwave::READY;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::Subject;
+use crate::load::Load;
+
+/// A process that is started and ended.
+pub struct Process {
+    name: String,
+    command: Vec<String>,
+    /// A line of its stderr that shows that it works.
+    ready: Option<&'static str>,
+    /// Bound to CPU 1.
+    bound: bool,
+    /// In the load's network namespace: it sees no other.
+    in_namespace: bool,
+    /// Part of a CPU that it may take, percent.
+    quota: Option<u32>,
+    child: Option<Child>,
+}
+
+/// How long a process may take to end.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Where the kernel's trace events are not mounted, in a mount namespace of its own.
+const BPFTRACE: &str = "mount -t debugfs none /sys/kernel/debug; mount -t tracefs none /sys/kernel/debug/tracing; \
+    exec bpftrace -e \"$0\"";
+
+/// Lifetimes of connections, as `tcplife` of bpftrace prints them, at the tracepoint (its own needs kprobes, which some kernels lack).
+const TCPLIFE: &str = "tracepoint:sock:inet_sock_set_state / args->protocol == 6 / { \
+    if (args->newstate == 1) { @birth[args->skaddr] = nsecs; } \
+    if (args->newstate == 7 && @birth[args->skaddr]) { \
+        printf(\"%d %d %d %llu\\n\", pid, args->sport, args->dport, nsecs - @birth[args->skaddr]); \
+        delete(@birth[args->skaddr]); } }";
+
+/// Where control groups of version 1 limit CPU time.
+const CPU_CGROUP: &str = "/sys/fs/cgroup/cpu/longwave-bench";
+
+// === impl Process ===
+
+impl Process {
+    /// Longwave with its default pipeline.
+    pub fn longwave(name: &str) -> Self {
+        let command = vec![binary::longwave().display().to_string()];
+        Self::new(name, command, Some(READY))
+    }
+
+    /// Other tools that report connections, as far as they are installed.
+    pub fn tools() -> Vec<Self> {
+        let tool = |name: &str, program: &str, command: &[&str]| {
+            let installed = Command::new("which").arg(program).stdout(Stdio::null()).status();
+            let command = command.iter().map(|word| (*word).to_owned()).collect();
+            let tool = || Self { in_namespace: true, ..Self::new(name, command, None) };
+            installed.is_ok_and(|status| status.success()).then(tool)
+        };
+        [
+            tool(
+                "bpftrace, lifetimes at the tracepoint",
+                "bpftrace",
+                &["unshare", "--mount", "sh", "-c", BPFTRACE, TCPLIFE],
+            ),
+            tool(
+                "pmacctd on lo",
+                "pmacctd",
+                &["pmacctd", "-i", "lo", "-c", "src_host,dst_host,src_port,dst_port", "-P", "print"],
+            ),
+            tool("ss -tin every 5 s", "ss", &["sh", "-c", "while :; do ss -tin; sleep 5; done"]),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    fn new(name: &str, command: Vec<String>, ready: Option<&'static str>) -> Self {
+        Self {
+            name: name.to_owned(),
+            command,
+            ready,
+            bound: true,
+            in_namespace: false,
+            quota: None,
+            child: None,
+        }
+    }
+
+    /// Not bound to a CPU.
+    pub fn anywhere(mut self) -> Self {
+        self.bound = false;
+        self
+    }
+
+    /// With so many percent of a CPU, from when it is ready.
+    pub fn throttled(mut self, percent: u32) -> Self {
+        self.quota = Some(percent);
+        self
+    }
+
+    fn throttle(&self, percent: u32) {
+        const PERIOD_US: u32 = 100_000;
+        fs::create_dir_all(CPU_CGROUP).unwrap();
+        let set = |file: &str, value: String| fs::write(format!("{CPU_CGROUP}/{file}"), value).unwrap();
+        set("cpu.cfs_period_us", PERIOD_US.to_string());
+        set("cpu.cfs_quota_us", (PERIOD_US / 100 * percent).to_string());
+        let pid = self.child.as_ref().map_or(0, Child::id);
+        set("cgroup.procs", pid.to_string());
+    }
+}
+
+impl Subject for Process {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn on(&mut self, load: &Load) {
+        let mut words: Vec<&str> = Vec::new();
+        if self.in_namespace {
+            words.extend(["ip", "netns", "exec", load.namespace().name()]);
+        }
+        if self.bound {
+            words.extend(["taskset", "--cpu-list", "1"]);
+        }
+        words.extend(self.command.iter().map(String::as_str));
+        let mut child = Command::new(words[0])
+            .args(&words[1..])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        if let Some(ready) = self.ready {
+            lines.find(|line| line.as_ref().is_ok_and(|line| line.contains(ready))).unwrap().unwrap();
+        } else {
+            // They do not say when they work.
+            std::thread::sleep(Duration::from_millis(1500));
+            if let Some(status) = child.try_wait().unwrap() {
+                let words: Vec<String> = lines.map_while(Result::ok).collect();
+                panic!("{} ended: {status}: {}", self.name, words.join("; "));
+            }
+        }
+        std::thread::spawn(move || lines.for_each(drop));
+        self.child = Some(child);
+        if let Some(percent) = self.quota {
+            self.throttle(percent);
+        }
+    }
+
+    fn off(&mut self) {
+        let Some(mut child) = self.child.take() else { return };
+        if self.quota.is_some() {
+            // Otherwise its end would take long.
+            fs::write(format!("{CPU_CGROUP}/cpu.cfs_quota_us"), "-1").unwrap();
+        }
+        kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+        let start = Instant::now();
+        while child.try_wait().unwrap().is_none() {
+            if start.elapsed() > LIMIT {
+                child.kill().unwrap();
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        if self.quota.is_some() {
+            fs::remove_dir(CPU_CGROUP).unwrap();
+        }
+    }
+
+    fn cpu_time(&self) -> Duration {
+        let Some(child) = &self.child else { return Duration::ZERO };
+        let tasks = PathBuf::from(format!("/proc/{}/task", child.id()));
+        let mut nanos = 0;
+        for task in fs::read_dir(tasks).into_iter().flatten().flatten() {
+            // The first field is the time on a CPU.
+            let text = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+            nanos += text.split(' ').next().and_then(|field| field.parse().ok()).unwrap_or(0);
+        }
+        Duration::from_nanos(nanos)
+    }
+}

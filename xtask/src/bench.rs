@@ -1,0 +1,43 @@
+//! `cargo xtask bench`: what Longwave costs, measured on this machine. Prints, asserts nothing.
+
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::cache::workspace;
+use crate::{ebpf, sh};
+
+/// What is measured.
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub enum Subject {
+    /// What it costs the applications: connect/close, request/response, bulk, small writes; beside the hooks that are usually taken.
+    Traffic,
+    /// What a sampling pass costs: 10,000 to 300,000 sockets, idle and busy.
+    Sampling,
+}
+
+/// Runs a bench, on the release build.
+pub fn main(subject: Subject, filter: Option<&str>) -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        bail!("bench: loading BPF programs needs root: run it as root");
+    }
+    let object = ebpf::bench_object()?;
+    let cargo = || {
+        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command.current_dir(workspace());
+        command
+    };
+    sh::run(cargo().args(["build", "--release", "--locked"]))?;
+    let name = match subject {
+        Subject::Traffic => "traffic",
+        Subject::Sampling => "sampling",
+    };
+    let mut bench = cargo();
+    bench.args(["bench", "--locked", "--package", "longwave-tests", "--bench", name]);
+    bench.args(filter.into_iter().flat_map(|filter| ["--", filter]));
+    sh::run(
+        bench
+            .env("LONGWAVE_BENCH_OBJECT", object)
+            .env("LONGWAVE_BIN", workspace().join("target/release/longwave")),
+    )
+}
