@@ -1,0 +1,128 @@
+//! Longwave as a whole, over the sockets that are open.
+
+use std::fmt;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use longwave_tests::binary;
+use longwave_tests::longwave::{READY, free_address};
+use longwave_tests::telemetry::Metrics;
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Passes of each measurement.
+const PASSES: u64 = 6;
+
+/// How long a pass may take to come.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// A running Longwave with its default pipeline.
+pub struct Agent {
+    child: Child,
+    telemetry: SocketAddr,
+}
+
+/// What it took per pass.
+pub struct Cost {
+    records: u64,
+    cpu: Duration,
+    elapsed: Duration,
+    resident: u64,
+    lost: u64,
+}
+
+// === impl Agent ===
+
+impl Agent {
+    /// Starts it, with the default size of the table where that is enough.
+    pub fn start(sockets: usize) -> Self {
+        let telemetry = free_address();
+        let mut command = Command::new(binary::longwave());
+        command.args(["--set", "receivers.bpf.interval=1s", "--set", "processors.window.interval=1s"]);
+        command.arg("--set").arg(format!("service.telemetry.metrics.address={telemetry}"));
+        if sockets > 131_072 {
+            command.arg("--set").arg(format!("receivers.bpf.max_connections={}", sockets + 1_000));
+        }
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        lines.find(|line| line.as_ref().is_ok_and(|line| line.contains(READY))).unwrap().unwrap();
+        std::thread::spawn(move || lines.for_each(drop));
+        let agent = Self { child, telemetry };
+        agent.await_passes(3);
+        agent
+    }
+
+    /// Lets some passes go by, with `busy` before each.
+    pub fn measure(&self, mut busy: impl FnMut()) -> Cost {
+        let page = self.page();
+        let (start, cpu) = (Instant::now(), self.cpu_time());
+        for _ in 0..PASSES {
+            busy();
+            self.await_passes(1);
+        }
+        let (elapsed, cpu) = (start.elapsed(), self.cpu_time() - cpu);
+        let after = self.page();
+        Cost {
+            records: count(&after, "longwave_receiver_accepted_records")
+                - count(&page, "longwave_receiver_accepted_records"),
+            cpu,
+            elapsed,
+            resident: self.resident_mib(),
+            lost: count(&after, "longwave_receiver_kernel_lost_records")
+                + count(&after, "longwave_receiver_refused_records"),
+        }
+    }
+
+    /// Resident memory, MiB.
+    pub fn resident_mib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+    }
+
+    fn page(&self) -> Metrics {
+        Metrics::scrape(self.telemetry).unwrap()
+    }
+
+    fn await_passes(&self, passes: u64) {
+        let wanted = count(&self.page(), "longwave_receiver_passes") + passes;
+        let start = Instant::now();
+        while count(&self.page(), "longwave_receiver_passes") < wanted {
+            assert!(start.elapsed() < LIMIT, "no pass came");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn cpu_time(&self) -> Duration {
+        let tasks = PathBuf::from(format!("/proc/{}/task", self.child.id()));
+        let nanos = |task: fs::DirEntry| -> u64 {
+            let text = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+            text.split(' ').next().and_then(|field| field.parse().ok()).unwrap_or(0)
+        };
+        Duration::from_nanos(fs::read_dir(tasks).unwrap().flatten().map(nanos).sum())
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = kill_process(Pid::from_child(&self.child), Signal::INT);
+        let _ = self.child.wait();
+    }
+}
+
+fn count(page: &Metrics, name: &str) -> u64 {
+    page.sum(name, &[])
+}
+
+impl fmt::Display for Cost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { records, cpu, elapsed, resident, lost } = self;
+        let per_record = cpu.as_secs_f64() * 1e6 / (*records).max(1) as f64;
+        let share = cpu.as_secs_f64() / elapsed.as_secs_f64() * 100.0;
+        write!(f, "{per_record:>16.3} {share:>14.1} % {resident:>8} MiB {lost:>8}")
+    }
+}

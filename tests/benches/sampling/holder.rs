@@ -1,0 +1,115 @@
+//! Processes that hold connections: one may have 20,000 descriptors only.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+/// Connections in one process.
+const PAIRS: usize = 9_000;
+
+/// The argument that makes this program a holder; its number and how many connections follow.
+const HOLD: &str = "--hold-connections";
+
+/// All holders.
+#[derive(Default)]
+pub struct Holders(Vec<Holder>);
+
+struct Holder {
+    pairs: usize,
+    child: Child,
+    commands: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+/// Whether this process is to be one.
+pub fn is_holder() -> bool {
+    std::env::args().any(|argument| argument == HOLD)
+}
+
+/// Holds connections until stdin ends; makes as many of them busy as each line of stdin says.
+pub fn hold() {
+    let arguments: Vec<String> = std::env::args().skip_while(|argument| argument != HOLD).skip(1).collect();
+    let (number, pairs): (u32, usize) = (arguments[0].parse().unwrap(), arguments[1].parse().unwrap());
+    raise_open_files();
+    // An address for each holder, so that ports suffice.
+    let host = Ipv4Addr::from(0x7f01_0001 + (number << 8));
+    let listener = TcpListener::bind((host, 0)).unwrap();
+    let to: SocketAddr = listener.local_addr().unwrap();
+    let mut held: Vec<(TcpStream, TcpStream)> = (0..pairs)
+        .map(|_| {
+            let client = TcpStream::connect(to).unwrap();
+            let (server, _) = listener.accept().unwrap();
+            // Resets at the end: nothing stays behind in TIME_WAIT.
+            socket2::SockRef::from(&client).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+            (client, server)
+        })
+        .collect();
+    println!("held");
+    for line in std::io::stdin().lines().map_while(Result::ok) {
+        let busy: usize = line.parse().unwrap();
+        for (client, server) in &mut held[..busy] {
+            client.write_all(&[1]).unwrap();
+            server.read_exact(&mut [0]).unwrap();
+        }
+        println!("done");
+    }
+}
+
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
+
+// === impl Holders ===
+
+impl Holders {
+    /// Opens connections until there are so many sockets.
+    pub fn grow_to(&mut self, sockets: usize) {
+        loop {
+            let missing = sockets / 2 - self.0.iter().map(|holder| holder.pairs).sum::<usize>();
+            if missing == 0 {
+                break;
+            }
+            self.0.push(Holder::start(self.0.len(), missing.min(PAIRS)));
+        }
+    }
+
+    /// Sends a byte over so many of a hundred connections.
+    pub fn make_busy(&mut self, percent: usize) {
+        if percent > 0 {
+            for holder in &mut self.0 {
+                holder.make_busy(holder.pairs * percent / 100);
+            }
+        }
+    }
+}
+
+// === impl Holder ===
+
+impl Holder {
+    fn start(number: usize, pairs: usize) -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args([HOLD, &number.to_string(), &pairs.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let commands = child.stdin.take().unwrap();
+        let mut answers = BufReader::new(child.stdout.take().unwrap());
+        answers.read_line(&mut String::new()).unwrap();
+        Self { pairs, child, commands, answers }
+    }
+
+    fn make_busy(&mut self, pairs: usize) {
+        writeln!(self.commands, "{pairs}").unwrap();
+        self.answers.read_line(&mut String::new()).unwrap();
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

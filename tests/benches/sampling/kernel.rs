@@ -1,0 +1,102 @@
+//! Passes, and what they cost in the kernel and in all.
+
+use std::fmt;
+use std::fs;
+use std::time::Duration;
+
+use longwave_receivers::bpf::kernel::{Kernel, Options};
+
+/// Passes of each measurement.
+const PASSES: usize = 15;
+
+/// The kernel side, over the sockets that are open.
+pub struct Passes {
+    kernel: Kernel,
+    _statistics: Statistics,
+}
+
+/// Medians over the passes.
+pub struct Cost {
+    kernel_ns: f64,
+    wall_ns: f64,
+    longest: Duration,
+    events: usize,
+    visited: u64,
+}
+
+/// The kernel measures its BPF programs while this lives; costs some 20 ns a run.
+struct Statistics;
+
+const STATISTICS: &str = "/proc/sys/kernel/bpf_stats_enabled";
+
+// === impl Passes ===
+
+impl Passes {
+    /// Loads the programs and seeds the sockets that are open.
+    pub fn over(sockets: usize) -> Self {
+        let max_connections = u32::try_from(sockets).unwrap() + 1_000;
+        let options = Options { heartbeat_passes: 0, max_connections, ..Options::default() };
+        let mut kernel = Kernel::load(&options).unwrap();
+        kernel.seed();
+        // The first pass emits all.
+        kernel.pass(&mut |_| {}).unwrap();
+        Self { kernel, _statistics: Statistics::new() }
+    }
+
+    /// Takes passes, each after `before`.
+    pub fn measure(&mut self, mut before: impl FnMut()) -> Cost {
+        let (mut inside, mut wall, mut longest) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut events, mut visited) = (0, 0);
+        for _ in 0..PASSES {
+            before();
+            let start = self.run_time();
+            let report = self.kernel.pass(&mut |_| {}).unwrap();
+            let sockets = report.visited.max(1) as f64;
+            inside.push((self.run_time() - start) as f64 / sockets);
+            wall.push(report.duration.as_nanos() as f64 / sockets);
+            longest.push(report.longest_run);
+            (events, visited) = (report.events, report.visited);
+        }
+        longest.sort();
+        Cost {
+            kernel_ns: median(inside),
+            wall_ns: median(wall),
+            longest: longest[PASSES / 2],
+            events,
+            visited,
+        }
+    }
+
+    fn run_time(&self) -> u64 {
+        let programs = self.kernel.program_stats();
+        programs.iter().find(|program| program.name == "sample").unwrap().run_time_ns
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+impl fmt::Display for Cost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kernel_ns, wall_ns, longest, events, visited } = self;
+        let longest = longest.as_secs_f64() * 1e3;
+        write!(f, "{kernel_ns:>18.0} {wall_ns:>18.0} {longest:>11.2} ms {events:>10} of {visited}")
+    }
+}
+
+// === impl Statistics ===
+
+impl Statistics {
+    fn new() -> Self {
+        fs::write(STATISTICS, "1").unwrap();
+        Self
+    }
+}
+
+impl Drop for Statistics {
+    fn drop(&mut self) {
+        let _ = fs::write(STATISTICS, "0");
+    }
+}

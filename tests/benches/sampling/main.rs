@@ -1,0 +1,52 @@
+//! What a sampling pass costs: the kernel's part, user space's part, memory. Prints, asserts nothing. Run by `cargo xtask bench sampling`, as
+//! root.
+#![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs)]
+
+mod agent;
+mod holder;
+mod kernel;
+
+use holder::Holders;
+
+/// Sockets that are open, both ends of each connection.
+const SOCKETS: [usize; 3] = [10_000, 100_000, 300_000];
+
+/// How many of them move between two passes.
+const BUSY: [(&str, usize); 3] = [("idle", 0), ("10 % busy", 10), ("all busy", 100)];
+
+fn main() {
+    if holder::is_holder() {
+        return holder::hold();
+    }
+    let mut holders = Holders::default();
+    println!("The kernel's part: passes over the connection table, with a reader that only counts.");
+    println!(
+        "{:>8} {:<10} {:>18} {:>18} {:>14} {:>10}",
+        "sockets", "", "kernel ns/socket", "wall ns/socket", "longest run", "events"
+    );
+    for sockets in SOCKETS {
+        holders.grow_to(sockets);
+        let mut kernel = kernel::Passes::over(sockets);
+        for (name, percent) in BUSY {
+            println!("{sockets:>8} {name:<10} {}", kernel.measure(|| holders.make_busy(percent)));
+        }
+    }
+    drop(holders);
+
+    let mut holders = Holders::default();
+    println!("\nLongwave as a whole: its default pipeline, a pass every second.");
+    println!(
+        "{:>8} {:<10} {:>16} {:>16} {:>12} {:>8}",
+        "sockets", "", "CPU µs/record", "CPU of one core", "resident", "lost"
+    );
+    let at_rest = agent::Agent::start(0);
+    println!("{:>8} {:<10} {:>16} {:>16} {:>8} MiB", 0, "at rest", "-", "-", at_rest.resident_mib());
+    drop(at_rest);
+    for sockets in SOCKETS {
+        holders.grow_to(sockets);
+        let agent = agent::Agent::start(sockets);
+        for (name, percent) in BUSY {
+            println!("{sockets:>8} {name:<10} {}", agent.measure(|| holders.make_busy(percent)));
+        }
+    }
+}
