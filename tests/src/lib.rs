@@ -9,6 +9,7 @@ pub mod api_server;
 pub mod balance;
 pub mod binary;
 pub mod cgroup;
+pub mod check;
 pub mod churn;
 pub mod cluster;
 pub mod collector;

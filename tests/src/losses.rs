@@ -12,9 +12,10 @@ pub fn of_closes_in_the_ring(page: &Metrics) -> u64 {
     page.sum(KERNEL_LOST, &[("reason", "close_ring_full")])
 }
 
-/// Opens and closes that found no room in a pipeline's queue.
+/// Opens and closes that found no room in a pipeline's queue or an exporter's.
 pub fn of_events_in_queues(page: &Metrics) -> u64 {
-    page.sum("longwave_receiver_refused_records", &[("reason", "queue_full")])
+    let names = ["longwave_receiver_refused_records", "longwave_exporter_send_failed_log_records"];
+    names.iter().map(|name| page.sum(name, &[("reason", "queue_full")])).sum()
 }
 
 /// Samples that found no room in their ring.

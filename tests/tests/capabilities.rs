@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use longwave_tests::check::{check, fact};
 use longwave_tests::end::End;
 use longwave_tests::longwave::{Options, command, free_address, write_config};
 use longwave_tests::netns::{Netns, run};
@@ -117,22 +118,6 @@ fn root_with(capabilities: &[&str]) -> Vec<String> {
 fn without(capability: &str) -> Vec<String> {
     let rest: Vec<&str> = ALL.into_iter().filter(|name| *name != capability).collect();
     root_with(&rest)
-}
-
-/// What `longwave check` says, and whether it was content.
-fn check(wrapper: &[String]) -> (String, bool) {
-    let output = command(wrapper).arg("check").stdin(Stdio::null()).output().unwrap();
-    let text = [output.stdout, output.stderr].concat();
-    (String::from_utf8_lossy(&text).into_owned(), output.status.success())
-}
-
-/// The line of a fact and the remedy below it.
-fn fact(text: &str, name: &str) -> String {
-    let mut lines =
-        text.lines().skip_while(|line| !line.get(10..).is_some_and(|line| line.starts_with(name)));
-    let first = lines.next().unwrap_or_else(|| panic!("no fact {name:?} in\n{text}"));
-    let remedy = lines.next().filter(|line| line.trim_start().starts_with('→')).unwrap_or_default();
-    format!("{first}\n{remedy}")
 }
 
 /// *Scenario*: root with the five capabilities that the manifests grant, and no other (not even DAC_OVERRIDE).

@@ -2,9 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
+use longwave_tests::check::check;
 use longwave_tests::longwave::{Options, command, write_config};
 use longwave_tests::{Family, Longwave, Place, config, gate};
 use object::{Object, ObjectSection};
@@ -21,13 +21,6 @@ struct Host {
 
 fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
-}
-
-/// What `longwave check` prints, and whether it succeeds.
-fn check(wrapper: &[String]) -> (String, bool) {
-    let output = command(wrapper).arg("check").stdin(Stdio::null()).output().unwrap();
-    let text = [output.stdout, output.stderr].concat();
-    (String::from_utf8_lossy(&text).into_owned(), output.status.success())
 }
 
 /// *Scenario*: this host as it is, without capabilities, and without the kernel's types.

@@ -2,11 +2,12 @@
 //! cache. Nothing is installed on the system, nothing needs root.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::apt::Apt;
 use crate::cache;
 use crate::sh::{output, run_quiet};
 
@@ -18,9 +19,9 @@ const PACKAGES: [&str; 6] = [
     "libllvm22",
     "llvm-22",
 ];
+const SUITES: [&str; 2] = ["bookworm", "bookworm-security"];
 const LINKER: &str = "0.13.0";
 const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// A toolchain that is ready.
 pub struct Toolchain {
@@ -76,65 +77,15 @@ impl Toolchain {
                 "ebpf: the toolchain is Debian's for amd64: build the object there, or use the committed one"
             );
         }
-        let debs = self.root.join("debs");
         let sysroot = self.root.join("sysroot");
-        for folder in [&debs, &sysroot] {
-            let _ = fs::remove_dir_all(folder);
-            fs::create_dir_all(folder)?;
-        }
-        self.refresh_lists()?;
-        eprintln!("ebpf: downloading {}", PACKAGES.join(" "));
-        run_quiet(self.apt().arg("download").args(PACKAGES).current_dir(&debs)).context(
-            "ebpf: Debian 12 (bookworm, with its security archive) has these packages; is deb.debian.org reachable?",
-        )?;
-        let mut versions = Vec::new();
-        for entry in fs::read_dir(&debs)? {
-            let deb = entry?.path();
-            run_quiet(Command::new("dpkg").arg("-x").arg(&deb).arg(&sysroot))?;
-            let fields = output(
-                Command::new("dpkg-deb").args(["-W", "--showformat=${Package} ${Version}\n"]).arg(&deb),
-            )?;
-            versions.push(fields);
-        }
-        versions.sort();
-        fs::remove_dir_all(&debs)?;
-        fs::write(self.root.join("PACKAGES"), versions.concat())?;
+        // What an interrupted run left may be another version's.
+        let _ = fs::remove_dir_all(&sysroot);
+        let apt = Apt::with_lists(self.root.join("apt"), &SUITES)?;
+        let versions = apt
+            .unpack(&PACKAGES, &sysroot)
+            .context("ebpf: Debian 12 (bookworm, with its security archive) has the toolchain's packages")?;
+        fs::write(self.root.join("PACKAGES"), versions.join("\n") + "\n")?;
         Ok(())
-    }
-
-    /// Package lists of our own: the system's may be absent (containers), old, or another release's.
-    fn refresh_lists(&self) -> Result<()> {
-        for folder in ["apt/lists/partial", "apt/archives/partial"] {
-            fs::create_dir_all(self.root.join(folder))?;
-        }
-        if !Path::new(KEYRING).exists() {
-            bail!(
-                "ebpf: {KEYRING} is missing: install the package debian-archive-keyring, which signs the toolchain"
-            );
-        }
-        let entry = |archive: &str, suite: &str| {
-            format!("deb [signed-by={KEYRING}] http://deb.debian.org/{archive} {suite} main\n")
-        };
-        let sources = entry("debian", "bookworm") + &entry("debian-security", "bookworm-security");
-        fs::write(self.root.join("apt/sources.list"), sources)?;
-        run_quiet(self.apt().arg("update")).context("ebpf: is deb.debian.org reachable?")
-    }
-
-    fn apt(&self) -> Command {
-        let apt = self.root.join("apt");
-        let mut command = Command::new("apt-get");
-        for (key, value) in [
-            ("Dir::State::lists", apt.join("lists")),
-            ("Dir::Cache", apt.clone()),
-            ("Dir::Cache::archives", apt.join("archives")),
-            ("Dir::Etc::sourcelist", apt.join("sources.list")),
-            ("Dir::Etc::sourceparts", PathBuf::from("/dev/null")),
-        ] {
-            command.arg("-o").arg(format!("{key}={}", value.display()));
-        }
-        // Unpacked by us, as whoever we are: apt's own sandbox user could not write here.
-        command.args(["-q", "-o", "APT::Sandbox::User=root", "-o", "APT::Architecture=amd64"]);
-        command
     }
 
     /// `bpf-linker` against the private LLVM; it checks no more than that `llvm-config` exists.

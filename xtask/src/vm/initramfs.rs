@@ -9,8 +9,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use super::kernel::Kernel;
 use super::machine::Job;
-use super::module::Module;
+use super::module;
 use crate::sh;
 
 /// Host programs that the guest gets, with their libraries; `true` where tests cannot do without.
@@ -22,11 +23,11 @@ const FOLDER: u32 = 0o040_755;
 const CHARACTER_DEVICE: u32 = 0o020_600;
 
 /// Writes an initramfs that runs the job's command and powers off.
-pub fn write(out: impl Write, modules: &[Module], job: &Job) -> Result<()> {
+pub fn write(out: impl Write, kernel: &Kernel, job: &Job) -> Result<()> {
     let mut archive = Archive { out, inode: 0, written: BTreeSet::new() };
     archive.device("dev/console", 5, 1)?;
     archive.file("init", include_bytes!("init.sh"))?;
-    archive.file("command", command_script(job).as_bytes())?;
+    archive.file("command", command_script(kernel, job).as_bytes())?;
     archive.host_file("bin/busybox", &busybox()?)?;
     archive.file("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\n")?;
     archive.file("etc/group", b"root:x:0:\n")?;
@@ -39,7 +40,7 @@ pub fn write(out: impl Write, modules: &[Module], job: &Job) -> Result<()> {
         }
     }
     let mut list = String::new();
-    for module in modules {
+    for module in module::load_order(&kernel.modules)? {
         archive.file(&format!("lib/modules/{}.ko", module.name), &module.object)?;
         list.push_str(&module.name);
         list.push('\n');
@@ -52,8 +53,8 @@ pub fn write(out: impl Write, modules: &[Module], job: &Job) -> Result<()> {
 }
 
 /// A shell script, so that the guest needs no parser for environment and arguments.
-fn command_script(job: &Job) -> String {
-    let mut script = format!("#!/bin/busybox sh\nexport LONGWAVE_VM={}\n", job.series.name());
+fn command_script(kernel: &Kernel, job: &Job) -> String {
+    let mut script = format!("#!/bin/busybox sh\nexport LONGWAVE_VM={}\n", kernel.version());
     for pair in &job.env {
         if let Some((name, value)) = pair.split_once('=') {
             script.push_str(&format!("export {name}={}\n", quote(value)));

@@ -2,87 +2,134 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::Series;
-use crate::{cache, sh};
+use super::series::Series;
+use crate::apt::Apt;
+use crate::cache;
 
-/// An unpacked kernel package.
+/// An unpacked kernel.
 pub struct Kernel {
-    /// Holds `boot/` and `lib/modules/` (or `usr/lib/modules/`).
+    /// Holds all of it.
     pub folder: PathBuf,
+    /// As `uname -r` has it: `7.2.13+deb14-cloud-amd64`.
+    pub release: String,
     /// The compressed image.
     pub image: PathBuf,
     /// The folder of its modules, all levels below.
     pub modules: PathBuf,
 }
 
-/// The series' kernel: the cache's, or the newest that apt knows. Delete its folder to get a newer one.
+/// The series' kernel: the cache's, or the newest that Debian has. Delete its folder to get a newer one.
 pub fn fetch(series: Series) -> Result<Kernel> {
     let kernels = cache::dir("kernels")?;
-    let folder = kernels.join(series.name());
+    let folder = kernels.join(series.name);
     if !folder.is_dir() {
-        let work = kernels.join(format!("{}-{}", series.name(), std::process::id()));
-        fs::create_dir_all(&work).with_context(|| format!("vm: create {}", work.display()))?;
-        let unpacked = unpack(series, &work);
+        let work = kernels.join(format!("{}-{}", series.name, std::process::id()));
+        let root = work.join("root");
+        let unpacked = unpack(series, &work, &root);
         if unpacked.is_ok() && !folder.is_dir() {
-            fs::rename(work.join("root"), &folder)
+            fs::rename(&root, &folder)
                 .with_context(|| format!("vm: move the kernel to {}", folder.display()))?;
         }
         // A leftover costs disk only; the download's own error matters more.
         let _ = fs::remove_dir_all(&work);
         unpacked?;
     }
-    let image = only_entry(&folder.join("boot"), "vmlinuz-")?;
-    let modules = ["lib/modules", "usr/lib/modules"].map(|name| folder.join(name));
-    let Some(modules) = modules.into_iter().find(|path| path.is_dir()) else {
-        bail!("vm: {}: has no modules: delete the folder, so that it is fetched again", folder.display());
+    Kernel::unpacked_in(folder)
+}
+
+fn unpack(series: Series, work: &Path, root: &Path) -> Result<()> {
+    let apt = Apt::with_lists(work.join("apt"), &[series.suite])?;
+    let names = apt.names("linux-")?;
+    let Some(version) = series.newest_version(&names) else {
+        bail!(
+            "vm: {} has no package linux-image-*-cloud-amd64 of the series {}: see xtask/src/vm/series.rs",
+            series.suite,
+            series.name
+        );
     };
-    Ok(Kernel { folder, image, modules })
+    apt.unpack(&parts(&version, &names), root)
+        .with_context(|| format!("vm: the kernel {version} could not be downloaded"))?;
+    Ok(())
 }
 
-fn unpack(series: Series, work: &Path) -> Result<()> {
-    // A name may stay in apt's lists after its package has gone, so the next newest is tried.
-    for package in packages(series)?.iter().take(5) {
-        eprintln!("vm: downloading {package}");
-        let mut download = Command::new("apt-get");
-        if sh::run_quiet(download.args(["download", package]).current_dir(work)).is_err() {
-            continue;
+/// The packages that hold a kernel's image and modules: one of old, several since Debian has split them.
+fn parts(version: &str, names: &[String]) -> Vec<String> {
+    ["image", "binary", "modules"]
+        .map(|part| format!("linux-{part}-{version}-cloud-amd64"))
+        .into_iter()
+        .filter(|package| names.contains(package))
+        .collect()
+}
+
+// === impl Kernel ===
+
+impl Kernel {
+    fn unpacked_in(folder: PathBuf) -> Result<Self> {
+        for modules in ["lib/modules", "usr/lib/modules"] {
+            for entry in fs::read_dir(folder.join(modules)).into_iter().flatten().flatten() {
+                let release = entry.file_name().to_string_lossy().into_owned();
+                let modules = entry.path();
+                let images =
+                    [folder.join("boot").join(format!("vmlinuz-{release}")), modules.join("vmlinuz")];
+                if let Some(image) = images.into_iter().find(|image| image.is_file()) {
+                    return Ok(Self { folder, release, image, modules });
+                }
+            }
         }
-        let deb = only_entry(work, package)?;
-        return sh::run_quiet(Command::new("dpkg").arg("-x").arg(deb).arg(work.join("root")));
+        bail!(
+            "vm: {}: has no kernel with modules: delete the folder, so that it is fetched again",
+            folder.display()
+        );
     }
-    bail!(
-        "vm: no package linux-image-{}.*-cloud-amd64 could be downloaded: run `apt-get update` on Debian 12 \
-         (6.12 is in bookworm-security or bookworm-backports)",
-        series.name()
-    )
+
+    /// The real series: `7.2`.
+    pub fn version(&self) -> &str {
+        version(&self.release)
+    }
 }
 
-/// The series' signed cloud kernels, newest first.
-fn packages(series: Series) -> Result<Vec<String>> {
-    let prefix = format!("linux-image-{}.", series.name());
-    let names = sh::output(Command::new("apt-cache").args(["pkgnames", &prefix]))?;
-    let mut found: Vec<(Vec<u64>, String)> = names
-        .lines()
-        .filter(|name| name.ends_with("-cloud-amd64"))
-        .map(|name| (numbers(name), name.to_owned()))
-        .collect();
-    found.sort();
-    Ok(found.into_iter().rev().map(|(_, name)| name).collect())
+/// A release's major and minor number.
+fn version(release: &str) -> &str {
+    let minor_ends = release.match_indices(|c: char| !c.is_ascii_digit()).nth(1);
+    minor_ends.map_or(release, |(at, _)| &release[..at])
 }
 
-fn numbers(name: &str) -> Vec<u64> {
-    name.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).collect()
-}
+#[cfg(test)]
+mod tests {
+    use super::{parts, version};
 
-fn only_entry(folder: &Path, prefix: &str) -> Result<PathBuf> {
-    let entries = fs::read_dir(folder).with_context(|| format!("vm: read {}", folder.display()))?;
-    entries
-        .flatten()
-        .find(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
-        .map(|entry| entry.path())
-        .with_context(|| format!("vm: {}: holds no {prefix}*", folder.display()))
+    /// *Scenario*: names of a release that has a kernel in one package, and of one that has it in several.
+    /// *Guarantees*: all packages with the version's image or modules are chosen, and no others.
+    #[test]
+    fn a_kernel_is_all_of_its_packages() {
+        let names = [
+            "linux-image-6.1.0-57-cloud-amd64",
+            "linux-headers-6.1.0-57-cloud-amd64",
+            "linux-image-7.2.13+deb14-cloud-amd64",
+            "linux-binary-7.2.13+deb14-cloud-amd64",
+            "linux-binary-unsigned-7.2.13+deb14-cloud-amd64",
+            "linux-modules-7.2.13+deb14-cloud-amd64",
+            "linux-modules-7.2.13+deb14-amd64",
+        ];
+        let names = names.map(str::to_owned);
+        assert_eq!(parts("6.1.0-57", &names), ["linux-image-6.1.0-57-cloud-amd64"]);
+        assert_eq!(
+            parts("7.2.13+deb14", &names),
+            ["image", "binary", "modules"].map(|part| format!("linux-{part}-7.2.13+deb14-cloud-amd64"))
+        );
+    }
+
+    /// *Scenario*: releases as Debian and others write them.
+    /// *Guarantees*: the version is the first two numbers.
+    #[test]
+    fn a_version_is_two_numbers() {
+        let releases =
+            [("7.2.13+deb14-cloud-amd64", "7.2"), ("5.10.0-46-cloud-amd64", "5.10"), ("7.3-rc1", "7.3")];
+        for (release, expected) in releases {
+            assert_eq!(version(release), expected);
+        }
+    }
 }

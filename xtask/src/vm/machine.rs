@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use super::initramfs;
 use super::kernel::Kernel;
-use super::{Series, initramfs, module};
+use super::series::Series;
 use crate::{cache, sh};
 
 /// What a guest prints before the command starts, with its uptime in seconds.
@@ -25,8 +26,6 @@ const POWER_OFF: Duration = Duration::from_secs(20);
 
 /// What one machine is to do.
 pub struct Job {
-    /// Told to the guest as `LONGWAVE_VM`.
-    pub series: Series,
     /// From QEMU's start.
     pub timeout: Duration,
     /// Copied into the guest, executable.
@@ -86,7 +85,7 @@ impl fmt::Display for Ended {
 pub fn log_file(series: Series, name: &str) -> Result<PathBuf> {
     let folder = cache::workspace().join("target/vm/logs");
     fs::create_dir_all(&folder).with_context(|| format!("vm: create {}", folder.display()))?;
-    Ok(folder.join(format!("{name}-{}.log", series.name())))
+    Ok(folder.join(format!("{name}-{}.log", series.name)))
 }
 
 /// Boots the kernel, runs the job's command, prints its output to stdout.
@@ -96,8 +95,7 @@ pub fn log_file(series: Series, name: &str) -> Result<PathBuf> {
 pub fn run(kernel: &Kernel, job: &Job) -> Result<Ended> {
     let archive = job.log.with_extension(format!("{}.cpio", std::process::id()));
     let out = File::create(&archive).with_context(|| format!("vm: create {}", archive.display()))?;
-    let written = module::load_order(&kernel.modules)
-        .and_then(|modules| initramfs::write(BufWriter::new(out), &modules, job));
+    let written = initramfs::write(BufWriter::new(out), kernel, job);
     let ended = written.and_then(|()| boot(kernel, &archive, job));
     // It is as large as all guest files together, and of no use after the run.
     let _ = fs::remove_file(&archive);
@@ -129,7 +127,8 @@ fn command(kernel: &Kernel, archive: &Path, console: &Path) -> Command {
     // la57 and cx16 off: with them, long runs under emulation ended in page-table and slab panics.
     command.args("-accel tcg,thread=multi -cpu max,la57=off,cx16=off -smp 2 -m 2G".split(' '));
     command.arg("-kernel").arg(&kernel.image).arg("-initrd").arg(archive);
-    command.args(["-append", "console=ttyS0 loglevel=5 panic=-1 oops=panic"]);
+    // khugepaged has the least share of a CPU: where emulation makes CPUs scarce, it holds a process's memory map for a second and more.
+    command.args(["-append", "console=ttyS0 loglevel=5 panic=-1 oops=panic transparent_hugepage=never"]);
     command.arg("-serial").arg(format!("file:{}", console.display())).args(["-serial", "stdio"]);
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     command

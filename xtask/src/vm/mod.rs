@@ -1,12 +1,13 @@
 //! Debian's stock kernels in QEMU without KVM: where the privileged tests meet kernels other than this host's.
 //!
 //! A run is one machine: a kernel that was unpacked, not installed; an initramfs with busybox, `ip`, `nft`
-//! and the files given; one command; its exit code. Inside, `LONGWAVE_VM` holds the kernel's series.
+//! and the files given; one command; its exit code. Inside, `LONGWAVE_VM` holds the kernel's real series, as `7.2`.
 
 mod initramfs;
 mod kernel;
 mod machine;
 mod module;
+mod series;
 pub mod suite;
 
 use std::path::PathBuf;
@@ -14,16 +15,19 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, Subcommand, ValueEnum};
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Subcommand};
 
+use kernel::Kernel;
 use machine::{GuestFile, Job};
+use series::Series;
 
 /// `cargo xtask vm …`
 #[derive(Subcommand)]
 pub enum Command {
-    /// Download and unpack a stock kernel into the cache, and print where it is.
+    /// Download and unpack stock kernels into the cache, and print where they are. Delete a folder to get a newer kernel.
     Kernel(Machine),
-    /// Run one static program in a virtual machine; its exit code becomes ours.
+    /// Run one static program in a virtual machine; its exit code becomes ours, of several the first that is not 0.
     Run {
         #[command(flatten)]
         machine: Machine,
@@ -41,8 +45,9 @@ pub enum Command {
     Test {
         #[command(flatten)]
         machine: Machine,
-        /// Test binaries of the tests crate, with globs. Repeatable.
-        #[arg(long = "binary", value_name = "NAME", default_value = "privileged*")]
+        /// Test binaries of the tests crate, with globs. Repeatable. Otherwise those named privileged*, and too_old_kernel where the
+        /// kernel is too old for Longwave.
+        #[arg(long = "binary", value_name = "NAME")]
         binaries: Vec<String>,
         /// Arguments of the test binaries: name filters, `--nocapture`, …
         #[arg(last = true)]
@@ -50,35 +55,32 @@ pub enum Command {
     },
 }
 
-/// Which kernel, and for how long.
+/// Which kernels, and for how long.
 #[derive(Args)]
 pub struct Machine {
-    /// Kernel series.
-    #[arg(long, value_enum)]
-    pub kernel: Series,
+    /// Kernel series. Repeatable; `all` stands for every one.
+    #[arg(
+        long = "kernel",
+        value_name = "SERIES",
+        required = true,
+        value_parser = PossibleValuesParser::new(series::choices())
+    )]
+    kernels: Vec<String>,
     /// Seconds after which a machine is killed.
     #[arg(long, default_value_t = 900, value_name = "SECS")]
-    pub timeout: u64,
+    timeout: u64,
 }
 
-/// A kernel series that Debian 12 ships.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Series {
-    /// The oldest that Longwave is tested on.
-    #[value(name = "6.1")]
-    V6_1,
-    /// The current long-term one.
-    #[value(name = "6.12")]
-    V6_12,
-}
+// === impl Machine ===
 
-impl Series {
-    /// As in package names: `6.12`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::V6_1 => "6.1",
-            Self::V6_12 => "6.12",
-        }
+impl Machine {
+    /// The chosen series with their kernels, downloaded where they are not in the cache.
+    fn kernels(&self) -> Result<Vec<(Series, Kernel)>> {
+        series::chosen(&self.kernels).into_iter().map(|series| Ok((series, kernel::fetch(series)?))).collect()
+    }
+
+    fn timeout(&self) -> Duration {
+        Duration::from_secs(self.timeout)
     }
 }
 
@@ -86,20 +88,34 @@ impl Series {
 pub fn main(command: Command) -> Result<ExitCode> {
     match command {
         Command::Kernel(machine) => {
-            println!("{}", kernel::fetch(machine.kernel)?.folder.display());
+            for (_, kernel) in machine.kernels()? {
+                println!("{}", kernel.folder.display());
+            }
             Ok(ExitCode::SUCCESS)
         }
         Command::Run { machine, files, env, command } => {
-            let job = job(&machine, &files, env, command)?;
-            let ended = machine::run(&kernel::fetch(machine.kernel)?, &job)?;
-            eprintln!("vm: {ended}; log: {}", job.log.display());
-            Ok(ExitCode::from(ended.code))
+            let mut code = 0;
+            for (series, kernel) in machine.kernels()? {
+                let job = job(&machine, series, &files, env.clone(), command.clone())?;
+                let ended = machine::run(&kernel, &job)?;
+                eprintln!("vm: {}: {ended}; log: {}", kernel.release, job.log.display());
+                if code == 0 {
+                    code = ended.code;
+                }
+            }
+            Ok(ExitCode::from(code))
         }
         Command::Test { machine, binaries, arguments } => suite::run(&machine, &binaries, &arguments),
     }
 }
 
-fn job(machine: &Machine, files: &[String], env: Vec<String>, mut command: Vec<String>) -> Result<Job> {
+fn job(
+    machine: &Machine,
+    series: Series,
+    files: &[String],
+    env: Vec<String>,
+    mut command: Vec<String>,
+) -> Result<Job> {
     let mut guest_files = Vec::new();
     let mut name = "command".to_owned();
     if let Some(program) = command.first_mut() {
@@ -123,12 +139,11 @@ fn job(machine: &Machine, files: &[String], env: Vec<String>, mut command: Vec<S
         }
     }
     Ok(Job {
-        series: machine.kernel,
-        timeout: Duration::from_secs(machine.timeout),
+        timeout: machine.timeout(),
         files: guest_files,
         env,
         command,
-        log: machine::log_file(machine.kernel, &name)?,
+        log: machine::log_file(series, &name)?,
     })
 }
 

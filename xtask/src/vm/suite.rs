@@ -1,75 +1,93 @@
-//! The privileged tests in virtual machines: one machine for each test binary, so that a panic costs one only.
+//! Tests in virtual machines: one machine for each test binary and kernel, so that a panic costs one only.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
+use super::Machine;
 use super::machine::{self, GuestFile, Job};
-use super::{Machine, kernel};
+use super::series::Series;
 use crate::{cache, sh};
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// Tests read these by their path in the source tree.
 const FIXTURES: &[&str] = &["config/examples", "tests/fixtures", "tests/data"];
 
-/// Builds, and runs each binary; fails if one of them does, after all have run.
+/// Runs each binary under each kernel; fails if one of them does, after all have run.
 pub fn run(machine: &Machine, binaries: &[String], arguments: &[String]) -> Result<ExitCode> {
-    let kernel = kernel::fetch(machine.kernel)?;
-    let longwave = build(&["build", "--package", "longwave", "--bin", "longwave"])?;
-    let mut test = vec!["test", "--no-run", "--package", "longwave-tests"];
-    binaries.iter().for_each(|name| test.extend(["--test", name]));
-    let mut tests = build(&test)?;
-    // cargo reports them as they are compiled: in another order each time.
-    tests.sort_by(|a, b| a.name.cmp(&b.name));
-    let Some(longwave) = longwave.into_iter().next() else { bail!("vm: cargo built no longwave binary") };
-    if tests.is_empty() {
-        bail!("vm: cargo built no test binary for {}", binaries.join(", "));
-    }
+    let kernels = machine.kernels()?;
+    let built = build(&["build", "--package", "longwave", "--bin", "longwave"])?;
+    let Some(longwave) = built.into_iter().next() else { bail!("vm: cargo built no longwave binary") };
 
-    let series = machine.kernel.name();
     let mut summary = Vec::new();
     let mut failed = false;
-    for test in &tests {
-        println!("vm: {} under {series}", test.name);
-        let mut files = vec![
-            GuestFile { host: longwave.path.clone(), guest: "/bin/longwave".into() },
-            GuestFile { host: test.path.clone(), guest: format!("/bin/{}", test.name) },
-        ];
-        let root = cache::workspace();
-        FIXTURES.iter().try_for_each(|folder| fixtures(&root.join(folder), &mut files))?;
-        let mut command = vec![format!("/bin/{}", test.name)];
-        command.extend(arguments.iter().cloned());
-        let env = ["LONGWAVE_REQUIRE_BPF=1", "LONGWAVE_BIN=/bin/longwave", "RUST_BACKTRACE=1"];
-        let job = Job {
-            series: machine.kernel,
-            timeout: Duration::from_secs(machine.timeout),
-            files,
-            env: env.map(str::to_owned).to_vec(),
-            command,
-            log: machine::log_file(machine.kernel, &test.name)?,
-        };
-        // A panicking kernel is a failed test binary, not a reason to skip the others.
-        match machine::run(&kernel, &job) {
-            Ok(ended) => {
-                failed |= ended.code != 0;
-                let results = ended.results.join("; ");
-                summary.push(format!("{}: {ended}; {results}; log: {}", test.name, job.log.display()));
-            }
-            Err(error) => {
-                failed = true;
-                eprintln!("{error:#}");
-                summary.push(format!("{}: {}", test.name, error.root_cause()));
-            }
+    for (series, kernel) in &kernels {
+        for test in tests(*series, binaries)? {
+            println!("vm: {} under {}", test.name, kernel.release);
+            let job = job(machine, *series, &longwave, &test, arguments)?;
+            // A panicking kernel is a failed test binary, not a reason to skip the others.
+            let outcome = match machine::run(kernel, &job) {
+                Ok(ended) => {
+                    failed |= ended.code != 0;
+                    format!("{ended}; {}; log: {}", ended.results.join("; "), job.log.display())
+                }
+                Err(error) => {
+                    failed = true;
+                    eprintln!("{error:#}");
+                    error.root_cause().to_string()
+                }
+            };
+            summary.push(format!("{}: {}: {outcome}", kernel.release, test.name));
         }
     }
     for line in summary {
-        println!("vm: {series}: {line}");
+        println!("vm: {line}");
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Builds the test binaries for a series: the ones asked for, otherwise the ones made for it.
+fn tests(series: Series, asked: &[String]) -> Result<Vec<Binary>> {
+    let mut names: Vec<&str> = asked.iter().map(String::as_str).collect();
+    if names.is_empty() {
+        names.push(if series.too_old { "too_old_kernel" } else { "privileged*" });
+    }
+    let mut arguments = vec!["test", "--no-run", "--package", "longwave-tests"];
+    names.iter().for_each(|name| arguments.extend(["--test", name]));
+    let mut tests = build(&arguments)?;
+    if tests.is_empty() {
+        bail!("vm: cargo built no test binary for {}", names.join(", "));
+    }
+    // cargo reports them as they are compiled: in another order each time.
+    tests.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(tests)
+}
+
+fn job(
+    machine: &Machine,
+    series: Series,
+    longwave: &Binary,
+    test: &Binary,
+    arguments: &[String],
+) -> Result<Job> {
+    let program = format!("/bin/{}", test.name);
+    let mut files = vec![
+        GuestFile { host: longwave.path.clone(), guest: "/bin/longwave".into() },
+        GuestFile { host: test.path.clone(), guest: program.clone() },
+    ];
+    let root = cache::workspace();
+    FIXTURES.iter().try_for_each(|folder| fixtures(&root.join(folder), &mut files))?;
+    let env = ["LONGWAVE_REQUIRE_BPF=1", "LONGWAVE_BIN=/bin/longwave", "RUST_BACKTRACE=1"];
+    Ok(Job {
+        timeout: machine.timeout(),
+        files,
+        env: env.map(str::to_owned).to_vec(),
+        command: [program].into_iter().chain(arguments.iter().cloned()).collect(),
+        log: machine::log_file(series, &test.name)?,
+    })
 }
 
 /// A static program that cargo built.

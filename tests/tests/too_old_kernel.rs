@@ -1,0 +1,56 @@
+//! What Longwave says under a kernel that is too old for it. Such a kernel has a virtual machine: `cargo xtask vm test --kernel 5.10`.
+#![allow(clippy::unwrap_used)]
+
+use longwave_tests::check::{check, fact};
+use longwave_tests::longwave::Options;
+use longwave_tests::{Longwave, config};
+use serde_json::json;
+
+const SERIES: &str = "5.10";
+
+/// Whether this is the virtual machine with the old kernel; if not, after a line on stderr.
+fn under_the_old_kernel(test: &str) -> bool {
+    let found = std::env::var("LONGWAVE_VM").is_ok_and(|series| series == SERIES);
+    if !found {
+        eprintln!("SKIPPED {test}: not in a virtual machine with kernel {SERIES}");
+    }
+    found
+}
+
+/// The oldest version that Longwave says it runs on: the word before `or later`.
+fn oldest(text: &str) -> (u32, u32) {
+    let version = text.split(" or later").next().and_then(|before| before.rsplit(' ').next());
+    let (major, minor) =
+        version.and_then(|version| version.split_once('.')).unwrap_or_else(|| panic!("{text}"));
+    (major.parse().unwrap(), minor.parse().unwrap())
+}
+
+/// *Scenario*: `check` under a kernel that is too old.
+/// *Guarantees*: it fails, names the kernel's version, and says to upgrade and to which version at least.
+#[test]
+fn check_says_that_the_kernel_is_too_old() {
+    if !under_the_old_kernel("check_says_that_the_kernel_is_too_old") {
+        return;
+    }
+    let (text, content) = check(&[]);
+    let fact = fact(&text, "kernel ");
+    assert!(!content && fact.starts_with("missing ") && fact.contains(&format!(" {SERIES}.")), "{text}");
+    assert!(fact.contains("upgrade ") && oldest(&fact) > (5, 10), "{text}");
+}
+
+/// *Scenario*: a configuration that runs under other kernels, under a kernel that is too old.
+/// *Guarantees*: Longwave ends by itself, with an error, without any data; the error names the kernel's version and the oldest that is
+/// supported, and says to upgrade.
+#[test]
+fn run_says_that_the_kernel_is_too_old() {
+    if !under_the_old_kernel("run_says_that_the_kernel_is_too_old") {
+        return;
+    }
+    let ended = Longwave::spawn(config::logs(json!({"interval": "1s"})), Options::default()).wait();
+    let stderr = &ended.stderr;
+    assert!(!ended.status.success() && ended.records.is_empty() && ended.garbage.is_empty(), "{stderr}");
+    let error = stderr.lines().find(|line| line.contains("too old")).unwrap_or_else(|| panic!("{stderr}"));
+    let (kernel, rest) = error.split_once(" is too old").unwrap();
+    assert!(kernel.contains(&format!("kernel {SERIES}.")), "{stderr}");
+    assert!(oldest(rest) > (5, 10) && rest.contains("upgrade the kernel"), "{stderr}");
+}
