@@ -4,7 +4,7 @@ use longwave_config::GoDuration;
 use longwave_pipeline::component::{ComponentConfig, Problems};
 use serde::{Deserialize, Serialize};
 
-use crate::hold;
+use crate::holding::held;
 
 /// `service`: names the service that each connection's client meant.
 ///
@@ -43,7 +43,7 @@ impl ComponentConfig for ServiceConfig {
             );
         }
         problems.each_once("sources", "source", self.sources.iter().map(String::as_str));
-        hold::check_setting(self.hold, problems);
+        held::check_setting(self.hold, problems);
     }
 
     fn extensions(&self) -> Vec<(&'static str, String)> {

@@ -8,10 +8,9 @@
 //!
 //! Both as of the connection's start, where that is known: the service that an address belongs to now may be another. Names that records
 //! bring along are kept. A connection is looked up once; later records take the name from a cache, which its end frees. Records whose
-//! service is being asked for wait for `hold` at most ([`crate::hold`]).
+//! service is being asked for wait for `hold` at most ([`crate::holding`]).
 
 mod config;
-mod connections;
 mod lookup;
 mod processor;
 mod telemetry;

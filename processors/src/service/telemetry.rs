@@ -1,4 +1,4 @@
-//! What the processor reports of itself, beside the accounting and what [`crate::hold`] reports.
+//! What the processor reports of itself, beside the accounting and what [`crate::holding`] reports.
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Counter;

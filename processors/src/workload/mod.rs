@@ -16,7 +16,7 @@
 //! A connection is looked up once; later records take the names from a cache, which its end frees. What is missing, and what a cgroup is
 //! called, is asked for again when a source has news. Until then a first name of a source that counts less is taken.
 //!
-//! Records whose names are on their way wait for a while ([`crate::hold`]): those of connections with a pending answer, and a close whose
+//! Records whose names are on their way wait for a while ([`crate::holding`]): those of connections with a pending answer, and a close whose
 //! peer is on this node and has not been heard of: ends that close together may come in two batches.
 
 pub mod cgroup;

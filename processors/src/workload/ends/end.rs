@@ -3,31 +3,32 @@
 use longwave_pipeline::record::{ConnectionId, ConnectionRecord, Endpoint};
 use longwave_pipeline::{Handle, UnixNanos, Workload};
 
-use crate::known::{Identified, NOBODY};
+use crate::holding::{ConnectionState, Waiting};
+use crate::known::{Identified, NO_INDEX};
 
 /// One socket. What every record needs is in the first 48 bytes: they are in one cache line, since a large allocation begins 16 bytes after
 /// a page's start, and the stride is two lines. A larger alignment would keep the table from growing in place.
 #[repr(C, align(16))]
-pub(in crate::workload) struct End {
+pub(crate) struct End {
     pub id: ConnectionId,
     pub local: Option<Handle<Workload>>,
     pub peer: Option<Handle<Workload>>,
     /// The sources' version when they were last asked; 0: they have to be asked again.
     pub version: u32,
-    /// The pass of the last record, its lower bits.
-    pub seen: u16,
+    pub last_pass: u16,
+    pub waiting: Waiting,
     flags: u8,
-    /// The source that named `local`.
-    pub local_rank: u8,
     /// cgroup that `local` was looked up by.
     pub cgroup: u64,
     /// When the connection's addresses were in use: its start, or its first record.
     pub at: UnixNanos,
     /// Where it is translated.
     pub alias: Option<Box<Alias>>,
-    /// The socket at the other end, or [`NOBODY`].
+    /// The socket at the other end, or [`NO_INDEX`].
     pub partner: u32,
     pub tuple: Tuple,
+    /// The source that named `local`.
+    pub local_rank: u8,
 }
 
 /// Two cache lines, an empty slot included.
@@ -35,11 +36,11 @@ const _: () = assert!(size_of::<Option<End>>() == 128);
 
 /// What is true of an end.
 #[derive(Clone, Copy)]
-pub(in crate::workload) struct Flag(u8);
+pub(crate) struct Flag(u8);
 
 /// What identifies a socket for its peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(in crate::workload) struct Tuple {
+pub(crate) struct Tuple {
     pub local: Endpoint,
     pub peer: Endpoint,
     /// The namespace for loopback addresses, which exist in each; 0 for others.
@@ -47,7 +48,7 @@ pub(in crate::workload) struct Tuple {
 }
 
 /// A translated connection as its other end sees it.
-pub(in crate::workload) struct Alias {
+pub(crate) struct Alias {
     /// The tuple that this end would have were it on the other side of the translation: the other end's, reversed.
     pub tuple: Tuple,
     /// The other socket's own address.
@@ -69,10 +70,6 @@ impl Flag {
     pub const TRANSLATION_PENDING: Self = Self(16);
     /// Whether it is translated is known, or that nobody can tell.
     pub const TRANSLATION_KNOWN: Self = Self(32);
-    /// Records of it wait.
-    pub const HELD: Self = Self(64);
-    /// It has waited once.
-    pub const WAITED: Self = Self(128);
 
     /// One of both.
     pub const fn or(self, other: Self) -> Self {
@@ -84,21 +81,28 @@ impl Flag {
 
 impl End {
     /// Of a connection's first record; not named yet.
-    pub fn new(record: &ConnectionRecord, pass: u16) -> Self {
+    pub fn new(record: &ConnectionRecord) -> Self {
         Self {
             id: record.id,
             cgroup: record.owner.cgroup,
             local: None,
             peer: None,
             version: 0,
-            seen: pass,
-            partner: NOBODY,
+            last_pass: 0,
+            waiting: Waiting::No,
+            partner: NO_INDEX,
             local_rank: u8::MAX,
             flags: 0,
             at: if record.start_known { record.opened } else { record.observed },
             alias: None,
             tuple: Tuple::of(record),
         }
+    }
+
+    /// The names may be incomplete, and are looked up again.
+    #[inline]
+    pub fn is_stale(&self, version: u32) -> bool {
+        self.version != version || self.is(Flag::TRANSLATION_PENDING)
     }
 
     /// One of the flags is up.
@@ -126,6 +130,20 @@ impl Identified for End {
 
     fn id_mut(&mut self) -> &mut ConnectionId {
         &mut self.id
+    }
+}
+
+impl ConnectionState for End {
+    fn last_pass(&self) -> u16 {
+        self.last_pass
+    }
+
+    fn waiting(&self) -> Waiting {
+        self.waiting
+    }
+
+    fn set_waiting(&mut self, waiting: Waiting) {
+        self.waiting = waiting;
     }
 }
 

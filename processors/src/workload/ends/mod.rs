@@ -1,22 +1,19 @@
 //! The connections of this node, by identity and by addresses: a connection's names are found once and kept here until it ends.
 
-mod end;
+pub(super) mod end;
 mod naming;
 mod pairing;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
+use super::sources::Sources;
+use crate::holding::ResolvedNames;
+use crate::known::{Known, NO_INDEX};
+use end::{End, Flag};
 use foldhash::fast::RandomState;
 use hashbrown::{HashSet, HashTable};
-use longwave_pipeline::record::{ConnectionId, ConnectionRecord};
-use longwave_pipeline::{Handle, Workload};
-
-pub(super) use naming::Seen;
-
-use super::sources::Sources;
-use crate::known::{Known, NOBODY, Passes, STRIDE};
-use end::{End, Flag};
+use longwave_pipeline::record::ConnectionId;
 
 /// Ended connections whose addresses are still known, so that the other end's close finds them: it may come a batch later.
 const MOST_ENDED: usize = 8192;
@@ -25,13 +22,12 @@ const MOST_ENDED: usize = 8192;
 pub(super) struct Ends {
     hasher: RandomState,
     /// By identity only those that are open.
-    ends: Known<End>,
+    pub ends: Known<End>,
     /// One end for each tuple, open or ended lately.
     by_tuple: HashTable<u32>,
     /// Those of translated connections, by their aliases.
     by_alias: HashTable<u32>,
     ended: VecDeque<u32>,
-    passes: Passes,
     /// Addresses that sockets of this node have or had lately; without loopback's.
     addresses: HashSet<IpAddr, RandomState>,
     last_address: Option<IpAddr>,
@@ -51,7 +47,6 @@ impl Ends {
             by_tuple: HashTable::new(),
             by_alias: HashTable::new(),
             ended: VecDeque::new(),
-            passes: Passes::default(),
             addresses: HashSet::default(),
             last_address: None,
             new_address: false,
@@ -59,41 +54,14 @@ impl Ends {
         }
     }
 
-    /// The indices of some records' connections, for [`Ends::learn`].
-    #[inline]
-    pub fn look_up(&mut self, records: &[ConnectionRecord]) -> [u32; STRIDE] {
-        self.ends.look_up(records)
-    }
-
-    /// The index of an open connection.
-    pub fn index_of(&self, id: ConnectionId) -> Option<u32> {
-        self.ends.find(id)
-    }
-
     /// The workloads of the connection's local end and its peer.
     #[inline]
-    pub fn names(&self, index: u32) -> (Option<&Handle<Workload>>, Option<&Handle<Workload>>) {
-        self.ends.get(index).map_or((None, None), |end| (end.local.as_ref(), end.peer.as_ref()))
-    }
-
-    /// Records of the connection wait.
-    pub fn is_held(&self, index: u32) -> bool {
-        self.ends.get(index).is_some_and(|end| end.is(Flag::HELD))
-    }
-
-    /// A record of the connection waits from now on.
-    pub fn hold(&mut self, index: u32) {
-        if let Some(end) = self.ends.get_mut(index) {
-            end.set(Flag::HELD, true);
-        }
-    }
-
-    /// The connection's records do not wait any more; never again if they have `waited` in vain.
-    pub fn release(&mut self, index: u32, waited: bool) {
-        if let Some(end) = self.ends.get_mut(index) {
-            end.set(Flag::HELD, false);
-            end.set(Flag::WAITED, waited || end.is(Flag::WAITED));
-        }
+    pub fn names(&self, index: u32) -> ResolvedNames<'_> {
+        self.ends.get(index).map_or_else(ResolvedNames::default, |end| ResolvedNames {
+            local: end.local.as_ref(),
+            peer: end.peer.as_ref(),
+            service: None,
+        })
     }
 
     /// An end whose records wait has heard of its peer since the last call.
@@ -120,15 +88,11 @@ impl Ends {
         }
     }
 
-    /// A pass of the receiver is over.
-    pub fn pass_end(&mut self, sources: &Sources) {
-        if !self.passes.end() {
-            return;
-        }
-        let passes = self.passes;
-        for index in self.ends.open_where(|end| !end.is(Flag::HELD) && passes.is_silent(end.seen)) {
-            self.forget_translation(index, sources);
-            self.remove(index);
+    /// Removes connections that have had no record for a long time, and the addresses that are no longer in use.
+    pub fn forget(&mut self, silent: &[u32], sources: &Sources) {
+        for index in silent {
+            self.forget_translation(*index, sources);
+            self.remove(*index);
         }
         let addresses = &mut self.addresses;
         addresses.clear();
@@ -179,7 +143,7 @@ impl Ends {
             && let Some(partner) = self.ends.get_mut(end.partner).filter(|partner| partner.partner == index)
         {
             // What the partner knows of this end stays true.
-            partner.partner = NOBODY;
+            partner.partner = NO_INDEX;
         }
     }
 }

@@ -7,19 +7,9 @@ use longwave_pipeline::record::{ConnectionRecord, Endpoint, Event, Role};
 use super::end::{Alias, End, Flag, Tuple};
 use super::{Ends, Sources};
 use crate::conntrack::{Translated, Translation};
+use crate::holding::{BatchContext, Waiting};
 use crate::workload::cgroup::ROOT;
 use crate::workload::found::Found;
-
-/// What there is in a batch, so that it need not be gone through for what is not there.
-#[derive(Clone, Copy, Debug, Default)]
-pub(in crate::workload) struct Seen {
-    /// Connections with names.
-    pub names: bool,
-    /// Connections that may have to wait.
-    pub pending: bool,
-    /// Connections' ends.
-    pub ends: bool,
-}
 
 /// Where the socket at the other end is.
 enum Other {
@@ -29,50 +19,44 @@ enum Other {
 }
 
 impl Ends {
-    /// Learns from a record who its two ends are. `index` is what [`Ends::look_up`] said. Returns the connection's index, and adds to `seen`.
+    /// Resolves the two ends of a record's connection, whose index is `None` at its first record. Returns the index.
     #[inline]
-    pub fn learn(
+    pub fn resolve(
         &mut self,
+        index: Option<u32>,
         record: &ConnectionRecord,
-        index: u32,
         sources: &mut Sources,
-        now: Instant,
-        seen: &mut Seen,
+        batch: &mut BatchContext,
     ) -> u32 {
-        let index = match self.ends.confirm(index, record.id) {
-            Some(index) => index,
-            None => self.meet(record, sources, now),
-        };
+        let index = index.unwrap_or_else(|| self.meet(record, sources, batch.now));
         if let Some(end) = self.ends.get_mut(index) {
-            end.seen = self.passes.current();
+            end.last_pass = batch.pass;
             // An owner that is found late matters at once where there is no name, else with the next news.
             let has_owner = || end.cgroup != record.owner.cgroup && tells(record.owner.cgroup);
-            let is_stale = end.version != sources.version()
-                || end.is(Flag::TRANSLATION_PENDING)
+            let is_stale = end.is_stale(sources.version())
                 || ((end.local.is_none() || end.is(Flag::LOCAL_PENDING)) && has_owner());
             if is_stale {
-                self.look_again(index, record, sources, now);
+                self.look_again(index, record, sources, batch.now);
             }
         }
         if let Some(end) = self.ends.get(index) {
-            seen.names |= end.local.is_some() || end.peer.is_some();
-            seen.pending |= may_wait(end, record);
-            seen.ends |= record.event.is_end();
+            batch.has_names |= end.local.is_some() || end.peer.is_some();
+            batch.may_wait |= may_wait(end, record);
         }
         index
     }
 
-    /// Looks again at a connection that waits; `record` is its first that does. True if it need not wait any more.
-    pub fn is_settled(&mut self, record: &ConnectionRecord, sources: &mut Sources, now: Instant) -> bool {
-        let Some(index) = self.index_of(record.id) else { return true };
-        let stale = self
-            .ends
-            .get(index)
-            .is_some_and(|end| end.version != sources.version() || end.is(Flag::TRANSLATION_PENDING));
-        if stale {
+    /// Resolves a connection again whose first held record is `record`.
+    pub fn resolve_again(
+        &mut self,
+        index: u32,
+        record: &ConnectionRecord,
+        sources: &mut Sources,
+        now: Instant,
+    ) {
+        if self.ends.get(index).is_some_and(|end| end.is_stale(sources.version())) {
             self.look_again(index, record, sources, now);
         }
-        !self.waits(index, record)
     }
 
     /// The record should wait for a name. A close also does for a peer on this node whose own record is still on its way: the two ends of a
@@ -99,7 +83,7 @@ impl Ends {
 
     /// A connection's first record.
     fn meet(&mut self, record: &ConnectionRecord, sources: &mut Sources, now: Instant) -> u32 {
-        let index = self.insert(End::new(record, self.passes.current()));
+        let index = self.insert(End::new(record));
         self.list(index);
         self.settle_local(index, record, sources, now);
         self.pair(index);
@@ -137,7 +121,7 @@ impl Ends {
         }
         end.set(Flag::LOCAL_PENDING, is_pending);
         if is_new || was_pending != is_pending {
-            self.news |= end.is(Flag::HELD);
+            self.news |= end.waiting == Waiting::Held;
             self.tell(index);
         }
     }
@@ -232,7 +216,7 @@ impl Ends {
 #[inline]
 fn may_wait(end: &End, record: &ConnectionRecord) -> bool {
     let is_pending = end.is(Flag::LOCAL_PENDING.or(Flag::PEER_PENDING).or(Flag::TRANSLATION_PENDING));
-    (is_pending || (record.event == Event::Close && end.peer.is_none())) && !end.is(Flag::WAITED)
+    (is_pending || (record.event == Event::Close && end.peer.is_none())) && end.waiting != Waiting::Over
 }
 
 /// The cgroup says more than the process.

@@ -4,7 +4,8 @@ use std::hash::BuildHasher;
 
 use super::Ends;
 use super::end::{Alias, Flag, Tuple};
-use crate::known::NOBODY;
+use crate::holding::Waiting;
+use crate::known::NO_INDEX;
 
 impl Ends {
     /// Makes the end findable by its addresses.
@@ -62,7 +63,7 @@ impl Ends {
         if former != index
             && let Some(former) = self.ends.get_mut(former).filter(|former| former.partner == other)
         {
-            former.partner = NOBODY;
+            former.partner = NO_INDEX;
         }
         if let Some(end) = self.ends.get_mut(index) {
             end.partner = other;
@@ -75,7 +76,7 @@ impl Ends {
         let Some(end) = self.ends.get(index) else { return };
         let (local, is_pending) = (end.local.clone(), end.is(Flag::LOCAL_PENDING));
         let Some(partner) = self.ends.get_mut(end.partner) else { return };
-        self.news |= partner.is(Flag::HELD);
+        self.news |= partner.waiting == Waiting::Held;
         let is_final = local.is_some() && !is_pending;
         if is_final || partner.peer.is_none() {
             partner.peer = local;
@@ -108,11 +109,11 @@ impl Ends {
     /// Takes back an introduction.
     fn unpair(&mut self, index: u32) {
         let Some(end) = self.ends.get_mut(index) else { return };
-        let partner = std::mem::replace(&mut end.partner, NOBODY);
+        let partner = std::mem::replace(&mut end.partner, NO_INDEX);
         end.peer = None;
         end.version = 0;
         if let Some(partner) = self.ends.get_mut(partner).filter(|partner| partner.partner == index) {
-            partner.partner = NOBODY;
+            partner.partner = NO_INDEX;
             partner.peer = None;
             partner.version = 0;
         }
