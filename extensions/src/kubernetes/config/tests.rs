@@ -11,7 +11,7 @@ fn problems(yaml: &str) -> String {
     }
 }
 
-/// *Scenario*: settings that contradict each other, misspelt ones, keys of labels that cannot be.
+/// *Scenario*: config that contradict each other, misspelt ones, keys of labels that cannot be.
 /// *Guarantees*: all are reported at once, each with its place and remedy.
 #[test]
 fn bad_settings_are_explained() {
