@@ -4,9 +4,6 @@
 //! Look-ups are measured in CPU time, since machines that build are rarely idle.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
-#[path = "../../processors/benches/cpu_time/mod.rs"]
-mod cpu_time;
-
 use std::hint::black_box;
 use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr};
@@ -25,7 +22,7 @@ use longwave_pipeline::record::Endpoint;
 use longwave_pipeline::{Answer, Directory, UnixNanos};
 use tokio_util::sync::CancellationToken;
 
-use cpu_time::CpuTime;
+use longwave_testing::cpu_time::CpuTime;
 
 const PODS: u32 = 10_000;
 const SERVICES: u32 = 1_000;
