@@ -80,18 +80,19 @@ impl<R: Resolver> Holding<R> {
         let mut batch =
             BatchContext { now, pass: self.pass, has_names: false, may_wait: false, has_ends: false };
         self.indices.clear();
-        match Arc::get_mut(records).filter(|_| R::NAMES_EARLY) {
-            Some(own) => {
-                for stride in own.chunks_mut(STRIDE) {
-                    self.resolve_stride(stride, &mut batch);
-                    let indices = &self.indices[self.indices.len() - stride.len()..];
-                    for (record, index) in stride.iter_mut().zip(indices) {
-                        self.resolver.names(*index).write(record);
-                    }
+        if R::NAMES_EARLY
+            && let Some(own) = Arc::get_mut(records)
+        {
+            for stride in own.chunks_mut(STRIDE) {
+                self.resolve_stride(stride, &mut batch);
+                let indices = &self.indices[self.indices.len() - stride.len()..];
+                for (record, index) in stride.iter_mut().zip(indices) {
+                    self.resolver.names(*index).write(record);
                 }
-                batch.has_names = false;
             }
-            None => records.chunks(STRIDE).for_each(|stride| self.resolve_stride(stride, &mut batch)),
+            batch.has_names = false;
+        } else {
+            records.chunks(STRIDE).for_each(|stride| self.resolve_stride(stride, &mut batch));
         }
         batch
     }

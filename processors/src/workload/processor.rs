@@ -29,15 +29,15 @@ pub struct WorkloadResolver {
 // === impl WorkloadProcessor ===
 
 impl WorkloadProcessor {
-    /// Reads this host's cgroups, if they are asked.
+    /// Creates the processor for this host, and reads its cgroups if a source needs them.
     ///
     /// # Errors
-    /// They are asked, and the host has none: every name would be less than what was configured. A source names nobody.
+    /// `cgroup` is a source, and the host has no cgroup2 file system. A source does not resolve names.
     pub fn of_this_host(config: &WorkloadConfig, context: &ProcessorContext) -> Result<Self, ComponentError> {
         let proc = Path::new("/proc");
         let mountinfo = std::fs::read_to_string(proc.join("self/mountinfo")).unwrap_or_default();
         let mount = mount::find(&mountinfo);
-        if mount.is_none() && config.asks_cgroups() {
+        if mount.is_none() && config.uses_cgroups() {
             return Err(ComponentError::new(format!(
                 "processors::{}: sources: \"cgroup\" needs a cgroup2 file system, and /proc/self/mountinfo has none: mount it (on a host: \
                  mount -t cgroup2 none /sys/fs/cgroup/unified; in a container: give it the host's /sys/fs/cgroup), or write sources: \
@@ -45,19 +45,19 @@ impl WorkloadProcessor {
                 context.id
             )));
         }
-        if mount.is_none() && config.asks_extensions() {
+        if mount.is_none() && config.uses_extensions() {
             tracing::warn!(
                 "processors::{}: no cgroup2 file system in /proc/self/mountinfo: connections are named by their addresses only, which \
-                 cannot tell pods of the host's network; in a container, give it the host's /sys/fs/cgroup",
+                 do not distinguish pods of the host's network; in a container, mount the host's /sys/fs/cgroup",
                 context.id
             );
         }
-        let translator = config.asks_conntrack().then(|| Conntrack::shared(context));
+        let translator = config.uses_conntrack().then(|| Conntrack::shared(context));
         let translator = translator.map(|conntrack| Box::new(conntrack) as Box<dyn Translator>);
         Self::with(config, context, mount, proc, translator)
     }
 
-    /// With the cgroups below `mount`, if there is one and they are needed, and what `proc` (`/proc`) tells of processes and of the boot.
+    /// Creates the processor with the cgroups below `mount`, if a source needs them. `proc` is `/proc`, or a test's copy.
     pub(super) fn with(
         config: &WorkloadConfig,
         context: &ProcessorContext,
@@ -75,7 +75,7 @@ impl WorkloadProcessor {
             })
         };
         let list = config.sources.iter().map(source).collect::<Result<Vec<_>, ComponentError>>()?;
-        let mount = mount.filter(|_| config.asks_cgroups() || config.asks_extensions());
+        let mount = mount.filter(|_| config.uses_cgroups() || config.uses_extensions());
         let cgroups = mount.map(|mount| Cgroups::read(mount, proc.to_owned()));
         let boot = BootId::read(proc).ok().map(BootId::short);
         let sources = Sources::new(list, cgroups, boot, translator);
@@ -120,7 +120,7 @@ impl Resolver for WorkloadResolver {
     }
 
     fn take_changes(&mut self) -> bool {
-        self.ends.take_news()
+        self.ends.take_held_changed()
     }
 
     fn waits(&self, index: u32, record: &ConnectionRecord) -> bool {
