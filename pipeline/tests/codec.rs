@@ -6,10 +6,10 @@ mod arbitrary;
 #[path = "golden/fixture.rs"]
 mod golden;
 
-use longwave_pipeline::codec::{
+use longwave_pipeline::model::codec::{
     Block, Decoder, Encoder, FILE_HEADER_LEN, Fault, MAX_BLOCK_RECORDS, SessionEnd, SessionStart, file_header,
 };
-use longwave_pipeline::{ConnectionRecord, PassEnd, UnixNanos};
+use longwave_pipeline::model::{ConnectionRecord, PassEnd, UnixNanos};
 use proptest::prelude::*;
 
 /// What can be compared: handles of two interners are never equal, their texts are.

@@ -4,11 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use longwave_pipeline::accounting::Accounting;
-use longwave_pipeline::causes::with_causes;
-use longwave_pipeline::registry::Registry;
-use longwave_pipeline::runtime::{Runtime, Surroundings};
-use longwave_pipeline::telemetry::{MetricLevel, MetricSettings, Telemetry};
+use longwave_pipeline::component::{Accounting, Registry, with_causes};
+use longwave_pipeline::runtime::{MetricConfig, MetricLevel, Runtime, RuntimeEnvironment, Telemetry};
 
 use super::configuration::{self, Configured};
 use super::signals::{Asked, Signals};
@@ -85,7 +82,8 @@ impl Graph {
         let accounting = Accounting::default();
         let resource = Arc::new(resource::detect());
         let telemetry = telemetry(configured, &resource, &accounting).await?;
-        let around = Surroundings { accounting: accounting.clone(), meter: telemetry.meter(), resource };
+        let around =
+            RuntimeEnvironment { accounting: accounting.clone(), meter: telemetry.meter(), resource };
         match Runtime::start(&configured.plan, &around).await {
             Ok(runtime) => {
                 tracing::info!("Everything is ready. Begin running and processing data.");
@@ -167,7 +165,7 @@ impl Graph {
 /// Reads, checks and builds the configuration again; nothing is started.
 fn reload(current: &Configured, sources: &SourceArgs, registry: &Registry) -> anyhow::Result<Configured> {
     let reloaded = configuration::plan(sources, registry)?;
-    Runtime::rehearse(&reloaded.plan, &Arc::new(resource::detect()))?;
+    Runtime::dry_run(&reloaded.plan, &Arc::new(resource::detect()))?;
     if reloaded.plan.telemetry.logs != current.plan.telemetry.logs {
         tracing::warn!("service::telemetry::logs: a change takes effect only when longwave is started again");
     }
@@ -185,7 +183,7 @@ async fn telemetry(
         Ok(telemetry) => Ok(telemetry),
         Err(error) if configured.embedded => {
             tracing::warn!("{error}; going on without it");
-            let off = MetricSettings { level: MetricLevel::None, ..settings.clone() };
+            let off = MetricConfig { level: MetricLevel::None, ..settings.clone() };
             Ok(Telemetry::start(&off, resource, accounting).await?)
         }
         Err(error) => Err(error.into()),
