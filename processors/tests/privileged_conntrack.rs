@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use longwave_pipeline::model::{ConnectionId, ConnectionRecord, Endpoint, Event, Role, TcpState, UnixNanos};
 use longwave_processors::conntrack::{Conntrack, Translated, Translation};
-use longwave_tests::gate;
-use longwave_tests::netns::{Netns, run};
+use longwave_testing::gate;
+use longwave_testing::netns::{Netns, run};
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, netlink, send, socket_with};
 use tempfile::TempDir;
 

@@ -82,9 +82,9 @@ impl Graph {
         let accounting = Accounting::default();
         let resource = Arc::new(resource::detect());
         let telemetry = telemetry(configured, &resource, &accounting).await?;
-        let around =
+        let environment =
             RuntimeEnvironment { accounting: accounting.clone(), meter: telemetry.meter(), resource };
-        match Runtime::start(&configured.plan, &around).await {
+        match Runtime::start(&configured.plan, &environment).await {
             Ok(runtime) => {
                 tracing::info!("Everything is ready. Begin running and processing data.");
                 Ok(Self { runtime, telemetry, accounting })

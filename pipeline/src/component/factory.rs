@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use longwave_config::{ConfigError, ConfigErrors, Path, Signal, Value};
+use longwave_config::{ConfigError, ConfigErrors, ConfigPath, Signal, Value};
 
 use crate::component::config::{ComponentConfig, Problems};
 use crate::component::context::{ExporterContext, ExtensionContext, ProcessorContext, ReceiverContext};
@@ -46,7 +46,7 @@ pub struct About {
     pub flow: Option<(DataKind, DataKind)>,
 }
 
-type Prepare<X, T> = Box<dyn Fn(&Value, &Path) -> Result<Prepared<X, T>, ConfigErrors> + Send + Sync>;
+type Prepare<X, T> = Box<dyn Fn(&Value, &ConfigPath) -> Result<Prepared<X, T>, ConfigErrors> + Send + Sync>;
 
 /// Makes components of one type. `X` is what the runtime gives to a new component, `T` the component's trait.
 pub struct Factory<X, T: ?Sized> {
@@ -131,7 +131,7 @@ impl<X: 'static, T: ?Sized + 'static> Factory<X, T> {
         about: About,
         create: impl Fn(&C, X) -> Result<Box<T>, ComponentError> + Clone + Send + Sync + 'static,
     ) -> Self {
-        let prepare = move |value: &Value, path: &Path| {
+        let prepare = move |value: &Value, path: &ConfigPath| {
             let config = longwave_config::decode_and_check(value, path, |config: &C| {
                 let mut problems = Problems::default();
                 config.validate(&mut problems);
@@ -152,7 +152,7 @@ impl<X: 'static, T: ?Sized + 'static> Factory<X, T> {
     }
 
     /// Reads and checks a section; all its errors at once.
-    pub fn prepare(&self, section: &Value, path: &Path) -> Result<Prepared<X, T>, ConfigErrors> {
+    pub fn prepare(&self, section: &Value, path: &ConfigPath) -> Result<Prepared<X, T>, ConfigErrors> {
         (self.prepare)(section, path)
     }
 }
