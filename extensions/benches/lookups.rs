@@ -4,9 +4,6 @@
 //! Look-ups are measured in CPU time, since machines that build are rarely idle.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
-#[path = "../../processors/benches/cpu_time/mod.rs"]
-mod cpu_time;
-
 use std::hint::black_box;
 use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr};
@@ -19,13 +16,11 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use criterion::Criterion;
 use longwave_config::{ConfigPath, Value};
-use longwave_pipeline::component::ExtensionContext;
-use longwave_pipeline::directory::CgroupName;
-use longwave_pipeline::record::Endpoint;
-use longwave_pipeline::{Answer, Directory, UnixNanos};
+use longwave_pipeline::component::{Answer, CgroupName, Directory, ExtensionContext};
+use longwave_pipeline::model::{Endpoint, UnixNanos};
 use tokio_util::sync::CancellationToken;
 
-use cpu_time::CpuTime;
+use longwave_testing::cpu_time::CpuTime;
 
 const PODS: u32 = 10_000;
 const SERVICES: u32 = 1_000;

@@ -1,11 +1,11 @@
 //! Logs to stderr, so that stdout contains only data.
 
-use longwave_pipeline::telemetry::{LogEncoding, LogLevel, LogSettings};
+use longwave_pipeline::runtime::{LogConfig, LogEncoding, LogLevel};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
 /// Starts logging. A later call, after a reload, has no effect.
-pub(super) fn init(settings: &LogSettings) {
+pub(super) fn init(settings: &LogConfig) {
     let level = settings.level.as_str();
     // The info messages of libraries do not help an operator.
     let others = if settings.level == LogLevel::Error { "error" } else { "warn" };

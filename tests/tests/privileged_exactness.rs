@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
+use longwave_testing::gate;
+use longwave_testing::netns::{Netns, VethPair};
 use longwave_tests::end::EndId;
-use longwave_tests::netns::{Netns, VethPair};
 use longwave_tests::nft::{self, Hook};
 use longwave_tests::scenario::{self, ANYWHERE, UNDER_LOSS, play};
 use longwave_tests::verdict::{assert_exact, check, finals, unseen};
 use longwave_tests::witness::{self, Testimony, Witness};
-use longwave_tests::{Family, Finished, Longwave, Place, Record, Story, balance, config, gate, peer};
+use longwave_tests::{Family, Finished, Longwave, Place, Record, Story, balance, config, peer};
 use serde_json::json;
 
 /// How long the last close may take to be reported.

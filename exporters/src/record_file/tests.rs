@@ -1,11 +1,11 @@
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use longwave_pipeline::codec::{Block, Decoder};
 use longwave_pipeline::component::PushError;
+use longwave_pipeline::model::codec::{Block, Decoder};
 
 use super::*;
-use crate::golden;
+use longwave_testing::golden;
 
 fn exporter(path: &Path, append: bool) -> RecordFileExporter {
     let config = Config { path: path.to_owned(), append, ..Config::default() };

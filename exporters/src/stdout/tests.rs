@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use longwave_config::{ConfigPath, Map, Value};
 use longwave_pipeline::component::{Payload, PushError};
-use longwave_pipeline::{Batch, ConnectionRecord, Window};
+use longwave_pipeline::model::{Batch, ConnectionRecord, Window};
 use rustix::fs::{Mode, OFlags};
 
 use super::*;
-use crate::golden;
+use longwave_testing::golden;
 
 fn json_of(records: &[ConnectionRecord], window: Option<&Window>) -> String {
     let mut out = Vec::new();
@@ -22,8 +22,7 @@ fn json_of(records: &[ConnectionRecord], window: Option<&Window>) -> String {
 /// Compares with a golden file, or writes it when `LONGWAVE_UPDATE_GOLDEN` is set.
 fn assert_golden(name: &str, expected: &str, found: &str) {
     if std::env::var_os("LONGWAVE_UPDATE_GOLDEN").is_some() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../pipeline/tests/golden/").to_owned() + name;
-        std::fs::write(path, found).unwrap();
+        std::fs::write(golden::path(name), found).unwrap();
         return;
     }
     for (expected, found) in expected.lines().zip(found.lines()) {

@@ -6,11 +6,12 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
+use longwave_testing::gate;
+use longwave_tests::Longwave;
 use longwave_tests::cgroup::Cgroup;
 use longwave_tests::cluster::programs;
 use longwave_tests::control_plane::ControlPlane;
 use longwave_tests::faulty_proxy::{FaultyProxy, Request};
-use longwave_tests::{Longwave, gate};
 use rustix::process::Pid;
 use serde_json::{Value, json};
 

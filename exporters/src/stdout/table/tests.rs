@@ -1,11 +1,11 @@
 use std::sync::Arc;
 
-use longwave_pipeline::attributes::key;
-use longwave_pipeline::record::{CloseReason, FailReason, Totals};
-use longwave_pipeline::{Attributes, Level, Measures, Series, UnixNanos, Value, Window};
+use longwave_pipeline::model::{
+    Attributes, CloseReason, FailReason, Level, Measures, Series, Totals, UnixNanos, Value, Window, key,
+};
 
 use super::*;
-use crate::golden;
+use longwave_testing::golden;
 
 fn plain(columns: usize) -> View {
     View { columns, rows: None, styled: false }

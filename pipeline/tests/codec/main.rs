@@ -1,0 +1,306 @@
+//! The record file's format: round trips, damage of every kind, and speed.
+#![allow(clippy::unwrap_used)]
+
+mod arbitrary;
+
+use longwave_pipeline::model::codec::{
+    Block, Decoder, Encoder, FILE_HEADER_LEN, Fault, MAX_BLOCK_RECORDS, SessionEnd, SessionStart, file_header,
+};
+use longwave_pipeline::model::{ConnectionRecord, PassEnd, UnixNanos};
+use longwave_testing::golden;
+use proptest::prelude::*;
+
+/// What can be compared: handles of two interners are never equal, their texts are.
+fn shown(records: &[ConnectionRecord]) -> Vec<String> {
+    records.iter().map(|record| format!("{record:?}")).collect()
+}
+
+fn start() -> SessionStart {
+    SessionStart { boot_id: [7; 16], started: golden::START, host: "host-1".to_owned() }
+}
+
+/// One session with the given batches, each followed by a pass's end; ended in order.
+fn session(batches: &[Vec<ConnectionRecord>]) -> Vec<u8> {
+    let (mut encoder, mut blocks) = (Encoder::default(), Vec::new());
+    encoder.session_start(&start(), &mut blocks).unwrap();
+    let mut records = 0;
+    for batch in batches {
+        encoder.records(batch, &mut blocks).unwrap();
+        encoder.pass_end(golden::pass_end(), &mut blocks).unwrap();
+        records += batch.len() as u64;
+    }
+    encoder.session_end(SessionEnd { bytes: blocks.len() as u64, records }, &mut blocks).unwrap();
+    blocks
+}
+
+fn file(sessions: &[Vec<u8>]) -> Vec<u8> {
+    let mut file = file_header().to_vec();
+    sessions.iter().for_each(|session| file.extend_from_slice(session));
+    file
+}
+
+/// Everything that can be read, and how it ended.
+fn read(file: &[u8]) -> (Vec<Block>, Result<(), (u64, Fault)>) {
+    let mut blocks = Vec::new();
+    let mut decoder = match Decoder::new(file) {
+        Ok(decoder) => decoder,
+        Err(error) => return (blocks, Err((error.offset, error.fault))),
+    };
+    loop {
+        match decoder.next() {
+            Ok(Some(block)) => blocks.push(block),
+            Ok(None) => return (blocks, Ok(())),
+            Err(error) => return (blocks, Err((error.offset, error.fault))),
+        }
+    }
+}
+
+fn records_of(blocks: &[Block]) -> Vec<ConnectionRecord> {
+    let records = blocks
+        .iter()
+        .filter_map(|block| if let Block::Records(records) = block { Some(records) } else { None });
+    records.flatten().cloned().collect()
+}
+
+/// *Scenario*: the golden recording is read; and the golden records are written.
+/// *Guarantees*: format version 2 stays readable and stays what is written, byte for byte.
+#[test]
+fn the_golden_recording_is_what_is_written_and_read() {
+    let written = file(&[session(&[golden::records()])]);
+    if std::env::var_os("LONGWAVE_UPDATE_GOLDEN").is_some() {
+        std::fs::write(golden::path("recording.lwr"), &written).unwrap();
+        return;
+    }
+    assert_eq!(written, golden::RECORDING);
+    assert_is_the_golden_recording(golden::RECORDING);
+}
+
+/// *Scenario*: the golden recording as the first Longwave wrote it.
+/// *Guarantees*: format version 1 stays readable.
+#[test]
+fn version_1_is_read() {
+    assert_is_the_golden_recording(golden::RECORDING_V1);
+}
+
+fn assert_is_the_golden_recording(bytes: &[u8]) {
+    let (blocks, end) = read(bytes);
+    end.unwrap();
+    assert_eq!(blocks[0], Block::Session { start: start(), after_interruption: false });
+    assert_eq!(shown(&records_of(&blocks)), shown(&golden::records()));
+    assert_eq!(blocks[2], Block::PassEnd(golden::pass_end()));
+    assert!(matches!(blocks[3], Block::End(SessionEnd { records: 5, .. })));
+    assert_eq!(blocks.len(), 4);
+}
+
+/// *Scenario*: more records than a block holds.
+/// *Guarantees*: they are split, in order, and none is lost.
+#[test]
+fn a_large_batch_is_split_into_blocks() {
+    let base = golden::records().remove(1);
+    let records: Vec<_> = (0..MAX_BLOCK_RECORDS as u64 * 2 + 1)
+        .map(|number| ConnectionRecord { tick: UnixNanos(number), ..base.clone() })
+        .collect();
+    let (blocks, end) = read(&file(&[session(std::slice::from_ref(&records))]));
+    end.unwrap();
+    assert_eq!(blocks.iter().filter(|block| matches!(block, Block::Records(_))).count(), 3);
+    let read = records_of(&blocks);
+    assert!(read.iter().map(|r| r.tick).eq(records.iter().map(|r| r.tick)));
+    let first = read[0].names.local.as_ref().unwrap().address();
+    assert!(
+        read.iter().all(|r| r.names.local.as_ref().unwrap().address() == first),
+        "equal names of all blocks are one handle"
+    );
+}
+
+/// *Scenario*: every byte of a small file is changed, one at a time, to several other values.
+/// *Guarantees*: the reader returns an error, never panics, and what it returned before is what was written.
+#[test]
+fn every_changed_byte_is_found() {
+    let whole = file(&[session(&[golden::records()]), session(&[])]);
+    let (expected, _) = read(&whole);
+    let expected = format!("{expected:?}");
+    for at in 0..whole.len() {
+        for flip in [0x01, 0x80, 0xff, 0x20] {
+            let mut damaged = whole.clone();
+            damaged[at] ^= flip;
+            let (blocks, end) = read(&damaged);
+            let (offset, fault) = end.expect_err("damage must be found");
+            assert!(offset <= at as u64, "byte {at}: reported at {offset}: {fault}");
+            let got = format!("{blocks:?}");
+            assert!(expected.starts_with(&got[..got.len() - 1]), "byte {at}: {got}");
+        }
+    }
+}
+
+/// *Scenario*: a file of two sessions is cut after every one of its bytes.
+/// *Guarantees*: an error that names the offset of the block that is not whole, with every earlier block delivered; no error only
+/// where the first session had just ended.
+#[test]
+fn every_cut_is_found() {
+    let first = session(&[golden::records(), golden::records()]);
+    let whole = file(&[first.clone(), session(&[golden::records()])]);
+    let mut delivered = 0;
+    for len in 0..whole.len() {
+        let (blocks, end) = read(&whole[..len]);
+        assert!(blocks.len() >= delivered, "a longer file delivers no less");
+        delivered = blocks.len();
+        match end {
+            Ok(()) => assert_eq!(len, FILE_HEADER_LEN + first.len()),
+            Err((offset, _)) => assert!(offset <= len as u64),
+        }
+    }
+    assert_eq!(delivered, 9);
+}
+
+/// *Scenario*: a whole block is missing, is there twice, or stands before the session's start.
+/// *Guarantees*: the end mark or the session's frame tells.
+#[test]
+fn a_missing_or_doubled_block_is_found() {
+    let mut encoder = Encoder::default();
+    let (mut head, mut records, mut tail) = (Vec::new(), Vec::new(), Vec::new());
+    encoder.session_start(&start(), &mut head).unwrap();
+    encoder.records(&golden::records(), &mut records).unwrap();
+    encoder
+        .session_end(SessionEnd { bytes: (head.len() + records.len()) as u64, records: 5 }, &mut tail)
+        .unwrap();
+    let end = |parts: &[&Vec<u8>]| read(&file(&[parts.concat_bytes()])).1;
+    assert!(end(&[&head, &records, &tail]).is_ok());
+    assert!(matches!(end(&[&head, &tail]), Err((_, Fault::Miscounted { found_records: 0, .. }))));
+    assert!(matches!(
+        end(&[&head, &records, &records, &tail]),
+        Err((_, Fault::Miscounted { found_records: 10, .. }))
+    ));
+    assert!(matches!(end(&[&records, &tail]), Err((16, Fault::Damaged(_)))));
+}
+
+trait ConcatBytes {
+    fn concat_bytes(&self) -> Vec<u8>;
+}
+
+impl ConcatBytes for [&Vec<u8>] {
+    fn concat_bytes(&self) -> Vec<u8> {
+        self.iter().flat_map(|part| part.iter().copied()).collect()
+    }
+}
+
+/// *Scenario*: a writer was killed after a whole block; the next one appended its session.
+/// *Guarantees*: everything is read, and the second session says that the first was interrupted.
+#[test]
+fn an_interrupted_session_is_told() {
+    let (mut encoder, mut first) = (Encoder::default(), Vec::new());
+    encoder.session_start(&start(), &mut first).unwrap();
+    encoder.records(&golden::records(), &mut first).unwrap();
+    let (blocks, end) = read(&file(&[first, session(&[golden::records()])]));
+    end.unwrap();
+    assert_eq!(blocks[2], Block::Session { start: start(), after_interruption: true });
+    assert_eq!(records_of(&blocks).len(), 10);
+}
+
+/// *Scenario*: bad files of every kind.
+/// *Guarantees*: the wording of each error: offset, what, likely cause.
+#[test]
+fn the_errors_say_what_is_wrong() {
+    let whole = golden::RECORDING;
+    let mut version = whole.to_vec();
+    version[8] = 9;
+    let mut header = whole.to_vec();
+    header[10] = 1;
+    let mut frame = whole.to_vec();
+    frame[FILE_HEADER_LEN + 12] ^= 1;
+    let mut body = whole.to_vec();
+    let at = body.len() - 1;
+    body[at] ^= 1;
+    let cases: [(&str, &[u8]); 9] = [
+        ("empty", &[]),
+        ("other file", b"\x7fELF\x02\x01\x01"),
+        ("other version", &version),
+        ("damaged file header", &header),
+        ("cut file header", &whole[..10]),
+        ("cut block header", &whole[..FILE_HEADER_LEN + 5]),
+        ("cut block", &whole[..whole.len() - 1]),
+        ("damaged block header", &frame),
+        ("damaged block", &body),
+    ];
+    let mut text = String::new();
+    for (name, bytes) in cases {
+        let (offset, fault) = read(bytes).1.unwrap_err();
+        text += &format!("{name}: byte {offset}: {fault}\n");
+    }
+    let (mut encoder, mut open) = (Encoder::default(), Vec::new());
+    encoder.session_start(&start(), &mut open).unwrap();
+    let (offset, fault) = read(&file(&[open])).1.unwrap_err();
+    text += &format!("no end mark: byte {offset}: {fault}\n");
+    insta::assert_snapshot!(text);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// *Scenario*: arbitrary records with arbitrary names, in arbitrary batches.
+    /// *Guarantees*: what is read is what was written, in the same order.
+    #[test]
+    fn records_survive_the_round_trip(batches in prop::collection::vec(prop::collection::vec(arbitrary::record(), 0..20), 0..4)) {
+        let (blocks, end) = read(&file(&[session(&batches)]));
+        prop_assert!(end.is_ok());
+        prop_assert_eq!(shown(&records_of(&blocks)), shown(&batches.concat()));
+    }
+
+    /// *Scenario*: arbitrary passes.
+    /// *Guarantees*: as written.
+    #[test]
+    fn pass_ends_survive_the_round_trip(tick in any::<u64>(), last in any::<bool>()) {
+        let pass_end = PassEnd { tick: UnixNanos(tick), last };
+        let (mut encoder, mut blocks) = (Encoder::default(), Vec::new());
+        encoder.session_start(&start(), &mut blocks).unwrap();
+        encoder.pass_end(pass_end, &mut blocks).unwrap();
+        prop_assert_eq!(&read(&file(&[blocks])).0[1], &Block::PassEnd(pass_end));
+    }
+
+    /// *Scenario*: arbitrary bytes in place of the blocks, and in place of one block's contents.
+    /// *Guarantees*: an error, never a panic.
+    #[test]
+    fn arbitrary_bytes_are_an_error(noise in prop::collection::vec(any::<u8>(), 1..300)) {
+        prop_assert!(read(&noise).1.is_err());
+        prop_assert!(read(&file(&[noise])).1.is_err());
+    }
+}
+
+/// *Scenario*: a million records are encoded and decoded; run by hand in a release build with `--ignored --nocapture`.
+/// *Guarantees*: nothing; it prints records per second and bytes per record.
+#[test]
+#[ignore = "a measurement"]
+fn speed() {
+    let base = golden::records();
+    let records: Vec<_> = (0..8192u64)
+        .map(|number| {
+            let mut record = base[(number % 2) as usize].clone();
+            record.id.cookie += number * 7;
+            record.local.port = (number * 31) as u16;
+            record.totals.sent_bytes += number * 1_000_003;
+            record.delta.sent_bytes = number * 997 % 65_536;
+            record.observed.0 += number * 1_013;
+            record
+        })
+        .collect();
+    let (mut encoder, mut out) = (Encoder::default(), Vec::new());
+    encoder.session_start(&start(), &mut out).unwrap();
+    let rounds = 128;
+    let begun = std::time::Instant::now();
+    for _ in 0..rounds {
+        encoder.records(&records, &mut out).unwrap();
+    }
+    let count = records.len() * rounds;
+    let took = begun.elapsed();
+    eprintln!(
+        "encode: {:.2} M records/s, {:.1} bytes/record",
+        count as f64 / took.as_secs_f64() / 1e6,
+        out.len() as f64 / count as f64
+    );
+    let file = file(&[out]);
+    let begun = std::time::Instant::now();
+    let (mut decoder, mut found) = (Decoder::new(&file[..]).unwrap(), 0);
+    while let Ok(Some(block)) = decoder.next() {
+        found += if let Block::Records(records) = block { records.len() } else { 0 };
+    }
+    eprintln!("decode: {:.2} M records/s", found as f64 / begun.elapsed().as_secs_f64() / 1e6);
+}
