@@ -18,8 +18,8 @@ mod telemetry;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use longwave_pipeline::component::{Processor, ProcessorContext};
-use longwave_pipeline::{Batch, ComponentError, ConnectionRecord, PassEnd, UnixNanos};
+use longwave_pipeline::component::{ComponentError, Processor, ProcessorContext};
+use longwave_pipeline::model::{Batch, ConnectionRecord, PassEnd, UnixNanos};
 
 use crate::known::{NO_INDEX, STRIDE};
 use held::{HeldRecords, Offered, push_batches};

@@ -2,8 +2,7 @@
 
 use std::time::Instant;
 
-use longwave_pipeline::record::Names;
-use longwave_pipeline::{ConnectionRecord, Handle, Service, Workload};
+use longwave_pipeline::model::{ConnectionRecord, Handle, Names, Service, Workload};
 
 use crate::known::{Identified, Known};
 

@@ -2,9 +2,8 @@
 
 use std::time::Instant;
 
-use longwave_pipeline::component::ProcessorContext;
-use longwave_pipeline::record::ConnectionId;
-use longwave_pipeline::{Answer, ComponentError, ConnectionRecord, Handle, Service};
+use longwave_pipeline::component::{Answer, ComponentError, ProcessorContext};
+use longwave_pipeline::model::{ConnectionId, ConnectionRecord, Handle, Service};
 
 use super::config::ServiceConfig;
 use super::lookup::Lookup;

@@ -1,6 +1,7 @@
 //! [`Found`]: the result of a look-up of one end in all sources.
 
-use longwave_pipeline::{Answer, Handle, Workload};
+use longwave_pipeline::component::Answer;
+use longwave_pipeline::model::{Handle, Workload};
 
 /// Stands for the rank of no source.
 const NONE: u8 = u8::MAX;

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::Instant;
 
-use longwave_pipeline::component::ProcessorContext;
-use longwave_pipeline::host::BootId;
-use longwave_pipeline::{ComponentError, ConnectionRecord};
+use longwave_pipeline::component::host::BootId;
+use longwave_pipeline::component::{ComponentError, ProcessorContext};
+use longwave_pipeline::model::ConnectionRecord;
 
 use super::cgroup::Cgroups;
 use super::cgroup::mount::{self, Mount};

@@ -1,7 +1,6 @@
 //! [`End`]: one socket, and the tuple by which its peer finds it.
 
-use longwave_pipeline::record::{ConnectionId, ConnectionRecord, Endpoint};
-use longwave_pipeline::{Handle, UnixNanos, Workload};
+use longwave_pipeline::model::{ConnectionId, ConnectionRecord, Endpoint, Handle, UnixNanos, Workload};
 
 use crate::holding::{ConnectionState, Waiting};
 use crate::known::{Identified, NO_INDEX};

@@ -7,13 +7,14 @@ mod pairing;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
+use foldhash::fast::RandomState;
+use hashbrown::{HashSet, HashTable};
+use longwave_pipeline::model::ConnectionId;
+
 use super::sources::Sources;
 use crate::holding::ResolvedNames;
 use crate::known::{Known, NO_INDEX};
 use end::{End, Flag};
-use foldhash::fast::RandomState;
-use hashbrown::{HashSet, HashTable};
-use longwave_pipeline::record::ConnectionId;
 
 /// Ended connections that are kept by their addresses, so that the other end's close finds them: it may come a batch later.
 const MAX_ENDED: usize = 8192;
