@@ -60,23 +60,18 @@ pub struct Cluster {
 // === impl Cluster ===
 
 impl Cluster {
-    /// Brings it up; `None`, after a line on stderr, where it cannot be.
+    /// Brings the cluster up. Skips the test if root or a program is missing.
     ///
     /// # Panics
-    /// With what `cluster up` said, when it fails; and where `LONGWAVE_REQUIRE_PEERS=1` demands what is missing.
-    pub fn up(test: &str, mode: ProxyMode) -> Option<Self> {
-        let xtask = xtask();
-        if let Some(missing) = missing(xtask.as_deref()) {
-            gate::skip(test, &missing, "LONGWAVE_REQUIRE_PEERS");
-            return None;
-        }
-        let xtask = xtask?;
+    /// If `cluster up` fails, with its output. If something is missing and `LONGWAVE_REQUIRE_PEERS` is `1`.
+    pub fn up(mode: ProxyMode) -> Self {
+        let xtask = available().unwrap_or_else(|missing| gate::missing(&missing, "LONGWAVE_REQUIRE_PEERS"));
         let lock = File::create(LOCK).unwrap();
         lock.lock().unwrap();
         let mode = if mode == ProxyMode::Nftables { "nftables" } else { "iptables" };
         let output = run(Command::new(&xtask).args(["cluster", "up", "--dir", FOLDER, "--proxy-mode", mode]));
         let info = serde_json::from_str(&output).unwrap_or_else(|error| panic!("{error}: {output}"));
-        Some(Self { xtask, is_down: false, _lock: lock, info })
+        Self { xtask, is_down: false, _lock: lock, info }
     }
 
     /// Imports an image, an archive that [`Cluster::image`] or `docker save` wrote.
@@ -205,31 +200,30 @@ fn xtask() -> Option<PathBuf> {
     test.ancestors().skip(1).take(2).map(|folder| folder.join("xtask")).find(|path| path.is_file())
 }
 
-fn missing(xtask: Option<&Path>) -> Option<String> {
+/// The xtask program, if everything that a cluster needs is there; else what is missing.
+fn available() -> Result<PathBuf, String> {
     if !rustix::process::geteuid().is_root() {
-        return Some("not root".to_owned());
+        return Err("not root".to_owned());
     }
-    let Some(xtask) = xtask else {
-        return Some("no xtask beside the test (build it: cargo build --package xtask)".to_owned());
-    };
-    let folder = folder_of_programs(xtask);
-    let there = folder.join("kubelet").is_file() && Path::new("/usr/bin/containerd").is_file();
-    (!there).then(|| format!("no Kubernetes at {} (build it: cargo xtask peers)", folder.display()))
+    let xtask = xtask().ok_or("no xtask beside the test (build it: cargo build --package xtask)")?;
+    let folder = folder_of_programs(&xtask);
+    if !folder.join("kubelet").is_file() || !Path::new("/usr/bin/containerd").is_file() {
+        return Err(format!("no Kubernetes at {} (build it: cargo xtask peers)", folder.display()));
+    }
+    Ok(xtask)
 }
 
-/// The folder of Kubernetes' own programs, where all of `needed` are there; else says that `test` is skipped.
+/// The folder of Kubernetes' own programs. Skips the test if one of `needed` is missing.
 ///
 /// # Panics
-/// Where `LONGWAVE_REQUIRE_PEERS=1` demands what is missing.
-pub fn programs(test: &str, needed: &[&str]) -> Option<PathBuf> {
-    let xtask = xtask();
-    let folder = xtask.as_deref().map(folder_of_programs).unwrap_or_default();
-    let Some(missing) = needed.iter().find(|program| !folder.join(program).is_file()) else {
-        return Some(folder);
-    };
-    let missing = format!("no {missing} in {:?} (build it: cargo xtask peers)", folder.display());
-    gate::skip(test, &missing, "LONGWAVE_REQUIRE_PEERS");
-    None
+/// If one is missing and `LONGWAVE_REQUIRE_PEERS` is `1`.
+pub fn programs(needed: &[&str]) -> PathBuf {
+    let folder = xtask().as_deref().map(folder_of_programs).unwrap_or_default();
+    if let Some(missing) = needed.iter().find(|program| !folder.join(program).is_file()) {
+        let missing = format!("no {missing} in {:?} (build it: cargo xtask peers)", folder.display());
+        gate::missing(&missing, "LONGWAVE_REQUIRE_PEERS");
+    }
+    folder
 }
 
 fn folder_of_programs(xtask: &Path) -> PathBuf {

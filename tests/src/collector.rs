@@ -25,18 +25,21 @@ pub struct Collector {
     pub http: SocketAddr,
 }
 
-/// The Collector that `cargo xtask peers` built; `None`, after a line on stderr, where it is missing.
-pub fn binary(test: &str) -> Option<PathBuf> {
-    let cache = std::env::var_os("LONGWAVE_CACHE")
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/longwave")))?;
+/// Path of the Collector that `cargo xtask peers` built. Skips the test if it is missing.
+///
+/// # Panics
+/// If it is missing and `LONGWAVE_REQUIRE_PEERS` is `1`.
+pub fn binary() -> PathBuf {
+    let cache = std::env::var_os("LONGWAVE_CACHE").map(PathBuf::from).unwrap_or_else(|| {
+        PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache/longwave")
+    });
     let path = cache.join("peers/otelcol-0.162.0/otelcol");
-    if path.is_file() {
-        return Some(path);
+    if !path.is_file() {
+        let missing =
+            format!("no OpenTelemetry Collector at {} (build it: cargo xtask peers)", path.display());
+        gate::missing(&missing, "LONGWAVE_REQUIRE_PEERS");
     }
-    let missing = format!("no OpenTelemetry Collector at {} (build it: cargo xtask peers)", path.display());
-    gate::skip(test, &missing, "LONGWAVE_REQUIRE_PEERS");
-    None
+    path
 }
 
 impl Collector {

@@ -34,15 +34,14 @@ pub struct Docker {
 // === impl Docker ===
 
 impl Docker {
-    /// Starts one; `None`, after a line on stderr, where something that it needs is missing.
+    /// Starts a daemon. Skips the test if a program that it needs is missing.
     ///
     /// # Panics
-    /// With its log when it does not start.
-    pub fn start(test: &str) -> Option<Self> {
+    /// If it does not start, with its log. If a program is missing and `LONGWAVE_REQUIRE_PEERS` is `1`.
+    pub fn start() -> Self {
         if let Some(missing) = NEEDED.iter().find(|program| !is_on_path(program)) {
             let missing = format!("no {missing} (install docker.io, iptables and busybox-static)");
-            gate::skip(test, &missing, "LONGWAVE_REQUIRE_PEERS");
-            return None;
+            gate::missing(&missing, "LONGWAVE_REQUIRE_PEERS");
         }
         let folder = TempDir::new().unwrap();
         let netns = Netns::new();
@@ -60,7 +59,7 @@ impl Docker {
         docker.await_path("containerd.sock", "containerd");
         docker.start_daemon();
         docker.make_image();
-        Some(docker)
+        docker
     }
 
     /// What `endpoint` of extension `docker` has to be.

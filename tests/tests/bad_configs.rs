@@ -3,9 +3,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, ExitCode, Output, Stdio};
 
-use longwave_testing::gate;
+use longwave_testing::{gate, harness, tests};
 use longwave_tests::config;
 use longwave_tests::longwave::{READY, command, write_config};
 use serde_json::{Value, json};
@@ -32,7 +32,6 @@ fn told(output: &Output, config: &Path) -> String {
 
 /// *Scenario*: more than thirty configurations, each with a mistake that people make (one with many at once), given to `validate`.
 /// *Guarantees*: each is refused with a non-zero exit code and the message of its snapshot; nothing is printed on stdout.
-#[test]
 fn bad_configurations_say_what_is_wrong() {
     let files = fixtures();
     assert!(files.len() >= 30);
@@ -52,7 +51,6 @@ fn bad_configurations_say_what_is_wrong() {
 
 /// *Scenario*: `run` instead of `validate`, with one of the bad files.
 /// *Guarantees*: it is refused in the same words before anything starts.
-#[test]
 fn run_refuses_what_validate_refuses() {
     let file = fixtures().into_iter().find(|file| file.ends_with("several_at_once.yaml")).unwrap();
     let of = |verb: &str| {
@@ -108,18 +106,16 @@ fn assert_says(output: &Output, words: &[&str]) {
 
 /// *Scenario*: `run` as nobody.
 /// *Guarantees*: it says which capabilities are missing and how to give them, and exits non-zero.
-#[test]
 fn without_privileges() {
-    let Some(_turn) = gate::privileged("without_privileges") else { return };
+    let _turn = gate::privileged();
     let output = run_where(r#"exec setpriv --reuid 65534 --regid 65534 --clear-groups --no-new-privs "$@""#);
     assert_says(&output, &["CAP_BPF", "CAP_PERFMON", "root"]);
 }
 
 /// *Scenario*: `run` as root of whose capabilities one is missing, one after the other.
 /// *Guarantees*: that one is named.
-#[test]
 fn without_one_capability() {
-    let Some(_turn) = gate::privileged("without_one_capability") else { return };
+    let _turn = gate::privileged();
     // CAP_SYS_ADMIN implies the others, so it goes as well; the kernel asks for what is left by name.
     for (dropped, name) in [("-bpf,-sys_admin", "CAP_BPF"), ("-perfmon,-sys_admin", "CAP_PERFMON")] {
         let output =
@@ -130,9 +126,8 @@ fn without_one_capability() {
 
 /// *Scenario*: `run` where /sys/kernel/btf is empty (a mount in a namespace of its own).
 /// *Guarantees*: it says that BTF is missing, and which kernel option gives it.
-#[test]
 fn without_btf() {
-    let Some(_turn) = gate::privileged("without_btf") else { return };
+    let _turn = gate::privileged();
     let output =
         run_where(r#"exec unshare --mount sh -ec 'mount -t tmpfs none /sys/kernel/btf; exec "$@"' sh "$@""#);
     assert_says(&output, &["BTF", "/sys/kernel/btf/vmlinux", "CONFIG_DEBUG_INFO_BTF"]);
@@ -140,9 +135,8 @@ fn without_btf() {
 
 /// *Scenario*: `run` with a `cgroup` scope, and with workloads named by cgroup, where no cgroup2 is mounted.
 /// *Guarantees*: it says so, and what to mount.
-#[test]
 fn without_cgroup2() {
-    let Some(_turn) = gate::privileged("without_cgroup2") else { return };
+    let _turn = gate::privileged();
     let quiet = json!({"service": {"telemetry": {"metrics": {"level": "none"}}}});
     let scoped = config::logs(json!({"interval": "1s", "cgroup": "/longwave-test"}));
     let naming = config::merged(
@@ -170,4 +164,15 @@ fn run_without_cgroup2(config: &Value) -> Output {
         .stdin(Stdio::null())
         .output()
         .unwrap()
+}
+
+fn main() -> ExitCode {
+    harness::run(tests![
+        bad_configurations_say_what_is_wrong,
+        run_refuses_what_validate_refuses,
+        without_privileges,
+        without_one_capability,
+        without_btf,
+        without_cgroup2,
+    ])
 }

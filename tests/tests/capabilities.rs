@@ -5,11 +5,11 @@ use std::collections::HashSet;
 use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
 
-use longwave_testing::gate;
 use longwave_testing::netns::{Netns, run};
+use longwave_testing::{gate, harness, tests};
 use longwave_tests::check::{check, fact};
 use longwave_tests::end::End;
 use longwave_tests::longwave::{Options, command, free_address, write_config};
@@ -123,9 +123,8 @@ fn without(capability: &str) -> Vec<String> {
 
 /// *Scenario*: root with the five capabilities that the manifests grant, and no other (not even DAC_OVERRIDE).
 /// *Guarantees*: `check` finds nothing wanting among them, and every older connection is reported.
-#[test]
 fn with_the_five_nothing_is_lost() {
-    let Some(_turn) = gate::privileged("with_the_five_nothing_is_lost") else { return };
+    let _turn = gate::privileged();
     let (text, content) = check(&root_with(&ALL));
     assert!(content, "{text}");
     for name in ["capabilities to load programs", "network namespaces", "processes", "connection tracking"] {
@@ -137,9 +136,8 @@ fn with_the_five_nothing_is_lost() {
 /// *Scenario*: `check` and `run` with all but CAP_BPF, and all but CAP_PERFMON, where CAP_SYS_ADMIN does not stand in for them; and with
 /// CAP_SYS_ADMIN in their stead.
 /// *Guarantees*: without, both fail and name it; CAP_SYS_ADMIN alone is enough to run.
-#[test]
 fn without_bpf_or_perfmon_it_does_not_run() {
-    let Some(_turn) = gate::privileged("without_bpf_or_perfmon_it_does_not_run") else { return };
+    let _turn = gate::privileged();
     for (missing, name) in [("bpf", "CAP_BPF"), ("perfmon", "CAP_PERFMON")] {
         let rest: Vec<&str> =
             ALL.into_iter().filter(|other| ![missing, "sys_admin"].contains(other)).collect();
@@ -158,9 +156,8 @@ fn without_bpf_or_perfmon_it_does_not_run() {
 /// *Scenario*: all but CAP_SYS_ADMIN.
 /// *Guarantees*: `check` says so; older connections of other network namespaces that no process holds are not seen, and nothing else is
 /// lost: not those of the own namespace, not those that processes hold.
-#[test]
 fn without_sys_admin_other_namespaces_orphans_are_lost() {
-    let Some(_turn) = gate::privileged("without_sys_admin_other_namespaces_orphans_are_lost") else { return };
+    let _turn = gate::privileged();
     let (text, content) = check(&without("sys_admin"));
     let fact = fact(&text, "network namespaces");
     assert!(content && fact.starts_with("degraded ") && fact.contains("grant CAP_SYS_ADMIN"), "{text}");
@@ -170,11 +167,8 @@ fn without_sys_admin_other_namespaces_orphans_are_lost() {
 /// *Scenario*: all but CAP_SYS_PTRACE.
 /// *Guarantees*: `check` says so; of namespaces that no mount keeps, older connections that no process holds are not seen; nothing else is
 /// lost.
-#[test]
 fn without_sys_ptrace_hidden_namespaces_orphans_are_lost() {
-    let Some(_turn) = gate::privileged("without_sys_ptrace_hidden_namespaces_orphans_are_lost") else {
-        return;
-    };
+    let _turn = gate::privileged();
     let (text, content) = check(&without("sys_ptrace"));
     let fact = fact(&text, "processes");
     assert!(content && fact.starts_with("degraded ") && fact.contains("grant CAP_SYS_PTRACE"), "{text}");
@@ -241,9 +235,8 @@ fn service_behind_a_redirect(wrapper: Vec<String>) -> Option<String> {
 
 /// *Scenario*: a connection to an address that is redirected to a local server; all five, and all but CAP_NET_ADMIN.
 /// *Guarantees*: with it the server's end names the service that was asked for; without, `check` says so, and the service is unknown.
-#[test]
 fn without_net_admin_translated_services_are_lost() {
-    let Some(_turn) = gate::privileged("without_net_admin_translated_services_are_lost") else { return };
+    let _turn = gate::privileged();
     assert_eq!(service_behind_a_redirect(root_with(&ALL)).as_deref(), Some("web"));
     assert_eq!(service_behind_a_redirect(without("net_admin")).as_deref(), Some("unknown"));
     let (text, content) = check(&without("net_admin"));
@@ -253,11 +246,8 @@ fn without_net_admin_translated_services_are_lost() {
 
 /// *Scenario*: all five in a process namespace of its own, as a container without `hostPID` has it.
 /// *Guarantees*: `check` says so; older connections of namespaces that no mount keeps are not seen, whoever holds them.
-#[test]
 fn without_the_hosts_processes_hidden_namespaces_are_lost() {
-    let Some(_turn) = gate::privileged("without_the_hosts_processes_hidden_namespaces_are_lost") else {
-        return;
-    };
+    let _turn = gate::privileged();
     let wrapper = ["unshare", "--pid", "--fork", "--kill-child=TERM", "--mount-proc"].map(str::to_owned);
     let (text, content) = check(&wrapper);
     let fact = fact(&text, "process namespace");
@@ -268,9 +258,8 @@ fn without_the_hosts_processes_hidden_namespaces_are_lost() {
 
 /// *Scenario*: an ordinary user with the five as ambient capabilities and no new privileges, as the systemd unit runs it.
 /// *Guarantees*: `check` finds nothing wanting among them, and every older connection is reported.
-#[test]
 fn as_the_systemd_unit_runs_it() {
-    let Some(_turn) = gate::privileged("as_the_systemd_unit_runs_it") else { return };
+    let _turn = gate::privileged();
     let set: String = ALL.iter().map(|name| format!(",+{name}")).collect();
     let wrapper = [
         "setpriv".to_owned(),
@@ -324,4 +313,16 @@ fn seen_by_hand(wrapper: &[String], world: &World) -> HashSet<u64> {
     child.wait().unwrap();
     assert!(passes >= 2, "it ended before its second pass");
     seen
+}
+
+fn main() -> ExitCode {
+    harness::run(tests![
+        with_the_five_nothing_is_lost,
+        without_bpf_or_perfmon_it_does_not_run,
+        without_sys_admin_other_namespaces_orphans_are_lost,
+        without_sys_ptrace_hidden_namespaces_orphans_are_lost,
+        without_net_admin_translated_services_are_lost,
+        without_the_hosts_processes_hidden_namespaces_are_lost,
+        as_the_systemd_unit_runs_it,
+    ])
 }

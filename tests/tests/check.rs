@@ -2,9 +2,10 @@
 #![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Duration;
 
-use longwave_testing::gate;
+use longwave_testing::{gate, harness, tests};
 use longwave_tests::check::check;
 use longwave_tests::longwave::{Options, command, write_config};
 use longwave_tests::{Family, Longwave, Place, config};
@@ -26,9 +27,8 @@ fn words(words: &[&str]) -> Vec<String> {
 
 /// *Scenario*: this host as it is, without capabilities, and without the kernel's types.
 /// *Guarantees*: `check` succeeds where the receiver starts, and nowhere else; where it fails, it prints the receiver's own error.
-#[test]
 fn check_says_what_the_receiver_does() {
-    let Some(_turn) = gate::privileged("check_says_what_the_receiver_does") else { return };
+    let _turn = gate::privileged();
     let hidden = "mount -t tmpfs none /sys/kernel/btf && exec \"$@\"";
     let hosts = [
         Host { name: "as it is", wrapper: Vec::new(), can_run: true },
@@ -93,9 +93,8 @@ fn object_without(sections: &[&str], folder: &Path) -> PathBuf {
 
 /// *Scenario*: a kernel that refuses both programs that look for older connections; one older connection, one new one.
 /// *Guarantees*: `check` succeeds and says what is lost; Longwave runs, says the same, counts it, and reports the new connection.
-#[test]
 fn without_the_walks_only_older_connections_are_lost() {
-    let Some(_turn) = gate::privileged("without_the_walks_only_older_connections_are_lost") else { return };
+    let _turn = gate::privileged();
     let folder = tempfile::tempdir().unwrap();
     let object = object_without(&["iter/task_file", "iter/tcp"], folder.path());
     let wrapper = words(&["env", &format!("LONGWAVE_BPF_OBJECT={}", object.display())]);
@@ -120,4 +119,10 @@ fn without_the_walks_only_older_connections_are_lost() {
     let finished = longwave.stop();
     let older = older.account().cookie;
     assert!(finished.records.iter().all(|record| record.cookie() != older), "an older connection was found");
+}
+
+fn main() -> ExitCode {
+    harness::run(
+        tests![check_says_what_the_receiver_does, without_the_walks_only_older_connections_are_lost,],
+    )
 }

@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, ExitCode};
 
-use longwave_testing::gate;
+use longwave_testing::{gate, harness, tests};
 use longwave_tests::cluster::{Cluster, ProxyMode};
 
 const WEB: &str = r#"
@@ -48,13 +48,11 @@ spec:
 /// down; then up again in the other mode.
 /// *Guarantees*: the client reaches a replica through the ClusterIP; and afterwards no process, network device, namespace, mount,
 /// rule, cgroup or folder is there that was not before.
-#[test]
 fn cluster_leaves_nothing_behind() {
-    let name = "cluster_leaves_nothing_behind";
-    let Some(_turn) = gate::privileged(name) else { return };
+    let _turn = gate::privileged();
     for mode in [ProxyMode::Nftables, ProxyMode::Iptables] {
         let before = traces();
-        let Some(cluster) = Cluster::up(name, mode) else { return };
+        let cluster = Cluster::up(mode);
         let pods = "/api/v1/namespaces/default/pods";
         cluster.create("/api/v1/namespaces/default/services", SERVICE);
         cluster.create("/apis/apps/v1/namespaces/default/deployments", WEB);
@@ -121,4 +119,8 @@ fn traces() -> BTreeSet<String> {
         traces.insert(format!("{setting} = {}", value.trim()));
     }
     traces
+}
+
+fn main() -> ExitCode {
+    harness::run(tests![cluster_leaves_nothing_behind,])
 }

@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::process::ExitCode;
 use std::time::Duration;
 
-use longwave_testing::gate;
+use longwave_testing::{gate, harness, tests};
 use longwave_tests::collector::{self, Collector};
 use longwave_tests::http_sink::HttpSink;
 use longwave_tests::longwave::Options;
@@ -133,8 +134,8 @@ fn lines() -> Options {
 }
 
 /// Replays the fixture through a Collector of its own.
-fn replayed(test: &str, protocol: &str, compression: &str, extra: Value, counters: Temporality) {
-    let Some(binary) = collector::binary(test) else { return };
+fn replayed(protocol: &str, compression: &str, extra: Value, counters: Temporality) {
+    let binary = collector::binary();
     let _turn = gate::alone();
     let sink = HttpSink::start();
     let mut collector = Collector::towards(binary, sink.address);
@@ -149,46 +150,40 @@ fn replayed(test: &str, protocol: &str, compression: &str, extra: Value, counter
 
 /// *Scenario*: recorded connections, metrics and logs, over gRPC without compression.
 /// *Guarantees*: values, times, attributes and temporality arrive as stdout shows them.
-#[test]
 fn replay_over_grpc() {
-    replayed("replay_over_grpc", "grpc", "none", json!({}), Temporality::Delta);
+    replayed("grpc", "none", json!({}), Temporality::Delta);
 }
 
 /// *Scenario*: the same, compressed.
 /// *Guarantees*: the same.
-#[test]
 fn replay_over_grpc_gzip() {
-    replayed("replay_over_grpc_gzip", "grpc", "gzip", json!({}), Temporality::Delta);
+    replayed("grpc", "gzip", json!({}), Temporality::Delta);
 }
 
 /// *Scenario*: the same over HTTP without compression.
 /// *Guarantees*: the same.
-#[test]
 fn replay_over_http() {
-    replayed("replay_over_http", "http", "none", json!({}), Temporality::Delta);
+    replayed("http", "none", json!({}), Temporality::Delta);
 }
 
 /// *Scenario*: the same over HTTP, compressed.
 /// *Guarantees*: the same.
-#[test]
 fn replay_over_http_gzip() {
-    replayed("replay_over_http_gzip", "http", "gzip", json!({}), Temporality::Delta);
+    replayed("http", "gzip", json!({}), Temporality::Delta);
 }
 
 /// *Scenario*: the exporter is asked for cumulative sums.
 /// *Guarantees*: every counter and histogram says that it is cumulative, and is the sum of the deltas since its start.
-#[test]
 fn replay_cumulative() {
     let extra = json!({"temporality": "cumulative"});
-    replayed("replay_cumulative", "grpc", "gzip", extra, Temporality::Cumulative);
+    replayed("grpc", "gzip", extra, Temporality::Cumulative);
 }
 
 /// *Scenario*: live connections of this host over both protocols, one after the other.
 /// *Guarantees*: the same as for recorded ones.
-#[test]
 fn live() {
-    let Some(binary) = collector::binary("live") else { return };
-    let Some(_turn) = gate::privileged("live") else { return };
+    let binary = collector::binary();
+    let _turn = gate::privileged();
     for protocol in ["grpc", "http"] {
         let sink = HttpSink::start();
         let mut collector = Collector::towards(binary.clone(), sink.address);
@@ -225,10 +220,9 @@ fn await_windows(longwave: &Longwave, count: usize) {
 
 /// *Scenario*: no Collector at the start; it comes up two windows later.
 /// *Guarantees*: what was made meanwhile is retried and arrives; nothing is lost.
-#[test]
 fn collector_comes_later() {
-    let Some(binary) = collector::binary("collector_comes_later") else { return };
-    let Some(_turn) = gate::privileged("collector_comes_later") else { return };
+    let binary = collector::binary();
+    let _turn = gate::privileged();
     let sink = HttpSink::start();
     let mut collector = Collector::towards(binary, sink.address);
     let (id, section) = exporter(&collector, "grpc", "none");
@@ -249,9 +243,8 @@ fn collector_comes_later() {
 
 /// *Scenario*: nobody listens at the endpoint, and retrying ends soon.
 /// *Guarantees*: what could not be delivered is counted with its reason, per item; the process goes on and stops in order.
-#[test]
 fn nobody_there() {
-    let Some(_turn) = gate::privileged("nobody_there") else { return };
+    let _turn = gate::privileged();
     let nobody = longwave_tests::longwave::free_address();
     let section = json!({
         "endpoint": nobody.to_string(),
@@ -279,4 +272,17 @@ fn nobody_there() {
     }
     balance::assert_balances(&longwave);
     longwave.stop();
+}
+
+fn main() -> ExitCode {
+    harness::run(tests![
+        replay_over_grpc,
+        replay_over_grpc_gzip,
+        replay_over_http,
+        replay_over_http_gzip,
+        replay_cumulative,
+        live,
+        collector_comes_later,
+        nobody_there,
+    ])
 }

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 
-use longwave_testing::gate;
+use longwave_testing::{gate, harness, tests};
 use longwave_tests::{binary, collector};
 use serde::Deserialize;
 use serde_json::Value;
@@ -37,7 +37,6 @@ fn words(list: &Value) -> BTreeSet<&str> {
 
 /// *Scenario*: the DaemonSet, the compose file, the unit, the README of deployment and the image's instructions.
 /// *Guarantees*: all grant the same five capabilities, drop all others, and none is privileged.
-#[test]
 fn all_grant_the_same_capabilities() {
     let five = BTreeSet::from(CAPABILITIES);
     let daemonset = &yaml("kubernetes/daemonset.yaml")[0];
@@ -77,7 +76,6 @@ fn all_grant_the_same_capabilities() {
 
 /// *Scenario*: the ClusterRole.
 /// *Guarantees*: it allows to list and watch pods, services and endpoint slices, and nothing else.
-#[test]
 fn the_service_account_may_list_and_watch_three_things() {
     let documents = yaml("kubernetes/rbac.yaml");
     let role = documents.iter().find(|document| document["kind"] == "ClusterRole").unwrap();
@@ -94,7 +92,6 @@ fn the_service_account_may_list_and_watch_three_things() {
 
 /// *Scenario*: the kustomization and the files of its folder.
 /// *Guarantees*: every manifest is listed, every listed file is there, and the pods mount the generated ConfigMap.
-#[test]
 fn the_kustomization_lists_every_file() {
     let kustomization = &yaml("kubernetes/kustomization.yaml")[0];
     let generated = &kustomization["configMapGenerator"][0];
@@ -112,7 +109,6 @@ fn the_kustomization_lists_every_file() {
 
 /// *Scenario*: the pipelines of the DaemonSet and of the compose file go through `longwave validate`.
 /// *Guarantees*: both are sound configurations of this binary, without a warning.
-#[test]
 fn the_pipelines_are_sound() {
     let names = docker().join("kubernetes/names.yaml");
     let names = format!("extensions.static.file={}", names.display());
@@ -130,9 +126,8 @@ fn the_pipelines_are_sound() {
 
 /// *Scenario*: the compose file's Collector configuration, given to the real one.
 /// *Guarantees*: it is sound.
-#[test]
 fn the_collector_takes_its_configuration() {
-    let Some(collector) = collector::binary("the_collector_takes_its_configuration") else { return };
+    let collector = collector::binary();
     let path = docker().join("compose/collector.yaml");
     let output = Command::new(collector).arg("validate").arg("--config").arg(path).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -140,7 +135,6 @@ fn the_collector_takes_its_configuration() {
 
 /// *Scenario*: the compose file's services and the files that they mount; what Grafana is told of data source and dashboard.
 /// *Guarantees*: every file is there, Prometheus takes OTLP where the Collector sends it, and the dashboard's data source is provisioned.
-#[test]
 fn what_compose_mounts_is_there() {
     let compose = &yaml("compose.yaml")[0];
     let services = compose["services"].as_object().unwrap();
@@ -164,7 +158,6 @@ fn what_compose_mounts_is_there() {
 
 /// *Scenario*: the metrics and labels that the dashboard asks for, against the series that the binary makes of a recording.
 /// *Guarantees*: it asks for nothing that does not exist (names as Prometheus makes them of OTLP).
-#[test]
 fn the_dashboard_asks_for_what_there_is() {
     let recording = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/connections.lwr");
     let config = serde_json::json!({
@@ -214,11 +207,9 @@ fn the_dashboard_asks_for_what_there_is() {
 
 /// *Scenario*: the compose file's Prometheus configuration and the dashboard's expressions, given to the real `promtool`.
 /// *Guarantees*: both are sound.
-#[test]
 fn prometheus_takes_configuration_and_expressions() {
-    let name = "prometheus_takes_configuration_and_expressions";
     if Command::new("promtool").arg("--version").output().is_err() {
-        return gate::skip(name, "no promtool (Debian: prometheus)", "LONGWAVE_REQUIRE_PROMETHEUS");
+        gate::missing("no promtool (Debian: prometheus)", "LONGWAVE_REQUIRE_PROMETHEUS");
     }
     let promtool = |arguments: &[&str]| {
         let output = Command::new("promtool").args(arguments).output().unwrap();
@@ -243,4 +234,17 @@ fn prometheus_takes_configuration_and_expressions() {
     let groups = serde_json::json!({"groups": [{"name": "dashboard", "rules": rules}]});
     std::fs::write(&path, groups.to_string()).unwrap();
     promtool(&["check", "rules", &path.display().to_string()]);
+}
+
+fn main() -> ExitCode {
+    harness::run(tests![
+        all_grant_the_same_capabilities,
+        the_service_account_may_list_and_watch_three_things,
+        the_kustomization_lists_every_file,
+        the_pipelines_are_sound,
+        the_collector_takes_its_configuration,
+        what_compose_mounts_is_there,
+        the_dashboard_asks_for_what_there_is,
+        prometheus_takes_configuration_and_expressions,
+    ])
 }

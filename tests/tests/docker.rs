@@ -3,9 +3,10 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use longwave_testing::gate;
+use longwave_testing::{gate, harness, tests};
 use longwave_tests::docker::Docker;
 use longwave_tests::longwave::{Keep, Options};
 use longwave_tests::time::unix_nanos;
@@ -112,10 +113,9 @@ fn await_finals_of(longwave: &Longwave, local: SocketAddr, count: usize) {
 /// traffic; the server is removed and a container outside Compose gets its address at once, with a client of its own.
 /// *Guarantees*: older connections are named by both reporters; every record carries the names that were true at its time: the old one before
 /// the rename, the new one after; the recycled address never has its former holder's name or service; both reporters agree on the bytes.
-#[test]
 fn names_follow_containers_under_traffic() {
-    let Some(_turn) = gate::privileged("names_follow_containers_under_traffic") else { return };
-    let Some(docker) = Docker::start("names_follow_containers_under_traffic") else { return };
+    let _turn = gate::privileged();
+    let docker = Docker::start();
     docker.run(&["network", "create", "--subnet", "10.214.7.0/24", "shop"]);
     let address = ["--network", "shop", "--ip", "10.214.7.10"];
     docker.run_echo("shop-web-1", &[&address[..], &COMPOSE_WEB].concat(), PORT);
@@ -180,10 +180,9 @@ fn names_follow_containers_under_traffic() {
 /// same address.
 /// *Guarantees*: records flow and names come without a restart of Longwave; what vanished with the daemon does not linger; the daemon's
 /// absence is told once, with the remedy, and exported.
-#[test]
 fn the_daemon_may_come_and_go() {
-    let Some(_turn) = gate::privileged("the_daemon_may_come_and_go") else { return };
-    let Some(mut docker) = Docker::start("the_daemon_may_come_and_go") else { return };
+    let _turn = gate::privileged();
+    let mut docker = Docker::start();
     docker.run(&["network", "create", "--subnet", "10.214.8.0/24", "shop"]);
     let address = ["--network", "shop", "--ip", "10.214.8.10"];
     docker.stop_daemon();
@@ -227,10 +226,9 @@ fn the_daemon_may_come_and_go() {
 /// translation, and directly; each by a client of the host that counts its bytes.
 /// *Guarantees*: the server in the host's network is named by its cgroup at both ends; the published port names the Compose service, and the
 /// workload behind the translation; sent and received bytes equal the client's.
-#[test]
 fn the_hosts_network_and_published_ports_are_named() {
-    let Some(_turn) = gate::privileged("the_hosts_network_and_published_ports_are_named") else { return };
-    let Some(docker) = Docker::start("the_hosts_network_and_published_ports_are_named") else { return };
+    let _turn = gate::privileged();
+    let docker = Docker::start();
     let published = format!("{PUBLISHED}:{PORT}");
     docker.run_echo("shop-web-1", &[&["-p", &published][..], &COMPOSE_WEB].concat(), PORT);
     docker.run_echo("in-host", &["--network", "host"], PORT);
@@ -264,4 +262,12 @@ fn the_hosts_network_and_published_ports_are_named() {
             assert_eq!((record.sent_bytes, record.received_bytes), (bytes, bytes), "{reporter} {record:?}");
         }
     }
+}
+
+fn main() -> ExitCode {
+    harness::run(tests![
+        names_follow_containers_under_traffic,
+        the_daemon_may_come_and_go,
+        the_hosts_network_and_published_ports_are_named,
+    ])
 }

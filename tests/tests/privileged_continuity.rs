@@ -2,10 +2,11 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::HashMap;
+use std::process::ExitCode;
 use std::time::Duration;
 
-use longwave_testing::gate;
 use longwave_testing::netns::Netns;
+use longwave_testing::{gate, harness, tests};
 use longwave_tests::end::{Account, End};
 use longwave_tests::time::unix_nanos;
 use longwave_tests::verdict::{assert_exact, finals};
@@ -53,9 +54,8 @@ fn close_all(name: &str, pairs: Vec<(End, End)>, as_found: fn(Account) -> Accoun
 
 /// *Scenario*: connections of every family, on loopback and in another namespace, with traffic behind them, when Longwave starts.
 /// *Guarantees*: each is in the first window, with the right role, `start_known` false and delta 0; later deltas and the close are exact.
-#[test]
 fn older_than_longwave() {
-    let Some(_turn) = gate::privileged("older_than_longwave") else { return };
+    let _turn = gate::privileged();
     let netns = Netns::new();
     let mut pairs: Vec<(End, End)> = Family::ALL
         .into_iter()
@@ -150,9 +150,8 @@ fn update_gaps(records: &[Record], cookie: u64) -> Vec<u64> {
 
 /// *Scenario*: connections held idle for ten intervals of 1 s.
 /// *Guarantees*: one record in each interval, with delta 0.
-#[test]
 fn idle_is_reported_every_interval() {
-    let Some(_turn) = gate::privileged("idle_is_reported_every_interval") else { return };
+    let _turn = gate::privileged();
     for gaps in held_idle("1s", 10) {
         assert!(gaps.len() >= 9, "{gaps:?}");
         // Two records in one interval, or an interval without one, would show as a gap far from 1 s.
@@ -162,9 +161,8 @@ fn idle_is_reported_every_interval() {
 
 /// *Scenario*: connections held idle for 60 s, with the default interval of 5 s.
 /// *Guarantees*: they keep being reported, twelve times.
-#[test]
 fn idle_for_a_minute() {
-    let Some(_turn) = gate::privileged("idle_for_a_minute") else { return };
+    let _turn = gate::privileged();
     for gaps in held_idle("5s", 12) {
         assert!(gaps.len() >= 11, "{gaps:?}");
         assert!(gaps.iter().all(|gap| *gap > 3_000_000_000 && *gap < 7_000_000_000), "{gaps:?}");
@@ -173,9 +171,8 @@ fn idle_for_a_minute() {
 
 /// *Scenario*: a process closed a connection with a full send buffer before Longwave starts; the peer reads only afterwards.
 /// *Guarantees*: a socket that no process holds is found, and its end is exact; on loopback and in another namespace.
-#[test]
 fn orphaned_before_the_start() {
-    let Some(_turn) = gate::privileged("orphaned_before_the_start") else { return };
+    let _turn = gate::privileged();
     let netns = Netns::new();
     let places =
         [Place::loopback(Family::V4), Place::loopback(Family::V6), Place::inside(&netns, Family::V4)];
@@ -206,9 +203,8 @@ fn orphaned_before_the_start() {
 
 /// *Scenario*: 300 busy connections, half of them older than Longwave, a small table, and a ring for samples of one page.
 /// *Guarantees*: samples are lost, and counted; every connection's deltas sum to its totals all the same.
-#[test]
 fn deltas_sum_though_samples_are_lost() {
-    let Some(_turn) = gate::privileged("deltas_sum_though_samples_are_lost") else { return };
+    let _turn = gate::privileged();
     let place = Place::loopback(Family::V4);
     let pairs = |count: usize| -> Vec<(End, End)> { (0..count).map(|_| place.pair().unwrap()).collect() };
     let mut older = pairs(150);
@@ -239,4 +235,14 @@ fn deltas_sum_though_samples_are_lost() {
     balance::assert_balances(&longwave);
     let finished = longwave.stop();
     assert_exact(&stories, &finished.records);
+}
+
+fn main() -> ExitCode {
+    harness::run(tests![
+        older_than_longwave,
+        idle_is_reported_every_interval,
+        idle_for_a_minute,
+        orphaned_before_the_start,
+        deltas_sum_though_samples_are_lost,
+    ])
 }

@@ -1,10 +1,11 @@
 //! Exactness: what Longwave reports of each connection equals what its two ends counted, byte for byte.
 #![allow(clippy::unwrap_used)]
 
+use std::process::ExitCode;
 use std::time::Duration;
 
-use longwave_testing::gate;
 use longwave_testing::netns::{Netns, VethPair};
+use longwave_testing::{gate, harness, tests};
 use longwave_tests::end::EndId;
 use longwave_tests::nft::{self, Hook};
 use longwave_tests::scenario::{self, ANYWHERE, UNDER_LOSS, play};
@@ -59,44 +60,33 @@ fn take(stories: &impl Fn(&Longwave) -> Vec<Story>) -> (Vec<Story>, Finished) {
     (stories, finished)
 }
 
-/// *Scenario*: not a test: this process is a peer of another test, where it was started as one.
-/// *Guarantees*: nothing.
-#[test]
-fn peer_main() {
-    peer::run_if_asked();
-}
-
-fn anywhere(name: &str, family: Family) {
-    let Some(_turn) = gate::privileged(name) else { return };
+fn anywhere(family: Family) {
+    let _turn = gate::privileged();
     exact(|| play(ANYWHERE, &Place::loopback(family)));
 }
 
 /// *Scenario*: every way in which a connection may live and end, over IPv4 on loopback.
 /// *Guarantees*: final bytes of each end equal the application's counts, deltas sum to totals, roles and reasons are right.
-#[test]
 fn every_life_on_loopback_ipv4() {
-    anywhere("every_life_on_loopback_ipv4", Family::V4);
+    anywhere(Family::V4);
 }
 
 /// *Scenario*: the same over IPv6.
 /// *Guarantees*: the same.
-#[test]
 fn every_life_on_loopback_ipv6() {
-    anywhere("every_life_on_loopback_ipv6", Family::V6);
+    anywhere(Family::V6);
 }
 
 /// *Scenario*: the same over IPv6 sockets that speak IPv4.
 /// *Guarantees*: the same, and the addresses are shown as IPv4.
-#[test]
 fn every_life_on_loopback_v4_mapped() {
-    anywhere("every_life_on_loopback_v4_mapped", Family::Mapped);
+    anywhere(Family::Mapped);
 }
 
 /// *Scenario*: every life in another network namespace, with fast open, over each family.
 /// *Guarantees*: a namespace that was made after the start is seen like any other; data in a SYN is counted once.
-#[test]
 fn every_life_in_another_namespace() {
-    let Some(_turn) = gate::privileged("every_life_in_another_namespace") else { return };
+    let _turn = gate::privileged();
     let netns = Netns::new();
     exact(|| {
         Family::ALL
@@ -114,9 +104,8 @@ fn every_life_in_another_namespace() {
 /// *Scenario*: every life across two network namespaces, each family, with fast open, with a network that goes away,
 /// and with both ends closing in the same moment by force.
 /// *Guarantees*: exact on both ends; `timeout` is the reason of the one that lost the network.
-#[test]
 fn every_life_across_namespaces() {
-    let Some(_turn) = gate::privileged("every_life_across_namespaces") else { return };
+    let _turn = gate::privileged();
     let veth = VethPair::new();
     exact(|| {
         Family::ALL
@@ -149,8 +138,8 @@ fn retransmits_and_losses(records: &[Record]) -> (u64, u64) {
         .fold((0, 0), |(retransmits, lost), record| (retransmits + record.retransmits, lost + record.lost))
 }
 
-fn under_loss(name: &str, hook: Hook) {
-    let Some(_turn) = gate::privileged(name) else { return };
+fn under_loss(hook: Hook) {
+    let _turn = gate::privileged();
     let veth = VethPair::new();
     for netns in [&veth.a, &veth.b] {
         nft::drop_some(netns, hook, 3);
@@ -190,35 +179,49 @@ fn under_loss(name: &str, hook: Hook) {
 
 /// *Scenario*: 3 % of the segments are lost on arrival, both ways, across namespaces.
 /// *Guarantees*: bytes stay exact; retransmits and losses are reported.
-#[test]
 fn loss_on_input() {
-    under_loss("loss_on_input", Hook::Input);
+    under_loss(Hook::Input);
 }
 
 /// *Scenario*: 3 % of the segments are refused by the local stack on departure, both ways.
 /// *Guarantees*: the same; what never left the host is not counted as sent.
-#[test]
 fn loss_on_output() {
-    under_loss("loss_on_output", Hook::Output);
+    under_loss(Hook::Output);
 }
 
 /// *Scenario*: one transfer of 4.2 GiB on loopback.
 /// *Guarantees*: no counter wraps at 32 bits.
-#[test]
 fn over_4_gib() {
-    let Some(_turn) = gate::privileged("over_4_gib") else { return };
+    let _turn = gate::privileged();
     exact(|| scenario::bulk(&Place::loopback(Family::V4), 4_509_715_661).unwrap());
 }
 
 /// *Scenario*: one socket connects to itself (a simultaneous open), over IPv4 and IPv6.
 /// *Guarantees*: one connection, exact, whose received bytes are its own sent ones.
-#[test]
 fn self_connect() {
-    let Some(_turn) = gate::privileged("self_connect") else { return };
+    let _turn = gate::privileged();
     exact(|| {
         [Family::V4, Family::V6]
             .into_iter()
             .flat_map(|family| scenario::self_connect(&Place::loopback(family)).unwrap())
             .collect()
     });
+}
+
+fn main() -> ExitCode {
+    if harness::started_as(peer::ROLE) {
+        peer::main();
+        return ExitCode::SUCCESS;
+    }
+    harness::run(tests![
+        every_life_on_loopback_ipv4,
+        every_life_on_loopback_ipv6,
+        every_life_on_loopback_v4_mapped,
+        every_life_in_another_namespace,
+        every_life_across_namespaces,
+        loss_on_input,
+        loss_on_output,
+        over_4_gib,
+        self_connect,
+    ])
 }

@@ -4,11 +4,11 @@
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
-use longwave_testing::gate;
 use longwave_testing::netns::{Netns, run};
+use longwave_testing::{gate, harness, tests};
 use longwave_tests::config::{logs, merged};
 use longwave_tests::{Longwave, balance};
 use serde_json::json;
@@ -114,9 +114,8 @@ fn nft(text: &str) {
 /// *Scenario*: pods reach a backend through cluster IPs, masqueraded or not, and a sidecar through a redirect inside the pod, over IPv4 and
 /// IPv6, in connections older than Longwave, long ones, and ones that last a moment; beside them one directly to the backend.
 /// *Guarantees*: every record of either end names the service that the client asked for, from the first on; the direct one's is unknown.
-#[test]
 fn both_reporters_name_the_service_that_was_asked_for() {
-    let Some(_turn) = gate::privileged("both_reporters_name_the_service_that_was_asked_for") else { return };
+    let _turn = gate::privileged();
     let pods = Pods::new();
     let backend = pods.b.enter(|| TcpListener::bind("[::]:8080").unwrap());
     let sidecar = pods.a.enter(|| TcpListener::bind("[::]:15001").unwrap());
@@ -182,4 +181,8 @@ fn both_reporters_name_the_service_that_was_asked_for() {
     });
     balance::assert_balances(&longwave);
     assert!(longwave.stop().status.success());
+}
+
+fn main() -> ExitCode {
+    harness::run(tests![both_reporters_name_the_service_that_was_asked_for,])
 }

@@ -2,10 +2,11 @@
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
+use std::process::ExitCode;
 use std::time::Duration;
 
-use longwave_testing::gate;
 use longwave_testing::netns::Netns;
+use longwave_testing::{gate, harness, tests};
 use longwave_tests::longwave::Options;
 use longwave_tests::{Family, Finished, Longwave, Place, Record, balance, config, scenario};
 use serde_json::json;
@@ -65,9 +66,8 @@ fn replay(path: &Path) -> Finished {
 
 /// *Scenario*: all kinds of connections are recorded and shown in the same run; the file is replayed.
 /// *Guarantees*: the replay shows the very same lines in the same order.
-#[test]
 fn replay_shows_what_was_recorded() {
-    let Some(_turn) = gate::privileged("replay_shows_what_was_recorded") else { return };
+    let _turn = gate::privileged();
     let folder = tempfile::TempDir::new().unwrap();
     let path = folder.path().join("connections.lwr");
     let recorded = record(&path);
@@ -79,16 +79,20 @@ fn replay_shows_what_was_recorded() {
     }
 }
 
-/// *Scenario*: not a test: makes `fixtures/connections.lwr` anew.
-/// *Guarantees*: the file holds every kind of event but `vanished`.
-#[test]
-#[ignore = "writes into the source tree"]
+/// Records `fixtures/connections.lwr` again, with every event but `vanished`. Needs root.
 fn make_fixture() {
-    let Some(_turn) = gate::privileged("make_fixture") else { return };
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/connections.lwr");
     let _ = std::fs::remove_file(&path);
     let finished = record(&path);
     for event in ["open", "update", "close", "fail"] {
         assert!(finished.records.iter().any(|record| record.event() == event), "no {event}");
     }
+}
+
+fn main() -> ExitCode {
+    if harness::started_as("--make-fixture") {
+        make_fixture();
+        return ExitCode::SUCCESS;
+    }
+    harness::run(tests![replay_shows_what_was_recorded,])
 }

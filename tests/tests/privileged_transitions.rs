@@ -2,9 +2,10 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use longwave_testing::gate;
+use longwave_testing::{gate, harness, tests};
 use longwave_tests::churn::{Churn, Happened, Tally, tally};
 use longwave_tests::config::{logs, merged};
 use longwave_tests::longwave::Options;
@@ -144,9 +145,8 @@ impl Outcome {
 
 /// *Scenario*: 100,000 connections open and close as fast as two cores go.
 /// *Guarantees*: closes reported + losses counted = what happened, none twice.
-#[test]
 fn a_hundred_thousand_as_fast_as_it_goes() {
-    let Some(_turn) = gate::privileged("a_hundred_thousand_as_fast_as_it_goes") else { return };
+    let _turn = gate::privileged();
     let churn = Churn::new(2);
     let watch = Watch::start(&churn, json!({}));
     let happened = churn.run(100_000, None);
@@ -155,9 +155,8 @@ fn a_hundred_thousand_as_fast_as_it_goes() {
 
 /// *Scenario*: 10,000 connections a second for five seconds.
 /// *Guarantees*: no loss at all, not even a counted one.
-#[test]
 fn ten_thousand_a_second_lose_nothing() {
-    let Some(_turn) = gate::privileged("ten_thousand_a_second_lose_nothing") else { return };
+    let _turn = gate::privileged();
     let churn = Churn::new(2);
     let watch = Watch::start(&churn, json!({}));
     let happened = churn.run(50_000, Some(10_000));
@@ -166,9 +165,8 @@ fn ten_thousand_a_second_lose_nothing() {
 
 /// *Scenario*: a ring for transitions of one page, 20,000 connections as fast as they go.
 /// *Guarantees*: what the ring could not take is counted, one by one.
-#[test]
 fn tiny_ring() {
-    let Some(_turn) = gate::privileged("tiny_ring") else { return };
+    let _turn = gate::privileged();
     let churn = Churn::new(2);
     let watch = Watch::start(&churn, json!({"transitions_ring_size": 4096}));
     let happened = churn.run(20_000, None);
@@ -177,9 +175,8 @@ fn tiny_ring() {
 
 /// *Scenario*: a connection table for 16, 200 connections held open at once and then closed, three times.
 /// *Guarantees*: a close without an entry is reported all the same or counted; none twice.
-#[test]
 fn tiny_table() {
-    let Some(_turn) = gate::privileged("tiny_table") else { return };
+    let _turn = gate::privileged();
     let churn = Churn::new(2);
     let watch = Watch::start(&churn, json!({"max_connections": 16}));
     let happened = churn.run_held(200, 3);
@@ -210,9 +207,8 @@ impl Drop for Steering {
 
 /// *Scenario*: RPS on for loopback, connections as fast as they go until `state` was skipped at least once (bounded).
 /// *Guarantees*: `state_again` caught what `state` missed: every close is reported or counted, none is missing.
-#[test]
 fn rps_none_missing() {
-    let Some(_turn) = gate::privileged("rps_none_missing") else { return };
+    let _turn = gate::privileged();
     let _steering = Steering::on();
     let churn = Churn::new(2);
     let watch = Watch::start(&churn, json!({}));
@@ -232,4 +228,14 @@ fn rps_none_missing() {
     eprintln!("state was skipped {first} times, state_again {second} times");
     assert!(first > 0, "inconclusive: state was never skipped\n{}", page.show());
     outcome.assert_adds_up();
+}
+
+fn main() -> ExitCode {
+    harness::run(tests![
+        a_hundred_thousand_as_fast_as_it_goes,
+        ten_thousand_a_second_lose_nothing,
+        tiny_ring,
+        tiny_table,
+        rps_none_missing,
+    ])
 }

@@ -2,9 +2,10 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::process::ExitCode;
 use std::time::Duration;
 
-use longwave_testing::gate;
+use longwave_testing::{gate, harness, tests};
 use longwave_tests::cgroup::{self, Cgroup};
 use longwave_tests::end::End;
 use longwave_tests::longwave::Point;
@@ -138,11 +139,10 @@ fn most_series(finished: &Finished, level: &str) -> usize {
 
 /// *Scenario*: 14 workloads with long, short and refused connections over several windows.
 /// *Guarantees*: the windows of every level sum to the records; they are aligned and tile time; each workload has its series.
-#[test]
 fn windows_sum_to_connections() {
-    let Some(_turn) = gate::privileged("windows_sum_to_connections") else { return };
+    let _turn = gate::privileged();
     if cgroup::mount_point().is_none() {
-        return gate::skip("windows_sum_to_connections", "no cgroup2", "LONGWAVE_REQUIRE_BPF");
+        gate::missing("no cgroup2", "LONGWAVE_REQUIRE_BPF");
     }
     let finished = conserved_with(0);
     assert!(most_series(&finished, "workload") >= WORKLOADS, "{}", most_series(&finished, "workload"));
@@ -150,15 +150,10 @@ fn windows_sum_to_connections() {
 
 /// *Scenario*: the same with room for ten series.
 /// *Guarantees*: the sums are the same as without a cap: what does not fit is folded, not dropped.
-#[test]
 fn windows_sum_to_connections_with_ten_series() {
-    let Some(_turn) = gate::privileged("windows_sum_to_connections_with_ten_series") else { return };
+    let _turn = gate::privileged();
     if cgroup::mount_point().is_none() {
-        return gate::skip(
-            "windows_sum_to_connections_with_ten_series",
-            "no cgroup2",
-            "LONGWAVE_REQUIRE_BPF",
-        );
+        gate::missing("no cgroup2", "LONGWAVE_REQUIRE_BPF");
     }
     let finished = conserved_with(10);
     for level in ["service", "workload", "connection"] {
@@ -173,9 +168,8 @@ fn windows_sum_to_connections_with_ten_series() {
 
 /// *Scenario*: 200 connections open and close in the middle of a window of 60 s, then SIGTERM.
 /// *Guarantees*: all closes and the last window are exported before exit 0, and they agree.
-#[test]
 fn a_stop_delivers_everything() {
-    let Some(_turn) = gate::privileged("a_stop_delivers_everything") else { return };
+    let _turn = gate::privileged();
     let longwave = Longwave::start(config::logs_and_windows(
         json!({"interval": "60s"}),
         json!({"interval": "60s", "levels": ["service", "workload", "connection"], "min_age": "0s"}),
@@ -196,4 +190,12 @@ fn a_stop_delivers_everything() {
     }
     assert!(cookies.is_empty(), "{} closes were not exported", cookies.len());
     assert_conserved(&finished, &["service", "workload"]);
+}
+
+fn main() -> ExitCode {
+    harness::run(tests![
+        windows_sum_to_connections,
+        windows_sum_to_connections_with_ten_series,
+        a_stop_delivers_everything,
+    ])
 }

@@ -1,21 +1,15 @@
 //! The scenarios themselves, without Longwave: what the other tests stand on.
 #![allow(clippy::unwrap_used)]
 
+use std::process::ExitCode;
 use std::time::Instant;
 
-use longwave_testing::gate;
 use longwave_testing::netns::{Netns, VethPair};
+use longwave_testing::{gate, harness, tests};
 use longwave_tests::churn::Churn;
 use longwave_tests::nft::{self, Hook};
 use longwave_tests::scenario::{self, ANYWHERE, Scenario, UNDER_LOSS, play};
 use longwave_tests::{Family, Place, Story, peer};
-
-/// *Scenario*: not a test: this process is a peer of another test, where it was started as one.
-/// *Guarantees*: nothing.
-#[test]
-fn peer_main() {
-    peer::run_if_asked();
-}
 
 /// Where all data arrived, one end read what the other wrote (the rest was unread: no more than that).
 fn assert_told(stories: &[Story]) {
@@ -36,7 +30,6 @@ fn played(scenarios: &[Scenario], place: &Place) {
 
 /// *Scenario*: every life on loopback, each family; needs no privilege.
 /// *Guarantees*: each can be played.
-#[test]
 fn anywhere() {
     let _turn = gate::alone();
     for family in Family::ALL {
@@ -53,7 +46,6 @@ fn anywhere() {
 
 /// *Scenario*: the churn, for a moment.
 /// *Guarantees*: two cookies for each connection, all different.
-#[test]
 fn churn() {
     let _turn = gate::alone();
     let happened = Churn::new(2).run(2_000, None);
@@ -66,9 +58,8 @@ fn churn() {
 
 /// *Scenario*: every life in a namespace and across two, with loss, fast open, and a network that goes away.
 /// *Guarantees*: each can be played.
-#[test]
 fn in_namespaces() {
-    let Some(_turn) = gate::privileged("in_namespaces") else { return };
+    let _turn = gate::privileged();
     let netns = Netns::new();
     played(ANYWHERE, &Place::inside(&netns, Family::V4));
     assert_told(&scenario::fast_open(&Place::inside(&netns, Family::V6), &[&netns]).unwrap());
@@ -89,4 +80,12 @@ fn in_namespaces() {
         nft::drop_some(&veth.b, hook, 3);
         played(UNDER_LOSS, &Place::across(&veth, Family::V6));
     }
+}
+
+fn main() -> ExitCode {
+    if harness::started_as(peer::ROLE) {
+        peer::main();
+        return ExitCode::SUCCESS;
+    }
+    harness::run(tests![anywhere, churn, in_namespaces,])
 }

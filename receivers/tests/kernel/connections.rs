@@ -6,14 +6,14 @@ use std::net::{SocketAddr, TcpStream};
 
 use longwave_ebpf_abi::{flag, kind};
 use longwave_receivers::bpf::kernel::Options;
+use longwave_testing::gate;
 
 use super::host::{Seen, connect, cookie, kernel, listen, pass, received, sent};
 
 /// Scenario: a loopback connection carries 100,000 bytes one way and 7 the other, and closes.
 /// Guarantees: one close per end, with exact byte counts, role, times, ports and the client's owner; and no loss.
-#[test]
-fn privileged_a_connection_closes_with_exact_counters() {
-    let Some(mut kernel) = kernel(&Options { emit_open: true, ..Options::default() }) else { return };
+pub fn privileged_a_connection_closes_with_exact_counters() {
+    let mut kernel = kernel(&Options { emit_open: true, ..Options::default() });
     let mut seen = Seen::default();
     let listener = listen();
     let (mut client, mut server) = connect(&listener);
@@ -67,13 +67,9 @@ fn privileged_a_connection_closes_with_exact_counters() {
 
 /// Scenario: a connection over IPv6 loopback, and its listener closed.
 /// Guarantees: addresses are IPv6's, and the listener's end is reported.
-#[test]
-fn privileged_ipv6_and_unlisten() {
-    let Some(mut kernel) = kernel(&Options::default()) else { return };
-    let Ok(listener) = std::net::TcpListener::bind("[::1]:0") else {
-        eprintln!("skipped: no IPv6 loopback");
-        return;
-    };
+pub fn privileged_ipv6_and_unlisten() {
+    let mut kernel = kernel(&Options::default());
+    let Ok(listener) = std::net::TcpListener::bind("[::1]:0") else { gate::skip("no IPv6 loopback") };
     let mut seen = Seen::default();
     let (client, server) = connect(&listener);
     let (client_cookie, listener_cookie) = (cookie(&client), cookie(&listener));
@@ -89,9 +85,8 @@ fn privileged_ipv6_and_unlisten() {
 
 /// Scenario: a connection to a port on which nobody listens.
 /// Guarantees: one close that was never established, with the error that says why.
-#[test]
-fn privileged_a_refused_connection_is_a_failure() {
-    let Some(mut kernel) = kernel(&Options::default()) else { return };
+pub fn privileged_a_refused_connection_is_a_failure() {
+    let mut kernel = kernel(&Options::default());
     let listener = listen();
     let free: SocketAddr = listener.local_addr().unwrap();
     drop(listener);
@@ -107,9 +102,8 @@ fn privileged_a_refused_connection_is_a_failure() {
 
 /// Scenario: 2,000 connections; all move, then one moves, then none.
 /// Guarantees: a pass emits each of those that moved exactly once, across the boundaries of its reads.
-#[test]
-fn privileged_a_pass_emits_each_active_connection_once() {
-    let Some(mut kernel) = kernel(&Options { heartbeat_passes: 0, ..Options::default() }) else { return };
+pub fn privileged_a_pass_emits_each_active_connection_once() {
+    let mut kernel = kernel(&Options { heartbeat_passes: 0, ..Options::default() });
     let listener = listen();
     let mut ends: Vec<(TcpStream, TcpStream)> = (0..1_000).map(|_| connect(&listener)).collect();
     let ours: Vec<u64> = ends.iter().flat_map(|(client, server)| [cookie(client), cookie(server)]).collect();
@@ -143,9 +137,8 @@ fn odd(counts: &HashMap<u64, usize>) -> Vec<(&u64, &usize)> {
 
 /// Scenario: an idle connection, and a heartbeat every third pass.
 /// Guarantees: after its first sample it is confirmed every third pass, marked as such.
-#[test]
-fn privileged_an_idle_connection_has_a_heartbeat() {
-    let Some(mut kernel) = kernel(&Options { heartbeat_passes: 3, ..Options::default() }) else { return };
+pub fn privileged_an_idle_connection_has_a_heartbeat() {
+    let mut kernel = kernel(&Options { heartbeat_passes: 3, ..Options::default() });
     let listener = listen();
     let (client, _server) = connect(&listener);
     let ours = cookie(&client);
@@ -163,11 +156,10 @@ fn privileged_an_idle_connection_has_a_heartbeat() {
 
 /// Scenario: connections on two ports, of which one is in scope.
 /// Guarantees: only that one is reported.
-#[test]
-fn privileged_ports_bound_the_scope() {
+pub fn privileged_ports_bound_the_scope() {
     let (wanted, other) = (listen(), listen());
     let port = wanted.local_addr().unwrap().port();
-    let Some(mut kernel) = kernel(&Options { ports: vec![port], ..Options::default() }) else { return };
+    let mut kernel = kernel(&Options { ports: vec![port], ..Options::default() });
     let mut seen = Seen::default();
     let (inside, outside) = (connect(&wanted), connect(&other));
     let (inside_cookie, outside_cookie) = (cookie(&inside.0), cookie(&outside.0));

@@ -5,19 +5,11 @@ use std::os::fd::AsFd;
 
 use longwave_ebpf_abi::{ConnectionEvent, ListenEvent, kind};
 use longwave_receivers::bpf::kernel::{Kernel, Options, Transition};
+use longwave_testing::gate;
 
-/// A handle with these options; None (with a line that says so) where this host or user cannot have one.
-pub fn kernel(options: &Options) -> Option<Kernel> {
-    match Kernel::load(options) {
-        Ok(kernel) => Some(kernel),
-        Err(error) if std::env::var_os("LONGWAVE_REQUIRE_BPF").is_some_and(|value| value == "1") => {
-            panic!("{error}")
-        }
-        Err(error) => {
-            eprintln!("skipped: {error}");
-            None
-        }
-    }
+/// Loads the programs with these options. Skips the test if this host or user cannot.
+pub fn kernel(options: &Options) -> Kernel {
+    Kernel::load(options).unwrap_or_else(|error| gate::missing(&error.to_string(), "LONGWAVE_REQUIRE_BPF"))
 }
 
 /// A listener and a connection to it: client, server.

@@ -40,10 +40,9 @@ fn settle(kernel: &mut Kernel, seen: &mut Seen, cookies: &[u64]) -> HashMap<u64,
 
 /// Scenario: 500 connections open and close while nobody drains a ring of one page, which holds 15 closes.
 /// Guarantees: closes seen and closes counted as lost are all closes, none is seen twice, and the table is left empty.
-#[test]
-fn privileged_a_full_ring_is_counted() {
+pub fn privileged_a_full_ring_is_counted() {
     let options = Options { transitions_ring_bytes: 4096, pre_existing: true, ..Options::default() };
-    let Some(mut kernel) = kernel(&options) else { return };
+    let mut kernel = kernel(&options);
     let mut seen = Seen::default();
     let cookies = churn(500);
     let counts = settle(&mut kernel, &mut seen, &cookies);
@@ -64,9 +63,8 @@ fn privileged_a_full_ring_is_counted() {
 
 /// Scenario: 100 connections are open at once, the table holds 16.
 /// Guarantees: refused entries are counted, and every close is reported all the same, each once.
-#[test]
-fn privileged_a_full_table_is_counted_and_closes_are_reported() {
-    let Some(mut kernel) = kernel(&Options { max_connections: 16, ..Options::default() }) else { return };
+pub fn privileged_a_full_table_is_counted_and_closes_are_reported() {
+    let mut kernel = kernel(&Options { max_connections: 16, ..Options::default() });
     let mut seen = Seen::default();
     let listener = listen();
     let ends: Vec<_> = (0..100).map(|_| connect(&listener)).collect();
@@ -83,11 +81,10 @@ fn privileged_a_full_table_is_counted_and_closes_are_reported() {
 
 /// Scenario: a ring of samples that holds 15 events, a table that one run visits whole, 200 connections that all moved.
 /// Guarantees: what did not fit into one pass comes with the next ones, and was counted.
-#[test]
-fn privileged_a_full_samples_ring_heals() {
+pub fn privileged_a_full_samples_ring_heals() {
     let options =
         Options { samples_ring_bytes: 4096, heartbeat_passes: 0, max_connections: 256, ..Options::default() };
-    let Some(mut kernel) = kernel(&options) else { return };
+    let mut kernel = kernel(&options);
     let listener = listen();
     let ends: Vec<_> = (0..100).map(|_| connect(&listener)).collect();
     let ours: Vec<u64> = ends.iter().flat_map(|(client, server)| [cookie(client), cookie(server)]).collect();
@@ -105,9 +102,8 @@ fn privileged_a_full_samples_ring_heals() {
 
 /// Scenario: 20,000 connections one after the other, drained meanwhile.
 /// Guarantees: no close is lost, none is seen twice, and what was inserted was removed.
-#[test]
-fn privileged_churn_loses_nothing() {
-    let Some(mut kernel) = kernel(&Options::default()) else { return };
+pub fn privileged_churn_loses_nothing() {
+    let mut kernel = kernel(&Options::default());
     let mut seen = Seen::default();
     let mut cookies = Vec::new();
     for _ in 0..20 {

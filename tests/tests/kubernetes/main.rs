@@ -10,9 +10,10 @@ mod steps;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::process::ExitCode;
 use std::time::Duration;
 
-use longwave_testing::gate;
+use longwave_testing::{gate, harness, tests};
 use longwave_tests::cluster::{Cluster, ProxyMode};
 use longwave_tests::collector;
 use longwave_tests::otlp_json::{FlatLog, FlatPoint};
@@ -31,13 +32,6 @@ const ROUNDS: u32 = 3;
 
 /// Names of an end, as records and metrics write them.
 const NAMES: [&str; 3] = ["workload.name", "workload.kind", "k8s.namespace.name"];
-
-/// What runs in the test's pods: see [`pod`] and [`churn::talk`].
-#[test]
-fn pod_main() {
-    pod::run_if_asked();
-    churn::talk::run_if_asked();
-}
 
 /// What names the far end of a target has.
 struct Expected {
@@ -70,23 +64,21 @@ struct Told {
 /// *Guarantees*: every connection's access log of either reporter names workload (the top of its owners), kind, namespace and pod of both
 /// ends and the service, and has the bytes that the application counted; so do the sums of the windows. A masqueraded source is unknown
 /// or right. And then, in the same cluster, [`churn::names_stay_true`].
-#[test]
 fn names_both_ends() {
     both_ends_are_named("names_both_ends", ProxyMode::Nftables);
 }
 
 /// *Scenario*: the same where kube-proxy writes chains in the classic tables.
 /// *Guarantees*: the same.
-#[test]
 fn names_both_ends_behind_iptables() {
     both_ends_are_named("names_both_ends_behind_iptables", ProxyMode::Iptables);
 }
 
 fn both_ends_are_named(name: &'static str, mode: ProxyMode) {
-    let Some(_turn) = gate::privileged(name) else { return };
-    let Some(collector) = collector::binary(name) else { return };
+    let _turn = gate::privileged();
+    let collector = collector::binary();
     let steps = Steps::new(name);
-    let Some(cluster) = Cluster::up(name, mode) else { return };
+    let cluster = Cluster::up(mode);
     steps.done("the cluster is up");
     let outside = Outside::new();
     // Its minute comes while the rest is made ready; what it missed while it was suspended it does at once.
@@ -355,4 +347,12 @@ fn assert_windows(clients: &[Told], points: &[FlatPoint]) {
             }
         }
     }
+}
+
+fn main() -> ExitCode {
+    if harness::started_as(pod::ROLE) {
+        pod::main();
+        return ExitCode::SUCCESS;
+    }
+    harness::run(tests![names_both_ends, names_both_ends_behind_iptables,])
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::churn::talk;
+use crate::pod;
 
 /// The image of [`super::pod`].
 pub const IMAGE: &str = "longwave/pod:e2e";
@@ -16,7 +17,7 @@ fn container(environment: &[(&str, &str)]) -> Value {
         "name": "main",
         "image": IMAGE,
         "imagePullPolicy": "Never",
-        "args": ["--exact", "pod_main", "--nocapture", "--test-threads=1"],
+        "args": [pod::ROLE],
         "env": environment,
     })
 }

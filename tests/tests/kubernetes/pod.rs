@@ -1,5 +1,5 @@
-//! What runs inside the test's pods: this test binary, told by its environment whether it serves or asks. Each end counts for itself and
-//! tells on stdout, one JSON object a connection.
+//! Program of the test's pods: this test binary, started as [`ROLE`]. Its environment says whether it is a server or a client. Each end
+//! counts its own bytes and reports on stdout, one JSON object a connection.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -7,7 +7,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// `LISTEN=7000`: serves on that port for ever.
+use crate::churn::talk;
+
+/// First argument of the test binary in a pod.
+pub const ROLE: &str = "--pod";
+
+/// `LISTEN=7000`: serves on that port until it is killed.
 const LISTEN: &str = "LISTEN";
 /// `TARGETS=web=10.96.0.7:80,db=10.244.0.9:7000`: asks each, `ROUNDS` times.
 const TARGETS: &str = "TARGETS";
@@ -35,8 +40,11 @@ pub fn accounts(log: &str) -> Vec<Account> {
     log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
-/// Does what the environment asks for, if it does.
-pub fn run_if_asked() {
+/// Runs this process as the environment says; see also [`talk::main`].
+pub fn main() {
+    if talk::is_configured() {
+        talk::main();
+    }
     if let Ok(port) = std::env::var(LISTEN) {
         serve(port.parse().unwrap(), println);
     }
@@ -115,6 +123,6 @@ fn told(account: &Account) -> String {
 /// One whole line at once, since threads write at the same time.
 fn println(line: &str) {
     let mut out = std::io::stdout().lock();
-    out.write_all(format!("\n{line}\n").as_bytes()).unwrap();
+    out.write_all(format!("{line}\n").as_bytes()).unwrap();
     out.flush().unwrap();
 }

@@ -11,7 +11,10 @@ mod rights;
 mod running;
 mod scale;
 
+use std::process::ExitCode;
 use std::time::Duration;
+
+use longwave_testing::{harness, tests};
 
 /// Generous: machines are loaded, and waits after failures grow to 45 s.
 const LIMIT: Duration = Duration::from_secs(180);
@@ -22,3 +25,12 @@ const SLICES: &str = "/apis/discovery.k8s.io/v1/endpointslices";
 /// What is watched, as telemetry and as requests call it.
 const WATCHED: [(&str, &str); 3] = [("pods", PODS), ("services", SERVICES), ("endpointslices", SLICES)];
 const DEFAULT_PODS: &str = "/api/v1/namespaces/default/pods";
+
+fn main() -> ExitCode {
+    harness::run(tests![
+        faults::names_outlive_a_failing_api_server,
+        recycled::an_address_that_is_given_again_names_who_had_it,
+        rights::the_rules_are_exactly_those_that_are_needed,
+        scale::ten_thousand_pods_fit_into_forty_mebibytes,
+    ])
+}

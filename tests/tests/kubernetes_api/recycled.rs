@@ -25,9 +25,8 @@ const ROUNDS: u32 = 8;
 /// In every other round news of either reach Longwave only when both have called. Longwave sees the sockets of the test only, so
 /// that pods are known by their addresses, as those of other nodes are.
 /// *Guarantees*: every connection is named after the pod that made it.
-#[test]
-fn an_address_that_is_given_again_names_who_had_it() {
-    let Some(cluster) = cluster("an_address_that_is_given_again_names_who_had_it") else { return };
+pub fn an_address_that_is_given_again_names_who_had_it() {
+    let cluster = cluster();
     let own = Cgroup::new("recycled");
     // An accepted connection is its listener's cgroup's.
     let greeter = own.within(|| Greeter::start(&cluster.info.node_ip));

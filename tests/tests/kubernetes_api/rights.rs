@@ -34,9 +34,8 @@ struct Account {
 /// *Scenario*: the same without each of the rules in turn, and for one of them it is added again later.
 /// *Guarantees*: the log names the rule to add, and no other; what the other rules allow is named still; the added rule is noticed without
 /// a restart.
-#[test]
-fn the_rules_are_exactly_those_that_are_needed() {
-    let Some(cluster) = cluster("the_rules_are_exactly_those_that_are_needed") else { return };
+pub fn the_rules_are_exactly_those_that_are_needed() {
+    let cluster = cluster();
     traffic(&cluster);
     let rules = shipped("ClusterRole")["rules"].as_array().unwrap().clone();
     assert_eq!(rules.len(), WATCHED.len());

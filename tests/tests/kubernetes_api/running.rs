@@ -104,17 +104,15 @@ pub fn timed<T>(part: &str, work: impl FnOnce() -> T) -> T {
 }
 
 /// The cluster of the tests that take no harm from each other; it is up while one of them has it.
-pub fn cluster(name: &str) -> Option<Arc<Cluster>> {
-    if !gate::able(name) {
-        return None;
-    }
+pub fn cluster() -> Arc<Cluster> {
+    gate::require_privileges();
     let mut shared = CLUSTER.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(cluster) = shared.upgrade() {
-        return Some(cluster);
+        return cluster;
     }
-    let cluster = Arc::new(Cluster::up(name, ProxyMode::Nftables)?);
+    let cluster = Arc::new(Cluster::up(ProxyMode::Nftables));
     *shared = Arc::downgrade(&cluster);
-    Some(cluster)
+    cluster
 }
 
 /// A test has succeeded and needs it no longer: the last one takes it down.

@@ -53,14 +53,10 @@ struct Route;
 /// *Guarantees*: Longwave knows all, after one listing of each resource, and names a sample of addresses and backends as they are; its
 /// resident memory has grown by at most 40 MiB, and stays below that bound while pods come and go. It never grows as much as the informer's,
 /// not even as what is left of that when Go's runtime has given back all it can; nor does it ask more often.
-#[test]
-fn ten_thousand_pods_fit_into_forty_mebibytes() {
-    const NAME: &str = "ten_thousand_pods_fit_into_forty_mebibytes";
-    if !gate::able(NAME) {
-        return;
-    }
-    let Some(programs) = programs(NAME, &["informer"]) else { return };
-    let Some(plane) = ControlPlane::start(NAME) else { return };
+pub fn ten_thousand_pods_fit_into_forty_mebibytes() {
+    gate::require_privileges();
+    let programs = programs(&["informer"]);
+    let plane = ControlPlane::start();
     timed("all written", || write_all(&plane.server, &plane.token));
 
     let ways = [(); 2].map(|()| FaultyProxy::new(plane.server.clone()));

@@ -90,13 +90,15 @@ struct End {
     talk: Talk,
 }
 
-/// Does what the environment asks for, if it does.
-pub fn run_if_asked() {
+/// Whether the environment says what to do.
+pub fn is_configured() -> bool {
+    std::env::var(LISTEN).is_ok() || std::env::var(TARGETS).is_ok()
+}
+
+/// Talks until the process is stopped.
+pub fn main() -> ! {
     let listen = std::env::var(LISTEN).ok();
     let targets = std::env::var(TARGETS).ok();
-    if listen.is_none() && targets.is_none() {
-        return;
-    }
     let pod = std::env::var(POD).unwrap();
     let path = format!("{FOLDER}/{pod}.jsonl");
     let file = Mutex::new(OpenOptions::new().create(true).append(true).open(path).unwrap());
