@@ -15,7 +15,7 @@ use axum::extract::Query;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use criterion::Criterion;
-use longwave_config::{Path, Value};
+use longwave_config::{ConfigPath, Value};
 use longwave_pipeline::component::ExtensionContext;
 use longwave_pipeline::directory::CgroupName;
 use longwave_pipeline::record::Endpoint;
@@ -187,7 +187,7 @@ async fn know_all(server: &Server) -> (Arc<dyn Directory>, CancellationToken) {
     let yaml = format!("{{kubeconfig: {:?}, node: node-7}}", server.kubeconfig.path().to_str().unwrap());
     let section = Value::from_serialize(&serde_yaml::from_str::<serde_yaml::Value>(&yaml).unwrap()).unwrap();
     let prepared = longwave_extensions::kubernetes::factory()
-        .prepare(&section, &Path::root())
+        .prepare(&section, &ConfigPath::root())
         .map_err(|e| e.to_string())
         .unwrap();
     let meter = opentelemetry::global::meter("bench");

@@ -125,7 +125,7 @@ fn every_life_across_namespaces() {
 /// Connections that are made at most until a loss is reported. About one in 17 loses a segment of its handshake (3 % of two), and that
 /// one always is retransmitted and marked lost; what the local stack refuses later often is neither, since `snd_nxt` did not advance.
 /// So none in 400 happens once in 10^10 runs.
-const MOST_HANDSHAKES: usize = 400;
+const MAX_HANDSHAKES: usize = 400;
 
 /// How many of them are made before it is looked at what was reported.
 const HANDSHAKES_AT_ONCE: usize = 10;
@@ -157,7 +157,7 @@ fn under_loss(hook: Hook) {
             })
             .collect();
         let place = Place::across(&veth, Family::V4);
-        let most = stories.len() + MOST_HANDSHAKES;
+        let most = stories.len() + MAX_HANDSHAKES;
         while longwave.await_finals(&finals(&stories), LIMIT)
             && !matches!(longwave.records(retransmits_and_losses), (1.., 1..))
             && stories.len() < most

@@ -2,7 +2,7 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use longwave_config::{Map, Path, Value};
+use longwave_config::{ConfigPath, Map, Value};
 use longwave_pipeline::component::{Payload, PushError};
 use longwave_pipeline::{Batch, ConnectionRecord, Window};
 use rustix::fs::{Mode, OFlags};
@@ -206,13 +206,14 @@ fn settings_are_checked() {
     let section = |pairs: &[(&str, Value)]| {
         Value::Map(pairs.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect::<Map>())
     };
-    let try_out = |value: &Value, signal| match factory().prepare(value, &Path::from("exporters::stdout/2")) {
-        Err(errors) => errors.to_string(),
-        Ok(prepared) => match (prepared.create)(context(signal)) {
-            Ok(_) => "accepted".to_owned(),
-            Err(error) => error.to_string(),
-        },
-    };
+    let try_out =
+        |value: &Value, signal| match factory().prepare(value, &ConfigPath::from("exporters::stdout/2")) {
+            Err(errors) => errors.to_string(),
+            Ok(prepared) => match (prepared.create)(context(signal)) {
+                Ok(_) => "accepted".to_owned(),
+                Err(error) => error.to_string(),
+            },
+        };
     let format = |name: &str| section(&[("format", Value::Str(name.to_owned()))]);
     let queue = section(&[(
         "sending_queue",

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use longwave_config::{Path as ConfigPath, Value};
+use longwave_config::{ConfigPath, Value};
 use longwave_pipeline::codec::{Encoder, FILE_HEADER_LEN, SessionEnd, SessionStart, file_header};
 use longwave_pipeline::{Batch, ConnectionRecord, PassEnd, UnixNanos};
 use longwave_testing::golden;
