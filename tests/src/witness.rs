@@ -210,5 +210,4 @@ pub fn available() -> bool {
 }
 
 #[cfg(test)]
-#[path = "witness_tests.rs"]
 mod tests;

@@ -14,7 +14,6 @@ mod layout;
 mod netfilter;
 mod process;
 mod state;
-mod tar;
 mod up;
 
 use std::path::PathBuf;

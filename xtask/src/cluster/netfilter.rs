@@ -162,5 +162,4 @@ impl std::fmt::Display for Table {
 }
 
 #[cfg(test)]
-#[path = "netfilter_tests.rs"]
 mod tests;
