@@ -5,8 +5,8 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use longwave_pipeline::ConnectionRecord;
-use longwave_pipeline::codec::{Block, Decoder, Encoder, SessionStart, file_header};
+use longwave_pipeline::model::ConnectionRecord;
+use longwave_pipeline::model::codec::{Block, Decoder, Encoder, SessionStart, file_header};
 use longwave_testing::cpu_time::CpuTime;
 use longwave_testing::golden;
 
