@@ -26,7 +26,7 @@ impl Netns {
     /// Makes one.
     ///
     /// # Panics
-    /// When `ip netns add` does not work.
+    /// If `ip netns add` does not work.
     pub fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("lw-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -54,7 +54,7 @@ impl Netns {
     /// Runs a command inside.
     ///
     /// # Panics
-    /// With its output when it fails.
+    /// If it fails, with its output.
     pub fn run(&self, program: &str, arguments: &[&str]) {
         self.enter(|| run(program, arguments));
     }
@@ -144,7 +144,7 @@ pub fn enter<T: Send>(path: &std::path::Path, work: impl FnOnce() -> T + Send) -
 /// Runs a command.
 ///
 /// # Panics
-/// With its output when it fails or is not installed.
+/// If it fails or is not installed, with its output.
 pub fn run(program: &str, arguments: &[&str]) {
     let output = Command::new(program)
         .args(arguments)
