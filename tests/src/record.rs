@@ -53,7 +53,7 @@ pub struct Record {
     /// How the owner was found.
     #[serde(rename = "longwave.owner.source")]
     pub owner_source: Option<String>,
-    /// The owner.
+    /// Process id of the owner.
     #[serde(rename = "process.pid")]
     pub pid: Option<i32>,
     /// Payload sent, without retransmissions.
@@ -68,13 +68,13 @@ pub struct Record {
     /// Delta of it since the previous record.
     #[serde(rename = "longwave.tcp.received_bytes.delta", default)]
     pub received_bytes_delta: u64,
-    /// Segments.
+    /// Segments sent, with retransmissions.
     #[serde(rename = "longwave.tcp.sent_segments", default)]
     pub sent_segments: u64,
     /// Delta of it since the previous record.
     #[serde(rename = "longwave.tcp.sent_segments.delta", default)]
     pub sent_segments_delta: u64,
-    /// Segments.
+    /// Segments received.
     #[serde(rename = "longwave.tcp.received_segments", default)]
     pub received_segments: u64,
     /// Delta of it since the previous record.
