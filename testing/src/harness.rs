@@ -28,7 +28,7 @@ macro_rules! tests {
 /// Runs the tests that the command line selects, prints the results, and returns the exit code of the process.
 pub fn run(tests: &'static [Test]) -> ExitCode {
     let trials = tests.iter().map(|(name, test)| {
-        Trial::ignorable_test(*name, || {
+        Trial::ignorable_test(*name, move || {
             catch_unwind(AssertUnwindSafe(test)).map(|()| Completion::Completed).or_else(ignored)
         })
     });

@@ -166,5 +166,6 @@ fn accept_one(network: &Network) -> End {
 }
 
 fn report(message: &impl Serialize) {
-    writeln!(std::io::stdout(), "{}", serde_json::to_string(message).unwrap()).unwrap();
+    let line = serde_json::to_string(message).unwrap() + "\n";
+    std::io::stdout().write_all(line.as_bytes()).unwrap();
 }

@@ -57,6 +57,5 @@ pub fn privileged_a_connection_that_begins_has_not_vanished() {
     let closed: HashSet<u64> =
         seen.closes.iter().map(|event| event.cookie).filter(|cookie| cookies.contains(cookie)).collect();
     let phantoms = vanished.intersection(&closed).count();
-    println!("{} closes, {passes} passes, {} vanished, {:?}", closed.len(), vanished.len(), kernel.losses());
     assert_eq!(phantoms, 0, "connections that vanished and closed, in {passes} passes");
 }

@@ -145,7 +145,7 @@ impl<W: Write> Archive<W> {
     }
 
     fn finish(mut self) -> Result<()> {
-        trailer(&mut self.out).and_then(|_| self.out.flush()).context("vm: write the initramfs")
+        trailer(&mut self.out).and_then(Write::flush).context("vm: write the initramfs")
     }
 
     fn raw(&mut self, path: &str, mode: u32, device: (u32, u32), data: &[u8]) -> Result<()> {
@@ -153,7 +153,9 @@ impl<W: Write> Archive<W> {
         let size = u32::try_from(data.len()).with_context(|| format!("vm: {path}: is 4 GiB or more"))?;
         let entry = Builder::new(path).ino(self.inode).mode(mode).rdev_major(device.0).rdev_minor(device.1);
         let mut entry = entry.write(&mut self.out, size);
-        entry.write_all(data).and_then(|()| entry.finish().map(|_| ())).context("vm: write the initramfs")
+        entry.write_all(data).context("vm: write the initramfs")?;
+        entry.finish().context("vm: write the initramfs")?;
+        Ok(())
     }
 }
 
