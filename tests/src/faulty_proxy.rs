@@ -48,9 +48,9 @@ pub enum Fault {
     GoneInside,
 }
 
-/// Faults that the proxy simulates. They can be changed at any time.
+/// Behaviour of the proxy. It can be changed at any time.
 #[derive(Clone, Debug, Default)]
-pub struct Faults {
+pub struct Behaviour {
     /// Connections are closed without a response.
     pub down: bool,
     /// Listings cannot be streamed, as in servers before 1.32.
@@ -71,7 +71,7 @@ struct Shared {
 
 #[derive(Default)]
 struct ProxyState {
-    faults: Faults,
+    behaviour: Behaviour,
     faults: HashMap<String, VecDeque<Fault>>,
     /// Paths whose watch is to break in the middle of its next event.
     bites: HashSet<String>,
@@ -119,9 +119,9 @@ impl FaultyProxy {
         path
     }
 
-    /// Changes the faults.
-    pub fn set(&self, change: impl FnOnce(&mut Faults)) {
-        change(&mut self.shared.lock().faults);
+    /// Changes the behaviour.
+    pub fn set(&self, change: impl FnOnce(&mut Behaviour)) {
+        change(&mut self.shared.lock().behaviour);
         self.shared.changed.notify_all();
     }
 
@@ -228,7 +228,7 @@ impl Shared {
     }
 
     fn serve(&self, stream: &TcpStream) -> io::Result<()> {
-        if self.lock().faults.down {
+        if self.lock().behaviour.down {
             self.lock().unanswered += 1;
             self.changed.notify_all();
             return Ok(());
@@ -246,7 +246,7 @@ impl Shared {
             }
         }
         let (mut request, target) = parse(&head[0]);
-        let (number, fault, faults) = {
+        let (number, fault, behaviour) = {
             let mut state = self.lock();
             let fault = if request.lists() {
                 None
@@ -254,10 +254,10 @@ impl Shared {
                 state.faults.get_mut(&request.path).and_then(VecDeque::pop_front)
             };
             state.requests.push(request.clone());
-            (state.requests.len() - 1, fault, state.faults.clone())
+            (state.requests.len() - 1, fault, state.behaviour.clone())
         };
         let fault = match fault {
-            None if faults.pages_only && request.query.contains_key("sendInitialEvents") => {
+            None if behaviour.pages_only && request.query.contains_key("sendInitialEvents") => {
                 Some(Fault::Status(422, 0))
             }
             other => other,
@@ -268,8 +268,8 @@ impl Shared {
         }
         let mut target = target;
         if request.verb() == "list" {
-            self.wait(faults.page_delay, |_| false);
-            if let (Some(page), Some(limit)) = (faults.page, request.query.remove("limit")) {
+            self.wait(behaviour.page_delay, |_| false);
+            if let (Some(page), Some(limit)) = (behaviour.page, request.query.remove("limit")) {
                 target = target.replace(&format!("limit={limit}"), &format!("limit={page}"));
             }
         }
@@ -307,13 +307,13 @@ impl Shared {
                 );
             }
             let mut state = self.lock();
-            while state.faults.stalled {
+            while state.behaviour.stalled {
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
             // The first chunk contains the head.
             let bitten = begun && request.verb() == "watch" && state.bites.remove(&request.path);
             if bitten {
-                state.faults.down = true;
+                state.behaviour.down = true;
             } else {
                 state.requests[number].bytes += length as u64;
             }

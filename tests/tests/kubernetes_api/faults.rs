@@ -116,7 +116,7 @@ fn cut_off(longwave: &Longwave, cluster: &Cluster, proxy: &FaultyProxy, greeter:
     let most = WATCHED.len() as u64 * (6 + began.elapsed().as_secs() / SHORTEST_WAIT);
     assert!(attempts <= most, "{attempts} attempts in {:?}", began.elapsed());
 
-    proxy.set(|faults| faults.down = false);
+    proxy.set(|behaviour| behaviour.down = false);
     for reporter in ["source", "destination"] {
         longwave.await_lines("the Deployment that was created meanwhile", seen(longwave), LIMIT, |line| {
             is_from(line, reporter, "Deployment", "late")
@@ -185,10 +185,10 @@ fn throttled(longwave: &Longwave, proxy: &FaultyProxy) {
 /// Simulates a server before 1.32 with slow pages of two objects.
 fn slow_pages(longwave: &Longwave, cluster: &Cluster, proxy: &FaultyProxy) {
     let asked = proxy.request_count();
-    proxy.set(|faults| {
-        faults.pages_only = true;
-        faults.page = Some(2);
-        faults.page_delay = std::time::Duration::from_millis(500);
+    proxy.set(|behaviour| {
+        behaviour.pages_only = true;
+        behaviour.page = Some(2);
+        behaviour.page_delay = std::time::Duration::from_millis(500);
     });
     WATCHED.iter().for_each(|(_, path)| proxy.fail(path, Fault::Status(410, 0)));
     proxy.cut();

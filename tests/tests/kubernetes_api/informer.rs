@@ -57,7 +57,7 @@ impl Informer {
         let end = Instant::now() + limit;
         loop {
             writeln!(self.stdin, "count").unwrap();
-            let counts = self.answer(limit);
+            let counts = self.counts(limit);
             if objects.iter().all(|(resource, count)| counts.get(*resource) == Some(count)) {
                 return;
             }
@@ -70,7 +70,7 @@ impl Informer {
     /// Makes its runtime return unused memory to the system.
     pub fn collect(&mut self, limit: Duration) {
         writeln!(self.stdin, "collect").unwrap();
-        self.answer(limit);
+        self.counts(limit);
     }
 }
 

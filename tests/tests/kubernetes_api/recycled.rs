@@ -46,10 +46,10 @@ pub fn an_address_that_is_given_again_names_who_had_it() {
     let (mut at_once, mut late) = (0, 0);
     for round in 0..ROUNDS {
         let is_late = round % 2 == 1;
-        proxy.set(|faults| faults.stalled = is_late);
+        proxy.set(|behaviour| behaviour.stalled = is_late);
         let names = [format!("first-{round}"), format!("second-{round}")];
         let calls = names.each_ref().map(|name| called_by(name, &cluster, &greeter));
-        proxy.set(|faults| faults.stalled = false);
+        proxy.set(|behaviour| behaviour.stalled = false);
         // Ignores it until the next round, because no pod has its address.
         remove(&names[1], &cluster);
         let all = calls.concat();

@@ -65,7 +65,7 @@ fn nothing_is_refused(
     pages_only: bool,
 ) -> BTreeSet<(String, String, String)> {
     let (proxy, longwave, _folder) = run(cluster, account);
-    proxy.set(|faults| faults.pages_only = pages_only);
+    proxy.set(|behaviour| behaviour.pages_only = pages_only);
     proxy.listen();
     longwave.await_lines("both ends and the service", seen(&longwave), LIMIT, |line| {
         names_workload(line) && names_service(line)

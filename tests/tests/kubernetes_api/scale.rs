@@ -61,7 +61,7 @@ pub fn ten_thousand_pods_fit_into_forty_mebibytes() {
 
     let ways = [(); 2].map(|()| FaultyProxy::new(plane.server.clone()));
     for way in &ways {
-        way.set(|faults| faults.down = true);
+        way.set(|behaviour| behaviour.down = true);
         way.listen();
     }
     let folder = tempfile::tempdir().unwrap();
@@ -77,7 +77,7 @@ pub fn ten_thousand_pods_fit_into_forty_mebibytes() {
     let (mut ours, mut its) = (Cost::new(longwave.pid(), our_way), Cost::new(informer.pid(), its_way));
 
     for cost in [&ours, &its] {
-        cost.proxy.set(|faults| faults.down = false);
+        cost.proxy.set(|behaviour| behaviour.down = false);
     }
     informer.counts(LONG);
     knows(&longwave, &mut informer, &objects(&plane), "after the start");
