@@ -4,10 +4,6 @@
 //! An exporter encodes batches and makes one delivery attempt at a time. The runtime provides the queue, retries and time limits.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-/// Records and a window, and the JSON lines that they must become.
-#[cfg(test)]
-#[path = "../../pipeline/tests/golden/fixture.rs"]
-mod golden;
 mod ordered_queue_config;
 pub mod otlp;
 pub mod record_file;

@@ -7,7 +7,7 @@ use longwave_pipeline::codec::{Block, Decoder};
 use longwave_pipeline::component::PushError;
 
 use super::*;
-use crate::golden;
+use longwave_testing::golden;
 
 fn exporter(path: &Path, append: bool) -> RecordFileExporter {
     let config = RecordFileConfig { path: path.to_owned(), append, ..RecordFileConfig::default() };

@@ -1,11 +1,11 @@
-use longwave_config::{Path, Value};
+use longwave_config::{ConfigPath, Value};
 
 use crate::otlp::grpc::endpoint::GrpcEndpoint;
 use crate::otlp::grpc::factory;
 
 fn errors(section: serde_json::Value) -> String {
     let section = Value::from_serialize(&section).unwrap();
-    match factory().prepare(&section, &Path::from("exporters::otlp")) {
+    match factory().prepare(&section, &ConfigPath::from("exporters::otlp")) {
         Ok(_) => "fine".to_owned(),
         Err(errors) => format!("{errors}\n"),
     }
@@ -57,7 +57,8 @@ fn bad_sections() {
 #[test]
 fn effective_settings_hide_secrets() {
     let section = serde_json::json!({"endpoint": "c:1", "headers": {"authorization": "Bearer hunter2"}});
-    let prepared = factory().prepare(&Value::from_serialize(&section).unwrap(), &Path::root()).ok().unwrap();
+    let prepared =
+        factory().prepare(&Value::from_serialize(&section).unwrap(), &ConfigPath::root()).ok().unwrap();
     let shown = longwave_config::to_yaml(&prepared.effective).unwrap();
     insta::assert_snapshot!("effective", shown);
 }

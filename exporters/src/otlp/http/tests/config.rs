@@ -1,4 +1,4 @@
-use longwave_config::{Path, Value};
+use longwave_config::{ConfigPath, Value};
 use longwave_pipeline::Signal;
 
 use crate::otlp::TlsConfig;
@@ -6,7 +6,7 @@ use crate::otlp::http::{HttpConfig, HttpPusher, factory, url};
 
 fn errors(section: serde_json::Value) -> String {
     let section = Value::from_serialize(&section).unwrap();
-    match factory().prepare(&section, &Path::from("exporters::otlp_http")) {
+    match factory().prepare(&section, &ConfigPath::from("exporters::otlp_http")) {
         Ok(_) => "fine".to_owned(),
         Err(errors) => format!("{errors}\n"),
     }
