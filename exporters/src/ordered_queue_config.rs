@@ -1,7 +1,6 @@
 //! `sending_queue` of exporters that write one stream. Such a queue has one consumer, which keeps the order of the payloads.
 
-use longwave_pipeline::component::Problems;
-use longwave_pipeline::delivery::QueueSettings;
+use longwave_pipeline::component::{Problems, QueueConfig};
 use serde::{Deserialize, Serialize};
 
 /// `sending_queue`, without `enabled` and `num_consumers`, which are fixed.
@@ -18,15 +17,15 @@ pub(crate) struct OrderedQueueConfig {
 
 impl Default for OrderedQueueConfig {
     fn default() -> Self {
-        let QueueSettings { queue_size, block_on_overflow, .. } = QueueSettings::default();
+        let QueueConfig { queue_size, block_on_overflow, .. } = QueueConfig::default();
         Self { queue_size, block_on_overflow }
     }
 }
 
 impl OrderedQueueConfig {
-    pub(crate) fn queue(&self) -> QueueSettings {
+    pub(crate) fn queue(&self) -> QueueConfig {
         let Self { queue_size, block_on_overflow } = *self;
-        QueueSettings { enabled: true, num_consumers: 1, queue_size, block_on_overflow }
+        QueueConfig { enabled: true, num_consumers: 1, queue_size, block_on_overflow }
     }
 
     pub(crate) fn validate(&self, problems: &mut Problems) {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use longwave_pipeline::UnixNanos;
+use longwave_pipeline::model::UnixNanos;
 
 /// Values by key and time. A value holds from its `from` (inclusive) until its `until` (exclusive); spans of one key never overlap.
 #[derive(Debug)]

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use longwave_config::{GoDuration, Secret};
-use longwave_pipeline::component::Problems;
-use longwave_pipeline::delivery::{DeliverySettings, QueueSettings, RetrySettings};
+use longwave_pipeline::component::{DeliveryConfig, Problems, QueueConfig, RetryConfig};
 use serde::{Deserialize, Serialize};
 
 use super::TlsConfig;
@@ -22,9 +21,9 @@ pub struct ClientConfig {
     /// Time limit of one attempt; zero: none.
     pub timeout: GoDuration,
     /// Retries.
-    pub retry_on_failure: RetrySettings,
+    pub retry_on_failure: RetryConfig,
     /// Queue.
-    pub sending_queue: QueueSettings,
+    pub sending_queue: QueueConfig,
     /// Temporality of sums and histograms.
     pub temporality: Temporality,
 }
@@ -63,8 +62,8 @@ impl Default for ClientConfig {
             headers: Headers::new(),
             compression: Compression::default(),
             timeout: GoDuration::from_secs(5),
-            retry_on_failure: RetrySettings::default(),
-            sending_queue: QueueSettings::default(),
+            retry_on_failure: RetryConfig::default(),
+            sending_queue: QueueConfig::default(),
             temporality: Temporality::default(),
         }
     }
@@ -83,8 +82,8 @@ impl ClientConfig {
         self.sending_queue.validate(problems);
     }
 
-    pub(super) fn delivery(&self) -> DeliverySettings {
-        DeliverySettings {
+    pub(super) fn delivery(&self) -> DeliveryConfig {
+        DeliveryConfig {
             timeout: self.timeout.get(),
             retry: self.retry_on_failure.clone(),
             queue: self.sending_queue.clone(),

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::io;
 
-use longwave_pipeline::causes::innermost;
+use longwave_pipeline::component::innermost;
 use rustls::{AlertDescription, CertificateError};
 
 /// Returns one line: the endpoint, the failure, and the remedy if the cause is known.

@@ -20,7 +20,7 @@ mod tls;
 pub use config::{ClientConfig, Compression, Headers, Temporality};
 pub use tls::{MinVersion, TlsConfig};
 
-use longwave_pipeline::Signal;
+use longwave_pipeline::component::Signal;
 
 const SIGNALS: &[Signal] = &[Signal::Metrics, Signal::Logs];
 

@@ -2,8 +2,7 @@
 
 use std::path::PathBuf;
 
-use longwave_pipeline::component::{ComponentConfig, Problems};
-use longwave_pipeline::delivery::RetrySettings;
+use longwave_pipeline::component::{ComponentConfig, Problems, RetryConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::ordered_queue_config::OrderedQueueConfig;
@@ -16,7 +15,7 @@ pub(super) struct RecordFileConfig {
     pub(super) path: PathBuf,
     /// True appends to a file that already contains records. Otherwise such a file is refused.
     pub(super) append: bool,
-    pub(super) retry_on_failure: RetrySettings,
+    pub(super) retry_on_failure: RetryConfig,
     pub(super) sending_queue: OrderedQueueConfig,
 }
 

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use longwave_pipeline::codec::Encoder;
-use longwave_pipeline::component::{Exporter, ExporterContext, Payload, Pusher};
-use longwave_pipeline::delivery::DeliverySettings;
-use longwave_pipeline::{Batch, ComponentError};
+use longwave_pipeline::component::{
+    ComponentError, DeliveryConfig, Exporter, ExporterContext, Payload, Pusher,
+};
+use longwave_pipeline::model::Batch;
+use longwave_pipeline::model::codec::Encoder;
 
 use super::config::RecordFileConfig;
 use super::file::RecordFile;
@@ -50,8 +51,8 @@ impl Exporter for RecordFileExporter {
         Ok(vec![Payload { bytes: blocks.into(), items: batch.items(), traffic_bytes: batch.traffic_bytes() }])
     }
 
-    fn delivery(&self) -> DeliverySettings {
-        DeliverySettings {
+    fn delivery(&self) -> DeliveryConfig {
+        DeliveryConfig {
             timeout: Duration::ZERO,
             retry: self.config.retry_on_failure.clone(),
             queue: self.config.sending_queue.queue(),

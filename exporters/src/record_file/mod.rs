@@ -1,4 +1,4 @@
-//! Exporter `record_file`: writes connection records to a file that receiver `replay` reads (see [`longwave_pipeline::codec`]).
+//! Exporter `record_file`: writes connection records to a file that receiver `replay` reads (see [`longwave_pipeline::model::codec`]).
 //!
 //! Each batch becomes blocks that can be decoded on their own, and is appended when it arrives. After a crash the file is complete up to
 //! the last block. A write that fails halfway (for example on a full disk) is undone before the retry. A shutdown writes the end mark and
@@ -11,8 +11,7 @@ mod file;
 #[cfg(test)]
 mod tests;
 
-use longwave_pipeline::Signal;
-use longwave_pipeline::component::{About, Exporter, ExporterContext, ExporterFactory, Stability};
+use longwave_pipeline::component::{About, Exporter, ExporterContext, ExporterFactory, Signal, Stability};
 
 use config::RecordFileConfig;
 use exporter::RecordFileExporter;

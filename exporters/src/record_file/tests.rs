@@ -2,9 +2,9 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use longwave_pipeline::Batch;
-use longwave_pipeline::codec::{Block, Decoder};
 use longwave_pipeline::component::PushError;
+use longwave_pipeline::model::Batch;
+use longwave_pipeline::model::codec::{Block, Decoder};
 
 use super::*;
 use longwave_testing::golden;

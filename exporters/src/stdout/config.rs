@@ -1,7 +1,6 @@
 //! Settings of `stdout`.
 
-use longwave_pipeline::component::{ComponentConfig, ExporterContext, Problems};
-use longwave_pipeline::{ComponentError, Signal};
+use longwave_pipeline::component::{ComponentConfig, ComponentError, ExporterContext, Problems, Signal};
 use serde::{Deserialize, Serialize};
 
 use super::screen::Screen;

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use longwave_pipeline::component::{Exporter, ExporterContext, Payload, Pusher};
-use longwave_pipeline::delivery::{DeliverySettings, RetrySettings};
-use longwave_pipeline::{Batch, ComponentError};
+use longwave_pipeline::component::{
+    ComponentError, DeliveryConfig, Exporter, ExporterContext, Payload, Pusher, RetryConfig,
+};
+use longwave_pipeline::model::Batch;
 
 use super::config::{Format, StdoutConfig};
 use super::screen::Screen;
@@ -60,10 +61,10 @@ impl Exporter for StdoutExporter {
         Ok(vec![Payload { bytes: out.into(), items: batch.items(), traffic_bytes: batch.traffic_bytes() }])
     }
 
-    fn delivery(&self) -> DeliverySettings {
-        DeliverySettings {
+    fn delivery(&self) -> DeliveryConfig {
+        DeliveryConfig {
             timeout: Duration::ZERO,
-            retry: RetrySettings { enabled: false, ..RetrySettings::default() },
+            retry: RetryConfig { enabled: false, ..RetryConfig::default() },
             queue: self.queue.queue(),
         }
     }

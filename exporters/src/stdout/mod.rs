@@ -15,8 +15,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-use longwave_pipeline::Signal;
-use longwave_pipeline::component::{About, Exporter, ExporterContext, ExporterFactory, Stability};
+use longwave_pipeline::component::{About, Exporter, ExporterContext, ExporterFactory, Signal, Stability};
 
 use config::StdoutConfig;
 use exporter::StdoutExporter;

@@ -27,9 +27,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use longwave_pipeline::component::{
-    About, Extension, ExtensionContext, ExtensionFactory, Factory, Running, Stability,
+    About, ComponentError, Directory, Extension, ExtensionContext, ExtensionFactory, Factory, Running,
+    Stability,
 };
-use longwave_pipeline::{ComponentError, Directory, LabelKey, UnixNanos};
+use longwave_pipeline::model::{LabelKey, UnixNanos};
 use opentelemetry::metrics::Meter;
 use tokio_util::sync::CancellationToken;
 

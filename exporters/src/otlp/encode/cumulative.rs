@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use longwave_pipeline::{Attributes, Level, Measures, Series, UnixNanos};
+use longwave_pipeline::model::{Attributes, Level, Measures, Series, UnixNanos};
 
 /// Sums by series. The address of a series' attributes identifies it: [`SeriesSums`] keeps the attributes alive, so the address is unique.
 #[derive(Debug, Default)]

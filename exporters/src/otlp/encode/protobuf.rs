@@ -1,7 +1,7 @@
 //! The protobuf encoding that OTLP needs. It is written by hand because a message tree for each point costs more than the point itself
 //! (`benches/otlp_encode.rs` compares the two). Tests decode the result with prost.
 
-use longwave_pipeline::attributes::ValueRef;
+use longwave_pipeline::model::ValueRef;
 
 /// Wire type of length-delimited fields.
 const LENGTH_DELIMITED: u8 = 2;

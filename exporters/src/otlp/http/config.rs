@@ -1,7 +1,6 @@
 //! Settings of `otlp_http`.
 
-use longwave_pipeline::Signal;
-use longwave_pipeline::component::{ComponentConfig, Problems};
+use longwave_pipeline::component::{ComponentConfig, Problems, Signal};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::url;

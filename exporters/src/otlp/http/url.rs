@@ -1,6 +1,6 @@
 //! URLs to post to.
 
-use longwave_pipeline::Signal;
+use longwave_pipeline::component::Signal;
 use reqwest::Url;
 
 const EXAMPLE: &str = "write for example http://localhost:4318";

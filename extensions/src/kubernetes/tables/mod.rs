@@ -13,7 +13,7 @@ use hashbrown::HashMap;
 use std::net::IpAddr;
 
 use foldhash::fast::RandomState;
-use longwave_pipeline::UnixNanos;
+use longwave_pipeline::model::UnixNanos;
 
 /// When news came, and of which listing.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,6 @@
 use std::sync::Arc;
 
-use longwave_pipeline::record::{CloseReason, FailReason, Totals};
-use longwave_pipeline::{Batch, Level, Measures};
+use longwave_pipeline::model::{Batch, CloseReason, FailReason, Level, Measures, Totals};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use prost::Message;
 

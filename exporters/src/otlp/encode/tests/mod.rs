@@ -8,8 +8,7 @@ mod metrics;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use longwave_pipeline::attributes::{Attributes, Value};
-use longwave_pipeline::{Level, Measures, Series, UnixNanos, Window};
+use longwave_pipeline::model::{Attributes, Level, Measures, Series, UnixNanos, Value, Window};
 
 fn resource() -> Vec<(String, String)> {
     vec![("service.name".into(), "longwave".into()), ("host.name".into(), "node-1".into())]
