@@ -62,7 +62,7 @@ fn whole() {
     assert!(lines(&output).len() > 100, "{} records", lines(&output).len());
 }
 
-/// An offset in the last block that contains records (see `longwave_pipeline::codec` for the format).
+/// An offset in the last block that contains records (see `longwave_pipeline::model::codec` for the format).
 fn inside_last_records(bytes: &[u8]) -> usize {
     const RECORDS: u8 = 2;
     let mut blocks =
