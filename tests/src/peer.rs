@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::end::{Account, End, Role};
-use crate::place::{Family, Place, Side};
+use crate::network::{Family, Network, Side};
 
 /// First argument of a test binary that runs as a peer. The second one is its [`Plan`].
 pub const ROLE: &str = "--peer";
@@ -56,16 +56,16 @@ pub struct Peer {
 
 impl Peer {
     /// Starts a client that connects to `address` and does its part.
-    pub fn client(place: &Place, address: SocketAddr, part: Part) -> Self {
-        Self::spawn(&place.client, place.family, Role::Client, Some(address), part)
+    pub fn client(network: &Network, address: SocketAddr, part: Part) -> Self {
+        Self::spawn(&network.client, network.family, Role::Client, Some(address), part)
     }
 
     /// Starts a server that accepts one connection and does its part.
-    pub fn server(place: &Place, part: Part) -> Self {
-        let mut peer = Self::spawn(&place.server, place.family, Role::Server, None, part);
+    pub fn server(network: &Network, part: Part) -> Self {
+        let mut peer = Self::spawn(&network.server, network.family, Role::Server, None, part);
         let line = peer.line();
         let port = line["port"].as_u64().unwrap_or_else(|| panic!("no port in {line}"));
-        peer.address = Some(SocketAddr::new(place.server_address(), u16::try_from(port).unwrap()));
+        peer.address = Some(SocketAddr::new(network.server_address(), u16::try_from(port).unwrap()));
         peer
     }
 
@@ -134,13 +134,13 @@ pub fn main() {
         "V6" => Family::V6,
         _ => Family::Mapped,
     };
-    let mut place = Place::loopback(family);
+    let mut network = Network::loopback(family);
     let netns = plan.netns.map(Into::into);
-    place.client.netns.clone_from(&netns);
-    place.server.netns = netns;
+    network.client.netns.clone_from(&netns);
+    network.server.netns = netns;
     let mut end = match plan.connect {
-        Some(address) => place.connect(address).unwrap(),
-        None => accept_one(&place),
+        Some(address) => network.connect(address).unwrap(),
+        None => accept_one(&network),
     };
     end.write(plan.part.write).unwrap();
     end.read(plan.part.read).unwrap();
@@ -159,8 +159,8 @@ pub fn main() {
     let _ = std::io::stdin().read(&mut [0]);
 }
 
-fn accept_one(place: &Place) -> End {
-    let listener = place.listen_anywhere(1).unwrap();
+fn accept_one(network: &Network) -> End {
+    let listener = network.listen_anywhere(1).unwrap();
     report(&serde_json::json!({"port": listener.address.port()}));
     listener.accept().unwrap()
 }

@@ -1,4 +1,4 @@
-//! Through a real OpenTelemetry Collector: what arrives equals what `stdout` shows for the same run.
+//! What arrives through a real OpenTelemetry Collector equals the output of `stdout` in the same run.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,12 +11,12 @@ use longwave_tests::collector::{self, Collector};
 use longwave_tests::http_sink::HttpSink;
 use longwave_tests::longwave::Options;
 use longwave_tests::otlp_json::{self, FlatLog, FlatPoint, Temporality};
-use longwave_tests::{Family, Finished, Longwave, Place, balance, config, scenario};
+use longwave_tests::{Family, Finished, Longwave, Network, balance, config, scenario};
 use serde_json::{Value, json};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// The exporter section for `protocol` (`grpc` or `http`).
+/// Returns the configuration of the exporter for `protocol` (`grpc` or `http`).
 fn exporter(collector: &Collector, protocol: &str, compression: &str) -> (&'static str, Value) {
     match protocol {
         "grpc" => (
@@ -30,7 +30,7 @@ fn exporter(collector: &Collector, protocol: &str, compression: &str) -> (&'stat
     }
 }
 
-/// `base` (with both pipelines) that also exports both through `exporter`.
+/// Adds `exporter` to both pipelines of `base`.
 fn with_exporter(base: Value, id: &str, section: Value) -> Value {
     let mut pipelines = base["service"]["pipelines"].clone();
     for pipeline in pipelines.as_object_mut().unwrap().values_mut() {
@@ -53,7 +53,7 @@ fn replay() -> Value {
     base
 }
 
-/// What a run's stdout shows, flat.
+/// Returns the points and logs on the stdout of a run.
 fn shown(finished: &Finished) -> (BTreeSet<FlatPoint>, BTreeSet<FlatLog>) {
     (
         finished.points.iter().flat_map(otlp_json::stdout_points).collect(),
@@ -61,7 +61,7 @@ fn shown(finished: &Finished) -> (BTreeSet<FlatPoint>, BTreeSet<FlatLog>) {
     )
 }
 
-/// What arrived at the sink, flat, with the temporality of each metric.
+/// Returns the points and logs that arrived at the sink, and the temporality of each metric.
 fn arrived(sink: &HttpSink) -> (BTreeSet<FlatPoint>, BTreeSet<FlatLog>, BTreeMap<String, Temporality>) {
     let (mut points, mut logs, mut temporalities) = (BTreeSet::new(), BTreeSet::new(), BTreeMap::new());
     for (path, body) in sink.bodies() {
@@ -76,7 +76,7 @@ fn arrived(sink: &HttpSink) -> (BTreeSet<FlatPoint>, BTreeSet<FlatLog>, BTreeMap
     (points, logs, temporalities)
 }
 
-/// Fails with the first differences of two sets.
+/// Fails if two sets differ, with the first differences.
 fn assert_same<T: Ord + std::fmt::Debug>(what: &str, arrived: &BTreeSet<T>, shown: &BTreeSet<T>) {
     assert!(!shown.is_empty(), "stdout shows no {what}");
     let first = |from: &BTreeSet<T>, other: &BTreeSet<T>| -> String {
@@ -128,12 +128,12 @@ fn assert_accumulated(arrived: &BTreeSet<FlatPoint>, shown: &BTreeSet<FlatPoint>
     }
 }
 
-/// Keeps every line, so that logs can be compared whole.
+/// Keeps every line, so that logs can be compared completely.
 fn lines() -> Options {
     Options { lines: true, ..Options::default() }
 }
 
-/// Replays the fixture through a Collector of its own.
+/// Replays the fixture through a Collector.
 fn replayed(protocol: &str, compression: &str, extra: Value, counters: Temporality) {
     let binary = collector::binary();
     let _turn = gate::alone();
@@ -149,7 +149,7 @@ fn replayed(protocol: &str, compression: &str, extra: Value, counters: Temporali
 }
 
 /// *Scenario*: recorded connections, metrics and logs, over gRPC without compression.
-/// *Guarantees*: values, times, attributes and temporality arrive as stdout shows them.
+/// *Guarantees*: values, times, attributes and temporality are those on stdout.
 fn replay_over_grpc() {
     replayed("grpc", "none", json!({}), Temporality::Delta);
 }
@@ -172,7 +172,7 @@ fn replay_over_http_gzip() {
     replayed("http", "gzip", json!({}), Temporality::Delta);
 }
 
-/// *Scenario*: the exporter is asked for cumulative sums.
+/// *Scenario*: the exporter is configured for cumulative sums.
 /// *Guarantees*: every counter and histogram says that it is cumulative, and is the sum of the deltas since its start.
 fn replay_cumulative() {
     let extra = json!({"temporality": "cumulative"});
@@ -199,8 +199,8 @@ fn live() {
     }
 }
 
-fn here() -> Place {
-    Place::loopback(Family::V4)
+fn here() -> Network {
+    Network::loopback(Family::V4)
 }
 
 fn of_this_host() -> Value {
@@ -219,7 +219,7 @@ fn await_windows(longwave: &Longwave, count: usize) {
 }
 
 /// *Scenario*: no Collector at the start; it comes up two windows later.
-/// *Guarantees*: what was made meanwhile is retried and arrives; nothing is lost.
+/// *Guarantees*: what was exported meanwhile is retried and arrives; nothing is lost.
 fn collector_comes_later() {
     let binary = collector::binary();
     let _turn = gate::privileged();
@@ -241,13 +241,13 @@ fn collector_comes_later() {
     assert_equal(&sink, &finished, Temporality::Delta);
 }
 
-/// *Scenario*: nobody listens at the endpoint, and retrying ends soon.
-/// *Guarantees*: what could not be delivered is counted with its reason, per item; the process goes on and stops in order.
-fn nobody_there() {
+/// *Scenario*: no process listens at the endpoint, and retries end soon.
+/// *Guarantees*: every item that could not be delivered is counted with its reason; the process goes on and stops without an error.
+fn endpoint_is_down() {
     let _turn = gate::privileged();
-    let nobody = longwave_tests::longwave::free_address();
+    let endpoint = longwave_tests::longwave::free_address();
     let section = json!({
-        "endpoint": nobody.to_string(),
+        "endpoint": endpoint.to_string(),
         "tls": {"insecure": true},
         "retry_on_failure": {"initial_interval": "100ms", "max_interval": "200ms", "max_elapsed_time": "1s"},
     });
@@ -283,6 +283,6 @@ fn main() -> ExitCode {
         replay_cumulative,
         live,
         collector_comes_later,
-        nobody_there,
+        endpoint_is_down,
     ])
 }

@@ -1,4 +1,4 @@
-//! What Longwave says under a kernel that is too old for it. Such a kernel has a virtual machine: `cargo xtask vm test --kernel 5.10`.
+//! Messages of Longwave under a kernel that is too old for it. `cargo xtask vm test --kernel 5.10` runs these tests.
 #![allow(clippy::unwrap_used)]
 
 use std::process::ExitCode;
@@ -19,7 +19,7 @@ fn require_the_old_kernel() {
     gate::skip(format!("not in a virtual machine with kernel {SERIES}"));
 }
 
-/// The oldest version that Longwave says it runs on: the word before `or later`.
+/// Returns the oldest supported version in a message: the word before `or later`.
 fn oldest(text: &str) -> (u32, u32) {
     let version = text.split(" or later").next().and_then(|before| before.rsplit(' ').next());
     let (major, minor) =
@@ -28,7 +28,7 @@ fn oldest(text: &str) -> (u32, u32) {
 }
 
 /// *Scenario*: `check` under a kernel that is too old.
-/// *Guarantees*: it fails, names the kernel's version, and says to upgrade and to which version at least.
+/// *Guarantees*: it fails, and the message names the version of the kernel and the oldest supported one, and says to upgrade.
 fn check_says_that_the_kernel_is_too_old() {
     require_the_old_kernel();
     let (text, content) = check(&[]);
@@ -37,9 +37,9 @@ fn check_says_that_the_kernel_is_too_old() {
     assert!(fact.contains("upgrade ") && oldest(&fact) > (5, 10), "{text}");
 }
 
-/// *Scenario*: a configuration that runs under other kernels, under a kernel that is too old.
-/// *Guarantees*: Longwave ends by itself, with an error, without any data; the error names the kernel's version and the oldest that is
-/// supported, and says to upgrade.
+/// *Scenario*: `run` with a valid configuration under a kernel that is too old.
+/// *Guarantees*: Longwave exits with an error and without data; the error names the version of the kernel and the oldest supported one, and
+/// says to upgrade.
 fn run_says_that_the_kernel_is_too_old() {
     require_the_old_kernel();
     let ended = Longwave::spawn(config::logs(json!({"interval": "1s"})), Options::default()).wait();

@@ -1,5 +1,5 @@
-//! The extension `kubernetes` of a Longwave on the host, against a real API server: what goes wrong between the two, rights that are
-//! missing, and what ten thousand pods cost. Pods of the cluster talk to the test, which keeps its own account of who they are.
+//! The extension `kubernetes` of a Longwave on the host with a real API server: faults between the two, missing rights, and the cost of ten
+//! thousand pods. Pods of the cluster send their names to a server of the test, which compares them with the records.
 #![allow(clippy::unwrap_used)]
 
 mod faults;
@@ -16,13 +16,13 @@ use std::time::Duration;
 
 use longwave_testing::{harness, tests};
 
-/// Generous: machines are loaded, and waits after failures grow to 45 s.
+/// Limit of a wait. It is long, because machines are loaded, and waits after failures grow to 45 s.
 const LIMIT: Duration = Duration::from_secs(180);
 
 const PODS: &str = "/api/v1/pods";
 const SERVICES: &str = "/api/v1/services";
 const SLICES: &str = "/apis/discovery.k8s.io/v1/endpointslices";
-/// What is watched, as telemetry and as requests call it.
+/// Watched resources: names in the self-telemetry, and paths.
 const WATCHED: [(&str, &str); 3] = [("pods", PODS), ("services", SERVICES), ("endpointslices", SLICES)];
 const DEFAULT_PODS: &str = "/api/v1/namespaces/default/pods";
 
