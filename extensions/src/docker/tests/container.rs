@@ -16,7 +16,7 @@ fn a_list_and_an_inspection_decode_to_the_same() {
         "none": {"IPAddress": "", "IPPrefixLen": 0, "GlobalIPv6Address": ""}}"#;
     let labels = r#"{"com.docker.compose.project": "shop", "com.docker.compose.service": "web"}"#;
     let listed = format!(
-        r#"{{"Id": "{}", "Names": ["/db/alias", "/web"], "Image": "lwbox", "Created": 5, "ContainerTable": "running", "Labels": {labels},
+        r#"{{"Id": "{}", "Names": ["/db/alias", "/web"], "Image": "lwbox", "Created": 5, "State": "running", "Labels": {labels},
         "Ports": [{{"IP": "0.0.0.0", "PrivatePort": 80, "PublicPort": 8080, "Type": "tcp"}}, {{"IP": "::", "PrivatePort": 80, "PublicPort": 8080, "Type": "tcp"}},
         {{"IP": "192.0.2.1", "PrivatePort": 81, "PublicPort": 8081, "Type": "tcp"}}, {{"IP": "0.0.0.0", "PrivatePort": 53, "PublicPort": 53, "Type": "udp"}}, {{"PrivatePort": 90, "Type": "tcp"}}],
         "HostConfig": {{"NetworkMode": "default"}}, "NetworkSettings": {{"Networks": {networks}}}, "Mounts": []}}"#,
@@ -24,7 +24,7 @@ fn a_list_and_an_inspection_decode_to_the_same() {
     );
     let inspected = format!(
         r#"{{"Id": "{}", "Name": "/web", "Config": {{"Image": "lwbox", "Labels": {labels}}},
-        "ContainerTable": {{"Status": "running", "Running": true, "StartedAt": "2026-11-21T11:53:52.5Z", "FinishedAt": "0001-01-01T00:00:00Z"}},
+        "State": {{"Status": "running", "Running": true, "StartedAt": "2026-11-21T11:53:52.5Z", "FinishedAt": "0001-01-01T00:00:00Z"}},
         "NetworkSettings": {{"Networks": {networks}, "Ports": {{"90/tcp": null, "53/udp": [{{"HostIp": "0.0.0.0", "HostPort": "53"}}],
         "80/tcp": [{{"HostIp": "::", "HostPort": "8080"}}, {{"HostIp": "0.0.0.0", "HostPort": "8080"}}], "81/tcp": [{{"HostIp": "192.0.2.1", "HostPort": "8081"}}]}}}}}}"#,
         id('a')
@@ -54,7 +54,7 @@ fn a_list_and_an_inspection_decode_to_the_same() {
 fn each_state_is_decoded() {
     let container = |state: &str| {
         let text = format!(
-            r#"{{"Id": "{}", "Name": "/a", "ContainerTable": {state}, "NetworkSettings": {{"Networks": {{"host": {{"IPAddress": ""}}}}}}}}"#,
+            r#"{{"Id": "{}", "Name": "/a", "State": {state}, "NetworkSettings": {{"Networks": {{"host": {{"IPAddress": ""}}}}}}}}"#,
             id('a')
         );
         Container::from_inspection(serde_json::from_str(&text).unwrap()).unwrap()
