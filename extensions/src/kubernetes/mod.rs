@@ -1,14 +1,14 @@
-//! Extension `kubernetes`: who is who, as the API server tells it.
+//! Extension `kubernetes`: names of pods, their owners and services, from the API server.
 //!
-//! Three watches (pods, services, endpoint slices) fill tables that answer as of a record's time. Owners are derived from the pods, nodes'
-//! addresses too, so that nothing else is watched. Of each object only what is used is read and kept.
+//! Three watches (pods, services, endpoint slices) fill tables that are queried as of a record's time. Owners and nodes' addresses are
+//! derived from the pods, so nothing else is watched. Only the fields that are used are decoded and stored.
 //!
 //! ```text
 //! API server ──► watch (lists, events) ──► objects (trimmed, borrowed) ──► tables (as of a time) ◄── directory ◄── processors
 //! ```
 //!
-//! Never wrong: an address of a node names nobody (masqueraded connections come from there), unless its port is one that exactly one pod
-//! declares or an endpoint refers to.
+//! An address of a node resolves to no pod, because masqueraded connections have it too. The exception is a port that exactly one pod
+//! declares or that an endpoint refers to.
 
 mod client;
 mod config;
@@ -39,7 +39,7 @@ use self::telemetry::{Instruments, ResourceStats};
 use self::watch::{ObjectTable, Resource, Timing, Watch};
 use crate::history::Bounds;
 
-/// The extension.
+/// Extension `kubernetes`, ready to be started.
 struct KubernetesExtension {
     id: String,
     config: KubernetesConfig,
@@ -48,10 +48,10 @@ struct KubernetesExtension {
     timing: Timing,
 }
 
-/// Between two sweeps of what ended long ago.
+/// Interval of evictions.
 const SWEEP: Duration = Duration::from_secs(30);
 
-/// Makes `kubernetes` extensions.
+/// Returns the factory of `kubernetes`.
 pub fn factory() -> ExtensionFactory {
     let about = About {
         component_type: "kubernetes",

@@ -1,4 +1,4 @@
-//! Labels and annotations: a few are wanted, the others are not even copied.
+//! Picks single labels and annotations. The others are not copied.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,10 +7,10 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// The values of `wanted` in a JSON object of strings, each at its place in `wanted`.
+/// Returns the values of `wanted` in a JSON object of strings, in the order of `wanted`.
 ///
 /// # Errors
-/// The object is no object of strings.
+/// `from` is not an object of strings.
 pub(crate) fn pick<'de>(
     from: Option<&'de RawValue>,
     wanted: &[&str],

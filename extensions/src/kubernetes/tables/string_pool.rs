@@ -1,11 +1,11 @@
-//! Texts that many objects share: namespaces, nodes, owners, kinds.
+//! Shares texts that many objects have: namespaces, nodes, owners, kinds.
 
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashSet;
 
-/// One allocation for each text, freed some time after its last use.
+/// One allocation for each text. It is freed some time after its last use.
 #[derive(Debug, Default)]
 pub(super) struct StringPool {
     held: HashSet<Arc<str>, RandomState>,

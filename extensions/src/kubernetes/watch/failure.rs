@@ -1,4 +1,4 @@
-//! What goes wrong between here and the API server.
+//! Failures between Longwave and the API server.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -9,26 +9,26 @@ use serde::Deserialize;
 /// Why a listing or a watch ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// No answer: no route, refused, TLS, credentials that cannot be read.
+    /// There was no response: no route, connection refused, TLS, unreadable credentials.
     Unreachable(String),
-    /// Nothing came for this long.
+    /// Nothing was received for this long.
     Silent(Duration),
-    /// The connection ended in the middle of something.
+    /// The connection ended in the middle of a response.
     Cut(String),
-    /// The server has forgotten the place where a watch or a listing would go on.
+    /// The server no longer has the version at which a watch or a listing would continue.
     Gone(String),
-    /// The server refused.
+    /// The server refused the request.
     Status {
         /// HTTP status.
         code: u16,
-        /// Its words.
+        /// The server's message.
         message: String,
-        /// Its wish.
+        /// How long the server demands to wait.
         after: Option<Duration>,
     },
-    /// What came is not what it should be.
+    /// The response cannot be decoded.
     Malformed(String),
-    /// The server does not stream listings. No failure: they are paged then.
+    /// The server does not support streamed listings. Listings are paged then.
     NoStreaming,
 }
 
@@ -49,14 +49,14 @@ struct Details {
     retry_after_seconds: u64,
 }
 
-/// No server makes anybody wait longer.
+/// Limit on the wait that a server demands.
 const LONGEST_WISH: Duration = Duration::from_secs(300);
 const LONGEST_TEXT: usize = 400;
 
 // === impl Failure ===
 
 impl Failure {
-    /// Of an answer that is none of the good ones.
+    /// Returns the failure of a response that was not successful.
     pub fn of_status(code: u16, headers: &HeaderMap, text: &[u8]) -> Self {
         let seconds =
             headers.get(http::header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
@@ -69,7 +69,7 @@ impl Failure {
         }
     }
 
-    /// Of a `Status` object in a watch.
+    /// Returns the failure of a `Status` object in a watch.
     pub fn of_text(text: &[u8]) -> Self {
         match serde_json::from_slice::<Status<'_>>(text) {
             Ok(status) => Self::of(status, None),
@@ -91,7 +91,7 @@ impl Failure {
         Self::Status { code: status.code, message, after }
     }
 
-    /// In counters.
+    /// Value of the attribute `reason` of counters.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Unreachable(_) => "unreachable",
@@ -109,7 +109,7 @@ impl Failure {
         }
     }
 
-    /// The server's wish.
+    /// How long the server demands to wait.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { after, .. } => *after,

@@ -1,20 +1,20 @@
-//! What is told of failures: each kind once, again after a while, and its end.
+//! Log lines of failures: one when a kind of failure begins, one again after a while, one when it ends.
 
 use std::time::{Duration, Instant};
 
 use super::failure::Failure;
 use super::resource::Resource;
 
-/// What was told.
+/// What was logged last.
 #[derive(Debug)]
 pub(super) struct FailureLog {
     resource: Resource,
     told: Option<(&'static str, Instant)>,
-    /// Of objects that cannot be read.
+    /// When an object that cannot be decoded was logged last.
     told_undecodable: Option<Instant>,
 }
 
-/// Between two lines on the same failure_log.
+/// Between two lines on the same failure.
 const AGAIN: Duration = Duration::from_secs(300);
 
 // === impl FailureLog ===
@@ -24,9 +24,9 @@ impl FailureLog {
         Self { resource: resource.clone(), told: None, told_undecodable: None }
     }
 
-    /// Tells of a failure, if it is another one than before or is going on for long.
+    /// Logs a failure if it differs from the last one or lasts long.
     pub fn report(&mut self, failure: &Failure) {
-        // Ends of watches are everyday things: they are counted.
+        // Watches end all the time. These failures are only counted.
         if matches!(failure, Failure::Gone(_) | Failure::Cut(_)) {
             tracing::debug!(resource = self.resource.name, "{}", explain(&self.resource, failure));
             return;
@@ -39,7 +39,7 @@ impl FailureLog {
         tracing::warn!(resource = self.resource.name, reason, "{}", explain(&self.resource, failure));
     }
 
-    /// All is well again.
+    /// Logs that the last failure is over.
     pub fn recovered(&mut self) {
         if self.told.take().is_some() {
             tracing::info!(
@@ -50,7 +50,7 @@ impl FailureLog {
         }
     }
 
-    /// Tells of an object that cannot be read.
+    /// Logs an object that cannot be decoded.
     pub fn undecodable(&mut self, error: &serde_json::Error) {
         if self.told_undecodable.is_none_or(|when| when.elapsed() >= AGAIN) {
             self.told_undecodable = Some(Instant::now());
@@ -63,7 +63,7 @@ impl FailureLog {
     }
 }
 
-/// What happened, the likely cause, the remedy.
+/// Returns what happened, the likely cause and the remedy.
 pub(super) fn explain(resource: &Resource, failure: &Failure) -> String {
     let Resource { name, group, .. } = resource;
     let text = match failure {

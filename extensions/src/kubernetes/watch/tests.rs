@@ -27,7 +27,7 @@ fn lines_in_pieces() {
 }
 
 /// *Scenario*: many waits after many failures.
-/// *Guarantees*: never longer than one and a half of the longest, never shorter than half of what is due, and not all the same.
+/// *Guarantees*: at most one and a half times the longest wait, at least half of what is due, and not all the same.
 #[test]
 fn waits() {
     let timing = Timing::default();
@@ -41,8 +41,8 @@ fn waits() {
     assert!(spread.len() > 10 && spread.iter().all(|wait| *wait <= timing.spread));
 }
 
-/// *Scenario*: answers of an API server and of something else, with and without a wish.
-/// *Guarantees*: the reason that is counted, and how long it wants to be left alone, at most five minutes.
+/// *Scenario*: responses of an API server and of something else, with and without a demanded wait.
+/// *Guarantees*: the reason that is counted and the wait, which is at most five minutes.
 #[test]
 fn failures() {
     let of = |code, after: Option<&str>, text: &str| {
@@ -91,8 +91,8 @@ fn words() {
     insta::assert_snapshot!(text.join("\n"));
 }
 
-/// *Scenario*: selectors and places in listings, as they stand in a URL.
-/// *Guarantees*: nothing that means something there is left.
+/// *Scenario*: selectors and continue tokens of listings, in a URL.
+/// *Guarantees*: no character with a meaning in a URL is left.
 #[test]
 fn urls() {
     assert_eq!(escape("a-b._~C9"), "a-b._~C9");
