@@ -5,6 +5,7 @@
 pub mod docker;
 pub mod history;
 pub mod kubernetes;
+mod rfc3339;
 pub mod static_file;
 
 use longwave_pipeline::component::ExtensionFactory;

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use longwave_pipeline::UnixNanos;
 use longwave_pipeline::record::Endpoint;
 
-use super::timestamp;
+use crate::rfc3339;
 
 /// Set by Compose and by podman-compose.
 const COMPOSE_PROJECT: &str = "com.docker.compose.project";
@@ -105,7 +105,7 @@ impl Container {
     /// Decodes an inspection.
     pub fn from_inspection(inspected: ContainerInspectResponse) -> Option<Self> {
         let state = inspected.state.unwrap_or_default();
-        let time = |text: Option<String>| timestamp::parse(&text?);
+        let time = |text: Option<String>| rfc3339::parse(&text?);
         let settings = inspected.network_settings.unwrap_or_default();
         let config = inspected.config.unwrap_or_default();
         let state = if state.running == Some(true) {

@@ -28,7 +28,6 @@ mod directory;
 mod extension;
 mod host;
 mod telemetry;
-mod timestamp;
 mod watcher;
 
 #[cfg(test)]

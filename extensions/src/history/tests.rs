@@ -25,7 +25,7 @@ fn recycled_address() {
 /// *Scenario*: the new value of a key is reported before the end of the old one, whose end is reported late.
 /// *Guarantees*: the old value ends where the new one begins, and the late end does not change the new one.
 #[test]
-fn the_end_of_the_former_holder_comes_late() {
+fn the_end_of_the_former_value_comes_late() {
     let mut table = history();
     table.set(1, "old", at(10));
     table.set(1, "new", at(20));
@@ -53,7 +53,7 @@ fn a_known_start_cuts_what_ended_late() {
 /// *Scenario*: after a gap the newer value is reported first, then one that started earlier.
 /// *Guarantees*: the newer value stays current, the older one is its past.
 #[test]
-fn older_news_come_later() {
+fn older_values_come_later() {
     let mut table = history();
     table.set(1, "new", at(20));
     table.set(1, "old", at(10));

@@ -70,13 +70,13 @@ impl ComponentConfig for KubernetesConfig {
         if !self.node.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b)) {
             problems.at(
                 "node",
-                format!("{:?} is no name of a node: it has letters, digits, '-' and '.'", self.node),
+                format!("{:?} is not a name of a node: it may have letters, digits, '-' and '.'", self.node),
             );
         }
         for (key, names) in [("labels", &self.labels), ("annotations", &self.annotations)] {
             for (index, name) in names.iter().enumerate() {
                 if !is_qualified_name(name) {
-                    problems.at(key, format!("{name:?} is no key of a label: write it as kubectl shows it, for example app.kubernetes.io/version"));
+                    problems.at(key, format!("{name:?} is not a key of a label: write it as kubectl shows it, for example app.kubernetes.io/version"));
                 } else if names[..index].contains(name) {
                     problems.at(key, format!("{name:?} is listed twice: remove one"));
                 }

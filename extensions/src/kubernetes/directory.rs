@@ -151,11 +151,11 @@ impl Directory for KubernetesDirectory {
         }
     }
 
-    fn service_of_address(&self, asked: Endpoint, at: UnixNanos) -> Answer<Handle<Service>> {
+    fn service_of_address(&self, frontend: Endpoint, at: UnixNanos) -> Answer<Handle<Service>> {
         if !self.with_services {
             return Answer::Unknown;
         }
-        let Endpoint { address, port } = asked;
+        let Endpoint { address, port } = frontend;
         let services = self.services();
         if let Some(service) = services.of_address(address, port, at) {
             return Answer::Known(service.clone());
@@ -292,5 +292,5 @@ fn meta(object: &str) -> Result<objects::ObjectMeta<'_>, serde_json::Error> {
 }
 
 fn no_uid() -> serde_json::Error {
-    serde::de::Error::custom("metadata.uid is no uid")
+    serde::de::Error::custom("metadata.uid is not a uid")
 }

@@ -57,12 +57,12 @@ impl Instruments {
             lists: counter(
                 "longwave_extension_kubernetes_lists",
                 "{list}",
-                "Listings of all objects, by resource and reason: at the start, or because the API server had forgotten where the watch would go on.",
+                "Listings of all objects, by resource and reason: at the start, or because the API server no longer had the version at which the watch would resume.",
             ),
             watches: counter(
                 "longwave_extension_kubernetes_watches",
                 "{watch}",
-                "Watches begun or resumed, by resource.",
+                "Watches started or resumed, by resource.",
             ),
             events: counter(
                 "longwave_extension_kubernetes_events",
@@ -72,12 +72,12 @@ impl Instruments {
             errors: counter(
                 "longwave_extension_kubernetes_errors",
                 "{error}",
-                "What went wrong between Longwave and the API server, by resource and reason.",
+                "Failures between Longwave and the API server, by resource and reason.",
             ),
             bytes: counter(
                 "longwave_extension_kubernetes_received_bytes",
                 "By",
-                "Bytes of the API server's answers, by resource.",
+                "Bytes received from the API server, by resource.",
             ),
         })
     }
@@ -119,25 +119,25 @@ impl ResourceStats {
                 })
                 .build();
         };
-        gauge("longwave_extension_kubernetes_objects", "{object}", "Objects known, by resource.", |s| {
+        gauge("longwave_extension_kubernetes_objects", "{object}", "Known objects, by resource.", |s| {
             s.objects.load(Relaxed) as f64
         });
         gauge(
             "longwave_extension_kubernetes_remembered",
             "{fact}",
-            "Facts that are no longer true and remembered for records that are under way, by resource.",
+            "Former values that are kept for late records, by resource.",
             |s| s.remembered.load(Relaxed) as f64,
         );
         gauge(
             "longwave_extension_kubernetes_synced",
             "1",
-            "1: everything was listed once; 0: names are missing.",
+            "1 once everything was listed; 0 while names are missing.",
             |s| f64::from(u8::from(s.is_synced())),
         );
         gauge(
             "longwave_extension_kubernetes_staleness",
             "s",
-            "Time since the API server was last heard of, by resource. A quiet watch has a bookmark a minute.",
+            "Time since the last response of the API server, by resource. A quiet watch gets a bookmark a minute.",
             |s| UnixNanos::now().since(s.last_contact()).as_secs_f64(),
         );
     }

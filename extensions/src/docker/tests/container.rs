@@ -3,7 +3,6 @@ use longwave_pipeline::UnixNanos;
 
 use super::super::address::{DaemonAddress, InvalidAddress};
 use super::super::container::{Container, ContainerId, ContainerState};
-use super::super::timestamp;
 use super::{end, id};
 
 /// *Scenario*: one running container, as Docker 20.10 lists and inspects it.
@@ -86,7 +85,7 @@ fn times_are_parsed_as_daemons_write_them() {
         ("now", None),
         ("", None),
     ] {
-        assert_eq!(timestamp::parse(text), nanos.map(UnixNanos), "{text}");
+        assert_eq!(crate::rfc3339::parse(text), nanos.map(UnixNanos), "{text}");
     }
 }
 

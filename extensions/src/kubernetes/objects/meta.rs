@@ -6,7 +6,8 @@ use longwave_pipeline::UnixNanos;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Uid, nullable, time};
+use super::{Uid, nullable};
+use crate::rfc3339;
 
 /// Field `metadata` of an object.
 #[derive(Debug, Default, Deserialize)]
@@ -57,12 +58,13 @@ impl<'a> ObjectMeta<'a> {
 
     /// Returns when the API server created the object, to the second.
     pub fn created(&self) -> Option<UnixNanos> {
-        time::seconds(&self.creation_timestamp)
+        rfc3339::parse_utc_seconds(&self.creation_timestamp)
     }
 
     /// Returns the end of the deletion's grace period, rounded up to the next second.
     pub fn to_end(&self) -> Option<UnixNanos> {
-        time::seconds(&self.deletion_timestamp).map(|end| UnixNanos(end.0.saturating_add(1_000_000_000)))
+        rfc3339::parse_utc_seconds(&self.deletion_timestamp)
+            .map(|end| UnixNanos(end.0.saturating_add(1_000_000_000)))
     }
 
     /// Returns the owner that controls the object.

@@ -7,7 +7,6 @@ mod meta;
 mod pod;
 mod select;
 mod service;
-mod time;
 
 pub(super) use endpoint_slice::{Backend, EndpointSlice};
 pub(super) use id::{ContainerId, Uid};

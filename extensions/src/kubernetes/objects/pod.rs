@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use longwave_pipeline::UnixNanos;
 use serde::Deserialize;
 
-use super::{ObjectMeta, in_order, is_tcp, nullable, time};
+use super::{ObjectMeta, in_order, is_tcp, nullable};
+use crate::rfc3339;
 
 /// A pod.
 #[derive(Debug, Default, Deserialize)]
@@ -161,7 +162,7 @@ impl<'a> Pod<'a> {
         let times = |status: &ContainerStatus<'_>| {
             let states = [&status.state, &status.last_state];
             let times = states.into_iter().flat_map(|state| [&state.running, &state.terminated]);
-            times.filter_map(|times| time::seconds(&times.started_at)).min()
+            times.filter_map(|times| rfc3339::parse_utc_seconds(&times.started_at)).min()
         };
         self.containers().filter_map(times).min()
     }

@@ -308,12 +308,12 @@ impl Pods {
         for status in pod.containers() {
             let Some(id) = ContainerId::parse(&status.container_id) else { continue };
             containers.push(id);
-            let named = |held: &Handle<Workload>| Workload {
-                container: Arc::clone(&held.container),
-                container_id: Arc::clone(&held.container_id),
+            let named = |current: &Handle<Workload>| Workload {
+                container: Arc::clone(&current.container),
+                container_id: Arc::clone(&current.container_id),
                 ..(**workload).clone()
             };
-            if self.containers.current(&id).is_none_or(|held| named(held) != **held) {
+            if self.containers.current(&id).is_none_or(|current| named(current) != **current) {
                 let handle = self.container(status, workload);
                 // Ids are never used again, so the name is valid for all times.
                 self.containers.set(id, handle, UnixNanos::default());
@@ -421,7 +421,7 @@ impl Pods {
         started: Option<UnixNanos>,
         context: UpdateContext,
     ) {
-        let unique = |claims: &[PodRef]| match claims {
+        let unique = |declarations: &[PodRef]| match declarations {
             [only] => Some(only.clone()),
             _ => None,
         };

@@ -220,7 +220,7 @@ impl Services {
         context: UpdateContext,
     ) {
         let Self { interner, frontends, node_ports, addresses, ranges, .. } = self;
-        let means = |claims: &[Handle<Service>]| first(interner, claims.iter());
+        let means = |declarations: &[Handle<Service>]| first(interner, declarations.iter());
         if let Some(entry) = after {
             for key in entry.keys().filter(|key| !before.is_some_and(|before| before.has(*key))) {
                 // Creation times are whole seconds. If another service had the address in that second, this one has it from the end of the
@@ -262,18 +262,18 @@ impl Services {
         context: UpdateContext,
     ) {
         let Self { interner, backends, .. } = self;
-        let means = |claims: &[BackendService]| {
-            let service = first(interner, claims.iter().map(|claim| &claim.service))?;
-            let pod = claims.first()?.pod;
+        let means = |declarations: &[BackendService]| {
+            let service = first(interner, declarations.iter().map(|declaration| &declaration.service))?;
+            let pod = declarations.first()?.pod;
             Some(BackendService {
                 service,
-                pod: if claims.iter().all(|claim| claim.pod == pod) { pod } else { 0 },
+                pod: if declarations.iter().all(|declaration| declaration.pod == pod) { pod } else { 0 },
             })
         };
         let same = before.map(|slice| &slice.service) == after.map(|slice| &slice.service);
         let fresh = |slice: &SliceEntry, backend: &objects::Backend, other: Option<&SliceEntry>| {
-            let held = other.is_some_and(|other| other.backends.binary_search(backend).is_ok());
-            (!same || !held).then(|| {
+            let present = other.is_some_and(|other| other.backends.binary_search(backend).is_ok());
+            (!same || !present).then(|| {
                 (
                     (backend.address, backend.port),
                     BackendService { service: slice.service.clone(), pod: backend.pod },
@@ -281,13 +281,16 @@ impl Services {
             })
         };
         if let Some(slice) = after {
-            for (key, claim) in slice.backends.iter().filter_map(|backend| fresh(slice, backend, before)) {
-                backends.add(key, claim, context, means);
+            for (key, declaration) in
+                slice.backends.iter().filter_map(|backend| fresh(slice, backend, before))
+            {
+                backends.add(key, declaration, context, means);
             }
         }
         if let Some(slice) = before {
-            for (key, claim) in slice.backends.iter().filter_map(|backend| fresh(slice, backend, after)) {
-                backends.remove(key, &claim, context, means);
+            for (key, declaration) in slice.backends.iter().filter_map(|backend| fresh(slice, backend, after))
+            {
+                backends.remove(key, &declaration, context, means);
             }
         }
     }

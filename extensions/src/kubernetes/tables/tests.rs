@@ -95,12 +95,12 @@ proptest! {
                     fixture.remove(TableKind::Pods, &object, now);
                 },
             }
-            for place in 0..4u8 {
+            for index in 0..4u8 {
                 for host in [false, true] {
-                    let holders: Vec<_> = alive.iter().filter(|(_, (_, h, p))| (*h, *p) == (host, place)).map(|(number, _)| number).collect();
-                    let found = if host { fixture.workload("192.0.2.10", 9000 + u16::from(place), now + 1) } else { fixture.workload(&format!("10.244.1.{place}"), 0, now + 1) };
+                    let holders: Vec<_> = alive.iter().filter(|(_, (_, h, p))| (*h, *p) == (host, index)).map(|(number, _)| number).collect();
+                    let found = if host { fixture.workload("192.0.2.10", 9000 + u16::from(index), now + 1) } else { fixture.workload(&format!("10.244.1.{index}"), 0, now + 1) };
                     match holders[..] {
-                        [] => prop_assert!(["pending", "unknown"].contains(&&*found), "{} has {}", place, found),
+                        [] => prop_assert!(["pending", "unknown"].contains(&&*found), "{} has {}", index, found),
                         [only] if host => prop_assert_eq!(found, format!("Deployment/web (web-5f6d-{only})")),
                         // A pod that lost its address to another pod is not reported again when that pod is gone.
                         [only] => prop_assert!([&*format!("Deployment/web (web-5f6d-{only})"), "pending", "unknown"].contains(&&*found), "{}", found),
@@ -121,21 +121,21 @@ proptest! {
 /// *Scenario*: declarations of one key are added and removed, the same one twice.
 /// *Guarantees*: the meaning follows; removing a declaration that was never added changes nothing.
 #[test]
-fn claims() {
+fn shared_keys() {
     let mut table = shared_keys::SharedKeys::<u8, u8, u8>::new(Default::default());
-    let news = |now| UpdateContext { now: at(now), since: at(now), listing: 0 };
+    let context = |now| UpdateContext { now: at(now), since: at(now), listing: 0 };
     let means = |all: &[u8]| all.iter().min().copied();
-    table.remove(1, &7, news(1), means);
-    table.add(1, 7, news(2), means);
-    table.add(1, 7, news(3), means);
-    table.add(1, 5, news(4), means);
-    table.remove(1, &6, news(5), means);
-    table.remove(1, &5, news(6), means);
-    table.remove(1, &7, news(7), means);
+    table.remove(1, &7, context(1), means);
+    table.add(1, 7, context(2), means);
+    table.add(1, 7, context(3), means);
+    table.add(1, 5, context(4), means);
+    table.remove(1, &6, context(5), means);
+    table.remove(1, &5, context(6), means);
+    table.remove(1, &7, context(7), means);
     assert_eq!(
         [1, 2, 4, 6, 8].map(|time| table.at(&1, at(time)).copied()),
         [None, Some(7), Some(5), Some(7), Some(7)]
     );
-    table.remove(1, &7, news(9), means);
+    table.remove(1, &7, context(9), means);
     assert_eq!((table.at(&1, at(9)), table.len()), (None, 0));
 }

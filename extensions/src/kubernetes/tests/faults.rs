@@ -16,8 +16,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::fake_api_server::*;
 use super::fixture::*;
+use crate::kubernetes::KubernetesConfig;
+use crate::kubernetes::extension::KubernetesExtension;
 use crate::kubernetes::watch::Timing;
-use crate::kubernetes::{KubernetesConfig, KubernetesExtension};
 
 /// A running extension.
 struct Running {
@@ -59,7 +60,7 @@ fn timing() -> Timing {
         backoff: Duration::from_millis(2),
         longest_backoff: Duration::from_millis(20),
         spread: Duration::from_millis(5),
-        answer: Duration::from_secs(30),
+        response: Duration::from_secs(30),
         silence: Duration::from_secs(30),
         watch: Duration::from_secs(300),
     }
@@ -360,7 +361,7 @@ async fn silence() {
     api.put(PODS, &pod(1, "web", "10.244.1.1", 0));
     api.fail(PODS, [Fault::Hang, Fault::Mute]);
     let short = Duration::from_millis(300);
-    let running = start(api.address, Timing { answer: short, silence: short, ..timing() }).await;
+    let running = start(api.address, Timing { response: short, silence: short, ..timing() }).await;
     running.until("10.244.1.1", "web").await;
     assert!(running.metric("errors pods silent") >= 2.0);
     running.end().await;

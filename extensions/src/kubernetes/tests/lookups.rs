@@ -22,7 +22,7 @@ fn recycled_within_one_interval() {
 /// second later.
 /// *Guarantees*: the first has the address until the end of its grace period, not until the report; then no pod has it, until the second.
 #[test]
-fn an_end_that_is_told_late() {
+fn an_end_that_is_reported_late() {
     let fixture = Fixture::new("node-1", 60);
     let (mut old, new) = (pod(1, "old", "10.244.1.7", 0), pod(2, "new", "10.244.1.7", 14));
     fixture.apply(TableKind::Pods, &old, 1);
@@ -322,7 +322,7 @@ fn backends() {
 /// *Scenario*: objects without a uid, or with fields of the wrong type.
 /// *Guarantees*: each is an error, and the known objects stay.
 #[test]
-fn objects_that_cannot_be_read() {
+fn objects_that_cannot_be_decoded() {
     let fixture = Fixture::new("node-1", 60);
     let good = pod(1, "web", "10.244.1.7", 0);
     fixture.apply(TableKind::Pods, &good, 1);
@@ -330,12 +330,12 @@ fn objects_that_cannot_be_read() {
     bad["metadata"]["labels"] = json!({"pod-template-hash": 5});
     let mut worse = good.clone();
     worse["metadata"]["annotations"] = json!([1]);
-    let news = || crate::kubernetes::tables::UpdateContext { now: at(2), since: at(1), listing: 1 };
+    let context = || crate::kubernetes::tables::UpdateContext { now: at(2), since: at(1), listing: 1 };
     for object in [json!({"metadata": {}}), worse, json!([]), json!({"metadata": {"uid": "x"}})] {
-        assert!(fixture.table(TableKind::Pods).apply(&object.to_string(), news()).is_err(), "{object}");
+        assert!(fixture.table(TableKind::Pods).apply(&object.to_string(), context()).is_err(), "{object}");
     }
     assert!(
-        fixture.table(TableKind::Pods).apply(&bad.to_string(), news()).is_ok(),
+        fixture.table(TableKind::Pods).apply(&bad.to_string(), context()).is_ok(),
         "an owner is shown as it is"
     );
     assert_eq!(fixture.workload("10.244.1.7", 0, 5), "ReplicaSet/web-5f6d (web-5f6d-1)");

@@ -8,7 +8,7 @@ use super::fixture::*;
 /// *Guarantees*: only the first changes the version. The rest has no result for a pending look-up, and would make all connections of the
 /// node be looked up again whenever a pod anywhere changes.
 #[test]
-fn what_is_known_already_is_no_news() {
+fn what_is_known_already_does_not_change_the_version() {
     let mut fixture = Fixture::new("node-2", 60);
     let mut pod = pod(1, "web", "10.244.1.7", 0);
     let before = fixture.directory.version();
@@ -29,7 +29,7 @@ fn what_is_known_already_is_no_news() {
 /// *Scenario*: a pod of this node is reported with its address, later with its container, then with another name of its owner.
 /// *Guarantees*: each changes the version, because a look-up has a better result than before.
 #[test]
-fn what_is_better_known_is_news() {
+fn a_better_result_changes_the_version() {
     let fixture = Fixture::new("node-1", 60);
     let whole = pod(1, "web", "10.244.1.7", 0);
     let mut bare = whole.clone();

@@ -50,19 +50,19 @@ struct Details {
 }
 
 /// Limit on the wait that a server demands.
-const LONGEST_WISH: Duration = Duration::from_secs(300);
-const LONGEST_TEXT: usize = 400;
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
+const MAX_MESSAGE_CHARS: usize = 400;
 
 // === impl Failure ===
 
 impl Failure {
     /// Returns the failure of a response that was not successful.
-    pub fn of_status(code: u16, headers: &HeaderMap, text: &[u8]) -> Self {
+    pub fn from_status(code: u16, headers: &HeaderMap, text: &[u8]) -> Self {
         let seconds =
             headers.get(http::header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         match serde_json::from_slice::<Status<'_>>(text) {
-            Ok(status) => Self::of(Status { code, ..status }, seconds),
-            Err(_) => Self::of(
+            Ok(status) => Self::from_object(Status { code, ..status }, seconds),
+            Err(_) => Self::from_object(
                 Status { code, message: String::from_utf8_lossy(text), ..Status::default() },
                 seconds,
             ),
@@ -70,24 +70,25 @@ impl Failure {
     }
 
     /// Returns the failure of a `Status` object in a watch.
-    pub fn of_text(text: &[u8]) -> Self {
+    pub fn from_text(text: &[u8]) -> Self {
         match serde_json::from_slice::<Status<'_>>(text) {
-            Ok(status) => Self::of(status, None),
+            Ok(status) => Self::from_object(status, None),
             Err(error) => Self::Malformed(error.to_string()),
         }
     }
 
-    fn of(status: Status<'_>, seconds: Option<u64>) -> Self {
+    fn from_object(status: Status<'_>, seconds: Option<u64>) -> Self {
         let mut message = status.message.trim().to_owned();
-        if let Some((end, _)) = message.char_indices().nth(LONGEST_TEXT) {
+        if let Some((end, _)) = message.char_indices().nth(MAX_MESSAGE_CHARS) {
             message.truncate(end);
         }
         if status.code == 410 || matches!(&*status.reason, "Expired" | "Gone") {
             return Self::Gone(message);
         }
-        let wish =
-            seconds.or(status.details.map(|details| details.retry_after_seconds)).filter(|wish| *wish > 0);
-        let after = wish.map(|seconds| Duration::from_secs(seconds).min(LONGEST_WISH));
+        let seconds = seconds
+            .or(status.details.map(|details| details.retry_after_seconds))
+            .filter(|seconds| *seconds > 0);
+        let after = seconds.map(|seconds| Duration::from_secs(seconds).min(MAX_RETRY_AFTER));
         Self::Status { code: status.code, message, after }
     }
 

@@ -12,15 +12,15 @@ pub(super) struct LineBuffer {
 }
 
 /// Limit on the bytes of a line. An object in the API server's store has at most 1.5 MiB.
-const LONGEST: usize = 16 << 20;
+const MAX_BUFFERED: usize = 16 << 20;
 /// Capacity that is kept between events.
-const KEPT: usize = 64 << 10;
+const KEPT_CAPACITY: usize = 64 << 10;
 
 // === impl LineBuffer ===
 
 impl LineBuffer {
     pub fn push(&mut self, piece: &[u8]) -> Result<(), Failure> {
-        if self.bytes.len() + piece.len() > LONGEST {
+        if self.bytes.len() + piece.len() > MAX_BUFFERED {
             return Err(Failure::Malformed("an event is longer than 16 MiB".to_owned()));
         }
         self.bytes.extend_from_slice(piece);
@@ -48,8 +48,8 @@ impl LineBuffer {
         self.bytes.drain(..self.read);
         self.searched -= self.read;
         self.read = 0;
-        if self.bytes.len() < KEPT {
-            self.bytes.shrink_to(KEPT);
+        if self.bytes.len() < KEPT_CAPACITY {
+            self.bytes.shrink_to(KEPT_CAPACITY);
         }
     }
 }

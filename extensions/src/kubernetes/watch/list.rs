@@ -30,7 +30,7 @@ struct PageMeta<'a> {
 /// Number of objects after which the task yields.
 const STRIDE: usize = 16;
 /// Limit on the bytes of a page. A server that ignores `limit` sends pages of any size.
-const LARGEST: usize = 256 << 20;
+const MAX_PAGE_BYTES: usize = 256 << 20;
 
 // === impl Watch ===
 
@@ -43,7 +43,7 @@ impl Watch {
             let mut body = self.get(&format!("limit={}{from}", self.page)).await?;
             let mut text = Vec::new();
             while let Some(frame) = self.frame(&mut body).await? {
-                if text.len() + frame.len() > LARGEST {
+                if text.len() + frame.len() > MAX_PAGE_BYTES {
                     return Err(Failure::Malformed("a page of a listing is larger than 256 MiB".to_owned()));
                 }
                 text.extend_from_slice(&frame);

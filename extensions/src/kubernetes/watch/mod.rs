@@ -65,11 +65,11 @@ pub(super) struct Watch {
 /// Objects in a page of a listing, which is a few MB of text.
 const PAGE: u32 = 250;
 /// Largest page. Pages grow when they were too slow, because the server drops a listing's version after some minutes.
-const LARGEST_PAGE: u32 = 16_000;
+const MAX_PAGE: u32 = 16_000;
 /// How long before its arrival an update may have become valid.
 const MAX_EVENT_DELAY: Duration = Duration::from_secs(10);
 /// Limit on the bytes of an error's text.
-const ERROR_TEXT: usize = 64 << 10;
+const MAX_ERROR_TEXT: usize = 64 << 10;
 
 // === impl Watch ===
 
@@ -118,7 +118,7 @@ impl Watch {
             self.failure_log.report(&failure);
             let wait = if matches!(failure, Failure::Gone(_)) {
                 if self.version.is_empty() {
-                    self.page = self.page.saturating_mul(4).min(LARGEST_PAGE);
+                    self.page = self.page.saturating_mul(4).min(MAX_PAGE);
                 }
                 self.version.clear();
                 self.reason = ListReason::Expired;
@@ -187,9 +187,9 @@ impl Watch {
         let request = request.map_err(|error| Failure::Unreachable(error.to_string()))?;
         // The failure is logged here once; the client would log each attempt.
         let sent = self.client.send(request).with_subscriber(NoSubscriber::default());
-        let response = match timeout(self.timing.answer, sent).await {
+        let response = match timeout(self.timing.response, sent).await {
             Ok(sent) => sent.map_err(|error| Failure::Unreachable(with_causes(&error)))?,
-            Err(_) => return Err(Failure::Silent(self.timing.answer)),
+            Err(_) => return Err(Failure::Silent(self.timing.response)),
         };
         let (head, mut body) = response.into_parts();
         self.stats.contacted(UnixNanos::now());
@@ -198,11 +198,11 @@ impl Watch {
         }
         let mut text = Vec::new();
         while let Ok(Some(frame)) = self.frame(&mut body).await
-            && text.len() < ERROR_TEXT
+            && text.len() < MAX_ERROR_TEXT
         {
             text.extend_from_slice(&frame);
         }
-        Err(Failure::of_status(head.status.as_u16(), &head.headers, &text))
+        Err(Failure::from_status(head.status.as_u16(), &head.headers, &text))
     }
 
     /// Returns the next piece of a body, or `None` at its end.

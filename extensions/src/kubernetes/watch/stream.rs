@@ -39,7 +39,7 @@ struct HeadMeta<'a> {
 /// Annotation of the bookmark that follows all existing objects.
 const INITIAL_END: &str = "k8s.io/initial-events-end";
 /// A watch that ends sooner without any event did not end regularly.
-const SHORTEST: Duration = Duration::from_secs(1);
+const MIN_DURATION: Duration = Duration::from_secs(1);
 /// Number of events after which the task yields.
 const STRIDE: usize = 16;
 
@@ -88,7 +88,7 @@ impl Watch {
             lines.compact();
             self.stats.counts(self.table.counts());
         }
-        if listing.is_some() || (!self.progress && started.elapsed() < SHORTEST) {
+        if listing.is_some() || (!self.progress && started.elapsed() < MIN_DURATION) {
             return Err(Failure::Cut("the watch ended early".to_owned()));
         }
         Ok(())
@@ -113,13 +113,13 @@ impl Watch {
             }
             "BOOKMARK" => {}
             "ERROR" => {
-                return Err(match Failure::of_text(object.as_bytes()) {
+                return Err(match Failure::from_text(object.as_bytes()) {
                     // The server supports streamed listings but its etcd (before 3.4.31 or 3.5.13) does not. It reports this only here.
                     Failure::Status { code, .. } if listing.is_some() && code != 429 => Failure::NoStreaming,
                     other => other,
                 });
             }
-            other => return Err(Failure::Malformed(format!("an event of type {other:?}"))),
+            other => return Err(Failure::Malformed(format!("unknown event type {other:?}"))),
         }
         self.stats.event(&event.kind);
         let bookmark = event.kind == "BOOKMARK";

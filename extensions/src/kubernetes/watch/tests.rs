@@ -50,7 +50,7 @@ fn failures() {
         if let Some(after) = after {
             headers.insert("retry-after", after.parse().unwrap());
         }
-        let failure = Failure::of_status(code, &headers, text.as_bytes());
+        let failure = Failure::from_status(code, &headers, text.as_bytes());
         (failure.reason(), failure.retry_after().map(|after| after.as_secs()))
     };
     assert_eq!(of(429, Some("7"), "{}"), ("throttled", Some(7)));
@@ -64,16 +64,16 @@ fn failures() {
         (("unauthorized", None), ("not_found", None), ("refused", None))
     );
     assert_eq!(
-        Failure::of_text(br#"{"code":410,"reason":"Expired","message":"old"}"#),
+        Failure::from_text(br#"{"code":410,"reason":"Expired","message":"old"}"#),
         Failure::Gone("old".to_owned())
     );
-    assert_eq!(Failure::of_text(b"?").reason(), "malformed");
+    assert_eq!(Failure::from_text(b"?").reason(), "malformed");
 }
 
 /// *Scenario*: every kind of failure, as a user reads it.
 /// *Guarantees*: the cause and the remedy; for a missing rule, the rule.
 #[test]
-fn words() {
+fn messages() {
     let refused = |code| Failure::Status { code, message: "no".to_owned(), after: None };
     let text: Vec<_> = [
         Failure::Unreachable("connection refused".to_owned()),

@@ -14,7 +14,7 @@ pub(in crate::kubernetes) struct Timing {
     /// Upper bound of the random wait before everything is listed again, which all nodes do at the same time.
     pub spread: Duration,
     /// Limit until a response begins.
-    pub answer: Duration,
+    pub response: Duration,
     /// Limit until the next piece of a response, or the next event or bookmark of a watch (one a minute).
     pub silence: Duration,
     /// Shortest duration of a watch; the longest is twice as long.
@@ -29,7 +29,7 @@ impl Default for Timing {
             backoff: Duration::from_secs(1),
             longest_backoff: Duration::from_secs(30),
             spread: Duration::from_secs(10),
-            answer: Duration::from_secs(60),
+            response: Duration::from_secs(60),
             silence: Duration::from_secs(150),
             watch: Duration::from_secs(300),
         }
