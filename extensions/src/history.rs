@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use longwave_pipeline::UnixNanos;
+use longwave_pipeline::model::UnixNanos;
 
 /// Values by key and time. A value is valid from `from` (inclusive) until `until` (exclusive). Spans of one key never overlap.
 #[derive(Debug)]

@@ -1,5 +1,5 @@
 //! Extensions that resolve names: each watches one source (Kubernetes, Docker, a file) once for all processors of all pipelines. Look-ups
-//! through [`longwave_pipeline::Directory`] are served from memory.
+//! through [`longwave_pipeline::component::Directory`] are served from memory.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod docker;

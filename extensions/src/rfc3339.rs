@@ -1,7 +1,7 @@
 //! Times as daemons and API servers write them.
 
 use jiff::Timestamp;
-use longwave_pipeline::UnixNanos;
+use longwave_pipeline::model::UnixNanos;
 
 /// Parses RFC 3339 with up to nanoseconds: `2026-11-21T10:15:00.123456789Z`, `2026-11-21 12:15:00+02:00`. `None` for other texts and for
 /// times before 1970: Docker writes the year 1 where there is no time.

@@ -6,8 +6,8 @@ use bollard::models::EventMessage;
 use bollard::query_parameters::{EventsOptions, InspectContainerOptions, ListContainersOptions};
 use bollard::{API_DEFAULT_VERSION, Docker};
 use futures_util::stream::{BoxStream, StreamExt};
-use longwave_pipeline::UnixNanos;
-use longwave_pipeline::causes::innermost;
+use longwave_pipeline::component::innermost;
+use longwave_pipeline::model::UnixNanos;
 
 use super::address::DaemonAddress;
 use super::container::{Container, ContainerId};

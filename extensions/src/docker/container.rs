@@ -5,8 +5,7 @@ use std::net::IpAddr;
 
 use bollard::models::{ContainerInspectResponse, ContainerSummary, EndpointSettings, PortSummaryTypeEnum};
 use ipnet::IpNet;
-use longwave_pipeline::UnixNanos;
-use longwave_pipeline::record::Endpoint;
+use longwave_pipeline::model::{Endpoint, UnixNanos};
 
 use crate::rfc3339;
 

@@ -5,8 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashSet};
 use ipnet::IpNet;
-use longwave_pipeline::record::Endpoint;
-use longwave_pipeline::{Handle, Service, UnixNanos, Workload};
+use longwave_pipeline::model::{Endpoint, Handle, Service, UnixNanos, Workload};
 
 use super::container::{AttachedAddress, Container, ContainerId, ContainerState};
 use crate::history::{Bounds, History};

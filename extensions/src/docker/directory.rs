@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashSet};
-use longwave_pipeline::directory::CgroupName;
-use longwave_pipeline::record::Endpoint;
-use longwave_pipeline::{Answer, Directory, Handle, Interner, Label, LabelKey, Service, UnixNanos, Workload};
+use longwave_pipeline::component::{Answer, CgroupName, Directory};
+use longwave_pipeline::model::{Endpoint, Handle, Interner, Label, LabelKey, Service, UnixNanos, Workload};
 use tokio::sync::Notify;
 
 use super::config::DockerConfig;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use hashbrown::HashSet;
-use longwave_pipeline::UnixNanos;
-use longwave_pipeline::backoff::Backoff;
+use longwave_pipeline::component::Backoff;
+use longwave_pipeline::model::UnixNanos;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::address::DaemonAddress;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
-use longwave_pipeline::ComponentError;
+use longwave_pipeline::component::ComponentError;
 
 use super::config::KubernetesConfig;
 

@@ -5,9 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-use longwave_pipeline::directory::CgroupName;
-use longwave_pipeline::record::Endpoint;
-use longwave_pipeline::{Answer, Directory, Handle, Service, UnixNanos, Workload};
+use longwave_pipeline::component::{Answer, CgroupName, Directory};
+use longwave_pipeline::model::{Endpoint, Handle, Service, UnixNanos, Workload};
 
 use super::objects::{self, ContainerId, EndpointSlice, Pod, Uid};
 use super::tables::{Pods, SelectedFields, Services, UpdateContext};

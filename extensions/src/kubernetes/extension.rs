@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use longwave_pipeline::component::{Extension, Running};
-use longwave_pipeline::{ComponentError, Directory, LabelKey, UnixNanos};
+use longwave_pipeline::component::{ComponentError, Directory, Extension, Running};
+use longwave_pipeline::model::{LabelKey, UnixNanos};
 use opentelemetry::metrics::Meter;
 use tokio_util::sync::CancellationToken;
 

@@ -14,7 +14,7 @@
 
 use std::borrow::Cow;
 
-use longwave_pipeline::UnixNanos;
+use longwave_pipeline::model::UnixNanos;
 
 use super::objects::{ObjectMeta, pick};
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use longwave_pipeline::UnixNanos;
+use longwave_pipeline::model::UnixNanos;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Meter};
 

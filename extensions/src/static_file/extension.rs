@@ -6,8 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use longwave_pipeline::Directory;
-use longwave_pipeline::component::{ComponentError, Extension, ExtensionContext, Running};
+use longwave_pipeline::component::{ComponentError, Directory, Extension, ExtensionContext, Running};
 use tokio_util::sync::CancellationToken;
 
 use super::config::StaticConfig;

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use longwave_config::{ConfigErrors, Network};
-use longwave_pipeline::{Handle, Interner, Service, Workload};
+use longwave_pipeline::model::{Handle, Interner, Service, Workload};
 
 use super::cgroups::Cgroups;
 use super::file::{Rule, RuleFile, ServiceName, WorkloadName};

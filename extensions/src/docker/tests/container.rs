@@ -1,5 +1,5 @@
 use bollard::models::{ContainerInspectResponse, ContainerSummary};
-use longwave_pipeline::UnixNanos;
+use longwave_pipeline::model::UnixNanos;
 
 use super::super::address::{DaemonAddress, InvalidAddress};
 use super::super::container::{Container, ContainerId, ContainerState};

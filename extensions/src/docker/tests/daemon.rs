@@ -1,8 +1,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use longwave_pipeline::component::{Extension, ExtensionContext};
-use longwave_pipeline::{Directory, UnixNanos};
+use longwave_pipeline::component::{Directory, Extension, ExtensionContext};
+use longwave_pipeline::model::UnixNanos;
 use opentelemetry::metrics::MeterProvider;
 use opentelemetry::metrics::noop::NoopMeterProvider;
 use tokio::task::JoinHandle;
@@ -131,7 +131,7 @@ async fn a_bad_response_and_a_missed_event_affect_nothing_else() {
 
     daemon.set_inspection(&id('c'), &inspected('c', "missed", "10.0.0.3", "2026-11-21T00:00:00Z"));
     let missed = id('c');
-    let cgroup = longwave_pipeline::directory::CgroupName { container_id: &missed, ..Default::default() };
+    let cgroup = longwave_pipeline::component::CgroupName { container_id: &missed, ..Default::default() };
     assert_eq!(name(running.directory.workload_of_cgroup(&cgroup, UnixNanos::now())), "pending");
     running.until("10.0.0.3", "missed").await;
     running.stop().await;

@@ -1,6 +1,7 @@
 use std::net::IpAddr;
 
-use longwave_pipeline::{Directory, UnixNanos};
+use longwave_pipeline::component::Directory;
+use longwave_pipeline::model::UnixNanos;
 
 use super::super::config::DockerConfig;
 use super::super::container::{AttachedAddress, Container, ContainerId, ContainerState};

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use longwave_pipeline::UnixNanos;
+use longwave_pipeline::model::UnixNanos;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 

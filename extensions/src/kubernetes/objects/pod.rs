@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use longwave_pipeline::UnixNanos;
+use longwave_pipeline::model::UnixNanos;
 use serde::Deserialize;
 
 use super::{ObjectMeta, in_order, is_tcp, nullable};

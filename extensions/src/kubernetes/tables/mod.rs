@@ -13,7 +13,7 @@ use hashbrown::HashMap;
 use std::net::IpAddr;
 
 use foldhash::fast::RandomState;
-use longwave_pipeline::UnixNanos;
+use longwave_pipeline::model::UnixNanos;
 
 /// Times of an update, and the listing that it belongs to.
 #[derive(Clone, Copy, Debug)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use longwave_pipeline::{Handle, Interner, Label, LabelKey, UnixNanos, Workload};
+use longwave_pipeline::model::{Handle, Interner, Label, LabelKey, UnixNanos, Workload};
 
 use super::ranges::AddressRanges;
 use super::shared_keys::SharedKeys;

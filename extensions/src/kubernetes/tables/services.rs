@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use longwave_pipeline::{Handle, Interner, Service, UnixNanos};
+use longwave_pipeline::model::{Handle, Interner, Service, UnixNanos};
 
 use super::ranges::AddressRanges;
 use super::shared_keys::SharedKeys;

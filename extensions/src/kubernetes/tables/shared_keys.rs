@@ -6,7 +6,7 @@ use std::hash::Hash;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
-use longwave_pipeline::UnixNanos;
+use longwave_pipeline::model::UnixNanos;
 
 use super::UpdateContext;
 use crate::history::{Bounds, History};

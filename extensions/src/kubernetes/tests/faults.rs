@@ -5,9 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use longwave_pipeline::component::Extension;
-use longwave_pipeline::record::Endpoint;
-use longwave_pipeline::{Answer, Directory, UnixNanos};
+use longwave_pipeline::component::{Answer, Directory, Extension};
+use longwave_pipeline::model::{Endpoint, UnixNanos};
 use opentelemetry::metrics::MeterProvider;
 use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData, ResourceMetrics};
 use opentelemetry_sdk::metrics::reader::MetricReader;
@@ -27,7 +26,7 @@ struct Running {
     _meters: SdkMeterProvider,
     _file: tempfile::NamedTempFile,
     stop: CancellationToken,
-    ended: tokio::task::JoinHandle<Result<(), longwave_pipeline::ComponentError>>,
+    ended: tokio::task::JoinHandle<Result<(), longwave_pipeline::component::ComponentError>>,
 }
 
 #[derive(Clone, Debug)]

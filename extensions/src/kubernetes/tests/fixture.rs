@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use longwave_pipeline::directory::CgroupName;
-use longwave_pipeline::record::Endpoint;
-use longwave_pipeline::{Answer, Directory, UnixNanos};
+use longwave_pipeline::component::{Answer, CgroupName, Directory};
+use longwave_pipeline::model::{Endpoint, UnixNanos};
 use serde_json::{Value, json};
 
 use crate::history::Bounds;
@@ -164,7 +163,7 @@ impl Fixture {
     }
 }
 
-fn named(service: &longwave_pipeline::Handle<longwave_pipeline::Service>) -> String {
+fn named(service: &longwave_pipeline::model::Handle<longwave_pipeline::model::Service>) -> String {
     format!("{}/{}{}", service.namespace, service.name, if service.ambiguous { "*" } else { "" })
 }
 

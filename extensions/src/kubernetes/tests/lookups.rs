@@ -1,5 +1,5 @@
-use longwave_pipeline::record::Endpoint;
-use longwave_pipeline::{Answer, UnixNanos};
+use longwave_pipeline::component::Answer;
+use longwave_pipeline::model::{Endpoint, UnixNanos};
 use serde_json::json;
 
 use super::fixture::*;
@@ -236,7 +236,7 @@ fn services() {
     assert_eq!(fixture.service("192.0.2.10", 30080, 5), "shop/web");
     assert_eq!(fixture.service("192.0.2.11", 30080, 5), "unknown");
     assert_eq!(fixture.service("10.96.0.5", 81, 5), "unknown");
-    use longwave_pipeline::Directory;
+    use longwave_pipeline::component::Directory;
     let translated = |address: &str| fixture.directory.is_translated(address.parse().unwrap());
     assert_eq!(
         ["10.96.0.5", "192.0.2.10", "10.244.1.7", "198.51.100.7"].map(translated),
@@ -264,7 +264,7 @@ fn services() {
 /// *Guarantees*: no service from the first's end to the end of that second, because the second may not have been created yet.
 #[test]
 fn an_address_that_is_given_again_within_a_second() {
-    use longwave_pipeline::Directory;
+    use longwave_pipeline::component::Directory;
     let fixture = Fixture::new("node-1", 60);
     let web = service(3, "web", "10.96.0.5", 80);
     fixture.apply(TableKind::Services, &web, 10);
@@ -286,7 +286,7 @@ fn an_address_that_is_given_again_within_a_second() {
 /// *Guarantees*: every address that no pod has may be a service's, so the pod behind it can still be found by the translation.
 #[test]
 fn without_services() {
-    use longwave_pipeline::Directory;
+    use longwave_pipeline::component::Directory;
     let fixture = Fixture::with("node-1", 60, &["pods"]);
     fixture.apply(TableKind::Pods, &pod(1, "web", "10.244.1.7", 0), 1);
     let translated = |address: &str| fixture.directory.is_translated(address.parse().unwrap());

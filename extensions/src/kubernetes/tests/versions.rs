@@ -1,6 +1,6 @@
 //! When connections are looked up again: what changes the directory's version.
 
-use longwave_pipeline::Directory;
+use longwave_pipeline::component::Directory;
 
 use super::fixture::*;
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use longwave_pipeline::UnixNanos;
+use longwave_pipeline::model::UnixNanos;
 
 use crate::kubernetes::tables::UpdateContext;
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
-use longwave_pipeline::UnixNanos;
+use longwave_pipeline::model::UnixNanos;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use longwave_pipeline::backoff::{Backoff, jitter};
+use longwave_pipeline::component::{Backoff, jitter};
 
 /// Waits and time limits of a watch.
 #[derive(Clone, Debug)]

@@ -5,9 +5,8 @@ mod reload;
 
 use std::path::PathBuf;
 
-use longwave_pipeline::directory::CgroupName;
-use longwave_pipeline::record::Endpoint;
-use longwave_pipeline::{Directory, Handle, Service, UnixNanos, Workload};
+use longwave_pipeline::component::{CgroupName, Directory};
+use longwave_pipeline::model::{Endpoint, Handle, Service, UnixNanos, Workload};
 use tempfile::TempDir;
 
 use super::directory::StaticDirectory;
@@ -52,6 +51,6 @@ pub(super) fn name_in(directory: &StaticDirectory, path: &str) -> String {
     answer.map_or("-".to_owned(), |workload| workload.name.to_string())
 }
 
-pub(super) fn service(answer: longwave_pipeline::Answer<Handle<Service>>) -> String {
+pub(super) fn service(answer: longwave_pipeline::component::Answer<Handle<Service>>) -> String {
     answer.known().map_or("-".to_owned(), |service| format!("{}/{}", service.namespace, service.name))
 }

@@ -1,7 +1,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use longwave_config::{Network, PortRange};
-use longwave_pipeline::{Directory, UnixNanos};
+use longwave_pipeline::component::Directory;
+use longwave_pipeline::model::UnixNanos;
 use proptest::prelude::*;
 
 use super::super::networks::{NetworkEntry, Networks};

@@ -5,8 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use longwave_config::GoDuration;
-use longwave_pipeline::Directory;
-use longwave_pipeline::component::{Extension, ExtensionContext};
+use longwave_pipeline::component::{Directory, Extension, ExtensionContext};
 use opentelemetry::metrics::noop::NoopMeterProvider;
 use opentelemetry::metrics::{Meter, MeterProvider};
 use tempfile::TempDir;
