@@ -1,53 +1,52 @@
-//! What is told of one container, by a list or by an inspection, in one shape.
+//! A container, decoded from a list or an inspection into one form.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 
 use bollard::models::{ContainerInspectResponse, ContainerSummary, EndpointSettings, PortSummaryTypeEnum};
 use ipnet::IpNet;
-use longwave_pipeline::UnixNanos;
-use longwave_pipeline::record::Endpoint;
+use longwave_pipeline::model::{Endpoint, UnixNanos};
 
-use super::timestamp;
+use crate::rfc3339;
 
-/// Set by Compose, and by podman-compose as well.
+/// Set by Compose and by podman-compose.
 const COMPOSE_PROJECT: &str = "com.docker.compose.project";
 const COMPOSE_SERVICE: &str = "com.docker.compose.service";
 
-/// A container's id, 64 hex digits as bytes.
+/// A container's id: 64 hex digits as 32 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct ContainerId(pub [u8; 32]);
 
-/// What is true of a container.
+/// What the daemon reports of a container.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Container {
     pub id: ContainerId,
-    /// Without the slash.
+    /// Without the leading slash.
     pub name: String,
     pub image: String,
     pub labels: HashMap<String, String>,
-    pub life: Life,
-    pub attached: Vec<Attached>,
-    /// TCP ports of the host; the address is unspecified for all of the host's.
+    pub state: ContainerState,
+    pub attached: Vec<AttachedAddress>,
+    /// Published TCP ports of the host. The address is unspecified if a port is published on all addresses.
     pub published: Vec<Endpoint>,
 }
 
-/// Where in its life a container is.
+/// State of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Life {
-    /// Made, not started.
+pub(super) enum ContainerState {
+    /// Created and not started.
     Created,
-    /// Runs, since.
+    /// Running; `since` is `None` if its start is unknown.
     Running { since: Option<UnixNanos> },
-    /// Ended, at.
+    /// Ended; `at` is `None` if the time is unknown.
     Ended { at: Option<UnixNanos> },
 }
 
-/// An address of a container in one of its networks.
+/// A container's address in one of its networks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Attached {
+pub(super) struct AttachedAddress {
     pub address: IpAddr,
-    /// The network, where it is told.
+    /// The network; `None` if it is not reported.
     pub subnet: Option<IpNet>,
     /// The host's address in the network.
     pub gateway: Option<IpAddr>,
@@ -56,7 +55,7 @@ pub(super) struct Attached {
 // === impl ContainerId ===
 
 impl ContainerId {
-    /// From 64 hex digits.
+    /// Parses 64 hex digits.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.as_bytes();
         if text.len() != 64 {
@@ -80,8 +79,8 @@ impl std::fmt::Display for ContainerId {
 // === impl Container ===
 
 impl Container {
-    /// From a list of running containers.
-    pub fn of_summary(summary: ContainerSummary) -> Option<Self> {
+    /// Decodes an entry of a list of running containers.
+    pub fn from_summary(summary: ContainerSummary) -> Option<Self> {
         let seconds = summary.created.and_then(|seconds| u64::try_from(seconds).ok());
         let networks = summary.network_settings.and_then(|settings| settings.networks);
         let published = summary.ports.unwrap_or_default().into_iter().filter_map(|port| {
@@ -90,11 +89,11 @@ impl Container {
         });
         Some(Self {
             id: ContainerId::parse(summary.id.as_deref()?)?,
-            // Others are links: `/other/alias`.
+            // The other names are links: `/other/alias`.
             name: summary.names?.iter().find_map(|name| own_name(name))?.to_owned(),
             image: summary.image.unwrap_or_default(),
             labels: summary.labels.unwrap_or_default(),
-            life: Life::Running {
+            state: ContainerState::Running {
                 since: seconds.map(|seconds| UnixNanos(seconds.saturating_mul(1_000_000_000))),
             },
             attached: attached(networks),
@@ -102,18 +101,18 @@ impl Container {
         })
     }
 
-    /// From an inspection.
-    pub fn of_inspection(inspected: ContainerInspectResponse) -> Option<Self> {
+    /// Decodes an inspection.
+    pub fn from_inspection(inspected: ContainerInspectResponse) -> Option<Self> {
         let state = inspected.state.unwrap_or_default();
-        let time = |text: Option<String>| timestamp::parse(&text?);
+        let time = |text: Option<String>| rfc3339::parse(&text?);
         let settings = inspected.network_settings.unwrap_or_default();
         let config = inspected.config.unwrap_or_default();
-        let life = if state.running == Some(true) {
-            Life::Running { since: time(state.started_at) }
+        let state = if state.running == Some(true) {
+            ContainerState::Running { since: time(state.started_at) }
         } else {
             match time(state.finished_at) {
-                None if time(state.started_at).is_none() => Life::Created,
-                at => Life::Ended { at },
+                None if time(state.started_at).is_none() => ContainerState::Created,
+                at => ContainerState::Ended { at },
             }
         };
         let bindings = settings.ports.unwrap_or_default();
@@ -126,20 +125,20 @@ impl Container {
             name: own_name(inspected.name.as_deref()?)?.to_owned(),
             image: config.image.unwrap_or_default(),
             labels: config.labels.unwrap_or_default(),
-            life,
+            state,
             attached: attached(settings.networks),
             published: distinct(published),
         })
     }
 
-    /// The Compose project and service that it belongs to.
+    /// The Compose project and service that the container belongs to.
     pub fn compose(&self) -> Option<(&str, &str)> {
         let service = self.labels.get(COMPOSE_SERVICE)?;
         Some((self.labels.get(COMPOSE_PROJECT).map_or("", String::as_str), service))
     }
 }
 
-/// The name in `/name` or `name`.
+/// Returns the name in `/name` or `name`; `None` for a link.
 fn own_name(name: &str) -> Option<&str> {
     let name = name.strip_prefix('/').unwrap_or(name);
     (!name.is_empty() && !name.contains('/')).then_some(name)
@@ -161,22 +160,22 @@ fn distinct(published: impl Iterator<Item = Endpoint>) -> Vec<Endpoint> {
     published
 }
 
-fn attached(networks: Option<HashMap<String, EndpointSettings>>) -> Vec<Attached> {
+fn attached(networks: Option<HashMap<String, EndpointSettings>>) -> Vec<AttachedAddress> {
     let of_network = |network: EndpointSettings| {
         let v4 = address(network.ip_address, network.ip_prefix_len, network.gateway);
         let v6 = address(network.global_ipv6_address, network.global_ipv6_prefix_len, network.ipv6_gateway);
         [v4, v6].into_iter().flatten()
     };
-    let mut attached: Vec<Attached> =
+    let mut attached: Vec<AttachedAddress> =
         networks.unwrap_or_default().into_values().flat_map(of_network).collect();
     attached.sort_unstable_by_key(|attached| attached.address);
     attached.dedup_by_key(|attached| attached.address);
     attached
 }
 
-fn address(address: Option<String>, prefix: Option<i64>, gateway: Option<String>) -> Option<Attached> {
+fn address(address: Option<String>, prefix: Option<i64>, gateway: Option<String>) -> Option<AttachedAddress> {
     let address: IpAddr = address?.parse().ok()?;
     let prefix = prefix.and_then(|prefix| u8::try_from(prefix).ok()).filter(|prefix| *prefix > 0);
     let subnet = prefix.and_then(|prefix| IpNet::new(address, prefix).ok()).map(|net| net.trunc());
-    Some(Attached { address, subnet, gateway: gateway.and_then(|gateway| gateway.parse().ok()) })
+    Some(AttachedAddress { address, subnet, gateway: gateway.and_then(|gateway| gateway.parse().ok()) })
 }

@@ -1,46 +1,45 @@
-//! Answers from the tables.
+//! Resolves names from the tables.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-use longwave_pipeline::directory::CgroupName;
-use longwave_pipeline::record::Endpoint;
-use longwave_pipeline::{Answer, Directory, Handle, Service, UnixNanos, Workload};
+use longwave_pipeline::component::{Answer, CgroupName, Directory};
+use longwave_pipeline::model::{Endpoint, Handle, Service, UnixNanos, Workload};
 
 use super::objects::{self, ContainerId, EndpointSlice, Pod, Uid};
-use super::tables::{News, Pods, Selected, Services};
+use super::tables::{Pods, SelectedFields, Services, UpdateContext};
 use super::telemetry::ResourceStats;
-use super::watch::{Counts, Table};
+use super::watch::{ObjectTable, TableCounts};
 use crate::history::Bounds;
 
-/// What Kubernetes says of who is who. Written by the watches, read by the processors.
-pub(super) struct Kubernetes {
+/// Look-ups in the tables of pods and services. The watches update the tables, the processors read them.
+pub(super) struct KubernetesDirectory {
     pods: RwLock<Pods>,
     services: RwLock<Services>,
-    /// News so far.
+    /// Number of changes so far that may change the result of a look-up.
     version: AtomicU64,
-    /// Services are watched at all.
+    /// Whether services are watched.
     with_services: bool,
     stats: [Arc<ResourceStats>; 3],
 }
 
-/// The watches' ways in.
-pub(super) struct PodTable(pub Arc<Kubernetes>);
-/// See [`PodTable`].
-pub(super) struct ServiceTable(pub Arc<Kubernetes>);
-/// See [`PodTable`].
-pub(super) struct SliceTable(pub Arc<Kubernetes>);
+/// Updates the pods of a [`KubernetesDirectory`].
+pub(super) struct PodTable(pub Arc<KubernetesDirectory>);
+/// Updates the services of a [`KubernetesDirectory`].
+pub(super) struct ServiceTable(pub Arc<KubernetesDirectory>);
+/// Updates the endpoint slices of a [`KubernetesDirectory`].
+pub(super) struct SliceTable(pub Arc<KubernetesDirectory>);
 
-/// How long news of a pod may be under way: its node tells the API server, which tells us.
-const UNDER_WAY: Duration = Duration::from_secs(15);
+/// How late an update of a pod may arrive: its node reports to the API server, which reports to Longwave.
+const MAX_UPDATE_DELAY: Duration = Duration::from_secs(15);
 
-// === impl Kubernetes ===
+// === impl KubernetesDirectory ===
 
-impl Kubernetes {
+impl KubernetesDirectory {
     pub fn new(
-        selected: Selected,
+        selected: SelectedFields,
         with_services: bool,
         stats: [Arc<ResourceStats>; 3],
         bounds: Bounds,
@@ -62,33 +61,37 @@ impl Kubernetes {
         self.services.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes something, and says so if it is news: a version that moved with each event would have every connection asked for again
-    /// whenever some pod's status changes.
+    /// Changes the pods, and the version if a look-up may have another result. If each event changed the version, all connections would be
+    /// looked up again whenever the status of any pod changes.
     fn change_pods<T>(&self, change: impl FnOnce(&mut Pods) -> T) -> T {
         let mut pods: RwLockWriteGuard<'_, Pods> = self.pods.write().unwrap_or_else(PoisonError::into_inner);
-        let before = pods.news();
+        let before = pods.changes();
         let changed = change(&mut pods);
-        let news = pods.news() - before;
+        let changes = pods.changes() - before;
         drop(pods);
-        self.version.fetch_add(news, Relaxed);
+        self.version.fetch_add(changes, Relaxed);
         changed
     }
 
     fn change_services<T>(&self, change: impl FnOnce(&mut Services) -> T) -> T {
         let mut services = self.services.write().unwrap_or_else(PoisonError::into_inner);
-        let before = services.news();
+        let before = services.changes();
         let changed = change(&mut services);
-        let news = services.news() - before;
+        let changes = services.changes() - before;
         drop(services);
-        self.version.fetch_add(news, Relaxed);
+        self.version.fetch_add(changes, Relaxed);
         changed
     }
 
-    /// What to say of something that is not there: pending while a first listing is on its way, or `near` (something of its kind may
-    /// well exist) and its news may still be under way.
+    /// Result for what is not in a table. Pending while the first listing is expected, or if an object of this kind may exist (`near`) and
+    /// its update may still arrive.
     fn absent<T>(&self, stats: &ResourceStats, near: impl FnOnce() -> bool, at: UnixNanos) -> Answer<T> {
         if stats.is_synced() {
-            if stats.contact().since(at) < UNDER_WAY && near() { Answer::Pending } else { Answer::Unknown }
+            if stats.last_contact().since(at) < MAX_UPDATE_DELAY && near() {
+                Answer::Pending
+            } else {
+                Answer::Unknown
+            }
         } else if stats.is_expected() {
             Answer::Pending
         } else {
@@ -97,9 +100,9 @@ impl Kubernetes {
     }
 }
 
-impl Directory for Kubernetes {
+impl Directory for KubernetesDirectory {
     fn version(&self) -> u64 {
-        // What is pending is settled when its listing is complete, or not to be expected any more.
+        // A pending look-up is settled once the listing is complete or no longer expected.
         let settled = self.stats.iter().fold(0, |settled, stats| {
             settled << 2 | u64::from(stats.is_synced()) << 1 | u64::from(stats.is_expected())
         });
@@ -116,7 +119,7 @@ impl Directory for Kubernetes {
         {
             return Answer::Known(workload.clone());
         }
-        // A container that the node has not told of yet, or the pod's sandbox: the pod.
+        // Falls back to the pod for its sandbox and for a container that the node has not reported yet.
         let uid = Uid::parse(cgroup.pod_uid);
         match uid.and_then(|uid| pods.of_uid(uid)) {
             Some(workload) => Answer::Known(workload.clone()),
@@ -133,7 +136,7 @@ impl Directory for Kubernetes {
         if !pods.is_node(address) {
             return self.absent(&self.stats[0], || pods.is_near(address), at);
         }
-        // A node's own address: also what comes from it masqueraded. Only a port that one pod has tells who it is.
+        // A node's own address is also the source of masqueraded connections. Only a port that exactly one pod declares identifies a pod.
         if port == 0 {
             return Answer::Unknown;
         }
@@ -147,11 +150,11 @@ impl Directory for Kubernetes {
         }
     }
 
-    fn service_of_address(&self, asked: Endpoint, at: UnixNanos) -> Answer<Handle<Service>> {
+    fn service_of_address(&self, frontend: Endpoint, at: UnixNanos) -> Answer<Handle<Service>> {
         if !self.with_services {
             return Answer::Unknown;
         }
-        let Endpoint { address, port } = asked;
+        let Endpoint { address, port } = frontend;
         let services = self.services();
         if let Some(service) = services.of_address(address, port, at) {
             return Answer::Known(service.clone());
@@ -178,48 +181,48 @@ impl Directory for Kubernetes {
         if self.stats[1].is_synced() {
             return self.services().is_address(address) || self.pods().is_node(address);
         }
-        // Services are not known, or not to be: whatever is no pod's may be one's.
+        // While services are unknown, every address that no pod has may be a service's.
         !self.pods().has_address(address)
     }
 }
 
 // === impl PodTable ===
 
-impl Table for PodTable {
-    fn apply(&self, object: &str, news: News) -> Result<(), serde_json::Error> {
+impl ObjectTable for PodTable {
+    fn apply(&self, object: &str, context: UpdateContext) -> Result<(), serde_json::Error> {
         let pod: Pod<'_> = serde_json::from_str(object)?;
-        self.0.change_pods(|pods| pods.apply(&pod, news)).and_then(known_by_uid)
+        self.0.change_pods(|pods| pods.apply(&pod, context)).and_then(known_by_uid)
     }
 
     fn remove(&self, object: &str, now: UnixNanos) -> Result<(), serde_json::Error> {
         let metadata = meta(object)?;
         let uid = metadata.uid().ok_or_else(no_uid)?;
-        // News may be late: by then its address may have been another's for long.
+        // The update may arrive late, when another pod has had the address for a while.
         let end = metadata.to_end().map_or(now, |end| end.min(now));
         self.0.change_pods(|pods| pods.remove(uid, end));
         Ok(())
     }
 
-    fn complete(&self, round: u32, now: UnixNanos) -> usize {
-        self.0.change_pods(|pods| pods.complete(round, now))
+    fn complete(&self, listing: u32, now: UnixNanos) -> usize {
+        self.0.change_pods(|pods| pods.complete(listing, now))
     }
 
-    fn counts(&self) -> Counts {
+    fn counts(&self) -> TableCounts {
         let pods = self.0.pods();
-        Counts { objects: pods.len(), remembered: pods.remembered() }
+        TableCounts { objects: pods.len(), remembered: pods.past_len() }
     }
 
-    fn forget(&self, now: UnixNanos) {
-        self.0.change_pods(|pods| pods.forget(now));
+    fn evict_expired(&self, now: UnixNanos) {
+        self.0.change_pods(|pods| pods.evict_expired(now));
     }
 }
 
 // === impl ServiceTable ===
 
-impl Table for ServiceTable {
-    fn apply(&self, object: &str, news: News) -> Result<(), serde_json::Error> {
+impl ObjectTable for ServiceTable {
+    fn apply(&self, object: &str, context: UpdateContext) -> Result<(), serde_json::Error> {
         let service: objects::Service<'_> = serde_json::from_str(object)?;
-        known_by_uid(self.0.change_services(|services| services.apply(&service, news)))
+        known_by_uid(self.0.change_services(|services| services.apply(&service, context)))
     }
 
     fn remove(&self, object: &str, now: UnixNanos) -> Result<(), serde_json::Error> {
@@ -228,26 +231,26 @@ impl Table for ServiceTable {
         Ok(())
     }
 
-    fn complete(&self, round: u32, now: UnixNanos) -> usize {
-        self.0.change_services(|services| services.complete(round, now))
+    fn complete(&self, listing: u32, now: UnixNanos) -> usize {
+        self.0.change_services(|services| services.complete(listing, now))
     }
 
-    fn counts(&self) -> Counts {
+    fn counts(&self) -> TableCounts {
         let services = self.0.services();
-        Counts { objects: services.counts()[0], remembered: services.remembered()[0] }
+        TableCounts { objects: services.counts()[0], remembered: services.past_len()[0] }
     }
 
-    fn forget(&self, now: UnixNanos) {
-        self.0.change_services(|services| services.forget(now));
+    fn evict_expired(&self, now: UnixNanos) {
+        self.0.change_services(|services| services.evict_expired(now));
     }
 }
 
 // === impl SliceTable ===
 
-impl Table for SliceTable {
-    fn apply(&self, object: &str, news: News) -> Result<(), serde_json::Error> {
+impl ObjectTable for SliceTable {
+    fn apply(&self, object: &str, context: UpdateContext) -> Result<(), serde_json::Error> {
         let slice: EndpointSlice<'_> = serde_json::from_str(object)?;
-        known_by_uid(self.0.change_services(|services| services.apply_slice(&slice, news)))
+        known_by_uid(self.0.change_services(|services| services.apply_slice(&slice, context)))
     }
 
     fn remove(&self, object: &str, now: UnixNanos) -> Result<(), serde_json::Error> {
@@ -256,17 +259,17 @@ impl Table for SliceTable {
         Ok(())
     }
 
-    fn complete(&self, round: u32, now: UnixNanos) -> usize {
-        self.0.change_services(|services| services.complete_slices(round, now))
+    fn complete(&self, listing: u32, now: UnixNanos) -> usize {
+        self.0.change_services(|services| services.complete_slices(listing, now))
     }
 
-    fn counts(&self) -> Counts {
+    fn counts(&self) -> TableCounts {
         let services = self.0.services();
-        Counts { objects: services.counts()[1], remembered: services.remembered()[1] }
+        TableCounts { objects: services.counts()[1], remembered: services.past_len()[1] }
     }
 
-    fn forget(&self, _: UnixNanos) {
-        // The services' table forgets for both.
+    fn evict_expired(&self, _: UnixNanos) {
+        // `ServiceTable` evicts for both.
     }
 }
 
@@ -278,15 +281,15 @@ fn uid(object: &str) -> Result<Uid, serde_json::Error> {
     meta(object)?.uid().ok_or_else(no_uid)
 }
 
-fn meta(object: &str) -> Result<objects::Meta<'_>, serde_json::Error> {
+fn meta(object: &str) -> Result<objects::ObjectMeta<'_>, serde_json::Error> {
     #[derive(serde::Deserialize)]
     struct Head<'a> {
         #[serde(borrow)]
-        metadata: objects::Meta<'a>,
+        metadata: objects::ObjectMeta<'a>,
     }
     Ok(serde_json::from_str::<Head<'_>>(object)?.metadata)
 }
 
 fn no_uid() -> serde_json::Error {
-    serde::de::Error::custom("metadata.uid is no uid")
+    serde::de::Error::custom("metadata.uid is not a uid")
 }

@@ -1,18 +1,19 @@
-//! Extension `kubernetes`: who is who, as the API server tells it.
+//! Extension `kubernetes`: names of pods, their owners and services, from the API server.
 //!
-//! Three watches (pods, services, endpoint slices) fill tables that answer as of a record's time. Owners are derived from the pods, nodes'
-//! addresses too, so that nothing else is watched. Of each object only what is used is read and kept.
+//! Three watches (pods, services, endpoint slices) fill tables that are queried as of a record's time. Owners and nodes' addresses are
+//! derived from the pods, so nothing else is watched. Only the fields that are used are decoded and stored.
 //!
 //! ```text
 //! API server ──► watch (lists, events) ──► objects (trimmed, borrowed) ──► tables (as of a time) ◄── directory ◄── processors
 //! ```
 //!
-//! Never wrong: an address of a node names nobody (masqueraded connections come from there), unless its port is one that exactly one pod
-//! declares or an endpoint refers to.
+//! An address of a node resolves to no pod, because masqueraded connections have it too. The exception is a port that exactly one pod
+//! declares or that an endpoint refers to.
 
 mod client;
 mod config;
 mod directory;
+mod extension;
 mod objects;
 mod owner;
 mod tables;
@@ -21,120 +22,26 @@ mod watch;
 
 pub use config::{KubernetesConfig, Scope};
 
-use std::sync::Arc;
-use std::time::Duration;
+#[cfg(test)]
+mod tests;
 
-use async_trait::async_trait;
-use futures_util::future::join_all;
 use longwave_pipeline::component::{
-    About, Extension, ExtensionContext, ExtensionFactory, Factory, Running, Stability,
+    About, Extension, ExtensionContext, ExtensionFactory, Factory, Stability,
 };
-use longwave_pipeline::{ComponentError, Directory, LabelKey, UnixNanos};
-use opentelemetry::metrics::Meter;
-use tokio_util::sync::CancellationToken;
 
-use self::directory::{Kubernetes, PodTable, ServiceTable, SliceTable};
-use self::tables::Selected;
-use self::telemetry::{Instruments, ResourceStats};
-use self::watch::{Pace, Resource, Table, Watch};
-use crate::history::Bounds;
+use self::extension::KubernetesExtension;
 
-/// The extension.
-struct KubernetesExtension {
-    id: String,
-    settings: KubernetesConfig,
-    directory: Arc<Kubernetes>,
-    stats: [Arc<ResourceStats>; 3],
-    pace: Pace,
-}
-
-/// Between two sweeps of what ended long ago.
-const SWEEP: Duration = Duration::from_secs(30);
-
-/// Makes `kubernetes` extensions.
+/// Returns the factory of `kubernetes`.
 pub fn factory() -> ExtensionFactory {
     let about = About {
         component_type: "kubernetes",
         aliases: &[],
         stability: Stability::Alpha,
-        description: "names pods, their owners and services, by watching the Kubernetes API",
+        description: "Names pods, their owners and services, by watching the Kubernetes API",
         signals: &[],
         flow: None,
     };
-    Factory::new(about, |settings: &KubernetesConfig, context: ExtensionContext| {
-        Ok(Box::new(KubernetesExtension::new(settings, &context.id, &context.meter)) as Box<dyn Extension>)
+    Factory::new(about, |config: &KubernetesConfig, context: ExtensionContext| {
+        Ok(Box::new(KubernetesExtension::new(config, &context.id, &context.meter)) as Box<dyn Extension>)
     })
 }
-
-// === impl KubernetesExtension ===
-
-impl KubernetesExtension {
-    fn new(settings: &KubernetesConfig, id: &str, meter: &Meter) -> Self {
-        let instruments = Instruments::new(meter, id);
-        let stats =
-            ["pods", "services", "endpointslices"].map(|resource| ResourceStats::new(resource, &instruments));
-        ResourceStats::export(if settings.services { &stats } else { &stats[..1] }, meter);
-        let keys = |names: &[String], what: &str| {
-            let key =
-                |name: &String| (name.clone(), Arc::new(LabelKey::new(&format!("k8s.pod.{what}.{name}"))));
-            names.iter().map(key).collect()
-        };
-        let selected = Selected {
-            node: settings.node.clone(),
-            labels: keys(&settings.labels, "label"),
-            annotations: keys(&settings.annotations, "annotation"),
-        };
-        let directory = Kubernetes::new(selected, settings.services, stats.clone(), Bounds::default());
-        Self {
-            id: id.to_owned(),
-            settings: settings.clone(),
-            directory: Arc::new(directory),
-            stats,
-            pace: Pace::default(),
-        }
-    }
-}
-
-#[async_trait]
-impl Extension for KubernetesExtension {
-    fn directory(&self) -> Option<Arc<dyn Directory>> {
-        Some(Arc::clone(&self.directory) as Arc<dyn Directory>)
-    }
-
-    async fn start(self: Box<Self>, stop: CancellationToken) -> Result<Running, ComponentError> {
-        let Self { id, settings, directory, stats: [pods, services, slices], pace } = *self;
-        let client = client::connect(&id, &settings).await?;
-        let node = (settings.scope == Scope::Node).then_some(&*settings.node);
-        let table: Arc<dyn Table> = Arc::new(PodTable(Arc::clone(&directory)));
-        let mut watched = vec![(Resource::pods(node), table, pods)];
-        if settings.services {
-            watched.push((Resource::services(), Arc::new(ServiceTable(Arc::clone(&directory))), services));
-            watched.push((Resource::endpoint_slices(), Arc::new(SliceTable(directory)), slices));
-        }
-        let sweep =
-            sweep(watched.iter().map(|(_, table, stats)| (Arc::clone(table), Arc::clone(stats))).collect());
-        let watches: Vec<_> = watched
-            .into_iter()
-            .map(|(resource, table, stats)| {
-                Watch::new(client.clone(), resource, table, stats, pace.clone()).run(stop.clone())
-            })
-            .collect();
-        Ok(Box::pin(async move {
-            tokio::join!(join_all(watches), stop.run_until_cancelled(sweep));
-            Ok(())
-        }))
-    }
-}
-
-async fn sweep(tables: Vec<(Arc<dyn Table>, Arc<ResourceStats>)>) {
-    loop {
-        tokio::time::sleep(SWEEP).await;
-        for (table, stats) in &tables {
-            table.forget(UnixNanos::now());
-            stats.counts(table.counts());
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,89 +1,93 @@
 //! Patterns of cgroup paths.
+//!
+//! This is not `globset`, because there `**` crosses slashes only as a whole part of the path and `[`, `{` and `\` are special, while here
+//! `a**b` crosses slashes and every other character is literal.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::de::{Deserialize, Deserializer, Error};
 
-/// A pattern that a cgroup's path, or that of a cgroup above it, may match. `*` and `?` stand for characters other than `/`, `**` for any.
+/// A pattern that matches a cgroup's path or that of an ancestor. `*` and `?` stand for characters other than `/`, `**` for any
+/// characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pattern {
     text: String,
-    /// Bytes of the text before the first wildcard: most paths differ in them.
+    /// Length in bytes of the text before the first wildcard. Most paths differ there, which makes a mismatch cheap.
     prefix: usize,
     tokens: Vec<Token>,
 }
 
-/// Why a text is no pattern.
+/// Why a text is not a pattern.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum InvalidPattern {
-    /// `foo.service`.
-    #[error("cgroup {0:?} does not begin with / (write /system.slice/{0}, or /**/{0} for wherever it is)")]
+    /// The path does not begin with `/`, as in `foo.service`.
+    #[error("cgroup {0:?} does not begin with / (write /system.slice/{0}, or /**/{0} to match it anywhere)")]
     Relative(String),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Token {
-    /// Itself.
-    Byte(u8),
-    /// `?`.
-    One,
-    /// `*`.
-    Some,
-    /// `**`.
-    Any,
-    /// `/**/`: a slash, or two with anything between.
-    Parts,
+    /// One literal byte.
+    Literal(u8),
+    /// `?`: one character of a part.
+    OneInPart,
+    /// `*`: any characters within a part.
+    ManyInPart,
+    /// `**`: any characters, slashes too.
+    ManyAcrossParts,
+    /// `/**/`: one slash, or two with anything between them.
+    WholeParts,
 }
 
 // === impl Pattern ===
 
 impl Pattern {
-    /// The path that it is, where it has no wildcards; without a slash at its end.
+    /// Returns the path if the pattern has no wildcards, without a slash at its end.
     pub fn literal(&self) -> Option<&str> {
-        let literal = self.tokens.iter().all(|token| matches!(token, Token::Byte(_)));
+        let literal = self.tokens.iter().all(|token| matches!(token, Token::Literal(_)));
         literal.then_some(self.text.as_str())
     }
 
-    /// Characters (bytes) that stand for themselves.
+    /// Number of literal bytes.
     pub fn weight(&self) -> usize {
-        self.tokens.iter().filter(|token| matches!(token, Token::Byte(_) | Token::Parts)).count()
+        self.tokens.iter().filter(|token| matches!(token, Token::Literal(_) | Token::WholeParts)).count()
     }
 
-    /// Whether the cgroup at `path` or one above it matches.
+    /// Returns whether the cgroup at `path` or one of its ancestors matches.
     pub fn matches(&self, path: &str) -> bool {
         let path = path.as_bytes();
         let prefix = &self.text.as_bytes()[..self.prefix];
         if !path.starts_with(prefix) {
             return false;
         }
-        // Where to go on after a mismatch: the last `*`, and the last wildcard that crosses slashes, each with where its text ends.
+        // Where to continue after a mismatch: the last `*` and the last wildcard that crosses slashes, each with the end of its text.
         let mut some: Option<(usize, usize)> = None;
         let mut any: Option<(usize, usize)> = None;
         let (mut token, mut at) = (self.prefix, self.prefix);
         loop {
             match self.tokens.get(token) {
                 None if at == path.len() || path[at] == b'/' => return true,
-                Some(Token::Some) => {
+                Some(Token::ManyInPart) => {
                     some = Some((token, at));
                     token += 1;
                     continue;
                 }
-                Some(Token::Any) => {
+                Some(Token::ManyAcrossParts) => {
                     (any, some) = (Some((token, at)), None);
                     token += 1;
                     continue;
                 }
-                Some(Token::Parts) if path.get(at) == Some(&b'/') => {
+                Some(Token::WholeParts) if path.get(at) == Some(&b'/') => {
                     (any, some) = (Some((token, at)), None);
                     (token, at) = (token + 1, at + 1);
                     continue;
                 }
-                Some(Token::One) if path.get(at).is_some_and(|byte| *byte != b'/') => {
+                Some(Token::OneInPart) if path.get(at).is_some_and(|byte| *byte != b'/') => {
                     (token, at) = (token + 1, at + 1);
                     continue;
                 }
-                Some(Token::Byte(byte)) if path.get(at) == Some(byte) => {
+                Some(Token::Literal(byte)) if path.get(at) == Some(byte) => {
                     (token, at) = (token + 1, at + 1);
                     continue;
                 }
@@ -97,16 +101,16 @@ impl Pattern {
                 continue;
             }
             let Some((star, end)) = any else { return false };
-            // `/**/` takes whole parts: up to the next slash.
+            // `/**/` extends by whole parts, to the next slash.
             let next = match self.tokens[star] {
-                Token::Parts => {
+                Token::WholeParts => {
                     path.iter().skip(end + 1).position(|byte| *byte == b'/').map(|skip| end + 1 + skip)
                 }
                 _ => (end < path.len()).then_some(end + 1),
             };
             let Some(end) = next else { return false };
             (any, some) = (Some((star, end)), None);
-            (token, at) = (star + 1, if self.tokens[star] == Token::Parts { end + 1 } else { end });
+            (token, at) = (star + 1, if self.tokens[star] == Token::WholeParts { end + 1 } else { end });
         }
     }
 }
@@ -124,18 +128,18 @@ impl FromStr for Pattern {
         let mut rest = text.as_bytes();
         while let Some(byte) = rest.first() {
             let (token, length) = match byte {
-                b'/' if rest.starts_with(b"/**/") => (Token::Parts, 4),
+                b'/' if rest.starts_with(b"/**/") => (Token::WholeParts, 4),
                 b'*' if rest.starts_with(b"**") => {
-                    (Token::Any, rest.iter().take_while(|byte| **byte == b'*').count())
+                    (Token::ManyAcrossParts, rest.iter().take_while(|byte| **byte == b'*').count())
                 }
-                b'*' => (Token::Some, 1),
-                b'?' => (Token::One, 1),
-                byte => (Token::Byte(*byte), 1),
+                b'*' => (Token::ManyInPart, 1),
+                b'?' => (Token::OneInPart, 1),
+                byte => (Token::Literal(*byte), 1),
             };
             tokens.push(token);
             rest = &rest[length..];
         }
-        let prefix = tokens.iter().take_while(|token| matches!(token, Token::Byte(_))).count();
+        let prefix = tokens.iter().take_while(|token| matches!(token, Token::Literal(_))).count();
         Ok(Self { text: text.to_owned(), prefix, tokens })
     }
 }

@@ -1,16 +1,15 @@
 use bollard::models::{ContainerInspectResponse, ContainerSummary};
-use longwave_pipeline::UnixNanos;
+use longwave_pipeline::model::UnixNanos;
 
 use super::super::address::{DaemonAddress, InvalidAddress};
-use super::super::container::{Container, ContainerId, Life};
-use super::super::timestamp;
+use super::super::container::{Container, ContainerId, ContainerState};
 use super::{end, id};
 
-/// *Scenario*: one running container as Docker 20.10 lists it and as it inspects it.
-/// *Guarantees*: both tell the same: name without slash and link, addresses of both families with their networks, ports of TCP published
-/// for all addresses and for one, Compose labels.
+/// *Scenario*: one running container, as Docker 20.10 lists and inspects it.
+/// *Guarantees*: both decode to the same: name without slash and link, addresses of both families with their networks, TCP ports published
+/// on all addresses and on one, Compose labels.
 #[test]
-fn a_list_and_an_inspection_tell_the_same() {
+fn a_list_and_an_inspection_decode_to_the_same() {
     let networks = r#"{"bridge": {"Gateway": "172.17.0.1", "IPAddress": "172.17.0.2", "IPPrefixLen": 16,
         "IPv6Gateway": "fd00::1", "GlobalIPv6Address": "fd00::2", "GlobalIPv6PrefixLen": 64},
         "none": {"IPAddress": "", "IPPrefixLen": 0, "GlobalIPv6Address": ""}}"#;
@@ -29,13 +28,16 @@ fn a_list_and_an_inspection_tell_the_same() {
         "80/tcp": [{{"HostIp": "::", "HostPort": "8080"}}, {{"HostIp": "0.0.0.0", "HostPort": "8080"}}], "81/tcp": [{{"HostIp": "192.0.2.1", "HostPort": "8081"}}]}}}}}}"#,
         id('a')
     );
-    let listed = Container::of_summary(serde_json::from_str::<ContainerSummary>(&listed).unwrap()).unwrap();
+    let listed = Container::from_summary(serde_json::from_str::<ContainerSummary>(&listed).unwrap()).unwrap();
     let mut inspected =
-        Container::of_inspection(serde_json::from_str::<ContainerInspectResponse>(&inspected).unwrap())
+        Container::from_inspection(serde_json::from_str::<ContainerInspectResponse>(&inspected).unwrap())
             .unwrap();
-    assert_eq!(inspected.life, Life::Running { since: Some(UnixNanos(1_795_262_032_500_000_000)) });
-    assert_eq!(listed.life, Life::Running { since: Some(UnixNanos(5_000_000_000)) });
-    inspected.life = listed.life;
+    assert_eq!(
+        inspected.state,
+        ContainerState::Running { since: Some(UnixNanos(1_795_262_032_500_000_000)) }
+    );
+    assert_eq!(listed.state, ContainerState::Running { since: Some(UnixNanos(5_000_000_000)) });
+    inspected.state = listed.state;
     assert_eq!(listed, inspected);
     assert_eq!((listed.name.as_str(), listed.compose()), ("web", Some(("shop", "web"))));
     let addresses: Vec<String> =
@@ -45,32 +47,32 @@ fn a_list_and_an_inspection_tell_the_same() {
     assert_eq!(listed.published, [end("0.0.0.0", 8080), end("192.0.2.1", 8081), end("::", 8080)]);
 }
 
-/// *Scenario*: containers that were made, that ended, and one of the host's network; and answers without anything in them.
-/// *Guarantees*: where in its life a container is, and that nothing is made up.
+/// *Scenario*: containers that were created, that ended, and one in the host's network; and empty responses.
+/// *Guarantees*: each has its state, and nothing is invented for an empty response.
 #[test]
-fn the_stages_of_a_life_are_told_apart() {
+fn each_state_is_decoded() {
     let container = |state: &str| {
         let text = format!(
             r#"{{"Id": "{}", "Name": "/a", "State": {state}, "NetworkSettings": {{"Networks": {{"host": {{"IPAddress": ""}}}}}}}}"#,
             id('a')
         );
-        Container::of_inspection(serde_json::from_str(&text).unwrap()).unwrap()
+        Container::from_inspection(serde_json::from_str(&text).unwrap()).unwrap()
     };
     let none = "0001-01-01T00:00:00Z";
     let made = container(&format!(r#"{{"Running": false, "StartedAt": "{none}", "FinishedAt": "{none}"}}"#));
-    assert_eq!((made.life, made.attached.len()), (Life::Created, 0));
+    assert_eq!((made.state, made.attached.len()), (ContainerState::Created, 0));
     let ended = container(
         r#"{"Running": false, "StartedAt": "1970-01-01T00:00:01Z", "FinishedAt": "1970-01-01T00:00:02Z"}"#,
     );
-    assert_eq!(ended.life, Life::Ended { at: Some(UnixNanos(2_000_000_000)) });
-    assert_eq!(Container::of_inspection(ContainerInspectResponse::default()), None);
-    assert_eq!(Container::of_summary(ContainerSummary::default()), None);
+    assert_eq!(ended.state, ContainerState::Ended { at: Some(UnixNanos(2_000_000_000)) });
+    assert_eq!(Container::from_inspection(ContainerInspectResponse::default()), None);
+    assert_eq!(Container::from_summary(ContainerSummary::default()), None);
 }
 
-/// *Scenario*: times of Docker and Podman, and what is none.
+/// *Scenario*: times of Docker and Podman, and texts that are not times.
 /// *Guarantees*: nanoseconds and offsets are read; the year 1 is no time.
 #[test]
-fn times_are_read_as_daemons_write_them() {
+fn times_are_parsed_as_daemons_write_them() {
     for (text, nanos) in [
         ("1970-01-01T00:00:00Z", Some(0)),
         ("2026-11-21T11:53:52.123456789Z", Some(1_795_262_032_123_456_789)),
@@ -83,12 +85,12 @@ fn times_are_read_as_daemons_write_them() {
         ("now", None),
         ("", None),
     ] {
-        assert_eq!(timestamp::parse(text), nanos.map(UnixNanos), "{text}");
+        assert_eq!(crate::rfc3339::parse(text), nanos.map(UnixNanos), "{text}");
     }
 }
 
 /// *Scenario*: endpoints of every kind, and container ids.
-/// *Guarantees*: what cannot be spoken is refused with the remedy; ids are 64 hex digits.
+/// *Guarantees*: an unsupported one is refused with a remedy; ids are 64 hex digits.
 #[test]
 fn endpoints_and_ids_are_checked() {
     let unix = DaemonAddress::Unix("/var/run/docker.sock".to_owned());

@@ -1,4 +1,4 @@
-//! A daemon of few words: what a real one cannot be made to do.
+//! A minimal daemon for what a real one cannot be made to do.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -16,16 +16,16 @@ use tokio::net::UnixListener;
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 
-/// What it says.
+/// The fake daemon and its responses.
 #[derive(Clone)]
 pub struct FakeDaemon {
-    said: Arc<Mutex<Said>>,
+    answers: Arc<Mutex<Answers>>,
     events: broadcast::Sender<Option<String>>,
     folder: Arc<TempDir>,
 }
 
 #[derive(Default)]
-struct Said {
+struct Answers {
     list: String,
     inspections: HashMap<String, String>,
     requests: Vec<String>,
@@ -34,7 +34,7 @@ struct Said {
 impl FakeDaemon {
     pub fn new() -> Self {
         Self {
-            said: Arc::default(),
+            answers: Arc::default(),
             events: broadcast::channel(64).0,
             folder: Arc::new(TempDir::new().unwrap()),
         }
@@ -44,7 +44,7 @@ impl FakeDaemon {
         self.folder.path().join("docker.sock")
     }
 
-    /// Answers from now on; aborted, it answers nothing more.
+    /// Serves until the task is aborted.
     pub fn serve(&self) -> JoinHandle<()> {
         let _ = std::fs::remove_file(self.socket());
         let listener = UnixListener::bind(self.socket()).unwrap();
@@ -57,16 +57,16 @@ impl FakeDaemon {
     }
 
     pub fn set_list(&self, list: &str) {
-        self.said.lock().unwrap().list = list.to_owned();
+        self.answers.lock().unwrap().list = list.to_owned();
     }
 
-    /// What has a `message` is answered as an error of the daemon.
+    /// Sets the response for a container; one that has a `message` is sent as an error.
     pub fn set_inspection(&self, id: &str, inspection: &str) {
-        self.said.lock().unwrap().inspections.insert(id.to_owned(), inspection.to_owned());
+        self.answers.lock().unwrap().inspections.insert(id.to_owned(), inspection.to_owned());
     }
 
-    /// Sends an event to all that listen.
-    pub fn tell(&self, event: &str) {
+    /// Sends an event to all streams.
+    pub fn send(&self, event: &str) {
         let _ = self.events.send(Some(format!("{event}\n")));
     }
 
@@ -75,15 +75,15 @@ impl FakeDaemon {
         let _ = self.events.send(None);
     }
 
-    /// How many requests there were for `what`.
-    pub fn asked(&self, what: &str) -> usize {
-        self.said.lock().unwrap().requests.iter().filter(|request| *request == what).count()
+    /// Returns the number of requests for `what`.
+    pub fn requests(&self, what: &str) -> usize {
+        self.answers.lock().unwrap().requests.iter().filter(|request| *request == what).count()
     }
 
-    /// Waits until events were asked for `times` times.
+    /// Waits until the events were requested `times` times.
     pub async fn until_followed(&self, times: usize) {
         let followed = async {
-            while self.asked("events") < times {
+            while self.requests("events") < times {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
@@ -91,22 +91,22 @@ impl FakeDaemon {
     }
 
     fn note(&self, what: &str) {
-        self.said.lock().unwrap().requests.push(what.to_owned());
+        self.answers.lock().unwrap().requests.push(what.to_owned());
     }
 }
 
 async fn list(State(daemon): State<FakeDaemon>) -> String {
     daemon.note("list");
-    daemon.said.lock().unwrap().list.clone()
+    daemon.answers.lock().unwrap().list.clone()
 }
 
 async fn inspect(State(daemon): State<FakeDaemon>, Path(id): Path<String>) -> Response {
     daemon.note("inspect");
-    match daemon.said.lock().unwrap().inspections.get(&id) {
-        Some(said) if said.contains("message") => {
-            (StatusCode::INTERNAL_SERVER_ERROR, said.clone()).into_response()
+    match daemon.answers.lock().unwrap().inspections.get(&id) {
+        Some(answers) if answers.contains("message") => {
+            (StatusCode::INTERNAL_SERVER_ERROR, answers.clone()).into_response()
         }
-        Some(said) => said.clone().into_response(),
+        Some(answers) => answers.clone().into_response(),
         None => (StatusCode::NOT_FOUND, r#"{"message": "No such container"}"#).into_response(),
     }
 }

@@ -1,28 +1,28 @@
-//! A service.
+//! Services.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
 
 use serde::Deserialize;
 
-use super::{Meta, Text, in_order, is_tcp, nullable};
+use super::{ObjectMeta, Text, in_order, is_tcp, nullable};
 
 /// A service.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Service<'a> {
-    /// Metadata.
+    /// The service's metadata.
     #[serde(borrow)]
-    pub metadata: Meta<'a>,
+    pub metadata: ObjectMeta<'a>,
     #[serde(borrow)]
-    spec: Spec<'a>,
+    spec: ServiceSpec<'a>,
     #[serde(borrow)]
-    status: Status<'a>,
+    status: ServiceStatus<'a>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct Spec<'a> {
+struct ServiceSpec<'a> {
     #[serde(borrow, rename = "type")]
     kind: Cow<'a, str>,
     #[serde(borrow, rename = "clusterIP")]
@@ -32,12 +32,12 @@ struct Spec<'a> {
     #[serde(borrow, rename = "externalIPs", deserialize_with = "nullable")]
     external_ips: Vec<Text<'a>>,
     #[serde(borrow, deserialize_with = "nullable")]
-    ports: Vec<Port<'a>>,
+    ports: Vec<ServicePort<'a>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct Port<'a> {
+struct ServicePort<'a> {
     port: u16,
     node_port: u16,
     #[serde(borrow)]
@@ -46,7 +46,7 @@ struct Port<'a> {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct Status<'a> {
+struct ServiceStatus<'a> {
     #[serde(borrow, deserialize_with = "nullable")]
     load_balancer: LoadBalancer<'a>,
 }
@@ -68,7 +68,8 @@ struct Ingress<'a> {
 // === impl Service ===
 
 impl Service<'_> {
-    /// Addresses under which clients ask for it: cluster IPs, external IPs, its load balancer's. None for headless and external names.
+    /// Returns the addresses to which clients connect: cluster IPs, external IPs, the load balancer's. Empty for headless services and
+    /// external names.
     pub fn addresses(&self) -> Vec<IpAddr> {
         if self.spec.kind == "ExternalName" {
             return Vec::new();
@@ -77,7 +78,7 @@ impl Service<'_> {
             [&self.spec.cluster_ips, &self.spec.external_ips].into_iter().flatten().map(|text| &*text.0);
         let balancer = self.status.load_balancer.ingress.iter().map(|ingress| &*ingress.ip);
         let texts = spec.chain([&*self.spec.cluster_ip]).chain(balancer);
-        // "None" (headless) and host names are no addresses.
+        // "None" (headless) and host names are not addresses.
         let mut found: Vec<IpAddr> =
             texts.filter_map(|text| text.parse::<IpAddr>().ok()).map(|ip| ip.to_canonical()).collect();
         found.sort_unstable();
@@ -85,17 +86,17 @@ impl Service<'_> {
         found
     }
 
-    /// Ports at those addresses.
+    /// Returns the ports at those addresses.
     pub fn ports(&self) -> Vec<u16> {
         self.tcp_ports(|port| port.port)
     }
 
-    /// Ports at every node's addresses.
+    /// Returns the ports at every node's addresses.
     pub fn node_ports(&self) -> Vec<u16> {
         self.tcp_ports(|port| port.node_port)
     }
 
-    fn tcp_ports(&self, which: fn(&Port<'_>) -> u16) -> Vec<u16> {
+    fn tcp_ports(&self, which: fn(&ServicePort<'_>) -> u16) -> Vec<u16> {
         let tcp = self.spec.ports.iter().filter(|port| is_tcp(&port.protocol));
         in_order(tcp.map(which))
     }

@@ -1,4 +1,4 @@
-//! Pods: who has which address, container, and port of a node.
+//! Table of pods by address, container, and port of a node.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -6,84 +6,84 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use longwave_pipeline::{Handle, Interner, Label, LabelKey, UnixNanos, Workload};
+use longwave_pipeline::model::{Handle, Interner, Label, LabelKey, UnixNanos, Workload};
 
-use super::claims::Claims;
-use super::ranges::Ranges;
-use super::words::Words;
-use super::{Counted, News, gone};
+use super::ranges::AddressRanges;
+use super::shared_keys::SharedKeys;
+use super::string_pool::StringPool;
+use super::{AddressCounts, UpdateContext, gone};
 use crate::history::{Bounds, History};
 use crate::kubernetes::objects::{ContainerId, ContainerStatus, Pod, Uid, pick};
 use crate::kubernetes::owner;
 
-/// What the configuration asks to know of pods.
+/// What is stored of pods, by the configuration.
 #[derive(Debug, Default)]
-pub(in crate::kubernetes) struct Selected {
-    /// The node whose pods' containers are wanted; empty: all nodes'.
+pub(in crate::kubernetes) struct SelectedFields {
+    /// The node whose pods' containers are stored; empty for all nodes.
     pub node: String,
-    /// Labels by name, with their attributes.
+    /// Keys of labels, with their attributes.
     pub labels: Vec<(String, Arc<LabelKey>)>,
-    /// Annotations by name, with their attributes.
+    /// Keys of annotations, with their attributes.
     pub annotations: Vec<(String, Arc<LabelKey>)>,
 }
 
 /// All pods.
 pub(in crate::kubernetes) struct Pods {
-    selected: Selected,
-    words: Words,
+    selected: SelectedFields,
+    strings: StringPool,
     interner: Interner<Workload>,
-    entries: HashMap<Uid, Entry, RandomState>,
+    entries: HashMap<Uid, PodEntry, RandomState>,
     next_number: u32,
-    /// Addresses of pods, not of nodes.
-    addresses: History<IpAddr, Holder>,
+    /// Addresses of pods that are not in the host's network.
+    addresses: History<IpAddr, PodRef>,
     /// Ports of nodes' addresses that lead to pods.
-    node_ports: Claims<(IpAddr, u16), Holder, Holder>,
-    /// Pods in their node's network, by [`Uid::short`].
+    node_ports: SharedKeys<(IpAddr, u16), PodRef, PodRef>,
+    /// Pods in the host's network, by [`Uid::short`].
     on_nodes: History<u64, Handle<Workload>>,
-    /// Pods of the selected node, by the uid that their cgroups have.
+    /// Pods of the selected node, by the uid in their cgroups' paths.
     uids: History<Uid, Handle<Workload>>,
-    /// Their containers.
+    /// Containers of pods of the selected node.
     containers: History<ContainerId, Handle<Workload>>,
-    nodes: Counted,
-    ranges: Ranges,
+    nodes: AddressCounts,
+    ranges: AddressRanges,
 }
 
-/// Who has an address: equal if it is the same pod, though a namesake on the same node has the same name.
+/// The pod that has an address. Equal for the same pod only: another pod on the same node may have the same name.
 #[derive(Clone, Debug)]
-struct Holder {
+struct PodRef {
     workload: Handle<Workload>,
     pod: u32,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct PodEntry {
     number: u32,
-    round: u32,
+    listing: u32,
     host_network: bool,
-    /// The pod as a whole: no container.
+    /// The pod as a whole; its container is empty.
     workload: Handle<Workload>,
     addresses: Box<[IpAddr]>,
     node_addresses: Box<[IpAddr]>,
     node_ports: Box<[u16]>,
-    /// Of the selected node only: the uid in cgroups' paths, and the containers.
-    local: Option<Box<Local>>,
+    /// Containers and uid in cgroups' paths; only for pods of the selected node.
+    local: Option<Box<LocalPod>>,
 }
 
 #[derive(Debug)]
-struct Local {
+struct LocalPod {
     uid: Uid,
     containers: Vec<ContainerId>,
 }
 
-/// Static pods have another uid in the paths of their cgroups than in the API: their configuration's hash.
+/// Annotation with the hash of a static pod's configuration, which is its uid in the paths of its cgroups. Its uid in the API differs.
 const CONFIG_HASH: &str = "kubernetes.io/config.hash";
 
-/// How far nodes' clocks may differ from this one's.
+/// How far nodes' clocks may differ from this node's.
 const SLACK: Duration = Duration::from_secs(5);
 
-// === impl Holder ===
+// === impl PodRef ===
 
-impl PartialEq for Holder {
+impl PartialEq for PodRef {
     fn eq(&self, other: &Self) -> bool {
         self.pod == other.pod
     }
@@ -92,32 +92,32 @@ impl PartialEq for Holder {
 // === impl Pods ===
 
 impl Pods {
-    /// None yet.
-    pub fn new(selected: Selected, bounds: Bounds) -> Self {
+    /// Returns an empty table.
+    pub fn new(selected: SelectedFields, bounds: Bounds) -> Self {
         Self {
             selected,
-            words: Words::default(),
+            strings: StringPool::default(),
             interner: Interner::default(),
             entries: HashMap::default(),
             next_number: 0,
             addresses: History::new(bounds),
-            node_ports: Claims::new(bounds),
+            node_ports: SharedKeys::new(bounds),
             on_nodes: History::new(bounds),
             uids: History::new(bounds),
             containers: History::new(bounds),
-            nodes: Counted::default(),
-            ranges: Ranges::new(24, 64),
+            nodes: AddressCounts::default(),
+            ranges: AddressRanges::new(24, 64),
         }
     }
 
-    /// The pod is so now. `Ok(false)` if it has no uid.
+    /// Enters or updates a pod. Returns `Ok(false)` if it has no uid.
     ///
     /// # Errors
-    /// Its labels or annotations are not what they should be.
-    pub fn apply(&mut self, pod: &Pod<'_>, news: News) -> Result<bool, serde_json::Error> {
+    /// Its labels or annotations cannot be decoded.
+    pub fn apply(&mut self, pod: &Pod<'_>, context: UpdateContext) -> Result<bool, serde_json::Error> {
         let Some(uid) = pod.metadata.uid() else { return Ok(false) };
         if pod.finished() {
-            self.remove(uid, news.now);
+            self.remove(uid, context.now);
             return Ok(true);
         }
         let workload = self.workload(pod)?;
@@ -128,9 +128,9 @@ impl Pods {
         };
         let before = self.entries.remove(&uid);
         let number = before.as_ref().map_or_else(|| self.number(), |entry| entry.number);
-        let after = Entry {
+        let after = PodEntry {
             number,
-            round: news.round,
+            listing: context.listing,
             host_network: pod.host_network(),
             addresses: pod.addresses().into(),
             node_addresses: pod.node_addresses().into(),
@@ -138,25 +138,25 @@ impl Pods {
             local,
             workload,
         };
-        // A start that the node tells of is bounded by what the API server says: nodes' clocks may be wrong.
+        // A start time is from the node's clock, which may be wrong. It is limited to the times of the API server.
         let created = pod.metadata.created().unwrap_or_default();
-        let started = pod.first_start().map(|start| start.max(created).min(news.now));
-        self.replace(uid, before.as_ref(), Some(&after), started, news);
+        let started = pod.first_start().map(|start| start.max(created).min(context.now));
+        self.replace(uid, before.as_ref(), Some(&after), started, context);
         self.entries.insert(uid, after);
         Ok(true)
     }
 
-    /// The pod is no more.
+    /// Removes a pod.
     pub fn remove(&mut self, uid: Uid, now: UnixNanos) {
         if let Some(entry) = self.entries.remove(&uid) {
-            let news = News { now, since: now, round: entry.round };
-            self.replace(uid, Some(&entry), None, None, news);
+            let context = UpdateContext { now, since: now, listing: entry.listing };
+            self.replace(uid, Some(&entry), None, None, context);
         }
     }
 
-    /// A listing is complete: pods that it did not name are no more. Returns how many.
-    pub fn complete(&mut self, round: u32, now: UnixNanos) -> usize {
-        let unseen = self.entries.iter().filter(|(_, entry)| entry.round != round);
+    /// Removes the pods that the complete listing `listing` did not contain. Returns their number.
+    pub fn complete(&mut self, listing: u32, now: UnixNanos) -> usize {
+        let unseen = self.entries.iter().filter(|(_, entry)| entry.listing != listing);
         let unseen: Vec<Uid> = unseen.map(|(uid, _)| *uid).collect();
         for uid in &unseen {
             self.remove(*uid, now);
@@ -164,72 +164,72 @@ impl Pods {
         unseen.len()
     }
 
-    /// Forgets what ended long ago.
-    pub fn forget(&mut self, now: UnixNanos) {
-        self.addresses.forget(now);
-        self.node_ports.forget(now);
-        self.on_nodes.forget(now);
-        self.uids.forget(now);
-        self.containers.forget(now);
+    /// Evicts what ended long ago.
+    pub fn evict_expired(&mut self, now: UnixNanos) {
+        self.addresses.evict_expired(now);
+        self.node_ports.evict_expired(now);
+        self.on_nodes.evict_expired(now);
+        self.uids.evict_expired(now);
+        self.containers.evict_expired(now);
         if self.entries.capacity() > 64 && self.entries.len() < self.entries.capacity() / 8 {
             self.entries.shrink_to(self.entries.len() * 2);
         }
     }
 
-    /// Moves when there is an answer that there was not before.
-    pub fn news(&self) -> u64 {
-        let [a, b, c] = [self.addresses.news(), self.uids.news(), self.containers.news()];
-        a + b + c + self.node_ports.news() + self.on_nodes.news() + self.nodes.news
+    /// Number of changes that may change the result of a look-up.
+    pub fn changes(&self) -> u64 {
+        let [a, b, c] = [self.addresses.changes(), self.uids.changes(), self.containers.changes()];
+        a + b + c + self.node_ports.changes() + self.on_nodes.changes() + self.nodes.changes
     }
 
-    /// Pods known.
+    /// Number of pods.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Facts that are no longer true and remembered.
-    pub fn remembered(&self) -> usize {
-        let [a, b, c] = [self.addresses.remembered(), self.uids.remembered(), self.containers.remembered()];
-        a + b + c + self.node_ports.remembered() + self.on_nodes.remembered()
+    /// Number of former values that are kept.
+    pub fn past_len(&self) -> usize {
+        let [a, b, c] = [self.addresses.past_len(), self.uids.past_len(), self.containers.past_len()];
+        a + b + c + self.node_ports.past_len() + self.on_nodes.past_len()
     }
 
-    /// Who has the container.
+    /// Returns the workload of a container.
     pub fn of_container(&self, id: ContainerId) -> Option<&Handle<Workload>> {
         self.containers.latest(&id)
     }
 
-    /// The pod with the uid.
+    /// Returns the pod with the uid.
     pub fn of_uid(&self, uid: Uid) -> Option<&Handle<Workload>> {
         self.uids.latest(&uid)
     }
 
-    /// Who had a pod's address.
+    /// Returns the pod that had the address at `at`.
     #[inline]
     pub fn of_address(&self, address: IpAddr, at: UnixNanos) -> Option<&Handle<Workload>> {
         Some(&self.addresses.at(&address, at)?.workload)
     }
 
-    /// The pod that declares a port of a node's address.
+    /// Returns the pod that alone declared the port of a node's address at `at`.
     pub fn of_node_port(&self, address: IpAddr, port: u16, at: UnixNanos) -> Option<&Handle<Workload>> {
         Some(&self.node_ports.at(&(address, port), at)?.workload)
     }
 
-    /// The pod in its node's network with this [`Uid::short`].
+    /// Returns the pod in the host's network with this [`Uid::short`].
     pub fn on_node(&self, pod: u64, at: UnixNanos) -> Option<&Handle<Workload>> {
         self.on_nodes.at(&pod, at)
     }
 
-    /// Some pod has the address now.
+    /// Returns whether a pod has the address now.
     pub fn has_address(&self, address: IpAddr) -> bool {
         self.addresses.current(&address).is_some()
     }
 
-    /// It is an address of a node.
+    /// Returns whether it is an address of a node.
     pub fn is_node(&self, address: IpAddr) -> bool {
         self.nodes.contains(&address)
     }
 
-    /// Known pods have addresses nearby.
+    /// Returns whether a pod has an address in the same network.
     pub fn is_near(&self, address: IpAddr) -> bool {
         self.ranges.contains(address)
     }
@@ -245,13 +245,13 @@ impl Pods {
             self.containers.len(),
             self.nodes.counts.len(),
             self.ranges.len(),
-            self.remembered(),
+            self.past_len(),
         ]
     }
 
     #[cfg(test)]
     pub fn names(&self) -> [usize; 2] {
-        [self.words.len(), self.interner.len()]
+        [self.strings.len(), self.interner.len()]
     }
 
     fn number(&mut self) -> u32 {
@@ -263,17 +263,17 @@ impl Pods {
         let owner = owner::of(&pod.metadata);
         let labels = self.labels(pod)?;
         let workload = Workload {
-            name: self.words.get(&owner.name),
-            kind: self.words.get(&owner.kind),
-            namespace: self.words.get(&pod.metadata.namespace),
+            name: self.strings.get(&owner.name),
+            kind: self.strings.get(&owner.kind),
+            namespace: self.strings.get(&pod.metadata.namespace),
             pod: if owner.kind == "Pod" {
-                self.words.get(&owner.name)
+                self.strings.get(&owner.name)
             } else {
                 Arc::from(&*pod.metadata.name)
             },
-            node: self.words.get(pod.node()),
-            container: self.words.get(""),
-            container_id: self.words.get(""),
+            node: self.strings.get(pod.node()),
+            container: self.strings.get(""),
+            container_id: self.strings.get(""),
             labels,
         };
         Ok(self.interner.intern(workload))
@@ -288,61 +288,61 @@ impl Pods {
             let names: Vec<&str> = selected.iter().map(|(name, _)| &**name).collect();
             for (value, (_, key)) in pick(raw, &names)?.into_iter().zip(selected) {
                 if let Some(value) = value {
-                    labels.push(Label { key: Arc::clone(key), value: self.words.get(&value) });
+                    labels.push(Label { key: Arc::clone(key), value: self.strings.get(&value) });
                 }
             }
         }
         Ok(if labels.is_empty() { Arc::default() } else { labels.into() })
     }
 
-    /// Takes in the containers of a pod of the selected node, and returns their ids.
+    /// Enters the containers of a pod of the selected node, and returns their ids.
     fn local(
         &mut self,
         pod: &Pod<'_>,
         uid: Uid,
         workload: &Handle<Workload>,
-    ) -> Result<Local, serde_json::Error> {
+    ) -> Result<LocalPod, serde_json::Error> {
         let hash = pick(pod.metadata.annotations, &[CONFIG_HASH])?.pop().flatten();
         let uid = hash.and_then(|hash| Uid::parse(&hash)).unwrap_or(uid);
         let mut containers = Vec::new();
         for status in pod.containers() {
             let Some(id) = ContainerId::parse(&status.container_id) else { continue };
             containers.push(id);
-            let named = |held: &Handle<Workload>| Workload {
-                container: Arc::clone(&held.container),
-                container_id: Arc::clone(&held.container_id),
+            let named = |current: &Handle<Workload>| Workload {
+                container: Arc::clone(&current.container),
+                container_id: Arc::clone(&current.container_id),
                 ..(**workload).clone()
             };
-            if self.containers.current(&id).is_none_or(|held| named(held) != **held) {
+            if self.containers.current(&id).is_none_or(|current| named(current) != **current) {
                 let handle = self.container(status, workload);
-                // Ids are never given again: it has been this one's since ever.
+                // Ids are never used again, so the name is valid for all times.
                 self.containers.set(id, handle, UnixNanos::default());
             }
         }
-        Ok(Local { uid, containers })
+        Ok(LocalPod { uid, containers })
     }
 
     fn container(&mut self, status: &ContainerStatus<'_>, workload: &Workload) -> Handle<Workload> {
         self.interner.intern(Workload {
-            container: self.words.get(&status.name),
+            container: self.strings.get(&status.name),
             container_id: ContainerId::digits(&status.container_id).into(),
             ..workload.clone()
         })
     }
 
-    /// Replaces what `before` says by what `after` says.
+    /// Replaces the entries of `before` by those of `after`.
     fn replace(
         &mut self,
         uid: Uid,
-        before: Option<&Entry>,
-        after: Option<&Entry>,
+        before: Option<&PodEntry>,
+        after: Option<&PodEntry>,
         started: Option<UnixNanos>,
-        news: News,
+        context: UpdateContext,
     ) {
-        self.replace_addresses(before, after, started, news);
-        self.replace_node_ports(before, after, started, news);
+        self.replace_addresses(before, after, started, context);
+        self.replace_node_ports(before, after, started, context);
         for entry in before.into_iter().filter(|entry| entry.host_network && after.is_none()) {
-            self.on_nodes.end(&uid.short(), &entry.workload, news.now);
+            self.on_nodes.end(&uid.short(), &entry.workload, context.now);
         }
         for entry in after.into_iter().filter(|entry| entry.host_network) {
             self.on_nodes.set(uid.short(), entry.workload.clone(), UnixNanos::default());
@@ -350,10 +350,10 @@ impl Pods {
         let (old, new) = (before.and_then(|e| e.local.as_deref()), after.and_then(|e| e.local.as_deref()));
         if let Some(local) = old {
             if new.is_none_or(|new| new.uid != local.uid) {
-                self.uids.end_current(&local.uid, news.now);
+                self.uids.end_current(&local.uid, context.now);
             }
             for id in gone(&local.containers, new.map_or(&[], |new| &new.containers)) {
-                self.containers.end_current(id, news.now);
+                self.containers.end_current(id, context.now);
             }
         }
         if let (Some(local), Some(entry)) = (new, after) {
@@ -363,43 +363,43 @@ impl Pods {
 
     fn replace_addresses(
         &mut self,
-        before: Option<&Entry>,
-        after: Option<&Entry>,
+        before: Option<&PodEntry>,
+        after: Option<&PodEntry>,
         started: Option<UnixNanos>,
-        news: News,
+        context: UpdateContext,
     ) {
-        let own = |entry: Option<&Entry>| match entry {
+        let own = |entry: Option<&PodEntry>| match entry {
             Some(entry) if !entry.host_network => entry.addresses.clone(),
             _ => Box::default(),
         };
         let (old, new) = (own(before), own(after));
         if let Some(entry) = before {
-            let holder = Holder { workload: entry.workload.clone(), pod: entry.number };
+            let pod_ref = PodRef { workload: entry.workload.clone(), pod: entry.number };
             for address in gone(&old, &new) {
-                self.addresses.end(address, &holder, news.now);
+                self.addresses.end(address, &pod_ref, context.now);
                 self.ranges.remove(*address);
             }
         }
         if let Some(entry) = after {
-            let holder = Holder { workload: entry.workload.clone(), pod: entry.number };
+            let pod_ref = PodRef { workload: entry.workload.clone(), pod: entry.number };
             for address in &new {
                 let known = old.contains(address);
                 if !known {
                     self.ranges.add(*address);
                 } else if before.is_some_and(|before| before.workload == entry.workload) {
                     continue;
-                } else if self.addresses.current(address) != Some(&holder) {
-                    // It has another name now, but the address is another pod's already.
+                } else if self.addresses.current(address) != Some(&pod_ref) {
+                    // The pod has a new name, but the address belongs to another pod by now.
                     continue;
                 }
-                // An address that a pod gets later than its first (its sandbox was made anew) is its own since now.
+                // A pod gets another address when its sandbox is created again, so it has that address since now.
                 match started.filter(|_| old.is_empty()) {
-                    Some(start) => self.addresses.set_about(*address, holder.clone(), start, SLACK),
-                    None => self.addresses.set_since(*address, holder.clone(), news.since, news.now),
+                    Some(start) => self.addresses.set_with_slack(*address, pod_ref.clone(), start, SLACK),
+                    None => self.addresses.set_since(*address, pod_ref.clone(), context.since, context.now),
                 }
             }
         }
-        let nodes = |entry: Option<&Entry>| {
+        let nodes = |entry: Option<&PodEntry>| {
             let entry = entry.into_iter();
             entry
                 .flat_map(|e| {
@@ -416,16 +416,16 @@ impl Pods {
 
     fn replace_node_ports(
         &mut self,
-        before: Option<&Entry>,
-        after: Option<&Entry>,
+        before: Option<&PodEntry>,
+        after: Option<&PodEntry>,
         started: Option<UnixNanos>,
-        news: News,
+        context: UpdateContext,
     ) {
-        let unique = |claims: &[Holder]| match claims {
+        let unique = |declarations: &[PodRef]| match declarations {
             [only] => Some(only.clone()),
             _ => None,
         };
-        let keys = |entry: &Entry| -> Vec<(IpAddr, u16)> {
+        let keys = |entry: &PodEntry| -> Vec<(IpAddr, u16)> {
             if entry.node_ports.is_empty() {
                 return Vec::new();
             }
@@ -438,21 +438,21 @@ impl Pods {
         };
         let (old, new) = (before.map(keys).unwrap_or_default(), after.map(keys).unwrap_or_default());
         let same = before.map(|e| &e.workload) == after.map(|e| &e.workload);
-        let since = News {
+        let since = UpdateContext {
             since: started
-                .map_or(news.since, |start| UnixNanos(start.0.saturating_sub(SLACK.as_nanos() as u64))),
-            ..news
+                .map_or(context.since, |start| UnixNanos(start.0.saturating_sub(SLACK.as_nanos() as u64))),
+            ..context
         };
         if let Some(entry) = before {
-            let holder = Holder { workload: entry.workload.clone(), pod: entry.number };
+            let pod_ref = PodRef { workload: entry.workload.clone(), pod: entry.number };
             for key in old.iter().filter(|key| !same || !new.contains(key)) {
-                self.node_ports.remove(*key, &holder, news, unique);
+                self.node_ports.remove(*key, &pod_ref, context, unique);
             }
         }
         if let Some(entry) = after {
-            let holder = Holder { workload: entry.workload.clone(), pod: entry.number };
+            let pod_ref = PodRef { workload: entry.workload.clone(), pod: entry.number };
             for key in new.iter().filter(|key| !same || !old.contains(key)) {
-                self.node_ports.add(*key, holder.clone(), since, unique);
+                self.node_ports.add(*key, pod_ref.clone(), since, unique);
             }
         }
     }

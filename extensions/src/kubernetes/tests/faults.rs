@@ -1,23 +1,23 @@
-//! The extension against an API server that goes wrong.
+//! The extension against an API server that fails.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use longwave_pipeline::component::Extension;
-use longwave_pipeline::record::Endpoint;
-use longwave_pipeline::{Answer, Directory, UnixNanos};
+use longwave_pipeline::component::{Answer, Directory, Extension};
+use longwave_pipeline::model::{Endpoint, UnixNanos};
 use opentelemetry::metrics::MeterProvider;
 use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData, ResourceMetrics};
 use opentelemetry_sdk::metrics::reader::MetricReader;
 use opentelemetry_sdk::metrics::{ManualReader, SdkMeterProvider};
 use tokio_util::sync::CancellationToken;
 
-use super::api::*;
+use super::fake_api_server::*;
 use super::fixture::*;
-use crate::kubernetes::watch::Pace;
-use crate::kubernetes::{KubernetesConfig, KubernetesExtension};
+use crate::kubernetes::KubernetesConfig;
+use crate::kubernetes::extension::KubernetesExtension;
+use crate::kubernetes::watch::Timing;
 
 /// A running extension.
 struct Running {
@@ -26,7 +26,7 @@ struct Running {
     _meters: SdkMeterProvider,
     _file: tempfile::NamedTempFile,
     stop: CancellationToken,
-    ended: tokio::task::JoinHandle<Result<(), longwave_pipeline::ComponentError>>,
+    ended: tokio::task::JoinHandle<Result<(), longwave_pipeline::component::ComponentError>>,
 }
 
 #[derive(Clone, Debug)]
@@ -53,29 +53,29 @@ impl MetricReader for Reader {
     }
 }
 
-/// Short waits; silence and answers as long as a loaded machine may take.
-fn pace() -> Pace {
-    Pace {
+/// Short waits. The time limits are as long as a loaded machine may need.
+fn timing() -> Timing {
+    Timing {
         backoff: Duration::from_millis(2),
         longest_backoff: Duration::from_millis(20),
         spread: Duration::from_millis(5),
-        answer: Duration::from_secs(30),
+        response: Duration::from_secs(30),
         silence: Duration::from_secs(30),
         watch: Duration::from_secs(300),
     }
 }
 
-async fn start(address: SocketAddr, pace: Pace) -> Running {
-    let file = Api::kubeconfig(address);
-    let settings = KubernetesConfig {
+async fn start(address: SocketAddr, timing: Timing) -> Running {
+    let file = FakeApiServer::kubeconfig(address);
+    let config = KubernetesConfig {
         kubeconfig: file.path().to_str().unwrap().to_owned(),
         node: "node-1".to_owned(),
         ..KubernetesConfig::default()
     };
     let reader = Reader(Arc::new(ManualReader::builder().build()));
     let meters = SdkMeterProvider::builder().with_reader(reader.clone()).build();
-    let mut extension = KubernetesExtension::new(&settings, "kubernetes", &meters.meter("test"));
-    extension.pace = pace;
+    let mut extension = KubernetesExtension::new(&config, "kubernetes", &meters.meter("test"));
+    extension.timing = timing;
     let directory = extension.directory().unwrap();
     let stop = CancellationToken::new();
     let running = Box::new(extension).start(stop.clone()).await.unwrap();
@@ -83,7 +83,7 @@ async fn start(address: SocketAddr, pace: Pace) -> Running {
 }
 
 impl Running {
-    /// Who has the address now.
+    /// Name of the workload that has the address now.
     fn workload(&self, address: &str) -> String {
         let end = Endpoint { address: address.parse().unwrap(), port: 0 };
         match self.directory.workload_of_address(end, UnixNanos::now()) {
@@ -93,7 +93,7 @@ impl Running {
         }
     }
 
-    /// Waits for the address to be `expected`'s.
+    /// Waits until the address has the workload `expected`.
     async fn until(&self, address: &str, expected: &str) {
         self.until_that(|| self.workload(address) == expected, expected).await;
     }
@@ -108,7 +108,7 @@ impl Running {
         panic!("not within 30 s: {what}; {:?}", self.metrics());
     }
 
-    /// All numbers: name and values of the attributes but the extension's → value.
+    /// All metrics: name and attributes without the extension's id → value.
     fn metrics(&self) -> HashMap<String, f64> {
         let mut collected = ResourceMetrics::default();
         self.reader.collect(&mut collected).unwrap();
@@ -153,28 +153,28 @@ impl Running {
     }
 }
 
-/// *Scenario*: a server that begins to stream a listing and then says that its store cannot, as Kubernetes 1.34 on an older etcd does.
-/// *Guarantees*: pages are listed instead, at once.
+/// *Scenario*: a server that begins to stream a listing and then reports that its store cannot, as Kubernetes 1.34 on an older etcd does.
+/// *Guarantees*: the listing is paged instead, without a wait.
 #[tokio::test]
 async fn a_store_that_cannot_stream() {
-    let api = Api::start(true).await;
+    let api = FakeApiServer::start(true).await;
     api.put(PODS, &pod(1, "web", "10.244.0.1", 0));
     let cannot = "{\"type\":\"ERROR\",\"object\":{\"kind\":\"Status\",\"code\":500,\"message\":\"a watch stream was requested by the client but the required storage feature RequestWatchProgress is disabled\"}}\n";
     api.fail(PODS, [Fault::Text(cannot)]);
-    let running = start(api.address, pace()).await;
+    let running = start(api.address, timing()).await;
     running.until("10.244.0.1", "web").await;
-    let asked = api.asked(PODS);
+    let asked = api.requests(PODS);
     assert!(asked[0].contains_key("sendInitialEvents") && asked[1].contains_key("limit"), "{asked:?}");
     assert_eq!(running.metric("errors pods server"), 0.0);
     running.end().await;
 }
 
-/// *Scenario*: a server that streams listings, then one that refuses to; pods, services and slices that are there and that come later.
-/// *Guarantees*: everything is known either way; the second is asked for pages after one refusal; events follow; the measurements say so.
+/// *Scenario*: a server that streams listings, then one that refuses to; pods, services and slices that exist and that are added later.
+/// *Guarantees*: everything is known either way; the second server is paged after one refusal; events follow; the metrics show it.
 #[tokio::test]
 async fn lists_then_follows() {
     for streams in [true, false] {
-        let api = Api::start(streams).await;
+        let api = FakeApiServer::start(streams).await;
         for number in 1..=600 {
             api.put(
                 PODS,
@@ -188,7 +188,7 @@ async fn lists_then_follows() {
         }
         api.put(SERVICES, &service(1001, "web", "10.96.0.5", 80));
         api.put(SLICES, &slice(1002, "web", 8080, &[("10.244.0.7", 7)]));
-        let running = start(api.address, pace()).await;
+        let running = start(api.address, timing()).await;
         running.until("10.244.0.7", "web7").await;
         running.until("10.244.2.100", "web600").await;
         let synced = || {
@@ -202,10 +202,10 @@ async fn lists_then_follows() {
             &*running.directory.service_of_address(asked, UnixNanos::now()).known().unwrap().name,
             "web"
         );
-        let lists = api.asked(PODS).iter().filter(|query| query.contains_key("limit")).count();
+        let lists = api.requests(PODS).iter().filter(|query| query.contains_key("limit")).count();
         assert_eq!(lists, if streams { 0 } else { 3 });
         assert!(
-            api.asked(PODS)
+            api.requests(PODS)
                 .iter()
                 .all(|query| query["fieldSelector"] == "status.phase!=Succeeded,status.phase!=Failed")
         );
@@ -223,13 +223,13 @@ async fn lists_then_follows() {
     }
 }
 
-/// *Scenario*: watches are cut in the middle, again and again, while pods come and go.
-/// *Guarantees*: each resumes where it was: everything arrives, nothing is listed again.
+/// *Scenario*: watches are cut in the middle, again and again, while pods are added.
+/// *Guarantees*: each watch resumes where it was: everything arrives, nothing is listed again.
 #[tokio::test]
 async fn cut_watches_are_resumed() {
-    let api = Api::start(true).await;
+    let api = FakeApiServer::start(true).await;
     api.put(PODS, &pod(1, "first", "10.244.1.1", 0));
-    let running = start(api.address, pace()).await;
+    let running = start(api.address, timing()).await;
     running.until("10.244.1.1", "first").await;
     for number in 2..8 {
         api.cut();
@@ -242,15 +242,16 @@ async fn cut_watches_are_resumed() {
     running.end().await;
 }
 
-/// *Scenario*: while a watch is cut, pods change and the server forgets where it was (410), first with streamed listings, then with pages.
+/// *Scenario*: while a watch is cut, pods change and the server drops the watch's version (410), first with streamed listings, then with
+/// pages.
 /// *Guarantees*: everything is listed once more; what vanished in the gap is removed, and only when the listing is complete.
 #[tokio::test]
 async fn gone() {
     for streams in [true, false] {
-        let api = Api::start(streams).await;
+        let api = FakeApiServer::start(streams).await;
         api.put(PODS, &pod(1, "stays", "10.244.1.1", 0));
         api.put(PODS, &pod(2, "goes", "10.244.1.2", 0));
-        let running = start(api.address, pace()).await;
+        let running = start(api.address, timing()).await;
         running.until("10.244.1.2", "goes").await;
         api.delete(PODS, &pod(2, "goes", "10.244.1.2", 0));
         api.put(PODS, &pod(3, "comes", "10.244.1.3", 0));
@@ -258,7 +259,7 @@ async fn gone() {
         api.fail(PODS, (0..3).map(|_| Fault::Status(503, 0)));
         api.cut();
         running.until_that(|| running.metric("errors pods server") == 3.0, "three errors").await;
-        // The gap: the watch may be back already, so it is cut by the server's own forgetting.
+        // The watch may have resumed already, so the server ends it with 410.
         api.put(PODS, &pod(4, "later", "10.244.1.4", 0));
         running.until("10.244.1.4", "later").await;
         api.fail(PODS, [Fault::Status(500, 0), Fault::Text("{\"type\":\"ERROR\",\"object\":{\"code\":410,\"reason\":\"Expired\",\"message\":\"too old\"}}\n")]);
@@ -273,16 +274,16 @@ async fn gone() {
     }
 }
 
-/// *Scenario*: pods are deleted while the way to the server is cut, and the server forgets them: no event will ever tell.
-/// *Guarantees*: the listing after the gap does.
+/// *Scenario*: pods are deleted while the server cannot be reached, and the server drops its log: no event will report them.
+/// *Guarantees*: the listing after the gap removes them.
 #[tokio::test]
 async fn deleted_during_a_gap() {
-    let api = Api::start(true).await;
+    let api = FakeApiServer::start(true).await;
     api.put(PODS, &pod(1, "stays", "10.244.1.1", 0));
     api.put(PODS, &pod(2, "goes", "10.244.1.2", 0));
-    let running = start(api.address, pace()).await;
+    let running = start(api.address, timing()).await;
     running.until("10.244.1.2", "goes").await;
-    // What is deleted while the next attempt hangs in a refusal is not in the log any more when the watch asks for it.
+    // A pod that is deleted while the requests are refused is no longer in the log when the watch resumes.
     api.fail(PODS, (0..20).map(|_| Fault::Status(503, 0)));
     api.cut();
     running.until_that(|| running.metric("errors pods server") >= 1.0, "the gap").await;
@@ -295,11 +296,11 @@ async fn deleted_during_a_gap() {
     running.end().await;
 }
 
-/// *Scenario*: pages take their time, and the server forgets the listing's place before it is through.
-/// *Guarantees*: it begins again with larger pages, and what it had is kept.
+/// *Scenario*: pages are slow, and the server drops the listing's version before it is complete.
+/// *Guarantees*: the listing starts again with larger pages, and the table keeps its objects.
 #[tokio::test]
 async fn slow_pages() {
-    let api = Api::start(false).await;
+    let api = FakeApiServer::start(false).await;
     for number in 1..=600 {
         api.put(
             PODS,
@@ -307,75 +308,76 @@ async fn slow_pages() {
         );
     }
     api.slow_pages(Duration::from_millis(100));
-    let running = start(api.address, pace()).await;
+    let running = start(api.address, timing()).await;
     running
-        .until_that(|| api.asked(PODS).iter().any(|query| query.contains_key("continue")), "a second page")
+        .until_that(|| api.requests(PODS).iter().any(|query| query.contains_key("continue")), "a second page")
         .await;
     api.compact();
     running.until_that(|| running.metric("synced pods") == 1.0, "synced").await;
     assert_eq!((running.metric("objects pods"), running.metric("errors pods gone")), (600.0, 1.0));
-    assert!(api.asked(PODS).iter().any(|query| query.get("limit").is_some_and(|limit| limit == "1000")));
+    assert!(api.requests(PODS).iter().any(|query| query.get("limit").is_some_and(|limit| limit == "1000")));
     running.end().await;
 }
 
-/// *Scenario*: the server asks to wait a second (429), then answers.
-/// *Guarantees*: it is not asked again sooner, and then all is known.
+/// *Scenario*: the server demands to wait a second (429), then responds.
+/// *Guarantees*: there is no request before that, and then everything is known.
 #[tokio::test]
 async fn throttled() {
-    let api = Api::start(true).await;
+    let api = FakeApiServer::start(true).await;
     api.put(PODS, &pod(1, "web", "10.244.1.1", 0));
     api.fail(PODS, [Fault::Status(429, 1)]);
     let asked = std::time::Instant::now();
-    let running = start(api.address, pace()).await;
+    let running = start(api.address, timing()).await;
     running.until("10.244.1.1", "web").await;
     assert!(asked.elapsed() >= Duration::from_secs(1), "it is a lower bound: load can only make it longer");
-    assert_eq!((running.metric("errors pods throttled"), api.asked(PODS).len()), (1.0, 2));
+    assert_eq!((running.metric("errors pods throttled"), api.requests(PODS).len()), (1.0, 2));
     running.end().await;
 }
 
-/// *Scenario*: nobody listens at the server's address at first; later it is there.
-/// *Guarantees*: the start does not fail; answers are pending, then unknown; when the server is there all is known, without a restart.
+/// *Scenario*: no process listens at the server's address at first; later one does.
+/// *Guarantees*: the start does not fail; look-ups are pending, then unknown; when the server is there everything is known, without a
+/// restart.
 #[tokio::test]
 async fn unreachable_at_start() {
     let address = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let running = start(address, pace()).await;
+    let running = start(address, timing()).await;
     assert!(["pending", "unknown"].contains(&&*running.workload("10.244.1.1")));
     running.until_that(|| running.metric("errors pods unreachable") >= 5.0, "attempts").await;
     running.until("10.244.1.1", "unknown").await;
     assert_eq!((running.metric("synced pods"), running.metric("objects pods")), (0.0, 0.0));
     assert!(running.metric("staleness pods") > 0.0);
-    let api = Api::serve(tokio::net::TcpListener::bind(address).await.unwrap(), true);
+    let api = FakeApiServer::serve(tokio::net::TcpListener::bind(address).await.unwrap(), true);
     api.put(PODS, &pod(1, "web", "10.244.1.1", 0));
     running.until("10.244.1.1", "web").await;
     running.end().await;
 }
 
-/// *Scenario*: the server accepts and says nothing; begins an answer and says nothing more.
-/// *Guarantees*: each is given up after its time, and tried again.
+/// *Scenario*: the server accepts a connection and sends nothing; then it begins a response and sends nothing more.
+/// *Guarantees*: each request ends after its time limit and is sent again.
 #[tokio::test]
 async fn silence() {
-    let api = Api::start(true).await;
+    let api = FakeApiServer::start(true).await;
     api.put(PODS, &pod(1, "web", "10.244.1.1", 0));
     api.fail(PODS, [Fault::Hang, Fault::Mute]);
     let short = Duration::from_millis(300);
-    let running = start(api.address, Pace { answer: short, silence: short, ..pace() }).await;
+    let running = start(api.address, Timing { response: short, silence: short, ..timing() }).await;
     running.until("10.244.1.1", "web").await;
     assert!(running.metric("errors pods silent") >= 2.0);
     running.end().await;
 }
 
-/// *Scenario*: a rule for services is missing (403); what answers for slices is no API server; a pod cannot be read.
-/// *Guarantees*: the others work; each is counted under its reason.
+/// *Scenario*: the rule for services is missing (403); the responses for slices are not an API server's; a pod cannot be decoded.
+/// *Guarantees*: the others work; each failure is counted under its reason.
 #[tokio::test]
 async fn one_resource_fails() {
-    let api = Api::start(true).await;
+    let api = FakeApiServer::start(true).await;
     let mut unreadable = pod(2, "bad", "10.244.1.2", 0);
     unreadable["spec"] = 5.into();
     api.put(PODS, &unreadable);
     api.put(PODS, &pod(3, "web", "10.244.1.1", 0));
     api.fail(SERVICES, (0..10_000).map(|_| Fault::Status(403, 0)));
     api.fail(SLICES, (0..10_000).map(|_| Fault::Text("<html>\n")));
-    let running = start(api.address, pace()).await;
+    let running = start(api.address, timing()).await;
     running.until("10.244.1.1", "web").await;
     running.until_that(|| running.metric("errors services forbidden") >= 2.0, "forbidden").await;
     running.until_that(|| running.metric("errors endpointslices malformed") >= 2.0, "malformed").await;
@@ -383,14 +385,12 @@ async fn one_resource_fails() {
     running.end().await;
 }
 
-/// *Scenario*: the file with the credentials is not there.
-/// *Guarantees*: the start fails with the place and the remedy: no waiting helps.
+/// *Scenario*: the file with the credentials does not exist.
+/// *Guarantees*: the start fails with the setting and a remedy, since waiting would not help.
 #[tokio::test]
 async fn no_credentials() {
-    let settings =
-        KubernetesConfig { kubeconfig: "/nowhere/config".to_owned(), ..KubernetesConfig::default() };
-    let extension =
-        KubernetesExtension::new(&settings, "kubernetes/2", &opentelemetry::global::meter("test"));
+    let config = KubernetesConfig { kubeconfig: "/nowhere/config".to_owned(), ..KubernetesConfig::default() };
+    let extension = KubernetesExtension::new(&config, "kubernetes/2", &opentelemetry::global::meter("test"));
     let error = Box::new(extension).start(CancellationToken::new()).await.err().unwrap().to_string();
     assert!(error.starts_with("extensions::kubernetes/2: kubeconfig: \"/nowhere/config\": "), "{error}");
     assert!(error.ends_with("Is the file there, readable for this user, and the context in it?"), "{error}");

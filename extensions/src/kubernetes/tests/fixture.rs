@@ -1,27 +1,26 @@
-//! Objects as an API server would have them, and a directory that they are told to.
+//! Objects as an API server writes them, and a directory that tests fill with them.
 
 use std::sync::Arc;
 
-use longwave_pipeline::directory::CgroupName;
-use longwave_pipeline::record::Endpoint;
-use longwave_pipeline::{Answer, Directory, UnixNanos};
+use longwave_pipeline::component::{Answer, CgroupName, Directory};
+use longwave_pipeline::model::{Endpoint, UnixNanos};
 use serde_json::{Value, json};
 
 use crate::history::Bounds;
-use crate::kubernetes::directory::{Kubernetes, PodTable, ServiceTable, SliceTable};
-use crate::kubernetes::tables::{News, Selected};
+use crate::kubernetes::directory::{KubernetesDirectory, PodTable, ServiceTable, SliceTable};
+use crate::kubernetes::tables::{SelectedFields, UpdateContext};
 use crate::kubernetes::telemetry::{Instruments, ResourceStats};
-use crate::kubernetes::watch::Table;
+use crate::kubernetes::watch::ObjectTable;
 
 /// `2026-11-21T09:00:00Z`.
 pub const NINE: u64 = 1_795_251_600;
 
-/// A time, in seconds after [`NINE`].
+/// Returns the time `seconds` after [`NINE`].
 pub fn at(seconds: u64) -> UnixNanos {
     UnixNanos((NINE + seconds) * 1_000_000_000)
 }
 
-/// The same as Kubernetes writes it.
+/// Returns the same time as Kubernetes writes it.
 pub fn rfc3339(seconds: u64) -> String {
     format!("2026-11-21T{:02}:{:02}:{:02}Z", 9 + seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
@@ -34,7 +33,7 @@ pub fn container_id(number: u64) -> String {
     format!("{number:064x}").chars().rev().collect()
 }
 
-/// A running pod of Deployment `owner` on `node-1`, made and started at `start`.
+/// A running pod of the Deployment `owner` on `node-1`, created and started at `start`.
 pub fn pod(number: u64, owner: &str, address: &str, start: u64) -> Value {
     json!({
         "metadata": {
@@ -53,7 +52,7 @@ pub fn pod(number: u64, owner: &str, address: &str, start: u64) -> Value {
     })
 }
 
-/// The same in the host's network, with these ports.
+/// The same pod in the host's network, with these ports.
 pub fn host_pod(number: u64, owner: &str, ports: &[u16], start: u64) -> Value {
     let mut pod = pod(number, owner, "192.0.2.10", start);
     pod["spec"]["hostNetwork"] = true.into();
@@ -69,7 +68,7 @@ pub fn service(number: u64, name: &str, address: &str, port: u16) -> Value {
     })
 }
 
-/// A slice of `service` with these (address, pod) at `port`.
+/// A slice of `service` with these (address, pod) pairs at `port`.
 pub fn slice(number: u64, service: &str, port: u16, endpoints: &[(&str, u64)]) -> Value {
     let endpoint = |(address, pod): &(&str, u64)| json!({"addresses": [address], "targetRef": {"kind": "Pod", "uid": uid(*pod)}});
     json!({
@@ -80,58 +79,59 @@ pub fn slice(number: u64, service: &str, port: u16, endpoints: &[(&str, u64)]) -
     })
 }
 
-/// Which of the three tables.
+/// One of the three tables.
 #[derive(Clone, Copy)]
-pub enum Of {
+pub enum TableKind {
     Pods,
     Services,
     Slices,
 }
 
-/// A directory, told by hand.
-pub struct Told {
-    pub directory: Arc<Kubernetes>,
-    pub round: u32,
+/// A directory without watches.
+pub struct Fixture {
+    pub directory: Arc<KubernetesDirectory>,
+    pub listing: u32,
 }
 
-impl Told {
-    /// Listed once, nothing known; the API server was heard of at `contact`.
+impl Fixture {
+    /// A directory after empty listings; the last response of the API server was at `contact`.
     pub fn new(node: &str, contact: u64) -> Self {
         Self::with(node, contact, &["pods", "services", "endpointslices"])
     }
 
-    /// The same, where only these were listed.
+    /// A directory after empty listings of these resources.
     pub fn with(node: &str, contact: u64, listed: &[&str]) -> Self {
         let instruments = Instruments::new(&opentelemetry::global::meter("test"), "kubernetes");
         let resources = ["pods", "services", "endpointslices"];
         let stats = resources.map(|resource| ResourceStats::new(resource, &instruments));
-        let selected = Selected { node: node.to_owned(), ..Selected::default() };
-        let directory = Arc::new(Kubernetes::new(selected, true, stats.clone(), Bounds::default()));
+        let selected = SelectedFields { node: node.to_owned(), ..SelectedFields::default() };
+        let directory = Arc::new(KubernetesDirectory::new(selected, true, stats.clone(), Bounds::default()));
         for (one, resource) in stats.iter().zip(resources) {
             if listed.contains(&resource) {
                 one.synced(Default::default());
             }
             one.contacted(at(contact));
         }
-        Self { directory, round: 1 }
+        Self { directory, listing: 1 }
     }
 
-    pub fn table(&self, of: Of) -> Box<dyn Table> {
+    pub fn table(&self, of: TableKind) -> Box<dyn ObjectTable> {
         let directory = Arc::clone(&self.directory);
         match of {
-            Of::Pods => Box::new(PodTable(directory)),
-            Of::Services => Box::new(ServiceTable(directory)),
-            Of::Slices => Box::new(SliceTable(directory)),
+            TableKind::Pods => Box::new(PodTable(directory)),
+            TableKind::Services => Box::new(ServiceTable(directory)),
+            TableKind::Slices => Box::new(SliceTable(directory)),
         }
     }
 
-    /// Told at `now`, ten seconds after it may have begun.
-    pub fn apply(&self, of: Of, object: &Value, now: u64) {
-        let news = News { now: at(now), since: at(now.saturating_sub(10)), round: self.round };
-        self.table(of).apply(&object.to_string(), news).unwrap();
+    /// Applies an object at `now` that may be valid since ten seconds before.
+    pub fn apply(&self, of: TableKind, object: &Value, now: u64) {
+        let context =
+            UpdateContext { now: at(now), since: at(now.saturating_sub(10)), listing: self.listing };
+        self.table(of).apply(&object.to_string(), context).unwrap();
     }
 
-    pub fn remove(&self, of: Of, object: &Value, now: u64) {
+    pub fn remove(&self, of: TableKind, object: &Value, now: u64) {
         self.table(of).remove(&object.to_string(), at(now)).unwrap();
     }
 
@@ -143,7 +143,7 @@ impl Told {
         })
     }
 
-    /// As [`Self::workload`], with the container.
+    /// The same as [`Self::workload`], with the container.
     pub fn cgroup(&self, container_id: &str, pod_uid: &str, time: u64) -> String {
         let name = CgroupName { path: "", container_id, pod_uid };
         shown(self.directory.workload_of_cgroup(&name, at(time)), |w| {
@@ -163,7 +163,7 @@ impl Told {
     }
 }
 
-fn named(service: &longwave_pipeline::Handle<longwave_pipeline::Service>) -> String {
+fn named(service: &longwave_pipeline::model::Handle<longwave_pipeline::model::Service>) -> String {
     format!("{}/{}{}", service.namespace, service.name, if service.ambiguous { "*" } else { "" })
 }
 

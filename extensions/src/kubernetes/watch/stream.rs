@@ -1,16 +1,16 @@
-//! Watching: events, one a line, from a place on or with everything that is there first.
+//! Watches: one event a line, from a version on or with all existing objects first.
 
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
-use longwave_pipeline::UnixNanos;
+use longwave_pipeline::model::UnixNanos;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::failure::Failure;
-use super::lines::Lines;
+use super::lines::LineBuffer;
 use super::resource::escape;
-use super::{LEAD, Watch};
+use super::{MAX_EVENT_DELAY, Watch};
 use crate::kubernetes::objects::pick;
 
 #[derive(Deserialize)]
@@ -36,29 +36,29 @@ struct HeadMeta<'a> {
     annotations: Option<&'a RawValue>,
 }
 
-/// Marks the bookmark after everything that was there.
+/// Annotation of the bookmark that follows all existing objects.
 const INITIAL_END: &str = "k8s.io/initial-events-end";
-/// A watch that ends sooner, and brought nothing, was not ended in good order.
-const SHORTEST: Duration = Duration::from_secs(1);
-/// Events after which other tasks get their turn.
+/// A watch that ends sooner without any event did not end regularly.
+const MIN_DURATION: Duration = Duration::from_secs(1);
+/// Number of events after which the task yields.
 const STRIDE: usize = 16;
 
 // === impl Watch ===
 
 impl Watch {
-    /// Watches from `self.version` on; or, if `initial` is given, from the start: everything that is there, which may be true since
-    /// `initial`, comes first. Returns when the server ends the watch in good order.
+    /// Watches from `self.version` on. With `initial`, all existing objects come first, and may be valid since `initial`. Returns when the
+    /// server ends the watch regularly.
     pub(super) async fn watch(&mut self, initial: Option<UnixNanos>) -> Result<(), Failure> {
-        let seconds = self.pace.watch().as_secs().max(1);
+        let seconds = self.timing.watch().as_secs().max(1);
         let from = match initial {
-            // The first listing may be as old as the server's cache; a later one must not be older than what is known.
+            // The first listing may be as old as the server's cache. A later one must not be older than the table.
             Some(_) if !self.synced => {
                 "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion=0".to_owned()
             }
             Some(_) => "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan".to_owned(),
             None => format!("&resourceVersion={}", escape(&self.version)),
         };
-        let gap = self.stats.contact();
+        let gap = self.stats.last_contact();
         let query = format!("watch=true&allowWatchBookmarks=true&timeoutSeconds={seconds}{from}");
         let mut body = match self.get(&query).await {
             Err(Failure::Status { code: 400 | 422, .. }) if initial.is_some() => {
@@ -69,14 +69,14 @@ impl Watch {
         self.stats.watching();
         let started = Instant::now();
         let mut listing = initial;
-        let mut lines = Lines::default();
+        let mut lines = LineBuffer::default();
         let mut events = 0;
         while let Some(frame) = self.frame(&mut body).await? {
             lines.push(&frame)?;
             while let Some(line) = lines.next() {
                 let since = match listing {
                     Some(since) => since,
-                    None if started.elapsed() < LEAD / 2 => gap.min(before(UnixNanos::now())),
+                    None if started.elapsed() < MAX_EVENT_DELAY / 2 => gap.min(before(UnixNanos::now())),
                     None => before(UnixNanos::now()),
                 };
                 self.event(line, &mut listing, since)?;
@@ -88,7 +88,7 @@ impl Watch {
             lines.compact();
             self.stats.counts(self.table.counts());
         }
-        if listing.is_some() || (!self.progress && started.elapsed() < SHORTEST) {
+        if listing.is_some() || (!self.progress && started.elapsed() < MIN_DURATION) {
             return Err(Failure::Cut("the watch ended early".to_owned()));
         }
         Ok(())
@@ -104,22 +104,22 @@ impl Watch {
         let event: Event<'_> = serde_json::from_slice(line).map_err(malformed)?;
         let object = event.object.get();
         match &*event.kind {
-            "ADDED" | "MODIFIED" => self.apply(object, self.news(since)),
+            "ADDED" | "MODIFIED" => self.apply(object, self.context(since)),
             "DELETED" => {
                 if let Err(error) = self.table.remove(object, UnixNanos::now()) {
                     self.stats.failed("undecodable");
-                    self.trouble.undecodable(&error);
+                    self.failure_log.undecodable(&error);
                 }
             }
             "BOOKMARK" => {}
             "ERROR" => {
-                return Err(match Failure::of_text(object.as_bytes()) {
-                    // The server would stream listings, but its store (an etcd before 3.4.31 or 3.5.13) cannot: it says so in here only.
+                return Err(match Failure::from_text(object.as_bytes()) {
+                    // The server supports streamed listings but its etcd (before 3.4.31 or 3.5.13) does not. It reports this only here.
                     Failure::Status { code, .. } if listing.is_some() && code != 429 => Failure::NoStreaming,
                     other => other,
                 });
             }
-            other => return Err(Failure::Malformed(format!("an event of type {other:?}"))),
+            other => return Err(Failure::Malformed(format!("unknown event type {other:?}"))),
         }
         self.stats.event(&event.kind);
         let bookmark = event.kind == "BOOKMARK";
@@ -130,7 +130,7 @@ impl Watch {
         if listing.is_some() {
             let marks = pick(head.metadata.annotations, &[INITIAL_END]).map_err(malformed)?;
             if marks.first().is_none_or(|mark| mark.as_deref() != Some("true")) {
-                // A server that does not know the question sends plain bookmarks.
+                // A server that does not support the parameter sends plain bookmarks.
                 return Err(Failure::NoStreaming);
             }
         }
@@ -142,12 +142,12 @@ impl Watch {
         if listing.take().is_some() {
             self.complete();
         } else {
-            self.heard();
+            self.succeeded();
         }
         Ok(())
     }
 }
 
 fn before(now: UnixNanos) -> UnixNanos {
-    UnixNanos(now.0.saturating_sub(u64::try_from(LEAD.as_nanos()).unwrap_or(u64::MAX)))
+    UnixNanos(now.0.saturating_sub(u64::try_from(MAX_EVENT_DELAY.as_nanos()).unwrap_or(u64::MAX)))
 }

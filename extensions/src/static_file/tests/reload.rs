@@ -5,16 +5,15 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use longwave_config::GoDuration;
-use longwave_pipeline::Directory;
-use longwave_pipeline::component::{Extension, ExtensionContext};
+use longwave_pipeline::component::{Directory, Extension, ExtensionContext};
 use opentelemetry::metrics::noop::NoopMeterProvider;
 use opentelemetry::metrics::{Meter, MeterProvider};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use super::super::config::StaticConfig;
-use super::super::extension::{StaticExtension, Watched};
-use super::{name_at, workload_at, written};
+use super::super::extension::{StaticExtension, WatchedFile};
+use super::{name_at, workload_at, write_file};
 
 fn one_rule(name: &str) -> String {
     format!(
@@ -22,65 +21,65 @@ fn one_rule(name: &str) -> String {
     )
 }
 
-/// As an editor or a configuration manager does it.
+/// Replaces the file by a rename, as editors and configuration managers do.
 fn replace(file: &Path, text: &str) {
     let new = file.with_extension("new");
     std::fs::write(&new, text).unwrap();
     std::fs::rename(new, file).unwrap();
 }
 
-fn watched(file: &Path) -> Watched {
-    Watched::new("static", file.to_str().unwrap()).unwrap()
+fn watched(file: &Path) -> WatchedFile {
+    WatchedFile::new("static", file.to_str().unwrap()).unwrap()
 }
 
 /// *Scenario*: the file is replaced by rename, later written in place.
-/// *Guarantees*: a change counts once it has been there for two looks; the version moves; a name that stays is the same handle.
+/// *Guarantees*: a change takes effect once it was seen in two polls; the version changes; an unchanged name keeps its handle.
 #[test]
 fn a_changed_file_is_read_once_it_has_settled() {
-    let file = written(&one_rule("one"));
+    let file = write_file(&one_rule("one"));
     let mut watched = watched(&file.file);
     let directory = Arc::clone(watched.directory());
     let (version, stays) = (directory.version(), workload_at(&directory, "192.0.2.2", 1));
     replace(&file.file, &one_rule("two"));
-    watched.look();
+    watched.poll();
     assert_eq!(name_at(&directory, "192.0.2.1", 1), "one");
-    watched.look();
+    watched.poll();
     assert_eq!(name_at(&directory, "192.0.2.1", 1), "two");
     assert_ne!(directory.version(), version);
     assert_eq!(workload_at(&directory, "192.0.2.2", 1), stays);
     std::fs::write(&file.file, one_rule("three")).unwrap();
-    watched.look();
-    watched.look();
+    watched.poll();
+    watched.poll();
     assert_eq!(name_at(&directory, "192.0.2.1", 1), "three");
-    watched.look();
-    watched.look();
+    watched.poll();
+    watched.poll();
     assert_eq!((watched.stats().reloads.load(Relaxed), watched.stats().failures.load(Relaxed)), (2, 0));
 }
 
 /// *Scenario*: a new file is broken, is removed, and comes back.
-/// *Guarantees*: the old rules stay in force; each state is counted once, not once a look; a good file ends it.
+/// *Guarantees*: the old rules stay in force; each state is counted once, not once a poll; a good file ends it.
 #[test]
 fn a_bad_file_leaves_the_old_rules_in_force() {
-    let file = written(&one_rule("one"));
+    let file = write_file(&one_rule("one"));
     let mut watched = watched(&file.file);
     let directory = Arc::clone(watched.directory());
     let version = directory.version();
     replace(&file.file, "rules: [{cidrs: x}]");
-    (0..5).for_each(|_| watched.look());
+    (0..5).for_each(|_| watched.poll());
     std::fs::remove_file(&file.file).unwrap();
-    (0..5).for_each(|_| watched.look());
+    (0..5).for_each(|_| watched.poll());
     assert_eq!((name_at(&directory, "192.0.2.1", 1).as_str(), directory.version()), ("one", version));
     assert_eq!((watched.stats().failures.load(Relaxed), watched.stats().stale.load(Relaxed)), (2, true));
     replace(&file.file, &one_rule("two"));
-    (0..5).for_each(|_| watched.look());
+    (0..5).for_each(|_| watched.poll());
     assert_eq!(name_at(&directory, "192.0.2.1", 1), "two");
     assert_eq!((watched.stats().reloads.load(Relaxed), watched.stats().stale.load(Relaxed)), (1, false));
 }
 
-/// *Scenario*: the file lies as in a mounted ConfigMap: a link to `..data/names.yaml`, and `..data` is turned to another folder.
-/// *Guarantees*: that is a change as any other.
+/// *Scenario*: the file is in a mounted ConfigMap: a link to `..data/names.yaml`, and `..data` gets another target.
+/// *Guarantees*: that is a change like any other.
 #[test]
-fn a_link_that_is_turned_is_a_change() {
+fn a_link_with_a_new_target_is_a_change() {
     let folder = TempDir::new().unwrap();
     let at = |name: &str| folder.path().join(name);
     for (data, name) in [("..1", "one"), ("..2", "two")] {
@@ -92,16 +91,16 @@ fn a_link_that_is_turned_is_a_change() {
     let mut watched = watched(&at("names.yaml"));
     symlink("..2", at("..data_tmp")).unwrap();
     std::fs::rename(at("..data_tmp"), at("..data")).unwrap();
-    watched.look();
-    watched.look();
+    watched.poll();
+    watched.poll();
     assert_eq!(name_at(watched.directory(), "192.0.2.1", 1), "two");
 }
 
 /// *Scenario*: the whole extension: created, started, its file changed, stopped.
-/// *Guarantees*: it answers before it is started, reads the change by itself, and ends when asked to.
+/// *Guarantees*: it resolves names before it is started, reads the change without a trigger, and ends when it is stopped.
 #[tokio::test]
-async fn the_extension_reads_changes_by_itself() {
-    let file = written(&one_rule("one"));
+async fn the_extension_reads_changes_without_a_trigger() {
+    let file = write_file(&one_rule("one"));
     let config = StaticConfig {
         file: file.file.to_str().unwrap().to_owned(),
         reload_interval: GoDuration::from_millis(10),
