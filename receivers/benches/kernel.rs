@@ -1,4 +1,4 @@
-//! Costs of the programs: 8,000 sockets, idle and then all active, and 20,000 connections that open and close, with BPF statistics on.
+//! Costs of the programs: 8,000 sockets, first idle and then all active, and 20,000 connections that open and close, with BPF statistics on.
 //! Needs root and BPF. Prints; asserts nothing.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, reason = "a bench")]
 
@@ -14,7 +14,7 @@ fn listen() -> TcpListener {
     TcpListener::bind("127.0.0.1:0").unwrap()
 }
 
-/// A connection to `listener`: client, server.
+/// Connects to `listener`. Returns client and server.
 fn connect(listener: &TcpListener) -> (TcpStream, TcpStream) {
     let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     (client, listener.accept().unwrap().0)
@@ -24,15 +24,19 @@ fn statistics(kernel: &Kernel, name: &str) -> ProgramStatistics {
     kernel.program_stats().into_iter().find(|program| program.name == name).unwrap()
 }
 
-/// Nanoseconds per visited socket in the program (best and median pass), and of the pass's wall time (best).
-struct Cost {
+/// Costs of a sampling pass.
+struct PassCost {
+    /// Time in the program per visited connection in the best pass, in ns.
     best: f64,
+    /// The same in the median pass.
     median: f64,
+    /// Wall time per connection in the best pass, in ns.
     wall: f64,
+    /// Longest run of the best pass.
     longest_run_ms: f64,
 }
 
-impl std::fmt::Display for Cost {
+impl std::fmt::Display for PassCost {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { best, median, wall, longest_run_ms } = self;
         write!(
@@ -43,7 +47,8 @@ impl std::fmt::Display for Cost {
     }
 }
 
-fn measure(kernel: &mut Kernel, mut before: impl FnMut()) -> Cost {
+/// Measures passes, each after a call of `before`.
+fn measure(kernel: &mut Kernel, mut before: impl FnMut()) -> PassCost {
     let (mut inside, mut wall, mut longest) = (Vec::new(), f64::MAX, f64::MAX);
     for _ in 0..PASSES {
         before();
@@ -55,7 +60,7 @@ fn measure(kernel: &mut Kernel, mut before: impl FnMut()) -> Cost {
         longest = longest.min(report.longest_run.as_secs_f64() * 1e3);
     }
     inside.sort_by(f64::total_cmp);
-    Cost { best: inside[0], median: inside[PASSES / 2], wall, longest_run_ms: longest }
+    PassCost { best: inside[0], median: inside[PASSES / 2], wall, longest_run_ms: longest }
 }
 
 fn main() {
@@ -94,7 +99,7 @@ fn main() {
     }
     for program in kernel.program_stats() {
         println!(
-            "{}: {} bytes translated, {} instructions walked",
+            "{}: {} bytes translated, {} instructions verified",
             program.name, program.translated_bytes, program.verified_instructions
         );
     }

@@ -8,6 +8,7 @@ use crate::cache::workspace;
 
 mod build;
 mod inspect;
+mod line_info;
 mod toolchain;
 
 /// Path of the committed object.
