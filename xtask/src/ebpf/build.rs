@@ -62,7 +62,7 @@ pub fn object(toolchain: &Toolchain) -> Result<PathBuf> {
     // Loaders ignore the relocations of BTF, which contains no address of a section.
     let without = ["-g", "--remove-section=.rel.BTF", "--remove-section=.rel.BTF.ext"];
     run_quiet(toolchain.llvm("llvm-strip").args(without).arg(linked).arg("-o").arg(&stripped))?;
-    let section = place.join("btf-ext");
+    let section = folder.join("btf-ext");
     fs::write(&section, line_info::without(&fs::read(&stripped)?).context("ebpf: strip line information")?)?;
     let update = format!("--update-section={}={}", line_info::SECTION, section.display());
     run_quiet(toolchain.llvm("llvm-objcopy").arg(update).arg(&stripped))?;
