@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use opentelemetry::KeyValue;
+use longwave_pipeline::component::ComponentMeter;
 use opentelemetry::metrics::Meter;
 
 use super::directory::DockerDirectory;
@@ -59,70 +59,50 @@ impl Stats {
 
     /// Exports them through `meter`, with the extension's id.
     pub fn export(self: &Arc<Self>, directory: &Arc<DockerDirectory>, meter: &Meter, id: &str) {
-        let extension = KeyValue::new("extension", id.to_owned());
-        let (containers, attributes) = (Arc::clone(directory), [extension.clone()]);
-        meter
-            .u64_observable_gauge("longwave_extension_docker_containers")
-            .with_unit("{container}")
-            .with_description("Containers known that have not ended.")
-            .with_callback(move |observer| observer.observe(containers.state().len() as u64, &attributes))
-            .build();
-        let gauge = |name: &'static str,
-                     unit: &'static str,
-                     text: &'static str,
-                     read: fn(Option<Duration>) -> f64| {
-            let (stats, attributes) = (Arc::clone(self), [extension.clone()]);
-            meter
-                .f64_observable_gauge(name)
-                .with_unit(unit)
-                .with_description(text)
-                .with_callback(move |observer| observer.observe(read(stats.staleness()), &attributes))
-                .build();
-        };
-        gauge("longwave_extension_docker_connected", "1", "1 while the daemon tells what is new.", |stale| {
-            if stale.is_none() { 1.0 } else { 0.0 }
-        });
-        gauge(
+        let meter = ComponentMeter::new(meter, [("extension", id)]);
+        let directory = meter.observe(directory);
+        directory.gauge(
+            "longwave_extension_docker_containers",
+            "{container}",
+            "Containers known that have not ended.",
+            |directory| directory.state().len() as u64,
+        );
+        let stats = meter.observe(self);
+        stats.gauge(
+            "longwave_extension_docker_connected",
+            "1",
+            "1 while the daemon tells what is new.",
+            |stats| {
+                if stats.staleness().is_none() { 1.0 } else { 0.0 }
+            },
+        );
+        stats.gauge(
             "longwave_extension_docker_staleness",
             "s",
             "Since when the daemon could not be asked; 0 while it tells what is new.",
-            |stale| stale.unwrap_or_default().as_secs_f64(),
+            |stats| stats.staleness().unwrap_or_default().as_secs_f64(),
         );
-        let counter =
-            |name: &'static str, unit: &'static str, text: &'static str, read: fn(&Stats) -> &AtomicU64| {
-                let (stats, attributes) = (Arc::clone(self), [extension.clone()]);
-                meter
-                    .u64_observable_counter(name)
-                    .with_unit(unit)
-                    .with_description(text)
-                    .with_callback(move |observer| {
-                        observer.observe(read(&stats).load(Ordering::Relaxed), &attributes);
-                    })
-                    .build();
-            };
-        counter(
+        stats.counter(
             "longwave_extension_docker_connects",
             "{connect}",
             "Times that the daemon was reached; one without a restart of the daemon.",
-            |stats| &stats.connects,
+            |stats| stats.connects.load(Ordering::Relaxed),
         );
-        counter("longwave_extension_docker_events", "{event}", "Events of containers taken in.", |stats| {
-            &stats.events
-        });
-        let (stats, extension) = (Arc::clone(self), extension.clone());
-        meter
-            .u64_observable_counter("longwave_extension_docker_failures")
-            .with_unit("{failure}")
-            .with_description(
-                "What went wrong with the daemon: `unreachable` attempts and lost connections, `bad_answer` about a container.",
-            )
-            .with_callback(move |observer| {
-                let reasons = [("unreachable", &stats.unreachable), ("bad_answer", &stats.bad_answers)];
-                for (reason, count) in reasons {
-                    let attributes = [extension.clone(), KeyValue::new("reason", reason)];
-                    observer.observe(count.load(Ordering::Relaxed), &attributes);
-                }
-            })
-            .build();
+        stats.counter(
+            "longwave_extension_docker_events",
+            "{event}",
+            "Events of containers taken in.",
+            |stats| stats.events.load(Ordering::Relaxed),
+        );
+        stats.counter_by(
+            "longwave_extension_docker_failures",
+            "{failure}",
+            "What went wrong with the daemon: `unreachable` attempts and lost connections, `bad_answer` about a container.",
+            "reason",
+            |stats| {
+                [("unreachable", &stats.unreachable), ("bad_answer", &stats.bad_answers)]
+                    .map(|(reason, count)| (reason, count.load(Ordering::Relaxed)))
+            },
+        );
     }
 }
