@@ -15,7 +15,7 @@ fn instruments_read_their_source() {
         .with_registry(registry.clone())
         .without_counter_suffixes()
         .without_units()
-        .without_scope_info()
+        .scope_info_enabled(false)
         .without_target_info()
         .build()
         .unwrap();
