@@ -1,6 +1,6 @@
 //! Records per second through `service`: 100,000 connections, one record of each per pass, in batches of 1,024, names from a table.
-//! Prints; asserts nothing. Measures the thread's CPU time, since machines that build are rarely idle; the thread that asks the kernel
-//! is not in it.
+//! Prints; asserts nothing. Measures the thread's CPU time, since build machines are rarely idle. The thread that queries the
+//! kernel is not included.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a bench")]
 
 use std::collections::HashMap;
@@ -39,8 +39,8 @@ impl Directory for Table {
         Answer::Unknown
     }
 
-    fn service_of_address(&self, asked: Endpoint, _: UnixNanos) -> Answer<Handle<Service>> {
-        self.0.get(&asked).map_or(Answer::Unknown, |service| Answer::Known(service.clone()))
+    fn service_of_address(&self, original: Endpoint, _: UnixNanos) -> Answer<Handle<Service>> {
+        self.0.get(&original).map_or(Answer::Unknown, |service| Answer::Known(service.clone()))
     }
 
     fn service_of_backend(&self, backend: Endpoint, at: UnixNanos) -> Answer<Handle<Service>> {
@@ -103,7 +103,7 @@ fn run(processor: &mut ServiceProcessor, batches: Vec<Batch>) -> Vec<Batch> {
 fn bench(criterion: &mut Criterion<CpuTime>) {
     let mut group = criterion.benchmark_group("service");
     group.throughput(Throughput::Elements(CONNECTIONS)).sample_size(20);
-    // What it costs to read each record's identity from cold memory and to write a name into it, whoever does it.
+    // The cost of reading each record's identity from cold memory and writing a name into it.
     let name = Interner::default().intern(Service::default());
     group.bench_function("floor: one name for all, nothing looked up", |bencher| {
         bencher.iter_batched(
@@ -134,7 +134,7 @@ fn bench(criterion: &mut Criterion<CpuTime>) {
     for (name, role, conntrack) in [
         ("new clients", Role::Client, false),
         ("new servers", Role::Server, false),
-        ("new servers, asked of the kernel", Role::Server, true),
+        ("new servers, looked up in the kernel", Role::Server, true),
     ] {
         group.bench_function(name, |bencher| {
             let fresh = || (processor(conntrack), records(role));

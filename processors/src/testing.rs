@@ -1,10 +1,10 @@
-//! What tests of several processors share.
+//! Helpers for tests of several processors.
 
 use std::sync::Arc;
 
 use longwave_pipeline::component::{Accounting, NodeKind, ProcessorContext, Signal};
 
-/// A context in pipeline `pipeline` (`metrics`, `logs`), and the accounting that its node belongs to.
+/// Returns a context in pipeline `pipeline` (`metrics`, `logs`), and the accounting to which its node belongs.
 pub(crate) fn context(id: &str, pipeline: &str, aggregates: bool) -> (ProcessorContext, Accounting) {
     let accounting = Accounting::default();
     let signal = if pipeline.starts_with("logs") { Signal::Logs } else { Signal::Metrics };
@@ -21,7 +21,7 @@ pub(crate) fn context(id: &str, pipeline: &str, aggregates: bool) -> (ProcessorC
     (context, accounting)
 }
 
-/// The errors of a YAML section, one a line, or the word `valid`.
+/// Returns the errors of a YAML section, one per line, or the word `valid`.
 pub(crate) fn problems<X: 'static, T: ?Sized + 'static>(
     factory: &longwave_pipeline::component::Factory<X, T>,
     id: &str,

@@ -1,4 +1,4 @@
-//! Connection tracking, asked on a real kernel: a host's namespace between two pods', with rules as kube-proxy and sidecars write them.
+//! Connection tracking of a real kernel: a host's namespace between two pods', with rules like those of kube-proxy and sidecars.
 #![allow(clippy::unwrap_used)]
 
 use std::io::Write;
@@ -52,7 +52,7 @@ struct Node {
     _turn: gate::Turn,
 }
 
-/// A connection as its two ends know it.
+/// A connection with both of its sockets.
 struct Connection {
     client: TcpStream,
     server: TcpStream,
@@ -238,7 +238,7 @@ fn cluster_ips_are_translated() {
     }
 }
 
-/// *Scenario*: a sidecar's redirect inside a pod, which never reaches the host; connections that nobody translates: from pod to pod, in a
+/// *Scenario*: a sidecar's redirect inside a pod, which never reaches the host; connections that are not translated: from pod to pod, in a
 /// pod's loopback, with and without tracking there.
 /// *Guarantees*: the redirect is found by both ends; the others are the same at both ends.
 fn redirects_inside_a_pod_are_found() {
@@ -250,7 +250,7 @@ fn redirects_inside_a_pod_are_found() {
         assert_eq!(both(&conntrack, &node, &connection, &node.a, &node.a), Translated::Same);
     }
     rules(&node.a, REDIRECT);
-    // What tracks nothing is believed to for a second.
+    // A namespace without tracked connections is not queried again for a second.
     let conntrack = node.conntrack();
     for asked in ["10.97.0.1:80", "[fd97::1]:80"] {
         let connection = Connection::open(&node.a, asked, &inside);
@@ -307,8 +307,8 @@ fn a_successors_entry_is_not_taken() {
     }
 }
 
-/// *Scenario*: a connection older than the agent; its entry goes before its last record comes. Another that nobody listed.
-/// *Guarantees*: the list of the start knows the first; the second is unknown, not taken for untranslated.
+/// *Scenario*: a connection older than the agent; its entry goes before its last record comes. Another one that is not in the list.
+/// *Guarantees*: the first is in the list of the start. The second is unknown, not taken for untranslated.
 fn connections_older_than_the_agent_are_listed() {
     let node = Node::new();
     let older = Connection::open(&node.a, "10.96.0.10:80", &node.backend);
@@ -326,7 +326,7 @@ fn connections_older_than_the_agent_are_listed() {
 }
 
 /// *Scenario*: the process may not ask (no CAP_NET_ADMIN); the pods' namespaces cannot be entered (no CAP_SYS_ADMIN).
-/// *Guarantees*: without the first all is unknown, at once from the second question on; without the second the host's translations are
+/// *Guarantees*: without the first all is unknown, immediately from the second query on; without the second the host's translations are
 /// found, and what the host does not translate is unknown.
 fn missing_capabilities_leave_things_unknown() {
     use rustix::thread::{CapabilitySet, capabilities, set_capabilities};

@@ -1,4 +1,4 @@
-//! What is known, what is asked for, what waits to be asked: the part that processors and the asking thread share.
+//! [`Cache`]: results and pending look-ups. Shared by the processors and the thread that queries the kernel.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,118 +13,119 @@ use super::judge;
 use super::request::{Findings, Outcome, Reason, Request};
 use super::translation::Translated;
 
-/// Connections that wait: as many as the receiver tracks by default, which all come at once at the start.
+/// Connections that wait for a look-up. As many as the receiver tracks by default: all of them come together at the start.
 const MAX_QUEUED: usize = 131_072;
-/// Answers kept.
+/// Cached results.
 const MAX_KEPT: usize = 131_072;
-/// How long an answer is kept: the processors that ask keep it themselves.
+/// How long a result is cached. The processors store it with the connection.
 const KEPT: Duration = Duration::from_secs(60);
-/// How long that of a connection is kept that has ended.
+/// How long the result of an ended connection is cached.
 const KEPT_AFTER_END: Duration = Duration::from_secs(5);
 /// Requests that the thread takes at a time.
-const TAKEN: usize = 1024;
-/// How long the thread lets requests gather, so that it wakes once for many.
+const MAX_TAKEN: usize = 1024;
+/// How long the thread lets requests accumulate, so that it wakes up once for many.
 const GATHER: Duration = Duration::from_millis(2);
-/// Answers given under one lock.
-const SETTLED: usize = 128;
+/// Results stored under one lock.
+const SETTLED_PER_LOCK: usize = 128;
 
-/// Shared by processors and the thread.
+/// Results and pending look-ups.
 pub(super) struct Cache {
     /// This boot of this host; `None` if it is not known.
     boot: Option<u32>,
-    state: Mutex<State>,
+    state: Mutex<CacheState>,
+    /// Signals requests to the thread.
     wake: Condvar,
-    /// Answers have come.
-    answered: Condvar,
+    /// Signals new results.
+    settled: Condvar,
     version: AtomicU64,
 }
 
 #[derive(Default)]
-struct State {
-    known: HashMap<ConnectionId, Slot, RandomState>,
+struct CacheState {
+    slots: HashMap<ConnectionId, CacheSlot, RandomState>,
     queue: VecDeque<Request>,
-    /// Answered, in the order of time.
+    /// When cached results are freed, in the order of time.
     answered: VecDeque<(Instant, ConnectionId)>,
-    /// Ended, in the order of time.
+    /// When results of ended connections are freed, in the order of time.
     ended: VecDeque<(Instant, ConnectionId)>,
     mode: Mode,
     started: bool,
     stopped: bool,
-    /// The thread waits to be woken.
+    /// The thread is waiting on `wake`.
     idle: bool,
     tally: Tally,
 }
 
 #[derive(Clone, Copy)]
-enum Slot {
-    /// Asked for; the connection ended meanwhile, perhaps.
+enum CacheSlot {
+    /// The look-up is pending. With the connection's end, if a later request has it.
     Waiting(Option<UnixNanos>),
     Known(Translated),
 }
 
-/// Whether asking has a point.
+/// Whether the kernel is queried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// It has.
+    /// It is.
     #[default]
-    Asking,
-    /// Everybody gets this answer, until it is tried again.
+    Querying,
+    /// Every request gets this result, until the given time or permanently.
     Settled(Outcome, Option<Instant>),
 }
 
-/// What happened since it was last taken.
+/// Counts since the last [`Cache::take_tally`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
     /// Connections found translated.
     pub translated: u64,
     /// Connections found not translated.
     pub same: u64,
-    /// Connections of which nobody can tell, by [`Reason::ALL`].
+    /// Connections without a certain result, by [`Reason::ALL`].
     pub unknown: [u64; Reason::ALL.len()],
-    /// Answers kept now.
+    /// Cached and pending results now.
     pub kept: u64,
 }
 
-/// What [`Cache::query`] says to the first that asks of anything.
-pub(super) struct Asked {
+/// Result of [`Cache::query`].
+pub(super) struct QueryResult {
     pub translated: Translated,
-    /// The thread is not there yet.
+    /// This is the first request: the caller has to start the thread.
     pub start: bool,
 }
 
 // === impl Cache ===
 
 impl Cache {
-    /// Nothing known. `boot`: [`ConnectionId::boot`] of this host's own records.
+    /// Creates an empty cache. `boot`: [`ConnectionId::boot`] of this host's own records.
     pub fn new(boot: Option<u32>) -> Self {
         Self {
             boot,
             state: Mutex::default(),
             wake: Condvar::new(),
-            answered: Condvar::new(),
+            settled: Condvar::new(),
             version: AtomicU64::new(0),
         }
     }
 
     /// See [`super::Conntrack::query`].
-    pub fn query(&self, request: Request) -> Asked {
+    pub fn query(&self, request: Request) -> QueryResult {
         let mut state = self.lock();
-        if let Some(slot) = state.known.get_mut(&request.id) {
+        if let Some(slot) = state.slots.get_mut(&request.id) {
             let translated = match slot {
-                Slot::Known(translated) => *translated,
-                Slot::Waiting(ended) => {
+                CacheSlot::Known(translated) => *translated,
+                CacheSlot::Waiting(ended) => {
                     *ended = ended.or(request.ended);
                     Translated::Pending
                 }
             };
-            return Asked { translated, start: false };
+            return QueryResult { translated, start: false };
         }
         let start = !std::mem::replace(&mut state.started, true);
         let translated = self.enqueue(&mut state, request);
         if translated == Translated::Pending && std::mem::take(&mut state.idle) {
             self.wake.notify_one();
         }
-        Asked { translated, start }
+        QueryResult { translated, start }
     }
 
     /// See [`super::Conntrack::version`].
@@ -135,9 +136,9 @@ impl Cache {
     /// See [`super::Conntrack::forget`].
     pub fn forget(&self, id: ConnectionId, now: Instant) {
         let mut state = self.lock();
-        if state.known.contains_key(&id) {
+        if state.slots.contains_key(&id) {
             state.ended.push_back((now + KEPT_AFTER_END, id));
-            // Several processors say it of each connection.
+            // Several processors report the end of each connection.
             if state.ended.len() > 4 * MAX_KEPT {
                 state.ended.pop_front();
             }
@@ -146,52 +147,52 @@ impl Cache {
 
     /// See [`super::Conntrack::await_answers`].
     pub fn await_answers(&self, patience: Duration) {
-        let is_waiting = |state: &mut State| {
-            !state.stopped && state.known.values().any(|slot| matches!(slot, Slot::Waiting(_)))
+        let is_waiting = |state: &mut CacheState| {
+            !state.stopped && state.slots.values().any(|slot| matches!(slot, CacheSlot::Waiting(_)))
         };
-        let _ = self.answered.wait_timeout_while(self.lock(), patience, is_waiting);
+        let _ = self.settled.wait_timeout_while(self.lock(), patience, is_waiting);
     }
 
-    /// Ends the thread.
+    /// Makes [`Cache::take`] return false, which ends the thread.
     pub fn stop(&self) {
         self.lock().stopped = true;
         self.wake.notify_all();
-        self.answered.notify_all();
+        self.settled.notify_all();
     }
 
-    /// For the thread: waits for requests, for at most `patience`, and moves some into `taken`. False: it shall end.
+    /// For the thread: waits for requests, for at most `patience`, and moves some into `taken`. Returns false if the thread has to end.
     pub fn take(&self, taken: &mut Vec<Request>, patience: Duration) -> bool {
         let mut state = self.lock();
         state.idle = true;
-        let is_waiting = |state: &mut State| !state.stopped && state.queue.is_empty();
+        let is_waiting = |state: &mut CacheState| !state.stopped && state.queue.is_empty();
         state = self
             .wake
             .wait_timeout_while(state, patience, is_waiting)
             .unwrap_or_else(PoisonError::into_inner)
             .0;
         state.idle = false;
-        if !state.queue.is_empty() && state.queue.len() < TAKEN {
-            let is_gathering = |state: &mut State| !state.stopped && state.queue.len() < TAKEN;
+        if !state.queue.is_empty() && state.queue.len() < MAX_TAKEN {
+            let is_gathering = |state: &mut CacheState| !state.stopped && state.queue.len() < MAX_TAKEN;
             state = self
                 .wake
                 .wait_timeout_while(state, GATHER, is_gathering)
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
-        let count = state.queue.len().min(TAKEN);
+        let count = state.queue.len().min(MAX_TAKEN);
         taken.extend(state.queue.drain(..count));
         state.forget_old(Instant::now());
         !state.stopped
     }
 
-    /// For the thread: what the namespaces said.
+    /// For the thread: stores the results of look-ups.
     pub fn settle(&self, answers: &[(Request, Findings)]) {
-        for answers in answers.chunks(SETTLED) {
+        for answers in answers.chunks(SETTLED_PER_LOCK) {
             let mut state = self.lock();
             let now = Instant::now();
             for (request, findings) in answers {
-                let ended = match state.known.get(&request.id) {
-                    Some(Slot::Waiting(ended)) => request.ended.or(*ended),
+                let ended = match state.slots.get(&request.id) {
+                    Some(CacheSlot::Waiting(ended)) => request.ended.or(*ended),
                     _ => request.ended,
                 };
                 let outcome = judge::conclude(request, findings, ended);
@@ -199,11 +200,11 @@ impl Cache {
             }
         }
         if !answers.is_empty() {
-            self.tell();
+            self.notify();
         }
     }
 
-    /// For the thread: asking has a point, or has none, and then everybody that waits hears of it.
+    /// For the thread: sets the mode. [`Mode::Settled`] also settles all requests that wait.
     pub fn set_mode(&self, mode: Mode) {
         let mut state = self.lock();
         state.mode = mode;
@@ -215,10 +216,10 @@ impl Cache {
             }
         }
         drop(state);
-        self.tell();
+        self.notify();
     }
 
-    /// For the thread: these requests end so.
+    /// For the thread: stores one result for all these requests.
     pub fn settle_all(&self, requests: &[Request], outcome: Outcome) {
         let mut state = self.lock();
         let now = Instant::now();
@@ -226,52 +227,52 @@ impl Cache {
             state.settle(request.id, outcome, now);
         }
         drop(state);
-        self.tell();
+        self.notify();
     }
 
-    /// What happened since the last call.
+    /// Returns the counts since the last call.
     pub fn take_tally(&self) -> Tally {
         let mut state = self.lock();
-        let kept = state.known.len() as u64;
+        let kept = state.slots.len() as u64;
         Tally { kept, ..std::mem::take(&mut state.tally) }
     }
 
-    /// Answers have come.
-    fn tell(&self) {
+    /// Notifies the processors of new results.
+    fn notify(&self) {
         self.version.fetch_add(1, Ordering::Release);
-        self.answered.notify_all();
+        self.settled.notify_all();
     }
 
-    fn enqueue(&self, state: &mut State, request: Request) -> Translated {
+    fn enqueue(&self, state: &mut CacheState, request: Request) -> Translated {
         let is_ours = request.id.boot == 0 || self.boot.is_none_or(|boot| boot == request.id.boot);
-        if !is_ours || !request.tuple.can_be_asked() {
+        if !is_ours || !request.tuple.is_valid() {
             return state.count(Outcome::Unknown(Reason::Foreign));
         }
         match state.mode {
             Mode::Settled(outcome, until) if until.is_none_or(|until| Instant::now() < until) => {
                 return state.count(outcome);
             }
-            Mode::Settled(..) | Mode::Asking => {}
+            Mode::Settled(..) | Mode::Querying => {}
         }
         if state.queue.len() >= MAX_QUEUED {
             return state.count(Outcome::Unknown(Reason::QueueFull));
         }
-        state.known.insert(request.id, Slot::Waiting(request.ended));
+        state.slots.insert(request.id, CacheSlot::Waiting(request.ended));
         state.queue.push_back(request);
         Translated::Pending
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, CacheState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-// === impl State ===
+// === impl CacheState ===
 
-impl State {
+impl CacheState {
     fn settle(&mut self, id: ConnectionId, outcome: Outcome, now: Instant) {
         let translated = self.count(outcome);
-        self.known.insert(id, Slot::Known(translated));
+        self.slots.insert(id, CacheSlot::Known(translated));
         self.answered.push_back((now + KEPT, id));
         if self.answered.len() > MAX_KEPT
             && let Some((_, oldest)) = self.answered.pop_front()
@@ -311,19 +312,19 @@ impl State {
                 self.forget(id);
             }
         }
-        if self.known.is_empty() {
-            // After a burst, the room for it is given back.
-            self.known.shrink_to(0);
-            self.queue.shrink_to(TAKEN);
-            self.answered.shrink_to(TAKEN);
-            self.ended.shrink_to(TAKEN);
+        if self.slots.is_empty() {
+            // Frees the memory that a burst has taken.
+            self.slots.shrink_to(0);
+            self.queue.shrink_to(MAX_TAKEN);
+            self.answered.shrink_to(MAX_TAKEN);
+            self.ended.shrink_to(MAX_TAKEN);
         }
     }
 
-    /// What waits is not forgotten: its answer comes.
+    /// Frees a result. A pending look-up stays: its result is still to come.
     fn forget(&mut self, id: ConnectionId) {
-        if let Some(Slot::Known(_)) = self.known.get(&id) {
-            self.known.remove(&id);
+        if let Some(CacheSlot::Known(_)) = self.slots.get(&id) {
+            self.slots.remove(&id);
         }
     }
 }

@@ -1,10 +1,10 @@
-//! What the kernel's connection tracking knows of one connection.
+//! [`ConntrackEntry`]: one connection in the kernel's connection tracking.
 
 use longwave_pipeline::model::{Endpoint, UnixNanos};
 
 use super::translation::Translation;
 
-/// One direction's addresses.
+/// Addresses of one direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Tuple {
     pub source: Endpoint,
@@ -13,18 +13,18 @@ pub(super) struct Tuple {
 
 /// A tracked connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
-    /// As the client sends.
+pub(super) struct ConntrackEntry {
+    /// The client's direction, before translation.
     pub original: Tuple,
-    /// As the backend sends.
+    /// The backend's direction, before its translation.
     pub reply: Tuple,
-    /// Where TCP stands, as tracking saw it.
+    /// TCP's state as connection tracking sees it. `None` for states without meaning here.
     pub state: Option<TrackedState>,
-    /// When tracking began; absent unless the sysctl `net.netfilter.nf_conntrack_timestamp` is 1.
+    /// When tracking began. `None` unless the sysctl `net.netfilter.nf_conntrack_timestamp` is 1.
     pub started: Option<UnixNanos>,
 }
 
-/// `enum tcp_conntrack`, as far as it matters here.
+/// The part of `enum tcp_conntrack` that matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TrackedState {
     /// The client's SYN was seen (SYN_SENT, SYN_SENT2).
@@ -40,28 +40,28 @@ pub(super) enum TrackedState {
 // === impl Tuple ===
 
 impl Tuple {
-    /// The other way.
+    /// Returns the opposite direction.
     pub fn reversed(&self) -> Self {
         Self { source: self.destination, destination: self.source }
     }
 
-    /// An end is a loopback address.
+    /// Returns true if an end is a loopback address.
     pub fn is_loopback(&self) -> bool {
         self.source.address.is_loopback() || self.destination.address.is_loopback()
     }
 
-    /// Complete, and of one family.
-    pub fn can_be_asked(&self) -> bool {
+    /// Returns true if the kernel can look it up: both ports are known, and both addresses are of one family.
+    pub fn is_valid(&self) -> bool {
         self.source.port != 0
             && self.destination.port != 0
             && self.source.address.is_ipv4() == self.destination.address.is_ipv4()
     }
 }
 
-// === impl Entry ===
+// === impl ConntrackEntry ===
 
-impl Entry {
-    /// The translation; absent where both directions have the same addresses.
+impl ConntrackEntry {
+    /// Returns the translation. `None` if both directions have the same addresses.
     pub fn translation(&self) -> Option<Translation> {
         (self.reply != self.original.reversed()).then_some(Translation {
             client: self.original.source,
@@ -75,7 +75,7 @@ impl Entry {
 // === impl TrackedState ===
 
 impl TrackedState {
-    /// From the kernel's number; `None` for what tells nothing.
+    /// Converts the kernel's number. `None` for a state without meaning here.
     pub fn from_kernel(state: u8) -> Option<Self> {
         Some(match state {
             1 | 9 => Self::Opening,

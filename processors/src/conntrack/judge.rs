@@ -1,54 +1,57 @@
-//! From what the kernel said to what it means for a connection: whose entry is it, and what if there is none?
+//! Concludes a connection's translation from the kernel's entries: does an entry belong to the connection, and what does a missing one mean?
 //!
-//! Addresses are used again. While a socket lives, nobody else in its namespace has its addresses, so an entry that was read before the
-//! connection's end is its own: that much is certain. An entry that was read after the end is its own if tracking began before that end:
-//! certain, to 0.1 s, where the kernel keeps times (`net.netfilter.nf_conntrack_timestamp=1`). Where it does not, TCP's state must do: an
-//! ended connection's entry is closing; one that is open belongs to a successor. What this cannot tell is a successor that has ended as well,
-//! within the milliseconds between an end and its record.
+//! Addresses are used again. While a socket lives, no other socket of its namespace has its addresses. So an entry that was read before the
+//! connection's end certainly belongs to it. An entry that was read after the end belongs to it if tracking began before that end. This is
+//! certain, to 0.1 s, if the kernel stores times (`net.netfilter.nf_conntrack_timestamp=1`). Otherwise TCP's state decides: the entry of an
+//! ended connection is closing, and an open entry belongs to a successor. A successor that has ended as well, within the milliseconds
+//! between an end and its record, is not recognised.
 //!
-//! Entries outlive their connections: by 10 s after a reset, by 120 s after a FIN, unless somebody changed the sysctls
-//! `nf_conntrack_tcp_timeout_*`. So where there is no entry within 5 s of the connection's last sign of life, it was not tracked, and what
-//! is not tracked is not translated.
+//! Entries outlive their connections: by 10 s after a reset, by 120 s after a FIN, unless the sysctls `nf_conntrack_tcp_timeout_*` were
+//! changed. So a connection that has no entry within 5 s of its last sign of life was not tracked, and therefore not translated.
 
 use std::time::Duration;
 
 use longwave_pipeline::model::{Role, TcpState, UnixNanos};
 
-use super::entry::{Entry, TrackedState, Tuple};
-use super::request::{Findings, Found, Outcome, Reason, Request};
-use super::socket::Looked;
+use super::entry::{ConntrackEntry, TrackedState, Tuple};
+use super::request::{Findings, NamespaceResult, Outcome, Reason, Request};
+use super::socket::LookupResult;
 use super::translation::Translation;
 
-/// Between the kernel's clock for sockets and that for tracking.
+/// Largest difference between the kernel's clock for sockets and its clock for tracking.
 const CLOCKS: Duration = Duration::from_millis(100);
-/// A server's socket is made this long after the first SYN at most: SYN-ACKs are sent again for about a minute.
+/// Longest time from the first SYN to the server's socket: SYN-ACKs are sent again for about a minute.
 const HANDSHAKE: Duration = Duration::from_secs(130);
-/// Half of the shortest time that an entry outlives its connection.
+/// How long an entry surely outlives its connection: half of the shortest time-out.
 const SURELY_KEPT: Duration = Duration::from_secs(5);
 
-/// Which direction of an entry the reporting socket sends.
+/// The direction of an entry in which the reporting socket sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Side {
     Client,
     Server,
 }
 
-/// What `findings` mean for `request`. `ended`: the connection's end, as known by now.
+/// Concludes the outcome of `request` from `findings`. `ended` is the connection's end, if it is known by now.
 pub(super) fn conclude(request: &Request, findings: &Findings, ended: Option<UnixNanos>) -> Outcome {
     let judge = Judge { request, ended, at: findings.at };
     let inner = match findings.own {
-        Found::Looked(Looked::Found(entry)) => match judge.translation(&entry, &request.tuple) {
-            Ok(translation) => translation,
-            Err(reason) => return Outcome::Unknown(reason),
-        },
+        NamespaceResult::LookedUp(LookupResult::Found(entry)) => {
+            match judge.translation(&entry, &request.tuple) {
+                Ok(translation) => translation,
+                Err(reason) => return Outcome::Unknown(reason),
+            }
+        }
         _ => None,
     };
-    let asked = host_tuple(request, &findings.own);
-    let outer = match (findings.host, asked) {
-        (Found::Looked(Looked::Found(entry)), Some(tuple)) => match judge.translation(&entry, &tuple) {
-            Ok(translation) => translation,
-            Err(reason) => return Outcome::Unknown(reason),
-        },
+    let looked_up = host_tuple(request, &findings.own);
+    let outer = match (findings.host, looked_up) {
+        (NamespaceResult::LookedUp(LookupResult::Found(entry)), Some(tuple)) => {
+            match judge.translation(&entry, &tuple) {
+                Ok(translation) => translation,
+                Err(reason) => return Outcome::Unknown(reason),
+            }
+        }
         _ => None,
     };
     match (inner, outer) {
@@ -58,11 +61,13 @@ pub(super) fn conclude(request: &Request, findings: &Findings, ended: Option<Uni
     }
 }
 
-/// What to ask the host for, after the socket's own namespace said `own`: as the packets look outside. `None`: nothing, since they do not
-/// leave it; loopback addresses mean something else in each namespace.
-pub(super) fn host_tuple(request: &Request, own: &Found) -> Option<Tuple> {
+/// Returns the tuple to look up in the host's namespace: the packets' addresses outside of the socket's own namespace, whose result is
+/// `own`. `None` if the packets do not leave that namespace. Loopback addresses are local to a namespace.
+pub(super) fn host_tuple(request: &Request, own: &NamespaceResult) -> Option<Tuple> {
     let inner = match own {
-        Found::Looked(Looked::Found(entry)) => entry.translation().zip(side(entry, &request.tuple)),
+        NamespaceResult::LookedUp(LookupResult::Found(entry)) => {
+            entry.translation().zip(side(entry, &request.tuple))
+        }
         _ => None,
     };
     let tuple = match inner {
@@ -71,10 +76,10 @@ pub(super) fn host_tuple(request: &Request, own: &Found) -> Option<Tuple> {
         Some((inner, Side::Server)) => Tuple { source: inner.original, destination: inner.client },
     };
     let stays = tuple.is_loopback() || request.tuple.is_loopback();
-    (*own == Found::Host || !stays).then_some(tuple)
+    (*own == NamespaceResult::Host || !stays).then_some(tuple)
 }
 
-fn side(entry: &Entry, tuple: &Tuple) -> Option<Side> {
+fn side(entry: &ConntrackEntry, tuple: &Tuple) -> Option<Side> {
     if entry.original == *tuple {
         Some(Side::Client)
     } else if entry.reply == *tuple {
@@ -84,7 +89,7 @@ fn side(entry: &Entry, tuple: &Tuple) -> Option<Side> {
     }
 }
 
-/// Two translations of one connection: `inner` in the socket's own namespace, `outer` between that and the other end.
+/// Combines two translations of one connection: `inner` in the socket's own namespace, `outer` between that and the other end.
 fn chain(request: &Request, inner: &Translation, outer: &Translation) -> Translation {
     let is_client = inner.client == request.tuple.source && inner.original == request.tuple.destination;
     if is_client {
@@ -103,14 +108,15 @@ struct Judge<'a> {
 // === impl Judge ===
 
 impl Judge<'_> {
-    /// The translation in an entry that was found by `tuple`, if it is the connection's.
-    fn translation(&self, entry: &Entry, tuple: &Tuple) -> Result<Option<Translation>, Reason> {
+    /// Returns the translation of an entry that was found by `tuple`, or why the entry may be another connection's.
+    fn translation(&self, entry: &ConntrackEntry, tuple: &Tuple) -> Result<Option<Translation>, Reason> {
         let side = side(entry, tuple).ok_or(Reason::Failed)?;
         if !self.is_own(entry) {
             return Err(Reason::Reused);
         }
         let translation = entry.translation();
-        // Tracking that began amid a connection may have taken its server for the client; what is not translated reads the same both ways.
+        // If tracking began while the connection was open, it may have taken the server for the client. Without translation this makes no
+        // difference.
         let contradicts = match self.request.role {
             Role::Client => side == Side::Server,
             Role::Server => side == Side::Client,
@@ -119,7 +125,7 @@ impl Judge<'_> {
         if translation.is_some() && contradicts { Err(Reason::Reused) } else { Ok(translation) }
     }
 
-    fn is_own(&self, entry: &Entry) -> bool {
+    fn is_own(&self, entry: &ConntrackEntry) -> bool {
         let mut after_end = self.ended.is_some_and(|ended| ended < self.at);
         if let Some(started) = entry.started {
             let patience = if self.request.role == Role::Client { CLOCKS } else { HANDSHAKE };
@@ -128,7 +134,7 @@ impl Judge<'_> {
             {
                 return false;
             }
-            // Nearer to the end than the clocks can tell, TCP's state decides as without times.
+            // Within the clocks' difference of the end, TCP's state decides, as without times.
             after_end &= self.ended.is_some_and(|ended| later(started, CLOCKS) >= ended);
         }
         let open = matches!(
@@ -137,26 +143,27 @@ impl Judge<'_> {
         );
         let handshake =
             matches!(self.request.state, TcpState::SynSent | TcpState::SynRecv | TcpState::Unknown);
-        let is_behind = entry.state == Some(TrackedState::Opening) && !handshake;
+        let is_older = entry.state == Some(TrackedState::Opening) && !handshake;
         // A failed open leaves an entry that is still opening.
         let is_successor = after_end && open && !self.request.failed;
-        !is_successor && !is_behind
+        !is_successor && !is_older
     }
 
-    /// No entry says that the connection was translated.
+    /// Concludes the outcome if no entry has a translation.
     fn untranslated(&self, findings: &Findings) -> Outcome {
         let found = [findings.own, findings.host];
-        if found.contains(&Found::Looked(Looked::Failed)) {
+        if found.contains(&NamespaceResult::LookedUp(LookupResult::Failed)) {
             return Outcome::Unknown(Reason::Failed);
         }
-        if findings.own == Found::Closed {
+        if findings.own == NamespaceResult::Closed {
             return Outcome::Unknown(Reason::Namespace);
         }
-        let missing = found.contains(&Found::Looked(Looked::Missing));
-        let alive = self.ended.unwrap_or(self.request.observed);
-        // A refused open's entry goes with the reset.
-        let may_be_gone = self.request.failed || later(alive, SURELY_KEPT) < self.at;
-        let entry = found.iter().any(|found| matches!(found, Found::Looked(Looked::Found(_))));
+        let missing = found.contains(&NamespaceResult::LookedUp(LookupResult::Missing));
+        let last_alive = self.ended.unwrap_or(self.request.observed);
+        // The reset of a refused open also removes its entry.
+        let may_be_gone = self.request.failed || later(last_alive, SURELY_KEPT) < self.at;
+        let entry =
+            found.iter().any(|found| matches!(found, NamespaceResult::LookedUp(LookupResult::Found(_))));
         if missing && may_be_gone && !entry { Outcome::Unknown(Reason::Gone) } else { Outcome::Same }
     }
 }

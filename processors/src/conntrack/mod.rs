@@ -1,16 +1,16 @@
-//! What network address translation did to a connection: the kernel's connection tracking, asked through netlink.
+//! [`Conntrack`]: looks up how a connection is translated, in the kernel's connection tracking, through netlink.
 //!
-//! A socket knows what it was told: the client's that it talks to a cluster IP, the server's that a masqueraded client does. What lies
-//! between is in the tracking tables of the namespaces that the packets cross. Two are asked: the socket's own, where redirects inside a
-//! pod are done (only if it tracks anything at all), and the host's, where kube-proxy and Docker do their work. Translations in both are
-//! put together. Namespaces beyond (a cluster inside a container, another host's) are not asked, nor are zones other than the default.
+//! A socket has the addresses of its own side: the client's peer is a cluster IP, the server's peer is a masqueraded client. The
+//! translation is in the tracking tables of the network namespaces that the packets cross. Two are queried. The socket's own has the
+//! redirects inside a pod; it is queried only if it tracks any connection. The host's has the rules of kube-proxy and Docker. Translations in
+//! both are combined. Other namespaces (a cluster inside a container, another host's) are not queried, nor are zones other than the default.
 //!
-//! [`Conntrack::query`] answers from memory and never waits. A thread ([`worker`]) looks new connections up, many at a time, some
-//! milliseconds later; with the first question it lists all translated connections, for those that are older than the agent and end now.
-//! [`judge`] says which answers are certain. Whatever remains unknown is counted by its reason.
+//! [`Conntrack::query`] returns a cached result and never waits. A thread ([`worker`]) looks up new connections, many at a time, some
+//! milliseconds later. Before the first look-up it lists all translated connections, because connections that are older than the agent may
+//! end soon. [`judge`] decides which results are certain. The others are unknown, and are counted by reason.
 //!
-//! Needs CAP_NET_ADMIN; for other namespaces CAP_SYS_ADMIN and CAP_SYS_PTRACE too, and the host's pid namespace. What is missing is said
-//! once.
+//! Needs CAP_NET_ADMIN. Other namespaces also need CAP_SYS_ADMIN, CAP_SYS_PTRACE and the host's pid namespace. A missing capability is
+//! logged once.
 
 mod cache;
 mod entry;
@@ -40,10 +40,10 @@ use cache::Cache;
 use request::{Outcome, Reason, Request};
 pub use translation::{Translated, Translation};
 
-/// A hundred times what an answer takes.
+/// How long a stop waits for results: a hundred times the usual time of one.
 const LAST_ANSWERS: Duration = Duration::from_millis(250);
 
-/// The translations of this host's connections. One for all processors of a graph.
+/// The translations of this host's connections. All processors of a graph share one.
 pub struct Conntrack {
     cache: Arc<Cache>,
     meter: Meter,
@@ -53,7 +53,7 @@ pub struct Conntrack {
 // === impl Conntrack ===
 
 impl Conntrack {
-    /// The graph's own; the first processor that asks makes it. Nothing is opened before the first question.
+    /// Returns the graph's instance; the first call creates it. No socket is opened before the first query.
     pub fn shared(context: &ProcessorContext) -> Arc<Self> {
         let made = context
             .shared
@@ -63,36 +63,36 @@ impl Conntrack {
         }
     }
 
-    /// Of the host that `proc` (`/proc`) shows: its first process is in the host's network namespace.
+    /// Creates an instance for the host that `proc` (`/proc`) shows. Its first process is in the host's network namespace.
     pub fn new(meter: Meter, proc: &Path) -> Self {
         let boot = BootId::read(proc).ok().map(BootId::short);
         let cache = Arc::new(Cache::new(boot));
         Self { cache, meter, proc: proc.to_owned() }
     }
 
-    /// What is known of the translation of the record's connection. Never blocks: what is not known yet is asked for meanwhile. Costs a
-    /// lock and a look-up, so keep what is not [`Translated::Pending`] with the connection.
+    /// Returns the translation of the record's connection. Never blocks: the first query of a connection starts a look-up, and returns
+    /// [`Translated::Pending`]. A call costs a lock and a hash look-up, so store any other result with the connection.
     pub fn query(&self, record: &ConnectionRecord) -> Translated {
-        let asked = self.cache.query(Request::of(record));
-        if asked.start {
+        let result = self.cache.query(Request::of(record));
+        if result.start {
             self.start();
         }
-        asked.translated
+        result.translated
     }
 
-    /// Moves when pending answers have come.
+    /// Returns a number that increases when pending results have come.
     pub fn version(&self) -> u64 {
         self.cache.version()
     }
 
-    /// The connection has ended: its answer is kept for some seconds more, for the other processors that still have its last record
-    /// before them.
+    /// Frees the result of an ended connection. It is kept for some more seconds, because other processors may not have handled the
+    /// connection's last record yet.
     pub fn forget(&self, id: ConnectionId) {
         self.cache.forget(id, Instant::now());
     }
 
-    /// Waits until no answer is [`Translated::Pending`] any more, for a quarter of a second at most. For the stop: nothing comes after
-    /// it, so what is not answered by then stays unknown.
+    /// Waits until no result is [`Translated::Pending`], for at most a quarter of a second. Used when the receiver stops: no later record
+    /// can get the result.
     pub fn await_answers(&self) {
         self.cache.await_answers(LAST_ANSWERS);
     }

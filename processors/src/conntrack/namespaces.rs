@@ -1,4 +1,4 @@
-//! Network namespaces: which is the host's, and how to get into others.
+//! [`Namespaces`]: finds the host's network namespace, and enters others.
 
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -11,51 +11,51 @@ use longwave_pipeline::component::host;
 use longwave_pipeline::component::host::Mount;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-/// Between two searches of all processes.
+/// Least time between two searches of all processes.
 const SEARCH_EVERY: Duration = Duration::from_secs(1);
 
-/// Ways into namespaces.
+/// Access to network namespaces, for one thread.
 pub(super) struct Namespaces {
     proc: PathBuf,
-    /// Where the thread came from and returns to.
+    /// The namespace to which the thread returns.
     home: File,
-    /// The host's: the first process's, where that can be seen.
+    /// The host's namespace: the first process's, if that is visible.
     host: File,
     host_inode: u64,
-    /// Where a namespace was found by the last search.
-    ways: HashMap<u64, PathBuf>,
+    /// Paths of namespaces by inode, from the last search.
+    paths: HashMap<u64, PathBuf>,
     searched: Option<Instant>,
 }
 
 // === impl Namespaces ===
 
 impl Namespaces {
-    /// For the calling thread, and only for it.
+    /// Creates the access for the calling thread only.
     ///
     /// # Errors
     /// `proc` is not `/proc`.
     pub fn of_this_thread(proc: &Path) -> std::io::Result<Self> {
         let home = File::open(proc.join("thread-self/ns/net"))?;
-        // Seen only with CAP_SYS_PTRACE, and the host's only in its pid namespace; without, this process's own has to do.
+        // Needs CAP_SYS_PTRACE, and shows the host's namespace only in the host's pid namespace. Otherwise this process's own replaces it.
         let host = File::open(proc.join("1/ns/net")).or_else(|_| home.try_clone())?;
         let host_inode = host.metadata()?.ino();
-        Ok(Self { proc: proc.to_owned(), home, host, host_inode, ways: HashMap::new(), searched: None })
+        Ok(Self { proc: proc.to_owned(), home, host, host_inode, paths: HashMap::new(), searched: None })
     }
 
-    /// The host's, as records name it.
+    /// Returns the host's namespace as in [`longwave_pipeline::model::ConnectionId::netns`].
     pub fn host_inode(&self) -> u64 {
         self.host_inode
     }
 
-    /// Runs `work` in the host's.
+    /// Runs `work` in the host's namespace.
     pub fn in_host<T>(&self, work: impl FnOnce() -> T) -> std::io::Result<T> {
         self.inside(&self.host, work)
     }
 
-    /// Runs `work` in namespace `inode`. `pids`: processes that may be in it.
+    /// Runs `work` in namespace `inode`. `pids` are processes that may be in it.
     ///
     /// # Errors
-    /// No way in was found, or it is closed (no CAP_SYS_ADMIN).
+    /// No path to the namespace was found, or entering it is not permitted (no CAP_SYS_ADMIN).
     pub fn in_other<T>(
         &mut self,
         inode: u64,
@@ -66,7 +66,7 @@ impl Namespaces {
         self.inside(&file, work)
     }
 
-    /// The thread is never left in a namespace: that would keep it alive after its pod.
+    /// Runs `work` in a namespace and returns from it. A thread that stayed would keep the namespace after its pod's end.
     fn inside<T>(&self, namespace: &File, work: impl FnOnce() -> T) -> std::io::Result<T> {
         let network = Some(LinkNameSpaceType::Network);
         if namespace.metadata()?.ino() == std::fs::metadata(self.proc.join("thread-self/ns/net"))?.ino() {
@@ -87,19 +87,19 @@ impl Namespaces {
         if let Some(file) = pids.filter(|pid| *pid != 0).take(4).find_map(of_process) {
             return Some(file);
         }
-        if let Some(file) = self.ways.get(&inode).and_then(|path| open(path)) {
+        if let Some(file) = self.paths.get(&inode).and_then(|path| open(path)) {
             return Some(file);
         }
         if self.searched.is_some_and(|at| at.elapsed() < SEARCH_EVERY) {
             return None;
         }
         self.search();
-        self.ways.get(&inode).and_then(|path| open(path))
+        self.paths.get(&inode).and_then(|path| open(path))
     }
 
-    /// Namespaces of processes, and those that bind mounts keep (`ip netns`, container runtimes).
+    /// Finds the namespaces of processes, and those that bind mounts keep (`ip netns`, container runtimes).
     fn search(&mut self) {
-        self.ways.clear();
+        self.paths.clear();
         let entries = std::fs::read_dir(&self.proc).into_iter().flatten().flatten();
         let processes =
             entries.filter(|entry| entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit));
@@ -107,7 +107,7 @@ impl Namespaces {
         let mounted = host::mounts(&mounts).filter(Mount::is_network_namespace).map(|mount| mount.point);
         for path in processes.map(|process| process.path().join("ns/net")).chain(mounted) {
             if let Ok(metadata) = std::fs::metadata(&path) {
-                self.ways.entry(metadata.ino()).or_insert(path);
+                self.paths.entry(metadata.ino()).or_insert(path);
             }
         }
         self.searched = Some(Instant::now());

@@ -1,12 +1,12 @@
-//! A question about one connection, and what came of it.
+//! [`Request`]: the look-up of one connection, and its results.
 
 use longwave_pipeline::model::{ConnectionId, ConnectionRecord, Event, Role, TcpState, UnixNanos};
 
 use super::entry::Tuple;
-use super::socket::Looked;
+use super::socket::LookupResult;
 use super::translation::Translation;
 
-/// A question about one connection.
+/// The look-up of one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Request {
     pub id: ConnectionId,
@@ -16,34 +16,34 @@ pub(super) struct Request {
     pub state: TcpState,
     /// The connection was never established.
     pub failed: bool,
-    /// A process that may be in the socket's namespace; 0: none.
+    /// A process that may be in the socket's namespace. 0: none.
     pub pid: u32,
-    /// Absent where the open was not seen.
+    /// `None` if the open was not observed.
     pub opened: Option<UnixNanos>,
-    /// The connection was there.
+    /// A time at which the connection existed.
     pub observed: UnixNanos,
-    /// It ended.
+    /// When it ended; `None` if it is open.
     pub ended: Option<UnixNanos>,
 }
 
-/// What the namespaces said to a request.
+/// Results of a request in both namespaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Findings {
     /// The socket's own namespace.
-    pub own: Found,
+    pub own: NamespaceResult,
     /// The host's.
-    pub host: Found,
-    /// When they were asked.
+    pub host: NamespaceResult,
+    /// When the host's namespace was queried.
     pub at: UnixNanos,
 }
 
-/// What one namespace said.
+/// Result of a request in one namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::large_enum_variant, reason = "lives shortly")]
-pub(super) enum Found {
-    /// Asked.
-    Looked(Looked),
-    /// It tracks nothing, or has no part in this connection.
+pub(super) enum NamespaceResult {
+    /// It was queried.
+    LookedUp(LookupResult),
+    /// It tracks no connection, or this connection does not cross it.
     Nothing,
     /// It cannot be entered.
     Closed,
@@ -51,33 +51,33 @@ pub(super) enum Found {
     Host,
 }
 
-/// The end of a request.
+/// Final result of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// Translated so.
+    /// Translated.
     To(Translation),
     /// Not translated.
     Same,
-    /// Nobody can tell.
+    /// No certain result.
     Unknown(Reason),
 }
 
-/// Why nobody can tell; the value of the attribute `reason`.
+/// Why there is no certain result. The value of the attribute `reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
     /// No entry, and the connection may have ended too long ago to have one.
     Gone,
     /// The entry may be a later connection's with the same addresses, or an earlier one's.
     Reused,
-    /// Too many were waiting.
+    /// Too many requests were waiting.
     QueueFull,
     /// No CAP_NET_ADMIN.
     Denied,
-    /// The kernel tracks connections and cannot be asked (no `nf_conntrack_netlink`).
+    /// The kernel tracks connections, but cannot be queried (no `nf_conntrack_netlink`).
     Unsupported,
     /// The socket's own namespace cannot be entered.
     Namespace,
-    /// The kernel's answer made no sense.
+    /// The kernel's answer is not valid.
     Failed,
     /// The record is of another boot or host, or lacks an address.
     Foreign,
@@ -86,7 +86,7 @@ pub(super) enum Reason {
 // === impl Request ===
 
 impl Request {
-    /// About the record's connection.
+    /// Creates the request for a record's connection.
     pub fn of(record: &ConnectionRecord) -> Self {
         Self {
             id: record.id,
@@ -105,7 +105,7 @@ impl Request {
 // === impl Reason ===
 
 impl Reason {
-    /// All, in the order of their numbers.
+    /// All reasons, in the order of their numbers.
     pub const ALL: [Self; 8] = [
         Self::Gone,
         Self::Reused,
@@ -117,7 +117,7 @@ impl Reason {
         Self::Foreign,
     ];
 
-    /// As exported.
+    /// Returns the exported value.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Gone => "gone",

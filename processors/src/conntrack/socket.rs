@@ -1,4 +1,4 @@
-//! A netlink socket to one network namespace's connection tracking.
+//! [`Socket`]: a netlink socket to the connection tracking of one network namespace.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -10,31 +10,31 @@ use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with,
 };
 
-use super::entry::{Entry, Tuple};
+use super::entry::{ConntrackEntry, Tuple};
 use super::wire::{self, Messages, Payload};
 
-/// Questions sent together: their answers (about 5 KB each while they wait) fit into the smallest receive buffer.
-const TOGETHER: usize = 32;
-/// The kernel makes no longer messages.
-const LONGEST: usize = 32 * 1024;
-/// The kernel answers while it is asked; this is for what nobody foresaw.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// For a list of all connections, which comes faster than it is read.
+/// Requests sent together. Their answers (about 5 KB each in the kernel) fit into the smallest receive buffer.
+const BATCH: usize = 32;
+/// The longest message of the kernel.
+const MAX_MESSAGE: usize = 32 * 1024;
+/// The kernel answers within the call that sends the request. The time-out is a precaution.
+const TIMEOUT: Duration = Duration::from_secs(1);
+/// Receive buffer for a list of all connections, which arrives faster than it is read.
 const RECEIVE_BUFFER: usize = 1 << 20;
 
-/// What a look-up found.
+/// Result of one look-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::large_enum_variant, reason = "most are found")]
-pub(super) enum Looked {
-    /// This entry.
-    Found(Entry),
+pub(super) enum LookupResult {
+    /// The entry.
+    Found(ConntrackEntry),
     /// No entry.
     Missing,
-    /// The kernel said something else.
+    /// The kernel answered with an unexpected message, or not at all.
     Failed,
 }
 
-/// Stays in the namespace that the thread was in when it was opened, and keeps it alive: close it soon, unless that is the host's.
+/// A socket of the namespace in which it was opened. It keeps that namespace alive, so close it soon, unless that is the host's.
 pub(super) struct Socket {
     fd: OwnedFd,
     sequence: u32,
@@ -45,23 +45,23 @@ pub(super) struct Socket {
 // === impl Socket ===
 
 impl Socket {
-    /// In the calling thread's namespace.
+    /// Opens a socket in the calling thread's namespace.
     pub fn open() -> io::Result<Self> {
         let kind = (AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC);
         let fd = socket_with(kind.0, kind.1, kind.2, Some(netlink::NETFILTER))?;
-        set_socket_timeout(&fd, Timeout::Recv, Some(PATIENCE))?;
-        // Not granted everywhere, and only a convenience.
+        set_socket_timeout(&fd, Timeout::Recv, Some(TIMEOUT))?;
+        // Not permitted everywhere, and not required.
         let _ = set_socket_recv_buffer_size_force(&fd, RECEIVE_BUFFER);
-        Ok(Self { fd, sequence: 0, request: Vec::new(), received: vec![0; LONGEST] })
+        Ok(Self { fd, sequence: 0, request: Vec::new(), received: vec![0; MAX_MESSAGE] })
     }
 
-    /// Looks connections up, each by one of its directions; one answer each, in order.
+    /// Looks up connections, each by one of its directions. Returns one result for each, in order.
     ///
     /// # Errors
-    /// The kernel answers nobody here (`EPERM`: no CAP_NET_ADMIN), or the socket is broken: open another.
-    pub fn get(&mut self, tuples: &[Tuple]) -> Result<Vec<Looked>, Errno> {
+    /// The kernel refuses every request here (`EPERM`: no CAP_NET_ADMIN), or the socket is broken and has to be replaced.
+    pub fn get(&mut self, tuples: &[Tuple]) -> Result<Vec<LookupResult>, Errno> {
         let mut answers = Vec::with_capacity(tuples.len());
-        for tuples in tuples.chunks(TOGETHER) {
+        for tuples in tuples.chunks(BATCH) {
             let first = self.sequence.wrapping_add(1);
             self.request.clear();
             for tuple in tuples {
@@ -71,8 +71,8 @@ impl Socket {
             send(&self.fd, &self.request, SendFlags::empty())?;
             let mut looked = vec![None; tuples.len()];
             let mut open = tuples.len();
-            // What is left of an earlier question may come between.
-            for _ in 0..4 * TOGETHER {
+            // Answers to an earlier request may come first.
+            for _ in 0..4 * BATCH {
                 if open == 0 {
                     break;
                 }
@@ -80,31 +80,33 @@ impl Socket {
                     let index = message.sequence.wrapping_sub(first) as usize;
                     let Some(slot) = looked.get_mut(index).filter(|slot| slot.is_none()) else { continue };
                     *slot = Some(match message.payload {
-                        Payload::Entry(entry) => Looked::Found(entry),
-                        Payload::Error(error) if error == Errno::NOENT.raw_os_error() => Looked::Missing,
+                        Payload::Entry(entry) => LookupResult::Found(entry),
+                        Payload::Error(error) if error == Errno::NOENT.raw_os_error() => {
+                            LookupResult::Missing
+                        }
                         Payload::Error(error) if is_final(error) => {
                             return Err(Errno::from_raw_os_error(error));
                         }
-                        _ => Looked::Failed,
+                        _ => LookupResult::Failed,
                     });
                     open -= 1;
                 }
             }
-            answers.extend(looked.into_iter().map(|looked| looked.unwrap_or(Looked::Failed)));
+            answers.extend(looked.into_iter().map(|looked| looked.unwrap_or(LookupResult::Failed)));
         }
         Ok(answers)
     }
 
-    /// How many connections the namespace tracks.
+    /// Returns the number of connections that the namespace tracks.
     ///
     /// # Errors
-    /// As for [`Socket::get`]; `EINVAL` and its like: the kernel cannot tell.
+    /// As for [`Socket::get`]. `EINVAL` and the like: the kernel does not support the request.
     pub fn count(&mut self) -> Result<u32, Errno> {
         self.sequence = self.sequence.wrapping_add(1);
         self.request.clear();
         wire::count(&mut self.request, self.sequence);
         send(&self.fd, &self.request, SendFlags::empty())?;
-        for _ in 0..4 * TOGETHER {
+        for _ in 0..4 * BATCH {
             let sequence = self.sequence;
             let mut messages = Messages::new(receive(&self.fd, &mut self.received)?);
             match messages.find(|message| message.sequence == sequence).map(|message| message.payload) {
@@ -116,16 +118,16 @@ impl Socket {
         Err(Errno::PROTO)
     }
 
-    /// Shows all TCP connections of the namespace to `visit`.
+    /// Calls `visit` with each TCP connection of the namespace.
     ///
     /// # Errors
     /// As for [`Socket::get`].
-    pub fn dump(&mut self, mut visit: impl FnMut(Entry)) -> Result<(), Errno> {
+    pub fn dump(&mut self, mut visit: impl FnMut(ConntrackEntry)) -> Result<(), Errno> {
         self.sequence = self.sequence.wrapping_add(1);
         self.request.clear();
         wire::dump(&mut self.request, self.sequence);
         send(&self.fd, &self.request, SendFlags::empty())?;
-        // Each message brings at least one entry, of at most the 2^32 that the table may have; in truth about a hundred.
+        // Each message contains at least one entry (usually about a hundred) of the at most 2^32 in the table.
         for _ in 0..u32::MAX {
             for message in Messages::new(receive(&self.fd, &mut self.received)?) {
                 if message.sequence != self.sequence {
@@ -143,7 +145,7 @@ impl Socket {
     }
 }
 
-/// What the next call brings.
+/// Receives the next messages.
 fn receive<'a>(fd: &OwnedFd, buffer: &'a mut [u8]) -> Result<&'a [u8], Errno> {
     for _ in 0..16 {
         match recv(fd, &mut *buffer, RecvFlags::empty()) {
@@ -155,7 +157,7 @@ fn receive<'a>(fd: &OwnedFd, buffer: &'a mut [u8]) -> Result<&'a [u8], Errno> {
     Err(Errno::INTR)
 }
 
-/// The namespace answers no question at all.
+/// Returns true if the namespace refuses every request with this errno.
 fn is_final(error: i32) -> bool {
     [Errno::PERM, Errno::INVAL, Errno::OPNOTSUPP, Errno::NOSYS]
         .iter()

@@ -1,4 +1,4 @@
-//! What the asking reports of itself.
+//! Self-telemetry of connection tracking.
 
 use longwave_pipeline::component::ComponentMeter;
 use opentelemetry::KeyValue;
@@ -7,7 +7,7 @@ use opentelemetry::metrics::{Counter, Gauge, Meter};
 use super::cache::Tally;
 use super::request::Reason;
 
-/// The instruments.
+/// The instruments, and their attributes.
 pub(super) struct Telemetry {
     queries: Counter<u64>,
     connections: Counter<u64>,
@@ -37,12 +37,12 @@ impl Telemetry {
             connections: counter(
                 "longwave_processor_conntrack_connections",
                 "{connection}",
-                "Connections whose translation was found out, by result: translated, or the same at both ends.",
+                "Connections whose translation was looked up, by result: translated, or the same at both ends.",
             ),
             unknown: counter(
                 "longwave_processor_conntrack_unknown_connections",
                 "{connection}",
-                "Connections whose translation nobody can tell, by reason.",
+                "Connections whose translation is not certain, by reason.",
             ),
             closed: counter(
                 "longwave_processor_conntrack_closed_namespaces",
@@ -52,7 +52,7 @@ impl Telemetry {
             kept: meter.gauge(
                 "longwave_processor_conntrack_cached_connections",
                 "{connection}",
-                "Connections whose translation is kept or asked for.",
+                "Connections whose translation is cached or being looked up.",
             ),
             own: [KeyValue::new("namespace", "own")],
             host: [KeyValue::new("namespace", "host")],
@@ -62,22 +62,22 @@ impl Telemetry {
         }
     }
 
-    /// The host's namespace was asked.
-    pub fn asked_host(&self, queries: u64) {
+    /// Counts look-ups in the host's namespace.
+    pub fn count_host_queries(&self, queries: u64) {
         self.queries.add(queries, &self.host);
     }
 
-    /// A socket's own namespace was asked.
-    pub fn asked_own(&self, queries: u64) {
+    /// Counts look-ups in a socket's own namespace.
+    pub fn count_own_queries(&self, queries: u64) {
         self.queries.add(queries, &self.own);
     }
 
-    /// A namespace could not be entered.
-    pub fn closed(&self) {
+    /// Counts a namespace that could not be entered.
+    pub fn count_closed(&self) {
         self.closed.add(1, &[]);
     }
 
-    /// What happened meanwhile.
+    /// Adds a tally to the instruments.
     pub fn report(&self, tally: &Tally) {
         for (count, attributes) in [(tally.translated, &self.translated), (tally.same, &self.same)] {
             if count > 0 {

@@ -1,29 +1,29 @@
-//! What a translation is, as processors ask for it.
+//! [`Translation`]: a connection's addresses before and after translation, as processors get them.
 
 use longwave_pipeline::model::Endpoint;
 
 /// One connection's addresses before and after network address translation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Translation {
-    /// The client's own end: what its socket is bound to.
+    /// The client's own address: its socket is bound to it.
     pub client: Endpoint,
     /// What the client connected to: a cluster IP, a published port.
     pub original: Endpoint,
-    /// Who answers: what the server's socket is bound to.
+    /// The server's own address: its socket is bound to it.
     pub backend: Endpoint,
-    /// The client as the backend sees it; another than `client` where it was masqueraded.
+    /// The client's address as the backend sees it. Differs from `client` if it was masqueraded.
     pub seen: Endpoint,
 }
 
-/// What is known of a connection's translation.
+/// Result of a look-up of a connection's translation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Translated {
-    /// Translated so.
+    /// Translated.
     To(Translation),
     /// Both ends see the same addresses.
     Same,
-    /// Asked for; the answer is there when [`super::Conntrack::version`] has moved.
+    /// The look-up is pending. Its result is available when [`super::Conntrack::version`] has increased.
     Pending,
-    /// Nobody can tell: the entry is gone, belongs to another connection, or cannot be asked for.
+    /// Not certain: the entry is gone, belongs to another connection, or cannot be looked up.
     Unknown,
 }

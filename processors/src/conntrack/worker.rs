@@ -1,4 +1,4 @@
-//! The thread that asks the kernel.
+//! The thread that queries the kernel.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -9,24 +9,24 @@ use opentelemetry::metrics::Meter;
 use rustix::io::Errno;
 
 use super::cache::{Cache, Mode};
-use super::entry::{Entry, Tuple};
+use super::entry::{ConntrackEntry, Tuple};
 use super::judge::host_tuple;
 use super::namespaces::Namespaces;
-use super::request::{Findings, Found, Outcome, Reason, Request};
-use super::socket::{Looked, Socket};
+use super::request::{Findings, NamespaceResult, Outcome, Reason, Request};
+use super::socket::{LookupResult, Socket};
 use super::telemetry::Telemetry;
 
-/// Between two looks at the clock while nobody asks.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How long it is believed that a namespace tracks nothing: rules that come meanwhile are seen this much later.
+/// How often the thread wakes up without requests.
+const IDLE_WAKE_UP: Duration = Duration::from_secs(10);
+/// How long a namespace without tracked connections is not queried again. Rules that are added meanwhile take effect this much later.
 const QUIET_FOR: Duration = Duration::from_secs(1);
-/// How long a namespace that could not be entered is left alone.
+/// How long a namespace that could not be entered is not tried again.
 const CLOSED_FOR: Duration = Duration::from_secs(10);
-/// Namespaces remembered for either.
-const MAX_REMEMBERED: usize = 4096;
-/// How long a kernel that cannot be asked is left alone.
-const AGAIN: Duration = Duration::from_secs(30);
-/// How long the list of the start is kept, and how many directions are.
+/// Namespaces stored for either.
+const MAX_SKIPPED: usize = 4096;
+/// How long a kernel that cannot be queried is not tried again.
+const RETRY: Duration = Duration::from_secs(30);
+/// How long the list of the start is kept, and its largest number of directions.
 const LIST_KEPT: Duration = Duration::from_secs(30);
 const MAX_LISTED: usize = 131_072;
 
@@ -37,20 +37,21 @@ struct Worker<'a> {
     namespaces: Namespaces,
     host: Option<Socket>,
     /// Translated connections at the start, by both directions.
-    listed: Option<List>,
+    listed: Option<StartList>,
     was_listed: bool,
-    /// Namespaces that are not asked before a time.
-    left_alone: HashMap<u64, (Found, Instant)>,
-    was_told: bool,
+    /// Namespaces that are not queried before a time, and their result until then.
+    skipped: HashMap<u64, (NamespaceResult, Instant)>,
+    was_logged: bool,
 }
 
-struct List {
-    entries: HashMap<Tuple, Entry>,
+/// Entries that were listed at the start.
+struct StartList {
+    entries: HashMap<Tuple, ConntrackEntry>,
     at: UnixNanos,
     until: Instant,
 }
 
-/// Works until it is stopped. `proc`: `/proc`.
+/// Runs until [`Cache::stop`]. `proc` is `/proc`.
 pub(super) fn run(cache: &Cache, meter: &Meter, proc: &Path) {
     let telemetry = Telemetry::new(meter);
     let namespaces = match Namespaces::of_this_thread(proc) {
@@ -68,13 +69,13 @@ pub(super) fn run(cache: &Cache, meter: &Meter, proc: &Path) {
         host: None,
         listed: None,
         was_listed: false,
-        left_alone: HashMap::new(),
-        was_told: false,
+        skipped: HashMap::new(),
+        was_logged: false,
     };
     let mut requests = Vec::new();
-    while cache.take(&mut requests, PATIENCE) {
+    while cache.take(&mut requests, IDLE_WAKE_UP) {
         if !requests.is_empty() {
-            worker.answer(&requests);
+            worker.look_up(&requests);
             requests.clear();
         }
         worker.listed.take_if(|list| list.until <= Instant::now());
@@ -85,7 +86,7 @@ pub(super) fn run(cache: &Cache, meter: &Meter, proc: &Path) {
 // === impl Worker ===
 
 impl Worker<'_> {
-    fn answer(&mut self, requests: &[Request]) {
+    fn look_up(&mut self, requests: &[Request]) {
         if self.host.is_none()
             && let Err(mode) = self.open()
         {
@@ -95,8 +96,8 @@ impl Worker<'_> {
             }
             return;
         }
-        let own = self.ask_own(requests);
-        let host = self.ask_host(requests, &own);
+        let own = self.query_own(requests);
+        let host = self.query_host(requests, &own);
         let answers: Vec<_> = requests
             .iter()
             .zip(own)
@@ -106,11 +107,11 @@ impl Worker<'_> {
         self.cache.settle(&answers);
     }
 
-    /// Opens the host's socket and tries it; otherwise says what to answer.
+    /// Opens the host's socket and tries it. Otherwise returns the mode to set.
     fn open(&mut self) -> Result<(), Mode> {
-        let later = || Some(Instant::now() + AGAIN);
+        let later = || Some(Instant::now() + RETRY);
         let sysctls = self.proc.join("sys/net");
-        // Asking would load the modules: where nothing is tracked, nothing is translated.
+        // A query would load the modules. Without tracking there is no translation.
         if sysctls.join("core").exists() && !sysctls.join("netfilter/nf_conntrack_count").exists() {
             return Err(Mode::Settled(Outcome::Same, later()));
         }
@@ -121,7 +122,7 @@ impl Worker<'_> {
         });
         match opened.flatten() {
             Ok(socket) => {
-                self.cache.set_mode(Mode::Asking);
+                self.cache.set_mode(Mode::Querying);
                 self.host = Some(socket);
                 if !std::mem::replace(&mut self.was_listed, true) {
                     self.list();
@@ -131,18 +132,18 @@ impl Worker<'_> {
             Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
                 tracing::warn!(
                     %error,
-                    "conntrack: the host's connection tracking cannot be asked: services that were reached through translated addresses, \
+                    "conntrack: the host's connection tracking cannot be queried: services that were reached through translated addresses, \
                      and clients behind a masquerade, stay unknown. Grant CAP_NET_ADMIN (and, outside of the host's network, \
                      CAP_SYS_ADMIN), or write conntrack: false"
                 );
                 Err(Mode::Settled(Outcome::Unknown(Reason::Denied), None))
             }
             Err(error) => {
-                if !std::mem::replace(&mut self.was_told, true) {
+                if !std::mem::replace(&mut self.was_logged, true) {
                     tracing::warn!(
                         %error,
-                        "conntrack: the kernel tracks connections, but does not tell: translated addresses stay unknown, and it is asked \
-                         again every {AGAIN:?}. Load the module nf_conntrack_netlink, or write conntrack: false"
+                        "conntrack: the kernel tracks connections, but cannot be queried: translated addresses stay unknown, and it is \
+                         tried again every {RETRY:?}. Load the module nf_conntrack_netlink, or write conntrack: false"
                     );
                 }
                 Err(Mode::Settled(Outcome::Unknown(Reason::Unsupported), later()))
@@ -150,7 +151,7 @@ impl Worker<'_> {
         }
     }
 
-    /// Lists what is translated: connections that are older than this process and may be gone when their last record comes.
+    /// Lists all translated connections. The entry of one that is older than this process may be gone when its last record comes.
     fn list(&mut self) {
         let Some(socket) = &mut self.host else { return };
         let mut entries = HashMap::new();
@@ -161,42 +162,48 @@ impl Worker<'_> {
             }
         });
         if let Err(error) = listed {
-            // What is there is used; the rest is asked for one by one.
+            // The incomplete list is used. Other connections are looked up one by one.
             tracing::debug!(%error, "conntrack: the list of all connections is incomplete");
             self.host = None;
         }
-        self.telemetry.asked_host(1);
-        self.listed = Some(List { entries, at: UnixNanos::now(), until: Instant::now() + LIST_KEPT });
+        self.telemetry.count_host_queries(1);
+        self.listed = Some(StartList { entries, at: UnixNanos::now(), until: Instant::now() + LIST_KEPT });
     }
 
-    fn ask_own(&mut self, requests: &[Request]) -> Vec<Found> {
-        let mut own = vec![Found::Nothing; requests.len()];
+    fn query_own(&mut self, requests: &[Request]) -> Vec<NamespaceResult> {
+        let mut own = vec![NamespaceResult::Nothing; requests.len()];
         let mut others: HashMap<u64, Vec<usize>> = HashMap::new();
         for (index, request) in requests.iter().enumerate() {
             let inode = u64::from(request.id.netns);
             if inode == self.namespaces.host_inode() {
-                own[index] = Found::Host;
+                own[index] = NamespaceResult::Host;
             } else if inode != 0 {
                 others.entry(inode).or_default().push(index);
             }
         }
         for (inode, indices) in others {
-            match self.left_alone.get(&inode) {
+            match self.skipped.get(&inode) {
                 Some((found, until)) if Instant::now() < *until => {
                     indices.iter().for_each(|index| own[*index] = *found);
                 }
-                _ => self.ask_namespace(inode, &indices, requests, &mut own),
+                _ => self.query_namespace(inode, &indices, requests, &mut own),
             }
         }
         own
     }
 
-    fn ask_namespace(&mut self, inode: u64, indices: &[usize], requests: &[Request], own: &mut [Found]) {
+    fn query_namespace(
+        &mut self,
+        inode: u64,
+        indices: &[usize],
+        requests: &[Request],
+        own: &mut [NamespaceResult],
+    ) {
         let tuples: Vec<_> = indices.iter().map(|index| requests[*index].tuple).collect();
         let pids = indices.iter().map(|index| requests[*index].pid);
         let entered = self.namespaces.in_other(inode, pids, || {
             let mut socket = Socket::open()?;
-            // A connection that is tracked is there to be counted.
+            // If the count is 0, the connection is not tracked.
             if socket.count()? == 0 {
                 return Ok(None);
             }
@@ -204,30 +211,30 @@ impl Worker<'_> {
         });
         let (found, time) = match entered.flatten() {
             Ok(Some(looked)) => {
-                self.telemetry.asked_own(tuples.len() as u64);
+                self.telemetry.count_own_queries(tuples.len() as u64);
                 for (index, looked) in indices.iter().zip(looked) {
-                    own[*index] = Found::Looked(looked);
+                    own[*index] = NamespaceResult::LookedUp(looked);
                 }
-                self.left_alone.remove(&inode);
+                self.skipped.remove(&inode);
                 return;
             }
-            Ok(None) => (Found::Nothing, QUIET_FOR),
+            Ok(None) => (NamespaceResult::Nothing, QUIET_FOR),
             Err(error) => {
-                self.tell_closed(&error);
-                (Found::Closed, CLOSED_FOR)
+                self.report_closed(&error);
+                (NamespaceResult::Closed, CLOSED_FOR)
             }
         };
         indices.iter().for_each(|index| own[*index] = found);
-        if self.left_alone.len() >= MAX_REMEMBERED {
-            self.left_alone.clear();
+        if self.skipped.len() >= MAX_SKIPPED {
+            self.skipped.clear();
         }
-        self.left_alone.insert(inode, (found, Instant::now() + time));
+        self.skipped.insert(inode, (found, Instant::now() + time));
     }
 
-    fn tell_closed(&mut self, error: &std::io::Error) {
-        self.telemetry.closed();
+    fn report_closed(&mut self, error: &std::io::Error) {
+        self.telemetry.count_closed();
         if error.kind() == std::io::ErrorKind::PermissionDenied
-            && !std::mem::replace(&mut self.was_told, true)
+            && !std::mem::replace(&mut self.was_logged, true)
         {
             tracing::warn!(
                 %error,
@@ -237,16 +244,20 @@ impl Worker<'_> {
         }
     }
 
-    /// What the host says, and when it did.
-    fn ask_host(&mut self, requests: &[Request], own: &[Found]) -> Vec<(Found, UnixNanos)> {
-        let mut answers = vec![(Found::Nothing, UnixNanos::now()); requests.len()];
+    /// Looks up all requests in the host's namespace. Returns each result and its time.
+    fn query_host(
+        &mut self,
+        requests: &[Request],
+        own: &[NamespaceResult],
+    ) -> Vec<(NamespaceResult, UnixNanos)> {
+        let mut answers = vec![(NamespaceResult::Nothing, UnixNanos::now()); requests.len()];
         let (mut indices, mut tuples) = (Vec::new(), Vec::new());
         for (index, (request, own)) in requests.iter().zip(own).enumerate() {
             let Some(tuple) = host_tuple(request, own) else { continue };
             match self.listed.as_ref().filter(|_| request.opened.is_none()) {
                 Some(list) if list.entries.contains_key(&tuple) => {
                     let entry = list.entries[&tuple];
-                    answers[index] = (Found::Looked(Looked::Found(entry)), list.at);
+                    answers[index] = (NamespaceResult::LookedUp(LookupResult::Found(entry)), list.at);
                 }
                 _ => {
                     indices.push(index);
@@ -258,15 +269,15 @@ impl Worker<'_> {
             return answers;
         }
         let looked = self.host.as_mut().map_or(Err(Errno::BADF), |socket| socket.get(&tuples));
-        self.telemetry.asked_host(tuples.len() as u64);
+        self.telemetry.count_host_queries(tuples.len() as u64);
         let looked = looked.unwrap_or_else(|error| {
             tracing::debug!(%error, "conntrack: a look-up failed; another socket is opened");
             self.host = None;
-            vec![Looked::Failed; tuples.len()]
+            vec![LookupResult::Failed; tuples.len()]
         });
         let at = UnixNanos::now();
         for (index, looked) in indices.into_iter().zip(looked) {
-            answers[index] = (Found::Looked(looked), at);
+            answers[index] = (NamespaceResult::LookedUp(looked), at);
         }
         answers
     }

@@ -1,12 +1,12 @@
-//! The settings of `filter`.
+//! Settings of `filter`.
 
 use longwave_config::{Network, PortRange};
 use longwave_pipeline::component::{ComponentConfig, Problems};
 use longwave_pipeline::model::{ConnectionRecord, Event, Role};
 use serde::{Deserialize, Serialize};
 
-/// `filter`: a record is kept if it matches every group of `include` that is given, and no group of `exclude`. It matches a group if it
-/// matches any of the group's values.
+/// `filter`: a record is kept if it matches every non-empty group of `include`, and no group of `exclude`. It matches a group if it matches
+/// any of the group's values.
 ///
 /// ```yaml
 /// processors:
@@ -19,13 +19,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct FilterConfig {
-    /// What to keep. Default: everything.
+    /// Records to keep. Default: all.
     pub include: Rules,
-    /// What to drop of that. Default: nothing.
+    /// Records to drop of those. Default: none.
     pub exclude: Rules,
 }
 
-/// Groups of values; an empty group is not given.
+/// Groups of values. An empty group has no effect.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Rules {
@@ -33,32 +33,10 @@ pub struct Rules {
     pub ports: Vec<PortRange>,
     /// Networks or addresses of either end: `10.0.0.0/8`, `fd00::/8`, `192.0.2.1`.
     pub cidrs: Vec<Network>,
-    /// What the record reports: `open`, `update`, `close`, `fail`, `vanished`.
-    pub events: Vec<EventName>,
-    /// Which end of the connection the reporting socket is: `client`, `server`, `unknown`.
-    pub roles: Vec<RoleName>,
-}
-
-/// An event's name in the configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[allow(missing_docs, reason = "Event documents them")]
-pub enum EventName {
-    Open,
-    Update,
-    Close,
-    Fail,
-    Vanished,
-}
-
-/// A role's name in the configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[allow(missing_docs, reason = "Role documents them")]
-pub enum RoleName {
-    Client,
-    Server,
-    Unknown,
+    /// Events of records: `open`, `update`, `close`, `fail`, `vanished`.
+    pub events: Vec<Event>,
+    /// Roles of reporting sockets: `client`, `server`, `unknown`.
+    pub roles: Vec<Role>,
 }
 
 // === impl FilterConfig ===
@@ -82,15 +60,15 @@ impl ComponentConfig for FilterConfig {
 }
 
 impl FilterConfig {
-    /// Is the record kept?
+    /// Returns true if the record is kept.
     pub fn keeps(&self, record: &ConnectionRecord) -> bool {
         self.include.all_match(record) && !self.exclude.any_matches(record)
     }
 
-    /// Do the rules on events let this event through?
-    pub fn lets_through(&self, event: Event) -> bool {
-        let listed = |names: &[EventName]| names.iter().any(|name| Event::from(*name) == event);
-        (self.include.events.is_empty() || listed(&self.include.events)) && !listed(&self.exclude.events)
+    /// Returns true if the rules on events keep this event.
+    pub fn keeps_event(&self, event: Event) -> bool {
+        let (include, exclude) = (&self.include.events, &self.exclude.events);
+        (include.is_empty() || include.contains(&event)) && !exclude.contains(&event)
     }
 }
 
@@ -105,7 +83,7 @@ impl Rules {
         self.groups(record).into_iter().any(|group| group == Some(true))
     }
 
-    /// For each group whether the record matches it; absent: the group is not given.
+    /// Returns for each group whether the record matches it. `None`: the group is empty.
     fn groups(&self, record: &ConnectionRecord) -> [Option<bool>; 4] {
         let ends = [&record.local, &record.peer];
         let port = |range: &PortRange| ends.iter().any(|end| range.contains(end.port));
@@ -113,35 +91,8 @@ impl Rules {
         [
             (!self.ports.is_empty()).then(|| self.ports.iter().any(port)),
             (!self.cidrs.is_empty()).then(|| self.cidrs.iter().any(network)),
-            (!self.events.is_empty())
-                .then(|| self.events.iter().any(|name| Event::from(*name) == record.event)),
-            (!self.roles.is_empty()).then(|| self.roles.iter().any(|name| Role::from(*name) == record.role)),
+            (!self.events.is_empty()).then(|| self.events.contains(&record.event)),
+            (!self.roles.is_empty()).then(|| self.roles.contains(&record.role)),
         ]
-    }
-}
-
-// === impl EventName ===
-
-impl From<EventName> for Event {
-    fn from(name: EventName) -> Self {
-        match name {
-            EventName::Open => Self::Open,
-            EventName::Update => Self::Update,
-            EventName::Close => Self::Close,
-            EventName::Fail => Self::Fail,
-            EventName::Vanished => Self::Vanished,
-        }
-    }
-}
-
-// === impl RoleName ===
-
-impl From<RoleName> for Role {
-    fn from(name: RoleName) -> Self {
-        match name {
-            RoleName::Client => Self::Client,
-            RoleName::Server => Self::Server,
-            RoleName::Unknown => Self::Unknown,
-        }
     }
 }

@@ -1,8 +1,8 @@
-//! Processor `filter`: keeps or drops records by port, address, event and role. What it drops is counted, records and traffic bytes, under
+//! Processor `filter`: keeps or drops records by port, address, event and role. Dropped records and their traffic bytes are counted under
 //! the reason `filtered`.
 //!
-//! A rule on events ahead of a `window` processor can hide the ends of connections whose beginnings it lets through; they would count as
-//! open until `window` gives them up. Such rules are refused in `metrics` pipelines ([`FilterProcessor::new`]).
+//! A rule on events before a `window` processor can drop the closes of connections whose opens it keeps. These would count as open until
+//! `window` evicts them. Such rules are refused in `metrics` pipelines ([`FilterProcessor::new`]).
 
 mod config;
 mod processor;
@@ -10,14 +10,14 @@ mod processor;
 #[cfg(test)]
 mod tests;
 
-pub use config::{EventName, FilterConfig, RoleName, Rules};
+pub use config::{FilterConfig, Rules};
 pub use processor::FilterProcessor;
 
 use longwave_pipeline::component::{
     About, DataKind, Factory, Processor, ProcessorFactory, Signal, Stability,
 };
 
-/// Makes `filter`.
+/// Creates the factory of `filter`.
 pub fn factory() -> ProcessorFactory {
     let about = About {
         component_type: "filter",

@@ -7,7 +7,7 @@ use longwave_pipeline::model::{Batch, ConnectionRecord, Event};
 
 use super::config::FilterConfig;
 
-/// The processor. Order is kept; batches from which nothing is dropped pass as they are.
+/// Drops records. The others keep their order. A batch from which no record is dropped is passed on without a copy.
 pub struct FilterProcessor {
     config: FilterConfig,
     node: Arc<Node>,
@@ -17,9 +17,9 @@ pub struct FilterProcessor {
 
 impl FilterProcessor {
     /// # Errors
-    /// In a `metrics` pipeline, rules that let connections begin and hide their end: `connections.active` would only grow.
+    /// The pipeline is a `metrics` pipeline, and the rules keep opens and drop closes: `connections.active` would only grow.
     pub fn new(config: &FilterConfig, context: &ProcessorContext) -> Result<Self, ComponentError> {
-        let passes = |event| config.lets_through(event);
+        let passes = |event| config.keeps_event(event);
         let hidden = [Event::Close, Event::Vanished].into_iter().filter(|event| !passes(*event));
         let hidden: Vec<&str> = hidden.map(Event::as_str).collect();
         if is_metrics(&context.pipeline)
@@ -52,7 +52,7 @@ impl FilterProcessor {
                 own.retain(|record| self.config.keeps(record));
                 records
             }
-            // Others read the batch too: copy what is kept, not all.
+            // The batch is shared: copies only the records that are kept.
             None => Arc::new(records.iter().filter(|record| self.config.keeps(record)).cloned().collect()),
         }
     }

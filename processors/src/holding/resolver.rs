@@ -1,4 +1,4 @@
-//! [`Resolver`]: what [`super::Holding`] needs to know of names.
+//! [`Resolver`]: the part of a [`super::Holding`] that finds names.
 
 use std::time::Instant;
 

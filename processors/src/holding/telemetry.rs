@@ -1,6 +1,6 @@
 //! Self-telemetry of held records.
 
-use longwave_pipeline::component::ProcessorContext;
+use longwave_pipeline::component::{ComponentMeter, ProcessorContext};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Counter;
 
@@ -29,30 +29,25 @@ pub(super) enum Outcome {
 impl Telemetry {
     /// Registers the instruments.
     pub fn new(context: &ProcessorContext) -> Self {
-        let own = vec![
-            KeyValue::new("processor", context.id.clone()),
-            KeyValue::new("pipeline", context.pipeline.clone()),
-        ];
-        let with = |outcome: &'static str| {
-            let mut attributes = own.clone();
-            attributes.push(KeyValue::new("outcome", outcome));
-            attributes
-        };
-        let counter = |name: &'static str, text: &'static str| {
-            context.meter.u64_counter(name).with_unit("{record}").with_description(text).build()
-        };
+        let meter = ComponentMeter::new(
+            &context.meter,
+            [("processor", &context.id), ("pipeline", &context.pipeline)],
+        );
+        let with = |outcome: &'static str| meter.attributes_with("outcome", outcome);
         Self {
-            released: counter(
+            released: meter.counter(
                 "longwave_processor_hold_released_records",
+                "{record}",
                 "Records that waited for a name: it came (resolved), or they went without it (unresolved).",
             ),
-            refused: counter(
+            refused: meter.counter(
                 "longwave_processor_hold_refused_records",
+                "{record}",
                 "Records that went without waiting for a name, or before their time, because too many wait.",
             ),
             resolved: with("resolved"),
             unresolved: with("unresolved"),
-            own,
+            own: meter.attributes().to_vec(),
         }
     }
 

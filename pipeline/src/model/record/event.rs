@@ -1,7 +1,10 @@
 //! What is reported, from which end, in which TCP state.
 
+use serde::{Deserialize, Serialize};
+
 /// What the record reports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum Event {
     /// ESTABLISHED was reached.
@@ -17,16 +20,17 @@ pub enum Event {
 }
 
 /// Which end of the connection the reporting socket is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum Role {
-    /// Not known (a seeded connection whose handshake left no trace).
-    #[default]
-    Unknown = 0,
     /// The socket opened actively.
     Client = 1,
     /// The socket was accepted.
     Server = 2,
+    /// Not known (a seeded connection whose handshake left no trace).
+    #[default]
+    Unknown = 0,
 }
 
 /// States of a TCP socket, numbered as the kernel numbers them.

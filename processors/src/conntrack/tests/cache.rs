@@ -15,10 +15,10 @@ fn take(cache: &Cache) -> Vec<Request> {
     taken
 }
 
-/// *Scenario*: a question, the same again, the answer.
-/// *Guarantees*: asked once; pending until the version moves, then known; the thread is started once.
+/// *Scenario*: a request, the same request again, the result.
+/// *Guarantees*: one look-up; pending until the version changes, then known; the thread is started once.
 #[test]
-fn a_question_is_asked_once() {
+fn a_connection_is_looked_up_once() {
     let cache = Cache::new(None);
     let first = cache.query(client());
     assert!(first.start);
@@ -36,8 +36,8 @@ fn a_question_is_asked_once() {
     assert_eq!(cache.take_tally().translated, 1);
 }
 
-/// *Scenario*: somebody waits for the answers: there are none to wait for; one comes from another thread; one never comes.
-/// *Guarantees*: the first need not wait; the second has the answer; the third is let go.
+/// *Scenario*: results are awaited: none is pending; one comes from another thread; one never comes.
+/// *Guarantees*: the first returns immediately; the second has the result; the third times out.
 #[test]
 fn answers_can_be_awaited() {
     let cache = Cache::new(None);
@@ -54,8 +54,8 @@ fn answers_can_be_awaited() {
     assert_eq!(cache.query(numbered(77)).translated, Translated::Pending);
 }
 
-/// *Scenario*: the connection ends while its question waits, and its addresses are another's when the kernel answers.
-/// *Guarantees*: the end counts: the answer is not taken.
+/// *Scenario*: the connection ends while its request waits, and another has its addresses when the kernel answers.
+/// *Guarantees*: the later end is considered: the entry is not taken.
 #[test]
 fn an_end_that_comes_meanwhile_counts() {
     let cache = Cache::new(None);
@@ -68,9 +68,9 @@ fn an_end_that_comes_meanwhile_counts() {
 }
 
 /// *Scenario*: records of another boot (a replayed file), and without a port.
-/// *Guarantees*: unknown at once; nobody is asked.
+/// *Guarantees*: unknown without a look-up.
 #[test]
-fn foreign_records_are_not_asked_for() {
+fn foreign_records_are_not_looked_up() {
     let cache = Cache::new(Some(5));
     let foreign = Request { id: ConnectionId { boot: 6, ..client().id }, ..client() };
     assert_eq!(cache.query(foreign).translated, Translated::Unknown);
@@ -80,8 +80,8 @@ fn foreign_records_are_not_asked_for() {
     assert_eq!(cache.take_tally().unknown[Reason::Foreign as usize], 2);
 }
 
-/// *Scenario*: many more connections than the queue has room for, and nobody takes them.
-/// *Guarantees*: what finds no room is unknown, counted, and asked anew later; memory is bounded.
+/// *Scenario*: many more connections than the queue has room for, and the thread takes none.
+/// *Guarantees*: a request that finds no room is unknown and counted, and may be made again. Memory is bounded.
 #[test]
 fn a_full_queue_refuses_and_counts() {
     let cache = Cache::new(None);
@@ -96,10 +96,10 @@ fn a_full_queue_refuses_and_counts() {
     assert_eq!(cache.query(numbered(139_999)).translated, Translated::Pending);
 }
 
-/// *Scenario*: the kernel cannot be asked while some wait; later it can.
-/// *Guarantees*: who waits is told, who comes is answered at once, and after the time nobody is any more.
+/// *Scenario*: the kernel cannot be queried while some requests wait; later it can.
+/// *Guarantees*: waiting requests and new ones get the result immediately. After the given time, requests wait again.
 #[test]
-fn a_kernel_that_does_not_answer_is_believed_for_a_while() {
+fn a_kernel_that_does_not_answer_is_tried_again_later() {
     let cache = Cache::new(None);
     cache.query(numbered(1));
     cache.set_mode(Mode::Settled(Outcome::Unknown(Reason::Denied), None));
@@ -134,8 +134,8 @@ fn answers_are_freed() {
     assert!(cache.take_tally().kept <= 131_073);
 }
 
-/// *Scenario*: the processors are gone.
-/// *Guarantees*: the thread is told to end.
+/// *Scenario*: the last processor is dropped.
+/// *Guarantees*: the thread ends.
 #[test]
 fn the_thread_ends() {
     let cache = Cache::new(None);

@@ -3,9 +3,9 @@ mod judge;
 
 use longwave_pipeline::model::{ConnectionId, Endpoint, Role, TcpState, UnixNanos};
 
-use super::entry::{Entry, TrackedState, Tuple};
-use super::request::{Findings, Found, Request};
-use super::socket::Looked;
+use super::entry::{ConntrackEntry, TrackedState, Tuple};
+use super::request::{Findings, NamespaceResult, Request};
+use super::socket::LookupResult;
 use super::translation::Translation;
 
 const SECOND: u64 = 1_000_000_000;
@@ -24,8 +24,8 @@ fn at(seconds: u64) -> UnixNanos {
 }
 
 /// A pod's connection to a cluster IP, masqueraded on its way to the backend.
-fn entry() -> Entry {
-    Entry {
+fn entry() -> ConntrackEntry {
+    ConntrackEntry {
         original: tuple("10.0.0.5:40000", "10.96.0.10:80"),
         reply: tuple("10.0.1.7:8080", "192.168.0.1:50000"),
         state: Some(TrackedState::Established),
@@ -37,7 +37,7 @@ fn translation() -> Translation {
     entry().translation().unwrap()
 }
 
-/// Of an open connection, opened at 100 s and seen at 105 s.
+/// A request for an open connection, opened at 100 s and observed at 105 s.
 fn request(tuple: Tuple, role: Role) -> Request {
     Request {
         id: ConnectionId { boot: 0, netns: 7, cookie: 1, generation: 1 },
@@ -60,7 +60,11 @@ fn server() -> Request {
     request(entry().reply, Role::Server)
 }
 
-/// The host says `entry` at `time`; the socket's own namespace tracks nothing.
-fn host_says(entry: Entry, time: UnixNanos) -> Findings {
-    Findings { own: Found::Nothing, host: Found::Looked(Looked::Found(entry)), at: time }
+/// The host has `entry` at `time`; the socket's own namespace tracks nothing.
+fn host_says(entry: ConntrackEntry, time: UnixNanos) -> Findings {
+    Findings {
+        own: NamespaceResult::Nothing,
+        host: NamespaceResult::LookedUp(LookupResult::Found(entry)),
+        at: time,
+    }
 }

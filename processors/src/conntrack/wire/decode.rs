@@ -1,43 +1,43 @@
-//! Answers.
+//! Decodes answers.
 
 use std::net::IpAddr;
 
 use longwave_pipeline::model::{Endpoint, UnixNanos};
 
 use super::*;
-use crate::conntrack::entry::{Entry, TrackedState, Tuple};
+use crate::conntrack::entry::{ConntrackEntry, TrackedState, Tuple};
 
-/// One message of the kernel's.
+/// One message of the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::conntrack) struct Message {
-    /// Of the question that it answers.
+    /// Sequence number of the request that it answers.
     pub sequence: u32,
-    /// What it says.
+    /// Content.
     pub payload: Payload,
 }
 
-/// What a message says.
+/// Content of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::large_enum_variant, reason = "lives on the stack, one at a time")]
 pub(in crate::conntrack) enum Payload {
     /// A TCP connection.
-    Entry(Entry),
+    Entry(ConntrackEntry),
     /// Connections that the namespace tracks.
     Count(u32),
     /// An errno; 0 is an acknowledgement.
     Error(i32),
     /// The list is complete.
     Done,
-    /// Another protocol's connection, or nonsense.
+    /// A connection of another protocol, or a message that is not valid.
     Other,
 }
 
-/// The messages in what one call received. Ends at the first that does not fit.
+/// Iterates over the messages that one call received. Ends at the first that is cut off.
 pub(in crate::conntrack) struct Messages<'a> {
     rest: &'a [u8],
 }
 
-/// The attributes in a payload, as (type, value). Ends at the first that does not fit.
+/// Iterates over the attributes in a payload, as (type, value). Ends at the first that is cut off.
 struct Attributes<'a> {
     rest: &'a [u8],
 }
@@ -61,7 +61,7 @@ impl Iterator for Messages<'_> {
         let body = &message[HEADER..];
         let payload = match kind {
             NLMSG_ERROR => u32_at(body, 0).map(|error| Payload::Error((error as i32).saturating_neg())),
-            // A list that the kernel could not finish ends with an errno too.
+            // A list that the kernel could not finish ends with an errno.
             NLMSG_DONE => Some(match u32_at(body, 0).map_or(0, |error| error as i32) {
                 0.. => Payload::Done,
                 error => Payload::Error(error.saturating_neg()),
@@ -97,8 +97,8 @@ impl<'a> Iterator for Attributes<'a> {
     }
 }
 
-/// `None` for what is not TCP.
-fn entry(body: &[u8]) -> Option<Entry> {
+/// Decodes an entry. `None` if it is not a TCP connection's.
+fn entry(body: &[u8]) -> Option<ConntrackEntry> {
     let mut found = (None, None, None, None);
     for (kind, value) in (Attributes { rest: body }) {
         match kind {
@@ -117,7 +117,7 @@ fn entry(body: &[u8]) -> Option<Entry> {
             _ => {}
         }
     }
-    Some(Entry { original: found.0?, reply: found.1?, state: found.2, started: found.3 })
+    Some(ConntrackEntry { original: found.0?, reply: found.1?, state: found.2, started: found.3 })
 }
 
 fn tuple(value: &[u8]) -> Option<Tuple> {

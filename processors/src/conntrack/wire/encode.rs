@@ -1,12 +1,12 @@
-//! Requests.
+//! Encodes requests.
 
 use std::net::IpAddr;
 
 use super::*;
 use crate::conntrack::entry::Tuple;
 
-/// Appends a question for the connection of which `tuple` is one direction, whichever it is: the kernel looks in one table for both.
-/// Answered by an entry, or by an error (2: there is none).
+/// Appends a look-up of the connection of which `tuple` is one direction. The kernel has one table for both directions. The answer is an
+/// entry, or an error (2: there is none).
 pub(in crate::conntrack) fn get(buffer: &mut Vec<u8>, sequence: u32, tuple: &Tuple) {
     let family = if tuple.source.address.is_ipv4() { AF_INET } else { AF_INET6 };
     message(buffer, CT_GET, 0, sequence, family, |buffer| {
@@ -24,12 +24,12 @@ pub(in crate::conntrack) fn get(buffer: &mut Vec<u8>, sequence: u32, tuple: &Tup
     });
 }
 
-/// Appends a question for all connections of the namespace.
+/// Appends a request for all connections of the namespace.
 pub(in crate::conntrack) fn dump(buffer: &mut Vec<u8>, sequence: u32) {
     message(buffer, CT_GET, NLM_F_DUMP, sequence, AF_UNSPEC, |_| {});
 }
 
-/// Appends a question for the number of connections that the namespace tracks.
+/// Appends a request for the number of connections that the namespace tracks.
 pub(in crate::conntrack) fn count(buffer: &mut Vec<u8>, sequence: u32) {
     message(buffer, CT_GET_STATS, 0, sequence, AF_UNSPEC, |_| {});
 }

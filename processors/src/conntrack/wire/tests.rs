@@ -1,4 +1,4 @@
-//! Against bytes that a kernel (6.18, little endian) sent and took.
+//! Tests with bytes that a kernel (6.18, little endian) sent and accepted.
 
 use std::net::Ipv4Addr;
 
@@ -6,14 +6,14 @@ use longwave_pipeline::model::{Endpoint, UnixNanos};
 use proptest::prelude::*;
 
 use super::*;
-use crate::conntrack::entry::{Entry, TrackedState, Tuple};
+use crate::conntrack::entry::{ConntrackEntry, TrackedState, Tuple};
 
-/// 10.9.9.9:43254 asked for 10.96.0.10:80 and got 127.0.0.1:8080; with timestamps.
+/// 10.9.9.9:43254 connected to 10.96.0.10:80, translated to 127.0.0.1:8080; with timestamps.
 const ENTRY_V4: &str = "e400000000010200070000003e480000020000003400018014000180080001000a090909080002000a60000a1c000280050001000600\
 000006000200a8f6000006000300005000003400028014000180080001007f000001080002000a0909091c0002800500010006000000060002001f90000006000300a8\
 f6000008000300000001ae080008000000000008000c00a758442308000b00000000020800070000069780300004802c0001800500010003000000050002000a000000\
 050003000a00000006000400230000000600050023000000100014800c00010018ea0ccc28880ffe";
-/// [fd09::9]:60346 asked for [fd96::10]:80 and got [::1]:8080; without timestamps.
+/// [fd09::9]:60346 connected to [fd96::10]:80, translated to [::1]:8080; without timestamps.
 const ENTRY_V6: &str = "040100000001020008000000144800000a0000004c0001802c00018014000300fd09000000000000000000000000000914000400fd9600\
 000000000000000000000000101c000280050001000600000006000200ebba000006000300005000004c0002802c000180140003000000000000000000000000000000\
 000114000400fd0900000000000000000000000000091c0002800500010006000000060002001f90000006000300ebba000008000300000001ae080008000000000008\
@@ -52,13 +52,13 @@ fn read(bytes: &[u8]) -> Vec<(u32, Payload)> {
 fn reads_what_a_kernel_said() {
     let received: Vec<u8> =
         [ENTRY_V4, ENTRY_V6, MISSING, STATISTICS, DONE].iter().flat_map(|hex| bytes(hex)).collect();
-    let v4 = Entry {
+    let v4 = ConntrackEntry {
         original: tuple("10.9.9.9:43254", "10.96.0.10:80"),
         reply: tuple("127.0.0.1:8080", "10.9.9.9:43254"),
         state: Some(TrackedState::Established),
         started: Some(UnixNanos(0x18ea_0ccc_2888_0ffe)),
     };
-    let v6 = Entry {
+    let v6 = ConntrackEntry {
         original: tuple("[fd09::9]:60346", "[fd96::10]:80"),
         reply: tuple("[::1]:8080", "[fd09::9]:60346"),
         state: Some(TrackedState::Established),
@@ -74,8 +74,8 @@ fn reads_what_a_kernel_said() {
     assert_eq!(read(&received), expected);
 }
 
-/// *Scenario*: questions for both families, for all, for the number.
-/// *Guarantees*: they are, byte for byte, those that the kernel answered.
+/// *Scenario*: look-ups of both families, a list, a count.
+/// *Guarantees*: they are equal, byte for byte, to requests that the kernel answered.
 #[test]
 fn asks_as_the_kernel_understood() {
     let mut request = Vec::new();
@@ -111,7 +111,7 @@ fn a_damaged_entry_is_none() {
 }
 
 /// *Scenario*: an entry of UDP.
-/// *Guarantees*: it is none of ours.
+/// *Guarantees*: it is skipped.
 #[test]
 fn other_protocols_are_left_out() {
     let mut udp = bytes(ENTRY_V4);
@@ -133,7 +133,7 @@ proptest! {
         prop_assert!(read(&message).len() == 1);
     }
 
-    /// *Scenario*: an answer made of a question's tuple in both places.
+    /// *Scenario*: an entry with a request's tuple as both directions.
     /// *Guarantees*: any tuple that is written is read as it was.
     #[test]
     fn what_is_written_is_read(a in any::<u32>(), b in any::<u128>(), v6 in any::<bool>(), ports in any::<(u16, u16)>()) {
@@ -156,7 +156,7 @@ proptest! {
         let length = message.len() as u32;
         message[..4].copy_from_slice(&length.to_ne_bytes());
         message[4..6].copy_from_slice(&CT_NEW.to_ne_bytes());
-        let entry = Entry { original: tuple, reply: tuple, state: None, started: None };
+        let entry = ConntrackEntry { original: tuple, reply: tuple, state: None, started: None };
         prop_assert_eq!(read(&message), vec![(1, Payload::Entry(entry))]);
     }
 }

@@ -1,4 +1,4 @@
-//! Tests of the hold.
+//! Tests of [`HeldRecords`].
 
 use std::collections::{HashMap, HashSet};
 
@@ -35,7 +35,7 @@ fn numbers(records: &[ConnectionRecord]) -> Vec<(u64, u64)> {
 }
 
 /// *Scenario*: updates of the pass at 10 s and a close at 12 s wait for 5 s; watermarks at 10, 15 and 20 s.
-/// *Guarantees*: each goes at the first watermark at which it has waited 5 s, with all that came behind it, in the open window.
+/// *Guarantees*: each is released at the first watermark at which it has waited 5 s, with all later records, into the open window.
 #[test]
 fn waiting_is_bounded() {
     let (mut hold, _) = hold(5);
@@ -62,7 +62,8 @@ fn waiting_is_bounded() {
 }
 
 /// *Scenario*: room for two records; a third connection, and more of the first.
-/// *Guarantees*: a new connection is refused; a record that belongs behind others makes the connection that has waited longest go.
+/// *Guarantees*: a new connection is refused. For a further record of a held connection, the connection that has waited longest is
+/// released.
 #[test]
 fn room_is_bounded() {
     let (hold, accounting) = hold(5);
@@ -74,7 +75,7 @@ fn room_is_bounded() {
     assert_eq!(hold.push(&record(3, 0, 5.0, 1.0), &mut out), Offered::Refused);
     assert_eq!(hold.push(&record(2, 1, 5.0, 1.0), &mut out), Offered::Waits);
     assert_eq!((numbers(&out), hold.holds(record(1, 0, 0.0, 0.0).id)), (vec![(1, 0)], false));
-    // Now the oldest is its own: all of them go, in order.
+    // Now the record's own connection has waited longest: all its records are released, in order.
     assert_eq!(hold.push(&record(2, 2, 5.0, 1.0), &mut out), Offered::Refused);
     assert_eq!(numbers(&out), [(1, 0), (2, 0), (2, 1)]);
     assert!(hold.is_empty());
@@ -96,13 +97,13 @@ fn long_holds_are_mistakes() {
 /// What happens next.
 #[derive(Clone, Debug)]
 enum Step {
-    /// A record of a connection; it waits if the connection's answer is pending.
+    /// A record of a connection. It waits if the connection's answer is pending.
     Record { connection: u64, end: bool },
     /// The answer of a connection comes.
     Answer(u64),
     /// A new answer is pending.
     Question(u64),
-    /// A batch that makes the processor look.
+    /// A batch comes, so that settled connections are released.
     Look,
     /// A pass ends so many intervals later.
     PassEnd(u64),
@@ -123,8 +124,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// *Scenario*: any interleaving of records, pending and coming answers, ends, and watermarks, with much and with little room.
-    /// *Guarantees*: every record comes out exactly once, in order within its connection, ends last; none is late when it comes out; none
-    /// waits longer than a hold and an interval; at every moment what came in is what went out and what is held.
+    /// *Guarantees*: every record is released exactly once, in order within its connection, the close last. None is late then. None waits
+    /// longer than `hold` and an interval. At every moment, the records that came in are those that went out and those that are held.
     #[test]
     fn records_are_conserved(steps in steps(), room in prop_oneof![Just(3usize), Just(1000)]) {
         let (hold, accounting) = hold(5);

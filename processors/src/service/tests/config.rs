@@ -4,7 +4,7 @@ use super::*;
 use crate::service::factory;
 
 /// *Scenario*: no source, a source named twice, a hold that is too long, a misspelt key; and a sound section.
-/// *Guarantees*: each is told with its place and the remedy; what is sound passes.
+/// *Guarantees*: each is reported with its path and the remedy. Valid settings pass.
 #[test]
 fn bad_settings_are_told() {
     let problems = |yaml| testing::problems(&factory(), "service", yaml);
@@ -14,8 +14,8 @@ fn bad_settings_are_told() {
     assert_eq!(problems("{sources: [kubernetes, docker/2], conntrack: false, hold: 0s}"), "valid");
 }
 
-/// *Scenario*: two sources; one of them is not an extension that names anybody.
-/// *Guarantees*: both are told to the graph as used; the second stops the start, with its place.
+/// *Scenario*: two sources, of which one is not an extension that resolves names.
+/// *Guarantees*: both are reported to the graph as used. The second is an error with its path.
 #[test]
 fn sources_are_extensions() {
     let bench = Bench::new(0);

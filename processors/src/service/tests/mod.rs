@@ -20,15 +20,15 @@ use crate::testing;
 
 const SECOND: u64 = 1_000_000_000;
 
-type Told = Vec<(Endpoint, Answer<Handle<Service>>)>;
+type Answers = Vec<(Endpoint, Answer<Handle<Service>>)>;
 
-/// A directory that says what the test told it, and notes what it was asked.
+/// A directory with the test's answers. It stores the times of its queries.
 #[derive(Default)]
 struct Fake {
     version: AtomicU64,
-    by_address: Mutex<Told>,
-    by_backend: Mutex<Told>,
-    asked: Mutex<Vec<UnixNanos>>,
+    by_address: Mutex<Answers>,
+    by_backend: Mutex<Answers>,
+    queried: Mutex<Vec<UnixNanos>>,
 }
 
 impl Fake {
@@ -42,8 +42,8 @@ impl Fake {
         self.version.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn answer(&self, list: &Mutex<Told>, wanted: Endpoint, at: UnixNanos) -> Answer<Handle<Service>> {
-        self.asked.lock().unwrap().push(at);
+    fn answer(&self, list: &Mutex<Answers>, wanted: Endpoint, at: UnixNanos) -> Answer<Handle<Service>> {
+        self.queried.lock().unwrap().push(at);
         let list = list.lock().unwrap();
         list.iter().find(|(end, _)| *end == wanted).map_or(Answer::Unknown, |(_, answer)| answer.clone())
     }
@@ -62,8 +62,8 @@ impl Directory for Fake {
         Answer::Unknown
     }
 
-    fn service_of_address(&self, asked: Endpoint, at: UnixNanos) -> Answer<Handle<Service>> {
-        self.answer(&self.by_address, asked, at)
+    fn service_of_address(&self, original: Endpoint, at: UnixNanos) -> Answer<Handle<Service>> {
+        self.answer(&self.by_address, original, at)
     }
 
     fn service_of_backend(&self, backend: Endpoint, at: UnixNanos) -> Answer<Handle<Service>> {
@@ -107,7 +107,7 @@ impl Bench {
         Answer::Known(self.names.intern(Service { name: name.into(), ..Service::default() }))
     }
 
-    /// The records that come out, and where among them watermarks do, as text: `1:web 2:- |`.
+    /// Returns the records and watermarks (`|`) that come out, as text: `1:web 2:- |`.
     fn run(&mut self, batch: Batch) -> String {
         let mut out = Vec::new();
         self.processor.process(batch, &mut out).unwrap();

@@ -41,7 +41,7 @@ fn owned(cookie: u64, cgroup: u64, pid: u32) -> ConnectionRecord {
 }
 
 /// *Scenario*: sockets of a unit, of the root cgroup, of no known cgroup, and of a cgroup that does not exist.
-/// *Guarantees*: unit's name; process names where the cgroup tells nothing; unknown where it is not to be found.
+/// *Guarantees*: the unit's name; the process's name if the cgroup has none; unknown if the cgroup is not found.
 #[test]
 fn local_ends_are_named_by_cgroup() {
     let root = tempfile::tempdir().unwrap();
@@ -80,7 +80,7 @@ fn another_hosts_cgroups_are_not_ours() {
 }
 
 /// *Scenario*: a cgroup is made after the start; its process is known.
-/// *Guarantees*: it is found at once by its process, unless the pid is another's by now.
+/// *Guarantees*: it is found by its process without a scan, unless the pid is another process's by now.
 #[test]
 fn a_new_cgroup_is_found_by_its_process() {
     let (root, proc) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -147,7 +147,7 @@ fn a_new_cgroup_is_found_by_a_scan() {
 }
 
 /// *Scenario*: cgroups come and go, a scan each time.
-/// *Guarantees*: those that are gone and that nobody asks for are forgotten.
+/// *Guarantees*: removed cgroups that are not looked up are evicted.
 #[test]
 fn removed_cgroups_are_forgotten() {
     let (root, away) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

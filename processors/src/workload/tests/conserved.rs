@@ -1,4 +1,4 @@
-//! What holds for every stream of records, whatever is known when.
+//! Properties of every stream of records, whenever names become known.
 
 use std::collections::{HashMap, HashSet};
 
@@ -65,7 +65,7 @@ proptest! {
         let tracking = FakeTracking::default();
         for connection in 0..24 {
             let (_, local, peer) = of(connection);
-            tracking.say(&format!("{local}>{peer}"), Translated::Pending);
+            tracking.answer(&format!("{local}>{peer}"), Translated::Pending);
         }
         let mut bench = Bench::new(&["process", "kubernetes"], &[("kubernetes", &fake)], 5, Some(&tracking));
         let (mut sent, mut came) = (HashMap::<u64, u64>::new(), HashMap::<u64, u64>::new());
@@ -96,7 +96,7 @@ proptest! {
                 Step::Tracking { connection, pending } => {
                     let (_, local, peer) = of(connection);
                     if pending {
-                        tracking.say(&format!("{local}>{peer}"), Translated::Pending);
+                        tracking.answer(&format!("{local}>{peer}"), Translated::Pending);
                     } else {
                         tracking.translate(&local, &peer, "10.1.0.9:8080", &local);
                     }

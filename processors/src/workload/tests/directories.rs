@@ -1,4 +1,4 @@
-//! Names that extensions know.
+//! Names from extensions.
 
 use longwave_pipeline::model::Role;
 
@@ -27,7 +27,7 @@ fn root(comm: &str) -> Owner {
 }
 
 /// *Scenario*: a pod, a container, a unit and a process of the root cgroup; sources in three orders.
-/// *Guarantees*: the first source that knows names the end; what nobody knows is unknown.
+/// *Guarantees*: the first source that has a name is used. Without a name, the end is unknown.
 #[test]
 fn precedence() {
     let kubernetes = Fake::new(&[Pod::new("shop", UID, "10.1.0.5")]);
@@ -57,7 +57,7 @@ fn precedence() {
 
 /// *Scenario*: two pods in the host's network, which share its address with each other and with a unit; a process that is in no cgroup but
 /// the root, with a pod's address; a pod whose cgroup is gone.
-/// *Guarantees*: each is named by its cgroup, not by the address; where there is none the address tells.
+/// *Guarantees*: each is named by its cgroup, not by its address. Without a cgroup, the address is used.
 #[test]
 fn the_cgroup_beats_the_address() {
     let mut other = Pod::new("node-exporter", "bbbb-2222", "192.168.0.1");
@@ -91,7 +91,7 @@ fn the_cgroup_beats_the_address() {
 
 /// *Scenario*: an address that a pod had until 50 s, another until 99 s, and a third since; connections of each time, one of which closes
 /// long after; one that is older than the agent, seen first at 60 s.
-/// *Guarantees*: each is named after who had the address when the connection began, also when asked again later.
+/// *Guarantees*: each is named after the owner of the address at the connection's start, also when it is looked up again later.
 #[test]
 fn addresses_belong_to_who_had_them_then() {
     let pod = |name, from, until| Pod { from, until, ..Pod::new(name, "", "10.1.0.5") };
@@ -113,8 +113,8 @@ fn addresses_belong_to_who_had_them_then() {
     assert_eq!(bench.named(&ConnectionRecord { observed: at(300), ..seeded }), pair("-", "new"));
 }
 
-/// *Scenario*: peers in the host's network of another node, told apart by port; a client there whose ephemeral port equals such a port.
-/// *Guarantees*: a server's port is asked for, a client's is not.
+/// *Scenario*: peers in the host's network of another node, distinguished by port; a client there whose ephemeral port equals such a port.
+/// *Guarantees*: a server's port is part of the look-up, a client's is not.
 #[test]
 fn client_ports_say_nothing() {
     let mut exporter = Pod::new("node-exporter", "", "192.168.0.2");
@@ -129,7 +129,7 @@ fn client_ports_say_nothing() {
 }
 
 /// *Scenario*: a container is renamed while its connection is open, and then forgotten by the directory; a pod's address changes hands.
-/// *Guarantees*: records carry the name that was true at their time; what was known stays known; the peer stays who it was.
+/// *Guarantees*: records have the name of their time. A known name is kept. The peer's name does not change.
 #[test]
 fn renamed_and_forgotten() {
     let fake = Fake::new(&[Pod::new("web", ID, ""), Pod::new("db", "", "10.1.0.9")]);
@@ -185,10 +185,10 @@ fn containers_of_version_1() {
     }
 }
 
-/// *Scenario*: a source that names nobody, where the graph has none of that id.
-/// *Guarantees*: the error says where.
+/// *Scenario*: a source that does not resolve names: the graph has no directory of that id.
+/// *Guarantees*: the error has the path.
 #[test]
-fn a_source_that_names_nobody() {
+fn a_source_that_does_not_resolve_names() {
     let config = WorkloadConfig { sources: vec!["health_check".into()], ..Default::default() };
     let context = context("workload", "logs", false).0;
     let error =

@@ -1,4 +1,4 @@
-//! Who is who, as tests tell it.
+//! Fakes of directories and of connection tracking.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -23,18 +23,18 @@ pub(super) fn at(seconds: u64) -> UnixNanos {
 pub(super) struct Fake {
     names: Interner<Workload>,
     version: AtomicU64,
-    state: Mutex<State>,
+    state: Mutex<DirectoryState>,
 }
 
 #[derive(Default)]
-struct State {
-    /// Answers nothing yet.
+struct DirectoryState {
+    /// Every answer is pending.
     starting: bool,
     pods: Vec<Pod>,
     translated: Vec<IpAddr>,
 }
 
-/// Somebody, between two times.
+/// A pod that exists between two times.
 #[derive(Clone)]
 pub(super) struct Pod {
     pub name: &'static str,
@@ -50,7 +50,7 @@ pub(super) struct Pod {
 // === impl Pod ===
 
 impl Pod {
-    /// Since ever, for ever.
+    /// Creates a pod that exists at all times.
     pub fn new(name: &'static str, uid: &'static str, address: &'static str) -> Self {
         Self { name, uid, address, port: 0, from: 0, until: u64::MAX / SECOND }
     }
@@ -65,13 +65,13 @@ impl Fake {
         Arc::new(fake)
     }
 
-    /// Nothing is known, for now.
+    /// Makes every answer pending, for now.
     pub fn starting(self: Arc<Self>) -> Arc<Self> {
         self.state.lock().unwrap().starting = true;
         self
     }
 
-    /// Everything is known.
+    /// Ends [`Fake::starting`].
     pub fn started(&self) {
         self.state.lock().unwrap().starting = false;
         self.moved();
@@ -144,9 +144,9 @@ pub(super) struct FakeTracking(Arc<Mutex<Tracking>>);
 struct Tracking {
     answers: HashMap<String, Translated>,
     version: u64,
-    asked: Vec<String>,
+    queried: Vec<String>,
     forgotten: usize,
-    /// What who waits for it will hear.
+    /// Answers that come when they are awaited.
     late: Vec<(String, Translated)>,
 }
 
@@ -158,34 +158,34 @@ pub(super) fn end(text: &str) -> Endpoint {
 // === impl FakeTracking ===
 
 impl FakeTracking {
-    /// Both ends of a translated connection are known.
-    pub fn translate(&self, client: &str, asked: &str, backend: &str, seen: &str) {
+    /// Adds a translated connection, for both ends.
+    pub fn translate(&self, client: &str, original: &str, backend: &str, seen: &str) {
         let answer = Translated::To(Translation {
             client: end(client),
-            original: end(asked),
+            original: end(original),
             backend: end(backend),
             seen: end(seen),
         });
-        for key in [format!("{client}>{asked}"), format!("{backend}>{seen}")] {
-            self.say(&key, answer);
+        for key in [format!("{client}>{original}"), format!("{backend}>{seen}")] {
+            self.answer(&key, answer);
         }
     }
 
-    pub fn say(&self, key: &str, answer: Translated) {
+    pub fn answer(&self, key: &str, answer: Translated) {
         let mut tracking = self.0.lock().unwrap();
         tracking.answers.insert(key.to_owned(), answer);
         tracking.version += 1;
     }
 
-    /// Says so to who waits for it.
-    pub fn will_say(&self, key: &str, client: &str, asked: &str, backend: &str) {
-        let [client, original, backend] = [client, asked, backend].map(end);
+    /// Adds an answer that comes when it is awaited.
+    pub fn answer_late(&self, key: &str, client: &str, original: &str, backend: &str) {
+        let [client, original, backend] = [client, original, backend].map(end);
         let answer = Translated::To(Translation { client, original, backend, seen: client });
         self.0.lock().unwrap().late.push((key.to_owned(), answer));
     }
 
-    pub fn asked(&self) -> Vec<String> {
-        std::mem::take(&mut self.0.lock().unwrap().asked)
+    pub fn queried(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap().queried)
     }
 
     pub fn forgotten(&self) -> usize {
@@ -197,7 +197,7 @@ impl Translator for FakeTracking {
     fn query(&self, record: &ConnectionRecord) -> Translated {
         let key = format!("{}>{}", record.local, record.peer);
         let mut tracking = self.0.lock().unwrap();
-        tracking.asked.push(key.clone());
+        tracking.queried.push(key.clone());
         tracking.answers.get(&key).copied().unwrap_or(Translated::Unknown)
     }
 

@@ -50,7 +50,7 @@ fn loopback_stays_within_its_namespace() {
 }
 
 /// *Scenario*: two namespaces with the same private addresses, each with a server; a client that could mean either.
-/// *Guarantees*: nobody is guessed.
+/// *Guarantees*: no peer is guessed.
 #[test]
 fn ambiguous_peers_are_unknown() {
     let records = vec![

@@ -38,7 +38,7 @@ fn containers() {
 }
 
 /// *Scenario*: paths of units, of runtimes' own processes, of cgroups made by hand, and the root.
-/// *Guarantees*: units by their name without suffix; the rest by what the cgroup is called; the root says nothing.
+/// *Guarantees*: units by their name without suffix; others by the cgroup's name; the root has none.
 #[test]
 fn units_and_others() {
     let shown =
@@ -114,7 +114,7 @@ fn ids_of_pods_and_containers() {
 }
 
 /// *Scenario*: the mount tables of a pod with a cgroup namespace of its own and the host's tree mounted beside its own; what
-/// `/proc/<pid>/cgroup` says there, and on a host.
+/// `/proc/<pid>/cgroup` contains there, and on a host.
 /// *Guarantees*: the host's tree is taken, and paths are below it; what is outside is not taken for something else.
 #[test]
 fn the_hosts_tree_in_a_pod() {

@@ -66,8 +66,8 @@ fn both_ends_on_this_node() {
     }
 }
 
-/// *Scenario*: the backend is on another node, as a pod and as somebody unknown.
-/// *Guarantees*: it is named by its own address, not by the one that was asked.
+/// *Scenario*: the backend is on another node, as a pod and as an unknown address.
+/// *Guarantees*: it is named by its own address, not by the original one.
 #[test]
 fn backends_elsewhere() {
     let tracking = FakeTracking::default();
@@ -77,24 +77,25 @@ fn backends_elsewhere() {
     assert_eq!(named(&[]), pair("curl", "-"));
 }
 
-/// *Scenario*: a server is asked from this node's or another node's address: masqueraded there by us, by another node, or not at all.
-/// *Guarantees*: the client is named where this node translated, unknown where nobody can tell.
+/// *Scenario*: a server's client has an address of this node or of another one: masqueraded by this node, by another node, or not at all.
+/// *Guarantees*: the client is named if this node translated, and unknown otherwise.
 #[test]
 fn masqueraded_sources() {
     let pods = [Pod::new("pod-client", "", "10.1.0.5")];
     let tracking = FakeTracking::default();
     assert_eq!(bench(&pods, &tracking).named(&server(MASQUERADED)), pair("nginx", "-"));
-    assert_eq!(tracking.asked(), [format!("{BACKEND}>{MASQUERADED}")]);
+    assert_eq!(tracking.queried(), [format!("{BACKEND}>{MASQUERADED}")]);
     assert_eq!(bench(&pods, &tracking).named(&server("192.168.0.2:40000")), pair("nginx", "-"));
-    assert_eq!(tracking.asked(), [""; 0]);
+    assert_eq!(tracking.queried(), [""; 0]);
     tracking.translate(CLIENT, SERVICE, BACKEND, MASQUERADED);
     assert_eq!(bench(&pods, &tracking).named(&server(MASQUERADED)), pair("nginx", "pod-client"));
 }
 
 /// *Scenario*: connections that cannot be translated: to a pod, from a pod, over loopback; those that can, twice each, and their ends.
-/// *Guarantees*: connection tracking is asked once for each that may be translated, and told of the end; never for others.
+/// *Guarantees*: connection tracking is queried once for each connection that may be translated, and frees it at its end. It is never
+/// queried for others.
 #[test]
-fn it_is_asked_only_where_it_may_matter() {
+fn it_is_queried_only_where_it_may_matter() {
     let tracking = FakeTracking::default();
     let mut bench = bench(&[Pod::new("pod", "", "10.1.0.7"), Pod::new("pod", "", "10.1.0.5")], &tracking);
     let others = [
@@ -105,23 +106,23 @@ fn it_is_asked_only_where_it_may_matter() {
     ];
     bench.records(&others);
     bench.records(&others.map(closed));
-    assert_eq!(tracking.asked(), [""; 0]);
-    tracking.say(&format!("{CLIENT}>{SERVICE}"), Translated::Same);
+    assert_eq!(tracking.queried(), [""; 0]);
+    tracking.answer(&format!("{CLIENT}>{SERVICE}"), Translated::Same);
     for record in [client(), client(), server(MASQUERADED), server(MASQUERADED)] {
         bench.named(&record);
     }
-    assert_eq!(tracking.asked(), [format!("{CLIENT}>{SERVICE}"), format!("{BACKEND}>{MASQUERADED}")]);
+    assert_eq!(tracking.queried(), [format!("{CLIENT}>{SERVICE}"), format!("{BACKEND}>{MASQUERADED}")]);
     assert_eq!(tracking.forgotten(), 0);
     bench.records(&[closed(client()), closed(server(MASQUERADED))]);
     assert_eq!(tracking.forgotten(), 2);
 }
 
 /// *Scenario*: the answer of connection tracking takes a while; records wait for 5 s.
-/// *Guarantees*: the records wait, in order, and go named when it has come. Meanwhile nobody is guessed.
+/// *Guarantees*: the records wait, in order, and leave with names when it has come. Until then, no peer is guessed.
 #[test]
 fn answers_that_take_a_while() {
     let tracking = FakeTracking::default();
-    tracking.say(&format!("{CLIENT}>{SERVICE}"), Translated::Pending);
+    tracking.answer(&format!("{CLIENT}>{SERVICE}"), Translated::Pending);
     let fake = Fake::new(&[Pod::new("pod-server", "", "10.1.0.9"), Pod::new("wrong", "", "10.96.0.10")]);
     let fake = fake.translates(&["10.96.0.10"]);
     let mut bench = Bench::new(&["cgroup", "kubernetes"], &[("kubernetes", &fake)], 5, Some(&tracking));
@@ -140,11 +141,11 @@ fn answers_that_take_a_while() {
 fn answers_that_come_while_it_stops() {
     let tracking = FakeTracking::default();
     let key = format!("{CLIENT}>{SERVICE}");
-    tracking.say(&key, Translated::Pending);
+    tracking.answer(&key, Translated::Pending);
     let fake = Fake::new(&[Pod::new("pod-server", "", "10.1.0.9")]).translates(&["10.96.0.10"]);
     let mut bench = Bench::new(&["cgroup", "kubernetes"], &[("kubernetes", &fake)], 5, Some(&tracking));
     assert_eq!(bench.records(&[client(), closed(client())]), vec![]);
-    tracking.will_say(&key, CLIENT, SERVICE, BACKEND);
+    tracking.answer_late(&key, CLIENT, SERVICE, BACKEND);
     let out = bench.batch(Batch::PassEnd(PassEnd { tick: at(7), last: true }));
     assert_eq!(names(&out), vec![pair("curl", "pod-server"); 2]);
 }

@@ -19,7 +19,7 @@ fn to_pod(cookie: u64, number: u64, tick: u64, observed: u64) -> ConnectionRecor
 }
 
 /// *Scenario*: the directory learns of the pod within an interval, while a connection's update and its close wait and others pass.
-/// *Guarantees*: what waits goes first with the next batch, named, in order; its time is the open window's; others never wait.
+/// *Guarantees*: held records leave first with the next batch, with names, in order, and with the open window's time. Others never wait.
 #[test]
 fn names_that_come_in_time() {
     let fake = Fake::new(&[pod()]).starting();
@@ -44,7 +44,7 @@ fn names_that_come_in_time() {
     assert_eq!(bench.accounting.nodes()[0].held(), 0);
 }
 
-/// *Scenario*: the directory says nothing for minutes.
+/// *Scenario*: the directory's answers are pending for minutes.
 /// *Guarantees*: a connection's first records wait for one interval, later ones do not; names are there as soon as they are known.
 #[test]
 fn names_that_do_not_come() {
@@ -75,7 +75,8 @@ fn nothing_is_left_behind() {
 }
 
 /// *Scenario*: the two ends of short connections on this node close in two batches; one whose other end never shows; a refused one.
-/// *Guarantees*: the first waits for the second, and both are named; who waits in vain goes after the hold; a refused one does not wait.
+/// *Guarantees*: the first waits for the second, and both are named. A close that waits in vain leaves after `hold`. A refused connection
+/// does not wait.
 #[test]
 fn closes_wait_for_the_other_end() {
     let mut bench = Bench::new(&["process"], &[], 5, None);
