@@ -27,6 +27,9 @@ pub struct Drained {
 }
 
 /// The user-space end of a ring buffer.
+///
+/// The kernel offers the data twice in a row, so that no record wraps. Mapped memory counts as resident, so this maps the data once and
+/// copies the one record in a lap that wraps.
 #[derive(Debug)]
 pub struct Ring {
     fd: OwnedFd,
@@ -34,6 +37,8 @@ pub struct Ring {
     producer: NonNull<u8>,
     page: usize,
     size: usize,
+    /// The record that wraps, in one piece. Made of words, so that it is aligned like the ring's records.
+    wrapped: Vec<u64>,
 }
 
 // SAFETY: the mappings belong to this value alone and are not tied to a thread.
@@ -46,11 +51,11 @@ impl Ring {
         // SAFETY: takes no pointers.
         let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).map_err(io::Error::other)?;
         let size = size as usize;
-        // SAFETY: new mappings of the map's first page (ours to write), and of the second with the data twice (read-only).
+        // SAFETY: new mappings of the map's first page (ours to write), and of the second with the data (read-only).
         let (consumer, producer) = unsafe {
             let null = std::ptr::null_mut();
             let consumer = mmap(null, page, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, &fd, 0)?;
-            let producer = mmap(null, page + 2 * size, ProtFlags::READ, MapFlags::SHARED, &fd, page as u64);
+            let producer = mmap(null, page + size, ProtFlags::READ, MapFlags::SHARED, &fd, page as u64);
             match producer {
                 Ok(producer) => (consumer, producer),
                 Err(error) => {
@@ -63,7 +68,7 @@ impl Ring {
         else {
             return Err(io::ErrorKind::AddrNotAvailable.into());
         };
-        Ok(Self { fd, consumer, producer, page, size })
+        Ok(Self { fd, consumer, producer, page, size, wrapped: Vec::new() })
     }
 
     /// Hands over everything that was committed before the call.
@@ -80,7 +85,7 @@ impl Ring {
         let mut drained = Drained::default();
         while at < end {
             let start = (at as usize) & (self.size - 1);
-            // SAFETY: within the data, which is mapped twice so that no record wraps.
+            // SAFETY: within the data. A header never wraps: records and the data's size are multiples of its size.
             let record = unsafe { self.producer.as_ptr().add(self.page + start) };
             // SAFETY: each record begins with its length, 8-byte aligned.
             let Some(length) = settled(unsafe { AtomicU32::from_ptr(record.cast()) }) else {
@@ -90,13 +95,38 @@ impl Ring {
             let size = u64::from(length & !(BUSY | DISCARDED));
             if length & DISCARDED == 0 {
                 // SAFETY: the record is committed, and the kernel does not reuse it before the position below moves on.
-                on(unsafe { std::slice::from_raw_parts(record.add(HEADER as usize), size as usize) });
+                on(unsafe { self.payload(start + HEADER as usize, size as usize) });
                 drained.records += 1;
             }
             at += (size + HEADER).next_multiple_of(8);
             consumer.store(at, Ordering::Release);
         }
         drained
+    }
+}
+
+impl Ring {
+    /// The `length` bytes from offset `start` of the data on, in one piece.
+    ///
+    /// # Safety
+    /// They belong to a committed record that the kernel does not reuse while the slice lives, and `length` is at most the ring's size.
+    unsafe fn payload(&mut self, start: usize, length: usize) -> &[u8] {
+        let start = start & (self.size - 1);
+        let first = length.min(self.size - start);
+        // SAFETY: `start` is within the data.
+        let data = unsafe { self.producer.as_ptr().add(self.page) };
+        if first == length {
+            // SAFETY: `start + length` is within the data.
+            return unsafe { std::slice::from_raw_parts(data.add(start), length) };
+        }
+        self.wrapped.resize(length.div_ceil(8), 0);
+        let copy = self.wrapped.as_mut_ptr().cast::<u8>();
+        // SAFETY: `first` bytes are left behind `start`, the rest is at the beginning of the data; the copy has room for both.
+        unsafe {
+            copy.copy_from_nonoverlapping(data.add(start), first);
+            copy.add(first).copy_from_nonoverlapping(data, length - first);
+            std::slice::from_raw_parts(copy, length)
+        }
     }
 }
 
@@ -129,7 +159,7 @@ impl Drop for Ring {
         // SAFETY: mapped in `new`, with these lengths; nothing borrows from them any more.
         unsafe {
             let _ = munmap(self.consumer.as_ptr().cast(), self.page);
-            let _ = munmap(self.producer.as_ptr().cast(), self.page + 2 * self.size);
+            let _ = munmap(self.producer.as_ptr().cast(), self.page + self.size);
         }
     }
 }
