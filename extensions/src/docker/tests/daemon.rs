@@ -68,7 +68,7 @@ fn listed(digit: char, name: &str, address: &str) -> String {
 
 fn inspected(digit: char, name: &str, address: &str, started: &str) -> String {
     format!(
-        r#"{{"Id": "{}", "Name": "/{name}", "State": {{"Running": true, "StartedAt": "{started}"}},
+        r#"{{"Id": "{}", "Name": "/{name}", "ContainerTable": {{"Running": true, "StartedAt": "{started}"}},
         "NetworkSettings": {{"Networks": {{"n": {{"IPAddress": "{address}"}}}}}}}}"#,
         id(digit)
     )
@@ -92,7 +92,7 @@ async fn a_gap_is_mended() {
     daemon.set_inspection(&id('c'), &inspected('c', "three", "10.0.0.1", "2100-01-01T00:00:00Z"));
     daemon.set_inspection(
         &id('b'),
-        &format!(r#"{{"Id": "{}", "Name": "/two", "State": {{"Running": false, "StartedAt": "1970-01-01T00:00:01Z", "FinishedAt": "1970-01-01T00:00:02Z"}}}}"#, id('b')),
+        &format!(r#"{{"Id": "{}", "Name": "/two", "ContainerTable": {{"Running": false, "StartedAt": "1970-01-01T00:00:01Z", "FinishedAt": "1970-01-01T00:00:02Z"}}}}"#, id('b')),
     );
     daemon.cut();
     watched.until("10.0.0.1", "three").await;
@@ -113,7 +113,7 @@ async fn an_unreadable_answer_and_a_missed_event_cost_nothing_else() {
     let server = daemon.serve();
     let watched = Watched::start(&daemon).await;
     daemon.until_followed(1).await;
-    daemon.set_inspection(&id('a'), r#"{"State": {"Status": "hibernating"}}"#);
+    daemon.set_inspection(&id('a'), r#"{"ContainerTable": {"Status": "hibernating"}}"#);
     daemon.set_inspection(&id('b'), &inspected('b', "good", "10.0.0.2", "2026-11-21T00:00:00Z"));
     daemon.set_inspection(&id('d'), r#"{"message": "driver failed"}"#);
     daemon.set_inspection(

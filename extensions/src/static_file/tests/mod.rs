@@ -11,7 +11,7 @@ use longwave_pipeline::{Directory, Handle, Service, UnixNanos, Workload};
 use tempfile::TempDir;
 
 use super::directory::StaticDirectory;
-use super::rules::{Names, Rules};
+use super::rules::{NameInterners, Rules};
 
 /// A folder with one file of names.
 pub(super) struct Written {
@@ -27,7 +27,7 @@ pub(super) fn written(text: &str) -> Written {
 }
 
 pub(super) fn rules(text: &str) -> Rules {
-    Rules::read(written(text).file.to_str().unwrap(), &Names::default()).unwrap()
+    Rules::read(written(text).file.to_str().unwrap(), &NameInterners::default()).unwrap()
 }
 
 pub(super) fn directory(text: &str) -> StaticDirectory {

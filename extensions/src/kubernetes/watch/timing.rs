@@ -6,7 +6,7 @@ use longwave_pipeline::backoff::{Backoff, jitter};
 
 /// Waiting times.
 #[derive(Clone, Debug)]
-pub(in crate::kubernetes) struct Pace {
+pub(in crate::kubernetes) struct Timing {
     /// After the first failure; doubled with each further one.
     pub backoff: Duration,
     /// The longest wait after failures, before randomisation.
@@ -21,9 +21,9 @@ pub(in crate::kubernetes) struct Pace {
     pub watch: Duration,
 }
 
-// === impl Pace ===
+// === impl Timing ===
 
-impl Default for Pace {
+impl Default for Timing {
     fn default() -> Self {
         Self {
             backoff: Duration::from_secs(1),
@@ -36,7 +36,7 @@ impl Default for Pace {
     }
 }
 
-impl Pace {
+impl Timing {
     /// Before the next attempt after `failures` in a row: half to one and a half of the doubled time.
     pub fn backoff(&self, failures: u32) -> Duration {
         Backoff::doubling(self.backoff, self.longest_backoff).wait(failures)

@@ -1,17 +1,17 @@
-use longwave_config::{Path, Value};
+use longwave_config::{ConfigPath, Value};
 
 use super::super::factory;
 
 fn problems(yaml: &str) -> String {
     let section: Value =
         Value::from_serialize(&serde_yaml::from_str::<serde_yaml::Value>(yaml).unwrap()).unwrap();
-    match factory().prepare(&section, &Path::root().child("extensions").child("kubernetes")) {
+    match factory().prepare(&section, &ConfigPath::root().child("extensions").child("kubernetes")) {
         Ok(_) => "sound".to_owned(),
         Err(errors) => errors.to_string(),
     }
 }
 
-/// *Scenario*: settings that contradict each other, misspelt ones, keys of labels that cannot be.
+/// *Scenario*: config that contradict each other, misspelt ones, keys of labels that cannot be.
 /// *Guarantees*: all are reported at once, each with its place and remedy.
 #[test]
 fn bad_settings_are_explained() {

@@ -87,13 +87,13 @@ fn starts_by_another_clock() {
             table.set(1, "old", at(0));
             table.end_current(&1, at(until));
         }
-        table.set_about(1, "new", at(100), slack);
+        table.set_with_slack(1, "new", at(100), slack);
         let first = (0..200).find(|time| table.at(&1, at(*time)) == Some(&"new"));
         assert_eq!(first, Some(expected), "{former:?}");
     }
     let mut table = history();
     table.set(1, "old", at(0));
-    table.set_about(1, "new", at(100), slack);
+    table.set_with_slack(1, "new", at(100), slack);
     assert_eq!([99, 100].map(|time| table.at(&1, at(time)).copied()), [Some("old"), Some("new")]);
 }
 
@@ -106,15 +106,15 @@ fn bounds() {
     table.set(1, "old", at(10));
     table.end_current(&1, at(20));
     table.set(2, "stays", at(10));
-    table.forget(at(120));
+    table.evict_expired(at(120));
     assert_eq!(table.latest(&1), Some(&"old"));
-    table.forget(at(121));
-    assert_eq!((table.latest(&1), table.remembered()), (None, 0));
+    table.evict_expired(at(121));
+    assert_eq!((table.latest(&1), table.past_len()), (None, 0));
     for key in 10..30 {
         table.set(key, "short", at(200));
         table.end_current(&key, at(210));
     }
-    assert_eq!(table.remembered(), 8);
+    assert_eq!(table.past_len(), 8);
     assert_eq!((table.at(&21, at(205)), table.at(&22, at(205))), (None, Some(&"short")));
     assert_eq!(table.at(&2, at(1000)), Some(&"stays"));
 }
@@ -172,10 +172,10 @@ proptest! {
     /// *Scenario*: any news, in any order, of two keys, with times that jump back and forth.
     /// *Guarantees*: at any time at most one holds a key, and the table says who, as a plain list of all spans does.
     #[test]
-    fn equals_a_list_of_spans(news in proptest::collection::vec((0u8..2, 0u8..3, 0u64..40, any::<bool>()), 0..40)) {
+    fn equals_a_list_of_spans(changes in proptest::collection::vec((0u8..2, 0u8..3, 0u64..40, any::<bool>()), 0..40)) {
         let mut table = History::new(Bounds { age: Duration::from_secs(1), count: 1000 });
         let mut models = [Model::default(), Model::default()];
-        for (key, value, time, set) in news {
+        for (key, value, time, set) in changes {
             if set {
                 table.set(key, value, at(time));
                 models[usize::from(key)].set(value, time);
@@ -196,21 +196,21 @@ proptest! {
     /// *Scenario*: any churn, with times that move on, and a sweep after each change.
     /// *Guarantees*: the past never exceeds its bounds; when it is over and its age has passed, nothing of it is left.
     #[test]
-    fn stays_within_bounds(news in proptest::collection::vec((0u8..6, 0u8..3, any::<bool>()), 0..200)) {
+    fn stays_within_bounds(changes in proptest::collection::vec((0u8..6, 0u8..3, any::<bool>()), 0..200)) {
         let mut table = History::new(Bounds { age: Duration::from_nanos(10), count: 5 });
         let mut now = 0;
-        for (key, value, set) in news {
+        for (key, value, set) in changes {
             now += 1;
             if set {
                 table.set_since(key, value, at(now - 1), at(now));
             } else {
                 table.end(&key, &value, at(now));
             }
-            table.forget(at(now));
-            prop_assert!(table.remembered() <= 5);
+            table.evict_expired(at(now));
+            prop_assert!(table.past_len() <= 5);
         }
-        table.forget(at(now + 11));
-        prop_assert_eq!(table.remembered(), 0);
+        table.evict_expired(at(now + 11));
+        prop_assert_eq!(table.past_len(), 0);
         prop_assert!(table.past.is_empty());
     }
 }

@@ -7,25 +7,25 @@ use super::resource::Resource;
 
 /// What was told.
 #[derive(Debug)]
-pub(super) struct Trouble {
+pub(super) struct FailureLog {
     resource: Resource,
     told: Option<(&'static str, Instant)>,
     /// Of objects that cannot be read.
     told_undecodable: Option<Instant>,
 }
 
-/// Between two lines on the same trouble.
+/// Between two lines on the same failure_log.
 const AGAIN: Duration = Duration::from_secs(300);
 
-// === impl Trouble ===
+// === impl FailureLog ===
 
-impl Trouble {
+impl FailureLog {
     pub fn new(resource: &Resource) -> Self {
         Self { resource: resource.clone(), told: None, told_undecodable: None }
     }
 
     /// Tells of a failure, if it is another one than before or is going on for long.
-    pub fn tell(&mut self, failure: &Failure) {
+    pub fn report(&mut self, failure: &Failure) {
         // Ends of watches are everyday things: they are counted.
         if matches!(failure, Failure::Gone(_) | Failure::Cut(_)) {
             tracing::debug!(resource = self.resource.name, "{}", explain(&self.resource, failure));
@@ -40,7 +40,7 @@ impl Trouble {
     }
 
     /// All is well again.
-    pub fn over(&mut self) {
+    pub fn recovered(&mut self) {
         if self.told.take().is_some() {
             tracing::info!(
                 resource = self.resource.name,

@@ -16,19 +16,19 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 /// The server. It ends with the test's runtime.
-pub struct Api {
+pub struct FakeApiServer {
     pub address: SocketAddr,
-    world: Arc<World>,
+    shared: Arc<Shared>,
 }
 
-struct World {
-    state: Mutex<Inner>,
-    /// Counts changes: watches look again.
+struct Shared {
+    state: Mutex<ServerState>,
+    /// TableCounts changes: watches look again.
     changed: watch::Sender<u64>,
 }
 
 #[derive(Default)]
-struct Inner {
+struct ServerState {
     version: u64,
     /// By path and uid.
     objects: BTreeMap<(String, String), Value>,
@@ -40,7 +40,7 @@ struct Inner {
     /// Watches of an older generation are cut.
     generation: u64,
     faults: HashMap<String, VecDeque<Fault>>,
-    asked: Vec<(String, HashMap<String, String>)>,
+    requests: Vec<(String, HashMap<String, String>)>,
     page_delay: Duration,
 }
 
@@ -61,7 +61,7 @@ pub const PODS: &str = "/api/v1/pods";
 pub const SERVICES: &str = "/api/v1/services";
 pub const SLICES: &str = "/apis/discovery.k8s.io/v1/endpointslices";
 
-impl Api {
+impl FakeApiServer {
     /// Listens on any port of the loopback.
     pub async fn start(streams: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -70,11 +70,11 @@ impl Api {
 
     pub fn serve(listener: TcpListener, streams: bool) -> Self {
         let address = listener.local_addr().unwrap();
-        let state = Mutex::new(Inner { version: 100, streams, ..Inner::default() });
-        let world = Arc::new(World { state, changed: watch::Sender::new(0) });
-        let app = axum::Router::new().fallback(answer).with_state(Arc::clone(&world));
+        let state = Mutex::new(ServerState { version: 100, streams, ..ServerState::default() });
+        let shared = Arc::new(Shared { state, changed: watch::Sender::new(0) });
+        let app = axum::Router::new().fallback(answer).with_state(Arc::clone(&shared));
         tokio::spawn(async move { axum::serve(listener, app).await });
-        Self { address, world }
+        Self { address, shared }
     }
 
     /// A kubeconfig that leads here.
@@ -136,22 +136,27 @@ impl Api {
         self.inner().page_delay = delay;
     }
 
-    /// What was asked for `path`.
-    pub fn asked(&self, path: &str) -> Vec<HashMap<String, String>> {
-        self.inner().asked.iter().filter(|(asked, _)| asked == path).map(|(_, query)| query.clone()).collect()
+    /// What was requests for `path`.
+    pub fn requests(&self, path: &str) -> Vec<HashMap<String, String>> {
+        self.inner()
+            .requests
+            .iter()
+            .filter(|(requests, _)| requests == path)
+            .map(|(_, query)| query.clone())
+            .collect()
     }
 
-    fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.world.state.lock().unwrap()
+    fn inner(&self) -> MutexGuard<'_, ServerState> {
+        self.shared.state.lock().unwrap()
     }
 
-    fn changed(&self, inner: MutexGuard<'_, Inner>) {
+    fn changed(&self, inner: MutexGuard<'_, ServerState>) {
         drop(inner);
-        self.world.changed.send_modify(|count| *count += 1);
+        self.shared.changed.send_modify(|count| *count += 1);
     }
 }
 
-impl Inner {
+impl ServerState {
     fn log(&mut self, path: &str, kind: &'static str, object: &Value) -> Value {
         self.version += 1;
         let mut object = object.clone();
@@ -179,14 +184,14 @@ fn refuse(code: u16, reason: &str, after: u64) -> Response {
 }
 
 async fn answer(
-    State(world): State<Arc<World>>,
+    State(shared): State<Arc<Shared>>,
     uri: Uri,
     Query(query): Query<HashMap<String, String>>,
 ) -> Response {
     let path = uri.path().to_owned();
     let (fault, delay) = {
-        let mut inner = world.state.lock().unwrap();
-        inner.asked.push((path.clone(), query.clone()));
+        let mut inner = shared.state.lock().unwrap();
+        inner.requests.push((path.clone(), query.clone()));
         (inner.faults.get_mut(&path).and_then(VecDeque::pop_front), inner.page_delay)
     };
     match fault {
@@ -199,10 +204,10 @@ async fn answer(
         None => {}
     }
     if query.contains_key("watch") {
-        return watched(world, path, &query);
+        return watched(shared, path, &query);
     }
     tokio::time::sleep(delay).await;
-    let inner = world.state.lock().unwrap();
+    let inner = shared.state.lock().unwrap();
     let limit: usize = query["limit"].parse().unwrap();
     // A place in a listing: the version and the number of objects before it.
     let (version, from) = match query.get("continue").and_then(|next| next.split_once('.')) {
@@ -222,11 +227,11 @@ async fn answer(
     json!({"kind": "List", "metadata": {"resourceVersion": version.to_string(), "continue": next}, "items": items}).to_string().into_response()
 }
 
-fn watched(world: Arc<World>, path: String, query: &HashMap<String, String>) -> Response {
+fn watched(shared: Arc<Shared>, path: String, query: &HashMap<String, String>) -> Response {
     let mut lines = String::new();
     let mut line =
         |kind: &str, object: Value| lines += &format!("{}\n", json!({"type": kind, "object": object}));
-    let inner = world.state.lock().unwrap();
+    let inner = shared.state.lock().unwrap();
     let mut seen = inner.version;
     let generation = inner.generation;
     if query.contains_key("sendInitialEvents") {
@@ -244,23 +249,23 @@ fn watched(world: Arc<World>, path: String, query: &HashMap<String, String>) -> 
         }
     }
     drop(inner);
-    let changed = world.changed.subscribe();
-    let state = (world, changed, seen, Some(lines));
-    let body = stream::unfold(state, move |(world, mut changed, mut seen, first)| {
+    let changed = shared.changed.subscribe();
+    let state = (shared, changed, seen, Some(lines));
+    let body = stream::unfold(state, move |(shared, mut changed, mut seen, first)| {
         let path = path.clone();
         async move {
             if let Some(first) = first.filter(|first| !first.is_empty()) {
-                return Some((Ok(Bytes::from(first)), (world, changed, seen, None)));
+                return Some((Ok(Bytes::from(first)), (shared, changed, seen, None)));
             }
             loop {
                 changed.borrow_and_update();
                 let mut lines = String::new();
                 let before = seen;
                 {
-                    let inner = world.state.lock().unwrap();
+                    let inner = shared.state.lock().unwrap();
                     if inner.generation != generation {
                         let cut = std::io::Error::other("cut");
-                        return Some((Err(cut), (Arc::clone(&world), changed, seen, None)));
+                        return Some((Err(cut), (Arc::clone(&shared), changed, seen, None)));
                     }
                     for (version, _, kind, object) in
                         inner.log.iter().filter(|(version, of, ..)| *version > before && *of == path)
@@ -270,7 +275,7 @@ fn watched(world: Arc<World>, path: String, query: &HashMap<String, String>) -> 
                     }
                 }
                 if !lines.is_empty() {
-                    return Some((Ok(Bytes::from(lines)), (world, changed, seen, None)));
+                    return Some((Ok(Bytes::from(lines)), (shared, changed, seen, None)));
                 }
                 changed.changed().await.ok()?;
             }

@@ -7,16 +7,16 @@ use hashbrown::HashSet;
 
 /// One allocation for each text, freed some time after its last use.
 #[derive(Debug, Default)]
-pub(super) struct Words {
+pub(super) struct StringPool {
     held: HashSet<Arc<str>, RandomState>,
     sweep_at: usize,
 }
 
 const FIRST_SWEEP: usize = 256;
 
-// === impl Words ===
+// === impl StringPool ===
 
-impl Words {
+impl StringPool {
     pub fn get(&mut self, text: &str) -> Arc<str> {
         if let Some(held) = self.held.get(text) {
             return Arc::clone(held);

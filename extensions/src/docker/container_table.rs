@@ -8,22 +8,22 @@ use ipnet::IpNet;
 use longwave_pipeline::record::Endpoint;
 use longwave_pipeline::{Handle, Service, UnixNanos, Workload};
 
-use super::container::{Attached, Container, ContainerId, Life};
+use super::container::{AttachedAddress, Container, ContainerId, ContainerState};
 use crate::history::{Bounds, History};
 
 /// Everything that is known.
-pub(super) struct State {
+pub(super) struct ContainerTable {
     names: History<ContainerId, Handle<Workload>>,
-    addresses: History<IpAddr, Holder>,
-    published: History<Endpoint, Holder>,
+    addresses: History<IpAddr, ContainerNames>,
+    published: History<Endpoint, ContainerNames>,
     /// Containers that have not ended.
-    live: HashMap<ContainerId, Live, RandomState>,
-    around: Around,
+    live: HashMap<ContainerId, LiveContainer, RandomState>,
+    address_sets: AddressSets,
 }
 
 /// Who has an address or a port.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Holder {
+pub(super) struct ContainerNames {
     pub container: ContainerId,
     pub workload: Handle<Workload>,
     pub service: Option<Handle<Service>>,
@@ -31,23 +31,23 @@ pub(super) struct Holder {
 
 /// How it is known what is told of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Told {
+pub(super) enum UpdateSource {
     /// By an event. `begun`: one that tells when addresses and ports begin to be used.
     Event { at: UnixNanos, begun: bool },
     /// By a list, or an inspection without a cause. What ended at an unknown time, ended at `lost`.
-    Seen { now: UnixNanos, lost: UnixNanos },
+    Poll { now: UnixNanos, lost: UnixNanos },
 }
 
-struct Live {
-    holder: Holder,
-    attached: Vec<Attached>,
+struct LiveContainer {
+    names: ContainerNames,
+    attached: Vec<AttachedAddress>,
     published: Vec<Endpoint>,
     running: bool,
 }
 
 /// What follows from all containers together.
 #[derive(Default)]
-struct Around {
+struct AddressSets {
     subnets: Vec<IpNet>,
     gateways: HashSet<IpAddr>,
     /// Where ports are published; unspecified for all of the host's.
@@ -56,87 +56,88 @@ struct Around {
     own: HashSet<IpAddr>,
 }
 
-// === impl State ===
+// === impl ContainerTable ===
 
-impl State {
+impl ContainerTable {
     pub fn new(bounds: Bounds) -> Self {
         Self {
             names: History::new(bounds),
             addresses: History::new(bounds),
             published: History::new(bounds),
             live: HashMap::default(),
-            around: Around::default(),
+            address_sets: AddressSets::default(),
         }
     }
 
-    /// Takes in what is true of a container, named as `holder`.
-    pub fn apply(&mut self, container: &Container, holder: Holder, told: Told) {
+    /// Takes in what is true of a container, named as `names`.
+    pub fn apply(&mut self, container: &Container, names: ContainerNames, told: UpdateSource) {
         let at = match told {
-            Told::Event { at, .. } | Told::Seen { now: at, .. } => at,
+            UpdateSource::Event { at, .. } | UpdateSource::Poll { now: at, .. } => at,
         };
-        if let Life::Ended { at: ended } = container.life {
+        if let ContainerState::Ended { at: ended } = container.state {
             self.end(
                 container.id,
                 match told {
                     // Sockets may outlive the process that the container is for; the event comes after both.
-                    Told::Event { at, .. } => at,
-                    Told::Seen { lost, .. } => ended.unwrap_or(lost),
+                    UpdateSource::Event { at, .. } => at,
+                    UpdateSource::Poll { lost, .. } => ended.unwrap_or(lost),
                 },
             );
             return;
         }
         let id = container.id;
         let from = if self.names.latest(&id).is_none() { UnixNanos(0) } else { at };
-        self.names.set(id, holder.workload.clone(), from);
+        self.names.set(id, names.workload.clone(), from);
         if let Some(former) = self.live.remove(&id) {
-            let gone =
-                |attached: &&Attached| !container.attached.iter().any(|new| new.address == attached.address);
+            let gone = |attached: &&AttachedAddress| {
+                !container.attached.iter().any(|new| new.address == attached.address)
+            };
             for attached in former.attached.iter().filter(gone) {
-                self.addresses.end(&attached.address, &former.holder, at);
+                self.addresses.end(&attached.address, &former.names, at);
             }
             for endpoint in former.published.iter().filter(|port| !container.published.contains(port)) {
-                self.published.end(endpoint, &former.holder, at);
+                self.published.end(endpoint, &former.names, at);
             }
         }
-        let started = match container.life {
-            Life::Running { since } => since.unwrap_or(at),
-            Life::Created | Life::Ended { .. } => at,
+        let started = match container.state {
+            ContainerState::Running { since } => since.unwrap_or(at),
+            ContainerState::Created | ContainerState::Ended { .. } => at,
         };
         for attached in &container.attached {
-            set(&mut self.addresses, attached.address, holder.clone(), started, told);
+            set(&mut self.addresses, attached.address, names.clone(), started, told);
         }
         for endpoint in &container.published {
-            set(&mut self.published, *endpoint, holder.clone(), started, told);
+            set(&mut self.published, *endpoint, names.clone(), started, told);
         }
-        let running = matches!(container.life, Life::Running { .. });
+        let running = matches!(container.state, ContainerState::Running { .. });
         let (attached, published) = (container.attached.clone(), container.published.clone());
-        self.live.insert(id, Live { holder, attached, published, running });
-        self.around.derive(self.live.values());
+        self.live.insert(id, LiveContainer { names, attached, published, running });
+        self.address_sets.derive(self.live.values());
     }
 
     /// A container is no more, since `at`.
     pub fn end(&mut self, id: ContainerId, at: UnixNanos) {
         let Some(former) = self.live.remove(&id) else { return };
         for attached in &former.attached {
-            self.addresses.end(&attached.address, &former.holder, at);
+            self.addresses.end(&attached.address, &former.names, at);
         }
         for endpoint in &former.published {
-            self.published.end(endpoint, &former.holder, at);
+            self.published.end(endpoint, &former.names, at);
         }
         self.names.end_current(&id, at);
-        self.around.derive(self.live.values());
+        self.address_sets.derive(self.live.values());
     }
 
     /// These are the host's addresses.
     pub fn set_own(&mut self, own: HashSet<IpAddr>) {
-        self.around.own = own;
+        self.address_sets.own = own;
     }
 
     /// Forgets what ended long ago.
-    pub fn forget(&mut self, now: UnixNanos) {
-        self.names.forget(now);
-        self.addresses.forget(now);
-        self.published.forget(now);
+    pub fn evict_expired(&mut self, now: UnixNanos) {
+        self.names.evict_expired(now);
+        self.addresses.evict_expired(now);
+        self.published.evict_expired(now);
     }
 
     /// Containers that run.
@@ -156,8 +157,8 @@ impl State {
 
     /// Spans of the past that are remembered.
     #[cfg(test)]
-    pub fn remembered(&self) -> usize {
-        self.names.remembered() + self.addresses.remembered() + self.published.remembered()
+    pub fn past_len(&self) -> usize {
+        self.names.past_len() + self.addresses.past_len() + self.published.past_len()
     }
 
     /// The container's name at `at`; ids are never used again, so also before it was first told of and after it ended.
@@ -166,28 +167,28 @@ impl State {
     }
 
     /// Who had the address at `at`.
-    pub fn at_address(&self, address: IpAddr, at: UnixNanos) -> Option<&Holder> {
+    pub fn at_address(&self, address: IpAddr, at: UnixNanos) -> Option<&ContainerNames> {
         self.addresses.at(&address, at)
     }
 
     /// Who had published the port at `at`.
-    pub fn at_published(&self, asked: Endpoint, at: UnixNanos) -> Option<&Holder> {
+    pub fn at_published(&self, asked: Endpoint, at: UnixNanos) -> Option<&ContainerNames> {
         let everywhere = |address: IpAddr| self.published.at(&Endpoint { address, port: asked.port }, at);
         let exact = self.published.at(&asked, at);
         exact.or_else(|| {
-            self.around.own.contains(&asked.address).then(|| everywhere(unspecified(asked.address)))?
+            self.address_sets.own.contains(&asked.address).then(|| everywhere(unspecified(asked.address)))?
         })
     }
 
     /// Whether a container may yet turn up that has the address.
     pub fn may_be_container(&self, address: IpAddr) -> bool {
-        self.around.subnets.iter().any(|subnet| subnet.contains(&address))
-            && !self.around.gateways.contains(&address)
+        self.address_sets.subnets.iter().any(|subnet| subnet.contains(&address))
+            && !self.address_sets.gateways.contains(&address)
     }
 
     /// Whether connections to the address may be led to a container.
     pub fn is_translated(&self, address: IpAddr) -> bool {
-        let Around { published, own, .. } = &self.around;
+        let AddressSets { published, own, .. } = &self.address_sets;
         if address.is_loopback() || published.is_empty() {
             return false;
         }
@@ -196,19 +197,21 @@ impl State {
 }
 
 fn set<K: std::hash::Hash + Eq + Clone>(
-    history: &mut History<K, Holder>,
+    history: &mut History<K, ContainerNames>,
     key: K,
-    holder: Holder,
+    names: ContainerNames,
     started: UnixNanos,
-    told: Told,
+    told: UpdateSource,
 ) {
-    let known = history.current(&key).is_some_and(|current| current.container == holder.container);
+    let known = history.current(&key).is_some_and(|current| current.container == names.container);
     match told {
         // It had the key already: what is new is its name.
-        Told::Event { at, .. } | Told::Seen { now: at, .. } if known => history.set(key, holder, at),
-        Told::Event { at, begun: true } => history.set(key, holder, at),
-        Told::Event { at, .. } | Told::Seen { now: at, .. } => {
-            history.set_since(key, holder, started.min(at), at)
+        UpdateSource::Event { at, .. } | UpdateSource::Poll { now: at, .. } if known => {
+            history.set(key, names, at)
+        }
+        UpdateSource::Event { at, begun: true } => history.set(key, names, at),
+        UpdateSource::Event { at, .. } | UpdateSource::Poll { now: at, .. } => {
+            history.set_since(key, names, started.min(at), at)
         }
     }
 }
@@ -220,10 +223,10 @@ fn unspecified(like: IpAddr) -> IpAddr {
     }
 }
 
-// === impl Around ===
+// === impl AddressSets ===
 
-impl Around {
-    fn derive<'a>(&mut self, live: impl Iterator<Item = &'a Live>) {
+impl AddressSets {
+    fn derive<'a>(&mut self, live: impl Iterator<Item = &'a LiveContainer>) {
         self.subnets.clear();
         self.gateways.clear();
         self.published.clear();

@@ -8,7 +8,7 @@ fn shown(owner: &str, labels: &str, annotations: &str) -> String {
         r#"{{"name":"web-7d4b9c6f5d-x2x4z","namespace":"shop","creationTimestamp":"2026-11-21T09:00:03Z",
             "labels":{labels},"annotations":{annotations},"ownerReferences":[{owner}]}}"#
     );
-    let meta: Meta<'_> = serde_json::from_str(&json).unwrap();
+    let meta: ObjectMeta<'_> = serde_json::from_str(&json).unwrap();
     let Owner { name, kind } = of(&meta);
     format!("{kind}/{name}")
 }
