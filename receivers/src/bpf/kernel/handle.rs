@@ -14,7 +14,7 @@ use super::signals::SharedSignals;
 use super::steps::Steps;
 use super::transition::{self, Transition};
 use super::walk::Walk;
-use super::{Diagnosis, Losses, Options, ProgramStatistics, SeedReport, seed, sys};
+use super::{Diagnosis, Losses, Options, ProgramStatistics, SeedReport, memory, seed, sys};
 
 /// What one sampling pass did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,6 +77,7 @@ impl Kernel {
 
     /// Like [`Self::load`], with the outcome of each step in `steps`; `None` if one failed that is needed.
     pub(super) fn load_in_steps(options: &Options, steps: &mut Steps) -> Option<Result<Self, Diagnosis>> {
+        memory::keep_resident_memory_small();
         let attached = attach::attach(options, steps)?;
         let refused = steps.refusals().map(ToString::to_string).collect();
         Some(Self::over(attached, refused))
