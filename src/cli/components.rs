@@ -1,9 +1,8 @@
-//! `longwave components`: the Collector's form.
+//! `longwave components`: lists the component types in the format of the Collector's `components` command.
 
 use std::fmt::Write;
 
-use longwave_pipeline::component::{About, Factory};
-use longwave_pipeline::registry::Registry;
+use longwave_pipeline::component::{About, Factory, Registry};
 
 use super::print;
 

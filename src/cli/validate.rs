@@ -1,8 +1,8 @@
-//! `longwave validate`.
+//! `longwave validate`: checks the configuration and creates its components, without starting them.
 
 use std::sync::Arc;
 
-use longwave_pipeline::registry::Registry;
+use longwave_pipeline::component::Registry;
 use longwave_pipeline::runtime::Runtime;
 
 use super::{SourceArgs, configuration, resource};

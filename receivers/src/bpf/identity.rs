@@ -3,7 +3,7 @@
 use std::hash::{Hash, Hasher};
 
 use hashbrown::HashMap;
-use longwave_pipeline::record::Owner;
+use longwave_pipeline::model::Owner;
 
 /// One connection's ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

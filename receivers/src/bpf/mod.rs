@@ -26,8 +26,9 @@ mod tracker;
 mod worker;
 
 pub use config::{Config, Family};
-use longwave_pipeline::Signal;
-use longwave_pipeline::component::{About, Factory, Receiver, ReceiverContext, ReceiverFactory, Stability};
+use longwave_pipeline::component::{
+    About, Factory, Receiver, ReceiverContext, ReceiverFactory, Signal, Stability,
+};
 pub use receiver::BpfReceiver;
 
 /// The factory of `bpf`.

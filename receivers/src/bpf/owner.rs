@@ -2,7 +2,7 @@
 
 use hashbrown::HashMap;
 use longwave_ebpf_abi::{self as abi, ListenEvent, Tuple, kind};
-use longwave_pipeline::record::{Owner, OwnerSource};
+use longwave_pipeline::model::{Owner, OwnerSource};
 
 /// Who listens on what, by network namespace and port.
 #[derive(Debug, Default)]
@@ -143,7 +143,7 @@ impl From<&abi::Owner> for Holder {
     fn from(owner: &abi::Owner) -> Self {
         Self {
             socket_cgroup: owner.socket_cgroup,
-            cgroup: owner.holder_cgroup,
+            cgroup: owner.process_cgroup,
             pid: owner.pid,
             name: owner.name,
         }

@@ -3,8 +3,7 @@
 use std::num::NonZeroU64;
 
 use longwave_ebpf_abi::Counters;
-use longwave_pipeline::UnixNanos;
-use longwave_pipeline::record::{Gauges, RoundTrip, TcpState, Totals};
+use longwave_pipeline::model::{Gauges, RoundTrip, TcpState, Totals, UnixNanos};
 
 /// One open connection: the totals of the last delivered record, and what its idle records show. Endpoints and owner are in
 /// [`super::identity`], the key (cookie) and the generation beside it in the table.

@@ -1,4 +1,4 @@
-//! Receiver `replay`: reads a record file (see [`longwave_pipeline::codec`]) that exporter `record_file` wrote. Needs no root.
+//! Receiver `replay`: reads a record file (see [`longwave_pipeline::model::codec`]) that exporter `record_file` wrote. Needs no root.
 //!
 //! Times, ticks and names stay as recorded. The pipeline sets the pace: nothing is dropped. What a damaged or cut file holds before the
 //! fault is delivered, then the process ends with an error that names the place.
@@ -14,12 +14,11 @@ use std::io::{self, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use longwave_pipeline::codec::Decoder;
 use longwave_pipeline::component::{
-    About, ComponentConfig, Problems, Receiver, ReceiverContext, ReceiverFactory, Running, Stability,
+    About, ComponentConfig, ComponentError, Problems, Receiver, ReceiverContext, ReceiverFactory,
+    RecordOutput, Running, Signal, Stability,
 };
-use longwave_pipeline::runtime::RecordOutput;
-use longwave_pipeline::{ComponentError, Signal};
+use longwave_pipeline::model::codec::Decoder;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 

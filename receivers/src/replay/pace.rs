@@ -1,6 +1,6 @@
 //! When a recorded moment is due.
 
-use longwave_pipeline::UnixNanos;
+use longwave_pipeline::model::UnixNanos;
 use std::time::Duration;
 use tokio::time::Instant;
 

@@ -1,7 +1,7 @@
-//! Reading a BPF ring buffer completely.
+//! Drains a BPF ring buffer completely.
 //!
-//! `aya`'s reader stops at the first record that is reserved and not committed yet. A softirq's records can lie behind
-//! one that the interrupted task is still filling in, on the same CPU: a complete drain waits for it, boundedly.
+//! The reader of `aya` stops at the first record that is reserved and not committed yet. A task may have reserved that record and a softirq
+//! may have interrupted it and committed records after it. This reader waits for the record for a bounded time.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -14,22 +14,22 @@ const BUSY: u32 = 1 << 31;
 const DISCARDED: u32 = 1 << 30;
 const HEADER: u64 = 8;
 
-/// How often a busy record is looked at again, giving way in between, before a drain gives up on it.
+/// Number of times that a drain reads the length of an uncommitted record before it gives up. It yields the CPU in between.
 const PATIENCE: u32 = 20_000;
 
-/// What a drain found.
+/// Result of a drain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Drained {
-    /// Records handed over.
+    /// Records passed to the callback.
     pub records: usize,
-    /// A record stayed uncommitted for longer than any program takes: what is behind it comes with the next drain.
+    /// Whether the drain ended at a record that stayed uncommitted for longer than any program takes. The next drain continues there.
     pub stuck: bool,
 }
 
-/// The user-space end of a ring buffer.
+/// Consumer side of a ring buffer.
 ///
-/// The kernel offers the data twice in a row, so that no record wraps. Mapped memory counts as resident, so this maps the data once and
-/// copies the one record in a lap that wraps.
+/// The kernel offers the data twice in a row, so that no record wraps. Mapped memory counts as resident, so the data is mapped once, and a
+/// record that wraps (one in each lap) is copied.
 #[derive(Debug)]
 pub struct Ring {
     fd: OwnedFd,
@@ -37,21 +37,21 @@ pub struct Ring {
     producer: NonNull<u8>,
     page: usize,
     size: usize,
-    /// The record that wraps, in one piece. Made of words, so that it is aligned like the ring's records.
+    /// The last record that wrapped, in one piece. Words align it as the ring aligns records.
     wrapped: Vec<u64>,
 }
 
-// SAFETY: the mappings belong to this value alone and are not tied to a thread.
+// SAFETY: the value is the only owner of the mappings, which any thread may use.
 unsafe impl Send for Ring {}
 
 impl Ring {
     /// Maps a ring buffer of `size` bytes.
     pub fn new(fd: BorrowedFd<'_>, size: u32) -> io::Result<Self> {
         let fd = fd.try_clone_to_owned()?;
-        // SAFETY: takes no pointers.
+        // SAFETY: the call takes no pointers.
         let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).map_err(io::Error::other)?;
         let size = size as usize;
-        // SAFETY: new mappings of the map's first page (ours to write), and of the second with the data (read-only).
+        // SAFETY: both mappings are new: the first page of the map, which is writable, and read-only its second page with the data.
         let (consumer, producer) = unsafe {
             let null = std::ptr::null_mut();
             let consumer = mmap(null, page, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, &fd, 0)?;
@@ -71,9 +71,9 @@ impl Ring {
         Ok(Self { fd, consumer, producer, page, size, wrapped: Vec::new() })
     }
 
-    /// Hands over everything that was committed before the call.
+    /// Passes all records that were committed before the call to `on`.
     pub fn drain(&mut self, on: &mut dyn FnMut(&[u8])) -> Drained {
-        // SAFETY: the positions are at the beginning of their pages, written by the kernel and by us only.
+        // SAFETY: each position is the first word of its page, and only accessed atomically.
         let (consumer, producer) = unsafe {
             (
                 AtomicU64::from_ptr(self.consumer.as_ptr().cast()),
@@ -85,16 +85,16 @@ impl Ring {
         let mut drained = Drained::default();
         while at < end {
             let start = (at as usize) & (self.size - 1);
-            // SAFETY: within the data. A header never wraps: records and the data's size are multiples of its size.
+            // SAFETY: the offset is within the data. A header never wraps: the sizes of records and of the data are multiples of its size.
             let record = unsafe { self.producer.as_ptr().add(self.page + start) };
-            // SAFETY: each record begins with its length, 8-byte aligned.
+            // SAFETY: each record begins with its length and is aligned to 8 bytes.
             let Some(length) = settled(unsafe { AtomicU32::from_ptr(record.cast()) }) else {
                 drained.stuck = true;
                 break;
             };
             let size = u64::from(length & !(BUSY | DISCARDED));
             if length & DISCARDED == 0 {
-                // SAFETY: the record is committed, and the kernel does not reuse it before the position below moves on.
+                // SAFETY: the record is committed, and the kernel does not reuse it before the consumer position below is stored.
                 on(unsafe { self.payload(start + HEADER as usize, size as usize) });
                 drained.records += 1;
             }
@@ -103,25 +103,23 @@ impl Ring {
         }
         drained
     }
-}
 
-impl Ring {
-    /// The `length` bytes from offset `start` of the data on, in one piece.
+    /// Returns `length` bytes from offset `start` of the data, wrapped if need be, in one piece.
     ///
     /// # Safety
-    /// They belong to a committed record that the kernel does not reuse while the slice lives, and `length` is at most the ring's size.
+    /// The bytes are those of one committed record, and the kernel does not reuse it while the slice lives.
     unsafe fn payload(&mut self, start: usize, length: usize) -> &[u8] {
         let start = start & (self.size - 1);
         let first = length.min(self.size - start);
-        // SAFETY: `start` is within the data.
+        // SAFETY: the page of the producer position is mapped in front of the data.
         let data = unsafe { self.producer.as_ptr().add(self.page) };
         if first == length {
-            // SAFETY: `start + length` is within the data.
+            // SAFETY: `start + length` is at most the size of the data.
             return unsafe { std::slice::from_raw_parts(data.add(start), length) };
         }
         self.wrapped.resize(length.div_ceil(8), 0);
         let copy = self.wrapped.as_mut_ptr().cast::<u8>();
-        // SAFETY: `first` bytes are left behind `start`, the rest is at the beginning of the data; the copy has room for both.
+        // SAFETY: `first` bytes end the data, the others begin it, and the copy has room for all.
         unsafe {
             copy.copy_from_nonoverlapping(data.add(start), first);
             copy.add(first).copy_from_nonoverlapping(data, length - first);
@@ -130,7 +128,7 @@ impl Ring {
     }
 }
 
-/// The length of a record once it is committed.
+/// Waits until a record is committed. Returns its length, or `None` if it stays uncommitted.
 fn settled(length: &AtomicU32) -> Option<u32> {
     for attempt in 0..PATIENCE {
         let value = length.load(Ordering::Acquire);
@@ -156,7 +154,7 @@ impl AsRawFd for Ring {
 
 impl Drop for Ring {
     fn drop(&mut self) {
-        // SAFETY: mapped in `new`, with these lengths; nothing borrows from them any more.
+        // SAFETY: `new` mapped these lengths, and nothing borrows from the mappings any more.
         unsafe {
             let _ = munmap(self.consumer.as_ptr().cast(), self.page);
             let _ = munmap(self.producer.as_ptr().cast(), self.page + self.size);

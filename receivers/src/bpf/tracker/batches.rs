@@ -2,9 +2,8 @@
 
 use std::mem;
 
-use longwave_pipeline::ConnectionRecord;
-use longwave_pipeline::record::Totals;
-use longwave_pipeline::runtime::Delivered;
+use longwave_pipeline::component::Delivered;
+use longwave_pipeline::model::{ConnectionRecord, Totals};
 
 use super::super::sink::Sink;
 use super::super::state::mark;

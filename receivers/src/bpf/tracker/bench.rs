@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use longwave_pipeline::runtime::Delivered;
-use longwave_pipeline::{ConnectionRecord, PassEnd, UnixNanos};
+use longwave_pipeline::component::Delivered;
+use longwave_pipeline::model::{ConnectionRecord, PassEnd, UnixNanos};
 
 use super::super::owner::SharedCgroups;
 use super::super::sink::Sink;

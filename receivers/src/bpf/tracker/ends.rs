@@ -1,8 +1,7 @@
 //! Opens and ends: what is told once.
 
 use longwave_ebpf_abi::{ConnectionEvent, ListenEvent, flag, kind};
-use longwave_pipeline::UnixNanos;
-use longwave_pipeline::record::{CloseReason, End, Event, TcpState, Totals};
+use longwave_pipeline::model::{CloseReason, End, Event, TcpState, Totals, UnixNanos};
 
 use super::super::counts::{self, Counts};
 use super::super::ending;

@@ -15,8 +15,7 @@ use std::time::Duration;
 
 use hashbrown::HashMap;
 use longwave_ebpf_abi::{ConnectionEvent, flag, kind};
-use longwave_pipeline::record::{ConnectionId, Totals};
-use longwave_pipeline::{PassEnd, UnixNanos};
+use longwave_pipeline::model::{ConnectionId, PassEnd, Totals, UnixNanos};
 
 use super::counts;
 use super::identity::{Identity, Place, Places, Slots};

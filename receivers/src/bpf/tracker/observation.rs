@@ -2,8 +2,9 @@
 
 use hashbrown::HashMap;
 use longwave_ebpf_abi::{ConnectionEvent, Counters, flag};
-use longwave_pipeline::record::{ConnectionId, Endpoint, Event, Gauges, Role, Totals};
-use longwave_pipeline::{ConnectionRecord, UnixNanos};
+use longwave_pipeline::model::{
+    ConnectionId, ConnectionRecord, Endpoint, Event, Gauges, Role, Totals, UnixNanos,
+};
 
 use super::super::counts::{self, Counts};
 use super::super::identity::{Identity, Place, Slots};
