@@ -82,12 +82,11 @@ pub fn privileged_a_full_table_is_counted_and_closes_are_reported() {
 
 /// *Scenario*: connections open until the table has refused one thousand ends, and stay open; then all close.
 /// *Guarantees*: every slot is in use before the table is full, and closes that are delivered and counted as lost are all closes.
-#[test]
-fn privileged_the_last_slot_is_used_before_the_table_is_full() {
+pub fn privileged_the_last_slot_is_used_before_the_table_is_full() {
     let many = Rlimit { current: Some(16_384), maximum: Some(16_384) };
     setrlimit(Resource::Nofile, many).unwrap();
     let options = Options { max_connections: 64, heartbeat_passes: 1, ..Options::default() };
-    let Some(mut kernel) = kernel(&options) else { return };
+    let mut kernel = kernel(&options);
     let mut seen = SeenEvents::default();
     let listener = listen();
     let mut ends = Vec::new();
@@ -121,9 +120,8 @@ fn deferred_work_interrupts() -> u64 {
 
 /// *Scenario*: 10,000 connections open and close while the reader, which has armed its wake-up once, does not run.
 /// *Guarantees*: the wake-up comes once, not with every close beyond the watermark; armed again, it comes again.
-#[test]
-fn privileged_a_stopped_reader_costs_one_wake_up() {
-    let Some(mut kernel) = kernel(&Options { wake_bytes: 4096, ..Options::default() }) else { return };
+pub fn privileged_a_stopped_reader_costs_one_wake_up() {
+    let mut kernel = kernel(&Options { wake_bytes: 4096, ..Options::default() });
     for _ in 0..2 {
         let _ = kernel.armed_transitions_fd();
         let before = deferred_work_interrupts();
