@@ -1,4 +1,4 @@
-//! `tls::insecure_skip_verify`: a connection that is encrypted, to nobody in particular.
+//! `tls::insecure_skip_verify`: the connection is encrypted, but the server's identity is not verified.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 
-/// Accepts every certificate. That the server holds its key is still verified.
+/// Accepts every certificate. The handshake still verifies that the server has the certificate's private key.
 #[derive(Debug)]
 pub(crate) struct AnyCertificate(pub Arc<CryptoProvider>);
 

@@ -1,17 +1,18 @@
 use longwave_config::{ConfigPath, Value};
 
-use super::endpoint::GrpcEndpoint;
+use crate::otlp::grpc::endpoint::GrpcEndpoint;
+use crate::otlp::grpc::factory;
 
 fn errors(section: serde_json::Value) -> String {
     let section = Value::from_serialize(&section).unwrap();
-    match super::factory().prepare(&section, &ConfigPath::from("exporters::otlp")) {
+    match factory().prepare(&section, &ConfigPath::from("exporters::otlp")) {
         Ok(_) => "fine".to_owned(),
         Err(errors) => format!("{errors}\n"),
     }
 }
 
-/// *Scenario*: the ways to write an endpoint.
-/// *Guarantees*: each is understood, with TLS by the scheme, else by `tls::insecure`; `https://` overrides it.
+/// *Scenario*: the forms of an endpoint.
+/// *Guarantees*: each is parsed. The scheme decides about TLS, otherwise `tls::insecure` does; `https://` overrides it.
 #[test]
 fn endpoints() {
     let parse = |text, insecure| {
@@ -26,8 +27,8 @@ fn endpoints() {
     assert_eq!(GrpcEndpoint::parse("[::1]:4317", true).unwrap().to_string(), "http://[::1]:4317");
 }
 
-/// *Scenario*: sections that cannot work.
-/// *Guarantees*: what is wrong, where, and what to write instead; all of a section at once.
+/// *Scenario*: invalid sections.
+/// *Guarantees*: the errors name each mistake, its path, and what to write instead; all mistakes of a section are reported together.
 #[test]
 fn bad_sections() {
     let bad = [
@@ -51,15 +52,13 @@ fn bad_sections() {
     insta::assert_snapshot!("bad_sections", shown);
 }
 
-/// *Scenario*: a token in a header, shown by `print-config`.
-/// *Guarantees*: it is redacted; defaults are the Collector's.
+/// *Scenario*: `print-config` shows a section with a token in a header.
+/// *Guarantees*: the token is redacted; the defaults are the Collector's.
 #[test]
 fn effective_settings_hide_secrets() {
     let section = serde_json::json!({"endpoint": "c:1", "headers": {"authorization": "Bearer hunter2"}});
-    let prepared = super::factory()
-        .prepare(&Value::from_serialize(&section).unwrap(), &ConfigPath::root())
-        .ok()
-        .unwrap();
+    let prepared =
+        factory().prepare(&Value::from_serialize(&section).unwrap(), &ConfigPath::root()).ok().unwrap();
     let shown = longwave_config::to_yaml(&prepared.effective).unwrap();
     insta::assert_snapshot!("effective", shown);
 }

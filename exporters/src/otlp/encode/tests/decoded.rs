@@ -1,4 +1,4 @@
-//! Decoded requests as text, for golden files: what prost reads from the bytes that are sent.
+//! Decodes requests with prost and writes them as text, for snapshots.
 
 use std::fmt::Write;
 
@@ -13,20 +13,20 @@ use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, NumberData
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
 
-/// One decoded point.
+/// One data point.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Point {
+pub(crate) struct DecodedPoint {
     pub metric: String,
     /// `gauge`, `sum delta monotonic`, `histogram cumulative`, …
     pub kind: String,
     pub attributes: String,
     pub start: u64,
     pub end: u64,
-    pub value: Shown,
+    pub value: DecodedValue,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Shown {
+pub(crate) enum DecodedValue {
     Int(i64),
     Double(f64),
     Histogram { count: u64, sum: f64, counts: Vec<u64>, bounds: Vec<f64> },
@@ -36,8 +36,8 @@ pub(crate) fn decode(payload: &Payload) -> ExportMetricsServiceRequest {
     ExportMetricsServiceRequest::decode(payload.bytes.clone()).unwrap()
 }
 
-/// All points of all payloads, in the order in which they are sent.
-pub(crate) fn points(payloads: &[Payload]) -> Vec<Point> {
+/// Returns all points of all payloads, in the order in which they are sent.
+pub(crate) fn points(payloads: &[Payload]) -> Vec<DecodedPoint> {
     let mut found = Vec::new();
     for payload in payloads {
         let request = decode(payload);
@@ -54,13 +54,13 @@ pub(crate) fn points(payloads: &[Payload]) -> Vec<Point> {
                 }
                 Data::Histogram(histogram) => {
                     let kind = format!("histogram {}", temporality(histogram.aggregation_temporality));
-                    found.extend(histogram.data_points.into_iter().map(|point| Point {
+                    found.extend(histogram.data_points.into_iter().map(|point| DecodedPoint {
                         metric: name.clone(),
                         kind: kind.clone(),
                         attributes: attributes(&point.attributes),
                         start: point.start_time_unix_nano,
                         end: point.time_unix_nano,
-                        value: Shown::Histogram {
+                        value: DecodedValue::Histogram {
                             count: point.count,
                             sum: point.sum.unwrap(),
                             counts: point.bucket_counts,
@@ -75,16 +75,16 @@ pub(crate) fn points(payloads: &[Payload]) -> Vec<Point> {
     found
 }
 
-fn numbers(name: &str, kind: String, points: Vec<NumberDataPoint>) -> impl Iterator<Item = Point> {
-    points.into_iter().map(move |point| Point {
+fn numbers(name: &str, kind: String, points: Vec<NumberDataPoint>) -> impl Iterator<Item = DecodedPoint> {
+    points.into_iter().map(move |point| DecodedPoint {
         metric: name.to_owned(),
         kind: kind.clone(),
         attributes: attributes(&point.attributes),
         start: point.start_time_unix_nano,
         end: point.time_unix_nano,
         value: match point.value.unwrap() {
-            Number::AsInt(number) => Shown::Int(number),
-            Number::AsDouble(number) => Shown::Double(number),
+            Number::AsInt(number) => DecodedValue::Int(number),
+            Number::AsDouble(number) => DecodedValue::Double(number),
         },
     })
 }
@@ -104,27 +104,27 @@ pub(crate) fn attributes(attributes: &[KeyValue]) -> String {
             Value::StringValue(text) => format!("{}={text:?}", pair.key),
             Value::IntValue(number) => format!("{}={number}", pair.key),
             Value::DoubleValue(number) => format!("{}={number:?}", pair.key),
-            Value::BoolValue(truth) => format!("{}={truth}", pair.key),
+            Value::BoolValue(value) => format!("{}={value}", pair.key),
             other => panic!("unexpected {other:?}"),
         }
     });
     shown.collect::<Vec<_>>().join(" ")
 }
 
-fn who(resource: Option<Resource>, scope: Option<InstrumentationScope>) -> String {
+fn resource_and_scope(resource: Option<Resource>, scope: Option<InstrumentationScope>) -> String {
     let (resource, scope) = (resource.unwrap(), scope.unwrap());
     assert_eq!(scope.version, env!("CARGO_PKG_VERSION"));
     format!("resource {}\nscope {}\n", attributes(&resource.attributes), scope.name)
 }
 
-/// A metrics request.
+/// Writes a metrics request as text.
 pub(crate) fn metrics(payload: &Payload) -> String {
     let mut request = decode(payload);
     assert_eq!(request.resource_metrics.len(), 1);
     let mut resource = request.resource_metrics.remove(0);
     assert_eq!(resource.scope_metrics.len(), 1);
     let scope = resource.scope_metrics.remove(0);
-    let mut out = who(resource.resource, scope.scope);
+    let mut out = resource_and_scope(resource.resource, scope.scope);
     let all = points(std::slice::from_ref(payload));
     for metric in scope.metrics {
         let mut own = all.iter().filter(|point| point.metric == metric.name).peekable();
@@ -133,9 +133,9 @@ pub(crate) fn metrics(payload: &Payload) -> String {
         for point in own {
             write!(out, "  {}..{} {{{}}} ", point.start, point.end, point.attributes).unwrap();
             match &point.value {
-                Shown::Int(number) => writeln!(out, "{number}").unwrap(),
-                Shown::Double(number) => writeln!(out, "{number:?}").unwrap(),
-                Shown::Histogram { count, sum, counts, bounds } => {
+                DecodedValue::Int(number) => writeln!(out, "{number}").unwrap(),
+                DecodedValue::Double(number) => writeln!(out, "{number:?}").unwrap(),
+                DecodedValue::Histogram { count, sum, counts, bounds } => {
                     assert_eq!(counts.len(), bounds.len() + 1);
                     let filled = counts.iter().enumerate().filter(|(_, count)| **count > 0);
                     let filled: Vec<_> = filled.map(|(i, n)| format!("≤{:?}: {n}", bounds.get(i))).collect();
@@ -147,14 +147,14 @@ pub(crate) fn metrics(payload: &Payload) -> String {
     out
 }
 
-/// A logs request.
+/// Writes a logs request as text.
 pub(crate) fn logs(payload: &Payload) -> String {
     let mut request = ExportLogsServiceRequest::decode(payload.bytes.clone()).unwrap();
     assert_eq!(request.resource_logs.len(), 1);
     let mut resource = request.resource_logs.remove(0);
     assert_eq!(resource.scope_logs.len(), 1);
     let scope = resource.scope_logs.remove(0);
-    let mut out = who(resource.resource, scope.scope);
+    let mut out = resource_and_scope(resource.resource, scope.scope);
     for record in scope.log_records {
         let (time, observed) = (record.time_unix_nano, record.observed_time_unix_nano);
         let (number, text) = (record.severity_number, record.severity_text);

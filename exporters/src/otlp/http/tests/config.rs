@@ -1,11 +1,12 @@
 use longwave_config::{ConfigPath, Value};
 use longwave_pipeline::component::Signal;
 
-use super::{HttpConfig, HttpPusher, url};
+use crate::otlp::TlsConfig;
+use crate::otlp::http::{HttpConfig, HttpPusher, factory, url};
 
 fn errors(section: serde_json::Value) -> String {
     let section = Value::from_serialize(&section).unwrap();
-    match super::factory().prepare(&section, &ConfigPath::from("exporters::otlp_http")) {
+    match factory().prepare(&section, &ConfigPath::from("exporters::otlp_http")) {
         Ok(_) => "fine".to_owned(),
         Err(errors) => format!("{errors}\n"),
     }
@@ -20,8 +21,8 @@ fn paths_are_appended() {
     assert_eq!(whole("https://c/otlp/", Signal::Logs), "https://c/otlp/v1/logs");
 }
 
-/// *Scenario*: sections that cannot work.
-/// *Guarantees*: what is wrong, where, and what to write instead; a password in a URL is not repeated.
+/// *Scenario*: invalid sections.
+/// *Guarantees*: the errors name each mistake, its path, and what to write instead; they leave out a password in a URL.
 #[test]
 fn bad_sections() {
     let bad = [
@@ -40,10 +41,10 @@ fn bad_sections() {
     insta::assert_snapshot!("bad_sections", shown);
 }
 
-/// *Scenario*: an exporter in a logs pipeline that has only `metrics_endpoint`; files for TLS that are missing, empty, or no PEM.
-/// *Guarantees*: an error at creation, naming the key and the file.
+/// *Scenario*: an exporter in a logs pipeline has only `metrics_endpoint`; TLS files are missing, empty, or not PEM.
+/// *Guarantees*: the creation fails with an error that names the key and the file.
 #[test]
-fn what_shows_at_creation() {
+fn errors_at_creation() {
     let directory = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| {
         let path = directory.path().join(name);
@@ -57,13 +58,13 @@ fn what_shows_at_creation() {
     let base = HttpConfig { endpoint: "https://localhost".into(), ..HttpConfig::default() };
     let with_ca = |path: String| {
         let mut config = base.clone();
-        config.tls.ca_file = Some(path);
+        config.client.tls.ca_file = Some(path);
         config
     };
     let only_metrics = HttpConfig { metrics_endpoint: "http://c".into(), ..HttpConfig::default() };
     let key = file("key.pem", "no key");
     let mut with_key = with_ca(file("unused", ""));
-    with_key.tls = crate::otlp::TlsSettings {
+    with_key.client.tls = TlsConfig {
         insecure_skip_verify: true,
         cert_file: Some(key.clone()),
         key_file: Some(key),
@@ -79,4 +80,20 @@ fn what_shows_at_creation() {
         error(&with_key),
     ];
     insta::assert_snapshot!("creation", lines.join("\n"));
+}
+
+/// *Scenario*: a section with misspelt keys of both structs, and the default configuration.
+/// *Guarantees*: the error names the unknown keys and the likely ones; each field of both structs is a known key.
+#[test]
+fn unknown_keys() {
+    let section = serde_json::json!({"endpoint": "http://c", "metrics_endpont": "x", "timeot": "5s"});
+    assert_eq!(
+        errors(section),
+        "'exporters::otlp_http' has invalid keys: metrics_endpont (did you mean \"metrics_endpoint\"?) \
+         timeot (did you mean \"timeout\"?)\n"
+    );
+    let config = serde_json::to_value(HttpConfig::default()).unwrap();
+    for (key, value) in config.as_object().unwrap() {
+        assert!(!errors(serde_json::json!({ key: value })).contains("invalid keys"), "{key}");
+    }
 }

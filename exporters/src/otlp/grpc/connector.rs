@@ -1,5 +1,5 @@
-//! Our own connector: it says what failed (name, address, handshake), verifies as [`TlsSettings`](super::super::TlsSettings) says, and
-//! notices a dead peer.
+//! [`Connector`] replaces tonic's. Its errors name the step that failed (name, address, handshake), it applies
+//! [`TlsConfig`](super::super::TlsConfig), and it detects dead peers.
 
 use std::io;
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::endpoint::GrpcEndpoint;
-use crate::otlp::explain::Known;
+use crate::otlp::explain::Explained;
 
-/// What is sent and not acknowledged for so long ends the connection: the next attempt then opens a new one, by a new look-up of
-/// the name. Without it a peer that vanished behind a dropping firewall keeps a connection stuck for a quarter of an hour.
-const GIVE_UP_UNACKNOWLEDGED: Duration = Duration::from_secs(15);
+/// `TCP_USER_TIMEOUT`: data that is not acknowledged within this time closes the connection, and the next attempt looks up the name again.
+/// Without the limit a peer that vanished behind a dropping firewall blocks a connection for about 15 minutes.
+const ACKNOWLEDGEMENT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Opens connections to one endpoint.
 #[derive(Clone)]
@@ -54,22 +54,22 @@ impl Connector {
         }
     }
 
-    /// The first address that answers.
+    /// Connects to the addresses one after the other, until one accepts.
     async fn open_tcp(&self) -> Result<TcpStream, io::Error> {
         let GrpcEndpoint { host, port, .. } = &self.endpoint;
         let addresses = tokio::net::lookup_host((host.as_str(), *port)).await.map_err(|e| {
-            io::Error::other(Known(format!(
+            io::Error::other(Explained(format!(
                 "cannot resolve the name {host:?}: {e} (is it spelt right, and does DNS work here?)"
             )))
         })?;
-        let mut last = io::Error::other(Known(format!("the name {host:?} has no address")));
+        let mut last = io::Error::other(Explained(format!("the name {host:?} has no address")));
         for address in addresses {
             match TcpStream::connect(address).await {
                 Ok(stream) => {
                     stream.set_nodelay(true)?;
                     rustix::net::sockopt::set_tcp_user_timeout(
                         &stream,
-                        GIVE_UP_UNACKNOWLEDGED.as_millis() as u32,
+                        ACKNOWLEDGEMENT_TIMEOUT.as_millis() as u32,
                     )?;
                     return Ok(stream);
                 }
@@ -80,10 +80,10 @@ impl Connector {
     }
 }
 
-/// A server without TLS may answer the handshake by hanging up.
+/// Explains a handshake that the server ended by closing the connection, as servers without TLS do.
 fn handshake_error(error: io::Error) -> io::Error {
     match error.kind() {
-        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => io::Error::other(Known(
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => io::Error::other(Explained(
             "the server closed the connection during the TLS handshake (if it does not speak TLS, set tls::insecure: true or use \
              http://)"
                 .to_owned(),

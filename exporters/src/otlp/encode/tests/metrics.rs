@@ -1,28 +1,13 @@
-use std::borrow::Cow;
 use std::sync::Arc;
 
-use longwave_pipeline::model::{
-    Attributes, Batch, CloseReason, FailReason, Level, Measures, Series, Totals, UnixNanos, Value, Window,
-};
+use longwave_pipeline::model::{Batch, CloseReason, FailReason, Level, Measures, Totals};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use prost::Message;
 
-use super::shown::{self, Shown, points};
-use super::{MAX_REQUEST_BYTES, MetricsEncoder};
+use super::decoded::{self, DecodedValue, points};
+use super::{named, one, resource, window};
 use crate::otlp::Temporality;
-
-pub(super) fn resource() -> Vec<(String, String)> {
-    vec![("service.name".into(), "longwave".into()), ("host.name".into(), "node-1".into())]
-}
-
-pub(super) fn named(source: &str) -> Arc<Attributes> {
-    Arc::new(Attributes(vec![
-        (Cow::Borrowed("reporter"), Value::Str("source".into())),
-        (Cow::Borrowed("source.workload.name"), Value::Str(source.into())),
-        (Cow::Borrowed("destination.port"), Value::Int(443)),
-        (Cow::Borrowed("longwave.service.ambiguous"), Value::Bool(true)),
-    ]))
-}
+use crate::otlp::encode::{MAX_REQUEST_BYTES, MetricsEncoder};
 
 fn measures(scale: u64) -> Measures {
     let mut measures = Measures {
@@ -50,17 +35,9 @@ fn measures(scale: u64) -> Measures {
     measures
 }
 
-pub(super) fn one(level: Level, attributes: &Arc<Attributes>, created: u64, measures: Measures) -> Series {
-    Series { level, attributes: Arc::clone(attributes), created: UnixNanos(created), ended: false, measures }
-}
-
-pub(super) fn window(start: u64, series: Vec<Series>) -> Window {
-    Window { start: UnixNanos(start), end: UnixNanos(start + 100), series }
-}
-
-/// *Scenario*: a window with a service series of everything that can be measured, a workload series, and an idle connection.
-/// *Guarantees*: the request says who reports, every metric once with its unit and kind, exact times and values; histograms carry
-/// all bounds; what did not happen has no point, plain sums are there even at zero.
+/// *Scenario*: a window with a service series that has a value for every measure, a workload series, and an idle connection.
+/// *Guarantees*: the request has the resource, every metric once with its unit and kind, and exact times and values; histograms have
+/// all bounds; plain sums have a point even at zero, other metrics only if there was an event.
 #[test]
 fn a_delta_window() {
     let (a, b, c) = (named("a"), named("b"), named("c"));
@@ -74,7 +51,7 @@ fn a_delta_window() {
     assert_eq!(payloads.len(), 1);
     assert_eq!(payloads[0].items, window.point_count());
     assert_eq!(payloads[0].traffic_bytes, 1500);
-    insta::assert_snapshot!("delta", shown::metrics(&payloads[0]));
+    insta::assert_snapshot!("delta", decoded::metrics(&payloads[0]));
 }
 
 /// *Scenario*: a window without series.
@@ -86,20 +63,20 @@ fn an_empty_window_has_no_request() {
     }
 }
 
-/// *Scenario*: counts beyond what OTLP's signed numbers hold.
-/// *Guarantees*: they show as the largest number, not as negative.
+/// *Scenario*: counts above the maximum of OTLP's signed numbers.
+/// *Guarantees*: they are encoded as the largest number, not as a negative one.
 #[test]
 fn numbers_saturate() {
     let mut measures = Measures::default();
     measures.totals.sent_bytes = u64::MAX;
     let window = window(0, vec![one(Level::Service, &named("a"), 0, measures)]);
     let payloads = MetricsEncoder::new(&resource(), Temporality::Delta).encode(&window);
-    assert_eq!(points(&payloads)[0].value, Shown::Int(i64::MAX));
+    assert_eq!(points(&payloads)[0].value, DecodedValue::Int(i64::MAX));
 }
 
-/// *Scenario*: the same encoder used for several windows, with a limit that splits each of them.
-/// *Guarantees*: no request exceeds the limit; together they hold exactly the points, items and traffic of the window, and nothing
-/// is left over for the next.
+/// *Scenario*: one encoder encodes several windows, with a limit that splits each of them.
+/// *Guarantees*: no request exceeds the limit; together the requests contain exactly the points, items and traffic of the window, and
+/// nothing remains for the next window.
 #[test]
 fn large_windows_are_split() {
     const LIMIT: usize = 9_000;

@@ -5,8 +5,8 @@ use longwave_pipeline::model::{
     UnixNanos,
 };
 
-use super::metrics_tests::resource;
-use super::{LogsEncoder, shown};
+use super::{decoded, resource};
+use crate::otlp::encode::LogsEncoder;
 
 fn endpoint(last: u8, port: u16) -> Endpoint {
     Endpoint { address: std::net::Ipv4Addr::new(10, 0, 0, last).into(), port }
@@ -33,7 +33,7 @@ fn close() -> ConnectionRecord {
 }
 
 /// *Scenario*: a close and a failed open.
-/// *Guarantees*: event name, time, severity and all attributes with their types, as the JSON output has them.
+/// *Guarantees*: the request has the event name, time, severity and all attributes with their types, as the JSON output does.
 #[test]
 fn a_close_and_a_failure() {
     let fail = ConnectionRecord {
@@ -46,11 +46,11 @@ fn a_close_and_a_failure() {
     };
     let payloads = LogsEncoder::new(&resource()).encode(&[close(), fail]);
     assert_eq!((payloads.len(), payloads[0].items, payloads[0].traffic_bytes), (1, 2, 20));
-    insta::assert_snapshot!("logs", shown::logs(&payloads[0]));
+    insta::assert_snapshot!("logs", decoded::logs(&payloads[0]));
 }
 
-/// *Scenario*: more records than fit a request, twice; and none.
-/// *Guarantees*: no request exceeds the limit, items and traffic add up, records stay in order; no records, no request.
+/// *Scenario*: more records than fit into one request, twice; and no records.
+/// *Guarantees*: no request exceeds the limit, items and traffic add up, and records stay in order; without records there is no request.
 #[test]
 fn many_records_are_split() {
     const LIMIT: usize = 10_000;
@@ -63,7 +63,7 @@ fn many_records_are_split() {
         assert!(payloads.iter().all(|payload| payload.bytes.len() <= LIMIT));
         assert_eq!(payloads.iter().map(|payload| payload.items).sum::<u64>(), 50);
         assert_eq!(payloads.iter().map(|payload| payload.traffic_bytes).sum::<u64>(), 500);
-        let shown: String = payloads.iter().map(shown::logs).collect();
+        let shown: String = payloads.iter().map(decoded::logs).collect();
         let times = shown.lines().filter_map(|line| line.split_once('/')?.0.parse::<u64>().ok());
         assert!(times.eq(0..50));
     }

@@ -4,16 +4,16 @@ use std::sync::Arc;
 use longwave_pipeline::model::{CloseReason, FailReason, Level, Measures, Series};
 use proptest::prelude::*;
 
-use super::MetricsEncoder;
-use super::metrics_tests::{named, one, resource, window};
-use super::shown::{self, Point, Shown, points};
+use super::decoded::{self, DecodedPoint, DecodedValue, points};
+use super::{named, one, resource, window};
 use crate::otlp::Temporality;
+use crate::otlp::encode::MetricsEncoder;
 
-/// *Scenario*: three windows: a series closes a connection and measures a round trip in the first, does little in the second, ends in
-/// the third; then it returns with a new creation time.
-/// *Guarantees*: sums, histograms and reasons go on from window to window with the creation as their start, also those that did not
-/// change; the active connections and the least round trip are the window's own; after the end all starts again; nothing is held for
-/// an ended series.
+/// *Scenario*: three windows. A series closes a connection and measures a round trip in the first, sends a few bytes in the second, and
+/// ends in the third. Then it returns with a new creation time.
+/// *Guarantees*: sums, histograms and reasons continue from window to window with the creation as their start, also those that did not
+/// change; the active connections and the least round trip are those of the window; after the end all sums start again; no state is
+/// kept for an ended series.
 #[test]
 fn three_windows_an_end_and_a_return() {
     let mut encoder = MetricsEncoder::new(&resource(), Temporality::Cumulative);
@@ -40,16 +40,16 @@ fn three_windows_an_end_and_a_return() {
         let series = Series { ended, ..one(Level::Service, attributes, created, measures) };
         let window = window(start, vec![series]);
         let payloads = encoder.encode(&window);
-        // Repeated sums are sent, not counted.
+        // Repeated sums are sent, but not counted.
         assert_eq!(payloads[0].items, window.point_count());
-        assert_eq!(encoder.held_series(), usize::from(!ended));
-        text += &shown::metrics(&payloads[0]);
+        assert_eq!(encoder.series_count(), usize::from(!ended));
+        text += &decoded::metrics(&payloads[0]);
         text.push('\n');
     }
     insta::assert_snapshot!("cumulative", text);
 }
 
-/// *Scenario*: a series returns under the same address without its end having been seen.
+/// *Scenario*: a series returns at the same address with a new creation time; no window marked its end.
 /// *Guarantees*: the new creation time starts new sums.
 #[test]
 fn a_new_creation_starts_again() {
@@ -60,13 +60,13 @@ fn a_new_creation_starts_again() {
         window(created, vec![one(Level::Service, &attributes, created, measures)])
     };
     let value = |payloads: &[_]| points(payloads).into_iter().find(|p| p.metric.ends_with("opened")).unwrap();
-    assert_eq!(value(&encoder.encode(&opened(0))).value, Shown::Int(5));
+    assert_eq!(value(&encoder.encode(&opened(0))).value, DecodedValue::Int(5));
     let again = value(&encoder.encode(&opened(100)));
-    assert_eq!((again.value, again.start), (Shown::Int(5), 100));
+    assert_eq!((again.value, again.start), (DecodedValue::Int(5), 100));
 }
 
-/// *Scenario*: two levels share one allocation of attributes (the overflow series may).
-/// *Guarantees*: their sums stay apart.
+/// *Scenario*: series of two levels share one allocation of attributes.
+/// *Guarantees*: their sums are kept separately.
 #[test]
 fn levels_do_not_mix() {
     let mut encoder = MetricsEncoder::new(&resource(), Temporality::Cumulative);
@@ -75,12 +75,15 @@ fn levels_do_not_mix() {
     encoder.encode(&window(0, vec![series(Level::Service, 1), series(Level::Workload, 10)]));
     let payloads = encoder.encode(&window(100, vec![series(Level::Service, 1), series(Level::Workload, 10)]));
     let opened: Vec<_> = points(&payloads).into_iter().filter(|p| p.metric.ends_with("opened")).collect();
-    assert_eq!(opened.iter().map(|p| p.value.clone()).collect::<Vec<_>>(), [Shown::Int(2), Shown::Int(20)]);
+    assert_eq!(
+        opened.iter().map(|p| p.value.clone()).collect::<Vec<_>>(),
+        [DecodedValue::Int(2), DecodedValue::Int(20)]
+    );
 }
 
-/// What one series does in one window. Samples are whole seconds, so that sums of floats are exact.
+/// Events of one series in one window. Samples are whole seconds, so that sums of floats are exact.
 #[derive(Clone, Debug)]
-struct Step {
+struct SeriesStep {
     sent: u64,
     opened: u64,
     closed: Option<usize>,
@@ -90,11 +93,11 @@ struct Step {
     ended: bool,
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = SeriesStep> {
     let numbers = (0..u64::from(u32::MAX), 0..9u64);
     let events = (prop::option::of(0..6usize), prop::option::of(60..64u16), prop::option::of(any::<u8>()));
     let life = (prop::bool::weighted(0.9), prop::bool::weighted(0.2));
-    (numbers, events, life).prop_map(|((sent, opened), (closed, failed, rtt), (present, ended))| Step {
+    (numbers, events, life).prop_map(|((sent, opened), (closed, failed, rtt), (present, ended))| SeriesStep {
         sent,
         opened,
         closed,
@@ -105,7 +108,7 @@ fn step() -> impl Strategy<Value = Step> {
     })
 }
 
-fn measures_of(step: &Step) -> Measures {
+fn measures_of(step: &SeriesStep) -> Measures {
     let mut measures = Measures { opened: step.opened, active: step.opened, ..Measures::default() };
     measures.totals.sent_bytes = step.sent;
     if let Some(index) = step.closed {
@@ -120,22 +123,22 @@ fn measures_of(step: &Step) -> Measures {
     measures
 }
 
-type Streams = HashMap<(String, String), Point>;
+type Streams = HashMap<(String, String), DecodedPoint>;
 
-fn streams(points: Vec<Point>) -> Streams {
+fn streams(points: Vec<DecodedPoint>) -> Streams {
     points.into_iter().map(|point| ((point.metric.clone(), point.attributes.clone()), point)).collect()
 }
 
-/// The difference of two sums; of levels and gauges the later value.
-fn difference(later: &Point, earlier: Option<&Point>) -> Shown {
+/// Returns the difference of two sums; for `active` and gauges, the later value.
+fn difference(later: &DecodedPoint, earlier: Option<&DecodedPoint>) -> DecodedValue {
     let earlier =
         earlier.filter(|p| p.start == later.start && !later.metric.ends_with("active")).map(|p| &p.value);
     match (&later.value, earlier) {
-        (Shown::Int(b), Some(Shown::Int(a))) => Shown::Int(b - a),
+        (DecodedValue::Int(b), Some(DecodedValue::Int(a))) => DecodedValue::Int(b - a),
         (
-            Shown::Histogram { count, sum, counts, bounds },
-            Some(Shown::Histogram { count: count0, sum: sum0, counts: counts0, .. }),
-        ) => Shown::Histogram {
+            DecodedValue::Histogram { count, sum, counts, bounds },
+            Some(DecodedValue::Histogram { count: count0, sum: sum0, counts: counts0, .. }),
+        ) => DecodedValue::Histogram {
             count: count - count0,
             sum: sum - sum0,
             counts: counts.iter().zip(counts0).map(|(b, a)| b - a).collect(),
@@ -145,16 +148,16 @@ fn difference(later: &Point, earlier: Option<&Point>) -> Shown {
     }
 }
 
-fn is_nothing(value: &Shown) -> bool {
-    matches!(value, Shown::Int(0) | Shown::Histogram { count: 0, .. })
+fn is_nothing(value: &DecodedValue) -> bool {
+    matches!(value, DecodedValue::Int(0) | DecodedValue::Histogram { count: 0, .. })
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// *Scenario*: four series over up to twelve windows, idle, absent, ending and returning at random, encoded with both temporalities.
-    /// *Guarantees*: for each stream, cumulative(t) − cumulative(t−1) = delta(t); a start only moves when the series was created anew; a
-    /// stream never disappears while its series is reported; an ended series is forgotten.
+    /// *Scenario*: four series over up to twelve windows are idle, absent, end and return at random, and are encoded with both temporalities.
+    /// *Guarantees*: for each stream, cumulative(t) − cumulative(t−1) = delta(t); a start changes only when the series is created again; a
+    /// stream never disappears while its series is reported; no state is kept for an ended series.
     #[test]
     fn differences_of_cumulative_are_delta(rounds in prop::collection::vec(prop::collection::vec(step(), 4), 1..12)) {
         let mut delta = MetricsEncoder::new(&resource(), Temporality::Delta);
@@ -179,15 +182,15 @@ proptest! {
                 }
             }
             prop_assert!(deltas.keys().all(|key| sums.contains_key(key)));
-            let mut held: Streams = previous.drain().filter(|(key, _)| !sums.contains_key(key)).collect();
-            held.extend(sums);
+            let mut remaining: Streams = previous.drain().filter(|(key, _)| !sums.contains_key(key)).collect();
+            remaining.extend(sums);
             for (index, step) in steps.iter().enumerate().filter(|(_, step)| step.present && step.ended) {
                 living[index] = None;
-                held.retain(|(_, attributes), _| !attributes.contains(&format!("\"w{index}\"")));
+                remaining.retain(|(_, attributes), _| !attributes.contains(&format!("\"w{index}\"")));
                 let _ = step;
             }
-            previous = held;
-            prop_assert_eq!(cumulative.held_series(), living.iter().flatten().count());
+            previous = remaining;
+            prop_assert_eq!(cumulative.series_count(), living.iter().flatten().count());
         }
     }
 }

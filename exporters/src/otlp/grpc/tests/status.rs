@@ -4,8 +4,8 @@ use longwave_pipeline::component::PushError;
 use prost::Message;
 use tonic::{Code, Status};
 
-use super::status::{is_retryable, push_error};
-use crate::otlp::success::{Any, ProtoDuration, RetryInfo, RpcStatus};
+use crate::otlp::grpc::status::{is_retryable, push_error};
+use crate::otlp::partial_success::{Any, ProtoDuration, RetryInfo, RpcStatus};
 
 const EVERY_CODE: [(Code, bool); 17] = [
     (Code::Ok, false),
@@ -35,7 +35,7 @@ fn retry_info(delay: Option<(i64, i32)>) -> Vec<u8> {
 }
 
 /// *Scenario*: every gRPC code, with and without the server's `RetryInfo`.
-/// *Guarantees*: the specification's table; `ResourceExhausted` only with `RetryInfo`.
+/// *Guarantees*: the specification's table applies; `ResourceExhausted` is retryable only with `RetryInfo`.
 #[test]
 fn the_table_of_codes() {
     for (code, retryable) in EVERY_CODE {
@@ -44,8 +44,8 @@ fn the_table_of_codes() {
     }
 }
 
-/// *Scenario*: `RetryInfo` with a delay, with none, with nonsense, and details that are no protobuf.
-/// *Guarantees*: the delay is honoured; without one the usual back-off applies; nothing panics.
+/// *Scenario*: `RetryInfo` with a delay, without one, with an invalid one, and details that are not protobuf.
+/// *Guarantees*: the delay is applied; without one the usual back-off applies; nothing panics.
 #[test]
 fn the_servers_delay() {
     let after = |code, details: Vec<u8>| match push_error(

@@ -1,22 +1,22 @@
-//! What a server says of a request that it took.
+//! The response to an accepted request, and the protobuf messages of error responses.
 
 use longwave_pipeline::component::{Payload, Pushed};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
 use prost::Message;
 
-/// Reads the response to metrics or logs: both have the same fields under the same numbers. A body that is no such response says
-/// nothing was rejected.
+/// Decodes the response to metrics or logs; both have the same fields under the same numbers. A body that is not such a response counts
+/// as one that rejects nothing.
 pub(crate) fn pushed(body: &[u8], payload: &Payload) -> Pushed {
     let partial =
         ExportMetricsServiceResponse::decode(body).ok().and_then(|response| response.partial_success);
     let Some(partial) = partial else { return Pushed::default() };
-    // A cumulative request has more points than count as its items; a server may count as it likes.
+    // A cumulative request has more points than its items, and a server may count in its own way.
     let rejected = u64::try_from(partial.rejected_data_points).unwrap_or(0).min(payload.items);
     let message = (!partial.error_message.is_empty()).then_some(partial.error_message);
     Pushed { rejected_items: rejected, message }
 }
 
-/// `google.rpc.Status`, in gRPC's `grpc-status-details-bin` and in HTTP error bodies.
+/// `google.rpc.Status`: content of gRPC's `grpc-status-details-bin` and of HTTP error bodies.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct RpcStatus {
     #[prost(int32, tag = "1")]

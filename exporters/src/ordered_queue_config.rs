@@ -1,29 +1,29 @@
-//! `sending_queue` of exporters that write one stream: one consumer, or the order would be lost.
+//! `sending_queue` of exporters that write one stream. Such a queue has one consumer, which keeps the order of the payloads.
 
 use longwave_pipeline::component::{Problems, QueueConfig};
 use serde::{Deserialize, Serialize};
 
-/// What can be set of such a queue.
+/// `sending_queue`, without `enabled` and `num_consumers`, which are fixed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub(crate) struct OrderedQueue {
-    /// Batches that wait.
+pub(crate) struct OrderedQueueConfig {
+    /// Capacity, in payloads.
     queue_size: usize,
-    /// Let the pipeline wait for room; otherwise what does not fit is dropped and counted.
+    /// If the queue is full: true blocks the pipeline until there is room, false drops and counts the payload.
     block_on_overflow: bool,
 }
 
-// === impl OrderedQueue ===
+// === impl OrderedQueueConfig ===
 
-impl Default for OrderedQueue {
+impl Default for OrderedQueueConfig {
     fn default() -> Self {
         let QueueConfig { queue_size, block_on_overflow, .. } = QueueConfig::default();
         Self { queue_size, block_on_overflow }
     }
 }
 
-impl OrderedQueue {
-    pub(crate) fn settings(&self) -> QueueConfig {
+impl OrderedQueueConfig {
+    pub(crate) fn queue(&self) -> QueueConfig {
         let Self { queue_size, block_on_overflow } = *self;
         QueueConfig { enabled: true, num_consumers: 1, queue_size, block_on_overflow }
     }
