@@ -46,7 +46,7 @@ pub fn factory() -> ExtensionFactory {
         component_type: "docker",
         aliases: &[],
         stability: Stability::Alpha,
-        description: "Names containers and Compose services as a Docker or Podman socket tells them",
+        description: "Names containers and Compose services, by following the API of Docker or Podman",
         signals: &[],
         flow: None,
     };

@@ -58,7 +58,7 @@ pub fn factory() -> ExtensionFactory {
         component_type: "kubernetes",
         aliases: &[],
         stability: Stability::Alpha,
-        description: "names pods, their owners and services, by watching the Kubernetes API",
+        description: "Names pods, their owners and services, by watching the Kubernetes API",
         signals: &[],
         flow: None,
     };
