@@ -1,30 +1,32 @@
-//! What the extension tells of itself.
+//! Self-telemetry of `kubernetes`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
+use longwave_pipeline::component::ComponentMeter;
 use longwave_pipeline::model::UnixNanos;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Meter};
 
 use super::watch::TableCounts;
 
-/// Of one resource. Written by its watch; read by self-telemetry and, to know whether news may be on their way, by those who ask.
+/// Counters and state of one resource. Its watch updates them. Self-telemetry reads them, and look-ups to decide whether a result is
+/// pending.
 pub(super) struct ResourceStats {
     resource: &'static str,
     objects: AtomicU64,
     remembered: AtomicU64,
     synced: AtomicBool,
-    /// When the API server was last heard of; at first, when the extension was made.
+    /// Time of the last response of the API server in nanoseconds since the epoch; at first the time when the extension was created.
     contact: AtomicU64,
-    /// Failures in a row.
+    /// Consecutive failures.
     failures: AtomicU32,
     instruments: Arc<Instruments>,
 }
 
-/// Counters of all resources.
+/// Counters that all resources share.
 pub(super) struct Instruments {
-    extension: String,
+    meter: ComponentMeter,
     lists: Counter<u64>,
     watches: Counter<u64>,
     events: Counter<u64>,
@@ -35,33 +37,31 @@ pub(super) struct Instruments {
 /// Why everything is listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ListReason {
-    /// For the first time.
+    /// The first listing.
     Start,
-    /// The server has forgotten where the watch would go on.
+    /// The server no longer has the version at which the watch would resume.
     Expired,
 }
 
-/// Failures in a row after which nobody waits for a first listing any more.
+/// Consecutive failures after which a first listing is no longer expected, so look-ups are not pending.
 const MAX_FAILURES_WHILE_EXPECTED: u32 = 4;
 
 // === impl Instruments ===
 
 impl Instruments {
     pub fn new(meter: &Meter, extension: &str) -> Arc<Self> {
-        let counter = |name: &'static str, unit: &'static str, text: &'static str| {
-            meter.u64_counter(name).with_unit(unit).with_description(text).build()
-        };
+        let meter = ComponentMeter::new(meter, [("extension", extension)]);
+        let counter = |name, unit, text| meter.counter(name, unit, text);
         Arc::new(Self {
-            extension: extension.to_owned(),
             lists: counter(
                 "longwave_extension_kubernetes_lists",
                 "{list}",
-                "Listings of all objects, by resource and reason: at the start, or because the API server had forgotten where the watch would go on.",
+                "Listings of all objects, by resource and reason: at the start, or because the API server no longer had the version at which the watch would resume.",
             ),
             watches: counter(
                 "longwave_extension_kubernetes_watches",
                 "{watch}",
-                "Watches begun or resumed, by resource.",
+                "Watches started or resumed, by resource.",
             ),
             events: counter(
                 "longwave_extension_kubernetes_events",
@@ -71,18 +71,19 @@ impl Instruments {
             errors: counter(
                 "longwave_extension_kubernetes_errors",
                 "{error}",
-                "What went wrong between Longwave and the API server, by resource and reason.",
+                "Failures between Longwave and the API server, by resource and reason.",
             ),
             bytes: counter(
                 "longwave_extension_kubernetes_received_bytes",
                 "By",
-                "Bytes of the API server's answers, by resource.",
+                "Bytes received from the API server, by resource.",
             ),
+            meter,
         })
     }
 
-    fn own(&self, resource: &'static str) -> [KeyValue; 2] {
-        [KeyValue::new("extension", self.extension.clone()), KeyValue::new("resource", resource)]
+    fn attributes(&self, resource: &'static str) -> Vec<KeyValue> {
+        self.meter.attributes_with("resource", resource)
     }
 }
 
@@ -101,43 +102,40 @@ impl ResourceStats {
         })
     }
 
-    /// Exports the gauges.
-    pub fn export(all: &[Arc<Self>], meter: &Meter) {
-        type Read = fn(&ResourceStats) -> f64;
-        let gauge = |name: &'static str, unit: &'static str, text: &'static str, read: Read| {
-            let all: Vec<_> =
-                all.iter().map(|stats| (Arc::clone(stats), stats.instruments.own(stats.resource))).collect();
-            meter
-                .f64_observable_gauge(name)
-                .with_unit(unit)
-                .with_description(text)
-                .with_callback(move |observer| {
-                    for (stats, attributes) in &all {
-                        observer.observe(read(stats), attributes);
-                    }
-                })
-                .build();
-        };
-        gauge("longwave_extension_kubernetes_objects", "{object}", "Objects known, by resource.", |s| {
-            s.objects.load(Relaxed) as f64
-        });
-        gauge(
+    /// Registers the gauges.
+    pub fn export(all: &[Arc<Self>]) {
+        fn each(all: &[Arc<ResourceStats>], read: fn(&ResourceStats) -> f64) -> Vec<(&'static str, f64)> {
+            all.iter().map(|stats| (stats.resource, read(stats))).collect()
+        }
+        let Some(first) = all.first() else { return };
+        let stats = first.instruments.meter.observe::<[Arc<Self>]>(&all.into());
+        stats.gauge_by(
+            "longwave_extension_kubernetes_objects",
+            "{object}",
+            "Known objects, by resource.",
+            "resource",
+            |all| each(all, |stats| stats.objects.load(Relaxed) as f64),
+        );
+        stats.gauge_by(
             "longwave_extension_kubernetes_remembered",
             "{fact}",
-            "Facts that are no longer true and remembered for records that are under way, by resource.",
-            |s| s.remembered.load(Relaxed) as f64,
+            "Former values that are kept for late records, by resource.",
+            "resource",
+            |all| each(all, |stats| stats.remembered.load(Relaxed) as f64),
         );
-        gauge(
+        stats.gauge_by(
             "longwave_extension_kubernetes_synced",
             "1",
-            "1: everything was listed once; 0: names are missing.",
-            |s| f64::from(u8::from(s.is_synced())),
+            "1 once everything was listed; 0 while names are missing.",
+            "resource",
+            |all| each(all, |stats| f64::from(u8::from(stats.is_synced()))),
         );
-        gauge(
+        stats.gauge_by(
             "longwave_extension_kubernetes_staleness",
             "s",
-            "Time since the API server was last heard of, by resource. A quiet watch has a bookmark a minute.",
-            |s| UnixNanos::now().since(s.last_contact()).as_secs_f64(),
+            "Time since the last response of the API server, by resource. A quiet watch gets a bookmark a minute.",
+            "resource",
+            |all| each(all, |stats| UnixNanos::now().since(stats.last_contact()).as_secs_f64()),
         );
     }
 
@@ -150,7 +148,7 @@ impl ResourceStats {
     }
 
     pub fn watching(&self) {
-        self.instruments.watches.add(1, &self.instruments.own(self.resource));
+        self.instruments.watches.add(1, &self.instruments.attributes(self.resource));
     }
 
     pub fn event(&self, kind: &str) {
@@ -170,22 +168,22 @@ impl ResourceStats {
         self.instruments.errors.add(1, &self.with("reason", reason));
     }
 
-    /// All is well.
+    /// Resets the count of consecutive failures.
     pub fn reset_failures(&self) {
         self.failures.store(0, Relaxed);
     }
 
-    /// Something of an answer came.
+    /// Counts received bytes of a response.
     pub fn received(&self, bytes: usize, now: UnixNanos) {
         self.contact.store(now.0, Relaxed);
-        self.instruments.bytes.add(bytes as u64, &self.instruments.own(self.resource));
+        self.instruments.bytes.add(bytes as u64, &self.instruments.attributes(self.resource));
     }
 
     pub fn contacted(&self, now: UnixNanos) {
         self.contact.store(now.0, Relaxed);
     }
 
-    /// When the API server was last heard of.
+    /// Time of the last response of the API server.
     pub fn last_contact(&self) -> UnixNanos {
         UnixNanos(self.contact.load(Relaxed))
     }
@@ -200,18 +198,19 @@ impl ResourceStats {
         self.synced.store(true, Relaxed);
     }
 
-    /// Everything was listed once.
+    /// Whether everything was listed once.
     pub fn is_synced(&self) -> bool {
         self.synced.load(Relaxed)
     }
 
-    /// A first listing is on its way, and may well arrive.
+    /// Whether a first listing is under way and may succeed.
     pub fn is_expected(&self) -> bool {
         !self.is_synced() && self.failures.load(Relaxed) < MAX_FAILURES_WHILE_EXPECTED
     }
 
-    fn with(&self, key: &'static str, value: &'static str) -> [KeyValue; 3] {
-        let [extension, resource] = self.instruments.own(self.resource);
-        [extension, resource, KeyValue::new(key, value)]
+    fn with(&self, key: &'static str, value: &'static str) -> Vec<KeyValue> {
+        let mut attributes = self.instruments.attributes(self.resource);
+        attributes.push(KeyValue::new(key, value));
+        attributes
     }
 }
