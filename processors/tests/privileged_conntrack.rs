@@ -169,7 +169,7 @@ fn flush(netns: &Netns) {
 fn answer(conntrack: &Conntrack, record: &ConnectionRecord) -> Translated {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
-        match conntrack.ask(record) {
+        match conntrack.query(record) {
             Translated::Pending => assert!(Instant::now() < deadline, "no answer"),
             answer => return answer,
         }
@@ -225,7 +225,7 @@ fn cluster_ips_are_translated() {
             let client = endpoint(connection.client.local_addr().unwrap());
             let expected = Translation {
                 client,
-                asked: endpoint(asked.parse().unwrap()),
+                original: endpoint(asked.parse().unwrap()),
                 backend: endpoint(connection.server.local_addr().unwrap()),
                 seen,
             };
@@ -256,7 +256,8 @@ fn redirects_inside_a_pod_are_found() {
         let connection = Connection::open(&node.a, asked, &inside);
         let backend = endpoint(connection.server.local_addr().unwrap());
         let client = endpoint(connection.client.local_addr().unwrap());
-        let expected = Translation { client, asked: endpoint(asked.parse().unwrap()), backend, seen: client };
+        let expected =
+            Translation { client, original: endpoint(asked.parse().unwrap()), backend, seen: client };
         let answer = both(&conntrack, &node, &connection, &node.a, &node.a);
         assert_eq!(answer, Translated::To(expected));
     }
@@ -348,7 +349,7 @@ fn missing_capabilities_leave_things_unknown() {
     without(CapabilitySet::NET_ADMIN, &|| {
         let conntrack = node.conntrack();
         assert_eq!(answer(&conntrack, &translated), Translated::Unknown);
-        assert_eq!(conntrack.ask(&untranslated), Translated::Unknown);
+        assert_eq!(conntrack.query(&untranslated), Translated::Unknown);
     });
     // An agent in the host's network needs no setns for the host's table.
     node.host.enter(|| {
