@@ -19,11 +19,11 @@ use longwave_pipeline::component::{
     Accounting, Answer, CgroupName, Directories, Directory, NodeKind, Processor, ProcessorContext, Signal,
 };
 use longwave_pipeline::model::{
-    Batch, ConnectionId, ConnectionRecord, Endpoint, Event, Handle, Interner, Owner, PassEnd, Role, Service,
-    TcpState, Totals, UnixNanos, Workload,
+    Batch, ConnectionId, ConnectionRecord, Endpoint, Event, Handle, Interner, Level, Owner, PassEnd, Role,
+    Service, TcpState, Totals, UnixNanos, Workload,
 };
 use longwave_processors::service::{ServiceConfig, ServiceProcessor};
-use longwave_processors::window::{LevelName, WindowConfig, WindowProcessor};
+use longwave_processors::window::{WindowConfig, WindowProcessor};
 use longwave_processors::workload::cgroup::mount;
 use longwave_processors::workload::{WorkloadConfig, WorkloadProcessor};
 
@@ -189,7 +189,7 @@ fn workload(sources: &[&str], directory: Option<Arc<Known>>) -> WorkloadProcesso
     WorkloadProcessor::of_this_host(&config, &context).unwrap()
 }
 
-fn window(levels: &[LevelName]) -> WindowProcessor {
+fn window(levels: &[Level]) -> WindowProcessor {
     let config = WindowConfig {
         levels: levels.to_vec(),
         interval: GoDuration::from_secs(5),
@@ -223,7 +223,7 @@ fn run(stages: &mut [Box<dyn Processor>], batches: Vec<Batch>) -> Vec<Batch> {
     out
 }
 
-fn stages(levels: &[LevelName], with_workload: bool, with_window: bool) -> Vec<Box<dyn Processor>> {
+fn stages(levels: &[Level], with_workload: bool, with_window: bool) -> Vec<Box<dyn Processor>> {
     let mut stages: Vec<Box<dyn Processor>> = Vec::new();
     if with_workload {
         stages.push(Box::new(workload(&["process"], None)));
@@ -235,8 +235,8 @@ fn stages(levels: &[LevelName], with_workload: bool, with_window: bool) -> Vec<B
 }
 
 fn bench(criterion: &mut Criterion<CpuTime>) {
-    let coarse = [LevelName::Service, LevelName::Workload];
-    let all = [LevelName::Service, LevelName::Workload, LevelName::Connection];
+    let coarse = [Level::Service, Level::Workload];
+    let all = [Level::Service, Level::Workload, Level::Connection];
     let mut group = criterion.benchmark_group("records");
     group.throughput(Throughput::Elements(CONNECTIONS)).sample_size(20);
     for (name, levels, with_workload, with_window) in [
