@@ -1,11 +1,11 @@
-//! What the processor reports of itself, beside the accounting and what [`crate::hold`] reports.
+//! Self-telemetry of `service`, beside the accounting and the telemetry of [`crate::holding`].
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Counter;
 
-use longwave_pipeline::component::ProcessorContext;
+use longwave_pipeline::component::{ComponentMeter, ProcessorContext};
 
-/// The instruments.
+/// The instruments, and their attributes.
 pub(super) struct Telemetry {
     connections: Counter<u64>,
     named: Vec<KeyValue>,
@@ -16,11 +16,11 @@ pub(super) struct Telemetry {
 /// Connections since the last report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
-    /// With a service.
+    /// With exactly one service.
     pub named: u64,
-    /// With one of several.
+    /// With one of several services.
     pub ambiguous: u64,
-    /// Without.
+    /// Without a service.
     pub unknown: u64,
 }
 
@@ -29,27 +29,24 @@ pub(super) struct Tally {
 impl Telemetry {
     /// Registers the instruments.
     pub fn new(context: &ProcessorContext) -> Self {
-        let with = |result: &'static str| {
-            vec![
-                KeyValue::new("processor", context.id.clone()),
-                KeyValue::new("pipeline", context.pipeline.clone()),
-                KeyValue::new("result", result),
-            ]
-        };
+        let meter = ComponentMeter::new(
+            &context.meter,
+            [("processor", &context.id), ("pipeline", &context.pipeline)],
+        );
+        let with = |result: &'static str| meter.attributes_with("result", result);
         Self {
-            connections: context
-                .meter
-                .u64_counter("longwave_processor_service_connections")
-                .with_unit("{connection}")
-                .with_description("Connections whose service was looked for, by result: named, ambiguous (one of several), unknown.")
-                .build(),
+            connections: meter.counter(
+                "longwave_processor_service_connections",
+                "{connection}",
+                "Connections whose service was looked for, by result: named, ambiguous (one of several), unknown.",
+            ),
             named: with("named"),
             ambiguous: with("ambiguous"),
             unknown: with("unknown"),
         }
     }
 
-    /// Reports and clears.
+    /// Adds the tally to the instruments, and clears it.
     pub fn report(&self, tally: &mut Tally) {
         let Tally { named, ambiguous, unknown } = std::mem::take(tally);
         for (count, attributes) in

@@ -102,7 +102,7 @@ impl Connections {
         self.known.look_up(records)
     }
 
-    /// Adds a record. `index` is what [`Connections::look_up`] returned for it, or [`crate::known::NOBODY`].
+    /// Adds a record. `index` is what [`Connections::look_up`] returned for it, or [`crate::known::NO_INDEX`].
     #[inline]
     pub fn observe(&mut self, record: &ConnectionRecord, index: u32) {
         let Self { known, sums, .. } = self;

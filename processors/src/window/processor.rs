@@ -10,7 +10,7 @@ use super::config::WindowConfig;
 use super::connections::Connections;
 use super::early_records::EarlyRecords;
 use super::telemetry::Telemetry;
-use crate::known::{NOBODY, STRIDE};
+use crate::known::{NO_INDEX, STRIDE};
 
 /// Processor `window`. Windows close on watermarks, never on timers.
 pub struct WindowProcessor {
@@ -132,7 +132,7 @@ impl WindowProcessor {
         let Some(window) = self.open.as_mut().filter(|_| !self.early.is_empty()) else { return };
         let due = self.early.take(is_due);
         for record in &due {
-            window.add(record, NOBODY);
+            window.add(record, NO_INDEX);
         }
         self.node.add_folded(due.len() as u64);
         self.node.set_held(self.early.len() as u64);
