@@ -1,6 +1,6 @@
-//! What stands between receivers and exporters: [`workload`] names the ends of each connection, [`service`] what its client meant to
-//! reach, [`filter`] drops records, [`window`] turns records into windows. Everything here is plain, synchronous code that runs on the
-//! task that the runtime gives it; what would make it wait ([`conntrack`]) is done by a thread of its own.
+//! Processors, between receivers and exporters: [`workload`] names the two ends of each connection, [`service`] names the service that its
+//! client meant, [`filter`] drops records, [`window`] aggregates records. All code is synchronous and runs on the runtime's task for the
+//! processor. Only the look-ups of [`conntrack`], which would block, run on a thread of their own.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod conntrack;

@@ -217,15 +217,15 @@ fn cluster_ips_are_translated() {
         ("10.96.0.11:80", "10.78.1.2", true),
         ("[fd96::11]:80", "fd78:1::2", true),
     ];
-    for (asked, address, is_masqueraded) in cases {
+    for (original, address, is_masqueraded) in cases {
         for from in [&node.a, &node.host] {
-            let connection = Connection::open(from, asked, &node.backend);
+            let connection = Connection::open(from, original, &node.backend);
             let answer = both(&conntrack, &node, &connection, from, &node.b);
             let seen = endpoint(connection.server.peer_addr().unwrap());
             let client = endpoint(connection.client.local_addr().unwrap());
             let expected = Translation {
                 client,
-                original: endpoint(asked.parse().unwrap()),
+                original: endpoint(original.parse().unwrap()),
                 backend: endpoint(connection.server.local_addr().unwrap()),
                 seen,
             };
@@ -252,12 +252,12 @@ fn redirects_inside_a_pod_are_found() {
     rules(&node.a, REDIRECT);
     // A namespace without tracked connections is not queried again for a second.
     let conntrack = node.conntrack();
-    for asked in ["10.97.0.1:80", "[fd97::1]:80"] {
-        let connection = Connection::open(&node.a, asked, &inside);
+    for original in ["10.97.0.1:80", "[fd97::1]:80"] {
+        let connection = Connection::open(&node.a, original, &inside);
         let backend = endpoint(connection.server.local_addr().unwrap());
         let client = endpoint(connection.client.local_addr().unwrap());
         let expected =
-            Translation { client, original: endpoint(asked.parse().unwrap()), backend, seen: client };
+            Translation { client, original: endpoint(original.parse().unwrap()), backend, seen: client };
         let answer = both(&conntrack, &node, &connection, &node.a, &node.a);
         assert_eq!(answer, Translated::To(expected));
     }
@@ -273,8 +273,8 @@ fn redirects_inside_a_pod_are_found() {
     assert_eq!(translation.backend, endpoint("10.78.2.2:8080".parse().unwrap()));
 }
 
-/// *Scenario*: a connection is reset, the service gets another backend, and a new connection has the addresses of the first; both are asked
-/// for afterwards. With and without the kernel's timestamps.
+/// *Scenario*: a connection is reset, the service gets another backend, and a new connection has the addresses of the first; both are looked
+/// up afterwards. With and without the kernel's timestamps.
 /// *Guarantees*: the new one has its own backend; the old one is not given the new one's.
 fn a_successors_entry_is_not_taken() {
     let node = Node::new();
@@ -325,7 +325,7 @@ fn connections_older_than_the_agent_are_listed() {
     assert_eq!(answer(&conntrack, &gone), Translated::Unknown);
 }
 
-/// *Scenario*: the process may not ask (no CAP_NET_ADMIN); the pods' namespaces cannot be entered (no CAP_SYS_ADMIN).
+/// *Scenario*: the process is not permitted to query (no CAP_NET_ADMIN); the pods' namespaces cannot be entered (no CAP_SYS_ADMIN).
 /// *Guarantees*: without the first all is unknown, immediately from the second query on; without the second the host's translations are
 /// found, and what the host does not translate is unknown.
 fn missing_capabilities_leave_things_unknown() {

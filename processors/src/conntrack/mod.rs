@@ -101,7 +101,7 @@ impl Conntrack {
         let (cache, meter, proc) = (Arc::clone(&self.cache), self.meter.clone(), self.proc.clone());
         let thread = std::thread::Builder::new().name("conntrack".to_owned());
         if let Err(error) = thread.spawn(move || worker::run(&cache, &meter, &proc)) {
-            tracing::error!(%error, "conntrack: no thread to ask with: translated addresses stay unknown");
+            tracing::error!(%error, "conntrack: the thread for look-ups cannot be started: translated addresses stay unknown");
             self.cache.set_mode(cache::Mode::Settled(Outcome::Unknown(Reason::Failed), None));
         }
     }

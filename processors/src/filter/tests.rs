@@ -109,7 +109,7 @@ fn ends_are_not_hidden_from_windows() {
 }
 
 /// *Scenario*: settings that cannot work.
-/// *Guarantees*: each is named with its cause and remedy, all at once.
+/// *Guarantees*: each is named with its cause and remedy, all together.
 #[test]
 fn mistakes_are_named() {
     let factory = super::factory();

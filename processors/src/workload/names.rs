@@ -1,7 +1,5 @@
 //! Interned workloads of the built-in sources.
 
-use std::sync::Arc;
-
 use hashbrown::HashMap;
 use longwave_pipeline::model::{Handle, Interner, Owner, Workload};
 
@@ -11,20 +9,15 @@ use super::cgroup::path::Named;
 const MAX_EXECUTABLES: usize = 4096;
 
 /// Interns workloads.
+#[derive(Default)]
 pub(super) struct Names {
     interner: Interner<Workload>,
-    empty: Arc<str>,
     by_executable: HashMap<[u8; 16], Handle<Workload>, foldhash::fast::RandomState>,
 }
 
 // === impl Names ===
 
 impl Names {
-    /// Creates an empty interner.
-    pub fn new() -> Self {
-        Self { interner: Interner::default(), empty: Arc::from(""), by_executable: HashMap::default() }
-    }
-
     /// Returns the workload that a cgroup's path names.
     pub fn of_cgroup(&self, named: &Named) -> Handle<Workload> {
         self.intern(&named.name, named.kind, &named.container_id)
@@ -44,16 +37,11 @@ impl Names {
     }
 
     fn intern(&self, name: &str, kind: &str, container_id: &str) -> Handle<Workload> {
-        let empty = || Arc::clone(&self.empty);
         self.interner.intern(Workload {
             name: name.into(),
             kind: kind.into(),
-            namespace: empty(),
-            pod: empty(),
-            node: empty(),
-            container: empty(),
-            container_id: if container_id.is_empty() { empty() } else { container_id.into() },
-            labels: Arc::default(),
+            container_id: container_id.into(),
+            ..Workload::default()
         })
     }
 }

@@ -79,7 +79,7 @@ impl WorkloadProcessor {
         let cgroups = mount.map(|mount| Cgroups::read(mount, proc.to_owned()));
         let boot = BootId::read(proc).ok().map(BootId::short);
         let sources = Sources::new(list, cgroups, boot, translator);
-        let resolver = WorkloadResolver { ends: Ends::new(), sources };
+        let resolver = WorkloadResolver { ends: Ends::default(), sources };
         Ok(Self::with_resolver(resolver, context, config.hold.get()))
     }
 }

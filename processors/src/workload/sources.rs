@@ -66,7 +66,7 @@ impl Sources {
         Self {
             list,
             cgroups,
-            names: Names::new(),
+            names: Names::default(),
             boot,
             translator,
             resolves_addresses,

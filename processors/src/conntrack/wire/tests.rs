@@ -121,7 +121,7 @@ fn other_protocols_are_left_out() {
 }
 
 proptest! {
-    /// *Scenario*: random bytes, and random bytes behind a sound header.
+    /// *Scenario*: random bytes, and random bytes after a valid header.
     /// *Guarantees*: reading ends, without a panic.
     #[test]
     fn nonsense_does_no_harm(noise in proptest::collection::vec(any::<u8>(), 0..400), kind in 0u16..0x200) {

@@ -20,6 +20,7 @@ use end::{End, Flag};
 const MAX_ENDED: usize = 8192;
 
 /// All known sockets, each with the workloads of its two ends.
+#[derive(Default)]
 pub(super) struct Ends {
     hasher: RandomState,
     /// Found by identity only while they are open.
@@ -41,21 +42,6 @@ pub(super) struct Ends {
 // === impl Ends ===
 
 impl Ends {
-    /// Creates an empty table.
-    pub fn new() -> Self {
-        Self {
-            hasher: RandomState::default(),
-            ends: Known::default(),
-            by_tuple: HashTable::new(),
-            by_alias: HashTable::new(),
-            ended: VecDeque::new(),
-            addresses: HashSet::default(),
-            last_address: None,
-            new_address: false,
-            held_changed: false,
-        }
-    }
-
     /// Returns the workloads of the connection's two ends.
     #[inline]
     pub fn names(&self, index: u32) -> ResolvedNames<'_> {

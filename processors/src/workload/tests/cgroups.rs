@@ -20,7 +20,7 @@ fn cgroups(root: &Path, proc: &Path) -> Cgroups {
 }
 
 /// The cgroup's path; `sought` or `missing` where it has none.
-fn place(cgroups: &mut Cgroups, id: u64, pid: u32, now: Instant) -> String {
+fn path_of(cgroups: &mut Cgroups, id: u64, pid: u32, now: Instant) -> String {
     match cgroups.find(id, pid, now) {
         CgroupResult::Found(cgroup) => cgroup.path.to_string(),
         CgroupResult::Pending => "sought".to_owned(),
@@ -97,11 +97,11 @@ fn a_new_cgroup_is_found_by_its_process() {
     let mut cgroups = cgroups(root.path(), proc.path());
     fs::remove_dir(root.path().join("system.slice/other.service")).unwrap();
     assert_eq!(
-        place(&mut cgroups, other, 41, Instant::now()),
+        path_of(&mut cgroups, other, 41, Instant::now()),
         "/system.slice/other.service",
         "seen by the scan"
     );
-    assert_eq!(place(&mut cgroups, other + 1_000_000, 41, Instant::now()), "sought");
+    assert_eq!(path_of(&mut cgroups, other + 1_000_000, 41, Instant::now()), "sought");
 }
 
 /// *Scenario*: a cgroup is made after the start and no process is known; later it is removed.
@@ -116,25 +116,25 @@ fn a_new_cgroup_is_found_by_a_scan() {
 
     let unit = make(root.path(), "system.slice/new.service");
     let version = cgroups.version();
-    assert_eq!(place(&mut cgroups, unit, 0, start), "sought");
+    assert_eq!(path_of(&mut cgroups, unit, 0, start), "sought");
     work(&mut cgroups, start);
     assert_ne!(cgroups.version(), version);
-    assert_eq!(place(&mut cgroups, unit, 0, start), "/system.slice/new.service");
+    assert_eq!(path_of(&mut cgroups, unit, 0, start), "/system.slice/new.service");
 
     // Another one within the same second has to wait for the next scan.
     let second = make(root.path(), "system.slice/second.service");
-    assert_eq!(place(&mut cgroups, second, 0, start), "sought");
+    assert_eq!(path_of(&mut cgroups, second, 0, start), "sought");
     work(&mut cgroups, start);
-    assert_eq!(place(&mut cgroups, second, 0, start), "sought");
+    assert_eq!(path_of(&mut cgroups, second, 0, start), "sought");
     work(&mut cgroups, later(2));
-    assert_eq!(place(&mut cgroups, second, 0, later(2)), "/system.slice/second.service");
+    assert_eq!(path_of(&mut cgroups, second, 0, later(2)), "/system.slice/second.service");
 
     fs::remove_dir(root.path().join("system.slice/new.service")).unwrap();
-    assert_eq!(place(&mut cgroups, u64::MAX, 0, later(4)), "sought");
+    assert_eq!(path_of(&mut cgroups, u64::MAX, 0, later(4)), "sought");
     work(&mut cgroups, later(4));
     let version = cgroups.version();
-    assert_eq!(place(&mut cgroups, unit, 0, later(4)), "/system.slice/new.service");
-    assert_eq!(place(&mut cgroups, u64::MAX, 0, later(10)), "missing");
+    assert_eq!(path_of(&mut cgroups, unit, 0, later(4)), "/system.slice/new.service");
+    assert_eq!(path_of(&mut cgroups, u64::MAX, 0, later(10)), "missing");
     work(&mut cgroups, later(10));
     assert_eq!(cgroups.version(), version, "an id that is missing does not cause a scan for a minute");
 
@@ -157,9 +157,9 @@ fn removed_cgroups_are_forgotten() {
         let now = start + Duration::from_secs(round * 100);
         let path = format!("job-{round}");
         let id = make(root.path(), &path);
-        place(&mut cgroups, id, 0, now);
+        path_of(&mut cgroups, id, 0, now);
         work(&mut cgroups, now);
-        assert_eq!(place(&mut cgroups, id, 0, now), format!("/{path}"));
+        assert_eq!(path_of(&mut cgroups, id, 0, now), format!("/{path}"));
         // Moved away rather than removed, so that no inode is used twice.
         fs::rename(root.path().join(&path), away.path().join(&path)).unwrap();
     }

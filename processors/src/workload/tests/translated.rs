@@ -36,7 +36,7 @@ fn bench(pods: &[Pod], tracking: &FakeTracking) -> Bench {
     Bench::new(&["cgroup", "kubernetes"], &[("kubernetes", &fake)], 0, Some(tracking))
 }
 
-/// *Scenario*: a client asks a cluster IP and a backend on this node answers, with the source kept and with it masqueraded; the records in
+/// *Scenario*: a client connects to a cluster IP and a backend on this node accepts, with the source kept and with it masqueraded; the records in
 /// either order, in one batch and in two.
 /// *Guarantees*: each end names the other by its socket, at the latest with the next record.
 #[test]

@@ -62,7 +62,7 @@ fn names_that_do_not_come() {
 /// *Scenario*: nothing waits (`0s`); the input ends, or the receiver stops, while records wait.
 /// *Guarantees*: nothing is held; nothing is lost.
 #[test]
-fn nothing_is_left_behind() {
+fn nothing_stays_held() {
     let fake = Fake::new(&[pod()]).starting();
     let mut bench = Bench::new(&["process", "kubernetes"], &[("kubernetes", &fake)], 0, None);
     assert_eq!(bench.records(&[to_pod(1, 0, 5, 5)]).len(), 1);
