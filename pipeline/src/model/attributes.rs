@@ -1,4 +1,4 @@
-//! Attribute names, values and sets. The table of names is DESIGN's: what each level of a metric and a log record carries.
+//! Attribute names, values and sets: what each level of a metric and a log record carries (docs/DATA.md).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -40,46 +40,46 @@ pub mod key {
     pub const ERROR_TYPE: &str = "error.type";
 }
 
-/// An attribute's value.
+/// The value of an attribute.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Value {
-    /// Text.
+    /// Text, shared between series.
     Str(Arc<str>),
-    /// Number.
+    /// Whole number: a port.
     Int(i64),
-    /// Truth.
+    /// True or false.
     Bool(bool),
 }
 
-/// A borrowed value, as a visitor gets it.
+/// A borrowed value, which a visitor receives.
 #[derive(Clone, Copy)]
 pub enum ValueRef<'a> {
-    /// Text.
+    /// Text that exists already.
     Str(&'a str),
-    /// Text that has to be written out first (an address, a time, an id).
+    /// Text that has to be formatted first (an address, a time, an id).
     Text(&'a dyn fmt::Display),
     /// Whole number.
     Int(u64),
     /// Number with a fraction.
     Float(f64),
-    /// Truth.
+    /// True or false.
     Bool(bool),
 }
 
-/// A value as the record has it: what needs no memory of its own.
+/// A value in the form that the record has it, without an allocation.
 #[derive(Clone, Copy)]
-pub(crate) enum Held<'a> {
-    /// One of a few.
+pub(crate) enum RecordValue<'a> {
+    /// A constant.
     Word(&'static str),
-    /// Shared with whoever named it.
+    /// A name, shared with the workload or service.
     Name(&'a Arc<str>),
-    /// Has to be written out.
+    /// A value that has to be formatted.
     Shown(&'a dyn fmt::Display),
     Port(u16),
     True,
 }
 
-/// What series of level `workload` tell apart beyond the workload, on request. Level `connection` and logs have it all.
+/// What series of level `workload` distinguish beside the workload. Level `connection` and logs always have all of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Detail {
     /// `{source,destination}.k8s.pod.name`.
@@ -92,45 +92,45 @@ pub struct Detail {
 
 /// An attribute's key.
 #[derive(Clone, Copy)]
-pub(crate) enum Key<'a> {
+pub(crate) enum AttributeKey<'a> {
     /// One of [`key`].
     Fixed(&'static str),
-    /// Of a label that the configuration selected.
+    /// The attribute of a label that the configuration selects.
     Label(&'a str),
 }
 
-/// A series' key: pairs in the order in which they are shown; keys are distinct.
+/// The key of a series: distinct attributes in the order of their output.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Attributes(pub Vec<(Cow<'static, str>, Value)>);
 
 // === impl Attributes ===
 
 impl Attributes {
-    /// The key of the series of `level` that the record belongs to.
+    /// Returns the attributes of the record's series of `level`, without further detail.
     pub fn of_record(level: Level, record: &ConnectionRecord) -> Self {
         Self::detailed(level, record, Detail::default())
     }
 
-    /// The same, where level `workload` is asked for more.
+    /// Returns the attributes of the record's series of `level`. `detail` extends level `workload` only.
     pub fn detailed(level: Level, record: &ConnectionRecord, detail: Detail) -> Self {
         let mut set = Self(Vec::with_capacity(if level == Level::Connection { 22 } else { 10 }));
-        for_each_of_level(level, record, detail, &mut |key, held| {
-            set.0.push((key.into_cow(), held.into_value()));
+        for_each_of_level(level, record, detail, &mut |key, value| {
+            set.0.push((key.into_cow(), value.into_value()));
         });
         set
     }
 
-    /// The key of the series that takes what `max_series` leaves no room for.
+    /// Returns the attributes of the overflow series, for series beyond `max_series`.
     pub fn overflow() -> Self {
         Self(vec![(Cow::Borrowed(key::OVERFLOW), Value::Bool(true))])
     }
 
-    /// The value under `key`.
+    /// Returns the value of `key`.
     pub fn get(&self, key: &str) -> Option<&Value> {
-        self.0.iter().find(|(held, _)| held == key).map(|(_, value)| value)
+        self.0.iter().find(|(known, _)| known == key).map(|(_, value)| value)
     }
 
-    /// The text under `key`; empty if absent or not text.
+    /// Returns the text of `key`. Empty if there is none or if it is not text.
     pub fn text(&self, key: &str) -> &str {
         match self.get(key) {
             Some(Value::Str(text)) => text,
@@ -142,12 +142,12 @@ impl Attributes {
 // === impl Value ===
 
 impl Value {
-    /// Borrows. Attribute numbers (ports) are never negative.
+    /// Borrows the value. Numbers of attributes (ports) are never negative.
     pub fn as_ref(&self) -> ValueRef<'_> {
         match self {
             Self::Str(text) => ValueRef::Str(text),
             Self::Int(number) => ValueRef::Int(u64::try_from(*number).unwrap_or_default()),
-            Self::Bool(truth) => ValueRef::Bool(*truth),
+            Self::Bool(value) => ValueRef::Bool(*value),
         }
     }
 }
@@ -158,10 +158,10 @@ impl Detail {
     const ALL: Self = Self { pod: true, node: true, container: true };
 }
 
-// === impl Key ===
+// === impl AttributeKey ===
 
-impl<'a> Key<'a> {
-    /// Its text.
+impl<'a> AttributeKey<'a> {
+    /// Returns the key's text.
     pub(crate) fn as_str(&self) -> &'a str {
         match *self {
             Self::Fixed(key) => key,
@@ -177,10 +177,10 @@ impl<'a> Key<'a> {
     }
 }
 
-// === impl Held ===
+// === impl RecordValue ===
 
-impl<'a> Held<'a> {
-    /// Borrows.
+impl<'a> RecordValue<'a> {
+    /// Borrows the value.
     pub(crate) fn as_ref(&self) -> ValueRef<'a> {
         match *self {
             Self::Word(text) => ValueRef::Str(text),
@@ -210,15 +210,14 @@ impl<'a> Held<'a> {
     }
 }
 
-/// Visits the attributes of the series of `level` that the record belongs to, in the order in which they are shown: the one place that
-/// says which a level has.
+/// Visits the attributes of the record's series of `level` in the order of their output. The only definition of what a level has.
 pub(crate) fn for_each_of_level(
     level: Level,
     record: &ConnectionRecord,
     detail: Detail,
-    visit: &mut dyn FnMut(Key<'_>, Held<'_>),
+    visit: &mut dyn FnMut(AttributeKey<'_>, RecordValue<'_>),
 ) {
-    visit(Key::Fixed(key::REPORTER), Held::Word(record.role.reporter()));
+    visit(AttributeKey::Fixed(key::REPORTER), RecordValue::Word(record.role.reporter()));
     let source = record.source_workload().map(|handle| &**handle);
     let destination = record.destination_workload().map(|handle| &**handle);
     workload([key::SOURCE_WORKLOAD_NAME, key::SOURCE_WORKLOAD_KIND, key::SOURCE_NAMESPACE], source, visit);
@@ -232,14 +231,14 @@ pub(crate) fn for_each_of_level(
         visit,
     );
     for label in source.iter().flat_map(|workload| workload.labels.iter()) {
-        visit(Key::Label(&label.key.source), Held::Name(&label.value));
+        visit(AttributeKey::Label(&label.key.source), RecordValue::Name(&label.value));
     }
     for label in destination.iter().flat_map(|workload| workload.labels.iter()) {
-        visit(Key::Label(&label.key.destination), Held::Name(&label.value));
+        visit(AttributeKey::Label(&label.key.destination), RecordValue::Name(&label.value));
     }
     let detail = if level == Level::Workload { detail } else { Detail::ALL };
-    place([key::SOURCE_POD, key::SOURCE_NODE, key::SOURCE_CONTAINER], source, detail, visit);
-    place(
+    location([key::SOURCE_POD, key::SOURCE_NODE, key::SOURCE_CONTAINER], source, detail, visit);
+    location(
         [key::DESTINATION_POD, key::DESTINATION_NODE, key::DESTINATION_CONTAINER],
         destination,
         detail,
@@ -249,47 +248,50 @@ pub(crate) fn for_each_of_level(
         return;
     }
     let (from, to) = (record.source(), record.destination());
-    visit(Key::Fixed(key::SOURCE_ADDRESS), Held::Shown(&from.address));
-    visit(Key::Fixed(key::SOURCE_PORT), Held::Port(from.port));
-    visit(Key::Fixed(key::DESTINATION_ADDRESS), Held::Shown(&to.address));
-    visit(Key::Fixed(key::DESTINATION_PORT), Held::Port(to.port));
-    visit(Key::Fixed(key::CONNECTION_ID), Held::Shown(&record.id));
+    visit(AttributeKey::Fixed(key::SOURCE_ADDRESS), RecordValue::Shown(&from.address));
+    visit(AttributeKey::Fixed(key::SOURCE_PORT), RecordValue::Port(from.port));
+    visit(AttributeKey::Fixed(key::DESTINATION_ADDRESS), RecordValue::Shown(&to.address));
+    visit(AttributeKey::Fixed(key::DESTINATION_PORT), RecordValue::Port(to.port));
+    visit(AttributeKey::Fixed(key::CONNECTION_ID), RecordValue::Shown(&record.id));
     if record.start_known {
-        visit(Key::Fixed(key::CONNECTION_START_TIME), Held::Shown(&Rfc3339(record.opened)));
+        visit(AttributeKey::Fixed(key::CONNECTION_START_TIME), RecordValue::Shown(&Rfc3339(record.opened)));
     }
-    visit(Key::Fixed(key::CONNECTION_ROLE), Held::Word(record.role.as_str()));
+    visit(AttributeKey::Fixed(key::CONNECTION_ROLE), RecordValue::Word(record.role.as_str()));
 }
 
 fn workload(
     [name, kind, namespace]: [&'static str; 3],
     workload: Option<&Workload>,
-    visit: &mut dyn FnMut(Key<'_>, Held<'_>),
+    visit: &mut dyn FnMut(AttributeKey<'_>, RecordValue<'_>),
 ) {
-    visit(Key::Fixed(name), Held::name(workload.map(|w| &w.name)));
-    visit(Key::Fixed(kind), Held::name(workload.map(|w| &w.kind)));
-    visit(Key::Fixed(namespace), Held::name(workload.map(|w| &w.namespace)));
+    visit(AttributeKey::Fixed(name), RecordValue::name(workload.map(|w| &w.name)));
+    visit(AttributeKey::Fixed(kind), RecordValue::name(workload.map(|w| &w.kind)));
+    visit(AttributeKey::Fixed(namespace), RecordValue::name(workload.map(|w| &w.namespace)));
 }
 
-fn service(service: Option<&Service>, visit: &mut dyn FnMut(Key<'_>, Held<'_>)) {
-    visit(Key::Fixed(key::DESTINATION_SERVICE_NAME), Held::name(service.map(|s| &s.name)));
-    visit(Key::Fixed(key::DESTINATION_SERVICE_NAMESPACE), Held::name(service.map(|s| &s.namespace)));
+fn service(service: Option<&Service>, visit: &mut dyn FnMut(AttributeKey<'_>, RecordValue<'_>)) {
+    visit(AttributeKey::Fixed(key::DESTINATION_SERVICE_NAME), RecordValue::name(service.map(|s| &s.name)));
+    visit(
+        AttributeKey::Fixed(key::DESTINATION_SERVICE_NAMESPACE),
+        RecordValue::name(service.map(|s| &s.namespace)),
+    );
     if service.is_some_and(|s| s.ambiguous) {
-        visit(Key::Fixed(key::SERVICE_AMBIGUOUS), Held::True);
+        visit(AttributeKey::Fixed(key::SERVICE_AMBIGUOUS), RecordValue::True);
     }
 }
 
-fn place(
+fn location(
     keys: [&'static str; 3],
     workload: Option<&Workload>,
     detail: Detail,
-    visit: &mut dyn FnMut(Key<'_>, Held<'_>),
+    visit: &mut dyn FnMut(AttributeKey<'_>, RecordValue<'_>),
 ) {
     let Some(workload) = workload else { return };
     let texts =
         [(detail.pod, &workload.pod), (detail.node, &workload.node), (detail.container, &workload.container)];
     for (key, (wanted, text)) in keys.into_iter().zip(texts) {
         if wanted && !text.is_empty() {
-            visit(Key::Fixed(key), Held::Name(text));
+            visit(AttributeKey::Fixed(key), RecordValue::Name(text));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! [`Level`]: how fine a series is.
 
-/// How finely a series tells its ends apart.
+/// What a series distinguishes: services, workloads or connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Level {
@@ -15,10 +15,10 @@ pub enum Level {
 // === impl Level ===
 
 impl Level {
-    /// All, coarse first.
+    /// All levels, the coarsest first.
     pub const ALL: [Self; 3] = [Self::Service, Self::Workload, Self::Connection];
 
-    /// `service`, `workload`, `connection`.
+    /// Returns `service`, `workload` or `connection`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Service => "service",

@@ -1,15 +1,17 @@
-//! What an access-log record says: the one walk over a record's attributes that every logs exporter uses.
+//! The attributes of a log record. All logs exporters use [`for_each_attribute`].
 
 use crate::model::attributes::{Detail, ValueRef, for_each_of_level, key};
 use crate::model::level::Level;
 use crate::model::record::{ConnectionRecord, End, Totals};
 use crate::model::time::seconds;
 
-/// Visits the attributes of the record's log entry, in the order in which they are shown. `event_name` and `timestamp` are the log
-/// record's own fields: [`crate::model::record::Event::event_name`] and [`ConnectionRecord::observed`].
+/// Visits the attributes of the record's log record in the order of their output.
+///
+/// The name and the time of the log record are no attributes: they are [`Event::event_name`](crate::model::Event::event_name) and
+/// [`ConnectionRecord::observed`].
 pub fn for_each_attribute(record: &ConnectionRecord, visit: &mut dyn FnMut(&str, ValueRef<'_>)) {
-    for_each_of_level(Level::Connection, record, Detail::default(), &mut |key, held| {
-        visit(key.as_str(), held.as_ref())
+    for_each_of_level(Level::Connection, record, Detail::default(), &mut |key, value| {
+        visit(key.as_str(), value.as_ref())
     });
     visit("longwave.start_known", ValueRef::Bool(record.start_known));
     if !record.exact {

@@ -1,4 +1,4 @@
-//! Components for this crate's tests: a receiver that says what it is told, processors of both kinds, an exporter that keeps or refuses.
+//! Components for the tests of this crate: a receiver, processors of both kinds, an exporter and an extension, which fail on request.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ use crate::component::Registry;
 use crate::component::*;
 use crate::model::{Batch, ConnectionRecord, PassEnd, Series, UnixNanos, Window};
 
-/// What the components of one test saw, and what the exporter shall answer.
+/// What the components of one test did, and the results that the exporter returns.
 #[derive(Clone, Default)]
 pub(crate) struct World {
     pub log: Arc<Mutex<Vec<String>>>,
@@ -22,18 +22,18 @@ pub(crate) struct World {
     pub delivered: Arc<Mutex<Vec<Bytes>>>,
 }
 
-/// Settings of every test component.
+/// Configuration of every test component.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct TestConfig {
     pub records: u64,
     pub fail: String,
     pub every: GoDuration,
-    /// Times that `records` are sent.
+    /// Number of batches of `records` that are sent.
     pub batches: u64,
-    /// The extension that is asked.
+    /// The extension whose directory is used.
     pub source: String,
-    /// Exporter: a queue of one, and the pipeline waits for room.
+    /// Whether the exporter has a queue of one payload and the pipeline waits for room.
     pub block: bool,
 }
 
@@ -132,7 +132,7 @@ impl World {
     }
 }
 
-/// The document in a YAML text.
+/// Parses a YAML text.
 pub(crate) fn document(yaml: &str) -> Document {
     longwave_config::load(&Sources::new(vec![format!("yaml:{yaml}")], Vec::new())).unwrap().document
 }
@@ -315,7 +315,7 @@ impl Pusher for KeepPusher {
 }
 
 impl KeepPusher {
-    /// Under paused time every test starts at the same instant.
+    /// Returns the start of the test. Time is paused, so that all tests start at the same instant.
     fn started(&self) -> tokio::time::Instant {
         static START: std::sync::OnceLock<tokio::time::Instant> = std::sync::OnceLock::new();
         *START.get_or_init(tokio::time::Instant::now)

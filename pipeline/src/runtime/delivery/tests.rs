@@ -42,7 +42,7 @@ impl Bench {
         self.queue.put(Payload { bytes, items, traffic_bytes: items * 100 }).await.unwrap();
     }
 
-    /// Waits until nothing is held, in paused time: every timer that is due fires.
+    /// Waits until no payload is left. Time is paused, so that every timer fires immediately.
     async fn settle(&self) {
         for _ in 0..10_000 {
             if self.node.held() == 0 {
@@ -73,8 +73,8 @@ async fn retries_with_growing_waits() {
     assert_eq!(bench.accounting.imbalances(), []);
 }
 
-/// *Scenario*: the server asks for a longer wait than the back-off's.
-/// *Guarantees*: its wish is honoured.
+/// *Scenario*: the server requests a longer wait than that of the back-off.
+/// *Guarantees*: the next attempt is after the requested wait.
 #[tokio::test(start_paused = true)]
 async fn honours_the_servers_wish() {
     let start = tokio::time::Instant::now();
@@ -85,7 +85,7 @@ async fn honours_the_servers_wish() {
     assert_eq!(bench.node.outgoing(), 1);
 }
 
-/// *Scenario*: a server stays unavailable; another never answers; another refuses for good; another accepts in part; retry is off.
+/// *Scenario*: a server stays unavailable; another never answers; another refuses permanently; another accepts in part; retry is off.
 /// *Guarantees*: each payload is dropped under its own reason with its items and traffic bytes, and the stage balances.
 #[tokio::test(start_paused = true)]
 async fn every_loss_has_its_reason() {
@@ -118,7 +118,7 @@ async fn every_loss_has_its_reason() {
 }
 
 /// *Scenario*: more payloads than the queue holds, while the server does not answer.
-/// *Guarantees*: what does not fit is dropped as `queue_full` and nothing blocks; with `block_on_overflow` nothing is dropped.
+/// *Guarantees*: payloads without room are dropped as `queue_full` and nothing blocks; with `block_on_overflow` nothing is dropped.
 #[tokio::test(start_paused = true)]
 async fn overflow_drops_or_blocks_as_told() {
     let small = |block_on_overflow| DeliveryConfig {
@@ -142,7 +142,7 @@ async fn overflow_drops_or_blocks_as_told() {
 }
 
 /// *Scenario*: a shutdown while the server is down, and one while it does not answer at all.
-/// *Guarantees*: the shutdown ends in bounded time; what was queued gets one attempt each and is then counted under `shutdown`.
+/// *Guarantees*: the shutdown ends in bounded time; each queued payload has one attempt and is then counted as `shutdown`.
 #[tokio::test(start_paused = true)]
 async fn shutdown_is_bounded_and_counted() {
     for message in ["unavailable", "hang"] {
@@ -163,8 +163,8 @@ async fn shutdown_is_bounded_and_counted() {
     }
 }
 
-/// *Scenario*: a server asks for a wait longer than time itself; a configuration lets the waits grow beyond all bounds.
-/// *Guarantees*: no panic: the payload is given up in the first case, and waits for `max_interval` in the second.
+/// *Scenario*: a server requests a wait that overflows; the waits of a configuration overflow.
+/// *Guarantees*: no panic. The payload is dropped in the first case, and waits for `max_interval` in the second.
 #[tokio::test(start_paused = true)]
 async fn absurd_waits_do_no_harm() {
     let mut asked = bench(settings(), vec![retryable(None), retryable(Some(u64::MAX))]);
@@ -178,7 +178,7 @@ async fn absurd_waits_do_no_harm() {
     assert_eq!((grown.node.outgoing(), grown.reasons()), (1, vec![]));
 }
 
-/// *Scenario*: a dropped batch tells of more bytes than a counter holds, as a damaged record file may.
+/// *Scenario*: the bytes of a dropped batch overflow a counter, as in a damaged record file.
 /// *Guarantees*: the count saturates.
 #[test]
 fn absurd_byte_counts_saturate() {

@@ -66,7 +66,7 @@ async fn extensions_frame_the_graph() {
 }
 
 /// *Scenario*: an extension that ends by itself, one that never ends, one that fails to start, and one that fails while it runs.
-/// *Guarantees*: the first two keep neither the graph from running nor from ending; a failure takes it down and is told.
+/// *Guarantees*: the first two neither stop the graph nor keep it from ending; a failure stops the graph and is reported.
 #[tokio::test(start_paused = true)]
 async fn extensions_that_go_wrong() {
     for fail in ["end", "hang"] {
@@ -90,15 +90,14 @@ async fn extensions_that_go_wrong() {
     }
 }
 
-/// *Scenario*: a processor asks an extension that names nobody.
-/// *Guarantees*: the processor is not created, and the error says why.
+/// *Scenario*: a processor uses an extension that does not resolve names.
+/// *Guarantees*: the processor is not created, and the error names the cause.
 #[tokio::test(start_paused = true)]
 async fn an_extension_without_names() {
     let world = World::default();
     let yaml = with_extension("").replace("pass: ,", "pass: {source: who},");
     let error = Runtime::dry_run(&plan(&world, &yaml), &Arc::default()).unwrap_err();
-    let expected =
-        "failed to start \"pass\" processor: extension \"who\" names nobody: it cannot be one of the sources";
+    let expected = "failed to start \"pass\" processor: extension \"who\" does not resolve names: remove it from `sources`";
     assert_eq!(with_causes(&error), expected);
 }
 
@@ -109,7 +108,7 @@ fn with_extension(fail: &str) -> String {
     )
 }
 
-/// *Scenario*: the only receiver comes to the end of its input by itself.
+/// *Scenario*: the input of the only receiver ends.
 /// *Guarantees*: the graph drains and ends without a stop.
 #[tokio::test(start_paused = true)]
 async fn ends_with_its_input() {
@@ -120,8 +119,8 @@ async fn ends_with_its_input() {
 }
 
 /// *Scenario*: a component fails to be created, fails to start, fails while running, or panics.
-/// *Guarantees*: the graph ends with an error that names the component; nothing keeps running that carries nothing; what the failure
-/// lost is counted, so that every stage and edge balances.
+/// *Guarantees*: the graph ends with an error that names the component; the other stages end; lost items are counted, so that every
+/// stage and edge balances.
 #[tokio::test(start_paused = true)]
 async fn a_failure_takes_the_graph_down() {
     let cases = [
@@ -160,8 +159,8 @@ fn unavailable() -> Result<crate::component::Pushed, PushError> {
     Err(PushError::Retryable { message: "unavailable".into(), after: None })
 }
 
-/// *Scenario*: the output is closed for good while every channel before it is full and every stage waits for room.
-/// *Guarantees*: the graph ends promptly with the exporter's words; what was on its way is counted at the stage that would have had it.
+/// *Scenario*: the output is closed while every channel before it is full and every stage waits for room.
+/// *Guarantees*: the graph ends promptly with the exporter's error; items in channels are counted by the stage that should receive them.
 #[tokio::test(start_paused = true)]
 async fn a_fatal_delivery_frees_those_that_wait_for_room() {
     let (world, environment) = (World::default(), environment());
@@ -178,7 +177,7 @@ async fn a_fatal_delivery_frees_those_that_wait_for_room() {
 }
 
 /// *Scenario*: a stop while the server is down or does not answer, and the pipeline waits for room in the sending queue.
-/// *Guarantees*: the stop takes no longer than a shutdown may; what could not be delivered is counted.
+/// *Guarantees*: the stop ends within the time for a shutdown; undelivered items are counted.
 #[tokio::test(start_paused = true)]
 async fn a_stop_does_not_wait_for_a_server_that_is_down() {
     for message in ["unavailable", "hang"] {
@@ -203,7 +202,7 @@ async fn a_stop_does_not_wait_for_a_server_that_is_down() {
 }
 
 /// *Scenario*: a receiver fails to start after exporters and another receiver have started.
-/// *Guarantees*: those are ended in order before the error is returned: a file is closed, a thread has ended.
+/// *Guarantees*: they have ended before the error is returned, so that files are closed and threads have ended.
 #[tokio::test(start_paused = true)]
 async fn a_failed_start_ends_what_was_started() {
     let (world, environment) = (World::default(), environment());
@@ -218,7 +217,7 @@ service: {pipelines: {logs: {receivers: [gen, gen/bad], exporters: [keep]}}}";
     assert_eq!(environment.accounting.imbalances(), []);
 }
 
-/// *Scenario*: the exporter's output is closed for good while the graph runs.
+/// *Scenario*: the exporter's output is closed while the graph runs.
 /// *Guarantees*: the graph ends with an error that names the exporter.
 #[tokio::test(start_paused = true)]
 async fn a_fatal_delivery_takes_the_graph_down() {
