@@ -100,7 +100,7 @@ impl Connections {
         self.known.look_up(records)
     }
 
-    /// Counts a record in. `index` is what [`Connections::look_up`] said, or [`crate::known::NOBODY`].
+    /// Counts a record in. `index` is what [`Connections::look_up`] said, or [`crate::known::NO_INDEX`].
     #[inline]
     pub fn observe(&mut self, record: &ConnectionRecord, index: u32) {
         let Self { known, sums, .. } = self;

@@ -10,7 +10,7 @@ use super::config::WindowConfig;
 use super::connections::Connections;
 use super::held::Held;
 use super::telemetry::Telemetry;
-use crate::known::{NOBODY, STRIDE};
+use crate::known::{NO_INDEX, STRIDE};
 
 /// The processor. Windows close on watermarks, never on timers.
 pub struct WindowProcessor {
@@ -129,7 +129,7 @@ impl WindowProcessor {
         let Some(window) = self.open.as_mut().filter(|_| !self.held.is_empty()) else { return };
         let taken = self.held.take(belongs);
         for record in &taken {
-            window.add(record, NOBODY);
+            window.add(record, NO_INDEX);
         }
         self.node.add_folded(taken.len() as u64);
         self.node.set_held(self.held.len() as u64);

@@ -3,8 +3,8 @@ use crate::model::names::{Interner, Label, LabelKey};
 use crate::model::record::Role;
 
 /// *Scenario*: a server's record whose two ends have selected labels.
-/// *Guarantees*: labels are attributes of their end at every level that names both workloads, and not at the service level; pods are told
-/// apart at the workload level on request.
+/// *Guarantees*: labels are attributes of their end at every level with both workloads, and not at the service level; series of the
+/// workload level distinguish pods on request.
 #[test]
 fn labels_are_attributes_of_their_end() {
     let key = Arc::new(LabelKey::new("k8s.pod.label.tier"));

@@ -36,11 +36,12 @@ async fn drains_in_the_direction_of_the_flow() {
     runtime.stop();
     runtime.stop();
     runtime.join().await.unwrap();
-    let said = world.said();
-    let at =
-        |text: &str| said.iter().position(|s| s == text).unwrap_or_else(|| panic!("{text} not in {said:?}"));
-    assert!(at("start keep") < at("start gen") && at("start keep/second") < at("start gen"), "{said:?}");
-    assert!(at("end gen") < at("finish window") && at("finish window") < at("shutdown keep"), "{said:?}");
+    let logged = world.logged();
+    let at = |text: &str| {
+        logged.iter().position(|s| s == text).unwrap_or_else(|| panic!("{text} not in {logged:?}"))
+    };
+    assert!(at("start keep") < at("start gen") && at("start keep/second") < at("start gen"), "{logged:?}");
+    assert!(at("end gen") < at("finish window") && at("finish window") < at("shutdown keep"), "{logged:?}");
     let logs = environment.accounting.nodes();
     let exported = |id: &str, signal| {
         let node =
@@ -60,9 +61,9 @@ async fn extensions_frame_the_graph() {
     let mut runtime = Runtime::start(&plan(&world, &with_extension("")), &environment).await.unwrap();
     runtime.stop();
     runtime.join().await.unwrap();
-    let said = world.said();
-    assert_eq!(said.first().map(String::as_str), Some("start who"), "{said:?}");
-    assert_eq!(said.last().map(String::as_str), Some("end who"), "{said:?}");
+    let logged = world.logged();
+    assert_eq!(logged.first().map(String::as_str), Some("start who"), "{logged:?}");
+    assert_eq!(logged.last().map(String::as_str), Some("end who"), "{logged:?}");
 }
 
 /// *Scenario*: an extension that ends by itself, one that never ends, one that fails to start, and one that fails while it runs.
@@ -74,12 +75,12 @@ async fn extensions_that_go_wrong() {
         let mut runtime = Runtime::start(&plan(&world, &with_extension(fail)), &environment).await.unwrap();
         runtime.stop();
         runtime.join().await.unwrap();
-        assert!(world.said().contains(&"end gen".to_owned()), "{fail}");
+        assert!(world.logged().contains(&"end gen".to_owned()), "{fail}");
         assert_eq!(environment.accounting.imbalances(), []);
     }
     for (fail, expected) in [
-        ("start", "failed to start \"who\" extension: told to fail"),
-        ("run", "extension \"who\" failed: told to fail"),
+        ("start", "failed to start \"who\" extension: configured to fail"),
+        ("run", "extension \"who\" failed: configured to fail"),
     ] {
         let (world, environment) = (World::default(), environment());
         let error = match Runtime::start(&plan(&world, &with_extension(fail)), &environment).await {
@@ -124,14 +125,18 @@ async fn ends_with_its_input() {
 #[tokio::test(start_paused = true)]
 async fn a_failure_takes_the_graph_down() {
     let cases = [
-        ("records: 7", "fail: start", "failed to start \"gen\" receiver: told to fail"),
-        ("keep: ,", "keep: {fail: create},", "failed to start \"keep\" exporter: told to fail"),
-        ("records: 7", "fail: run", "receiver \"gen\" failed: told to fail"),
-        ("pass: ,", "pass: {fail: run},", "processor \"pass\" of pipeline \"metrics\" failed: told to fail"),
+        ("records: 7", "fail: start", "failed to start \"gen\" receiver: configured to fail"),
+        ("keep: ,", "keep: {fail: create},", "failed to start \"keep\" exporter: configured to fail"),
+        ("records: 7", "fail: run", "receiver \"gen\" failed: configured to fail"),
+        (
+            "pass: ,",
+            "pass: {fail: run},",
+            "processor \"pass\" of pipeline \"metrics\" failed: configured to fail",
+        ),
         (
             "pass: ,",
             "pass: {fail: panic},",
-            "processor \"pass\" of pipeline \"metrics\" failed: it panicked (told to panic): this is a mistake in Longwave",
+            "processor \"pass\" of pipeline \"metrics\" failed: it panicked (configured to panic): this is a bug in Longwave",
         ),
     ];
     for (from, to, expected) in cases {
@@ -173,7 +178,7 @@ async fn a_fatal_delivery_frees_those_that_wait_for_room() {
     assert_eq!(nodes.iter().map(|node| node.held() + node.queue_size()).sum::<u64>(), 0);
     let given_up: u64 = nodes.iter().flat_map(|node| node.dropped()).map(|(_, count)| count.items).sum();
     assert_eq!(given_up, 1500);
-    assert!(world.said().contains(&"shutdown keep".to_owned()), "{:?}", world.said());
+    assert!(world.logged().contains(&"shutdown keep".to_owned()), "{:?}", world.logged());
 }
 
 /// *Scenario*: a stop while the server is down or does not answer, and the pipeline waits for room in the sending queue.
@@ -211,9 +216,12 @@ receivers: {gen: , gen/bad: {fail: start}}
 exporters: {keep: }
 service: {pipelines: {logs: {receivers: [gen, gen/bad], exporters: [keep]}}}";
     let error = Runtime::start(&plan(&world, yaml), &environment).await.err().unwrap();
-    assert_eq!(with_causes(&error), "failed to start \"gen/bad\" receiver: told to fail");
-    let said = world.said();
-    assert!(said.contains(&"end gen".to_owned()) && said.contains(&"shutdown keep".to_owned()), "{said:?}");
+    assert_eq!(with_causes(&error), "failed to start \"gen/bad\" receiver: configured to fail");
+    let logged = world.logged();
+    assert!(
+        logged.contains(&"end gen".to_owned()) && logged.contains(&"shutdown keep".to_owned()),
+        "{logged:?}"
+    );
     assert_eq!(environment.accounting.imbalances(), []);
 }
 
