@@ -40,10 +40,9 @@ fn settle(kernel: &mut Kernel, seen: &mut SeenEvents, cookies: &[u64]) -> HashMa
 
 /// *Scenario*: 500 connections open and close without draining. The ring of one page has room for 15 closes.
 /// *Guarantees*: each close is either seen, once, or counted as lost. No connection stays in the table.
-#[test]
-fn privileged_a_full_ring_is_counted() {
+pub fn privileged_a_full_ring_is_counted() {
     let options = Options { transitions_ring_bytes: 4096, pre_existing: true, ..Options::default() };
-    let Some(mut kernel) = kernel(&options) else { return };
+    let mut kernel = kernel(&options);
     let mut seen = SeenEvents::default();
     let cookies = churn(500);
     let counts = settle(&mut kernel, &mut seen, &cookies);
@@ -64,9 +63,8 @@ fn privileged_a_full_ring_is_counted() {
 
 /// *Scenario*: 100 connections are open at the same time. The table has room for 16.
 /// *Guarantees*: refused entries are counted, and every close is still reported once.
-#[test]
-fn privileged_a_full_table_is_counted_and_closes_are_reported() {
-    let Some(mut kernel) = kernel(&Options { max_connections: 16, ..Options::default() }) else { return };
+pub fn privileged_a_full_table_is_counted_and_closes_are_reported() {
+    let mut kernel = kernel(&Options { max_connections: 16, ..Options::default() });
     let mut seen = SeenEvents::default();
     let listener = listen();
     let ends: Vec<_> = (0..100).map(|_| connect(&listener)).collect();
@@ -83,11 +81,10 @@ fn privileged_a_full_table_is_counted_and_closes_are_reported() {
 
 /// *Scenario*: a samples ring with room for 15 events, a table that one run visits completely, and 200 active sockets.
 /// *Guarantees*: events that do not fit are counted, and the next passes emit them.
-#[test]
-fn privileged_a_full_samples_ring_heals() {
+pub fn privileged_a_full_samples_ring_heals() {
     let options =
         Options { samples_ring_bytes: 4096, heartbeat_passes: 0, max_connections: 256, ..Options::default() };
-    let Some(mut kernel) = kernel(&options) else { return };
+    let mut kernel = kernel(&options);
     let listener = listen();
     let ends: Vec<_> = (0..100).map(|_| connect(&listener)).collect();
     let ours: Vec<u64> = ends.iter().flat_map(|(client, server)| [cookie(client), cookie(server)]).collect();
@@ -105,9 +102,8 @@ fn privileged_a_full_samples_ring_heals() {
 
 /// *Scenario*: 20,000 connections one after the other, drained every 1,000 connections.
 /// *Guarantees*: every close is seen once, and none is counted as lost.
-#[test]
-fn privileged_churn_loses_nothing() {
-    let Some(mut kernel) = kernel(&Options::default()) else { return };
+pub fn privileged_churn_loses_nothing() {
+    let mut kernel = kernel(&Options::default());
     let mut seen = SeenEvents::default();
     let mut cookies = Vec::new();
     for _ in 0..20 {

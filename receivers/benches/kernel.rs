@@ -1,14 +1,24 @@
-//! Prints the costs of the programs: `cargo test -p longwave-receivers --test kernel -- --ignored --nocapture bench`.
+//! Costs of the programs: 8,000 sockets, first idle and then all active, and 20,000 connections that open and close, with BPF statistics on.
+//! Needs root and BPF. Prints; asserts nothing.
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, reason = "a bench")]
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 
 use longwave_receivers::bpf::kernel::{Kernel, Options, ProgramStatistics};
 
-use super::host::{connect, kernel, listen};
-
 const PAIRS: usize = 4_000;
 const PASSES: usize = 20;
+
+fn listen() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").unwrap()
+}
+
+/// Connects to `listener`. Returns client and server.
+fn connect(listener: &TcpListener) -> (TcpStream, TcpStream) {
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    (client, listener.accept().unwrap().0)
+}
 
 fn statistics(kernel: &Kernel, name: &str) -> ProgramStatistics {
     kernel.program_stats().into_iter().find(|program| program.name == name).unwrap()
@@ -53,17 +63,13 @@ fn measure(kernel: &mut Kernel, mut before: impl FnMut()) -> PassCost {
     PassCost { best: inside[0], median: inside[PASSES / 2], wall, longest_run_ms: longest }
 }
 
-/// *Scenario*: 8,000 sockets, first idle and then all active, and 20,000 connect/close cycles, with BPF statistics on.
-/// *Guarantees*: nothing. Prints the cost of a sample and of a transition.
-#[test]
-#[ignore = "a benchmark, which only prints"]
-fn privileged_bench_costs() {
+fn main() {
     let _ = rustix::process::setrlimit(
         rustix::process::Resource::Nofile,
         rustix::process::Rlimit { current: Some(20_000), maximum: Some(20_000) },
     );
     let options = Options { heartbeat_passes: 0, max_connections: 16_384, ..Options::default() };
-    let Some(mut kernel) = kernel(&options) else { return };
+    let mut kernel = Kernel::load(&options).unwrap();
     std::fs::write("/proc/sys/kernel/bpf_stats_enabled", "1").unwrap();
     let listener = listen();
     let mut ends: Vec<(TcpStream, TcpStream)> = (0..PAIRS).map(|_| connect(&listener)).collect();
