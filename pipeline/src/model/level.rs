@@ -1,7 +1,10 @@
 //! [`Level`]: how fine a series is.
 
+use serde::{Deserialize, Serialize};
+
 /// What a series distinguishes: services, workloads or connections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum Level {
     /// Source workload → destination service.

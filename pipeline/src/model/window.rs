@@ -1,11 +1,11 @@
-//! [`Window`]: the aggregate of one interval, as one series per set of attributes.
+//! [`Window`]: the aggregate of one interval, as series.
 
 use std::sync::Arc;
 
-use crate::model::attributes::Attributes;
 use crate::model::histogram::{CONNECTION_DURATION_BOUNDS, Histogram, ROUND_TRIP_BOUNDS};
 use crate::model::level::Level;
 use crate::model::record::{CloseReason, FailReason, Totals};
+use crate::model::series_key::SeriesKey;
 use crate::model::time::UnixNanos;
 
 /// The aggregate of the interval `[start, end)`.
@@ -24,9 +24,9 @@ pub struct Window {
 pub struct Series {
     /// What the series distinguishes.
     pub level: Level,
-    /// The series' key. All windows of the series share the allocation, so that an exporter may key its state by the address while it
-    /// stores the handle.
-    pub attributes: Arc<Attributes>,
+    /// Key of the series. All windows of the series share the allocation, so that an exporter may use its address as a key while it keeps
+    /// the `Arc`.
+    pub key: Arc<SeriesKey>,
     /// Start of the series' first window.
     pub created: UnixNanos,
     /// Whether this is the series' last window.
@@ -102,7 +102,7 @@ impl Measures {
     /// Counts `count` failed opens.
     pub fn count_failed(&mut self, reason: FailReason, count: u64) {
         match self.failed.iter_mut().find(|(known, _)| *known == reason) {
-            Some((_, sum)) => *sum += count,
+            Some((_, known)) => *known += count,
             None => self.failed.push((reason, count)),
         }
     }

@@ -30,7 +30,7 @@ use crate::runtime::graph::{
 };
 use crate::runtime::stage::{self, FanOut, StageSender, channel};
 
-/// Capacity of the channel from a receiver to a pipeline, in batches. A pass over 100,000 sockets is about 100 batches.
+/// Capacity of the channel from a receiver to a pipeline, in batches. A pass over 100,000 sockets is about 400 batches.
 const RECEIVER_QUEUE: usize = 256;
 /// Capacity of a channel between two stages, in batches.
 const STAGE_QUEUE: usize = 16;

@@ -33,7 +33,7 @@ pub fn factory() -> ProcessorFactory {
         component_type: "service",
         aliases: &[],
         stability: Stability::Alpha,
-        description: "Names the service that each connection's client meant",
+        description: "Names the service that the client connected to",
         signals: &[Signal::Metrics, Signal::Logs],
         flow: Some((DataKind::Records, DataKind::Records)),
     };

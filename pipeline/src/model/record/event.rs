@@ -29,6 +29,15 @@ pub enum Role {
     Server = 2,
 }
 
+/// The end of client → server that reports a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reporter {
+    /// The client, or the local end of a connection with unknown role.
+    Source,
+    /// The server.
+    Destination,
+}
+
 /// States of a TCP socket, with the kernel's numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -93,14 +102,26 @@ impl Role {
         }
     }
 
-    /// Returns the reporting end: `source` for the client and for an unknown role, `destination` for the server.
-    pub fn reporter(self) -> &'static str {
-        if self.local_is_source() { "source" } else { "destination" }
+    /// Returns the reporting end: the source for the client and for an unknown role, the destination for the server.
+    pub fn reporter(self) -> Reporter {
+        if self.local_is_source() { Reporter::Source } else { Reporter::Destination }
     }
 
     /// Whether the local end is reported as the source: it is the client, or its role is unknown.
     pub fn local_is_source(self) -> bool {
         self != Self::Server
+    }
+}
+
+// === impl Reporter ===
+
+impl Reporter {
+    /// `source`, `destination`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Destination => "destination",
+        }
     }
 }
 
