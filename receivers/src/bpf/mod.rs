@@ -10,16 +10,11 @@
 
 mod cgroup;
 mod config;
-mod counts;
-mod ending;
-mod identity;
 pub mod kernel;
 mod owner;
 mod receiver;
-mod recent;
 mod sink;
 mod source;
-mod state;
 mod stats;
 mod timeline;
 mod tracker;

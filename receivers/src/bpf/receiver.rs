@@ -76,7 +76,7 @@ impl BpfReceiver {
             boot: boot.short(),
             idle_records: self.config.idle_records,
             vanish_after: self.config.idle_heartbeat.saturating_mul(MISSED_HEARTBEATS),
-            most: self.config.max_connections as usize * 2,
+            max_connections: self.config.max_connections as usize * 2,
             shared_cgroups: cgroup::shared(),
         };
         let sink = Pipelines::new(output, executor, interval / 4);

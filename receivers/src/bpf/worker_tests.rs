@@ -72,7 +72,7 @@ fn ticks_end_with_their_watermark() {
         boot: 1,
         idle_records: true,
         vanish_after: 36,
-        most: 100,
+        max_connections: 100,
         shared_cgroups: SharedCgroups::default(),
     };
     let interval = Duration::from_millis(100);

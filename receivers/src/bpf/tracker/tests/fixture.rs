@@ -50,7 +50,7 @@ impl Bench {
             boot: 0xabcd,
             idle_records,
             vanish_after: 6,
-            most: 10_000,
+            max_connections: 10_000,
             shared_cgroups: SharedCgroups(vec![1]),
         };
         let timeline = Timeline::new(std::time::Duration::from_secs(1), Reading { mono: 0, wall: 0 });
@@ -69,7 +69,7 @@ impl Bench {
         refuse: bool,
     ) -> Vec<ConnectionRecord> {
         self.now += SECOND;
-        self.tracker.sink.refuse = refuse;
+        self.tracker.outbox.sink.refuse = refuse;
         let tick = UnixNanos(self.now);
         self.tracker.begin_pass(tick, false);
         for sample in samples {
@@ -77,8 +77,8 @@ impl Bench {
         }
         self.tracker.idle(complete, self.now, &self.timeline);
         self.tracker.end_pass(tick, false);
-        self.tracker.sink.refuse = false;
-        std::mem::take(&mut self.tracker.sink.records)
+        self.tracker.outbox.sink.refuse = false;
+        std::mem::take(&mut self.tracker.outbox.sink.records)
     }
 
     /// One transition; gives the records that it led to.
@@ -86,7 +86,7 @@ impl Bench {
         let tick = UnixNanos(self.now + SECOND);
         self.tracker.transition(event, tick, &self.timeline);
         self.tracker.flush();
-        std::mem::take(&mut self.tracker.sink.records)
+        std::mem::take(&mut self.tracker.outbox.sink.records)
     }
 }
 

@@ -37,7 +37,7 @@ fn a_life() {
         (Event::Close, false, 1005, 5)
     );
     assert_eq!(bench.pass(&[]), []);
-    assert_eq!((bench.tracker.identities.len(), bench.tracker.places.len()), (0, 0));
+    assert_eq!((bench.tracker.connections.identities.len(), bench.tracker.connections.origins.len()), (0, 0));
 }
 
 /// Scenario: a connection inside one interval; one that failed.

@@ -76,5 +76,4 @@ fn sends_reset(event: &ConnectionEvent, left: TcpState) -> bool {
 }
 
 #[cfg(test)]
-#[path = "ending_tests.rs"]
 mod tests;

@@ -150,5 +150,4 @@ fn clamp(count: i64) -> u64 {
 }
 
 #[cfg(test)]
-#[path = "counts_tests.rs"]
 mod tests;
