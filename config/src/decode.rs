@@ -13,12 +13,12 @@ use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
 
-use crate::{ConfigError, Path, Value};
+use crate::{ConfigError, ConfigPath, Value};
 use failure::Failure;
 use node::{Node, Trail};
 
 /// Errors in one component; what is beyond is found once these are mended.
-const MOST_ERRORS: usize = 100;
+const MAX_ERRORS: usize = 100;
 
 /// Decodes the settings at `path` (for example `processors::window`). Null gives the type's defaults.
 ///
@@ -29,7 +29,7 @@ const MOST_ERRORS: usize = 100;
 ///
 /// # Errors
 /// All at once, each with `path` and the field below it.
-pub fn decode<T: DeserializeOwned>(value: &Value, path: &Path) -> Result<T, Vec<ConfigError>> {
+pub fn decode<T: DeserializeOwned>(value: &Value, path: &ConfigPath) -> Result<T, Vec<ConfigError>> {
     decode_and_check(value, path, |_| Vec::new())
 }
 
@@ -40,7 +40,7 @@ pub fn decode<T: DeserializeOwned>(value: &Value, path: &Path) -> Result<T, Vec<
 /// As [`decode`]'s, then `check`'s.
 pub fn decode_and_check<T: DeserializeOwned>(
     value: &Value,
-    path: &Path,
+    path: &ConfigPath,
     check: impl FnOnce(&T) -> Vec<ConfigError>,
 ) -> Result<T, Vec<ConfigError>> {
     let mut session = Session { base: path.clone(), left_out: BTreeMap::new(), errors: RefCell::default() };
@@ -57,7 +57,7 @@ pub fn decode_and_check<T: DeserializeOwned>(
             }
             Err(failure) => failure.at(&root),
         };
-        if !session.leave_out(failure) || session.left_out.len() >= MOST_ERRORS {
+        if !session.leave_out(failure) || session.left_out.len() >= MAX_ERRORS {
             break;
         }
     }
@@ -66,9 +66,9 @@ pub fn decode_and_check<T: DeserializeOwned>(
 
 /// What is known after some rounds of decoding.
 pub(crate) struct Session {
-    base: Path,
+    base: ConfigPath,
     /// Nodes that are treated as if they were not there, below the base, and whether an error says so.
-    left_out: BTreeMap<Path, bool>,
+    left_out: BTreeMap<ConfigPath, bool>,
     errors: RefCell<Vec<ConfigError>>,
 }
 
@@ -85,7 +85,7 @@ impl Session {
     fn report_checked(&self, found: Vec<ConfigError>) {
         for error in found {
             let place = error.full_path();
-            let left_out = |below: &Path| {
+            let left_out = |below: &ConfigPath| {
                 let node = self.base.join(below);
                 place == node || place.is_below(&node) || node.is_below(&place)
             };
@@ -98,7 +98,7 @@ impl Session {
     /// Reports the failure, unless it only follows from an earlier one. Returns whether another round may find more.
     fn leave_out(&mut self, failure: Failure) -> bool {
         let mut node = failure.node();
-        let told = |path: &Path| self.left_out.get(path) == Some(&true);
+        let told = |path: &ConfigPath| self.left_out.get(path) == Some(&true);
         let consequence = match failure.missing_field() {
             Some(field) => told(&node.child(field)),
             None => self.left_out.iter().any(|(left_out, told)| *told && left_out.is_below(&node)),

@@ -2,7 +2,7 @@
 
 use crate::error::InvalidKey;
 use crate::value::shortened;
-use crate::{ComponentId, ConfigError, InvalidId, Map, OrderedMap, Path, PipelineId, Value};
+use crate::{ComponentId, ConfigError, ConfigPath, InvalidId, Map, OrderedMap, PipelineId, Value};
 
 /// A whole configuration by section. Ids are well-formed and unique; whether they refer to something, and what the
 /// components' settings mean, is not known here.
@@ -51,7 +51,7 @@ impl Document {
     /// wrong kind, malformed and duplicate ids.
     pub(crate) fn read(value: &Value) -> (Self, Vec<ConfigError>) {
         let mut reader = Reader::default();
-        let root = Path::root();
+        let root = ConfigPath::root();
         let sections = reader.map(Some(value), &root, Some(&SECTIONS));
         if sections.values().all(Value::is_null) {
             reader.errors.push(ConfigError::new(root.clone(), "empty configuration file"));
@@ -82,7 +82,7 @@ struct Reader {
 }
 
 impl Reader {
-    fn service(&mut self, value: Option<&Value>, path: &Path) -> ServiceSection {
+    fn service(&mut self, value: Option<&Value>, path: &ConfigPath) -> ServiceSection {
         let service = self.map(value, path, Some(&SERVICE));
         let pipelines_path = path.child("pipelines");
         let pipelines = self.map(service.get("pipelines"), &pipelines_path, None);
@@ -102,7 +102,7 @@ impl Reader {
     }
 
     /// The map at `path`; empty where there is none. With `known`, other keys are errors.
-    fn map(&mut self, value: Option<&Value>, path: &Path, known: Option<&[&str]>) -> Map {
+    fn map(&mut self, value: Option<&Value>, path: &ConfigPath, known: Option<&[&str]>) -> Map {
         let map = match value.map(Value::plain) {
             None | Some(Value::Null) => return Map::new(),
             Some(Value::Map(map)) => map,
@@ -123,7 +123,7 @@ impl Reader {
     }
 
     /// A component's settings must be a map or nothing; which keys they have is the component's business.
-    fn settings(&mut self, settings: &Value, path: &Path) {
+    fn settings(&mut self, settings: &Value, path: &ConfigPath) {
         if !matches!(settings.plain(), Value::Null | Value::Map(_)) {
             self.map(Some(settings), path, None);
         }
@@ -133,7 +133,7 @@ impl Reader {
     fn keyed<I, V>(
         &mut self,
         map: &Map,
-        path: &Path,
+        path: &ConfigPath,
         mut read: impl FnMut(&mut Self, &I, &Value) -> V,
     ) -> OrderedMap<I, V>
     where
@@ -157,7 +157,7 @@ impl Reader {
     }
 
     /// The ids in a list, or in a text `a,b`.
-    fn ids(&mut self, value: Option<&Value>, path: &Path) -> Vec<ComponentId> {
+    fn ids(&mut self, value: Option<&Value>, path: &ConfigPath) -> Vec<ComponentId> {
         let texts: Vec<&str> = match value {
             None => return Vec::new(),
             Some(value) => match value.plain() {
@@ -189,12 +189,12 @@ impl Reader {
         ids
     }
 
-    fn not_an_id(&mut self, element: &Value, path: &Path) {
+    fn not_an_id(&mut self, element: &Value, path: &ConfigPath) {
         let message = format_args!("expected a component's id, found {}", element.describe());
         self.errors.push(ConfigError::new(path.clone(), message).hint("ids are type or type/name"));
     }
 
-    fn not_ids(&mut self, value: &Value, path: &Path) {
+    fn not_ids(&mut self, value: &Value, path: &ConfigPath) {
         let message = format_args!("expected a list of component ids, found {}", value.describe());
         self.errors
             .push(ConfigError::new(path.clone(), message).hint("write for example [otlp, otlp/backup]"));

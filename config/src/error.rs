@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use crate::{Map, Path, near_miss};
+use crate::{ConfigPath, Map, near_miss};
 
 /// One thing that is wrong. Shown on one line: `processors::window: interval: <what> (<remedy>)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
-    path: Path,
-    field: Path,
+    path: ConfigPath,
+    field: ConfigPath,
     problem: Problem,
     hint: Option<String>,
 }
@@ -37,23 +37,23 @@ impl InvalidKey {
 
 impl ConfigError {
     /// `message` is wrong at `path`: a component (`processors::window`), a pipeline, or the root.
-    pub fn new(path: impl Into<Path>, message: impl fmt::Display) -> Self {
+    pub fn new(path: impl Into<ConfigPath>, message: impl fmt::Display) -> Self {
         Self {
             path: path.into(),
-            field: Path::root(),
+            field: ConfigPath::root(),
             problem: Problem::Message(message.to_string()),
             hint: None,
         }
     }
 
     /// `'path' has invalid keys: …`, each with the known key that was probably meant.
-    pub(crate) fn invalid_keys(path: Path, keys: Vec<InvalidKey>) -> Self {
-        Self { path, field: Path::root(), problem: Problem::InvalidKeys(keys), hint: None }
+    pub(crate) fn invalid_keys(path: ConfigPath, keys: Vec<InvalidKey>) -> Self {
+        Self { path, field: ConfigPath::root(), problem: Problem::InvalidKeys(keys), hint: None }
     }
 
     /// Names the field below the path, for example `interval` or `tls::ca_file`.
     #[must_use]
-    pub fn field(mut self, field: impl Into<Path>) -> Self {
+    pub fn field(mut self, field: impl Into<ConfigPath>) -> Self {
         self.field = field.into();
         self
     }
@@ -66,14 +66,14 @@ impl ConfigError {
     }
 
     /// Whether it may say no more than that there is nothing at `missing`. A key that nothing reads is wrong in any case.
-    pub(crate) fn may_follow_from(&self, place: &Path, missing: &Path) -> bool {
+    pub(crate) fn may_follow_from(&self, place: &ConfigPath, missing: &ConfigPath) -> bool {
         place == missing
             || place.is_below(missing)
             || missing.is_below(place) && matches!(self.problem, Problem::Message(_))
     }
 
     /// The component, pipeline or section in which it is wrong, followed by the field.
-    pub fn full_path(&self) -> Path {
+    pub fn full_path(&self) -> ConfigPath {
         self.path.join(&self.field)
     }
 }
@@ -150,7 +150,7 @@ impl From<Vec<ConfigError>> for ConfigErrors {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
     /// The node that it concerns.
-    pub path: Path,
+    pub path: ConfigPath,
     /// What was found, and what is done about it.
     pub message: String,
 }

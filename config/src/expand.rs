@@ -10,15 +10,15 @@ mod parts;
 use parts::Part;
 
 use crate::value::Expanded;
-use crate::{ConfigError, Environment, Path, Value, Warning, source, yaml};
+use crate::{ConfigError, ConfigPath, Environment, Value, Warning, source, yaml};
 
 /// References in one text, those that it brings in included.
-const MOST_PER_TEXT: usize = 1_000;
+const MAX_PER_TEXT: usize = 1_000;
 /// References within what references brought in. Few, so that a loop ends before the stack does.
 const DEEPEST: usize = 50;
 /// References, and bytes brought in, in a whole configuration: what a file that includes itself twice may cost.
-const MOST_IN_ALL: usize = 10_000;
-const MOST_BYTES: usize = 64 << 20;
+const MAX_IN_ALL: usize = 10_000;
+const MAX_BYTES: usize = 64 << 20;
 
 /// Expands a tree, and collects what is wrong instead of stopping at it.
 pub(crate) struct Expander<'a> {
@@ -37,7 +37,7 @@ enum Retrieved {
 
 /// One text on its way.
 struct Job<'a> {
-    path: &'a Path,
+    path: &'a ConfigPath,
     references: usize,
 }
 
@@ -48,7 +48,7 @@ impl<'a> Expander<'a> {
 
     /// The tree with all texts expanded; null where that failed.
     pub(crate) fn expand(&mut self, value: Value) -> Value {
-        self.node(value, &Path::root(), 0)
+        self.node(value, &ConfigPath::root(), 0)
     }
 
     /// What there is to say about all trees that were expanded.
@@ -56,7 +56,7 @@ impl<'a> Expander<'a> {
         (self.warnings, self.errors)
     }
 
-    fn node(&mut self, value: Value, path: &Path, depth: usize) -> Value {
+    fn node(&mut self, value: Value, path: &ConfigPath, depth: usize) -> Value {
         match value {
             Value::Map(map) => Value::Map(
                 map.into_iter()
@@ -138,7 +138,7 @@ impl<'a> Expander<'a> {
     fn retrieve(&mut self, inner: &str, job: &mut Job<'_>, depth: usize) -> Result<Retrieved, ConfigError> {
         job.references += 1;
         self.references += 1;
-        if depth >= DEEPEST || job.references > MOST_PER_TEXT || self.references > MOST_IN_ALL {
+        if depth >= DEEPEST || job.references > MAX_PER_TEXT || self.references > MAX_IN_ALL {
             return Err(job.error("references lead to further references without end").hint(format_args!(
                 "does ${{{inner}}} refer to itself? A $ that is meant as such is written $$"
             )));
@@ -204,8 +204,8 @@ impl<'a> Expander<'a> {
 
     fn bounded(&mut self, text: String, job: &Job<'_>) -> Result<Retrieved, ConfigError> {
         self.bytes = self.bytes.saturating_add(text.len());
-        if self.bytes > MOST_BYTES {
-            return Err(job.error(format_args!("variables and files bring in more than {MOST_BYTES} bytes")));
+        if self.bytes > MAX_BYTES {
+            return Err(job.error(format_args!("variables and files bring in more than {MAX_BYTES} bytes")));
         }
         Ok(Retrieved::Text(text))
     }

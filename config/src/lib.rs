@@ -45,7 +45,7 @@ pub use load::{Loaded, Sources, load, load_and_check};
 pub use merge::merge;
 pub use network::{InvalidNetwork, Network};
 pub use ordered_map::OrderedMap;
-pub use path::Path;
+pub use path::ConfigPath;
 pub use port_range::{InvalidPortRange, PortRange};
 pub use secret::Secret;
 pub use source::read_component_file;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::expand::Expander;
 use crate::{
-    ConfigError, ConfigErrors, Document, Environment, Path, ProcessEnvironment, Value, Warning, merge, source,
+    ConfigError, ConfigErrors, ConfigPath, Document, Environment, ProcessEnvironment, Value, Warning, merge,
+    source,
 };
 
 /// Where the configuration is, in the order in which it is merged.
@@ -80,7 +81,7 @@ pub fn load_and_check(
         return Err(ConfigErrors(errors));
     }
     if value.as_map().is_none_or(|map| map.values().all(Value::is_null)) {
-        return Err(ConfigError::new(Path::root(), "empty configuration file").into());
+        return Err(ConfigError::new(ConfigPath::root(), "empty configuration file").into());
     }
     let mut expander = Expander::new(&*sources.environment);
     let value = expander.expand(value);
@@ -89,7 +90,7 @@ pub fn load_and_check(
     if errors.is_empty() && wrong.is_empty() {
         return Ok(Loaded { document, value, warnings });
     }
-    let unexpanded: Vec<Path> = errors.iter().map(ConfigError::full_path).collect();
+    let unexpanded: Vec<ConfigPath> = errors.iter().map(ConfigError::full_path).collect();
     let found = check(&document).into_iter().filter(|error| {
         let place = error.full_path();
         !unexpanded.iter().any(|path| error.may_follow_from(&place, path))

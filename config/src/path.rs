@@ -5,9 +5,9 @@ use std::fmt;
 /// The way from the root of the configuration to a node; shown joined by `::`, as the Collector shows it
 /// (`service::pipelines::metrics`). List elements are named by their index, from 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Path(Vec<String>);
+pub struct ConfigPath(Vec<String>);
 
-impl Path {
+impl ConfigPath {
     /// The path of the whole configuration; shown as nothing.
     pub fn root() -> Self {
         Self::default()
@@ -21,7 +21,7 @@ impl Path {
     }
 
     /// This path, then all of `tail`.
-    pub fn join(&self, tail: &Path) -> Self {
+    pub fn join(&self, tail: &ConfigPath) -> Self {
         self.0.iter().chain(&tail.0).cloned().collect()
     }
 
@@ -42,25 +42,25 @@ impl Path {
     }
 
     /// Is `self` below `other` (and not `other` itself)?
-    pub fn is_below(&self, other: &Path) -> bool {
+    pub fn is_below(&self, other: &ConfigPath) -> bool {
         self.0.len() > other.0.len() && self.0.starts_with(&other.0)
     }
 }
 
-impl fmt::Display for Path {
+impl fmt::Display for ConfigPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.join("::"))
     }
 }
 
 /// Splits at `::`; the empty text is the root.
-impl From<&str> for Path {
+impl From<&str> for ConfigPath {
     fn from(text: &str) -> Self {
         if text.is_empty() { Self::root() } else { text.split("::").map(str::to_owned).collect() }
     }
 }
 
-impl FromIterator<String> for Path {
+impl FromIterator<String> for ConfigPath {
     fn from_iter<I: IntoIterator<Item = String>>(segments: I) -> Self {
         Self(segments.into_iter().collect())
     }

@@ -1,7 +1,7 @@
 //! One `--config` or `--set`, read.
 
 use crate::value::shortened;
-use crate::{ConfigError, Environment, Map, Path, Value, yaml};
+use crate::{ConfigError, ConfigPath, Environment, Map, Value, yaml};
 
 /// Reads what a `--config` names. Null where it is empty, else a map.
 pub(crate) fn read(config: &str, environment: &dyn Environment) -> Result<Value, ConfigError> {
@@ -14,19 +14,22 @@ pub(crate) fn read(config: &str, environment: &dyn Environment) -> Result<Value,
         Some(("env", name)) => {
             let text = environment.variable(name).ok_or_else(|| {
                 ConfigError::new(
-                    Path::root(),
+                    ConfigPath::root(),
                     format_args!("{config}: environment variable {name:?} is not set"),
                 )
                 .hint("it should hold the configuration's YAML")
             })?;
             let text = text.into_string().map_err(|_| {
-                ConfigError::new(Path::root(), format_args!("{config}: the variable's value is not UTF-8"))
+                ConfigError::new(
+                    ConfigPath::root(),
+                    format_args!("{config}: the variable's value is not UTF-8"),
+                )
             })?;
             yaml::parse(&text, config)?
         }
         Some((scheme, _)) => {
             let message = format_args!("scheme {scheme:?} is not supported for uri {config:?}");
-            let error = ConfigError::new(Path::root(), message);
+            let error = ConfigError::new(ConfigPath::root(), message);
             return Err(match scheme {
                 "http" | "https" => error.hint("download it, and give the file's path"),
                 _ => error.hint(format_args!(
@@ -45,7 +48,7 @@ pub(crate) fn read(config: &str, environment: &dyn Environment) -> Result<Value,
 fn not_a_map(config: &str, found: &Value) -> ConfigError {
     let message =
         format_args!("{config}: expected a map of sections at the top level, found {}", found.describe());
-    ConfigError::new(Path::root(), message).hint(match found {
+    ConfigError::new(ConfigPath::root(), message).hint(match found {
         Value::Str(text) if text.contains(':') => "is a space missing after a colon, or a line break?",
         _ => "start with receivers:, exporters: and service:",
     })
@@ -54,7 +57,7 @@ fn not_a_map(config: &str, found: &Value) -> ConfigError {
 /// `a.b=v` as the map `{a: {b: v}}`. With a `::` in the key, only `::` separates, so that names can have dots.
 pub(crate) fn setting(set: &str) -> Result<Value, ConfigError> {
     let bad = |what: &str| {
-        ConfigError::new(Path::root(), format_args!("--set {set}: {what}"))
+        ConfigError::new(ConfigPath::root(), format_args!("--set {set}: {what}"))
             .hint("write --set processors.window.interval=10s")
     };
     let (key, text) = set.split_once('=').ok_or_else(|| bad("missing equal sign"))?;
@@ -106,7 +109,7 @@ pub fn read_component_file(path: &str) -> Result<Value, ConfigError> {
 }
 
 fn file(path: &str) -> Result<String, ConfigError> {
-    read_file(path).map_err(|cause| ConfigError::new(Path::root(), cause))
+    read_file(path).map_err(|cause| ConfigError::new(ConfigPath::root(), cause))
 }
 
 /// The text of a file, or what to tell the user.

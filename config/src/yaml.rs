@@ -9,7 +9,7 @@ mod read;
 use serde::Serialize;
 use serde_yaml::Value as Yaml;
 
-use crate::{ConfigError, Map, Path, Value};
+use crate::{ConfigError, ConfigPath, Map, Value};
 
 /// Parses one document. `source` is how errors name it: a file's path, or `--set a.b`.
 ///
@@ -42,7 +42,7 @@ pub(crate) fn from_serialize<T: Serialize + ?Sized>(settings: &T) -> Result<Valu
 }
 
 fn not_yaml(error: serde_yaml::Error) -> ConfigError {
-    ConfigError::new(Path::root(), format_args!("cannot be written as YAML: {error}"))
+    ConfigError::new(ConfigPath::root(), format_args!("cannot be written as YAML: {error}"))
 }
 
 fn from_library(yaml: Yaml) -> Result<Value, ConfigError> {
@@ -64,7 +64,7 @@ fn from_library(yaml: Yaml) -> Result<Value, ConfigError> {
                     Value::Bool(value) => value.to_string(),
                     Value::Int(value) => value.to_string(),
                     Value::Float(value) => value.to_string(),
-                    _ => return Err(ConfigError::new(Path::root(), "a map's key must be a text")),
+                    _ => return Err(ConfigError::new(ConfigPath::root(), "a map's key must be a text")),
                 };
                 map.insert(key, from_library(value)?);
             }

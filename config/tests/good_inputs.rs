@@ -5,8 +5,8 @@ mod common;
 
 use common::{Level, Otlp, Queue, Tls, Window, load_yaml, settings, sources};
 use longwave_config::{
-    ByteSize, ComponentId, ConfigErrors, GoDuration, Path, PipelineId, Secret, Signal, Value, decode, load,
-    to_yaml,
+    ByteSize, ComponentId, ConfigErrors, ConfigPath, GoDuration, PipelineId, Secret, Signal, Value, decode,
+    load, to_yaml,
 };
 
 /// *Scenario*: a whole configuration, as the README shows it.
@@ -135,7 +135,8 @@ fn unset_variables_warn() {
         .unwrap();
     let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
     insta::assert_snapshot!(warnings.join("\n"));
-    let window: Window = decode(loaded.document.processors.values().next().unwrap(), &Path::root()).unwrap();
+    let window: Window =
+        decode(loaded.document.processors.values().next().unwrap(), &ConfigPath::root()).unwrap();
     assert_eq!(window, Window::default());
 }
 
@@ -185,7 +186,7 @@ fn secrets_are_not_shown() {
     let loaded = load_yaml(&["exporters:\n  otlp: {endpoint: a, headers: {x: '${env:TOKEN}'}}\n"]).unwrap();
     assert!(!format!("{loaded:?}").contains("s3cr3t"));
     let settings = loaded.document.exporters.values().next().unwrap();
-    let otlp: Otlp = decode(settings, &Path::root()).unwrap();
+    let otlp: Otlp = decode(settings, &ConfigPath::root()).unwrap();
     insta::assert_snapshot!(to_yaml(&Value::from_serialize(&otlp).unwrap()).unwrap());
     assert_eq!(format!("{:?} {}", Secret::new("x"), Secret::new("x")), "[REDACTED] [REDACTED]");
 }

@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Otlp, Window, sources};
-use longwave_config::{ByteSize, GoDuration, Map, Path, Sources, Value, decode, load, merge, to_yaml};
+use longwave_config::{ByteSize, ConfigPath, GoDuration, Map, Sources, Value, decode, load, merge, to_yaml};
 use proptest::prelude::*;
 
 /// Any tree, of texts that look like other things too.
@@ -94,8 +94,8 @@ proptest! {
     fn any_tree_is_decoded_or_refused(tree in trees(), map in maps(trees())) {
         for value in [&tree, &Value::Map(map)] {
             let answers = [
-                decode::<Window>(value, &Path::from("a::b")).err(),
-                decode::<Otlp>(value, &Path::from("a::b")).err(),
+                decode::<Window>(value, &ConfigPath::from("a::b")).err(),
+                decode::<Otlp>(value, &ConfigPath::from("a::b")).err(),
             ];
             for errors in answers.into_iter().flatten() {
                 prop_assert!(!errors.is_empty());
@@ -111,7 +111,7 @@ proptest! {
     /// *Guarantees*: it stays the same.
     #[test]
     fn trees_survive(tree in trees()) {
-        prop_assert_eq!(&decode::<Value>(&tree, &Path::root()).unwrap(), &tree);
+        prop_assert_eq!(&decode::<Value>(&tree, &ConfigPath::root()).unwrap(), &tree);
         prop_assert_eq!(&Value::from_serialize(&tree).unwrap(), &tree);
         let map = Value::Map([("exporters".to_owned(), Value::Map([("stdout".to_owned(), Value::Map(
             [("k".to_owned(), tree.clone())].into_iter().collect(),
@@ -192,7 +192,7 @@ fn a_check_does_not_report_what_was_left_out() {
     ))
     .unwrap();
     let section = loaded.value.get("receivers").and_then(|receivers| receivers.get("a")).unwrap();
-    let path = longwave_config::Path::from("receivers::a");
+    let path = longwave_config::ConfigPath::from("receivers::a");
     let errors = longwave_config::decode_and_check(section, &path, |settings: &Settings| {
         let mut found = Vec::new();
         if settings.ports.is_empty() {

@@ -3,14 +3,10 @@
 //! result is per core also on a machine that has other things to do.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-#[path = "../../processors/benches/cpu_time/mod.rs"]
-mod cpu_time;
-
 use std::borrow::Cow;
 use std::hint::black_box;
 use std::sync::Arc;
 
-use cpu_time::CpuTime;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use longwave_exporters::otlp::Temporality;
 use longwave_exporters::otlp::encode::{LogsEncoder, MetricsEncoder};
@@ -18,6 +14,7 @@ use longwave_pipeline::attributes::{Attributes, Value};
 use longwave_pipeline::metric::{Id, METRICS, PointValue, for_each_point};
 use longwave_pipeline::record::CloseReason;
 use longwave_pipeline::{ConnectionRecord, Level, Measures, Series, UnixNanos, Window};
+use longwave_testing::cpu_time::CpuTime;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::{

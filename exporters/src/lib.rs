@@ -3,10 +3,6 @@
 //! An exporter encodes and makes one delivery attempt at a time; queue, retries and time limits are the runtime's.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-/// Records and windows whose JSON lines are the contract.
-#[cfg(test)]
-#[path = "../../pipeline/tests/golden/fixture.rs"]
-mod golden;
 mod ordered_queue;
 pub mod otlp;
 pub mod record_file;

@@ -4,9 +4,6 @@
 //! Look-ups are measured in CPU time, since machines that build are rarely idle.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
-#[path = "../../processors/benches/cpu_time/mod.rs"]
-mod cpu_time;
-
 use std::hint::black_box;
 use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr};
@@ -18,14 +15,14 @@ use axum::extract::Query;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use criterion::Criterion;
-use longwave_config::{Path, Value};
+use longwave_config::{ConfigPath, Value};
 use longwave_pipeline::component::ExtensionContext;
 use longwave_pipeline::directory::CgroupName;
 use longwave_pipeline::record::Endpoint;
 use longwave_pipeline::{Answer, Directory, UnixNanos};
 use tokio_util::sync::CancellationToken;
 
-use cpu_time::CpuTime;
+use longwave_testing::cpu_time::CpuTime;
 
 const PODS: u32 = 10_000;
 const SERVICES: u32 = 1_000;
@@ -190,7 +187,7 @@ async fn know_all(server: &Server) -> (Arc<dyn Directory>, CancellationToken) {
     let yaml = format!("{{kubeconfig: {:?}, node: node-7}}", server.kubeconfig.path().to_str().unwrap());
     let section = Value::from_serialize(&serde_yaml::from_str::<serde_yaml::Value>(&yaml).unwrap()).unwrap();
     let prepared = longwave_extensions::kubernetes::factory()
-        .prepare(&section, &Path::root())
+        .prepare(&section, &ConfigPath::root())
         .map_err(|e| e.to_string())
         .unwrap();
     let meter = opentelemetry::global::meter("bench");

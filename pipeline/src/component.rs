@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 pub use longwave_config::Signal;
-use longwave_config::{ConfigError, ConfigErrors, Path, Value};
+use longwave_config::{ConfigError, ConfigErrors, ConfigPath, Value};
 use opentelemetry::metrics::Meter;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio_util::sync::CancellationToken;
@@ -92,7 +92,7 @@ pub struct About {
     pub flow: Option<(DataKind, DataKind)>,
 }
 
-type Prepare<X, T> = Box<dyn Fn(&Value, &Path) -> Result<Prepared<X, T>, ConfigErrors> + Send + Sync>;
+type Prepare<X, T> = Box<dyn Fn(&Value, &ConfigPath) -> Result<Prepared<X, T>, ConfigErrors> + Send + Sync>;
 
 /// Makes components of one type. `X` is what the runtime gives to a new component, `T` the component's trait.
 pub struct Factory<X, T: ?Sized> {
@@ -357,7 +357,7 @@ impl<X: 'static, T: ?Sized + 'static> Factory<X, T> {
         about: About,
         create: impl Fn(&C, X) -> Result<Box<T>, ComponentError> + Clone + Send + Sync + 'static,
     ) -> Self {
-        let prepare = move |value: &Value, path: &Path| {
+        let prepare = move |value: &Value, path: &ConfigPath| {
             let config = longwave_config::decode_and_check(value, path, |config: &C| {
                 let mut problems = Problems::default();
                 config.validate(&mut problems);
@@ -378,7 +378,7 @@ impl<X: 'static, T: ?Sized + 'static> Factory<X, T> {
     }
 
     /// Reads and checks a section; all its errors at once.
-    pub fn prepare(&self, section: &Value, path: &Path) -> Result<Prepared<X, T>, ConfigErrors> {
+    pub fn prepare(&self, section: &Value, path: &ConfigPath) -> Result<Prepared<X, T>, ConfigErrors> {
         (self.prepare)(section, path)
     }
 }

@@ -3,8 +3,6 @@
 //! is not in it.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a bench")]
 
-mod cpu_time;
-
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -17,7 +15,7 @@ use longwave_pipeline::record::{ConnectionId, Endpoint, Role};
 use longwave_pipeline::{Batch, ConnectionRecord, Handle, Interner, PassEnd, Service, UnixNanos, Workload};
 use longwave_processors::service::{ServiceConfig, ServiceProcessor};
 
-use cpu_time::CpuTime;
+use longwave_testing::cpu_time::CpuTime;
 
 const CONNECTIONS: u64 = 100_000;
 const BATCH: usize = 1024;

@@ -5,8 +5,6 @@
 //! Prints; asserts nothing. Measures the thread's CPU time, since machines that build are rarely idle.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a bench")]
 
-mod cpu_time;
-
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU64;
@@ -30,7 +28,7 @@ use longwave_processors::window::{LevelName, WindowConfig, WindowProcessor};
 use longwave_processors::workload::cgroup::mount;
 use longwave_processors::workload::{WorkloadConfig, WorkloadProcessor};
 
-use cpu_time::CpuTime;
+use longwave_testing::cpu_time::CpuTime;
 
 const CONNECTIONS: u64 = 100_000;
 const BATCH: usize = 1024;

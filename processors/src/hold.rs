@@ -6,7 +6,7 @@
 //!   before. The processor then lets it pass.
 //! - A record that leaves after its window's watermark is given the open window's time, so that it is not late: a nanosecond behind the
 //!   last watermark that was passed on.
-//! - At most [`MOST_HELD`] records wait. What finds no room is not held; where it belongs behind others of its connection, the connection
+//! - At most [`MAX_HELD`] records wait. What finds no room is not held; where it belongs behind others of its connection, the connection
 //!   that has waited longest makes room.
 //!
 //! A processor runs only when it is given a batch, so records leave with the next batch or watermark after the answer came.
@@ -25,7 +25,7 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::Counter;
 
 /// Records that may wait (about 6 MB).
-pub(crate) const MOST_HELD: usize = 16_384;
+pub(crate) const MAX_HELD: usize = 16_384;
 /// The longest `hold`: who waits longer reports the past.
 const LONGEST: Duration = Duration::from_secs(60);
 /// Records in a batch.
@@ -109,7 +109,7 @@ impl Hold {
     pub fn new(context: &ProcessorContext, patience: Duration) -> Self {
         Self {
             patience: u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX),
-            most: MOST_HELD,
+            most: MAX_HELD,
             queues: BTreeMap::new(),
             by_id: HashMap::default(),
             arrivals: 0,

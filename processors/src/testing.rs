@@ -31,7 +31,7 @@ pub(crate) fn problems<X: 'static, T: ?Sized + 'static>(
     let section =
         longwave_config::Value::from_serialize(&serde_yaml::from_str::<serde_yaml::Value>(yaml).unwrap())
             .unwrap();
-    let path = longwave_config::Path::from(format!("processors::{id}").as_str());
+    let path = longwave_config::ConfigPath::from(format!("processors::{id}").as_str());
     match factory.prepare(&section, &path) {
         Ok(_) => "valid".to_owned(),
         Err(errors) => errors.0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use longwave_pipeline::record::{ConnectionId, Endpoint, Event, Role, TcpState};
 use longwave_pipeline::{ConnectionRecord, UnixNanos};
 use longwave_processors::conntrack::{Conntrack, Translated, Translation};
-use longwave_tests::gate;
-use longwave_tests::netns::{Netns, run};
+use longwave_testing::gate;
+use longwave_testing::netns::{Netns, run};
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, netlink, send, socket_with};
 use tempfile::TempDir;
 

@@ -1,6 +1,6 @@
 //! What runs without `--config`: a table every 5 seconds, with the names of whoever is there to tell them.
 
-use super::check::surroundings::{docker_socket, is_pod};
+use super::check::host_facts::{docker_socket, is_pod};
 use super::check::view::View;
 
 /// With cgroups' names, which need nobody.

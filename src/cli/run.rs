@@ -7,7 +7,7 @@ use anyhow::Context;
 use longwave_pipeline::accounting::Accounting;
 use longwave_pipeline::causes::with_causes;
 use longwave_pipeline::registry::Registry;
-use longwave_pipeline::runtime::{Runtime, Surroundings};
+use longwave_pipeline::runtime::{Runtime, RuntimeEnvironment};
 use longwave_pipeline::telemetry::{MetricLevel, MetricSettings, Telemetry};
 
 use super::configuration::{self, Configured};
@@ -85,8 +85,9 @@ impl Graph {
         let accounting = Accounting::default();
         let resource = Arc::new(resource::detect());
         let telemetry = telemetry(configured, &resource, &accounting).await?;
-        let around = Surroundings { accounting: accounting.clone(), meter: telemetry.meter(), resource };
-        match Runtime::start(&configured.plan, &around).await {
+        let environment =
+            RuntimeEnvironment { accounting: accounting.clone(), meter: telemetry.meter(), resource };
+        match Runtime::start(&configured.plan, &environment).await {
             Ok(runtime) => {
                 tracing::info!("Everything is ready. Begin running and processing data.");
                 Ok(Self { runtime, telemetry, accounting })
@@ -167,7 +168,7 @@ impl Graph {
 /// Reads, checks and builds the configuration again; nothing is started.
 fn reload(current: &Configured, sources: &SourceArgs, registry: &Registry) -> anyhow::Result<Configured> {
     let reloaded = configuration::plan(sources, registry)?;
-    Runtime::rehearse(&reloaded.plan, &Arc::new(resource::detect()))?;
+    Runtime::dry_run(&reloaded.plan, &Arc::new(resource::detect()))?;
     if reloaded.plan.telemetry.logs != current.plan.telemetry.logs {
         tracing::warn!("service::telemetry::logs: a change takes effect only when longwave is started again");
     }

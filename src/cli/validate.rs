@@ -13,6 +13,6 @@ pub(super) fn run(sources: &SourceArgs, registry: &Registry) -> anyhow::Result<(
         use std::io::Write;
         let _ = writeln!(std::io::stderr(), "Warning: {warning}");
     }
-    Runtime::rehearse(&configured.plan, &Arc::new(resource::detect()))?;
+    Runtime::dry_run(&configured.plan, &Arc::new(resource::detect()))?;
     Ok(())
 }

@@ -9,7 +9,7 @@ use rustix::process::Pid;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::gate;
+use longwave_testing::gate;
 
 /// Apart from a developer's own.
 const FOLDER: &str = "/var/lib/longwave-cluster-test";

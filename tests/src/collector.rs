@@ -11,8 +11,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::gate;
 use crate::longwave::free_address;
+use longwave_testing::gate;
 
 /// A Collector that is configured, not necessarily running.
 pub struct Collector {

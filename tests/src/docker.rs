@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::gate;
-use crate::netns::Netns;
+use longwave_testing::gate;
+use longwave_testing::netns::Netns;
 
 /// How long a daemon may take to answer, or to end.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -167,7 +167,7 @@ impl Docker {
         std::fs::copy(busybox, root.join("bin/busybox")).unwrap();
         std::fs::set_permissions(root.join("bin/busybox"), PermissionsExt::from_mode(0o755)).unwrap();
         let (archive, root) = (self.path("image.tar").display().to_string(), root.display().to_string());
-        crate::netns::run("tar", &["-C", &root, "-cf", &archive, "."]);
+        longwave_testing::netns::run("tar", &["-C", &root, "-cf", &archive, "."]);
         self.run(&["import", "--change", "ENV PATH=/bin", &archive, IMAGE]);
     }
 }

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use crate::netns::Netns;
+use longwave_testing::netns::Netns;
 
 /// Where segments are dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::end::{End, Role};
-use crate::netns::{self, Netns, VethPair};
+use longwave_testing::netns::{self, Netns, VethPair};
 
 /// How addresses are spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

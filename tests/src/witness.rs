@@ -57,7 +57,7 @@ pub struct Testimony {
 }
 
 /// Ends of which evidence is shown.
-const MOST_SHOWN: usize = 20;
+const MAX_SHOWN: usize = 20;
 
 /// Room in all for 200,000 opens and as many closes, of 80 bytes each, four times over; each CPU has its share.
 const BUFFERS_KB: usize = 128 << 10;
@@ -151,7 +151,7 @@ impl Testimony {
         let (unobservable, lost): (Vec<_>, Vec<_>) =
             unseen.iter().partition(|end| current(end).is_some_and(|process| !observable.contains(&process)));
         let evidence =
-            lost.iter().chain(&unobservable).take(MOST_SHOWN).map(|end| tell(end, transitions)).collect();
+            lost.iter().chain(&unobservable).take(MAX_SHOWN).map(|end| tell(end, transitions)).collect();
         Self { unobservable, lost, evidence }
     }
 }

@@ -5,8 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use longwave_testing::gate;
+use longwave_tests::config;
 use longwave_tests::longwave::{READY, command, write_config};
-use longwave_tests::{config, gate};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -8,11 +8,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use longwave_testing::gate;
+use longwave_testing::netns::{Netns, run};
 use longwave_tests::check::{check, fact};
 use longwave_tests::end::End;
 use longwave_tests::longwave::{Options, command, free_address, write_config};
-use longwave_tests::netns::{Netns, run};
-use longwave_tests::{Family, Longwave, Place, Record, binary, config, gate};
+use longwave_tests::{Family, Longwave, Place, Record, binary, config};
 use serde_json::json;
 
 const LIMIT: Duration = Duration::from_secs(60);

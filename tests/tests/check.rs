@@ -4,9 +4,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use longwave_testing::gate;
 use longwave_tests::check::check;
 use longwave_tests::longwave::{Options, command, write_config};
-use longwave_tests::{Family, Longwave, Place, config, gate};
+use longwave_tests::{Family, Longwave, Place, config};
 use object::{Object, ObjectSection};
 use serde_json::json;
 

@@ -6,8 +6,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use longwave_testing::gate;
 use longwave_tests::cluster::{Cluster, ProxyMode};
-use longwave_tests::gate;
 
 const WEB: &str = r#"
 apiVersion: apps/v1

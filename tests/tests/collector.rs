@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
+use longwave_testing::gate;
 use longwave_tests::collector::{self, Collector};
 use longwave_tests::http_sink::HttpSink;
 use longwave_tests::longwave::Options;
 use longwave_tests::otlp_json::{self, FlatLog, FlatPoint, Temporality};
-use longwave_tests::{Family, Finished, Longwave, Place, balance, config, gate, scenario};
+use longwave_tests::{Family, Finished, Longwave, Place, balance, config, scenario};
 use serde_json::{Value, json};
 
 const LIMIT: Duration = Duration::from_secs(60);

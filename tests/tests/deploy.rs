@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use longwave_tests::{binary, collector, gate};
+use longwave_testing::gate;
+use longwave_tests::{binary, collector};
 use serde::Deserialize;
 use serde_json::Value;
 

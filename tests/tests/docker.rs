@@ -5,10 +5,11 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use longwave_testing::gate;
 use longwave_tests::docker::Docker;
 use longwave_tests::longwave::{Keep, Options};
 use longwave_tests::time::unix_nanos;
-use longwave_tests::{Finished, Longwave, Record, gate};
+use longwave_tests::{Finished, Longwave, Record};
 use serde_json::{Value, json};
 
 /// Until a name is seen; a start of a container on a loaded machine is the longest part of it.

@@ -4,11 +4,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use longwave_testing::gate;
+use longwave_testing::netns::Netns;
 use longwave_tests::end::{Account, End};
-use longwave_tests::netns::Netns;
 use longwave_tests::time::unix_nanos;
 use longwave_tests::verdict::{assert_exact, finals};
-use longwave_tests::{Family, Longwave, Place, Record, Story, balance, config, gate, losses};
+use longwave_tests::{Family, Longwave, Place, Record, Story, balance, config, losses};
 use serde_json::json;
 
 const LIMIT: Duration = Duration::from_secs(60);

@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
+use longwave_testing::gate;
+use longwave_testing::netns::{Netns, VethPair};
 use longwave_tests::end::EndId;
-use longwave_tests::netns::{Netns, VethPair};
 use longwave_tests::nft::{self, Hook};
 use longwave_tests::scenario::{self, ANYWHERE, UNDER_LOSS, play};
 use longwave_tests::verdict::{assert_exact, check, finals, unseen};
 use longwave_tests::witness::{self, Testimony, Witness};
-use longwave_tests::{Family, Finished, Longwave, Place, Record, Story, balance, config, gate, peer};
+use longwave_tests::{Family, Finished, Longwave, Place, Record, Story, balance, config, peer};
 use serde_json::json;
 
 /// How long the last close may take to be reported.
@@ -135,7 +136,7 @@ fn every_life_across_namespaces() {
 /// Connections that are made at most until a loss is reported. About one in 17 loses a segment of its handshake (3 % of two), and that
 /// one always is retransmitted and marked lost; what the local stack refuses later often is neither, since `snd_nxt` did not advance.
 /// So none in 400 happens once in 10^10 runs.
-const MOST_HANDSHAKES: usize = 400;
+const MAX_HANDSHAKES: usize = 400;
 
 /// How many of them are made before it is looked at what was reported.
 const HANDSHAKES_AT_ONCE: usize = 10;
@@ -167,7 +168,7 @@ fn under_loss(name: &str, hook: Hook) {
             })
             .collect();
         let place = Place::across(&veth, Family::V4);
-        let most = stories.len() + MOST_HANDSHAKES;
+        let most = stories.len() + MAX_HANDSHAKES;
         while longwave.await_finals(&finals(&stories), LIMIT)
             && !matches!(longwave.records(retransmits_and_losses), (1.., 1..))
             && stories.len() < most

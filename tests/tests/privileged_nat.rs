@@ -7,9 +7,10 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use longwave_testing::gate;
+use longwave_testing::netns::{Netns, run};
 use longwave_tests::config::{logs, merged};
-use longwave_tests::netns::{Netns, run};
-use longwave_tests::{Longwave, balance, gate};
+use longwave_tests::{Longwave, balance};
 use serde_json::json;
 use tempfile::TempDir;
 

@@ -4,9 +4,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use longwave_testing::gate;
+use longwave_testing::netns::Netns;
 use longwave_tests::longwave::Options;
-use longwave_tests::netns::Netns;
-use longwave_tests::{Family, Finished, Longwave, Place, Record, balance, config, gate, scenario};
+use longwave_tests::{Family, Finished, Longwave, Place, Record, balance, config, scenario};
 use serde_json::json;
 
 /// Every life on this host, recorded into `path` and shown on stdout.

@@ -4,12 +4,13 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use longwave_testing::gate;
 use longwave_tests::churn::{Churn, Happened, Tally, tally};
 use longwave_tests::config::{logs, merged};
 use longwave_tests::longwave::Options;
 use longwave_tests::telemetry::Metrics;
 use longwave_tests::witness::{self, Testimony, Witness};
-use longwave_tests::{Finished, Longwave, balance, gate, losses};
+use longwave_tests::{Finished, Longwave, balance, losses};
 use serde_json::{Value, json};
 
 /// How long the last close may take to be reported.

@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
+use longwave_testing::gate;
 use longwave_tests::cgroup::{self, Cgroup};
 use longwave_tests::end::End;
 use longwave_tests::longwave::Point;
-use longwave_tests::{Family, Finished, Longwave, Place, balance, config, gate};
+use longwave_tests::{Family, Finished, Longwave, Place, balance, config};
 use serde_json::json;
 
 const LIMIT: Duration = Duration::from_secs(60);

@@ -3,11 +3,12 @@
 
 use std::time::Instant;
 
+use longwave_testing::gate;
+use longwave_testing::netns::{Netns, VethPair};
 use longwave_tests::churn::Churn;
-use longwave_tests::netns::{Netns, VethPair};
 use longwave_tests::nft::{self, Hook};
 use longwave_tests::scenario::{self, ANYWHERE, Scenario, UNDER_LOSS, play};
-use longwave_tests::{Family, Place, Story, gate, peer};
+use longwave_tests::{Family, Place, Story, peer};
 
 /// *Scenario*: not a test: this process is a peer of another test, where it was started as one.
 /// *Guarantees*: nothing.

@@ -5,13 +5,13 @@ use std::fmt;
 use serde::de::{Error, Expected, Unexpected};
 
 use super::node::Trail;
-use crate::{ConfigError, Path, near_miss};
+use crate::{ConfigError, ConfigPath, near_miss};
 
 /// One reason why decoding stopped.
 #[derive(Debug)]
 pub(crate) struct Failure {
     /// Set by the first node that the failure passes on its way up: the innermost.
-    node: Option<Path>,
+    node: Option<ConfigPath>,
     missing: Option<&'static str>,
     message: String,
     hint: Option<String>,
@@ -51,7 +51,7 @@ impl Failure {
         self
     }
 
-    pub(super) fn node(&self) -> Path {
+    pub(super) fn node(&self) -> ConfigPath {
         self.node.clone().unwrap_or_default()
     }
 
@@ -64,7 +64,7 @@ impl Failure {
         self.of_empty_variable
     }
 
-    pub(super) fn into_error(self, base: &Path) -> ConfigError {
+    pub(super) fn into_error(self, base: &ConfigPath) -> ConfigError {
         let mut field = self.node();
         if let Some(missing) = self.missing {
             field = field.child(missing);

@@ -9,7 +9,7 @@ use super::failure::Failure;
 use crate::document::missing_space;
 use crate::error::InvalidKey;
 use crate::value::serde_impl::WHOLE_NODE;
-use crate::{ConfigError, Path, Value};
+use crate::{ConfigError, ConfigPath, Value};
 
 /// The way down from the node at which decoding began, kept on the stack.
 #[derive(Clone, Copy)]
@@ -28,7 +28,7 @@ impl<'t> Trail<'t> {
     }
 
     /// The path of this place, below the node at which decoding began.
-    pub(super) fn path(&self) -> Path {
+    pub(super) fn path(&self) -> ConfigPath {
         let mut segments = Vec::new();
         let mut here = self;
         while let Some(parent) = here.parent {

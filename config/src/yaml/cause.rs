@@ -1,7 +1,7 @@
 //! What a YAML error probably means.
 
 use super::read::OURS;
-use crate::{ConfigError, Path};
+use crate::{ConfigError, ConfigPath};
 
 /// Names source, line and column, what the parser says, and the likely cause.
 pub(super) fn explain(error: &serde_yaml::Error, text: &str, source: &str) -> ConfigError {
@@ -37,9 +37,9 @@ fn at(source: &str, place: Option<(usize, usize)>, problem: &str) -> ConfigError
     match place {
         // A flag has no lines.
         Some((line, column)) if !source.starts_with("--") => {
-            ConfigError::new(Path::root(), format_args!("{source}:{line}:{column}: {problem}"))
+            ConfigError::new(ConfigPath::root(), format_args!("{source}:{line}:{column}: {problem}"))
         }
-        _ => ConfigError::new(Path::root(), format_args!("{source}: {problem}")),
+        _ => ConfigError::new(ConfigPath::root(), format_args!("{source}: {problem}")),
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use longwave_config::{
-    ByteSize, ComponentId, ConfigErrors, GoDuration, Loaded, Path, Secret, Sources, Value, decode, load,
+    ByteSize, ComponentId, ConfigErrors, ConfigPath, GoDuration, Loaded, Secret, Sources, Value, decode, load,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -113,5 +113,5 @@ pub fn settings<T: DeserializeOwned>(settings: &str) -> Result<T, String> {
     let loaded =
         load_yaml(&[&format!("processors:\n  window:\n    {indented}")]).map_err(|e| e.to_string())?;
     let (_, value) = loaded.document.processors.iter().next().ok_or("no processor")?;
-    decode(value, &Path::from("processors::window")).map_err(|errors| ConfigErrors(errors).to_string())
+    decode(value, &ConfigPath::from("processors::window")).map_err(|errors| ConfigErrors(errors).to_string())
 }

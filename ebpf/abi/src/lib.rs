@@ -83,6 +83,10 @@ pub mod flag {
 /// Who held the socket, and where that is known from, as far as the kernel side can tell.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "zerocopy",
+    derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::IntoBytes, zerocopy::KnownLayout)
+)]
 pub struct Owner {
     /// cgroup2 id of the socket (`sk_cgrp_data`); for an accepted socket, its listener's. 0: unknown.
     pub socket_cgroup: u64,
@@ -99,6 +103,10 @@ pub struct Owner {
 /// Local and peer address and port. IPv4 is stored v4-mapped (`::ffff:a.b.c.d`), whatever the socket's family.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "zerocopy",
+    derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::IntoBytes, zerocopy::KnownLayout)
+)]
 pub struct Tuple {
     /// Local address, network order.
     pub local: [u8; 16],
@@ -117,6 +125,10 @@ pub struct Tuple {
 /// The `tcp_sock` counters and gauges, as the kernel stores them (no formula applied, nothing shifted).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "zerocopy",
+    derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::IntoBytes, zerocopy::KnownLayout)
+)]
 pub struct Counters {
     /// Cumulative; counts the SYN and the FIN as one byte each.
     pub bytes_acked: u64,
@@ -175,6 +187,10 @@ pub struct Counters {
 /// One observation of one connection, on either ring.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "zerocopy",
+    derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::IntoBytes, zerocopy::KnownLayout)
+)]
 pub struct ConnectionEvent {
     /// [`LAYOUT_VERSION`].
     pub version: u16,
@@ -213,6 +229,10 @@ pub struct ConnectionEvent {
 /// A socket began or stopped listening.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "zerocopy",
+    derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::IntoBytes, zerocopy::KnownLayout)
+)]
 pub struct ListenEvent {
     /// [`LAYOUT_VERSION`].
     pub version: u16,

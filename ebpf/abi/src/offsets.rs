@@ -9,6 +9,7 @@ macro_rules! offsets {
         /// constant to the verifier. [`ABSENT`] where the kernel lacks a field.
         #[repr(C)]
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[cfg_attr(feature = "zerocopy", derive(zerocopy::Immutable, zerocopy::IntoBytes))]
         pub struct Offsets {
             $($(#[$doc])* pub $name: u32,)*
         }

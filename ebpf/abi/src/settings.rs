@@ -18,6 +18,7 @@ pub const COMMON_MAX: u32 = 128;
 /// The configuration as read-only data: the verifier sees constants, and drops what is switched off.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "zerocopy", derive(zerocopy::Immutable, zerocopy::IntoBytes))]
 pub struct Settings {
     /// Only sockets whose cgroup is this one or below it; 0: all.
     pub scope_cgroup: u64,

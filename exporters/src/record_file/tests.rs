@@ -5,7 +5,7 @@ use longwave_pipeline::codec::{Block, Decoder};
 use longwave_pipeline::component::PushError;
 
 use super::*;
-use crate::golden;
+use longwave_testing::golden;
 
 fn exporter(path: &Path, append: bool) -> RecordFileExporter {
     let config = Config { path: path.to_owned(), append, ..Config::default() };

@@ -2,13 +2,13 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use longwave_config::{Map, Path, Value};
+use longwave_config::{ConfigPath, Map, Value};
 use longwave_pipeline::component::{Payload, PushError};
 use longwave_pipeline::{Batch, ConnectionRecord, Window};
 use rustix::fs::{Mode, OFlags};
 
 use super::*;
-use crate::golden;
+use longwave_testing::golden;
 
 fn json_of(records: &[ConnectionRecord], window: Option<&Window>) -> String {
     let mut out = Vec::new();
@@ -22,8 +22,7 @@ fn json_of(records: &[ConnectionRecord], window: Option<&Window>) -> String {
 /// Compares with a golden file, or writes it when `LONGWAVE_UPDATE_GOLDEN` is set.
 fn assert_golden(name: &str, expected: &str, found: &str) {
     if std::env::var_os("LONGWAVE_UPDATE_GOLDEN").is_some() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../pipeline/tests/golden/").to_owned() + name;
-        std::fs::write(path, found).unwrap();
+        std::fs::write(golden::path(name), found).unwrap();
         return;
     }
     for (expected, found) in expected.lines().zip(found.lines()) {
@@ -207,13 +206,14 @@ fn settings_are_checked() {
     let section = |pairs: &[(&str, Value)]| {
         Value::Map(pairs.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect::<Map>())
     };
-    let try_out = |value: &Value, signal| match factory().prepare(value, &Path::from("exporters::stdout/2")) {
-        Err(errors) => errors.to_string(),
-        Ok(prepared) => match (prepared.create)(context(signal)) {
-            Ok(_) => "accepted".to_owned(),
-            Err(error) => error.to_string(),
-        },
-    };
+    let try_out =
+        |value: &Value, signal| match factory().prepare(value, &ConfigPath::from("exporters::stdout/2")) {
+            Err(errors) => errors.to_string(),
+            Ok(prepared) => match (prepared.create)(context(signal)) {
+                Ok(_) => "accepted".to_owned(),
+                Err(error) => error.to_string(),
+            },
+        };
     let format = |name: &str| section(&[("format", Value::Str(name.to_owned()))]);
     let queue = section(&[(
         "sending_queue",

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use longwave_config::{Path, Value};
+use longwave_config::{ConfigPath, Value};
 use longwave_pipeline::attributes::Value as AttributeValue;
 use longwave_pipeline::component::{Exporter, ExporterContext, ExporterFactory, Payload, PushError};
 use longwave_pipeline::{
@@ -32,7 +32,7 @@ pub fn try_exporter(
     };
     let factory = longwave_exporters::factories().into_iter().find(serves).unwrap();
     let section = Value::from_serialize(&section).unwrap();
-    let prepared = match factory.prepare(&section, &Path::from("exporters::test")) {
+    let prepared = match factory.prepare(&section, &ConfigPath::from("exporters::test")) {
         Ok(prepared) => prepared,
         Err(errors) => return Err(errors.to_string()),
     };

@@ -22,9 +22,9 @@ const KIND: &str = "Container";
 /// How long after a record a container with its address may still turn up.
 const LATE: Duration = Duration::from_secs(2);
 /// Ids that are asked for at a time.
-const MOST_WANTED: usize = 1024;
+const MAX_WANTED: usize = 1024;
 /// Ids remembered as nobody's, and for how many resynchronisations.
-const MOST_STRANGERS: usize = 4096;
+const MAX_STRANGERS: usize = 4096;
 const STRANGER_FOR: u8 = 5;
 
 /// What one daemon told, ready to be asked.
@@ -97,7 +97,7 @@ impl DockerDirectory {
     pub(super) fn strange(&self, ids: impl IntoIterator<Item = ContainerId>) {
         let mut asked = self.asked();
         for id in ids {
-            if asked.strangers.len() >= MOST_STRANGERS {
+            if asked.strangers.len() >= MAX_STRANGERS {
                 asked.strangers.clear();
             }
             asked.strangers.insert(id, STRANGER_FOR);
@@ -172,7 +172,7 @@ impl DockerDirectory {
         if asked.strangers.contains_key(&id) {
             return Answer::Unknown;
         }
-        if !asked.wanted.contains(&id) && asked.wanted.len() < MOST_WANTED {
+        if !asked.wanted.contains(&id) && asked.wanted.len() < MAX_WANTED {
             asked.wanted.push(id);
             self.wanted.notify_one();
         }

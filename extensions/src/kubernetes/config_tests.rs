@@ -1,11 +1,11 @@
-use longwave_config::{Path, Value};
+use longwave_config::{ConfigPath, Value};
 
 use super::super::factory;
 
 fn problems(yaml: &str) -> String {
     let section: Value =
         Value::from_serialize(&serde_yaml::from_str::<serde_yaml::Value>(yaml).unwrap()).unwrap();
-    match factory().prepare(&section, &Path::root().child("extensions").child("kubernetes")) {
+    match factory().prepare(&section, &ConfigPath::root().child("extensions").child("kubernetes")) {
         Ok(_) => "sound".to_owned(),
         Err(errors) => errors.to_string(),
     }

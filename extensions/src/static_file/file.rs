@@ -1,7 +1,7 @@
 //! The file's grammar.
 
 use longwave_config::{
-    ConfigError, ConfigErrors, Network, Path, PortRange, decode_and_check, read_component_file,
+    ConfigError, ConfigErrors, ConfigPath, Network, PortRange, decode_and_check, read_component_file,
 };
 use serde::Deserialize;
 
@@ -53,7 +53,7 @@ impl RuleFile {
     /// All that is wrong with it, each with `path` and the place in it.
     pub fn read(path: &str) -> Result<Self, ConfigErrors> {
         let value = read_component_file(path)?;
-        let place = Path::root().child(path);
+        let place = ConfigPath::root().child(path);
         if value.is_null() {
             return Err(ConfigError::new(place, "is empty")
                 .hint("write rules: [] for a file without rules")
@@ -76,11 +76,11 @@ impl Rule {
     }
 
     /// What is wrong with it, the rule number `index` of the file at `file`.
-    fn problems(&self, file: &Path, index: usize) -> Vec<ConfigError> {
+    fn problems(&self, file: &ConfigPath, index: usize) -> Vec<ConfigError> {
         let mut found = Vec::new();
-        let rule = Path::from("rules").child(index);
+        let rule = ConfigPath::from("rules").child(index);
         let mut at = |field: &str, message: &str, remedy: &str| {
-            let field = rule.join(&Path::from(field));
+            let field = rule.join(&ConfigPath::from(field));
             found.push(ConfigError::new(file.clone(), message).field(field).hint(remedy));
         };
         if self.workload.is_none() && self.service.is_none() {

@@ -36,7 +36,7 @@ pub(super) struct Interners {
 /// The first version of the format that has labels.
 const LABELS_SINCE: u16 = 2;
 /// Keys remembered at a time: a configuration selects a few.
-const MOST_LABEL_KEYS: usize = 1024;
+const MAX_LABEL_KEYS: usize = 1024;
 
 /// Numbers by a handle's address. Addresses are unique while the batch that is being encoded holds the handles.
 #[derive(Default)]
@@ -124,7 +124,7 @@ impl NameReader {
 impl Interners {
     fn label_key(&self, name: Arc<str>) -> Arc<LabelKey> {
         let mut keys = self.label_keys.borrow_mut();
-        if keys.len() >= MOST_LABEL_KEYS {
+        if keys.len() >= MAX_LABEL_KEYS {
             keys.clear();
         }
         let key = keys.entry(name);

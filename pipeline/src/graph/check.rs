@@ -1,6 +1,6 @@
 //! What can be wrong with a configuration as a whole. Worded as the Collector words it.
 
-use longwave_config::{ComponentId, ConfigError, Document, Path, near_miss};
+use longwave_config::{ComponentId, ConfigError, ConfigPath, Document, near_miss};
 
 use super::plan::Section;
 use crate::component::{
@@ -47,7 +47,7 @@ pub(super) fn extensions(
             } else {
                 continue;
             };
-            let path = Path::from("processors").child(&entry.id);
+            let path = ConfigPath::from("processors").child(&entry.id);
             errors.push(ConfigError::new(path, message).field(*key));
         }
     }
@@ -60,7 +60,7 @@ pub(super) fn presence(document: &Document, errors: &mut Vec<ConfigError>) {
     {
         if empty {
             let message = format!("no {section} configuration specified in config");
-            errors.push(ConfigError::new(Path::root(), message));
+            errors.push(ConfigError::new(ConfigPath::root(), message));
         }
     }
     if document.service.pipelines.is_empty() {
@@ -77,7 +77,7 @@ pub(super) fn pipelines(
     errors: &mut Vec<ConfigError>,
 ) {
     for (id, stages) in &document.service.pipelines {
-        let path = Path::from("service::pipelines").child(id);
+        let path = ConfigPath::from("service::pipelines").child(id);
         let signal = id.signal();
         let sound = errors.len();
         for (ids, role) in [(&stages.receivers, "receiver"), (&stages.exporters, "exporter")] {

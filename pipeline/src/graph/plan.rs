@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use longwave_config::{ConfigError, ConfigErrors, Document, Map, OrderedMap, Path, PipelineId, Value};
+use longwave_config::{ConfigError, ConfigErrors, ConfigPath, Document, Map, OrderedMap, PipelineId, Value};
 
 use super::check;
 use crate::component::{
@@ -207,7 +207,7 @@ impl<'a, X: 'static, T: ?Sized + 'static> Section<'a, X, T> {
                 Err(error) => errors.push(error),
                 Ok(factory) => {
                     entry.factory = Some(factory);
-                    match factory.prepare(section, &Path::from(name).child(id)) {
+                    match factory.prepare(section, &ConfigPath::from(name).child(id)) {
                         Ok(prepared) => entry.prepared = Some(Arc::new(prepared)),
                         Err(found) => errors.extend(found.0),
                     }
@@ -245,7 +245,7 @@ fn telemetry(document: &Document, errors: &mut Vec<ConfigError>) -> TelemetrySet
     let settings = match &document.service.telemetry {
         Value::Null => TelemetrySettings::default(),
         section => {
-            let path = Path::from("service::telemetry");
+            let path = ConfigPath::from("service::telemetry");
             longwave_config::decode::<TelemetrySettings>(section, &path).unwrap_or_else(|found| {
                 errors.extend(found);
                 TelemetrySettings::default()

@@ -74,9 +74,9 @@ struct Entry {
     nodes: Vec<Arc<Node>>,
 }
 
-/// What the graph needs from its surroundings.
+/// What the components of a graph share.
 #[derive(Clone)]
-pub struct Surroundings {
+pub struct RuntimeEnvironment {
     /// Counters of all stages.
     pub accounting: Accounting,
     /// For the components' own measurements.
@@ -115,14 +115,14 @@ impl Runtime {
     ///
     /// # Errors
     /// The first component that fails; what was started before is stopped and has ended.
-    pub async fn start(plan: &Plan, around: &Surroundings) -> Result<Self, RuntimeError> {
+    pub async fn start(plan: &Plan, environment: &RuntimeEnvironment) -> Result<Self, RuntimeError> {
         let mut runtime = Self {
             tasks: JoinSet::new(),
             stop: CancellationToken::new(),
             extensions: JoinSet::new(),
             stop_extensions: CancellationToken::new(),
         };
-        match runtime.start_all(plan, around).await {
+        match runtime.start_all(plan, environment).await {
             Ok(()) => Ok(runtime),
             Err(error) => {
                 runtime.stop();
@@ -138,22 +138,22 @@ impl Runtime {
     ///
     /// # Errors
     /// The first component that cannot be created.
-    pub fn rehearse(plan: &Plan, resource: &Arc<Vec<(String, String)>>) -> Result<(), RuntimeError> {
-        let meter = SdkMeterProvider::default().meter("rehearsal");
-        let around =
-            Surroundings { accounting: Accounting::default(), meter, resource: Arc::clone(resource) };
-        let (_, common) = create_extensions(plan, &around)?;
-        plan.exporters.iter().try_for_each(|planned| create_exporter(planned, &around).map(drop))?;
+    pub fn dry_run(plan: &Plan, resource: &Arc<Vec<(String, String)>>) -> Result<(), RuntimeError> {
+        let meter = SdkMeterProvider::default().meter("dry_run");
+        let environment =
+            RuntimeEnvironment { accounting: Accounting::default(), meter, resource: Arc::clone(resource) };
+        let (_, common) = create_extensions(plan, &environment)?;
+        plan.exporters.iter().try_for_each(|planned| create_exporter(planned, &environment).map(drop))?;
         for pipeline in &plan.pipelines {
             for planned in &pipeline.processors {
-                create_processor(planned, pipeline, &around, &common)?;
+                create_processor(planned, pipeline, &environment, &common)?;
             }
         }
-        plan.receivers.iter().try_for_each(|planned| create_receiver(planned, plan, &around).map(drop))
+        plan.receivers.iter().try_for_each(|planned| create_receiver(planned, plan, &environment).map(drop))
     }
 
-    async fn start_all(&mut self, plan: &Plan, around: &Surroundings) -> Result<(), RuntimeError> {
-        let (extensions, common) = create_extensions(plan, around)?;
+    async fn start_all(&mut self, plan: &Plan, environment: &RuntimeEnvironment) -> Result<(), RuntimeError> {
+        let (extensions, common) = create_extensions(plan, environment)?;
         for (id, extension) in extensions {
             let started = extension.start(self.stop_extensions.clone()).await;
             let running = started.map_err(|source| RuntimeError::start(&id, "extension", source))?;
@@ -161,18 +161,18 @@ impl Runtime {
         }
         let mut exporters = Vec::new();
         for planned in &plan.exporters {
-            exporters.push(self.start_exporter(planned, around).await?);
+            exporters.push(self.start_exporter(planned, environment).await?);
         }
         let mut entries = Vec::new();
         for pipeline in &plan.pipelines {
-            entries.push(self.start_pipeline(pipeline, &exporters, around, &common)?);
+            entries.push(self.start_pipeline(pipeline, &exporters, environment, &common)?);
         }
         drop(exporters);
         for receiver in &plan.receivers {
-            let created = create_receiver(receiver, plan, around)?;
+            let created = create_receiver(receiver, plan, environment)?;
             let edges = receiver.pipelines.iter().map(|index| {
                 let pipeline = &plan.pipelines[*index];
-                let node = around.accounting.node(
+                let node = environment.accounting.node(
                     NodeKind::Receiver,
                     &receiver.id,
                     &pipeline.id,
@@ -180,7 +180,7 @@ impl Runtime {
                     false,
                 );
                 let entry = &entries[*index];
-                entry.nodes.iter().for_each(|to| around.accounting.connect(&node, to));
+                entry.nodes.iter().for_each(|to| environment.accounting.connect(&node, to));
                 (node, entry.sender.clone())
             });
             let output = RecordOutput::new(edges.collect());
@@ -255,12 +255,12 @@ impl Runtime {
     async fn start_exporter(
         &mut self,
         planned: &PlannedExporter,
-        around: &Surroundings,
+        environment: &RuntimeEnvironment,
     ) -> Result<Entry, RuntimeError> {
-        let exporter = create_exporter(planned, around)?;
+        let exporter = create_exporter(planned, environment)?;
         let pusher = exporter.pusher();
         pusher.start().await.map_err(|source| RuntimeError::start(&planned.id, "exporter", source))?;
-        let node = around.accounting.node(NodeKind::Exporter, &planned.id, "", planned.signal, false);
+        let node = environment.accounting.node(NodeKind::Exporter, &planned.id, "", planned.signal, false);
         let (entry, input) = channel(STAGE_QUEUE, vec![Arc::clone(&node)]);
         let queue =
             SendingQueue::start(&planned.id, pusher, exporter.delivery(), Arc::clone(&node), &self.stop);
@@ -273,13 +273,15 @@ impl Runtime {
         &mut self,
         pipeline: &PlannedPipeline,
         exporters: &[Entry],
-        around: &Surroundings,
+        environment: &RuntimeEnvironment,
         common: &Common,
     ) -> Result<Entry, RuntimeError> {
         let mut next: Vec<Entry> = pipeline.exporters.iter().map(|index| exporters[*index].clone()).collect();
         for (position, planned) in pipeline.processors.iter().enumerate().rev() {
-            let (processor, node) = create_processor(planned, pipeline, around, common)?;
-            next.iter().flat_map(|entry| &entry.nodes).for_each(|to| around.accounting.connect(&node, to));
+            let (processor, node) = create_processor(planned, pipeline, environment, common)?;
+            next.iter()
+                .flat_map(|entry| &entry.nodes)
+                .for_each(|to| environment.accounting.connect(&node, to));
             let room = if position == 0 { RECEIVER_QUEUE } else { STAGE_QUEUE };
             let (entry, input) = channel(room, vec![Arc::clone(&node)]);
             let what = format!("processor {:?} of pipeline {:?}", planned.id, pipeline.id);
@@ -338,11 +340,11 @@ fn channel(room: usize, nodes: Vec<Arc<Node>>) -> (Entry, Input) {
 #[allow(clippy::type_complexity)]
 fn create_extensions(
     plan: &Plan,
-    around: &Surroundings,
+    environment: &RuntimeEnvironment,
 ) -> Result<(Vec<(String, Box<dyn Extension>)>, Common), RuntimeError> {
     let mut created = Vec::new();
     for PlannedExtension { id, prepared } in &plan.extensions {
-        let context = ExtensionContext { id: id.clone(), meter: around.meter.clone() };
+        let context = ExtensionContext { id: id.clone(), meter: environment.meter.clone() };
         let extension = (prepared.create)(context);
         created.push((id.clone(), extension.map_err(|source| RuntimeError::start(id, "extension", source))?));
     }
@@ -353,13 +355,13 @@ fn create_extensions(
 
 fn create_exporter(
     planned: &PlannedExporter,
-    around: &Surroundings,
+    environment: &RuntimeEnvironment,
 ) -> Result<Box<dyn Exporter>, RuntimeError> {
     let context = ExporterContext {
         id: planned.id.clone(),
         signal: planned.signal,
-        resource: Arc::clone(&around.resource),
-        meter: around.meter.clone(),
+        resource: Arc::clone(&environment.resource),
+        meter: environment.meter.clone(),
     };
     (planned.prepared.create)(context).map_err(|source| RuntimeError::start(&planned.id, "exporter", source))
 }
@@ -367,10 +369,10 @@ fn create_exporter(
 fn create_processor(
     planned: &PlannedProcessor,
     pipeline: &PlannedPipeline,
-    around: &Surroundings,
+    environment: &RuntimeEnvironment,
     common: &Common,
 ) -> Result<(Box<dyn Processor>, Arc<Node>), RuntimeError> {
-    let node = around.accounting.node(
+    let node = environment.accounting.node(
         NodeKind::Processor,
         &planned.id,
         &pipeline.id,
@@ -381,7 +383,7 @@ fn create_processor(
         id: planned.id.clone(),
         pipeline: pipeline.id.clone(),
         node: Arc::clone(&node),
-        meter: around.meter.clone(),
+        meter: environment.meter.clone(),
         directories: common.directories.clone(),
         shared: common.shared.clone(),
     };
@@ -393,10 +395,10 @@ fn create_processor(
 fn create_receiver(
     planned: &PlannedReceiver,
     plan: &Plan,
-    around: &Surroundings,
+    environment: &RuntimeEnvironment,
 ) -> Result<Box<dyn Receiver>, RuntimeError> {
     let signals = planned.pipelines.iter().map(|index| plan.pipelines[*index].signal).collect();
-    let context = ReceiverContext { id: planned.id.clone(), signals, meter: around.meter.clone() };
+    let context = ReceiverContext { id: planned.id.clone(), signals, meter: environment.meter.clone() };
     (planned.prepared.create)(context).map_err(|source| RuntimeError::start(&planned.id, "receiver", source))
 }
 

@@ -8,9 +8,9 @@ use crate::causes::with_causes;
 use crate::component::{PushError, Signal};
 use crate::testing::{World, document};
 
-fn around() -> Surroundings {
+fn environment() -> RuntimeEnvironment {
     let meter = opentelemetry_sdk::metrics::SdkMeterProvider::default().meter("test");
-    Surroundings { accounting: Accounting::default(), meter, resource: Arc::default() }
+    RuntimeEnvironment { accounting: Accounting::default(), meter, resource: Arc::default() }
 }
 
 fn plan(world: &World, yaml: &str) -> Plan {
@@ -32,8 +32,8 @@ service:
 /// stage and edge balances; stopping twice does no harm.
 #[tokio::test(start_paused = true)]
 async fn drains_in_the_direction_of_the_flow() {
-    let (world, around) = (World::default(), around());
-    let mut runtime = Runtime::start(&plan(&world, TWO_PIPELINES), &around).await.unwrap();
+    let (world, environment) = (World::default(), environment());
+    let mut runtime = Runtime::start(&plan(&world, TWO_PIPELINES), &environment).await.unwrap();
     runtime.stop();
     runtime.stop();
     runtime.join().await.unwrap();
@@ -42,7 +42,7 @@ async fn drains_in_the_direction_of_the_flow() {
         |text: &str| said.iter().position(|s| s == text).unwrap_or_else(|| panic!("{text} not in {said:?}"));
     assert!(at("start keep") < at("start gen") && at("start keep/second") < at("start gen"), "{said:?}");
     assert!(at("end gen") < at("finish window") && at("finish window") < at("shutdown keep"), "{said:?}");
-    let logs = around.accounting.nodes();
+    let logs = environment.accounting.nodes();
     let exported = |id: &str, signal| {
         let node =
             logs.iter().find(|n| n.kind == NodeKind::Exporter && n.id == id && n.signal == signal).unwrap();
@@ -50,15 +50,15 @@ async fn drains_in_the_direction_of_the_flow() {
     };
     assert_eq!(exported("keep", Signal::Logs), 7);
     assert_eq!(exported("keep/second", Signal::Logs), 7);
-    assert_eq!(around.accounting.imbalances(), []);
+    assert_eq!(environment.accounting.imbalances(), []);
 }
 
 /// *Scenario*: a graph with an extension is stopped.
 /// *Guarantees*: the extension starts before anything else and ends after everything else.
 #[tokio::test(start_paused = true)]
 async fn extensions_frame_the_graph() {
-    let (world, around) = (World::default(), around());
-    let mut runtime = Runtime::start(&plan(&world, &with_extension("")), &around).await.unwrap();
+    let (world, environment) = (World::default(), environment());
+    let mut runtime = Runtime::start(&plan(&world, &with_extension("")), &environment).await.unwrap();
     runtime.stop();
     runtime.join().await.unwrap();
     let said = world.said();
@@ -71,19 +71,19 @@ async fn extensions_frame_the_graph() {
 #[tokio::test(start_paused = true)]
 async fn extensions_that_go_wrong() {
     for fail in ["end", "hang"] {
-        let (world, around) = (World::default(), around());
-        let mut runtime = Runtime::start(&plan(&world, &with_extension(fail)), &around).await.unwrap();
+        let (world, environment) = (World::default(), environment());
+        let mut runtime = Runtime::start(&plan(&world, &with_extension(fail)), &environment).await.unwrap();
         runtime.stop();
         runtime.join().await.unwrap();
         assert!(world.said().contains(&"end gen".to_owned()), "{fail}");
-        assert_eq!(around.accounting.imbalances(), []);
+        assert_eq!(environment.accounting.imbalances(), []);
     }
     for (fail, expected) in [
         ("start", "failed to start \"who\" extension: told to fail"),
         ("run", "extension \"who\" failed: told to fail"),
     ] {
-        let (world, around) = (World::default(), around());
-        let error = match Runtime::start(&plan(&world, &with_extension(fail)), &around).await {
+        let (world, environment) = (World::default(), environment());
+        let error = match Runtime::start(&plan(&world, &with_extension(fail)), &environment).await {
             Ok(mut runtime) => runtime.join().await.unwrap_err(),
             Err(error) => error,
         };
@@ -97,7 +97,7 @@ async fn extensions_that_go_wrong() {
 async fn an_extension_without_names() {
     let world = World::default();
     let yaml = with_extension("").replace("pass: ,", "pass: {source: who},");
-    let error = Runtime::rehearse(&plan(&world, &yaml), &Arc::default()).unwrap_err();
+    let error = Runtime::dry_run(&plan(&world, &yaml), &Arc::default()).unwrap_err();
     let expected =
         "failed to start \"pass\" processor: extension \"who\" names nobody: it cannot be one of the sources";
     assert_eq!(with_causes(&error), expected);
@@ -114,10 +114,10 @@ fn with_extension(fail: &str) -> String {
 /// *Guarantees*: the graph drains and ends without a stop.
 #[tokio::test(start_paused = true)]
 async fn ends_with_its_input() {
-    let (world, around) = (World::default(), around());
+    let (world, environment) = (World::default(), environment());
     let yaml = TWO_PIPELINES.replace("records: 7", "fail: end");
-    Runtime::start(&plan(&world, &yaml), &around).await.unwrap().join().await.unwrap();
-    assert_eq!(around.accounting.imbalances(), []);
+    Runtime::start(&plan(&world, &yaml), &environment).await.unwrap().join().await.unwrap();
+    assert_eq!(environment.accounting.imbalances(), []);
 }
 
 /// *Scenario*: a component fails to be created, fails to start, fails while running, or panics.
@@ -137,16 +137,16 @@ async fn a_failure_takes_the_graph_down() {
         ),
     ];
     for (from, to, expected) in cases {
-        let (world, around) = (World::default(), around());
+        let (world, environment) = (World::default(), environment());
         let plan = plan(&world, &TWO_PIPELINES.replace(from, to));
-        let error = match Runtime::start(&plan, &around).await {
+        let error = match Runtime::start(&plan, &environment).await {
             Err(error) => error,
             Ok(mut runtime) => runtime.join().await.unwrap_err(),
         };
         let error = with_causes(&error);
         assert!(error.starts_with(expected), "{to}: {error}");
-        assert_eq!(around.accounting.imbalances(), [], "{to}");
-        let held: u64 = around.accounting.nodes().iter().map(|node| node.held()).sum();
+        assert_eq!(environment.accounting.imbalances(), [], "{to}");
+        let held: u64 = environment.accounting.nodes().iter().map(|node| node.held()).sum();
         assert_eq!(held, 0, "{to}");
     }
 }
@@ -165,13 +165,13 @@ fn unavailable() -> Result<crate::component::Pushed, PushError> {
 /// *Guarantees*: the graph ends promptly with the exporter's words; what was on its way is counted at the stage that would have had it.
 #[tokio::test(start_paused = true)]
 async fn a_fatal_delivery_frees_those_that_wait_for_room() {
-    let (world, around) = (World::default(), around());
+    let (world, environment) = (World::default(), environment());
     world.answers.lock().unwrap().extend([unavailable(), Err(PushError::Fatal("closed".into()))]);
-    let mut runtime = Runtime::start(&plan(&world, BLOCKING), &around).await.unwrap();
+    let mut runtime = Runtime::start(&plan(&world, BLOCKING), &environment).await.unwrap();
     let error = tokio::time::timeout(Duration::from_secs(60), runtime.join()).await.unwrap().unwrap_err();
     assert_eq!(with_causes(&error), "exporter \"keep\" failed: closed");
-    assert_eq!(around.accounting.imbalances(), []);
-    let nodes = around.accounting.nodes();
+    assert_eq!(environment.accounting.imbalances(), []);
+    let nodes = environment.accounting.nodes();
     assert_eq!(nodes.iter().map(|node| node.held() + node.queue_size()).sum::<u64>(), 0);
     let given_up: u64 = nodes.iter().flat_map(|node| node.dropped()).map(|(_, count)| count.items).sum();
     assert_eq!(given_up, 1500);
@@ -183,17 +183,22 @@ async fn a_fatal_delivery_frees_those_that_wait_for_room() {
 #[tokio::test(start_paused = true)]
 async fn a_stop_does_not_wait_for_a_server_that_is_down() {
     for message in ["unavailable", "hang"] {
-        let (world, around) = (World::default(), around());
+        let (world, environment) = (World::default(), environment());
         let answer = Err(PushError::Retryable { message: message.into(), after: None });
         world.answers.lock().unwrap().extend(vec![answer; 5_000]);
-        let mut runtime = Runtime::start(&plan(&world, BLOCKING), &around).await.unwrap();
+        let mut runtime = Runtime::start(&plan(&world, BLOCKING), &environment).await.unwrap();
         tokio::time::sleep(Duration::from_secs(2)).await;
         runtime.stop();
         let limit = SHUTDOWN_LIMIT + Duration::from_secs(1);
         tokio::time::timeout(limit, runtime.join()).await.unwrap_or_else(|_| panic!("{message}")).unwrap();
-        assert_eq!(around.accounting.imbalances(), [], "{message}");
-        let given_up: u64 =
-            around.accounting.nodes().iter().flat_map(|n| n.dropped()).map(|(_, count)| count.items).sum();
+        assert_eq!(environment.accounting.imbalances(), [], "{message}");
+        let given_up: u64 = environment
+            .accounting
+            .nodes()
+            .iter()
+            .flat_map(|n| n.dropped())
+            .map(|(_, count)| count.items)
+            .sum();
         assert_eq!(given_up, 1500, "{message}");
     }
 }
@@ -202,16 +207,16 @@ async fn a_stop_does_not_wait_for_a_server_that_is_down() {
 /// *Guarantees*: those are ended in order before the error is returned: a file is closed, a thread has ended.
 #[tokio::test(start_paused = true)]
 async fn a_failed_start_ends_what_was_started() {
-    let (world, around) = (World::default(), around());
+    let (world, environment) = (World::default(), environment());
     let yaml = "
 receivers: {gen: , gen/bad: {fail: start}}
 exporters: {keep: }
 service: {pipelines: {logs: {receivers: [gen, gen/bad], exporters: [keep]}}}";
-    let error = Runtime::start(&plan(&world, yaml), &around).await.err().unwrap();
+    let error = Runtime::start(&plan(&world, yaml), &environment).await.err().unwrap();
     assert_eq!(with_causes(&error), "failed to start \"gen/bad\" receiver: told to fail");
     let said = world.said();
     assert!(said.contains(&"end gen".to_owned()) && said.contains(&"shutdown keep".to_owned()), "{said:?}");
-    assert_eq!(around.accounting.imbalances(), []);
+    assert_eq!(environment.accounting.imbalances(), []);
 }
 
 /// *Scenario*: a pipeline has ended; a receiver offers updates.
@@ -232,13 +237,13 @@ async fn updates_for_an_ended_pipeline_are_counted() {
 /// *Guarantees*: the graph ends with an error that names the exporter.
 #[tokio::test(start_paused = true)]
 async fn a_fatal_delivery_takes_the_graph_down() {
-    let (world, around) = (World::default(), around());
+    let (world, environment) = (World::default(), environment());
     world.answers.lock().unwrap().push_back(Err(PushError::Fatal("stdout was closed".into())));
     let yaml = "
 receivers: {gen: }
 exporters: {keep: }
 service: {pipelines: {logs: {receivers: [gen], exporters: [keep]}}}";
-    let error = Runtime::start(&plan(&world, yaml), &around).await.unwrap().join().await.unwrap_err();
+    let error = Runtime::start(&plan(&world, yaml), &environment).await.unwrap().join().await.unwrap_err();
     assert_eq!(with_causes(&error), "exporter \"keep\" failed: stdout was closed");
 }
 

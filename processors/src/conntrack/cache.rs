@@ -14,9 +14,9 @@ use super::request::{Findings, Outcome, Reason, Request};
 use super::translation::Translated;
 
 /// Connections that wait: as many as the receiver tracks by default, which all come at once at the start.
-const MOST_QUEUED: usize = 131_072;
+const MAX_QUEUED: usize = 131_072;
 /// Answers kept.
-const MOST_KEPT: usize = 131_072;
+const MAX_KEPT: usize = 131_072;
 /// How long an answer is kept: the processors that ask keep it themselves.
 const KEPT: Duration = Duration::from_secs(60);
 /// How long that of a connection is kept that has ended.
@@ -138,7 +138,7 @@ impl Cache {
         if state.known.contains_key(&id) {
             state.ended.push_back((now + KEPT_AFTER_END, id));
             // Several processors say it of each connection.
-            if state.ended.len() > 4 * MOST_KEPT {
+            if state.ended.len() > 4 * MAX_KEPT {
                 state.ended.pop_front();
             }
         }
@@ -253,7 +253,7 @@ impl Cache {
             }
             Mode::Settled(..) | Mode::Asking => {}
         }
-        if state.queue.len() >= MOST_QUEUED {
+        if state.queue.len() >= MAX_QUEUED {
             return state.count(Outcome::Unknown(Reason::QueueFull));
         }
         state.known.insert(request.id, Slot::Waiting(request.ended));
@@ -273,7 +273,7 @@ impl State {
         let translated = self.count(outcome);
         self.known.insert(id, Slot::Known(translated));
         self.answered.push_back((now + KEPT, id));
-        if self.answered.len() > MOST_KEPT
+        if self.answered.len() > MAX_KEPT
             && let Some((_, oldest)) = self.answered.pop_front()
         {
             self.forget(oldest);

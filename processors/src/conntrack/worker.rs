@@ -23,12 +23,12 @@ const QUIET_FOR: Duration = Duration::from_secs(1);
 /// How long a namespace that could not be entered is left alone.
 const CLOSED_FOR: Duration = Duration::from_secs(10);
 /// Namespaces remembered for either.
-const MOST_REMEMBERED: usize = 4096;
+const MAX_REMEMBERED: usize = 4096;
 /// How long a kernel that cannot be asked is left alone.
 const AGAIN: Duration = Duration::from_secs(30);
 /// How long the list of the start is kept, and how many directions are.
 const LIST_KEPT: Duration = Duration::from_secs(30);
-const MOST_LISTED: usize = 131_072;
+const MAX_LISTED: usize = 131_072;
 
 struct Worker<'a> {
     cache: &'a Cache,
@@ -155,7 +155,7 @@ impl Worker<'_> {
         let Some(socket) = &mut self.host else { return };
         let mut entries = HashMap::new();
         let listed = socket.dump(|entry| {
-            if entry.translation().is_some() && entries.len() < MOST_LISTED {
+            if entry.translation().is_some() && entries.len() < MAX_LISTED {
                 entries.insert(entry.original, entry);
                 entries.insert(entry.reply, entry);
             }
@@ -218,7 +218,7 @@ impl Worker<'_> {
             }
         };
         indices.iter().for_each(|index| own[*index] = found);
-        if self.left_alone.len() >= MOST_REMEMBERED {
+        if self.left_alone.len() >= MAX_REMEMBERED {
             self.left_alone.clear();
         }
         self.left_alone.insert(inode, (found, Instant::now() + time));

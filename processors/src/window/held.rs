@@ -5,7 +5,7 @@ use longwave_pipeline::record::ConnectionId;
 use longwave_pipeline::{ConnectionRecord, UnixNanos};
 
 /// Records that may wait (about 50 MB).
-pub(super) const MOST_HELD: usize = 131_072;
+pub(super) const MAX_HELD: usize = 131_072;
 
 /// Waiting records.
 #[derive(Default)]
@@ -21,7 +21,7 @@ pub(super) struct Held {
 impl Held {
     /// Lets a record wait. False if there is no room.
     pub fn push(&mut self, record: &ConnectionRecord) -> bool {
-        if self.records.len() >= MOST_HELD {
+        if self.records.len() >= MAX_HELD {
             return false;
         }
         self.note(record.id, record.tick, record.event.is_end());
@@ -32,7 +32,7 @@ impl Held {
     /// Lets the end of a connection wait that has other records here: it belongs behind them. False if it has none, or there is no room.
     pub fn push_behind(&mut self, end: &ConnectionRecord) -> bool {
         match self.ticks.get(&end.id) {
-            Some(tick) if self.records.len() < MOST_HELD => {
+            Some(tick) if self.records.len() < MAX_HELD => {
                 self.records.push(ConnectionRecord { tick: *tick, ..end.clone() });
                 true
             }

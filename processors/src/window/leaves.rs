@@ -13,7 +13,7 @@ use crate::slab::Slab;
 const OFF: u32 = u32::MAX;
 
 /// Shapes remembered at a time; beyond, names are looked up by their text.
-const MOST_SHAPES: usize = 65_536;
+const MAX_SHAPES: usize = 65_536;
 
 /// All leaves, and the series that they add up to.
 pub(super) struct Leaves {
@@ -169,7 +169,7 @@ impl Leaves {
             .by_pair
             .entry((service.index, workload.index))
             .or_insert_with(|| leaves.insert(Leaf::new(service, workload, window)));
-        if self.shapes.len() < MOST_SHAPES {
+        if self.shapes.len() < MAX_SHAPES {
             self.shapes.insert(key, Shape { leaf, used: window, _names: record.names.clone() });
         }
         leaf

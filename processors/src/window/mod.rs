@@ -15,7 +15,7 @@
 //! a workload series; leaves are added up into series when the window closes, so a record is added once, not once per level.
 //!
 //! Memory is bounded by the open connections (64 bytes and a slot each) and by `max_series`; records held for later windows by
-//! `MOST_HELD`.
+//! `MAX_HELD`.
 
 mod boundaries;
 mod config;

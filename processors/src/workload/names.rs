@@ -9,7 +9,7 @@ use longwave_pipeline::{Handle, Interner, Workload};
 use super::cgroup::path::Named;
 
 /// Executables remembered at a time; beyond, all are looked up again.
-const MOST_EXECUTABLES: usize = 4096;
+const MAX_EXECUTABLES: usize = 4096;
 
 /// Makes handles.
 pub(super) struct Names {
@@ -37,7 +37,7 @@ impl Names {
             return Some(handle.clone());
         }
         let handle = self.intern(owner.executable()?, "Process", "");
-        if self.by_executable.len() >= MOST_EXECUTABLES {
+        if self.by_executable.len() >= MAX_EXECUTABLES {
             self.by_executable.clear();
         }
         self.by_executable.insert(owner.name, handle.clone());

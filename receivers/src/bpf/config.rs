@@ -47,7 +47,7 @@ pub enum Family {
 
 const SHORTEST_INTERVAL_MS: u64 = 100;
 const LONGEST_INTERVAL_S: u64 = 3600;
-const MOST_CONNECTIONS: u32 = 16 << 20;
+const MAX_CONNECTIONS: u32 = 16 << 20;
 const LARGEST_RING: ByteSize = ByteSize::mib(1024);
 
 // === impl Config ===
@@ -116,7 +116,7 @@ impl ComponentConfig for Config {
                 "must be an absolute path below the cgroup2 mount, for example /sys/fs/cgroup/system.slice",
             );
         }
-        if !(1..=MOST_CONNECTIONS).contains(&self.max_connections) {
+        if !(1..=MAX_CONNECTIONS).contains(&self.max_connections) {
             problems.at("max_connections", "must be between 1 and 16777216");
         }
         let page = rustix::param::page_size() as u64;

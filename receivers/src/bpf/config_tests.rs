@@ -1,4 +1,4 @@
-use longwave_config::{Path, Sources, Value};
+use longwave_config::{ConfigPath, Sources, Value};
 
 use super::super::factory;
 use super::*;
@@ -9,7 +9,7 @@ fn errors(yaml: &str) -> String {
     );
     let document = longwave_config::load(&Sources::new(vec![text], Vec::new())).unwrap().document;
     let section = document.receivers.iter().next().unwrap().1;
-    let path = Path::root().child("receivers").child("bpf");
+    let path = ConfigPath::root().child("receivers").child("bpf");
     factory().prepare(section, &path).map(|_| ()).unwrap_err().to_string()
 }
 
@@ -17,7 +17,8 @@ fn errors(yaml: &str) -> String {
 /// Guarantees: the defaults are those of the design, and sound.
 #[test]
 fn defaults_are_sound() {
-    let prepared = factory().prepare(&Value::Null, &Path::root()).map_err(|e| format!("{e:?}")).ok().unwrap();
+    let prepared =
+        factory().prepare(&Value::Null, &ConfigPath::root()).map_err(|e| format!("{e:?}")).ok().unwrap();
     insta::assert_snapshot!(longwave_config::to_yaml(&prepared.effective).unwrap());
     let options = Config::default().options(true);
     assert!(options.emit_open && options.connect_time && options.families.v4 && options.families.v6);

@@ -25,7 +25,7 @@ pub trait Sink {
 
 /// The pipelines, from a thread of ours. A burst waits rather than being dropped:
 ///
-/// - Events that find no room are held here, in order, until there is room, up to [`MOST_HELD`]; the watermark waits behind them.
+/// - Events that find no room are held here, in order, until there is room, up to [`MAX_HELD`]; the watermark waits behind them.
 /// - Updates, which heal, are refused while events are held.
 /// - In each interval the thread itself waits only for so long that neither the next pass nor the kernel's rings suffer.
 pub struct Pipelines {
@@ -46,7 +46,7 @@ struct Held {
 }
 
 /// Events that may wait for room: a second of 30,000 connections, opened and closed.
-const MOST_HELD: usize = 65_536;
+const MAX_HELD: usize = 65_536;
 
 /// The longest single wait: a pipeline that is stuck must not keep the others waiting for all of the patience at once.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
@@ -165,7 +165,7 @@ impl Sink for Pipelines {
             return self.output.give_events(records);
         }
         self.held.push(records);
-        if self.held.records > MOST_HELD && !self.wait_and_catch_up() {
+        if self.held.records > MAX_HELD && !self.wait_and_catch_up() {
             // No room within the patience: where there is none, they are dropped and counted.
             self.output.give_events(self.held.take());
         }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use longwave_pipeline::runtime::{Delivered, RecordOutput};
 use longwave_pipeline::{Batch, ConnectionRecord, PassEnd, UnixNanos};
 
-use super::{Held, MOST_HELD, Pipelines, Sink};
+use super::{Held, MAX_HELD, Pipelines, Sink};
 
 fn records(from: u64, count: u64) -> Vec<ConnectionRecord> {
     let numbered = (from..from + count).map(|cookie| {
@@ -52,7 +52,7 @@ fn what_is_held_is_bounded() {
     let mut sink = Pipelines::new(output, executor.handle().clone(), Duration::ZERO);
     for batch in 0..200 {
         sink.give(records(batch * 1000, 1000));
-        assert!(sink.held.records <= MOST_HELD);
+        assert!(sink.held.records <= MAX_HELD);
     }
 }
 

@@ -20,7 +20,7 @@ use super::tracker::{RECENT, Tracker};
 const LONGEST_WAIT: Duration = Duration::from_millis(200);
 
 /// Passes in a row that may fail.
-const MOST_FAILURES: u32 = 3;
+const MAX_FAILURES: u32 = 3;
 
 /// Everything that the thread works with.
 pub struct Worker<K, S> {
@@ -116,7 +116,7 @@ impl<K: Source, S: Sink> Worker<K, S> {
                 );
                 Ok(())
             }
-            Err(error) if last || self.failures + 1 < MOST_FAILURES => {
+            Err(error) if last || self.failures + 1 < MAX_FAILURES => {
                 self.failures += 1;
                 tracing::warn!(
                     "a sampling pass of the bpf receiver failed; what it missed comes with later records: {error}"

@@ -1,15 +1,13 @@
 use std::time::Duration;
 
-use longwave_config::{Path as ConfigPath, Value};
+use longwave_config::{ConfigPath, Value};
 use longwave_pipeline::codec::{Encoder, FILE_HEADER_LEN, SessionEnd, SessionStart, file_header};
 use longwave_pipeline::{Batch, ConnectionRecord, PassEnd, UnixNanos};
+use longwave_testing::golden;
 use tokio::time::Instant;
 
 use super::pace::Pace;
 use super::*;
-
-#[path = "../../../pipeline/tests/golden/fixture.rs"]
-mod golden;
 
 /// What came out, and how the receiver ended.
 struct Played {

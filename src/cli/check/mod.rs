@@ -1,6 +1,6 @@
 //! `longwave check`: what the host, the container or the pod offers and lacks.
 
-pub(super) mod surroundings;
+pub(super) mod host_facts;
 pub(super) mod view;
 
 #[cfg(test)]
@@ -8,7 +8,7 @@ mod tests;
 
 use std::fmt::Write;
 
-use longwave_config::{Path, decode};
+use longwave_config::{ConfigPath, decode};
 use longwave_pipeline::Signal;
 use longwave_pipeline::registry::Registry;
 use longwave_receivers::bpf::Config;
@@ -20,7 +20,7 @@ use view::View;
 /// Prints each fact; fails if something is missing without which Longwave cannot run.
 pub(super) fn run(sources: &SourceArgs, registry: &Registry) -> anyhow::Result<()> {
     let mut facts = probe(&options(sources, registry)?);
-    facts.extend(surroundings::look(&View::of_this_process()));
+    facts.extend(host_facts::collect(&View::of_this_process()));
     print(&table(&facts)?)?;
     let missing = facts.iter().filter(|fact| fact.verdict == Verdict::Missing).count();
     anyhow::ensure!(
@@ -38,7 +38,9 @@ fn options(sources: &SourceArgs, registry: &Registry) -> anyhow::Result<Options>
     let Some(receiver) = receiver else { return Ok(Config::default().options(false)) };
     let settings = plan.effective.get("receivers").and_then(|receivers| receivers.get(&receiver.id));
     let config: Config = match settings {
-        Some(settings) => decode(settings, &Path::root()).map_err(|errors| anyhow::anyhow!("{errors:?}"))?,
+        Some(settings) => {
+            decode(settings, &ConfigPath::root()).map_err(|errors| anyhow::anyhow!("{errors:?}"))?
+        }
         None => Config::default(),
     };
     let wants_opens = receiver.pipelines.iter().any(|index| plan.pipelines[*index].signal == Signal::Logs);

@@ -51,7 +51,7 @@ impl Fake {
         let variables = self.variables.clone();
         let view =
             View::new(self.folder.path(), move |name| variables.get(name).map(|value| (*value).to_owned()));
-        surroundings::look(&view)
+        host_facts::collect(&view)
     }
 }
 

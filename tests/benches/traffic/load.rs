@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
-use longwave_tests::netns::{Netns, enter};
+use longwave_testing::netns::{Netns, enter};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 /// What a load does.

@@ -6,10 +6,10 @@ use std::time::Duration;
 use rustix::net::SendFlags;
 
 use crate::end::{End, Role};
-use crate::netns::{Netns, VethPair};
 use crate::nft::{self, Hook};
 use crate::place::Place;
 use crate::verdict::Story;
+use longwave_testing::netns::{Netns, VethPair};
 
 /// `MSG_FASTOPEN`, which rustix has no name for.
 const FASTOPEN: SendFlags = SendFlags::from_bits_retain(0x2000_0000);

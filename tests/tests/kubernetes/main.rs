@@ -12,9 +12,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use longwave_testing::gate;
 use longwave_tests::cluster::{Cluster, ProxyMode};
+use longwave_tests::collector;
 use longwave_tests::otlp_json::{FlatLog, FlatPoint};
-use longwave_tests::{collector, gate};
 use serde_json::Value;
 
 use deployed::{Deployed, attribute};

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::process::Command;
 
-use longwave_tests::netns::{Netns, run};
+use longwave_testing::netns::{Netns, run};
 
 use crate::pod;
 
@@ -42,7 +42,7 @@ rules:
         netns.run("ip", &["route", "add", "default", "via", "203.0.113.1"]);
         let path = netns.path();
         // Its thread ends with the test; the namespace's name goes before.
-        std::thread::spawn(move || longwave_tests::netns::enter(&path, || pod::serve(PORT, |_| ())));
+        std::thread::spawn(move || longwave_testing::netns::enter(&path, || pod::serve(PORT, |_| ())));
         Self { address: SocketAddr::from(([203, 0, 113, 7], PORT)), _netns: netns }
     }
 }

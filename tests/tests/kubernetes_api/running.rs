@@ -4,9 +4,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use longwave_testing::gate;
 use longwave_tests::cluster::{Cluster, ProxyMode};
+use longwave_tests::config;
 use longwave_tests::longwave::{Longwave, Options};
-use longwave_tests::{config, gate};
 use serde_json::{Map, Value, json};
 
 static CLUSTER: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());

@@ -6,11 +6,12 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
+use longwave_testing::gate;
+use longwave_tests::Longwave;
 use longwave_tests::cgroup::Cgroup;
 use longwave_tests::cluster::programs;
 use longwave_tests::control_plane::ControlPlane;
 use longwave_tests::faulty_proxy::{FaultyProxy, Request};
-use longwave_tests::{Longwave, gate};
 use rustix::process::Pid;
 use serde_json::{Value, json};
 
@@ -27,7 +28,7 @@ const SAMPLE: usize = 50;
 /// Resident growth, bytes.
 const BAR: u64 = 40 << 20;
 /// Pages of 250 objects, watches, and an attempt to have it streamed.
-const MOST_REQUESTS: usize = (PODS + 2 * SERVICES) / 250 + 12;
+const MAX_REQUESTS: usize = (PODS + 2 * SERVICES) / 250 + 12;
 /// Writing takes a while on two cores.
 const LONG: Duration = Duration::from_secs(600);
 
@@ -87,7 +88,7 @@ fn ten_thousand_pods_fit_into_forty_mebibytes() {
     [&mut ours, &mut its].into_iter().for_each(Cost::note);
     let requests = ours.proxy.requests(0);
     let listed = requests.len();
-    assert!(listed <= MOST_REQUESTS, "{requests:#?}");
+    assert!(listed <= MAX_REQUESTS, "{requests:#?}");
 
     names_a_sample(&longwave, &own, 0);
     for round in 1..=ROUNDS {

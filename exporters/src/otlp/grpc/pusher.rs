@@ -35,7 +35,7 @@ pub struct GrpcPusher {
 }
 
 /// A response says how much was rejected and why; it is never long.
-const MOST_RESPONSE_BYTES: usize = 1 << 20;
+const MAX_RESPONSE_BYTES: usize = 1 << 20;
 
 impl GrpcPusher {
     /// Reads the TLS files; connects to nothing.
@@ -117,7 +117,7 @@ impl Pusher for GrpcPusher {
         let failed = |status| push_error(&endpoint.to_string(), endpoint.tls, &status);
         let mut client = tonic::client::Grpc::new(self.channel()?)
             .accept_compressed(CompressionEncoding::Gzip)
-            .max_decoding_message_size(MOST_RESPONSE_BYTES);
+            .max_decoding_message_size(MAX_RESPONSE_BYTES);
         if self.compression == Compression::Gzip {
             client = client.send_compressed(CompressionEncoding::Gzip);
         }

@@ -1,10 +1,10 @@
-use longwave_config::{Path, Value};
+use longwave_config::{ConfigPath, Value};
 
 use super::endpoint::GrpcEndpoint;
 
 fn errors(section: serde_json::Value) -> String {
     let section = Value::from_serialize(&section).unwrap();
-    match super::factory().prepare(&section, &Path::from("exporters::otlp")) {
+    match super::factory().prepare(&section, &ConfigPath::from("exporters::otlp")) {
         Ok(_) => "fine".to_owned(),
         Err(errors) => format!("{errors}\n"),
     }
@@ -56,8 +56,10 @@ fn bad_sections() {
 #[test]
 fn effective_settings_hide_secrets() {
     let section = serde_json::json!({"endpoint": "c:1", "headers": {"authorization": "Bearer hunter2"}});
-    let prepared =
-        super::factory().prepare(&Value::from_serialize(&section).unwrap(), &Path::root()).ok().unwrap();
+    let prepared = super::factory()
+        .prepare(&Value::from_serialize(&section).unwrap(), &ConfigPath::root())
+        .ok()
+        .unwrap();
     let shown = longwave_config::to_yaml(&prepared.effective).unwrap();
     insta::assert_snapshot!("effective", shown);
 }

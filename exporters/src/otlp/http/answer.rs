@@ -59,7 +59,7 @@ pub(crate) fn retry_after(text: &str, now: SystemTime) -> Option<Duration> {
 
 /// The server's words: the message of a `google.rpc.Status`, or the first line of a text.
 fn words(headers: &HeaderMap, body: &[u8]) -> String {
-    const MOST_CHARS: usize = 200;
+    const MAX_CHARS: usize = 200;
     let content_type = text(headers, &CONTENT_TYPE);
     let said = if content_type.starts_with(PROTOBUF) {
         RpcStatus::decode(body).map(|status| status.message).unwrap_or_default()
@@ -69,7 +69,7 @@ fn words(headers: &HeaderMap, body: &[u8]) -> String {
         String::from_utf8_lossy(body).into_owned()
     };
     let line = said.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim();
-    line.chars().filter(|c| !c.is_control()).take(MOST_CHARS).collect()
+    line.chars().filter(|c| !c.is_control()).take(MAX_CHARS).collect()
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &reqwest::header::HeaderName) -> &'a str {

@@ -34,7 +34,7 @@ pub struct HttpPusher {
 }
 
 /// As much of an answer as is read; the Collector's limit.
-const MOST_ANSWER_BYTES: usize = 64 << 10;
+const MAX_ANSWER_BYTES: usize = 64 << 10;
 /// Bodies up to this size are compressed in place, larger ones off the runtime's threads.
 const COMPRESS_IN_PLACE: usize = 16 << 10;
 /// What is sent and not acknowledged for so long ends the connection.
@@ -145,9 +145,9 @@ fn gzip(bytes: &[u8]) -> std::io::Result<Bytes> {
 async fn read_some(mut response: Response) -> Result<Vec<u8>, reqwest::Error> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
-        let room = MOST_ANSWER_BYTES - body.len();
+        let room = MAX_ANSWER_BYTES - body.len();
         body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-        if body.len() == MOST_ANSWER_BYTES {
+        if body.len() == MAX_ANSWER_BYTES {
             break;
         }
     }

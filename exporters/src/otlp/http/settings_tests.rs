@@ -1,11 +1,11 @@
-use longwave_config::{Path, Value};
+use longwave_config::{ConfigPath, Value};
 use longwave_pipeline::Signal;
 
 use super::{HttpConfig, HttpPusher, url};
 
 fn errors(section: serde_json::Value) -> String {
     let section = Value::from_serialize(&section).unwrap();
-    match super::factory().prepare(&section, &Path::from("exporters::otlp_http")) {
+    match super::factory().prepare(&section, &ConfigPath::from("exporters::otlp_http")) {
         Ok(_) => "fine".to_owned(),
         Err(errors) => format!("{errors}\n"),
     }

@@ -5,7 +5,7 @@ use longwave_pipeline::record::{CloseReason, FailReason, Totals};
 use longwave_pipeline::{Attributes, Level, Measures, Series, UnixNanos, Value, Window};
 
 use super::*;
-use crate::golden;
+use longwave_testing::golden;
 
 fn plain(columns: usize) -> View {
     View { columns, rows: None, styled: false }

@@ -32,9 +32,9 @@ const SCAN_SLICE: Duration = Duration::from_millis(5);
 /// How long an id that no scan found is not looked for again.
 const MISSING_FOR: Duration = Duration::from_secs(60);
 /// Ids looked for in one scan.
-const MOST_WANTED: usize = 4096;
+const MAX_WANTED: usize = 4096;
 /// Processes whose containers are remembered, and for how long: their pids are used again.
-const MOST_PROCESSES: usize = 4096;
+const MAX_PROCESSES: usize = 4096;
 const PROCESS_FOR: Duration = Duration::from_secs(1);
 /// Scans after which a removed cgroup that nobody asked for is forgotten.
 const KEPT_SCANS: u32 = 16;
@@ -155,7 +155,7 @@ impl Cgroups {
         let is_fresh = |process: &Process| now.saturating_duration_since(process.read) < PROCESS_FOR;
         if !self.by_process.get(&owner.pid).is_some_and(is_fresh) {
             let container = self.container_of_process(owner.pid).map(|path| Cgroup::new(&path));
-            if self.by_process.len() >= MOST_PROCESSES {
+            if self.by_process.len() >= MAX_PROCESSES {
                 self.by_process.clear();
             }
             self.by_process.insert(owner.pid, Process { read: now, container });
@@ -184,7 +184,7 @@ impl Cgroups {
     }
 
     fn want(&mut self, id: u64) -> Whereabouts<'_> {
-        if self.wanted.len() >= MOST_WANTED {
+        if self.wanted.len() >= MAX_WANTED {
             return Whereabouts::Missing;
         }
         self.wanted.push(id);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Directories read in one walk: a bound on what a host full of cgroups can cost.
-const MOST_DIRECTORIES: usize = 65_536;
+const MAX_DIRECTORIES: usize = 65_536;
 
 /// A walk, breadth first.
 pub(super) struct Scan {
@@ -22,7 +22,7 @@ pub(super) struct Scan {
 impl Scan {
     /// From the root of the file system.
     pub fn of(root: &Path) -> Self {
-        Self { root: root.to_owned(), queue: VecDeque::from([String::new()]), left: MOST_DIRECTORIES }
+        Self { root: root.to_owned(), queue: VecDeque::from([String::new()]), left: MAX_DIRECTORIES }
     }
 
     /// Reads directories for `slice` (or to the end) and shows inode and path of each that it finds. True when nothing is left to read.

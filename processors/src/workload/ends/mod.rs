@@ -19,7 +19,7 @@ use crate::known::{Known, NOBODY, Passes, STRIDE};
 use end::{End, Flag};
 
 /// Ended connections whose addresses are still known, so that the other end's close finds them: it may come a batch later.
-const MOST_ENDED: usize = 8192;
+const MAX_ENDED: usize = 8192;
 
 /// All known ends.
 pub(super) struct Ends {
@@ -112,7 +112,7 @@ impl Ends {
             self.forget_translation(index, sources);
             self.ends.close(index);
             self.ended.push_back(index);
-            if self.ended.len() > MOST_ENDED
+            if self.ended.len() > MAX_ENDED
                 && let Some(oldest) = self.ended.pop_front()
             {
                 self.remove(oldest);

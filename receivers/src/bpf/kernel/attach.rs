@@ -8,6 +8,7 @@ use aya::programs::{BtfTracePoint, Iter, ProgramError, RawTracePoint};
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader, Endianness};
 use longwave_ebpf_abi::{BUCKET_KEYS, Offsets, Settings};
 use longwave_pipeline::causes::with_causes;
+use zerocopy::IntoBytes;
 
 use super::diagnosis::{explain, preflight, root_cause};
 use super::sampler::{self, SAMPLE};
@@ -43,16 +44,6 @@ pub struct Attached {
 pub struct Copies {
     names: &'static [&'static str],
     links: Vec<(&'static str, BtfTracePointLinkId)>,
-}
-
-/// Plain data whose bytes the programs read.
-trait Global {}
-impl Global for Offsets {}
-impl Global for Settings {}
-
-fn bytes<T: Global>(value: &T) -> &[u8] {
-    // SAFETY: `#[repr(C)]` without padding.
-    unsafe { std::slice::from_raw_parts(std::ptr::from_ref(value).cast(), size_of::<T>()) }
 }
 
 /// Loads every program, runs `sample` once over nothing, and attaches. Notes the outcome of each step in `steps`, and goes on after one
@@ -119,8 +110,8 @@ fn create_maps(
 ) -> Result<Ebpf, Diagnosis> {
     let mut ebpf = EbpfLoader::new()
         .btf(Some(types))
-        .override_global("OFFSETS", bytes(offsets), true)
-        .override_global("SETTINGS", bytes(settings), true)
+        .override_global("OFFSETS", offsets.as_bytes(), true)
+        .override_global("SETTINGS", settings.as_bytes(), true)
         .map_max_entries("keys", settings.buckets)
         .map_max_entries("entries", settings.buckets * BUCKET_KEYS)
         .map_max_entries("transitions", transitions_bytes)

@@ -1,57 +1,48 @@
-//! What this process may do.
+//! Privileges of this thread.
 
-const CAP_SYS_PTRACE: u32 = 19;
-const CAP_SYS_ADMIN: u32 = 21;
-const CAP_PERFMON: u32 = 38;
-const CAP_BPF: u32 = 39;
+use rustix::thread::CapabilitySet;
 
-/// The effective capabilities, as a bit set; all of them where they cannot be read.
-pub fn effective() -> u64 {
-    status("CapEff:").and_then(|hex| u64::from_str_radix(&hex, 16).ok()).unwrap_or(u64::MAX)
+/// Returns the effective capabilities; all of them if the kernel does not report them.
+fn effective() -> CapabilitySet {
+    rustix::thread::capabilities(None).map_or(CapabilitySet::all(), |sets| sets.effective)
 }
 
-/// Capabilities without which no program can be loaded.
+/// Returns the names of the capabilities that are missing to load a program.
 pub fn missing() -> Vec<&'static str> {
     let effective = effective();
-    if has(effective, CAP_SYS_ADMIN) {
+    if effective.contains(CapabilitySet::SYS_ADMIN) {
         return Vec::new();
     }
-    [(CAP_BPF, "CAP_BPF"), (CAP_PERFMON, "CAP_PERFMON")]
+    [(CapabilitySet::BPF, "CAP_BPF"), (CapabilitySet::PERFMON, "CAP_PERFMON")]
         .into_iter()
-        .filter(|(capability, _)| !has(effective, *capability))
+        .filter(|(capability, _)| !effective.contains(*capability))
         .map(|(_, name)| name)
         .collect()
 }
 
-/// Whether other namespaces can be entered (`setns`).
+/// Returns whether this thread can enter other namespaces (`setns`).
 pub fn can_enter_namespaces() -> bool {
-    has(effective(), CAP_SYS_ADMIN)
+    effective().contains(CapabilitySet::SYS_ADMIN)
 }
 
-/// Whether other users' processes can be looked at.
+/// Returns whether this thread can inspect the processes of other users.
 pub fn can_see_processes() -> bool {
-    has(effective(), CAP_SYS_PTRACE)
+    effective().contains(CapabilitySet::SYS_PTRACE)
 }
 
-/// Whether a seccomp filter is active.
+/// Returns whether a seccomp filter is active.
 pub fn seccomp() -> bool {
-    status("Seccomp:").as_deref() == Some("2")
+    // `prctl(PR_GET_SECCOMP)` is itself subject to the filter, which may kill the process for it.
+    let status = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+    status.lines().find_map(|line| line.strip_prefix("Seccomp:")).is_some_and(|mode| mode.trim() == "2")
 }
 
-/// Whether capabilities count for the whole host.
+/// Returns whether this process is in the host's user namespace, where its capabilities apply to the whole host.
+///
+/// Returns true if `/proc` is not mounted.
 pub fn in_first_user_namespace() -> bool {
     let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     let mut fields = map.split_whitespace();
     map.is_empty()
         || (fields.next(), fields.next(), fields.next()) == (Some("0"), Some("0"), Some("4294967295"))
-}
-
-fn has(set: u64, capability: u32) -> bool {
-    set >> capability & 1 != 0
-}
-
-/// A field of `/proc/thread-self/status`.
-fn status(name: &str) -> Option<String> {
-    let status = std::fs::read_to_string("/proc/thread-self/status").ok()?;
-    Some(status.lines().find_map(|line| line.strip_prefix(name))?.trim().to_owned())
 }

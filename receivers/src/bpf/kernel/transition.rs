@@ -1,6 +1,7 @@
 //! What the ring buffers carry, typed.
 
 use longwave_ebpf_abi::{ConnectionEvent, LAYOUT_VERSION, ListenEvent, kind};
+use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 /// An event of the transitions ring.
 #[derive(Clone, Copy, Debug)]
@@ -27,14 +28,11 @@ pub fn connection(record: &[u8]) -> Option<&ConnectionEvent> {
     view(record)
 }
 
-/// Plain data without padding, of which any bytes are a value.
-trait Event {}
-impl Event for ConnectionEvent {}
-impl Event for ListenEvent {}
-
-fn view<T: Event>(record: &[u8]) -> Option<&T> {
-    let fits = record.len() == size_of::<T>() && record.as_ptr().cast::<T>().is_aligned();
-    let version = u16::from_ne_bytes([*record.first()?, *record.get(1)?]);
-    // SAFETY: size and alignment were checked, and any bytes are an event.
-    (fits && version == LAYOUT_VERSION).then(|| unsafe { &*record.as_ptr().cast::<T>() })
+/// Views a record as an event. Returns `None` if its length, alignment or layout version is another one.
+fn view<T: FromBytes + Immutable + KnownLayout>(record: &[u8]) -> Option<&T> {
+    let version = u16::from_ne_bytes(*record.first_chunk()?);
+    if version != LAYOUT_VERSION {
+        return None;
+    }
+    T::ref_from_bytes(record).ok()
 }

@@ -1,15 +1,13 @@
 //! The record file's format: round trips, damage of every kind, and speed.
 #![allow(clippy::unwrap_used)]
 
-#[path = "codec/arbitrary.rs"]
 mod arbitrary;
-#[path = "golden/fixture.rs"]
-mod golden;
 
 use longwave_pipeline::codec::{
     Block, Decoder, Encoder, FILE_HEADER_LEN, Fault, MAX_BLOCK_RECORDS, SessionEnd, SessionStart, file_header,
 };
 use longwave_pipeline::{ConnectionRecord, PassEnd, UnixNanos};
+use longwave_testing::golden;
 use proptest::prelude::*;
 
 /// What can be compared: handles of two interners are never equal, their texts are.
@@ -70,7 +68,7 @@ fn records_of(blocks: &[Block]) -> Vec<ConnectionRecord> {
 fn the_golden_recording_is_what_is_written_and_read() {
     let written = file(&[session(&[golden::records()])]);
     if std::env::var_os("LONGWAVE_UPDATE_GOLDEN").is_some() {
-        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/recording.lwr"), &written).unwrap();
+        std::fs::write(golden::path("recording.lwr"), &written).unwrap();
         return;
     }
     assert_eq!(written, golden::RECORDING);

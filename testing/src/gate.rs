@@ -60,7 +60,7 @@ pub fn demanded(name: &str) -> bool {
     std::env::var(name).is_ok_and(|value| value == "1")
 }
 
-/// Whether this is a distribution's stock kernel, which keeps nothing from tracing programs; on others see [`crate::witness`].
+/// Whether this is a distribution's stock kernel, which keeps nothing from tracing programs; on others see `witness` in `tests/`.
 pub fn stock_kernel() -> bool {
     demanded("LONGWAVE_STOCK_KERNEL")
         || rustix::system::uname().release().to_string_lossy().contains("cloud-amd64")

@@ -20,7 +20,7 @@ const CREDENTIALS: [&str; 2] = [
 const DOCKER_SOCKETS: [&str; 2] = ["/var/run/docker.sock", "/run/podman/podman.sock"];
 
 /// All facts, in the order of what they cost when they are wanting.
-pub(super) fn look(view: &View) -> Vec<HostFact> {
+pub(super) fn collect(view: &View) -> Vec<HostFact> {
     let mut facts = vec![
         process_namespace(view),
         network_namespace(view),

@@ -1,10 +1,8 @@
-//! The records and the window behind the golden lines (`logs.jsonl`, `metrics.jsonl`, `recording.lwr` beside this file): one of each kind.
-//!
-//! A test includes this file with `#[path = "…/pipeline/tests/golden/fixture.rs"] mod golden;`, exports [`records`] or [`window`], and
-//! compares with [`LOGS`] or [`METRICS`], line by line.
-#![allow(dead_code, clippy::unwrap_used, reason = "each test uses a part")]
+//! Records and a window, and the golden files that they encode to: a test exports [`records`] or [`window`] and compares the result with
+//! [`LOGS`], [`METRICS`] or [`RECORDING`].
 
 use std::num::NonZeroU64;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use longwave_pipeline::record::{
@@ -16,28 +14,31 @@ use longwave_pipeline::{
     Workload,
 };
 
-/// One access-log object a line, for each of [`records`].
-pub const LOGS: &str = include_str!("logs.jsonl");
-/// One object a line, for each series of [`window`].
-pub const METRICS: &str = include_str!("metrics.jsonl");
-/// A record file with [`records`] and [`pass_end`], as format version 1 has it.
-pub const RECORDING: &[u8] = include_bytes!("recording.lwr");
+/// Access log of [`records`]: one JSON object a line.
+pub const LOGS: &str = include_str!("../golden/logs.jsonl");
+/// The series of [`window`]: one JSON object a line.
+pub const METRICS: &str = include_str!("../golden/metrics.jsonl");
+/// Record file with [`records`] and [`pass_end`], in the current version of the format.
+pub const RECORDING: &[u8] = include_bytes!("../golden/recording.lwr");
+/// The same in version 1 of the format.
+pub const RECORDING_V1: &[u8] = include_bytes!("../golden/recording-v1.lwr");
 
-/// The same, as version 1 of the format has it.
-#[allow(dead_code, reason = "for the codec's test")]
-pub const RECORDING_V1: &[u8] = include_bytes!("recording-v1.lwr");
-
-/// 2026-11-21T08:00:00Z.
+/// Start of the window: 2026-11-21T08:00:00Z.
 pub const START: UnixNanos = UnixNanos(1_795_248_000_000_000_000);
-/// Five seconds later.
+/// End of the window: five seconds later.
 pub const END: UnixNanos = UnixNanos(1_795_248_005_000_000_000);
 
-/// The end of the pass that the records belong to.
+/// Path of a golden file in the source tree, for tests that update it (`LONGWAVE_UPDATE_GOLDEN=1`).
+pub fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name)
+}
+
+/// End of the pass that the records belong to.
 pub fn pass_end() -> PassEnd {
     PassEnd { tick: END, last: false }
 }
 
-/// open, update, close, fail, vanished.
+/// One record of each event: open, update, close, fail, vanished.
 pub fn records() -> Vec<ConnectionRecord> {
     let (workloads, services) = (Interner::default(), Interner::default());
     let checkout = workloads.intern(Workload {
@@ -191,7 +192,7 @@ pub fn records() -> Vec<ConnectionRecord> {
     vec![open, update, close, fail, vanished]
 }
 
-/// Series: service, workload, connection (all of the first connection and of a failed one), overflow.
+/// One series of each level for the first connection, one of workloads for the failed connection, and an overflow series.
 pub fn window() -> Window {
     let records = records();
     let (update, fail) = (&records[1], &records[3]);

@@ -1,10 +1,10 @@
-//! What the benches measure.
+//! CPU time as the measurement of a criterion bench: other load on the machine does not change it.
 
 use std::time::Duration;
 
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 
-/// CPU time of this thread.
+/// CPU time of the current thread.
 pub struct CpuTime;
 
 impl Measurement for CpuTime {
