@@ -1,12 +1,12 @@
-//! The receiver `bpf`: every TCP connection of the host, from the kernel.
+//! Receiver `bpf`: reports every TCP connection of the host, from the kernel.
 //!
 //! ```text
 //! kernel (programs, table, rings) → source → tracker → sink → pipelines
 //!                                    ↑ worker: when, in which order ↑
 //! ```
 //!
-//! The kernel emits totals; the [`tracker`] keeps what was last delivered of each connection and subtracts. All of it runs on one thread
-//! of its own ([`worker`]), which never waits for user space longer than the kernel's rings can bear.
+//! The kernel emits totals. The [`tracker`] stores what was last delivered of each connection and subtracts. Everything runs on one thread
+//! ([`worker`]), which never waits for the pipelines for so long that the kernel's rings fill up.
 
 mod cgroup;
 mod config;
@@ -15,17 +15,26 @@ mod owner;
 mod receiver;
 mod sink;
 mod source;
-mod stats;
+mod telemetry;
 mod timeline;
 mod tracker;
 mod worker;
+
+#[cfg(feature = "bench")]
+pub mod bench {
+    //! What `benches/tracker.rs` measures.
+    pub use super::owner::SharedCgroups;
+    pub use super::sink::Sink;
+    pub use super::timeline::{Reading, Timeline};
+    pub use super::tracker::{Rules, Tracker};
+}
 
 pub use config::{Config, Family};
 use longwave_pipeline::Signal;
 use longwave_pipeline::component::{About, Factory, Receiver, ReceiverContext, ReceiverFactory, Stability};
 pub use receiver::BpfReceiver;
 
-/// The factory of `bpf`.
+/// Returns the factory of `bpf`.
 pub fn factory() -> ReceiverFactory {
     let about = About {
         component_type: "bpf",

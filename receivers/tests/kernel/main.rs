@@ -3,7 +3,6 @@
 //! These tests need root and BPF. They are skipped elsewhere, unless `LONGWAVE_REQUIRE_BPF=1`.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
-mod bench;
 mod connections;
 mod host;
 mod limits;

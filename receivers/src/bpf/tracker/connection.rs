@@ -144,13 +144,15 @@ impl Connection {
         connection.set(mark::START_KNOWN, event.flags & flag::START_KNOWN != 0);
         connection.set(mark::IPV6, event.tuple.family == libc::AF_INET6 as u16);
         connection.learn_marks(event);
-        connection.learn_role(event, None, listeners);
+        if connection.role() == Role::Unknown {
+            connection.learn_role(event, None, listeners);
+        }
         connection
     }
 
     /// Takes in an observation and compares it with the last delivered record. `pending` is what was observed since then and not
     /// delivered. The totals stay as they are until [`Self::deliver`].
-    #[inline]
+    #[inline(always)]
     pub fn advance(
         &mut self,
         observation: &Observation<'_>,
@@ -161,7 +163,9 @@ impl Connection {
         let is_overtaken = observation.event == Event::Open && self.tcp_state != 0;
         let measured = observation.counters.filter(|_| !is_overtaken).map(|event| {
             self.learn_marks(event);
-            self.learn_role(event, pending.as_mut(), listeners);
+            if self.role() == Role::Unknown {
+                self.learn_role(event, pending.as_mut(), listeners);
+            }
             (event, self.measure(event))
         });
         let before = self.progress();
@@ -323,13 +327,14 @@ impl Connection {
 
     /// Learns the role of a seeded connection from its counters, or from a listener on its local end. The SYN of a client is no payload:
     /// totals that counted it are corrected.
+    #[cold]
     fn learn_role(&mut self, event: &ConnectionEvent, pending: Option<&mut Progress>, listeners: &Listeners) {
         let has_counters = match event.kind {
             kind::SAMPLE => true,
             kind::CLOSE => counts::established(event),
             _ => false,
         };
-        if self.role() != Role::Unknown || !has_counters {
+        if !has_counters {
             return;
         }
         match counts::opened_actively(event) {

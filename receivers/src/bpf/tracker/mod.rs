@@ -34,11 +34,11 @@ use connection::{Connection, Observation, Step};
 use identity::{Identity, Origin};
 pub use outbox::BATCH;
 use outbox::{Outbox, Undo};
-use recent::Recent;
+use recent::RecentEnds;
 use record::record;
 use table::{Connections, Detached};
 
-/// Settings of the tracker.
+/// Settings of the tracker, fixed at its start.
 #[derive(Clone, Debug)]
 pub struct Rules {
     /// First 32 bits of the boot id.
@@ -77,7 +77,7 @@ pub struct Tracker<S> {
     listeners: Listeners,
     /// Version of the listeners up to which owners were resolved.
     resolved_version: u64,
-    recent: Recent,
+    recent: RecentEnds,
     outbox: Outbox<S>,
     discards: Discards,
     /// Number of the current pass; wraps.
@@ -87,7 +87,7 @@ pub struct Tracker<S> {
     tick: UnixNanos,
 }
 
-/// Time for which [`Tracker::turn_recent`] must not be called again.
+/// Shortest time between two calls of [`Tracker::turn_recent`]: for as long a late event of an ended connection is recognized.
 pub const RECENT: Duration = Duration::from_secs(1);
 
 // === impl Discards ===
@@ -115,7 +115,7 @@ impl<S: Sink> Tracker<S> {
             connections: Connections::default(),
             listeners: Listeners::default(),
             resolved_version: 0,
-            recent: Recent::default(),
+            recent: RecentEnds::default(),
             outbox: Outbox::new(sink),
             discards: Discards::default(),
             pass: 0,
@@ -163,14 +163,45 @@ impl<S: Sink> Tracker<S> {
         self.connections.undo(refused);
     }
 
-    /// Takes in a sample or a VANISHED event of the current pass.
-    pub fn sample(&mut self, event: &ConnectionEvent, timeline: &Timeline) {
-        self.observe(event, self.tick, timeline);
-    }
-
-    /// Takes in an OPEN or CLOSE event. `tick` is the end of the window that it belongs to.
-    pub fn transition(&mut self, event: &ConnectionEvent, tick: UnixNanos, timeline: &Timeline) {
-        self.observe(event, tick, timeline);
+    /// Takes in an event of a connection, or discards it. `tick` is the end of the window that it belongs to; of a sample it is the
+    /// current pass's.
+    pub fn observe(&mut self, event: &ConnectionEvent, tick: UnixNanos, timeline: &Timeline) {
+        if event.kind != kind::SAMPLE {
+            self.flush_updates();
+        }
+        let cookie = event.cookie;
+        let tracked = self.connections.by_cookie.get(&cookie).map(|connection| connection.generation);
+        let is_close = event.kind == kind::CLOSE;
+        // For a close, this also loads the cache line of the entry that `end` adds.
+        if (is_close || tracked != Some(event.generation)) && self.recent.contains(event) {
+            let discarded =
+                if is_close { &mut self.discards.duplicate_end } else { &mut self.discards.late_update };
+            *discarded += 1;
+            return;
+        }
+        let observation = Observation::of(event, tick, timeline);
+        let is_tracked = match tracked {
+            Some(generation) if generation == event.generation => true,
+            // A close that the kernel side could not assign has no generation.
+            Some(_) if event.flags & flag::UNTRACKED != 0 => true,
+            Some(generation) if generation < event.generation => {
+                // The end of the socket's previous connection was not reported.
+                self.vanish(cookie, &observation);
+                false
+            }
+            Some(_) if !is_close => {
+                self.discards.late_update += 1;
+                return;
+            }
+            _ => false,
+        };
+        if is_close || event.kind == kind::VANISHED {
+            let ended = if is_tracked { self.detach(event) } else { None };
+            let ended = ended.unwrap_or_else(|| self.detached(event, timeline));
+            self.end(cookie, ended, &observation);
+        } else if is_tracked || self.track(event, timeline) {
+            self.advance(cookie, &observation);
+        }
     }
 
     /// Takes in a LISTEN or UNLISTEN event.
@@ -202,45 +233,6 @@ impl<S: Sink> Tracker<S> {
         self.flush();
         self.resolved_version = self.listeners.version();
         self.connections.pending.shrink_to_fit();
-    }
-
-    /// Finds the connection of an event and advances it, or discards the event.
-    fn observe(&mut self, event: &ConnectionEvent, tick: UnixNanos, timeline: &Timeline) {
-        if event.kind != kind::SAMPLE {
-            self.flush_updates();
-        }
-        let cookie = event.cookie;
-        let tracked = self.connections.by_cookie.get(&cookie).map(|connection| connection.generation);
-        let is_close = event.kind == kind::CLOSE;
-        if tracked != Some(event.generation) && self.recent.has(event) {
-            let discarded =
-                if is_close { &mut self.discards.duplicate_end } else { &mut self.discards.late_update };
-            *discarded += 1;
-            return;
-        }
-        let observation = Observation::of(event, tick, timeline);
-        let is_tracked = match tracked {
-            Some(generation) if generation == event.generation => true,
-            // A close that the kernel side could not assign has no generation.
-            Some(_) if event.flags & flag::UNTRACKED != 0 => true,
-            Some(generation) if generation < event.generation => {
-                // The end of the socket's previous connection was not reported.
-                self.vanish(cookie, &observation);
-                false
-            }
-            Some(_) if !is_close => {
-                self.discards.late_update += 1;
-                return;
-            }
-            _ => false,
-        };
-        if is_close || event.kind == kind::VANISHED {
-            let ended = if is_tracked { self.detach(event) } else { None };
-            let ended = ended.unwrap_or_else(|| self.detached(event, timeline));
-            self.end(cookie, ended, &observation);
-        } else if is_tracked || self.track(event, timeline) {
-            self.advance(cookie, &observation);
-        }
     }
 
     /// Starts to track the connection of an event. Returns false where there is no room.
@@ -328,7 +320,6 @@ impl<S: Sink> Tracker<S> {
     fn end(&mut self, cookie: u64, ended: Detached, observation: &Observation<'_>) {
         let Detached { mut connection, identity, origin, pending } = ended;
         let step = connection.advance(observation, pending, &self.listeners);
-        connection.deliver(&step);
         self.discards.overcounted_bytes += step.overcounted_bytes();
         self.recent.add(cookie, connection.generation, observation.observed_ns);
         let record = record(self.rules.boot, cookie, &connection, &identity, &origin, observation, &step);
@@ -365,7 +356,5 @@ impl<S: Sink> Tracker<S> {
     }
 }
 
-#[cfg(test)]
-mod bench;
 #[cfg(test)]
 mod tests;

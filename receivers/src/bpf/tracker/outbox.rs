@@ -43,7 +43,7 @@ impl<S: Sink> Outbox<S> {
     pub fn flush(&mut self) -> Refused {
         let refused = self.flush_updates();
         self.flush_events();
-        self.sink.relieve();
+        self.sink.send_waiting();
         refused
     }
 
@@ -66,7 +66,7 @@ impl<S: Sink> Outbox<S> {
     #[must_use]
     pub fn flush_updates(&mut self) -> Refused {
         if !self.updates.is_empty() {
-            match self.sink.offer(mem::take(&mut self.updates)) {
+            match self.sink.offer_updates(mem::take(&mut self.updates)) {
                 Delivered::All => self.undo.clear(),
                 Delivered::None => return mem::take(&mut self.undo),
             }
@@ -76,7 +76,7 @@ impl<S: Sink> Outbox<S> {
 
     fn flush_events(&mut self) {
         if !self.events.is_empty() {
-            self.sink.give(mem::take(&mut self.events));
+            self.sink.give_events(mem::take(&mut self.events));
         }
     }
 }

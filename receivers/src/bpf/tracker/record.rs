@@ -1,4 +1,4 @@
-//! The one place that builds records.
+//! Builds every record.
 
 use longwave_pipeline::ConnectionRecord;
 use longwave_pipeline::record::{ConnectionId, Endpoint, Event, TcpState};
@@ -6,7 +6,8 @@ use longwave_pipeline::record::{ConnectionId, Endpoint, Event, TcpState};
 use super::connection::{Connection, Observation, Step};
 use super::identity::{Identity, Origin};
 
-/// Returns the record of `step`, which was delivered to `connection`.
+/// Returns the record of `step`, a step of `connection`.
+#[inline(always)]
 pub(super) fn record(
     boot: u32,
     cookie: u64,

@@ -1,11 +1,11 @@
-//! Costs, printed. Run by hand: `cargo test -p longwave-receivers --test kernel -- --ignored --nocapture bench`.
+//! What a sample and a transition cost in the kernel: 8,000 sockets, idle and then all active, and 20,000 connect/close cycles, with BPF
+//! statistics on. Needs root: `cargo bench -p longwave-receivers --bench kernel`.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
 use longwave_receivers::bpf::kernel::{Kernel, Options, ProgramStatistics};
-
-use super::host::{connect, kernel, listen};
 
 const PAIRS: usize = 4_000;
 const PASSES: usize = 20;
@@ -48,17 +48,23 @@ fn measure(kernel: &mut Kernel, mut before: impl FnMut()) -> Cost {
     Cost { best: inside[0], median: inside[PASSES / 2], wall, longest_run_ms: longest }
 }
 
-/// Scenario: 8,000 sockets, idle and then all active, and 20,000 connect/close cycles, with BPF statistics on.
-/// Guarantees: nothing; prints what a sample and a transition cost.
-#[test]
-#[ignore = "a bench: prints"]
-fn privileged_bench_costs() {
+fn listen() -> TcpListener {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()
+}
+
+/// Returns client and server.
+fn connect(listener: &TcpListener) -> (TcpStream, TcpStream) {
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    (client, listener.accept().unwrap().0)
+}
+
+fn main() {
     let _ = rustix::process::setrlimit(
         rustix::process::Resource::Nofile,
         rustix::process::Rlimit { current: Some(20_000), maximum: Some(20_000) },
     );
     let options = Options { heartbeat_passes: 0, max_connections: 16_384, ..Options::default() };
-    let Some(mut kernel) = kernel(&options) else { return };
+    let mut kernel = Kernel::load(&options).unwrap();
     std::fs::write("/proc/sys/kernel/bpf_stats_enabled", "1").unwrap();
     let listener = listen();
     let mut ends: Vec<(TcpStream, TcpStream)> = (0..PAIRS).map(|_| connect(&listener)).collect();
