@@ -10,10 +10,10 @@ use std::sync::Arc;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use longwave_exporters::otlp::Temporality;
 use longwave_exporters::otlp::encode::{LogsEncoder, MetricsEncoder};
-use longwave_pipeline::attributes::{Attributes, Value};
-use longwave_pipeline::metric::{Id, METRICS, PointValue, for_each_point};
-use longwave_pipeline::record::CloseReason;
-use longwave_pipeline::{ConnectionRecord, Level, Measures, Series, UnixNanos, Window};
+use longwave_pipeline::model::metric::{Id, METRICS, PointValue, for_each_point};
+use longwave_pipeline::model::{
+    Attributes, CloseReason, ConnectionRecord, Level, Measures, Series, UnixNanos, Value, Window,
+};
 use longwave_testing::cpu_time::CpuTime;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};

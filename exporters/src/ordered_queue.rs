@@ -1,7 +1,6 @@
 //! `sending_queue` of exporters that write one stream: one consumer, or the order would be lost.
 
-use longwave_pipeline::component::Problems;
-use longwave_pipeline::delivery::QueueSettings;
+use longwave_pipeline::component::{Problems, QueueConfig};
 use serde::{Deserialize, Serialize};
 
 /// What can be set of such a queue.
@@ -18,15 +17,15 @@ pub(crate) struct OrderedQueue {
 
 impl Default for OrderedQueue {
     fn default() -> Self {
-        let QueueSettings { queue_size, block_on_overflow, .. } = QueueSettings::default();
+        let QueueConfig { queue_size, block_on_overflow, .. } = QueueConfig::default();
         Self { queue_size, block_on_overflow }
     }
 }
 
 impl OrderedQueue {
-    pub(crate) fn settings(&self) -> QueueSettings {
+    pub(crate) fn settings(&self) -> QueueConfig {
         let Self { queue_size, block_on_overflow } = *self;
-        QueueSettings { enabled: true, num_consumers: 1, queue_size, block_on_overflow }
+        QueueConfig { enabled: true, num_consumers: 1, queue_size, block_on_overflow }
     }
 
     pub(crate) fn validate(&self, problems: &mut Problems) {

@@ -9,8 +9,7 @@ use std::time::Duration;
 use common::certificates::Certificates;
 use common::http_server::{Answer, HttpServer, tls_once};
 use common::{any_payload, exporter, payload, permanent, records, retryable, window};
-use longwave_pipeline::Signal;
-use longwave_pipeline::component::{PushError, Pushed};
+use longwave_pipeline::component::{PushError, Pushed, Signal};
 use opentelemetry_proto::tonic::collector::metrics::v1::{
     ExportMetricsPartialSuccess, ExportMetricsServiceResponse,
 };

@@ -16,10 +16,8 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use criterion::Criterion;
 use longwave_config::{ConfigPath, Value};
-use longwave_pipeline::component::ExtensionContext;
-use longwave_pipeline::directory::CgroupName;
-use longwave_pipeline::record::Endpoint;
-use longwave_pipeline::{Answer, Directory, UnixNanos};
+use longwave_pipeline::component::{Answer, CgroupName, Directory, ExtensionContext};
+use longwave_pipeline::model::{Endpoint, UnixNanos};
 use tokio_util::sync::CancellationToken;
 
 use longwave_testing::cpu_time::CpuTime;

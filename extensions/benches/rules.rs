@@ -7,10 +7,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use longwave_extensions::static_file::{StaticConfig, StaticExtension};
-use longwave_pipeline::UnixNanos;
-use longwave_pipeline::component::{Extension, ExtensionContext};
-use longwave_pipeline::directory::CgroupName;
-use longwave_pipeline::record::Endpoint;
+use longwave_pipeline::component::{CgroupName, Extension, ExtensionContext};
+use longwave_pipeline::model::{Endpoint, UnixNanos};
 use opentelemetry::metrics::MeterProvider;
 use opentelemetry::metrics::noop::NoopMeterProvider;
 

@@ -9,19 +9,19 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use longwave_pipeline::UnixNanos;
+use longwave_pipeline::model::UnixNanos;
 
 /// Values by key and time. A value holds from its `from` (inclusive) until its `until` (exclusive); spans of one key never overlap.
 #[derive(Debug)]
 pub struct History<K, V> {
-    current: HashMap<K, Current<V>, RandomState>,
+    current: HashMap<K, CurrentSpan<V>, RandomState>,
     /// Oldest first; never empty. Few keys have any.
-    past: HashMap<K, Vec<Past<V>>, RandomState>,
+    past: HashMap<K, Vec<PastSpan<V>>, RandomState>,
     /// One entry for each past span, in the order in which they ended.
     ended: VecDeque<(UnixNanos, K)>,
     bounds: Bounds,
     /// Values that were new.
-    news: u64,
+    changes: u64,
 }
 
 /// How much of the past is remembered.
@@ -34,13 +34,13 @@ pub struct Bounds {
 }
 
 #[derive(Debug)]
-struct Current<V> {
+struct CurrentSpan<V> {
     value: V,
     from: UnixNanos,
 }
 
 #[derive(Debug)]
-struct Past<V> {
+struct PastSpan<V> {
     value: V,
     from: UnixNanos,
     until: UnixNanos,
@@ -65,7 +65,7 @@ impl<K: Hash + Eq + Clone, V: PartialEq> History<K, V> {
             past: HashMap::default(),
             ended: VecDeque::new(),
             bounds,
-            news: 0,
+            changes: 0,
         }
     }
 
@@ -73,28 +73,28 @@ impl<K: Hash + Eq + Clone, V: PartialEq> History<K, V> {
     /// than `from` keeps the key, and what is told here becomes its past.
     pub fn set(&mut self, key: K, value: V, from: UnixNanos) {
         let Some(current) = self.current.get_mut(&key) else {
-            self.news += 1;
-            let from = self.cut_past(&key, from);
-            self.current.insert(key, Current { value, from });
+            self.changes += 1;
+            let from = self.truncate_past(&key, from);
+            self.current.insert(key, CurrentSpan { value, from });
             return;
         };
         if current.value == value {
             current.value = value;
             return;
         }
-        self.news += 1;
+        self.changes += 1;
         if from >= current.from {
-            let former = std::mem::replace(current, Current { value, from });
-            self.remember(key, Past { value: former.value, from: former.from, until: from });
+            let former = std::mem::replace(current, CurrentSpan { value, from });
+            self.push_past(key, PastSpan { value: former.value, from: former.from, until: from });
         } else {
             let until = current.from;
-            let from = self.cut_past(&key, from).min(until);
-            self.remember(key, Past { value, from, until });
+            let from = self.truncate_past(&key, from).min(until);
+            self.push_past(key, PastSpan { value, from, until });
         }
     }
 
     /// `key` is `value` since about `start`: at most `slack` before it, by another clock, in a time that is nobody else's.
-    pub fn set_about(&mut self, key: K, value: V, start: UnixNanos, slack: Duration) {
+    pub fn set_with_slack(&mut self, key: K, value: V, start: UnixNanos, slack: Duration) {
         let earliest = UnixNanos(start.0.saturating_sub(u64::try_from(slack.as_nanos()).unwrap_or(u64::MAX)));
         let from = match (self.current.contains_key(&key), self.past.get(&key).and_then(|spans| spans.last()))
         {
@@ -125,8 +125,8 @@ impl<K: Hash + Eq + Clone, V: PartialEq> History<K, V> {
 
     /// `key` is nothing any more, since `until`.
     pub fn end_current(&mut self, key: &K, until: UnixNanos) {
-        if let Some((key, Current { value, from })) = self.current.remove_entry(key) {
-            self.remember(key, Past { value, from, until });
+        if let Some((key, CurrentSpan { value, from })) = self.current.remove_entry(key) {
+            self.push_past(key, PastSpan { value, from, until });
         }
     }
 
@@ -152,8 +152,8 @@ impl<K: Hash + Eq + Clone, V: PartialEq> History<K, V> {
     }
 
     /// How often a key was told a value that it did not have. What ends or is forgotten is no news: who asked has the answer.
-    pub fn news(&self) -> u64 {
-        self.news
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// Keys that have a value.
@@ -167,15 +167,15 @@ impl<K: Hash + Eq + Clone, V: PartialEq> History<K, V> {
     }
 
     /// Spans that have ended and are remembered.
-    pub fn remembered(&self) -> usize {
+    pub fn past_len(&self) -> usize {
         self.ended.len()
     }
 
     /// Forgets what ended longer than [`Bounds::age`] ago. To be called now and then.
-    pub fn forget(&mut self, now: UnixNanos) {
+    pub fn evict_expired(&mut self, now: UnixNanos) {
         let oldest = now.0.saturating_sub(u64::try_from(self.bounds.age.as_nanos()).unwrap_or(u64::MAX));
         while self.ended.front().is_some_and(|(until, _)| until.0 < oldest) {
-            self.forget_one();
+            self.evict_oldest();
         }
         // A burst must not keep its room for ever.
         if self.past.capacity() > 64 && self.past.len() < self.past.capacity() / 8 {
@@ -189,7 +189,7 @@ impl<K: Hash + Eq + Clone, V: PartialEq> History<K, V> {
 
     /// Ends `key`'s past where `from` begins; returns when a span that begins with `from` can begin at the earliest: it cannot have
     /// begun before one that is known to have begun later.
-    fn cut_past(&mut self, key: &K, from: UnixNanos) -> UnixNanos {
+    fn truncate_past(&mut self, key: &K, from: UnixNanos) -> UnixNanos {
         let Some(last) = self.past.get_mut(key).and_then(|spans| spans.last_mut()) else { return from };
         if last.from >= from {
             return last.until;
@@ -198,19 +198,19 @@ impl<K: Hash + Eq + Clone, V: PartialEq> History<K, V> {
         from
     }
 
-    fn remember(&mut self, key: K, span: Past<V>) {
+    fn push_past(&mut self, key: K, span: PastSpan<V>) {
         if span.until <= span.from {
             return;
         }
         self.ended.push_back((span.until, key.clone()));
         self.past.entry(key).or_default().push(span);
         while self.ended.len() > self.bounds.count {
-            self.forget_one();
+            self.evict_oldest();
         }
     }
 
     /// Forgets what comes first in `ended`: its key's oldest span.
-    fn forget_one(&mut self) {
+    fn evict_oldest(&mut self) {
         let Some((_, key)) = self.ended.pop_front() else { return };
         if let Some(spans) = self.past.get_mut(&key) {
             spans.remove(0);
@@ -228,5 +228,4 @@ impl<K: Hash + Eq + Clone, V: PartialEq> History<K, V> {
 }
 
 #[cfg(test)]
-#[path = "history_tests.rs"]
 mod tests;

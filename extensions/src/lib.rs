@@ -1,5 +1,5 @@
 //! Extensions: who is who. Each watches its subject once, for all processors of all pipelines, and answers them through
-//! [`longwave_pipeline::Directory`] from memory.
+//! [`longwave_pipeline::component::Directory`] from memory.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod docker;

@@ -8,11 +8,13 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use longwave_pipeline::accounting::{Accounting, NodeKind};
-use longwave_pipeline::component::{Processor, ProcessorContext, Signal};
-use longwave_pipeline::directory::{Answer, CgroupName, Directories, Directory};
-use longwave_pipeline::record::{ConnectionId, Endpoint, Role};
-use longwave_pipeline::{Batch, ConnectionRecord, Handle, Interner, PassEnd, Service, UnixNanos, Workload};
+use longwave_pipeline::component::{
+    Accounting, Answer, CgroupName, Directories, Directory, NodeKind, Processor, ProcessorContext, Signal,
+};
+use longwave_pipeline::model::{
+    Batch, ConnectionId, ConnectionRecord, Endpoint, Handle, Interner, PassEnd, Role, Service, UnixNanos,
+    Workload,
+};
 use longwave_processors::service::{ServiceConfig, ServiceProcessor};
 
 use longwave_testing::cpu_time::CpuTime;

@@ -15,13 +15,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use criterion::measurement::Measurement;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use longwave_config::GoDuration;
-use longwave_pipeline::accounting::{Accounting, NodeKind};
-use longwave_pipeline::component::{Processor, ProcessorContext, Signal};
-use longwave_pipeline::directory::CgroupName;
-use longwave_pipeline::record::{ConnectionId, Endpoint, Event, Owner, Role, TcpState, Totals};
-use longwave_pipeline::{
-    Answer, Batch, ConnectionRecord, Directories, Directory, Handle, Interner, PassEnd, Service, UnixNanos,
-    Workload,
+use longwave_pipeline::component::{
+    Accounting, Answer, CgroupName, Directories, Directory, NodeKind, Processor, ProcessorContext, Signal,
+};
+use longwave_pipeline::model::{
+    Batch, ConnectionId, ConnectionRecord, Endpoint, Event, Handle, Interner, Owner, PassEnd, Role, Service,
+    TcpState, Totals, UnixNanos, Workload,
 };
 use longwave_processors::service::{ServiceConfig, ServiceProcessor};
 use longwave_processors::window::{LevelName, WindowConfig, WindowProcessor};
@@ -69,7 +68,7 @@ fn record(cookie: u64, pass: u64, role: Role) -> ConnectionRecord {
             ..Totals::default()
         },
         acked: true,
-        round_trip: longwave_pipeline::record::RoundTrip {
+        round_trip: longwave_pipeline::model::RoundTrip {
             smoothed: NonZeroU64::new(100_000 + cookie * 31 % 1_000_000),
             variance: NonZeroU64::new(1),
             minimum: NonZeroU64::new(50_000),

@@ -17,10 +17,8 @@ use std::time::Duration;
 
 use hashbrown::HashMap;
 use longwave_config::GoDuration;
-use longwave_pipeline::accounting::Node;
-use longwave_pipeline::component::{Problems, ProcessorContext};
-use longwave_pipeline::record::ConnectionId;
-use longwave_pipeline::{Batch, ConnectionRecord, UnixNanos};
+use longwave_pipeline::component::{Node, Problems, ProcessorContext};
+use longwave_pipeline::model::{Batch, ConnectionId, ConnectionRecord, UnixNanos};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Counter;
 

@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use longwave_pipeline::accounting::Accounting;
-use longwave_pipeline::record::Event;
+use longwave_pipeline::component::Accounting;
+use longwave_pipeline::model::Event;
 use proptest::prelude::*;
 
 use super::*;

@@ -4,8 +4,7 @@ use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
-use longwave_pipeline::ConnectionRecord;
-use longwave_pipeline::record::ConnectionId;
+use longwave_pipeline::model::{ConnectionId, ConnectionRecord};
 
 use crate::slab::Slab;
 

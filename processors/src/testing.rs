@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use longwave_pipeline::accounting::{Accounting, NodeKind};
-use longwave_pipeline::component::{ProcessorContext, Signal};
+use longwave_pipeline::component::{Accounting, NodeKind, ProcessorContext, Signal};
 
 /// A context in pipeline `pipeline` (`metrics`, `logs`), and the accounting that its node belongs to.
 pub(crate) fn context(id: &str, pipeline: &str, aggregates: bool) -> (ProcessorContext, Accounting) {

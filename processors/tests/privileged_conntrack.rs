@@ -8,8 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use longwave_pipeline::record::{ConnectionId, Endpoint, Event, Role, TcpState};
-use longwave_pipeline::{ConnectionRecord, UnixNanos};
+use longwave_pipeline::model::{ConnectionId, ConnectionRecord, Endpoint, Event, Role, TcpState, UnixNanos};
 use longwave_processors::conntrack::{Conntrack, Translated, Translation};
 use longwave_testing::gate;
 use longwave_testing::netns::{Netns, run};

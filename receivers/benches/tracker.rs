@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use longwave_ebpf_abi::{ConnectionEvent, Counters, LAYOUT_VERSION, Owner, Tuple, flag, kind};
-use longwave_pipeline::runtime::Delivered;
-use longwave_pipeline::{ConnectionRecord, PassEnd, UnixNanos};
+use longwave_pipeline::component::Delivered;
+use longwave_pipeline::model::{ConnectionRecord, PassEnd, UnixNanos};
 use longwave_receivers::bpf::bench::{Reading, Rules, SharedCgroups, Sink, Timeline, Tracker};
 
 const CONNECTIONS: u64 = 100_000;

@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use longwave_config::GoDuration;
-use longwave_pipeline::batch::Batch;
-use longwave_pipeline::component::{ComponentError, Receiver, ReceiverContext, Running};
-use longwave_pipeline::record::{CloseReason, End, Event, FailReason, Role, Totals};
-use longwave_pipeline::runtime::RecordOutput;
-use longwave_pipeline::{ConnectionRecord, PassEnd, Signal};
+use longwave_pipeline::component::{
+    ComponentError, Receiver, ReceiverContext, RecordOutput, Running, Signal,
+};
+use longwave_pipeline::model::{
+    Batch, CloseReason, ConnectionRecord, End, Event, FailReason, PassEnd, Role, Totals,
+};
 use longwave_receivers::bpf::{BpfReceiver, Config};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;

@@ -2,8 +2,7 @@
 
 use std::fmt::Write;
 
-use longwave_pipeline::component::{About, Factory};
-use longwave_pipeline::registry::Registry;
+use longwave_pipeline::component::{About, Factory, Registry};
 
 use super::print;
 

@@ -2,8 +2,8 @@
 
 use anyhow::anyhow;
 use longwave_config::{ConfigErrors, Loaded, Sources, load_and_check};
-use longwave_pipeline::graph::Plan;
-use longwave_pipeline::registry::Registry;
+use longwave_pipeline::component::Registry;
+use longwave_pipeline::runtime::Plan;
 
 use super::check::view::View;
 use super::{SourceArgs, default};

@@ -1,11 +1,11 @@
 //! Diagnostics: to stderr, so that only data goes to stdout.
 
-use longwave_pipeline::telemetry::{LogEncoding, LogLevel, LogSettings};
+use longwave_pipeline::runtime::{LogConfig, LogEncoding, LogLevel};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
 /// Starts logging. A later call (after a reload) changes nothing.
-pub(super) fn init(settings: &LogSettings) {
+pub(super) fn init(settings: &LogConfig) {
     let level = settings.level.as_str();
     // What libraries say at info is of no use to somebody who runs a node service.
     let others = if settings.level == LogLevel::Error { "error" } else { "warn" };

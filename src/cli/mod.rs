@@ -18,8 +18,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use longwave_pipeline::causes::with_causes;
-use longwave_pipeline::registry::Registry;
+use longwave_pipeline::component::{Registry, with_causes};
 
 /// Reports what every TCP connection of this host does: bytes, retransmits, losses, round-trip times, state, every 5 seconds.
 ///

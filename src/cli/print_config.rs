@@ -1,6 +1,6 @@
 //! `longwave print-config`.
 
-use longwave_pipeline::registry::Registry;
+use longwave_pipeline::component::Registry;
 
 use super::{SourceArgs, configuration, print};
 

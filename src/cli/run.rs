@@ -4,11 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use longwave_pipeline::accounting::Accounting;
-use longwave_pipeline::causes::with_causes;
-use longwave_pipeline::registry::Registry;
-use longwave_pipeline::runtime::{Runtime, RuntimeEnvironment};
-use longwave_pipeline::telemetry::{MetricLevel, MetricSettings, Telemetry};
+use longwave_pipeline::component::{Accounting, Registry, with_causes};
+use longwave_pipeline::runtime::{MetricConfig, MetricLevel, Runtime, RuntimeEnvironment, Telemetry};
 
 use super::configuration::{self, Configured};
 use super::signals::{Asked, Signals};
@@ -186,7 +183,7 @@ async fn telemetry(
         Ok(telemetry) => Ok(telemetry),
         Err(error) if configured.embedded => {
             tracing::warn!("{error}; going on without it");
-            let off = MetricSettings { level: MetricLevel::None, ..settings.clone() };
+            let off = MetricConfig { level: MetricLevel::None, ..settings.clone() };
             Ok(Telemetry::start(&off, resource, accounting).await?)
         }
         Err(error) => Err(error.into()),

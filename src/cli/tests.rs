@@ -37,7 +37,7 @@ service:
     let registry = registry();
     let plan = |yaml: &str| {
         let loaded = load(&Sources::new(vec![format!("yaml:{yaml}")], Vec::new())).unwrap();
-        let plan = longwave_pipeline::graph::Plan::new(&loaded.document, &registry);
+        let plan = longwave_pipeline::runtime::Plan::new(&loaded.document, &registry);
         plan.unwrap_or_else(|errors| panic!("{errors}\n{yaml}"))
     };
     for yaml in [include_str!("../../config/examples/default.yaml"), every] {
@@ -64,7 +64,7 @@ fn without_a_configuration_who_is_there_is_asked() {
             (pod && name == "KUBERNETES_SERVICE_HOST").then(|| "10.96.0.1".to_owned())
         });
         let loaded = load(&Sources::new(default::configs(&view), Vec::new())).unwrap();
-        let plan = longwave_pipeline::graph::Plan::new(&loaded.document, &registry())
+        let plan = longwave_pipeline::runtime::Plan::new(&loaded.document, &registry())
             .unwrap_or_else(|errors| panic!("{errors}"));
         let text = plan.to_yaml().unwrap();
         let sources: Vec<String> = text

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use longwave_pipeline::registry::Registry;
+use longwave_pipeline::component::Registry;
 use longwave_pipeline::runtime::Runtime;
 
 use super::{SourceArgs, configuration, resource};

@@ -5,13 +5,10 @@ use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use longwave_pipeline::record::{
-    CloseReason, ConnectionId, End, Endpoint, Event, FailReason, Gauges, Names, Owner, OwnerSource, Role,
-    RoundTrip, TcpState, Totals,
-};
-use longwave_pipeline::{
-    Attributes, ConnectionRecord, Interner, Level, Measures, PassEnd, Series, Service, UnixNanos, Window,
-    Workload,
+use longwave_pipeline::model::{
+    Attributes, CloseReason, ConnectionId, ConnectionRecord, End, Endpoint, Event, FailReason, Gauges,
+    Interner, Level, Measures, Names, Owner, OwnerSource, PassEnd, Role, RoundTrip, Series, Service,
+    TcpState, Totals, UnixNanos, Window, Workload,
 };
 
 /// Access log of [`records`]: one JSON object a line.

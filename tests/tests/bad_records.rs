@@ -62,7 +62,7 @@ fn whole() {
     assert!(lines(&output).len() > 100, "{} records", lines(&output).len());
 }
 
-/// A place inside the last block that holds records (see `longwave_pipeline::codec` for the format).
+/// A place inside the last block that holds records (see `longwave_pipeline::model::codec` for the format).
 fn inside_last_records(bytes: &[u8]) -> usize {
     const RECORDS: u8 = 2;
     let mut blocks =

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::io;
 
-use longwave_pipeline::causes::innermost;
+use longwave_pipeline::component::innermost;
 use rustls::{AlertDescription, CertificateError};
 
 /// One line: the endpoint, what happened, and where the cause is known what to do about it.

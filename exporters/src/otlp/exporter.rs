@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use longwave_pipeline::component::{Exporter, ExporterContext, Payload, Pusher};
-use longwave_pipeline::delivery::DeliverySettings;
-use longwave_pipeline::{Batch, ComponentError, Signal};
+use longwave_pipeline::component::{
+    ComponentError, DeliveryConfig, Exporter, ExporterContext, Payload, Pusher, Signal,
+};
+use longwave_pipeline::model::Batch;
 
 use super::Temporality;
 use super::encode::{LogsEncoder, MetricsEncoder};
 
 pub(crate) struct OtlpExporter {
     encoder: Encoder,
-    delivery: DeliverySettings,
+    delivery: DeliveryConfig,
     pusher: Arc<dyn Pusher>,
 }
 
@@ -24,7 +25,7 @@ impl OtlpExporter {
     pub(crate) fn new(
         context: &ExporterContext,
         temporality: Temporality,
-        delivery: DeliverySettings,
+        delivery: DeliveryConfig,
         pusher: Arc<dyn Pusher>,
     ) -> Self {
         let encoder = match context.signal {
@@ -53,7 +54,7 @@ impl Exporter for OtlpExporter {
         }
     }
 
-    fn delivery(&self) -> DeliverySettings {
+    fn delivery(&self) -> DeliveryConfig {
         self.delivery.clone()
     }
 

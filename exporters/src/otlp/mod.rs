@@ -20,7 +20,7 @@ mod verifier;
 pub use settings::{Compression, Headers, Temporality};
 pub use tls::{MinVersion, TlsSettings};
 
-use longwave_pipeline::Signal;
+use longwave_pipeline::component::Signal;
 
 const SIGNALS: &[Signal] = &[Signal::Metrics, Signal::Logs];
 

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use longwave_pipeline::ComponentError;
-use longwave_pipeline::component::Problems;
+use longwave_pipeline::component::{ComponentError, Problems};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use longwave_pipeline::codec::{
+use longwave_pipeline::component::host::BootId;
+use longwave_pipeline::component::{ComponentError, Payload, PushError, Pushed, Pusher};
+use longwave_pipeline::model::UnixNanos;
+use longwave_pipeline::model::codec::{
     CodecError, Decoder, Encoder, Fault, SessionEnd, SessionStart, VERSION, file_header,
 };
-use longwave_pipeline::component::{Payload, PushError, Pushed, Pusher};
-use longwave_pipeline::host::BootId;
-use longwave_pipeline::{ComponentError, UnixNanos};
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 

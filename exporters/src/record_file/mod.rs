@@ -1,4 +1,4 @@
-//! Exporter `record_file`: writes connection records to a file that receiver `replay` reads (see [`longwave_pipeline::codec`]).
+//! Exporter `record_file`: writes connection records to a file that receiver `replay` reads (see [`longwave_pipeline::model::codec`]).
 //!
 //! Every batch becomes blocks that are readable by themselves, appended as they come: after a crash the file is whole up to the last
 //! block. A write that fails half-way (a full disk) is undone before it is tried again. A shutdown writes the end mark and syncs.
@@ -12,12 +12,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use longwave_pipeline::codec::Encoder;
 use longwave_pipeline::component::{
-    About, ComponentConfig, Exporter, ExporterContext, ExporterFactory, Payload, Problems, Pusher, Stability,
+    About, ComponentConfig, ComponentError, DeliveryConfig, Exporter, ExporterContext, ExporterFactory,
+    Payload, Problems, Pusher, RetryConfig, Signal, Stability,
 };
-use longwave_pipeline::delivery::{DeliverySettings, RetrySettings};
-use longwave_pipeline::{Batch, ComponentError, Signal};
+use longwave_pipeline::model::Batch;
+use longwave_pipeline::model::codec::Encoder;
 use serde::{Deserialize, Serialize};
 
 use crate::ordered_queue::OrderedQueue;
@@ -31,7 +31,7 @@ struct Config {
     path: PathBuf,
     /// Continue a file that holds records already; otherwise it is refused.
     append: bool,
-    retry_on_failure: RetrySettings,
+    retry_on_failure: RetryConfig,
     sending_queue: OrderedQueue,
 }
 
@@ -97,8 +97,8 @@ impl Exporter for RecordFileExporter {
         Ok(vec![Payload { bytes: blocks.into(), items: batch.items(), traffic_bytes: batch.traffic_bytes() }])
     }
 
-    fn delivery(&self) -> DeliverySettings {
-        DeliverySettings {
+    fn delivery(&self) -> DeliveryConfig {
+        DeliveryConfig {
             timeout: Duration::ZERO,
             retry: self.config.retry_on_failure.clone(),
             queue: self.config.sending_queue.settings(),

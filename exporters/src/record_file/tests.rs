@@ -1,8 +1,8 @@
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use longwave_pipeline::codec::{Block, Decoder};
 use longwave_pipeline::component::PushError;
+use longwave_pipeline::model::codec::{Block, Decoder};
 
 use super::*;
 use longwave_testing::golden;

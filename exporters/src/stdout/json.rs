@@ -7,11 +7,10 @@
 
 use std::io::Write;
 
-use longwave_pipeline::attributes::ValueRef;
-use longwave_pipeline::histogram::Histogram;
-use longwave_pipeline::log_record::{Rfc3339, for_each_attribute};
-use longwave_pipeline::metric::{Id, PointValue, for_each_point};
-use longwave_pipeline::{ConnectionRecord, Series, Window};
+use longwave_pipeline::model::metric::{Id, PointValue, for_each_point};
+use longwave_pipeline::model::{
+    ConnectionRecord, Histogram, Rfc3339, Series, ValueRef, Window, for_each_attribute,
+};
 
 /// Appends the access-log object of a record.
 pub(super) fn log(record: &ConnectionRecord, out: &mut Vec<u8>) {

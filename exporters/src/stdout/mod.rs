@@ -17,10 +17,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use longwave_pipeline::component::{
-    About, ComponentConfig, Exporter, ExporterContext, ExporterFactory, Payload, Problems, Pusher, Stability,
+    About, ComponentConfig, ComponentError, DeliveryConfig, Exporter, ExporterContext, ExporterFactory,
+    Payload, Problems, Pusher, RetryConfig, Signal, Stability,
 };
-use longwave_pipeline::delivery::{DeliverySettings, RetrySettings};
-use longwave_pipeline::{Batch, ComponentError, Signal};
+use longwave_pipeline::model::Batch;
 use serde::{Deserialize, Serialize};
 
 use crate::ordered_queue::OrderedQueue;
@@ -132,10 +132,10 @@ impl Exporter for Stdout {
         Ok(vec![Payload { bytes: out.into(), items: batch.items(), traffic_bytes: batch.traffic_bytes() }])
     }
 
-    fn delivery(&self) -> DeliverySettings {
-        DeliverySettings {
+    fn delivery(&self) -> DeliveryConfig {
+        DeliveryConfig {
             timeout: Duration::ZERO,
-            retry: RetrySettings { enabled: false, ..RetrySettings::default() },
+            retry: RetryConfig { enabled: false, ..RetryConfig::default() },
             queue: self.queue.settings(),
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use longwave_config::{ConfigPath, Map, Value};
 use longwave_pipeline::component::{Payload, PushError};
-use longwave_pipeline::{Batch, ConnectionRecord, Window};
+use longwave_pipeline::model::{Batch, ConnectionRecord, Window};
 use rustix::fs::{Mode, OFlags};
 
 use super::*;

@@ -4,11 +4,10 @@
 use std::fmt::{self, Display, Write as _};
 use std::time::Duration;
 
-use longwave_pipeline::attributes::{Value, key};
-use longwave_pipeline::log_record::Rfc3339;
-use longwave_pipeline::names::{Service, UNKNOWN};
-use longwave_pipeline::record::{End, Event};
-use longwave_pipeline::{ConnectionRecord, Level, Series, UnixNanos, Window, Workload};
+use longwave_pipeline::model::{
+    ConnectionRecord, End, Event, Level, Rfc3339, Series, Service, UNKNOWN, UnixNanos, Value, Window,
+    Workload, key,
+};
 
 use super::units;
 

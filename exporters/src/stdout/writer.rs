@@ -6,8 +6,7 @@ use std::sync::{Mutex, PoisonError, mpsc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use longwave_pipeline::ComponentError;
-use longwave_pipeline::component::{Payload, PushError, Pushed, Pusher};
+use longwave_pipeline::component::{ComponentError, Payload, PushError, Pushed, Pusher};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;

@@ -10,10 +10,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use longwave_config::{ConfigPath, Value};
-use longwave_pipeline::attributes::Value as AttributeValue;
-use longwave_pipeline::component::{Exporter, ExporterContext, ExporterFactory, Payload, PushError};
-use longwave_pipeline::{
-    Attributes, Batch, ConnectionRecord, Level, Measures, Series, Signal, UnixNanos, Window,
+use longwave_pipeline::component::{Exporter, ExporterContext, ExporterFactory, Payload, PushError, Signal};
+use longwave_pipeline::model::{
+    Attributes, Batch, ConnectionRecord, Level, Measures, Series, UnixNanos, Value as AttributeValue, Window,
 };
 
 /// An exporter of `component_type` with the given section.

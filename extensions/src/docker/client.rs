@@ -6,8 +6,8 @@ use bollard::models::EventMessage;
 use bollard::query_parameters::{EventsOptions, InspectContainerOptions, ListContainersOptions};
 use bollard::{API_DEFAULT_VERSION, Docker};
 use futures_util::stream::{BoxStream, StreamExt};
-use longwave_pipeline::UnixNanos;
-use longwave_pipeline::causes::innermost;
+use longwave_pipeline::component::innermost;
+use longwave_pipeline::model::UnixNanos;
 
 use super::address::DaemonAddress;
 use super::container::{Container, ContainerId};
@@ -26,7 +26,7 @@ pub(super) struct Client {
 
 /// Something happened to a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Event {
+pub(super) struct ContainerEvent {
     pub container: ContainerId,
     pub kind: EventKind,
     pub at: UnixNanos,
@@ -36,17 +36,17 @@ pub(super) struct Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EventKind {
     /// It was given an address, or was started: what it has now, it has since.
-    Begun,
+    Started,
     /// Something else: what it has, is to be asked for.
     Changed,
     /// It is no more.
-    Gone,
+    Removed,
 }
 
 /// The daemon did not answer as it should.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ClientError {
-    /// The socket, or the request. The innermost cause says what happened; the library's own words around it say that it was a request.
+    /// The socket, or the request. The innermost cause says what happened; the library's own words address_sets it say that it was a request.
     #[error("{}", innermost(.0))]
     Request(#[from] bollard::errors::Error),
     /// It has not answered within [`TIME_LIMIT`].
@@ -94,7 +94,7 @@ impl Client {
     }
 
     /// What happens from `since` on, a second or so before it included.
-    pub fn events(&self, since: UnixNanos) -> BoxStream<'static, Result<Event, ClientError>> {
+    pub fn events(&self, since: UnixNanos) -> BoxStream<'static, Result<ContainerEvent, ClientError>> {
         let list = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect::<Vec<_>>();
         let filters = HashMap::from([
             ("type".to_owned(), list(&["container", "network"])),
@@ -105,7 +105,7 @@ impl Client {
         let events = self.docker.clone().events(Some(options));
         events
             .filter_map(async |message| match message {
-                Ok(message) => Event::of(message).map(Ok),
+                Ok(message) => ContainerEvent::of(message).map(Ok),
                 Err(error) => Some(Err(ClientError::from(error))),
             })
             .boxed()
@@ -120,9 +120,9 @@ async fn limited<T>(
     Ok(tokio::time::timeout(limit, request).await.map_err(|_| ClientError::TimeLimit)??)
 }
 
-// === impl Event ===
+// === impl ContainerEvent ===
 
-impl Event {
+impl ContainerEvent {
     /// `None` where it is of no container.
     fn of(message: EventMessage) -> Option<Self> {
         let actor = message.actor?;
@@ -131,8 +131,8 @@ impl Event {
         let id = if of_network { actor.attributes?.get("container")?.clone() } else { actor.id? };
         let nanos = message.time_nano.or_else(|| message.time?.checked_mul(1_000_000_000))?;
         let kind = match action.as_str() {
-            "start" | "connect" => EventKind::Begun,
-            "destroy" | "remove" => EventKind::Gone,
+            "start" | "connect" => EventKind::Started,
+            "destroy" | "remove" => EventKind::Removed,
             _ => EventKind::Changed,
         };
         Some(Self { container: ContainerId::parse(&id)?, kind, at: UnixNanos(u64::try_from(nanos).ok()?) })

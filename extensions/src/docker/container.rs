@@ -5,8 +5,7 @@ use std::net::IpAddr;
 
 use bollard::models::{ContainerInspectResponse, ContainerSummary, EndpointSettings, PortSummaryTypeEnum};
 use ipnet::IpNet;
-use longwave_pipeline::UnixNanos;
-use longwave_pipeline::record::Endpoint;
+use longwave_pipeline::model::{Endpoint, UnixNanos};
 
 use super::timestamp;
 
@@ -26,15 +25,15 @@ pub(super) struct Container {
     pub name: String,
     pub image: String,
     pub labels: HashMap<String, String>,
-    pub life: Life,
-    pub attached: Vec<Attached>,
+    pub state: ContainerState,
+    pub attached: Vec<AttachedAddress>,
     /// TCP ports of the host; the address is unspecified for all of the host's.
     pub published: Vec<Endpoint>,
 }
 
-/// Where in its life a container is.
+/// Where in its state a container is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Life {
+pub(super) enum ContainerState {
     /// Made, not started.
     Created,
     /// Runs, since.
@@ -45,7 +44,7 @@ pub(super) enum Life {
 
 /// An address of a container in one of its networks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Attached {
+pub(super) struct AttachedAddress {
     pub address: IpAddr,
     /// The network, where it is told.
     pub subnet: Option<IpNet>,
@@ -94,7 +93,7 @@ impl Container {
             name: summary.names?.iter().find_map(|name| own_name(name))?.to_owned(),
             image: summary.image.unwrap_or_default(),
             labels: summary.labels.unwrap_or_default(),
-            life: Life::Running {
+            state: ContainerState::Running {
                 since: seconds.map(|seconds| UnixNanos(seconds.saturating_mul(1_000_000_000))),
             },
             attached: attached(networks),
@@ -108,12 +107,12 @@ impl Container {
         let time = |text: Option<String>| timestamp::parse(&text?);
         let settings = inspected.network_settings.unwrap_or_default();
         let config = inspected.config.unwrap_or_default();
-        let life = if state.running == Some(true) {
-            Life::Running { since: time(state.started_at) }
+        let state = if state.running == Some(true) {
+            ContainerState::Running { since: time(state.started_at) }
         } else {
             match time(state.finished_at) {
-                None if time(state.started_at).is_none() => Life::Created,
-                at => Life::Ended { at },
+                None if time(state.started_at).is_none() => ContainerState::Created,
+                at => ContainerState::Ended { at },
             }
         };
         let bindings = settings.ports.unwrap_or_default();
@@ -126,7 +125,7 @@ impl Container {
             name: own_name(inspected.name.as_deref()?)?.to_owned(),
             image: config.image.unwrap_or_default(),
             labels: config.labels.unwrap_or_default(),
-            life,
+            state,
             attached: attached(settings.networks),
             published: distinct(published),
         })
@@ -161,22 +160,22 @@ fn distinct(published: impl Iterator<Item = Endpoint>) -> Vec<Endpoint> {
     published
 }
 
-fn attached(networks: Option<HashMap<String, EndpointSettings>>) -> Vec<Attached> {
+fn attached(networks: Option<HashMap<String, EndpointSettings>>) -> Vec<AttachedAddress> {
     let of_network = |network: EndpointSettings| {
         let v4 = address(network.ip_address, network.ip_prefix_len, network.gateway);
         let v6 = address(network.global_ipv6_address, network.global_ipv6_prefix_len, network.ipv6_gateway);
         [v4, v6].into_iter().flatten()
     };
-    let mut attached: Vec<Attached> =
+    let mut attached: Vec<AttachedAddress> =
         networks.unwrap_or_default().into_values().flat_map(of_network).collect();
     attached.sort_unstable_by_key(|attached| attached.address);
     attached.dedup_by_key(|attached| attached.address);
     attached
 }
 
-fn address(address: Option<String>, prefix: Option<i64>, gateway: Option<String>) -> Option<Attached> {
+fn address(address: Option<String>, prefix: Option<i64>, gateway: Option<String>) -> Option<AttachedAddress> {
     let address: IpAddr = address?.parse().ok()?;
     let prefix = prefix.and_then(|prefix| u8::try_from(prefix).ok()).filter(|prefix| *prefix > 0);
     let subnet = prefix.and_then(|prefix| IpNet::new(address, prefix).ok()).map(|net| net.trunc());
-    Some(Attached { address, subnet, gateway: gateway.and_then(|gateway| gateway.parse().ok()) })
+    Some(AttachedAddress { address, subnet, gateway: gateway.and_then(|gateway| gateway.parse().ok()) })
 }

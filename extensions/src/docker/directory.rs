@@ -7,59 +7,58 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashSet};
-use longwave_pipeline::directory::CgroupName;
-use longwave_pipeline::record::Endpoint;
-use longwave_pipeline::{Answer, Directory, Handle, Interner, Label, LabelKey, Service, UnixNanos, Workload};
+use longwave_pipeline::component::{Answer, CgroupName, Directory};
+use longwave_pipeline::model::{Endpoint, Handle, Interner, Label, LabelKey, Service, UnixNanos, Workload};
 use tokio::sync::Notify;
 
 use super::config::DockerConfig;
 use super::container::{Container, ContainerId};
-use super::state::{Holder, State, Told};
+use super::container_table::{ContainerNames, ContainerTable, UpdateSource};
 use crate::history::Bounds;
 
 /// The kind of all workloads here.
 const KIND: &str = "Container";
 /// How long after a record a container with its address may still turn up.
-const LATE: Duration = Duration::from_secs(2);
+const START_DELAY: Duration = Duration::from_secs(2);
 /// Ids that are asked for at a time.
-const MAX_WANTED: usize = 1024;
+const MAX_REQUESTED: usize = 1024;
 /// Ids remembered as nobody's, and for how many resynchronisations.
-const MAX_STRANGERS: usize = 4096;
-const STRANGER_FOR: u8 = 5;
+const MAX_FOREIGN: usize = 4096;
+const FOREIGN_FOR_LISTS: u8 = 5;
 
 /// What one daemon told, ready to be asked.
 pub struct DockerDirectory {
-    state: RwLock<State>,
+    state: RwLock<ContainerTable>,
     version: AtomicU64,
     phase: AtomicU8,
-    asked: Mutex<Asked>,
+    asked: Mutex<PendingLookups>,
     /// Fires when there is something to ask the daemon for.
     pub(super) wanted: Notify,
-    maker: Maker,
+    name_builder: NameBuilder,
 }
 
 /// How much the answers are worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Phase {
+pub(super) enum DaemonStatus {
     /// The daemon has not been asked yet.
     Starting,
     /// It tells what is new.
     Following,
     /// It cannot be reached.
-    Apart,
+    Unreachable,
 }
 
 /// Ids that cgroups had and the daemon has not told of.
 #[derive(Default)]
-struct Asked {
+struct PendingLookups {
     wanted: Vec<ContainerId>,
     /// Containers of others; with the resynchronisations left until one is asked for again.
-    strangers: HashMap<ContainerId, u8, RandomState>,
+    foreign: HashMap<ContainerId, u8, RandomState>,
 }
 
 /// Makes names.
-struct Maker {
+struct NameBuilder {
     workloads: Interner<Workload>,
     services: Interner<Service>,
     kind: Arc<str>,
@@ -73,19 +72,19 @@ struct Maker {
 impl DockerDirectory {
     pub(super) fn new(config: &DockerConfig) -> Self {
         Self {
-            state: RwLock::new(State::new(Bounds::default())),
+            state: RwLock::new(ContainerTable::new(Bounds::default())),
             version: AtomicU64::new(1),
-            phase: AtomicU8::new(Phase::Starting as u8),
+            phase: AtomicU8::new(DaemonStatus::Starting as u8),
             asked: Mutex::default(),
             wanted: Notify::new(),
-            maker: Maker::new(config),
+            name_builder: NameBuilder::new(config),
         }
     }
 
     /// Takes in what is true of a container.
-    pub(super) fn apply(&self, container: &Container, told: Told) {
-        let holder = self.maker.holder(container);
-        self.change(|state| state.apply(container, holder, told));
+    pub(super) fn apply(&self, container: &Container, told: UpdateSource) {
+        let names = self.name_builder.names(container);
+        self.change(|state| state.apply(container, names, told));
     }
 
     /// A container is no more, since `at`.
@@ -94,85 +93,85 @@ impl DockerDirectory {
     }
 
     /// Containers of the daemon that answered for none of these ids.
-    pub(super) fn strange(&self, ids: impl IntoIterator<Item = ContainerId>) {
+    pub(super) fn mark_foreign(&self, ids: impl IntoIterator<Item = ContainerId>) {
         let mut asked = self.asked();
         for id in ids {
-            if asked.strangers.len() >= MAX_STRANGERS {
-                asked.strangers.clear();
+            if asked.foreign.len() >= MAX_FOREIGN {
+                asked.foreign.clear();
             }
-            asked.strangers.insert(id, STRANGER_FOR);
+            asked.foreign.insert(id, FOREIGN_FOR_LISTS);
         }
         drop(asked);
-        self.moved();
+        self.bump_version();
     }
 
     /// The ids to ask the daemon for.
-    pub(super) fn take_wanted(&self) -> Vec<ContainerId> {
+    pub(super) fn take_requested(&self) -> Vec<ContainerId> {
         std::mem::take(&mut self.asked().wanted)
     }
 
     /// How much the answers are worth from now on.
-    pub(super) fn enter(&self, phase: Phase) {
+    pub(super) fn enter(&self, phase: DaemonStatus) {
         if self.phase.swap(phase as u8, Ordering::AcqRel) != phase as u8 {
-            self.moved();
+            self.bump_version();
         }
     }
 
     /// Reads the host's addresses again, and forgets what is old.
-    pub(super) fn tidy(&self, own: HashSet<IpAddr>, now: UnixNanos) {
+    pub(super) fn refresh(&self, own: HashSet<IpAddr>, now: UnixNanos) {
         let mut asked = self.asked();
-        asked.strangers.retain(|_, left| {
+        asked.foreign.retain(|_, left| {
             *left -= 1;
             *left > 0
         });
         drop(asked);
         let mut state = self.state_mut();
         state.set_own(own);
-        state.forget(now);
+        state.evict_expired(now);
     }
 
     /// What is known.
-    pub(super) fn state(&self) -> RwLockReadGuard<'_, State> {
+    pub(super) fn state(&self) -> RwLockReadGuard<'_, ContainerTable> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change(&self, change: impl FnOnce(&mut State)) {
+    fn change(&self, change: impl FnOnce(&mut ContainerTable)) {
         change(&mut self.state_mut());
-        self.moved();
+        self.bump_version();
     }
 
-    fn state_mut(&self) -> RwLockWriteGuard<'_, State> {
+    fn state_mut(&self) -> RwLockWriteGuard<'_, ContainerTable> {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn moved(&self) {
+    fn bump_version(&self) {
         self.version.fetch_add(1, Ordering::Release);
     }
 
-    fn asked(&self) -> MutexGuard<'_, Asked> {
+    fn asked(&self) -> MutexGuard<'_, PendingLookups> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is_in(&self, phase: Phase) -> bool {
+    fn is_in(&self, phase: DaemonStatus) -> bool {
         self.phase.load(Ordering::Acquire) == phase as u8
     }
 
     /// The answer where nothing is known.
     fn unknown<T>(&self) -> Answer<T> {
-        if self.is_in(Phase::Starting) { Answer::Pending } else { Answer::Unknown }
+        if self.is_in(DaemonStatus::Starting) { Answer::Pending } else { Answer::Unknown }
     }
 
     /// The daemon has not told of this container: asks for it, once.
     #[cold]
     fn want<T>(&self, id: ContainerId) -> Answer<T> {
-        if !self.is_in(Phase::Following) {
+        if !self.is_in(DaemonStatus::Following) {
             return self.unknown();
         }
         let mut asked = self.asked();
-        if asked.strangers.contains_key(&id) {
+        if asked.foreign.contains_key(&id) {
             return Answer::Unknown;
         }
-        if !asked.wanted.contains(&id) && asked.wanted.len() < MAX_WANTED {
+        if !asked.wanted.contains(&id) && asked.wanted.len() < MAX_REQUESTED {
             asked.wanted.push(id);
             self.wanted.notify_one();
         }
@@ -193,24 +192,24 @@ impl Directory for DockerDirectory {
 
     fn workload_of_address(&self, end: Endpoint, at: UnixNanos) -> Answer<Handle<Workload>> {
         let state = self.state();
-        if let Some(holder) = state.at_address(end.address, at) {
-            return Answer::Known(holder.workload.clone());
+        if let Some(names) = state.at_address(end.address, at) {
+            return Answer::Known(names.workload.clone());
         }
-        let fresh = self.is_in(Phase::Following)
+        let fresh = self.is_in(DaemonStatus::Following)
             && state.may_be_container(end.address)
-            && UnixNanos::now().since(at) < LATE;
+            && UnixNanos::now().since(at) < START_DELAY;
         if fresh { Answer::Pending } else { self.unknown() }
     }
 
     fn service_of_address(&self, asked: Endpoint, at: UnixNanos) -> Answer<Handle<Service>> {
-        let service = self.state().at_published(asked, at).and_then(|holder| holder.service.clone());
+        let service = self.state().at_published(asked, at).and_then(|names| names.service.clone());
         service.map_or_else(|| self.unknown(), Answer::Known)
     }
 
     fn service_of_backend(&self, backend: Endpoint, at: UnixNanos) -> Answer<Handle<Service>> {
         let state = self.state();
         match state.at_address(backend.address, at) {
-            Some(holder) => holder.service.clone().map_or(Answer::Unknown, Answer::Known),
+            Some(names) => names.service.clone().map_or(Answer::Unknown, Answer::Known),
             None => self.unknown(),
         }
     }
@@ -220,9 +219,9 @@ impl Directory for DockerDirectory {
     }
 }
 
-// === impl Maker ===
+// === impl NameBuilder ===
 
-impl Maker {
+impl NameBuilder {
     fn new(config: &DockerConfig) -> Self {
         let key =
             |label: &String| (label.clone(), Arc::new(LabelKey::new(&format!("container.label.{label}"))));
@@ -236,7 +235,7 @@ impl Maker {
         }
     }
 
-    fn holder(&self, container: &Container) -> Holder {
+    fn names(&self, container: &Container) -> ContainerNames {
         let name: Arc<str> = Arc::from(container.name.as_str());
         let workload = self.workloads.intern(Workload {
             name: Arc::clone(&name),
@@ -255,7 +254,7 @@ impl Maker {
         };
         let service = service
             .map(|(namespace, name)| self.services.intern(Service { name, namespace, ambiguous: false }));
-        Holder { container: container.id, workload, service }
+        ContainerNames { container: container.id, workload, service }
     }
 
     fn labels(&self, container: &Container) -> Arc<[Label]> {

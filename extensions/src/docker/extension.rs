@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use longwave_pipeline::Directory;
-use longwave_pipeline::component::{ComponentError, Extension, ExtensionContext, Running};
+use longwave_pipeline::component::{ComponentError, Directory, Extension, ExtensionContext, Running};
 use tokio_util::sync::CancellationToken;
 
 use super::config::DockerConfig;

@@ -1,6 +1,6 @@
 //! Times as daemons write them.
 
-use longwave_pipeline::UnixNanos;
+use longwave_pipeline::model::UnixNanos;
 
 /// Reads RFC 3339 with up to nanoseconds: `2026-11-21T10:15:00.123456789Z`, `…+02:00`. `None` for what is none, and for times before
 /// 1970: daemons write the year 1 where there is no time.

@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use hashbrown::HashSet;
-use longwave_pipeline::UnixNanos;
-use longwave_pipeline::backoff::Backoff;
+use longwave_pipeline::component::Backoff;
+use longwave_pipeline::model::UnixNanos;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::address::DaemonAddress;
-use super::client::{Client, ClientError, Event, EventKind};
+use super::client::{Client, ClientError, ContainerEvent, EventKind};
 use super::container::ContainerId;
-use super::directory::{DockerDirectory, Phase};
+use super::container_table::UpdateSource;
+use super::directory::{DaemonStatus, DockerDirectory};
 use super::host;
-use super::state::Told;
 use super::telemetry::Stats;
 
 /// Between lists while events are followed: mends what an event did not tell, and notices a daemon that hangs.
@@ -59,7 +59,7 @@ impl Watcher {
                 Err(error) => error,
             };
             let was_connected = self.stats.apart();
-            self.directory.enter(Phase::Apart);
+            self.directory.enter(DaemonStatus::Unreachable);
             if was_connected {
                 lost = UnixNanos::now();
             }
@@ -94,7 +94,7 @@ impl Watcher {
         self.list(&client, Some(lost)).await?;
         let mut events = client.events(since);
         self.stats.connected();
-        self.directory.enter(Phase::Following);
+        self.directory.enter(DaemonStatus::Following);
         *failures = 0;
         tracing::info!(
             "extension {:?}: {} tells of {} containers",
@@ -118,8 +118,8 @@ impl Watcher {
         let known: Vec<ContainerId> = self.directory.state().running().collect();
         let listed = client.running().await?;
         let at = UnixNanos::now();
-        self.directory.tidy(host::addresses(), at);
-        let told = Told::Seen { now: at, lost: lost.unwrap_or(at) };
+        self.directory.refresh(host::addresses(), at);
+        let told = UpdateSource::Poll { now: at, lost: lost.unwrap_or(at) };
         let runs: HashSet<ContainerId> = listed.iter().map(|container| container.id).collect();
         for id in known.iter().filter(|id| !runs.contains(*id)) {
             self.ask(client, *id, told).await?;
@@ -135,12 +135,12 @@ impl Watcher {
         Ok(())
     }
 
-    async fn take_in(&self, client: &Client, event: Event) -> Result<(), ClientError> {
+    async fn take_in(&self, client: &Client, event: ContainerEvent) -> Result<(), ClientError> {
         self.stats.events.fetch_add(1, Ordering::Relaxed);
         match event.kind {
-            EventKind::Gone => self.directory.end(event.container, event.at),
+            EventKind::Removed => self.directory.end(event.container, event.at),
             kind => {
-                let told = Told::Event { at: event.at, begun: kind == EventKind::Begun };
+                let told = UpdateSource::Event { at: event.at, begun: kind == EventKind::Started };
                 self.ask(client, event.container, told).await?;
             }
         }
@@ -150,23 +150,23 @@ impl Watcher {
     /// Asks for the containers whose cgroups were seen.
     async fn look_up(&self, client: &Client) -> Result<(), ClientError> {
         let at = UnixNanos::now();
-        for id in self.directory.take_wanted() {
-            if !self.ask(client, id, Told::Seen { now: at, lost: at }).await? {
-                self.directory.strange([id]);
+        for id in self.directory.take_requested() {
+            if !self.ask(client, id, UpdateSource::Poll { now: at, lost: at }).await? {
+                self.directory.mark_foreign([id]);
             }
         }
         Ok(())
     }
 
     /// Takes in what is true of a container. Returns whether there is one.
-    async fn ask(&self, client: &Client, id: ContainerId, told: Told) -> Result<bool, ClientError> {
+    async fn ask(&self, client: &Client, id: ContainerId, told: UpdateSource) -> Result<bool, ClientError> {
         match client.inspect(id).await {
             Ok(Some(container)) => {
                 self.directory.apply(&container, told);
                 Ok(true)
             }
             Ok(None) => {
-                let (Told::Event { at, .. } | Told::Seen { lost: at, .. }) = told;
+                let (UpdateSource::Event { at, .. } | UpdateSource::Poll { lost: at, .. }) = told;
                 self.directory.end(id, at);
                 Ok(false)
             }

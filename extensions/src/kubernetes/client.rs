@@ -4,27 +4,27 @@ use std::time::Duration;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
-use longwave_pipeline::ComponentError;
+use longwave_pipeline::component::ComponentError;
 
 use super::config::KubernetesConfig;
 
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// A client with the credentials that the settings name. Nothing is connected yet.
+/// A client with the credentials that the config name. Nothing is connected yet.
 ///
 /// # Errors
 /// There are no credentials, or they cannot be read.
-pub(super) async fn connect(id: &str, settings: &KubernetesConfig) -> Result<Client, ComponentError> {
+pub(super) async fn connect(id: &str, config: &KubernetesConfig) -> Result<Client, ComponentError> {
     let failed = |key: &str, remedy: &str, error: &(dyn std::error::Error + 'static)| {
         let beneath = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
         ComponentError::new(format!("extensions::{id}: {key}{error}{beneath}. {remedy}"))
     };
-    let context = Some(settings.context.clone()).filter(|context| !context.is_empty());
+    let context = Some(config.context.clone()).filter(|context| !context.is_empty());
     let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
     let file_remedy = "Is the file there, readable for this user, and the context in it?";
-    let mut config = if !settings.kubeconfig.is_empty() {
-        let failed = |error| failed(&format!("kubeconfig: {:?}: ", settings.kubeconfig), file_remedy, &error);
-        let file = Kubeconfig::read_from(&settings.kubeconfig).map_err(failed)?;
+    let mut config = if !config.kubeconfig.is_empty() {
+        let failed = |error| failed(&format!("kubeconfig: {:?}: ", config.kubeconfig), file_remedy, &error);
+        let file = Kubeconfig::read_from(&config.kubeconfig).map_err(failed)?;
         Config::from_custom_kubeconfig(file, &options).await.map_err(failed)?
     } else if std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() {
         let remedy =

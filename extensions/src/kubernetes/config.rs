@@ -1,4 +1,4 @@
-//! The settings of `kubernetes`.
+//! The config of `kubernetes`.
 
 use longwave_pipeline::component::{ComponentConfig, Problems};
 use serde::{Deserialize, Serialize};
@@ -99,5 +99,4 @@ fn is_qualified_name(text: &str) -> bool {
 }
 
 #[cfg(test)]
-#[path = "config_tests.rs"]
 mod tests;

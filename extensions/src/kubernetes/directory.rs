@@ -5,21 +5,20 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-use longwave_pipeline::directory::CgroupName;
-use longwave_pipeline::record::Endpoint;
-use longwave_pipeline::{Answer, Directory, Handle, Service, UnixNanos, Workload};
+use longwave_pipeline::component::{Answer, CgroupName, Directory};
+use longwave_pipeline::model::{Endpoint, Handle, Service, UnixNanos, Workload};
 
 use super::objects::{self, ContainerId, EndpointSlice, Pod, Uid};
-use super::tables::{News, Pods, Selected, Services};
+use super::tables::{Pods, SelectedFields, Services, UpdateContext};
 use super::telemetry::ResourceStats;
-use super::watch::{Counts, Table};
+use super::watch::{ObjectTable, TableCounts};
 use crate::history::Bounds;
 
 /// What Kubernetes says of who is who. Written by the watches, read by the processors.
-pub(super) struct Kubernetes {
+pub(super) struct KubernetesDirectory {
     pods: RwLock<Pods>,
     services: RwLock<Services>,
-    /// News so far.
+    /// UpdateContext so far.
     version: AtomicU64,
     /// Services are watched at all.
     with_services: bool,
@@ -27,20 +26,20 @@ pub(super) struct Kubernetes {
 }
 
 /// The watches' ways in.
-pub(super) struct PodTable(pub Arc<Kubernetes>);
+pub(super) struct PodTable(pub Arc<KubernetesDirectory>);
 /// See [`PodTable`].
-pub(super) struct ServiceTable(pub Arc<Kubernetes>);
+pub(super) struct ServiceTable(pub Arc<KubernetesDirectory>);
 /// See [`PodTable`].
-pub(super) struct SliceTable(pub Arc<Kubernetes>);
+pub(super) struct SliceTable(pub Arc<KubernetesDirectory>);
 
 /// How long news of a pod may be under way: its node tells the API server, which tells us.
-const UNDER_WAY: Duration = Duration::from_secs(15);
+const MAX_UPDATE_DELAY: Duration = Duration::from_secs(15);
 
-// === impl Kubernetes ===
+// === impl KubernetesDirectory ===
 
-impl Kubernetes {
+impl KubernetesDirectory {
     pub fn new(
-        selected: Selected,
+        selected: SelectedFields,
         with_services: bool,
         stats: [Arc<ResourceStats>; 3],
         bounds: Bounds,
@@ -66,21 +65,21 @@ impl Kubernetes {
     /// whenever some pod's status changes.
     fn change_pods<T>(&self, change: impl FnOnce(&mut Pods) -> T) -> T {
         let mut pods: RwLockWriteGuard<'_, Pods> = self.pods.write().unwrap_or_else(PoisonError::into_inner);
-        let before = pods.news();
+        let before = pods.changes();
         let changed = change(&mut pods);
-        let news = pods.news() - before;
+        let changes = pods.changes() - before;
         drop(pods);
-        self.version.fetch_add(news, Relaxed);
+        self.version.fetch_add(changes, Relaxed);
         changed
     }
 
     fn change_services<T>(&self, change: impl FnOnce(&mut Services) -> T) -> T {
         let mut services = self.services.write().unwrap_or_else(PoisonError::into_inner);
-        let before = services.news();
+        let before = services.changes();
         let changed = change(&mut services);
-        let news = services.news() - before;
+        let changes = services.changes() - before;
         drop(services);
-        self.version.fetch_add(news, Relaxed);
+        self.version.fetch_add(changes, Relaxed);
         changed
     }
 
@@ -88,7 +87,11 @@ impl Kubernetes {
     /// well exist) and its news may still be under way.
     fn absent<T>(&self, stats: &ResourceStats, near: impl FnOnce() -> bool, at: UnixNanos) -> Answer<T> {
         if stats.is_synced() {
-            if stats.contact().since(at) < UNDER_WAY && near() { Answer::Pending } else { Answer::Unknown }
+            if stats.last_contact().since(at) < MAX_UPDATE_DELAY && near() {
+                Answer::Pending
+            } else {
+                Answer::Unknown
+            }
         } else if stats.is_expected() {
             Answer::Pending
         } else {
@@ -97,7 +100,7 @@ impl Kubernetes {
     }
 }
 
-impl Directory for Kubernetes {
+impl Directory for KubernetesDirectory {
     fn version(&self) -> u64 {
         // What is pending is settled when its listing is complete, or not to be expected any more.
         let settled = self.stats.iter().fold(0, |settled, stats| {
@@ -185,41 +188,41 @@ impl Directory for Kubernetes {
 
 // === impl PodTable ===
 
-impl Table for PodTable {
-    fn apply(&self, object: &str, news: News) -> Result<(), serde_json::Error> {
+impl ObjectTable for PodTable {
+    fn apply(&self, object: &str, context: UpdateContext) -> Result<(), serde_json::Error> {
         let pod: Pod<'_> = serde_json::from_str(object)?;
-        self.0.change_pods(|pods| pods.apply(&pod, news)).and_then(known_by_uid)
+        self.0.change_pods(|pods| pods.apply(&pod, context)).and_then(known_by_uid)
     }
 
     fn remove(&self, object: &str, now: UnixNanos) -> Result<(), serde_json::Error> {
         let metadata = meta(object)?;
         let uid = metadata.uid().ok_or_else(no_uid)?;
-        // News may be late: by then its address may have been another's for long.
+        // UpdateContext may be late: by then its address may have been another's for long.
         let end = metadata.to_end().map_or(now, |end| end.min(now));
         self.0.change_pods(|pods| pods.remove(uid, end));
         Ok(())
     }
 
-    fn complete(&self, round: u32, now: UnixNanos) -> usize {
-        self.0.change_pods(|pods| pods.complete(round, now))
+    fn complete(&self, listing: u32, now: UnixNanos) -> usize {
+        self.0.change_pods(|pods| pods.complete(listing, now))
     }
 
-    fn counts(&self) -> Counts {
+    fn counts(&self) -> TableCounts {
         let pods = self.0.pods();
-        Counts { objects: pods.len(), remembered: pods.remembered() }
+        TableCounts { objects: pods.len(), remembered: pods.past_len() }
     }
 
-    fn forget(&self, now: UnixNanos) {
-        self.0.change_pods(|pods| pods.forget(now));
+    fn evict_expired(&self, now: UnixNanos) {
+        self.0.change_pods(|pods| pods.evict_expired(now));
     }
 }
 
 // === impl ServiceTable ===
 
-impl Table for ServiceTable {
-    fn apply(&self, object: &str, news: News) -> Result<(), serde_json::Error> {
+impl ObjectTable for ServiceTable {
+    fn apply(&self, object: &str, context: UpdateContext) -> Result<(), serde_json::Error> {
         let service: objects::Service<'_> = serde_json::from_str(object)?;
-        known_by_uid(self.0.change_services(|services| services.apply(&service, news)))
+        known_by_uid(self.0.change_services(|services| services.apply(&service, context)))
     }
 
     fn remove(&self, object: &str, now: UnixNanos) -> Result<(), serde_json::Error> {
@@ -228,26 +231,26 @@ impl Table for ServiceTable {
         Ok(())
     }
 
-    fn complete(&self, round: u32, now: UnixNanos) -> usize {
-        self.0.change_services(|services| services.complete(round, now))
+    fn complete(&self, listing: u32, now: UnixNanos) -> usize {
+        self.0.change_services(|services| services.complete(listing, now))
     }
 
-    fn counts(&self) -> Counts {
+    fn counts(&self) -> TableCounts {
         let services = self.0.services();
-        Counts { objects: services.counts()[0], remembered: services.remembered()[0] }
+        TableCounts { objects: services.counts()[0], remembered: services.past_len()[0] }
     }
 
-    fn forget(&self, now: UnixNanos) {
-        self.0.change_services(|services| services.forget(now));
+    fn evict_expired(&self, now: UnixNanos) {
+        self.0.change_services(|services| services.evict_expired(now));
     }
 }
 
 // === impl SliceTable ===
 
-impl Table for SliceTable {
-    fn apply(&self, object: &str, news: News) -> Result<(), serde_json::Error> {
+impl ObjectTable for SliceTable {
+    fn apply(&self, object: &str, context: UpdateContext) -> Result<(), serde_json::Error> {
         let slice: EndpointSlice<'_> = serde_json::from_str(object)?;
-        known_by_uid(self.0.change_services(|services| services.apply_slice(&slice, news)))
+        known_by_uid(self.0.change_services(|services| services.apply_slice(&slice, context)))
     }
 
     fn remove(&self, object: &str, now: UnixNanos) -> Result<(), serde_json::Error> {
@@ -256,16 +259,16 @@ impl Table for SliceTable {
         Ok(())
     }
 
-    fn complete(&self, round: u32, now: UnixNanos) -> usize {
-        self.0.change_services(|services| services.complete_slices(round, now))
+    fn complete(&self, listing: u32, now: UnixNanos) -> usize {
+        self.0.change_services(|services| services.complete_slices(listing, now))
     }
 
-    fn counts(&self) -> Counts {
+    fn counts(&self) -> TableCounts {
         let services = self.0.services();
-        Counts { objects: services.counts()[1], remembered: services.remembered()[1] }
+        TableCounts { objects: services.counts()[1], remembered: services.past_len()[1] }
     }
 
-    fn forget(&self, _: UnixNanos) {
+    fn evict_expired(&self, _: UnixNanos) {
         // The services' table forgets for both.
     }
 }
@@ -278,11 +281,11 @@ fn uid(object: &str) -> Result<Uid, serde_json::Error> {
     meta(object)?.uid().ok_or_else(no_uid)
 }
 
-fn meta(object: &str) -> Result<objects::Meta<'_>, serde_json::Error> {
+fn meta(object: &str) -> Result<objects::ObjectMeta<'_>, serde_json::Error> {
     #[derive(serde::Deserialize)]
     struct Head<'a> {
         #[serde(borrow)]
-        metadata: objects::Meta<'a>,
+        metadata: objects::ObjectMeta<'a>,
     }
     Ok(serde_json::from_str::<Head<'_>>(object)?.metadata)
 }

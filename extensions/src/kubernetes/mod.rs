@@ -27,25 +27,26 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use longwave_pipeline::component::{
-    About, Extension, ExtensionContext, ExtensionFactory, Factory, Running, Stability,
+    About, ComponentError, Directory, Extension, ExtensionContext, ExtensionFactory, Factory, Running,
+    Stability,
 };
-use longwave_pipeline::{ComponentError, Directory, LabelKey, UnixNanos};
+use longwave_pipeline::model::{LabelKey, UnixNanos};
 use opentelemetry::metrics::Meter;
 use tokio_util::sync::CancellationToken;
 
-use self::directory::{Kubernetes, PodTable, ServiceTable, SliceTable};
-use self::tables::Selected;
+use self::directory::{KubernetesDirectory, PodTable, ServiceTable, SliceTable};
+use self::tables::SelectedFields;
 use self::telemetry::{Instruments, ResourceStats};
-use self::watch::{Pace, Resource, Table, Watch};
+use self::watch::{ObjectTable, Resource, Timing, Watch};
 use crate::history::Bounds;
 
 /// The extension.
 struct KubernetesExtension {
     id: String,
-    settings: KubernetesConfig,
-    directory: Arc<Kubernetes>,
+    config: KubernetesConfig,
+    directory: Arc<KubernetesDirectory>,
     stats: [Arc<ResourceStats>; 3],
-    pace: Pace,
+    timing: Timing,
 }
 
 /// Between two sweeps of what ended long ago.
@@ -61,36 +62,36 @@ pub fn factory() -> ExtensionFactory {
         signals: &[],
         flow: None,
     };
-    Factory::new(about, |settings: &KubernetesConfig, context: ExtensionContext| {
-        Ok(Box::new(KubernetesExtension::new(settings, &context.id, &context.meter)) as Box<dyn Extension>)
+    Factory::new(about, |config: &KubernetesConfig, context: ExtensionContext| {
+        Ok(Box::new(KubernetesExtension::new(config, &context.id, &context.meter)) as Box<dyn Extension>)
     })
 }
 
 // === impl KubernetesExtension ===
 
 impl KubernetesExtension {
-    fn new(settings: &KubernetesConfig, id: &str, meter: &Meter) -> Self {
+    fn new(config: &KubernetesConfig, id: &str, meter: &Meter) -> Self {
         let instruments = Instruments::new(meter, id);
         let stats =
             ["pods", "services", "endpointslices"].map(|resource| ResourceStats::new(resource, &instruments));
-        ResourceStats::export(if settings.services { &stats } else { &stats[..1] }, meter);
+        ResourceStats::export(if config.services { &stats } else { &stats[..1] }, meter);
         let keys = |names: &[String], what: &str| {
             let key =
                 |name: &String| (name.clone(), Arc::new(LabelKey::new(&format!("k8s.pod.{what}.{name}"))));
             names.iter().map(key).collect()
         };
-        let selected = Selected {
-            node: settings.node.clone(),
-            labels: keys(&settings.labels, "label"),
-            annotations: keys(&settings.annotations, "annotation"),
+        let selected = SelectedFields {
+            node: config.node.clone(),
+            labels: keys(&config.labels, "label"),
+            annotations: keys(&config.annotations, "annotation"),
         };
-        let directory = Kubernetes::new(selected, settings.services, stats.clone(), Bounds::default());
+        let directory = KubernetesDirectory::new(selected, config.services, stats.clone(), Bounds::default());
         Self {
             id: id.to_owned(),
-            settings: settings.clone(),
+            config: config.clone(),
             directory: Arc::new(directory),
             stats,
-            pace: Pace::default(),
+            timing: Timing::default(),
         }
     }
 }
@@ -102,12 +103,12 @@ impl Extension for KubernetesExtension {
     }
 
     async fn start(self: Box<Self>, stop: CancellationToken) -> Result<Running, ComponentError> {
-        let Self { id, settings, directory, stats: [pods, services, slices], pace } = *self;
-        let client = client::connect(&id, &settings).await?;
-        let node = (settings.scope == Scope::Node).then_some(&*settings.node);
-        let table: Arc<dyn Table> = Arc::new(PodTable(Arc::clone(&directory)));
+        let Self { id, config, directory, stats: [pods, services, slices], timing } = *self;
+        let client = client::connect(&id, &config).await?;
+        let node = (config.scope == Scope::Node).then_some(&*config.node);
+        let table: Arc<dyn ObjectTable> = Arc::new(PodTable(Arc::clone(&directory)));
         let mut watched = vec![(Resource::pods(node), table, pods)];
-        if settings.services {
+        if config.services {
             watched.push((Resource::services(), Arc::new(ServiceTable(Arc::clone(&directory))), services));
             watched.push((Resource::endpoint_slices(), Arc::new(SliceTable(directory)), slices));
         }
@@ -116,7 +117,7 @@ impl Extension for KubernetesExtension {
         let watches: Vec<_> = watched
             .into_iter()
             .map(|(resource, table, stats)| {
-                Watch::new(client.clone(), resource, table, stats, pace.clone()).run(stop.clone())
+                Watch::new(client.clone(), resource, table, stats, timing.clone()).run(stop.clone())
             })
             .collect();
         Ok(Box::pin(async move {
@@ -126,11 +127,11 @@ impl Extension for KubernetesExtension {
     }
 }
 
-async fn sweep(tables: Vec<(Arc<dyn Table>, Arc<ResourceStats>)>) {
+async fn sweep(tables: Vec<(Arc<dyn ObjectTable>, Arc<ResourceStats>)>) {
     loop {
         tokio::time::sleep(SWEEP).await;
         for (table, stats) in &tables {
-            table.forget(UnixNanos::now());
+            table.evict_expired(UnixNanos::now());
             stats.counts(table.counts());
         }
     }

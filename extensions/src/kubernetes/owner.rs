@@ -13,9 +13,9 @@
 
 use std::borrow::Cow;
 
-use longwave_pipeline::UnixNanos;
+use longwave_pipeline::model::UnixNanos;
 
-use super::objects::{Meta, pick};
+use super::objects::{ObjectMeta, pick};
 
 /// A workload's name and kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ const DUE_BEFORE: u64 = 7 * 24 * 60 * MINUTE;
 const DUE_AFTER: u64 = 5 * MINUTE;
 
 /// The owner of the pod with this metadata.
-pub(super) fn of<'m>(meta: &'m Meta<'_>) -> Owner<'m> {
+pub(super) fn of<'m>(meta: &'m ObjectMeta<'_>) -> Owner<'m> {
     let Some(controller) = meta.controller() else { return pod(meta) };
     let (name, kind) = (&*controller.name, &*controller.kind);
     match kind {
@@ -66,7 +66,7 @@ fn owner<'m>(name: &'m str, kind: &'m str) -> Owner<'m> {
     Owner { name: name.into(), kind: kind.into() }
 }
 
-fn pod<'m>(meta: &'m Meta<'_>) -> Owner<'m> {
+fn pod<'m>(meta: &'m ObjectMeta<'_>) -> Owner<'m> {
     owner(&meta.name, "Pod")
 }
 
@@ -88,5 +88,4 @@ fn cron_job(name: &str, created: Option<UnixNanos>) -> Option<&str> {
 }
 
 #[cfg(test)]
-#[path = "owner_tests.rs"]
 mod tests;

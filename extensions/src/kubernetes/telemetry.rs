@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use longwave_pipeline::UnixNanos;
+use longwave_pipeline::model::UnixNanos;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Meter};
 
-use super::watch::Counts;
+use super::watch::TableCounts;
 
 /// Of one resource. Written by its watch; read by self-telemetry and, to know whether news may be on their way, by those who ask.
 pub(super) struct ResourceStats {
@@ -42,7 +42,7 @@ pub(super) enum ListReason {
 }
 
 /// Failures in a row after which nobody waits for a first listing any more.
-const HOPELESS: u32 = 4;
+const MAX_FAILURES_WHILE_EXPECTED: u32 = 4;
 
 // === impl Instruments ===
 
@@ -137,7 +137,7 @@ impl ResourceStats {
             "longwave_extension_kubernetes_staleness",
             "s",
             "Time since the API server was last heard of, by resource. A quiet watch has a bookmark a minute.",
-            |s| UnixNanos::now().since(s.contact()).as_secs_f64(),
+            |s| UnixNanos::now().since(s.last_contact()).as_secs_f64(),
         );
     }
 
@@ -171,7 +171,7 @@ impl ResourceStats {
     }
 
     /// All is well.
-    pub fn well(&self) {
+    pub fn reset_failures(&self) {
         self.failures.store(0, Relaxed);
     }
 
@@ -186,16 +186,16 @@ impl ResourceStats {
     }
 
     /// When the API server was last heard of.
-    pub fn contact(&self) -> UnixNanos {
+    pub fn last_contact(&self) -> UnixNanos {
         UnixNanos(self.contact.load(Relaxed))
     }
 
-    pub fn counts(&self, counts: Counts) {
+    pub fn counts(&self, counts: TableCounts) {
         self.objects.store(counts.objects as u64, Relaxed);
         self.remembered.store(counts.remembered as u64, Relaxed);
     }
 
-    pub fn synced(&self, counts: Counts) {
+    pub fn synced(&self, counts: TableCounts) {
         self.counts(counts);
         self.synced.store(true, Relaxed);
     }
@@ -207,7 +207,7 @@ impl ResourceStats {
 
     /// A first listing is on its way, and may well arrive.
     pub fn is_expected(&self) -> bool {
-        !self.is_synced() && self.failures.load(Relaxed) < HOPELESS
+        !self.is_synced() && self.failures.load(Relaxed) < MAX_FAILURES_WHILE_EXPECTED
     }
 
     fn with(&self, key: &'static str, value: &'static str) -> [KeyValue; 3] {

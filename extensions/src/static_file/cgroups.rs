@@ -2,7 +2,7 @@
 
 use hashbrown::HashMap;
 
-use super::networks::Shadowed;
+use super::networks::ShadowedRule;
 use super::pattern::Pattern;
 
 /// Values by cgroup pattern.
@@ -18,7 +18,7 @@ pub(super) struct Cgroups<T> {
 
 impl<T> Cgroups<T> {
     /// Of patterns with their values and rules, in the order of the rules; and which of them can never be found.
-    pub fn new(entries: Vec<(Pattern, T, usize)>) -> (Self, Vec<Shadowed>) {
+    pub fn new(entries: Vec<(Pattern, T, usize)>) -> (Self, Vec<ShadowedRule>) {
         let mut literal: HashMap<Box<str>, (T, usize), foldhash::fast::RandomState> = HashMap::default();
         let mut wild: Vec<(Pattern, T, usize)> = Vec::new();
         let mut shadowed = Vec::new();
@@ -28,7 +28,7 @@ impl<T> Cgroups<T> {
                 None => wild.iter().find(|(other, ..)| *other == pattern).map(|(.., rule)| *rule),
             };
             match (earlier, pattern.literal()) {
-                (Some(by), _) if by != rule => shadowed.push(Shadowed { rule, by }),
+                (Some(by), _) if by != rule => shadowed.push(ShadowedRule { rule, by }),
                 (Some(_), _) => {}
                 (None, Some(path)) => drop(literal.insert(path.into(), (value, rule))),
                 (None, None) => wild.push((pattern, value, rule)),

@@ -6,37 +6,36 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use longwave_pipeline::Directory;
-use longwave_pipeline::component::{ComponentError, Extension, ExtensionContext, Running};
+use longwave_pipeline::component::{ComponentError, Directory, Extension, ExtensionContext, Running};
 use tokio_util::sync::CancellationToken;
 
 use super::config::StaticConfig;
 use super::directory::StaticDirectory;
-use super::rules::{Names, Rules};
+use super::rules::{NameInterners, Rules};
 use super::telemetry::Stats;
 
 /// `static`, ready to be started.
 pub struct StaticExtension {
-    file: Watched,
+    file: WatchedFile,
     interval: Duration,
 }
 
 /// A file that is looked at again and again.
-pub(super) struct Watched {
+pub(super) struct WatchedFile {
     id: String,
     path: String,
-    names: Names,
+    names: NameInterners,
     directory: Arc<StaticDirectory>,
     stats: Arc<Stats>,
     /// The file that was read last.
-    read: Option<Stamp>,
+    read: Option<FileStamp>,
     /// A change that has not been there for a whole interval yet.
-    changed: Option<Option<Stamp>>,
+    changed: Option<Option<FileStamp>>,
 }
 
 /// Which file it is, and which content: equal exactly when nothing changed. Follows links, so that a link turned elsewhere is a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
+struct FileStamp {
     device: u64,
     inode: u64,
     size: u64,
@@ -52,7 +51,7 @@ impl StaticExtension {
     /// # Errors
     /// The file cannot be read, or is wrong.
     pub fn new(config: &StaticConfig, context: &ExtensionContext) -> Result<Self, ComponentError> {
-        let file = Watched::new(&context.id, &config.file)?;
+        let file = WatchedFile::new(&context.id, &config.file)?;
         file.stats.export(&file.directory, &context.meter, &context.id);
         Ok(Self { file, interval: config.reload_interval.get() })
     }
@@ -70,7 +69,7 @@ impl Extension for StaticExtension {
             while stop.run_until_cancelled(tokio::time::sleep(interval)).await.is_some() {
                 // A file system that hangs must not hang the others on this thread.
                 file = tokio::task::spawn_blocking(move || {
-                    file.look();
+                    file.poll();
                     file
                 })
                 .await
@@ -81,14 +80,14 @@ impl Extension for StaticExtension {
     }
 }
 
-// === impl Watched ===
+// === impl WatchedFile ===
 
-impl Watched {
+impl WatchedFile {
     /// Reads the file at `path` for the first time.
     pub fn new(id: &str, path: &str) -> Result<Self, ComponentError> {
-        let names = Names::default();
+        let names = NameInterners::default();
         // Before reading: what changes meanwhile is read again.
-        let read = Stamp::of(path);
+        let read = FileStamp::of(path);
         let rules = Rules::read(path, &names).map_err(|error| ComponentError::new(error.to_string()))?;
         warn_of(id, path, &rules);
         Ok(Self {
@@ -103,8 +102,8 @@ impl Watched {
     }
 
     /// Looks whether the file has changed, and reads it if it has and is the same as one look ago.
-    pub fn look(&mut self) {
-        let stamp = Stamp::of(&self.path);
+    pub fn poll(&mut self) {
+        let stamp = FileStamp::of(&self.path);
         if stamp == self.read {
             self.changed = None;
         } else if self.changed != Some(stamp) {
@@ -154,9 +153,9 @@ fn warn_of(id: &str, path: &str, rules: &Rules) {
     }
 }
 
-// === impl Stamp ===
+// === impl FileStamp ===
 
-impl Stamp {
+impl FileStamp {
     fn of(path: &str) -> Option<Self> {
         let file = std::fs::metadata(path).ok()?;
         Some(Self {

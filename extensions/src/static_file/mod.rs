@@ -53,7 +53,7 @@ pub fn factory() -> ExtensionFactory {
         component_type: "static",
         aliases: &[],
         stability: Stability::Alpha,
-        description: "Names workloads and services by rules of a file: networks, ports and cgroups; also external peers",
+        description: "NameInterners workloads and services by rules of a file: networks, ports and cgroups; also external peers",
         signals: &[],
         flow: None,
     };

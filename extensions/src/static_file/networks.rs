@@ -8,17 +8,17 @@ use std::net::IpAddr;
 use longwave_config::{Network, PortRange};
 
 /// No network.
-const NOBODY: u32 = u32::MAX;
+const NONE: u32 = u32::MAX;
 
 /// Values by network and ports.
 #[derive(Debug)]
 pub(super) struct Networks<T> {
-    v4: Family<T>,
-    v6: Family<T>,
+    v4: AddressFamily<T>,
+    v6: AddressFamily<T>,
 }
 
 /// One value on its way into the table.
-pub(super) struct Entry<T> {
+pub(super) struct NetworkEntry<T> {
     pub network: Network,
     /// `None`: whatever the port.
     pub ports: Option<PortRange>,
@@ -29,22 +29,22 @@ pub(super) struct Entry<T> {
 
 /// A rule that another, earlier one makes useless in one place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Shadowed {
+pub(super) struct ShadowedRule {
     pub rule: usize,
     pub by: usize,
 }
 
 #[derive(Debug)]
-struct Family<T> {
+struct AddressFamily<T> {
     /// First addresses of the intervals, ascending.
     starts: Vec<u128>,
     /// Their innermost networks.
     inner: Vec<u32>,
-    nodes: Vec<Node<T>>,
+    nodes: Vec<NetworkNode<T>>,
 }
 
 #[derive(Debug)]
-struct Node<T> {
+struct NetworkNode<T> {
     /// The network around this one.
     parent: u32,
     /// By port, ascending.
@@ -65,10 +65,13 @@ struct Span {
 
 impl<T> Networks<T> {
     /// Of `entries`; and which of them can never be found.
-    pub fn new(entries: Vec<Entry<T>>) -> (Self, Vec<Shadowed>) {
+    pub fn new(entries: Vec<NetworkEntry<T>>) -> (Self, Vec<ShadowedRule>) {
         let (v4, v6) = entries.into_iter().partition(|entry| entry.network.prefix().addr().is_ipv4());
         let mut shadowed = Vec::new();
-        (Self { v4: Family::new(v4, &mut shadowed), v6: Family::new(v6, &mut shadowed) }, shadowed)
+        (
+            Self { v4: AddressFamily::new(v4, &mut shadowed), v6: AddressFamily::new(v6, &mut shadowed) },
+            shadowed,
+        )
     }
 
     /// The value for an end at `address` and `port`; port 0 is none.
@@ -80,10 +83,10 @@ impl<T> Networks<T> {
     }
 }
 
-// === impl Family ===
+// === impl AddressFamily ===
 
-impl<T> Family<T> {
-    fn new(mut entries: Vec<Entry<T>>, shadowed: &mut Vec<Shadowed>) -> Self {
+impl<T> AddressFamily<T> {
+    fn new(mut entries: Vec<NetworkEntry<T>>, shadowed: &mut Vec<ShadowedRule>) -> Self {
         entries.sort_by_key(|entry| {
             let prefix = entry.network.prefix();
             (
@@ -102,9 +105,9 @@ impl<T> Family<T> {
             let span = Span::of(&entry.network);
             if around.last().is_none_or(|(current, _)| *current != span) {
                 family.leave(&mut around, Some(span.first));
-                let index = u32::try_from(family.nodes.len()).unwrap_or(NOBODY);
-                let parent = around.last().map_or(NOBODY, |(_, parent)| *parent);
-                family.nodes.push(Node { parent, single: Vec::new(), ranges: Vec::new(), any: None });
+                let index = u32::try_from(family.nodes.len()).unwrap_or(NONE);
+                let parent = around.last().map_or(NONE, |(_, parent)| *parent);
+                family.nodes.push(NetworkNode { parent, single: Vec::new(), ranges: Vec::new(), any: None });
                 family.begin(span.first, index);
                 around.push((span, index));
                 previous = None;
@@ -113,7 +116,7 @@ impl<T> Family<T> {
                 && ports == entry.ports
             {
                 if by != entry.rule {
-                    shadowed.push(Shadowed { rule: entry.rule, by });
+                    shadowed.push(ShadowedRule { rule: entry.rule, by });
                 }
                 continue;
             }
@@ -134,7 +137,7 @@ impl<T> Family<T> {
     /// Ends the networks that end before `next`.
     fn leave(&mut self, around: &mut Vec<(Span, u32)>, next: Option<u128>) {
         while let Some((span, _)) = around.pop_if(|(span, _)| next.is_none_or(|next| span.last < next)) {
-            let outer = around.last().map_or(NOBODY, |(_, outer)| *outer);
+            let outer = around.last().map_or(NONE, |(_, outer)| *outer);
             if let Some(after) = span.last.checked_add(1) {
                 self.begin(after, outer);
             }
@@ -164,9 +167,9 @@ impl<T> Family<T> {
     }
 }
 
-// === impl Node ===
+// === impl NetworkNode ===
 
-impl<T> Node<T> {
+impl<T> NetworkNode<T> {
     fn find(&self, port: u16) -> Option<&T> {
         if let Ok(index) = self.single.binary_search_by_key(&port, |(single, _)| *single) {
             return self.single.get(index).map(|(_, value)| value);

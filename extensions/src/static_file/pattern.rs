@@ -25,15 +25,15 @@ pub(super) enum InvalidPattern {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Token {
     /// Itself.
-    Byte(u8),
+    Literal(u8),
     /// `?`.
-    One,
+    OneInPart,
     /// `*`.
-    Some,
+    ManyInPart,
     /// `**`.
-    Any,
+    ManyAcrossParts,
     /// `/**/`: a slash, or two with anything between.
-    Parts,
+    WholeParts,
 }
 
 // === impl Pattern ===
@@ -41,13 +41,13 @@ enum Token {
 impl Pattern {
     /// The path that it is, where it has no wildcards; without a slash at its end.
     pub fn literal(&self) -> Option<&str> {
-        let literal = self.tokens.iter().all(|token| matches!(token, Token::Byte(_)));
+        let literal = self.tokens.iter().all(|token| matches!(token, Token::Literal(_)));
         literal.then_some(self.text.as_str())
     }
 
     /// Characters (bytes) that stand for themselves.
     pub fn weight(&self) -> usize {
-        self.tokens.iter().filter(|token| matches!(token, Token::Byte(_) | Token::Parts)).count()
+        self.tokens.iter().filter(|token| matches!(token, Token::Literal(_) | Token::WholeParts)).count()
     }
 
     /// Whether the cgroup at `path` or one above it matches.
@@ -64,26 +64,26 @@ impl Pattern {
         loop {
             match self.tokens.get(token) {
                 None if at == path.len() || path[at] == b'/' => return true,
-                Some(Token::Some) => {
+                Some(Token::ManyInPart) => {
                     some = Some((token, at));
                     token += 1;
                     continue;
                 }
-                Some(Token::Any) => {
+                Some(Token::ManyAcrossParts) => {
                     (any, some) = (Some((token, at)), None);
                     token += 1;
                     continue;
                 }
-                Some(Token::Parts) if path.get(at) == Some(&b'/') => {
+                Some(Token::WholeParts) if path.get(at) == Some(&b'/') => {
                     (any, some) = (Some((token, at)), None);
                     (token, at) = (token + 1, at + 1);
                     continue;
                 }
-                Some(Token::One) if path.get(at).is_some_and(|byte| *byte != b'/') => {
+                Some(Token::OneInPart) if path.get(at).is_some_and(|byte| *byte != b'/') => {
                     (token, at) = (token + 1, at + 1);
                     continue;
                 }
-                Some(Token::Byte(byte)) if path.get(at) == Some(byte) => {
+                Some(Token::Literal(byte)) if path.get(at) == Some(byte) => {
                     (token, at) = (token + 1, at + 1);
                     continue;
                 }
@@ -99,14 +99,14 @@ impl Pattern {
             let Some((star, end)) = any else { return false };
             // `/**/` takes whole parts: up to the next slash.
             let next = match self.tokens[star] {
-                Token::Parts => {
+                Token::WholeParts => {
                     path.iter().skip(end + 1).position(|byte| *byte == b'/').map(|skip| end + 1 + skip)
                 }
                 _ => (end < path.len()).then_some(end + 1),
             };
             let Some(end) = next else { return false };
             (any, some) = (Some((star, end)), None);
-            (token, at) = (star + 1, if self.tokens[star] == Token::Parts { end + 1 } else { end });
+            (token, at) = (star + 1, if self.tokens[star] == Token::WholeParts { end + 1 } else { end });
         }
     }
 }
@@ -124,18 +124,18 @@ impl FromStr for Pattern {
         let mut rest = text.as_bytes();
         while let Some(byte) = rest.first() {
             let (token, length) = match byte {
-                b'/' if rest.starts_with(b"/**/") => (Token::Parts, 4),
+                b'/' if rest.starts_with(b"/**/") => (Token::WholeParts, 4),
                 b'*' if rest.starts_with(b"**") => {
-                    (Token::Any, rest.iter().take_while(|byte| **byte == b'*').count())
+                    (Token::ManyAcrossParts, rest.iter().take_while(|byte| **byte == b'*').count())
                 }
-                b'*' => (Token::Some, 1),
-                b'?' => (Token::One, 1),
-                byte => (Token::Byte(*byte), 1),
+                b'*' => (Token::ManyInPart, 1),
+                b'?' => (Token::OneInPart, 1),
+                byte => (Token::Literal(*byte), 1),
             };
             tokens.push(token);
             rest = &rest[length..];
         }
-        let prefix = tokens.iter().take_while(|token| matches!(token, Token::Byte(_))).count();
+        let prefix = tokens.iter().take_while(|token| matches!(token, Token::Literal(_))).count();
         Ok(Self { text: text.to_owned(), prefix, tokens })
     }
 }

@@ -4,11 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use longwave_config::{ConfigErrors, Network};
-use longwave_pipeline::{Handle, Interner, Service, Workload};
+use longwave_pipeline::model::{Handle, Interner, Service, Workload};
 
 use super::cgroups::Cgroups;
 use super::file::{Rule, RuleFile, ServiceName, WorkloadName};
-use super::networks::{Entry, Networks, Shadowed};
+use super::networks::{NetworkEntry, Networks, ShadowedRule};
 
 /// Kinds of workloads where the file gives none.
 const EXTERNAL: &str = "External";
@@ -31,7 +31,7 @@ pub struct RulesError(#[from] pub ConfigErrors);
 
 /// Makes names. Kept over reloads, so that a name that stays is the same handle.
 #[derive(Default)]
-pub(super) struct Names {
+pub(super) struct NameInterners {
     workloads: Interner<Workload>,
     services: Interner<Service>,
 }
@@ -40,12 +40,12 @@ pub(super) struct Names {
 
 impl Rules {
     /// Reads the file at `path`.
-    pub(super) fn read(path: &str, names: &Names) -> Result<Self, RulesError> {
+    pub(super) fn read(path: &str, names: &NameInterners) -> Result<Self, RulesError> {
         Ok(Self::new(&RuleFile::read(path)?, names))
     }
 
     /// Of a checked file.
-    pub(super) fn new(file: &RuleFile, names: &Names) -> Self {
+    pub(super) fn new(file: &RuleFile, names: &NameInterners) -> Self {
         let (mut workloads, mut services, mut cgroups) = (Vec::new(), Vec::new(), Vec::new());
         for (index, rule) in file.rules.iter().enumerate() {
             if let Some(workload) = &rule.workload {
@@ -64,7 +64,7 @@ impl Rules {
         let mut shadowed = [by_address, by_service, by_cgroup].concat();
         shadowed.sort_by_key(|shadowed| (shadowed.rule, shadowed.by));
         shadowed.dedup();
-        let warnings = shadowed.iter().map(Shadowed::to_string).collect();
+        let warnings = shadowed.iter().map(ShadowedRule::to_string).collect();
         Self { workloads, services, cgroups, count: file.rules.len(), warnings }
     }
 
@@ -100,7 +100,7 @@ impl Rules {
 }
 
 /// One entry for each network and range of ports of a rule.
-fn entries<T: Clone>(rule: &Rule, index: usize, value: &Handle<T>) -> Vec<Entry<Handle<T>>> {
+fn entries<T: Clone>(rule: &Rule, index: usize, value: &Handle<T>) -> Vec<NetworkEntry<Handle<T>>> {
     if !rule.has_addresses() {
         return Vec::new();
     }
@@ -113,12 +113,12 @@ fn entries<T: Clone>(rule: &Rule, index: usize, value: &Handle<T>) -> Vec<Entry<
     let ports: Vec<_> =
         if rule.ports.is_empty() { vec![None] } else { rule.ports.iter().copied().map(Some).collect() };
     let pairs = networks.into_iter().flat_map(|network| ports.iter().map(move |ports| (network, *ports)));
-    pairs.map(|(network, ports)| Entry { network, ports, value: value.clone(), rule: index }).collect()
+    pairs.map(|(network, ports)| NetworkEntry { network, ports, value: value.clone(), rule: index }).collect()
 }
 
-// === impl Names ===
+// === impl NameInterners ===
 
-impl Names {
+impl NameInterners {
     fn workload(&self, name: &WorkloadName, kind: &str) -> Handle<Workload> {
         let kind = if name.kind.is_empty() { kind } else { &name.kind };
         self.workloads.intern(Workload {
@@ -138,9 +138,9 @@ impl Names {
     }
 }
 
-// === impl Shadowed ===
+// === impl ShadowedRule ===
 
-impl std::fmt::Display for Shadowed {
+impl std::fmt::Display for ShadowedRule {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { rule, by } = self;
         write!(

@@ -4,11 +4,9 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::Entry;
-use crate::accounting::{DropReason, Node};
-use crate::batch::Batch;
-use crate::component::{ComponentError, Exporter, Processor};
-use crate::delivery::queue::SendingQueue;
+use crate::component::{ComponentError, DropReason, Exporter, Node, Processor};
+use crate::model::Batch;
+use crate::runtime::delivery::SendingQueue;
 
 /// Where a stage's output goes: one channel, or several that share each batch.
 pub(super) struct FanOut {
@@ -21,6 +19,19 @@ pub(super) struct Input {
     receiver: mpsc::Receiver<Batch>,
     /// As in [`Entry`].
     nodes: Vec<Arc<Node>>,
+}
+
+/// A stage's channel, and its counters where it has any: a passage has none, and stands for the exporters behind it.
+#[derive(Clone)]
+pub(super) struct Entry {
+    pub(super) sender: mpsc::Sender<Batch>,
+    pub(super) nodes: Vec<Arc<Node>>,
+}
+
+/// A channel with room for so many batches.
+pub(super) fn channel(room: usize, nodes: Vec<Arc<Node>>) -> (Entry, Input) {
+    let (sender, receiver) = mpsc::channel(room);
+    (Entry { sender, nodes: nodes.clone() }, Input { receiver, nodes })
 }
 
 /// Runs a processor until its input ends, then lets it push what it holds.
@@ -102,13 +113,6 @@ async fn export(
 }
 
 // === impl Input ===
-
-impl Input {
-    /// The far end of the channel of an [`Entry`] with these nodes.
-    pub(super) fn new(receiver: mpsc::Receiver<Batch>, nodes: Vec<Arc<Node>>) -> Self {
-        Self { receiver, nodes }
-    }
-}
 
 impl Drop for Input {
     fn drop(&mut self) {

@@ -4,11 +4,10 @@ use std::net::IpAddr;
 use std::num::NonZeroU64;
 use std::sync::{Arc, LazyLock};
 
-use longwave_pipeline::record::{
-    CloseReason, ConnectionId, End, Endpoint, Event, FailReason, Gauges, Names, Owner, OwnerSource, Role,
-    RoundTrip, TcpState, Totals,
+use longwave_pipeline::model::{
+    CloseReason, ConnectionId, ConnectionRecord, End, Endpoint, Event, FailReason, Gauges, Interner, Label,
+    LabelKey, Names, Owner, OwnerSource, Role, RoundTrip, Service, TcpState, Totals, UnixNanos, Workload,
 };
-use longwave_pipeline::{ConnectionRecord, Interner, Label, LabelKey, Service, UnixNanos, Workload};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -108,7 +107,7 @@ fn names() -> impl Strategy<Value = Names> {
         .prop_map(|(local, peer, service)| Names { local, peer, service })
 }
 
-fn workload() -> impl Strategy<Value = longwave_pipeline::Handle<Workload>> {
+fn workload() -> impl Strategy<Value = longwave_pipeline::model::Handle<Workload>> {
     let texts = prop::array::uniform7(text());
     (texts, labels()).prop_map(|([name, kind, namespace, pod, node, container, container_id], labels)| {
         WORKLOADS.intern(Workload { name, kind, namespace, pod, node, container, container_id, labels })

@@ -3,10 +3,10 @@
 
 mod arbitrary;
 
-use longwave_pipeline::codec::{
+use longwave_pipeline::model::codec::{
     Block, Decoder, Encoder, FILE_HEADER_LEN, Fault, MAX_BLOCK_RECORDS, SessionEnd, SessionStart, file_header,
 };
-use longwave_pipeline::{ConnectionRecord, PassEnd, UnixNanos};
+use longwave_pipeline::model::{ConnectionRecord, PassEnd, UnixNanos};
 use longwave_testing::golden;
 use proptest::prelude::*;
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use longwave_pipeline::record::{ConnectionId, UnixNanos};
+use longwave_pipeline::model::{ConnectionId, UnixNanos};
 
 use super::judge;
 use super::request::{Findings, Outcome, Reason, Request};

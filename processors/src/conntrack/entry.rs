@@ -1,6 +1,6 @@
 //! What the kernel's connection tracking knows of one connection.
 
-use longwave_pipeline::record::{Endpoint, UnixNanos};
+use longwave_pipeline::model::{Endpoint, UnixNanos};
 
 use super::translation::Translation;
 

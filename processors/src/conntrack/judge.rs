@@ -12,7 +12,7 @@
 
 use std::time::Duration;
 
-use longwave_pipeline::record::{Role, TcpState, UnixNanos};
+use longwave_pipeline::model::{Role, TcpState, UnixNanos};
 
 use super::entry::{Entry, TrackedState, Tuple};
 use super::request::{Findings, Found, Outcome, Reason, Request};

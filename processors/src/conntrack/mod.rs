@@ -31,10 +31,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use longwave_pipeline::ConnectionRecord;
 use longwave_pipeline::component::ProcessorContext;
-use longwave_pipeline::host::BootId;
-use longwave_pipeline::record::ConnectionId;
+use longwave_pipeline::component::host::BootId;
+use longwave_pipeline::model::{ConnectionId, ConnectionRecord};
 use opentelemetry::metrics::Meter;
 
 use cache::Cache;

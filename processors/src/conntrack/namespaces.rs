@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
-use longwave_pipeline::host::{self, Mount};
+use longwave_pipeline::component::host;
+use longwave_pipeline::component::host::Mount;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// Between two searches of all processes.

@@ -1,7 +1,6 @@
 //! A question about one connection, and what came of it.
 
-use longwave_pipeline::ConnectionRecord;
-use longwave_pipeline::record::{ConnectionId, Event, Role, TcpState, UnixNanos};
+use longwave_pipeline::model::{ConnectionId, ConnectionRecord, Event, Role, TcpState, UnixNanos};
 
 use super::entry::Tuple;
 use super::socket::Looked;

@@ -1,6 +1,6 @@
 //! What a translation is, as processors ask for it.
 
-use longwave_pipeline::record::Endpoint;
+use longwave_pipeline::model::Endpoint;
 
 /// One connection's addresses before and after network address translation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

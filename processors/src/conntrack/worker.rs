@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
-use longwave_pipeline::record::UnixNanos;
+use longwave_pipeline::model::UnixNanos;
 use opentelemetry::metrics::Meter;
 use rustix::io::Errno;
 

@@ -2,7 +2,7 @@
 
 use longwave_config::{Network, PortRange};
 use longwave_pipeline::component::{ComponentConfig, Problems};
-use longwave_pipeline::record::{ConnectionRecord, Event, Role};
+use longwave_pipeline::model::{ConnectionRecord, Event, Role};
 use serde::{Deserialize, Serialize};
 
 /// `filter`: a record is kept if it matches every group of `include` that is given, and no group of `exclude`. It matches a group if it

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use longwave_pipeline::accounting::{DropReason, Node};
-use longwave_pipeline::component::{Processor, ProcessorContext, Signal};
-use longwave_pipeline::record::Event;
-use longwave_pipeline::{Batch, ComponentError, ConnectionRecord};
+use longwave_pipeline::component::{ComponentError, DropReason, Node, Processor, ProcessorContext, Signal};
+use longwave_pipeline::model::{Batch, ConnectionRecord, Event};
 
 use super::config::FilterConfig;
 

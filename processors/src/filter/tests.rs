@@ -1,9 +1,9 @@
 //! Tests of `filter`.
 
-use longwave_pipeline::accounting::{DropReason, Dropped};
-use longwave_pipeline::component::Processor;
-use longwave_pipeline::record::{ConnectionId, Endpoint, Event, Role, Totals};
-use longwave_pipeline::{Batch, ConnectionRecord, PassEnd, UnixNanos};
+use longwave_pipeline::component::{DropReason, Dropped, Processor};
+use longwave_pipeline::model::{
+    Batch, ConnectionId, ConnectionRecord, Endpoint, Event, PassEnd, Role, Totals, UnixNanos,
+};
 
 use super::{FilterConfig, FilterProcessor};
 use crate::testing::{context, problems};

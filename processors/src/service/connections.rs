@@ -1,8 +1,7 @@
 //! The services of known connections, by the connections' identity: a service is found once and kept here until the connection ends.
 
-use longwave_pipeline::directory::Answer;
-use longwave_pipeline::record::{ConnectionId, ConnectionRecord};
-use longwave_pipeline::{Handle, Service};
+use longwave_pipeline::component::Answer;
+use longwave_pipeline::model::{ConnectionId, ConnectionRecord, Handle, Service};
 
 use super::lookup::Lookup;
 use super::telemetry::Tally;

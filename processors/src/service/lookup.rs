@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use longwave_pipeline::directory::{Answer, Directory};
-use longwave_pipeline::record::{ConnectionId, ConnectionRecord, Endpoint, Role};
-use longwave_pipeline::{Handle, Service, UnixNanos};
+use longwave_pipeline::component::{Answer, Directory};
+use longwave_pipeline::model::{ConnectionId, ConnectionRecord, Endpoint, Handle, Role, Service, UnixNanos};
 
 use crate::conntrack::{Conntrack, Translated};
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use longwave_pipeline::component::{Processor, ProcessorContext};
-use longwave_pipeline::{Batch, ComponentError, ConnectionRecord, PassEnd};
+use longwave_pipeline::component::{ComponentError, Processor, ProcessorContext};
+use longwave_pipeline::model::{Batch, ConnectionRecord, PassEnd};
 
 use super::config::ServiceConfig;
 use super::connections::Connections;

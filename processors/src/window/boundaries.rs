@@ -1,6 +1,6 @@
 //! Where windows may start and end: at multiples of the interval since the Unix epoch.
 
-use longwave_pipeline::UnixNanos;
+use longwave_pipeline::model::UnixNanos;
 
 /// The grid of one interval.
 #[derive(Clone, Copy, Debug)]

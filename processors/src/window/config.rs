@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use longwave_config::GoDuration;
 use longwave_pipeline::component::{ComponentConfig, Problems};
-use longwave_pipeline::{Detail, Level};
+use longwave_pipeline::model::{Detail, Level};
 use serde::{Deserialize, Serialize};
 
 /// `window`: aggregates records into aligned windows.

@@ -2,11 +2,10 @@
 
 use std::num::NonZeroU64;
 
-use longwave_pipeline::log_record::seconds;
-use longwave_pipeline::record::{
-    CloseReason, ConnectionId, ConnectionRecord, End, Event, FailReason, Names, Role, TcpState,
+use longwave_pipeline::model::{
+    CloseReason, ConnectionId, ConnectionRecord, End, Event, FailReason, Level, Measures, Names, Role,
+    TcpState, UnixNanos, Window, seconds,
 };
-use longwave_pipeline::{Level, Measures, UnixNanos, Window};
 
 use super::config::WindowConfig;
 use super::leaves::Leaves;

@@ -1,8 +1,7 @@
 //! Records of later windows, in the order of their arrival.
 
 use hashbrown::HashMap;
-use longwave_pipeline::record::ConnectionId;
-use longwave_pipeline::{ConnectionRecord, UnixNanos};
+use longwave_pipeline::model::{ConnectionId, ConnectionRecord, UnixNanos};
 
 /// Records that may wait (about 50 MB).
 pub(super) const MAX_HELD: usize = 131_072;

@@ -1,8 +1,9 @@
 //! Leaves: what records are added to. A leaf is one pair of a service series and a workload series.
 
 use hashbrown::HashMap;
-use longwave_pipeline::record::{ConnectionRecord, Names};
-use longwave_pipeline::{Attributes, Detail, Level, Measures, Series, UnixNanos};
+use longwave_pipeline::model::{
+    Attributes, ConnectionRecord, Detail, Level, Measures, Names, Series, UnixNanos,
+};
 
 use super::connections::Step;
 use super::level_table::{LevelTable, Place};

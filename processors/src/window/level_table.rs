@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use longwave_pipeline::{Attributes, Level, Measures, Series, UnixNanos};
+use longwave_pipeline::model::{Attributes, Level, Measures, Series, UnixNanos};
 
 use crate::slab::Slab;
 

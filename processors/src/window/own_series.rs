@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use longwave_pipeline::log_record::seconds;
-use longwave_pipeline::record::{ConnectionRecord, Totals};
-use longwave_pipeline::{Attributes, Level, Measures, Series, UnixNanos};
+use longwave_pipeline::model::{
+    Attributes, ConnectionRecord, Level, Measures, Series, Totals, UnixNanos, seconds,
+};
 
 use super::config::WindowConfig;
 use super::connections::Step;

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use longwave_pipeline::accounting::Node;
-use longwave_pipeline::component::{Processor, ProcessorContext};
-use longwave_pipeline::{Batch, ComponentError, ConnectionRecord, PassEnd, UnixNanos};
+use longwave_pipeline::component::{ComponentError, Node, Processor, ProcessorContext};
+use longwave_pipeline::model::{Batch, ConnectionRecord, PassEnd, UnixNanos};
 
 use super::boundaries::Boundaries;
 use super::config::WindowConfig;

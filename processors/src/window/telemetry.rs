@@ -3,8 +3,8 @@
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge};
 
-use longwave_pipeline::Level;
 use longwave_pipeline::component::ProcessorContext;
+use longwave_pipeline::model::Level;
 
 /// The instruments.
 pub(super) struct Telemetry {

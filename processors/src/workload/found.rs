@@ -1,6 +1,7 @@
 //! [`Found`]: what the sources, asked in order, say of one end.
 
-use longwave_pipeline::{Answer, Handle, Workload};
+use longwave_pipeline::component::Answer;
+use longwave_pipeline::model::{Handle, Workload};
 
 /// No source.
 const NONE: u8 = u8::MAX;

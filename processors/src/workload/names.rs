@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use longwave_pipeline::record::Owner;
-use longwave_pipeline::{Handle, Interner, Workload};
+use longwave_pipeline::model::{Handle, Interner, Owner, Workload};
 
 use super::cgroup::path::Named;
 

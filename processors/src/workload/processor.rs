@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use longwave_pipeline::component::{Processor, ProcessorContext};
-use longwave_pipeline::host::BootId;
-use longwave_pipeline::{Batch, ComponentError, ConnectionRecord, PassEnd};
+use longwave_pipeline::component::host::BootId;
+use longwave_pipeline::component::{ComponentError, Processor, ProcessorContext};
+use longwave_pipeline::model::{Batch, ConnectionRecord, PassEnd};
 
 use super::cgroup::Cgroups;
 use super::cgroup::mount::{self, Mount};

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use longwave_pipeline::directory::CgroupName;
-use longwave_pipeline::record::{ConnectionId, Endpoint, Role};
-use longwave_pipeline::{Answer, ConnectionRecord, Directory, Handle, UnixNanos, Workload};
+use longwave_pipeline::component::{Answer, CgroupName, Directory};
+use longwave_pipeline::model::{ConnectionId, ConnectionRecord, Endpoint, Handle, Role, UnixNanos, Workload};
 
 use super::cgroup::{Cgroup, Cgroups, ROOT, Whereabouts, path};
 use super::found::Found;

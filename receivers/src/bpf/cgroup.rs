@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use longwave_pipeline::host;
+use longwave_pipeline::component::host;
 
 use super::owner::SharedCgroups;
 

@@ -30,8 +30,9 @@ pub mod bench {
 }
 
 pub use config::{Config, Family};
-use longwave_pipeline::Signal;
-use longwave_pipeline::component::{About, Factory, Receiver, ReceiverContext, ReceiverFactory, Stability};
+use longwave_pipeline::component::{
+    About, Factory, Receiver, ReceiverContext, ReceiverFactory, Signal, Stability,
+};
 pub use receiver::BpfReceiver;
 
 /// Returns the factory of `bpf`.

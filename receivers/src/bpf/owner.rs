@@ -4,7 +4,7 @@
 
 use hashbrown::HashMap;
 use longwave_ebpf_abi::{self as abi, ListenEvent, Tuple, kind};
-use longwave_pipeline::record::{Owner, OwnerSource};
+use longwave_pipeline::model::{Owner, OwnerSource};
 
 /// Listening sockets by network namespace and port.
 #[derive(Debug, Default)]

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::thread;
 
 use async_trait::async_trait;
-use longwave_pipeline::Signal;
-use longwave_pipeline::component::{ComponentError, Receiver, ReceiverContext, Running};
-use longwave_pipeline::host::BootId;
-use longwave_pipeline::runtime::RecordOutput;
+use longwave_pipeline::component::host::BootId;
+use longwave_pipeline::component::{
+    ComponentError, Receiver, ReceiverContext, RecordOutput, Running, Signal,
+};
 use rustix::event::{EventfdFlags, eventfd};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;

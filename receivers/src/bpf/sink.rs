@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use longwave_pipeline::runtime::{Delivered, RecordOutput};
-use longwave_pipeline::{ConnectionRecord, PassEnd};
+use longwave_pipeline::component::{Delivered, RecordOutput};
+use longwave_pipeline::model::{ConnectionRecord, PassEnd};
 use tokio::runtime::Handle;
 
 use super::tracker::BATCH;

@@ -1,4 +1,4 @@
-//! Receiver `replay`: reads a record file (see [`longwave_pipeline::codec`]) that exporter `record_file` wrote. Needs no root.
+//! Receiver `replay`: reads a record file (see [`longwave_pipeline::model::codec`]) that exporter `record_file` wrote. Needs no root.
 //!
 //! Times, ticks and names stay as recorded. The pipeline sets the pace, nothing is dropped. If the file is damaged or cut, the records before
 //! the damage are delivered, and then the process exits with an error that names the position.
@@ -12,8 +12,7 @@ mod receiver;
 mod tests;
 
 use config::Config;
-use longwave_pipeline::Signal;
-use longwave_pipeline::component::{About, Receiver, ReceiverContext, ReceiverFactory, Stability};
+use longwave_pipeline::component::{About, Receiver, ReceiverContext, ReceiverFactory, Signal, Stability};
 use receiver::Replay;
 
 /// Returns the factory of `replay`.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use longwave_pipeline::UnixNanos;
+use longwave_pipeline::model::UnixNanos;
 use tokio::time::Instant;
 
 use super::config::Speed;

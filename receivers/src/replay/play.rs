@@ -2,9 +2,9 @@
 
 use std::io::Read;
 
-use longwave_pipeline::codec::{Block, CodecError, Decoder};
-use longwave_pipeline::runtime::RecordOutput;
-use longwave_pipeline::{Batch, ComponentError, ConnectionRecord, PassEnd, UnixNanos};
+use longwave_pipeline::component::{ComponentError, RecordOutput};
+use longwave_pipeline::model::codec::{Block, CodecError, Decoder};
+use longwave_pipeline::model::{Batch, ConnectionRecord, PassEnd, UnixNanos};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;

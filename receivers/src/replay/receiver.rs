@@ -5,10 +5,8 @@ use std::io::{self, BufReader, ErrorKind};
 use std::path::Path;
 
 use async_trait::async_trait;
-use longwave_pipeline::ComponentError;
-use longwave_pipeline::codec::Decoder;
-use longwave_pipeline::component::{Receiver, Running};
-use longwave_pipeline::runtime::RecordOutput;
+use longwave_pipeline::component::{ComponentError, Receiver, RecordOutput, Running};
+use longwave_pipeline::model::codec::Decoder;
 use tokio_util::sync::CancellationToken;
 
 use super::config::Config;

@@ -1,9 +1,9 @@
 use std::time::Duration;
 
 use longwave_config::{ConfigPath, Value};
-use longwave_pipeline::codec::{Encoder, FILE_HEADER_LEN, SessionEnd, SessionStart, file_header};
-use longwave_pipeline::runtime::RecordOutput;
-use longwave_pipeline::{Batch, ConnectionRecord, PassEnd, UnixNanos};
+use longwave_pipeline::component::RecordOutput;
+use longwave_pipeline::model::codec::{Encoder, FILE_HEADER_LEN, SessionEnd, SessionStart, file_header};
+use longwave_pipeline::model::{Batch, ConnectionRecord, PassEnd, UnixNanos};
 use longwave_testing::golden;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use longwave_pipeline::host;
+use longwave_pipeline::component::host;
 use longwave_receivers::bpf::kernel::{HostFact, Verdict};
 
 use super::view::View;

@@ -9,8 +9,7 @@ mod tests;
 use std::fmt::Write;
 
 use longwave_config::{ConfigPath, decode};
-use longwave_pipeline::Signal;
-use longwave_pipeline::registry::Registry;
+use longwave_pipeline::component::{Registry, Signal};
 use longwave_receivers::bpf::Config;
 use longwave_receivers::bpf::kernel::{HostFact, Options, Verdict, probe};
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use longwave_pipeline::{Attributes, Level, Measures, Series, UnixNanos};
+use longwave_pipeline::model::{Attributes, Level, Measures, Series, UnixNanos};
 
 /// Sums by series. A series is known by the address of its attributes, which stays its own as long as it is held here.
 #[derive(Debug, Default)]

@@ -1,8 +1,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use longwave_pipeline::record::{CloseReason, FailReason};
-use longwave_pipeline::{Level, Measures, Series};
+use longwave_pipeline::model::{CloseReason, FailReason, Level, Measures, Series};
 use proptest::prelude::*;
 
 use super::MetricsEncoder;

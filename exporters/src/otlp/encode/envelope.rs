@@ -2,7 +2,7 @@
 //! `Export…Request { 1: Resource… { 1: resource, 2: Scope… { 1: scope, 2: items } } }`.
 
 use bytes::Bytes;
-use longwave_pipeline::attributes::ValueRef;
+use longwave_pipeline::model::ValueRef;
 
 use super::protobuf::{message_len, put_attribute, put_message, put_str};
 

@@ -1,9 +1,7 @@
 //! [`LogsEncoder`]: records to `ExportLogsServiceRequest`s, one log record each.
 
-use longwave_pipeline::ConnectionRecord;
 use longwave_pipeline::component::Payload;
-use longwave_pipeline::log_record::for_each_attribute;
-use longwave_pipeline::record::Event;
+use longwave_pipeline::model::{ConnectionRecord, Event, for_each_attribute};
 
 use super::MAX_REQUEST_BYTES;
 use super::envelope::Envelope;

@@ -1,9 +1,9 @@
 use std::num::NonZeroU64;
 
-use longwave_pipeline::record::{
-    CloseReason, ConnectionId, End, Endpoint, Event, FailReason, Role, TcpState, Totals,
+use longwave_pipeline::model::{
+    CloseReason, ConnectionId, ConnectionRecord, End, Endpoint, Event, FailReason, Role, TcpState, Totals,
+    UnixNanos,
 };
-use longwave_pipeline::{ConnectionRecord, UnixNanos};
 
 use super::metrics_tests::resource;
 use super::{LogsEncoder, shown};

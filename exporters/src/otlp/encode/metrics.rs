@@ -1,9 +1,8 @@
 //! [`MetricsEncoder`]: windows to `ExportMetricsServiceRequest`s.
 
-use longwave_pipeline::attributes::key;
 use longwave_pipeline::component::Payload;
-use longwave_pipeline::metric::{Id, Kind, PointValue, for_each_point};
-use longwave_pipeline::{Measures, Series, UnixNanos, Window};
+use longwave_pipeline::model::metric::{Id, Kind, PointValue, for_each_point};
+use longwave_pipeline::model::{Measures, Series, UnixNanos, Window, key};
 
 use super::MAX_REQUEST_BYTES;
 use super::cumulative::CumulativeState;

@@ -1,9 +1,9 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use longwave_pipeline::attributes::{Attributes, Value};
-use longwave_pipeline::record::{CloseReason, FailReason, Totals};
-use longwave_pipeline::{Batch, Level, Measures, Series, UnixNanos, Window};
+use longwave_pipeline::model::{
+    Attributes, Batch, CloseReason, FailReason, Level, Measures, Series, Totals, UnixNanos, Value, Window,
+};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use prost::Message;
 

@@ -1,7 +1,6 @@
 //! One data point, as an element of `data_points` (field 1 of gauge, sum and histogram).
 
-use longwave_pipeline::Attributes;
-use longwave_pipeline::histogram::Histogram;
+use longwave_pipeline::model::{Attributes, Histogram};
 
 use super::protobuf::{fixed64_key, message_len, put_attribute, put_message};
 
@@ -71,7 +70,7 @@ impl EncodedAttributes {
 
 /// Appends the attribute that splits a sum (a close reason, an error), to be passed to [`put_number`].
 pub(crate) fn put_extra(out: &mut Vec<u8>, key: &str, text: &dyn std::fmt::Display, scratch: &mut String) {
-    put_attribute(out, NUMBER_ATTRIBUTES, key, longwave_pipeline::ValueRef::Text(text), scratch);
+    put_attribute(out, NUMBER_ATTRIBUTES, key, longwave_pipeline::model::ValueRef::Text(text), scratch);
 }
 
 /// Appends a `NumberDataPoint`.

@@ -1,7 +1,7 @@
 //! The few protobuf writes that OTLP needs. Written by hand because a message tree per point costs more than the point itself
 //! (`benches/otlp_encode.rs` compares the two); tests decode the result with prost.
 
-use longwave_pipeline::attributes::ValueRef;
+use longwave_pipeline::model::ValueRef;
 
 /// Wire type of length-delimited fields.
 const LENGTH_DELIMITED: u8 = 2;

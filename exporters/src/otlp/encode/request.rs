@@ -2,8 +2,8 @@
 //! metric by metric.
 
 use longwave_pipeline::component::Payload;
-use longwave_pipeline::metric::{Id, Kind, METRICS};
-use longwave_pipeline::window::Level;
+use longwave_pipeline::model::Level;
+use longwave_pipeline::model::metric::{Id, Kind, METRICS};
 
 use super::envelope::Envelope;
 use super::protobuf::{message_len, put_message, put_str, varint_key};

@@ -16,8 +16,9 @@ pub use pusher::GrpcPusher;
 use std::sync::Arc;
 
 use longwave_config::GoDuration;
-use longwave_pipeline::component::{About, ComponentConfig, ExporterFactory, Problems, Stability};
-use longwave_pipeline::delivery::{DeliverySettings, QueueSettings, RetrySettings};
+use longwave_pipeline::component::{
+    About, ComponentConfig, DeliveryConfig, ExporterFactory, Problems, QueueConfig, RetryConfig, Stability,
+};
 use serde::{Deserialize, Serialize};
 
 use super::exporter::OtlpExporter;
@@ -40,9 +41,9 @@ pub struct GrpcConfig {
     /// Time limit of one attempt; zero: none.
     pub timeout: GoDuration,
     /// Retries.
-    pub retry_on_failure: RetrySettings,
+    pub retry_on_failure: RetryConfig,
     /// Queue.
-    pub sending_queue: QueueSettings,
+    pub sending_queue: QueueConfig,
     /// What sums mean.
     pub temporality: Temporality,
 }
@@ -59,7 +60,7 @@ pub fn factory() -> ExporterFactory {
     };
     ExporterFactory::new(about, |config: &GrpcConfig, context| {
         let pusher = GrpcPusher::new(config, &context.id, context.signal)?;
-        let delivery = DeliverySettings {
+        let delivery = DeliveryConfig {
             timeout: config.timeout.get(),
             retry: config.retry_on_failure.clone(),
             queue: config.sending_queue.clone(),
@@ -78,8 +79,8 @@ impl Default for GrpcConfig {
             headers: Headers::new(),
             compression: Compression::default(),
             timeout: GoDuration::from_secs(5),
-            retry_on_failure: RetrySettings::default(),
-            sending_queue: QueueSettings::default(),
+            retry_on_failure: RetryConfig::default(),
+            sending_queue: QueueConfig::default(),
             temporality: Temporality::default(),
         }
     }

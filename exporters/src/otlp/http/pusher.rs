@@ -8,8 +8,7 @@ use bytes::Bytes;
 use flate2::write::GzEncoder;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderValue};
-use longwave_pipeline::component::{Payload, PushError, Pushed, Pusher};
-use longwave_pipeline::{ComponentError, Signal};
+use longwave_pipeline::component::{ComponentError, Payload, PushError, Pushed, Pusher, Signal};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, ClientBuilder, Response, Url};
 

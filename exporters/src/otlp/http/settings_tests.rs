@@ -1,5 +1,5 @@
 use longwave_config::{ConfigPath, Value};
-use longwave_pipeline::Signal;
+use longwave_pipeline::component::Signal;
 
 use super::{HttpConfig, HttpPusher, url};
 

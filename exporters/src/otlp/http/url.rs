@@ -1,6 +1,6 @@
 //! Where to post.
 
-use longwave_pipeline::Signal;
+use longwave_pipeline::component::Signal;
 use reqwest::Url;
 
 const EXAMPLE: &str = "write for example http://localhost:4318";

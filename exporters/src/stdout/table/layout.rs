@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use longwave_pipeline::Level;
+use longwave_pipeline::model::Level;
 
 use super::super::units;
 use super::fit::{middle, pad, width};

@@ -7,8 +7,7 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
-use longwave_pipeline::log_record::Rfc3339;
-use longwave_pipeline::{Level, Window};
+use longwave_pipeline::model::{Level, Rfc3339, Window};
 
 use super::screen::View;
 use super::units;

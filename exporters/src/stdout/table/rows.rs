@@ -2,9 +2,7 @@
 
 use std::cmp::Reverse;
 
-use longwave_pipeline::attributes::key;
-use longwave_pipeline::names::UNKNOWN;
-use longwave_pipeline::{Level, Series, Window};
+use longwave_pipeline::model::{Level, Series, UNKNOWN, Window, key};
 
 use super::super::text::socket_address;
 use super::fit::tame;

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
-use longwave_pipeline::attributes::key;
-use longwave_pipeline::record::{CloseReason, FailReason, Totals};
-use longwave_pipeline::{Attributes, Level, Measures, Series, UnixNanos, Value, Window};
+use longwave_pipeline::model::{
+    Attributes, CloseReason, FailReason, Level, Measures, Series, Totals, UnixNanos, Value, Window, key,
+};
 
 use super::*;
 use longwave_testing::golden;

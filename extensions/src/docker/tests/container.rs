@@ -1,8 +1,8 @@
 use bollard::models::{ContainerInspectResponse, ContainerSummary};
-use longwave_pipeline::UnixNanos;
+use longwave_pipeline::model::UnixNanos;
 
 use super::super::address::{DaemonAddress, InvalidAddress};
-use super::super::container::{Container, ContainerId, Life};
+use super::super::container::{Container, ContainerId, ContainerState};
 use super::super::timestamp;
 use super::{end, id};
 
@@ -16,7 +16,7 @@ fn a_list_and_an_inspection_tell_the_same() {
         "none": {"IPAddress": "", "IPPrefixLen": 0, "GlobalIPv6Address": ""}}"#;
     let labels = r#"{"com.docker.compose.project": "shop", "com.docker.compose.service": "web"}"#;
     let listed = format!(
-        r#"{{"Id": "{}", "Names": ["/db/alias", "/web"], "Image": "lwbox", "Created": 5, "State": "running", "Labels": {labels},
+        r#"{{"Id": "{}", "Names": ["/db/alias", "/web"], "Image": "lwbox", "Created": 5, "ContainerTable": "running", "Labels": {labels},
         "Ports": [{{"IP": "0.0.0.0", "PrivatePort": 80, "PublicPort": 8080, "Type": "tcp"}}, {{"IP": "::", "PrivatePort": 80, "PublicPort": 8080, "Type": "tcp"}},
         {{"IP": "192.0.2.1", "PrivatePort": 81, "PublicPort": 8081, "Type": "tcp"}}, {{"IP": "0.0.0.0", "PrivatePort": 53, "PublicPort": 53, "Type": "udp"}}, {{"PrivatePort": 90, "Type": "tcp"}}],
         "HostConfig": {{"NetworkMode": "default"}}, "NetworkSettings": {{"Networks": {networks}}}, "Mounts": []}}"#,
@@ -24,7 +24,7 @@ fn a_list_and_an_inspection_tell_the_same() {
     );
     let inspected = format!(
         r#"{{"Id": "{}", "Name": "/web", "Config": {{"Image": "lwbox", "Labels": {labels}}},
-        "State": {{"Status": "running", "Running": true, "StartedAt": "2026-11-21T11:53:52.5Z", "FinishedAt": "0001-01-01T00:00:00Z"}},
+        "ContainerTable": {{"Status": "running", "Running": true, "StartedAt": "2026-11-21T11:53:52.5Z", "FinishedAt": "0001-01-01T00:00:00Z"}},
         "NetworkSettings": {{"Networks": {networks}, "Ports": {{"90/tcp": null, "53/udp": [{{"HostIp": "0.0.0.0", "HostPort": "53"}}],
         "80/tcp": [{{"HostIp": "::", "HostPort": "8080"}}, {{"HostIp": "0.0.0.0", "HostPort": "8080"}}], "81/tcp": [{{"HostIp": "192.0.2.1", "HostPort": "8081"}}]}}}}}}"#,
         id('a')
@@ -33,9 +33,12 @@ fn a_list_and_an_inspection_tell_the_same() {
     let mut inspected =
         Container::of_inspection(serde_json::from_str::<ContainerInspectResponse>(&inspected).unwrap())
             .unwrap();
-    assert_eq!(inspected.life, Life::Running { since: Some(UnixNanos(1_795_262_032_500_000_000)) });
-    assert_eq!(listed.life, Life::Running { since: Some(UnixNanos(5_000_000_000)) });
-    inspected.life = listed.life;
+    assert_eq!(
+        inspected.state,
+        ContainerState::Running { since: Some(UnixNanos(1_795_262_032_500_000_000)) }
+    );
+    assert_eq!(listed.state, ContainerState::Running { since: Some(UnixNanos(5_000_000_000)) });
+    inspected.state = listed.state;
     assert_eq!(listed, inspected);
     assert_eq!((listed.name.as_str(), listed.compose()), ("web", Some(("shop", "web"))));
     let addresses: Vec<String> =
@@ -46,23 +49,23 @@ fn a_list_and_an_inspection_tell_the_same() {
 }
 
 /// *Scenario*: containers that were made, that ended, and one of the host's network; and answers without anything in them.
-/// *Guarantees*: where in its life a container is, and that nothing is made up.
+/// *Guarantees*: where in its state a container is, and that nothing is made up.
 #[test]
 fn the_stages_of_a_life_are_told_apart() {
     let container = |state: &str| {
         let text = format!(
-            r#"{{"Id": "{}", "Name": "/a", "State": {state}, "NetworkSettings": {{"Networks": {{"host": {{"IPAddress": ""}}}}}}}}"#,
+            r#"{{"Id": "{}", "Name": "/a", "ContainerTable": {state}, "NetworkSettings": {{"Networks": {{"host": {{"IPAddress": ""}}}}}}}}"#,
             id('a')
         );
         Container::of_inspection(serde_json::from_str(&text).unwrap()).unwrap()
     };
     let none = "0001-01-01T00:00:00Z";
     let made = container(&format!(r#"{{"Running": false, "StartedAt": "{none}", "FinishedAt": "{none}"}}"#));
-    assert_eq!((made.life, made.attached.len()), (Life::Created, 0));
+    assert_eq!((made.state, made.attached.len()), (ContainerState::Created, 0));
     let ended = container(
         r#"{"Running": false, "StartedAt": "1970-01-01T00:00:01Z", "FinishedAt": "1970-01-01T00:00:02Z"}"#,
     );
-    assert_eq!(ended.life, Life::Ended { at: Some(UnixNanos(2_000_000_000)) });
+    assert_eq!(ended.state, ContainerState::Ended { at: Some(UnixNanos(2_000_000_000)) });
     assert_eq!(Container::of_inspection(ContainerInspectResponse::default()), None);
     assert_eq!(Container::of_summary(ContainerSummary::default()), None);
 }

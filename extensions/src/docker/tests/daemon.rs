@@ -1,8 +1,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use longwave_pipeline::component::{Extension, ExtensionContext};
-use longwave_pipeline::{Directory, UnixNanos};
+use longwave_pipeline::component::{Directory, Extension, ExtensionContext};
+use longwave_pipeline::model::UnixNanos;
 use opentelemetry::metrics::MeterProvider;
 use opentelemetry::metrics::noop::NoopMeterProvider;
 use tokio::task::JoinHandle;
@@ -68,7 +68,7 @@ fn listed(digit: char, name: &str, address: &str) -> String {
 
 fn inspected(digit: char, name: &str, address: &str, started: &str) -> String {
     format!(
-        r#"{{"Id": "{}", "Name": "/{name}", "State": {{"Running": true, "StartedAt": "{started}"}},
+        r#"{{"Id": "{}", "Name": "/{name}", "ContainerTable": {{"Running": true, "StartedAt": "{started}"}},
         "NetworkSettings": {{"Networks": {{"n": {{"IPAddress": "{address}"}}}}}}}}"#,
         id(digit)
     )
@@ -92,7 +92,7 @@ async fn a_gap_is_mended() {
     daemon.set_inspection(&id('c'), &inspected('c', "three", "10.0.0.1", "2100-01-01T00:00:00Z"));
     daemon.set_inspection(
         &id('b'),
-        &format!(r#"{{"Id": "{}", "Name": "/two", "State": {{"Running": false, "StartedAt": "1970-01-01T00:00:01Z", "FinishedAt": "1970-01-01T00:00:02Z"}}}}"#, id('b')),
+        &format!(r#"{{"Id": "{}", "Name": "/two", "ContainerTable": {{"Running": false, "StartedAt": "1970-01-01T00:00:01Z", "FinishedAt": "1970-01-01T00:00:02Z"}}}}"#, id('b')),
     );
     daemon.cut();
     watched.until("10.0.0.1", "three").await;
@@ -113,7 +113,7 @@ async fn an_unreadable_answer_and_a_missed_event_cost_nothing_else() {
     let server = daemon.serve();
     let watched = Watched::start(&daemon).await;
     daemon.until_followed(1).await;
-    daemon.set_inspection(&id('a'), r#"{"State": {"Status": "hibernating"}}"#);
+    daemon.set_inspection(&id('a'), r#"{"ContainerTable": {"Status": "hibernating"}}"#);
     daemon.set_inspection(&id('b'), &inspected('b', "good", "10.0.0.2", "2026-11-21T00:00:00Z"));
     daemon.set_inspection(&id('d'), r#"{"message": "driver failed"}"#);
     daemon.set_inspection(
@@ -131,7 +131,7 @@ async fn an_unreadable_answer_and_a_missed_event_cost_nothing_else() {
 
     daemon.set_inspection(&id('c'), &inspected('c', "missed", "10.0.0.3", "2026-11-21T00:00:00Z"));
     let missed = id('c');
-    let cgroup = longwave_pipeline::directory::CgroupName { container_id: &missed, ..Default::default() };
+    let cgroup = longwave_pipeline::component::CgroupName { container_id: &missed, ..Default::default() };
     assert_eq!(name(watched.directory.workload_of_cgroup(&cgroup, UnixNanos::now())), "pending");
     watched.until("10.0.0.3", "missed").await;
     watched.stop().await;

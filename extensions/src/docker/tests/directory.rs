@@ -1,21 +1,22 @@
 use std::net::IpAddr;
 
-use longwave_pipeline::{Directory, UnixNanos};
+use longwave_pipeline::component::Directory;
+use longwave_pipeline::model::UnixNanos;
 
 use super::super::config::DockerConfig;
-use super::super::container::{Attached, Container, ContainerId, Life};
-use super::super::directory::{DockerDirectory, Phase};
-use super::super::state::Told;
+use super::super::container::{AttachedAddress, Container, ContainerId, ContainerState};
+use super::super::container_table::UpdateSource;
+use super::super::directory::{DaemonStatus, DockerDirectory};
 use super::{end, id, service, who_had, who_is};
 
 fn following() -> DockerDirectory {
     let directory = DockerDirectory::new(&DockerConfig::default());
-    directory.enter(Phase::Following);
+    directory.enter(DaemonStatus::Following);
     directory
 }
 
 fn container(digit: char, name: &str, addresses: &[&str]) -> Container {
-    let attached = |address: &&str| Attached {
+    let attached = |address: &&str| AttachedAddress {
         address: address.parse().unwrap(),
         subnet: "172.17.0.0/16".parse().ok(),
         gateway: "172.17.0.1".parse().ok(),
@@ -25,14 +26,14 @@ fn container(digit: char, name: &str, addresses: &[&str]) -> Container {
         name: name.to_owned(),
         image: String::new(),
         labels: Default::default(),
-        life: Life::Running { since: Some(UnixNanos(1)) },
+        state: ContainerState::Running { since: Some(UnixNanos(1)) },
         attached: addresses.iter().map(attached).collect(),
         published: Vec::new(),
     }
 }
 
-fn event(at: u64, begun: bool) -> Told {
-    Told::Event { at: UnixNanos(at), begun }
+fn event(at: u64, begun: bool) -> UpdateSource {
+    UpdateSource::Event { at: UnixNanos(at), begun }
 }
 
 /// *Scenario*: a container is renamed, ends, and its address goes to another one.
@@ -42,7 +43,8 @@ fn names_are_as_of_the_records_time() {
     let directory = following();
     directory.apply(&container('a', "one", &["172.17.0.2"]), event(100, true));
     directory.apply(&container('a', "two", &["172.17.0.2"]), event(200, false));
-    let ended = Container { life: Life::Ended { at: Some(UnixNanos(290)) }, ..container('a', "two", &[]) };
+    let ended =
+        Container { state: ContainerState::Ended { at: Some(UnixNanos(290)) }, ..container('a', "two", &[]) };
     directory.apply(&ended, event(300, false));
     directory.apply(&container('b', "three", &["172.17.0.2"]), event(400, true));
     for (at, by_id, by_address) in [
@@ -82,7 +84,7 @@ fn networks_are_left_and_joined() {
 #[test]
 fn what_is_found_running_has_been_so_since_its_start() {
     let directory = following();
-    let told = Told::Seen { now: UnixNanos(1000), lost: UnixNanos(900) };
+    let told = UpdateSource::Poll { now: UnixNanos(1000), lost: UnixNanos(900) };
     directory.apply(&container('a', "web", &["172.17.0.2"]), told);
     assert_eq!(who_had(&directory, "172.17.0.2", 1), "web");
 }
@@ -94,7 +96,7 @@ fn what_is_found_running_has_been_so_since_its_start() {
 fn published_ports_and_backends_tell_the_service() {
     let directory = following();
     let own: IpAddr = "10.0.0.9".parse().unwrap();
-    directory.tidy([own].into_iter().collect(), UnixNanos(1));
+    directory.refresh([own].into_iter().collect(), UnixNanos(1));
     let mut web = container('a', "shop-web-1", &["172.17.0.2"]);
     web.labels.insert("com.docker.compose.project".to_owned(), "shop".to_owned());
     web.labels.insert("com.docker.compose.service".to_owned(), "web".to_owned());
@@ -131,20 +133,20 @@ fn unknown_containers_are_asked_for_once() {
     let directory = DockerDirectory::new(&DockerConfig::default());
     assert_eq!(who_is(&directory, &id('a'), 1), "pending");
     assert_eq!(who_had(&directory, "172.17.0.2", 1), "pending");
-    directory.enter(Phase::Apart);
+    directory.enter(DaemonStatus::Unreachable);
     assert_eq!(who_is(&directory, &id('a'), 1), "unknown");
-    directory.enter(Phase::Following);
-    assert!(directory.take_wanted().is_empty());
+    directory.enter(DaemonStatus::Following);
+    assert!(directory.take_requested().is_empty());
     assert_eq!(who_is(&directory, &id('a'), 1), "pending");
     assert_eq!(who_is(&directory, &id('a'), 1), "pending");
-    let wanted = directory.take_wanted();
+    let wanted = directory.take_requested();
     assert_eq!(wanted.len(), 1);
     let version = directory.version();
-    directory.strange(wanted);
+    directory.mark_foreign(wanted);
     assert_ne!(directory.version(), version);
     assert_eq!(who_is(&directory, &id('a'), 1), "unknown");
     assert_eq!(who_is(&directory, "", 1), "unknown");
-    (0..5).for_each(|_| directory.tidy(Default::default(), UnixNanos(1)));
+    (0..5).for_each(|_| directory.refresh(Default::default(), UnixNanos(1)));
     assert_eq!(who_is(&directory, &id('a'), 1), "pending");
 }
 
@@ -173,8 +175,8 @@ fn churn_leaves_nothing_behind() {
         let at = round * 1_000_000_000;
         directory.apply(&container, event(at, true));
         directory.end(container.id, UnixNanos(at + 500_000_000));
-        directory.tidy(Default::default(), UnixNanos(at));
+        directory.refresh(Default::default(), UnixNanos(at));
     }
     assert_eq!(directory.state().len(), 0);
-    assert!(directory.state().remembered() < 2_000, "{}", directory.state().remembered());
+    assert!(directory.state().past_len() < 2_000, "{}", directory.state().past_len());
 }

@@ -19,13 +19,13 @@ use tokio::task::JoinHandle;
 /// What it says.
 #[derive(Clone)]
 pub struct FakeDaemon {
-    said: Arc<Mutex<Said>>,
+    answers: Arc<Mutex<Answers>>,
     events: broadcast::Sender<Option<String>>,
     folder: Arc<TempDir>,
 }
 
 #[derive(Default)]
-struct Said {
+struct Answers {
     list: String,
     inspections: HashMap<String, String>,
     requests: Vec<String>,
@@ -34,7 +34,7 @@ struct Said {
 impl FakeDaemon {
     pub fn new() -> Self {
         Self {
-            said: Arc::default(),
+            answers: Arc::default(),
             events: broadcast::channel(64).0,
             folder: Arc::new(TempDir::new().unwrap()),
         }
@@ -57,12 +57,12 @@ impl FakeDaemon {
     }
 
     pub fn set_list(&self, list: &str) {
-        self.said.lock().unwrap().list = list.to_owned();
+        self.answers.lock().unwrap().list = list.to_owned();
     }
 
     /// What has a `message` is answered as an error of the daemon.
     pub fn set_inspection(&self, id: &str, inspection: &str) {
-        self.said.lock().unwrap().inspections.insert(id.to_owned(), inspection.to_owned());
+        self.answers.lock().unwrap().inspections.insert(id.to_owned(), inspection.to_owned());
     }
 
     /// Sends an event to all that listen.
@@ -77,7 +77,7 @@ impl FakeDaemon {
 
     /// How many requests there were for `what`.
     pub fn asked(&self, what: &str) -> usize {
-        self.said.lock().unwrap().requests.iter().filter(|request| *request == what).count()
+        self.answers.lock().unwrap().requests.iter().filter(|request| *request == what).count()
     }
 
     /// Waits until events were asked for `times` times.
@@ -91,22 +91,22 @@ impl FakeDaemon {
     }
 
     fn note(&self, what: &str) {
-        self.said.lock().unwrap().requests.push(what.to_owned());
+        self.answers.lock().unwrap().requests.push(what.to_owned());
     }
 }
 
 async fn list(State(daemon): State<FakeDaemon>) -> String {
     daemon.note("list");
-    daemon.said.lock().unwrap().list.clone()
+    daemon.answers.lock().unwrap().list.clone()
 }
 
 async fn inspect(State(daemon): State<FakeDaemon>, Path(id): Path<String>) -> Response {
     daemon.note("inspect");
-    match daemon.said.lock().unwrap().inspections.get(&id) {
-        Some(said) if said.contains("message") => {
-            (StatusCode::INTERNAL_SERVER_ERROR, said.clone()).into_response()
+    match daemon.answers.lock().unwrap().inspections.get(&id) {
+        Some(answers) if answers.contains("message") => {
+            (StatusCode::INTERNAL_SERVER_ERROR, answers.clone()).into_response()
         }
-        Some(said) => said.clone().into_response(),
+        Some(answers) => answers.clone().into_response(),
         None => (StatusCode::NOT_FOUND, r#"{"message": "No such container"}"#).into_response(),
     }
 }

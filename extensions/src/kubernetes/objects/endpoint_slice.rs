@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde::Deserialize;
 
-use super::{Meta, Text, Uid, is_tcp, nullable, pick};
+use super::{ObjectMeta, Text, Uid, is_tcp, nullable, pick};
 
 /// A slice of a service's endpoints.
 #[derive(Debug, Default, Deserialize)]
@@ -13,25 +13,25 @@ use super::{Meta, Text, Uid, is_tcp, nullable, pick};
 pub(crate) struct EndpointSlice<'a> {
     /// Metadata.
     #[serde(borrow)]
-    pub metadata: Meta<'a>,
+    pub metadata: ObjectMeta<'a>,
     #[serde(borrow, deserialize_with = "nullable")]
-    endpoints: Vec<Endpoint<'a>>,
+    endpoints: Vec<SliceEndpoint<'a>>,
     #[serde(borrow, deserialize_with = "nullable")]
-    ports: Vec<Port<'a>>,
+    ports: Vec<SlicePort<'a>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct Endpoint<'a> {
+struct SliceEndpoint<'a> {
     #[serde(borrow, deserialize_with = "nullable")]
     addresses: Vec<Text<'a>>,
     #[serde(borrow, deserialize_with = "nullable")]
-    target_ref: Target<'a>,
+    target_ref: TargetRef<'a>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Target<'a> {
+struct TargetRef<'a> {
     #[serde(borrow)]
     kind: Cow<'a, str>,
     #[serde(borrow)]
@@ -40,7 +40,7 @@ struct Target<'a> {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Port<'a> {
+struct SlicePort<'a> {
     port: Option<u16>,
     #[serde(borrow)]
     protocol: Cow<'a, str>,
@@ -51,7 +51,7 @@ struct Port<'a> {
 pub(crate) struct Backend {
     /// Address.
     pub address: IpAddr,
-    /// Port; 0: any.
+    /// SlicePort; 0: any.
     pub port: u16,
     /// [`Uid::short`] of the pod; 0: none.
     pub pod: u64,

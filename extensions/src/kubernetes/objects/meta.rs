@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use longwave_pipeline::UnixNanos;
+use longwave_pipeline::model::UnixNanos;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -11,7 +11,7 @@ use super::{Uid, nullable, time};
 /// `metadata`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub(crate) struct Meta<'a> {
+pub(crate) struct ObjectMeta<'a> {
     /// Name.
     #[serde(borrow)]
     pub name: Cow<'a, str>,
@@ -47,9 +47,9 @@ pub(crate) struct OwnerReference<'a> {
     controller: bool,
 }
 
-// === impl Meta ===
+// === impl ObjectMeta ===
 
-impl<'a> Meta<'a> {
+impl<'a> ObjectMeta<'a> {
     /// The uid, if it is one.
     pub fn uid(&self) -> Option<Uid> {
         Uid::parse(&self.uid)

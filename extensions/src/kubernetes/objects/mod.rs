@@ -11,7 +11,7 @@ mod time;
 
 pub(super) use endpoint_slice::{Backend, EndpointSlice};
 pub(super) use id::{ContainerId, Uid};
-pub(super) use meta::Meta;
+pub(super) use meta::ObjectMeta;
 pub(super) use pod::{ContainerStatus, Pod};
 pub(super) use select::pick;
 pub(super) use service::Service;

@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use longwave_pipeline::UnixNanos;
+use longwave_pipeline::model::UnixNanos;
 use serde::Deserialize;
 
-use super::{Meta, in_order, is_tcp, nullable, time};
+use super::{ObjectMeta, in_order, is_tcp, nullable, time};
 
 /// A pod.
 #[derive(Debug, Default, Deserialize)]
@@ -14,35 +14,35 @@ use super::{Meta, in_order, is_tcp, nullable, time};
 pub(crate) struct Pod<'a> {
     /// Metadata.
     #[serde(borrow)]
-    pub metadata: Meta<'a>,
+    pub metadata: ObjectMeta<'a>,
     #[serde(borrow)]
-    spec: Spec<'a>,
+    spec: PodSpec<'a>,
     #[serde(borrow)]
-    status: Status<'a>,
+    status: PodStatus<'a>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct Spec<'a> {
+struct PodSpec<'a> {
     #[serde(borrow)]
     node_name: Cow<'a, str>,
     host_network: bool,
     #[serde(borrow, deserialize_with = "nullable")]
-    containers: Vec<Container<'a>>,
+    containers: Vec<ContainerSpec<'a>>,
     #[serde(borrow, deserialize_with = "nullable")]
-    init_containers: Vec<Container<'a>>,
+    init_containers: Vec<ContainerSpec<'a>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Container<'a> {
+struct ContainerSpec<'a> {
     #[serde(borrow, deserialize_with = "nullable")]
-    ports: Vec<Port<'a>>,
+    ports: Vec<ContainerPort<'a>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct Port<'a> {
+struct ContainerPort<'a> {
     container_port: u16,
     host_port: u16,
     #[serde(borrow)]
@@ -51,17 +51,17 @@ struct Port<'a> {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct Status<'a> {
+struct PodStatus<'a> {
     #[serde(borrow)]
     phase: Cow<'a, str>,
     #[serde(borrow, rename = "podIP")]
     pod_ip: Cow<'a, str>,
     #[serde(borrow, rename = "podIPs", deserialize_with = "nullable")]
-    pod_ips: Vec<Address<'a>>,
+    pod_ips: Vec<PodIp<'a>>,
     #[serde(borrow, rename = "hostIP")]
     host_ip: Cow<'a, str>,
     #[serde(borrow, rename = "hostIPs", deserialize_with = "nullable")]
-    host_ips: Vec<Address<'a>>,
+    host_ips: Vec<PodIp<'a>>,
     #[serde(borrow, deserialize_with = "nullable")]
     container_statuses: Vec<ContainerStatus<'a>>,
     #[serde(borrow, deserialize_with = "nullable")]
@@ -72,7 +72,7 @@ struct Status<'a> {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Address<'a> {
+struct PodIp<'a> {
     #[serde(borrow)]
     ip: Cow<'a, str>,
 }
@@ -88,23 +88,23 @@ pub(crate) struct ContainerStatus<'a> {
     #[serde(borrow, rename = "containerID")]
     pub container_id: Cow<'a, str>,
     #[serde(borrow)]
-    state: State<'a>,
+    state: ContainerState<'a>,
     #[serde(borrow)]
-    last_state: State<'a>,
+    last_state: ContainerState<'a>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct State<'a> {
+struct ContainerState<'a> {
     #[serde(borrow, deserialize_with = "nullable")]
-    running: Times<'a>,
+    running: StateTimes<'a>,
     #[serde(borrow, deserialize_with = "nullable")]
-    terminated: Times<'a>,
+    terminated: StateTimes<'a>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct Times<'a> {
+struct StateTimes<'a> {
     /// `null` in containers of which nobody knows any more, after a node's restart.
     #[serde(borrow, deserialize_with = "nullable")]
     started_at: Cow<'a, str>,
@@ -150,8 +150,9 @@ impl<'a> Pod<'a> {
         let containers = self.spec.containers.iter().chain(&self.spec.init_containers);
         let declared =
             containers.flat_map(|container| &container.ports).filter(|port| is_tcp(&port.protocol));
-        let port =
-            |port: &Port<'_>| if self.spec.host_network { port.container_port } else { port.host_port };
+        let port = |port: &ContainerPort<'_>| {
+            if self.spec.host_network { port.container_port } else { port.host_port }
+        };
         in_order(declared.map(port))
     }
 
@@ -166,7 +167,7 @@ impl<'a> Pod<'a> {
     }
 }
 
-fn addresses(all: &[Address<'_>], first: &str) -> Vec<IpAddr> {
+fn addresses(all: &[PodIp<'_>], first: &str) -> Vec<IpAddr> {
     let mut found: Vec<IpAddr> = Vec::with_capacity(all.len().max(1));
     for text in all.iter().map(|address| &*address.ip).chain([first]) {
         if let Ok(address) = text.parse::<IpAddr>().map(|address| address.to_canonical())

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde::Deserialize;
 
-use super::{Meta, Text, in_order, is_tcp, nullable};
+use super::{ObjectMeta, Text, in_order, is_tcp, nullable};
 
 /// A service.
 #[derive(Debug, Default, Deserialize)]
@@ -13,16 +13,16 @@ use super::{Meta, Text, in_order, is_tcp, nullable};
 pub(crate) struct Service<'a> {
     /// Metadata.
     #[serde(borrow)]
-    pub metadata: Meta<'a>,
+    pub metadata: ObjectMeta<'a>,
     #[serde(borrow)]
-    spec: Spec<'a>,
+    spec: ServiceSpec<'a>,
     #[serde(borrow)]
-    status: Status<'a>,
+    status: ServiceStatus<'a>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct Spec<'a> {
+struct ServiceSpec<'a> {
     #[serde(borrow, rename = "type")]
     kind: Cow<'a, str>,
     #[serde(borrow, rename = "clusterIP")]
@@ -32,12 +32,12 @@ struct Spec<'a> {
     #[serde(borrow, rename = "externalIPs", deserialize_with = "nullable")]
     external_ips: Vec<Text<'a>>,
     #[serde(borrow, deserialize_with = "nullable")]
-    ports: Vec<Port<'a>>,
+    ports: Vec<ServicePort<'a>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct Port<'a> {
+struct ServicePort<'a> {
     port: u16,
     node_port: u16,
     #[serde(borrow)]
@@ -46,7 +46,7 @@ struct Port<'a> {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct Status<'a> {
+struct ServiceStatus<'a> {
     #[serde(borrow, deserialize_with = "nullable")]
     load_balancer: LoadBalancer<'a>,
 }
@@ -95,7 +95,7 @@ impl Service<'_> {
         self.tcp_ports(|port| port.node_port)
     }
 
-    fn tcp_ports(&self, which: fn(&Port<'_>) -> u16) -> Vec<u16> {
+    fn tcp_ports(&self, which: fn(&ServicePort<'_>) -> u16) -> Vec<u16> {
         let tcp = self.spec.ports.iter().filter(|port| is_tcp(&port.protocol));
         in_order(tcp.map(which))
     }

@@ -1,6 +1,6 @@
 //! Times as Kubernetes writes them.
 
-use longwave_pipeline::UnixNanos;
+use longwave_pipeline::model::UnixNanos;
 
 /// Reads RFC 3339 in UTC, to the second (`2026-11-21T09:00:00Z`); a fraction is ignored. `None` where it is something else.
 pub(super) fn seconds(text: &str) -> Option<UnixNanos> {

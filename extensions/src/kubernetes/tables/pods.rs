@@ -6,19 +6,19 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use longwave_pipeline::{Handle, Interner, Label, LabelKey, UnixNanos, Workload};
+use longwave_pipeline::model::{Handle, Interner, Label, LabelKey, UnixNanos, Workload};
 
-use super::claims::Claims;
-use super::ranges::Ranges;
-use super::words::Words;
-use super::{Counted, News, gone};
+use super::ranges::AddressRanges;
+use super::shared_keys::SharedKeys;
+use super::string_pool::StringPool;
+use super::{AddressCounts, UpdateContext, gone};
 use crate::history::{Bounds, History};
 use crate::kubernetes::objects::{ContainerId, ContainerStatus, Pod, Uid, pick};
 use crate::kubernetes::owner;
 
 /// What the configuration asks to know of pods.
 #[derive(Debug, Default)]
-pub(in crate::kubernetes) struct Selected {
+pub(in crate::kubernetes) struct SelectedFields {
     /// The node whose pods' containers are wanted; empty: all nodes'.
     pub node: String,
     /// Labels by name, with their attributes.
@@ -29,36 +29,36 @@ pub(in crate::kubernetes) struct Selected {
 
 /// All pods.
 pub(in crate::kubernetes) struct Pods {
-    selected: Selected,
-    words: Words,
+    selected: SelectedFields,
+    strings: StringPool,
     interner: Interner<Workload>,
-    entries: HashMap<Uid, Entry, RandomState>,
+    entries: HashMap<Uid, PodEntry, RandomState>,
     next_number: u32,
     /// Addresses of pods, not of nodes.
-    addresses: History<IpAddr, Holder>,
+    addresses: History<IpAddr, PodRef>,
     /// Ports of nodes' addresses that lead to pods.
-    node_ports: Claims<(IpAddr, u16), Holder, Holder>,
+    node_ports: SharedKeys<(IpAddr, u16), PodRef, PodRef>,
     /// Pods in their node's network, by [`Uid::short`].
     on_nodes: History<u64, Handle<Workload>>,
     /// Pods of the selected node, by the uid that their cgroups have.
     uids: History<Uid, Handle<Workload>>,
     /// Their containers.
     containers: History<ContainerId, Handle<Workload>>,
-    nodes: Counted,
-    ranges: Ranges,
+    nodes: AddressCounts,
+    ranges: AddressRanges,
 }
 
 /// Who has an address: equal if it is the same pod, though a namesake on the same node has the same name.
 #[derive(Clone, Debug)]
-struct Holder {
+struct PodRef {
     workload: Handle<Workload>,
     pod: u32,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct PodEntry {
     number: u32,
-    round: u32,
+    listing: u32,
     host_network: bool,
     /// The pod as a whole: no container.
     workload: Handle<Workload>,
@@ -66,11 +66,11 @@ struct Entry {
     node_addresses: Box<[IpAddr]>,
     node_ports: Box<[u16]>,
     /// Of the selected node only: the uid in cgroups' paths, and the containers.
-    local: Option<Box<Local>>,
+    local: Option<Box<LocalPod>>,
 }
 
 #[derive(Debug)]
-struct Local {
+struct LocalPod {
     uid: Uid,
     containers: Vec<ContainerId>,
 }
@@ -81,9 +81,9 @@ const CONFIG_HASH: &str = "kubernetes.io/config.hash";
 /// How far nodes' clocks may differ from this one's.
 const SLACK: Duration = Duration::from_secs(5);
 
-// === impl Holder ===
+// === impl PodRef ===
 
-impl PartialEq for Holder {
+impl PartialEq for PodRef {
     fn eq(&self, other: &Self) -> bool {
         self.pod == other.pod
     }
@@ -93,20 +93,20 @@ impl PartialEq for Holder {
 
 impl Pods {
     /// None yet.
-    pub fn new(selected: Selected, bounds: Bounds) -> Self {
+    pub fn new(selected: SelectedFields, bounds: Bounds) -> Self {
         Self {
             selected,
-            words: Words::default(),
+            strings: StringPool::default(),
             interner: Interner::default(),
             entries: HashMap::default(),
             next_number: 0,
             addresses: History::new(bounds),
-            node_ports: Claims::new(bounds),
+            node_ports: SharedKeys::new(bounds),
             on_nodes: History::new(bounds),
             uids: History::new(bounds),
             containers: History::new(bounds),
-            nodes: Counted::default(),
-            ranges: Ranges::new(24, 64),
+            nodes: AddressCounts::default(),
+            ranges: AddressRanges::new(24, 64),
         }
     }
 
@@ -114,10 +114,10 @@ impl Pods {
     ///
     /// # Errors
     /// Its labels or annotations are not what they should be.
-    pub fn apply(&mut self, pod: &Pod<'_>, news: News) -> Result<bool, serde_json::Error> {
+    pub fn apply(&mut self, pod: &Pod<'_>, context: UpdateContext) -> Result<bool, serde_json::Error> {
         let Some(uid) = pod.metadata.uid() else { return Ok(false) };
         if pod.finished() {
-            self.remove(uid, news.now);
+            self.remove(uid, context.now);
             return Ok(true);
         }
         let workload = self.workload(pod)?;
@@ -128,9 +128,9 @@ impl Pods {
         };
         let before = self.entries.remove(&uid);
         let number = before.as_ref().map_or_else(|| self.number(), |entry| entry.number);
-        let after = Entry {
+        let after = PodEntry {
             number,
-            round: news.round,
+            listing: context.listing,
             host_network: pod.host_network(),
             addresses: pod.addresses().into(),
             node_addresses: pod.node_addresses().into(),
@@ -140,8 +140,8 @@ impl Pods {
         };
         // A start that the node tells of is bounded by what the API server says: nodes' clocks may be wrong.
         let created = pod.metadata.created().unwrap_or_default();
-        let started = pod.first_start().map(|start| start.max(created).min(news.now));
-        self.replace(uid, before.as_ref(), Some(&after), started, news);
+        let started = pod.first_start().map(|start| start.max(created).min(context.now));
+        self.replace(uid, before.as_ref(), Some(&after), started, context);
         self.entries.insert(uid, after);
         Ok(true)
     }
@@ -149,14 +149,14 @@ impl Pods {
     /// The pod is no more.
     pub fn remove(&mut self, uid: Uid, now: UnixNanos) {
         if let Some(entry) = self.entries.remove(&uid) {
-            let news = News { now, since: now, round: entry.round };
-            self.replace(uid, Some(&entry), None, None, news);
+            let context = UpdateContext { now, since: now, listing: entry.listing };
+            self.replace(uid, Some(&entry), None, None, context);
         }
     }
 
     /// A listing is complete: pods that it did not name are no more. Returns how many.
-    pub fn complete(&mut self, round: u32, now: UnixNanos) -> usize {
-        let unseen = self.entries.iter().filter(|(_, entry)| entry.round != round);
+    pub fn complete(&mut self, listing: u32, now: UnixNanos) -> usize {
+        let unseen = self.entries.iter().filter(|(_, entry)| entry.listing != listing);
         let unseen: Vec<Uid> = unseen.map(|(uid, _)| *uid).collect();
         for uid in &unseen {
             self.remove(*uid, now);
@@ -165,21 +165,21 @@ impl Pods {
     }
 
     /// Forgets what ended long ago.
-    pub fn forget(&mut self, now: UnixNanos) {
-        self.addresses.forget(now);
-        self.node_ports.forget(now);
-        self.on_nodes.forget(now);
-        self.uids.forget(now);
-        self.containers.forget(now);
+    pub fn evict_expired(&mut self, now: UnixNanos) {
+        self.addresses.evict_expired(now);
+        self.node_ports.evict_expired(now);
+        self.on_nodes.evict_expired(now);
+        self.uids.evict_expired(now);
+        self.containers.evict_expired(now);
         if self.entries.capacity() > 64 && self.entries.len() < self.entries.capacity() / 8 {
             self.entries.shrink_to(self.entries.len() * 2);
         }
     }
 
     /// Moves when there is an answer that there was not before.
-    pub fn news(&self) -> u64 {
-        let [a, b, c] = [self.addresses.news(), self.uids.news(), self.containers.news()];
-        a + b + c + self.node_ports.news() + self.on_nodes.news() + self.nodes.news
+    pub fn changes(&self) -> u64 {
+        let [a, b, c] = [self.addresses.changes(), self.uids.changes(), self.containers.changes()];
+        a + b + c + self.node_ports.changes() + self.on_nodes.changes() + self.nodes.changes
     }
 
     /// Pods known.
@@ -188,9 +188,9 @@ impl Pods {
     }
 
     /// Facts that are no longer true and remembered.
-    pub fn remembered(&self) -> usize {
-        let [a, b, c] = [self.addresses.remembered(), self.uids.remembered(), self.containers.remembered()];
-        a + b + c + self.node_ports.remembered() + self.on_nodes.remembered()
+    pub fn past_len(&self) -> usize {
+        let [a, b, c] = [self.addresses.past_len(), self.uids.past_len(), self.containers.past_len()];
+        a + b + c + self.node_ports.past_len() + self.on_nodes.past_len()
     }
 
     /// Who has the container.
@@ -245,13 +245,13 @@ impl Pods {
             self.containers.len(),
             self.nodes.counts.len(),
             self.ranges.len(),
-            self.remembered(),
+            self.past_len(),
         ]
     }
 
     #[cfg(test)]
     pub fn names(&self) -> [usize; 2] {
-        [self.words.len(), self.interner.len()]
+        [self.strings.len(), self.interner.len()]
     }
 
     fn number(&mut self) -> u32 {
@@ -263,17 +263,17 @@ impl Pods {
         let owner = owner::of(&pod.metadata);
         let labels = self.labels(pod)?;
         let workload = Workload {
-            name: self.words.get(&owner.name),
-            kind: self.words.get(&owner.kind),
-            namespace: self.words.get(&pod.metadata.namespace),
+            name: self.strings.get(&owner.name),
+            kind: self.strings.get(&owner.kind),
+            namespace: self.strings.get(&pod.metadata.namespace),
             pod: if owner.kind == "Pod" {
-                self.words.get(&owner.name)
+                self.strings.get(&owner.name)
             } else {
                 Arc::from(&*pod.metadata.name)
             },
-            node: self.words.get(pod.node()),
-            container: self.words.get(""),
-            container_id: self.words.get(""),
+            node: self.strings.get(pod.node()),
+            container: self.strings.get(""),
+            container_id: self.strings.get(""),
             labels,
         };
         Ok(self.interner.intern(workload))
@@ -288,7 +288,7 @@ impl Pods {
             let names: Vec<&str> = selected.iter().map(|(name, _)| &**name).collect();
             for (value, (_, key)) in pick(raw, &names)?.into_iter().zip(selected) {
                 if let Some(value) = value {
-                    labels.push(Label { key: Arc::clone(key), value: self.words.get(&value) });
+                    labels.push(Label { key: Arc::clone(key), value: self.strings.get(&value) });
                 }
             }
         }
@@ -301,7 +301,7 @@ impl Pods {
         pod: &Pod<'_>,
         uid: Uid,
         workload: &Handle<Workload>,
-    ) -> Result<Local, serde_json::Error> {
+    ) -> Result<LocalPod, serde_json::Error> {
         let hash = pick(pod.metadata.annotations, &[CONFIG_HASH])?.pop().flatten();
         let uid = hash.and_then(|hash| Uid::parse(&hash)).unwrap_or(uid);
         let mut containers = Vec::new();
@@ -319,12 +319,12 @@ impl Pods {
                 self.containers.set(id, handle, UnixNanos::default());
             }
         }
-        Ok(Local { uid, containers })
+        Ok(LocalPod { uid, containers })
     }
 
     fn container(&mut self, status: &ContainerStatus<'_>, workload: &Workload) -> Handle<Workload> {
         self.interner.intern(Workload {
-            container: self.words.get(&status.name),
+            container: self.strings.get(&status.name),
             container_id: ContainerId::digits(&status.container_id).into(),
             ..workload.clone()
         })
@@ -334,15 +334,15 @@ impl Pods {
     fn replace(
         &mut self,
         uid: Uid,
-        before: Option<&Entry>,
-        after: Option<&Entry>,
+        before: Option<&PodEntry>,
+        after: Option<&PodEntry>,
         started: Option<UnixNanos>,
-        news: News,
+        context: UpdateContext,
     ) {
-        self.replace_addresses(before, after, started, news);
-        self.replace_node_ports(before, after, started, news);
+        self.replace_addresses(before, after, started, context);
+        self.replace_node_ports(before, after, started, context);
         for entry in before.into_iter().filter(|entry| entry.host_network && after.is_none()) {
-            self.on_nodes.end(&uid.short(), &entry.workload, news.now);
+            self.on_nodes.end(&uid.short(), &entry.workload, context.now);
         }
         for entry in after.into_iter().filter(|entry| entry.host_network) {
             self.on_nodes.set(uid.short(), entry.workload.clone(), UnixNanos::default());
@@ -350,10 +350,10 @@ impl Pods {
         let (old, new) = (before.and_then(|e| e.local.as_deref()), after.and_then(|e| e.local.as_deref()));
         if let Some(local) = old {
             if new.is_none_or(|new| new.uid != local.uid) {
-                self.uids.end_current(&local.uid, news.now);
+                self.uids.end_current(&local.uid, context.now);
             }
             for id in gone(&local.containers, new.map_or(&[], |new| &new.containers)) {
-                self.containers.end_current(id, news.now);
+                self.containers.end_current(id, context.now);
             }
         }
         if let (Some(local), Some(entry)) = (new, after) {
@@ -363,43 +363,43 @@ impl Pods {
 
     fn replace_addresses(
         &mut self,
-        before: Option<&Entry>,
-        after: Option<&Entry>,
+        before: Option<&PodEntry>,
+        after: Option<&PodEntry>,
         started: Option<UnixNanos>,
-        news: News,
+        context: UpdateContext,
     ) {
-        let own = |entry: Option<&Entry>| match entry {
+        let own = |entry: Option<&PodEntry>| match entry {
             Some(entry) if !entry.host_network => entry.addresses.clone(),
             _ => Box::default(),
         };
         let (old, new) = (own(before), own(after));
         if let Some(entry) = before {
-            let holder = Holder { workload: entry.workload.clone(), pod: entry.number };
+            let pod_ref = PodRef { workload: entry.workload.clone(), pod: entry.number };
             for address in gone(&old, &new) {
-                self.addresses.end(address, &holder, news.now);
+                self.addresses.end(address, &pod_ref, context.now);
                 self.ranges.remove(*address);
             }
         }
         if let Some(entry) = after {
-            let holder = Holder { workload: entry.workload.clone(), pod: entry.number };
+            let pod_ref = PodRef { workload: entry.workload.clone(), pod: entry.number };
             for address in &new {
                 let known = old.contains(address);
                 if !known {
                     self.ranges.add(*address);
                 } else if before.is_some_and(|before| before.workload == entry.workload) {
                     continue;
-                } else if self.addresses.current(address) != Some(&holder) {
+                } else if self.addresses.current(address) != Some(&pod_ref) {
                     // It has another name now, but the address is another pod's already.
                     continue;
                 }
                 // An address that a pod gets later than its first (its sandbox was made anew) is its own since now.
                 match started.filter(|_| old.is_empty()) {
-                    Some(start) => self.addresses.set_about(*address, holder.clone(), start, SLACK),
-                    None => self.addresses.set_since(*address, holder.clone(), news.since, news.now),
+                    Some(start) => self.addresses.set_with_slack(*address, pod_ref.clone(), start, SLACK),
+                    None => self.addresses.set_since(*address, pod_ref.clone(), context.since, context.now),
                 }
             }
         }
-        let nodes = |entry: Option<&Entry>| {
+        let nodes = |entry: Option<&PodEntry>| {
             let entry = entry.into_iter();
             entry
                 .flat_map(|e| {
@@ -416,16 +416,16 @@ impl Pods {
 
     fn replace_node_ports(
         &mut self,
-        before: Option<&Entry>,
-        after: Option<&Entry>,
+        before: Option<&PodEntry>,
+        after: Option<&PodEntry>,
         started: Option<UnixNanos>,
-        news: News,
+        context: UpdateContext,
     ) {
-        let unique = |claims: &[Holder]| match claims {
+        let unique = |claims: &[PodRef]| match claims {
             [only] => Some(only.clone()),
             _ => None,
         };
-        let keys = |entry: &Entry| -> Vec<(IpAddr, u16)> {
+        let keys = |entry: &PodEntry| -> Vec<(IpAddr, u16)> {
             if entry.node_ports.is_empty() {
                 return Vec::new();
             }
@@ -438,21 +438,21 @@ impl Pods {
         };
         let (old, new) = (before.map(keys).unwrap_or_default(), after.map(keys).unwrap_or_default());
         let same = before.map(|e| &e.workload) == after.map(|e| &e.workload);
-        let since = News {
+        let since = UpdateContext {
             since: started
-                .map_or(news.since, |start| UnixNanos(start.0.saturating_sub(SLACK.as_nanos() as u64))),
-            ..news
+                .map_or(context.since, |start| UnixNanos(start.0.saturating_sub(SLACK.as_nanos() as u64))),
+            ..context
         };
         if let Some(entry) = before {
-            let holder = Holder { workload: entry.workload.clone(), pod: entry.number };
+            let pod_ref = PodRef { workload: entry.workload.clone(), pod: entry.number };
             for key in old.iter().filter(|key| !same || !new.contains(key)) {
-                self.node_ports.remove(*key, &holder, news, unique);
+                self.node_ports.remove(*key, &pod_ref, context, unique);
             }
         }
         if let Some(entry) = after {
-            let holder = Holder { workload: entry.workload.clone(), pod: entry.number };
+            let pod_ref = PodRef { workload: entry.workload.clone(), pod: entry.number };
             for key in new.iter().filter(|key| !same || !old.contains(key)) {
-                self.node_ports.add(*key, holder.clone(), since, unique);
+                self.node_ports.add(*key, pod_ref.clone(), since, unique);
             }
         }
     }

@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 
 /// Networks of one size each for IPv4 and IPv6, with how many known addresses lie in each.
 #[derive(Debug)]
-pub(super) struct Ranges {
+pub(super) struct AddressRanges {
     prefixes: [u32; 2],
     networks: HashMap<Network, u32, RandomState>,
 }
@@ -19,9 +19,9 @@ enum Network {
     V6(u128),
 }
 
-// === impl Ranges ===
+// === impl AddressRanges ===
 
-impl Ranges {
+impl AddressRanges {
     /// With prefixes of these lengths, each at least 1.
     pub fn new(v4: u32, v6: u32) -> Self {
         Self { prefixes: [v4, v6], networks: HashMap::default() }

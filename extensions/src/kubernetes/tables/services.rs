@@ -5,53 +5,53 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use longwave_pipeline::{Handle, Interner, Service, UnixNanos};
+use longwave_pipeline::model::{Handle, Interner, Service, UnixNanos};
 
-use super::claims::Claims;
-use super::ranges::Ranges;
-use super::words::Words;
-use super::{Counted, News};
+use super::ranges::AddressRanges;
+use super::shared_keys::SharedKeys;
+use super::string_pool::StringPool;
+use super::{AddressCounts, UpdateContext};
 use crate::history::Bounds;
 use crate::kubernetes::objects::{self, EndpointSlice, Uid};
 
 /// All services and the slices of their endpoints.
 pub(in crate::kubernetes) struct Services {
-    words: Words,
+    strings: StringPool,
     interner: Interner<Service>,
-    services: HashMap<Uid, Asked, RandomState>,
-    slices: HashMap<Uid, Slice, RandomState>,
-    asked: Claims<(IpAddr, u16), Handle<Service>, Handle<Service>>,
-    node_ports: Claims<u16, Handle<Service>, Handle<Service>>,
-    backends: Claims<(IpAddr, u16), Backing, Backing>,
-    addresses: Counted,
-    ranges: Ranges,
+    services: HashMap<Uid, ServiceEntry, RandomState>,
+    slices: HashMap<Uid, SliceEntry, RandomState>,
+    frontends: SharedKeys<(IpAddr, u16), Handle<Service>, Handle<Service>>,
+    node_ports: SharedKeys<u16, Handle<Service>, Handle<Service>>,
+    backends: SharedKeys<(IpAddr, u16), BackendService, BackendService>,
+    addresses: AddressCounts,
+    ranges: AddressRanges,
 }
 
 /// What stands behind an address and port of a slice.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::kubernetes) struct Backing {
+pub(in crate::kubernetes) struct BackendService {
     /// The service; of several the first, marked.
     pub service: Handle<Service>,
     /// [`Uid::short`] of the pod; 0: none, or several.
     pub pod: u64,
 }
 
-struct Asked {
-    round: u32,
+struct ServiceEntry {
+    listing: u32,
     service: Handle<Service>,
     addresses: Box<[IpAddr]>,
     ports: Box<[u16]>,
     node_ports: Box<[u16]>,
 }
 
-struct Slice {
-    round: u32,
+struct SliceEntry {
+    listing: u32,
     service: Handle<Service>,
     backends: Box<[objects::Backend]>,
 }
 
 /// The API tells of no less, in nanoseconds.
-const SECOND: u64 = 1_000_000_000;
+const API_TIME_RESOLUTION: u64 = 1_000_000_000;
 
 // === impl Services ===
 
@@ -59,24 +59,24 @@ impl Services {
     /// None yet.
     pub fn new(bounds: Bounds) -> Self {
         Self {
-            words: Words::default(),
+            strings: StringPool::default(),
             interner: Interner::default(),
             services: HashMap::default(),
             slices: HashMap::default(),
-            asked: Claims::new(bounds),
-            node_ports: Claims::new(bounds),
-            backends: Claims::new(bounds),
-            addresses: Counted::default(),
-            ranges: Ranges::new(16, 112),
+            frontends: SharedKeys::new(bounds),
+            node_ports: SharedKeys::new(bounds),
+            backends: SharedKeys::new(bounds),
+            addresses: AddressCounts::default(),
+            ranges: AddressRanges::new(16, 112),
         }
     }
 
     /// The service is so now. False if it has no uid.
-    pub fn apply(&mut self, service: &objects::Service<'_>, news: News) -> bool {
+    pub fn apply(&mut self, service: &objects::Service<'_>, context: UpdateContext) -> bool {
         let Some(uid) = service.metadata.uid() else { return false };
         let handle = self.handle(&service.metadata.namespace, &service.metadata.name);
-        let after = Asked {
-            round: news.round,
+        let after = ServiceEntry {
+            listing: context.listing,
             service: handle,
             addresses: service.addresses().into(),
             ports: service.ports().into(),
@@ -85,10 +85,10 @@ impl Services {
         let before = self.services.remove(&uid);
         // What it is first seen with it has since it was made; what changes later, since about now.
         let since = match (&before, service.metadata.created()) {
-            (None, Some(created)) => created.min(news.now),
-            _ => news.since,
+            (None, Some(created)) => created.min(context.now),
+            _ => context.since,
         };
-        self.replace_service(before.as_ref(), Some(&after), News { since, ..news });
+        self.replace_service(before.as_ref(), Some(&after), UpdateContext { since, ..context });
         self.services.insert(uid, after);
         true
     }
@@ -96,21 +96,25 @@ impl Services {
     /// The service is no more.
     pub fn remove(&mut self, uid: Uid, now: UnixNanos) {
         if let Some(entry) = self.services.remove(&uid) {
-            self.replace_service(Some(&entry), None, News { now, since: now, round: entry.round });
+            self.replace_service(
+                Some(&entry),
+                None,
+                UpdateContext { now, since: now, listing: entry.listing },
+            );
         }
     }
 
     /// The slice is so now. False if it has no uid.
-    pub fn apply_slice(&mut self, slice: &EndpointSlice<'_>, news: News) -> bool {
+    pub fn apply_slice(&mut self, slice: &EndpointSlice<'_>, context: UpdateContext) -> bool {
         let Some(uid) = slice.metadata.uid() else { return false };
         let Some(name) = slice.service() else {
-            self.remove_slice(uid, news.now);
+            self.remove_slice(uid, context.now);
             return true;
         };
         let service = self.handle(&slice.metadata.namespace, &name);
-        let after = Slice { round: news.round, service, backends: slice.backends().into() };
+        let after = SliceEntry { listing: context.listing, service, backends: slice.backends().into() };
         let before = self.slices.remove(&uid);
-        self.replace_slice(before.as_ref(), Some(&after), news);
+        self.replace_slice(before.as_ref(), Some(&after), context);
         self.slices.insert(uid, after);
         true
     }
@@ -118,36 +122,39 @@ impl Services {
     /// The slice is no more.
     pub fn remove_slice(&mut self, uid: Uid, now: UnixNanos) {
         if let Some(entry) = self.slices.remove(&uid) {
-            self.replace_slice(Some(&entry), None, News { now, since: now, round: entry.round });
+            self.replace_slice(Some(&entry), None, UpdateContext { now, since: now, listing: entry.listing });
         }
     }
 
     /// A listing of services is complete: others are no more. Returns how many.
-    pub fn complete(&mut self, round: u32, now: UnixNanos) -> usize {
-        let unseen = self.services.iter().filter(|(_, entry)| entry.round != round);
+    pub fn complete(&mut self, listing: u32, now: UnixNanos) -> usize {
+        let unseen = self.services.iter().filter(|(_, entry)| entry.listing != listing);
         let unseen: Vec<Uid> = unseen.map(|(uid, _)| *uid).collect();
         unseen.iter().for_each(|uid| self.remove(*uid, now));
         unseen.len()
     }
 
     /// A listing of slices is complete: others are no more. Returns how many.
-    pub fn complete_slices(&mut self, round: u32, now: UnixNanos) -> usize {
-        let unseen = self.slices.iter().filter(|(_, entry)| entry.round != round);
+    pub fn complete_slices(&mut self, listing: u32, now: UnixNanos) -> usize {
+        let unseen = self.slices.iter().filter(|(_, entry)| entry.listing != listing);
         let unseen: Vec<Uid> = unseen.map(|(uid, _)| *uid).collect();
         unseen.iter().for_each(|uid| self.remove_slice(*uid, now));
         unseen.len()
     }
 
     /// Forgets what ended long ago.
-    pub fn forget(&mut self, now: UnixNanos) {
-        self.asked.forget(now);
-        self.node_ports.forget(now);
-        self.backends.forget(now);
+    pub fn evict_expired(&mut self, now: UnixNanos) {
+        self.frontends.evict_expired(now);
+        self.node_ports.evict_expired(now);
+        self.backends.evict_expired(now);
     }
 
     /// Moves when there is an answer that there was not before.
-    pub fn news(&self) -> u64 {
-        self.asked.news() + self.node_ports.news() + self.backends.news() + self.addresses.news
+    pub fn changes(&self) -> u64 {
+        self.frontends.changes()
+            + self.node_ports.changes()
+            + self.backends.changes()
+            + self.addresses.changes
     }
 
     /// Services and slices known.
@@ -156,14 +163,14 @@ impl Services {
     }
 
     /// Facts of services and of slices that are no longer true and remembered.
-    pub fn remembered(&self) -> [usize; 2] {
-        [self.asked.remembered() + self.node_ports.remembered(), self.backends.remembered()]
+    pub fn past_len(&self) -> [usize; 2] {
+        [self.frontends.past_len() + self.node_ports.past_len(), self.backends.past_len()]
     }
 
     /// The service that has the address and port.
     #[inline]
     pub fn of_address(&self, address: IpAddr, port: u16, at: UnixNanos) -> Option<&Handle<Service>> {
-        self.asked.at(&(address, port), at)
+        self.frontends.at(&(address, port), at)
     }
 
     /// The service that has the port on every node.
@@ -173,7 +180,7 @@ impl Services {
 
     /// Whose backend it is.
     #[inline]
-    pub fn of_backend(&self, address: IpAddr, port: u16, at: UnixNanos) -> Option<&Backing> {
+    pub fn of_backend(&self, address: IpAddr, port: u16, at: UnixNanos) -> Option<&BackendService> {
         self.backends.at(&(address, port), at).or_else(|| self.backends.at(&(address, 0), at))
     }
 
@@ -192,34 +199,39 @@ impl Services {
         [
             self.services.len(),
             self.slices.len(),
-            self.asked.len(),
+            self.frontends.len(),
             self.node_ports.len(),
             self.backends.len(),
             self.addresses.counts.len(),
             self.ranges.len(),
-            self.remembered().iter().sum(),
+            self.past_len().iter().sum(),
         ]
     }
 
     fn handle(&mut self, namespace: &str, name: &str) -> Handle<Service> {
-        let (name, namespace) = (self.words.get(name), self.words.get(namespace));
+        let (name, namespace) = (self.strings.get(name), self.strings.get(namespace));
         self.interner.intern(Service { name, namespace, ambiguous: false })
     }
 
-    fn replace_service(&mut self, before: Option<&Asked>, after: Option<&Asked>, news: News) {
-        let Self { interner, asked, node_ports, addresses, ranges, .. } = self;
+    fn replace_service(
+        &mut self,
+        before: Option<&ServiceEntry>,
+        after: Option<&ServiceEntry>,
+        context: UpdateContext,
+    ) {
+        let Self { interner, frontends, node_ports, addresses, ranges, .. } = self;
         let means = |claims: &[Handle<Service>]| first(interner, claims.iter());
         if let Some(entry) = after {
             for key in entry.keys().filter(|key| !before.is_some_and(|before| before.has(*key))) {
                 // Another had the address in the second that the API tells: it is this one's for sure when that is over.
-                let doubt = if asked.at(&key, news.since).is_some() { SECOND } else { 0 };
-                let since = UnixNanos(news.since.0.saturating_add(doubt)).min(news.now);
-                asked.add(key, entry.service.clone(), News { since, ..news }, means);
+                let doubt = if frontends.at(&key, context.since).is_some() { API_TIME_RESOLUTION } else { 0 };
+                let since = UnixNanos(context.since.0.saturating_add(doubt)).min(context.now);
+                frontends.add(key, entry.service.clone(), UpdateContext { since, ..context }, means);
             }
             for port in
                 entry.node_ports.iter().filter(|port| !before.is_some_and(|b| b.node_ports.contains(port)))
             {
-                node_ports.add(*port, entry.service.clone(), news, means);
+                node_ports.add(*port, entry.service.clone(), context, means);
             }
             for address in &entry.addresses {
                 addresses.add(*address);
@@ -228,12 +240,12 @@ impl Services {
         }
         if let Some(entry) = before {
             for key in entry.keys().filter(|key| !after.is_some_and(|after| after.has(*key))) {
-                asked.remove(key, &entry.service, news, means);
+                frontends.remove(key, &entry.service, context, means);
             }
             for port in
                 entry.node_ports.iter().filter(|port| !after.is_some_and(|a| a.node_ports.contains(port)))
             {
-                node_ports.remove(*port, &entry.service, news, means);
+                node_ports.remove(*port, &entry.service, context, means);
             }
             for address in &entry.addresses {
                 addresses.remove(address);
@@ -242,39 +254,47 @@ impl Services {
         }
     }
 
-    fn replace_slice(&mut self, before: Option<&Slice>, after: Option<&Slice>, news: News) {
+    fn replace_slice(
+        &mut self,
+        before: Option<&SliceEntry>,
+        after: Option<&SliceEntry>,
+        context: UpdateContext,
+    ) {
         let Self { interner, backends, .. } = self;
-        let means = |claims: &[Backing]| {
+        let means = |claims: &[BackendService]| {
             let service = first(interner, claims.iter().map(|claim| &claim.service))?;
             let pod = claims.first()?.pod;
-            Some(Backing { service, pod: if claims.iter().all(|claim| claim.pod == pod) { pod } else { 0 } })
+            Some(BackendService {
+                service,
+                pod: if claims.iter().all(|claim| claim.pod == pod) { pod } else { 0 },
+            })
         };
         let same = before.map(|slice| &slice.service) == after.map(|slice| &slice.service);
-        let fresh = |slice: &Slice, backend: &objects::Backend, other: Option<&Slice>| {
+        let fresh = |slice: &SliceEntry, backend: &objects::Backend, other: Option<&SliceEntry>| {
             let held = other.is_some_and(|other| other.backends.binary_search(backend).is_ok());
             (!same || !held).then(|| {
                 (
                     (backend.address, backend.port),
-                    Backing { service: slice.service.clone(), pod: backend.pod },
+                    BackendService { service: slice.service.clone(), pod: backend.pod },
                 )
             })
         };
         if let Some(slice) = after {
             for (key, claim) in slice.backends.iter().filter_map(|backend| fresh(slice, backend, before)) {
-                backends.add(key, claim, news, means);
+                backends.add(key, claim, context, means);
             }
         }
         if let Some(slice) = before {
             for (key, claim) in slice.backends.iter().filter_map(|backend| fresh(slice, backend, after)) {
-                backends.remove(key, &claim, news, means);
+                backends.remove(key, &claim, context, means);
             }
         }
     }
 }
 
-// === impl Asked ===
+// === impl ServiceEntry ===
 
-impl Asked {
+impl ServiceEntry {
     fn keys(&self) -> impl Iterator<Item = (IpAddr, u16)> + '_ {
         let ports = &self.ports;
         self.addresses.iter().flat_map(move |address| ports.iter().map(move |port| (*address, *port)))

@@ -1,14 +1,14 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::kubernetes::tests::{Of, Told, at, host_pod, pod};
+use crate::kubernetes::tests::{Fixture, TableKind, at, host_pod, pod};
 
 /// *Scenario*: a day of pods that come and go on addresses that are used again: 7,200 pods, 50 at a time, some in the host's network,
 /// some that end by themselves, a listing after a gap each hour.
 /// *Guarantees*: every table, and the tables of names, are as small at the end as after the first hour; when all is over they are empty.
 #[test]
 fn a_day_of_churn_leaves_nothing() {
-    let mut told = Told::new("node-1", 0);
+    let mut fixture = Fixture::new("node-1", 0);
     let (mut alive, mut sizes) = (std::collections::VecDeque::new(), Vec::new());
     for number in 0..7_200u64 {
         let now = number * 12;
@@ -17,27 +17,27 @@ fn a_day_of_churn_leaves_nothing() {
         } else {
             pod(number, &format!("job-{number}"), &format!("10.244.1.{}", number % 60), 0)
         };
-        told.apply(Of::Pods, &object, now);
+        fixture.apply(TableKind::Pods, &object, now);
         alive.push_back(object);
         if alive.len() > 50 {
             let mut oldest = alive.pop_front().unwrap();
             if number % 3 == 0 {
                 oldest["status"]["phase"] = "Succeeded".into();
-                told.apply(Of::Pods, &oldest, now);
+                fixture.apply(TableKind::Pods, &oldest, now);
             } else if number % 3 == 1 {
-                told.remove(Of::Pods, &oldest, now);
+                fixture.remove(TableKind::Pods, &oldest, now);
             }
             // Else: gone in a gap.
         }
         if number % 8 == 0 {
-            told.table(Of::Pods).forget(at(now));
+            fixture.table(TableKind::Pods).evict_expired(at(now));
         }
         if number % 300 == 299 {
-            told.round += 1;
-            alive.iter().for_each(|object| told.apply(Of::Pods, object, now));
-            told.table(Of::Pods).complete(told.round, at(now));
-            told.table(Of::Pods).forget(at(now));
-            sizes.push((told.directory.pods().sizes(), told.directory.pods().names()));
+            fixture.listing += 1;
+            alive.iter().for_each(|object| fixture.apply(TableKind::Pods, object, now));
+            fixture.table(TableKind::Pods).complete(fixture.listing, at(now));
+            fixture.table(TableKind::Pods).evict_expired(at(now));
+            sizes.push((fixture.directory.pods().sizes(), fixture.directory.pods().names()));
         }
     }
     let bounded = |sizes: &[usize], first: &[usize]| {
@@ -45,10 +45,10 @@ fn a_day_of_churn_leaves_nothing() {
     };
     let (first, last) = (sizes[0], sizes[sizes.len() - 1]);
     assert!(bounded(&last.0, &first.0) && bounded(&last.1, &first.1), "{first:?} {last:?}");
-    told.round += 1;
-    told.table(Of::Pods).complete(told.round, at(90_000));
-    told.table(Of::Pods).forget(at(91_000));
-    assert_eq!(told.directory.pods().sizes(), [0; 9]);
+    fixture.listing += 1;
+    fixture.table(TableKind::Pods).complete(fixture.listing, at(90_000));
+    fixture.table(TableKind::Pods).evict_expired(at(91_000));
+    assert_eq!(fixture.directory.pods().sizes(), [0; 9]);
 }
 
 /// One thing that happens to a cluster's network.
@@ -73,7 +73,7 @@ proptest! {
     /// nothing is left.
     #[test]
     fn the_present_is_right(changes in proptest::collection::vec(change(), 1..60)) {
-        let told = Told::new("node-1", 0);
+        let fixture = Fixture::new("node-1", 0);
         let mut alive = std::collections::BTreeMap::new();
         let mut now = 100;
         for change in changes {
@@ -83,21 +83,21 @@ proptest! {
                     // Whether a pod is in the host's network never changes.
                     let host = alive.get(&number).map_or(host, |(_, was, _)| *was);
                     let object = if host { host_pod(number, "web", &[9000 + u16::from(port)], now) } else { pod(number, "web", &format!("10.244.1.{address}"), now) };
-                    told.apply(Of::Pods, &object, now);
+                    fixture.apply(TableKind::Pods, &object, now);
                     alive.insert(number, (object, host, if host { port } else { address }));
                 }
                 Change::Finish(number) => if let Some((mut object, ..)) = alive.remove(&number) {
                     object["status"]["phase"] = "Failed".into();
-                    told.apply(Of::Pods, &object, now);
+                    fixture.apply(TableKind::Pods, &object, now);
                 },
                 Change::Delete(number) => if let Some((object, ..)) = alive.remove(&number) {
-                    told.remove(Of::Pods, &object, now);
+                    fixture.remove(TableKind::Pods, &object, now);
                 },
             }
             for place in 0..4u8 {
                 for host in [false, true] {
                     let holders: Vec<_> = alive.iter().filter(|(_, (_, h, p))| (*h, *p) == (host, place)).map(|(number, _)| number).collect();
-                    let found = if host { told.workload("192.0.2.10", 9000 + u16::from(place), now + 1) } else { told.workload(&format!("10.244.1.{place}"), 0, now + 1) };
+                    let found = if host { fixture.workload("192.0.2.10", 9000 + u16::from(place), now + 1) } else { fixture.workload(&format!("10.244.1.{place}"), 0, now + 1) };
                     match holders[..] {
                         [] => prop_assert!(["pending", "unknown"].contains(&&*found), "{} has {}", place, found),
                         [only] if host => prop_assert_eq!(found, format!("Deployment/web (web-5f6d-{only})")),
@@ -110,10 +110,10 @@ proptest! {
             }
         }
         for (object, ..) in alive.values() {
-            told.remove(Of::Pods, object, now);
+            fixture.remove(TableKind::Pods, object, now);
         }
-        told.table(Of::Pods).forget(at(now + 1000));
-        prop_assert_eq!(told.directory.pods().sizes(), [0; 9]);
+        fixture.table(TableKind::Pods).evict_expired(at(now + 1000));
+        prop_assert_eq!(fixture.directory.pods().sizes(), [0; 9]);
     }
 }
 
@@ -121,8 +121,8 @@ proptest! {
 /// *Guarantees*: the meaning follows; a claim that was never made takes nothing.
 #[test]
 fn claims() {
-    let mut table = claims::Claims::<u8, u8, u8>::new(Default::default());
-    let news = |now| News { now: at(now), since: at(now), round: 0 };
+    let mut table = shared_keys::SharedKeys::<u8, u8, u8>::new(Default::default());
+    let news = |now| UpdateContext { now: at(now), since: at(now), listing: 0 };
     let means = |all: &[u8]| all.iter().min().copied();
     table.remove(1, &7, news(1), means);
     table.add(1, 7, news(2), means);

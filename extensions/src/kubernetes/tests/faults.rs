@@ -5,18 +5,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use longwave_pipeline::component::Extension;
-use longwave_pipeline::record::Endpoint;
-use longwave_pipeline::{Answer, Directory, UnixNanos};
+use longwave_pipeline::component::{Answer, Directory, Extension};
+use longwave_pipeline::model::{Endpoint, UnixNanos};
 use opentelemetry::metrics::MeterProvider;
 use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData, ResourceMetrics};
 use opentelemetry_sdk::metrics::reader::MetricReader;
 use opentelemetry_sdk::metrics::{ManualReader, SdkMeterProvider};
 use tokio_util::sync::CancellationToken;
 
-use super::api::*;
+use super::fake_api_server::*;
 use super::fixture::*;
-use crate::kubernetes::watch::Pace;
+use crate::kubernetes::watch::Timing;
 use crate::kubernetes::{KubernetesConfig, KubernetesExtension};
 
 /// A running extension.
@@ -26,7 +25,7 @@ struct Running {
     _meters: SdkMeterProvider,
     _file: tempfile::NamedTempFile,
     stop: CancellationToken,
-    ended: tokio::task::JoinHandle<Result<(), longwave_pipeline::ComponentError>>,
+    ended: tokio::task::JoinHandle<Result<(), longwave_pipeline::component::ComponentError>>,
 }
 
 #[derive(Clone, Debug)]
@@ -54,8 +53,8 @@ impl MetricReader for Reader {
 }
 
 /// Short waits; silence and answers as long as a loaded machine may take.
-fn pace() -> Pace {
-    Pace {
+fn timing() -> Timing {
+    Timing {
         backoff: Duration::from_millis(2),
         longest_backoff: Duration::from_millis(20),
         spread: Duration::from_millis(5),
@@ -65,17 +64,17 @@ fn pace() -> Pace {
     }
 }
 
-async fn start(address: SocketAddr, pace: Pace) -> Running {
-    let file = Api::kubeconfig(address);
-    let settings = KubernetesConfig {
+async fn start(address: SocketAddr, timing: Timing) -> Running {
+    let file = FakeApiServer::kubeconfig(address);
+    let config = KubernetesConfig {
         kubeconfig: file.path().to_str().unwrap().to_owned(),
         node: "node-1".to_owned(),
         ..KubernetesConfig::default()
     };
     let reader = Reader(Arc::new(ManualReader::builder().build()));
     let meters = SdkMeterProvider::builder().with_reader(reader.clone()).build();
-    let mut extension = KubernetesExtension::new(&settings, "kubernetes", &meters.meter("test"));
-    extension.pace = pace;
+    let mut extension = KubernetesExtension::new(&config, "kubernetes", &meters.meter("test"));
+    extension.timing = timing;
     let directory = extension.directory().unwrap();
     let stop = CancellationToken::new();
     let running = Box::new(extension).start(stop.clone()).await.unwrap();
@@ -157,13 +156,13 @@ impl Running {
 /// *Guarantees*: pages are listed instead, at once.
 #[tokio::test]
 async fn a_store_that_cannot_stream() {
-    let api = Api::start(true).await;
+    let api = FakeApiServer::start(true).await;
     api.put(PODS, &pod(1, "web", "10.244.0.1", 0));
     let cannot = "{\"type\":\"ERROR\",\"object\":{\"kind\":\"Status\",\"code\":500,\"message\":\"a watch stream was requested by the client but the required storage feature RequestWatchProgress is disabled\"}}\n";
     api.fail(PODS, [Fault::Text(cannot)]);
-    let running = start(api.address, pace()).await;
+    let running = start(api.address, timing()).await;
     running.until("10.244.0.1", "web").await;
-    let asked = api.asked(PODS);
+    let asked = api.requests(PODS);
     assert!(asked[0].contains_key("sendInitialEvents") && asked[1].contains_key("limit"), "{asked:?}");
     assert_eq!(running.metric("errors pods server"), 0.0);
     running.end().await;
@@ -174,7 +173,7 @@ async fn a_store_that_cannot_stream() {
 #[tokio::test]
 async fn lists_then_follows() {
     for streams in [true, false] {
-        let api = Api::start(streams).await;
+        let api = FakeApiServer::start(streams).await;
         for number in 1..=600 {
             api.put(
                 PODS,
@@ -188,7 +187,7 @@ async fn lists_then_follows() {
         }
         api.put(SERVICES, &service(1001, "web", "10.96.0.5", 80));
         api.put(SLICES, &slice(1002, "web", 8080, &[("10.244.0.7", 7)]));
-        let running = start(api.address, pace()).await;
+        let running = start(api.address, timing()).await;
         running.until("10.244.0.7", "web7").await;
         running.until("10.244.2.100", "web600").await;
         let synced = || {
@@ -202,10 +201,10 @@ async fn lists_then_follows() {
             &*running.directory.service_of_address(asked, UnixNanos::now()).known().unwrap().name,
             "web"
         );
-        let lists = api.asked(PODS).iter().filter(|query| query.contains_key("limit")).count();
+        let lists = api.requests(PODS).iter().filter(|query| query.contains_key("limit")).count();
         assert_eq!(lists, if streams { 0 } else { 3 });
         assert!(
-            api.asked(PODS)
+            api.requests(PODS)
                 .iter()
                 .all(|query| query["fieldSelector"] == "status.phase!=Succeeded,status.phase!=Failed")
         );
@@ -227,9 +226,9 @@ async fn lists_then_follows() {
 /// *Guarantees*: each resumes where it was: everything arrives, nothing is listed again.
 #[tokio::test]
 async fn cut_watches_are_resumed() {
-    let api = Api::start(true).await;
+    let api = FakeApiServer::start(true).await;
     api.put(PODS, &pod(1, "first", "10.244.1.1", 0));
-    let running = start(api.address, pace()).await;
+    let running = start(api.address, timing()).await;
     running.until("10.244.1.1", "first").await;
     for number in 2..8 {
         api.cut();
@@ -247,10 +246,10 @@ async fn cut_watches_are_resumed() {
 #[tokio::test]
 async fn gone() {
     for streams in [true, false] {
-        let api = Api::start(streams).await;
+        let api = FakeApiServer::start(streams).await;
         api.put(PODS, &pod(1, "stays", "10.244.1.1", 0));
         api.put(PODS, &pod(2, "goes", "10.244.1.2", 0));
-        let running = start(api.address, pace()).await;
+        let running = start(api.address, timing()).await;
         running.until("10.244.1.2", "goes").await;
         api.delete(PODS, &pod(2, "goes", "10.244.1.2", 0));
         api.put(PODS, &pod(3, "comes", "10.244.1.3", 0));
@@ -277,10 +276,10 @@ async fn gone() {
 /// *Guarantees*: the listing after the gap does.
 #[tokio::test]
 async fn deleted_during_a_gap() {
-    let api = Api::start(true).await;
+    let api = FakeApiServer::start(true).await;
     api.put(PODS, &pod(1, "stays", "10.244.1.1", 0));
     api.put(PODS, &pod(2, "goes", "10.244.1.2", 0));
-    let running = start(api.address, pace()).await;
+    let running = start(api.address, timing()).await;
     running.until("10.244.1.2", "goes").await;
     // What is deleted while the next attempt hangs in a refusal is not in the log any more when the watch asks for it.
     api.fail(PODS, (0..20).map(|_| Fault::Status(503, 0)));
@@ -299,7 +298,7 @@ async fn deleted_during_a_gap() {
 /// *Guarantees*: it begins again with larger pages, and what it had is kept.
 #[tokio::test]
 async fn slow_pages() {
-    let api = Api::start(false).await;
+    let api = FakeApiServer::start(false).await;
     for number in 1..=600 {
         api.put(
             PODS,
@@ -307,14 +306,14 @@ async fn slow_pages() {
         );
     }
     api.slow_pages(Duration::from_millis(100));
-    let running = start(api.address, pace()).await;
+    let running = start(api.address, timing()).await;
     running
-        .until_that(|| api.asked(PODS).iter().any(|query| query.contains_key("continue")), "a second page")
+        .until_that(|| api.requests(PODS).iter().any(|query| query.contains_key("continue")), "a second page")
         .await;
     api.compact();
     running.until_that(|| running.metric("synced pods") == 1.0, "synced").await;
     assert_eq!((running.metric("objects pods"), running.metric("errors pods gone")), (600.0, 1.0));
-    assert!(api.asked(PODS).iter().any(|query| query.get("limit").is_some_and(|limit| limit == "1000")));
+    assert!(api.requests(PODS).iter().any(|query| query.get("limit").is_some_and(|limit| limit == "1000")));
     running.end().await;
 }
 
@@ -322,14 +321,14 @@ async fn slow_pages() {
 /// *Guarantees*: it is not asked again sooner, and then all is known.
 #[tokio::test]
 async fn throttled() {
-    let api = Api::start(true).await;
+    let api = FakeApiServer::start(true).await;
     api.put(PODS, &pod(1, "web", "10.244.1.1", 0));
     api.fail(PODS, [Fault::Status(429, 1)]);
     let asked = std::time::Instant::now();
-    let running = start(api.address, pace()).await;
+    let running = start(api.address, timing()).await;
     running.until("10.244.1.1", "web").await;
     assert!(asked.elapsed() >= Duration::from_secs(1), "it is a lower bound: load can only make it longer");
-    assert_eq!((running.metric("errors pods throttled"), api.asked(PODS).len()), (1.0, 2));
+    assert_eq!((running.metric("errors pods throttled"), api.requests(PODS).len()), (1.0, 2));
     running.end().await;
 }
 
@@ -338,13 +337,13 @@ async fn throttled() {
 #[tokio::test]
 async fn unreachable_at_start() {
     let address = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let running = start(address, pace()).await;
+    let running = start(address, timing()).await;
     assert!(["pending", "unknown"].contains(&&*running.workload("10.244.1.1")));
     running.until_that(|| running.metric("errors pods unreachable") >= 5.0, "attempts").await;
     running.until("10.244.1.1", "unknown").await;
     assert_eq!((running.metric("synced pods"), running.metric("objects pods")), (0.0, 0.0));
     assert!(running.metric("staleness pods") > 0.0);
-    let api = Api::serve(tokio::net::TcpListener::bind(address).await.unwrap(), true);
+    let api = FakeApiServer::serve(tokio::net::TcpListener::bind(address).await.unwrap(), true);
     api.put(PODS, &pod(1, "web", "10.244.1.1", 0));
     running.until("10.244.1.1", "web").await;
     running.end().await;
@@ -354,11 +353,11 @@ async fn unreachable_at_start() {
 /// *Guarantees*: each is given up after its time, and tried again.
 #[tokio::test]
 async fn silence() {
-    let api = Api::start(true).await;
+    let api = FakeApiServer::start(true).await;
     api.put(PODS, &pod(1, "web", "10.244.1.1", 0));
     api.fail(PODS, [Fault::Hang, Fault::Mute]);
     let short = Duration::from_millis(300);
-    let running = start(api.address, Pace { answer: short, silence: short, ..pace() }).await;
+    let running = start(api.address, Timing { answer: short, silence: short, ..timing() }).await;
     running.until("10.244.1.1", "web").await;
     assert!(running.metric("errors pods silent") >= 2.0);
     running.end().await;
@@ -368,14 +367,14 @@ async fn silence() {
 /// *Guarantees*: the others work; each is counted under its reason.
 #[tokio::test]
 async fn one_resource_fails() {
-    let api = Api::start(true).await;
+    let api = FakeApiServer::start(true).await;
     let mut unreadable = pod(2, "bad", "10.244.1.2", 0);
     unreadable["spec"] = 5.into();
     api.put(PODS, &unreadable);
     api.put(PODS, &pod(3, "web", "10.244.1.1", 0));
     api.fail(SERVICES, (0..10_000).map(|_| Fault::Status(403, 0)));
     api.fail(SLICES, (0..10_000).map(|_| Fault::Text("<html>\n")));
-    let running = start(api.address, pace()).await;
+    let running = start(api.address, timing()).await;
     running.until("10.244.1.1", "web").await;
     running.until_that(|| running.metric("errors services forbidden") >= 2.0, "forbidden").await;
     running.until_that(|| running.metric("errors endpointslices malformed") >= 2.0, "malformed").await;
@@ -387,10 +386,8 @@ async fn one_resource_fails() {
 /// *Guarantees*: the start fails with the place and the remedy: no waiting helps.
 #[tokio::test]
 async fn no_credentials() {
-    let settings =
-        KubernetesConfig { kubeconfig: "/nowhere/config".to_owned(), ..KubernetesConfig::default() };
-    let extension =
-        KubernetesExtension::new(&settings, "kubernetes/2", &opentelemetry::global::meter("test"));
+    let config = KubernetesConfig { kubeconfig: "/nowhere/config".to_owned(), ..KubernetesConfig::default() };
+    let extension = KubernetesExtension::new(&config, "kubernetes/2", &opentelemetry::global::meter("test"));
     let error = Box::new(extension).start(CancellationToken::new()).await.err().unwrap().to_string();
     assert!(error.starts_with("extensions::kubernetes/2: kubeconfig: \"/nowhere/config\": "), "{error}");
     assert!(error.ends_with("Is the file there, readable for this user, and the context in it?"), "{error}");

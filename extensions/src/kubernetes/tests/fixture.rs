@@ -1,17 +1,16 @@
-//! Objects as an API server would have them, and a directory that they are told to.
+//! Objects as an API server would have them, and a directory that they are fixture to.
 
 use std::sync::Arc;
 
-use longwave_pipeline::directory::CgroupName;
-use longwave_pipeline::record::Endpoint;
-use longwave_pipeline::{Answer, Directory, UnixNanos};
+use longwave_pipeline::component::{Answer, CgroupName, Directory};
+use longwave_pipeline::model::{Endpoint, UnixNanos};
 use serde_json::{Value, json};
 
 use crate::history::Bounds;
-use crate::kubernetes::directory::{Kubernetes, PodTable, ServiceTable, SliceTable};
-use crate::kubernetes::tables::{News, Selected};
+use crate::kubernetes::directory::{KubernetesDirectory, PodTable, ServiceTable, SliceTable};
+use crate::kubernetes::tables::{SelectedFields, UpdateContext};
 use crate::kubernetes::telemetry::{Instruments, ResourceStats};
-use crate::kubernetes::watch::Table;
+use crate::kubernetes::watch::ObjectTable;
 
 /// `2026-11-21T09:00:00Z`.
 pub const NINE: u64 = 1_795_251_600;
@@ -82,19 +81,19 @@ pub fn slice(number: u64, service: &str, port: u16, endpoints: &[(&str, u64)]) -
 
 /// Which of the three tables.
 #[derive(Clone, Copy)]
-pub enum Of {
+pub enum TableKind {
     Pods,
     Services,
     Slices,
 }
 
-/// A directory, told by hand.
-pub struct Told {
-    pub directory: Arc<Kubernetes>,
-    pub round: u32,
+/// A directory, fixture by hand.
+pub struct Fixture {
+    pub directory: Arc<KubernetesDirectory>,
+    pub listing: u32,
 }
 
-impl Told {
+impl Fixture {
     /// Listed once, nothing known; the API server was heard of at `contact`.
     pub fn new(node: &str, contact: u64) -> Self {
         Self::with(node, contact, &["pods", "services", "endpointslices"])
@@ -105,33 +104,34 @@ impl Told {
         let instruments = Instruments::new(&opentelemetry::global::meter("test"), "kubernetes");
         let resources = ["pods", "services", "endpointslices"];
         let stats = resources.map(|resource| ResourceStats::new(resource, &instruments));
-        let selected = Selected { node: node.to_owned(), ..Selected::default() };
-        let directory = Arc::new(Kubernetes::new(selected, true, stats.clone(), Bounds::default()));
+        let selected = SelectedFields { node: node.to_owned(), ..SelectedFields::default() };
+        let directory = Arc::new(KubernetesDirectory::new(selected, true, stats.clone(), Bounds::default()));
         for (one, resource) in stats.iter().zip(resources) {
             if listed.contains(&resource) {
                 one.synced(Default::default());
             }
             one.contacted(at(contact));
         }
-        Self { directory, round: 1 }
+        Self { directory, listing: 1 }
     }
 
-    pub fn table(&self, of: Of) -> Box<dyn Table> {
+    pub fn table(&self, of: TableKind) -> Box<dyn ObjectTable> {
         let directory = Arc::clone(&self.directory);
         match of {
-            Of::Pods => Box::new(PodTable(directory)),
-            Of::Services => Box::new(ServiceTable(directory)),
-            Of::Slices => Box::new(SliceTable(directory)),
+            TableKind::Pods => Box::new(PodTable(directory)),
+            TableKind::Services => Box::new(ServiceTable(directory)),
+            TableKind::Slices => Box::new(SliceTable(directory)),
         }
     }
 
-    /// Told at `now`, ten seconds after it may have begun.
-    pub fn apply(&self, of: Of, object: &Value, now: u64) {
-        let news = News { now: at(now), since: at(now.saturating_sub(10)), round: self.round };
-        self.table(of).apply(&object.to_string(), news).unwrap();
+    /// Fixture at `now`, ten seconds after it may have begun.
+    pub fn apply(&self, of: TableKind, object: &Value, now: u64) {
+        let context =
+            UpdateContext { now: at(now), since: at(now.saturating_sub(10)), listing: self.listing };
+        self.table(of).apply(&object.to_string(), context).unwrap();
     }
 
-    pub fn remove(&self, of: Of, object: &Value, now: u64) {
+    pub fn remove(&self, of: TableKind, object: &Value, now: u64) {
         self.table(of).remove(&object.to_string(), at(now)).unwrap();
     }
 
@@ -163,7 +163,7 @@ impl Told {
     }
 }
 
-fn named(service: &longwave_pipeline::Handle<longwave_pipeline::Service>) -> String {
+fn named(service: &longwave_pipeline::model::Handle<longwave_pipeline::model::Service>) -> String {
     format!("{}/{}{}", service.namespace, service.name, if service.ambiguous { "*" } else { "" })
 }
 

@@ -1,7 +1,7 @@
-mod answers;
-mod api;
+mod fake_api_server;
 mod faults;
 mod fixture;
-mod news;
+mod lookups;
+mod versions;
 
-pub(super) use fixture::{Of, Told, at, host_pod, pod};
+pub(super) use fixture::{Fixture, TableKind, at, host_pod, pod};

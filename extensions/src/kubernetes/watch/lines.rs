@@ -1,10 +1,10 @@
-//! Lines of a stream that comes in pieces.
+//! LineBuffer of a stream that comes in pieces.
 
 use super::failure::Failure;
 
 /// Bytes that came, and how far they are read.
 #[derive(Debug, Default)]
-pub(super) struct Lines {
+pub(super) struct LineBuffer {
     bytes: Vec<u8>,
     read: usize,
     /// No line end before it.
@@ -16,9 +16,9 @@ const LONGEST: usize = 16 << 20;
 /// Kept between events.
 const KEPT: usize = 64 << 10;
 
-// === impl Lines ===
+// === impl LineBuffer ===
 
-impl Lines {
+impl LineBuffer {
     pub fn push(&mut self, piece: &[u8]) -> Result<(), Failure> {
         if self.bytes.len() + piece.len() > LONGEST {
             return Err(Failure::Malformed("an event is longer than 16 MiB".to_owned()));

@@ -8,15 +8,15 @@
 //! - Errors are met with growing, random waits, at least as long as the server asks for. Each is counted, and logged when it is new.
 
 mod failure;
+mod failure_log;
 mod lines;
 mod list;
-mod pace;
 mod resource;
 mod stream;
-mod trouble;
+mod timing;
 
-pub(super) use pace::Pace;
-pub(super) use resource::{Counts, Resource, Table};
+pub(super) use resource::{ObjectTable, Resource, TableCounts};
+pub(super) use timing::Timing;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,27 +24,26 @@ use std::time::{Duration, Instant};
 use http_body_util::BodyExt;
 use kube::Client;
 use kube::client::Body;
-use longwave_pipeline::UnixNanos;
-use longwave_pipeline::backoff::jitter;
-use longwave_pipeline::causes::with_causes;
+use longwave_pipeline::component::{jitter, with_causes};
+use longwave_pipeline::model::UnixNanos;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::instrument::WithSubscriber;
 use tracing::subscriber::NoSubscriber;
 
 use self::failure::Failure;
-use self::trouble::Trouble;
-use super::tables::News;
+use self::failure_log::FailureLog;
+use super::tables::UpdateContext;
 use super::telemetry::{ListReason, ResourceStats};
 
 /// Keeps one table as the API server has it.
 pub(super) struct Watch {
     client: Client,
     resource: Resource,
-    table: Arc<dyn Table>,
+    table: Arc<dyn ObjectTable>,
     stats: Arc<ResourceStats>,
-    pace: Pace,
-    trouble: Trouble,
+    timing: Timing,
+    failure_log: FailureLog,
     /// Whether the server may stream listings.
     streams: bool,
     /// Objects a page.
@@ -52,7 +51,7 @@ pub(super) struct Watch {
     /// Where a watch resumes; empty: everything has to be listed.
     version: String,
     /// The listing that is under way, or was the last.
-    round: u32,
+    listing: u32,
     /// A listing was complete once.
     synced: bool,
     /// Something came since the last failure.
@@ -64,8 +63,8 @@ pub(super) struct Watch {
 const PAGE: u32 = 250;
 /// The most, after pages have proven too slow: the server forgets a listing's place after some minutes.
 const LARGEST_PAGE: u32 = 16_000;
-/// News come a little later than they are true.
-const LEAD: Duration = Duration::from_secs(10);
+/// UpdateContext come a little later than they are true.
+const MAX_EVENT_DELAY: Duration = Duration::from_secs(10);
 /// Bytes of an error's text that are read.
 const ERROR_TEXT: usize = 64 << 10;
 
@@ -75,21 +74,21 @@ impl Watch {
     pub fn new(
         client: Client,
         resource: Resource,
-        table: Arc<dyn Table>,
+        table: Arc<dyn ObjectTable>,
         stats: Arc<ResourceStats>,
-        pace: Pace,
+        timing: Timing,
     ) -> Self {
         Self {
             client,
-            trouble: Trouble::new(&resource),
+            failure_log: FailureLog::new(&resource),
             resource,
             table,
             stats,
-            pace,
+            timing,
             streams: true,
             page: PAGE,
             version: String::new(),
-            round: 0,
+            listing: 0,
             synced: false,
             progress: false,
             reason: ListReason::Start,
@@ -107,22 +106,22 @@ impl Watch {
             self.progress = false;
             let begun = Instant::now();
             let result = if self.version.is_empty() { self.list().await } else { self.watch(None).await };
-            if self.progress || begun.elapsed() > self.pace.longest_backoff {
+            if self.progress || begun.elapsed() > self.timing.longest_backoff {
                 failures = 0;
             }
             let Err(failure) = result else { continue };
             failures += 1;
             self.stats.failed(failure.reason());
-            self.trouble.tell(&failure);
+            self.failure_log.report(&failure);
             let wait = if matches!(failure, Failure::Gone(_)) {
                 if self.version.is_empty() {
                     self.page = self.page.saturating_mul(4).min(LARGEST_PAGE);
                 }
                 self.version.clear();
                 self.reason = ListReason::Expired;
-                self.pace.spread().max(self.pace.backoff(failures.saturating_sub(1)))
+                self.timing.spread().max(self.timing.backoff(failures.saturating_sub(1)))
             } else {
-                self.pace.backoff(failures)
+                self.timing.backoff(failures)
             };
             tokio::time::sleep(
                 wait.max(failure.retry_after().map_or(Duration::ZERO, |after| after + jitter(after))),
@@ -133,8 +132,8 @@ impl Watch {
 
     async fn list(&mut self) -> Result<(), Failure> {
         self.stats.listed(self.reason);
-        self.round = self.round.wrapping_add(1);
-        let since = if self.synced { self.stats.contact() } else { UnixNanos::default() };
+        self.listing = self.listing.wrapping_add(1);
+        let since = if self.synced { self.stats.last_contact() } else { UnixNanos::default() };
         if self.streams {
             match self.watch(Some(since)).await {
                 Err(Failure::NoStreaming) => self.streams = false,
@@ -146,10 +145,10 @@ impl Watch {
 
     /// Everything is listed, as of `self.version`.
     fn complete(&mut self) {
-        let vanished = self.table.complete(self.round, UnixNanos::now());
+        let vanished = self.table.complete(self.listing, UnixNanos::now());
         self.synced = true;
         self.stats.synced(self.table.counts());
-        self.heard();
+        self.succeeded();
         tracing::debug!(
             resource = self.resource.name,
             vanished,
@@ -159,21 +158,21 @@ impl Watch {
     }
 
     /// Something came that shows that all is well.
-    fn heard(&mut self) {
+    fn succeeded(&mut self) {
         self.progress = true;
-        self.trouble.over();
-        self.stats.well();
+        self.failure_log.recovered();
+        self.stats.reset_failures();
     }
 
-    fn news(&self, since: UnixNanos) -> News {
-        News { now: UnixNanos::now(), since, round: self.round }
+    fn context(&self, since: UnixNanos) -> UpdateContext {
+        UpdateContext { now: UnixNanos::now(), since, listing: self.listing }
     }
 
     /// Takes in one object. One that cannot be read is counted and passed over.
-    fn apply(&mut self, object: &str, news: News) {
-        if let Err(error) = self.table.apply(object, news) {
+    fn apply(&mut self, object: &str, context: UpdateContext) {
+        if let Err(error) = self.table.apply(object, context) {
             self.stats.failed("undecodable");
-            self.trouble.undecodable(&error);
+            self.failure_log.undecodable(&error);
         }
     }
 
@@ -185,9 +184,9 @@ impl Watch {
         let request = request.map_err(|error| Failure::Unreachable(error.to_string()))?;
         // What goes wrong is told here, once; the client would log it at each attempt.
         let sent = self.client.send(request).with_subscriber(NoSubscriber::default());
-        let response = match timeout(self.pace.answer, sent).await {
+        let response = match timeout(self.timing.answer, sent).await {
             Ok(sent) => sent.map_err(|error| Failure::Unreachable(with_causes(&error)))?,
-            Err(_) => return Err(Failure::Silent(self.pace.answer)),
+            Err(_) => return Err(Failure::Silent(self.timing.answer)),
         };
         let (head, mut body) = response.into_parts();
         self.stats.contacted(UnixNanos::now());
@@ -207,8 +206,8 @@ impl Watch {
     async fn frame(&self, body: &mut Body) -> Result<Option<bytes::Bytes>, Failure> {
         loop {
             let next = body.frame().with_subscriber(NoSubscriber::default());
-            let Ok(frame) = timeout(self.pace.silence, next).await else {
-                return Err(Failure::Silent(self.pace.silence));
+            let Ok(frame) = timeout(self.timing.silence, next).await else {
+                return Err(Failure::Silent(self.timing.silence));
             };
             let Some(frame) = frame else { return Ok(None) };
             let frame = frame.map_err(|error| Failure::Cut(with_causes(&error)))?;

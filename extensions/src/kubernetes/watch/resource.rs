@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use longwave_pipeline::UnixNanos;
+use longwave_pipeline::model::UnixNanos;
 
-use crate::kubernetes::tables::News;
+use crate::kubernetes::tables::UpdateContext;
 
 /// A resource of the API.
 #[derive(Clone, Debug)]
@@ -20,26 +20,26 @@ pub(in crate::kubernetes) struct Resource {
 }
 
 /// Takes in objects as JSON.
-pub(in crate::kubernetes) trait Table: Send + Sync {
+pub(in crate::kubernetes) trait ObjectTable: Send + Sync {
     /// The object is so now.
-    fn apply(&self, object: &str, news: News) -> Result<(), serde_json::Error>;
+    fn apply(&self, object: &str, context: UpdateContext) -> Result<(), serde_json::Error>;
 
     /// The object is no more.
     fn remove(&self, object: &str, now: UnixNanos) -> Result<(), serde_json::Error>;
 
     /// A listing is complete: what it did not name is no more. Returns how many.
-    fn complete(&self, round: u32, now: UnixNanos) -> usize;
+    fn complete(&self, listing: u32, now: UnixNanos) -> usize;
 
     /// How much there is.
-    fn counts(&self) -> Counts;
+    fn counts(&self) -> TableCounts;
 
     /// Forgets what ended long ago.
-    fn forget(&self, now: UnixNanos);
+    fn evict_expired(&self, now: UnixNanos);
 }
 
 /// How much a table holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::kubernetes) struct Counts {
+pub(in crate::kubernetes) struct TableCounts {
     /// Objects.
     pub objects: usize,
     /// Facts that are no longer true.

@@ -3,14 +3,14 @@
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
-use longwave_pipeline::UnixNanos;
+use longwave_pipeline::model::UnixNanos;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::failure::Failure;
-use super::lines::Lines;
+use super::lines::LineBuffer;
 use super::resource::escape;
-use super::{LEAD, Watch};
+use super::{MAX_EVENT_DELAY, Watch};
 use crate::kubernetes::objects::pick;
 
 #[derive(Deserialize)]
@@ -49,7 +49,7 @@ impl Watch {
     /// Watches from `self.version` on; or, if `initial` is given, from the start: everything that is there, which may be true since
     /// `initial`, comes first. Returns when the server ends the watch in good order.
     pub(super) async fn watch(&mut self, initial: Option<UnixNanos>) -> Result<(), Failure> {
-        let seconds = self.pace.watch().as_secs().max(1);
+        let seconds = self.timing.watch().as_secs().max(1);
         let from = match initial {
             // The first listing may be as old as the server's cache; a later one must not be older than what is known.
             Some(_) if !self.synced => {
@@ -58,7 +58,7 @@ impl Watch {
             Some(_) => "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan".to_owned(),
             None => format!("&resourceVersion={}", escape(&self.version)),
         };
-        let gap = self.stats.contact();
+        let gap = self.stats.last_contact();
         let query = format!("watch=true&allowWatchBookmarks=true&timeoutSeconds={seconds}{from}");
         let mut body = match self.get(&query).await {
             Err(Failure::Status { code: 400 | 422, .. }) if initial.is_some() => {
@@ -69,14 +69,14 @@ impl Watch {
         self.stats.watching();
         let started = Instant::now();
         let mut listing = initial;
-        let mut lines = Lines::default();
+        let mut lines = LineBuffer::default();
         let mut events = 0;
         while let Some(frame) = self.frame(&mut body).await? {
             lines.push(&frame)?;
             while let Some(line) = lines.next() {
                 let since = match listing {
                     Some(since) => since,
-                    None if started.elapsed() < LEAD / 2 => gap.min(before(UnixNanos::now())),
+                    None if started.elapsed() < MAX_EVENT_DELAY / 2 => gap.min(before(UnixNanos::now())),
                     None => before(UnixNanos::now()),
                 };
                 self.event(line, &mut listing, since)?;
@@ -104,11 +104,11 @@ impl Watch {
         let event: Event<'_> = serde_json::from_slice(line).map_err(malformed)?;
         let object = event.object.get();
         match &*event.kind {
-            "ADDED" | "MODIFIED" => self.apply(object, self.news(since)),
+            "ADDED" | "MODIFIED" => self.apply(object, self.context(since)),
             "DELETED" => {
                 if let Err(error) = self.table.remove(object, UnixNanos::now()) {
                     self.stats.failed("undecodable");
-                    self.trouble.undecodable(&error);
+                    self.failure_log.undecodable(&error);
                 }
             }
             "BOOKMARK" => {}
@@ -142,12 +142,12 @@ impl Watch {
         if listing.take().is_some() {
             self.complete();
         } else {
-            self.heard();
+            self.succeeded();
         }
         Ok(())
     }
 }
 
 fn before(now: UnixNanos) -> UnixNanos {
-    UnixNanos(now.0.saturating_sub(u64::try_from(LEAD.as_nanos()).unwrap_or(u64::MAX)))
+    UnixNanos(now.0.saturating_sub(u64::try_from(MAX_EVENT_DELAY.as_nanos()).unwrap_or(u64::MAX)))
 }

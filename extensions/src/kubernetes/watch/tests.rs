@@ -1,9 +1,9 @@
 use http::HeaderMap;
 
 use super::failure::Failure;
-use super::lines::Lines;
+use super::failure_log::explain;
+use super::lines::LineBuffer;
 use super::resource::escape;
-use super::trouble::explain;
 use super::*;
 
 /// *Scenario*: lines that come in pieces of every size, with an empty one and one that is not complete.
@@ -12,7 +12,7 @@ use super::*;
 fn lines_in_pieces() {
     let text = b"{\"a\":1}\n\n{\"b\":2}\n{\"c\"";
     for size in 1..=text.len() {
-        let mut lines = Lines::default();
+        let mut lines = LineBuffer::default();
         let mut found = Vec::new();
         for piece in text.chunks(size) {
             lines.push(piece).unwrap();
@@ -23,22 +23,22 @@ fn lines_in_pieces() {
         }
         assert_eq!(found, ["{\"a\":1}", "{\"b\":2}"], "pieces of {size}");
     }
-    assert!(Lines::default().push(&vec![b'x'; 17 << 20]).is_err());
+    assert!(LineBuffer::default().push(&vec![b'x'; 17 << 20]).is_err());
 }
 
 /// *Scenario*: many waits after many failures.
 /// *Guarantees*: never longer than one and a half of the longest, never shorter than half of what is due, and not all the same.
 #[test]
 fn waits() {
-    let pace = Pace::default();
-    assert_eq!(pace.backoff(0), Duration::ZERO);
+    let timing = Timing::default();
+    assert_eq!(timing.backoff(0), Duration::ZERO);
     for failures in 1..100u32 {
-        let due = pace.backoff.saturating_mul(1 << (failures - 1).min(10)).min(pace.longest_backoff);
-        let wait = pace.backoff(failures);
+        let due = timing.backoff.saturating_mul(1 << (failures - 1).min(10)).min(timing.longest_backoff);
+        let wait = timing.backoff(failures);
         assert!(wait >= due / 2 && wait <= due * 3 / 2, "{failures}: {wait:?}");
     }
-    let spread: std::collections::HashSet<_> = (0..20).map(|_| pace.spread()).collect();
-    assert!(spread.len() > 10 && spread.iter().all(|wait| *wait <= pace.spread));
+    let spread: std::collections::HashSet<_> = (0..20).map(|_| timing.spread()).collect();
+    assert!(spread.len() > 10 && spread.iter().all(|wait| *wait <= timing.spread));
 }
 
 /// *Scenario*: answers of an API server and of something else, with and without a wish.

@@ -1,10 +1,10 @@
-use super::super::rules::{Names, Rules};
+use super::super::rules::{NameInterners, Rules};
 use super::written;
 
 fn error_of(text: &str) -> String {
     let file = written(text);
     let path = file.file.to_str().unwrap();
-    Rules::read(path, &Names::default()).unwrap_err().to_string().replace(path, "names.yaml")
+    Rules::read(path, &NameInterners::default()).unwrap_err().to_string().replace(path, "names.yaml")
 }
 
 /// *Scenario*: a file with every kind of mistake, many in one rule.
@@ -33,7 +33,7 @@ fn a_file_that_is_no_file_of_rules_is_told_with_its_line() {
     insta::assert_snapshot!(error_of("# nothing\n"));
     insta::assert_snapshot!(error_of("- cidrs: [10.0.0.0/8]\n"));
     insta::assert_snapshot!(
-        Rules::read("/nonexistent/names.yaml", &Names::default()).unwrap_err().to_string()
+        Rules::read("/nonexistent/names.yaml", &NameInterners::default()).unwrap_err().to_string()
     );
 }
 

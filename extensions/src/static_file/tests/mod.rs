@@ -5,13 +5,12 @@ mod reload;
 
 use std::path::PathBuf;
 
-use longwave_pipeline::directory::CgroupName;
-use longwave_pipeline::record::Endpoint;
-use longwave_pipeline::{Directory, Handle, Service, UnixNanos, Workload};
+use longwave_pipeline::component::{CgroupName, Directory};
+use longwave_pipeline::model::{Endpoint, Handle, Service, UnixNanos, Workload};
 use tempfile::TempDir;
 
 use super::directory::StaticDirectory;
-use super::rules::{Names, Rules};
+use super::rules::{NameInterners, Rules};
 
 /// A folder with one file of names.
 pub(super) struct Written {
@@ -27,7 +26,7 @@ pub(super) fn written(text: &str) -> Written {
 }
 
 pub(super) fn rules(text: &str) -> Rules {
-    Rules::read(written(text).file.to_str().unwrap(), &Names::default()).unwrap()
+    Rules::read(written(text).file.to_str().unwrap(), &NameInterners::default()).unwrap()
 }
 
 pub(super) fn directory(text: &str) -> StaticDirectory {
@@ -52,6 +51,6 @@ pub(super) fn name_in(directory: &StaticDirectory, path: &str) -> String {
     answer.map_or("-".to_owned(), |workload| workload.name.to_string())
 }
 
-pub(super) fn service(answer: longwave_pipeline::Answer<Handle<Service>>) -> String {
+pub(super) fn service(answer: longwave_pipeline::component::Answer<Handle<Service>>) -> String {
     answer.known().map_or("-".to_owned(), |service| format!("{}/{}", service.namespace, service.name))
 }

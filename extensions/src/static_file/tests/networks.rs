@@ -1,10 +1,11 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use longwave_config::{Network, PortRange};
-use longwave_pipeline::{Directory, UnixNanos};
+use longwave_pipeline::component::Directory;
+use longwave_pipeline::model::UnixNanos;
 use proptest::prelude::*;
 
-use super::super::networks::{Entry, Networks};
+use super::super::networks::{NetworkEntry, Networks};
 use super::{directory, end, name_at, rules, service, workload_at};
 
 const FILE: &str = r#"
@@ -138,7 +139,7 @@ proptest! {
     ) {
         let list = entries.iter().enumerate();
         let (table, _) = Networks::new(
-            list.map(|(rule, (network, ports))| Entry { network: *network, ports: *ports, value: rule, rule }).collect(),
+            list.map(|(rule, (network, ports))| NetworkEntry { network: *network, ports: *ports, value: rule, rule }).collect(),
         );
         for (offset, high, v6, port) in asked {
             let address = match (v6, high) {

@@ -5,15 +5,14 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use longwave_config::GoDuration;
-use longwave_pipeline::Directory;
-use longwave_pipeline::component::{Extension, ExtensionContext};
+use longwave_pipeline::component::{Directory, Extension, ExtensionContext};
 use opentelemetry::metrics::noop::NoopMeterProvider;
 use opentelemetry::metrics::{Meter, MeterProvider};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use super::super::config::StaticConfig;
-use super::super::extension::{StaticExtension, Watched};
+use super::super::extension::{StaticExtension, WatchedFile};
 use super::{name_at, workload_at, written};
 
 fn one_rule(name: &str) -> String {
@@ -29,8 +28,8 @@ fn replace(file: &Path, text: &str) {
     std::fs::rename(new, file).unwrap();
 }
 
-fn watched(file: &Path) -> Watched {
-    Watched::new("static", file.to_str().unwrap()).unwrap()
+fn watched(file: &Path) -> WatchedFile {
+    WatchedFile::new("static", file.to_str().unwrap()).unwrap()
 }
 
 /// *Scenario*: the file is replaced by rename, later written in place.
@@ -42,18 +41,18 @@ fn a_changed_file_is_read_once_it_has_settled() {
     let directory = Arc::clone(watched.directory());
     let (version, stays) = (directory.version(), workload_at(&directory, "192.0.2.2", 1));
     replace(&file.file, &one_rule("two"));
-    watched.look();
+    watched.poll();
     assert_eq!(name_at(&directory, "192.0.2.1", 1), "one");
-    watched.look();
+    watched.poll();
     assert_eq!(name_at(&directory, "192.0.2.1", 1), "two");
     assert_ne!(directory.version(), version);
     assert_eq!(workload_at(&directory, "192.0.2.2", 1), stays);
     std::fs::write(&file.file, one_rule("three")).unwrap();
-    watched.look();
-    watched.look();
+    watched.poll();
+    watched.poll();
     assert_eq!(name_at(&directory, "192.0.2.1", 1), "three");
-    watched.look();
-    watched.look();
+    watched.poll();
+    watched.poll();
     assert_eq!((watched.stats().reloads.load(Relaxed), watched.stats().failures.load(Relaxed)), (2, 0));
 }
 
@@ -66,13 +65,13 @@ fn a_bad_file_leaves_the_old_rules_in_force() {
     let directory = Arc::clone(watched.directory());
     let version = directory.version();
     replace(&file.file, "rules: [{cidrs: x}]");
-    (0..5).for_each(|_| watched.look());
+    (0..5).for_each(|_| watched.poll());
     std::fs::remove_file(&file.file).unwrap();
-    (0..5).for_each(|_| watched.look());
+    (0..5).for_each(|_| watched.poll());
     assert_eq!((name_at(&directory, "192.0.2.1", 1).as_str(), directory.version()), ("one", version));
     assert_eq!((watched.stats().failures.load(Relaxed), watched.stats().stale.load(Relaxed)), (2, true));
     replace(&file.file, &one_rule("two"));
-    (0..5).for_each(|_| watched.look());
+    (0..5).for_each(|_| watched.poll());
     assert_eq!(name_at(&directory, "192.0.2.1", 1), "two");
     assert_eq!((watched.stats().reloads.load(Relaxed), watched.stats().stale.load(Relaxed)), (1, false));
 }
@@ -92,8 +91,8 @@ fn a_link_that_is_turned_is_a_change() {
     let mut watched = watched(&at("names.yaml"));
     symlink("..2", at("..data_tmp")).unwrap();
     std::fs::rename(at("..data_tmp"), at("..data")).unwrap();
-    watched.look();
-    watched.look();
+    watched.poll();
+    watched.poll();
     assert_eq!(name_at(watched.directory(), "192.0.2.1", 1), "two");
 }
 

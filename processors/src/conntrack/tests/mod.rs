@@ -1,7 +1,7 @@
 mod cache;
 mod judge;
 
-use longwave_pipeline::record::{ConnectionId, Endpoint, Role, TcpState, UnixNanos};
+use longwave_pipeline::model::{ConnectionId, Endpoint, Role, TcpState, UnixNanos};
 
 use super::entry::{Entry, TrackedState, Tuple};
 use super::request::{Findings, Found, Request};

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use longwave_pipeline::record::{Endpoint, UnixNanos};
+use longwave_pipeline::model::{Endpoint, UnixNanos};
 
 use super::*;
 use crate::conntrack::entry::{Entry, TrackedState, Tuple};

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use longwave_pipeline::record::{Endpoint, UnixNanos};
+use longwave_pipeline::model::{Endpoint, UnixNanos};
 use proptest::prelude::*;
 
 use super::*;

@@ -7,11 +7,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use longwave_config::GoDuration;
-use longwave_pipeline::accounting::Accounting;
-use longwave_pipeline::component::{Processor, ProcessorContext};
-use longwave_pipeline::directory::{Answer, CgroupName, Directories, Directory};
-use longwave_pipeline::record::{ConnectionId, Endpoint, Event, Role};
-use longwave_pipeline::{Batch, ConnectionRecord, Handle, Interner, PassEnd, Service, UnixNanos, Workload};
+use longwave_pipeline::component::{
+    Accounting, Answer, CgroupName, Directories, Directory, Processor, ProcessorContext,
+};
+use longwave_pipeline::model::{
+    Batch, ConnectionId, ConnectionRecord, Endpoint, Event, Handle, Interner, PassEnd, Role, Service,
+    UnixNanos, Workload,
+};
 
 use super::{ServiceConfig, ServiceProcessor};
 use crate::testing;

@@ -1,6 +1,6 @@
 //! The level `connection`.
 
-use longwave_pipeline::Level;
+use longwave_pipeline::model::Level;
 
 use super::*;
 

@@ -10,11 +10,10 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use longwave_config::GoDuration;
-use longwave_pipeline::accounting::Accounting;
-use longwave_pipeline::component::Processor;
-use longwave_pipeline::record::{CloseReason, ConnectionId, End, Event, FailReason, Role, TcpState, Totals};
-use longwave_pipeline::{
-    Batch, ConnectionRecord, Handle, Interner, Level, PassEnd, Series, UnixNanos, Window, Workload,
+use longwave_pipeline::component::{Accounting, Processor};
+use longwave_pipeline::model::{
+    Batch, CloseReason, ConnectionId, ConnectionRecord, End, Event, FailReason, Handle, Interner, Level,
+    PassEnd, Role, Series, TcpState, Totals, UnixNanos, Window, Workload,
 };
 
 use super::{LevelName, WindowConfig, WindowProcessor};

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use longwave_pipeline::{Attributes, Level};
+use longwave_pipeline::model::{Attributes, Level};
 use proptest::prelude::*;
 
 use super::*;
@@ -175,8 +175,8 @@ fn all_levels(max_series: u32) -> WindowConfig {
 }
 
 /// Sums over all windows of a level.
-fn sums(bench: &Bench, level: Level) -> longwave_pipeline::Measures {
-    let mut sum = longwave_pipeline::Measures::default();
+fn sums(bench: &Bench, level: Level) -> longwave_pipeline::model::Measures {
+    let mut sum = longwave_pipeline::model::Measures::default();
     for series in
         bench.windows.iter().flat_map(|window| &window.series).filter(|series| series.level == level)
     {

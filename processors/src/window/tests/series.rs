@@ -1,6 +1,6 @@
 //! What is in a series, and when it begins and ends.
 
-use longwave_pipeline::{Attributes, Level, Value};
+use longwave_pipeline::model::{Attributes, Level, Value};
 
 use super::*;
 use crate::window::config::DetailName;
@@ -90,7 +90,7 @@ fn a_series_ends_with_one_window_of_zeros() {
     bench.pass_end(10.0);
     let last = bench.only(Level::Workload);
     assert!(last.ended && Arc::ptr_eq(&last.attributes, &first));
-    assert_eq!(last.measures, longwave_pipeline::Measures::default());
+    assert_eq!(last.measures, longwave_pipeline::model::Measures::default());
     bench.pass_end(15.0);
     assert!(bench.series(Level::Workload).is_empty());
     bench.records([close(2, 20.0, 1)]).pass_end(20.0);

@@ -1,6 +1,6 @@
 //! Where windows start and end, and which records are in them.
 
-use longwave_pipeline::Level;
+use longwave_pipeline::model::Level;
 
 use super::*;
 

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
-use longwave_pipeline::record::Owner;
+use longwave_pipeline::model::Owner;
 
 use super::found::Found;
 use mount::Mount;

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::path::PathBuf;
 
-use longwave_pipeline::host;
+use longwave_pipeline::component::host;
 
 /// A mount of cgroup2.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,6 @@
 //! One socket, and what identifies it for its peer.
 
-use longwave_pipeline::record::{ConnectionId, ConnectionRecord, Endpoint};
-use longwave_pipeline::{Handle, UnixNanos, Workload};
+use longwave_pipeline::model::{ConnectionId, ConnectionRecord, Endpoint, Handle, UnixNanos, Workload};
 
 use crate::known::{Identified, NOBODY};
 

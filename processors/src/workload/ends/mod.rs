@@ -9,8 +9,7 @@ use std::net::IpAddr;
 
 use foldhash::fast::RandomState;
 use hashbrown::{HashSet, HashTable};
-use longwave_pipeline::record::{ConnectionId, ConnectionRecord};
-use longwave_pipeline::{Handle, Workload};
+use longwave_pipeline::model::{ConnectionId, ConnectionRecord, Handle, Workload};
 
 pub(super) use naming::Seen;
 

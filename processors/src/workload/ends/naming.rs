@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use longwave_pipeline::record::{ConnectionRecord, Endpoint, Event, Role};
+use longwave_pipeline::model::{ConnectionRecord, Endpoint, Event, Role};
 
 use super::end::{Alias, End, Flag, Tuple};
 use super::{Ends, Sources};

@@ -72,8 +72,8 @@ fn another_hosts_cgroups_are_not_ours() {
     };
     let mut enriched = of_boot(7, 3);
     enriched.names.local = Some(
-        longwave_pipeline::Interner::default()
-            .intern(longwave_pipeline::Workload { name: "recorded".into(), ..Default::default() }),
+        longwave_pipeline::model::Interner::default()
+            .intern(longwave_pipeline::model::Workload { name: "recorded".into(), ..Default::default() }),
     );
     let named = run(&mut processor, vec![of_boot(0x2a, 1), of_boot(7, 2), enriched]);
     assert_eq!(names(&named), pairs(&[("nginx", "-"), ("comm", "-"), ("recorded", "-")]));

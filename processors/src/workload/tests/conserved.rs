@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use longwave_pipeline::record::Role;
+use longwave_pipeline::model::Role;
 use proptest::prelude::*;
 
 use super::fakes::*;

@@ -1,6 +1,6 @@
 //! Names that extensions know.
 
-use longwave_pipeline::record::Role;
+use longwave_pipeline::model::Role;
 
 use super::fakes::*;
 use super::*;

@@ -5,9 +5,8 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use longwave_pipeline::accounting::Accounting;
-use longwave_pipeline::directory::CgroupName;
-use longwave_pipeline::{Answer, Directories, Directory, Handle, Interner, Service, Workload};
+use longwave_pipeline::component::{Accounting, Answer, CgroupName, Directories, Directory};
+use longwave_pipeline::model::{Handle, Interner, Service, Workload};
 
 use super::*;
 use crate::conntrack::{Translated, Translation};

@@ -13,8 +13,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use longwave_pipeline::component::Processor;
-use longwave_pipeline::record::{ConnectionId, Endpoint, Event, Owner};
-use longwave_pipeline::{Batch, ConnectionRecord, PassEnd, UnixNanos};
+use longwave_pipeline::model::{
+    Batch, ConnectionId, ConnectionRecord, Endpoint, Event, Owner, PassEnd, UnixNanos,
+};
 
 use super::cgroup::mount::Mount;
 use super::{WorkloadConfig, WorkloadProcessor};
@@ -59,7 +60,7 @@ fn run(processor: &mut WorkloadProcessor, records: Vec<ConnectionRecord>) -> Vec
 
 /// Local and peer name of each record; `-`: unknown.
 fn names(records: &[ConnectionRecord]) -> Vec<(String, String)> {
-    let name = |handle: &Option<longwave_pipeline::Handle<longwave_pipeline::Workload>>| {
+    let name = |handle: &Option<longwave_pipeline::model::Handle<longwave_pipeline::model::Workload>>| {
         handle.as_ref().map_or_else(|| "-".to_owned(), |workload| workload.name.to_string())
     };
     records.iter().map(|record| (name(&record.names.local), name(&record.names.peer))).collect()

@@ -1,6 +1,6 @@
 //! Connections that are translated on their way.
 
-use longwave_pipeline::record::Role;
+use longwave_pipeline::model::Role;
 
 use super::fakes::*;
 use super::*;

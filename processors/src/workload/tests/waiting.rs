@@ -1,6 +1,6 @@
 //! Records that wait for their names.
 
-use longwave_pipeline::record::Role;
+use longwave_pipeline::model::Role;
 
 use super::fakes::*;
 use super::*;
@@ -25,8 +25,8 @@ fn names_that_come_in_time() {
     let fake = Fake::new(&[pod()]).starting();
     let mut bench = Bench::new(&["process", "kubernetes"], &[("kubernetes", &fake)], 5, None);
     let other = ConnectionRecord {
-        names: longwave_pipeline::record::Names {
-            peer: Some(longwave_pipeline::Interner::default().intern(Default::default())),
+        names: longwave_pipeline::model::Names {
+            peer: Some(longwave_pipeline::model::Interner::default().intern(Default::default())),
             ..Default::default()
         },
         ..to_pod(9, 0, 5, 4)

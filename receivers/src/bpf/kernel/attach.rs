@@ -7,7 +7,7 @@ use aya::programs::tp_btf::BtfTracePointLinkId;
 use aya::programs::{BtfTracePoint, Iter, ProgramError, RawTracePoint};
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader, Endianness};
 use longwave_ebpf_abi::{BUCKET_KEYS, Offsets, Settings};
-use longwave_pipeline::causes::with_causes;
+use longwave_pipeline::component::with_causes;
 use zerocopy::IntoBytes;
 
 use super::diagnosis::{explain, preflight, root_cause};

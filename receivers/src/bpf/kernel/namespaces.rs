@@ -5,7 +5,8 @@ use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use longwave_pipeline::host::{self, Mount};
+use longwave_pipeline::component::host;
+use longwave_pipeline::component::host::Mount;
 
 /// A way into each network namespace, by its inode.
 #[derive(Debug, Default)]

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use longwave_pipeline::runtime::{Delivered, RecordOutput};
-use longwave_pipeline::{Batch, ConnectionRecord, PassEnd, UnixNanos};
+use longwave_pipeline::component::{Delivered, RecordOutput};
+use longwave_pipeline::model::{Batch, ConnectionRecord, PassEnd, UnixNanos};
 
 use super::{MAX_WAITING, Pipelines, Sink, WaitingEvents};
 

@@ -3,8 +3,9 @@
 use std::num::NonZeroU64;
 
 use longwave_ebpf_abi::{ConnectionEvent, Counters, flag, kind};
-use longwave_pipeline::UnixNanos;
-use longwave_pipeline::record::{CloseReason, End, Event, Gauges, Role, RoundTrip, TcpState, Totals};
+use longwave_pipeline::model::{
+    CloseReason, End, Event, Gauges, Role, RoundTrip, TcpState, Totals, UnixNanos,
+};
 
 use super::super::owner::Listeners;
 use super::super::timeline::Timeline;
@@ -15,7 +16,7 @@ use super::ending;
 /// [`super::identity`].
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Connection {
-    /// See [`longwave_pipeline::record::ConnectionId::generation`].
+    /// See [`longwave_pipeline::model::ConnectionId::generation`].
     pub generation: u64,
     sent_bytes: u64,
     received_bytes: u64,

@@ -11,7 +11,7 @@
 //! a later `snd_una` and an earlier `snd_nxt`. At CLOSE the counters are at rest and the counts are exact.
 
 use longwave_ebpf_abi::{ConnectionEvent, Counters, flag, kind};
-use longwave_pipeline::record::TcpState;
+use longwave_pipeline::model::TcpState;
 
 /// Bit of `sk_flags`: the peer's FIN was received.
 const SOCK_DONE: u16 = 1 << 1;

@@ -10,7 +10,7 @@
 //!   recognized by unread data, or by a receiving side that was not shut down.
 
 use longwave_ebpf_abi::ConnectionEvent;
-use longwave_pipeline::record::{CloseReason, End, FailReason, TcpState};
+use longwave_pipeline::model::{CloseReason, End, FailReason, TcpState};
 
 use super::counts::{Counts, all_acked, established, fin_received};
 

@@ -4,8 +4,7 @@ use std::hash::{Hash, Hasher};
 
 use hashbrown::HashMap;
 use longwave_ebpf_abi::ConnectionEvent;
-use longwave_pipeline::UnixNanos;
-use longwave_pipeline::record::Owner;
+use longwave_pipeline::model::{Owner, UnixNanos};
 
 /// The constants of one connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -24,8 +24,7 @@ use std::mem;
 use std::time::Duration;
 
 use longwave_ebpf_abi::{ConnectionEvent, ListenEvent, flag, kind};
-use longwave_pipeline::record::{Event, Role};
-use longwave_pipeline::{PassEnd, UnixNanos};
+use longwave_pipeline::model::{Event, PassEnd, Role, UnixNanos};
 
 use super::owner::{self, Listeners, SharedCgroups};
 use super::sink::Sink;

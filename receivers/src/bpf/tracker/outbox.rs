@@ -2,11 +2,10 @@
 
 use std::mem;
 
-use longwave_pipeline::ConnectionRecord;
-use longwave_pipeline::runtime::Delivered;
-
 use super::super::sink::Sink;
 use super::connection::Progress;
+use longwave_pipeline::component::Delivered;
+use longwave_pipeline::model::ConnectionRecord;
 
 /// Records in one batch.
 pub const BATCH: usize = 1024;

@@ -1,10 +1,8 @@
 //! Builds every record.
 
-use longwave_pipeline::ConnectionRecord;
-use longwave_pipeline::record::{ConnectionId, Endpoint, Event, TcpState};
-
 use super::connection::{Connection, Observation, Step};
 use super::identity::{Identity, Origin};
+use longwave_pipeline::model::{ConnectionId, ConnectionRecord, Endpoint, Event, TcpState};
 
 /// Returns the record of `step`, a step of `connection`.
 #[inline(always)]

@@ -2,9 +2,8 @@ use std::collections::VecDeque;
 use std::os::fd::AsFd;
 
 use longwave_ebpf_abi::{ConnectionEvent, flag, kind};
-use longwave_pipeline::batch::Batch;
-use longwave_pipeline::record::Event;
-use longwave_pipeline::runtime::RecordOutput;
+use longwave_pipeline::component::RecordOutput;
+use longwave_pipeline::model::{Batch, Event};
 use rustix::event::{EventfdFlags, eventfd};
 
 use super::super::kernel::{Losses, PassReport, ProgramStatistics};

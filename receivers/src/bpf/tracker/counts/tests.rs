@@ -1,5 +1,5 @@
 use longwave_ebpf_abi::{ConnectionEvent, Counters, flag, kind};
-use longwave_pipeline::record::{CloseReason, End, FailReason};
+use longwave_pipeline::model::{CloseReason, End, FailReason};
 
 use super::super::ending;
 use super::*;

@@ -1,8 +1,8 @@
 //! A sink that refuses on demand, and a simulated socket.
 
 use longwave_ebpf_abi::{ConnectionEvent, Counters, LAYOUT_VERSION, Owner, Tuple, flag, kind};
-use longwave_pipeline::runtime::Delivered;
-use longwave_pipeline::{ConnectionRecord, PassEnd, UnixNanos};
+use longwave_pipeline::component::Delivered;
+use longwave_pipeline::model::{ConnectionRecord, PassEnd, UnixNanos};
 
 use super::super::super::owner::SharedCgroups;
 use super::super::super::sink::Sink;

@@ -1,5 +1,5 @@
 use longwave_ebpf_abi::{flag, kind};
-use longwave_pipeline::record::{CloseReason, End, Event, FailReason, Role};
+use longwave_pipeline::model::{CloseReason, End, Event, FailReason, Role};
 
 use super::fixture::{Bench, SECOND, Socket};
 

@@ -1,7 +1,6 @@
 use std::collections::HashMap;
 
-use longwave_pipeline::ConnectionRecord;
-use longwave_pipeline::record::Totals;
+use longwave_pipeline::model::{ConnectionRecord, Totals};
 use proptest::prelude::*;
 
 use super::fixture::{Bench, Socket};

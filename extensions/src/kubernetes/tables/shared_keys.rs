@@ -1,0 +1,120 @@
+//! Keys that several may declaration at a time: a node's port that two pods declare, a backend that two services share. What the key then
+//! means is for a rule to say, and is remembered as of its time.
+
+use std::hash::Hash;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
+use longwave_pipeline::model::UnixNanos;
+
+use super::UpdateContext;
+use crate::history::{Bounds, History};
+
+/// SharedKeys `D` to keys `K`, and what they mean, `V`.
+#[derive(Debug)]
+pub(super) struct SharedKeys<K, D, V> {
+    declarations: HashMap<K, Declarations<D>, RandomState>,
+    meaning: History<K, V>,
+}
+
+/// One for nearly all.
+#[derive(Debug)]
+enum Declarations<D> {
+    One(D),
+    /// At least two; the same declaration twice is two (two slices that name one endpoint while it moves).
+    Many(Vec<D>),
+}
+
+// === impl SharedKeys ===
+
+impl<K: Hash + Eq + Clone, D: PartialEq, V: PartialEq> SharedKeys<K, D, V> {
+    pub fn new(bounds: Bounds) -> Self {
+        Self { declarations: HashMap::default(), meaning: History::new(bounds) }
+    }
+
+    /// Adds a declaration; `means` says what all declarations to the key mean together.
+    pub fn add(&mut self, key: K, declaration: D, context: UpdateContext, means: impl Fn(&[D]) -> Option<V>) {
+        match self.declarations.entry(key.clone()) {
+            Entry::Vacant(entry) => {
+                entry.insert(Declarations::One(declaration));
+            }
+            Entry::Occupied(mut entry) => {
+                let mut all = match entry.insert(Declarations::Many(Vec::new())) {
+                    Declarations::One(first) => vec![first],
+                    Declarations::Many(all) => all,
+                };
+                all.push(declaration);
+                entry.insert(Declarations::Many(all));
+            }
+        }
+        self.settle(key, context, means);
+    }
+
+    /// Takes one declaration back.
+    pub fn remove(
+        &mut self,
+        key: K,
+        declaration: &D,
+        context: UpdateContext,
+        means: impl Fn(&[D]) -> Option<V>,
+    ) {
+        let Entry::Occupied(mut entry) = self.declarations.entry(key.clone()) else { return };
+        match entry.get_mut() {
+            Declarations::One(existing) if existing == declaration => {
+                entry.remove();
+            }
+            Declarations::One(_) => return,
+            Declarations::Many(all) => {
+                let Some(index) = all.iter().position(|existing| existing == declaration) else { return };
+                all.swap_remove(index);
+                if all.len() == 1
+                    && let Some(last) = all.pop()
+                {
+                    entry.insert(Declarations::One(last));
+                }
+            }
+        }
+        self.settle(key, context, means);
+    }
+
+    /// What the key meant at `at`.
+    #[inline]
+    pub fn at(&self, key: &K, at: UnixNanos) -> Option<&V> {
+        self.meaning.at(key, at)
+    }
+
+    /// See [`History::news`].
+    pub fn changes(&self) -> u64 {
+        self.meaning.changes()
+    }
+
+    pub fn past_len(&self) -> usize {
+        self.meaning.past_len()
+    }
+
+    pub fn evict_expired(&mut self, now: UnixNanos) {
+        self.meaning.evict_expired(now);
+        if self.declarations.capacity() > 64 && self.declarations.len() < self.declarations.capacity() / 8 {
+            self.declarations.shrink_to(self.declarations.len() * 2);
+        }
+    }
+
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.declarations.len().max(self.meaning.len())
+    }
+
+    fn settle(&mut self, key: K, context: UpdateContext, means: impl Fn(&[D]) -> Option<V>) {
+        let meaning = match self.declarations.get(&key) {
+            None => None,
+            Some(Declarations::One(declaration)) => means(std::slice::from_ref(declaration)),
+            Some(Declarations::Many(all)) => means(all),
+        };
+        match meaning {
+            Some(value) if self.meaning.current(&key) == Some(&value) => {}
+            Some(value) => self.meaning.set_since(key, value, context.since, context.now),
+            None => self.meaning.end_current(&key, context.now),
+        }
+    }
+}

@@ -1,0 +1,341 @@
+use longwave_pipeline::component::Answer;
+use longwave_pipeline::model::{Endpoint, UnixNanos};
+use serde_json::json;
+
+use super::fixture::*;
+
+/// *Scenario*: an address goes from one pod to another between two records; both kinds of record are asked for after all that.
+/// *Guarantees*: each is named as of its own time, and nobody in between.
+#[test]
+fn recycled_within_one_interval() {
+    let fixture = Fixture::new("node-1", 60);
+    let (old, new) = (pod(1, "old", "10.244.1.7", 0), pod(2, "new", "10.244.1.7", 20));
+    fixture.apply(TableKind::Pods, &old, 1);
+    fixture.remove(TableKind::Pods, &old, 11);
+    fixture.apply(TableKind::Pods, &new, 22);
+    assert_eq!(fixture.workload("10.244.1.7", 0, 10), "Deployment/old (old-5f6d-1)");
+    assert_eq!(fixture.workload("10.244.1.7", 0, 12), "unknown");
+    assert_eq!(fixture.workload("10.244.1.7", 0, 20), "Deployment/new (new-5f6d-2)");
+}
+
+/// *Scenario*: a pod is deleted, and its address is another's soon after; news of the former's end come late, those of the latter later.
+/// *Guarantees*: the former has the address for as long as it was given to end, not until the news came; then nobody, until the latter.
+#[test]
+fn an_end_that_is_told_late() {
+    let fixture = Fixture::new("node-1", 60);
+    let (mut old, new) = (pod(1, "old", "10.244.1.7", 0), pod(2, "new", "10.244.1.7", 14));
+    fixture.apply(TableKind::Pods, &old, 1);
+    old["metadata"]["deletionTimestamp"] = rfc3339(11).into();
+    fixture.remove(TableKind::Pods, &old, 20);
+    assert_eq!(fixture.workload("10.244.1.7", 0, 11), "Deployment/old (old-5f6d-1)");
+    assert_eq!(fixture.workload("10.244.1.7", 0, 15), "unknown");
+    fixture.apply(TableKind::Pods, &new, 21);
+    assert_eq!(fixture.workload("10.244.1.7", 0, 15), "Deployment/new (new-5f6d-2)");
+    assert_eq!(fixture.workload("10.244.1.7", 0, 11), "Deployment/old (old-5f6d-1)");
+}
+
+/// *Scenario*: the new pod is heard of before the end of the old one, which lingers, changes, and is removed at last.
+/// *Guarantees*: the address is the new one's from its start on, whatever is still fixture of the old one.
+#[test]
+fn a_lingering_pod_takes_nothing_back() {
+    let fixture = Fixture::new("node-1", 60);
+    let (mut old, new) = (pod(1, "old", "10.244.1.7", 0), pod(2, "new", "10.244.1.7", 12));
+    fixture.apply(TableKind::Pods, &old, 1);
+    fixture.apply(TableKind::Pods, &new, 13);
+    old["metadata"]["deletionTimestamp"] = rfc3339(13).into();
+    fixture.apply(TableKind::Pods, &old, 14);
+    old["metadata"]["labels"]["app"] = "changed".into();
+    fixture.apply(TableKind::Pods, &old, 15);
+    fixture.remove(TableKind::Pods, &old, 20);
+    assert_eq!(fixture.workload("10.244.1.7", 0, 11), "Deployment/old (old-5f6d-1)");
+    assert_eq!(fixture.workload("10.244.1.7", 0, 30), "Deployment/new (new-5f6d-2)");
+}
+
+/// *Scenario*: a StatefulSet's pod is deleted during a gap and made again with the same name and address; the new listing names the new
+/// one only.
+/// *Guarantees*: the sweep of the old one takes nothing from its namesake.
+#[test]
+fn namesakes() {
+    let mut fixture = Fixture::new("node-1", 60);
+    let old = pod(1, "db", "10.244.1.7", 0);
+    let mut new = pod(2, "db", "10.244.1.7", 20);
+    new["metadata"]["name"] = old["metadata"]["name"].clone();
+    fixture.apply(TableKind::Pods, &old, 1);
+    fixture.listing = 2;
+    fixture.apply(TableKind::Pods, &new, 30);
+    assert_eq!(fixture.table(TableKind::Pods).complete(2, at(31)), 1);
+    assert_eq!(fixture.workload("10.244.1.7", 0, 40), "Deployment/db (db-5f6d-1)");
+    assert_eq!(fixture.cgroup(&container_id(2), "", 40), "Deployment/db (db-5f6d-1) main");
+}
+
+/// *Scenario*: after a gap a listing names some of what was known, and something new.
+/// *Guarantees*: until it is complete all that was known answers; then what vanished does so for earlier times only.
+#[test]
+fn what_vanished_in_a_gap_is_removed() {
+    let mut fixture = Fixture::new("node-1", 60);
+    for number in 1..4 {
+        fixture.apply(TableKind::Pods, &pod(number, "web", &format!("10.244.1.{number}"), 0), 1);
+    }
+    fixture.apply(TableKind::Services, &service(8, "web", "10.96.0.5", 80), 1);
+    fixture.apply(TableKind::Slices, &slice(9, "web", 8080, &[("10.244.1.1", 1), ("10.244.1.2", 2)]), 1);
+    fixture.listing = 2;
+    fixture.apply(TableKind::Pods, &pod(1, "web", "10.244.1.1", 0), 50);
+    assert_eq!(fixture.workload("10.244.1.2", 0, 51), "Deployment/web (web-5f6d-2)");
+    assert_eq!(fixture.table(TableKind::Pods).complete(2, at(52)), 2);
+    assert_eq!(fixture.table(TableKind::Services).complete(2, at(52)), 1);
+    assert_eq!(fixture.table(TableKind::Slices).complete(2, at(52)), 1);
+    assert_eq!(fixture.workload("10.244.1.1", 0, 53), "Deployment/web (web-5f6d-1)");
+    assert_eq!(fixture.workload("10.244.1.2", 0, 51), "Deployment/web (web-5f6d-2)");
+    assert_eq!(fixture.workload("10.244.1.2", 0, 53), "pending");
+    assert_eq!(
+        (fixture.service("10.96.0.5", 80, 51), fixture.service("10.96.0.5", 80, 53)),
+        ("shop/web".into(), "unknown".into())
+    );
+    assert_eq!(
+        (fixture.backend("10.244.1.1", 8080, 51), fixture.backend("10.244.1.1", 8080, 53)),
+        ("shop/web".into(), "unknown".into())
+    );
+}
+
+/// *Scenario*: two pods in the host's network, with declared ports, with an endpoint's reference only, and with the same port.
+/// *Guarantees*: a port that is one pod's names it; a shared port, another port, and no port (what is masqueraded has the node's address)
+/// name nobody.
+#[test]
+fn pods_in_the_hosts_network() {
+    let fixture = Fixture::new("node-1", 60);
+    fixture.apply(TableKind::Pods, &host_pod(1, "exporter", &[9100], 0), 1);
+    fixture.apply(TableKind::Pods, &host_pod(2, "proxy", &[8443, 9999], 0), 1);
+    fixture.apply(TableKind::Pods, &host_pod(3, "silent", &[], 0), 1);
+    fixture.apply(TableKind::Slices, &slice(9, "silent", 7000, &[("192.0.2.10", 3)]), 1);
+    assert_eq!(fixture.workload("192.0.2.10", 9100, 5), "Deployment/exporter (exporter-5f6d-1)");
+    assert_eq!(fixture.workload("192.0.2.10", 8443, 5), "Deployment/proxy (proxy-5f6d-2)");
+    assert_eq!(fixture.workload("192.0.2.10", 7000, 5), "Deployment/silent (silent-5f6d-3)");
+    assert_eq!(fixture.workload("192.0.2.10", 22, 5), "unknown");
+    assert_eq!(fixture.workload("192.0.2.10", 0, 5), "unknown");
+    fixture.apply(TableKind::Pods, &host_pod(4, "twin", &[9999], 10), 10);
+    assert_eq!(
+        [9, 10].map(|time| fixture.workload("192.0.2.10", 9999, time)),
+        ["Deployment/proxy (proxy-5f6d-2)", "unknown"]
+    );
+    fixture.remove(TableKind::Pods, &host_pod(4, "twin", &[9999], 10), 20);
+    assert_eq!(fixture.workload("192.0.2.10", 9999, 21), "Deployment/proxy (proxy-5f6d-2)");
+    // Their cgroups tell them apart.
+    assert_eq!(fixture.cgroup(&container_id(1), "", 5), "Deployment/exporter (exporter-5f6d-1) main");
+    assert_eq!(fixture.cgroup(&container_id(2), "", 5), "Deployment/proxy (proxy-5f6d-2) main");
+}
+
+/// *Scenario*: a pod's port is forwarded from its node's.
+/// *Guarantees*: the node's address and that port name the pod.
+#[test]
+fn forwarded_ports() {
+    let fixture = Fixture::new("node-1", 60);
+    let mut web = pod(1, "web", "10.244.1.7", 0);
+    web["spec"]["containers"][0]["ports"] = json!([{"containerPort": 8080, "hostPort": 80}]);
+    fixture.apply(TableKind::Pods, &web, 1);
+    assert_eq!(fixture.workload("192.0.2.10", 80, 5), "Deployment/web (web-5f6d-1)");
+    assert_eq!(fixture.workload("192.0.2.10", 8080, 5), "unknown");
+}
+
+/// *Scenario*: cgroups of a known container, of a pod's sandbox, of a static pod, of unknown pods and containers, of none; and of a pod of
+/// another node.
+/// *Guarantees*: the container; the pod; pending while news may be under way; unknown after that and for what is not Kubernetes'.
+#[test]
+fn cgroups() {
+    let fixture = Fixture::new("node-1", 60);
+    fixture.apply(TableKind::Pods, &pod(1, "web", "10.244.1.7", 0), 1);
+    let mut mirror = host_pod(2, "apiserver", &[6443], 0);
+    mirror["metadata"]["annotations"] =
+        json!({"kubernetes.io/config.hash": "9c6b1fa2e1cf4f1e8f6f1d8f2e9a0b11"});
+    mirror["metadata"]["ownerReferences"] = json!([{"kind": "Node", "name": "node-1", "controller": true}]);
+    fixture.apply(TableKind::Pods, &mirror, 1);
+    let mut elsewhere = pod(3, "far", "10.244.2.7", 0);
+    elsewhere["spec"]["nodeName"] = "node-2".into();
+    fixture.apply(TableKind::Pods, &elsewhere, 1);
+    assert_eq!(fixture.cgroup(&container_id(1), &uid(1), 5), "Deployment/web (web-5f6d-1) main");
+    assert_eq!(fixture.cgroup(&container_id(99), &uid(1), 5), "Deployment/web (web-5f6d-1) ");
+    assert_eq!(
+        fixture.cgroup("", "9c6b1fa2e1cf4f1e8f6f1d8f2e9a0b11", 5),
+        "Pod/apiserver-5f6d-2 (apiserver-5f6d-2) "
+    );
+    assert_eq!(fixture.cgroup(&container_id(98), &uid(98), 50), "pending");
+    assert_eq!(fixture.cgroup(&container_id(98), &uid(98), 40), "unknown");
+    assert_eq!(fixture.cgroup(&container_id(98), "", 50), "unknown");
+    assert_eq!(fixture.cgroup("", "", 50), "unknown");
+    assert_eq!(fixture.cgroup(&container_id(3), &uid(3), 5), "unknown");
+    assert_eq!(fixture.workload("10.244.2.7", 0, 5), "Deployment/far (far-5f6d-3)");
+}
+
+/// *Scenario*: a container is restarted, then its pod is deleted.
+/// *Guarantees*: both containers keep their name for as long as records may come.
+#[test]
+fn restarted_containers() {
+    let fixture = Fixture::new("node-1", 60);
+    let mut web = pod(1, "web", "10.244.1.7", 0);
+    fixture.apply(TableKind::Pods, &web, 1);
+    web["status"]["containerStatuses"][0]["containerID"] = format!("containerd://{}", container_id(7)).into();
+    fixture.apply(TableKind::Pods, &web, 10);
+    fixture.remove(TableKind::Pods, &web, 20);
+    for id in [1, 7] {
+        assert_eq!(fixture.cgroup(&container_id(id), &uid(1), 21), "Deployment/web (web-5f6d-1) main");
+    }
+    fixture.table(TableKind::Pods).evict_expired(at(400));
+    assert_eq!(fixture.cgroup(&container_id(1), &uid(1), 21), "unknown");
+}
+
+/// *Scenario*: a Job's pod ends; its address goes to another pod.
+/// *Guarantees*: an ended pod has no address any more, though the object is still there.
+#[test]
+fn finished_pods() {
+    let fixture = Fixture::new("node-1", 60);
+    let mut job = pod(1, "job", "10.244.1.7", 0);
+    fixture.apply(TableKind::Pods, &job, 1);
+    job["status"]["phase"] = "Succeeded".into();
+    fixture.apply(TableKind::Pods, &job, 10);
+    fixture.apply(TableKind::Pods, &job, 11);
+    assert_eq!(fixture.workload("10.244.1.7", 0, 9), "Deployment/job (job-5f6d-1)");
+    assert_eq!(fixture.workload("10.244.1.7", 0, 30), "unknown");
+}
+
+/// *Scenario*: addresses that nobody has: far from all pods, near a pod, with records old and new; and everything before the first
+/// listing, which may be on its way or fail again and again.
+/// *Guarantees*: only what may yet be fixture is pending.
+#[test]
+fn pending_or_unknown() {
+    let fixture = Fixture::new("node-1", 60);
+    fixture.apply(TableKind::Pods, &pod(1, "web", "10.244.1.7", 0), 1);
+    assert_eq!(fixture.workload("10.244.1.8", 0, 59), "pending");
+    assert_eq!(fixture.workload("10.244.1.8", 0, 61), "pending");
+    assert_eq!(fixture.workload("10.244.1.8", 0, 40), "unknown");
+    assert_eq!(fixture.workload("203.0.113.9", 443, 59), "unknown");
+    let instruments =
+        super::super::telemetry::Instruments::new(&opentelemetry::global::meter("test"), "kubernetes");
+    let young = super::super::telemetry::ResourceStats::new("pods", &instruments);
+    assert!(young.is_expected());
+    (0..4).for_each(|_| young.failed("unreachable"));
+    assert!(!young.is_expected());
+    young.reset_failures();
+    assert!(young.is_expected());
+}
+
+/// *Scenario*: a service is asked for by its cluster IP, external and balancer's address, a node's port, a port that it has not, and
+/// something else's address with the number of a node's port.
+/// *Guarantees*: the service where it is meant, and the addresses whose connections may be translated.
+#[test]
+fn services() {
+    let fixture = Fixture::new("node-1", 60);
+    fixture.apply(TableKind::Pods, &pod(1, "web", "10.244.1.7", 0), 1);
+    let mut web = service(8, "web", "10.96.0.5", 80);
+    web["spec"]["externalIPs"] = json!(["198.51.100.1"]);
+    web["spec"]["ports"][0]["nodePort"] = 30080.into();
+    web["status"]["loadBalancer"] = json!({"ingress": [{"ip": "203.0.113.9"}]});
+    fixture.apply(TableKind::Services, &web, 1);
+    for address in ["10.96.0.5", "198.51.100.1", "203.0.113.9"] {
+        assert_eq!(fixture.service(address, 80, 5), "shop/web", "{address}");
+    }
+    assert_eq!(fixture.service("192.0.2.10", 30080, 5), "shop/web");
+    assert_eq!(fixture.service("192.0.2.11", 30080, 5), "unknown");
+    assert_eq!(fixture.service("10.96.0.5", 81, 5), "unknown");
+    use longwave_pipeline::component::Directory;
+    let translated = |address: &str| fixture.directory.is_translated(address.parse().unwrap());
+    assert_eq!(
+        ["10.96.0.5", "192.0.2.10", "10.244.1.7", "198.51.100.7"].map(translated),
+        [true, true, false, false]
+    );
+    // It gets another port, then it goes and another one gets its address.
+    web["spec"]["ports"][0]["port"] = 8000.into();
+    fixture.apply(TableKind::Services, &web, 20);
+    assert_eq!(
+        (fixture.service("10.96.0.5", 80, 19), fixture.service("10.96.0.5", 80, 20)),
+        ("shop/web".into(), "unknown".into())
+    );
+    fixture.remove(TableKind::Services, &web, 30);
+    let mut other = service(9, "other", "10.96.0.5", 8000);
+    other["metadata"]["creationTimestamp"] = rfc3339(32).into();
+    fixture.apply(TableKind::Services, &other, 33);
+    assert_eq!(
+        [29, 30, 31, 32].map(|time| fixture.service("10.96.0.5", 8000, time)),
+        ["shop/web", "unknown", "unknown", "shop/other"]
+    );
+    assert!(!translated("203.0.113.9"));
+}
+
+/// *Scenario*: a service is deleted and another gets its address within the same second, which is the finest that the API tells.
+/// *Guarantees*: from the first's end to the end of that second nobody is named: the second may not have been made yet.
+#[test]
+fn an_address_that_is_given_again_within_a_second() {
+    use longwave_pipeline::component::Directory;
+    let fixture = Fixture::new("node-1", 60);
+    let web = service(3, "web", "10.96.0.5", 80);
+    fixture.apply(TableKind::Services, &web, 10);
+    let ended = at(30).0 + 200_000_000;
+    fixture.table(TableKind::Services).remove(&web.to_string(), UnixNanos(ended)).unwrap();
+    let mut other = service(9, "other", "10.96.0.5", 80);
+    other["metadata"]["creationTimestamp"] = rfc3339(30).into();
+    fixture.apply(TableKind::Services, &other, 33);
+    assert_eq!(
+        [29, 30, 31].map(|time| fixture.service("10.96.0.5", 80, time)),
+        ["shop/web", "shop/web", "shop/other"]
+    );
+    let asked = Endpoint { address: "10.96.0.5".parse().unwrap(), port: 80 };
+    let between = UnixNanos(ended + 100_000_000);
+    assert_eq!(fixture.directory.service_of_address(asked, between), Answer::Unknown);
+}
+
+/// *Scenario*: services may not be listed, or are not to be.
+/// *Guarantees*: whatever is no pod's address may be a service's: the pod behind it can still be found by the translation.
+#[test]
+fn without_services() {
+    use longwave_pipeline::component::Directory;
+    let fixture = Fixture::with("node-1", 60, &["pods"]);
+    fixture.apply(TableKind::Pods, &pod(1, "web", "10.244.1.7", 0), 1);
+    let translated = |address: &str| fixture.directory.is_translated(address.parse().unwrap());
+    assert_eq!(["10.96.0.5", "192.0.2.10", "10.244.1.7"].map(translated), [true, true, false]);
+}
+
+/// *Scenario*: backends of one service, of two, of a headless one without ports; an endpoint that moves from one slice to another.
+/// *Guarantees*: the service; of two the first by name, marked, and unmarked when the other goes; no gap while it moves.
+#[test]
+fn backends() {
+    let fixture = Fixture::new("node-1", 60);
+    fixture.apply(TableKind::Slices, &slice(1, "web", 8080, &[("10.244.1.1", 1)]), 1);
+    assert_eq!(fixture.backend("10.244.1.1", 8080, 5), "shop/web");
+    assert_eq!(fixture.backend("10.244.1.1", 9090, 5), "unknown");
+    fixture.apply(TableKind::Slices, &slice(2, "canary", 8080, &[("10.244.1.1", 1)]), 10);
+    assert_eq!([9, 10].map(|time| fixture.backend("10.244.1.1", 8080, time)), ["shop/web", "shop/canary*"]);
+    fixture.remove(TableKind::Slices, &slice(2, "canary", 8080, &[]), 20);
+    assert_eq!(fixture.backend("10.244.1.1", 8080, 20), "shop/web");
+    fixture.apply(TableKind::Slices, &slice(1, "web", 8080, &[]), 30);
+    fixture.apply(TableKind::Slices, &slice(3, "web", 8080, &[("10.244.1.1", 1)]), 31);
+    assert_eq!([29, 30, 31].map(|time| fixture.backend("10.244.1.1", 8080, time)), ["shop/web"; 3]);
+    let mut headless = slice(4, "peers", 0, &[("10.244.1.2", 2)]);
+    headless["ports"] = json!([]);
+    fixture.apply(TableKind::Slices, &headless, 1);
+    assert_eq!(fixture.backend("10.244.1.2", 4242, 5), "shop/peers");
+    for number in 1..5 {
+        fixture.remove(TableKind::Slices, &slice(number, "web", 8080, &[]), 40);
+    }
+    fixture.table(TableKind::Services).evict_expired(at(400));
+    assert_eq!(fixture.directory.services().sizes(), [0; 8]);
+}
+
+/// *Scenario*: objects without a uid, or with parts that are not what they should be.
+/// *Guarantees*: an error each, and nothing that was known is lost.
+#[test]
+fn objects_that_cannot_be_read() {
+    let fixture = Fixture::new("node-1", 60);
+    let good = pod(1, "web", "10.244.1.7", 0);
+    fixture.apply(TableKind::Pods, &good, 1);
+    let mut bad = good.clone();
+    bad["metadata"]["labels"] = json!({"pod-template-hash": 5});
+    let mut worse = good.clone();
+    worse["metadata"]["annotations"] = json!([1]);
+    let news = || crate::kubernetes::tables::UpdateContext { now: at(2), since: at(1), listing: 1 };
+    for object in [json!({"metadata": {}}), worse, json!([]), json!({"metadata": {"uid": "x"}})] {
+        assert!(fixture.table(TableKind::Pods).apply(&object.to_string(), news()).is_err(), "{object}");
+    }
+    assert!(
+        fixture.table(TableKind::Pods).apply(&bad.to_string(), news()).is_ok(),
+        "an owner is shown as it is"
+    );
+    assert_eq!(fixture.workload("10.244.1.7", 0, 5), "ReplicaSet/web-5f6d (web-5f6d-1)");
+}

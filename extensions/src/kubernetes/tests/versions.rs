@@ -1,0 +1,67 @@
+//! When connections are asked for again: what moves the directory's version.
+
+use longwave_pipeline::component::Directory;
+
+use super::fixture::*;
+
+/// *Scenario*: a pod of another node is fixture of; its status changes; it is made known again by a listing; it ends and is forgotten.
+/// *Guarantees*: only the first moves the version: the rest has no answer for who asked before, and would have every connection of the
+/// node asked for again whenever some pod anywhere changes.
+#[test]
+fn what_is_known_already_is_no_news() {
+    let mut fixture = Fixture::new("node-2", 60);
+    let mut pod = pod(1, "web", "10.244.1.7", 0);
+    let before = fixture.directory.version();
+    fixture.apply(TableKind::Pods, &pod, 1);
+    let known = fixture.directory.version();
+    assert_ne!(known, before);
+
+    pod["status"]["conditions"] = serde_json::json!([{"type": "Ready", "status": "True"}]);
+    fixture.apply(TableKind::Pods, &pod, 2);
+    fixture.listing = 2;
+    fixture.apply(TableKind::Pods, &pod, 3);
+    fixture.table(TableKind::Pods).complete(2, at(3));
+    fixture.remove(TableKind::Pods, &pod, 4);
+    fixture.table(TableKind::Pods).evict_expired(at(4000));
+    assert_eq!(fixture.directory.version(), known);
+}
+
+/// *Scenario*: of a pod of this node, fixture of with its address, the container is fixture of later, then another name of its owner.
+/// *Guarantees*: each moves the version: there is a better answer than before.
+#[test]
+fn what_is_better_known_is_news() {
+    let fixture = Fixture::new("node-1", 60);
+    let whole = pod(1, "web", "10.244.1.7", 0);
+    let mut bare = whole.clone();
+    bare["status"]["containerStatuses"] = serde_json::json!([]);
+    let mut versions = vec![fixture.directory.version()];
+    let mut renamed = whole.clone();
+    renamed["metadata"]["ownerReferences"][0]["name"] = "shop-5f6d".into();
+    for (now, object) in [(1, bare), (2, whole), (3, renamed)] {
+        fixture.apply(TableKind::Pods, &object, now);
+        versions.push(fixture.directory.version());
+    }
+    assert!(versions.windows(2).all(|pair| pair[0] < pair[1]), "{versions:?}");
+}
+
+/// *Scenario*: a service and its slice are fixture of, twice each; then the slice has one backend more.
+/// *Guarantees*: the version moves with what is new, not with what is fixture again.
+#[test]
+fn services_and_slices() {
+    let fixture = Fixture::with("node-1", 60, &["pods"]);
+    let (web, one) = (service(1, "web", "10.96.0.5", 80), slice(2, "web", 8080, &[("10.244.1.7", 1)]));
+    let two = slice(2, "web", 8080, &[("10.244.1.7", 1), ("10.244.1.8", 2)]);
+    let mut versions = Vec::new();
+    for (of, object) in [
+        (TableKind::Services, &web),
+        (TableKind::Services, &web),
+        (TableKind::Slices, &one),
+        (TableKind::Slices, &one),
+        (TableKind::Slices, &two),
+    ] {
+        fixture.apply(of, object, 1);
+        versions.push(fixture.directory.version());
+    }
+    let moved: Vec<bool> = versions.windows(2).map(|pair| pair[0] != pair[1]).collect();
+    assert_eq!(moved, [false, true, false, true]);
+}

@@ -1,0 +1,41 @@
+//! What a component is: the traits ([`Extension`], [`Receiver`], [`Processor`], [`Exporter`]), the [`Factory`] that makes one from its
+//! configuration, what it gets from the runtime (contexts, [`Directories`], [`RecordOutput`], [`Node`]), and small helpers that several
+//! components use.
+//!
+//! Depends on [`crate::model`], never on [`crate::runtime`].
+
+mod accounting;
+mod backoff;
+mod causes;
+mod config;
+mod context;
+mod delivery_config;
+mod directory;
+mod error;
+mod factory;
+pub mod host;
+mod output;
+mod payload;
+mod registry;
+mod shared;
+mod traits;
+
+pub use accounting::{Accounting, DropReason, Dropped, Imbalance, Node, NodeKind};
+pub use backoff::{Backoff, jitter};
+pub use causes::{innermost, with_causes};
+pub use config::{ComponentConfig, Problems};
+pub use context::{ExporterContext, ExtensionContext, ProcessorContext, ReceiverContext};
+pub use delivery_config::{DeliveryConfig, QueueConfig, RetryConfig};
+pub use directory::{Answer, CgroupName, Directories, Directory};
+pub use error::ComponentError;
+pub use factory::{
+    About, DataKind, ExporterFactory, ExtensionFactory, Factory, Prepared, ProcessorFactory, ReceiverFactory,
+    Stability,
+};
+pub use longwave_config::Signal;
+pub use output::{Delivered, RecordOutput};
+pub use payload::{Payload, PushError, Pushed};
+pub use registry::Registry;
+pub(crate) use registry::find_factory;
+pub use shared::Shared;
+pub use traits::{Exporter, Extension, Processor, Pusher, Receiver, Running};

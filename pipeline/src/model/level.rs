@@ -1,0 +1,29 @@
+//! [`Level`]: how fine a series is.
+
+/// How finely a series tells its ends apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Level {
+    /// Source workload → destination service.
+    Service = 0,
+    /// Source workload → destination workload.
+    Workload = 1,
+    /// One connection.
+    Connection = 2,
+}
+
+// === impl Level ===
+
+impl Level {
+    /// All, coarse first.
+    pub const ALL: [Self; 3] = [Self::Service, Self::Workload, Self::Connection];
+
+    /// `service`, `workload`, `connection`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Service => "service",
+            Self::Workload => "workload",
+            Self::Connection => "connection",
+        }
+    }
+}

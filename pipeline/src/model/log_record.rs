@@ -1,0 +1,90 @@
+//! What an access-log record says: the one walk over a record's attributes that every logs exporter uses.
+
+use crate::model::attributes::{Detail, ValueRef, for_each_of_level, key};
+use crate::model::level::Level;
+use crate::model::record::{ConnectionRecord, End, Totals};
+use crate::model::time::seconds;
+
+/// Visits the attributes of the record's log entry, in the order in which they are shown. `event_name` and `timestamp` are the log
+/// record's own fields: [`crate::model::record::Event::event_name`] and [`ConnectionRecord::observed`].
+pub fn for_each_attribute(record: &ConnectionRecord, visit: &mut dyn FnMut(&str, ValueRef<'_>)) {
+    for_each_of_level(Level::Connection, record, Detail::default(), &mut |key, held| {
+        visit(key.as_str(), held.as_ref())
+    });
+    visit("longwave.start_known", ValueRef::Bool(record.start_known));
+    if !record.exact {
+        visit("longwave.exact", ValueRef::Bool(false));
+    }
+    if let Some(duration) = record.duration() {
+        visit("longwave.connection.duration", ValueRef::Float(duration.as_secs_f64()));
+    }
+    visit("network.transport", ValueRef::Str("tcp"));
+    visit("network.type", ValueRef::Str(if record.local.address.is_ipv4() { "ipv4" } else { "ipv6" }));
+    visit("network.connection.state", ValueRef::Str(record.state.as_str()));
+    visit("longwave.owner.source", ValueRef::Str(record.owner.source.as_str()));
+    if record.owner.pid != 0 {
+        visit("process.pid", ValueRef::Int(record.owner.pid.into()));
+    }
+    if let Some(name) = record.owner.executable() {
+        visit("process.executable.name", ValueRef::Str(name));
+    }
+    if let Some(workload) = record.names.local.as_ref().filter(|workload| !workload.container_id.is_empty()) {
+        visit("container.id", ValueRef::Str(&workload.container_id));
+    }
+    totals(&record.totals, TOTAL_KEYS, visit);
+    totals(&record.delta, DELTA_KEYS, visit);
+    let times = &record.round_trip;
+    for (key, nanos) in [
+        ("longwave.tcp.srtt", times.smoothed),
+        ("longwave.tcp.rttvar", times.variance),
+        ("longwave.tcp.min_rtt", times.minimum),
+    ] {
+        if let Some(nanos) = nanos {
+            visit(key, ValueRef::Float(seconds(nanos)));
+        }
+    }
+    visit("longwave.tcp.unsent_bytes", ValueRef::Int(record.gauges.unsent_bytes));
+    visit("longwave.tcp.unread_bytes", ValueRef::Int(record.gauges.unread_bytes));
+    visit("longwave.tcp.cwnd", ValueRef::Int(record.gauges.cwnd.into()));
+    visit("longwave.tcp.mss", ValueRef::Int(record.gauges.mss.into()));
+    if record.gauges.delivery_rate > 0 {
+        visit("longwave.tcp.delivery_rate", ValueRef::Int(record.gauges.delivery_rate));
+    }
+    match record.end {
+        Some(End::Closed(reason)) => visit(key::CLOSE_REASON, ValueRef::Str(reason.as_str())),
+        Some(End::Failed(reason)) => visit(key::ERROR_TYPE, ValueRef::Text(&reason)),
+        None => {}
+    }
+}
+
+const TOTAL_KEYS: [&str; 6] = [
+    "longwave.tcp.sent_bytes",
+    "longwave.tcp.received_bytes",
+    "longwave.tcp.sent_segments",
+    "longwave.tcp.received_segments",
+    "longwave.tcp.retransmits",
+    "longwave.tcp.lost",
+];
+
+const DELTA_KEYS: [&str; 6] = [
+    "longwave.tcp.sent_bytes.delta",
+    "longwave.tcp.received_bytes.delta",
+    "longwave.tcp.sent_segments.delta",
+    "longwave.tcp.received_segments.delta",
+    "longwave.tcp.retransmits.delta",
+    "longwave.tcp.lost.delta",
+];
+
+fn totals(totals: &Totals, keys: [&str; 6], visit: &mut dyn FnMut(&str, ValueRef<'_>)) {
+    let values = [
+        totals.sent_bytes,
+        totals.received_bytes,
+        totals.sent_segments,
+        totals.received_segments,
+        totals.retransmits,
+        totals.lost,
+    ];
+    for (key, value) in keys.into_iter().zip(values) {
+        visit(key, ValueRef::Int(value));
+    }
+}

@@ -1,0 +1,29 @@
+//! The data that flows: records, batches, windows, and the names and attributes that they carry; how a metric and a log record are
+//! called, and the format of a record file.
+//!
+//! Depends on nothing else in this crate.
+
+mod attributes;
+mod batch;
+pub mod codec;
+mod histogram;
+mod level;
+mod log_record;
+pub mod metric;
+mod names;
+mod record;
+mod time;
+mod window;
+
+pub use attributes::{Attributes, Detail, Value, ValueRef, key};
+pub use batch::{Batch, PassEnd};
+pub use histogram::{CONNECTION_DURATION_BOUNDS, Histogram, ROUND_TRIP_BOUNDS};
+pub use level::Level;
+pub use log_record::for_each_attribute;
+pub use names::{Handle, Interner, Label, LabelKey, Service, UNKNOWN, Workload};
+pub use record::{
+    CloseReason, ConnectionId, ConnectionRecord, End, Endpoint, Event, FailReason, Gauges, Names, Owner,
+    OwnerSource, Role, RoundTrip, TcpState, Totals,
+};
+pub use time::{Rfc3339, UnixNanos, seconds};
+pub use window::{Measures, Series, Window};

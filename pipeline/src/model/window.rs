@@ -1,0 +1,126 @@
+//! [`Window`]: the aggregate of one interval, as series keyed by attribute handles.
+
+use std::sync::Arc;
+
+use crate::model::attributes::Attributes;
+use crate::model::histogram::{CONNECTION_DURATION_BOUNDS, Histogram, ROUND_TRIP_BOUNDS};
+use crate::model::level::Level;
+use crate::model::record::{CloseReason, FailReason, Totals};
+use crate::model::time::UnixNanos;
+
+/// The aggregate of `[start, end)`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Window {
+    /// First nanosecond.
+    pub start: UnixNanos,
+    /// First nanosecond after.
+    pub end: UnixNanos,
+    /// Each series at most once.
+    pub series: Vec<Series>,
+}
+
+/// One series' share of a window.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Series {
+    /// Level.
+    pub level: Level,
+    /// The series' key. The same allocation in every window of the series' life, so that exporters may key state by its address
+    /// for as long as they hold it.
+    pub attributes: Arc<Attributes>,
+    /// Start of the first window of the series' life.
+    pub created: UnixNanos,
+    /// This is the series' last window.
+    pub ended: bool,
+    /// The sums and samples of this window.
+    pub measures: Measures,
+}
+
+/// What is measured in a window, for one series.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measures {
+    /// Sums of the records' deltas.
+    pub totals: Totals,
+    /// Connections that reached ESTABLISHED in this window.
+    pub opened: u64,
+    /// Connections that ended, by [`CloseReason`] (index: number − 1).
+    pub closed: [u64; CloseReason::ALL.len()],
+    /// Active opens that failed, by reason; each reason once.
+    pub failed: Vec<(FailReason, u64)>,
+    /// Connections open at the window's end.
+    pub active: u64,
+    /// One smoothed round trip per connection in which bytes were acknowledged, seconds.
+    pub rtt: Histogram,
+    /// From SYN to ESTABLISHED, seconds.
+    pub connect_duration: Histogram,
+    /// From open to end, of connections that ended, seconds.
+    pub connection_duration: Histogram,
+    /// Least round trip of the connections seen, seconds.
+    pub rtt_min: Option<f64>,
+}
+
+// === impl Measures ===
+
+impl Default for Measures {
+    fn default() -> Self {
+        Self {
+            totals: Totals::default(),
+            opened: 0,
+            closed: [0; CloseReason::ALL.len()],
+            failed: Vec::new(),
+            active: 0,
+            rtt: Histogram::new(ROUND_TRIP_BOUNDS),
+            connect_duration: Histogram::new(ROUND_TRIP_BOUNDS),
+            connection_duration: Histogram::new(CONNECTION_DURATION_BOUNDS),
+            rtt_min: None,
+        }
+    }
+}
+
+impl Measures {
+    /// Adds another series' measures of the same window: what folding and roll-ups do.
+    pub fn merge(&mut self, other: &Self) {
+        self.totals.add(&other.totals);
+        self.opened += other.opened;
+        for (mine, theirs) in self.closed.iter_mut().zip(other.closed) {
+            *mine += theirs;
+        }
+        for (reason, count) in &other.failed {
+            self.count_failed(*reason, *count);
+        }
+        self.active += other.active;
+        self.rtt.merge(&other.rtt);
+        self.connect_duration.merge(&other.connect_duration);
+        self.connection_duration.merge(&other.connection_duration);
+        self.offer_rtt_min(other.rtt_min);
+    }
+
+    /// Counts one ended connection.
+    pub fn count_closed(&mut self, reason: CloseReason) {
+        self.closed[reason as usize - 1] += 1;
+    }
+
+    /// Counts failed opens.
+    pub fn count_failed(&mut self, reason: FailReason, count: u64) {
+        match self.failed.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, held)) => *held += count,
+            None => self.failed.push((reason, count)),
+        }
+    }
+
+    /// Lowers `rtt_min` to `seconds`, if that is less.
+    pub fn offer_rtt_min(&mut self, seconds: Option<f64>) {
+        if let Some(seconds) = seconds {
+            self.rtt_min = Some(self.rtt_min.map_or(seconds, |held| held.min(seconds)));
+        }
+    }
+
+    /// Ended connections, of any reason.
+    pub fn closed_total(&self) -> u64 {
+        self.closed.iter().sum()
+    }
+
+    /// Failed opens, of any reason.
+    pub fn failed_total(&self) -> u64 {
+        self.failed.iter().map(|(_, count)| count).sum()
+    }
+}

@@ -1,0 +1,192 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use longwave_config::GoDuration;
+
+use super::{SHUTDOWN_LIMIT, SendingQueue};
+use crate::component::*;
+use crate::runtime::testing::{KeepPusher, World};
+
+struct Bench {
+    world: World,
+    node: Arc<Node>,
+    accounting: Accounting,
+    queue: SendingQueue,
+}
+
+fn bench(settings: DeliveryConfig, answers: Vec<Result<Pushed, PushError>>) -> Bench {
+    let (world, accounting) = (World::default(), Accounting::default());
+    world.answers.lock().unwrap().extend(answers);
+    let node = accounting.node(NodeKind::Exporter, "keep", "", Signal::Logs, false);
+    let pusher = Arc::new(KeepPusher { id: "keep".into(), world: world.clone() });
+    let queue = SendingQueue::start("keep", pusher, settings, Arc::clone(&node), &Default::default());
+    Bench { world, node, accounting, queue }
+}
+
+fn settings() -> DeliveryConfig {
+    DeliveryConfig {
+        timeout: Duration::from_secs(5),
+        retry: RetryConfig { randomization_factor: 0.0, ..RetryConfig::default() },
+        queue: QueueConfig { num_consumers: 1, ..QueueConfig::default() },
+    }
+}
+
+fn retryable(after: Option<u64>) -> Result<Pushed, PushError> {
+    Err(PushError::Retryable { message: "unavailable".into(), after: after.map(Duration::from_secs) })
+}
+
+impl Bench {
+    async fn put(&mut self, items: u64) {
+        self.node.add_incoming(items);
+        let bytes = format!("{items}").into();
+        self.queue.put(Payload { bytes, items, traffic_bytes: items * 100 }).await.unwrap();
+    }
+
+    /// Waits until nothing is held, in paused time: every timer that is due fires.
+    async fn settle(&self) {
+        for _ in 0..10_000 {
+            if self.node.held() == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("still held: {:?}", self.world.said());
+    }
+
+    fn reasons(&self) -> Vec<(&'static str, u64, u64)> {
+        self.node.dropped().into_iter().map(|(reason, count)| (reason.0, count.items, count.bytes)).collect()
+    }
+}
+
+/// *Scenario*: a server is unavailable three times, then accepts.
+/// *Guarantees*: the waits are 5 s, 7.5 s, 11.25 s (initial_interval × multiplier); the payload is delivered once; nothing is dropped.
+#[tokio::test(start_paused = true)]
+async fn retries_with_growing_waits() {
+    let start = tokio::time::Instant::now();
+    let mut bench = bench(settings(), vec![retryable(None), retryable(None), retryable(None)]);
+    bench.put(4).await;
+    bench.settle().await;
+    let waited = start.elapsed();
+    assert!(waited >= Duration::from_millis(23_750) && waited < Duration::from_millis(23_950), "{waited:?}");
+    assert_eq!((bench.node.outgoing(), bench.node.retries()), (4, 3));
+    assert_eq!(bench.reasons(), []);
+    assert_eq!(bench.accounting.imbalances(), []);
+}
+
+/// *Scenario*: the server asks for a longer wait than the back-off's.
+/// *Guarantees*: its wish is honoured.
+#[tokio::test(start_paused = true)]
+async fn honours_the_servers_wish() {
+    let start = tokio::time::Instant::now();
+    let mut bench = bench(settings(), vec![retryable(Some(60))]);
+    bench.put(1).await;
+    bench.settle().await;
+    assert!(start.elapsed() >= Duration::from_secs(60));
+    assert_eq!(bench.node.outgoing(), 1);
+}
+
+/// *Scenario*: a server stays unavailable; another never answers; another refuses for good; another accepts in part; retry is off.
+/// *Guarantees*: each payload is dropped under its own reason with its items and traffic bytes, and the stage balances.
+#[tokio::test(start_paused = true)]
+async fn every_loss_has_its_reason() {
+    let limited = |seconds| DeliveryConfig {
+        retry: RetryConfig { max_elapsed_time: GoDuration::from_secs(seconds), ..settings().retry },
+        ..settings()
+    };
+    let off = DeliveryConfig { retry: RetryConfig { enabled: false, ..settings().retry }, ..settings() };
+    let hang = || Err(PushError::Retryable { message: "hang".into(), after: None });
+    let cases = [
+        (limited(12), vec![retryable(None); 9], 0, vec![("retries_exhausted", 8, 800)]),
+        (limited(4), vec![hang()], 0, vec![("retries_exhausted", 8, 800)]),
+        (settings(), vec![Err(PushError::Permanent("no".into()))], 0, vec![("permanent_error", 8, 800)]),
+        (off, vec![retryable(None)], 0, vec![("retries_exhausted", 8, 800)]),
+        (
+            settings(),
+            vec![Ok(Pushed { rejected_items: 3, message: Some("too old".into()) })],
+            5,
+            vec![("rejected_by_server", 3, 300)],
+        ),
+    ];
+    for (settings, answers, sent, expected) in cases {
+        let mut bench = bench(settings, answers);
+        bench.put(8).await;
+        bench.settle().await;
+        assert_eq!(bench.node.outgoing(), sent);
+        assert_eq!(bench.reasons(), expected);
+        assert_eq!(bench.accounting.imbalances(), []);
+    }
+}
+
+/// *Scenario*: more payloads than the queue holds, while the server does not answer.
+/// *Guarantees*: what does not fit is dropped as `queue_full` and nothing blocks; with `block_on_overflow` nothing is dropped.
+#[tokio::test(start_paused = true)]
+async fn overflow_drops_or_blocks_as_told() {
+    let small = |block_on_overflow| DeliveryConfig {
+        queue: QueueConfig { num_consumers: 1, queue_size: 2, block_on_overflow, ..QueueConfig::default() },
+        ..settings()
+    };
+    let mut dropping = bench(small(false), vec![retryable(None)]);
+    for _ in 0..5 {
+        dropping.put(1).await;
+    }
+    dropping.settle().await;
+    let lost = dropping.reasons().iter().map(|(_, items, _)| items).sum::<u64>();
+    assert!(lost >= 2, "{:?}", dropping.reasons());
+    assert_eq!(dropping.node.outgoing() + lost, 5);
+    let mut blocking = bench(small(true), vec![retryable(None)]);
+    for _ in 0..5 {
+        blocking.put(1).await;
+    }
+    blocking.settle().await;
+    assert_eq!((blocking.node.outgoing(), blocking.reasons()), (5, vec![]));
+}
+
+/// *Scenario*: a shutdown while the server is down, and one while it does not answer at all.
+/// *Guarantees*: the shutdown ends in bounded time; what was queued gets one attempt each and is then counted under `shutdown`.
+#[tokio::test(start_paused = true)]
+async fn shutdown_is_bounded_and_counted() {
+    for message in ["unavailable", "hang"] {
+        let start = tokio::time::Instant::now();
+        let answers = vec![Err(PushError::Retryable { message: message.into(), after: None }); 50];
+        let mut bench = bench(DeliveryConfig { timeout: Duration::ZERO, ..settings() }, answers);
+        for _ in 0..20 {
+            bench.put(1).await;
+        }
+        bench.queue.shutdown().await.unwrap();
+        assert!(start.elapsed() <= SHUTDOWN_LIMIT + Duration::from_secs(1));
+        let dropped = bench.node.dropped();
+        assert_eq!(
+            dropped.iter().map(|(reason, count)| (reason.0, count.items)).collect::<Vec<_>>(),
+            [("shutdown", 20)]
+        );
+        assert_eq!(bench.accounting.imbalances(), []);
+    }
+}
+
+/// *Scenario*: a server asks for a wait longer than time itself; a configuration lets the waits grow beyond all bounds.
+/// *Guarantees*: no panic: the payload is given up in the first case, and waits for `max_interval` in the second.
+#[tokio::test(start_paused = true)]
+async fn absurd_waits_do_no_harm() {
+    let mut asked = bench(settings(), vec![retryable(None), retryable(Some(u64::MAX))]);
+    asked.put(1).await;
+    asked.settle().await;
+    assert_eq!(asked.reasons(), [("retries_exhausted", 1, 100)]);
+    let retry = RetryConfig { multiplier: 1e300, ..settings().retry };
+    let mut grown = bench(DeliveryConfig { retry, ..settings() }, vec![retryable(None); 3]);
+    grown.put(1).await;
+    grown.settle().await;
+    assert_eq!((grown.node.outgoing(), grown.reasons()), (1, vec![]));
+}
+
+/// *Scenario*: a dropped batch tells of more bytes than a counter holds, as a damaged record file may.
+/// *Guarantees*: the count saturates.
+#[test]
+fn absurd_byte_counts_saturate() {
+    let mut record = crate::model::ConnectionRecord::blank();
+    (record.delta.sent_bytes, record.delta.received_bytes) = (u64::MAX, 7);
+    let batch = crate::model::Batch::records(vec![record; 2]);
+    let node = Accounting::default().node(NodeKind::Exporter, "keep", "", Signal::Logs, false);
+    node.drop_batch(crate::component::DropReason::ENCODING, &batch);
+    node.drop_batch(crate::component::DropReason::ENCODING, &batch);
+    assert_eq!(node.dropped()[0].1.bytes, u64::MAX);
+}

@@ -1,0 +1,115 @@
+use longwave_config::ConfigErrors;
+
+use super::Plan;
+use crate::runtime::testing::{World, document};
+
+fn errors(yaml: &str) -> String {
+    match Plan::new(&document(yaml), &World::default().registry()) {
+        Ok(_) => "no error".to_owned(),
+        Err(ConfigErrors(found)) => found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+    }
+}
+
+/// *Scenario*: a configuration with a mistake in every place at once.
+/// *Guarantees*: all are reported together, each with its path, worded as the Collector words them.
+#[test]
+fn reports_everything_at_once() {
+    let text = errors(
+        "
+receivers: {gne: , gen: {every: 0s, record: 5}}
+processors: {window: , pass: {records: 2000000}}
+exporters: {keep: }
+service:
+  extensions: [health_check]
+  pipelines:
+    metrics: {receivers: [gen], processors: [wndow, window/2, pass, pass], exporters: [keep]}
+    metrics/empty: {receivers: [], exporters: []}
+    logs: {receivers: [gen], processors: [window], exporters: [keep]}
+",
+    );
+    insta::assert_snapshot!(text);
+}
+
+/// *Scenario*: what flows along an edge does not fit the next component.
+/// *Guarantees*: the error names both and says what to do.
+#[test]
+fn edges_are_typed() {
+    let with = |pipelines: &str| {
+        errors(&format!(
+            "{{receivers: {{gen: }}, processors: {{pass: , window: , window/2: }}, exporters: {{keep: }}, service: {{pipelines: {pipelines}}}}}"
+        ))
+    };
+    let raw = with("{metrics: {receivers: [gen], processors: [pass], exporters: [keep]}}");
+    let order = with("{metrics: {receivers: [gen], processors: [window, pass], exporters: [keep]}}");
+    let logs = with("{logs: {receivers: [gen], processors: [window], exporters: [keep]}}");
+    let twice = with("{metrics: {receivers: [gen], processors: [window, window/2], exporters: [keep]}}");
+    insta::assert_snapshot!([raw, order, logs, twice].join("\n"));
+}
+
+/// *Scenario*: extensions that are unknown, configured but not started, started twice, referred to by a near miss (also of what is built in), or have bad settings.
+/// *Guarantees*: each is an error that says where, what would be valid and what was probably meant.
+#[test]
+fn extensions_are_checked() {
+    let text = errors(
+        "
+extensions: {who: , who/2: {every: 0s}, hwo: }
+receivers: {gen: }
+processors: {pass: {source: who/3}, pass/2: {source: who/2}, pass/3: {source: who}, pass/4: {source: onw}}
+exporters: {keep: }
+service:
+  extensions: [who, who, whoo]
+  pipelines:
+    logs: {receivers: [gen], processors: [pass, pass/2, pass/3, pass/4], exporters: [keep]}
+",
+    );
+    insta::assert_snapshot!(text);
+}
+
+/// *Scenario*: a document with sections missing.
+/// *Guarantees*: says which.
+#[test]
+fn sections_must_be_there() {
+    insta::assert_snapshot!(errors("{service: {telemetry: {metrics: {address: nonsense}}}}"));
+}
+
+/// *Scenario*: a sound configuration with an exporter that two signals use, and one that nobody uses.
+/// *Guarantees*: one receiver instance for both pipelines, one exporter instance per signal, a warning for the unused one, and the
+/// effective configuration with every default.
+#[test]
+fn plans_shared_instances() {
+    let yaml = "
+receivers: {gen: }
+processors: {window: }
+exporters: {keep: , keep/idle: }
+service:
+  pipelines:
+    metrics: {receivers: [gen], processors: [window], exporters: [keep]}
+    logs: {receivers: [gen], exporters: [keep]}
+    logs/2: {receivers: [gen], exporters: [keep]}
+";
+    let plan = Plan::new(&document(yaml), &World::default().registry()).unwrap();
+    assert_eq!(plan.receivers.iter().map(|r| r.pipelines.clone()).collect::<Vec<_>>(), [[0, 1, 2]]);
+    assert_eq!(plan.exporters.len(), 2);
+    assert_eq!(plan.warnings, ["exporters::keep/idle: no pipeline uses it"]);
+    insta::assert_snapshot!(longwave_config::to_yaml(&plan.effective).unwrap());
+}
+
+/// *Scenario*: a configuration with a text that would be expanded if it were read as it stands.
+/// *Guarantees*: what `print-config` prints is a configuration: reading it gives the same one again.
+#[test]
+fn the_effective_configuration_can_be_read_again() {
+    let yaml = "
+receivers: {gen: {fail: 'a$$b $${env:NOT_SET} 5s'}}
+processors: {window: }
+exporters: {keep: {fail: '0123'}}
+service:
+  telemetry: {metrics: {otlp: {endpoint: 'http://localhost:1'}}}
+  pipelines: {metrics: {receivers: [gen], processors: [window], exporters: [keep]}}
+";
+    let registry = World::default().registry();
+    let plan = Plan::new(&document(yaml), &registry).unwrap();
+    let printed = plan.to_yaml().unwrap();
+    let again = Plan::new(&document(&printed), &registry).unwrap();
+    assert_eq!(again.effective, plan.effective, "{printed}");
+    assert_eq!(again.to_yaml().unwrap(), printed);
+}

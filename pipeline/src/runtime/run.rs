@@ -1,0 +1,388 @@
+//! The running graph: every stage a task, bounded channels between them.
+//!
+//! Start: extensions and exporters first, receivers last. Stop: receivers first; a stage ends when its input has ended and it has passed
+//! on what it held, so the graph drains in the direction of its flow, exporters end, then extensions. A stage or an extension that fails
+//! or panics stops the whole graph.
+
+#[cfg(test)]
+mod tests;
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use opentelemetry::metrics::{Meter, MeterProvider};
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::component::{
+    Accounting, ComponentError, Directories, Exporter, ExporterContext, Extension, ExtensionContext, Node,
+    NodeKind, Processor, ProcessorContext, Receiver, ReceiverContext, RecordOutput, Shared,
+};
+use crate::runtime::delivery::{SHUTDOWN_LIMIT, SendingQueue};
+use crate::runtime::graph::{
+    Plan, PlannedExporter, PlannedExtension, PlannedPipeline, PlannedProcessor, PlannedReceiver,
+};
+use crate::runtime::stage::{self, Entry, FanOut, channel};
+
+/// Batches that a receiver may be ahead of a pipeline: a pass over 100,000 sockets is about 100 of them.
+const RECEIVER_QUEUE: usize = 256;
+/// Batches between two stages.
+const STAGE_QUEUE: usize = 16;
+/// After a failure: longer than exporters take to shut down, so that only what hangs is cut off.
+const FAILURE_LIMIT: Duration = SHUTDOWN_LIMIT.saturating_add(Duration::from_secs(2));
+
+/// A started graph.
+pub struct Runtime {
+    tasks: JoinSet<Ended>,
+    stop: CancellationToken,
+    extensions: JoinSet<Ended>,
+    /// Fires when no stage is left that could ask an extension.
+    stop_extensions: CancellationToken,
+}
+
+/// What processors get to use together.
+#[derive(Clone, Default)]
+struct Common {
+    directories: Directories,
+    shared: Shared,
+}
+
+struct Ended {
+    what: String,
+    result: Result<(), ComponentError>,
+}
+
+/// What the components of a graph share.
+#[derive(Clone)]
+pub struct RuntimeEnvironment {
+    /// Counters of all stages.
+    pub accounting: Accounting,
+    /// For the components' own measurements.
+    pub meter: Meter,
+    /// Who exports.
+    pub resource: Arc<Vec<(String, String)>>,
+}
+
+/// The graph could not start, or ended in failure.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// A component could not be created or started; nothing runs.
+    #[error("failed to start {id:?} {role}")]
+    Start {
+        /// The component's id.
+        id: String,
+        /// `extension`, `receiver`, `processor` or `exporter`.
+        role: &'static str,
+        /// Why.
+        source: ComponentError,
+    },
+    /// A stage failed while running; the others were stopped.
+    #[error("{what} failed")]
+    Failed {
+        /// Which stage.
+        what: String,
+        /// Why.
+        source: ComponentError,
+    },
+}
+
+// === impl Runtime ===
+
+impl Runtime {
+    /// Creates and starts every component.
+    ///
+    /// # Errors
+    /// The first component that fails; what was started before is stopped and has ended.
+    pub async fn start(plan: &Plan, environment: &RuntimeEnvironment) -> Result<Self, RuntimeError> {
+        let mut runtime = Self {
+            tasks: JoinSet::new(),
+            stop: CancellationToken::new(),
+            extensions: JoinSet::new(),
+            stop_extensions: CancellationToken::new(),
+        };
+        match runtime.start_all(plan, environment).await {
+            Ok(()) => Ok(runtime),
+            Err(error) => {
+                runtime.stop();
+                // The first failure is the one to tell.
+                let _ = runtime.join().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Creates every component as [`Self::start`] would, and starts none: what only shows then (a certificate that cannot be read) is
+    /// an error now.
+    ///
+    /// # Errors
+    /// The first component that cannot be created.
+    pub fn dry_run(plan: &Plan, resource: &Arc<Vec<(String, String)>>) -> Result<(), RuntimeError> {
+        let meter = SdkMeterProvider::default().meter("dry_run");
+        let environment =
+            RuntimeEnvironment { accounting: Accounting::default(), meter, resource: Arc::clone(resource) };
+        let (_, common) = create_extensions(plan, &environment)?;
+        plan.exporters.iter().try_for_each(|planned| create_exporter(planned, &environment).map(drop))?;
+        for pipeline in &plan.pipelines {
+            for planned in &pipeline.processors {
+                create_processor(planned, pipeline, &environment, &common)?;
+            }
+        }
+        plan.receivers.iter().try_for_each(|planned| create_receiver(planned, plan, &environment).map(drop))
+    }
+
+    async fn start_all(&mut self, plan: &Plan, environment: &RuntimeEnvironment) -> Result<(), RuntimeError> {
+        let (extensions, common) = create_extensions(plan, environment)?;
+        for (id, extension) in extensions {
+            let started = extension.start(self.stop_extensions.clone()).await;
+            let running = started.map_err(|source| RuntimeError::start(&id, "extension", source))?;
+            self.extensions.spawn(run(format!("extension {id:?}"), None, running));
+        }
+        let mut exporters = Vec::new();
+        for planned in &plan.exporters {
+            exporters.push(self.start_exporter(planned, environment).await?);
+        }
+        let mut entries = Vec::new();
+        for pipeline in &plan.pipelines {
+            entries.push(self.start_pipeline(pipeline, &exporters, environment, &common)?);
+        }
+        drop(exporters);
+        for receiver in &plan.receivers {
+            let created = create_receiver(receiver, plan, environment)?;
+            let edges = receiver.pipelines.iter().map(|index| {
+                let pipeline = &plan.pipelines[*index];
+                let node = environment.accounting.node(
+                    NodeKind::Receiver,
+                    &receiver.id,
+                    &pipeline.id,
+                    pipeline.signal,
+                    false,
+                );
+                let entry = &entries[*index];
+                entry.nodes.iter().for_each(|to| environment.accounting.connect(&node, to));
+                (node, entry.sender.clone())
+            });
+            let output = RecordOutput::new(edges.collect());
+            let running = created
+                .start(output, self.stop.child_token())
+                .await
+                .map_err(|source| RuntimeError::start(&receiver.id, "receiver", source))?;
+            self.spawn(format!("receiver {:?}", receiver.id), None, running);
+        }
+        Ok(())
+    }
+
+    /// Asks the receivers to stop; everything else follows. May be called at any time, any number of times.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Waits until every stage has ended, after a stop or when all receivers have come to their input's end, and then every extension.
+    ///
+    /// # Errors
+    /// The first stage or extension that failed or panicked. It stops the graph; the others get [`SHUTDOWN_LIMIT`] to drain, all together.
+    pub async fn join(&mut self) -> Result<(), RuntimeError> {
+        let mut failure: Option<(RuntimeError, Instant)> = None;
+        loop {
+            let deadline = failure.as_ref().map(|(_, deadline)| *deadline);
+            let Some(ended) = self.next_ended(deadline).await else { break };
+            let error = match ended {
+                Ok(Ended { result: Ok(()), .. }) => continue,
+                Ok(Ended { what, result: Err(source) }) => RuntimeError::Failed { what, source },
+                Err(lost) => RuntimeError::Failed {
+                    what: "a stage".to_owned(),
+                    source: ComponentError::with_source("its task was lost", lost),
+                },
+            };
+            self.stop.cancel();
+            failure.get_or_insert_with(|| (error, Instant::now() + FAILURE_LIMIT));
+        }
+        failure.map_or(Ok(()), |(error, _)| Err(error))
+    }
+
+    /// The next task that ended; `None` when all have, or were cut off at the deadline.
+    async fn next_ended(&mut self, deadline: Option<Instant>) -> Option<Result<Ended, JoinError>> {
+        if self.tasks.is_empty() {
+            self.stop_extensions.cancel();
+        }
+        let deadline = match deadline {
+            // Nothing is lost with an extension that hangs.
+            None if self.tasks.is_empty() => Some(Instant::now() + SHUTDOWN_LIMIT),
+            given => given,
+        };
+        let (tasks, extensions) = (&mut self.tasks, &mut self.extensions);
+        let next = async {
+            tokio::select! {
+                Some(ended) = tasks.join_next() => Some(ended),
+                Some(ended) = extensions.join_next() => Some(ended),
+                else => None,
+            }
+        };
+        match deadline {
+            None => next.await,
+            Some(deadline) => match tokio::time::timeout_at(deadline, next).await {
+                Ok(ended) => ended,
+                Err(_) => {
+                    self.tasks.abort_all();
+                    self.extensions.abort_all();
+                    None
+                }
+            },
+        }
+    }
+
+    async fn start_exporter(
+        &mut self,
+        planned: &PlannedExporter,
+        environment: &RuntimeEnvironment,
+    ) -> Result<Entry, RuntimeError> {
+        let exporter = create_exporter(planned, environment)?;
+        let pusher = exporter.pusher();
+        pusher.start().await.map_err(|source| RuntimeError::start(&planned.id, "exporter", source))?;
+        let node = environment.accounting.node(NodeKind::Exporter, &planned.id, "", planned.signal, false);
+        let (entry, input) = channel(STAGE_QUEUE, vec![Arc::clone(&node)]);
+        let queue =
+            SendingQueue::start(&planned.id, pusher, exporter.delivery(), Arc::clone(&node), &self.stop);
+        let running = stage::run_exporter(exporter, input, queue, Arc::clone(&node));
+        self.spawn(format!("exporter {:?}", planned.id), Some(node), running);
+        Ok(entry)
+    }
+
+    fn start_pipeline(
+        &mut self,
+        pipeline: &PlannedPipeline,
+        exporters: &[Entry],
+        environment: &RuntimeEnvironment,
+        common: &Common,
+    ) -> Result<Entry, RuntimeError> {
+        let mut next: Vec<Entry> = pipeline.exporters.iter().map(|index| exporters[*index].clone()).collect();
+        for (position, planned) in pipeline.processors.iter().enumerate().rev() {
+            let (processor, node) = create_processor(planned, pipeline, environment, common)?;
+            next.iter()
+                .flat_map(|entry| &entry.nodes)
+                .for_each(|to| environment.accounting.connect(&node, to));
+            let room = if position == 0 { RECEIVER_QUEUE } else { STAGE_QUEUE };
+            let (entry, input) = channel(room, vec![Arc::clone(&node)]);
+            let what = format!("processor {:?} of pipeline {:?}", planned.id, pipeline.id);
+            let running = stage::run_processor(processor, input, FanOut { targets: next }, Arc::clone(&node));
+            self.spawn(what, Some(node), running);
+            next = vec![entry];
+        }
+        if pipeline.processors.is_empty() {
+            let nodes = next.iter().flat_map(|entry| entry.nodes.clone()).collect();
+            let (entry, input) = channel(RECEIVER_QUEUE, nodes);
+            let running = stage::run_passage(input, FanOut { targets: next });
+            self.spawn(format!("pipeline {:?}", pipeline.id), None, running);
+            return Ok(entry);
+        }
+        Ok(next.swap_remove(0))
+    }
+
+    fn spawn(
+        &mut self,
+        what: String,
+        node: Option<Arc<Node>>,
+        stage: impl Future<Output = Result<(), ComponentError>> + Send + 'static,
+    ) {
+        self.tasks.spawn(run(what, node, stage));
+    }
+}
+
+// === impl RuntimeError ===
+
+impl RuntimeError {
+    fn start(id: &str, role: &'static str, source: ComponentError) -> Self {
+        Self::Start { id: id.to_owned(), role, source }
+    }
+}
+
+/// Runs a stage; if it fails or panics, what it had inside is counted as lost.
+async fn run(
+    what: String,
+    node: Option<Arc<Node>>,
+    stage: impl Future<Output = Result<(), ComponentError>> + Send + 'static,
+) -> Ended {
+    let result = AssertUnwindSafe(stage).catch_unwind().await;
+    let result = result.unwrap_or_else(|panic| Err(panicked(&*panic)));
+    if let (Err(_), Some(node)) = (&result, node) {
+        node.lose_inside();
+    }
+    Ended { what, result }
+}
+
+/// Creates all extensions, with their ids, and what they offer to processors.
+#[allow(clippy::type_complexity)]
+fn create_extensions(
+    plan: &Plan,
+    environment: &RuntimeEnvironment,
+) -> Result<(Vec<(String, Box<dyn Extension>)>, Common), RuntimeError> {
+    let mut created = Vec::new();
+    for PlannedExtension { id, prepared } in &plan.extensions {
+        let context = ExtensionContext { id: id.clone(), meter: environment.meter.clone() };
+        let extension = (prepared.create)(context);
+        created.push((id.clone(), extension.map_err(|source| RuntimeError::start(id, "extension", source))?));
+    }
+    let known = created.iter().filter_map(|(id, extension)| Some((id.clone(), extension.directory()?)));
+    let directories = Directories::new(known);
+    Ok((created, Common { directories, shared: Shared::default() }))
+}
+
+fn create_exporter(
+    planned: &PlannedExporter,
+    environment: &RuntimeEnvironment,
+) -> Result<Box<dyn Exporter>, RuntimeError> {
+    let context = ExporterContext {
+        id: planned.id.clone(),
+        signal: planned.signal,
+        resource: Arc::clone(&environment.resource),
+        meter: environment.meter.clone(),
+    };
+    (planned.prepared.create)(context).map_err(|source| RuntimeError::start(&planned.id, "exporter", source))
+}
+
+fn create_processor(
+    planned: &PlannedProcessor,
+    pipeline: &PlannedPipeline,
+    environment: &RuntimeEnvironment,
+    common: &Common,
+) -> Result<(Box<dyn Processor>, Arc<Node>), RuntimeError> {
+    let node = environment.accounting.node(
+        NodeKind::Processor,
+        &planned.id,
+        &pipeline.id,
+        pipeline.signal,
+        planned.aggregates,
+    );
+    let context = ProcessorContext {
+        id: planned.id.clone(),
+        pipeline: pipeline.id.clone(),
+        node: Arc::clone(&node),
+        meter: environment.meter.clone(),
+        directories: common.directories.clone(),
+        shared: common.shared.clone(),
+    };
+    let created = (planned.prepared.create)(context);
+    let processor = created.map_err(|source| RuntimeError::start(&planned.id, "processor", source))?;
+    Ok((processor, node))
+}
+
+fn create_receiver(
+    planned: &PlannedReceiver,
+    plan: &Plan,
+    environment: &RuntimeEnvironment,
+) -> Result<Box<dyn Receiver>, RuntimeError> {
+    let signals = planned.pipelines.iter().map(|index| plan.pipelines[*index].signal).collect();
+    let context = ReceiverContext { id: planned.id.clone(), signals, meter: environment.meter.clone() };
+    (planned.prepared.create)(context).map_err(|source| RuntimeError::start(&planned.id, "receiver", source))
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> ComponentError {
+    let words = panic.downcast_ref::<&str>().copied();
+    let words = words.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no words");
+    ComponentError::new(format!("it panicked ({words}): this is a mistake in Longwave, please report it"))
+}

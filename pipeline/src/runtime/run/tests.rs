@@ -1,0 +1,233 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use opentelemetry::metrics::MeterProvider;
+
+use super::*;
+use crate::component::{PushError, Signal, with_causes};
+use crate::runtime::testing::{World, document};
+
+fn environment() -> RuntimeEnvironment {
+    let meter = opentelemetry_sdk::metrics::SdkMeterProvider::default().meter("test");
+    RuntimeEnvironment { accounting: Accounting::default(), meter, resource: Arc::default() }
+}
+
+fn plan(world: &World, yaml: &str) -> Plan {
+    Plan::new(&document(yaml), &world.registry()).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+const TWO_PIPELINES: &str = "
+receivers: {gen: {records: 7}}
+processors: {pass: , window: }
+exporters: {keep: , keep/second: }
+service:
+  pipelines:
+    metrics: {receivers: [gen], processors: [pass, window], exporters: [keep]}
+    logs: {receivers: [gen], exporters: [keep, keep/second]}
+";
+
+/// *Scenario*: one receiver feeds a metrics and a logs pipeline with a shared exporter id; it is stopped twice.
+/// *Guarantees*: exporters start before receivers; everything that was received is exported or folded; exporters end last; every
+/// stage and edge balances; stopping twice does no harm.
+#[tokio::test(start_paused = true)]
+async fn drains_in_the_direction_of_the_flow() {
+    let (world, environment) = (World::default(), environment());
+    let mut runtime = Runtime::start(&plan(&world, TWO_PIPELINES), &environment).await.unwrap();
+    runtime.stop();
+    runtime.stop();
+    runtime.join().await.unwrap();
+    let said = world.said();
+    let at =
+        |text: &str| said.iter().position(|s| s == text).unwrap_or_else(|| panic!("{text} not in {said:?}"));
+    assert!(at("start keep") < at("start gen") && at("start keep/second") < at("start gen"), "{said:?}");
+    assert!(at("end gen") < at("finish window") && at("finish window") < at("shutdown keep"), "{said:?}");
+    let logs = environment.accounting.nodes();
+    let exported = |id: &str, signal| {
+        let node =
+            logs.iter().find(|n| n.kind == NodeKind::Exporter && n.id == id && n.signal == signal).unwrap();
+        node.outgoing()
+    };
+    assert_eq!(exported("keep", Signal::Logs), 7);
+    assert_eq!(exported("keep/second", Signal::Logs), 7);
+    assert_eq!(environment.accounting.imbalances(), []);
+}
+
+/// *Scenario*: a graph with an extension is stopped.
+/// *Guarantees*: the extension starts before anything else and ends after everything else.
+#[tokio::test(start_paused = true)]
+async fn extensions_frame_the_graph() {
+    let (world, environment) = (World::default(), environment());
+    let mut runtime = Runtime::start(&plan(&world, &with_extension("")), &environment).await.unwrap();
+    runtime.stop();
+    runtime.join().await.unwrap();
+    let said = world.said();
+    assert_eq!(said.first().map(String::as_str), Some("start who"), "{said:?}");
+    assert_eq!(said.last().map(String::as_str), Some("end who"), "{said:?}");
+}
+
+/// *Scenario*: an extension that ends by itself, one that never ends, one that fails to start, and one that fails while it runs.
+/// *Guarantees*: the first two keep neither the graph from running nor from ending; a failure takes it down and is told.
+#[tokio::test(start_paused = true)]
+async fn extensions_that_go_wrong() {
+    for fail in ["end", "hang"] {
+        let (world, environment) = (World::default(), environment());
+        let mut runtime = Runtime::start(&plan(&world, &with_extension(fail)), &environment).await.unwrap();
+        runtime.stop();
+        runtime.join().await.unwrap();
+        assert!(world.said().contains(&"end gen".to_owned()), "{fail}");
+        assert_eq!(environment.accounting.imbalances(), []);
+    }
+    for (fail, expected) in [
+        ("start", "failed to start \"who\" extension: told to fail"),
+        ("run", "extension \"who\" failed: told to fail"),
+    ] {
+        let (world, environment) = (World::default(), environment());
+        let error = match Runtime::start(&plan(&world, &with_extension(fail)), &environment).await {
+            Ok(mut runtime) => runtime.join().await.unwrap_err(),
+            Err(error) => error,
+        };
+        assert_eq!(with_causes(&error), expected);
+    }
+}
+
+/// *Scenario*: a processor asks an extension that names nobody.
+/// *Guarantees*: the processor is not created, and the error says why.
+#[tokio::test(start_paused = true)]
+async fn an_extension_without_names() {
+    let world = World::default();
+    let yaml = with_extension("").replace("pass: ,", "pass: {source: who},");
+    let error = Runtime::dry_run(&plan(&world, &yaml), &Arc::default()).unwrap_err();
+    let expected =
+        "failed to start \"pass\" processor: extension \"who\" names nobody: it cannot be one of the sources";
+    assert_eq!(with_causes(&error), expected);
+}
+
+fn with_extension(fail: &str) -> String {
+    TWO_PIPELINES.replace(
+        "service:\n",
+        &format!("extensions: {{who: {{fail: '{fail}'}}}}\nservice:\n  extensions: [who]\n"),
+    )
+}
+
+/// *Scenario*: the only receiver comes to the end of its input by itself.
+/// *Guarantees*: the graph drains and ends without a stop.
+#[tokio::test(start_paused = true)]
+async fn ends_with_its_input() {
+    let (world, environment) = (World::default(), environment());
+    let yaml = TWO_PIPELINES.replace("records: 7", "fail: end");
+    Runtime::start(&plan(&world, &yaml), &environment).await.unwrap().join().await.unwrap();
+    assert_eq!(environment.accounting.imbalances(), []);
+}
+
+/// *Scenario*: a component fails to be created, fails to start, fails while running, or panics.
+/// *Guarantees*: the graph ends with an error that names the component; nothing keeps running that carries nothing; what the failure
+/// lost is counted, so that every stage and edge balances.
+#[tokio::test(start_paused = true)]
+async fn a_failure_takes_the_graph_down() {
+    let cases = [
+        ("records: 7", "fail: start", "failed to start \"gen\" receiver: told to fail"),
+        ("keep: ,", "keep: {fail: create},", "failed to start \"keep\" exporter: told to fail"),
+        ("records: 7", "fail: run", "receiver \"gen\" failed: told to fail"),
+        ("pass: ,", "pass: {fail: run},", "processor \"pass\" of pipeline \"metrics\" failed: told to fail"),
+        (
+            "pass: ,",
+            "pass: {fail: panic},",
+            "processor \"pass\" of pipeline \"metrics\" failed: it panicked (told to panic): this is a mistake in Longwave",
+        ),
+    ];
+    for (from, to, expected) in cases {
+        let (world, environment) = (World::default(), environment());
+        let plan = plan(&world, &TWO_PIPELINES.replace(from, to));
+        let error = match Runtime::start(&plan, &environment).await {
+            Err(error) => error,
+            Ok(mut runtime) => runtime.join().await.unwrap_err(),
+        };
+        let error = with_causes(&error);
+        assert!(error.starts_with(expected), "{to}: {error}");
+        assert_eq!(environment.accounting.imbalances(), [], "{to}");
+        let held: u64 = environment.accounting.nodes().iter().map(|node| node.held()).sum();
+        assert_eq!(held, 0, "{to}");
+    }
+}
+
+const BLOCKING: &str = "
+receivers: {gen: {records: 3, batches: 500}}
+processors: {pass: }
+exporters: {keep: {block: true}}
+service: {pipelines: {logs: {receivers: [gen], processors: [pass], exporters: [keep]}}}";
+
+fn unavailable() -> Result<crate::component::Pushed, PushError> {
+    Err(PushError::Retryable { message: "unavailable".into(), after: None })
+}
+
+/// *Scenario*: the output is closed for good while every channel before it is full and every stage waits for room.
+/// *Guarantees*: the graph ends promptly with the exporter's words; what was on its way is counted at the stage that would have had it.
+#[tokio::test(start_paused = true)]
+async fn a_fatal_delivery_frees_those_that_wait_for_room() {
+    let (world, environment) = (World::default(), environment());
+    world.answers.lock().unwrap().extend([unavailable(), Err(PushError::Fatal("closed".into()))]);
+    let mut runtime = Runtime::start(&plan(&world, BLOCKING), &environment).await.unwrap();
+    let error = tokio::time::timeout(Duration::from_secs(60), runtime.join()).await.unwrap().unwrap_err();
+    assert_eq!(with_causes(&error), "exporter \"keep\" failed: closed");
+    assert_eq!(environment.accounting.imbalances(), []);
+    let nodes = environment.accounting.nodes();
+    assert_eq!(nodes.iter().map(|node| node.held() + node.queue_size()).sum::<u64>(), 0);
+    let given_up: u64 = nodes.iter().flat_map(|node| node.dropped()).map(|(_, count)| count.items).sum();
+    assert_eq!(given_up, 1500);
+    assert!(world.said().contains(&"shutdown keep".to_owned()), "{:?}", world.said());
+}
+
+/// *Scenario*: a stop while the server is down or does not answer, and the pipeline waits for room in the sending queue.
+/// *Guarantees*: the stop takes no longer than a shutdown may; what could not be delivered is counted.
+#[tokio::test(start_paused = true)]
+async fn a_stop_does_not_wait_for_a_server_that_is_down() {
+    for message in ["unavailable", "hang"] {
+        let (world, environment) = (World::default(), environment());
+        let answer = Err(PushError::Retryable { message: message.into(), after: None });
+        world.answers.lock().unwrap().extend(vec![answer; 5_000]);
+        let mut runtime = Runtime::start(&plan(&world, BLOCKING), &environment).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        runtime.stop();
+        let limit = SHUTDOWN_LIMIT + Duration::from_secs(1);
+        tokio::time::timeout(limit, runtime.join()).await.unwrap_or_else(|_| panic!("{message}")).unwrap();
+        assert_eq!(environment.accounting.imbalances(), [], "{message}");
+        let given_up: u64 = environment
+            .accounting
+            .nodes()
+            .iter()
+            .flat_map(|n| n.dropped())
+            .map(|(_, count)| count.items)
+            .sum();
+        assert_eq!(given_up, 1500, "{message}");
+    }
+}
+
+/// *Scenario*: a receiver fails to start after exporters and another receiver have started.
+/// *Guarantees*: those are ended in order before the error is returned: a file is closed, a thread has ended.
+#[tokio::test(start_paused = true)]
+async fn a_failed_start_ends_what_was_started() {
+    let (world, environment) = (World::default(), environment());
+    let yaml = "
+receivers: {gen: , gen/bad: {fail: start}}
+exporters: {keep: }
+service: {pipelines: {logs: {receivers: [gen, gen/bad], exporters: [keep]}}}";
+    let error = Runtime::start(&plan(&world, yaml), &environment).await.err().unwrap();
+    assert_eq!(with_causes(&error), "failed to start \"gen/bad\" receiver: told to fail");
+    let said = world.said();
+    assert!(said.contains(&"end gen".to_owned()) && said.contains(&"shutdown keep".to_owned()), "{said:?}");
+    assert_eq!(environment.accounting.imbalances(), []);
+}
+
+/// *Scenario*: the exporter's output is closed for good while the graph runs.
+/// *Guarantees*: the graph ends with an error that names the exporter.
+#[tokio::test(start_paused = true)]
+async fn a_fatal_delivery_takes_the_graph_down() {
+    let (world, environment) = (World::default(), environment());
+    world.answers.lock().unwrap().push_back(Err(PushError::Fatal("stdout was closed".into())));
+    let yaml = "
+receivers: {gen: }
+exporters: {keep: }
+service: {pipelines: {logs: {receivers: [gen], exporters: [keep]}}}";
+    let error = Runtime::start(&plan(&world, yaml), &environment).await.unwrap().join().await.unwrap_err();
+    assert_eq!(with_causes(&error), "exporter \"keep\" failed: stdout was closed");
+}

@@ -1,0 +1,145 @@
+use std::time::Duration;
+
+use longwave_config::GoDuration;
+use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{
+    MetricsService, MetricsServiceServer,
+};
+use opentelemetry_proto::tonic::collector::metrics::v1::{
+    ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+};
+use prost::Message;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tonic::transport::server::TcpIncoming;
+
+use super::*;
+use crate::component::{DropReason, NodeKind, Signal};
+
+/// Counters of a small graph at rest.
+fn accounting() -> Accounting {
+    let accounting = Accounting::default();
+    let receiver = accounting.node(NodeKind::Receiver, "gen", "logs", Signal::Logs, false);
+    receiver.add_incoming(10);
+    receiver.add_outgoing(7);
+    receiver.add_dropped(DropReason::QUEUE_FULL, 3, 300);
+    let exporter = accounting.node(NodeKind::Exporter, "keep", "", Signal::Logs, false);
+    exporter.add_incoming(7);
+    exporter.add_outgoing(7);
+    accounting
+}
+
+fn settings(otlp: Option<(OtlpProtocol, String)>) -> MetricConfig {
+    let interval = GoDuration::from_secs(3600);
+    let otlp = otlp.map(|(protocol, endpoint)| OtlpConfig { endpoint, protocol, interval });
+    MetricConfig { address: "127.0.0.1:0".to_owned(), otlp, ..MetricConfig::default() }
+}
+
+struct Receives(mpsc::UnboundedSender<ExportMetricsServiceRequest>);
+
+#[tonic::async_trait]
+impl MetricsService for Receives {
+    async fn export(
+        &self,
+        request: tonic::Request<ExportMetricsServiceRequest>,
+    ) -> Result<tonic::Response<ExportMetricsServiceResponse>, tonic::Status> {
+        let _ = self.0.send(request.into_inner());
+        Ok(tonic::Response::new(ExportMetricsServiceResponse::default()))
+    }
+}
+
+/// A server for one protocol: its endpoint, and what arrives.
+async fn server(protocol: OtlpProtocol) -> (String, mpsc::UnboundedReceiver<ExportMetricsServiceRequest>) {
+    let (sender, arrived) = mpsc::unbounded_channel();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    match protocol {
+        OtlpProtocol::Grpc => {
+            let service = MetricsServiceServer::new(Receives(sender));
+            let server = tonic::transport::Server::builder().add_service(service);
+            tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
+        }
+        OtlpProtocol::HttpProtobuf => {
+            let take = move |body: axum::body::Bytes| async move {
+                let _ = sender.send(ExportMetricsServiceRequest::decode(body).unwrap());
+            };
+            let app = axum::Router::new().route("/v1/metrics", axum::routing::post(take));
+            tokio::spawn(async move { axum::serve(listener, app).await });
+        }
+    }
+    (endpoint, arrived)
+}
+
+/// *Scenario*: self-telemetry goes to a server by OTLP, over gRPC and over HTTP; then Longwave stops.
+/// *Guarantees*: starting inside the async runtime does not panic; the last state arrives, with the names, the counts and the resource.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn arrives_by_otlp() {
+    for protocol in [OtlpProtocol::Grpc, OtlpProtocol::HttpProtobuf] {
+        let (endpoint, mut arrived) = server(protocol).await;
+        let resource = [("service.name".to_owned(), "longwave".to_owned())];
+        let settings = settings(Some((protocol, endpoint)));
+        let telemetry = Telemetry::start(&settings, &resource, &accounting()).await.unwrap();
+        telemetry.meter().u64_counter("longwave_own").build().add(5, &[]);
+        telemetry.shutdown().await;
+        let request = tokio::time::timeout(Duration::from_secs(20), arrived.recv()).await.unwrap().unwrap();
+        let text = format!("{request:?}");
+        for expected in ["longwave_receiver_accepted_records", "longwave_own", "service.name", "queue_full"] {
+            assert!(text.contains(expected), "{protocol:?}: no {expected} in {text}");
+        }
+    }
+}
+
+/// *Scenario*: the OTLP endpoint is an https URL.
+/// *Guarantees*: both protocols can do TLS: the start does not fail.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn https_is_possible() {
+    for protocol in [OtlpProtocol::Grpc, OtlpProtocol::HttpProtobuf] {
+        let settings = settings(Some((protocol, "https://127.0.0.1:1".to_owned())));
+        let telemetry = Telemetry::start(&settings, &[], &Accounting::default()).await;
+        telemetry.unwrap_or_else(|error| panic!("{protocol:?}: {error:?}")).shutdown().await;
+    }
+}
+
+/// *Scenario*: somebody reads the page.
+/// *Guarantees*: the names are the Collector's with our prefix, no suffix is added, every stage tells its id and pipeline or signal, and
+/// every metric has HELP and TYPE.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_shows_every_stage() {
+    let telemetry = Telemetry::start(&settings(None), &[], &accounting()).await.unwrap();
+    let mut stream = TcpStream::connect(telemetry.address.unwrap()).await.unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, page) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.0 200"), "{head}");
+    insta::assert_snapshot!(page);
+    telemetry.shutdown().await;
+}
+
+/// *Scenario*: `level: none`; a component measures something all the same.
+/// *Guarantees*: there is no page and no SDK, so that nothing complains of instruments that nobody reads.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn none_is_silent() {
+    let settings = MetricConfig { level: MetricLevel::None, ..settings(None) };
+    let telemetry = Telemetry::start(&settings, &[], &accounting()).await.unwrap();
+    telemetry.meter().u64_observable_gauge("longwave_own").with_callback(|_| {}).build();
+    assert!(telemetry.address.is_none() && telemetry.provider.is_none());
+    telemetry.shutdown().await;
+}
+
+/// *Scenario*: a reload: self-telemetry stops and starts again on the same port, with a reader's connection open.
+/// *Guarantees*: the port is free as soon as the stop has returned.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_port_is_free_after_a_stop() {
+    let first = Telemetry::start(&settings(None), &[], &Accounting::default()).await.unwrap();
+    let address = first.address.unwrap();
+    let settings = MetricConfig { address: address.to_string(), ..settings(None) };
+    let mut reader = TcpStream::connect(address).await.unwrap();
+    reader.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    reader.readable().await.unwrap();
+    first.shutdown().await;
+    for _ in 0..20 {
+        let again = Telemetry::start(&settings, &[], &Accounting::default()).await;
+        again.unwrap_or_else(|error| panic!("{error}")).shutdown().await;
+    }
+}

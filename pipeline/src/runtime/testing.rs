@@ -1,0 +1,323 @@
+//! Components for this crate's tests: a receiver that says what it is told, processors of both kinds, an exporter that keeps or refuses.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use longwave_config::{Document, GoDuration, Sources};
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use crate::component::Registry;
+use crate::component::*;
+use crate::model::{Batch, ConnectionRecord, PassEnd, Series, UnixNanos, Window};
+
+/// What the components of one test saw, and what the exporter shall answer.
+#[derive(Clone, Default)]
+pub(crate) struct World {
+    pub log: Arc<Mutex<Vec<String>>>,
+    pub answers: Arc<Mutex<VecDeque<Result<Pushed, PushError>>>>,
+    pub delivered: Arc<Mutex<Vec<Bytes>>>,
+}
+
+/// Settings of every test component.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct TestConfig {
+    pub records: u64,
+    pub fail: String,
+    pub every: GoDuration,
+    /// Times that `records` are sent.
+    pub batches: u64,
+    /// The extension that is asked.
+    pub source: String,
+    /// Exporter: a queue of one, and the pipeline waits for room.
+    pub block: bool,
+}
+
+impl Default for TestConfig {
+    fn default() -> Self {
+        let every = GoDuration::from_secs(5);
+        Self { records: 10, fail: String::new(), every, batches: 1, source: String::new(), block: false }
+    }
+}
+
+impl ComponentConfig for TestConfig {
+    fn validate(&self, problems: &mut Problems) {
+        if self.every.get().is_zero() {
+            problems.at("every", "must be positive, for example 5s");
+        }
+        if self.records > 1_000_000 {
+            problems.at("records", "must be at most 1000000");
+        }
+    }
+
+    fn extensions(&self) -> Vec<(&'static str, String)> {
+        Some(self.source.clone()).filter(|id| !id.is_empty()).map(|id| ("source", id)).into_iter().collect()
+    }
+
+    fn built_in(&self) -> &'static [&'static str] {
+        &["own"]
+    }
+}
+
+impl World {
+    pub(crate) fn say(&self, text: impl Into<String>) {
+        self.log.lock().unwrap().push(text.into());
+    }
+
+    pub(crate) fn said(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
+    }
+
+    pub(crate) fn registry(&self) -> Registry {
+        const BOTH: &[Signal] = &[Signal::Metrics, Signal::Logs];
+        let about = |component_type, signals, flow| About {
+            component_type,
+            aliases: &[],
+            stability: Stability::Alpha,
+            description: "for tests",
+            signals,
+            flow,
+        };
+        let records = Some((DataKind::Records, DataKind::Records));
+        let windows = Some((DataKind::Records, DataKind::Windows));
+        let (a, b, c, d, e) = (self.clone(), self.clone(), self.clone(), self.clone(), self.clone());
+        Registry {
+            extensions: vec![Factory::new(
+                about("who", &[], None),
+                move |config: &TestConfig, context: ExtensionContext| {
+                    Ok(Box::new(Who { config: config.clone(), id: context.id, world: e.clone() })
+                        as Box<dyn Extension>)
+                },
+            )],
+            receivers: vec![Factory::new(
+                about("gen", BOTH, None),
+                move |config: &TestConfig, context: ReceiverContext| {
+                    Ok(Box::new(Gen { config: config.clone(), id: context.id, world: a.clone() })
+                        as Box<dyn Receiver>)
+                },
+            )],
+            processors: vec![
+                Factory::new(
+                    about("pass", BOTH, records),
+                    move |config: &TestConfig, context: ProcessorContext| {
+                        b.say(format!("create {}", context.id));
+                        if !config.source.is_empty() {
+                            context.directories.get(&config.source)?;
+                        }
+                        Ok(Box::new(Pass { config: config.clone(), world: b.clone() }) as Box<dyn Processor>)
+                    },
+                ),
+                Factory::new(
+                    about("window", &[Signal::Metrics], windows),
+                    move |_: &TestConfig, context: ProcessorContext| {
+                        Ok(Box::new(Fold { context, world: c.clone() }) as Box<dyn Processor>)
+                    },
+                ),
+            ],
+            exporters: vec![Factory::new(
+                about("keep", BOTH, None),
+                move |config: &TestConfig, context: ExporterContext| {
+                    if config.fail == "create" {
+                        return Err(ComponentError::new("told to fail"));
+                    }
+                    let (id, block) = (context.id, config.block);
+                    Ok(Box::new(Keep { id, block, world: d.clone() }) as Box<dyn Exporter>)
+                },
+            )],
+        }
+    }
+}
+
+/// The document in a YAML text.
+pub(crate) fn document(yaml: &str) -> Document {
+    longwave_config::load(&Sources::new(vec![format!("yaml:{yaml}")], Vec::new())).unwrap().document
+}
+
+struct Who {
+    config: TestConfig,
+    id: String,
+    world: World,
+}
+
+#[async_trait]
+impl Extension for Who {
+    async fn start(self: Box<Self>, stop: CancellationToken) -> Result<Running, ComponentError> {
+        if self.config.fail == "start" {
+            return Err(ComponentError::new("told to fail"));
+        }
+        self.world.say(format!("start {}", self.id));
+        Ok(Box::pin(async move {
+            match self.config.fail.as_str() {
+                "run" => return Err(ComponentError::new("told to fail")),
+                "end" => return Ok(()),
+                "hang" => std::future::pending().await,
+                _ => stop.cancelled().await,
+            }
+            self.world.say(format!("end {}", self.id));
+            Ok(())
+        }))
+    }
+}
+
+struct Gen {
+    config: TestConfig,
+    id: String,
+    world: World,
+}
+
+#[async_trait]
+impl Receiver for Gen {
+    async fn start(
+        self: Box<Self>,
+        output: RecordOutput,
+        stop: CancellationToken,
+    ) -> Result<Running, ComponentError> {
+        if self.config.fail == "start" {
+            return Err(ComponentError::new("told to fail"));
+        }
+        self.world.say(format!("start {}", self.id));
+        Ok(Box::pin(async move {
+            let records = vec![ConnectionRecord::blank(); self.config.records as usize];
+            for _ in 0..self.config.batches {
+                output.send(Batch::records(records.clone())).await;
+            }
+            if self.config.fail == "run" {
+                return Err(ComponentError::new("told to fail"));
+            }
+            if self.config.fail != "end" {
+                stop.cancelled().await;
+            }
+            output.pass_end(PassEnd { tick: UnixNanos(1), last: true });
+            output.flush().await;
+            self.world.say(format!("end {}", self.id));
+            Ok(())
+        }))
+    }
+}
+
+struct Pass {
+    config: TestConfig,
+    world: World,
+}
+
+impl Processor for Pass {
+    fn process(&mut self, batch: Batch, out: &mut Vec<Batch>) -> Result<(), ComponentError> {
+        assert!(self.config.fail != "panic", "told to panic");
+        if self.config.fail == "run" {
+            return Err(ComponentError::new("told to fail"));
+        }
+        out.push(batch);
+        Ok(())
+    }
+
+    fn finish(&mut self, _: &mut Vec<Batch>) -> Result<(), ComponentError> {
+        self.world.say("finish pass");
+        Ok(())
+    }
+}
+
+struct Fold {
+    context: ProcessorContext,
+    world: World,
+}
+
+impl Processor for Fold {
+    fn process(&mut self, batch: Batch, out: &mut Vec<Batch>) -> Result<(), ComponentError> {
+        self.context.node.add_folded(batch.items());
+        if let Batch::PassEnd(pass) = batch {
+            let series = Series {
+                level: crate::model::Level::Service,
+                attributes: Arc::default(),
+                created: UnixNanos(0),
+                ended: false,
+                measures: crate::model::Measures::default(),
+            };
+            let window = Window { start: UnixNanos(0), end: pass.tick, series: vec![series] };
+            out.push(Batch::Window(Arc::new(window)));
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, _: &mut Vec<Batch>) -> Result<(), ComponentError> {
+        self.world.say("finish window");
+        Ok(())
+    }
+}
+
+struct Keep {
+    id: String,
+    block: bool,
+    world: World,
+}
+
+impl Exporter for Keep {
+    fn encode(&mut self, batch: &Batch) -> Result<Vec<Payload>, ComponentError> {
+        let text = format!("{}:{}", self.id, batch.items());
+        Ok(vec![Payload { bytes: text.into(), items: batch.items(), traffic_bytes: batch.traffic_bytes() }])
+    }
+
+    fn delivery(&self) -> DeliveryConfig {
+        let queue_size = if self.block { 1 } else { QueueConfig::default().queue_size };
+        let block_on_overflow = self.block;
+        let queue = QueueConfig { num_consumers: 1, queue_size, block_on_overflow, ..QueueConfig::default() };
+        DeliveryConfig { timeout: Duration::from_secs(5), retry: RetryConfig::default(), queue }
+    }
+
+    fn pusher(&self) -> Arc<dyn Pusher> {
+        Arc::new(KeepPusher { id: self.id.clone(), world: self.world.clone() })
+    }
+}
+
+pub(crate) struct KeepPusher {
+    pub id: String,
+    pub world: World,
+}
+
+#[async_trait]
+impl Pusher for KeepPusher {
+    async fn start(&self) -> Result<(), ComponentError> {
+        self.world.say(format!("start {}", self.id));
+        Ok(())
+    }
+
+    async fn push(&self, payload: &Payload) -> Result<Pushed, PushError> {
+        self.world.say(format!(
+            "push {} at {:?}",
+            String::from_utf8_lossy(&payload.bytes),
+            self.started().elapsed()
+        ));
+        let answer = self.world.answers.lock().unwrap().pop_front();
+        match answer {
+            None => {
+                self.world.delivered.lock().unwrap().push(payload.bytes.clone());
+                Ok(Pushed::default())
+            }
+            Some(Err(PushError::Retryable { message, .. })) if message == "hang" => {
+                std::future::pending().await
+            }
+            Some(answer) => {
+                if answer.is_ok() {
+                    self.world.delivered.lock().unwrap().push(payload.bytes.clone());
+                }
+                answer
+            }
+        }
+    }
+
+    async fn shutdown(&self) -> Result<(), ComponentError> {
+        self.world.say(format!("shutdown {}", self.id));
+        Ok(())
+    }
+}
+
+impl KeepPusher {
+    /// Under paused time every test starts at the same instant.
+    fn started(&self) -> tokio::time::Instant {
+        static START: std::sync::OnceLock<tokio::time::Instant> = std::sync::OnceLock::new();
+        *START.get_or_init(tokio::time::Instant::now)
+    }
+}
