@@ -1,4 +1,5 @@
-//! `longwave`: reports what every TCP connection of this host does. Commands only; see `docs/ARCHITECTURE.md` for the rest.
+//! `longwave` reports what every TCP connection of this host does. This crate contains only the commands. The other crates are
+//! described in `docs/ARCHITECTURE.md`.
 
 mod cli;
 

@@ -1,4 +1,4 @@
-//! Loading a configuration: from YAML text to a document. Prints; asserts nothing.
+//! Measures loading a configuration, from YAML text to a document. Contains no assertions.
 #![allow(missing_docs, reason = "criterion's macros")]
 
 use criterion::{Criterion, criterion_group, criterion_main};

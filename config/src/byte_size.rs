@@ -6,38 +6,38 @@ use std::str::FromStr;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use serde::{Serialize, Serializer};
 
-/// A number of bytes, written `64MiB`, `512KiB`, `1GB`, `1.5GiB` or plainly `4096`.
+/// Number of bytes. Written `64MiB`, `512KiB`, `1GB`, `1.5GiB`, or `4096` without a unit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ByteSize(pub u64);
 
-/// Why a text is no size.
+/// Why a string is not a size.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidByteSize {
-    /// Not a number with a unit.
+    /// Not a number, or not a number followed by a unit.
     #[error("invalid size {0:?} (write for example 64MiB, 512KiB, 1GB, or a number of bytes)")]
     Malformed(String),
-    /// `64M` is 64,000,000 to some and 67,108,864 to others.
+    /// `64M` could mean 64,000,000 or 67,108,864.
     #[error(
         "ambiguous unit {unit:?} in size {text:?} (write {unit}B for powers of 1000, {unit}iB for powers of 1024)"
     )]
     Ambiguous {
-        /// The unit.
+        /// The unit, in upper case.
         unit: String,
-        /// What was written.
+        /// The configured string.
         text: String,
     },
-    /// A unit that is none.
+    /// The unit is not one of `BINARY` or `DECIMAL`.
     #[error("unknown unit {unit:?} in size {text:?} (units are B, kB, MB, GB, TB, KiB, MiB, GiB, TiB)")]
     UnknownUnit {
-        /// The unit.
+        /// The unit, as configured.
         unit: String,
-        /// What was written.
+        /// The configured string.
         text: String,
     },
-    /// Below zero.
+    /// Less than 0.
     #[error("size {0:?} must not be negative")]
     Negative(String),
-    /// Not below 2^64.
+    /// 2^64 or more.
     #[error("size {0:?} is too large")]
     TooLarge(String),
 }
@@ -47,17 +47,17 @@ const DECIMAL: [(u64, &str); 4] =
     [(1_000_000_000_000, "TB"), (1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
 
 impl ByteSize {
-    /// `count` × 1024 × 1024 bytes.
+    /// Creates a size of `count` × 1024 × 1024 bytes.
     pub const fn mib(count: u64) -> Self {
         Self(count << 20)
     }
 
-    /// `count` × 1024 bytes.
+    /// Creates a size of `count` × 1024 bytes.
     pub const fn kib(count: u64) -> Self {
         Self(count << 10)
     }
 
-    /// The number of bytes.
+    /// Returns the number of bytes.
     pub const fn get(self) -> u64 {
         self.0
     }
@@ -104,7 +104,7 @@ fn scale(unit: &str) -> Option<u64> {
     if upper.is_empty() || upper == "B" {
         return Some(1);
     }
-    // `Ki`, `Mi`, `Gi` as Kubernetes writes quantities.
+    // Kubernetes writes quantities as `Ki`, `Mi`, `Gi`.
     let spelled = if upper.ends_with('I') { format!("{upper}B") } else { upper };
     BINARY
         .iter()
@@ -113,7 +113,7 @@ fn scale(unit: &str) -> Option<u64> {
         .map(|(scale, _)| *scale)
 }
 
-/// In the largest unit that tells it exactly.
+/// Uses the largest unit that divides the size without a remainder.
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match BINARY
@@ -130,7 +130,7 @@ impl fmt::Display for ByteSize {
 impl Serialize for ByteSize {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let shown = self.to_string();
-        // Without a unit it is a number, and needs no quotes.
+        // A size without a unit is a YAML number, which needs no quotes.
         if shown.bytes().all(|b| b.is_ascii_digit()) {
             serializer.serialize_u64(self.0)
         } else {

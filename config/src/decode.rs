@@ -1,8 +1,10 @@
-//! From a tree to typed settings, with all that is wrong at once.
+//! Decodes a tree into typed settings and reports all errors at once.
 //!
-//! serde stops at the first error. So: unknown keys are collected on the way without stopping (a struct tells its
-//! fields before it is read), and after any other error the node at fault is left out and the whole is decoded again,
-//! until nothing new is found. What only follows from leaving something out is not reported.
+//! serde stops at the first error. To find all of them:
+//!
+//! - Unknown keys are collected without stopping: serde passes the field names of a struct before it reads the struct.
+//! - After any other error the node with the error is left out, and the whole tree is decoded again, until a round finds
+//!   nothing new. An error that only follows from a node that was left out is not reported.
 
 mod access;
 mod failure;
@@ -17,27 +19,32 @@ use crate::{ConfigError, ConfigPath, Value};
 use failure::Failure;
 use node::{Node, Trail};
 
-/// Errors in one component; what is beyond is found once these are mended.
+/// Errors reported for one component. The user sees the others after fixing these.
 const MAX_ERRORS: usize = 100;
 
 /// Decodes the settings at `path` (for example `processors::window`). Null gives the type's defaults.
 ///
-/// Unlike serde's usual formats: a missing or null key takes its default; a text such as `a,b` is a list where a list
-/// is wanted; a whole number is accepted where a fraction is; what came whole from a variable gives its original text
-/// where a text is wanted. Unknown keys are errors without `deny_unknown_fields`, but not in a struct with
-/// `#[serde(flatten)]`, which does not tell its fields: avoid it.
+/// Differences to serde's usual formats:
+///
+/// - A key that is missing or null takes its default.
+/// - A string such as `a,b` is accepted as a list.
+/// - A whole number is accepted as a fraction.
+/// - A value that came from one `${…}` reference gives its original text to a string field.
+/// - Unknown keys are errors without `deny_unknown_fields`. A struct with `#[serde(flatten)]` is an exception, because serde
+///   does not pass its field names: do not use `flatten` in settings.
 ///
 /// # Errors
-/// All at once, each with `path` and the field below it.
+/// Returns all errors. Each has `path` and the field below it.
 pub fn decode<T: DeserializeOwned>(value: &Value, path: &ConfigPath) -> Result<T, Vec<ConfigError>> {
     decode_and_check(value, path, |_| Vec::new())
 }
 
-/// [`decode`], and what `check` finds in the settings, at once: where something could not be decoded, `check` sees its default in its
-/// place, and what it says about that place is not reported.
+/// Decodes the settings at `path` as [`decode`] does, and then runs `check` on them.
+///
+/// If a field could not be decoded, `check` sees the field's default, and what it reports about that field is discarded.
 ///
 /// # Errors
-/// As [`decode`]'s, then `check`'s.
+/// Returns the errors of [`decode`], followed by those of `check`.
 pub fn decode_and_check<T: DeserializeOwned>(
     value: &Value,
     path: &ConfigPath,
@@ -64,16 +71,16 @@ pub fn decode_and_check<T: DeserializeOwned>(
     Err(session.errors.into_inner())
 }
 
-/// What is known after some rounds of decoding.
+/// State that is kept between the rounds of decoding.
 pub(crate) struct Session {
     base: ConfigPath,
-    /// Nodes that are treated as if they were not there, below the base, and whether an error says so.
+    /// Nodes that are treated as missing, as paths below `base`. The value is whether an error was reported for the node.
     left_out: BTreeMap<ConfigPath, bool>,
     errors: RefCell<Vec<ConfigError>>,
 }
 
 impl Session {
-    /// Remembers `error` unless an earlier round did.
+    /// Adds `error`, unless an earlier round has added it.
     fn report(&self, error: ConfigError) {
         let mut errors = self.errors.borrow_mut();
         if !errors.contains(&error) {
@@ -81,13 +88,13 @@ impl Session {
         }
     }
 
-    /// Reports what a check found, unless it is about something that was left out, or that has something left out in it.
+    /// Reports the errors of a check, except those about a node that was left out, or about a node above or below one.
     fn report_checked(&self, found: Vec<ConfigError>) {
         for error in found {
-            let place = error.full_path();
+            let path = error.full_path();
             let left_out = |below: &ConfigPath| {
                 let node = self.base.join(below);
-                place == node || place.is_below(&node) || node.is_below(&place)
+                path == node || path.is_below(&node) || node.is_below(&path)
             };
             if !self.left_out.keys().any(left_out) {
                 self.report(error);
@@ -95,20 +102,21 @@ impl Session {
         }
     }
 
-    /// Reports the failure, unless it only follows from an earlier one. Returns whether another round may find more.
+    /// Leaves out the node of `failure`. Reports the failure, unless it only follows from an earlier one.
+    /// Returns whether another round may find more.
     fn leave_out(&mut self, failure: Failure) -> bool {
         let mut node = failure.node();
-        let told = |path: &ConfigPath| self.left_out.get(path) == Some(&true);
+        let reported = |path: &ConfigPath| self.left_out.get(path) == Some(&true);
         let consequence = match failure.missing_field() {
-            Some(field) => told(&node.child(field)),
-            None => self.left_out.iter().any(|(left_out, told)| *told && left_out.is_below(&node)),
+            Some(field) => reported(&node.child(field)),
+            None => self.left_out.iter().any(|(left_out, reported)| *reported && left_out.is_below(&node)),
         };
-        // A variable that is set to nothing is as good as one that is not set, where nothing depends on it.
+        // A variable that is set to the empty string counts as not set, if no required field depends on it.
         let silent = failure.is_of_empty_variable() && !self.left_out.contains_key(&node);
         if !consequence && !silent {
             self.report(failure.into_error(&self.base));
         }
-        // Some nodes cannot be left out by themselves: the content of an enum's variant.
+        // The content of an enum's variant cannot be left out alone: leave out the enum.
         while self.left_out.contains_key(&node) && !node.is_root() {
             node = node.parent();
         }

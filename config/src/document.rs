@@ -1,44 +1,49 @@
 //! The sections of a configuration.
 
+use indexmap::IndexMap;
+
 use crate::error::InvalidKey;
 use crate::value::shortened;
-use crate::{ComponentId, ConfigError, ConfigPath, InvalidId, Map, OrderedMap, PipelineId, Value};
+use crate::{ComponentId, ConfigError, ConfigPath, InvalidId, Map, PipelineId, Value};
 
-/// A whole configuration by section. Ids are well-formed and unique; whether they refer to something, and what the
-/// components' settings mean, is not known here.
+/// The components of one section with their settings, in the order in which they were written.
+pub type Components = IndexMap<ComponentId, Value>;
+
+/// A whole configuration, split by section. Ids are well-formed and unique. Whether a reference to an id resolves, and whether
+/// a component's settings are valid, is checked later.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Document {
-    /// Settings of each receiver; null where it is only named.
-    pub receivers: OrderedMap<ComponentId, Value>,
+    /// Settings of each receiver. Null if the configuration has only its id.
+    pub receivers: Components,
     /// Settings of each processor.
-    pub processors: OrderedMap<ComponentId, Value>,
+    pub processors: Components,
     /// Settings of each exporter.
-    pub exporters: OrderedMap<ComponentId, Value>,
+    pub exporters: Components,
     /// Settings of each extension.
-    pub extensions: OrderedMap<ComponentId, Value>,
-    /// What runs.
+    pub extensions: Components,
+    /// The `service` section: what runs.
     pub service: ServiceSection,
 }
 
-/// What runs, and how it reports on itself.
+/// What runs, and how it reports its own state.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ServiceSection {
-    /// The extensions that are started, in order.
+    /// The extensions to start, in order.
     pub extensions: Vec<ComponentId>,
-    /// The pipelines.
-    pub pipelines: OrderedMap<PipelineId, PipelineSection>,
-    /// Settings of self-telemetry, to be decoded by its owner; null where there are none.
+    /// The pipelines, in order.
+    pub pipelines: IndexMap<PipelineId, PipelineSection>,
+    /// Settings of self-telemetry, not decoded. Null if there are none.
     pub telemetry: Value,
 }
 
 /// The stages of one pipeline.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PipelineSection {
-    /// Where its records come from.
+    /// Receivers that send their records into the pipeline.
     pub receivers: Vec<ComponentId>,
-    /// What they pass, in order.
+    /// Processors, in the order in which records pass them.
     pub processors: Vec<ComponentId>,
-    /// Where they go.
+    /// Exporters that receive what leaves the last processor.
     pub exporters: Vec<ComponentId>,
 }
 
@@ -47,8 +52,8 @@ const SERVICE: [&str; 3] = ["extensions", "pipelines", "telemetry"];
 const PIPELINE: [&str; 3] = ["receivers", "processors", "exporters"];
 
 impl Document {
-    /// Splits a whole, expanded configuration: what could be read, and all that is wrong with the rest: unknown keys, sections of the
-    /// wrong kind, malformed and duplicate ids.
+    /// Splits an expanded configuration into its sections. Returns what could be read, and all errors in the rest: unknown keys,
+    /// sections of the wrong type, malformed and duplicate ids.
     pub(crate) fn read(value: &Value) -> (Self, Vec<ConfigError>) {
         let mut reader = Reader::default();
         let root = ConfigPath::root();
@@ -75,7 +80,7 @@ impl Document {
     }
 }
 
-/// Reads sections, and collects what is wrong instead of stopping at it.
+/// Reads sections and collects the errors, instead of stopping at the first.
 #[derive(Default)]
 struct Reader {
     errors: Vec<ConfigError>,
@@ -101,7 +106,7 @@ impl Reader {
         }
     }
 
-    /// The map at `path`; empty where there is none. With `known`, other keys are errors.
+    /// Returns the map at `path`, which is empty if `value` is missing or not a map. With `known`, other keys are errors.
     fn map(&mut self, value: Option<&Value>, path: &ConfigPath, known: Option<&[&str]>) -> Map {
         let map = match value.map(Value::plain) {
             None | Some(Value::Null) => return Map::new(),
@@ -109,7 +114,7 @@ impl Reader {
             Some(_) => {
                 let found = value.map(Value::describe).unwrap_or_default();
                 let error = ConfigError::new(path.clone(), format_args!("expected a map, found {found}"));
-                self.errors.push(error.hint(not_a_map_because(value)));
+                self.errors.push(error.hint(not_a_map_hint(value)));
                 return Map::new();
             }
         };
@@ -122,24 +127,24 @@ impl Reader {
         map.clone()
     }
 
-    /// A component's settings must be a map or nothing; which keys they have is the component's business.
+    /// Checks that a component's settings are a map or null. The component's factory checks the keys.
     fn settings(&mut self, settings: &Value, path: &ConfigPath) {
         if !matches!(settings.plain(), Value::Null | Value::Map(_)) {
             self.map(Some(settings), path, None);
         }
     }
 
-    /// The map with its keys read as ids.
+    /// Parses the keys of `map` as ids and its values with `read`.
     fn keyed<I, V>(
         &mut self,
         map: &Map,
         path: &ConfigPath,
         mut read: impl FnMut(&mut Self, &I, &Value) -> V,
-    ) -> OrderedMap<I, V>
+    ) -> IndexMap<I, V>
     where
-        I: std::str::FromStr<Err = InvalidId> + std::fmt::Display + PartialEq,
+        I: std::str::FromStr<Err = InvalidId> + std::fmt::Display + Eq + std::hash::Hash,
     {
-        let mut out = OrderedMap::new();
+        let mut out = IndexMap::new();
         for (key, value) in map {
             match key.parse::<I>() {
                 Err(error) => self.errors.push(ConfigError::new(path.clone(), error)),
@@ -156,7 +161,7 @@ impl Reader {
         out
     }
 
-    /// The ids in a list, or in a text `a,b`.
+    /// Returns the ids in a list, or in a string such as `a,b`.
     fn ids(&mut self, value: Option<&Value>, path: &ConfigPath) -> Vec<ComponentId> {
         let texts: Vec<&str> = match value {
             None => return Vec::new(),
@@ -201,7 +206,7 @@ impl Reader {
     }
 }
 
-fn not_a_map_because(value: Option<&Value>) -> String {
+fn not_a_map_hint(value: Option<&Value>) -> String {
     match value {
         Some(Value::List(_)) => "write its entries with a colon (name:), not as a list (- name)".to_owned(),
         Some(Value::Str(text)) if !text.contains(':') => {
@@ -211,7 +216,7 @@ fn not_a_map_because(value: Option<&Value>) -> String {
     }
 }
 
-/// `interval:5s` is one text to YAML.
+/// Returns a hint for `interval:5s`, which YAML reads as one string.
 pub(crate) fn missing_space(value: Option<&Value>) -> Option<&'static str> {
     match value {
         Some(Value::Str(text)) if text.contains(':') => Some("is a space missing after the colon?"),

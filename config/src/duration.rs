@@ -1,4 +1,4 @@
-//! Durations as Go writes them.
+//! Durations in Go's syntax.
 
 use std::fmt;
 use std::ops::Deref;
@@ -8,50 +8,50 @@ use std::time::Duration;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use serde::{Serialize, Serializer};
 
-/// A duration that is written as Go writes it: `5s`, `1m30s`, `300µs`, `1.5h`. Never negative, exact to the
-/// nanosecond, at most about 292 years. Prints as Go prints it.
+/// Duration in Go's syntax: `5s`, `1m30s`, `300µs`, `1.5h`. Never negative, exact to the nanosecond, at most 2^63 - 1 ns
+/// (about 292 years). `Display` gives the same text as Go's `Duration.String`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GoDuration(pub Duration);
 
-/// Why a text is no duration; worded as Go words it, with the remedy.
+/// Why a string is not a duration. The messages are Go's, with a remedy added.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidDuration {
-    /// Not of the form number, unit, number, unit, …
+    /// Not a sequence of numbers that each have a unit.
     #[error("time: invalid duration {0:?} (write for example 5s, 1m30s or 300ms)")]
     Malformed(String),
-    /// A number without its unit.
+    /// A number without a unit.
     #[error(
         "time: missing unit in duration {text:?} (write for example {example:?}: units are ns, us, ms, s, m, h)"
     )]
     MissingUnit {
-        /// What was written.
+        /// The configured string.
         text: String,
-        /// The same in seconds.
+        /// The number with the unit `s`.
         example: String,
     },
     /// A unit that Go does not know.
     #[error("time: unknown unit {unit:?} in duration {text:?} (units are ns, us, ms, s, m, h)")]
     UnknownUnit {
-        /// The unit.
+        /// The unit, as configured.
         unit: String,
-        /// What was written.
+        /// The configured string.
         text: String,
     },
-    /// Below zero.
+    /// Less than 0.
     #[error("duration {0:?} must not be negative")]
     Negative(String),
-    /// Above what 63 bits of nanoseconds hold.
+    /// More than 2^63 - 1 nanoseconds.
     #[error("time: invalid duration {0:?} (at most about 292 years)")]
     TooLong(String),
 }
 
 impl GoDuration {
-    /// `seconds` whole seconds.
+    /// Creates a duration of `seconds` seconds.
     pub const fn from_secs(seconds: u64) -> Self {
         Self(Duration::from_secs(seconds))
     }
 
-    /// `millis` whole milliseconds.
+    /// Creates a duration of `millis` milliseconds.
     pub const fn from_millis(millis: u64) -> Self {
         Self(Duration::from_millis(millis))
     }
@@ -113,7 +113,7 @@ impl FromStr for GoDuration {
 fn nanoseconds(unit: &str) -> Option<u64> {
     Some(match unit {
         "ns" => 1,
-        // Both ways to write the micro sign, as Go allows.
+        // Go accepts both code points of the micro sign.
         "us" | "\u{b5}s" | "\u{3bc}s" => 1_000,
         "ms" => 1_000_000,
         "s" => 1_000_000_000,
@@ -123,17 +123,17 @@ fn nanoseconds(unit: &str) -> Option<u64> {
     })
 }
 
-/// `whole.fraction × scale` in nanoseconds; what is below one nanosecond is cut off, as Go does.
+/// Returns `whole.fraction × scale` in nanoseconds, rounded down, as Go does. `None` if it does not fit.
 fn part(whole: &str, fraction: &str, scale: u64) -> Option<u64> {
     let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-    // 15 digits are below a nanosecond for every unit.
+    // The 16th digit is less than a nanosecond for every unit.
     let digits = &fraction[..fraction.len().min(15)];
     let numerator: u128 = if digits.is_empty() { 0 } else { digits.parse().ok()? };
     let below = numerator * u128::from(scale) / 10u128.pow(digits.len() as u32);
     whole.checked_mul(scale)?.checked_add(u64::try_from(below).ok()?)
 }
 
-/// As Go prints it: `1m30s`, `300µs`, `1.5s`, `0s`.
+/// Writes `1m30s`, `300µs`, `1.5s` or `0s`, as Go's `Duration.String` does.
 impl fmt::Display for GoDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let nanos = self.0.as_nanos();

@@ -1,14 +1,14 @@
-//! Where `${env:X}` looks.
+//! Environment variables that `${env:X}` refers to.
 
 use std::ffi::OsString;
 
-/// The variables that a configuration can refer to. A closure `Fn(&str) -> Option<String>` is one, for tests.
+/// Environment variables that a configuration can refer to. Tests pass a closure `Fn(&str) -> Option<String>`.
 pub trait Environment: Send + Sync {
-    /// The value of `name`; `None` if it is not set.
+    /// Returns the value of `name`, or `None` if it is not set.
     fn variable(&self, name: &str) -> Option<OsString>;
 }
 
-/// The variables of this process.
+/// Environment variables of this process.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ProcessEnvironment;
 

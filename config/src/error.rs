@@ -1,10 +1,10 @@
-//! What is wrong with a configuration, said so that the user knows where it is and what to do.
+//! Errors and warnings. Each names the path in the configuration and, where possible, the remedy.
 
 use std::fmt;
 
 use crate::{ConfigPath, Map, near_miss};
 
-/// One thing that is wrong. Shown on one line: `processors::window: interval: <what> (<remedy>)`.
+/// One error in the configuration. Printed on one line: `processors::window: interval: <problem> (<hint>)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     path: ConfigPath,
@@ -19,7 +19,7 @@ enum Problem {
     InvalidKeys(Vec<InvalidKey>),
 }
 
-/// A key that nothing reads, and the known key that was probably meant.
+/// An unknown key, and the known key that is most similar, if one is similar enough.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct InvalidKey {
     pub key: String,
@@ -27,7 +27,7 @@ pub(crate) struct InvalidKey {
 }
 
 impl InvalidKey {
-    /// The keys of `map` that are not among `known`.
+    /// Returns the keys of `map` that are not in `known`.
     pub fn of(map: &Map, known: &[&str]) -> Vec<Self> {
         let unknown = map.keys().filter(|key| !known.contains(&key.as_str()));
         let meant = |key: &String| near_miss(key, known.iter().copied()).map(str::to_owned);
@@ -36,7 +36,7 @@ impl InvalidKey {
 }
 
 impl ConfigError {
-    /// `message` is wrong at `path`: a component (`processors::window`), a pipeline, or the root.
+    /// Creates an error at `path`: a component (`processors::window`), a pipeline, or the root.
     pub fn new(path: impl Into<ConfigPath>, message: impl fmt::Display) -> Self {
         Self {
             path: path.into(),
@@ -46,33 +46,34 @@ impl ConfigError {
         }
     }
 
-    /// `'path' has invalid keys: …`, each with the known key that was probably meant.
+    /// Creates the error `'path' has invalid keys: …`. Each key is followed by the known key that was probably meant.
     pub(crate) fn invalid_keys(path: ConfigPath, keys: Vec<InvalidKey>) -> Self {
         Self { path, field: ConfigPath::root(), problem: Problem::InvalidKeys(keys), hint: None }
     }
 
-    /// Names the field below the path, for example `interval` or `tls::ca_file`.
+    /// Sets the field below the path, for example `interval` or `tls::ca_file`.
     #[must_use]
     pub fn field(mut self, field: impl Into<ConfigPath>) -> Self {
         self.field = field.into();
         self
     }
 
-    /// Adds the likely cause or the remedy; shown in parentheses at the end.
+    /// Sets the likely cause or the remedy. It is printed in parentheses at the end.
     #[must_use]
     pub fn hint(mut self, hint: impl fmt::Display) -> Self {
         self.hint = Some(hint.to_string());
         self
     }
 
-    /// Whether it may say no more than that there is nothing at `missing`. A key that nothing reads is wrong in any case.
-    pub(crate) fn may_follow_from(&self, place: &ConfigPath, missing: &ConfigPath) -> bool {
-        place == missing
-            || place.is_below(missing)
-            || missing.is_below(place) && matches!(self.problem, Problem::Message(_))
+    /// Returns whether this error, whose full path is `path`, may only be a consequence of the missing node at `missing`.
+    /// An unknown key above `missing` is an error in any case.
+    pub(crate) fn may_follow_from(&self, path: &ConfigPath, missing: &ConfigPath) -> bool {
+        path == missing
+            || path.is_below(missing)
+            || missing.is_below(path) && matches!(self.problem, Problem::Message(_))
     }
 
-    /// The component, pipeline or section in which it is wrong, followed by the field.
+    /// Returns the path of the component, pipeline or section, followed by the field.
     pub fn full_path(&self) -> ConfigPath {
         self.path.join(&self.field)
     }
@@ -82,17 +83,17 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.problem {
             Problem::Message(message) => {
-                for place in [&self.path, &self.field] {
-                    if !place.is_root() {
-                        write!(f, "{place}: ")?;
+                for path in [&self.path, &self.field] {
+                    if !path.is_root() {
+                        write!(f, "{path}: ")?;
                     }
                 }
                 f.write_str(message)?;
             }
             Problem::InvalidKeys(keys) => {
                 write!(f, "'{}' has invalid keys: ", self.full_path())?;
-                for (position, InvalidKey { key, meant }) in keys.iter().enumerate() {
-                    f.write_str(if position > 0 { ", " } else { "" })?;
+                for (index, InvalidKey { key, meant }) in keys.iter().enumerate() {
+                    f.write_str(if index > 0 { ", " } else { "" })?;
                     f.write_str(key)?;
                     if let Some(meant) = meant {
                         write!(f, " (did you mean {meant:?}?)")?;
@@ -109,12 +110,12 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// Everything that is wrong with a configuration; shown one per line.
+/// All errors in a configuration. Printed one per line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConfigErrors(pub Vec<ConfigError>);
 
 impl ConfigErrors {
-    /// `Err` with all errors, or `value` where there are none.
+    /// Returns `value` if there are no errors, else all errors.
     pub fn or<T>(self, value: T) -> Result<T, Self> {
         if self.0.is_empty() { Ok(value) } else { Err(self) }
     }
@@ -122,8 +123,8 @@ impl ConfigErrors {
 
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (position, error) in self.0.iter().enumerate() {
-            if position > 0 {
+        for (index, error) in self.0.iter().enumerate() {
+            if index > 0 {
                 writeln!(f)?;
             }
             write!(f, "{error}")?;
@@ -146,12 +147,12 @@ impl From<Vec<ConfigError>> for ConfigErrors {
     }
 }
 
-/// Something that works, but probably not as it was meant (an unset variable).
+/// Something that works, but probably not as the user intended, such as a variable that is not set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
-    /// The node that it concerns.
+    /// Path of the node.
     pub path: ConfigPath,
-    /// What was found, and what is done about it.
+    /// What was found, and the consequence.
     pub message: String,
 }
 

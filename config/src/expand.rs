@@ -1,9 +1,10 @@
-//! `${env:X}`, `${env:X:-default}`, `${X}`, `${file:path}`, `${yaml:text}` and `$$`, in the tree's texts.
+//! Expands `${env:X}`, `${env:X:-default}`, `${X}`, `${file:path}`, `${yaml:text}` and `$$` in the strings of a tree.
 //!
-//! A text that is nothing but one reference becomes what YAML types it to, and keeps its original text. In any other
-//! text the reference is replaced by the original text, and the whole stays a text: no structure can come in.
-//! What comes in is expanded in turn, so a `$` that is meant as such is `$$` there too, as in the Collector.
-//! Keys are not expanded.
+//! - A string that consists of one reference becomes the value that YAML makes of the referenced text, and keeps that text.
+//! - In any other string the referenced text replaces the reference. The result is a string, so a reference can never add
+//!   YAML structure.
+//! - The referenced text is expanded too, so a literal `$` is written `$$` there as well, as in the Collector.
+//! - Keys are not expanded.
 
 mod parts;
 
@@ -12,15 +13,16 @@ use parts::Part;
 use crate::value::Expanded;
 use crate::{ConfigError, ConfigPath, Environment, Value, Warning, source, yaml};
 
-/// References in one text, those that it brings in included.
+/// References expanded for one string of the configuration, nested ones included.
 const MAX_PER_TEXT: usize = 1_000;
-/// References within what references brought in. Few, so that a loop ends before the stack does.
-const DEEPEST: usize = 50;
-/// References, and bytes brought in, in a whole configuration: what a file that includes itself twice may cost.
-const MAX_IN_ALL: usize = 10_000;
+/// Nesting depth of references. Small enough to end a loop before the stack overflows.
+const MAX_DEPTH: usize = 50;
+/// References in the whole configuration. Bounds the time for a file that includes itself twice.
+const MAX_REFERENCES: usize = 10_000;
+/// Bytes that references insert into the whole configuration. Bounds the memory for such a file.
 const MAX_BYTES: usize = 64 << 20;
 
-/// Expands a tree, and collects what is wrong instead of stopping at it.
+/// Expands trees and collects the errors, instead of stopping at the first.
 pub(crate) struct Expander<'a> {
     environment: &'a dyn Environment,
     warnings: Vec<Warning>,
@@ -29,15 +31,17 @@ pub(crate) struct Expander<'a> {
     bytes: usize,
 }
 
-/// What a reference stands for.
+/// Result of looking up a reference.
 enum Retrieved {
     Text(String),
+    /// The variable of this name is not set.
     Unset(String),
 }
 
-/// One text on its way.
+/// The expansion of one string of the configuration.
 struct Job<'a> {
     path: &'a ConfigPath,
+    /// References expanded so far.
     references: usize,
 }
 
@@ -46,12 +50,12 @@ impl<'a> Expander<'a> {
         Self { environment, warnings: Vec::new(), errors: Vec::new(), references: 0, bytes: 0 }
     }
 
-    /// The tree with all texts expanded; null where that failed.
+    /// Returns the tree with all strings expanded. A string that cannot be expanded becomes null.
     pub(crate) fn expand(&mut self, value: Value) -> Value {
         self.node(value, &ConfigPath::root(), 0)
     }
 
-    /// What there is to say about all trees that were expanded.
+    /// Returns the warnings and errors of all expanded trees.
     pub(crate) fn finish(self) -> (Vec<Warning>, Vec<ConfigError>) {
         (self.warnings, self.errors)
     }
@@ -83,7 +87,7 @@ impl<'a> Expander<'a> {
         }
     }
 
-    /// A text that may be one reference and nothing else.
+    /// Expands a string that may consist of a single reference.
     fn whole(&mut self, text: &str, job: &mut Job<'_>, depth: usize) -> Result<Value, ConfigError> {
         let parts = job.parts(text)?;
         let (value, original) = match parts[..] {
@@ -96,7 +100,7 @@ impl<'a> Expander<'a> {
                     Value::Str(inner) => match self.whole(&inner, job, depth + 1)? {
                         Value::Expanded(expanded) => (expanded.value, expanded.original),
                         Value::Str(text) => (Value::Str(text.clone()), text),
-                        // The variable refers to one that is not set.
+                        // The variable refers to a variable that is not set.
                         _ => return Ok(Value::Null),
                     },
                     value => (self.node(value, job.path, depth + 1), original),
@@ -113,7 +117,7 @@ impl<'a> Expander<'a> {
         Ok(Value::Expanded(Box::new(Expanded { value, original, reference: text.to_owned() })))
     }
 
-    /// A text into which references are spliced as texts.
+    /// Expands a string. The result is always a string.
     fn text(&mut self, text: &str, job: &mut Job<'_>, depth: usize) -> Result<String, ConfigError> {
         let parts = job.parts(text)?;
         self.splice(&parts, job, depth)
@@ -126,7 +130,9 @@ impl<'a> Expander<'a> {
                 Part::Literal(literal) => out.push_str(literal),
                 Part::Dollar => out.push('$'),
                 Part::Reference(inner) => match self.retrieve(inner, job, depth)? {
-                    Retrieved::Unset(name) => self.warn_unset(job, &name, "nothing is put in its place"),
+                    Retrieved::Unset(name) => {
+                        self.warn_unset(job, &name, "the reference is replaced by an empty string")
+                    }
                     Retrieved::Text(text) => out.push_str(&self.text(&text, job, depth + 1)?),
                 },
             }
@@ -134,14 +140,14 @@ impl<'a> Expander<'a> {
         Ok(out)
     }
 
-    /// Looks up what stands between `${` and `}`.
+    /// Looks up `inner`, the text between `${` and `}`.
     fn retrieve(&mut self, inner: &str, job: &mut Job<'_>, depth: usize) -> Result<Retrieved, ConfigError> {
         job.references += 1;
         self.references += 1;
-        if depth >= DEEPEST || job.references > MAX_PER_TEXT || self.references > MAX_IN_ALL {
-            return Err(job.error("references lead to further references without end").hint(format_args!(
-                "does ${{{inner}}} refer to itself? A $ that is meant as such is written $$"
-            )));
+        if depth >= MAX_DEPTH || job.references > MAX_PER_TEXT || self.references > MAX_REFERENCES {
+            return Err(job
+                .error("references lead to further references without end")
+                .hint(format_args!("does ${{{inner}}} refer to itself? Write $$ for a literal $")));
         }
         let (locator, default) = parts::split_default(inner);
         let locator = self.text(locator, job, depth + 1)?;
@@ -150,19 +156,19 @@ impl<'a> Expander<'a> {
             Some(("env", name)) => return self.variable(name, default, job, depth),
             Some((_, _)) if default.is_some() => {
                 return Err(
-                    job.error(format_args!("a default (:-) is for variables only, in \"${{{inner}}}\""))
+                    job.error(format_args!("only a variable can have a default (:-): \"${{{inner}}}\""))
                 );
             }
             Some(("file", path)) => {
                 let text = source::read_file(path).map_err(|cause| job.error(cause))?;
-                // Files end with a line break that nobody means to be part of a password.
+                // The line break at the end of a file is not part of a password.
                 let text = text.strip_suffix('\n').unwrap_or(&text);
                 text.strip_suffix('\r').unwrap_or(text).to_owned()
             }
             Some(("yaml", text)) => text.to_owned(),
             Some((scheme, _)) => {
                 let error = job.error(format_args!("scheme {scheme:?} is not supported for uri {locator:?}"));
-                return Err(error.hint("use ${env:NAME}, ${file:path}, or $$ for a $ that is meant as such"));
+                return Err(error.hint("use ${env:NAME}, ${file:path}, or $$ for a literal $"));
             }
         };
         self.bounded(text, job)
@@ -177,14 +183,14 @@ impl<'a> Expander<'a> {
     ) -> Result<Retrieved, ConfigError> {
         if name.is_empty() {
             return Err(job
-                .error("a reference names nothing")
-                .hint("write ${env:NAME} or ${file:path}; a $ that is meant as such is written $$"));
+                .error("empty reference")
+                .hint("write ${env:NAME} or ${file:path}, or $$ for a literal $"));
         }
         let first = |c: char| c.is_ascii_alphabetic() || c == '_';
         if !name.starts_with(first) || !name.chars().all(|c| first(c) || c.is_ascii_digit()) {
-            return Err(job.error(format_args!("environment variable {name:?} has invalid name")).hint(
-                "letters, digits and underscores, no digit first; a $ that is meant as such is written $$",
-            ));
+            return Err(job
+                .error(format_args!("environment variable {name:?} has invalid name"))
+                .hint("use letters, digits and underscores, and no digit first; write $$ for a literal $"));
         }
         match (self.environment.variable(name), default) {
             (Some(value), _) => {
@@ -195,7 +201,7 @@ impl<'a> Expander<'a> {
             }
             (None, Some(default)) => {
                 let default = self.text(default, job, depth + 1)?;
-                // It is a text of its own now: its dollar signs are not expanded a second time.
+                // The default is already expanded: escape it, so that it is not expanded again.
                 Ok(Retrieved::Text(default.replace('$', "$$")))
             }
             (None, None) => Ok(Retrieved::Unset(name.to_owned())),
@@ -205,7 +211,7 @@ impl<'a> Expander<'a> {
     fn bounded(&mut self, text: String, job: &Job<'_>) -> Result<Retrieved, ConfigError> {
         self.bytes = self.bytes.saturating_add(text.len());
         if self.bytes > MAX_BYTES {
-            return Err(job.error(format_args!("variables and files bring in more than {MAX_BYTES} bytes")));
+            return Err(job.error(format_args!("variables and files insert more than {MAX_BYTES} bytes")));
         }
         Ok(Retrieved::Text(text))
     }
@@ -228,14 +234,14 @@ impl Job<'_> {
 
     fn parts<'t>(&self, text: &'t str) -> Result<Vec<Part<'t>>, ConfigError> {
         parts::split(text).map_err(|unclosed| {
-            // From the configuration, or from a variable: only what a reference looks like is shown.
+            // The text may come from a variable: quote only the characters that a reference consists of.
             let start: String = unclosed
                 .chars()
                 .take_while(|c| c.is_ascii_alphanumeric() || "${}:_".contains(*c))
                 .take(40)
                 .collect();
             self.error(format_args!("the reference {start:?} has no closing brace"))
-                .hint("a $ that is meant as such is written $$")
+                .hint("write $$ for a literal $")
         })
     }
 }

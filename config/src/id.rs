@@ -1,37 +1,37 @@
-//! The names of components and pipelines: `type[/name]`.
+//! Ids of components and pipelines: `type[/name]`.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A component's id: its type, and a name where there are several of the type (`otlp`, `otlp/backup`).
+/// Id of a component: its type, and a name if there are several of the type (`otlp`, `otlp/backup`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ComponentId {
     kind: String,
     name: String,
 }
 
-/// What flows out of a pipeline.
+/// Kind of data that leaves a pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Signal {
-    /// Records are folded into windows, windows become metric points.
+    /// Records are aggregated into windows, and windows become metric points.
     Metrics,
     /// Each record becomes a log record.
     Logs,
 }
 
-/// A pipeline's id: its signal, and a name where there are several of the signal (`metrics`, `logs/debug`).
+/// Id of a pipeline: its signal, and a name if there are several of the signal (`metrics`, `logs/debug`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PipelineId {
     signal: Signal,
     name: String,
 }
 
-/// Why a text is no id; worded as the Collector words it.
+/// Why a string is not an id. The messages are the Collector's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidId {
-    /// The text is empty.
+    /// The string is empty.
     #[error("id must not be empty")]
     Empty,
     /// `/name`.
@@ -45,17 +45,17 @@ pub enum InvalidId {
         "in {id:?} id: invalid character(s) in type {kind:?} (a letter, then at most 62 letters, digits or underscores)"
     )]
     BadType {
-        /// The whole id.
+        /// The id, as configured.
         id: String,
         /// Its type.
         kind: String,
     },
-    /// The name has a space, a control character or a symbol.
+    /// The name contains a space, a control character or a symbol.
     #[error(
         "in {id:?} id: invalid character(s) in name {name:?} (spaces, control characters and symbols such as $ + < = > ^ | are not allowed)"
     )]
     BadName {
-        /// The whole id.
+        /// The id, as configured.
         id: String,
         /// Its name.
         name: String,
@@ -63,26 +63,28 @@ pub enum InvalidId {
     /// The name is longer than 1024 characters.
     #[error("id name is longer than 1024 characters ({0} characters)")]
     LongName(usize),
-    /// A pipeline of a signal that Longwave does not have.
+    /// A pipeline of a signal that Longwave does not support.
     #[error("unknown pipeline signal: {signal:?} for id: {id:?} (valid values: [metrics logs])")]
     UnknownSignal {
-        /// The whole id.
+        /// The id, as configured.
         id: String,
         /// Its signal.
         signal: String,
     },
 }
 
-const LONGEST_TYPE: usize = 63;
-const LONGEST_NAME: usize = 1024;
+/// Length of a type in characters, which are ASCII.
+const MAX_TYPE_LENGTH: usize = 63;
+/// Length of a name in characters.
+const MAX_NAME_LENGTH: usize = 1024;
 
 impl ComponentId {
-    /// The type: what chooses the factory.
+    /// Returns the type, which selects the factory.
     pub fn kind(&self) -> &str {
         &self.kind
     }
 
-    /// The name; empty where there is none.
+    /// Returns the name, which is empty if there is none.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -90,7 +92,7 @@ impl ComponentId {
     fn parts(kind: String, name: String, id: &str) -> Result<Self, InvalidId> {
         let letter_first = kind.starts_with(|c: char| c.is_ascii_alphabetic());
         let allowed = kind.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        if !letter_first || !allowed || kind.len() > LONGEST_TYPE {
+        if !letter_first || !allowed || kind.len() > MAX_TYPE_LENGTH {
             return Err(InvalidId::BadType { id: id.to_owned(), kind });
         }
         Ok(Self { kind, name })
@@ -98,10 +100,10 @@ impl ComponentId {
 }
 
 impl PipelineId {
-    /// The pipeline `signal/name`; without a name where `name` is empty.
+    /// Creates the id `signal/name`, or `signal` if `name` is empty.
     ///
     /// # Errors
-    /// Where the name is not valid.
+    /// The name is not valid.
     pub fn new(signal: Signal, name: &str) -> Result<Self, InvalidId> {
         if name.is_empty() {
             Ok(Self { signal, name: String::new() })
@@ -110,18 +112,18 @@ impl PipelineId {
         }
     }
 
-    /// What flows out of it.
+    /// Returns the kind of data that leaves the pipeline.
     pub fn signal(&self) -> Signal {
         self.signal
     }
 
-    /// The name; empty where there is none.
+    /// Returns the name, which is empty if there is none.
     pub fn name(&self) -> &str {
         &self.name
     }
 }
 
-/// Splits `id` into its first part and its checked name.
+/// Splits `id` into its first part, which is not checked, and its name, which is.
 fn split(id: &str) -> Result<(String, String), InvalidId> {
     let (first, name) = match id.split_once('/') {
         Some((first, name)) => (first.trim(), Some(name.trim())),
@@ -134,7 +136,7 @@ fn split(id: &str) -> Result<(String, String), InvalidId> {
         (false, None) => Ok((first.to_owned(), String::new())),
         (false, Some(name)) => {
             let length = name.chars().count();
-            if length > LONGEST_NAME {
+            if length > MAX_NAME_LENGTH {
                 Err(InvalidId::LongName(length))
             } else if name.chars().any(forbidden_in_name) {
                 Err(InvalidId::BadName { id: id.to_owned(), name: name.to_owned() })
@@ -145,7 +147,8 @@ fn split(id: &str) -> Result<(String, String), InvalidId> {
     }
 }
 
-/// Separators, control and format characters, symbols: Unicode's Z, C and S, the blocks of S that one meets.
+/// Returns whether `c` is a separator, a control or format character, or a symbol. The Collector forbids Unicode's categories
+/// Z, C and S. This covers Z, C and the common blocks of S.
 fn forbidden_in_name(c: char) -> bool {
     c.is_whitespace()
         || c.is_control()

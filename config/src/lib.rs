@@ -1,17 +1,20 @@
-//! The configuration of Longwave as text: from the files, variables and flags that the user gives to one merged,
-//! expanded tree of values, each with its path. Knows the grammar (the OpenTelemetry Collector's), no component.
+//! Reads Longwave's configuration: merges and expands the files, variables and flags that the user passes into one tree of
+//! values. Implements the grammar of the OpenTelemetry Collector's configuration. Contains nothing about specific components.
 //!
-//! The way of a configuration:
+//! A configuration is read in four steps:
 //!
-//! 1. [`load`] reads each source ([`Sources::configs`]) with its YAML parsed, and merges them in order:
-//!    maps deeply, lists replaced, null erases; then each `--set`.
-//! 2. Every text node is expanded (`${env:X}`, `${file:path}`, `$$`). This is after parsing, so that a value
-//!    embedded in a text can never become YAML structure.
+//! 1. [`load`] parses the YAML of each source ([`Sources::configs`]) and merges the sources in order. Maps are merged deeply,
+//!    lists are replaced, null erases. Then it applies each `--set`.
+//! 2. Every string is expanded (`${env:X}`, `${file:path}`, `$$`). This happens after parsing, so that a value embedded in a
+//!    string can never become YAML structure.
 //! 3. The tree is split into a [`Document`]: components by id, pipelines by signal.
-//! 4. A component's factory calls [`decode`] to get its typed settings, with all errors of that component at once.
+//! 4. The factory of a component calls [`decode`] to get its typed settings, or all errors in them.
 //!
-//! Invariants: errors and warnings name their place with a path joined by `::`; no error quotes a value that came
-//! whole from a variable or a file; the original text of such a value never leaves through `Debug` or `Serialize`.
+//! Invariants:
+//!
+//! - Errors and warnings name the path in the configuration, joined by `::`.
+//! - An error never quotes a value that came from a reference to a variable or a file.
+//! - `Debug` and `Serialize` never print the original text of such a value.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod byte_size;
@@ -25,7 +28,6 @@ mod id;
 mod load;
 mod merge;
 mod network;
-mod ordered_map;
 mod path;
 mod port_range;
 mod secret;
@@ -36,7 +38,7 @@ mod yaml;
 
 pub use byte_size::ByteSize;
 pub use decode::{decode, decode_and_check};
-pub use document::{Document, PipelineSection, ServiceSection};
+pub use document::{Components, Document, PipelineSection, ServiceSection};
 pub use duration::GoDuration;
 pub use environment::{Environment, ProcessEnvironment};
 pub use error::{ConfigError, ConfigErrors, Warning};
@@ -44,7 +46,6 @@ pub use id::{ComponentId, InvalidId, PipelineId, Signal};
 pub use load::{Loaded, Sources, load, load_and_check};
 pub use merge::merge;
 pub use network::{InvalidNetwork, Network};
-pub use ordered_map::OrderedMap;
 pub use path::ConfigPath;
 pub use port_range::{InvalidPortRange, PortRange};
 pub use secret::Secret;

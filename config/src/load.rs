@@ -1,4 +1,4 @@
-//! From what the user gave on the command line to a document.
+//! Loads the document that the command line refers to.
 
 use std::sync::Arc;
 
@@ -8,35 +8,35 @@ use crate::{
     source,
 };
 
-/// Where the configuration is, in the order in which it is merged.
+/// Sources of the configuration, in the order in which they are merged.
 #[derive(Clone)]
 pub struct Sources {
-    /// The values of `--config`: a file's path, `file:path`, `env:NAME` (YAML in a variable), or `yaml:a::b: c`.
+    /// Values of `--config`: the path of a file, `file:path`, `env:NAME` (a variable that contains YAML), or `yaml:a::b: c`.
     pub configs: Vec<String>,
-    /// The values of `--set`, applied after all files: `a.b=v`, where `v` is YAML.
+    /// Values of `--set`, applied after all files: `a.b=v`, where `v` is YAML.
     pub sets: Vec<String>,
-    /// Where `env:NAME` and `${env:X}` look.
+    /// Variables for `env:NAME` and `${env:X}`.
     pub environment: Arc<dyn Environment>,
 }
 
-/// A configuration that was read, merged and expanded. Nothing is known yet about its components' settings.
+/// A configuration that has been read, merged and expanded. The settings of its components have not been checked.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    /// The configuration by section.
+    /// The configuration, split by section.
     pub document: Document,
-    /// The whole tree, as it was merged and expanded.
+    /// The whole tree, merged and expanded.
     pub value: Value,
-    /// What should be logged once there is a log.
+    /// Warnings to log once logging has started.
     pub warnings: Vec<Warning>,
 }
 
 impl Sources {
-    /// These sources, with the variables of this process.
+    /// Creates sources that use the environment variables of this process.
     pub fn new(configs: Vec<String>, sets: Vec<String>) -> Self {
         Self { configs, sets, environment: Arc::new(ProcessEnvironment) }
     }
 
-    /// The same sources with other variables.
+    /// Replaces the environment variables.
     #[must_use]
     pub fn with_environment(mut self, environment: impl Environment + 'static) -> Self {
         self.environment = Arc::new(environment);
@@ -44,20 +44,20 @@ impl Sources {
     }
 }
 
-/// Reads, merges, expands and splits a configuration. Reads the files anew at each call.
+/// Reads, merges, expands and splits a configuration. Each call reads the files again.
 ///
 /// # Errors
-/// All that is wrong, at once: unreadable sources and bad YAML first; where there is none of these, everything
-/// that is wrong with expansions and with the document's sections.
+/// Returns all errors of the first stage that has any: sources that cannot be read and invalid YAML; then failed expansions and
+/// invalid sections.
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     load_and_check(sources, |_| Vec::new())
 }
 
-/// [`load`], and where the document is wrong, what `check` finds in the components that could be read, at once. What follows from
-/// something that could not be expanded is not reported.
+/// Loads a configuration as [`load`] does. If an expansion or a section is invalid, also runs `check` on the components that could
+/// be read, so that the user sees all errors at once. Errors of `check` that only follow from a failed expansion are discarded.
 ///
 /// # Errors
-/// As [`load`]'s, then `check`'s.
+/// Returns the errors of [`load`], followed by those of `check`.
 pub fn load_and_check(
     sources: &Sources,
     check: impl FnOnce(&Document) -> Vec<ConfigError>,
@@ -92,8 +92,8 @@ pub fn load_and_check(
     }
     let unexpanded: Vec<ConfigPath> = errors.iter().map(ConfigError::full_path).collect();
     let found = check(&document).into_iter().filter(|error| {
-        let place = error.full_path();
-        !unexpanded.iter().any(|path| error.may_follow_from(&place, path))
+        let path = error.full_path();
+        !unexpanded.iter().any(|missing| error.may_follow_from(&path, missing))
     });
     errors.extend(wrong);
     for error in found {

@@ -1,8 +1,8 @@
-//! How a later source changes an earlier one.
+//! Merges a later source into an earlier one.
 
 use crate::Value;
 
-/// Lays `over` on `base`: maps are merged key by key, anything else (lists too) is replaced, null erases.
+/// Merges `over` into `base`. Maps are merged key by key. Any other value, lists included, is replaced. Null erases.
 pub fn merge(base: &mut Value, over: Value) {
     match (base, over) {
         (Value::Map(base), Value::Map(over)) => {

@@ -1,4 +1,4 @@
-//! A network in CIDR notation.
+//! Networks in CIDR notation.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -8,26 +8,26 @@ use ipnet::IpNet;
 use serde::de::{Deserialize, Deserializer, Error};
 use serde::{Serialize, Serializer};
 
-/// Addresses with a common prefix: `10.0.0.0/8`, `fd00::/8`, or one address, `192.0.2.1`.
+/// A network such as `10.0.0.0/8` or `fd00::/8`, or a single address such as `192.0.2.1`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network(IpNet);
 
-/// Why a text is no network.
+/// Why a string is not a network.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidNetwork {
     /// Neither an address nor an address and a prefix length.
     #[error("invalid network {0:?} (write for example 10.0.0.0/8, fd00::/8 or 192.0.2.1)")]
     Malformed(String),
-    /// `10.1.2.3/8`: one address was written where a network was meant, or the reverse.
+    /// `10.1.2.3/8`: it is unclear whether the network or the address is meant.
     #[error(
         "network {text:?} has bits set beyond its prefix (write {network} for the network, {address} for the address)"
     )]
     HostBits {
-        /// What was written.
+        /// The configured string.
         text: String,
-        /// The network.
+        /// The network, with these bits cleared.
         network: IpNet,
-        /// The address.
+        /// The address, without the prefix length.
         address: IpAddr,
     },
 }
@@ -35,12 +35,12 @@ pub enum InvalidNetwork {
 // === impl Network ===
 
 impl Network {
-    /// Is the address in the network?
+    /// Returns whether the network contains `address`.
     pub fn contains(&self, address: &IpAddr) -> bool {
         self.0.contains(address)
     }
 
-    /// The prefix.
+    /// Returns the address and the prefix length.
     pub fn prefix(&self) -> IpNet {
         self.0
     }

@@ -1,4 +1,4 @@
-//! A port, or a range of ports.
+//! Ports and ranges of ports.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,29 +6,29 @@ use std::str::FromStr;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use serde::{Serialize, Serializer};
 
-/// Ports from `first` to `last`, both included. Written `443` or `"8000-9000"`.
+/// Ports from `first` to `last`, both inclusive. Written `443` or `"8000-9000"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PortRange {
     first: u16,
     last: u16,
 }
 
-/// Why a text is no port and no range.
+/// Why a string is neither a port nor a range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPortRange {
-    /// Not a number from 0 to 65535, or two of them.
+    /// Neither a number from 0 to 65535 nor two of them.
     #[error(
         "invalid port {0:?} (write a port such as 443, or a range such as \"8000-9000\"; ports end at 65535)"
     )]
     Malformed(String),
-    /// `9000-8000`.
+    /// The first port is higher than the last.
     #[error("port range {text:?} is empty (write the lower port first: \"{last}-{first}\")")]
     Reversed {
-        /// What was written.
+        /// The configured string.
         text: String,
-        /// Its first port.
+        /// The port before the `-`.
         first: u16,
-        /// Its last port.
+        /// The port after the `-`.
         last: u16,
     },
 }
@@ -36,17 +36,17 @@ pub enum InvalidPortRange {
 // === impl PortRange ===
 
 impl PortRange {
-    /// Is the port in the range?
+    /// Returns whether the range contains `port`.
     pub fn contains(self, port: u16) -> bool {
         (self.first..=self.last).contains(&port)
     }
 
-    /// The lowest port.
+    /// Returns the lowest port.
     pub fn first(self) -> u16 {
         self.first
     }
 
-    /// The highest port.
+    /// Returns the highest port.
     pub fn last(self) -> u16 {
         self.last
     }

@@ -1,11 +1,11 @@
-//! One `--config` or `--set`, read.
+//! Reads one `--config` or `--set`.
 
 use crate::value::shortened;
 use crate::{ConfigError, ConfigPath, Environment, Map, Value, yaml};
 
-/// Reads what a `--config` names. Null where it is empty, else a map.
+/// Reads the source of a `--config`. Returns a map, or null if the source is empty.
 pub(crate) fn read(config: &str, environment: &dyn Environment) -> Result<Value, ConfigError> {
-    // An inline configuration is named by its first line.
+    // Errors name an inline configuration by its first line.
     let name = format!("{:?}", shortened(config.lines().next().unwrap_or_default()));
     let value = match scheme(config) {
         None => yaml::parse(&file(config)?, config)?,
@@ -17,7 +17,7 @@ pub(crate) fn read(config: &str, environment: &dyn Environment) -> Result<Value,
                     ConfigPath::root(),
                     format_args!("{config}: environment variable {name:?} is not set"),
                 )
-                .hint("it should hold the configuration's YAML")
+                .hint("set it to the configuration's YAML")
             })?;
             let text = text.into_string().map_err(|_| {
                 ConfigError::new(
@@ -31,9 +31,9 @@ pub(crate) fn read(config: &str, environment: &dyn Environment) -> Result<Value,
             let message = format_args!("scheme {scheme:?} is not supported for uri {config:?}");
             let error = ConfigError::new(ConfigPath::root(), message);
             return Err(match scheme {
-                "http" | "https" => error.hint("download it, and give the file's path"),
+                "http" | "https" => error.hint("download it, and pass the path of the file"),
                 _ => error.hint(format_args!(
-                    "use a path, file:, env: or yaml:; a file of that name is ./{config}"
+                    "use a path, file:, env: or yaml:; if it is the name of a file, write ./{config}"
                 )),
             });
         }
@@ -54,7 +54,7 @@ fn not_a_map(config: &str, found: &Value) -> ConfigError {
     })
 }
 
-/// `a.b=v` as the map `{a: {b: v}}`. With a `::` in the key, only `::` separates, so that names can have dots.
+/// Parses `a.b=v` into the map `{a: {b: v}}`. If the key contains `::`, dots do not separate, so that names can contain dots.
 pub(crate) fn setting(set: &str) -> Result<Value, ConfigError> {
     let bad = |what: &str| {
         ConfigError::new(ConfigPath::root(), format_args!("--set {set}: {what}"))
@@ -70,7 +70,7 @@ pub(crate) fn setting(set: &str) -> Result<Value, ConfigError> {
     Ok(nested(&segments, value))
 }
 
-/// `{a: {b: value}}` for the segments `a`, `b`.
+/// Returns `{a: {b: value}}` for the segments `a`, `b`.
 fn nested(segments: &[&str], value: Value) -> Value {
     segments
         .iter()
@@ -78,7 +78,7 @@ fn nested(segments: &[&str], value: Value) -> Value {
         .fold(value, |inner, segment| Value::Map([((*segment).to_owned(), inner)].into_iter().collect()))
 }
 
-/// `a::b: c` at the top level means `a: {b: c}`, as in the Collector.
+/// Replaces `a::b: c` at the top level by `a: {b: c}`, as the Collector does.
 fn unflatten(map: Map) -> Map {
     let mut whole = Value::Map(Map::new());
     for (key, value) in map {
@@ -91,7 +91,7 @@ fn unflatten(map: Map) -> Map {
     }
 }
 
-/// The scheme and the rest. One letter is none: as in the Collector, so that `C:\…` is a path.
+/// Splits off the scheme. As in the Collector a scheme has at least two characters, so that `C:\…` is a path.
 pub(crate) fn scheme(text: &str) -> Option<(&str, &str)> {
     let (scheme, rest) = text.split_once(':')?;
     let letters = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -100,10 +100,10 @@ pub(crate) fn scheme(text: &str) -> Option<(&str, &str)> {
     letters.then_some((scheme, rest))
 }
 
-/// Reads a YAML file that one of a component's settings names. Nothing in it is expanded; empty is null.
+/// Reads a YAML file whose path is a setting of a component. References in it are not expanded. Returns null for an empty file.
 ///
 /// # Errors
-/// It cannot be read, or is no YAML: names `path:line:column` and the likely cause.
+/// The file cannot be read, or is not YAML. The error names `path:line:column` and the likely cause.
 pub fn read_component_file(path: &str) -> Result<Value, ConfigError> {
     yaml::parse(&file(path)?, path)
 }
@@ -112,7 +112,7 @@ fn file(path: &str) -> Result<String, ConfigError> {
     read_file(path).map_err(|cause| ConfigError::new(ConfigPath::root(), cause))
 }
 
-/// The text of a file, or what to tell the user.
+/// Returns the text of a file, or the message for the user.
 pub(crate) fn read_file(path: &str) -> Result<String, String> {
     let bytes = std::fs::read(path).map_err(|error| {
         let remedy = match error.kind() {

@@ -1,13 +1,14 @@
-//! What somebody probably meant.
+//! Suggestions for misspelt names.
 
-/// The one of `known` that `written` is probably a slip of: a letter or two off, or other separators or case.
+/// Returns the name in `known` that is most similar to `written`, if `written` is probably a misspelling of it. Case and
+/// separators are ignored.
 pub fn near_miss<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let folded = fold(written);
     known
         .into_iter()
         .filter_map(|candidate| {
             let distance = strsim::damerau_levenshtein(&folded, &fold(candidate));
-            // One slip in three letters: `foo` is not a slip of `tls`, `intervall` is one of `interval`.
+            // Allows one edit per three letters: `intervall` is near `interval`, `foo` is not near `tls`.
             let allowed = candidate.chars().count().min(folded.chars().count()).div_ceil(3).min(3);
             (distance <= allowed).then_some((distance, candidate))
         })

@@ -1,49 +1,51 @@
-//! The tree of a configuration, after its YAML and before its types.
+//! The configuration as a tree: parsed from YAML, not yet decoded into types.
 
 pub(crate) mod serde_impl;
 
 use std::fmt;
 
-use crate::{ConfigError, OrderedMap, yaml};
+use indexmap::IndexMap;
 
-/// A map of a configuration, in the order in which it was written.
-pub type Map = OrderedMap<String, Value>;
+use crate::{ConfigError, yaml};
+
+/// A map of a configuration. Keeps its keys in the order in which they were written; `==` ignores the order.
+pub type Map = IndexMap<String, Value>;
 
 /// A node of the configuration.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub enum Value {
-    /// Nothing: the default of whatever is wanted here.
+    /// No value. A field that is null takes its default.
     #[default]
     Null,
     /// `true` or `false`.
     Bool(bool),
-    /// A whole number. What does not fit is kept as text, so that it is exact where a text is wanted.
+    /// A whole number. A number that does not fit is a [`Value::Str`], so that a string field gets it exactly.
     Int(i64),
     /// Any other number.
     Float(f64),
-    /// A text.
+    /// A string.
     Str(String),
     /// A list.
     List(Vec<Value>),
-    /// A map; keys are unique.
+    /// A map with unique keys.
     Map(Map),
-    /// What came from a variable or a file, with the text that it was made of.
+    /// A value that came from a variable or a file, with its original text.
     Expanded(Box<Expanded>),
 }
 
-/// A value that stood as `${env:X}` or `${file:path}`, or a text with such a part.
+/// A value that is configured as `${env:X}` or `${file:path}`, or as a string that contains such a reference.
 #[derive(Clone, PartialEq)]
 pub struct Expanded {
-    /// The value as YAML types it; never itself [`Value::Expanded`].
+    /// The value that YAML makes of the text. Never [`Value::Expanded`].
     pub value: Value,
-    /// The text as it was in the variable or file; what a text field gets (`0123` stays `0123`). May be a secret.
+    /// The text of the variable or file, which a string field gets (`0123` stays `0123`). It may be a secret.
     pub original: String,
-    /// What the configuration says in this place, for example `${env:TOKEN}`.
+    /// The string in the configuration, for example `${env:TOKEN}`.
     pub reference: String,
 }
 
 impl Value {
-    /// The value without its origin: never [`Value::Expanded`].
+    /// Returns the value without its origin, which is never [`Value::Expanded`].
     pub fn plain(&self) -> &Value {
         match self {
             Value::Expanded(expanded) => &expanded.value,
@@ -51,12 +53,12 @@ impl Value {
         }
     }
 
-    /// Is there nothing here?
+    /// Returns whether the value is null.
     pub fn is_null(&self) -> bool {
         matches!(self.plain(), Value::Null)
     }
 
-    /// The text, where a text is acceptable: of a text, or of anything that came whole from a variable or a file.
+    /// Returns the string of a [`Value::Str`], or the original text of a [`Value::Expanded`].
     pub fn as_str(&self) -> Option<&str> {
         match self {
             Value::Str(text) => Some(text),
@@ -65,7 +67,7 @@ impl Value {
         }
     }
 
-    /// The truth value, if it is one.
+    /// Returns the value if it is a boolean.
     pub fn as_bool(&self) -> Option<bool> {
         match self.plain() {
             Value::Bool(value) => Some(*value),
@@ -73,7 +75,7 @@ impl Value {
         }
     }
 
-    /// The list, if it is one.
+    /// Returns the elements if the value is a list.
     pub fn as_list(&self) -> Option<&[Value]> {
         match self.plain() {
             Value::List(list) => Some(list),
@@ -81,7 +83,7 @@ impl Value {
         }
     }
 
-    /// The map, if it is one.
+    /// Returns the map if the value is one.
     pub fn as_map(&self) -> Option<&Map> {
         match self.plain() {
             Value::Map(map) => Some(map),
@@ -89,28 +91,27 @@ impl Value {
         }
     }
 
-    /// The entry `key` of a map; `None` for anything else.
+    /// Returns the value of `key` if this is a map that contains it.
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.as_map().and_then(|map| map.get(key))
     }
 
-    /// Turns typed settings into a tree, so that they can be printed: what is a [`crate::Secret`] in them is
-    /// `[REDACTED]` from here on.
+    /// Converts typed settings into a tree that can be printed. A [`crate::Secret`] becomes the string `[REDACTED]`.
     ///
     /// # Errors
-    /// Only where the type cannot be shown as YAML at all (a map with maps as keys).
+    /// The type has no YAML form, for example a map with maps as keys.
     pub fn from_serialize<T: serde::Serialize + ?Sized>(settings: &T) -> Result<Self, ConfigError> {
         yaml::from_serialize(settings)
     }
 
-    /// What it is, for "found …" in an error. Quotes no value that came from a variable or a file.
+    /// Describes the value for "found …" in an error. Does not quote a value that came from a variable or a file.
     pub(crate) fn describe(&self) -> String {
         match self {
             Value::Null => "nothing (null)".to_owned(),
             Value::Bool(value) => format!("{value}"),
             Value::Int(value) => format!("the number {value}"),
             Value::Float(value) => format!("the number {value}"),
-            Value::Str(text) => format!("the text {:?}", shortened(text)),
+            Value::Str(text) => format!("the string {:?}", shortened(text)),
             Value::List(_) => "a list".to_owned(),
             Value::Map(_) => "a map".to_owned(),
             Value::Expanded(expanded) => {
@@ -118,7 +119,7 @@ impl Value {
                     Value::Null => "nothing",
                     Value::Bool(_) => "true or false",
                     Value::Int(_) | Value::Float(_) => "a number",
-                    Value::Str(_) | Value::Expanded(_) => "a text",
+                    Value::Str(_) | Value::Expanded(_) => "a string",
                     Value::List(_) => "a list",
                     Value::Map(_) => "a map",
                 };
@@ -128,16 +129,16 @@ impl Value {
     }
 }
 
-/// At most 60 characters, so that an error stays one line.
+/// Returns at most the first 60 characters, so that an error stays on one line.
 pub(crate) fn shortened(text: &str) -> String {
-    const MOST: usize = 60;
-    match text.char_indices().nth(MOST) {
+    const MAX_CHARS: usize = 60;
+    match text.char_indices().nth(MAX_CHARS) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
 }
 
-/// Without the original text, which may be a secret.
+/// Omits the value and the original text, which may be a secret.
 impl fmt::Debug for Expanded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Expanded").field("reference", &self.reference).finish_non_exhaustive()

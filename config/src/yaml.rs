@@ -1,7 +1,7 @@
-//! The only module that knows which YAML library is used.
+//! Reads and writes YAML. No other module uses the YAML library.
 //!
-//! Text is read as the Collector reads it, but for what the library reads as text where the Collector sees numbers
-//! (`1_000`, `0123`): those stay texts, and where a number is wanted the error says how to write it.
+//! YAML is read as the Collector reads it, with one exception: the library reads `1_000` and `0123` as strings, where the
+//! Collector reads numbers. If a number is expected, the error says how to write it.
 
 mod cause;
 mod read;
@@ -11,16 +11,16 @@ use serde_yaml::Value as Yaml;
 
 use crate::{ConfigError, ConfigPath, Map, Value};
 
-/// Parses one document. `source` is how errors name it: a file's path, or `--set a.b`.
+/// Parses one document. Empty text gives [`Value::Null`]. Errors name it by `source`, which is the path of a file, or `--set a.b`.
 ///
 /// # Errors
-/// Names source, line, column and the likely cause. Empty text is [`Value::Null`].
+/// The text is not valid YAML. The error names source, line, column and the likely cause.
 pub(crate) fn parse(text: &str, source: &str) -> Result<Value, ConfigError> {
     read::document(text).map_err(|error| cause::explain(&error, text, source))
 }
 
-/// Types the text of a variable or file, as the Collector does: what YAML reads as text, or what is no YAML at all,
-/// stays exactly as it is, quotes included.
+/// Parses the text of a variable or file as the Collector does. Text that YAML reads as a string, or that is not YAML, becomes a
+/// string without any change: quotes stay.
 pub(crate) fn type_of(text: &str) -> Value {
     match read::document(text) {
         Ok(Value::Str(_)) | Err(_) => Value::Str(text.to_owned()),
@@ -28,11 +28,11 @@ pub(crate) fn type_of(text: &str) -> Value {
     }
 }
 
-/// Writes a tree as YAML. Values that came from variables or files are written as they were typed; settings that
-/// hold a [`crate::Secret`] are redacted only if the tree was made from their types ([`Value::from_serialize`]).
+/// Writes a tree as YAML. A value that came from a variable or a file is written as its [`crate::Expanded::value`]. A
+/// [`crate::Secret`] is redacted only if the tree was made from typed settings by [`Value::from_serialize`].
 ///
 /// # Errors
-/// None is known for a tree.
+/// The YAML library reports an error. No tree is known to cause one.
 pub fn to_yaml(value: &Value) -> Result<String, ConfigError> {
     serde_yaml::to_string(value).map_err(not_yaml)
 }
@@ -64,13 +64,18 @@ fn from_library(yaml: Yaml) -> Result<Value, ConfigError> {
                     Value::Bool(value) => value.to_string(),
                     Value::Int(value) => value.to_string(),
                     Value::Float(value) => value.to_string(),
-                    _ => return Err(ConfigError::new(ConfigPath::root(), "a map's key must be a text")),
+                    _ => {
+                        return Err(ConfigError::new(
+                            ConfigPath::root(),
+                            "the key of a map must be a string",
+                        ));
+                    }
                 };
                 map.insert(key, from_library(value)?);
             }
             Value::Map(map)
         }
-        // An enum variant with content: `{variant: content}`.
+        // An enum variant with content becomes `{variant: content}`.
         Yaml::Tagged(tagged) => {
             let name = tagged.tag.to_string();
             let name = name.strip_prefix('!').unwrap_or(&name).to_owned();

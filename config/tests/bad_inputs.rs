@@ -1,4 +1,4 @@
-//! What a user reads when a configuration is wrong. Each snapshot shows what was written and what is answered.
+//! Error messages for wrong configurations. Each snapshot contains the configuration and the message.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -8,13 +8,13 @@ use std::io::Write;
 use common::{Otlp, Window, load_yaml, settings, sources};
 use longwave_config::{ConfigError, Sources, load, load_and_check};
 
-fn shown<T: std::fmt::Debug>(written: &str, answer: Result<T, String>) -> String {
-    let answer = answer.err().unwrap_or_else(|| "ACCEPTED".to_owned());
-    format!("{}\n-----\n{answer}", written.replace('\t', "<tab>"))
+fn shown<T: std::fmt::Debug>(written: &str, result: Result<T, String>) -> String {
+    let message = result.err().unwrap_or_else(|| "ACCEPTED".to_owned());
+    format!("{}\n-----\n{message}", written.replace('\t', "<tab>"))
 }
 
-/// *Scenario*: a file with broken YAML is given.
-/// *Guarantees*: the error names file, line and column, and the likely cause, on one line.
+/// *Scenario*: files with invalid YAML.
+/// *Guarantees*: the error names file, line, column and the likely cause, on one line.
 #[test]
 fn broken_yaml() {
     let cases = [
@@ -50,14 +50,14 @@ fn broken_yaml() {
     for (name, text) in cases {
         let path = directory.path().join("longwave.yaml");
         std::fs::File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
-        let answer = load(&sources(&[path.to_str().unwrap()])).map_err(|errors| errors.to_string());
-        let answer = answer.map_err(|text| text.replace(directory.path().to_str().unwrap(), "/etc"));
-        insta::assert_snapshot!(format!("yaml_{name}"), shown(text, answer));
+        let result = load(&sources(&[path.to_str().unwrap()])).map_err(|errors| errors.to_string());
+        let result = result.map_err(|text| text.replace(directory.path().to_str().unwrap(), "/etc"));
+        insta::assert_snapshot!(format!("yaml_{name}"), shown(text, result));
     }
 }
 
-/// *Scenario*: the sections of a configuration are wrong, each file in several ways.
-/// *Guarantees*: all errors come at once, each with its path, near-misses with a suggestion.
+/// *Scenario*: configurations with wrong sections. Each has several errors.
+/// *Guarantees*: all errors are reported at once, each with its path. A misspelt name gets a suggestion.
 #[test]
 fn wrong_sections() {
     let cases = [
@@ -85,13 +85,13 @@ fn wrong_sections() {
         ),
     ];
     for (name, text) in cases {
-        let answer = load_yaml(&[text]).map_err(|errors| errors.to_string());
-        insta::assert_snapshot!(format!("section_{name}"), shown(text, answer));
+        let result = load_yaml(&[text]).map_err(|errors| errors.to_string());
+        insta::assert_snapshot!(format!("section_{name}"), shown(text, result));
     }
 }
 
-/// *Scenario*: references that lead nowhere, in a configuration that is otherwise well.
-/// *Guarantees*: the error names the node and the remedy, and a loop ends.
+/// *Scenario*: invalid references in a configuration that is otherwise valid.
+/// *Guarantees*: the error names the node and the remedy. A reference loop ends.
 #[test]
 fn wrong_references() {
     let cases = [
@@ -106,13 +106,13 @@ fn wrong_references() {
     ];
     for (name, text) in cases {
         let yaml = format!("exporters:\n  otlp:\n    endpoint: '{text}'\n    list: [a, '{text}']\n");
-        let answer = load_yaml(&[&yaml]).map_err(|errors| errors.to_string());
-        insta::assert_snapshot!(format!("reference_{name}"), shown(&yaml, answer));
+        let result = load_yaml(&[&yaml]).map_err(|errors| errors.to_string());
+        insta::assert_snapshot!(format!("reference_{name}"), shown(&yaml, result));
     }
 }
 
-/// *Scenario*: settings of the wrong type, with unknown keys, with several faults at once.
-/// *Guarantees*: every fault is told, once, with the field's path; what only follows from another is not.
+/// *Scenario*: settings of the wrong type, with unknown keys, and with several errors at once.
+/// *Guarantees*: every error is reported once, with the path of the field. Consequences of another error are not reported.
 #[test]
 fn wrong_window_settings() {
     let cases = [
@@ -145,8 +145,8 @@ fn wrong_window_settings() {
     }
 }
 
-/// *Scenario*: nested settings with required fields are wrong.
-/// *Guarantees*: a missing field is told with its path; nested unknown keys name their section.
+/// *Scenario*: errors in nested settings with required fields.
+/// *Guarantees*: a missing field is reported with its path. The error for unknown nested keys names their section.
 #[test]
 fn wrong_nested_settings() {
     let cases = [
@@ -166,8 +166,8 @@ fn wrong_nested_settings() {
     }
 }
 
-/// *Scenario*: `--config` and `--set` that cannot be read.
-/// *Guarantees*: each is named as it was written, and all are told at once.
+/// *Scenario*: values of `--config` and `--set` that cannot be read.
+/// *Guarantees*: all are reported at once, each with its value as it was passed.
 #[test]
 fn wrong_sources() {
     let given = Sources::new(
@@ -184,13 +184,14 @@ fn wrong_sources() {
         ["a.b", "=5", "a..b=1", "a.b=[1"].map(str::to_owned).to_vec(),
     )
     .with_environment(common::environment);
-    let answer = load(&given).map_err(|errors| errors.to_string());
+    let result = load(&given).map_err(|errors| errors.to_string());
     let written = format!("{:?}\n{:?}", given.configs, given.sets);
-    insta::assert_snapshot!("sources", shown(&written, answer));
+    insta::assert_snapshot!("sources", shown(&written, result));
 }
 
-/// *Scenario*: a section is misspelt and a value cannot be expanded; the components' owner finds more, also in that value's place.
-/// *Guarantees*: its errors come with the others, once, but not what follows from the missing value.
+/// *Scenario*: a section is misspelt, and a value cannot be expanded. The check of the components finds more errors, one of them for
+/// that value.
+/// *Guarantees*: the errors of the check are reported once with the others, except those that follow from the missing value.
 #[test]
 fn a_wrong_document_hides_nothing() {
     let text = "yaml:{recivers: , exporters: {otlp: {endpoint: '${env:X'}, stdout: {format: xml}}}";

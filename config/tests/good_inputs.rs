@@ -1,4 +1,4 @@
-//! What a configuration means.
+//! Valid configurations and their meaning.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -9,8 +9,8 @@ use longwave_config::{
     load, to_yaml,
 };
 
-/// *Scenario*: a whole configuration, as the README shows it.
-/// *Guarantees*: sections, ids and pipelines arrive in their order; `a,b` is a list of ids.
+/// *Scenario*: a whole configuration, as in the README.
+/// *Guarantees*: sections, ids and pipelines keep their order. `a,b` is a list of ids.
 #[test]
 fn a_whole_document() {
     let loaded = load_yaml(&["
@@ -39,8 +39,8 @@ service:
     assert!(loaded.warnings.is_empty());
 }
 
-/// *Scenario*: three sources and two `--set`: maps overlap, lists differ, a section is emptied.
-/// *Guarantees*: maps merge deeply, lists are replaced, null erases, `--set` comes last and is typed by YAML.
+/// *Scenario*: three sources and two `--set`. Maps overlap, lists differ, and a section is set to null.
+/// *Guarantees*: maps merge deeply, lists are replaced, null erases. `--set` is applied last, and YAML determines its type.
 #[test]
 fn sources_merge_in_order() {
     let mut given = sources(&[
@@ -54,7 +54,7 @@ fn sources_merge_in_order() {
 }
 
 /// *Scenario*: anchors and merge keys.
-/// *Guarantees*: `<<` fills in what the map does not say itself, of several maps the first wins.
+/// *Guarantees*: `<<` adds the keys that the map does not have. If several maps have a key, the first wins.
 #[test]
 fn merge_keys() {
     let loaded = load_yaml(&["
@@ -68,8 +68,8 @@ receivers:
     insta::assert_snapshot!(to_yaml(merged).unwrap());
 }
 
-/// *Scenario*: a variable that looks like a number, for a text and for a number.
-/// *Guarantees*: whole nodes are typed by YAML and keep their original text for text fields.
+/// *Scenario*: variables that look like numbers, for string fields and for a number field.
+/// *Guarantees*: YAML determines the type of a node that is one reference. A string field gets the original text.
 #[test]
 fn whole_nodes_are_typed_and_keep_their_text() {
     #[derive(Debug, PartialEq, serde::Deserialize)]
@@ -86,14 +86,14 @@ fn whole_nodes_are_typed_and_keep_their_text() {
         text: "42".to_owned(),
         number: 42,
         optional: Some("0123".to_owned()),
-        // As in the Collector: what YAML reads as text stays as it is, with its quotes.
+        // As in the Collector: text that YAML reads as a string stays unchanged, quotes included.
         quoted: "\"5\"".to_owned(),
     };
     assert_eq!(decoded, expected);
 }
 
-/// *Scenario*: references with defaults, within references, embedded, escaped; a variable that is a map.
-/// *Guarantees*: each expands as the Collector's does.
+/// *Scenario*: references with defaults, nested references, embedded and escaped ones, and a variable that contains a map.
+/// *Guarantees*: each expands as in the Collector.
 #[test]
 fn references_expand() {
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -127,8 +127,8 @@ fn references_expand() {
     insta::assert_snapshot!(to_yaml(&loaded.value).unwrap());
 }
 
-/// *Scenario*: variables that are not set, whole and embedded, and one that is set to nothing.
-/// *Guarantees*: a warning with the path for each that is not set; whole it is null, so that the default applies.
+/// *Scenario*: variables that are not set, as a whole value and embedded in a string, and one that is set to the empty string.
+/// *Guarantees*: each that is not set gives a warning with its path. As a whole value it is null, so that the default applies.
 #[test]
 fn unset_variables_warn() {
     let loaded = load_yaml(&["processors:\n  window:\n    interval: ${env:UNSET}\n    max_series: ${env:EMPTY}\nexporters:\n  otlp: {endpoint: 'a${UNSET}b'}\n"])
@@ -140,8 +140,8 @@ fn unset_variables_warn() {
     assert_eq!(window, Window::default());
 }
 
-/// *Scenario*: one value after the other where another form is usual.
-/// *Guarantees*: `a,b` is a list where one is wanted, whole numbers are numbers, null is the default.
+/// *Scenario*: values in a form that is not the usual one for their field.
+/// *Guarantees*: `a,b` is accepted as a list, a whole number as a fraction, and null as the default.
 #[test]
 fn lenient_where_the_collector_is() {
     let window: Window = settings(
@@ -161,8 +161,8 @@ fn lenient_where_the_collector_is() {
     assert_eq!(settings::<Window>("").unwrap(), Window::default());
 }
 
-/// *Scenario*: nested settings, sizes, ids, secrets, and a free-form part with a variable in it.
-/// *Guarantees*: all decode; the free-form part keeps the origin of its values.
+/// *Scenario*: nested settings with sizes, ids, secrets, and a free-form part that refers to a variable.
+/// *Guarantees*: all decode. The free-form part keeps the origin of its values.
 #[test]
 fn nested_settings_decode() {
     let otlp: Otlp = settings(
@@ -179,8 +179,8 @@ fn nested_settings_decode() {
     assert_eq!(otlp.extra.get("b").unwrap().as_list().unwrap().len(), 2);
 }
 
-/// *Scenario*: typed settings with a secret are printed, and so are the tree and its parts for debugging.
-/// *Guarantees*: the secret is `[REDACTED]` wherever its type is known; no debug output shows a variable's text.
+/// *Scenario*: typed settings with a secret are printed, and the tree is printed for debugging.
+/// *Guarantees*: the secret is `[REDACTED]` wherever its type is known. Debug output never contains the text of a variable.
 #[test]
 fn secrets_are_not_shown() {
     let loaded = load_yaml(&["exporters:\n  otlp: {endpoint: a, headers: {x: '${env:TOKEN}'}}\n"]).unwrap();
@@ -191,7 +191,7 @@ fn secrets_are_not_shown() {
     assert_eq!(format!("{:?} {}", Secret::new("x"), Secret::new("x")), "[REDACTED] [REDACTED]");
 }
 
-/// *Scenario*: a secret stands where a number is wanted.
+/// *Scenario*: a secret is used for a number field.
 /// *Guarantees*: the error does not quote it.
 #[test]
 fn errors_do_not_quote_variables() {
@@ -200,7 +200,7 @@ fn errors_do_not_quote_variables() {
     assert!(!wrong.unwrap_err().contains("s3cr3t"));
 }
 
-/// *Scenario*: a file that includes itself, once and twice.
+/// *Scenario*: a file includes itself once, and twice.
 /// *Guarantees*: loading ends with an error that names the node.
 #[test]
 fn files_that_include_themselves_end() {
@@ -214,8 +214,8 @@ fn files_that_include_themselves_end() {
     }
 }
 
-/// *Scenario*: the resolved tree of one load is given to the next.
-/// *Guarantees*: printing and reading again give the same tree.
+/// *Scenario*: the tree of a loaded configuration is printed and loaded again.
+/// *Guarantees*: the second tree is the same, with its keys in the same order.
 #[test]
 fn printed_trees_read_back() {
     let first = load_yaml(&[
@@ -223,11 +223,13 @@ fn printed_trees_read_back() {
     ])
     .unwrap();
     let printed = to_yaml(&first.value).unwrap();
-    assert_eq!(load_yaml(&[&printed]).unwrap().value, first.value);
+    let second = load_yaml(&[&printed]).unwrap().value;
+    assert_eq!(second, first.value);
+    assert_eq!(format!("{second:?}"), format!("{:?}", first.value), "order of keys");
 }
 
-/// *Scenario*: variables that are set to nothing, for an optional number, a number that must be set, and a text.
-/// *Guarantees*: the optional one keeps its default, the text is empty, the missing number is told once.
+/// *Scenario*: a variable that is set to the empty string, for an optional number, a required number, and a string.
+/// *Guarantees*: the optional number keeps its default, the string is empty, and the missing number is reported once.
 #[test]
 fn empty_variables() {
     #[derive(Debug, serde::Deserialize)]
@@ -249,8 +251,8 @@ fn empty_variables() {
     assert_eq!(wrong, "processors::window: needed: must be set");
 }
 
-/// *Scenario*: enums with content, right and wrong, beside another wrong setting.
-/// *Guarantees*: content decodes; all errors are told, with their paths.
+/// *Scenario*: enums with valid and invalid content, beside another invalid setting.
+/// *Guarantees*: valid content decodes. All errors are reported with their paths.
 #[test]
 fn enums_with_content() {
     #[derive(Debug, PartialEq, serde::Deserialize)]

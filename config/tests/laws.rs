@@ -1,4 +1,4 @@
-//! What holds for every input.
+//! Property tests: what is true for every input.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -9,7 +9,7 @@ use common::{Otlp, Window, sources};
 use longwave_config::{ByteSize, ConfigPath, GoDuration, Map, Sources, Value, decode, load, merge, to_yaml};
 use proptest::prelude::*;
 
-/// Any tree, of texts that look like other things too.
+/// Any tree. Some of its strings look like YAML syntax or like other types.
 fn trees() -> impl Strategy<Value = Value> {
     let text = prop_oneof![
         "[a-z_:{}\\[\\],#&*!|>'\"%@` \n\t-]{0,8}",
@@ -47,9 +47,8 @@ fn with_variable(text: &str, variable: String) -> Sources {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
-    /// *Scenario*: any text, with YAML's special characters, in a variable that is embedded in plain, quoted and flow
-    /// texts.
-    /// *Guarantees*: it stays a text, exactly; no key, element or type comes of it.
+    /// *Scenario*: a variable with any text, including YAML's special characters, is embedded in plain, quoted and flow strings.
+    /// *Guarantees*: the result is a string with exactly this text. It adds no key and no element, and has no other type.
     #[test]
     fn embedded_values_never_become_structure(value in "[^$\u{0}]*|[a-z:{}\\[\\],#&*!|>'\"%@` \n\t-]{0,30}") {
         let text = "receivers: {bpf: {a: 'x ${env:V}', b: [\"${env:V} y\"]}}\nexporters:\n  stdout:\n    c: =${env:V}\n    d: 1\n";
@@ -67,8 +66,8 @@ proptest! {
         }
     }
 
-    /// *Scenario*: any text with dollars and braces, whole and embedded.
-    /// *Guarantees*: loading ends, with a tree of the same keys or with errors.
+    /// *Scenario*: a variable with dollars and braces in any order, as a whole value and embedded in a string.
+    /// *Guarantees*: loading ends, either with a tree of the same keys or with errors.
     #[test]
     fn any_reference_ends(value in "([$]|[{]|[}]|env:V|:-|[a-z]){0,20}") {
         let yaml = "receivers: {bpf: {a: '${env:V}', b: 'x${env:V}'}}";
@@ -79,9 +78,9 @@ proptest! {
     }
 
     /// *Scenario*: any text as configuration.
-    /// *Guarantees*: an answer, never a panic; errors are never empty.
+    /// *Guarantees*: loading returns and does not panic. An error always has a message.
     #[test]
-    fn any_text_is_answered(text in "[a-c:{}\\[\\],#&*!|>'\"%@`$? \n\t-]{0,60}|\\PC*") {
+    fn any_text_loads_or_fails(text in "[a-c:{}\\[\\],#&*!|>'\"%@`$? \n\t-]{0,60}|\\PC*") {
         if let Err(errors) = load(&sources(&[&format!("yaml:{text}")])) {
             prop_assert!(!errors.0.is_empty());
             prop_assert!(errors.0.iter().all(|error| !error.to_string().is_empty()));
@@ -89,15 +88,15 @@ proptest! {
     }
 
     /// *Scenario*: any tree as settings.
-    /// *Guarantees*: settings, or at least one error, no error twice.
+    /// *Guarantees*: decoding returns settings, or at least one error, and no error twice.
     #[test]
     fn any_tree_is_decoded_or_refused(tree in trees(), map in maps(trees())) {
         for value in [&tree, &Value::Map(map)] {
-            let answers = [
+            let results = [
                 decode::<Window>(value, &ConfigPath::from("a::b")).err(),
                 decode::<Otlp>(value, &ConfigPath::from("a::b")).err(),
             ];
-            for errors in answers.into_iter().flatten() {
+            for errors in results.into_iter().flatten() {
                 prop_assert!(!errors.is_empty());
                 let mut texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
                 texts.sort();
@@ -107,24 +106,31 @@ proptest! {
         }
     }
 
-    /// *Scenario*: any tree is decoded as a tree, and printed and read.
-    /// *Guarantees*: it stays the same.
+    /// *Scenario*: any tree is decoded as a tree, and printed and loaded again.
+    /// *Guarantees*: it stays the same. The order of keys stays the same too, which `==` ignores.
     #[test]
     fn trees_survive(tree in trees()) {
-        prop_assert_eq!(&decode::<Value>(&tree, &ConfigPath::root()).unwrap(), &tree);
-        prop_assert_eq!(&Value::from_serialize(&tree).unwrap(), &tree);
+        let decoded = decode::<Value>(&tree, &ConfigPath::root()).unwrap();
+        let converted = Value::from_serialize(&tree).unwrap();
+        for same in [decoded, converted] {
+            prop_assert_eq!(&same, &tree);
+            prop_assert_eq!(format!("{same:?}"), format!("{tree:?}"));
+        }
         let map = Value::Map([("exporters".to_owned(), Value::Map([("stdout".to_owned(), Value::Map(
             [("k".to_owned(), tree.clone())].into_iter().collect(),
         ))].into_iter().collect()))].into_iter().collect());
         let printed = to_yaml(&map).unwrap();
-        // Printed trees are resolved: a dollar in them is none that was meant to be expanded.
+        // Printed trees are not escaped: loading would expand a dollar in them.
         if !printed.contains('$') && !printed.contains("<<") {
-            prop_assert_eq!(load(&sources(&[&format!("yaml:{printed}")])).unwrap().value, map);
+            let loaded = load(&sources(&[&format!("yaml:{printed}")])).unwrap().value;
+            prop_assert_eq!(&loaded, &map);
+            prop_assert_eq!(format!("{loaded:?}"), format!("{map:?}"));
         }
     }
 
     /// *Scenario*: any two maps are merged.
-    /// *Guarantees*: nothing and itself change nothing; what the later says holds; what it does not name stays.
+    /// *Guarantees*: merging an empty map or the map itself changes nothing. Values of the later map win. Keys that it does not
+    /// have stay.
     #[test]
     fn merging(base in maps(trees()), over in maps(trees())) {
         let (base, over) = (Value::Map(base), Value::Map(over));
@@ -137,8 +143,8 @@ proptest! {
         check_merge(&base, &over, &both)?;
     }
 
-    /// *Scenario*: any duration up to 292 years, any size.
-    /// *Guarantees*: what is printed reads back exactly.
+    /// *Scenario*: any duration up to 292 years, and any size.
+    /// *Guarantees*: printing and parsing give the same value.
     #[test]
     fn durations_and_sizes_read_back(nanos in prop_oneof![0..=i64::MAX as u64, 0..10_000_000_000u64], bytes in any::<u64>(), shift in 0..64u32) {
         let duration = GoDuration(Duration::from_nanos(nanos));
@@ -149,7 +155,7 @@ proptest! {
     }
 
     /// *Scenario*: any text as duration or size.
-    /// *Guarantees*: an answer, never a panic.
+    /// *Guarantees*: parsing returns and does not panic.
     #[test]
     fn any_text_as_duration(text in "[-+0-9.a-zµ]{0,30}|\\PC*") {
         let _ = text.parse::<GoDuration>();
@@ -175,9 +181,10 @@ fn check_merge(base: &Value, over: &Value, both: &Value) -> Result<(), TestCaseE
     Ok(())
 }
 
-/// *Scenario*: a list has one element that cannot be decoded, and the check wants a list that is not empty; another field is wrong in
-/// itself.
-/// *Guarantees*: the element is reported once, not the emptiness that leaving it out made; what the check finds elsewhere is reported too.
+/// *Scenario*: the only element of a list cannot be decoded, and the check requires a list that is not empty. The check also finds an
+/// error in another field.
+/// *Guarantees*: the element is reported once. The empty list, which only exists because the element was left out, is not reported. The
+/// error in the other field is reported.
 #[test]
 fn a_check_does_not_report_what_was_left_out() {
     #[derive(serde::Deserialize, Default)]

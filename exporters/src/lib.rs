@@ -1,16 +1,17 @@
-//! Where records and windows go: OpenTelemetry receivers ([`otlp`]), the standard output ([`stdout`]), record files ([`record_file`]).
+//! Exporters send records and windows to OpenTelemetry servers ([`otlp`]), to the standard output ([`stdout`]) and to record files
+//! ([`record_file`]).
 //!
-//! An exporter encodes and makes one delivery attempt at a time; queue, retries and time limits are the runtime's.
+//! An exporter encodes batches and makes one delivery attempt at a time. The runtime provides the queue, retries and time limits.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod ordered_queue;
+mod ordered_queue_config;
 pub mod otlp;
 pub mod record_file;
 pub mod stdout;
 
 use longwave_pipeline::component::ExporterFactory;
 
-/// One factory for each exporter.
+/// Returns one factory for each exporter.
 pub fn factories() -> Vec<ExporterFactory> {
     vec![otlp::grpc::factory(), otlp::http::factory(), stdout::factory(), record_file::factory()]
 }

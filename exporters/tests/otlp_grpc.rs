@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::certificates::Certificates;
-use common::grpc_server::{Answer, GrpcServer};
+use common::grpc_server::{GrpcServer, Reply};
 use common::{any_payload, exporter, payload, permanent, records, retryable, window};
 use longwave_pipeline::component::{PushError, Pushed, Signal};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -19,8 +19,8 @@ fn plain(server: &GrpcServer) -> serde_json::Value {
     json!({"endpoint": server.address.to_string(), "tls": {"insecure": true}})
 }
 
-/// *Scenario*: metrics and logs, with the default compression and with none, and a header with a token.
-/// *Guarantees*: the server decodes exactly the encoded request; compression, header and user agent arrive.
+/// *Scenario*: metrics and logs are sent with the default compression and without, and with a token in a header.
+/// *Guarantees*: the server decodes exactly the encoded request; it receives compression, header and user agent.
 #[tokio::test]
 async fn requests_arrive() {
     let server = GrpcServer::start(Vec::new()).await;
@@ -36,10 +36,13 @@ async fn requests_arrive() {
         assert_eq!(pusher.push(&request).await, Ok(Pushed::default()));
         assert_eq!(logs.pusher().push(&payload(&mut *logs, &records(3))).await, Ok(Pushed::default()));
         pusher.shutdown().await.unwrap();
-        let mut seen = server.seen.lock().unwrap();
-        assert_eq!(seen.metrics.pop().unwrap(), ExportMetricsServiceRequest::decode(request.bytes).unwrap());
-        assert_eq!(seen.logs.pop().unwrap().resource_logs[0].scope_logs[0].log_records.len(), 3);
-        for metadata in seen.metadata.drain(..) {
+        let mut received = server.received.lock().unwrap();
+        assert_eq!(
+            received.metrics.pop().unwrap(),
+            ExportMetricsServiceRequest::decode(request.bytes).unwrap()
+        );
+        assert_eq!(received.logs.pop().unwrap().resource_logs[0].scope_logs[0].log_records.len(), 3);
+        for metadata in received.metadata.drain(..) {
             let text = |key: &str| metadata.get(key).map(|value| value.to_str().unwrap().to_owned());
             assert_eq!(text("authorization").unwrap(), "Bearer t0ken");
             assert!(text("user-agent").unwrap().starts_with("longwave/"));
@@ -48,8 +51,8 @@ async fn requests_arrive() {
     }
 }
 
-/// *Scenario*: 20,000 records at once.
-/// *Guarantees*: a server with gRPC's default limit of 4 MiB takes all requests.
+/// *Scenario*: a batch of 20,000 records.
+/// *Guarantees*: a server with gRPC's default limit of 4 MiB accepts all requests.
 #[tokio::test]
 async fn large_batches_pass_the_default_limit() {
     let server = GrpcServer::start(Vec::new()).await;
@@ -59,18 +62,18 @@ async fn large_batches_pass_the_default_limit() {
     for payload in &payloads {
         assert_eq!(exporter.pusher().push(payload).await, Ok(Pushed::default()));
     }
-    let seen = server.seen.lock().unwrap();
+    let received = server.received.lock().unwrap();
     let arrived: usize =
-        seen.logs.iter().map(|request| request.resource_logs[0].scope_logs[0].log_records.len()).sum();
+        received.logs.iter().map(|request| request.resource_logs[0].scope_logs[0].log_records.len()).sum();
     assert_eq!(arrived, 20_000);
 }
 
-/// *Scenario*: partial success with a count and words, with words alone, with more than was sent, with a negative count.
-/// *Guarantees*: rejected items and the server's words, never more than were sent, never an error.
+/// *Scenario*: partial success with a count and a reason, with a reason only, with a count above the request's, and with a negative count.
+/// *Guarantees*: the push returns the rejected items and the reason, at most as many as were sent, and no error.
 #[tokio::test]
 async fn partial_success_is_reported() {
     let partial = [(3, "too old"), (0, "deprecated"), (99, ""), (-1, "")];
-    let server = GrpcServer::start(partial.map(|(count, words)| Answer::Partial(count, words)).into()).await;
+    let server = GrpcServer::start(partial.map(|(count, reason)| Reply::Partial(count, reason)).into()).await;
     for signal in [Signal::Metrics, Signal::Logs] {
         let pusher = exporter("otlp_grpc", plain(&server), signal).pusher();
         let push = async || pusher.push(&any_payload()).await.unwrap();
@@ -85,19 +88,19 @@ async fn partial_success_is_reported() {
 }
 
 /// *Scenario*: Unavailable, then success; ResourceExhausted without RetryInfo; InvalidArgument; Unauthenticated.
-/// *Guarantees*: what is retryable says so, the rest is permanent; messages name the endpoint and carry the server's words; one
-/// refusal does not spoil the connection.
+/// *Guarantees*: the first error is retryable, the others are permanent; messages have the endpoint and the server's reason; the connection
+/// remains usable after a refusal.
 #[tokio::test]
 async fn refusals() {
-    let refuse = |code, words| Answer::Refuse(Status::new(code, words));
-    let answers = vec![
+    let refuse = |code, reason| Reply::Refuse(Status::new(code, reason));
+    let replies = vec![
         refuse(Code::Unavailable, "restarting"),
-        Answer::Fine,
+        Reply::Accept,
         refuse(Code::ResourceExhausted, "too much"),
         refuse(Code::InvalidArgument, "bad point"),
         refuse(Code::Unauthenticated, ""),
     ];
-    let server = GrpcServer::start(answers).await;
+    let server = GrpcServer::start(replies).await;
     let pusher = exporter("otlp_grpc", plain(&server), Signal::Metrics).pusher();
     let endpoint = format!("http://{}", server.address);
     let message = retryable(pusher.push(&any_payload()).await.unwrap_err());
@@ -112,9 +115,9 @@ async fn refusals() {
 }
 
 /// *Scenario*: ResourceExhausted with `google.rpc.RetryInfo` of 1.5 s.
-/// *Guarantees*: retryable, not before that.
+/// *Guarantees*: the error is retryable after that delay.
 #[tokio::test]
-async fn retry_info_is_honoured() {
+async fn retry_info_is_applied() {
     // RpcStatus { code: 8, details: [Any { type_url, RetryInfo { Duration { 1 s, 500,000,000 ns } } }] }
     let duration = [0x08, 1, 0x10, 0x80, 0xca, 0xb5, 0xee, 0x01];
     let info = [&[0x0a, duration.len() as u8][..], &duration].concat();
@@ -122,7 +125,7 @@ async fn retry_info_is_honoured() {
     let any = [&[0x0a, url.len() as u8][..], url, &[0x12, info.len() as u8], &info].concat();
     let details = [&[0x08, 8, 0x1a, any.len() as u8][..], &any].concat();
     let status = Status::with_details(Code::ResourceExhausted, "slow down", details.into());
-    let server = GrpcServer::start(vec![Answer::Refuse(status)]).await;
+    let server = GrpcServer::start(vec![Reply::Refuse(status)]).await;
     let pusher = exporter("otlp_grpc", plain(&server), Signal::Metrics).pusher();
     match pusher.push(&any_payload()).await {
         Err(PushError::Retryable { after, .. }) => assert_eq!(after, Some(Duration::from_millis(1500))),
@@ -130,11 +133,11 @@ async fn retry_info_is_honoured() {
     }
 }
 
-/// *Scenario*: nobody listens; a server comes up at the same address; it goes away; another comes.
-/// *Guarantees*: start succeeds all the same; the failure is retryable and says that the connection was refused; the same pusher
-/// reaches each server.
+/// *Scenario*: no process listens; a server starts at the address; it stops; another starts.
+/// *Guarantees*: the pusher starts nevertheless; the error is retryable and reports a refused connection; the same pusher reaches each
+/// server.
 #[tokio::test]
-async fn a_server_that_comes_and_goes() {
+async fn a_server_starts_and_stops() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     drop(listener);
@@ -143,7 +146,7 @@ async fn a_server_that_comes_and_goes() {
     pusher.start().await.unwrap();
     for _ in 0..2 {
         let mut refused = pusher.push(&any_payload()).await;
-        // The end of the previous server may show once as a closed connection.
+        // The first error after the previous server's stop may be a closed connection.
         for _ in 0..20 {
             match &refused {
                 Err(PushError::Retryable { message, .. }) if message.contains("refused") => break,
@@ -166,7 +169,7 @@ async fn a_server_that_comes_and_goes() {
 }
 
 /// *Scenario*: a name that does not resolve (`.invalid` never does).
-/// *Guarantees*: retryable, and the message says that the name is the trouble.
+/// *Guarantees*: the error is retryable, and its message names the look-up as the cause.
 #[tokio::test]
 async fn an_unknown_name() {
     let section = json!({"endpoint": "collector.invalid:4317", "tls": {"insecure": true}});
@@ -175,25 +178,25 @@ async fn an_unknown_name() {
     assert!(message.contains("cannot resolve the name \"collector.invalid\""), "{message}");
 }
 
-async fn tls_server(certificates: &Certificates, asks_client: bool) -> GrpcServer {
+async fn tls_server(certificates: &Certificates, requires_client_certificate: bool) -> GrpcServer {
     let (certificate, key) = &certificates.server;
     let mut tls = ServerTlsConfig::new().identity(Identity::from_pem(certificate, key));
-    if asks_client {
+    if requires_client_certificate {
         tls = tls.client_ca_root(Certificate::from_pem(&certificates.ca));
     }
     GrpcServer::start_at("127.0.0.1:0", Vec::new(), Some(tls)).await
 }
 
-/// *Scenario*: a TLS server with a certificate for `collector.test` from its own authority: with that authority and name; without the
-/// authority; without the name; without verification; with TLS 1.3 alone; and by a client that speaks plaintext.
-/// *Guarantees*: it works exactly where it should; elsewhere the message says which setting to change.
+/// *Scenario*: a TLS server with a certificate for `collector.test` from its own authority. Clients connect with that authority and name,
+/// without the authority, without the name, without verification, with TLS 1.3 only, and with plaintext.
+/// *Guarantees*: only matching settings succeed; with the others the message names the setting to change.
 #[tokio::test]
 async fn tls_and_what_can_go_wrong() {
     let certificates = Certificates::new();
     let server = tls_server(&certificates, false).await;
     let endpoint = server.address.to_string();
     let ca = certificates.file("ca.pem", &certificates.ca);
-    // Another authority, so that the test does not depend on the system's.
+    // Another authority, so that the test does not use the system's.
     let other_ca = certificates.file("other.pem", &Certificates::new().ca);
     let name = "collector.test";
     let push = async |tls: serde_json::Value| {
@@ -205,17 +208,17 @@ async fn tls_and_what_can_go_wrong() {
     let newest = json!({"ca_file": ca, "server_name_override": name, "min_version": "1.3"});
     assert_eq!(push(newest).await, Ok(Pushed::default()));
     assert_eq!(push(json!({"insecure_skip_verify": true})).await, Ok(Pushed::default()));
-    let says = async |tls, expected: &str| {
+    let fails_with = async |tls, expected: &str| {
         let message = retryable(push(tls).await.unwrap_err());
         assert!(message.contains(expected) && message.contains(&endpoint), "{message}");
     };
-    says(json!({"ca_file": other_ca, "server_name_override": name}), "set tls::ca_file").await;
-    says(json!({"ca_file": ca}), "set tls::server_name_override").await;
-    says(json!({"insecure": true}), "if the server expects TLS").await;
+    fails_with(json!({"ca_file": other_ca, "server_name_override": name}), "set tls::ca_file").await;
+    fails_with(json!({"ca_file": ca}), "set tls::server_name_override").await;
+    fails_with(json!({"insecure": true}), "if the server expects TLS").await;
 }
 
-/// *Scenario*: a server that asks for a client certificate; and a TLS client at a server without TLS.
-/// *Guarantees*: with `cert_file` and `key_file` it works; without, and without TLS, the message says what is missing.
+/// *Scenario*: a server that requires a client certificate; and a TLS client at a server without TLS.
+/// *Guarantees*: a client with `cert_file` and `key_file` succeeds; without them, and without TLS, the message names the missing setting.
 #[tokio::test]
 async fn mutual_tls_and_a_plain_server() {
     let certificates = Certificates::new();

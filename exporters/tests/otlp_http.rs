@@ -7,7 +7,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use common::certificates::Certificates;
-use common::http_server::{Answer, HttpServer, tls_once};
+use common::http_server::{HttpServer, Reply, tls_once};
 use common::{any_payload, exporter, payload, permanent, records, retryable, window};
 use longwave_pipeline::component::{PushError, Pushed, Signal};
 use opentelemetry_proto::tonic::collector::metrics::v1::{
@@ -18,7 +18,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::json;
 
-fn answer(status: u16, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
+fn reply(status: u16, headers: &[(&str, &str)], body: Vec<u8>) -> Reply {
     let mut builder = axum::http::Response::builder().status(status);
     for (name, value) in headers {
         builder = builder.header(*name, *value);
@@ -30,9 +30,9 @@ fn base(server: &HttpServer) -> serde_json::Value {
     json!({"endpoint": format!("http://{}/otlp", server.address)})
 }
 
-/// *Scenario*: metrics and logs, small and large, with the default compression and with none, a header with a token, and an endpoint of
-/// their own for logs.
-/// *Guarantees*: a POST of exactly the encoded request to the right path, with type, encoding, token and user agent.
+/// *Scenario*: small and large requests with metrics and logs, with the default compression and without, a token in a header, and a
+/// `logs_endpoint`.
+/// *Guarantees*: the server receives a POST of exactly the encoded request at the right path, with type, encoding, token and user agent.
 #[tokio::test]
 async fn requests_arrive() {
     let server = HttpServer::start(Vec::new()).await;
@@ -50,7 +50,7 @@ async fn requests_arrive() {
             exporter.pusher().start().await.unwrap();
             let payload = payload(&mut *exporter, &batch);
             assert_eq!(exporter.pusher().push(&payload).await, Ok(Pushed::default()));
-            let (parts, body) = server.seen.lock().unwrap().requests.pop().unwrap();
+            let (parts, body) = server.received.lock().unwrap().requests.pop().unwrap();
             let header = |name: &str| parts.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
             assert_eq!((parts.method.as_str(), parts.uri.path()), ("POST", path));
             assert_eq!(header("content-type").unwrap(), "application/x-protobuf");
@@ -70,19 +70,19 @@ async fn requests_arrive() {
     }
 }
 
-/// *Scenario*: partial success; then 200 with a page of HTML, and with protobuf that is none.
-/// *Guarantees*: rejected items with the server's words; what was taken is not an error, whatever the body.
+/// *Scenario*: partial success; then 200 with an HTML page, and 202 with invalid protobuf.
+/// *Guarantees*: the push returns the rejected items and the server's reason; an accepted request is no error with any body.
 #[tokio::test]
 async fn success_and_partial_success() {
     let partial = ExportMetricsPartialSuccess { rejected_data_points: 4, error_message: "too old".into() };
     let body = ExportMetricsServiceResponse { partial_success: Some(partial) }.encode_to_vec();
     let protobuf = [("content-type", "application/x-protobuf")];
-    let answers = vec![
-        answer(200, &protobuf, body.clone()),
-        answer(200, &[("content-type", "text/html")], body),
-        answer(202, &protobuf, vec![0xff; 40]),
+    let replies = vec![
+        reply(200, &protobuf, body.clone()),
+        reply(200, &[("content-type", "text/html")], body),
+        reply(202, &protobuf, vec![0xff; 40]),
     ];
-    let server = HttpServer::start(answers).await;
+    let server = HttpServer::start(replies).await;
     let pusher = exporter("otlphttp", base(&server), Signal::Metrics).pusher();
     let expected = Pushed { rejected_items: 4, message: Some("too old".into()) };
     assert_eq!(pusher.push(&any_payload()).await, Ok(expected));
@@ -90,18 +90,18 @@ async fn success_and_partial_success() {
     assert_eq!(pusher.push(&any_payload()).await, Ok(Pushed::default()));
 }
 
-/// *Scenario*: 503 with Retry-After, 429 without, success; then 400 and a redirect to a place that would say 200 to a GET.
-/// *Guarantees*: the wait that the server asked for; permanent errors with its words; no redirect is followed.
+/// *Scenario*: 503 with Retry-After, 429 without, success; then 400, and a redirect to a path that would reply 200 to a GET.
+/// *Guarantees*: the first error has the server's delay; the last two are permanent, with the server's reason; no redirect is followed.
 #[tokio::test]
 async fn refusals() {
-    let answers = vec![
-        answer(503, &[("retry-after", "7")], Vec::new()),
-        answer(429, &[], b"too many".to_vec()),
-        answer(200, &[], Vec::new()),
-        answer(400, &[], b"bad point".to_vec()),
-        answer(302, &[("location", "/elsewhere")], Vec::new()),
+    let replies = vec![
+        reply(503, &[("retry-after", "7")], Vec::new()),
+        reply(429, &[], b"too many".to_vec()),
+        reply(200, &[], Vec::new()),
+        reply(400, &[], b"bad point".to_vec()),
+        reply(302, &[("location", "/elsewhere")], Vec::new()),
     ];
-    let server = HttpServer::start(answers).await;
+    let server = HttpServer::start(replies).await;
     let pusher = exporter("otlp_http", base(&server), Signal::Metrics).pusher();
     match pusher.push(&any_payload()).await {
         Err(PushError::Retryable { after, .. }) => assert_eq!(after, Some(Duration::from_secs(7))),
@@ -115,17 +115,17 @@ async fn refusals() {
     assert!(message.starts_with(&format!("{url}: HTTP 400 Bad Request: bad point")), "{message}");
     let message = permanent(pusher.push(&any_payload()).await.unwrap_err());
     assert!(message.contains("redirected to \"/elsewhere\""), "{message}");
-    assert_eq!(server.seen.lock().unwrap().requests.len(), 5);
+    assert_eq!(server.received.lock().unwrap().requests.len(), 5);
 }
 
-/// *Scenario*: nobody listens; a name that does not resolve; TLS to a server without.
-/// *Guarantees*: retryable, with the URL and the likely cause.
+/// *Scenario*: no process listens; a name does not resolve; a TLS client connects to a server without TLS.
+/// *Guarantees*: the errors are retryable and name the URL and the likely cause.
 #[tokio::test]
-async fn nobody_to_talk_to() {
+async fn servers_that_cannot_be_reached() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let says = async |section: serde_json::Value, expected: &str| {
+    let fails_with = async |section: serde_json::Value, expected: &str| {
         let pusher = exporter("otlp_http", section.clone(), Signal::Metrics).pusher();
         pusher.start().await.unwrap();
         let message = retryable(pusher.push(&any_payload()).await.unwrap_err());
@@ -135,16 +135,17 @@ async fn nobody_to_talk_to() {
             "{message}"
         );
     };
-    says(json!({"endpoint": format!("http://{address}")}), "is the collector running?").await;
-    says(json!({"endpoint": "http://collector.invalid:4318"}), "").await;
+    fails_with(json!({"endpoint": format!("http://{address}")}), "is the collector running?").await;
+    fails_with(json!({"endpoint": "http://collector.invalid:4318"}), "").await;
     let server = HttpServer::start(Vec::new()).await;
     let tls = json!({"insecure_skip_verify": true});
-    says(json!({"endpoint": format!("https://{}", server.address), "tls": tls}), "does not speak TLS").await;
+    fails_with(json!({"endpoint": format!("https://{}", server.address), "tls": tls}), "does not speak TLS")
+        .await;
 }
 
-/// *Scenario*: a TLS server with a certificate for `collector.test`, reached by its address: with `server_name_override`, and without.
-/// *Guarantees*: with it the certificate is verified for that name, SNI carries it, and `Host` is the endpoint's; without it the message
-/// says to set it.
+/// *Scenario*: a client connects by address to a TLS server with a certificate for `collector.test`, with `server_name_override` and without.
+/// *Guarantees*: with it the certificate is verified for that name, SNI has the name, and `Host` is the endpoint's; without it the message
+/// names the setting.
 #[tokio::test]
 async fn another_server_name() {
     let certificates = Certificates::new();

@@ -1,7 +1,7 @@
-//! Who is who among 10,000 pods and 1,000 services: what a lookup takes, and what knowing them all takes in memory.
+//! Look-ups among 10,000 pods and 1,000 services: CPU time of each, and memory for all of them.
 //!
 //! The extension runs as in the product, against a server in another process that writes objects as large as real ones (8 KB a pod).
-//! Look-ups are measured in CPU time, since machines that build are rarely idle.
+//! Look-ups are measured in CPU time, because machines that build are rarely idle.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
 use std::hint::black_box;
@@ -181,7 +181,7 @@ fn end(address: Ipv4Addr, port: u16) -> Endpoint {
     Endpoint { address: IpAddr::V4(address), port }
 }
 
-async fn know_all(server: &Server) -> (Arc<dyn Directory>, CancellationToken) {
+async fn fill_directory(server: &Server) -> (Arc<dyn Directory>, CancellationToken) {
     let yaml = format!("{{kubeconfig: {:?}, node: node-7}}", server.kubeconfig.path().to_str().unwrap());
     let section = Value::from_serialize(&serde_yaml::from_str::<serde_yaml::Value>(&yaml).unwrap()).unwrap();
     let prepared = longwave_extensions::kubernetes::factory()
@@ -194,7 +194,7 @@ async fn know_all(server: &Server) -> (Arc<dyn Directory>, CancellationToken) {
     let stop = CancellationToken::new();
     tokio::spawn(extension.start(stop.clone()).await.unwrap());
     let begun = Instant::now();
-    let known = || {
+    let complete = || {
         let last = [PODS - 1, PODS / 2].iter().all(|n| {
             matches!(
                 directory.workload_of_address(end(pod_address(*n), 0), UnixNanos::now()),
@@ -209,8 +209,8 @@ async fn know_all(server: &Server) -> (Arc<dyn Directory>, CancellationToken) {
             Answer::Known(_)
         )
     };
-    while !known() {
-        assert!(begun.elapsed() < Duration::from_secs(120), "not all is known after two minutes");
+    while !complete() {
+        assert!(begun.elapsed() < Duration::from_secs(120), "the tables are incomplete after two minutes");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     (directory, stop)
@@ -222,18 +222,18 @@ fn status(key: &str) -> u64 {
     line.trim_matches([':', ' ', '\t', 'k', 'B']).parse().unwrap()
 }
 
-/// Prints how much the process grew by knowing everything.
+/// Prints by how much the process grows until everything is known.
 fn measure(mode: &str) {
     let server = Server::start(mode == "streamed");
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(async {
         let before = status("VmRSS");
         let begun = Instant::now();
-        let (_directory, stop) = know_all(&server).await;
+        let (_directory, stop) = fill_directory(&server).await;
         let elapsed = begun.elapsed();
         tokio::time::sleep(Duration::from_millis(200)).await;
         let (after, peak) = (status("VmRSS"), status("VmHWM"));
         println!(
-            "memory, listing {mode}: {:.1} MiB for {PODS} pods and {SERVICES} services (peak {:.1} MiB), known after {:.2} s; a pod is {} bytes of JSON",
+            "memory, listing {mode}: {:.1} MiB for {PODS} pods and {SERVICES} services (peak {:.1} MiB), complete after {:.2} s; a pod is {} bytes of JSON",
             (after - before) as f64 / 1024.0,
             (peak - before) as f64 / 1024.0,
             elapsed.as_secs_f64(),
@@ -246,7 +246,7 @@ fn measure(mode: &str) {
 fn lookups() {
     let server = Server::start(true);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let (directory, stop) = runtime.block_on(know_all(&server));
+    let (directory, stop) = runtime.block_on(fill_directory(&server));
     let at = UnixNanos::now();
     let mut criterion = Criterion::default()
         .with_measurement(CpuTime)
@@ -265,7 +265,7 @@ fn lookups() {
     criterion.bench_function("workload_of_address, a pod's", |b| {
         b.iter(|| black_box(d.workload_of_address(end(pod_address(next(PODS)), 8080), at)))
     });
-    criterion.bench_function("workload_of_address, nobody's", |b| {
+    criterion.bench_function("workload_of_address, unknown", |b| {
         b.iter(|| {
             black_box(d.workload_of_address(end(Ipv4Addr::from(next(u32::MAX) | 0x5000_0000), 443), at))
         })
@@ -281,7 +281,7 @@ fn lookups() {
             black_box(d.workload_of_cgroup(&CgroupName { path: "/", container_id, pod_uid }, at))
         })
     });
-    criterion.bench_function("workload_of_cgroup, nobody's", |b| {
+    criterion.bench_function("workload_of_cgroup, unknown", |b| {
         b.iter(|| {
             let (container_id, pod_uid) = &absent[next(50) as usize];
             black_box(d.workload_of_cgroup(&CgroupName { path: "/", container_id, pod_uid }, at))
@@ -290,13 +290,13 @@ fn lookups() {
     criterion.bench_function("service_of_address, a service's", |b| {
         b.iter(|| black_box(d.service_of_address(end(service_address(next(SERVICES)), 80), at)))
     });
-    criterion.bench_function("service_of_address, nobody's", |b| {
+    criterion.bench_function("service_of_address, unknown", |b| {
         b.iter(|| black_box(d.service_of_address(end(pod_address(next(PODS)), 80), at)))
     });
     criterion.bench_function("service_of_backend, a backend", |b| {
         b.iter(|| black_box(d.service_of_backend(end(pod_address(next(PODS)), 8080), at)))
     });
-    criterion.bench_function("service_of_backend, nobody's", |b| {
+    criterion.bench_function("service_of_backend, unknown", |b| {
         b.iter(|| black_box(d.service_of_backend(end(pod_address(next(PODS)), 8081), at)))
     });
     criterion.bench_function("is_translated", |b| {

@@ -1,7 +1,7 @@
-//! What was true of each key, and when: the table behind every answer that is *as of* a time.
+//! Table of values by key and time, behind every look-up *as of* a time.
 //!
-//! Of each key one value is current, since a time; what it was before is remembered for a while, bounded by age and by number. An
-//! address that was given to somebody else within one interval still answers each record with who had it then.
+//! Each key has at most one current value, with the time since which it is valid. Former values are kept for a while, bounded by age and
+//! by number. So if an address changes its owner within one interval, each record still gets the owner of its own time.
 
 use std::collections::VecDeque;
 use std::hash::Hash;
@@ -11,25 +11,25 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use longwave_pipeline::model::UnixNanos;
 
-/// Values by key and time. A value holds from its `from` (inclusive) until its `until` (exclusive); spans of one key never overlap.
+/// Values by key and time. A value is valid from `from` (inclusive) until `until` (exclusive). Spans of one key never overlap.
 #[derive(Debug)]
 pub struct History<K, V> {
     current: HashMap<K, CurrentSpan<V>, RandomState>,
-    /// Oldest first; never empty. Few keys have any.
+    /// Former values, oldest first; no list is empty. Few keys have any.
     past: HashMap<K, Vec<PastSpan<V>>, RandomState>,
-    /// One entry for each past span, in the order in which they ended.
+    /// One entry for each former value, in the order in which they ended.
     ended: VecDeque<(UnixNanos, K)>,
     bounds: Bounds,
-    /// Values that were new.
+    /// Number of times that a key got a value that differs from its current one.
     changes: u64,
 }
 
-/// How much of the past is remembered.
+/// Limits on the former values that are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// How long what has ended is remembered.
+    /// How long a value is kept after its end.
     pub age: Duration,
-    /// How many ended spans at most, of all keys; the oldest go first.
+    /// Largest number of former values, over all keys. The oldest are evicted first.
     pub count: usize,
 }
 
@@ -49,7 +49,7 @@ struct PastSpan<V> {
 // === impl Bounds ===
 
 impl Default for Bounds {
-    /// Five minutes: longer than any record is under way; 65,536 spans.
+    /// Five minutes, which is longer than any record takes to be named, and 65,536 values.
     fn default() -> Self {
         Self { age: Duration::from_secs(300), count: 65_536 }
     }
@@ -58,7 +58,7 @@ impl Default for Bounds {
 // === impl History ===
 
 impl<K: Hash + Eq + Clone, V: PartialEq> History<K, V> {
-    /// An empty one.
+    /// Returns an empty table.
     pub fn new(bounds: Bounds) -> Self {
         Self {
             current: HashMap::default(),
@@ -69,8 +69,8 @@ impl<K: Hash + Eq + Clone, V: PartialEq> History<K, V> {
         }
     }
 
-    /// `key` is `value` since `from`, where the start is known: whoever was believed to be it after `from` was not. Who began later
-    /// than `from` keeps the key, and what is told here becomes its past.
+    /// Sets `key` to `value` from `from` on, a start that is known exactly. Truncates overlapping history at `from`. If the current value
+    /// started later than `from`, it stays current, and `value` becomes the value before it.
     pub fn set(&mut self, key: K, value: V, from: UnixNanos) {
         let Some(current) = self.current.get_mut(&key) else {
             self.changes += 1;
@@ -93,7 +93,8 @@ impl<K: Hash + Eq + Clone, V: PartialEq> History<K, V> {
         }
     }
 
-    /// `key` is `value` since about `start`: at most `slack` before it, by another clock, in a time that is nobody else's.
+    /// Sets `key` to `value` from about `start` on, a time of another clock. The span begins up to `slack` earlier if no other value was
+    /// valid then.
     pub fn set_with_slack(&mut self, key: K, value: V, start: UnixNanos, slack: Duration) {
         let earliest = UnixNanos(start.0.saturating_sub(u64::try_from(slack.as_nanos()).unwrap_or(u64::MAX)));
         let from = match (self.current.contains_key(&key), self.past.get(&key).and_then(|spans| spans.last()))
@@ -105,7 +106,7 @@ impl<K: Hash + Eq + Clone, V: PartialEq> History<K, V> {
         self.set(key, value, from);
     }
 
-    /// `key` is `value` now, and may have been since `since`: it has the time in which nobody else is known to have had the key.
+    /// Sets `key` to `value` from `now` on. The span begins as early as `since` where no other value is known for that time.
     pub fn set_since(&mut self, key: K, value: V, since: UnixNanos, now: UnixNanos) {
         let from = match (self.current.contains_key(&key), self.past.get(&key).and_then(|spans| spans.last()))
         {
@@ -116,21 +117,21 @@ impl<K: Hash + Eq + Clone, V: PartialEq> History<K, V> {
         self.set(key, value, from);
     }
 
-    /// `key` is `value` no more, since `until`. Nothing changes if it is not: another has it already.
+    /// Ends `value` at `until`. Does nothing if `key` has another value by now.
     pub fn end(&mut self, key: &K, value: &V, until: UnixNanos) {
         if self.current.get(key).is_some_and(|current| current.value == *value) {
             self.end_current(key, until);
         }
     }
 
-    /// `key` is nothing any more, since `until`.
+    /// Ends the current value of `key`, whatever it is, at `until`.
     pub fn end_current(&mut self, key: &K, until: UnixNanos) {
         if let Some((key, CurrentSpan { value, from })) = self.current.remove_entry(key) {
             self.push_past(key, PastSpan { value, from, until });
         }
     }
 
-    /// What `key` was at `at`.
+    /// Returns the value of `key` at the time `at`.
     #[inline]
     pub fn at(&self, key: &K, at: UnixNanos) -> Option<&V> {
         match self.current.get(key) {
@@ -140,44 +141,45 @@ impl<K: Hash + Eq + Clone, V: PartialEq> History<K, V> {
         }
     }
 
-    /// What `key` is, or was last.
+    /// Returns the current value of `key`, or the last one if it has none.
     pub fn latest(&self, key: &K) -> Option<&V> {
         let past = || Some(&self.past.get(key)?.last()?.value);
         self.current(key).or_else(past)
     }
 
-    /// What `key` is.
+    /// Returns the current value of `key`.
     pub fn current(&self, key: &K) -> Option<&V> {
         Some(&self.current.get(key)?.value)
     }
 
-    /// How often a key was told a value that it did not have. What ends or is forgotten is no news: who asked has the answer.
+    /// Returns how many times a key got a value that differs from its current one. Endings and evictions are not counted, since no pending
+    /// look-up depends on them.
     pub fn changes(&self) -> u64 {
         self.changes
     }
 
-    /// Keys that have a value.
+    /// Number of keys that have a current value.
     pub fn len(&self) -> usize {
         self.current.len()
     }
 
-    /// No key has a value.
+    /// Returns whether no key has a current value.
     pub fn is_empty(&self) -> bool {
         self.current.is_empty()
     }
 
-    /// Spans that have ended and are remembered.
+    /// Number of former values that are kept.
     pub fn past_len(&self) -> usize {
         self.ended.len()
     }
 
-    /// Forgets what ended longer than [`Bounds::age`] ago. To be called now and then.
+    /// Evicts former values that ended longer than [`Bounds::age`] ago. To be called from time to time.
     pub fn evict_expired(&mut self, now: UnixNanos) {
         let oldest = now.0.saturating_sub(u64::try_from(self.bounds.age.as_nanos()).unwrap_or(u64::MAX));
         while self.ended.front().is_some_and(|(until, _)| until.0 < oldest) {
             self.evict_oldest();
         }
-        // A burst must not keep its room for ever.
+        // Give back the memory of a burst.
         if self.past.capacity() > 64 && self.past.len() < self.past.capacity() / 8 {
             self.past.shrink_to(self.past.len() * 2);
             self.ended.shrink_to(self.ended.len() * 2);
@@ -187,8 +189,8 @@ impl<K: Hash + Eq + Clone, V: PartialEq> History<K, V> {
         }
     }
 
-    /// Ends `key`'s past where `from` begins; returns when a span that begins with `from` can begin at the earliest: it cannot have
-    /// begun before one that is known to have begun later.
+    /// Truncates the last former value of `key` at `from`. Returns the earliest possible start of a value that is set from `from` on: it
+    /// cannot start before a former value that is known to have started later.
     fn truncate_past(&mut self, key: &K, from: UnixNanos) -> UnixNanos {
         let Some(last) = self.past.get_mut(key).and_then(|spans| spans.last_mut()) else { return from };
         if last.from >= from {
@@ -209,7 +211,7 @@ impl<K: Hash + Eq + Clone, V: PartialEq> History<K, V> {
         }
     }
 
-    /// Forgets what comes first in `ended`: its key's oldest span.
+    /// Evicts the former value that ended first.
     fn evict_oldest(&mut self) {
         let Some((_, key)) = self.ended.pop_front() else { return };
         if let Some(spans) = self.past.get_mut(&key) {

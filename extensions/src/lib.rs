@@ -1,15 +1,16 @@
-//! Extensions: who is who. Each watches its subject once, for all processors of all pipelines, and answers them through
-//! [`longwave_pipeline::component::Directory`] from memory.
+//! Extensions that resolve names: each watches one source (Kubernetes, Docker, a file) once for all processors of all pipelines. Look-ups
+//! through [`longwave_pipeline::component::Directory`] are served from memory.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod docker;
 pub mod history;
 pub mod kubernetes;
+mod rfc3339;
 pub mod static_file;
 
 use longwave_pipeline::component::ExtensionFactory;
 
-/// One factory for each extension.
+/// Returns one factory for each extension.
 pub fn factories() -> Vec<ExtensionFactory> {
     vec![kubernetes::factory(), docker::factory(), static_file::factory()]
 }

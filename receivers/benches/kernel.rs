@@ -1,6 +1,10 @@
+<<<<<<< HEAD:receivers/benches/kernel.rs
 //! What a sample and a transition cost in the kernel: 8,000 sockets, idle and then all active, and 20,000 connect/close cycles, with BPF
 //! statistics on. Needs root: `cargo bench -p longwave-receivers --bench kernel`.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
+=======
+//! Prints the costs of the programs: `cargo test -p longwave-receivers --test kernel -- --ignored --nocapture bench`.
+>>>>>>> main:receivers/tests/kernel/bench.rs
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -14,15 +18,19 @@ fn statistics(kernel: &Kernel, name: &str) -> ProgramStatistics {
     kernel.program_stats().into_iter().find(|program| program.name == name).unwrap()
 }
 
-/// Nanoseconds per visited socket in the program (best and median pass), and of the pass's wall time (best).
-struct Cost {
+/// Costs of a sampling pass.
+struct PassCost {
+    /// Time in the program per visited connection in the best pass, in ns.
     best: f64,
+    /// The same in the median pass.
     median: f64,
+    /// Wall time per connection in the best pass, in ns.
     wall: f64,
+    /// Longest run of the best pass.
     longest_run_ms: f64,
 }
 
-impl std::fmt::Display for Cost {
+impl std::fmt::Display for PassCost {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { best, median, wall, longest_run_ms } = self;
         write!(
@@ -33,7 +41,8 @@ impl std::fmt::Display for Cost {
     }
 }
 
-fn measure(kernel: &mut Kernel, mut before: impl FnMut()) -> Cost {
+/// Measures passes, each after a call of `before`.
+fn measure(kernel: &mut Kernel, mut before: impl FnMut()) -> PassCost {
     let (mut inside, mut wall, mut longest) = (Vec::new(), f64::MAX, f64::MAX);
     for _ in 0..PASSES {
         before();
@@ -45,9 +54,10 @@ fn measure(kernel: &mut Kernel, mut before: impl FnMut()) -> Cost {
         longest = longest.min(report.longest_run.as_secs_f64() * 1e3);
     }
     inside.sort_by(f64::total_cmp);
-    Cost { best: inside[0], median: inside[PASSES / 2], wall, longest_run_ms: longest }
+    PassCost { best: inside[0], median: inside[PASSES / 2], wall, longest_run_ms: longest }
 }
 
+<<<<<<< HEAD:receivers/benches/kernel.rs
 fn listen() -> TcpListener {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()
 }
@@ -59,6 +69,13 @@ fn connect(listener: &TcpListener) -> (TcpStream, TcpStream) {
 }
 
 fn main() {
+=======
+/// *Scenario*: 8,000 sockets, first idle and then all active, and 20,000 connect/close cycles, with BPF statistics on.
+/// *Guarantees*: nothing. Prints the cost of a sample and of a transition.
+#[test]
+#[ignore = "a benchmark, which only prints"]
+fn privileged_bench_costs() {
+>>>>>>> main:receivers/tests/kernel/bench.rs
     let _ = rustix::process::setrlimit(
         rustix::process::Resource::Nofile,
         rustix::process::Rlimit { current: Some(20_000), maximum: Some(20_000) },
@@ -94,7 +111,7 @@ fn main() {
     }
     for program in kernel.program_stats() {
         println!(
-            "{}: {} bytes translated, {} instructions walked",
+            "{}: {} bytes translated, {} instructions verified",
             program.name, program.translated_bytes, program.verified_instructions
         );
     }

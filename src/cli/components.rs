@@ -1,4 +1,4 @@
-//! `longwave components`: the Collector's form.
+//! `longwave components`: lists the component types in the format of the Collector's `components` command.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! From the flags to a plan.
+//! Reads the configuration that the flags refer to, and checks it.
 
 use anyhow::anyhow;
 use longwave_config::{ConfigErrors, Loaded, Sources, load_and_check};
@@ -11,16 +11,16 @@ use super::{SourceArgs, default};
 /// A checked configuration.
 pub(super) struct Configured {
     pub(super) plan: Plan,
-    /// What should be logged once there is a log.
+    /// Warnings to log once logging has started.
     pub(super) warnings: Vec<String>,
-    /// No `--config` was given.
+    /// Whether this is the embedded configuration, because there was no `--config`.
     pub(super) embedded: bool,
 }
 
 /// Reads and checks the configuration.
 ///
 /// # Errors
-/// All that is wrong, one per line.
+/// Returns all errors, one per line.
 pub(super) fn plan(args: &SourceArgs, registry: &Registry) -> anyhow::Result<Configured> {
     let embedded = args.config.is_empty();
     let configs = if embedded { default::configs(&View::of_this_process()) } else { args.config.clone() };

@@ -1,12 +1,12 @@
-//! What runs without `--config`: a table every 5 seconds, with the names of whoever is there to tell them.
+//! The configuration without `--config`: a table every 5 seconds, with names from the sources that this host has.
 
 use super::check::host_facts::{docker_socket, is_pod};
 use super::check::view::View;
 
-/// With cgroups' names, which need nobody.
+/// Uses names from cgroups only, which are always available.
 const EMBEDDED: &str = include_str!("../../config/examples/default.yaml");
 
-/// The sources of the configuration: the embedded file, and over it the extensions for what was found here.
+/// Returns the values of `--config`: the embedded file, then a configuration with the extensions for what `view` contains.
 pub(super) fn configs(view: &View) -> Vec<String> {
     let mut extensions = Vec::new();
     if is_pod(view) {

@@ -1,13 +1,13 @@
-//! Diagnostics: to stderr, so that only data goes to stdout.
+//! Logs to stderr, so that stdout contains only data.
 
 use longwave_pipeline::runtime::{LogConfig, LogEncoding, LogLevel};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
-/// Starts logging. A later call (after a reload) changes nothing.
+/// Starts logging. A later call, after a reload, has no effect.
 pub(super) fn init(settings: &LogConfig) {
     let level = settings.level.as_str();
-    // What libraries say at info is of no use to somebody who runs a node service.
+    // The info messages of libraries do not help an operator.
     let others = if settings.level == LogLevel::Error { "error" } else { "warn" };
     let filter = EnvFilter::new(format!(
         "{others},longwave={level},longwave_config={level},longwave_pipeline={level},longwave_receivers={level},longwave_processors={level},longwave_exporters={level}"

@@ -1,4 +1,4 @@
-//! The commands and their flags.
+//! Commands and their flags.
 
 mod check;
 mod components;
@@ -46,7 +46,7 @@ enum Command {
     Check,
 }
 
-/// Where the configuration is.
+/// Flags that select the configuration.
 #[derive(Args)]
 pub(crate) struct SourceArgs {
     /// A file, `env:NAME` (YAML in a variable) or `yaml:a::b: c`. Repeat it to merge: maps deeply, lists replaced, null erases.
@@ -57,7 +57,7 @@ pub(crate) struct SourceArgs {
     set: Vec<String>,
 }
 
-/// Runs the command; errors go to stderr, with their causes.
+/// Runs the command. Writes an error with its causes to stderr.
 pub(crate) fn run(cli: Cli) -> ExitCode {
     let registry = registry();
     let result = match cli.command.unwrap_or(Command::Run) {
@@ -70,14 +70,14 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nothing is left to report to if stderr is closed.
+            // If stderr is closed, the error cannot be reported.
             let _ = writeln!(std::io::stderr(), "Error: {}", with_causes(error.as_ref()));
             ExitCode::FAILURE
         }
     }
 }
 
-/// Every component that this binary has.
+/// Returns all component types of this binary.
 fn registry() -> Registry {
     Registry {
         extensions: longwave_extensions::factories(),
@@ -87,7 +87,7 @@ fn registry() -> Registry {
     }
 }
 
-/// Writes to stdout; a reader that has gone is no error.
+/// Writes to stdout. A closed pipe is not an error.
 fn print(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

@@ -1,4 +1,4 @@
-//! `longwave print-config`.
+//! `longwave print-config`: prints the configuration with all defaults.
 
 use longwave_pipeline::component::Registry;
 

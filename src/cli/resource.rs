@@ -1,7 +1,7 @@
-//! Who exports: the resource of everything that leaves.
+//! The OpenTelemetry resource of everything that is exported.
 
-/// `service.name`, `service.version`, `host.name`, and in Kubernetes `k8s.node.name` and `k8s.cluster.name`, from the variables that the
-/// DaemonSet sets (`NODE_NAME`, `CLUSTER_NAME`).
+/// Returns `service.name`, `service.version` and `host.name`. In Kubernetes also `k8s.node.name` and `k8s.cluster.name`, from the
+/// variables `NODE_NAME` and `CLUSTER_NAME` that the DaemonSet sets.
 pub(super) fn detect() -> Vec<(String, String)> {
     let mut resource = vec![
         ("service.name".to_owned(), "longwave".to_owned()),

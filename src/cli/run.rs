@@ -1,4 +1,4 @@
-//! `longwave run`: start, wait for a signal or the end, drain.
+//! `longwave run`: starts the pipelines, waits for a signal or the end of the input, and drains.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,24 +8,24 @@ use longwave_pipeline::component::{Accounting, Registry, with_causes};
 use longwave_pipeline::runtime::{MetricConfig, MetricLevel, Runtime, RuntimeEnvironment, Telemetry};
 
 use super::configuration::{self, Configured};
-use super::signals::{Asked, Signals};
+use super::signals::{Request, Signals};
 use super::{SourceArgs, logging, resource};
 
-/// What ends one run of a graph.
+/// What follows after one run of a graph.
 enum Next {
     Exit,
-    /// SIGHUP with a sound configuration.
+    /// Start the graph of a new, valid configuration.
     Reload(Box<Configured>),
 }
 
-/// A running graph and what it reports of itself.
+/// A running graph, its self-telemetry and its counters.
 struct Graph {
     runtime: Runtime,
     telemetry: Telemetry,
     accounting: Accounting,
 }
 
-/// For what a thread may still be writing to a disk when everything else has ended.
+/// Time for blocking threads to finish their writes after everything else has ended.
 const LAST_WRITES: Duration = Duration::from_secs(5);
 
 pub(super) fn run(sources: &SourceArgs, registry: &Registry) -> anyhow::Result<()> {
@@ -41,7 +41,7 @@ pub(super) fn run(sources: &SourceArgs, registry: &Registry) -> anyhow::Result<(
     result
 }
 
-/// One graph after the other, as reloads ask for.
+/// Runs one graph after the other: each reload replaces the graph.
 async fn run_graphs(
     mut configured: Configured,
     sources: &SourceArgs,
@@ -61,7 +61,7 @@ async fn run_graphs(
             }
             Err(error) => {
                 tracing::error!(
-                    "SIGHUP: going back to the former configuration, since the new one does not start: {}",
+                    "SIGHUP: the new configuration does not start; returning to the previous one: {}",
                     with_causes(error.as_ref())
                 );
                 Graph::start(&configured).await?
@@ -96,7 +96,7 @@ impl Graph {
         }
     }
 
-    /// Runs until a signal or the end of all input, then drains.
+    /// Runs until a signal or the end of all input, and drains.
     async fn run(
         mut self,
         configured: &Configured,
@@ -106,15 +106,15 @@ impl Graph {
     ) -> anyhow::Result<Next> {
         let mut next = Next::Exit;
         let result = loop {
-            let asked = tokio::select! {
+            let request = tokio::select! {
                 result = self.runtime.join() => break result,
-                asked = signals.next() => asked,
+                request = signals.next() => request,
             };
-            match asked {
-                Asked::Reload => match reload(configured, sources, registry) {
+            match request {
+                Request::Reload => match reload(configured, sources, registry) {
                     Ok(reloaded) => {
                         tracing::info!(
-                            "SIGHUP: the configuration is sound; restarting the pipelines with it"
+                            "SIGHUP: the configuration is valid; restarting the pipelines with it"
                         );
                         next = Next::Reload(Box::new(reloaded));
                     }
@@ -126,7 +126,7 @@ impl Graph {
                         continue;
                     }
                 },
-                Asked::Stop => tracing::info!("Starting shutdown..."),
+                Request::Stop => tracing::info!("Starting shutdown..."),
             }
             self.runtime.stop();
             break self.drain(&mut next, signals).await;
@@ -137,7 +137,8 @@ impl Graph {
         Ok(next)
     }
 
-    /// Waits for the end after a stop. A stop that is asked for while a reload drains turns it into an exit; one more ends the process.
+    /// Waits until the stopped graph has drained. A stop signal during a reload turns the reload into an exit. A further stop signal
+    /// ends the process immediately.
     async fn drain(
         &mut self,
         next: &mut Next,
@@ -155,24 +156,24 @@ impl Graph {
         tokio::select! {
             result = self.runtime.join() => result,
             () = signals.stop_again() => {
-                tracing::warn!("signal while stopping: ending at once, without draining");
+                tracing::warn!("second signal while stopping: ending immediately, without draining");
                 std::process::exit(1);
             }
         }
     }
 }
 
-/// Reads, checks and builds the configuration again; nothing is started.
+/// Reads and checks the configuration again, and creates its components without starting them.
 fn reload(current: &Configured, sources: &SourceArgs, registry: &Registry) -> anyhow::Result<Configured> {
     let reloaded = configuration::plan(sources, registry)?;
     Runtime::dry_run(&reloaded.plan, &Arc::new(resource::detect()))?;
     if reloaded.plan.telemetry.logs != current.plan.telemetry.logs {
-        tracing::warn!("service::telemetry::logs: a change takes effect only when longwave is started again");
+        tracing::warn!("service::telemetry::logs: a change takes effect only after a restart of longwave");
     }
     Ok(reloaded)
 }
 
-/// Self-telemetry. Without `--config` a busy port is no reason not to show the table.
+/// Starts self-telemetry. Without `--config` a port that is in use is only a warning, because the user wants the table.
 async fn telemetry(
     configured: &Configured,
     resource: &[(String, String)],
@@ -182,7 +183,7 @@ async fn telemetry(
     match Telemetry::start(settings, resource, accounting).await {
         Ok(telemetry) => Ok(telemetry),
         Err(error) if configured.embedded => {
-            tracing::warn!("{error}; going on without it");
+            tracing::warn!("{error}; continuing without it");
             let off = MetricConfig { level: MetricLevel::None, ..settings.clone() };
             Ok(Telemetry::start(&off, resource, accounting).await?)
         }
@@ -190,7 +191,7 @@ async fn telemetry(
     }
 }
 
-/// After a drained stop every stage must balance.
+/// Checks that every stage and edge balances after a drained stop, and logs those that do not.
 fn report_accounting(accounting: &Accounting) {
     let imbalances = accounting.imbalances();
     if imbalances.is_empty() {
@@ -198,7 +199,7 @@ fn report_accounting(accounting: &Accounting) {
     }
     for imbalance in imbalances {
         tracing::error!(
-            "accounting does not balance; this is a mistake in Longwave, please report it: {}",
+            "accounting does not balance; this is a bug in Longwave, please report it: {}",
             imbalance.text
         );
     }

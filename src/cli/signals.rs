@@ -1,26 +1,26 @@
-//! What signals ask for.
+//! Signals that `longwave run` handles.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// What a signal asks for.
-pub(super) enum Asked {
-    /// SIGINT, SIGTERM.
+/// What a signal requests.
+pub(super) enum Request {
+    /// SIGINT or SIGTERM.
     Stop,
     /// SIGHUP.
     Reload,
 }
 
-/// The signals that `run` listens for.
+/// Streams of the handled signals.
 pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
 }
 
-/// Signals that follow within this time are the same one.
+/// Signals that follow within this time count as one.
 const SAME_SIGNAL: Duration = Duration::from_millis(100);
 
 // === impl Signals ===
@@ -34,16 +34,16 @@ impl Signals {
         })
     }
 
-    /// The next signal.
-    pub(super) async fn next(&mut self) -> Asked {
+    /// Waits for the next signal.
+    pub(super) async fn next(&mut self) -> Request {
         tokio::select! {
-            _ = self.interrupt.recv() => Asked::Stop,
-            _ = self.terminate.recv() => Asked::Stop,
-            _ = self.hangup.recv() => Asked::Reload,
+            _ = self.interrupt.recv() => Request::Stop,
+            _ = self.terminate.recv() => Request::Stop,
+            _ = self.hangup.recv() => Request::Reload,
         }
     }
 
-    /// The next SIGTERM or SIGINT.
+    /// Waits for the next SIGTERM or SIGINT.
     pub(super) async fn stop(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
@@ -51,7 +51,8 @@ impl Signals {
         }
     }
 
-    /// A second SIGTERM or SIGINT that is meant as one: timeout(1) and shells signal a process and its group at the same moment.
+    /// Waits for a SIGTERM or SIGINT that the user sent as a second one: timeout(1) and shells signal a process and its group at the
+    /// same time.
     pub(super) async fn stop_again(&mut self) {
         let first = Instant::now();
         while first.elapsed() < SAME_SIGNAL {

@@ -5,10 +5,10 @@ use longwave_config::{Sources, load};
 
 use super::*;
 
-/// *Scenario*: an error whose message quotes its cause, under one that does not.
-/// *Guarantees*: each is told once, the outer first.
+/// *Scenario*: an error whose message quotes its cause, below one that does not.
+/// *Guarantees*: each is printed once, the outer first.
 #[test]
-fn causes_are_told_once() {
+fn causes_are_printed_once() {
     let quoting = Err::<(), _>(anyhow!("No such file")).context("receivers::replay: x.lwr: No such file");
     let error = quoting.context("failed to start \"replay\" receiver").unwrap_err();
     assert_eq!(
@@ -17,10 +17,10 @@ fn causes_are_told_once() {
     );
 }
 
-/// *Scenario*: `print-config` for the embedded configuration and one with every component and its defaults.
-/// *Guarantees*: with no secret in it, what is printed is a configuration that means the same.
+/// *Scenario*: `print-config` for the embedded configuration, and for one with every component and its defaults. Neither has secrets.
+/// *Guarantees*: the output is a configuration with the same meaning.
 #[test]
-fn what_print_config_prints_can_be_loaded() {
+fn printed_configuration_can_be_loaded() {
     let every = "
 receivers: {bpf: , replay: {path: 'a$$b.lwr'}}
 processors: {workload: , filter: {include: {ports: [80]}}, window: }
@@ -47,10 +47,11 @@ service:
     }
 }
 
-/// *Scenario*: no `--config`: on a host with nothing, beside Podman, in a pod on a node with Docker, in a pod that may not ask.
-/// *Guarantees*: each gives a sound plan whose sources are what was found, cgroups always last.
+/// *Scenario*: no `--config`: on a host with nothing, on one with Podman, in a pod on a node with Docker, and in a pod without a service
+/// account.
+/// *Guarantees*: each gives a valid plan whose sources are those that were found, with cgroups last.
 #[test]
-fn without_a_configuration_who_is_there_is_asked() {
+fn without_a_configuration_the_available_sources_are_used() {
     use std::os::unix::net::UnixListener;
 
     let folder = tempfile::tempdir().unwrap();

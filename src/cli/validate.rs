@@ -1,4 +1,4 @@
-//! `longwave validate`.
+//! `longwave validate`: checks the configuration and creates its components, without starting them.
 
 use std::sync::Arc;
 

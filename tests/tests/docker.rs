@@ -188,7 +188,7 @@ fn the_daemon_may_come_and_go() {
     let address = ["--network", "shop", "--ip", "10.214.8.10"];
     docker.stop_daemon();
     let longwave = start(&docker);
-    longwave.await_stderr("cannot be reached, containers go without their names until it can", LIMIT);
+    longwave.await_stderr("cannot be reached, containers have no names until it can", LIMIT);
     let scrape = |docker: &Docker| docker.netns.enter(|| longwave.telemetry());
     let value =
         |docker: &Docker, name: &str| scrape(docker).sum(&format!("longwave_extension_docker_{name}"), &[]);
@@ -201,7 +201,7 @@ fn the_daemon_may_come_and_go() {
     assert_eq!((value(&docker, "connected"), value(&docker, "containers")), (1, 2));
 
     docker.stop_daemon();
-    longwave.await_stderr("was lost, names stay as they are known until it is back", LIMIT);
+    longwave.await_stderr("was lost, names stay as they were until it is restored", LIMIT);
     assert_eq!((value(&docker, "connected"), value(&docker, "containers")), (0, 2));
     docker.start_daemon();
     docker.run_echo("other", &address, PORT);
@@ -211,7 +211,7 @@ fn the_daemon_may_come_and_go() {
     assert_eq!(value(&docker, "connects"), 2);
     let finished = longwave.stop();
     assert_eq!(
-        finished.stderr.matches("cannot be reached, containers go without").count(),
+        finished.stderr.matches("cannot be reached, containers have no names").count(),
         1,
         "{}",
         finished.stderr

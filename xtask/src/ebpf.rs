@@ -8,6 +8,7 @@ use crate::cache::workspace;
 
 mod build;
 mod inspect;
+mod line_info;
 mod toolchain;
 
 /// Where the object and the versions that built it are committed.

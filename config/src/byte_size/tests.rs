@@ -1,7 +1,7 @@
 use super::*;
 
 /// *Scenario*: sizes with binary, decimal and Kubernetes units, fractions, spaces.
-/// *Guarantees*: exact bytes; printed in the largest unit that is exact.
+/// *Guarantees*: each parses to the exact number of bytes, and prints in the largest unit that is exact.
 #[test]
 fn sizes() {
     let cases = [
@@ -23,8 +23,8 @@ fn sizes() {
     }
 }
 
-/// *Scenario*: what is no size.
-/// *Guarantees*: refused, with the units that there are.
+/// *Scenario*: strings that are not sizes.
+/// *Guarantees*: each is refused, and the error names the valid units.
 #[test]
 fn refused() {
     let cases = [
@@ -42,8 +42,8 @@ fn refused() {
         ("99999999TiB", "too large"),
         ("1e3", "unknown unit"),
     ];
-    for (written, answer) in cases {
+    for (written, expected) in cases {
         let error = written.parse::<ByteSize>().unwrap_err().to_string();
-        assert!(error.contains(answer), "{written}: {error}");
+        assert!(error.contains(expected), "{written}: {error}");
     }
 }

@@ -1,4 +1,4 @@
-//! The children of a node, as serde asks for them.
+//! The children of a node, in the forms that serde reads.
 
 use serde::Deserializer;
 use serde::de::value::{StrDeserializer, StringDeserializer};
@@ -12,7 +12,7 @@ use crate::value::Expanded;
 use crate::value::serde_impl::EXPANDED_KEYS;
 use crate::{Map, Value, yaml};
 
-/// Decodes the child `segment`, and says there where a failure in it happened.
+/// Decodes the child `segment`. Adds the child's path to a failure in it.
 fn child<'de, S: DeserializeSeed<'de>>(
     seed: S,
     parent: Node<'_>,
@@ -21,17 +21,17 @@ fn child<'de, S: DeserializeSeed<'de>>(
 ) -> Result<S::Value, Failure> {
     let trail: Trail<'_> = parent.trail.child(segment);
     seed.deserialize(Node::new(value, &trail, parent.session)).map_err(|failure| match value {
-        Value::Expanded(expanded) if failure.is_unplaced() => {
+        Value::Expanded(expanded) if failure.has_no_path() => {
             failure.with_reference(&expanded.reference, expanded.value.is_null()).at(&trail)
         }
         _ => failure.at(&trail),
     })
 }
 
-/// The entries of a map; of a struct only those that it knows, without those that are null.
+/// Entries of a map. For a struct: only its known fields, without those that are null.
 pub(super) struct Entries<'t> {
     node: Node<'t>,
-    entries: Vec<&'t (String, Value)>,
+    entries: Vec<(&'t String, &'t Value)>,
     next: usize,
 }
 
@@ -41,9 +41,9 @@ impl<'t> Entries<'t> {
     }
 
     pub(super) fn new(node: Node<'t>, map: &'t Map, known: Option<&[&str]>) -> Self {
-        let wanted = |(key, value): &&(String, Value)| {
+        let wanted = |(key, value): &(&String, &Value)| {
             let known =
-                known.is_none_or(|known| known.contains(&key.as_str()) && !matches!(value, Value::Null));
+                known.is_none_or(|known| known.contains(&key.as_str()) && !matches!(**value, Value::Null));
             known && !node.is_left_out(key)
         };
         Self { node, entries: map.into_iter().filter(wanted).collect(), next: 0 }
@@ -62,14 +62,14 @@ impl<'de> MapAccess<'de> for Entries<'_> {
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Failure> {
         let Some((key, value)) = self.entries.get(self.next) else {
-            return Err(Failure::new("a value was asked for after the last"));
+            return Err(Failure::new("no value follows the last one"));
         };
         self.next += 1;
         child(seed, self.node, key, value)
     }
 }
 
-/// The elements of a list.
+/// Elements of a list.
 pub(super) struct Elements<'t> {
     node: Node<'t>,
     elements: std::iter::Enumerate<std::slice::Iter<'t, Value>>,
@@ -95,7 +95,7 @@ impl<'de> SeqAccess<'de> for Elements<'_> {
     }
 }
 
-/// The elements of a text such as `a,b`, where a list is wanted.
+/// Elements of a string such as `a,b`, where a list is expected.
 pub(super) struct Texts<'t> {
     node: Node<'t>,
     texts: Vec<&'t str>,
@@ -119,7 +119,7 @@ impl<'de> SeqAccess<'de> for Texts<'_> {
             if self.node.is_left_out(&segment) {
                 continue;
             }
-            // A number where numbers are wanted, the same text where texts are.
+            // An element such as `80` is a number for a list of numbers, and the same string for a list of strings.
             let value = match yaml::type_of(text) {
                 Value::Str(text) => Value::Str(text),
                 value => Value::Expanded(Box::new(Expanded {
@@ -134,7 +134,7 @@ impl<'de> SeqAccess<'de> for Texts<'_> {
     }
 }
 
-/// An expanded node with its origin, for who asked for a whole [`Value`].
+/// An expanded node with its reference and original text, for settings that contain a whole [`Value`].
 pub(super) struct ExpandedNode<'t> {
     node: Node<'t>,
     expanded: &'t Expanded,
@@ -169,7 +169,7 @@ impl<'de> MapAccess<'de> for ExpandedNode<'_> {
     }
 }
 
-/// `{variant: content}`, where an enum is wanted.
+/// `{variant: content}`, where an enum is expected.
 pub(super) struct OneKey<'t> {
     pub(super) node: Node<'t>,
     pub(super) key: &'t str,

@@ -1,4 +1,4 @@
-//! The error type that serde carries through decoding: what is wrong, and where once that is known.
+//! Error type of the decoder: what is wrong, and, once a node has added it, the path.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use crate::{ConfigError, ConfigPath, near_miss};
 /// One reason why decoding stopped.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    /// Set by the first node that the failure passes on its way up: the innermost.
+    /// Path of the innermost node, which is the first that the failure passes on its way up.
     node: Option<ConfigPath>,
     missing: Option<&'static str>,
     message: String,
@@ -28,24 +28,24 @@ impl Failure {
         self
     }
 
-    /// Says where it happened, unless an inner node has said so.
+    /// Sets the path, unless an inner node has set it.
     pub(super) fn at(mut self, trail: &Trail<'_>) -> Self {
         self.node.get_or_insert_with(|| trail.path());
         self
     }
 
-    /// Is it not placed yet: did it happen in the very node that is asked?
-    pub(super) fn is_unplaced(&self) -> bool {
+    /// Returns whether no node has set the path yet: the failure is then in the current node.
+    pub(super) fn has_no_path(&self) -> bool {
         self.node.is_none()
     }
 
-    /// Notes that the node came from a variable, whose name helps.
+    /// Adds the reference that the node's value came from. `empty` is whether the variable is set to the empty string.
     pub(super) fn with_reference(mut self, reference: &str, empty: bool) -> Self {
-        let told = self.message.contains(reference);
+        let named = self.message.contains(reference);
         if self.missing.is_none() {
             self.of_empty_variable = empty;
         }
-        if self.missing.is_none() && !told {
+        if self.missing.is_none() && !named {
             self.hint.get_or_insert_with(|| format!("the value comes from {reference:?}"));
         }
         self
@@ -59,7 +59,7 @@ impl Failure {
         self.missing
     }
 
-    /// A variable that is set to nothing is as good as one that is not set, where no text is wanted.
+    /// Returns whether the value came from a variable that is set to the empty string, and the field is not a string.
     pub(super) fn is_of_empty_variable(&self) -> bool {
         self.of_empty_variable
     }
@@ -146,7 +146,7 @@ fn describe(found: &Unexpected<'_>) -> String {
         Unexpected::Unsigned(value) => format!("the number {value}"),
         Unexpected::Signed(value) => format!("the number {value}"),
         Unexpected::Float(value) => format!("the number {value}"),
-        Unexpected::Str(text) => format!("the text {:?}", crate::value::shortened(text)),
+        Unexpected::Str(text) => format!("the string {:?}", crate::value::shortened(text)),
         Unexpected::Unit | Unexpected::Option => "nothing (null)".to_owned(),
         Unexpected::Seq => "a list".to_owned(),
         Unexpected::Map => "a map".to_owned(),

@@ -1,4 +1,4 @@
-//! One node of the tree, as serde's data format.
+//! A node of the tree, as a serde deserializer.
 
 use serde::de::value::StrDeserializer;
 use serde::de::{Deserializer, IntoDeserializer, Visitor};
@@ -11,7 +11,7 @@ use crate::error::InvalidKey;
 use crate::value::serde_impl::WHOLE_NODE;
 use crate::{ConfigError, ConfigPath, Value};
 
-/// The way down from the node at which decoding began, kept on the stack.
+/// Path from the node at which decoding began, as a linked list on the stack.
 #[derive(Clone, Copy)]
 pub(crate) struct Trail<'t> {
     parent: Option<&'t Trail<'t>>,
@@ -27,7 +27,7 @@ impl<'t> Trail<'t> {
         Self { parent: Some(self), segment }
     }
 
-    /// The path of this place, below the node at which decoding began.
+    /// Returns the path below the node at which decoding began.
     pub(super) fn path(&self) -> ConfigPath {
         let mut segments = Vec::new();
         let mut here = self;
@@ -39,7 +39,7 @@ impl<'t> Trail<'t> {
     }
 }
 
-/// A node and where it is.
+/// A node and its path.
 #[derive(Clone, Copy)]
 pub(crate) struct Node<'t> {
     pub(super) value: &'t Value,
@@ -52,7 +52,7 @@ impl<'t> Node<'t> {
         Self { value, trail, session }
     }
 
-    /// Was the child `key` at fault in an earlier round?
+    /// Returns whether an earlier round left out the child `key`.
     pub(super) fn is_left_out(&self, key: &str) -> bool {
         !self.session.left_out.is_empty() && self.session.left_out.contains_key(&self.trail.path().child(key))
     }
@@ -62,7 +62,7 @@ impl<'t> Node<'t> {
         failure.hint(self.remedy(expected))
     }
 
-    /// How to write it, where that can be guessed.
+    /// Returns how to write the value, if that can be guessed.
     fn remedy(&self, expected: &str) -> Option<String> {
         match (expected, self.value) {
             ("a map", value) => missing_space(Some(value)).map(str::to_owned),
@@ -72,7 +72,7 @@ impl<'t> Node<'t> {
                 _ => None,
             },
             ("a whole number" | "a number", Value::Str(text)) => number_remedy(text),
-            ("a text", Value::Int(_) | Value::Float(_) | Value::Bool(_)) => {
+            ("a string", Value::Int(_) | Value::Float(_) | Value::Bool(_)) => {
                 Some("put it in quotes".to_owned())
             }
             ("a list", Value::Int(number)) => Some(format!("write [{number}]")),
@@ -84,7 +84,7 @@ impl<'t> Node<'t> {
     fn whole_number(&self) -> Result<i64, Failure> {
         match self.value.plain() {
             Value::Int(number) => Ok(*number),
-            // `1e3` is a float to YAML and a count to its writer.
+            // `1e3` is a float in YAML, but the user means 1000.
             Value::Float(number) if number.fract() == 0.0 && number.abs() < 9.0e15 => Ok(*number as i64),
             _ => Err(self.mismatch("a whole number")),
         }
@@ -101,7 +101,7 @@ impl<'t> Node<'t> {
     fn text(&self) -> Result<&'t str, Failure> {
         match self.value {
             Value::Null => Ok(""),
-            value => value.as_str().ok_or_else(|| self.mismatch("a text")),
+            value => value.as_str().ok_or_else(|| self.mismatch("a string")),
         }
     }
 
@@ -169,7 +169,7 @@ impl<'de> Deserializer<'de> for Node<'_> {
             Value::Str(text) => visitor.visit_str(text),
             Value::List(list) => visitor.visit_seq(Elements::new(self, list)),
             Value::Map(map) => visitor.visit_map(Entries::new(self, map, None)),
-            // `plain` never gives this.
+            // `plain` never returns this.
             Value::Expanded(_) => visitor.visit_unit(),
         }
     }
@@ -210,8 +210,8 @@ impl<'de> Deserializer<'de> for Node<'_> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
-        // A variable set to nothing is null to most, but an empty text to a text: `visit_some` lets the type choose,
-        // and where it fails the node is left out.
+        // A variable that is set to the empty string is null for most types, but an empty string for a string field:
+        // `visit_some` lets the type decide. If it fails, the node is left out.
         if matches!(self.value, Value::Null) { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
@@ -284,7 +284,7 @@ impl<'de> Deserializer<'de> for Node<'_> {
             return visitor.visit_enum(OneKey { node: self, key, content });
         }
         let variant = match self.value {
-            // `off` and `true` may be names of variants.
+            // `off` and `true` can be names of variants.
             Value::Bool(value) => value.to_string(),
             value => value
                 .as_str()

@@ -1,9 +1,9 @@
 use super::*;
 
-/// *Scenario*: durations as Go's own tests write them.
-/// *Guarantees*: the same values, printed as Go prints them.
+/// *Scenario*: the durations of Go's own tests.
+/// *Guarantees*: they have the same values as in Go, and print as in Go.
 #[test]
-fn as_go_reads_and_prints() {
+fn parsed_and_printed_as_in_go() {
     let cases = [
         ("0", "0s"),
         ("5s", "5s"),
@@ -37,8 +37,8 @@ fn as_go_reads_and_prints() {
     }
 }
 
-/// *Scenario*: what is no duration, or not one that Longwave wants.
-/// *Guarantees*: refused, with Go's words.
+/// *Scenario*: strings that are not durations, and durations that Longwave does not accept.
+/// *Guarantees*: each is refused with Go's message.
 #[test]
 fn refused() {
     let cases = [
@@ -58,8 +58,8 @@ fn refused() {
         ("1 s", "unknown unit"),
         ("5S", "unknown unit"),
     ];
-    for (written, answer) in cases {
+    for (written, expected) in cases {
         let error = written.parse::<GoDuration>().unwrap_err().to_string();
-        assert!(error.contains(answer), "{written}: {error}");
+        assert!(error.contains(expected), "{written}: {error}");
     }
 }

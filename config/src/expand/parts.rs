@@ -1,20 +1,20 @@
-//! A text as literal parts and references.
+//! Splits a string into literals and references.
 
-/// A part of a text.
+/// Part of a string.
 #[derive(Debug, PartialEq)]
 pub(super) enum Part<'a> {
-    /// As it is.
+    /// Text without a reference.
     Literal(&'a str),
-    /// `$$`.
+    /// `$$`, a literal `$`.
     Dollar,
-    /// What stands between `${` and its `}`; may itself have references.
+    /// The text between `${` and its `}`. It can contain references.
     Reference(&'a str),
 }
 
-/// Splits `text`. A `$` before anything but `$` or `{` is literal.
+/// Splits `text`. A `$` that is not followed by `$` or `{` is a literal.
 ///
 /// # Errors
-/// The rest of the text from a `${` that is not closed.
+/// Returns the rest of the text, starting at a `${` that is not closed.
 pub(super) fn split(text: &str) -> Result<Vec<Part<'_>>, &str> {
     let mut parts = Vec::new();
     let mut rest = text;
@@ -46,7 +46,7 @@ pub(super) fn split(text: &str) -> Result<Vec<Part<'_>>, &str> {
     Ok(parts)
 }
 
-/// Where the `}` is that closes a reference whose content starts here.
+/// Returns the index of the `}` that closes the reference whose content is at the start of `content`.
 fn closing(content: &str) -> Option<usize> {
     let bytes = content.as_bytes();
     let mut open = 0usize;
@@ -67,7 +67,7 @@ fn closing(content: &str) -> Option<usize> {
     None
 }
 
-/// `env:X:-default` as `env:X` and `default`; the first `:-` outside of inner references separates.
+/// Splits `env:X:-default` into `env:X` and `default`, at the first `:-` that is not inside a nested reference.
 pub(super) fn split_default(inner: &str) -> (&str, Option<&str>) {
     let mut open = 0usize;
     let bytes = inner.as_bytes();

@@ -1,7 +1,7 @@
 use super::*;
 
-/// *Scenario*: ids as the Collector's tests have them.
-/// *Guarantees*: accepted, trimmed, and printed as they are written in a configuration.
+/// *Scenario*: the ids of the Collector's tests.
+/// *Guarantees*: they are accepted and trimmed, and print as in a configuration.
 #[test]
 fn accepted() {
     let long_type = "a".repeat(63);
@@ -20,8 +20,8 @@ fn accepted() {
     assert_eq!(PipelineId::new(Signal::Logs, "a").unwrap(), "logs/a".parse().unwrap());
 }
 
-/// *Scenario*: ids with wrong characters, empty parts, too long.
-/// *Guarantees*: refused.
+/// *Scenario*: ids with invalid characters, with empty parts, or that are too long.
+/// *Guarantees*: each is refused.
 #[test]
 fn refused() {
     let long_type = "a".repeat(64);

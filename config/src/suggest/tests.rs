@@ -1,9 +1,9 @@
 use super::*;
 
-/// *Scenario*: slips of the finger, other separators, and words that are something else.
-/// *Guarantees*: a suggestion for the first two, none for the last.
+/// *Scenario*: misspelt names, names with other separators, and unrelated words.
+/// *Guarantees*: the first two get a suggestion, the last do not.
 #[test]
-fn slips_are_recognised() {
+fn misspelt_names_are_recognised() {
     let known = ["interval", "max_series", "levels", "tls", "otlp", "bpf"];
     for (written, meant) in [
         ("intervall", Some("interval")),

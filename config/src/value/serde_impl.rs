@@ -1,13 +1,13 @@
-//! `Value` as a serde type: so that settings can have a free-form part, and so that a tree can be written.
+//! Serde implementations of `Value`, for settings with a free-form part and for printing a tree.
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
 use super::{Expanded, Map, Value};
 
-/// The name by which [`Value`] asks the decoder for a node with its origin.
+/// Newtype name by which [`Value`] requests a node with its origin from the decoder.
 pub(crate) const WHOLE_NODE: &str = "$longwave::Value";
-/// The keys under which the decoder then hands out an expanded node.
+/// Keys of the map that the decoder then returns for an expanded node.
 pub(crate) const EXPANDED_KEYS: [&str; 3] =
     ["$longwave::original", "$longwave::reference", "$longwave::value"];
 

@@ -1,29 +1,30 @@
-//! What a YAML error probably means.
+//! Likely causes of YAML errors.
 
 use super::read::OURS;
 use crate::{ConfigError, ConfigPath};
 
-/// Names source, line and column, what the parser says, and the likely cause.
+/// Returns an error with source, line, column, the parser's message and the likely cause.
 pub(super) fn explain(error: &serde_yaml::Error, text: &str, source: &str) -> ConfigError {
     let shown = error.to_string();
-    let mut place = error.location().map(|at| (at.line(), at.column()));
+    let mut position = error.location().map(|at| (at.line(), at.column()));
     if shown.contains("more than one document") {
         let second = text.lines().enumerate().skip(1).find(|(_, line)| line.starts_with("---"));
-        place = second.map(|(index, _)| (index + 1, 1));
-        return at(source, place, "there is more than one YAML document")
-            .hint("remove the line ---, or give each document its own --config");
+        position = second.map(|(index, _)| (index + 1, 1));
+        return at(source, position, "there is more than one YAML document")
+            .hint("remove the line ---, or pass each document with its own --config");
     }
     if let Some((_, ours)) = shown.split_once(OURS) {
-        return at(source, place, without_place(ours));
+        return at(source, position, without_position(ours));
     }
-    let line = place.and_then(|(line, _)| text.lines().nth(line.saturating_sub(1))).unwrap_or_default();
-    let previous = place.and_then(|(line, _)| text.lines().nth(line.checked_sub(2)?)).unwrap_or_default();
-    let problem = without_place(&shown);
-    let context = shown.split_once(", while ").map(|(_, context)| without_place(context)).unwrap_or_default();
-    let error = at(source, place, problem);
-    // What is not closed begins where the context is, and ends nowhere.
+    let line = position.and_then(|(line, _)| text.lines().nth(line.saturating_sub(1))).unwrap_or_default();
+    let previous = position.and_then(|(line, _)| text.lines().nth(line.checked_sub(2)?)).unwrap_or_default();
+    let problem = without_position(&shown);
+    let context =
+        shown.split_once(", while ").map(|(_, context)| without_position(context)).unwrap_or_default();
+    let error = at(source, position, problem);
+    // For a bracket or quote that is not closed, the parser reports the opening one as context.
     let begins = shown.split_once(", while ").and_then(|(_, context)| context.split_once(" at line "));
-    let begins = begins.and_then(|(_, place)| place.split(' ').next());
+    let begins = begins.and_then(|(_, position)| position.split(' ').next());
     match (likely_cause(problem, context, line, previous), begins) {
         (Some(cause), Some(line)) if cause.contains("not closed") => {
             error.hint(format_args!("{cause}: it begins at line {line}"))
@@ -33,9 +34,9 @@ pub(super) fn explain(error: &serde_yaml::Error, text: &str, source: &str) -> Co
     }
 }
 
-fn at(source: &str, place: Option<(usize, usize)>, problem: &str) -> ConfigError {
-    match place {
-        // A flag has no lines.
+fn at(source: &str, position: Option<(usize, usize)>, problem: &str) -> ConfigError {
+    match position {
+        // The line in a flag is always 1.
         Some((line, column)) if !source.starts_with("--") => {
             ConfigError::new(ConfigPath::root(), format_args!("{source}:{line}:{column}: {problem}"))
         }
@@ -43,8 +44,8 @@ fn at(source: &str, place: Option<(usize, usize)>, problem: &str) -> ConfigError
     }
 }
 
-/// The library puts ` at line 3 column 5` into its texts; we say it in front.
-fn without_place(text: &str) -> &str {
+/// Removes the ` at line 3 column 5` of the library. Our errors start with the position.
+fn without_position(text: &str) -> &str {
     text.split(" at line ").next().unwrap_or(text)
 }
 
@@ -56,7 +57,7 @@ fn likely_cause(problem: &str, context: &str, line: &str, previous: &str) -> Opt
     let causes: [(&str, &str); 11] = [
         (
             "mapping values are not allowed",
-            "check the indentation of this line and of the one above; quote a text that contains a colon and a space",
+            "check the indentation of this line and of the one above; quote a string that contains a colon and a space",
         ),
         ("did not find expected key", "check the indentation: the keys of one map start in the same column"),
         (
@@ -67,15 +68,15 @@ fn likely_cause(problem: &str, context: &str, line: &str, previous: &str) -> Opt
         ("found unexpected end of stream", "a quote is not closed"),
         (
             "found character that cannot start any token",
-            "quote a text that starts with @, ` or %, and indent with spaces",
+            "quote a string that starts with @, ` or %, and indent with spaces",
         ),
         (
             "found unknown escape character",
             "in double quotes write \\\\ for a backslash, or use single quotes",
         ),
         ("could not find expected ':'", "is a colon missing, or the space after it?"),
-        ("unknown anchor", "quote a text that starts with *, or define the anchor with & first"),
-        ("did not find expected alphabetic or numeric character", "quote a text that starts with * or &"),
+        ("unknown anchor", "quote a string that starts with *, or define the anchor with & first"),
+        ("did not find expected alphabetic or numeric character", "quote a string that starts with * or &"),
         ("control characters are not allowed", "is this a text file?"),
     ];
     if context.contains("flow") && problem.contains("did not find expected node content") {

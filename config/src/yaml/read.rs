@@ -1,4 +1,4 @@
-//! Text to tree: unique keys, merge keys (`<<`), no tags.
+//! Parses YAML into a tree. Keys must be unique, merge keys (`<<`) are supported, tags are not.
 
 use std::fmt;
 
@@ -8,13 +8,13 @@ use serde::de::{
 
 use crate::{Map, Value};
 
-/// Marks what this module says, in the library's error text.
+/// Marks this module's messages in the error text of the library.
 pub(super) const OURS: char = '\u{1}';
 
 const MERGE_KEY: &str = "<<";
 
 pub(super) fn document(text: &str) -> Result<Value, serde_yaml::Error> {
-    // Nothing but comments and blank lines is an empty document, not an unfinished one.
+    // The library reports text with only comments and blank lines as unfinished. It is an empty document.
     if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
         return Ok(Value::Null);
     }
@@ -98,15 +98,15 @@ impl<'de> Visitor<'de> for Node {
 
     fn visit_enum<A: EnumAccess<'de>>(self, data: A) -> Result<Value, A::Error> {
         let (tag, content) = data.variant::<String>()?;
-        // The content must be consumed, or the library reports that instead.
+        // The library reports an error of its own if the content is not consumed.
         let _ = content.newtype_variant_seed(Node)?;
         Err(A::Error::custom(format_args!(
-            "{OURS}the tag \"!{tag}\" is not supported (quote a text that starts with !)"
+            "{OURS}the tag \"!{tag}\" is not supported (quote a string that starts with !)"
         )))
     }
 }
 
-/// What `<<` brings: keys that the map does not have itself; of several maps, the first wins.
+/// Adds the entries of a merge key (`<<`) whose keys the map does not have. If several maps have a key, the first wins.
 fn fill_from(map: &mut Map, merged: Value) -> Result<(), &'static str> {
     match merged {
         Value::Map(entries) => {
@@ -120,11 +120,11 @@ fn fill_from(map: &mut Map, merged: Value) -> Result<(), &'static str> {
         Value::List(maps) if maps.iter().all(|element| matches!(element, Value::Map(_))) => {
             maps.into_iter().try_for_each(|element| fill_from(map, element))
         }
-        _ => Err("<< wants a map, or a list of maps (write <<: *anchor)"),
+        _ => Err("<< must be a map or a list of maps (write <<: *anchor)"),
     }
 }
 
-/// A key, refused where it was seen before: here the error still has the key's own line.
+/// Reads a key and refuses a duplicate. Here, and not later, because the error then has the line of the key.
 struct Key<'a> {
     seen: &'a Map,
     merge_seen: bool,
@@ -142,7 +142,7 @@ impl<'de> Visitor<'de> for Key<'_> {
     type Value = String;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a text as key")
+        f.write_str("a string as key")
     }
 
     fn visit_str<E: Error>(self, key: &str) -> Result<String, E> {
@@ -171,16 +171,18 @@ impl<'de> Visitor<'de> for Key<'_> {
     }
 
     fn visit_unit<E: Error>(self) -> Result<String, E> {
-        Err(E::custom(format_args!("{OURS}a key is empty (quote it if null is meant as a text)")))
+        Err(E::custom(format_args!("{OURS}a key is empty (quote it if the string \"null\" is meant)")))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<String, A::Error> {
         Err(A::Error::custom(format_args!(
-            "{OURS}a map cannot be a key (quote a text that starts with {{ or $)"
+            "{OURS}a map cannot be a key (quote a string that starts with {{ or $)"
         )))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<String, A::Error> {
-        Err(A::Error::custom(format_args!("{OURS}a list cannot be a key (quote a text that starts with [)")))
+        Err(A::Error::custom(format_args!(
+            "{OURS}a list cannot be a key (quote a string that starts with [)"
+        )))
     }
 }

@@ -1,4 +1,4 @@
-//! Settings of made-up components, and short ways to load and decode.
+//! Settings of fictitious components, and helpers to load and decode.
 #![allow(dead_code)]
 
 use std::collections::BTreeMap;
@@ -101,13 +101,13 @@ pub fn sources(configs: &[&str]) -> Sources {
         .with_environment(environment)
 }
 
-/// Loads YAML texts as if they were files, in order.
+/// Loads YAML texts in order, as if they were files.
 pub fn load_yaml(texts: &[&str]) -> Result<Loaded, ConfigErrors> {
     let inline: Vec<String> = texts.iter().map(|text| format!("yaml:{text}")).collect();
     load(&sources(&inline.iter().map(String::as_str).collect::<Vec<_>>()))
 }
 
-/// Loads `settings` as those of `processors::window` and decodes them.
+/// Loads `settings` as the section `processors::window` and decodes them.
 pub fn settings<T: DeserializeOwned>(settings: &str) -> Result<T, String> {
     let indented = settings.replace('\n', "\n    ");
     let loaded =

@@ -1,86 +1,86 @@
-//! The structs that the kernel side writes and user space reads: ring-buffer events, the connection table's value,
-//! the socket field offsets, the kernel-side loss counters.
+//! The structs that the BPF programs share with user space: events of the ring buffers, entries of the connection table, offsets of
+//! kernel fields, settings and counters.
 //!
-//! Everything is `#[repr(C)]`, without implicit padding, in host byte order (ports included; addresses are in network order).
-//! A change of any layout raises [`LAYOUT_VERSION`].
+//! Every struct is `#[repr(C)]` without implicit padding. Numbers, ports included, are in host byte order. Addresses are in network byte
+//! order. A change of a layout raises [`LAYOUT_VERSION`].
 #![no_std]
 
+pub mod entry;
 pub mod offsets;
 pub mod settings;
 pub mod tally;
-pub mod tracked;
 
+pub use entry::TableEntry;
 pub use offsets::Offsets;
 pub use settings::Settings;
-pub use tracked::Tracked;
 
-/// Keys in a bucket of the connection table: one cache line.
+/// Keys in a bucket of the connection table. They fill one cache line.
 pub const BUCKET_KEYS: u32 = 8;
 
-/// Words that user space writes while the programs run.
+/// Flags that user space sets while the programs run.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Signals {
-    /// Not zero while the reader of transitions waits to be woken. The program that wakes it clears the word.
+    /// Nonzero while the reader of the transitions ring waits to be woken. The program that wakes the reader clears it.
     pub armed: u64,
-    /// Not zero while seeding runs.
+    /// Nonzero while seeding runs.
     pub seeding: u64,
 }
 
-/// Elements of a call of `sample`'s context.
+/// Indices into the context that user space passes to `sample`, an array of `u64`.
 pub mod sample_context {
-    /// Index of the first bucket to visit.
+    /// Position of the first bucket to visit.
     pub const FIRST: usize = 0;
-    /// How many buckets to visit.
+    /// Position of the number of buckets to visit.
     pub const COUNT: usize = 1;
-    /// How many elements there are.
+    /// Number of elements in use.
     pub const LEN: usize = 2;
 }
 
-/// Version of every layout in this crate; the first field of each event.
+/// Version of all layouts in this crate. It is the first field of each event.
 pub const LAYOUT_VERSION: u16 = 2;
 
-/// What a [`ConnectionEvent`] reports.
+/// Kinds of events.
 pub mod kind {
-    /// ESTABLISHED was reached (emitted only where the configuration asks for it).
+    /// The connection reached ESTABLISHED. Emitted only if [`crate::Settings::emit_open`] is set.
     pub const OPEN: u8 = 1;
-    /// The transition to CLOSE: counters are final. Also failures (ESTABLISHED never reached: see `flag::ESTABLISHED`).
+    /// The socket entered CLOSE, so its counters are final. Without [`crate::flag::ESTABLISHED`] the connection failed.
     pub const CLOSE: u8 = 2;
-    /// One observation by the sampling pass.
+    /// A sampling pass observed the connection.
     pub const SAMPLE: u8 = 3;
-    /// The pass found the table entry's socket gone or reused; counters are zero: the reader has those that it last saw.
+    /// A sampling pass found that the socket of the table entry is gone or reused. All counters of the event are zero.
     pub const VANISHED: u8 = 4;
-    /// A socket began to listen ([`crate::ListenEvent`]).
+    /// A socket began to listen. The event is a [`crate::ListenEvent`].
     pub const LISTEN: u8 = 5;
-    /// A listening socket was closed ([`crate::ListenEvent`]).
+    /// A listening socket was closed. The event is a [`crate::ListenEvent`].
     pub const UNLISTEN: u8 = 6;
 }
 
-/// Bits of [`ConnectionEvent::flags`] and of [`Tracked::flags`](crate::Tracked::flags).
+/// Bits of [`ConnectionEvent::flags`] and of [`ControlWord::flags`](crate::entry::ControlWord::flags).
 pub mod flag {
-    /// The open was seen: `generation` and `opened_ns` are valid. Otherwise the connection was seeded, or closed without an entry.
+    /// The open was observed, so `generation` is valid. Otherwise the connection was seeded, or closed without a table entry.
     pub const START_KNOWN: u16 = 1 << 0;
-    /// The connection reached ESTABLISHED (seeded ones always have).
+    /// The connection reached ESTABLISHED. Set for seeded connections, unless they are in SYN_SENT.
     pub const ESTABLISHED: u16 = 1 << 1;
-    /// The local end is the client. With neither role bit the role is not known yet.
+    /// The local end is the client. If neither role bit is set, the role is not known yet.
     pub const CLIENT: u16 = 1 << 2;
     /// The local end is the server.
     pub const SERVER: u16 = 1 << 3;
-    /// Nothing moved since the last sample: this one only confirms that the socket lives.
+    /// Nothing changed since the last sample. This sample only confirms that the socket exists.
     pub const HEARTBEAT: u16 = 1 << 4;
-    /// A close for which the table held no entry.
+    /// The table had no entry for the connection when it closed.
     pub const UNTRACKED: u16 = 1 << 5;
-    /// An upper layer protocol (kernel TLS, …) is attached: payload counts are the wire's.
+    /// An upper layer protocol such as kernel TLS is attached: TCP counts ciphertext bytes, not those of the application.
     pub const ULP: u16 = 1 << 6;
-    /// An MPTCP subflow.
+    /// The socket is an MPTCP subflow.
     pub const MPTCP: u16 = 1 << 7;
-    /// SMC, or a socket whose data may leave TCP by sockmap.
+    /// SMC or a sockmap may move data of the application past TCP.
     pub const REDIRECTED: u16 = 1 << 8;
-    /// The event was handled by `state_again`, since `state` had been interrupted on its CPU.
+    /// A later copy of `state` handled the event, because `state` was interrupted on its CPU.
     pub const SECOND_CHANCE: u16 = 1 << 9;
 }
 
-/// Who held the socket, and where that is known from, as far as the kernel side can tell.
+/// Owner of a socket, as far as the kernel side can determine it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(
@@ -88,19 +88,19 @@ pub mod flag {
     derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::IntoBytes, zerocopy::KnownLayout)
 )]
 pub struct Owner {
-    /// cgroup2 id of the socket (`sk_cgrp_data`); for an accepted socket, its listener's. 0: unknown.
+    /// cgroup2 id of the socket (`sk_cgrp_data`). An accepted socket has that of its listener. 0 if unknown.
     pub socket_cgroup: u64,
-    /// cgroup2 id of the process that opened or holds the socket. 0: unknown.
-    pub holder_cgroup: u64,
-    /// Executable name (`comm`) of that process, NUL-padded. All zero: unknown.
+    /// cgroup2 id of the process that opened the socket or has a descriptor of it. 0 if unknown.
+    pub process_cgroup: u64,
+    /// Executable name (`comm`) of that process, padded with NUL. All zero if unknown.
     pub name: [u8; 16],
-    /// Process (thread group) id of that process in the initial pid namespace. 0: unknown.
+    /// Process (thread group) id of that process in the initial pid namespace. 0 if unknown.
     pub pid: u32,
     /// Inode of the socket's network namespace.
     pub netns: u32,
 }
 
-/// Local and peer address and port. IPv4 is stored v4-mapped (`::ffff:a.b.c.d`), whatever the socket's family.
+/// Local and peer address and port. IPv4 addresses are v4-mapped (`::ffff:a.b.c.d`), also if the socket's family is `AF_INET`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(
@@ -108,21 +108,21 @@ pub struct Owner {
     derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::IntoBytes, zerocopy::KnownLayout)
 )]
 pub struct Tuple {
-    /// Local address, network order.
+    /// Local address, in network byte order.
     pub local: [u8; 16],
-    /// Peer address, network order.
+    /// Peer address, in network byte order.
     pub peer: [u8; 16],
-    /// Local port, host order.
+    /// Local port, in host byte order.
     pub local_port: u16,
-    /// Peer port, host order.
+    /// Peer port, in host byte order.
     pub peer_port: u16,
-    /// `AF_INET` or `AF_INET6`: the socket's own family.
+    /// The socket's family, `AF_INET` or `AF_INET6`.
     pub family: u16,
     /// Padding, zero.
     pub _pad: u16,
 }
 
-/// The `tcp_sock` counters and gauges, as the kernel stores them (no formula applied, nothing shifted).
+/// Counters and gauges of `tcp_sock`, as the kernel stores them. Counters of 32 bits wrap.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(
@@ -130,61 +130,61 @@ pub struct Tuple {
     derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::IntoBytes, zerocopy::KnownLayout)
 )]
 pub struct Counters {
-    /// Cumulative; counts the SYN and the FIN as one byte each.
+    /// Bytes that the peer acknowledged since the open. The SYN and the FIN count as one byte each.
     pub bytes_acked: u64,
-    /// Cumulative; counts the peer's FIN as one byte.
+    /// Bytes received in order since the open. The peer's FIN counts as one byte.
     pub bytes_received: u64,
-    /// Cumulative data bytes handed to the IP layer, retransmissions included.
+    /// Data bytes passed to the IP layer since the open, retransmissions included.
     pub bytes_sent: u64,
-    /// Cumulative.
+    /// Data bytes retransmitted since the open.
     pub bytes_retrans: u64,
-    /// Sequence number after the last byte that the application wrote (or FIN).
+    /// Sequence number after the last byte that the application wrote, or after the FIN.
     pub write_seq: u32,
     /// Next sequence number to send.
     pub snd_nxt: u32,
     /// First unacknowledged sequence number.
     pub snd_una: u32,
-    /// Next sequence number expected.
+    /// Next sequence number expected from the peer.
     pub rcv_nxt: u32,
     /// Sequence number of the next byte that the application will read.
     pub copied_seq: u32,
-    /// Segments sent, wraps at 2^32.
+    /// Segments sent since the open.
     pub segs_out: u32,
-    /// Segments received, wraps.
+    /// Segments received since the open.
     pub segs_in: u32,
-    /// Segments with data sent, wraps.
+    /// Segments with data sent since the open.
     pub data_segs_out: u32,
-    /// Segments with data received, wraps.
+    /// Segments with data received since the open.
     pub data_segs_in: u32,
-    /// Retransmitted segments, wraps.
+    /// Segments retransmitted since the open.
     pub total_retrans: u32,
-    /// Segments marked lost, cumulative (`tp->lost`), wraps.
+    /// Segments marked lost since the open (`tp->lost`).
     pub lost: u32,
-    /// Segments delivered, wraps.
+    /// Segments delivered to the peer since the open.
     pub delivered: u32,
-    /// Smoothed round trip, microseconds shifted left by 3; 0: no sample yet.
+    /// Smoothed round trip in units of 1/8 µs. 0 if there is no sample yet.
     pub srtt_us: u32,
-    /// Mean deviation, microseconds shifted left by 2.
+    /// Mean deviation of the round trip in units of 1/4 µs.
     pub mdev_us: u32,
-    /// Windowed minimum round trip, microseconds; `u32::MAX`: no sample yet.
+    /// Minimum round trip of the kernel's time window, in µs. `u32::MAX` if there is no sample yet.
     pub rtt_min_us: u32,
-    /// Lifetime minimum of `rtt_min_us`, kept by the table; `u32::MAX`: none.
+    /// Lowest `rtt_min_us` since the open, kept in the table. `u32::MAX` if there is none.
     pub rtt_min_lifetime_us: u32,
-    /// Congestion window, segments.
+    /// Congestion window in segments.
     pub snd_cwnd: u32,
-    /// Maximum segment size in use, bytes.
+    /// Maximum segment size in bytes.
     pub mss_cache: u32,
     /// Segments in flight.
     pub packets_out: u32,
-    /// Delivery-rate sample: segments delivered …
+    /// Segments delivered in the last delivery-rate sample.
     pub rate_delivered: u32,
-    /// … in this many microseconds.
+    /// Length of the last delivery-rate sample in µs.
     pub rate_interval_us: u32,
     /// Padding, zero.
     pub _pad: u32,
 }
 
-/// One observation of one connection, on either ring.
+/// One observation of one connection. Both rings carry it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(
@@ -194,39 +194,39 @@ pub struct Counters {
 pub struct ConnectionEvent {
     /// [`LAYOUT_VERSION`].
     pub version: u16,
-    /// One of [`kind`].
+    /// [`kind::OPEN`], [`kind::CLOSE`], [`kind::SAMPLE`] or [`kind::VANISHED`].
     pub kind: u8,
-    /// The kernel's `TCP_*` state that the socket left (OPEN, CLOSE) or is in (SAMPLE).
+    /// State of the socket, as in the kernel's `TCP_*`. OPEN and CLOSE have the state that the socket left.
     pub state: u8,
     /// Bits of [`flag`].
     pub flags: u16,
-    /// `sk_err` at CLOSE, else 0.
+    /// `sk_err` of CLOSE, else 0.
     pub error: u16,
-    /// `sk_err_soft` at CLOSE, else 0.
+    /// `sk_err_soft` of CLOSE, else 0.
     pub soft_error: u16,
-    /// Low bits of `sk_flags` (bit 1 is SOCK_DONE), at CLOSE and in samples.
+    /// Low bits of `sk_flags` of CLOSE and SAMPLE, else 0. Bit 1 is SOCK_DONE.
     pub sk_flags: u16,
-    /// `sk_shutdown` at CLOSE, else 0.
+    /// `sk_shutdown` of CLOSE, else 0.
     pub shutdown: u8,
     /// Padding, zero.
     pub _pad: [u8; 3],
     /// Socket cookie.
     pub cookie: u64,
-    /// Monotonic nanoseconds of the open (SYN_SENT, or the child's leaving SYN_RECV); 0: not seen.
+    /// Monotonic time of the open in ns: when the socket entered SYN_SENT or left SYN_RECV. 0 if it was not observed.
     pub generation: u64,
-    /// Monotonic nanoseconds at which ESTABLISHED was reached; 0: not seen.
+    /// Monotonic time in ns at which the connection reached ESTABLISHED. 0 if it was not observed.
     pub established_ns: u64,
-    /// Monotonic nanoseconds of this observation.
+    /// Monotonic time of this observation in ns.
     pub observed_ns: u64,
-    /// Endpoints.
+    /// Addresses and ports.
     pub tuple: Tuple,
-    /// Owner.
+    /// Owner of the socket.
     pub owner: Owner,
-    /// Counters.
+    /// Counters of the socket; all zero for VANISHED.
     pub counters: Counters,
 }
 
-/// A socket began or stopped listening.
+/// Event of a socket that began or stopped listening.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(
@@ -242,10 +242,10 @@ pub struct ListenEvent {
     pub _pad: [u8; 5],
     /// Socket cookie.
     pub cookie: u64,
-    /// Monotonic nanoseconds of this observation.
+    /// Monotonic time of this observation in ns.
     pub observed_ns: u64,
-    /// Local end; the peer is zero.
+    /// Local address and port; the peer is zero.
     pub tuple: Tuple,
-    /// Owner.
+    /// Owner of the socket.
     pub owner: Owner,
 }

@@ -1,12 +1,13 @@
-//! Where the running kernel keeps the fields that the programs read.
+//! Byte offsets of the kernel fields that the programs read.
 
-/// The offset of a field that the running kernel does not have.
+/// Offset of a field that the running kernel lacks.
 pub const ABSENT: u32 = u32::MAX;
 
 macro_rules! offsets {
     ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// Byte offsets of kernel fields, set by the loader as read-only data before verification, so that each is a
-        /// constant to the verifier. [`ABSENT`] where the kernel lacks a field.
+        /// Byte offsets of kernel fields; [`ABSENT`] for a field that the running kernel lacks.
+        ///
+        /// The loader writes them into read-only data before verification, so that the verifier treats each as a constant.
         #[repr(C)]
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[cfg_attr(feature = "zerocopy", derive(zerocopy::Immutable, zerocopy::IntoBytes))]
@@ -15,7 +16,7 @@ macro_rules! offsets {
         }
 
         impl Offsets {
-            /// Every field absent.
+            /// All fields absent.
             pub const NONE: Self = Self { $($name: ABSENT,)* };
         }
     };
@@ -34,9 +35,9 @@ offsets! {
     v6_daddr,
     /// `sock_common.skc_v6_rcv_saddr`, 16 bytes; absent without IPv6.
     v6_rcv_saddr,
-    /// `sock_common.skc_dport`, u16, network order.
+    /// `sock_common.skc_dport`, u16, network byte order.
     dport,
-    /// `sock_common.skc_num`, u16, host order.
+    /// `sock_common.skc_num`, u16, host byte order.
     num,
     /// `sock_common.skc_cookie`, u64.
     cookie,
@@ -56,7 +57,7 @@ offsets! {
     cgroup,
     /// `sock.sk_user_data`, tagged pointer.
     user_data,
-    /// `inet_sock.inet_sport`, u16, network order.
+    /// `inet_sock.inet_sport`, u16, network byte order.
     sport,
     /// `inet_connection_sock.icsk_ulp_ops`, pointer.
     ulp_ops,
@@ -70,7 +71,7 @@ offsets! {
     bytes_sent,
     /// `tcp_sock.bytes_retrans`, u64.
     bytes_retrans,
-    /// `tcp_sock.write_seq`.
+    /// `tcp_sock.write_seq`, u32 like all further fields of `tcp_sock`.
     write_seq,
     /// `tcp_sock.snd_nxt`.
     snd_nxt,

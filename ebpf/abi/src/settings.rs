@@ -1,65 +1,65 @@
-//! What the configuration switches on and off in the kernel.
+//! Settings of the BPF programs, derived from the configuration and the kernel's types.
 
-/// Bits of [`Settings::families`], by the address family that a reader sees (v4-mapped IPv6 is IPv4).
+/// Bits of [`Settings::families`]. v4-mapped IPv6 addresses count as IPv4.
 pub mod family {
-    /// IPv4, and v4-mapped IPv6.
+    /// IPv4, v4-mapped IPv6 included.
     pub const V4: u8 = 1;
-    /// IPv6 proper.
+    /// IPv6, v4-mapped addresses excluded.
     pub const V6: u8 = 2;
 }
 
-/// Bytes of per-CPU scratch into which the sampler copies the range of `tcp_sock` that holds the counters.
-pub const SAMPLE_MAX: u32 = 1536;
-/// Longest span of the four "moved" fields that is worth one read; above it they are read one by one.
-pub const MOVED_MAX: u32 = 64;
-/// Longest span of the identity fields of `sock_common`.
-pub const COMMON_MAX: u32 = 128;
+/// Largest [`Settings::sample_len`] in bytes: the size of the per-CPU buffer for the copy.
+pub const MAX_SAMPLE_LEN: u32 = 1536;
+/// Largest [`Settings::progress_len`] in bytes. Above it, four small reads cost less than one large read.
+pub const MAX_PROGRESS_LEN: u32 = 64;
+/// Largest [`Settings::common_len`] in bytes.
+pub const MAX_COMMON_LEN: u32 = 128;
 
-/// The configuration as read-only data: the verifier sees constants, and drops what is switched off.
+/// Settings as read-only data. The verifier treats them as constants and removes the code of what is switched off.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "zerocopy", derive(zerocopy::Immutable, zerocopy::IntoBytes))]
 pub struct Settings {
-    /// Only sockets whose cgroup is this one or below it; 0: all.
+    /// cgroup2 id. Only sockets in this cgroup or below it are reported. 0 for all sockets.
     pub scope_cgroup: u64,
-    /// The level of `scope_cgroup` in the hierarchy (the root is 0).
+    /// Level of `scope_cgroup` in the hierarchy; the root is 0.
     pub scope_cgroup_level: u32,
-    /// Unread bytes in the transitions ring from which a record wakes an armed reader.
+    /// Unread bytes in the transitions ring from which a record wakes the reader.
     pub wake_watermark: u32,
     /// Buckets of the connection table.
     pub buckets: u32,
-    /// First byte of the socket that a sample copies.
+    /// Offset in `tcp_sock` of the first byte that a sample copies. The copied range contains all counters.
     pub sample_start: u32,
-    /// Bytes that a sample copies, at most [`SAMPLE_MAX`].
+    /// Bytes that a sample copies, at most [`MAX_SAMPLE_LEN`].
     pub sample_len: u32,
-    /// First byte of the span of the four "moved" fields.
-    pub moved_start: u32,
-    /// Its length, at most [`MOVED_MAX`]; 0: read the fields one by one.
-    pub moved_len: u32,
-    /// First byte of the span of `sock_common` that holds ports, state, cookie and flags.
+    /// Offset in `tcp_sock` of the range that contains the four progress fields (see [`crate::TableEntry::progress`]).
+    pub progress_start: u32,
+    /// Bytes of that range, at most [`MAX_PROGRESS_LEN`]. 0 if the fields are read one by one.
+    pub progress_len: u32,
+    /// Offset in `sock_common` of the range that contains ports, state, cookie and flags.
     pub common_start: u32,
-    /// Its length, at most [`COMMON_MAX`].
+    /// Bytes of that range, at most [`MAX_COMMON_LEN`].
     pub common_len: u32,
-    /// Emit `OPEN` events.
+    /// Nonzero to emit `OPEN` events.
     pub emit_open: u8,
-    /// Note when ESTABLISHED was reached.
+    /// Nonzero to record when a connection reached ESTABLISHED.
     pub connect_time: u8,
-    /// Bits of [`family`].
+    /// Address families to report, as bits of [`family`].
     pub families: u8,
-    /// Report connections older than the programs.
+    /// Nonzero to report connections that are older than the programs.
     pub pre_existing: u8,
-    /// Only connections with a port in the `port_scope` map.
+    /// Nonzero to report only sockets that have a port of the map `port_scope`.
     pub scope_ports: u8,
-    /// An idle socket emits a heartbeat every so many passes; 0: never.
+    /// Passes after which an idle connection emits a heartbeat. 0 for never.
     pub heartbeat_passes: u8,
-    /// Copies of `state` that are attached.
-    pub copies: u8,
+    /// Number of attached copies of `state`.
+    pub state_copies: u8,
     /// Padding, zero.
     pub _pad: [u8; 5],
 }
 
 impl Settings {
-    /// What the object holds before the loader fills it in.
+    /// Settings in the object file, before the loader overwrites them.
     pub const UNSET: Self = Self {
         scope_cgroup: 0,
         scope_cgroup_level: 0,
@@ -67,8 +67,8 @@ impl Settings {
         buckets: 1,
         sample_start: 0,
         sample_len: 8,
-        moved_start: 0,
-        moved_len: 0,
+        progress_start: 0,
+        progress_len: 0,
         common_start: 0,
         common_len: 8,
         emit_open: 0,
@@ -77,7 +77,7 @@ impl Settings {
         pre_existing: 1,
         scope_ports: 0,
         heartbeat_passes: 0,
-        copies: 2,
+        state_copies: 2,
         _pad: [0; 5],
     };
 }

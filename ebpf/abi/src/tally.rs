@@ -1,45 +1,47 @@
-//! What the kernel side counts.
+//! Indices of the counters of the BPF programs. Each program counts for itself on each CPU.
 
 macro_rules! tallies {
     ($($(#[$doc:meta])* $name:ident = $index:literal,)*) => {
         $($(#[$doc])* pub const $name: u32 = $index;)*
-        /// How many counters there are.
+        /// Number of counters.
         pub const COUNT: usize = [$(stringify!($name)),*].len();
     };
 }
 
 tallies! {
-    /// `OPEN` events lost: transitions ring full.
+    /// `OPEN` events lost because the transitions ring was full.
     OPEN_RING_FULL = 0,
-    /// `CLOSE` events lost: transitions ring full.
+    /// `CLOSE` events lost because the transitions ring was full.
     CLOSE_RING_FULL = 1,
-    /// `LISTEN` and `UNLISTEN` events lost: transitions ring full.
+    /// `LISTEN` and `UNLISTEN` events lost because the transitions ring was full.
     LISTEN_RING_FULL = 2,
-    /// `SAMPLE` and `VANISHED` events not written in this pass: samples ring full. The next pass makes up for it.
+    /// `SAMPLE` and `VANISHED` events deferred to the next pass because the samples ring was full.
     SAMPLE_RING_FULL = 3,
-    /// Connections not tracked: both buckets of the socket are full.
+    /// Connections not tracked because both buckets of the socket were full.
     TABLE_FULL = 4,
-    /// Closes without a table entry, reported as such.
+    /// Closes without a table entry, reported as `UNTRACKED`.
     CLOSE_UNTRACKED = 5,
-    /// Closes without a table entry, not reported since `pre_existing` is off.
+    /// Closes without a table entry, not reported because `pre_existing` is off.
     CLOSE_SUPPRESSED = 6,
-    /// Closes whose entry another program freed first: reported as closes without an entry.
+    /// Closes whose entry another program freed first, reported as `UNTRACKED`.
     CLOSE_TAKEN = 7,
-    /// Entries whose socket was gone or reused: their close was missed.
+    /// Entries that the sampler removed because their socket was gone or reused. Their close was missed.
     VANISHED = 8,
-    /// Entries replaced by a new connection of the same socket: their close was missed.
+    /// Entries that a new connection of the same socket removed. Their close was missed.
     REPLACED = 9,
-    /// Samples discarded: the slot or the socket became another connection's while it was read.
+    /// Samples discarded because the slot or the socket was reused for another connection while it was read.
     SAMPLE_RACED = 10,
-    /// Transitions that `state` missed and a later copy handled.
+    /// Transitions that `state` missed and that a later copy of it handled.
     SECOND_CHANCE = 11,
-    /// Entries published by seeding.
+    /// Entries that seeding published.
     SEEDED = 12,
-    /// Seeded entries withdrawn, since the socket closed or was reused meanwhile.
+    /// Entries that seeding removed again because the socket closed or was reused meanwhile.
     SEED_RACED = 13,
 }
 
-/// Who counts. Each has counters of its own on each CPU, and no program interrupts itself there, so that counting needs no atomic operation.
+/// Programs that count separately.
+///
+/// A program cannot interrupt itself on a CPU, so that counting per program and CPU needs no atomic operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Program {
     /// `state`.
@@ -48,11 +50,11 @@ pub enum Program {
     StateAgain = 1,
     /// `state_third`.
     StateThird = 2,
-    /// `seed_files` and `seed_namespace`, of which one runs at a time.
+    /// `seed_files` and `seed_namespace`. Only one of them runs at a time.
     Seed = 3,
     /// `sample`.
     Sample = 4,
 }
 
-/// How many of them there are.
+/// Number of variants of [`Program`].
 pub const PROGRAMS: u32 = 5;

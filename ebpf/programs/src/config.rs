@@ -1,37 +1,37 @@
-//! Read-only data that the loader fills in: constants to the verifier.
+//! Read-only data that the loader sets before verification, so that the verifier treats it as constants.
 
 use longwave_ebpf_abi::{Offsets, Settings};
 
-/// Where the running kernel keeps its fields.
+/// Offsets of the running kernel's fields.
 #[unsafe(no_mangle)]
 pub static OFFSETS: Offsets = Offsets::NONE;
 
-/// What is switched on.
+/// Settings derived from the configuration.
 #[unsafe(no_mangle)]
 pub static SETTINGS: Settings = Settings::UNSET;
 
-/// Reads what the loader wrote, not what is compiled in.
+/// Reads a field. The read is volatile, because the loader has changed the compiled-in value.
 #[inline(always)]
 pub fn read<T: Copy>(field: &'static T) -> T {
     // SAFETY: a reference is valid for reads.
     unsafe { core::ptr::read_volatile(field) }
 }
 
-/// A value of which the compiler forgets what it knew.
+/// Returns `value` in such a way that the compiler can assume nothing about it.
 #[inline(always)]
 pub fn read_once<T: Copy>(value: T) -> T {
-    // SAFETY: a local variable.
+    // SAFETY: a local variable is valid for reads.
     unsafe { core::ptr::read_volatile(&raw const value) }
 }
 
-/// The offset of a kernel field.
+/// Reads the offset of a kernel field.
 macro_rules! offset {
     ($field:ident) => {
         $crate::config::read(&$crate::config::OFFSETS.$field)
     };
 }
 
-/// A setting.
+/// Reads a setting.
 macro_rules! setting {
     ($field:ident) => {
         $crate::config::read(&$crate::config::SETTINGS.$field)

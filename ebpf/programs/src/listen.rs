@@ -1,4 +1,4 @@
-//! Listening sockets: what tells user space which process serves what.
+//! Events of listening sockets, from which user space derives the owners of accepted connections.
 
 use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use longwave_ebpf_abi::{
@@ -14,24 +14,27 @@ use crate::{
     words,
 };
 
-/// Where a listener's owner is known from.
-pub enum Holder {
+/// Source of a listener's owner.
+pub enum OwnerSource {
+    /// The current process.
     Current,
+    /// A process that has a descriptor of the socket.
     Task(*const u8),
-    Nobody,
+    /// The socket only: the process is unknown.
+    SocketOnly,
 }
 
 /// Emits `LISTEN` or `UNLISTEN`.
 ///
 /// # Safety
-/// A task is one that the verifier knows.
+/// The pointer of [`OwnerSource::Task`] is a `task_struct` with a type that the verifier tracks.
 #[inline(always)]
-pub unsafe fn emit(socket: Socket, cookie: u64, kind: u8, holder: Holder, by: Program) {
+pub unsafe fn emit(socket: Socket, cookie: u64, kind: u8, source: OwnerSource, program: Program) {
     let Some(event) = maps::reserve::<ListenEvent>(&TRANSITIONS) else {
-        count(by, LISTEN_RING_FULL);
+        count(program, LISTEN_RING_FULL);
         return;
     };
-    // SAFETY: room for one event.
+    // SAFETY: `event` is a reserved record.
     unsafe {
         words::zero(event);
         (&raw mut (*event).version).write_volatile(LAYOUT_VERSION);
@@ -41,10 +44,10 @@ pub unsafe fn emit(socket: Socket, cookie: u64, kind: u8, holder: Holder, by: Pr
         socket.tuple(&raw mut (*event).tuple);
         let owner = &raw mut (*event).owner;
         owner::of_socket(owner, socket);
-        match holder {
-            Holder::Current => owner::of_current(owner),
-            Holder::Task(task) => owner::of_task(owner, task),
-            Holder::Nobody => {}
+        match source {
+            OwnerSource::Current => owner::of_current(owner),
+            OwnerSource::Task(task) => owner::of_task(owner, task),
+            OwnerSource::SocketOnly => {}
         }
         maps::submit_transition(event);
     }

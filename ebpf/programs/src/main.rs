@@ -1,8 +1,10 @@
-//! Longwave's BPF programs. Nothing here runs per packet or per system call: `state` and `state_again` run when a TCP
-//! socket changes state, the others when user space runs them.
+//! Longwave's BPF programs.
 //!
-//! No `memset`, no `memcpy`: `aya-ebpf`'s are byte loops in a subprogram. Memory is zeroed and copied in volatile words
-//! (`words`), and `cargo xtask ebpf verify` looks for calls in the translated programs.
+//! No program runs per packet or per system call. `state` and its copies run when a TCP socket changes state, the others when user space
+//! runs them.
+//!
+//! The programs do not use `memset` and `memcpy`, because those of `aya-ebpf` are byte loops in a subprogram. Memory is zeroed and copied
+//! with volatile words ([`words`]), and `cargo xtask ebpf verify` searches the object for calls.
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
@@ -22,7 +24,7 @@ mod table;
 mod tally;
 mod words;
 
-/// The helpers used are for GPL-compatible programs.
+/// The kernel offers some of the helpers to GPL-compatible programs only.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "license")]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,4 +1,4 @@
-//! The maps, other than the connection table's. Sizes given here are placeholders: the loader sets them.
+//! All maps except those of the connection table. The loader replaces the sizes given here.
 
 use aya_ebpf::{
     cty::c_void,
@@ -11,170 +11,176 @@ use aya_ebpf::{
 };
 use longwave_ebpf_abi::{
     Signals,
-    settings::SAMPLE_MAX,
+    settings::MAX_SAMPLE_LEN,
     tally::{COUNT, PROGRAMS, Program},
 };
 
 use crate::{atomic, config::setting, table::Slot};
 
-/// Opens, closes, listens. Apart from samples, so that those never crowd out a close.
+/// Ring of opens, closes and listens. Samples have another ring, so that they never displace a close.
 #[map(name = "transitions")]
 pub static TRANSITIONS: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
 
-/// Samples.
+/// Ring of samples.
 #[map(name = "samples")]
 pub static SAMPLES: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 
-/// What user space asks for.
+/// Flags that user space sets.
 #[map(name = "signals")]
 pub static SIGNALS: Array<Signals> = Array::with_max_entries(1, MMAPABLE);
 
-/// What was lost, and other counts, by [`Program`](longwave_ebpf_abi::tally::Program).
+/// Counters, by [`Program`].
 #[map(name = "tallies")]
 pub static TALLIES: PerCpuArray<[u64; COUNT]> = PerCpuArray::with_max_entries(PROGRAMS, 0);
 
-/// One bit per port in scope.
+/// One bit per port; set if the port is in scope.
 #[map(name = "port_scope")]
 pub static PORT_SCOPE: Array<[u64; 1024]> = Array::with_max_entries(1, 0);
 
-/// Listening sockets already reported, by cookie: the namespace walk reports only those that no process holds.
+/// Cookies of reported listening sockets. `seed_namespace` reports only those that are not in it.
 #[map(name = "listeners")]
 pub static LISTENERS: LruHashMap<u64, u32> = LruHashMap::with_max_entries(16_384, 0);
 
-/// Memory of the programs that run on a CPU.
-#[map(name = "local")]
-pub static LOCAL: PerCpuArray<Local> = PerCpuArray::with_max_entries(1, 0);
+/// Working memory of the programs on each CPU.
+#[map(name = "cpu_memory")]
+pub static CPU_MEMORY: PerCpuArray<CpuMemory> = PerCpuArray::with_max_entries(1, 0);
 
-/// Where a sample copies the socket's counters to.
-#[map(name = "scratch")]
-pub static SCRATCH: PerCpuArray<[u64; SAMPLE_MAX as usize / 8]> = PerCpuArray::with_max_entries(1, 0);
+/// Buffer into which a sample copies the socket's counters.
+#[map(name = "sample_buffer")]
+pub static SAMPLE_BUFFER: PerCpuArray<[u64; MAX_SAMPLE_LEN as usize / 8]> =
+    PerCpuArray::with_max_entries(1, 0);
 
-/// Memory of one CPU.
+/// Working memory of one CPU.
 #[repr(C)]
-pub struct Local {
-    /// Transitions that were handled and that the last copy of `state` has not seen yet: 128 sets of 2.
-    pub handled: [u64; HANDLED_SLOTS],
-    /// A room for each program.
-    rooms: [Room; PROGRAMS as usize],
+pub struct CpuMemory {
+    /// Ids of handled transitions that the last copy of `state` has not seen yet: 128 sets of 2.
+    pub handled: [u64; HANDLED_WORDS],
+    /// Working memory of each program.
+    scratch: [Scratch; PROGRAMS as usize],
 }
 
-/// What a program passes through memory that the verifier does not track: it forgets what it knows of a value that comes out of a map. No
-/// program interrupts itself on a CPU, so nothing else writes here meanwhile.
+/// Working memory of one program on one CPU.
+///
+/// The verifier assumes nothing about values that are read from a map, which is why they pass through here. A program cannot interrupt
+/// itself on a CPU, so that it is the only writer.
 #[repr(C)]
-pub struct Room {
-    /// A socket's address, on its way from a pointer to a number.
+pub struct Scratch {
+    /// Address of a socket, written as a pointer and read as a number.
     pub address: u64,
-    /// A subprogram's result.
+    /// Result of a subprogram.
     pub slot: Slot,
 }
 
-/// Words of [`Local::handled`].
-pub const HANDLED_SLOTS: usize = 256;
+/// Words of [`CpuMemory::handled`].
+pub const HANDLED_WORDS: usize = 256;
 
-impl Local {
-    /// A program's room.
+impl CpuMemory {
+    /// Returns the working memory of a program.
     ///
     /// # Safety
-    /// `local` is this CPU's.
+    /// `memory` is that of this CPU.
     #[inline(always)]
-    pub unsafe fn room(local: *mut Self, program: Program) -> *mut Room {
-        // SAFETY: by the caller's promise; there is a room for each program.
-        unsafe { (&raw mut (*local).rooms).cast::<Room>().add(program as usize) }
+    pub unsafe fn scratch(memory: *mut Self, program: Program) -> *mut Scratch {
+        // SAFETY: the array has an element for each program.
+        unsafe { (&raw mut (*memory).scratch).cast::<Scratch>().add(program as usize) }
     }
 }
 
-/// `BPF_F_MMAPABLE`: user space can map the array, and its elements begin at a page.
+/// `BPF_F_MMAPABLE`: user space can map the array. Its first element is aligned to a page.
 pub const MMAPABLE: u32 = 1 << 10;
 
+/// `BPF_RB_NO_WAKEUP`.
 const NO_WAKEUP: u64 = 1;
+/// `BPF_RB_FORCE_WAKEUP`.
 const FORCE_WAKEUP: u64 = 2;
-const AVAILABLE: u64 = 0;
+/// `BPF_RB_AVAIL_DATA`: the query for the number of unread bytes.
+const UNREAD_BYTES: u64 = 0;
 
-/// The address that a helper takes for a map.
+/// Returns the address by which helpers identify a map.
 #[inline(always)]
 fn handle<M>(map: &'static M) -> *mut c_void {
     (&raw const *map).cast_mut().cast()
 }
 
-/// Room for one record, not zeroed.
+/// Reserves a record, whose memory is not zeroed. Returns `None` if the ring is full.
 #[inline(always)]
 pub fn reserve<T>(ring: &'static RingBuf) -> Option<*mut T> {
-    // SAFETY: the size is a constant, the flags are 0.
-    let room = unsafe { bpf_ringbuf_reserve(handle(ring), size_of::<T>() as u64, 0) }.cast::<T>();
-    (!room.is_null()).then_some(room)
+    // SAFETY: the helper takes a ring, a constant size and no flags.
+    let record = unsafe { bpf_ringbuf_reserve(handle(ring), size_of::<T>() as u64, 0) }.cast::<T>();
+    (!record.is_null()).then_some(record)
 }
 
-/// Commits a transition. Wakes an armed reader if there is enough to read.
+/// Commits a record of the transitions ring. Wakes the reader if it waits and there is enough to read.
 ///
 /// # Safety
-/// `record` came from [`reserve`] and is filled.
+/// `record` was returned by [`reserve`] and is filled in.
 #[inline(always)]
 pub unsafe fn submit_transition<T>(record: *mut T) {
-    let flags = if wakes() { FORCE_WAKEUP } else { NO_WAKEUP };
-    // SAFETY: by the caller's promise.
+    let flags = if must_wake_reader() { FORCE_WAKEUP } else { NO_WAKEUP };
+    // SAFETY: `record` is reserved, as the caller guarantees.
     unsafe { bpf_ringbuf_submit(record.cast(), flags) }
 }
 
-/// Whether the reader is to be woken now. A wake-up is an interrupt, so a reader that does not get the CPU gets one only.
+/// Returns whether to wake the reader now. The reader is woken once until it waits again, because each wake-up costs an interrupt.
 #[inline(always)]
-fn wakes() -> bool {
+fn must_wake_reader() -> bool {
     let Some(signals) = SIGNALS.get_ptr_mut(0) else { return false };
-    // SAFETY: an aligned word of the map.
+    // SAFETY: `armed` is an aligned word of the map.
     unsafe {
         let armed = &raw mut (*signals).armed;
         armed.read_volatile() != 0
-            && bpf_ringbuf_query(handle(&TRANSITIONS), AVAILABLE) >= u64::from(setting!(wake_watermark))
+            && bpf_ringbuf_query(handle(&TRANSITIONS), UNREAD_BYTES) >= u64::from(setting!(wake_watermark))
             && atomic::exchange(armed, 0) != 0
     }
 }
 
-/// Whether seeding runs, and may have published an entry of the same socket.
+/// Returns whether seeding runs, which may publish a second entry of a socket.
 #[inline(always)]
 pub fn is_seeding() -> bool {
-    // SAFETY: an aligned word of the map.
+    // SAFETY: `seeding` is an aligned word of the map.
     SIGNALS.get_ptr(0).is_none_or(|signals| unsafe { (&raw const (*signals).seeding).read_volatile() } != 0)
 }
 
-/// Commits a sample; who reads the pass reads the ring.
+/// Commits a record of the samples ring. Wakes no reader, because the process that runs `sample` drains the ring.
 ///
 /// # Safety
-/// `record` came from [`reserve`] and is filled.
+/// `record` was returned by [`reserve`] and is filled in.
 #[inline(always)]
 pub unsafe fn submit_sample<T>(record: *mut T) {
-    // SAFETY: by the caller's promise.
+    // SAFETY: `record` is reserved, as the caller guarantees.
     unsafe { bpf_ringbuf_submit(record.cast(), NO_WAKEUP) }
 }
 
-/// Gives a record's room back.
+/// Discards a reserved record.
 ///
 /// # Safety
-/// `record` came from [`reserve`].
+/// `record` was returned by [`reserve`].
 #[inline(always)]
 pub unsafe fn discard<T>(record: *mut T) {
-    // SAFETY: by the caller's promise.
+    // SAFETY: `record` is reserved, as the caller guarantees.
     unsafe { bpf_ringbuf_discard(record.cast(), NO_WAKEUP) }
 }
 
-/// Notes a listening socket as reported.
+/// Records that a listening socket was reported. The map evicts old sockets if it is full, which repeats their reports.
 #[inline(always)]
-pub fn note_listener(cookie: u64) {
-    let seen = 1u32;
-    // SAFETY: key and value are on the stack and of the map's sizes. A full map evicts: the note is a hint only.
+pub fn insert_listener(cookie: u64) {
+    let value = 1u32;
+    // SAFETY: key and value are on the stack and have the sizes of the map.
     unsafe {
-        bpf_map_update_elem(handle(&LISTENERS), (&raw const cookie).cast(), (&raw const seen).cast(), 0);
+        bpf_map_update_elem(handle(&LISTENERS), (&raw const cookie).cast(), (&raw const value).cast(), 0);
     }
 }
 
-/// Whether a listening socket was reported.
+/// Returns whether a listening socket was reported.
 #[inline(always)]
-pub fn listener_noted(cookie: u64) -> bool {
-    // SAFETY: the key is 8 bytes on the stack.
+pub fn contains_listener(cookie: u64) -> bool {
+    // SAFETY: the key is on the stack and has the size of the map's keys.
     !unsafe { bpf_map_lookup_elem(handle(&LISTENERS), (&raw const cookie).cast()) }.is_null()
 }
 
-/// Forgets a listening socket.
+/// Removes a socket that no longer listens.
 #[inline(always)]
-pub fn forget_listener(cookie: u64) {
-    // SAFETY: the key is 8 bytes on the stack.
+pub fn remove_listener(cookie: u64) {
+    // SAFETY: the key is on the stack and has the size of the map's keys.
     unsafe { bpf_map_delete_elem(handle(&LISTENERS), (&raw const cookie).cast()) };
 }

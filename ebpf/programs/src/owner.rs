@@ -1,4 +1,4 @@
-//! Who owns a socket: its network namespace and cgroup, and the process that opens or holds it.
+//! Owners of sockets: network namespace, cgroup, and the process that opened the socket or has a descriptor of it.
 
 use aya_ebpf::helpers::generated::{
     bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_pid_tgid,
@@ -10,13 +10,13 @@ use crate::{
     socket::{Socket, load},
 };
 
-/// Fills in what the socket itself tells.
+/// Fills in the network namespace and the cgroup of the socket.
 ///
 /// # Safety
-/// `owner` is valid for writes and zero.
+/// `owner` is valid for writes and zeroed.
 #[inline(always)]
 pub unsafe fn of_socket(owner: *mut Owner, socket: Socket) {
-    // SAFETY: fields of the owner; pointers that the kernel's types lead to.
+    // SAFETY: the pointers are to fields of the owner and of kernel types that the verifier tracks.
     unsafe {
         let net: *const u8 = socket.load::<Pointer>(offset!(net)).0;
         (&raw mut (*owner).netns).write_volatile(load(net, offset!(net_inum)));
@@ -25,27 +25,27 @@ pub unsafe fn of_socket(owner: *mut Owner, socket: Socket) {
     }
 }
 
-/// Fills in the current process: valid where the transition is a system call's.
+/// Fills in the current process. Only correct if a system call caused the transition.
 ///
 /// # Safety
 /// `owner` is valid for writes.
 #[inline(always)]
 pub unsafe fn of_current(owner: *mut Owner) {
-    // SAFETY: fields of the owner.
+    // SAFETY: the pointers are to fields of the owner.
     unsafe {
         (&raw mut (*owner).pid).write_volatile((bpf_get_current_pid_tgid() >> 32) as u32);
-        (&raw mut (*owner).holder_cgroup).write_volatile(bpf_get_current_cgroup_id());
+        (&raw mut (*owner).process_cgroup).write_volatile(bpf_get_current_cgroup_id());
         bpf_get_current_comm((&raw mut (*owner).name).cast(), 16);
     }
 }
 
-/// Fills in a process that holds a descriptor of the socket.
+/// Fills in a process that has a descriptor of the socket.
 ///
 /// # Safety
-/// `owner` is valid for writes, `task` a `task_struct` that the verifier knows.
+/// `owner` is valid for writes. `task` is a `task_struct` with a type that the verifier tracks.
 #[inline(always)]
 pub unsafe fn of_task(owner: *mut Owner, task: *const u8) {
-    // SAFETY: fields of the owner; pointers that the kernel's types lead to.
+    // SAFETY: the pointers are to fields of the owner and of kernel types that the verifier tracks.
     unsafe {
         (&raw mut (*owner).pid).write_volatile(load(task, offset!(task_tgid)));
         let name = (&raw mut (*owner).name).cast::<u64>();
@@ -53,22 +53,24 @@ pub unsafe fn of_task(owner: *mut Owner, task: *const u8) {
         name.add(1).write_volatile(load(task, offset!(task_comm) + 8));
         let set: *const u8 = load::<Pointer>(task, offset!(task_cgroups)).0;
         let cgroup: *const u8 = load::<Pointer>(set, offset!(css_set_dfl_cgrp)).0;
-        (&raw mut (*owner).holder_cgroup).write_volatile(cgroup_id(cgroup));
+        (&raw mut (*owner).process_cgroup).write_volatile(cgroup_id(cgroup));
     }
 }
 
+/// Returns the cgroup2 id of a cgroup.
+///
 /// # Safety
-/// `cgroup` is a `struct cgroup *` that the verifier knows.
+/// `cgroup` is a `struct cgroup *` with a type that the verifier tracks.
 #[inline(always)]
 unsafe fn cgroup_id(cgroup: *const u8) -> u64 {
-    // SAFETY: by the caller's promise.
+    // SAFETY: `cgroup` is valid, as the caller guarantees.
     unsafe {
         let node: *const u8 = load::<Pointer>(cgroup, offset!(cgroup_kn)).0;
         load(node, offset!(kn_id))
     }
 }
 
-/// A kernel pointer as loaded; null where the field is absent.
+/// A pointer loaded from kernel memory; null if the kernel lacks the field.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
 pub struct Pointer(pub *const u8);

@@ -1,4 +1,4 @@
-//! What the configuration leaves out.
+//! The filters of the configuration: which sockets are reported.
 
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 use longwave_ebpf_abi::{offsets::ABSENT, settings::family};
@@ -10,7 +10,7 @@ use crate::{
     socket::{AF_INET6, Socket, load},
 };
 
-/// Whether a connection or a listener is to be reported.
+/// Returns whether a connection or listener is to be reported.
 #[inline(always)]
 pub fn includes(socket: Socket) -> bool {
     family_included(socket) && ports_included(socket) && cgroup_included(socket)
@@ -22,19 +22,19 @@ fn family_included(socket: Socket) -> bool {
     if wanted == family::V4 | family::V6 {
         return true;
     }
-    let mut is = family::V4;
+    let mut families = family::V4;
     if socket.load::<u16>(offset!(family)) == AF_INET6 && offset!(v6_daddr) != ABSENT {
-        // A listener on the wildcard has no peer: it serves both, so its local address decides only if it is v4-mapped.
+        // A listener on the wildcard address accepts connections of both families.
         let local = offset!(v6_rcv_saddr);
         let mapped = socket.load::<u64>(local) == 0 && socket.load::<u32>(local + 8) == u32::to_be(0xffff);
         let any = socket.load::<u64>(local) == 0 && socket.load::<u64>(local + 8) == 0;
-        is = match (mapped, any) {
+        families = match (mapped, any) {
             (true, _) => family::V4,
             (false, true) => family::V4 | family::V6,
             (false, false) => family::V6,
         };
     }
-    wanted & is != 0
+    wanted & families != 0
 }
 
 #[inline(always)]
@@ -44,9 +44,9 @@ fn ports_included(socket: Socket) -> bool {
     }
     let Some(ports) = PORT_SCOPE.get_ptr(0) else { return false };
     let has = |port: u16| {
-        // Through memory, so that the mask stays: 6.1 does not know that a byte swap gives 16 bits.
+        // `read_once` keeps the compiler from removing the mask: the verifier of 6.1 does not know that a byte swap returns 16 bits.
         let index = crate::config::read_once(usize::from(port) >> 6) & 1023;
-        // SAFETY: a 16-bit port has its bit in the map's 65,536.
+        // SAFETY: the map has a bit for each of the 65,536 ports.
         let word = unsafe { ports.cast::<u64>().add(index).read_volatile() };
         word >> (port & 63) & 1 != 0
     };
@@ -59,7 +59,7 @@ fn cgroup_included(socket: Socket) -> bool {
     if wanted == 0 {
         return true;
     }
-    // SAFETY: pointers that the kernel's types lead to; the ancestors' array has no type that the verifier would follow.
+    // SAFETY: the verifier tracks the type of `cgroup`. It does not track the array of ancestors, which `follow` reads instead.
     unsafe {
         let cgroup = socket.load::<Pointer>(offset!(cgroup)).0;
         if load::<i32>(cgroup, offset!(cgroup_level)) < setting!(scope_cgroup_level) as i32 {
@@ -73,7 +73,7 @@ fn cgroup_included(socket: Socket) -> bool {
     }
 }
 
-/// Eight bytes of kernel memory; 0 if it cannot be read.
+/// Reads eight bytes of kernel memory. Returns 0 if they cannot be read.
 #[inline(always)]
 fn follow(address: u64) -> u64 {
     let mut value = 0u64;

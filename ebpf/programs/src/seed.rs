@@ -1,29 +1,30 @@
-//! Seeding: connections and listeners that are older than the programs. Idempotent.
+//! Seeding: enters connections that are older than the programs into the table, and reports listeners. Idempotent.
 
 use aya_ebpf::helpers::generated::{bpf_seq_write, bpf_sock_from_file};
 use longwave_ebpf_abi::{
-    Tracked, flag, kind,
+    TableEntry,
+    entry::ControlWord,
+    flag, kind,
     tally::{Program, SEED_RACED, SEEDED, TABLE_FULL},
-    tracked::Control,
 };
 
 use crate::{
     config::{offset, setting},
-    listen::{self, Holder},
-    maps::{self, LOCAL},
+    listen::{self, OwnerSource},
+    maps::{self, CPU_MEMORY},
     owner::{self, Pointer},
     scope,
     socket::{Socket, load, tcp},
-    table::{self, Place, Table},
+    table::{self, SocketSlots, Table},
     tally::count,
     words,
 };
 
-/// Every descriptor of every process, in all namespaces.
+/// Visits one descriptor. User space runs it for all descriptors of all processes, in all namespaces.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/task_file")]
 pub extern "C" fn seed_files(context: *const *const u8) -> i32 {
-    // SAFETY: the iterator's context: meta, task, descriptor, file.
+    // SAFETY: the context of the iterator is `meta`, `task`, `fd`, `file`.
     unsafe {
         let task = context.add(1).read_volatile();
         let file = context.add(3).read_volatile();
@@ -40,11 +41,11 @@ pub extern "C" fn seed_files(context: *const *const u8) -> i32 {
     0
 }
 
-/// Every TCP socket of the reader's network namespace.
+/// Visits one TCP socket. User space runs it for all sockets of a network namespace.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/tcp")]
 pub extern "C" fn seed_namespace(context: *const *const u8) -> i32 {
-    // SAFETY: the iterator's context: meta, socket.
+    // SAFETY: the context of the iterator is `meta`, `sk_common`.
     unsafe {
         let socket = context.add(1).read_volatile();
         if socket.is_null() {
@@ -56,8 +57,10 @@ pub extern "C" fn seed_namespace(context: *const *const u8) -> i32 {
     0
 }
 
+/// Enters a connection into the table, or reports a listener.
+///
 /// # Safety
-/// The socket and the task are the iterator's.
+/// `context`, `socket` and `task` are those of the iterator.
 #[inline(always)]
 unsafe fn seed(context: *const *const u8, socket: Socket, task: Option<*const u8>) {
     let state = socket.state();
@@ -67,8 +70,8 @@ unsafe fn seed(context: *const *const u8, socket: Socket, task: Option<*const u8
         return;
     }
     let cookie = socket.cookie();
-    // Bounds the length of a read; one that does not fit is visited again.
-    // SAFETY: the iterator's sequence file.
+    // Output ends a read of user space after a bounded number of sockets. The kernel visits a socket whose output does not fit again.
+    // SAFETY: `sequence` is the sequence file of the iterator.
     unsafe {
         let sequence: *const u8 = load::<Pointer>(context.read_volatile(), 0).0;
         if bpf_seq_write(sequence.cast_mut().cast(), (&raw const cookie).cast(), 8) != 0 {
@@ -76,42 +79,44 @@ unsafe fn seed(context: *const *const u8, socket: Socket, task: Option<*const u8
         }
     }
     if state == tcp::LISTEN {
-        let holder = match task {
-            Some(task) => Holder::Task(task),
-            None if maps::listener_noted(cookie) => return,
-            None => Holder::Nobody,
+        let source = match task {
+            Some(task) => OwnerSource::Task(task),
+            None if maps::contains_listener(cookie) => return,
+            None => OwnerSource::SocketOnly,
         };
-        maps::note_listener(cookie);
-        // SAFETY: the iterator's socket and task.
-        unsafe { listen::emit(socket, cookie, kind::LISTEN, holder, Program::Seed) };
+        maps::insert_listener(cookie);
+        // SAFETY: socket and task are those of the iterator.
+        unsafe { listen::emit(socket, cookie, kind::LISTEN, source, Program::Seed) };
         return;
     }
     if setting!(pre_existing) != 0 {
-        // SAFETY: the iterator's socket and task.
+        // SAFETY: socket and task are those of the iterator.
         unsafe { insert(socket, cookie, state, task) };
     }
 }
 
+/// Enters a connection into the table, unless it has an entry.
+///
 /// # Safety
-/// The socket and the task are the iterator's.
+/// `socket` and `task` are those of the iterator.
 #[inline(always)]
 unsafe fn insert(socket: Socket, cookie: u64, state: u8, task: Option<*const u8>) {
-    let Some(local) = LOCAL.get_ptr_mut(0) else { return };
-    // SAFETY: this CPU's memory; one seeding runs at a time.
-    let place = unsafe { Place::of(socket, local, Program::Seed) };
-    if place.find_connection(cookie).is_some() {
+    let Some(memory) = CPU_MEMORY.get_ptr_mut(0) else { return };
+    // SAFETY: the memory is that of this CPU, and only one seeding program runs at a time.
+    let slots = unsafe { SocketSlots::new(socket, memory, Program::Seed) };
+    if slots.find_connection(cookie).is_some() {
         return;
     }
-    let Some(slot) = place.reserve() else { return count(Program::Seed, TABLE_FULL) };
+    let Some(slot) = slots.reserve() else { return count(Program::Seed, TABLE_FULL) };
     let Some(entry) = table::entry(slot.index) else { return };
-    // SAFETY: a reserved slot's entry is this program's.
+    // SAFETY: this program has claimed the slot, so that it is the only writer of the entry.
     unsafe { fill(entry, socket, cookie, state, task) };
-    let slot = place.publish(slot);
+    let slot = slots.publish(slot);
     count(Program::Seed, SEEDED);
-    // The socket may have closed before it was in the table: then its close was reported without the entry. It may even be open again as
-    // another connection, which has an entry of its own.
-    let gone = socket.state() == tcp::CLOSE || socket.cookie() != cookie;
-    if (gone || place.find_other(&slot).is_some()) && table::take(Table, slot) {
+    // If the socket closed before the slot was published, the close was reported without the entry. If it is open again, the new
+    // connection has another entry.
+    let is_gone = socket.state() == tcp::CLOSE || socket.cookie() != cookie;
+    if (is_gone || slots.find_other(&slot).is_some()) && table::remove(Table, slot) {
         count(Program::Seed, SEED_RACED);
     }
 }
@@ -119,15 +124,15 @@ unsafe fn insert(socket: Socket, cookie: u64, state: u8, task: Option<*const u8>
 /// Fills the entry of a connection that is older than the programs.
 ///
 /// # Safety
-/// `entry` is valid for writes, and the caller's alone. The socket and the task are the iterator's.
+/// `entry` is valid for writes, and the caller is its only writer. `socket` and `task` are those of the iterator.
 #[inline(always)]
-unsafe fn fill(entry: *mut Tracked, socket: Socket, cookie: u64, state: u8, task: Option<*const u8>) {
-    // SAFETY: by the caller's promise.
+unsafe fn fill(entry: *mut TableEntry, socket: Socket, cookie: u64, state: u8, task: Option<*const u8>) {
+    // SAFETY: `entry`, `socket` and `task` are valid, as the caller guarantees.
     unsafe {
         words::zero(entry);
         (&raw mut (*entry).cookie).write_volatile(cookie);
         let flags = if state == tcp::SYN_SENT { flag::CLIENT } else { flag::ESTABLISHED };
-        (&raw mut (*entry).control).write_volatile(Control::new(flags).pack());
+        (&raw mut (*entry).control).write_volatile(ControlWord::new(flags).pack());
         socket.tuple(&raw mut (*entry).tuple);
         owner::of_socket(&raw mut (*entry).owner, socket);
         if let Some(task) = task {

@@ -1,13 +1,13 @@
-//! Reading a socket that the verifier knows to be one: plain loads at the offsets of the running kernel.
+//! Sockets whose type the verifier tracks, read with plain loads at the offsets of the running kernel.
 
 use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_skc_to_tcp_sock};
 use longwave_ebpf_abi::{Tuple, offsets::ABSENT};
 
-use crate::{config::offset, maps::Room};
+use crate::{config::offset, maps::Scratch};
 
 pub const AF_INET6: u16 = 10;
 
-/// `TCP_*` states of the kernel.
+/// `TCP_*` states of the kernel that matter here.
 pub mod tcp {
     pub const ESTABLISHED: u8 = 1;
     pub const SYN_SENT: u8 = 2;
@@ -18,57 +18,57 @@ pub mod tcp {
     pub const NEW_SYN_RECV: u8 = 12;
 }
 
-/// A `struct sock *` (or a `struct tcp_sock *`: the socket comes first).
+/// A `struct sock *`, or a `struct tcp_sock *`, which begins with a `struct sock`.
 #[derive(Clone, Copy)]
 pub struct Socket(pub *const u8);
 
-/// Loads a field of a kernel struct; 0 where the kernel lacks it.
+/// Loads a field of a kernel struct. Returns 0 if the kernel lacks it.
 ///
 /// # Safety
-/// `base` is a pointer that the verifier knows, or null where it allows that, and `offset` one of its struct's fields.
+/// `base` is a pointer whose type the verifier tracks, or null if the verifier allows it. `offset` is that of a field of its struct.
 #[inline(always)]
 pub unsafe fn load<T: Copy + Default>(base: *const u8, offset: u32) -> T {
     if offset == ABSENT {
         return T::default();
     }
-    // SAFETY: by the caller's promise; the verifier checks it.
+    // SAFETY: the pointer is valid, as the caller guarantees. The verifier checks it.
     unsafe { base.add(offset as usize).cast::<T>().read_volatile() }
 }
 
 impl Socket {
     #[inline(always)]
     pub fn load<T: Copy + Default>(self, offset: u32) -> T {
-        // SAFETY: the constructor's callers hold a socket.
+        // SAFETY: a `Socket` is only made of a pointer to a socket.
         unsafe { load(self.0, offset) }
     }
 
-    /// The socket's address, as a number: the verifier does not let a pointer be shifted or hashed.
+    /// Returns the address of the socket as a number, since the verifier refuses to shift or hash a pointer.
     ///
     /// # Safety
-    /// `room` is this program's, on this CPU.
+    /// `scratch` is that of this program on this CPU.
     #[inline(always)]
-    pub unsafe fn address(self, room: *mut Room) -> u64 {
-        // SAFETY: by the caller's promise.
+    pub unsafe fn address(self, scratch: *mut Scratch) -> u64 {
+        // SAFETY: this program is the only user of `scratch`, as the caller guarantees.
         unsafe {
-            (&raw mut (*room).address).write_volatile(self.0 as u64);
-            (&raw const (*room).address).read_volatile()
+            (&raw mut (*scratch).address).write_volatile(self.0 as u64);
+            (&raw const (*scratch).address).read_volatile()
         }
     }
 
-    /// The socket's cookie; 0 if it has none yet.
+    /// Returns the socket's cookie; 0 if it has none yet.
     #[inline(always)]
     pub fn known_cookie(self) -> u64 {
         self.load(offset!(cookie))
     }
 
-    /// The socket's cookie. A socket that has none gets one.
+    /// Returns the socket's cookie. A socket without a cookie gets one.
     #[inline(always)]
     pub fn cookie(self) -> u64 {
         // SAFETY: the helper takes any socket.
         unsafe { bpf_get_socket_cookie(self.0.cast_mut().cast()) }
     }
 
-    /// As a full TCP socket, if it is one.
+    /// Casts the socket to a full TCP socket. Returns `None` if it is none.
     #[inline(always)]
     pub fn tcp(self) -> Option<Socket> {
         // SAFETY: the helper takes any socket and checks it.
@@ -76,32 +76,33 @@ impl Socket {
         (!socket.is_null()).then_some(Socket(socket))
     }
 
+    /// Returns the socket's state, one of [`tcp`].
     #[inline(always)]
     pub fn state(self) -> u8 {
         self.load(offset!(state))
     }
 
-    /// Local port, host order; known also when `skc_num` is 0, at CLOSE.
+    /// Returns the local port in host byte order. It is also known at CLOSE, when `skc_num` is 0.
     #[inline(always)]
     pub fn local_port(self) -> u16 {
         let source = u16::from_be(self.load(offset!(sport)));
         if source != 0 { source } else { self.load(offset!(num)) }
     }
 
-    /// Peer port, host order.
+    /// Returns the peer port in host byte order.
     #[inline(always)]
     pub fn peer_port(self) -> u16 {
         u16::from_be(self.load(offset!(dport)))
     }
 
-    /// Fills in the endpoints.
+    /// Fills in addresses, ports and family.
     ///
     /// # Safety
-    /// `tuple` is valid for writes, 8-byte aligned and zero.
+    /// `tuple` is valid for writes, 8-byte aligned and zeroed.
     #[inline(always)]
     pub unsafe fn tuple(self, tuple: *mut Tuple) {
         let family: u16 = self.load(offset!(family));
-        // SAFETY: all within the tuple.
+        // SAFETY: the pointers are to fields of the tuple.
         unsafe {
             let local = (&raw mut (*tuple).local).cast::<u32>();
             let peer = (&raw mut (*tuple).peer).cast::<u32>();

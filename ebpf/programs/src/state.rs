@@ -1,62 +1,64 @@
-//! `state`, `state_again` and `state_third`: connection changes, the same code attached two or three times.
+//! `state`, `state_again` and `state_third`: state changes of connections. The same code is attached two or three times.
 //!
-//! The kernel skips a tracing program that would interrupt itself on its CPU, so a softirq that lands inside `state`
-//! would lose its event. `state_again` runs right after `state` on every event, handles what `state` did not, and cannot
-//! be skipped by the same interruption. Since Linux 7.0 a program at a tracepoint can be preempted, and while it is, the kernel skips it for
-//! the other tasks of the CPU too: there `state_third` does for `state_again` what that does for `state`.
+//! The kernel skips a tracing program that would interrupt itself on its CPU. So a softirq during `state` would lose its event.
+//! `state_again` runs right after `state` for every event and handles what `state` did not. The same interruption cannot skip both.
+//!
+//! Since Linux 7.0 a program of a tracepoint can be preempted, and the kernel skips it for all other tasks of the CPU until it continues.
+//! There `state_third` handles what `state_again` did not.
 
 use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use longwave_ebpf_abi::{
-    ConnectionEvent, LAYOUT_VERSION, Tracked, flag, kind,
+    ConnectionEvent, LAYOUT_VERSION, TableEntry,
+    entry::ControlWord,
+    flag, kind,
     tally::{
         CLOSE_RING_FULL, CLOSE_SUPPRESSED, CLOSE_UNTRACKED, OPEN_RING_FULL, Program, REPLACED, SECOND_CHANCE,
         TABLE_FULL,
     },
-    tracked::Control,
 };
 
 use crate::{
     config::{offset, setting},
     counters,
-    listen::{self, Holder},
-    maps::{self, HANDLED_SLOTS, LOCAL, Local, TRANSITIONS},
+    listen::{self, OwnerSource},
+    maps::{self, CPU_MEMORY, CpuMemory, HANDLED_WORDS, TRANSITIONS},
     owner, scope,
     socket::{Socket, tcp},
-    table::{self, Place, Slot, Table},
+    table::{self, Slot, SocketSlots, Table},
     tally::count,
     words,
 };
 
-/// First copy.
+/// First copy: handles each event that it is not skipped for.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "tp_btf/inet_sock_set_state")]
 pub extern "C" fn state(context: *const u64) -> i32 {
-    // SAFETY: the tracepoint's arguments.
+    // SAFETY: the context contains the arguments of the tracepoint.
     unsafe { transition::<0>(context) };
     0
 }
 
-/// Second copy: handles only what the first did not.
+/// Second copy: handles only the events that the first one did not.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "tp_btf/inet_sock_set_state")]
 pub extern "C" fn state_again(context: *const u64) -> i32 {
-    // SAFETY: the tracepoint's arguments.
+    // SAFETY: the context contains the arguments of the tracepoint.
     unsafe { transition::<1>(context) };
     0
 }
 
-/// Third copy: handles only what the other two did not.
+/// Third copy: handles only the events that the other two did not.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "tp_btf/inet_sock_set_state")]
 pub extern "C" fn state_third(context: *const u64) -> i32 {
-    // SAFETY: the tracepoint's arguments.
+    // SAFETY: the context contains the arguments of the tracepoint.
     unsafe { transition::<2>(context) };
     0
 }
 
-/// What a transition means.
+/// Kind of a transition.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Change {
+enum TransitionKind {
     ActiveOpen,
     PassiveOpen,
     Established,
@@ -65,11 +67,13 @@ enum Change {
     Unlisten,
 }
 
+/// Handles a state change of a socket, unless an earlier copy did.
+///
 /// # Safety
-/// `context` holds the arguments of `inet_sock_set_state`: socket, old state, new state.
+/// `context` contains the arguments of `inet_sock_set_state`: socket, old state, new state.
 #[inline(always)]
 unsafe fn transition<const COPY: u8>(context: *const u64) {
-    // SAFETY: three arguments of 8 bytes.
+    // SAFETY: the context has three arguments of 8 bytes.
     let (socket, old, new) = unsafe {
         (
             Socket(context.cast::<*const u8>().read_volatile()),
@@ -77,106 +81,111 @@ unsafe fn transition<const COPY: u8>(context: *const u64) {
             context.add(2).read_volatile() as u8,
         )
     };
-    let change = match (old, new) {
+    let kind = match (old, new) {
         _ if old == new => return,
-        (tcp::LISTEN, tcp::CLOSE) => Change::Unlisten,
-        (_, tcp::CLOSE) => Change::Close,
-        (_, tcp::LISTEN) => Change::Listen,
-        (tcp::CLOSE, tcp::SYN_SENT) => Change::ActiveOpen,
-        (tcp::SYN_RECV, _) => Change::PassiveOpen,
+        (tcp::LISTEN, tcp::CLOSE) => TransitionKind::Unlisten,
+        (_, tcp::CLOSE) => TransitionKind::Close,
+        (_, tcp::LISTEN) => TransitionKind::Listen,
+        (tcp::CLOSE, tcp::SYN_SENT) => TransitionKind::ActiveOpen,
+        (tcp::SYN_RECV, _) => TransitionKind::PassiveOpen,
         (tcp::SYN_SENT, tcp::ESTABLISHED) if setting!(connect_time) != 0 || setting!(emit_open) != 0 => {
-            Change::Established
+            TransitionKind::Established
         }
         _ => return,
     };
-    let Some(local) = LOCAL.get_ptr_mut(0) else { return };
+    let Some(memory) = CPU_MEMORY.get_ptr_mut(0) else { return };
     let known = socket.known_cookie();
-    let is_last = COPY + 1 == setting!(copies);
-    // SAFETY: this CPU's memory.
-    if COPY > 0 && unsafe { was_handled(local, known, mark(known, old, new), is_last) } {
+    let is_last = COPY + 1 == setting!(state_copies);
+    // SAFETY: the memory is that of this CPU.
+    if COPY > 0 && unsafe { was_handled(memory, known, transition_id(known, old, new), is_last) } {
         return;
     }
-    // DCCP, SCTP and MPTCP sockets pass here too. Fields beyond `struct sock` can be read of a `tcp_sock` only.
+    // The tracepoint also reports DCCP, SCTP and MPTCP sockets. The verifier allows fields beyond `struct sock` for a `tcp_sock` only.
     let Some(socket) = socket.tcp() else { return };
     let cookie = if known != 0 { known } else { socket.cookie() };
-    let by = match COPY {
+    let program = match COPY {
         0 => Program::State,
         1 => Program::StateAgain,
         _ => Program::StateThird,
     };
-    // SAFETY: the socket is the tracepoint's, the memory this CPU's.
+    // SAFETY: the socket is that of the tracepoint, the memory that of this CPU.
     let handled = unsafe {
-        let event =
-            Transition { socket, place: Place::of(socket, local, by), cookie, is_new: known == 0, old, by };
-        match change {
-            Change::ActiveOpen | Change::PassiveOpen | Change::Established => open(&event, change),
-            Change::Close => close(&event),
-            Change::Listen | Change::Unlisten => listening(&event, new),
+        let slots = SocketSlots::new(socket, memory, program);
+        let event = Transition { socket, slots, cookie, is_new: known == 0, old, program };
+        match kind {
+            TransitionKind::ActiveOpen | TransitionKind::PassiveOpen | TransitionKind::Established => {
+                open(&event, kind)
+            }
+            TransitionKind::Close => close(&event),
+            TransitionKind::Listen | TransitionKind::Unlisten => report_listener(&event, new),
         }
     };
     if COPY > 0 && handled {
-        count(by, SECOND_CHANCE);
+        count(program, SECOND_CHANCE);
     }
     if !is_last {
-        // SAFETY: this CPU's memory.
-        unsafe { put_handled(local, cookie, mark(cookie, old, new)) };
+        // SAFETY: the memory is that of this CPU.
+        unsafe { insert_handled(memory, cookie, transition_id(cookie, old, new)) };
     }
 }
 
-/// A transition that concerns Longwave.
+/// A state change that Longwave handles.
 struct Transition {
     socket: Socket,
-    place: Place,
+    slots: SocketSlots,
     cookie: u64,
-    /// The socket had no cookie before, so that the table has no entry of it.
+    /// Whether the socket had no cookie before. Then the table has no entry of it.
     is_new: bool,
+    /// State that the socket left.
     old: u8,
-    /// The program that handles it.
-    by: Program,
+    /// Program that handles the transition.
+    program: Program,
 }
 
 impl Transition {
-    /// The flag of a transition that the first copy missed.
+    /// Returns the flag of a transition that the first copy missed; 0 for all others.
     #[inline(always)]
     fn second_chance(&self) -> u16 {
-        if matches!(self.by, Program::State) { 0 } else { flag::SECOND_CHANCE }
+        if matches!(self.program, Program::State) { 0 } else { flag::SECOND_CHANCE }
     }
 }
 
-/// One word for a transition of a socket.
+/// Returns the id of a transition in [`CpuMemory::handled`].
 #[inline(always)]
-fn mark(cookie: u64, old: u8, new: u8) -> u64 {
+fn transition_id(cookie: u64, old: u8, new: u8) -> u64 {
     cookie << 16 | u64::from(old) << 8 | u64::from(new)
 }
 
-/// Notes that this transition of this socket was handled on this CPU. One of two slots, so that it takes two other events
-/// of the same set between the copies to lose it; user space then drops the second report.
+/// Records that a transition was handled on this CPU.
+///
+/// Each set has two words, so that the record is only lost if two other events of the same set occur between the copies. Then the
+/// transition is reported twice, and user space drops the second report.
 ///
 /// # Safety
-/// `local` is this CPU's.
+/// `memory` is that of this CPU.
 #[inline(always)]
-unsafe fn put_handled(local: *mut Local, cookie: u64, mark: u64) {
-    // SAFETY: the index is even and below HANDLED_SLOTS. One word each, so that an interruption cannot tear it.
+unsafe fn insert_handled(memory: *mut CpuMemory, cookie: u64, id: u64) {
+    // SAFETY: the index is even and below `HANDLED_WORDS`. An id is one word, so that an interruption cannot tear it.
     unsafe {
-        let slot = local.cast::<u64>().add((cookie as usize * 2) & (HANDLED_SLOTS - 2));
-        if slot.read_volatile() == 0 { slot.write_volatile(mark) } else { slot.add(1).write_volatile(mark) }
+        let set = memory.cast::<u64>().add((cookie as usize * 2) & (HANDLED_WORDS - 2));
+        if set.read_volatile() == 0 { set.write_volatile(id) } else { set.add(1).write_volatile(id) }
     }
 }
 
-/// Whether an earlier copy handled this transition. The last copy removes the note.
+/// Returns whether an earlier copy handled this transition. The last copy removes the record of it.
 ///
 /// # Safety
-/// `local` is this CPU's.
+/// `memory` is that of this CPU.
 #[inline(always)]
-unsafe fn was_handled(local: *mut Local, cookie: u64, mark: u64, is_last: bool) -> bool {
-    const { assert!(core::mem::offset_of!(Local, handled) == 0) }
-    // SAFETY: as above.
+unsafe fn was_handled(memory: *mut CpuMemory, cookie: u64, id: u64, is_last: bool) -> bool {
+    const { assert!(core::mem::offset_of!(CpuMemory, handled) == 0) }
+    // SAFETY: as in `insert_handled`.
     unsafe {
-        let slot = local.cast::<u64>().add((cookie as usize * 2) & (HANDLED_SLOTS - 2));
-        for slot in [slot, slot.add(1)] {
-            if slot.read_volatile() == mark {
+        let set = memory.cast::<u64>().add((cookie as usize * 2) & (HANDLED_WORDS - 2));
+        for word in [set, set.add(1)] {
+            if word.read_volatile() == id {
                 if is_last {
-                    slot.write_volatile(0);
+                    word.write_volatile(0);
                 }
                 return true;
             }
@@ -185,73 +194,73 @@ unsafe fn was_handled(local: *mut Local, cookie: u64, mark: u64, is_last: bool) 
     false
 }
 
-/// A connection begins (CLOSE → SYN_SENT, or a child leaves SYN_RECV) or is established. Returns whether there was anything to do.
+/// Handles CLOSE → SYN_SENT, a child that leaves SYN_RECV, and SYN_SENT → ESTABLISHED. Returns false if there was nothing to do.
 ///
 /// # Safety
-/// The socket is the tracepoint's.
+/// The socket of the event is that of the tracepoint.
 #[inline(always)]
-unsafe fn open(event: &Transition, change: Change) -> bool {
-    let Transition { socket, place, cookie, is_new, old, by } = *event;
-    let mut tracked = core::ptr::null_mut::<Tracked>();
-    let found = if is_new { None } else { place.find_connection(cookie) };
+unsafe fn open(event: &Transition, kind: TransitionKind) -> bool {
+    let Transition { socket, slots, cookie, is_new, old, program } = *event;
+    let mut own_entry = core::ptr::null_mut::<TableEntry>();
+    let found = if is_new { None } else { slots.find_connection(cookie) };
     if let Some(slot) = found {
         let Some(entry) = table::entry(slot.index) else { return false };
-        // SAFETY: the entry of this connection.
-        let control = Control::unpack(unsafe { (&raw const (*entry).control).read_volatile() });
+        // SAFETY: `entry` is an entry of the table.
+        let control = ControlWord::unpack(unsafe { (&raw const (*entry).control).read_volatile() });
         let established = control.flags & flag::ESTABLISHED != 0;
-        if change == Change::ActiveOpen {
+        if kind == TransitionKind::ActiveOpen {
             if !established && control.flags & flag::START_KNOWN != 0 {
-                // It has begun already.
+                // The connection is in the table already.
                 return false;
             }
-            // The entry outlived the close of the socket's previous connection.
-            forget_replaced(slot, by);
+            // The entry is of the socket's previous connection, whose close was missed.
+            remove_replaced(slot, program);
         } else {
-            // Also a simultaneous open's SYN_RECV: still the connection that its SYN_SENT began, and its client.
+            // A simultaneous open passes SYN_RECV too. It remains the connection that SYN_SENT began, with the role of client.
             if established {
                 return false;
             }
-            let control = Control { flags: control.flags | flag::ESTABLISHED, ..control };
-            // SAFETY: as above. The sampler leaves a socket alone that is not established.
+            let control = ControlWord { flags: control.flags | flag::ESTABLISHED, ..control };
+            // SAFETY: `entry` is an entry of the table. The sampler does not write entries of sockets that are not established.
             unsafe {
                 (&raw mut (*entry).control).write_volatile(control.pack());
                 (&raw mut (*entry).established_ns).write_volatile(bpf_ktime_get_ns());
                 (&raw mut (*entry).tuple.local_port).write_volatile(socket.local_port());
             }
-            tracked = entry;
+            own_entry = entry;
         }
     }
-    if tracked.is_null() {
-        if change == Change::Established || !scope::includes(socket) {
+    if own_entry.is_null() {
+        if kind == TransitionKind::Established || !scope::includes(socket) {
             return false;
         }
-        let Some(slot) = place.reserve() else {
-            count(by, TABLE_FULL);
+        let Some(slot) = slots.reserve() else {
+            count(program, TABLE_FULL);
             return true;
         };
         let Some(entry) = table::entry(slot.index) else { return false };
-        // SAFETY: a reserved slot's entry is this program's.
-        unsafe { fill(entry, socket, cookie, change) };
-        let slot = place.publish(slot);
-        // Seeding may have met the socket's previous connection and not known of its close. It starts after the flag is set, so it sees the
-        // slot that was just published where the flag is not seen here.
+        // SAFETY: this program has claimed the slot, so that it is the only writer of the entry.
+        unsafe { fill(entry, socket, cookie, kind) };
+        let slot = slots.publish(slot);
+        // Seeding may have entered the socket's previous connection while that closed. User space sets the flag before seeding starts. So
+        // if the flag is not set here, seeding finds the slot that was just published.
         if maps::is_seeding()
-            && let Some(other) = place.find_other(&slot)
+            && let Some(other) = slots.find_other(&slot)
         {
-            forget_replaced(other, by);
+            remove_replaced(other, program);
         }
-        tracked = entry;
+        own_entry = entry;
     }
-    if setting!(emit_open) == 0 || change == Change::ActiveOpen {
+    if setting!(emit_open) == 0 || kind == TransitionKind::ActiveOpen {
         return true;
     }
     let Some(record) = maps::reserve::<ConnectionEvent>(&TRANSITIONS) else {
-        count(by, OPEN_RING_FULL);
+        count(program, OPEN_RING_FULL);
         return true;
     };
-    // SAFETY: room for one event; the entry of this connection.
+    // SAFETY: `record` is a reserved record, `own_entry` an entry of the table.
     unsafe {
-        let control = remembered(record, tracked);
+        let control = copy_entry(record, own_entry);
         Header::new(kind::OPEN, old, control.flags | event.second_chance()).write(record);
         let minimum = counters::fill(&raw mut (*record).counters, socket);
         (&raw mut (*record).counters.rtt_min_lifetime_us).write_volatile(minimum);
@@ -260,13 +269,13 @@ unsafe fn open(event: &Transition, change: Change) -> bool {
     true
 }
 
-/// Fills the entry of a connection that begins.
+/// Fills the entry of a connection that opens.
 ///
 /// # Safety
-/// `entry` is valid for writes, and the caller's alone.
+/// `entry` is valid for writes, and the caller is its only writer.
 #[inline(always)]
-unsafe fn fill(entry: *mut Tracked, socket: Socket, cookie: u64, change: Change) {
-    // SAFETY: by the caller's promise.
+unsafe fn fill(entry: *mut TableEntry, socket: Socket, cookie: u64, kind: TransitionKind) {
+    // SAFETY: `entry` is valid, as the caller guarantees.
     unsafe {
         words::zero(entry);
         let now = bpf_ktime_get_ns();
@@ -274,57 +283,57 @@ unsafe fn fill(entry: *mut Tracked, socket: Socket, cookie: u64, change: Change)
         (&raw mut (*entry).generation).write_volatile(now);
         socket.tuple(&raw mut (*entry).tuple);
         owner::of_socket(&raw mut (*entry).owner, socket);
-        let flags = if change == Change::ActiveOpen {
+        let flags = if kind == TransitionKind::ActiveOpen {
             owner::of_current(&raw mut (*entry).owner);
             flag::START_KNOWN | flag::CLIENT
         } else {
             (&raw mut (*entry).established_ns).write_volatile(now);
             flag::START_KNOWN | flag::SERVER | flag::ESTABLISHED
         };
-        (&raw mut (*entry).control).write_volatile(Control::new(flags).pack());
+        (&raw mut (*entry).control).write_volatile(ControlWord::new(flags).pack());
     }
 }
 
-/// Frees the slot of a connection whose close was missed.
+/// Removes the entry of a connection whose close was missed.
 #[inline(always)]
-fn forget_replaced(slot: Slot, by: Program) {
-    if table::take(Table, slot) {
-        count(by, REPLACED);
+fn remove_replaced(slot: Slot, program: Program) {
+    if table::remove(Table, slot) {
+        count(program, REPLACED);
     }
 }
 
-/// A connection ends, or fails to begin. Returns whether there was anything to do.
+/// Handles the close or the failure of a connection. Returns false if there was nothing to do.
 ///
 /// # Safety
-/// The socket is the tracepoint's.
+/// The socket of the event is that of the tracepoint.
 #[inline(always)]
 unsafe fn close(event: &Transition) -> bool {
-    let Transition { socket, place, cookie, is_new, old, by } = *event;
-    let owned = if is_new { None } else { place.own_connection(cookie) };
-    if owned.is_none() {
+    let Transition { socket, slots, cookie, is_new, old, program } = *event;
+    let claimed = if is_new { None } else { slots.claim_connection(cookie) };
+    if claimed.is_none() {
         // A child that never left SYN_RECV never opened.
         if old == tcp::SYN_RECV || !scope::includes(socket) {
             return false;
         }
         if setting!(pre_existing) == 0 {
-            count(by, CLOSE_SUPPRESSED);
+            count(program, CLOSE_SUPPRESSED);
             return false;
         }
-        count(by, CLOSE_UNTRACKED);
+        count(program, CLOSE_UNTRACKED);
     }
     let Some(record) = maps::reserve::<ConnectionEvent>(&TRANSITIONS) else {
-        if let Some(slot) = owned {
+        if let Some(slot) = claimed {
             table::free(Table, slot);
         }
-        count(by, CLOSE_RING_FULL);
+        count(program, CLOSE_RING_FULL);
         return true;
     };
-    // SAFETY: room for one event, an entry that is this program's, a socket of the tracepoint.
+    // SAFETY: `record` is a reserved record, `entry` that of a claimed slot, and the socket that of the tracepoint.
     unsafe {
-        let mut control = Control::new(0);
-        match owned.and_then(|slot| Some((slot, table::entry(slot.index)?))) {
+        let mut control = ControlWord::new(0);
+        match claimed.and_then(|slot| Some((slot, table::entry(slot.index)?))) {
             Some((slot, entry)) => {
-                control = remembered(record, entry);
+                control = copy_entry(record, entry);
                 table::free(Table, slot);
             }
             None => {
@@ -337,13 +346,13 @@ unsafe fn close(event: &Transition) -> bool {
             }
         }
         control.flags |= event.second_chance();
-        finish(record, socket, old, control);
+        finish_close(record, socket, old, control);
         maps::submit_transition(record);
     }
     true
 }
 
-/// What every event begins with, in two words: `version` … `error`, `soft_error` … padding.
+/// The first two words of a [`ConnectionEvent`].
 pub struct Header {
     pub kind: u8,
     pub state: u8,
@@ -359,7 +368,7 @@ impl Header {
         Self { kind, state, flags, error: 0, soft_error: 0, sk_flags: 0, shutdown: 0 }
     }
 
-    /// Writes it, padding included.
+    /// Writes the header, version and padding included.
     ///
     /// # Safety
     /// `event` is valid for writes.
@@ -373,7 +382,7 @@ impl Header {
             | u64::from(self.error) << 48;
         let second =
             u64::from(self.soft_error) | u64::from(self.sk_flags) << 16 | u64::from(self.shutdown) << 32;
-        // SAFETY: the first 16 bytes of the event; the target is little-endian.
+        // SAFETY: the header is the first 16 bytes of the event. The target is little-endian.
         unsafe {
             event.cast::<u64>().write_volatile(first);
             event.cast::<u64>().add(1).write_volatile(second);
@@ -381,13 +390,13 @@ impl Header {
     }
 }
 
-/// What the table remembers; with [`Header`] and the counters, the whole event.
+/// Fills in all of an event except its header and counters, from a table entry. Returns the entry's control word.
 ///
 /// # Safety
 /// `event` is valid for writes, `entry` for reads.
 #[inline(always)]
-pub unsafe fn remembered(event: *mut ConnectionEvent, entry: *const Tracked) -> Control {
-    // SAFETY: fields of both.
+pub unsafe fn copy_entry(event: *mut ConnectionEvent, entry: *const TableEntry) -> ControlWord {
+    // SAFETY: the pointers are to fields of both.
     unsafe {
         (&raw mut (*event).cookie).write_volatile((&raw const (*entry).cookie).read_volatile());
         (&raw mut (*event).generation).write_volatile((&raw const (*entry).generation).read_volatile());
@@ -396,23 +405,23 @@ pub unsafe fn remembered(event: *mut ConnectionEvent, entry: *const Tracked) -> 
         (&raw mut (*event).observed_ns).write_volatile(bpf_ktime_get_ns());
         words::copy(&raw mut (*event).tuple, &raw const (*entry).tuple);
         words::copy(&raw mut (*event).owner, &raw const (*entry).owner);
-        Control::unpack((&raw const (*entry).control).read_volatile())
+        ControlWord::unpack((&raw const (*entry).control).read_volatile())
     }
 }
 
-/// The final counters, and how it ended.
+/// Fills in the header and the final counters of a close.
 ///
 /// # Safety
-/// `event` is valid for writes and otherwise filled, `socket` a full TCP socket.
+/// `event` is valid for writes and otherwise filled in. `socket` is a full TCP socket.
 #[inline(always)]
-unsafe fn finish(event: *mut ConnectionEvent, socket: Socket, old: u8, control: Control) {
-    // SAFETY: fields of the event.
+unsafe fn finish_close(event: *mut ConnectionEvent, socket: Socket, old: u8, control: ControlWord) {
+    // SAFETY: the pointers are to fields of the event.
     unsafe {
         let minimum = counters::fill(&raw mut (*event).counters, socket);
         let lifetime = if minimum < control.rtt_min_us { minimum } else { control.rtt_min_us };
         (&raw mut (*event).counters.rtt_min_lifetime_us).write_volatile(lifetime);
-        let mut header = Header::new(kind::CLOSE, old, control.flags | counters::marks_of(socket));
-        // From any state beyond the handshake, it was established; noted in the table only where it is asked for.
+        let mut header = Header::new(kind::CLOSE, old, control.flags | counters::inexact_flags_of(socket));
+        // Without `connect_time` the entry of an active open lacks this flag. Each state after the handshake implies it.
         if old != tcp::SYN_SENT && old != tcp::SYN_RECV {
             header.flags |= flag::ESTABLISHED;
         }
@@ -421,28 +430,31 @@ unsafe fn finish(event: *mut ConnectionEvent, socket: Socket, old: u8, control: 
         header.sk_flags = socket.load::<u64>(offset!(flags)) as u16;
         header.shutdown = socket.load::<u8>(offset!(shutdown));
         header.write(event);
-        // The source port was not chosen yet at SYN_SENT.
+        // The kernel had not chosen the local port yet at SYN_SENT.
         if (&raw const (*event).tuple.local_port).read_volatile() == 0 {
             (&raw mut (*event).tuple.local_port).write_volatile(u16::from_be(socket.load(offset!(sport))));
         }
     }
 }
 
-/// A socket begins or stops listening.
+/// Reports a socket that begins or stops listening. Returns false if it is out of scope.
+///
+/// # Safety
+/// The socket of the event is that of the tracepoint.
 #[inline(always)]
-unsafe fn listening(event: &Transition, new: u8) -> bool {
-    let Transition { socket, cookie, by, .. } = *event;
+unsafe fn report_listener(event: &Transition, new: u8) -> bool {
+    let Transition { socket, cookie, program, .. } = *event;
     if !scope::includes(socket) {
         return false;
     }
-    // SAFETY: the socket is the tracepoint's.
+    // SAFETY: the socket is that of the tracepoint.
     unsafe {
         if new == tcp::LISTEN {
-            maps::note_listener(cookie);
-            listen::emit(socket, cookie, kind::LISTEN, Holder::Current, by);
+            maps::insert_listener(cookie);
+            listen::emit(socket, cookie, kind::LISTEN, OwnerSource::Current, program);
         } else {
-            maps::forget_listener(cookie);
-            listen::emit(socket, cookie, kind::UNLISTEN, Holder::Nobody, by);
+            maps::remove_listener(cookie);
+            listen::emit(socket, cookie, kind::UNLISTEN, OwnerSource::SocketOnly, program);
         }
     }
     true

@@ -1,28 +1,28 @@
-//! The connection table: its memory, for the protocol in `longwave-ebpf-table`. Sizes given here are placeholders.
+//! Memory of the connection table. `longwave-ebpf-table` has its protocol. The loader replaces the sizes given here.
 
 use aya_ebpf::{macros::map, maps::Array};
 use longwave_ebpf_abi::{
-    BUCKET_KEYS, Tracked,
+    BUCKET_KEYS, TableEntry,
     tally::{CLOSE_TAKEN, Program},
 };
-use longwave_ebpf_table::{Fit, find, own, publish, reserve, scan};
-pub use longwave_ebpf_table::{Key, Keys, Slot, free, is_unchanged, take};
+use longwave_ebpf_table::{EntryMatch, claim, find, publish, reserve, scan};
+pub use longwave_ebpf_table::{Key, Keys, Slot, free, is_unchanged, remove};
 
 use crate::{
     atomic,
     config::setting,
-    maps::{Local, MMAPABLE, Room},
+    maps::{CpuMemory, MMAPABLE, Scratch},
     socket::Socket,
     tally::count,
 };
 
-/// Keys, a bucket an element. Mappable, so that each bucket is one cache line.
+/// Keys; each element is a bucket. `MMAPABLE` aligns each bucket to a cache line.
 #[map(name = "keys")]
 static KEYS: Array<[u64; BUCKET_KEYS as usize]> = Array::with_max_entries(1, MMAPABLE);
 
-/// Entries, at the index of their keys. Mappable, so that each is two cache lines.
+/// Entries, at the same index as their keys. `MMAPABLE` aligns each entry to two cache lines.
 #[map(name = "entries")]
-static ENTRIES: Array<Tracked> = Array::with_max_entries(BUCKET_KEYS, MMAPABLE);
+static ENTRIES: Array<TableEntry> = Array::with_max_entries(BUCKET_KEYS, MMAPABLE);
 
 /// The keys of the connection table.
 #[derive(Clone, Copy)]
@@ -45,138 +45,143 @@ impl Keys for Table {
 
     #[inline(always)]
     fn load(self, bucket: *mut u64, way: u32) -> Key {
-        // SAFETY: a key of the bucket.
+        // SAFETY: `bucket` is a bucket of the map.
         Key(unsafe { key(bucket, way).read_volatile() })
     }
 
     #[inline(always)]
     fn replace(self, bucket: *mut u64, way: u32, expected: Key, new: Key) -> bool {
-        // SAFETY: a key of the bucket.
+        // SAFETY: `bucket` is a bucket of the map.
         unsafe { atomic::compare_exchange(key(bucket, way), expected.0, new.0) == expected.0 }
     }
 
     #[inline(always)]
     fn set(self, bucket: *mut u64, way: u32, new: Key) {
-        // SAFETY: a key of the bucket.
+        // SAFETY: `bucket` is a bucket of the map.
         unsafe { atomic::exchange(key(bucket, way), new.0) };
     }
 }
 
+/// Returns a pointer to a key.
+///
 /// # Safety
-/// `bucket` holds [`BUCKET_KEYS`] keys.
+/// `bucket` points to [`BUCKET_KEYS`] keys.
 #[inline(always)]
 unsafe fn key(bucket: *mut u64, way: u32) -> *mut u64 {
-    // Masked right here, so that the verifier of 6.1 still knows the bound when it is added.
-    // SAFETY: by the caller's promise.
+    // The mask is right here, because the verifier of 6.1 must know the bound where the index is added.
+    // SAFETY: the mask keeps the index within the bucket.
     unsafe { bucket.add((way & (BUCKET_KEYS - 1)) as usize) }
 }
 
-/// The entry at an index. It may become another connection's at any time, unless the caller owns its slot.
+/// Returns the entry at an index. Another connection may reuse it at any time, unless the caller has claimed its slot.
 #[inline(always)]
-pub fn entry(index: u32) -> Option<*mut Tracked> {
+pub fn entry(index: u32) -> Option<*mut TableEntry> {
     ENTRIES.get_ptr_mut(index)
 }
 
-/// A socket, and where subprograms put what they find of it.
+/// The slots of one socket.
 #[derive(Clone, Copy)]
-pub struct Place {
+pub struct SocketSlots {
     address: u64,
-    room: *mut Room,
+    scratch: *mut Scratch,
     program: Program,
 }
 
-impl Place {
+impl SocketSlots {
     /// # Safety
-    /// `local` is this CPU's, and this is `program`.
+    /// `memory` is that of this CPU, and `program` is the calling program.
     #[inline(always)]
-    pub unsafe fn of(socket: Socket, local: *mut Local, program: Program) -> Self {
-        // SAFETY: by the caller's promise.
+    pub unsafe fn new(socket: Socket, memory: *mut CpuMemory, program: Program) -> Self {
+        // SAFETY: `memory` and `program` are as the caller guarantees.
         unsafe {
-            let room = Local::room(local, program);
-            Self { address: socket.address(room), room, program }
+            let scratch = CpuMemory::scratch(memory, program);
+            Self { address: socket.address(scratch), scratch, program }
         }
     }
 
-    /// The slot of the connection with this cookie.
+    /// Finds the slot of the connection with this cookie.
     #[inline(always)]
     pub fn find_connection(self, cookie: u64) -> Option<Slot> {
-        let fit = |index| {
-            let Some(entry) = entry(index) else { return Fit::None };
-            // SAFETY: an entry of the table.
+        let compare = |index| {
+            let Some(entry) = entry(index) else { return EntryMatch::Other };
+            // SAFETY: `entry` is an entry of the table.
             unsafe {
                 if (&raw const (*entry).cookie).read_volatile() != cookie {
-                    Fit::None
+                    EntryMatch::Other
                 } else if (&raw const (*entry).generation).read_volatile() == 0 {
-                    Fit::Seeded
+                    EntryMatch::Seeded
                 } else {
-                    Fit::Opened
+                    EntryMatch::Opened
                 }
             }
         };
-        find(|except| self.scan(except), fit)
+        find(|excluded| self.scan(excluded), compare)
     }
 
-    /// A slot of the same socket address other than `own`.
+    /// Finds a slot of the socket other than `slot`.
     #[inline(always)]
-    pub fn find_other(self, own: &Slot) -> Option<Slot> {
-        self.scan(own.index)
+    pub fn find_other(self, slot: &Slot) -> Option<Slot> {
+        self.scan(slot.index)
     }
 
     #[inline(always)]
-    fn scan(self, except: u32) -> Option<Slot> {
-        self.result(scan_slots(self.address, except, self.room))
+    fn scan(self, excluded: u32) -> Option<Slot> {
+        self.result(scan_slots(self.address, excluded, self.scratch))
     }
 
-    /// The slot of the connection with this cookie, owned by the caller.
+    /// Finds and claims the slot of the connection with this cookie. Returns `None` if there is none or another program claimed it first.
     #[inline(always)]
-    pub fn own_connection(self, cookie: u64) -> Option<Slot> {
+    pub fn claim_connection(self, cookie: u64) -> Option<Slot> {
         let slot = self.find_connection(cookie)?;
-        let is_owned = own(Table, slot);
-        if !is_owned {
+        let is_claimed = claim(Table, slot);
+        if !is_claimed {
             count(self.program, CLOSE_TAKEN);
         }
-        is_owned.then_some(slot)
+        is_claimed.then_some(slot)
     }
 
-    /// A free slot, owned by the caller.
+    /// Claims a free slot. Returns `None` if both buckets of the socket are full.
     #[inline(always)]
     pub fn reserve(self) -> Option<Slot> {
-        self.result(reserve_slot(self.address, self.room))
+        self.result(reserve_slot(self.address, self.scratch))
     }
 
-    /// Publishes a reserved slot.
+    /// Publishes a claimed slot.
     #[inline(always)]
     pub fn publish(self, slot: Slot) -> Slot {
         publish(Table, slot, self.address)
     }
 
+    /// Returns the slot that a subprogram stored in the scratch memory; `None` if the subprogram returned 0.
     #[inline(always)]
     fn result(self, found: u32) -> Option<Slot> {
-        // SAFETY: the room is this program's, and the subprogram has filled it.
-        (found != 0).then(|| unsafe { (&raw const (*self.room).slot).read_volatile() })
+        // SAFETY: this program is the only user of the scratch memory.
+        (found != 0).then(|| unsafe { (&raw const (*self.scratch).slot).read_volatile() })
     }
 }
 
-/// A subprogram: in place, each of its uses would be a few hundred instructions. Returns 1 if it found a slot.
+/// Finds a published slot of a socket and stores it in `scratch`. Returns 1 if there is one, else 0.
+///
+/// This is a subprogram, because each inlined call would add a few hundred instructions.
 #[inline(never)]
-extern "C" fn scan_slots(address: u64, except: u32, room: *mut Room) -> u32 {
-    // SAFETY: the caller's room.
-    unsafe { put(room, scan(Table, address, except)) }
+extern "C" fn scan_slots(address: u64, excluded: u32, scratch: *mut Scratch) -> u32 {
+    // SAFETY: `scratch` is that of the calling program.
+    unsafe { store(scratch, scan(Table, address, excluded)) }
 }
 
-/// Likewise, for a slot that was free.
+/// Claims a free slot for a socket and stores it in `scratch`. Returns 1 if there is one, else 0. A subprogram like `scan_slots`.
 #[inline(never)]
-extern "C" fn reserve_slot(address: u64, room: *mut Room) -> u32 {
-    // SAFETY: the caller's room.
-    unsafe { put(room, reserve(Table, address)) }
+extern "C" fn reserve_slot(address: u64, scratch: *mut Scratch) -> u32 {
+    // SAFETY: `scratch` is that of the calling program.
+    unsafe { store(scratch, reserve(Table, address)) }
 }
 
 /// # Safety
-/// `room` is valid for writes.
+/// `scratch` is valid for writes.
 #[inline(always)]
-unsafe fn put(room: *mut Room, slot: Option<Slot>) -> u32 {
+unsafe fn store(scratch: *mut Scratch, slot: Option<Slot>) -> u32 {
     let Some(slot) = slot else { return 0 };
-    // SAFETY: by the caller's promise.
-    unsafe { (&raw mut (*room).slot).write_volatile(slot) };
+    // SAFETY: `scratch` is valid, as the caller guarantees.
+    unsafe { (&raw mut (*scratch).slot).write_volatile(slot) };
     1
 }

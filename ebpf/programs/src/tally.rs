@@ -1,4 +1,4 @@
-//! Counting, per CPU and without a lock.
+//! Counters per program and CPU, without a lock.
 
 use longwave_ebpf_abi::tally::{COUNT, Program};
 
@@ -9,7 +9,7 @@ use crate::maps::TALLIES;
 pub fn count(program: Program, index: u32) {
     debug_assert!((index as usize) < COUNT);
     if let Some(counters) = TALLIES.get_ptr_mut(program as u32) {
-        // SAFETY: `index` is below COUNT, and only this program on this CPU writes here.
+        // SAFETY: `index` is below `COUNT`, and this program is the only writer on this CPU.
         unsafe {
             let counter = counters.cast::<u64>().add(index as usize);
             counter.write_volatile(counter.read_volatile() + 1);

@@ -1,22 +1,23 @@
-//! The connection table's protocol: where a socket's entry is, who may write it, and who reports its end.
+//! The protocol of the connection table: which slots a socket may use, which program may write an entry, and which one reports that a
+//! connection closed.
 //!
-//! The table is two arrays. `keys` holds buckets of a few keys, one cache line each; `entries` holds one entry for each key, at the same
-//! index. A socket's entry is in one of two buckets, which a hash of its address selects. There is no lock and no allocation.
+//! The table consists of two arrays. `keys` contains buckets of a few keys, one cache line each. `entries` contains one entry for each
+//! key, at the same index. A hash of the socket's address selects two buckets for its entry. There is no lock and no allocation.
 //!
 //! ```text
 //!            reserve               publish
-//!    free ─────────────► filling ───────────► published
-//!     ▲   compare-and-     ▲                    │    │
-//!     │   swap             │    own: compare-   │    │ take: compare-and-swap, one winner
-//!     ├────────────────────┴─── and-swap, ──────┘    │
-//!     │      free               one winner           │
-//!     └─ next tag ───────────────────────────────────┘
+//!    free ─────────────► claimed ───────────► published
+//!     ▲   compare-and-      ▲                   │    │
+//!     │   swap              │    claim:         │    │ remove:
+//!     │                     └─ compare-and-swap ┘    │ compare-and-swap
+//!     │      free              │                     │
+//!     └─ with the next tag ────┴─────────────────────┘
 //! ```
 //!
-//! - Only the owner of a *filling* key writes the whole entry.
-//! - Who takes or owns a published key of a connection that ends reports its end. Everyone else who tries finds the key changed.
-//! - A key carries a tag that changes each time the slot is freed. A reader that sees the same key twice knows that the entry between the
-//!   two reads was one connection's.
+//! - Only the program that claimed a slot writes the whole entry.
+//! - The program that claims or removes the slot of a closed connection reports the close. The compare-and-swap of any other program fails.
+//! - The tag of a key changes each time the slot is freed. If two reads return the same key, the entry belonged to one connection between
+//!   them.
 //!
 //! The code is generic over the memory of the keys, so that the BPF programs and the model test run the same protocol.
 #![no_std]
@@ -25,70 +26,70 @@ mod key;
 
 pub use key::Key;
 
-/// The memory that holds the keys.
+/// Memory of the keys.
 pub trait Keys: Copy {
-    /// A way to the keys of one bucket.
+    /// Handle of one bucket.
     type Bucket: Copy;
 
     /// Keys in a bucket.
     const WAYS: u32;
 
-    /// Buckets in the table.
+    /// Returns the number of buckets.
     fn buckets(self) -> u32;
 
-    /// The bucket at an index below [`Self::buckets`].
+    /// Returns the bucket at `index`, which is below [`Self::buckets`].
     fn bucket(self, index: u32) -> Option<Self::Bucket>;
 
-    /// Reads a key.
+    /// Reads the key at position `way` of a bucket.
     fn load(self, bucket: Self::Bucket, way: u32) -> Key;
 
-    /// Replaces `expected` by `new`, with a full barrier. Returns false, and changes nothing, if the key is not `expected`.
+    /// Replaces `expected` by `new`, with a full barrier. Changes nothing and returns false if the key is not `expected`.
     fn replace(self, bucket: Self::Bucket, way: u32, expected: Key, new: Key) -> bool;
 
-    /// Sets a key that the caller owns, with a full barrier.
+    /// Sets the key of a slot that the caller has claimed, with a full barrier.
     fn set(self, bucket: Self::Bucket, way: u32, new: Key);
 }
 
-/// A slot of the table, with its key as it was read.
+/// Slot of the table, with its key at the time of reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Slot {
-    /// The key.
+    /// Key of the slot when it was read.
     pub key: Key,
-    /// Index of the key and of the entry.
+    /// Index of both the key and the entry.
     pub index: u32,
-    /// Zero.
+    /// Padding, zero.
     pub _pad: u32,
 }
 
-/// Fibonacci hashing: 2^64 divided by the golden ratio (Knuth, The Art of Computer Programming, volume 3, 6.4).
+/// Multiplier of Fibonacci hashing: 2^64 divided by the golden ratio (Knuth, The Art of Computer Programming, volume 3, 6.4).
 const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Sockets are aligned to cache lines: the low bits of their addresses carry no information.
+/// Low bits of an address that carry no information, because sockets are aligned to cache lines.
 const ALIGNMENT_BITS: u32 = 6;
 
-/// The two buckets in which a socket's entry may be.
+/// Returns the indices of the two buckets that may contain the entry of a socket.
 #[inline(always)]
 pub fn candidates(address: u64, buckets: u32) -> [u32; 2] {
-    // Twice: sockets of neighbouring slabs differ in few bits.
+    // Multiplies twice, because sockets of neighbouring slabs differ in few bits.
     let hash = (address >> ALIGNMENT_BITS).wrapping_mul(MULTIPLIER);
     let hash = (hash ^ (hash >> 29)).wrapping_mul(MULTIPLIER);
-    // Multiply and shift: the number of buckets need not be a power of two.
+    // Multiplies and shifts, so that the number of buckets need not be a power of two.
     let scale = |part: u64| ((part * buckets as u64) >> 32) as u32;
     [scale(hash >> 32), scale(hash & 0xffff_ffff)]
 }
 
-/// Finds a published slot of this address other than the one at `except`, if there is one.
+/// Finds a slot that is published for the socket at `address` and whose index is not `excluded`.
 #[inline(always)]
-pub fn scan<K: Keys>(keys: K, address: u64, except: u32) -> Option<Slot> {
-    // No early exit: the verifier of the BPF programs follows each exit to the end.
+pub fn scan<K: Keys>(keys: K, address: u64, excluded: u32) -> Option<Slot> {
+    // There is no early exit, because the verifier of the BPF programs follows each exit to the end of the program.
     let (mut found, mut index) = (Key::FREE, 0);
     for at in candidates(address, keys.buckets()) {
         let bucket = keys.bucket(at)?;
         let mut way = 0;
         while way < K::WAYS {
             let key = keys.load(bucket, way);
-            if key.holds(address) && at * K::WAYS + way != except {
+            if key.is_published_for(address) && at * K::WAYS + way != excluded {
                 (found, index) = (key, at * K::WAYS + way);
             }
             way += 1;
@@ -97,40 +98,40 @@ pub fn scan<K: Keys>(keys: K, address: u64, except: u32) -> Option<Slot> {
     (!found.is_free()).then_some(Slot::new(found, index))
 }
 
-/// How well a slot fits what is looked for.
+/// Relation of an entry to the connection that is looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fit {
-    /// It is another connection's.
-    None,
-    /// It is the connection's, from seeding.
+pub enum EntryMatch {
+    /// The entry belongs to another connection.
+    Other,
+    /// The entry belongs to the connection, and seeding wrote it.
     Seeded,
-    /// It is the connection's, from its open.
+    /// The entry belongs to the connection, and its open wrote it.
     Opened,
 }
 
-/// Finds the slot that fits best. `scan` is [`scan`] for the socket's address, `fit` judges the entry at an index.
+/// Finds the slot of a connection; prefers an entry from the open to a seeded one.
 ///
-/// A socket has one slot, and another one for a moment when seeding meets a connection that begins.
+/// `scan` is [`scan`] for the socket's address. `compare` compares the entry at an index with the connection. A socket has a second slot
+/// only for a short time, if seeding visits it while a connection opens.
 #[inline(always)]
-pub fn find(scan: impl Fn(u32) -> Option<Slot>, fit: impl Fn(u32) -> Fit) -> Option<Slot> {
+pub fn find(scan: impl Fn(u32) -> Option<Slot>, compare: impl Fn(u32) -> EntryMatch) -> Option<Slot> {
     let first = scan(NO_INDEX)?;
-    let fits = fit(first.index);
-    if matches!(fits, Fit::Opened) {
+    let first_match = compare(first.index);
+    if matches!(first_match, EntryMatch::Opened) {
         return Some(first);
     }
     if let Some(second) = scan(first.index)
-        && !matches!(fit(second.index), Fit::None)
+        && !matches!(compare(second.index), EntryMatch::Other)
     {
         return Some(second);
     }
-    matches!(fits, Fit::Seeded).then_some(first)
+    matches!(first_match, EntryMatch::Seeded).then_some(first)
 }
 
-/// No slot has this index.
+/// An index that no slot has.
 pub const NO_INDEX: u32 = u32::MAX;
 
-/// Reserves a free slot for a socket, in the emptier of its buckets. The caller owns the slot until it publishes it. Returns `None` if both
-/// buckets are full.
+/// Claims a free slot for a socket, in the bucket with fewer published slots. Returns `None` if both buckets are full.
 #[inline(always)]
 pub fn reserve<K: Keys>(keys: K, address: u64) -> Option<Slot> {
     let [mut first, mut second] = candidates(address, keys.buckets());
@@ -143,7 +144,7 @@ pub fn reserve<K: Keys>(keys: K, address: u64) -> Option<Slot> {
     }
 }
 
-/// Publishes a reserved slot: from now on the entry is the socket's.
+/// Publishes a claimed slot for the socket at `address`, so that look-ups find it.
 #[inline(always)]
 pub fn publish<K: Keys>(keys: K, slot: Slot, address: u64) -> Slot {
     let key = slot.key.published(address);
@@ -151,26 +152,26 @@ pub fn publish<K: Keys>(keys: K, slot: Slot, address: u64) -> Slot {
     Slot::new(key, slot.index)
 }
 
-/// Frees a published slot. Returns false if it has changed: then somebody else has freed it.
+/// Frees a published slot. Returns false if its key has changed, because another program has claimed or removed it.
 #[inline(always)]
-pub fn take<K: Keys>(keys: K, slot: Slot) -> bool {
+pub fn remove<K: Keys>(keys: K, slot: Slot) -> bool {
     replace(keys, slot, slot.key.freed())
 }
 
-/// Makes the caller the owner of a published slot, which nobody finds any more. Returns false if it has changed: then somebody else has
-/// freed it.
+/// Claims a published slot, so that look-ups no longer find it. Returns false if its key has changed, because another program has claimed
+/// or removed it.
 #[inline(always)]
-pub fn own<K: Keys>(keys: K, slot: Slot) -> bool {
-    replace(keys, slot, slot.key.filling())
+pub fn claim<K: Keys>(keys: K, slot: Slot) -> bool {
+    replace(keys, slot, slot.key.claimed())
 }
 
-/// Frees an owned slot.
+/// Frees a claimed slot.
 #[inline(always)]
 pub fn free<K: Keys>(keys: K, slot: Slot) {
     set(keys, slot, slot.key.freed());
 }
 
-/// Whether the slot has held the same connection ever since its key was read.
+/// Returns whether the slot has belonged to one connection ever since its key was read.
 #[inline(always)]
 pub fn is_unchanged<K: Keys>(keys: K, slot: Slot) -> bool {
     keys.bucket(slot.index / K::WAYS)
@@ -206,8 +207,8 @@ fn reserve_in<K: Keys>(keys: K, at: u32) -> Option<Slot> {
     let mut way = 0;
     while way < K::WAYS {
         let free = keys.load(bucket, way);
-        if free.is_free() && keys.replace(bucket, way, free, free.filling()) {
-            return Some(Slot::new(free.filling(), at * K::WAYS + way));
+        if free.is_free() && keys.replace(bucket, way, free, free.claimed()) {
+            return Some(Slot::new(free.claimed(), at * K::WAYS + way));
         }
         way += 1;
     }
@@ -215,7 +216,7 @@ fn reserve_in<K: Keys>(keys: K, at: u32) -> Option<Slot> {
 }
 
 impl Slot {
-    /// The slot at an index, with its key as it was read.
+    /// Returns the slot at `index` with the key that was read there.
     #[inline(always)]
     pub const fn new(key: Key, index: u32) -> Self {
         Self { key, index, _pad: 0 }

@@ -1,11 +1,11 @@
-//! How full the table gets before it refuses a connection.
+//! The number of connections that fit into the table.
 #![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs)]
 
 use std::cell::RefCell;
 
-use longwave_ebpf_table::{Key, Keys, Slot, publish, reserve, take};
+use longwave_ebpf_table::{Key, Keys, Slot, publish, remove, reserve};
 
-/// Keys in plain memory, in buckets of 8.
+/// Keys in a vector, in buckets of 8.
 struct Memory(RefCell<Vec<u64>>);
 
 impl Keys for &Memory {
@@ -38,7 +38,7 @@ impl Keys for &Memory {
     }
 }
 
-/// Addresses as the kernel's slab allocator gives them: objects of 2,560 bytes, 12 in a slab of 32 KiB, slabs anywhere in memory.
+/// Returns addresses as the kernel's slab allocator does: objects of 2,560 bytes, 12 in a slab of 32 KiB, slabs anywhere in memory.
 fn slab_addresses(seed: u64) -> impl Iterator<Item = u64> {
     let mut state = seed;
     let mut random = move || {
@@ -52,61 +52,61 @@ fn slab_addresses(seed: u64) -> impl Iterator<Item = u64> {
         .flat_map(|slab| (0..12).map(move |object| slab + object * 2_560))
 }
 
-/// *Scenario*: the default table, of 131,072 connections, is filled to its limit; then a tenth is replaced by others, a hundred times.
-/// *Guarantees*: no connection is refused at the limit, nor under churn.
+/// *Scenario*: the default table is filled to its limit of 131,072 connections. Then a tenth of them is replaced, a hundred times.
+/// *Guarantees*: the table refuses no connection.
 #[test]
 fn the_configured_connections_fit_under_churn() {
     const CONNECTIONS: usize = 131_072;
-    let slots = (CONNECTIONS * 7 / 4).next_multiple_of(8);
-    let memory = Memory(RefCell::new(vec![0; slots]));
+    let slot_count = (CONNECTIONS * 7 / 4).next_multiple_of(8);
+    let memory = Memory(RefCell::new(vec![0; slot_count]));
     let mut addresses = slab_addresses(0x9e37_79b9);
     let mut used = std::collections::HashSet::new();
-    let mut held: Vec<Slot> = Vec::new();
+    let mut open_slots: Vec<Slot> = Vec::new();
     let mut next = || loop {
         let address = addresses.next().unwrap();
         if used.insert(address) {
             return address;
         }
     };
-    let mut open = |held: &mut Vec<Slot>| {
+    let mut open = |open_slots: &mut Vec<Slot>| {
         let address = next();
-        let slot = reserve(&memory, address).unwrap_or_else(|| panic!("refused with {} open", held.len()));
-        held.push(publish(&memory, slot, address));
+        let slot =
+            reserve(&memory, address).unwrap_or_else(|| panic!("refused with {} open", open_slots.len()));
+        open_slots.push(publish(&memory, slot, address));
     };
-    while held.len() < CONNECTIONS {
-        open(&mut held);
+    while open_slots.len() < CONNECTIONS {
+        open(&mut open_slots);
     }
     for round in 0..100_usize {
         for at in 0..CONNECTIONS / 10 {
-            let index = (at * 7_919 + round * 104_729) % held.len();
-            assert!(take(&memory, held.swap_remove(index)));
+            let index = (at * 7_919 + round * 104_729) % open_slots.len();
+            assert!(remove(&memory, open_slots.swap_remove(index)));
         }
-        while held.len() < CONNECTIONS {
-            open(&mut held);
+        while open_slots.len() < CONNECTIONS {
+            open(&mut open_slots);
         }
     }
 }
 
-/// *Scenario*: a table of 64 slots is filled until it refuses, and emptied.
-/// *Guarantees*: every slot that was given is another one, a refusal comes only when both buckets are full, and an emptied table takes as many
-/// again.
+/// *Scenario*: a table of 64 slots is filled until it refuses all further sockets, and then emptied. This happens three times.
+/// *Guarantees*: no slot is used twice, all slots are used before the last refusal, and an emptied table takes as many sockets again.
 #[test]
 fn a_full_table_refuses_and_recovers() {
     let memory = Memory(RefCell::new(vec![0; 64]));
     let fill = || {
-        let mut held = Vec::new();
+        let mut open_slots = Vec::new();
         for address in slab_addresses(7).take(10_000) {
             if let Some(slot) = reserve(&memory, address) {
-                held.push(publish(&memory, slot, address));
+                open_slots.push(publish(&memory, slot, address));
             }
         }
-        held
+        open_slots
     };
     for _ in 0..3 {
-        let held = fill();
-        let indices: std::collections::HashSet<u32> = held.iter().map(|slot| slot.index).collect();
-        // With thousands of attempts each slot is some socket's candidate.
-        assert_eq!((held.len(), indices.len()), (64, 64));
-        assert!(held.into_iter().all(|slot| take(&memory, slot)));
+        let open_slots = fill();
+        let indices: std::collections::HashSet<u32> = open_slots.iter().map(|slot| slot.index).collect();
+        // Among thousands of sockets each slot is in a candidate bucket of one.
+        assert_eq!((open_slots.len(), indices.len()), (64, 64));
+        assert!(open_slots.into_iter().all(|slot| remove(&memory, slot)));
     }
 }

@@ -1,6 +1,6 @@
-//! The table's protocol under every interleaving that [loom] finds: a socket's life on one CPU, the sampler or seeding on another.
+//! Explores the table's protocol with [loom]: one thread opens and closes connections of a socket, another one samples or seeds.
 //!
-//! The steps are those of `ebpf/programs`. Reads acquire and writes release, which is how x86 orders plain memory.
+//! The steps are those of `ebpf/programs`. Reads acquire and writes release, because x86 orders plain memory so.
 //!
 //! [loom]: https://docs.rs/loom
 #![allow(clippy::unwrap_used, missing_docs)]
@@ -8,57 +8,61 @@
 use std::sync::Mutex as PlainMutex;
 
 use longwave_ebpf_table::{
-    Fit, Key, Keys, Slot, find, free, is_unchanged, own, publish, reserve, scan, take,
+    EntryMatch, Key, Keys, Slot, claim, find, free, is_unchanged, publish, remove, reserve, scan,
 };
 use loom::sync::Arc;
 use loom::sync::atomic::Ordering::{AcqRel, Acquire, Release, SeqCst};
 use loom::sync::atomic::{AtomicU64, fence};
 use loom::thread;
 
-/// Keys of the only bucket.
+/// Keys in the only bucket.
 const WAYS: u32 = 2;
 
-/// Addresses of two sockets.
+/// Address of the socket that the sampler and seeding read.
 const SOCKET: u64 = 0xffff_8881_0000_0040;
+/// Address of a second socket, of which only the table is modelled.
 const OTHER: u64 = 0xffff_8881_0000_0a40;
 
-/// Switches between threads that loom tries in one execution, beside those where a thread ends.
+/// Preemptions that loom explores in one execution.
 const PREEMPTIONS: usize = 3;
 
-/// An entry: whose, and what samples wrote.
-struct Entry {
+/// Model of an entry of the table.
+struct ModelEntry {
     cookie: AtomicU64,
     generation: AtomicU64,
-    moved: AtomicU64,
+    progress: AtomicU64,
     control: AtomicU64,
 }
 
-/// What the kernel knows of a socket: 0 in CLOSE.
-struct Socket {
+/// Model of a socket of the kernel.
+struct ModelSocket {
     cookie: AtomicU64,
+    /// 0 in CLOSE, else 1.
     is_open: AtomicU64,
     written: AtomicU64,
 }
 
-/// How the end of a connection was reported.
+/// How a connection that is over was reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    /// By its close, with the entry.
+enum FinalReport {
+    /// `state` reported the close with the entry.
     Closed,
-    /// By its close, without an entry.
+    /// `state` reported the close without an entry.
     Untracked,
-    /// By the sampler.
+    /// The sampler reported the connection as vanished.
     Vanished,
 }
 
-/// Everything on the host, and what was reported.
+/// Memory of the kernel side and its reports.
 struct Host {
     keys: [AtomicU64; WAYS as usize],
-    entries: [Entry; WAYS as usize],
-    socket: Socket,
-    /// (cookie, generation, how). Not part of the model: loom does not need to see it.
-    ends: PlainMutex<Vec<(u64, u64, End)>>,
+    entries: [ModelEntry; WAYS as usize],
+    socket: ModelSocket,
+    /// Cookie and generation of each report. A plain mutex, because loom need not explore the order of reports.
+    finals: PlainMutex<Vec<(u64, u64, FinalReport)>>,
+    /// Cookie, generation and `written` of each sample.
     samples: PlainMutex<Vec<(u64, u64, u64)>>,
+    /// Cookies of the connections for which the table had no free slot.
     refused: PlainMutex<Vec<u64>>,
 }
 
@@ -90,7 +94,7 @@ impl Keys for &Host {
     }
 }
 
-/// A compare-and-swap with a full barrier, as BPF's is. Loom knows full barriers only as fences.
+/// Compares and swaps with a full barrier, as BPF does. Loom supports full barriers only as fences.
 fn compare_and_swap(word: &AtomicU64, expected: u64, new: u64) -> bool {
     fence(SeqCst);
     let replaced = word.compare_exchange(expected, new, AcqRel, Acquire).is_ok();
@@ -103,71 +107,72 @@ fn compare_and_swap(word: &AtomicU64, expected: u64, new: u64) -> bool {
 impl Host {
     fn new() -> Self {
         let zero = || AtomicU64::new(0);
-        let entry = || Entry { cookie: zero(), generation: zero(), moved: zero(), control: zero() };
+        let entry = || ModelEntry { cookie: zero(), generation: zero(), progress: zero(), control: zero() };
         Self {
             keys: [zero(), zero()],
             entries: [entry(), entry()],
-            socket: Socket { cookie: zero(), is_open: zero(), written: zero() },
-            ends: PlainMutex::default(),
+            socket: ModelSocket { cookie: zero(), is_open: zero(), written: zero() },
+            finals: PlainMutex::default(),
             samples: PlainMutex::default(),
             refused: PlainMutex::default(),
         }
     }
 
-    fn entry(&self, slot: Slot) -> &Entry {
+    fn entry(&self, slot: Slot) -> &ModelEntry {
         &self.entries[slot.index as usize]
     }
 
     fn find_connection(&self, address: u64, cookie: u64) -> Option<Slot> {
         find(
-            |except| scan(self, address, except),
+            |excluded| scan(self, address, excluded),
             |index| {
                 let entry = &self.entries[index as usize];
                 match (entry.cookie.load(Acquire) == cookie, entry.generation.load(Acquire)) {
-                    (false, _) => Fit::None,
-                    (true, 0) => Fit::Seeded,
-                    (true, _) => Fit::Opened,
+                    (false, _) => EntryMatch::Other,
+                    (true, 0) => EntryMatch::Seeded,
+                    (true, _) => EntryMatch::Opened,
                 }
             },
         )
     }
 
+    /// Returns the slot at an index and the address for which it is published.
     fn visit(&self, index: u32) -> Option<(Slot, u64)> {
         let slot = Slot::new(self.load((), index), index);
         slot.key.address().map(|address| (slot, address))
     }
 
-    fn find_other(&self, address: u64, own: Slot) -> Option<Slot> {
-        scan(self, address, own.index)
+    fn find_other(&self, address: u64, slot: Slot) -> Option<Slot> {
+        scan(self, address, slot.index)
     }
 
     fn fill(&self, slot: Slot, cookie: u64, generation: u64) {
         let entry = self.entry(slot);
-        entry.moved.store(0, Release);
+        entry.progress.store(0, Release);
         entry.control.store(0, Release);
         entry.cookie.store(cookie, Release);
         entry.generation.store(generation, Release);
     }
 
-    fn end(&self, cookie: u64, generation: u64, how: End) {
-        self.ends.lock().unwrap().push((cookie, generation, how));
+    fn report(&self, cookie: u64, generation: u64, report: FinalReport) {
+        self.finals.lock().unwrap().push((cookie, generation, report));
     }
 
-    /// The kernel makes a socket ready; `state`, when its connection begins; then the kernel changes the socket's state.
+    /// Opens a connection: the kernel prepares the socket, `state` enters it into the table, the kernel changes the socket's state.
     fn open(&self, address: u64, cookie: u64, generation: u64) {
         if address == SOCKET {
             self.socket.written.store(cookie * 100 + generation, Release);
             self.socket.cookie.store(cookie, Release);
         }
         if let Some(stale) = self.find_connection(address, cookie) {
-            take(self, stale);
+            remove(self, stale);
         }
         match reserve(self, address) {
             Some(slot) => {
                 self.fill(slot, cookie, generation);
                 let slot = publish(self, slot, address);
                 if let Some(stale) = self.find_other(address, slot) {
-                    take(self, stale);
+                    remove(self, stale);
                 }
             }
             None => self.refused.lock().unwrap().push(cookie),
@@ -177,14 +182,14 @@ impl Host {
         }
     }
 
-    /// `state`, when a connection ends; then the kernel changes the socket's state.
+    /// Closes a connection: `state` frees its entry and reports it, then the kernel changes the socket's state.
     fn close(&self, address: u64, cookie: u64) {
-        match self.find_connection(address, cookie).filter(|slot| own(self, *slot)) {
-            None => self.end(cookie, 0, End::Untracked),
+        match self.find_connection(address, cookie).filter(|slot| claim(self, *slot)) {
+            None => self.report(cookie, 0, FinalReport::Untracked),
             Some(slot) => {
                 let generation = self.entry(slot).generation.load(Acquire);
                 free(self, slot);
-                self.end(cookie, generation, End::Closed);
+                self.report(cookie, generation, FinalReport::Closed);
             }
         }
         if address == SOCKET {
@@ -192,7 +197,7 @@ impl Host {
         }
     }
 
-    /// A seeding program that meets the socket, as one that a process holds.
+    /// Visits the socket as a seeding program does.
     fn seed(&self) {
         if self.socket.is_open.load(Acquire) == 0 {
             return;
@@ -204,13 +209,13 @@ impl Host {
         let Some(slot) = reserve(self, SOCKET) else { return };
         self.fill(slot, cookie, 0);
         let slot = publish(self, slot, SOCKET);
-        let gone = self.socket.is_open.load(Acquire) == 0 || self.socket.cookie.load(Acquire) != cookie;
-        if gone || self.find_other(SOCKET, slot).is_some() {
-            take(self, slot);
+        let is_gone = self.socket.is_open.load(Acquire) == 0 || self.socket.cookie.load(Acquire) != cookie;
+        if is_gone || self.find_other(SOCKET, slot).is_some() {
+            remove(self, slot);
         }
     }
 
-    /// `sample`, over the whole table.
+    /// Visits the whole table as `sample` does.
     fn sample(&self) {
         for index in 0..WAYS {
             let Some((slot, address)) = self.visit(index) else { continue };
@@ -223,16 +228,16 @@ impl Host {
             let is_open = self.socket.is_open.load(Acquire) != 0;
             let generation = entry.generation.load(Acquire);
             if self.socket.cookie.load(Acquire) != cookie || !is_open && generation == 0 {
-                if take(self, slot) {
-                    self.end(cookie, generation, End::Vanished);
+                if remove(self, slot) {
+                    self.report(cookie, generation, FinalReport::Vanished);
                 }
                 continue;
             }
             if !is_open {
-                // It is opening: the entry is older than the state.
+                // The connection is opening: its entry is written before the socket's state changes.
                 continue;
             }
-            entry.moved.store(written, Release);
+            entry.progress.store(written, Release);
             let replaced = compare_and_swap(&entry.control, control, control + 1);
             if replaced && is_unchanged(self, slot) {
                 self.samples.lock().unwrap().push((cookie, generation, written));
@@ -241,28 +246,30 @@ impl Host {
             if replaced {
                 compare_and_swap(&entry.control, control + 1, control);
             }
-            entry.moved.store(0, Release);
+            entry.progress.store(0, Release);
         }
     }
 
-    /// The live entry of a connection, after everything has come to rest.
+    /// Returns cookie, generation and progress of each published entry of a socket.
     fn live(&self, address: u64) -> Vec<(u64, u64, u64)> {
-        let held = (0..WAYS).filter_map(|index| self.visit(index)).filter(|(_, held)| *held == address);
-        held.map(|(slot, _)| {
-            let entry = self.entry(slot);
-            (entry.cookie.load(Acquire), entry.generation.load(Acquire), entry.moved.load(Acquire))
-        })
-        .collect()
+        let published = (0..WAYS).filter_map(|index| self.visit(index));
+        let of_socket = published.filter(|(_, published_for)| *published_for == address);
+        of_socket
+            .map(|(slot, _)| {
+                let entry = self.entry(slot);
+                (entry.cookie.load(Acquire), entry.generation.load(Acquire), entry.progress.load(Acquire))
+            })
+            .collect()
     }
 
-    fn ends_of(&self, cookie: u64, generation: u64) -> Vec<End> {
-        let ends = self.ends.lock().unwrap();
-        let of = |(of, at, how): &(u64, u64, End)| (*of == cookie && *at == generation).then_some(*how);
-        ends.iter().filter_map(of).collect()
+    fn finals_of(&self, cookie: u64, generation: u64) -> Vec<FinalReport> {
+        let finals = self.finals.lock().unwrap();
+        let of_connection = finals.iter().filter(|(of, at, _)| (*of, *at) == (cookie, generation));
+        of_connection.map(|(_, _, report)| *report).collect()
     }
 }
 
-/// Explores `left` beside `right`, on a host that `before` prepared; then checks with `after`.
+/// Explores all interleavings of `left` and `right` on a host that `before` prepares, and checks each result with `after`.
 fn explore(
     before: impl Fn(&Host) + Sync + Send + 'static,
     left: impl Fn(&Host) + Copy + Sync + Send + 'static,
@@ -282,8 +289,8 @@ fn explore(
     });
 }
 
-/// *Scenario*: a connection closes and another one opens on the same socket memory, while the sampler takes two passes.
-/// *Guarantees*: the end is reported once; the new connection has one entry, which holds nothing of the old one; no sample mixes the two.
+/// *Scenario*: a connection closes and another one opens in the same socket memory, during two passes of the sampler.
+/// *Guarantees*: the close is reported once. The new connection has one entry without data of the old one. No sample mixes the two.
 #[test]
 fn a_close_is_reported_once_beside_the_sampler() {
     explore(
@@ -297,8 +304,8 @@ fn a_close_is_reported_once_beside_the_sampler() {
             host.sample();
         },
         |host| {
-            assert_eq!(host.ends_of(1, 10).len(), 1, "{:?}", host.ends.lock().unwrap());
-            assert_eq!(host.ends_of(2, 20), []);
+            assert_eq!(host.finals_of(1, 10).len(), 1, "{:?}", host.finals.lock().unwrap());
+            assert_eq!(host.finals_of(2, 20), []);
             let live = host.live(SOCKET);
             assert!(matches!(live[..], [(2, 20, 0 | 220)]), "{live:?}");
             for (cookie, generation, written) in host.samples.lock().unwrap().iter() {
@@ -308,8 +315,8 @@ fn a_close_is_reported_once_beside_the_sampler() {
     );
 }
 
-/// *Scenario*: a connection closes and opens again with the same cookie (`connect` to AF_UNSPEC), while the sampler takes two passes.
-/// *Guarantees*: as above, by generation.
+/// *Scenario*: a connection closes and opens again with the same cookie (`connect` to AF_UNSPEC), during two passes of the sampler.
+/// *Guarantees*: the close is reported once, under the generation of the first connection. The second connection has one entry.
 #[test]
 fn a_reconnected_socket_is_two_connections_beside_the_sampler() {
     explore(
@@ -323,18 +330,18 @@ fn a_reconnected_socket_is_two_connections_beside_the_sampler() {
             host.sample();
         },
         |host| {
-            assert_eq!(host.ends_of(1, 10).len(), 1, "{:?}", host.ends.lock().unwrap());
-            assert_eq!(host.ends_of(1, 20), []);
+            assert_eq!(host.finals_of(1, 10).len(), 1, "{:?}", host.finals.lock().unwrap());
+            assert_eq!(host.finals_of(1, 20), []);
             let live = host.live(SOCKET);
             assert!(matches!(live[..], [(1, 20, 0 | 110 | 120)]), "{live:?}");
         },
     );
 }
 
-/// *Scenario*: the close of a connection was missed, and another one opens on the same socket memory, while the sampler takes a pass.
-/// *Guarantees*: the old entry is taken once, by the sampler or by the open; the new connection keeps its entry.
+/// *Scenario*: the close of a connection was missed, and another one opens in the same socket memory, during a pass of the sampler.
+/// *Guarantees*: either the sampler or the open removes the old entry, once. The new connection keeps its entry.
 #[test]
-fn a_stale_entry_is_taken_once() {
+fn a_stale_entry_is_removed_once() {
     explore(
         |host| {
             host.open(SOCKET, 1, 10);
@@ -343,19 +350,19 @@ fn a_stale_entry_is_taken_once() {
         |host| host.open(SOCKET, 2, 20),
         Host::sample,
         |host| {
-            assert!(host.ends_of(1, 10).len() <= 1);
-            assert_eq!(host.ends_of(2, 20), []);
+            assert!(host.finals_of(1, 10).len() <= 1);
+            assert_eq!(host.finals_of(2, 20), []);
             let live = host.live(SOCKET);
             assert!(matches!(live[..], [(2, 20, _)]), "{live:?}");
         },
     );
 }
 
-/// *Scenario*: seeding meets an older connection while it closes.
-/// *Guarantees*: its end is reported. A second report can only be the sampler's, of a seeded entry: user space knows the cookie and
-/// discards it.
+/// *Scenario*: seeding visits an older connection while it closes.
+/// *Guarantees*: the close is reported. Only the sampler may report the connection a second time, from a seeded entry. User space discards
+/// that report by its cookie.
 #[test]
-fn an_older_connection_closes_while_it_is_seeded() {
+fn an_older_connection_closes_during_seeding() {
     explore(
         |host| {
             host.socket.cookie.store(1, Release);
@@ -365,16 +372,20 @@ fn an_older_connection_closes_while_it_is_seeded() {
         Host::seed,
         |host| {
             host.sample();
-            let ends = host.ends_of(1, 0);
-            let expected = [&[End::Closed][..], &[End::Untracked], &[End::Untracked, End::Vanished]];
-            assert!(expected.contains(&&ends[..]), "{ends:?}");
+            let finals = host.finals_of(1, 0);
+            let expected = [
+                &[FinalReport::Closed][..],
+                &[FinalReport::Untracked],
+                &[FinalReport::Untracked, FinalReport::Vanished],
+            ];
+            assert!(expected.contains(&&finals[..]), "{finals:?}");
             assert_eq!(host.live(SOCKET), []);
         },
     );
 }
 
-/// *Scenario*: seeding meets an older connection while it closes and its socket is opened again with the same cookie, and closed.
-/// *Guarantees*: both ends are reported, the second one with its generation: seeding never hides a connection that was seen to open.
+/// *Scenario*: seeding visits an older connection while it closes, and while its socket opens again with the same cookie and closes.
+/// *Guarantees*: both closes are reported, the second one with its generation: seeding never hides a connection whose open was observed.
 #[test]
 fn a_seeded_socket_is_opened_again() {
     explore(
@@ -390,15 +401,15 @@ fn a_seeded_socket_is_opened_again() {
         Host::seed,
         |host| {
             host.sample();
-            assert!(!host.ends_of(1, 0).is_empty());
-            assert_eq!(host.ends_of(1, 20), [End::Closed], "{:?}", host.ends.lock().unwrap());
+            assert!(!host.finals_of(1, 0).is_empty());
+            assert_eq!(host.finals_of(1, 20), [FinalReport::Closed], "{:?}", host.finals.lock().unwrap());
             assert_eq!(host.live(SOCKET), []);
         },
     );
 }
 
-/// *Scenario*: the same, but the second connection stays open.
-/// *Guarantees*: it has one entry, its own: seeding leaves no other one of its socket behind.
+/// *Scenario*: as above, but the second connection stays open.
+/// *Guarantees*: the socket has one entry, that of the second connection. Seeding leaves none.
 #[test]
 fn a_seeded_socket_is_opened_again_and_stays_open() {
     explore(
@@ -412,15 +423,15 @@ fn a_seeded_socket_is_opened_again_and_stays_open() {
         },
         Host::seed,
         |host| {
-            assert_eq!(host.ends_of(1, 20), [], "{:?}", host.ends.lock().unwrap());
+            assert_eq!(host.finals_of(1, 20), [], "{:?}", host.finals.lock().unwrap());
             let live = host.live(SOCKET);
             assert!(matches!(live[..], [(1, 20, 0)]), "{live:?}");
         },
     );
 }
 
-/// *Scenario*: a table with room for two; two CPUs open and close connections of different sockets, three at once at most.
-/// *Guarantees*: every end is reported once; without an entry exactly where the open was refused.
+/// *Scenario*: two CPUs open and close connections of three sockets in a table of two slots.
+/// *Guarantees*: each close is reported once, and without an entry exactly if the table refused the connection.
 #[test]
 fn cpus_share_a_bucket_that_is_nearly_full() {
     explore(
@@ -437,9 +448,10 @@ fn cpus_share_a_bucket_that_is_nearly_full() {
         |host| {
             let refused = host.refused.lock().unwrap().clone();
             for (cookie, generation) in [(1, 10), (2, 20), (3, 30)] {
-                let ends = [host.ends_of(cookie, generation), host.ends_of(cookie, 0)].concat();
-                let expected = if refused.contains(&cookie) { End::Untracked } else { End::Closed };
-                assert_eq!(ends, [expected], "{cookie}: {refused:?}");
+                let finals = [host.finals_of(cookie, generation), host.finals_of(cookie, 0)].concat();
+                let expected =
+                    if refused.contains(&cookie) { FinalReport::Untracked } else { FinalReport::Closed };
+                assert_eq!(finals, [expected], "{cookie}: {refused:?}");
             }
             assert!(host.visit(0).is_none() && host.visit(1).is_none());
         },

@@ -1,4 +1,4 @@
-//! What a failed connection means, in words that help: the libraries say "transport error" and hide the reason in their sources.
+//! Explains failed connections. The libraries report "transport error" and put the reason into their sources.
 
 use std::error::Error;
 use std::io;
@@ -6,33 +6,33 @@ use std::io;
 use longwave_pipeline::component::innermost;
 use rustls::{AlertDescription, CertificateError};
 
-/// One line: the endpoint, what happened, and where the cause is known what to do about it.
+/// Returns one line: the endpoint, the failure, and the remedy if the cause is known.
 pub(crate) fn explain(endpoint: &str, tls: bool, error: &(dyn Error + 'static)) -> String {
     match likely_cause(tls, error) {
         Some(cause) => format!("{endpoint}: {cause}"),
         None => {
             let text = innermost(error);
-            let cause = of_late_alert(&text).unwrap_or_else(|| format!("{text}{}", perhaps(tls)));
+            let cause = of_late_alert(&text).unwrap_or_else(|| format!("{text}{}", remedy_for_close(tls)));
             format!("{endpoint}: {cause}")
         }
     }
 }
 
-/// Why a server may end a connection without a word.
-fn perhaps(tls: bool) -> &'static str {
+/// Returns the likely remedy for a connection that the server closed without a reason.
+fn remedy_for_close(tls: bool) -> &'static str {
     if tls {
-        " (if the server wants a client certificate, set tls::cert_file and tls::key_file)"
+        " (if the server requires a client certificate, set tls::cert_file and tls::key_file)"
     } else {
         " (if the server expects TLS, set tls::insecure: false or use https://)"
     }
 }
 
-/// Looks through the error and what lies beneath it for something known.
+/// Searches the error and its sources for a known cause.
 fn likely_cause(tls: bool, error: &(dyn Error + 'static)) -> Option<String> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(io) = error.downcast_ref::<io::Error>() {
-            // What an I/O error wraps is not among its sources.
+            // `source` skips the error that an I/O error wraps.
             let inner = io.get_ref().map(|inner| inner as &(dyn Error + 'static));
             if let Some(known) = inner.and_then(|inner| likely_cause(tls, inner)).or_else(|| of_io(tls, io)) {
                 return Some(known);
@@ -41,7 +41,7 @@ fn likely_cause(tls: bool, error: &(dyn Error + 'static)) -> Option<String> {
         if let Some(known) = error.downcast_ref::<rustls::Error>() {
             return Some(of_tls(known));
         }
-        if error.is::<Known>() {
+        if error.is::<Explained>() {
             return Some(error.to_string());
         }
         next = error.source();
@@ -49,23 +49,23 @@ fn likely_cause(tls: bool, error: &(dyn Error + 'static)) -> Option<String> {
     None
 }
 
-/// A failure that is already explained.
+/// A failure whose message names its cause already.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct Known(pub String);
+pub(crate) struct Explained(pub String);
 
 fn of_io(tls: bool, error: &io::Error) -> Option<String> {
-    let perhaps = perhaps(tls);
+    let remedy = remedy_for_close(tls);
     Some(match error.kind() {
         io::ErrorKind::ConnectionRefused => {
-            "connection refused: nothing listens there (is the collector running?)".into()
+            "connection refused: no process listens there (is the collector running?)".into()
         }
-        io::ErrorKind::ConnectionReset => format!("connection reset by the server{perhaps}"),
+        io::ErrorKind::ConnectionReset => format!("connection reset by the server{remedy}"),
         io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionAborted => {
-            format!("the server closed the connection{perhaps}")
+            format!("the server closed the connection{remedy}")
         }
         io::ErrorKind::TimedOut => {
-            "timed out: no answer (does a firewall or a NetworkPolicy drop packets?)".into()
+            "timed out: no response (does a firewall or a NetworkPolicy drop packets?)".into()
         }
         io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
             format!("no route to the server: {error}")
@@ -108,12 +108,14 @@ fn of_tls(error: &rustls::Error) -> String {
     }
 }
 
-/// An alert that arrives after the handshake (TLS 1.3: the server does not like our certificate) comes as text: HTTP/2 keeps no more.
+/// Explains an alert that arrives after the handshake (TLS 1.3: the server refuses our certificate). HTTP/2 keeps only its text.
 fn of_late_alert(text: &str) -> Option<String> {
     let (_, alert) = text.split_once("received fatal alert: ")?;
     Some(if alert.contains("Certificate") { refused_certificate(&text) } else { format!("TLS: {text}") })
 }
 
 fn refused_certificate(error: &dyn std::fmt::Display) -> String {
-    format!("the server refuses our certificate or wants one: {error} (see tls::cert_file and tls::key_file)")
+    format!(
+        "the server refuses our certificate or requires one: {error} (see tls::cert_file and tls::key_file)"
+    )
 }

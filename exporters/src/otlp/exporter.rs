@@ -1,4 +1,4 @@
-//! [`OtlpExporter`]: the same for both protocols, which differ in their pusher.
+//! [`OtlpExporter`]: the exporter of both protocols, which differ only in their pusher.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use longwave_pipeline::component::{
 };
 use longwave_pipeline::model::Batch;
 
-use super::Temporality;
+use super::ClientConfig;
 use super::encode::{LogsEncoder, MetricsEncoder};
 
 pub(crate) struct OtlpExporter {
@@ -22,19 +22,14 @@ enum Encoder {
 }
 
 impl OtlpExporter {
-    pub(crate) fn new(
-        context: &ExporterContext,
-        temporality: Temporality,
-        delivery: DeliveryConfig,
-        pusher: Arc<dyn Pusher>,
-    ) -> Self {
+    pub(crate) fn new(context: &ExporterContext, config: &ClientConfig, pusher: Arc<dyn Pusher>) -> Self {
         let encoder = match context.signal {
             Signal::Metrics => {
-                Encoder::Metrics(Box::new(MetricsEncoder::new(&context.resource, temporality)))
+                Encoder::Metrics(Box::new(MetricsEncoder::new(&context.resource, config.temporality)))
             }
             Signal::Logs => Encoder::Logs(LogsEncoder::new(&context.resource)),
         };
-        Self { encoder, delivery, pusher }
+        Self { encoder, delivery: config.delivery(), pusher }
     }
 }
 
@@ -44,12 +39,12 @@ impl Exporter for OtlpExporter {
             (Encoder::Metrics(encoder), Batch::Window(window)) => Ok(encoder.encode(window)),
             (Encoder::Logs(encoder), Batch::Records(records)) => Ok(encoder.encode(records)),
             (_, Batch::PassEnd(_)) => Ok(Vec::new()),
-            // The graph is typed: this is a fault of the program, not of its configuration.
+            // The graph is typed, so these are faults of the program, not of its configuration.
             (Encoder::Metrics(_), Batch::Records(_)) => {
-                Err(ComponentError::new("otlp: a metrics exporter got connection records"))
+                Err(ComponentError::new("otlp: a metrics exporter received connection records"))
             }
             (Encoder::Logs(_), Batch::Window(_)) => {
-                Err(ComponentError::new("otlp: a logs exporter got windows"))
+                Err(ComponentError::new("otlp: a logs exporter received windows"))
             }
         }
     }

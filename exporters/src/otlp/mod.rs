@@ -1,28 +1,28 @@
-//! `otlp_grpc` (alias `otlp`) and `otlp_http` (alias `otlphttp`): metrics and logs to anything that speaks OTLP.
+//! `otlp_grpc` (alias `otlp`) and `otlp_http` (alias `otlphttp`) send metrics and logs to any OTLP server.
 //!
-//! - [`encode`] turns windows and records into serialised requests. These bytes are what a queue holds and what is sent: an attempt
-//!   encodes nothing.
-//! - [`grpc`] and [`http`] make one attempt, and say whether another may help: the protocol's own rules, tabled in
-//!   `grpc::status` and `http::answer`.
-//! - What a server rejects by partial success is reported as rejected, never sent again.
+//! - [`encode`] turns windows and records into serialised requests. A queue stores these bytes, and an attempt sends them as they are.
+//! - [`grpc`] and [`http`] make one attempt, and report whether a retry may succeed. `grpc::status` and `http::response` contain the
+//!   OTLP specification's tables.
+//! - Items that a server rejects by partial success are counted as rejected and are never sent again.
 
 pub mod encode;
 pub mod grpc;
 pub mod http;
 
+mod any_certificate;
+mod config;
 mod explain;
 mod exporter;
-mod settings;
-mod success;
+mod partial_success;
+mod section;
 mod tls;
-mod verifier;
 
-pub use settings::{Compression, Headers, Temporality};
-pub use tls::{MinVersion, TlsSettings};
+pub use config::{ClientConfig, Compression, Headers, Temporality};
+pub use tls::{MinVersion, TlsConfig};
 
 use longwave_pipeline::component::Signal;
 
 const SIGNALS: &[Signal] = &[Signal::Metrics, Signal::Logs];
 
-/// As servers see us in `user-agent`.
+/// Value of the header `user-agent`.
 const USER_AGENT: &str = concat!("longwave/", env!("CARGO_PKG_VERSION"));

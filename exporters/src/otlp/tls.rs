@@ -1,4 +1,4 @@
-//! `tls`: the Collector's client settings, and what rustls makes of them.
+//! `tls`: the Collector's client settings, and the rustls configuration that they give.
 
 use std::sync::Arc;
 
@@ -8,27 +8,27 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use serde::{Deserialize, Serialize};
 
-use super::verifier::AnyCertificate;
+use super::any_certificate::AnyCertificate;
 
-/// How the connection is protected.
+/// `tls`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct TlsSettings {
-    /// No TLS. An `https://` endpoint overrides it.
+pub struct TlsConfig {
+    /// True turns TLS off. An `https://` endpoint overrides it.
     pub insecure: bool,
-    /// TLS with whomever answers: the server's certificate is not verified.
+    /// True accepts every server certificate.
     pub insecure_skip_verify: bool,
-    /// PEM file with the authorities to trust instead of the system's.
+    /// PEM file with the certificate authorities to trust, instead of the system's.
     pub ca_file: Option<String>,
-    /// Trust the system's authorities as well as `ca_file`'s.
+    /// True trusts the system's certificate authorities in addition to those of `ca_file`.
     pub include_system_ca_certs_pool: bool,
-    /// PEM file with our certificate, for servers that ask who we are.
+    /// PEM file with the client certificate, for servers that require one.
     pub cert_file: Option<String>,
-    /// PEM file with its key.
+    /// PEM file with the private key of `cert_file`.
     pub key_file: Option<String>,
-    /// The DNS name that the server's certificate is for, where it is not the endpoint's host.
+    /// DNS name to expect in the server's certificate, if it is not the endpoint's host.
     pub server_name_override: Option<String>,
-    /// The oldest TLS version to accept.
+    /// Oldest TLS version to accept.
     pub min_version: MinVersion,
 }
 
@@ -46,10 +46,10 @@ pub enum MinVersion {
 
 static ONLY_TLS13: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
 
-// === impl TlsSettings ===
+// === impl TlsConfig ===
 
-impl TlsSettings {
-    /// Reports what contradicts itself.
+impl TlsConfig {
+    /// Reports settings that contradict each other.
     pub(crate) fn validate(&self, problems: &mut Problems) {
         if self.cert_file.is_some() && self.key_file.is_none() {
             problems.at("tls::key_file", "must be set too: cert_file is of no use without its key");
@@ -67,21 +67,21 @@ impl TlsSettings {
         }
     }
 
-    /// Reads the files. `place` names the exporter in errors; `alpn` is what to negotiate.
-    pub(crate) fn client_config(&self, place: &str, alpn: &[u8]) -> Result<ClientConfig, ComponentError> {
+    /// Reads the files. `section` is the exporter's path for errors; `alpn` is the protocol to negotiate.
+    pub(crate) fn client_config(&self, section: &str, alpn: &[u8]) -> Result<ClientConfig, ComponentError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let versions = match self.min_version {
             MinVersion::Tls12 => rustls::ALL_VERSIONS,
             MinVersion::Tls13 => ONLY_TLS13,
         };
-        let failed = |key: &str, what: String| ComponentError::new(format!("{place}: tls::{key}: {what}"));
+        let failed = |key: &str, what: String| ComponentError::new(format!("{section}: tls::{key}: {what}"));
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(versions)
             .map_err(|e| failed("min_version", e.to_string()))?;
         let builder = if self.insecure_skip_verify {
             builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
         } else {
-            builder.with_root_certificates(self.roots(place)?)
+            builder.with_root_certificates(self.roots(section)?)
         };
         let mut config = match (&self.cert_file, &self.key_file) {
             (Some(cert_file), Some(key_file)) => {
@@ -99,8 +99,8 @@ impl TlsSettings {
         Ok(config)
     }
 
-    fn roots(&self, place: &str) -> Result<RootCertStore, ComponentError> {
-        let failed = |what: String| ComponentError::new(format!("{place}: tls::ca_file: {what}"));
+    fn roots(&self, section: &str) -> Result<RootCertStore, ComponentError> {
+        let failed = |what: String| ComponentError::new(format!("{section}: tls::ca_file: {what}"));
         let mut roots = RootCertStore::empty();
         if let Some(file) = &self.ca_file {
             for certificate in certificates(file).map_err(failed)? {
@@ -112,7 +112,7 @@ impl TlsSettings {
         if self.ca_file.is_none() || self.include_system_ca_certs_pool {
             let found = rustls_native_certs::load_native_certs();
             for error in &found.errors {
-                tracing::warn!(%error, "{place}: some of the system's certificate authorities cannot be read");
+                tracing::warn!(%error, "{section}: some of the system's certificate authorities cannot be read");
             }
             roots.add_parsable_certificates(found.certs);
         }

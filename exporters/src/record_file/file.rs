@@ -1,4 +1,4 @@
-//! The file: opened once, appended to, ended with a mark.
+//! [`RecordFile`]: opened at the start, appended to by each push, ended with a mark at the shutdown.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, ErrorKind, Seek, SeekFrom};
@@ -16,25 +16,28 @@ use longwave_pipeline::model::codec::{
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
-/// A record file that is being written. Cheap to share: the work is done on blocking threads, one at a time.
+/// A record file that is being written. Blocking threads do the work, one at a time.
 pub(super) struct RecordFile {
-    shared: Arc<Shared>,
+    writer: Arc<FileWriter>,
 }
 
-struct Shared {
-    /// `exporters::<id>`.
-    place: String,
+struct FileWriter {
+    /// `exporters::<id>`, for errors.
+    section: String,
     path: PathBuf,
     append: bool,
     host: String,
-    open: Mutex<Option<Open>>,
+    /// `None` before the start and after the shutdown.
+    open: Mutex<Option<OpenFile>>,
 }
 
-struct Open {
+struct OpenFile {
     file: File,
-    /// Bytes that are whole blocks; what lies behind is the rest of a failed write.
+    /// Length of the whole blocks. Bytes after it are the rest of a failed write.
     len: u64,
+    /// Position of the session's start.
     session_at: u64,
+    /// Records in this session.
     records: u64,
 }
 
@@ -42,48 +45,49 @@ struct Open {
 
 impl RecordFile {
     pub(super) fn new(id: &str, path: PathBuf, append: bool, host: String) -> Self {
-        let shared = Shared { place: format!("exporters::{id}"), path, append, host, open: Mutex::default() };
-        Self { shared: Arc::new(shared) }
+        let writer =
+            FileWriter { section: format!("exporters::{id}"), path, append, host, open: Mutex::default() };
+        Self { writer: Arc::new(writer) }
     }
 
     async fn blocking<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Shared) -> T + Send + 'static,
+        work: impl FnOnce(&FileWriter) -> T + Send + 'static,
     ) -> Result<T, String> {
-        let shared = Arc::clone(&self.shared);
-        tokio::task::spawn_blocking(move || work(&shared)).await.map_err(|error| error.to_string())
+        let writer = Arc::clone(&self.writer);
+        tokio::task::spawn_blocking(move || work(&writer)).await.map_err(|error| error.to_string())
     }
 }
 
 #[async_trait]
 impl Pusher for RecordFile {
     async fn start(&self) -> Result<(), ComponentError> {
-        self.blocking(Shared::start).await.map_err(ComponentError::new)?
+        self.blocking(FileWriter::start).await.map_err(ComponentError::new)?
     }
 
     async fn push(&self, payload: &Payload) -> Result<Pushed, PushError> {
         let Payload { bytes, items, .. } = payload.clone();
         let written =
-            self.blocking(move |shared| shared.append(&bytes, items)).await.map_err(PushError::Fatal)?;
+            self.blocking(move |writer| writer.append(&bytes, items)).await.map_err(PushError::Fatal)?;
         written
             .map(|()| Pushed::default())
             .map_err(|error| PushError::Retryable { message: error, after: None })
     }
 
     async fn shutdown(&self) -> Result<(), ComponentError> {
-        self.blocking(Shared::end).await.map_err(ComponentError::new)?
+        self.blocking(FileWriter::end).await.map_err(ComponentError::new)?
     }
 }
 
-// === impl Shared ===
+// === impl FileWriter ===
 
-impl Shared {
-    fn opened(&self) -> std::sync::MutexGuard<'_, Option<Open>> {
+impl FileWriter {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<OpenFile>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn error(&self, what: &str) -> ComponentError {
-        ComponentError::new(format!("{}: path: {}: {what}", self.place, self.path.display()))
+        ComponentError::new(format!("{}: path: {}: {what}", self.section, self.path.display()))
     }
 
     fn start(&self) -> Result<(), ComponentError> {
@@ -92,11 +96,11 @@ impl Shared {
         let file = options.open(&self.path).map_err(|error| self.error(&refusal(&error, &self.path)))?;
         let about = file.metadata().map_err(|error| self.error(&error.to_string()))?;
         if !about.is_file() {
-            return Err(
-                self.error("is not a regular file: what fails half-way could not be undone; choose a file")
-            );
+            return Err(self.error(
+                "is not a regular file: a write that fails halfway could not be undone; choose a file",
+            ));
         }
-        // Another error: a file system without locks, where nothing can be known.
+        // Other errors mean that the file system has no locks, so that other writers cannot be detected.
         if let Err(Errno::WOULDBLOCK) = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             let what =
                 "is being written by another exporter or process: choose another file, or end that one";
@@ -106,25 +110,25 @@ impl Shared {
             0 => 0,
             len if !self.append => {
                 return Err(self.error(&format!(
-                    "holds {len} bytes already, and would be overwritten: choose another file, remove this one, or set append: true to continue it"
+                    "contains {len} bytes already, which would be overwritten: choose another file, remove this one, or set append: true to continue it"
                 )));
             }
             _ => self.whole_len(&file)?,
         };
         let mut first = if len == 0 { file_header().to_vec() } else { Vec::new() };
         let session_at = len + first.len() as u64;
-        // Zeros if it cannot be read.
+        // Zeros if the boot id cannot be read.
         let boot = BootId::read(Path::new("/proc")).unwrap_or_default();
         let start = SessionStart { boot_id: boot.0, started: UnixNanos::now(), host: self.host.clone() };
         let encoded = Encoder::default().session_start(&start, &mut first);
         encoded.map_err(|fault| self.error(&fault.to_string()))?;
-        let mut open = Open { file, len, session_at, records: 0 };
+        let mut open = OpenFile { file, len, session_at, records: 0 };
         open.append(&first).map_err(|error| self.error(&format!("writing failed: {error}")))?;
-        *self.opened() = Some(open);
+        *self.lock() = Some(open);
         Ok(())
     }
 
-    /// Reads an earlier recording through; what a killed writer left unfinished at its end is cut off.
+    /// Decodes an earlier recording. Returns its length without an incomplete block at its end, which a killed writer leaves.
     fn whole_len(&self, file: &File) -> Result<u64, ComponentError> {
         let damaged = |error: CodecError| {
             self.error(&format!("cannot be continued: {error}; choose another file, or remove this one"))
@@ -144,7 +148,7 @@ impl Shared {
                 Ok(Some(_)) => {}
                 Ok(None) => return Ok(all),
                 Err(CodecError { fault: Fault::NoEndMark, offset }) => {
-                    tracing::warn!(path = %self.path.display(), offset, "the earlier recording was not ended in order; continuing it");
+                    tracing::warn!(path = %self.path.display(), offset, "the earlier recording has no end mark, as its writer was killed; continuing it");
                     return Ok(offset);
                 }
                 Err(CodecError { fault: Fault::Truncated { .. }, offset }) => {
@@ -160,16 +164,16 @@ impl Shared {
     }
 
     fn append(&self, bytes: &[u8], records: u64) -> Result<(), String> {
-        let mut open = self.opened();
-        let Some(open) = &mut *open else { return Err(format!("{}: the file is not open", self.place)) };
+        let mut file = self.lock();
+        let Some(open) = &mut *file else { return Err(format!("{}: the file is not open", self.section)) };
         open.append(bytes).map_err(|error| format!("writing to {} failed: {error}", self.path.display()))?;
         open.records += records;
         Ok(())
     }
 
-    /// Ends the session. Ending twice, or before a start, does nothing.
+    /// Writes the end mark and closes the file. A second call, or a call before the start, does nothing.
     fn end(&self) -> Result<(), ComponentError> {
-        let Some(mut open) = self.opened().take() else { return Ok(()) };
+        let Some(mut open) = self.lock().take() else { return Ok(()) };
         let mut mark = Vec::new();
         let end = SessionEnd { bytes: open.len - open.session_at, records: open.records };
         let encoded = Encoder::default().session_end(end, &mut mark);
@@ -179,10 +183,10 @@ impl Shared {
     }
 }
 
-// === impl Open ===
+// === impl OpenFile ===
 
-impl Open {
-    /// All or nothing: whatever an earlier attempt left behind the whole blocks is cut off first.
+impl OpenFile {
+    /// Appends all of `bytes` or fails. Bytes that an earlier failure left after the whole blocks are cut off first.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         if self.file.metadata()?.len() != self.len {
             self.file.set_len(self.len)?;
@@ -193,7 +197,7 @@ impl Open {
     }
 }
 
-/// Why the file cannot be opened, and what to do.
+/// Explains why the file cannot be opened, with the remedy.
 fn refusal(error: &io::Error, path: &Path) -> String {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     match error.kind() {

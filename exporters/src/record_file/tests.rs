@@ -1,21 +1,23 @@
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use longwave_pipeline::component::PushError;
+use longwave_pipeline::model::Batch;
 use longwave_pipeline::model::codec::{Block, Decoder};
 
 use super::*;
 use longwave_testing::golden;
 
 fn exporter(path: &Path, append: bool) -> RecordFileExporter {
-    let config = Config { path: path.to_owned(), append, ..Config::default() };
-    let file = RecordFile::new("record_file", config.path.clone(), append, "host-1".to_owned());
-    RecordFileExporter {
+    let config = RecordFileConfig { path: path.to_owned(), append, ..RecordFileConfig::default() };
+    let context = ExporterContext {
         id: "record_file".to_owned(),
-        encoder: Encoder::default(),
-        config,
-        file: Arc::new(file),
-    }
+        signal: Signal::Logs,
+        resource: Arc::new(vec![("host.name".to_owned(), "host-1".to_owned())]),
+        meter: opentelemetry::global::meter("test"),
+    };
+    RecordFileExporter::new(&config, &context)
 }
 
 async fn push(exporter: &mut RecordFileExporter, batch: &Batch) -> Result<(), PushError> {
@@ -35,7 +37,7 @@ async fn record(path: &Path, append: bool) {
     exporter.pusher().shutdown().await.unwrap();
 }
 
-/// All blocks, without the sessions' times; panics on a fault.
+/// Returns all blocks as text, without the sessions' times.
 fn read(path: &Path) -> Vec<String> {
     let mut decoder = Decoder::new(std::fs::File::open(path).unwrap()).unwrap();
     let mut blocks = Vec::new();
@@ -66,8 +68,8 @@ async fn refusal(exporter: &RecordFileExporter, directory: &Path) -> String {
     error.replace(directory.to_str().unwrap(), "…")
 }
 
-/// *Scenario*: records and a pass are written to a new file, and a shutdown comes twice.
-/// *Guarantees*: a file that reads back as written, ended in order; payloads account for the batches.
+/// *Scenario*: records and a pass are written to a new file, and it is shut down twice.
+/// *Guarantees*: the file decodes to what was written and has its end mark; the payloads' items and traffic are the batch's.
 #[tokio::test]
 async fn a_recording_reads_back() {
     let directory = tempfile::tempdir().unwrap();
@@ -79,8 +81,8 @@ async fn a_recording_reads_back() {
     assert_eq!((payloads[0].items, payloads[0].traffic_bytes), (batch.items(), batch.traffic_bytes()));
 }
 
-/// *Scenario*: `append` to a recording that was ended, to one whose writer was killed after a block, and to one that was killed inside.
-/// *Guarantees*: all whole blocks stay, the new recording follows them, an unfinished end is cut off.
+/// *Scenario*: `append` to a recording with an end mark, to one whose writer was killed after a block, and to one that ends inside a block.
+/// *Guarantees*: all whole blocks stay, the new recording follows them, and an incomplete block is cut off.
 #[tokio::test]
 async fn append_continues_whole_and_unfinished_files() {
     let directory = tempfile::tempdir().unwrap();
@@ -97,9 +99,9 @@ async fn append_continues_whole_and_unfinished_files() {
     assert_eq!(read(&path), [&one_session(false)[..], &unended, &one_session(true)].concat());
 }
 
-/// *Scenario*: a file with content without `append`, a file of another kind or damaged with it, a missing directory, a directory,
-/// a device, a file that another exporter is writing.
-/// *Guarantees*: each is refused at the start, untouched, with the path, the reason and the remedy.
+/// *Scenario*: a non-empty file without `append`, a file of another format or a damaged one with it, a missing directory, a directory,
+/// a device, and a file that another exporter is writing.
+/// *Guarantees*: each is refused at the start and not changed; the error has the path, the reason and the remedy.
 #[tokio::test]
 async fn what_cannot_be_written_is_refused() {
     let directory = tempfile::tempdir().unwrap();
@@ -128,11 +130,11 @@ async fn what_cannot_be_written_is_refused() {
     assert_eq!(std::fs::read(at("damaged.lwr")).unwrap(), damaged);
     assert_eq!(std::fs::read(at("other.txt")).unwrap(), b"hello, world");
     let len = std::fs::metadata(at("full.lwr")).unwrap().len();
-    insta::assert_snapshot!(text.replace(&format!("holds {len} bytes"), "holds N bytes"));
+    insta::assert_snapshot!(text.replace(&format!("contains {len} bytes"), "contains N bytes"));
 }
 
-/// *Scenario*: a write failed half-way and left a part of a block behind; it is tried again.
-/// *Guarantees*: the part is cut off first, the file is whole.
+/// *Scenario*: a write failed halfway and left a part of a block; it is retried.
+/// *Guarantees*: the part is cut off first, and the file is complete.
 #[tokio::test]
 async fn a_failed_write_leaves_no_trace() {
     let directory = tempfile::tempdir().unwrap();
@@ -149,7 +151,7 @@ async fn a_failed_write_leaves_no_trace() {
 }
 
 /// *Scenario*: a push before the start and after the shutdown.
-/// *Guarantees*: an error that may be retried, no panic.
+/// *Guarantees*: the error is retryable; nothing panics.
 #[tokio::test]
 async fn a_file_that_is_not_open_takes_nothing() {
     let directory = tempfile::tempdir().unwrap();
@@ -160,7 +162,7 @@ async fn a_file_that_is_not_open_takes_nothing() {
 }
 
 /// *Scenario*: `append` to a recording in the format of an older Longwave.
-/// *Guarantees*: it is refused with both versions and the remedy: two formats in one file could not be read.
+/// *Guarantees*: the file is refused with both versions and the remedy, since a file with two formats could not be decoded.
 #[tokio::test]
 async fn an_older_format_is_not_continued() {
     let directory = tempfile::tempdir().unwrap();

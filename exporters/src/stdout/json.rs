@@ -1,9 +1,10 @@
-//! One flat JSON object a line: a contract with programs.
+//! One flat JSON object per line. Programs read these lines, so their format is stable.
 //!
-//! Whole numbers are exact up to 2^64 − 1 (a reader that knows only doubles loses digits above 2^53). A histogram is
-//! `{"count":…,"sum":…,"buckets":[[upper,count],…]}` with every bucket, counts per bucket (not cumulative), seconds; the last bucket has
-//! no bound: `null`. `connections.closed` and `connections.failed` are totals, always there; `connections.closed.<reason>` and
-//! `connections.failed.<error>` are their parts, where there are any.
+//! - Whole numbers are exact up to 2^64 − 1. A reader that stores numbers as doubles loses digits above 2^53.
+//! - A histogram is `{"count":…,"sum":…,"buckets":[[upper,count],…]}` in seconds. It has every bucket, and the counts are not cumulative.
+//!   The last bucket has no upper bound, which is `null`.
+//! - `connections.closed` and `connections.failed` are totals and always present. `connections.closed.<reason>` and
+//!   `connections.failed.<error>` are their parts that are not zero.
 
 use std::io::Write;
 
@@ -16,7 +17,7 @@ use longwave_pipeline::model::{
 pub(super) fn log(record: &ConnectionRecord, out: &mut Vec<u8>) {
     let mut object = Object::open(out);
     object.text("event_name", record.event.event_name());
-    object.shown("timestamp", &Rfc3339(record.observed));
+    object.display("timestamp", &Rfc3339(record.observed));
     for_each_attribute(record, &mut |key, value| object.value(key, value));
     object.close();
 }
@@ -24,8 +25,8 @@ pub(super) fn log(record: &ConnectionRecord, out: &mut Vec<u8>) {
 /// Appends the object of a series in a window.
 pub(super) fn series(window: &Window, series: &Series, out: &mut Vec<u8>) {
     let mut object = Object::open(out);
-    object.shown("start", &Rfc3339(window.start));
-    object.shown("end", &Rfc3339(window.end));
+    object.display("start", &Rfc3339(window.start));
+    object.display("end", &Rfc3339(window.end));
     object.text("level", series.level.as_str());
     for (key, value) in &series.attributes.0 {
         object.value(key, value.as_ref());
@@ -51,7 +52,7 @@ pub(super) fn series(window: &Window, series: &Series, out: &mut Vec<u8>) {
     object.close();
 }
 
-/// An object that is being written.
+/// Writes one object.
 struct Object<'a> {
     out: &'a mut Vec<u8>,
     scratch: String,
@@ -71,12 +72,12 @@ impl<'a> Object<'a> {
     fn value(&mut self, key: &str, value: ValueRef<'_>) {
         match value {
             ValueRef::Str(text) => self.text(key, text),
-            ValueRef::Text(text) => self.shown(key, text),
+            ValueRef::Text(text) => self.display(key, text),
             ValueRef::Int(number) => self.number(key, number),
             ValueRef::Float(number) => self.float(key, number),
-            ValueRef::Bool(truth) => {
+            ValueRef::Bool(value) => {
                 self.key(key);
-                self.out.extend_from_slice(if truth { b"true" } else { b"false" });
+                self.out.extend_from_slice(if value { b"true" } else { b"false" });
             }
         }
     }
@@ -94,11 +95,11 @@ impl<'a> Object<'a> {
         quote(text, self.out);
     }
 
-    fn shown(&mut self, key: &str, text: &dyn std::fmt::Display) {
+    fn display(&mut self, key: &str, text: &dyn std::fmt::Display) {
         use std::fmt::Write as _;
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.clear();
-        // Writing to a String cannot fail; a Display that does leaves what it wrote.
+        // Writing to a String cannot fail. If a Display fails, what it wrote before stays.
         let _ = write!(scratch, "{text}");
         self.text(key, &scratch);
         self.scratch = scratch;
@@ -132,12 +133,12 @@ impl<'a> Object<'a> {
     }
 }
 
-/// Writes text with JSON's escapes. Writing to memory cannot fail.
+/// Appends text with JSON's escapes. Writing to memory cannot fail.
 fn quote(text: &str, out: &mut Vec<u8>) {
     let _ = serde_json::to_writer(out, text);
 }
 
-/// The shortest decimal that reads back as the same number; what is not a number is `null`.
+/// Appends the shortest decimal that parses to the same number; `null` if the number is not finite.
 fn float(number: f64, out: &mut Vec<u8>) {
     let _ = serde_json::to_writer(out, &number);
 }

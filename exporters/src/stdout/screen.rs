@@ -1,9 +1,9 @@
-//! What the standard output is: a terminal of some size, or not.
+//! [`Screen`]: whether the standard output is a terminal, and its size.
 
 use std::io::{IsTerminal, stdout};
 
-/// Columns of a table that does not go to a terminal, unless `COLUMNS` says otherwise.
-const PLAIN_COLUMNS: usize = 120;
+/// Width of a table that is not written to a terminal, if `COLUMNS` is not set.
+const DEFAULT_COLUMNS: usize = 120;
 
 /// The standard output.
 pub(super) struct Screen {
@@ -11,14 +11,14 @@ pub(super) struct Screen {
     styled: bool,
 }
 
-/// What a table has to fit into.
+/// Limits of a table.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct View {
-    /// Cells in a row.
+    /// Width, in cells.
     pub(super) columns: usize,
-    /// Rows; absent: as many as there are.
+    /// Height, in lines; `None`: no limit.
     pub(super) rows: Option<usize>,
-    /// Bold and dim may be used.
+    /// Whether to use bold and dim.
     pub(super) styled: bool,
 }
 
@@ -34,16 +34,14 @@ impl Screen {
         self.terminal
     }
 
-    /// As it is now: a terminal may have been resized.
+    /// Returns the current size; a terminal may have been resized.
     pub(super) fn view(&self) -> View {
         let size = self.terminal.then(|| rustix::termios::tcgetwinsize(stdout()).ok()).flatten();
-        let told = |name| std::env::var(name).ok().and_then(|value| value.parse().ok()).filter(|n| *n > 0);
+        let of_variable = || {
+            std::env::var("COLUMNS").ok().and_then(|value| value.parse().ok()).filter(|columns| *columns > 0)
+        };
         let columns = size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0);
         let rows = size.map(|size| usize::from(size.ws_row)).filter(|rows| *rows > 0);
-        View {
-            columns: columns.or_else(|| told("COLUMNS")).unwrap_or(PLAIN_COLUMNS),
-            rows,
-            styled: self.styled,
-        }
+        View { columns: columns.or_else(of_variable).unwrap_or(DEFAULT_COLUMNS), rows, styled: self.styled }
     }
 }

@@ -3,10 +3,12 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use longwave_config::{ConfigPath, Map, Value};
-use longwave_pipeline::component::{Payload, PushError};
+use longwave_pipeline::component::{Payload, PushError, Pusher};
 use longwave_pipeline::model::{Batch, ConnectionRecord, Window};
 use rustix::fs::{Mode, OFlags};
 
+use super::config::Format;
+use super::writer::Writer;
 use super::*;
 use longwave_testing::golden;
 
@@ -19,7 +21,7 @@ fn json_of(records: &[ConnectionRecord], window: Option<&Window>) -> String {
     String::from_utf8(out).unwrap()
 }
 
-/// Compares with a golden file, or writes it when `LONGWAVE_UPDATE_GOLDEN` is set.
+/// Compares with a golden file. If `LONGWAVE_UPDATE_GOLDEN` is set, writes the file instead.
 fn assert_golden(name: &str, expected: &str, found: &str) {
     if std::env::var_os("LONGWAVE_UPDATE_GOLDEN").is_some() {
         std::fs::write(golden::path(name), found).unwrap();
@@ -31,8 +33,9 @@ fn assert_golden(name: &str, expected: &str, found: &str) {
     assert_eq!(found.lines().count(), expected.lines().count());
 }
 
-/// *Scenario*: one record of each kind, with names that need escapes and numbers beyond 2^53.
-/// *Guarantees*: the golden lines, which are the contract of logs pipelines; each is a JSON object with exact numbers and unique keys.
+/// *Scenario*: one record of each kind, with names that need escapes and numbers above 2^53.
+/// *Guarantees*: the output is the golden lines, the stable format of logs pipelines; each is a JSON object with exact numbers and unique
+/// keys.
 #[test]
 fn records_are_the_golden_lines() {
     let found = json_of(&golden::records(), None);
@@ -47,13 +50,14 @@ fn records_are_the_golden_lines() {
         assert_eq!(
             serde_json::to_string(object).unwrap().len(),
             line.len(),
-            "a key of {keys} is there twice"
+            "one of {keys} keys is a duplicate"
         );
     }
 }
 
 /// *Scenario*: one series of each level, a failing one, and the overflow series.
-/// *Guarantees*: the golden lines, which are the contract of metrics pipelines; closed and failed totals equal the sums of their parts.
+/// *Guarantees*: the output is the golden lines, the stable format of metrics pipelines; closed and failed totals equal the sums of their
+/// parts.
 #[test]
 fn series_are_the_golden_lines() {
     let window = golden::window();
@@ -70,7 +74,7 @@ fn series_are_the_golden_lines() {
 }
 
 /// *Scenario*: the golden records and window as text.
-/// *Guarantees*: one line each, readable, names quoted so that nothing in them breaks the line.
+/// *Guarantees*: each is one line, with quoted names that cannot break the line.
 #[test]
 fn text_is_a_line_for_each() {
     let (records, window) = (golden::records(), golden::window());
@@ -82,8 +86,8 @@ fn text_is_a_line_for_each() {
     insta::assert_snapshot!(found);
 }
 
-/// *Scenario*: quantities at the edges of their units.
-/// *Guarantees*: three digits and a unit, never `1000kB`.
+/// *Scenario*: quantities at the limits of their units.
+/// *Guarantees*: they have three digits and a unit, never `1000kB`.
 #[test]
 fn quantities_have_three_digits() {
     let bytes = [0, 1, 999, 1_000, 9_994, 9_996, 99_949, 99_951, 999_499, 999_500, 1_234_567_890, u64::MAX];
@@ -101,13 +105,13 @@ fn quantities_have_three_digits() {
     insta::assert_snapshot!(shown.join("\n"));
 }
 
-fn exporter(format: Format) -> Stdout {
-    let screen = Screen::of_stdout();
-    Stdout { format, queue: OrderedQueue::default(), screen, writer: Arc::new(Writer::to_stdout()) }
+fn exporter(format: Format) -> StdoutExporter {
+    let config = StdoutConfig { format, ..StdoutConfig::default() };
+    StdoutExporter::new(&config, &context(Signal::Metrics)).unwrap()
 }
 
 /// *Scenario*: records, a watermark and a window are encoded in each format.
-/// *Guarantees*: the payloads' items and traffic are the batch's; a watermark gives none.
+/// *Guarantees*: the payloads' items and traffic are the batch's; a watermark gives no payload.
 #[test]
 fn payloads_account_for_the_batch() {
     let batches = [Batch::records(golden::records()), Batch::Window(Arc::new(golden::window()))];
@@ -134,8 +138,8 @@ fn pipe() -> (std::io::PipeReader, OwnedFd) {
     (reader, writer.into())
 }
 
-/// *Scenario*: payloads far larger than a pipe holds, which is non-blocking, and whose reader begins late.
-/// *Guarantees*: all bytes arrive, in order; pushing waits without blocking the thread that it runs on.
+/// *Scenario*: payloads that are far larger than the pipe's capacity; the pipe is non-blocking, and its reader starts late.
+/// *Guarantees*: all bytes arrive, in order; a push waits without blocking its thread.
 #[tokio::test]
 async fn payloads_are_written_whole_and_in_order() {
     let (mut reader, descriptor) = pipe();
@@ -157,28 +161,31 @@ async fn payloads_are_written_whole_and_in_order() {
         }
         writer.shutdown().await.unwrap();
     };
-    // Both run on this one thread: the reader is told to begin only once the first push waits.
+    // Both run on this one thread, so the reader starts only once the first push waits.
     tokio::join!(pushed, async { reading.send(()).unwrap() });
     assert!(read.await.unwrap() == expected);
 }
 
-/// *Scenario*: the reader has gone; the disk behind the output is full.
-/// *Guarantees*: the first ends the process, the second drops what could not be written, each with its cause.
+/// *Scenario*: the reader has closed the pipe; the output is a file on a full disk.
+/// *Guarantees*: the first error is fatal, the second drops the payload; both name their cause.
 #[tokio::test]
-async fn a_gone_reader_is_fatal_and_a_full_disk_is_not() {
+async fn a_closed_pipe_is_fatal_and_a_full_disk_is_not() {
     let (reader, descriptor) = pipe();
     drop(reader);
-    let gone = Writer::to(descriptor).push(&payload("data\n")).await.unwrap_err();
-    assert!(matches!(&gone, PushError::Fatal(message) if message.starts_with("stdout was closed")), "{gone}");
+    let closed = Writer::to(descriptor).push(&payload("data\n")).await.unwrap_err();
+    assert!(
+        matches!(&closed, PushError::Fatal(message) if message.starts_with("stdout was closed")),
+        "{closed}"
+    );
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let full = Writer::to(full.into()).push(&payload("data\n")).await.unwrap_err();
     assert!(matches!(&full, PushError::Permanent(message) if message.contains("No space left")), "{full}");
 }
 
-/// *Scenario*: the output is a terminal whose other side closes: an ended session, a closed window.
-/// *Guarantees*: that ends the process, so that it does not go on for nobody.
+/// *Scenario*: the output is a terminal that is closed, because its session ended or its window was closed.
+/// *Guarantees*: the error is fatal, so that the process does not run without a reader.
 #[tokio::test]
-async fn a_gone_terminal_is_fatal() {
+async fn a_closed_terminal_is_fatal() {
     use rustix::pty::{OpenptFlags, openpt, ptsname, unlockpt};
     let screen = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     unlockpt(&screen).unwrap();
@@ -187,10 +194,10 @@ async fn a_gone_terminal_is_fatal() {
     let writer = Writer::to(terminal);
     writer.push(&payload("data\n")).await.unwrap();
     drop(screen);
-    let gone = writer.push(&payload("data\n")).await.unwrap_err();
+    let closed = writer.push(&payload("data\n")).await.unwrap_err();
     assert!(
-        matches!(&gone, PushError::Fatal(message) if message.starts_with("the terminal has gone")),
-        "{gone}"
+        matches!(&closed, PushError::Fatal(message) if message.starts_with("the terminal was closed")),
+        "{closed}"
     );
 }
 
@@ -199,8 +206,8 @@ fn context(signal: Signal) -> ExporterContext {
     ExporterContext { id: "stdout/2".to_owned(), signal, resource: Arc::default(), meter }
 }
 
-/// *Scenario*: every format in both kinds of pipelines, with an output that is no terminal, and settings with mistakes.
-/// *Guarantees*: what is refused, and in which words.
+/// *Scenario*: every format in both kinds of pipelines, with an output that is not a terminal, and invalid settings.
+/// *Guarantees*: the snapshot shows which are refused, with the errors.
 #[test]
 fn settings_are_checked() {
     let section = |pairs: &[(&str, Value)]| {

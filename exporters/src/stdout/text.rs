@@ -1,5 +1,5 @@
-//! One line per record or series: for eyes and `grep`, `key=value` as ztunnel's access log has it. Names are quoted, the rest is bare;
-//! what is not known is left out.
+//! One line per record or series, for people and `grep`: `key=value`, as in ztunnel's access log. Names are quoted, other values are not.
+//! Unknown values are left out.
 
 use std::fmt::{self, Display, Write as _};
 use std::time::Duration;
@@ -118,7 +118,7 @@ pub(super) fn series(window: &Window, series: &Series, out: &mut Vec<u8>) {
     line.finish(out);
 }
 
-/// `address:port` of a connection series; an IPv6 address in brackets.
+/// Returns `address:port` of a connection series, with brackets around an IPv6 address.
 pub(super) fn socket_address(series: &Series, address: &str, port: &str) -> Option<String> {
     let address = series.attributes.text(address);
     match series.attributes.get(port) {
@@ -128,15 +128,15 @@ pub(super) fn socket_address(series: &Series, address: &str, port: &str) -> Opti
     }
 }
 
-/// A line that is being written. Writing to a String cannot fail.
+/// Writes one line. Writing to a String cannot fail.
 struct Line(String);
 
 impl Line {
     fn start(&mut self, time: UnixNanos, what: &str) {
         let time = Rfc3339(time).to_string();
-        // Microseconds: enough for eyes.
-        let shown = time.get(..26).unwrap_or(&time);
-        let _ = write!(self.0, "{shown}Z {what:<8}");
+        // Microseconds are enough for people.
+        let micros = time.get(..26).unwrap_or(&time);
+        let _ = write!(self.0, "{micros}Z {what:<8}");
     }
 
     fn bare(&mut self, key: &str, value: impl Display) {
@@ -166,7 +166,8 @@ impl Line {
     }
 }
 
-/// In double quotes; quotes, backslashes and control characters escaped, so that a name never breaks the line or the terminal.
+/// Shows a text in double quotes. Quotes, backslashes and control characters are escaped, so that a name cannot break the line or change
+/// the terminal's state.
 struct Quoted<'a>(&'a str);
 
 impl Display for Quoted<'_> {

@@ -1,18 +1,18 @@
-//! Quantities for people: three digits and a unit.
+//! Formats quantities for people, with three digits and a unit.
 
 use std::fmt::Write;
 
-/// `987B`, `12.3kB`, `1.20GB`: powers of 1000, as network people count.
+/// `987B`, `12.3kB`, `1.20GB`, in powers of 1000.
 pub(super) fn bytes(count: u64) -> String {
     scaled(count as f64, &["B", "kB", "MB", "GB", "TB", "PB", "EB"])
 }
 
-/// Without the unit, which a column's head names: `987`, `12.3k`, `1.20G`.
+/// `987`, `12.3k`, `1.20G`, without the unit, which the column's heading names.
 pub(super) fn rate(per_second: f64) -> String {
     scaled(per_second, &["", "k", "M", "G", "T", "P", "E"])
 }
 
-/// Plain below 10,000, then `12.3k`, `1.20M`.
+/// `9999`, and from 10,000 on `12.3k`, `1.20M`.
 pub(super) fn count(count: u64) -> String {
     if count < 10_000 { count.to_string() } else { scaled(count as f64, &["", "k", "M", "G", "T", "P", "E"]) }
 }
@@ -23,7 +23,7 @@ pub(super) fn seconds(seconds: f64) -> String {
     if nanos >= 100e9 { span(seconds) } else { scaled(nanos, &["ns", "µs", "ms", "s"]) }
 }
 
-/// `5s`, `250ms`, `2m30s`, `1h0m`, `3d4h`: for longer times, at most two units.
+/// `5s`, `250ms`, `2m30s`, `1h0m`, `3d4h`, with at most two units, for longer times.
 pub(super) fn span(seconds: f64) -> String {
     if seconds < 1.0 {
         return scaled(seconds * 1e9, &["ns", "µs", "ms", "s"]).replace(".00", "");
@@ -40,11 +40,12 @@ pub(super) fn span(seconds: f64) -> String {
     }
 }
 
-/// Three digits and the unit that fits. The first unit is the whole one: its numbers have no fraction beyond what they need.
+/// Formats `value`, given in the first unit, with three digits in the unit that fits. In the first unit only numbers below 10 have a
+/// fraction.
 fn scaled(value: f64, units: &[&str]) -> String {
     let mut value = value;
     let mut index = 0;
-    // 999.5 would be shown as 1000.
+    // 999.5 would be rounded to 1000.
     while value >= 999.5 && index + 1 < units.len() {
         value /= 1000.0;
         index += 1;

@@ -1,4 +1,4 @@
-//! The thread that writes payloads to a file descriptor, each whole, in order.
+//! [`Writer`]: a thread that writes payloads to a file descriptor, each whole and in order.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,18 +12,19 @@ use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
 use tokio::sync::oneshot;
 
-/// Held while a payload is written: a metrics and a logs exporter may share one output.
-static WHOLE_PAYLOADS: Mutex<()> = Mutex::new(());
+/// Locked while a payload is written, since a metrics and a logs exporter may share one output.
+static OUTPUT_LOCK: Mutex<()> = Mutex::new(());
 
-/// Hands payloads to its thread. The thread is never waited for: what stands still in `write` must not keep the process alive.
+/// Passes payloads to its thread. It never joins the thread, which may be blocked in `write` and must not keep the process alive.
 pub(super) struct Writer {
+    /// Moved to the thread when it starts.
     output: Mutex<Option<Output>>,
-    jobs: Mutex<Option<mpsc::Sender<Job>>>,
+    jobs: Mutex<Option<mpsc::Sender<WriteJob>>>,
 }
 
-struct Job {
+struct WriteJob {
     bytes: Bytes,
-    done: oneshot::Sender<Result<(), Failure>>,
+    done: oneshot::Sender<Result<(), WriteFailure>>,
 }
 
 enum Output {
@@ -32,12 +33,11 @@ enum Output {
     Descriptor(OwnedFd),
 }
 
-/// Writing failed.
-struct Failure {
+struct WriteFailure {
     errno: Errno,
-    /// Bytes of this payload that were written before.
+    /// Bytes of this payload that were written before the failure.
     written: usize,
-    /// The terminal has gone: a session that ended, a window that was closed.
+    /// The terminal was closed: its session ended or its window was closed.
     hung_up: bool,
 }
 
@@ -57,7 +57,8 @@ impl Writer {
         Self { output: Mutex::new(Some(output)), jobs: Mutex::new(None) }
     }
 
-    fn jobs(&self) -> Result<mpsc::Sender<Job>, io::Error> {
+    /// Returns the thread's channel. The first call starts the thread.
+    fn jobs(&self) -> Result<mpsc::Sender<WriteJob>, io::Error> {
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(sender) = &*jobs {
             return Ok(sender.clone());
@@ -65,7 +66,9 @@ impl Writer {
         let output = self.output.lock().unwrap_or_else(PoisonError::into_inner).take();
         let output = output.ok_or_else(|| io::Error::other("the writer was shut down"))?;
         let (sender, receiver) = mpsc::channel();
-        std::thread::Builder::new().name("stdout".to_owned()).spawn(move || serve(&output, &receiver))?;
+        std::thread::Builder::new()
+            .name("stdout".to_owned())
+            .spawn(move || write_jobs(&output, &receiver))?;
         *jobs = Some(sender.clone());
         Ok(sender)
     }
@@ -82,22 +85,22 @@ impl Pusher for Writer {
     async fn push(&self, payload: &Payload) -> Result<Pushed, PushError> {
         let jobs = self.jobs().map_err(|error| PushError::Permanent(format!("cannot write: {error}")))?;
         let (done, result) = oneshot::channel();
-        let gone = || PushError::Fatal("the thread that writes to stdout has ended".to_owned());
-        jobs.send(Job { bytes: payload.bytes.clone(), done }).map_err(|_| gone())?;
-        match result.await.map_err(|_| gone())? {
+        let ended = || PushError::Fatal("the thread that writes to stdout has ended".to_owned());
+        jobs.send(WriteJob { bytes: payload.bytes.clone(), done }).map_err(|_| ended())?;
+        match result.await.map_err(|_| ended())? {
             Ok(()) => Ok(Pushed::default()),
-            Err(Failure { errno: Errno::PIPE, .. }) => Err(PushError::Fatal(
+            Err(WriteFailure { errno: Errno::PIPE, .. }) => Err(PushError::Fatal(
                 "stdout was closed: the program that reads it has ended, so nothing can be shown any more"
                     .to_owned(),
             )),
-            Err(Failure { errno: Errno::BADF, .. }) => Err(PushError::Fatal(
+            Err(WriteFailure { errno: Errno::BADF, .. }) => Err(PushError::Fatal(
                 "stdout is not open: start longwave with one, or export elsewhere".to_owned(),
             )),
-            Err(Failure { hung_up: true, .. }) => Err(PushError::Fatal(
-                "the terminal has gone, so nothing can be shown any more (to run without one, export elsewhere, or start longwave as a service)"
+            Err(WriteFailure { hung_up: true, .. }) => Err(PushError::Fatal(
+                "the terminal was closed, so nothing can be shown any more (to run without one, export elsewhere, or start longwave as a service)"
                     .to_owned(),
             )),
-            Err(Failure { errno, written, .. }) => {
+            Err(WriteFailure { errno, written, .. }) => {
                 let (all, why) = (payload.bytes.len(), io::Error::from(errno));
                 Err(PushError::Permanent(format!(
                     "writing to stdout failed after {written} of {all} bytes: {why}"
@@ -112,31 +115,34 @@ impl Pusher for Writer {
     }
 }
 
-/// Writes until nobody sends any more.
-fn serve(output: &Output, jobs: &mpsc::Receiver<Job>) {
+/// Writes payloads until all senders are dropped.
+fn write_jobs(output: &Output, jobs: &mpsc::Receiver<WriteJob>) {
     let descriptor = match output {
         Output::Stdout(stdout) => stdout.as_fd(),
         Output::Descriptor(descriptor) => descriptor.as_fd(),
     };
-    let mut torn = false;
+    let mut cut_off = false;
     while let Ok(job) = jobs.recv() {
-        let _whole = WHOLE_PAYLOADS.lock().unwrap_or_else(PoisonError::into_inner);
-        // A line that an earlier failure cut off must not run into the next one.
-        let result = if torn { write_all(descriptor, b"\n") } else { Ok(()) };
+        let _guard = OUTPUT_LOCK.lock().unwrap_or_else(PoisonError::into_inner);
+        // A line break after a line that an earlier failure cut off.
+        let result = if cut_off { write_all(descriptor, b"\n") } else { Ok(()) };
         let result = result.and_then(|()| write_all(descriptor, &job.bytes));
-        torn = match &result {
+        cut_off = match &result {
             Ok(()) => false,
-            Err(failure) => torn || failure.written > 0,
+            Err(failure) => cut_off || failure.written > 0,
         };
-        // Nobody waits any more after a shutdown: the bytes are written all the same.
+        // After a shutdown no push waits for the result; the bytes are written nevertheless.
         let _ = job.done.send(result);
     }
 }
 
-fn write_all(descriptor: BorrowedFd<'_>, bytes: &[u8]) -> Result<(), Failure> {
+fn write_all(descriptor: BorrowedFd<'_>, bytes: &[u8]) -> Result<(), WriteFailure> {
     let mut written = 0;
-    let failure =
-        |errno, written| Failure { errno, written, hung_up: errno == Errno::IO && is_device(descriptor) };
+    let failure = |errno, written| WriteFailure {
+        errno,
+        written,
+        hung_up: errno == Errno::IO && is_device(descriptor),
+    };
     while written < bytes.len() {
         match rustix::io::write(descriptor, &bytes[written..]) {
             Ok(0) => return Err(failure(Errno::IO, written)),
@@ -153,7 +159,7 @@ fn write_all(descriptor: BorrowedFd<'_>, bytes: &[u8]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A terminal that has hung up is not a terminal any more, but still a device.
+/// Returns whether it is a character device. A terminal that was closed is no terminal any more, but still such a device.
 fn is_device(descriptor: BorrowedFd<'_>) -> bool {
     fstat(descriptor).is_ok_and(|about| FileType::from_raw_mode(about.st_mode) == FileType::CharacterDevice)
 }

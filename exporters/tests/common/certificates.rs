@@ -1,4 +1,4 @@
-//! An authority and what it signs, as PEM files in a directory of the test's.
+//! A certificate authority and certificates that it signs, as PEM files in a directory of the test.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
-/// An authority with a server certificate for `collector.test` and a client certificate.
+/// An authority, a server certificate for `collector.test` and a client certificate.
 pub struct Certificates {
     directory: TempDir,
     pub ca: String,
@@ -19,7 +19,7 @@ pub struct Certificates {
 impl Certificates {
     pub fn new() -> Self {
         let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
-        // Two authorities of one name would be told apart by their signatures only.
+        // Authorities need different names: with equal names only the signatures would differ.
         let name = format!("authority {}", NEXT.fetch_add(1, Ordering::Relaxed));
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

@@ -1,4 +1,4 @@
-//! An OTLP server over gRPC, with tonic's own decoding, that answers as it is told.
+//! An OTLP server over gRPC, with tonic's own decoding and scripted responses.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -23,41 +23,41 @@ use tonic::transport::ServerTlsConfig;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
-/// What the server does with one request.
-pub enum Answer {
-    Fine,
+/// Response to one request.
+pub enum Reply {
+    Accept,
     Partial(i64, &'static str),
     Refuse(Status),
 }
 
-/// What the server has seen.
+/// Requests that the server received, and its remaining replies.
 #[derive(Default)]
-pub struct Seen {
+pub struct Received {
     pub metrics: Vec<ExportMetricsServiceRequest>,
     pub logs: Vec<ExportLogsServiceRequest>,
     pub metadata: Vec<MetadataMap>,
-    answers: VecDeque<Answer>,
+    replies: VecDeque<Reply>,
 }
 
 /// A running server.
 pub struct GrpcServer {
     pub address: SocketAddr,
-    pub seen: Arc<Mutex<Seen>>,
+    pub received: Arc<Mutex<Received>>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
 impl GrpcServer {
-    /// Answers in this order, then with success.
-    pub async fn start(answers: Vec<Answer>) -> Self {
-        Self::start_at("127.0.0.1:0", answers, None).await
+    /// The server sends `replies` in this order, then accepts every request.
+    pub async fn start(replies: Vec<Reply>) -> Self {
+        Self::start_at("127.0.0.1:0", replies, None).await
     }
 
-    pub async fn start_at(address: &str, answers: Vec<Answer>, tls: Option<ServerTlsConfig>) -> Self {
+    pub async fn start_at(address: &str, replies: Vec<Reply>, tls: Option<ServerTlsConfig>) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let seen = Arc::new(Mutex::new(Seen { answers: answers.into(), ..Seen::default() }));
-        let service = Service(Arc::clone(&seen));
+        let received = Arc::new(Mutex::new(Received { replies: replies.into(), ..Received::default() }));
+        let service = Service(Arc::clone(&received));
         let mut server = tonic::transport::Server::builder();
         if let Some(tls) = tls {
             server = server.tls_config(tls).unwrap();
@@ -73,7 +73,7 @@ impl GrpcServer {
             let stopped = async { drop(stopped.await) };
             router.serve_with_incoming_shutdown(TcpIncoming::from(listener), stopped).await.unwrap();
         });
-        Self { address, seen, stop, task }
+        Self { address, received, stop, task }
     }
 
     /// Closes the listener and all connections.
@@ -84,13 +84,13 @@ impl GrpcServer {
 }
 
 #[derive(Clone)]
-struct Service(Arc<Mutex<Seen>>);
+struct Service(Arc<Mutex<Received>>);
 
 impl Service {
-    fn next(&self, metadata: &MetadataMap) -> Answer {
-        let mut seen = self.0.lock().unwrap();
-        seen.metadata.push(metadata.clone());
-        seen.answers.pop_front().unwrap_or(Answer::Fine)
+    fn next(&self, metadata: &MetadataMap) -> Reply {
+        let mut received = self.0.lock().unwrap();
+        received.metadata.push(metadata.clone());
+        received.replies.pop_front().unwrap_or(Reply::Accept)
     }
 }
 
@@ -100,14 +100,14 @@ impl MetricsService for Service {
         &self,
         request: Request<ExportMetricsServiceRequest>,
     ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
-        let answer = self.next(request.metadata());
+        let reply = self.next(request.metadata());
         self.0.lock().unwrap().metrics.push(request.into_inner());
-        let partial_success = match answer {
-            Answer::Fine => None,
-            Answer::Partial(rejected_data_points, message) => {
+        let partial_success = match reply {
+            Reply::Accept => None,
+            Reply::Partial(rejected_data_points, message) => {
                 Some(ExportMetricsPartialSuccess { rejected_data_points, error_message: message.into() })
             }
-            Answer::Refuse(status) => return Err(status),
+            Reply::Refuse(status) => return Err(status),
         };
         Ok(Response::new(ExportMetricsServiceResponse { partial_success }))
     }
@@ -119,14 +119,14 @@ impl LogsService for Service {
         &self,
         request: Request<ExportLogsServiceRequest>,
     ) -> Result<Response<ExportLogsServiceResponse>, Status> {
-        let answer = self.next(request.metadata());
+        let reply = self.next(request.metadata());
         self.0.lock().unwrap().logs.push(request.into_inner());
-        let partial_success = match answer {
-            Answer::Fine => None,
-            Answer::Partial(rejected_log_records, message) => {
+        let partial_success = match reply {
+            Reply::Accept => None,
+            Reply::Partial(rejected_log_records, message) => {
                 Some(ExportLogsPartialSuccess { rejected_log_records, error_message: message.into() })
             }
-            Answer::Refuse(status) => return Err(status),
+            Reply::Refuse(status) => return Err(status),
         };
         Ok(Response::new(ExportLogsServiceResponse { partial_success }))
     }

@@ -1,4 +1,4 @@
-//! An HTTP server that keeps what it gets and answers as it is told; with TLS where it has a configuration for it.
+//! An HTTP server that stores its requests and sends scripted responses, and a TLS server for one request.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -13,30 +13,30 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-pub type Answer = Response<Vec<u8>>;
+pub type Reply = Response<Vec<u8>>;
 
-/// What the server has seen, and what it will say (then 200 and nothing).
+/// Requests that the server received, and its remaining replies. Without one it replies 200 with an empty body.
 #[derive(Default)]
-pub struct Seen {
+pub struct Received {
     pub requests: Vec<(Parts, Vec<u8>)>,
-    answers: VecDeque<Answer>,
+    replies: VecDeque<Reply>,
 }
 
-/// A running server; ends with the value.
+/// A running server. It stops when it is dropped.
 pub struct HttpServer {
     pub address: SocketAddr,
-    pub seen: Arc<Mutex<Seen>>,
+    pub received: Arc<Mutex<Received>>,
     task: JoinHandle<()>,
 }
 
 impl HttpServer {
-    pub async fn start(answers: Vec<Answer>) -> Self {
+    pub async fn start(replies: Vec<Reply>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let seen = Arc::new(Mutex::new(Seen { answers: answers.into(), ..Seen::default() }));
-        let router = Router::new().fallback(handle).with_state(Arc::clone(&seen));
+        let received = Arc::new(Mutex::new(Received { replies: replies.into(), ..Received::default() }));
+        let router = Router::new().fallback(handle).with_state(Arc::clone(&received));
         let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { address, seen, task }
+        Self { address, received, task }
     }
 }
 
@@ -46,15 +46,15 @@ impl Drop for HttpServer {
     }
 }
 
-async fn handle(State(seen): State<Arc<Mutex<Seen>>>, request: Request<Body>) -> Response<Body> {
+async fn handle(State(received): State<Arc<Mutex<Received>>>, request: Request<Body>) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, 16 << 20).await.unwrap().to_vec();
-    let mut seen = seen.lock().unwrap();
-    seen.requests.push((parts, body));
-    seen.answers.pop_front().unwrap_or_default().map(Body::from)
+    let mut received = received.lock().unwrap();
+    received.requests.push((parts, body));
+    received.replies.pop_front().unwrap_or_default().map(Body::from)
 }
 
-/// One TLS connection with one request: returns the server's task, which yields the name in SNI and the request's head.
+/// Serves one request over TLS. Returns the server's task, which returns the name in SNI and the request's head.
 pub async fn tls_once(config: rustls::ServerConfig) -> (SocketAddr, JoinHandle<(Option<String>, String)>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -1,4 +1,4 @@
-//! What the tests of both protocols share: exporters made through their factories, small windows, certificates.
+//! What the tests of both protocols share: exporters created by their factories, small windows, certificates, servers.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub mod certificates;
@@ -15,21 +15,21 @@ use longwave_pipeline::model::{
     Attributes, Batch, ConnectionRecord, Level, Measures, Series, UnixNanos, Value as AttributeValue, Window,
 };
 
-/// An exporter of `component_type` with the given section.
+/// Creates an exporter of `component_type` with the given section.
 pub fn exporter(component_type: &str, section: serde_json::Value, signal: Signal) -> Box<dyn Exporter> {
     try_exporter(component_type, section, signal).unwrap_or_else(|message| panic!("{message}"))
 }
 
-/// The same, or what its creation says.
+/// As [`exporter`], or the error of its creation.
 pub fn try_exporter(
     component_type: &str,
     section: serde_json::Value,
     signal: Signal,
 ) -> Result<Box<dyn Exporter>, String> {
-    let serves = |factory: &ExporterFactory| {
+    let has_type = |factory: &ExporterFactory| {
         factory.about.component_type == component_type || factory.about.aliases.contains(&component_type)
     };
-    let factory = longwave_exporters::factories().into_iter().find(serves).unwrap();
+    let factory = longwave_exporters::factories().into_iter().find(has_type).unwrap();
     let section = Value::from_serialize(&section).unwrap();
     let prepared = match factory.prepare(&section, &ConfigPath::from("exporters::test")) {
         Ok(prepared) => prepared,
@@ -65,19 +65,19 @@ pub fn records(count: u64) -> Batch {
     Batch::records((0..count).map(record).collect())
 }
 
-/// One payload of the batch.
+/// Returns the only payload of the batch.
 pub fn payload(exporter: &mut dyn Exporter, batch: &Batch) -> Payload {
     let mut payloads = exporter.encode(batch).unwrap();
     assert_eq!(payloads.len(), 1);
     payloads.remove(0)
 }
 
-/// Bytes that are no request: for tests of the way, not of the content.
+/// A payload that is not a request, for tests that do not depend on the content.
 pub fn any_payload() -> Payload {
     Payload { bytes: Bytes::new(), items: 10, traffic_bytes: 0 }
 }
 
-/// The message of a failure that may be tried again.
+/// Returns the message of a retryable error.
 pub fn retryable(error: PushError) -> String {
     match error {
         PushError::Retryable { message, .. } => message,
@@ -85,7 +85,7 @@ pub fn retryable(error: PushError) -> String {
     }
 }
 
-/// The message of a failure that is final.
+/// Returns the message of a permanent error.
 pub fn permanent(error: PushError) -> String {
     match error {
         PushError::Permanent(message) => message,

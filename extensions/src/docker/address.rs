@@ -1,26 +1,26 @@
-//! Where a daemon listens.
+//! Address of a daemon.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Where a daemon listens.
+/// Address at which a daemon listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum DaemonAddress {
-    /// A socket's path.
+    /// Path of a Unix socket.
     Unix(String),
     /// `host:port`, without encryption.
     Tcp(String),
 }
 
-/// Why a text says of no daemon where it listens.
+/// Why a text is not the address of a daemon.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum InvalidAddress {
-    /// A scheme that is not spoken.
+    /// The scheme is not supported.
     #[error(
         "scheme {0:?} is not supported (write unix:///var/run/docker.sock, or tcp://host:2375 for a daemon without TLS)"
     )]
     Scheme(String),
-    /// No scheme, no path, no port.
+    /// The scheme, path or port is missing.
     #[error(
         "invalid endpoint {0:?} (write unix:///var/run/docker.sock, or tcp://host:2375 for a daemon without TLS)"
     )]

@@ -1,4 +1,4 @@
-//! The daemon's API, as far as it is asked.
+//! The part of the daemon's API that is used.
 
 use std::collections::HashMap;
 
@@ -12,19 +12,19 @@ use longwave_pipeline::model::UnixNanos;
 use super::address::DaemonAddress;
 use super::container::{Container, ContainerId};
 
-/// Of one request, in seconds: a daemon that is busy starting containers answers late.
+/// Limit of one request in seconds. A daemon that is starting containers is slow to respond.
 const TIME_LIMIT: u64 = 20;
 
-/// Events that change names, addresses or ports; Podman's words as well as Docker's.
+/// Events that change names, addresses or ports, in the words of Docker and of Podman.
 const EVENTS: [&str; 9] =
     ["create", "start", "die", "died", "rename", "destroy", "remove", "connect", "disconnect"];
 
-/// A connection to a daemon.
+/// Client of one daemon.
 pub(super) struct Client {
     docker: Docker,
 }
 
-/// Something happened to a container.
+/// An event of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ContainerEvent {
     pub container: ContainerId,
@@ -32,27 +32,27 @@ pub(super) struct ContainerEvent {
     pub at: UnixNanos,
 }
 
-/// What happened.
+/// Kind of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EventKind {
-    /// It was given an address, or was started: what it has now, it has since.
+    /// The container was started or got an address: what it has now, it has since the event.
     Started,
-    /// Something else: what it has, is to be asked for.
+    /// Anything else: the container has to be inspected.
     Changed,
-    /// It is no more.
+    /// The container was removed.
     Removed,
 }
 
-/// The daemon did not answer as it should.
+/// The daemon did not respond as expected.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ClientError {
-    /// The socket, or the request. The innermost cause says what happened; the library's own words address_sets it say that it was a request.
+    /// The socket or the request failed. Shows the innermost cause, since the library's own message says only that a request failed.
     #[error("{}", innermost(.0))]
     Request(#[from] bollard::errors::Error),
-    /// It has not answered within [`TIME_LIMIT`].
-    #[error("no answer within {TIME_LIMIT} s")]
+    /// There was no response within [`TIME_LIMIT`].
+    #[error("no response within {TIME_LIMIT} s")]
     TimeLimit,
-    /// It said that there will be no more events.
+    /// The daemon ended the stream of events.
     #[error("the daemon ended the stream of events")]
     StreamEnded,
 }
@@ -60,7 +60,7 @@ pub(super) enum ClientError {
 // === impl Client ===
 
 impl Client {
-    /// To be connected with each request, which goes without a version: the daemon's own, so that no daemon is too old.
+    /// Prepares a client; each request connects. Requests carry no API version, so the daemon uses its own and none is too old.
     pub fn new(address: &DaemonAddress) -> Result<Self, ClientError> {
         let docker = match address {
             DaemonAddress::Unix(path) => Docker::connect_with_unix(path, TIME_LIMIT, API_DEFAULT_VERSION),
@@ -71,19 +71,19 @@ impl Client {
         Ok(Self { docker: docker? })
     }
 
-    /// All containers that run.
+    /// Lists all running containers.
     pub async fn running(&self) -> Result<Vec<Container>, ClientError> {
         let summaries = limited(self.docker.list_containers(None::<ListContainersOptions>)).await?;
-        Ok(summaries.into_iter().filter_map(Container::of_summary).collect())
+        Ok(summaries.into_iter().filter_map(Container::from_summary).collect())
     }
 
-    /// What is true of a container; `None` where there is none of this id.
+    /// Inspects a container. `None` if there is none with this id.
     pub async fn inspect(&self, id: ContainerId) -> Result<Option<Container>, ClientError> {
         use bollard::errors::Error::DockerResponseServerError;
         let id = id.to_string();
         match limited(self.docker.inspect_container(&id, None::<InspectContainerOptions>)).await {
-            Ok(inspected) => Ok(Container::of_inspection(inspected)),
-            // Podman says so with 500 where the container is removed meanwhile.
+            Ok(inspected) => Ok(Container::from_inspection(inspected)),
+            // Podman reports it as 500 if the container is being removed.
             Err(ClientError::Request(DockerResponseServerError { status_code, message }))
                 if status_code == 404 || message.to_lowercase().contains("no such container") =>
             {
@@ -93,7 +93,7 @@ impl Client {
         }
     }
 
-    /// What happens from `since` on, a second or so before it included.
+    /// Follows the events from `since` on, and up to a second before it.
     pub fn events(&self, since: UnixNanos) -> BoxStream<'static, Result<ContainerEvent, ClientError>> {
         let list = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect::<Vec<_>>();
         let filters = HashMap::from([
@@ -105,14 +105,14 @@ impl Client {
         let events = self.docker.clone().events(Some(options));
         events
             .filter_map(async |message| match message {
-                Ok(message) => ContainerEvent::of(message).map(Ok),
+                Ok(message) => ContainerEvent::from_message(message).map(Ok),
                 Err(error) => Some(Err(ClientError::from(error))),
             })
             .boxed()
     }
 }
 
-/// The library bounds the wait for an answer's head only.
+/// Bounds a whole request; the library's limit ends with the head of the response.
 async fn limited<T>(
     request: impl Future<Output = Result<T, bollard::errors::Error>>,
 ) -> Result<T, ClientError> {
@@ -123,8 +123,8 @@ async fn limited<T>(
 // === impl ContainerEvent ===
 
 impl ContainerEvent {
-    /// `None` where it is of no container.
-    fn of(message: EventMessage) -> Option<Self> {
+    /// `None` if it is not an event of a container.
+    fn from_message(message: EventMessage) -> Option<Self> {
         let actor = message.actor?;
         let action = message.action?;
         let of_network = matches!(action.as_str(), "connect" | "disconnect");
@@ -142,8 +142,8 @@ impl ContainerEvent {
 // === impl ClientError ===
 
 impl ClientError {
-    /// The daemon answered, but with an error or not as this client reads it: the connection is not at fault.
-    pub fn is_answer(&self) -> bool {
+    /// Whether the daemon responded, with an error or with what cannot be decoded. Then the connection to it still works.
+    pub fn is_response(&self) -> bool {
         use bollard::errors::Error::{DockerResponseServerError, JsonDataError, JsonSerdeError};
         matches!(
             self,
@@ -151,7 +151,7 @@ impl ClientError {
         )
     }
 
-    /// What to do about it.
+    /// Returns what the user can do about it.
     pub fn remedy(&self, address: &DaemonAddress) -> String {
         let text = self.to_string();
         match address {

@@ -1,4 +1,4 @@
-//! The settings of `docker`.
+//! Configuration of `docker`.
 
 use longwave_pipeline::component::{ComponentConfig, Problems};
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! What is told of one container, by a list or by an inspection, in one shape.
+//! A container, decoded from a list or an inspection into one form.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -7,46 +7,46 @@ use bollard::models::{ContainerInspectResponse, ContainerSummary, EndpointSettin
 use ipnet::IpNet;
 use longwave_pipeline::model::{Endpoint, UnixNanos};
 
-use super::timestamp;
+use crate::rfc3339;
 
-/// Set by Compose, and by podman-compose as well.
+/// Set by Compose and by podman-compose.
 const COMPOSE_PROJECT: &str = "com.docker.compose.project";
 const COMPOSE_SERVICE: &str = "com.docker.compose.service";
 
-/// A container's id, 64 hex digits as bytes.
+/// A container's id: 64 hex digits as 32 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct ContainerId(pub [u8; 32]);
 
-/// What is true of a container.
+/// What the daemon reports of a container.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Container {
     pub id: ContainerId,
-    /// Without the slash.
+    /// Without the leading slash.
     pub name: String,
     pub image: String,
     pub labels: HashMap<String, String>,
     pub state: ContainerState,
     pub attached: Vec<AttachedAddress>,
-    /// TCP ports of the host; the address is unspecified for all of the host's.
+    /// Published TCP ports of the host. The address is unspecified if a port is published on all addresses.
     pub published: Vec<Endpoint>,
 }
 
-/// Where in its state a container is.
+/// State of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ContainerState {
-    /// Made, not started.
+    /// Created and not started.
     Created,
-    /// Runs, since.
+    /// Running; `since` is `None` if its start is unknown.
     Running { since: Option<UnixNanos> },
-    /// Ended, at.
+    /// Ended; `at` is `None` if the time is unknown.
     Ended { at: Option<UnixNanos> },
 }
 
-/// An address of a container in one of its networks.
+/// A container's address in one of its networks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct AttachedAddress {
     pub address: IpAddr,
-    /// The network, where it is told.
+    /// The network; `None` if it is not reported.
     pub subnet: Option<IpNet>,
     /// The host's address in the network.
     pub gateway: Option<IpAddr>,
@@ -55,7 +55,7 @@ pub(super) struct AttachedAddress {
 // === impl ContainerId ===
 
 impl ContainerId {
-    /// From 64 hex digits.
+    /// Parses 64 hex digits.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.as_bytes();
         if text.len() != 64 {
@@ -79,8 +79,8 @@ impl std::fmt::Display for ContainerId {
 // === impl Container ===
 
 impl Container {
-    /// From a list of running containers.
-    pub fn of_summary(summary: ContainerSummary) -> Option<Self> {
+    /// Decodes an entry of a list of running containers.
+    pub fn from_summary(summary: ContainerSummary) -> Option<Self> {
         let seconds = summary.created.and_then(|seconds| u64::try_from(seconds).ok());
         let networks = summary.network_settings.and_then(|settings| settings.networks);
         let published = summary.ports.unwrap_or_default().into_iter().filter_map(|port| {
@@ -89,7 +89,7 @@ impl Container {
         });
         Some(Self {
             id: ContainerId::parse(summary.id.as_deref()?)?,
-            // Others are links: `/other/alias`.
+            // The other names are links: `/other/alias`.
             name: summary.names?.iter().find_map(|name| own_name(name))?.to_owned(),
             image: summary.image.unwrap_or_default(),
             labels: summary.labels.unwrap_or_default(),
@@ -101,10 +101,10 @@ impl Container {
         })
     }
 
-    /// From an inspection.
-    pub fn of_inspection(inspected: ContainerInspectResponse) -> Option<Self> {
+    /// Decodes an inspection.
+    pub fn from_inspection(inspected: ContainerInspectResponse) -> Option<Self> {
         let state = inspected.state.unwrap_or_default();
-        let time = |text: Option<String>| timestamp::parse(&text?);
+        let time = |text: Option<String>| rfc3339::parse(&text?);
         let settings = inspected.network_settings.unwrap_or_default();
         let config = inspected.config.unwrap_or_default();
         let state = if state.running == Some(true) {
@@ -131,14 +131,14 @@ impl Container {
         })
     }
 
-    /// The Compose project and service that it belongs to.
+    /// The Compose project and service that the container belongs to.
     pub fn compose(&self) -> Option<(&str, &str)> {
         let service = self.labels.get(COMPOSE_SERVICE)?;
         Some((self.labels.get(COMPOSE_PROJECT).map_or("", String::as_str), service))
     }
 }
 
-/// The name in `/name` or `name`.
+/// Returns the name in `/name` or `name`; `None` for a link.
 fn own_name(name: &str) -> Option<&str> {
     let name = name.strip_prefix('/').unwrap_or(name);
     (!name.is_empty() && !name.contains('/')).then_some(name)

@@ -1,4 +1,4 @@
-//! What is known of a daemon's containers, as of now and for a while as of before.
+//! Table of a daemon's containers, current and recent.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -10,7 +10,7 @@ use longwave_pipeline::model::{Endpoint, Handle, Service, UnixNanos, Workload};
 use super::container::{AttachedAddress, Container, ContainerId, ContainerState};
 use crate::history::{Bounds, History};
 
-/// Everything that is known.
+/// All containers, with their names, addresses and published ports as of a time.
 pub(super) struct ContainerTable {
     names: History<ContainerId, Handle<Workload>>,
     addresses: History<IpAddr, ContainerNames>,
@@ -20,7 +20,7 @@ pub(super) struct ContainerTable {
     address_sets: AddressSets,
 }
 
-/// Who has an address or a port.
+/// Names of the container that has an address or a port.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct ContainerNames {
     pub container: ContainerId,
@@ -28,12 +28,12 @@ pub(super) struct ContainerNames {
     pub service: Option<Handle<Service>>,
 }
 
-/// How it is known what is told of a container.
+/// Where an update of a container comes from, which decides when it starts to be valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum UpdateSource {
-    /// By an event. `begun`: one that tells when addresses and ports begin to be used.
+    /// An event. `begun`: addresses and ports are in use from this event on.
     Event { at: UnixNanos, begun: bool },
-    /// By a list, or an inspection without a cause. What ended at an unknown time, ended at `lost`.
+    /// A list, or an inspection without an event. A container that ended at an unknown time ended at `lost`.
     Poll { now: UnixNanos, lost: UnixNanos },
 }
 
@@ -44,15 +44,15 @@ struct LiveContainer {
     running: bool,
 }
 
-/// What follows from all containers together.
+/// Sets of addresses, derived from all containers together.
 #[derive(Default)]
 struct AddressSets {
     subnets: Vec<IpNet>,
     gateways: HashSet<IpAddr>,
-    /// Where ports are published; unspecified for all of the host's.
+    /// Addresses on which ports are published; unspecified for all of the host's.
     published: HashSet<IpAddr>,
-    /// The host's addresses.
-    own: HashSet<IpAddr>,
+    /// Addresses of the host.
+    host: HashSet<IpAddr>,
 }
 
 // === impl ContainerTable ===
@@ -68,16 +68,16 @@ impl ContainerTable {
         }
     }
 
-    /// Takes in what is true of a container, named as `names`.
-    pub fn apply(&mut self, container: &Container, names: ContainerNames, told: UpdateSource) {
-        let at = match told {
+    /// Enters or updates a container. `names` are made from it.
+    pub fn apply(&mut self, container: &Container, names: ContainerNames, source: UpdateSource) {
+        let at = match source {
             UpdateSource::Event { at, .. } | UpdateSource::Poll { now: at, .. } => at,
         };
         if let ContainerState::Ended { at: ended } = container.state {
             self.end(
                 container.id,
-                match told {
-                    // Sockets may outlive the process that the container is for; the event comes after both.
+                match source {
+                    // Sockets may outlive the container's main process. The event comes after both.
                     UpdateSource::Event { at, .. } => at,
                     UpdateSource::Poll { lost, .. } => ended.unwrap_or(lost),
                 },
@@ -103,10 +103,10 @@ impl ContainerTable {
             ContainerState::Created | ContainerState::Ended { .. } => at,
         };
         for attached in &container.attached {
-            set(&mut self.addresses, attached.address, names.clone(), started, told);
+            set(&mut self.addresses, attached.address, names.clone(), started, source);
         }
         for endpoint in &container.published {
-            set(&mut self.published, *endpoint, names.clone(), started, told);
+            set(&mut self.published, *endpoint, names.clone(), started, source);
         }
         let running = matches!(container.state, ContainerState::Running { .. });
         let (attached, published) = (container.attached.clone(), container.published.clone());
@@ -114,7 +114,7 @@ impl ContainerTable {
         self.address_sets.derive(self.live.values());
     }
 
-    /// A container is no more, since `at`.
+    /// Ends a container at `at`.
     pub fn end(&mut self, id: ContainerId, at: UnixNanos) {
         let Some(former) = self.live.remove(&id) else { return };
         for attached in &former.attached {
@@ -127,71 +127,75 @@ impl ContainerTable {
         self.address_sets.derive(self.live.values());
     }
 
-    /// These are the host's addresses.
-    pub fn set_own(&mut self, own: HashSet<IpAddr>) {
-        self.address_sets.own = own;
+    /// Replaces the host's addresses.
+    pub fn set_host_addresses(&mut self, host: HashSet<IpAddr>) {
+        self.address_sets.host = host;
     }
 
-    /// Forgets what ended long ago.
+    /// Evicts what ended long ago.
     pub fn evict_expired(&mut self, now: UnixNanos) {
         self.names.evict_expired(now);
         self.addresses.evict_expired(now);
         self.published.evict_expired(now);
     }
 
-    /// Containers that run.
+    /// Ids of the running containers.
     pub fn running(&self) -> impl Iterator<Item = ContainerId> {
         self.live.iter().filter(|(_, live)| live.running).map(|(id, _)| *id)
     }
 
-    /// Whether the container is known to run.
+    /// Returns whether the container is running.
     pub fn is_running(&self, id: ContainerId) -> bool {
         self.live.get(&id).is_some_and(|live| live.running)
     }
 
-    /// Containers that have not ended.
+    /// Number of containers that have not ended.
     pub fn len(&self) -> usize {
         self.live.len()
     }
 
-    /// Spans of the past that are remembered.
+    /// Number of former values that are kept.
     #[cfg(test)]
     pub fn past_len(&self) -> usize {
         self.names.past_len() + self.addresses.past_len() + self.published.past_len()
     }
 
-    /// The container's name at `at`; ids are never used again, so also before it was first told of and after it ended.
+    /// Returns the container's workload at `at`. Ids are never used again, so this includes times before its first report and after its
+    /// end.
     pub fn workload(&self, id: ContainerId, at: UnixNanos) -> Option<&Handle<Workload>> {
         self.names.at(&id, at).or_else(|| self.names.latest(&id))
     }
 
-    /// Who had the address at `at`.
-    pub fn at_address(&self, address: IpAddr, at: UnixNanos) -> Option<&ContainerNames> {
+    /// Returns the container that had the address at `at`.
+    pub fn container_at_address(&self, address: IpAddr, at: UnixNanos) -> Option<&ContainerNames> {
         self.addresses.at(&address, at)
     }
 
-    /// Who had published the port at `at`.
-    pub fn at_published(&self, asked: Endpoint, at: UnixNanos) -> Option<&ContainerNames> {
-        let everywhere = |address: IpAddr| self.published.at(&Endpoint { address, port: asked.port }, at);
-        let exact = self.published.at(&asked, at);
+    /// Returns the container that had published the port at `at`.
+    pub fn container_at_port(&self, endpoint: Endpoint, at: UnixNanos) -> Option<&ContainerNames> {
+        let everywhere = |address: IpAddr| self.published.at(&Endpoint { address, port: endpoint.port }, at);
+        let exact = self.published.at(&endpoint, at);
         exact.or_else(|| {
-            self.address_sets.own.contains(&asked.address).then(|| everywhere(unspecified(asked.address)))?
+            self.address_sets
+                .host
+                .contains(&endpoint.address)
+                .then(|| everywhere(unspecified(endpoint.address)))?
         })
     }
 
-    /// Whether a container may yet turn up that has the address.
-    pub fn may_be_container(&self, address: IpAddr) -> bool {
+    /// Returns whether a container that is not known yet may have the address.
+    pub fn may_have_container(&self, address: IpAddr) -> bool {
         self.address_sets.subnets.iter().any(|subnet| subnet.contains(&address))
             && !self.address_sets.gateways.contains(&address)
     }
 
-    /// Whether connections to the address may be led to a container.
+    /// Returns whether connections to the address may be translated to a container.
     pub fn is_translated(&self, address: IpAddr) -> bool {
-        let AddressSets { published, own, .. } = &self.address_sets;
+        let AddressSets { published, host, .. } = &self.address_sets;
         if address.is_loopback() || published.is_empty() {
             return false;
         }
-        published.contains(&address) || published.contains(&unspecified(address)) && own.contains(&address)
+        published.contains(&address) || published.contains(&unspecified(address)) && host.contains(&address)
     }
 }
 
@@ -200,11 +204,11 @@ fn set<K: std::hash::Hash + Eq + Clone>(
     key: K,
     names: ContainerNames,
     started: UnixNanos,
-    told: UpdateSource,
+    source: UpdateSource,
 ) {
     let known = history.current(&key).is_some_and(|current| current.container == names.container);
-    match told {
-        // It had the key already: what is new is its name.
+    match source {
+        // The container already had the key, so only its names changed.
         UpdateSource::Event { at, .. } | UpdateSource::Poll { now: at, .. } if known => {
             history.set(key, names, at)
         }

@@ -1,4 +1,4 @@
-//! What the containers answer.
+//! Resolves names from the table of containers.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -16,48 +16,48 @@ use super::container::{Container, ContainerId};
 use super::container_table::{ContainerNames, ContainerTable, UpdateSource};
 use crate::history::Bounds;
 
-/// The kind of all workloads here.
+/// Kind of all workloads of this extension.
 const KIND: &str = "Container";
-/// How long after a record a container with its address may still turn up.
+/// How long after a record a container with its address may still be reported.
 const START_DELAY: Duration = Duration::from_secs(2);
-/// Ids that are asked for at a time.
+/// Largest number of container ids that wait for an inspection.
 const MAX_REQUESTED: usize = 1024;
-/// Ids remembered as nobody's, and for how many resynchronisations.
+/// Largest number of ids that are stored as foreign, and for how many lists they are.
 const MAX_FOREIGN: usize = 4096;
 const FOREIGN_FOR_LISTS: u8 = 5;
 
-/// What one daemon told, ready to be asked.
+/// Look-ups in the containers of one daemon.
 pub struct DockerDirectory {
-    state: RwLock<ContainerTable>,
+    table: RwLock<ContainerTable>,
     version: AtomicU64,
-    phase: AtomicU8,
-    asked: Mutex<PendingLookups>,
-    /// Fires when there is something to ask the daemon for.
-    pub(super) wanted: Notify,
+    status: AtomicU8,
+    lookups: Mutex<PendingLookups>,
+    /// Notifies the watcher that ids wait for an inspection.
+    pub(super) lookup_requested: Notify,
     name_builder: NameBuilder,
 }
 
-/// How much the answers are worth.
+/// State of the connection to the daemon, which decides whether an unknown name is pending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum DaemonStatus {
-    /// The daemon has not been asked yet.
+    /// The daemon was not reached yet.
     Starting,
-    /// It tells what is new.
+    /// Events are being followed.
     Following,
-    /// It cannot be reached.
+    /// The daemon cannot be reached.
     Unreachable,
 }
 
-/// Ids that cgroups had and the daemon has not told of.
+/// Container ids of cgroups that the daemon has not reported.
 #[derive(Default)]
 struct PendingLookups {
-    wanted: Vec<ContainerId>,
-    /// Containers of others; with the resynchronisations left until one is asked for again.
+    requested: Vec<ContainerId>,
+    /// Ids that the daemon does not know, with the number of lists until one is looked up again.
     foreign: HashMap<ContainerId, u8, RandomState>,
 }
 
-/// Makes names.
+/// Builds interned names of containers.
 struct NameBuilder {
     workloads: Interner<Workload>,
     services: Interner<Service>,
@@ -72,108 +72,108 @@ struct NameBuilder {
 impl DockerDirectory {
     pub(super) fn new(config: &DockerConfig) -> Self {
         Self {
-            state: RwLock::new(ContainerTable::new(Bounds::default())),
+            table: RwLock::new(ContainerTable::new(Bounds::default())),
             version: AtomicU64::new(1),
-            phase: AtomicU8::new(DaemonStatus::Starting as u8),
-            asked: Mutex::default(),
-            wanted: Notify::new(),
+            status: AtomicU8::new(DaemonStatus::Starting as u8),
+            lookups: Mutex::default(),
+            lookup_requested: Notify::new(),
             name_builder: NameBuilder::new(config),
         }
     }
 
-    /// Takes in what is true of a container.
-    pub(super) fn apply(&self, container: &Container, told: UpdateSource) {
+    /// Enters or updates a container.
+    pub(super) fn apply(&self, container: &Container, source: UpdateSource) {
         let names = self.name_builder.names(container);
-        self.change(|state| state.apply(container, names, told));
+        self.change(|table| table.apply(container, names, source));
     }
 
-    /// A container is no more, since `at`.
+    /// Ends a container at `at`.
     pub(super) fn end(&self, id: ContainerId, at: UnixNanos) {
-        self.change(|state| state.end(id, at));
+        self.change(|table| table.end(id, at));
     }
 
-    /// Containers of the daemon that answered for none of these ids.
+    /// Stores that the daemon has no containers with these ids.
     pub(super) fn mark_foreign(&self, ids: impl IntoIterator<Item = ContainerId>) {
-        let mut asked = self.asked();
+        let mut lookups = self.lookups();
         for id in ids {
-            if asked.foreign.len() >= MAX_FOREIGN {
-                asked.foreign.clear();
+            if lookups.foreign.len() >= MAX_FOREIGN {
+                lookups.foreign.clear();
             }
-            asked.foreign.insert(id, FOREIGN_FOR_LISTS);
+            lookups.foreign.insert(id, FOREIGN_FOR_LISTS);
         }
-        drop(asked);
+        drop(lookups);
         self.bump_version();
     }
 
-    /// The ids to ask the daemon for.
+    /// Takes the ids that wait for an inspection.
     pub(super) fn take_requested(&self) -> Vec<ContainerId> {
-        std::mem::take(&mut self.asked().wanted)
+        std::mem::take(&mut self.lookups().requested)
     }
 
-    /// How much the answers are worth from now on.
-    pub(super) fn enter(&self, phase: DaemonStatus) {
-        if self.phase.swap(phase as u8, Ordering::AcqRel) != phase as u8 {
+    /// Sets the status. A change bumps the version.
+    pub(super) fn set_status(&self, status: DaemonStatus) {
+        if self.status.swap(status as u8, Ordering::AcqRel) != status as u8 {
             self.bump_version();
         }
     }
 
-    /// Reads the host's addresses again, and forgets what is old.
-    pub(super) fn refresh(&self, own: HashSet<IpAddr>, now: UnixNanos) {
-        let mut asked = self.asked();
-        asked.foreign.retain(|_, left| {
+    /// Replaces the host's addresses, and evicts what is old.
+    pub(super) fn refresh(&self, host: HashSet<IpAddr>, now: UnixNanos) {
+        let mut lookups = self.lookups();
+        lookups.foreign.retain(|_, left| {
             *left -= 1;
             *left > 0
         });
-        drop(asked);
-        let mut state = self.state_mut();
-        state.set_own(own);
-        state.evict_expired(now);
+        drop(lookups);
+        let mut table = self.table_mut();
+        table.set_host_addresses(host);
+        table.evict_expired(now);
     }
 
-    /// What is known.
-    pub(super) fn state(&self) -> RwLockReadGuard<'_, ContainerTable> {
-        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    /// Read access to the table of containers.
+    pub(super) fn table(&self) -> RwLockReadGuard<'_, ContainerTable> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn change(&self, change: impl FnOnce(&mut ContainerTable)) {
-        change(&mut self.state_mut());
+        change(&mut self.table_mut());
         self.bump_version();
     }
 
-    fn state_mut(&self) -> RwLockWriteGuard<'_, ContainerTable> {
-        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    fn table_mut(&self) -> RwLockWriteGuard<'_, ContainerTable> {
+        self.table.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn bump_version(&self) {
         self.version.fetch_add(1, Ordering::Release);
     }
 
-    fn asked(&self) -> MutexGuard<'_, PendingLookups> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lookups(&self) -> MutexGuard<'_, PendingLookups> {
+        self.lookups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is_in(&self, phase: DaemonStatus) -> bool {
-        self.phase.load(Ordering::Acquire) == phase as u8
+    fn is_in(&self, status: DaemonStatus) -> bool {
+        self.status.load(Ordering::Acquire) == status as u8
     }
 
-    /// The answer where nothing is known.
+    /// Result where nothing is known.
     fn unknown<T>(&self) -> Answer<T> {
         if self.is_in(DaemonStatus::Starting) { Answer::Pending } else { Answer::Unknown }
     }
 
-    /// The daemon has not told of this container: asks for it, once.
+    /// Requests an inspection of the container, once.
     #[cold]
-    fn want<T>(&self, id: ContainerId) -> Answer<T> {
+    fn request<T>(&self, id: ContainerId) -> Answer<T> {
         if !self.is_in(DaemonStatus::Following) {
             return self.unknown();
         }
-        let mut asked = self.asked();
-        if asked.foreign.contains_key(&id) {
+        let mut lookups = self.lookups();
+        if lookups.foreign.contains_key(&id) {
             return Answer::Unknown;
         }
-        if !asked.wanted.contains(&id) && asked.wanted.len() < MAX_REQUESTED {
-            asked.wanted.push(id);
-            self.wanted.notify_one();
+        if !lookups.requested.contains(&id) && lookups.requested.len() < MAX_REQUESTED {
+            lookups.requested.push(id);
+            self.lookup_requested.notify_one();
         }
         Answer::Pending
     }
@@ -186,36 +186,36 @@ impl Directory for DockerDirectory {
 
     fn workload_of_cgroup(&self, cgroup: &CgroupName<'_>, at: UnixNanos) -> Answer<Handle<Workload>> {
         let Some(id) = ContainerId::parse(cgroup.container_id) else { return Answer::Unknown };
-        let known = self.state().workload(id, at).cloned();
-        known.map_or_else(|| self.want(id), Answer::Known)
+        let known = self.table().workload(id, at).cloned();
+        known.map_or_else(|| self.request(id), Answer::Known)
     }
 
     fn workload_of_address(&self, end: Endpoint, at: UnixNanos) -> Answer<Handle<Workload>> {
-        let state = self.state();
-        if let Some(names) = state.at_address(end.address, at) {
+        let table = self.table();
+        if let Some(names) = table.container_at_address(end.address, at) {
             return Answer::Known(names.workload.clone());
         }
-        let fresh = self.is_in(DaemonStatus::Following)
-            && state.may_be_container(end.address)
+        let pending = self.is_in(DaemonStatus::Following)
+            && table.may_have_container(end.address)
             && UnixNanos::now().since(at) < START_DELAY;
-        if fresh { Answer::Pending } else { self.unknown() }
+        if pending { Answer::Pending } else { self.unknown() }
     }
 
     fn service_of_address(&self, asked: Endpoint, at: UnixNanos) -> Answer<Handle<Service>> {
-        let service = self.state().at_published(asked, at).and_then(|names| names.service.clone());
+        let service = self.table().container_at_port(asked, at).and_then(|names| names.service.clone());
         service.map_or_else(|| self.unknown(), Answer::Known)
     }
 
     fn service_of_backend(&self, backend: Endpoint, at: UnixNanos) -> Answer<Handle<Service>> {
-        let state = self.state();
-        match state.at_address(backend.address, at) {
+        let table = self.table();
+        match table.container_at_address(backend.address, at) {
             Some(names) => names.service.clone().map_or(Answer::Unknown, Answer::Known),
             None => self.unknown(),
         }
     }
 
     fn is_translated(&self, address: IpAddr) -> bool {
-        self.state().is_translated(address)
+        self.table().is_translated(address)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The extension: one watcher, one directory.
+//! The extension: one watcher and one directory.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::directory::DockerDirectory;
 use super::telemetry::Stats;
 use super::watcher::Watcher;
 
-/// `docker`, ready to be started.
+/// Extension `docker`, ready to be started.
 pub struct DockerExtension {
     watcher: Watcher,
 }
@@ -19,10 +19,10 @@ pub struct DockerExtension {
 // === impl DockerExtension ===
 
 impl DockerExtension {
-    /// Asks nothing yet.
+    /// Prepares the extension and sends no request.
     ///
     /// # Errors
-    /// The endpoint says of no daemon where it listens; checked settings do.
+    /// The endpoint is not an address. Checked settings have a valid one.
     pub fn new(config: &DockerConfig, context: &ExtensionContext) -> Result<Self, ComponentError> {
         let address =
             config.endpoint.parse().map_err(|error| ComponentError::new(format!("endpoint: {error}")))?;

@@ -1,4 +1,4 @@
-//! Extension `docker`: who is who among the containers of a Docker daemon, or of Podman's socket that speaks like one.
+//! Extension `docker`: names of the containers of a Docker daemon, or of Podman through its Docker-compatible socket.
 //!
 //! ```yaml
 //! extensions:
@@ -6,18 +6,18 @@
 //!     endpoint: unix:///var/run/docker.sock
 //! ```
 //!
-//! - A container is a workload of kind `Container` under its own name. What Compose made is a service: the Compose service's name, in the
-//!   namespace of the Compose project. A container outside Compose that publishes ports is a service of its own name.
-//! - An end is found by its cgroup's container id, else by the address that a container has on one of its networks, as of the record's
-//!   time: what was started, stopped, renamed, connected to or disconnected from a network is true from that event on, and remembered for
-//!   five minutes. Containers in the host's network have no address of their own, and containers in another container's network use that
-//!   container's: both are found by their cgroup.
+//! - A container is a workload of kind `Container` with the container's name. Its Compose service is a service, in the namespace of the
+//!   Compose project. A container outside Compose that publishes ports is a service with the container's name.
+//! - An end is found by its cgroup's container id, else by the address that a container had on one of its networks at the record's time. A
+//!   start, stop, rename, connect or disconnect is valid from its event on, and former values are kept for five minutes. Containers in the
+//!   host's network have no address of their own, and containers in another container's network use that container's. Both are found by
+//!   their cgroup.
 //! - A service is found by a published port of this host, or by the address of the container behind it.
 //!
-//! The daemon is asked once for all running containers, then its events are followed; an event says only that something is new: what is
-//! true is asked anew, so events may come twice or late. When the connection is lost, names stay as they were known; it is made again
-//! with growing, jittered waits, and what has vanished meanwhile ends when the daemon says that it ended, or when the connection was lost.
-//! A cgroup of a container that the daemon has not told of is asked for by its id.
+//! The extension lists all running containers once and then follows events. An event only says that something changed, and the container
+//! is inspected, so events may come twice or late. When the connection to the daemon is lost, names stay as they were. It is restored with
+//! growing, jittered waits. Containers that vanished meanwhile end at the time that the daemon reports, else at the time when the
+//! connection was lost. A cgroup with the id of an unknown container makes that id be inspected.
 
 mod address;
 mod client;
@@ -28,7 +28,6 @@ mod directory;
 mod extension;
 mod host;
 mod telemetry;
-mod timestamp;
 mod watcher;
 
 #[cfg(test)]
@@ -40,13 +39,13 @@ pub use extension::DockerExtension;
 
 use longwave_pipeline::component::{About, Extension, ExtensionFactory, Factory, Stability};
 
-/// Makes `docker`.
+/// Returns the factory of `docker`.
 pub fn factory() -> ExtensionFactory {
     let about = About {
         component_type: "docker",
         aliases: &[],
         stability: Stability::Alpha,
-        description: "Names containers and Compose services as a Docker or Podman socket tells them",
+        description: "Names containers and Compose services through the socket of Docker or Podman",
         signals: &[],
         flow: None,
     };

@@ -1,4 +1,4 @@
-//! What `docker` tells of itself.
+//! Self-telemetry of `docker`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,19 +9,19 @@ use opentelemetry::metrics::Meter;
 
 use super::directory::DockerDirectory;
 
-/// Counted by the extension, read by self-telemetry.
+/// Counters that the extension updates and self-telemetry reads.
 #[derive(Debug)]
 pub(super) struct Stats {
-    /// Times that the daemon was reached.
+    /// Connections to the daemon.
     pub connects: AtomicU64,
     /// Events of containers.
     pub events: AtomicU64,
-    /// Attempts and connections that failed.
+    /// Failed attempts and lost connections.
     pub unreachable: AtomicU64,
-    /// Answers about a container that were errors or could not be read.
+    /// Responses about a container that were errors or could not be decoded.
     pub bad_answers: AtomicU64,
-    /// Since when the daemon tells nothing; absent while it does.
-    apart: Mutex<Option<Instant>>,
+    /// When the connection was lost; `None` while events are followed.
+    disconnected_since: Mutex<Option<Instant>>,
 }
 
 // === impl Stats ===
@@ -33,39 +33,39 @@ impl Stats {
             events: AtomicU64::new(0),
             unreachable: AtomicU64::new(0),
             bad_answers: AtomicU64::new(0),
-            apart: Mutex::new(Some(Instant::now())),
+            disconnected_since: Mutex::new(Some(Instant::now())),
         }
     }
 
-    /// The daemon tells what is new from now on.
+    /// Counts a connection: events are followed from now on.
     pub fn connected(&self) {
         self.connects.fetch_add(1, Ordering::Relaxed);
-        *self.apart.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.disconnected_since.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// The daemon could not be reached, or is no more. Returns whether it was there until now.
-    pub fn apart(&self) -> bool {
+    /// Counts a failed attempt or a lost connection. Returns whether there was a connection until now.
+    pub fn disconnected(&self) -> bool {
         self.unreachable.fetch_add(1, Ordering::Relaxed);
-        let mut apart = self.apart.lock().unwrap_or_else(PoisonError::into_inner);
-        let was_connected = apart.is_none();
-        apart.get_or_insert_with(Instant::now);
+        let mut since = self.disconnected_since.lock().unwrap_or_else(PoisonError::into_inner);
+        let was_connected = since.is_none();
+        since.get_or_insert_with(Instant::now);
         was_connected
     }
 
-    /// How old the newest knowledge may be; absent while the daemon tells what is new.
+    /// Time since the connection was lost; `None` while events are followed.
     pub fn staleness(&self) -> Option<Duration> {
-        self.apart.lock().unwrap_or_else(PoisonError::into_inner).map(|since| since.elapsed())
+        self.disconnected_since.lock().unwrap_or_else(PoisonError::into_inner).map(|since| since.elapsed())
     }
 
-    /// Exports them through `meter`, with the extension's id.
+    /// Registers the metrics with `meter`, with the extension's id as an attribute.
     pub fn export(self: &Arc<Self>, directory: &Arc<DockerDirectory>, meter: &Meter, id: &str) {
         let extension = KeyValue::new("extension", id.to_owned());
         let (containers, attributes) = (Arc::clone(directory), [extension.clone()]);
         meter
             .u64_observable_gauge("longwave_extension_docker_containers")
             .with_unit("{container}")
-            .with_description("Containers known that have not ended.")
-            .with_callback(move |observer| observer.observe(containers.state().len() as u64, &attributes))
+            .with_description("Known containers that have not ended.")
+            .with_callback(move |observer| observer.observe(containers.table().len() as u64, &attributes))
             .build();
         let gauge = |name: &'static str,
                      unit: &'static str,
@@ -79,13 +79,18 @@ impl Stats {
                 .with_callback(move |observer| observer.observe(read(stats.staleness()), &attributes))
                 .build();
         };
-        gauge("longwave_extension_docker_connected", "1", "1 while the daemon tells what is new.", |stale| {
-            if stale.is_none() { 1.0 } else { 0.0 }
-        });
+        gauge(
+            "longwave_extension_docker_connected",
+            "1",
+            "1 while the events of the daemon are followed.",
+            |stale| {
+                if stale.is_none() { 1.0 } else { 0.0 }
+            },
+        );
         gauge(
             "longwave_extension_docker_staleness",
             "s",
-            "Since when the daemon could not be asked; 0 while it tells what is new.",
+            "Time since the connection to the daemon was lost; 0 while its events are followed.",
             |stale| stale.unwrap_or_default().as_secs_f64(),
         );
         let counter =
@@ -103,18 +108,21 @@ impl Stats {
         counter(
             "longwave_extension_docker_connects",
             "{connect}",
-            "Times that the daemon was reached; one without a restart of the daemon.",
+            "Connections to the daemon. Each restart of the daemon adds one.",
             |stats| &stats.connects,
         );
-        counter("longwave_extension_docker_events", "{event}", "Events of containers taken in.", |stats| {
-            &stats.events
-        });
+        counter(
+            "longwave_extension_docker_events",
+            "{event}",
+            "Events of containers that were applied.",
+            |stats| &stats.events,
+        );
         let (stats, extension) = (Arc::clone(self), extension.clone());
         meter
             .u64_observable_counter("longwave_extension_docker_failures")
             .with_unit("{failure}")
             .with_description(
-                "What went wrong with the daemon: `unreachable` attempts and lost connections, `bad_answer` about a container.",
+                "Failures by reason: `unreachable` for failed attempts and lost connections, `bad_answer` for a bad response about a container.",
             )
             .with_callback(move |observer| {
                 let reasons = [("unreachable", &stats.unreachable), ("bad_answer", &stats.bad_answers)];

@@ -10,8 +10,8 @@ fn history() -> History<u8, &'static str> {
     History::new(Bounds { age: Duration::from_nanos(100), count: 8 })
 }
 
-/// *Scenario*: an address is given to another pod between two records; the news comes in the order end, start.
-/// *Guarantees*: each record's own time decides, to the nanosecond; before the first and in the gap nobody has it.
+/// *Scenario*: an address is given to another pod between two records; the updates come in the order end, start.
+/// *Guarantees*: each record's own time decides, to the nanosecond; before the first value and in the gap there is none.
 #[test]
 fn recycled_address() {
     let mut table = history();
@@ -22,10 +22,10 @@ fn recycled_address() {
     assert_eq!(names, [None, Some("old"), Some("old"), None, None, Some("new"), Some("new")]);
 }
 
-/// *Scenario*: the new holder is heard of before the end of the old one, whose end comes late.
-/// *Guarantees*: the old one's time ends where the new one's begins, and the late end takes nothing from the new one.
+/// *Scenario*: the new value of a key is reported before the end of the old one, whose end is reported late.
+/// *Guarantees*: the old value ends where the new one begins, and the late end does not change the new one.
 #[test]
-fn the_end_of_the_former_holder_comes_late() {
+fn the_end_of_the_former_value_comes_late() {
     let mut table = history();
     table.set(1, "old", at(10));
     table.set(1, "new", at(20));
@@ -36,8 +36,8 @@ fn the_end_of_the_former_holder_comes_late() {
     );
 }
 
-/// *Scenario*: a holder's end is seen late, and the next one is known to have begun before it.
-/// *Guarantees*: the known beginning wins.
+/// *Scenario*: the end of a value is reported late, and the next value is known to have started before it.
+/// *Guarantees*: the known start wins.
 #[test]
 fn a_known_start_cuts_what_ended_late() {
     let mut table = history();
@@ -50,18 +50,18 @@ fn a_known_start_cuts_what_ended_late() {
     );
 }
 
-/// *Scenario*: after a gap the table hears of the newer holder first, then of one that began earlier.
-/// *Guarantees*: the newer one stays current, the older one is its past.
+/// *Scenario*: after a gap the newer value is reported first, then one that started earlier.
+/// *Guarantees*: the newer value stays current, the older one is its past.
 #[test]
-fn older_news_come_later() {
+fn older_values_come_later() {
     let mut table = history();
     table.set(1, "new", at(20));
     table.set(1, "old", at(10));
     assert_eq!([9, 10, 20].map(|time| table.at(&1, at(time)).copied()), [None, Some("old"), Some("new")]);
 }
 
-/// *Scenario*: something is seen now that may have begun earlier, for a key that nobody had, that somebody had, that somebody has.
-/// *Guarantees*: it reaches back as far as it may have begun, and never into another's time.
+/// *Scenario*: a value is seen now that may have started earlier, for a key without a value, with a former value and with a current value.
+/// *Guarantees*: it reaches back as far as it may have started, and never into the span of another value.
 #[test]
 fn starts_that_are_not_known() {
     let mut table = history();
@@ -74,9 +74,9 @@ fn starts_that_are_not_known() {
     assert_eq!([39, 40].map(|time| table.at(&1, at(time)).copied()), [Some("second"), Some("third")]);
 }
 
-/// *Scenario*: a start is told by another clock, for a key that nobody had, that somebody had until shortly before, or until after it, and
-/// that somebody has.
-/// *Guarantees*: the slack takes in what is nobody's, and no more.
+/// *Scenario*: a start is given by another clock, for a key without a value, for one whose former value ended shortly before or after the
+/// start, and for one with a current value.
+/// *Guarantees*: the slack is used only where no other value is valid.
 #[test]
 fn starts_by_another_clock() {
     let slack = Duration::from_nanos(5);
@@ -97,9 +97,9 @@ fn starts_by_another_clock() {
     assert_eq!([99, 100].map(|time| table.at(&1, at(time)).copied()), [Some("old"), Some("new")]);
 }
 
-/// *Scenario*: time passes after an end; then more ends than the table may remember.
-/// *Guarantees*: what ended is remembered for its time and forgotten then, the oldest first where there are too many; what is current
-/// is never forgotten.
+/// *Scenario*: time passes after an end; then more values end than the table may keep.
+/// *Guarantees*: a former value is kept for its time and evicted then; above the limit the oldest go first; a current value is never
+/// evicted.
 #[test]
 fn bounds() {
     let mut table = history();
@@ -119,7 +119,7 @@ fn bounds() {
     assert_eq!(table.at(&2, at(1000)), Some(&"stays"));
 }
 
-/// Every span of one key that was ever told, with nothing clever about it.
+/// Every span of one key that was ever set, in a plain list.
 #[derive(Default)]
 struct Model(Vec<(u8, u64, u64)>);
 
@@ -128,7 +128,7 @@ impl Model {
         match self.0.last().copied() {
             Some((held, _, u64::MAX)) if held == value => {}
             Some((_, began, u64::MAX)) if from < began => {
-                // The newer holder stays; the older news fill what is free before it.
+                // The newer value stays; the older one fills what is free before it.
                 let last = self.0.len() - 1;
                 let from = match last.checked_sub(1).map(|before| &mut self.0[before]) {
                     Some(before) if before.1 >= from => before.2,
@@ -169,8 +169,8 @@ impl Model {
 }
 
 proptest! {
-    /// *Scenario*: any news, in any order, of two keys, with times that jump back and forth.
-    /// *Guarantees*: at any time at most one holds a key, and the table says who, as a plain list of all spans does.
+    /// *Scenario*: any changes of two keys, in any order, with times that jump back and forth.
+    /// *Guarantees*: at any time a key has at most one value, the same as in a plain list of all spans.
     #[test]
     fn equals_a_list_of_spans(changes in proptest::collection::vec((0u8..2, 0u8..3, 0u64..40, any::<bool>()), 0..40)) {
         let mut table = History::new(Bounds { age: Duration::from_secs(1), count: 1000 });
@@ -193,8 +193,8 @@ proptest! {
         }
     }
 
-    /// *Scenario*: any churn, with times that move on, and a sweep after each change.
-    /// *Guarantees*: the past never exceeds its bounds; when it is over and its age has passed, nothing of it is left.
+    /// *Scenario*: any changes, with times that move on, and an eviction after each.
+    /// *Guarantees*: the past never exceeds its bounds; when its age has passed, nothing of it is left.
     #[test]
     fn stays_within_bounds(changes in proptest::collection::vec((0u8..6, 0u8..3, any::<bool>()), 0..200)) {
         let mut table = History::new(Bounds { age: Duration::from_nanos(10), count: 5 });

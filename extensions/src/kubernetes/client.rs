@@ -1,4 +1,4 @@
-//! The way to the API server.
+//! Client of the API server.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::config::KubernetesConfig;
 
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// A client with the credentials that the config name. Nothing is connected yet.
+/// Returns a client with the credentials that the configuration names. Does not connect yet.
 ///
 /// # Errors
 /// There are no credentials, or they cannot be read.
@@ -36,7 +36,7 @@ pub(super) async fn connect(id: &str, config: &KubernetesConfig) -> Result<Clien
         Config::from_kubeconfig(&options).await.map_err(|error| failed("", remedy, &error))?
     };
     config.connect_timeout = Some(CONNECT);
-    // What fails is tried again here, in view of the counters.
+    // The watches retry, and count each failure.
     config.default_retry = false;
     let agent = http::HeaderValue::from_static(concat!("longwave/", env!("CARGO_PKG_VERSION")));
     config.headers.push((http::header::USER_AGENT, agent));

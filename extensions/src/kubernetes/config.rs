@@ -1,9 +1,9 @@
-//! The config of `kubernetes`.
+//! Configuration of `kubernetes`.
 
 use longwave_pipeline::component::{ComponentConfig, Problems};
 use serde::{Deserialize, Serialize};
 
-/// `kubernetes`: pods and services as the API server tells of them.
+/// `kubernetes`: pods and services from the API server.
 ///
 /// ```yaml
 /// extensions:
@@ -14,32 +14,32 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct KubernetesConfig {
-    /// The file that says where the API server is and who asks. Default: the pod's service account; outside of a pod what `kubectl` uses
+    /// File with the API server's address and credentials. Default: the pod's service account; outside of a pod what `kubectl` uses
     /// (`KUBECONFIG`, `~/.kube/config`).
     pub kubeconfig: String,
-    /// A context of that file. Default: its current one.
+    /// Context in that file. Default: its current one.
     pub context: String,
-    /// The node that this runs on, as Kubernetes names it. Default: the environment's `NODE_NAME`. Where it is not known, the containers of
-    /// all nodes' pods are kept, which takes more memory.
+    /// Name of the node that Longwave runs on. Default: the environment's `NODE_NAME`. If it is empty, the containers of all nodes' pods
+    /// are stored, which takes more memory.
     pub node: String,
-    /// Whose pods are watched.
+    /// Which pods are watched.
     pub scope: Scope,
-    /// Watch services and their endpoints too.
+    /// Whether services and their endpoints are watched too.
     pub services: bool,
-    /// Labels of pods that become attributes `{source,destination}.k8s.pod.label.<label>`. Each value makes series of its own.
+    /// Labels of pods that become attributes `{source,destination}.k8s.pod.label.<label>`. Each value adds series.
     pub labels: Vec<String>,
     /// Annotations of pods that become attributes `{source,destination}.k8s.pod.annotation.<annotation>`.
     pub annotations: Vec<String>,
 }
 
-/// Whose pods are watched.
+/// Which pods are watched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
-    /// Those of all nodes.
+    /// Pods of all nodes.
     #[default]
     Cluster,
-    /// Those of this node: peers on other nodes stay unknown.
+    /// Pods of this node. Peers on other nodes stay unknown.
     Node,
 }
 
@@ -70,13 +70,13 @@ impl ComponentConfig for KubernetesConfig {
         if !self.node.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b)) {
             problems.at(
                 "node",
-                format!("{:?} is no name of a node: it has letters, digits, '-' and '.'", self.node),
+                format!("{:?} is not a name of a node: it may have letters, digits, '-' and '.'", self.node),
             );
         }
         for (key, names) in [("labels", &self.labels), ("annotations", &self.annotations)] {
             for (index, name) in names.iter().enumerate() {
                 if !is_qualified_name(name) {
-                    problems.at(key, format!("{name:?} is no key of a label: write it as kubectl shows it, for example app.kubernetes.io/version"));
+                    problems.at(key, format!("{name:?} is not a key of a label: write it as kubectl shows it, for example app.kubernetes.io/version"));
                 } else if names[..index].contains(name) {
                     problems.at(key, format!("{name:?} is listed twice: remove one"));
                 }

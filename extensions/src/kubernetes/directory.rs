@@ -1,4 +1,4 @@
-//! Answers from the tables.
+//! Resolves names from the tables.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -14,25 +14,25 @@ use super::telemetry::ResourceStats;
 use super::watch::{ObjectTable, TableCounts};
 use crate::history::Bounds;
 
-/// What Kubernetes says of who is who. Written by the watches, read by the processors.
+/// Look-ups in the tables of pods and services. The watches update the tables, the processors read them.
 pub(super) struct KubernetesDirectory {
     pods: RwLock<Pods>,
     services: RwLock<Services>,
-    /// UpdateContext so far.
+    /// Number of changes so far that may change the result of a look-up.
     version: AtomicU64,
-    /// Services are watched at all.
+    /// Whether services are watched.
     with_services: bool,
     stats: [Arc<ResourceStats>; 3],
 }
 
-/// The watches' ways in.
+/// Updates the pods of a [`KubernetesDirectory`].
 pub(super) struct PodTable(pub Arc<KubernetesDirectory>);
-/// See [`PodTable`].
+/// Updates the services of a [`KubernetesDirectory`].
 pub(super) struct ServiceTable(pub Arc<KubernetesDirectory>);
-/// See [`PodTable`].
+/// Updates the endpoint slices of a [`KubernetesDirectory`].
 pub(super) struct SliceTable(pub Arc<KubernetesDirectory>);
 
-/// How long news of a pod may be under way: its node tells the API server, which tells us.
+/// How late an update of a pod may arrive: its node reports to the API server, which reports to Longwave.
 const MAX_UPDATE_DELAY: Duration = Duration::from_secs(15);
 
 // === impl KubernetesDirectory ===
@@ -61,8 +61,8 @@ impl KubernetesDirectory {
         self.services.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes something, and says so if it is news: a version that moved with each event would have every connection asked for again
-    /// whenever some pod's status changes.
+    /// Changes the pods, and the version if a look-up may have another result. If each event changed the version, all connections would be
+    /// looked up again whenever the status of any pod changes.
     fn change_pods<T>(&self, change: impl FnOnce(&mut Pods) -> T) -> T {
         let mut pods: RwLockWriteGuard<'_, Pods> = self.pods.write().unwrap_or_else(PoisonError::into_inner);
         let before = pods.changes();
@@ -83,8 +83,8 @@ impl KubernetesDirectory {
         changed
     }
 
-    /// What to say of something that is not there: pending while a first listing is on its way, or `near` (something of its kind may
-    /// well exist) and its news may still be under way.
+    /// Result for what is not in a table. Pending while the first listing is expected, or if an object of this kind may exist (`near`) and
+    /// its update may still arrive.
     fn absent<T>(&self, stats: &ResourceStats, near: impl FnOnce() -> bool, at: UnixNanos) -> Answer<T> {
         if stats.is_synced() {
             if stats.last_contact().since(at) < MAX_UPDATE_DELAY && near() {
@@ -102,7 +102,7 @@ impl KubernetesDirectory {
 
 impl Directory for KubernetesDirectory {
     fn version(&self) -> u64 {
-        // What is pending is settled when its listing is complete, or not to be expected any more.
+        // A pending look-up is settled once the listing is complete or no longer expected.
         let settled = self.stats.iter().fold(0, |settled, stats| {
             settled << 2 | u64::from(stats.is_synced()) << 1 | u64::from(stats.is_expected())
         });
@@ -119,7 +119,7 @@ impl Directory for KubernetesDirectory {
         {
             return Answer::Known(workload.clone());
         }
-        // A container that the node has not told of yet, or the pod's sandbox: the pod.
+        // Falls back to the pod for its sandbox and for a container that the node has not reported yet.
         let uid = Uid::parse(cgroup.pod_uid);
         match uid.and_then(|uid| pods.of_uid(uid)) {
             Some(workload) => Answer::Known(workload.clone()),
@@ -136,7 +136,7 @@ impl Directory for KubernetesDirectory {
         if !pods.is_node(address) {
             return self.absent(&self.stats[0], || pods.is_near(address), at);
         }
-        // A node's own address: also what comes from it masqueraded. Only a port that one pod has tells who it is.
+        // A node's own address is also the source of masqueraded connections. Only a port that exactly one pod declares identifies a pod.
         if port == 0 {
             return Answer::Unknown;
         }
@@ -150,11 +150,11 @@ impl Directory for KubernetesDirectory {
         }
     }
 
-    fn service_of_address(&self, asked: Endpoint, at: UnixNanos) -> Answer<Handle<Service>> {
+    fn service_of_address(&self, frontend: Endpoint, at: UnixNanos) -> Answer<Handle<Service>> {
         if !self.with_services {
             return Answer::Unknown;
         }
-        let Endpoint { address, port } = asked;
+        let Endpoint { address, port } = frontend;
         let services = self.services();
         if let Some(service) = services.of_address(address, port, at) {
             return Answer::Known(service.clone());
@@ -181,7 +181,7 @@ impl Directory for KubernetesDirectory {
         if self.stats[1].is_synced() {
             return self.services().is_address(address) || self.pods().is_node(address);
         }
-        // Services are not known, or not to be: whatever is no pod's may be one's.
+        // While services are unknown, every address that no pod has may be a service's.
         !self.pods().has_address(address)
     }
 }
@@ -197,7 +197,7 @@ impl ObjectTable for PodTable {
     fn remove(&self, object: &str, now: UnixNanos) -> Result<(), serde_json::Error> {
         let metadata = meta(object)?;
         let uid = metadata.uid().ok_or_else(no_uid)?;
-        // UpdateContext may be late: by then its address may have been another's for long.
+        // The update may arrive late, when another pod has had the address for a while.
         let end = metadata.to_end().map_or(now, |end| end.min(now));
         self.0.change_pods(|pods| pods.remove(uid, end));
         Ok(())
@@ -269,7 +269,7 @@ impl ObjectTable for SliceTable {
     }
 
     fn evict_expired(&self, _: UnixNanos) {
-        // The services' table forgets for both.
+        // `ServiceTable` evicts for both.
     }
 }
 
@@ -291,5 +291,5 @@ fn meta(object: &str) -> Result<objects::ObjectMeta<'_>, serde_json::Error> {
 }
 
 fn no_uid() -> serde_json::Error {
-    serde::de::Error::custom("metadata.uid is no uid")
+    serde::de::Error::custom("metadata.uid is not a uid")
 }

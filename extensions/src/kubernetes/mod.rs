@@ -1,18 +1,19 @@
-//! Extension `kubernetes`: who is who, as the API server tells it.
+//! Extension `kubernetes`: names of pods, their owners and services, from the API server.
 //!
-//! Three watches (pods, services, endpoint slices) fill tables that answer as of a record's time. Owners are derived from the pods, nodes'
-//! addresses too, so that nothing else is watched. Of each object only what is used is read and kept.
+//! Three watches (pods, services, endpoint slices) fill tables that are queried as of a record's time. Owners and nodes' addresses are
+//! derived from the pods, so nothing else is watched. Only the fields that are used are decoded and stored.
 //!
 //! ```text
 //! API server ──► watch (lists, events) ──► objects (trimmed, borrowed) ──► tables (as of a time) ◄── directory ◄── processors
 //! ```
 //!
-//! Never wrong: an address of a node names nobody (masqueraded connections come from there), unless its port is one that exactly one pod
-//! declares or an endpoint refers to.
+//! An address of a node resolves to no pod, because masqueraded connections have it too. The exception is a port that exactly one pod
+//! declares or that an endpoint refers to.
 
 mod client;
 mod config;
 mod directory;
+mod extension;
 mod objects;
 mod owner;
 mod tables;
@@ -21,44 +22,22 @@ mod watch;
 
 pub use config::{KubernetesConfig, Scope};
 
-use std::sync::Arc;
-use std::time::Duration;
+#[cfg(test)]
+mod tests;
 
-use async_trait::async_trait;
-use futures_util::future::join_all;
 use longwave_pipeline::component::{
-    About, ComponentError, Directory, Extension, ExtensionContext, ExtensionFactory, Factory, Running,
-    Stability,
+    About, Extension, ExtensionContext, ExtensionFactory, Factory, Stability,
 };
-use longwave_pipeline::model::{LabelKey, UnixNanos};
-use opentelemetry::metrics::Meter;
-use tokio_util::sync::CancellationToken;
 
-use self::directory::{KubernetesDirectory, PodTable, ServiceTable, SliceTable};
-use self::tables::SelectedFields;
-use self::telemetry::{Instruments, ResourceStats};
-use self::watch::{ObjectTable, Resource, Timing, Watch};
-use crate::history::Bounds;
+use self::extension::KubernetesExtension;
 
-/// The extension.
-struct KubernetesExtension {
-    id: String,
-    config: KubernetesConfig,
-    directory: Arc<KubernetesDirectory>,
-    stats: [Arc<ResourceStats>; 3],
-    timing: Timing,
-}
-
-/// Between two sweeps of what ended long ago.
-const SWEEP: Duration = Duration::from_secs(30);
-
-/// Makes `kubernetes` extensions.
+/// Returns the factory of `kubernetes`.
 pub fn factory() -> ExtensionFactory {
     let about = About {
         component_type: "kubernetes",
         aliases: &[],
         stability: Stability::Alpha,
-        description: "names pods, their owners and services, by watching the Kubernetes API",
+        description: "Names pods, their owners and services, by watching the Kubernetes API",
         signals: &[],
         flow: None,
     };
@@ -66,76 +45,3 @@ pub fn factory() -> ExtensionFactory {
         Ok(Box::new(KubernetesExtension::new(config, &context.id, &context.meter)) as Box<dyn Extension>)
     })
 }
-
-// === impl KubernetesExtension ===
-
-impl KubernetesExtension {
-    fn new(config: &KubernetesConfig, id: &str, meter: &Meter) -> Self {
-        let instruments = Instruments::new(meter, id);
-        let stats =
-            ["pods", "services", "endpointslices"].map(|resource| ResourceStats::new(resource, &instruments));
-        ResourceStats::export(if config.services { &stats } else { &stats[..1] }, meter);
-        let keys = |names: &[String], what: &str| {
-            let key =
-                |name: &String| (name.clone(), Arc::new(LabelKey::new(&format!("k8s.pod.{what}.{name}"))));
-            names.iter().map(key).collect()
-        };
-        let selected = SelectedFields {
-            node: config.node.clone(),
-            labels: keys(&config.labels, "label"),
-            annotations: keys(&config.annotations, "annotation"),
-        };
-        let directory = KubernetesDirectory::new(selected, config.services, stats.clone(), Bounds::default());
-        Self {
-            id: id.to_owned(),
-            config: config.clone(),
-            directory: Arc::new(directory),
-            stats,
-            timing: Timing::default(),
-        }
-    }
-}
-
-#[async_trait]
-impl Extension for KubernetesExtension {
-    fn directory(&self) -> Option<Arc<dyn Directory>> {
-        Some(Arc::clone(&self.directory) as Arc<dyn Directory>)
-    }
-
-    async fn start(self: Box<Self>, stop: CancellationToken) -> Result<Running, ComponentError> {
-        let Self { id, config, directory, stats: [pods, services, slices], timing } = *self;
-        let client = client::connect(&id, &config).await?;
-        let node = (config.scope == Scope::Node).then_some(&*config.node);
-        let table: Arc<dyn ObjectTable> = Arc::new(PodTable(Arc::clone(&directory)));
-        let mut watched = vec![(Resource::pods(node), table, pods)];
-        if config.services {
-            watched.push((Resource::services(), Arc::new(ServiceTable(Arc::clone(&directory))), services));
-            watched.push((Resource::endpoint_slices(), Arc::new(SliceTable(directory)), slices));
-        }
-        let sweep =
-            sweep(watched.iter().map(|(_, table, stats)| (Arc::clone(table), Arc::clone(stats))).collect());
-        let watches: Vec<_> = watched
-            .into_iter()
-            .map(|(resource, table, stats)| {
-                Watch::new(client.clone(), resource, table, stats, timing.clone()).run(stop.clone())
-            })
-            .collect();
-        Ok(Box::pin(async move {
-            tokio::join!(join_all(watches), stop.run_until_cancelled(sweep));
-            Ok(())
-        }))
-    }
-}
-
-async fn sweep(tables: Vec<(Arc<dyn ObjectTable>, Arc<ResourceStats>)>) {
-    loop {
-        tokio::time::sleep(SWEEP).await;
-        for (table, stats) in &tables {
-            table.evict_expired(UnixNanos::now());
-            stats.counts(table.counts());
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,4 +1,4 @@
-//! To whom a pod belongs, as people say it: the Deployment, not the ReplicaSet. Told by the pod alone, so that no owner is watched.
+//! The owner of a pod as users name it: the Deployment, not the ReplicaSet. It is derived from the pod alone, so no owner is watched.
 //!
 //! | the pod's controller | is shown as |
 //! |---|---|
@@ -9,7 +9,8 @@
 //! | Node (static pods), or none | Pod, its own name |
 //! | any other: StatefulSet, DaemonSet, ReplicaSet, Job, custom ones | itself |
 //!
-//! A Job that was named like a CronJob's by hand is told apart by its number: it has to be a minute of the week before the pod was made.
+//! A Job that was named like a CronJob's by hand is distinguished by its number: a CronJob's is a minute of the week before the pod was
+//! created.
 
 use std::borrow::Cow;
 
@@ -17,24 +18,24 @@ use longwave_pipeline::model::UnixNanos;
 
 use super::objects::{ObjectMeta, pick};
 
-/// A workload's name and kind.
+/// Name and kind of a workload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Owner<'a> {
-    /// Name.
+    /// Name of the owner; the pod's own name for kind `Pod`.
     pub name: Cow<'a, str>,
-    /// Kind.
+    /// Kind as in the API, for example `Deployment`.
     pub kind: Cow<'a, str>,
 }
 
 const LABELS: [&str; 2] = ["pod-template-hash", "rollouts-pod-template-hash"];
 const DEPLOYMENT_CONFIG: &str = "openshift.io/deployment-config.name";
 const MINUTE: u64 = 60_000_000_000;
-/// How long before its pod a CronJob's run may have been due: it waits for former ones, or was missed.
+/// How long before its pod a CronJob's run may have been due: it waited for earlier runs, or was missed.
 const DUE_BEFORE: u64 = 7 * 24 * 60 * MINUTE;
-/// Clocks differ.
+/// How far the clocks of the cluster's nodes may differ.
 const DUE_AFTER: u64 = 5 * MINUTE;
 
-/// The owner of the pod with this metadata.
+/// Returns the owner of the pod with this metadata.
 pub(super) fn of<'m>(meta: &'m ObjectMeta<'_>) -> Owner<'m> {
     let Some(controller) = meta.controller() else { return pod(meta) };
     let (name, kind) = (&*controller.name, &*controller.kind);
@@ -44,7 +45,7 @@ pub(super) fn of<'m>(meta: &'m ObjectMeta<'_>) -> Owner<'m> {
             let labels = pick(meta.labels, &LABELS).unwrap_or_default();
             let kinds = labels.iter().zip(["Deployment", "Rollout"]);
             let derived = kinds.filter_map(|(hash, kind)| Some((stem(name, hash.as_deref()?)?, kind)));
-            // Rollouts set both labels on some pods: theirs counts.
+            // Rollouts set both labels on some pods. Then the Rollout is the owner.
             let (name, kind) = derived.reduce(|_, last| last).unwrap_or((name, kind));
             owner(name, kind)
         }
@@ -70,13 +71,13 @@ fn pod<'m>(meta: &'m ObjectMeta<'_>) -> Owner<'m> {
     owner(&meta.name, "Pod")
 }
 
-/// `web` of `web-<hash>`.
+/// Returns `web` of `web-<hash>`.
 fn stem<'n>(name: &'n str, hash: &str) -> Option<&'n str> {
     let stem = name.strip_suffix(hash)?.strip_suffix('-')?;
     (!stem.is_empty() && !hash.is_empty()).then_some(stem)
 }
 
-/// `backup` of `backup-<minutes since the epoch>`, if a pod made at `created` may be of that run.
+/// Returns `backup` of `backup-<minutes since the epoch>`, if a pod created at `created` may belong to that run.
 fn cron_job(name: &str, created: Option<UnixNanos>) -> Option<&str> {
     let (stem, minutes) = name.rsplit_once('-')?;
     if stem.is_empty() || !minutes.bytes().all(|b| b.is_ascii_digit()) || minutes.starts_with('0') {

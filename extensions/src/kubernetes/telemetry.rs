@@ -1,4 +1,4 @@
-//! What the extension tells of itself.
+//! Self-telemetry of `kubernetes`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -9,20 +9,21 @@ use opentelemetry::metrics::{Counter, Meter};
 
 use super::watch::TableCounts;
 
-/// Of one resource. Written by its watch; read by self-telemetry and, to know whether news may be on their way, by those who ask.
+/// Counters and state of one resource. Its watch updates them. Self-telemetry reads them, and look-ups to decide whether a result is
+/// pending.
 pub(super) struct ResourceStats {
     resource: &'static str,
     objects: AtomicU64,
     remembered: AtomicU64,
     synced: AtomicBool,
-    /// When the API server was last heard of; at first, when the extension was made.
+    /// Time of the last response of the API server in nanoseconds since the epoch; at first the time when the extension was created.
     contact: AtomicU64,
-    /// Failures in a row.
+    /// Consecutive failures.
     failures: AtomicU32,
     instruments: Arc<Instruments>,
 }
 
-/// Counters of all resources.
+/// Counters that all resources share.
 pub(super) struct Instruments {
     extension: String,
     lists: Counter<u64>,
@@ -35,13 +36,13 @@ pub(super) struct Instruments {
 /// Why everything is listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ListReason {
-    /// For the first time.
+    /// The first listing.
     Start,
-    /// The server has forgotten where the watch would go on.
+    /// The server no longer has the version at which the watch would resume.
     Expired,
 }
 
-/// Failures in a row after which nobody waits for a first listing any more.
+/// Consecutive failures after which a first listing is no longer expected, so look-ups are not pending.
 const MAX_FAILURES_WHILE_EXPECTED: u32 = 4;
 
 // === impl Instruments ===
@@ -56,12 +57,12 @@ impl Instruments {
             lists: counter(
                 "longwave_extension_kubernetes_lists",
                 "{list}",
-                "Listings of all objects, by resource and reason: at the start, or because the API server had forgotten where the watch would go on.",
+                "Listings of all objects, by resource and reason: at the start, or because the API server no longer had the version at which the watch would resume.",
             ),
             watches: counter(
                 "longwave_extension_kubernetes_watches",
                 "{watch}",
-                "Watches begun or resumed, by resource.",
+                "Watches started or resumed, by resource.",
             ),
             events: counter(
                 "longwave_extension_kubernetes_events",
@@ -71,12 +72,12 @@ impl Instruments {
             errors: counter(
                 "longwave_extension_kubernetes_errors",
                 "{error}",
-                "What went wrong between Longwave and the API server, by resource and reason.",
+                "Failures between Longwave and the API server, by resource and reason.",
             ),
             bytes: counter(
                 "longwave_extension_kubernetes_received_bytes",
                 "By",
-                "Bytes of the API server's answers, by resource.",
+                "Bytes received from the API server, by resource.",
             ),
         })
     }
@@ -101,7 +102,7 @@ impl ResourceStats {
         })
     }
 
-    /// Exports the gauges.
+    /// Registers the gauges.
     pub fn export(all: &[Arc<Self>], meter: &Meter) {
         type Read = fn(&ResourceStats) -> f64;
         let gauge = |name: &'static str, unit: &'static str, text: &'static str, read: Read| {
@@ -118,25 +119,25 @@ impl ResourceStats {
                 })
                 .build();
         };
-        gauge("longwave_extension_kubernetes_objects", "{object}", "Objects known, by resource.", |s| {
+        gauge("longwave_extension_kubernetes_objects", "{object}", "Known objects, by resource.", |s| {
             s.objects.load(Relaxed) as f64
         });
         gauge(
             "longwave_extension_kubernetes_remembered",
             "{fact}",
-            "Facts that are no longer true and remembered for records that are under way, by resource.",
+            "Former values that are kept for late records, by resource.",
             |s| s.remembered.load(Relaxed) as f64,
         );
         gauge(
             "longwave_extension_kubernetes_synced",
             "1",
-            "1: everything was listed once; 0: names are missing.",
+            "1 once everything was listed; 0 while names are missing.",
             |s| f64::from(u8::from(s.is_synced())),
         );
         gauge(
             "longwave_extension_kubernetes_staleness",
             "s",
-            "Time since the API server was last heard of, by resource. A quiet watch has a bookmark a minute.",
+            "Time since the last response of the API server, by resource. A quiet watch gets a bookmark a minute.",
             |s| UnixNanos::now().since(s.last_contact()).as_secs_f64(),
         );
     }
@@ -170,12 +171,12 @@ impl ResourceStats {
         self.instruments.errors.add(1, &self.with("reason", reason));
     }
 
-    /// All is well.
+    /// Resets the count of consecutive failures.
     pub fn reset_failures(&self) {
         self.failures.store(0, Relaxed);
     }
 
-    /// Something of an answer came.
+    /// Counts received bytes of a response.
     pub fn received(&self, bytes: usize, now: UnixNanos) {
         self.contact.store(now.0, Relaxed);
         self.instruments.bytes.add(bytes as u64, &self.instruments.own(self.resource));
@@ -185,7 +186,7 @@ impl ResourceStats {
         self.contact.store(now.0, Relaxed);
     }
 
-    /// When the API server was last heard of.
+    /// Time of the last response of the API server.
     pub fn last_contact(&self) -> UnixNanos {
         UnixNanos(self.contact.load(Relaxed))
     }
@@ -200,12 +201,12 @@ impl ResourceStats {
         self.synced.store(true, Relaxed);
     }
 
-    /// Everything was listed once.
+    /// Whether everything was listed once.
     pub fn is_synced(&self) -> bool {
         self.synced.load(Relaxed)
     }
 
-    /// A first listing is on its way, and may well arrive.
+    /// Whether a first listing is under way and may succeed.
     pub fn is_expected(&self) -> bool {
         !self.is_synced() && self.failures.load(Relaxed) < MAX_FAILURES_WHILE_EXPECTED
     }

@@ -1,4 +1,4 @@
-//! The most specific rule for a cgroup's path.
+//! Finds the most specific rule for a cgroup's path.
 
 use hashbrown::HashMap;
 
@@ -10,14 +10,14 @@ use super::pattern::Pattern;
 pub(super) struct Cgroups<T> {
     /// Patterns without wildcards.
     literal: HashMap<Box<str>, T, foldhash::fast::RandomState>,
-    /// The others, those with more characters of their own first.
+    /// The others; those with more literal characters first.
     wild: Vec<(Pattern, T)>,
 }
 
 // === impl Cgroups ===
 
 impl<T> Cgroups<T> {
-    /// Of patterns with their values and rules, in the order of the rules; and which of them can never be found.
+    /// Builds the table from (pattern, value, rule) in the order of the rules. Also returns the rules that can never match.
     pub fn new(entries: Vec<(Pattern, T, usize)>) -> (Self, Vec<ShadowedRule>) {
         let mut literal: HashMap<Box<str>, (T, usize), foldhash::fast::RandomState> = HashMap::default();
         let mut wild: Vec<(Pattern, T, usize)> = Vec::new();
@@ -34,7 +34,7 @@ impl<T> Cgroups<T> {
                 (None, None) => wild.push((pattern, value, rule)),
             }
         }
-        // Stable: the order of the file among equals.
+        // The sort is stable: equal patterns stay in the order of the file.
         wild.sort_by_key(|(pattern, ..)| std::cmp::Reverse(pattern.weight()));
         let literal = literal.into_iter().map(|(path, (value, _))| (path, value)).collect();
         (
@@ -43,7 +43,7 @@ impl<T> Cgroups<T> {
         )
     }
 
-    /// The value for the cgroup at `path`, which begins with `/`.
+    /// Returns the value for the cgroup at `path`, which begins with `/`.
     pub fn find(&self, path: &str) -> Option<&T> {
         let literal = if self.literal.is_empty() { None } else { self.find_literal(path) };
         let weight = literal.map_or(0, |(_, weight)| weight);
@@ -53,7 +53,7 @@ impl<T> Cgroups<T> {
         wild.or(literal.map(|(value, _)| value))
     }
 
-    /// The path itself, else the nearest above it.
+    /// Returns the value of the path itself or of its nearest ancestor, and the length of that path.
     fn find_literal(&self, path: &str) -> Option<(&T, usize)> {
         let mut path = path.trim_end_matches('/');
         loop {

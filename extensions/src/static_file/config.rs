@@ -1,4 +1,4 @@
-//! The settings of `static`.
+//! Configuration of `static`.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use longwave_config::GoDuration;
 use longwave_pipeline::component::{ComponentConfig, Problems};
 use serde::{Deserialize, Serialize};
 
-/// Looking more often than this costs more than it brings.
+/// Polling more often costs more than it brings.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 
 /// `static: {file: /etc/longwave/names.yaml}`.
@@ -15,7 +15,7 @@ const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 pub struct StaticConfig {
     /// The file of rules. Required.
     pub file: String,
-    /// How often the file is looked at for a change. Default 1s.
+    /// How often the file is polled for a change. Default 1s.
     pub reload_interval: GoDuration,
 }
 

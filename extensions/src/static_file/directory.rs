@@ -1,4 +1,4 @@
-//! What the rules answer.
+//! Resolves names by the rules in force.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use longwave_pipeline::model::{Endpoint, Handle, Service, UnixNanos, Workload};
 
 use super::rules::Rules;
 
-/// The rules in force. They hold for every time.
+/// Look-ups in the rules in force, which are valid for every time.
 pub struct StaticDirectory {
     rules: ArcSwap<Rules>,
     version: AtomicU64,
@@ -23,13 +23,13 @@ impl StaticDirectory {
         Self { rules: ArcSwap::from_pointee(rules), version: AtomicU64::new(1) }
     }
 
-    /// Puts other rules in force.
+    /// Replaces the rules in force.
     pub(super) fn replace(&self, rules: Rules) {
         self.rules.store(Arc::new(rules));
         self.version.fetch_add(1, Ordering::Release);
     }
 
-    /// The rules in force.
+    /// Returns the rules in force.
     pub fn rules(&self) -> Arc<Rules> {
         self.rules.load_full()
     }
@@ -41,19 +41,19 @@ impl Directory for StaticDirectory {
     }
 
     fn workload_of_cgroup(&self, cgroup: &CgroupName<'_>, _: UnixNanos) -> Answer<Handle<Workload>> {
-        answer(self.rules.load().workload_in(cgroup.path))
+        answer(self.rules.load().workload_of_cgroup(cgroup.path))
     }
 
     fn workload_of_address(&self, end: Endpoint, _: UnixNanos) -> Answer<Handle<Workload>> {
-        answer(self.rules.load().workload_at(end.address, end.port))
+        answer(self.rules.load().workload_of_address(end.address, end.port))
     }
 
-    fn service_of_address(&self, asked: Endpoint, _: UnixNanos) -> Answer<Handle<Service>> {
-        answer(self.rules.load().service_at(asked.address, asked.port))
+    fn service_of_address(&self, frontend: Endpoint, _: UnixNanos) -> Answer<Handle<Service>> {
+        answer(self.rules.load().service_of_address(frontend.address, frontend.port))
     }
 
     fn service_of_backend(&self, backend: Endpoint, _: UnixNanos) -> Answer<Handle<Service>> {
-        answer(self.rules.load().service_at(backend.address, backend.port))
+        answer(self.rules.load().service_of_address(backend.address, backend.port))
     }
 
     fn is_translated(&self, _: IpAddr) -> bool {

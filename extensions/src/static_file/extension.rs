@@ -1,4 +1,4 @@
-//! The extension: reads the file, and again when it has changed.
+//! The extension: reads the file, and reads it again after each change.
 
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
@@ -14,26 +14,27 @@ use super::directory::StaticDirectory;
 use super::rules::{NameInterners, Rules};
 use super::telemetry::Stats;
 
-/// `static`, ready to be started.
+/// Extension `static`, ready to be started.
 pub struct StaticExtension {
     file: WatchedFile,
     interval: Duration,
 }
 
-/// A file that is looked at again and again.
+/// A file that is polled for changes.
 pub(super) struct WatchedFile {
     id: String,
     path: String,
     names: NameInterners,
     directory: Arc<StaticDirectory>,
     stats: Arc<Stats>,
-    /// The file that was read last.
+    /// Stamp of the file that was read last; `None` if there was no file.
     read: Option<FileStamp>,
-    /// A change that has not been there for a whole interval yet.
+    /// A new stamp that was seen in one poll only.
     changed: Option<Option<FileStamp>>,
 }
 
-/// Which file it is, and which content: equal exactly when nothing changed. Follows links, so that a link turned elsewhere is a change.
+/// Identity and version of a file: two stamps are equal exactly if nothing changed. Follows links, so a link that gets another target is a
+/// change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct FileStamp {
     device: u64,
@@ -49,7 +50,7 @@ impl StaticExtension {
     /// Reads the file.
     ///
     /// # Errors
-    /// The file cannot be read, or is wrong.
+    /// The file cannot be read or contains mistakes.
     pub fn new(config: &StaticConfig, context: &ExtensionContext) -> Result<Self, ComponentError> {
         let file = WatchedFile::new(&context.id, &config.file)?;
         file.stats.export(&file.directory, &context.meter, &context.id);
@@ -67,7 +68,7 @@ impl Extension for StaticExtension {
         let Self { mut file, interval } = *self;
         Ok(Box::pin(async move {
             while stop.run_until_cancelled(tokio::time::sleep(interval)).await.is_some() {
-                // A file system that hangs must not hang the others on this thread.
+                // A file system that hangs must not block other tasks on this thread.
                 file = tokio::task::spawn_blocking(move || {
                     file.poll();
                     file
@@ -86,10 +87,10 @@ impl WatchedFile {
     /// Reads the file at `path` for the first time.
     pub fn new(id: &str, path: &str) -> Result<Self, ComponentError> {
         let names = NameInterners::default();
-        // Before reading: what changes meanwhile is read again.
+        // Taken before the file is read, so a change meanwhile makes it be read again.
         let read = FileStamp::of(path);
         let rules = Rules::read(path, &names).map_err(|error| ComponentError::new(error.to_string()))?;
-        warn_of(id, path, &rules);
+        log_warnings(id, path, &rules);
         Ok(Self {
             id: id.to_owned(),
             path: path.to_owned(),
@@ -101,7 +102,7 @@ impl WatchedFile {
         })
     }
 
-    /// Looks whether the file has changed, and reads it if it has and is the same as one look ago.
+    /// Checks whether the file has changed. Reads it if it has changed and is the same as in the last poll.
     pub fn poll(&mut self) {
         let stamp = FileStamp::of(&self.path);
         if stamp == self.read {
@@ -114,13 +115,13 @@ impl WatchedFile {
         }
     }
 
-    /// What it answers.
+    /// The directory that the file's rules fill.
     #[cfg(test)]
     pub fn directory(&self) -> &Arc<StaticDirectory> {
         &self.directory
     }
 
-    /// What it counted.
+    /// Counters of the file.
     #[cfg(test)]
     pub fn stats(&self) -> &Stats {
         &self.stats
@@ -131,7 +132,7 @@ impl WatchedFile {
         match Rules::read(path, &self.names) {
             Ok(rules) => {
                 tracing::info!("extension {id:?}: {path}: {} rules are in force", rules.len());
-                warn_of(id, path, &rules);
+                log_warnings(id, path, &rules);
                 self.directory.replace(rules);
                 self.stats.reloads.fetch_add(1, Ordering::Relaxed);
                 self.stats.stale.store(false, Ordering::Relaxed);
@@ -140,14 +141,14 @@ impl WatchedFile {
                 self.stats.failures.fetch_add(1, Ordering::Relaxed);
                 self.stats.stale.store(true, Ordering::Relaxed);
                 tracing::warn!(
-                    "extension {id:?}: the file of names changed and cannot be used, the rules before it stay in force; mend it, it is read again: {error}"
+                    "extension {id:?}: the file of names changed and cannot be used, the old rules stay in force; correct it, then it is read again: {error}"
                 );
             }
         }
     }
 }
 
-fn warn_of(id: &str, path: &str, rules: &Rules) {
+fn log_warnings(id: &str, path: &str, rules: &Rules) {
     for warning in rules.warnings() {
         tracing::warn!("extension {id:?}: {path}: {warning}");
     }

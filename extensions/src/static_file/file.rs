@@ -1,4 +1,4 @@
-//! The file's grammar.
+//! Grammar of the file of rules.
 
 use longwave_config::{
     ConfigError, ConfigErrors, ConfigPath, Network, PortRange, decode_and_check, read_component_file,
@@ -14,7 +14,7 @@ pub(super) struct RuleFile {
     pub rules: Vec<Rule>,
 }
 
-/// One rule: what it names, and where that is found.
+/// One rule: the names that it gives, and where they apply.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Rule {
@@ -29,7 +29,7 @@ pub(super) struct Rule {
 #[derive(Debug, Deserialize)]
 pub(super) struct WorkloadName {
     pub name: String,
-    /// Default: `External` where the rule is about addresses only, else `Cgroup`.
+    /// Default: `External` if the rule has no `cgroups`, else `Cgroup`.
     #[serde(default)]
     pub kind: String,
     #[serde(default)]
@@ -50,32 +50,32 @@ impl RuleFile {
     /// Reads and checks the file at `path`.
     ///
     /// # Errors
-    /// All that is wrong with it, each with `path` and the place in it.
+    /// All mistakes in it, each with `path` and its location in the file.
     pub fn read(path: &str) -> Result<Self, ConfigErrors> {
         let value = read_component_file(path)?;
-        let place = ConfigPath::root().child(path);
+        let path = ConfigPath::root().child(path);
         if value.is_null() {
-            return Err(ConfigError::new(place, "is empty")
+            return Err(ConfigError::new(path, "is empty")
                 .hint("write rules: [] for a file without rules")
                 .into());
         }
         let check = |file: &Self| {
             let rules = file.rules.iter().enumerate();
-            rules.flat_map(|(index, rule)| rule.problems(&place, index)).collect()
+            rules.flat_map(|(index, rule)| rule.problems(&path, index)).collect()
         };
-        Ok(decode_and_check(&value, &place, check)?)
+        Ok(decode_and_check(&value, &path, check)?)
     }
 }
 
 // === impl Rule ===
 
 impl Rule {
-    /// Whether it is about addresses.
+    /// Returns whether the rule matches by address or port.
     pub fn has_addresses(&self) -> bool {
         !self.cidrs.is_empty() || !self.ports.is_empty()
     }
 
-    /// What is wrong with it, the rule number `index` of the file at `file`.
+    /// Returns the mistakes in the rule, which is number `index` in the file at `file`.
     fn problems(&self, file: &ConfigPath, index: usize) -> Vec<ConfigError> {
         let mut found = Vec::new();
         let rule = ConfigPath::from("rules").child(index);
@@ -92,19 +92,19 @@ impl Rule {
         if !self.ports.is_empty() && self.cidrs.is_empty() && !self.cgroups.is_empty() {
             at(
                 "ports",
-                "would hold for every address, not for the cgroups",
+                "would apply to every address, not to the cgroups",
                 "give cidrs too, or make two rules",
             );
         }
         if self.workload.is_none() && !self.cgroups.is_empty() {
             at(
                 "cgroups",
-                "find workloads only, and the rule names none",
+                "resolve to workloads only, and the rule names none",
                 "services are found by cidrs and ports",
             );
         }
         if self.ports.iter().any(|ports| ports.contains(0)) {
-            at("ports", "port 0 belongs to nobody", "ports begin at 1");
+            at("ports", "port 0 does not exist", "ports begin at 1");
         }
         if self.workload.as_ref().is_some_and(|workload| workload.name.is_empty()) {
             at("workload::name", "is empty", "give the workload's name");

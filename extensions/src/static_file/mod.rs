@@ -1,4 +1,4 @@
-//! Extension `static`: names from a file of one's own, for what no runtime knows: external peers, machines, units.
+//! Extension `static`: names from a file, for what no container runtime reports: external peers, machines, units.
 //!
 //! ```yaml
 //! # /etc/longwave/names.yaml
@@ -11,21 +11,23 @@
 //!     workload: {name: postgres, kind: Database}
 //! ```
 //!
-//! A rule names a workload, a service or both, and says where they are found: an end whose address is in one of `cidrs` (everywhere,
-//! where only `ports` are given) at one of `ports` (any, where none are given), or a socket of this host whose cgroup is one of
-//! `cgroups` or below it. In a pattern `*` and `?` stand for characters of one part of the path, `**` for any number of parts.
+//! A rule names a workload, a service or both. It applies to an end whose address is in one of `cidrs` (any address if the rule has only
+//! `ports`) and whose port is one of `ports` (any port if it has none). Or it applies to a socket of this host whose cgroup is one of
+//! `cgroups` or below one. In a pattern `*` and `?` stand for characters within one part of the path, `**` for any number of parts.
 //!
-//! The most specific rule wins, for the workload and for the service each by itself:
-//! - of two addresses the one with the longer prefix; of two with the same prefix the one with ports, and of these the one with fewer;
-//! - of two cgroup patterns the one with more characters that stand for themselves, then the one without wildcards;
-//! - what is equal so far: the rule that comes first in the file.
+//! The most specific rule wins, separately for workload and service:
+//! - Of two networks the one with the longer prefix; of two with the same prefix the one with ports, and of these the one with fewer
+//!   ports.
+//! - Of two cgroup patterns the one with more literal characters, then the one without wildcards.
+//! - If they are equal so far, the rule that comes first in the file.
 //!
-//! A port that means nothing (a client's) matches rules without ports only. Nothing in the file is expanded (`${env:X}` is a text).
+//! A client's port has no meaning, so it matches only rules without ports. Nothing in the file is expanded (`${env:X}` is plain text).
 //!
-//! The file is read and checked when the configuration is. A change is found within two `reload_interval`s, also where the file is a
-//! link that is turned to another (a Kubernetes ConfigMap): it is looked at, not watched, since watches see neither that nor network file
-//! systems. It is read once it has been the same for one interval, so that a file that is being written is not read half. What is wrong
-//! with a new file is logged and counted, and the old rules stay in force. Rules know no time: what they say now holds for late records too.
+//! The file is read and checked together with the configuration. A change takes effect within two `reload_interval`s, also if the file is
+//! a link that gets another target (a Kubernetes ConfigMap). The file is polled and not watched, because inotify reports neither that nor
+//! changes on network file systems. It is read once it has been the same for one interval, so a file that is being written is not read
+//! half. If a new file has mistakes, they are logged and counted, and the old rules stay in force. Rules have no time: they also apply to
+//! late records.
 
 mod cgroups;
 mod config;
@@ -47,7 +49,7 @@ pub use rules::{Rules, RulesError};
 
 use longwave_pipeline::component::{About, Extension, ExtensionFactory, Factory, Stability};
 
-/// Makes `static`.
+/// Returns the factory of `static`.
 pub fn factory() -> ExtensionFactory {
     let about = About {
         component_type: "static",

@@ -1,13 +1,13 @@
-//! The most specific rule for an address and a port, in one binary search.
+//! Finds the most specific rule for an address and a port by one binary search.
 //!
-//! Networks nest or are apart, so they cut the addresses into intervals, each of which belongs to one innermost network; a network knows
-//! the one around it.
+//! Two networks are nested or disjoint. So they cut the address space into intervals, each of which has one innermost network. Each
+//! network refers to the one around it.
 
 use std::net::IpAddr;
 
 use longwave_config::{Network, PortRange};
 
-/// No network.
+/// Index of no network.
 const NONE: u32 = u32::MAX;
 
 /// Values by network and ports.
@@ -17,17 +17,17 @@ pub(super) struct Networks<T> {
     v6: AddressFamily<T>,
 }
 
-/// One value on its way into the table.
+/// One value to be entered into the table.
 pub(super) struct NetworkEntry<T> {
     pub network: Network,
-    /// `None`: whatever the port.
+    /// `None`: any port.
     pub ports: Option<PortRange>,
     pub value: T,
-    /// Of the rule: the lower wins among equals.
+    /// Index of the rule; the lower one wins among equals.
     pub rule: usize,
 }
 
-/// A rule that another, earlier one makes useless in one place.
+/// A rule that an earlier rule makes useless for one network and port range or cgroup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ShadowedRule {
     pub rule: usize,
@@ -38,23 +38,23 @@ pub(super) struct ShadowedRule {
 struct AddressFamily<T> {
     /// First addresses of the intervals, ascending.
     starts: Vec<u128>,
-    /// Their innermost networks.
+    /// Index of each interval's innermost network.
     inner: Vec<u32>,
     nodes: Vec<NetworkNode<T>>,
 }
 
 #[derive(Debug)]
 struct NetworkNode<T> {
-    /// The network around this one.
+    /// Index of the network around this one, or [`NONE`].
     parent: u32,
-    /// By port, ascending.
+    /// Rules for one port, ascending by port.
     single: Vec<(u16, T)>,
-    /// The narrow ones first.
+    /// Rules for a range of ports, the smallest range first.
     ranges: Vec<(PortRange, T)>,
     any: Option<T>,
 }
 
-/// A network's addresses as numbers.
+/// First and last address of a network, as numbers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Span {
     first: u128,
@@ -64,7 +64,7 @@ struct Span {
 // === impl Networks ===
 
 impl<T> Networks<T> {
-    /// Of `entries`; and which of them can never be found.
+    /// Builds the table. Also returns the rules that can never match.
     pub fn new(entries: Vec<NetworkEntry<T>>) -> (Self, Vec<ShadowedRule>) {
         let (v4, v6) = entries.into_iter().partition(|entry| entry.network.prefix().addr().is_ipv4());
         let mut shadowed = Vec::new();
@@ -74,7 +74,7 @@ impl<T> Networks<T> {
         )
     }
 
-    /// The value for an end at `address` and `port`; port 0 is none.
+    /// Returns the value for an end at `address` and `port`. Port 0 stands for no port.
     pub fn find(&self, address: IpAddr, port: u16) -> Option<&T> {
         match address.to_canonical() {
             IpAddr::V4(address) => self.v4.find(u32::from(address).into(), port),
@@ -98,7 +98,7 @@ impl<T> AddressFamily<T> {
             )
         });
         let mut family = Self { starts: Vec::new(), inner: Vec::new(), nodes: Vec::new() };
-        // The networks around the current one, outermost first.
+        // Networks that contain the current one, outermost first.
         let mut around: Vec<(Span, u32)> = Vec::new();
         let mut previous: Option<(Option<PortRange>, usize)> = None;
         for entry in entries {
@@ -134,7 +134,7 @@ impl<T> AddressFamily<T> {
         family
     }
 
-    /// Ends the networks that end before `next`.
+    /// Closes the networks that end before `next`.
     fn leave(&mut self, around: &mut Vec<(Span, u32)>, next: Option<u128>) {
         while let Some((span, _)) = around.pop_if(|(span, _)| next.is_none_or(|next| span.last < next)) {
             let outer = around.last().map_or(NONE, |(_, outer)| *outer);
@@ -144,7 +144,7 @@ impl<T> AddressFamily<T> {
         }
     }
 
-    /// An interval begins.
+    /// Starts an interval at `start` whose innermost network is `inner`.
     fn begin(&mut self, start: u128, inner: u32) {
         if self.starts.last() == Some(&start) {
             self.starts.pop();
@@ -192,7 +192,7 @@ impl Span {
     }
 }
 
-/// How many ports.
+/// Number of ports minus one; the largest number for any port.
 fn width(ports: Option<PortRange>) -> u32 {
     ports.map_or(u32::MAX, |ports| u32::from(ports.last() - ports.first()))
 }

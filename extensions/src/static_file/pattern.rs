@@ -1,63 +1,67 @@
 //! Patterns of cgroup paths.
+//!
+//! This is not `globset`, because there `**` crosses slashes only as a whole part of the path and `[`, `{` and `\` are special, while here
+//! `a**b` crosses slashes and every other character is literal.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::de::{Deserialize, Deserializer, Error};
 
-/// A pattern that a cgroup's path, or that of a cgroup above it, may match. `*` and `?` stand for characters other than `/`, `**` for any.
+/// A pattern that matches a cgroup's path or that of an ancestor. `*` and `?` stand for characters other than `/`, `**` for any
+/// characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pattern {
     text: String,
-    /// Bytes of the text before the first wildcard: most paths differ in them.
+    /// Length in bytes of the text before the first wildcard. Most paths differ there, which makes a mismatch cheap.
     prefix: usize,
     tokens: Vec<Token>,
 }
 
-/// Why a text is no pattern.
+/// Why a text is not a pattern.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum InvalidPattern {
-    /// `foo.service`.
-    #[error("cgroup {0:?} does not begin with / (write /system.slice/{0}, or /**/{0} for wherever it is)")]
+    /// The path does not begin with `/`, as in `foo.service`.
+    #[error("cgroup {0:?} does not begin with / (write /system.slice/{0}, or /**/{0} to match it anywhere)")]
     Relative(String),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Token {
-    /// Itself.
+    /// One literal byte.
     Literal(u8),
-    /// `?`.
+    /// `?`: one character of a part.
     OneInPart,
-    /// `*`.
+    /// `*`: any characters within a part.
     ManyInPart,
-    /// `**`.
+    /// `**`: any characters, slashes too.
     ManyAcrossParts,
-    /// `/**/`: a slash, or two with anything between.
+    /// `/**/`: one slash, or two with anything between them.
     WholeParts,
 }
 
 // === impl Pattern ===
 
 impl Pattern {
-    /// The path that it is, where it has no wildcards; without a slash at its end.
+    /// Returns the path if the pattern has no wildcards, without a slash at its end.
     pub fn literal(&self) -> Option<&str> {
         let literal = self.tokens.iter().all(|token| matches!(token, Token::Literal(_)));
         literal.then_some(self.text.as_str())
     }
 
-    /// Characters (bytes) that stand for themselves.
+    /// Number of literal bytes.
     pub fn weight(&self) -> usize {
         self.tokens.iter().filter(|token| matches!(token, Token::Literal(_) | Token::WholeParts)).count()
     }
 
-    /// Whether the cgroup at `path` or one above it matches.
+    /// Returns whether the cgroup at `path` or one of its ancestors matches.
     pub fn matches(&self, path: &str) -> bool {
         let path = path.as_bytes();
         let prefix = &self.text.as_bytes()[..self.prefix];
         if !path.starts_with(prefix) {
             return false;
         }
-        // Where to go on after a mismatch: the last `*`, and the last wildcard that crosses slashes, each with where its text ends.
+        // Where to continue after a mismatch: the last `*` and the last wildcard that crosses slashes, each with the end of its text.
         let mut some: Option<(usize, usize)> = None;
         let mut any: Option<(usize, usize)> = None;
         let (mut token, mut at) = (self.prefix, self.prefix);
@@ -97,7 +101,7 @@ impl Pattern {
                 continue;
             }
             let Some((star, end)) = any else { return false };
-            // `/**/` takes whole parts: up to the next slash.
+            // `/**/` extends by whole parts, to the next slash.
             let next = match self.tokens[star] {
                 Token::WholeParts => {
                     path.iter().skip(end + 1).position(|byte| *byte == b'/').map(|skip| end + 1 + skip)

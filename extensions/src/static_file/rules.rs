@@ -1,4 +1,4 @@
-//! A file's rules, ready to be asked.
+//! Rules of a file, prepared for look-ups.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::cgroups::Cgroups;
 use super::file::{Rule, RuleFile, ServiceName, WorkloadName};
 use super::networks::{NetworkEntry, Networks, ShadowedRule};
 
-/// Kinds of workloads where the file gives none.
+/// Kinds of workloads for rules that give none.
 const EXTERNAL: &str = "External";
 const CGROUP: &str = "Cgroup";
 
@@ -24,12 +24,12 @@ pub struct Rules {
     warnings: Vec<String>,
 }
 
-/// A file that cannot be used: all that is wrong with it, one a line.
+/// The file cannot be used. The message has all mistakes, one a line.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct RulesError(#[from] pub ConfigErrors);
 
-/// Makes names. Kept over reloads, so that a name that stays is the same handle.
+/// Interners of the names. They outlive a reload, so an unchanged name keeps its handle.
 #[derive(Default)]
 pub(super) struct NameInterners {
     workloads: Interner<Workload>,
@@ -44,7 +44,7 @@ impl Rules {
         Ok(Self::new(&RuleFile::read(path)?, names))
     }
 
-    /// Of a checked file.
+    /// Prepares the rules of a checked file.
     pub(super) fn new(file: &RuleFile, names: &NameInterners) -> Self {
         let (mut workloads, mut services, mut cgroups) = (Vec::new(), Vec::new(), Vec::new());
         for (index, rule) in file.rules.iter().enumerate() {
@@ -68,38 +68,38 @@ impl Rules {
         Self { workloads, services, cgroups, count: file.rules.len(), warnings }
     }
 
-    /// The workload of an end at `address` and `port`.
-    pub fn workload_at(&self, address: IpAddr, port: u16) -> Option<&Handle<Workload>> {
+    /// Returns the workload of an end at `address` and `port`.
+    pub fn workload_of_address(&self, address: IpAddr, port: u16) -> Option<&Handle<Workload>> {
         self.workloads.find(address, port)
     }
 
-    /// The service at `address` and `port`.
-    pub fn service_at(&self, address: IpAddr, port: u16) -> Option<&Handle<Service>> {
+    /// Returns the service at `address` and `port`.
+    pub fn service_of_address(&self, address: IpAddr, port: u16) -> Option<&Handle<Service>> {
         self.services.find(address, port)
     }
 
-    /// The workload of the cgroup at `path`.
-    pub fn workload_in(&self, path: &str) -> Option<&Handle<Workload>> {
+    /// Returns the workload of the cgroup at `path`.
+    pub fn workload_of_cgroup(&self, path: &str) -> Option<&Handle<Workload>> {
         self.cgroups.find(path)
     }
 
-    /// Rules in the file.
+    /// Number of rules in the file.
     pub fn len(&self) -> usize {
         self.count
     }
 
-    /// No rules.
+    /// Returns whether the file has no rules.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// What is probably not as it was meant.
+    /// Rules that can never match, as messages.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 }
 
-/// One entry for each network and range of ports of a rule.
+/// Returns one entry for each pair of network and port range of a rule.
 fn entries<T: Clone>(rule: &Rule, index: usize, value: &Handle<T>) -> Vec<NetworkEntry<Handle<T>>> {
     if !rule.has_addresses() {
         return Vec::new();
@@ -145,7 +145,7 @@ impl std::fmt::Display for ShadowedRule {
         let Self { rule, by } = self;
         write!(
             f,
-            "rules::{rule}: what it names in the same place as rules::{by} is never used: the first wins"
+            "rules::{rule}: its names are never used for what rules::{by} matches too: the first rule wins"
         )
     }
 }

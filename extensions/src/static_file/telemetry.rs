@@ -1,4 +1,4 @@
-//! What `static` tells of itself.
+//! Self-telemetry of `static`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -8,21 +8,21 @@ use opentelemetry::metrics::Meter;
 
 use super::directory::StaticDirectory;
 
-/// Counted by the extension, read by self-telemetry.
+/// Counters that the extension updates and self-telemetry reads.
 #[derive(Debug, Default)]
 pub(super) struct Stats {
-    /// Files put in force after the first.
+    /// Changed files that took effect.
     pub reloads: AtomicU64,
-    /// Files that could not be used.
+    /// Changed files that could not be used.
     pub failures: AtomicU64,
-    /// The file is not the one in force, since it cannot be used.
+    /// Whether the file differs from the rules in force because it cannot be used.
     pub stale: AtomicBool,
 }
 
 // === impl Stats ===
 
 impl Stats {
-    /// Exports them through `meter`, with the extension's id.
+    /// Registers the metrics with `meter`, with the extension's id as an attribute.
     pub fn export(self: &Arc<Self>, directory: &Arc<StaticDirectory>, meter: &Meter, id: &str) {
         let extension = KeyValue::new("extension", id.to_owned());
         let (rules, attributes) = (Arc::clone(directory), [extension.clone()]);

@@ -147,7 +147,7 @@ impl From<&abi::Owner> for Process {
     fn from(owner: &abi::Owner) -> Self {
         Self {
             socket_cgroup: owner.socket_cgroup,
-            cgroup: owner.holder_cgroup,
+            cgroup: owner.process_cgroup,
             pid: owner.pid,
             name: owner.name,
         }

@@ -1,4 +1,4 @@
-//! Connections that open, carry and close while the programs are attached.
+//! Connections that open, transfer data and close while the programs are attached.
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -7,14 +7,14 @@ use std::net::{SocketAddr, TcpStream};
 use longwave_ebpf_abi::{flag, kind};
 use longwave_receivers::bpf::kernel::Options;
 
-use super::host::{Seen, connect, cookie, kernel, listen, pass, received, sent};
+use super::host::{SeenEvents, connect, cookie, kernel, listen, pass, received, sent};
 
-/// Scenario: a loopback connection carries 100,000 bytes one way and 7 the other, and closes.
-/// Guarantees: one close per end, with exact byte counts, role, times, ports and the client's owner; and no loss.
+/// *Scenario*: a loopback connection transfers 100,000 bytes in one direction and 7 in the other, and closes.
+/// *Guarantees*: each end has one close with exact byte counts, role, times, ports, and the owner of the client. Nothing is lost.
 #[test]
 fn privileged_a_connection_closes_with_exact_counters() {
     let Some(mut kernel) = kernel(&Options { emit_open: true, ..Options::default() }) else { return };
-    let mut seen = Seen::default();
+    let mut seen = SeenEvents::default();
     let listener = listen();
     let (mut client, mut server) = connect(&listener);
     let (client_cookie, server_cookie) = (cookie(&client), cookie(&server));
@@ -65,8 +65,8 @@ fn privileged_a_connection_closes_with_exact_counters() {
     assert_eq!(kernel.losses().lost_closes(), 0);
 }
 
-/// Scenario: a connection over IPv6 loopback, and its listener closed.
-/// Guarantees: addresses are IPv6's, and the listener's end is reported.
+/// *Scenario*: a connection over IPv6 loopback, and its listener closed.
+/// *Guarantees*: the addresses are IPv6, and the close of the listener is reported.
 #[test]
 fn privileged_ipv6_and_unlisten() {
     let Some(mut kernel) = kernel(&Options::default()) else { return };
@@ -74,7 +74,7 @@ fn privileged_ipv6_and_unlisten() {
         eprintln!("skipped: no IPv6 loopback");
         return;
     };
-    let mut seen = Seen::default();
+    let mut seen = SeenEvents::default();
     let (client, server) = connect(&listener);
     let (client_cookie, listener_cookie) = (cookie(&client), cookie(&listener));
     drop((client, server, listener));
@@ -87,15 +87,15 @@ fn privileged_ipv6_and_unlisten() {
     assert_eq!(kinds, [kind::LISTEN, kind::UNLISTEN]);
 }
 
-/// Scenario: a connection to a port on which nobody listens.
-/// Guarantees: one close that was never established, with the error that says why.
+/// *Scenario*: a connection to a port without a listener.
+/// *Guarantees*: one close that was never established, with the errno ECONNREFUSED.
 #[test]
 fn privileged_a_refused_connection_is_a_failure() {
     let Some(mut kernel) = kernel(&Options::default()) else { return };
     let listener = listen();
     let free: SocketAddr = listener.local_addr().unwrap();
     drop(listener);
-    let mut seen = Seen::default();
+    let mut seen = SeenEvents::default();
     assert!(TcpStream::connect(free).is_err());
     seen.drain(&mut kernel);
     let failures: Vec<_> = seen.closes.iter().filter(|event| event.tuple.peer_port == free.port()).collect();
@@ -105,8 +105,8 @@ fn privileged_a_refused_connection_is_a_failure() {
     assert_ne!(failures[0].tuple.local_port, 0, "chosen after SYN_SENT, but known at the end");
 }
 
-/// Scenario: 2,000 connections; all move, then one moves, then none.
-/// Guarantees: a pass emits each of those that moved exactly once, across the boundaries of its reads.
+/// *Scenario*: 2,000 sockets. First all transfer data, then two, then none.
+/// *Guarantees*: a pass emits each active socket exactly once, across the boundaries of its runs.
 #[test]
 fn privileged_a_pass_emits_each_active_connection_once() {
     let Some(mut kernel) = kernel(&Options { heartbeat_passes: 0, ..Options::default() }) else { return };
@@ -127,7 +127,7 @@ fn privileged_a_pass_emits_each_active_connection_once() {
             server.read_exact(&mut [0; 3]).unwrap();
         }
         let counts = count(pass(&mut kernel));
-        assert!(counts.values().all(|count| *count == 1), "round {round}: {:?}", odd(&counts));
+        assert!(counts.values().all(|count| *count == 1), "round {round}: {:?}", not_once(&counts));
     }
     ends[500].0.write_all(&[9]).unwrap();
     ends[500].1.read_exact(&mut [0]).unwrap();
@@ -137,12 +137,13 @@ fn privileged_a_pass_emits_each_active_connection_once() {
     assert_eq!(count(pass(&mut kernel)).values().sum::<usize>(), 0);
 }
 
-fn odd(counts: &HashMap<u64, usize>) -> Vec<(&u64, &usize)> {
+/// Returns some sockets that were not emitted exactly once.
+fn not_once(counts: &HashMap<u64, usize>) -> Vec<(&u64, &usize)> {
     counts.iter().filter(|(_, count)| **count != 1).take(5).collect()
 }
 
-/// Scenario: an idle connection, and a heartbeat every third pass.
-/// Guarantees: after its first sample it is confirmed every third pass, marked as such.
+/// *Scenario*: an idle connection, with a heartbeat every third pass.
+/// *Guarantees*: after its first sample it has a sample in every third pass, which is flagged as a heartbeat.
 #[test]
 fn privileged_an_idle_connection_has_a_heartbeat() {
     let Some(mut kernel) = kernel(&Options { heartbeat_passes: 3, ..Options::default() }) else { return };
@@ -161,14 +162,14 @@ fn privileged_an_idle_connection_has_a_heartbeat() {
     assert_eq!(seen, [Some(0), None, None, beat, None, None, beat]);
 }
 
-/// Scenario: connections on two ports, of which one is in scope.
-/// Guarantees: only that one is reported.
+/// *Scenario*: connections on two ports, only one of which is in scope.
+/// *Guarantees*: only the connection on that port is reported.
 #[test]
 fn privileged_ports_bound_the_scope() {
     let (wanted, other) = (listen(), listen());
     let port = wanted.local_addr().unwrap().port();
     let Some(mut kernel) = kernel(&Options { ports: vec![port], ..Options::default() }) else { return };
-    let mut seen = Seen::default();
+    let mut seen = SeenEvents::default();
     let (inside, outside) = (connect(&wanted), connect(&other));
     let (inside_cookie, outside_cookie) = (cookie(&inside.0), cookie(&outside.0));
     assert!(
@@ -179,8 +180,12 @@ fn privileged_ports_bound_the_scope() {
     assert!(seen.closes_of(outside_cookie).is_empty());
 }
 
-/// Drains until each of these has closed; the last segments of a close can be a softirq's.
-pub fn await_closes(kernel: &mut longwave_receivers::bpf::kernel::Kernel, seen: &mut Seen, cookies: &[u64]) {
+/// Drains until each of these has closed, because a softirq may process the last segments of a close later.
+pub fn await_closes(
+    kernel: &mut longwave_receivers::bpf::kernel::Kernel,
+    seen: &mut SeenEvents,
+    cookies: &[u64],
+) {
     for _ in 0..10_000 {
         seen.drain(kernel);
         if cookies.iter().all(|cookie| !seen.closes_of(*cookie).is_empty()) {
@@ -191,5 +196,5 @@ pub fn await_closes(kernel: &mut longwave_receivers::bpf::kernel::Kernel, seen: 
         }
         std::thread::yield_now();
     }
-    panic!("not all closes came: {:?}", kernel.losses());
+    panic!("some closes are missing: {:?}", kernel.losses());
 }

@@ -1,4 +1,4 @@
-//! What the tests share: whether they can run, a kernel handle, sockets and their cookies.
+//! Helpers of the tests: a handle of the kernel side, sockets and their cookies.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use longwave_ebpf_abi::{ConnectionEvent, ListenEvent, kind};
 use longwave_receivers::bpf::kernel::{Kernel, Options, Transition};
 
-/// A handle with these options; None (with a line that says so) where this host or user cannot have one.
+/// Loads the kernel side with these options. Prints the reason and returns `None` if this host or user cannot load it.
 pub fn kernel(options: &Options) -> Option<Kernel> {
     match Kernel::load(options) {
         Ok(kernel) => Some(kernel),
@@ -20,7 +20,7 @@ pub fn kernel(options: &Options) -> Option<Kernel> {
     }
 }
 
-/// A listener and a connection to it: client, server.
+/// Connects to a listener. Returns the client and the server socket.
 pub fn connect(listener: &TcpListener) -> (TcpStream, TcpStream) {
     let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (server, _) = listener.accept().unwrap();
@@ -35,15 +35,15 @@ pub fn cookie(socket: &impl AsFd) -> u64 {
     rustix::net::sockopt::socket_cookie(socket).unwrap()
 }
 
-/// What the transitions ring held.
+/// Events drained from the transitions ring.
 #[derive(Default)]
-pub struct Seen {
+pub struct SeenEvents {
     pub opens: Vec<ConnectionEvent>,
     pub closes: Vec<ConnectionEvent>,
     pub listens: Vec<ListenEvent>,
 }
 
-impl Seen {
+impl SeenEvents {
     pub fn drain(&mut self, kernel: &mut Kernel) {
         kernel.drain_transitions(&mut |transition| match transition {
             Transition::Connection(event) if event.kind == kind::OPEN => self.opens.push(*event),
@@ -57,14 +57,14 @@ impl Seen {
     }
 }
 
-/// All samples of one pass.
+/// Runs one pass and returns its events.
 pub fn pass(kernel: &mut Kernel) -> Vec<ConnectionEvent> {
     let mut events = Vec::new();
     kernel.pass(&mut |event| events.push(*event)).unwrap();
     events
 }
 
-/// Payload sent, acknowledged or not, as DESIGN's formula has it.
+/// Returns the payload bytes that were sent, acknowledged or not.
 pub fn sent(event: &ConnectionEvent, client: bool) -> u64 {
     let counters = &event.counters;
     let fin_queued = matches!(event.state, 4 | 5 | 6 | 9 | 11);
@@ -74,7 +74,7 @@ pub fn sent(event: &ConnectionEvent, client: bool) -> u64 {
         - u64::from(fin_sent)
 }
 
-/// Payload received.
+/// Returns the payload bytes that were received.
 pub fn received(event: &ConnectionEvent) -> u64 {
     event.counters.bytes_received - u64::from(event.sk_flags >> 1 & 1)
 }

@@ -1,19 +1,19 @@
-//! What does not fit is counted.
+//! Full rings and tables: everything that does not fit is counted.
 
 use std::collections::HashMap;
 
 use longwave_receivers::bpf::kernel::{Kernel, Options};
 
-use super::host::{Seen, connect, cookie, kernel, listen, pass};
+use super::host::{SeenEvents, connect, cookie, kernel, listen, pass};
 
-/// Opens and closes `count` connections without draining; the cookies of both ends.
+/// Opens and closes `count` connections without draining. Returns the cookies of both ends.
 fn churn(count: usize) -> Vec<u64> {
     let listener = listen();
     let mut cookies = Vec::new();
     for _ in 0..count {
         let (client, server) = connect(&listener);
         cookies.extend([cookie(&client), cookie(&server)]);
-        // Both ends have closed when the server has read the client's end.
+        // Both ends are closed once the server has read to the end of the stream.
         drop(client);
         std::io::copy(&mut &server, &mut std::io::sink()).unwrap();
         drop(server);
@@ -21,8 +21,8 @@ fn churn(count: usize) -> Vec<u64> {
     cookies
 }
 
-/// Drains until closes seen and closes lost add up, boundedly.
-fn settle(kernel: &mut Kernel, seen: &mut Seen, cookies: &[u64]) -> HashMap<u64, usize> {
+/// Drains until the closes that were seen and lost are as many as `cookies`, for a bounded time. Returns how often each was seen.
+fn settle(kernel: &mut Kernel, seen: &mut SeenEvents, cookies: &[u64]) -> HashMap<u64, usize> {
     for _ in 0..10_000 {
         seen.drain(kernel);
         let of_ours = seen.closes.iter().filter(|event| cookies.contains(&event.cookie)).count() as u64;
@@ -38,13 +38,13 @@ fn settle(kernel: &mut Kernel, seen: &mut Seen, cookies: &[u64]) -> HashMap<u64,
     counts
 }
 
-/// Scenario: 500 connections open and close while nobody drains a ring of one page, which holds 15 closes.
-/// Guarantees: closes seen and closes counted as lost are all closes, none is seen twice, and the table is left empty.
+/// *Scenario*: 500 connections open and close without draining. The ring of one page has room for 15 closes.
+/// *Guarantees*: each close is either seen, once, or counted as lost. No connection stays in the table.
 #[test]
 fn privileged_a_full_ring_is_counted() {
     let options = Options { transitions_ring_bytes: 4096, pre_existing: true, ..Options::default() };
     let Some(mut kernel) = kernel(&options) else { return };
-    let mut seen = Seen::default();
+    let mut seen = SeenEvents::default();
     let cookies = churn(500);
     let counts = settle(&mut kernel, &mut seen, &cookies);
     let losses = kernel.losses();
@@ -62,12 +62,12 @@ fn privileged_a_full_ring_is_counted() {
     }
 }
 
-/// Scenario: 100 connections are open at once, the table holds 16.
-/// Guarantees: refused entries are counted, and every close is reported all the same, each once.
+/// *Scenario*: 100 connections are open at the same time. The table has room for 16.
+/// *Guarantees*: refused entries are counted, and every close is still reported once.
 #[test]
 fn privileged_a_full_table_is_counted_and_closes_are_reported() {
     let Some(mut kernel) = kernel(&Options { max_connections: 16, ..Options::default() }) else { return };
-    let mut seen = Seen::default();
+    let mut seen = SeenEvents::default();
     let listener = listen();
     let ends: Vec<_> = (0..100).map(|_| connect(&listener)).collect();
     let cookies: Vec<u64> =
@@ -81,8 +81,8 @@ fn privileged_a_full_table_is_counted_and_closes_are_reported() {
     assert!(kernel.losses().close_untracked > 0);
 }
 
-/// Scenario: a ring of samples that holds 15 events, a table that one run visits whole, 200 connections that all moved.
-/// Guarantees: what did not fit into one pass comes with the next ones, and was counted.
+/// *Scenario*: a samples ring with room for 15 events, a table that one run visits completely, and 200 active sockets.
+/// *Guarantees*: events that do not fit are counted, and the next passes emit them.
 #[test]
 fn privileged_a_full_samples_ring_heals() {
     let options =
@@ -103,12 +103,12 @@ fn privileged_a_full_samples_ring_heals() {
     }
 }
 
-/// Scenario: 20,000 connections one after the other, drained meanwhile.
-/// Guarantees: no close is lost, none is seen twice, and what was inserted was removed.
+/// *Scenario*: 20,000 connections one after the other, drained every 1,000 connections.
+/// *Guarantees*: every close is seen once, and none is counted as lost.
 #[test]
 fn privileged_churn_loses_nothing() {
     let Some(mut kernel) = kernel(&Options::default()) else { return };
-    let mut seen = Seen::default();
+    let mut seen = SeenEvents::default();
     let mut cookies = Vec::new();
     for _ in 0..20 {
         cookies.extend(churn(1_000));

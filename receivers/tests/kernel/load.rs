@@ -1,12 +1,12 @@
-//! Every combination of switches passes the verifier, and nothing is left behind.
+//! Every combination of settings passes the verifier.
 
 use longwave_receivers::bpf::kernel::{CgroupScope, Families, Options, Verdict, probe};
 
 use super::host::kernel;
 
-/// Scenario: each combination of the switches that become read-only data. The verifier drops what is switched off, so
-/// each is another program to it.
-/// Guarantees: all load and attach, every program is listed, and a handle can be dropped and loaded again.
+/// *Scenario*: each combination of the options that become read-only data. The verifier removes the code of what is switched off, so that
+/// each combination is a different program.
+/// *Guarantees*: all combinations load and attach one after the other, and every program is listed.
 #[test]
 fn privileged_every_combination_of_switches_loads() {
     for bits in 0..128u32 {
@@ -28,8 +28,8 @@ fn privileged_every_combination_of_switches_loads() {
     }
 }
 
-/// Scenario: IPv6 only, nothing at all, and sizes at their limits.
-/// Guarantees: these load too.
+/// *Scenario*: only IPv6, no address family, and sizes at their limits.
+/// *Guarantees*: these options load too.
 #[test]
 fn privileged_unusual_options_load() {
     for options in [
@@ -49,8 +49,8 @@ fn privileged_unusual_options_load() {
     }
 }
 
-/// Scenario: the facts of a host on which the kernel side loads.
-/// Guarantees: none is missing.
+/// *Scenario*: the facts of a host on which the kernel side loads.
+/// *Guarantees*: none of them is `Missing`.
 #[test]
 fn privileged_the_probe_agrees_with_loading() {
     let options = Options { max_connections: 64, ..Options::default() };

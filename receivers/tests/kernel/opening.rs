@@ -1,4 +1,4 @@
-//! Passes that meet a connection in the moment in which it begins.
+//! Passes that visit a connection at the moment of its open.
 
 use std::collections::HashSet;
 use std::net::{SocketAddr, TcpStream};
@@ -7,21 +7,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use longwave_ebpf_abi::kind;
 use longwave_receivers::bpf::kernel::Options;
 
-use super::host::{Seen, cookie, kernel, listen};
+use super::host::{SeenEvents, cookie, kernel, listen};
 
-/// How many connections are made.
+/// Number of connections.
 const CONNECTIONS: usize = 60_000;
 
-/// Scenario: connections are opened and aborted on one thread, while another one takes one pass after the other over a small table.
-/// Guarantees: no connection whose close is reported is reported as vanished too: its entry is made just before the socket leaves CLOSE.
+/// *Scenario*: one thread opens and aborts connections, while another one runs passes over a small table. An entry is published just before
+/// the socket leaves CLOSE.
+/// *Guarantees*: no connection with a close is also reported as vanished.
 #[test]
-fn privileged_a_connection_that_begins_has_not_vanished() {
+fn privileged_a_connection_that_opens_has_not_vanished() {
     let options = Options { max_connections: 256, ..Options::default() };
     let Some(mut kernel) = kernel(&options) else { return };
     let listener = listen();
     let to: SocketAddr = listener.local_addr().unwrap();
     let done = AtomicBool::new(false);
-    let mut seen = Seen::default();
+    let mut seen = SeenEvents::default();
     let mut vanished = HashSet::new();
     let mut passes = 0_u64;
     let cookies: HashSet<u64> = std::thread::scope(|scope| {
@@ -31,7 +32,7 @@ fn privileged_a_connection_that_begins_has_not_vanished() {
                     let client = TcpStream::connect(to).unwrap();
                     let (server, _) = listener.accept().unwrap();
                     let cookies = [cookie(&client), cookie(&server)];
-                    // Resets: nothing stays behind in TIME_WAIT that would use up the ports.
+                    // A reset leaves no socket in TIME_WAIT, which would use up the ports.
                     for end in [&client, &server] {
                         socket2::SockRef::from(end).set_linger(Some(std::time::Duration::ZERO)).unwrap();
                     }
@@ -59,5 +60,5 @@ fn privileged_a_connection_that_begins_has_not_vanished() {
         seen.closes.iter().map(|event| event.cookie).filter(|cookie| cookies.contains(cookie)).collect();
     let phantoms = vanished.intersection(&closed).count();
     println!("{} closes, {passes} passes, {} vanished, {:?}", closed.len(), vanished.len(), kernel.losses());
-    assert_eq!(phantoms, 0, "connections that vanished and closed, in {passes} passes");
+    assert_eq!(phantoms, 0, "connections that both vanished and closed, in {passes} passes");
 }

@@ -6,11 +6,11 @@ use std::process::Command;
 use longwave_ebpf_abi::flag;
 use longwave_receivers::bpf::kernel::Options;
 
-use super::host::{Seen, connect, cookie, kernel, listen, pass};
+use super::host::{SeenEvents, connect, cookie, kernel, listen, pass};
 
-/// Scenario: a connection and a listener exist before the programs are loaded; seeding runs twice.
-/// Guarantees: the connection is in the first pass once, with its holder, without a start; the listener is reported with
-/// its process; the second seeding adds nothing.
+/// *Scenario*: a connection and a listener exist before the programs are loaded. Seeding runs twice.
+/// *Guarantees*: the first pass emits the connection once, with its process and without a start. The listener is reported with its process.
+/// The second seeding adds nothing.
 #[test]
 fn privileged_older_connections_are_seeded_once() {
     let listener = listen();
@@ -29,15 +29,15 @@ fn privileged_older_connections_are_seeded_once() {
     assert_eq!((ours[0].generation, ours[0].owner.pid), (0, std::process::id()));
     assert_ne!(ours[0].owner.name, [0; 16]);
     assert_eq!(ours[0].tuple.local_port, client.local_addr().unwrap().port());
-    let mut seen = Seen::default();
+    let mut seen = SeenEvents::default();
     seen.drain(&mut kernel);
     let listens: Vec<_> = seen.listens.iter().filter(|event| event.cookie == cookie(&listener)).collect();
     assert!(!listens.is_empty());
     assert!(listens.iter().all(|event| event.owner.pid == std::process::id()), "{listens:?}");
 }
 
-/// Scenario: a connection and an orphan (closed by its process, its data unread by the peer) in another network namespace.
-/// Guarantees: seeding finds both there, with that namespace's inode; the orphan has no process.
+/// *Scenario*: another network namespace has a connection and an orphan: its process has closed it, and its peer does not read the data.
+/// *Guarantees*: seeding finds both, with the inode of that namespace. The orphan has no process.
 #[test]
 fn privileged_other_namespaces_and_orphans_are_seeded() {
     if kernel(&Options { max_connections: 64, ..Options::default() }).is_none() {
@@ -48,36 +48,36 @@ fn privileged_other_namespaces_and_orphans_are_seeded() {
     let other = std::thread::spawn(move || {
         own_namespace();
         let listener = listen();
-        let (held, peer) = connect(&listener);
+        let (client, peer) = connect(&listener);
         let (mut orphan, orphans_peer) = connect(&listener);
         let orphan_cookie = cookie(&orphan);
-        // Data that the peer does not read fills its window: the orphan stays in FIN_WAIT1.
+        // The window of the peer is full, so that the orphan stays in FIN_WAIT1.
         orphan.set_nonblocking(true).unwrap();
         while orphan.write(&[7; 65_536]).is_ok() {}
         drop(orphan);
         let namespace = std::fs::metadata("/proc/thread-self/ns/net").unwrap();
         let inode = std::os::unix::fs::MetadataExt::ino(&namespace);
-        send.send((cookie(&held), orphan_cookie, inode)).unwrap();
+        send.send((cookie(&client), orphan_cookie, inode)).unwrap();
         let _ = wait.recv();
-        drop((held, peer, orphans_peer, listener));
+        drop((client, peer, orphans_peer, listener));
     });
-    let (held, orphan, inode) = receive.recv().unwrap();
+    let (client, orphan, inode) = receive.recv().unwrap();
     let mut kernel = kernel(&Options::default()).unwrap();
     let report = kernel.seed();
     assert!(report.namespaces_entered >= 2, "{report:?}");
     let events = pass(&mut kernel);
     let of = |cookie: u64| events.iter().find(|event| event.cookie == cookie).copied();
-    let held = of(held).expect("held by a process");
-    let orphan = of(orphan).expect("an orphan");
-    assert_eq!((u64::from(held.owner.netns), u64::from(orphan.owner.netns)), (inode, inode));
-    assert_eq!((held.owner.pid, orphan.owner.pid), (std::process::id(), 0));
+    let client = of(client).expect("the client is missing");
+    let orphan = of(orphan).expect("the orphan is missing");
+    assert_eq!((u64::from(client.owner.netns), u64::from(orphan.owner.netns)), (inode, inode));
+    assert_eq!((client.owner.pid, orphan.owner.pid), (std::process::id(), 0));
     drop(done);
     other.join().unwrap();
 }
 
-/// Moves the calling thread, and the children that it starts, into a new network namespace with a loopback.
+/// Moves the calling thread and its later children into a new network namespace with a loopback device.
 fn own_namespace() {
-    // SAFETY: takes no pointers; this thread ends with the test.
+    // SAFETY: the call takes no pointers.
     assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNET) }, 0, "{}", std::io::Error::last_os_error());
     assert!(Command::new("ip").args(["link", "set", "lo", "up"]).status().unwrap().success());
 }

@@ -1,4 +1,5 @@
-//! Where this process runs, and who could tell it names: namespaces, cgroups, connection tracking, Kubernetes, Docker.
+//! Facts about the environment of this process, and about the sources of names: namespaces, cgroups, connection tracking,
+//! Docker, Kubernetes.
 
 use std::path::Path;
 
@@ -7,19 +8,19 @@ use longwave_receivers::bpf::kernel::{HostFact, Verdict};
 
 use super::view::View;
 
-/// The first process namespace's inode, the same on every Linux.
+/// Link target for the initial process namespace. Its inode is a constant of the kernel.
 const FIRST_PROCESS_NAMESPACE: &str = "pid:[4026531836]";
 const CAP_NET_ADMIN: u32 = 12;
 const CAP_SYS_ADMIN: u32 = 21;
-/// Files of a pod's service account.
+/// Files of a pod's service account, which the API server requires.
 const CREDENTIALS: [&str; 2] = [
     "/var/run/secrets/kubernetes.io/serviceaccount/token",
     "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt",
 ];
-/// Who answers Docker's API, in the order in which they are looked for.
+/// Sockets of Docker's API, in order of precedence.
 const DOCKER_SOCKETS: [&str; 2] = ["/var/run/docker.sock", "/run/podman/podman.sock"];
 
-/// All facts, in the order of what they cost when they are wanting.
+/// Returns all facts. Those whose absence loses most come first.
 pub(super) fn collect(view: &View) -> Vec<HostFact> {
     let mut facts = vec![
         process_namespace(view),
@@ -32,13 +33,13 @@ pub(super) fn collect(view: &View) -> Vec<HostFact> {
     facts
 }
 
-/// Whether this is a pod that may ask the API server.
+/// Returns whether this process runs in a pod with a service account.
 pub(in crate::cli) fn is_pod(view: &View) -> bool {
     view.variable("KUBERNETES_SERVICE_HOST").is_some()
         && CREDENTIALS.iter().all(|path| view.read(path).is_ok())
 }
 
-/// Where Docker's API is answered.
+/// Returns the first socket that accepts connections for Docker's API.
 pub(in crate::cli) fn docker_socket(view: &View) -> Option<&'static str> {
     DOCKER_SOCKETS.into_iter().find(|socket| view.connects(socket).is_ok())
 }
@@ -50,7 +51,7 @@ fn process_namespace(view: &View) -> HostFact {
         Some(_) => degraded(
             name,
             "a container's",
-            "share the host's (Kubernetes: hostPID: true; Docker: --pid=host): else connections that are older than Longwave are seen only of this container's processes",
+            "share the host's (Kubernetes: hostPID: true; Docker: --pid=host); without it, of the connections that are older than Longwave only those of this container's processes are seen",
         ),
         None => degraded(name, "/proc/self/ns/pid cannot be read", "mount /proc"),
     }
@@ -62,16 +63,17 @@ fn network_namespace(view: &View) -> HostFact {
     match first {
         Some(first) if own.as_ref() == Some(&first) => good(name, "this process's own"),
         Some(_) if has_capability(view, CAP_SYS_ADMIN) => {
-            good(name, "another than this process's own; can be entered")
+            good(name, "not this process's own, but it can be entered")
         }
         Some(_) => degraded(
             name,
-            "another than this process's own, and CAP_SYS_ADMIN is missing",
-            "use the host's (Kubernetes: hostNetwork: true; Docker: --network=host), or grant CAP_SYS_ADMIN: else the host's connection tracking is not asked",
+            "not this process's own, and CAP_SYS_ADMIN is missing",
+            "use the host's (Kubernetes: hostNetwork: true; Docker: --network=host), or grant CAP_SYS_ADMIN; without it, the host's connection tracking is not queried",
         ),
-        None => {
-            good(name, "/proc/1/ns/net cannot be read (CAP_SYS_PTRACE): this process's own is taken for it")
-        }
+        None => good(
+            name,
+            "assumed to be this process's own, because /proc/1/ns/net cannot be read (CAP_SYS_PTRACE)",
+        ),
     }
 }
 
@@ -80,19 +82,19 @@ fn cgroup2(view: &View) -> HostFact {
     let mounts = view.read("/proc/self/mountinfo").unwrap_or_default();
     let mounts = host::mounts(&mounts).filter(|mount| mount.kind == "cgroup2");
     let mounts: Vec<String> = mounts.map(|mount| mount.point.display().to_string()).collect();
-    // The root cgroup is the only one without this file.
+    // Only the root cgroup has no such file.
     let is_whole = |mount: &&String| !view.exists(&format!("{mount}/cgroup.events"));
     match (mounts.iter().find(is_whole), mounts.first()) {
         (Some(mount), _) => good(name, format!("{mount}, the host's")),
         (None, Some(mount)) => degraded(
             name,
             format!("{mount}: this container's part only"),
-            "mount the host's /sys/fs/cgroup at /sys/fs/cgroup, read-only: else other containers and units have no names",
+            "mount the host's /sys/fs/cgroup at /sys/fs/cgroup, read-only; without it, other containers and units have no names",
         ),
         (None, None) => degraded(
             name,
             "no cgroup2 hierarchy is mounted",
-            "mount it at /sys/fs/cgroup, and into the container: else containers and units have no names (and workload needs sources: [process])",
+            "mount it at /sys/fs/cgroup, and into the container; without it, containers and units have no names (and workload needs sources: [process])",
         ),
     }
 }
@@ -100,7 +102,7 @@ fn cgroup2(view: &View) -> HostFact {
 fn connection_tracking(view: &View) -> HostFact {
     let name = "connection tracking";
     let Ok(count) = view.read("/proc/sys/net/netfilter/nf_conntrack_count") else {
-        return good(name, "not in use in this network namespace: no addresses are rewritten here");
+        return good(name, "not in use in this network namespace: no addresses are translated here");
     };
     let count = count.trim();
     if has_capability(view, CAP_NET_ADMIN) {
@@ -109,11 +111,11 @@ fn connection_tracking(view: &View) -> HostFact {
     degraded(
         name,
         format!("{count} entries, CAP_NET_ADMIN is missing"),
-        "grant CAP_NET_ADMIN: else a connection that kube-proxy or Docker redirected keeps the address of the service, not of the one who answered",
+        "grant CAP_NET_ADMIN; without it, a connection that kube-proxy or Docker redirected keeps the address of the service, instead of the one that answered",
     )
 }
 
-/// Whether the effective set has it; yes where that cannot be read.
+/// Returns whether the effective set contains `capability`. Returns true if the set cannot be read.
 fn has_capability(view: &View, capability: u32) -> bool {
     let status = view.read("/proc/self/status").unwrap_or_default();
     let hex = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
@@ -130,7 +132,7 @@ fn docker(view: &View) -> HostFact {
         Err(error) => degraded(
             name,
             format!("{socket}: {error}"),
-            "start Docker, or let this user reach its socket (group docker): else containers have their ids for names, unless Kubernetes knows them",
+            "start Docker, or give this user access to its socket (group docker); without it, a container's name is its id, unless Kubernetes provides the name",
         ),
     }
 }
@@ -153,19 +155,19 @@ fn credentials(view: &View, server: &str) -> HostFact {
         Some(reason) => degraded(
             name,
             reason,
-            "give the pod a service account (serviceAccountName, and not automountServiceAccountToken: false): else pods and services have no names",
+            "give the pod a service account (serviceAccountName, and not automountServiceAccountToken: false); without it, pods and services have no names",
         ),
     }
 }
 
 fn node_name(view: &View) -> HostFact {
-    let name = "node's name";
+    let name = "node name";
     match view.variable("NODE_NAME") {
         Some(node) => good(name, format!("{node} (NODE_NAME)")),
         None => degraded(
             name,
             "NODE_NAME is not set",
-            "set it (env: {name: NODE_NAME, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}): else k8s.node.name is absent, and the pods of this node cannot be told from others",
+            "set it (env: {name: NODE_NAME, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}); without it, k8s.node.name is absent, and the pods of this node cannot be distinguished from others",
         ),
     }
 }

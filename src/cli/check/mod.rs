@@ -1,4 +1,4 @@
-//! `longwave check`: what the host, the container or the pod offers and lacks.
+//! `longwave check`: what the host, the container or the pod provides, what is missing, and the remedy.
 
 pub(super) mod host_facts;
 pub(super) mod view;
@@ -16,7 +16,7 @@ use longwave_receivers::bpf::kernel::{HostFact, Options, Verdict, probe};
 use super::{SourceArgs, configuration, print};
 use view::View;
 
-/// Prints each fact; fails if something is missing without which Longwave cannot run.
+/// Prints each fact. Fails if the `bpf` receiver cannot run.
 pub(super) fn run(sources: &SourceArgs, registry: &Registry) -> anyhow::Result<()> {
     let mut facts = probe(&options(sources, registry)?);
     facts.extend(host_facts::collect(&View::of_this_process()));
@@ -24,13 +24,13 @@ pub(super) fn run(sources: &SourceArgs, registry: &Registry) -> anyhow::Result<(
     let missing = facts.iter().filter(|fact| fact.verdict == Verdict::Missing).count();
     anyhow::ensure!(
         missing == 0,
-        "the bpf receiver cannot run here: {missing} of {} facts missing",
+        "the bpf receiver cannot run here: {missing} of {} requirements are missing",
         facts.len()
     );
     Ok(())
 }
 
-/// What the configuration asks of the kernel: the settings of its first receiver of type `bpf`, or the defaults.
+/// Returns the kernel options of the first receiver of type `bpf` in the configuration, or the defaults if there is none.
 fn options(sources: &SourceArgs, registry: &Registry) -> anyhow::Result<Options> {
     let plan = configuration::plan(sources, registry)?.plan;
     let receiver = plan.receivers.iter().find(|receiver| receiver.id.split('/').next() == Some("bpf"));
@@ -42,11 +42,11 @@ fn options(sources: &SourceArgs, registry: &Registry) -> anyhow::Result<Options>
         }
         None => Config::default(),
     };
-    let wants_opens = receiver.pipelines.iter().any(|index| plan.pipelines[*index].signal == Signal::Logs);
-    Ok(config.options(wants_opens))
+    let reports_opens = receiver.pipelines.iter().any(|index| plan.pipelines[*index].signal == Signal::Logs);
+    Ok(config.options(reports_opens))
 }
 
-/// One line a fact, and below it what to do where something is wanting.
+/// Formats one line per fact, followed by a line with the remedy if something is missing.
 fn table(facts: &[HostFact]) -> Result<String, std::fmt::Error> {
     let width = facts.iter().map(|fact| fact.name.len()).max().unwrap_or_default();
     let mut text = String::new();

@@ -1,4 +1,4 @@
-//! The words of `longwave check`, from faked surroundings.
+//! The output of `longwave check` in faked environments.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::HashMap;
@@ -10,7 +10,7 @@ use longwave_receivers::bpf::kernel::Verdict;
 
 use super::*;
 
-/// A file tree that can be written and an environment.
+/// A temporary file tree and the environment variables of a faked process.
 struct Fake {
     folder: tempfile::TempDir,
     variables: HashMap<&'static str, &'static str>,
@@ -58,8 +58,8 @@ impl Fake {
 const CGROUP2: &str =
     "41 31 0:38 / /sys/fs/cgroup rw,nosuid,relatime shared:9 - cgroup2 cgroup2 rw,nsdelegate\n";
 
-/// *Scenario*: a host with systemd, Docker running, addresses rewritten, everything allowed.
-/// *Guarantees*: all is well, in these words.
+/// *Scenario*: a host with systemd and Docker, connection tracking in use, all capabilities.
+/// *Guarantees*: every fact is `ok`.
 #[test]
 fn a_host_with_everything() {
     let fake = Fake::new("pid:[4026531836]")
@@ -73,8 +73,8 @@ fn a_host_with_everything() {
     insta::assert_snapshot!(table(&fake.facts()).unwrap());
 }
 
-/// *Scenario*: a container that shares nothing with its host and has no capability, with a Docker socket that nobody listens at.
-/// *Guarantees*: each loss is told with its remedy, and none of them is fatal.
+/// *Scenario*: a container that shares nothing with its host and has no capability. No process listens at the Docker socket.
+/// *Guarantees*: each loss is reported with its remedy, and none is fatal.
 #[test]
 fn a_container_with_nothing() {
     let fake = Fake::new("pid:[4026532245]")
@@ -90,8 +90,8 @@ fn a_container_with_nothing() {
     insta::assert_snapshot!(table(&facts).unwrap());
 }
 
-/// *Scenario*: a pod as the DaemonSet makes it, on a node whose cgroup2 lies beside version 1.
-/// *Guarantees*: the API server, the service account and the node are named.
+/// *Scenario*: a pod as the DaemonSet creates it, on a node with both cgroup versions.
+/// *Guarantees*: the output names the API server, the service account and the node.
 #[test]
 fn a_pod_with_everything() {
     let fake = Fake::new("pid:[4026531836]")
@@ -111,8 +111,8 @@ fn a_pod_with_everything() {
     insta::assert_snapshot!(text);
 }
 
-/// *Scenario*: a pod without a service account's token, without `NODE_NAME`, without cgroup2, with `/proc` out of reach.
-/// *Guarantees*: what to write into the pod's manifest is told for each.
+/// *Scenario*: a pod without a service account's token, without `NODE_NAME`, without cgroup2, and without a readable `/proc`.
+/// *Guarantees*: each is reported with the change to the pod's manifest.
 #[test]
 fn a_pod_with_nothing() {
     let fake = Fake::new("pid:[4026532245]").set("KUBERNETES_SERVICE_HOST", "10.96.0.1").set("NODE_NAME", "");

@@ -1,16 +1,16 @@
-//! What this process sees of its surroundings: files, variables, sockets. A test fakes all of it.
+//! Access to files, environment variables and sockets. Tests replace all of it.
 
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-/// A file tree and an environment.
+/// File tree and environment variables of a process.
 pub(in crate::cli) struct View {
     root: PathBuf,
     variable: Box<Variables>,
 }
 
-/// The value of a variable, by its name.
+/// Returns the value of a variable by its name.
 type Variables = dyn Fn(&str) -> Option<String>;
 
 // === impl View ===
@@ -20,7 +20,7 @@ impl View {
         Self::new("/", |name| std::env::var(name).ok())
     }
 
-    /// The tree below `root`, and the variables that `variable` knows.
+    /// Creates a view of the tree below `root`, with the variables that `variable` returns.
     pub(in crate::cli) fn new(
         root: impl Into<PathBuf>,
         variable: impl Fn(&str) -> Option<String> + 'static,
@@ -28,7 +28,7 @@ impl View {
         Self { root: root.into(), variable: Box::new(variable) }
     }
 
-    /// A variable that is set and not empty.
+    /// Returns the value of a variable. `None` if it is not set or empty.
     pub(in crate::cli) fn variable(&self, name: &str) -> Option<String> {
         (self.variable)(name).filter(|value| !value.is_empty())
     }
@@ -45,7 +45,7 @@ impl View {
         std::fs::read_link(self.at(path)).ok()
     }
 
-    /// Whether somebody listens at a Unix socket and lets this process in.
+    /// Connects to a Unix socket, to check that a process listens there and accepts this one.
     pub(in crate::cli) fn connects(&self, path: &str) -> io::Result<()> {
         UnixStream::connect(self.at(path)).map(drop)
     }

@@ -6,8 +6,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::inspect;
 use super::toolchain::{Toolchain, cargo};
+use super::{inspect, line_info};
 use crate::cache::workspace;
 use crate::sh::run_quiet;
 
@@ -62,6 +62,10 @@ pub fn object(toolchain: &Toolchain) -> Result<PathBuf> {
     // BTF keeps no section's address: loaders ignore its relocations.
     let without = ["-g", "--remove-section=.rel.BTF", "--remove-section=.rel.BTF.ext"];
     run_quiet(toolchain.llvm("llvm-strip").args(without).arg(linked).arg("-o").arg(&stripped))?;
+    let section = place.join("btf-ext");
+    fs::write(&section, line_info::without(&fs::read(&stripped)?).context("ebpf: strip line information")?)?;
+    let update = format!("--update-section={}={}", line_info::SECTION, section.display());
+    run_quiet(toolchain.llvm("llvm-objcopy").arg(update).arg(&stripped))?;
     inspect::verify(&stripped)?;
     Ok(stripped)
 }

@@ -1,5 +1,5 @@
-//! Programs that Longwave's cost is compared with: the least that its own hooks can cost, and the hooks that are usually taken. For
-//! `cargo xtask bench` only.
+//! Programs for `cargo xtask bench`, whose cost is compared with that of Longwave: empty programs at Longwave's hooks, and programs at the
+//! hooks that other agents use.
 #![no_std]
 #![no_main]
 
@@ -13,12 +13,12 @@ use aya_ebpf::macros::{map, sk_msg, sock_ops};
 use aya_ebpf::maps::{HashMap, SockHash};
 use aya_ebpf::programs::{SkMsgContext, SockOpsContext};
 
-/// The helpers used are for GPL-compatible programs.
+/// The kernel offers some of the helpers to GPL-compatible programs only.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "license")]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 
-/// What a callback records of a connection.
+/// Counters of a connection that a callback records.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Counts {
@@ -28,29 +28,29 @@ pub struct Counts {
     smoothed_us: u64,
 }
 
-/// By socket cookie.
+/// Counters by socket cookie.
 #[map(name = "counts")]
 static COUNTS: HashMap<u64, Counts> = HashMap::with_max_entries(131_072, 0);
 
-/// By socket cookie.
+/// Sockets by cookie.
 #[map(name = "sockets")]
 static SOCKETS: SockHash<u64> = SockHash::with_max_entries(131_072, 0);
 
-/// Does nothing, where `state` is attached.
+/// Does nothing, at the tracepoint of `state`.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "tp_btf/inet_sock_set_state")]
 pub extern "C" fn empty(_: *const u64) -> i32 {
     0
 }
 
-/// Does nothing, where `state_again` is attached.
+/// Does nothing, at the tracepoint of `state_again`.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "tp_btf/inet_sock_set_state")]
 pub extern "C" fn empty_again(_: *const u64) -> i32 {
     0
 }
 
-/// Keeps counters by callbacks: one for each round-trip sample, each retransmission and each change of state.
+/// Records counters in a callback for each round-trip sample, retransmission and state change.
 #[sock_ops]
 pub fn callbacks(context: SockOpsContext) -> u32 {
     const FLAGS: u32 = BPF_SOCK_OPS_RTT_CB_FLAG | BPF_SOCK_OPS_RETRANS_CB_FLAG | BPF_SOCK_OPS_STATE_CB_FLAG;
@@ -68,17 +68,17 @@ pub fn callbacks(context: SockOpsContext) -> u32 {
     0
 }
 
-/// Puts each established socket into the sock map, whose sockets send through `messages`.
+/// Inserts each established socket into the sock map, whose sockets send through `messages`.
 #[sock_ops]
 pub fn collect(context: SockOpsContext) -> u32 {
     if matches!(context.op(), BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB | BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB) {
-        // SAFETY: the context's own struct.
+        // SAFETY: the pointer is that of the context.
         let _ = SOCKETS.update(cookie(&context), unsafe { &mut *context.ops }, 0);
     }
     0
 }
 
-/// Lets every message pass.
+/// Passes every message.
 #[sk_msg]
 pub fn messages(_: SkMsgContext) -> u32 {
     sk_action::SK_PASS
@@ -92,7 +92,7 @@ fn cookie(context: &SockOpsContext) -> u64 {
 
 #[inline(always)]
 fn record(context: &SockOpsContext) {
-    // SAFETY: fields of the context.
+    // SAFETY: the pointer is that of the context.
     let counts = unsafe {
         let ops = &*context.ops;
         Counts {

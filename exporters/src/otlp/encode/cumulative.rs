@@ -1,57 +1,57 @@
-//! Sums since each series' creation: cumulative state lives in the exporter that was asked for it.
+//! Sums since each series' creation. Only exporters with cumulative temporality keep them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use longwave_pipeline::model::{Attributes, Level, Measures, Series, UnixNanos};
 
-/// Sums by series. A series is known by the address of its attributes, which stays its own as long as it is held here.
+/// Sums by series. The address of a series' attributes identifies it: [`SeriesSums`] keeps the attributes alive, so the address is unique.
 #[derive(Debug, Default)]
 pub(crate) struct CumulativeState {
-    series: HashMap<(usize, Level), Held>,
+    series: HashMap<(usize, Level), SeriesSums>,
 }
 
 #[derive(Debug)]
-struct Held {
-    /// Keeps the address from being used again.
+struct SeriesSums {
+    /// Kept so that the address is not reused.
     _attributes: Arc<Attributes>,
     created: UnixNanos,
-    sums: Measures,
+    measures: Measures,
 }
 
 impl CumulativeState {
-    /// Adds a window's share and returns the sums; levels (`active`, `rtt_min`) are the window's.
+    /// Adds a window's measures to the series' sums, and returns the sums. `active` and `rtt_min` are those of the window.
     pub(crate) fn add(&mut self, series: &Series) -> &Measures {
-        let start = || Held {
+        let start = || SeriesSums {
             _attributes: Arc::clone(&series.attributes),
             created: series.created,
-            sums: Measures::default(),
+            measures: Measures::default(),
         };
-        let held = self.series.entry(key(series)).or_insert_with(start);
-        if held.created != series.created {
-            *held = start();
+        let sums = self.series.entry(key(series)).or_insert_with(start);
+        if sums.created != series.created {
+            *sums = start();
         }
-        held.sums.merge(&series.measures);
-        held.sums.active = series.measures.active;
-        held.sums.rtt_min = series.measures.rtt_min;
-        &held.sums
+        sums.measures.merge(&series.measures);
+        sums.measures.active = series.measures.active;
+        sums.measures.rtt_min = series.measures.rtt_min;
+        &sums.measures
     }
 
-    /// Forgets a series after its last window.
-    pub(crate) fn forget_if_ended(&mut self, series: &Series) {
+    /// Removes a series after its last window.
+    pub(crate) fn remove_if_ended(&mut self, series: &Series) {
         if series.ended {
             self.series.remove(&key(series));
         }
     }
 
-    /// Gives memory back after many series have ended.
+    /// Releases memory if few series remain.
     pub(crate) fn shrink(&mut self) {
         if self.series.capacity() / 4 > self.series.len() {
             self.series.shrink_to(self.series.len() * 2);
         }
     }
 
-    /// Series that are held.
+    /// Returns the number of series.
     pub(crate) fn len(&self) -> usize {
         self.series.len()
     }

@@ -1,4 +1,4 @@
-//! What every request starts with: who reports ([`Envelope`]). The two requests have the same shape and field numbers:
+//! [`Envelope`]: the start of every request. Requests for metrics and for logs have the same shape and field numbers:
 //! `Export…Request { 1: Resource… { 1: resource, 2: Scope… { 1: scope, 2: items } } }`.
 
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use super::protobuf::{message_len, put_attribute, put_message, put_str};
 /// Name of the instrumentation scope.
 pub const SCOPE_NAME: &str = "longwave";
 
-/// Resource and scope, encoded once.
+/// Encoded resource and scope.
 #[derive(Clone, Debug)]
 pub(crate) struct Envelope {
     /// Field 1 of `ResourceMetrics` or `ResourceLogs`.
@@ -30,12 +30,12 @@ impl Envelope {
         Self { resource: nested(1, &attributes), scope: nested(1, &version_and_name) }
     }
 
-    /// An upper bound of what [`Self::wrap`] adds.
+    /// Returns an upper bound of the bytes that [`Self::wrap`] adds.
     pub(crate) fn overhead(&self) -> usize {
         self.resource.len() + self.scope.len() + 24
     }
 
-    /// A whole request around `len` bytes of items (field 2 of the scope), which `write` appends.
+    /// Returns a whole request. `write` appends its `len` bytes of items (field 2 of the scope).
     pub(crate) fn wrap(&self, len: usize, write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
         let in_scope = self.scope.len() + len;
         let in_resource = self.resource.len() + message_len(in_scope);

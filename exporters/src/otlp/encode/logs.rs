@@ -1,4 +1,4 @@
-//! [`LogsEncoder`]: records to `ExportLogsServiceRequest`s, one log record each.
+//! [`LogsEncoder`] encodes connection records as `ExportLogsServiceRequest`s, with one log record for each.
 
 use longwave_pipeline::component::Payload;
 use longwave_pipeline::model::{ConnectionRecord, Event, for_each_attribute};
@@ -7,46 +7,48 @@ use super::MAX_REQUEST_BYTES;
 use super::envelope::Envelope;
 use super::protobuf::{message_len, put_attribute, put_fixed64, put_message, put_str, varint_key};
 
-/// Encodes records.
+/// Encodes records, in their order.
 #[derive(Debug)]
 pub struct LogsEncoder {
     envelope: Envelope,
     limit: usize,
-    /// Encoded `log_records` that wait to become a payload.
-    waiting: Vec<u8>,
+    /// Encoded `log_records` of the next payload.
+    log_records: Vec<u8>,
     record: Vec<u8>,
     scratch: String,
 }
 
 impl LogsEncoder {
-    /// `resource`: who reports, in this order.
+    /// `resource` are the attributes of the reporting process, in this order.
     pub fn new(resource: &[(String, String)]) -> Self {
         Self::with_limit(resource, MAX_REQUEST_BYTES)
     }
 
-    /// The same with requests of at most `limit` bytes.
+    /// As [`Self::new`], with requests of at most `limit` bytes.
     pub(crate) fn with_limit(resource: &[(String, String)], limit: usize) -> Self {
         let envelope = Envelope::new(resource);
         Self {
             limit: limit.saturating_sub(envelope.overhead()),
             envelope,
-            waiting: Vec::new(),
+            log_records: Vec::new(),
             record: Vec::new(),
             scratch: String::new(),
         }
     }
 
-    /// Encodes records, in their order; no request if there are none.
+    /// Encodes records. Without records there is no payload.
     pub fn encode(&mut self, records: &[ConnectionRecord]) -> Vec<Payload> {
         let mut payloads = Vec::new();
         let (mut items, mut traffic_bytes) = (0, 0);
         for record in records {
             self.put_record(record);
-            if !self.waiting.is_empty() && self.waiting.len() + message_len(self.record.len()) > self.limit {
+            if !self.log_records.is_empty()
+                && self.log_records.len() + message_len(self.record.len()) > self.limit
+            {
                 payloads.push(self.take(std::mem::take(&mut items), std::mem::take(&mut traffic_bytes)));
             }
-            put_message(&mut self.waiting, 2, self.record.len());
-            self.waiting.append(&mut self.record);
+            put_message(&mut self.log_records, 2, self.record.len());
+            self.log_records.append(&mut self.record);
             items += 1;
             traffic_bytes += record.delta.sent_bytes + record.delta.received_bytes;
         }
@@ -57,11 +59,11 @@ impl LogsEncoder {
     }
 
     fn take(&mut self, items: u64, traffic_bytes: u64) -> Payload {
-        let bytes = self.envelope.wrap(self.waiting.len(), |out| out.append(&mut self.waiting));
+        let bytes = self.envelope.wrap(self.log_records.len(), |out| out.append(&mut self.log_records));
         Payload { bytes, items, traffic_bytes }
     }
 
-    /// Fills `self.record` with the fields of one `LogRecord`. There is no body: an event's content is its attributes.
+    /// Writes the fields of one `LogRecord` to `self.record`. Events have attributes and no body.
     fn put_record(&mut self, record: &ConnectionRecord) {
         let Self { record: out, scratch, .. } = self;
         out.clear();

@@ -1,4 +1,4 @@
-//! [`MetricsEncoder`]: windows to `ExportMetricsServiceRequest`s.
+//! [`MetricsEncoder`] encodes windows as `ExportMetricsServiceRequest`s.
 
 use longwave_pipeline::component::Payload;
 use longwave_pipeline::model::metric::{Id, Kind, PointValue, for_each_point};
@@ -13,10 +13,10 @@ use crate::otlp::Temporality;
 
 /// Encodes windows, in their order.
 ///
-/// - A delta point covers the window: start and end are the window's.
-/// - A cumulative point covers the series' life: its start is the series' creation. What a series once reported it reports in every
-///   window until it ends; then its sums are forgotten, and a series that returns starts again.
-/// - `connections.active` is a level, not a sum of what happened: cumulative with either temporality.
+/// - A delta point has the start and the end of the window.
+/// - A cumulative point starts at the series' creation. A point that a series has reported once is reported in every window until the
+///   series ends. Then its sums are removed, and a series that returns starts again.
+/// - `connections.active` is the current number, not a sum of events. It is cumulative with either temporality.
 #[derive(Debug)]
 pub struct MetricsEncoder {
     envelope: Envelope,
@@ -29,12 +29,12 @@ pub struct MetricsEncoder {
 }
 
 impl MetricsEncoder {
-    /// `resource`: who reports, in this order.
+    /// `resource` are the attributes of the reporting process, in this order.
     pub fn new(resource: &[(String, String)], temporality: Temporality) -> Self {
         Self::with_limit(resource, temporality, MAX_REQUEST_BYTES)
     }
 
-    /// The same with requests of at most `limit` bytes.
+    /// As [`Self::new`], with requests of at most `limit` bytes.
     pub(crate) fn with_limit(resource: &[(String, String)], temporality: Temporality, limit: usize) -> Self {
         let envelope = Envelope::new(resource);
         Self {
@@ -48,10 +48,10 @@ impl MetricsEncoder {
         }
     }
 
-    /// Encodes one window; no request if it has no series.
+    /// Encodes one window. Without series there is no payload.
     ///
-    /// Each payload counts the points that the window has. A cumulative stream that did not change is sent again and not counted: it
-    /// belongs to an earlier window.
+    /// `Payload::items` counts the points that the window has. A cumulative point that the window does not have is sent again, but not
+    /// counted: it belongs to an earlier window.
     pub fn encode(&mut self, window: &Window) -> Vec<Payload> {
         let mut payloads = Vec::new();
         let coarsest = window.series.iter().map(|series| series.level).min();
@@ -62,7 +62,7 @@ impl MetricsEncoder {
                 None => self.put_series(window, series, None, carries_traffic, &mut payloads),
                 Some(mut state) => {
                     self.put_series(window, series, Some(state.add(series)), carries_traffic, &mut payloads);
-                    state.forget_if_ended(series);
+                    state.remove_if_ended(series);
                     self.cumulative = Some(state);
                 }
             }
@@ -76,12 +76,12 @@ impl MetricsEncoder {
         payloads
     }
 
-    /// Series whose sums are held, for the sums' own observation.
-    pub fn held_series(&self) -> usize {
+    /// Returns the number of series with cumulative sums; 0 with delta temporality.
+    pub fn series_count(&self) -> usize {
         self.cumulative.as_ref().map_or(0, CumulativeState::len)
     }
 
-    /// Puts the points of `sums`, since the series' creation, or of the window alone.
+    /// Writes the points of `sums`, which start at the series' creation, or those of the window if there are no sums.
     fn put_series(
         &mut self,
         window: &Window,
@@ -130,7 +130,7 @@ fn span(window: &Window) -> Span {
     Span { start, end }
 }
 
-/// Did this window bring the point, or does it only repeat an earlier sum?
+/// Returns whether the window has this point, so that it is not only a repeated sum.
 fn is_in_window(window: &Measures, id: Id, value: PointValue<'_>) -> bool {
     match value {
         PointValue::Closed(reason, _) => window.closed[reason as usize - 1] > 0,
@@ -147,7 +147,7 @@ fn is_in_window(window: &Measures, id: Id, value: PointValue<'_>) -> bool {
     }
 }
 
-/// The bytes that the point tells of; `Window`'s traffic is the sum over its coarsest level.
+/// Returns the bytes that the point reports. A window's traffic is the sum over its coarsest level.
 fn traffic(window: &Measures, id: Id) -> u64 {
     match id {
         Id::SentBytes => window.totals.sent_bytes,

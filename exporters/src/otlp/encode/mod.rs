@@ -1,7 +1,7 @@
-//! From windows and records to serialised OTLP requests.
+//! Encodes windows and records as serialised OTLP requests.
 //!
-//! Invariants: a request is at most [`MAX_REQUEST_BYTES`] long unless a single item is longer; the items of a batch's requests add
-//! up to the batch's, and so does their traffic.
+//! Invariants: a request is at most [`MAX_REQUEST_BYTES`] long, unless a single item is longer. The items of a batch's requests sum to
+//! the batch's items, and so does their traffic.
 
 mod cumulative;
 mod envelope;
@@ -12,18 +12,12 @@ mod protobuf;
 mod request;
 
 #[cfg(test)]
-mod cumulative_tests;
-#[cfg(test)]
-mod logs_tests;
-#[cfg(test)]
-mod metrics_tests;
-#[cfg(test)]
-mod shown;
+mod tests;
 
 pub use envelope::SCOPE_NAME;
 pub use logs::LogsEncoder;
 pub use metrics::MetricsEncoder;
 
-/// Half of gRPC's default limit for a message (4 MiB): leaves room for servers that count differently, and keeps the compression
-/// of one request short.
+/// Half of gRPC's default message limit of 4 MiB. This leaves room for servers that count differently, and limits the time that the
+/// compression of one request takes.
 pub const MAX_REQUEST_BYTES: usize = 2 << 20;

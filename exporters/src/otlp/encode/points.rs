@@ -1,4 +1,4 @@
-//! One data point, as an element of `data_points` (field 1 of gauge, sum and histogram).
+//! Encodes data points, the elements of `data_points` (field 1 of gauge, sum and histogram).
 
 use longwave_pipeline::model::{Attributes, Histogram};
 
@@ -9,25 +9,25 @@ const NUMBER_ATTRIBUTES: u8 = 7;
 /// `HistogramDataPoint.attributes`.
 const HISTOGRAM_ATTRIBUTES: u8 = 9;
 
-/// A series' attributes, encoded once for all its points of a window. The two kinds of point know them under different field
-/// numbers, so there are two copies; the second is made when the first histogram asks.
+/// A series' attributes, encoded once for all its points of a window. The two kinds of point have them under different field
+/// numbers, so there are two copies. The second is made for the first histogram.
 #[derive(Debug, Default)]
 pub(crate) struct EncodedAttributes {
     number: Vec<u8>,
-    /// Where each attribute's key byte is.
+    /// Positions of the attributes' key bytes in `number`.
     starts: Vec<usize>,
     histogram: Vec<u8>,
     scratch: String,
 }
 
-/// From when to when a point is valid, nanoseconds since the epoch.
+/// Start and end of a point, in nanoseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Span {
     pub start: u64,
     pub end: u64,
 }
 
-/// What a number point holds.
+/// Value of a `NumberDataPoint`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Number {
     Int(u64),
@@ -61,14 +61,14 @@ impl EncodedAttributes {
         &self.histogram
     }
 
-    /// The longest that a point of these attributes gets, `extra` and histogram included.
+    /// Returns an upper bound of a point's length, with `extra` or a histogram.
     pub(crate) fn longest_point(&self, extra: &[u8]) -> usize {
         const OF_A_HISTOGRAM: usize = 64 + 2 * 8 * 32;
         self.number.len() + extra.len() + OF_A_HISTOGRAM
     }
 }
 
-/// Appends the attribute that splits a sum (a close reason, an error), to be passed to [`put_number`].
+/// Appends the attribute that splits a sum (a close reason or an error), for [`put_number`].
 pub(crate) fn put_extra(out: &mut Vec<u8>, key: &str, text: &dyn std::fmt::Display, scratch: &mut String) {
     put_attribute(out, NUMBER_ATTRIBUTES, key, longwave_pipeline::model::ValueRef::Text(text), scratch);
 }
@@ -82,7 +82,7 @@ pub(crate) fn put_number(
     value: Number,
 ) {
     let (field, bits) = match value {
-        // OTLP has no unsigned number: what does not fit (8 EiB) is shown as the largest.
+        // OTLP has no unsigned numbers. Numbers from 2^63 on (8 EiB) become the largest signed one.
         Number::Int(number) => (6, i64::try_from(number).unwrap_or(i64::MAX) as u64),
         Number::Double(number) => (4, number.to_bits()),
     };
@@ -113,7 +113,7 @@ pub(crate) fn put_histogram(
     put_packed(out, 7, bounds.iter().map(|bound| bound.to_bits()));
 }
 
-/// Fields of eight bytes each, for one copy into the message.
+/// Encodes fields of eight bytes, so that one copy appends them all.
 fn fixed64_fields<const N: usize>(fields: [(u8, u64); N]) -> [[u8; 9]; N] {
     fields.map(|(field, bits)| {
         let mut bytes = [fixed64_key(field); 9];
@@ -122,12 +122,12 @@ fn fixed64_fields<const N: usize>(fields: [(u8, u64); N]) -> [[u8; 9]; N] {
     })
 }
 
-/// A packed field of eight-byte numbers.
+/// Appends a packed field of eight-byte numbers.
 fn put_packed(out: &mut Vec<u8>, field: u8, numbers: impl ExactSizeIterator<Item = u64>) {
     put_message(out, field, 8 * numbers.len());
     let start = out.len();
     out.resize(start + 8 * numbers.len(), 0);
-    for (place, number) in out[start..].chunks_exact_mut(8).zip(numbers) {
-        place.copy_from_slice(&number.to_le_bytes());
+    for (bytes, number) in out[start..].chunks_exact_mut(8).zip(numbers) {
+        bytes.copy_from_slice(&number.to_le_bytes());
     }
 }

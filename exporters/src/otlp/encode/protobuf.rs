@@ -1,5 +1,5 @@
-//! The few protobuf writes that OTLP needs. Written by hand because a message tree per point costs more than the point itself
-//! (`benches/otlp_encode.rs` compares the two); tests decode the result with prost.
+//! The protobuf encoding that OTLP needs. It is written by hand because a message tree for each point costs more than the point itself
+//! (`benches/otlp_encode.rs` compares the two). Tests decode the result with prost.
 
 use longwave_pipeline::model::ValueRef;
 
@@ -10,27 +10,27 @@ const FIXED64: u8 = 1;
 /// Wire type of varints.
 const VARINT: u8 = 0;
 
-/// The one-byte key of a length-delimited field (numbers up to 15).
+/// Returns the one-byte key of a length-delimited field (numbers up to 15).
 pub(crate) const fn message_key(field: u8) -> u8 {
     field << 3 | LENGTH_DELIMITED
 }
 
-/// The one-byte key of a fixed64, sfixed64 or double field.
+/// Returns the one-byte key of a fixed64, sfixed64 or double field.
 pub(crate) const fn fixed64_key(field: u8) -> u8 {
     field << 3 | FIXED64
 }
 
-/// The one-byte key of an integer, bool or enum field.
+/// Returns the one-byte key of an integer, bool or enum field.
 pub(crate) const fn varint_key(field: u8) -> u8 {
     field << 3 | VARINT
 }
 
-/// Bytes that `value` takes as a varint.
+/// Returns the length of `value` as a varint.
 pub(crate) const fn varint_len(value: u64) -> usize {
     ((63 - (value | 1).leading_zeros() as usize) / 7) + 1
 }
 
-/// Bytes of a length-delimited field with `len` bytes in it.
+/// Returns the length of a length-delimited field with `len` bytes of content, with a one-byte key.
 pub(crate) const fn message_len(len: usize) -> usize {
     1 + varint_len(len as u64) + len
 }
@@ -43,7 +43,7 @@ pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-/// Opens a length-delimited field; its `len` bytes follow.
+/// Appends the key and the length of a length-delimited field. The caller appends its `len` bytes.
 pub(crate) fn put_message(out: &mut Vec<u8>, field: u8, len: usize) {
     out.push(message_key(field));
     put_varint(out, len as u64);
@@ -59,7 +59,7 @@ pub(crate) fn put_fixed64(out: &mut Vec<u8>, field: u8, bits: u64) {
     out.extend_from_slice(&bits.to_le_bytes());
 }
 
-/// Appends one `KeyValue` as an element of the repeated field `field`. `scratch` is for texts that have to be written out.
+/// Appends one `KeyValue` as an element of the repeated field `field`. `scratch` is a buffer for values that must be formatted.
 pub(crate) fn put_attribute(
     out: &mut Vec<u8>,
     field: u8,
@@ -71,13 +71,13 @@ pub(crate) fn put_attribute(
     let value = match value {
         ValueRef::Text(text) => {
             scratch.clear();
-            // Writing to a string cannot fail; a `Display` that fails all the same leaves what it wrote.
+            // Writing to a string cannot fail. If a `Display` fails, what it wrote before stays.
             let _ = write!(scratch, "{text}");
             ValueRef::Str(scratch)
         }
         other => other,
     };
-    // OTLP knows signed numbers only.
+    // OTLP has signed numbers only.
     let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX) as u64;
     let any_len = match value {
         ValueRef::Str(text) => message_len(text.len()),
@@ -91,7 +91,7 @@ pub(crate) fn put_attribute(
     put_message(out, 2, any_len);
     match value {
         ValueRef::Str(text) => put_str(out, 1, text),
-        ValueRef::Bool(truth) => out.extend_from_slice(&[varint_key(2), truth.into()]),
+        ValueRef::Bool(value) => out.extend_from_slice(&[varint_key(2), value.into()]),
         ValueRef::Int(number) => {
             out.push(varint_key(3));
             put_varint(out, signed(number));

@@ -1,5 +1,4 @@
-//! A metrics request that grows: one buffer of points for each metric, since a window comes series by series and OTLP wants it
-//! metric by metric.
+//! A metrics request under construction. A window has its points by series and OTLP groups them by metric, so each metric has a buffer.
 
 use longwave_pipeline::component::Payload;
 use longwave_pipeline::model::Level;
@@ -19,18 +18,18 @@ const CUMULATIVE: u8 = 2;
 struct Stream {
     /// Name, description and unit: the first fields of `Metric`.
     head: Vec<u8>,
-    /// Field of `Metric` that holds the points: 5 gauge, 7 sum, 9 histogram.
+    /// Field of `Metric` that contains the points: 5 gauge, 7 sum, 9 histogram.
     field: u8,
-    /// What follows the points: temporality, monotonicity.
+    /// The fields after the points: temporality and monotonicity.
     tail: Vec<u8>,
     points: Vec<u8>,
 }
 
-/// Points that wait to become a payload. Its buffers are used again and again.
+/// Points of the next payload. The buffers are reused.
 #[derive(Debug)]
 pub(crate) struct Request {
     streams: Vec<Stream>,
-    /// Bytes of the points and of the metrics that hold them.
+    /// Length of the points and of the metrics that contain them.
     bytes: usize,
     pub items: u64,
     pub traffic_bytes: u64,
@@ -46,15 +45,15 @@ impl Request {
                 put_str(&mut head, 1, metric.names[level as usize]);
                 put_str(&mut head, 2, metric.description);
                 put_str(&mut head, 3, metric.unit);
-                let of_sums = match temporality {
+                let temporality_of_sums = match temporality {
                     Temporality::Delta => DELTA,
                     Temporality::Cumulative => CUMULATIVE,
                 };
                 let (field, tail) = match metric.kind {
                     Kind::Gauge => (5, Vec::new()),
-                    Kind::Counter => (7, vec![varint_key(2), of_sums, varint_key(3), 1]),
+                    Kind::Counter => (7, vec![varint_key(2), temporality_of_sums, varint_key(3), 1]),
                     Kind::UpDown => (7, vec![varint_key(2), CUMULATIVE]),
-                    Kind::Histogram => (9, vec![varint_key(2), of_sums]),
+                    Kind::Histogram => (9, vec![varint_key(2), temporality_of_sums]),
                 };
                 Stream { head, field, tail, points: Vec::new() }
             })
@@ -62,29 +61,29 @@ impl Request {
         Self { streams: streams.collect(), bytes: 0, items: 0, traffic_bytes: 0 }
     }
 
-    /// Is there nothing to send?
+    /// Returns whether there are no points.
     pub(crate) fn is_empty(&self) -> bool {
         self.bytes == 0
     }
 
-    /// Would `more` bytes of points exceed `limit`?
+    /// Returns whether `more` bytes of points would exceed `limit`.
     pub(crate) fn is_full(&self, more: usize, limit: usize) -> bool {
         !self.is_empty() && self.bytes + more > limit
     }
 
-    /// Lets `write` append one point of the metric.
+    /// Calls `write` to append one point of the metric.
     pub(crate) fn put(&mut self, level: Level, id: Id, write: impl FnOnce(&mut Vec<u8>)) {
         let stream = &mut self.streams[level as usize * METRICS.len() + id as usize];
         let before = stream.points.len();
         if before == 0 {
-            // Two keys with their lengths, generously.
+            // An upper bound for two keys with their lengths.
             self.bytes += stream.head.len() + stream.tail.len() + 12;
         }
         write(&mut stream.points);
         self.bytes += stream.points.len() - before;
     }
 
-    /// Takes what has gathered.
+    /// Returns the payload and starts the next request.
     pub(crate) fn take(&mut self, envelope: &Envelope) -> Payload {
         let len = self.streams.iter().map(Stream::encoded_len).sum();
         let bytes =

@@ -1,4 +1,4 @@
-//! Where to connect.
+//! [`GrpcEndpoint`]: the address of a gRPC server.
 
 /// A parsed `endpoint`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,10 +12,10 @@ pub(crate) struct GrpcEndpoint {
 const EXAMPLE: &str = "write for example localhost:4317 or collector.example:4317";
 
 impl GrpcEndpoint {
-    /// `insecure` is `tls::insecure`: it decides where the text has no scheme.
+    /// Parses `endpoint`. `insecure` is `tls::insecure`, which decides about TLS if the text has no scheme.
     ///
     /// # Errors
-    /// What is wrong and what to write instead.
+    /// The mistake, and what to write instead.
     pub(crate) fn parse(text: &str, insecure: bool) -> Result<Self, String> {
         let text = text.trim();
         if text.is_empty() {
@@ -31,7 +31,7 @@ impl GrpcEndpoint {
             Some("http") if insecure => false,
             Some("http") => {
                 return Err(format!(
-                    "{text:?} asks for plaintext, tls::insecure: false for TLS (add tls: {{insecure: true}}, or write https:// for TLS)"
+                    "{text:?} selects plaintext, but tls::insecure: false selects TLS (add tls: {{insecure: true}}, or write https:// for TLS)"
                 ));
             }
             Some(other) => return Err(format!("unknown scheme {other:?} in {text:?} ({EXAMPLE})")),
@@ -43,7 +43,7 @@ impl GrpcEndpoint {
             ));
         }
         let (host, port) = match rest.rsplit_once(':') {
-            // What is before the last colon of a bare IPv6 address has colons itself.
+            // Without brackets, the text before the last colon of an IPv6 address has colons too.
             Some((host, _)) if host.contains(':') && !host.starts_with('[') => {
                 return Err(format!(
                     "{text:?} looks like an IPv6 address without brackets (write [::1]:4317)"
@@ -63,14 +63,14 @@ impl GrpcEndpoint {
         }
     }
 
-    /// `host:port`, with brackets where they belong.
+    /// Returns `host:port`, with brackets around an IPv6 address.
     pub(crate) fn authority(&self) -> String {
         let Self { host, port, .. } = self;
         if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
     }
 }
 
-/// As errors name it.
+/// Shows the endpoint as a URL, for errors.
 impl std::fmt::Display for GrpcEndpoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}://{}", if self.tls { "https" } else { "http" }, self.authority())

@@ -1,10 +1,10 @@
-//! A codec for messages that are serialised already.
+//! [`PassThrough`]: tonic codec for messages that are serialised already.
 
 use bytes::{Buf, BufMut, Bytes};
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
-/// Sends bytes, receives bytes.
+/// Sends and receives bytes without decoding them.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct PassThrough;
 

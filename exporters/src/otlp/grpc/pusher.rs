@@ -1,4 +1,4 @@
-//! [`GrpcPusher`]: one attempt over a connection that is opened when needed, and again when lost.
+//! [`GrpcPusher`] makes delivery attempts over one connection. It opens the connection at the first attempt, and again after a loss.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -13,12 +13,11 @@ use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, Endpoint};
 
 use super::GrpcConfig;
-use super::connect::Connector;
+use super::connector::Connector;
 use super::endpoint::GrpcEndpoint;
 use super::passthrough::PassThrough;
 use super::status::push_error;
-use crate::otlp::settings::header_map;
-use crate::otlp::success::pushed;
+use crate::otlp::partial_success::pushed;
 use crate::otlp::{Compression, USER_AGENT};
 
 /// Sends serialised requests of one signal to one endpoint.
@@ -29,28 +28,29 @@ pub struct GrpcPusher {
     metadata: MetadataMap,
     compression: Compression,
     skips_verification: bool,
-    /// Made inside the runtime, by the first that needs it.
+    /// Created at the first use, since it needs the runtime.
     channel: OnceLock<Channel>,
 }
 
-/// A response says how much was rejected and why; it is never long.
+/// A response contains only a count and a reason.
 const MAX_RESPONSE_BYTES: usize = 1 << 20;
 
 impl GrpcPusher {
-    /// Reads the TLS files; connects to nothing.
+    /// Reads the TLS files. Does not connect.
     ///
     /// # Errors
-    /// What is wrong with the endpoint, or the TLS file that cannot be used.
+    /// The endpoint's mistake, or the TLS file that cannot be used.
     pub fn new(config: &GrpcConfig, id: &str, signal: Signal) -> Result<Self, ComponentError> {
-        let place = format!("exporters::{id}");
-        let endpoint = GrpcEndpoint::parse(&config.endpoint, config.tls.insecure)
-            .map_err(|what| ComponentError::new(format!("{place}: endpoint: {what}")))?;
+        let client = &config.client;
+        let section = format!("exporters::{id}");
+        let endpoint = GrpcEndpoint::parse(&config.endpoint, client.tls.insecure)
+            .map_err(|what| ComponentError::new(format!("{section}: endpoint: {what}")))?;
         let tls = if endpoint.tls {
-            let name = config.tls.server_name_override.as_ref().unwrap_or(&endpoint.host);
+            let name = client.tls.server_name_override.as_ref().unwrap_or(&endpoint.host);
             let name = ServerName::try_from(name.clone()).map_err(|e| {
-                ComponentError::new(format!("{place}: endpoint: no certificate can be for {name:?}: {e}"))
+                ComponentError::new(format!("{section}: endpoint: no certificate can be for {name:?}: {e}"))
             })?;
-            Some((Arc::new(config.tls.client_config(&place, b"h2")?), name))
+            Some((Arc::new(client.tls.client_config(&section, b"h2")?), name))
         } else {
             None
         };
@@ -60,11 +60,11 @@ impl GrpcPusher {
         };
         Ok(Self {
             id: id.to_owned(),
-            skips_verification: endpoint.tls && config.tls.insecure_skip_verify,
-            connector: Connector { endpoint, tls, limit: connect_limit(config.timeout.get()) },
+            skips_verification: endpoint.tls && client.tls.insecure_skip_verify,
+            connector: Connector { endpoint, tls, limit: connect_limit(client.timeout.get()) },
             path: PathAndQuery::from_static(path),
-            metadata: MetadataMap::from_headers(header_map(&config.headers)),
-            compression: config.compression,
+            metadata: MetadataMap::from_headers(client.header_map()),
+            compression: client.compression,
             channel: OnceLock::new(),
         })
     }
@@ -86,7 +86,7 @@ impl GrpcPusher {
 
     fn lazy_endpoint(&self) -> Result<Endpoint, Box<dyn std::error::Error + Send + Sync>> {
         let authority = self.connector.endpoint.authority();
-        // Plain for tonic, since the connector does TLS itself; the origin is what the server sees.
+        // The scheme is `http` for tonic, since the connector does TLS itself. The server sees the origin.
         let endpoint = Endpoint::from_shared(format!("http://{authority}"))?
             .origin(self.connector.endpoint.to_string().parse()?)
             .user_agent(USER_AGENT)?;
@@ -94,7 +94,7 @@ impl GrpcPusher {
     }
 }
 
-/// Less than the attempt's limit, so that a failure to connect is reported as that.
+/// Returns a limit below the attempt's, so that a failure to connect is reported as such.
 fn connect_limit(timeout: Duration) -> Duration {
     const WITHOUT_LIMIT: Duration = Duration::from_secs(20);
     if timeout.is_zero() { WITHOUT_LIMIT } else { timeout * 4 / 5 }
@@ -104,7 +104,7 @@ fn connect_limit(timeout: Duration) -> Duration {
 impl Pusher for GrpcPusher {
     async fn start(&self) -> Result<(), ComponentError> {
         if self.skips_verification {
-            tracing::warn!(exporter = %self.id, "tls::insecure_skip_verify: whoever answers at the endpoint gets the data");
+            tracing::warn!(exporter = %self.id, "tls::insecure_skip_verify: the server's identity is not verified; any host that answers at the endpoint receives the data");
         }
         self.channel()
             .map(drop)

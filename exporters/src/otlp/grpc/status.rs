@@ -1,4 +1,4 @@
-//! Which answers of a gRPC server are worth another attempt: the OTLP specification's table.
+//! Which gRPC status codes are retryable, by the OTLP specification's table.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use prost::Message;
 use tonic::{Code, Status};
 
 use crate::otlp::explain::explain;
-use crate::otlp::success::{RetryInfo, RpcStatus};
+use crate::otlp::partial_success::{RetryInfo, RpcStatus};
 
-/// May another attempt succeed? `ResourceExhausted` only where the server says when.
-pub fn is_retryable(code: Code, says_when: bool) -> bool {
+/// Returns whether a retry may succeed. `ResourceExhausted` is retryable only if the server sent `RetryInfo`.
+pub fn is_retryable(code: Code, has_retry_info: bool) -> bool {
     match code {
         Code::Cancelled
         | Code::DeadlineExceeded
@@ -18,15 +18,15 @@ pub fn is_retryable(code: Code, says_when: bool) -> bool {
         | Code::OutOfRange
         | Code::Unavailable
         | Code::DataLoss => true,
-        Code::ResourceExhausted => says_when,
+        Code::ResourceExhausted => has_retry_info,
         _ => false,
     }
 }
 
-/// What a failed call means. `endpoint` is named in the message.
+/// Turns a failed call into an error whose message names `endpoint`.
 pub(crate) fn push_error(endpoint: &str, tls: bool, status: &Status) -> PushError {
     use std::error::Error;
-    // A status with a source was made on this side: the connection failed, the server said nothing.
+    // A status with a source was created on this side: the connection failed and there is no response.
     if let Some(source) = status.source() {
         return PushError::Retryable { message: explain(endpoint, tls, source), after: None };
     }
@@ -47,7 +47,7 @@ pub(crate) fn push_error(endpoint: &str, tls: bool, status: &Status) -> PushErro
     }
 }
 
-/// The server's wish in `grpc-status-details-bin`; absent without a `google.rpc.RetryInfo`.
+/// Returns the delay of `google.rpc.RetryInfo` in `grpc-status-details-bin`; `None` without it.
 fn retry_delay(details: &[u8]) -> Option<Duration> {
     let status = RpcStatus::decode(details).ok()?;
     let info = status.details.iter().find(|any| any.type_url.ends_with("/google.rpc.RetryInfo"))?;

@@ -1,4 +1,4 @@
-//! [`HttpPusher`]: one POST.
+//! [`HttpPusher`] makes delivery attempts, each a POST.
 
 use std::io::Write;
 use std::time::{Duration, SystemTime};
@@ -12,42 +12,42 @@ use longwave_pipeline::component::{ComponentError, Payload, PushError, Pushed, P
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, ClientBuilder, Response, Url};
 
-use super::answer::{PROTOBUF, push_error};
+use super::response::{PROTOBUF, push_error};
 use super::{HttpConfig, url};
 use crate::otlp::explain::explain;
-use crate::otlp::settings::header_map;
-use crate::otlp::success::pushed;
-use crate::otlp::{Compression, USER_AGENT};
+use crate::otlp::partial_success::pushed;
+use crate::otlp::{Compression, TlsConfig, USER_AGENT};
 
 /// Sends serialised requests of one signal to one URL.
 pub struct HttpPusher {
     id: String,
     client: Client,
-    /// As configured; what messages name.
-    shown: String,
-    /// What the client is told: its host is `tls::server_name_override`, where that is set.
+    /// The URL as configured, for messages.
+    url: String,
+    /// The URL for the client. If `tls::server_name_override` is set, it is the host.
     target: Url,
     headers: HeaderMap,
     compression: Compression,
     skips_verification: bool,
 }
 
-/// As much of an answer as is read; the Collector's limit.
-const MAX_ANSWER_BYTES: usize = 64 << 10;
-/// Bodies up to this size are compressed in place, larger ones off the runtime's threads.
-const COMPRESS_IN_PLACE: usize = 16 << 10;
-/// What is sent and not acknowledged for so long ends the connection.
-const GIVE_UP_UNACKNOWLEDGED: Duration = Duration::from_secs(15);
+/// Longest part of a response body that is read; the Collector's limit.
+const MAX_RESPONSE_BYTES: usize = 64 << 10;
+/// Bodies up to this size are compressed on the runtime's threads, larger ones on blocking threads.
+const MAX_BYTES_TO_COMPRESS_INLINE: usize = 16 << 10;
+/// `TCP_USER_TIMEOUT`: data that is not acknowledged within this time closes the connection.
+const ACKNOWLEDGEMENT_TIMEOUT: Duration = Duration::from_secs(15);
 
 impl HttpPusher {
-    /// Reads the TLS files; connects to nothing.
+    /// Reads the TLS files. Does not connect.
     ///
     /// # Errors
-    /// What is wrong with the URL, or the TLS file that cannot be used.
+    /// The URL's mistake, or the TLS file that cannot be used.
     pub fn new(config: &HttpConfig, id: &str, signal: Signal) -> Result<Self, ComponentError> {
-        let place = format!("exporters::{id}");
-        let failed = |key: &str, what: String| ComponentError::new(format!("{place}: {key}: {what}"));
-        let url = match config.own_endpoint(signal) {
+        let client_config = &config.client;
+        let section = format!("exporters::{id}");
+        let failed = |key: &str, what: String| ComponentError::new(format!("{section}: {key}: {what}"));
+        let url = match config.signal_endpoint(signal) {
             (key, "") if config.endpoint.is_empty() => {
                 return Err(failed(
                     "endpoint",
@@ -57,29 +57,29 @@ impl HttpPusher {
             (_, "") => {
                 url::of_signal(url::base(&config.endpoint).map_err(|what| failed("endpoint", what))?, signal)
             }
-            (key, own) => url::parse(own).map_err(|what| failed(key, what))?,
+            (key, complete) => url::parse(complete).map_err(|what| failed(key, what))?,
         };
         let tls = url.scheme() == "https";
-        let mut headers = header_map(&config.headers);
+        let mut headers = client_config.header_map();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROTOBUF));
-        if config.compression == Compression::Gzip {
+        if client_config.compression == Compression::Gzip {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
         let mut builder = Client::builder()
             .user_agent(USER_AGENT)
             .http1_only()
-            // A redirected POST becomes a GET, which the server may well answer with 200: the data would be lost in silence.
+            // A redirected POST becomes a GET. If the server responded to that with 200, the data would be lost without an error.
             .redirect(reqwest::redirect::Policy::none())
-            .tcp_user_timeout(GIVE_UP_UNACKNOWLEDGED);
+            .tcp_user_timeout(ACKNOWLEDGEMENT_TIMEOUT);
         let mut target = url.clone();
-        // Also for plain URLs: without it the client would look for a TLS provider of its own.
-        let settings = if tls {
-            config.tls.clone()
+        // Set for plain URLs too. Otherwise the client would look for a TLS provider of its own.
+        let tls_config = if tls {
+            client_config.tls.clone()
         } else {
-            crate::otlp::TlsSettings { insecure_skip_verify: true, ..Default::default() }
+            TlsConfig { insecure_skip_verify: true, ..Default::default() }
         };
-        builder = builder.tls_backend_preconfigured(settings.client_config(&place, b"http/1.1")?);
-        if let Some(name) = config.tls.server_name_override.as_deref().filter(|_| tls) {
+        builder = builder.tls_backend_preconfigured(tls_config.client_config(&section, b"http/1.1")?);
+        if let Some(name) = client_config.tls.server_name_override.as_deref().filter(|_| tls) {
             builder = connecting_to(&url, builder);
             target.set_host(Some(name)).map_err(|e| failed("tls::server_name_override", e.to_string()))?;
             let authority = url.authority().to_owned();
@@ -92,11 +92,11 @@ impl HttpPusher {
         Ok(Self {
             id: id.to_owned(),
             client,
-            shown: url.to_string(),
+            url: url.to_string(),
             target,
             headers,
-            compression: config.compression,
-            skips_verification: tls && config.tls.insecure_skip_verify,
+            compression: client_config.compression,
+            skips_verification: tls && client_config.tls.insecure_skip_verify,
         })
     }
 
@@ -104,30 +104,30 @@ impl HttpPusher {
         let bytes = payload.bytes.clone();
         let done = match self.compression {
             Compression::None => return Ok(bytes),
-            Compression::Gzip if bytes.len() <= COMPRESS_IN_PLACE => gzip(&bytes),
+            Compression::Gzip if bytes.len() <= MAX_BYTES_TO_COMPRESS_INLINE => gzip(&bytes),
             Compression::Gzip => match tokio::task::spawn_blocking(move || gzip(&bytes)).await {
                 Ok(done) => done,
                 Err(e) => Err(std::io::Error::other(e)),
             },
         };
-        done.map_err(|e| PushError::Permanent(format!("{}: cannot compress: {e}", self.shown)))
+        done.map_err(|e| PushError::Permanent(format!("{}: cannot compress: {e}", self.url)))
     }
 }
 
-/// Makes the client connect to `url`'s host whatever name it is told, so that the name in SNI and certificate can be another.
+/// Makes the client connect to `url`'s host for every name, so that SNI and the certificate can have another name.
 fn connecting_to(url: &Url, builder: ClientBuilder) -> ClientBuilder {
     let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned();
     builder.no_proxy().dns_resolver(ResolveAs(host))
 }
 
-/// Resolves every name to the addresses of this one.
+/// Resolves every name to the addresses of this host.
 struct ResolveAs(String);
 
 impl Resolve for ResolveAs {
     fn resolve(&self, _: Name) -> Resolving {
         let host = self.0.clone();
         Box::pin(async move {
-            // Port 0 becomes the URL's.
+            // reqwest replaces port 0 by the URL's port.
             let found: Vec<_> = tokio::net::lookup_host((host, 0)).await?.collect();
             Ok(Box::new(found.into_iter()) as Addrs)
         })
@@ -140,13 +140,13 @@ fn gzip(bytes: &[u8]) -> std::io::Result<Bytes> {
     Ok(Bytes::from(encoder.finish()?))
 }
 
-/// The start of the answer. What comes after its limit is not read.
-async fn read_some(mut response: Response) -> Result<Vec<u8>, reqwest::Error> {
+/// Reads the first [`MAX_RESPONSE_BYTES`] of the body.
+async fn read_start(mut response: Response) -> Result<Vec<u8>, reqwest::Error> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
-        let room = MAX_ANSWER_BYTES - body.len();
+        let room = MAX_RESPONSE_BYTES - body.len();
         body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-        if body.len() == MAX_ANSWER_BYTES {
+        if body.len() == MAX_RESPONSE_BYTES {
             break;
         }
     }
@@ -157,7 +157,7 @@ async fn read_some(mut response: Response) -> Result<Vec<u8>, reqwest::Error> {
 impl Pusher for HttpPusher {
     async fn start(&self) -> Result<(), ComponentError> {
         if self.skips_verification {
-            tracing::warn!(exporter = %self.id, "tls::insecure_skip_verify: whoever answers at the endpoint gets the data");
+            tracing::warn!(exporter = %self.id, "tls::insecure_skip_verify: the server's identity is not verified; any host that answers at the endpoint receives the data");
         }
         Ok(())
     }
@@ -165,7 +165,7 @@ impl Pusher for HttpPusher {
     async fn push(&self, payload: &Payload) -> Result<Pushed, PushError> {
         let tls = self.target.scheme() == "https";
         let failed = |e: reqwest::Error| {
-            let message = explain(&self.shown, tls, &e);
+            let message = explain(&self.url, tls, &e);
             if e.is_builder() {
                 PushError::Permanent(message)
             } else {
@@ -176,22 +176,22 @@ impl Pusher for HttpPusher {
         let request = self.client.post(self.target.clone()).headers(self.headers.clone()).body(body);
         let response = request.send().await.map_err(failed)?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let answer = read_some(response).await;
+        let body = read_start(response).await;
         if !status.is_success() {
-            // The status says what matters, even if the words are cut off.
+            // The status suffices if the body could not be read.
             return Err(push_error(
-                &self.shown,
+                &self.url,
                 status,
                 &headers,
-                &answer.unwrap_or_default(),
+                &body.unwrap_or_default(),
                 SystemTime::now(),
             ));
         }
-        let speaks_protobuf =
+        let is_protobuf =
             headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(PROTOBUF.as_bytes()));
-        // Taken is taken: an answer that breaks off must not cause the data to be sent twice.
-        match answer {
-            Ok(bytes) if speaks_protobuf => Ok(pushed(&bytes, payload)),
+        // The server accepted the request. A body that could not be read must not cause a second delivery.
+        match body {
+            Ok(bytes) if is_protobuf => Ok(pushed(&bytes, payload)),
             _ => Ok(Pushed::default()),
         }
     }

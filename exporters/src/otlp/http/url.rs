@@ -1,14 +1,14 @@
-//! Where to post.
+//! URLs to post to.
 
 use longwave_pipeline::component::Signal;
 use reqwest::Url;
 
 const EXAMPLE: &str = "write for example http://localhost:4318";
 
-/// A whole URL.
+/// Parses a complete URL.
 ///
 /// # Errors
-/// What is wrong and what to write instead.
+/// The mistake, and what to write instead.
 pub(crate) fn parse(text: &str) -> Result<Url, String> {
     let text = text.trim();
     let Some((scheme, _)) = text.split_once("://") else {
@@ -19,7 +19,7 @@ pub(crate) fn parse(text: &str) -> Result<Url, String> {
     }
     let url = Url::parse(text).map_err(|e| format!("{text:?} is not a URL: {e} ({EXAMPLE})"))?;
     if !url.username().is_empty() || url.password().is_some() {
-        // The text itself is not repeated: it holds a password.
+        // The message leaves the text out, since it contains a password.
         return Err("must not carry a user or password (put them in headers: {Authorization: …})".to_owned());
     }
     if url.query().is_some() || url.fragment().is_some() {
@@ -28,10 +28,10 @@ pub(crate) fn parse(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-/// A URL to which the signals' paths are appended.
+/// Parses a URL to which the signals' paths are appended.
 ///
 /// # Errors
-/// As [`parse`], and where the path is there already.
+/// As [`parse`]'s, and if the URL ends with such a path already.
 pub(crate) fn base(text: &str) -> Result<Url, String> {
     let url = parse(text)?;
     for signal in ["metrics", "logs", "traces"] {
@@ -45,7 +45,7 @@ pub(crate) fn base(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-/// `base` with the signal's path.
+/// Appends the signal's path to `base`.
 pub(crate) fn of_signal(mut base: Url, signal: Signal) -> Url {
     let path = format!("{}/v1/{signal}", base.path().trim_end_matches('/'));
     base.set_path(&path);

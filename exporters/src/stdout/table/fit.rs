@@ -1,19 +1,19 @@
-//! Text within a number of terminal cells.
+//! Fits texts into a number of terminal cells.
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// Cells that the text takes.
+/// Returns the width of the text, in cells.
 pub(super) fn width(text: &str) -> usize {
     text.width()
 }
 
-/// Without control characters, which would move the cursor or recolour the screen.
-pub(super) fn tame(text: &str) -> String {
+/// Replaces control characters, which would move the cursor or change colours.
+pub(super) fn without_controls(text: &str) -> String {
     text.chars().map(|character| if character.is_control() { '\u{FFFD}' } else { character }).collect()
 }
 
-/// At most `cells`; what is too long loses its end.
-pub(super) fn end(text: &str, cells: usize) -> String {
+/// Cuts the end of a text that is wider than `cells`.
+pub(super) fn cut_end(text: &str, cells: usize) -> String {
     if width(text) <= cells {
         return text.to_owned();
     }
@@ -23,8 +23,8 @@ pub(super) fn end(text: &str, cells: usize) -> String {
     }
 }
 
-/// At most `cells`; what is too long loses its middle, since names differ at both ends (`checkout-7d…-x2x7q`).
-pub(super) fn middle(text: &str, cells: usize) -> String {
+/// Cuts the middle of a text that is wider than `cells`, since names differ at both ends (`checkout-7d…-x2x7q`).
+pub(super) fn cut_middle(text: &str, cells: usize) -> String {
     if width(text) <= cells {
         return text.to_owned();
     }
@@ -33,7 +33,7 @@ pub(super) fn middle(text: &str, cells: usize) -> String {
     format!("{}…{tail}", head(text, room - width(tail)))
 }
 
-/// Padded to `cells`.
+/// Pads a text to `cells`.
 pub(super) fn pad(text: &str, cells: usize, right: bool) -> String {
     let gap = " ".repeat(cells.saturating_sub(width(text)));
     if right { gap + text } else { text.to_owned() + &gap }

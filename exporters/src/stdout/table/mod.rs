@@ -1,4 +1,4 @@
-//! The table of a window: who talks to whom, the busiest first.
+//! The table of a window: one row for each flow, the busiest first.
 
 mod fit;
 mod layout;
@@ -14,16 +14,16 @@ use super::units;
 use layout::Layout;
 use rows::{Row, Rows};
 
-/// Lines of a screenful that are not rows: title, head, "more", total, an empty line, and the cursor's.
-const LINES_AROUND: usize = 6;
-/// Rows that are shown on a screen of any height.
-const LEAST_ROWS: usize = 3;
+/// Lines of a screen that are not rows: title, heading, "more", total, an empty line, and the cursor's.
+const OTHER_LINES: usize = 6;
+/// Rows to show on a screen of any height.
+const MIN_ROWS: usize = 3;
 
 const BOLD: &str = "\x1b[1m";
 const DIM: &str = "\x1b[2m";
 const PLAIN: &str = "\x1b[0m";
 
-/// The table as text, ready for the terminal; a new one follows the last, so that the past can be scrolled back to.
+/// Returns the table as text for the terminal. Tables follow each other, so that the user can scroll back to earlier ones.
 pub(super) fn draw(window: &Window, view: &View) -> String {
     let rows = Rows::of_window(window);
     let mut page = Page { text: String::new(), view };
@@ -34,7 +34,7 @@ pub(super) fn draw(window: &Window, view: &View) -> String {
         page.line("", "");
         return page.text;
     }
-    let room = view.rows.map_or(rows.shown.len(), |lines| lines.saturating_sub(LINES_AROUND).max(LEAST_ROWS));
+    let room = view.rows.map_or(rows.shown.len(), |lines| lines.saturating_sub(OTHER_LINES).max(MIN_ROWS));
     let (visible, hidden) = rows.shown.split_at(room.min(rows.shown.len()));
     let layout = Layout::choose(visible, &total, rows.level, view.columns);
     page.line(DIM, &layout.head());
@@ -51,7 +51,7 @@ pub(super) fn draw(window: &Window, view: &View) -> String {
     page.text
 }
 
-/// When, how long, and what is in the table: also what a narrow screen has no column for.
+/// Returns the window's time and length, and totals, also those for which a narrow screen has no column.
 fn title(window: &Window, rows: &Rows, total: &Row, columns: usize) -> String {
     let (start, end) = (Rfc3339(window.start).to_string(), Rfc3339(window.end).to_string());
     let clock = |time: &str| time.get(11..19).unwrap_or_default().to_owned();
@@ -91,7 +91,7 @@ fn more(hidden: &[Row]) -> String {
     format!("… and {} more: → {towards}, ← {back}, {} open", hidden.len(), units::count(total.active))
 }
 
-/// Lines within the screen's width.
+/// Writes lines, cut to the screen's width.
 struct Page<'a> {
     text: String,
     view: &'a View,
@@ -99,7 +99,7 @@ struct Page<'a> {
 
 impl Page<'_> {
     fn line(&mut self, style: &str, line: &str) {
-        let line = fit::end(line.trim_end(), self.view.columns);
+        let line = fit::cut_end(line.trim_end(), self.view.columns);
         if self.view.styled && !style.is_empty() && !line.is_empty() {
             self.text += style;
             self.text += &line;

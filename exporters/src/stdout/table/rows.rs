@@ -1,27 +1,27 @@
-//! What the table's rows say.
+//! The rows of a table.
 
 use std::cmp::Reverse;
 
 use longwave_pipeline::model::{Level, Series, UNKNOWN, Window, key};
 
 use super::super::text::socket_address;
-use super::fit::tame;
+use super::fit::without_controls;
 
-/// Which end of the flow is on this host, and counted it.
+/// Which end of the flow is the reporting socket, on this host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Side {
     Client,
     Server,
-    /// A total, or a folded rest.
+    /// Both: a total, or the overflow series.
     Mixed,
 }
 
-/// One flow in one window, as one of its ends saw it.
+/// One flow in one window, as one of its ends reports it.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
     pub(super) source: String,
     pub(super) destination: String,
-    /// The service that was meant; empty where it is the destination already, or not known.
+    /// The service that the client meant; empty if it is unknown, or the destination already.
     pub(super) service: String,
     pub(super) side: Side,
     /// Payload bytes from source to destination.
@@ -38,17 +38,16 @@ pub(super) struct Row {
     pub(super) opened: u64,
     pub(super) closed: u64,
     pub(super) failed: u64,
-    /// The window's length, for rates.
+    /// The window's length in seconds, for rates.
     pub(super) seconds: f64,
-    /// The fold of what `max_series` left no room for.
-    folded: bool,
+    /// The row is the overflow series.
+    is_overflow: bool,
 }
 
-/// A window's rows.
 pub(super) struct Rows {
-    /// The level that is shown: the finest of service and workload, else connection.
+    /// The level that is shown: workload if there is one, otherwise service, otherwise connection.
     pub(super) level: Option<Level>,
-    /// Sorted: most bytes first, then most connections; what was folded comes last.
+    /// Sorted by bytes, then by connections, descending; the overflow series is last.
     pub(super) shown: Vec<Row>,
 }
 
@@ -62,7 +61,7 @@ impl Rows {
         let seconds = window.end.since(window.start).as_secs_f64();
         let at_level = window.series.iter().filter(|series| Some(series.level) == level);
         let mut shown: Vec<_> =
-            at_level.map(|series| Row::of_series(series, seconds)).filter(Row::says_something).collect();
+            at_level.map(|series| Row::of_series(series, seconds)).filter(Row::has_activity).collect();
         shown.sort_by(|one, other| one.order().cmp(&other.order()));
         Self { level, shown }
     }
@@ -75,7 +74,7 @@ impl Rows {
 // === impl Row ===
 
 impl Row {
-    /// Sums of `rows`.
+    /// Returns the sums of `rows`.
     pub(super) fn sum(rows: &[Row], source: String) -> Self {
         let mut total = Self {
             source,
@@ -94,7 +93,7 @@ impl Row {
             closed: 0,
             failed: 0,
             seconds: rows.first().map_or(0.0, |row| row.seconds),
-            folded: false,
+            is_overflow: false,
         };
         for row in rows {
             total.towards = total.towards.saturating_add(row.towards);
@@ -116,12 +115,12 @@ impl Row {
         total
     }
 
-    /// Nothing moved and nothing happened in the window.
+    /// Returns whether the window has neither bytes nor events of the flow.
     pub(super) fn is_idle(&self) -> bool {
         self.towards == 0 && self.back == 0 && self.opened == 0 && self.closed == 0 && self.failed == 0
     }
 
-    /// The mean round trip, seconds.
+    /// Returns the mean round trip, in seconds.
     pub(super) fn round_trip(&self) -> Option<f64> {
         (self.round_trips.1 > 0).then(|| self.round_trips.0 / self.round_trips.1 as f64)
     }
@@ -129,7 +128,7 @@ impl Row {
     fn of_series(series: &Series, seconds: f64) -> Self {
         let measures = &series.measures;
         let totals = &measures.totals;
-        let folded = series.attributes.get(key::OVERFLOW).is_some();
+        let is_overflow = series.attributes.get(key::OVERFLOW).is_some();
         let side = match series.attributes.text(key::REPORTER) {
             "destination" => Side::Server,
             "source" => Side::Client,
@@ -139,7 +138,7 @@ impl Row {
             Side::Server => (totals.received_bytes, totals.sent_bytes),
             Side::Client | Side::Mixed => (totals.sent_bytes, totals.received_bytes),
         };
-        let (source, destination, service) = if folded {
+        let (source, destination, service) = if is_overflow {
             ("(others)".to_owned(), "(over max_series)".to_owned(), String::new())
         } else {
             ends(series)
@@ -161,12 +160,12 @@ impl Row {
             closed: measures.closed_total(),
             failed: measures.failed_total(),
             seconds,
-            folded,
+            is_overflow,
         }
     }
 
-    /// A series that has ended quietly, or only waits to be removed, is no news.
-    fn says_something(&self) -> bool {
+    /// Returns whether there is anything to show. A series in its last window usually has nothing.
+    fn has_activity(&self) -> bool {
         !self.is_idle() || self.active > 0 || self.segments > 0
     }
 
@@ -174,11 +173,11 @@ impl Row {
         let bytes = self.towards.saturating_add(self.back);
         let events = self.opened + self.closed + self.failed;
         let names = (self.source.clone(), self.destination.clone(), self.service.clone());
-        (self.folded, Reverse(bytes), Reverse(self.active), Reverse(events), names, self.side)
+        (self.is_overflow, Reverse(bytes), Reverse(self.active), Reverse(events), names, self.side)
     }
 }
 
-/// Source, destination, and the service if it is not the destination.
+/// Returns the source, the destination, and the service if it is not the destination.
 fn ends(series: &Series) -> (String, String, String) {
     let name = |name, namespace| named(series.attributes.text(name), series.attributes.text(namespace));
     let service = name(key::DESTINATION_SERVICE_NAME, key::DESTINATION_SERVICE_NAMESPACE);
@@ -186,15 +185,15 @@ fn ends(series: &Series) -> (String, String, String) {
     let workload = name(key::DESTINATION_WORKLOAD_NAME, key::DESTINATION_NAMESPACE);
     let or_unknown = |name: Option<String>| name.unwrap_or_else(|| UNKNOWN.to_owned());
     if series.level == Level::Connection {
-        let place = |name: Option<String>, address, port| {
+        let with_address = |name: Option<String>, address, port| {
             let address = socket_address(series, address, port);
             match (name, address) {
                 (Some(name), Some(address)) => format!("{name} ({address})"),
                 (name, address) => or_unknown(name.or(address)),
             }
         };
-        let source = place(source, key::SOURCE_ADDRESS, key::SOURCE_PORT);
-        let destination = place(workload, key::DESTINATION_ADDRESS, key::DESTINATION_PORT);
+        let source = with_address(source, key::SOURCE_ADDRESS, key::SOURCE_PORT);
+        let destination = with_address(workload, key::DESTINATION_ADDRESS, key::DESTINATION_PORT);
         return (source, destination, service.unwrap_or_default());
     }
     match (workload, service) {
@@ -206,16 +205,18 @@ fn ends(series: &Series) -> (String, String, String) {
     }
 }
 
-/// `name.namespace`, as a cluster's DNS spells it; `None` if the name is not known.
+/// Returns `name.namespace`, as in a cluster's DNS; `None` if the name is unknown.
 fn named(name: &str, namespace: &str) -> Option<String> {
     let known = |text: &str| !text.is_empty() && text != UNKNOWN;
-    known(name).then(|| tame(&if known(namespace) { format!("{name}.{namespace}") } else { name.to_owned() }))
+    known(name).then(|| {
+        without_controls(&if known(namespace) { format!("{name}.{namespace}") } else { name.to_owned() })
+    })
 }
 
 // === impl Side ===
 
 impl Side {
-    pub(super) fn shown(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Client => "client",
             Self::Server => "server",

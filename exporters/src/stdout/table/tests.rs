@@ -17,7 +17,7 @@ fn attributes(pairs: &[(&'static str, &str)]) -> Arc<Attributes> {
     ))
 }
 
-/// reporter, source, source namespace, service, destination, destination namespace
+/// A series. `names` are reporter, source, source namespace, service, destination, destination namespace.
 fn flow(level: Level, names: [&str; 6], measures: Measures) -> Series {
     let [reporter, source, source_namespace, service, destination, namespace] = names;
     let mut pairs = vec![
@@ -72,7 +72,7 @@ fn window(series: Vec<Series>) -> Window {
     Window { start: golden::START, end: golden::END, series }
 }
 
-/// A host without Kubernetes: systemd units, processes, unknown peers, one flow with both ends here.
+/// A host without Kubernetes: systemd units, processes, unknown peers, and one flow with both ends on the host.
 fn host() -> Window {
     let row = |names: [&str; 4], sent, received, retransmits, rtt, connections| {
         let [reporter, source, destination, service] = names;
@@ -118,7 +118,7 @@ fn host() -> Window {
     ])
 }
 
-/// A Kubernetes node: namespaces, services, long names, a fold.
+/// A Kubernetes node: namespaces, services, long names, and an overflow series.
 fn node() -> Window {
     let row = |names, sent, received, retransmits, rtt, connections| {
         flow(Level::Workload, names, measures(Numbers { sent, received, retransmits, rtt, connections }))
@@ -170,7 +170,7 @@ fn node() -> Window {
             connections: [1_000_000, 0, 0, 0],
         }),
     });
-    // The coarser level is not shown beside the finer one.
+    // The table shows the finer level only.
     series.push(flow(
         Level::Service,
         ["source", "checkout", "shop", "cart", "", "shop"],
@@ -185,8 +185,8 @@ fn node() -> Window {
     window(series)
 }
 
-/// *Scenario*: a host's and a Kubernetes node's window, at 80 and 160 columns.
-/// *Guarantees*: the tables, as a newcomer sees them.
+/// *Scenario*: a window of a host and one of a Kubernetes node, at 80 and 160 columns.
+/// *Guarantees*: the tables are those of the snapshots.
 #[test]
 fn tables_at_80_and_160_columns() {
     for (name, window) in [("host", host()), ("node", node())] {
@@ -196,8 +196,9 @@ fn tables_at_80_and_160_columns() {
     }
 }
 
-/// *Scenario*: only connection series; only service series; the golden window.
-/// *Guarantees*: the finest of service and workload, connections only where there is nothing else, with addresses.
+/// *Scenario*: a window with connection series only, one with service series only, and the golden window.
+/// *Guarantees*: the table shows the finer of the levels service and workload; it shows connections, with addresses, only if there is no
+/// other level.
 #[test]
 fn the_level_is_the_finest_that_names_workloads() {
     let golden = golden::window();
@@ -209,17 +210,17 @@ fn the_level_is_the_finest_that_names_workloads() {
     insta::assert_snapshot!(tables.join("\n"));
 }
 
-/// *Scenario*: an empty window, and one whose series only wait to be removed.
-/// *Guarantees*: a note instead of a table.
+/// *Scenario*: an empty window, and one whose series have no activity.
+/// *Guarantees*: there is a note instead of a table.
 #[test]
-fn nothing_seen_is_said() {
+fn an_empty_window_has_a_note() {
     let quiet = flow(Level::Workload, ["source"; 6], Measures::default());
     let tables = [draw(&window(Vec::new()), &plain(80)), draw(&window(vec![quiet]), &plain(160))];
     insta::assert_snapshot!(tables.join("\n"));
 }
 
-/// *Scenario*: more flows than the terminal has lines; a terminal of a few lines only.
-/// *Guarantees*: the busiest, how many more and what they carry, the total of all; at least three rows.
+/// *Scenario*: more flows than the terminal has lines; a terminal with only a few lines.
+/// *Guarantees*: the table shows the busiest flows, the number and the bytes of the others, and the total; it has at least three rows.
 #[test]
 fn rows_are_limited_to_the_terminal() {
     let table = draw(&host(), &View { columns: 80, rows: Some(10), styled: false });
@@ -228,8 +229,8 @@ fn rows_are_limited_to_the_terminal() {
     insta::assert_snapshot!(table + &tiny);
 }
 
-/// *Scenario*: styles on a terminal.
-/// *Guarantees*: bold and dim only, each line ends plain, and no line is styled without.
+/// *Scenario*: a table with and without styles.
+/// *Guarantees*: the styles are bold and dim only, and each styled line ends with a reset.
 #[test]
 fn styles_are_bold_and_dim() {
     let styled = draw(&host(), &View { styled: true, ..plain(80) });
@@ -240,10 +241,10 @@ fn styles_are_bold_and_dim() {
     }
 }
 
-/// *Scenario*: every width from 1 to 220, with wide characters, control characters and long names in the names.
-/// *Guarantees*: no line is wider than the terminal, no control character gets there, nothing panics.
+/// *Scenario*: every width from 1 to 220, with long names that contain wide characters and control characters.
+/// *Guarantees*: no line is wider than the terminal or contains a control character; nothing panics.
 #[test]
-fn every_width_is_kept() {
+fn no_line_is_wider_than_the_terminal() {
     let mut window = node();
     let odd = [
         "source",
@@ -270,8 +271,8 @@ fn every_width_is_kept() {
     }
 }
 
-/// *Scenario*: windows of no length and at the end of time.
-/// *Guarantees*: a table without rates, no panic.
+/// *Scenario*: a window of length zero, and one with the largest time.
+/// *Guarantees*: the table has no rates; nothing panics.
 #[test]
 fn odd_windows_are_drawn() {
     let mut window = host();

@@ -3,20 +3,19 @@ use longwave_pipeline::model::UnixNanos;
 
 use super::super::address::{DaemonAddress, InvalidAddress};
 use super::super::container::{Container, ContainerId, ContainerState};
-use super::super::timestamp;
 use super::{end, id};
 
-/// *Scenario*: one running container as Docker 20.10 lists it and as it inspects it.
-/// *Guarantees*: both tell the same: name without slash and link, addresses of both families with their networks, ports of TCP published
-/// for all addresses and for one, Compose labels.
+/// *Scenario*: one running container, as Docker 20.10 lists and inspects it.
+/// *Guarantees*: both decode to the same: name without slash and link, addresses of both families with their networks, TCP ports published
+/// on all addresses and on one, Compose labels.
 #[test]
-fn a_list_and_an_inspection_tell_the_same() {
+fn a_list_and_an_inspection_decode_to_the_same() {
     let networks = r#"{"bridge": {"Gateway": "172.17.0.1", "IPAddress": "172.17.0.2", "IPPrefixLen": 16,
         "IPv6Gateway": "fd00::1", "GlobalIPv6Address": "fd00::2", "GlobalIPv6PrefixLen": 64},
         "none": {"IPAddress": "", "IPPrefixLen": 0, "GlobalIPv6Address": ""}}"#;
     let labels = r#"{"com.docker.compose.project": "shop", "com.docker.compose.service": "web"}"#;
     let listed = format!(
-        r#"{{"Id": "{}", "Names": ["/db/alias", "/web"], "Image": "lwbox", "Created": 5, "ContainerTable": "running", "Labels": {labels},
+        r#"{{"Id": "{}", "Names": ["/db/alias", "/web"], "Image": "lwbox", "Created": 5, "State": "running", "Labels": {labels},
         "Ports": [{{"IP": "0.0.0.0", "PrivatePort": 80, "PublicPort": 8080, "Type": "tcp"}}, {{"IP": "::", "PrivatePort": 80, "PublicPort": 8080, "Type": "tcp"}},
         {{"IP": "192.0.2.1", "PrivatePort": 81, "PublicPort": 8081, "Type": "tcp"}}, {{"IP": "0.0.0.0", "PrivatePort": 53, "PublicPort": 53, "Type": "udp"}}, {{"PrivatePort": 90, "Type": "tcp"}}],
         "HostConfig": {{"NetworkMode": "default"}}, "NetworkSettings": {{"Networks": {networks}}}, "Mounts": []}}"#,
@@ -24,14 +23,14 @@ fn a_list_and_an_inspection_tell_the_same() {
     );
     let inspected = format!(
         r#"{{"Id": "{}", "Name": "/web", "Config": {{"Image": "lwbox", "Labels": {labels}}},
-        "ContainerTable": {{"Status": "running", "Running": true, "StartedAt": "2026-11-21T11:53:52.5Z", "FinishedAt": "0001-01-01T00:00:00Z"}},
+        "State": {{"Status": "running", "Running": true, "StartedAt": "2026-11-21T11:53:52.5Z", "FinishedAt": "0001-01-01T00:00:00Z"}},
         "NetworkSettings": {{"Networks": {networks}, "Ports": {{"90/tcp": null, "53/udp": [{{"HostIp": "0.0.0.0", "HostPort": "53"}}],
         "80/tcp": [{{"HostIp": "::", "HostPort": "8080"}}, {{"HostIp": "0.0.0.0", "HostPort": "8080"}}], "81/tcp": [{{"HostIp": "192.0.2.1", "HostPort": "8081"}}]}}}}}}"#,
         id('a')
     );
-    let listed = Container::of_summary(serde_json::from_str::<ContainerSummary>(&listed).unwrap()).unwrap();
+    let listed = Container::from_summary(serde_json::from_str::<ContainerSummary>(&listed).unwrap()).unwrap();
     let mut inspected =
-        Container::of_inspection(serde_json::from_str::<ContainerInspectResponse>(&inspected).unwrap())
+        Container::from_inspection(serde_json::from_str::<ContainerInspectResponse>(&inspected).unwrap())
             .unwrap();
     assert_eq!(
         inspected.state,
@@ -48,16 +47,16 @@ fn a_list_and_an_inspection_tell_the_same() {
     assert_eq!(listed.published, [end("0.0.0.0", 8080), end("192.0.2.1", 8081), end("::", 8080)]);
 }
 
-/// *Scenario*: containers that were made, that ended, and one of the host's network; and answers without anything in them.
-/// *Guarantees*: where in its state a container is, and that nothing is made up.
+/// *Scenario*: containers that were created, that ended, and one in the host's network; and empty responses.
+/// *Guarantees*: each has its state, and nothing is invented for an empty response.
 #[test]
-fn the_stages_of_a_life_are_told_apart() {
+fn each_state_is_decoded() {
     let container = |state: &str| {
         let text = format!(
-            r#"{{"Id": "{}", "Name": "/a", "ContainerTable": {state}, "NetworkSettings": {{"Networks": {{"host": {{"IPAddress": ""}}}}}}}}"#,
+            r#"{{"Id": "{}", "Name": "/a", "State": {state}, "NetworkSettings": {{"Networks": {{"host": {{"IPAddress": ""}}}}}}}}"#,
             id('a')
         );
-        Container::of_inspection(serde_json::from_str(&text).unwrap()).unwrap()
+        Container::from_inspection(serde_json::from_str(&text).unwrap()).unwrap()
     };
     let none = "0001-01-01T00:00:00Z";
     let made = container(&format!(r#"{{"Running": false, "StartedAt": "{none}", "FinishedAt": "{none}"}}"#));
@@ -66,14 +65,14 @@ fn the_stages_of_a_life_are_told_apart() {
         r#"{"Running": false, "StartedAt": "1970-01-01T00:00:01Z", "FinishedAt": "1970-01-01T00:00:02Z"}"#,
     );
     assert_eq!(ended.state, ContainerState::Ended { at: Some(UnixNanos(2_000_000_000)) });
-    assert_eq!(Container::of_inspection(ContainerInspectResponse::default()), None);
-    assert_eq!(Container::of_summary(ContainerSummary::default()), None);
+    assert_eq!(Container::from_inspection(ContainerInspectResponse::default()), None);
+    assert_eq!(Container::from_summary(ContainerSummary::default()), None);
 }
 
-/// *Scenario*: times of Docker and Podman, and what is none.
+/// *Scenario*: times of Docker and Podman, and texts that are not times.
 /// *Guarantees*: nanoseconds and offsets are read; the year 1 is no time.
 #[test]
-fn times_are_read_as_daemons_write_them() {
+fn times_are_parsed_as_daemons_write_them() {
     for (text, nanos) in [
         ("1970-01-01T00:00:00Z", Some(0)),
         ("2026-11-21T11:53:52.123456789Z", Some(1_795_262_032_123_456_789)),
@@ -86,12 +85,12 @@ fn times_are_read_as_daemons_write_them() {
         ("now", None),
         ("", None),
     ] {
-        assert_eq!(timestamp::parse(text), nanos.map(UnixNanos), "{text}");
+        assert_eq!(crate::rfc3339::parse(text), nanos.map(UnixNanos), "{text}");
     }
 }
 
 /// *Scenario*: endpoints of every kind, and container ids.
-/// *Guarantees*: what cannot be spoken is refused with the remedy; ids are 64 hex digits.
+/// *Guarantees*: an unsupported one is refused with a remedy; ids are 64 hex digits.
 #[test]
 fn endpoints_and_ids_are_checked() {
     let unix = DaemonAddress::Unix("/var/run/docker.sock".to_owned());

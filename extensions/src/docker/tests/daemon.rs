@@ -13,13 +13,13 @@ use super::super::extension::DockerExtension;
 use super::fake_daemon::FakeDaemon;
 use super::{end, id, name};
 
-struct Watched {
+struct RunningExtension {
     directory: Arc<dyn Directory>,
     stop: CancellationToken,
-    running: JoinHandle<()>,
+    task: JoinHandle<()>,
 }
 
-impl Watched {
+impl RunningExtension {
     async fn start(daemon: &FakeDaemon) -> Self {
         let config = DockerConfig {
             endpoint: format!("unix://{}", daemon.socket().display()),
@@ -30,18 +30,18 @@ impl Watched {
         let extension = DockerExtension::new(&config, &context).unwrap();
         let directory = extension.directory().unwrap();
         let stop = CancellationToken::new();
-        let running = Box::new(extension).start(stop.clone()).await.unwrap();
-        Self { directory, stop, running: tokio::spawn(async { running.await.unwrap() }) }
+        let task = Box::new(extension).start(stop.clone()).await.unwrap();
+        Self { directory, stop, task: tokio::spawn(async { task.await.unwrap() }) }
     }
 
-    fn who_had(&self, address: &str, at: UnixNanos) -> String {
+    fn name_at(&self, address: &str, at: UnixNanos) -> String {
         name(self.directory.workload_of_address(end(address, 80), at))
     }
 
-    /// Waits until the address is `expected`'s.
+    /// Waits until the address has the workload `expected`.
     async fn until(&self, address: &str, expected: &str) {
         let reached = async {
-            while self.who_had(address, UnixNanos::now()) != expected {
+            while self.name_at(address, UnixNanos::now()) != expected {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
@@ -49,13 +49,13 @@ impl Watched {
         assert!(
             reached.is_ok(),
             "{address} is {:?}, not {expected:?}",
-            self.who_had(address, UnixNanos::now())
+            self.name_at(address, UnixNanos::now())
         );
     }
 
     async fn stop(self) {
         self.stop.cancel();
-        self.running.await.unwrap();
+        self.task.await.unwrap();
     }
 }
 
@@ -68,52 +68,52 @@ fn listed(digit: char, name: &str, address: &str) -> String {
 
 fn inspected(digit: char, name: &str, address: &str, started: &str) -> String {
     format!(
-        r#"{{"Id": "{}", "Name": "/{name}", "ContainerTable": {{"Running": true, "StartedAt": "{started}"}},
+        r#"{{"Id": "{}", "Name": "/{name}", "State": {{"Running": true, "StartedAt": "{started}"}},
         "NetworkSettings": {{"Networks": {{"n": {{"IPAddress": "{address}"}}}}}}}}"#,
         id(digit)
     )
 }
 
-/// *Scenario*: the daemon is not there at the start, then is; its stream of events is cut, and in the gap one container vanished without a
-/// trace, one ended at a known time, and one took the address of the first.
-/// *Guarantees*: no restart is needed; each address has the name that was true at each time; nothing of the gap lingers.
+/// *Scenario*: the daemon is absent at the start, then present; its stream of events is cut, and in the gap one container vanished without
+/// a trace, one ended at a known time, and one took the address of the first.
+/// *Guarantees*: no restart is needed; each address has the name that was valid at each time; nothing of the gap stays.
 #[tokio::test]
-async fn a_gap_is_mended() {
+async fn a_gap_is_repaired() {
     let daemon = FakeDaemon::new();
-    let watched = Watched::start(&daemon).await;
-    watched.until("10.0.0.1", "unknown").await;
+    let running = RunningExtension::start(&daemon).await;
+    running.until("10.0.0.1", "unknown").await;
     daemon.set_list(&format!("[{}, {}]", listed('a', "one", "10.0.0.1"), listed('b', "two", "10.0.0.2")));
     let server = daemon.serve();
     daemon.until_followed(1).await;
-    assert_eq!(watched.who_had("10.0.0.1", UnixNanos::now()), "one");
+    assert_eq!(running.name_at("10.0.0.1", UnixNanos::now()), "one");
     let before = UnixNanos::now();
 
     daemon.set_list(&format!("[{}]", listed('c', "three", "10.0.0.1")));
     daemon.set_inspection(&id('c'), &inspected('c', "three", "10.0.0.1", "2100-01-01T00:00:00Z"));
     daemon.set_inspection(
         &id('b'),
-        &format!(r#"{{"Id": "{}", "Name": "/two", "ContainerTable": {{"Running": false, "StartedAt": "1970-01-01T00:00:01Z", "FinishedAt": "1970-01-01T00:00:02Z"}}}}"#, id('b')),
+        &format!(r#"{{"Id": "{}", "Name": "/two", "State": {{"Running": false, "StartedAt": "1970-01-01T00:00:01Z", "FinishedAt": "1970-01-01T00:00:02Z"}}}}"#, id('b')),
     );
     daemon.cut();
-    watched.until("10.0.0.1", "three").await;
-    assert_eq!(watched.who_had("10.0.0.1", before), "one");
-    assert_eq!(watched.who_had("10.0.0.2", UnixNanos(1_500_000_000)), "two");
-    assert_eq!(watched.who_had("10.0.0.2", UnixNanos(2_000_000_000)), "unknown");
-    watched.stop().await;
+    running.until("10.0.0.1", "three").await;
+    assert_eq!(running.name_at("10.0.0.1", before), "one");
+    assert_eq!(running.name_at("10.0.0.2", UnixNanos(1_500_000_000)), "two");
+    assert_eq!(running.name_at("10.0.0.2", UnixNanos(2_000_000_000)), "unknown");
+    running.stop().await;
     server.abort();
 }
 
-/// *Scenario*: inspections answer with what is no container, with an error, and (as Podman does for one that is being removed) with 500 and
-/// "no such container"; then a cgroup asks for a container that no event told of.
-/// *Guarantees*: a bad answer costs that container only, not the connection; the missed one is found by its id.
+/// *Scenario*: inspections return what is not a container, an error, and (as Podman does for one that is being removed) 500 with "no such
+/// container"; then a cgroup has the id of a container that no event reported.
+/// *Guarantees*: a bad response affects only its container and not the connection; the missed container is found by its id.
 #[tokio::test]
-async fn an_unreadable_answer_and_a_missed_event_cost_nothing_else() {
+async fn a_bad_response_and_a_missed_event_affect_nothing_else() {
     let daemon = FakeDaemon::new();
     daemon.set_list("[]");
     let server = daemon.serve();
-    let watched = Watched::start(&daemon).await;
+    let running = RunningExtension::start(&daemon).await;
     daemon.until_followed(1).await;
-    daemon.set_inspection(&id('a'), r#"{"ContainerTable": {"Status": "hibernating"}}"#);
+    daemon.set_inspection(&id('a'), r#"{"State": {"Status": "hibernating"}}"#);
     daemon.set_inspection(&id('b'), &inspected('b', "good", "10.0.0.2", "2026-11-21T00:00:00Z"));
     daemon.set_inspection(&id('d'), r#"{"message": "driver failed"}"#);
     daemon.set_inspection(
@@ -121,19 +121,19 @@ async fn an_unreadable_answer_and_a_missed_event_cost_nothing_else() {
         r#"{"message": "container does not exist in database: no such container"}"#,
     );
     for digit in ['a', 'd', 'e', 'b'] {
-        daemon.tell(&format!(
+        daemon.send(&format!(
             r#"{{"Type": "container", "Action": "start", "Actor": {{"ID": "{}"}}, "timeNano": 1}}"#,
             id(digit)
         ));
     }
-    watched.until("10.0.0.2", "good").await;
-    assert_eq!(daemon.asked("events"), 1);
+    running.until("10.0.0.2", "good").await;
+    assert_eq!(daemon.requests("events"), 1);
 
     daemon.set_inspection(&id('c'), &inspected('c', "missed", "10.0.0.3", "2026-11-21T00:00:00Z"));
     let missed = id('c');
     let cgroup = longwave_pipeline::component::CgroupName { container_id: &missed, ..Default::default() };
-    assert_eq!(name(watched.directory.workload_of_cgroup(&cgroup, UnixNanos::now())), "pending");
-    watched.until("10.0.0.3", "missed").await;
-    watched.stop().await;
+    assert_eq!(name(running.directory.workload_of_cgroup(&cgroup, UnixNanos::now())), "pending");
+    running.until("10.0.0.3", "missed").await;
+    running.stop().await;
     server.abort();
 }

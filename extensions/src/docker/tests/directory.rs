@@ -7,11 +7,11 @@ use super::super::config::DockerConfig;
 use super::super::container::{AttachedAddress, Container, ContainerId, ContainerState};
 use super::super::container_table::UpdateSource;
 use super::super::directory::{DaemonStatus, DockerDirectory};
-use super::{end, id, service, who_had, who_is};
+use super::{end, id, name_at_address, name_of_id, service};
 
 fn following() -> DockerDirectory {
     let directory = DockerDirectory::new(&DockerConfig::default());
-    directory.enter(DaemonStatus::Following);
+    directory.set_status(DaemonStatus::Following);
     directory
 }
 
@@ -37,7 +37,7 @@ fn event(at: u64, begun: bool) -> UpdateSource {
 }
 
 /// *Scenario*: a container is renamed, ends, and its address goes to another one.
-/// *Guarantees*: a record's time decides about each name, before and after; an id keeps its last name, an address nobody's.
+/// *Guarantees*: a record's time decides which name it gets; an id keeps its last name, an address does not.
 #[test]
 fn names_are_as_of_the_records_time() {
     let directory = following();
@@ -58,7 +58,10 @@ fn names_are_as_of_the_records_time() {
         (400, "two", "three"),
     ] {
         assert_eq!(
-            (who_is(&directory, &id('a'), at).as_str(), who_had(&directory, "172.17.0.2", at).as_str()),
+            (
+                name_of_id(&directory, &id('a'), at).as_str(),
+                name_at_address(&directory, "172.17.0.2", at).as_str()
+            ),
             (by_id, by_address),
             "{at}"
         );
@@ -66,34 +69,34 @@ fn names_are_as_of_the_records_time() {
 }
 
 /// *Scenario*: a container leaves one network for another while it runs.
-/// *Guarantees*: each address is its own for its time.
+/// *Guarantees*: each address is the container's while it is in that network.
 #[test]
-fn networks_are_left_and_joined() {
+fn each_network_has_its_own_address() {
     let directory = following();
     directory.apply(&container('a', "web", &["172.17.0.2"]), event(100, true));
     directory.apply(&container('a', "web", &["172.17.0.2", "172.18.0.2"]), event(200, true));
     directory.apply(&container('a', "web", &["172.18.0.2"]), event(300, false));
-    assert_eq!(who_had(&directory, "172.18.0.2", 199), "unknown");
-    assert_eq!(who_had(&directory, "172.18.0.2", 200), "web");
-    assert_eq!(who_had(&directory, "172.17.0.2", 299), "web");
-    assert_eq!(who_had(&directory, "172.17.0.2", 300), "unknown");
+    assert_eq!(name_at_address(&directory, "172.18.0.2", 199), "unknown");
+    assert_eq!(name_at_address(&directory, "172.18.0.2", 200), "web");
+    assert_eq!(name_at_address(&directory, "172.17.0.2", 299), "web");
+    assert_eq!(name_at_address(&directory, "172.17.0.2", 300), "unknown");
 }
 
 /// *Scenario*: a container is found running by a list, long after it was started.
 /// *Guarantees*: records since its start carry its name.
 #[test]
-fn what_is_found_running_has_been_so_since_its_start() {
+fn a_listed_container_has_its_name_since_its_start() {
     let directory = following();
-    let told = UpdateSource::Poll { now: UnixNanos(1000), lost: UnixNanos(900) };
-    directory.apply(&container('a', "web", &["172.17.0.2"]), told);
-    assert_eq!(who_had(&directory, "172.17.0.2", 1), "web");
+    let source = UpdateSource::Poll { now: UnixNanos(1000), lost: UnixNanos(900) };
+    directory.apply(&container('a', "web", &["172.17.0.2"]), source);
+    assert_eq!(name_at_address(&directory, "172.17.0.2", 1), "web");
 }
 
-/// *Scenario*: a Compose service and a container outside Compose publish ports, for all addresses and for one.
-/// *Guarantees*: the published port tells the service only at this host's addresses; the backend's address tells it too; addresses that
-/// a connection may be led away from are known.
+/// *Scenario*: a Compose service and a container outside Compose publish ports, on all addresses and on one.
+/// *Guarantees*: the published port resolves to the service only at this host's addresses; so does the backend's address; addresses whose
+/// connections may be translated are known.
 #[test]
-fn published_ports_and_backends_tell_the_service() {
+fn published_ports_and_backends_resolve_to_the_service() {
     let directory = following();
     let own: IpAddr = "10.0.0.9".parse().unwrap();
     directory.refresh([own].into_iter().collect(), UnixNanos(1));
@@ -126,47 +129,48 @@ fn published_ports_and_backends_tell_the_service() {
     assert!(!translated("10.0.0.9"));
 }
 
-/// *Scenario*: a cgroup's container that the daemon has not told of, in each phase; then it is a stranger's.
-/// *Guarantees*: pending only while an answer may come; asked for once; a stranger is not asked for again, until some lists later.
+/// *Scenario*: a cgroup's container that the daemon has not reported, in each status; then the daemon does not know it.
+/// *Guarantees*: pending only while a result may come; looked up once; a foreign id is not looked up again until some lists later.
 #[test]
-fn unknown_containers_are_asked_for_once() {
+fn unknown_containers_are_looked_up_once() {
     let directory = DockerDirectory::new(&DockerConfig::default());
-    assert_eq!(who_is(&directory, &id('a'), 1), "pending");
-    assert_eq!(who_had(&directory, "172.17.0.2", 1), "pending");
-    directory.enter(DaemonStatus::Unreachable);
-    assert_eq!(who_is(&directory, &id('a'), 1), "unknown");
-    directory.enter(DaemonStatus::Following);
+    assert_eq!(name_of_id(&directory, &id('a'), 1), "pending");
+    assert_eq!(name_at_address(&directory, "172.17.0.2", 1), "pending");
+    directory.set_status(DaemonStatus::Unreachable);
+    assert_eq!(name_of_id(&directory, &id('a'), 1), "unknown");
+    directory.set_status(DaemonStatus::Following);
     assert!(directory.take_requested().is_empty());
-    assert_eq!(who_is(&directory, &id('a'), 1), "pending");
-    assert_eq!(who_is(&directory, &id('a'), 1), "pending");
+    assert_eq!(name_of_id(&directory, &id('a'), 1), "pending");
+    assert_eq!(name_of_id(&directory, &id('a'), 1), "pending");
     let wanted = directory.take_requested();
     assert_eq!(wanted.len(), 1);
     let version = directory.version();
     directory.mark_foreign(wanted);
     assert_ne!(directory.version(), version);
-    assert_eq!(who_is(&directory, &id('a'), 1), "unknown");
-    assert_eq!(who_is(&directory, "", 1), "unknown");
+    assert_eq!(name_of_id(&directory, &id('a'), 1), "unknown");
+    assert_eq!(name_of_id(&directory, "", 1), "unknown");
     (0..5).for_each(|_| directory.refresh(Default::default(), UnixNanos(1)));
-    assert_eq!(who_is(&directory, &id('a'), 1), "pending");
+    assert_eq!(name_of_id(&directory, &id('a'), 1), "pending");
 }
 
-/// *Scenario*: records of now and of a while ago with an address in a containers' network that nobody has; with the network's gateway.
-/// *Guarantees*: a container that was started a moment ago is waited for, nothing else.
+/// *Scenario*: records of now and of a while ago, with an address in a network of containers that no container has, and with the network's
+/// gateway.
+/// *Guarantees*: only an address that a container may have got a moment ago is pending.
 #[test]
-fn an_address_of_a_containers_network_is_waited_for() {
+fn an_address_in_a_network_of_containers_is_pending() {
     let directory = following();
     directory.apply(&container('a', "web", &["172.17.0.2"]), event(100, true));
     let now = UnixNanos::now().0;
-    assert_eq!(who_had(&directory, "172.17.0.9", now), "pending");
-    assert_eq!(who_had(&directory, "172.17.0.9", now - 3_000_000_000), "unknown");
-    assert_eq!(who_had(&directory, "172.17.0.1", now), "unknown");
-    assert_eq!(who_had(&directory, "10.0.0.1", now), "unknown");
+    assert_eq!(name_at_address(&directory, "172.17.0.9", now), "pending");
+    assert_eq!(name_at_address(&directory, "172.17.0.9", now - 3_000_000_000), "unknown");
+    assert_eq!(name_at_address(&directory, "172.17.0.1", now), "unknown");
+    assert_eq!(name_at_address(&directory, "10.0.0.1", now), "unknown");
 }
 
 /// *Scenario*: ten thousand containers come and go with the same addresses.
-/// *Guarantees*: what is remembered stays bounded, by age.
+/// *Guarantees*: the number of former values stays bounded, by age.
 #[test]
-fn churn_leaves_nothing_behind() {
+fn churn_does_not_grow_the_table() {
     let directory = following();
     for round in 0..10_000_u64 {
         let mut id = [0; 32];
@@ -177,6 +181,6 @@ fn churn_leaves_nothing_behind() {
         directory.end(container.id, UnixNanos(at + 500_000_000));
         directory.refresh(Default::default(), UnixNanos(at));
     }
-    assert_eq!(directory.state().len(), 0);
-    assert!(directory.state().past_len() < 2_000, "{}", directory.state().past_len());
+    assert_eq!(directory.table().len(), 0);
+    assert!(directory.table().past_len() < 2_000, "{}", directory.table().past_len());
 }

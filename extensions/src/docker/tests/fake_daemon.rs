@@ -1,4 +1,4 @@
-//! A daemon of few words: what a real one cannot be made to do.
+//! A minimal daemon for what a real one cannot be made to do.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use tokio::net::UnixListener;
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 
-/// What it says.
+/// The fake daemon and its responses.
 #[derive(Clone)]
 pub struct FakeDaemon {
     answers: Arc<Mutex<Answers>>,
@@ -44,7 +44,7 @@ impl FakeDaemon {
         self.folder.path().join("docker.sock")
     }
 
-    /// Answers from now on; aborted, it answers nothing more.
+    /// Serves until the task is aborted.
     pub fn serve(&self) -> JoinHandle<()> {
         let _ = std::fs::remove_file(self.socket());
         let listener = UnixListener::bind(self.socket()).unwrap();
@@ -60,13 +60,13 @@ impl FakeDaemon {
         self.answers.lock().unwrap().list = list.to_owned();
     }
 
-    /// What has a `message` is answered as an error of the daemon.
+    /// Sets the response for a container; one that has a `message` is sent as an error.
     pub fn set_inspection(&self, id: &str, inspection: &str) {
         self.answers.lock().unwrap().inspections.insert(id.to_owned(), inspection.to_owned());
     }
 
-    /// Sends an event to all that listen.
-    pub fn tell(&self, event: &str) {
+    /// Sends an event to all streams.
+    pub fn send(&self, event: &str) {
         let _ = self.events.send(Some(format!("{event}\n")));
     }
 
@@ -75,15 +75,15 @@ impl FakeDaemon {
         let _ = self.events.send(None);
     }
 
-    /// How many requests there were for `what`.
-    pub fn asked(&self, what: &str) -> usize {
+    /// Returns the number of requests for `what`.
+    pub fn requests(&self, what: &str) -> usize {
         self.answers.lock().unwrap().requests.iter().filter(|request| *request == what).count()
     }
 
-    /// Waits until events were asked for `times` times.
+    /// Waits until the events were requested `times` times.
     pub async fn until_followed(&self, times: usize) {
         let followed = async {
-            while self.asked("events") < times {
+            while self.requests("events") < times {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };

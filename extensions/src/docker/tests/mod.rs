@@ -8,7 +8,7 @@ use longwave_pipeline::model::{Endpoint, Handle, Service, UnixNanos, Workload};
 
 use super::directory::DockerDirectory;
 
-/// 64 hex digits that are `digit` only.
+/// Returns an id of 64 times the same hex digit.
 pub(super) fn id(digit: char) -> String {
     std::iter::repeat_n(digit, 64).collect()
 }
@@ -33,13 +33,13 @@ pub(super) fn service(answer: Answer<Handle<Service>>) -> String {
     }
 }
 
-/// Who container `id` is.
-pub(super) fn who_is(directory: &DockerDirectory, id: &str, at: u64) -> String {
+/// Name of the container `id`.
+pub(super) fn name_of_id(directory: &DockerDirectory, id: &str, at: u64) -> String {
     let cgroup = CgroupName { container_id: id, ..CgroupName::default() };
     name(directory.workload_of_cgroup(&cgroup, UnixNanos(at)))
 }
 
-/// Who had the address.
-pub(super) fn who_had(directory: &DockerDirectory, address: &str, at: u64) -> String {
+/// Name of the container that had the address.
+pub(super) fn name_at_address(directory: &DockerDirectory, address: &str, at: u64) -> String {
     name(directory.workload_of_address(end(address, 80), UnixNanos(at)))
 }

@@ -11,8 +11,8 @@ fn problems(yaml: &str) -> String {
     }
 }
 
-/// *Scenario*: config that contradict each other, misspelt ones, keys of labels that cannot be.
-/// *Guarantees*: all are reported at once, each with its place and remedy.
+/// *Scenario*: settings that contradict each other, misspelt ones, and invalid keys of labels.
+/// *Guarantees*: all are reported together, each with its path and a remedy.
 #[test]
 fn bad_settings_are_explained() {
     insta::assert_snapshot!(problems(
@@ -23,7 +23,7 @@ fn bad_settings_are_explained() {
 }
 
 /// *Scenario*: nothing is set; everything is.
-/// *Guarantees*: both are sound.
+/// *Guarantees*: both are valid.
 #[test]
 fn sound_settings() {
     assert_eq!(problems("{}"), "sound");

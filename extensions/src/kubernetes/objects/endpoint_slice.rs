@@ -1,4 +1,4 @@
-//! A slice of a service's endpoints.
+//! Endpoint slices.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ use super::{ObjectMeta, Text, Uid, is_tcp, nullable, pick};
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct EndpointSlice<'a> {
-    /// Metadata.
+    /// The slice's metadata; its labels name the service.
     #[serde(borrow)]
     pub metadata: ObjectMeta<'a>,
     #[serde(borrow, deserialize_with = "nullable")]
@@ -46,32 +46,33 @@ struct SlicePort<'a> {
     protocol: Cow<'a, str>,
 }
 
-/// One address and port behind a service.
+/// An address and port behind a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Backend {
-    /// Address.
+    /// Address of the endpoint; IPv4 if it is an IPv4-mapped IPv6 address.
     pub address: IpAddr,
-    /// SlicePort; 0: any.
+    /// Port; 0 stands for any port.
     pub port: u16,
-    /// [`Uid::short`] of the pod; 0: none.
+    /// [`Uid::short`] of the pod; 0 if there is none.
     pub pod: u64,
 }
 
 // === impl EndpointSlice ===
 
 impl<'a> EndpointSlice<'a> {
-    /// The name of the service in whose namespace the slice is.
+    /// Returns the name of the service, which is in the slice's namespace.
     pub fn service(&self) -> Option<Cow<'a, str>> {
         let [name] =
             <[_; 1]>::try_from(pick(self.metadata.labels, &["kubernetes.io/service-name"]).ok()?).ok()?;
         name.filter(|name| !name.is_empty())
     }
 
-    /// Addresses and ports, sorted, ready or not: a connection to a backend that gets ready or drains is one to the service too.
+    /// Returns addresses and ports, sorted. They need not be ready, because a connection to a backend that starts or drains is one to the
+    /// service too.
     pub fn backends(&self) -> Vec<Backend> {
         let tcp = self.ports.iter().filter(|port| is_tcp(&port.protocol));
         let mut ports: Vec<u16> = tcp.map(|port| port.port.unwrap_or_default()).collect();
-        // A headless service without ports: all of them.
+        // A headless service without ports has all ports.
         if self.ports.is_empty() {
             ports.push(0);
         }

@@ -1,10 +1,10 @@
-//! Ids in their compact form.
+//! Compact forms of ids.
 
-/// A pod's or another object's uid.
+/// Uid of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Uid(pub u128);
 
-/// A container's id: the first half of its 64 hex digits, which tells containers apart as well as all of them.
+/// Id of a container: the first half of its 64 hex digits, which is unique enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ContainerId(pub u128);
 
@@ -13,7 +13,7 @@ const DIGITS: usize = 32;
 // === impl Uid ===
 
 impl Uid {
-    /// From its text, with dashes or (static pods) without.
+    /// Parses a uid with dashes, or without (static pods).
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = text.as_bytes();
         if let Ok(digits) = <&[u8; DIGITS]>::try_from(bytes) {
@@ -33,7 +33,7 @@ impl Uid {
         number(&digits).map(Self)
     }
 
-    /// Eight bytes of it, for tables in which a whole one would be too much. Never 0.
+    /// Returns eight bytes of the uid, for tables in which the whole one takes too much memory. Never 0.
     pub fn short(self) -> u64 {
         ((self.0 >> 64) as u64 ^ self.0 as u64).max(1)
     }
@@ -42,17 +42,17 @@ impl Uid {
 // === impl ContainerId ===
 
 impl ContainerId {
-    /// From `containerd://<64 hex digits>` or the digits alone.
+    /// Parses `containerd://<64 hex digits>`, or the digits alone.
     pub fn parse(text: &str) -> Option<Self> {
         Self::of_digits(Self::digits(text))
     }
 
-    /// From 64 hex digits.
+    /// Parses 64 hex digits.
     pub fn of_digits(digits: &str) -> Option<Self> {
         number(digits.as_bytes().first_chunk()?).map(Self)
     }
 
-    /// The digits of `containerd://<digits>`.
+    /// Returns the digits of `containerd://<digits>`.
     pub fn digits(text: &str) -> &str {
         text.rsplit_once("//").map_or(text, |(_, digits)| digits)
     }
@@ -71,7 +71,7 @@ fn number(digits: &[u8; DIGITS]) -> Option<u128> {
     (wrong < 16).then(|| u128::from(halves[0]) << 64 | u128::from(halves[1]))
 }
 
-/// What each byte means as a hex digit; 255: nothing.
+/// Value of each byte as a hex digit; 255 if it is not one.
 const VALUES: [u8; 256] = {
     let mut values = [255; 256];
     let mut digit = 0;

@@ -1,4 +1,4 @@
-//! What all objects have.
+//! Metadata of all objects.
 
 use std::borrow::Cow;
 
@@ -6,16 +6,17 @@ use longwave_pipeline::model::UnixNanos;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Uid, nullable, time};
+use super::{Uid, nullable};
+use crate::rfc3339;
 
-/// `metadata`.
+/// Field `metadata` of an object.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct ObjectMeta<'a> {
-    /// Name.
+    /// Empty if it is missing.
     #[serde(borrow)]
     pub name: Cow<'a, str>,
-    /// Namespace.
+    /// Empty for objects without a namespace.
     #[serde(borrow)]
     pub namespace: Cow<'a, str>,
     #[serde(borrow)]
@@ -34,14 +35,14 @@ pub(crate) struct ObjectMeta<'a> {
     owner_references: Vec<OwnerReference<'a>>,
 }
 
-/// An owner.
+/// An owner of an object.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct OwnerReference<'a> {
-    /// `ReplicaSet`, …
+    /// For example `ReplicaSet`.
     #[serde(borrow)]
     pub kind: Cow<'a, str>,
-    /// Name.
+    /// Name of the owner, in the object's namespace.
     #[serde(borrow)]
     pub name: Cow<'a, str>,
     controller: bool,
@@ -50,22 +51,23 @@ pub(crate) struct OwnerReference<'a> {
 // === impl ObjectMeta ===
 
 impl<'a> ObjectMeta<'a> {
-    /// The uid, if it is one.
+    /// Returns the uid; `None` if it is not valid.
     pub fn uid(&self) -> Option<Uid> {
         Uid::parse(&self.uid)
     }
 
-    /// When the API server took it in.
+    /// Returns when the API server created the object, to the second.
     pub fn created(&self) -> Option<UnixNanos> {
-        time::seconds(&self.creation_timestamp)
+        rfc3339::parse_utc_seconds(&self.creation_timestamp)
     }
 
-    /// When whoever deleted it gave it to end (the next whole second).
+    /// Returns the end of the deletion's grace period, rounded up to the next second.
     pub fn to_end(&self) -> Option<UnixNanos> {
-        time::seconds(&self.deletion_timestamp).map(|end| UnixNanos(end.0.saturating_add(1_000_000_000)))
+        rfc3339::parse_utc_seconds(&self.deletion_timestamp)
+            .map(|end| UnixNanos(end.0.saturating_add(1_000_000_000)))
     }
 
-    /// The owner that controls it.
+    /// Returns the owner that controls the object.
     pub fn controller(&self) -> Option<&OwnerReference<'a>> {
         self.owner_references.iter().find(|owner| owner.controller)
     }

@@ -1,4 +1,4 @@
-//! A pod.
+//! Pods.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -6,13 +6,14 @@ use std::net::IpAddr;
 use longwave_pipeline::model::UnixNanos;
 use serde::Deserialize;
 
-use super::{ObjectMeta, in_order, is_tcp, nullable, time};
+use super::{ObjectMeta, in_order, is_tcp, nullable};
+use crate::rfc3339;
 
 /// A pod.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Pod<'a> {
-    /// Metadata.
+    /// The pod's metadata.
     #[serde(borrow)]
     pub metadata: ObjectMeta<'a>,
     #[serde(borrow)]
@@ -77,14 +78,14 @@ struct PodIp<'a> {
     ip: Cow<'a, str>,
 }
 
-/// A container's status.
+/// Status of a container.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct ContainerStatus<'a> {
-    /// Its name within the pod.
+    /// Name within the pod.
     #[serde(borrow)]
     pub name: Cow<'a, str>,
-    /// `containerd://…`, or empty while there is none.
+    /// `containerd://…`; empty before the container is created.
     #[serde(borrow, rename = "containerID")]
     pub container_id: Cow<'a, str>,
     #[serde(borrow)]
@@ -105,7 +106,7 @@ struct ContainerState<'a> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct StateTimes<'a> {
-    /// `null` in containers of which nobody knows any more, after a node's restart.
+    /// `null` for a container whose state was lost in a restart of its node.
     #[serde(borrow, deserialize_with = "nullable")]
     started_at: Cow<'a, str>,
 }
@@ -113,39 +114,39 @@ struct StateTimes<'a> {
 // === impl Pod ===
 
 impl<'a> Pod<'a> {
-    /// The node that it was given to, or empty.
+    /// Name of the pod's node; empty before it is scheduled.
     pub fn node(&self) -> &str {
         &self.spec.node_name
     }
 
-    /// Its sockets are in its node's network namespace: its addresses are its node's.
+    /// Whether the pod is in its node's network namespace, and so has its node's addresses.
     pub fn host_network(&self) -> bool {
         self.spec.host_network
     }
 
-    /// All its containers have ended for good: its addresses may be given to another.
+    /// Whether all containers have ended permanently. Another pod may get the addresses.
     pub fn finished(&self) -> bool {
         matches!(&*self.status.phase, "Succeeded" | "Failed")
     }
 
-    /// Its addresses; those of its node for a pod in the host's network.
+    /// Returns the pod's addresses, which are its node's if it is in the host's network.
     pub fn addresses(&self) -> Vec<IpAddr> {
         addresses(&self.status.pod_ips, &self.status.pod_ip)
     }
 
-    /// The addresses of its node.
+    /// Returns the addresses of the pod's node.
     pub fn node_addresses(&self) -> Vec<IpAddr> {
         addresses(&self.status.host_ips, &self.status.host_ip)
     }
 
-    /// All containers of which the kubelet has told.
+    /// Returns all containers that the kubelet has reported.
     pub fn containers(&self) -> impl Iterator<Item = &ContainerStatus<'a>> {
         let status = &self.status;
         let others = status.init_container_statuses.iter().chain(&status.ephemeral_container_statuses);
         status.container_statuses.iter().chain(others)
     }
 
-    /// Ports of its node's addresses that lead to it: what it declares in the host's network, or asked to be forwarded.
+    /// Returns the ports of its node's addresses that lead to the pod: declared ports in the host's network, else forwarded ports.
     pub fn node_ports(&self) -> Vec<u16> {
         let containers = self.spec.containers.iter().chain(&self.spec.init_containers);
         let declared =
@@ -156,12 +157,12 @@ impl<'a> Pod<'a> {
         in_order(declared.map(port))
     }
 
-    /// When the first of its containers that is still known of started, to the second: nothing in it spoke before.
+    /// Returns the earliest known start of a container, to the second. No connection of the pod is older.
     pub fn first_start(&self) -> Option<UnixNanos> {
         let times = |status: &ContainerStatus<'_>| {
             let states = [&status.state, &status.last_state];
             let times = states.into_iter().flat_map(|state| [&state.running, &state.terminated]);
-            times.filter_map(|times| time::seconds(&times.started_at)).min()
+            times.filter_map(|times| rfc3339::parse_utc_seconds(&times.started_at)).min()
         };
         self.containers().filter_map(times).min()
     }

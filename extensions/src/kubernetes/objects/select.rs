@@ -1,16 +1,17 @@
-//! Labels and annotations: a few are wanted, the others are not even copied.
+//! Picks single labels and annotations. The others are not copied.
 
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// The values of `wanted` in a JSON object of strings, each at its place in `wanted`.
+use super::Text;
+
+/// Returns the values of `wanted` in a JSON object of strings, in the order of `wanted`.
 ///
 /// # Errors
-/// The object is no object of strings.
+/// `from` is not an object of strings.
 pub(crate) fn pick<'de>(
     from: Option<&'de RawValue>,
     wanted: &[&str],
@@ -26,9 +27,6 @@ pub(crate) fn pick<'de>(
 struct Pick<'w> {
     wanted: &'w [&'w str],
 }
-
-#[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'de> DeserializeSeed<'de> for Pick<'_> {
     type Value = Vec<Option<Cow<'de, str>>>;
@@ -53,7 +51,7 @@ impl<'de> Visitor<'de> for Pick<'_> {
         let mut found = vec![None; self.wanted.len()];
         while let Some(Text(key)) = map.next_key()? {
             match self.wanted.iter().position(|wanted| *wanted == key) {
-                Some(place) => found[place] = Some(map.next_value::<Text<'de>>()?.0),
+                Some(index) => found[index] = Some(map.next_value::<Text<'de>>()?.0),
                 None => {
                     map.next_value::<IgnoredAny>()?;
                 }

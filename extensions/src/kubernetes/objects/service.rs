@@ -1,4 +1,4 @@
-//! A service.
+//! Services.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ use super::{ObjectMeta, Text, in_order, is_tcp, nullable};
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Service<'a> {
-    /// Metadata.
+    /// The service's metadata.
     #[serde(borrow)]
     pub metadata: ObjectMeta<'a>,
     #[serde(borrow)]
@@ -68,7 +68,8 @@ struct Ingress<'a> {
 // === impl Service ===
 
 impl Service<'_> {
-    /// Addresses under which clients ask for it: cluster IPs, external IPs, its load balancer's. None for headless and external names.
+    /// Returns the addresses to which clients connect: cluster IPs, external IPs, the load balancer's. Empty for headless services and
+    /// external names.
     pub fn addresses(&self) -> Vec<IpAddr> {
         if self.spec.kind == "ExternalName" {
             return Vec::new();
@@ -77,7 +78,7 @@ impl Service<'_> {
             [&self.spec.cluster_ips, &self.spec.external_ips].into_iter().flatten().map(|text| &*text.0);
         let balancer = self.status.load_balancer.ingress.iter().map(|ingress| &*ingress.ip);
         let texts = spec.chain([&*self.spec.cluster_ip]).chain(balancer);
-        // "None" (headless) and host names are no addresses.
+        // "None" (headless) and host names are not addresses.
         let mut found: Vec<IpAddr> =
             texts.filter_map(|text| text.parse::<IpAddr>().ok()).map(|ip| ip.to_canonical()).collect();
         found.sort_unstable();
@@ -85,12 +86,12 @@ impl Service<'_> {
         found
     }
 
-    /// Ports at those addresses.
+    /// Returns the ports at those addresses.
     pub fn ports(&self) -> Vec<u16> {
         self.tcp_ports(|port| port.port)
     }
 
-    /// Ports at every node's addresses.
+    /// Returns the ports at every node's addresses.
     pub fn node_ports(&self) -> Vec<u16> {
         self.tcp_ports(|port| port.node_port)
     }

@@ -1,6 +1,6 @@
 use super::*;
 
-/// As a real API server (1.34) writes a pod with a sidecar, cut where it repeats itself.
+/// A pod with a sidecar as a real API server (1.34) writes it, without repetitions.
 const POD: &str = r#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"web-7d4b9c6f5d-x2x4z","generateName":"web-7d4b9c6f5d-","namespace":"shop",
 "uid":"0f5a6c3e-8b1d-4c57-9a50-2d1be3a7a001","resourceVersion":"4711","creationTimestamp":"2026-11-21T09:00:03Z",
 "labels":{"app":"web","pod-template-hash":"7d4b9c6f5d","quoted":"a\"b"},"annotations":{"team":"shop"},
@@ -16,10 +16,10 @@ const POD: &str = r#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"web-7d4
 "containerStatuses":[{"name":"web","state":{"running":{"startedAt":"2026-11-21T09:10:05Z"}},"lastState":{"terminated":{"exitCode":1,"startedAt":"2026-11-21T09:00:05Z","finishedAt":"2026-11-21T09:10:04Z"}},
 "ready":true,"restartCount":1,"containerID":"containerd://bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb","started":true}],"qosClass":"BestEffort"}}"#;
 
-/// *Scenario*: a container that was lost with its node's state: Kubernetes writes `null` for its times.
-/// *Guarantees*: the pod is read.
+/// *Scenario*: a container whose state was lost with its node's: Kubernetes writes `null` for its times.
+/// *Guarantees*: the pod is decoded.
 #[test]
-fn times_that_nobody_knows() {
+fn times_that_are_unknown() {
     let lost = r#"{"exitCode":137,"reason":"ContainerStatusUnknown","startedAt":null,"finishedAt":null}"#;
     let text = POD.replacen("\"lastState\":{}", &format!("\"lastState\":{{\"terminated\":{lost}}}"), 1);
     assert_ne!(text, POD);
@@ -28,7 +28,7 @@ fn times_that_nobody_knows() {
 }
 
 /// *Scenario*: a pod as an API server writes it.
-/// *Guarantees*: all that is used is read, and nothing of it is copied out of the text, labels with escapes included.
+/// *Guarantees*: all fields that are used are decoded, and nothing is copied out of the text, also from labels with escapes.
 #[test]
 fn pod() {
     let pod: Pod<'_> = serde_json::from_str(POD).unwrap();
@@ -58,8 +58,8 @@ fn pod() {
     );
 }
 
-/// *Scenario*: a pod that was only just made, in the host's network; one with nulls wherever Go writes them.
-/// *Guarantees*: what is not there yet is empty.
+/// *Scenario*: a pod that was just created, in the host's network; one with nulls wherever Go writes them.
+/// *Guarantees*: missing fields are empty.
 #[test]
 fn young_pods() {
     let pod: Pod<'_> = serde_json::from_str(
@@ -75,7 +75,7 @@ fn young_pods() {
 }
 
 /// *Scenario*: a load balancer's service, a headless one, an external name.
-/// *Guarantees*: addresses and TCP ports under which clients ask for it; none for the latter two.
+/// *Guarantees*: the addresses and TCP ports to which clients connect; none for the latter two.
 #[test]
 fn services() {
     let json = r#"{"metadata":{"name":"web","namespace":"shop"},"spec":{"type":"LoadBalancer","clusterIP":"10.96.0.5","clusterIPs":["10.96.0.5","fd00:10:96::5"],
@@ -114,11 +114,11 @@ fn endpoint_slices() {
     assert!(empty.backends().is_empty());
 }
 
-/// *Scenario*: times as Kubernetes writes them, and texts that are none.
-/// *Guarantees*: leap days and centuries are counted; nothing else passes.
+/// *Scenario*: times as Kubernetes writes them, and texts that are not times.
+/// *Guarantees*: leap days and centuries are counted; everything else is refused.
 #[test]
 fn times() {
-    let read = |text| time::seconds(text).map(|time| time.0 / 1_000_000_000);
+    let read = |text| crate::rfc3339::parse_utc_seconds(text).map(|time| time.0 / 1_000_000_000);
     assert_eq!(read("1970-01-01T00:00:00Z"), Some(0));
     assert_eq!(read("2000-02-29T23:59:59Z"), Some(951_868_799));
     assert_eq!(read("2026-11-21T09:00:00Z"), Some(1_795_251_600));
@@ -137,8 +137,8 @@ fn times() {
     }
 }
 
-/// *Scenario*: ids in the forms of runtimes, drivers and the API, and texts that are none.
-/// *Guarantees*: one id whatever its form.
+/// *Scenario*: ids in the forms of runtimes, drivers and the API, and texts that are not ids.
+/// *Guarantees*: each form has the same id.
 #[test]
 fn ids() {
     let digits = "0123456789abcdef".repeat(4);

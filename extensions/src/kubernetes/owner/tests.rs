@@ -18,7 +18,7 @@ fn controlled(kind: &str, name: &str, labels: &str, annotations: &str) -> String
 }
 
 /// *Scenario*: a pod of each controller that Kubernetes, Argo and OpenShift have, of none, and of an owner that does not control it.
-/// *Guarantees*: the top owner as people say it; where nothing proves an owner above the controller, the controller itself.
+/// *Guarantees*: the top owner; if there is no proof of an owner above the controller, the controller.
 #[test]
 fn owners() {
     let hash = r#"{"app":"web","pod-template-hash":"7d4b9c6f5d"}"#;
@@ -45,9 +45,9 @@ fn owners() {
     }
 }
 
-/// *Scenario*: Jobs whose names end in a number: the minute for which a CronJob's run was due, on time, late, and numbers that are no
-/// such minute (dates, counters, other weeks).
-/// *Guarantees*: only a run of a CronJob is shown as its CronJob.
+/// *Scenario*: Jobs whose names end in a number: the minute for which a CronJob's run was due, on time, late, and numbers that are not
+/// such a minute (dates, counters, other weeks).
+/// *Guarantees*: only a CronJob's run is shown as its CronJob.
 #[test]
 fn jobs() {
     let cases = [

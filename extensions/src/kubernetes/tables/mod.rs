@@ -1,4 +1,4 @@
-//! What is known: pods by address and container, services by address and backend, each as of a time.
+//! Tables of pods by address and container, and of services by address and backend, each as of a time.
 
 mod pods;
 mod ranges;
@@ -15,22 +15,22 @@ use std::net::IpAddr;
 use foldhash::fast::RandomState;
 use longwave_pipeline::model::UnixNanos;
 
-/// When news came, and of which listing.
+/// Times of an update, and the listing that it belongs to.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct UpdateContext {
-    /// When it was read.
+    /// When the update was read.
     pub now: UnixNanos,
-    /// It may be true since then: what is listed first may be since ever, what is listed after a gap since the gap began.
+    /// Earliest time since which it may be valid: the epoch for the first listing, the start of the gap for a listing after a gap.
     pub since: UnixNanos,
-    /// The listing that it belongs to. What a complete listing did not name is no more.
+    /// Number of the listing. Objects that a complete listing does not contain are removed.
     pub listing: u32,
 }
 
-/// How many objects have an address.
+/// Number of objects that have each address.
 #[derive(Debug, Default)]
 struct AddressCounts {
     counts: HashMap<IpAddr, u32, RandomState>,
-    /// Addresses that were new.
+    /// Number of times that an address was added that no object had.
     changes: u64,
 }
 
@@ -57,7 +57,7 @@ impl AddressCounts {
     }
 }
 
-/// What is in `before` but not in `after`. Short lists.
+/// Returns what is in `before` but not in `after`, for short lists.
 fn gone<'v, T: PartialEq>(before: &'v [T], after: &'v [T]) -> impl Iterator<Item = &'v T> {
     before.iter().filter(|item| !after.contains(item))
 }

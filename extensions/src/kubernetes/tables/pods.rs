@@ -1,4 +1,4 @@
-//! Pods: who has which address, container, and port of a node.
+//! Table of pods by address, container, and port of a node.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,14 +16,14 @@ use crate::history::{Bounds, History};
 use crate::kubernetes::objects::{ContainerId, ContainerStatus, Pod, Uid, pick};
 use crate::kubernetes::owner;
 
-/// What the configuration asks to know of pods.
+/// What is stored of pods, by the configuration.
 #[derive(Debug, Default)]
 pub(in crate::kubernetes) struct SelectedFields {
-    /// The node whose pods' containers are wanted; empty: all nodes'.
+    /// The node whose pods' containers are stored; empty for all nodes.
     pub node: String,
-    /// Labels by name, with their attributes.
+    /// Keys of labels, with their attributes.
     pub labels: Vec<(String, Arc<LabelKey>)>,
-    /// Annotations by name, with their attributes.
+    /// Keys of annotations, with their attributes.
     pub annotations: Vec<(String, Arc<LabelKey>)>,
 }
 
@@ -34,21 +34,21 @@ pub(in crate::kubernetes) struct Pods {
     interner: Interner<Workload>,
     entries: HashMap<Uid, PodEntry, RandomState>,
     next_number: u32,
-    /// Addresses of pods, not of nodes.
+    /// Addresses of pods that are not in the host's network.
     addresses: History<IpAddr, PodRef>,
     /// Ports of nodes' addresses that lead to pods.
     node_ports: SharedKeys<(IpAddr, u16), PodRef, PodRef>,
-    /// Pods in their node's network, by [`Uid::short`].
+    /// Pods in the host's network, by [`Uid::short`].
     on_nodes: History<u64, Handle<Workload>>,
-    /// Pods of the selected node, by the uid that their cgroups have.
+    /// Pods of the selected node, by the uid in their cgroups' paths.
     uids: History<Uid, Handle<Workload>>,
-    /// Their containers.
+    /// Containers of pods of the selected node.
     containers: History<ContainerId, Handle<Workload>>,
     nodes: AddressCounts,
     ranges: AddressRanges,
 }
 
-/// Who has an address: equal if it is the same pod, though a namesake on the same node has the same name.
+/// The pod that has an address. Equal for the same pod only: another pod on the same node may have the same name.
 #[derive(Clone, Debug)]
 struct PodRef {
     workload: Handle<Workload>,
@@ -60,12 +60,12 @@ struct PodEntry {
     number: u32,
     listing: u32,
     host_network: bool,
-    /// The pod as a whole: no container.
+    /// The pod as a whole; its container is empty.
     workload: Handle<Workload>,
     addresses: Box<[IpAddr]>,
     node_addresses: Box<[IpAddr]>,
     node_ports: Box<[u16]>,
-    /// Of the selected node only: the uid in cgroups' paths, and the containers.
+    /// Containers and uid in cgroups' paths; only for pods of the selected node.
     local: Option<Box<LocalPod>>,
 }
 
@@ -75,10 +75,10 @@ struct LocalPod {
     containers: Vec<ContainerId>,
 }
 
-/// Static pods have another uid in the paths of their cgroups than in the API: their configuration's hash.
+/// Annotation with the hash of a static pod's configuration, which is its uid in the paths of its cgroups. Its uid in the API differs.
 const CONFIG_HASH: &str = "kubernetes.io/config.hash";
 
-/// How far nodes' clocks may differ from this one's.
+/// How far nodes' clocks may differ from this node's.
 const SLACK: Duration = Duration::from_secs(5);
 
 // === impl PodRef ===
@@ -92,7 +92,7 @@ impl PartialEq for PodRef {
 // === impl Pods ===
 
 impl Pods {
-    /// None yet.
+    /// Returns an empty table.
     pub fn new(selected: SelectedFields, bounds: Bounds) -> Self {
         Self {
             selected,
@@ -110,10 +110,10 @@ impl Pods {
         }
     }
 
-    /// The pod is so now. `Ok(false)` if it has no uid.
+    /// Enters or updates a pod. Returns `Ok(false)` if it has no uid.
     ///
     /// # Errors
-    /// Its labels or annotations are not what they should be.
+    /// Its labels or annotations cannot be decoded.
     pub fn apply(&mut self, pod: &Pod<'_>, context: UpdateContext) -> Result<bool, serde_json::Error> {
         let Some(uid) = pod.metadata.uid() else { return Ok(false) };
         if pod.finished() {
@@ -138,7 +138,7 @@ impl Pods {
             local,
             workload,
         };
-        // A start that the node tells of is bounded by what the API server says: nodes' clocks may be wrong.
+        // A start time is from the node's clock, which may be wrong. It is limited to the times of the API server.
         let created = pod.metadata.created().unwrap_or_default();
         let started = pod.first_start().map(|start| start.max(created).min(context.now));
         self.replace(uid, before.as_ref(), Some(&after), started, context);
@@ -146,7 +146,7 @@ impl Pods {
         Ok(true)
     }
 
-    /// The pod is no more.
+    /// Removes a pod.
     pub fn remove(&mut self, uid: Uid, now: UnixNanos) {
         if let Some(entry) = self.entries.remove(&uid) {
             let context = UpdateContext { now, since: now, listing: entry.listing };
@@ -154,7 +154,7 @@ impl Pods {
         }
     }
 
-    /// A listing is complete: pods that it did not name are no more. Returns how many.
+    /// Removes the pods that the complete listing `listing` did not contain. Returns their number.
     pub fn complete(&mut self, listing: u32, now: UnixNanos) -> usize {
         let unseen = self.entries.iter().filter(|(_, entry)| entry.listing != listing);
         let unseen: Vec<Uid> = unseen.map(|(uid, _)| *uid).collect();
@@ -164,7 +164,7 @@ impl Pods {
         unseen.len()
     }
 
-    /// Forgets what ended long ago.
+    /// Evicts what ended long ago.
     pub fn evict_expired(&mut self, now: UnixNanos) {
         self.addresses.evict_expired(now);
         self.node_ports.evict_expired(now);
@@ -176,60 +176,60 @@ impl Pods {
         }
     }
 
-    /// Moves when there is an answer that there was not before.
+    /// Number of changes that may change the result of a look-up.
     pub fn changes(&self) -> u64 {
         let [a, b, c] = [self.addresses.changes(), self.uids.changes(), self.containers.changes()];
         a + b + c + self.node_ports.changes() + self.on_nodes.changes() + self.nodes.changes
     }
 
-    /// Pods known.
+    /// Number of pods.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Facts that are no longer true and remembered.
+    /// Number of former values that are kept.
     pub fn past_len(&self) -> usize {
         let [a, b, c] = [self.addresses.past_len(), self.uids.past_len(), self.containers.past_len()];
         a + b + c + self.node_ports.past_len() + self.on_nodes.past_len()
     }
 
-    /// Who has the container.
+    /// Returns the workload of a container.
     pub fn of_container(&self, id: ContainerId) -> Option<&Handle<Workload>> {
         self.containers.latest(&id)
     }
 
-    /// The pod with the uid.
+    /// Returns the pod with the uid.
     pub fn of_uid(&self, uid: Uid) -> Option<&Handle<Workload>> {
         self.uids.latest(&uid)
     }
 
-    /// Who had a pod's address.
+    /// Returns the pod that had the address at `at`.
     #[inline]
     pub fn of_address(&self, address: IpAddr, at: UnixNanos) -> Option<&Handle<Workload>> {
         Some(&self.addresses.at(&address, at)?.workload)
     }
 
-    /// The pod that declares a port of a node's address.
+    /// Returns the pod that alone declared the port of a node's address at `at`.
     pub fn of_node_port(&self, address: IpAddr, port: u16, at: UnixNanos) -> Option<&Handle<Workload>> {
         Some(&self.node_ports.at(&(address, port), at)?.workload)
     }
 
-    /// The pod in its node's network with this [`Uid::short`].
+    /// Returns the pod in the host's network with this [`Uid::short`].
     pub fn on_node(&self, pod: u64, at: UnixNanos) -> Option<&Handle<Workload>> {
         self.on_nodes.at(&pod, at)
     }
 
-    /// Some pod has the address now.
+    /// Returns whether a pod has the address now.
     pub fn has_address(&self, address: IpAddr) -> bool {
         self.addresses.current(&address).is_some()
     }
 
-    /// It is an address of a node.
+    /// Returns whether it is an address of a node.
     pub fn is_node(&self, address: IpAddr) -> bool {
         self.nodes.contains(&address)
     }
 
-    /// Known pods have addresses nearby.
+    /// Returns whether a pod has an address in the same network.
     pub fn is_near(&self, address: IpAddr) -> bool {
         self.ranges.contains(address)
     }
@@ -295,7 +295,7 @@ impl Pods {
         Ok(if labels.is_empty() { Arc::default() } else { labels.into() })
     }
 
-    /// Takes in the containers of a pod of the selected node, and returns their ids.
+    /// Enters the containers of a pod of the selected node, and returns their ids.
     fn local(
         &mut self,
         pod: &Pod<'_>,
@@ -308,14 +308,14 @@ impl Pods {
         for status in pod.containers() {
             let Some(id) = ContainerId::parse(&status.container_id) else { continue };
             containers.push(id);
-            let named = |held: &Handle<Workload>| Workload {
-                container: Arc::clone(&held.container),
-                container_id: Arc::clone(&held.container_id),
+            let named = |current: &Handle<Workload>| Workload {
+                container: Arc::clone(&current.container),
+                container_id: Arc::clone(&current.container_id),
                 ..(**workload).clone()
             };
-            if self.containers.current(&id).is_none_or(|held| named(held) != **held) {
+            if self.containers.current(&id).is_none_or(|current| named(current) != **current) {
                 let handle = self.container(status, workload);
-                // Ids are never given again: it has been this one's since ever.
+                // Ids are never used again, so the name is valid for all times.
                 self.containers.set(id, handle, UnixNanos::default());
             }
         }
@@ -330,7 +330,7 @@ impl Pods {
         })
     }
 
-    /// Replaces what `before` says by what `after` says.
+    /// Replaces the entries of `before` by those of `after`.
     fn replace(
         &mut self,
         uid: Uid,
@@ -389,10 +389,10 @@ impl Pods {
                 } else if before.is_some_and(|before| before.workload == entry.workload) {
                     continue;
                 } else if self.addresses.current(address) != Some(&pod_ref) {
-                    // It has another name now, but the address is another pod's already.
+                    // The pod has a new name, but the address belongs to another pod by now.
                     continue;
                 }
-                // An address that a pod gets later than its first (its sandbox was made anew) is its own since now.
+                // A pod gets another address when its sandbox is created again, so it has that address since now.
                 match started.filter(|_| old.is_empty()) {
                     Some(start) => self.addresses.set_with_slack(*address, pod_ref.clone(), start, SLACK),
                     None => self.addresses.set_since(*address, pod_ref.clone(), context.since, context.now),
@@ -421,7 +421,7 @@ impl Pods {
         started: Option<UnixNanos>,
         context: UpdateContext,
     ) {
-        let unique = |claims: &[PodRef]| match claims {
+        let unique = |declarations: &[PodRef]| match declarations {
             [only] => Some(only.clone()),
             _ => None,
         };

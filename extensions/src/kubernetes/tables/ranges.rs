@@ -1,4 +1,4 @@
-//! Networks from which addresses are given: an address of one of them that nobody has may have been given just now.
+//! Networks in which addresses are assigned. An unknown address in one of them may have been assigned a moment ago.
 
 use std::hash::Hash;
 use std::net::IpAddr;
@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
-/// Networks of one size each for IPv4 and IPv6, with how many known addresses lie in each.
+/// Networks of one size for IPv4 and one for IPv6, with the number of known addresses in each.
 #[derive(Debug)]
 pub(super) struct AddressRanges {
     prefixes: [u32; 2],
@@ -22,7 +22,7 @@ enum Network {
 // === impl AddressRanges ===
 
 impl AddressRanges {
-    /// With prefixes of these lengths, each at least 1.
+    /// Returns an empty set with prefixes of these lengths, each at least 1.
     pub fn new(v4: u32, v6: u32) -> Self {
         Self { prefixes: [v4, v6], networks: HashMap::default() }
     }

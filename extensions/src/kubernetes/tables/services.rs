@@ -1,4 +1,4 @@
-//! Services: which addresses ask for them, and who stands behind them.
+//! Table of services by address, and of the backends behind them.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -27,12 +27,12 @@ pub(in crate::kubernetes) struct Services {
     ranges: AddressRanges,
 }
 
-/// What stands behind an address and port of a slice.
+/// The service and pod behind an address and port of a slice.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::kubernetes) struct BackendService {
-    /// The service; of several the first, marked.
+    /// The service; the first by namespace and name if there are several, marked as ambiguous.
     pub service: Handle<Service>,
-    /// [`Uid::short`] of the pod; 0: none, or several.
+    /// [`Uid::short`] of the pod; 0 if there is none or several.
     pub pod: u64,
 }
 
@@ -50,13 +50,13 @@ struct SliceEntry {
     backends: Box<[objects::Backend]>,
 }
 
-/// The API tells of no less, in nanoseconds.
+/// Resolution of times in the API, in nanoseconds.
 const API_TIME_RESOLUTION: u64 = 1_000_000_000;
 
 // === impl Services ===
 
 impl Services {
-    /// None yet.
+    /// Returns an empty table.
     pub fn new(bounds: Bounds) -> Self {
         Self {
             strings: StringPool::default(),
@@ -71,7 +71,7 @@ impl Services {
         }
     }
 
-    /// The service is so now. False if it has no uid.
+    /// Enters or updates a service. Returns false if it has no uid.
     pub fn apply(&mut self, service: &objects::Service<'_>, context: UpdateContext) -> bool {
         let Some(uid) = service.metadata.uid() else { return false };
         let handle = self.handle(&service.metadata.namespace, &service.metadata.name);
@@ -83,7 +83,7 @@ impl Services {
             node_ports: service.node_ports().into(),
         };
         let before = self.services.remove(&uid);
-        // What it is first seen with it has since it was made; what changes later, since about now.
+        // A new service has its addresses since its creation. Later changes are valid since about now.
         let since = match (&before, service.metadata.created()) {
             (None, Some(created)) => created.min(context.now),
             _ => context.since,
@@ -93,7 +93,7 @@ impl Services {
         true
     }
 
-    /// The service is no more.
+    /// Removes a service.
     pub fn remove(&mut self, uid: Uid, now: UnixNanos) {
         if let Some(entry) = self.services.remove(&uid) {
             self.replace_service(
@@ -104,7 +104,7 @@ impl Services {
         }
     }
 
-    /// The slice is so now. False if it has no uid.
+    /// Enters or updates a slice. Returns false if it has no uid.
     pub fn apply_slice(&mut self, slice: &EndpointSlice<'_>, context: UpdateContext) -> bool {
         let Some(uid) = slice.metadata.uid() else { return false };
         let Some(name) = slice.service() else {
@@ -119,14 +119,14 @@ impl Services {
         true
     }
 
-    /// The slice is no more.
+    /// Removes a slice.
     pub fn remove_slice(&mut self, uid: Uid, now: UnixNanos) {
         if let Some(entry) = self.slices.remove(&uid) {
             self.replace_slice(Some(&entry), None, UpdateContext { now, since: now, listing: entry.listing });
         }
     }
 
-    /// A listing of services is complete: others are no more. Returns how many.
+    /// Removes the services that the complete listing `listing` did not contain. Returns their number.
     pub fn complete(&mut self, listing: u32, now: UnixNanos) -> usize {
         let unseen = self.services.iter().filter(|(_, entry)| entry.listing != listing);
         let unseen: Vec<Uid> = unseen.map(|(uid, _)| *uid).collect();
@@ -134,7 +134,7 @@ impl Services {
         unseen.len()
     }
 
-    /// A listing of slices is complete: others are no more. Returns how many.
+    /// Removes the slices that the complete listing `listing` did not contain. Returns their number.
     pub fn complete_slices(&mut self, listing: u32, now: UnixNanos) -> usize {
         let unseen = self.slices.iter().filter(|(_, entry)| entry.listing != listing);
         let unseen: Vec<Uid> = unseen.map(|(uid, _)| *uid).collect();
@@ -142,14 +142,14 @@ impl Services {
         unseen.len()
     }
 
-    /// Forgets what ended long ago.
+    /// Evicts what ended long ago.
     pub fn evict_expired(&mut self, now: UnixNanos) {
         self.frontends.evict_expired(now);
         self.node_ports.evict_expired(now);
         self.backends.evict_expired(now);
     }
 
-    /// Moves when there is an answer that there was not before.
+    /// Number of changes that may change the result of a look-up.
     pub fn changes(&self) -> u64 {
         self.frontends.changes()
             + self.node_ports.changes()
@@ -157,39 +157,39 @@ impl Services {
             + self.addresses.changes
     }
 
-    /// Services and slices known.
+    /// Numbers of services and slices.
     pub fn counts(&self) -> [usize; 2] {
         [self.services.len(), self.slices.len()]
     }
 
-    /// Facts of services and of slices that are no longer true and remembered.
+    /// Numbers of former values of services and of slices that are kept.
     pub fn past_len(&self) -> [usize; 2] {
         [self.frontends.past_len() + self.node_ports.past_len(), self.backends.past_len()]
     }
 
-    /// The service that has the address and port.
+    /// Returns the service that had the address and port at `at`.
     #[inline]
     pub fn of_address(&self, address: IpAddr, port: u16, at: UnixNanos) -> Option<&Handle<Service>> {
         self.frontends.at(&(address, port), at)
     }
 
-    /// The service that has the port on every node.
+    /// Returns the service that had the port on every node at `at`.
     pub fn of_node_port(&self, port: u16, at: UnixNanos) -> Option<&Handle<Service>> {
         self.node_ports.at(&port, at)
     }
 
-    /// Whose backend it is.
+    /// Returns the service and pod behind the address and port at `at`.
     #[inline]
     pub fn of_backend(&self, address: IpAddr, port: u16, at: UnixNanos) -> Option<&BackendService> {
         self.backends.at(&(address, port), at).or_else(|| self.backends.at(&(address, 0), at))
     }
 
-    /// It is an address of a service.
+    /// Returns whether it is an address of a service.
     pub fn is_address(&self, address: IpAddr) -> bool {
         self.addresses.contains(&address)
     }
 
-    /// Known services have addresses nearby.
+    /// Returns whether a service has an address in the same network.
     pub fn is_near(&self, address: IpAddr) -> bool {
         self.ranges.contains(address)
     }
@@ -220,10 +220,11 @@ impl Services {
         context: UpdateContext,
     ) {
         let Self { interner, frontends, node_ports, addresses, ranges, .. } = self;
-        let means = |claims: &[Handle<Service>]| first(interner, claims.iter());
+        let means = |declarations: &[Handle<Service>]| first(interner, declarations.iter());
         if let Some(entry) = after {
             for key in entry.keys().filter(|key| !before.is_some_and(|before| before.has(*key))) {
-                // Another had the address in the second that the API tells: it is this one's for sure when that is over.
+                // Creation times are whole seconds. If another service had the address in that second, this one has it from the end of the
+                // second.
                 let doubt = if frontends.at(&key, context.since).is_some() { API_TIME_RESOLUTION } else { 0 };
                 let since = UnixNanos(context.since.0.saturating_add(doubt)).min(context.now);
                 frontends.add(key, entry.service.clone(), UpdateContext { since, ..context }, means);
@@ -261,18 +262,18 @@ impl Services {
         context: UpdateContext,
     ) {
         let Self { interner, backends, .. } = self;
-        let means = |claims: &[BackendService]| {
-            let service = first(interner, claims.iter().map(|claim| &claim.service))?;
-            let pod = claims.first()?.pod;
+        let means = |declarations: &[BackendService]| {
+            let service = first(interner, declarations.iter().map(|declaration| &declaration.service))?;
+            let pod = declarations.first()?.pod;
             Some(BackendService {
                 service,
-                pod: if claims.iter().all(|claim| claim.pod == pod) { pod } else { 0 },
+                pod: if declarations.iter().all(|declaration| declaration.pod == pod) { pod } else { 0 },
             })
         };
         let same = before.map(|slice| &slice.service) == after.map(|slice| &slice.service);
         let fresh = |slice: &SliceEntry, backend: &objects::Backend, other: Option<&SliceEntry>| {
-            let held = other.is_some_and(|other| other.backends.binary_search(backend).is_ok());
-            (!same || !held).then(|| {
+            let present = other.is_some_and(|other| other.backends.binary_search(backend).is_ok());
+            (!same || !present).then(|| {
                 (
                     (backend.address, backend.port),
                     BackendService { service: slice.service.clone(), pod: backend.pod },
@@ -280,13 +281,16 @@ impl Services {
             })
         };
         if let Some(slice) = after {
-            for (key, claim) in slice.backends.iter().filter_map(|backend| fresh(slice, backend, before)) {
-                backends.add(key, claim, context, means);
+            for (key, declaration) in
+                slice.backends.iter().filter_map(|backend| fresh(slice, backend, before))
+            {
+                backends.add(key, declaration, context, means);
             }
         }
         if let Some(slice) = before {
-            for (key, claim) in slice.backends.iter().filter_map(|backend| fresh(slice, backend, after)) {
-                backends.remove(key, &claim, context, means);
+            for (key, declaration) in slice.backends.iter().filter_map(|backend| fresh(slice, backend, after))
+            {
+                backends.remove(key, &declaration, context, means);
             }
         }
     }
@@ -305,7 +309,7 @@ impl ServiceEntry {
     }
 }
 
-/// Of several services the first by namespace and name, marked.
+/// Returns the first service by namespace and name, marked as ambiguous if there are several.
 fn first<'s>(
     interner: &Interner<Service>,
     mut services: impl Iterator<Item = &'s Handle<Service>>,

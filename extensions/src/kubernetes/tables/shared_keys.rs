@@ -1,5 +1,5 @@
-//! Keys that several may declaration at a time: a node's port that two pods declare, a backend that two services share. What the key then
-//! means is for a rule to say, and is remembered as of its time.
+//! Table of keys that several objects may declare at a time: a node's port of two pods, a backend of two services. The caller decides what
+//! the key means then, and the meaning is kept as of a time.
 
 use std::hash::Hash;
 
@@ -11,18 +11,18 @@ use longwave_pipeline::model::UnixNanos;
 use super::UpdateContext;
 use crate::history::{Bounds, History};
 
-/// SharedKeys `D` to keys `K`, and what they mean, `V`.
+/// Declarations `D` of keys `K`, and their meaning `V`.
 #[derive(Debug)]
 pub(super) struct SharedKeys<K, D, V> {
     declarations: HashMap<K, Declarations<D>, RandomState>,
     meaning: History<K, V>,
 }
 
-/// One for nearly all.
+/// Declarations of one key. Nearly all keys have one.
 #[derive(Debug)]
 enum Declarations<D> {
     One(D),
-    /// At least two; the same declaration twice is two (two slices that name one endpoint while it moves).
+    /// At least two. An equal declaration counts again: two slices contain one endpoint while it moves between them.
     Many(Vec<D>),
 }
 
@@ -33,7 +33,7 @@ impl<K: Hash + Eq + Clone, D: PartialEq, V: PartialEq> SharedKeys<K, D, V> {
         Self { declarations: HashMap::default(), meaning: History::new(bounds) }
     }
 
-    /// Adds a declaration; `means` says what all declarations to the key mean together.
+    /// Adds a declaration. `means` returns the meaning of all declarations of the key.
     pub fn add(&mut self, key: K, declaration: D, context: UpdateContext, means: impl Fn(&[D]) -> Option<V>) {
         match self.declarations.entry(key.clone()) {
             Entry::Vacant(entry) => {
@@ -51,7 +51,7 @@ impl<K: Hash + Eq + Clone, D: PartialEq, V: PartialEq> SharedKeys<K, D, V> {
         self.settle(key, context, means);
     }
 
-    /// Takes one declaration back.
+    /// Removes one declaration.
     pub fn remove(
         &mut self,
         key: K,
@@ -78,13 +78,13 @@ impl<K: Hash + Eq + Clone, D: PartialEq, V: PartialEq> SharedKeys<K, D, V> {
         self.settle(key, context, means);
     }
 
-    /// What the key meant at `at`.
+    /// Returns the meaning of the key at `at`.
     #[inline]
     pub fn at(&self, key: &K, at: UnixNanos) -> Option<&V> {
         self.meaning.at(key, at)
     }
 
-    /// See [`History::news`].
+    /// See [`History::changes`].
     pub fn changes(&self) -> u64 {
         self.meaning.changes()
     }

@@ -1,14 +1,14 @@
-//! Texts that many objects share: namespaces, nodes, owners, kinds.
+//! Shares texts that many objects have: namespaces, nodes, owners, kinds.
 
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashSet;
 
-/// One allocation for each text, freed some time after its last use.
+/// One allocation for each text. It is freed some time after its last use.
 #[derive(Debug, Default)]
 pub(super) struct StringPool {
-    held: HashSet<Arc<str>, RandomState>,
+    strings: HashSet<Arc<str>, RandomState>,
     sweep_at: usize,
 }
 
@@ -18,20 +18,20 @@ const FIRST_SWEEP: usize = 256;
 
 impl StringPool {
     pub fn get(&mut self, text: &str) -> Arc<str> {
-        if let Some(held) = self.held.get(text) {
-            return Arc::clone(held);
+        if let Some(string) = self.strings.get(text) {
+            return Arc::clone(string);
         }
-        if self.held.len() >= self.sweep_at {
-            self.held.retain(|word| Arc::strong_count(word) > 1);
-            self.sweep_at = (self.held.len() * 2).max(FIRST_SWEEP);
+        if self.strings.len() >= self.sweep_at {
+            self.strings.retain(|string| Arc::strong_count(string) > 1);
+            self.sweep_at = (self.strings.len() * 2).max(FIRST_SWEEP);
         }
-        let word: Arc<str> = text.into();
-        self.held.insert(Arc::clone(&word));
-        word
+        let string: Arc<str> = text.into();
+        self.strings.insert(Arc::clone(&string));
+        string
     }
 
     #[cfg(test)]
     pub fn len(&self) -> usize {
-        self.held.len()
+        self.strings.len()
     }
 }

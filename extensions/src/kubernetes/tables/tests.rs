@@ -3,9 +3,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::kubernetes::tests::{Fixture, TableKind, at, host_pod, pod};
 
-/// *Scenario*: a day of pods that come and go on addresses that are used again: 7,200 pods, 50 at a time, some in the host's network,
-/// some that end by themselves, a listing after a gap each hour.
-/// *Guarantees*: every table, and the tables of names, are as small at the end as after the first hour; when all is over they are empty.
+/// *Scenario*: a day of pods on addresses that are used again: 7,200 pods, 50 at a time, some in the host's network, some that end on
+/// their own, a listing after a gap each hour.
+/// *Guarantees*: every table, and the tables of names, are as small at the end as after the first hour; when all pods are gone they are
+/// empty.
 #[test]
 fn a_day_of_churn_leaves_nothing() {
     let mut fixture = Fixture::new("node-1", 0);
@@ -27,7 +28,7 @@ fn a_day_of_churn_leaves_nothing() {
             } else if number % 3 == 1 {
                 fixture.remove(TableKind::Pods, &oldest, now);
             }
-            // Else: gone in a gap.
+            // The others are deleted in a gap.
         }
         if number % 8 == 0 {
             fixture.table(TableKind::Pods).evict_expired(at(now));
@@ -51,7 +52,7 @@ fn a_day_of_churn_leaves_nothing() {
     assert_eq!(fixture.directory.pods().sizes(), [0; 9]);
 }
 
-/// One thing that happens to a cluster's network.
+/// A change in a cluster's network.
 #[derive(Clone, Debug)]
 enum Change {
     Pod { number: u64, address: u8, host: bool, port: u8 },
@@ -69,8 +70,8 @@ fn change() -> impl Strategy<Value = Change> {
 
 proptest! {
     /// *Scenario*: any sequence of pods that appear, change their address or ports, end and are deleted, in any order.
-    /// *Guarantees*: an address or port that exactly one pod has names that pod; one that nobody has names nobody; and when all are gone
-    /// nothing is left.
+    /// *Guarantees*: an address or port that exactly one pod has resolves to that pod, one that no pod has to none; when all pods are
+    /// gone, nothing is left.
     #[test]
     fn the_present_is_right(changes in proptest::collection::vec(change(), 1..60)) {
         let fixture = Fixture::new("node-1", 0);
@@ -94,14 +95,14 @@ proptest! {
                     fixture.remove(TableKind::Pods, &object, now);
                 },
             }
-            for place in 0..4u8 {
+            for index in 0..4u8 {
                 for host in [false, true] {
-                    let holders: Vec<_> = alive.iter().filter(|(_, (_, h, p))| (*h, *p) == (host, place)).map(|(number, _)| number).collect();
-                    let found = if host { fixture.workload("192.0.2.10", 9000 + u16::from(place), now + 1) } else { fixture.workload(&format!("10.244.1.{place}"), 0, now + 1) };
+                    let holders: Vec<_> = alive.iter().filter(|(_, (_, h, p))| (*h, *p) == (host, index)).map(|(number, _)| number).collect();
+                    let found = if host { fixture.workload("192.0.2.10", 9000 + u16::from(index), now + 1) } else { fixture.workload(&format!("10.244.1.{index}"), 0, now + 1) };
                     match holders[..] {
-                        [] => prop_assert!(["pending", "unknown"].contains(&&*found), "{} has {}", place, found),
+                        [] => prop_assert!(["pending", "unknown"].contains(&&*found), "{} has {}", index, found),
                         [only] if host => prop_assert_eq!(found, format!("Deployment/web (web-5f6d-{only})")),
-                        // Who lost an address to another pod that is gone since is not heard of again.
+                        // A pod that lost its address to another pod is not reported again when that pod is gone.
                         [only] => prop_assert!([&*format!("Deployment/web (web-5f6d-{only})"), "pending", "unknown"].contains(&&*found), "{}", found),
                         _ if host => prop_assert_eq!(found, "unknown"),
                         _ => {}
@@ -117,24 +118,24 @@ proptest! {
     }
 }
 
-/// *Scenario*: claims of one key come and go, the same one twice.
-/// *Guarantees*: the meaning follows; a claim that was never made takes nothing.
+/// *Scenario*: declarations of one key are added and removed, the same one twice.
+/// *Guarantees*: the meaning follows; removing a declaration that was never added changes nothing.
 #[test]
-fn claims() {
+fn shared_keys() {
     let mut table = shared_keys::SharedKeys::<u8, u8, u8>::new(Default::default());
-    let news = |now| UpdateContext { now: at(now), since: at(now), listing: 0 };
+    let context = |now| UpdateContext { now: at(now), since: at(now), listing: 0 };
     let means = |all: &[u8]| all.iter().min().copied();
-    table.remove(1, &7, news(1), means);
-    table.add(1, 7, news(2), means);
-    table.add(1, 7, news(3), means);
-    table.add(1, 5, news(4), means);
-    table.remove(1, &6, news(5), means);
-    table.remove(1, &5, news(6), means);
-    table.remove(1, &7, news(7), means);
+    table.remove(1, &7, context(1), means);
+    table.add(1, 7, context(2), means);
+    table.add(1, 7, context(3), means);
+    table.add(1, 5, context(4), means);
+    table.remove(1, &6, context(5), means);
+    table.remove(1, &5, context(6), means);
+    table.remove(1, &7, context(7), means);
     assert_eq!(
         [1, 2, 4, 6, 8].map(|time| table.at(&1, at(time)).copied()),
         [None, Some(7), Some(5), Some(7), Some(7)]
     );
-    table.remove(1, &7, news(9), means);
+    table.remove(1, &7, context(9), means);
     assert_eq!((table.at(&1, at(9)), table.len()), (None, 0));
 }

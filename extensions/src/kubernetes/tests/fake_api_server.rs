@@ -1,4 +1,4 @@
-//! A small API server in this process that lists, streams and watches as the real one does, and goes wrong on demand.
+//! A small API server in this process that lists, streams and watches like a real one, and fails on demand.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::convert::Infallible;
@@ -23,7 +23,7 @@ pub struct FakeApiServer {
 
 struct Shared {
     state: Mutex<ServerState>,
-    /// TableCounts changes: watches look again.
+    /// Counts changes and wakes watches.
     changed: watch::Sender<u64>,
 }
 
@@ -32,9 +32,9 @@ struct ServerState {
     version: u64,
     /// By path and uid.
     objects: BTreeMap<(String, String), Value>,
-    /// Version, path, type, object.
+    /// Version, path, type and object of each change.
     log: Vec<(u64, String, &'static str, Value)>,
-    /// Watches from before this version get 410.
+    /// Watches from an older version get 410.
     compacted: u64,
     streams: bool,
     /// Watches of an older generation are cut.
@@ -44,16 +44,16 @@ struct ServerState {
     page_delay: Duration,
 }
 
-/// What the next answer for a path is instead of a good one.
+/// What a request gets instead of a good response.
 #[derive(Clone, Debug)]
 pub enum Fault {
     /// This status, with `Retry-After` if it is not 0.
     Status(u16, u64),
-    /// Nothing, for ever.
+    /// No response, ever.
     Hang,
-    /// 200, then silence.
+    /// Status 200, then silence.
     Mute,
-    /// 200, then this.
+    /// Status 200, then this text.
     Text(&'static str),
 }
 
@@ -77,7 +77,7 @@ impl FakeApiServer {
         Self { address, shared }
     }
 
-    /// A kubeconfig that leads here.
+    /// Returns a kubeconfig for the server at `address`.
     pub fn kubeconfig(address: SocketAddr) -> tempfile::NamedTempFile {
         let file = tempfile::NamedTempFile::new().unwrap();
         let text = json!({
@@ -90,7 +90,7 @@ impl FakeApiServer {
         file
     }
 
-    /// The object is so now.
+    /// Adds or changes an object.
     pub fn put(&self, path: &str, object: &Value) {
         let mut inner = self.inner();
         let key = (path.to_owned(), object["metadata"]["uid"].as_str().unwrap().to_owned());
@@ -100,7 +100,7 @@ impl FakeApiServer {
         self.changed(inner);
     }
 
-    /// The object is no more.
+    /// Deletes an object.
     pub fn delete(&self, path: &str, object: &Value) {
         let mut inner = self.inner();
         inner
@@ -118,7 +118,7 @@ impl FakeApiServer {
         self.changed(inner);
     }
 
-    /// Forgets all that happened: who wants to go on from before now gets 410.
+    /// Drops the log of changes. A watch from an older version gets 410.
     pub fn compact(&self) {
         let mut inner = self.inner();
         inner.version += 1;
@@ -126,17 +126,17 @@ impl FakeApiServer {
         inner.log.clear();
     }
 
-    /// The next answers for `path`.
+    /// Sets the next responses for `path`.
     pub fn fail(&self, path: &str, faults: impl IntoIterator<Item = Fault>) {
         self.inner().faults.entry(path.to_owned()).or_default().extend(faults);
     }
 
-    /// Each page takes this long.
+    /// Delays each page.
     pub fn slow_pages(&self, delay: Duration) {
         self.inner().page_delay = delay;
     }
 
-    /// What was requests for `path`.
+    /// Returns the queries of the requests for `path`.
     pub fn requests(&self, path: &str) -> Vec<HashMap<String, String>> {
         self.inner()
             .requests
@@ -209,7 +209,7 @@ async fn answer(
     tokio::time::sleep(delay).await;
     let inner = shared.state.lock().unwrap();
     let limit: usize = query["limit"].parse().unwrap();
-    // A place in a listing: the version and the number of objects before it.
+    // A continue token has the version and the number of objects before it.
     let (version, from) = match query.get("continue").and_then(|next| next.split_once('.')) {
         Some((version, from)) => (version.parse().unwrap(), from.parse().unwrap()),
         None => (inner.version, 0),

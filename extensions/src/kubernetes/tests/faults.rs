@@ -1,4 +1,4 @@
-//! The extension against an API server that goes wrong.
+//! The extension against an API server that fails.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -15,8 +15,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::fake_api_server::*;
 use super::fixture::*;
+use crate::kubernetes::KubernetesConfig;
+use crate::kubernetes::extension::KubernetesExtension;
 use crate::kubernetes::watch::Timing;
-use crate::kubernetes::{KubernetesConfig, KubernetesExtension};
 
 /// A running extension.
 struct Running {
@@ -52,13 +53,13 @@ impl MetricReader for Reader {
     }
 }
 
-/// Short waits; silence and answers as long as a loaded machine may take.
+/// Short waits. The time limits are as long as a loaded machine may need.
 fn timing() -> Timing {
     Timing {
         backoff: Duration::from_millis(2),
         longest_backoff: Duration::from_millis(20),
         spread: Duration::from_millis(5),
-        answer: Duration::from_secs(30),
+        response: Duration::from_secs(30),
         silence: Duration::from_secs(30),
         watch: Duration::from_secs(300),
     }
@@ -82,7 +83,7 @@ async fn start(address: SocketAddr, timing: Timing) -> Running {
 }
 
 impl Running {
-    /// Who has the address now.
+    /// Name of the workload that has the address now.
     fn workload(&self, address: &str) -> String {
         let end = Endpoint { address: address.parse().unwrap(), port: 0 };
         match self.directory.workload_of_address(end, UnixNanos::now()) {
@@ -92,7 +93,7 @@ impl Running {
         }
     }
 
-    /// Waits for the address to be `expected`'s.
+    /// Waits until the address has the workload `expected`.
     async fn until(&self, address: &str, expected: &str) {
         self.until_that(|| self.workload(address) == expected, expected).await;
     }
@@ -107,7 +108,7 @@ impl Running {
         panic!("not within 30 s: {what}; {:?}", self.metrics());
     }
 
-    /// All numbers: name and values of the attributes but the extension's → value.
+    /// All metrics: name and attributes without the extension's id → value.
     fn metrics(&self) -> HashMap<String, f64> {
         let mut collected = ResourceMetrics::default();
         self.reader.collect(&mut collected).unwrap();
@@ -152,8 +153,8 @@ impl Running {
     }
 }
 
-/// *Scenario*: a server that begins to stream a listing and then says that its store cannot, as Kubernetes 1.34 on an older etcd does.
-/// *Guarantees*: pages are listed instead, at once.
+/// *Scenario*: a server that begins to stream a listing and then reports that its store cannot, as Kubernetes 1.34 on an older etcd does.
+/// *Guarantees*: the listing is paged instead, without a wait.
 #[tokio::test]
 async fn a_store_that_cannot_stream() {
     let api = FakeApiServer::start(true).await;
@@ -168,8 +169,8 @@ async fn a_store_that_cannot_stream() {
     running.end().await;
 }
 
-/// *Scenario*: a server that streams listings, then one that refuses to; pods, services and slices that are there and that come later.
-/// *Guarantees*: everything is known either way; the second is asked for pages after one refusal; events follow; the measurements say so.
+/// *Scenario*: a server that streams listings, then one that refuses to; pods, services and slices that exist and that are added later.
+/// *Guarantees*: everything is known either way; the second server is paged after one refusal; events follow; the metrics show it.
 #[tokio::test]
 async fn lists_then_follows() {
     for streams in [true, false] {
@@ -222,8 +223,8 @@ async fn lists_then_follows() {
     }
 }
 
-/// *Scenario*: watches are cut in the middle, again and again, while pods come and go.
-/// *Guarantees*: each resumes where it was: everything arrives, nothing is listed again.
+/// *Scenario*: watches are cut in the middle, again and again, while pods are added.
+/// *Guarantees*: each watch resumes where it was: everything arrives, nothing is listed again.
 #[tokio::test]
 async fn cut_watches_are_resumed() {
     let api = FakeApiServer::start(true).await;
@@ -241,7 +242,8 @@ async fn cut_watches_are_resumed() {
     running.end().await;
 }
 
-/// *Scenario*: while a watch is cut, pods change and the server forgets where it was (410), first with streamed listings, then with pages.
+/// *Scenario*: while a watch is cut, pods change and the server drops the watch's version (410), first with streamed listings, then with
+/// pages.
 /// *Guarantees*: everything is listed once more; what vanished in the gap is removed, and only when the listing is complete.
 #[tokio::test]
 async fn gone() {
@@ -257,7 +259,7 @@ async fn gone() {
         api.fail(PODS, (0..3).map(|_| Fault::Status(503, 0)));
         api.cut();
         running.until_that(|| running.metric("errors pods server") == 3.0, "three errors").await;
-        // The gap: the watch may be back already, so it is cut by the server's own forgetting.
+        // The watch may have resumed already, so the server ends it with 410.
         api.put(PODS, &pod(4, "later", "10.244.1.4", 0));
         running.until("10.244.1.4", "later").await;
         api.fail(PODS, [Fault::Status(500, 0), Fault::Text("{\"type\":\"ERROR\",\"object\":{\"code\":410,\"reason\":\"Expired\",\"message\":\"too old\"}}\n")]);
@@ -272,8 +274,8 @@ async fn gone() {
     }
 }
 
-/// *Scenario*: pods are deleted while the way to the server is cut, and the server forgets them: no event will ever tell.
-/// *Guarantees*: the listing after the gap does.
+/// *Scenario*: pods are deleted while the server cannot be reached, and the server drops its log: no event will report them.
+/// *Guarantees*: the listing after the gap removes them.
 #[tokio::test]
 async fn deleted_during_a_gap() {
     let api = FakeApiServer::start(true).await;
@@ -281,7 +283,7 @@ async fn deleted_during_a_gap() {
     api.put(PODS, &pod(2, "goes", "10.244.1.2", 0));
     let running = start(api.address, timing()).await;
     running.until("10.244.1.2", "goes").await;
-    // What is deleted while the next attempt hangs in a refusal is not in the log any more when the watch asks for it.
+    // A pod that is deleted while the requests are refused is no longer in the log when the watch resumes.
     api.fail(PODS, (0..20).map(|_| Fault::Status(503, 0)));
     api.cut();
     running.until_that(|| running.metric("errors pods server") >= 1.0, "the gap").await;
@@ -294,8 +296,8 @@ async fn deleted_during_a_gap() {
     running.end().await;
 }
 
-/// *Scenario*: pages take their time, and the server forgets the listing's place before it is through.
-/// *Guarantees*: it begins again with larger pages, and what it had is kept.
+/// *Scenario*: pages are slow, and the server drops the listing's version before it is complete.
+/// *Guarantees*: the listing starts again with larger pages, and the table keeps its objects.
 #[tokio::test]
 async fn slow_pages() {
     let api = FakeApiServer::start(false).await;
@@ -317,8 +319,8 @@ async fn slow_pages() {
     running.end().await;
 }
 
-/// *Scenario*: the server asks to wait a second (429), then answers.
-/// *Guarantees*: it is not asked again sooner, and then all is known.
+/// *Scenario*: the server demands to wait a second (429), then responds.
+/// *Guarantees*: there is no request before that, and then everything is known.
 #[tokio::test]
 async fn throttled() {
     let api = FakeApiServer::start(true).await;
@@ -332,8 +334,9 @@ async fn throttled() {
     running.end().await;
 }
 
-/// *Scenario*: nobody listens at the server's address at first; later it is there.
-/// *Guarantees*: the start does not fail; answers are pending, then unknown; when the server is there all is known, without a restart.
+/// *Scenario*: no process listens at the server's address at first; later one does.
+/// *Guarantees*: the start does not fail; look-ups are pending, then unknown; when the server is there everything is known, without a
+/// restart.
 #[tokio::test]
 async fn unreachable_at_start() {
     let address = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
@@ -349,22 +352,22 @@ async fn unreachable_at_start() {
     running.end().await;
 }
 
-/// *Scenario*: the server accepts and says nothing; begins an answer and says nothing more.
-/// *Guarantees*: each is given up after its time, and tried again.
+/// *Scenario*: the server accepts a connection and sends nothing; then it begins a response and sends nothing more.
+/// *Guarantees*: each request ends after its time limit and is sent again.
 #[tokio::test]
 async fn silence() {
     let api = FakeApiServer::start(true).await;
     api.put(PODS, &pod(1, "web", "10.244.1.1", 0));
     api.fail(PODS, [Fault::Hang, Fault::Mute]);
     let short = Duration::from_millis(300);
-    let running = start(api.address, Timing { answer: short, silence: short, ..timing() }).await;
+    let running = start(api.address, Timing { response: short, silence: short, ..timing() }).await;
     running.until("10.244.1.1", "web").await;
     assert!(running.metric("errors pods silent") >= 2.0);
     running.end().await;
 }
 
-/// *Scenario*: a rule for services is missing (403); what answers for slices is no API server; a pod cannot be read.
-/// *Guarantees*: the others work; each is counted under its reason.
+/// *Scenario*: the rule for services is missing (403); the responses for slices are not an API server's; a pod cannot be decoded.
+/// *Guarantees*: the others work; each failure is counted under its reason.
 #[tokio::test]
 async fn one_resource_fails() {
     let api = FakeApiServer::start(true).await;
@@ -382,8 +385,8 @@ async fn one_resource_fails() {
     running.end().await;
 }
 
-/// *Scenario*: the file with the credentials is not there.
-/// *Guarantees*: the start fails with the place and the remedy: no waiting helps.
+/// *Scenario*: the file with the credentials does not exist.
+/// *Guarantees*: the start fails with the setting and a remedy, since waiting would not help.
 #[tokio::test]
 async fn no_credentials() {
     let config = KubernetesConfig { kubeconfig: "/nowhere/config".to_owned(), ..KubernetesConfig::default() };

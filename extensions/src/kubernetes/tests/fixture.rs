@@ -1,4 +1,4 @@
-//! Objects as an API server would have them, and a directory that they are fixture to.
+//! Objects as an API server writes them, and a directory that tests fill with them.
 
 use std::sync::Arc;
 
@@ -15,12 +15,12 @@ use crate::kubernetes::watch::ObjectTable;
 /// `2026-11-21T09:00:00Z`.
 pub const NINE: u64 = 1_795_251_600;
 
-/// A time, in seconds after [`NINE`].
+/// Returns the time `seconds` after [`NINE`].
 pub fn at(seconds: u64) -> UnixNanos {
     UnixNanos((NINE + seconds) * 1_000_000_000)
 }
 
-/// The same as Kubernetes writes it.
+/// Returns the same time as Kubernetes writes it.
 pub fn rfc3339(seconds: u64) -> String {
     format!("2026-11-21T{:02}:{:02}:{:02}Z", 9 + seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
@@ -33,7 +33,7 @@ pub fn container_id(number: u64) -> String {
     format!("{number:064x}").chars().rev().collect()
 }
 
-/// A running pod of Deployment `owner` on `node-1`, made and started at `start`.
+/// A running pod of the Deployment `owner` on `node-1`, created and started at `start`.
 pub fn pod(number: u64, owner: &str, address: &str, start: u64) -> Value {
     json!({
         "metadata": {
@@ -52,7 +52,7 @@ pub fn pod(number: u64, owner: &str, address: &str, start: u64) -> Value {
     })
 }
 
-/// The same in the host's network, with these ports.
+/// The same pod in the host's network, with these ports.
 pub fn host_pod(number: u64, owner: &str, ports: &[u16], start: u64) -> Value {
     let mut pod = pod(number, owner, "192.0.2.10", start);
     pod["spec"]["hostNetwork"] = true.into();
@@ -68,7 +68,7 @@ pub fn service(number: u64, name: &str, address: &str, port: u16) -> Value {
     })
 }
 
-/// A slice of `service` with these (address, pod) at `port`.
+/// A slice of `service` with these (address, pod) pairs at `port`.
 pub fn slice(number: u64, service: &str, port: u16, endpoints: &[(&str, u64)]) -> Value {
     let endpoint = |(address, pod): &(&str, u64)| json!({"addresses": [address], "targetRef": {"kind": "Pod", "uid": uid(*pod)}});
     json!({
@@ -79,7 +79,7 @@ pub fn slice(number: u64, service: &str, port: u16, endpoints: &[(&str, u64)]) -
     })
 }
 
-/// Which of the three tables.
+/// One of the three tables.
 #[derive(Clone, Copy)]
 pub enum TableKind {
     Pods,
@@ -87,19 +87,19 @@ pub enum TableKind {
     Slices,
 }
 
-/// A directory, fixture by hand.
+/// A directory without watches.
 pub struct Fixture {
     pub directory: Arc<KubernetesDirectory>,
     pub listing: u32,
 }
 
 impl Fixture {
-    /// Listed once, nothing known; the API server was heard of at `contact`.
+    /// A directory after empty listings; the last response of the API server was at `contact`.
     pub fn new(node: &str, contact: u64) -> Self {
         Self::with(node, contact, &["pods", "services", "endpointslices"])
     }
 
-    /// The same, where only these were listed.
+    /// A directory after empty listings of these resources.
     pub fn with(node: &str, contact: u64, listed: &[&str]) -> Self {
         let instruments = Instruments::new(&opentelemetry::global::meter("test"), "kubernetes");
         let resources = ["pods", "services", "endpointslices"];
@@ -124,7 +124,7 @@ impl Fixture {
         }
     }
 
-    /// Fixture at `now`, ten seconds after it may have begun.
+    /// Applies an object at `now` that may be valid since ten seconds before.
     pub fn apply(&self, of: TableKind, object: &Value, now: u64) {
         let context =
             UpdateContext { now: at(now), since: at(now.saturating_sub(10)), listing: self.listing };
@@ -143,7 +143,7 @@ impl Fixture {
         })
     }
 
-    /// As [`Self::workload`], with the container.
+    /// The same as [`Self::workload`], with the container.
     pub fn cgroup(&self, container_id: &str, pod_uid: &str, time: u64) -> String {
         let name = CgroupName { path: "", container_id, pod_uid };
         shown(self.directory.workload_of_cgroup(&name, at(time)), |w| {

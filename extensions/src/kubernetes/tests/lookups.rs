@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::fixture::*;
 
-/// *Scenario*: an address goes from one pod to another between two records; both kinds of record are asked for after all that.
-/// *Guarantees*: each is named as of its own time, and nobody in between.
+/// *Scenario*: an address goes from one pod to another between two records; records of both times are looked up after that.
+/// *Guarantees*: each has the pod of its own time, and none between the two.
 #[test]
 fn recycled_within_one_interval() {
     let fixture = Fixture::new("node-1", 60);
@@ -18,10 +18,11 @@ fn recycled_within_one_interval() {
     assert_eq!(fixture.workload("10.244.1.7", 0, 20), "Deployment/new (new-5f6d-2)");
 }
 
-/// *Scenario*: a pod is deleted, and its address is another's soon after; news of the former's end come late, those of the latter later.
-/// *Guarantees*: the former has the address for as long as it was given to end, not until the news came; then nobody, until the latter.
+/// *Scenario*: a pod is deleted, and another pod gets its address soon after; the end of the first is reported late, the start of the
+/// second later.
+/// *Guarantees*: the first has the address until the end of its grace period, not until the report; then no pod has it, until the second.
 #[test]
-fn an_end_that_is_told_late() {
+fn an_end_that_is_reported_late() {
     let fixture = Fixture::new("node-1", 60);
     let (mut old, new) = (pod(1, "old", "10.244.1.7", 0), pod(2, "new", "10.244.1.7", 14));
     fixture.apply(TableKind::Pods, &old, 1);
@@ -34,8 +35,8 @@ fn an_end_that_is_told_late() {
     assert_eq!(fixture.workload("10.244.1.7", 0, 11), "Deployment/old (old-5f6d-1)");
 }
 
-/// *Scenario*: the new pod is heard of before the end of the old one, which lingers, changes, and is removed at last.
-/// *Guarantees*: the address is the new one's from its start on, whatever is still fixture of the old one.
+/// *Scenario*: the new pod is reported before the end of the old one, which stays, changes, and is removed in the end.
+/// *Guarantees*: the address is the new pod's from its start on, whatever is reported of the old one.
 #[test]
 fn a_lingering_pod_takes_nothing_back() {
     let fixture = Fixture::new("node-1", 60);
@@ -51,9 +52,9 @@ fn a_lingering_pod_takes_nothing_back() {
     assert_eq!(fixture.workload("10.244.1.7", 0, 30), "Deployment/new (new-5f6d-2)");
 }
 
-/// *Scenario*: a StatefulSet's pod is deleted during a gap and made again with the same name and address; the new listing names the new
-/// one only.
-/// *Guarantees*: the sweep of the old one takes nothing from its namesake.
+/// *Scenario*: a StatefulSet's pod is deleted during a gap and created again with the same name and address; the new listing contains the
+/// new pod only.
+/// *Guarantees*: removing the old pod takes nothing from the new one of the same name.
 #[test]
 fn namesakes() {
     let mut fixture = Fixture::new("node-1", 60);
@@ -68,8 +69,8 @@ fn namesakes() {
     assert_eq!(fixture.cgroup(&container_id(2), "", 40), "Deployment/db (db-5f6d-1) main");
 }
 
-/// *Scenario*: after a gap a listing names some of what was known, and something new.
-/// *Guarantees*: until it is complete all that was known answers; then what vanished does so for earlier times only.
+/// *Scenario*: after a gap a listing contains some of the known objects, and a new one.
+/// *Guarantees*: until it is complete look-ups find all known objects; then what vanished is found for earlier times only.
 #[test]
 fn what_vanished_in_a_gap_is_removed() {
     let mut fixture = Fixture::new("node-1", 60);
@@ -98,8 +99,8 @@ fn what_vanished_in_a_gap_is_removed() {
 }
 
 /// *Scenario*: two pods in the host's network, with declared ports, with an endpoint's reference only, and with the same port.
-/// *Guarantees*: a port that is one pod's names it; a shared port, another port, and no port (what is masqueraded has the node's address)
-/// name nobody.
+/// *Guarantees*: a port that one pod declares resolves to it; a shared port, another port, and no port (masqueraded connections have the
+/// node's address) resolve to none.
 #[test]
 fn pods_in_the_hosts_network() {
     let fixture = Fixture::new("node-1", 60);
@@ -119,13 +120,13 @@ fn pods_in_the_hosts_network() {
     );
     fixture.remove(TableKind::Pods, &host_pod(4, "twin", &[9999], 10), 20);
     assert_eq!(fixture.workload("192.0.2.10", 9999, 21), "Deployment/proxy (proxy-5f6d-2)");
-    // Their cgroups tell them apart.
+    // Their cgroups distinguish them.
     assert_eq!(fixture.cgroup(&container_id(1), "", 5), "Deployment/exporter (exporter-5f6d-1) main");
     assert_eq!(fixture.cgroup(&container_id(2), "", 5), "Deployment/proxy (proxy-5f6d-2) main");
 }
 
 /// *Scenario*: a pod's port is forwarded from its node's.
-/// *Guarantees*: the node's address and that port name the pod.
+/// *Guarantees*: the node's address and that port resolve to the pod.
 #[test]
 fn forwarded_ports() {
     let fixture = Fixture::new("node-1", 60);
@@ -138,7 +139,7 @@ fn forwarded_ports() {
 
 /// *Scenario*: cgroups of a known container, of a pod's sandbox, of a static pod, of unknown pods and containers, of none; and of a pod of
 /// another node.
-/// *Guarantees*: the container; the pod; pending while news may be under way; unknown after that and for what is not Kubernetes'.
+/// *Guarantees*: the container; the pod; pending while an update may arrive; unknown after that and for what is not Kubernetes'.
 #[test]
 fn cgroups() {
     let fixture = Fixture::new("node-1", 60);
@@ -166,7 +167,7 @@ fn cgroups() {
 }
 
 /// *Scenario*: a container is restarted, then its pod is deleted.
-/// *Guarantees*: both containers keep their name for as long as records may come.
+/// *Guarantees*: both containers keep their name as long as records may arrive.
 #[test]
 fn restarted_containers() {
     let fixture = Fixture::new("node-1", 60);
@@ -183,7 +184,7 @@ fn restarted_containers() {
 }
 
 /// *Scenario*: a Job's pod ends; its address goes to another pod.
-/// *Guarantees*: an ended pod has no address any more, though the object is still there.
+/// *Guarantees*: an ended pod has no address, even while its object exists.
 #[test]
 fn finished_pods() {
     let fixture = Fixture::new("node-1", 60);
@@ -196,9 +197,9 @@ fn finished_pods() {
     assert_eq!(fixture.workload("10.244.1.7", 0, 30), "unknown");
 }
 
-/// *Scenario*: addresses that nobody has: far from all pods, near a pod, with records old and new; and everything before the first
-/// listing, which may be on its way or fail again and again.
-/// *Guarantees*: only what may yet be fixture is pending.
+/// *Scenario*: addresses that no pod has: far from all pods, near a pod, with records old and new; and everything before the first
+/// listing, which may be under way or fail again and again.
+/// *Guarantees*: only what may still be reported is pending.
 #[test]
 fn pending_or_unknown() {
     let fixture = Fixture::new("node-1", 60);
@@ -217,8 +218,8 @@ fn pending_or_unknown() {
     assert!(young.is_expected());
 }
 
-/// *Scenario*: a service is asked for by its cluster IP, external and balancer's address, a node's port, a port that it has not, and
-/// something else's address with the number of a node's port.
+/// *Scenario*: a service's cluster IP, external address, balancer's address and node port are looked up, a port that it does not have, and
+/// a foreign address with the number of its node port.
 /// *Guarantees*: the service where it is meant, and the addresses whose connections may be translated.
 #[test]
 fn services() {
@@ -241,7 +242,7 @@ fn services() {
         ["10.96.0.5", "192.0.2.10", "10.244.1.7", "198.51.100.7"].map(translated),
         [true, true, false, false]
     );
-    // It gets another port, then it goes and another one gets its address.
+    // The service gets another port; then it is deleted and another service gets its address.
     web["spec"]["ports"][0]["port"] = 8000.into();
     fixture.apply(TableKind::Services, &web, 20);
     assert_eq!(
@@ -259,8 +260,8 @@ fn services() {
     assert!(!translated("203.0.113.9"));
 }
 
-/// *Scenario*: a service is deleted and another gets its address within the same second, which is the finest that the API tells.
-/// *Guarantees*: from the first's end to the end of that second nobody is named: the second may not have been made yet.
+/// *Scenario*: a service is deleted and another gets its address within the same second, which is the resolution of times in the API.
+/// *Guarantees*: no service from the first's end to the end of that second, because the second may not have been created yet.
 #[test]
 fn an_address_that_is_given_again_within_a_second() {
     use longwave_pipeline::component::Directory;
@@ -282,7 +283,7 @@ fn an_address_that_is_given_again_within_a_second() {
 }
 
 /// *Scenario*: services may not be listed, or are not to be.
-/// *Guarantees*: whatever is no pod's address may be a service's: the pod behind it can still be found by the translation.
+/// *Guarantees*: every address that no pod has may be a service's, so the pod behind it can still be found by the translation.
 #[test]
 fn without_services() {
     use longwave_pipeline::component::Directory;
@@ -293,7 +294,7 @@ fn without_services() {
 }
 
 /// *Scenario*: backends of one service, of two, of a headless one without ports; an endpoint that moves from one slice to another.
-/// *Guarantees*: the service; of two the first by name, marked, and unmarked when the other goes; no gap while it moves.
+/// *Guarantees*: the service; of two the first by name, marked, and unmarked when the other is removed; no gap while the endpoint moves.
 #[test]
 fn backends() {
     let fixture = Fixture::new("node-1", 60);
@@ -318,10 +319,10 @@ fn backends() {
     assert_eq!(fixture.directory.services().sizes(), [0; 8]);
 }
 
-/// *Scenario*: objects without a uid, or with parts that are not what they should be.
-/// *Guarantees*: an error each, and nothing that was known is lost.
+/// *Scenario*: objects without a uid, or with fields of the wrong type.
+/// *Guarantees*: each is an error, and the known objects stay.
 #[test]
-fn objects_that_cannot_be_read() {
+fn objects_that_cannot_be_decoded() {
     let fixture = Fixture::new("node-1", 60);
     let good = pod(1, "web", "10.244.1.7", 0);
     fixture.apply(TableKind::Pods, &good, 1);
@@ -329,12 +330,12 @@ fn objects_that_cannot_be_read() {
     bad["metadata"]["labels"] = json!({"pod-template-hash": 5});
     let mut worse = good.clone();
     worse["metadata"]["annotations"] = json!([1]);
-    let news = || crate::kubernetes::tables::UpdateContext { now: at(2), since: at(1), listing: 1 };
+    let context = || crate::kubernetes::tables::UpdateContext { now: at(2), since: at(1), listing: 1 };
     for object in [json!({"metadata": {}}), worse, json!([]), json!({"metadata": {"uid": "x"}})] {
-        assert!(fixture.table(TableKind::Pods).apply(&object.to_string(), news()).is_err(), "{object}");
+        assert!(fixture.table(TableKind::Pods).apply(&object.to_string(), context()).is_err(), "{object}");
     }
     assert!(
-        fixture.table(TableKind::Pods).apply(&bad.to_string(), news()).is_ok(),
+        fixture.table(TableKind::Pods).apply(&bad.to_string(), context()).is_ok(),
         "an owner is shown as it is"
     );
     assert_eq!(fixture.workload("10.244.1.7", 0, 5), "ReplicaSet/web-5f6d (web-5f6d-1)");

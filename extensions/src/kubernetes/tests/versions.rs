@@ -1,14 +1,14 @@
-//! When connections are asked for again: what moves the directory's version.
+//! When connections are looked up again: what changes the directory's version.
 
 use longwave_pipeline::component::Directory;
 
 use super::fixture::*;
 
-/// *Scenario*: a pod of another node is fixture of; its status changes; it is made known again by a listing; it ends and is forgotten.
-/// *Guarantees*: only the first moves the version: the rest has no answer for who asked before, and would have every connection of the
-/// node asked for again whenever some pod anywhere changes.
+/// *Scenario*: a pod of another node is added; its status changes; a listing reports it again; it is deleted and evicted.
+/// *Guarantees*: only the first changes the version. The rest has no result for a pending look-up, and would make all connections of the
+/// node be looked up again whenever a pod anywhere changes.
 #[test]
-fn what_is_known_already_is_no_news() {
+fn what_is_known_already_does_not_change_the_version() {
     let mut fixture = Fixture::new("node-2", 60);
     let mut pod = pod(1, "web", "10.244.1.7", 0);
     let before = fixture.directory.version();
@@ -26,10 +26,10 @@ fn what_is_known_already_is_no_news() {
     assert_eq!(fixture.directory.version(), known);
 }
 
-/// *Scenario*: of a pod of this node, fixture of with its address, the container is fixture of later, then another name of its owner.
-/// *Guarantees*: each moves the version: there is a better answer than before.
+/// *Scenario*: a pod of this node is reported with its address, later with its container, then with another name of its owner.
+/// *Guarantees*: each changes the version, because a look-up has a better result than before.
 #[test]
-fn what_is_better_known_is_news() {
+fn a_better_result_changes_the_version() {
     let fixture = Fixture::new("node-1", 60);
     let whole = pod(1, "web", "10.244.1.7", 0);
     let mut bare = whole.clone();
@@ -44,8 +44,8 @@ fn what_is_better_known_is_news() {
     assert!(versions.windows(2).all(|pair| pair[0] < pair[1]), "{versions:?}");
 }
 
-/// *Scenario*: a service and its slice are fixture of, twice each; then the slice has one backend more.
-/// *Guarantees*: the version moves with what is new, not with what is fixture again.
+/// *Scenario*: a service and its slice are reported, twice each; then the slice has one backend more.
+/// *Guarantees*: the version changes with what is new, not with a repetition.
 #[test]
 fn services_and_slices() {
     let fixture = Fixture::with("node-1", 60, &["pods"]);

@@ -1,4 +1,4 @@
-//! What goes wrong between here and the API server.
+//! Failures between Longwave and the API server.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -9,26 +9,26 @@ use serde::Deserialize;
 /// Why a listing or a watch ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// No answer: no route, refused, TLS, credentials that cannot be read.
+    /// There was no response: no route, connection refused, TLS, unreadable credentials.
     Unreachable(String),
-    /// Nothing came for this long.
+    /// Nothing was received for this long.
     Silent(Duration),
-    /// The connection ended in the middle of something.
+    /// The connection ended in the middle of a response.
     Cut(String),
-    /// The server has forgotten the place where a watch or a listing would go on.
+    /// The server no longer has the version at which a watch or a listing would continue.
     Gone(String),
-    /// The server refused.
+    /// The server refused the request.
     Status {
         /// HTTP status.
         code: u16,
-        /// Its words.
+        /// The server's message.
         message: String,
-        /// Its wish.
+        /// How long the server demands to wait.
         after: Option<Duration>,
     },
-    /// What came is not what it should be.
+    /// The response cannot be decoded.
     Malformed(String),
-    /// The server does not stream listings. No failure: they are paged then.
+    /// The server does not support streamed listings. Listings are paged then.
     NoStreaming,
 }
 
@@ -49,49 +49,50 @@ struct Details {
     retry_after_seconds: u64,
 }
 
-/// No server makes anybody wait longer.
-const LONGEST_WISH: Duration = Duration::from_secs(300);
-const LONGEST_TEXT: usize = 400;
+/// Limit on the wait that a server demands.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
+const MAX_MESSAGE_CHARS: usize = 400;
 
 // === impl Failure ===
 
 impl Failure {
-    /// Of an answer that is none of the good ones.
-    pub fn of_status(code: u16, headers: &HeaderMap, text: &[u8]) -> Self {
+    /// Returns the failure of a response that was not successful.
+    pub fn from_status(code: u16, headers: &HeaderMap, text: &[u8]) -> Self {
         let seconds =
             headers.get(http::header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         match serde_json::from_slice::<Status<'_>>(text) {
-            Ok(status) => Self::of(Status { code, ..status }, seconds),
-            Err(_) => Self::of(
+            Ok(status) => Self::from_object(Status { code, ..status }, seconds),
+            Err(_) => Self::from_object(
                 Status { code, message: String::from_utf8_lossy(text), ..Status::default() },
                 seconds,
             ),
         }
     }
 
-    /// Of a `Status` object in a watch.
-    pub fn of_text(text: &[u8]) -> Self {
+    /// Returns the failure of a `Status` object in a watch.
+    pub fn from_text(text: &[u8]) -> Self {
         match serde_json::from_slice::<Status<'_>>(text) {
-            Ok(status) => Self::of(status, None),
+            Ok(status) => Self::from_object(status, None),
             Err(error) => Self::Malformed(error.to_string()),
         }
     }
 
-    fn of(status: Status<'_>, seconds: Option<u64>) -> Self {
+    fn from_object(status: Status<'_>, seconds: Option<u64>) -> Self {
         let mut message = status.message.trim().to_owned();
-        if let Some((end, _)) = message.char_indices().nth(LONGEST_TEXT) {
+        if let Some((end, _)) = message.char_indices().nth(MAX_MESSAGE_CHARS) {
             message.truncate(end);
         }
         if status.code == 410 || matches!(&*status.reason, "Expired" | "Gone") {
             return Self::Gone(message);
         }
-        let wish =
-            seconds.or(status.details.map(|details| details.retry_after_seconds)).filter(|wish| *wish > 0);
-        let after = wish.map(|seconds| Duration::from_secs(seconds).min(LONGEST_WISH));
+        let seconds = seconds
+            .or(status.details.map(|details| details.retry_after_seconds))
+            .filter(|seconds| *seconds > 0);
+        let after = seconds.map(|seconds| Duration::from_secs(seconds).min(MAX_RETRY_AFTER));
         Self::Status { code: status.code, message, after }
     }
 
-    /// In counters.
+    /// Value of the attribute `reason` of counters.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Unreachable(_) => "unreachable",
@@ -109,7 +110,7 @@ impl Failure {
         }
     }
 
-    /// The server's wish.
+    /// How long the server demands to wait.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { after, .. } => *after,

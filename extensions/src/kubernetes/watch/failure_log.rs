@@ -1,47 +1,47 @@
-//! What is told of failures: each kind once, again after a while, and its end.
+//! Log lines of failures: one when a kind of failure begins, one again after a while, one when it ends.
 
 use std::time::{Duration, Instant};
 
 use super::failure::Failure;
 use super::resource::Resource;
 
-/// What was told.
+/// What was logged last.
 #[derive(Debug)]
 pub(super) struct FailureLog {
     resource: Resource,
-    told: Option<(&'static str, Instant)>,
-    /// Of objects that cannot be read.
-    told_undecodable: Option<Instant>,
+    last: Option<(&'static str, Instant)>,
+    /// When an object that cannot be decoded was logged last.
+    last_undecodable: Option<Instant>,
 }
 
-/// Between two lines on the same failure_log.
-const AGAIN: Duration = Duration::from_secs(300);
+/// Between two lines on the same failure.
+const REPEAT_AFTER: Duration = Duration::from_secs(300);
 
 // === impl FailureLog ===
 
 impl FailureLog {
     pub fn new(resource: &Resource) -> Self {
-        Self { resource: resource.clone(), told: None, told_undecodable: None }
+        Self { resource: resource.clone(), last: None, last_undecodable: None }
     }
 
-    /// Tells of a failure, if it is another one than before or is going on for long.
+    /// Logs a failure if it differs from the last one or lasts long.
     pub fn report(&mut self, failure: &Failure) {
-        // Ends of watches are everyday things: they are counted.
+        // Watches end all the time. These failures are only counted.
         if matches!(failure, Failure::Gone(_) | Failure::Cut(_)) {
             tracing::debug!(resource = self.resource.name, "{}", explain(&self.resource, failure));
             return;
         }
         let reason = failure.reason();
-        if self.told.is_some_and(|(told, when)| told == reason && when.elapsed() < AGAIN) {
+        if self.last.is_some_and(|(last, when)| last == reason && when.elapsed() < REPEAT_AFTER) {
             return;
         }
-        self.told = Some((reason, Instant::now()));
+        self.last = Some((reason, Instant::now()));
         tracing::warn!(resource = self.resource.name, reason, "{}", explain(&self.resource, failure));
     }
 
-    /// All is well again.
+    /// Logs that the last failure is over.
     pub fn recovered(&mut self) {
-        if self.told.take().is_some() {
+        if self.last.take().is_some() {
             tracing::info!(
                 resource = self.resource.name,
                 "extensions::kubernetes: {} are watched again",
@@ -50,20 +50,20 @@ impl FailureLog {
         }
     }
 
-    /// Tells of an object that cannot be read.
+    /// Logs an object that cannot be decoded.
     pub fn undecodable(&mut self, error: &serde_json::Error) {
-        if self.told_undecodable.is_none_or(|when| when.elapsed() >= AGAIN) {
-            self.told_undecodable = Some(Instant::now());
+        if self.last_undecodable.is_none_or(|when| when.elapsed() >= REPEAT_AFTER) {
+            self.last_undecodable = Some(Instant::now());
             tracing::warn!(
                 resource = self.resource.name,
-                "extensions::kubernetes: one of the {} is not understood and passed over: {error}",
+                "extensions::kubernetes: one of the {} cannot be decoded and is skipped: {error}",
                 self.resource.name
             );
         }
     }
 }
 
-/// What happened, the likely cause, the remedy.
+/// Returns what happened, the likely cause and the remedy.
 pub(super) fn explain(resource: &Resource, failure: &Failure) -> String {
     let Resource { name, group, .. } = resource;
     let text = match failure {
@@ -71,16 +71,16 @@ pub(super) fn explain(resource: &Resource, failure: &Failure) -> String {
             "cannot reach the API server: {cause}. Is its address right, and may this pod or host connect to it (NetworkPolicy, firewall)?"
         ),
         Failure::Silent(time) => format!(
-            "nothing was heard of {name} for {} s: the API server or something on the way to it is stuck",
+            "nothing was received for {name} for {} s: the API server, or something between it and here, hangs",
             time.as_secs_f32()
         ),
         Failure::Cut(cause) => format!("the watch of {name} was cut: {cause}"),
         Failure::Gone(cause) => format!(
-            "the place where the watch of {name} would go on is forgotten, all are listed again: {cause}"
+            "the API server no longer has the version at which the watch of {name} would resume, all are listed again: {cause}"
         ),
         Failure::Malformed(cause) => {
             format!(
-                "the answer on {name} is not understood: {cause}. Is it an API server that answers, or a proxy?"
+                "the response for {name} cannot be decoded: {cause}. Is it from an API server, or from a proxy?"
             )
         }
         Failure::NoStreaming => format!("listings of {name} cannot be streamed"),
@@ -91,13 +91,13 @@ pub(super) fn explain(resource: &Resource, failure: &Failure) -> String {
             "may not list and watch {name}: add the rule `apiGroups: [\"{group}\"], resources: [\"{name}\"], verbs: [\"list\", \"watch\"]` to the ClusterRole, or bind it by a ClusterRoleBinding: {message}"
         ),
         Failure::Status { code: 404, message, .. } => {
-            format!("the API server does not know {name}: {message}. Longwave needs Kubernetes 1.21 or later")
+            format!("the API server does not have {name}: {message}. Longwave needs Kubernetes 1.21 or later")
         }
-        Failure::Status { code: 429, message, .. } => format!("the API server asks to wait: {message}"),
+        Failure::Status { code: 429, message, .. } => format!("the API server demands to wait: {message}"),
         Failure::Status { code, message, .. } => {
-            format!("the API server answers {code} for {name}: {message}")
+            format!("the API server responds with {code} for {name}: {message}")
         }
     };
     let stop = if text.ends_with('?') { "" } else { "." };
-    format!("extensions::kubernetes: {text}{stop} Trying again; names come from what is known")
+    format!("extensions::kubernetes: {text}{stop} Trying again; known names stay")
 }

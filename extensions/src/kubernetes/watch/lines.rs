@@ -1,33 +1,33 @@
-//! LineBuffer of a stream that comes in pieces.
+//! Splits a stream of bytes into lines.
 
 use super::failure::Failure;
 
-/// Bytes that came, and how far they are read.
+/// Bytes that were received, and how many of them were read as lines.
 #[derive(Debug, Default)]
 pub(super) struct LineBuffer {
     bytes: Vec<u8>,
     read: usize,
-    /// No line end before it.
+    /// There is no line end before this index.
     searched: usize,
 }
 
-/// No object may be larger in the API server's store than 1.5 MiB.
-const LONGEST: usize = 16 << 20;
-/// Kept between events.
-const KEPT: usize = 64 << 10;
+/// Limit on the bytes of a line. An object in the API server's store has at most 1.5 MiB.
+const MAX_BUFFERED: usize = 16 << 20;
+/// Capacity that is kept between events.
+const KEPT_CAPACITY: usize = 64 << 10;
 
 // === impl LineBuffer ===
 
 impl LineBuffer {
     pub fn push(&mut self, piece: &[u8]) -> Result<(), Failure> {
-        if self.bytes.len() + piece.len() > LONGEST {
+        if self.bytes.len() + piece.len() > MAX_BUFFERED {
             return Err(Failure::Malformed("an event is longer than 16 MiB".to_owned()));
         }
         self.bytes.extend_from_slice(piece);
         Ok(())
     }
 
-    /// The next whole line that is not empty, without its end.
+    /// Returns the next complete line that is not blank, without its end.
     pub fn next(&mut self) -> Option<&[u8]> {
         loop {
             let Some(length) = self.bytes.get(self.searched..)?.iter().position(|byte| *byte == b'\n') else {
@@ -43,13 +43,13 @@ impl LineBuffer {
         }
     }
 
-    /// Drops what was read.
+    /// Drops the bytes that were read.
     pub fn compact(&mut self) {
         self.bytes.drain(..self.read);
         self.searched -= self.read;
         self.read = 0;
-        if self.bytes.len() < KEPT {
-            self.bytes.shrink_to(KEPT);
+        if self.bytes.len() < KEPT_CAPACITY {
+            self.bytes.shrink_to(KEPT_CAPACITY);
         }
     }
 }

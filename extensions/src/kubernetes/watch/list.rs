@@ -1,4 +1,4 @@
-//! Listing in pages.
+//! Paged listings.
 
 use std::borrow::Cow;
 
@@ -27,15 +27,15 @@ struct PageMeta<'a> {
     next: Cow<'a, str>,
 }
 
-/// Objects after which other tasks get their turn.
+/// Number of objects after which the task yields.
 const STRIDE: usize = 16;
-/// Largest page that is taken: the server decides how long it is where it ignores the limit.
-const LARGEST: usize = 256 << 20;
+/// Limit on the bytes of a page. A server that ignores `limit` sends pages of any size.
+const MAX_PAGE_BYTES: usize = 256 << 20;
 
 // === impl Watch ===
 
 impl Watch {
-    /// Lists everything in pages, and leaves `self.version` where a watch goes on.
+    /// Lists everything in pages. Sets `self.version` to the version from which to watch.
     pub(super) async fn list_pages(&mut self, since: UnixNanos) -> Result<(), Failure> {
         let mut next = String::new();
         loop {
@@ -43,7 +43,7 @@ impl Watch {
             let mut body = self.get(&format!("limit={}{from}", self.page)).await?;
             let mut text = Vec::new();
             while let Some(frame) = self.frame(&mut body).await? {
-                if text.len() + frame.len() > LARGEST {
+                if text.len() + frame.len() > MAX_PAGE_BYTES {
                     return Err(Failure::Malformed("a page of a listing is larger than 256 MiB".to_owned()));
                 }
                 text.extend_from_slice(&frame);

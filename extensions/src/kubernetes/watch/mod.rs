@@ -1,11 +1,13 @@
-//! Listing and watching one resource: from whatever happens to the API server or the way to it, back to an exact table.
+//! Lists and watches one resource, and after any failure restores an exact table.
 //!
-//! - The first listing comes as a stream of events where the server can do that (1.32 and later): nobody holds a whole listing. Else in
-//!   pages, after each of which nothing of it is held here.
-//! - A watch that ends is resumed where it ended. Only when the server has forgotten that place (410) everything is listed again, after a
-//!   random wait, since all nodes notice at the same time. The table answers meanwhile; what the new listing does not name is removed.
-//! - A watch in which nothing comes, not even a bookmark (one a minute), is given up.
-//! - Errors are met with growing, random waits, at least as long as the server asks for. Each is counted, and logged when it is new.
+//! - The first listing is a stream of events if the server supports that (1.32 and later), so it is never in memory as a whole. Else it is
+//!   paged, and each page is dropped before the next.
+//! - A watch that ends is resumed at its last version. Everything is listed again only if the server no longer has that version (410), and
+//!   after a random wait, because all nodes notice it at the same time. Until then look-ups use the old table. Objects that are missing in
+//!   the new listing are removed when it is complete.
+//! - A watch without any event, not even a bookmark (one a minute), is closed.
+//! - After a failure the wait grows, is random, and is at least as long as the server demands. Each failure is counted, and logged when it
+//!   is new.
 
 mod failure;
 mod failure_log;
@@ -36,7 +38,7 @@ use self::failure_log::FailureLog;
 use super::tables::UpdateContext;
 use super::telemetry::{ListReason, ResourceStats};
 
-/// Keeps one table as the API server has it.
+/// Keeps one table the same as the API server's objects.
 pub(super) struct Watch {
     client: Client,
     resource: Resource,
@@ -44,29 +46,29 @@ pub(super) struct Watch {
     stats: Arc<ResourceStats>,
     timing: Timing,
     failure_log: FailureLog,
-    /// Whether the server may stream listings.
+    /// Whether the server may support streamed listings.
     streams: bool,
-    /// Objects a page.
+    /// Objects in a page.
     page: u32,
-    /// Where a watch resumes; empty: everything has to be listed.
+    /// Version at which the watch resumes; empty if everything has to be listed.
     version: String,
-    /// The listing that is under way, or was the last.
+    /// Number of the current or last listing.
     listing: u32,
-    /// A listing was complete once.
+    /// Whether a listing was complete once.
     synced: bool,
-    /// Something came since the last failure.
+    /// Whether something was received since the last failure.
     progress: bool,
     reason: ListReason,
 }
 
-/// Objects in a page of a listing: some MB of text.
+/// Objects in a page of a listing, which is a few MB of text.
 const PAGE: u32 = 250;
-/// The most, after pages have proven too slow: the server forgets a listing's place after some minutes.
-const LARGEST_PAGE: u32 = 16_000;
-/// UpdateContext come a little later than they are true.
+/// Largest page. Pages grow when they were too slow, because the server drops a listing's version after some minutes.
+const MAX_PAGE: u32 = 16_000;
+/// How long before its arrival an update may have become valid.
 const MAX_EVENT_DELAY: Duration = Duration::from_secs(10);
-/// Bytes of an error's text that are read.
-const ERROR_TEXT: usize = 64 << 10;
+/// Limit on the bytes of an error's text.
+const MAX_ERROR_TEXT: usize = 64 << 10;
 
 // === impl Watch ===
 
@@ -95,7 +97,7 @@ impl Watch {
         }
     }
 
-    /// Works until `stop` fires.
+    /// Works until `stop` is cancelled.
     pub async fn run(mut self, stop: CancellationToken) {
         stop.run_until_cancelled(self.work()).await;
     }
@@ -115,7 +117,7 @@ impl Watch {
             self.failure_log.report(&failure);
             let wait = if matches!(failure, Failure::Gone(_)) {
                 if self.version.is_empty() {
-                    self.page = self.page.saturating_mul(4).min(LARGEST_PAGE);
+                    self.page = self.page.saturating_mul(4).min(MAX_PAGE);
                 }
                 self.version.clear();
                 self.reason = ListReason::Expired;
@@ -143,7 +145,7 @@ impl Watch {
         self.list_pages(since).await
     }
 
-    /// Everything is listed, as of `self.version`.
+    /// Finishes a listing of version `self.version`.
     fn complete(&mut self) {
         let vanished = self.table.complete(self.listing, UnixNanos::now());
         self.synced = true;
@@ -157,7 +159,7 @@ impl Watch {
         );
     }
 
-    /// Something came that shows that all is well.
+    /// Records that an event or listing was received, so the last failure is over.
     fn succeeded(&mut self) {
         self.progress = true;
         self.failure_log.recovered();
@@ -168,7 +170,7 @@ impl Watch {
         UpdateContext { now: UnixNanos::now(), since, listing: self.listing }
     }
 
-    /// Takes in one object. One that cannot be read is counted and passed over.
+    /// Enters or updates one object. One that cannot be decoded is counted and skipped.
     fn apply(&mut self, object: &str, context: UpdateContext) {
         if let Err(error) = self.table.apply(object, context) {
             self.stats.failed("undecodable");
@@ -176,17 +178,17 @@ impl Watch {
         }
     }
 
-    /// Asks, and returns the body of a good answer.
+    /// Sends a request, and returns the body of a successful response.
     async fn get(&self, query: &str) -> Result<Body, Failure> {
         let uri = format!("{}?{query}{}", self.resource.path, self.resource.selector);
         let request =
             http::Request::get(uri).header(http::header::ACCEPT, "application/json").body(Body::empty());
         let request = request.map_err(|error| Failure::Unreachable(error.to_string()))?;
-        // What goes wrong is told here, once; the client would log it at each attempt.
+        // The failure is logged here once; the client would log each attempt.
         let sent = self.client.send(request).with_subscriber(NoSubscriber::default());
-        let response = match timeout(self.timing.answer, sent).await {
+        let response = match timeout(self.timing.response, sent).await {
             Ok(sent) => sent.map_err(|error| Failure::Unreachable(with_causes(&error)))?,
-            Err(_) => return Err(Failure::Silent(self.timing.answer)),
+            Err(_) => return Err(Failure::Silent(self.timing.response)),
         };
         let (head, mut body) = response.into_parts();
         self.stats.contacted(UnixNanos::now());
@@ -195,14 +197,14 @@ impl Watch {
         }
         let mut text = Vec::new();
         while let Ok(Some(frame)) = self.frame(&mut body).await
-            && text.len() < ERROR_TEXT
+            && text.len() < MAX_ERROR_TEXT
         {
             text.extend_from_slice(&frame);
         }
-        Err(Failure::of_status(head.status.as_u16(), &head.headers, &text))
+        Err(Failure::from_status(head.status.as_u16(), &head.headers, &text))
     }
 
-    /// The next piece of a body; none at its end.
+    /// Returns the next piece of a body, or `None` at its end.
     async fn frame(&self, body: &mut Body) -> Result<Option<bytes::Bytes>, Failure> {
         loop {
             let next = body.frame().with_subscriber(NoSubscriber::default());

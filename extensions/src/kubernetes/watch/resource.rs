@@ -1,4 +1,4 @@
-//! What is watched, and where it goes.
+//! A resource of the API, and the table that stores its objects.
 
 use std::fmt::Write;
 
@@ -11,45 +11,45 @@ use crate::kubernetes::tables::UpdateContext;
 pub(in crate::kubernetes) struct Resource {
     /// Plural, as in a rule of a ClusterRole.
     pub name: &'static str,
-    /// API group; empty: the core.
+    /// API group; empty for the core group.
     pub group: &'static str,
-    /// Of all namespaces.
+    /// Path of the URL, for all namespaces.
     pub path: &'static str,
     /// `&fieldSelector=…`, or empty.
     pub selector: String,
 }
 
-/// Takes in objects as JSON.
+/// Stores objects, which it gets as JSON.
 pub(in crate::kubernetes) trait ObjectTable: Send + Sync {
-    /// The object is so now.
+    /// Enters or updates an object.
     fn apply(&self, object: &str, context: UpdateContext) -> Result<(), serde_json::Error>;
 
-    /// The object is no more.
+    /// Removes an object.
     fn remove(&self, object: &str, now: UnixNanos) -> Result<(), serde_json::Error>;
 
-    /// A listing is complete: what it did not name is no more. Returns how many.
+    /// Removes the objects that the complete listing `listing` did not contain. Returns their number.
     fn complete(&self, listing: u32, now: UnixNanos) -> usize;
 
-    /// How much there is.
+    /// Returns the sizes of the table.
     fn counts(&self) -> TableCounts;
 
-    /// Forgets what ended long ago.
+    /// Evicts what ended long ago.
     fn evict_expired(&self, now: UnixNanos);
 }
 
-/// How much a table holds.
+/// Sizes of a table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::kubernetes) struct TableCounts {
-    /// Objects.
+    /// Number of objects.
     pub objects: usize,
-    /// Facts that are no longer true.
+    /// Number of former values that are kept.
     pub remembered: usize,
 }
 
 // === impl Resource ===
 
 impl Resource {
-    /// Pods that have not ended for good, of one node if it is given.
+    /// Pods that have not ended, of all nodes or of `node`.
     pub fn pods(node: Option<&str>) -> Self {
         let mut selector = "status.phase!=Succeeded,status.phase!=Failed".to_owned();
         if let Some(node) = node {
@@ -59,12 +59,12 @@ impl Resource {
         Self { name: "pods", group: "", path: "/api/v1/pods", selector }
     }
 
-    /// Services.
+    /// Services of all namespaces.
     pub fn services() -> Self {
         Self { name: "services", group: "", path: "/api/v1/services", selector: String::new() }
     }
 
-    /// Slices of services' endpoints.
+    /// Endpoint slices of all namespaces.
     pub fn endpoint_slices() -> Self {
         Self {
             name: "endpointslices",
@@ -75,7 +75,7 @@ impl Resource {
     }
 }
 
-/// As a value in a URL.
+/// Escapes a value for a URL's query.
 pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {

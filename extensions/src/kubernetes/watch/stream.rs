@@ -1,4 +1,4 @@
-//! Watching: events, one a line, from a place on or with everything that is there first.
+//! Watches: one event a line, from a version on or with all existing objects first.
 
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
@@ -36,22 +36,22 @@ struct HeadMeta<'a> {
     annotations: Option<&'a RawValue>,
 }
 
-/// Marks the bookmark after everything that was there.
+/// Annotation of the bookmark that follows all existing objects.
 const INITIAL_END: &str = "k8s.io/initial-events-end";
-/// A watch that ends sooner, and brought nothing, was not ended in good order.
-const SHORTEST: Duration = Duration::from_secs(1);
-/// Events after which other tasks get their turn.
+/// A watch that ends sooner without any event did not end regularly.
+const MIN_DURATION: Duration = Duration::from_secs(1);
+/// Number of events after which the task yields.
 const STRIDE: usize = 16;
 
 // === impl Watch ===
 
 impl Watch {
-    /// Watches from `self.version` on; or, if `initial` is given, from the start: everything that is there, which may be true since
-    /// `initial`, comes first. Returns when the server ends the watch in good order.
+    /// Watches from `self.version` on. With `initial`, all existing objects come first, and may be valid since `initial`. Returns when the
+    /// server ends the watch regularly.
     pub(super) async fn watch(&mut self, initial: Option<UnixNanos>) -> Result<(), Failure> {
         let seconds = self.timing.watch().as_secs().max(1);
         let from = match initial {
-            // The first listing may be as old as the server's cache; a later one must not be older than what is known.
+            // The first listing may be as old as the server's cache. A later one must not be older than the table.
             Some(_) if !self.synced => {
                 "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion=0".to_owned()
             }
@@ -88,7 +88,7 @@ impl Watch {
             lines.compact();
             self.stats.counts(self.table.counts());
         }
-        if listing.is_some() || (!self.progress && started.elapsed() < SHORTEST) {
+        if listing.is_some() || (!self.progress && started.elapsed() < MIN_DURATION) {
             return Err(Failure::Cut("the watch ended early".to_owned()));
         }
         Ok(())
@@ -113,13 +113,13 @@ impl Watch {
             }
             "BOOKMARK" => {}
             "ERROR" => {
-                return Err(match Failure::of_text(object.as_bytes()) {
-                    // The server would stream listings, but its store (an etcd before 3.4.31 or 3.5.13) cannot: it says so in here only.
+                return Err(match Failure::from_text(object.as_bytes()) {
+                    // The server supports streamed listings but its etcd (before 3.4.31 or 3.5.13) does not. It reports this only here.
                     Failure::Status { code, .. } if listing.is_some() && code != 429 => Failure::NoStreaming,
                     other => other,
                 });
             }
-            other => return Err(Failure::Malformed(format!("an event of type {other:?}"))),
+            other => return Err(Failure::Malformed(format!("unknown event type {other:?}"))),
         }
         self.stats.event(&event.kind);
         let bookmark = event.kind == "BOOKMARK";
@@ -130,7 +130,7 @@ impl Watch {
         if listing.is_some() {
             let marks = pick(head.metadata.annotations, &[INITIAL_END]).map_err(malformed)?;
             if marks.first().is_none_or(|mark| mark.as_deref() != Some("true")) {
-                // A server that does not know the question sends plain bookmarks.
+                // A server that does not support the parameter sends plain bookmarks.
                 return Err(Failure::NoStreaming);
             }
         }

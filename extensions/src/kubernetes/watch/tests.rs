@@ -27,7 +27,7 @@ fn lines_in_pieces() {
 }
 
 /// *Scenario*: many waits after many failures.
-/// *Guarantees*: never longer than one and a half of the longest, never shorter than half of what is due, and not all the same.
+/// *Guarantees*: at most one and a half times the longest wait, at least half of what is due, and not all the same.
 #[test]
 fn waits() {
     let timing = Timing::default();
@@ -41,8 +41,8 @@ fn waits() {
     assert!(spread.len() > 10 && spread.iter().all(|wait| *wait <= timing.spread));
 }
 
-/// *Scenario*: answers of an API server and of something else, with and without a wish.
-/// *Guarantees*: the reason that is counted, and how long it wants to be left alone, at most five minutes.
+/// *Scenario*: responses of an API server and of something else, with and without a demanded wait.
+/// *Guarantees*: the reason that is counted and the wait, which is at most five minutes.
 #[test]
 fn failures() {
     let of = |code, after: Option<&str>, text: &str| {
@@ -50,7 +50,7 @@ fn failures() {
         if let Some(after) = after {
             headers.insert("retry-after", after.parse().unwrap());
         }
-        let failure = Failure::of_status(code, &headers, text.as_bytes());
+        let failure = Failure::from_status(code, &headers, text.as_bytes());
         (failure.reason(), failure.retry_after().map(|after| after.as_secs()))
     };
     assert_eq!(of(429, Some("7"), "{}"), ("throttled", Some(7)));
@@ -64,16 +64,16 @@ fn failures() {
         (("unauthorized", None), ("not_found", None), ("refused", None))
     );
     assert_eq!(
-        Failure::of_text(br#"{"code":410,"reason":"Expired","message":"old"}"#),
+        Failure::from_text(br#"{"code":410,"reason":"Expired","message":"old"}"#),
         Failure::Gone("old".to_owned())
     );
-    assert_eq!(Failure::of_text(b"?").reason(), "malformed");
+    assert_eq!(Failure::from_text(b"?").reason(), "malformed");
 }
 
 /// *Scenario*: every kind of failure, as a user reads it.
 /// *Guarantees*: the cause and the remedy; for a missing rule, the rule.
 #[test]
-fn words() {
+fn messages() {
     let refused = |code| Failure::Status { code, message: "no".to_owned(), after: None };
     let text: Vec<_> = [
         Failure::Unreachable("connection refused".to_owned()),
@@ -91,8 +91,8 @@ fn words() {
     insta::assert_snapshot!(text.join("\n"));
 }
 
-/// *Scenario*: selectors and places in listings, as they stand in a URL.
-/// *Guarantees*: nothing that means something there is left.
+/// *Scenario*: selectors and continue tokens of listings, in a URL.
+/// *Guarantees*: no character with a meaning in a URL is left.
 #[test]
 fn urls() {
     assert_eq!(escape("a-b._~C9"), "a-b._~C9");

@@ -1,23 +1,23 @@
-//! How long to wait for what.
+//! Waits and time limits of a watch.
 
 use std::time::Duration;
 
 use longwave_pipeline::component::{Backoff, jitter};
 
-/// Waiting times.
+/// Waits and time limits of a watch.
 #[derive(Clone, Debug)]
 pub(in crate::kubernetes) struct Timing {
-    /// After the first failure; doubled with each further one.
+    /// Wait after the first failure; it doubles with each further one.
     pub backoff: Duration,
-    /// The longest wait after failures, before randomisation.
+    /// Longest wait after failures, before randomisation.
     pub longest_backoff: Duration,
-    /// Up to this long, by chance, before everything is listed again: all nodes have to at the same time.
+    /// Upper bound of the random wait before everything is listed again, which all nodes do at the same time.
     pub spread: Duration,
-    /// For an answer to begin.
-    pub answer: Duration,
-    /// For the next piece of an answer, or a watch's next event or bookmark (one a minute).
+    /// Limit until a response begins.
+    pub response: Duration,
+    /// Limit until the next piece of a response, or the next event or bookmark of a watch (one a minute).
     pub silence: Duration,
-    /// How long a watch lasts at least; at most twice as long.
+    /// Shortest duration of a watch; the longest is twice as long.
     pub watch: Duration,
 }
 
@@ -29,7 +29,7 @@ impl Default for Timing {
             backoff: Duration::from_secs(1),
             longest_backoff: Duration::from_secs(30),
             spread: Duration::from_secs(10),
-            answer: Duration::from_secs(60),
+            response: Duration::from_secs(60),
             silence: Duration::from_secs(150),
             watch: Duration::from_secs(300),
         }
@@ -37,17 +37,17 @@ impl Default for Timing {
 }
 
 impl Timing {
-    /// Before the next attempt after `failures` in a row: half to one and a half of the doubled time.
+    /// Returns the wait after `failures` consecutive failures: half to one and a half of the doubled time.
     pub fn backoff(&self, failures: u32) -> Duration {
         Backoff::doubling(self.backoff, self.longest_backoff).wait(failures)
     }
 
-    /// Before everything is listed again.
+    /// Returns a random wait before everything is listed again.
     pub fn spread(&self) -> Duration {
         jitter(self.spread)
     }
 
-    /// How long the next watch shall last.
+    /// Returns a random duration for the next watch.
     pub fn watch(&self) -> Duration {
         self.watch + jitter(self.watch)
     }

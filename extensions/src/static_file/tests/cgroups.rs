@@ -4,7 +4,7 @@ use super::super::pattern::Pattern;
 use super::{directory, name_in};
 
 /// *Scenario*: patterns that match the same cgroup, with and without wildcards.
-/// *Guarantees*: what has more characters of its own wins, literal before wildcard; a cgroup below is its parent's; kind is `Cgroup`.
+/// *Guarantees*: more literal characters win, and a literal before a wildcard; a cgroup below another has its rule; the kind is `Cgroup`.
 #[test]
 fn the_most_specific_pattern_wins() {
     let directory = directory(
@@ -39,7 +39,7 @@ rules:
     }
 }
 
-/// What a pattern means, written down naively: the rest of the pattern may match the rest of the path.
+/// Matches by trying every possibility: the rest of the pattern may match the rest of the path.
 fn naive(pattern: &[u8], path: &[u8]) -> bool {
     if pattern.starts_with(b"/**/") {
         let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
@@ -66,9 +66,9 @@ fn naive(pattern: &[u8], path: &[u8]) -> bool {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4096))]
     /// *Scenario*: any short pattern over few characters, and any path.
-    /// *Guarantees*: the matcher, which never tries a wildcard twice at one place, says what trying everything says.
+    /// *Guarantees*: the matcher, which never tries a wildcard twice at one position, has the result of trying every possibility.
     #[test]
-    fn patterns_match_what_they_mean(pattern in "/[ab/*?]{0,10}", path in "(/[ab]{1,3}){0,5}") {
+    fn patterns_match_as_by_trying_everything(pattern in "/[ab/*?]{0,10}", path in "(/[ab]{1,3}){0,5}") {
         let parsed: Pattern = pattern.parse().unwrap();
         let trimmed = pattern.trim_end_matches('/');
         prop_assert_eq!(parsed.matches(&path), naive(trimmed.as_bytes(), path.as_bytes()), "{} {}", pattern, path);

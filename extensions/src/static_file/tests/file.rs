@@ -1,16 +1,16 @@
 use super::super::rules::{NameInterners, Rules};
-use super::written;
+use super::write_file;
 
 fn error_of(text: &str) -> String {
-    let file = written(text);
+    let file = write_file(text);
     let path = file.file.to_str().unwrap();
     Rules::read(path, &NameInterners::default()).unwrap_err().to_string().replace(path, "names.yaml")
 }
 
 /// *Scenario*: a file with every kind of mistake, many in one rule.
-/// *Guarantees*: all are told at once, each with file and place, and what to do.
+/// *Guarantees*: all are reported together, each with its file, its location and a remedy.
 #[test]
-fn all_mistakes_are_told_at_once() {
+fn all_mistakes_are_reported_together() {
     insta::assert_snapshot!(error_of(
         r#"
 rules:
@@ -25,10 +25,10 @@ rule: []
     ));
 }
 
-/// *Scenario*: files that are no rules at all: broken YAML, empty, a list, absent.
+/// *Scenario*: files that are not files of rules: broken YAML, empty, a list, absent.
 /// *Guarantees*: the error names the file, and the line where there is one.
 #[test]
-fn a_file_that_is_no_file_of_rules_is_told_with_its_line() {
+fn a_file_without_rules_is_refused_with_its_line() {
     insta::assert_snapshot!(error_of("rules:\n  - {cidrs: [10.0.0.0/8]\n  - a\n"));
     insta::assert_snapshot!(error_of("# nothing\n"));
     insta::assert_snapshot!(error_of("- cidrs: [10.0.0.0/8]\n"));
@@ -37,9 +37,9 @@ fn a_file_that_is_no_file_of_rules_is_told_with_its_line() {
     );
 }
 
-/// *Scenario*: a file that says that there are no rules.
+/// *Scenario*: a file with an empty list of rules.
 /// *Guarantees*: it is accepted.
 #[test]
-fn no_rules_are_rules_too() {
+fn an_empty_list_of_rules_is_accepted() {
     assert!(super::rules("rules: []\n").is_empty());
 }

@@ -12,21 +12,21 @@ use tempfile::TempDir;
 use super::directory::StaticDirectory;
 use super::rules::{NameInterners, Rules};
 
-/// A folder with one file of names.
-pub(super) struct Written {
+/// A temporary folder with one file of names.
+pub(super) struct TemporaryFile {
     _folder: TempDir,
     pub file: PathBuf,
 }
 
-pub(super) fn written(text: &str) -> Written {
+pub(super) fn write_file(text: &str) -> TemporaryFile {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("names.yaml");
     std::fs::write(&file, text).unwrap();
-    Written { _folder: folder, file }
+    TemporaryFile { _folder: folder, file }
 }
 
 pub(super) fn rules(text: &str) -> Rules {
-    Rules::read(written(text).file.to_str().unwrap(), &NameInterners::default()).unwrap()
+    Rules::read(write_file(text).file.to_str().unwrap(), &NameInterners::default()).unwrap()
 }
 
 pub(super) fn directory(text: &str) -> StaticDirectory {

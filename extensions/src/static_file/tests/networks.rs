@@ -20,8 +20,9 @@ rules:
 "#;
 
 /// *Scenario*: rules whose networks and ports contain each other, in any order in the file.
-/// *Guarantees*: the longest prefix wins; of one prefix the rule with ports, and the fewer ports; a client's port 0 matches rules without
-/// ports; a rule of ports alone is for all addresses and wins nowhere else; kind and namespace are the rule's, or `External`.
+/// *Guarantees*: the longest prefix wins; of one prefix the rule with ports, and of these the one with fewer ports; a client's port 0
+/// matches rules without ports; a rule that has only ports applies to all addresses and wins over no other rule; kind and namespace are
+/// the rule's, or `External`.
 #[test]
 fn the_most_specific_rule_wins() {
     let directory = directory(FILE);
@@ -49,11 +50,11 @@ fn the_most_specific_rule_wins() {
     assert_eq!(&*workload_at(&directory, "10.9.9.9", 1).unwrap().kind, "External");
 }
 
-/// *Scenario*: a rule with a service, and one with a workload, for addresses within each other.
-/// *Guarantees*: services and workloads are found each by itself, by the address asked for as well as by the backend's; nothing is ever
-/// pending or translated.
+/// *Scenario*: a rule with a service and one with a workload, for nested networks.
+/// *Guarantees*: services and workloads are found separately, services by their own address and by a backend's; no result is pending and
+/// no address is translated.
 #[test]
-fn services_are_found_by_themselves() {
+fn services_are_found_separately() {
     let directory = directory(FILE);
     let at = UnixNanos(1);
     assert_eq!(service(directory.service_of_address(end("10.1.2.3", 8080), at)), "lab/lab-api");
@@ -64,20 +65,20 @@ fn services_are_found_by_themselves() {
 }
 
 /// *Scenario*: two rules name the same network and ports.
-/// *Guarantees*: the first wins, and a warning tells of the second.
+/// *Guarantees*: the first wins, and a warning names the second.
 #[test]
-fn the_first_of_equals_wins_and_the_other_is_told_of() {
+fn the_first_of_equals_wins_and_a_warning_names_the_other() {
     let text = "rules:\n- {cidrs: [192.0.2.1, 192.0.2.2], workload: {name: a}}\n- {cidrs: 192.0.2.1/32, workload: {name: b}}\n";
     let directory = directory(text);
     assert_eq!(name_at(&directory, "192.0.2.1", 1), "a");
     assert_eq!(
         rules(text).warnings(),
-        ["rules::1: what it names in the same place as rules::0 is never used: the first wins"]
+        ["rules::1: its names are never used for what rules::0 matches too: the first rule wins"]
     );
 }
 
 fn networks() -> impl Strategy<Value = Network> {
-    // Few addresses, so that networks nest, touch each other and lie at both ends.
+    // Few addresses, so that networks are nested, adjacent, and at both ends of the address space.
     let v4 = (prop_oneof![0_u32..16, (u32::MAX - 16)..=u32::MAX], 26_u8..=32)
         .prop_map(|(address, prefix)| (IpAddr::V4(Ipv4Addr::from(address)), prefix));
     let v6 = (prop_oneof![0_u128..16, (u128::MAX - 16)..=u128::MAX], 122_u8..=128)
@@ -130,18 +131,18 @@ fn naive(entries: &[(Network, Option<PortRange>)], address: IpAddr, port: u16) -
 }
 
 proptest! {
-    /// *Scenario*: any rules, nested, apart, adjacent, at both ends of the addresses, of both families, with and without ports.
-    /// *Guarantees*: the table finds what looking at every rule finds.
+    /// *Scenario*: any rules, nested, disjoint, adjacent, at both ends of the address space, of both families, with and without ports.
+    /// *Guarantees*: the table finds the same as a walk over all rules.
     #[test]
     fn the_table_finds_what_a_walk_over_all_rules_finds(
         entries in prop::collection::vec((networks(), ports()), 0..40),
-        asked in prop::collection::vec((0_u32..80, any::<bool>(), any::<bool>(), 0_u16..9), 40),
+        lookups in prop::collection::vec((0_u32..80, any::<bool>(), any::<bool>(), 0_u16..9), 40),
     ) {
         let list = entries.iter().enumerate();
         let (table, _) = Networks::new(
             list.map(|(rule, (network, ports))| NetworkEntry { network: *network, ports: *ports, value: rule, rule }).collect(),
         );
-        for (offset, high, v6, port) in asked {
+        for (offset, high, v6, port) in lookups {
             let address = match (v6, high) {
                 (false, false) => IpAddr::V4(Ipv4Addr::from(offset)),
                 (false, true) => IpAddr::V4(Ipv4Addr::from(u32::MAX - offset)),

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::config::StaticConfig;
 use super::super::extension::{StaticExtension, WatchedFile};
-use super::{name_at, workload_at, written};
+use super::{name_at, workload_at, write_file};
 
 fn one_rule(name: &str) -> String {
     format!(
@@ -21,7 +21,7 @@ fn one_rule(name: &str) -> String {
     )
 }
 
-/// As an editor or a configuration manager does it.
+/// Replaces the file by a rename, as editors and configuration managers do.
 fn replace(file: &Path, text: &str) {
     let new = file.with_extension("new");
     std::fs::write(&new, text).unwrap();
@@ -33,10 +33,10 @@ fn watched(file: &Path) -> WatchedFile {
 }
 
 /// *Scenario*: the file is replaced by rename, later written in place.
-/// *Guarantees*: a change counts once it has been there for two looks; the version moves; a name that stays is the same handle.
+/// *Guarantees*: a change takes effect once it was seen in two polls; the version changes; an unchanged name keeps its handle.
 #[test]
 fn a_changed_file_is_read_once_it_has_settled() {
-    let file = written(&one_rule("one"));
+    let file = write_file(&one_rule("one"));
     let mut watched = watched(&file.file);
     let directory = Arc::clone(watched.directory());
     let (version, stays) = (directory.version(), workload_at(&directory, "192.0.2.2", 1));
@@ -57,10 +57,10 @@ fn a_changed_file_is_read_once_it_has_settled() {
 }
 
 /// *Scenario*: a new file is broken, is removed, and comes back.
-/// *Guarantees*: the old rules stay in force; each state is counted once, not once a look; a good file ends it.
+/// *Guarantees*: the old rules stay in force; each state is counted once, not once a poll; a good file ends it.
 #[test]
 fn a_bad_file_leaves_the_old_rules_in_force() {
-    let file = written(&one_rule("one"));
+    let file = write_file(&one_rule("one"));
     let mut watched = watched(&file.file);
     let directory = Arc::clone(watched.directory());
     let version = directory.version();
@@ -76,10 +76,10 @@ fn a_bad_file_leaves_the_old_rules_in_force() {
     assert_eq!((watched.stats().reloads.load(Relaxed), watched.stats().stale.load(Relaxed)), (1, false));
 }
 
-/// *Scenario*: the file lies as in a mounted ConfigMap: a link to `..data/names.yaml`, and `..data` is turned to another folder.
-/// *Guarantees*: that is a change as any other.
+/// *Scenario*: the file is in a mounted ConfigMap: a link to `..data/names.yaml`, and `..data` gets another target.
+/// *Guarantees*: that is a change like any other.
 #[test]
-fn a_link_that_is_turned_is_a_change() {
+fn a_link_with_a_new_target_is_a_change() {
     let folder = TempDir::new().unwrap();
     let at = |name: &str| folder.path().join(name);
     for (data, name) in [("..1", "one"), ("..2", "two")] {
@@ -97,10 +97,10 @@ fn a_link_that_is_turned_is_a_change() {
 }
 
 /// *Scenario*: the whole extension: created, started, its file changed, stopped.
-/// *Guarantees*: it answers before it is started, reads the change by itself, and ends when asked to.
+/// *Guarantees*: it resolves names before it is started, reads the change without a trigger, and ends when it is stopped.
 #[tokio::test]
-async fn the_extension_reads_changes_by_itself() {
-    let file = written(&one_rule("one"));
+async fn the_extension_reads_changes_without_a_trigger() {
+    let file = write_file(&one_rule("one"));
     let config = StaticConfig {
         file: file.file.to_str().unwrap().to_owned(),
         reload_interval: GoDuration::from_millis(10),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use longwave_config::{ConfigError, ConfigErrors, ConfigPath, Document, Map, OrderedMap, PipelineId, Value};
+use longwave_config::{Components, ConfigError, ConfigErrors, ConfigPath, Document, Map, PipelineId, Value};
 
 use super::check;
 use crate::component::{
@@ -194,7 +194,7 @@ impl Plan {
 impl<'a, X: 'static, T: ?Sized + 'static> Section<'a, X, T> {
     fn new(
         name: &str,
-        configured: &OrderedMap<longwave_config::ComponentId, Value>,
+        configured: &Components,
         factories: &'a [Factory<X, T>],
         errors: &mut Vec<ConfigError>,
     ) -> Self {

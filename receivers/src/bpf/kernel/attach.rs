@@ -1,4 +1,4 @@
-//! Loading and attaching the programs.
+//! Loads and attaches the programs.
 
 use std::os::fd::AsFd;
 
@@ -17,47 +17,50 @@ use super::walk::Walk;
 use super::{Diagnosis, Options, btf, layout, object};
 
 const TRACEPOINT: &str = "inet_sock_set_state";
-const PAGE: u32 = 4096;
-const LARGEST_RING: u32 = 1 << 30;
+/// Sizes of a ring buffer that the kernel accepts, in bytes.
+const MIN_RING_BYTES: u32 = 4096;
+const MAX_RING_BYTES: u32 = 1 << 30;
 
-/// Programs by name, in the order in which they are loaded and attached.
+/// Names of the programs, in the order of loading and attaching.
 pub const PROGRAMS: [&str; 6] =
     ["state", "state_again", "state_third", SAMPLE, "seed_files", "seed_namespace"];
 
-/// The copies of the program of connection changes: each handles what those before it missed. Older kernels need the first two only.
+/// Names of the copies of `state`. Each handles the events that those before it missed. Kernels before 7.0 need the first two only.
 const COPIES: [&str; 3] = ["state", "state_again", "state_third"];
 
-/// What was loaded and attached; dropping it detaches.
+/// The loaded programs and their links. Dropping it detaches them.
 pub struct Attached {
     pub ebpf: Ebpf,
     pub copies: Copies,
-    /// The walk over the descriptors of all processes, unless the kernel refuses it.
+    /// Walk over the descriptors of all processes; `None` if the kernel refused it.
     pub seed_files: Option<Walk>,
-    /// The walk over the sockets of a network namespace, unless the kernel refuses it.
+    /// Walk over the sockets of a network namespace; `None` if the kernel refused it.
     pub seed_namespace: Option<Walk>,
     pub buckets: u32,
     pub transitions_bytes: u32,
     pub samples_bytes: u32,
 }
 
-/// The copies of the program of connection changes that this kernel needs, with the links of those that are attached.
+/// The copies of `state` that this kernel needs, with the links of the attached ones.
 pub struct Copies {
     names: &'static [&'static str],
     links: Vec<(&'static str, BtfTracePointLinkId)>,
 }
 
-/// Loads every program, runs `sample` once over nothing, and attaches. Notes the outcome of each step in `steps`, and goes on after one
-/// that failed as far as the next does not depend on it. `None` if a step failed that the receiver cannot do without.
+/// Loads every program, runs `sample` once over no buckets, and attaches.
+///
+/// Adds the outcome of each step to `steps`. Continues after a failed step with those that do not depend on it. Returns `None` if a step
+/// failed that the receiver needs.
 pub fn attach(options: &Options, steps: &mut Steps) -> Option<Attached> {
     steps.need(Step::Host, preflight())?;
     let (types, offsets) = steps.need(Step::Types, read_types())?;
     let settings = steps.need(Step::Settings, layout::settings(options, &offsets))?;
     let (transitions_bytes, samples_bytes) =
-        (ring(options.transitions_ring_bytes), ring(options.samples_ring_bytes));
+        (ring_bytes(options.transitions_ring_bytes), ring_bytes(options.samples_ring_bytes));
     let maps = create_maps(options, &offsets, &settings, &types, (transitions_bytes, samples_bytes));
     let mut ebpf = steps.need(Step::Maps, maps)?;
 
-    let names = &COPIES[..usize::from(settings.copies)];
+    let names = &COPIES[..usize::from(settings.state_copies)];
     for name in names.iter().copied().chain([SAMPLE]) {
         let loaded = load(&mut ebpf, name, &types);
         steps.need(Step::Load(name), loaded.map_err(|error| refused("loading", name, &error)));
@@ -126,13 +129,13 @@ fn create_maps(
     Ok(ebpf)
 }
 
-/// A size that the kernel takes for a ring buffer.
-fn ring(wanted: u32) -> u32 {
-    wanted.clamp(PAGE, LARGEST_RING).next_power_of_two()
+/// Returns the nearest size that the kernel accepts for a ring buffer.
+fn ring_bytes(wanted: u32) -> u32 {
+    wanted.clamp(MIN_RING_BYTES, MAX_RING_BYTES).next_power_of_two()
 }
 
-fn refused(doing: &str, name: &str, error: &(dyn std::error::Error + 'static)) -> Diagnosis {
-    explain(format!("{doing} `{name}`"), root_cause(error), with_causes(error))
+fn refused(action: &str, name: &str, error: &(dyn std::error::Error + 'static)) -> Diagnosis {
+    explain(format!("{action} `{name}`"), root_cause(error), with_causes(error))
 }
 
 fn load(ebpf: &mut Ebpf, name: &str, types: &Btf) -> Result<(), EbpfError> {
@@ -157,7 +160,7 @@ fn attach_tracepoint(ebpf: &mut Ebpf, name: &str) -> Result<BtfTracePointLinkId,
 // === impl Copies ===
 
 impl Copies {
-    /// Detaches them, or attaches them again.
+    /// Detaches all copies, and attaches them again if `attached` is true.
     pub fn set_attached(&mut self, ebpf: &mut Ebpf, attached: bool) -> Result<(), Diagnosis> {
         for (name, link) in self.links.drain(..) {
             let detached = tracepoint(ebpf, name).and_then(|program| program.detach(link));

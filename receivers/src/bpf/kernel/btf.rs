@@ -1,32 +1,35 @@
-//! Offsets of the running kernel's fields, from its BTF.
+//! Reads the offsets of the running kernel's fields from its BTF.
 
 use std::sync::OnceLock;
 
 use longwave_ebpf_abi::{Offsets, offsets::ABSENT};
 
 use super::Diagnosis;
-use super::types::Types;
+use super::types::KernelTypes;
 
-/// Where the kernel describes its own types.
+/// File in which the kernel describes its own types.
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
-/// The offsets of the running kernel's fields, looked up once: it does not change under a process.
+/// Returns the offsets of the running kernel's fields. Only the first call parses `bytes`, because the kernel does not change.
 pub fn of_this_kernel(bytes: &[u8]) -> Result<Offsets, Diagnosis> {
-    static KNOWN: OnceLock<Offsets> = OnceLock::new();
-    if let Some(known) = KNOWN.get() {
-        return Ok(*known);
+    static OFFSETS: OnceLock<Offsets> = OnceLock::new();
+    if let Some(offsets) = OFFSETS.get() {
+        return Ok(*offsets);
     }
-    let found = offsets(bytes)?;
-    Ok(*KNOWN.get_or_init(|| found))
+    let offsets = offsets(bytes)?;
+    Ok(*OFFSETS.get_or_init(|| offsets))
 }
 
-/// The offsets of all fields; those that this kernel lacks are absent, unless nothing can be reported without them.
+/// Returns the offsets of all fields. Fields that the kernel lacks are [`ABSENT`].
+///
+/// # Errors
+/// The kernel lacks a field without which no connection can be reported.
 pub fn offsets(bytes: &[u8]) -> Result<Offsets, Diagnosis> {
-    let types = Types::from_bytes(bytes).map_err(|reason| Diagnosis::Btf { reason })?;
+    let types = KernelTypes::from_bytes(bytes).map_err(|reason| Diagnosis::Btf { reason })?;
     let find = |path: &str| types.offset(path).unwrap_or(ABSENT);
     let need = |path: &str| {
         types.offset(path).ok_or_else(|| Diagnosis::Btf {
-            reason: format!("has no field `{path}`, which nothing can replace"),
+            reason: format!("has no field `{path}`, which Longwave cannot do without"),
         })
     };
     Ok(Offsets {

@@ -1,14 +1,14 @@
-//! Why the kernel side cannot run here, and what to do.
+//! Errors of the kernel side, with likely cause and remedy.
 
 use std::io;
 use std::path::PathBuf;
 
 use super::{btf::VMLINUX, capabilities};
 
-/// The oldest kernel that has every helper used (`bpf_loop`); 6.1 is the oldest tested.
+/// Oldest kernel that has all helpers in use (`bpf_loop`). 6.1 is the oldest that is tested.
 pub const OLDEST: (u32, u32) = (5, 17);
 
-/// What is missing on this host.
+/// Reason why the kernel side cannot run on this host.
 #[derive(Debug, thiserror::Error)]
 pub enum Diagnosis {
     /// The kernel is too old.
@@ -19,118 +19,118 @@ pub enum Diagnosis {
         /// `uname -r`.
         release: String,
     },
-    /// The kernel has no BTF.
+    /// The BTF of the kernel cannot be read.
     #[error(
         "{VMLINUX}: {source}: the kernel was built without BTF, or /sys is not mounted here: use a kernel with CONFIG_DEBUG_INFO_BTF=y (all current distributions), and in a container mount /sys"
     )]
     NoBtf {
-        /// Why it cannot be read.
+        /// Error of reading the file.
         source: io::Error,
     },
-    /// The kernel's BTF lacks something.
+    /// The BTF of the kernel is malformed or lacks a field.
     #[error("the kernel's BTF {reason}; please report the kernel's version")]
     Btf {
-        /// What is wrong with it.
+        /// What is wrong with it, as the rest of the sentence "the kernel's BTF …".
         reason: String,
     },
     /// Capabilities are missing.
     #[error("missing {}: run as root, or grant them (systemd: AmbientCapabilities=CAP_BPF CAP_PERFMON CAP_NET_ADMIN CAP_SYS_PTRACE CAP_SYS_ADMIN; Kubernetes: securityContext.capabilities.add: [BPF, PERFMON, NET_ADMIN, SYS_PTRACE, SYS_ADMIN]; Docker: --cap-add for each)", missing.join(" and "))]
     Capabilities {
-        /// Their names.
+        /// Names of the missing capabilities.
         missing: Vec<&'static str>,
     },
-    /// Root of a user namespace only.
+    /// The process has its capabilities in a user namespace only.
     #[error(
-        "{call}: {source}: this process has its capabilities in a user namespace only, which does not count for BPF: run in the host's user namespace (rootful containers; Docker: --userns=host)"
+        "{call}: {source}: this process has its capabilities in a user namespace only, and BPF needs those of the host: run in the host's user namespace (rootful containers; Docker: --userns=host)"
     )]
     UserNamespace {
-        /// Which call was refused.
+        /// The call or step that was refused.
         call: String,
-        /// The kernel's answer.
+        /// Error that the kernel returned.
         source: io::Error,
     },
-    /// Kernel lockdown.
+    /// Kernel lockdown forbids BPF programs to read kernel memory.
     #[error(
-        "{call}: {source}: kernel lockdown is in mode `{mode}`, which keeps BPF from reading kernel memory: boot with lockdown=integrity or none (Secure Boot may enforce it)"
+        "{call}: {source}: kernel lockdown is in mode `{mode}`, which forbids BPF programs to read kernel memory: boot with lockdown=integrity or none (Secure Boot may enforce it)"
     )]
     Lockdown {
-        /// Which call was refused.
+        /// The call or step that was refused.
         call: String,
-        /// The kernel's answer.
+        /// Error that the kernel returned.
         source: io::Error,
-        /// `/sys/kernel/security/lockdown`.
+        /// Selected mode in `/sys/kernel/security/lockdown`.
         mode: String,
     },
-    /// Refused although the capabilities are there.
-    #[error("{call}: {source}: the capabilities are there, so something else refuses it: {}", if *seccomp { "this process runs under a seccomp filter: allow bpf(2) in the profile (Docker: --security-opt seccomp=unconfined; Kubernetes: seccompProfile.type: Unconfined)" } else { "a security module (SELinux, AppArmor) or a hardened kernel: look at the audit log" })]
+    /// The kernel refused the call although the process has the capabilities.
+    #[error("{call}: {source}: no capability is missing, so something else refuses the call: {}", if *seccomp { "this process runs under a seccomp filter: allow bpf(2) in the profile (Docker: --security-opt seccomp=unconfined; Kubernetes: seccompProfile.type: Unconfined)" } else { "a security module (SELinux, AppArmor) or a hardened kernel: check the audit log" })]
     Refused {
-        /// Which call was refused.
+        /// The call or step that was refused.
         call: String,
-        /// The kernel's answer.
+        /// Error that the kernel returned.
         source: io::Error,
         /// Whether a seccomp filter is active.
         seccomp: bool,
     },
-    /// `bpf(2)` itself is missing.
+    /// The kernel lacks `bpf(2)`.
     #[error(
         "{call}: {source}: the kernel has no bpf(2): use one with CONFIG_BPF_SYSCALL=y and CONFIG_BPF_JIT=y, and allow bpf(2) where a seccomp profile hides it"
     )]
     NoBpf {
-        /// Which call was refused.
+        /// The call or step that was refused.
         call: String,
-        /// The kernel's answer.
+        /// Error that the kernel returned.
         source: io::Error,
     },
-    /// Memory.
+    /// The kernel could not allocate the maps.
     #[error(
         "{call}: {source}: not enough memory for the maps: lower `max_connections` or the ring sizes, raise the container's memory limit, or on kernels before 5.11 RLIMIT_MEMLOCK (LimitMEMLOCK=infinity)"
     )]
     Memory {
-        /// Which call was refused.
+        /// The call or step that was refused.
         call: String,
-        /// The kernel's answer.
+        /// Error that the kernel returned.
         source: io::Error,
     },
-    /// A program did not pass the verifier, or another error of the loader.
+    /// The verifier rejected a program, or the loader failed.
     #[error(
-        "{what}: {reason}; this kernel does not take the program: please report its version with this message"
+        "{what}: {reason}; this kernel does not accept the program: please report its version with this message"
     )]
     Program {
-        /// Which program or step.
+        /// The program or step.
         what: String,
-        /// The loader's words, with the verifier's log.
+        /// Messages of the loader, with the verifier's log.
         reason: String,
     },
-    /// The object given by the environment cannot be read.
+    /// The object that `LONGWAVE_BPF_OBJECT` names cannot be read.
     #[error("LONGWAVE_BPF_OBJECT: {}: {source}: unset it to use the built-in object", path.display())]
     Object {
-        /// Its path.
+        /// Path of the object.
         path: PathBuf,
-        /// Why.
+        /// Error of reading the file.
         source: io::Error,
     },
-    /// The cgroup scope.
-    #[error("cgroup: {}: {reason}: name a folder below the cgroup2 mount, for example /sys/fs/cgroup/system.slice", path.display())]
+    /// The configured cgroup is not usable.
+    #[error("cgroup: {}: {reason}: use a folder below the cgroup2 mount, for example /sys/fs/cgroup/system.slice", path.display())]
     Cgroup {
-        /// As configured.
+        /// Path as configured.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong with the path.
         reason: String,
     },
-    /// A ring buffer could not be mapped.
+    /// A map could not be mapped into memory.
     #[error(
         "{what}: {source}: the ring buffer could not be mapped: is the address space or the descriptor limit exhausted?"
     )]
     Map {
-        /// Which map.
+        /// Name of the map.
         what: &'static str,
-        /// The kernel's answer.
+        /// Error that the kernel returned.
         source: io::Error,
     },
 }
 
-/// What a refused call means on this host.
-pub fn explain(call: impl Into<String>, error: io::Error, words: String) -> Diagnosis {
+/// Returns the diagnosis of a failed call. `messages` are those of the loader.
+pub fn explain(call: impl Into<String>, error: io::Error, messages: String) -> Diagnosis {
     let call = call.into();
     match error.raw_os_error() {
         Some(libc::EPERM | libc::EACCES) => {
@@ -144,9 +144,9 @@ pub fn explain(call: impl Into<String>, error: io::Error, words: String) -> Diag
             if !capabilities::in_first_user_namespace() {
                 return Diagnosis::UserNamespace { call, source: error };
             }
-            // The verifier's own refusals are EACCES too, and have a log.
+            // The verifier returns EACCES too, with its log in the messages.
             if error.raw_os_error() == Some(libc::EACCES) {
-                return Diagnosis::Program { what: call, reason: words };
+                return Diagnosis::Program { what: call, reason: messages };
             }
             Diagnosis::Refused { call, source: error, seccomp: capabilities::seccomp() }
         }
@@ -154,26 +154,26 @@ pub fn explain(call: impl Into<String>, error: io::Error, words: String) -> Diag
         Some(libc::ENOMEM) => Diagnosis::Memory { call, source: error },
         _ => match lockdown() {
             Some(mode) if mode == "confidentiality" => Diagnosis::Lockdown { call, source: error, mode },
-            _ => Diagnosis::Program { what: call, reason: words },
+            _ => Diagnosis::Program { what: call, reason: messages },
         },
     }
 }
 
-/// The operating system's error at the bottom of a chain.
+/// Returns the error of the operating system that caused `error`.
 pub fn root_cause(error: &(dyn std::error::Error + 'static)) -> io::Error {
-    let mut at = Some(error);
-    while let Some(error) = at {
+    let mut next = Some(error);
+    while let Some(error) = next {
         if let Some(found) = error.downcast_ref::<io::Error>()
             && let Some(code) = found.raw_os_error()
         {
             return io::Error::from_raw_os_error(code);
         }
-        at = error.source();
+        next = error.source();
     }
     io::Error::other(error.to_string())
 }
 
-/// What can be told without trying.
+/// Checks the kernel's version and the capabilities, without any call of `bpf(2)`.
 pub fn preflight() -> Result<(), Diagnosis> {
     let release = release();
     if version(&release).is_some_and(|version| version < OLDEST) {
@@ -183,18 +183,18 @@ pub fn preflight() -> Result<(), Diagnosis> {
     if missing.is_empty() { Ok(()) } else { Err(Diagnosis::Capabilities { missing }) }
 }
 
-/// `uname -r`.
+/// Returns the kernel's release, as `uname -r` prints it.
 pub fn release() -> String {
     rustix::system::uname().release().to_string_lossy().into_owned()
 }
 
-/// Major and minor number of a release.
+/// Parses major and minor version of a release.
 pub fn version(release: &str) -> Option<(u32, u32)> {
     let mut parts = release.split(|c: char| !c.is_ascii_digit());
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
-/// Kernel lockdown's mode, where the kernel has it.
+/// Returns the mode of kernel lockdown; `None` if the kernel lacks it.
 pub fn lockdown() -> Option<String> {
     let modes = std::fs::read_to_string("/sys/kernel/security/lockdown").ok()?;
     Some(modes.split_once('[')?.1.split_once(']')?.0.to_owned())

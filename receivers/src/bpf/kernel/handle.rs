@@ -1,4 +1,4 @@
-//! The handle on the loaded programs.
+//! Handle of the loaded programs.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -16,26 +16,26 @@ use super::transition::{self, Transition};
 use super::walk::Walk;
 use super::{Diagnosis, Losses, Options, ProgramStatistics, SeedReport, seed, sys};
 
-/// What one sampling pass did.
+/// Result of a sampling pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PassReport {
-    /// Events handed over.
+    /// Events passed to the callback.
     pub events: usize,
-    /// Of those, heartbeats of idle connections.
+    /// Events that are heartbeats of idle connections.
     pub heartbeats: usize,
-    /// Of those, connections found gone.
+    /// Events of connections whose close was missed.
     pub vanished: usize,
     /// Connections visited.
     pub visited: u64,
-    /// Runs of the program that the pass took.
+    /// Runs of `sample` in the pass.
     pub runs: u64,
-    /// The pass's duration, handing over included.
+    /// Duration of the pass, callbacks included.
     pub duration: Duration,
-    /// The longest single run: for so long the kernel held the CPU.
+    /// Duration of the longest run, during which the kernel does not preempt the program.
     pub longest_run: Duration,
 }
 
-/// The kernel side, running. Dropping it detaches and frees everything.
+/// The running kernel side. Dropping it detaches and frees everything.
 pub struct Kernel {
     transitions: Ring,
     samples: Ring,
@@ -43,7 +43,7 @@ pub struct Kernel {
     buckets: u32,
     seed_files: Option<Walk>,
     seed_namespace: Option<Walk>,
-    /// What the kernel refused that this works without, in words.
+    /// Error messages of failed steps that the receiver does not need.
     refused: Vec<String>,
     copies: Copies,
     tallies: PerCpuArray<MapData, [u64; tally::COUNT]>,
@@ -62,11 +62,10 @@ impl std::fmt::Debug for Kernel {
 }
 
 impl Kernel {
-    /// Loads and attaches. From here on every connection that opens or closes is recorded; [`Kernel::seed`] adds those that
-    /// are older.
+    /// Loads and attaches the programs, which record every connection that opens or closes from now on. [`Kernel::seed`] adds older ones.
     ///
     /// # Errors
-    /// What this host lacks, and what to do about it.
+    /// What this host lacks, with the remedy.
     pub fn load(options: &Options) -> Result<Self, Diagnosis> {
         let mut steps = Steps::default();
         match Self::load_in_steps(options, &mut steps) {
@@ -75,7 +74,7 @@ impl Kernel {
         }
     }
 
-    /// Like [`Self::load`], with the outcome of each step in `steps`; `None` if one failed that is needed.
+    /// Does what [`Self::load`] does, and adds the outcome of each step to `steps`. Returns `None` if a step failed that is needed.
     pub(super) fn load_in_steps(options: &Options, steps: &mut Steps) -> Option<Result<Self, Diagnosis>> {
         let attached = attach::attach(options, steps)?;
         let refused = steps.refusals().map(ToString::to_string).collect();
@@ -113,16 +112,17 @@ impl Kernel {
         })
     }
 
-    /// Detaches the programs of connection changes, or attaches them again: for measuring what they cost. What begins or ends meanwhile is not seen.
+    /// Detaches the copies of `state`, or attaches them again, to measure their cost. Opens and closes while they are detached are missed.
     ///
     /// # Errors
-    /// What the kernel refused.
+    /// The kernel refused to detach or attach a program.
     pub fn set_attached(&mut self, attached: bool) -> Result<(), Diagnosis> {
         self.copies.set_attached(&mut self.ebpf, attached)
     }
 
-    /// Adds the connections that are older than the programs, of all processes and namespaces, and reports all listeners
-    /// (as transitions). Idempotent. Blocks for a few microseconds per descriptor and socket of the host.
+    /// Adds the connections of all namespaces that are older than the programs, and reports all listeners as transitions. Idempotent.
+    ///
+    /// Blocks for a few microseconds per descriptor and socket of the host.
     pub fn seed(&mut self) -> SeedReport {
         let before = self.losses().seeded;
         self.signals.set_seeding(true);
@@ -132,11 +132,12 @@ impl Kernel {
         SeedReport { seeded: self.losses().seeded - before, ..report }
     }
 
-    /// Visits every tracked connection once: one event for each that moved since its last, or is due a heartbeat, or is
-    /// gone. Holds a CPU for about a millisecond at a time at most, and drains the samples in between.
+    /// Visits every tracked connection once. Passes one event for each that made progress, has a heartbeat due, or has vanished.
+    ///
+    /// Occupies a CPU in the kernel for at most about a millisecond at a time, and drains the samples in between.
     ///
     /// # Errors
-    /// The kernel refused to run the program. What was sampled before was handed over.
+    /// The kernel refused to run the program. Events of earlier runs have been passed.
     pub fn pass(&mut self, on_event: &mut dyn FnMut(&ConnectionEvent)) -> Result<PassReport, PassError> {
         let mut report = PassReport::default();
         let start = Instant::now();
@@ -166,7 +167,7 @@ impl Kernel {
         self.stuck += u64::from(drained.stuck);
     }
 
-    /// Hands over every transition that was committed before the call; returns how many.
+    /// Passes every transition that was committed before the call to `on`. Returns their number.
     pub fn drain_transitions(&mut self, on: &mut dyn FnMut(Transition<'_>)) -> usize {
         let malformed = &mut self.malformed;
         let drained = self.transitions.drain(&mut |record| match Transition::parse(record) {
@@ -177,14 +178,15 @@ impl Kernel {
         drained.records
     }
 
-    /// A descriptor that becomes readable when [`Options::wake_bytes`] of transitions wait: once for each call, so call again after
-    /// draining. Wait with a timeout and drain then too: fewer bytes do not wake.
+    /// Returns a descriptor that becomes readable, once per call, when [`Options::wake_bytes`] of transitions are unread.
+    ///
+    /// Call it again after draining. Wait with a timeout and drain after it too, because fewer bytes do not wake.
     pub fn armed_transitions_fd(&self) -> BorrowedFd<'_> {
         self.signals.arm();
         self.transitions.as_fd()
     }
 
-    /// What was lost, by cause, and other counts.
+    /// Returns losses by reason, and other counts.
     pub fn losses(&self) -> Losses {
         let mut sums = [0u64; tally::COUNT];
         for cpus in (0..tally::PROGRAMS).filter_map(|program| self.tallies.get(&program, 0).ok()) {
@@ -197,7 +199,7 @@ impl Kernel {
         Losses::from_tallies(&sums, self.malformed, self.stuck)
     }
 
-    /// What the kernel tells of each program; those that it does not tell of are left out.
+    /// Returns the statistics of each program, except those that the kernel does not report.
     pub fn program_stats(&self) -> Vec<ProgramStatistics> {
         PROGRAMS.into_iter().filter_map(|name| self.statistics(name)).collect()
     }

@@ -1,31 +1,31 @@
-//! What this host offers and lacks, for `longwave check`: facts, and what the kernel answers when the receiver's steps are tried.
+//! Facts on this host for `longwave check`, with the outcomes of the receiver's steps of loading and attaching.
 
 use std::borrow::Cow;
 
 use super::steps::{Outcome, Step, Steps};
 use super::{Kernel, Options, btf, capabilities, diagnosis, namespaces};
 
-/// What a fact means for Longwave.
+/// Meaning of a fact for Longwave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// As needed.
+    /// The fact is as Longwave needs it.
     Good,
-    /// Something is not seen or not known without it.
+    /// Longwave runs, but some connections or names are missing.
     Degraded,
     /// Longwave cannot run.
     Missing,
 }
 
-/// One thing that Longwave needs or uses.
+/// State of one feature of the host that Longwave needs or uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostFact {
-    /// What.
+    /// Name of the feature.
     pub name: Cow<'static, str>,
-    /// What was found, in words.
+    /// Description of what was found.
     pub found: String,
-    /// What that means.
+    /// Meaning for Longwave.
     pub verdict: Verdict,
-    /// What to do about it; empty if all is well.
+    /// Remedy; empty if the verdict is good or the description contains it.
     pub remedy: &'static str,
 }
 
@@ -42,14 +42,14 @@ impl HostFact {
     }
 }
 
-/// Looks at everything that matters, and tries what the receiver does: creates the maps, loads and attaches every program with these
-/// options, and samples once. Everything is detached again.
+/// Collects the facts on this host. Tries all steps of the receiver with these options: creates the maps, loads and attaches every program,
+/// and samples once. Detaches everything again.
 pub fn probe(options: &Options) -> Vec<HostFact> {
     let mut facts = vec![kernel(), kernel_types(), loading(), lockdown()];
     let mut steps = Steps::default();
     let tried = Kernel::load_in_steps(options, &mut steps);
     let explained = facts.iter().any(|fact| fact.verdict == Verdict::Missing);
-    // The facts cover the first two steps, unless they miss why one failed.
+    // The facts above include the first two steps, unless one failed for a reason that they do not show.
     let is_covered = |outcome: &&Outcome| {
         matches!(outcome.step, Step::Host | Step::Types) && (explained || outcome.failure.is_none())
     };
@@ -62,7 +62,7 @@ pub fn probe(options: &Options) -> Vec<HostFact> {
     facts
 }
 
-/// What the kernel answered to a step.
+/// Returns the outcome of a step as a fact.
 fn answer(outcome: &Outcome) -> HostFact {
     let (verdict, remedy) = match outcome.step {
         _ if outcome.failure.is_none() => (Verdict::Good, ""),

@@ -1,14 +1,17 @@
-//! From options and offsets to the programs' read-only settings.
+//! Derives the settings of the programs from options and offsets.
 
 use longwave_ebpf_abi::offsets::ABSENT;
-use longwave_ebpf_abi::settings::{COMMON_MAX, MOVED_MAX, SAMPLE_MAX, family};
+use longwave_ebpf_abi::settings::{MAX_COMMON_LEN, MAX_PROGRESS_LEN, MAX_SAMPLE_LEN, family};
 use longwave_ebpf_abi::{BUCKET_KEYS, Offsets, Settings};
 
 use super::{CgroupScope, Diagnosis, Options, diagnosis};
 
-/// The settings, with the spans that a sample reads.
+/// Returns the settings of the programs.
+///
+/// # Errors
+/// The fields are too far apart for one read, or the cgroup of the options is not usable.
 pub fn settings(options: &Options, offsets: &Offsets) -> Result<Settings, Diagnosis> {
-    let counters = span(&[
+    let counters = range(&[
         (offsets.bytes_acked, 8),
         (offsets.bytes_received, 8),
         (offsets.bytes_sent, 8),
@@ -34,21 +37,22 @@ pub fn settings(options: &Options, offsets: &Offsets) -> Result<Settings, Diagno
         (offsets.rate_delivered, 4),
         (offsets.rate_interval_us, 4),
     ]);
-    let moved =
-        span(&[(offsets.rcv_nxt, 4), (offsets.snd_nxt, 4), (offsets.snd_una, 4), (offsets.delivered, 4)]);
-    let common = span(&[
+    let progress =
+        range(&[(offsets.rcv_nxt, 4), (offsets.snd_nxt, 4), (offsets.snd_una, 4), (offsets.delivered, 4)]);
+    let common = range(&[
         (offsets.dport, 2),
         (offsets.num, 2),
         (offsets.state, 1),
         (offsets.cookie, 8),
         (offsets.flags, 8),
     ]);
-    for (what, (_, length), most) in [("tcp_sock", counters, SAMPLE_MAX), ("sock_common", common, COMMON_MAX)]
+    for (what, (_, length), max) in
+        [("tcp_sock", counters, MAX_SAMPLE_LEN), ("sock_common", common, MAX_COMMON_LEN)]
     {
-        if length > most {
+        if length > max {
             return Err(Diagnosis::Btf {
                 reason: format!(
-                    "spreads the fields of `{what}` over {length} bytes, more than the {most} that a sample reads"
+                    "spreads the fields of `{what}` over {length} bytes, more than the {max} that a sample reads"
                 ),
             });
         }
@@ -58,7 +62,9 @@ pub fn settings(options: &Options, offsets: &Offsets) -> Result<Settings, Diagno
         Some(scope) => {
             if [offsets.cgroup, offsets.cgroup_level, offsets.cgroup_ancestors].contains(&ABSENT) {
                 return Err(Diagnosis::Btf {
-                    reason: "has no cgroup ancestors (6.1 and later have): remove the cgroup scope".into(),
+                    reason:
+                        "has no cgroup ancestors, which kernels from 6.1 on have: remove the cgroup scope"
+                            .into(),
                 });
             }
             cgroup(scope)?
@@ -78,8 +84,8 @@ pub fn settings(options: &Options, offsets: &Offsets) -> Result<Settings, Diagno
         buckets: buckets(options.max_connections),
         sample_start: counters.0,
         sample_len: counters.1,
-        moved_start: moved.0,
-        moved_len: if moved.1 <= MOVED_MAX { moved.1 } else { 0 },
+        progress_start: progress.0,
+        progress_len: if progress.1 <= MAX_PROGRESS_LEN { progress.1 } else { 0 },
         common_start: common.0,
         common_len: common.1,
         emit_open: options.emit_open.into(),
@@ -88,34 +94,36 @@ pub fn settings(options: &Options, offsets: &Offsets) -> Result<Settings, Diagno
         pre_existing: options.pre_existing.into(),
         scope_ports: (!options.ports.is_empty()).into(),
         heartbeat_passes: options.heartbeat_passes,
-        copies: copies(&diagnosis::release()),
+        state_copies: copies(&diagnosis::release()),
         _pad: [0; 5],
     })
 }
 
-/// Copies of `state`: three where a program at a tracepoint can be preempted.
+/// Returns the number of copies of `state`: three if the kernel can preempt a program of a tracepoint, else two.
 pub fn copies(release: &str) -> u8 {
     const PREEMPTIBLE_TRACEPOINTS: (u32, u32) = (7, 0);
     if diagnosis::version(release).is_some_and(|version| version >= PREEMPTIBLE_TRACEPOINTS) { 3 } else { 2 }
 }
 
-/// Buckets of the table, for seven slots for every four connections: then none of the connections finds both of its buckets full, also
-/// under churn (`ebpf/table/tests/load.rs`). With six, 60 in a million do.
+/// Returns the number of buckets of the table, for seven slots for every four connections.
+///
+/// With seven, no connection finds both of its buckets full, even under churn (`ebpf/table/tests/load.rs`). With six, 60 in a million do.
 pub fn buckets(max_connections: u32) -> u32 {
     let slots = u64::from(max_connections).max(1) * 7 / 4;
     u32::try_from(slots.div_ceil(u64::from(BUCKET_KEYS))).unwrap_or(u32::MAX / BUCKET_KEYS)
 }
 
-/// First byte and length of what holds all present fields, in whole words: the verifier wants copies aligned as the
-/// fields are.
-fn span(fields: &[(u32, u32)]) -> (u32, u32) {
+/// Returns start and length of the range that contains all fields that the kernel has. `fields` are pairs of offset and size.
+///
+/// The range consists of whole words, because the verifier requires that the copy is aligned as the fields are.
+fn range(fields: &[(u32, u32)]) -> (u32, u32) {
     let present = || fields.iter().filter(|(offset, _)| *offset != ABSENT);
     let start = present().map(|(offset, _)| *offset).min().unwrap_or(0) & !7;
     let end = present().map(|(offset, size)| offset + size).max().unwrap_or(0).next_multiple_of(8);
     (start, end - start)
 }
 
-/// A cgroup's id and level.
+/// Returns the id and the level of a cgroup.
 fn cgroup(scope: &CgroupScope) -> Result<(u64, u32), Diagnosis> {
     use std::os::unix::fs::MetadataExt;
     match scope {
@@ -124,14 +132,14 @@ fn cgroup(scope: &CgroupScope) -> Result<(u64, u32), Diagnosis> {
             let fail = |reason: String| Diagnosis::Cgroup { path: path.clone(), reason };
             let path = path.canonicalize().map_err(|error| fail(error.to_string()))?;
             let id = std::fs::metadata(&path).map_err(|error| fail(error.to_string()))?.ino();
-            // The root has no `cgroup.type`; every cgroup below has.
+            // All cgroups except the root have `cgroup.type`.
             let mut level = 0;
-            let mut at = path.as_path();
-            while at.join("cgroup.type").exists() {
+            let mut folder = path.as_path();
+            while folder.join("cgroup.type").exists() {
                 level += 1;
-                at = at.parent().ok_or_else(|| fail("is not in a cgroup2 hierarchy".into()))?;
+                folder = folder.parent().ok_or_else(|| fail("is not in a cgroup2 hierarchy".into()))?;
             }
-            if !at.join("cgroup.controllers").exists() {
+            if !folder.join("cgroup.controllers").exists() {
                 return Err(fail("is not in a cgroup2 hierarchy".into()));
             }
             Ok((id, level))
@@ -139,7 +147,7 @@ fn cgroup(scope: &CgroupScope) -> Result<(u64, u32), Diagnosis> {
     }
 }
 
-/// The bits of the `port_scope` map.
+/// Returns the value of the map `port_scope`, one bit for each port.
 pub fn ports(options: &Options) -> [u64; 1024] {
     let mut bits = [0; 1024];
     for port in &options.ports {

@@ -1,4 +1,4 @@
-//! The kernel side's handle: loads the programs, attaches them, seeds the table, reads it and the ring buffers.
+//! Handle of the kernel side: loads and attaches the BPF programs, seeds and samples the connection table, drains the ring buffers.
 //!
 //! ```no_run
 //! use longwave_receivers::bpf::kernel::{Kernel, Options};
@@ -10,7 +10,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Everything is detached when the handle is dropped. Nothing is pinned.
+//! Dropping the handle detaches everything. Nothing is pinned.
 
 mod attach;
 mod btf;

@@ -1,4 +1,4 @@
-//! The host's network namespaces: those of processes, and those that bind mounts keep.
+//! Network namespaces of the host: those of threads and those of bind mounts.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -8,29 +8,29 @@ use std::path::{Path, PathBuf};
 use longwave_pipeline::component::host;
 use longwave_pipeline::component::host::Mount;
 
-/// A way into each network namespace, by its inode.
+/// Network namespaces that were found.
 #[derive(Debug, Default)]
 pub struct Namespaces {
-    /// Namespace inode → a file to enter it by.
+    /// Path of a file by which to enter the namespace, by the namespace's inode.
     pub paths: BTreeMap<u64, PathBuf>,
-    /// Processes whose namespace could not be read (gone meanwhile, or CAP_SYS_PTRACE is missing).
+    /// Threads whose namespace could not be read, because they ended meanwhile or because CAP_SYS_PTRACE is missing.
     pub unreadable: usize,
 }
 
-/// The calling thread's namespace.
+/// File of the calling thread's namespace.
 const OWN: &str = "/proc/thread-self/ns/net";
 
-/// Inode of the calling thread's namespace; `None` where `/proc` is not mounted.
+/// Returns the inode of the calling thread's namespace; `None` if `/proc` is not mounted.
 pub fn own() -> Option<u64> {
     fs::metadata(OWN).ok().map(|metadata| metadata.ino())
 }
 
-/// Looks for all network namespaces under `/proc` and in the mount table.
+/// Finds the network namespaces under `/proc` and in the mount table.
 pub fn find() -> Namespaces {
     let mut found = Namespaces::default();
     add(&mut found, Path::new(OWN));
     for process in numbered(Path::new("/proc")) {
-        // Each thread has a namespace of its own.
+        // The threads of a process can be in different namespaces.
         for thread in numbered(&process.join("task")) {
             add(&mut found, &thread.join("ns/net"));
         }
@@ -42,7 +42,7 @@ pub fn find() -> Namespaces {
     found
 }
 
-/// Entries of a folder whose names are numbers.
+/// Returns the paths in a folder whose names are numbers.
 fn numbered(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries
@@ -60,7 +60,7 @@ fn add(found: &mut Namespaces, path: &Path) {
     }
 }
 
-/// Moves the calling thread into a network namespace. For threads that end soon: there is no way back.
+/// Moves the calling thread into a network namespace. The thread should end soon, because it cannot return.
 pub fn enter(path: &Path) -> std::io::Result<()> {
     use std::os::fd::AsFd;
     let file = File::open(path)?;

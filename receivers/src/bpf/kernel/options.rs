@@ -1,8 +1,8 @@
-//! What of the kernel side is switched on, and its sizes.
+//! Options of the kernel side: what it reports, and its sizes.
 
 use std::path::PathBuf;
 
-/// Which address families are reported, as a reader sees them: v4-mapped IPv6 is IPv4.
+/// Address families to report. v4-mapped IPv6 addresses count as IPv4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Families {
     /// IPv4.
@@ -11,16 +11,16 @@ pub struct Families {
     pub v6: bool,
 }
 
-/// A cgroup that bounds what is reported.
+/// cgroup whose sockets are reported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CgroupScope {
     /// A folder of the cgroup2 hierarchy, for example `/sys/fs/cgroup/system.slice`.
     Path(PathBuf),
-    /// An id (the folder's inode) and its level below the root (the root is 0).
+    /// An id and its level in the hierarchy.
     Id {
-        /// cgroup2 id.
+        /// cgroup2 id: the inode of the folder.
         id: u64,
-        /// Folders below the root.
+        /// Number of levels below the root, which is 0.
         level: u32,
     },
 }
@@ -28,28 +28,28 @@ pub enum CgroupScope {
 /// Options of [`super::Kernel::load`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Emit `OPEN` events. Off where no pipeline needs them: a connection inside one interval then costs one record.
+    /// Whether to emit `OPEN` events. Without them, a connection that closes within an interval costs one record instead of two.
     pub emit_open: bool,
-    /// Note when an active open reached ESTABLISHED (`ConnectionEvent::established_ns`). Implied by `emit_open`.
+    /// Whether to record when an active open reached ESTABLISHED (`ConnectionEvent::established_ns`). Implied by `emit_open`.
     pub connect_time: bool,
-    /// Address families.
+    /// Address families to report.
     pub families: Families,
-    /// Report connections that are older than the programs.
+    /// Whether to report connections that are older than the programs.
     pub pre_existing: bool,
-    /// Only connections and listeners with one of these local or peer ports. Empty: all.
+    /// Local or peer ports of the connections and listeners to report. Empty for all.
     pub ports: Vec<u16>,
-    /// Only sockets of this cgroup or below.
+    /// cgroup of the sockets to report, those below it included. `None` for all.
     pub cgroup: Option<CgroupScope>,
-    /// Connections that the table has room for. Each costs 238 bytes of kernel memory, in use or not: seven slots of 136 bytes for every
-    /// four connections.
+    /// Number of connections that fit into the table. Each costs 238 bytes of kernel memory, in use or not: seven slots of 136 bytes for
+    /// every four connections.
     pub max_connections: u32,
-    /// An idle connection emits a heartbeat every so many passes; 0: never.
+    /// Passes after which an idle connection emits a heartbeat. 0 for never.
     pub heartbeat_passes: u8,
-    /// Size of the ring of transitions, bytes; rounded up to a power of two of at least a page.
+    /// Size of the transitions ring in bytes, rounded up to a power of two of at least a page.
     pub transitions_ring_bytes: u32,
-    /// Size of the ring of samples, bytes; likewise. It is drained after every 1,024 slots: 256 KiB never fill up.
+    /// Size of the samples ring in bytes, rounded likewise. It is drained after every 1,024 slots, so that 256 KiB never fill up.
     pub samples_ring_bytes: u32,
-    /// Unread bytes of transitions that wake [`super::Kernel::armed_transitions_fd`].
+    /// Unread bytes of transitions from which [`super::Kernel::armed_transitions_fd`] becomes readable.
     pub wake_bytes: u32,
 }
 

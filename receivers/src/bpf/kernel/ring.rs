@@ -1,7 +1,7 @@
-//! Reading a BPF ring buffer completely.
+//! Drains a BPF ring buffer completely.
 //!
-//! `aya`'s reader stops at the first record that is reserved and not committed yet. A softirq's records can lie behind
-//! one that the interrupted task is still filling in, on the same CPU: a complete drain waits for it, boundedly.
+//! The reader of `aya` stops at the first record that is reserved and not committed yet. A task may have reserved that record and a softirq
+//! may have interrupted it and committed records after it. This reader waits for the record for a bounded time.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -14,19 +14,19 @@ const BUSY: u32 = 1 << 31;
 const DISCARDED: u32 = 1 << 30;
 const HEADER: u64 = 8;
 
-/// How often a busy record is looked at again, giving way in between, before a drain gives up on it.
+/// Number of times that a drain reads the length of an uncommitted record before it gives up. It yields the CPU in between.
 const PATIENCE: u32 = 20_000;
 
-/// What a drain found.
+/// Result of a drain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Drained {
-    /// Records handed over.
+    /// Records passed to the callback.
     pub records: usize,
-    /// A record stayed uncommitted for longer than any program takes: what is behind it comes with the next drain.
+    /// Whether the drain ended at a record that stayed uncommitted for longer than any program takes. The next drain continues there.
     pub stuck: bool,
 }
 
-/// The user-space end of a ring buffer.
+/// Consumer side of a ring buffer.
 #[derive(Debug)]
 pub struct Ring {
     fd: OwnedFd,
@@ -36,17 +36,17 @@ pub struct Ring {
     size: usize,
 }
 
-// SAFETY: the mappings belong to this value alone and are not tied to a thread.
+// SAFETY: the value is the only owner of the mappings, which any thread may use.
 unsafe impl Send for Ring {}
 
 impl Ring {
     /// Maps a ring buffer of `size` bytes.
     pub fn new(fd: BorrowedFd<'_>, size: u32) -> io::Result<Self> {
         let fd = fd.try_clone_to_owned()?;
-        // SAFETY: takes no pointers.
+        // SAFETY: the call takes no pointers.
         let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).map_err(io::Error::other)?;
         let size = size as usize;
-        // SAFETY: new mappings of the map's first page (ours to write), and of the second with the data twice (read-only).
+        // SAFETY: both mappings are new: the first page of the map, which is writable, and read-only its second page with the data twice.
         let (consumer, producer) = unsafe {
             let null = std::ptr::null_mut();
             let consumer = mmap(null, page, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, &fd, 0)?;
@@ -66,9 +66,9 @@ impl Ring {
         Ok(Self { fd, consumer, producer, page, size })
     }
 
-    /// Hands over everything that was committed before the call.
+    /// Passes all records that were committed before the call to `on`.
     pub fn drain(&mut self, on: &mut dyn FnMut(&[u8])) -> Drained {
-        // SAFETY: the positions are at the beginning of their pages, written by the kernel and by us only.
+        // SAFETY: each position is the first word of its page, and only accessed atomically.
         let (consumer, producer) = unsafe {
             (
                 AtomicU64::from_ptr(self.consumer.as_ptr().cast()),
@@ -80,16 +80,16 @@ impl Ring {
         let mut drained = Drained::default();
         while at < end {
             let start = (at as usize) & (self.size - 1);
-            // SAFETY: within the data, which is mapped twice so that no record wraps.
+            // SAFETY: the record is within the data, which is mapped twice so that no record wraps.
             let record = unsafe { self.producer.as_ptr().add(self.page + start) };
-            // SAFETY: each record begins with its length, 8-byte aligned.
+            // SAFETY: each record begins with its length and is aligned to 8 bytes.
             let Some(length) = settled(unsafe { AtomicU32::from_ptr(record.cast()) }) else {
                 drained.stuck = true;
                 break;
             };
             let size = u64::from(length & !(BUSY | DISCARDED));
             if length & DISCARDED == 0 {
-                // SAFETY: the record is committed, and the kernel does not reuse it before the position below moves on.
+                // SAFETY: the record is committed, and the kernel does not reuse it before the consumer position below is stored.
                 on(unsafe { std::slice::from_raw_parts(record.add(HEADER as usize), size as usize) });
                 drained.records += 1;
             }
@@ -100,7 +100,7 @@ impl Ring {
     }
 }
 
-/// The length of a record once it is committed.
+/// Waits until a record is committed. Returns its length, or `None` if it stays uncommitted.
 fn settled(length: &AtomicU32) -> Option<u32> {
     for attempt in 0..PATIENCE {
         let value = length.load(Ordering::Acquire);
@@ -126,7 +126,7 @@ impl AsRawFd for Ring {
 
 impl Drop for Ring {
     fn drop(&mut self) {
-        // SAFETY: mapped in `new`, with these lengths; nothing borrows from them any more.
+        // SAFETY: `new` mapped these lengths, and nothing borrows from the mappings any more.
         unsafe {
             let _ = munmap(self.consumer.as_ptr().cast(), self.page);
             let _ = munmap(self.producer.as_ptr().cast(), self.page + 2 * self.size);

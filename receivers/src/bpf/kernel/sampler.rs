@@ -1,4 +1,4 @@
-//! Runs of the program `sample` over the connection table, in bounded steps.
+//! Runs the program `sample` over a range of the connection table.
 
 use std::io;
 
@@ -8,22 +8,23 @@ use longwave_ebpf_abi::sample_context;
 
 use super::diagnosis::root_cause;
 
-/// The program's name.
+/// Name of the program.
 pub const SAMPLE: &str = "sample";
 
-/// Buckets that one run visits. The kernel holds a CPU while the program runs: about 1 µs for each busy connection, of which a full table has
-/// five in a bucket.
+/// Buckets that one run visits.
+///
+/// The kernel does not preempt the program. It takes about 1 µs for each busy connection, of which a full table has five in a bucket.
 pub const BUCKETS_PER_RUN: u32 = 128;
 
-/// A pass could not be finished.
+/// The kernel refused to run `sample`, so that the pass ended early.
 #[derive(Debug, thiserror::Error)]
 #[error("running `sample`: {source}: the kernel refused to run the program; was a capability dropped?")]
 pub struct PassError {
-    /// The kernel's answer.
+    /// Error that the kernel returned.
     source: io::Error,
 }
 
-/// Visits `buckets` buckets from `first` on, and returns how many connections they held.
+/// Visits `buckets` buckets from index `first` on. Returns the number of connections in them.
 pub fn run(ebpf: &Ebpf, first: u32, buckets: u32) -> Result<u32, PassError> {
     let failed = |error: &ProgramError| PassError { source: root_cause(error) };
     let program = ebpf.program(SAMPLE).ok_or(ProgramError::NotLoaded).map_err(|error| failed(&error))?;

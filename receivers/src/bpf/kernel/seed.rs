@@ -1,48 +1,49 @@
-//! Seeding: connections and listeners that are older than the programs.
+//! Seeds connections and listeners that are older than the programs.
 
 use super::namespaces;
 use super::walk::{Walk, WalkError};
 
-/// What seeding found.
+/// Result of seeding.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SeedReport {
-    /// Connections in the table that were not there before.
+    /// Connections that seeding entered into the table.
     pub seeded: u64,
-    /// Network namespaces walked for sockets that no process holds.
+    /// Network namespaces whose sockets were walked, to find those of which no process has a descriptor.
     pub namespaces_entered: usize,
-    /// Those that could not be entered (CAP_SYS_ADMIN), with the reason: sockets there that no process holds are not seen.
+    /// Network namespaces that could not be entered, with the reason, for example because CAP_SYS_ADMIN is missing. A socket there is only
+    /// found if a process has a descriptor of it.
     pub namespaces_refused: Vec<String>,
-    /// Processes whose namespace could not be read (CAP_SYS_PTRACE).
+    /// Threads whose namespace could not be read, likely because CAP_SYS_PTRACE is missing.
     pub processes_unreadable: usize,
-    /// Walks that failed or that the kernel refuses, with the reason.
+    /// Error messages of walks that failed or that the kernel refused.
     pub failures: Vec<String>,
 }
 
-/// Walks all descriptors of all processes, then each namespace's sockets, as far as the kernel allows. Idempotent.
+/// Walks the descriptors of all processes, then the sockets of each namespace, as far as the kernel permits. Idempotent.
 pub fn run(files: Option<&Walk>, namespace: Option<&Walk>) -> SeedReport {
     let mut report = SeedReport::default();
     if let Some(files) = files {
-        note(&mut report.failures, files.run());
+        add_failure(&mut report.failures, files.run());
     }
     let Some(namespace) = namespace else { return report };
     let mut found = namespaces::find();
     report.processes_unreadable = found.unreadable;
-    // This thread's own needs no entering, and so no capability.
+    // This thread is in its own namespace already, so that its walk needs no capability.
     if let Some(own) = namespaces::own() {
         found.paths.remove(&own);
         report.namespaces_entered += 1;
-        note(&mut report.failures, namespace.run());
+        add_failure(&mut report.failures, namespace.run());
     }
-    // A thread of its own: it ends in the last namespace, and no other may.
+    // A separate thread enters the namespaces, because it cannot return to its own.
     let walked = std::thread::scope(|scope| {
         let walk = scope.spawn(|| {
             for (inode, path) in &found.paths {
                 match namespaces::enter(path) {
                     Ok(()) => {
                         report.namespaces_entered += 1;
-                        note(&mut report.failures, namespace.run());
+                        add_failure(&mut report.failures, namespace.run());
                     }
-                    // Its last process ended meanwhile.
+                    // The last process of the namespace ended meanwhile.
                     Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                     Err(error) => {
                         report
@@ -55,12 +56,12 @@ pub fn run(files: Option<&Walk>, namespace: Option<&Walk>) -> SeedReport {
         walk.join()
     });
     if walked.is_err() {
-        report.failures.push("the walk over the network namespaces ended early".into());
+        report.failures.push("the thread that walks the network namespaces panicked".into());
     }
     report
 }
 
-fn note(failures: &mut Vec<String>, result: Result<(), WalkError>) {
+fn add_failure(failures: &mut Vec<String>, result: Result<(), WalkError>) {
     if let Err(error) = result {
         failures.push(error.to_string());
     }

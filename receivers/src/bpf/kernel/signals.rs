@@ -1,4 +1,4 @@
-//! What user space asks of the running programs, through memory that both see.
+//! Flags for the running programs, in memory that they share with user space.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -8,19 +8,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use longwave_ebpf_abi::Signals;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
-/// The array `signals`, mapped.
+/// The mapped array `signals`.
 #[derive(Debug)]
 pub struct SharedSignals {
     signals: NonNull<Signals>,
 }
 
-// SAFETY: the mapping belongs to this value alone and is not tied to a thread.
+// SAFETY: the value is the only owner of the mapping, which any thread may use.
 unsafe impl Send for SharedSignals {}
 
 impl SharedSignals {
-    /// Maps the array.
+    /// Maps the array `signals`.
     pub fn new(map: BorrowedFd<'_>) -> io::Result<Self> {
-        // SAFETY: a new mapping of the array's only page.
+        // SAFETY: this is a new mapping of the only page of the array.
         let page = unsafe {
             mmap(
                 std::ptr::null_mut(),
@@ -35,27 +35,27 @@ impl SharedSignals {
         Ok(Self { signals })
     }
 
-    /// From now on the next transition that fills the ring to its watermark wakes the reader.
+    /// Requests one wake-up, at the next transition that finds the ring filled to the watermark.
     pub fn arm(&self) {
-        // SAFETY: a word of the array.
+        // SAFETY: the field is within the mapping.
         self.store(unsafe { &raw mut (*self.signals.as_ptr()).armed }, 1);
     }
 
-    /// Tells the programs whether seeding runs.
+    /// Sets the flag that seeding runs.
     pub fn set_seeding(&self, seeding: bool) {
-        // SAFETY: a word of the array.
+        // SAFETY: the field is within the mapping.
         self.store(unsafe { &raw mut (*self.signals.as_ptr()).seeding }, seeding.into());
     }
 
     fn store(&self, word: *mut u64, value: u64) {
-        // SAFETY: an aligned word of the mapping, which all sides access atomically.
+        // SAFETY: the word is aligned, within the mapping, and only accessed atomically.
         unsafe { AtomicU64::from_ptr(word) }.store(value, Ordering::SeqCst);
     }
 }
 
 impl Drop for SharedSignals {
     fn drop(&mut self) {
-        // SAFETY: mapped in `new`, with this length; nothing borrows from it any more.
+        // SAFETY: `new` mapped this length, and nothing borrows from the mapping any more.
         unsafe {
             let _ = munmap(self.signals.as_ptr().cast(), size_of::<Signals>());
         }

@@ -1,19 +1,19 @@
-//! What the kernel tells of each program.
+//! Statistics that the kernel keeps of each program.
 
-/// Counters of one program.
+/// Statistics of one program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProgramStatistics {
-    /// The program's name.
+    /// Name of the program.
     pub name: &'static str,
-    /// How often the kernel skipped it, since it would have interrupted itself on its CPU. `state` and `state_again` both
-    /// rising together is a possible loss; one alone is none.
+    /// Number of times that the kernel skipped the program, because it would have interrupted itself on its CPU. An event is only lost if
+    /// all copies of `state` skip it.
     pub recursion_misses: u64,
-    /// Runs; counted only while BPF statistics are enabled.
+    /// Number of runs while BPF statistics were enabled.
     pub run_cnt: u64,
-    /// Nanoseconds in it, likewise.
+    /// Time of these runs in ns.
     pub run_time_ns: u64,
-    /// Bytes of the program after verification.
+    /// Size of the program after verification, in bytes.
     pub translated_bytes: u32,
-    /// Instructions that the verifier walked.
+    /// Number of instructions that the verifier processed.
     pub verified_instructions: u32,
 }

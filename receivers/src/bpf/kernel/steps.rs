@@ -1,40 +1,40 @@
-//! What the kernel answered to each step of loading and attaching: the receiver needs all to succeed, `longwave check` prints them.
+//! Outcomes of the steps of loading and attaching. The receiver requires most of them to succeed. `longwave check` prints all.
 
 use std::fmt;
 
 use super::Diagnosis;
 
-/// A step of loading and attaching, in this order.
+/// Step of loading and attaching. The variants are in the order of execution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// What can be told without trying: the kernel's version, capabilities.
+    /// Checking the kernel's version and the capabilities.
     Host,
-    /// The kernel's types.
+    /// Reading the kernel's types.
     Types,
-    /// The configuration, translated for the programs.
+    /// Deriving the settings of the programs from the configuration.
     Settings,
     /// Creating the maps.
     Maps,
-    /// Loading a program.
+    /// Loading the program of this name.
     Load(&'static str),
-    /// Running a program once.
+    /// Running the program of this name once.
     Run(&'static str),
-    /// Attaching a program.
+    /// Attaching the program of this name.
     Attach(&'static str),
 }
 
-/// A step's outcome.
+/// Outcome of a step.
 #[derive(Debug)]
 pub struct Outcome {
     /// The step.
     pub step: Step,
-    /// Why it failed, if it did.
+    /// Reason of the failure; `None` if the step succeeded.
     pub failure: Option<Diagnosis>,
-    /// The receiver cannot start without it.
+    /// Whether the receiver needs the step to succeed.
     pub is_needed: bool,
 }
 
-/// The outcomes so far.
+/// Outcomes of the steps so far, in order.
 #[derive(Debug, Default)]
 pub struct Steps(pub Vec<Outcome>);
 
@@ -57,37 +57,37 @@ impl fmt::Display for Step {
 // === impl Steps ===
 
 impl Steps {
-    /// Notes the outcome of a step that the receiver needs. Returns what the step made.
+    /// Adds the outcome of a step that the receiver needs. Returns the value of a successful step.
     pub fn need<T>(&mut self, step: Step, result: Result<T, Diagnosis>) -> Option<T> {
-        self.note(step, true, result)
+        self.add(step, true, result)
     }
 
-    /// Notes the outcome of a step that the receiver can do without.
+    /// Adds the outcome of a step that the receiver does not need. Returns the value of a successful step.
     pub fn want<T>(&mut self, step: Step, result: Result<T, Diagnosis>) -> Option<T> {
-        self.note(step, false, result)
+        self.add(step, false, result)
     }
 
-    /// Whether a step failed that the receiver needs.
+    /// Returns whether a step failed that the receiver needs.
     pub fn failed(&self) -> bool {
         self.0.iter().any(|outcome| outcome.is_needed && outcome.failure.is_some())
     }
 
-    /// The first failure of a step that the receiver needs.
+    /// Returns the first failure of a step that the receiver needs.
     pub fn into_failure(self) -> Option<Diagnosis> {
         self.0.into_iter().filter(|outcome| outcome.is_needed).find_map(|outcome| outcome.failure)
     }
 
-    /// Failures of steps that the receiver can do without.
+    /// Returns the failures of steps that the receiver does not need.
     pub fn refusals(&self) -> impl Iterator<Item = &Diagnosis> {
         self.0.iter().filter(|outcome| !outcome.is_needed).filter_map(|outcome| outcome.failure.as_ref())
     }
 
-    fn note<T>(&mut self, step: Step, is_needed: bool, result: Result<T, Diagnosis>) -> Option<T> {
-        let (made, failure) = match result {
-            Ok(made) => (Some(made), None),
+    fn add<T>(&mut self, step: Step, is_needed: bool, result: Result<T, Diagnosis>) -> Option<T> {
+        let (value, failure) = match result {
+            Ok(value) => (Some(value), None),
             Err(failure) => (None, Some(failure)),
         };
         self.0.push(Outcome { step, failure, is_needed });
-        made
+        value
     }
 }

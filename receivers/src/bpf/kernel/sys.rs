@@ -1,4 +1,4 @@
-//! The `bpf(2)` calls that `aya` does not make.
+//! Calls of `bpf(2)` that `aya` does not offer.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -32,7 +32,7 @@ struct GetInfo {
     info: u64,
 }
 
-/// The head of `struct bpf_prog_info`, up to `recursion_misses`; `aya`'s wrapper lacks what follows the run time.
+/// First fields of `struct bpf_prog_info`. The wrapper of `aya` lacks the fields after `run_time_ns`.
 #[repr(C)]
 #[derive(Default)]
 pub struct ProgramInfo {
@@ -78,18 +78,18 @@ pub struct ProgramInfo {
 }
 
 fn bpf<T>(command: libc::c_int, attributes: &mut T) -> io::Result<libc::c_long> {
-    // SAFETY: the attributes are a valid prefix of `union bpf_attr` of the given size.
+    // SAFETY: the attributes are a valid prefix of `union bpf_attr` and have the given size.
     let result =
         unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attributes), size_of::<T>()) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
 fn owned(result: libc::c_long) -> OwnedFd {
-    // SAFETY: a new descriptor that the kernel has just returned to us.
+    // SAFETY: the kernel has just returned this new descriptor, which has no other owner.
     unsafe { OwnedFd::from_raw_fd(result as libc::c_int) }
 }
 
-/// A link of an iterator program.
+/// Creates a link of an iterator program.
 pub fn iterator_link(program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let mut attributes = LinkCreate {
         prog_fd: program.as_raw_fd() as u32,
@@ -103,12 +103,12 @@ pub fn iterator_link(program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     bpf(BPF_LINK_CREATE, &mut attributes).map(owned)
 }
 
-/// One run of an iterator: a descriptor to read to its end.
+/// Starts one run of an iterator. Reading the descriptor to its end runs the program over all elements.
 pub fn iterator(link: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     bpf(BPF_ITER_CREATE, &mut IterCreate { link_fd: link.as_raw_fd() as u32, flags: 0 }).map(owned)
 }
 
-/// What the kernel tells of a program.
+/// Returns what the kernel reports of a program.
 pub fn program_info(program: BorrowedFd<'_>) -> io::Result<ProgramInfo> {
     let mut info = ProgramInfo::default();
     let mut attributes = GetInfo {

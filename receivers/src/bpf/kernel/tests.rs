@@ -1,14 +1,14 @@
-//! What needs no kernel.
+//! Tests that need neither root nor BPF.
 
 use longwave_ebpf_abi::{ConnectionEvent, LAYOUT_VERSION, Offsets, kind};
 
 use super::diagnosis::version;
 use super::transition::{Transition, connection};
-use super::types::Types;
+use super::types::KernelTypes;
 use super::{Diagnosis, Options, btf, layout};
 
-/// Scenario: releases as distributions write them.
-/// Guarantees: major and minor are found; nonsense has none.
+/// *Scenario*: releases of several distributions, and text that is no release.
+/// *Guarantees*: major and minor version are parsed; other text has none.
 #[test]
 fn reads_the_version_of_a_release() {
     assert_eq!(version("6.1.0-43-cloud-amd64"), Some((6, 1)));
@@ -17,8 +17,8 @@ fn reads_the_version_of_a_release() {
     assert_eq!(version("linux"), None);
 }
 
-/// Scenario: records of the wrong size, version or kind.
-/// Guarantees: they are recognized as not ours, whatever their length.
+/// *Scenario*: records of the wrong size, version or kind.
+/// *Guarantees*: they are not parsed, and no length causes a panic.
 #[test]
 fn foreign_records_are_not_parsed() {
     assert!(Transition::parse(&[]).is_none());
@@ -30,16 +30,16 @@ fn foreign_records_are_not_parsed() {
     assert!(Transition::parse(&[1, 0, 99, 0]).is_none());
 }
 
-/// Scenario: this kernel's BTF, where it has one.
-/// Guarantees: nested, anonymous and array members are found, bit fields and unknown members are not, and the spans that
-/// a sample reads hold their fields.
+/// *Scenario*: the BTF of the running kernel. The test is skipped if there is none.
+/// *Guarantees*: nested, anonymous and array members are found; bit fields and unknown members are not. The range that a sample copies
+/// contains its fields.
 #[test]
 fn finds_the_offsets_of_this_kernel() {
     let Ok(bytes) = std::fs::read(btf::VMLINUX) else {
         eprintln!("skipped: no {}", btf::VMLINUX);
         return;
     };
-    let types = Types::from_bytes(&bytes).unwrap();
+    let types = KernelTypes::from_bytes(&bytes).unwrap();
     let minimum = types.offset("tcp_sock.rtt_min").unwrap();
     assert_eq!(types.offset("tcp_sock.rtt_min.s.v"), Some(minimum + 4));
     assert_eq!(types.offset("sock_common.skc_daddr"), Some(0));
@@ -52,45 +52,45 @@ fn finds_the_offsets_of_this_kernel() {
     assert!(settings.sample_start + settings.sample_len >= offsets.total_retrans + 4);
 }
 
-/// Scenario: bytes that are no BTF, BTF that is cut at any place, and BTF with any byte changed.
-/// Guarantees: an error or some answer, never a panic or an endless loop.
+/// *Scenario*: bytes that are no BTF, BTF that is cut at any length, and BTF with any byte changed.
+/// *Guarantees*: parsing returns an error or some result, and never panics or loops forever.
 #[test]
 fn bad_types_are_an_error() {
-    assert!(Types::from_bytes(&[]).is_err());
-    assert!(Types::from_bytes(b"nothing of the kind").is_err());
-    // One struct `s` with the member `m` at bit 32, of an int.
+    assert!(KernelTypes::from_bytes(&[]).is_err());
+    assert!(KernelTypes::from_bytes(b"nothing of the kind").is_err());
+    // A struct `s` with a member `m` of type int at bit 32.
     let mut btf: Vec<u8> =
         vec![0x9f, 0xeb, 1, 0, 24, 0, 0, 0, 0, 0, 0, 0, 40, 0, 0, 0, 40, 0, 0, 0, 5, 0, 0, 0];
     btf.extend([3u32, 1 << 24, 4, 32].iter().flat_map(|word| word.to_ne_bytes()));
     btf.extend([1u32, 4 << 24 | 1, 8, 3, 1, 32].iter().flat_map(|word| word.to_ne_bytes()));
     btf.extend(b"\0s\0m\0");
-    assert_eq!(Types::from_bytes(&btf).unwrap().offset("s.m"), Some(4));
+    assert_eq!(KernelTypes::from_bytes(&btf).unwrap().offset("s.m"), Some(4));
     for cut in 0..btf.len() {
-        assert!(Types::from_bytes(&btf[..cut]).is_err(), "cut at {cut}");
+        assert!(KernelTypes::from_bytes(&btf[..cut]).is_err(), "cut at {cut}");
     }
     for at in 0..btf.len() {
         for byte in 0..=255 {
             let mut changed = btf.clone();
             changed[at] = byte;
-            if let Ok(types) = Types::from_bytes(&changed) {
+            if let Ok(types) = KernelTypes::from_bytes(&changed) {
                 let _ = types.offset("s.m");
             }
         }
     }
 }
 
-/// Scenario: a kernel whose fields lie too far apart for one read.
-/// Guarantees: an error that says so, not a truncated sample.
+/// *Scenario*: a kernel whose fields are too far apart for one read.
+/// *Guarantees*: an error that names the struct, not a truncated sample.
 #[test]
-fn refuses_spans_that_do_not_fit() {
+fn refuses_ranges_that_do_not_fit() {
     let offsets = Offsets { rcv_nxt: 0, total_retrans: 10_000, ..Offsets::NONE };
     let error = layout::settings(&Options::default(), &offsets).unwrap_err();
     assert!(matches!(error, Diagnosis::Btf { .. }), "{error}");
     assert!(error.to_string().contains("tcp_sock"), "{error}");
 }
 
-/// Scenario: ports 0, 63, 64 and 65535 in scope.
-/// Guarantees: exactly their bits are set.
+/// *Scenario*: the ports 0, 63, 64 and 65535 are in scope.
+/// *Guarantees*: exactly their bits are set.
 #[test]
 fn ports_become_bits() {
     let options = Options { ports: vec![0, 63, 64, 65_535], ..Options::default() };

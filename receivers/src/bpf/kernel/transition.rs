@@ -1,19 +1,19 @@
-//! What the ring buffers carry, typed.
+//! Typed records of the ring buffers.
 
 use longwave_ebpf_abi::{ConnectionEvent, LAYOUT_VERSION, ListenEvent, kind};
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
-/// An event of the transitions ring.
+/// Event of the transitions ring.
 #[derive(Clone, Copy, Debug)]
 pub enum Transition<'a> {
-    /// OPEN or CLOSE.
+    /// The kind is OPEN or CLOSE.
     Connection(&'a ConnectionEvent),
-    /// LISTEN or UNLISTEN.
+    /// The kind is LISTEN or UNLISTEN.
     Listen(&'a ListenEvent),
 }
 
 impl<'a> Transition<'a> {
-    /// Recognizes a record; None for one that no program of ours writes.
+    /// Parses a record. Returns `None` if its size, version or kind is unknown.
     pub fn parse(record: &'a [u8]) -> Option<Self> {
         match record.get(2).copied()? {
             kind::OPEN | kind::CLOSE => connection(record).map(Self::Connection),
@@ -23,7 +23,7 @@ impl<'a> Transition<'a> {
     }
 }
 
-/// A connection's event.
+/// Parses a record as a connection's event. Returns `None` if its size or version is unknown.
 pub fn connection(record: &[u8]) -> Option<&ConnectionEvent> {
     view(record)
 }

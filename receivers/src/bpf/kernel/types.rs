@@ -1,30 +1,33 @@
-//! Reads the kernel's BTF: just what it takes to find where a field lies (the format is `Documentation/bpf/btf.rst` in the kernel's
-//! source).
+//! Reads field offsets from the kernel's BTF (format: `Documentation/bpf/btf.rst` in the kernel's source).
 //!
-//! Our own reader, since the crates that read BTF are either under the LGPL, which a statically linked binary of another licence cannot
-//! take in lightly, or do not show the members of a struct.
+//! The crates that read BTF do not fit: they are under the LGPL, which is a problem for a statically linked binary, or do not expose the
+//! members of a struct.
 
-/// The types of a kernel. One pass over the bytes notes where each type begins; everything else is looked up when asked for.
-pub struct Types<'a> {
+/// The types of a kernel. Construction only finds the start of each type. Everything else is parsed in look-ups.
+pub struct KernelTypes<'a> {
     types: &'a [u8],
     strings: &'a [u8],
-    /// Where each type begins; the id is the index + 1 (0 is `void`).
+    /// Offset of each type in `types`. The id of a type is its index + 1, because id 0 is `void`.
     starts: Vec<u32>,
 }
 
-/// A type's header.
+/// Header of a type.
 #[derive(Clone, Copy)]
-struct Header {
+struct TypeHeader {
+    /// Offset of the name in the strings.
     name: u32,
+    /// Kind of the type, for example [`STRUCT`].
     kind: u32,
+    /// Number of members.
     members: u32,
-    /// The members' offsets carry the size of their bit fields.
+    /// Whether the offsets of the members include the sizes of bit fields.
     kind_flag: bool,
-    /// Size, or the id of the type that this one refers to.
+    /// Size of the type, or id of the type that it refers to.
     size_or_type: u32,
 }
 
 const MAGIC: u16 = 0xeb9f;
+/// Sizes in bytes of the header of a type and of a member.
 const HEADER: usize = 12;
 const MEMBER: usize = 12;
 
@@ -37,16 +40,16 @@ const CONST: u32 = 10;
 const RESTRICT: u32 = 11;
 const TYPE_TAG: u32 = 18;
 
-/// Anonymous members, typedefs and qualifiers nest a few levels only.
+/// Limit of nested anonymous members, and of typedefs and qualifiers in a row. Kernels have a few levels only.
 const MAX_DEPTH: usize = 16;
 
-// === impl Types ===
+// === impl KernelTypes ===
 
-impl<'a> Types<'a> {
-    /// Reads `/sys/kernel/btf/vmlinux`.
+impl<'a> KernelTypes<'a> {
+    /// Parses the content of `/sys/kernel/btf/vmlinux`.
     ///
     /// # Errors
-    /// What is wrong with it, in words.
+    /// What is wrong with the content, as the rest of the sentence "the kernel's BTF …".
     pub fn from_bytes(bytes: &'a [u8]) -> Result<Self, String> {
         let short = || "ends before its header does".to_owned();
         if half(bytes, 0).ok_or_else(short)? != MAGIC {
@@ -63,18 +66,19 @@ impl<'a> Types<'a> {
         let mut at = 0;
         while at < types.len() {
             starts.push(at as u32);
-            let header = Header::read(types, at).ok_or("ends in the middle of a type")?;
+            let header = TypeHeader::read(types, at).ok_or("ends in the middle of a type")?;
             at += HEADER
                 + header.trailing().ok_or_else(|| format!("has types of an unknown kind {}", header.kind))?;
         }
         Ok(Self { types, strings, starts })
     }
 
-    /// The byte offset of `struct.member.member…`, through typedefs, arrays (their first element) and anonymous members. None for bit
-    /// fields: they have no byte offset.
+    /// Returns the byte offset of the field `struct.member.member…`. Returns `None` if it does not exist or is a bit field.
+    ///
+    /// Follows typedefs, anonymous members, and the first element of arrays.
     pub fn offset(&self, path: &str) -> Option<u32> {
         let mut parts = path.split('.');
-        let mut current = self.holder(parts.next()?)?;
+        let mut current = self.find_struct(parts.next()?)?;
         let mut bits = 0;
         for name in parts {
             let (offset, inner) = self.member(current, name, 0)?;
@@ -84,28 +88,28 @@ impl<'a> Types<'a> {
         (bits % 8 == 0).then_some(bits / 8)
     }
 
-    /// The struct or union of that name.
-    fn holder(&self, name: &str) -> Option<u32> {
-        let is = |at: &u32| {
-            Header::read(self.types, *at as usize).is_some_and(|header| {
+    /// Returns the id of the struct or union with this name.
+    fn find_struct(&self, name: &str) -> Option<u32> {
+        let has_name = |at: &u32| {
+            TypeHeader::read(self.types, *at as usize).is_some_and(|header| {
                 matches!(header.kind, STRUCT | UNION) && self.name(header.name) == name.as_bytes()
             })
         };
-        self.starts.iter().position(is).map(|index| index as u32 + 1)
+        self.starts.iter().position(has_name).map(|index| index as u32 + 1)
     }
 
-    /// A member's bit offset and type.
-    fn member(&self, holder: u32, name: &str, depth: usize) -> Option<(u32, u32)> {
-        let (at, header) = self.plain(holder)?;
+    /// Returns bit offset and type of a member of the struct or union with this id.
+    fn member(&self, id: u32, name: &str, depth: usize) -> Option<(u32, u32)> {
+        let (at, header) = self.resolve(id)?;
         if !matches!(header.kind, STRUCT | UNION) {
             return None;
         }
         for index in 0..header.members as usize {
             let at = at + HEADER + index * MEMBER;
-            let (field, inner, place) =
+            let (field, inner, offset) =
                 (word(self.types, at)?, word(self.types, at + 4)?, word(self.types, at + 8)?);
             let (bits, bit_field) =
-                if header.kind_flag { (place & 0xff_ffff, place >> 24 != 0) } else { (place, false) };
+                if header.kind_flag { (offset & 0xff_ffff, offset >> 24 != 0) } else { (offset, false) };
             let field = self.name(field);
             if field == name.as_bytes() {
                 return (!bit_field).then_some((bits, inner));
@@ -120,11 +124,11 @@ impl<'a> Types<'a> {
         None
     }
 
-    /// The type behind typedefs, qualifiers and arrays: where it begins, and its header.
-    fn plain(&self, mut id: u32) -> Option<(usize, Header)> {
+    /// Follows typedefs, qualifiers and arrays. Returns offset and header of the type that they refer to.
+    fn resolve(&self, mut id: u32) -> Option<(usize, TypeHeader)> {
         for _ in 0..MAX_DEPTH {
             let at = *self.starts.get(id.checked_sub(1)? as usize)? as usize;
-            let header = Header::read(self.types, at)?;
+            let header = TypeHeader::read(self.types, at)?;
             id = match header.kind {
                 TYPEDEF | VOLATILE | CONST | RESTRICT | TYPE_TAG => header.size_or_type,
                 ARRAY => word(self.types, at + HEADER)?,
@@ -134,16 +138,16 @@ impl<'a> Types<'a> {
         None
     }
 
-    /// The name at an offset; empty for an anonymous type or member.
+    /// Returns the name at an offset of the strings. It is empty for an anonymous type or member.
     fn name(&self, offset: u32) -> &[u8] {
         let rest = self.strings.get(offset as usize..).unwrap_or_default();
         rest.split(|byte| *byte == 0).next().unwrap_or_default()
     }
 }
 
-// === impl Header ===
+// === impl TypeHeader ===
 
-impl Header {
+impl TypeHeader {
     fn read(types: &[u8], at: usize) -> Option<Self> {
         let info = word(types, at + 4)?;
         Some(Self {
@@ -155,7 +159,7 @@ impl Header {
         })
     }
 
-    /// Bytes that follow the header, by the kind; `None` for a kind that is not known.
+    /// Returns the number of bytes after the header that belong to the type; `None` if its kind is unknown.
     fn trailing(&self) -> Option<usize> {
         let members = self.members as usize;
         Some(match self.kind {
@@ -173,7 +177,7 @@ impl Header {
     }
 }
 
-/// BTF is in the byte order of its kernel, which is ours.
+/// Reads a word. The BTF of the running kernel is in host byte order.
 fn word(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..at.checked_add(4)?)?.try_into().ok().map(u32::from_ne_bytes)
 }

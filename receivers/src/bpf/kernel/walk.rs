@@ -1,16 +1,16 @@
-//! Walks of the kernel's iterators, for connections that are older than the programs.
+//! Runs iterator programs, which visit all sockets that are older than the other programs.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::sys;
 
-/// Bytes per read: a program writes 8 for each socket that it sees, so that no read holds a CPU for long.
-const STEP: usize = 4096;
-/// Iterators end; this only keeps a broken one from going on for ever.
-const MAX_STEPS: u64 = 10_000_000;
+/// Bytes per read. A program writes 8 for each socket that it visits, which limits the time of a read in the kernel.
+const READ_BYTES: usize = 4096;
+/// Limit of reads, in case that an iterator does not end.
+const MAX_READS: u64 = 10_000_000;
 
-/// A walk could not be made or not be finished.
+/// Error of a walk.
 #[derive(Debug, thiserror::Error)]
 pub enum WalkError {
     /// Creating or reading the iterator failed.
@@ -18,20 +18,20 @@ pub enum WalkError {
         "{what}: {source}: the kernel refused to walk its sockets; was the descriptor limit reached or a capability dropped?"
     )]
     Io {
-        /// Which program.
+        /// Name of the program.
         what: &'static str,
-        /// The kernel's answer.
+        /// Error that the kernel returned.
         source: io::Error,
     },
     /// The iterator did not end.
-    #[error("{what}: the kernel's iterator did not end after {MAX_STEPS} reads")]
+    #[error("{what}: the kernel's iterator did not end after {MAX_READS} reads")]
     Endless {
-        /// Which program.
+        /// Name of the program.
         what: &'static str,
     },
 }
 
-/// An iterator program, attached: each run walks everything once.
+/// An attached iterator program.
 #[derive(Debug)]
 pub struct Walk {
     link: OwnedFd,
@@ -44,15 +44,15 @@ impl Walk {
         Ok(Self { link: sys::iterator_link(program)?, what })
     }
 
-    /// Walks everything once.
+    /// Runs the program over all elements of its iterator.
     pub fn run(&self) -> Result<(), WalkError> {
         let fail = |source| WalkError::Io { what: self.what, source };
         let run = sys::iterator(self.link.as_fd()).map_err(fail)?;
-        let mut buffer = [0u8; STEP];
-        for _ in 0..MAX_STEPS {
+        let mut buffer = [0u8; READ_BYTES];
+        for _ in 0..MAX_READS {
             match rustix::io::read(&run, &mut buffer) {
                 Ok(0) => return Ok(()),
-                // EAGAIN: a million elements without output; the next read goes on.
+                // The kernel returns EAGAIN after a million elements without output. The next read continues.
                 Ok(_) | Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(fail(error.into())),
             }

@@ -11,7 +11,7 @@ fn v4(address: [u8; 4]) -> [u8; 16] {
 fn process(pid: u32, cgroup: u64) -> abi::Owner {
     let mut name = [0; 16];
     name[0] = b'a' + (pid % 26) as u8;
-    abi::Owner { socket_cgroup: cgroup, holder_cgroup: cgroup, name, pid, netns: NETNS }
+    abi::Owner { socket_cgroup: cgroup, process_cgroup: cgroup, name, pid, netns: NETNS }
 }
 
 fn listen(listeners: &mut Listeners, cookie: u64, local: [u8; 16], owner: abi::Owner) {
@@ -74,9 +74,9 @@ fn several_listeners_report_what_they_have_in_common() {
 fn a_shared_cgroup_is_the_last_choice() {
     let shared = SharedCgroups(vec![1]);
     let own = |owner: abi::Owner| resolve(&owner, &Tuple::default(), false, &Listeners::default(), &shared);
-    let socket = own(abi::Owner { socket_cgroup: 9, holder_cgroup: 8, pid: 5, ..abi::Owner::default() });
+    let socket = own(abi::Owner { socket_cgroup: 9, process_cgroup: 8, pid: 5, ..abi::Owner::default() });
     assert_eq!((socket.cgroup, socket.source, socket.pid), (9, OwnerSource::Socket, 5));
-    let holder = own(abi::Owner { socket_cgroup: 1, holder_cgroup: 8, pid: 5, ..abi::Owner::default() });
+    let holder = own(abi::Owner { socket_cgroup: 1, process_cgroup: 8, pid: 5, ..abi::Owner::default() });
     assert_eq!((holder.cgroup, holder.source), (8, OwnerSource::Holder));
     let root = own(abi::Owner { socket_cgroup: 1, ..abi::Owner::default() });
     assert_eq!((root.cgroup, root.source), (1, OwnerSource::Socket));

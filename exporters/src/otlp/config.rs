@@ -1,0 +1,126 @@
+//! Settings that both protocols share.
+
+use std::collections::BTreeMap;
+
+use longwave_config::{GoDuration, Secret};
+use longwave_pipeline::component::{DeliveryConfig, Problems, QueueConfig, RetryConfig};
+use serde::{Deserialize, Serialize};
+
+use super::TlsConfig;
+
+/// Settings of an OTLP client, apart from its endpoints.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ClientConfig {
+    /// TLS.
+    pub tls: TlsConfig,
+    /// Headers (gRPC: metadata) of every request.
+    pub headers: Headers,
+    /// Compression of requests.
+    pub compression: Compression,
+    /// Time limit of one attempt; zero: none.
+    pub timeout: GoDuration,
+    /// Retries.
+    pub retry_on_failure: RetryConfig,
+    /// Queue.
+    pub sending_queue: QueueConfig,
+    /// Temporality of sums and histograms.
+    pub temporality: Temporality,
+}
+
+/// Which time a sum covers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Temporality {
+    /// The window.
+    #[default]
+    Delta,
+    /// The time since the series was created. Prometheus and systems derived from it need this.
+    Cumulative,
+}
+
+/// Compression of requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// RFC 1952.
+    #[default]
+    Gzip,
+    /// No compression.
+    None,
+}
+
+/// Headers of every request. Values are secrets.
+pub type Headers = BTreeMap<String, Secret>;
+
+// === impl ClientConfig ===
+
+impl Default for ClientConfig {
+    fn default() -> Self {
+        Self {
+            tls: TlsConfig::default(),
+            headers: Headers::new(),
+            compression: Compression::default(),
+            timeout: GoDuration::from_secs(5),
+            retry_on_failure: RetryConfig::default(),
+            sending_queue: QueueConfig::default(),
+            temporality: Temporality::default(),
+        }
+    }
+}
+
+impl ClientConfig {
+    /// Its keys, in the order of its fields.
+    pub(super) const KEYS: [&'static str; 7] =
+        ["tls", "headers", "compression", "timeout", "retry_on_failure", "sending_queue", "temporality"];
+
+    /// Reports what is wrong. `grpc`: binary metadata is refused.
+    pub(super) fn validate(&self, grpc: bool, problems: &mut Problems) {
+        self.tls.validate(problems);
+        validate_headers(&self.headers, grpc, problems);
+        self.retry_on_failure.validate(problems);
+        self.sending_queue.validate(problems);
+    }
+
+    pub(super) fn delivery(&self) -> DeliveryConfig {
+        DeliveryConfig {
+            timeout: self.timeout.get(),
+            retry: self.retry_on_failure.clone(),
+            queue: self.sending_queue.clone(),
+        }
+    }
+
+    /// Returns the headers to send, without those that [`ClientConfig::validate`] refuses.
+    pub(super) fn header_map(&self) -> ::http::HeaderMap {
+        let pairs = self.headers.iter().filter_map(|(name, value)| {
+            let name = ::http::HeaderName::from_bytes(name.as_bytes()).ok()?;
+            let mut value = ::http::HeaderValue::from_str(value.expose()).ok()?;
+            value.set_sensitive(true);
+            Some((name, value))
+        });
+        pairs.collect()
+    }
+}
+
+/// Reports headers that cannot be sent.
+fn validate_headers(headers: &Headers, grpc: bool, problems: &mut Problems) {
+    for (name, value) in headers {
+        let key = format!("headers::{name}");
+        let lower = name.to_ascii_lowercase();
+        if ::http::HeaderName::from_bytes(name.as_bytes()).is_err() {
+            problems.at(key, "is not a header name (letters, digits and - are)");
+        } else if ::http::HeaderValue::from_str(value.expose()).is_err() {
+            problems.at(
+                key,
+                "the value has characters that a header cannot carry (a line break at the end of a file?)",
+            );
+        } else if matches!(
+            lower.as_str(),
+            "content-type" | "content-encoding" | "content-length" | "te" | "grpc-encoding"
+        ) {
+            problems.at(key, "is set by the protocol and cannot be chosen");
+        } else if grpc && lower.ends_with("-bin") {
+            problems.at(key, "binary metadata (-bin) is not supported");
+        }
+    }
+}

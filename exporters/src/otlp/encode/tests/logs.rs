@@ -1,0 +1,70 @@
+use std::num::NonZeroU64;
+
+use longwave_pipeline::model::{
+    CloseReason, ConnectionId, ConnectionRecord, End, Endpoint, Event, FailReason, Role, TcpState, Totals,
+    UnixNanos,
+};
+
+use super::{decoded, resource};
+use crate::otlp::encode::LogsEncoder;
+
+fn endpoint(last: u8, port: u16) -> Endpoint {
+    Endpoint { address: std::net::Ipv4Addr::new(10, 0, 0, last).into(), port }
+}
+
+fn close() -> ConnectionRecord {
+    let mut record = ConnectionRecord {
+        id: ConnectionId { boot: 0xb007, netns: 1, cookie: 42, generation: 7 },
+        event: Event::Close,
+        role: Role::Client,
+        state: TcpState::LastAck,
+        start_known: true,
+        local: endpoint(1, 40_000),
+        peer: endpoint(2, 80),
+        opened: UnixNanos(1_000_000_000),
+        observed: UnixNanos(3_500_000_000),
+        totals: Totals { sent_bytes: u64::MAX, received_bytes: 20, ..Totals::default() },
+        delta: Totals { sent_bytes: 4, received_bytes: 6, ..Totals::default() },
+        end: Some(End::Closed(CloseReason::Fin)),
+        ..ConnectionRecord::blank()
+    };
+    record.round_trip.smoothed = NonZeroU64::new(1_500_000);
+    record
+}
+
+/// *Scenario*: a close and a failed open.
+/// *Guarantees*: the request has the event name, time, severity and all attributes with their types, as the JSON output does.
+#[test]
+fn a_close_and_a_failure() {
+    let fail = ConnectionRecord {
+        event: Event::Fail,
+        end: Some(End::Failed(FailReason::Errno(71))),
+        errno: 71,
+        state: TcpState::SynSent,
+        round_trip: Default::default(),
+        ..close()
+    };
+    let payloads = LogsEncoder::new(&resource()).encode(&[close(), fail]);
+    assert_eq!((payloads.len(), payloads[0].items, payloads[0].traffic_bytes), (1, 2, 20));
+    insta::assert_snapshot!("logs", decoded::logs(&payloads[0]));
+}
+
+/// *Scenario*: more records than fit into one request, twice; and no records.
+/// *Guarantees*: no request exceeds the limit, items and traffic add up, and records stay in order; without records there is no request.
+#[test]
+fn many_records_are_split() {
+    const LIMIT: usize = 10_000;
+    let mut encoder = LogsEncoder::with_limit(&resource(), LIMIT);
+    assert!(encoder.encode(&[]).is_empty());
+    let records: Vec<_> = (0..50).map(|i| ConnectionRecord { observed: UnixNanos(i), ..close() }).collect();
+    for _ in 0..2 {
+        let payloads = encoder.encode(&records);
+        assert!(payloads.len() > 2);
+        assert!(payloads.iter().all(|payload| payload.bytes.len() <= LIMIT));
+        assert_eq!(payloads.iter().map(|payload| payload.items).sum::<u64>(), 50);
+        assert_eq!(payloads.iter().map(|payload| payload.traffic_bytes).sum::<u64>(), 500);
+        let shown: String = payloads.iter().map(decoded::logs).collect();
+        let times = shown.lines().filter_map(|line| line.split_once('/')?.0.parse::<u64>().ok());
+        assert!(times.eq(0..50));
+    }
+}

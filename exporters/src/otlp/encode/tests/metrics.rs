@@ -1,0 +1,126 @@
+use std::sync::Arc;
+
+use longwave_pipeline::model::{Batch, CloseReason, FailReason, Level, Measures, Totals};
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use prost::Message;
+
+use super::decoded::{self, DecodedValue, points};
+use super::{named, one, resource, window};
+use crate::otlp::Temporality;
+use crate::otlp::encode::{MAX_REQUEST_BYTES, MetricsEncoder};
+
+fn measures(scale: u64) -> Measures {
+    let mut measures = Measures {
+        totals: Totals {
+            sent_bytes: 1000 * scale,
+            received_bytes: 500 * scale,
+            sent_segments: 10 * scale,
+            received_segments: 9 * scale,
+            data_segments: 8 * scale,
+            retransmits: scale,
+            lost: 0,
+        },
+        opened: scale,
+        active: 3,
+        rtt_min: Some(0.00025),
+        ..Measures::default()
+    };
+    measures.count_closed(CloseReason::Fin);
+    measures.count_closed(CloseReason::ResetReceived);
+    measures.count_failed(FailReason::Refused, scale);
+    measures.count_failed(FailReason::Errno(71), 1);
+    measures.rtt.record(0.0005);
+    measures.rtt.record(60.0);
+    measures.connection_duration.record(2.0);
+    measures
+}
+
+/// *Scenario*: a window with a service series that has a value for every measure, a workload series, and an idle connection.
+/// *Guarantees*: the request has the resource, every metric once with its unit and kind, and exact times and values; histograms have
+/// all bounds; plain sums have a point even at zero, other metrics only if there was an event.
+#[test]
+fn a_delta_window() {
+    let (a, b, c) = (named("a"), named("b"), named("c"));
+    let series = vec![
+        one(Level::Service, &a, 0, measures(1)),
+        one(Level::Workload, &b, 100, measures(2)),
+        one(Level::Connection, &c, 0, Measures::default()),
+    ];
+    let window = window(100, series);
+    let payloads = MetricsEncoder::new(&resource(), Temporality::Delta).encode(&window);
+    assert_eq!(payloads.len(), 1);
+    assert_eq!(payloads[0].items, window.point_count());
+    assert_eq!(payloads[0].traffic_bytes, 1500);
+    insta::assert_snapshot!("delta", decoded::metrics(&payloads[0]));
+}
+
+/// *Scenario*: a window without series.
+/// *Guarantees*: nothing is sent.
+#[test]
+fn an_empty_window_has_no_request() {
+    for temporality in [Temporality::Delta, Temporality::Cumulative] {
+        assert!(MetricsEncoder::new(&resource(), temporality).encode(&window(0, Vec::new())).is_empty());
+    }
+}
+
+/// *Scenario*: counts above the maximum of OTLP's signed numbers.
+/// *Guarantees*: they are encoded as the largest number, not as a negative one.
+#[test]
+fn numbers_saturate() {
+    let mut measures = Measures::default();
+    measures.totals.sent_bytes = u64::MAX;
+    let window = window(0, vec![one(Level::Service, &named("a"), 0, measures)]);
+    let payloads = MetricsEncoder::new(&resource(), Temporality::Delta).encode(&window);
+    assert_eq!(points(&payloads)[0].value, DecodedValue::Int(i64::MAX));
+}
+
+/// *Scenario*: one encoder encodes several windows, with a limit that splits each of them.
+/// *Guarantees*: no request exceeds the limit; together the requests contain exactly the points, items and traffic of the window, and
+/// nothing remains for the next window.
+#[test]
+fn large_windows_are_split() {
+    const LIMIT: usize = 9_000;
+    for temporality in [Temporality::Delta, Temporality::Cumulative] {
+        let mut split = MetricsEncoder::with_limit(&resource(), temporality, LIMIT);
+        let mut whole = MetricsEncoder::new(&resource(), temporality);
+        let attributes: Vec<_> = (0..40).map(|i| named(&format!("workload-{i}"))).collect();
+        for round in 0..3 {
+            let levels = Level::ALL.into_iter().cycle();
+            let series =
+                attributes.iter().zip(levels).map(|(a, level)| one(level, a, 0, measures(1))).collect();
+            let batch = Arc::new(window(round * 100, series));
+            let payloads = split.encode(&batch);
+            assert!(payloads.len() > 2);
+            for payload in &payloads {
+                assert!(payload.bytes.len() <= LIMIT, "{}", payload.bytes.len());
+                assert!(payload.bytes.len() > LIMIT / 2 || payload.items == payloads.last().unwrap().items);
+            }
+            assert_eq!(payloads.iter().map(|p| p.items).sum::<u64>(), batch.point_count());
+            assert_eq!(
+                payloads.iter().map(|p| p.traffic_bytes).sum::<u64>(),
+                Batch::Window(Arc::clone(&batch)).traffic_bytes()
+            );
+            let sorted = |payloads: &[_]| {
+                let mut lines: Vec<_> = points(payloads).iter().map(|point| format!("{point:?}")).collect();
+                lines.sort();
+                lines
+            };
+            assert_eq!(sorted(&payloads), sorted(&whole.encode(&batch)));
+        }
+    }
+}
+
+/// *Scenario*: 20,000 connections in one window.
+/// *Guarantees*: every request stays below gRPC's default limit of 4 MiB, and decodes.
+#[test]
+fn requests_stay_below_the_limit_of_grpc() {
+    let attributes: Vec<_> =
+        (0..20_000).map(|i| named(&format!("a-workload-with-a-long-name-{i}"))).collect();
+    let series = attributes.iter().map(|a| one(Level::Connection, a, 0, measures(1))).collect();
+    let payloads = MetricsEncoder::new(&resource(), Temporality::Delta).encode(&window(0, series));
+    assert!(payloads.len() > 1);
+    for payload in payloads {
+        assert!(payload.bytes.len() <= MAX_REQUEST_BYTES);
+        ExportMetricsServiceRequest::decode(payload.bytes).unwrap();
+    }
+}

@@ -1,0 +1,4 @@
+//! Tests of `otlp_grpc` that need no server.
+
+mod config;
+mod status;

@@ -1,0 +1,79 @@
+//! What an HTTP response means, by the OTLP specification's table.
+
+use std::time::{Duration, SystemTime};
+
+use longwave_pipeline::component::PushError;
+use prost::Message;
+use reqwest::StatusCode;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
+
+use crate::otlp::partial_success::RpcStatus;
+
+/// Content type of requests and responses.
+pub(crate) const PROTOBUF: &str = "application/x-protobuf";
+
+/// Returns whether a retry may succeed after this status.
+pub fn is_retryable(status: u16) -> bool {
+    matches!(status, 429 | 502 | 503 | 504)
+}
+
+/// Turns a response other than 2xx into an error whose message names `url`.
+pub(crate) fn push_error(
+    url: &str,
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+    now: SystemTime,
+) -> PushError {
+    let reason = reason(headers, body);
+    let hint = match status.as_u16() {
+        301..=308 => format!(" (redirected to {:?}: set the endpoint to that)", text(headers, &LOCATION)),
+        400 if reason.is_empty() => {
+            " (is this a port of OTLP over HTTP, usually 4318? Over gRPC it is 4317)".to_owned()
+        }
+        401 | 403 => " (do headers carry the right credentials?)".to_owned(),
+        404 | 405 => {
+            " (does the server have an OTLP receiver there, in a pipeline of this signal?)".to_owned()
+        }
+        413 => {
+            " (the server or a proxy before it accepts no bodies of this size: raise its limit)".to_owned()
+        }
+        _ => String::new(),
+    };
+    let separator = if reason.is_empty() { "" } else { ": " };
+    let message = format!("{url}: HTTP {status}{separator}{reason}{hint}");
+    if is_retryable(status.as_u16()) {
+        PushError::Retryable { message, after: retry_after(text(headers, &RETRY_AFTER), now) }
+    } else {
+        PushError::Permanent(message)
+    }
+}
+
+/// Parses `Retry-After`: seconds, or a date (RFC 9110).
+pub(crate) fn retry_after(text: &str, now: SystemTime) -> Option<Duration> {
+    let text = text.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    Some(date.duration_since(now).unwrap_or_default())
+}
+
+/// Returns the server's reason: the message of a `google.rpc.Status`, or the first line of a text.
+fn reason(headers: &HeaderMap, body: &[u8]) -> String {
+    const MAX_CHARS: usize = 200;
+    let content_type = text(headers, &CONTENT_TYPE);
+    let message = if content_type.starts_with(PROTOBUF) {
+        RpcStatus::decode(body).map(|status| status.message).unwrap_or_default()
+    } else if content_type.starts_with("text/html") {
+        String::new()
+    } else {
+        String::from_utf8_lossy(body).into_owned()
+    };
+    let line = message.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim();
+    line.chars().filter(|c| !c.is_control()).take(MAX_CHARS).collect()
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &reqwest::header::HeaderName) -> &'a str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}

@@ -1,0 +1,99 @@
+use longwave_config::{ConfigPath, Value};
+use longwave_pipeline::component::Signal;
+
+use crate::otlp::TlsConfig;
+use crate::otlp::http::{HttpConfig, HttpPusher, factory, url};
+
+fn errors(section: serde_json::Value) -> String {
+    let section = Value::from_serialize(&section).unwrap();
+    match factory().prepare(&section, &ConfigPath::from("exporters::otlp_http")) {
+        Ok(_) => "fine".to_owned(),
+        Err(errors) => format!("{errors}\n"),
+    }
+}
+
+/// *Scenario*: base URLs with and without a path.
+/// *Guarantees*: the signal's path is appended.
+#[test]
+fn paths_are_appended() {
+    let whole = |text, signal| url::of_signal(url::base(text).unwrap(), signal).to_string();
+    assert_eq!(whole("http://c:4318", Signal::Metrics), "http://c:4318/v1/metrics");
+    assert_eq!(whole("https://c/otlp/", Signal::Logs), "https://c/otlp/v1/logs");
+}
+
+/// *Scenario*: invalid sections.
+/// *Guarantees*: the errors name each mistake, its path, and what to write instead; they leave out a password in a URL.
+#[test]
+fn bad_sections() {
+    let bad = [
+        serde_json::json!({}),
+        serde_json::json!({"endpoint": "localhost:4318"}),
+        serde_json::json!({"endpoint": "grpc://localhost:4318"}),
+        serde_json::json!({"endpoint": "http://c:4318/v1/metrics"}),
+        serde_json::json!({"endpoint": "http://"}),
+        serde_json::json!({"endpoint": "http://c:4318/?key=1"}),
+        serde_json::json!({"endpoint": "http://user:hunter2@c:4318"}),
+        serde_json::json!({"metrics_endpoint": "c/v1/metrics", "logs_endpoint": "http://c:x/"}),
+        serde_json::json!({"endpoint": "https://c", "tls": {"key_file": "k.pem"}, "headers": {"Content-Type": "x"}}),
+    ];
+    let shown: String = bad.into_iter().map(|section| errors(section) + "\n").collect();
+    assert!(!shown.contains("hunter2"));
+    insta::assert_snapshot!("bad_sections", shown);
+}
+
+/// *Scenario*: an exporter in a logs pipeline has only `metrics_endpoint`; TLS files are missing, empty, or not PEM.
+/// *Guarantees*: the creation fails with an error that names the key and the file.
+#[test]
+fn errors_at_creation() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let error = |config: &HttpConfig| match HttpPusher::new(config, "otlp_http", Signal::Logs) {
+        Ok(_) => panic!("was created"),
+        Err(e) => e.to_string().replace(directory.path().to_str().unwrap(), "<dir>"),
+    };
+    let base = HttpConfig { endpoint: "https://localhost".into(), ..HttpConfig::default() };
+    let with_ca = |path: String| {
+        let mut config = base.clone();
+        config.client.tls.ca_file = Some(path);
+        config
+    };
+    let only_metrics = HttpConfig { metrics_endpoint: "http://c".into(), ..HttpConfig::default() };
+    let key = file("key.pem", "no key");
+    let mut with_key = with_ca(file("unused", ""));
+    with_key.client.tls = TlsConfig {
+        insecure_skip_verify: true,
+        cert_file: Some(key.clone()),
+        key_file: Some(key),
+        ..Default::default()
+    };
+    let garbage = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let lines = [
+        error(&only_metrics),
+        error(&with_ca(directory.path().join("missing.pem").to_str().unwrap().to_owned())),
+        error(&with_ca(file("empty.pem", ""))),
+        error(&with_ca(file("text.pem", "hello"))),
+        error(&with_ca(file("garbage.pem", garbage))),
+        error(&with_key),
+    ];
+    insta::assert_snapshot!("creation", lines.join("\n"));
+}
+
+/// *Scenario*: a section with misspelt keys of both structs, and the default configuration.
+/// *Guarantees*: the error names the unknown keys and the likely ones; each field of both structs is a known key.
+#[test]
+fn unknown_keys() {
+    let section = serde_json::json!({"endpoint": "http://c", "metrics_endpont": "x", "timeot": "5s"});
+    assert_eq!(
+        errors(section),
+        "'exporters::otlp_http' has invalid keys: metrics_endpont (did you mean \"metrics_endpoint\"?) \
+         timeot (did you mean \"timeout\"?)\n"
+    );
+    let config = serde_json::to_value(HttpConfig::default()).unwrap();
+    for (key, value) in config.as_object().unwrap() {
+        assert!(!errors(serde_json::json!({ key: value })).contains("invalid keys"), "{key}");
+    }
+}

@@ -1,0 +1,32 @@
+//! Settings of `record_file`.
+
+use std::path::PathBuf;
+
+use longwave_pipeline::component::{ComponentConfig, Problems, RetryConfig};
+use serde::{Deserialize, Serialize};
+
+use crate::ordered_queue_config::OrderedQueueConfig;
+
+/// Section of a `record_file` exporter.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct RecordFileConfig {
+    /// Created if it does not exist. Its directory must exist.
+    pub(super) path: PathBuf,
+    /// True appends to a file that already contains records. Otherwise such a file is refused.
+    pub(super) append: bool,
+    pub(super) retry_on_failure: RetryConfig,
+    pub(super) sending_queue: OrderedQueueConfig,
+}
+
+// === impl RecordFileConfig ===
+
+impl ComponentConfig for RecordFileConfig {
+    fn validate(&self, problems: &mut Problems) {
+        if self.path.as_os_str().is_empty() {
+            problems.at("path", "requires a non-empty file name, for example /var/lib/longwave/records.lwr");
+        }
+        self.retry_on_failure.validate(problems);
+        self.sending_queue.validate(problems);
+    }
+}

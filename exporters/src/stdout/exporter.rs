@@ -1,0 +1,75 @@
+//! [`StdoutExporter`] encodes batches in the configured format.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use longwave_pipeline::component::{
+    ComponentError, DeliveryConfig, Exporter, ExporterContext, Payload, Pusher, RetryConfig,
+};
+use longwave_pipeline::model::Batch;
+
+use super::config::{Format, StdoutConfig};
+use super::screen::Screen;
+use super::writer::Writer;
+use super::{json, table, text};
+use crate::ordered_queue_config::OrderedQueueConfig;
+
+pub(super) struct StdoutExporter {
+    format: Format,
+    queue: OrderedQueueConfig,
+    screen: Screen,
+    writer: Arc<Writer>,
+}
+
+// === impl StdoutExporter ===
+
+impl StdoutExporter {
+    /// # Errors
+    /// The format does not fit the signal.
+    pub(super) fn new(config: &StdoutConfig, context: &ExporterContext) -> Result<Self, ComponentError> {
+        let screen = Screen::of_stdout();
+        let format = config.format.resolve(context, &screen)?;
+        let writer = Arc::new(Writer::to_stdout());
+        Ok(Self { format, queue: config.sending_queue.clone(), screen, writer })
+    }
+}
+
+impl Exporter for StdoutExporter {
+    fn encode(&mut self, batch: &Batch) -> Result<Vec<Payload>, ComponentError> {
+        let mut out = Vec::new();
+        match (batch, self.format) {
+            (Batch::PassEnd(_), _) => {}
+            (Batch::Records(records), Format::Json | Format::Auto) => {
+                records.iter().for_each(|record| json::log(record, &mut out));
+            }
+            (Batch::Records(records), Format::Text | Format::Table) => {
+                records.iter().for_each(|record| text::log(record, &mut out));
+            }
+            (Batch::Window(window), Format::Json | Format::Auto) => {
+                window.series.iter().for_each(|series| json::series(window, series, &mut out));
+            }
+            (Batch::Window(window), Format::Text) => {
+                window.series.iter().for_each(|series| text::series(window, series, &mut out));
+            }
+            (Batch::Window(window), Format::Table) => {
+                out = table::draw(window, &self.screen.view()).into_bytes();
+            }
+        }
+        if out.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(vec![Payload { bytes: out.into(), items: batch.items(), traffic_bytes: batch.traffic_bytes() }])
+    }
+
+    fn delivery(&self) -> DeliveryConfig {
+        DeliveryConfig {
+            timeout: Duration::ZERO,
+            retry: RetryConfig { enabled: false, ..RetryConfig::default() },
+            queue: self.queue.queue(),
+        }
+    }
+
+    fn pusher(&self) -> Arc<dyn Pusher> {
+        Arc::clone(&self.writer) as Arc<dyn Pusher>
+    }
+}
