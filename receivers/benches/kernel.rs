@@ -1,10 +1,6 @@
-<<<<<<< HEAD:receivers/benches/kernel.rs
 //! What a sample and a transition cost in the kernel: 8,000 sockets, idle and then all active, and 20,000 connect/close cycles, with BPF
 //! statistics on. Needs root: `cargo bench -p longwave-receivers --bench kernel`.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
-=======
-//! Prints the costs of the programs: `cargo test -p longwave-receivers --test kernel -- --ignored --nocapture bench`.
->>>>>>> main:receivers/tests/kernel/bench.rs
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -57,7 +53,6 @@ fn measure(kernel: &mut Kernel, mut before: impl FnMut()) -> PassCost {
     PassCost { best: inside[0], median: inside[PASSES / 2], wall, longest_run_ms: longest }
 }
 
-<<<<<<< HEAD:receivers/benches/kernel.rs
 fn listen() -> TcpListener {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()
 }
@@ -69,13 +64,6 @@ fn connect(listener: &TcpListener) -> (TcpStream, TcpStream) {
 }
 
 fn main() {
-=======
-/// *Scenario*: 8,000 sockets, first idle and then all active, and 20,000 connect/close cycles, with BPF statistics on.
-/// *Guarantees*: nothing. Prints the cost of a sample and of a transition.
-#[test]
-#[ignore = "a benchmark, which only prints"]
-fn privileged_bench_costs() {
->>>>>>> main:receivers/tests/kernel/bench.rs
     let _ = rustix::process::setrlimit(
         rustix::process::Resource::Nofile,
         rustix::process::Rlimit { current: Some(20_000), maximum: Some(20_000) },

@@ -86,7 +86,7 @@ fn client(cookie: u64) -> ConnectionEvent {
         established_ns: cookie + 1000,
         observed_ns: 9,
         tuple: Tuple { local_port: 4000, peer_port: 80, family: 2, ..Tuple::default() },
-        owner: Owner { netns: 9, pid: 7, holder_cgroup: 44, ..Owner::default() },
+        owner: Owner { netns: 9, pid: 7, process_cgroup: 44, ..Owner::default() },
         counters: Counters {
             bytes_acked: 1,
             write_seq: start,
