@@ -30,8 +30,8 @@ use crate::{
     words,
 };
 
-/// Number of first samples of a connection that read its inexact flags. Later only every sixteenth sample does, because these flags change
-/// at most once and early.
+/// Number of samples, from the first on, that read the inexact flags of a connection. After them every sixteenth sample does. These flags
+/// change at most once, soon after the open.
 const FIRST_SAMPLES: u8 = 4;
 
 /// Age from which the entry of a socket in CLOSE has missed its close, in ns.
@@ -94,7 +94,9 @@ fn visit_slot(bucket: *mut u64, index: u32, way: u32) -> u32 {
     observe_connection(key.0, index * BUCKET_KEYS + way)
 }
 
-/// Observes the connection of a published slot. Returns 1. A subprogram, because `visit` calls it for each slot.
+/// Observes the connection of a published slot. Returns 1.
+///
+/// This is a subprogram, because `visit` calls it for each slot.
 #[inline(never)]
 extern "C" fn observe_connection(key: u64, index: u32) -> u32 {
     let slot = Slot::new(Key(key), index);

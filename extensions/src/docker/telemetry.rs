@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use opentelemetry::KeyValue;
+use longwave_pipeline::component::ComponentMeter;
 use opentelemetry::metrics::Meter;
 
 use super::directory::DockerDirectory;
@@ -59,78 +59,50 @@ impl Stats {
 
     /// Registers the metrics with `meter`, with the extension's id as an attribute.
     pub fn export(self: &Arc<Self>, directory: &Arc<DockerDirectory>, meter: &Meter, id: &str) {
-        let extension = KeyValue::new("extension", id.to_owned());
-        let (containers, attributes) = (Arc::clone(directory), [extension.clone()]);
-        meter
-            .u64_observable_gauge("longwave_extension_docker_containers")
-            .with_unit("{container}")
-            .with_description("Known containers that have not ended.")
-            .with_callback(move |observer| observer.observe(containers.table().len() as u64, &attributes))
-            .build();
-        let gauge = |name: &'static str,
-                     unit: &'static str,
-                     text: &'static str,
-                     read: fn(Option<Duration>) -> f64| {
-            let (stats, attributes) = (Arc::clone(self), [extension.clone()]);
-            meter
-                .f64_observable_gauge(name)
-                .with_unit(unit)
-                .with_description(text)
-                .with_callback(move |observer| observer.observe(read(stats.staleness()), &attributes))
-                .build();
-        };
-        gauge(
+        let meter = ComponentMeter::new(meter, [("extension", id)]);
+        let directory = meter.observe(directory);
+        directory.gauge(
+            "longwave_extension_docker_containers",
+            "{container}",
+            "Known containers that have not ended.",
+            |directory| directory.table().len() as u64,
+        );
+        let stats = meter.observe(self);
+        stats.gauge(
             "longwave_extension_docker_connected",
             "1",
             "1 while the events of the daemon are followed.",
-            |stale| {
-                if stale.is_none() { 1.0 } else { 0.0 }
+            |stats| {
+                if stats.staleness().is_none() { 1.0 } else { 0.0 }
             },
         );
-        gauge(
+        stats.gauge(
             "longwave_extension_docker_staleness",
             "s",
             "Time since the connection to the daemon was lost; 0 while its events are followed.",
-            |stale| stale.unwrap_or_default().as_secs_f64(),
+            |stats| stats.staleness().unwrap_or_default().as_secs_f64(),
         );
-        let counter =
-            |name: &'static str, unit: &'static str, text: &'static str, read: fn(&Stats) -> &AtomicU64| {
-                let (stats, attributes) = (Arc::clone(self), [extension.clone()]);
-                meter
-                    .u64_observable_counter(name)
-                    .with_unit(unit)
-                    .with_description(text)
-                    .with_callback(move |observer| {
-                        observer.observe(read(&stats).load(Ordering::Relaxed), &attributes);
-                    })
-                    .build();
-            };
-        counter(
+        stats.counter(
             "longwave_extension_docker_connects",
             "{connect}",
             "Connections to the daemon. Each restart of the daemon adds one.",
-            |stats| &stats.connects,
+            |stats| stats.connects.load(Ordering::Relaxed),
         );
-        counter(
+        stats.counter(
             "longwave_extension_docker_events",
             "{event}",
             "Events of containers that were applied.",
-            |stats| &stats.events,
+            |stats| stats.events.load(Ordering::Relaxed),
         );
-        let (stats, extension) = (Arc::clone(self), extension.clone());
-        meter
-            .u64_observable_counter("longwave_extension_docker_failures")
-            .with_unit("{failure}")
-            .with_description(
-                "Failures by reason: `unreachable` for failed attempts and lost connections, `bad_answer` for a bad response about a container.",
-            )
-            .with_callback(move |observer| {
-                let reasons = [("unreachable", &stats.unreachable), ("bad_answer", &stats.bad_answers)];
-                for (reason, count) in reasons {
-                    let attributes = [extension.clone(), KeyValue::new("reason", reason)];
-                    observer.observe(count.load(Ordering::Relaxed), &attributes);
-                }
-            })
-            .build();
+        stats.counter_by(
+            "longwave_extension_docker_failures",
+            "{failure}",
+            "Failures by reason: `unreachable` for failed attempts and lost connections, `bad_answer` for a bad response about a container.",
+            "reason",
+            |stats| {
+                [("unreachable", &stats.unreachable), ("bad_answer", &stats.bad_answers)]
+                    .map(|(reason, count)| (reason, count.load(Ordering::Relaxed)))
+            },
+        );
     }
 }

@@ -38,7 +38,7 @@ impl KubernetesExtension {
         let instruments = Instruments::new(meter, id);
         let stats =
             ["pods", "services", "endpointslices"].map(|resource| ResourceStats::new(resource, &instruments));
-        ResourceStats::export(if config.services { &stats } else { &stats[..1] }, meter);
+        ResourceStats::export(if config.services { &stats } else { &stats[..1] });
         let keys = |names: &[String], what: &str| {
             let key =
                 |name: &String| (name.clone(), Arc::new(LabelKey::new(&format!("k8s.pod.{what}.{name}"))));

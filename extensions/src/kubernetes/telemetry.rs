@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
+use longwave_pipeline::component::ComponentMeter;
 use longwave_pipeline::model::UnixNanos;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Meter};
@@ -25,7 +26,7 @@ pub(super) struct ResourceStats {
 
 /// Counters that all resources share.
 pub(super) struct Instruments {
-    extension: String,
+    meter: ComponentMeter,
     lists: Counter<u64>,
     watches: Counter<u64>,
     events: Counter<u64>,
@@ -49,11 +50,9 @@ const MAX_FAILURES_WHILE_EXPECTED: u32 = 4;
 
 impl Instruments {
     pub fn new(meter: &Meter, extension: &str) -> Arc<Self> {
-        let counter = |name: &'static str, unit: &'static str, text: &'static str| {
-            meter.u64_counter(name).with_unit(unit).with_description(text).build()
-        };
+        let meter = ComponentMeter::new(meter, [("extension", extension)]);
+        let counter = |name, unit, text| meter.counter(name, unit, text);
         Arc::new(Self {
-            extension: extension.to_owned(),
             lists: counter(
                 "longwave_extension_kubernetes_lists",
                 "{list}",
@@ -79,11 +78,12 @@ impl Instruments {
                 "By",
                 "Bytes received from the API server, by resource.",
             ),
+            meter,
         })
     }
 
-    fn own(&self, resource: &'static str) -> [KeyValue; 2] {
-        [KeyValue::new("extension", self.extension.clone()), KeyValue::new("resource", resource)]
+    fn attributes(&self, resource: &'static str) -> Vec<KeyValue> {
+        self.meter.attributes_with("resource", resource)
     }
 }
 
@@ -103,42 +103,39 @@ impl ResourceStats {
     }
 
     /// Registers the gauges.
-    pub fn export(all: &[Arc<Self>], meter: &Meter) {
-        type Read = fn(&ResourceStats) -> f64;
-        let gauge = |name: &'static str, unit: &'static str, text: &'static str, read: Read| {
-            let all: Vec<_> =
-                all.iter().map(|stats| (Arc::clone(stats), stats.instruments.own(stats.resource))).collect();
-            meter
-                .f64_observable_gauge(name)
-                .with_unit(unit)
-                .with_description(text)
-                .with_callback(move |observer| {
-                    for (stats, attributes) in &all {
-                        observer.observe(read(stats), attributes);
-                    }
-                })
-                .build();
-        };
-        gauge("longwave_extension_kubernetes_objects", "{object}", "Known objects, by resource.", |s| {
-            s.objects.load(Relaxed) as f64
-        });
-        gauge(
+    pub fn export(all: &[Arc<Self>]) {
+        fn each(all: &[Arc<ResourceStats>], read: fn(&ResourceStats) -> f64) -> Vec<(&'static str, f64)> {
+            all.iter().map(|stats| (stats.resource, read(stats))).collect()
+        }
+        let Some(first) = all.first() else { return };
+        let stats = first.instruments.meter.observe::<[Arc<Self>]>(&all.into());
+        stats.gauge_by(
+            "longwave_extension_kubernetes_objects",
+            "{object}",
+            "Known objects, by resource.",
+            "resource",
+            |all| each(all, |stats| stats.objects.load(Relaxed) as f64),
+        );
+        stats.gauge_by(
             "longwave_extension_kubernetes_remembered",
             "{fact}",
             "Former values that are kept for late records, by resource.",
-            |s| s.remembered.load(Relaxed) as f64,
+            "resource",
+            |all| each(all, |stats| stats.remembered.load(Relaxed) as f64),
         );
-        gauge(
+        stats.gauge_by(
             "longwave_extension_kubernetes_synced",
             "1",
             "1 once everything was listed; 0 while names are missing.",
-            |s| f64::from(u8::from(s.is_synced())),
+            "resource",
+            |all| each(all, |stats| f64::from(u8::from(stats.is_synced()))),
         );
-        gauge(
+        stats.gauge_by(
             "longwave_extension_kubernetes_staleness",
             "s",
             "Time since the last response of the API server, by resource. A quiet watch gets a bookmark a minute.",
-            |s| UnixNanos::now().since(s.last_contact()).as_secs_f64(),
+            "resource",
+            |all| each(all, |stats| UnixNanos::now().since(stats.last_contact()).as_secs_f64()),
         );
     }
 
@@ -151,7 +148,7 @@ impl ResourceStats {
     }
 
     pub fn watching(&self) {
-        self.instruments.watches.add(1, &self.instruments.own(self.resource));
+        self.instruments.watches.add(1, &self.instruments.attributes(self.resource));
     }
 
     pub fn event(&self, kind: &str) {
@@ -179,7 +176,7 @@ impl ResourceStats {
     /// Counts received bytes of a response.
     pub fn received(&self, bytes: usize, now: UnixNanos) {
         self.contact.store(now.0, Relaxed);
-        self.instruments.bytes.add(bytes as u64, &self.instruments.own(self.resource));
+        self.instruments.bytes.add(bytes as u64, &self.instruments.attributes(self.resource));
     }
 
     pub fn contacted(&self, now: UnixNanos) {
@@ -211,8 +208,9 @@ impl ResourceStats {
         !self.is_synced() && self.failures.load(Relaxed) < MAX_FAILURES_WHILE_EXPECTED
     }
 
-    fn with(&self, key: &'static str, value: &'static str) -> [KeyValue; 3] {
-        let [extension, resource] = self.instruments.own(self.resource);
-        [extension, resource, KeyValue::new(key, value)]
+    fn with(&self, key: &'static str, value: &'static str) -> Vec<KeyValue> {
+        let mut attributes = self.instruments.attributes(self.resource);
+        attributes.push(KeyValue::new(key, value));
+        attributes
     }
 }

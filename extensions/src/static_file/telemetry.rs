@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use opentelemetry::KeyValue;
+use longwave_pipeline::component::ComponentMeter;
 use opentelemetry::metrics::Meter;
 
 use super::directory::StaticDirectory;
@@ -24,36 +24,27 @@ pub(super) struct Stats {
 impl Stats {
     /// Registers the metrics with `meter`, with the extension's id as an attribute.
     pub fn export(self: &Arc<Self>, directory: &Arc<StaticDirectory>, meter: &Meter, id: &str) {
-        let extension = KeyValue::new("extension", id.to_owned());
-        let (rules, attributes) = (Arc::clone(directory), [extension.clone()]);
-        meter
-            .u64_observable_gauge("longwave_extension_static_rules")
-            .with_unit("{rule}")
-            .with_description("Rules in force.")
-            .with_callback(move |observer| observer.observe(rules.rules().len() as u64, &attributes))
-            .build();
-        let (stats, attributes) = (Arc::clone(self), [extension.clone()]);
-        meter
-            .u64_observable_gauge("longwave_extension_static_stale")
-            .with_unit("1")
-            .with_description("1 while the file cannot be used and older rules are in force.")
-            .with_callback(move |observer| {
-                observer.observe(u64::from(stats.stale.load(Ordering::Relaxed)), &attributes);
-            })
-            .build();
-        let stats = Arc::clone(self);
-        meter
-            .u64_observable_counter("longwave_extension_static_reloads")
-            .with_unit("{reload}")
-            .with_description(
-                "Changes of the file, by outcome: `success` is in force, `failure` cannot be used.",
-            )
-            .with_callback(move |observer| {
-                for (outcome, count) in [("success", &stats.reloads), ("failure", &stats.failures)] {
-                    let attributes = [extension.clone(), KeyValue::new("outcome", outcome)];
-                    observer.observe(count.load(Ordering::Relaxed), &attributes);
-                }
-            })
-            .build();
+        let meter = ComponentMeter::new(meter, [("extension", id)]);
+        let directory = meter.observe(directory);
+        directory.gauge("longwave_extension_static_rules", "{rule}", "Rules in force.", |directory| {
+            directory.rules().len() as u64
+        });
+        let stats = meter.observe(self);
+        stats.gauge(
+            "longwave_extension_static_stale",
+            "1",
+            "1 while the file cannot be used and older rules are in force.",
+            |stats| u64::from(stats.stale.load(Ordering::Relaxed)),
+        );
+        stats.counter_by(
+            "longwave_extension_static_reloads",
+            "{reload}",
+            "Changes of the file, by outcome: `success` is in force, `failure` cannot be used.",
+            "outcome",
+            |stats| {
+                [("success", &stats.reloads), ("failure", &stats.failures)]
+                    .map(|(outcome, count)| (outcome, count.load(Ordering::Relaxed)))
+            },
+        );
     }
 }

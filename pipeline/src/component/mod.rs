@@ -14,6 +14,7 @@ mod directory;
 mod error;
 mod factory;
 pub mod host;
+mod instruments;
 mod output;
 mod payload;
 mod registry;
@@ -32,6 +33,7 @@ pub use factory::{
     About, DataKind, ExporterFactory, ExtensionFactory, Factory, Prepared, ProcessorFactory, ReceiverFactory,
     Stability,
 };
+pub use instruments::{ComponentMeter, Number, ObservedSource};
 pub use longwave_config::Signal;
 pub use output::{Delivered, RecordOutput};
 pub use payload::{Payload, PushError, Pushed};

@@ -1,5 +1,6 @@
 //! What the asking reports of itself.
 
+use longwave_pipeline::component::ComponentMeter;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge, Meter};
 
@@ -25,9 +26,8 @@ pub(super) struct Telemetry {
 impl Telemetry {
     /// Registers the instruments.
     pub fn new(meter: &Meter) -> Self {
-        let counter = |name: &'static str, unit: &'static str, text: &'static str| {
-            meter.u64_counter(name).with_unit(unit).with_description(text).build()
-        };
+        let meter = ComponentMeter::new(meter, []);
+        let counter = |name, unit, text| meter.counter(name, unit, text);
         Self {
             queries: counter(
                 "longwave_processor_conntrack_queries",
@@ -49,11 +49,11 @@ impl Telemetry {
                 "{attempt}",
                 "Attempts to enter a socket's network namespace that failed.",
             ),
-            kept: meter
-                .u64_gauge("longwave_processor_conntrack_cached_connections")
-                .with_unit("{connection}")
-                .with_description("Connections whose translation is kept or asked for.")
-                .build(),
+            kept: meter.gauge(
+                "longwave_processor_conntrack_cached_connections",
+                "{connection}",
+                "Connections whose translation is kept or asked for.",
+            ),
             own: [KeyValue::new("namespace", "own")],
             host: [KeyValue::new("namespace", "host")],
             translated: [KeyValue::new("result", "translated")],

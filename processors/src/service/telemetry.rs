@@ -3,7 +3,7 @@
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Counter;
 
-use longwave_pipeline::component::ProcessorContext;
+use longwave_pipeline::component::{ComponentMeter, ProcessorContext};
 
 /// The instruments.
 pub(super) struct Telemetry {
@@ -29,20 +29,17 @@ pub(super) struct Tally {
 impl Telemetry {
     /// Registers the instruments.
     pub fn new(context: &ProcessorContext) -> Self {
-        let with = |result: &'static str| {
-            vec![
-                KeyValue::new("processor", context.id.clone()),
-                KeyValue::new("pipeline", context.pipeline.clone()),
-                KeyValue::new("result", result),
-            ]
-        };
+        let meter = ComponentMeter::new(
+            &context.meter,
+            [("processor", &context.id), ("pipeline", &context.pipeline)],
+        );
+        let with = |result: &'static str| meter.attributes_with("result", result);
         Self {
-            connections: context
-                .meter
-                .u64_counter("longwave_processor_service_connections")
-                .with_unit("{connection}")
-                .with_description("Connections whose service was looked for, by result: named, ambiguous (one of several), unknown.")
-                .build(),
+            connections: meter.counter(
+                "longwave_processor_service_connections",
+                "{connection}",
+                "Connections whose service was looked for, by result: named, ambiguous (one of several), unknown.",
+            ),
             named: with("named"),
             ambiguous: with("ambiguous"),
             unknown: with("unknown"),

@@ -3,7 +3,7 @@
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge};
 
-use longwave_pipeline::component::ProcessorContext;
+use longwave_pipeline::component::{ComponentMeter, ProcessorContext};
 use longwave_pipeline::model::Level;
 
 /// The instruments.
@@ -36,19 +36,11 @@ pub(super) struct Tally {
 impl Telemetry {
     /// Registers the instruments.
     pub fn new(context: &ProcessorContext) -> Self {
-        let meter = &context.meter;
-        let counter = |name: &'static str, unit: &'static str, text: &'static str| {
-            meter.u64_counter(name).with_unit(unit).with_description(text).build()
-        };
-        let own = vec![
-            KeyValue::new("processor", context.id.clone()),
-            KeyValue::new("pipeline", context.pipeline.clone()),
-        ];
-        let by_level = Level::ALL.map(|level| {
-            let mut attributes = own.clone();
-            attributes.push(KeyValue::new("level", level.as_str()));
-            attributes
-        });
+        let meter = ComponentMeter::new(
+            &context.meter,
+            [("processor", &context.id), ("pipeline", &context.pipeline)],
+        );
+        let counter = |name, unit, text| meter.counter(name, unit, text);
         Self {
             late: counter(
                 "longwave_processor_window_late_records",
@@ -70,18 +62,18 @@ impl Telemetry {
                 "{connection}",
                 "Connections that were counted as closed (vanished) because no record of them came for a long time.",
             ),
-            series: meter
-                .u64_gauge("longwave_processor_window_series")
-                .with_unit("{series}")
-                .with_description("Series in the last window, by level.")
-                .build(),
-            connections: meter
-                .u64_gauge("longwave_processor_window_connections")
-                .with_unit("{connection}")
-                .with_description("Connections known when the last window closed.")
-                .build(),
-            own,
-            by_level,
+            series: meter.gauge(
+                "longwave_processor_window_series",
+                "{series}",
+                "Series in the last window, by level.",
+            ),
+            connections: meter.gauge(
+                "longwave_processor_window_connections",
+                "{connection}",
+                "Connections known when the last window closed.",
+            ),
+            own: meter.attributes().to_vec(),
+            by_level: Level::ALL.map(|level| meter.attributes_with("level", level.as_str())),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use opentelemetry::KeyValue;
+use longwave_pipeline::component::ComponentMeter;
 use opentelemetry::metrics::Meter;
 
 use super::kernel::{Losses, ProgramStatistics};
@@ -47,124 +47,91 @@ impl Stats {
 
     /// Exports the statistics through `meter`, with the receiver's id.
     pub fn export(self: &Arc<Self>, meter: &Meter, id: &str) {
-        let receiver = KeyValue::new("receiver", id.to_owned());
-        let gauge =
-            |name: &'static str, unit: &'static str, text: &'static str, read: fn(&Snapshot) -> f64| {
-                let (stats, attributes) = (Arc::clone(self), [receiver.clone()]);
-                meter
-                    .f64_observable_gauge(name)
-                    .with_unit(unit)
-                    .with_description(text)
-                    .with_callback(move |observer| observer.observe(read(&stats.snapshot()), &attributes))
-                    .build();
-            };
-        gauge(
+        let meter = ComponentMeter::new(meter, [("receiver", id)]);
+        let stats = meter.observe(self);
+        stats.gauge(
             "longwave_receiver_tracked_connections",
             "{connection}",
             "Connections tracked at the end of the last pass.",
-            |s| s.tracked as f64,
+            |stats| stats.snapshot().tracked as f64,
         );
-        gauge(
+        stats.gauge(
             "longwave_receiver_pass_duration",
             "s",
             "Duration of the last sampling pass, including the records of its tick.",
-            |s| s.pass.as_secs_f64(),
+            |stats| stats.snapshot().pass.as_secs_f64(),
         );
-
-        type Read = fn(&Snapshot) -> Vec<(String, u64)>;
-        let counter =
-            |name: &'static str, unit: &'static str, text: &'static str, key: &'static str, read: Read| {
-                let (stats, receiver) = (Arc::clone(self), receiver.clone());
-                meter
-                    .u64_observable_counter(name)
-                    .with_unit(unit)
-                    .with_description(text)
-                    .with_callback(move |observer| {
-                        for (value, count) in read(&stats.snapshot()) {
-                            if key.is_empty() {
-                                observer.observe(count, std::slice::from_ref(&receiver));
-                            } else {
-                                observer.observe(count, &[receiver.clone(), KeyValue::new(key, value)]);
-                            }
-                        }
-                    })
-                    .build();
-            };
-        counter("longwave_receiver_passes", "{pass}", "Sampling passes.", "", |s| {
-            vec![(String::new(), s.passes)]
+        stats.counter("longwave_receiver_passes", "{pass}", "Sampling passes.", |stats| {
+            stats.snapshot().passes
         });
-        counter(
+        stats.counter(
             "longwave_receiver_seed_failures",
             "{walk}",
             "Walks for connections older than Longwave that failed or that the kernel refused.",
-            "",
-            |s| vec![(String::new(), s.seed_failures)],
+            |stats| stats.snapshot().seed_failures,
         );
-        counter(
+        stats.counter_by(
             "longwave_receiver_kernel_lost_records",
             "{record}",
             "Records and connections that the kernel side could not report, by reason.",
             "reason",
-            |s| s.losses.by_reason().map(|(reason, count)| (reason.to_owned(), count)).collect(),
+            |stats| stats.snapshot().losses.by_reason().collect::<Vec<_>>(),
         );
-        counter(
+        stats.counter_by(
             "longwave_receiver_kernel_events",
             "{event}",
             "Events of the kernel side that are no loss, by kind.",
             "kind",
-            |s| {
-                let l = &s.losses;
+            |stats| {
+                let losses = stats.snapshot().losses;
                 [
-                    ("seeded", l.seeded),
-                    ("second_chance", l.second_chance),
-                    ("close_untracked", l.close_untracked),
-                    ("close_suppressed", l.close_suppressed),
-                    ("close_taken", l.close_taken),
-                    ("stuck_drain", l.stuck_drains),
+                    ("seeded", losses.seeded),
+                    ("second_chance", losses.second_chance),
+                    ("close_untracked", losses.close_untracked),
+                    ("close_suppressed", losses.close_suppressed),
+                    ("close_taken", losses.close_taken),
+                    ("stuck_drain", losses.stuck_drains),
                 ]
-                .map(|(kind, count)| (kind.to_owned(), count))
-                .into()
             },
         );
-        counter(
+        stats.counter_by(
             "longwave_receiver_discarded_records",
             "{record}",
             "Records of the kernel that user space discarded, by reason.",
             "reason",
-            |s| s.discards.by_reason().map(|(reason, count)| (reason.to_owned(), count)).into(),
+            |stats| stats.snapshot().discards.by_reason(),
         );
-        counter(
+        stats.counter(
             "longwave_receiver_overcounted_bytes",
             "By",
             "Bytes in live records that the connection's final count did not confirm.",
-            "",
-            |s| vec![(String::new(), s.discards.overcounted_bytes)],
+            |stats| stats.snapshot().discards.overcounted_bytes,
         );
-        counter(
+        stats.counter_by(
             "longwave_receiver_program_recursion_misses",
             "{run}",
-            "Runs that the kernel skipped, because the program would have interrupted itself. A possible loss only if `state` and `state_again` rise together.",
+            "Runs that the kernel skipped because the program would have interrupted itself. \
+             A possible loss only where `state` and `state_again` rise together.",
             "program",
-            |s| s.programs.iter().map(|p| (p.name.to_owned(), p.recursion_misses)).collect(),
+            |stats| stats.by_program(|program| program.recursion_misses),
         );
-        counter(
+        stats.counter_by(
             "longwave_receiver_program_runs",
             "{run}",
             "Runs of the program; counted only while kernel.bpf_stats_enabled is 1.",
             "program",
-            |s| s.programs.iter().map(|p| (p.name.to_owned(), p.run_cnt)).collect(),
+            |stats| stats.by_program(|program| program.run_cnt),
         );
-        let (stats, receiver) = (Arc::clone(self), receiver.clone());
-        meter
-            .f64_observable_counter("longwave_receiver_program_run_time")
-            .with_unit("s")
-            .with_description("Time spent in the program; counted only while kernel.bpf_stats_enabled is 1.")
-            .with_callback(move |observer| {
-                for program in stats.snapshot().programs {
-                    let attributes = [receiver.clone(), KeyValue::new("program", program.name)];
-                    observer.observe(program.run_time_ns as f64 / 1e9, &attributes);
-                }
-            })
-            .build();
+        stats.counter_by(
+            "longwave_receiver_program_run_time",
+            "s",
+            "Time spent in the program; counted only while kernel.bpf_stats_enabled is 1.",
+            "program",
+            |stats| stats.by_program(|program| program.run_time_ns as f64 / 1e9),
+        );
+    }
+
+    fn by_program<N>(&self, read: fn(&ProgramStatistics) -> N) -> Vec<(&'static str, N)> {
+        self.snapshot().programs.iter().map(|program| (program.name, read(program))).collect()
     }
 }
