@@ -14,10 +14,11 @@ use super::ending;
 
 /// The totals of the last delivered record, and what idle records repeat. The key (the cookie) is in the table, what never changes in
 /// [`super::identity`].
+///
+/// Every event compares key and generation. They are at both ends of the table's entry, so that its cache lines are fetched together.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[repr(C)]
 pub struct Connection {
-    /// See [`longwave_pipeline::model::ConnectionId::generation`].
-    pub generation: u64,
     sent_bytes: u64,
     received_bytes: u64,
     /// Low 32 bits of the segment counts. The kernel's counters have 32 bits and wrap.
@@ -47,6 +48,8 @@ pub struct Connection {
     tcp_state: u8,
     /// Bits of [`mark`].
     marks: u8,
+    /// See [`longwave_pipeline::model::ConnectionId::generation`].
+    pub generation: u64,
 }
 
 const _: () = assert!(size_of::<Connection>() <= 96, "100,000 connections must fit into the memory limit");
