@@ -12,8 +12,8 @@ use longwave_exporters::otlp::Temporality;
 use longwave_exporters::otlp::encode::{LogsEncoder, MetricsEncoder};
 use longwave_pipeline::model::metric::{Id, METRICS, PointValue, for_each_point};
 use longwave_pipeline::model::{
-    Attributes, CloseReason, ConnectionId, ConnectionRecord, Endpoint, Interner, Level, Measures, Names,
-    Role, Series, Service, UnixNanos, Value, Window, Workload,
+    AttributeValue, CloseReason, ConnectionId, ConnectionRecord, Detail, Endpoint, Interner, Level, Measures,
+    Names, Role, Series, SeriesKey, Service, UnixNanos, Window, Workload,
 };
 use longwave_testing::cpu_time::CpuTime;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -60,7 +60,7 @@ fn busy_window(level: Level) -> Window {
         measures.connection_duration.record(1.0);
         Series {
             level,
-            attributes: Arc::new(Attributes::of_record(level, &record(index))),
+            key: Arc::new(SeriesKey::of_record(level, &record(index), Detail::default())),
             created: UnixNanos(1),
             ended: false,
             measures,
@@ -73,16 +73,20 @@ fn busy_window(level: Level) -> Window {
     }
 }
 
-fn key_values(attributes: &Attributes) -> Vec<KeyValue> {
-    let pairs = attributes.0.iter().map(|(key, value)| {
+fn key_values(key: &SeriesKey) -> Vec<KeyValue> {
+    let mut pairs = Vec::new();
+    key.for_each_attribute(&mut |key, value| {
         let value = match value {
-            Value::Str(text) => any_value::Value::StringValue(text.to_string()),
-            Value::Int(number) => any_value::Value::IntValue(*number),
-            Value::Bool(value) => any_value::Value::BoolValue(*value),
+            AttributeValue::Str(text) => any_value::Value::StringValue(text.to_owned()),
+            AttributeValue::Text(text) => any_value::Value::StringValue(text.to_string()),
+            AttributeValue::Int(number) => any_value::Value::IntValue(number as i64),
+            AttributeValue::Float(number) => any_value::Value::DoubleValue(number),
+            AttributeValue::Bool(value) => any_value::Value::BoolValue(value),
         };
-        KeyValue { key: key.to_string(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() }
+        let (key, value) = (key.to_owned(), Some(AnyValue { value: Some(value) }));
+        pairs.push(KeyValue { key, value, ..KeyValue::default() });
     });
-    pairs.collect()
+    pairs
 }
 
 /// Encodes a tree of messages, to compare with. `cached` are the attributes of each series.
@@ -160,7 +164,7 @@ fn metrics(c: &mut Criterion<CpuTime>) {
     group.bench_function("delta, connections", |b| {
         b.iter(|| black_box(encoder.encode(black_box(&connections))));
     });
-    let cached: Vec<_> = window.series.iter().map(|series| key_values(&series.attributes)).collect();
+    let cached: Vec<_> = window.series.iter().map(|series| key_values(&series.key)).collect();
     group.bench_function("message_tree", |b| b.iter(|| black_box(by_messages(black_box(&window), &cached))));
     group.finish();
 }

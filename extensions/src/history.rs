@@ -179,13 +179,10 @@ impl<K: Hash + Eq + Clone, V: PartialEq> History<K, V> {
         while self.ended.front().is_some_and(|(until, _)| until.0 < oldest) {
             self.evict_oldest();
         }
-        // Give back the memory of a burst.
-        if self.past.capacity() > 64 && self.past.len() < self.past.capacity() / 8 {
-            self.past.shrink_to(self.past.len() * 2);
+        shrink_if_sparse(&mut self.past);
+        shrink_if_sparse(&mut self.current);
+        if self.ended.capacity() > 64 && self.ended.len() < self.ended.capacity() / 8 {
             self.ended.shrink_to(self.ended.len() * 2);
-        }
-        if self.current.capacity() > 64 && self.current.len() < self.current.capacity() / 8 {
-            self.current.shrink_to(self.current.len() * 2);
         }
     }
 
@@ -226,6 +223,13 @@ impl<K: Hash + Eq + Clone, V: PartialEq> History<K, V> {
     fn past_at(&self, key: &K, at: UnixNanos) -> Option<&V> {
         let span = self.past.get(key)?.iter().rev().find(|span| span.from <= at)?;
         (at < span.until).then_some(&span.value)
+    }
+}
+
+/// Gives back the memory of a burst.
+pub(crate) fn shrink_if_sparse<K: Hash + Eq, V>(map: &mut HashMap<K, V, RandomState>) {
+    if map.capacity() > 64 && map.len() < map.capacity() / 8 {
+        map.shrink_to(map.len() * 2);
     }
 }
 

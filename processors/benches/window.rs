@@ -1,8 +1,11 @@
-//! Records per second through `workload`, `service` and `window`: 100,000 open connections, one record of each per pass, in batches of
-//! 1,024. The batches of a pass are made before it: each is read from cold memory. `as they come` makes each just before it is processed.
-//! `directory` is an extension that knows 10,000 addresses and this host's cgroups: with names cached, on a miss, and with news before
-//! every batch, so that every connection is looked at again.
-//! Prints; asserts nothing. Measures the thread's CPU time, since machines that build are rarely idle.
+//! Measures how many records per second pass through `workload`, `service` and `window`. There are 100,000 open connections with one record
+//! each per pass, in batches of 1,024.
+//!
+//! The batches of a pass are created before it, so each is read from cold memory; `as they come` creates each just before it is processed.
+//! `directory` is an extension with the names of 10,000 addresses and of this host's cgroups. Its names are cached, or not, or they change
+//! before every batch, so that the names of every connection are resolved again.
+//!
+//! The bench measures the thread's CPU time, so that other processes on the machine do not change the result.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a bench")]
 
 use std::collections::HashMap;
@@ -19,11 +22,11 @@ use longwave_pipeline::component::{
     Accounting, Answer, CgroupName, Directories, Directory, NodeKind, Processor, ProcessorContext, Signal,
 };
 use longwave_pipeline::model::{
-    Batch, ConnectionId, ConnectionRecord, Endpoint, Event, Handle, Interner, Owner, PassEnd, Role, Service,
-    TcpState, Totals, UnixNanos, Workload,
+    Batch, ConnectionId, ConnectionRecord, Endpoint, Event, Handle, Interner, Level, Owner, PassEnd, Role,
+    Service, TcpState, Totals, UnixNanos, Workload,
 };
 use longwave_processors::service::{ServiceConfig, ServiceProcessor};
-use longwave_processors::window::{LevelName, WindowConfig, WindowProcessor};
+use longwave_processors::window::{WindowConfig, WindowProcessor};
 use longwave_processors::workload::cgroup::mount;
 use longwave_processors::workload::{WorkloadConfig, WorkloadProcessor};
 
@@ -37,7 +40,7 @@ fn record(cookie: u64, pass: u64, role: Role) -> ConnectionRecord {
     let mut name = [0; 16];
     let text = format!("worker-{}", cookie % 50);
     name[..text.len()].copy_from_slice(text.as_bytes());
-    // Even cookies are clients, odd ones the servers that they talk to, on the same node.
+    // Even cookies are clients. The next odd cookie is the client's server, on the same node.
     let port = 1024 + (cookie / 2 % 60_000) as u16;
     let client =
         Endpoint { address: IpAddr::V4(Ipv4Addr::from(0x0a00_0000 + (cookie / 120_000) as u32)), port };
@@ -77,7 +80,7 @@ fn record(cookie: u64, pass: u64, role: Role) -> ConnectionRecord {
     }
 }
 
-/// One pass: batches of records, and the watermark.
+/// Returns one pass: batches of records, and the watermark.
 fn pass(number: u64) -> Vec<Batch> {
     let role = |cookie: u64| if cookie.is_multiple_of(2) { Role::Client } else { Role::Server };
     let records: Vec<_> = (0..CONNECTIONS).map(|cookie| record(cookie, number, role(cookie))).collect();
@@ -85,7 +88,7 @@ fn pass(number: u64) -> Vec<Batch> {
     batches.chain([Batch::PassEnd(PassEnd { tick: UnixNanos(number * 5 * SECOND), last: false })]).collect()
 }
 
-/// The same with peers elsewhere: `known` of 10,000 addresses that the directory knows, and owners in a cgroup of this host.
+/// As [`pass`], with peers on other hosts, and owners in a cgroup of this host. `known`: the directory has the names of the peers.
 fn pass_of_others(number: u64, known: bool, cgroup: u64) -> impl Iterator<Item = Batch> {
     let peer = move |cookie: u64| Endpoint {
         address: IpAddr::V4(Ipv4Addr::from(
@@ -101,7 +104,7 @@ fn pass_of_others(number: u64, known: bool, cgroup: u64) -> impl Iterator<Item =
     (0..CONNECTIONS).step_by(BATCH).map(move |first| Batch::records(batch(first)))
 }
 
-/// A cgroup of this host that is not the root; the root where there is none.
+/// Returns a cgroup of this host; the root if there is no other.
 fn some_cgroup() -> u64 {
     let mount = mount::find(&std::fs::read_to_string("/proc/self/mountinfo").unwrap()).unwrap();
     let folders = std::fs::read_dir(mount.point).into_iter().flatten().flatten();
@@ -110,16 +113,16 @@ fn some_cgroup() -> u64 {
     ids.next().unwrap_or(1)
 }
 
-/// Knows 10,000 addresses and every cgroup.
-struct Known {
+/// A directory with the names of 10,000 addresses and of every cgroup.
+struct KnownNames {
     by_address: HashMap<IpAddr, (Handle<Workload>, Handle<Service>)>,
     own: Handle<Workload>,
-    /// Something is new at every question.
-    restless: AtomicBool,
+    /// The version changes at every query.
+    changes: AtomicBool,
     version: AtomicU64,
 }
 
-impl Known {
+impl KnownNames {
     fn new() -> Self {
         let (names, services) = (Interner::default(), Interner::default());
         let service = |name: String| services.intern(Service { name: name.into(), ..Service::default() });
@@ -134,15 +137,15 @@ impl Known {
                 })
                 .collect(),
             own: named("own".to_owned()),
-            restless: AtomicBool::new(false),
+            changes: AtomicBool::new(false),
             version: AtomicU64::new(1),
         }
     }
 }
 
-impl Directory for Known {
+impl Directory for KnownNames {
     fn version(&self) -> u64 {
-        self.version.fetch_add(self.restless.load(Ordering::Relaxed).into(), Ordering::Relaxed)
+        self.version.fetch_add(self.changes.load(Ordering::Relaxed).into(), Ordering::Relaxed)
     }
 
     fn workload_of_cgroup(&self, _: &CgroupName<'_>, _: UnixNanos) -> Answer<Handle<Workload>> {
@@ -177,7 +180,7 @@ fn context(id: &str, aggregates: bool) -> ProcessorContext {
     }
 }
 
-fn workload(sources: &[&str], directory: Option<Arc<Known>>) -> WorkloadProcessor {
+fn workload(sources: &[&str], directory: Option<Arc<KnownNames>>) -> WorkloadProcessor {
     let mut context = context("workload", false);
     context.directories =
         Directories::new(directory.map(|known| ("directory".to_owned(), known as Arc<dyn Directory>)));
@@ -189,7 +192,7 @@ fn workload(sources: &[&str], directory: Option<Arc<Known>>) -> WorkloadProcesso
     WorkloadProcessor::of_this_host(&config, &context).unwrap()
 }
 
-fn window(levels: &[LevelName]) -> WindowProcessor {
+fn window(levels: &[Level]) -> WindowProcessor {
     let config = WindowConfig {
         levels: levels.to_vec(),
         interval: GoDuration::from_secs(5),
@@ -198,7 +201,7 @@ fn window(levels: &[LevelName]) -> WindowProcessor {
     WindowProcessor::new(&config, &context("window", true))
 }
 
-fn service(directory: Arc<Known>) -> ServiceProcessor {
+fn service(directory: Arc<KnownNames>) -> ServiceProcessor {
     let mut context = context("service", false);
     context.directories = Directories::new([("directory".to_owned(), directory as Arc<dyn Directory>)]);
     let config =
@@ -206,7 +209,7 @@ fn service(directory: Arc<Known>) -> ServiceProcessor {
     ServiceProcessor::new(&config, &context).unwrap()
 }
 
-/// Feeds a pass through the processors. What comes out is for the caller to free: in a pipeline the last stage does.
+/// Feeds a pass to the processors. The caller drops the result, as the last stage of a pipeline does.
 fn run(stages: &mut [Box<dyn Processor>], batches: Vec<Batch>) -> Vec<Batch> {
     let mut out = Vec::new();
     let (mut now, mut next) = (Vec::new(), Vec::new());
@@ -223,7 +226,7 @@ fn run(stages: &mut [Box<dyn Processor>], batches: Vec<Batch>) -> Vec<Batch> {
     out
 }
 
-fn stages(levels: &[LevelName], with_workload: bool, with_window: bool) -> Vec<Box<dyn Processor>> {
+fn stages(levels: &[Level], with_workload: bool, with_window: bool) -> Vec<Box<dyn Processor>> {
     let mut stages: Vec<Box<dyn Processor>> = Vec::new();
     if with_workload {
         stages.push(Box::new(workload(&["process"], None)));
@@ -235,8 +238,8 @@ fn stages(levels: &[LevelName], with_workload: bool, with_window: bool) -> Vec<B
 }
 
 fn bench(criterion: &mut Criterion<CpuTime>) {
-    let coarse = [LevelName::Service, LevelName::Workload];
-    let all = [LevelName::Service, LevelName::Workload, LevelName::Connection];
+    let coarse = [Level::Service, Level::Workload];
+    let all = [Level::Service, Level::Workload, Level::Connection];
     let mut group = criterion.benchmark_group("records");
     group.throughput(Throughput::Elements(CONNECTIONS)).sample_size(20);
     for (name, levels, with_workload, with_window) in [
@@ -245,7 +248,7 @@ fn bench(criterion: &mut Criterion<CpuTime>) {
         ("workload+window", &coarse, true, true),
         ("workload+window, connection level", &all, true, true),
     ] {
-        // Open connections: their first records are behind, names are cached.
+        // Open connections: their first records are processed, and their names are cached.
         let mut warm = stages(levels, with_workload, with_window);
         let mut number = 2;
         run(&mut warm, pass(1));
@@ -265,21 +268,21 @@ fn bench(criterion: &mut Criterion<CpuTime>) {
             );
         });
     }
-    for (name, peers_known, is_restless, is_new) in [
+    for (name, peers_known, has_changes, is_new) in [
         ("open connections", true, false, false),
         ("new connections", true, false, true),
         ("new connections, peers unknown", false, false, true),
-        ("open connections, news", true, true, false),
-        ("open connections, news, peers unknown", false, true, false),
+        ("open connections, changes", true, true, false),
+        ("open connections, changes, peers unknown", false, true, false),
     ] {
         let cgroup = some_cgroup();
-        let directory = Arc::new(Known::new());
+        let directory = Arc::new(KnownNames::new());
         let fresh = || -> Vec<Box<dyn Processor>> {
             vec![Box::new(workload(&["directory", "cgroup"], Some(Arc::clone(&directory))))]
         };
         let mut warm = fresh();
         run(&mut warm, pass_of_others(1, peers_known, cgroup).collect());
-        directory.restless.store(is_restless, Ordering::Relaxed);
+        directory.changes.store(has_changes, Ordering::Relaxed);
         group.bench_function(format!("directory: {name}"), |bencher| {
             let batches = || pass_of_others(2, peers_known, cgroup).collect();
             if is_new {
@@ -294,7 +297,7 @@ fn bench(criterion: &mut Criterion<CpuTime>) {
             }
         });
     }
-    let directory = Arc::new(Known::new());
+    let directory = Arc::new(KnownNames::new());
     let mut all: Vec<Box<dyn Processor>> = vec![
         Box::new(workload(&["directory", "cgroup"], Some(Arc::clone(&directory)))),
         Box::new(service(directory)),

@@ -1,4 +1,4 @@
-//! [`Known`]: what a processor remembers of each connection, found once per record.
+//! [`Known`]: a processor's state of each connection, looked up once per record.
 
 use std::hash::BuildHasher;
 
@@ -10,44 +10,35 @@ use crate::slab::Slab;
 
 /// Records whose connections are looked up at a time.
 pub(crate) const STRIDE: usize = 32;
-/// In place of an index: there is none.
-pub(crate) const NOBODY: u32 = u32::MAX;
+/// Stands for the index of a connection that is not stored.
+pub(crate) const NO_INDEX: u32 = u32::MAX;
 
-/// The identity of connections that are open no more; no record has it.
+/// The identity of closed connections. No record has it.
 const CLOSED: ConnectionId =
     ConnectionId { boot: u32::MAX, netns: u32::MAX, cookie: u64::MAX, generation: u64::MAX };
 
-/// Passes without a record after which a connection is forgotten: its end was lost on the way.
-const SILENT_PASSES: u16 = 256;
-/// Looking for silent connections visits them all: once in so many passes.
-const SWEEP_EVERY: u16 = 64;
-
-/// Values of connections, by index, and those that are open by their identity.
+/// Values of connections by index, and the indices of open connections by identity.
 ///
-/// Receivers tell of connections in nearly the same order pass after pass. So the connection behind the last one is guessed first: its
-/// value is read at once, in most cases next to the last, without a hash and a look at a table that is out of the nearest caches.
+/// Receivers report connections in nearly the same order pass after pass. So a look-up first tries the connection that followed the last
+/// one in the pass before. In most cases its value lies next to the last in memory, and no hash table is read.
 pub(crate) struct Known<T> {
     hasher: RandomState,
     values: Slab<T>,
     by_id: HashTable<u32>,
-    /// Of each index, the one that came behind it last time; at first the index behind it.
+    /// For each index, the index that followed it in the last pass. Initially `index + 1`.
     next: Vec<u32>,
     /// The index that was looked up last.
     last: u32,
 }
 
-/// Whose value it is.
+/// A value that contains its connection's identity.
 pub(crate) trait Identified {
-    /// The connection's identity.
+    /// Returns the connection's identity.
     fn id(&self) -> ConnectionId;
 
-    /// Where it is kept.
+    /// Returns the connection's identity.
     fn id_mut(&mut self) -> &mut ConnectionId;
 }
-
-/// Passes of the receiver so far, the lower bits.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Passes(u16);
 
 // === impl Known ===
 
@@ -64,17 +55,17 @@ impl<T> Default for Known<T> {
 }
 
 impl<T: Identified> Known<T> {
-    /// The indices of some records' connections, for [`Known::confirm`]: in this short loop the processor waits for several cache misses at
-    /// a time. Where each was found when it is needed, it would wait for one after the other, and for nothing else as long.
+    /// Returns the indices of some records' connections, for [`Known::confirm`]. The CPU overlaps the cache misses of this short loop.
+    /// Looking up each connection on demand would serialise them.
     #[inline]
     pub fn look_up(&mut self, records: &[ConnectionRecord]) -> [u32; STRIDE] {
-        let mut indices = [NOBODY; STRIDE];
+        let mut indices = [NO_INDEX; STRIDE];
         for (index, record) in indices.iter_mut().zip(records) {
-            let guess = self.next.get(self.last as usize).copied().unwrap_or(NOBODY);
+            let guess = self.next.get(self.last as usize).copied().unwrap_or(NO_INDEX);
             *index = guess;
             if self.values.get(guess).is_none_or(|value| value.id() != record.id) {
-                *index = self.find(record.id).unwrap_or(NOBODY);
-                if *index == NOBODY {
+                *index = self.find(record.id).unwrap_or(NO_INDEX);
+                if *index == NO_INDEX {
                     continue;
                 }
                 if let Some(next) = self.next.get_mut(self.last as usize) {
@@ -86,19 +77,20 @@ impl<T: Identified> Known<T> {
         indices
     }
 
-    /// The index of an open connection, which was `index` a moment ago: another record may have opened or ended it since.
+    /// Returns the index of an open connection. [`Known::look_up`] returned `index`, and another record may have opened or closed the
+    /// connection since.
     #[inline]
     pub fn confirm(&self, index: u32, id: ConnectionId) -> Option<u32> {
         if self.values.get(index).is_some_and(|value| value.id() == id) { Some(index) } else { self.find(id) }
     }
 
-    /// The index of an open connection.
+    /// Returns the index of an open connection.
     pub fn find(&self, id: ConnectionId) -> Option<u32> {
         let hash = self.hasher.hash_one(id);
         self.by_id.find(hash, |index| self.values.get(*index).is_some_and(|value| value.id() == id)).copied()
     }
 
-    /// Adds a connection that is not known.
+    /// Adds a connection that is not stored, and returns its index.
     pub fn insert(&mut self, value: T) -> u32 {
         let hash = self.hasher.hash_one(value.id());
         let index = self.values.insert(value);
@@ -112,7 +104,7 @@ impl<T: Identified> Known<T> {
         index
     }
 
-    /// The connection is open no more: only its index leads to its value, until [`Known::remove`].
+    /// Closes a connection: its value stays accessible by index only, until [`Known::remove`].
     pub fn close(&mut self, index: u32) {
         let Some(value) = self.values.get_mut(index) else { return };
         let hash = self.hasher.hash_one(value.id());
@@ -122,69 +114,48 @@ impl<T: Identified> Known<T> {
         }
     }
 
-    /// The open connections that `which` names.
-    pub fn open_where(&self, mut which: impl FnMut(&T) -> bool) -> Vec<u32> {
-        let named = |index: &u32| self.values.get(*index).is_some_and(&mut which);
-        self.by_id.iter().copied().filter(named).collect()
+    /// Returns the indices of the open connections for which `predicate` returns true.
+    pub fn open_where(&self, mut predicate: impl FnMut(&T) -> bool) -> Vec<u32> {
+        let matches = |index: &u32| self.values.get(*index).is_some_and(&mut predicate);
+        self.by_id.iter().copied().filter(matches).collect()
     }
 
-    /// Forgets a connection.
+    /// Removes a connection, open or closed.
     pub fn remove(&mut self, index: u32) -> Option<T> {
         self.close(index);
         self.values.remove(index)
     }
 
-    /// The connection is open.
+    /// Returns true if the connection is open.
     pub fn is_open(&self, index: u32) -> bool {
         self.values.get(index).is_some_and(|value| value.id() != CLOSED)
     }
 
-    /// The value at `index`.
+    /// Returns the value at `index`.
     #[inline]
     pub fn get(&self, index: u32) -> Option<&T> {
         self.values.get(index)
     }
 
-    /// The value at `index`.
+    /// Returns the value at `index`.
     #[inline]
     pub fn get_mut(&mut self, index: u32) -> Option<&mut T> {
         self.values.get_mut(index)
     }
 
-    /// All values.
+    /// Returns all values, in the order of indices.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.values.iter()
     }
 
-    /// Open connections.
+    /// Number of open connections.
     pub fn open(&self) -> usize {
         self.by_id.len()
     }
 
-    /// Values held.
+    /// Number of open and closed connections.
     #[cfg(test)]
     pub fn len(&self) -> usize {
         self.values.len()
-    }
-}
-
-// === impl Passes ===
-
-impl Passes {
-    /// The pass that is under way.
-    #[inline]
-    pub fn current(self) -> u16 {
-        self.0
-    }
-
-    /// It is over. True if silent connections should be looked for.
-    pub fn end(&mut self) -> bool {
-        self.0 = self.0.wrapping_add(1);
-        self.0.is_multiple_of(SWEEP_EVERY)
-    }
-
-    /// A connection whose last record was of pass `seen` has been silent for too long.
-    pub fn is_silent(self, seen: u16) -> bool {
-        self.0.wrapping_sub(seen) >= SILENT_PASSES
     }
 }

@@ -5,7 +5,7 @@
 
 pub mod conntrack;
 pub mod filter;
-mod hold;
+mod holding;
 mod known;
 pub mod service;
 mod slab;

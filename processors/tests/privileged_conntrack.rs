@@ -5,13 +5,13 @@ use std::io::Write;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use longwave_pipeline::model::{ConnectionId, ConnectionRecord, Endpoint, Event, Role, TcpState, UnixNanos};
 use longwave_processors::conntrack::{Conntrack, Translated, Translation};
-use longwave_testing::gate;
 use longwave_testing::netns::{Netns, run};
+use longwave_testing::{gate, harness, tests};
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, netlink, send, socket_with};
 use tempfile::TempDir;
 
@@ -60,8 +60,8 @@ struct Connection {
 }
 
 impl Node {
-    fn new(name: &str) -> Option<Self> {
-        let turn = gate::privileged(name)?;
+    fn new() -> Self {
+        let turn = gate::privileged();
         let (host, a, b) = (Netns::new(), Netns::new(), Netns::new());
         for (number, pod) in [(1, &a), (2, &b)] {
             let (outside, v4, v6) =
@@ -90,7 +90,7 @@ impl Node {
             symlink(Path::new("/proc").join(name), proc.path().join(name)).unwrap();
         }
         let backend = b.enter(|| TcpListener::bind("[::]:8080").unwrap());
-        Some(Self { host, a, b, proc, backend, _turn: turn })
+        Self { host, a, b, proc, backend, _turn: turn }
     }
 
     fn conntrack(&self) -> Conntrack {
@@ -169,7 +169,7 @@ fn flush(netns: &Netns) {
 fn answer(conntrack: &Conntrack, record: &ConnectionRecord) -> Translated {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
-        match conntrack.ask(record) {
+        match conntrack.query(record) {
             Translated::Pending => assert!(Instant::now() < deadline, "no answer"),
             answer => return answer,
         }
@@ -208,9 +208,8 @@ fn threads_are_in(inode: u64) -> bool {
 /// *Scenario*: a pod reaches a backend through a cluster IP, with and without masquerade, from a pod and from the host itself, over IPv4
 /// and IPv6.
 /// *Guarantees*: client and server find the same translation, and it is what the applications see.
-#[test]
 fn cluster_ips_are_translated() {
-    let Some(node) = Node::new("cluster_ips_are_translated") else { return };
+    let node = Node::new();
     let conntrack = node.conntrack();
     let cases = [
         ("10.96.0.10:80", "10.78.1.2", false),
@@ -226,7 +225,7 @@ fn cluster_ips_are_translated() {
             let client = endpoint(connection.client.local_addr().unwrap());
             let expected = Translation {
                 client,
-                asked: endpoint(asked.parse().unwrap()),
+                original: endpoint(asked.parse().unwrap()),
                 backend: endpoint(connection.server.local_addr().unwrap()),
                 seen,
             };
@@ -242,9 +241,8 @@ fn cluster_ips_are_translated() {
 /// *Scenario*: a sidecar's redirect inside a pod, which never reaches the host; connections that nobody translates: from pod to pod, in a
 /// pod's loopback, with and without tracking there.
 /// *Guarantees*: the redirect is found by both ends; the others are the same at both ends.
-#[test]
 fn redirects_inside_a_pod_are_found() {
-    let Some(node) = Node::new("redirects_inside_a_pod_are_found") else { return };
+    let node = Node::new();
     let conntrack = node.conntrack();
     let inside = node.a.enter(|| TcpListener::bind("[::]:15001").unwrap());
     for loopback in ["127.0.0.1:15001", "[::1]:15001"] {
@@ -258,7 +256,8 @@ fn redirects_inside_a_pod_are_found() {
         let connection = Connection::open(&node.a, asked, &inside);
         let backend = endpoint(connection.server.local_addr().unwrap());
         let client = endpoint(connection.client.local_addr().unwrap());
-        let expected = Translation { client, asked: endpoint(asked.parse().unwrap()), backend, seen: client };
+        let expected =
+            Translation { client, original: endpoint(asked.parse().unwrap()), backend, seen: client };
         let answer = both(&conntrack, &node, &connection, &node.a, &node.a);
         assert_eq!(answer, Translated::To(expected));
     }
@@ -277,9 +276,8 @@ fn redirects_inside_a_pod_are_found() {
 /// *Scenario*: a connection is reset, the service gets another backend, and a new connection has the addresses of the first; both are asked
 /// for afterwards. With and without the kernel's timestamps.
 /// *Guarantees*: the new one has its own backend; the old one is not given the new one's.
-#[test]
 fn a_successors_entry_is_not_taken() {
-    let Some(node) = Node::new("a_successors_entry_is_not_taken") else { return };
+    let node = Node::new();
     let other = node.b.enter(|| TcpListener::bind("[::]:8081").unwrap());
     for timestamps in ["0", "1"] {
         node.host.sysctl("net/netfilter/nf_conntrack_timestamp", timestamps);
@@ -311,9 +309,8 @@ fn a_successors_entry_is_not_taken() {
 
 /// *Scenario*: a connection older than the agent; its entry goes before its last record comes. Another that nobody listed.
 /// *Guarantees*: the list of the start knows the first; the second is unknown, not taken for untranslated.
-#[test]
 fn connections_older_than_the_agent_are_listed() {
-    let Some(node) = Node::new("connections_older_than_the_agent_are_listed") else { return };
+    let node = Node::new();
     let older = Connection::open(&node.a, "10.96.0.10:80", &node.backend);
     let conntrack = node.conntrack();
     let younger = Connection::open(&node.a, "10.96.0.11:80", &node.backend);
@@ -331,10 +328,9 @@ fn connections_older_than_the_agent_are_listed() {
 /// *Scenario*: the process may not ask (no CAP_NET_ADMIN); the pods' namespaces cannot be entered (no CAP_SYS_ADMIN).
 /// *Guarantees*: without the first all is unknown, at once from the second question on; without the second the host's translations are
 /// found, and what the host does not translate is unknown.
-#[test]
 fn missing_capabilities_leave_things_unknown() {
     use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
-    let Some(node) = Node::new("missing_capabilities_leave_things_unknown") else { return };
+    let node = Node::new();
     let connection = Connection::open(&node.a, "10.96.0.10:80", &node.backend);
     let direct = Connection::open(&node.a, "10.78.2.2:8080", &node.backend);
     let without = |missing: CapabilitySet, work: &(dyn Fn() + Sync)| {
@@ -353,7 +349,7 @@ fn missing_capabilities_leave_things_unknown() {
     without(CapabilitySet::NET_ADMIN, &|| {
         let conntrack = node.conntrack();
         assert_eq!(answer(&conntrack, &translated), Translated::Unknown);
-        assert_eq!(conntrack.ask(&untranslated), Translated::Unknown);
+        assert_eq!(conntrack.query(&untranslated), Translated::Unknown);
     });
     // An agent in the host's network needs no setns for the host's table.
     node.host.enter(|| {
@@ -363,4 +359,14 @@ fn missing_capabilities_leave_things_unknown() {
             assert_eq!(answer(&conntrack, &untranslated), Translated::Unknown);
         });
     });
+}
+
+fn main() -> ExitCode {
+    harness::run(tests![
+        cluster_ips_are_translated,
+        redirects_inside_a_pod_are_found,
+        a_successors_entry_is_not_taken,
+        connections_older_than_the_agent_are_listed,
+        missing_capabilities_leave_things_unknown,
+    ])
 }

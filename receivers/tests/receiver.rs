@@ -1,10 +1,10 @@
-//! The receiver `bpf` as the pipeline runs it, on the running kernel, with real sockets. Needs root and BPF: skipped elsewhere, unless
-//! `LONGWAVE_REQUIRE_BPF=1`.
+//! The receiver `bpf` as the pipeline runs it, on the running kernel, with real sockets. Needs root and BPF.
 #![allow(clippy::unwrap_used)]
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use longwave_config::GoDuration;
@@ -15,21 +15,12 @@ use longwave_pipeline::model::{
     Batch, CloseReason, ConnectionRecord, End, Event, FailReason, PassEnd, Role, Totals,
 };
 use longwave_receivers::bpf::{BpfReceiver, Config};
+use longwave_testing::{gate, harness, tests};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// Longer than any healthy wait, so that a hang becomes a failure.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-fn can_run(test: &str) -> bool {
-    let able = rustix::process::geteuid().is_root() && Path::new("/sys/kernel/btf/vmlinux").exists();
-    if !able {
-        let demanded = std::env::var("LONGWAVE_REQUIRE_BPF").is_ok_and(|value| value == "1");
-        assert!(!demanded, "{test}: needs root and BTF, but LONGWAVE_REQUIRE_BPF=1 demands it");
-        eprintln!("SKIPPED {test}: not root, or no BTF");
-    }
-    able
-}
 
 /// A running receiver, and what it delivered so far.
 struct Run {
@@ -147,11 +138,9 @@ fn assert_sums(records: &[&ConnectionRecord]) {
 /// refused one. Then a stop.
 /// Guarantees: the old one is in the first window with its role, its totals and delta 0, and has one record per tick while idle. Final bytes
 /// are those of the applications at both ends. Deltas sum to totals. Opens, closes, owner and times are reported. The last watermark is last.
-#[tokio::test]
+#[tokio::main(flavor = "current_thread")]
 async fn privileged_connections_end_to_end() {
-    if !can_run("privileged_connections_end_to_end") {
-        return;
-    }
+    gate::require_privileges();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (mut old_client, mut old_server) = connect(&listener);
     transfer(&mut old_client, &mut old_server, 100_000);
@@ -228,11 +217,9 @@ async fn privileged_connections_end_to_end() {
 
 /// Scenario: one thread opens and closes 2,000 connections as fast as it can, without a pipeline of logs.
 /// Guarantees: each end of each connection has exactly one record, or two if a tick occurred during its life. None is missing or repeated.
-#[tokio::test]
+#[tokio::main(flavor = "current_thread")]
 async fn privileged_short_connections_cost_one_record() {
-    if !can_run("privileged_short_connections_cost_one_record") {
-        return;
-    }
+    gate::require_privileges();
     const COUNT: usize = 2_000;
     let mut run = start(config(), &[Signal::Metrics]).await.unwrap();
     let cookies = tokio::task::spawn_blocking(|| {
@@ -265,12 +252,18 @@ async fn privileged_short_connections_cost_one_record() {
 
 /// Scenario: a cgroup that does not exist.
 /// Guarantees: the start fails with an error that names the setting and the path. Nothing keeps running.
-#[tokio::test]
+#[tokio::main(flavor = "current_thread")]
 async fn privileged_a_failed_start_says_why() {
-    if !can_run("privileged_a_failed_start_says_why") {
-        return;
-    }
+    gate::require_privileges();
     let config = Config { cgroup: Some(PathBuf::from("/sys/fs/cgroup/no/such/slice")), ..config() };
     let error = start(config, &[Signal::Logs]).await.map(|_| ()).unwrap_err().to_string();
     assert!(error.contains("receivers::bpf: cgroup: /sys/fs/cgroup/no/such/slice"), "{error}");
+}
+
+fn main() -> ExitCode {
+    harness::run(tests![
+        privileged_connections_end_to_end,
+        privileged_short_connections_cost_one_record,
+        privileged_a_failed_start_says_why,
+    ])
 }

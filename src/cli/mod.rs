@@ -22,7 +22,7 @@ use longwave_pipeline::component::{Registry, with_causes};
 
 /// Reports what every TCP connection of this host does: bytes, retransmits, losses, round-trip times, state, every 5 seconds.
 ///
-/// Without a configuration it prints a table every 5 seconds, with the names that Kubernetes (in a pod), Docker and the cgroups know.
+/// Without a configuration it prints a table every 5 seconds, with names from Kubernetes (in a pod), Docker and cgroups.
 #[derive(Parser)]
 #[command(version, args_conflicts_with_subcommands = false)]
 pub(crate) struct Cli {
@@ -34,25 +34,26 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run the pipelines (the default).
+    /// Run the pipelines (default).
     Run,
-    /// Check the configuration and build it, without starting anything.
+    /// Check the configuration and create its components, without starting them.
     Validate,
-    /// List the component types that this binary has.
+    /// List the component types of this binary.
     Components,
-    /// Print the whole configuration with defaults filled in and secrets redacted.
+    /// Print the configuration with all defaults, and with secrets redacted.
     PrintConfig,
-    /// Print what this host offers and lacks for the bpf receiver, and try what the receiver does at its start.
+    /// Print what this host provides and what is missing, and try the start of the bpf receiver.
     Check,
 }
 
 /// Flags that select the configuration.
 #[derive(Args)]
 pub(crate) struct SourceArgs {
-    /// A file, `env:NAME` (YAML in a variable) or `yaml:a::b: c`. Repeat it to merge: maps deeply, lists replaced, null erases.
+    /// File, `env:NAME` (a variable that contains YAML) or `yaml:a::b: c`. If repeated, later ones are merged into earlier ones:
+    /// maps deeply, lists replaced, null erases.
     #[arg(long, global = true, value_name = "SOURCE")]
     config: Vec<String>,
-    /// Set one value after all files: `receivers.bpf.interval=1s`.
+    /// Set one value, after all files: `receivers.bpf.interval=1s`. Can be repeated.
     #[arg(long, global = true, value_name = "KEY=VALUE")]
     set: Vec<String>,
 }

@@ -1,5 +1,8 @@
-//! Who may run: privileged tests need root and BTF, take turns, and say by name when they are skipped.
+//! Conditions of tests: privileged tests need root and BTF, and run one after the other; others need programs that may be missing.
+//!
+//! A test whose condition is not met ends at once and is reported as ignored. Only [`crate::harness`] supports that.
 
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -7,63 +10,66 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 static TURN: Mutex<()> = Mutex::new(());
 
-/// Held while a test runs: privileged tests share the kernel, so they go one after the other.
+/// Panic payload of a skipped test: why it cannot run.
+pub(crate) struct Skipped(pub(crate) String);
+
+/// Exclusive use of the kernel by one test of the process, until dropped.
 pub struct Turn {
     _turn: MutexGuard<'static, ()>,
 }
 
-/// The turn of the privileged test `name`; `None`, after a line on stderr, where it cannot run.
+/// Waits for the turn of a privileged test. Skips the test without root or BTF.
 ///
 /// # Panics
-/// Where it cannot run though `LONGWAVE_REQUIRE_BPF=1` demands it.
-pub fn privileged(name: &str) -> Option<Turn> {
-    able(name).then(alone)
+/// If the test cannot run and `LONGWAVE_REQUIRE_BPF` is `1`.
+pub fn privileged() -> Turn {
+    require_privileges();
+    alone()
 }
 
-/// Whether the privileged test `name` can run; if not, after a line on stderr. For tests that may share the kernel: see
-/// [`privileged`] for the others.
+/// Skips the test without root or BTF. For tests that may run at the same time; see [`privileged`] for the others.
 ///
 /// # Panics
-/// Where it cannot run though `LONGWAVE_REQUIRE_BPF=1` demands it.
-pub fn able(name: &str) -> bool {
-    let missing = if !rustix::process::geteuid().is_root() {
-        Some("not root")
-    } else if !Path::new("/sys/kernel/btf/vmlinux").exists() {
-        Some("no /sys/kernel/btf/vmlinux")
-    } else {
-        None
-    };
-    if let Some(missing) = missing {
-        skip(name, missing, "LONGWAVE_REQUIRE_BPF");
-        return false;
+/// If the test cannot run and `LONGWAVE_REQUIRE_BPF` is `1`.
+pub fn require_privileges() {
+    if !rustix::process::geteuid().is_root() {
+        missing("not root", "LONGWAVE_REQUIRE_BPF");
+    }
+    if !Path::new("/sys/kernel/btf/vmlinux").exists() {
+        missing("no /sys/kernel/btf/vmlinux", "LONGWAVE_REQUIRE_BPF");
     }
     raise_open_files();
-    true
 }
 
-/// A turn for tests that need no privilege, but the machine for themselves.
+/// Waits for the turn of a test that needs no privilege, but an otherwise idle machine.
 pub fn alone() -> Turn {
     Turn { _turn: TURN.lock().unwrap_or_else(PoisonError::into_inner) }
 }
 
-/// Says that `name` is skipped because of `missing`.
+/// Ends the current test because something that it needs is missing. The harness reports it as ignored.
 ///
 /// # Panics
-/// Where the environment variable `demand` is `1`.
-pub fn skip(name: &str, missing: &str, demand: &str) {
-    assert!(!demanded(demand), "{name}: cannot run: {missing}, but {demand}=1 demands it");
-    eprintln!("SKIPPED {name}: {missing}");
+/// If the environment variable `demand` is `1`.
+pub fn missing(what: &str, demand: &str) -> ! {
+    assert!(!is_set(demand), "cannot run: {what}, but {demand}=1 demands it");
+    skip(what)
 }
 
-/// Whether the environment variable `name` is `1`.
-pub fn demanded(name: &str) -> bool {
-    std::env::var(name).is_ok_and(|value| value == "1")
+/// Ends the current test, which the harness reports as ignored with this reason.
+pub fn skip(reason: impl Into<String>) -> ! {
+    // Unlike a panic, it prints nothing.
+    resume_unwind(Box::new(Skipped(reason.into())))
 }
 
 /// Whether this is a distribution's stock kernel, which keeps nothing from tracing programs; on others see `witness` in `tests/`.
 pub fn stock_kernel() -> bool {
-    demanded("LONGWAVE_STOCK_KERNEL")
+    is_set("LONGWAVE_STOCK_KERNEL")
         || rustix::system::uname().release().to_string_lossy().contains("cloud-amd64")
+}
+
+/// Whether the environment variable `name` is `1`.
+fn is_set(name: &str) -> bool {
+    std::env::var(name).is_ok_and(|value| value == "1")
 }
 
 /// Raises the soft limit of open files to the hard one.

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use longwave_pipeline::model::{
-    Attributes, CloseReason, ConnectionId, ConnectionRecord, End, Endpoint, Event, FailReason, Gauges,
-    Interner, Level, Measures, Names, Owner, OwnerSource, PassEnd, Role, RoundTrip, Series, Service,
+    CloseReason, ConnectionId, ConnectionRecord, Detail, End, Endpoint, Event, FailReason, Gauges, Interner,
+    Level, Measures, Names, Owner, OwnerSource, PassEnd, Role, RoundTrip, Series, SeriesKey, Service,
     TcpState, Totals, UnixNanos, Window, Workload,
 };
 
@@ -212,22 +212,37 @@ pub fn window() -> Window {
     let folded =
         Measures { totals: Totals { sent_bytes: 7, ..Totals::default() }, active: 2, ..Measures::default() };
 
-    let series = |level, attributes, measures, ended| Series {
-        level,
-        attributes: Arc::new(attributes),
-        created: START,
-        ended,
-        measures,
-    };
+    let series =
+        |level, key, measures, ended| Series { level, key: Arc::new(key), created: START, ended, measures };
     Window {
         start: START,
         end: END,
         series: vec![
-            series(Level::Service, Attributes::of_record(Level::Service, update), measures.clone(), false),
-            series(Level::Workload, Attributes::of_record(Level::Workload, update), measures.clone(), false),
-            series(Level::Workload, Attributes::of_record(Level::Workload, fail), failing, true),
-            series(Level::Connection, Attributes::of_record(Level::Connection, update), measures, false),
-            series(Level::Service, Attributes::overflow(), folded, false),
+            series(
+                Level::Service,
+                SeriesKey::of_record(Level::Service, update, Detail::default()),
+                measures.clone(),
+                false,
+            ),
+            series(
+                Level::Workload,
+                SeriesKey::of_record(Level::Workload, update, Detail::default()),
+                measures.clone(),
+                false,
+            ),
+            series(
+                Level::Workload,
+                SeriesKey::of_record(Level::Workload, fail, Detail::default()),
+                failing,
+                true,
+            ),
+            series(
+                Level::Connection,
+                SeriesKey::of_record(Level::Connection, update, Detail::default()),
+                measures,
+                false,
+            ),
+            series(Level::Service, SeriesKey::Overflow, folded, false),
         ],
     }
 }

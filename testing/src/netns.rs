@@ -1,4 +1,4 @@
-//! Network namespaces of the test's own, made by `ip netns`, with a veth between two of them.
+//! Network namespaces of tests, made with `ip netns`, and pairs of them with a veth in between.
 
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-/// A network namespace with its loopback up; removed when dropped.
+/// A network namespace with its loopback up. It is removed when dropped.
 pub struct Netns {
     name: String,
 }
@@ -23,10 +23,10 @@ pub struct VethPair {
 }
 
 impl Netns {
-    /// Makes one.
+    /// Makes a namespace.
     ///
     /// # Panics
-    /// When `ip netns add` does not work.
+    /// If `ip netns add` does not work.
     pub fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("lw-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -36,25 +36,25 @@ impl Netns {
         netns
     }
 
-    /// Where the namespace is held.
+    /// Path of the namespace.
     pub fn path(&self) -> PathBuf {
         PathBuf::from("/run/netns").join(&self.name)
     }
 
-    /// The name that `ip netns` knows.
+    /// Name of the namespace in `ip netns`.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Runs `work` on a thread inside the namespace. Sockets made there stay there.
+    /// Runs `work` on a thread in the namespace. Sockets made there stay there.
     pub fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         enter(&self.path(), work)
     }
 
-    /// Runs a command inside.
+    /// Runs a command in the namespace.
     ///
     /// # Panics
-    /// With its output when it fails.
+    /// If it fails, with its output.
     pub fn run(&self, program: &str, arguments: &[&str]) {
         self.enter(|| run(program, arguments));
     }
@@ -127,7 +127,7 @@ impl Default for VethPair {
     }
 }
 
-/// Runs `work` on a thread inside the network namespace held at `path`.
+/// Runs `work` on a thread in the network namespace at `path`.
 pub fn enter<T: Send>(path: &std::path::Path, work: impl FnOnce() -> T + Send) -> T {
     let file = File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     std::thread::scope(|scope| {
@@ -144,7 +144,7 @@ pub fn enter<T: Send>(path: &std::path::Path, work: impl FnOnce() -> T + Send) -
 /// Runs a command.
 ///
 /// # Panics
-/// With its output when it fails or is not installed.
+/// If it fails or is not installed, with its output.
 pub fn run(program: &str, arguments: &[&str]) {
     let output = Command::new(program)
         .args(arguments)

@@ -1,4 +1,4 @@
-//! The way to a cluster's API server: TLS, and requests many at a time, which a `curl` each would be too slow for.
+//! Client of an API server: TLS, and many requests on one connection, for which a `curl` each would be too slow.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -14,22 +14,22 @@ use crate::cluster::Info;
 /// A TLS connection.
 pub type Tls = StreamOwned<ClientConnection, TcpStream>;
 
-/// Where the API server is, and whose certificates to believe.
+/// Address of an API server, and the CA that it is verified with.
 #[derive(Clone)]
 pub struct ApiServer {
-    /// Where it listens.
+    /// Address on which it listens.
     pub address: SocketAddr,
     config: Arc<ClientConfig>,
 }
 
-/// Requests on one connection, one after the other.
+/// Sends requests one after the other on one connection.
 pub struct Session {
     server: ApiServer,
     token: String,
     connection: Option<BufReader<Tls>>,
 }
 
-/// An answer's status line and headers.
+/// Status line and headers of a response.
 struct Head {
     status: u16,
     length: Option<usize>,
@@ -39,12 +39,12 @@ struct Head {
 // === impl ApiServer ===
 
 impl ApiServer {
-    /// The cluster's.
+    /// The API server of a cluster.
     pub fn of(info: &Info) -> Self {
         Self::at(info.server.trim_start_matches("https://").parse().unwrap(), &info.ca)
     }
 
-    /// One whose certificate is signed by what is in the file `ca`.
+    /// An API server whose certificate is signed by the one in the file `ca`.
     pub fn at(address: SocketAddr, ca: &Path) -> Self {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_file_iter(ca).unwrap() {
@@ -56,10 +56,10 @@ impl ApiServer {
         Self { address, config: Arc::new(config) }
     }
 
-    /// A new connection.
+    /// Opens a connection.
     ///
     /// # Errors
-    /// Nobody listens there, or it is not the cluster's API server.
+    /// If the connection is refused, or the certificate is not the expected one.
     pub fn connect(&self) -> io::Result<Tls> {
         let stream = TcpStream::connect(self.address)?;
         stream.set_nodelay(true)?;
@@ -68,7 +68,7 @@ impl ApiServer {
         Ok(StreamOwned::new(client, stream))
     }
 
-    /// Requests of whoever has this token.
+    /// Starts a session with this token.
     pub fn session(&self, token: &str) -> Session {
         Session { server: self.clone(), token: token.to_owned(), connection: None }
     }
@@ -77,10 +77,10 @@ impl ApiServer {
 // === impl Session ===
 
 impl Session {
-    /// Status and body of an answer.
+    /// Sends a request, and returns status and body of the response.
     ///
     /// # Panics
-    /// When there is none.
+    /// If there is no response.
     pub fn request(&mut self, method: &str, path: &str, content_type: &str, body: &str) -> (u16, Vec<u8>) {
         // The server may have closed a connection that was idle.
         let answer = self
@@ -89,13 +89,13 @@ impl Session {
         answer.unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     }
 
-    /// [`Session::request`] with a JSON body that has to succeed, or to have been done already.
+    /// Sends a request with a JSON body that must succeed, or fail because the object exists.
     ///
     /// # Panics
-    /// When the server refuses.
+    /// If the server refuses.
     pub fn write(&mut self, method: &str, path: &str, object: &serde_json::Value) {
         let kind = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
-        // Else the server decodes everything strictly, to warn.
+        // Saves the server the strict decoding that it needs for warnings.
         let lenient = format!("{path}?fieldValidation=Ignore");
         let (status, answer) = self.request(method, &lenient, kind, &object.to_string());
         let text = String::from_utf8_lossy(&answer);

@@ -1,4 +1,4 @@
-//! Whether the accounting adds up: within each stage, and from each stage to the next.
+//! Checks that the counters of the self-telemetry add up, within each stage and from each stage to the next.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use serde_json::Value;
 use crate::longwave::Longwave;
 use crate::telemetry::Metrics;
 
-/// How often the page may stay the same before it is the last word.
+/// Number of times that the page may stay the same before it counts as final.
 const STANDSTILL: u32 = 100;
 
-/// Asks until the page balances. While its counters move something is on its way, which is no failure; bounded all the same.
+/// Reads the page until it balances. It may not balance as long as its counters change, for a limited time.
 ///
 /// # Panics
-/// With the page when it never balances.
+/// If it never balances, with the page.
 pub fn assert_balances(longwave: &Longwave) {
     let mut problems = Vec::new();
     let mut page = Metrics::default();
@@ -34,7 +34,7 @@ pub fn assert_balances(longwave: &Longwave) {
     panic!("the accounting does not balance:\n{}\n{}", problems.join("\n"), page.show());
 }
 
-/// What does not add up on `page`, for a graph as `config` says.
+/// Returns what does not add up on `page`, for the pipelines of `config`.
 pub fn check(page: &Metrics, config: &Value) -> Vec<String> {
     let mut problems = Vec::new();
     if !page.has("longwave_receiver_accepted_records") {
@@ -57,7 +57,7 @@ pub fn check(page: &Metrics, config: &Value) -> Vec<String> {
     problems
 }
 
-/// Checks a pipeline's receivers and processors; returns how many items its last stage gave to each exporter.
+/// Checks the receivers and processors of a pipeline. Returns the number of items that its last stage sent to each exporter.
 fn check_pipeline(page: &Metrics, pipeline: &str, parts: &Value, problems: &mut Vec<String>) -> u64 {
     let mut given: u64 = ids(&parts["receivers"])
         .map(|id| page.sum("longwave_receiver_accepted_records", &[("receiver", id), ("pipeline", pipeline)]))
@@ -72,9 +72,9 @@ fn check_pipeline(page: &Metrics, pipeline: &str, parts: &Value, problems: &mut 
         let (incoming, outgoing, folded) = (of("incoming"), of("outgoing"), of("folded"));
         let (dropped, held) = (of("dropped"), of("held"));
         if incoming != given {
-            problems.push(format!("{pipeline}: {id}: incoming {incoming}, the stage before gave {given}"));
+            problems.push(format!("{pipeline}: {id}: incoming {incoming}, the stage before sent {given}"));
         }
-        // A stage that aggregates folds its items; what leaves it is of another kind.
+        // A stage that aggregates consumes its items; its output is of another kind.
         let left = if id.split('/').next() == Some("window") { folded } else { outgoing };
         if incoming != left + dropped + held {
             problems.push(format!(
@@ -91,7 +91,7 @@ fn check_exporter(page: &Metrics, id: &str, signal: &str, given: u64, problems: 
     let of = |what: &str| page.sum(&format!("longwave_exporter_{what}_{unit}"), &[("exporter", id)]);
     let (incoming, sent, failed, held) = (of("incoming"), of("sent"), of("send_failed"), of("held"));
     if incoming != given {
-        problems.push(format!("{signal}: {id}: incoming {incoming}, the stages before gave {given}"));
+        problems.push(format!("{signal}: {id}: incoming {incoming}, the stages before sent {given}"));
     }
     if incoming != sent + failed + held {
         problems.push(format!(
@@ -105,33 +105,4 @@ fn ids(list: &Value) -> impl Iterator<Item = &str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::check;
-    use crate::telemetry::Metrics;
-
-    const PAGE: &str = r#"
-longwave_receiver_accepted_records_total{receiver="bpf",pipeline="metrics"} 10
-longwave_processor_incoming_items_total{processor="window",pipeline="metrics"} 10
-longwave_processor_folded_items_total{processor="window",pipeline="metrics"} 9
-longwave_processor_dropped_items_total{processor="window",pipeline="metrics",reason="x"} 1
-longwave_processor_outgoing_items_total{processor="window",pipeline="metrics"} 3
-longwave_exporter_incoming_metric_points_total{exporter="stdout",signal="metrics"} 3
-longwave_exporter_sent_metric_points_total{exporter="stdout",signal="metrics"} 2
-"#;
-
-    /// *Scenario*: a page on which a window folds and drops, and an exporter still holds a point or has lost it.
-    /// *Guarantees*: what is held balances, what is nowhere does not.
-    #[test]
-    fn finds_what_is_missing() {
-        let config = json!({"service": {"pipelines": {"metrics": {
-            "receivers": ["bpf"], "processors": ["window"], "exporters": ["stdout"]}}}});
-        let problems = check(&Metrics::parse(PAGE), &config);
-        assert_eq!(problems, ["metrics: stdout: incoming 3 ≠ sent 2 + failed 0 + held 0"]);
-        let held = format!(
-            "{PAGE}longwave_exporter_held_metric_points{{exporter=\"stdout\",signal=\"metrics\"}} 1\n"
-        );
-        assert_eq!(check(&Metrics::parse(&held), &config), Vec::<String>::new());
-    }
-}
+mod tests;

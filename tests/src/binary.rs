@@ -1,11 +1,11 @@
-//! Where the binary under test is.
+//! Path of the binary under test.
 
 use std::path::PathBuf;
 
-/// The `longwave` binary: `$LONGWAVE_BIN`, else the one in the target directory that holds this test.
+/// Returns `$LONGWAVE_BIN`, or else the `longwave` binary in the target directory of this test.
 ///
 /// # Panics
-/// When there is none, saying how to build it.
+/// If there is none. The message says how to build it.
 pub fn longwave() -> PathBuf {
     if let Some(path) = std::env::var_os("LONGWAVE_BIN") {
         let path = PathBuf::from(path);
@@ -13,7 +13,7 @@ pub fn longwave() -> PathBuf {
         return path;
     }
     let test = std::env::current_exe().unwrap();
-    // target/debug/deps/<test> lies beside target/debug/longwave; two levels are enough.
+    // The test is target/debug/deps/<test>, the binary target/debug/longwave.
     for folder in test.ancestors().skip(1).take(2) {
         let candidate = folder.join("longwave");
         if candidate.is_file() {
@@ -21,7 +21,7 @@ pub fn longwave() -> PathBuf {
         }
     }
     panic!(
-        "no `longwave` beside {}: build it first with `cargo build`, or name it in LONGWAVE_BIN",
+        "no `longwave` beside {}: build it first with `cargo build`, or set LONGWAVE_BIN to its path",
         test.display()
     );
 }

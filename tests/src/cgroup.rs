@@ -1,19 +1,19 @@
-//! cgroup2 directories of the test's own: sockets made while in one belong to it for life.
+//! cgroup2 directories of a test. A socket belongs to the cgroup in which it was made until it is closed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
-/// Held exclusively while this process is inside a cgroup.
+/// Locked exclusively while this process is in a cgroup.
 static INSIDE: RwLock<()> = RwLock::new(());
 
-/// A cgroup; removed when dropped.
+/// A cgroup that is removed when dropped.
 pub struct Cgroup {
     path: PathBuf,
     home: PathBuf,
 }
 
-/// Where cgroup2 is mounted, if it is.
+/// Returns the mount point of cgroup2. `None` if it is not mounted.
 pub fn mount_point() -> Option<PathBuf> {
     let mounts = fs::read_to_string("/proc/mounts").ok()?;
     mounts.lines().find_map(|line| {
@@ -23,23 +23,23 @@ pub fn mount_point() -> Option<PathBuf> {
     })
 }
 
-/// The test's own cgroup2 directory.
+/// Returns the cgroup2 directory of this process.
 pub fn own() -> Option<PathBuf> {
     let text = fs::read_to_string("/proc/self/cgroup").ok()?;
     let path = text.lines().find_map(|line| line.strip_prefix("0::"))?;
     Some(mount_point()?.join(path.trim_start_matches('/')))
 }
 
-/// While it is held no other thread has this process in its cgroup: what another test starts would go there too, and stay.
+/// Keeps other threads from moving this process to a cgroup: processes that the test starts would be in it too.
 pub fn at_home() -> RwLockReadGuard<'static, ()> {
     INSIDE.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Cgroup {
-    /// Makes one below the root of cgroup2, with this process in its number.
+    /// Makes a cgroup below the root of cgroup2. Its name contains the id of this process.
     ///
     /// # Panics
-    /// Without cgroup2, or where it is read-only.
+    /// If cgroup2 is not mounted or read-only.
     pub fn new(name: &str) -> Self {
         let mount = mount_point().expect("cgroup2 is not mounted");
         let _at_home = at_home();
@@ -49,17 +49,17 @@ impl Cgroup {
         Self { path, home }
     }
 
-    /// Its directory's name.
+    /// Name of its directory.
     pub fn name(&self) -> String {
         self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
     }
 
-    /// Its directory.
+    /// Path of its directory.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Runs `work` with this whole process inside the cgroup.
+    /// Runs `work` while the whole process is in the cgroup.
     pub fn within<T>(&self, work: impl FnOnce() -> T) -> T {
         let _inside = INSIDE.write().unwrap_or_else(PoisonError::into_inner);
         move_to(&self.path);
@@ -71,7 +71,7 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        // Fails while a process is inside; the directory then stays, empty, for whoever looks for the reason.
+        // Fails if a process is in it.
         let _ = fs::remove_dir(&self.path);
     }
 }

@@ -1,20 +1,20 @@
-//! What `longwave check` says.
+//! Output of `longwave check`.
 
 use std::process::Stdio;
 
 use crate::longwave::command;
 
-/// What `longwave check` says, and whether it was content.
+/// Runs `longwave check`. Returns its output and whether it succeeded.
 pub fn check(wrapper: &[String]) -> (String, bool) {
     let output = command(wrapper).arg("check").stdin(Stdio::null()).output().unwrap();
     let text = [output.stdout, output.stderr].concat();
     (String::from_utf8_lossy(&text).into_owned(), output.status.success())
 }
 
-/// The line of a fact and the remedy below it.
+/// Returns the line of a fact and the remedy below it.
 ///
 /// # Panics
-/// With the whole text when it has no such fact.
+/// If it has no such fact, with the whole text.
 pub fn fact(text: &str, name: &str) -> String {
     let mut lines =
         text.lines().skip_while(|line| !line.get(10..).is_some_and(|line| line.starts_with(name)));

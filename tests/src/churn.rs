@@ -1,4 +1,4 @@
-//! Connections that open and close as fast as the machine goes, or at a pace: only their ends' cookies are kept.
+//! Connections that open and close as fast as possible, or at a given rate. Only the cookies of their ends are kept.
 
 use std::collections::HashMap;
 use std::io;
@@ -11,56 +11,56 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use crate::end::EndId;
 use crate::record::Record;
 
-/// Listeners, one for each worker. Each worker plays both ends, so that no time goes to waking another thread.
+/// Listeners, one for each worker. A worker runs both ends of its connections, so that it waits for no other thread.
 pub struct Churn {
     listeners: Vec<(Socket, u16)>,
 }
 
-/// What happened.
-pub struct Happened {
-    /// All ends, both of every connection.
+/// The connections of a run.
+pub struct ChurnRun {
+    /// Both ends of every connection.
     pub ends: Vec<EndId>,
-    /// How long it took.
+    /// Duration of the run.
     pub elapsed: Duration,
 }
 
-/// What was reported of what happened.
+/// Comparison of the closes that were reported with those of a run.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Ends whose close was reported.
+    /// Number of ends whose close was reported.
     pub seen: u64,
     /// Ends whose close was reported more than once.
     pub twice: Vec<u64>,
-    /// Ends of which no close was reported.
+    /// Ends whose close was not reported.
     pub missing: Vec<EndId>,
-    /// Ends that were reported as ended otherwise than by a `close`, and how.
+    /// Ends whose final record is not a `close`, and its event.
     pub otherwise: Vec<(EndId, String)>,
 }
 
 impl Churn {
-    /// `workers` listeners on all addresses.
+    /// Makes `workers` listeners on all addresses.
     ///
     /// # Panics
-    /// When the kernel gives none.
+    /// If the kernel refuses.
     pub fn new(workers: usize) -> Self {
         Self { listeners: (0..workers).map(|_| listen().unwrap()).collect() }
     }
 
-    /// The listeners' ports.
+    /// Ports of the listeners.
     pub fn ports(&self) -> Vec<u16> {
         self.listeners.iter().map(|(_, port)| *port).collect()
     }
 
-    /// A receiver section that sees only these connections.
+    /// Configuration of a receiver that reports only these connections.
     pub fn receiver(&self, interval: &str) -> Value {
         json!({"interval": interval, "ports": self.ports()})
     }
 
-    /// `cycles` connections over all workers, to destinations spread over 127.0.0.0/8; `per_second` paces them.
+    /// Opens and closes `cycles` connections to different addresses in 127.0.0.0/8; at most `per_second` over all workers.
     ///
     /// # Panics
-    /// When a connection cannot be made.
-    pub fn run(&self, cycles: u32, per_second: Option<u32>) -> Happened {
+    /// If a connection cannot be made.
+    pub fn run(&self, cycles: u32, per_second: Option<u32>) -> ChurnRun {
         let workers = u32::try_from(self.listeners.len()).unwrap();
         let start = Instant::now();
         let ends = std::thread::scope(|scope| {
@@ -76,26 +76,26 @@ impl Churn {
                 .collect();
             threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
         });
-        Happened { ends, elapsed: start.elapsed() }
+        ChurnRun { ends, elapsed: start.elapsed() }
     }
 
-    /// `rounds` times: opens `together` connections, then closes them all.
+    /// Opens `together` connections and then closes them all, `rounds` times.
     ///
     /// # Panics
-    /// When a connection cannot be made.
-    pub fn run_held(&self, together: u32, rounds: u32) -> Happened {
+    /// If a connection cannot be made.
+    pub fn run_together(&self, together: u32, rounds: u32) -> ChurnRun {
         let start = Instant::now();
         let mut ends = Vec::new();
         let (listener, port) = &self.listeners[0];
         for round in 0..rounds {
-            let mut held = Vec::new();
+            let mut open = Vec::new();
             for cycle in 0..together {
                 let (client, server, both) = connect(listener, spread(round, cycle), *port).unwrap();
                 ends.extend(both);
-                held.push((client, server));
+                open.push((client, server));
             }
         }
-        Happened { ends, elapsed: start.elapsed() }
+        ChurnRun { ends, elapsed: start.elapsed() }
     }
 }
 
@@ -132,7 +132,7 @@ fn work(
     for cycle in 0..cycles {
         let (client, server, both) = connect(listener, spread(worker, cycle), port)?;
         ends.extend(both);
-        // Each end closes first half of the time.
+        // The client closes first in one half of the connections, the server in the other.
         if cycle % 2 == 0 {
             drop(client);
             drop(server);
@@ -150,30 +150,29 @@ fn work(
     Ok(ends)
 }
 
-/// 127.x.y.z, another one for every cycle of every worker: no tuple comes back while it is in TIME_WAIT.
+/// Returns another address of 127.0.0.0/8 for each cycle of each worker, so that no tuple is used again while it is in TIME_WAIT.
 fn spread(worker: u32, cycle: u32) -> Ipv4Addr {
     let host = (worker << 20 | (cycle & 0xf_ffff)) + 2;
     Ipv4Addr::from(0x7f00_0000 | (host & 0x00ff_ffff))
 }
 
 impl Tally {
-    /// Ends whose close was not seen.
+    /// Ends whose close was not reported.
     pub fn unseen(&self) -> Vec<EndId> {
         self.missing.iter().copied().chain(self.otherwise.iter().map(|(end, _)| *end)).collect()
     }
 }
 
-/// Compares the final records with what happened.
-pub fn tally(happened: &[EndId], records: &[Record]) -> Tally {
-    let mut finals: HashMap<u64, Vec<&Record>> =
-        happened.iter().map(|end| (end.cookie, Vec::new())).collect();
+/// Compares the final records with the connections of the run.
+pub fn tally(run: &[EndId], records: &[Record]) -> Tally {
+    let mut finals: HashMap<u64, Vec<&Record>> = run.iter().map(|end| (end.cookie, Vec::new())).collect();
     for record in records.iter().filter(|record| record.is_final()) {
         if let Some(finals) = finals.get_mut(&record.cookie()) {
             finals.push(record);
         }
     }
     let mut tally = Tally::default();
-    for end in happened {
+    for end in run {
         let finals = &finals[&end.cookie];
         match finals.len() {
             0 => tally.missing.push(*end),
@@ -191,18 +190,4 @@ pub fn tally(happened: &[EndId], records: &[Record]) -> Tally {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use super::spread;
-
-    /// *Scenario*: 50,000 cycles of each of two workers.
-    /// *Guarantees*: every destination is another one, and all are loopback.
-    #[test]
-    fn destinations_differ() {
-        let all: HashSet<_> =
-            (0..2).flat_map(|worker| (0..50_000).map(move |cycle| spread(worker, cycle))).collect();
-        assert_eq!(all.len(), 100_000);
-        assert!(all.iter().all(std::net::Ipv4Addr::is_loopback));
-    }
-}
+mod tests;

@@ -11,75 +11,70 @@ use serde_json::Value;
 
 use longwave_testing::gate;
 
-/// Apart from a developer's own.
+/// Folder of the cluster. It is not that of a developer's cluster.
 const FOLDER: &str = "/var/lib/longwave-cluster-test";
-/// Held while a test has it: tests of other processes wait.
+/// File that is locked while a test uses the cluster, so that tests of other processes wait.
 const LOCK: &str = "/tmp/longwave-cluster-test.lock";
 
-/// How kube-proxy does services.
+/// How kube-proxy translates the addresses of services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProxyMode {
-    /// Its own tables.
+    /// With its own tables.
     Nftables,
-    /// Chains in the classic tables.
+    /// With chains in the tables of iptables.
     Iptables,
 }
 
-/// What `cluster up` tells.
+/// Output of `cluster up`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Info {
-    /// The administrator's.
+    /// Kubeconfig of the administrator.
     pub kubeconfig: PathBuf,
-    /// The API server, as an URL.
+    /// URL of the API server.
     pub server: String,
-    /// Signs its certificate.
+    /// Certificate that signs that of the API server.
     pub ca: PathBuf,
-    /// The administrator's token as a header, for curl.
+    /// File with the token of the administrator as a header, for curl.
     pub header: PathBuf,
-    /// The administrator's token.
+    /// File with the token of the administrator.
     pub token: PathBuf,
-    /// The node's name.
+    /// Name of the node.
     pub node: String,
-    /// Where the host listens for pods.
+    /// Address of the host that pods can reach.
     pub node_ip: String,
-    /// busybox with its tools (its `wget` crashes with `-T`).
+    /// Image of busybox with its tools (its `wget` crashes with `-T`).
     pub image: String,
-    /// Put a pod's manifest there, and the kubelet runs it without the API server.
+    /// Folder of manifests of pods that the kubelet runs without the API server.
     pub static_pods: PathBuf,
 }
 
-/// A cluster that is up; taken down when dropped.
+/// A running cluster that is taken down when dropped.
 pub struct Cluster {
     xtask: PathBuf,
     is_down: bool,
     _lock: File,
-    /// Where everything is.
+    /// Paths and addresses.
     pub info: Info,
 }
 
 // === impl Cluster ===
 
 impl Cluster {
-    /// Brings it up; `None`, after a line on stderr, where it cannot be.
+    /// Brings the cluster up. Skips the test if root or a program is missing.
     ///
     /// # Panics
-    /// With what `cluster up` said, when it fails; and where `LONGWAVE_REQUIRE_PEERS=1` demands what is missing.
-    pub fn up(test: &str, mode: ProxyMode) -> Option<Self> {
-        let xtask = xtask();
-        if let Some(missing) = missing(xtask.as_deref()) {
-            gate::skip(test, &missing, "LONGWAVE_REQUIRE_PEERS");
-            return None;
-        }
-        let xtask = xtask?;
+    /// If `cluster up` fails, with its output. If something is missing and `LONGWAVE_REQUIRE_PEERS` is `1`.
+    pub fn up(mode: ProxyMode) -> Self {
+        let xtask = available().unwrap_or_else(|missing| gate::missing(&missing, "LONGWAVE_REQUIRE_PEERS"));
         let lock = File::create(LOCK).unwrap();
         lock.lock().unwrap();
         let mode = if mode == ProxyMode::Nftables { "nftables" } else { "iptables" };
         let output = run(Command::new(&xtask).args(["cluster", "up", "--dir", FOLDER, "--proxy-mode", mode]));
         let info = serde_json::from_str(&output).unwrap_or_else(|error| panic!("{error}: {output}"));
-        Some(Self { xtask, is_down: false, _lock: lock, info })
+        Self { xtask, is_down: false, _lock: lock, info }
     }
 
-    /// Imports an image, an archive that [`Cluster::image`] or `docker save` wrote.
+    /// Imports an image that [`Cluster::image`] or `docker save` wrote.
     pub fn load(&self, archive: &Path) {
         run(Command::new(&self.xtask).args(["cluster", "load", "--dir", FOLDER]).arg(archive));
     }
@@ -89,7 +84,7 @@ impl Cluster {
         run(Command::new(&self.xtask).args(["cluster", "image", program, name, "--output"]).arg(archive));
     }
 
-    /// Creates the object in a manifest (YAML or JSON, one object): `path` is its collection's.
+    /// Creates the object of a manifest (YAML or JSON, one object) in the collection at `path`.
     pub fn create(&self, path: &str, manifest: &str) -> Value {
         let mut curl = self.curl(path);
         curl.args([
@@ -103,12 +98,12 @@ impl Cluster {
         serde_json::from_str(&run(&mut curl)).unwrap()
     }
 
-    /// An object or a collection.
+    /// Returns an object or a collection.
     pub fn get(&self, path: &str) -> Value {
         serde_json::from_str(&self.text(path)).unwrap()
     }
 
-    /// What is not JSON: a pod's log.
+    /// Returns a response that is not JSON, for example the log of a pod.
     pub fn text(&self, path: &str) -> String {
         run(&mut self.curl(path))
     }
@@ -118,57 +113,57 @@ impl Cluster {
         run(self.curl(path).args(["--request", "DELETE"]));
     }
 
-    /// Asks until the answer satisfies `wanted`.
+    /// Requests `path` until the response satisfies `wanted`.
     ///
     /// # Panics
-    /// With the last answer, when it does not within a minute.
+    /// If it does not within a minute, with the last response.
     pub fn wait(&self, path: &str, wanted: impl Fn(&str) -> bool) -> String {
         self.wait_for(path, Duration::from_secs(60), wanted)
     }
 
-    /// The same with a limit of one's own.
+    /// Like [`Cluster::wait`] with another limit.
     ///
     /// # Panics
-    /// With the last answer, when it does not within `limit`.
+    /// If it does not within `limit`, with the last response.
     pub fn wait_for(&self, path: &str, limit: Duration, wanted: impl Fn(&str) -> bool) -> String {
         let until = Instant::now() + limit;
         loop {
-            // A pod that has just been scheduled has no log yet.
+            // Fails for the log of a pod that has just been scheduled.
             let output = self.curl(path).stderr(Stdio::null()).output().unwrap();
             let answer = String::from_utf8_lossy(&output.stdout).into_owned();
             if output.status.success() && wanted(&answer) {
                 return answer;
             }
-            assert!(Instant::now() < until, "{path}: still not as wanted after {limit:?}: {answer}");
+            assert!(Instant::now() < until, "{path}: not as expected after {limit:?}: {answer}");
             std::thread::sleep(Duration::from_millis(100));
         }
     }
 
-    /// Runs `kubectl`, of the cluster's own version, as its administrator; what it wrote to stdout.
+    /// Runs `kubectl` in the version of the cluster, as the administrator, and returns its stdout.
     ///
     /// # Panics
-    /// With what it said, when it fails.
+    /// If it fails, with what it said.
     pub fn kubectl(&self, arguments: &[&str]) -> String {
         let path = run(Command::new(&self.xtask).args(["peers", "kubectl"]));
         let path = path.lines().last().unwrap_or_default();
         run(Command::new(path).arg("--kubeconfig").arg(&self.info.kubeconfig).args(arguments))
     }
 
-    /// Ends it.
+    /// Takes the cluster down.
     ///
     /// # Panics
-    /// With what is left of it, if anything is.
+    /// If something is left of it.
     pub fn down(mut self) {
         self.is_down = true;
         run(Command::new(&self.xtask).args(["cluster", "down", "--dir", FOLDER]));
     }
 
-    /// The folder of everything that is the cluster's.
+    /// Folder of all files of the cluster.
     pub fn folder(&self) -> &Path {
         Path::new(FOLDER)
     }
 
-    /// The process of a component, as Kubernetes calls it.
+    /// Process of a component, by the name of its program.
     pub fn process(&self, component: &str) -> Pid {
         let state: Value =
             serde_json::from_slice(&std::fs::read(self.folder().join("state.json")).unwrap()).unwrap();
@@ -196,7 +191,7 @@ impl Drop for Cluster {
     }
 }
 
-/// `$LONGWAVE_XTASK`, else the one beside the test.
+/// Returns `$LONGWAVE_XTASK`, or else the xtask program in the target directory of the test.
 fn xtask() -> Option<PathBuf> {
     if let Some(path) = std::env::var_os("LONGWAVE_XTASK") {
         return Some(path.into());
@@ -205,31 +200,30 @@ fn xtask() -> Option<PathBuf> {
     test.ancestors().skip(1).take(2).map(|folder| folder.join("xtask")).find(|path| path.is_file())
 }
 
-fn missing(xtask: Option<&Path>) -> Option<String> {
+/// The xtask program, if everything that a cluster needs is there; else what is missing.
+fn available() -> Result<PathBuf, String> {
     if !rustix::process::geteuid().is_root() {
-        return Some("not root".to_owned());
+        return Err("not root".to_owned());
     }
-    let Some(xtask) = xtask else {
-        return Some("no xtask beside the test (build it: cargo build --package xtask)".to_owned());
-    };
-    let folder = folder_of_programs(xtask);
-    let there = folder.join("kubelet").is_file() && Path::new("/usr/bin/containerd").is_file();
-    (!there).then(|| format!("no Kubernetes at {} (build it: cargo xtask peers)", folder.display()))
+    let xtask = xtask().ok_or("no xtask beside the test (build it: cargo build --package xtask)")?;
+    let folder = folder_of_programs(&xtask);
+    if !folder.join("kubelet").is_file() || !Path::new("/usr/bin/containerd").is_file() {
+        return Err(format!("no Kubernetes at {} (build it: cargo xtask peers)", folder.display()));
+    }
+    Ok(xtask)
 }
 
-/// The folder of Kubernetes' own programs, where all of `needed` are there; else says that `test` is skipped.
+/// The folder of Kubernetes' own programs. Skips the test if one of `needed` is missing.
 ///
 /// # Panics
-/// Where `LONGWAVE_REQUIRE_PEERS=1` demands what is missing.
-pub fn programs(test: &str, needed: &[&str]) -> Option<PathBuf> {
-    let xtask = xtask();
-    let folder = xtask.as_deref().map(folder_of_programs).unwrap_or_default();
-    let Some(missing) = needed.iter().find(|program| !folder.join(program).is_file()) else {
-        return Some(folder);
-    };
-    let missing = format!("no {missing} in {:?} (build it: cargo xtask peers)", folder.display());
-    gate::skip(test, &missing, "LONGWAVE_REQUIRE_PEERS");
-    None
+/// If one is missing and `LONGWAVE_REQUIRE_PEERS` is `1`.
+pub fn programs(needed: &[&str]) -> PathBuf {
+    let folder = xtask().as_deref().map(folder_of_programs).unwrap_or_default();
+    if let Some(missing) = needed.iter().find(|program| !folder.join(program).is_file()) {
+        let missing = format!("no {missing} in {:?} (build it: cargo xtask peers)", folder.display());
+        gate::missing(&missing, "LONGWAVE_REQUIRE_PEERS");
+    }
+    folder
 }
 
 fn folder_of_programs(xtask: &Path) -> PathBuf {
@@ -237,7 +231,7 @@ fn folder_of_programs(xtask: &Path) -> PathBuf {
     PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
 }
 
-/// Runs a command to its end; what it wrote to stdout.
+/// Runs a command and returns its stdout.
 fn run(command: &mut Command) -> String {
     let output = command.output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

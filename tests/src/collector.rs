@@ -1,4 +1,4 @@
-//! The real OpenTelemetry Collector between Longwave and the test's HTTP server.
+//! The real OpenTelemetry Collector between Longwave and the HTTP server of a test.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -14,33 +14,36 @@ use tempfile::TempDir;
 use crate::longwave::free_address;
 use longwave_testing::gate;
 
-/// A Collector that is configured, not necessarily running.
+/// A Collector that is configured and may be running.
 pub struct Collector {
     binary: PathBuf,
     folder: TempDir,
     child: Option<Child>,
-    /// Its OTLP receiver for gRPC.
+    /// Address of its OTLP receiver for gRPC.
     pub grpc: SocketAddr,
-    /// Its OTLP receiver for HTTP.
+    /// Address of its OTLP receiver for HTTP.
     pub http: SocketAddr,
 }
 
-/// The Collector that `cargo xtask peers` built; `None`, after a line on stderr, where it is missing.
-pub fn binary(test: &str) -> Option<PathBuf> {
-    let cache = std::env::var_os("LONGWAVE_CACHE")
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/longwave")))?;
+/// Path of the Collector that `cargo xtask peers` built. Skips the test if it is missing.
+///
+/// # Panics
+/// If it is missing and `LONGWAVE_REQUIRE_PEERS` is `1`.
+pub fn binary() -> PathBuf {
+    let cache = std::env::var_os("LONGWAVE_CACHE").map(PathBuf::from).unwrap_or_else(|| {
+        PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache/longwave")
+    });
     let path = cache.join("peers/otelcol-0.162.0/otelcol");
-    if path.is_file() {
-        return Some(path);
+    if !path.is_file() {
+        let missing =
+            format!("no OpenTelemetry Collector at {} (build it: cargo xtask peers)", path.display());
+        gate::missing(&missing, "LONGWAVE_REQUIRE_PEERS");
     }
-    let missing = format!("no OpenTelemetry Collector at {} (build it: cargo xtask peers)", path.display());
-    gate::skip(test, &missing, "LONGWAVE_REQUIRE_PEERS");
-    None
+    path
 }
 
 impl Collector {
-    /// OTLP in, `otlphttp` with JSON and without compression out to `sink`.
+    /// Configures a Collector that receives OTLP and exports to `sink` with `otlphttp`, in JSON without compression.
     pub fn towards(binary: PathBuf, sink: SocketAddr) -> Self {
         let (grpc, http) = (free_address(), free_address());
         let folder = TempDir::new().unwrap();
@@ -65,10 +68,10 @@ impl Collector {
         Self { binary, folder, child: None, grpc, http }
     }
 
-    /// Starts it and waits until it is ready.
+    /// Starts the Collector and waits until it is ready.
     ///
     /// # Panics
-    /// With its stderr when it does not get ready.
+    /// If it does not get ready, with its stderr.
     pub fn start(&mut self) {
         let mut child = Command::new(&self.binary)
             .arg("--config")
@@ -79,28 +82,28 @@ impl Collector {
             .spawn()
             .unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
-        let (tell, hear) = mpsc::channel();
-        // The thread reads on to the end, or the Collector would block on a full pipe.
+        let (sender, receiver) = mpsc::channel();
+        // The thread reads to the end, or the Collector would block on a full pipe.
         std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
-                let _ = tell.send(line);
+                let _ = sender.send(line);
             }
         });
         self.child = Some(child);
-        let mut said = String::new();
+        let mut stderr = String::new();
         loop {
-            match hear.recv_timeout(Duration::from_secs(60)) {
+            match receiver.recv_timeout(Duration::from_secs(60)) {
                 Ok(line) if line.contains("Everything is ready") => return,
                 Ok(line) => {
-                    said.push_str(&line);
-                    said.push('\n');
+                    stderr.push_str(&line);
+                    stderr.push('\n');
                 }
-                Err(error) => panic!("the Collector did not get ready ({error}):\n{said}"),
+                Err(error) => panic!("the Collector did not get ready ({error}):\n{stderr}"),
             }
         }
     }
 
-    /// Stops it in order; everything that it took has been sent on then.
+    /// Stops the Collector. It has forwarded everything that it received when this returns.
     pub fn stop(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = kill_process(Pid::from_child(&child), Signal::TERM);

@@ -1,8 +1,8 @@
-//! Configurations for the binary, written as JSON, which is YAML too.
+//! Configurations for the binary. They are written as JSON, which is YAML too.
 
 use serde_json::{Value, json};
 
-/// bpf → stdout: one JSON line a record.
+/// bpf → stdout: one JSON line for each record.
 pub fn logs(receiver: Value) -> Value {
     json!({
         "receivers": {"bpf": receiver},
@@ -11,7 +11,7 @@ pub fn logs(receiver: Value) -> Value {
     })
 }
 
-/// bpf → window → stdout beside bpf → stdout: every record and every series of the same run.
+/// bpf → window → stdout and bpf → stdout: every series and every record of the same run.
 pub fn logs_and_windows(receiver: Value, window: Value) -> Value {
     json!({
         "receivers": {"bpf": receiver},
@@ -24,7 +24,7 @@ pub fn logs_and_windows(receiver: Value, window: Value) -> Value {
     })
 }
 
-/// `base` with `extra` merged over it: maps deeply, everything else replaced.
+/// Merges `extra` into `base`: maps are merged, everything else is replaced.
 pub fn merged(mut base: Value, extra: Value) -> Value {
     merge(&mut base, extra);
     base

@@ -1,4 +1,4 @@
-//! A real API server and its store, alone: for what needs neither a node nor controllers. Several may run side by side.
+//! A real API server and etcd, for tests that need neither a node nor controllers. Several can run at the same time.
 
 use std::fs::{self, File};
 use std::hash::BuildHasher;
@@ -14,20 +14,20 @@ use crate::cgroup;
 use crate::cluster::programs;
 use crate::longwave::free_address;
 
-/// Generous, because the machine may be loaded: 5 s are usual.
+/// Limit of a start. It usually takes 5 s, and longer under load.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Both processes; killed when dropped. Nothing is left of them.
+/// Both processes and their files. They are killed and removed when dropped.
 pub struct ControlPlane {
-    /// Where it is.
+    /// The API server.
     pub server: ApiServer,
-    /// The administrator's token.
+    /// Token of the administrator.
     pub token: String,
     _processes: [Process; 2],
     _folder: TempDir,
 }
 
-/// Killed when dropped, and when the test dies.
+/// A process that is killed when dropped, and when the test dies.
 struct Process {
     child: Child,
     log: std::path::PathBuf,
@@ -36,12 +36,12 @@ struct Process {
 // === impl ControlPlane ===
 
 impl ControlPlane {
-    /// Starts it; `None`, after a line on stderr, where its programs are missing.
+    /// Starts both processes. Skips the test if a program is missing.
     ///
     /// # Panics
-    /// With the end of a log when it does not start; and where `LONGWAVE_REQUIRE_PEERS=1` demands what is missing.
-    pub fn start(test: &str) -> Option<Self> {
-        let programs = programs(test, &["etcd", "kube-apiserver"])?;
+    /// If one does not start, with the end of its log. If a program is missing and `LONGWAVE_REQUIRE_PEERS` is `1`.
+    pub fn start() -> Self {
+        let programs = programs(&["etcd", "kube-apiserver"]);
         let folder = tempfile::tempdir().unwrap();
         let store = free_address();
         let mut etcd = Process::start(&programs.join("etcd"), folder.path(), &etcd(folder.path(), store));
@@ -66,11 +66,11 @@ impl ControlPlane {
         let way = ApiServer::at(address, &ca);
         let mut session = way.session(&token);
         server.until(|| session.request("GET", "/readyz", "application/json", "").0 == 200);
-        Some(Self { server: way, token, _processes: [server, etcd], _folder: folder })
+        Self { server: way, token, _processes: [server, etcd], _folder: folder }
     }
 }
 
-/// Nothing must survive a power cut, so nothing waits for the disk.
+/// Nothing needs to survive a power cut, so etcd does not sync to the disk.
 fn etcd(folder: &Path, client: SocketAddr) -> Vec<String> {
     let peer = free_address();
     vec![
@@ -84,7 +84,7 @@ fn etcd(folder: &Path, client: SocketAddr) -> Vec<String> {
     ]
 }
 
-/// On loopback, which may not be the service's endpoint: so that has none.
+/// The API server listens on loopback, which must not be an endpoint of the service `kubernetes`, so the service has none.
 fn api_server(folder: &Path, address: SocketAddr, store: SocketAddr) -> Vec<String> {
     let file = |name: &str| folder.join(name).display().to_string();
     vec![
@@ -104,7 +104,7 @@ fn api_server(folder: &Path, address: SocketAddr, store: SocketAddr) -> Vec<Stri
     ]
 }
 
-/// The second certificate in the file, if it is whole: the first is the server's own.
+/// Returns the second certificate in the file, that of the CA, if it is complete. The first is that of the server.
 fn authority(chain: &Path) -> Option<String> {
     let chain = fs::read_to_string(chain).ok()?;
     let (begin, _) = chain.match_indices("-----BEGIN CERTIFICATE-----").nth(1)?;
@@ -122,11 +122,11 @@ impl Process {
             .args(["--pdeathsig", "KILL"])
             .arg(program)
             .args(flags)
-            // etcd takes any ETCD_…, and a proxy's variables would lead elsewhere.
+            // etcd would read ETCD_…, and requests could go to a proxy.
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", folder)
-            // Much garbage for a short life: the processor is dearer than memory, within bounds.
+            // Less garbage collection, because the test needs the CPU more than memory.
             .env("GOGC", "300")
             .env("GOMEMLIMIT", "2GiB")
             .stdin(Stdio::null())
@@ -137,7 +137,7 @@ impl Process {
         Self { child, log }
     }
 
-    /// Asks until it is so; nothing tells when.
+    /// Polls until `done`; there is no event to wait for.
     fn until(&mut self, mut done: impl FnMut() -> bool) {
         let end = Instant::now() + LIMIT;
         while !done() {

@@ -1,5 +1,5 @@
-//! A real Docker daemon of the test's own, with its own containerd, in a network namespace of its own: what it does to routes, filters and
-//! `FORWARD` ends with the namespace, and nobody else's containers are in it.
+//! A real Docker daemon and containerd of a test, in a network namespace. Their routes and rules end with the namespace, and no containers
+//! of other daemons are in it.
 
 use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
@@ -13,18 +13,18 @@ use tempfile::TempDir;
 use longwave_testing::gate;
 use longwave_testing::netns::Netns;
 
-/// How long a daemon may take to answer, or to end.
+/// Limit of the start and the stop of a daemon.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// What has to be on the PATH; Debian: docker.io, containerd, runc, iptables, busybox-static.
+/// Programs that must be on the PATH. Debian packages: docker.io, containerd, runc, iptables, busybox-static.
 const NEEDED: [&str; 6] = ["dockerd", "docker", "containerd", "runc", "iptables", "busybox"];
 
-/// The image: busybox alone.
+/// Name of the image, which contains only busybox.
 pub const IMAGE: &str = "lwbox";
 
 /// A Docker daemon. Its containers end with it.
 pub struct Docker {
-    /// The daemon's network, which its containers know as the host's.
+    /// Network namespace of the daemon, which is that of the host for its containers.
     pub netns: Netns,
     folder: TempDir,
     containerd: Child,
@@ -34,15 +34,14 @@ pub struct Docker {
 // === impl Docker ===
 
 impl Docker {
-    /// Starts one; `None`, after a line on stderr, where something that it needs is missing.
+    /// Starts a daemon. Skips the test if a program that it needs is missing.
     ///
     /// # Panics
-    /// With its log when it does not start.
-    pub fn start(test: &str) -> Option<Self> {
+    /// If it does not start, with its log. If a program is missing and `LONGWAVE_REQUIRE_PEERS` is `1`.
+    pub fn start() -> Self {
         if let Some(missing) = NEEDED.iter().find(|program| !is_on_path(program)) {
             let missing = format!("no {missing} (install docker.io, iptables and busybox-static)");
-            gate::skip(test, &missing, "LONGWAVE_REQUIRE_PEERS");
-            return None;
+            gate::missing(&missing, "LONGWAVE_REQUIRE_PEERS");
         }
         let folder = TempDir::new().unwrap();
         let netns = Netns::new();
@@ -60,10 +59,10 @@ impl Docker {
         docker.await_path("containerd.sock", "containerd");
         docker.start_daemon();
         docker.make_image();
-        Some(docker)
+        docker
     }
 
-    /// What `endpoint` of extension `docker` has to be.
+    /// Value of `endpoint` in the configuration of the extension `docker`.
     pub fn endpoint(&self) -> String {
         format!("unix://{}", self.path("docker.sock").display())
     }
@@ -79,36 +78,36 @@ impl Docker {
             ["--pidfile", &pid],
             ["--host", &endpoint],
             ["--containerd", &containerd],
-            // The default needs a capability that containers do without.
+            // The default needs a capability that may be missing in a container.
             ["--oom-score-adjust", "0"],
         ];
         self.daemon =
             Some(self.netns.enter(|| spawn(self.folder.path(), "dockerd", arguments.as_flattened())));
         let deadline = Instant::now() + LIMIT;
         while !self.try_run(&["version"]).0 {
-            assert!(Instant::now() < deadline, "dockerd does not answer:\n{}", self.log("dockerd"));
+            assert!(Instant::now() < deadline, "dockerd does not respond:\n{}", self.log("dockerd"));
             std::thread::sleep(Duration::from_millis(50));
         }
     }
 
-    /// Stops the daemon, and with it all containers.
+    /// Stops the daemon and all containers.
     pub fn stop_daemon(&mut self) {
         if let Some(daemon) = self.daemon.take() {
             end(daemon);
         }
     }
 
-    /// Runs `docker` with these arguments and returns what it prints.
+    /// Runs `docker` with these arguments and returns its output.
     ///
     /// # Panics
-    /// With what it says when it fails.
+    /// If it fails, with what it says.
     pub fn run(&self, arguments: &[&str]) -> String {
         let (success, output) = self.try_run(arguments);
         assert!(success, "docker {}: {output}\n{}", arguments.join(" "), self.log("dockerd"));
         output.trim().to_owned()
     }
 
-    /// Starts a container that returns what each connection to `port` sends; `options` are those of `docker run`.
+    /// Starts a container that echoes what it receives on `port`; `options` are those of `docker run`.
     pub fn run_echo(&self, name: &str, options: &[&str], port: u16) {
         let port = port.to_string();
         let arguments = [
@@ -119,7 +118,7 @@ impl Docker {
         self.run(&arguments.concat());
     }
 
-    /// Starts a container that sends a line five times a second to `address`, over one connection; it tries until there is a server.
+    /// Starts a container that sends five lines a second to `address` over one connection. It retries until there is a server.
     pub fn run_sender(&self, name: &str, options: &[&str], address: &str, port: u16) {
         let script = format!(
             "while :; do while :; do echo hello; busybox sleep 0.2; done | busybox nc {address} {port}; busybox sleep 0.2; done"
@@ -189,7 +188,7 @@ impl Drop for Docker {
     }
 }
 
-/// A container in the host's network leaves a mount behind.
+/// Unmounts the network namespaces of containers in the network of the host, which the daemon does not.
 fn unmount_below(folder: &Path) {
     let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     let points = mounts.lines().filter_map(|line| line.split(' ').nth(1));
@@ -198,7 +197,7 @@ fn unmount_below(folder: &Path) {
     }
 }
 
-/// The daemon's parent cgroups outlive it; those that others use are not empty.
+/// Removes the parent cgroups of the daemon, unless other daemons use them.
 fn remove_empty_cgroups() {
     let Ok(hierarchies) = std::fs::read_dir("/sys/fs/cgroup") else { return };
     let folders = hierarchies.flatten().map(|hierarchy| hierarchy.path());

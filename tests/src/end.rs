@@ -1,4 +1,4 @@
-//! One end of a connection, with its own exact counts.
+//! One end of a connection, which counts its bytes.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -7,64 +7,64 @@ use std::time::Duration;
 
 use socket2::Socket;
 
-/// Which end.
+/// Role of an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// It connected.
+    /// The end that connected.
     Client,
-    /// It accepted.
+    /// The end that accepted.
     Server,
 }
 
-/// Which end of which connection.
+/// Identity of an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EndId {
     /// `SO_COOKIE`.
     pub cookie: u64,
-    /// Its own address, canonical.
+    /// Local address, canonical.
     pub local: SocketAddr,
-    /// The other's address, canonical.
+    /// Peer address, canonical.
     pub peer: SocketAddr,
-    /// Whether it is the one that connected.
+    /// Whether this end connected.
     pub client: bool,
 }
 
-/// How long a blocking call of an end may take: a bound, not an expectation.
+/// Limit of a blocking call. It is only there so that a test cannot hang.
 const CALL_LIMIT: Duration = Duration::from_secs(120);
 
-/// An open end. Counts what `send` and `recv` returned, nothing else.
+/// An open end. Counts the bytes that `send` and `recv` returned.
 pub struct End {
     socket: Socket,
     account: Account,
-    /// Made once: a request must not cost an allocation.
+    /// Allocated once, because allocations would slow down requests.
     buffer: Vec<MaybeUninit<u8>>,
 }
 
-/// What one end knows about its connection: what Longwave must have reported.
+/// What one end counted: the values that Longwave must report.
 #[derive(Clone, Debug)]
 pub struct Account {
     /// `SO_COOKIE`.
     pub cookie: u64,
-    /// Which end.
+    /// Role of an end.
     pub role: Role,
-    /// Its own address, canonical.
+    /// Local address, canonical.
     pub local: SocketAddr,
-    /// The other's address, canonical.
+    /// Peer address, canonical.
     pub peer: SocketAddr,
-    /// Bytes that `send` took.
+    /// Bytes that `send` accepted.
     pub written: u64,
-    /// Bytes that `recv` gave, the urgent byte included.
+    /// Bytes that `recv` returned, with the urgent byte.
     pub read: u64,
-    /// The close reasons that are right; empty where several are.
+    /// Allowed close reasons. Empty: any.
     pub reasons: &'static [&'static str],
-    /// The `error.type`, where the connection was never established.
+    /// Expected `error.type` of a connection that was never established.
     pub failed: Option<&'static str>,
-    /// The connection was open before Longwave started.
+    /// Whether the connection is older than Longwave.
     pub pre_existing: bool,
 }
 
 impl Role {
-    /// As the records say it.
+    /// Name in the records.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Client => "client",
@@ -74,18 +74,18 @@ impl Role {
 }
 
 impl Account {
-    /// Which end it is.
+    /// Identity of the end.
     pub fn id(&self) -> EndId {
         EndId { cookie: self.cookie, local: self.local, peer: self.peer, client: self.role == Role::Client }
     }
 
-    /// With the reasons that a close may give.
+    /// Sets the allowed close reasons.
     pub fn because(mut self, reasons: &'static [&'static str]) -> Self {
         self.reasons = reasons;
         self
     }
 
-    /// As one that existed before Longwave did.
+    /// Marks the connection as older than Longwave.
     pub fn pre_existing(mut self) -> Self {
         self.pre_existing = true;
         self
@@ -93,19 +93,19 @@ impl Account {
 }
 
 impl End {
-    /// An established socket.
+    /// Makes an end of an established socket.
     ///
     /// # Errors
-    /// When the socket has no addresses (any more).
+    /// If the socket has no addresses.
     pub fn new(socket: Socket, role: Role) -> io::Result<Self> {
         let peer = socket.peer_addr()?.as_socket().ok_or_else(|| io::Error::other("no IP address"))?;
         Self::with_peer(socket, role, peer)
     }
 
-    /// A socket whose peer is known from elsewhere.
+    /// Makes an end of a socket with the given peer.
     ///
     /// # Errors
-    /// When the socket has no address of its own.
+    /// If the socket has no local address.
     pub fn with_peer(socket: Socket, role: Role, peer: SocketAddr) -> io::Result<Self> {
         socket.set_read_timeout(Some(CALL_LIMIT))?;
         socket.set_write_timeout(Some(CALL_LIMIT))?;
@@ -128,7 +128,7 @@ impl End {
     /// Writes `bytes`, in calls of up to 64 KiB.
     ///
     /// # Errors
-    /// The socket's; what was taken until then is counted.
+    /// The socket's; bytes that were sent before are counted.
     pub fn write(&mut self, bytes: u64) -> io::Result<()> {
         self.write_in(bytes, 64 * 1024)
     }
@@ -136,7 +136,7 @@ impl End {
     /// Writes `bytes` in calls of up to `call` bytes.
     ///
     /// # Errors
-    /// The socket's.
+    /// If the socket fails.
     pub fn write_in(&mut self, bytes: u64, call: usize) -> io::Result<()> {
         let block = vec![0x6c_u8; call.min(usize::try_from(bytes).unwrap_or(call))];
         let mut left = bytes;
@@ -149,10 +149,10 @@ impl End {
         Ok(())
     }
 
-    /// Writes until the socket takes no more; returns what it took.
+    /// Writes until the send buffer is full. Returns the number of bytes.
     ///
     /// # Errors
-    /// The socket's, except that it is full.
+    /// If the socket fails in another way.
     pub fn write_until_full(&mut self) -> io::Result<u64> {
         let block = [0x6c_u8; 16 * 1024];
         let before = self.account.written;
@@ -173,7 +173,7 @@ impl End {
     /// Sends one urgent byte.
     ///
     /// # Errors
-    /// The socket's.
+    /// If the socket fails.
     pub fn write_urgent(&mut self) -> io::Result<()> {
         self.account.written += self.socket.send_out_of_band(b"!")? as u64;
         Ok(())
@@ -182,7 +182,7 @@ impl End {
     /// Reads the urgent byte.
     ///
     /// # Errors
-    /// The socket's.
+    /// If the socket fails.
     pub fn read_urgent(&mut self) -> io::Result<()> {
         let mut byte = [MaybeUninit::uninit(); 1];
         self.account.read += self.socket.recv_out_of_band(&mut byte)? as u64;
@@ -192,7 +192,7 @@ impl End {
     /// Reads exactly `bytes`.
     ///
     /// # Errors
-    /// The socket's, and the end of the stream before that.
+    /// If the socket fails or the stream ends before.
     pub fn read(&mut self, bytes: u64) -> io::Result<()> {
         let mut left = bytes;
         while left > 0 {
@@ -201,7 +201,7 @@ impl End {
             if got == 0 {
                 return Err(io::Error::new(
                     io::ErrorKind::UnexpectedEof,
-                    format!("{left} bytes before the end"),
+                    format!("the stream ended {left} bytes too early"),
                 ));
             }
             self.account.read += got;
@@ -213,7 +213,7 @@ impl End {
     /// Reads to the end of the stream.
     ///
     /// # Errors
-    /// The socket's.
+    /// If the socket fails.
     pub fn read_to_end(&mut self) -> io::Result<()> {
         loop {
             match self.socket.recv(&mut self.buffer)? as u64 {
@@ -223,10 +223,10 @@ impl End {
         }
     }
 
-    /// Reads until the connection is reset, whatever comes before that.
+    /// Reads until the connection is reset.
     ///
     /// # Errors
-    /// When it is not reset.
+    /// If it is not reset.
     pub fn read_to_reset(&mut self) -> io::Result<()> {
         match self.read_to_end() {
             Err(error)
@@ -235,29 +235,29 @@ impl End {
                 Ok(())
             }
             Err(error) => Err(error),
-            Ok(()) => Err(io::Error::other("ended in order, a reset was expected")),
+            Ok(()) => Err(io::Error::other("the stream ended, a reset was expected")),
         }
     }
 
-    /// Waits for a reset, reading nothing.
+    /// Waits for a reset without reading.
     ///
     /// # Errors
-    /// When none comes.
+    /// If there is none within 10 s.
     pub fn await_reset(&self) -> io::Result<()> {
         for _ in 0..10_000 {
             match self.socket.take_error()? {
                 Some(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(()),
                 Some(error) => return Err(error),
-                None => std::thread::sleep(Duration::from_millis(1)), // poll would wake for the data already
+                None => std::thread::sleep(Duration::from_millis(1)), // poll would also report the data
             }
         }
-        Err(io::Error::other("never reset"))
+        Err(io::Error::other("no reset"))
     }
 
-    /// Waits until `bytes` are there to be read, reading none.
+    /// Waits until `bytes` can be read, without reading them.
     ///
     /// # Errors
-    /// When they do not come.
+    /// If they do not arrive within 10 s.
     pub fn await_unread(&self, bytes: u64) -> io::Result<()> {
         let mut block = vec![MaybeUninit::uninit(); usize::try_from(bytes).unwrap_or(0)];
         for _ in 0..10_000 {
@@ -266,57 +266,57 @@ impl End {
             }
             std::thread::sleep(Duration::from_millis(1)); // poll cannot wait for a number of bytes
         }
-        Err(io::Error::other(format!("{bytes} bytes never came")))
+        Err(io::Error::other(format!("{bytes} bytes did not arrive")))
     }
 
-    /// Half close: no more will be written.
+    /// Closes the write direction.
     ///
     /// # Errors
-    /// The socket's.
+    /// If the socket fails.
     pub fn shutdown_write(&self) -> io::Result<()> {
         self.socket.shutdown(Shutdown::Write)
     }
 
-    /// The counts so far.
+    /// Returns the counts so far.
     pub fn account(&self) -> Account {
         self.account.clone()
     }
 
-    /// The socket, for what has no method here.
+    /// Returns the socket.
     pub fn socket(&self) -> &Socket {
         &self.socket
     }
 
-    /// Closes.
+    /// Closes the socket and returns the counts.
     pub fn close(self) -> Account {
         self.account
     }
 
-    /// Closes with a reset (linger 0).
+    /// Closes the socket with a reset (linger 0).
     ///
     /// # Errors
-    /// When the option is refused.
+    /// If the option is refused.
     pub fn reset(self) -> io::Result<Account> {
         self.socket.set_linger(Some(Duration::ZERO))?;
         Ok(self.account)
     }
 
-    /// Leaves the connection but keeps the socket (`connect` to `AF_UNSPEC`).
+    /// Disconnects but keeps the socket (`connect` to `AF_UNSPEC`).
     ///
     /// # Errors
-    /// The socket's.
+    /// If the socket fails.
     pub fn disconnect(self) -> io::Result<(Account, Socket)> {
         rustix::net::connect_unspec(&self.socket)?;
         Ok((self.account, self.socket))
     }
 
-    /// Adds what was written before the socket was an end (fast open).
+    /// Adds bytes that were written before the end was made (fast open).
     pub fn already_written(&mut self, bytes: u64) {
         self.account.written += bytes;
     }
 }
 
-/// An IPv4 address in IPv6 clothes as IPv4, as the records show it.
+/// Turns an IPv4-mapped IPv6 address into IPv4, as records do.
 pub fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }

@@ -1,7 +1,7 @@
-//! A proxy in front of a real API server, which does what that one cannot be made to do: be away, break watches off in the middle of an
-//! event, forget where a watch would go on, ask to wait, list slowly.
+//! A proxy in front of a real API server that simulates faults: refused connections, watches that break in the middle of an event, expired
+//! resource versions, `Retry-After`, slow listings.
 //!
-//! Plain HTTP towards the test, one request a connection; what it passes on it does not change, but for the size of pages.
+//! It serves plain HTTP, one request for each connection. It forwards everything unchanged except the size of pages.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -15,82 +15,82 @@ use serde_json::json;
 use crate::api_server::ApiServer;
 use crate::longwave::free_address;
 
-/// The proxy. Its threads end with the test.
+/// The proxy. Its threads end with the process.
 pub struct FaultyProxy {
-    /// Where it listens, or will.
+    /// Address on which it listens, once [`FaultyProxy::listen`] was called.
     pub address: SocketAddr,
     shared: Arc<Shared>,
 }
 
-/// What was asked.
+/// A request to the proxy.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// When.
+    /// Time of the request.
     pub at: Instant,
-    /// `GET` where nobody misbehaves.
+    /// HTTP method.
     pub method: String,
-    /// Without the query.
+    /// Path without the query.
     pub path: String,
-    /// Not decoded.
+    /// Query parameters, not decoded.
     pub query: BTreeMap<String, String>,
-    /// Of the answer: a real one's, or the fault's; 0 if the connection was closed without one.
+    /// Status of the response. 0 if the connection was closed without a response.
     pub status: u16,
-    /// Of a real answer: how much of it was passed on so far, with its head.
+    /// Number of bytes that were forwarded of a real response, with its head.
     pub bytes: u64,
 }
 
-/// What an answer is instead of a good one.
+/// A response that replaces the real one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// This status, with `Retry-After` if it is not 0.
+    /// Status, with `Retry-After` if that is not 0.
     Status(u16, u64),
-    /// 200, and in the watch the event that says 410.
+    /// Status 200 and a watch event with code 410.
     GoneInside,
 }
 
-/// How it behaves; each field may be set at any time.
+/// Behaviour of the proxy. It can be changed at any time.
 #[derive(Clone, Debug, Default)]
-pub struct Manners {
-    /// Connections are closed at once, unanswered.
+pub struct Behaviour {
+    /// Connections are closed without a response.
     pub down: bool,
-    /// Listings cannot be streamed, as by servers before 1.32.
+    /// Listings cannot be streamed, as in servers before 1.32.
     pub pages_only: bool,
-    /// Objects a page, whatever is asked for.
+    /// Number of objects in a page, whatever the client requests.
     pub page: Option<u32>,
-    /// Before each page.
+    /// Delay before each page.
     pub page_delay: Duration,
-    /// Nothing more of any answer is passed on, until this is false again.
+    /// Nothing is forwarded to clients until this is false again.
     pub stalled: bool,
 }
 
 struct Shared {
     server: ApiServer,
-    state: Mutex<State>,
+    state: Mutex<ProxyState>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct State {
-    manners: Manners,
+struct ProxyState {
+    behaviour: Behaviour,
     faults: HashMap<String, VecDeque<Fault>>,
-    /// Paths of which the next piece of a watch is broken off in its middle.
+    /// Paths whose watch is to break in the middle of its next event.
     bites: HashSet<String>,
     requests: Vec<Request>,
     unanswered: usize,
-    /// Both ends of the answers that are under way, by request.
+    /// Both connections of the responses that are being forwarded, by request.
     open: HashMap<usize, [TcpStream; 2]>,
 }
 
 // === impl FaultyProxy ===
 
 impl FaultyProxy {
-    /// Not listening yet: connections are refused.
+    /// Makes a proxy that does not listen yet: connections are refused.
     pub fn new(server: ApiServer) -> Self {
         let shared = Shared { server, state: Mutex::default(), changed: Condvar::new() };
         Self { address: free_address(), shared: Arc::new(shared) }
     }
 
-    /// Listens from now on.
+    /// Starts to listen.
     pub fn listen(&self) {
         let listener = TcpListener::bind(self.address).unwrap();
         let shared = Arc::clone(&self.shared);
@@ -98,7 +98,7 @@ impl FaultyProxy {
             for stream in listener.incoming().flatten() {
                 let shared = Arc::clone(&shared);
                 std::thread::spawn(move || {
-                    // A connection that breaks is the client's to try again.
+                    // If a connection breaks, the client retries.
                     let _ = shared.serve(&stream);
                     let _ = stream.shutdown(Shutdown::Both);
                 });
@@ -106,7 +106,7 @@ impl FaultyProxy {
         });
     }
 
-    /// Writes a kubeconfig that leads here.
+    /// Writes a kubeconfig that points to the proxy.
     pub fn kubeconfig(&self, folder: &Path, token: &str) -> PathBuf {
         let path = folder.join("kubeconfig");
         let text = json!({
@@ -119,61 +119,61 @@ impl FaultyProxy {
         path
     }
 
-    /// Changes its manners.
-    pub fn set(&self, change: impl FnOnce(&mut Manners)) {
-        change(&mut self.shared.lock().manners);
+    /// Changes the behaviour.
+    pub fn set(&self, change: impl FnOnce(&mut Behaviour)) {
+        change(&mut self.shared.lock().behaviour);
         self.shared.changed.notify_all();
     }
 
-    /// The next answer for `path` that is none to a listing's first request is this.
+    /// Replaces the next response for `path` with a fault, except that of the first request of a listing.
     pub fn fail(&self, path: &str, fault: Fault) {
         self.shared.lock().faults.entry(path.to_owned()).or_default().push_back(fault);
     }
 
-    /// Breaks all answers off that are under way.
+    /// Breaks all responses that are being forwarded.
     pub fn cut(&self) {
         for stream in self.shared.lock().open.values().flatten() {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
 
-    /// Breaks the watch of `path` off in the middle of its next event, and is down from then on.
+    /// Breaks the watch of `path` in the middle of its next event, and closes all connections from then on.
     pub fn cut_inside(&self, path: &str) {
         self.shared.lock().bites.insert(path.to_owned());
     }
 
-    /// Waits until [`FaultyProxy::cut_inside`] has happened.
+    /// Waits until [`FaultyProxy::cut_inside`] has run.
     pub fn await_cut(&self, limit: Duration) -> bool {
         self.shared.wait(limit, |state| state.bites.is_empty())
     }
 
-    /// Requests from the one with this number on.
+    /// Returns the requests from the one with this number.
     pub fn requests(&self, from: usize) -> Vec<Request> {
         self.shared.lock().requests[from..].to_vec()
     }
 
-    /// How many requests there were.
-    pub fn asked(&self) -> usize {
+    /// Returns the number of requests.
+    pub fn request_count(&self) -> usize {
         self.shared.lock().requests.len()
     }
 
-    /// Waits until somebody has tried while it was down.
+    /// Waits for an attempt to connect while the proxy is down.
     ///
     /// # Panics
-    /// When nobody does within `limit`.
+    /// If there is none within `limit`.
     pub fn await_attempt(&self, limit: Duration) {
-        assert!(self.shared.wait(limit, |state| state.unanswered > 0), "nobody asked within {limit:?}");
+        assert!(self.shared.wait(limit, |state| state.unanswered > 0), "no attempt within {limit:?}");
     }
 
-    /// How many connections were closed unanswered, for being down.
+    /// Returns the number of connections that were closed while the proxy was down.
     pub fn unanswered(&self) -> usize {
         self.shared.lock().unanswered
     }
 
-    /// Waits until the requests from the one with this number on satisfy `done`.
+    /// Waits until the requests from the one with this number satisfy `done`.
     ///
     /// # Panics
-    /// With `what` and the requests when they do not within `limit`.
+    /// If they do not within `limit`, with `what` and the requests.
     pub fn await_requests(
         &self,
         what: &str,
@@ -182,14 +182,14 @@ impl FaultyProxy {
         mut done: impl FnMut(&[Request]) -> bool,
     ) {
         let reached = self.shared.wait(limit, |state| done(&state.requests[from..]));
-        assert!(reached, "not asked within {limit:?}: {what}: {:#?}", self.requests(from));
+        assert!(reached, "no such request within {limit:?}: {what}: {:#?}", self.requests(from));
     }
 }
 
 // === impl Request ===
 
 impl Request {
-    /// As RBAC calls it.
+    /// Verb of the request in RBAC.
     pub fn verb(&self) -> String {
         match (self.method.as_str(), self.query.contains_key("watch")) {
             ("GET", true) => "watch".to_owned(),
@@ -198,7 +198,7 @@ impl Request {
         }
     }
 
-    /// Whether it asks for everything, from the start.
+    /// Whether this is the first request of a listing.
     pub fn lists(&self) -> bool {
         match self.verb().as_str() {
             "watch" => self.query.contains_key("sendInitialEvents"),
@@ -206,7 +206,7 @@ impl Request {
         }
     }
 
-    /// Whether it asks for what came since a place.
+    /// Whether this is a watch from a resource version.
     pub fn resumes(&self) -> bool {
         self.verb() == "watch" && !self.lists()
     }
@@ -215,11 +215,11 @@ impl Request {
 // === impl Shared ===
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ProxyState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait(&self, limit: Duration, mut done: impl FnMut(&State) -> bool) -> bool {
+    fn wait(&self, limit: Duration, mut done: impl FnMut(&ProxyState) -> bool) -> bool {
         let (_state, timeout) = self
             .changed
             .wait_timeout_while(self.lock(), limit, |state| !done(state))
@@ -228,7 +228,7 @@ impl Shared {
     }
 
     fn serve(&self, stream: &TcpStream) -> io::Result<()> {
-        if self.lock().manners.down {
+        if self.lock().behaviour.down {
             self.lock().unanswered += 1;
             self.changed.notify_all();
             return Ok(());
@@ -246,7 +246,7 @@ impl Shared {
             }
         }
         let (mut request, target) = parse(&head[0]);
-        let (number, fault, manners) = {
+        let (number, fault, behaviour) = {
             let mut state = self.lock();
             let fault = if request.lists() {
                 None
@@ -254,22 +254,22 @@ impl Shared {
                 state.faults.get_mut(&request.path).and_then(VecDeque::pop_front)
             };
             state.requests.push(request.clone());
-            (state.requests.len() - 1, fault, state.manners.clone())
+            (state.requests.len() - 1, fault, state.behaviour.clone())
         };
         let fault = match fault {
-            None if manners.pages_only && request.query.contains_key("sendInitialEvents") => {
+            None if behaviour.pages_only && request.query.contains_key("sendInitialEvents") => {
                 Some(Fault::Status(422, 0))
             }
             other => other,
         };
         if let Some(fault) = fault {
-            self.told(number, if let Fault::Status(code, _) = fault { code } else { 200 });
+            self.set_status(number, if let Fault::Status(code, _) = fault { code } else { 200 });
             return (&*stream).write_all(answer(fault).as_bytes());
         }
         let mut target = target;
         if request.verb() == "list" {
-            self.wait(manners.page_delay, |_| false);
-            if let (Some(page), Some(limit)) = (manners.page, request.query.remove("limit")) {
+            self.wait(behaviour.page_delay, |_| false);
+            if let (Some(page), Some(limit)) = (behaviour.page, request.query.remove("limit")) {
                 target = target.replace(&format!("limit={limit}"), &format!("limit={page}"));
             }
         }
@@ -301,16 +301,19 @@ impl Shared {
             }
             if !begun {
                 let status = String::from_utf8_lossy(&piece[..length.min(16)]).into_owned();
-                self.told(number, status.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0));
+                self.set_status(
+                    number,
+                    status.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0),
+                );
             }
             let mut state = self.lock();
-            while state.manners.stalled {
+            while state.behaviour.stalled {
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
-            // The first piece is the head.
+            // The first chunk contains the head.
             let bitten = begun && request.verb() == "watch" && state.bites.remove(&request.path);
             if bitten {
-                state.manners.down = true;
+                state.behaviour.down = true;
             } else {
                 state.requests[number].bytes += length as u64;
             }
@@ -325,13 +328,13 @@ impl Shared {
         }
     }
 
-    fn told(&self, number: usize, status: u16) {
+    fn set_status(&self, number: usize, status: u16) {
         self.lock().requests[number].status = status;
         self.changed.notify_all();
     }
 }
 
-/// A request line: what it asks, and its target as it came.
+/// Parses a request line. Also returns the target as it is in the line.
 fn parse(line: &str) -> (Request, String) {
     let mut words = line.split(' ');
     let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());

@@ -1,4 +1,4 @@
-//! A small HTTP server that keeps what is sent to it: where the real Collector's `otlphttp` exporter points.
+//! A small HTTP server that stores the requests of the Collector's exporter `otlphttp`.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// The server. Its threads end with the test.
+/// The server. Its threads end with the process.
 pub struct HttpSink {
-    /// Where it listens.
+    /// Address on which it listens.
     pub address: SocketAddr,
     kept: Arc<Kept>,
 }
@@ -21,7 +21,7 @@ struct Kept {
 }
 
 impl HttpSink {
-    /// Starts it on a free port.
+    /// Starts the server on a free port.
     pub fn start() -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let address = listener.local_addr().unwrap();
@@ -31,7 +31,7 @@ impl HttpSink {
             for stream in listener.incoming().flatten() {
                 let kept = Arc::clone(&shared);
                 std::thread::spawn(move || {
-                    // A connection that breaks is the Collector's to retry.
+                    // If a connection breaks, the Collector retries.
                     let _ = serve(stream, &kept);
                 });
             }
@@ -39,7 +39,7 @@ impl HttpSink {
         Self { address, kept }
     }
 
-    /// Waits until `done`, which is shown all bodies so far: path and JSON.
+    /// Waits until `done` returns true for all requests so far (path and JSON body).
     pub fn wait(&self, limit: Duration, mut done: impl FnMut(&[(String, Value)]) -> bool) -> bool {
         let bodies = self.kept.bodies.lock().unwrap_or_else(PoisonError::into_inner);
         let (_bodies, timeout) = self
@@ -50,7 +50,7 @@ impl HttpSink {
         !timeout.timed_out()
     }
 
-    /// Everything so far.
+    /// Returns all requests so far.
     pub fn bodies(&self) -> Vec<(String, Value)> {
         self.kept.bodies.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -70,7 +70,7 @@ fn serve(stream: TcpStream, kept: &Kept) -> io::Result<()> {
     Ok(())
 }
 
-/// The next request's path and body; `None` when the connection ended.
+/// Reads path and body of the next request. `None` if the connection is closed.
 fn read_request(reader: &mut impl BufRead) -> io::Result<Option<(String, Vec<u8>)>> {
     let mut line = String::new();
     if reader.read_line(&mut line)? == 0 {
@@ -115,29 +115,4 @@ fn read_chunks(reader: &mut impl BufRead, body: &mut Vec<u8>) -> io::Result<()> 
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::{BufRead, BufReader, Write};
-    use std::net::TcpStream;
-    use std::time::Duration;
-
-    use super::HttpSink;
-
-    /// *Scenario*: two requests on one connection, one by length and one in chunks.
-    /// *Guarantees*: the sink keeps both bodies whole, with their paths.
-    #[test]
-    fn keeps_bodies() {
-        let sink = HttpSink::start();
-        let mut stream = TcpStream::connect(sink.address).unwrap();
-        stream.write_all(b"POST /v1/logs HTTP/1.1\r\nContent-Length: 7\r\n\r\n{\"a\":1}").unwrap();
-        stream
-            .write_all(b"POST /v1/metrics HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{\"b\r\n4\r\n\":2}\r\n0\r\n\r\n")
-            .unwrap();
-        assert!(sink.wait(Duration::from_secs(30), |bodies| bodies.len() == 2));
-        let bodies = sink.bodies();
-        assert_eq!(bodies[0], ("/v1/logs".to_owned(), serde_json::json!({"a": 1})));
-        assert_eq!(bodies[1], ("/v1/metrics".to_owned(), serde_json::json!({"b": 2})));
-        let mut answer = String::new();
-        BufReader::new(stream).read_line(&mut answer).unwrap();
-        assert_eq!(answer.trim(), "HTTP/1.1 200 OK");
-    }
-}
+mod tests;

@@ -1,9 +1,8 @@
-//! Longwave's end-to-end harness: spawns the binary, makes real TCP connections whose ends keep their own exact
-//! counts, and compares the two by socket cookie.
+//! Library of Longwave's end-to-end tests: it runs the binary, makes real TCP connections whose ends count their bytes, and compares both by
+//! socket cookie.
 //!
-//! Nothing in here depends on paths of the repository at run time: the privileged tests are also linked statically
-//! and run inside virtual machines with stock kernels.
-#![allow(clippy::unwrap_used)] // A harness fails loudly: a panic is a test's verdict.
+//! It needs no path of the repository at run time, because the privileged tests are also linked statically and run in virtual machines.
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 pub mod api_server;
 pub mod balance;
@@ -19,20 +18,20 @@ pub mod docker;
 pub mod end;
 pub mod faulty_proxy;
 pub mod http_sink;
+pub mod kernel_trace;
 pub mod longwave;
 pub mod losses;
+pub mod network;
 pub mod nft;
 pub mod otlp_json;
 pub mod peer;
-pub mod place;
 pub mod record;
 pub mod scenario;
 pub mod telemetry;
 pub mod time;
 pub mod verdict;
-pub mod witness;
 
 pub use longwave::{Finished, Longwave};
-pub use place::{Family, Place};
+pub use network::{Family, Network};
 pub use record::Record;
-pub use verdict::Story;
+pub use verdict::PlayedConnection;

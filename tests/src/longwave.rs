@@ -1,4 +1,4 @@
-//! The binary under test: started, read, stopped.
+//! Starts and stops the binary under test, and reads its output.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -18,22 +18,22 @@ use crate::config::merged;
 use crate::record::Record;
 use crate::telemetry::Metrics;
 
-/// What the binary says on stderr once everything runs.
+/// Message of the binary on stderr when all components run.
 pub const READY: &str = "Everything is ready. Begin running and processing data.";
 
-/// How long a start may take; generous, because a machine may be emulated.
+/// Limit of a start. It is long, because a virtual machine may be emulated.
 const START_LIMIT: Duration = Duration::from_secs(120);
 
-/// How long a drained stop may take.
+/// Limit of a stop.
 const STOP_LIMIT: Duration = Duration::from_secs(120);
 
-/// One series of one window, as `stdout` prints it.
+/// One series of a window on `stdout`.
 pub type Point = Map<String, Value>;
 
-/// Which records are kept in memory.
+/// Selects the records that are kept in memory.
 pub type Keep = fn(&Record) -> bool;
 
-/// A running Longwave. Killed when dropped without [`Longwave::stop`].
+/// A running Longwave. It is killed when dropped without [`Longwave::stop`].
 pub struct Longwave {
     child: Child,
     output: Arc<Shared>,
@@ -43,29 +43,29 @@ pub struct Longwave {
     folder: TempDir,
 }
 
-/// What it left behind.
+/// Output and exit status of a Longwave that has stopped.
 pub struct Finished {
-    /// The exit status.
+    /// Exit status.
     pub status: ExitStatus,
-    /// All kept records, in the order of their lines.
+    /// Kept records, in the order of their lines.
     pub records: Vec<Record>,
-    /// All series of all windows, in the order of their lines.
+    /// Series of all windows, in the order of their lines.
     pub points: Vec<Point>,
-    /// Records as they were printed, where [`Options::lines`] asked for them.
+    /// Lines of all records, if [`Options::lines`] is set.
     pub lines: Vec<Map<String, Value>>,
-    /// Lines of stdout that are neither: always an error, only data goes to stdout.
+    /// Lines of stdout that are neither record nor series. There must be none.
     pub garbage: Vec<String>,
-    /// All of stderr.
+    /// Stderr.
     pub stderr: String,
 }
 
-/// How to start it.
+/// Options of a start.
 pub struct Options {
-    /// The records that are kept; by default all.
+    /// Records that are kept. The default is all.
     pub keep: Keep,
-    /// Whether each record's line is kept whole as well.
+    /// Whether the lines of records are kept as well.
     pub lines: bool,
-    /// A command that the binary is run by (`setpriv …`), empty for none.
+    /// Command that runs the binary (`setpriv …`). Empty: none.
     pub wrapper: Vec<String>,
 }
 
@@ -95,22 +95,22 @@ struct Output {
 // === impl Longwave ===
 
 impl Longwave {
-    /// Starts it with `config` and waits until it is ready.
+    /// Starts Longwave with `config` and waits until it is ready.
     ///
     /// # Panics
-    /// With its stderr when it does not become ready.
+    /// If it does not become ready, with its stderr.
     pub fn start(config: Value) -> Self {
         Self::start_with(config, Options::default())
     }
 
-    /// [`Longwave::start`] with options.
+    /// Like [`Longwave::start`] with options.
     pub fn start_with(config: Value, options: Options) -> Self {
         let longwave = Self::spawn(config, options);
         longwave.await_stderr(READY, START_LIMIT);
         longwave
     }
 
-    /// Starts it without waiting. Self-telemetry gets a free port, logs go at level `info`.
+    /// Starts Longwave without waiting. Sets a free port for the self-telemetry and the log level `info`.
     pub fn spawn(config: Value, options: Options) -> Self {
         let telemetry = free_address();
         let config = merged(
@@ -146,17 +146,17 @@ impl Longwave {
         Self { child, output, readers, telemetry, config, folder }
     }
 
-    /// Its process.
+    /// Id of its process.
     pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
 
-    /// The configuration that it runs with.
+    /// Its configuration.
     pub fn config(&self) -> &Value {
         &self.config
     }
 
-    /// A folder of its own, removed with it.
+    /// A folder that is removed with it.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -167,15 +167,15 @@ impl Longwave {
         let output = self.output.lock();
         assert!(
             found && output.stderr.contains(text),
-            "stderr never said {text:?} within {limit:?}:\n{}",
+            "stderr does not contain {text:?} within {limit:?}:\n{}",
             output.stderr
         );
     }
 
-    /// Shows `see` each kept record once, from the first on, until it returns true.
+    /// Calls `see` with each kept record once, from the first one, until it returns true.
     ///
     /// # Panics
-    /// With `what` when that does not happen within `limit`.
+    /// If that does not happen within `limit`, with `what`.
     pub fn await_records(&self, what: &str, limit: Duration, mut see: impl FnMut(&Record) -> bool) {
         let mut next = 0;
         self.await_output(what, limit, |output| {
@@ -185,7 +185,7 @@ impl Longwave {
         });
     }
 
-    /// The same for the series of windows.
+    /// Like [`Longwave::await_records`] for the series of windows.
     pub fn await_points(&self, what: &str, limit: Duration, mut see: impl FnMut(&Point) -> bool) {
         let mut next = 0;
         self.await_output(what, limit, |output| {
@@ -195,10 +195,10 @@ impl Longwave {
         });
     }
 
-    /// The same for whole lines, which [`Options::lines`] asks for, from the one with this number on.
+    /// Like [`Longwave::await_records`] for lines (see [`Options::lines`]), from the one with this number.
     ///
     /// # Panics
-    /// With `what` when that does not happen within `limit`.
+    /// If that does not happen within `limit`, with `what`.
     pub fn await_lines(
         &self,
         what: &str,
@@ -214,17 +214,17 @@ impl Longwave {
         });
     }
 
-    /// What `see` makes of the whole lines so far.
+    /// Calls `see` with the lines so far.
     pub fn lines<T>(&self, see: impl FnOnce(&[Map<String, Value>]) -> T) -> T {
         see(&self.output.lock().lines)
     }
 
-    /// What it wrote to stderr so far.
+    /// Returns its stderr so far.
     pub fn stderr(&self) -> String {
         self.output.lock().stderr.clone()
     }
 
-    /// Waits until every cookie has had `times` final records; returns whether that happened within `limit`.
+    /// Waits until every cookie has its number of final records. Returns whether that happened within `limit`.
     pub fn await_finals(&self, expected: &[(u64, usize)], limit: Duration) -> bool {
         let mut left: std::collections::HashMap<u64, usize> =
             expected.iter().copied().filter(|(_, n)| *n > 0).collect();
@@ -247,29 +247,29 @@ impl Longwave {
         }) && left.is_empty()
     }
 
-    /// How many records were kept so far.
+    /// Returns the number of kept records so far.
     pub fn records_seen(&self) -> usize {
         self.records(<[Record]>::len)
     }
 
-    /// What `see` makes of the records kept so far.
+    /// Calls `see` with the kept records so far.
     pub fn records<T>(&self, see: impl FnOnce(&[Record]) -> T) -> T {
         see(&self.output.lock().records)
     }
 
-    /// Waits for the kept records to become `count` or more; returns whether they did within `limit`.
+    /// Waits for `count` kept records. Returns whether there were so many within `limit`.
     pub fn await_count(&self, count: usize, limit: Duration) -> bool {
         self.output.wait(limit, |output| output.records.len() >= count || output.stdout_ended)
     }
 
-    /// Its self-telemetry page, parsed.
+    /// Reads its self-telemetry page.
     pub fn telemetry(&self) -> Metrics {
         Metrics::scrape(self.telemetry)
             .unwrap_or_else(|error| panic!("http://{}/metrics: {error}", self.telemetry))
     }
 
-    /// Sends SIGTERM, waits for the exit and returns everything it printed. The binary checks its own books after a drained stop: they
-    /// must balance after every test.
+    /// Sends SIGTERM, waits for the exit and returns the output. The binary checks its accounting after a stop, which must balance after
+    /// every test.
     pub fn stop(self) -> Finished {
         let finished = self.signal_and_wait(Signal::TERM);
         assert!(
@@ -278,7 +278,11 @@ impl Longwave {
             finished.status,
             finished.stderr
         );
-        assert!(finished.garbage.is_empty(), "not data, on stdout: {:?}", finished.garbage);
+        assert!(
+            finished.garbage.is_empty(),
+            "stdout contains lines that are no data: {:?}",
+            finished.garbage
+        );
         assert!(!finished.stderr.contains("does not balance"), "stderr:\n{}", finished.stderr);
         finished
     }
@@ -289,7 +293,7 @@ impl Longwave {
         self.wait()
     }
 
-    /// Waits for an exit that comes by itself.
+    /// Waits until it exits by itself.
     pub fn wait(mut self) -> Finished {
         let deadline = Instant::now() + STOP_LIMIT;
         let ended = self.output.wait(STOP_LIMIT, |output| output.stdout_ended && output.stderr_ended);
@@ -346,7 +350,7 @@ impl Shared {
         self.output.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until `done`, which is asked again whenever something was printed.
+    /// Waits until `done` returns true. Calls it again whenever something is printed.
     fn wait(&self, limit: Duration, mut done: impl FnMut(&Output) -> bool) -> bool {
         let output = self.lock();
         let (_output, timeout) = self
@@ -401,7 +405,7 @@ impl Shared {
     }
 }
 
-/// The binary as a command, run by `wrapper` where there is one.
+/// Returns a command that runs the binary with `wrapper`.
 pub fn command(wrapper: &[String]) -> Command {
     let binary = binary::longwave();
     match wrapper.split_first() {
@@ -414,7 +418,7 @@ pub fn command(wrapper: &[String]) -> Command {
     }
 }
 
-/// Writes `config` into a file named `config.yaml` in `folder`.
+/// Writes `config` into `config.yaml` in `folder`.
 pub fn write_config(folder: &Path, config: &Value) -> PathBuf {
     let path = folder.join("config.yaml");
     let mut file = std::fs::File::create(&path).unwrap();
@@ -422,7 +426,7 @@ pub fn write_config(folder: &Path, config: &Value) -> PathBuf {
     path
 }
 
-/// A loopback address with a port that was free a moment ago.
+/// Returns a loopback address with a port that was free a moment ago.
 pub fn free_address() -> SocketAddr {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap()
 }

@@ -1,16 +1,16 @@
-//! Loss on purpose, by nftables inside a namespace.
+//! Drops segments with nftables in a network namespace.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
 
 use longwave_testing::netns::Netns;
 
-/// Where segments are dropped.
+/// Hook at which segments are dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hook {
-    /// On arrival: the network lost them.
+    /// On arrival, as if the network had lost them.
     Input,
-    /// On departure: the local stack refused them.
+    /// On departure: the local stack refuses them.
     Output,
 }
 
@@ -28,12 +28,12 @@ pub fn drop_some(netns: &Netns, hook: Hook, percent: u32) {
     apply(netns, hook, &format!("meta l4proto tcp numgen random mod 100 < {percent} drop"));
 }
 
-/// Drops all TCP segments at `hook` that match `what` (`tcp flags fin`, or empty for all).
+/// Drops all TCP segments at `hook` that match the expression `what`. Empty: all.
 pub fn drop_all(netns: &Netns, hook: Hook, what: &str) {
     apply(netns, hook, &format!("meta l4proto tcp {what} drop"));
 }
 
-/// Takes all rules away.
+/// Removes all rules.
 pub fn clear(netns: &Netns) {
     script(netns, "flush ruleset\n");
 }

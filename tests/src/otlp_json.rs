@@ -1,4 +1,4 @@
-//! OTLP as the Collector writes it in JSON, and Longwave's own JSON, brought to one shape so that they can be compared.
+//! Turns OTLP in JSON, as the Collector writes it, and the JSON of `stdout` into the same form, so that both can be compared.
 
 use std::collections::BTreeMap;
 
@@ -6,36 +6,36 @@ use serde_json::{Map, Value};
 
 use crate::time::unix_nanos;
 
-/// One metric point, every value as canonical text.
+/// One metric point. All values are text in a canonical form.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FlatPoint {
     /// `longwave.tcp.<level>.<measure>`.
     pub name: String,
-    /// Its attributes.
+    /// Attributes.
     pub attributes: BTreeMap<String, String>,
-    /// Start, ns since the epoch; 0 for gauges and for what is always cumulative.
+    /// Start in ns since the epoch. 0 for gauges and for measures that are always cumulative.
     pub start: u64,
-    /// End, ns since the epoch.
+    /// End in ns since the epoch.
     pub end: u64,
-    /// Number, or `count/sum/[upper:count …]` of a histogram.
+    /// A number, or `count/sum/[upper:count …]` of a histogram.
     pub value: String,
 }
 
 /// One log record: time, event name, attributes.
 pub type FlatLog = (u64, String, BTreeMap<String, String>);
 
-/// How a metric of the Collector's JSON adds up.
+/// Aggregation temporality of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Temporality {
-    /// OTLP's 1.
+    /// OTLP's value 1.
     Delta,
-    /// OTLP's 2.
+    /// OTLP's value 2.
     Cumulative,
-    /// A gauge has none.
+    /// None, for gauges.
     None,
 }
 
-/// The measures of a series in `stdout`'s JSON; every other key but `start`, `end`, `level` is an attribute.
+/// Measures of a series in the JSON of `stdout`. Every other key except `start`, `end` and `level` is an attribute.
 const MEASURES: &[&str] = &[
     "sent_bytes",
     "received_bytes",
@@ -53,12 +53,12 @@ const MEASURES: &[&str] = &[
     "rtt.min",
 ];
 
-/// Measures whose start is not the window's: always cumulative, or a gauge.
+/// Whether points of a measure start with the window: not those that are always cumulative, and not gauges.
 fn has_window_start(name: &str) -> bool {
     !name.ends_with(".connections.active") && !name.ends_with(".rtt.min")
 }
 
-/// All points of a body of `/v1/metrics`, with each metric's temporality by name.
+/// Returns all points of a body of `/v1/metrics`, and the temporality of each metric by name.
 pub fn points(body: &Value) -> (Vec<FlatPoint>, BTreeMap<String, Temporality>) {
     let mut flat = Vec::new();
     let mut temporalities = BTreeMap::new();
@@ -86,7 +86,7 @@ pub fn points(body: &Value) -> (Vec<FlatPoint>, BTreeMap<String, Temporality>) {
     (flat, temporalities)
 }
 
-/// All records of a body of `/v1/logs`.
+/// Returns all records of a body of `/v1/logs`.
 pub fn logs(body: &Value) -> Vec<FlatLog> {
     nested(body, &["resourceLogs", "scopeLogs", "logRecords"])
         .into_iter()
@@ -94,7 +94,7 @@ pub fn logs(body: &Value) -> Vec<FlatLog> {
         .collect()
 }
 
-/// The points of one line of a metrics pipeline's `stdout`.
+/// Returns the points of one line of a metrics pipeline on `stdout`.
 pub fn stdout_points(line: &Map<String, Value>) -> Vec<FlatPoint> {
     let level = line.get("level").map(text).unwrap_or_default();
     let time = |key: &str| line.get(key).and_then(Value::as_str).and_then(unix_nanos).unwrap_or(0);
@@ -109,7 +109,7 @@ pub fn stdout_points(line: &Map<String, Value>) -> Vec<FlatPoint> {
         let Some((measure, part)) = measure_of(key) else { continue };
         let mut attributes = shared.clone();
         match (split_attribute(measure), part) {
-            // The total stands beside its parts; OTLP has the parts only.
+            // The JSON of `stdout` contains the total and its parts, OTLP only the parts.
             (Some(_), None) => continue,
             (Some(attribute), Some(part)) => {
                 attributes.insert(attribute.to_owned(), part.to_owned());
@@ -125,7 +125,7 @@ pub fn stdout_points(line: &Map<String, Value>) -> Vec<FlatPoint> {
     flat
 }
 
-/// The measure that a key of `stdout`'s JSON stands for, and its part (`connections.closed.fin` → `fin`).
+/// Returns the measure of a key in the JSON of `stdout`, and its part (`connections.closed.fin` → `fin`).
 fn measure_of(key: &str) -> Option<(&'static str, Option<&str>)> {
     if let Some(measure) = MEASURES.iter().find(|measure| **measure == key) {
         return Some((measure, None));
@@ -136,7 +136,7 @@ fn measure_of(key: &str) -> Option<(&'static str, Option<&str>)> {
     })
 }
 
-/// One line of a logs pipeline's `stdout`.
+/// Returns the record of one line of a logs pipeline on `stdout`.
 pub fn stdout_log(line: &Map<String, Value>) -> FlatLog {
     let attributes = line
         .iter()
@@ -147,7 +147,7 @@ pub fn stdout_log(line: &Map<String, Value>) -> FlatLog {
     (time, line.get("event_name").map(text).unwrap_or_default(), attributes)
 }
 
-/// The attribute that splits a measure into several points.
+/// Returns the attribute by which a measure is split into several points.
 fn split_attribute(measure: &str) -> Option<&'static str> {
     match measure {
         "connections.closed" => Some("longwave.close.reason"),
@@ -210,12 +210,12 @@ fn histogram(count: u64, sum: &str, buckets: impl Iterator<Item = (String, u64)>
     format!("{count}/{sum}/[{}]", buckets.join(" "))
 }
 
-/// A whole number, as a number or (OTLP's 64-bit integers) as text.
+/// Returns an integer, which is a number or, for OTLP's 64-bit integers, text.
 fn integer(value: &Value) -> u64 {
     value.as_u64().or_else(|| value.as_str()?.parse().ok()).unwrap_or(0)
 }
 
-/// A number in one form: `1`, `1.0` and `"1"` are the same. OTLP's whole numbers are signed, so what is above ends there.
+/// Returns a number in the canonical form: `1`, `1.0` and `"1"` are the same. Values above the range of OTLP's signed integers are capped.
 fn number(value: &Value) -> String {
     let text = match value {
         Value::String(text) => text.clone(),
@@ -240,41 +240,4 @@ fn text(value: &Value) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::{Temporality, logs, points, stdout_log, stdout_points};
-
-    /// *Scenario*: the same series in OTLP's JSON and in `stdout`'s.
-    /// *Guarantees*: both come out equal: names, times, attributes, numbers, histograms.
-    #[test]
-    fn metrics_compare() {
-        let attributes = json!([{"key": "reporter", "value": {"stringValue": "source"}}]);
-        let body = json!({"resourceMetrics": [{"scopeMetrics": [{"metrics": [
-            {"name": "longwave.tcp.workload.sent_bytes", "sum": {"aggregationTemporality": 1, "isMonotonic": true, "dataPoints":
-                [{"attributes": attributes, "startTimeUnixNano": "0", "timeUnixNano": "1000000000", "asInt": "7"}]}},
-            {"name": "longwave.tcp.workload.connections.closed", "sum": {"aggregationTemporality": 1, "isMonotonic": true, "dataPoints":
-                [{"attributes": [attributes[0], {"key": "longwave.close.reason", "value": {"stringValue": "fin"}}],
-                "startTimeUnixNano": "0", "timeUnixNano": "1000000000", "asInt": "2"}]}},
-            {"name": "longwave.tcp.workload.rtt", "histogram": {"aggregationTemporality": 1, "dataPoints": [{"attributes": attributes,
-                "startTimeUnixNano": "0", "timeUnixNano": "1000000000", "count": "3", "sum": 0.25,
-                "bucketCounts": ["0", "2", "1"], "explicitBounds": [0.1, 1]}]}},
-        ]}]}]});
-        let line = json!({"start": "1970-01-01T00:00:00Z", "end": "1970-01-01T00:00:01Z", "level": "workload", "reporter": "source",
-            "sent_bytes": 7, "connections.closed": 2, "connections.closed.fin": 2, "rtt": {"count": 3, "sum": 0.25, "buckets": [[0.1, 0], [1.0, 2], [null, 1]]}});
-        let (mut flat, temporalities) = points(&body);
-        flat.sort();
-        assert_eq!(flat, stdout_points(line.as_object().unwrap()));
-        assert_eq!(temporalities["longwave.tcp.workload.rtt"], Temporality::Delta);
-    }
-
-    /// *Scenario*: the same record in both.
-    /// *Guarantees*: both come out equal, numbers in whatever form.
-    #[test]
-    fn logs_compare() {
-        let body = json!({"resourceLogs": [{"scopeLogs": [{"logRecords": [{"timeUnixNano": "5", "eventName": "e", "attributes": [
-            {"key": "n", "value": {"intValue": "12"}}, {"key": "d", "value": {"doubleValue": 1}}, {"key": "b", "value": {"boolValue": true}}]}]}]}]});
-        let line = json!({"timestamp": "1970-01-01T00:00:00.000000005Z", "event_name": "e", "n": 12, "d": 1.0, "b": true});
-        assert_eq!(logs(&body), [stdout_log(line.as_object().unwrap())]);
-    }
-}
+mod tests;

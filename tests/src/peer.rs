@@ -1,24 +1,24 @@
-//! An end in a process of its own, so that it can be killed: the test binary, run again.
+//! One end of a connection in a process of its own, so that a test can kill it: the test binary, started again as [`ROLE`].
 //!
-//! Each test binary that uses it has a test named `peer_main` that calls [`run_if_asked`]. The peer tells on stderr,
-//! one JSON object a line, because libtest writes to stdout.
+//! The `main` of a test binary that uses it calls [`main`] for that role. The peer reports on stdout, one JSON object a line.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::end::{Account, End, Role};
-use crate::place::{Family, Place, Side};
+use crate::network::{Family, Network, Side};
 
-const PLAN: &str = "LONGWAVE_PEER_PLAN";
+/// First argument of a test binary that runs as a peer. The second one is its [`Plan`].
+pub const ROLE: &str = "--peer";
 
-/// What the peer does: opens, writes, reads, reports, waits to be killed (or for the end of its stdin).
+/// What the peer does: it opens a connection, writes, reads, reports, and waits until it is killed or its stdin is closed.
 #[derive(Debug, Serialize, Deserialize)]
 struct Plan {
-    /// Where to connect to; `None`: listen, say where, accept.
+    /// Address to connect to. `None`: the peer listens, reports its port, and accepts one connection.
     connect: Option<SocketAddr>,
     netns: Option<String>,
     family: String,
@@ -30,7 +30,7 @@ struct Plan {
 pub struct Part {
     /// Bytes that it writes.
     pub write: u64,
-    /// Bytes that it reads, after that.
+    /// Bytes that it reads after it has written.
     pub read: u64,
     /// Bytes that it waits for and leaves unread.
     pub unread: u64,
@@ -48,24 +48,24 @@ struct Report {
 /// A peer process.
 pub struct Peer {
     child: Child,
-    lines: BufReader<ChildStderr>,
+    lines: BufReader<ChildStdout>,
     role: Role,
-    /// Where it listens, if it does.
+    /// Address on which it listens. `None` for a client.
     pub address: Option<SocketAddr>,
 }
 
 impl Peer {
-    /// A client that connects to `address` and does its part.
-    pub fn client(place: &Place, address: SocketAddr, part: Part) -> Self {
-        Self::spawn(&place.client, place.family, Role::Client, Some(address), part)
+    /// Starts a client that connects to `address` and does its part.
+    pub fn client(network: &Network, address: SocketAddr, part: Part) -> Self {
+        Self::spawn(&network.client, network.family, Role::Client, Some(address), part)
     }
 
-    /// A server that accepts one connection and does its part.
-    pub fn server(place: &Place, part: Part) -> Self {
-        let mut peer = Self::spawn(&place.server, place.family, Role::Server, None, part);
+    /// Starts a server that accepts one connection and does its part.
+    pub fn server(network: &Network, part: Part) -> Self {
+        let mut peer = Self::spawn(&network.server, network.family, Role::Server, None, part);
         let line = peer.line();
         let port = line["port"].as_u64().unwrap_or_else(|| panic!("no port in {line}"));
-        peer.address = Some(SocketAddr::new(place.server_address(), u16::try_from(port).unwrap()));
+        peer.address = Some(SocketAddr::new(network.server_address(), u16::try_from(port).unwrap()));
         peer
     }
 
@@ -77,18 +77,16 @@ impl Peer {
             part,
         };
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "peer_main", "--nocapture", "--test-threads=1"])
-            .env(PLAN, serde_json::to_string(&plan).unwrap())
+            .args([ROLE, &serde_json::to_string(&plan).unwrap()])
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
+            .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let lines = BufReader::new(child.stderr.take().unwrap());
+        let lines = BufReader::new(child.stdout.take().unwrap());
         Self { child, lines, role, address: None }
     }
 
-    /// Waits until it has done its part; what it knows then.
+    /// Waits until it has done its part and returns its counts.
     pub fn report(&mut self) -> Account {
         let line = self.line();
         let report: Report = serde_json::from_value(line).unwrap();
@@ -105,22 +103,16 @@ impl Peer {
         }
     }
 
-    /// kill -9.
+    /// Kills it with SIGKILL.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     fn line(&mut self) -> Value {
-        let mut other = String::new();
-        loop {
-            let mut line = String::new();
-            assert!(self.lines.read_line(&mut line).unwrap() > 0, "the peer ended: {other}");
-            if line.starts_with('{') {
-                return serde_json::from_str(&line).unwrap();
-            }
-            other.push_str(&line);
-        }
+        let mut line = String::new();
+        assert!(self.lines.read_line(&mut line).unwrap() > 0, "the peer exited without a report");
+        serde_json::from_str(&line).unwrap()
     }
 }
 
@@ -131,22 +123,24 @@ impl Drop for Peer {
     }
 }
 
-/// Is the peer, where this process was started as one; else does nothing.
-pub fn run_if_asked() {
-    let Ok(plan) = std::env::var(PLAN) else { return };
-    let plan: Plan = serde_json::from_str(&plan).unwrap();
+/// Runs this process as a peer.
+///
+/// # Panics
+/// If the second argument is no plan, or a socket fails.
+pub fn main() {
+    let plan: Plan = serde_json::from_str(&std::env::args().nth(2).unwrap()).unwrap();
     let family = match plan.family.as_str() {
         "V4" => Family::V4,
         "V6" => Family::V6,
         _ => Family::Mapped,
     };
-    let mut place = Place::loopback(family);
+    let mut network = Network::loopback(family);
     let netns = plan.netns.map(Into::into);
-    place.client.netns.clone_from(&netns);
-    place.server.netns = netns;
+    network.client.netns.clone_from(&netns);
+    network.server.netns = netns;
     let mut end = match plan.connect {
-        Some(address) => place.connect(address).unwrap(),
-        None => accept_one(&place),
+        Some(address) => network.connect(address).unwrap(),
+        None => accept_one(&network),
     };
     end.write(plan.part.write).unwrap();
     end.read(plan.part.read).unwrap();
@@ -154,23 +148,24 @@ pub fn run_if_asked() {
         end.await_unread(plan.part.unread).unwrap();
     }
     let account = end.account();
-    tell(&Report {
+    report(&Report {
         cookie: account.cookie,
         local: account.local,
         peer: account.peer,
         written: account.written,
         read: account.read,
     });
-    // Until killed; when the test dies, its end of the pipe closes.
+    // If the test dies, its end of the pipe closes.
     let _ = std::io::stdin().read(&mut [0]);
 }
 
-fn accept_one(place: &Place) -> End {
-    let listener = place.listen_anywhere(1).unwrap();
-    tell(&serde_json::json!({"port": listener.address.port()}));
+fn accept_one(network: &Network) -> End {
+    let listener = network.listen_anywhere(1).unwrap();
+    report(&serde_json::json!({"port": listener.address.port()}));
     listener.accept().unwrap()
 }
 
-fn tell(what: &impl Serialize) {
-    eprintln!("{}", serde_json::to_string(what).unwrap());
+fn report(message: &impl Serialize) {
+    let line = serde_json::to_string(message).unwrap() + "\n";
+    std::io::stdout().write_all(line.as_bytes()).unwrap();
 }

@@ -1,41 +1,41 @@
-//! One line of a logs pipeline, as `stdout` prints it.
+//! One line of a logs pipeline on `stdout`.
 
 use std::net::{IpAddr, SocketAddr};
 
 use serde::Deserialize;
 
-/// An access-log record: the keys that the tests compare. Bytes and segments are totals since the open.
+/// An access-log record, with the keys that the tests compare. Bytes and segments are totals since the open.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Record {
     /// `longwave.tcp.connection.{open,update,close,fail,vanished}`.
     pub event_name: String,
-    /// RFC 3339, nanoseconds.
+    /// RFC 3339 time with nanoseconds.
     pub timestamp: String,
     /// `source` or `destination`.
     #[serde(default)]
     pub reporter: String,
-    /// The client's address.
+    /// Address of the client.
     #[serde(rename = "source.address")]
     pub source_address: Option<IpAddr>,
-    /// The client's port.
+    /// Port of the client.
     #[serde(rename = "source.port")]
     pub source_port: Option<u16>,
-    /// The server's address.
+    /// Address of the server.
     #[serde(rename = "destination.address")]
     pub destination_address: Option<IpAddr>,
-    /// The server's port.
+    /// Port of the server.
     #[serde(rename = "destination.port")]
     pub destination_port: Option<u16>,
-    /// Who the client is.
+    /// Name of the workload of the client.
     #[serde(rename = "source.workload.name")]
     pub source_workload: Option<String>,
-    /// Who the server is.
+    /// Name of the workload of the server.
     #[serde(rename = "destination.workload.name")]
     pub destination_workload: Option<String>,
-    /// What the client meant to reach.
+    /// Name of the service that the client connected to.
     #[serde(rename = "destination.service.name")]
     pub service: Option<String>,
-    /// Where that is.
+    /// Namespace of the service.
     #[serde(rename = "destination.service.namespace")]
     pub service_namespace: Option<String>,
     /// `<boot id>-<cookie>-<generation>`, hexadecimal.
@@ -47,64 +47,64 @@ pub struct Record {
     /// False for a connection that is older than Longwave.
     #[serde(rename = "longwave.start_known", default = "yes")]
     pub start_known: bool,
-    /// False for what TCP's counters cannot tell.
+    /// False if the bytes cannot be derived exactly from the counters of TCP.
     #[serde(rename = "longwave.exact", default = "yes")]
     pub exact: bool,
-    /// Where the owner comes from.
+    /// How the owner was found.
     #[serde(rename = "longwave.owner.source")]
     pub owner_source: Option<String>,
-    /// The owner.
+    /// Process id of the owner.
     #[serde(rename = "process.pid")]
     pub pid: Option<i32>,
-    /// Unique payload put on the wire.
+    /// Payload sent, without retransmissions.
     #[serde(rename = "longwave.tcp.sent_bytes", default)]
     pub sent_bytes: u64,
-    /// The same since the previous record.
+    /// Delta of it since the previous record.
     #[serde(rename = "longwave.tcp.sent_bytes.delta", default)]
     pub sent_bytes_delta: u64,
     /// Payload delivered in order.
     #[serde(rename = "longwave.tcp.received_bytes", default)]
     pub received_bytes: u64,
-    /// The same since the previous record.
+    /// Delta of it since the previous record.
     #[serde(rename = "longwave.tcp.received_bytes.delta", default)]
     pub received_bytes_delta: u64,
-    /// Segments.
+    /// Segments sent, with retransmissions.
     #[serde(rename = "longwave.tcp.sent_segments", default)]
     pub sent_segments: u64,
-    /// The same since the previous record.
+    /// Delta of it since the previous record.
     #[serde(rename = "longwave.tcp.sent_segments.delta", default)]
     pub sent_segments_delta: u64,
-    /// Segments.
+    /// Segments received.
     #[serde(rename = "longwave.tcp.received_segments", default)]
     pub received_segments: u64,
-    /// The same since the previous record.
+    /// Delta of it since the previous record.
     #[serde(rename = "longwave.tcp.received_segments.delta", default)]
     pub received_segments_delta: u64,
-    /// Segments sent again.
+    /// Retransmitted segments.
     #[serde(rename = "longwave.tcp.retransmits", default)]
     pub retransmits: u64,
-    /// The same since the previous record.
+    /// Delta of it since the previous record.
     #[serde(rename = "longwave.tcp.retransmits.delta", default)]
     pub retransmits_delta: u64,
-    /// Segments held to be lost.
+    /// Segments that TCP marked as lost.
     #[serde(rename = "longwave.tcp.lost", default)]
     pub lost: u64,
-    /// The same since the previous record.
+    /// Delta of it since the previous record.
     #[serde(rename = "longwave.tcp.lost.delta", default)]
     pub lost_delta: u64,
-    /// Written by the application, not put on the wire.
+    /// Bytes that the application wrote and TCP has not sent.
     #[serde(rename = "longwave.tcp.unsent_bytes", default)]
     pub unsent_bytes: u64,
-    /// Received, not read by the application.
+    /// Bytes that TCP received and the application has not read.
     #[serde(rename = "longwave.tcp.unread_bytes", default)]
     pub unread_bytes: u64,
-    /// The state that a close left.
+    /// TCP state before the close.
     #[serde(rename = "network.connection.state")]
     pub state: Option<String>,
-    /// Why it ended.
+    /// Reason of the close.
     #[serde(rename = "longwave.close.reason")]
     pub close_reason: Option<String>,
-    /// Why it never was established.
+    /// Reason of the failure.
     #[serde(rename = "error.type")]
     pub error_type: Option<String>,
 }
@@ -114,38 +114,38 @@ fn yes() -> bool {
 }
 
 impl Record {
-    /// The last part of the event's name: `open`, `update`, `close`, `fail`, `vanished`.
+    /// Last part of the name of the event: `open`, `update`, `close`, `fail`, `vanished`.
     pub fn event(&self) -> &str {
         self.event_name.rsplit('.').next().unwrap_or_default()
     }
 
-    /// Whether this is the connection's last record.
+    /// Whether this is the last record of the connection.
     pub fn is_final(&self) -> bool {
         matches!(self.event(), "close" | "fail" | "vanished")
     }
 
-    /// The socket's cookie (`SO_COOKIE`) and the generation; zeros when the id is malformed.
+    /// Cookie of the socket (`SO_COOKIE`) and generation. Zeros if the id is malformed.
     pub fn cookie_and_generation(&self) -> (u64, u64) {
         let mut parts = self.id.splitn(3, '-').skip(1).map(|part| u64::from_str_radix(part, 16).unwrap_or(0));
         (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
     }
 
-    /// The socket's cookie.
+    /// Cookie of the socket.
     pub fn cookie(&self) -> u64 {
         self.cookie_and_generation().0
     }
 
-    /// The client's address and port.
+    /// Address and port of the client.
     pub fn source(&self) -> Option<SocketAddr> {
         Some(SocketAddr::new(self.source_address?, self.source_port?))
     }
 
-    /// The server's address and port.
+    /// Address and port of the server.
     pub fn destination(&self) -> Option<SocketAddr> {
         Some(SocketAddr::new(self.destination_address?, self.destination_port?))
     }
 
-    /// Totals beside their deltas: name, total, delta.
+    /// Name, total and delta of each counter.
     pub fn measures(&self) -> [(&'static str, u64, u64); 6] {
         [
             ("sent_bytes", self.sent_bytes, self.sent_bytes_delta),

@@ -1,4 +1,4 @@
-//! Lives of connections: each scenario makes some in a [`Place`], keeps both ends' counts, and tells them as stories.
+//! Scenarios: each makes connections in a [`Network`] and returns the counts of their ends.
 
 mod ends_badly;
 mod ends_well;
@@ -7,21 +7,21 @@ mod starts;
 
 use std::io;
 
-use crate::place::Place;
-use crate::verdict::Story;
+use crate::network::Network;
+use crate::verdict::PlayedConnection;
 
 pub use ends_badly::{kill9, linger_reset, server_cut_after_close, unread_at_close};
 pub use ends_well::{
     both_ways, bulk, clean_close, half_close, nothing, orphan, out_of_band, requests, server_first,
     simultaneous_close,
 };
-pub use needs_namespaces::{fast_open, lost_for_good, simultaneous_close_forced};
+pub use needs_namespaces::{fast_open, network_failure, simultaneous_close_forced};
 pub use starts::{reconnect, refused, self_connect, syn_timeout};
 
-/// A scenario, and its name for messages.
-pub type Scenario = (&'static str, fn(&Place) -> io::Result<Vec<Story>>);
+/// Name of a scenario, for messages, and its function.
+pub type Scenario = (&'static str, fn(&Network) -> io::Result<Vec<PlayedConnection>>);
 
-/// Those that need nothing but two ends: any place will do.
+/// Scenarios that work in any network.
 pub const ANYWHERE: &[Scenario] = &[
     ("nothing", nothing),
     ("clean_close", clean_close),
@@ -41,7 +41,7 @@ pub const ANYWHERE: &[Scenario] = &[
     ("syn_timeout", syn_timeout),
 ];
 
-/// Those that stay deterministic when segments are lost.
+/// Scenarios that are deterministic even if segments are lost.
 pub const UNDER_LOSS: &[Scenario] = &[
     ("clean_close", clean_close),
     ("server_first", server_first),
@@ -51,20 +51,20 @@ pub const UNDER_LOSS: &[Scenario] = &[
     ("orphan", orphan),
 ];
 
-/// Plays `scenarios` at `place`.
+/// Runs `scenarios` in `network`.
 ///
 /// # Panics
-/// When one cannot be played.
-pub fn play(scenarios: &[Scenario], place: &Place) -> Vec<Story> {
+/// If one fails.
+pub fn play(scenarios: &[Scenario], network: &Network) -> Vec<PlayedConnection> {
     scenarios
         .iter()
         .flat_map(|(name, scenario)| {
-            let mut stories =
-                scenario(place).unwrap_or_else(|error| panic!("{name} at {}: {error}", place.name));
-            for story in &mut stories {
-                story.name = format!("{}: {}", place.name, story.name);
+            let mut connections =
+                scenario(network).unwrap_or_else(|error| panic!("{name} in {}: {error}", network.name));
+            for connection in &mut connections {
+                connection.name = format!("{}: {}", network.name, connection.name);
             }
-            stories
+            connections
         })
         .collect()
 }

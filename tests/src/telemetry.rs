@@ -1,4 +1,4 @@
-//! The self-telemetry page, read as Prometheus reads it.
+//! Reads the self-telemetry page in the text format of Prometheus.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -8,18 +8,18 @@ use std::time::Duration;
 /// One sample of the page.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
-    /// The name as printed, `_total` included.
+    /// Name with its suffix `_total`.
     pub name: String,
-    /// Its labels.
+    /// Labels.
     pub labels: BTreeMap<String, String>,
-    /// Its value.
+    /// Value.
     pub value: f64,
 }
 
 /// All samples of one scrape.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
-    /// In the page's order.
+    /// Samples in the order of the page.
     pub samples: Vec<Sample>,
 }
 
@@ -27,7 +27,7 @@ impl Metrics {
     /// Reads `http://address/metrics`.
     ///
     /// # Errors
-    /// When nothing answers there, or not with status 200.
+    /// If there is no response with status 200.
     pub fn scrape(address: SocketAddr) -> io::Result<Self> {
         let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(10))?;
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;
@@ -41,22 +41,22 @@ impl Metrics {
         Ok(Self::parse(body))
     }
 
-    /// Parses the text format; comments and lines that are not samples are left out.
+    /// Parses the text format. Ignores comments and lines that are no samples.
     pub fn parse(text: &str) -> Self {
         Self { samples: text.lines().filter_map(parse_sample).collect() }
     }
 
-    /// The sum over all series of `name` (with or without `_total`) whose labels contain all of `labels`.
+    /// Sums all series of `name` (with or without `_total`) whose labels contain all of `labels`.
     pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
         self.select(name, labels).map(|sample| sample.value as u64).sum()
     }
 
-    /// Whether there is any series of that name.
+    /// Whether there is a series of `name`.
     pub fn has(&self, name: &str) -> bool {
         self.select(name, &[]).next().is_some()
     }
 
-    /// The series of `name` (with or without `_total`) whose labels contain all of `labels`.
+    /// Returns the series of `name` (with or without `_total`) whose labels contain all of `labels`.
     pub fn select<'a>(
         &'a self,
         name: &'a str,
@@ -70,7 +70,7 @@ impl Metrics {
         })
     }
 
-    /// The values of `label` over the series of `name`.
+    /// Returns the values of `label` of all series of `name`.
     pub fn label_values(&self, name: &str, label: &str) -> Vec<String> {
         let mut values: Vec<String> =
             self.select(name, &[]).filter_map(|sample| sample.labels.get(label).cloned()).collect();
@@ -79,7 +79,7 @@ impl Metrics {
         values
     }
 
-    /// All samples whose name starts with `longwave_`, one a line, for messages.
+    /// Formats all samples whose names start with `longwave_`, one a line, for messages.
     pub fn show(&self) -> String {
         let mut text = String::new();
         for sample in self.samples.iter().filter(|sample| sample.name.starts_with("longwave_")) {
@@ -109,7 +109,7 @@ fn parse_sample(line: &str) -> Option<Sample> {
     Some(Sample { name: name.to_owned(), labels, value })
 }
 
-/// `a="b",c="d"} rest` → labels and rest.
+/// Parses `a="b",c="d"} rest` into labels and rest.
 fn parse_labels(mut text: &str) -> Option<(BTreeMap<String, String>, &str)> {
     let mut labels = BTreeMap::new();
     loop {
@@ -136,19 +136,4 @@ fn parse_labels(mut text: &str) -> Option<(BTreeMap<String, String>, &str)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::Metrics;
-
-    /// *Scenario*: a page with comments, labels with escapes, and a counter's suffix.
-    /// *Guarantees*: sums select by name without suffix and by labels.
-    #[test]
-    fn reads_a_page() {
-        let page = "# HELP a_b x\n# TYPE a_b counter\na_b_total{x=\"1\",y=\"q\\\"}\"} 3\na_b_total{x=\"2\"} 4\nplain 5 17\n";
-        let metrics = Metrics::parse(page);
-        assert_eq!(metrics.sum("a_b", &[]), 7);
-        assert_eq!(metrics.sum("a_b", &[("y", "q\"}")]), 3);
-        assert_eq!(metrics.sum("plain", &[]), 5);
-        assert_eq!(metrics.label_values("a_b", "x"), ["1", "2"]);
-        assert!(!metrics.has("a"));
-    }
-}
+mod tests;

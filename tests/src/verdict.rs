@@ -1,60 +1,60 @@
-//! Compares what the ends know with what was reported, connection by connection.
+//! Compares the counts of the ends with the records, connection by connection.
 
 use std::collections::HashMap;
 
 use crate::end::{Account, EndId};
 use crate::record::Record;
 
-/// One connection of a scenario: what its ends know.
+/// One connection of a scenario, with the counts of its ends.
 #[derive(Clone, Debug)]
-pub struct Story {
-    /// Which scenario, for messages.
+pub struct PlayedConnection {
+    /// Name of the scenario, for messages.
     pub name: String,
-    /// Its ends: the client first, then the server, or only the one that exists.
+    /// Client and server, or the only end.
     pub ends: Vec<Account>,
-    /// Whether all that was sent arrived, both ways.
+    /// Whether all data arrived, in both directions.
     pub arrived: bool,
 }
 
-/// The records of one connection (one cookie and generation).
+/// Records of one connection (one cookie and generation).
 type Stream<'a> = Vec<&'a Record>;
 
-impl Story {
-    /// Its ends.
+impl PlayedConnection {
+    /// Identities of the ends.
     pub fn ids(&self) -> impl Iterator<Item = EndId> {
         self.ends.iter().map(Account::id)
     }
 
-    /// A connection of which all data arrived.
+    /// Makes a connection whose data arrived completely.
     pub fn arrived(name: &str, client: Account, server: Account) -> Self {
         Self { name: name.to_owned(), ends: vec![client, server], arrived: true }
     }
 
-    /// A connection of which some data was lost on the way.
+    /// Makes a connection that lost some data.
     pub fn cut(name: &str, client: Account, server: Account) -> Self {
         Self { name: name.to_owned(), ends: vec![client, server], arrived: false }
     }
 
-    /// A connection that has only one end.
+    /// Makes a connection with only one end.
     pub fn one_ended(name: &str, client: Account) -> Self {
         Self { name: name.to_owned(), ends: vec![client], arrived: false }
     }
 }
 
-/// How many final records each cookie must get.
-pub fn finals(stories: &[Story]) -> Vec<(u64, usize)> {
+/// Returns the number of final records of each cookie.
+pub fn finals(connections: &[PlayedConnection]) -> Vec<(u64, usize)> {
     let mut finals: HashMap<u64, usize> = HashMap::new();
-    for end in stories.iter().flat_map(|story| &story.ends) {
+    for end in connections.iter().flat_map(|connection| &connection.ends) {
         *finals.entry(end.cookie).or_default() += 1;
     }
     finals.into_iter().collect()
 }
 
-/// Ends whose last record is not their end: it was `vanished`, or none came.
-pub fn unseen(stories: &[Story], records: &[Record]) -> Vec<EndId> {
+/// Returns the ends whose final record is missing or `vanished`.
+pub fn unseen(connections: &[PlayedConnection], records: &[Record]) -> Vec<EndId> {
     let streams = streams(records);
     let mut turns: HashMap<u64, usize> = HashMap::new();
-    let ends = stories.iter().flat_map(Story::ids);
+    let ends = connections.iter().flat_map(PlayedConnection::ids);
     ends.filter(|end| {
         let turn = turns.entry(end.cookie).or_default();
         let stream = streams.get(&end.cookie).and_then(|generations| generations.get(*turn));
@@ -64,52 +64,52 @@ pub fn unseen(stories: &[Story], records: &[Record]) -> Vec<EndId> {
     .collect()
 }
 
-/// Checks every end of every story.
+/// Checks every end of every connection.
 ///
 /// # Panics
-/// With everything that is wrong, at once.
-pub fn assert_exact(stories: &[Story], records: &[Record]) {
-    let problems = check(stories, records);
-    let ends: usize = stories.iter().map(|story| story.ends.len()).sum();
-    assert!(!stories.is_empty(), "no story was told");
+/// If something is wrong, with all problems.
+pub fn assert_exact(connections: &[PlayedConnection], records: &[Record]) {
+    let problems = check(connections, records);
+    let ends: usize = connections.iter().map(|connection| connection.ends.len()).sum();
+    assert!(!connections.is_empty(), "no connection was made");
     assert!(
         problems.is_empty(),
         "{} problems in {} connections, {ends} ends:\n{}",
         problems.len(),
-        stories.len(),
+        connections.len(),
         problems.join("\n")
     );
 }
 
-/// Everything that is wrong; empty when all is exact.
-pub fn check(stories: &[Story], records: &[Record]) -> Vec<String> {
+/// Returns all problems.
+pub fn check(connections: &[PlayedConnection], records: &[Record]) -> Vec<String> {
     let streams = streams(records);
     let mut seen: HashMap<u64, usize> = HashMap::new();
     let mut problems = Vec::new();
-    for story in stories {
+    for connection in connections {
         let mut found = Vec::new();
-        for end in &story.ends {
+        for end in &connection.ends {
             let turn = seen.entry(end.cookie).or_default();
             let stream = streams.get(&end.cookie).and_then(|generations| generations.get(*turn));
             *turn += 1;
-            let context = format!("{} {:?} cookie {:x} turn {turn}", story.name, end.role, end.cookie);
+            let context = format!("{} {:?} cookie {:x} turn {turn}", connection.name, end.role, end.cookie);
             match stream {
-                None => problems.push(format!("{context}: no record at all")),
+                None => problems.push(format!("{context}: no record")),
                 Some(stream) => {
                     check_end(end, stream, &context, &mut problems);
                     found.push(*stream.last().unwrap());
                 }
             }
         }
-        if let (true, [client, server]) = (story.arrived, found.as_slice()) {
-            check_arrival(&story.name, client, server, &mut problems);
+        if let (true, [client, server]) = (connection.arrived, found.as_slice()) {
+            check_arrival(&connection.name, client, server, &mut problems);
         }
     }
     problems.extend(too_many(&streams, &seen));
     problems
 }
 
-/// Records by cookie, then by generation in the order of their first records.
+/// Groups records by cookie, and then by generation in the order of their first records.
 fn streams(records: &[Record]) -> HashMap<u64, Vec<Stream<'_>>> {
     let mut streams: HashMap<u64, Vec<(u64, Stream<'_>)>> = HashMap::new();
     for record in records {
@@ -184,7 +184,7 @@ fn check_addresses(end: &Account, last: &Record, problem: &mut impl FnMut(String
     if last.destination() != Some(destination) {
         problem(format!("destination {:?}, not {destination}", last.destination()));
     }
-    // A socket that never was established has lost its own port when the test can ask for it.
+    // A socket that was never established has lost its port when the test could read it.
     if end.failed.is_none() && last.source() != Some(source) {
         problem(format!("source {:?}, not {source}", last.source()));
     }
@@ -214,7 +214,7 @@ fn check_deltas(end: &Account, stream: &[&Record], first: &Record, problem: &mut
     for record in stream {
         for (index, (name, total, delta)) in record.measures().into_iter().enumerate() {
             if total < before[index] {
-                problem(format!("{name} went back from {} to {total}", before[index]));
+                problem(format!("{name} decreased from {} to {total}", before[index]));
             }
             before[index] = total;
             sums[index] += delta;
@@ -224,7 +224,7 @@ fn check_deltas(end: &Account, stream: &[&Record], first: &Record, problem: &mut
         let grown = before[index].saturating_sub(baseline[index]);
         if sums[index] != grown {
             problem(format!(
-                "{name}: deltas sum to {}, totals grew by {grown} in {} records",
+                "{name}: deltas sum to {}, totals increased by {grown} in {} records",
                 sums[index],
                 stream.len()
             ));

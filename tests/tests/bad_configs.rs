@@ -1,11 +1,11 @@
-//! Bad configurations, and hosts that lack something: what the binary says, and how it exits.
+//! Messages and exit codes of the binary for bad configurations, and on hosts that lack something.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, ExitCode, Output, Stdio};
 
-use longwave_testing::gate;
+use longwave_testing::{gate, harness, tests};
 use longwave_tests::config;
 use longwave_tests::longwave::{READY, command, write_config};
 use serde_json::{Value, json};
@@ -18,21 +18,20 @@ fn fixtures() -> Vec<PathBuf> {
     files
 }
 
-/// Exit code, stdout and stderr of a run, with what differs between machines taken out.
-fn told(output: &Output, config: &Path) -> String {
-    let shown =
+/// Formats exit code, stdout and stderr of a run without what differs between machines.
+fn shown(output: &Output, config: &Path) -> String {
+    let text =
         |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(&config.display().to_string(), "<config>");
     format!(
         "exit code: {}\nstdout:\n{}\nstderr:\n{}",
         output.status.code().map_or_else(|| "killed".to_owned(), |code| code.to_string()),
-        shown(&output.stdout),
-        shown(&output.stderr)
+        text(&output.stdout),
+        text(&output.stderr)
     )
 }
 
-/// *Scenario*: more than thirty configurations, each with a mistake that people make (one with many at once), given to `validate`.
+/// *Scenario*: `validate` with more than thirty configurations, each with a typical mistake (one with many).
 /// *Guarantees*: each is refused with a non-zero exit code and the message of its snapshot; nothing is printed on stdout.
-#[test]
 fn bad_configurations_say_what_is_wrong() {
     let files = fixtures();
     assert!(files.len() >= 30);
@@ -42,17 +41,16 @@ fn bad_configurations_say_what_is_wrong() {
         let output =
             command(&[]).arg("validate").arg("--config").arg(&file).stdin(Stdio::null()).output().unwrap();
         if output.status.success() || !output.stdout.is_empty() || output.status.code() == Some(101) {
-            wrong.push(format!("{name}: {}", told(&output, &file)));
+            wrong.push(format!("{name}: {}", shown(&output, &file)));
             continue;
         }
-        insta::assert_snapshot!(name, told(&output, &file));
+        insta::assert_snapshot!(name, shown(&output, &file));
     }
     assert!(wrong.is_empty(), "accepted, or panicked:\n{}", wrong.join("\n\n"));
 }
 
 /// *Scenario*: `run` instead of `validate`, with one of the bad files.
-/// *Guarantees*: it is refused in the same words before anything starts.
-#[test]
+/// *Guarantees*: it is refused with the same message before anything starts.
 fn run_refuses_what_validate_refuses() {
     let file = fixtures().into_iter().find(|file| file.ends_with("several_at_once.yaml")).unwrap();
     let of = |verb: &str| {
@@ -65,10 +63,10 @@ fn run_refuses_what_validate_refuses() {
     assert!(!stderr.contains(READY));
 }
 
-/// Runs a good configuration under `shell` (a script in which `"$@"` is the binary) and returns what it says.
+/// Runs a good configuration under `shell` (a script in which `"$@"` is the binary) and returns the output.
 fn run_where(shell: &str) -> Output {
     let folder = TempDir::new().unwrap();
-    // Whoever the script turns into must reach the configuration.
+    // The user to which the script switches must be able to read the configuration.
     fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let config = config::merged(
         config::logs(json!({"interval": "1s"})),
@@ -77,7 +75,7 @@ fn run_where(shell: &str) -> Output {
     let path = write_config(folder.path(), &config);
     let longwave = command(&[]);
     let binary = reachable_copy(Path::new(longwave.get_program()), folder.path());
-    // Bounded: a binary that runs all the same is ended, and the assertion says so.
+    // If the binary runs although it must not, it is ended, and the assertion fails.
     Command::new("timeout")
         .args(["--signal=TERM", "30", "sh", "-ec", shell, "sh"])
         .arg(binary)
@@ -88,7 +86,7 @@ fn run_where(shell: &str) -> Output {
         .unwrap()
 }
 
-/// The binary where any user can execute it.
+/// Copies the binary to a folder in which any user can execute it.
 fn reachable_copy(binary: &Path, folder: &Path) -> PathBuf {
     let copy = folder.join("longwave");
     fs::copy(binary, &copy).unwrap();
@@ -106,21 +104,19 @@ fn assert_says(output: &Output, words: &[&str]) {
     }
 }
 
-/// *Scenario*: `run` as nobody.
-/// *Guarantees*: it says which capabilities are missing and how to give them, and exits non-zero.
-#[test]
+/// *Scenario*: `run` as the user nobody.
+/// *Guarantees*: the error says which capabilities are missing and how to grant them; the exit code is not zero.
 fn without_privileges() {
-    let Some(_turn) = gate::privileged("without_privileges") else { return };
+    let _turn = gate::privileged();
     let output = run_where(r#"exec setpriv --reuid 65534 --regid 65534 --clear-groups --no-new-privs "$@""#);
     assert_says(&output, &["CAP_BPF", "CAP_PERFMON", "root"]);
 }
 
-/// *Scenario*: `run` as root of whose capabilities one is missing, one after the other.
-/// *Guarantees*: that one is named.
-#[test]
+/// *Scenario*: `run` as root with one capability missing, for each capability.
+/// *Guarantees*: the error names it.
 fn without_one_capability() {
-    let Some(_turn) = gate::privileged("without_one_capability") else { return };
-    // CAP_SYS_ADMIN implies the others, so it goes as well; the kernel asks for what is left by name.
+    let _turn = gate::privileged();
+    // CAP_SYS_ADMIN implies the others, so it is removed as well.
     for (dropped, name) in [("-bpf,-sys_admin", "CAP_BPF"), ("-perfmon,-sys_admin", "CAP_PERFMON")] {
         let output =
             run_where(&format!(r#"exec setpriv --bounding-set {dropped} --inh-caps {dropped} "$@""#));
@@ -128,21 +124,19 @@ fn without_one_capability() {
     }
 }
 
-/// *Scenario*: `run` where /sys/kernel/btf is empty (a mount in a namespace of its own).
-/// *Guarantees*: it says that BTF is missing, and which kernel option gives it.
-#[test]
+/// *Scenario*: `run` with an empty /sys/kernel/btf (a mount in a mount namespace).
+/// *Guarantees*: the error says that BTF is missing, and which kernel option adds it.
 fn without_btf() {
-    let Some(_turn) = gate::privileged("without_btf") else { return };
+    let _turn = gate::privileged();
     let output =
         run_where(r#"exec unshare --mount sh -ec 'mount -t tmpfs none /sys/kernel/btf; exec "$@"' sh "$@""#);
     assert_says(&output, &["BTF", "/sys/kernel/btf/vmlinux", "CONFIG_DEBUG_INFO_BTF"]);
 }
 
 /// *Scenario*: `run` with a `cgroup` scope, and with workloads named by cgroup, where no cgroup2 is mounted.
-/// *Guarantees*: it says so, and what to mount.
-#[test]
+/// *Guarantees*: the error says so, and what to mount.
 fn without_cgroup2() {
-    let Some(_turn) = gate::privileged("without_cgroup2") else { return };
+    let _turn = gate::privileged();
     let quiet = json!({"service": {"telemetry": {"metrics": {"level": "none"}}}});
     let scoped = config::logs(json!({"interval": "1s", "cgroup": "/longwave-test"}));
     let naming = config::merged(
@@ -170,4 +164,15 @@ fn run_without_cgroup2(config: &Value) -> Output {
         .stdin(Stdio::null())
         .output()
         .unwrap()
+}
+
+fn main() -> ExitCode {
+    harness::run(tests![
+        bad_configurations_say_what_is_wrong,
+        run_refuses_what_validate_refuses,
+        without_privileges,
+        without_one_capability,
+        without_btf,
+        without_cgroup2,
+    ])
 }

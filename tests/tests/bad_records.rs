@@ -1,4 +1,4 @@
-//! Record files that are not whole: `replay` says where, and delivers what comes before.
+//! Damaged record files: `replay` reports where the damage is, and delivers the records before it.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
@@ -9,12 +9,12 @@ use longwave_tests::longwave::{command, write_config};
 use serde_json::json;
 use tempfile::TempDir;
 
-/// A file of a few hundred records, written by `record_file` from a real run (see `fixtures/README.md`).
+/// Reads the fixture with a few hundred records (see `fixtures/README.md`).
 fn good_file() -> Vec<u8> {
     fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/connections.lwr")).unwrap()
 }
 
-/// Replays `bytes` to stdout; how it ended.
+/// Replays `bytes` to stdout and returns the output.
 fn replay(bytes: &[u8]) -> Output {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("records.lwr");
@@ -40,7 +40,7 @@ fn lines(output: &Output) -> Vec<String> {
     String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
 }
 
-/// Asserts that the run failed, names an offset, and delivered a proper beginning of what the whole file holds.
+/// Asserts that the run failed, that the error names an offset, and that the records are a part of those of the whole file.
 fn assert_refused(output: &Output, words: &[&str]) -> usize {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success(), "accepted:\n{stderr}");
@@ -53,7 +53,7 @@ fn assert_refused(output: &Output, words: &[&str]) -> usize {
     part.len()
 }
 
-/// *Scenario*: the whole file.
+/// *Scenario*: the undamaged file.
 /// *Guarantees*: it is replayed to the end and the process exits 0 by itself.
 #[test]
 fn whole() {
@@ -62,7 +62,7 @@ fn whole() {
     assert!(lines(&output).len() > 100, "{} records", lines(&output).len());
 }
 
-/// A place inside the last block that holds records (see `longwave_pipeline::model::codec` for the format).
+/// An offset in the last block that contains records (see `longwave_pipeline::model::codec` for the format).
 fn inside_last_records(bytes: &[u8]) -> usize {
     const RECORDS: u8 = 2;
     let mut blocks =
@@ -70,7 +70,7 @@ fn inside_last_records(bytes: &[u8]) -> usize {
     blocks.next_back().unwrap().0 + 64
 }
 
-/// How many records the whole file has.
+/// Number of records in the whole file.
 fn all() -> usize {
     lines(&replay(&good_file())).len()
 }
@@ -86,8 +86,8 @@ fn truncated() {
     assert!(middle > 0 && middle < all(), "{middle} of {}", all());
 }
 
-/// *Scenario*: one bit of the last records is another.
-/// *Guarantees*: the checksum finds it; the error names the offset; what comes before is delivered.
+/// *Scenario*: one bit of the last records is flipped.
+/// *Guarantees*: the checksum does not match; the error names the offset; the records before it are delivered.
 #[test]
 fn corrupt() {
     let mut bytes = good_file();
@@ -97,7 +97,7 @@ fn corrupt() {
     assert!(before > 0 && before < all(), "{before} of {}", all());
 }
 
-/// *Scenario*: a file that never was a record file.
+/// *Scenario*: a file that is no record file.
 /// *Guarantees*: the error says so, at offset 0.
 #[test]
 fn wrong_magic() {
@@ -106,7 +106,7 @@ fn wrong_magic() {
     assert_eq!(assert_refused(&replay(&bytes), &["byte 0", "not a"]), 0);
 }
 
-/// *Scenario*: a file of a version that is not known.
+/// *Scenario*: a file of an unknown version.
 /// *Guarantees*: the error names the version and says what to do.
 #[test]
 fn wrong_version() {
@@ -117,7 +117,7 @@ fn wrong_version() {
     assert_eq!(assert_refused(&replay(&bytes), &["version", "238"]), 0);
 }
 
-/// The header's checksum (the IEEE polynomial, bit by bit): a header that is right but for its version.
+/// Returns the checksum of a header (CRC-32 with the IEEE polynomial), so that only the version of the header is wrong.
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(u32::MAX, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 * (crc & 1)))
@@ -132,7 +132,7 @@ fn empty() {
     assert_eq!(assert_refused(&replay(&good_file()[..3]), &["byte "]), 0);
 }
 
-/// *Scenario*: no file at all.
+/// *Scenario*: the file does not exist.
 /// *Guarantees*: the error names the path.
 #[test]
 fn missing() {

@@ -1,68 +1,68 @@
-//! What each capability is for: the table of docs/DEPLOYMENT.md, row by row, with connections that are older than Longwave.
+//! What each capability is for: tests each row of the table in docs/DEPLOYMENT.md, with connections that are older than Longwave.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
 
-use longwave_testing::gate;
 use longwave_testing::netns::{Netns, run};
+use longwave_testing::{gate, harness, tests};
 use longwave_tests::check::{check, fact};
 use longwave_tests::end::End;
 use longwave_tests::longwave::{Options, command, free_address, write_config};
-use longwave_tests::{Family, Longwave, Place, Record, binary, config};
+use longwave_tests::{Family, Longwave, Network, Record, binary, config};
 use serde_json::json;
 
 const LIMIT: Duration = Duration::from_secs(60);
-/// As every manifest grants them.
+/// The capabilities that every manifest grants.
 const ALL: [&str; 5] = ["bpf", "perfmon", "net_admin", "sys_ptrace", "sys_admin"];
 
-/// Older connections, each found in its own way. Cookies of the clients.
-struct World {
-    /// In this network namespace; a process holds it.
-    own_held: u64,
-    /// In this network namespace; no process holds the client's end.
+/// Cookies of the clients of older connections, each of which is found in another way.
+struct OlderConnections {
+    /// In this network namespace; a process has both ends open.
+    own_open: u64,
+    /// In this network namespace; no process has the client's end open.
     own_orphan: u64,
     /// In a namespace that a mount keeps (`ip netns`).
-    mounted_held: u64,
+    mounted_open: u64,
     mounted_orphan: u64,
-    /// In a namespace that only a process keeps, as container runtimes' are for a container.
-    hidden_held: u64,
+    /// In a namespace that only a process keeps, as for a container.
+    hidden_open: u64,
     hidden_orphan: u64,
     _ends: Vec<End>,
     _mounted: Netns,
     keeper: Child,
 }
 
-// === impl World ===
+// === impl OlderConnections ===
 
-impl World {
+impl OlderConnections {
     fn new() -> Self {
         let (mounted, hidden) = (Netns::new(), Netns::new());
         let mut ends = Vec::new();
-        let mut make = |place: Place| {
-            let (held, server) = place.pair().unwrap();
-            let (mut orphan, unread) = place.pair().unwrap();
-            // What nobody reads keeps the connection alive after its process has closed it.
+        let mut make = |network: Network| {
+            let (open, server) = network.pair().unwrap();
+            let (mut orphan, unread) = network.pair().unwrap();
+            // Data that the peer does not read keeps the connection alive after its process has closed it.
             orphan.write_until_full().unwrap();
-            let cookies = (held.account().cookie, orphan.close().cookie);
-            ends.extend([held, server, unread]);
+            let cookies = (open.account().cookie, orphan.close().cookie);
+            ends.extend([open, server, unread]);
             cookies
         };
-        let (own_held, own_orphan) = make(Place::loopback(Family::V4));
-        let (mounted_held, mounted_orphan) = make(Place::inside(&mounted, Family::V4));
-        let (hidden_held, hidden_orphan) = make(Place::inside(&hidden, Family::V4));
+        let (own_open, own_orphan) = make(Network::loopback(Family::V4));
+        let (mounted_open, mounted_orphan) = make(Network::inside(&mounted, Family::V4));
+        let (hidden_open, hidden_orphan) = make(Network::inside(&hidden, Family::V4));
         let keeper = hidden.enter(|| Command::new("sleep").arg("infinity").spawn().unwrap());
         drop(hidden);
         Self {
-            own_held,
+            own_open,
             own_orphan,
-            mounted_held,
+            mounted_open,
             mounted_orphan,
-            hidden_held,
+            hidden_open,
             hidden_orphan,
             _ends: ends,
             _mounted: mounted,
@@ -70,31 +70,31 @@ impl World {
         }
     }
 
-    /// Which of them are not among the cookies `seen`.
+    /// Returns the connections that are not among the cookies `seen`.
     fn not_in(&self, seen: &HashSet<u64>) -> Vec<&'static str> {
         let all = [
-            ("own_held", self.own_held),
+            ("own_open", self.own_open),
             ("own_orphan", self.own_orphan),
-            ("mounted_held", self.mounted_held),
+            ("mounted_open", self.mounted_open),
             ("mounted_orphan", self.mounted_orphan),
-            ("hidden_held", self.hidden_held),
+            ("hidden_open", self.hidden_open),
             ("hidden_orphan", self.hidden_orphan),
         ];
         all.into_iter().filter(|(_, cookie)| !seen.contains(cookie)).map(|(name, _)| name).collect()
     }
 
-    /// Which of them Longwave, run by `wrapper`, does not report.
+    /// Runs Longwave with `wrapper` and returns the connections that it does not report.
     fn lost(&self, wrapper: Vec<String>) -> Vec<&'static str> {
         let longwave = Longwave::start_with(
             config::logs(json!({"interval": "1s"})),
             Options { wrapper, ..Options::default() },
         );
-        // Older connections are looked for before the first pass, so a second record of one proves that all that are seen had their first.
+        // Older connections are seeded before the first pass, so all of them have a record when one has its second.
         let mut passes = 0;
         let mut seen = HashSet::new();
         longwave.await_records("two passes", LIMIT, |record: &Record| {
             seen.insert(record.cookie());
-            passes += usize::from(record.cookie() == self.own_held);
+            passes += usize::from(record.cookie() == self.own_open);
             passes >= 2
         });
         longwave.stop();
@@ -102,14 +102,14 @@ impl World {
     }
 }
 
-impl Drop for World {
+impl Drop for OlderConnections {
     fn drop(&mut self) {
         let _ = self.keeper.kill();
         let _ = self.keeper.wait();
     }
 }
 
-/// Root with these capabilities and no other.
+/// Returns a wrapper that runs a command as root with only these capabilities.
 fn root_with(capabilities: &[&str]) -> Vec<String> {
     let set: String = capabilities.iter().map(|name| format!(",+{name}")).collect();
     let words = ["setpriv", "--no-new-privs", &format!("--bounding-set=-all{set}"), "--inh-caps=-all"];
@@ -122,24 +122,21 @@ fn without(capability: &str) -> Vec<String> {
 }
 
 /// *Scenario*: root with the five capabilities that the manifests grant, and no other (not even DAC_OVERRIDE).
-/// *Guarantees*: `check` finds nothing wanting among them, and every older connection is reported.
-#[test]
+/// *Guarantees*: `check` reports no problem with them, and every older connection is reported.
 fn with_the_five_nothing_is_lost() {
-    let Some(_turn) = gate::privileged("with_the_five_nothing_is_lost") else { return };
+    let _turn = gate::privileged();
     let (text, content) = check(&root_with(&ALL));
     assert!(content, "{text}");
     for name in ["capabilities to load programs", "network namespaces", "processes", "connection tracking"] {
         assert!(fact(&text, name).starts_with("ok "), "{text}");
     }
-    assert_eq!(World::new().lost(root_with(&ALL)), [""; 0]);
+    assert_eq!(OlderConnections::new().lost(root_with(&ALL)), [""; 0]);
 }
 
-/// *Scenario*: `check` and `run` with all but CAP_BPF, and all but CAP_PERFMON, where CAP_SYS_ADMIN does not stand in for them; and with
-/// CAP_SYS_ADMIN in their stead.
-/// *Guarantees*: without, both fail and name it; CAP_SYS_ADMIN alone is enough to run.
-#[test]
+/// *Scenario*: `check` and `run` without CAP_BPF and without CAP_PERFMON, neither with CAP_SYS_ADMIN; and with CAP_SYS_ADMIN instead of both.
+/// *Guarantees*: without one of them, both commands fail and name it; with CAP_SYS_ADMIN, Longwave runs.
 fn without_bpf_or_perfmon_it_does_not_run() {
-    let Some(_turn) = gate::privileged("without_bpf_or_perfmon_it_does_not_run") else { return };
+    let _turn = gate::privileged();
     for (missing, name) in [("bpf", "CAP_BPF"), ("perfmon", "CAP_PERFMON")] {
         let rest: Vec<&str> =
             ALL.into_iter().filter(|other| ![missing, "sys_admin"].contains(other)).collect();
@@ -152,36 +149,30 @@ fn without_bpf_or_perfmon_it_does_not_run() {
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && stderr.contains(&format!("missing {name}:")), "{stderr}");
     }
-    assert_eq!(World::new().lost(root_with(&["sys_admin", "sys_ptrace"])), [""; 0]);
+    assert_eq!(OlderConnections::new().lost(root_with(&["sys_admin", "sys_ptrace"])), [""; 0]);
 }
 
 /// *Scenario*: all but CAP_SYS_ADMIN.
-/// *Guarantees*: `check` says so; older connections of other network namespaces that no process holds are not seen, and nothing else is
-/// lost: not those of the own namespace, not those that processes hold.
-#[test]
+/// *Guarantees*: `check` says so; only older connections of other network namespaces that no process has open are not reported.
 fn without_sys_admin_other_namespaces_orphans_are_lost() {
-    let Some(_turn) = gate::privileged("without_sys_admin_other_namespaces_orphans_are_lost") else { return };
+    let _turn = gate::privileged();
     let (text, content) = check(&without("sys_admin"));
     let fact = fact(&text, "network namespaces");
     assert!(content && fact.starts_with("degraded ") && fact.contains("grant CAP_SYS_ADMIN"), "{text}");
-    assert_eq!(World::new().lost(without("sys_admin")), ["mounted_orphan", "hidden_orphan"]);
+    assert_eq!(OlderConnections::new().lost(without("sys_admin")), ["mounted_orphan", "hidden_orphan"]);
 }
 
 /// *Scenario*: all but CAP_SYS_PTRACE.
-/// *Guarantees*: `check` says so; of namespaces that no mount keeps, older connections that no process holds are not seen; nothing else is
-/// lost.
-#[test]
+/// *Guarantees*: `check` says so; only older connections in namespaces without a mount that no process has open are not reported.
 fn without_sys_ptrace_hidden_namespaces_orphans_are_lost() {
-    let Some(_turn) = gate::privileged("without_sys_ptrace_hidden_namespaces_orphans_are_lost") else {
-        return;
-    };
+    let _turn = gate::privileged();
     let (text, content) = check(&without("sys_ptrace"));
     let fact = fact(&text, "processes");
     assert!(content && fact.starts_with("degraded ") && fact.contains("grant CAP_SYS_PTRACE"), "{text}");
-    assert_eq!(World::new().lost(without("sys_ptrace")), ["hidden_orphan"]);
+    assert_eq!(OlderConnections::new().lost(without("sys_ptrace")), ["hidden_orphan"]);
 }
 
-/// An address of this host whose port 80 is redirected, as kube-proxy and Docker do it. Gone when dropped.
+/// Redirects port 80 of an address of this host, as kube-proxy and Docker do it, until dropped.
 struct Redirect;
 
 // === impl Redirect ===
@@ -213,7 +204,7 @@ impl Drop for Redirect {
     }
 }
 
-/// The service that the server's end of a redirected connection was reached by, as Longwave, run by `wrapper`, names it.
+/// Runs Longwave with `wrapper` and returns the service that it reports for the server's end of a redirected connection.
 fn service_behind_a_redirect(wrapper: Vec<String>) -> Option<String> {
     let listener = TcpListener::bind("0.0.0.0:0").unwrap();
     let _redirect = Redirect::to(listener.local_addr().unwrap().port());
@@ -240,10 +231,9 @@ fn service_behind_a_redirect(wrapper: Vec<String>) -> Option<String> {
 }
 
 /// *Scenario*: a connection to an address that is redirected to a local server; all five, and all but CAP_NET_ADMIN.
-/// *Guarantees*: with it the server's end names the service that was asked for; without, `check` says so, and the service is unknown.
-#[test]
+/// *Guarantees*: with it, the record of the server's end names the service; without it, `check` says so, and the service is unknown.
 fn without_net_admin_translated_services_are_lost() {
-    let Some(_turn) = gate::privileged("without_net_admin_translated_services_are_lost") else { return };
+    let _turn = gate::privileged();
     assert_eq!(service_behind_a_redirect(root_with(&ALL)).as_deref(), Some("web"));
     assert_eq!(service_behind_a_redirect(without("net_admin")).as_deref(), Some("unknown"));
     let (text, content) = check(&without("net_admin"));
@@ -251,26 +241,22 @@ fn without_net_admin_translated_services_are_lost() {
     assert!(content && fact.starts_with("degraded ") && fact.contains("grant CAP_NET_ADMIN"), "{text}");
 }
 
-/// *Scenario*: all five in a process namespace of its own, as a container without `hostPID` has it.
-/// *Guarantees*: `check` says so; older connections of namespaces that no mount keeps are not seen, whoever holds them.
-#[test]
+/// *Scenario*: all five in another process namespace, as in a container without `hostPID`.
+/// *Guarantees*: `check` says so; older connections in namespaces without a mount are not reported.
 fn without_the_hosts_processes_hidden_namespaces_are_lost() {
-    let Some(_turn) = gate::privileged("without_the_hosts_processes_hidden_namespaces_are_lost") else {
-        return;
-    };
+    let _turn = gate::privileged();
     let wrapper = ["unshare", "--pid", "--fork", "--kill-child=TERM", "--mount-proc"].map(str::to_owned);
     let (text, content) = check(&wrapper);
     let fact = fact(&text, "process namespace");
     assert!(content && fact.starts_with("degraded ") && fact.contains("hostPID: true"), "{text}");
-    let world = World::new();
-    assert_eq!(world.not_in(&seen_by_hand(&wrapper, &world)), ["hidden_held", "hidden_orphan"]);
+    let older = OlderConnections::new();
+    assert_eq!(older.not_in(&seen_as_any_user(&wrapper, &older)), ["hidden_open", "hidden_orphan"]);
 }
 
 /// *Scenario*: an ordinary user with the five as ambient capabilities and no new privileges, as the systemd unit runs it.
-/// *Guarantees*: `check` finds nothing wanting among them, and every older connection is reported.
-#[test]
+/// *Guarantees*: `check` reports no problem with them, and every older connection is reported.
 fn as_the_systemd_unit_runs_it() {
-    let Some(_turn) = gate::privileged("as_the_systemd_unit_runs_it") else { return };
+    let _turn = gate::privileged();
     let set: String = ALL.iter().map(|name| format!(",+{name}")).collect();
     let wrapper = [
         "setpriv".to_owned(),
@@ -282,12 +268,12 @@ fn as_the_systemd_unit_runs_it() {
         format!("--ambient-caps=-all{set}"),
         format!("--bounding-set=-all{set}"),
     ];
-    let world = World::new();
-    assert_eq!(world.not_in(&seen_by_hand(&wrapper, &world)), [""; 0]);
+    let older = OlderConnections::new();
+    assert_eq!(older.not_in(&seen_as_any_user(&wrapper, &older)), [""; 0]);
 }
 
-/// The cookies that a Longwave reports whose binary and configuration anybody may read, until its second pass.
-fn seen_by_hand(wrapper: &[String], world: &World) -> HashSet<u64> {
+/// Runs Longwave with a binary and a configuration that any user can read. Returns the cookies that it reports until its second pass.
+fn seen_as_any_user(wrapper: &[String], older: &OlderConnections) -> HashSet<u64> {
     let folder = tempfile::tempdir().unwrap();
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let copy = folder.path().join("longwave");
@@ -311,12 +297,12 @@ fn seen_by_hand(wrapper: &[String], world: &World) -> HashSet<u64> {
     for line in BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok) {
         let record: Record = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
         seen.insert(record.cookie());
-        passes += usize::from(record.cookie() == world.own_held);
+        passes += usize::from(record.cookie() == older.own_open);
         if passes >= 2 {
             break;
         }
     }
-    // Its stdout is closed now, which ends it; SIGTERM is for the wrapper, which passes it on.
+    // Longwave ends because its stdout is closed; SIGTERM ends the wrapper.
     let _ = rustix::process::kill_process(
         rustix::process::Pid::from_child(&child),
         rustix::process::Signal::TERM,
@@ -324,4 +310,16 @@ fn seen_by_hand(wrapper: &[String], world: &World) -> HashSet<u64> {
     child.wait().unwrap();
     assert!(passes >= 2, "it ended before its second pass");
     seen
+}
+
+fn main() -> ExitCode {
+    harness::run(tests![
+        with_the_five_nothing_is_lost,
+        without_bpf_or_perfmon_it_does_not_run,
+        without_sys_admin_other_namespaces_orphans_are_lost,
+        without_sys_ptrace_hidden_namespaces_orphans_are_lost,
+        without_net_admin_translated_services_are_lost,
+        without_the_hosts_processes_hidden_namespaces_are_lost,
+        as_the_systemd_unit_runs_it,
+    ])
 }

@@ -1,19 +1,20 @@
-//! `longwave check` and the receiver: what the one says is what the other does.
+//! `longwave check` agrees with what the receiver does.
 #![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Duration;
 
-use longwave_testing::gate;
+use longwave_testing::{gate, harness, tests};
 use longwave_tests::check::check;
 use longwave_tests::longwave::{Options, command, write_config};
-use longwave_tests::{Family, Longwave, Place, config};
+use longwave_tests::{Family, Longwave, Network, config};
 use object::{Object, ObjectSection};
 use serde_json::json;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A host on which Longwave is tried, and whether it can run there.
+/// A host on which Longwave is started, and whether it can run there.
 struct Host {
     name: &'static str,
     wrapper: Vec<String>,
@@ -24,11 +25,10 @@ fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
-/// *Scenario*: this host as it is, without capabilities, and without the kernel's types.
-/// *Guarantees*: `check` succeeds where the receiver starts, and nowhere else; where it fails, it prints the receiver's own error.
-#[test]
+/// *Scenario*: this host, this host without capabilities, and this host without BTF.
+/// *Guarantees*: `check` succeeds only where the receiver starts; where it fails, it prints the error of the receiver.
 fn check_says_what_the_receiver_does() {
-    let Some(_turn) = gate::privileged("check_says_what_the_receiver_does") else { return };
+    let _turn = gate::privileged();
     let hidden = "mount -t tmpfs none /sys/kernel/btf && exec \"$@\"";
     let hosts = [
         Host { name: "as it is", wrapper: Vec::new(), can_run: true },
@@ -67,7 +67,7 @@ fn check_says_what_the_receiver_does() {
     }
 }
 
-/// The BPF object with the programs of these sections spoilt, so that no kernel takes them.
+/// Returns the BPF object with invalid programs in these sections, which no kernel accepts.
 fn object_without(sections: &[&str], folder: &Path) -> PathBuf {
     const INSTRUCTION: usize = 8;
     const EXIT: u8 = 0x95;
@@ -91,11 +91,10 @@ fn object_without(sections: &[&str], folder: &Path) -> PathBuf {
     spoilt
 }
 
-/// *Scenario*: a kernel that refuses both programs that look for older connections; one older connection, one new one.
+/// *Scenario*: a kernel that refuses both programs that find older connections; one older connection, one new one.
 /// *Guarantees*: `check` succeeds and says what is lost; Longwave runs, says the same, counts it, and reports the new connection.
-#[test]
 fn without_the_walks_only_older_connections_are_lost() {
-    let Some(_turn) = gate::privileged("without_the_walks_only_older_connections_are_lost") else { return };
+    let _turn = gate::privileged();
     let folder = tempfile::tempdir().unwrap();
     let object = object_without(&["iter/task_file", "iter/tcp"], folder.path());
     let wrapper = words(&["env", &format!("LONGWAVE_BPF_OBJECT={}", object.display())]);
@@ -106,11 +105,11 @@ fn without_the_walks_only_older_connections_are_lost() {
         assert!(line.is_some_and(|line| line.starts_with("degraded ")), "{program}:\n{text}");
     }
 
-    let place = Place::loopback(Family::V4);
-    let (older, _older_peer) = place.pair().unwrap();
+    let network = Network::loopback(Family::V4);
+    let (older, _older_peer) = network.pair().unwrap();
     let options = Options { wrapper, ..Options::default() };
     let longwave = Longwave::start_with(config::logs(json!({"interval": "1s"})), options);
-    let (new, _new_peer) = place.pair().unwrap();
+    let (new, _new_peer) = network.pair().unwrap();
     let new = new.close().cookie;
     assert!(longwave.await_finals(&[(new, 1)], LIMIT), "the new connection is missing");
     longwave.await_stderr("older connections may be missing: loading `seed_files`", LIMIT);
@@ -120,4 +119,10 @@ fn without_the_walks_only_older_connections_are_lost() {
     let finished = longwave.stop();
     let older = older.account().cookie;
     assert!(finished.records.iter().all(|record| record.cookie() != older), "an older connection was found");
+}
+
+fn main() -> ExitCode {
+    harness::run(
+        tests![check_says_what_the_receiver_does, without_the_walks_only_older_connections_are_lost,],
+    )
 }

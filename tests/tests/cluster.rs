@@ -1,12 +1,12 @@
-//! The one-node Kubernetes that the end-to-end tests stand on: it works as a cluster, and it goes without a trace.
+//! The one-node Kubernetes of the end-to-end tests: it works as a cluster, and leaves nothing when it is taken down.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, ExitCode};
 
-use longwave_testing::gate;
+use longwave_testing::{gate, harness, tests};
 use longwave_tests::cluster::{Cluster, ProxyMode};
 
 const WEB: &str = r#"
@@ -32,7 +32,7 @@ metadata: {name: web}
 spec: {selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}
 "#;
 
-/// Bounded by the wait for its log.
+/// A client that retries until the service responds; the wait for its log has a limit.
 const CLIENT: &str = r#"
 apiVersion: v1
 kind: Pod
@@ -44,17 +44,14 @@ spec:
     command: [sh, -c, 'until wget -q -O- http://$WEB_SERVICE_HOST; do sleep 0.1; done; exec sleep 1000']
 "#;
 
-/// *Scenario*: kube-proxy in either mode; a Deployment of two, its Service, a client; all still running when the cluster is taken
-/// down; then up again in the other mode.
-/// *Guarantees*: the client reaches a replica through the ClusterIP; and afterwards no process, network device, namespace, mount,
-/// rule, cgroup or folder is there that was not before.
-#[test]
+/// *Scenario*: for each mode of kube-proxy: a cluster with a Deployment of two replicas, its Service and a client is taken down while all run.
+/// *Guarantees*: the client reaches a replica through the ClusterIP; afterwards no process, network device, namespace, mount, rule, cgroup
+/// or folder is left.
 fn cluster_leaves_nothing_behind() {
-    let name = "cluster_leaves_nothing_behind";
-    let Some(_turn) = gate::privileged(name) else { return };
+    let _turn = gate::privileged();
     for mode in [ProxyMode::Nftables, ProxyMode::Iptables] {
         let before = traces();
-        let Some(cluster) = Cluster::up(name, mode) else { return };
+        let cluster = Cluster::up(mode);
         let pods = "/api/v1/namespaces/default/pods";
         cluster.create("/api/v1/namespaces/default/services", SERVICE);
         cluster.create("/apis/apps/v1/namespaces/default/deployments", WEB);
@@ -67,11 +64,11 @@ fn cluster_leaves_nothing_behind() {
     }
 }
 
-/// What a cluster would leave, one line each; nothing that other tests on this machine make.
+/// Lists what a cluster could leave, without what other tests on this machine make.
 fn traces() -> BTreeSet<String> {
     let mut traces = BTreeSet::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
-        // A zombie has no command line: it is its parent's to forget.
+        // A zombie has no command line. Only its parent can remove it.
         let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
         let line = String::from_utf8_lossy(&line).replace('\0', " ");
         if ["kubernetes-1.", "longwave-cluster", "containerd-shim", "2147483647"]
@@ -102,7 +99,7 @@ fn traces() -> BTreeSet<String> {
     let hierarchies =
         fs::read_dir("/sys/fs/cgroup").unwrap().flatten().map(|entry| entry.path().join("kubepods"));
     traces.extend(hierarchies.filter(|path| path.exists()).map(|path| path.display().to_string()));
-    // A dockerd that is started meanwhile makes tables and needs forwarding, which `down` then rightly leaves.
+    // `down` keeps the tables and the forwarding of a dockerd that was started meanwhile.
     let docker = Path::new("/sys/class/net/docker0").exists();
     for list in [["list", "tables"], ["list", "chains"]] {
         let output = Command::new("nft").args(list).output().unwrap();
@@ -121,4 +118,8 @@ fn traces() -> BTreeSet<String> {
         traces.insert(format!("{setting} = {}", value.trim()));
     }
     traces
+}
+
+fn main() -> ExitCode {
+    harness::run(tests![cluster_leaves_nothing_behind,])
 }

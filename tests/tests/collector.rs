@@ -1,21 +1,22 @@
-//! Through a real OpenTelemetry Collector: what arrives equals what `stdout` shows for the same run.
+//! What arrives through a real OpenTelemetry Collector equals the output of `stdout` in the same run.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::process::ExitCode;
 use std::time::Duration;
 
-use longwave_testing::gate;
+use longwave_testing::{gate, harness, tests};
 use longwave_tests::collector::{self, Collector};
 use longwave_tests::http_sink::HttpSink;
 use longwave_tests::longwave::Options;
 use longwave_tests::otlp_json::{self, FlatLog, FlatPoint, Temporality};
-use longwave_tests::{Family, Finished, Longwave, Place, balance, config, scenario};
+use longwave_tests::{Family, Finished, Longwave, Network, balance, config, scenario};
 use serde_json::{Value, json};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// The exporter section for `protocol` (`grpc` or `http`).
+/// Returns the configuration of the exporter for `protocol` (`grpc` or `http`).
 fn exporter(collector: &Collector, protocol: &str, compression: &str) -> (&'static str, Value) {
     match protocol {
         "grpc" => (
@@ -29,7 +30,7 @@ fn exporter(collector: &Collector, protocol: &str, compression: &str) -> (&'stat
     }
 }
 
-/// `base` (with both pipelines) that also exports both through `exporter`.
+/// Adds `exporter` to both pipelines of `base`.
 fn with_exporter(base: Value, id: &str, section: Value) -> Value {
     let mut pipelines = base["service"]["pipelines"].clone();
     for pipeline in pipelines.as_object_mut().unwrap().values_mut() {
@@ -52,7 +53,7 @@ fn replay() -> Value {
     base
 }
 
-/// What a run's stdout shows, flat.
+/// Returns the points and logs on the stdout of a run.
 fn shown(finished: &Finished) -> (BTreeSet<FlatPoint>, BTreeSet<FlatLog>) {
     (
         finished.points.iter().flat_map(otlp_json::stdout_points).collect(),
@@ -60,7 +61,7 @@ fn shown(finished: &Finished) -> (BTreeSet<FlatPoint>, BTreeSet<FlatLog>) {
     )
 }
 
-/// What arrived at the sink, flat, with the temporality of each metric.
+/// Returns the points and logs that arrived at the sink, and the temporality of each metric.
 fn arrived(sink: &HttpSink) -> (BTreeSet<FlatPoint>, BTreeSet<FlatLog>, BTreeMap<String, Temporality>) {
     let (mut points, mut logs, mut temporalities) = (BTreeSet::new(), BTreeSet::new(), BTreeMap::new());
     for (path, body) in sink.bodies() {
@@ -75,7 +76,7 @@ fn arrived(sink: &HttpSink) -> (BTreeSet<FlatPoint>, BTreeSet<FlatLog>, BTreeMap
     (points, logs, temporalities)
 }
 
-/// Fails with the first differences of two sets.
+/// Fails if two sets differ, with the first differences.
 fn assert_same<T: Ord + std::fmt::Debug>(what: &str, arrived: &BTreeSet<T>, shown: &BTreeSet<T>) {
     assert!(!shown.is_empty(), "stdout shows no {what}");
     let first = |from: &BTreeSet<T>, other: &BTreeSet<T>| -> String {
@@ -127,14 +128,14 @@ fn assert_accumulated(arrived: &BTreeSet<FlatPoint>, shown: &BTreeSet<FlatPoint>
     }
 }
 
-/// Keeps every line, so that logs can be compared whole.
+/// Keeps every line, so that logs can be compared completely.
 fn lines() -> Options {
     Options { lines: true, ..Options::default() }
 }
 
-/// Replays the fixture through a Collector of its own.
-fn replayed(test: &str, protocol: &str, compression: &str, extra: Value, counters: Temporality) {
-    let Some(binary) = collector::binary(test) else { return };
+/// Replays the fixture through a Collector.
+fn replayed(protocol: &str, compression: &str, extra: Value, counters: Temporality) {
+    let binary = collector::binary();
     let _turn = gate::alone();
     let sink = HttpSink::start();
     let mut collector = Collector::towards(binary, sink.address);
@@ -148,47 +149,41 @@ fn replayed(test: &str, protocol: &str, compression: &str, extra: Value, counter
 }
 
 /// *Scenario*: recorded connections, metrics and logs, over gRPC without compression.
-/// *Guarantees*: values, times, attributes and temporality arrive as stdout shows them.
-#[test]
+/// *Guarantees*: values, times, attributes and temporality are those on stdout.
 fn replay_over_grpc() {
-    replayed("replay_over_grpc", "grpc", "none", json!({}), Temporality::Delta);
+    replayed("grpc", "none", json!({}), Temporality::Delta);
 }
 
 /// *Scenario*: the same, compressed.
 /// *Guarantees*: the same.
-#[test]
 fn replay_over_grpc_gzip() {
-    replayed("replay_over_grpc_gzip", "grpc", "gzip", json!({}), Temporality::Delta);
+    replayed("grpc", "gzip", json!({}), Temporality::Delta);
 }
 
 /// *Scenario*: the same over HTTP without compression.
 /// *Guarantees*: the same.
-#[test]
 fn replay_over_http() {
-    replayed("replay_over_http", "http", "none", json!({}), Temporality::Delta);
+    replayed("http", "none", json!({}), Temporality::Delta);
 }
 
 /// *Scenario*: the same over HTTP, compressed.
 /// *Guarantees*: the same.
-#[test]
 fn replay_over_http_gzip() {
-    replayed("replay_over_http_gzip", "http", "gzip", json!({}), Temporality::Delta);
+    replayed("http", "gzip", json!({}), Temporality::Delta);
 }
 
-/// *Scenario*: the exporter is asked for cumulative sums.
+/// *Scenario*: the exporter is configured for cumulative sums.
 /// *Guarantees*: every counter and histogram says that it is cumulative, and is the sum of the deltas since its start.
-#[test]
 fn replay_cumulative() {
     let extra = json!({"temporality": "cumulative"});
-    replayed("replay_cumulative", "grpc", "gzip", extra, Temporality::Cumulative);
+    replayed("grpc", "gzip", extra, Temporality::Cumulative);
 }
 
 /// *Scenario*: live connections of this host over both protocols, one after the other.
 /// *Guarantees*: the same as for recorded ones.
-#[test]
 fn live() {
-    let Some(binary) = collector::binary("live") else { return };
-    let Some(_turn) = gate::privileged("live") else { return };
+    let binary = collector::binary();
+    let _turn = gate::privileged();
     for protocol in ["grpc", "http"] {
         let sink = HttpSink::start();
         let mut collector = Collector::towards(binary.clone(), sink.address);
@@ -204,8 +199,8 @@ fn live() {
     }
 }
 
-fn here() -> Place {
-    Place::loopback(Family::V4)
+fn here() -> Network {
+    Network::loopback(Family::V4)
 }
 
 fn of_this_host() -> Value {
@@ -224,11 +219,10 @@ fn await_windows(longwave: &Longwave, count: usize) {
 }
 
 /// *Scenario*: no Collector at the start; it comes up two windows later.
-/// *Guarantees*: what was made meanwhile is retried and arrives; nothing is lost.
-#[test]
+/// *Guarantees*: what was exported meanwhile is retried and arrives; nothing is lost.
 fn collector_comes_later() {
-    let Some(binary) = collector::binary("collector_comes_later") else { return };
-    let Some(_turn) = gate::privileged("collector_comes_later") else { return };
+    let binary = collector::binary();
+    let _turn = gate::privileged();
     let sink = HttpSink::start();
     let mut collector = Collector::towards(binary, sink.address);
     let (id, section) = exporter(&collector, "grpc", "none");
@@ -247,14 +241,13 @@ fn collector_comes_later() {
     assert_equal(&sink, &finished, Temporality::Delta);
 }
 
-/// *Scenario*: nobody listens at the endpoint, and retrying ends soon.
-/// *Guarantees*: what could not be delivered is counted with its reason, per item; the process goes on and stops in order.
-#[test]
-fn nobody_there() {
-    let Some(_turn) = gate::privileged("nobody_there") else { return };
-    let nobody = longwave_tests::longwave::free_address();
+/// *Scenario*: no process listens at the endpoint, and retries end soon.
+/// *Guarantees*: every item that could not be delivered is counted with its reason; the process goes on and stops without an error.
+fn endpoint_is_down() {
+    let _turn = gate::privileged();
+    let endpoint = longwave_tests::longwave::free_address();
     let section = json!({
-        "endpoint": nobody.to_string(),
+        "endpoint": endpoint.to_string(),
         "tls": {"insecure": true},
         "retry_on_failure": {"initial_interval": "100ms", "max_interval": "200ms", "max_elapsed_time": "1s"},
     });
@@ -279,4 +272,17 @@ fn nobody_there() {
     }
     balance::assert_balances(&longwave);
     longwave.stop();
+}
+
+fn main() -> ExitCode {
+    harness::run(tests![
+        replay_over_grpc,
+        replay_over_grpc_gzip,
+        replay_over_http,
+        replay_over_http_gzip,
+        replay_cumulative,
+        live,
+        collector_comes_later,
+        endpoint_is_down,
+    ])
 }

@@ -1,16 +1,16 @@
-//! What docker/ ships: manifests, unit, compose file, dashboard. They agree with each other and with the binary.
+//! Manifests, unit, compose file and dashboard in docker/ agree with each other and with the binary.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 
-use longwave_testing::gate;
+use longwave_testing::{gate, harness, tests};
 use longwave_tests::{binary, collector};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// What every manifest grants, as Kubernetes and Docker write it.
+/// Capabilities that every manifest grants, as Kubernetes and Docker write them.
 const CAPABILITIES: [&str; 5] = ["BPF", "NET_ADMIN", "PERFMON", "SYS_ADMIN", "SYS_PTRACE"];
 
 fn docker() -> PathBuf {
@@ -22,7 +22,7 @@ fn text(path: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The documents of a YAML file.
+/// Returns the documents of a YAML file.
 fn yaml(path: &str) -> Vec<Value> {
     let documents = serde_yaml::Deserializer::from_str(&text(path))
         .map(|document| Value::deserialize(document).unwrap_or_else(|error| panic!("{path}: {error}")))
@@ -35,9 +35,8 @@ fn words(list: &Value) -> BTreeSet<&str> {
     list.as_array().unwrap_or_else(|| panic!("not a list: {list}")).iter().filter_map(Value::as_str).collect()
 }
 
-/// *Scenario*: the DaemonSet, the compose file, the unit, the README of deployment and the image's instructions.
+/// *Scenario*: the DaemonSet, the compose file, the unit, docs/DEPLOYMENT.md and the Dockerfile.
 /// *Guarantees*: all grant the same five capabilities, drop all others, and none is privileged.
-#[test]
 fn all_grant_the_same_capabilities() {
     let five = BTreeSet::from(CAPABILITIES);
     let daemonset = &yaml("kubernetes/daemonset.yaml")[0];
@@ -77,7 +76,6 @@ fn all_grant_the_same_capabilities() {
 
 /// *Scenario*: the ClusterRole.
 /// *Guarantees*: it allows to list and watch pods, services and endpoint slices, and nothing else.
-#[test]
 fn the_service_account_may_list_and_watch_three_things() {
     let documents = yaml("kubernetes/rbac.yaml");
     let role = documents.iter().find(|document| document["kind"] == "ClusterRole").unwrap();
@@ -94,7 +92,6 @@ fn the_service_account_may_list_and_watch_three_things() {
 
 /// *Scenario*: the kustomization and the files of its folder.
 /// *Guarantees*: every manifest is listed, every listed file is there, and the pods mount the generated ConfigMap.
-#[test]
 fn the_kustomization_lists_every_file() {
     let kustomization = &yaml("kubernetes/kustomization.yaml")[0];
     let generated = &kustomization["configMapGenerator"][0];
@@ -111,8 +108,7 @@ fn the_kustomization_lists_every_file() {
 }
 
 /// *Scenario*: the pipelines of the DaemonSet and of the compose file go through `longwave validate`.
-/// *Guarantees*: both are sound configurations of this binary, without a warning.
-#[test]
+/// *Guarantees*: both are valid configurations, without a warning.
 fn the_pipelines_are_sound() {
     let names = docker().join("kubernetes/names.yaml");
     let names = format!("extensions.static.file={}", names.display());
@@ -128,19 +124,18 @@ fn the_pipelines_are_sound() {
     }
 }
 
-/// *Scenario*: the compose file's Collector configuration, given to the real one.
-/// *Guarantees*: it is sound.
-#[test]
+/// *Scenario*: the real Collector validates its configuration in the compose file.
+/// *Guarantees*: it is valid.
 fn the_collector_takes_its_configuration() {
-    let Some(collector) = collector::binary("the_collector_takes_its_configuration") else { return };
+    let collector = collector::binary();
     let path = docker().join("compose/collector.yaml");
     let output = Command::new(collector).arg("validate").arg("--config").arg(path).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// *Scenario*: the compose file's services and the files that they mount; what Grafana is told of data source and dashboard.
-/// *Guarantees*: every file is there, Prometheus takes OTLP where the Collector sends it, and the dashboard's data source is provisioned.
-#[test]
+/// *Scenario*: the services of the compose file and the files that they mount; the provisioning of Grafana's data source and dashboard.
+/// *Guarantees*: every file exists, Prometheus receives OTLP where the Collector sends it, and the data source of the dashboard is
+/// provisioned.
 fn what_compose_mounts_is_there() {
     let compose = &yaml("compose.yaml")[0];
     let services = compose["services"].as_object().unwrap();
@@ -162,9 +157,8 @@ fn what_compose_mounts_is_there() {
     }
 }
 
-/// *Scenario*: the metrics and labels that the dashboard asks for, against the series that the binary makes of a recording.
-/// *Guarantees*: it asks for nothing that does not exist (names as Prometheus makes them of OTLP).
-#[test]
+/// *Scenario*: the metrics and labels in the queries of the dashboard, and the series that the binary exports from a recording.
+/// *Guarantees*: every metric and label of a query exists (with the names that Prometheus derives from OTLP).
 fn the_dashboard_asks_for_what_there_is() {
     let recording = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/connections.lwr");
     let config = serde_json::json!({
@@ -184,7 +178,7 @@ fn the_dashboard_asks_for_what_there_is() {
         .flat_map(|line| serde_json::from_str::<serde_json::Map<String, Value>>(line).unwrap())
         .map(|(key, _)| key.replace('.', "_"))
         .collect();
-    // Attributes of a measure, which JSON puts into its key.
+    // Attributes of a measure, which are a part of the key in JSON.
     keys.extend(["longwave_close_reason", "error_type", "le"].map(str::to_owned));
 
     let dashboard: Value = serde_json::from_str(&text("dashboards/longwave.json")).unwrap();
@@ -212,18 +206,16 @@ fn the_dashboard_asks_for_what_there_is() {
     assert!(metrics.len() >= 8, "{metrics:?}");
 }
 
-/// *Scenario*: the compose file's Prometheus configuration and the dashboard's expressions, given to the real `promtool`.
-/// *Guarantees*: both are sound.
-#[test]
+/// *Scenario*: `promtool` validates the configuration of Prometheus in the compose file and the expressions of the dashboard.
+/// *Guarantees*: both are valid.
 fn prometheus_takes_configuration_and_expressions() {
-    let name = "prometheus_takes_configuration_and_expressions";
     if Command::new("promtool").arg("--version").output().is_err() {
-        return gate::skip(name, "no promtool (Debian: prometheus)", "LONGWAVE_REQUIRE_PROMETHEUS");
+        gate::missing("no promtool (Debian: prometheus)", "LONGWAVE_REQUIRE_PROMETHEUS");
     }
     let promtool = |arguments: &[&str]| {
         let output = Command::new("promtool").args(arguments).output().unwrap();
-        let said = [output.stdout, output.stderr].concat();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
+        let text = [output.stdout, output.stderr].concat();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&text));
     };
     promtool(&["check", "config", &docker().join("compose/prometheus.yaml").display().to_string()]);
     let dashboard: Value = serde_json::from_str(&text("dashboards/longwave.json")).unwrap();
@@ -243,4 +235,17 @@ fn prometheus_takes_configuration_and_expressions() {
     let groups = serde_json::json!({"groups": [{"name": "dashboard", "rules": rules}]});
     std::fs::write(&path, groups.to_string()).unwrap();
     promtool(&["check", "rules", &path.display().to_string()]);
+}
+
+fn main() -> ExitCode {
+    harness::run(tests![
+        all_grant_the_same_capabilities,
+        the_service_account_may_list_and_watch_three_things,
+        the_kustomization_lists_every_file,
+        the_pipelines_are_sound,
+        the_collector_takes_its_configuration,
+        what_compose_mounts_is_there,
+        the_dashboard_asks_for_what_there_is,
+        prometheus_takes_configuration_and_expressions,
+    ])
 }

@@ -1,26 +1,28 @@
-//! Names from a real Docker daemon: containers and Compose services, through renames, ends, recycled addresses and the daemon's restart.
+//! Names from a real Docker daemon: containers and Compose services, with renames, removed containers, reused addresses and restarts of
+//! the daemon.
 #![allow(clippy::unwrap_used)]
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use longwave_testing::gate;
+use longwave_testing::{gate, harness, tests};
 use longwave_tests::docker::Docker;
 use longwave_tests::longwave::{Keep, Options};
 use longwave_tests::time::unix_nanos;
 use longwave_tests::{Finished, Longwave, Record};
 use serde_json::{Value, json};
 
-/// Until a name is seen; a start of a container on a loaded machine is the longest part of it.
+/// Limit of the wait for a name. The start of a container on a loaded machine takes most of it.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// The port of all servers in containers.
+/// Port of all servers in containers.
 const PORT: u16 = 7177;
-/// Where one of them is published.
+/// Port on which one of them is published.
 const PUBLISHED: u16 = 8177;
 
-/// Docker 20.10 has no API for Compose; these labels are all that Compose leaves of itself.
+/// Labels that Compose sets. The tests have no Compose; Docker 20.10 reports services by these labels only.
 const COMPOSE_WEB: [&str; 4] =
     ["--label", "com.docker.compose.project=shop", "--label", "com.docker.compose.service=web"];
 
@@ -40,16 +42,16 @@ fn config(docker: &Docker) -> Value {
     })
 }
 
-/// Only what these tests made: other tests' connections are on the machine as well.
+/// Keeps only the connections of these tests.
 const OURS: Keep =
     |record| matches!(record.destination(), Some(end) if end.port() == PORT || end.port() == PUBLISHED);
 
-/// Longwave in the network that containers know as the host's.
+/// Starts Longwave in the network namespace of the daemon.
 fn start(docker: &Docker) -> Longwave {
     docker.netns.enter(|| Longwave::start_with(config(docker), Options { keep: OURS, ..Options::default() }))
 }
 
-/// Client, server, and the service with its namespace.
+/// Names of client and server, and of the service with its namespace.
 type Names<'a> = (&'a str, &'a str, &'a str);
 
 fn names(record: &Record) -> (String, String, String) {
@@ -62,7 +64,7 @@ fn is_named(record: &Record, (client, server, service): Names<'_>) -> bool {
     names(record) == (client.to_owned(), server.to_owned(), service.to_owned())
 }
 
-/// Waits for an update of both ends' reporters that carries these names.
+/// Waits until both reporters report an update with these names.
 fn await_both(longwave: &Longwave, expected: Names<'_>) {
     for reporter in ["source", "destination"] {
         longwave.await_records(&format!("{reporter}: {expected:?}"), LIMIT, |record| {
@@ -93,7 +95,7 @@ fn exchange(docker: &Docker, to: SocketAddr, bytes: usize) -> SocketAddr {
     })
 }
 
-/// The final record of the client's socket at `local`.
+/// Returns the final record of the client at `local`.
 fn final_of<'a>(finished: &'a Finished, local: SocketAddr, reporter: &str) -> &'a Record {
     let of =
         |record: &&Record| record.source() == Some(local) && record.reporter == reporter && record.is_final();
@@ -108,14 +110,13 @@ fn await_finals_of(longwave: &Longwave, local: SocketAddr, count: usize) {
     });
 }
 
-/// *Scenario*: on a network of their own, a Compose service and its client exchange data before Longwave starts; the client is renamed under
-/// traffic; the server is removed and a container outside Compose gets its address at once, with a client of its own.
-/// *Guarantees*: older connections are named by both reporters; every record carries the names that were true at its time: the old one before
-/// the rename, the new one after; the recycled address never has its former holder's name or service; both reporters agree on the bytes.
-#[test]
+/// *Scenario*: a Compose service and its client exchange data in a Docker network before Longwave starts; the client is renamed meanwhile;
+/// the server is removed, and a container outside Compose gets its address immediately and has another client.
+/// *Guarantees*: both reporters name older connections; every record has the names that were true at its time: the old one before the rename,
+/// the new one after it; the reused address never gets its former name or service; both reporters report the same bytes.
 fn names_follow_containers_under_traffic() {
-    let Some(_turn) = gate::privileged("names_follow_containers_under_traffic") else { return };
-    let Some(docker) = Docker::start("names_follow_containers_under_traffic") else { return };
+    let _turn = gate::privileged();
+    let docker = Docker::start();
     docker.run(&["network", "create", "--subnet", "10.214.7.0/24", "shop"]);
     let address = ["--network", "shop", "--ip", "10.214.7.10"];
     docker.run_echo("shop-web-1", &[&address[..], &COMPOSE_WEB].concat(), PORT);
@@ -155,7 +156,7 @@ fn names_follow_containers_under_traffic() {
         } else if at < removed {
             &[("renamed", "shop-web-1", "shop/web")]
         } else {
-            // The old connection's orphans may end after their containers.
+            // The old connection may end after its containers.
             &[("late", "other", "unknown/unknown"), ("renamed", "shop-web-1", "shop/web")]
         };
         assert!(
@@ -176,14 +177,13 @@ fn names_follow_containers_under_traffic() {
     }
 }
 
-/// *Scenario*: Longwave starts before the daemon; the daemon then starts, is stopped with its containers, and starts again with others at the
-/// same address.
-/// *Guarantees*: records flow and names come without a restart of Longwave; what vanished with the daemon does not linger; the daemon's
-/// absence is told once, with the remedy, and exported.
-#[test]
-fn the_daemon_may_come_and_go() {
-    let Some(_turn) = gate::privileged("the_daemon_may_come_and_go") else { return };
-    let Some(mut docker) = Docker::start("the_daemon_may_come_and_go") else { return };
+/// *Scenario*: Longwave starts before the daemon; the daemon starts, is stopped with its containers, and starts again with other containers at
+/// the same address.
+/// *Guarantees*: Longwave reports records and then names without a restart; removed containers are forgotten; the missing daemon is logged
+/// once, with the remedy, and exported.
+fn the_daemon_may_start_late_and_restart() {
+    let _turn = gate::privileged();
+    let mut docker = Docker::start();
     docker.run(&["network", "create", "--subnet", "10.214.8.0/24", "shop"]);
     let address = ["--network", "shop", "--ip", "10.214.8.10"];
     docker.stop_daemon();
@@ -223,14 +223,13 @@ fn the_daemon_may_come_and_go() {
     assert!(wrong.is_none(), "{wrong:?}");
 }
 
-/// *Scenario*: a server in the host's network; one on the bridge whose port is published, reached through the proxy, through the kernel's
-/// translation, and directly; each by a client of the host that counts its bytes.
-/// *Guarantees*: the server in the host's network is named by its cgroup at both ends; the published port names the Compose service, and the
-/// workload behind the translation; sent and received bytes equal the client's.
-#[test]
+/// *Scenario*: clients of the host connect to a server in the network of the host, and to one on the bridge with a published port: through
+/// docker-proxy, through the translation of the kernel, and directly.
+/// *Guarantees*: the server in the network of the host is named by its cgroup at both ends; connections to the published port name the
+/// Compose service and, if the kernel translates them, the workload; sent and received bytes equal those of the client.
 fn the_hosts_network_and_published_ports_are_named() {
-    let Some(_turn) = gate::privileged("the_hosts_network_and_published_ports_are_named") else { return };
-    let Some(docker) = Docker::start("the_hosts_network_and_published_ports_are_named") else { return };
+    let _turn = gate::privileged();
+    let docker = Docker::start();
     let published = format!("{PUBLISHED}:{PORT}");
     docker.run_echo("shop-web-1", &[&["-p", &published][..], &COMPOSE_WEB].concat(), PORT);
     docker.run_echo("in-host", &["--network", "host"], PORT);
@@ -252,7 +251,7 @@ fn the_hosts_network_and_published_ports_are_named() {
 
     for (client, bytes, server, service) in [
         (in_host, 1_111, "in-host", "unknown/unknown"),
-        // Whose socket it is, is the proxy; what was meant, the service.
+        // The socket belongs to the proxy; the client connected to the service.
         (by_proxy, 2_222, "docker-proxy", "shop/web"),
         (translated, 3_333, "shop-web-1", "shop/web"),
         (directly, 4_444, "shop-web-1", "shop/web"),
@@ -264,4 +263,12 @@ fn the_hosts_network_and_published_ports_are_named() {
             assert_eq!((record.sent_bytes, record.received_bytes), (bytes, bytes), "{reporter} {record:?}");
         }
     }
+}
+
+fn main() -> ExitCode {
+    harness::run(tests![
+        names_follow_containers_under_traffic,
+        the_daemon_may_start_late_and_restart,
+        the_hosts_network_and_published_ports_are_named,
+    ])
 }

@@ -1,11 +1,11 @@
-//! The examples that the README and the documentation point at.
+//! The examples that the README and the documentation refer to.
 
 use std::process::Command;
 
 use longwave_tests::binary;
 
 /// *Scenario*: each file of config/examples goes through `longwave validate`.
-/// *Guarantees*: every example is a sound configuration of this binary, without a warning.
+/// *Guarantees*: every example is a valid configuration, without a warning.
 #[test]
 fn every_example_is_sound() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/examples");

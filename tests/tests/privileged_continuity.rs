@@ -1,15 +1,16 @@
-//! Continuity: connections that are older than Longwave, idle, elsewhere, or nobody's.
+//! Continuity: connections that are older than Longwave, idle, in other namespaces, or open in no process.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::HashMap;
+use std::process::ExitCode;
 use std::time::Duration;
 
-use longwave_testing::gate;
 use longwave_testing::netns::Netns;
+use longwave_testing::{gate, harness, tests};
 use longwave_tests::end::{Account, End};
 use longwave_tests::time::unix_nanos;
 use longwave_tests::verdict::{assert_exact, finals};
-use longwave_tests::{Family, Longwave, Place, Record, Story, balance, config, losses};
+use longwave_tests::{Family, Longwave, Network, PlayedConnection, Record, balance, config, losses};
 use serde_json::json;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -27,7 +28,7 @@ fn cookies(pairs: &[(End, End)]) -> Vec<u64> {
     pairs.iter().flat_map(|(client, server)| [client.account().cookie, server.account().cookie]).collect()
 }
 
-/// `bytes` from client to server and back, read to the last one.
+/// Sends `bytes` from client to server and back, and reads them.
 fn exchange(pair: &mut (End, End), bytes: u64) {
     let (client, server) = pair;
     client.write(bytes).unwrap();
@@ -36,13 +37,13 @@ fn exchange(pair: &mut (End, End), bytes: u64) {
     client.read(bytes / 3).unwrap();
 }
 
-fn close_all(name: &str, pairs: Vec<(End, End)>, as_found: fn(Account) -> Account) -> Vec<Story> {
+fn close_all(name: &str, pairs: Vec<(End, End)>, as_found: fn(Account) -> Account) -> Vec<PlayedConnection> {
     pairs
         .into_iter()
         .map(|(client, mut server)| {
             let client = client.close();
             server.read_to_end().unwrap();
-            Story::arrived(
+            PlayedConnection::arrived(
                 name,
                 as_found(client).because(&["fin"]),
                 as_found(server.close()).because(&["fin"]),
@@ -51,16 +52,15 @@ fn close_all(name: &str, pairs: Vec<(End, End)>, as_found: fn(Account) -> Accoun
         .collect()
 }
 
-/// *Scenario*: connections of every family, on loopback and in another namespace, with traffic behind them, when Longwave starts.
+/// *Scenario*: connections of every address family, on loopback and in another namespace, that had traffic before Longwave starts.
 /// *Guarantees*: each is in the first window, with the right role, `start_known` false and delta 0; later deltas and the close are exact.
-#[test]
 fn older_than_longwave() {
-    let Some(_turn) = gate::privileged("older_than_longwave") else { return };
+    let _turn = gate::privileged();
     let netns = Netns::new();
     let mut pairs: Vec<(End, End)> = Family::ALL
         .into_iter()
-        .flat_map(|family| [Place::loopback(family), Place::inside(&netns, family)])
-        .map(|place| place.pair().unwrap())
+        .flat_map(|family| [Network::loopback(family), Network::inside(&netns, family)])
+        .map(|network| network.pair().unwrap())
         .collect();
     for pair in &mut pairs {
         exchange(pair, 10_000);
@@ -83,11 +83,11 @@ fn older_than_longwave() {
         }
         grown.values().all(|grown| *grown)
     });
-    let stories = close_all("older", pairs, Account::pre_existing);
-    longwave.await_finals(&finals(&stories), LIMIT);
+    let connections = close_all("older", pairs, Account::pre_existing);
+    longwave.await_finals(&finals(&connections), LIMIT);
     balance::assert_balances(&longwave);
     let finished = longwave.stop();
-    assert_exact(&stories, &finished.records);
+    assert_exact(&connections, &finished.records);
     for cookie in &all {
         let first = finished.records.iter().find(|record| record.cookie() == *cookie).unwrap();
         assert_eq!(first.event(), "update", "{first:?}");
@@ -104,22 +104,22 @@ fn older_than_longwave() {
         let series = finished.points.iter().find(|point| {
             point["level"] == "connection"
                 && point["start"] == first_window
-                && point.get("longwave.connection.id").is_some_and(|held| held == id.as_str())
+                && point.get("longwave.connection.id").is_some_and(|text| text == id.as_str())
         });
         let series = series.unwrap_or_else(|| panic!("{id} is not in the first window, {first_window}"));
-        assert_eq!(series["sent_bytes"], 0, "its past belongs to no window: {series:?}");
+        assert_eq!(series["sent_bytes"], 0, "bytes before the start belong to no window: {series:?}");
         assert_eq!(series["connections.active"], 1, "{series:?}");
         assert_eq!(series["connections.opened"], 0, "{series:?}");
     }
 }
 
-/// Holds connections idle, one older than Longwave and one younger, and returns how far apart their updates came, ns.
-fn held_idle(interval: &str, reports: usize) -> Vec<Vec<u64>> {
-    let place = Place::loopback(Family::V4);
-    let mut older = place.pair().unwrap();
+/// Keeps connections idle, one older than Longwave and one younger. Returns the times between their updates in ns.
+fn idle_update_gaps(interval: &str, reports: usize) -> Vec<Vec<u64>> {
+    let network = Network::loopback(Family::V4);
+    let mut older = network.pair().unwrap();
     exchange(&mut older, 500);
     let longwave = Longwave::start(config::logs(json!({"interval": interval})));
-    let mut younger = place.pair().unwrap();
+    let mut younger = network.pair().unwrap();
     exchange(&mut younger, 500);
     let pairs = vec![older, younger];
     let all = cookies(&pairs);
@@ -137,52 +137,52 @@ fn held_idle(interval: &str, reports: usize) -> Vec<Vec<u64>> {
     all.iter().map(|cookie| update_gaps(&finished.records, *cookie)).collect()
 }
 
-/// Distances between the updates of a connection that says nothing, ns.
+/// Returns the times between the updates of an idle connection in ns.
 fn update_gaps(records: &[Record], cookie: u64) -> Vec<u64> {
     let updates: Vec<&Record> =
         records.iter().filter(|record| record.cookie() == cookie && record.event() == "update").collect();
     for update in updates.iter().skip(2) {
-        assert!(update.measures().iter().all(|(_, _, delta)| *delta == 0), "idle, and yet: {update:?}");
+        assert!(
+            update.measures().iter().all(|(_, _, delta)| *delta == 0),
+            "an idle connection has deltas: {update:?}"
+        );
     }
     let times: Vec<u64> = updates.iter().map(|update| unix_nanos(&update.timestamp).unwrap()).collect();
     times.windows(2).map(|pair| pair[1] - pair[0]).collect()
 }
 
-/// *Scenario*: connections held idle for ten intervals of 1 s.
-/// *Guarantees*: one record in each interval, with delta 0.
-#[test]
+/// *Scenario*: idle connections during ten intervals of 1 s.
+/// *Guarantees*: each has one record in each interval, with delta 0.
 fn idle_is_reported_every_interval() {
-    let Some(_turn) = gate::privileged("idle_is_reported_every_interval") else { return };
-    for gaps in held_idle("1s", 10) {
+    let _turn = gate::privileged();
+    for gaps in idle_update_gaps("1s", 10) {
         assert!(gaps.len() >= 9, "{gaps:?}");
-        // Two records in one interval, or an interval without one, would show as a gap far from 1 s.
+        // With two records in one interval, or none, a gap would differ much from 1 s.
         assert!(gaps.iter().all(|gap| *gap > 200_000_000 && *gap < 1_900_000_000), "{gaps:?}");
     }
 }
 
-/// *Scenario*: connections held idle for 60 s, with the default interval of 5 s.
-/// *Guarantees*: they keep being reported, twelve times.
-#[test]
+/// *Scenario*: idle connections during 60 s, with the default interval of 5 s.
+/// *Guarantees*: each is reported twelve times.
 fn idle_for_a_minute() {
-    let Some(_turn) = gate::privileged("idle_for_a_minute") else { return };
-    for gaps in held_idle("5s", 12) {
+    let _turn = gate::privileged();
+    for gaps in idle_update_gaps("5s", 12) {
         assert!(gaps.len() >= 11, "{gaps:?}");
         assert!(gaps.iter().all(|gap| *gap > 3_000_000_000 && *gap < 7_000_000_000), "{gaps:?}");
     }
 }
 
-/// *Scenario*: a process closed a connection with a full send buffer before Longwave starts; the peer reads only afterwards.
-/// *Guarantees*: a socket that no process holds is found, and its end is exact; on loopback and in another namespace.
-#[test]
+/// *Scenario*: a process closes a connection with a full send buffer before Longwave starts; the peer reads after the start.
+/// *Guarantees*: a socket that no process has open is found, and its close is exact, on loopback and in another namespace.
 fn orphaned_before_the_start() {
-    let Some(_turn) = gate::privileged("orphaned_before_the_start") else { return };
+    let _turn = gate::privileged();
     let netns = Netns::new();
-    let places =
-        [Place::loopback(Family::V4), Place::loopback(Family::V6), Place::inside(&netns, Family::V4)];
-    let mut orphans: Vec<(Account, End)> = places
+    let networks =
+        [Network::loopback(Family::V4), Network::loopback(Family::V6), Network::inside(&netns, Family::V4)];
+    let mut orphans: Vec<(Account, End)> = networks
         .iter()
-        .map(|place| {
-            let (mut client, server) = place.pair().unwrap();
+        .map(|network| {
+            let (mut client, server) = network.pair().unwrap();
             client.write_until_full().unwrap();
             (client.close(), server)
         })
@@ -190,27 +190,26 @@ fn orphaned_before_the_start() {
     let longwave = Longwave::start(config::logs(json!({"interval": "1s"})));
     let all: Vec<u64> = orphans.iter().map(|(client, _)| client.cookie).collect();
     await_each(&longwave, "a record of each orphan", &all);
-    let stories: Vec<Story> = orphans
+    let connections: Vec<PlayedConnection> = orphans
         .drain(..)
         .map(|(client, mut server)| {
             server.read_to_end().unwrap();
             let (client, server) = (client.pre_existing(), server.close().pre_existing());
-            Story::arrived("orphaned before", client.because(&["fin"]), server.because(&["fin"]))
+            PlayedConnection::arrived("orphaned before", client.because(&["fin"]), server.because(&["fin"]))
         })
         .collect();
-    longwave.await_finals(&finals(&stories), LIMIT);
+    longwave.await_finals(&finals(&connections), LIMIT);
     balance::assert_balances(&longwave);
     let finished = longwave.stop();
-    assert_exact(&stories, &finished.records);
+    assert_exact(&connections, &finished.records);
 }
 
-/// *Scenario*: 300 busy connections, half of them older than Longwave, a small table, and a ring for samples of one page.
-/// *Guarantees*: samples are lost, and counted; every connection's deltas sum to its totals all the same.
-#[test]
+/// *Scenario*: 300 busy connections, half of them older than Longwave, a small table, and a ring of one page for samples.
+/// *Guarantees*: samples are lost and counted; the deltas of every connection still sum to its totals.
 fn deltas_sum_though_samples_are_lost() {
-    let Some(_turn) = gate::privileged("deltas_sum_though_samples_are_lost") else { return };
-    let place = Place::loopback(Family::V4);
-    let pairs = |count: usize| -> Vec<(End, End)> { (0..count).map(|_| place.pair().unwrap()).collect() };
+    let _turn = gate::privileged();
+    let network = Network::loopback(Family::V4);
+    let pairs = |count: usize| -> Vec<(End, End)> { (0..count).map(|_| network.pair().unwrap()).collect() };
     let mut older = pairs(150);
     older.iter_mut().for_each(|pair| exchange(pair, 2_000));
     let longwave = Longwave::start(config::logs(
@@ -233,10 +232,20 @@ fn deltas_sum_though_samples_are_lost() {
     for pair in older.iter_mut().chain(&mut younger) {
         exchange(pair, 5_000);
     }
-    let mut stories = close_all("older under lost samples", older, Account::pre_existing);
-    stories.extend(close_all("younger under lost samples", younger, |account| account));
-    longwave.await_finals(&finals(&stories), LIMIT);
+    let mut connections = close_all("older under lost samples", older, Account::pre_existing);
+    connections.extend(close_all("younger under lost samples", younger, |account| account));
+    longwave.await_finals(&finals(&connections), LIMIT);
     balance::assert_balances(&longwave);
     let finished = longwave.stop();
-    assert_exact(&stories, &finished.records);
+    assert_exact(&connections, &finished.records);
+}
+
+fn main() -> ExitCode {
+    harness::run(tests![
+        older_than_longwave,
+        idle_is_reported_every_interval,
+        idle_for_a_minute,
+        orphaned_before_the_start,
+        deltas_sum_though_samples_are_lost,
+    ])
 }

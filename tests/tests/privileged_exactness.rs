@@ -1,147 +1,138 @@
-//! Exactness: what Longwave reports of each connection equals what its two ends counted, byte for byte.
+//! Exactness: the bytes that Longwave reports equal those that both ends counted.
 #![allow(clippy::unwrap_used)]
 
+use std::process::ExitCode;
 use std::time::Duration;
 
-use longwave_testing::gate;
 use longwave_testing::netns::{Netns, VethPair};
+use longwave_testing::{gate, harness, tests};
 use longwave_tests::end::EndId;
+use longwave_tests::kernel_trace::{self, KernelTrace, UnreportedCloses};
 use longwave_tests::nft::{self, Hook};
 use longwave_tests::scenario::{self, ANYWHERE, UNDER_LOSS, play};
 use longwave_tests::verdict::{assert_exact, check, finals, unseen};
-use longwave_tests::witness::{self, Testimony, Witness};
-use longwave_tests::{Family, Finished, Longwave, Place, Record, Story, balance, config, peer};
+use longwave_tests::{Family, Finished, Longwave, Network, PlayedConnection, Record, balance, config, peer};
 use serde_json::json;
 
-/// How long the last close may take to be reported.
+/// Limit of the wait for the last close.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Runs stories under a Longwave with 1 s intervals and checks every end.
-fn exact(stories: impl Fn() -> Vec<Story>) -> (Vec<Story>, Finished) {
-    exact_while(|_| stories())
+/// Makes connections while a Longwave with an interval of 1 s runs, and checks every end.
+fn exact(connections: impl Fn() -> Vec<PlayedConnection>) -> (Vec<PlayedConnection>, Finished) {
+    exact_while(|_| connections())
 }
 
-/// [`exact`], where what is played depends on what was reported. Where the kernel, as the witness saw, kept an end from all BPF programs,
-/// the stories are told anew, once: the others had to be exact, and now all have to.
-fn exact_while(stories: impl Fn(&Longwave) -> Vec<Story>) -> (Vec<Story>, Finished) {
-    if !gate::stock_kernel() && witness::available() {
-        let witness = Witness::of(&[]);
-        let (told, finished) = take(&stories);
-        let unseen = unseen(&told, &finished.records);
+/// Like [`exact`], for connections that depend on the records so far. If the kernel ran no BPF program at the close of an end (see
+/// [`kernel_trace`]), all connections are made again, once: in the first run the others must be exact, in the second all.
+fn exact_while(
+    connections: impl Fn(&Longwave) -> Vec<PlayedConnection>,
+) -> (Vec<PlayedConnection>, Finished) {
+    if !gate::stock_kernel() && kernel_trace::available() {
+        let trace = KernelTrace::of(&[]);
+        let (played, finished) = take(&connections);
+        let unseen = unseen(&played, &finished.records);
         if unseen.is_empty() {
-            assert_exact(&told, &finished.records);
-            return (told, finished);
+            assert_exact(&played, &finished.records);
+            return (played, finished);
         }
-        let all: Vec<EndId> = told.iter().flat_map(Story::ids).collect();
-        let Testimony { lost, evidence, .. } = witness.judge(&all, &unseen);
-        let (whole, cut): (Vec<Story>, Vec<Story>) =
-            told.into_iter().partition(|story| story.ids().all(|end| !unseen.contains(&end)));
+        let all: Vec<EndId> = played.iter().flat_map(PlayedConnection::ids).collect();
+        let UnreportedCloses { lost, evidence, .. } = trace.explain(&all, &unseen);
+        let (whole, cut): (Vec<PlayedConnection>, Vec<PlayedConnection>) =
+            played.into_iter().partition(|connection| connection.ids().all(|end| !unseen.contains(&end)));
         eprintln!("{} ends were not reported:\n{evidence}", unseen.len());
         assert!(lost.is_empty(), "lost: {lost:x?}\n{}", check(&cut, &finished.records).join("\n"));
         if !whole.is_empty() {
             assert_exact(&whole, &finished.records);
         }
     }
-    let (told, finished) = take(&stories);
-    assert_exact(&told, &finished.records);
-    (told, finished)
+    let (played, finished) = take(&connections);
+    assert_exact(&played, &finished.records);
+    (played, finished)
 }
 
-fn take(stories: &impl Fn(&Longwave) -> Vec<Story>) -> (Vec<Story>, Finished) {
+fn take(connections: &impl Fn(&Longwave) -> Vec<PlayedConnection>) -> (Vec<PlayedConnection>, Finished) {
     let longwave = Longwave::start(config::logs(json!({"interval": "1s"})));
-    let stories = stories(&longwave);
-    let all = longwave.await_finals(&finals(&stories), LIMIT);
+    let connections = connections(&longwave);
+    let all = longwave.await_finals(&finals(&connections), LIMIT);
     balance::assert_balances(&longwave);
     let finished = longwave.stop();
     if !all {
-        eprintln!("some connections never were reported as ended:\n{}", finished.stderr);
+        eprintln!("some connections were not reported as ended:\n{}", finished.stderr);
     }
-    (stories, finished)
+    (connections, finished)
 }
 
-/// *Scenario*: not a test: this process is a peer of another test, where it was started as one.
-/// *Guarantees*: nothing.
-#[test]
-fn peer_main() {
-    peer::run_if_asked();
+fn anywhere(family: Family) {
+    let _turn = gate::privileged();
+    exact(|| play(ANYWHERE, &Network::loopback(family)));
 }
 
-fn anywhere(name: &str, family: Family) {
-    let Some(_turn) = gate::privileged(name) else { return };
-    exact(|| play(ANYWHERE, &Place::loopback(family)));
-}
-
-/// *Scenario*: every way in which a connection may live and end, over IPv4 on loopback.
-/// *Guarantees*: final bytes of each end equal the application's counts, deltas sum to totals, roles and reasons are right.
-#[test]
+/// *Scenario*: every scenario over IPv4 on loopback.
+/// *Guarantees*: the final bytes of each end equal the counts of the application, deltas sum to totals, roles and reasons are right.
 fn every_life_on_loopback_ipv4() {
-    anywhere("every_life_on_loopback_ipv4", Family::V4);
+    anywhere(Family::V4);
 }
 
 /// *Scenario*: the same over IPv6.
 /// *Guarantees*: the same.
-#[test]
 fn every_life_on_loopback_ipv6() {
-    anywhere("every_life_on_loopback_ipv6", Family::V6);
+    anywhere(Family::V6);
 }
 
-/// *Scenario*: the same over IPv6 sockets that speak IPv4.
+/// *Scenario*: the same over IPv6 sockets with IPv4-mapped addresses.
 /// *Guarantees*: the same, and the addresses are shown as IPv4.
-#[test]
 fn every_life_on_loopback_v4_mapped() {
-    anywhere("every_life_on_loopback_v4_mapped", Family::Mapped);
+    anywhere(Family::Mapped);
 }
 
-/// *Scenario*: every life in another network namespace, with fast open, over each family.
-/// *Guarantees*: a namespace that was made after the start is seen like any other; data in a SYN is counted once.
-#[test]
+/// *Scenario*: every scenario and fast open in another network namespace, with each address family.
+/// *Guarantees*: connections in a namespace that was made after the start are exact; data in a SYN is counted once.
 fn every_life_in_another_namespace() {
-    let Some(_turn) = gate::privileged("every_life_in_another_namespace") else { return };
+    let _turn = gate::privileged();
     let netns = Netns::new();
     exact(|| {
         Family::ALL
             .into_iter()
             .flat_map(|family| {
-                let place = Place::inside(&netns, family);
-                let mut stories = play(ANYWHERE, &place);
-                stories.extend(scenario::fast_open(&place, &[&netns]).unwrap());
-                stories
+                let network = Network::inside(&netns, family);
+                let mut connections = play(ANYWHERE, &network);
+                connections.extend(scenario::fast_open(&network, &[&netns]).unwrap());
+                connections
             })
             .collect()
     });
 }
 
-/// *Scenario*: every life across two network namespaces, each family, with fast open, with a network that goes away,
-/// and with both ends closing in the same moment by force.
-/// *Guarantees*: exact on both ends; `timeout` is the reason of the one that lost the network.
-#[test]
+/// *Scenario*: every scenario across two network namespaces, with each address family; also fast open, a network that fails, and a forced
+/// simultaneous close.
+/// *Guarantees*: both ends are exact; the reason is `timeout` at the end whose network failed.
 fn every_life_across_namespaces() {
-    let Some(_turn) = gate::privileged("every_life_across_namespaces") else { return };
+    let _turn = gate::privileged();
     let veth = VethPair::new();
     exact(|| {
         Family::ALL
             .into_iter()
             .flat_map(|family| {
-                let place = Place::across(&veth, family);
-                let mut stories = play(ANYWHERE, &place);
-                stories.extend(scenario::fast_open(&place, &[&veth.a, &veth.b]).unwrap());
-                stories.extend(scenario::simultaneous_close_forced(&place, &veth).unwrap());
-                stories.extend(scenario::lost_for_good(&place, &veth).unwrap());
-                stories
+                let network = Network::across(&veth, family);
+                let mut connections = play(ANYWHERE, &network);
+                connections.extend(scenario::fast_open(&network, &[&veth.a, &veth.b]).unwrap());
+                connections.extend(scenario::simultaneous_close_forced(&network, &veth).unwrap());
+                connections.extend(scenario::network_failure(&network, &veth).unwrap());
+                connections
             })
             .collect()
     });
 }
 
-/// Connections that are made at most until a loss is reported. About one in 17 loses a segment of its handshake (3 % of two), and that
-/// one always is retransmitted and marked lost; what the local stack refuses later often is neither, since `snd_nxt` did not advance.
-/// So none in 400 happens once in 10^10 runs.
+/// Maximum number of connections that are made until a loss is reported. About one in 17 loses a segment of its handshake (3 % of two),
+/// which is always retransmitted and marked as lost. Later segments that the local stack refuses often are not, because `snd_nxt` does not
+/// advance. The probability of no loss in 400 connections is 10^-10.
 const MAX_HANDSHAKES: usize = 400;
 
-/// How many of them are made before it is looked at what was reported.
-const HANDSHAKES_AT_ONCE: usize = 10;
+/// Number of connections that are made between two looks at the records.
+const HANDSHAKES_PER_ROUND: usize = 10;
 
-/// Retransmits and losses of all connections that were reported as ended.
+/// Returns the retransmits and losses of all connections that have ended.
 fn retransmits_and_losses(records: &[Record]) -> (u64, u64) {
     records
         .iter()
@@ -149,35 +140,35 @@ fn retransmits_and_losses(records: &[Record]) -> (u64, u64) {
         .fold((0, 0), |(retransmits, lost), record| (retransmits + record.retransmits, lost + record.lost))
 }
 
-fn under_loss(name: &str, hook: Hook) {
-    let Some(_turn) = gate::privileged(name) else { return };
+fn under_loss(hook: Hook) {
+    let _turn = gate::privileged();
     let veth = VethPair::new();
     for netns in [&veth.a, &veth.b] {
         nft::drop_some(netns, hook, 3);
     }
     let (_, finished) = exact_while(|longwave| {
-        let mut stories: Vec<Story> = Family::ALL
+        let mut connections: Vec<PlayedConnection> = Family::ALL
             .into_iter()
             .flat_map(|family| {
-                let place = Place::across(&veth, family);
-                let mut stories = play(UNDER_LOSS, &place);
+                let network = Network::across(&veth, family);
+                let mut connections = play(UNDER_LOSS, &network);
                 for _ in 0..2 {
-                    stories.extend(scenario::bulk(&place, 8_000_000).unwrap());
+                    connections.extend(scenario::bulk(&network, 8_000_000).unwrap());
                 }
-                stories
+                connections
             })
             .collect();
-        let place = Place::across(&veth, Family::V4);
-        let most = stories.len() + MAX_HANDSHAKES;
-        while longwave.await_finals(&finals(&stories), LIMIT)
+        let network = Network::across(&veth, Family::V4);
+        let max = connections.len() + MAX_HANDSHAKES;
+        while longwave.await_finals(&finals(&connections), LIMIT)
             && !matches!(longwave.records(retransmits_and_losses), (1.., 1..))
-            && stories.len() < most
+            && connections.len() < max
         {
-            for _ in 0..HANDSHAKES_AT_ONCE {
-                stories.extend(scenario::clean_close(&place).unwrap());
+            for _ in 0..HANDSHAKES_PER_ROUND {
+                connections.extend(scenario::clean_close(&network).unwrap());
             }
         }
-        stories
+        connections
     });
     let (retransmits, lost) = retransmits_and_losses(&finished.records);
     eprintln!(
@@ -188,37 +179,51 @@ fn under_loss(name: &str, hook: Hook) {
     assert!(lost > 0, "3 % loss on {hook:?}, and no loss was reported");
 }
 
-/// *Scenario*: 3 % of the segments are lost on arrival, both ways, across namespaces.
-/// *Guarantees*: bytes stay exact; retransmits and losses are reported.
-#[test]
+/// *Scenario*: 3 % of the segments are dropped on arrival, in both directions, across namespaces.
+/// *Guarantees*: bytes are exact; retransmits and losses are reported.
 fn loss_on_input() {
-    under_loss("loss_on_input", Hook::Input);
+    under_loss(Hook::Input);
 }
 
-/// *Scenario*: 3 % of the segments are refused by the local stack on departure, both ways.
-/// *Guarantees*: the same; what never left the host is not counted as sent.
-#[test]
+/// *Scenario*: the local stack refuses 3 % of the segments on departure, in both directions.
+/// *Guarantees*: the same; segments that did not leave the host are not counted as sent.
 fn loss_on_output() {
-    under_loss("loss_on_output", Hook::Output);
+    under_loss(Hook::Output);
 }
 
 /// *Scenario*: one transfer of 4.2 GiB on loopback.
 /// *Guarantees*: no counter wraps at 32 bits.
-#[test]
 fn over_4_gib() {
-    let Some(_turn) = gate::privileged("over_4_gib") else { return };
-    exact(|| scenario::bulk(&Place::loopback(Family::V4), 4_509_715_661).unwrap());
+    let _turn = gate::privileged();
+    exact(|| scenario::bulk(&Network::loopback(Family::V4), 4_509_715_661).unwrap());
 }
 
 /// *Scenario*: one socket connects to itself (a simultaneous open), over IPv4 and IPv6.
-/// *Guarantees*: one connection, exact, whose received bytes are its own sent ones.
-#[test]
+/// *Guarantees*: one connection is reported, exact, and its received bytes are those that it sent.
 fn self_connect() {
-    let Some(_turn) = gate::privileged("self_connect") else { return };
+    let _turn = gate::privileged();
     exact(|| {
         [Family::V4, Family::V6]
             .into_iter()
-            .flat_map(|family| scenario::self_connect(&Place::loopback(family)).unwrap())
+            .flat_map(|family| scenario::self_connect(&Network::loopback(family)).unwrap())
             .collect()
     });
+}
+
+fn main() -> ExitCode {
+    if harness::started_as(peer::ROLE) {
+        peer::main();
+        return ExitCode::SUCCESS;
+    }
+    harness::run(tests![
+        every_life_on_loopback_ipv4,
+        every_life_on_loopback_ipv6,
+        every_life_on_loopback_v4_mapped,
+        every_life_in_another_namespace,
+        every_life_across_namespaces,
+        loss_on_input,
+        loss_on_output,
+        over_4_gib,
+        self_connect,
+    ])
 }

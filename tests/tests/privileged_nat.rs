@@ -1,21 +1,21 @@
-//! Services behind translated addresses: rules in this host's own namespace, as kube-proxy writes them, and redirects inside a pod.
+//! Services with translated addresses: rules in the namespace of the host, as kube-proxy writes them, and redirects in a pod.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
-use longwave_testing::gate;
 use longwave_testing::netns::{Netns, run};
+use longwave_testing::{gate, harness, tests};
 use longwave_tests::config::{logs, merged};
 use longwave_tests::{Longwave, balance};
 use serde_json::json;
 use tempfile::TempDir;
 
 const LIMIT: Duration = Duration::from_secs(60);
-/// Only what the pods send to these addresses is touched.
+/// The rules only concern packets of the pods to these addresses.
 const RULES: &str = "
 table inet longwave_test_kube {
   chain services {
@@ -49,7 +49,7 @@ rules:
     service: {name: meshed, namespace: shop}
 ";
 
-/// Two pods on this host, and what was changed for them.
+/// Two pods on this host, with the changes that they need. All are reverted when dropped.
 struct Pods {
     a: Netns,
     b: Netns,
@@ -77,7 +77,7 @@ impl Pods {
             pod.run("ip", &["-6", "route", "add", "default", "via", &format!("{v6}1")]);
             std::fs::write(format!("/proc/sys/net/ipv4/conf/{outside}/forwarding"), "1").unwrap();
         }
-        // IPv6 forwards only where all interfaces do.
+        // IPv6 forwards only if forwarding is enabled for all interfaces.
         let forwarding = std::fs::read_to_string(FORWARDING).unwrap();
         let pods = Self { a, b, forwarding };
         std::fs::write(FORWARDING, "1").unwrap();
@@ -94,7 +94,7 @@ impl Drop for Pods {
     }
 }
 
-/// A client of `asked` in `from`, and its server.
+/// Connects from `from` to `asked`. Returns client and server.
 fn connect(from: &Netns, asked: &str, listener: &TcpListener) -> (TcpStream, TcpStream) {
     let asked: SocketAddr = asked.parse().unwrap();
     let client = from.enter(|| TcpStream::connect_timeout(&asked, Duration::from_secs(10)).unwrap());
@@ -111,12 +111,11 @@ fn nft(text: &str) {
     assert!(nft.wait().unwrap().success());
 }
 
-/// *Scenario*: pods reach a backend through cluster IPs, masqueraded or not, and a sidecar through a redirect inside the pod, over IPv4 and
-/// IPv6, in connections older than Longwave, long ones, and ones that last a moment; beside them one directly to the backend.
-/// *Guarantees*: every record of either end names the service that the client asked for, from the first on; the direct one's is unknown.
-#[test]
+/// *Scenario*: pods connect to a backend through cluster IPs, masqueraded or not, to a sidecar through a redirect in the pod, and directly to
+/// the backend, over IPv4 and IPv6, with connections that are older than Longwave, long and short.
+/// *Guarantees*: every record of both ends names the service of the address to which the client connected; direct connections have none.
 fn both_reporters_name_the_service_that_was_asked_for() {
-    let Some(_turn) = gate::privileged("both_reporters_name_the_service_that_was_asked_for") else { return };
+    let _turn = gate::privileged();
     let pods = Pods::new();
     let backend = pods.b.enter(|| TcpListener::bind("[::]:8080").unwrap());
     let sidecar = pods.a.enter(|| TcpListener::bind("[::]:15001").unwrap());
@@ -182,4 +181,8 @@ fn both_reporters_name_the_service_that_was_asked_for() {
     });
     balance::assert_balances(&longwave);
     assert!(longwave.stop().status.success());
+}
+
+fn main() -> ExitCode {
+    harness::run(tests![both_reporters_name_the_service_that_was_asked_for,])
 }

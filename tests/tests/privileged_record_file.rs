@@ -1,16 +1,17 @@
-//! Records on disk: what `record_file` writes, `replay` reads back, to the last digit.
+//! `replay` reads exactly what `record_file` has written.
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
+use std::process::ExitCode;
 use std::time::Duration;
 
-use longwave_testing::gate;
 use longwave_testing::netns::Netns;
+use longwave_testing::{gate, harness, tests};
 use longwave_tests::longwave::Options;
-use longwave_tests::{Family, Finished, Longwave, Place, Record, balance, config, scenario};
+use longwave_tests::{Family, Finished, Longwave, Network, Record, balance, config, scenario};
 use serde_json::json;
 
-/// Every life on this host, recorded into `path` and shown on stdout.
+/// Runs all scenarios on this host, recorded into `path` and shown on stdout.
 fn record(path: &Path) -> Finished {
     let base = config::logs(json!({"interval": "1s"}));
     let config = config::merged(
@@ -22,7 +23,7 @@ fn record(path: &Path) -> Finished {
     );
     let longwave = Longwave::start_with(config, Options { lines: true, ..Options::default() });
     let netns = Netns::new();
-    let mut stories = Vec::new();
+    let mut connections = Vec::new();
     let lives: &[scenario::Scenario] = &[
         ("nothing", scenario::nothing),
         ("clean_close", scenario::clean_close),
@@ -32,26 +33,27 @@ fn record(path: &Path) -> Finished {
         ("refused", scenario::refused),
         ("reconnect", scenario::reconnect),
     ];
-    let places =
-        Family::ALL.into_iter().flat_map(|family| [Place::loopback(family), Place::inside(&netns, family)]);
+    let networks = Family::ALL
+        .into_iter()
+        .flat_map(|family| [Network::loopback(family), Network::inside(&netns, family)]);
     let mut held = Vec::new();
-    for place in places {
-        held.push(place.pair().unwrap());
-        stories.extend(scenario::play(lives, &place));
+    for network in networks {
+        held.push(network.pair().unwrap());
+        connections.extend(scenario::play(lives, &network));
     }
     let cookie = held[0].0.account().cookie;
     let mut updates = 0;
-    longwave.await_records("updates of a held connection", Duration::from_secs(60), |record| {
+    longwave.await_records("updates of an open connection", Duration::from_secs(60), |record| {
         updates += u32::from(record.cookie() == cookie && record.event() == "update");
         updates == 6
     });
     drop(held);
-    longwave.await_finals(&longwave_tests::verdict::finals(&stories), Duration::from_secs(60));
+    longwave.await_finals(&longwave_tests::verdict::finals(&connections), Duration::from_secs(60));
     balance::assert_balances(&longwave);
     longwave.stop()
 }
 
-/// What `replay` makes of `path`.
+/// Replays `path`.
 fn replay(path: &Path) -> Finished {
     let config = json!({
         "receivers": {"replay": {"path": path, "speed": "fast"}},
@@ -64,10 +66,9 @@ fn replay(path: &Path) -> Finished {
 }
 
 /// *Scenario*: all kinds of connections are recorded and shown in the same run; the file is replayed.
-/// *Guarantees*: the replay shows the very same lines in the same order.
-#[test]
+/// *Guarantees*: the replay shows the same lines in the same order.
 fn replay_shows_what_was_recorded() {
-    let Some(_turn) = gate::privileged("replay_shows_what_was_recorded") else { return };
+    let _turn = gate::privileged();
     let folder = tempfile::TempDir::new().unwrap();
     let path = folder.path().join("connections.lwr");
     let recorded = record(&path);
@@ -79,16 +80,20 @@ fn replay_shows_what_was_recorded() {
     }
 }
 
-/// *Scenario*: not a test: makes `fixtures/connections.lwr` anew.
-/// *Guarantees*: the file holds every kind of event but `vanished`.
-#[test]
-#[ignore = "writes into the source tree"]
+/// Records `fixtures/connections.lwr` again, with every event but `vanished`. Needs root.
 fn make_fixture() {
-    let Some(_turn) = gate::privileged("make_fixture") else { return };
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/connections.lwr");
     let _ = std::fs::remove_file(&path);
     let finished = record(&path);
     for event in ["open", "update", "close", "fail"] {
         assert!(finished.records.iter().any(|record| record.event() == event), "no {event}");
     }
+}
+
+fn main() -> ExitCode {
+    if harness::started_as("--make-fixture") {
+        make_fixture();
+        return ExitCode::SUCCESS;
+    }
+    harness::run(tests![replay_shows_what_was_recorded,])
 }

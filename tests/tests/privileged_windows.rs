@@ -1,23 +1,24 @@
-//! Windows: what they sum to, and what a stop still delivers.
+//! Sums of windows, and the last window at a stop.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::process::ExitCode;
 use std::time::Duration;
 
-use longwave_testing::gate;
+use longwave_testing::{gate, harness, tests};
 use longwave_tests::cgroup::{self, Cgroup};
 use longwave_tests::end::End;
 use longwave_tests::longwave::Point;
-use longwave_tests::{Family, Finished, Longwave, Place, balance, config};
+use longwave_tests::{Family, Finished, Longwave, Network, balance, config};
 use serde_json::json;
 
 const LIMIT: Duration = Duration::from_secs(60);
 const WORKLOADS: usize = 14;
 
-/// Sums by name of measure.
+/// Sums, by name of the measure.
 type Sums = BTreeMap<&'static str, u64>;
 
-/// What the records of a run say in total. At level `connection` what never became a connection has no series.
+/// Sums the records of a run. At level `connection`, failed connections have no series.
 fn sums_of_records(finished: &Finished, level: &str) -> Sums {
     let mut sums = Sums::new();
     let mut opened = HashSet::new();
@@ -38,13 +39,13 @@ fn sums_of_records(finished: &Finished, level: &str) -> Sums {
     sums
 }
 
-/// What the windows of one level say in total.
+/// Sums the windows of one level.
 fn sums_of_windows(finished: &Finished, level: &str, names: impl Iterator<Item = &'static str>) -> Sums {
     let of_level = || finished.points.iter().filter(|point| point["level"] == level);
     names.map(|name| (name, of_level().filter_map(|point| point.get(name)?.as_u64()).sum())).collect()
 }
 
-/// Asserts that each level's windows sum to the records.
+/// Asserts that the windows of each level sum to the records.
 fn assert_conserved(finished: &Finished, levels: &[&str]) {
     for level in levels {
         let records = sums_of_records(finished, level);
@@ -54,7 +55,7 @@ fn assert_conserved(finished: &Finished, levels: &[&str]) {
     }
 }
 
-/// Asserts that windows tile time, aligned but for the stop's own moment, and that no series is in a window twice.
+/// Asserts that windows have no gaps and no overlaps, that all but the last are aligned, and that no series is in a window twice.
 fn assert_windows_tile(finished: &Finished, seconds: u64) {
     let mut windows: Vec<(&str, &str)> = finished.points.iter().map(bounds).collect();
     windows.sort_unstable();
@@ -84,12 +85,12 @@ fn bounds(point: &Point) -> (&str, &str) {
     (point["start"].as_str().unwrap(), point["end"].as_str().unwrap())
 }
 
-/// Traffic from and to `WORKLOADS` cgroups for a few windows: long connections, short ones, refused ones.
+/// Makes traffic of `WORKLOADS` cgroups for a few windows: long, short and refused connections.
 fn load(longwave: &Longwave) {
-    let place = Place::loopback(Family::V4);
+    let network = Network::loopback(Family::V4);
     let cgroups: Vec<Cgroup> = (0..WORKLOADS).map(|number| Cgroup::new(&format!("load{number}"))).collect();
     let mut long: Vec<(End, End)> =
-        cgroups.iter().map(|cgroup| cgroup.within(|| place.pair().unwrap())).collect();
+        cgroups.iter().map(|cgroup| cgroup.within(|| network.pair().unwrap())).collect();
     let mut windows = HashSet::new();
     let mut rounds = 0_u64;
     longwave.await_points("four windows", LIMIT, |point| {
@@ -103,11 +104,11 @@ fn load(longwave: &Longwave) {
                 client.read(99).unwrap();
             }
             for cgroup in &cgroups {
-                let (mut client, mut server) = cgroup.within(|| place.pair().unwrap());
+                let (mut client, mut server) = cgroup.within(|| network.pair().unwrap());
                 client.write(777).unwrap();
                 server.read(777).unwrap();
             }
-            longwave_tests::scenario::refused(&place).unwrap();
+            longwave_tests::scenario::refused(&network).unwrap();
         }
         windows.len() > 4
     });
@@ -127,8 +128,8 @@ fn conserved_with(max_series: usize) -> Finished {
     finished
 }
 
-/// Most series that one window has of `level`.
-fn most_series(finished: &Finished, level: &str) -> usize {
+/// Returns the maximum number of series of `level` in one window.
+fn max_series_of(finished: &Finished, level: &str) -> usize {
     let mut counts: HashMap<&str, usize> = HashMap::new();
     for point in finished.points.iter().filter(|point| point["level"] == level) {
         *counts.entry(bounds(point).0).or_default() += 1;
@@ -137,53 +138,46 @@ fn most_series(finished: &Finished, level: &str) -> usize {
 }
 
 /// *Scenario*: 14 workloads with long, short and refused connections over several windows.
-/// *Guarantees*: the windows of every level sum to the records; they are aligned and tile time; each workload has its series.
-#[test]
+/// *Guarantees*: the windows of every level sum to the records, are aligned and have no gaps; each workload has a series.
 fn windows_sum_to_connections() {
-    let Some(_turn) = gate::privileged("windows_sum_to_connections") else { return };
+    let _turn = gate::privileged();
     if cgroup::mount_point().is_none() {
-        return gate::skip("windows_sum_to_connections", "no cgroup2", "LONGWAVE_REQUIRE_BPF");
+        gate::missing("no cgroup2", "LONGWAVE_REQUIRE_BPF");
     }
     let finished = conserved_with(0);
-    assert!(most_series(&finished, "workload") >= WORKLOADS, "{}", most_series(&finished, "workload"));
+    assert!(max_series_of(&finished, "workload") >= WORKLOADS, "{}", max_series_of(&finished, "workload"));
 }
 
-/// *Scenario*: the same with room for ten series.
-/// *Guarantees*: the sums are the same as without a cap: what does not fit is folded, not dropped.
-#[test]
+/// *Scenario*: the same with a limit of ten series.
+/// *Guarantees*: the sums are the same as without the limit: further series are folded, not dropped.
 fn windows_sum_to_connections_with_ten_series() {
-    let Some(_turn) = gate::privileged("windows_sum_to_connections_with_ten_series") else { return };
+    let _turn = gate::privileged();
     if cgroup::mount_point().is_none() {
-        return gate::skip(
-            "windows_sum_to_connections_with_ten_series",
-            "no cgroup2",
-            "LONGWAVE_REQUIRE_BPF",
-        );
+        gate::missing("no cgroup2", "LONGWAVE_REQUIRE_BPF");
     }
     let finished = conserved_with(10);
     for level in ["service", "workload", "connection"] {
-        // The overflow series may come on top of the ten.
-        assert!(most_series(&finished, level) <= 11, "{level}: {}", most_series(&finished, level));
+        // The overflow series is not counted.
+        assert!(max_series_of(&finished, level) <= 11, "{level}: {}", max_series_of(&finished, level));
     }
     assert!(
         finished.points.iter().any(|point| point.contains_key("otel.metric.overflow")),
-        "nothing overflowed"
+        "no series was folded"
     );
 }
 
 /// *Scenario*: 200 connections open and close in the middle of a window of 60 s, then SIGTERM.
-/// *Guarantees*: all closes and the last window are exported before exit 0, and they agree.
-#[test]
+/// *Guarantees*: all closes and the last window are exported before it exits with 0, and their sums are equal.
 fn a_stop_delivers_everything() {
-    let Some(_turn) = gate::privileged("a_stop_delivers_everything") else { return };
+    let _turn = gate::privileged();
     let longwave = Longwave::start(config::logs_and_windows(
         json!({"interval": "60s"}),
         json!({"interval": "60s", "levels": ["service", "workload", "connection"], "min_age": "0s"}),
     ));
-    let place = Place::loopback(Family::V4);
+    let network = Network::loopback(Family::V4);
     let mut cookies = HashSet::new();
     for _ in 0..200 {
-        let (mut client, mut server) = place.pair().unwrap();
+        let (mut client, mut server) = network.pair().unwrap();
         client.write(1_000).unwrap();
         server.read(1_000).unwrap();
         cookies.insert(client.close().cookie);
@@ -196,4 +190,12 @@ fn a_stop_delivers_everything() {
     }
     assert!(cookies.is_empty(), "{} closes were not exported", cookies.len());
     assert_conserved(&finished, &["service", "workload"]);
+}
+
+fn main() -> ExitCode {
+    harness::run(tests![
+        windows_sum_to_connections,
+        windows_sum_to_connections_with_ten_series,
+        a_stop_delivers_everything,
+    ])
 }

@@ -1,6 +1,9 @@
-//! What Longwave says under a kernel that is too old for it. Such a kernel has a virtual machine: `cargo xtask vm test --kernel 5.10`.
+//! Messages of Longwave under a kernel that is too old for it. `cargo xtask vm test --kernel 5.10` runs these tests.
 #![allow(clippy::unwrap_used)]
 
+use std::process::ExitCode;
+
+use longwave_testing::{gate, harness, tests};
 use longwave_tests::check::{check, fact};
 use longwave_tests::longwave::Options;
 use longwave_tests::{Longwave, config};
@@ -8,16 +11,15 @@ use serde_json::json;
 
 const SERIES: &str = "5.10";
 
-/// Whether this is the virtual machine with the old kernel; if not, after a line on stderr.
-fn under_the_old_kernel(test: &str) -> bool {
-    let found = std::env::var("LONGWAVE_VM").is_ok_and(|series| series == SERIES);
-    if !found {
-        eprintln!("SKIPPED {test}: not in a virtual machine with kernel {SERIES}");
+/// Skips the test unless it runs in the virtual machine with the old kernel.
+fn require_the_old_kernel() {
+    if std::env::var("LONGWAVE_VM").is_ok_and(|series| series == SERIES) {
+        return;
     }
-    found
+    gate::skip(format!("not in a virtual machine with kernel {SERIES}"));
 }
 
-/// The oldest version that Longwave says it runs on: the word before `or later`.
+/// Returns the oldest supported version in a message: the word before `or later`.
 fn oldest(text: &str) -> (u32, u32) {
     let version = text.split(" or later").next().and_then(|before| before.rsplit(' ').next());
     let (major, minor) =
@@ -26,26 +28,20 @@ fn oldest(text: &str) -> (u32, u32) {
 }
 
 /// *Scenario*: `check` under a kernel that is too old.
-/// *Guarantees*: it fails, names the kernel's version, and says to upgrade and to which version at least.
-#[test]
+/// *Guarantees*: it fails, and the message names the version of the kernel and the oldest supported one, and says to upgrade.
 fn check_says_that_the_kernel_is_too_old() {
-    if !under_the_old_kernel("check_says_that_the_kernel_is_too_old") {
-        return;
-    }
+    require_the_old_kernel();
     let (text, content) = check(&[]);
     let fact = fact(&text, "kernel ");
     assert!(!content && fact.starts_with("missing ") && fact.contains(&format!(" {SERIES}.")), "{text}");
     assert!(fact.contains("upgrade ") && oldest(&fact) > (5, 10), "{text}");
 }
 
-/// *Scenario*: a configuration that runs under other kernels, under a kernel that is too old.
-/// *Guarantees*: Longwave ends by itself, with an error, without any data; the error names the kernel's version and the oldest that is
-/// supported, and says to upgrade.
-#[test]
+/// *Scenario*: `run` with a valid configuration under a kernel that is too old.
+/// *Guarantees*: Longwave exits with an error and without data; the error names the version of the kernel and the oldest supported one, and
+/// says to upgrade.
 fn run_says_that_the_kernel_is_too_old() {
-    if !under_the_old_kernel("run_says_that_the_kernel_is_too_old") {
-        return;
-    }
+    require_the_old_kernel();
     let ended = Longwave::spawn(config::logs(json!({"interval": "1s"})), Options::default()).wait();
     let stderr = &ended.stderr;
     assert!(!ended.status.success() && ended.records.is_empty() && ended.garbage.is_empty(), "{stderr}");
@@ -53,4 +49,8 @@ fn run_says_that_the_kernel_is_too_old() {
     let (kernel, rest) = error.split_once(" is too old").unwrap();
     assert!(kernel.contains(&format!("kernel {SERIES}.")), "{stderr}");
     assert!(oldest(rest) > (5, 10) && rest.contains("upgrade the kernel"), "{stderr}");
+}
+
+fn main() -> ExitCode {
+    harness::run(tests![check_says_that_the_kernel_is_too_old, run_says_that_the_kernel_is_too_old,])
 }

@@ -1,5 +1,5 @@
-//! Debian's packages, by lists of our own: the system's may be absent (containers), old, or another release's. They are unpacked where
-//! the caller wants them. Nothing is installed on the system, nothing needs root.
+//! Downloads and unpacks Debian packages without installing them; needs no root. It fetches the package lists itself, because those of the
+//! system may be missing (containers), old, or of another release.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::sh::{output, run_quiet};
 
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// Fresh lists of some suites, in a folder of their own.
+/// apt with its own, fresh package lists of some suites.
 pub struct Apt {
     folder: PathBuf,
 }
@@ -38,16 +38,16 @@ impl Apt {
         Ok(apt)
     }
 
-    /// The packages whose names begin with `prefix`.
+    /// Returns the packages whose names start with `prefix`.
     pub fn names(&self, prefix: &str) -> Result<Vec<String>> {
         let names = output(self.program("apt-cache").args(["pkgnames", prefix]))?;
         Ok(names.lines().map(str::to_owned).collect())
     }
 
-    /// Downloads `packages` and unpacks them into `root`. Returns what they are: `name version`, sorted.
+    /// Downloads `packages` and unpacks them into `root`. Returns `name version` of each, sorted.
     pub fn unpack(&self, packages: &[impl AsRef<str>], root: &Path) -> Result<Vec<String>> {
         let debs = self.folder.join("debs");
-        // A download that was interrupted leaves a part of itself.
+        // An interrupted download leaves a partial file.
         let _ = fs::remove_dir_all(&debs);
         for folder in [debs.as_path(), root] {
             fs::create_dir_all(folder).with_context(|| format!("apt: create {}", folder.display()))?;
@@ -71,7 +71,7 @@ impl Apt {
         let mut command = Command::new(name);
         for (key, value) in [
             ("Dir::State::lists", self.folder.join("lists")),
-            // What the system has installed is no candidate: the lists alone say what there is.
+            // Ignores the packages that are installed on the system.
             ("Dir::State::status", PathBuf::from("/dev/null")),
             ("Dir::Cache", self.folder.clone()),
             ("Dir::Cache::archives", self.folder.join("archives")),
@@ -80,35 +80,17 @@ impl Apt {
         ] {
             command.arg("-o").arg(format!("{key}={}", value.display()));
         }
-        // Unpacked by us, as whoever we are: apt's own sandbox user could not write here.
+        // The sandbox user of apt could not write to this folder.
         command.args(["-q", "-o", "APT::Sandbox::User=root", "-o", "APT::Architecture=amd64"]);
         command
     }
 }
 
-/// A suite's line of `sources.list`: only the lists of packages, none of translations or of descriptions of programs.
+/// The line of a suite in `sources.list`. `target=Packages` leaves out translations and other lists.
 fn source(suite: &str) -> String {
     let archive = if suite.ends_with("-security") { "debian-security" } else { "debian" };
     format!("deb [signed-by={KEYRING} target=Packages] http://deb.debian.org/{archive} {suite} main\n")
 }
 
 #[cfg(test)]
-mod tests {
-    use super::source;
-
-    /// *Scenario*: a release's suite and its security suite.
-    /// *Guarantees*: each comes from the archive that has it, and both must be signed by Debian.
-    #[test]
-    fn security_suites_have_an_archive_of_their_own() {
-        for (suite, place) in
-            [("sid", "debian sid"), ("bullseye-security", "debian-security bullseye-security")]
-        {
-            let line = source(suite);
-            assert!(line.contains(&format!("deb.debian.org/{place} main\n")), "{line}");
-            assert!(
-                line.starts_with("deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg "),
-                "{line}"
-            );
-        }
-    }
-}
+mod tests;

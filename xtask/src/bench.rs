@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: what Longwave costs, measured on this machine. Prints, asserts nothing.
+//! `cargo xtask bench`: measures what Longwave costs on this machine. Prints; asserts nothing.
 
 use std::process::Command;
 
@@ -10,13 +10,13 @@ use crate::{ebpf, sh};
 /// What is measured.
 #[derive(Clone, Copy, clap::ValueEnum)]
 pub enum Subject {
-    /// What it costs the applications: connect/close, request/response, bulk, small writes; beside the hooks that are usually taken.
+    /// The cost for applications (connect/close, request/response, bulk, small writes), compared with the hooks that other tools use.
     Traffic,
-    /// What a sampling pass costs: 10,000 to 300,000 sockets, idle and busy.
+    /// The cost of a sampling pass: 10,000 to 300,000 sockets, idle and busy.
     Sampling,
 }
 
-/// Runs a bench, on the release build.
+/// Runs a bench with the release build.
 pub fn main(subject: Subject, filter: Option<&str>) -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         bail!("bench: loading BPF programs needs root: run it as root");

@@ -1,10 +1,10 @@
-//! Where downloads and builds outside the tree are kept: `$LONGWAVE_CACHE`, else `~/.cache/longwave`.
+//! Folder of downloads and builds outside the tree: `$LONGWAVE_CACHE`, or `~/.cache/longwave` if it is not set.
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-/// The cache's root. Nothing in it is needed: everything is rebuilt when absent.
+/// Root of the cache. It may be deleted at any time: what is missing is made again.
 pub fn root() -> Result<PathBuf> {
     if let Some(dir) = std::env::var_os("LONGWAVE_CACHE").filter(|dir| !dir.is_empty()) {
         return Ok(PathBuf::from(dir));
@@ -14,14 +14,14 @@ pub fn root() -> Result<PathBuf> {
     Ok(PathBuf::from(home).join(".cache/longwave"))
 }
 
-/// A folder of the cache, created if absent.
+/// Returns a folder of the cache, and creates it if it is missing.
 pub fn dir(name: &str) -> Result<PathBuf> {
     let dir = root()?.join(name);
     std::fs::create_dir_all(&dir).with_context(|| format!("cache: create {}", dir.display()))?;
     Ok(dir)
 }
 
-/// The workspace's root folder.
+/// Root folder of the workspace.
 pub fn workspace() -> PathBuf {
     let xtask = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     xtask.parent().map(PathBuf::from).unwrap_or(xtask)

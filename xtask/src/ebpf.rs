@@ -1,4 +1,4 @@
-//! `cargo xtask ebpf`: builds the BPF object that users and `cargo build` take ready-made.
+//! `cargo xtask ebpf`: builds the BPF object that is committed and that `cargo build` embeds.
 
 use std::path::{Path, PathBuf};
 
@@ -11,25 +11,26 @@ mod inspect;
 mod line_info;
 mod toolchain;
 
-/// Where the object and the versions that built it are committed.
+/// Path of the committed object.
 const OBJECT: &str = "ebpf/object/longwave.bpf.o";
-const RECORD: &str = "ebpf/object/TOOLCHAIN";
+/// Path of the versions that built the committed object.
+const TOOLCHAIN_FILE: &str = "ebpf/object/TOOLCHAIN";
 
 /// Subcommands of `cargo xtask ebpf`.
 #[derive(clap::Subcommand)]
 pub enum Command {
-    /// Build the object with a private toolchain (no root, no system install).
+    /// Build the object with a private toolchain (needs no root, installs nothing on the system).
     Build {
-        /// Change nothing: compare with the committed object, where its toolchain's versions are at hand.
+        /// Change nothing, but compare with the committed object, if the versions of its toolchain are available.
         #[arg(long)]
         check: bool,
-        /// Write the object here instead; `LONGWAVE_BPF_OBJECT` makes tests load it.
+        /// Write the object to this path instead. With `LONGWAVE_BPF_OBJECT` set to it, tests load it.
         #[arg(long)]
         output: Option<PathBuf>,
     },
-    /// Look through an object for calls that the sources must not make (`memset`, `memcpy`).
+    /// Search an object for calls that the programs must not contain (`memset`, `memcpy`).
     Verify {
-        /// The object; the committed one if not given.
+        /// Path of the object. The default is the committed one.
         object: Option<PathBuf>,
     },
 }
@@ -47,7 +48,7 @@ pub fn main(command: &Command) -> Result<()> {
     }
 }
 
-/// Builds the programs that Longwave's cost is compared with; their object's path.
+/// Builds the programs of the benches and returns the path of their object.
 pub fn bench_object() -> Result<PathBuf> {
     build::object(&toolchain::prepare()?).map(|_| build::bench_object())
 }
@@ -57,7 +58,7 @@ fn build(check: bool, output: Option<&Path>) -> Result<()> {
     let built = build::object(&toolchain)?;
     let versions = toolchain.versions()?;
     let committed = workspace().join(OBJECT);
-    let record = workspace().join(RECORD);
+    let record = workspace().join(TOOLCHAIN_FILE);
     if let Some(output) = output {
         copy(&built, output)?;
     }
@@ -77,18 +78,18 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Bytes are reproducible for equal versions only.
+/// Compares the bytes if the versions of the toolchain are the same; otherwise they may differ.
 fn compare(built: &Path, committed: &Path, versions: &str, recorded: &str) -> Result<()> {
     if versions != recorded {
         println!(
-            "ebpf: bytes not compared: the toolchain's versions differ from those in {RECORD}:\n{versions}"
+            "ebpf: bytes not compared: the toolchain's versions differ from those in {TOOLCHAIN_FILE}:\n{versions}"
         );
         return Ok(());
     }
     let (new, old) = (std::fs::read(built)?, std::fs::read(committed)?);
     if new != old {
         bail!(
-            "ebpf: {} ({} bytes) differs from what its sources give with the same toolchain ({}, {} bytes): \
+            "ebpf: {} ({} bytes) differs from the object that its sources build with the same toolchain ({}, {} bytes): \
              run `cargo xtask ebpf build` and commit the object",
             committed.display(),
             old.len(),
@@ -96,6 +97,6 @@ fn compare(built: &Path, committed: &Path, versions: &str, recorded: &str) -> Re
             new.len()
         );
     }
-    println!("ebpf: {OBJECT} is what its sources give, byte for byte");
+    println!("ebpf: {OBJECT} is equal to the object that its sources build");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Developer commands: `cargo xtask <command>`. Nothing here ships; it may print to stdout.
+//! Developer commands: `cargo xtask <command>`. They are not part of the product, and may print to stdout.
 #![allow(clippy::print_stdout)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -32,7 +32,7 @@ enum Command {
         #[command(subcommand)]
         command: Option<peers::Command>,
     },
-    /// Build the BPF object, or look through it.
+    /// Build the BPF object, or verify it.
     Ebpf {
         #[command(subcommand)]
         command: ebpf::Command,
@@ -49,7 +49,7 @@ enum Command {
         #[command(subcommand)]
         command: vm::Command,
     },
-    /// Run a real Kubernetes with one node on this machine (root), and end it without a trace.
+    /// Start a real Kubernetes with one node on this machine (root), or stop it and remove all that it left.
     Cluster {
         #[command(subcommand)]
         command: cluster::Command,
@@ -61,7 +61,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    // Not `Result`: a developer wants the message, never the backtrace that RUST_BACKTRACE would add.
+    // Not `Result`: with RUST_BACKTRACE set, it would add a backtrace to the message.
     run(Cli::parse().command).unwrap_or_else(|error| {
         eprintln!("{error:#}");
         ExitCode::FAILURE

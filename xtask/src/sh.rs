@@ -29,8 +29,11 @@ pub fn run(command: &mut Command) -> Result<()> {
 
 /// Runs a command and returns its stdout; stderr is inherited.
 pub fn output(command: &mut Command) -> Result<String> {
+    captured(command.stderr(Stdio::inherit()))
+}
+
+fn captured(command: &mut Command) -> Result<String> {
     let output = command
-        .stderr(Stdio::inherit())
         .output()
         .with_context(|| format!("{}: could not be started: is it installed?", display(command)))?;
     if !output.status.success() {
@@ -39,26 +42,18 @@ pub fn output(command: &mut Command) -> Result<String> {
     String::from_utf8(output.stdout).with_context(|| format!("{}: output is not UTF-8", display(command)))
 }
 
-/// Runs a command whose chatter goes to stderr, so that stdout stays what our caller asked for.
+/// Runs a command whose output goes to stderr, so that stdout carries only the result of `cargo xtask`.
 pub fn run_quiet(command: &mut Command) -> Result<()> {
     command.stdout(std::io::stderr());
     run(command)
 }
 
-/// Like [`output`], with stderr discarded: for programs whose failure is an answer.
+/// Like [`output`], with stderr discarded: for programs whose failure is one of the expected results.
 pub fn output_silent(command: &mut Command) -> Result<String> {
-    let output = command
-        .stderr(Stdio::null())
-        .stdout(Stdio::piped())
-        .output()
-        .with_context(|| format!("{}: could not be started: is it installed?", display(command)))?;
-    if !output.status.success() {
-        bail!("{}: {}", display(command), output.status);
-    }
-    String::from_utf8(output.stdout).with_context(|| format!("{}: output is not UTF-8", display(command)))
+    captured(command.stderr(Stdio::null()))
 }
 
-/// A child's stdout as lines, read by a thread of its own so that waiting for one can be bounded.
+/// Returns the stdout of a child as lines. A thread reads them, so that the caller can wait for a line with a limit.
 pub fn lines(child: &mut Child) -> Result<Receiver<String>> {
     let stdout = child.stdout.take().context("the child's stdout is not a pipe")?;
     let (sender, receiver) = sync_channel(1024);

@@ -10,7 +10,7 @@ use std::io::Write;
 
 use longwave_pipeline::model::metric::{Id, PointValue, for_each_point};
 use longwave_pipeline::model::{
-    ConnectionRecord, Histogram, Rfc3339, Series, ValueRef, Window, for_each_attribute,
+    AttributeValue, ConnectionRecord, Histogram, Rfc3339, Series, Window, for_each_attribute,
 };
 
 /// Appends the access-log object of a record.
@@ -28,9 +28,7 @@ pub(super) fn series(window: &Window, series: &Series, out: &mut Vec<u8>) {
     object.display("start", &Rfc3339(window.start));
     object.display("end", &Rfc3339(window.end));
     object.text("level", series.level.as_str());
-    for (key, value) in &series.attributes.0 {
-        object.value(key, value.as_ref());
-    }
+    series.key.for_each_attribute(&mut |key, value| object.value(key, value));
     let measures = &series.measures;
     let mut totals =
         [(Id::Closed, measures.closed_total()), (Id::Failed, measures.failed_total())].into_iter().peekable();
@@ -69,13 +67,13 @@ impl<'a> Object<'a> {
         self.out.extend_from_slice(b"}\n");
     }
 
-    fn value(&mut self, key: &str, value: ValueRef<'_>) {
+    fn value(&mut self, key: &str, value: AttributeValue<'_>) {
         match value {
-            ValueRef::Str(text) => self.text(key, text),
-            ValueRef::Text(text) => self.display(key, text),
-            ValueRef::Int(number) => self.number(key, number),
-            ValueRef::Float(number) => self.float(key, number),
-            ValueRef::Bool(value) => {
+            AttributeValue::Str(text) => self.text(key, text),
+            AttributeValue::Text(text) => self.display(key, text),
+            AttributeValue::Int(number) => self.number(key, number),
+            AttributeValue::Float(number) => self.float(key, number),
+            AttributeValue::Bool(value) => {
                 self.key(key);
                 self.out.extend_from_slice(if value { b"true" } else { b"false" });
             }

@@ -5,8 +5,8 @@ use std::fmt::{self, Display, Write as _};
 use std::time::Duration;
 
 use longwave_pipeline::model::{
-    ConnectionRecord, End, Event, Level, Rfc3339, Series, Service, UNKNOWN, UnixNanos, Value, Window,
-    Workload, key,
+    ConnectionRecord, End, Event, FlowKey, Rfc3339, Series, SeriesKey, Service, UNKNOWN, UnixNanos, Window,
+    Workload,
 };
 
 use super::units;
@@ -74,31 +74,9 @@ pub(super) fn log(record: &ConnectionRecord, out: &mut Vec<u8>) {
 pub(super) fn series(window: &Window, series: &Series, out: &mut Vec<u8>) {
     let mut line = Line(String::with_capacity(512));
     line.start(window.end, series.level.as_str());
-    let attributes = &series.attributes;
-    if let Some(Value::Bool(true)) = attributes.get(key::OVERFLOW) {
-        line.bare("overflow", true);
-    } else {
-        line.bare("reporter", attributes.text(key::REPORTER));
-        for (short, long) in [
-            ("src.workload", key::SOURCE_WORKLOAD_NAME),
-            ("src.namespace", key::SOURCE_NAMESPACE),
-            ("dst.service", key::DESTINATION_SERVICE_NAME),
-            ("dst.service.namespace", key::DESTINATION_SERVICE_NAMESPACE),
-            ("dst.workload", key::DESTINATION_WORKLOAD_NAME),
-            ("dst.namespace", key::DESTINATION_NAMESPACE),
-        ] {
-            line.quoted(short, attributes.text(long));
-        }
-    }
-    if series.level == Level::Connection {
-        for (short, address, port) in [
-            ("src.addr", key::SOURCE_ADDRESS, key::SOURCE_PORT),
-            ("dst.addr", key::DESTINATION_ADDRESS, key::DESTINATION_PORT),
-        ] {
-            if let Some(shown) = socket_address(series, address, port) {
-                line.bare(short, shown);
-            }
-        }
+    match &*series.key {
+        SeriesKey::Overflow => line.bare("overflow", true),
+        SeriesKey::Flow(flow) => line.flow(flow),
     }
     let measures = &series.measures;
     line.bare("bytes_sent", measures.totals.sent_bytes);
@@ -116,16 +94,6 @@ pub(super) fn series(window: &Window, series: &Series, out: &mut Vec<u8>) {
         line.bare("rtt_min", units::seconds(seconds));
     }
     line.finish(out);
-}
-
-/// Returns `address:port` of a connection series, with brackets around an IPv6 address.
-pub(super) fn socket_address(series: &Series, address: &str, port: &str) -> Option<String> {
-    let address = series.attributes.text(address);
-    match series.attributes.get(port) {
-        Some(Value::Int(port)) if address.contains(':') => Some(format!("[{address}]:{port}")),
-        Some(Value::Int(port)) => Some(format!("{address}:{port}")),
-        _ => None,
-    }
 }
 
 /// Writes one line. Writing to a String cannot fail.
@@ -158,6 +126,23 @@ impl Line {
         self.quoted(&format!("{end}.workload"), &workload.name);
         self.quoted(&format!("{end}.namespace"), &workload.namespace);
         self.quoted(&format!("{end}.pod"), &workload.pod);
+    }
+
+    fn flow(&mut self, flow: &FlowKey) {
+        let FlowKey { reporter, source, service, destination, connection } = flow;
+        self.bare("reporter", reporter.as_str());
+        self.quoted("src.workload", &source.name);
+        self.quoted("src.namespace", &source.namespace);
+        self.quoted("dst.service", &service.name);
+        self.quoted("dst.service.namespace", &service.namespace);
+        if let Some(destination) = destination {
+            self.quoted("dst.workload", &destination.name);
+            self.quoted("dst.namespace", &destination.namespace);
+        }
+        if let Some(connection) = connection {
+            self.bare("src.addr", connection.source);
+            self.bare("dst.addr", connection.destination);
+        }
     }
 
     fn finish(mut self, out: &mut Vec<u8>) {

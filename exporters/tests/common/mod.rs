@@ -5,14 +5,13 @@ pub mod certificates;
 pub mod grpc_server;
 pub mod http_server;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use longwave_config::{ConfigPath, Value};
 use longwave_pipeline::component::{Exporter, ExporterContext, ExporterFactory, Payload, PushError, Signal};
 use longwave_pipeline::model::{
-    Attributes, Batch, ConnectionRecord, Level, Measures, Series, UnixNanos, Value as AttributeValue, Window,
+    Batch, ConnectionRecord, Level, Measures, Series, SeriesKey, UnixNanos, Window,
 };
 
 /// Creates an exporter of `component_type` with the given section.
@@ -46,12 +45,11 @@ pub fn try_exporter(
 
 /// A window of one series that sent `sent` bytes.
 pub fn window(sent: u64) -> Batch {
-    let attributes = Attributes(vec![(Cow::Borrowed("reporter"), AttributeValue::Str("source".into()))]);
     let mut measures = Measures::default();
     measures.totals.sent_bytes = sent;
     let series = Series {
         level: Level::Service,
-        attributes: Arc::new(attributes),
+        key: Arc::new(SeriesKey::Overflow),
         created: UnixNanos(0),
         ended: false,
         measures,

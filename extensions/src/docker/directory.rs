@@ -201,8 +201,8 @@ impl Directory for DockerDirectory {
         if pending { Answer::Pending } else { self.unknown() }
     }
 
-    fn service_of_address(&self, asked: Endpoint, at: UnixNanos) -> Answer<Handle<Service>> {
-        let service = self.table().container_at_port(asked, at).and_then(|names| names.service.clone());
+    fn service_of_address(&self, frontend: Endpoint, at: UnixNanos) -> Answer<Handle<Service>> {
+        let service = self.table().container_at_port(frontend, at).and_then(|names| names.service.clone());
         service.map_or_else(|| self.unknown(), Answer::Known)
     }
 

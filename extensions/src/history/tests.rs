@@ -126,7 +126,7 @@ struct Model(Vec<(u8, u64, u64)>);
 impl Model {
     fn set(&mut self, value: u8, from: u64) {
         match self.0.last().copied() {
-            Some((held, _, u64::MAX)) if held == value => {}
+            Some((current, _, u64::MAX)) if current == value => {}
             Some((_, began, u64::MAX)) if from < began => {
                 // The newer value stays; the older one fills what is free before it.
                 let last = self.0.len() - 1;

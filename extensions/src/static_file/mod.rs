@@ -55,7 +55,7 @@ pub fn factory() -> ExtensionFactory {
         component_type: "static",
         aliases: &[],
         stability: Stability::Alpha,
-        description: "NameInterners workloads and services by rules of a file: networks, ports and cgroups; also external peers",
+        description: "Names workloads and services by the rules of a file: networks, ports and cgroups; also external peers",
         signals: &[],
         flow: None,
     };

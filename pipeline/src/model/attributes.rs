@@ -1,12 +1,10 @@
-//! Attribute names, values and sets. The table of names is DESIGN's: what each level of a metric and a log record carries.
+//! Attribute names, and the order of a flow's attributes. DESIGN has the table of names: what each level of a metric and a log record has.
 
-use std::borrow::Cow;
 use std::fmt;
-use std::sync::{Arc, LazyLock};
 
-use crate::model::level::Level;
-use crate::model::names::{Service, UNKNOWN, Workload};
-use crate::model::record::ConnectionRecord;
+use crate::model::names::{Label, Service, UNKNOWN, Workload};
+use crate::model::record::{ConnectionRecord, Reporter};
+use crate::model::series_key::ConnectionKey;
 use crate::model::time::Rfc3339;
 
 /// Attribute keys.
@@ -40,259 +38,125 @@ pub mod key {
     pub const ERROR_TYPE: &str = "error.type";
 }
 
-/// An attribute's value.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Value {
-    /// Text.
-    Str(Arc<str>),
-    /// Number.
-    Int(i64),
-    /// Truth.
-    Bool(bool),
-}
-
-/// A borrowed value, as a visitor gets it.
+/// Value of an attribute, borrowed for a visitor.
 #[derive(Clone, Copy)]
-pub enum ValueRef<'a> {
+pub enum AttributeValue<'a> {
     /// Text.
     Str(&'a str),
-    /// Text that has to be written out first (an address, a time, an id).
+    /// Text that the visitor must format (an address, a time, an id).
     Text(&'a dyn fmt::Display),
     /// Whole number.
     Int(u64),
     /// Number with a fraction.
     Float(f64),
-    /// Truth.
+    /// True or false.
     Bool(bool),
 }
 
-/// A value as the record has it: what needs no memory of its own.
-#[derive(Clone, Copy)]
-pub(crate) enum Held<'a> {
-    /// One of a few.
-    Word(&'static str),
-    /// Shared with whoever named it.
-    Name(&'a Arc<str>),
-    /// Has to be written out.
-    Shown(&'a dyn fmt::Display),
-    Port(u16),
-    True,
+/// A flow, borrowed from a record or a series' key.
+pub(crate) struct FlowView<'a> {
+    pub(crate) reporter: Reporter,
+    pub(crate) source: WorkloadView<'a>,
+    /// Name, namespace, and whether it is ambiguous.
+    pub(crate) service: (&'a str, &'a str, bool),
+    pub(crate) destination: Option<WorkloadView<'a>>,
+    pub(crate) connection: Option<ConnectionKey>,
 }
 
-/// What series of level `workload` tell apart beyond the workload, on request. Level `connection` and logs have it all.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Detail {
-    /// `{source,destination}.k8s.pod.name`.
-    pub pod: bool,
-    /// `{source,destination}.k8s.node.name`.
-    pub node: bool,
-    /// `{source,destination}.container.name`.
-    pub container: bool,
+/// A workload, borrowed from a record or a series' key. Empty texts are unknown.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct WorkloadView<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) kind: &'a str,
+    pub(crate) namespace: &'a str,
+    pub(crate) labels: &'a [Label],
+    pub(crate) pod: &'a str,
+    pub(crate) node: &'a str,
+    pub(crate) container: &'a str,
 }
 
-/// An attribute's key.
-#[derive(Clone, Copy)]
-pub(crate) enum Key<'a> {
-    /// One of [`key`].
-    Fixed(&'static str),
-    /// Of a label that the configuration selected.
-    Label(&'a str),
-}
+// === impl FlowView ===
 
-/// A series' key: pairs in the order in which they are shown; keys are distinct.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Attributes(pub Vec<(Cow<'static, str>, Value)>);
-
-// === impl Attributes ===
-
-impl Attributes {
-    /// The key of the series of `level` that the record belongs to.
-    pub fn of_record(level: Level, record: &ConnectionRecord) -> Self {
-        Self::detailed(level, record, Detail::default())
-    }
-
-    /// The same, where level `workload` is asked for more.
-    pub fn detailed(level: Level, record: &ConnectionRecord, detail: Detail) -> Self {
-        let mut set = Self(Vec::with_capacity(if level == Level::Connection { 22 } else { 10 }));
-        for_each_of_level(level, record, detail, &mut |key, held| {
-            set.0.push((key.into_cow(), held.into_value()));
-        });
-        set
-    }
-
-    /// The key of the series that takes what `max_series` leaves no room for.
-    pub fn overflow() -> Self {
-        Self(vec![(Cow::Borrowed(key::OVERFLOW), Value::Bool(true))])
-    }
-
-    /// The value under `key`.
-    pub fn get(&self, key: &str) -> Option<&Value> {
-        self.0.iter().find(|(held, _)| held == key).map(|(_, value)| value)
-    }
-
-    /// The text under `key`; empty if absent or not text.
-    pub fn text(&self, key: &str) -> &str {
-        match self.get(key) {
-            Some(Value::Str(text)) => text,
-            _ => "",
+impl<'a> FlowView<'a> {
+    /// Returns the record's flow with all details.
+    pub(crate) fn of_record(record: &'a ConnectionRecord) -> Self {
+        let workload =
+            |workload: Option<&'a Workload>| workload.map(WorkloadView::of_workload).unwrap_or_default();
+        let service =
+            |Service { name, namespace, ambiguous }: &'a Service| (&**name, &**namespace, *ambiguous);
+        Self {
+            reporter: record.role.reporter(),
+            source: workload(record.source_workload().map(|handle| &**handle)),
+            service: record.names.service.as_deref().map(service).unwrap_or_default(),
+            destination: Some(workload(record.destination_workload().map(|handle| &**handle))),
+            connection: Some(ConnectionKey::of_record(record)),
         }
     }
 }
 
-// === impl Value ===
+// === impl WorkloadView ===
 
-impl Value {
-    /// Borrows. Attribute numbers (ports) are never negative.
-    pub fn as_ref(&self) -> ValueRef<'_> {
-        match self {
-            Self::Str(text) => ValueRef::Str(text),
-            Self::Int(number) => ValueRef::Int(u64::try_from(*number).unwrap_or_default()),
-            Self::Bool(truth) => ValueRef::Bool(*truth),
-        }
+impl<'a> WorkloadView<'a> {
+    fn of_workload(workload: &'a Workload) -> Self {
+        let Workload { name, kind, namespace, pod, node, container, labels, .. } = workload;
+        Self { name, kind, namespace, labels, pod, node, container }
     }
 }
 
-// === impl Detail ===
-
-impl Detail {
-    const ALL: Self = Self { pod: true, node: true, container: true };
-}
-
-// === impl Key ===
-
-impl<'a> Key<'a> {
-    /// Its text.
-    pub(crate) fn as_str(&self) -> &'a str {
-        match *self {
-            Self::Fixed(key) => key,
-            Self::Label(key) => key,
-        }
+/// Visits the attributes of a flow, in the order in which outputs show them. This is the only place that defines the order.
+pub(crate) fn for_each_of_flow(flow: &FlowView<'_>, visit: &mut dyn FnMut(&str, AttributeValue<'_>)) {
+    let FlowView { reporter, source, service: (service_name, service_namespace, is_ambiguous), .. } = flow;
+    visit(key::REPORTER, AttributeValue::Str(reporter.as_str()));
+    names([key::SOURCE_WORKLOAD_NAME, key::SOURCE_WORKLOAD_KIND, key::SOURCE_NAMESPACE], source, visit);
+    visit(key::DESTINATION_SERVICE_NAME, or_unknown(service_name));
+    visit(key::DESTINATION_SERVICE_NAMESPACE, or_unknown(service_namespace));
+    if *is_ambiguous {
+        visit(key::SERVICE_AMBIGUOUS, AttributeValue::Bool(true));
     }
-
-    fn into_cow(self) -> Cow<'static, str> {
-        match self {
-            Self::Fixed(key) => Cow::Borrowed(key),
-            Self::Label(key) => Cow::Owned(key.to_owned()),
-        }
-    }
-}
-
-// === impl Held ===
-
-impl<'a> Held<'a> {
-    /// Borrows.
-    pub(crate) fn as_ref(&self) -> ValueRef<'a> {
-        match *self {
-            Self::Word(text) => ValueRef::Str(text),
-            Self::Name(text) => ValueRef::Str(text),
-            Self::Shown(text) => ValueRef::Text(text),
-            Self::Port(port) => ValueRef::Int(port.into()),
-            Self::True => ValueRef::Bool(true),
-        }
-    }
-
-    fn into_value(self) -> Value {
-        match self {
-            Self::Word(UNKNOWN) => {
-                static SHARED: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from(UNKNOWN));
-                Value::Str(Arc::clone(&SHARED))
-            }
-            Self::Word(text) => Value::Str(text.into()),
-            Self::Name(text) => Value::Str(Arc::clone(text)),
-            Self::Shown(text) => Value::Str(text.to_string().into()),
-            Self::Port(port) => Value::Int(port.into()),
-            Self::True => Value::Bool(true),
-        }
-    }
-
-    fn name(text: Option<&'a Arc<str>>) -> Self {
-        text.filter(|text| !text.is_empty()).map_or(Self::Word(UNKNOWN), Self::Name)
-    }
-}
-
-/// Visits the attributes of the series of `level` that the record belongs to, in the order in which they are shown: the one place that
-/// says which a level has.
-pub(crate) fn for_each_of_level(
-    level: Level,
-    record: &ConnectionRecord,
-    detail: Detail,
-    visit: &mut dyn FnMut(Key<'_>, Held<'_>),
-) {
-    visit(Key::Fixed(key::REPORTER), Held::Word(record.role.reporter()));
-    let source = record.source_workload().map(|handle| &**handle);
-    let destination = record.destination_workload().map(|handle| &**handle);
-    workload([key::SOURCE_WORKLOAD_NAME, key::SOURCE_WORKLOAD_KIND, key::SOURCE_NAMESPACE], source, visit);
-    service(record.names.service.as_deref(), visit);
-    if level == Level::Service {
-        return;
-    }
-    workload(
+    let Some(destination) = &flow.destination else { return };
+    names(
         [key::DESTINATION_WORKLOAD_NAME, key::DESTINATION_WORKLOAD_KIND, key::DESTINATION_NAMESPACE],
         destination,
         visit,
     );
-    for label in source.iter().flat_map(|workload| workload.labels.iter()) {
-        visit(Key::Label(&label.key.source), Held::Name(&label.value));
+    for label in source.labels {
+        visit(&label.key.source, AttributeValue::Str(&label.value));
     }
-    for label in destination.iter().flat_map(|workload| workload.labels.iter()) {
-        visit(Key::Label(&label.key.destination), Held::Name(&label.value));
+    for label in destination.labels {
+        visit(&label.key.destination, AttributeValue::Str(&label.value));
     }
-    let detail = if level == Level::Workload { detail } else { Detail::ALL };
-    place([key::SOURCE_POD, key::SOURCE_NODE, key::SOURCE_CONTAINER], source, detail, visit);
-    place(
-        [key::DESTINATION_POD, key::DESTINATION_NODE, key::DESTINATION_CONTAINER],
-        destination,
-        detail,
-        visit,
-    );
-    if level == Level::Workload {
-        return;
+    location([key::SOURCE_POD, key::SOURCE_NODE, key::SOURCE_CONTAINER], source, visit);
+    location([key::DESTINATION_POD, key::DESTINATION_NODE, key::DESTINATION_CONTAINER], destination, visit);
+    let Some(ConnectionKey { id, role, source, destination, opened }) = &flow.connection else { return };
+    visit(key::SOURCE_ADDRESS, AttributeValue::Text(&source.address));
+    visit(key::SOURCE_PORT, AttributeValue::Int(source.port.into()));
+    visit(key::DESTINATION_ADDRESS, AttributeValue::Text(&destination.address));
+    visit(key::DESTINATION_PORT, AttributeValue::Int(destination.port.into()));
+    visit(key::CONNECTION_ID, AttributeValue::Text(id));
+    if let Some(opened) = opened {
+        visit(key::CONNECTION_START_TIME, AttributeValue::Text(&Rfc3339(*opened)));
     }
-    let (from, to) = (record.source(), record.destination());
-    visit(Key::Fixed(key::SOURCE_ADDRESS), Held::Shown(&from.address));
-    visit(Key::Fixed(key::SOURCE_PORT), Held::Port(from.port));
-    visit(Key::Fixed(key::DESTINATION_ADDRESS), Held::Shown(&to.address));
-    visit(Key::Fixed(key::DESTINATION_PORT), Held::Port(to.port));
-    visit(Key::Fixed(key::CONNECTION_ID), Held::Shown(&record.id));
-    if record.start_known {
-        visit(Key::Fixed(key::CONNECTION_START_TIME), Held::Shown(&Rfc3339(record.opened)));
-    }
-    visit(Key::Fixed(key::CONNECTION_ROLE), Held::Word(record.role.as_str()));
+    visit(key::CONNECTION_ROLE, AttributeValue::Str(role.as_str()));
 }
 
-fn workload(
-    [name, kind, namespace]: [&'static str; 3],
-    workload: Option<&Workload>,
-    visit: &mut dyn FnMut(Key<'_>, Held<'_>),
+fn names(
+    [name, kind, namespace]: [&str; 3],
+    workload: &WorkloadView<'_>,
+    visit: &mut dyn FnMut(&str, AttributeValue<'_>),
 ) {
-    visit(Key::Fixed(name), Held::name(workload.map(|w| &w.name)));
-    visit(Key::Fixed(kind), Held::name(workload.map(|w| &w.kind)));
-    visit(Key::Fixed(namespace), Held::name(workload.map(|w| &w.namespace)));
+    visit(name, or_unknown(workload.name));
+    visit(kind, or_unknown(workload.kind));
+    visit(namespace, or_unknown(workload.namespace));
 }
 
-fn service(service: Option<&Service>, visit: &mut dyn FnMut(Key<'_>, Held<'_>)) {
-    visit(Key::Fixed(key::DESTINATION_SERVICE_NAME), Held::name(service.map(|s| &s.name)));
-    visit(Key::Fixed(key::DESTINATION_SERVICE_NAMESPACE), Held::name(service.map(|s| &s.namespace)));
-    if service.is_some_and(|s| s.ambiguous) {
-        visit(Key::Fixed(key::SERVICE_AMBIGUOUS), Held::True);
-    }
-}
-
-fn place(
-    keys: [&'static str; 3],
-    workload: Option<&Workload>,
-    detail: Detail,
-    visit: &mut dyn FnMut(Key<'_>, Held<'_>),
-) {
-    let Some(workload) = workload else { return };
-    let texts =
-        [(detail.pod, &workload.pod), (detail.node, &workload.node), (detail.container, &workload.container)];
-    for (key, (wanted, text)) in keys.into_iter().zip(texts) {
-        if wanted && !text.is_empty() {
-            visit(Key::Fixed(key), Held::Name(text));
+fn location(keys: [&str; 3], workload: &WorkloadView<'_>, visit: &mut dyn FnMut(&str, AttributeValue<'_>)) {
+    for (key, text) in keys.into_iter().zip([workload.pod, workload.node, workload.container]) {
+        if !text.is_empty() {
+            visit(key, AttributeValue::Str(text));
         }
     }
 }
 
-#[cfg(test)]
-mod tests;
+fn or_unknown(text: &str) -> AttributeValue<'_> {
+    AttributeValue::Str(if text.is_empty() { UNKNOWN } else { text })
+}

@@ -1,35 +1,32 @@
 //! What an access-log record says: the one walk over a record's attributes that every logs exporter uses.
 
-use crate::model::attributes::{Detail, ValueRef, for_each_of_level, key};
-use crate::model::level::Level;
+use crate::model::attributes::{AttributeValue, FlowView, for_each_of_flow, key};
 use crate::model::record::{ConnectionRecord, End, Totals};
 use crate::model::time::seconds;
 
 /// Visits the attributes of the record's log entry, in the order in which they are shown. `event_name` and `timestamp` are the log
 /// record's own fields: [`crate::model::record::Event::event_name`] and [`ConnectionRecord::observed`].
-pub fn for_each_attribute(record: &ConnectionRecord, visit: &mut dyn FnMut(&str, ValueRef<'_>)) {
-    for_each_of_level(Level::Connection, record, Detail::default(), &mut |key, held| {
-        visit(key.as_str(), held.as_ref())
-    });
-    visit("longwave.start_known", ValueRef::Bool(record.start_known));
+pub fn for_each_attribute(record: &ConnectionRecord, visit: &mut dyn FnMut(&str, AttributeValue<'_>)) {
+    for_each_of_flow(&FlowView::of_record(record), visit);
+    visit("longwave.start_known", AttributeValue::Bool(record.start_known));
     if !record.exact {
-        visit("longwave.exact", ValueRef::Bool(false));
+        visit("longwave.exact", AttributeValue::Bool(false));
     }
     if let Some(duration) = record.duration() {
-        visit("longwave.connection.duration", ValueRef::Float(duration.as_secs_f64()));
+        visit("longwave.connection.duration", AttributeValue::Float(duration.as_secs_f64()));
     }
-    visit("network.transport", ValueRef::Str("tcp"));
-    visit("network.type", ValueRef::Str(if record.local.address.is_ipv4() { "ipv4" } else { "ipv6" }));
-    visit("network.connection.state", ValueRef::Str(record.state.as_str()));
-    visit("longwave.owner.source", ValueRef::Str(record.owner.source.as_str()));
+    visit("network.transport", AttributeValue::Str("tcp"));
+    visit("network.type", AttributeValue::Str(if record.local.address.is_ipv4() { "ipv4" } else { "ipv6" }));
+    visit("network.connection.state", AttributeValue::Str(record.state.as_str()));
+    visit("longwave.owner.source", AttributeValue::Str(record.owner.source.as_str()));
     if record.owner.pid != 0 {
-        visit("process.pid", ValueRef::Int(record.owner.pid.into()));
+        visit("process.pid", AttributeValue::Int(record.owner.pid.into()));
     }
     if let Some(name) = record.owner.executable() {
-        visit("process.executable.name", ValueRef::Str(name));
+        visit("process.executable.name", AttributeValue::Str(name));
     }
     if let Some(workload) = record.names.local.as_ref().filter(|workload| !workload.container_id.is_empty()) {
-        visit("container.id", ValueRef::Str(&workload.container_id));
+        visit("container.id", AttributeValue::Str(&workload.container_id));
     }
     totals(&record.totals, TOTAL_KEYS, visit);
     totals(&record.delta, DELTA_KEYS, visit);
@@ -40,19 +37,19 @@ pub fn for_each_attribute(record: &ConnectionRecord, visit: &mut dyn FnMut(&str,
         ("longwave.tcp.min_rtt", times.minimum),
     ] {
         if let Some(nanos) = nanos {
-            visit(key, ValueRef::Float(seconds(nanos)));
+            visit(key, AttributeValue::Float(seconds(nanos)));
         }
     }
-    visit("longwave.tcp.unsent_bytes", ValueRef::Int(record.gauges.unsent_bytes));
-    visit("longwave.tcp.unread_bytes", ValueRef::Int(record.gauges.unread_bytes));
-    visit("longwave.tcp.cwnd", ValueRef::Int(record.gauges.cwnd.into()));
-    visit("longwave.tcp.mss", ValueRef::Int(record.gauges.mss.into()));
+    visit("longwave.tcp.unsent_bytes", AttributeValue::Int(record.gauges.unsent_bytes));
+    visit("longwave.tcp.unread_bytes", AttributeValue::Int(record.gauges.unread_bytes));
+    visit("longwave.tcp.cwnd", AttributeValue::Int(record.gauges.cwnd.into()));
+    visit("longwave.tcp.mss", AttributeValue::Int(record.gauges.mss.into()));
     if record.gauges.delivery_rate > 0 {
-        visit("longwave.tcp.delivery_rate", ValueRef::Int(record.gauges.delivery_rate));
+        visit("longwave.tcp.delivery_rate", AttributeValue::Int(record.gauges.delivery_rate));
     }
     match record.end {
-        Some(End::Closed(reason)) => visit(key::CLOSE_REASON, ValueRef::Str(reason.as_str())),
-        Some(End::Failed(reason)) => visit(key::ERROR_TYPE, ValueRef::Text(&reason)),
+        Some(End::Closed(reason)) => visit(key::CLOSE_REASON, AttributeValue::Str(reason.as_str())),
+        Some(End::Failed(reason)) => visit(key::ERROR_TYPE, AttributeValue::Text(&reason)),
         None => {}
     }
 }
@@ -75,7 +72,7 @@ const DELTA_KEYS: [&str; 6] = [
     "longwave.tcp.lost.delta",
 ];
 
-fn totals(totals: &Totals, keys: [&str; 6], visit: &mut dyn FnMut(&str, ValueRef<'_>)) {
+fn totals(totals: &Totals, keys: [&str; 6], visit: &mut dyn FnMut(&str, AttributeValue<'_>)) {
     let values = [
         totals.sent_bytes,
         totals.received_bytes,
@@ -85,6 +82,6 @@ fn totals(totals: &Totals, keys: [&str; 6], visit: &mut dyn FnMut(&str, ValueRef
         totals.lost,
     ];
     for (key, value) in keys.into_iter().zip(values) {
-        visit(key, ValueRef::Int(value));
+        visit(key, AttributeValue::Int(value));
     }
 }

@@ -12,10 +12,11 @@ mod log_record;
 pub mod metric;
 mod names;
 mod record;
+mod series_key;
 mod time;
 mod window;
 
-pub use attributes::{Attributes, Detail, Value, ValueRef, key};
+pub use attributes::{AttributeValue, key};
 pub use batch::{Batch, PassEnd};
 pub use histogram::{CONNECTION_DURATION_BOUNDS, Histogram, ROUND_TRIP_BOUNDS};
 pub use level::Level;
@@ -23,7 +24,8 @@ pub use log_record::for_each_attribute;
 pub use names::{Handle, Interner, Label, LabelKey, Service, UNKNOWN, Workload};
 pub use record::{
     CloseReason, ConnectionId, ConnectionRecord, End, Endpoint, Event, FailReason, Gauges, Names, Owner,
-    OwnerSource, Role, RoundTrip, TcpState, Totals,
+    OwnerSource, Reporter, Role, RoundTrip, TcpState, Totals,
 };
+pub use series_key::{ConnectionKey, Detail, FlowKey, SeriesKey, WorkloadDetails, WorkloadKey};
 pub use time::{Rfc3339, UnixNanos, seconds};
 pub use window::{Measures, Series, Window};

@@ -1,11 +1,11 @@
-//! [`Window`]: the aggregate of one interval, as series keyed by attribute handles.
+//! [`Window`]: the aggregate of one interval, as series.
 
 use std::sync::Arc;
 
-use crate::model::attributes::Attributes;
 use crate::model::histogram::{CONNECTION_DURATION_BOUNDS, Histogram, ROUND_TRIP_BOUNDS};
 use crate::model::level::Level;
 use crate::model::record::{CloseReason, FailReason, Totals};
+use crate::model::series_key::SeriesKey;
 use crate::model::time::UnixNanos;
 
 /// The aggregate of `[start, end)`.
@@ -24,9 +24,9 @@ pub struct Window {
 pub struct Series {
     /// Level.
     pub level: Level,
-    /// The series' key. The same allocation in every window of the series' life, so that exporters may key state by its address
-    /// for as long as they hold it.
-    pub attributes: Arc<Attributes>,
+    /// What the series is of. It is the same allocation in every window of the series' life, so an exporter may use its address as a key
+    /// while it keeps the `Arc`.
+    pub key: Arc<SeriesKey>,
     /// Start of the first window of the series' life.
     pub created: UnixNanos,
     /// This is the series' last window.

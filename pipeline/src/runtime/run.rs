@@ -30,7 +30,7 @@ use crate::runtime::graph::{
 };
 use crate::runtime::stage::{self, Entry, FanOut, channel};
 
-/// Batches that a receiver may be ahead of a pipeline: a pass over 100,000 sockets is about 100 of them.
+/// Batches that a receiver may be ahead of a pipeline. A pass over 100,000 sockets is about 400 of them.
 const RECEIVER_QUEUE: usize = 256;
 /// Batches between two stages.
 const STAGE_QUEUE: usize = 16;

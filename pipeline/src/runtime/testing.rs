@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::component::Registry;
 use crate::component::*;
-use crate::model::{Batch, ConnectionRecord, PassEnd, Series, UnixNanos, Window};
+use crate::model::{Batch, ConnectionRecord, PassEnd, Series, SeriesKey, UnixNanos, Window};
 
 /// What the components of one test saw, and what the exporter shall answer.
 #[derive(Clone, Default)]
@@ -231,7 +231,7 @@ impl Processor for Fold {
         if let Batch::PassEnd(pass) = batch {
             let series = Series {
                 level: crate::model::Level::Service,
-                attributes: Arc::default(),
+                key: Arc::new(SeriesKey::Overflow),
                 created: UnixNanos(0),
                 ended: false,
                 measures: crate::model::Measures::default(),

@@ -1,4 +1,4 @@
-//! The record file's format: round trips, damage of every kind, and speed.
+//! The record file's format: round trips and damage of every kind.
 #![allow(clippy::unwrap_used)]
 
 mod arbitrary;
@@ -263,44 +263,4 @@ proptest! {
         prop_assert!(read(&noise).1.is_err());
         prop_assert!(read(&file(&[noise])).1.is_err());
     }
-}
-
-/// *Scenario*: a million records are encoded and decoded; run by hand in a release build with `--ignored --nocapture`.
-/// *Guarantees*: nothing; it prints records per second and bytes per record.
-#[test]
-#[ignore = "a measurement"]
-fn speed() {
-    let base = golden::records();
-    let records: Vec<_> = (0..8192u64)
-        .map(|number| {
-            let mut record = base[(number % 2) as usize].clone();
-            record.id.cookie += number * 7;
-            record.local.port = (number * 31) as u16;
-            record.totals.sent_bytes += number * 1_000_003;
-            record.delta.sent_bytes = number * 997 % 65_536;
-            record.observed.0 += number * 1_013;
-            record
-        })
-        .collect();
-    let (mut encoder, mut out) = (Encoder::default(), Vec::new());
-    encoder.session_start(&start(), &mut out).unwrap();
-    let rounds = 128;
-    let begun = std::time::Instant::now();
-    for _ in 0..rounds {
-        encoder.records(&records, &mut out).unwrap();
-    }
-    let count = records.len() * rounds;
-    let took = begun.elapsed();
-    eprintln!(
-        "encode: {:.2} M records/s, {:.1} bytes/record",
-        count as f64 / took.as_secs_f64() / 1e6,
-        out.len() as f64 / count as f64
-    );
-    let file = file(&[out]);
-    let begun = std::time::Instant::now();
-    let (mut decoder, mut found) = (Decoder::new(&file[..]).unwrap(), 0);
-    while let Ok(Some(block)) = decoder.next() {
-        found += if let Block::Records(records) = block { records.len() } else { 0 };
-    }
-    eprintln!("decode: {:.2} M records/s", found as f64 / begun.elapsed().as_secs_f64() / 1e6);
 }

@@ -85,7 +85,7 @@ pub(super) struct Tally {
     pub kept: u64,
 }
 
-/// What [`Cache::ask`] says to the first that asks of anything.
+/// What [`Cache::query`] says to the first that asks of anything.
 pub(super) struct Asked {
     pub translated: Translated,
     /// The thread is not there yet.
@@ -106,8 +106,8 @@ impl Cache {
         }
     }
 
-    /// See [`super::Conntrack::ask`].
-    pub fn ask(&self, request: Request) -> Asked {
+    /// See [`super::Conntrack::query`].
+    pub fn query(&self, request: Request) -> Asked {
         let mut state = self.lock();
         if let Some(slot) = state.known.get_mut(&request.id) {
             let translated = match slot {

@@ -65,7 +65,7 @@ impl Entry {
     pub fn translation(&self) -> Option<Translation> {
         (self.reply != self.original.reversed()).then_some(Translation {
             client: self.original.source,
-            asked: self.original.destination,
+            original: self.original.destination,
             backend: self.reply.source,
             seen: self.reply.destination,
         })

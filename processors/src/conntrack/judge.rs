@@ -68,7 +68,7 @@ pub(super) fn host_tuple(request: &Request, own: &Found) -> Option<Tuple> {
     let tuple = match inner {
         None => request.tuple,
         Some((inner, Side::Client)) => Tuple { source: inner.seen, destination: inner.backend },
-        Some((inner, Side::Server)) => Tuple { source: inner.asked, destination: inner.client },
+        Some((inner, Side::Server)) => Tuple { source: inner.original, destination: inner.client },
     };
     let stays = tuple.is_loopback() || request.tuple.is_loopback();
     (*own == Found::Host || !stays).then_some(tuple)
@@ -86,11 +86,11 @@ fn side(entry: &Entry, tuple: &Tuple) -> Option<Side> {
 
 /// Two translations of one connection: `inner` in the socket's own namespace, `outer` between that and the other end.
 fn chain(request: &Request, inner: &Translation, outer: &Translation) -> Translation {
-    let is_client = inner.client == request.tuple.source && inner.asked == request.tuple.destination;
+    let is_client = inner.client == request.tuple.source && inner.original == request.tuple.destination;
     if is_client {
         Translation { backend: outer.backend, seen: outer.seen, ..*inner }
     } else {
-        Translation { client: outer.client, asked: outer.asked, ..*inner }
+        Translation { client: outer.client, original: outer.original, ..*inner }
     }
 }
 

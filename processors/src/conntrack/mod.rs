@@ -5,7 +5,7 @@
 //! pod are done (only if it tracks anything at all), and the host's, where kube-proxy and Docker do their work. Translations in both are
 //! put together. Namespaces beyond (a cluster inside a container, another host's) are not asked, nor are zones other than the default.
 //!
-//! [`Conntrack::ask`] answers from memory and never waits. A thread ([`worker`]) looks new connections up, many at a time, some
+//! [`Conntrack::query`] answers from memory and never waits. A thread ([`worker`]) looks new connections up, many at a time, some
 //! milliseconds later; with the first question it lists all translated connections, for those that are older than the agent and end now.
 //! [`judge`] says which answers are certain. Whatever remains unknown is counted by its reason.
 //!
@@ -72,8 +72,8 @@ impl Conntrack {
 
     /// What is known of the translation of the record's connection. Never blocks: what is not known yet is asked for meanwhile. Costs a
     /// lock and a look-up, so keep what is not [`Translated::Pending`] with the connection.
-    pub fn ask(&self, record: &ConnectionRecord) -> Translated {
-        let asked = self.cache.ask(Request::of(record));
+    pub fn query(&self, record: &ConnectionRecord) -> Translated {
+        let asked = self.cache.query(Request::of(record));
         if asked.start {
             self.start();
         }

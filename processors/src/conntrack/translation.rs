@@ -8,7 +8,7 @@ pub struct Translation {
     /// The client's own end: what its socket is bound to.
     pub client: Endpoint,
     /// What the client connected to: a cluster IP, a published port.
-    pub asked: Endpoint,
+    pub original: Endpoint,
     /// Who answers: what the server's socket is bound to.
     pub backend: Endpoint,
     /// The client as the backend sees it; another than `client` where it was masqueraded.

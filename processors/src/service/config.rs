@@ -1,10 +1,10 @@
-//! The settings of `service`.
+//! Settings of `service`.
 
 use longwave_config::GoDuration;
 use longwave_pipeline::component::{ComponentConfig, Problems};
 use serde::{Deserialize, Serialize};
 
-use crate::hold;
+use crate::holding::held;
 
 /// `service`: names the service that each connection's client meant.
 ///
@@ -18,11 +18,12 @@ use crate::hold;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ServiceConfig {
-    /// Extensions that know services, in order of precedence. At least one; no default.
+    /// Ids of extensions that resolve services, in order of precedence. At least one; no default.
     pub sources: Vec<String>,
-    /// Asks the kernel's connection tracking what the clients of local servers asked for before it was translated. Default true.
+    /// Queries the kernel's connection tracking for the address that clients of local servers connected to, before translation. Default
+    /// true.
     pub conntrack: bool,
-    /// How long records wait for a service that is being asked for; 0: not at all. Default 5s.
+    /// How long a connection's first records may wait for a pending service. `0s`: no record waits. Default `5s`, at most `1m`.
     pub hold: GoDuration,
 }
 
@@ -39,11 +40,11 @@ impl ComponentConfig for ServiceConfig {
         if self.sources.is_empty() {
             problems.at(
                 "sources",
-                "must name at least one extension that knows services, for example [kubernetes], or remove the processor",
+                "must name at least one extension that resolves services, for example [kubernetes], or remove the processor",
             );
         }
         problems.each_once("sources", "source", self.sources.iter().map(String::as_str));
-        hold::check_setting(self.hold, problems);
+        held::check_setting(self.hold, problems);
     }
 
     fn extensions(&self) -> Vec<(&'static str, String)> {

@@ -1,4 +1,4 @@
-//! Finding a connection's service.
+//! [`Lookup`]: finds a connection's service.
 
 use std::sync::Arc;
 
@@ -7,54 +7,54 @@ use longwave_pipeline::model::{ConnectionId, ConnectionRecord, Endpoint, Handle,
 
 use crate::conntrack::{Conntrack, Translated};
 
-/// Who is asked.
+/// The sources of services, and connection tracking.
 pub(super) struct Lookup {
     /// In order of precedence.
     pub sources: Vec<Arc<dyn Directory>>,
-    /// Absent where it is not asked.
+    /// `None` if it is not queried.
     pub conntrack: Option<Arc<Conntrack>>,
 }
 
 // === impl Lookup ===
 
 impl Lookup {
-    /// Moves when a pending answer may have come.
+    /// Returns a number that changes when a pending answer may have come.
     pub fn version(&self) -> u32 {
         let conntrack = self.conntrack.as_ref().map_or(0, |conntrack| conntrack.version());
         let versions = self.sources.iter().map(|source| source.version());
         versions.fold(conntrack, u64::wrapping_add) as u32
     }
 
-    /// The service that the record's client meant.
+    /// Returns the service that the record's client meant.
     pub fn find(&self, record: &ConnectionRecord) -> Answer<Handle<Service>> {
-        let (asked, backend) = match self.translated(record) {
-            Translated::To(translation) => (translation.asked, translation.backend),
+        let (original, backend) = match self.translated(record) {
+            Translated::To(translation) => (translation.original, translation.backend),
             Translated::Same | Translated::Unknown => (record.destination(), record.destination()),
             Translated::Pending => return Answer::Pending,
         };
         let at = if record.start_known { record.opened } else { record.observed };
-        self.first(asked, at, |source, end, at| source.service_of_address(end, at))
+        self.first(original, at, |source, end, at| source.service_of_address(end, at))
             .or_else(|| self.first(backend, at, |source, end, at| source.service_of_backend(end, at)))
     }
 
-    /// Waits a moment for the pending answers of connection tracking.
+    /// Waits a moment for pending answers of connection tracking.
     pub fn await_answers(&self) {
         if let Some(conntrack) = &self.conntrack {
             conntrack.await_answers();
         }
     }
 
-    /// The connection has ended.
+    /// Frees what connection tracking has cached for an ended connection.
     pub fn forget(&self, id: ConnectionId, role: Role) {
         if let Some(conntrack) = self.conntrack.as_ref().filter(|_| role != Role::Client) {
             conntrack.forget(id);
         }
     }
 
-    /// A client's socket has the address that it asked for: nothing is to be found out.
+    /// Returns the translation of the connection. A client needs none: its socket has the address that it connected to.
     fn translated(&self, record: &ConnectionRecord) -> Translated {
         match &self.conntrack {
-            Some(conntrack) if record.role != Role::Client => conntrack.ask(record),
+            Some(conntrack) if record.role != Role::Client => conntrack.query(record),
             _ => Translated::Same,
         }
     }
@@ -63,9 +63,11 @@ impl Lookup {
         &self,
         end: Endpoint,
         at: UnixNanos,
-        ask: impl Fn(&dyn Directory, Endpoint, UnixNanos) -> Answer<Handle<Service>>,
+        look_up: impl Fn(&dyn Directory, Endpoint, UnixNanos) -> Answer<Handle<Service>>,
     ) -> Answer<Handle<Service>> {
-        let nobody = Answer::Unknown;
-        self.sources.iter().fold(nobody, |answer, source| answer.or_else(|| ask(source.as_ref(), end, at)))
+        let unknown = Answer::Unknown;
+        self.sources
+            .iter()
+            .fold(unknown, |answer, source| answer.or_else(|| look_up(source.as_ref(), end, at)))
     }
 }

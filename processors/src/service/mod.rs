@@ -1,17 +1,18 @@
-//! Processor `service`: which service the client meant.
+//! Processor `service`: names the service that each connection's client meant.
 //!
-//! 1. What was asked for names it: a cluster IP, an external or load balancer's address, a node's port. The client's socket has that
-//!    address itself; the server's has it from connection tracking ([`crate::conntrack`]), where somebody translated.
-//! 2. Else the backend does: load balancers that work at the socket (Cilium's) and headless services leave only that, and so does a
-//!    translation on another host. Where several services stand before one backend, the first by name, marked as ambiguous.
-//! 3. Else nobody does, and the service stays `unknown`.
+//! 1. The service is looked up by the address that the client connected to: a cluster IP, an external or load balancer's address, a node's
+//!    port. The client's socket has this address itself. For the server's socket, connection tracking has it ([`crate::conntrack`]) if this
+//!    node translated it.
+//! 2. Otherwise the service is looked up by the backend. Socket-level load balancers (Cilium's) and headless services leave only that
+//!    address, and so does a translation on another host. If several services have the backend, the first by name is taken, and marked as
+//!    ambiguous.
+//! 3. Otherwise the service stays `unknown`.
 //!
-//! Both as of the connection's start, where that is known: the service that an address belongs to now may be another. Names that records
-//! bring along are kept. A connection is looked up once; later records take the name from a cache, which its end frees. Records whose
-//! service is being asked for wait for `hold` at most ([`crate::hold`]).
+//! Both look-ups are as of the connection's start, if that is known, because an address may belong to another service later. Names that
+//! are in the record already are kept. A connection is looked up once. Later records take the name from a cache, which the close of the
+//! connection frees. Records whose service is pending wait for at most `hold` ([`crate::holding`]).
 
 mod config;
-mod connections;
 mod lookup;
 mod processor;
 mod telemetry;
@@ -26,13 +27,13 @@ use longwave_pipeline::component::{
     About, DataKind, Factory, Processor, ProcessorFactory, Signal, Stability,
 };
 
-/// Makes `service`.
+/// Creates the factory of `service`.
 pub fn factory() -> ProcessorFactory {
     let about = About {
         component_type: "service",
         aliases: &[],
         stability: Stability::Alpha,
-        description: "Names the service that each connection's client meant",
+        description: "Names the service that the client connected to",
         signals: &[Signal::Metrics, Signal::Logs],
         flow: Some((DataKind::Records, DataKind::Records)),
     };

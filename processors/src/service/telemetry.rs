@@ -1,11 +1,11 @@
-//! What the processor reports of itself, beside the accounting and what [`crate::hold`] reports.
+//! Self-telemetry of `service`, beside the accounting and the telemetry of [`crate::holding`].
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Counter;
 
 use longwave_pipeline::component::{ComponentMeter, ProcessorContext};
 
-/// The instruments.
+/// The instruments, and their attributes.
 pub(super) struct Telemetry {
     connections: Counter<u64>,
     named: Vec<KeyValue>,
@@ -16,11 +16,11 @@ pub(super) struct Telemetry {
 /// Connections since the last report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
-    /// With a service.
+    /// With exactly one service.
     pub named: u64,
-    /// With one of several.
+    /// With one of several services.
     pub ambiguous: u64,
-    /// Without.
+    /// Without a service.
     pub unknown: u64,
 }
 
@@ -46,7 +46,7 @@ impl Telemetry {
         }
     }
 
-    /// Reports and clears.
+    /// Adds the tally to the instruments, and clears it.
     pub fn report(&self, tally: &mut Tally) {
         let Tally { named, ambiguous, unknown } = std::mem::take(tally);
         for (count, attributes) in

@@ -1,4 +1,4 @@
-//! The settings of `window`.
+//! Settings of `window`.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use longwave_pipeline::component::{ComponentConfig, Problems};
 use longwave_pipeline::model::{Detail, Level};
 use serde::{Deserialize, Serialize};
 
-/// `window`: aggregates records into aligned windows.
+/// Section of a `window` processor.
 ///
 /// ```yaml
 /// processors:
@@ -21,50 +21,38 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct WindowConfig {
-    /// Length of a window. Windows start at multiples of it since the Unix epoch. Make it a multiple of the receiver's `interval`: a
-    /// window closes when a pass of the receiver is complete, so rarer passes make longer windows. Default `5s`, at least `1ms`.
+    /// Length of a window. Windows start at multiples of it since the Unix epoch. It should be a multiple of the receiver's `interval`,
+    /// since a window closes when a pass of the receiver is complete. Default `5s`, at least `1ms`.
     pub interval: GoDuration,
-    /// How finely series tell connections apart: `service`, `workload`, `connection`. Default `[service, workload]`.
-    pub levels: Vec<LevelName>,
-    /// Level `workload` only: what its series tell apart beyond the workloads: `k8s.pod.name`, `k8s.node.name`, `container.name`, each for
-    /// the source and the destination. Every pod has series of its own then, which end with it. Default none.
-    pub workload_attributes: Vec<DetailName>,
-    /// Level `connection` only: connections have a series from this age on; their first window carries what came before. Those that end
-    /// younger never have one. Connections older than the receiver have one from the start. Default `5s`.
+    /// Levels that have series: `service`, `workload`, `connection`. Default `[service, workload]`.
+    pub levels: Vec<Level>,
+    /// Level `workload` only: what series distinguish beyond the workloads, for the source and the destination: `k8s.pod.name`,
+    /// `k8s.node.name`, `container.name`. With the first, every pod has its own series, which end with it. Default none.
+    pub workload_attributes: Vec<WorkloadAttribute>,
+    /// Level `connection` only: the age from which on a connection has a series. The first window of the series includes everything before.
+    /// A connection that closes younger has no series. A connection older than the receiver has one from its first record. Default `5s`.
     pub min_age: GoDuration,
-    /// Most series per level; what is beyond is summed up in one more series per level, marked `otel.metric.overflow`. No traffic is
-    /// dropped. 0: no limit. Default 10000.
+    /// Maximum number of series per level. Other series are summed up in one more series per level, with the attribute
+    /// `otel.metric.overflow`, so that no traffic is lost. 0: no limit. Default 10000.
     pub max_series: u32,
 }
 
-/// A level's name in the configuration.
+/// An attribute of both ends that series of level `workload` can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LevelName {
-    /// Source workload → destination service.
-    Service,
-    /// Source workload → destination workload.
-    Workload,
-    /// One connection.
-    Connection,
-}
-
-/// An attribute of each end that level `workload` may be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum DetailName {
-    /// The pod.
+pub enum WorkloadAttribute {
+    /// Pod name.
     #[serde(rename = "k8s.pod.name")]
     Pod,
-    /// The node that it runs on.
+    /// Name of the pod's node.
     #[serde(rename = "k8s.node.name")]
     Node,
-    /// The container within it.
+    /// Name of the container in the pod.
     #[serde(rename = "container.name")]
     Container,
 }
 
-/// Shorter windows than this would be empty between two passes.
-const SHORTEST: Duration = Duration::from_millis(1);
+/// Shorter windows would be empty between two passes.
+const MIN_INTERVAL: Duration = Duration::from_millis(1);
 
 // === impl WindowConfig ===
 
@@ -72,7 +60,7 @@ impl Default for WindowConfig {
     fn default() -> Self {
         Self {
             interval: GoDuration::from_secs(5),
-            levels: vec![LevelName::Service, LevelName::Workload],
+            levels: vec![Level::Service, Level::Workload],
             workload_attributes: Vec::new(),
             min_age: GoDuration::from_secs(5),
             max_series: 10_000,
@@ -82,7 +70,7 @@ impl Default for WindowConfig {
 
 impl ComponentConfig for WindowConfig {
     fn validate(&self, problems: &mut Problems) {
-        if self.interval.get() < SHORTEST {
+        if self.interval.get() < MIN_INTERVAL {
             let text = format!(
                 "{} is too short for a window (at least 1ms): use the receiver's interval or a multiple of it, for example 5s",
                 self.interval
@@ -97,35 +85,23 @@ impl ComponentConfig for WindowConfig {
             let text = "has nothing to add to: add \"workload\" to levels, or remove this setting";
             problems.at("workload_attributes", text);
         }
-        problems.each_once("levels", "level", self.levels.iter().map(|level| Level::from(*level).as_str()));
+        problems.each_once("levels", "level", self.levels.iter().map(|level| level.as_str()));
     }
 }
 
 impl WindowConfig {
-    /// Is there a series per this level?
+    /// Returns whether the level has series.
     pub(super) fn has(&self, level: Level) -> bool {
-        self.levels.iter().any(|name| Level::from(*name) == level)
+        self.levels.contains(&level)
     }
 
-    /// What level `workload` tells apart.
+    /// Returns what series of level `workload` distinguish.
     pub(super) fn detail(&self) -> Detail {
-        let has = |name| self.workload_attributes.contains(&name);
+        let has = |attribute| self.workload_attributes.contains(&attribute);
         Detail {
-            pod: has(DetailName::Pod),
-            node: has(DetailName::Node),
-            container: has(DetailName::Container),
-        }
-    }
-}
-
-// === impl LevelName ===
-
-impl From<LevelName> for Level {
-    fn from(name: LevelName) -> Self {
-        match name {
-            LevelName::Service => Self::Service,
-            LevelName::Workload => Self::Workload,
-            LevelName::Connection => Self::Connection,
+            pod: has(WorkloadAttribute::Pod),
+            node: has(WorkloadAttribute::Node),
+            container: has(WorkloadAttribute::Container),
         }
     }
 }

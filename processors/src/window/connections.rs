@@ -1,4 +1,4 @@
-//! The open set: what is remembered of each connection, and what one record does to the sums.
+//! [`Connections`]: the open connections, and what one record adds to the sums of the open window.
 
 use std::num::NonZeroU64;
 
@@ -8,78 +8,80 @@ use longwave_pipeline::model::{
 };
 
 use super::config::WindowConfig;
-use super::leaves::Leaves;
-use super::own_series::{NO_SERIES, OwnSeries};
+use super::connection_series::{ConnectionSeries, NO_SERIES};
+use super::series_pairs::SeriesPairs;
 use super::telemetry::Tally;
 use crate::known::{Identified, Known, STRIDE};
 
-/// A connection that was silent for this long …
+/// A connection without a record for this long …
 const SILENT_NANOS: u64 = 600_000_000_000;
-/// … and for at least this many windows is given up: its end was lost on the way (and counted there).
+/// … and for at least this many windows expires: its end was lost on the way, and counted there.
 const SILENT_WINDOWS: u64 = 120;
-/// Looking for silent connections visits them all: once in so many windows.
+/// Windows between two searches for silent connections, which visit every connection.
 const SWEEP_EVERY: u32 = 16;
 
-/// The open set and all sums of the open window.
+/// The open connections and all sums of the open window.
 pub(super) struct Connections {
     known: Known<Connection>,
-    sums: Sums,
-    /// Windows of silence after which a connection is given up.
+    sums: WindowSums,
+    /// Windows without a record after which a connection expires.
     silent_windows: u32,
 }
 
-/// One connection in 64 bytes, an empty slot included: keep it so.
+/// One connection. With the slot's tag it fits into a cache line of 64 bytes.
 struct Connection {
     id: ConnectionId,
     names: Names,
-    leaf: u32,
-    /// Its own series, or [`NO_SERIES`].
+    /// Index of its [`SeriesPairs`] entry.
+    pair: u32,
+    /// Index of its [`ConnectionSeries`] entry, or [`NO_SERIES`].
     own: u32,
     /// The window of the last record.
-    seen: u32,
+    last_window: u32,
     role: Role,
     established: bool,
-    /// A round trip was sampled in window `seen`.
+    /// A round trip was sampled in window `last_window`.
     sampled: bool,
 }
 
 const _: () = assert!(size_of::<Option<Connection>>() <= 64);
 
-/// What connections add to.
-struct Sums {
-    leaves: Leaves,
-    own: Option<OwnSeries>,
+/// The sums of the open window.
+struct WindowSums {
+    pairs: SeriesPairs,
+    /// Level `connection`, if it is configured.
+    own: Option<ConnectionSeries>,
     tally: Tally,
     /// Number of the open window; wraps after centuries.
     window: u32,
     /// Start of the open window.
     start: UnixNanos,
-    /// Start of the first window: connections from before were opened in somebody else's time.
-    life: UnixNanos,
+    /// Start of the first window. Connections that are older were not opened in a window of this processor.
+    first_start: UnixNanos,
 }
 
-/// What one record tells beside its deltas.
+/// What one record reports beside its deltas.
 #[derive(Default)]
-pub(super) struct Step {
-    /// The connection is counted as opened now.
+pub(super) struct RecordEvents {
+    /// The connection counts as opened in this window.
     pub opened: bool,
     /// From SYN to ESTABLISHED in nanoseconds; only with `opened`.
     pub connect: Option<NonZeroU64>,
-    /// The window's round-trip sample of this connection, nanoseconds.
+    /// The connection's round-trip sample of this window, nanoseconds.
     pub rtt: Option<NonZeroU64>,
-    /// It ended.
+    /// How the connection stopped.
     pub end: Option<End>,
-    /// From open to end in seconds; only with `end`.
+    /// From open to close in seconds; only with `end`.
     pub duration: Option<f64>,
 }
 
 // === impl Connections ===
 
 impl Connections {
-    /// Nothing seen; the first window starts at `start`.
+    /// Creates an empty set. The first window starts at `start`.
     pub fn new(config: &WindowConfig, start: UnixNanos) -> Self {
-        let own = config.has(Level::Connection).then(|| OwnSeries::new(config));
-        let leaves = Leaves::new(
+        let own = config.has(Level::Connection).then(|| ConnectionSeries::new(config));
+        let pairs = SeriesPairs::new(
             config.has(Level::Service),
             config.has(Level::Workload),
             config.detail(),
@@ -89,18 +91,18 @@ impl Connections {
         let silent = SILENT_WINDOWS.max(SILENT_NANOS / interval);
         Self {
             known: Known::default(),
-            sums: Sums { leaves, own, tally: Tally::default(), window: 1, start, life: start },
+            sums: WindowSums { pairs, own, tally: Tally::default(), window: 1, start, first_start: start },
             silent_windows: u32::try_from(silent).unwrap_or(u32::MAX / 2),
         }
     }
 
-    /// The indices of some records' connections, for [`Connections::observe`].
+    /// Returns the indices of the records' connections, for [`Connections::observe`].
     #[inline]
     pub fn look_up(&mut self, records: &[ConnectionRecord]) -> [u32; STRIDE] {
         self.known.look_up(records)
     }
 
-    /// Counts a record in. `index` is what [`Connections::look_up`] said, or [`crate::known::NOBODY`].
+    /// Adds a record. `index` is what [`Connections::look_up`] returned for it, or [`crate::known::NO_INDEX`].
     #[inline]
     pub fn observe(&mut self, record: &ConnectionRecord, index: u32) {
         let Self { known, sums, .. } = self;
@@ -126,14 +128,14 @@ impl Connections {
         }
     }
 
-    /// Ends the open window at `end` and starts the next. Also returns what happened in it, and its series by level.
+    /// Ends the open window at `end` and starts the next. Returns the window, its tally, and the number of its series by level.
     pub fn close(&mut self, end: UnixNanos) -> (Window, Tally, [u64; 3]) {
         if self.sums.window.is_multiple_of(SWEEP_EVERY) {
             self.expire();
         }
         let sums = &mut self.sums;
         let mut series = Vec::new();
-        let [service, workload] = sums.leaves.close(sums.window, &mut series);
+        let [service, workload] = sums.pairs.close(sums.window, &mut series);
         let connection = sums.own.as_mut().map_or(0, |own| own.close(sums.window, &mut series));
         let window = Window { start: sums.start, end, series };
         sums.window = sums.window.wrapping_add(1);
@@ -141,30 +143,32 @@ impl Connections {
         (window, std::mem::take(&mut sums.tally), [service, workload, connection])
     }
 
-    /// Connections known.
+    /// Returns the number of open connections.
     pub fn len(&self) -> usize {
         self.known.open()
     }
 
-    /// For what the caller counts.
+    /// The tally of the open window, for the caller's own counts.
     pub fn tally(&mut self) -> &mut Tally {
         &mut self.sums.tally
     }
 
     fn expire(&mut self) {
         let Self { known, sums, silent_windows } = self;
-        let silent = |connection: &Connection| sums.window.wrapping_sub(connection.seen) > *silent_windows;
+        let silent =
+            |connection: &Connection| sums.window.wrapping_sub(connection.last_window) > *silent_windows;
         let mut expired: Vec<Connection> =
             known.open_where(silent).into_iter().filter_map(|index| known.remove(index)).collect();
-        // In an order that does not depend on the map's: free slots are taken again in the order in which they were left.
-        expired.sort_by_key(|connection| (connection.own, connection.leaf));
+        // The order must not depend on the map's, since it decides which slots are reused first.
+        expired.sort_by_key(|connection| (connection.own, connection.pair));
         for connection in &expired {
             sums.tally.expired += 1;
             if connection.established {
-                let step = Step { end: Some(End::Closed(CloseReason::Vanished)), ..Step::default() };
-                sums.leaves.add_step(connection.leaf, &step, sums.window);
+                let end = Some(End::Closed(CloseReason::Vanished));
+                let events = RecordEvents { end, ..RecordEvents::default() };
+                sums.pairs.add_events(connection.pair, &events, sums.window);
                 if let Some(own) = &mut sums.own {
-                    own.add_step(connection.own, &step, sums.window);
+                    own.add_events(connection.own, &events, sums.window);
                 }
             }
             sums.leave(connection);
@@ -183,68 +187,68 @@ impl Identified for Connection {
     }
 }
 
-// === impl Sums ===
+// === impl WindowSums ===
 
-impl Sums {
-    /// A connection that was not known.
+impl WindowSums {
+    /// Creates the state of a new connection.
     fn join(&mut self, record: &ConnectionRecord) -> Connection {
         Connection {
             id: record.id,
             names: record.names.clone(),
-            leaf: self.leaves.join(record, self.window, self.start, &mut self.tally),
-            own: self.own.as_mut().map_or(NO_SERIES, OwnSeries::join),
-            seen: self.window.wrapping_sub(1),
+            pair: self.pairs.join(record, self.window, self.start, &mut self.tally),
+            own: self.own.as_mut().map_or(NO_SERIES, ConnectionSeries::join),
+            last_window: self.window.wrapping_sub(1),
             role: record.role,
             established: false,
             sampled: false,
         }
     }
 
-    /// Other names than before (metadata came late), or the role was found out: the connection moves to another leaf, and what it adds
-    /// from here on goes there.
+    /// Moves the connection to the pair of the record's names and role. Names change when metadata arrives late, and the role when it
+    /// becomes known.
     #[cold]
     fn rename(&mut self, connection: &mut Connection, record: &ConnectionRecord) {
-        let leaf = self.leaves.join(record, self.window, self.start, &mut self.tally);
-        self.leaves.leave(connection.leaf, connection.established);
+        let pair = self.pairs.join(record, self.window, self.start, &mut self.tally);
+        self.pairs.leave(connection.pair, connection.established);
         if connection.established {
-            self.leaves.activate(leaf);
+            self.pairs.activate(pair);
         }
         if let Some(own) = &mut self.own {
             connection.own = own.rename(connection.own, record, self.start, &mut self.tally);
         }
-        connection.leaf = leaf;
+        connection.pair = pair;
         connection.role = record.role;
         connection.names = record.names.clone();
     }
 
     #[inline]
     fn add(&mut self, connection: &mut Connection, record: &ConnectionRecord) {
-        if connection.seen != self.window {
-            connection.seen = self.window;
+        if connection.last_window != self.window {
+            connection.last_window = self.window;
             connection.sampled = false;
         }
-        let mut step = Step::default();
+        let mut events = RecordEvents::default();
         if record.acked && !connection.sampled && record.round_trip.smoothed.is_some() {
             connection.sampled = true;
-            step.rtt = record.round_trip.smoothed;
+            events.rtt = record.round_trip.smoothed;
         }
         if !connection.established && is_established(record) {
             connection.established = true;
-            self.leaves.activate(connection.leaf);
-            step.opened = record.start_known
-                && (record.first || record.event == Event::Open || record.opened >= self.life);
-            step.connect = record.connect_duration.filter(|_| step.opened);
+            self.pairs.activate(connection.pair);
+            events.opened = record.start_known
+                && (record.first || record.event == Event::Open || record.opened >= self.first_start);
+            events.connect = record.connect_duration.filter(|_| events.opened);
         }
         if record.event.is_end() {
-            step.end = Some(end_of(record, connection.established));
-            step.duration = record.duration().filter(|_| connection.established).map(|d| d.as_secs_f64());
+            events.end = Some(end_of(record, connection.established));
+            events.duration = record.duration().filter(|_| connection.established).map(|d| d.as_secs_f64());
         }
-        self.leaves.add(connection.leaf, record, &step, self.window);
+        self.pairs.add(connection.pair, record, &events, self.window);
         if let Some(own) = &mut self.own {
             connection.own = own.add(
                 connection.own,
                 record,
-                &step,
+                &events,
                 connection.established,
                 self.window,
                 self.start,
@@ -253,19 +257,19 @@ impl Sums {
         }
     }
 
-    /// It ended.
+    /// Removes a connection that ended.
     fn leave(&mut self, connection: &Connection) {
-        self.leaves.leave(connection.leaf, connection.established);
+        self.pairs.leave(connection.pair, connection.established);
         if let Some(own) = &mut self.own {
             own.leave(connection.own);
         }
     }
 }
 
-// === impl Step ===
+// === impl RecordEvents ===
 
-impl Step {
-    /// Counts what it tells.
+impl RecordEvents {
+    /// Adds the events to `measures`.
     #[inline]
     pub fn count_in(&self, measures: &mut Measures) {
         if let Some(rtt) = self.rtt {
@@ -290,7 +294,7 @@ impl Step {
     }
 }
 
-/// Has the connection been established, as far as this record tells?
+/// Returns whether the record shows that the connection was established.
 fn is_established(record: &ConnectionRecord) -> bool {
     match record.event {
         Event::Open | Event::Close | Event::Vanished => true,
@@ -301,7 +305,8 @@ fn is_established(record: &ConnectionRecord) -> bool {
     }
 }
 
-/// How it ended. The event decides between closed and failed, so that opened − closed always gives the open set.
+/// Returns how the connection stopped. The event decides between closed and failed, so that opened − closed is always the number of open
+/// connections.
 fn end_of(record: &ConnectionRecord, established: bool) -> End {
     match (established, record.end) {
         (true, Some(End::Closed(reason))) => End::Closed(reason),

@@ -1,33 +1,33 @@
-//! The series of one level (`service` or `workload`), at most `max` of them and one for what is beyond.
+//! [`LevelTable`]: the series of level `service` or `workload`, at most `max`, and an overflow series for the others.
 
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use longwave_pipeline::model::{Attributes, Level, Measures, Series, UnixNanos};
+use longwave_pipeline::model::{Level, Measures, Series, SeriesKey, UnixNanos};
 
 use crate::slab::Slab;
 
 /// Series of one level.
 pub(super) struct LevelTable {
     level: Level,
-    /// Most series beside the overflow; `usize::MAX`: no limit.
+    /// Maximum number of series, without the overflow series; `usize::MAX`: no limit.
     max: usize,
-    by_key: HashMap<Arc<Attributes>, u32, foldhash::fast::RandomState>,
-    series: Slab<State>,
+    by_key: HashMap<Arc<SeriesKey>, u32, foldhash::fast::RandomState>,
+    series: Slab<TableSeries>,
     overflow: Option<u32>,
 }
 
-struct State {
-    attributes: Arc<Attributes>,
+struct TableSeries {
+    key: Arc<SeriesKey>,
     created: UnixNanos,
-    /// The window's sums so far, while it is being closed; absent: nobody contributed, the series has ended.
+    /// Sums of the window that is being closed. If no pair contributes to them, the series has ended.
     measures: Option<Measures>,
 }
 
-/// Where a key's measures go.
+/// Index of the series that a key's measures are added to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    /// Index of the series.
+pub(super) struct SeriesSlot {
+    /// Index.
     pub index: u32,
     /// It is the overflow series.
     pub folded: bool,
@@ -36,59 +36,59 @@ pub(super) struct Place {
 // === impl LevelTable ===
 
 impl LevelTable {
-    /// No series yet. `max` 0: no limit.
+    /// Creates an empty table. `max` 0: no limit.
     pub fn new(level: Level, max: u32) -> Self {
         Self { level, max: limit(max), by_key: HashMap::default(), series: Slab::default(), overflow: None }
     }
 
-    /// The series of `key`: the one that is there, or a new one, or the overflow series if there is no room.
-    pub fn place(&mut self, key: Attributes, now: UnixNanos) -> Place {
+    /// Returns the series of `key`. Creates it if necessary; if there is no room, returns the overflow series.
+    pub fn find_or_create(&mut self, key: SeriesKey, now: UnixNanos) -> SeriesSlot {
         if let Some(index) = self.by_key.get(&key) {
-            return Place { index: *index, folded: false };
+            return SeriesSlot { index: *index, folded: false };
         }
         if !self.has_room() {
             let index = *self
                 .overflow
-                .get_or_insert_with(|| self.series.insert(State::new(Attributes::overflow(), now)));
-            return Place { index, folded: true };
+                .get_or_insert_with(|| self.series.insert(TableSeries::new(SeriesKey::Overflow, now)));
+            return SeriesSlot { index, folded: true };
         }
-        let state = State::new(key, now);
-        let attributes = Arc::clone(&state.attributes);
-        let index = self.series.insert(state);
-        self.by_key.insert(attributes, index);
-        Place { index, folded: false }
+        let new = TableSeries::new(key, now);
+        let key = Arc::clone(&new.key);
+        let index = self.series.insert(new);
+        self.by_key.insert(key, index);
+        SeriesSlot { index, folded: false }
     }
 
-    /// Would a new key have a series of its own?
+    /// Returns whether a new key can have a series of its own.
     pub fn has_room(&self) -> bool {
         self.by_key.len() < self.max
     }
 
-    /// Adds a leaf's share to a series of the closing window.
-    pub fn contribute(&mut self, index: u32, share: &Measures) {
-        if let Some(state) = self.series.get_mut(index) {
-            state.measures.get_or_insert_default().merge(share);
+    /// Adds a pair's measures to a series of the window that is being closed.
+    pub fn contribute(&mut self, index: u32, measures: &Measures) {
+        if let Some(series) = self.series.get_mut(index) {
+            series.measures.get_or_insert_default().merge(measures);
         }
     }
 
-    /// Pushes every series of the closing window and forgets those that nobody contributed to. Returns how many were pushed.
+    /// Appends every series of the window that is being closed to `into`, and removes those that ended. Returns the number of series.
     pub fn export(&mut self, into: &mut Vec<Series>) -> u64 {
         let before = into.len();
         let Self { level, by_key, series, overflow, .. } = self;
-        series.retain(|index, state| {
-            let measures = state.measures.take();
+        series.retain(|index, series| {
+            let measures = series.measures.take();
             let ended = measures.is_none();
             into.push(Series {
                 level: *level,
-                attributes: Arc::clone(&state.attributes),
-                created: state.created,
+                key: Arc::clone(&series.key),
+                created: series.created,
                 ended,
                 measures: measures.unwrap_or_default(),
             });
             if ended && *overflow == Some(index) {
                 *overflow = None;
             } else if ended {
-                by_key.remove(&state.attributes);
+                by_key.remove(&series.key);
             }
             !ended
         });
@@ -96,15 +96,15 @@ impl LevelTable {
     }
 }
 
-/// `max_series` as a count.
+/// Converts `max_series`, where 0 means no limit.
 pub(super) fn limit(max: u32) -> usize {
     if max == 0 { usize::MAX } else { max as usize }
 }
 
-// === impl State ===
+// === impl TableSeries ===
 
-impl State {
-    fn new(attributes: Attributes, created: UnixNanos) -> Self {
-        Self { attributes: Arc::new(attributes), created, measures: None }
+impl TableSeries {
+    fn new(key: SeriesKey, created: UnixNanos) -> Self {
+        Self { key: Arc::new(key), created, measures: None }
     }
 }

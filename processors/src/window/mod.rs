@@ -1,43 +1,41 @@
 //! Processor `window`: records in, windows out.
 //!
 //! Invariants, each with a test:
-//! - Windows are contiguous and never overlap, whatever clocks do: the next starts where the last ended.
-//! - The sums of all windows of a level equal the sums of all records' deltas, with a cap on series as without: what finds no room is
-//!   folded into the level's overflow series.
-//! - Over all series of a level, Δactive = opened − closed + first seen when already open.
-//! - A series with open connections is in every window. A series without any is exported once more, all zero, and marked `ended`, in
-//!   the first window in which it has neither an open connection nor a record; then it is forgotten. Not at once, when its last connection
-//!   closes: a client with one short connection per window would end its series in every window, and a cumulative counter that is born
-//!   anew each time never shows an increase to Prometheus. One extra window of zeros is what that costs, and its zero is what a
-//!   reader of `connections.active` needs to see. A series of the level `connection` cannot come back, so it is marked at once.
+//! - Windows are contiguous and never overlap, also when the clock is set back: each starts at the end of the last.
+//! - The sums of all windows of a level equal the sums of all records' deltas. `max_series` does not change this, since a series without
+//!   room is folded into the level's overflow series.
+//! - Over all series of a level, Δactive = opened − closed + seeded.
+//! - A series with open connections is in every window. In the first window in which it has neither an open connection nor a record, it is
+//!   all zero and marked `ended`; then it is removed. It does not end when its last connection closes: a client with one short connection
+//!   per window would end its series in every window, and Prometheus would never see an increase of its cumulative counters. A reader of
+//!   `connections.active` needs the zero of that extra window. A series of level `connection` cannot return, so it ends with its connection.
 //!
-//! The way of a record: one lookup of its connection, which remembers the *leaf* that it adds to. A leaf is a pair of a service series and
-//! a workload series; leaves are added up into series when the window closes, so a record is added once, not once per level.
+//! A record costs one look-up of its connection, which has the index of the *pair* that the record is added to. A pair is one service
+//! series and one workload series. Pairs are summed up to series when the window closes, so a record is added once for both levels.
 //!
-//! Memory is bounded by the open connections (64 bytes and a slot each) and by `max_series`; records held for later windows by
-//! `MAX_HELD`.
+//! Memory is bounded by the open connections (64 bytes and a slot each), by `max_series`, and by `MAX_EARLY_RECORDS`.
 
 mod boundaries;
 mod config;
+mod connection_series;
 mod connections;
-mod held;
-mod leaves;
+mod early_records;
 mod level_table;
-mod own_series;
 mod processor;
+mod series_pairs;
 mod telemetry;
 
 #[cfg(test)]
 mod tests;
 
-pub use config::{LevelName, WindowConfig};
+pub use config::{WindowConfig, WorkloadAttribute};
 pub use processor::WindowProcessor;
 
 use longwave_pipeline::component::{
     About, DataKind, Factory, Processor, ProcessorFactory, Signal, Stability,
 };
 
-/// Makes `window`.
+/// Returns the factory of `window`.
 pub fn factory() -> ProcessorFactory {
     let about = About {
         component_type: "window",

@@ -1,4 +1,4 @@
-//! [`WindowProcessor`]: which record belongs to which window, and when a window closes.
+//! [`WindowProcessor`] assigns records to windows, and closes windows.
 
 use std::sync::Arc;
 
@@ -8,11 +8,11 @@ use longwave_pipeline::model::{Batch, ConnectionRecord, PassEnd, UnixNanos};
 use super::boundaries::Boundaries;
 use super::config::WindowConfig;
 use super::connections::Connections;
-use super::held::Held;
+use super::early_records::EarlyRecords;
 use super::telemetry::Telemetry;
-use crate::known::{NOBODY, STRIDE};
+use crate::known::{NO_INDEX, STRIDE};
 
-/// The processor. Windows close on watermarks, never on timers.
+/// Processor `window`. Windows close on watermarks, never on timers.
 pub struct WindowProcessor {
     config: WindowConfig,
     boundaries: Boundaries,
@@ -20,18 +20,18 @@ pub struct WindowProcessor {
     node: Arc<Node>,
     telemetry: Telemetry,
     open: Option<OpenWindow>,
-    held: Held,
+    early: EarlyRecords,
 }
 
 struct OpenWindow {
     start: UnixNanos,
-    /// Where it will end if the watermark of that time comes: records up to here belong to it.
+    /// Its end if there is a watermark of that time. Records up to this time belong to the window.
     end: UnixNanos,
     /// The latest tick of its records.
     last_tick: UnixNanos,
     /// Records in it.
     records: u64,
-    /// The clock's step back was reported.
+    /// A warning about a step back of the clock was logged for this window.
     warned: bool,
     connections: Connections,
 }
@@ -39,7 +39,7 @@ struct OpenWindow {
 // === impl WindowProcessor ===
 
 impl WindowProcessor {
-    /// With no window open: the first record or watermark opens the first.
+    /// Creates the processor without a window. The first record or watermark opens one.
     pub fn new(config: &WindowConfig, context: &ProcessorContext) -> Self {
         let interval = u64::try_from(config.interval.as_nanos()).unwrap_or(u64::MAX);
         Self {
@@ -49,11 +49,11 @@ impl WindowProcessor {
             node: Arc::clone(&context.node),
             telemetry: Telemetry::new(context),
             open: None,
-            held: Held::default(),
+            early: EarlyRecords::default(),
         }
     }
 
-    fn take(&mut self, records: &[ConnectionRecord]) {
+    fn add_records(&mut self, records: &[ConnectionRecord]) {
         let window = match &mut self.open {
             Some(window) => window,
             closed => {
@@ -63,14 +63,17 @@ impl WindowProcessor {
         };
         let mut folded = 0;
         for records in records.chunks(STRIDE) {
-            let found = window.connections.look_up(records);
-            for (record, index) in records.iter().zip(found) {
+            let indices = window.connections.look_up(records);
+            for (record, index) in records.iter().zip(indices) {
                 if record.tick > window.end {
-                    if self.held.push(record) {
+                    if self.early.push(record) {
                         continue;
                     }
                     window.connections.tally().early += 1;
-                } else if !self.held.is_empty() && record.event.is_end() && self.held.push_behind(record) {
+                } else if !self.early.is_empty()
+                    && record.event.is_end()
+                    && self.early.push_after_others(record)
+                {
                     continue;
                 } else if record.tick <= window.start {
                     window.connections.tally().late += 1;
@@ -80,7 +83,7 @@ impl WindowProcessor {
             }
         }
         self.node.add_folded(folded);
-        self.node.set_held(self.held.len() as u64);
+        self.node.set_held(self.early.len() as u64);
     }
 
     fn pass_end(&mut self, pass_end: PassEnd, out: &mut Vec<Batch>) {
@@ -89,9 +92,9 @@ impl WindowProcessor {
         let window = self.open.get_or_insert_with(|| OpenWindow::new(&self.config, self.boundaries, tick));
         window.warn_if_stepped_back(tick, &self.id);
         let start = window.start;
-        // At the very end a boundary that is the tick itself is left to the last window below, which takes all that is held.
+        // If the last watermark is on a boundary, `close_last` closes that window, with all records that wait.
         if boundary > start && !(last && boundary == tick) {
-            self.take_held(|record| record.tick <= boundary);
+            self.add_early(|record| record.tick <= boundary);
             self.close(boundary, out);
         }
         if last {
@@ -99,14 +102,14 @@ impl WindowProcessor {
         }
     }
 
-    /// Closes what is open at `tick`, with everything that is held: nothing follows.
+    /// Closes the last window at `tick`, with all records that wait, since no watermark follows.
     fn close_last(&mut self, tick: UnixNanos, out: &mut Vec<Batch>) {
         let Some(window) = &self.open else { return };
-        let pending = window.records > 0 || !self.held.is_empty();
-        // Records may be there although their window's time, by this clock, has not begun: they get the window that they name.
+        let pending = window.records > 0 || !self.early.is_empty();
+        // After a step back of the clock, records can be pending although the window's time has not begun. Then its end is as planned.
         let end = if tick > window.start { tick } else { window.end };
         if tick > window.start || pending {
-            self.take_held(|_| true);
+            self.add_early(|_| true);
             self.close(end, out);
         }
     }
@@ -119,27 +122,27 @@ impl WindowProcessor {
         open.records = 0;
         open.warned = false;
         let next = open.end;
-        self.telemetry.window(&tally, series, open.connections.len() as u64);
+        self.telemetry.record_window(&tally, series, open.connections.len() as u64);
         out.push(Batch::Window(Arc::new(window)));
-        self.take_held(|record| record.tick <= next);
+        self.add_early(|record| record.tick <= next);
     }
 
-    /// Adds the held records that `belongs` names to the open window.
-    fn take_held(&mut self, belongs: impl Fn(&ConnectionRecord) -> bool) {
-        let Some(window) = self.open.as_mut().filter(|_| !self.held.is_empty()) else { return };
-        let taken = self.held.take(belongs);
-        for record in &taken {
-            window.add(record, NOBODY);
+    /// Adds the waiting records for which `is_due` returns true to the open window.
+    fn add_early(&mut self, is_due: impl Fn(&ConnectionRecord) -> bool) {
+        let Some(window) = self.open.as_mut().filter(|_| !self.early.is_empty()) else { return };
+        let due = self.early.take(is_due);
+        for record in &due {
+            window.add(record, NO_INDEX);
         }
-        self.node.add_folded(taken.len() as u64);
-        self.node.set_held(self.held.len() as u64);
+        self.node.add_folded(due.len() as u64);
+        self.node.set_held(self.early.len() as u64);
     }
 }
 
 impl Processor for WindowProcessor {
     fn process(&mut self, batch: Batch, out: &mut Vec<Batch>) -> Result<(), ComponentError> {
         match batch {
-            Batch::Records(records) => self.take(&records),
+            Batch::Records(records) => self.add_records(&records),
             Batch::PassEnd(pass_end) => self.pass_end(pass_end, out),
             Batch::Window(_) => {
                 let text = "received a window, but aggregates records: a pipeline may have one window processor only";
@@ -149,12 +152,12 @@ impl Processor for WindowProcessor {
         Ok(())
     }
 
-    /// Without a last watermark the time of the end is not known: the last window ends at the latest tick of its records.
+    /// Without a last watermark the time of the end is unknown. The last window then ends at the latest tick of its records.
     fn finish(&mut self, out: &mut Vec<Batch>) -> Result<(), ComponentError> {
         let Some(window) = &self.open else { return Ok(()) };
-        if window.records > 0 || !self.held.is_empty() {
-            let held = self.held.last_tick().unwrap_or_default();
-            self.close_last(window.last_tick.max(held), out);
+        if window.records > 0 || !self.early.is_empty() {
+            let early = self.early.last_tick().unwrap_or_default();
+            self.close_last(window.last_tick.max(early), out);
         }
         Ok(())
     }
@@ -163,7 +166,7 @@ impl Processor for WindowProcessor {
 // === impl OpenWindow ===
 
 impl OpenWindow {
-    /// The first window: the one that ends at `tick`, or holds it.
+    /// Opens the first window: the one that ends at `tick` or contains it.
     fn new(config: &WindowConfig, boundaries: Boundaries, tick: UnixNanos) -> Self {
         let start = boundaries.before(tick);
         Self {
@@ -186,10 +189,10 @@ impl OpenWindow {
     fn warn_if_stepped_back(&mut self, tick: UnixNanos, id: &str) {
         if tick < self.start && !self.warned {
             self.warned = true;
-            let behind = self.start.since(tick);
+            let step = self.start.since(tick);
             tracing::warn!(
-                "processors::{id}: a pass ended {behind:?} before the start of the open window, probably since the clock was set \
-                 back: the window stays open until the clock has caught up, and what comes is added to it"
+                "processors::{id}: a pass ended {step:?} before the start of the open window, probably because the clock was set \
+                 back: the window stays open until the clock reaches its end, and records are added to it"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! What the processor reports of itself, beside the accounting.
+//! The processor's self-telemetry, beside the accounting.
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge};
@@ -18,16 +18,16 @@ pub(super) struct Telemetry {
     by_level: [Vec<KeyValue>; 3],
 }
 
-/// What happened in one window.
+/// Counts of one window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
-    /// Records of windows that were closed already; they went into the open one.
+    /// Records of windows that were already closed. They were added to the open window.
     pub late: u64,
-    /// Records of later windows that found no room to wait; they went into the open one.
+    /// Records of later windows for which there was no room to wait. They were added to the open window.
     pub early: u64,
-    /// Connections that went into an overflow series, by level.
+    /// Connections that were added to an overflow series, by level.
     pub overflowed: [u64; 3],
-    /// Connections that were given up because nothing was heard of them any more.
+    /// Connections that expired, because they had no record for a long time.
     pub expired: u64,
 }
 
@@ -77,8 +77,8 @@ impl Telemetry {
         }
     }
 
-    /// A window was closed.
-    pub fn window(&self, tally: &Tally, series: [u64; 3], connections: u64) {
+    /// Records the counts of a window that was closed.
+    pub fn record_window(&self, tally: &Tally, series: [u64; 3], connections: u64) {
         for (counter, count) in
             [(&self.late, tally.late), (&self.early, tally.early), (&self.expired, tally.expired)]
         {

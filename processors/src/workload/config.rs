@@ -1,10 +1,10 @@
-//! The settings of `workload`.
+//! Settings of `workload`.
 
 use longwave_config::GoDuration;
 use longwave_pipeline::component::{ComponentConfig, Problems};
 use serde::{Deserialize, Serialize};
 
-use crate::hold;
+use crate::holding::held;
 
 /// `workload`: names the two ends of each connection.
 ///
@@ -18,15 +18,15 @@ use crate::hold;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct WorkloadConfig {
-    /// Who is asked, in order of precedence: ids of extensions that know workloads, and what is built in: `cgroup` (container id, systemd
-    /// unit, and for the root cgroup the process), which needs a cgroup2 file system; `process` (the executable's name), which needs
-    /// nothing. Default `[cgroup]`.
+    /// Sources of names, in order of precedence: ids of extensions that resolve workloads, and two built-in sources. `cgroup` (container
+    /// id, systemd unit, and for the root cgroup the process) needs a cgroup2 file system. `process` (the executable's name) needs nothing.
+    /// Default `[cgroup]`.
     pub sources: Vec<String>,
-    /// How long a connection's first records may wait for a name that is on its way: they go at the first end of a pass at which this is
-    /// over, if not before. Take the receiver's interval. `0s`: nothing waits. Default `5s`, at most `1m`.
+    /// How long a connection's first records may wait for a pending name. They leave at the first end of a pass after that time, if not
+    /// before. Use the receiver's interval. `0s`: no record waits. Default `5s`, at most `1m`.
     pub hold: GoDuration,
-    /// Asks the kernel's connection tracking for the other end of connections that are translated (cluster IPs, published ports, masquerades),
-    /// which needs `CAP_NET_ADMIN`. Default: true if one of the sources is an extension.
+    /// Queries the kernel's connection tracking for the other end of connections that are translated (cluster IPs, published ports,
+    /// masquerades). Needs `CAP_NET_ADMIN`. Default: true if one of the sources is an extension.
     pub conntrack: Option<bool>,
 }
 
@@ -51,7 +51,7 @@ impl ComponentConfig for WorkloadConfig {
             );
         }
         problems.each_once("sources", "source", self.sources.iter().map(String::as_str));
-        hold::check_setting(self.hold, problems);
+        held::check_setting(self.hold, problems);
     }
 
     fn extensions(&self) -> Vec<(&'static str, String)> {
@@ -64,19 +64,19 @@ impl ComponentConfig for WorkloadConfig {
 }
 
 impl WorkloadConfig {
-    /// cgroups are asked.
-    pub(super) fn asks_cgroups(&self) -> bool {
+    /// Returns true if `cgroup` is a source.
+    pub(super) fn uses_cgroups(&self) -> bool {
         self.sources.iter().any(|source| source == CGROUP)
     }
 
-    /// An extension is asked.
-    pub(super) fn asks_extensions(&self) -> bool {
+    /// Returns true if an extension is a source.
+    pub(super) fn uses_extensions(&self) -> bool {
         self.named_extensions().next().is_some()
     }
 
-    /// Connection tracking is asked.
-    pub(super) fn asks_conntrack(&self) -> bool {
-        self.conntrack.unwrap_or(self.asks_extensions())
+    /// Returns true if connection tracking is queried.
+    pub(super) fn uses_conntrack(&self) -> bool {
+        self.conntrack.unwrap_or(self.uses_extensions())
     }
 
     fn named_extensions(&self) -> impl Iterator<Item = &String> {

@@ -1,40 +1,40 @@
-//! [`Found`]: what the sources, asked in order, say of one end.
+//! [`Found`]: the result of a look-up of one end in all sources.
 
 use longwave_pipeline::component::Answer;
 use longwave_pipeline::model::{Handle, Workload};
 
-/// No source.
+/// Stands for the rank of no source.
 const NONE: u8 = u8::MAX;
 
-/// The answers of several sources, of which the first counts most.
+/// The combined answers of several sources. A source's rank is its position in the list; a lower rank takes precedence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Found {
-    /// What the first that knows says.
+    /// The name from the first source that has one.
     pub name: Option<Handle<Workload>>,
-    /// Who that is.
+    /// That source's rank.
     pub rank: u8,
-    /// The first that may yet know.
+    /// Rank of the first source whose answer is pending.
     pending: u8,
 }
 
 // === impl Found ===
 
 impl Default for Found {
-    /// Nobody was asked, or nobody knows.
+    /// No name, and none is pending.
     fn default() -> Self {
         Self { name: None, rank: NONE, pending: NONE }
     }
 }
 
 impl Found {
-    /// Whatever others may say.
+    /// A name that takes precedence over all sources.
     pub fn settled(name: Handle<Workload>) -> Self {
         Self { name: Some(name), rank: 0, pending: NONE }
     }
 
-    /// Adds what source `rank` says.
+    /// Adds the answer of source `rank`.
     pub fn add(&mut self, rank: usize, answer: Answer<Handle<Workload>>) {
-        // More sources than these count alike.
+        // Further sources share the last rank.
         let rank = u8::try_from(rank).unwrap_or(NONE - 1).min(NONE - 1);
         match answer {
             Answer::Known(name) if rank < self.rank => (self.name, self.rank) = (Some(name), rank),
@@ -43,12 +43,12 @@ impl Found {
         }
     }
 
-    /// A source that counts more than `rank` may yet know.
+    /// Returns true if the answer of a source that takes precedence over `rank` is pending.
     pub fn may_beat(&self, rank: u8) -> bool {
         self.pending < rank
     }
 
-    /// A source that counts more than the one that gave the name may yet know.
+    /// Returns true if the answer of a source that takes precedence over the name's source is pending.
     pub fn is_pending(&self) -> bool {
         self.may_beat(self.rank)
     }

@@ -1,23 +1,23 @@
-//! Processor `workload`: who the two ends of each connection are.
+//! Processor `workload`: names the workloads at the two ends of each connection.
 //!
-//! Sources are asked in their order; the first that knows counts ([`sources`]).
-//! - The local end by the cgroup of its socket's owner, so that pods of the host's network and whatever else shares an address are told
-//!   apart: extensions by the container's or pod's id in its path; the built-in `cgroup` by the path itself: container, else systemd unit,
-//!   else the cgroup's own name. Where the cgroup tells nothing (the root's, one that is gone): extensions by the local address, `cgroup`
-//!   by the executable's name.
-//! - The peer by its own socket, if that is on this node too: the same addresses and ports, reversed, or what connection tracking makes of
-//!   them ([`ends`]). Loopback addresses mean the same end only within one network namespace.
-//! - Else the peer by its address, behind the translation if there is one, as of the connection's start: an address does not change hands
-//!   while a connection lives. A start that is not known is taken to be the first observation.
+//! The sources are queried in their order, and the first that has a name wins ([`sources`]).
+//! - The local end is resolved by the cgroup of its socket's owner. This distinguishes pods of the host's network, and other workloads that
+//!   share an address. Extensions look up the container's or pod's id in the cgroup's path. The built-in `cgroup` reads the path itself:
+//!   container, else systemd unit, else the cgroup's own name. Where the cgroup has no name (it is the root, or was removed), extensions
+//!   look up the local address, and `cgroup` uses the executable's name.
+//! - The peer is resolved by its own socket, if that is on this node too. The two sockets have the same addresses and ports, reversed, or
+//!   connection tracking translates them ([`ends`]). Loopback addresses match only within one network namespace.
+//! - Otherwise the peer is resolved by its address, after translation. The address is looked up as of the connection's start, because it
+//!   keeps its owner while the connection lives. If the start is not known, the first observation replaces it.
 //!
-//! What nobody can tell stays `unknown`: so does a client behind a masquerade that this node did not make. Names that records bring along
-//! (from a record file, from an earlier processor) are kept.
+//! A name that no source has stays `unknown`. So does a client that another node masquerades. Names that are in the record already (from a
+//! record file, or from an earlier processor) are kept.
 //!
-//! A connection is looked up once; later records take the names from a cache, which its end frees. What is missing, and what a cgroup is
-//! called, is asked for again when a source has news. Until then a first name of a source that counts less is taken.
+//! A connection is looked up once. Later records take the names from a cache, which the close of the connection frees. When a source has
+//! changed, missing names and the names of cgroups are looked up again. Until then, the name of a source of lower precedence is used.
 //!
-//! Records whose names are on their way wait for a while ([`crate::hold`]): those of connections with a pending answer, and a close whose
-//! peer is on this node and has not been heard of: ends that close together may come in two batches.
+//! Records whose names are pending wait for a while ([`crate::holding`]). A close also waits if its peer is on this node and has no record
+//! yet: the two ends of a connection close together, and may come in two batches.
 
 pub mod cgroup;
 mod config;
@@ -37,7 +37,7 @@ use longwave_pipeline::component::{
     About, DataKind, Factory, Processor, ProcessorFactory, Signal, Stability,
 };
 
-/// Makes `workload`.
+/// Creates the factory of `workload`.
 pub fn factory() -> ProcessorFactory {
     let about = About {
         component_type: "workload",

@@ -1,4 +1,4 @@
-//! Workloads as interned handles.
+//! Interned workloads of the built-in sources.
 
 use std::sync::Arc;
 
@@ -7,10 +7,10 @@ use longwave_pipeline::model::{Handle, Interner, Owner, Workload};
 
 use super::cgroup::path::Named;
 
-/// Executables remembered at a time; beyond, all are looked up again.
+/// Size of the cache of executables. When it is full, it is cleared.
 const MAX_EXECUTABLES: usize = 4096;
 
-/// Makes handles.
+/// Interns workloads.
 pub(super) struct Names {
     interner: Interner<Workload>,
     empty: Arc<str>,
@@ -20,17 +20,17 @@ pub(super) struct Names {
 // === impl Names ===
 
 impl Names {
-    /// No names yet.
+    /// Creates an empty interner.
     pub fn new() -> Self {
         Self { interner: Interner::default(), empty: Arc::from(""), by_executable: HashMap::default() }
     }
 
-    /// What a cgroup's path told.
+    /// Returns the workload that a cgroup's path names.
     pub fn of_cgroup(&self, named: &Named) -> Handle<Workload> {
         self.intern(&named.name, named.kind, &named.container_id)
     }
 
-    /// The process, by its executable; `None` if it is not known.
+    /// Returns a process as workload, by its executable. `None` if that is not known.
     pub fn of_process(&mut self, owner: &Owner) -> Option<Handle<Workload>> {
         if let Some(handle) = self.by_executable.get(&owner.name) {
             return Some(handle.clone());

@@ -1,4 +1,4 @@
-//! [`Sources`]: who is asked for names, in order of precedence.
+//! [`Sources`]: the sources of names, in order of precedence.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -6,14 +6,14 @@ use std::time::Instant;
 use longwave_pipeline::component::{Answer, CgroupName, Directory};
 use longwave_pipeline::model::{ConnectionId, ConnectionRecord, Endpoint, Handle, Role, UnixNanos, Workload};
 
-use super::cgroup::{Cgroup, Cgroups, ROOT, Whereabouts, path};
+use super::cgroup::{Cgroup, CgroupResult, Cgroups, ROOT, path};
 use super::found::Found;
 use super::names::Names;
 use crate::conntrack::{Conntrack, Translated};
 
 /// One source.
 pub(super) enum Source {
-    /// What a cgroup's path says; of the root cgroup's sockets the process.
+    /// The cgroup's path. For sockets of the root cgroup, the executable's name.
     Cgroup,
     /// The executable's name.
     Process,
@@ -21,31 +21,31 @@ pub(super) enum Source {
     Directory(Arc<dyn Directory>),
 }
 
-/// What knows of translated connections.
+/// Looks up translated connections; [`Conntrack`] or a test's fake.
 pub(super) trait Translator: Send {
-    /// What is known of the record's connection.
-    fn ask(&self, record: &ConnectionRecord) -> Translated;
-    /// Moves when pending answers have come.
+    /// See [`Conntrack::query`].
+    fn query(&self, record: &ConnectionRecord) -> Translated;
+    /// See [`Conntrack::version`].
     fn version(&self) -> u64;
-    /// Waits a moment for the pending answers.
+    /// See [`Conntrack::await_answers`].
     fn await_answers(&self);
-    /// The connection has ended.
+    /// See [`Conntrack::forget`].
     fn forget(&self, id: ConnectionId);
 }
 
 /// All sources.
 pub(super) struct Sources {
     list: Vec<Source>,
-    /// Absent where nobody asks by them.
+    /// `None` if no source needs them.
     cgroups: Option<Cgroups>,
     names: Names,
-    /// This boot of this host: cgroup ids and pids of another (in a replayed file) mean something else here.
+    /// This boot of this host. Cgroup ids and pids of another one (in a replayed file) have no meaning here.
     boot: Option<u32>,
     translator: Option<Box<dyn Translator>>,
-    know_addresses: bool,
-    /// What the sources said of their versions, in their order, and the cgroups'.
+    resolves_addresses: bool,
+    /// The versions of the sources, in their order, and of the cgroups, at the last refresh.
     versions: Vec<u64>,
-    /// Moves when one of those has; never 0.
+    /// Increases when one of those has changed; never 0.
     version: u32,
     translator_version: u64,
 }
@@ -53,7 +53,7 @@ pub(super) struct Sources {
 // === impl Sources ===
 
 impl Sources {
-    /// These sources. `boot`: [`ConnectionId::boot`] of this host's own records; `None` if it is not known.
+    /// `boot` is [`ConnectionId::boot`] of this host's own records; `None` if it is not known.
     pub fn new(
         list: Vec<Source>,
         cgroups: Option<Cgroups>,
@@ -61,7 +61,7 @@ impl Sources {
         translator: Option<Box<dyn Translator>>,
     ) -> Self {
         let versions = vec![0; list.len() + 1];
-        let know_addresses =
+        let resolves_addresses =
             translator.is_some() || list.iter().any(|source| matches!(source, Source::Directory(_)));
         Self {
             list,
@@ -69,14 +69,14 @@ impl Sources {
             names: Names::new(),
             boot,
             translator,
-            know_addresses,
+            resolves_addresses,
             versions,
             version: 1,
             translator_version: 0,
         }
     }
 
-    /// Looks for news, once per batch. True if there are some: what was pending may be known now.
+    /// Checks the sources for changes, once per batch. Returns true if there are any: pending names may be known now.
     pub fn refresh(&mut self, now: Instant) -> bool {
         let cgroups = self.cgroups.as_mut().map_or(0, |cgroups| {
             cgroups.work(now);
@@ -86,72 +86,72 @@ impl Sources {
             Source::Directory(directory) => directory.version(),
             Source::Cgroup | Source::Process => 0,
         });
-        let mut moved = false;
+        let mut changed = false;
         for (known, version) in self.versions.iter_mut().zip(own.chain([cgroups])) {
-            moved |= *known != version;
+            changed |= *known != version;
             *known = version;
         }
-        if moved {
+        if changed {
             self.touch();
         }
         if let Some(translator) = &self.translator {
             let version = translator.version();
-            moved |= self.translator_version != version;
+            changed |= self.translator_version != version;
             self.translator_version = version;
         }
-        moved
+        changed
     }
 
-    /// Moves when an answer may have changed.
+    /// Increases when an answer may have changed.
     #[inline]
     pub fn version(&self) -> u32 {
         self.version
     }
 
-    /// An answer may have changed.
+    /// Increases the version: an answer may have changed.
     pub fn touch(&mut self) {
         self.version = self.version.wrapping_add(1).max(1);
     }
 
-    /// Who the record's own end is: what the record brings along, else by `cgroup` (its owner's, 0: not known), else (where that tells
-    /// nothing) by its address and process. `at`: when its address was in use.
+    /// Resolves the record's local end: by the name in the record, else by `cgroup` (its owner's; 0: not known), else by its address and
+    /// process. The address was in use at time `at`.
     pub fn local(&mut self, record: &ConnectionRecord, cgroup: u64, at: UnixNanos, now: Instant) -> Found {
-        if let Some(brought) = &record.names.local {
-            return Found::settled(brought.clone());
+        if let Some(name) = &record.names.local {
+            return Found::settled(name.clone());
         }
         let Self { list, cgroups, names, version, .. } = self;
         let is_ours = record.id.boot == 0 || self.boot.is_none_or(|boot| boot == record.id.boot);
-        let (mut sought, mut missing) = (false, false);
-        let place = match cgroups.as_mut().filter(|_| is_ours) {
+        let (mut is_pending, mut is_missing) = (false, false);
+        let result = match cgroups.as_mut().filter(|_| is_ours) {
             Some(cgroups) if matches!(cgroup, 0 | ROOT) => {
-                cgroups.find_by_process(&record.owner, now).map(Whereabouts::At)
+                cgroups.find_by_process(&record.owner, now).map(CgroupResult::Found)
             }
             Some(cgroups) => Some(cgroups.find(cgroup, record.owner.pid, now)),
             None => None,
         };
-        match place {
-            Some(Whereabouts::At(cgroup)) => {
-                if cgroup.asked != *version {
-                    cgroup.ask(list, names, record.observed);
-                    cgroup.asked = *version;
+        match result {
+            Some(CgroupResult::Found(cgroup)) => {
+                if cgroup.version != *version {
+                    cgroup.resolve(list, names, record.observed);
+                    cgroup.version = *version;
                 }
                 let mut found = cgroup.found.clone();
                 add_process(list, names, record, &mut found);
                 return found;
             }
-            Some(Whereabouts::Sought) => sought = true,
-            Some(Whereabouts::Missing) => missing = true,
+            Some(CgroupResult::Pending) => is_pending = true,
+            Some(CgroupResult::Missing) => is_missing = true,
             None => {}
         }
-        // A client's port says nothing of who it is.
+        // A client's port does not identify it.
         let port = if record.role == Role::Client { 0 } else { record.local.port };
         let end = Endpoint { port, ..record.local };
         let mut found = Found::default();
         for (rank, source) in list.iter().enumerate() {
             let answer = match source {
-                Source::Directory(_) | Source::Cgroup if sought => Answer::Pending,
+                Source::Directory(_) | Source::Cgroup if is_pending => Answer::Pending,
                 Source::Directory(directory) => directory.workload_of_address(end, at),
-                Source::Cgroup if missing => Answer::Unknown,
+                Source::Cgroup if is_missing => Answer::Unknown,
                 Source::Cgroup | Source::Process => process(names, record),
             };
             found.add(rank, answer);
@@ -162,7 +162,7 @@ impl Sources {
         found
     }
 
-    /// Who had an address.
+    /// Resolves the workload that had an address at time `at`.
     pub fn address(&self, end: Endpoint, at: UnixNanos) -> Found {
         let mut found = Found::default();
         for (rank, directory) in self.directories() {
@@ -174,25 +174,25 @@ impl Sources {
         found
     }
 
-    /// Someone can say something of a peer that is not on this node, or not by its own address.
-    pub fn know_addresses(&self) -> bool {
-        self.know_addresses
+    /// Returns true if peers can be resolved by their addresses.
+    pub fn resolves_addresses(&self) -> bool {
+        self.resolves_addresses
     }
 
-    /// Connections to or from the address may be translated.
+    /// Returns true if connections to or from the address may be translated.
     pub fn is_translated(&self, end: Endpoint) -> bool {
         self.translator.is_some()
             && self.directories().any(|(_, directory)| directory.is_translated(end.address))
     }
 
-    /// Waits a moment for translations that were asked for.
+    /// Waits a moment for pending translations.
     pub fn await_answers(&self) {
         if let Some(translator) = &self.translator {
             translator.await_answers();
         }
     }
 
-    /// Who is asked for translations.
+    /// Returns what looks up translations.
     pub fn translator(&self) -> Option<&dyn Translator> {
         self.translator.as_deref()
     }
@@ -205,7 +205,7 @@ impl Sources {
     }
 }
 
-/// What source `process` says, where it is one.
+/// Adds the answer of source `process`, if it is in the list.
 fn add_process(list: &[Source], names: &mut Names, record: &ConnectionRecord, found: &mut Found) {
     let Some(rank) = list.iter().position(|source| matches!(source, Source::Process)) else { return };
     if usize::from(found.rank) > rank {
@@ -220,8 +220,8 @@ fn process(names: &mut Names, record: &ConnectionRecord) -> Answer<Handle<Worklo
 // === impl Cgroup ===
 
 impl Cgroup {
-    /// Asks those sources that go by cgroups.
-    fn ask(&mut self, list: &[Source], names: &Names, at: UnixNanos) {
+    /// Resolves the cgroup's name in those sources that look up cgroups.
+    fn resolve(&mut self, list: &[Source], names: &Names, at: UnixNanos) {
         let path::Ids { container_id, pod_uid } = path::ids(&self.path);
         let name = CgroupName { path: &self.path, container_id, pod_uid: &pod_uid };
         let mut found = Found::default();
@@ -243,7 +243,7 @@ impl Cgroup {
                 break;
             }
         }
-        // What was known stays known: a directory forgets, the cgroup is what it was.
+        // A name is kept when a directory has forgotten it: the cgroup is still the same.
         if found.name.is_some() && found.rank <= self.found.rank || self.found.name.is_none() {
             self.found = found;
         }
@@ -251,8 +251,8 @@ impl Cgroup {
 }
 
 impl Translator for Arc<Conntrack> {
-    fn ask(&self, record: &ConnectionRecord) -> Translated {
-        Conntrack::ask(self, record)
+    fn query(&self, record: &ConnectionRecord) -> Translated {
+        Conntrack::query(self, record)
     }
 
     fn version(&self) -> u64 {

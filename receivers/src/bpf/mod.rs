@@ -41,7 +41,7 @@ pub fn factory() -> ReceiverFactory {
         component_type: "bpf",
         aliases: &[],
         stability: Stability::Beta,
-        description: "Every TCP connection of this host, from the kernel, exactly",
+        description: "Reports every TCP connection of this host, with exact byte counts from the kernel",
         signals: &[Signal::Metrics, Signal::Logs],
         flow: None,
     };

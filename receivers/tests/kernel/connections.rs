@@ -6,14 +6,14 @@ use std::net::{SocketAddr, TcpStream};
 
 use longwave_ebpf_abi::{flag, kind};
 use longwave_receivers::bpf::kernel::Options;
+use longwave_testing::gate;
 
 use super::host::{SeenEvents, connect, cookie, kernel, listen, pass, received, sent};
 
 /// *Scenario*: a loopback connection transfers 100,000 bytes in one direction and 7 in the other, and closes.
 /// *Guarantees*: each end has one close with exact byte counts, role, times, ports, and the owner of the client. Nothing is lost.
-#[test]
-fn privileged_a_connection_closes_with_exact_counters() {
-    let Some(mut kernel) = kernel(&Options { emit_open: true, ..Options::default() }) else { return };
+pub fn privileged_a_connection_closes_with_exact_counters() {
+    let mut kernel = kernel(&Options { emit_open: true, ..Options::default() });
     let mut seen = SeenEvents::default();
     let listener = listen();
     let (mut client, mut server) = connect(&listener);
@@ -67,13 +67,9 @@ fn privileged_a_connection_closes_with_exact_counters() {
 
 /// *Scenario*: a connection over IPv6 loopback, and its listener closed.
 /// *Guarantees*: the addresses are IPv6, and the close of the listener is reported.
-#[test]
-fn privileged_ipv6_and_unlisten() {
-    let Some(mut kernel) = kernel(&Options::default()) else { return };
-    let Ok(listener) = std::net::TcpListener::bind("[::1]:0") else {
-        eprintln!("skipped: no IPv6 loopback");
-        return;
-    };
+pub fn privileged_ipv6_and_unlisten() {
+    let mut kernel = kernel(&Options::default());
+    let Ok(listener) = std::net::TcpListener::bind("[::1]:0") else { gate::skip("no IPv6 loopback") };
     let mut seen = SeenEvents::default();
     let (client, server) = connect(&listener);
     let (client_cookie, listener_cookie) = (cookie(&client), cookie(&listener));
@@ -89,9 +85,8 @@ fn privileged_ipv6_and_unlisten() {
 
 /// *Scenario*: a connection to a port without a listener.
 /// *Guarantees*: one close that was never established, with the errno ECONNREFUSED.
-#[test]
-fn privileged_a_refused_connection_is_a_failure() {
-    let Some(mut kernel) = kernel(&Options::default()) else { return };
+pub fn privileged_a_refused_connection_is_a_failure() {
+    let mut kernel = kernel(&Options::default());
     let listener = listen();
     let free: SocketAddr = listener.local_addr().unwrap();
     drop(listener);
@@ -107,9 +102,8 @@ fn privileged_a_refused_connection_is_a_failure() {
 
 /// *Scenario*: 2,000 sockets. First all transfer data, then two, then none.
 /// *Guarantees*: a pass emits each active socket exactly once, across the boundaries of its runs.
-#[test]
-fn privileged_a_pass_emits_each_active_connection_once() {
-    let Some(mut kernel) = kernel(&Options { heartbeat_passes: 0, ..Options::default() }) else { return };
+pub fn privileged_a_pass_emits_each_active_connection_once() {
+    let mut kernel = kernel(&Options { heartbeat_passes: 0, ..Options::default() });
     let listener = listen();
     let mut ends: Vec<(TcpStream, TcpStream)> = (0..1_000).map(|_| connect(&listener)).collect();
     let ours: Vec<u64> = ends.iter().flat_map(|(client, server)| [cookie(client), cookie(server)]).collect();
@@ -144,9 +138,8 @@ fn not_once(counts: &HashMap<u64, usize>) -> Vec<(&u64, &usize)> {
 
 /// *Scenario*: an idle connection, with a heartbeat every third pass.
 /// *Guarantees*: after its first sample it has a sample in every third pass, which is flagged as a heartbeat.
-#[test]
-fn privileged_an_idle_connection_has_a_heartbeat() {
-    let Some(mut kernel) = kernel(&Options { heartbeat_passes: 3, ..Options::default() }) else { return };
+pub fn privileged_an_idle_connection_has_a_heartbeat() {
+    let mut kernel = kernel(&Options { heartbeat_passes: 3, ..Options::default() });
     let listener = listen();
     let (client, _server) = connect(&listener);
     let ours = cookie(&client);
@@ -164,11 +157,10 @@ fn privileged_an_idle_connection_has_a_heartbeat() {
 
 /// *Scenario*: connections on two ports, only one of which is in scope.
 /// *Guarantees*: only the connection on that port is reported.
-#[test]
-fn privileged_ports_bound_the_scope() {
+pub fn privileged_ports_bound_the_scope() {
     let (wanted, other) = (listen(), listen());
     let port = wanted.local_addr().unwrap().port();
-    let Some(mut kernel) = kernel(&Options { ports: vec![port], ..Options::default() }) else { return };
+    let mut kernel = kernel(&Options { ports: vec![port], ..Options::default() });
     let mut seen = SeenEvents::default();
     let (inside, outside) = (connect(&wanted), connect(&other));
     let (inside_cookie, outside_cookie) = (cookie(&inside.0), cookie(&outside.0));

@@ -5,19 +5,11 @@ use std::os::fd::AsFd;
 
 use longwave_ebpf_abi::{ConnectionEvent, ListenEvent, kind};
 use longwave_receivers::bpf::kernel::{Kernel, Options, Transition};
+use longwave_testing::gate;
 
-/// Loads the kernel side with these options. Prints the reason and returns `None` if this host or user cannot load it.
-pub fn kernel(options: &Options) -> Option<Kernel> {
-    match Kernel::load(options) {
-        Ok(kernel) => Some(kernel),
-        Err(error) if std::env::var_os("LONGWAVE_REQUIRE_BPF").is_some_and(|value| value == "1") => {
-            panic!("{error}")
-        }
-        Err(error) => {
-            eprintln!("skipped: {error}");
-            None
-        }
-    }
+/// Loads the programs with these options. Skips the test if this host or user cannot.
+pub fn kernel(options: &Options) -> Kernel {
+    Kernel::load(options).unwrap_or_else(|error| gate::missing(&error.to_string(), "LONGWAVE_REQUIRE_BPF"))
 }
 
 /// Connects to a listener. Returns the client and the server socket.

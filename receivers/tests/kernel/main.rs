@@ -1,7 +1,5 @@
-//! The kernel side on the running kernel, with real sockets.
-//!
-//! These tests need root and BPF. They are skipped elsewhere, unless `LONGWAVE_REQUIRE_BPF=1`.
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
+//! The kernel side on the running kernel, with real sockets. Needs root and BPF.
+#![allow(clippy::unwrap_used)]
 
 mod connections;
 mod host;
@@ -9,3 +7,30 @@ mod limits;
 mod load;
 mod opening;
 mod seeding;
+
+use std::process::ExitCode;
+
+use longwave_testing::{harness, tests};
+
+fn main() -> ExitCode {
+    harness::run(tests![
+        connections::privileged_a_connection_closes_with_exact_counters,
+        connections::privileged_ipv6_and_unlisten,
+        connections::privileged_a_refused_connection_is_a_failure,
+        connections::privileged_a_pass_emits_each_active_connection_once,
+        connections::privileged_an_idle_connection_has_a_heartbeat,
+        connections::privileged_ports_bound_the_scope,
+        limits::privileged_a_full_ring_is_counted,
+        limits::privileged_a_full_table_is_counted_and_closes_are_reported,
+        limits::privileged_the_last_slot_is_used_before_the_table_is_full,
+        limits::privileged_a_stopped_reader_costs_one_wake_up,
+        limits::privileged_a_full_samples_ring_heals,
+        limits::privileged_churn_loses_nothing,
+        load::privileged_every_combination_of_switches_loads,
+        load::privileged_unusual_options_load,
+        load::privileged_the_probe_agrees_with_loading,
+        opening::privileged_a_connection_that_opens_has_not_vanished,
+        seeding::privileged_older_connections_are_seeded_once,
+        seeding::privileged_other_namespaces_and_orphans_are_seeded,
+    ])
+}

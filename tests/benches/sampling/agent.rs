@@ -1,4 +1,4 @@
-//! Longwave as a whole, over the sockets that are open.
+//! Measures the process of Longwave.
 
 use std::fmt;
 use std::fs;
@@ -13,10 +13,10 @@ use longwave_tests::longwave::{READY, free_address};
 use longwave_tests::telemetry::Metrics;
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Passes of each measurement.
+/// Number of passes in each measurement.
 const PASSES: u64 = 6;
 
-/// How long a pass may take to come.
+/// Limit of the wait for a pass.
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// A running Longwave with its default pipeline.
@@ -25,7 +25,7 @@ pub struct Agent {
     telemetry: SocketAddr,
 }
 
-/// What it took per pass.
+/// Cost of a pass.
 pub struct Cost {
     records: u64,
     cpu: Duration,
@@ -37,7 +37,7 @@ pub struct Cost {
 // === impl Agent ===
 
 impl Agent {
-    /// Starts it, with the default size of the table where that is enough.
+    /// Starts Longwave. Increases the size of the table if necessary.
     pub fn start(sockets: usize) -> Self {
         let telemetry = free_address();
         let mut command = Command::new(binary::longwave());
@@ -56,7 +56,7 @@ impl Agent {
         agent
     }
 
-    /// Lets some passes go by, with `busy` before each.
+    /// Measures some passes, and calls `busy` before each.
     pub fn measure(&self, mut busy: impl FnMut()) -> Cost {
         let page = self.page();
         let (start, cpu) = (Instant::now(), self.cpu_time());
@@ -77,7 +77,7 @@ impl Agent {
         }
     }
 
-    /// Resident memory, MiB.
+    /// Returns the resident memory in MiB.
     pub fn resident_mib(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();

@@ -1,16 +1,16 @@
-//! Processes that hold connections: one may have 20,000 descriptors only.
+//! Processes that keep connections open, because one process may only have 20,000 descriptors.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-/// Connections in one process.
+/// Number of connections in one process.
 const PAIRS: usize = 9_000;
 
-/// The argument that makes this program a holder; its number and how many connections follow.
+/// First argument of a holder. Its index and the number of connections follow.
 const HOLD: &str = "--hold-connections";
 
-/// All holders.
+/// All processes.
 #[derive(Default)]
 pub struct Holders(Vec<Holder>);
 
@@ -21,17 +21,17 @@ struct Holder {
     answers: BufReader<ChildStdout>,
 }
 
-/// Whether this process is to be one.
+/// Whether this process was started as a holder.
 pub fn is_holder() -> bool {
     std::env::args().any(|argument| argument == HOLD)
 }
 
-/// Holds connections until stdin ends; makes as many of them busy as each line of stdin says.
+/// Keeps connections open until stdin is closed. Each line of stdin is the number of connections to make busy.
 pub fn hold() {
     let arguments: Vec<String> = std::env::args().skip_while(|argument| argument != HOLD).skip(1).collect();
     let (number, pairs): (u32, usize) = (arguments[0].parse().unwrap(), arguments[1].parse().unwrap());
     raise_open_files();
-    // An address for each holder, so that ports suffice.
+    // Each process has its own address, so that there are enough ports.
     let host = Ipv4Addr::from(0x7f01_0001 + (number << 8));
     let listener = TcpListener::bind((host, 0)).unwrap();
     let to: SocketAddr = listener.local_addr().unwrap();
@@ -39,7 +39,7 @@ pub fn hold() {
         .map(|_| {
             let client = TcpStream::connect(to).unwrap();
             let (server, _) = listener.accept().unwrap();
-            // Resets at the end: nothing stays behind in TIME_WAIT.
+            // Closes with a reset, so that nothing is left in TIME_WAIT.
             socket2::SockRef::from(&client).set_linger(Some(std::time::Duration::ZERO)).unwrap();
             (client, server)
         })
@@ -64,7 +64,7 @@ fn raise_open_files() {
 // === impl Holders ===
 
 impl Holders {
-    /// Opens connections until there are so many sockets.
+    /// Opens connections until there are `sockets` sockets.
     pub fn grow_to(&mut self, sockets: usize) {
         loop {
             let missing = sockets / 2 - self.0.iter().map(|holder| holder.pairs).sum::<usize>();
@@ -75,7 +75,7 @@ impl Holders {
         }
     }
 
-    /// Sends a byte over so many of a hundred connections.
+    /// Sends a byte on `percent` of the connections.
     pub fn make_busy(&mut self, percent: usize) {
         if percent > 0 {
             for holder in &mut self.0 {

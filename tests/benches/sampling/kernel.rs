@@ -1,4 +1,4 @@
-//! Passes, and what they cost in the kernel and in all.
+//! Measures passes, in the kernel and as a whole.
 
 use std::fmt;
 use std::fs;
@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use longwave_receivers::bpf::kernel::{Kernel, Options};
 
-/// Passes of each measurement.
+/// Number of passes in each measurement.
 const PASSES: usize = 15;
 
-/// The kernel side, over the sockets that are open.
+/// The kernel side.
 pub struct Passes {
     kernel: Kernel,
     _statistics: Statistics,
 }
 
-/// Medians over the passes.
+/// Medians of the passes.
 pub struct Cost {
     kernel_ns: f64,
     wall_ns: f64,
@@ -24,7 +24,7 @@ pub struct Cost {
     visited: u64,
 }
 
-/// The kernel measures its BPF programs while this lives; costs some 20 ns a run.
+/// Makes the kernel measure its BPF programs until dropped, which costs about 20 ns a run.
 struct Statistics;
 
 const STATISTICS: &str = "/proc/sys/kernel/bpf_stats_enabled";
@@ -32,18 +32,18 @@ const STATISTICS: &str = "/proc/sys/kernel/bpf_stats_enabled";
 // === impl Passes ===
 
 impl Passes {
-    /// Loads the programs and seeds the sockets that are open.
+    /// Loads the programs and seeds the open connections.
     pub fn over(sockets: usize) -> Self {
         let max_connections = u32::try_from(sockets).unwrap() + 1_000;
         let options = Options { heartbeat_passes: 0, max_connections, ..Options::default() };
         let mut kernel = Kernel::load(&options).unwrap();
         kernel.seed();
-        // The first pass emits all.
+        // The first pass emits all connections.
         kernel.pass(&mut |_| {}).unwrap();
         Self { kernel, _statistics: Statistics::new() }
     }
 
-    /// Takes passes, each after `before`.
+    /// Measures passes, and calls `before` before each.
     pub fn measure(&mut self, mut before: impl FnMut()) -> Cost {
         let (mut inside, mut wall, mut longest) = (Vec::new(), Vec::new(), Vec::new());
         let (mut events, mut visited) = (0, 0);

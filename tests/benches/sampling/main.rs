@@ -1,5 +1,5 @@
-//! What a sampling pass costs: the kernel's part, user space's part, memory. Prints, asserts nothing. Run by `cargo xtask bench sampling`, as
-//! root.
+//! Cost of a sampling pass in the kernel, in user space, and in memory. Prints; asserts nothing. Run it as root with `cargo xtask bench
+//! sampling`.
 #![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs)]
 
 mod agent;
@@ -8,10 +8,10 @@ mod kernel;
 
 use holder::Holders;
 
-/// Sockets that are open, both ends of each connection.
+/// Numbers of open sockets. A connection has two.
 const SOCKETS: [usize; 3] = [10_000, 100_000, 300_000];
 
-/// How many of them move between two passes.
+/// Share of connections that are busy between two passes.
 const BUSY: [(&str, usize); 3] = [("idle", 0), ("10 % busy", 10), ("all busy", 100)];
 
 fn main() {
@@ -19,7 +19,7 @@ fn main() {
         return holder::hold();
     }
     let mut holders = Holders::default();
-    println!("The kernel's part: passes over the connection table, with a reader that only counts.");
+    println!("Kernel: passes over the connection table, with a reader that only counts.");
     println!(
         "{:>8} {:<10} {:>18} {:>18} {:>14} {:>10}",
         "sockets", "", "kernel ns/socket", "wall ns/socket", "longest run", "events"
@@ -34,7 +34,7 @@ fn main() {
     drop(holders);
 
     let mut holders = Holders::default();
-    println!("\nLongwave as a whole: its default pipeline, a pass every second.");
+    println!("\nLongwave with its default pipeline, a pass every second.");
     println!(
         "{:>8} {:<10} {:>16} {:>16} {:>12} {:>8}",
         "sockets", "", "CPU µs/record", "CPU of one core", "resident", "lost"

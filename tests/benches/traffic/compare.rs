@@ -1,4 +1,4 @@
-//! With and without, under one load.
+//! Compares the same load with and without a subject.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -6,44 +6,44 @@ use std::time::{Duration, Instant};
 use crate::Subject;
 use crate::load::Load;
 
-/// How long the subject is on and off, and how often.
+/// Number and durations of the phases.
 #[derive(Clone, Copy)]
 pub struct Phases {
-    /// Of one phase.
+    /// Duration of a phase.
     pub length: Duration,
-    /// Before a phase, until caches and processes have come to rest.
+    /// Wait before a phase, until caches are warm and processes idle.
     pub settle: Duration,
-    /// Phases with the subject.
+    /// Number of phases with the subject.
     pub rounds: usize,
 }
 
-/// What the load did with a subject, compared with what it did without.
+/// The load with a subject, compared with the load without it.
 pub struct Comparison {
     /// Microseconds per unit of the load without the subject.
     without: Quartiles,
     /// Microseconds per unit that the subject adds.
     added: Quartiles,
-    /// Rate with the subject, as a part of the rate without.
+    /// Ratio of the rates with and without the subject.
     ratio: Quartiles,
-    /// Microseconds of CPU time per unit that the subject's processes take.
+    /// Microseconds of CPU time per unit of the subject's processes.
     cpu: Quartiles,
 }
 
-/// One phase: microseconds per unit.
+/// Microseconds per unit in one phase.
 #[derive(Clone, Copy)]
 struct Phase {
     time: f64,
     cpu: f64,
 }
 
-/// The median and the quartiles of some values.
+/// Median and quartiles.
 struct Quartiles {
     low: f64,
     median: f64,
     high: f64,
 }
 
-/// Switches the subject on and off.
+/// Runs the phases, with the subject on and off in turn.
 pub fn compare(load: &Load, subject: &mut dyn Subject, phases: Phases) -> Comparison {
     let mut without = vec![measure(load, subject, phases)];
     let mut with = Vec::new();

@@ -1,4 +1,4 @@
-//! The hooks that are usually taken: socket operations' callbacks, and messages through a sock map.
+//! Hooks of other tools: callbacks of socket operations, and messages through a sock map.
 
 use std::fs::File;
 
@@ -15,7 +15,7 @@ use crate::Subject;
 use crate::load::Load;
 use crate::programs::object;
 
-/// `sockops` with callbacks for round trips, retransmissions and changes of state, which keep a hash of counters.
+/// `sockops` with callbacks for round trips, retransmissions and changes of state, which update counters in a hash map.
 pub struct Callbacks {
     ebpf: Ebpf,
     link: Option<SockOpsLink>,

@@ -1,5 +1,5 @@
-//! Loads that go on until they are dropped, each thread on a CPU and in a network namespace of its own. A thread plays both ends, so that no
-//! time goes to waking another.
+//! Loads that run until they are dropped, with one thread for each CPU in its own network namespace. A thread runs both ends of its
+//! connections, so that it waits for no other thread.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -10,10 +10,10 @@ use std::thread::JoinHandle;
 use longwave_testing::netns::{Netns, enter};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
-/// What a load does.
+/// Kind of a load.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Work {
-    /// Opens and closes connections that carry nothing.
+    /// Opens and closes connections without data.
     ConnectClose,
     /// Sends 100 bytes and receives 100, on one connection.
     RequestResponse,
@@ -23,20 +23,20 @@ pub enum Work {
     SmallWrites,
 }
 
-/// Threads that work until this is dropped.
+/// Threads that run until this is dropped.
 pub struct Load {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
     namespaces: Vec<Netns>,
 }
 
-/// Connections in TIME_WAIT at most: with more, the search for a free port would be most of the load.
+/// Maximum number of connections in TIME_WAIT. With more, the search for a free port would take most of the time.
 const TIME_WAIT: &str = "1024";
 
 #[derive(Default)]
 struct Shared {
     done: AtomicU64,
-    /// Connections made before it changed are replaced: some hooks see new ones only.
+    /// Connections are replaced when it changes, because some hooks apply only to new ones.
     epoch: AtomicU64,
     stop: AtomicBool,
 }
@@ -48,10 +48,10 @@ const SMALL_WRITES: usize = 64;
 // === impl Work ===
 
 impl Work {
-    /// In the order of the report.
+    /// All kinds, in the order of the report.
     pub const ALL: [Self; 4] = [Self::ConnectClose, Self::RequestResponse, Self::Bulk, Self::SmallWrites];
 
-    /// For the report.
+    /// Name in the report.
     pub fn name(self) -> &'static str {
         match self {
             Self::ConnectClose => "connect/close",
@@ -61,7 +61,7 @@ impl Work {
         }
     }
 
-    /// What one unit of the load is.
+    /// Unit of the load.
     pub fn unit(self) -> &'static str {
         match self {
             Self::ConnectClose => "connection",
@@ -105,17 +105,17 @@ impl Load {
         &self.namespaces[0]
     }
 
-    /// Units done so far, by all threads.
+    /// Returns the number of units so far, of all threads.
     pub fn done(&self) -> u64 {
         self.shared.done.load(Ordering::Relaxed)
     }
 
-    /// How many threads work.
+    /// Returns the number of threads.
     pub fn threads(&self) -> usize {
         self.threads.len()
     }
 
-    /// Has long connections replaced by new ones.
+    /// Makes the threads replace their long connections.
     pub fn renew(&self) {
         self.shared.epoch.fetch_add(1, Ordering::Relaxed);
     }
@@ -142,7 +142,7 @@ impl Shared {
         let port = listener.local_addr().unwrap().port();
         let mut cycle = 0_u32;
         while !self.stopped() {
-            // Another destination each time: no tuple comes back while it is in TIME_WAIT.
+            // Uses another destination each time, so that no tuple is used again while it is in TIME_WAIT.
             cycle = cycle.wrapping_add(1);
             let host = Ipv4Addr::from(0x7f00_0000 | (cycle % 0x00ff_fff0 + 2));
             let client = TcpStream::connect(SocketAddr::from((host, port))).unwrap();
@@ -163,7 +163,7 @@ impl Shared {
             for stream in [&client, &server] {
                 stream.set_nodelay(true).unwrap();
             }
-            // It grows with the traffic; before that a thread that plays both ends would wait for itself.
+            // The receive buffer grows with the traffic. Before that, a thread that runs both ends would block.
             for size in (1..=BULK / SMALL).map(|part| part * SMALL) {
                 client.write_all(&buffer[..size]).unwrap();
                 server.read_exact(&mut buffer[..size]).unwrap();

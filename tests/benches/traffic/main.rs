@@ -1,8 +1,8 @@
-//! What Longwave costs the applications. Prints, asserts nothing. Run by `cargo xtask bench traffic`, as root.
+//! Cost of Longwave for applications. Prints; asserts nothing. Run it as root with `cargo xtask bench traffic`.
 //!
-//! These machines are so noisy that runs apart cannot be compared: the load goes on all the time, what is measured is switched on and off
-//! under it, and each phase with it is compared with its neighbours without it. The load is on CPU 0 (on both for the row that says so),
-//! what is measured on CPU 1.
+//! Separate runs cannot be compared, because the machines are too noisy. So the load runs all the time, the subject is switched on and off,
+//! and each phase with it is compared with the phases before and after. The load is on CPU 0 (on both CPUs where the row says so), the
+//! subject on CPU 1.
 #![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs)]
 
 mod compare;
@@ -19,32 +19,32 @@ use load::{Load, Work};
 use process::Process;
 use programs::{Empty, Programs};
 
-/// Something that costs the load.
+/// Something whose cost is measured.
 trait Subject {
-    /// For the table.
+    /// Name in the table.
     fn name(&self) -> String;
-    /// Switches it on, for this load.
+    /// Starts it for this load.
     fn on(&mut self, load: &Load);
-    /// Switches it off.
+    /// Stops it.
     fn off(&mut self);
-    /// CPU time of its processes since it was switched on.
+    /// Returns the CPU time of its processes since it was started.
     fn cpu_time(&self) -> Duration {
         Duration::ZERO
     }
 }
 
-/// Switched on and off at once: many short phases.
+/// Many short phases, for subjects that start immediately.
 const SHORT: Phases =
     Phases { length: Duration::from_millis(120), settle: Duration::from_millis(10), rounds: 60 };
-/// Processes that start and end: few long ones.
+/// Few long phases, for processes.
 const LONG: Phases = Phases { length: Duration::from_secs(2), settle: Duration::from_millis(200), rounds: 7 };
 
-/// Where the load runs.
+/// CPUs of the load.
 const ONE_CPU: &[usize] = &[0];
 const BOTH_CPUS: &[usize] = &[0, 1];
 
 fn main() {
-    // `cargo bench` passes `--bench`; a filter may follow.
+    // `cargo bench` adds `--bench`; a filter may follow.
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
     for work in Work::ALL {
         println!("\n{} (µs per {})", work.name(), work.unit());

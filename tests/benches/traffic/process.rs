@@ -1,4 +1,4 @@
-//! Programs that run as processes: Longwave as a whole, and other tools.
+//! Subjects that are processes: Longwave and other tools.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -13,36 +13,36 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::Subject;
 use crate::load::Load;
 
-/// A process that is started and ended.
+/// A process that is started and stopped.
 pub struct Process {
     name: String,
     command: Vec<String>,
-    /// A line of its stderr that shows that it works.
+    /// Text on its stderr that shows that it is ready.
     ready: Option<&'static str>,
-    /// Bound to CPU 1.
+    /// Whether it is bound to CPU 1.
     bound: bool,
-    /// In the load's network namespace: it sees no other.
+    /// Whether it runs in the network namespace of the load, because it can observe only its own.
     in_namespace: bool,
-    /// Part of a CPU that it may take, percent.
+    /// Limit of its CPU time in percent of a CPU.
     quota: Option<u32>,
     child: Option<Child>,
 }
 
-/// How long a process may take to end.
+/// Limit of the wait for the end of a process.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Where the kernel's trace events are not mounted, in a mount namespace of its own.
+/// Mounts tracefs, in its own mount namespace, if it is not mounted.
 const BPFTRACE: &str = "mount -t debugfs none /sys/kernel/debug; mount -t tracefs none /sys/kernel/debug/tracing; \
     exec bpftrace -e \"$0\"";
 
-/// Lifetimes of connections, as `tcplife` of bpftrace prints them, at the tracepoint (its own needs kprobes, which some kernels lack).
+/// Prints the lifetimes of connections like `tcplife` of bpftrace, but with the tracepoint, because some kernels have no kprobes.
 const TCPLIFE: &str = "tracepoint:sock:inet_sock_set_state / args->protocol == 6 / { \
     if (args->newstate == 1) { @birth[args->skaddr] = nsecs; } \
     if (args->newstate == 7 && @birth[args->skaddr]) { \
         printf(\"%d %d %d %llu\\n\", pid, args->sport, args->dport, nsecs - @birth[args->skaddr]); \
         delete(@birth[args->skaddr]); } }";
 
-/// Where control groups of version 1 limit CPU time.
+/// Cgroup of version 1 that limits CPU time.
 const CPU_CGROUP: &str = "/sys/fs/cgroup/cpu/longwave-bench";
 
 // === impl Process ===
@@ -54,7 +54,7 @@ impl Process {
         Self::new(name, command, Some(READY))
     }
 
-    /// Other tools that report connections, as far as they are installed.
+    /// Other tools that report connections, if they are installed.
     pub fn tools() -> Vec<Self> {
         let tool = |name: &str, program: &str, command: &[&str]| {
             let installed = Command::new("which").arg(program).stdout(Stdio::null()).status();
@@ -92,13 +92,13 @@ impl Process {
         }
     }
 
-    /// Not bound to a CPU.
+    /// Removes the binding to a CPU.
     pub fn anywhere(mut self) -> Self {
         self.bound = false;
         self
     }
 
-    /// With so many percent of a CPU, from when it is ready.
+    /// Limits the CPU time once it is ready.
     pub fn throttled(mut self, percent: u32) -> Self {
         self.quota = Some(percent);
         self
@@ -140,7 +140,7 @@ impl Subject for Process {
         if let Some(ready) = self.ready {
             lines.find(|line| line.as_ref().is_ok_and(|line| line.contains(ready))).unwrap().unwrap();
         } else {
-            // They do not say when they work.
+            // It does not report when it is ready.
             std::thread::sleep(Duration::from_millis(1500));
             if let Some(status) = child.try_wait().unwrap() {
                 let words: Vec<String> = lines.map_while(Result::ok).collect();
@@ -157,7 +157,7 @@ impl Subject for Process {
     fn off(&mut self) {
         let Some(mut child) = self.child.take() else { return };
         if self.quota.is_some() {
-            // Otherwise its end would take long.
+            // Otherwise it would take long to stop.
             fs::write(format!("{CPU_CGROUP}/cpu.cfs_quota_us"), "-1").unwrap();
         }
         kill_process(Pid::from_child(&child), Signal::INT).unwrap();
@@ -178,7 +178,7 @@ impl Subject for Process {
         let tasks = PathBuf::from(format!("/proc/{}/task", child.id()));
         let mut nanos = 0;
         for task in fs::read_dir(tasks).into_iter().flatten().flatten() {
-            // The first field is the time on a CPU.
+            // The first field is the CPU time.
             let text = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
             nanos += text.split(' ').next().and_then(|field| field.parse().ok()).unwrap_or(0);
         }

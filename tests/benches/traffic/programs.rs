@@ -1,4 +1,4 @@
-//! Longwave's programs alone, and the least that two programs at their place can cost.
+//! Subjects that are BPF programs: those of Longwave, and two empty ones for comparison.
 
 use aya::programs::BtfTracePoint;
 use aya::programs::tp_btf::BtfTracePointLinkId;
@@ -8,18 +8,18 @@ use longwave_receivers::bpf::kernel::{Kernel, Options};
 use crate::Subject;
 use crate::load::Load;
 
-/// Two programs that do nothing: the floor.
+/// Two empty programs, whose cost is the minimum.
 pub struct Empty {
     ebpf: Ebpf,
     links: Vec<(&'static str, BtfTracePointLinkId)>,
 }
 
-/// Longwave's programs, with a reader that looks only between phases.
+/// Longwave's programs, whose rings are read only between phases.
 pub struct Programs(Kernel);
 
 const EMPTY: [&str; 2] = ["empty", "empty_again"];
 
-/// The programs that Longwave is compared with, loaded by none.
+/// Loads the object of the programs of the benches.
 pub fn object() -> Ebpf {
     let path = std::env::var("LONGWAVE_BENCH_OBJECT").expect("run it by `cargo xtask bench traffic`");
     Ebpf::load(&std::fs::read(path).unwrap()).unwrap()
@@ -82,7 +82,7 @@ impl Subject for Programs {
     fn off(&mut self) {
         self.0.set_attached(false).unwrap();
         self.0.drain_transitions(&mut |_| {});
-        // What was open when the programs were detached is not seen to close.
+        // Closes of connections that were open when the programs were detached are not reported.
         self.0.pass(&mut |_| {}).unwrap();
     }
 }

@@ -1,33 +1,33 @@
-//! Connections that end in order.
+//! Connections that end with FINs.
 
 use std::io;
 use std::sync::Barrier;
 
 use crate::end::{Account, End};
-use crate::place::Place;
-use crate::verdict::Story;
+use crate::network::Network;
+use crate::verdict::PlayedConnection;
 
 const FIN: &[&str] = &["fin"];
 
-fn well(name: &str, client: Account, server: Account) -> Story {
-    Story::arrived(name, client.because(FIN), server.because(FIN))
+fn closed(name: &str, client: Account, server: Account) -> PlayedConnection {
+    PlayedConnection::arrived(name, client.because(FIN), server.because(FIN))
 }
 
-/// Opens and closes without a byte.
+/// Opens and closes without any data.
 ///
 /// # Errors
-/// The sockets'.
-pub fn nothing(place: &Place) -> io::Result<Vec<Story>> {
-    let (client, mut server) = place.pair()?;
+/// If a socket fails.
+pub fn nothing(network: &Network) -> io::Result<Vec<PlayedConnection>> {
+    let (client, mut server) = network.pair()?;
     let client = client.close();
     server.read_to_end()?;
-    Ok(vec![well("nothing", client, server.close())])
+    Ok(vec![closed("nothing", client, server.close())])
 }
 
-/// Bytes that two sockets' buffers hold for sure, whatever the congestion window: a thread that writes more waits for itself to read.
+/// Bytes that fit into the buffers of two sockets, whatever the congestion window. A thread that writes more before it reads blocks.
 const HELD: u64 = 16_000;
 
-/// `from` writes, `to` reads, in turn, on one thread.
+/// Writes to `from` and reads from `to` in turn, on one thread.
 fn carry(from: &mut End, to: &mut End, bytes: u64) -> io::Result<()> {
     let mut left = bytes;
     while left > 0 {
@@ -39,55 +39,55 @@ fn carry(from: &mut End, to: &mut End, bytes: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// The client asks, the server answers, the client closes.
+/// The client sends a request, the server responds, the client closes.
 ///
 /// # Errors
-/// The sockets'.
-pub fn clean_close(place: &Place) -> io::Result<Vec<Story>> {
-    let (mut client, mut server) = place.pair()?;
+/// If a socket fails.
+pub fn clean_close(network: &Network) -> io::Result<Vec<PlayedConnection>> {
+    let (mut client, mut server) = network.pair()?;
     carry(&mut client, &mut server, 100_003)?;
     server.write(5_001)?;
     client.read(5_001)?;
     let client = client.close();
     server.read_to_end()?;
-    Ok(vec![well("clean_close", client, server.close())])
+    Ok(vec![closed("clean_close", client, server.close())])
 }
 
 /// The server closes first.
 ///
 /// # Errors
-/// The sockets'.
-pub fn server_first(place: &Place) -> io::Result<Vec<Story>> {
-    let (mut client, mut server) = place.pair()?;
+/// If a socket fails.
+pub fn server_first(network: &Network) -> io::Result<Vec<PlayedConnection>> {
+    let (mut client, mut server) = network.pair()?;
     client.write(17)?;
     server.read(17)?;
     server.write(40_000)?;
     let server = server.close();
     client.read_to_end()?;
-    Ok(vec![well("server_first", client.close(), server)])
+    Ok(vec![closed("server_first", client.close(), server)])
 }
 
-/// The client says that it is done, the server goes on for a while: the client is in FIN_WAIT2.
+/// The client closes its write direction, and the server goes on for a while: the client is in FIN_WAIT2.
 ///
 /// # Errors
-/// The sockets'.
-pub fn half_close(place: &Place) -> io::Result<Vec<Story>> {
-    let (mut client, mut server) = place.pair()?;
+/// If a socket fails.
+pub fn half_close(network: &Network) -> io::Result<Vec<PlayedConnection>> {
+    let (mut client, mut server) = network.pair()?;
     client.write(3_000)?;
     client.shutdown_write()?;
     server.read_to_end()?;
     carry(&mut server, &mut client, 200_000)?;
     let server = server.close();
     client.read_to_end()?;
-    Ok(vec![well("half_close", client.close(), server)])
+    Ok(vec![closed("half_close", client.close(), server)])
 }
 
 /// 200 requests and responses.
 ///
 /// # Errors
-/// The sockets'.
-pub fn requests(place: &Place) -> io::Result<Vec<Story>> {
-    let (mut client, mut server) = place.pair()?;
+/// If a socket fails.
+pub fn requests(network: &Network) -> io::Result<Vec<PlayedConnection>> {
+    let (mut client, mut server) = network.pair()?;
     for round in 0..200 {
         client.write(64 + round)?;
         server.read(64 + round)?;
@@ -96,18 +96,18 @@ pub fn requests(place: &Place) -> io::Result<Vec<Story>> {
     }
     let client = client.close();
     server.read_to_end()?;
-    Ok(vec![well("requests", client, server.close())])
+    Ok(vec![closed("requests", client, server.close())])
 }
 
-/// 4 MB each way at the same time.
+/// 4 MB in each direction at the same time.
 ///
 /// # Errors
-/// The sockets'.
-pub fn both_ways(place: &Place) -> io::Result<Vec<Story>> {
+/// If a socket fails.
+pub fn both_ways(network: &Network) -> io::Result<Vec<PlayedConnection>> {
     const BYTES: u64 = 4_000_000;
-    // Two connections carry the two ways: one end cannot be borrowed by two threads, and stays simple.
-    let (mut up_client, mut up_server) = place.pair()?;
-    let (mut down_client, mut down_server) = place.pair()?;
+    // On two connections, because two threads cannot borrow one end.
+    let (mut up_client, mut up_server) = network.pair()?;
+    let (mut down_client, mut down_server) = network.pair()?;
     std::thread::scope(|scope| {
         let up = scope.spawn(|| up_client.write(BYTES));
         let down = scope.spawn(|| down_server.write(BYTES));
@@ -118,21 +118,21 @@ pub fn both_ways(place: &Place) -> io::Result<Vec<Story>> {
         }
         Ok::<(), io::Error>(())
     })?;
-    let mut stories = Vec::new();
+    let mut connections = Vec::new();
     for (client, mut server) in [(up_client, up_server), (down_client, down_server)] {
         let client = client.close();
         server.read_to_end()?;
-        stories.push(well("both_ways", client, server.close()));
+        connections.push(closed("both_ways", client, server.close()));
     }
-    Ok(stories)
+    Ok(connections)
 }
 
 /// One transfer of `bytes` from the client to the server.
 ///
 /// # Errors
-/// The sockets'.
-pub fn bulk(place: &Place, bytes: u64) -> io::Result<Vec<Story>> {
-    let (mut client, mut server) = place.pair()?;
+/// If a socket fails.
+pub fn bulk(network: &Network, bytes: u64) -> io::Result<Vec<PlayedConnection>> {
+    let (mut client, mut server) = network.pair()?;
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| client.write_in(bytes, 1 << 20));
         server.read(bytes)?;
@@ -140,27 +140,27 @@ pub fn bulk(place: &Place, bytes: u64) -> io::Result<Vec<Story>> {
     })?;
     let client = client.close();
     server.read_to_end()?;
-    Ok(vec![well("bulk", client, server.close())])
+    Ok(vec![closed("bulk", client, server.close())])
 }
 
-/// The client closes with a full send buffer: the kernel goes on for it, no process holds the socket.
+/// The client closes with a full send buffer: the kernel sends the rest, and no process owns the socket.
 ///
 /// # Errors
-/// The sockets'.
-pub fn orphan(place: &Place) -> io::Result<Vec<Story>> {
-    let (mut client, mut server) = place.pair()?;
+/// If a socket fails.
+pub fn orphan(network: &Network) -> io::Result<Vec<PlayedConnection>> {
+    let (mut client, mut server) = network.pair()?;
     client.write_until_full()?;
     let client = client.close();
     server.read_to_end()?;
-    Ok(vec![well("orphan", client, server.close())])
+    Ok(vec![closed("orphan", client, server.close())])
 }
 
-/// An urgent byte among others.
+/// Sends an urgent byte among others.
 ///
 /// # Errors
-/// The sockets'.
-pub fn out_of_band(place: &Place) -> io::Result<Vec<Story>> {
-    let (mut client, mut server) = place.pair()?;
+/// If a socket fails.
+pub fn out_of_band(network: &Network) -> io::Result<Vec<PlayedConnection>> {
+    let (mut client, mut server) = network.pair()?;
     client.write(1_000)?;
     client.write_urgent()?;
     client.write(500)?;
@@ -169,19 +169,19 @@ pub fn out_of_band(place: &Place) -> io::Result<Vec<Story>> {
     server.read(500)?;
     let client = client.close();
     server.read_to_end()?;
-    Ok(vec![well("out_of_band", client, server.close())])
+    Ok(vec![closed("out_of_band", client, server.close())])
 }
 
-/// Both close in the same moment, 20 times; some of them meet.
+/// Both ends close at the same time, in 20 connections; in some of them the FINs cross.
 ///
 /// # Errors
-/// The sockets'.
-pub fn simultaneous_close(place: &Place) -> io::Result<Vec<Story>> {
-    (0..20).map(|_| meet(place)).collect()
+/// If a socket fails.
+pub fn simultaneous_close(network: &Network) -> io::Result<Vec<PlayedConnection>> {
+    (0..20).map(|_| meet(network)).collect()
 }
 
-fn meet(place: &Place) -> io::Result<Story> {
-    let (mut client, mut server) = place.pair()?;
+fn meet(network: &Network) -> io::Result<PlayedConnection> {
+    let (mut client, mut server) = network.pair()?;
     client.write(321)?;
     server.read(321)?;
     let barrier = Barrier::new(2);
@@ -197,5 +197,5 @@ fn meet(place: &Place) -> io::Result<Story> {
         (other.join(), server)
     });
     let client = client.map_err(|_| io::Error::other("a thread panicked"))??;
-    Ok(well("simultaneous_close", client, server?))
+    Ok(closed("simultaneous_close", client, server?))
 }

@@ -1,4 +1,4 @@
-//! Lives that need a network of one's own: its sysctls or its packet filter.
+//! Scenarios that need a network namespace, for its sysctls or its packet filter.
 
 use std::io;
 use std::time::Duration;
@@ -6,29 +6,29 @@ use std::time::Duration;
 use rustix::net::SendFlags;
 
 use crate::end::{End, Role};
+use crate::network::Network;
 use crate::nft::{self, Hook};
-use crate::place::Place;
-use crate::verdict::Story;
+use crate::verdict::PlayedConnection;
 use longwave_testing::netns::{Netns, VethPair};
 
-/// `MSG_FASTOPEN`, which rustix has no name for.
+/// `MSG_FASTOPEN`, which rustix does not define.
 const FASTOPEN: SendFlags = SendFlags::from_bits_retain(0x2000_0000);
 
-/// Client and server fast open, without cookies, for every listener.
+/// Enables fast open for clients and all listeners, without cookies.
 const FASTOPEN_WITHOUT_COOKIES: &str = "1543";
 
-/// Data in the SYN. `netns` is where the place is.
+/// Sends data in the SYN. `netns` are the namespaces of the network.
 ///
 /// # Errors
-/// The sockets'.
-pub fn fast_open(place: &Place, netns: &[&Netns]) -> io::Result<Vec<Story>> {
+/// If a socket fails.
+pub fn fast_open(network: &Network, netns: &[&Netns]) -> io::Result<Vec<PlayedConnection>> {
     for netns in netns {
         netns.sysctl("net/ipv4/tcp_fastopen", FASTOPEN_WITHOUT_COOKIES);
     }
-    let listener = place.listen(16)?;
-    let mut stories = Vec::new();
+    let listener = network.listen(16)?;
+    let mut connections = Vec::new();
     for answered in [true, false] {
-        let socket = place.client.socket(place.family)?;
+        let socket = network.client.socket(network.family)?;
         let taken = rustix::net::sendto(&socket, &[0x66_u8; 900], FASTOPEN, &listener.address)?;
         let mut client = End::new(socket, Role::Client)?;
         client.already_written(taken as u64);
@@ -42,17 +42,21 @@ pub fn fast_open(place: &Place, netns: &[&Netns]) -> io::Result<Vec<Story>> {
         }
         let client = client.close();
         server.read_to_end()?;
-        stories.push(Story::arrived("fast_open", client.because(&["fin"]), server.close().because(&["fin"])));
+        connections.push(PlayedConnection::arrived(
+            "fast_open",
+            client.because(&["fin"]),
+            server.close().because(&["fin"]),
+        ));
     }
-    Ok(stories)
+    Ok(connections)
 }
 
-/// The network goes away under an established connection.
+/// The network of an established connection fails.
 ///
 /// # Errors
-/// The sockets'.
-pub fn lost_for_good(place: &Place, veth: &VethPair) -> io::Result<Vec<Story>> {
-    let (mut client, mut server) = place.pair()?;
+/// If a socket fails.
+pub fn network_failure(network: &Network, veth: &VethPair) -> io::Result<Vec<PlayedConnection>> {
+    let (mut client, mut server) = network.pair()?;
     client.write(10)?;
     server.read(10)?;
     client.socket().set_tcp_user_timeout(Some(Duration::from_millis(1_000)))?;
@@ -64,19 +68,19 @@ pub fn lost_for_good(place: &Place, veth: &VethPair) -> io::Result<Vec<Story>> {
         Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
         other => return Err(io::Error::other(format!("a timeout was expected: {other:?}"))),
     }
-    // The server learns it from the answer to its next segment.
+    // The server gets the reset as the response to its next segment.
     server.write(1)?;
     server.read_to_reset()?;
     let client = client.close().because(&["timeout"]);
-    Ok(vec![Story::cut("lost_for_good", client, server.close().because(&["reset_received"]))])
+    Ok(vec![PlayedConnection::cut("network_failure", client, server.close().because(&["reset_received"]))])
 }
 
-/// Both FINs are dropped until both are on their way: the ends meet in FIN_WAIT1.
+/// Both FINs are dropped until both ends have sent one, so that both ends are in FIN_WAIT1.
 ///
 /// # Errors
-/// The sockets'.
-pub fn simultaneous_close_forced(place: &Place, veth: &VethPair) -> io::Result<Vec<Story>> {
-    let (mut client, mut server) = place.pair()?;
+/// If a socket fails.
+pub fn simultaneous_close_forced(network: &Network, veth: &VethPair) -> io::Result<Vec<PlayedConnection>> {
+    let (mut client, mut server) = network.pair()?;
     client.write(77)?;
     server.read(77)?;
     for netns in [&veth.a, &veth.b] {
@@ -90,5 +94,5 @@ pub fn simultaneous_close_forced(place: &Place, veth: &VethPair) -> io::Result<V
     client.read_to_end()?;
     server.read_to_end()?;
     let (client, server) = (client.close().because(&["fin"]), server.close().because(&["fin"]));
-    Ok(vec![Story::arrived("simultaneous_close_forced", client, server)])
+    Ok(vec![PlayedConnection::arrived("simultaneous_close_forced", client, server)])
 }

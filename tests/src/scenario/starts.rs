@@ -1,4 +1,4 @@
-//! Connections whose beginning is the point.
+//! Scenarios of the start of connections.
 
 use std::io;
 use std::time::Duration;
@@ -6,16 +6,16 @@ use std::time::Duration;
 use socket2::SockAddr;
 
 use crate::end::{Account, End, Role, canonical};
-use crate::place::Place;
-use crate::verdict::Story;
+use crate::network::Network;
+use crate::verdict::PlayedConnection;
 
-/// One socket, two connections: connect, write, `AF_UNSPEC`, connect, write.
+/// One socket makes two connections: connect, write, `AF_UNSPEC`, connect, write.
 ///
 /// # Errors
-/// The sockets'.
-pub fn reconnect(place: &Place) -> io::Result<Vec<Story>> {
-    let listener = place.listen(4)?;
-    let mut client = place.connect(listener.address)?;
+/// If a socket fails.
+pub fn reconnect(network: &Network) -> io::Result<Vec<PlayedConnection>> {
+    let listener = network.listen(4)?;
+    let mut client = network.connect(listener.address)?;
     let mut server = listener.accept()?;
     client.write(1_234)?;
     server.read(1_234)?;
@@ -23,7 +23,7 @@ pub fn reconnect(place: &Place) -> io::Result<Vec<Story>> {
     client.read(55)?;
     let (first, socket) = client.disconnect()?;
     server.read_to_reset()?;
-    let first = Story::arrived(
+    let first = PlayedConnection::arrived(
         "reconnect first",
         first.because(&["reset_sent", "aborted"]),
         server.close().because(&["reset_received"]),
@@ -35,52 +35,55 @@ pub fn reconnect(place: &Place) -> io::Result<Vec<Story>> {
     server.read(4_321)?;
     let client = client.close();
     server.read_to_end()?;
-    let second =
-        Story::arrived("reconnect second", client.because(&["fin"]), server.close().because(&["fin"]));
+    let second = PlayedConnection::arrived(
+        "reconnect second",
+        client.because(&["fin"]),
+        server.close().because(&["fin"]),
+    );
     Ok(vec![first, second])
 }
 
-/// Nobody listens.
+/// No process listens on the port.
 ///
 /// # Errors
-/// The sockets', except the one that is expected.
-pub fn refused(place: &Place) -> io::Result<Vec<Story>> {
-    // Bound but not listening: nobody else can get the port meanwhile.
-    let closed = place.listen_not()?;
-    fail(place, closed.1, None, "refused", io::ErrorKind::ConnectionRefused, "refused")
+/// If a socket fails in another way than expected.
+pub fn refused(network: &Network) -> io::Result<Vec<PlayedConnection>> {
+    // Bound but not listening, so that no other process gets the port.
+    let closed = network.listen_not()?;
+    fail(network, closed.1, None, "refused", io::ErrorKind::ConnectionRefused, "refused")
 }
 
 /// A listener whose queue is full drops every SYN.
 ///
 /// # Errors
-/// The sockets', except the one that is expected.
-pub fn syn_timeout(place: &Place) -> io::Result<Vec<Story>> {
-    let listener = place.listen(0)?;
-    let filler = place.connect(listener.address)?;
+/// If a socket fails in another way than expected.
+pub fn syn_timeout(network: &Network) -> io::Result<Vec<PlayedConnection>> {
+    let listener = network.listen(0)?;
+    let filler = network.connect(listener.address)?;
     let limit = Some(Duration::from_millis(1_500));
-    let mut stories =
-        fail(place, listener.address, limit, "timeout", io::ErrorKind::TimedOut, "syn_timeout")?;
+    let mut connections =
+        fail(network, listener.address, limit, "timeout", io::ErrorKind::TimedOut, "syn_timeout")?;
     let mut server = listener.accept()?;
     let client = filler.close();
     server.read_to_end()?;
-    stories.push(Story::arrived("syn_timeout filler", client, server.close()));
-    Ok(stories)
+    connections.push(PlayedConnection::arrived("syn_timeout filler", client, server.close()));
+    Ok(connections)
 }
 
 fn fail(
-    place: &Place,
+    network: &Network,
     address: std::net::SocketAddr,
     user_timeout: Option<Duration>,
     failed: &'static str,
     kind: io::ErrorKind,
     name: &str,
-) -> io::Result<Vec<Story>> {
-    let socket = place.client.socket(place.family)?;
+) -> io::Result<Vec<PlayedConnection>> {
+    let socket = network.client.socket(network.family)?;
     socket.set_tcp_user_timeout(user_timeout)?;
     let account = Account {
         cookie: socket.cookie()?,
         role: Role::Client,
-        local: canonical(address), // lost by the time it fails; not compared
+        local: canonical(address), // not compared: the socket has lost it when it fails
         peer: canonical(address),
         written: 0,
         read: 0,
@@ -89,23 +92,23 @@ fn fail(
         pre_existing: false,
     };
     match socket.connect(&SockAddr::from(address)) {
-        Err(error) if error.kind() == kind => Ok(vec![Story::one_ended(name, account)]),
+        Err(error) if error.kind() == kind => Ok(vec![PlayedConnection::one_ended(name, account)]),
         Err(error) => Err(error),
-        Ok(()) => Err(io::Error::other("connected, though nobody should have answered")),
+        Ok(()) => Err(io::Error::other("connected, but a failure was expected")),
     }
 }
 
-/// One socket connects to itself: a simultaneous open.
+/// One socket connects to itself, which is a simultaneous open.
 ///
 /// # Errors
-/// The sockets'.
-pub fn self_connect(place: &Place) -> io::Result<Vec<Story>> {
-    let (socket, address) = place.listen_not()?;
+/// If a socket fails.
+pub fn self_connect(network: &Network) -> io::Result<Vec<PlayedConnection>> {
+    let (socket, address) = network.listen_not()?;
     socket.connect(&SockAddr::from(address))?;
     let mut both = End::with_peer(socket, Role::Client, address)?;
     both.write(2_000)?;
     both.read(2_000)?;
     both.shutdown_write()?;
     both.read_to_end()?;
-    Ok(vec![Story { name: "self_connect".to_owned(), ends: vec![both.close()], arrived: false }])
+    Ok(vec![PlayedConnection { name: "self_connect".to_owned(), ends: vec![both.close()], arrived: false }])
 }

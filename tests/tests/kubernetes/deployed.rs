@@ -1,5 +1,5 @@
-//! Longwave as its own manifests deploy it, with the real Collector behind it. Only what a user would overlay is: the image's name, where
-//! the Collector is, names for what Kubernetes does not know.
+//! Longwave, deployed with the manifests in docker/kubernetes, exporting to the real Collector. An overlay sets only what users set: the
+//! name of the image, the address of the Collector, and names.yaml.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,10 +12,10 @@ use longwave_tests::longwave::READY;
 use longwave_tests::otlp_json::{self, FlatLog, FlatPoint};
 use serde_json::json;
 
-/// The pods' collection.
+/// Collection of the pods.
 const PODS: &str = "/api/v1/namespaces/longwave/pods";
 const IMAGE: &str = "longwave/longwave";
-/// The line of the shipped configuration by which only ends are reported.
+/// Line of the shipped configuration that selects the reported events.
 const ENDS: &str = "events: [close, fail, vanished]";
 
 /// Longwave in the cluster.
@@ -23,14 +23,14 @@ pub struct Deployed {
     sink: HttpSink,
     collector: Collector,
     names: String,
-    /// Its only pod: there is one node.
+    /// Name of its only pod.
     pub pod: String,
 }
 
 // === impl Deployed ===
 
 impl Deployed {
-    /// Builds the image, applies the manifests with `names` for names.yaml, waits until it runs.
+    /// Builds the image, applies the manifests with `names` as names.yaml, and waits until Longwave runs.
     pub fn new(cluster: &Cluster, collector: PathBuf, names: &str) -> Self {
         let sink = HttpSink::start();
         let mut collector = Collector::towards(collector, sink.address);
@@ -44,7 +44,7 @@ impl Deployed {
         deployed
     }
 
-    /// Has it report every event, not only ends, of each connection. The changed configuration restarts its pod.
+    /// Changes the configuration so that all events are reported, which restarts the pod.
     pub fn report_all_events(&mut self, cluster: &Cluster) {
         let shipped = std::fs::read_to_string(manifests().join("config.yaml")).unwrap();
         let all = shipped.replace(ENDS, "events: [open, update, close, fail, vanished]");
@@ -52,8 +52,7 @@ impl Deployed {
         self.apply(cluster, Some(&all));
     }
 
-    /// Applies the manifests with the overlay, with a configuration that is not the shipped one if there is one, and waits for a pod that
-    /// is not the former.
+    /// Applies the manifests with the overlay, with `config` instead of the shipped configuration if there is one, and waits for a new pod.
     fn apply(&mut self, cluster: &Cluster, config: Option<&str>) {
         let folder = tempfile::tempdir().unwrap();
         write_overlay(folder.path(), &self.collector.grpc.to_string(), &self.names, config);
@@ -72,12 +71,12 @@ impl Deployed {
         cluster.wait(&format!("{PODS}/{}/log", self.pod), |log| log.contains(READY));
     }
 
-    /// What it wrote to stderr.
+    /// Returns the log of its pod.
     pub fn log(&self, cluster: &Cluster) -> String {
         cluster.text(&format!("{PODS}/{}/log", self.pod))
     }
 
-    /// Waits until what arrived satisfies `done`; returns whether it did.
+    /// Waits until the logs and points that arrived satisfy `done`. Returns whether they did within `limit`.
     pub fn wait(&self, limit: Duration, done: impl Fn(&[FlatLog], &[FlatPoint]) -> bool) -> bool {
         let (mut seen, mut logs, mut points) = (0, Vec::new(), Vec::new());
         self.sink.wait(limit, |bodies| {
@@ -92,7 +91,7 @@ impl Deployed {
         })
     }
 
-    /// All that arrived.
+    /// Returns all logs and points that arrived.
     pub fn arrived(&self) -> (Vec<FlatLog>, Vec<FlatPoint>) {
         let (mut logs, mut points) = (Vec::new(), Vec::new());
         for (path, body) in self.sink.bodies() {
@@ -114,10 +113,10 @@ fn manifests() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../docker/kubernetes").canonicalize().unwrap()
 }
 
-/// A kustomization on top of docker/kubernetes, as docs/DEPLOYMENT.md shows it.
+/// Writes an overlay of docker/kubernetes as in docs/DEPLOYMENT.md.
 fn write_overlay(folder: &Path, endpoint: &str, names: &str, config: Option<&str>) {
     let base = manifests();
-    // kustomize takes relative paths only.
+    // kustomize accepts only relative paths.
     let up: String = folder.canonicalize().unwrap().components().skip(1).map(|_| "../").collect();
     let base = format!("{up}{}", base.strip_prefix("/").unwrap().display());
     let patch = json!([{
@@ -143,7 +142,7 @@ fn write_overlay(folder: &Path, endpoint: &str, names: &str, config: Option<&str
     std::fs::write(folder.join("names.yaml"), names).unwrap();
 }
 
-/// Attributes of a record or a point.
+/// Returns an attribute. Empty if it is missing.
 pub fn attribute<'a>(attributes: &'a BTreeMap<String, String>, key: &str) -> &'a str {
     attributes.get(key).map_or("", String::as_str)
 }

@@ -1,4 +1,4 @@
-//! On a real Kubernetes, deployed by its own manifests from its own image: who talked to whom, by name, and how much, to the byte.
+//! Longwave on a real Kubernetes, deployed with its manifests: the names of both ends and the exact bytes of each connection.
 #![allow(clippy::unwrap_used)]
 
 mod churn;
@@ -10,9 +10,10 @@ mod steps;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::process::ExitCode;
 use std::time::Duration;
 
-use longwave_testing::gate;
+use longwave_testing::{gate, harness, tests};
 use longwave_tests::cluster::{Cluster, ProxyMode};
 use longwave_tests::collector;
 use longwave_tests::otlp_json::{FlatLog, FlatPoint};
@@ -32,14 +33,7 @@ const ROUNDS: u32 = 3;
 /// Names of an end, as records and metrics write them.
 const NAMES: [&str; 3] = ["workload.name", "workload.kind", "k8s.namespace.name"];
 
-/// What runs in the test's pods: see [`pod`] and [`churn::talk`].
-#[test]
-fn pod_main() {
-    pod::run_if_asked();
-    churn::talk::run_if_asked();
-}
-
-/// What names the far end of a target has.
+/// Expected names of the peer of a client.
 struct Expected {
     workload: [&'static str; 3],
     service: [&'static str; 2],
@@ -58,38 +52,36 @@ fn expected(target: &str) -> Expected {
     Expected { workload, service }
 }
 
-/// A pod of the test and the connections that it counted.
-struct Told {
+/// A client pod and the connections that it counted.
+struct ClientPod {
     pod: String,
     workload: [&'static str; 3],
     accounts: Vec<Account>,
 }
 
-/// *Scenario*: a client Deployment and a CronJob ask a Service of two replicas through its ClusterIP, the pods of a headless Service's
-/// StatefulSet, two Deployments in the node's network on different ports, and an address outside that names.yaml names.
-/// *Guarantees*: every connection's access log of either reporter names workload (the top of its owners), kind, namespace and pod of both
-/// ends and the service, and has the bytes that the application counted; so do the sums of the windows. A masqueraded source is unknown
-/// or right. And then, in the same cluster, [`churn::names_stay_true`].
-#[test]
+/// *Scenario*: a client Deployment and a CronJob connect to a Service of two replicas through its ClusterIP, to the pods of a StatefulSet
+/// with a headless Service, to two Deployments in the network of the node on different ports, and to an address outside in names.yaml.
+/// *Guarantees*: the access logs of both reporters name workload (the top owner), kind, namespace and pod of both ends and the service, and
+/// have the bytes that the application counted; so do the sums of the windows. A masqueraded source is unknown or right. Then, in the same
+/// cluster, [`churn::names_stay_true`].
 fn names_both_ends() {
     both_ends_are_named("names_both_ends", ProxyMode::Nftables);
 }
 
-/// *Scenario*: the same where kube-proxy writes chains in the classic tables.
+/// *Scenario*: the same with kube-proxy in the mode iptables.
 /// *Guarantees*: the same.
-#[test]
 fn names_both_ends_behind_iptables() {
     both_ends_are_named("names_both_ends_behind_iptables", ProxyMode::Iptables);
 }
 
 fn both_ends_are_named(name: &'static str, mode: ProxyMode) {
-    let Some(_turn) = gate::privileged(name) else { return };
-    let Some(collector) = collector::binary(name) else { return };
+    let _turn = gate::privileged();
+    let collector = collector::binary();
     let steps = Steps::new(name);
-    let Some(cluster) = Cluster::up(name, mode) else { return };
+    let cluster = Cluster::up(mode);
     steps.done("the cluster is up");
     let outside = Outside::new();
-    // Its minute comes while the rest is made ready; what it missed while it was suspended it does at once.
+    // The job is suspended until all is ready, and then catches up on the run that it missed.
     let jobs = "/apis/batch/v1/namespaces/default/cronjobs";
     let minute = ((churn::talk::now() / 1_000_000_000 + 5) / 60 + 1) % 60;
     cluster.create(jobs, &manifests::cron_job("nightly", "", minute, true).to_string());
@@ -122,10 +114,10 @@ fn both_ends_are_named(name: &'static str, mode: ProxyMode) {
         .create(&format!("{APPS}/deployments"), &manifests::client("client", &targets, ROUNDS).to_string());
 
     let clients = [
-        told(&cluster, "client", ["client", "Deployment", "default"]),
-        told(&cluster, "nightly", ["nightly", "CronJob", "default"]),
+        finished_client(&cluster, "client", ["client", "Deployment", "default"]),
+        finished_client(&cluster, "nightly", ["nightly", "CronJob", "default"]),
     ];
-    steps.done("all were asked");
+    steps.done("all requests are done");
     assert_eq!(clients[0].accounts.len(), 6 * ROUNDS as usize);
     assert_eq!(clients[1].accounts.len(), 6);
     let served: BTreeMap<String, Vec<Account>> = servers
@@ -133,7 +125,7 @@ fn both_ends_are_named(name: &'static str, mode: ProxyMode) {
         .map(|pod| (pod.clone(), pod::accounts(&cluster.text(&format!("{PODS}/{pod}/log")))))
         .collect();
 
-    let all = || clients.iter().flat_map(|told| &told.accounts);
+    let all = || clients.iter().flat_map(|client| &client.accounts);
     let (written, read) = all().fold((0, 0), |(w, r), account| (w + account.written, r + account.read));
     let outside_read: u64 =
         all().filter(|account| account.target == "payments").map(|account| account.read).sum();
@@ -148,12 +140,12 @@ fn both_ends_are_named(name: &'static str, mode: ProxyMode) {
         let missing: Vec<_> = all().filter(|account| record(&logs, "source", account).is_none()).collect();
         let sent = ["source", "destination"].map(|reporter| all_sent(&points, reporter));
         panic!(
-            "not all arrived: sent {sent:?} of {written} and {read}, logs missing of {missing:#?}; Longwave said:\n{}",
+            "not all arrived: sent {sent:?} of {written} and {read}, logs missing of {missing:#?}; log of Longwave:\n{}",
             deployed.log(&cluster)
         );
     }
-    for told in &clients {
-        assert_sources(told, &served, &logs);
+    for client in &clients {
+        assert_sources(client, &served, &logs);
     }
     assert_destinations(&clients, &served, &logs);
     assert_masqueraded(&clients, &logs);
@@ -174,7 +166,7 @@ fn load_pod_image(cluster: &Cluster) {
     cluster.load(&archive);
 }
 
-/// Waits until every pod of these listens; pod → address.
+/// Waits until all these pods listen. Returns their addresses by name.
 fn ready(cluster: &Cluster, wanted: &[(&str, usize)]) -> BTreeMap<String, String> {
     let mut addresses = BTreeMap::new();
     for (app, count) in wanted {
@@ -188,7 +180,7 @@ fn ready(cluster: &Cluster, wanted: &[(&str, usize)]) -> BTreeMap<String, String
     addresses
 }
 
-/// Pods that run, with their addresses.
+/// Returns names and addresses of running pods.
 fn running(pods: &str) -> Vec<(String, String)> {
     let pods: Value = serde_json::from_str(pods).unwrap();
     let pods = pods["items"].as_array().unwrap().iter();
@@ -199,21 +191,21 @@ fn running(pods: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Waits until the first pod of `app` has asked everybody.
-fn told(cluster: &Cluster, app: &str, workload: [&'static str; 3]) -> Told {
+/// Waits until the first pod of `app` has finished its requests.
+fn finished_client(cluster: &Cluster, app: &str, workload: [&'static str; 3]) -> ClientPod {
     let first = |pods: &str| -> Option<String> {
         let pods: Value = serde_json::from_str(pods).ok()?;
         Some(pods["items"][0]["metadata"]["name"].as_str()?.to_owned())
     };
-    // A CronJob's first run may be a minute away still, which is as long as one wait may take.
+    // The first run of a CronJob may be a minute away.
     let selected = format!("{PODS}?labelSelector=app%3D{app}");
     let pods = cluster.wait_for(&selected, LIMIT, |pods| first(pods).is_some());
     let pod = first(&pods).unwrap();
     let log = cluster.wait_for(&format!("{PODS}/{pod}/log"), LIMIT, |log| log.contains(pod::DONE));
-    Told { pod, workload, accounts: pod::accounts(&log) }
+    ClientPod { pod, workload, accounts: pod::accounts(&log) }
 }
 
-/// The access log of a client's connection, by one of its ends.
+/// Returns the access log of a client's connection from one reporter.
 fn record<'a>(
     logs: &'a [FlatLog],
     reporter: &str,
@@ -239,27 +231,28 @@ fn assert_bytes(attributes: &BTreeMap<String, String>, account: &Account) {
     assert_eq!(bytes("longwave.tcp.received_bytes"), account.read, "received: {attributes:#?}");
 }
 
-/// What the clients' sockets reported.
-fn assert_sources(told: &Told, served: &BTreeMap<String, Vec<Account>>, logs: &[FlatLog]) {
-    for account in &told.accounts {
+/// Checks the records of the clients' sockets.
+fn assert_sources(client: &ClientPod, served: &BTreeMap<String, Vec<Account>>, logs: &[FlatLog]) {
+    for account in &client.accounts {
         let attributes =
             record(logs, "source", account).unwrap_or_else(|| panic!("not reported: {account:?}"));
         let expected = expected(&account.target);
-        assert_eq!(names(attributes, "source"), told.workload, "{attributes:#?}");
-        assert_eq!(attribute(attributes, "source.k8s.pod.name"), told.pod, "{attributes:#?}");
+        assert_eq!(names(attributes, "source"), client.workload, "{attributes:#?}");
+        assert_eq!(attribute(attributes, "source.k8s.pod.name"), client.pod, "{attributes:#?}");
         assert_eq!(names(attributes, "destination"), expected.workload, "{attributes:#?}");
         let service =
             ["name", "namespace"].map(|part| attribute(attributes, &format!("destination.service.{part}")));
         assert_eq!(service, expected.service, "{attributes:#?}");
         if account.target != "payments" {
-            let pod = server_of(served, account).unwrap_or_else(|| panic!("served by nobody: {account:?}"));
+            let pod = server_of(served, account)
+                .unwrap_or_else(|| panic!("no server has this connection: {account:?}"));
             assert_eq!(attribute(attributes, "destination.k8s.pod.name"), pod, "{attributes:#?}");
         }
         assert_bytes(attributes, account);
     }
 }
 
-/// The pod that has counted the other end.
+/// Returns the pod that counted the other end.
 fn server_of<'a>(served: &'a BTreeMap<String, Vec<Account>>, account: &Account) -> Option<&'a str> {
     let has = |accounts: &Vec<Account>| accounts.iter().any(|served| same_end(served.peer, account.local));
     served.iter().find(|(_, accounts)| has(accounts)).map(|(pod, _)| pod.as_str())
@@ -269,16 +262,16 @@ fn same_end(one: SocketAddr, other: SocketAddr) -> bool {
     one == other
 }
 
-/// What the servers' sockets reported, of the same connections.
-fn assert_destinations(clients: &[Told], served: &BTreeMap<String, Vec<Account>>, logs: &[FlatLog]) {
+/// Checks the records of the servers' sockets.
+fn assert_destinations(clients: &[ClientPod], served: &BTreeMap<String, Vec<Account>>, logs: &[FlatLog]) {
     let mut checked = 0;
     for (pod, accounts) in served {
         for account in accounts {
             let (client, asked) = clients
                 .iter()
-                .flat_map(|told| told.accounts.iter().map(move |account| (told, account)))
+                .flat_map(|client| client.accounts.iter().map(move |account| (client, account)))
                 .find(|(_, asked)| same_end(asked.local, account.peer))
-                .unwrap_or_else(|| panic!("{pod} was asked by a stranger: {account:?}"));
+                .unwrap_or_else(|| panic!("{pod} has a connection of an unknown client: {account:?}"));
             let attributes =
                 record(logs, "destination", asked).unwrap_or_else(|| panic!("not reported: {account:?}"));
             let expected = expected(&asked.target);
@@ -293,11 +286,11 @@ fn assert_destinations(clients: &[Told], served: &BTreeMap<String, Vec<Account>>
             checked += 1;
         }
     }
-    assert_eq!(checked, clients.iter().map(|told| told.accounts.len() * 5 / 6).sum::<usize>());
+    assert_eq!(checked, clients.iter().map(|client| client.accounts.len() * 5 / 6).sum::<usize>());
 }
 
-/// What the server outside reported: the node's address for its clients. Whose it was is told by connection tracking or not at all.
-fn assert_masqueraded(clients: &[Told], logs: &[FlatLog]) {
+/// Checks the records of the server outside, whose clients have the address of the node. Connection tracking may name them.
+fn assert_masqueraded(clients: &[ClientPod], logs: &[FlatLog]) {
     let mut checked = 0;
     for (_, _, attributes) in logs {
         if attribute(attributes, "reporter") != "destination"
@@ -306,19 +299,19 @@ fn assert_masqueraded(clients: &[Told], logs: &[FlatLog]) {
             continue;
         }
         let received = attribute(attributes, "longwave.tcp.received_bytes");
-        let may_be = |told: &&Told| {
-            let mut accounts = told.accounts.iter().filter(|account| account.target == "payments");
+        let may_be = |client: &&ClientPod| {
+            let mut accounts = client.accounts.iter().filter(|account| account.target == "payments");
             accounts.any(|account| account.written.to_string() == received)
         };
         let source = attribute(attributes, "source.workload.name");
-        let right = clients.iter().filter(may_be).any(|told| told.workload[0] == source);
+        let right = clients.iter().filter(may_be).any(|client| client.workload[0] == source);
         assert!(source == "unknown" || right, "{attributes:#?}");
         checked += 1;
     }
     assert_eq!(checked, ROUNDS + 1, "connections that the server outside reported");
 }
 
-/// Bytes sent, of all windows, of one flow between workloads.
+/// Sums the sent bytes of one pair of workloads over all windows.
 fn sum(points: &[FlatPoint], reporter: &str, source: &str, destination: &str) -> u64 {
     let of_flow = |point: &&FlatPoint| {
         point.name == "longwave.tcp.workload.sent_bytes"
@@ -329,22 +322,22 @@ fn sum(points: &[FlatPoint], reporter: &str, source: &str, destination: &str) ->
     points.iter().filter(of_flow).map(|point| point.value.parse::<u64>().unwrap()).sum()
 }
 
-/// Bytes sent by the test's pods, whatever they are called, of all windows.
+/// Sums the sent bytes of all clients over all windows.
 fn all_sent(points: &[FlatPoint], reporter: &str) -> u64 {
     let known = ["client", "nightly"];
     let flows = ["web", "db", "host-a", "host-b", "payments-gateway"];
     known.iter().flat_map(|source| flows.map(|flow| sum(points, reporter, source, flow))).sum()
 }
 
-/// The windows' sums are the applications' counts, flow by flow.
-fn assert_windows(clients: &[Told], points: &[FlatPoint]) {
-    for told in clients {
+/// Asserts that the sums of the windows equal the counts of the applications, for each pair of workloads.
+fn assert_windows(clients: &[ClientPod], points: &[FlatPoint]) {
+    for client in clients {
         for destination in ["web", "db", "host-a", "host-b", "payments-gateway"] {
             let flow =
-                told.accounts.iter().filter(|account| expected(&account.target).workload[0] == destination);
+                client.accounts.iter().filter(|account| expected(&account.target).workload[0] == destination);
             let (written, read) = flow
                 .fold((0, 0), |(written, read), account| (written + account.written, read + account.read));
-            let source = told.workload[0];
+            let source = client.workload[0];
             assert_eq!(sum(points, "source", source, destination), written, "{source} → {destination}");
             if destination != "payments-gateway" {
                 assert_eq!(
@@ -355,4 +348,12 @@ fn assert_windows(clients: &[Told], points: &[FlatPoint]) {
             }
         }
     }
+}
+
+fn main() -> ExitCode {
+    if harness::started_as(pod::ROLE) {
+        pod::main();
+        return ExitCode::SUCCESS;
+    }
+    harness::run(tests![names_both_ends, names_both_ends_behind_iptables,])
 }

@@ -1,12 +1,13 @@
-//! The test's own pods, as Kubernetes reads them: JSON, which is YAML too.
+//! Manifests of the test's pods, as JSON.
 
 use std::path::Path;
 
 use serde_json::{Value, json};
 
 use crate::churn::talk;
+use crate::pod;
 
-/// The image of [`super::pod`].
+/// Image of [`super::pod`].
 pub const IMAGE: &str = "longwave/pod:e2e";
 
 fn container(environment: &[(&str, &str)]) -> Value {
@@ -16,7 +17,7 @@ fn container(environment: &[(&str, &str)]) -> Value {
         "name": "main",
         "image": IMAGE,
         "imagePullPolicy": "Never",
-        "args": ["--exact", "pod_main", "--nocapture", "--test-threads=1"],
+        "args": [pod::ROLE],
         "env": environment,
     })
 }
@@ -25,7 +26,7 @@ fn pods(name: &str, spec: Value) -> Value {
     json!({"metadata": {"labels": {"app": name}}, "spec": spec})
 }
 
-/// A Deployment or StatefulSet of servers on `port`.
+/// Returns a Deployment or StatefulSet of servers on `port`.
 pub fn servers(kind: &str, name: &str, replicas: u32, port: u16, host_network: bool) -> Value {
     let spec = json!({
         "containers": [container(&[("LISTEN", &port.to_string())])],
@@ -45,7 +46,7 @@ pub fn servers(kind: &str, name: &str, replicas: u32, port: u16, host_network: b
     object
 }
 
-/// A Service in front of the pods of `name`; headless if asked for.
+/// Returns a Service of the pods of `name`.
 pub fn service(name: &str, port: u16, target: u16, headless: bool) -> Value {
     let mut object = json!({
         "apiVersion": "v1",
@@ -59,7 +60,7 @@ pub fn service(name: &str, port: u16, target: u16, headless: bool) -> Value {
     object
 }
 
-/// A Deployment of one that asks.
+/// Returns a Deployment of one client.
 pub fn client(name: &str, targets: &str, rounds: u32) -> Value {
     let environment = [("TARGETS", targets), ("ROUNDS", &rounds.to_string()), ("STAY", "1")];
     let spec = json!({"containers": [container(&environment)], "terminationGracePeriodSeconds": 0});
@@ -71,7 +72,7 @@ pub fn client(name: &str, targets: &str, rounds: u32) -> Value {
     })
 }
 
-/// A CronJob that asks in the `minute` of every hour, if it is not suspended.
+/// Returns a CronJob that runs a client in this minute of every hour, unless it is suspended.
 pub fn cron_job(name: &str, targets: &str, minute: u64, suspend: bool) -> Value {
     let spec = json!({"containers": [container(&[("TARGETS", targets)])], "restartPolicy": "Never"});
     json!({
@@ -87,24 +88,24 @@ pub fn cron_job(name: &str, targets: &str, minute: u64, suspend: bool) -> Value 
     })
 }
 
-/// What runs [`crate::churn::talk`].
+/// A workload that runs [`crate::churn::talk`].
 #[derive(Clone, Copy)]
 pub struct Talker<'a> {
     pub name: &'a str,
-    /// Deployment or StatefulSet.
+    /// `Deployment` or `StatefulSet`.
     pub kind: &'a str,
     pub replicas: u32,
-    /// Whom it asks, if anybody.
+    /// Value of [`talk::TARGETS`]. Empty: no client.
     pub targets: &'a str,
-    /// Where it answers, if it does.
+    /// Port of the server. `None`: no server.
     pub port: Option<u16>,
-    /// It has to be killed.
+    /// Whether it ignores SIGTERM.
     pub stubborn: bool,
-    /// The node's, where it tells.
+    /// Folder of the node for its reports.
     pub folder: &'a Path,
 }
 
-/// A Deployment or StatefulSet of those.
+/// Returns the Deployment or StatefulSet of a talker.
 pub fn talker(talker: &Talker<'_>) -> Value {
     let Talker { name, kind, replicas, targets, port, stubborn, folder } = *talker;
     let port = port.map(|port| port.to_string()).unwrap_or_default();
@@ -120,10 +121,10 @@ pub fn talker(talker: &Talker<'_>) -> Value {
         let known = json!({"name": variable, "valueFrom": {"fieldRef": {"fieldPath": field}}});
         container["env"].as_array_mut().unwrap().push(known);
     }
-    container["volumeMounts"] = json!([{"name": "told", "mountPath": talk::FOLDER}]);
+    container["volumeMounts"] = json!([{"name": "reports", "mountPath": talk::FOLDER}]);
     let spec = json!({
         "containers": [container],
-        "volumes": [{"name": "told", "hostPath": {"path": folder, "type": "Directory"}}],
+        "volumes": [{"name": "reports", "hostPath": {"path": folder, "type": "Directory"}}],
         "terminationGracePeriodSeconds": if stubborn { 1 } else { 10 },
     });
     let mut object = json!({

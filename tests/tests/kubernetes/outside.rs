@@ -1,4 +1,4 @@
-//! An address outside of the cluster: a network namespace behind the node, with a server of the same kind.
+//! An address outside of the cluster: a network namespace that is reached through the node, with a server like those in pods.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -10,9 +10,9 @@ use crate::pod;
 const DEVICE: &str = "lw-outside";
 const PORT: u16 = 8443;
 
-/// Gone when dropped.
+/// A server outside of the cluster. It is removed when dropped.
 pub struct Outside {
-    /// Where it serves.
+    /// Address of the server.
     pub address: SocketAddr,
     _netns: Netns,
 }
@@ -20,7 +20,7 @@ pub struct Outside {
 // === impl Outside ===
 
 impl Outside {
-    /// names.yaml for it.
+    /// names.yaml that names it.
     pub const NAMES: &'static str = "
 rules:
   - cidrs: [203.0.113.7/32]
@@ -29,10 +29,10 @@ rules:
     service: {name: payments, namespace: partners}
 ";
 
-    /// 203.0.113.7, reached through the node.
+    /// Starts the server at 203.0.113.7.
     pub fn new() -> Self {
         let netns = Netns::new();
-        // Left by a test that was killed.
+        // A test that was killed may have left the device.
         let _ = Command::new("ip").args(["link", "del", DEVICE]).output();
         run("ip", &["link", "add", DEVICE, "type", "veth", "peer", "name", "eth0", "netns", netns.name()]);
         run("ip", &["address", "add", "203.0.113.1/24", "dev", DEVICE]);
@@ -41,7 +41,7 @@ rules:
         netns.run("ip", &["link", "set", "eth0", "up"]);
         netns.run("ip", &["route", "add", "default", "via", "203.0.113.1"]);
         let path = netns.path();
-        // Its thread ends with the test; the namespace's name goes before.
+        // The thread ends with the process.
         std::thread::spawn(move || longwave_testing::netns::enter(&path, || pod::serve(PORT, |_| ())));
         Self { address: SocketAddr::from(([203, 0, 113, 7], PORT)), _netns: netns }
     }

@@ -1,5 +1,5 @@
-//! What runs inside the test's pods: this test binary, told by its environment whether it serves or asks. Each end counts for itself and
-//! tells on stdout, one JSON object a connection.
+//! Program of the test's pods: this test binary, started as [`ROLE`]. Its environment says whether it is a server or a client. Each end
+//! counts its own bytes and reports on stdout, one JSON object a connection.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -7,22 +7,27 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// `LISTEN=7000`: serves on that port for ever.
+use crate::churn::talk;
+
+/// First argument of the test binary in a pod.
+pub const ROLE: &str = "--pod";
+
+/// `LISTEN=7000`: serves on that port until it is killed.
 const LISTEN: &str = "LISTEN";
-/// `TARGETS=web=10.96.0.7:80,db=10.244.0.9:7000`: asks each, `ROUNDS` times.
+/// `TARGETS=web=10.96.0.7:80,db=10.244.0.9:7000`: sends a request to each, `ROUNDS` times.
 const TARGETS: &str = "TARGETS";
 const ROUNDS: &str = "ROUNDS";
-/// Whether it stays when it has asked.
+/// If set, the client keeps running after its last request.
 const STAY: &str = "STAY";
-/// The last line of one that asks.
+/// Last line of a client.
 pub const DONE: &str = "{\"done\":true}";
-/// The first line of one that serves.
+/// First line of a server.
 pub const LISTENING: &str = "{\"listening\":true}";
 
-/// What one end knows of one connection.
+/// What one end counted of one connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
-    /// Who was asked, as `TARGETS` calls it; empty at the end that serves.
+    /// Name in `TARGETS`. Empty at the server.
     pub target: String,
     pub local: SocketAddr,
     pub peer: SocketAddr,
@@ -30,13 +35,16 @@ pub struct Account {
     pub read: u64,
 }
 
-/// The accounts in a pod's log.
+/// Returns the accounts in the log of a pod.
 pub fn accounts(log: &str) -> Vec<Account> {
     log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
-/// Does what the environment asks for, if it does.
-pub fn run_if_asked() {
+/// Runs this process as the environment says; see also [`talk::main`].
+pub fn main() {
+    if talk::is_configured() {
+        talk::main();
+    }
     if let Ok(port) = std::env::var(LISTEN) {
         serve(port.parse().unwrap(), println);
     }
@@ -47,7 +55,7 @@ pub fn run_if_asked() {
                 let (name, address) = target.split_once('=').unwrap();
                 // No two connections move the same number of bytes.
                 let bytes = 10_000 + 977 * u64::from(round) + 131 * name.len() as u64;
-                println(&told(&ask(name, address.parse().unwrap(), bytes)));
+                println(&line(&request(name, address.parse().unwrap(), bytes)));
             }
         }
         println(DONE);
@@ -57,30 +65,30 @@ pub fn run_if_asked() {
     }
 }
 
-/// Serves for as long as the process runs, and tells each connection's account.
-pub fn serve(port: u16, tell: fn(&str)) {
+/// Serves until the process ends, and reports the account of each connection.
+pub fn serve(port: u16, report: fn(&str)) {
     let listener = TcpListener::bind(("0.0.0.0", port)).unwrap();
-    tell(LISTENING);
+    report(LISTENING);
     for stream in listener.incoming() {
         let stream = stream.unwrap();
-        std::thread::spawn(move || tell(&told(&answer(stream))));
+        std::thread::spawn(move || report(&line(&respond(stream))));
     }
 }
 
-/// The request says how many bytes follow it, and how many are wanted.
-fn ask(target: &str, address: SocketAddr, bytes: u64) -> Account {
+/// Sends a request, which starts with its size and that of the response.
+fn request(target: &str, address: SocketAddr, bytes: u64) -> Account {
     let mut stream = connect(address);
     let (local, peer) = (stream.local_addr().unwrap(), stream.peer_addr().unwrap());
     let wanted = bytes * 3;
-    let mut request = [bytes.to_be_bytes(), wanted.to_be_bytes()].concat();
-    request.resize(request.len() + usize::try_from(bytes).unwrap(), b'q');
-    stream.write_all(&request).unwrap();
+    let mut sent = [bytes.to_be_bytes(), wanted.to_be_bytes()].concat();
+    sent.resize(sent.len() + usize::try_from(bytes).unwrap(), b'q');
+    stream.write_all(&sent).unwrap();
     let mut read = vec![0; usize::try_from(wanted).unwrap()];
     stream.read_exact(&mut read).unwrap();
-    Account { target: target.to_owned(), local, peer, written: request.len() as u64, read: wanted }
+    Account { target: target.to_owned(), local, peer, written: sent.len() as u64, read: wanted }
 }
 
-/// kube-proxy may not have heard of the service's pods yet.
+/// Retries, because kube-proxy may not have the endpoints of the service yet.
 fn connect(address: SocketAddr) -> TcpStream {
     let mut last = None;
     for _ in 0..100 {
@@ -88,12 +96,12 @@ fn connect(address: SocketAddr) -> TcpStream {
             Ok(stream) => return stream,
             Err(error) => last = Some(error),
         }
-        std::thread::sleep(Duration::from_millis(200)); // nobody tells a client that a service works now
+        std::thread::sleep(Duration::from_millis(200)); // there is no event to wait for
     }
     panic!("{address}: {last:?}");
 }
 
-fn answer(mut stream: TcpStream) -> Account {
+fn respond(mut stream: TcpStream) -> Account {
     let (local, peer) = (stream.local_addr().unwrap(), stream.peer_addr().unwrap());
     let mut head = [0; 16];
     stream.read_exact(&mut head).unwrap();
@@ -104,17 +112,17 @@ fn answer(mut stream: TcpStream) -> Account {
     stream.write_all(&vec![b'a'; usize::try_from(wanted).unwrap()]).unwrap();
     // The client closes first.
     let more = stream.read_to_end(&mut read).unwrap();
-    assert_eq!(more, 0, "the client wrote more than it said");
+    assert_eq!(more, 0, "the client sent more than it announced");
     Account { target: String::new(), local, peer, written: wanted, read: bytes + 16 }
 }
 
-fn told(account: &Account) -> String {
+fn line(account: &Account) -> String {
     serde_json::to_string(account).unwrap()
 }
 
-/// One whole line at once, since threads write at the same time.
+/// Prints a line with one write, because threads print at the same time.
 fn println(line: &str) {
     let mut out = std::io::stdout().lock();
-    out.write_all(format!("\n{line}\n").as_bytes()).unwrap();
+    out.write_all(format!("{line}\n").as_bytes()).unwrap();
     out.flush().unwrap();
 }

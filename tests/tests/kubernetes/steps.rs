@@ -1,8 +1,8 @@
-//! How far a test is, and since when: where its time goes.
+//! Progress of a test that takes minutes.
 
 use std::time::Instant;
 
-/// Tells on stderr.
+/// Reports progress on stderr.
 pub struct Steps {
     test: &'static str,
     started: Instant,
@@ -11,12 +11,12 @@ pub struct Steps {
 // === impl Steps ===
 
 impl Steps {
-    /// Time runs from now on.
+    /// Starts the clock.
     pub fn new(test: &'static str) -> Self {
         Self { test, started: Instant::now() }
     }
 
-    /// This is done.
+    /// Reports a step that is done, with the seconds since the start.
     pub fn done(&self, what: &str) {
         eprintln!("{}: {:5.1} s: {what}", self.test, self.started.elapsed().as_secs_f64());
     }

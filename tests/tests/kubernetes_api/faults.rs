@@ -1,4 +1,4 @@
-//! The way to the API server fails in every way that there is.
+//! Faults of the connection to the API server.
 
 use std::time::Instant;
 
@@ -16,26 +16,26 @@ use crate::{DEFAULT_PODS, LIMIT, PODS, WATCHED};
 
 const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/default/deployments";
 const RETRY_AFTER: u64 = 4;
-/// How long nothing answers, at least, seconds.
+/// Minimum duration of an outage in seconds.
 const OUTAGE: f64 = 120.0;
-/// Between attempts, after the first six; seconds.
+/// Minimum time between attempts after the first six, in seconds.
 const SHORTEST_WAIT: u64 = 15;
 
-/// *Scenario*: the real API server behind a proxy that is unreachable at the start and for several attempts; then lets through; then
-/// breaks watches off within an event and is away for minutes, while a Deployment comes and a pod goes; says 410 instead of resuming, once as a status
-/// and once within the watch; 429 with Retry-After; says 410 again, while it lists slowly and in pages of two only.
-/// *Guarantees*: records flow all the time, named by what is known, and never wrong; connections that are older than the names get them.
-/// Staleness is exported and grows while the server is away. Without a restart everything is known again each time, and exactly: a watch
-/// that was cut resumes without listing, attempts in vain become rare, a 410 costs one listing of each resource, and nobody asks before Retry-After is over.
-#[test]
-fn names_outlive_a_failing_api_server() {
-    let Some(cluster) = cluster("names_outlive_a_failing_api_server") else { return };
+/// *Scenario*: the real API server behind a proxy, which is unreachable at the start and for several attempts; then forwards; then breaks
+/// watches in the middle of an event and is down for minutes, while a Deployment is created and a pod deleted; responds 410 instead of
+/// resuming, once as the status and once in the watch; responds 429 with Retry-After; and responds 410 again with slow listings in pages of two.
+/// *Guarantees*: records are exported all the time, with the names that are known, and never with wrong ones; connections that are older than
+/// their names get them later. Staleness is exported and grows during an outage. All names are known again after each fault without a
+/// restart: a broken watch resumes without a listing, attempts become rare, a 410 causes one listing of each resource, and no request is
+/// sent before Retry-After is over.
+pub fn names_outlive_a_failing_api_server() {
+    let cluster = cluster();
     let greeter = Greeter::start(&cluster.info.node_ip);
     cluster.create(DEPLOYMENTS, &deployment("caller", 2, caller(greeter.address, None)));
     cluster.create(DEFAULT_PODS, &pod("stayer", stayer(greeter.address)));
     cluster.create(DEFAULT_PODS, &pod("leaver", caller(greeter.address, Some(1))));
     for name in ["caller", "stayer", "leaver"] {
-        greeter.hear(name, LIMIT);
+        greeter.await_call(name, LIMIT);
     }
 
     let proxy = FaultyProxy::new(ApiServer::of(&cluster.info));
@@ -52,13 +52,13 @@ fn names_outlive_a_failing_api_server() {
     timed("slow pages", || slow_pages(&longwave, &cluster, &proxy));
 
     let finished = longwave.stop();
-    assert!(greeter.assert_true(&finished.lines) > 100, "hardly any record has a name");
+    assert!(greeter.assert_true(&finished.lines) > 100, "too few records have a name");
     assert!(finished.stderr.contains("cannot reach the API server"), "{}", finished.stderr);
     assert!(finished.stderr.contains("are watched again"), "{}", finished.stderr);
     leave(cluster);
 }
 
-/// Returns how stale it was at the last.
+/// Returns the staleness at the end.
 fn unreachable_from_the_start(longwave: &Longwave) -> f64 {
     let failed = |times: u64| {
         until(longwave, "attempts that fail", LIMIT, || {
@@ -93,21 +93,21 @@ fn everything_is_named(longwave: &Longwave, cluster: &Cluster, proxy: &FaultyPro
     for (resource, path) in WATCHED {
         assert_eq!(listings(&requests, path), 1, "{resource}: {requests:#?}");
     }
-    // Each is streamed and watched on, or refused as a stream, listed, watched.
+    // Each resource is streamed, or the stream is refused and it is listed and watched.
     assert!(requests.len() <= 9, "{requests:#?}");
 }
 
-/// Watches break off in the middle of an event; nothing answers while things change; then all go on where they were.
+/// Watches break in the middle of an event, and objects change during an outage. Then all watches resume.
 fn cut_off(longwave: &Longwave, cluster: &Cluster, proxy: &FaultyProxy, greeter: &Greeter) {
-    let asked = proxy.asked();
+    let asked = proxy.request_count();
     proxy.cut_inside(PODS);
     cluster.create(DEPLOYMENTS, &deployment("late", 1, caller(greeter.address, None)));
     assert!(proxy.await_cut(LIMIT), "the watch of pods had no event");
     proxy.cut();
     let (unanswered, began) = (proxy.unanswered(), Instant::now());
     cluster.delete(&format!("{DEFAULT_PODS}/leaver"));
-    greeter.hear("late", LIMIT);
-    until(longwave, "attempts while it is away", LIMIT, || proxy.unanswered() >= unanswered + 4);
+    greeter.await_call("late", LIMIT);
+    until(longwave, "attempts during the outage", LIMIT, || proxy.unanswered() >= unanswered + 4);
     let stale = staleness(longwave, "services");
     await_callers(longwave, seen(longwave));
     until(longwave, "more staleness", LIMIT, || staleness(longwave, "services") > stale + OUTAGE);
@@ -116,9 +116,9 @@ fn cut_off(longwave: &Longwave, cluster: &Cluster, proxy: &FaultyProxy, greeter:
     let most = WATCHED.len() as u64 * (6 + began.elapsed().as_secs() / SHORTEST_WAIT);
     assert!(attempts <= most, "{attempts} attempts in {:?}", began.elapsed());
 
-    proxy.set(|manners| manners.down = false);
+    proxy.set(|behaviour| behaviour.down = false);
     for reporter in ["source", "destination"] {
-        longwave.await_lines("the Deployment that came meanwhile", seen(longwave), LIMIT, |line| {
+        longwave.await_lines("the Deployment that was created meanwhile", seen(longwave), LIMIT, |line| {
             is_from(line, reporter, "Deployment", "late")
         });
     }
@@ -135,7 +135,7 @@ fn cut_off(longwave: &Longwave, cluster: &Cluster, proxy: &FaultyProxy, greeter:
 }
 
 fn gone(longwave: &Longwave, cluster: &Cluster, proxy: &FaultyProxy) {
-    let asked = proxy.asked();
+    let asked = proxy.request_count();
     for ((_, path), fault) in
         WATCHED.iter().zip([Fault::GoneInside, Fault::Status(410, 0), Fault::GoneInside])
     {
@@ -146,7 +146,7 @@ fn gone(longwave: &Longwave, cluster: &Cluster, proxy: &FaultyProxy) {
     await_listings(proxy, asked);
     await_callers(longwave, from);
     knows_all(longwave, cluster);
-    // It goes on from what was listed: one more cut, and nothing is listed again.
+    // The watch starts at the listing: after another break, nothing is listed again.
     proxy.cut();
     for (resource, path) in WATCHED {
         proxy.await_requests(resource, asked, LIMIT, |requests| {
@@ -162,7 +162,7 @@ fn gone(longwave: &Longwave, cluster: &Cluster, proxy: &FaultyProxy) {
 }
 
 fn throttled(longwave: &Longwave, proxy: &FaultyProxy) {
-    let asked = proxy.asked();
+    let asked = proxy.request_count();
     WATCHED.iter().for_each(|(_, path)| proxy.fail(path, Fault::Status(429, RETRY_AFTER)));
     proxy.cut();
     for (resource, path) in WATCHED {
@@ -175,24 +175,24 @@ fn throttled(longwave: &Longwave, proxy: &FaultyProxy) {
         let own: Vec<_> = requests.iter().filter(|request| request.path == path).collect();
         let refused = own.iter().position(|request| request.status == 429).unwrap();
         let waited = own[refused + 1].at - own[refused].at;
-        assert!(waited.as_secs() >= RETRY_AFTER, "{resource}: asked again after {waited:?}");
+        assert!(waited.as_secs() >= RETRY_AFTER, "{resource}: requested again after {waited:?}");
         assert!(!own.iter().any(|request| request.lists()), "{resource}: {requests:#?}");
         assert_eq!(errors(longwave, resource, "throttled"), 1);
     }
     await_callers(longwave, seen(longwave));
 }
 
-/// The server before 1.32: pages of two objects, each of which takes a while.
+/// Simulates a server before 1.32 with slow pages of two objects.
 fn slow_pages(longwave: &Longwave, cluster: &Cluster, proxy: &FaultyProxy) {
-    let asked = proxy.asked();
-    proxy.set(|manners| {
-        manners.pages_only = true;
-        manners.page = Some(2);
-        manners.page_delay = std::time::Duration::from_millis(500);
+    let asked = proxy.request_count();
+    proxy.set(|behaviour| {
+        behaviour.pages_only = true;
+        behaviour.page = Some(2);
+        behaviour.page_delay = std::time::Duration::from_millis(500);
     });
     WATCHED.iter().for_each(|(_, path)| proxy.fail(path, Fault::Status(410, 0)));
     proxy.cut();
-    // The first page is there, the last is not.
+    // The first page has arrived, the last has not.
     proxy.await_requests("a second page", asked, LIMIT, |requests| {
         requests.iter().any(|request| request.path == PODS && request.query.contains_key("continue"))
     });
@@ -215,7 +215,7 @@ fn slow_pages(longwave: &Longwave, cluster: &Cluster, proxy: &FaultyProxy) {
     }
 }
 
-/// Waits for records that both reporters have named.
+/// Waits until both reporters have reported named records.
 fn await_callers(longwave: &Longwave, from: usize) {
     for reporter in ["source", "destination"] {
         longwave.await_lines("records of the Deployment `caller`", from, LIMIT, |line| {
@@ -230,8 +230,8 @@ fn await_listings(proxy: &FaultyProxy, asked: usize) {
     }
 }
 
-/// Listings that were begun and not refused: a page that continues one is not counted, nor is an attempt to have it streamed that ended in
-/// pages (a store that cannot stream says so within the answer).
+/// Returns the number of listings that were not refused. Does not count further pages, nor attempts to stream that were followed by pages (a
+/// store that cannot stream reports that in the response).
 fn listings(requests: &[Request], path: &str) -> usize {
     let lists =
         requests.iter().filter(|request| request.path == path && request.lists() && request.status == 200);
@@ -239,7 +239,7 @@ fn listings(requests: &[Request], path: &str) -> usize {
     if paged.is_empty() { streamed.len() } else { paged.len() }
 }
 
-/// Waits until it knows as many objects as there are: nothing is missing, nothing has stayed.
+/// Waits until Longwave has exactly the objects of the cluster.
 fn knows_all(longwave: &Longwave, cluster: &Cluster) {
     for (resource, path) in WATCHED {
         until(longwave, resource, LIMIT, || {

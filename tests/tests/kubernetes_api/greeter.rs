@@ -1,4 +1,4 @@
-//! The test's own server on the node: pods tell it their names, so it knows the truth about each connection.
+//! A server of the test on the node, to which pods send their names.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -8,21 +8,21 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
-/// Listens until the test ends.
+/// The server. It listens until the process ends.
 pub struct Greeter {
-    /// Where.
+    /// Address of the server.
     pub address: SocketAddr,
     book: Arc<Book>,
 }
 
-/// One connection.
+/// A connection of a pod.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// The client's address and port.
+    /// Address and port of the client.
     pub from: SocketAddr,
-    /// The pod's name, by its own account.
+    /// Name of the pod that it sent.
     pub pod: String,
-    /// Seconds since the epoch.
+    /// Time in seconds since the epoch.
     pub at: u64,
 }
 
@@ -43,7 +43,7 @@ impl Greeter {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let book = Arc::clone(&shared);
-                // Pods are killed in the middle of everything.
+                // Fails if the pod is killed.
                 std::thread::spawn(move || drop(greet(stream, &book)));
             }
         });
@@ -58,11 +58,11 @@ impl Greeter {
             .changed
             .wait_timeout_while(calls, limit, |calls| !done(calls))
             .unwrap_or_else(PoisonError::into_inner);
-        assert!(!timeout.timed_out(), "not heard within {limit:?}: {what}; {} calls", calls.len());
+        assert!(!timeout.timed_out(), "no such call within {limit:?}: {what}; {} calls", calls.len());
     }
 
-    /// Waits for a call of a pod whose name begins so.
-    pub fn hear(&self, name: &str, limit: Duration) {
+    /// Waits for a call of a pod whose name starts with `name`.
+    pub fn await_call(&self, name: &str, limit: Duration) {
         self.wait(name, limit, |calls| calls.iter().any(|call| call.pod.starts_with(name)));
     }
 
@@ -70,11 +70,11 @@ impl Greeter {
         self.book.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Asserts that every line that names a pod behind one of these connections names the right one. Returns how many did.
+    /// Asserts that every line with the name of a pod has the right one. Returns the number of these lines.
     pub fn assert_true(&self, lines: &[Map<String, Value>]) -> usize {
         let mut pods: HashMap<SocketAddr, Option<String>> = HashMap::new();
         for call in self.calls() {
-            // Two pods of one address may have had the same port.
+            // Two pods with the same address may have used the same port.
             let told = pods.entry(call.from).or_insert_with(|| Some(call.pod.clone()));
             if told.as_ref() != Some(&call.pod) {
                 *told = None;
@@ -88,7 +88,7 @@ impl Greeter {
                 if name != pod {
                     let what =
                         ["timestamp", "event_name", "longwave.connection.start_time", "source.address"];
-                    wrong.push(format!("{pod} is called {name}: {:?}", what.map(|key| line.get(key))));
+                    wrong.push(format!("{pod} is named {name}: {:?}", what.map(|key| line.get(key))));
                 }
             }
         }
@@ -97,13 +97,13 @@ impl Greeter {
     }
 }
 
-/// The client's address and port.
+/// Returns address and port of the client.
 pub fn source(line: &Map<String, Value>) -> Option<SocketAddr> {
     let address = line.get("source.address")?.as_str()?.parse().ok()?;
     Some(SocketAddr::new(address, u16::try_from(line.get("source.port")?.as_u64()?).ok()?))
 }
 
-/// `GET /<pod>` is answered and closed; `GET /<pod>/stay` stays until the pod ends it.
+/// Responds to `GET /<pod>` and closes; keeps the connection of `GET /<pod>/stay` open until the pod closes it.
 fn greet(stream: TcpStream, book: &Book) -> std::io::Result<()> {
     let from = stream.peer_addr()?;
     let mut reader = BufReader::new(stream.try_clone()?);
@@ -126,7 +126,7 @@ fn greet(stream: TcpStream, book: &Book) -> std::io::Result<()> {
     (&stream).write_all(b"HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nhi\n")
 }
 
-/// A pod that calls again and again, or `times` times.
+/// Returns a pod that calls `times` times. `None`: until it is deleted.
 pub fn caller(greeter: SocketAddr, times: Option<u32>) -> Value {
     let call = format!("wget -q -O- http://{greeter}/$HOSTNAME");
     pod_spec(&match times {
@@ -135,13 +135,13 @@ pub fn caller(greeter: SocketAddr, times: Option<u32>) -> Value {
     })
 }
 
-/// A pod with one connection that stays.
+/// Returns a pod with one long connection.
 pub fn stayer(greeter: SocketAddr) -> Value {
     let lines = "(echo \"GET /$HOSTNAME/stay HTTP/1.0\"; while sleep 1; do echo; done)";
     pod_spec(&format!("{lines} | nc {} {}", greeter.ip(), greeter.port()))
 }
 
-/// One busybox that runs this script, and ends soon when it has to.
+/// Returns a pod with a busybox that runs this script and is killed soon after SIGTERM.
 pub fn pod_spec(script: &str) -> Value {
     json!({
         "terminationGracePeriodSeconds": 1,
@@ -154,12 +154,12 @@ pub fn pod_spec(script: &str) -> Value {
     })
 }
 
-/// A pod.
+/// Returns a pod.
 pub fn pod(name: &str, spec: Value) -> String {
     json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}).to_string()
 }
 
-/// A Deployment.
+/// Returns a Deployment.
 pub fn deployment(name: &str, replicas: u32, spec: Value) -> String {
     json!({
         "apiVersion": "apps/v1",

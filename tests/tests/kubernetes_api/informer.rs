@@ -1,4 +1,4 @@
-//! The plain informer that `cargo xtask peers` builds of client-go: what an agent costs that is made the usual way.
+//! The plain informer that `cargo xtask peers` builds with client-go, with which the cost of Longwave is compared.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use longwave_tests::cgroup;
 use rustix::process::Pid;
 
-/// A running one; killed when dropped.
+/// A running informer that is killed when dropped.
 pub struct Informer {
     child: Child,
     stdin: ChildStdin,
@@ -21,7 +21,7 @@ pub struct Informer {
 // === impl Informer ===
 
 impl Informer {
-    /// Starts it, and does not wait for anything.
+    /// Starts the informer without waiting.
     pub fn start(program: &Path, server: SocketAddr, token: &Path) -> Self {
         let _at_home = cgroup::at_home();
         let mut child = Command::new("setpriv")
@@ -45,32 +45,32 @@ impl Informer {
         Pid::from_child(&self.child)
     }
 
-    /// Its next line, the first when it has everything: objects by resource.
-    pub fn answer(&self, limit: Duration) -> HashMap<String, u64> {
+    /// Reads its next line: objects by resource. It writes the first line when it has everything.
+    pub fn counts(&self, limit: Duration) -> HashMap<String, u64> {
         let line = self.lines.recv_timeout(limit).unwrap_or_else(|error| panic!("the informer: {error}"));
         let pairs = line.split_whitespace().filter_map(|pair| pair.split_once('='));
         pairs.map(|(resource, count)| (resource.to_owned(), count.parse().unwrap())).collect()
     }
 
-    /// Waits until it has as many objects of these resources.
+    /// Waits until it has these numbers of objects.
     pub fn knows(&mut self, objects: &[(&str, u64)], limit: Duration) {
         let end = Instant::now() + limit;
         loop {
             writeln!(self.stdin, "count").unwrap();
-            let counts = self.answer(limit);
+            let counts = self.counts(limit);
             if objects.iter().all(|(resource, count)| counts.get(*resource) == Some(count)) {
                 return;
             }
             assert!(Instant::now() < end, "not within {limit:?}: {objects:?}, but {counts:?}");
-            // It has no event to wait for.
+            // There is no event to wait for.
             std::thread::sleep(Duration::from_millis(200));
         }
     }
 
-    /// Has its runtime give back to the system what it does not use.
+    /// Makes its runtime return unused memory to the system.
     pub fn collect(&mut self, limit: Duration) {
         writeln!(self.stdin, "collect").unwrap();
-        self.answer(limit);
+        self.counts(limit);
     }
 }
 

@@ -1,5 +1,5 @@
-//! The extension `kubernetes` of a Longwave on the host, against a real API server: what goes wrong between the two, rights that are
-//! missing, and what ten thousand pods cost. Pods of the cluster talk to the test, which keeps its own account of who they are.
+//! The extension `kubernetes` of a Longwave on the host with a real API server: faults between the two, missing rights, and the cost of ten
+//! thousand pods. Pods of the cluster send their names to a server of the test, which compares them with the records.
 #![allow(clippy::unwrap_used)]
 
 mod faults;
@@ -11,14 +11,26 @@ mod rights;
 mod running;
 mod scale;
 
+use std::process::ExitCode;
 use std::time::Duration;
 
-/// Generous: machines are loaded, and waits after failures grow to 45 s.
+use longwave_testing::{harness, tests};
+
+/// Limit of a wait. It is long, because machines are loaded, and waits after failures grow to 45 s.
 const LIMIT: Duration = Duration::from_secs(180);
 
 const PODS: &str = "/api/v1/pods";
 const SERVICES: &str = "/api/v1/services";
 const SLICES: &str = "/apis/discovery.k8s.io/v1/endpointslices";
-/// What is watched, as telemetry and as requests call it.
+/// Watched resources: names in the self-telemetry, and paths.
 const WATCHED: [(&str, &str); 3] = [("pods", PODS), ("services", SERVICES), ("endpointslices", SLICES)];
 const DEFAULT_PODS: &str = "/api/v1/namespaces/default/pods";
+
+fn main() -> ExitCode {
+    harness::run(tests![
+        faults::names_outlive_a_failing_api_server,
+        recycled::an_address_that_is_given_again_names_who_had_it,
+        rights::the_rules_are_exactly_those_that_are_needed,
+        scale::ten_thousand_pods_fit_into_forty_mebibytes,
+    ])
+}

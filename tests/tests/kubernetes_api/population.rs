@@ -1,4 +1,4 @@
-//! Ten thousand pods of Deployments, and services with their endpoints, as controllers and kubelets would write them.
+//! Ten thousand pods of Deployments, and services with their endpoints, as controllers and kubelets write them.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -11,14 +11,14 @@ pub const SERVICES: usize = 1_000;
 pub const PER_SERVICE: usize = PODS / SERVICES;
 const NODES: usize = 100;
 const NAMESPACES: usize = 20;
-/// Connections to the API server while it is written to.
+/// Number of connections to the API server that write objects.
 const WRITERS: usize = 12;
-/// Pods that are deleted and made anew in a round.
+/// Number of pods that are replaced in a round.
 pub const CHURNED: usize = 1_000;
-/// Where they listen.
+/// Port of the pods.
 pub const PORT: u16 = 18080;
 
-/// Runs `work` for each number below `count`, on all connections.
+/// Runs `work` for each number below `count`, spread over all connections.
 fn spread(server: &ApiServer, token: &str, count: usize, work: impl Fn(&mut Session, usize) + Sync) {
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
@@ -54,7 +54,7 @@ pub fn namespace(app: usize) -> String {
 }
 
 pub fn address(number: usize, round: usize) -> IpAddr {
-    // A new pod has a new address.
+    // A replaced pod has another address.
     let host = number + if number < CHURNED { round * PODS } else { 0 };
     IpAddr::from([10, 201 + (host >> 16) as u8, (host >> 8) as u8, host as u8])
 }
@@ -64,7 +64,7 @@ pub fn pod_name(number: usize, round: usize) -> String {
     format!("app-{}-7d4b9c6f5d-{round}{:04}", number / PER_SERVICE, number % PODS)
 }
 
-/// As a kubelet would tell of it: two requests.
+/// Creates a pod and its status, as a kubelet does.
 fn write_pod(session: &mut Session, number: usize, round: usize) {
     let app = number / PER_SERVICE;
     let (name, namespace) = (pod_name(number, round), namespace(app));
@@ -124,10 +124,10 @@ fn write_pod(session: &mut Session, number: usize, round: usize) {
     session.write("PATCH", &format!("{collection}/{name}/status"), &json!({"status": status}));
 }
 
-/// And its endpoints, as the controller would write them.
+/// Creates a service and its endpoints, as the controller does.
 fn write_service(session: &mut Session, number: usize) {
     let (name, namespace) = (format!("app-{number}"), namespace(number));
-    // Not for kube-proxy.
+    // Hidden from kube-proxy.
     let labels = json!({
         "service.kubernetes.io/service-proxy-name": "none",
         "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
@@ -178,7 +178,7 @@ fn write_slice(session: &mut Session, number: usize, round: usize) {
     session.write("POST", &collection, &slice);
 }
 
-/// Replaces pods, with new names and addresses. Last comes one more object of each kind: whoever has that has heard of all before.
+/// Replaces pods by others with new names and addresses. Finally adds one object of each kind: a client that has it has all earlier changes.
 pub fn churn(server: &ApiServer, token: &str, round: usize) {
     spread(server, token, CHURNED, |session, number| {
         let namespace = namespace(number / PER_SERVICE);

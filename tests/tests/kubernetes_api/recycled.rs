@@ -1,4 +1,4 @@
-//! An address that two pods have within one interval.
+//! An address that two pods have in one interval.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -14,24 +14,23 @@ use crate::greeter::{Call, Greeter, caller, pod, pod_spec, source};
 use crate::running::{admin, cluster, is_from, leave, start, word};
 use crate::{DEFAULT_PODS, LIMIT};
 
-/// Seconds; aligned to the clock.
+/// Interval in seconds.
 const INTERVAL: u64 = 60;
-/// Calls of each pod.
+/// Number of calls of each pod.
 const CALLS: u32 = 3;
-/// Rounds until two pods had the address within one interval, told late and told at once: the clock decides.
+/// Maximum number of rounds. Two pods must have the address in one interval, once with late and once with immediate updates.
 const ROUNDS: u32 = 8;
 
-/// *Scenario*: a pod calls and is deleted; the next pod gets the same address from the network plugin and calls, all within one interval.
-/// In every other round news of either reach Longwave only when both have called. Longwave sees the sockets of the test only, so
-/// that pods are known by their addresses, as those of other nodes are.
+/// *Scenario*: a pod calls and is deleted; the next pod gets the same address from the network plugin and calls, all in one interval. In
+/// every second round, Longwave receives the updates of both pods only when both have called. Longwave reports only the sockets of the test,
+/// so it names pods by their addresses, as those of other nodes.
 /// *Guarantees*: every connection is named after the pod that made it.
-#[test]
-fn an_address_that_is_given_again_names_who_had_it() {
-    let Some(cluster) = cluster("an_address_that_is_given_again_names_who_had_it") else { return };
+pub fn an_address_that_is_given_again_names_who_had_it() {
+    let cluster = cluster();
     let own = Cgroup::new("recycled");
-    // An accepted connection is its listener's cgroup's.
+    // An accepted connection belongs to the cgroup of its listener.
     let greeter = own.within(|| Greeter::start(&cluster.info.node_ip));
-    // So that the pods' network is known: an address near others may well be a pod's of which news are on their way.
+    // A first pod, so that the network of pods is known: Longwave waits for the name of an address that is near those of pods.
     cluster.create(DEFAULT_PODS, &pod("neighbour", pod_spec("exec sleep 10000")));
     cluster.wait(&format!("{DEFAULT_PODS}/neighbour"), |pod| pod.contains("podIP"));
     let proxy = FaultyProxy::new(ApiServer::of(&cluster.info));
@@ -47,11 +46,11 @@ fn an_address_that_is_given_again_names_who_had_it() {
     let (mut at_once, mut late) = (0, 0);
     for round in 0..ROUNDS {
         let is_late = round % 2 == 1;
-        proxy.set(|manners| manners.stalled = is_late);
+        proxy.set(|behaviour| behaviour.stalled = is_late);
         let names = [format!("first-{round}"), format!("second-{round}")];
         let calls = names.each_ref().map(|name| called_by(name, &cluster, &greeter));
-        proxy.set(|manners| manners.stalled = false);
-        // Nothing more of it until the next round: its address is nobody's.
+        proxy.set(|behaviour| behaviour.stalled = false);
+        // Ignores it until the next round, because no pod has its address.
         remove(&names[1], &cluster);
         let all = calls.concat();
         let same_address = all.iter().all(|call| call.from.ip() == all[0].from.ip());
@@ -63,11 +62,11 @@ fn an_address_that_is_given_again_names_who_had_it() {
             break;
         }
     }
-    assert!(at_once > 0 && late > 0, "no address was given again within an interval: {:?}", greeter.calls());
+    assert!(at_once > 0 && late > 0, "no address was reused in an interval: {:?}", greeter.calls());
 
-    // It has heard of everything that happened before.
+    // Longwave has all earlier updates then.
     cluster.create(DEFAULT_PODS, &pod("last", caller(greeter.address, Some(CALLS))));
-    greeter.hear("last", LIMIT);
+    greeter.await_call("last", LIMIT);
     longwave.await_lines("the last pod", 0, LIMIT, |line| is_from(line, "destination", "Pod", "last"));
     let finished = longwave.stop();
     greeter.assert_true(&finished.lines);
@@ -79,7 +78,7 @@ fn an_address_that_is_given_again_names_who_had_it() {
     leave(cluster);
 }
 
-/// A pod with the address that was given last, and its calls. The first of a round stays the one that has it last.
+/// Starts a pod with the address that was assigned last, and returns its calls.
 fn called_by(name: &str, cluster: &Cluster, greeter: &Greeter) -> Vec<Call> {
     cluster.create(DEFAULT_PODS, &pod(name, caller(greeter.address, Some(CALLS))));
     let of_pod = |calls: &[Call]| calls.iter().filter(|call| call.pod == name).count();
@@ -97,15 +96,15 @@ fn remove(name: &str, cluster: &Cluster) {
     cluster.wait(DEFAULT_PODS, |pods| !pods.contains(&format!("\"{name}\"")));
 }
 
-/// The plugin gives the address after the one that it gave last: here it learns that this was the one before.
+/// Makes the network plugin assign this address next, by storing the one before as the last that it assigned.
 fn give_again(address: IpAddr, cluster: &Cluster) {
     let IpAddr::V4(address) = address else { panic!("{address}: not IPv4") };
     let before = std::net::Ipv4Addr::from_bits(address.to_bits() - 1);
     let folder: PathBuf = cluster.folder().join("cni-addresses/longwave-cluster");
     let until = Instant::now() + LIMIT;
     while folder.join(address.to_string()).exists() {
-        assert!(Instant::now() < until, "{address} is not given back");
-        // The plugin's file has no event to wait for.
+        assert!(Instant::now() < until, "{address} is not released");
+        // There is no event to wait for.
         std::thread::sleep(Duration::from_millis(20));
     }
     std::fs::write(folder.join("last_reserved_ip.0"), before.to_string()).unwrap();

@@ -1,4 +1,4 @@
-//! What the service account may do: the shipped rules, and those less one.
+//! Rights of the service account: the shipped rules, and all of them but one.
 
 use std::collections::BTreeSet;
 
@@ -27,16 +27,15 @@ struct Account {
     role: Value,
 }
 
-/// *Scenario*: a service account with the shipped ClusterRole, bound by the shipped ClusterRoleBinding, in the real API server; with a
-/// server that streams listings, and with one that only has pages.
-/// *Guarantees*: nothing is refused; both ends and the service are named; what is asked for is exactly what the rules allow, verb by verb.
+/// *Scenario*: a service account with the shipped ClusterRole and ClusterRoleBinding in the real API server, with streamed listings and with
+/// pages.
+/// *Guarantees*: no request is refused; both ends and the service are named; the requests need exactly the verbs that the rules allow.
 ///
-/// *Scenario*: the same without each of the rules in turn, and for one of them it is added again later.
-/// *Guarantees*: the log names the rule to add, and no other; what the other rules allow is named still; the added rule is noticed without
-/// a restart.
-#[test]
-fn the_rules_are_exactly_those_that_are_needed() {
-    let Some(cluster) = cluster("the_rules_are_exactly_those_that_are_needed") else { return };
+/// *Scenario*: the same without each of the rules in turn; one of them is added again later.
+/// *Guarantees*: the log names only the missing rule; names that need only the other rules are still there; the added rule takes effect
+/// without a restart.
+pub fn the_rules_are_exactly_those_that_are_needed() {
+    let cluster = cluster();
     traffic(&cluster);
     let rules = shipped("ClusterRole")["rules"].as_array().unwrap().clone();
     assert_eq!(rules.len(), WATCHED.len());
@@ -47,7 +46,7 @@ fn the_rules_are_exactly_those_that_are_needed() {
         used.extend(nothing_is_refused(&cluster, &whole, pages_only));
     }
     let allowed: BTreeSet<_> = rules.iter().flat_map(verbs).collect();
-    assert_eq!(used, allowed, "what was asked for (left) is not what the rules allow (right)");
+    assert_eq!(used, allowed, "the verbs of the requests (left) are not those that the rules allow (right)");
 
     for missing in 0..rules.len() {
         let mut fewer = rules.clone();
@@ -66,12 +65,12 @@ fn nothing_is_refused(
     pages_only: bool,
 ) -> BTreeSet<(String, String, String)> {
     let (proxy, longwave, _folder) = run(cluster, account);
-    proxy.set(|manners| manners.pages_only = pages_only);
+    proxy.set(|behaviour| behaviour.pages_only = pages_only);
     proxy.listen();
     longwave.await_lines("both ends and the service", seen(&longwave), LIMIT, |line| {
         names_workload(line) && names_service(line)
     });
-    // Pages are followed by a watch.
+    // A watch follows the pages.
     for (resource, path) in WATCHED {
         proxy.await_requests(resource, 0, LIMIT, |requests| {
             let mut own = requests.iter().filter(|request| request.path == path && request.status == 200);
@@ -84,10 +83,10 @@ fn nothing_is_refused(
     assert!(refused.is_empty(), "{refused:#?}");
     let finished = longwave.stop();
     assert!(!finished.stderr.contains("may not"), "{}", finished.stderr);
-    requests.iter().filter(|request| request.status == 200).map(asked).collect()
+    requests.iter().filter(|request| request.status == 200).map(needed_right).collect()
 }
 
-/// Runs with the rules of `account`; then, if `all` is given, with all of them.
+/// Runs with the rules of `account`, and then, if `all` is given, with all rules.
 fn without(cluster: &Cluster, account: &Account, removed: &Value, all: Option<&Vec<Value>>) {
     let (proxy, longwave, _folder) = run(cluster, account);
     proxy.listen();
@@ -95,7 +94,7 @@ fn without(cluster: &Cluster, account: &Account, removed: &Value, all: Option<&V
     let remedy = format!(
         "add the rule `apiGroups: [\"{group}\"], resources: [\"{resource}\"], verbs: [\"list\", \"watch\"]` to the ClusterRole"
     );
-    // As the line of the log shows it.
+    // Escaped as in the log.
     until(&longwave, &remedy, LIMIT, || longwave.stderr().replace('\\', "").contains(&remedy));
     let path = WATCHED.iter().find(|(name, _)| name == resource).unwrap().1;
     match path {
@@ -125,11 +124,11 @@ fn without(cluster: &Cluster, account: &Account, removed: &Value, all: Option<&V
         "{}",
         finished.stderr
     );
-    // Once, not at every attempt.
+    // Logged once, not at every attempt.
     assert_eq!(complaints.count(), 1, "{}", finished.stderr);
 }
 
-/// Its proxy does not listen yet.
+/// The proxy does not listen yet.
 fn run(cluster: &Cluster, account: &Account) -> (FaultyProxy, Longwave, tempfile::TempDir) {
     let proxy = FaultyProxy::new(ApiServer::of(&cluster.info));
     let folder = tempfile::tempdir().unwrap();
@@ -138,7 +137,7 @@ fn run(cluster: &Cluster, account: &Account) -> (FaultyProxy, Longwave, tempfile
     (proxy, longwave, folder)
 }
 
-/// A client Deployment that asks a Deployment of two through its Service.
+/// Creates a client Deployment that connects to a Deployment of two through its Service.
 fn traffic(cluster: &Cluster) {
     let web = format!("mkdir /www && hostname > /www/index.html && exec httpd -f -p {PORT} -h /www");
     cluster.create(APPS, &deployment("web", 2, pod_spec(&web)));
@@ -173,8 +172,8 @@ fn names_service(line: &Map<String, Value>) -> bool {
         && word(line, "destination.service.namespace") == "default"
 }
 
-/// Group, resource and verb.
-fn asked(request: &Request) -> (String, String, String) {
+/// Returns group, resource and verb of a request.
+fn needed_right(request: &Request) -> (String, String, String) {
     let (group, resource) = match request.path.as_str() {
         PODS => ("", "pods"),
         SERVICES => ("", "services"),
@@ -184,7 +183,7 @@ fn asked(request: &Request) -> (String, String, String) {
     (group.to_owned(), resource.to_owned(), request.verb())
 }
 
-/// The same of a rule.
+/// Returns group, resource and verbs of a rule.
 fn verbs(rule: &Value) -> Vec<(String, String, String)> {
     let mut all = Vec::new();
     for group in words(&rule["apiGroups"]) {
@@ -210,7 +209,7 @@ fn shipped(kind: &str) -> Value {
 // === impl Account ===
 
 impl Account {
-    /// Creates what is shipped, under another name and with these rules, and waits until the API server goes by them.
+    /// Creates the shipped objects under another name and with these rules, and waits until the API server applies them.
     fn new(cluster: &Cluster, name: &str, rules: Vec<Value>) -> Self {
         let mut account = shipped("ServiceAccount");
         account["metadata"]["name"] = json!(name);
@@ -241,7 +240,7 @@ impl Account {
         session.write("PATCH", &path, &json!({"rules": rules}));
     }
 
-    /// The authorizer hears of new rules by a watch of its own.
+    /// Waits until the authorizer applies the rules, which it watches.
     fn await_rules(&self, cluster: &Cluster, rules: &[Value]) {
         let mut session = ApiServer::of(&cluster.info).session(&self.token);
         let allowed: BTreeSet<_> = rules.iter().flat_map(|rule| words(&rule["resources"])).collect();

@@ -1,4 +1,4 @@
-//! Longwave with the extension `kubernetes`, and what is asked of it.
+//! Longwave with the extension `kubernetes`, and queries of its output.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 static CLUSTER: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
 
-/// Starts it; `extra` is merged into the configuration.
+/// Starts Longwave. `extra` is merged into the configuration.
 pub fn start(kubeconfig: &Path, node: &str, ports: &[u16], extra: Value) -> Longwave {
     let base = json!({
         "extensions": {"kubernetes": {"kubeconfig": kubeconfig, "node": node}},
@@ -34,29 +34,29 @@ pub fn start(kubeconfig: &Path, node: &str, ports: &[u16], extra: Value) -> Long
     Longwave::start_with(config::merged(base, extra), Options { lines: true, ..Options::default() })
 }
 
-/// The administrator's token.
+/// Returns the token of the administrator.
 pub fn admin(cluster: &Cluster) -> String {
     std::fs::read_to_string(&cluster.info.token).unwrap().trim().to_owned()
 }
 
-/// A value of a line; empty if it has none.
+/// Returns a value of a line. Empty if it is missing.
 pub fn word<'l>(line: &'l Map<String, Value>, key: &str) -> &'l str {
     line.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// Whether the line's source is this workload and the line is this reporter's.
+/// Whether the line is of this reporter and has this workload as its source.
 pub fn is_from(line: &Map<String, Value>, reporter: &str, kind: &str, name: &str) -> bool {
     word(line, "reporter") == reporter
         && word(line, "source.workload.kind") == kind
         && word(line, "source.workload.name") == name
 }
 
-/// Lines so far.
+/// Returns the number of lines so far.
 pub fn seen(longwave: &Longwave) -> usize {
     longwave.lines(<[_]>::len)
 }
 
-/// How long the API server has not been heard of, seconds, by the extension's own account.
+/// Returns the staleness in seconds that the extension reports.
 pub fn staleness(longwave: &Longwave, resource: &str) -> f64 {
     gauge(longwave, "longwave_extension_kubernetes_staleness", resource)
 }
@@ -64,7 +64,7 @@ pub fn staleness(longwave: &Longwave, resource: &str) -> f64 {
 pub fn gauge(longwave: &Longwave, name: &str, resource: &str) -> f64 {
     let metrics = longwave.telemetry();
     let labels = [("resource", resource)];
-    // The exporter may add the unit to the name.
+    // The exporter may append the unit to the name.
     let found = metrics.samples.iter().find(|sample| {
         sample.name.starts_with(name)
             && labels.iter().all(|(key, value)| sample.labels.get(*key).is_some_and(|found| found == value))
@@ -77,10 +77,10 @@ pub fn errors(longwave: &Longwave, resource: &str, reason: &str) -> u64 {
     longwave.telemetry().sum("longwave_extension_kubernetes_errors", &labels)
 }
 
-/// Asks until it is so.
+/// Polls until `done` returns true.
 ///
 /// # Panics
-/// With `what` and the telemetry when it is not within `limit`.
+/// If it is not within `limit`, with `what` and the telemetry.
 pub fn until(longwave: &Longwave, what: &str, limit: Duration, mut done: impl FnMut() -> bool) {
     let end = Instant::now() + limit;
     while !done() {
@@ -95,7 +95,7 @@ pub fn until(longwave: &Longwave, what: &str, limit: Duration, mut done: impl Fn
     }
 }
 
-/// Says how long a part of a test took: these tests are what the end-to-end step waits for.
+/// Runs a part of a test, and reports on stderr how long it took: these tests determine the duration of the end-to-end step.
 pub fn timed<T>(part: &str, work: impl FnOnce() -> T) -> T {
     let started = Instant::now();
     let result = work();
@@ -103,26 +103,24 @@ pub fn timed<T>(part: &str, work: impl FnOnce() -> T) -> T {
     result
 }
 
-/// The cluster of the tests that take no harm from each other; it is up while one of them has it.
-pub fn cluster(name: &str) -> Option<Arc<Cluster>> {
-    if !gate::able(name) {
-        return None;
-    }
+/// Returns the cluster that several tests use at the same time. It is up as long as one of them uses it.
+pub fn cluster() -> Arc<Cluster> {
+    gate::require_privileges();
     let mut shared = CLUSTER.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(cluster) = shared.upgrade() {
-        return Some(cluster);
+        return cluster;
     }
-    let cluster = Arc::new(Cluster::up(name, ProxyMode::Nftables)?);
+    let cluster = Arc::new(Cluster::up(ProxyMode::Nftables));
     *shared = Arc::downgrade(&cluster);
-    Some(cluster)
+    cluster
 }
 
-/// A test has succeeded and needs it no longer: the last one takes it down.
+/// Releases the cluster after a test has passed. The last one takes it down.
 ///
 /// # Panics
-/// When something is left of it.
+/// If something is left of it.
 pub fn leave(cluster: Arc<Cluster>) {
-    // Nobody gets it meanwhile.
+    // No test can get it meanwhile.
     let _shared = CLUSTER.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(cluster) = Arc::into_inner(cluster) {
         cluster.down();

@@ -1,4 +1,4 @@
-//! Ten thousand pods and a thousand services, and what Longwave takes to know them.
+//! Memory and requests that Longwave needs for ten thousand pods and a thousand services.
 
 use std::fmt::Display;
 use std::io::Write;
@@ -23,49 +23,45 @@ use crate::running::{gauge, start, timed, until, word};
 use crate::{LIMIT, WATCHED};
 
 const ROUNDS: usize = 3;
-/// Asked about by name.
+/// Number of pods whose names are checked.
 const SAMPLE: usize = 50;
-/// Resident growth, bytes.
+/// Maximum growth of resident memory, in bytes.
 const BAR: u64 = 40 << 20;
-/// Pages of 250 objects, watches, and an attempt to have it streamed.
+/// Pages of 250 objects, watches, and attempts to stream the listing.
 const MAX_REQUESTS: usize = (PODS + 2 * SERVICES) / 250 + 12;
-/// Writing takes a while on two cores.
+/// Limit for writing all objects, which takes long on two cores.
 const LONG: Duration = Duration::from_secs(600);
 
-/// What a process takes to know all, since before it could reach the API server.
+/// Costs of a process, since before it could reach the API server.
 struct Cost {
     pid: Pid,
     proxy: FaultyProxy,
-    /// Resident before, bytes.
+    /// Resident memory before, in bytes.
     before: u64,
-    /// Resident growth at each stage, bytes.
+    /// Growth of resident memory after each stage, in bytes.
     grown: Vec<u64>,
-    /// What was read from the API server up to each stage, bytes.
+    /// Bytes read from the API server after each stage.
     read: Vec<u64>,
 }
 
-/// Addresses of pods lead to this machine while it exists.
+/// Routes the addresses of pods to this machine until dropped.
 struct Route;
 
 /// *Scenario*: 10,000 running pods of 1,000 Deployments on 100 nodes, 1,000 services, each with its endpoints, are written into the real
 /// API server; Longwave and a plain informer of client-go, which were running without a connection to it, get one at the same moment; then
 /// a thousand pods are replaced, three times.
-/// *Guarantees*: Longwave knows all, after one listing of each resource, and names a sample of addresses and backends as they are; its
-/// resident memory has grown by at most 40 MiB, and stays below that bound while pods come and go. It never grows as much as the informer's,
-/// not even as what is left of that when Go's runtime has given back all it can; nor does it ask more often.
-#[test]
-fn ten_thousand_pods_fit_into_forty_mebibytes() {
-    const NAME: &str = "ten_thousand_pods_fit_into_forty_mebibytes";
-    if !gate::able(NAME) {
-        return;
-    }
-    let Some(programs) = programs(NAME, &["informer"]) else { return };
-    let Some(plane) = ControlPlane::start(NAME) else { return };
+/// *Guarantees*: Longwave has all objects after one listing of each resource, and names a sample of addresses and backends correctly; its
+/// resident memory grows by at most 40 MiB, also while pods are replaced. It grows less than that of the informer, even after Go's runtime
+/// has returned what it can; and Longwave sends no more requests.
+pub fn ten_thousand_pods_fit_into_forty_mebibytes() {
+    gate::require_privileges();
+    let programs = programs(&["informer"]);
+    let plane = ControlPlane::start();
     timed("all written", || write_all(&plane.server, &plane.token));
 
     let ways = [(); 2].map(|()| FaultyProxy::new(plane.server.clone()));
     for way in &ways {
-        way.set(|manners| manners.down = true);
+        way.set(|behaviour| behaviour.down = true);
         way.listen();
     }
     let folder = tempfile::tempdir().unwrap();
@@ -81,9 +77,9 @@ fn ten_thousand_pods_fit_into_forty_mebibytes() {
     let (mut ours, mut its) = (Cost::new(longwave.pid(), our_way), Cost::new(informer.pid(), its_way));
 
     for cost in [&ours, &its] {
-        cost.proxy.set(|manners| manners.down = false);
+        cost.proxy.set(|behaviour| behaviour.down = false);
     }
-    informer.answer(LONG);
+    informer.counts(LONG);
     knows(&longwave, &mut informer, &objects(&plane), "after the start");
     [&mut ours, &mut its].into_iter().for_each(Cost::note);
     let requests = ours.proxy.requests(0);
@@ -109,15 +105,15 @@ fn ten_thousand_pods_fit_into_forty_mebibytes() {
     assert!(ours.grown.iter().all(|bytes| *bytes <= BAR), "{compared}");
     assert!(ours.grown.iter().zip(&its.grown).all(|(ours, its)| ours < its), "{compared}");
     assert!(ours.grown.last() < Some(&left), "{compared}");
-    assert!(ours.proxy.asked() <= its.proxy.asked(), "{compared}");
+    assert!(ours.proxy.request_count() <= its.proxy.request_count(), "{compared}");
     longwave.stop();
 }
 
-/// How many there are of what is watched.
+/// Returns the number of objects of each watched resource.
 fn objects(plane: &ControlPlane) -> [(&'static str, u64); 3] {
     let mut session = plane.server.session(&plane.token);
     WATCHED.map(|(resource, path)| {
-        // One object, and how many more there are.
+        // The response contains one object and the number of the others.
         let (_, list) = session.request("GET", &format!("{path}?limit=1"), "application/json", "");
         let list: Value = serde_json::from_slice(&list).unwrap();
         let more = list["metadata"]["remainingItemCount"].as_u64().unwrap_or(0);
@@ -125,7 +121,7 @@ fn objects(plane: &ControlPlane) -> [(&'static str, u64); 3] {
     })
 }
 
-/// Waits until both have as many objects as there are.
+/// Waits until both have all objects.
 fn knows(longwave: &Longwave, informer: &mut Informer, objects: &[(&str, u64)], when: &str) {
     for (resource, count) in objects {
         until(longwave, &format!("{count} {resource} {when}"), LONG, || {
@@ -135,12 +131,12 @@ fn knows(longwave: &Longwave, informer: &mut Informer, objects: &[(&str, u64)], 
     informer.knows(objects, LONG);
 }
 
-/// Connects to pods' addresses; they lead to a server of the test, which Longwave does not see.
+/// Connects to addresses of pods, which are routed to a server of the test outside the scope of Longwave.
 fn names_a_sample(longwave: &Longwave, own: &Cgroup, round: usize) {
     let _route = Route::new();
     let listener = TcpListener::bind(("0.0.0.0", PORT)).unwrap();
     let pods: Vec<usize> = (0..SAMPLE).map(|index| index * (PODS / SAMPLE) + index).collect();
-    // The replaced ones above all.
+    // Mainly replaced pods.
     let pods: Vec<usize> =
         pods.into_iter().chain((0..SAMPLE).map(|index| index * (CHURNED / SAMPLE))).collect();
     let connect = |number: usize| {
@@ -150,7 +146,7 @@ fn names_a_sample(longwave: &Longwave, own: &Cgroup, round: usize) {
         accepted.write_all(b"x").unwrap();
         (number, target, client.local_addr().unwrap().port())
     };
-    // An accepted connection is its listener's cgroup's.
+    // An accepted connection belongs to the cgroup of its listener.
     let connections: Vec<_> = own.within(|| pods.into_iter().map(connect).collect());
     for (number, target, port) in connections {
         let app = number / PER_SERVICE;
@@ -207,9 +203,9 @@ impl Display for Cost {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let all = |bytes: &[u64]| bytes.iter().map(|bytes| mib(*bytes)).collect::<Vec<_>>().join(", ");
         let peak = field(self.pid, "VmHWM:").saturating_sub(self.before);
-        writeln!(f, "  resident before {} MiB; when all is listed and after each round:", mib(self.before))?;
+        writeln!(f, "  resident before {} MiB; after the listing and after each round:", mib(self.before))?;
         writeln!(f, "  growth {} MiB, at most {}", all(&self.grown), mib(peak))?;
-        writeln!(f, "  read {} MiB by {} requests", all(&self.read), self.proxy.asked())
+        writeln!(f, "  read {} MiB by {} requests", all(&self.read), self.proxy.request_count())
     }
 }
 

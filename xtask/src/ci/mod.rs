@@ -1,4 +1,4 @@
-//! `cargo xtask ci`: every check that a change must pass, each timed. `.ci/run` installs what is missing first.
+//! `cargo xtask ci`: runs every check that a change must pass, and times each. `.ci/run` installs what is missing before.
 
 mod step;
 mod tally;
@@ -18,21 +18,22 @@ use tally::Tally;
 /// `cargo xtask ci`
 #[derive(Args)]
 pub struct Options {
-    /// Run only these steps. Repeatable.
+    /// Run only this step. Repeatable.
     #[arg(long, value_name = "STEP")]
     only: Vec<String>,
-    /// Leave these steps out. Repeatable.
+    /// Leave this step out. Repeatable.
     #[arg(long, value_name = "STEP")]
     skip: Vec<String>,
-    /// Print the steps with their commands, and end.
+    /// Print the steps with their commands, and run none.
     #[arg(long)]
     list: bool,
-    /// What a step before ours took, for the table of times. Repeatable.
+    /// Seconds that an earlier step of `.ci/run` took, for the table of times. Repeatable.
     #[arg(long, value_name = "NAME=SECS")]
     took: Vec<String>,
 }
 
-/// Runs the steps in order up to the first that fails, some in the background. The last line is `N passed, N failed`, over all tests.
+/// Runs the steps in order and stops at the first that fails; some run in the background. The last line sums up all tests: `N passed, N
+/// failed`.
 pub fn main(options: &Options) -> Result<ExitCode> {
     for name in options.only.iter().chain(&options.skip) {
         if !STEPS.iter().any(|step| step.name == name) {

@@ -1,4 +1,4 @@
-//! The steps of `cargo xtask ci`, as data, and how one is run.
+//! The steps of `cargo xtask ci`.
 
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -8,19 +8,19 @@ use anyhow::{Context, Result, bail};
 use super::tally::Tally;
 use crate::{cache, sh};
 
-/// One check.
+/// One check of a change.
 pub struct Step {
     /// One word, for `--only` and the table of times.
     pub name: &'static str,
-    /// Program and arguments, run in the workspace's root.
+    /// Program and arguments; runs in the root of the workspace.
     command: &'static [&'static str],
-    /// Added to the environment.
+    /// Variables that are added to the environment.
     env: &'static [(&'static str, &'static str)],
-    /// After so many minutes the step is killed, and has failed.
+    /// Minutes after which the step is killed and counts as failed.
     minutes: u64,
-    /// Runs beside the steps that follow: what waits leaves it a core.
+    /// Runs at the same time as the following steps.
     pub in_background: bool,
-    /// Begins when the steps in the background have ended.
+    /// Starts only when the steps in the background have ended.
     pub needs_background: bool,
 }
 
@@ -29,11 +29,11 @@ impl Step {
         Self { name: "", command: &[], env: &[], minutes: 0, in_background: false, needs_background: false };
 }
 
-/// The object as this run built it, below the workspace. The tests that follow load it, so that they prove the sources, also where the
-/// toolchain is newer than the committed object's.
+/// Path of the BPF object that this run builds, relative to the workspace. The tests load it instead of the committed object, so that they
+/// test the sources even if the toolchain is newer.
 const REBUILT_OBJECT: &str = "target/longwave.bpf.o";
 
-/// In running order: what is quick to fail comes first, what takes the machine for itself last.
+/// All steps in their order: quick checks first; last what needs the machine for itself.
 pub const STEPS: &[Step] = &[
     Step { name: "fmt", command: &["cargo", "fmt", "--all", "--", "--check"], minutes: 2, ..Step::DEFAULT },
     Step {
@@ -48,7 +48,7 @@ pub const STEPS: &[Step] = &[
         minutes: 5,
         ..Step::DEFAULT
     },
-    // Go builds on what the others leave of two cores.
+    // With low priority, so that Go does not slow down the other steps.
     Step {
         name: "peers",
         command: &["nice", "-n", "19", "cargo", "xtask", "peers"],
@@ -102,7 +102,7 @@ pub const STEPS: &[Step] = &[
     },
     Step {
         name: "vm-newest",
-        // What only takes long under emulation and shows nothing of the kernel's version is left to the end-to-end step.
+        // Tests that take long under emulation and do not depend on the kernel's version run in the end-to-end step only.
         command: &[
             "cargo",
             "xtask",
@@ -121,7 +121,7 @@ pub const STEPS: &[Step] = &[
     },
     Step {
         name: "vm-older",
-        // Every byte and every connection change: what depends most on a kernel's structures and on how it runs the programs.
+        // Exact bytes and connection changes depend most on the kernel's structures and on how it runs the programs.
         command: &[
             "cargo",
             "xtask",
@@ -146,7 +146,7 @@ pub const STEPS: &[Step] = &[
     },
     Step {
         name: "build",
-        // What the unit step built, and the binary: without `--tests` some features are off, and most would be compiled again.
+        // With `--tests`, the features are those of the unit step: without it, most crates would be compiled again.
         command: &[
             "cargo",
             "build",
@@ -160,7 +160,7 @@ pub const STEPS: &[Step] = &[
         minutes: 15,
         ..Step::DEFAULT
     },
-    // Privileged tests, the real Collector, Docker and Kubernetes, and the examples' validation.
+    // Privileged tests, the real Collector, Docker and Kubernetes, and the validation of the examples.
     Step {
         name: "end-to-end",
         command: &["cargo", "test", "--package", "longwave-tests", "--locked", "--no-fail-fast"],
@@ -174,7 +174,7 @@ pub const STEPS: &[Step] = &[
 // === impl Step ===
 
 impl Step {
-    /// As one would type it.
+    /// The command line with its environment.
     pub fn line(&self) -> String {
         let mut line = String::new();
         for (name, value) in self.env {
@@ -183,9 +183,9 @@ impl Step {
         line + &self.command.join(" ")
     }
 
-    /// Runs the step, prints its output as it comes, and counts the tests in it into `tally`.
+    /// Runs the step, prints its output, and adds its tests to `tally`.
     pub fn run(&self, tally: &Mutex<Tally>) -> Result<()> {
-        // setpriv: the step ends with us. timeout: so do its children, and in bounded time.
+        // setpriv ends the step when this process dies. timeout also ends the children of the step, after a limit.
         let rebuilt = Some(cache::workspace().join(REBUILT_OBJECT)).filter(|object| object.is_file());
         let mut child = Command::new("setpriv")
             .args(["--pdeathsig", "TERM", "timeout", "--kill-after", "10"])

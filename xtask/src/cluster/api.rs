@@ -1,4 +1,4 @@
-//! Asking the API server, by curl as the administrator.
+//! Requests to the API server, with curl and the rights of the administrator.
 
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::RecvTimeoutError;
@@ -10,10 +10,10 @@ use serde_json::Value;
 use super::layout::{Layout, api_url};
 use crate::sh;
 
-/// Between two looks at whether the component that is waited for still runs.
-pub const GLANCE: Duration = Duration::from_millis(200);
+/// Time between two checks whether a component is running or ready.
+pub const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// curl towards a path of the API.
+/// A curl command for a path of the API.
 fn curl(layout: &Layout, path: &str) -> Command {
     let mut command = Command::new("/usr/bin/curl");
     command.args(["--silent", "--show-error", "--fail", "--no-buffer", "--noproxy", "*", "--cacert"]);
@@ -22,13 +22,13 @@ fn curl(layout: &Layout, path: &str) -> Command {
     command
 }
 
-/// Whether it answers and finds itself ready.
+/// Whether the API server reports that it is ready.
 pub fn ready(layout: &Layout) -> bool {
     let mut command = curl(layout, "/readyz");
     sh::output_silent(command.args(["--max-time", "5"])).is_ok_and(|answer| answer == "ok")
 }
 
-/// A watch that runs until it is dropped.
+/// A curl process that watches a collection until it is dropped.
 struct Watch(Child);
 
 impl Drop for Watch {
@@ -38,7 +38,7 @@ impl Drop for Watch {
     }
 }
 
-/// Watches a collection until an object satisfies `wanted`; `healthy` is asked in between, and its error ends the wait.
+/// Watches a collection until an object satisfies `wanted`. Calls `healthy` again and again meanwhile; its error ends the wait.
 pub fn wait_for(
     layout: &Layout,
     collection: &str,
@@ -54,7 +54,7 @@ pub fn wait_for(
         let mut watch = Watch(child.context("cluster: curl could not be started: install curl")?);
         let lines = sh::lines(&mut watch.0)?;
         while Instant::now() < until {
-            match lines.recv_timeout(GLANCE) {
+            match lines.recv_timeout(POLL_INTERVAL) {
                 Ok(line) => {
                     let event: Value = serde_json::from_str(&line).unwrap_or_default();
                     if event["type"] != "ERROR" && wanted(&event["object"]) {
@@ -62,14 +62,14 @@ pub fn wait_for(
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => healthy()?,
-                // The API server may still be loading its rights; the next watch starts from the current state.
+                // The API server may still be loading the roles. The next watch starts from the current state.
                 Err(RecvTimeoutError::Disconnected) => {
                     healthy()?;
-                    std::thread::sleep(GLANCE);
+                    std::thread::sleep(POLL_INTERVAL);
                     break;
                 }
             }
         }
     }
-    bail!("did not happen within {} s", limit.as_secs())
+    bail!("not seen within {} s", limit.as_secs())
 }

@@ -1,4 +1,4 @@
-//! The pods' cgroups: in each version 1 hierarchy and in version 2's.
+//! The cgroups of pods, in each hierarchy of version 1 and in that of version 2.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,19 +6,19 @@ use std::path::{Path, PathBuf};
 use super::process::Process;
 
 const ROOT: &str = "/sys/fs/cgroup";
-/// As the kubelet calls the parent of all pods.
+/// Name of the parent of all pods' cgroups, given by the kubelet.
 const PODS: &str = "kubepods";
 
-/// The parents of all pods, one for each hierarchy.
+/// Returns the parent of all pods' cgroups in each hierarchy.
 pub fn pods() -> Vec<PathBuf> {
     let mut hierarchies: Vec<PathBuf> = folders(Path::new(ROOT));
     hierarchies.push(ROOT.into());
-    // `cpu` may be a link to `cpu,cpuacct`.
+    // `cpu` can be a link to `cpu,cpuacct`.
     hierarchies.retain(|folder| !folder.is_symlink());
     hierarchies.into_iter().map(|folder| folder.join(PODS)).filter(|folder| folder.is_dir()).collect()
 }
 
-/// Every process in a pod.
+/// Returns every process in a pod.
 pub fn processes() -> Vec<Process> {
     let mut pids: Vec<i32> = Vec::new();
     for folder in pods().iter().flat_map(|root| deepest_first(root)) {
@@ -30,7 +30,7 @@ pub fn processes() -> Vec<Process> {
     pids.into_iter().filter_map(|pid| Process::of("a pod's process", pid)).collect()
 }
 
-/// Removes them; what is not empty stays, and is found by [`pods`].
+/// Removes the cgroups of pods that are empty.
 pub fn remove() {
     for folder in pods().iter().flat_map(|root| deepest_first(root)) {
         let _ = fs::remove_dir(folder);

@@ -1,4 +1,4 @@
-//! The components' command lines.
+//! Command lines of the components.
 
 use std::path::Path;
 use std::process::Command;
@@ -16,22 +16,22 @@ pub enum Component {
     Etcd,
     /// The API server.
     ApiServer,
-    /// Makes ReplicaSets of Deployments, Pods of ReplicaSets, EndpointSlices, tokens, …
+    /// Creates the ReplicaSets of Deployments, the Pods of ReplicaSets, EndpointSlices, tokens, …
     ControllerManager,
-    /// Gives pods their node.
+    /// Assigns pods to nodes.
     Scheduler,
     /// Runs containers.
     Containerd,
-    /// Runs pods, through containerd.
+    /// Runs pods with containerd.
     Kubelet,
-    /// Rewrites what goes to ClusterIPs and node ports.
+    /// Translates ClusterIPs and node ports.
     KubeProxy,
 }
 
 // === impl Component ===
 
 impl Component {
-    /// As its log and its record are called.
+    /// Name of the program, of its log and of its [`super::process::Process`].
     pub fn name(self) -> &'static str {
         match self {
             Self::Etcd => "etcd",
@@ -64,7 +64,7 @@ impl Component {
             Self::Kubelet => kubelet(&mut command, layout),
             Self::KubeProxy => flag(&mut command, "config", layout.path("kube-proxy.json")),
         }
-        // A caller's proxy would get what is for the API server, and etcd takes any ETCD_…; a caller's PATH may lack sbin.
+        // With the environment of the caller, requests to the API server could go to a proxy, etcd would read ETCD_…, and PATH may lack sbin.
         command.env_clear().env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
         command.env("HOME", &layout.dir);
         command.current_dir(&layout.dir);
@@ -72,7 +72,7 @@ impl Component {
     }
 }
 
-/// containerd's own client, where the kubelet's images are.
+/// A `ctr` command in the namespace of the kubelet's images.
 pub fn ctr(layout: &Layout) -> Command {
     let mut command = Command::new("/usr/bin/ctr");
     command.arg("--address").arg(layout.containerd_socket()).args(["--namespace", "k8s.io"]);
@@ -83,7 +83,7 @@ fn flag(command: &mut Command, name: &str, value: impl AsRef<Path>) {
     command.arg(format!("--{name}={}", value.as_ref().display()));
 }
 
-/// Nothing must survive a power cut, so nothing waits for the disk.
+/// Nothing needs to survive a power cut, so etcd does not sync to the disk.
 fn etcd(command: &mut Command, layout: &Layout) {
     let client = format!("http://127.0.0.1:{ETCD_PORT}");
     let peer = format!("http://127.0.0.1:{ETCD_PEER_PORT}");
@@ -96,8 +96,7 @@ fn etcd(command: &mut Command, layout: &Layout) {
     command.arg("--unsafe-no-fsync");
 }
 
-/// It listens on the node's address, not on loopback: pods reach it through the service `kubernetes`, whose endpoint may not be
-/// loopback's.
+/// It listens on the address of the node: pods use the service `kubernetes`, whose endpoint must not be a loopback address.
 fn api_server(command: &mut Command, layout: &Layout) {
     flag(command, "etcd-servers", format!("http://127.0.0.1:{ETCD_PORT}"));
     flag(command, "bind-address", NODE_IP);

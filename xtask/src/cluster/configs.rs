@@ -1,4 +1,4 @@
-//! The components' configuration files. JSON where YAML is meant: it is YAML too, and needs no quoting rules.
+//! Configuration files of the components. YAML files are written as JSON, which is YAML too and needs no rules for quoting.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ use super::layout::{
     PROXY_HEALTH_PORT, PROXY_METRICS_PORT,
 };
 
-/// Writes all of them.
+/// Writes all configuration files.
 pub fn write(layout: &Layout, mode: ProxyMode) -> Result<()> {
     for folder in ["log/pods", "cni", "manifests", "kubelet"] {
         let folder = layout.path(folder);
@@ -31,8 +31,8 @@ pub fn write(layout: &Layout, mode: ProxyMode) -> Result<()> {
     Ok(())
 }
 
-/// Pods' network namespaces are mounted below our folder, like everything else. `restrict_oom_score_adj`: in a container
-/// CAP_SYS_RESOURCE may be absent. runc, because crun refuses a hybrid of both cgroup versions.
+/// Mounts the network namespaces of pods below the folder of the cluster. `restrict_oom_score_adj` is for containers without
+/// CAP_SYS_RESOURCE. The runtime is runc, because crun refuses hosts that use both versions of cgroups.
 fn containerd(layout: &Layout) -> String {
     let text = |name| layout.text(name);
     format!(
@@ -77,7 +77,7 @@ SystemdCgroup = false
     )
 }
 
-/// `ptp`, not `bridge`: that one needs br_netfilter for services. Masquerading is done by one rule of ours, not by a chain a pod.
+/// The plugin is `ptp`, because `bridge` needs br_netfilter for services. One rule of [`super::netfilter`] masquerades all pods.
 fn cni(layout: &Layout) -> Value {
     json!({
         "cniVersion": "0.4.0",
@@ -95,7 +95,8 @@ fn cni(layout: &Layout) -> Value {
     })
 }
 
-/// No rules of its own in the machine's tables: every packet would pass them, and kube-proxy brings its own. Nothing is evicted and no image collected, however full the disk is: there is no registry to pull from again.
+/// Writes no rules into the tables of the machine, because every packet would pass them. Evicts no pod and removes no image, however full
+/// the disk is, because there is no registry to pull from.
 fn kubelet(layout: &Layout) -> Value {
     json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
@@ -131,7 +132,7 @@ fn kubelet(layout: &Layout) -> Value {
     })
 }
 
-/// What it would change of the machine's connection tracking stays as it is.
+/// Leaves the settings of connection tracking as they are.
 fn kube_proxy(layout: &Layout, mode: ProxyMode) -> Value {
     json!({
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",

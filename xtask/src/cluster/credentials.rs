@@ -1,4 +1,4 @@
-//! Who may talk to the API server: one token each, as on a real control plane's components, and the keys that sign.
+//! Clients of the API server, each with a token, and the keys that sign.
 
 use std::fs;
 use std::io::Read;
@@ -14,13 +14,13 @@ use crate::sh;
 
 /// One client of the API server.
 pub struct Client {
-    /// Also names its kubeconfig: `<dir>/<name>.kubeconfig`.
+    /// Also the name of its kubeconfig: `<dir>/<name>.kubeconfig`.
     pub name: &'static str,
     user: &'static str,
     group: &'static str,
 }
 
-/// All of them. The rights come from Kubernetes' own bindings; the kubelet's from the node authorizer.
+/// All clients. Kubernetes' default bindings give them their rights; the node authorizer gives the kubelet's.
 pub const CLIENTS: [Client; 5] = [
     Client { name: "admin", user: "admin", group: "system:masters" },
     Client { name: "controller-manager", user: "system:kube-controller-manager", group: "" },
@@ -29,7 +29,7 @@ pub const CLIENTS: [Client; 5] = [
     Client { name: "kubelet", user: "system:node:longwave-node", group: "system:nodes" },
 ];
 
-/// Writes tokens, kubeconfigs and keys. The kubeconfigs name a CA file that the API server's certificate will bring.
+/// Writes tokens, kubeconfigs and keys. The kubeconfigs refer to a CA file that is written once the API server has made its certificate.
 pub fn write(layout: &Layout) -> Result<()> {
     let mut tokens = String::new();
     for client in &CLIENTS {
@@ -47,13 +47,13 @@ pub fn write(layout: &Layout) -> Result<()> {
     keys(layout)
 }
 
-/// The kubeconfig of one of [`CLIENTS`].
+/// Path of the kubeconfig of one of [`CLIENTS`].
 pub fn kubeconfig_path(layout: &Layout, client: &str) -> std::path::PathBuf {
     if client == "admin" { layout.kubeconfig() } else { layout.path(&format!("{client}.kubeconfig")) }
 }
 
-/// The service accounts' signing key, and the certificate with which the API server goes to the kubelet: it signs itself,
-/// and the kubelet trusts just that one.
+/// Makes the key that signs the tokens of service accounts, and the certificate that the API server shows to the kubelet. It is
+/// self-signed, and the only one that the kubelet trusts.
 fn keys(layout: &Layout) -> Result<()> {
     openssl(
         Command::new("openssl").args(["genrsa", "-out"]).arg(layout.path("service-account.key")).arg("2048"),
@@ -68,7 +68,7 @@ fn keys(layout: &Layout) -> Result<()> {
     )
 }
 
-/// Its progress dots are nobody's news.
+/// Runs openssl without its progress output.
 fn openssl(command: &mut Command) -> Result<()> {
     sh::output_silent(command).map(|_| ())
 }

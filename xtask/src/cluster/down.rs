@@ -1,4 +1,4 @@
-//! Ending everything and removing every trace, whatever state an earlier `up` or `down` has left.
+//! Stops the cluster and removes everything that it left, also after an `up` or `down` that failed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,18 +10,18 @@ use serde_json::Value;
 
 use super::layout::{DEVICE, Layout, NETWORK, POD_CIDR};
 use super::process::{self, Process};
-use super::state::State;
+use super::state::ClusterState;
 use super::{cgroups, netfilter};
 use crate::sh;
 
-/// What etcd and the API server may take to end in order.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Containers and their shims are not asked: their state is thrown away with them.
-const NONE: Duration = Duration::ZERO;
+/// Time that etcd and the API server get to stop after SIGTERM.
+const GRACE_PERIOD: Duration = Duration::from_secs(10);
+/// Containers and shims are killed immediately, because their state is removed as well.
+const NO_GRACE_PERIOD: Duration = Duration::ZERO;
 
-/// Removes the cluster. Fails with a list of what is still there, after having tried everything.
+/// Removes the cluster. Tries everything, and then fails with a list of what is still there.
 pub fn down(layout: &Layout) -> Result<()> {
-    let Some(state) = State::load(layout)? else {
+    let Some(state) = ClusterState::load(layout)? else {
         eprintln!("cluster: is down already");
         return Ok(());
     };
@@ -32,13 +32,13 @@ pub fn down(layout: &Layout) -> Result<()> {
         }
     };
     let sockets = shim_sockets(layout);
-    // The other way round than started: the kubelet first, or it would start again what ends.
+    // In the reverse order of the start: the kubelet first, or it would restart what stops.
     for process in state.processes.iter().rev().filter(|process| process.name.starts_with("kube")) {
-        attempt(process.end(PATIENCE));
+        attempt(process.end(GRACE_PERIOD));
     }
     attempt(end_pods(layout));
     for process in state.processes.iter().rev() {
-        attempt(process.end(PATIENCE));
+        attempt(process.end(GRACE_PERIOD));
     }
     attempt(end_all(|| shims(layout)));
     attempt(unmount(layout, state.bpffs));
@@ -53,15 +53,15 @@ pub fn down(layout: &Layout) -> Result<()> {
     problems.extend(left(layout)?);
     if !problems.is_empty() {
         bail!(
-            "cluster: not everything could be removed (`down` again tries again):\n  {}",
+            "cluster: not everything could be removed (run `down` again to retry):\n  {}",
             problems.join("\n  ")
         );
     }
-    // Last: as long as it is there, `down` knows that there is something to do.
+    // Last, because `down` does nothing without the folder.
     fs::remove_dir_all(&layout.dir).with_context(|| format!("cluster: remove {}", layout.dir.display()))
 }
 
-/// What of the cluster is on the machine, outside its folder.
+/// Lists what is left of the cluster outside its folder.
 fn left(layout: &Layout) -> Result<Vec<String>> {
     let mut found = netfilter::left()?;
     found.extend(cgroups::pods().iter().map(|folder| format!("cgroup {}", folder.display())));
@@ -79,7 +79,7 @@ fn end_pods(layout: &Layout) -> Result<()> {
     end_all(|| shims(layout))
 }
 
-/// Ends what is found until nothing is: a process that ends may have just started another.
+/// Ends the processes that `find` returns until it returns none: a process may start another one before it ends.
 fn end_all(find: impl Fn() -> Vec<Process>) -> Result<()> {
     for _ in 0..20 {
         let found = find();
@@ -87,7 +87,7 @@ fn end_all(find: impl Fn() -> Vec<Process>) -> Result<()> {
             return Ok(());
         }
         for process in found {
-            process.end(NONE)?;
+            process.end(NO_GRACE_PERIOD)?;
         }
     }
     bail!("cluster: new processes appear in pods as fast as they are ended")
@@ -101,7 +101,7 @@ fn shims(layout: &Layout) -> Vec<Process> {
     })
 }
 
-/// The shims listen outside our folder, in files with hashed names; each tells its own in its folder.
+/// Returns the sockets of the shims. They are outside the folder of the cluster and have hashed names, which files in it contain.
 fn shim_sockets(layout: &Layout) -> Vec<PathBuf> {
     let tasks = layout.path("containerd/state/io.containerd.runtime.v2.task/k8s.io");
     let Ok(entries) = fs::read_dir(tasks) else { return Vec::new() };
@@ -116,10 +116,10 @@ fn mounts(layout: &Layout) -> Result<Vec<PathBuf>> {
     Ok(points.filter(|point| point.starts_with(&layout.dir)).collect())
 }
 
-/// The latest first: mounts may lie on mounts.
+/// Unmounts the latest mount first, because it can be below an earlier one.
 fn unmount(layout: &Layout, bpffs: bool) -> Result<()> {
     for point in mounts(layout)?.iter().rev() {
-        // Lazily: a process that is just being ended may still hold it for a moment.
+        // Lazily, because a process that is ending may still use it for a moment.
         sh::run(Command::new("umount").arg("--lazy").arg(point))?;
     }
     let mounted = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
@@ -129,7 +129,7 @@ fn unmount(layout: &Layout, bpffs: bool) -> Result<()> {
     Ok(())
 }
 
-/// The pods' devices go with their namespaces, but not at once; each has a route to a pod's address.
+/// Returns the network devices of pods. They end some time after their namespaces; each has a route to the address of a pod.
 fn pod_links() -> Result<Vec<String>> {
     let routes = sh::output(Command::new("ip").args(["-json", "-4", "route", "show", "root", POD_CIDR]))?;
     let routes: Value = serde_json::from_str(&routes).unwrap_or_default();
@@ -144,15 +144,15 @@ fn links() -> Result<()> {
     let mut devices = pod_links()?;
     devices.push(DEVICE.to_owned());
     for device in devices {
-        // Gone meanwhile is as good; what stays is reported at the end.
+        // It may have ended already. `left` reports the device if it could not be deleted.
         let _ = sh::output_silent(Command::new("ip").args(["link", "delete", &device]));
     }
     Ok(())
 }
 
-/// What the components have written outside our folder.
-fn folders(layout: &Layout, state: &State) {
-    // Each sandbox has one file of our network and one of its loopback, which is not named after any.
+/// Removes the files that the components have written outside the folder of the cluster.
+fn folders(layout: &Layout, state: &ClusterState) {
+    // Each sandbox has one file that is named after the network, and one of its loopback that is not.
     let results = Path::new("/var/lib/cni/results");
     for entry in fs::read_dir(results).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -171,7 +171,7 @@ fn folders(layout: &Layout, state: &State) {
         if folder == Path::new("/var/lib/kubelet") {
             let _ = fs::remove_dir_all(folder);
         } else {
-            // Not empty: somebody else uses it by now.
+            // Fails if the folder is not empty: other programs use it now.
             let _ = fs::remove_dir(folder);
         }
     }

@@ -1,8 +1,8 @@
-//! Images without a registry: made by hand as `docker save` would, imported where the kubelet looks.
+//! Images without a registry: archives in the format of `docker save`, imported into the store of the kubelet.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -10,37 +10,37 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::json;
+use tar::{Builder, EntryType, Header};
 
 use super::components::ctr;
 use super::layout::Layout;
-use super::tar::{Archive, Kind};
 use crate::sh;
 use crate::vm::suite;
 
 const BUSYBOX: &str = "/bin/busybox";
-/// The label by which containerd's Kubernetes side marks the images that it knows.
+/// The label of the images that the Kubernetes plugin of containerd knows.
 const KNOWN: &str = "io.cri-containerd.image=managed";
 
 /// `cargo xtask cluster image`
 #[derive(Args)]
 pub struct Options {
-    /// The program: static. It becomes /<file name> and the entry point; busybox becomes /bin/busybox, with a link for each tool.
+    /// The program, a static binary. It becomes /<file name> and the entry point; busybox becomes /bin/busybox, with a link for each tool.
     /// `bin:longwave` and `test:<name>` are built first, from this workspace.
     program: String,
-    /// The image's name and tag, as pods will write it: `longwave/peer:1`.
+    /// Name and tag of the image, as in pods: `longwave/peer:1`.
     name: String,
     /// The archive to write.
     #[arg(long, short, value_name = "TAR")]
     output: PathBuf,
-    /// More files: HOST:PATH in the image, with the host's mode. Repeatable.
+    /// Another file: HOST, which becomes PATH in the image, with the mode that it has on the host. Repeatable.
     #[arg(long = "file", value_name = "HOST:PATH")]
     files: Vec<String>,
-    /// The command, instead of the program itself. Repeatable, a word each.
+    /// One word of the command that replaces the program as the entry point. Repeatable.
     #[arg(long = "command", value_name = "WORD", allow_hyphen_values = true)]
     command: Vec<String>,
 }
 
-/// Writes an image as told.
+/// Writes the image that the options describe.
 pub fn main(options: &Options) -> Result<()> {
     let (program, name) = program(&options.program)?;
     let mut layer = Layer::new();
@@ -65,7 +65,7 @@ pub fn main(options: &Options) -> Result<()> {
     write(&options.name, &command, layer, &options.output)
 }
 
-/// The file, and what it is called in the image.
+/// The file on the host and its name in the image.
 fn program(named: &str) -> Result<(PathBuf, String)> {
     let built = match named.split_once(':') {
         Some(("bin", name)) => suite::build(&["build", "--package", name, "--bin", name])?,
@@ -91,7 +91,7 @@ pub fn busybox(name: &str, command: &[&str], output: &Path) -> Result<()> {
     write(name, &command, layer, output)
 }
 
-/// Imports an archive, and waits until the kubelet's side of containerd knows its images.
+/// Imports an archive, and waits until the Kubernetes plugin of containerd knows its images.
 pub fn load(layout: &Layout, archive: &Path) -> Result<()> {
     if !layout.exists() {
         bail!("cluster: is down: run `cargo xtask cluster up`");
@@ -100,7 +100,7 @@ pub fn load(layout: &Layout, archive: &Path) -> Result<()> {
     let names: Vec<&str> =
         output.lines().filter_map(|line| line.strip_prefix("unpacking ")?.split(' ').next()).collect();
     if names.is_empty() {
-        bail!("cluster: {}: holds no named image: {output}", archive.display());
+        bail!("cluster: {}: contains no image with a name: {output}", archive.display());
     }
     let until = Instant::now() + Duration::from_secs(60);
     for name in names {
@@ -108,16 +108,16 @@ pub fn load(layout: &Layout, archive: &Path) -> Result<()> {
         let filter = format!("name=={name}");
         while !sh::output(ctr(layout).args(["images", "list", &filter]))?.contains(KNOWN) {
             if Instant::now() > until {
-                bail!("cluster: {name}: containerd does not tell the kubelet's side of it");
+                bail!("cluster: {name}: the Kubernetes plugin of containerd does not list it");
             }
-            // It follows containerd's events, and shows that it did only in the list.
+            // The plugin follows the events of containerd; only the list shows that it did.
             std::thread::sleep(Duration::from_millis(50));
         }
     }
     Ok(())
 }
 
-/// One layer, as `docker save` lays it out.
+/// Writes an image of one layer in the format of `docker save`.
 fn write(name: &str, command: &[String], layer: Layer, output: &Path) -> Result<()> {
     if !name.contains(':') {
         bail!("cluster: {name}: has no tag: a name like longwave/peer:1 keeps the kubelet from pulling");
@@ -134,13 +134,28 @@ fn write(name: &str, command: &[String], layer: Layer, output: &Path) -> Result<
     let config_name = format!("{}.json", sha256(config.as_bytes())?);
     let manifest = json!([{"Config": config_name, "RepoTags": [name], "Layers": ["layer.tar"]}]).to_string();
     let file = fs::File::create(output).with_context(|| format!("cluster: create {}", output.display()))?;
-    let mut archive = Archive::new(file);
-    archive
-        .add(&config_name, 0o644, &Kind::File(config.as_bytes()))
-        .and_then(|()| archive.add("layer.tar", 0o644, &Kind::File(&layer)))
-        .and_then(|()| archive.add("manifest.json", 0o644, &Kind::File(manifest.as_bytes())))
-        .and_then(|()| archive.finish().map(|_| ()))
+    let mut archive = Builder::new(file);
+    [(&*config_name, config.as_bytes()), ("layer.tar", &layer), ("manifest.json", manifest.as_bytes())]
+        .into_iter()
+        .try_for_each(|(name, data)| append_file(&mut archive, name, 0o644, data))
+        .and_then(|()| archive.finish())
         .with_context(|| format!("cluster: write {}", output.display()))
+}
+
+fn append_file(archive: &mut Builder<impl Write>, path: &str, mode: u32, data: &[u8]) -> io::Result<()> {
+    archive.append_data(&mut header(EntryType::Regular, mode, data.len() as u64), path, data)
+}
+
+/// The header of an entry that root owns, with the time of the epoch: equal contents are equal bytes.
+fn header(kind: EntryType, mode: u32, size: u64) -> Header {
+    let mut header = Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_mode(mode);
+    header.set_size(size);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header
 }
 
 fn sha256(data: &[u8]) -> Result<String> {
@@ -149,7 +164,7 @@ fn sha256(data: &[u8]) -> Result<String> {
         .stdout(Stdio::piped())
         .spawn()
         .context("cluster: sha256sum could not be started: install coreutils")?;
-    // Its answer is one line, written after all has been read: no pipe can fill.
+    // It writes one line after it has read everything, so no pipe can fill.
     if let Some(mut stdin) = child.stdin.take() {
         stdin.write_all(data).context("cluster: write to sha256sum")?;
     }
@@ -159,12 +174,12 @@ fn sha256(data: &[u8]) -> Result<String> {
         .next()
         .filter(|sum| sum.len() == 64)
         .map(str::to_owned)
-        .context("cluster: sha256sum gave no sum")
+        .context("cluster: sha256sum printed no sum")
 }
 
 /// The files of an image.
 struct Layer {
-    archive: Archive<Vec<u8>>,
+    archive: Builder<Vec<u8>>,
     folders: BTreeSet<String>,
 }
 
@@ -172,7 +187,7 @@ struct Layer {
 
 impl Layer {
     fn new() -> Self {
-        Self { archive: Archive::new(Vec::new()), folders: BTreeSet::new() }
+        Self { archive: Builder::new(Vec::new()), folders: BTreeSet::new() }
     }
 
     fn busybox(&mut self, program: &Path) -> Result<()> {
@@ -180,10 +195,10 @@ impl Layer {
         let tools = sh::output(Command::new(program).arg("--list"))
             .with_context(|| format!("cluster: {}: install busybox-static", program.display()))?;
         for tool in tools.lines().filter(|tool| *tool != "busybox") {
-            self.add(&format!("bin/{tool}"), 0o777, &Kind::Link("busybox"))?;
+            self.link(&format!("bin/{tool}"), "busybox")?;
         }
-        self.add("etc/passwd", 0o644, &Kind::File(b"root:x:0:0:root:/:/bin/sh\n"))?;
-        self.add("etc/group", 0o644, &Kind::File(b"root:x:0:\n"))?;
+        self.file("etc/passwd", 0o644, b"root:x:0:0:root:/:/bin/sh\n")?;
+        self.file("etc/group", 0o644, b"root:x:0:\n")?;
         self.folder("tmp/", 0o1777)
     }
 
@@ -192,25 +207,40 @@ impl Layer {
         let mode = std::os::unix::fs::PermissionsExt::mode(
             &fs::metadata(host).with_context(|| format!("cluster: read {}", host.display()))?.permissions(),
         );
-        self.add(path.trim_start_matches('/'), mode & 0o7777, &Kind::File(&data))
+        self.file(path.trim_start_matches('/'), mode & 0o7777, &data)
     }
 
-    /// An entry, after the folders above it.
-    fn add(&mut self, path: &str, mode: u32, kind: &Kind) -> Result<()> {
-        for (at, _) in path.match_indices('/') {
-            self.folder(&path[..=at], 0o755)?;
-        }
-        self.archive.add(path, mode, kind).with_context(|| format!("cluster: image: {path}"))
+    fn file(&mut self, path: &str, mode: u32, data: &[u8]) -> Result<()> {
+        self.parents(path)?;
+        append_file(&mut self.archive, path, mode, data).with_context(|| format!("cluster: image: {path}"))
     }
 
+    /// A link to `target`, which is relative to the folder of the link.
+    fn link(&mut self, path: &str, target: &str) -> Result<()> {
+        self.parents(path)?;
+        let mut header = header(EntryType::Symlink, 0o777, 0);
+        self.archive.append_link(&mut header, path, target).with_context(|| format!("cluster: image: {path}"))
+    }
+
+    fn parents(&mut self, path: &str) -> Result<()> {
+        path.match_indices('/').try_for_each(|(at, _)| self.folder(&path[..=at], 0o755))
+    }
+
+    /// A folder, unless it is there. `path` ends with a slash.
     fn folder(&mut self, path: &str, mode: u32) -> Result<()> {
         if self.folders.insert(path.to_owned()) {
-            self.archive.add(path, mode, &Kind::Folder).with_context(|| format!("cluster: image: {path}"))?;
+            let mut header = header(EntryType::Directory, mode, 0);
+            self.archive
+                .append_data(&mut header, path, io::empty())
+                .with_context(|| format!("cluster: image: {path}"))?;
         }
         Ok(())
     }
 
     fn finish(self) -> Result<Vec<u8>> {
-        self.archive.finish().context("cluster: image")
+        self.archive.into_inner().context("cluster: image")
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,107 +1,107 @@
-//! Where everything of the cluster is: files below one folder, and the machine-wide names, addresses and ports it uses.
+//! Paths below the folder of the cluster, and the names, addresses and ports of the machine that it uses.
 
 use std::path::{Path, PathBuf};
 
-/// A bridge without ports: a node address must be neither loopback's nor depend on the machine's own network.
+/// A bridge without ports that carries the address of the node, so that it is no loopback address and does not depend on the network.
 pub const DEVICE: &str = "longwave-node";
-/// The node's address; the API server, the kubelet and node ports listen on it.
+/// Address of the node; the API server, the kubelet and node ports listen on it.
 pub const NODE_IP: &str = "10.245.0.1";
-/// Pods' addresses: the first /24 of [`CLUSTER_CIDR`], which the controller manager gives the only node.
+/// Addresses of pods: the first /24 of [`CLUSTER_CIDR`], which the controller manager assigns to the only node.
 pub const POD_CIDR: &str = "10.244.0.0/24";
-/// What nodes' pod networks are cut from.
+/// Range of which each node gets a part for its pods.
 pub const CLUSTER_CIDR: &str = "10.244.0.0/16";
-/// ClusterIPs.
+/// Range of ClusterIPs.
 pub const SERVICE_CIDR: &str = "10.96.0.0/16";
-/// The node's name.
+/// Name of the node.
 pub const NODE: &str = "longwave-node";
-/// The API server's port on [`NODE_IP`].
+/// Port of the API server on [`NODE_IP`].
 pub const API_PORT: u16 = 16443;
-/// etcd's client port, on loopback.
+/// Port of etcd for clients, on loopback.
 pub const ETCD_PORT: u16 = 12379;
-/// etcd's peer port, on loopback; it listens there though it is alone.
+/// Port of etcd for peers, on loopback. It listens there although it has no peer.
 pub const ETCD_PEER_PORT: u16 = 12380;
-/// The kubelet's health, on loopback.
+/// Port of the kubelet's health check, on loopback.
 pub const KUBELET_HEALTH_PORT: u16 = 12248;
-/// kube-proxy's health, on loopback.
+/// Port of kube-proxy's health check, on loopback.
 pub const PROXY_HEALTH_PORT: u16 = 12256;
-/// kube-proxy's metrics, on loopback.
+/// Port of kube-proxy's metrics, on loopback.
 pub const PROXY_METRICS_PORT: u16 = 12249;
-/// The CNI network's name, in the names of what libcni leaves in its own folder.
+/// Name of the CNI network. Files that libcni leaves in its folder start with it.
 pub const NETWORK: &str = "longwave-cluster";
-/// The nftables table that is the cluster's own, family `ip`.
+/// The nftables table of the cluster, family `ip`.
 pub const TABLE: &str = "longwave-cluster";
-/// The image of pods' sandboxes.
+/// Image of the sandboxes of pods.
 pub const PAUSE_IMAGE: &str = "docker.io/longwave/pause:1";
-/// busybox, with all its tools, for tests.
+/// Image of busybox with all its tools, for tests.
 pub const TOOLS_IMAGE: &str = "docker.io/longwave/busybox:1";
 
-/// The cluster's folder.
+/// The folder of a cluster.
 #[derive(Clone, Debug)]
 pub struct Layout {
-    /// Everything is below it, and it is removed by `down`.
+    /// Absolute path. `down` removes the folder.
     pub dir: PathBuf,
 }
 
 // === impl Layout ===
 
 impl Layout {
-    /// A file or folder of the cluster.
+    /// Path of a file or folder below it.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
 
-    /// The same as text, for arguments and configuration.
+    /// Path of a file or folder below it, as text for arguments and configuration files.
     pub fn text(&self, name: &str) -> String {
         self.path(name).display().to_string()
     }
 
-    /// The administrator's kubeconfig.
+    /// The kubeconfig of the administrator.
     pub fn kubeconfig(&self) -> PathBuf {
         self.path("kubeconfig")
     }
 
-    /// The administrator's token alone.
+    /// The token of the administrator.
     pub fn token(&self) -> PathBuf {
         self.path("admin.token")
     }
 
-    /// The same as curl takes it, `--header @<file>`: a command line is everybody's to read.
+    /// The token as an HTTP header for curl (`--header @<file>`), because other users can read command lines.
     pub fn header(&self) -> PathBuf {
         self.path("admin.header")
     }
 
-    /// Signs the API server's certificate.
+    /// The certificate that signs that of the API server.
     pub fn ca(&self) -> PathBuf {
         self.path("ca.crt")
     }
 
-    /// containerd's socket.
+    /// Socket of containerd.
     pub fn containerd_socket(&self) -> PathBuf {
         self.path("containerd.sock")
     }
 
-    /// What a component wrote to stdout and stderr.
+    /// Log of a component: its stdout and stderr.
     pub fn log(&self, component: &str) -> PathBuf {
         self.path("log").join(format!("{component}.log"))
     }
 
-    /// What was started and what the machine was like before.
+    /// File of [`super::state::ClusterState`].
     pub fn state(&self) -> PathBuf {
         self.path("state.json")
     }
 
-    /// Whether there is anything of a cluster.
+    /// Whether `up` has run in this folder, and `down` has not.
     pub fn exists(&self) -> bool {
         self.state().is_file()
     }
 }
 
-/// The folder if none is given: not below `/run`, which may be small, nor `/tmp`, which may be cleaned.
+/// The default folder. `/run` may be too small, and `/tmp` may be cleaned.
 pub fn default_dir() -> &'static Path {
     Path::new("/var/lib/longwave-cluster")
 }
 
-/// The API server's address as clients outside write it.
+/// URL of the API server for clients on the machine.
 pub fn api_url() -> String {
     format!("https://{NODE_IP}:{API_PORT}")
 }

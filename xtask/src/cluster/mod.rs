@@ -1,7 +1,7 @@
-//! `cargo xtask cluster`: a real Kubernetes with one node, on this machine, without a trace when it is gone.
+//! `cargo xtask cluster`: a real Kubernetes with one node, on this machine. `down` removes everything that it left.
 //!
-//! Everything runs in the machine's own namespaces, as on a real node. All files are below one folder; what must be outside
-//! (network devices, rules, cgroups) is named in `layout.rs`. Nothing is applied: no DNS, no pods.
+//! Everything runs in the machine's own namespaces, as on a real node. All files are below one folder; `layout.rs` names what must be
+//! outside of it (network devices, rules, cgroups). The cluster starts without DNS and without pods.
 
 mod api;
 mod cgroups;
@@ -14,7 +14,6 @@ mod layout;
 mod netfilter;
 mod process;
 mod state;
-mod tar;
 mod up;
 
 use std::path::PathBuf;
@@ -30,53 +29,53 @@ use layout::Layout;
 /// `cargo xtask cluster …`
 #[derive(Subcommand)]
 pub enum Command {
-    /// Start it, unless it is up, and print where things are.
+    /// Start the cluster, unless it is up, and print its paths and addresses as JSON.
     Up {
         #[command(flatten)]
-        place: Place,
-        /// How kube-proxy rewrites what goes to services.
+        folder: ClusterFolder,
+        /// How kube-proxy translates the addresses of services.
         #[arg(long, value_enum, default_value_t)]
         proxy_mode: ProxyMode,
     },
-    /// End it and remove every trace.
-    Down(Place),
-    /// Print where things are, as JSON; fails if it is down.
-    Info(Place),
-    /// Import an image, as `docker save` or `cargo xtask cluster image` write it, for pods with `imagePullPolicy: Never`.
+    /// Stop the cluster and remove everything that it left.
+    Down(ClusterFolder),
+    /// Print the paths and addresses of the cluster as JSON. Fails if it is down.
+    Info(ClusterFolder),
+    /// Import images that `docker save` or `cargo xtask cluster image` wrote, for pods with `imagePullPolicy: Never`.
     Load {
         #[command(flatten)]
-        place: Place,
+        folder: ClusterFolder,
         /// The archives.
         #[arg(required = true)]
         archives: Vec<PathBuf>,
     },
-    /// Write an image without a registry: from nothing, with one static program; busybox gets its tools.
+    /// Write an image that contains one static program. busybox gets a link for each of its tools.
     Image(image::Options),
 }
 
-/// Which cluster.
+/// The cluster that a command is for.
 #[derive(Args)]
-pub struct Place {
-    /// The folder of everything that is the cluster's.
+pub struct ClusterFolder {
+    /// Folder of all files of the cluster.
     #[arg(long, default_value = layout::default_dir().as_os_str())]
     dir: PathBuf,
 }
 
-/// kube-proxy's ways.
+/// How kube-proxy translates the addresses of services.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ProxyMode {
-    /// Its tables `kube-proxy`.
+    /// With tables named `kube-proxy`.
     #[default]
     Nftables,
-    /// Chains named `KUBE-…`.
+    /// With chains named `KUBE-…` in the tables of iptables.
     Iptables,
 }
 
 // === impl ProxyMode ===
 
 impl ProxyMode {
-    /// As kube-proxy calls it.
+    /// The name in the configuration of kube-proxy.
     pub fn name(self) -> &'static str {
         match self {
             Self::Nftables => "nftables",
@@ -87,7 +86,7 @@ impl ProxyMode {
 
 /// Runs one `cluster` command.
 pub fn main(command: Command) -> Result<()> {
-    // One at a time, also from different folders: there is one bridge, one set of ports.
+    // One command at a time, also for different folders: the bridge and the ports are shared.
     let lock =
         std::fs::File::create(cache::dir("cluster")?.join("lock")).context("cluster: create the lock")?;
     if !matches!(command, Command::Image(_) | Command::Info(_)) {
@@ -95,20 +94,20 @@ pub fn main(command: Command) -> Result<()> {
     }
     let started = Instant::now();
     match command {
-        Command::Up { place, proxy_mode } => {
-            let layout = place.layout()?;
+        Command::Up { folder, proxy_mode } => {
+            let layout = folder.layout()?;
             up::up(&layout, proxy_mode)?;
             eprintln!("cluster: up, {:.1} s", started.elapsed().as_secs_f64());
             info(&layout)
         }
-        Command::Down(place) => {
-            down::down(&place.layout()?)?;
+        Command::Down(folder) => {
+            down::down(&folder.layout()?)?;
             eprintln!("cluster: down, {:.1} s", started.elapsed().as_secs_f64());
             Ok(())
         }
-        Command::Info(place) => info(&place.layout()?),
-        Command::Load { place, archives } => {
-            let layout = place.layout()?;
+        Command::Info(folder) => info(&folder.layout()?),
+        Command::Load { folder, archives } => {
+            let layout = folder.layout()?;
             archives.iter().try_for_each(|archive| image::load(&layout, archive))
         }
         Command::Image(options) => image::main(&options),
@@ -116,7 +115,7 @@ pub fn main(command: Command) -> Result<()> {
 }
 
 fn info(layout: &Layout) -> Result<()> {
-    let Some(state) = state::State::load(layout)? else {
+    let Some(state) = state::ClusterState::load(layout)? else {
         bail!("cluster: is down: run `cargo xtask cluster up`");
     };
     let info = serde_json::json!({
@@ -139,14 +138,14 @@ fn info(layout: &Layout) -> Result<()> {
     Ok(())
 }
 
-// === impl Place ===
+// === impl ClusterFolder ===
 
-impl Place {
-    /// Absolute, because the components run in another working folder.
+impl ClusterFolder {
+    /// Returns the layout with an absolute path, because the components run in another working directory.
     fn layout(&self) -> Result<Layout> {
         let dir =
             std::path::absolute(&self.dir).with_context(|| format!("cluster: {}", self.dir.display()))?;
-        // A socket's path has 108 bytes.
+        // The path of a socket has at most 108 bytes.
         if dir.as_os_str().len() > 60 {
             bail!(
                 "cluster: --dir {}: longer than 60 bytes: sockets below it could not be opened",

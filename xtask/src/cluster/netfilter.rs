@@ -1,4 +1,4 @@
-//! The cluster's own rules, and removing what kube-proxy and the kubelet have left.
+//! Installs the rules of the cluster, and removes them and those that kube-proxy and the kubelet have left.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -11,21 +11,21 @@ use serde_json::Value;
 use super::layout::{POD_CIDR, TABLE};
 use crate::sh;
 
-/// A table by family and name.
+/// An nftables table.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Table {
     family: String,
     name: String,
 }
 
-/// The tables that there are.
+/// Returns all tables of the machine.
 pub fn tables() -> Result<Vec<Table>> {
     let ruleset = ruleset()?;
     Ok(ruleset.iter().filter_map(|object| table(object.get("table")?, "name")).collect())
 }
 
-/// Lets pods' packets through whatever Docker does (its policy DROP for FORWARD counts in every table, so the exception must
-/// stand in the same chain), and gives those that leave the node its address.
+/// Accepts the packets of pods, and masquerades those that leave the node. Docker sets the policy of FORWARD to DROP, which counts in every
+/// table, so the rules that accept must be in the same chain.
 pub fn install() -> Result<()> {
     for rule in forward_rules() {
         sh::run(Command::new("iptables").args(["-w", "30", "-I", "FORWARD"]).args(rule))?;
@@ -43,10 +43,10 @@ fn forward_rules() -> [Vec<&'static str>; 2] {
     ["-s", "-d"].map(|end| [end, POD_CIDR].into_iter().chain(comment).collect())
 }
 
-/// Removes our rules and kube-proxy's, and then those tables that are new and in which nothing is left.
+/// Removes the rules of the cluster and of kube-proxy, and then the tables that are not in `before` and are empty.
 pub fn remove(before: &[Table]) -> Result<()> {
     for rule in forward_rules() {
-        // Gone already, after an `up` that failed early or a flush by somebody.
+        // Fails if the rule does not exist, as after an `up` that failed early.
         let _ = sh::output_silent(Command::new("iptables").args(["-w", "30", "-D", "FORWARD"]).args(rule));
     }
     nft(&removal(&ruleset()?))?;
@@ -54,12 +54,12 @@ pub fn remove(before: &[Table]) -> Result<()> {
     nft(&empty_tables(&now, before))
 }
 
-/// What of the cluster is still there.
+/// Lists the rules of the cluster that are still there.
 pub fn left() -> Result<Vec<String>> {
     Ok(removal(&ruleset()?).lines().map(|line| format!("nftables: needs {line}")).collect())
 }
 
-/// Rules into Kubernetes' chains, the chains themselves, and whole tables of ours: as `nft` commands.
+/// Returns the `nft` commands that remove the jumps to Kubernetes' chains, these chains, and the tables of the cluster.
 fn removal(ruleset: &[Value]) -> String {
     let mut commands = String::new();
     let ours = |table: &Table| table.name == "kube-proxy" || table.name == TABLE;
@@ -71,7 +71,7 @@ fn removal(ruleset: &[Value]) -> String {
             commands.push_str(&format!("delete rule {table} {chain} handle {}\n", rule["handle"]));
         }
     }
-    // All are emptied before one is deleted: they refer to each other.
+    // All are flushed before one is deleted, because they refer to each other.
     let chains: Vec<(Table, &str)> = ruleset
         .iter()
         .filter_map(|object| Some((table(object.get("chain")?, "table")?, object["chain"]["name"].as_str()?)))
@@ -88,14 +88,14 @@ fn removal(ruleset: &[Value]) -> String {
     commands
 }
 
-/// New tables without rules, all of whose chains let everything through.
+/// Returns the `nft` commands that remove new tables without rules, if all their chains accept everything.
 fn empty_tables(ruleset: &[Value], before: &[Table]) -> String {
     let mut used: BTreeSet<Table> = before.iter().cloned().collect();
     for object in ruleset {
         let Some((kind, value)) = object.as_object().and_then(|object| object.iter().next()) else {
             continue;
         };
-        // A chain that is no hook was made for somebody's jump; sets and the like for somebody's rule.
+        // A chain that is no hook is the target of a jump of another program; a set belongs to a rule of one.
         let harmless = kind == "table"
             || kind == "metainfo"
             || (kind == "chain" && value["policy"].as_str().is_some_and(|policy| policy == "accept"));
@@ -126,14 +126,14 @@ fn jumps_to_kubernetes(expressions: &Value) -> bool {
 
 fn ruleset() -> Result<Vec<Value>> {
     let text = sh::output(Command::new("nft").args(["--json", "--handle", "list", "ruleset"]))?;
-    let mut parsed: Value = serde_json::from_str(&text).context("cluster: nft's answer")?;
+    let mut parsed: Value = serde_json::from_str(&text).context("cluster: the output of nft")?;
     match parsed["nftables"].take() {
         Value::Array(objects) => Ok(objects),
-        _ => bail!("cluster: nft's answer has no list `nftables`"),
+        _ => bail!("cluster: the output of nft has no list `nftables`"),
     }
 }
 
-/// Runs commands in one transaction.
+/// Runs `nft` commands in one transaction.
 fn nft(commands: &str) -> Result<()> {
     if commands.is_empty() {
         return Ok(());
@@ -162,5 +162,4 @@ impl std::fmt::Display for Table {
 }
 
 #[cfg(test)]
-#[path = "netfilter_tests.rs"]
 mod tests;

@@ -1,4 +1,4 @@
-//! Processes by pid and start time: a pid alone may by now be anybody's.
+//! Processes by pid and start time, because the kernel may give the pid to another process later.
 
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -12,21 +12,21 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 
-/// One process, for good.
+/// A process that is identified even if its pid is given to another one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
-    /// What it is: `kubelet`.
+    /// Name of the component, for example `kubelet`.
     pub name: String,
-    /// Its number.
+    /// Process id.
     pub pid: i32,
-    /// Its start, in clock ticks since the boot.
+    /// Start time in clock ticks since boot.
     pub started: u64,
 }
 
 // === impl Process ===
 
 impl Process {
-    /// Starts a component in a session of its own, so that nobody's Ctrl-C reaches it, writing to `log`.
+    /// Starts a component that writes to `log`, in its own process group, so that Ctrl-C does not reach it.
     pub fn spawn(name: &str, command: &mut Command, log: &Path) -> Result<Self> {
         let file = fs::File::create(log).with_context(|| format!("cluster: create {}", log.display()))?;
         let copy = file.try_clone().context("cluster: duplicate the log's descriptor")?;
@@ -37,26 +37,26 @@ impl Process {
         let pid = i32::try_from(child.id()).context("cluster: a pid above 2^31")?;
         match Self::of(name, pid) {
             Some(process) => Ok(process),
-            None => bail!("cluster: {name} ended at once"),
+            None => bail!("cluster: {name} ended immediately"),
         }
     }
 
-    /// The process that has this pid now; `None` if there is none, or only its zombie.
+    /// Returns the process that has this pid now. `None` if there is none, or only a zombie.
     pub fn of(name: &str, pid: i32) -> Option<Self> {
         let (state, started) = stat(pid)?;
         (state != 'Z').then(|| Self { name: name.to_owned(), pid, started })
     }
 
-    /// Whether it is still running.
+    /// Whether the process is running.
     pub fn alive(&self) -> bool {
         stat(self.pid).is_some_and(|(state, started)| state != 'Z' && started == self.started)
     }
 
-    /// Ends it: first asks, if there is time for that, then does not ask. Returns when it has ended.
+    /// Ends the process: sends SIGTERM if `patience` is not zero, and SIGKILL if that is over. Returns when the process has ended.
     pub fn end(&self, patience: Duration) -> Result<()> {
         let Some(handle) = self.handle() else { return Ok(()) };
         if !patience.is_zero() {
-            // It may have ended meanwhile.
+            // Fails if the process has ended.
             let _ = pidfd_send_signal(&handle, Signal::TERM);
             if ended(&handle, patience) {
                 return Ok(());
@@ -66,10 +66,10 @@ impl Process {
         if ended(&handle, Duration::from_secs(20)) {
             return Ok(());
         }
-        bail!("cluster: {} (pid {}) does not end, even killed: look at /proc/{0}/stack", self.name, self.pid)
+        bail!("cluster: {} (pid {}) did not end after SIGKILL: see /proc/{0}/stack", self.name, self.pid)
     }
 
-    /// A descriptor of it; checked after opening, because only then the pid cannot change hands.
+    /// Opens a descriptor of the process. The check comes after that, because the pid cannot be reused while the descriptor is open.
     fn handle(&self) -> Option<OwnedFd> {
         let handle = pidfd_open(Pid::from_raw(self.pid)?, PidfdFlags::empty()).ok()?;
         self.alive().then_some(handle)
@@ -89,14 +89,14 @@ fn ended(handle: &OwnedFd, patience: Duration) -> bool {
     }
 }
 
-/// State and start time, from after the name, which may hold anything, also parentheses.
+/// Returns state and start time. They come after the name, which may contain any character, also parentheses.
 fn stat(pid: i32) -> Option<(char, u64)> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
     Some((fields.first()?.chars().next()?, fields.get(19)?.parse().ok()?))
 }
 
-/// Every process whose arguments satisfy `wanted`.
+/// Returns every process whose arguments satisfy `wanted`.
 pub fn find(name: &str, wanted: impl Fn(&[&str]) -> bool) -> Vec<Process> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
@@ -110,23 +110,4 @@ pub fn find(name: &str, wanted: impl Fn(&[&str]) -> bool) -> Vec<Process> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::Process;
-    use std::process::Command;
-    use std::time::Duration;
-
-    /// *Scenario*: a recorded process is ended, and another record has its pid with another start time.
-    /// *Guarantees*: the first ends; what only has the same pid is neither seen as alive nor touched.
-    #[test]
-    fn only_the_recorded_process_is_ended() {
-        let log = std::env::temp_dir().join(format!("xtask-process-{}", std::process::id()));
-        let process = Process::spawn("sleep", Command::new("sleep").arg("1000"), &log).unwrap();
-        let other = Process { started: process.started + 1, ..process.clone() };
-        assert!(process.alive() && !other.alive());
-        other.end(Duration::ZERO).unwrap();
-        assert!(process.alive(), "it was ended by the record of another process");
-        process.end(Duration::from_secs(10)).unwrap();
-        assert!(!process.alive());
-        let _ = std::fs::remove_file(log);
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! What `down` must know: what was started, and what the machine was like before.
+//! What `down` needs: the processes that were started, and the state of the machine before.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use super::layout::Layout;
 use super::netfilter::{self, Table};
 use super::process::Process;
 
-/// What the components change of the machine: `up` forwarding, the kubelet how the kernel meets trouble.
+/// Kernel settings that are changed: forwarding by `up`, the others by the kubelet and kube-proxy.
 const SETTINGS: [&str; 7] = [
     "net/ipv4/ip_forward",
     "net/ipv4/conf/all/route_localnet",
@@ -23,7 +23,7 @@ const SETTINGS: [&str; 7] = [
     "kernel/keys/root_maxkeys",
 ];
 
-/// Folders outside ours that the components write to, whatever they are told.
+/// Folders outside that of the cluster to which the components write, whatever their configuration says.
 const FOLDERS: [&str; 8] = [
     "/var/lib/kubelet",
     "/var/lib/cni/results",
@@ -35,27 +35,27 @@ const FOLDERS: [&str; 8] = [
     "/var/run/kubernetes",
 ];
 
-/// Kept in `<dir>/state.json`, written before what it tells of is done.
+/// State of a cluster. It is stored in `<dir>/state.json` before each change of the machine.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct State {
-    /// How services are done.
+pub struct ClusterState {
+    /// How kube-proxy translates the addresses of services.
     pub mode: ProxyMode,
-    /// In the order of their start.
+    /// Processes in the order of their start.
     pub processes: Vec<Process>,
-    /// Kernel settings before, by their path below `/proc/sys`.
+    /// Former values of kernel settings, by path below `/proc/sys`.
     pub settings: BTreeMap<String, String>,
     /// Folders that did not exist before, children first.
     pub absent: Vec<PathBuf>,
-    /// The nftables tables before.
+    /// nftables tables that existed before.
     pub tables: Vec<Table>,
-    /// Whether we mounted the BPF file system, as a distribution would have.
+    /// Whether `up` mounted the BPF file system because the distribution had not.
     pub bpffs: bool,
 }
 
-// === impl State ===
+// === impl ClusterState ===
 
-impl State {
-    /// The machine as it is now, with nothing started.
+impl ClusterState {
+    /// Returns the state of the machine before anything is started.
     pub fn before(mode: ProxyMode) -> Result<Self> {
         let setting = |name: &&str| Some(((*name).to_owned(), read_setting(name)?));
         Ok(Self {
@@ -68,7 +68,7 @@ impl State {
         })
     }
 
-    /// Reads it back; `None` where there is no cluster.
+    /// Reads the state from the file. `None` if there is no cluster.
     pub fn load(layout: &Layout) -> Result<Option<Self>> {
         let path = layout.state();
         if !path.is_file() {
@@ -77,14 +77,14 @@ impl State {
         let text = fs::read(&path).with_context(|| format!("cluster: read {}", path.display()))?;
         let state = serde_json::from_slice(&text).with_context(|| {
             format!(
-                "cluster: {}: is not what `cluster up` writes: end what runs from its folder by hand",
+                "cluster: {}: was not written by `cluster up`: end the processes that run from its folder by hand",
                 path.display()
             )
         })?;
         Ok(Some(state))
     }
 
-    /// Writes it, whole or not at all.
+    /// Writes the state to the file by a rename, so that the file is never half written.
     pub fn save(&self, layout: &Layout) -> Result<()> {
         let (path, new) = (layout.state(), layout.path("state.json.new"));
         let text = serde_json::to_vec_pretty(self).context("cluster: write the state")?;
@@ -93,7 +93,7 @@ impl State {
             .with_context(|| format!("cluster: write {}", path.display()))
     }
 
-    /// Puts the kernel's settings back, and says which could not be. Forwarding stays where Docker has come to need it.
+    /// Restores the kernel settings, and returns an error message for each that failed. Keeps forwarding if Docker runs, which needs it.
     pub fn restore_settings(&self) -> Vec<String> {
         let docker = Path::new("/sys/class/net/docker0").exists();
         let mut failed = Vec::new();
@@ -103,7 +103,7 @@ impl State {
                 && read_setting(name).is_some_and(|now| now != *before)
                 && let Err(error) = fs::write(Path::new("/proc/sys").join(name), before)
             {
-                failed.push(format!("/proc/sys/{name} is not {before} again: {error}"));
+                failed.push(format!("/proc/sys/{name} could not be set back to {before}: {error}"));
             }
         }
         failed

@@ -1,4 +1,4 @@
-//! Starting everything in order, each when what it needs is ready.
+//! Starts the components in order, each when those that it needs are ready.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -16,19 +16,19 @@ use super::layout::{
     PROXY_HEALTH_PORT, TOOLS_IMAGE,
 };
 use super::process::Process;
-use super::state::{self, State};
+use super::state::{self, ClusterState};
 use super::{ProxyMode, api, cgroups, configs, credentials, down, image, netfilter};
 use crate::peers::kubernetes;
 use crate::sh;
 
-/// Under load on two cores the API server took 10 s at most.
+/// How long to wait for a component. Under load on two cores the API server took at most 10 s.
 const LIMIT: Duration = Duration::from_secs(120);
-/// Lines of a failed component's log that are shown.
+/// Number of lines of the log of a failed component that are shown.
 const TAIL: usize = 25;
 
-/// Starts the cluster, unless it is up; after a failure nothing is left of it but the error.
+/// Starts the cluster, unless it is up. If that fails, removes everything that was started.
 pub fn up(layout: &Layout, mode: ProxyMode) -> Result<()> {
-    if let Some(state) = State::load(layout)? {
+    if let Some(state) = ClusterState::load(layout)? {
         let ended: Vec<_> = state.processes.iter().filter(|process| !process.alive()).collect();
         let complete = state.processes.len() == ORDER.len();
         if ended.is_empty() && complete && api::ready(layout) {
@@ -39,21 +39,21 @@ pub fn up(layout: &Layout, mode: ProxyMode) -> Result<()> {
                     mode.name()
                 );
             }
-            eprintln!("cluster: is up already");
+            eprintln!("cluster: already up");
             return Ok(());
         }
-        eprintln!("cluster: what an earlier `up` left is not whole: removing it first");
+        eprintln!("cluster: an earlier `up` left an incomplete cluster: removing it first");
         down::down(layout)?;
     }
     check()?;
-    let mut starting = Starting { layout, state: State::before(mode)? };
+    let mut starting = Starting { layout, state: ClusterState::before(mode)? };
     starting.run().map_err(|error| match down::down(layout) {
         Ok(()) => error,
-        Err(left) => anyhow!("{error:#}\ncluster: and then, cleaning up: {left:#}"),
+        Err(left) => anyhow!("{error:#}\ncluster: then the clean-up failed: {left:#}"),
     })
 }
 
-/// What would otherwise fail later, with a worse message.
+/// Checks the conditions that would otherwise fail later with a worse message.
 fn check() -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         bail!("cluster: containers and network devices need root: run it as root");
@@ -61,11 +61,11 @@ fn check() -> Result<()> {
     kubernetes::check()?;
     if Path::new("/sys/class/net").join(DEVICE).exists() {
         bail!(
-            "cluster: the device {DEVICE} is there: a cluster runs from another folder (`cargo xtask cluster down --dir …`)"
+            "cluster: the device {DEVICE} exists: a cluster runs from another folder (`cargo xtask cluster down --dir …`)"
         );
     }
     if let Some(folder) = cgroups::pods().first() {
-        bail!("cluster: {} is there: another kubelet runs on this machine", folder.display());
+        bail!("cluster: {} exists: another kubelet runs on this machine", folder.display());
     }
     let version = sh::output(Command::new("iptables").arg("--version"))?;
     if !version.contains("nf_tables") {
@@ -76,7 +76,7 @@ fn check() -> Result<()> {
     }
     for port in [ETCD_PORT, ETCD_PEER_PORT, KUBELET_HEALTH_PORT, PROXY_HEALTH_PORT] {
         TcpListener::bind(("127.0.0.1", port))
-            .with_context(|| format!("cluster: 127.0.0.1:{port} is taken: `ss -ltnp` tells by whom"))?;
+            .with_context(|| format!("cluster: 127.0.0.1:{port} is taken: `ss -ltnp` shows the process"))?;
     }
     Ok(())
 }
@@ -91,10 +91,10 @@ const ORDER: [Component; 7] = [
     Component::KubeProxy,
 ];
 
-/// A cluster on its way up.
+/// A cluster that is being started.
 struct Starting<'a> {
     layout: &'a Layout,
-    state: State,
+    state: ClusterState,
 }
 
 // === impl Starting ===
@@ -111,7 +111,7 @@ impl Starting<'_> {
 
         for component in ORDER {
             self.start(component)?;
-            // The API server takes longest; what does not need it is done meanwhile.
+            // The API server takes longest, so the images are loaded while it starts.
             if component == Component::ApiServer {
                 self.wait(Component::Containerd, |layout| {
                     UnixStream::connect(layout.containerd_socket()).is_ok()
@@ -123,7 +123,7 @@ impl Starting<'_> {
         }
         self.wait(Component::Kubelet, |_| healthy(KUBELET_HEALTH_PORT))?;
         self.wait(Component::KubeProxy, |_| healthy(PROXY_HEALTH_PORT))?;
-        // Both are needed by the first pod that anybody applies.
+        // The first pod needs both.
         let account = "/api/v1/namespaces/default/serviceaccounts";
         self.watch(Component::ControllerManager, "the service account `default`", account, |object| {
             object["metadata"]["name"] == "default"
@@ -133,7 +133,7 @@ impl Starting<'_> {
             let ready = conditions.is_some_and(|all| {
                 all.iter().any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
             });
-            // The scheduler passes over a node until the controller manager has taken this mark from it.
+            // The scheduler ignores a node until the controller manager has removed this taint.
             let taints = node["spec"]["taints"].as_array();
             let tainted = taints
                 .is_some_and(|all| all.iter().any(|taint| taint["key"] == "node.kubernetes.io/not-ready"));
@@ -142,7 +142,7 @@ impl Starting<'_> {
         self.alive()
     }
 
-    /// What the node needs of the machine: an address, forwarding, rules, the BPF file system.
+    /// Prepares the machine: an address, forwarding, rules, the BPF file system.
     fn machine(&mut self) -> Result<()> {
         sh::run(Command::new("ip").args(["link", "add", DEVICE, "type", "bridge"]))?;
         sh::run(Command::new("ip").args(["address", "add", &format!("{NODE_IP}/32"), "dev", DEVICE]))?;
@@ -155,7 +155,7 @@ impl Starting<'_> {
         if !mounts.lines().any(|line| line.split(' ').nth(1) == Some("/sys/fs/bpf")) {
             self.state.bpffs = true;
             self.state.save(self.layout)?;
-            // Shared, as systemd makes all mounts: a pod may ask for it with mountPropagation.
+            // Shared, as systemd makes all mounts, because a pod may use mountPropagation.
             sh::run(Command::new("mount").args(["-t", "bpf", "--make-shared", "bpf", "/sys/fs/bpf"]))?;
         }
         Ok(())
@@ -183,7 +183,7 @@ impl Starting<'_> {
         Ok(())
     }
 
-    /// Until a component does what it is there for.
+    /// Waits until a component is ready.
     fn wait(&self, component: Component, done: impl Fn(&Layout) -> bool) -> Result<()> {
         let until = Instant::now() + LIMIT;
         while !done(self.layout) {
@@ -191,8 +191,8 @@ impl Starting<'_> {
             if Instant::now() > until {
                 return Err(self.blame(component, &format!("is not ready after {} s", LIMIT.as_secs())));
             }
-            // It has no event to wait for: a port that will listen, a file that will be there.
-            std::thread::sleep(api::GLANCE);
+            // There is no event to wait for.
+            std::thread::sleep(api::POLL_INTERVAL);
         }
         Ok(())
     }
@@ -206,7 +206,7 @@ impl Starting<'_> {
     ) -> Result<()> {
         self.alive()?;
         api::wait_for(self.layout, collection, LIMIT, wanted, || self.alive()).map_err(|error| {
-            // A component that has ended has its own message already.
+            // The error of a component that has ended already names it.
             if self.alive().is_err() { error } else { self.blame(component, &format!("{what}: {error:#}")) }
         })
     }
@@ -216,7 +216,7 @@ impl Starting<'_> {
         ended.map_or(Ok(()), |at| Err(self.blame(ORDER[at], "has ended")))
     }
 
-    /// An error that names the component and shows the end of its log, which is gone after the clean-up.
+    /// Returns an error that names the component and shows the end of its log, which the clean-up removes.
     fn blame(&self, component: Component, what: &str) -> anyhow::Error {
         let log = fs::read(self.layout.log(component.name())).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
@@ -226,7 +226,7 @@ impl Starting<'_> {
     }
 }
 
-/// Whether the API server has written its certificate; its CA is the second in the file, and becomes ours to show.
+/// Whether the API server has written its certificate. If so, copies its CA, the second certificate in the file, to the path for clients.
 fn certificate(layout: &Layout) -> bool {
     const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
     let Ok(chain) = fs::read_to_string(layout.path("apiserver/apiserver.crt")) else { return false };

@@ -1,4 +1,4 @@
-//! Building the object so that equal sources and versions give equal bytes.
+//! Builds the object. Equal sources and versions of the toolchain give equal bytes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,18 +11,18 @@ use super::{inspect, line_info};
 use crate::cache::workspace;
 use crate::sh::run_quiet;
 
-/// Fixed, since the path goes into crate hashes, and from there into symbols and their order.
-const PLACE: &str = "/tmp/longwave-ebpf-build";
+/// Folder of the build. It is fixed, because the path changes the hashes of the crates, and so the symbols and their order.
+const FOLDER: &str = "/tmp/longwave-ebpf-build";
 const TARGET: &str = "bpfel-unknown-none";
 
-/// Builds, strips and looks through the object; its path.
+/// Builds, strips and verifies the object, and returns its path.
 pub fn object(toolchain: &Toolchain) -> Result<PathBuf> {
-    let place = Path::new(PLACE);
-    fs::create_dir_all(place)?;
-    let lock = fs::File::create(place.join("lock"))
-        .with_context(|| format!("ebpf: {PLACE}: is it another user's? Remove it"))?;
+    let folder = Path::new(FOLDER);
+    fs::create_dir_all(folder)?;
+    let lock = fs::File::create(folder.join("lock"))
+        .with_context(|| format!("ebpf: {FOLDER}: does it belong to another user? Remove it"))?;
     lock.lock()?;
-    let sources = place.join("src");
+    let sources = folder.join("src");
     let _ = fs::remove_dir_all(&sources);
     for part in ["abi", "table", "programs"] {
         copy(&workspace().join("ebpf").join(part), &sources.join(part))?;
@@ -34,8 +34,8 @@ pub fn object(toolchain: &Toolchain) -> Result<PathBuf> {
         .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo")))
         .context("ebpf: neither CARGO_HOME nor HOME is set")?;
 
-    let mut flags = vec![format!("--remap-path-prefix={PLACE}=/longwave")];
-    // Mirrors have other folder names than the registry itself.
+    let mut flags = vec![format!("--remap-path-prefix={FOLDER}=/longwave")];
+    // The folder of a mirror has another name than that of the registry.
     for registry in fs::read_dir(home.join("registry/src")).into_iter().flatten().flatten() {
         flags.push(format!("--remap-path-prefix={}=/cargo", registry.path().display()));
     }
@@ -47,7 +47,7 @@ pub fn object(toolchain: &Toolchain) -> Result<PathBuf> {
         Command::new("setarch")
             .args(["-R", &cargo(), "build", "--release", "--locked", "--target", TARGET])
             .current_dir(&programs)
-            .env("CARGO_TARGET_DIR", place.join("target"))
+            .env("CARGO_TARGET_DIR", folder.join("target"))
             .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"))
             .env("CARGO_INCREMENTAL", "0")
             .env("RUSTC", toolchain.rustc())
@@ -57,12 +57,12 @@ pub fn object(toolchain: &Toolchain) -> Result<PathBuf> {
             .env_remove("RUSTFLAGS")
             .env_remove("RUSTUP_TOOLCHAIN"),
     )?;
-    let stripped = place.join("longwave.bpf.o");
+    let stripped = folder.join("longwave.bpf.o");
     let linked = linked("longwave-bpf");
-    // BTF keeps no section's address: loaders ignore its relocations.
+    // Loaders ignore the relocations of BTF, which contains no address of a section.
     let without = ["-g", "--remove-section=.rel.BTF", "--remove-section=.rel.BTF.ext"];
     run_quiet(toolchain.llvm("llvm-strip").args(without).arg(linked).arg("-o").arg(&stripped))?;
-    let section = place.join("btf-ext");
+    let section = folder.join("btf-ext");
     fs::write(&section, line_info::without(&fs::read(&stripped)?).context("ebpf: strip line information")?)?;
     let update = format!("--update-section={}={}", line_info::SECTION, section.display());
     run_quiet(toolchain.llvm("llvm-objcopy").arg(update).arg(&stripped))?;
@@ -70,16 +70,16 @@ pub fn object(toolchain: &Toolchain) -> Result<PathBuf> {
     Ok(stripped)
 }
 
-/// The object of the benches, which [`object`] builds too.
+/// Path of the object of the benches, which [`object`] builds as well.
 pub fn bench_object() -> PathBuf {
     linked("longwave-bpf-bench")
 }
 
 fn linked(name: &str) -> PathBuf {
-    Path::new(PLACE).join("target").join(TARGET).join("release").join(name)
+    Path::new(FOLDER).join("target").join(TARGET).join("release").join(name)
 }
 
-/// Copies a folder of sources.
+/// Copies a folder of sources without `target`.
 fn copy(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from).with_context(|| format!("ebpf: read {}", from.display()))? {

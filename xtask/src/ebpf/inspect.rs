@@ -1,25 +1,25 @@
-//! Looking through an object for what the verifier would take and we do not want.
+//! Searches an object for calls that the verifier accepts but that are slow.
 
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use object::{Object, ObjectSection, ObjectSymbol, RelocationFlags, SectionIndex, SectionKind, SymbolKind};
 
-/// A relocation of a call, in `r_info`.
+/// Type of the relocation of a call.
 const R_BPF_64_32: u32 = 10;
-/// Bytes of an instruction.
+/// Size of an instruction in bytes.
 const INSTRUCTION: u64 = 8;
-/// Byte loops, where the compiler puts them in: `[0; N]`, struct copies.
+/// Functions that are byte loops. The compiler calls them for `[0; N]` and copies of structs.
 const FORBIDDEN: [&str; 5] = ["memset", "memcpy", "memmove", "memcmp", "bcmp"];
 
-/// Fails if any program calls `memset` or its like: they are byte loops there.
+/// Fails if a program calls one of [`FORBIDDEN`].
 pub fn verify(object: &Path) -> Result<()> {
     let bytes = std::fs::read(object).with_context(|| format!("ebpf: read {}", object.display()))?;
     let calls =
         forbidden_calls(&bytes).with_context(|| format!("ebpf: {}: cannot be parsed", object.display()))?;
     if let Some(call) = calls.first() {
         bail!(
-            "ebpf: {}: {} calls into byte loops, the first to `{call}`: something compiles to them (`[0; N]`, struct copies); \
+            "ebpf: {}: contains {} calls of byte loops, the first of `{call}`: the compiler makes them from `[0; N]` and copies of structs; \
              use `words::zero` and `words::copy`",
             object.display(),
             calls.len(),
@@ -28,7 +28,7 @@ pub fn verify(object: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The names of the forbidden functions that programs call, one for each call.
+/// Returns the forbidden function of each call.
 fn forbidden_calls(bytes: &[u8]) -> Result<Vec<String>> {
     let file = object::File::parse(bytes)?;
     let mut found = Vec::new();
@@ -41,9 +41,9 @@ fn forbidden_calls(bytes: &[u8]) -> Result<Vec<String>> {
             let object::RelocationTarget::Symbol(symbol) = relocation.target() else { continue };
             let symbol = file.symbol_by_index(symbol)?;
             let name = if symbol.kind() == SymbolKind::Section {
-                // A call within the file: the instruction holds the distance to its target, in instructions.
+                // For a call within the file, the instruction contains the distance to the target, in instructions.
                 let at = usize::try_from(at)? + 4;
-                let distance = code.get(at..at + 4).context("a call lies outside of its section")?;
+                let distance = code.get(at..at + 4).context("a call is outside of its section")?;
                 let target = i64::from(i32::from_le_bytes(distance.try_into()?)) + 1;
                 let index = symbol.section_index().context("a call's target has no section")?;
                 function_at(&file, index, u64::try_from(target)? * INSTRUCTION)?
@@ -58,27 +58,16 @@ fn forbidden_calls(bytes: &[u8]) -> Result<Vec<String>> {
     Ok(found)
 }
 
-/// The name of the function that begins at an offset of a section.
+/// Returns the name of the function that starts at an offset of a section.
 fn function_at(file: &object::File<'_>, section: SectionIndex, offset: u64) -> Result<String> {
     let mut functions = file.symbols().filter(|symbol| symbol.kind() == SymbolKind::Text);
     let function =
         functions.find(|symbol| symbol.section_index() == Some(section) && symbol.address() == offset);
-    Ok(function.with_context(|| format!("a call's target at {offset} is no function"))?.name()?.to_owned())
+    Ok(function
+        .with_context(|| format!("the target of a call, at {offset}, is no function"))?
+        .name()?
+        .to_owned())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// *Scenario*: the committed object; something that is no ELF; an ELF cut short.
-    /// *Guarantees*: the object calls no byte loop, though it calls subprograms; nonsense is refused without a panic.
-    #[test]
-    fn the_committed_object_calls_no_byte_loop() {
-        let object = std::fs::read(crate::cache::workspace().join(super::super::OBJECT)).unwrap();
-        assert_eq!(forbidden_calls(&object).unwrap(), Vec::<String>::new());
-        assert!(forbidden_calls(b"nonsense").is_err());
-        for cut in [80, object.len() / 2] {
-            let _ = forbidden_calls(&object[..cut]);
-        }
-    }
-}
+mod tests;

@@ -1,5 +1,5 @@
-//! The private toolchain: Debian's `rustc-web` with its prebuilt `core` for BPF, LLVM, and `bpf-linker`, unpacked under the
-//! cache. Nothing is installed on the system, nothing needs root.
+//! The private toolchain: Debian's `rustc-web` with its prebuilt `core` for BPF, LLVM, and `bpf-linker`, unpacked into the cache. It needs
+//! no root and installs nothing on the system.
 
 use std::fs;
 use std::path::PathBuf;
@@ -23,15 +23,15 @@ const SUITES: [&str; 2] = ["bookworm", "bookworm-security"];
 const LINKER: &str = "0.13.0";
 const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
 
-/// A toolchain that is ready.
+/// A toolchain that is unpacked and built.
 pub struct Toolchain {
     root: PathBuf,
 }
 
-/// Downloads and builds what is not in the cache yet.
+/// Downloads and builds the parts that are not in the cache.
 pub fn prepare() -> Result<Toolchain> {
     let toolchain = Toolchain { root: cache::dir("ebpf-toolchain")? };
-    // Two at once would unpack over each other.
+    // Two processes would unpack over each other.
     let lock = fs::File::create(toolchain.root.join("lock"))?;
     lock.lock().context("ebpf: lock the toolchain")?;
     if !toolchain.root.join("PACKAGES").exists() {
@@ -52,7 +52,7 @@ impl Toolchain {
         self.root.join("cargo/bin/bpf-linker")
     }
 
-    /// A program of the private LLVM, as a command that finds its libraries.
+    /// Returns a command that runs a program of the private LLVM with its libraries.
     pub fn llvm(&self, program: &str) -> Command {
         let mut command = Command::new(self.root.join("sysroot/usr/lib/llvm-22/bin").join(program));
         command.env("LD_LIBRARY_PATH", self.libraries());
@@ -63,7 +63,7 @@ impl Toolchain {
         self.root.join("sysroot").join(LIBRARIES)
     }
 
-    /// What the object's bytes depend on, one version a line.
+    /// The versions that the bytes of the object depend on, one a line.
     pub fn versions(&self) -> Result<String> {
         let packages =
             fs::read_to_string(self.root.join("PACKAGES")).context("ebpf: the toolchain's versions")?;
@@ -78,7 +78,7 @@ impl Toolchain {
             );
         }
         let sysroot = self.root.join("sysroot");
-        // What an interrupted run left may be another version's.
+        // An interrupted run may have left files of another version.
         let _ = fs::remove_dir_all(&sysroot);
         let apt = Apt::with_lists(self.root.join("apt"), &SUITES)?;
         let versions = apt
@@ -88,7 +88,7 @@ impl Toolchain {
         Ok(())
     }
 
-    /// `bpf-linker` against the private LLVM; it checks no more than that `llvm-config` exists.
+    /// Builds `bpf-linker` with the private LLVM. Its build only checks that `llvm-config` exists.
     fn build_linker(&self) -> Result<()> {
         let llvm = self.root.join("llvm");
         for folder in ["bin", "lib"] {
@@ -107,7 +107,7 @@ impl Toolchain {
             Command::new(cargo())
                 .args(["install", "bpf-linker", "--version", LINKER, "--locked"])
                 .args(["--no-default-features", "--features", "llvm-22"])
-                // LLVM does the work: what is compiled here need not be fast.
+                // LLVM does the work, so the linker itself needs no optimisation.
                 .args(["--profile", "dev"])
                 .env("CARGO_PROFILE_DEV_DEBUG", "0")
                 .arg("--root")
@@ -122,7 +122,7 @@ impl Toolchain {
     }
 }
 
-/// The cargo that runs us.
+/// The cargo that runs xtask.
 pub fn cargo() -> String {
     std::env::var("CARGO").unwrap_or_else(|_| "cargo".into())
 }

@@ -1,4 +1,4 @@
-//! The OpenTelemetry Collector, from core modules only: contrib's are not all on the module proxy.
+//! The OpenTelemetry Collector, from core modules only: some modules of contrib are missing on the module proxy.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::{cache, sh};
 
 /// 0.163 and 0.164 cannot be built from the module proxy: some of their modules are missing there.
 const VERSION: &str = "0.162.0";
-/// The confmap providers are versioned apart, with the Collector's stable modules.
+/// Version of the confmap providers, which follows the stable modules of the Collector.
 const PROVIDERS: &str = "1.68.0";
 
 /// `<cache>/peers/otelcol-0.162.0/otelcol`.
@@ -22,7 +22,7 @@ fn folder() -> Result<PathBuf> {
     Ok(cache::root()?.join(format!("peers/otelcol-{VERSION}")))
 }
 
-/// Builds the Collector unless the cache holds one of the same manifest, and says where it is.
+/// Builds the Collector, unless the cache contains one of the same manifest, and returns its path.
 pub fn build() -> Result<PathBuf> {
     let folder = folder()?;
     let binary = path()?;

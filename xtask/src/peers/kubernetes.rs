@@ -1,5 +1,6 @@
-//! Kubernetes, whole, from Go modules, and the etcd of its own go.mod: Debian's is too old for the API server to stream listings. What else
-//! it stands on (containerd, runc, the CNI plugins, iptables) is Debian's. Of the same module: a plain informer, a yardstick.
+//! Kubernetes and etcd from Go modules. etcd is built in the version of Kubernetes' go.mod, because with Debian's the API server cannot
+//! stream listings. containerd, runc, the CNI plugins and iptables are Debian's. A plain informer, with which Longwave's cost is compared,
+//! is built with the modules of Kubernetes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,24 +15,24 @@ const VERSION: &str = "1.34.4";
 /// The staging modules (`k8s.io/api`, …) are published under v0 with the same minor and patch numbers.
 const STAGING: &str = "v0.34.4";
 
-/// What a cluster of one node runs.
+/// The programs of a cluster of one node.
 const PROGRAMS: [&str; 6] =
     ["kubelet", "kube-proxy", "kube-scheduler", "kube-controller-manager", "kube-apiserver", ETCD];
-/// Not below Kubernetes' own `cmd/`.
+/// Has a package of its own, unlike the programs in Kubernetes' `cmd/`.
 const ETCD: &str = "etcd";
 const ETCD_PACKAGE: &str = "go.etcd.io/etcd/server/v3";
-/// The administrator's, as whoever deploys Longwave uses it.
+/// The client of administrators.
 const CLIENT: &str = "kubectl";
-/// Ours: what Longwave's cost is compared with.
+/// The informer with which Longwave's cost is compared; its source is in this repository.
 const INFORMER: &str = "informer";
 const INFORMER_SOURCE: &str = include_str!("informer/main.go");
-/// Beside the programs: the source that the informer was built of.
+/// Copy of the source that the informer was built from, in the folder of the programs.
 const INFORMER_STAMP: &str = "informer.go";
 
-/// What is built, below the folder in which it is.
+/// Folder of the built programs, below that of the build.
 const BIN: &str = "bin";
 
-/// A program that a node runs, and the Debian package that has it.
+/// Programs that a node needs, and the Debian package of each.
 const DEBIAN: [(&str, &str); 7] = [
     ("/usr/bin/containerd", "containerd"),
     ("/usr/bin/ctr", "containerd"),
@@ -47,18 +48,18 @@ pub fn folder() -> Result<PathBuf> {
     Ok(cache::root()?.join(format!("peers/kubernetes-{VERSION}")))
 }
 
-/// Installs Debian's part and builds Kubernetes, unless they are there; says where it is.
+/// Installs the Debian packages and builds Kubernetes, unless they are there. Returns the folder of the programs.
 pub fn build() -> Result<PathBuf> {
     install()?;
     build_programs(&[&PROGRAMS[..], &[CLIENT, INFORMER]].concat())
 }
 
-/// Builds kubectl, unless it is there; says where it is.
+/// Builds kubectl, unless it is there, and returns its path.
 pub fn build_client() -> Result<PathBuf> {
     Ok(build_programs(&[CLIENT])?.join(CLIENT))
 }
 
-/// What a cluster needs and is not there, with the remedy.
+/// Fails if something that a cluster needs is missing; the error names the remedy. Returns the folder of the programs.
 pub fn check() -> Result<PathBuf> {
     let folder = folder()?;
     let missing = missing();
@@ -74,7 +75,7 @@ pub fn check() -> Result<PathBuf> {
 fn build_programs(programs: &[&str]) -> Result<PathBuf> {
     let folder = folder()?;
     fs::create_dir_all(&folder).with_context(|| format!("peers: create {}", folder.display()))?;
-    // Two builds at once would take twice the hour.
+    // Two builds at the same time would both take twice as long.
     let lock = fs::File::create(folder.join("lock")).context("peers: kubernetes: create the lock")?;
     lock.lock().context("peers: kubernetes: wait for another build")?;
     let programs: Vec<&str> =
@@ -105,7 +106,7 @@ fn build_programs(programs: &[&str]) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Whether the cache holds the programs. The folder's name has the version, and nothing else goes into them but our own source.
+/// Whether the cache contains the programs. The name of the folder has their version; the informer also depends on its source.
 fn ready(folder: &Path, programs: &[&str]) -> bool {
     let current = |program: &str| {
         program != INFORMER
@@ -114,7 +115,7 @@ fn ready(folder: &Path, programs: &[&str]) -> bool {
     programs.iter().all(|program| folder.join(program).is_file() && current(program))
 }
 
-/// Debian's part: installed where it is missing and we may, else an error that names the packages.
+/// Installs the Debian packages that are missing. If that fails, the error names them.
 fn install() -> Result<()> {
     let missing = missing();
     if missing.is_empty() {
@@ -151,9 +152,9 @@ struct Download {
 fn compile(work: &Path, programs: &[&str]) -> Result<()> {
     eprintln!("peers: kubernetes: building {} {VERSION} in {}", programs.join(" "), work.display());
     let module = format!("k8s.io/kubernetes@v{VERSION}");
-    // Outside any module of ours, or `go` would look for that one first.
+    // In a folder without a go.mod, or `go` would use that one.
     let json = sh::output(Command::new("go").args(["mod", "download", "-json", &module]).current_dir(work))?;
-    let download: Download = serde_json::from_str(&json).context("peers: kubernetes: go's answer")?;
+    let download: Download = serde_json::from_str(&json).context("peers: kubernetes: the output of go")?;
     let original = read(&download.go_mod)?;
     fs::write(work.join("go.mod"), go_mod(&original)).context("peers: kubernetes: write go.mod")?;
     // The staging modules' sums are added by the build, which checks them against the sum database.
@@ -219,19 +220,4 @@ fn go_mod(original: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::go_mod;
-
-    /// *Scenario*: the kinds of lines of Kubernetes' go.mod: staging modules, one that only looks like one, others.
-    /// *Guarantees*: staging modules are the published ones, Kubernetes itself is required once, the rest is untouched.
-    #[test]
-    fn staging_modules_become_published_ones() {
-        let original = "module k8s.io/kubernetes\n\ngo 1.24.0\n\nrequire (\n\tk8s.io/api v0.0.0\n\
-                        \tk8s.io/utils v0.0.0-2025 // indirect\n)\n\nrequire (\n\ta.b/c v1.0.0 // indirect\n)\n\n\
-                        replace (\n\tk8s.io/api => ./staging/src/k8s.io/api\n)\n";
-        let expected = "module longwave.test/kubernetes\n\ngo 1.24.0\n\nrequire (\n\tk8s.io/kubernetes v1.34.4\n\
-                        \tk8s.io/api v0.34.4\n\tk8s.io/utils v0.0.0-2025 // indirect\n)\n\nrequire (\n\
-                        \ta.b/c v1.0.0 // indirect\n)\n\nreplace (\n\tk8s.io/api => k8s.io/api v0.34.4\n)\n";
-        assert_eq!(go_mod(original), expected);
-    }
-}
+mod tests;

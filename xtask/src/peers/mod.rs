@@ -1,4 +1,4 @@
-//! Real peers for the end-to-end tests, built from package registries into the cache.
+//! Builds the real peers of the end-to-end tests into the cache, from package registries.
 //!
 //! Tests find them without calling xtask: `$LONGWAVE_CACHE` (else `~/.cache/longwave`) +
 //! `/peers/otelcol-0.162.0/otelcol`, `/peers/kubernetes-1.34.4/{kubelet,kube-proxy,…,informer}`.
@@ -14,28 +14,28 @@ use clap::{Subcommand, ValueEnum};
 pub enum Command {
     /// Build an OpenTelemetry Collector from Go modules (about two minutes, once) and print its path.
     Collector,
-    /// Build Kubernetes and a plain informer from Go modules (about seven minutes, once), install what it stands on from Debian, and print
-    /// its folder.
+    /// Build Kubernetes and a plain informer from Go modules (about seven minutes, once), install the Debian packages that Kubernetes needs,
+    /// and print its folder.
     Kubernetes,
-    /// Build kubectl alone (about a minute, once), of the same version, and print its path.
+    /// Build only kubectl of the same version (about a minute, once), and print its path.
     Kubectl,
-    /// Print where a peer is, or would be; builds nothing.
+    /// Print the path of a peer, whether it is built or not.
     Path {
-        /// Which peer.
+        /// The peer.
         peer: Peer,
     },
 }
 
-/// What the tests talk to.
+/// A program that the tests use.
 #[derive(Clone, Copy, ValueEnum)]
 pub enum Peer {
-    /// The OpenTelemetry Collector's binary.
+    /// Path of the OpenTelemetry Collector.
     Collector,
-    /// The folder of Kubernetes' binaries.
+    /// Folder of the programs of Kubernetes.
     Kubernetes,
 }
 
-/// Runs one `peers` command; without one, builds every peer.
+/// Runs a `peers` command. Without one, builds every peer.
 pub fn main(command: Option<Command>) -> Result<()> {
     let path = match command {
         None => {

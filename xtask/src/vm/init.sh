@@ -2,7 +2,7 @@
 # The guest's first process: mounts what Longwave needs, loads modules, runs /command, reports its exit code.
 /bin/busybox mkdir -p /proc /sys /dev /root /etc /var /usr/bin
 /bin/busybox --install -s /bin
-# busybox's shell prefers its own ip and tc over any on the PATH; tests that call a shell want the real ones.
+# The shell of busybox prefers its own ip and tc to those on the PATH, but tests need the real ones.
 ln -sf /usr/sbin/dash /bin/sh
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb
 mount -t proc proc /proc
@@ -11,7 +11,7 @@ mount -t devtmpfs devtmpfs /dev
 mkdir -p /dev/shm /dev/pts
 mount -t tmpfs tmpfs /dev/shm
 mount -t devpts devpts /dev/pts
-# The source tree, and with it the files given, may be below one of these on the host: never mount over files.
+# The given files may be below one of these folders, so nothing is mounted over an existing folder.
 for folder in /tmp /run; do
     [ -d "$folder" ] || { mkdir "$folder" && mount -t tmpfs tmpfs "$folder"; }
 done
@@ -30,7 +30,7 @@ ulimit -n 65536
 hostname longwave-vm
 cd /tmp
 
-# The command has a line of its own, so that kernel messages never cut into its output.
+# The command uses another serial line than the kernel, so that messages of the kernel do not interrupt its output.
 exec 3>/dev/ttyS1
 stty -F /dev/ttyS1 raw -echo
 read -r uptime _ </proc/uptime

@@ -1,20 +1,20 @@
-//! The guest's root file system: a cpio archive (format `newc`), written uncompressed because unpacking
-//! under emulation costs more than reading.
+//! The root file system of the guest: an uncompressed cpio archive, because unpacking under emulation costs more than reading.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use cpio::newc::{Builder, trailer};
 
 use super::kernel::Kernel;
 use super::machine::Job;
 use super::module;
 use crate::sh;
 
-/// Host programs that the guest gets, with their libraries; `true` where tests cannot do without.
+/// Programs of the host that the guest gets, with their libraries. `true`: the tests need it.
 const TOOLS: &[(&str, bool)] =
     &[("dash", true), ("ip", true), ("nft", true), ("tc", false), ("ss", false), ("bpftool", false)];
 
@@ -52,7 +52,7 @@ pub fn write(out: impl Write, kernel: &Kernel, job: &Job) -> Result<()> {
     archive.finish()
 }
 
-/// A shell script, so that the guest needs no parser for environment and arguments.
+/// The job as a shell script, so that the guest needs no parser for environment and arguments.
 fn command_script(kernel: &Kernel, job: &Job) -> String {
     let mut script = format!("#!/bin/busybox sh\nexport LONGWAVE_VM={}\n", kernel.version());
     for pair in &job.env {
@@ -86,7 +86,7 @@ fn busybox() -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Paths of the shared libraries that a program needs, the loader included.
+/// Paths of the shared libraries that a program needs, with the loader.
 fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
     let Ok(listing) = sh::output_silent(Command::new("ldd").arg(program)) else {
         // ldd fails for a static program.
@@ -99,7 +99,7 @@ fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
     Ok(words.map(PathBuf::from).collect())
 }
 
-/// A cpio archive in the making.
+/// A cpio archive that is being written.
 struct Archive<W> {
     out: W,
     inode: u32,
@@ -145,57 +145,19 @@ impl<W: Write> Archive<W> {
     }
 
     fn finish(mut self) -> Result<()> {
-        self.raw("TRAILER!!!", 0, (0, 0), &[])?;
-        self.out.flush().context("vm: write the initramfs")
+        trailer(&mut self.out).and_then(Write::flush).context("vm: write the initramfs")
     }
 
     fn raw(&mut self, path: &str, mode: u32, device: (u32, u32), data: &[u8]) -> Result<()> {
         self.inode += 1;
         let size = u32::try_from(data.len()).with_context(|| format!("vm: {path}: is 4 GiB or more"))?;
-        let name_size = path.len() as u32 + 1;
-        let fields = [self.inode, mode, 0, 0, 1, 0, size, 0, 0, device.0, device.1, name_size, 0];
-        let mut header = String::from("070701");
-        for field in fields {
-            header.push_str(&format!("{field:08x}"));
-        }
-        header.push_str(path);
-        header.push('\0');
-        self.padded(header.as_bytes()).and_then(|()| self.padded(data)).context("vm: write the initramfs")
-    }
-
-    /// Header with name, and data, each end on a multiple of four bytes.
-    fn padded(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.out.write_all(bytes)?;
-        self.out.write_all(&[0; 3][..bytes.len().next_multiple_of(4) - bytes.len()])
+        let entry = Builder::new(path).ino(self.inode).mode(mode).rdev_major(device.0).rdev_minor(device.1);
+        let mut entry = entry.write(&mut self.out, size);
+        entry.write_all(data).context("vm: write the initramfs")?;
+        entry.finish().context("vm: write the initramfs")?;
+        Ok(())
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Archive, quote};
-    use std::collections::BTreeSet;
-
-    /// *Scenario*: an archive with a file two folders down, and the same file again.
-    /// *Guarantees*: every entry starts on a multiple of four, folders come before the file, nothing twice.
-    #[test]
-    fn archive_is_aligned_and_has_parents_once() {
-        let mut bytes = Vec::new();
-        let mut archive = Archive { out: &mut bytes, inode: 0, written: BTreeSet::new() };
-        archive.file("/a/b/c", b"12345").unwrap();
-        archive.file("a/b/c", b"12345").unwrap();
-        archive.finish().unwrap();
-        let starts: Vec<usize> =
-            bytes.windows(6).enumerate().filter(|(_, w)| w == b"070701").map(|(at, _)| at).collect();
-        assert_eq!(starts.len(), 4, "a, a/b, a/b/c and the trailer");
-        assert!(starts.iter().all(|at| at % 4 == 0), "{starts:?}");
-        let names: Vec<_> = starts.iter().map(|at| bytes[at + 110]).collect();
-        assert_eq!(names, [b'a', b'a', b'a', b'T']);
-    }
-
-    /// *Scenario*: a word with a quote, a space and a dollar.
-    /// *Guarantees*: the shell takes it as one word, unexpanded.
-    #[test]
-    fn words_are_quoted_for_the_shell() {
-        assert_eq!(quote("it's $x"), r"'it'\''s $x'");
-    }
-}
+mod tests;

@@ -1,28 +1,28 @@
-//! Debian's cloud kernels, downloaded by apt and unpacked into the cache: never installed.
+//! Downloads Debian's cloud kernels with apt and unpacks them into the cache, without installing them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use super::series::Series;
+use super::series::KernelSeries;
 use crate::apt::Apt;
 use crate::cache;
 
 /// An unpacked kernel.
 pub struct Kernel {
-    /// Holds all of it.
+    /// Folder of the unpacked packages.
     pub folder: PathBuf,
-    /// As `uname -r` has it: `7.2.13+deb14-cloud-amd64`.
+    /// Release as in `uname -r`: `7.2.13+deb14-cloud-amd64`.
     pub release: String,
-    /// The compressed image.
+    /// Path of the compressed image.
     pub image: PathBuf,
-    /// The folder of its modules, all levels below.
+    /// Folder of the modules, which are in its subfolders.
     pub modules: PathBuf,
 }
 
-/// The series' kernel: the cache's, or the newest that Debian has. Delete its folder to get a newer one.
-pub fn fetch(series: Series) -> Result<Kernel> {
+/// Returns the kernel of a series: the one in the cache, or else the newest of Debian.
+pub fn fetch(series: KernelSeries) -> Result<Kernel> {
     let kernels = cache::dir("kernels")?;
     let folder = kernels.join(series.name);
     if !folder.is_dir() {
@@ -33,14 +33,14 @@ pub fn fetch(series: Series) -> Result<Kernel> {
             fs::rename(&root, &folder)
                 .with_context(|| format!("vm: move the kernel to {}", folder.display()))?;
         }
-        // A leftover costs disk only; the download's own error matters more.
+        // A leftover costs only disk space, and the error of the download matters more.
         let _ = fs::remove_dir_all(&work);
         unpacked?;
     }
     Kernel::unpacked_in(folder)
 }
 
-fn unpack(series: Series, work: &Path, root: &Path) -> Result<()> {
+fn unpack(series: KernelSeries, work: &Path, root: &Path) -> Result<()> {
     let apt = Apt::with_lists(work.join("apt"), &[series.suite])?;
     let names = apt.names("linux-")?;
     let Some(version) = series.newest_version(&names) else {
@@ -55,7 +55,7 @@ fn unpack(series: Series, work: &Path, root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The packages that hold a kernel's image and modules: one of old, several since Debian has split them.
+/// Returns the packages of a kernel's image and modules. Older releases have one package for both, newer ones several.
 fn parts(version: &str, names: &[String]) -> Vec<String> {
     ["image", "binary", "modules"]
         .map(|part| format!("linux-{part}-{version}-cloud-amd64"))
@@ -80,56 +80,22 @@ impl Kernel {
             }
         }
         bail!(
-            "vm: {}: has no kernel with modules: delete the folder, so that it is fetched again",
+            "vm: {}: contains no kernel with modules: delete the folder, so that it is downloaded again",
             folder.display()
         );
     }
 
-    /// The real series: `7.2`.
+    /// Major and minor version: `7.2`.
     pub fn version(&self) -> &str {
         version(&self.release)
     }
 }
 
-/// A release's major and minor number.
+/// Returns the major and minor version of a release.
 fn version(release: &str) -> &str {
     let minor_ends = release.match_indices(|c: char| !c.is_ascii_digit()).nth(1);
     minor_ends.map_or(release, |(at, _)| &release[..at])
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{parts, version};
-
-    /// *Scenario*: names of a release that has a kernel in one package, and of one that has it in several.
-    /// *Guarantees*: all packages with the version's image or modules are chosen, and no others.
-    #[test]
-    fn a_kernel_is_all_of_its_packages() {
-        let names = [
-            "linux-image-6.1.0-57-cloud-amd64",
-            "linux-headers-6.1.0-57-cloud-amd64",
-            "linux-image-7.2.13+deb14-cloud-amd64",
-            "linux-binary-7.2.13+deb14-cloud-amd64",
-            "linux-binary-unsigned-7.2.13+deb14-cloud-amd64",
-            "linux-modules-7.2.13+deb14-cloud-amd64",
-            "linux-modules-7.2.13+deb14-amd64",
-        ];
-        let names = names.map(str::to_owned);
-        assert_eq!(parts("6.1.0-57", &names), ["linux-image-6.1.0-57-cloud-amd64"]);
-        assert_eq!(
-            parts("7.2.13+deb14", &names),
-            ["image", "binary", "modules"].map(|part| format!("linux-{part}-7.2.13+deb14-cloud-amd64"))
-        );
-    }
-
-    /// *Scenario*: releases as Debian and others write them.
-    /// *Guarantees*: the version is the first two numbers.
-    #[test]
-    fn a_version_is_two_numbers() {
-        let releases =
-            [("7.2.13+deb14-cloud-amd64", "7.2"), ("5.10.0-46-cloud-amd64", "5.10"), ("7.3-rc1", "7.3")];
-        for (release, expected) in releases {
-            assert_eq!(version(release), expected);
-        }
-    }
-}
+mod tests;

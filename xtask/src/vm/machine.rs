@@ -1,4 +1,4 @@
-//! One virtual machine: started, read until it reports an exit code, and ended, within a bounded time.
+//! Starts one virtual machine, reads its output until it reports an exit code, and ends it, within a time limit.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -12,33 +12,33 @@ use anyhow::{Context, Result, bail};
 
 use super::initramfs;
 use super::kernel::Kernel;
-use super::series::Series;
+use super::series::KernelSeries;
 use crate::{cache, sh};
 
-/// What a guest prints before the command starts, with its uptime in seconds.
+/// Start of the line that a guest prints before the command starts, with its uptime in seconds.
 const BOOTED: &str = "LONGWAVE_VM_BOOTED=";
-/// What a guest prints after the command, with its exit code.
+/// Start of the line that a guest prints after the command, with its exit code.
 const EXIT: &str = "LONGWAVE_VM_EXIT=";
-/// The exit code of a machine that was killed because its time was over, as `timeout` has it.
+/// Exit code of a machine that was killed because its time was over, the same as that of `timeout`.
 const TIMED_OUT: u8 = 124;
-/// How long a guest that has reported its exit code may take to power off.
+/// Time that a guest gets to power off after it has reported its exit code.
 const POWER_OFF: Duration = Duration::from_secs(20);
 
-/// What one machine is to do.
+/// The work of one machine.
 pub struct Job {
-    /// From QEMU's start.
+    /// Time limit from the start of QEMU.
     pub timeout: Duration,
-    /// Copied into the guest, executable.
+    /// Files that are copied into the guest; all are executable there.
     pub files: Vec<GuestFile>,
-    /// `NAME=VALUE`.
+    /// Environment of the command: `NAME=VALUE`.
     pub env: Vec<String>,
-    /// Program and arguments, as the guest knows them.
+    /// Program and arguments, with paths of the guest.
     pub command: Vec<String>,
-    /// Gets the command's output; the kernel's goes to the same name with `.console` appended.
+    /// File for the output of the command. The output of the kernel goes to the same name with `.console` appended.
     pub log: PathBuf,
 }
 
-/// A file of the host and its place in the guest.
+/// A file of the host that is copied into the guest.
 pub struct GuestFile {
     /// Path on the host.
     pub host: PathBuf,
@@ -48,18 +48,18 @@ pub struct GuestFile {
 
 /// How a machine ended.
 pub struct Ended {
-    /// The command's exit code; 124 if the time was over.
+    /// Exit code of the command; 124 if the time was over.
     pub code: u8,
     boot: Option<Duration>,
     total: Duration,
-    /// Tests' own summary lines (`test result: …`).
+    /// Summary lines of tests (`test result: …`).
     pub results: Vec<String>,
 }
 
 // === impl GuestFile ===
 
 impl GuestFile {
-    /// `/bin/<file name>`.
+    /// A file that is copied to `/bin/<file name>`.
     pub fn in_bin(host: PathBuf) -> Result<Self> {
         let guest = format!("/bin/{}", super::file_name(&host)?);
         Ok(Self { host, guest })
@@ -71,7 +71,7 @@ impl GuestFile {
 impl fmt::Display for Ended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.code {
-            TIMED_OUT => write!(f, "killed: its time was over")?,
+            TIMED_OUT => write!(f, "killed, because its time was over")?,
             code => write!(f, "exit code {code}")?,
         }
         if let Some(boot) = self.boot {
@@ -81,23 +81,23 @@ impl fmt::Display for Ended {
     }
 }
 
-/// `target/vm/logs/<name>-<series>.log`.
-pub fn log_file(series: Series, name: &str) -> Result<PathBuf> {
+/// Returns `target/vm/logs/<name>-<series>.log` and creates its folder.
+pub fn log_file(series: KernelSeries, name: &str) -> Result<PathBuf> {
     let folder = cache::workspace().join("target/vm/logs");
     fs::create_dir_all(&folder).with_context(|| format!("vm: create {}", folder.display()))?;
     Ok(folder.join(format!("{name}-{}.log", series.name)))
 }
 
-/// Boots the kernel, runs the job's command, prints its output to stdout.
+/// Boots the kernel, runs the command of the job, and prints its output to stdout.
 ///
 /// # Errors
-/// When the machine cannot be made or started, or ends without an exit code: a kernel panic.
+/// If the machine cannot be started, or ends without an exit code, as after a kernel panic.
 pub fn run(kernel: &Kernel, job: &Job) -> Result<Ended> {
     let archive = job.log.with_extension(format!("{}.cpio", std::process::id()));
     let out = File::create(&archive).with_context(|| format!("vm: create {}", archive.display()))?;
     let written = initramfs::write(BufWriter::new(out), kernel, job);
     let ended = written.and_then(|()| boot(kernel, &archive, job));
-    // It is as large as all guest files together, and of no use after the run.
+    // The archive is as large as all files of the guest together.
     let _ = fs::remove_file(&archive);
     ended
 }
@@ -110,7 +110,7 @@ fn boot(kernel: &Kernel, archive: &Path, job: &Job) -> Result<Ended> {
         .context("vm: qemu could not be started: install qemu-system-x86 and util-linux (setpriv)")?;
     let watched = sh::lines(&mut qemu).and_then(|lines| watch(&lines, job, started));
     if !matches!(&watched, Ok(ended) if ended.code != TIMED_OUT) || !ends_within(&mut qemu, POWER_OFF) {
-        // It may have ended by itself in the meantime; either way it is reaped below.
+        // Fails if QEMU has ended. Either way `wait` comes next.
         let _ = qemu.kill();
     }
     qemu.wait().context("vm: wait for qemu")?;
@@ -120,15 +120,14 @@ fn boot(kernel: &Kernel, archive: &Path, job: &Job) -> Result<Ended> {
 }
 
 fn command(kernel: &Kernel, archive: &Path, console: &Path) -> Command {
-    // setpriv: QEMU ends with us, whatever ends us.
+    // setpriv ends QEMU when this process dies.
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "qemu-system-x86_64"]);
     command.args("-nodefaults -no-user-config -no-reboot -display none -monitor none".split(' '));
     // la57 and cx16 off: with them, long runs under emulation ended in page-table and slab panics.
     command.args("-accel tcg,thread=multi -cpu max,la57=off,cx16=off -smp 2 -m 2G".split(' '));
     command.arg("-kernel").arg(&kernel.image).arg("-initrd").arg(archive);
-    // khugepaged has the least share of a CPU: where emulation makes CPUs scarce, it holds a process's memory map for a second and more.
-    command.args(["-append", "console=ttyS0 loglevel=5 panic=-1 oops=panic transparent_hugepage=never"]);
+    command.args(["-append", "console=ttyS0 loglevel=5 panic=-1 oops=panic"]);
     command.arg("-serial").arg(format!("file:{}", console.display())).args(["-serial", "stdio"]);
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     command
@@ -172,7 +171,7 @@ fn ends_within(child: &mut Child, limit: Duration) -> bool {
         if !matches!(child.try_wait(), Ok(None)) {
             return true;
         }
-        // std has no wait with a limit; nobody waits for this but a developer's terminal.
+        // std has no wait with a limit.
         std::thread::sleep(Duration::from_millis(20));
     }
     false

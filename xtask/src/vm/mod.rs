@@ -1,7 +1,7 @@
-//! Debian's stock kernels in QEMU without KVM: where the privileged tests meet kernels other than this host's.
+//! Runs programs and the privileged tests under Debian's stock kernels, in QEMU without KVM.
 //!
-//! A run is one machine: a kernel that was unpacked, not installed; an initramfs with busybox, `ip`, `nft`
-//! and the files given; one command; its exit code. Inside, `LONGWAVE_VM` holds the kernel's real series, as `7.2`.
+//! A run is one machine: a kernel that is unpacked, not installed; an initramfs with busybox, `ip`, `nft` and the given files; one command;
+//! its exit code. In the guest, `LONGWAVE_VM` contains the major and minor version of the kernel, for example `7.2`.
 
 mod initramfs;
 mod kernel;
@@ -20,24 +20,24 @@ use clap::{Args, Subcommand};
 
 use kernel::Kernel;
 use machine::{GuestFile, Job};
-use series::Series;
+use series::KernelSeries;
 
 /// `cargo xtask vm …`
 #[derive(Subcommand)]
 pub enum Command {
-    /// Download and unpack stock kernels into the cache, and print where they are. Delete a folder to get a newer kernel.
+    /// Download stock kernels, unpack them into the cache, and print their folders. Delete a folder to get a newer kernel.
     Kernel(Machine),
-    /// Run one static program in a virtual machine; its exit code becomes ours, of several the first that is not 0.
+    /// Run one static program in a virtual machine for each kernel. Exits with the first exit code that is not 0.
     Run {
         #[command(flatten)]
         machine: Machine,
-        /// More files for the guest: HOST or HOST:GUEST (default: /bin/<file name>). Repeatable.
+        /// Another file for the guest: HOST or HOST:GUEST (default: /bin/<file name>). Repeatable.
         #[arg(long = "file", value_name = "HOST[:GUEST]")]
         files: Vec<String>,
-        /// Environment of the program. Repeatable.
+        /// Variable in the environment of the program. Repeatable.
         #[arg(long = "env", value_name = "NAME=VALUE")]
         env: Vec<String>,
-        /// The program: a file of the host (copied to /bin) or, if there is none, a command of the guest.
+        /// The program and its arguments: a file of the host, which is copied to /bin, or else a command of the guest.
         #[arg(last = true, required = true)]
         command: Vec<String>,
     },
@@ -45,8 +45,8 @@ pub enum Command {
     Test {
         #[command(flatten)]
         machine: Machine,
-        /// Test binaries of the tests crate, with globs. Repeatable. Otherwise those named privileged*, and too_old_kernel where the
-        /// kernel is too old for Longwave.
+        /// Test binary of the crate longwave-tests; may contain globs. Repeatable. The default is privileged*, or too_old_kernel for a
+        /// kernel that is too old for Longwave.
         #[arg(long = "binary", value_name = "NAME")]
         binaries: Vec<String>,
         /// Arguments of the test binaries: name filters, `--nocapture`, …
@@ -55,10 +55,10 @@ pub enum Command {
     },
 }
 
-/// Which kernels, and for how long.
+/// The kernels of a run and its time limit.
 #[derive(Args)]
 pub struct Machine {
-    /// Kernel series. Repeatable; `all` stands for every one.
+    /// Kernel series. Repeatable; `all` means every one.
     #[arg(
         long = "kernel",
         value_name = "SERIES",
@@ -74,8 +74,8 @@ pub struct Machine {
 // === impl Machine ===
 
 impl Machine {
-    /// The chosen series with their kernels, downloaded where they are not in the cache.
-    fn kernels(&self) -> Result<Vec<(Series, Kernel)>> {
+    /// Returns the chosen series with their kernels, and downloads those that are not in the cache.
+    fn kernels(&self) -> Result<Vec<(KernelSeries, Kernel)>> {
         series::chosen(&self.kernels).into_iter().map(|series| Ok((series, kernel::fetch(series)?))).collect()
     }
 
@@ -84,7 +84,7 @@ impl Machine {
     }
 }
 
-/// Runs one `vm` command.
+/// Runs a `vm` command.
 pub fn main(command: Command) -> Result<ExitCode> {
     match command {
         Command::Kernel(machine) => {
@@ -111,7 +111,7 @@ pub fn main(command: Command) -> Result<ExitCode> {
 
 fn job(
     machine: &Machine,
-    series: Series,
+    series: KernelSeries,
     files: &[String],
     env: Vec<String>,
     mut command: Vec<String>,

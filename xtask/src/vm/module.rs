@@ -1,5 +1,5 @@
-//! Kernel modules with what they depend on, in loading order. Read from the modules themselves: an unpacked
-//! package has no `modules.dep`, and the host may have no `depmod`.
+//! Kernel modules and their dependencies, in the order of loading. The dependencies are read from the modules, because an unpacked package
+//! has no `modules.dep`, and the host may have no `depmod`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,8 +8,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-/// What the tests use: virtual links, packet drops with nft and netem, socket diagnostics, kernel TLS.
-/// One that a kernel has built in is simply not found among its modules.
+/// Modules that the tests use: virtual links, packet drops with nft and netem, socket diagnostics, kernel TLS. A module that is built into
+/// the kernel has no file and is left out.
 pub const WANTED: &[&str] = &[
     "crc32c_generic",
     "veth",
@@ -31,15 +31,15 @@ pub const WANTED: &[&str] = &[
     "tls",
 ];
 
-/// A module ready to be loaded.
+/// A module that the guest loads.
 pub struct Module {
-    /// As the kernel names it: `nf_tables`.
+    /// Name as in `lsmod`: `nf_tables`.
     pub name: String,
-    /// The uncompressed object.
+    /// Contents of the module, uncompressed.
     pub object: Vec<u8>,
 }
 
-/// The wanted modules and their dependencies; each comes after what it depends on.
+/// Returns the wanted modules and their dependencies. Each comes after those that it depends on.
 pub fn load_order(modules: &Path) -> Result<Vec<Module>> {
     let mut files = BTreeMap::new();
     index(modules, &mut files)?;
@@ -102,7 +102,8 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     Ok(output.stdout)
 }
 
-/// The `.modinfo` section holds NUL-ended `key=value` strings; this one lists names, separated by commas.
+/// Returns the names of the modules that a module depends on. Its section `.modinfo` contains strings `key=value` that end with NUL; the
+/// value of `depends` is a list with commas.
 fn depends(object: &[u8]) -> Vec<String> {
     const KEY: &[u8] = b"\0depends=";
     let Some(at) = object.windows(KEY.len()).position(|window| window == KEY) else { return Vec::new() };
@@ -112,16 +113,4 @@ fn depends(object: &[u8]) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::depends;
-
-    /// *Scenario*: module objects with several, with no, and without any list of dependencies.
-    /// *Guarantees*: names come out as the kernel spells them, and nothing panics.
-    #[test]
-    fn dependencies_are_read_from_modinfo() {
-        assert_eq!(depends(b"x\0depends=nf-tables,libcrc32c\0name=y\0"), ["nf_tables", "libcrc32c"]);
-        assert!(depends(b"x\0depends=\0").is_empty());
-        assert!(depends(b"no modinfo").is_empty());
-        assert_eq!(depends(b"\0depends=cut"), ["cut"]);
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! Tests in virtual machines: one machine for each test binary and kernel, so that a panic costs one only.
+//! Runs tests in virtual machines: one machine for each test binary and kernel, so that a kernel panic ends only one of them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,14 +9,14 @@ use serde::Deserialize;
 
 use super::Machine;
 use super::machine::{self, GuestFile, Job};
-use super::series::Series;
+use super::series::KernelSeries;
 use crate::{cache, sh};
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
-/// Tests read these by their path in the source tree.
+/// Folders that tests read by their path in the source tree.
 const FIXTURES: &[&str] = &["config/examples", "tests/fixtures", "tests/data"];
 
-/// Runs each binary under each kernel; fails if one of them does, after all have run.
+/// Runs each test binary under each kernel. Fails after all have run, if one of them did.
 pub fn run(machine: &Machine, binaries: &[String], arguments: &[String]) -> Result<ExitCode> {
     let kernels = machine.kernels()?;
     let built = build(&["build", "--package", "longwave", "--bin", "longwave"])?;
@@ -28,7 +28,7 @@ pub fn run(machine: &Machine, binaries: &[String], arguments: &[String]) -> Resu
         for test in tests(*series, binaries)? {
             println!("vm: {} under {}", test.name, kernel.release);
             let job = job(machine, *series, &longwave, &test, arguments)?;
-            // A panicking kernel is a failed test binary, not a reason to skip the others.
+            // After a kernel panic, the other test binaries still run.
             let outcome = match machine::run(kernel, &job) {
                 Ok(ended) => {
                     failed |= ended.code != 0;
@@ -49,8 +49,8 @@ pub fn run(machine: &Machine, binaries: &[String], arguments: &[String]) -> Resu
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Builds the test binaries for a series: the ones asked for, otherwise the ones made for it.
-fn tests(series: Series, asked: &[String]) -> Result<Vec<Binary>> {
+/// Builds the test binaries: those of `--binary`, or the default ones of the series.
+fn tests(series: KernelSeries, asked: &[String]) -> Result<Vec<Binary>> {
     let mut names: Vec<&str> = asked.iter().map(String::as_str).collect();
     if names.is_empty() {
         names.push(if series.too_old { "too_old_kernel" } else { "privileged*" });
@@ -61,14 +61,14 @@ fn tests(series: Series, asked: &[String]) -> Result<Vec<Binary>> {
     if tests.is_empty() {
         bail!("vm: cargo built no test binary for {}", names.join(", "));
     }
-    // cargo reports them as they are compiled: in another order each time.
+    // The order in which cargo reports them differs from run to run.
     tests.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(tests)
 }
 
 fn job(
     machine: &Machine,
-    series: Series,
+    series: KernelSeries,
     longwave: &Binary,
     test: &Binary,
     arguments: &[String],
@@ -92,9 +92,9 @@ fn job(
 
 /// A static program that cargo built.
 pub struct Binary {
-    /// As its target is called.
+    /// Name of its target.
     pub name: String,
-    /// The file, named after a hash if it is a test.
+    /// Path of the file; its name contains a hash if it is a test.
     pub path: PathBuf,
 }
 
@@ -110,7 +110,7 @@ struct MessageTarget {
     name: String,
 }
 
-/// Runs cargo for static binaries, in a target folder of its own: their flags would rebuild everything.
+/// Builds static binaries with cargo, in a separate target folder, because their flags would rebuild everything in the usual one.
 pub fn build(arguments: &[&str]) -> Result<Vec<Binary>> {
     let mut flags = std::env::var("RUSTFLAGS").unwrap_or_default();
     flags.push_str(" -C target-feature=+crt-static");

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use longwave_pipeline::model::{Attributes, Level, Measures, Series, UnixNanos};
+use longwave_pipeline::model::{Level, Measures, Series, SeriesKey, UnixNanos};
 
-/// Sums by series. The address of a series' attributes identifies it: [`SeriesSums`] keeps the attributes alive, so the address is unique.
+/// Sums by series. The address of a series' key identifies it: [`SeriesSums`] keeps the key alive, so the address is unique.
 #[derive(Debug, Default)]
 pub(crate) struct CumulativeState {
     series: HashMap<(usize, Level), SeriesSums>,
@@ -14,7 +14,7 @@ pub(crate) struct CumulativeState {
 #[derive(Debug)]
 struct SeriesSums {
     /// Kept so that the address is not reused.
-    _attributes: Arc<Attributes>,
+    _key: Arc<SeriesKey>,
     created: UnixNanos,
     measures: Measures,
 }
@@ -23,11 +23,11 @@ impl CumulativeState {
     /// Adds a window's measures to the series' sums, and returns the sums. `active` and `rtt_min` are those of the window.
     pub(crate) fn add(&mut self, series: &Series) -> &Measures {
         let start = || SeriesSums {
-            _attributes: Arc::clone(&series.attributes),
+            _key: Arc::clone(&series.key),
             created: series.created,
             measures: Measures::default(),
         };
-        let sums = self.series.entry(key(series)).or_insert_with(start);
+        let sums = self.series.entry(address(series)).or_insert_with(start);
         if sums.created != series.created {
             *sums = start();
         }
@@ -40,7 +40,7 @@ impl CumulativeState {
     /// Removes a series after its last window.
     pub(crate) fn remove_if_ended(&mut self, series: &Series) {
         if series.ended {
-            self.series.remove(&key(series));
+            self.series.remove(&address(series));
         }
     }
 
@@ -57,6 +57,6 @@ impl CumulativeState {
     }
 }
 
-fn key(series: &Series) -> (usize, Level) {
-    (Arc::as_ptr(&series.attributes) as usize, series.level)
+fn address(series: &Series) -> (usize, Level) {
+    (Arc::as_ptr(&series.key) as usize, series.level)
 }

@@ -2,7 +2,7 @@
 //! `Export…Request { 1: Resource… { 1: resource, 2: Scope… { 1: scope, 2: items } } }`.
 
 use bytes::Bytes;
-use longwave_pipeline::model::ValueRef;
+use longwave_pipeline::model::AttributeValue;
 
 use super::protobuf::{message_len, put_attribute, put_message, put_str};
 
@@ -22,7 +22,7 @@ impl Envelope {
     pub(crate) fn new(resource: &[(String, String)]) -> Self {
         let mut attributes = Vec::new();
         for (key, value) in resource {
-            put_attribute(&mut attributes, 1, key, ValueRef::Str(value), &mut String::new());
+            put_attribute(&mut attributes, 1, key, AttributeValue::Str(value), &mut String::new());
         }
         let mut version_and_name = Vec::new();
         put_str(&mut version_and_name, 1, SCOPE_NAME);

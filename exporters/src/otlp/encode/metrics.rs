@@ -56,7 +56,7 @@ impl MetricsEncoder {
         let mut payloads = Vec::new();
         let coarsest = window.series.iter().map(|series| series.level).min();
         for series in &window.series {
-            self.attributes.set(&series.attributes);
+            self.attributes.set(&series.key);
             let carries_traffic = Some(series.level) == coarsest;
             match self.cumulative.take() {
                 None => self.put_series(window, series, None, carries_traffic, &mut payloads),

@@ -1,6 +1,6 @@
 //! Encodes data points, the elements of `data_points` (field 1 of gauge, sum and histogram).
 
-use longwave_pipeline::model::{Attributes, Histogram};
+use longwave_pipeline::model::{AttributeValue, Histogram, SeriesKey};
 
 use super::protobuf::{fixed64_key, message_len, put_attribute, put_message};
 
@@ -37,14 +37,15 @@ pub(crate) enum Number {
 // === impl EncodedAttributes ===
 
 impl EncodedAttributes {
-    pub(crate) fn set(&mut self, attributes: &Attributes) {
+    pub(crate) fn set(&mut self, key: &SeriesKey) {
         self.number.clear();
         self.starts.clear();
         self.histogram.clear();
-        for (key, value) in &attributes.0 {
-            self.starts.push(self.number.len());
-            put_attribute(&mut self.number, NUMBER_ATTRIBUTES, key, value.as_ref(), &mut self.scratch);
-        }
+        let Self { number, starts, scratch, .. } = self;
+        key.for_each_attribute(&mut |key, value| {
+            starts.push(number.len());
+            put_attribute(number, NUMBER_ATTRIBUTES, key, value, scratch);
+        });
     }
 
     fn for_numbers(&self) -> &[u8] {
@@ -70,7 +71,7 @@ impl EncodedAttributes {
 
 /// Appends the attribute that splits a sum (a close reason or an error), for [`put_number`].
 pub(crate) fn put_extra(out: &mut Vec<u8>, key: &str, text: &dyn std::fmt::Display, scratch: &mut String) {
-    put_attribute(out, NUMBER_ATTRIBUTES, key, longwave_pipeline::model::ValueRef::Text(text), scratch);
+    put_attribute(out, NUMBER_ATTRIBUTES, key, AttributeValue::Text(text), scratch);
 }
 
 /// Appends a `NumberDataPoint`.

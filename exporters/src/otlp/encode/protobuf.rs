@@ -1,7 +1,7 @@
 //! The protobuf encoding that OTLP needs. It is written by hand because a message tree for each point costs more than the point itself
 //! (`benches/otlp_encode.rs` compares the two). Tests decode the result with prost.
 
-use longwave_pipeline::model::ValueRef;
+use longwave_pipeline::model::AttributeValue;
 
 /// Wire type of length-delimited fields.
 const LENGTH_DELIMITED: u8 = 2;
@@ -64,39 +64,39 @@ pub(crate) fn put_attribute(
     out: &mut Vec<u8>,
     field: u8,
     key: &str,
-    value: ValueRef<'_>,
+    value: AttributeValue<'_>,
     scratch: &mut String,
 ) {
     use std::fmt::Write;
     let value = match value {
-        ValueRef::Text(text) => {
+        AttributeValue::Text(text) => {
             scratch.clear();
             // Writing to a string cannot fail. If a `Display` fails, what it wrote before stays.
             let _ = write!(scratch, "{text}");
-            ValueRef::Str(scratch)
+            AttributeValue::Str(scratch)
         }
         other => other,
     };
     // OTLP has signed numbers only.
     let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX) as u64;
     let any_len = match value {
-        ValueRef::Str(text) => message_len(text.len()),
-        ValueRef::Bool(_) => 2,
-        ValueRef::Int(number) => 1 + varint_len(signed(number)),
-        ValueRef::Float(_) => 9,
-        ValueRef::Text(_) => 0,
+        AttributeValue::Str(text) => message_len(text.len()),
+        AttributeValue::Bool(_) => 2,
+        AttributeValue::Int(number) => 1 + varint_len(signed(number)),
+        AttributeValue::Float(_) => 9,
+        AttributeValue::Text(_) => 0,
     };
     put_message(out, field, message_len(key.len()) + message_len(any_len));
     put_str(out, 1, key);
     put_message(out, 2, any_len);
     match value {
-        ValueRef::Str(text) => put_str(out, 1, text),
-        ValueRef::Bool(value) => out.extend_from_slice(&[varint_key(2), value.into()]),
-        ValueRef::Int(number) => {
+        AttributeValue::Str(text) => put_str(out, 1, text),
+        AttributeValue::Bool(value) => out.extend_from_slice(&[varint_key(2), value.into()]),
+        AttributeValue::Int(number) => {
             out.push(varint_key(3));
             put_varint(out, signed(number));
         }
-        ValueRef::Float(number) => put_fixed64(out, 4, number.to_bits()),
-        ValueRef::Text(_) => {}
+        AttributeValue::Float(number) => put_fixed64(out, 4, number.to_bits()),
+        AttributeValue::Text(_) => {}
     }
 }

@@ -2,9 +2,8 @@
 
 use std::cmp::Reverse;
 
-use longwave_pipeline::model::{Level, Series, UNKNOWN, Window, key};
+use longwave_pipeline::model::{Endpoint, FlowKey, Level, Reporter, Series, UNKNOWN, Window};
 
-use super::super::text::socket_address;
 use super::fit::without_controls;
 
 /// Which end of the flow is the reporting socket, on this host.
@@ -128,20 +127,19 @@ impl Row {
     fn of_series(series: &Series, seconds: f64) -> Self {
         let measures = &series.measures;
         let totals = &measures.totals;
-        let is_overflow = series.attributes.get(key::OVERFLOW).is_some();
-        let side = match series.attributes.text(key::REPORTER) {
-            "destination" => Side::Server,
-            "source" => Side::Client,
-            _ => Side::Mixed,
+        let flow = series.key.flow();
+        let side = match flow.map(|flow| flow.reporter) {
+            Some(Reporter::Destination) => Side::Server,
+            Some(Reporter::Source) => Side::Client,
+            None => Side::Mixed,
         };
         let (towards, back) = match side {
             Side::Server => (totals.received_bytes, totals.sent_bytes),
             Side::Client | Side::Mixed => (totals.sent_bytes, totals.received_bytes),
         };
-        let (source, destination, service) = if is_overflow {
-            ("(others)".to_owned(), "(over max_series)".to_owned(), String::new())
-        } else {
-            ends(series)
+        let (source, destination, service) = match flow {
+            Some(flow) => ends(flow),
+            None => ("(others)".to_owned(), "(over max_series)".to_owned(), String::new()),
         };
         Self {
             source,
@@ -160,7 +158,7 @@ impl Row {
             closed: measures.closed_total(),
             failed: measures.failed_total(),
             seconds,
-            is_overflow,
+            is_overflow: flow.is_none(),
         }
     }
 
@@ -178,35 +176,33 @@ impl Row {
 }
 
 /// Returns the source, the destination, and the service if it is not the destination.
-fn ends(series: &Series) -> (String, String, String) {
-    let name = |name, namespace| named(series.attributes.text(name), series.attributes.text(namespace));
-    let service = name(key::DESTINATION_SERVICE_NAME, key::DESTINATION_SERVICE_NAMESPACE);
-    let source = name(key::SOURCE_WORKLOAD_NAME, key::SOURCE_NAMESPACE);
-    let workload = name(key::DESTINATION_WORKLOAD_NAME, key::DESTINATION_NAMESPACE);
-    let or_unknown = |name: Option<String>| name.unwrap_or_else(|| UNKNOWN.to_owned());
-    if series.level == Level::Connection {
-        let with_address = |name: Option<String>, address, port| {
-            let address = socket_address(series, address, port);
-            match (name, address) {
-                (Some(name), Some(address)) => format!("{name} ({address})"),
-                (name, address) => or_unknown(name.or(address)),
-            }
+fn ends(flow: &FlowKey) -> (String, String, String) {
+    let FlowKey { source, service, destination, connection, .. } = flow;
+    let source = qualified(&source.name, &source.namespace);
+    let service = qualified(&service.name, &service.namespace);
+    let destination =
+        destination.as_ref().and_then(|workload| qualified(&workload.name, &workload.namespace));
+    if let Some(connection) = connection {
+        let with_address = |name: Option<String>, address: Endpoint| match name {
+            Some(name) => format!("{name} ({address})"),
+            None => address.to_string(),
         };
-        let source = with_address(source, key::SOURCE_ADDRESS, key::SOURCE_PORT);
-        let destination = with_address(workload, key::DESTINATION_ADDRESS, key::DESTINATION_PORT);
+        let source = with_address(source, connection.source);
+        let destination = with_address(destination, connection.destination);
         return (source, destination, service.unwrap_or_default());
     }
-    match (workload, service) {
+    let or_unknown = |name: Option<String>| name.unwrap_or_else(|| UNKNOWN.to_owned());
+    match (destination, service) {
         (None, service) => (or_unknown(source), or_unknown(service), String::new()),
-        (Some(workload), Some(service)) if service == workload => {
-            (or_unknown(source), workload, String::new())
+        (Some(destination), Some(service)) if service == destination => {
+            (or_unknown(source), destination, String::new())
         }
-        (Some(workload), service) => (or_unknown(source), workload, service.unwrap_or_default()),
+        (Some(destination), service) => (or_unknown(source), destination, service.unwrap_or_default()),
     }
 }
 
 /// Returns `name.namespace`, as in a cluster's DNS; `None` if the name is unknown.
-fn named(name: &str, namespace: &str) -> Option<String> {
+fn qualified(name: &str, namespace: &str) -> Option<String> {
     let known = |text: &str| !text.is_empty() && text != UNKNOWN;
     known(name).then(|| {
         without_controls(&if known(namespace) { format!("{name}.{namespace}") } else { name.to_owned() })

@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
 use longwave_pipeline::model::{
-    Attributes, CloseReason, FailReason, Level, Measures, Series, Totals, UnixNanos, Value, Window, key,
+    CloseReason, FailReason, FlowKey, Level, Measures, Reporter, Series, SeriesKey, Service, Totals,
+    UnixNanos, Window, WorkloadKey,
 };
 
 use super::*;
@@ -11,27 +12,28 @@ fn plain(columns: usize) -> View {
     View { columns, rows: None, styled: false }
 }
 
-fn attributes(pairs: &[(&'static str, &str)]) -> Arc<Attributes> {
-    Arc::new(Attributes(
-        pairs.iter().map(|(key, text)| ((*key).into(), Value::Str((*text).into()))).collect(),
-    ))
+fn text(name: &str) -> Arc<str> {
+    if name == "unknown" { Arc::default() } else { name.into() }
 }
 
 /// A series. `names` are reporter, source, source namespace, service, destination, destination namespace.
 fn flow(level: Level, names: [&str; 6], measures: Measures) -> Series {
     let [reporter, source, source_namespace, service, destination, namespace] = names;
-    let mut pairs = vec![
-        (key::REPORTER, reporter),
-        (key::SOURCE_WORKLOAD_NAME, source),
-        (key::SOURCE_NAMESPACE, source_namespace),
-        (key::DESTINATION_SERVICE_NAME, service),
-        (key::DESTINATION_SERVICE_NAMESPACE, if service == "unknown" { "unknown" } else { namespace }),
-    ];
-    if level == Level::Workload {
-        pairs.push((key::DESTINATION_WORKLOAD_NAME, destination));
-        pairs.push((key::DESTINATION_NAMESPACE, namespace));
-    }
-    Series { level, attributes: attributes(&pairs), created: golden::START, ended: false, measures }
+    let workload = |name, namespace| WorkloadKey {
+        name: text(name),
+        namespace: text(namespace),
+        ..WorkloadKey::default()
+    };
+    let service_namespace = if service == "unknown" { "unknown" } else { namespace };
+    let key = FlowKey {
+        reporter: if reporter == "source" { Reporter::Source } else { Reporter::Destination },
+        source: workload(source, source_namespace),
+        service: Service { name: text(service), namespace: text(service_namespace), ambiguous: false },
+        destination: (level == Level::Workload).then(|| workload(destination, namespace)),
+        connection: None,
+    };
+    let key = Arc::new(SeriesKey::Flow(key));
+    Series { level, key, created: golden::START, ended: false, measures }
 }
 
 struct Numbers {
@@ -159,7 +161,7 @@ fn node() -> Window {
     ];
     series.push(Series {
         level: Level::Workload,
-        attributes: Arc::new(Attributes::overflow()),
+        key: Arc::new(SeriesKey::Overflow),
         created: golden::START,
         ended: false,
         measures: measures(Numbers {

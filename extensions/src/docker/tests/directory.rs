@@ -109,12 +109,13 @@ fn published_ports_and_backends_resolve_to_the_service() {
     directory.apply(&web, event(100, true));
     directory.apply(&lone, event(100, true));
     directory.apply(&container('c', "inner", &["172.17.0.4"]), event(100, true));
-    let asked = |address, port, at| service(directory.service_of_address(end(address, port), UnixNanos(at)));
-    assert_eq!(asked("10.0.0.9", 8080, 100), "shop/web");
-    assert_eq!(asked("10.0.0.9", 8080, 99), "unknown");
-    assert_eq!(asked("198.51.100.1", 8080, 100), "unknown");
-    assert_eq!(asked("10.0.0.9", 8081, 100), "unknown");
-    assert_eq!(asked("192.0.2.1", 8081, 100), "/lone");
+    let resolved =
+        |address, port, at| service(directory.service_of_address(end(address, port), UnixNanos(at)));
+    assert_eq!(resolved("10.0.0.9", 8080, 100), "shop/web");
+    assert_eq!(resolved("10.0.0.9", 8080, 99), "unknown");
+    assert_eq!(resolved("198.51.100.1", 8080, 100), "unknown");
+    assert_eq!(resolved("10.0.0.9", 8081, 100), "unknown");
+    assert_eq!(resolved("192.0.2.1", 8081, 100), "/lone");
     let backend = |address| service(directory.service_of_backend(end(address, 80), UnixNanos(100)));
     assert_eq!((backend("172.17.0.2"), backend("172.17.0.3")), ("shop/web".to_owned(), "/lone".to_owned()));
     assert_eq!(backend("172.17.0.4"), "unknown");
@@ -123,7 +124,7 @@ fn published_ports_and_backends_resolve_to_the_service() {
     assert!(!translated("172.17.0.2") && !translated("127.0.0.1") && !translated("::1"));
     directory.end(web.id, UnixNanos(500));
     assert_eq!(
-        (asked("10.0.0.9", 8080, 499), asked("10.0.0.9", 8080, 500)),
+        (resolved("10.0.0.9", 8080, 499), resolved("10.0.0.9", 8080, 500)),
         ("shop/web".to_owned(), "unknown".to_owned())
     );
     assert!(!translated("10.0.0.9"));

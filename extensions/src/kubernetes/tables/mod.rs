@@ -1,5 +1,6 @@
 //! Tables of pods by address and container, and of services by address and backend, each as of a time.
 
+mod counted_set;
 mod pods;
 mod ranges;
 mod services;
@@ -9,10 +10,6 @@ mod string_pool;
 pub(super) use pods::{Pods, SelectedFields};
 pub(super) use services::Services;
 
-use hashbrown::HashMap;
-use std::net::IpAddr;
-
-use foldhash::fast::RandomState;
 use longwave_pipeline::model::UnixNanos;
 
 /// Times of an update, and the listing that it belongs to.
@@ -24,37 +21,6 @@ pub(super) struct UpdateContext {
     pub since: UnixNanos,
     /// Number of the listing. Objects that a complete listing does not contain are removed.
     pub listing: u32,
-}
-
-/// Number of objects that have each address.
-#[derive(Debug, Default)]
-struct AddressCounts {
-    counts: HashMap<IpAddr, u32, RandomState>,
-    /// Number of times that an address was added that no object had.
-    changes: u64,
-}
-
-// === impl AddressCounts ===
-
-impl AddressCounts {
-    fn contains(&self, address: &IpAddr) -> bool {
-        self.counts.contains_key(address)
-    }
-
-    fn add(&mut self, address: IpAddr) {
-        let count = self.counts.entry(address).or_default();
-        self.changes += u64::from(*count == 0);
-        *count += 1;
-    }
-
-    fn remove(&mut self, address: &IpAddr) {
-        if let Some(count) = self.counts.get_mut(address) {
-            *count -= 1;
-            if *count == 0 {
-                self.counts.remove(address);
-            }
-        }
-    }
 }
 
 /// Returns what is in `before` but not in `after`, for short lists.

@@ -8,11 +8,12 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use longwave_pipeline::model::{Handle, Interner, Label, LabelKey, UnixNanos, Workload};
 
+use super::counted_set::CountedSet;
 use super::ranges::AddressRanges;
 use super::shared_keys::SharedKeys;
 use super::string_pool::StringPool;
-use super::{AddressCounts, UpdateContext, gone};
-use crate::history::{Bounds, History};
+use super::{UpdateContext, gone};
+use crate::history::{Bounds, History, shrink_if_sparse};
 use crate::kubernetes::objects::{ContainerId, ContainerStatus, Pod, Uid, pick};
 use crate::kubernetes::owner;
 
@@ -44,7 +45,7 @@ pub(in crate::kubernetes) struct Pods {
     uids: History<Uid, Handle<Workload>>,
     /// Containers of pods of the selected node.
     containers: History<ContainerId, Handle<Workload>>,
-    nodes: AddressCounts,
+    nodes: CountedSet<IpAddr>,
     ranges: AddressRanges,
 }
 
@@ -105,7 +106,7 @@ impl Pods {
             on_nodes: History::new(bounds),
             uids: History::new(bounds),
             containers: History::new(bounds),
-            nodes: AddressCounts::default(),
+            nodes: CountedSet::default(),
             ranges: AddressRanges::new(24, 64),
         }
     }
@@ -171,15 +172,13 @@ impl Pods {
         self.on_nodes.evict_expired(now);
         self.uids.evict_expired(now);
         self.containers.evict_expired(now);
-        if self.entries.capacity() > 64 && self.entries.len() < self.entries.capacity() / 8 {
-            self.entries.shrink_to(self.entries.len() * 2);
-        }
+        shrink_if_sparse(&mut self.entries);
     }
 
     /// Number of changes that may change the result of a look-up.
     pub fn changes(&self) -> u64 {
         let [a, b, c] = [self.addresses.changes(), self.uids.changes(), self.containers.changes()];
-        a + b + c + self.node_ports.changes() + self.on_nodes.changes() + self.nodes.changes
+        a + b + c + self.node_ports.changes() + self.on_nodes.changes() + self.nodes.changes()
     }
 
     /// Number of pods.
@@ -243,7 +242,7 @@ impl Pods {
             self.on_nodes.len(),
             self.uids.len(),
             self.containers.len(),
-            self.nodes.counts.len(),
+            self.nodes.len(),
             self.ranges.len(),
             self.past_len(),
         ]

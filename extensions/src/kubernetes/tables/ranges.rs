@@ -3,14 +3,13 @@
 use std::hash::Hash;
 use std::net::IpAddr;
 
-use foldhash::fast::RandomState;
-use hashbrown::HashMap;
+use super::counted_set::CountedSet;
 
 /// Networks of one size for IPv4 and one for IPv6, with the number of known addresses in each.
 #[derive(Debug)]
 pub(super) struct AddressRanges {
     prefixes: [u32; 2],
-    networks: HashMap<Network, u32, RandomState>,
+    networks: CountedSet<Network>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,25 +23,19 @@ enum Network {
 impl AddressRanges {
     /// Returns an empty set with prefixes of these lengths, each at least 1.
     pub fn new(v4: u32, v6: u32) -> Self {
-        Self { prefixes: [v4, v6], networks: HashMap::default() }
+        Self { prefixes: [v4, v6], networks: CountedSet::default() }
     }
 
     pub fn contains(&self, address: IpAddr) -> bool {
-        self.networks.contains_key(&self.network(address))
+        self.networks.contains(&self.network(address))
     }
 
     pub fn add(&mut self, address: IpAddr) {
-        *self.networks.entry(self.network(address)).or_default() += 1;
+        self.networks.add(self.network(address));
     }
 
     pub fn remove(&mut self, address: IpAddr) {
-        let network = self.network(address);
-        if let Some(count) = self.networks.get_mut(&network) {
-            *count -= 1;
-            if *count == 0 {
-                self.networks.remove(&network);
-            }
-        }
+        self.networks.remove(&self.network(address));
     }
 
     #[cfg(test)]

@@ -7,10 +7,11 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use longwave_pipeline::model::{Handle, Interner, Service, UnixNanos};
 
+use super::UpdateContext;
+use super::counted_set::CountedSet;
 use super::ranges::AddressRanges;
 use super::shared_keys::SharedKeys;
 use super::string_pool::StringPool;
-use super::{AddressCounts, UpdateContext};
 use crate::history::Bounds;
 use crate::kubernetes::objects::{self, EndpointSlice, Uid};
 
@@ -23,7 +24,7 @@ pub(in crate::kubernetes) struct Services {
     frontends: SharedKeys<(IpAddr, u16), Handle<Service>, Handle<Service>>,
     node_ports: SharedKeys<u16, Handle<Service>, Handle<Service>>,
     backends: SharedKeys<(IpAddr, u16), BackendService, BackendService>,
-    addresses: AddressCounts,
+    addresses: CountedSet<IpAddr>,
     ranges: AddressRanges,
 }
 
@@ -66,7 +67,7 @@ impl Services {
             frontends: SharedKeys::new(bounds),
             node_ports: SharedKeys::new(bounds),
             backends: SharedKeys::new(bounds),
-            addresses: AddressCounts::default(),
+            addresses: CountedSet::default(),
             ranges: AddressRanges::new(16, 112),
         }
     }
@@ -154,7 +155,7 @@ impl Services {
         self.frontends.changes()
             + self.node_ports.changes()
             + self.backends.changes()
-            + self.addresses.changes
+            + self.addresses.changes()
     }
 
     /// Numbers of services and slices.
@@ -202,7 +203,7 @@ impl Services {
             self.frontends.len(),
             self.node_ports.len(),
             self.backends.len(),
-            self.addresses.counts.len(),
+            self.addresses.len(),
             self.ranges.len(),
             self.past_len().iter().sum(),
         ]

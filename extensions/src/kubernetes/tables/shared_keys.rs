@@ -9,7 +9,7 @@ use hashbrown::hash_map::Entry;
 use longwave_pipeline::model::UnixNanos;
 
 use super::UpdateContext;
-use crate::history::{Bounds, History};
+use crate::history::{Bounds, History, shrink_if_sparse};
 
 /// Declarations `D` of keys `K`, and their meaning `V`.
 #[derive(Debug)]
@@ -95,9 +95,7 @@ impl<K: Hash + Eq + Clone, D: PartialEq, V: PartialEq> SharedKeys<K, D, V> {
 
     pub fn evict_expired(&mut self, now: UnixNanos) {
         self.meaning.evict_expired(now);
-        if self.declarations.capacity() > 64 && self.declarations.len() < self.declarations.capacity() / 8 {
-            self.declarations.shrink_to(self.declarations.len() * 2);
-        }
+        shrink_if_sparse(&mut self.declarations);
     }
 
     #[cfg(test)]

@@ -98,9 +98,9 @@ impl Running {
         self.until_that(|| self.workload(address) == expected, expected).await;
     }
 
-    async fn until_that(&self, holds: impl Fn() -> bool, what: &str) {
+    async fn until_that(&self, condition: impl Fn() -> bool, what: &str) {
         for _ in 0..6000 {
-            if holds() {
+            if condition() {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -163,8 +163,11 @@ async fn a_store_that_cannot_stream() {
     api.fail(PODS, [Fault::Text(cannot)]);
     let running = start(api.address, timing()).await;
     running.until("10.244.0.1", "web").await;
-    let asked = api.requests(PODS);
-    assert!(asked[0].contains_key("sendInitialEvents") && asked[1].contains_key("limit"), "{asked:?}");
+    let requests = api.requests(PODS);
+    assert!(
+        requests[0].contains_key("sendInitialEvents") && requests[1].contains_key("limit"),
+        "{requests:?}"
+    );
     assert_eq!(running.metric("errors pods server"), 0.0);
     running.end().await;
 }
@@ -197,9 +200,9 @@ async fn lists_then_follows() {
                 .all(|of| running.metric(&format!("synced {of}")) == 1.0)
         };
         running.until_that(synced, "synced").await;
-        let asked = Endpoint { address: "10.96.0.5".parse().unwrap(), port: 80 };
+        let frontend = Endpoint { address: "10.96.0.5".parse().unwrap(), port: 80 };
         assert_eq!(
-            &*running.directory.service_of_address(asked, UnixNanos::now()).known().unwrap().name,
+            &*running.directory.service_of_address(frontend, UnixNanos::now()).known().unwrap().name,
             "web"
         );
         let lists = api.requests(PODS).iter().filter(|query| query.contains_key("limit")).count();
@@ -244,7 +247,7 @@ async fn cut_watches_are_resumed() {
 
 /// *Scenario*: while a watch is cut, pods change and the server drops the watch's version (410), first with streamed listings, then with
 /// pages.
-/// *Guarantees*: everything is listed once more; what vanished in the gap is removed, and only when the listing is complete.
+/// *Guarantees*: everything is listed again; what vanished in the gap is removed, and only when the listing is complete.
 #[tokio::test]
 async fn gone() {
     for streams in [true, false] {
@@ -326,10 +329,10 @@ async fn throttled() {
     let api = FakeApiServer::start(true).await;
     api.put(PODS, &pod(1, "web", "10.244.1.1", 0));
     api.fail(PODS, [Fault::Status(429, 1)]);
-    let asked = std::time::Instant::now();
+    let started = std::time::Instant::now();
     let running = start(api.address, timing()).await;
     running.until("10.244.1.1", "web").await;
-    assert!(asked.elapsed() >= Duration::from_secs(1), "it is a lower bound: load can only make it longer");
+    assert!(started.elapsed() >= Duration::from_secs(1), "it is a lower bound: load can only make it longer");
     assert_eq!((running.metric("errors pods throttled"), api.requests(PODS).len()), (1.0, 2));
     running.end().await;
 }

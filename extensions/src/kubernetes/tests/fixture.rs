@@ -153,8 +153,8 @@ impl Fixture {
 
     /// `shop/web`, with `*` if ambiguous.
     pub fn service(&self, address: &str, port: u16, time: u64) -> String {
-        let asked = Endpoint { address: address.parse().unwrap(), port };
-        shown(self.directory.service_of_address(asked, at(time)), named)
+        let frontend = Endpoint { address: address.parse().unwrap(), port };
+        shown(self.directory.service_of_address(frontend, at(time)), named)
     }
 
     pub fn backend(&self, address: &str, port: u16, time: u64) -> String {

@@ -277,9 +277,9 @@ fn an_address_that_is_given_again_within_a_second() {
         [29, 30, 31].map(|time| fixture.service("10.96.0.5", 80, time)),
         ["shop/web", "shop/web", "shop/other"]
     );
-    let asked = Endpoint { address: "10.96.0.5".parse().unwrap(), port: 80 };
+    let frontend = Endpoint { address: "10.96.0.5".parse().unwrap(), port: 80 };
     let between = UnixNanos(ended + 100_000_000);
-    assert_eq!(fixture.directory.service_of_address(asked, between), Answer::Unknown);
+    assert_eq!(fixture.directory.service_of_address(frontend, between), Answer::Unknown);
 }
 
 /// *Scenario*: services may not be listed, or are not to be.

@@ -29,6 +29,15 @@ pub enum Role {
     Server = 2,
 }
 
+/// The end of client → server that reports a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reporter {
+    /// The client, or the local end of a connection with unknown role.
+    Source,
+    /// The server.
+    Destination,
+}
+
 /// States of a TCP socket, numbered as the kernel numbers them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -93,14 +102,26 @@ impl Role {
         }
     }
 
-    /// `source` or `destination`: which end of client → server the reporting socket is; `source` when unknown.
-    pub fn reporter(self) -> &'static str {
-        if self.local_is_source() { "source" } else { "destination" }
+    /// Returns which end of client → server the reporting socket is; the source when unknown.
+    pub fn reporter(self) -> Reporter {
+        if self.local_is_source() { Reporter::Source } else { Reporter::Destination }
     }
 
     /// The local end is the client, or is shown as such since the role is unknown.
     pub fn local_is_source(self) -> bool {
         self != Self::Server
+    }
+}
+
+// === impl Reporter ===
+
+impl Reporter {
+    /// `source`, `destination`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Destination => "destination",
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::num::NonZeroU64;
 
 pub use counts::{Gauges, RoundTrip, Totals};
 pub use end::{CloseReason, End, FailReason};
-pub use event::{Event, Role, TcpState};
+pub use event::{Event, Reporter, Role, TcpState};
 pub use identity::{ConnectionId, Endpoint};
 pub use owner::{Owner, OwnerSource};
 

@@ -20,10 +20,10 @@ fn take(cache: &Cache) -> Vec<Request> {
 #[test]
 fn a_question_is_asked_once() {
     let cache = Cache::new(None);
-    let first = cache.ask(client());
+    let first = cache.query(client());
     assert!(first.start);
     assert_eq!(first.translated, Translated::Pending);
-    let again = cache.ask(client());
+    let again = cache.query(client());
     assert!(!again.start);
     assert_eq!(again.translated, Translated::Pending);
     let version = cache.version();
@@ -31,7 +31,7 @@ fn a_question_is_asked_once() {
     assert_eq!(taken, [client()]);
     cache.settle(&[(taken[0], host_says(entry(), at(105)))]);
     assert_ne!(cache.version(), version);
-    assert_eq!(cache.ask(client()).translated, Translated::To(translation()));
+    assert_eq!(cache.query(client()).translated, Translated::To(translation()));
     assert!(take(&cache).is_empty());
     assert_eq!(cache.take_tally().translated, 1);
 }
@@ -42,16 +42,16 @@ fn a_question_is_asked_once() {
 fn answers_can_be_awaited() {
     let cache = Cache::new(None);
     cache.await_answers(Duration::from_secs(600));
-    cache.ask(client());
+    cache.query(client());
     let taken = take(&cache);
     std::thread::scope(|scope| {
         scope.spawn(|| cache.settle(&[(taken[0], host_says(entry(), at(105)))]));
         cache.await_answers(Duration::from_secs(600));
     });
-    assert_eq!(cache.ask(client()).translated, Translated::To(translation()));
-    cache.ask(numbered(77));
+    assert_eq!(cache.query(client()).translated, Translated::To(translation()));
+    cache.query(numbered(77));
     cache.await_answers(Duration::from_millis(1));
-    assert_eq!(cache.ask(numbered(77)).translated, Translated::Pending);
+    assert_eq!(cache.query(numbered(77)).translated, Translated::Pending);
 }
 
 /// *Scenario*: the connection ends while its question waits, and its addresses are another's when the kernel answers.
@@ -59,11 +59,11 @@ fn answers_can_be_awaited() {
 #[test]
 fn an_end_that_comes_meanwhile_counts() {
     let cache = Cache::new(None);
-    cache.ask(server());
+    cache.query(server());
     let taken = take(&cache);
-    cache.ask(Request { ended: Some(at(106)), observed: at(106), ..server() });
+    cache.query(Request { ended: Some(at(106)), observed: at(106), ..server() });
     cache.settle(&[(taken[0], host_says(entry(), at(107)))]);
-    assert_eq!(cache.ask(server()).translated, Translated::Unknown);
+    assert_eq!(cache.query(server()).translated, Translated::Unknown);
     assert_eq!(cache.take_tally().unknown[Reason::Reused as usize], 1);
 }
 
@@ -73,9 +73,9 @@ fn an_end_that_comes_meanwhile_counts() {
 fn foreign_records_are_not_asked_for() {
     let cache = Cache::new(Some(5));
     let foreign = Request { id: ConnectionId { boot: 6, ..client().id }, ..client() };
-    assert_eq!(cache.ask(foreign).translated, Translated::Unknown);
+    assert_eq!(cache.query(foreign).translated, Translated::Unknown);
     let portless = request(tuple("10.0.0.5:0", "10.0.0.6:80"), Role::Client);
-    assert_eq!(cache.ask(portless).translated, Translated::Unknown);
+    assert_eq!(cache.query(portless).translated, Translated::Unknown);
     assert!(take(&cache).is_empty());
     assert_eq!(cache.take_tally().unknown[Reason::Foreign as usize], 2);
 }
@@ -86,14 +86,14 @@ fn foreign_records_are_not_asked_for() {
 fn a_full_queue_refuses_and_counts() {
     let cache = Cache::new(None);
     let refused =
-        (0..140_000).filter(|cookie| cache.ask(numbered(*cookie)).translated == Translated::Unknown);
+        (0..140_000).filter(|cookie| cache.query(numbered(*cookie)).translated == Translated::Unknown);
     let refused = refused.count() as u64;
     assert_eq!(refused, 140_000 - 131_072);
     let tally = cache.take_tally();
     assert_eq!(tally.unknown[Reason::QueueFull as usize], refused);
     assert_eq!(tally.kept, 131_072);
     take(&cache);
-    assert_eq!(cache.ask(numbered(139_999)).translated, Translated::Pending);
+    assert_eq!(cache.query(numbered(139_999)).translated, Translated::Pending);
 }
 
 /// *Scenario*: the kernel cannot be asked while some wait; later it can.
@@ -101,14 +101,14 @@ fn a_full_queue_refuses_and_counts() {
 #[test]
 fn a_kernel_that_does_not_answer_is_believed_for_a_while() {
     let cache = Cache::new(None);
-    cache.ask(numbered(1));
+    cache.query(numbered(1));
     cache.set_mode(Mode::Settled(Outcome::Unknown(Reason::Denied), None));
-    assert_eq!(cache.ask(numbered(1)).translated, Translated::Unknown);
-    assert_eq!(cache.ask(numbered(2)).translated, Translated::Unknown);
+    assert_eq!(cache.query(numbered(1)).translated, Translated::Unknown);
+    assert_eq!(cache.query(numbered(2)).translated, Translated::Unknown);
     cache.set_mode(Mode::Settled(Outcome::Same, Some(Instant::now() + Duration::from_secs(60))));
-    assert_eq!(cache.ask(numbered(3)).translated, Translated::Same);
+    assert_eq!(cache.query(numbered(3)).translated, Translated::Same);
     cache.set_mode(Mode::Settled(Outcome::Same, Some(Instant::now())));
-    assert_eq!(cache.ask(numbered(4)).translated, Translated::Pending);
+    assert_eq!(cache.query(numbered(4)).translated, Translated::Pending);
 }
 
 /// *Scenario*: answered connections end, more than are kept follow; one that still waits is forgotten.
@@ -116,17 +116,17 @@ fn a_kernel_that_does_not_answer_is_believed_for_a_while() {
 #[test]
 fn answers_are_freed() {
     let cache = Cache::new(None);
-    cache.ask(numbered(1));
+    cache.query(numbered(1));
     let answers: Vec<_> = take(&cache).into_iter().map(|one| (one, host_says(entry(), at(105)))).collect();
     cache.settle(&answers);
     cache.forget(numbered(1).id, Instant::now());
     take(&cache);
-    assert_eq!(cache.ask(numbered(1)).translated, Translated::To(translation()));
+    assert_eq!(cache.query(numbered(1)).translated, Translated::To(translation()));
     let long_ago = Instant::now().checked_sub(Duration::from_secs(6)).unwrap();
-    cache.ask(numbered(2));
+    cache.query(numbered(2));
     cache.forget(numbered(2).id, long_ago);
     assert_eq!(take(&cache), [numbered(2)]);
-    assert_eq!(cache.ask(numbered(2)).translated, Translated::Pending);
+    assert_eq!(cache.query(numbered(2)).translated, Translated::Pending);
     assert_eq!(cache.take_tally().kept, 2);
     for cookie in 3..140_000 {
         cache.settle(&[(numbered(cookie), host_says(entry(), at(105)))]);

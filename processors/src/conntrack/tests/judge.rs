@@ -151,7 +151,7 @@ fn translations_inside_and_outside_are_put_together() {
     let app = request(outbound.original, Role::Client);
     assert_eq!(host_tuple(&app, &own), Some(entry().original));
     let findings = Findings { own, ..host_says(entry(), at(105)) };
-    let whole = Translation { asked: end("1.2.3.4:1"), ..translation() };
+    let whole = Translation { original: end("1.2.3.4:1"), ..translation() };
     assert_eq!(conclude(&app, &findings, None), Outcome::To(whole));
 }
 

@@ -16,7 +16,7 @@ fn records_wait_for_their_service() {
     assert_eq!(bench.pass_end(5), "|");
     bench.first.address("10.96.0.10:80", bench.service("web"));
     assert_eq!(bench.records(&[server(2)]), "1:web 1:web 1:web 2:other");
-    assert_eq!(bench.processor.connections.len(), 1);
+    assert_eq!(bench.processor.resolver.connections.len(), 1);
 }
 
 /// *Scenario*: the answer comes between two watermarks, and no record does.

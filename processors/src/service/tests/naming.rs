@@ -46,7 +46,7 @@ fn a_connection_is_asked_for_once() {
     bench.first.address("10.96.0.10:80", bench.service("new"));
     assert_eq!(bench.records(&[client(1), close(client(1))]), "1:old 1:old");
     assert_eq!(bench.first.asked.lock().unwrap().len(), 1);
-    assert_eq!(bench.processor.connections.len(), 0);
+    assert_eq!(bench.processor.resolver.connections.len(), 0);
     assert_eq!(bench.records(&[client(1)]), "1:new");
 }
 
@@ -75,7 +75,7 @@ fn silent_connections_are_forgotten() {
     for pass in 1..400 {
         bench.pass_end(pass);
     }
-    assert_eq!(bench.processor.connections.len(), 0);
+    assert_eq!(bench.processor.resolver.connections.len(), 0);
 }
 
 /// *Scenario*: one named connection, one of several services, one of none, one whose answer never came.
@@ -91,6 +91,6 @@ fn results_are_counted() {
     let pending = record(4, Role::Client, "10.0.0.5:40003", "1.1.1.1:1");
     bench.records(&[client(1), server(2), nobody, pending.clone()]);
     bench.records(&[client(1), server(2), close(pending)]);
-    let tally = bench.processor.tally;
+    let tally = bench.processor.resolver.tally;
     assert_eq!((tally.named, tally.ambiguous, tally.unknown), (1, 1, 2));
 }

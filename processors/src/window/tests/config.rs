@@ -1,11 +1,11 @@
-//! The settings.
+//! Settings.
 
 use longwave_pipeline::component::ComponentConfig;
 
 use crate::testing::problems;
 
-/// *Scenario*: settings that cannot work.
-/// *Guarantees*: each is named with its cause and remedy, all at once.
+/// *Scenario*: invalid settings.
+/// *Guarantees*: the errors name each mistake with its cause and remedy; all are reported together.
 #[test]
 fn mistakes_are_named() {
     let factory = super::super::factory();
@@ -29,7 +29,7 @@ fn mistakes_are_named() {
     "#);
 }
 
-/// *Scenario*: no settings at all.
+/// *Scenario*: an empty section.
 /// *Guarantees*: the defaults are valid.
 #[test]
 fn defaults_are_valid() {

@@ -5,13 +5,13 @@ use longwave_pipeline::model::Level;
 use super::*;
 
 fn bench() -> Bench {
-    Bench::new(&config(&[LevelName::Connection]))
+    Bench::new(&config(&[Level::Connection]))
 }
 
 /// *Scenario*: a connection opened at second 1 with records at 5 and 10; `min_age` is 5 s.
-/// *Guarantees*: no series while it is young; its first window carries what came before: bytes, open, round trips.
+/// *Guarantees*: it has no series while it is young; its first window includes the bytes, the open and the round trips before.
 #[test]
-fn the_first_window_carries_what_came_before() {
+fn the_first_window_includes_everything_before() {
     let mut bench = bench();
     bench.records([with_rtt(update(1, 5.0, 3), 100)]).pass_end(5.0);
     assert!(bench.series(Level::Connection).is_empty());
@@ -26,8 +26,8 @@ fn the_first_window_carries_what_came_before() {
     assert_eq!(bench.only(Level::Connection).measures.totals.sent_bytes, 1);
 }
 
-/// *Scenario*: connections that end young, fail, or end old enough.
-/// *Guarantees*: only the last has a series; it is marked as ended in the window of its end, and gone in the next.
+/// *Scenario*: one connection closes young, one fails, and one closes old enough.
+/// *Guarantees*: only the last has a series; it is marked as ended in the window of the close, and removed in the next.
 #[test]
 fn short_connections_have_no_series() {
     let mut bench = bench();
@@ -38,10 +38,10 @@ fn short_connections_have_no_series() {
     assert!(bench.series(Level::Connection).is_empty());
 }
 
-/// *Scenario*: a connection that is older than the receiver.
+/// *Scenario*: a connection is older than the receiver.
 /// *Guarantees*: it has a series from its first record.
 #[test]
-fn a_seeded_connection_has_a_series_at_once() {
+fn a_seeded_connection_has_a_series_from_its_first_record() {
     let mut bench = bench();
     bench.records([seeded(update(1, 5.0, 0))]).pass_end(5.0);
     assert_eq!(bench.only(Level::Connection).measures.active, 1);
@@ -50,8 +50,8 @@ fn a_seeded_connection_has_a_series_at_once() {
 /// *Scenario*: three old connections, room for two series; then the folded one closes.
 /// *Guarantees*: its bytes and its open connection are in the overflow series, which ends after it.
 #[test]
-fn what_finds_no_room_is_folded() {
-    let mut bench = Bench::new(&WindowConfig { max_series: 2, ..config(&[LevelName::Connection]) });
+fn series_without_room_are_folded() {
+    let mut bench = Bench::new(&WindowConfig { max_series: 2, ..config(&[Level::Connection]) });
     bench.records((1..=3).map(|n| seeded(update(n, 5.0, n)))).pass_end(5.0);
     let folded = bench.series(Level::Connection)[2];
     assert_eq!((folded.measures.active, folded.measures.totals.sent_bytes), (1, 3));
@@ -65,7 +65,7 @@ fn what_finds_no_room_is_folded() {
 }
 
 /// *Scenario*: a connection with a series gets a name.
-/// *Guarantees*: the old series ends, a new one goes on; together they have all bytes.
+/// *Guarantees*: the old series ends and a new one starts; together they have all bytes.
 #[test]
 fn a_new_name_is_a_new_series() {
     let workloads = Workloads::new();

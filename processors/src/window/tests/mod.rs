@@ -12,16 +12,16 @@ use std::sync::Arc;
 use longwave_config::GoDuration;
 use longwave_pipeline::component::{Accounting, Processor};
 use longwave_pipeline::model::{
-    Batch, CloseReason, ConnectionId, ConnectionRecord, End, Event, FailReason, Handle, Interner, Level,
-    PassEnd, Role, Series, TcpState, Totals, UnixNanos, Window, Workload,
+    Batch, CloseReason, ConnectionId, ConnectionRecord, End, Event, FailReason, FlowKey, Handle, Interner,
+    Level, PassEnd, Role, Series, TcpState, Totals, UnixNanos, Window, Workload,
 };
 
-use super::{LevelName, WindowConfig, WindowProcessor};
+use super::{WindowConfig, WindowProcessor, WorkloadAttribute};
 
 /// Times in tests are seconds after this boundary.
 const BASE: u64 = 1_000_000;
 
-/// A window processor, its accounting, and the windows that it made.
+/// A window processor, its accounting, and its windows.
 struct Bench {
     processor: WindowProcessor,
     accounting: Accounting,
@@ -70,24 +70,24 @@ impl Bench {
         self
     }
 
-    /// Starts and ends of the windows in seconds after [`BASE`].
+    /// Returns the starts and ends of the windows, in seconds after [`BASE`].
     fn times(&self) -> Vec<(f64, f64)> {
         self.windows.iter().map(|window| (seconds(window.start), seconds(window.end))).collect()
     }
 
-    /// The series of a level in the last window.
+    /// Returns the series of a level in the last window.
     fn series(&self, level: Level) -> Vec<&Series> {
         self.windows.last().unwrap().series.iter().filter(|series| series.level == level).collect()
     }
 
-    /// The only series of a level in the last window.
+    /// Returns the only series of a level in the last window.
     fn only(&self, level: Level) -> &Series {
         let series = self.series(level);
         assert_eq!(series.len(), 1, "{series:#?}");
         series[0]
     }
 
-    /// Sent bytes of a level, by window.
+    /// Returns the sent bytes of a level, by window.
     fn sent(&self, level: Level) -> Vec<u64> {
         let of = |window: &Window| {
             window.series.iter().filter(|s| s.level == level).map(|s| s.measures.totals.sent_bytes).sum()
@@ -96,8 +96,13 @@ impl Bench {
     }
 }
 
-fn config(levels: &[LevelName]) -> WindowConfig {
+fn config(levels: &[Level]) -> WindowConfig {
     WindowConfig { levels: levels.to_vec(), interval: GoDuration::from_secs(5), ..WindowConfig::default() }
+}
+
+/// Returns the flow of a series that is not the overflow series.
+fn flow(series: &Series) -> &FlowKey {
+    series.key.flow().unwrap()
 }
 
 fn at(second: f64) -> UnixNanos {
@@ -108,7 +113,7 @@ fn seconds(time: UnixNanos) -> f64 {
     (time.0 - BASE * 1_000_000_000) as f64 / 1e9
 }
 
-/// An update of connection `cookie`, opened at second 1, that sent `bytes` since its last record.
+/// An update of connection `cookie`, which opened at second 1 and sent `bytes` since its last record.
 fn update(cookie: u64, tick: f64, bytes: u64) -> ConnectionRecord {
     ConnectionRecord {
         id: ConnectionId { boot: 1, netns: 1, cookie, generation: 7 },
@@ -152,7 +157,7 @@ fn with_rtt(mut record: ConnectionRecord, micros: u64) -> ConnectionRecord {
     record
 }
 
-/// Workloads by name.
+/// Creates handles of workloads.
 struct Workloads(Interner<Workload>);
 
 impl Workloads {

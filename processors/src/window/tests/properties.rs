@@ -1,21 +1,21 @@
-//! What holds for every stream of records.
+//! Properties of the windows of any stream of records.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use longwave_pipeline::model::{Attributes, Level};
+use longwave_pipeline::model::{Level, SeriesKey};
 use proptest::prelude::*;
 
 use super::*;
 
-/// What happens to one of the connections in one step.
+/// An event of one of the connections.
 #[derive(Clone, Copy, Debug)]
 struct Move {
     connection: u64,
     action: Action,
     bytes: u64,
-    /// Name that the local workload has from here on; 0: unknown.
+    /// The local workload's name in this record; 0: unknown.
     name: u8,
-    /// The record's tick is so many windows after the open one: 0 mostly, −1 late, 1 early.
+    /// Windows from the open one to the record's: mostly 0, −1 is late, 1 is early.
     shift: i8,
 }
 
@@ -28,7 +28,7 @@ enum Action {
     Vanish,
 }
 
-/// A step: records, then a watermark so many half intervals later (0: none).
+/// Steps: records, then a watermark after this number of half intervals (0: none).
 type Steps = Vec<(Vec<Move>, u8)>;
 
 fn moves() -> impl Strategy<Value = Move> {
@@ -53,13 +53,13 @@ fn steps() -> impl Strategy<Value = Steps> {
     prop::collection::vec((prop::collection::vec(moves(), 0..20), 0..6u8), 1..30)
 }
 
-/// What the records tell, added up by the test itself.
+/// Sums of the records, computed by the test.
 #[derive(Default)]
 struct Expected {
     records: u64,
     totals: Totals,
-    /// Deltas of each life of a connection, and whether it reached the level `connection`.
-    lives: Vec<Life>,
+    /// Each connection of a cookie.
+    lives: Vec<ConnectionLife>,
     open: HashMap<u64, usize>,
     seeded: u64,
     opened: u64,
@@ -68,7 +68,7 @@ struct Expected {
 }
 
 #[derive(Default)]
-struct Life {
+struct ConnectionLife {
     start_known: bool,
     opened: f64,
     sent: u64,
@@ -76,14 +76,14 @@ struct Life {
     established: bool,
 }
 
-/// Plays the steps into a window processor and says what is expected of it.
+/// Feeds the steps to a window processor. Returns the processor and the expected sums.
 fn play(steps: &Steps, config: &WindowConfig) -> (Bench, Expected) {
     let workloads = Workloads::new();
     let names: Vec<String> = (0..12).map(|n| format!("workload-{n}")).collect();
     let mut bench = Bench::new(config);
     let mut expected = Expected::default();
     let mut clock = 3.0;
-    // An empty window first, so that every connection is opened in the processor's life.
+    // An empty window first, so that every connection is opened in a window.
     bench.pass_end(0.0);
     for (moves, halves) in steps {
         let mut batch = Vec::new();
@@ -112,14 +112,14 @@ impl Expected {
             Some(life) => *life,
             None => {
                 let start_known = !step.connection.is_multiple_of(4);
-                self.lives.push(Life { start_known, opened: clock, ..Life::default() });
+                self.lives.push(ConnectionLife { start_known, opened: clock, ..ConnectionLife::default() });
                 self.open.insert(step.connection, self.lives.len() - 1);
                 self.lives.len() - 1
             }
         };
         let generation = life as u64;
         let life = &mut self.lives[life];
-        // A connection that was established cannot fail any more.
+        // An established connection cannot fail.
         if matches!(step.action, Action::Fail) && life.established {
             return None;
         }
@@ -171,10 +171,10 @@ impl Expected {
 }
 
 fn all_levels(max_series: u32) -> WindowConfig {
-    WindowConfig { max_series, ..config(&[LevelName::Service, LevelName::Workload, LevelName::Connection]) }
+    WindowConfig { max_series, ..config(&[Level::Service, Level::Workload, Level::Connection]) }
 }
 
-/// Sums over all windows of a level.
+/// Returns the sums over all windows of a level.
 fn sums(bench: &Bench, level: Level) -> longwave_pipeline::model::Measures {
     let mut sum = longwave_pipeline::model::Measures::default();
     for series in
@@ -188,10 +188,10 @@ fn sums(bench: &Bench, level: Level) -> longwave_pipeline::model::Measures {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// *Scenario*: any stream of records of 40 connections with 12 names that change, late and early ones, watermarks at any distance; with
-    /// no limit on series, with one of 10 and with one of 1.
-    /// *Guarantees*: at service and workload level the windows' sums equal the records'; opened, closed and failed are exact; the last
-    /// window's open set is what is open; every record is folded.
+    /// *Scenario*: any stream of records of 40 connections with 12 changing names, with late and early records, and watermarks at any
+    /// distance; without a limit on series, with a limit of 10 and with one of 1.
+    /// *Guarantees*: at levels service and workload the windows' sums equal the records'; opened, closed and failed are exact; the active
+    /// connections of the last window are those that are open; every record is counted as folded.
     #[test]
     fn windows_sum_to_the_records(steps in steps()) {
         for max_series in [0, 10, 1] {
@@ -208,8 +208,8 @@ proptest! {
     }
 
     /// *Scenario*: the same.
-    /// *Guarantees*: windows are contiguous and never empty in time; each series is in a window once; at each level and in each window
-    /// Δactive = opened − closed + seeded, summed up over the windows; series counts respect the limit.
+    /// *Guarantees*: windows are contiguous and have a length; each series is at most once in a window; at each level Δactive = opened − closed
+    /// + seeded, summed over the windows; the number of series respects the limit.
     #[test]
     fn windows_are_contiguous_and_the_open_set_adds_up(steps in steps()) {
         for max_series in [0, 3] {
@@ -222,13 +222,13 @@ proptest! {
                 let (mut balance, mut last) = (0i64, 0i64);
                 for window in &bench.windows {
                     let of_level: Vec<&Series> = window.series.iter().filter(|series| series.level == level).collect();
-                    let keys: HashSet<&Attributes> = of_level.iter().map(|series| &*series.attributes).collect();
+                    let keys: HashSet<&SeriesKey> = of_level.iter().map(|series| &*series.key).collect();
                     prop_assert_eq!(keys.len(), of_level.len());
                     prop_assert!(max_series == 0 || of_level.len() <= max_series as usize + 1);
                     let sum = |of: fn(&Series) -> u64| of_level.iter().map(|series| of(series)).sum::<u64>() as i64;
                     last = sum(|series| series.measures.active);
                     balance += sum(|series| series.measures.opened) - sum(|series| series.measures.closed_total());
-                    // What is open and was neither opened nor closed was seeded: never more than there are, never fewer.
+                    // Active connections that were not opened were seeded.
                     prop_assert!(last >= balance && last - balance <= expected.seeded as i64);
                 }
                 prop_assert_eq!(last, balance + expected.seeded as i64);
@@ -237,7 +237,7 @@ proptest! {
     }
 
     /// *Scenario*: the same.
-    /// *Guarantees*: a series that was marked as ended is never seen again, unless created anew: its handle's address and start are its own.
+    /// *Guarantees*: a series that was marked as ended does not return; a new series has another key address and start.
     #[test]
     fn ended_series_do_not_return(steps in steps()) {
         for max_series in [0, 3] {
@@ -245,8 +245,8 @@ proptest! {
             let mut ended: BTreeMap<usize, UnixNanos> = BTreeMap::new();
             for window in &bench.windows {
                 for series in &window.series {
-                    let address = Arc::as_ptr(&series.attributes) as usize;
-                    // The windows are all held here, so no address can be given to another series.
+                    let address = Arc::as_ptr(&series.key) as usize;
+                    // All windows are kept, so no address is reused.
                     prop_assert!(!ended.contains_key(&address));
                     prop_assert!(series.created <= window.start);
                     if series.ended {
@@ -259,7 +259,7 @@ proptest! {
     }
 
     /// *Scenario*: the same.
-    /// *Guarantees*: at the level `connection` the sums are the deltas of exactly those connections that reached `min_age`.
+    /// *Guarantees*: at level `connection` the sums are the deltas of exactly those connections that reached `min_age`.
     #[test]
     fn the_connection_level_covers_long_connections_whole(steps in steps()) {
         for max_series in [0, 3] {
@@ -270,7 +270,7 @@ proptest! {
     }
 
     /// *Scenario*: the same stream twice.
-    /// *Guarantees*: the windows are equal, series in the same order: nothing depends on a map's order.
+    /// *Guarantees*: the windows are equal, with series in the same order, so nothing depends on the order of a map.
     #[test]
     fn windows_are_deterministic(steps in steps()) {
         let (first, _) = play(&steps, &all_levels(3));

@@ -1,15 +1,14 @@
-//! What is in a series, and when it begins and ends.
+//! What a series counts, and when it starts and ends.
 
-use longwave_pipeline::model::{Attributes, Level, Value};
+use longwave_pipeline::model::{Level, Reporter, SeriesKey};
 
 use super::*;
-use crate::window::config::DetailName;
 
 /// *Scenario*: one connection is opened, one was open before, one fails, one opens and closes within the window.
-/// *Guarantees*: each is counted as what it is; the open set is what is left.
+/// *Guarantees*: each is counted as such; the other connections are active.
 #[test]
-fn connections_are_counted_by_what_became_of_them() {
-    let mut bench = Bench::new(&config(&[LevelName::Service]));
+fn connections_are_counted_by_their_events() {
+    let mut bench = Bench::new(&config(&[Level::Service]));
     bench
         .records([update(1, 5.0, 1), seeded(update(2, 5.0, 0)), fail(3, 5.0), close(4, 5.0, 1)])
         .pass_end(5.0);
@@ -20,10 +19,10 @@ fn connections_are_counted_by_what_became_of_them() {
 }
 
 /// *Scenario*: an `open` record, then updates, then the close; the connection is still in SYN_SENT in its first update.
-/// *Guarantees*: opened is counted once, when it is established, with its connect duration.
+/// *Guarantees*: the connection is counted as opened once, when it is established, with its connect duration.
 #[test]
 fn an_open_is_counted_once_and_not_before_it_is_established() {
-    let mut bench = Bench::new(&config(&[LevelName::Service]));
+    let mut bench = Bench::new(&config(&[Level::Service]));
     let connecting = ConnectionRecord { state: TcpState::SynSent, first: true, ..update(1, 5.0, 0) };
     bench.records([connecting]).pass_end(5.0);
     let measures = &bench.only(Level::Service).measures;
@@ -42,21 +41,21 @@ fn an_open_is_counted_once_and_not_before_it_is_established() {
     assert_eq!((measures.connect_duration.count(), measures.connect_duration.sum()), (1, 0.002));
 }
 
-/// *Scenario*: the processor is made anew (reload) while a connection of known start is open.
-/// *Guarantees*: the connection is active; it is not opened a second time.
+/// *Scenario*: a reload creates a new processor while a connection with a known start is open.
+/// *Guarantees*: the connection is active; it is not counted as opened again.
 #[test]
 fn a_connection_from_before_the_first_window_was_not_opened_now() {
-    let mut bench = Bench::new(&config(&[LevelName::Service]));
+    let mut bench = Bench::new(&config(&[Level::Service]));
     bench.records([update(1, 60.0, 1)]).pass_end(60.0);
     let measures = &bench.only(Level::Service).measures;
     assert_eq!((measures.opened, measures.active), (0, 1));
 }
 
 /// *Scenario*: three records of one connection in one window, with acknowledged bytes in two.
-/// *Guarantees*: one round-trip sample per connection and window; the least round trip of all.
+/// *Guarantees*: there is one round-trip sample per connection and window; the minimum is that of all records.
 #[test]
 fn one_round_trip_sample_per_connection_and_window() {
-    let mut bench = Bench::new(&config(&[LevelName::Workload]));
+    let mut bench = Bench::new(&config(&[Level::Workload]));
     bench
         .records([update(1, 1.0, 0), with_rtt(update(1, 2.0, 1), 800), with_rtt(update(1, 3.0, 1), 400)])
         .pass_end(5.0);
@@ -67,10 +66,10 @@ fn one_round_trip_sample_per_connection_and_window() {
 }
 
 /// *Scenario*: an open connection without any record for two windows (`idle_records: false`).
-/// *Guarantees*: its series is in every window, with the open set and zeros.
+/// *Guarantees*: its series is in every window, with its open connection and zeros.
 #[test]
-fn idle_series_do_not_blink() {
-    let mut bench = Bench::new(&config(&[LevelName::Service, LevelName::Workload]));
+fn idle_series_are_in_every_window() {
+    let mut bench = Bench::new(&config(&[Level::Service, Level::Workload]));
     bench.records([update(1, 5.0, 1)]).pass_end(5.0).pass_end(10.0).pass_end(15.0);
     for level in [Level::Service, Level::Workload] {
         let series = bench.only(level);
@@ -79,30 +78,31 @@ fn idle_series_do_not_blink() {
     }
 }
 
-/// *Scenario*: the last connection of a series closes; nothing follows; later the series returns.
-/// *Guarantees*: one more window, all zero and marked as ended, then none; what returns is a new series with a new start.
+/// *Scenario*: the last connection of a series closes; there is no other record; later the series returns.
+/// *Guarantees*: the series is in one more window, all zero and marked as ended, and then in none; the series that returns is a new one
+/// with a new start.
 #[test]
 fn a_series_ends_with_one_window_of_zeros() {
-    let mut bench = Bench::new(&config(&[LevelName::Workload]));
+    let mut bench = Bench::new(&config(&[Level::Workload]));
     bench.records([close(1, 5.0, 1)]).pass_end(5.0);
-    let first = Arc::clone(&bench.only(Level::Workload).attributes);
+    let first = Arc::clone(&bench.only(Level::Workload).key);
     assert!(!bench.only(Level::Workload).ended);
     bench.pass_end(10.0);
     let last = bench.only(Level::Workload);
-    assert!(last.ended && Arc::ptr_eq(&last.attributes, &first));
+    assert!(last.ended && Arc::ptr_eq(&last.key, &first));
     assert_eq!(last.measures, longwave_pipeline::model::Measures::default());
     bench.pass_end(15.0);
     assert!(bench.series(Level::Workload).is_empty());
     bench.records([close(2, 20.0, 1)]).pass_end(20.0);
     let again = bench.only(Level::Workload);
-    assert!(!Arc::ptr_eq(&again.attributes, &first) && again.created == at(15.0));
+    assert!(!Arc::ptr_eq(&again.key, &first) && again.created == at(15.0));
 }
 
 /// *Scenario*: one short connection in each window.
 /// *Guarantees*: the series never ends, so that a cumulative counter of it grows.
 #[test]
 fn short_connections_in_every_window_are_one_series() {
-    let mut bench = Bench::new(&config(&[LevelName::Workload]));
+    let mut bench = Bench::new(&config(&[Level::Workload]));
     for window in 1..=5u32 {
         bench.records([close(window.into(), f64::from(window) * 5.0, 1)]).pass_end(f64::from(window) * 5.0);
         let series = bench.only(Level::Workload);
@@ -110,34 +110,34 @@ fn short_connections_in_every_window_are_one_series() {
     }
 }
 
-/// *Scenario*: an open connection gets a name in its second window (metadata came late).
-/// *Guarantees*: it is active in the new series and no more in the old, which ends; it is opened once; no bytes are lost.
+/// *Scenario*: an open connection gets a name in its second window, since metadata arrives late.
+/// *Guarantees*: the connection is active in the new series and no longer in the old one, which ends; it is opened once; no bytes are lost.
 #[test]
 fn a_connection_moves_to_the_series_of_its_new_name() {
     let workloads = Workloads::new();
-    let mut bench = Bench::new(&config(&[LevelName::Workload]));
+    let mut bench = Bench::new(&config(&[Level::Workload]));
     bench.records([update(1, 5.0, 1)]).pass_end(5.0);
     bench.records([workloads.named(update(1, 10.0, 2), "nginx")]).pass_end(10.0);
     let [old, new] = bench.series(Level::Workload)[..] else { panic!() };
     assert_eq!((old.measures.active, old.ended), (0, true));
     assert_eq!((new.measures.active, new.measures.opened, new.measures.totals.sent_bytes), (1, 0, 2));
-    assert_eq!(new.attributes.get("source.workload.name"), Some(&Value::Str("nginx".into())));
+    assert_eq!(&*flow(new).source.name, "nginx");
 }
 
-/// *Scenario*: the role of a connection is found out in its second window.
-/// *Guarantees*: the series is told by the right end from then on, and the open set moves along.
+/// *Scenario*: the role of a connection becomes known in its second window.
+/// *Guarantees*: from then on its series has the right reporter, and the connection is active there.
 #[test]
-fn a_connection_moves_when_its_role_is_found_out() {
-    let mut bench = Bench::new(&config(&[LevelName::Workload]));
+fn a_connection_moves_when_its_role_becomes_known() {
+    let mut bench = Bench::new(&config(&[Level::Workload]));
     bench.records([ConnectionRecord { role: Role::Unknown, ..seeded(update(1, 5.0, 0)) }]).pass_end(5.0);
     bench.records([ConnectionRecord { role: Role::Server, ..seeded(update(1, 10.0, 0)) }]).pass_end(10.0);
     let [old, new] = bench.series(Level::Workload)[..] else { panic!() };
     assert_eq!((old.measures.active, new.measures.active), (0, 1));
-    assert_eq!(new.attributes.text("reporter"), "destination");
+    assert_eq!(flow(new).reporter, Reporter::Destination);
 }
 
-/// *Scenario*: two pods of one deployment: different handles, equal names at this level.
-/// *Guarantees*: they share a series; each has its own where pods are asked for.
+/// *Scenario*: two pods of one deployment have different handles, but equal names at this level.
+/// *Guarantees*: they share a series; each has its own if the configuration selects pods.
 #[test]
 fn equal_names_share_a_series() {
     let workloads = Interner::default();
@@ -149,28 +149,30 @@ fn equal_names_share_a_series() {
     };
     let (a, b) = (pod("a"), pod("b"));
     let records = [named(update(1, 5.0, 1), a), named(update(2, 5.0, 2), b)];
-    let mut bench = Bench::new(&config(&[LevelName::Service, LevelName::Workload]));
+    let mut bench = Bench::new(&config(&[Level::Service, Level::Workload]));
     bench.records(records.clone()).pass_end(5.0);
     let measures = &bench.only(Level::Workload).measures;
     assert_eq!((measures.active, measures.totals.sent_bytes), (2, 3));
 
-    let workload_attributes = vec![DetailName::Pod];
-    let levels = [LevelName::Service, LevelName::Workload];
+    let workload_attributes = vec![WorkloadAttribute::Pod];
+    let levels = [Level::Service, Level::Workload];
     let mut bench = Bench::new(&WindowConfig { workload_attributes, ..config(&levels) });
     bench.records(records).pass_end(5.0);
-    let of =
-        |series: &Series| (series.attributes.text("source.k8s.pod.name").to_owned(), series.measures.active);
+    let of = |series: &Series| {
+        let details = flow(series).source.details.as_ref().unwrap();
+        (details.pod.to_string(), series.measures.active)
+    };
     let pods: Vec<_> = bench.series(Level::Workload).into_iter().map(of).collect();
     assert_eq!(pods, [("a".to_owned(), 1), ("b".to_owned(), 1)]);
     assert_eq!(bench.only(Level::Service).measures.active, 2);
 }
 
 /// *Scenario*: five workloads, room for two series.
-/// *Guarantees*: the first two have theirs, the rest is one overflow series; totals and the open set are conserved.
+/// *Guarantees*: the first two have a series each, the others share one overflow series; totals and open connections are conserved.
 #[test]
-fn what_finds_no_room_is_folded() {
+fn series_without_room_are_folded() {
     let workloads = Workloads::new();
-    let mut bench = Bench::new(&WindowConfig { max_series: 2, ..config(&[LevelName::Workload]) });
+    let mut bench = Bench::new(&WindowConfig { max_series: 2, ..config(&[Level::Workload]) });
     let records = |tick: f64| {
         ["a", "b", "c", "d", "e"]
             .iter()
@@ -180,31 +182,31 @@ fn what_finds_no_room_is_folded() {
     };
     bench.records(records(5.0)).pass_end(5.0);
     let folded = bench.series(Level::Workload)[2];
-    assert_eq!(*folded.attributes, Attributes::overflow());
+    assert_eq!(*folded.key, SeriesKey::Overflow);
     assert_eq!(
         (bench.series(Level::Workload).len(), folded.measures.active, folded.measures.totals.sent_bytes),
         (3, 3, 12)
     );
 
-    // Room comes free: those that are folded stay, new connections get series of their own.
+    // There is room again: folded connections stay folded, new connections get series of their own.
     bench.records([workloads.named(close(1, 10.0, 0), "a")]).pass_end(10.0).pass_end(15.0);
     bench.records([workloads.named(update(9, 20.0, 9), "e")]).pass_end(20.0);
     let named = |name: &str| {
         bench
             .series(Level::Workload)
             .iter()
-            .filter(|s| s.attributes.text("source.workload.name") == name)
+            .filter(|s| s.key.flow().is_some_and(|flow| *flow.source.name == *name))
             .count()
     };
     assert_eq!((named("a"), named("b"), named("e")), (0, 1, 1));
 }
 
 /// *Scenario*: the last folded connection closes.
-/// *Guarantees*: the overflow series ends as any other.
+/// *Guarantees*: the overflow series ends like any other.
 #[test]
 fn the_overflow_series_ends_too() {
     let workloads = Workloads::new();
-    let mut bench = Bench::new(&WindowConfig { max_series: 1, ..config(&[LevelName::Workload]) });
+    let mut bench = Bench::new(&WindowConfig { max_series: 1, ..config(&[Level::Workload]) });
     bench
         .records([workloads.named(update(1, 5.0, 1), "a"), workloads.named(close(2, 5.0, 1), "b")])
         .pass_end(5.0);
@@ -215,11 +217,11 @@ fn the_overflow_series_ends_too() {
     assert_eq!(bench.series(Level::Workload).len(), 1);
 }
 
-/// *Scenario*: a connection whose close was lost on the way is silent for more than ten minutes.
-/// *Guarantees*: it is counted as closed (vanished) and no longer open; the state that it had is freed.
+/// *Scenario*: a connection whose close was lost has no record for more than ten minutes.
+/// *Guarantees*: it is counted as closed (vanished) and no longer active; its state is removed.
 #[test]
-fn a_connection_that_fell_silent_is_given_up() {
-    let mut bench = Bench::new(&config(&[LevelName::Workload]));
+fn a_silent_connection_expires() {
+    let mut bench = Bench::new(&config(&[Level::Workload]));
     bench.records([update(1, 5.0, 1)]);
     for window in 1..=150 {
         bench.pass_end(f64::from(window) * 5.0);

@@ -1,11 +1,11 @@
-//! From a cgroup's id to its path: the id is the inode of the cgroup's directory in the cgroup2 file system.
+//! [`Cgroups`]: finds a cgroup's path by its id, which is the inode of the cgroup's directory in the cgroup2 file system.
 //!
-//! All directories are read once at the start. An id that is not among them is looked for where the process says that it is
-//! (`/proc/<pid>/cgroup`), else by reading the directories again: at most one such scan a second, a few milliseconds of it per batch.
-//! An id that a whole scan did not find is unknown for a minute. A removed cgroup keeps its path for a while, for late records.
+//! All directories are read once at the start. For an id that is not among them, the process's `/proc/<pid>/cgroup` is read, and if that
+//! does not help, the directories are read again. At most one such scan starts per second, and takes a few milliseconds per batch. An id
+//! that a whole scan did not find is unknown for a minute. A removed cgroup keeps its path for a while, for late records.
 //!
-//! Where version 1 is mounted beside version 2, containers may be in version 1 only, and their sockets in version 2's root: then the process
-//! says in which container it is.
+//! Where version 1 is mounted beside version 2, containers may be in version 1 only, and their sockets in version 2's root. Then the
+//! container is read from the process's cgroups.
 
 pub mod mount;
 pub mod path;
@@ -25,71 +25,71 @@ use scan::Scan;
 /// The root cgroup's id, on every kernel.
 pub const ROOT: u64 = 1;
 
-/// Between the starts of two scans.
+/// Least time between the starts of two scans.
 const SCAN_EVERY: Duration = Duration::from_secs(1);
-/// Of one batch's time.
+/// Time that a scan takes of one batch.
 const SCAN_SLICE: Duration = Duration::from_millis(5);
-/// How long an id that no scan found is not looked for again.
+/// How long an id that no scan found is missing before it is searched again.
 const MISSING_FOR: Duration = Duration::from_secs(60);
-/// Ids looked for in one scan.
+/// Ids searched in one scan.
 const MAX_WANTED: usize = 4096;
-/// Processes whose containers are remembered, and for how long: their pids are used again.
+/// Processes whose containers are cached, and for how long: pids are used again.
 const MAX_PROCESSES: usize = 4096;
 const PROCESS_FOR: Duration = Duration::from_secs(1);
-/// Scans after which a removed cgroup that nobody asked for is forgotten.
+/// Scans after which a removed cgroup is evicted if it was not looked up.
 const KEPT_SCANS: u32 = 16;
 
 /// The cgroups of this host.
 pub(super) struct Cgroups {
     mount: Mount,
-    /// Where processes are.
+    /// `/proc`, or a test's copy.
     proc: PathBuf,
-    known: HashMap<u64, Entry, foldhash::fast::RandomState>,
-    by_process: HashMap<u32, Process, foldhash::fast::RandomState>,
-    /// What the scan that runs, and the next, are for.
+    by_id: HashMap<u64, CgroupEntry, foldhash::fast::RandomState>,
+    by_process: HashMap<u32, CachedProcess, foldhash::fast::RandomState>,
+    /// Ids for the next scan.
     wanted: Vec<u64>,
-    looking_for: Vec<u64>,
+    /// Ids for the scan that runs.
+    searched: Vec<u64>,
     scan: Option<Scan>,
     scan_started: Option<Instant>,
     scans: u32,
-    /// Counts changes: who was told [`Whereabouts::Sought`] asks again when it has moved.
+    /// Counts finished scans: a look-up that returned [`CgroupResult::Pending`] may have a result when it has changed.
     version: u32,
 }
 
-/// One cgroup, and what the sources last said of it.
+/// One cgroup, and the cached result of the sources.
 pub(super) struct Cgroup {
-    /// Below the mount.
+    /// Relative to the mount, beginning with `/`.
     pub path: Box<str>,
-    /// What they said.
     pub found: Found,
-    /// Their version then; 0: never asked.
-    pub asked: u32,
+    /// The sources' version at the last look-up; 0: none yet.
+    pub version: u32,
 }
 
-/// A process of which the socket's cgroup told nothing.
-struct Process {
+/// The container of a process whose socket's cgroup does not name it.
+struct CachedProcess {
     read: Instant,
     container: Option<Cgroup>,
 }
 
-struct Entry {
-    place: Place,
-    /// Number of the last scan that saw it or that it was asked for after.
-    fresh: u32,
+struct CgroupEntry {
+    state: CgroupState,
+    /// Number of the last scan that found it, or before its last look-up.
+    last_scan: u32,
 }
 
-enum Place {
-    At(Cgroup),
+enum CgroupState {
+    Found(Cgroup),
     Missing { until: Instant },
 }
 
-/// What is known of a cgroup's place.
-pub(super) enum Whereabouts<'a> {
-    /// Its path.
-    At(&'a mut Cgroup),
-    /// Nothing yet: the next scan may find it.
-    Sought,
-    /// It is nowhere.
+/// Result of a look-up.
+pub(super) enum CgroupResult<'a> {
+    /// The cgroup.
+    Found(&'a mut Cgroup),
+    /// The scan that runs or the next one may find it.
+    Pending,
+    /// No scan found it.
     Missing,
 }
 
@@ -102,10 +102,10 @@ impl Cgroups {
             scan: Some(Scan::of(&mount.point)),
             mount,
             proc,
-            known: HashMap::default(),
+            by_id: HashMap::default(),
             by_process: HashMap::default(),
             wanted: Vec::new(),
-            looking_for: Vec::new(),
+            searched: Vec::new(),
             scan_started: None,
             scans: 0,
             version: 0,
@@ -114,97 +114,93 @@ impl Cgroups {
         cgroups
     }
 
-    /// Moves when an answer may have changed.
+    /// Increases when a result may have changed.
     pub fn version(&self) -> u32 {
         self.version
     }
 
-    /// Where cgroup `id` is. `pid` (0: none) is a process that was seen in it.
-    pub fn find(&mut self, id: u64, pid: u32, now: Instant) -> Whereabouts<'_> {
+    /// Looks up cgroup `id`. `pid` (0: none) is a process that was seen in it.
+    pub fn find(&mut self, id: u64, pid: u32, now: Instant) -> CgroupResult<'_> {
         let scans = self.scans;
-        // Twice looked up where it is found: the borrow checker cannot tell that the borrow ends otherwise.
-        let known = match self.known.get_mut(&id) {
-            Some(Entry { place: Place::At(_), .. }) => true,
-            Some(Entry { place: Place::Missing { until }, fresh }) if now < *until => {
-                *fresh = scans;
-                return Whereabouts::Missing;
+        // A cgroup that is found is looked up twice: the borrow checker rejects the early return of a borrow.
+        let is_known = match self.by_id.get_mut(&id) {
+            Some(CgroupEntry { state: CgroupState::Found(_), .. }) => true,
+            Some(CgroupEntry { state: CgroupState::Missing { until }, last_scan }) if now < *until => {
+                *last_scan = scans;
+                return CgroupResult::Missing;
             }
             _ => false,
         };
-        if !known {
-            if self.is_sought(id) {
-                return Whereabouts::Sought;
+        if !is_known {
+            if self.wanted.contains(&id) || self.searched.contains(&id) {
+                return CgroupResult::Pending;
             }
             let Some(path) = self.path_of_process(id, pid) else { return self.want(id) };
-            self.known.insert(id, Entry { place: Place::At(Cgroup::new(&path)), fresh: scans });
+            let state = CgroupState::Found(Cgroup::new(&path));
+            self.by_id.insert(id, CgroupEntry { state, last_scan: scans });
         }
-        match self.known.get_mut(&id) {
-            Some(Entry { place: Place::At(cgroup), fresh }) => {
-                *fresh = scans;
-                Whereabouts::At(cgroup)
+        match self.by_id.get_mut(&id) {
+            Some(CgroupEntry { state: CgroupState::Found(cgroup), last_scan }) => {
+                *last_scan = scans;
+                CgroupResult::Found(cgroup)
             }
-            _ => Whereabouts::Missing,
+            _ => CgroupResult::Missing,
         }
     }
 
-    /// The container of the socket's process, where the socket's cgroup is the root or not known.
+    /// Returns the container of the socket's process, where the socket's cgroup is the root or not known.
     pub fn find_by_process(&mut self, owner: &Owner, now: Instant) -> Option<&mut Cgroup> {
         if owner.pid == 0 || !(self.mount.beside_v1 || owner.cgroup == 0) {
             return None;
         }
-        let is_fresh = |process: &Process| now.saturating_duration_since(process.read) < PROCESS_FOR;
+        let is_fresh = |process: &CachedProcess| now.saturating_duration_since(process.read) < PROCESS_FOR;
         if !self.by_process.get(&owner.pid).is_some_and(is_fresh) {
             let container = self.container_of_process(owner.pid).map(|path| Cgroup::new(&path));
             if self.by_process.len() >= MAX_PROCESSES {
                 self.by_process.clear();
             }
-            self.by_process.insert(owner.pid, Process { read: now, container });
+            self.by_process.insert(owner.pid, CachedProcess { read: now, container });
         }
         self.by_process.get_mut(&owner.pid)?.container.as_mut()
     }
 
-    /// Gets on with a scan, or starts one if ids are wanted and it is time to.
+    /// Continues a scan, or starts one if ids are wanted and [`SCAN_EVERY`] is over.
     pub fn work(&mut self, now: Instant) {
         let due =
             self.scan_started.is_none_or(|started| now.saturating_duration_since(started) >= SCAN_EVERY);
         if self.scan.is_none() && !self.wanted.is_empty() && due {
             self.scan = Some(Scan::of(&self.mount.point));
             self.scan_started = Some(now);
-            self.looking_for = std::mem::take(&mut self.wanted);
+            self.searched = std::mem::take(&mut self.wanted);
         }
         if self.scan.is_some() {
             self.advance(Some(SCAN_SLICE), now);
         }
     }
 
-    /// Cgroups remembered.
+    /// Number of cached cgroups.
     #[cfg(test)]
     pub fn len(&self) -> usize {
-        self.known.len()
+        self.by_id.len()
     }
 
-    fn want(&mut self, id: u64) -> Whereabouts<'_> {
+    fn want(&mut self, id: u64) -> CgroupResult<'_> {
         if self.wanted.len() >= MAX_WANTED {
-            return Whereabouts::Missing;
+            return CgroupResult::Missing;
         }
         self.wanted.push(id);
-        Whereabouts::Sought
-    }
-
-    /// A scan that runs or is due looks for it.
-    fn is_sought(&self, id: u64) -> bool {
-        self.wanted.contains(&id) || self.looking_for.contains(&id)
+        CgroupResult::Pending
     }
 
     fn advance(&mut self, slice: Option<Duration>, now: Instant) {
         let Some(scan) = &mut self.scan else { return };
-        let (known, next) = (&mut self.known, self.scans.wrapping_add(1));
+        let (by_id, next) = (&mut self.by_id, self.scans.wrapping_add(1));
         let done = scan.advance(slice, |id, path| {
-            let entry =
-                known.entry(id).or_insert_with(|| Entry { place: Place::At(Cgroup::new(path)), fresh: next });
-            entry.fresh = next;
-            if matches!(entry.place, Place::Missing { .. }) {
-                entry.place = Place::At(Cgroup::new(path));
+            let found = || CgroupState::Found(Cgroup::new(path));
+            let entry = by_id.entry(id).or_insert_with(|| CgroupEntry { state: found(), last_scan: next });
+            entry.last_scan = next;
+            if matches!(entry.state, CgroupState::Missing { .. }) {
+                entry.state = found();
             }
         });
         if !done {
@@ -213,17 +209,17 @@ impl Cgroups {
         self.scan = None;
         self.scans = next;
         self.version = self.version.wrapping_add(1);
-        for id in self.looking_for.drain(..) {
-            let missing = || Place::Missing { until: now + MISSING_FOR };
-            let entry = known.entry(id).or_insert_with(|| Entry { place: missing(), fresh: next });
-            if matches!(entry.place, Place::Missing { .. }) {
-                entry.place = missing();
+        for id in self.searched.drain(..) {
+            let missing = || CgroupState::Missing { until: now + MISSING_FOR };
+            let entry = by_id.entry(id).or_insert_with(|| CgroupEntry { state: missing(), last_scan: next });
+            if matches!(entry.state, CgroupState::Missing { .. }) {
+                entry.state = missing();
             }
         }
-        self.known.retain(|_, entry| next.wrapping_sub(entry.fresh) < KEPT_SCANS);
+        self.by_id.retain(|_, entry| next.wrapping_sub(entry.last_scan) < KEPT_SCANS);
     }
 
-    /// The first of a process's cgroups, of any version, that is a container's.
+    /// Returns the first of a process's cgroups, of any version, that is in a container.
     fn container_of_process(&self, pid: u32) -> Option<String> {
         let text = std::fs::read_to_string(self.proc.join(pid.to_string()).join("cgroup")).ok()?;
         // number:controllers:path
@@ -231,7 +227,7 @@ impl Cgroups {
         paths.find(|path| path::is_in_container(path)).map(str::to_owned)
     }
 
-    /// Where the process is, if that is the cgroup asked for: a pid may have been taken by another process.
+    /// Returns the path of a process's cgroup if its id is `id`: the pid may be another process's by now.
     fn path_of_process(&self, id: u64, pid: u32) -> Option<String> {
         if pid == 0 {
             return None;
@@ -247,6 +243,6 @@ impl Cgroups {
 
 impl Cgroup {
     fn new(path: &str) -> Self {
-        Self { path: path.into(), found: Found::default(), asked: 0 }
+        Self { path: path.into(), found: Found::default(), version: 0 }
     }
 }

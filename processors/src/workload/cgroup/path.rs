@@ -1,19 +1,19 @@
-//! What a cgroup's path says: each runtime and service manager has its shapes.
+//! Parses a cgroup's path: each container runtime and service manager has its own shapes.
 
 use std::borrow::Cow;
 
 /// A name read from a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
-    /// Shown name: a container's short id, a unit's name without its suffix, or the cgroup's own.
+    /// The name to show: a container's short id, a unit's name without its suffix, or the cgroup's own name.
     pub name: String,
-    /// `Container`, `SystemdUnit`, or `Cgroup` for a cgroup that somebody made by hand.
+    /// `Container`, `SystemdUnit`, or `Cgroup` for a cgroup that was made by hand.
     pub kind: &'static str,
-    /// The whole container id, or empty.
+    /// The whole container id (64 hex digits), or empty.
     pub container_id: String,
 }
 
-/// What directories are asked by; both of the innermost part of the path that has one.
+/// The keys of a directory's look-up, each from the innermost part of the path that has one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ids<'a> {
     /// 64 hex digits, or empty.
@@ -22,14 +22,15 @@ pub struct Ids<'a> {
     pub pod_uid: Cow<'a, str>,
 }
 
-/// Digits of a container id, and those that are shown.
+/// Digits of a container id.
 const ID_DIGITS: usize = 64;
+/// Digits of a container id that are shown.
 const SHORT_DIGITS: usize = 12;
 
 /// Names the cgroup at `path`, which is relative to the root and begins with `/`. `None` for the root itself.
 ///
-/// A container beats a unit (what runs under a systemd within a container is the container's), the innermost container the outer ones (a
-/// container of a Kubernetes node that is a container itself).
+/// A container takes precedence over a unit: a service of a systemd in a container belongs to the container. The innermost container takes
+/// precedence over the outer ones: a Kubernetes node may be a container itself.
 pub fn classify(path: &str) -> Option<Named> {
     if let Some(container) = parts(path).rev().find_map(container) {
         return Some(container);
@@ -46,7 +47,7 @@ pub fn classify(path: &str) -> Option<Named> {
     })
 }
 
-/// The container and the pod that `path` is in, also for pods' sandboxes and for what a runtime runs beside a container.
+/// Returns the container and the pod that `path` is in, also for pods' sandboxes and for a runtime's helpers beside a container.
 pub fn ids(path: &str) -> Ids<'_> {
     Ids {
         container_id: parts(path).rev().find_map(container_id).unwrap_or_default(),
@@ -54,7 +55,7 @@ pub fn ids(path: &str) -> Ids<'_> {
     }
 }
 
-/// A container's, or something in a pod.
+/// Returns true if `path` is in a container or in a pod.
 pub fn is_in_container(path: &str) -> bool {
     parts(path).any(|part| container(part).is_some() || pod_uid(part).is_some())
 }
@@ -63,7 +64,7 @@ fn parts(path: &str) -> impl DoubleEndedIterator<Item = &str> {
     path.split('/').filter(|part| !part.is_empty())
 }
 
-/// The container that a part of a path names, by its id or (`lxc.payload.<name>`: LXC, LXD, Incus) by its name.
+/// Returns the container that a part of a path names, by its id or (`lxc.payload.<name>`: LXC, LXD, Incus) by its name.
 fn container(part: &str) -> Option<Named> {
     if let Some(name) = part.strip_prefix("lxc.payload.") {
         return Some(named(name, "Container"));
@@ -72,13 +73,13 @@ fn container(part: &str) -> Option<Named> {
     Some(Named { name: id[..SHORT_DIGITS].to_owned(), kind: "Container", container_id: id.to_owned() })
 }
 
-/// The container id in a part of a path:
+/// Returns the container id in a part of a path:
 /// - `<id>`: Docker, containerd and CRI-O with the cgroupfs driver (`/docker/<id>`, `/kubepods/burstable/pod<uid>/<id>`)
 /// - `docker-<id>.scope`, `cri-containerd-<id>.scope`, `crio-<id>.scope`, `nerdctl-<id>.scope`, `libpod-<id>.scope`: with the systemd driver
 /// - `libpod-<id>`, `libpod-payload-<id>`: Podman with the cgroupfs driver, and within a unit
-/// - `kubepods-pod<uid>.slice:cri-containerd:<id>`: containerd that takes one driver for the other
+/// - `kubepods-pod<uid>.slice:cri-containerd:<id>`: containerd that is configured for the other driver
 ///
-/// `crio-conmon-<id>.scope` and `libpod-conmon-<id>.scope` are the runtimes' own.
+/// `crio-conmon-<id>.scope` and `libpod-conmon-<id>.scope` contain the runtimes' monitors, not containers.
 fn container_id(part: &str) -> Option<&str> {
     let stem = part.strip_suffix(".scope").unwrap_or(part);
     let (runtime, id) = stem.rsplit_once(['-', ':']).unwrap_or(("", stem));
@@ -86,9 +87,9 @@ fn container_id(part: &str) -> Option<&str> {
     (fits && !runtime.ends_with("conmon")).then_some(id)
 }
 
-/// The pod's uid in a part of a path:
+/// Returns the pod's uid in a part of a path:
 /// - `pod<uid>`: the cgroupfs driver
-/// - `kubepods-pod<uid>.slice`, `kubepods-burstable-pod<uid>.slice`, `kubelet-kubepods-…`: the systemd driver, `_` for `-`
+/// - `kubepods-pod<uid>.slice`, `kubepods-burstable-pod<uid>.slice`, `kubelet-kubepods-…`: the systemd driver, which writes `_` for `-`
 /// - `kubepods-burstable-pod<uid>.slice:cri-containerd:<id>`: as above
 fn pod_uid(part: &str) -> Option<Cow<'_, str>> {
     let slice = part.split_once(".slice").map(|(slice, _)| slice);

@@ -1,53 +1,56 @@
-//! One socket, and what identifies it for its peer.
+//! [`End`]: one socket, and the tuple by which its peer finds it.
 
 use longwave_pipeline::model::{ConnectionId, ConnectionRecord, Endpoint, Handle, UnixNanos, Workload};
 
-use crate::known::{Identified, NOBODY};
+use crate::holding::{ConnectionState, Waiting};
+use crate::known::{Identified, NO_INDEX};
 
-/// One socket. What every record needs is in the first 48 bytes: they are in one cache line, since a large allocation begins 16 bytes after
-/// a page's start, and the stride is two lines. A larger alignment would keep the table from growing in place.
+/// One socket.
+///
+/// The fields that every record needs are in the first 48 bytes. These lie in one cache line, because a large allocation begins 16 bytes
+/// after a page's start, and an element takes two lines. A larger alignment would prevent the table from growing in place.
 #[repr(C, align(16))]
-pub(in crate::workload) struct End {
+pub(crate) struct End {
     pub id: ConnectionId,
     pub local: Option<Handle<Workload>>,
     pub peer: Option<Handle<Workload>>,
-    /// The sources' version when they were last asked; 0: they have to be asked again.
+    /// The sources' version at the last look-up; 0: the names have to be looked up again.
     pub version: u32,
-    /// The pass of the last record, its lower bits.
-    pub seen: u16,
+    /// The pass of the last record, modulo 65,536.
+    pub last_pass: u16,
     flags: u8,
-    /// The source that named `local`.
+    /// Rank of the source of `local`.
     pub local_rank: u8,
-    /// cgroup that `local` was looked up by.
+    /// The cgroup by which `local` was looked up.
     pub cgroup: u64,
-    /// When the connection's addresses were in use: its start, or its first record.
+    /// A time at which the connection's addresses were in use: its start, else its first record.
     pub at: UnixNanos,
-    /// Where it is translated.
+    /// `None` if it is not translated.
     pub alias: Option<Box<Alias>>,
-    /// The socket at the other end, or [`NOBODY`].
+    /// The socket at the other end, or [`NO_INDEX`].
     pub partner: u32,
     pub tuple: Tuple,
 }
 
-/// Two cache lines, an empty slot included.
+/// An element of the table takes two cache lines.
 const _: () = assert!(size_of::<Option<End>>() == 128);
 
-/// What is true of an end.
+/// A set of flags of an [`End`].
 #[derive(Clone, Copy)]
-pub(in crate::workload) struct Flag(u8);
+pub(crate) struct Flag(u8);
 
-/// What identifies a socket for its peer.
+/// The addresses by which a socket's peer finds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(in crate::workload) struct Tuple {
+pub(crate) struct Tuple {
     pub local: Endpoint,
     pub peer: Endpoint,
-    /// The namespace for loopback addresses, which exist in each; 0 for others.
+    /// The network namespace for loopback addresses, which exist in each; 0 for other addresses.
     pub netns: u32,
 }
 
-/// A translated connection as its other end sees it.
-pub(in crate::workload) struct Alias {
-    /// The tuple that this end would have were it on the other side of the translation: the other end's, reversed.
+/// A translated connection from the other side of the translation.
+pub(crate) struct Alias {
+    /// The tuple that this end would have on the other side of the translation: the other end's tuple, reversed.
     pub tuple: Tuple,
     /// The other socket's own address.
     pub actual: Endpoint,
@@ -56,24 +59,24 @@ pub(in crate::workload) struct Alias {
 // === impl Flag ===
 
 impl Flag {
-    /// Its tuple is in the table.
+    /// The end is in the table of tuples.
     pub const LISTED: Self = Self(1);
-    /// Several namespaces have the same addresses: nobody can tell whose end this is.
+    /// Several namespaces have the same addresses, so the peer cannot be distinguished.
     pub const AMBIGUOUS: Self = Self(2);
-    /// A better name of the local end may be on its way.
+    /// A source of higher precedence may still name the local end.
     pub const LOCAL_PENDING: Self = Self(4);
-    /// A better name of the peer may be on its way.
+    /// A source of higher precedence may still name the peer.
     pub const PEER_PENDING: Self = Self(8);
-    /// Whether it is translated was asked.
+    /// A conntrack look-up is in flight.
     pub const TRANSLATION_PENDING: Self = Self(16);
-    /// Whether it is translated is known, or that nobody can tell.
+    /// The conntrack look-up is done, with or without a result.
     pub const TRANSLATION_KNOWN: Self = Self(32);
-    /// Records of it wait.
+    /// [`Waiting::Held`].
     pub const HELD: Self = Self(64);
-    /// It has waited once.
+    /// [`Waiting::Over`].
     pub const WAITED: Self = Self(128);
 
-    /// One of both.
+    /// Returns the union of two sets.
     pub const fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
@@ -82,16 +85,16 @@ impl Flag {
 // === impl End ===
 
 impl End {
-    /// Of a connection's first record; not named yet.
-    pub fn new(record: &ConnectionRecord, pass: u16) -> Self {
+    /// Creates the end of a connection's first record, without names.
+    pub fn new(record: &ConnectionRecord) -> Self {
         Self {
             id: record.id,
             cgroup: record.owner.cgroup,
             local: None,
             peer: None,
             version: 0,
-            seen: pass,
-            partner: NOBODY,
+            last_pass: 0,
+            partner: NO_INDEX,
             local_rank: u8::MAX,
             flags: 0,
             at: if record.start_known { record.opened } else { record.observed },
@@ -100,16 +103,22 @@ impl End {
         }
     }
 
-    /// One of the flags is up.
+    /// Returns true if the names have to be looked up again. `version` is the sources' current one.
+    #[inline]
+    pub fn is_stale(&self, version: u32) -> bool {
+        self.version != version || self.is(Flag::TRANSLATION_PENDING)
+    }
+
+    /// Returns true if one of the flags is set.
     #[inline]
     pub fn is(&self, flag: Flag) -> bool {
         self.flags & flag.0 != 0
     }
 
-    /// Puts the flags up, or down.
+    /// Sets or clears the flags.
     #[inline]
-    pub fn set(&mut self, flag: Flag, up: bool) {
-        if up {
+    pub fn set(&mut self, flag: Flag, value: bool) {
+        if value {
             self.flags |= flag.0;
         } else {
             self.flags &= !flag.0;
@@ -128,26 +137,45 @@ impl Identified for End {
     }
 }
 
+impl ConnectionState for End {
+    fn last_pass(&self) -> u16 {
+        self.last_pass
+    }
+
+    fn waiting(&self) -> Waiting {
+        match (self.is(Flag::HELD), self.is(Flag::WAITED)) {
+            (true, _) => Waiting::Held,
+            (false, true) => Waiting::Over,
+            (false, false) => Waiting::No,
+        }
+    }
+
+    fn set_waiting(&mut self, waiting: Waiting) {
+        self.set(Flag::HELD, waiting == Waiting::Held);
+        self.set(Flag::WAITED, waiting == Waiting::Over);
+    }
+}
+
 // === impl Tuple ===
 
 impl Tuple {
-    /// The record's own.
+    /// Returns the tuple of the record's socket.
     pub fn of(record: &ConnectionRecord) -> Self {
         Self::between(record.local, record.peer, record.id.netns)
     }
 
-    /// Of a socket in `netns`.
+    /// Returns the tuple of a socket in network namespace `netns`.
     pub fn between(local: Endpoint, peer: Endpoint, netns: u32) -> Self {
         let loopback = local.address.is_loopback() || peer.address.is_loopback();
         Self { local, peer, netns: if loopback { netns } else { 0 } }
     }
 
-    /// The other end's.
+    /// Returns the other end's tuple.
     pub fn reversed(&self) -> Self {
         Self { local: self.peer, peer: self.local, netns: self.netns }
     }
 
-    /// Both ports are known.
+    /// Returns true if both ports are known.
     pub fn is_complete(&self) -> bool {
         self.local.port != 0 && self.peer.port != 0
     }

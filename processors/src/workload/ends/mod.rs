@@ -1,6 +1,6 @@
-//! The connections of this node, by identity and by addresses: a connection's names are found once and kept here until it ends.
+//! [`Ends`]: the sockets of this node, by identity and by addresses. A connection's names are resolved once and stored until it ends.
 
-mod end;
+pub(super) mod end;
 mod naming;
 mod pairing;
 
@@ -9,40 +9,39 @@ use std::net::IpAddr;
 
 use foldhash::fast::RandomState;
 use hashbrown::{HashSet, HashTable};
-use longwave_pipeline::model::{ConnectionId, ConnectionRecord, Handle, Workload};
-
-pub(super) use naming::Seen;
+use longwave_pipeline::model::ConnectionId;
 
 use super::sources::Sources;
-use crate::known::{Known, NOBODY, Passes, STRIDE};
+use crate::holding::ResolvedNames;
+use crate::known::{Known, NO_INDEX};
 use end::{End, Flag};
 
-/// Ended connections whose addresses are still known, so that the other end's close finds them: it may come a batch later.
+/// Ended connections that are kept by their addresses, so that the other end's close finds them: it may come a batch later.
 const MAX_ENDED: usize = 8192;
 
-/// All known ends.
+/// All known sockets, each with the workloads of its two ends.
 pub(super) struct Ends {
     hasher: RandomState,
-    /// By identity only those that are open.
-    ends: Known<End>,
-    /// One end for each tuple, open or ended lately.
+    /// Found by identity only while they are open.
+    pub ends: Known<End>,
+    /// One end for each tuple, open or recently ended.
     by_tuple: HashTable<u32>,
-    /// Those of translated connections, by their aliases.
+    /// Ends of translated connections, by their aliases.
     by_alias: HashTable<u32>,
+    /// Indices of ended connections, oldest first.
     ended: VecDeque<u32>,
-    passes: Passes,
-    /// Addresses that sockets of this node have or had lately; without loopback's.
+    /// Addresses of this node's sockets, open or recently ended. Without loopback addresses.
     addresses: HashSet<IpAddr, RandomState>,
     last_address: Option<IpAddr>,
     new_address: bool,
-    /// An end whose records wait has heard of its peer.
-    news: bool,
+    /// The names of an end with held records have changed.
+    held_changed: bool,
 }
 
 // === impl Ends ===
 
 impl Ends {
-    /// None known.
+    /// Creates an empty table.
     pub fn new() -> Self {
         Self {
             hasher: RandomState::default(),
@@ -50,62 +49,34 @@ impl Ends {
             by_tuple: HashTable::new(),
             by_alias: HashTable::new(),
             ended: VecDeque::new(),
-            passes: Passes::default(),
             addresses: HashSet::default(),
             last_address: None,
             new_address: false,
-            news: false,
+            held_changed: false,
         }
     }
 
-    /// The indices of some records' connections, for [`Ends::learn`].
+    /// Returns the workloads of the connection's two ends.
     #[inline]
-    pub fn look_up(&mut self, records: &[ConnectionRecord]) -> [u32; STRIDE] {
-        self.ends.look_up(records)
+    pub fn names(&self, index: u32) -> ResolvedNames<'_> {
+        self.ends.get(index).map_or_else(ResolvedNames::default, |end| ResolvedNames {
+            local: end.local.as_ref(),
+            peer: end.peer.as_ref(),
+            service: None,
+        })
     }
 
-    /// The index of an open connection.
-    pub fn index_of(&self, id: ConnectionId) -> Option<u32> {
-        self.ends.find(id)
+    /// Returns true if the names of an end with held records have changed since the last call.
+    pub fn take_held_changed(&mut self) -> bool {
+        std::mem::take(&mut self.held_changed)
     }
 
-    /// The workloads of the connection's local end and its peer.
-    #[inline]
-    pub fn names(&self, index: u32) -> (Option<&Handle<Workload>>, Option<&Handle<Workload>>) {
-        self.ends.get(index).map_or((None, None), |end| (end.local.as_ref(), end.peer.as_ref()))
-    }
-
-    /// Records of the connection wait.
-    pub fn is_held(&self, index: u32) -> bool {
-        self.ends.get(index).is_some_and(|end| end.is(Flag::HELD))
-    }
-
-    /// A record of the connection waits from now on.
-    pub fn hold(&mut self, index: u32) {
-        if let Some(end) = self.ends.get_mut(index) {
-            end.set(Flag::HELD, true);
-        }
-    }
-
-    /// The connection's records do not wait any more; never again if they have `waited` in vain.
-    pub fn release(&mut self, index: u32, waited: bool) {
-        if let Some(end) = self.ends.get_mut(index) {
-            end.set(Flag::HELD, false);
-            end.set(Flag::WAITED, waited || end.is(Flag::WAITED));
-        }
-    }
-
-    /// An end whose records wait has heard of its peer since the last call.
-    pub fn take_news(&mut self) -> bool {
-        std::mem::take(&mut self.news)
-    }
-
-    /// An address has shown to be this node's since the last call.
+    /// Returns true if a new address of this node was seen since the last call.
     pub fn take_new_address(&mut self) -> bool {
         std::mem::take(&mut self.new_address)
     }
 
-    /// The connection ended.
+    /// Ends the connection at `index`, if it is still `id`.
     pub fn end(&mut self, index: u32, id: ConnectionId, sources: &Sources) {
         if self.ends.get(index).is_some_and(|end| end.id == id) {
             self.forget_translation(index, sources);
@@ -119,15 +90,11 @@ impl Ends {
         }
     }
 
-    /// A pass of the receiver is over.
-    pub fn pass_end(&mut self, sources: &Sources) {
-        if !self.passes.end() {
-            return;
-        }
-        let passes = self.passes;
-        for index in self.ends.open_where(|end| !end.is(Flag::HELD) && passes.is_silent(end.seen)) {
-            self.forget_translation(index, sources);
-            self.remove(index);
+    /// Removes connections that have had no record for a long time, and addresses that are no longer in use.
+    pub fn forget(&mut self, silent: &[u32], sources: &Sources) {
+        for index in silent {
+            self.forget_translation(*index, sources);
+            self.remove(*index);
         }
         let addresses = &mut self.addresses;
         addresses.clear();
@@ -137,19 +104,19 @@ impl Ends {
         }
     }
 
-    /// Connections known, those that ended lately included.
+    /// Number of connections, recently ended ones included.
     #[cfg(test)]
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// Translated connections among them.
+    /// Number of translated connections.
     #[cfg(test)]
     pub fn translated(&self) -> usize {
         self.by_alias.len()
     }
 
-    /// The address is one of this node's sockets'.
+    /// Returns true if the address is one of this node's sockets'.
     fn is_on_this_node(&self, address: IpAddr) -> bool {
         address.is_loopback() || self.addresses.contains(&address)
     }
@@ -164,8 +131,8 @@ impl Ends {
     }
 
     fn forget_translation(&self, index: u32, sources: &Sources) {
-        let asked = Flag::TRANSLATION_PENDING.or(Flag::TRANSLATION_KNOWN);
-        if let Some(end) = self.ends.get(index).filter(|end| end.is(asked))
+        let queried = Flag::TRANSLATION_PENDING.or(Flag::TRANSLATION_KNOWN);
+        if let Some(end) = self.ends.get(index).filter(|end| end.is(queried))
             && let Some(translator) = sources.translator()
         {
             translator.forget(end.id);
@@ -177,8 +144,8 @@ impl Ends {
         if let Some(end) = self.ends.remove(index)
             && let Some(partner) = self.ends.get_mut(end.partner).filter(|partner| partner.partner == index)
         {
-            // What the partner knows of this end stays true.
-            partner.partner = NOBODY;
+            // The partner keeps this end's name.
+            partner.partner = NO_INDEX;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Who the two ends of a connection are: asked once, and again while an answer is missing and something is new.
+//! Resolves the two ends of a connection: at its first record, and again while a name is missing and a source has changed.
 
 use std::time::Instant;
 
@@ -7,76 +7,60 @@ use longwave_pipeline::model::{ConnectionRecord, Endpoint, Event, Role};
 use super::end::{Alias, End, Flag, Tuple};
 use super::{Ends, Sources};
 use crate::conntrack::{Translated, Translation};
+use crate::holding::BatchContext;
 use crate::workload::cgroup::ROOT;
 use crate::workload::found::Found;
 
-/// What there is in a batch, so that it need not be gone through for what is not there.
-#[derive(Clone, Copy, Debug, Default)]
-pub(in crate::workload) struct Seen {
-    /// Connections with names.
-    pub names: bool,
-    /// Connections that may have to wait.
-    pub pending: bool,
-    /// Connections' ends.
-    pub ends: bool,
-}
-
-/// Where the socket at the other end is.
-enum Other {
-    At(Endpoint),
-    /// Behind a translation that was asked for.
+/// The address of the socket at the other end.
+enum OtherAddress {
+    Known(Endpoint),
+    /// A conntrack look-up is in flight.
     Pending,
 }
 
 impl Ends {
-    /// Learns from a record who its two ends are. `index` is what [`Ends::look_up`] said. Returns the connection's index, and adds to `seen`.
+    /// Resolves the two ends of a record's connection, whose index is `None` at its first record. Returns the index.
     #[inline]
-    pub fn learn(
+    pub fn resolve(
         &mut self,
+        index: Option<u32>,
         record: &ConnectionRecord,
-        index: u32,
         sources: &mut Sources,
-        now: Instant,
-        seen: &mut Seen,
+        batch: &mut BatchContext,
     ) -> u32 {
-        let index = match self.ends.confirm(index, record.id) {
-            Some(index) => index,
-            None => self.meet(record, sources, now),
-        };
+        let index = index.unwrap_or_else(|| self.add(record, sources, batch.now));
         if let Some(end) = self.ends.get_mut(index) {
-            end.seen = self.passes.current();
-            // An owner that is found late matters at once where there is no name, else with the next news.
-            let has_owner = || end.cgroup != record.owner.cgroup && tells(record.owner.cgroup);
-            let is_stale = end.version != sources.version()
-                || end.is(Flag::TRANSLATION_PENDING)
+            end.last_pass = batch.pass;
+            // An owner that is found late is used immediately if there is no name, else after the next change of a source.
+            let has_owner = || end.cgroup != record.owner.cgroup && identifies(record.owner.cgroup);
+            let is_stale = end.is_stale(sources.version())
                 || ((end.local.is_none() || end.is(Flag::LOCAL_PENDING)) && has_owner());
             if is_stale {
-                self.look_again(index, record, sources, now);
+                self.look_again(index, record, sources, batch.now);
             }
         }
         if let Some(end) = self.ends.get(index) {
-            seen.names |= end.local.is_some() || end.peer.is_some();
-            seen.pending |= may_wait(end, record);
-            seen.ends |= record.event.is_end();
+            batch.has_names |= end.local.is_some() || end.peer.is_some();
+            batch.may_wait |= may_wait(end, record);
         }
         index
     }
 
-    /// Looks again at a connection that waits; `record` is its first that does. True if it need not wait any more.
-    pub fn is_settled(&mut self, record: &ConnectionRecord, sources: &mut Sources, now: Instant) -> bool {
-        let Some(index) = self.index_of(record.id) else { return true };
-        let stale = self
-            .ends
-            .get(index)
-            .is_some_and(|end| end.version != sources.version() || end.is(Flag::TRANSLATION_PENDING));
-        if stale {
+    /// Resolves a connection again whose first held record is `record`.
+    pub fn resolve_again(
+        &mut self,
+        index: u32,
+        record: &ConnectionRecord,
+        sources: &mut Sources,
+        now: Instant,
+    ) {
+        if self.ends.get(index).is_some_and(|end| end.is_stale(sources.version())) {
             self.look_again(index, record, sources, now);
         }
-        !self.waits(index, record)
     }
 
-    /// The record should wait for a name. A close also does for a peer on this node whose own record is still on its way: the two ends of a
-    /// connection close at nearly the same time, and may come in two batches.
+    /// Returns true if the record should wait for a name. A close also waits for a peer on this node that has no record yet: the two ends
+    /// of a connection close at nearly the same time, and may come in two batches.
     pub fn waits(&self, index: u32, record: &ConnectionRecord) -> bool {
         let Some(end) = self.ends.get(index) else { return false };
         if !may_wait(end, record) {
@@ -97,9 +81,9 @@ impl Ends {
                 && self.is_on_this_node(record.peer.address)
     }
 
-    /// A connection's first record.
-    fn meet(&mut self, record: &ConnectionRecord, sources: &mut Sources, now: Instant) -> u32 {
-        let index = self.insert(End::new(record, self.passes.current()));
+    /// Adds the connection of its first record, and resolves it.
+    fn add(&mut self, record: &ConnectionRecord, sources: &mut Sources, now: Instant) -> u32 {
+        let index = self.insert(End::new(record));
         self.list(index);
         self.settle_local(index, record, sources, now);
         self.pair(index);
@@ -113,16 +97,16 @@ impl Ends {
         self.settle_peer(index, record, sources);
     }
 
-    /// Who the end is. A cgroup's name may change (a container is renamed), so it is asked for again; who had an address at the
-    /// connection's start, and which process it was, does not.
+    /// Resolves the local end. A cgroup's name may change (a container is renamed), so it is looked up again. The owner of an address at
+    /// the connection's start does not change, nor does the process.
     fn settle_local(&mut self, index: u32, record: &ConnectionRecord, sources: &mut Sources, now: Instant) {
         let Some(end) = self.ends.get_mut(index) else { return };
         end.version = sources.version();
         let was_pending = end.is(Flag::LOCAL_PENDING);
-        if tells(record.owner.cgroup) {
+        if identifies(record.owner.cgroup) {
             end.cgroup = record.owner.cgroup;
         }
-        if end.local.is_some() && !was_pending && !tells(end.cgroup) {
+        if end.local.is_some() && !was_pending && !identifies(end.cgroup) {
             return;
         }
         let found = sources.local(record, end.cgroup, end.at, now);
@@ -137,12 +121,12 @@ impl Ends {
         }
         end.set(Flag::LOCAL_PENDING, is_pending);
         if is_new || was_pending != is_pending {
-            self.news |= end.is(Flag::HELD);
-            self.tell(index);
+            self.held_changed |= end.is(Flag::HELD);
+            self.update_partner(index);
         }
     }
 
-    /// Who the peer is: its own socket, else who had its address, behind the translation if there is one.
+    /// Resolves the peer: by its own socket, else by its address, after translation.
     pub(super) fn settle_peer(&mut self, index: u32, record: &ConnectionRecord, sources: &Sources) {
         if self.peer_by_socket(index) {
             return;
@@ -151,17 +135,17 @@ impl Ends {
         let (at, is_paired) = (end.at, self.ends.get(end.partner).is_some());
         let pending = Flag::PEER_PENDING.or(Flag::TRANSLATION_PENDING);
         let is_settled = end.peer.is_some() && !end.is(pending);
-        if !is_paired && (is_settled || !sources.know_addresses()) {
+        if !is_paired && (is_settled || !sources.resolves_addresses()) {
             if let Some(end) = self.ends.get_mut(index) {
                 end.set(pending, false);
             }
             return;
         }
-        let found = match self.other(index, record, sources) {
-            Other::At(other) => sources.address(other, at),
-            Other::Pending => Found::default(),
+        let found = match self.other_address(index, record, sources) {
+            OtherAddress::Known(other) => sources.address(other, at),
+            OtherAddress::Pending => Found::default(),
         };
-        // The translation may have led to the socket.
+        // The translation may have paired the end with its peer's socket.
         if self.peer_by_socket(index) {
             return;
         }
@@ -177,7 +161,7 @@ impl Ends {
         }
     }
 
-    /// Takes the name that the peer's own socket has; false if there is none, or a better one may be on its way.
+    /// Takes the peer's name from its own socket. Returns false if that has none, or if a better one is pending.
     fn peer_by_socket(&mut self, index: u32) -> bool {
         let Some(end) = self.ends.get(index) else { return false };
         let partner = self.ends.get(end.partner).filter(|partner| !partner.is(Flag::LOCAL_PENDING));
@@ -189,16 +173,16 @@ impl Ends {
         true
     }
 
-    /// Where the other socket is. The translation is asked for where there may be one: of a client's connection to an address that is
-    /// translated; of a server's from an address of this node that is not its socket's, since that may be a masquerade's.
-    fn other(&mut self, index: u32, record: &ConnectionRecord, sources: &Sources) -> Other {
+    /// Returns the address of the other socket. Looks up a translation where there may be one: for a client whose peer address may be
+    /// translated, and for a server whose peer address is this node's but not the peer socket's, because it may be masqueraded.
+    fn other_address(&mut self, index: u32, record: &ConnectionRecord, sources: &Sources) -> OtherAddress {
         let as_seen = without_client_port(record.peer, record.role == Role::Server);
-        let Some(end) = self.ends.get(index) else { return Other::At(as_seen) };
+        let Some(end) = self.ends.get(index) else { return OtherAddress::Known(as_seen) };
         if let Some(alias) = &end.alias {
-            return Other::At(alias.actual);
+            return OtherAddress::Known(alias.actual);
         }
         let Some(translator) = sources.translator().filter(|_| !end.is(Flag::TRANSLATION_KNOWN)) else {
-            return Other::At(as_seen);
+            return OtherAddress::Known(as_seen);
         };
         let may_be_masqueraded = || {
             record.role == Role::Server
@@ -207,9 +191,9 @@ impl Ends {
                 && sources.address(as_seen, end.at).name.is_none()
         };
         if !end.tuple.is_complete() || !(sources.is_translated(record.peer) || may_be_masqueraded()) {
-            return Other::At(as_seen);
+            return OtherAddress::Known(as_seen);
         }
-        let answer = translator.ask(record);
+        let answer = translator.query(record);
         if let Some(end) = self.ends.get_mut(index) {
             end.set(Flag::TRANSLATION_PENDING, answer == Translated::Pending);
             end.set(Flag::TRANSLATION_KNOWN, answer != Translated::Pending);
@@ -220,38 +204,38 @@ impl Ends {
                 let actual = alias.actual;
                 self.list_alias(index, alias);
                 self.pair(index);
-                Other::At(actual)
+                OtherAddress::Known(actual)
             }
-            Translated::Pending => Other::Pending,
-            Translated::Same | Translated::Unknown => Other::At(as_seen),
+            Translated::Pending => OtherAddress::Pending,
+            Translated::Same | Translated::Unknown => OtherAddress::Known(as_seen),
         }
     }
 }
 
-/// At a glance: those that [`Ends::waits`] need not look at are left out.
+/// Quick check before [`Ends::waits`]: returns false for most records that need not wait.
 #[inline]
 fn may_wait(end: &End, record: &ConnectionRecord) -> bool {
     let is_pending = end.is(Flag::LOCAL_PENDING.or(Flag::PEER_PENDING).or(Flag::TRANSLATION_PENDING));
     (is_pending || (record.event == Event::Close && end.peer.is_none())) && !end.is(Flag::WAITED)
 }
 
-/// The cgroup says more than the process.
-fn tells(cgroup: u64) -> bool {
+/// Returns true if the cgroup identifies a workload: it is known, and is not the root.
+fn identifies(cgroup: u64) -> bool {
     !matches!(cgroup, 0 | ROOT)
 }
 
-/// The translated connection from its other side.
+/// Returns the translated connection from the other side of the translation.
 fn alias(translation: &Translation, record: &ConnectionRecord) -> Alias {
-    let Translation { client, asked, backend, seen } = *translation;
+    let Translation { client, original, backend, seen } = *translation;
     let netns = record.id.netns;
     if (record.local, record.peer) == (backend, seen) {
-        Alias { tuple: Tuple::between(asked, client, netns), actual: without_client_port(client, true) }
+        Alias { tuple: Tuple::between(original, client, netns), actual: without_client_port(client, true) }
     } else {
         Alias { tuple: Tuple::between(seen, backend, netns), actual: backend }
     }
 }
 
-/// A client's port says nothing of who it is.
+/// Clears a client's port, which does not identify it.
 fn without_client_port(end: Endpoint, is_client: bool) -> Endpoint {
     Endpoint { port: if is_client { 0 } else { end.port }, ..end }
 }

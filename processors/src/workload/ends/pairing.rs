@@ -1,13 +1,13 @@
-//! Who is whose peer: sockets of this node find each other by their addresses, also across a translation.
+//! Pairs the two sockets of a connection within this node by their addresses, also across a translation.
 
 use std::hash::BuildHasher;
 
 use super::Ends;
 use super::end::{Alias, Flag, Tuple};
-use crate::known::NOBODY;
+use crate::known::NO_INDEX;
 
 impl Ends {
-    /// Makes the end findable by its addresses.
+    /// Adds the end to the table of tuples.
     pub(super) fn list(&mut self, index: u32) {
         let Some(end) = self.ends.get(index) else { return };
         let (tuple, id) = (end.tuple, end.id);
@@ -15,14 +15,14 @@ impl Ends {
             return;
         }
         if let Some(other) = self.find(&tuple) {
-            let alive = self.ends.is_open(other);
-            let Some(held) = self.ends.get_mut(other) else { return };
-            if alive && held.id.netns != id.netns {
-                held.set(Flag::AMBIGUOUS, true);
+            let is_open = self.ends.is_open(other);
+            let Some(listed) = self.ends.get_mut(other) else { return };
+            if is_open && listed.id.netns != id.netns {
+                listed.set(Flag::AMBIGUOUS, true);
                 self.unpair(other);
                 return;
             }
-            // The addresses were used again: the older connection is over.
+            // The addresses are used again, so the older connection has ended.
             self.unlist(other);
         }
         let (ends, hasher) = (&self.ends, &self.hasher);
@@ -34,7 +34,7 @@ impl Ends {
         }
     }
 
-    /// Makes the end of a translated connection findable by what the other end sees.
+    /// Adds the end of a translated connection to the table of aliases.
     pub(super) fn list_alias(&mut self, index: u32, alias: Alias) {
         let Some(end) = self.ends.get_mut(index) else { return };
         let (tuple, netns) = (alias.tuple, end.id.netns);
@@ -42,7 +42,7 @@ impl Ends {
         if let Some(other) = self.find_alias(&tuple) {
             self.unlist_alias(other);
             if self.ends.is_open(other) && self.ends.get(other).is_some_and(|other| other.id.netns != netns) {
-                // Two namespaces with the same addresses: neither can be told.
+                // Two namespaces have the same addresses: neither is listed.
                 return;
             }
         }
@@ -53,8 +53,8 @@ impl Ends {
         });
     }
 
-    /// Introduces the end and its peer's socket to each other, if that is known. The peer hears who this end is; what the peer is called
-    /// is looked at by [`Ends::settle_peer`].
+    /// Makes the end and its peer's socket partners, if that is known, and stores the end's name as the partner's peer.
+    /// [`Ends::settle_peer`] does the opposite direction.
     pub(super) fn pair(&mut self, index: u32) {
         let Some(other) = self.partner_of(index) else { return };
         let Some(partner) = self.ends.get_mut(other) else { return };
@@ -62,20 +62,20 @@ impl Ends {
         if former != index
             && let Some(former) = self.ends.get_mut(former).filter(|former| former.partner == other)
         {
-            former.partner = NOBODY;
+            former.partner = NO_INDEX;
         }
         if let Some(end) = self.ends.get_mut(index) {
             end.partner = other;
         }
-        self.tell(index);
+        self.update_partner(index);
     }
 
-    /// Tells the partner who the end is.
-    pub(super) fn tell(&mut self, index: u32) {
+    /// Stores the end's name as its partner's peer.
+    pub(super) fn update_partner(&mut self, index: u32) {
         let Some(end) = self.ends.get(index) else { return };
         let (local, is_pending) = (end.local.clone(), end.is(Flag::LOCAL_PENDING));
         let Some(partner) = self.ends.get_mut(end.partner) else { return };
-        self.news |= partner.is(Flag::HELD);
+        self.held_changed |= partner.is(Flag::HELD);
         let is_final = local.is_some() && !is_pending;
         if is_final || partner.peer.is_none() {
             partner.peer = local;
@@ -105,14 +105,14 @@ impl Ends {
         }
     }
 
-    /// Takes back an introduction.
+    /// Separates the end from its partner, and removes the names that each has from the other.
     fn unpair(&mut self, index: u32) {
         let Some(end) = self.ends.get_mut(index) else { return };
-        let partner = std::mem::replace(&mut end.partner, NOBODY);
+        let partner = std::mem::replace(&mut end.partner, NO_INDEX);
         end.peer = None;
         end.version = 0;
         if let Some(partner) = self.ends.get_mut(partner).filter(|partner| partner.partner == index) {
-            partner.partner = NOBODY;
+            partner.partner = NO_INDEX;
             partner.peer = None;
             partner.version = 0;
         }

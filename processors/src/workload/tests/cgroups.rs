@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::workload::cgroup::{Cgroups, Whereabouts};
+use crate::workload::cgroup::{CgroupResult, Cgroups};
 
 /// Makes a directory and returns its inode.
 fn make(root: &Path, path: &str) -> u64 {
@@ -22,9 +22,9 @@ fn cgroups(root: &Path, proc: &Path) -> Cgroups {
 /// The cgroup's path; `sought` or `missing` where it has none.
 fn place(cgroups: &mut Cgroups, id: u64, pid: u32, now: Instant) -> String {
     match cgroups.find(id, pid, now) {
-        Whereabouts::At(cgroup) => cgroup.path.to_string(),
-        Whereabouts::Sought => "sought".to_owned(),
-        Whereabouts::Missing => "missing".to_owned(),
+        CgroupResult::Found(cgroup) => cgroup.path.to_string(),
+        CgroupResult::Pending => "sought".to_owned(),
+        CgroupResult::Missing => "missing".to_owned(),
     }
 }
 

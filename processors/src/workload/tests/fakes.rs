@@ -162,7 +162,7 @@ impl FakeTracking {
     pub fn translate(&self, client: &str, asked: &str, backend: &str, seen: &str) {
         let answer = Translated::To(Translation {
             client: end(client),
-            asked: end(asked),
+            original: end(asked),
             backend: end(backend),
             seen: end(seen),
         });
@@ -179,8 +179,8 @@ impl FakeTracking {
 
     /// Says so to who waits for it.
     pub fn will_say(&self, key: &str, client: &str, asked: &str, backend: &str) {
-        let [client, asked, backend] = [client, asked, backend].map(end);
-        let answer = Translated::To(Translation { client, asked, backend, seen: client });
+        let [client, original, backend] = [client, asked, backend].map(end);
+        let answer = Translated::To(Translation { client, original, backend, seen: client });
         self.0.lock().unwrap().late.push((key.to_owned(), answer));
     }
 
@@ -194,7 +194,7 @@ impl FakeTracking {
 }
 
 impl Translator for FakeTracking {
-    fn ask(&self, record: &ConnectionRecord) -> Translated {
+    fn query(&self, record: &ConnectionRecord) -> Translated {
         let key = format!("{}>{}", record.local, record.peer);
         let mut tracking = self.0.lock().unwrap();
         tracking.asked.push(key.clone());

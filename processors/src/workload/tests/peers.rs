@@ -90,13 +90,13 @@ fn what_ended_is_forgotten() {
         });
         run(&mut processor, records.collect());
     }
-    assert!(processor.ends.len() <= 8193, "{}", processor.ends.len());
+    assert!(processor.resolver.ends.len() <= 8193, "{}", processor.resolver.ends.len());
     for tick in 0..400 {
         processor
             .process(Batch::PassEnd(PassEnd { tick: UnixNanos(tick), last: false }), &mut Vec::new())
             .unwrap();
     }
-    assert!(processor.ends.len() <= 8192);
+    assert!(processor.resolver.ends.len() <= 8192);
     let again = run(&mut processor, vec![record(1, 1, "sshd", "10.0.0.1:22", "10.0.0.9:999")]);
     assert_eq!(names(&again), pairs(&[("sshd", "-")]));
 }

@@ -163,7 +163,11 @@ fn what_ended_is_forgotten() {
             ConnectionRecord { role: Role::Client, ..record(1, 100 + number, "curl", &local, SERVICE) };
         assert_eq!(bench.named(&closed(record)), pair("curl", "old"));
     }
-    assert!(bench.processor.ends.translated() <= 8193, "{}", bench.processor.ends.translated());
+    assert!(
+        bench.processor.resolver.ends.translated() <= 8193,
+        "{}",
+        bench.processor.resolver.ends.translated()
+    );
     assert_eq!(tracking.forgotten(), 20_000);
     tracking.translate("10.1.79.249:5000", SERVICE, "10.1.0.8:8080", "10.1.79.249:5000");
     let again = record(1, 1, "wget", "10.1.79.249:5000", SERVICE);

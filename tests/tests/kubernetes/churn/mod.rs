@@ -1,4 +1,4 @@
-//! Names while everything changes: Longwave restarts, Deployments are scaled, restarted, deleted and replaced, under traffic.
+//! Names while everything changes: Longwave restarts; Deployments are scaled, restarted, deleted and replaced, under traffic.
 
 mod series;
 pub mod talk;
@@ -21,27 +21,27 @@ use crate::{APPS, LIMIT, PODS, SERVICES};
 use truth::{End, Truth};
 use verify::{Moment, Service, Setting};
 
-/// Of the static part of the range, so that nobody is given it by chance.
+/// In the part of the range that is never assigned automatically.
 const SHOP: &str = "10.96.0.201";
 const SLICES: &str = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
-/// The address that one service has after another.
+/// Address of two services, one after the other.
 const TURN: &str = "10.96.0.202";
 
-/// What goes on.
+/// The workloads of the test.
 struct Churn<'a> {
     cluster: &'a Cluster,
-    /// Where the pods tell.
+    /// Folder of the reports of the pods.
     folder: PathBuf,
 }
 
-/// *Scenario*: clients talk all the time, on long connections and on short ones, to a Deployment and to another by the addresses of their
-/// services, and to a StatefulSet's pod by its own. Longwave is restarted. The Deployment is scaled up, down and restarted, the clients
-/// are too; the other is killed, and a third takes its pod's address and its service's. At last the clients are deleted.
-/// *Guarantees*: every open, update, close and failure that either end reports has the workload, pod and service that were true then, by
-/// the pods' own words, on connections that are older than Longwave as on new ones. `unknown` is allowed in two places, both counted: who
-/// stands behind a service when nobody answered, and which service that is while its address changes hands; and what waits for an answer
-/// in the moment in which Longwave is stopped. Each connection has one open and one close, with the bytes that its ends counted. Series of
-/// what is deleted are exported once more, with zeros, and end.
+/// *Scenario*: clients exchange data all the time, on long and on short connections, with two Deployments by the addresses of their services
+/// and with the pod of a StatefulSet by its own. Longwave is restarted. One Deployment is scaled up, down and restarted, and so are the
+/// clients; the other is killed, and a third gets the address of its pod and that of its service. Finally the clients are deleted.
+/// *Guarantees*: every open, update, close and failure of either reporter has the workload, pod and service that were true at its time, as
+/// the pods reported them, on connections older than Longwave and on new ones. `unknown` is allowed, and counted, for the pod of a service
+/// if no server responded, for a service whose address is being reused, and for names that are being looked up when Longwave stops. Each
+/// connection has one open and one close, with the bytes that its ends counted. Series of deleted workloads are exported once more, with
+/// zeros, and then no more.
 pub fn names_stay_true(cluster: &Cluster, deployed: &mut Deployed) {
     let temporary = tempfile::tempdir().unwrap();
     let churn = Churn { cluster, folder: temporary.path().to_owned() };
@@ -54,7 +54,7 @@ pub fn names_stay_true(cluster: &Cluster, deployed: &mut Deployed) {
     for (workload, pods) in [("shop", 2), ("store", 1), ("first", 1)] {
         churn.pods(workload, pods);
     }
-    // Who asks a pod by its own address asks its service if it is one of its backends by then.
+    // A connection to the address of a pod names the service of which the pod is a backend, so the backend must be known.
     cluster.wait(&format!("{SLICES}?labelSelector=kubernetes.io%2Fservice-name%3Dstore"), |slices| {
         let slices: Value = serde_json::from_str(slices).unwrap();
         slices["items"][0]["endpoints"][0]["conditions"]["ready"] == true
@@ -74,8 +74,8 @@ pub fn names_stay_true(cluster: &Cluster, deployed: &mut Deployed) {
     let named = deployed.wait(LIMIT, |logs, _| {
         older.iter().all(|ends| ["source", "destination"].iter().all(|end| is_reported(logs, end, ends)))
     });
-    assert!(named, "older connections without an update; Longwave said:\n{}", deployed.log(cluster));
-    step("connections from before are reported");
+    assert!(named, "older connections without an update; log of Longwave:\n{}", deployed.log(cluster));
+    step("older connections are reported");
 
     cluster.kubectl(&["scale", "deployment/shop", "--replicas=4"]);
     churn.until("the new pods answer", |truth| answering(truth, "shop") == 4);
@@ -102,7 +102,7 @@ pub fn names_stay_true(cluster: &Cluster, deployed: &mut Deployed) {
     churn.until("the third answers", |truth| answering(truth, "second") == 1);
     churn.until("all talk to it", |truth| talking(truth, "talker").len() == 6);
     let second = churn.truth().of("second").next().unwrap().address;
-    assert_eq!(second, first, "the pod's address was to be used again");
+    assert_eq!(second, first, "the address of the pod was not reused");
     step("replaced");
 
     cluster.delete(&format!("{APPS}/deployments/talker"));
@@ -148,24 +148,24 @@ pub fn names_stay_true(cluster: &Cluster, deployed: &mut Deployed) {
     seen.assert_enough();
 }
 
-/// Clients' long connections, of which each pair of pod and target has one: those that last.
+/// Returns the long connections of clients that are open, one for each pair of pod and target.
 fn talking<'t>(truth: &'t Truth, workload: &'t str) -> Vec<&'t End> {
     let of = |end: &&End| truth.pods[&end.talk.pod].workload == workload;
     truth.ends().filter(of).filter(|end| end.talk.long && end.closed.is_none()).collect()
 }
 
-/// How many pods have answered.
+/// Returns the number of pods that have responded.
 fn answering(truth: &Truth, workload: &str) -> usize {
     let has = |pod: &str| truth.ends().any(|end| end.talk.pod == pod && end.met.is_some());
     truth.of(workload).filter(|pod| has(&pod.name)).count()
 }
 
-/// The client's address and port.
+/// Returns address and port of the client.
 fn addresses(end: &End) -> [String; 2] {
     [end.talk.local.ip().to_string(), end.talk.local.port().to_string()]
 }
 
-/// The end that `reporter` means was reported as older than Longwave.
+/// Whether the end of `reporter` was reported as older than Longwave.
 fn is_reported(logs: &[FlatLog], reporter: &str, [ip, port]: &[String; 2]) -> bool {
     logs.iter().any(|(_, event, attributes)| {
         event == "longwave.tcp.connection.update"
@@ -202,7 +202,7 @@ impl Churn<'_> {
         self.cluster.create(&format!("{APPS}/{collection}"), &manifests::talker(talker).to_string());
     }
 
-    /// A workload that answers on `port`, and its service, which has `address` or none.
+    /// Starts a workload that serves on `port`, and its service with `address` or without one.
     fn serve(&self, name: &str, kind: &str, replicas: u32, port: u16, address: Option<&str>, stubborn: bool) {
         let mut service =
             manifests::service(name, if address.is_some() { 80 } else { port }, port, address.is_none());
@@ -213,7 +213,7 @@ impl Churn<'_> {
         self.run(&Talker { port: Some(port), stubborn, ..self.talker(name, kind, replicas) });
     }
 
-    /// Waits until the workload has so many pods, all of which run, and no more.
+    /// Waits until the workload has exactly this number of pods, all running.
     fn pods(&self, workload: &str, count: usize) {
         self.cluster.wait(&format!("{PODS}?labelSelector=app%3D{workload}"), |pods| {
             let pods: Value = serde_json::from_str(pods).unwrap();
@@ -228,7 +228,7 @@ impl Churn<'_> {
         }
     }
 
-    /// Waits until the pods have told enough.
+    /// Waits until the reports of the pods satisfy `done`.
     fn until(&self, what: &str, done: impl Fn(&Truth) -> bool) {
         let limit = Instant::now() + Duration::from_secs(60);
         loop {
@@ -241,17 +241,17 @@ impl Churn<'_> {
         }
     }
 
-    /// The next pod that is made is given this address, which nobody has: addresses are given in turn.
+    /// Makes the network plugin assign this unused address to the next pod: it assigns addresses in order.
     fn give_next(&self, address: IpAddr) {
         let IpAddr::V4(address) = address else { panic!("{address}: not of this cluster") };
         let last = std::net::Ipv4Addr::from_bits(address.to_bits() - 1).to_string();
         let folder = self.cluster.folder().join("cni-addresses");
         let network = std::fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
-        write_whole(&network.join("last_reserved_ip.0"), &last);
+        overwrite(&network.join("last_reserved_ip.0"), &last);
     }
 }
 
-fn write_whole(path: &Path, text: &str) {
-    assert!(path.exists(), "{}: addresses are given in another way", path.display());
+fn overwrite(path: &Path, text: &str) {
+    assert!(path.exists(), "{}: the network plugin has another format", path.display());
     std::fs::write(path, text).unwrap();
 }

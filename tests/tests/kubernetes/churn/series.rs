@@ -1,4 +1,4 @@
-//! Series of workloads that are gone.
+//! Series of deleted workloads.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,17 +7,17 @@ use longwave_tests::otlp_json::FlatPoint;
 use super::truth::Truth;
 use crate::{attribute, sum};
 
-/// Windows that follow a series' last: enough to see that it does not come back.
+/// Number of windows after the last one of a series that must not contain it.
 const FOLLOWING: usize = 2;
 
-/// A point names the workload.
+/// Whether a point names the workload.
 fn names(point: &FlatPoint, workload: &str) -> bool {
     ["source", "destination"]
         .iter()
         .any(|end| attribute(&point.attributes, &format!("{end}.workload.name")) == workload)
 }
 
-/// Ends of the windows that name the workload, with what they count, and of all that follow the last of them.
+/// Returns the ends of the windows that name the workload, each with whether it counts something, and of all later windows.
 pub fn ends(points: &[FlatPoint], workload: &str) -> (BTreeMap<u64, bool>, BTreeSet<u64>) {
     let mut own: BTreeMap<u64, bool> = BTreeMap::new();
     for point in points.iter().filter(|point| names(point, workload)) {
@@ -29,13 +29,13 @@ pub fn ends(points: &[FlatPoint], workload: &str) -> (BTreeMap<u64, bool>, BTree
     (own, following)
 }
 
-/// Enough windows came after the last that names the workload.
+/// Whether enough windows arrived after the last one that names the workload.
 pub fn is_followed(points: &[FlatPoint], workload: &str) -> bool {
     ends(points, workload).1.len() >= FOLLOWING
 }
 
-/// The workload's series were exported once more than there was anything to count, with zeros, and never again. `since`: when the
-/// Longwave started that was there to the end.
+/// Asserts that the series of the workload were exported once with zeros after the last counts, and not again. `since` is the time at which
+/// the last Longwave started.
 pub fn assert_ended(points: &[FlatPoint], workload: &str, since: u64) {
     let (own, following) = ends(points, workload);
     assert!(following.len() >= FOLLOWING, "{workload}: followed by {following:?} only: {own:#?}");
@@ -57,17 +57,17 @@ pub fn assert_ended(points: &[FlatPoint], workload: &str, since: u64) {
     for (series, (end, value)) in &active {
         assert_eq!(value, "0", "{workload}: the last of {series}, at {end}, the workload's last is {last}");
     }
-    assert!(!active.is_empty(), "{workload}: no connections.active at all");
+    assert!(!active.is_empty(), "{workload}: no connections.active");
 }
 
-/// Of a flow that Longwave saw from its beginning: the windows' sums are what the ends counted.
+/// Asserts that the sums of the windows equal the counts of the ends, for a pair of workloads that is younger than Longwave.
 pub fn assert_sums(points: &[FlatPoint], truth: &Truth, client: &str, server: &str) {
     let workload = |pod: &str| truth.pods.get(pod).map_or("", |pod| pod.workload.as_str());
     for (reporter, own, other) in [("source", client, server), ("destination", server, client)] {
         let flow =
             truth.ends().filter(|end| workload(&end.talk.pod) == own && workload(&end.talk.other) == other);
         let written: u64 = flow.map(|end| end.talk.written).sum();
-        assert!(written > 0, "{client} → {server}: nothing was said");
+        assert!(written > 0, "{client} → {server}: nothing was sent");
         assert_eq!(sum(points, reporter, client, server), written, "{client} → {server}, by {reporter}");
     }
 }

@@ -1,5 +1,5 @@
-//! What runs in the pods of [`super`]: they talk all the time, each pair on one long connection and on short ones. What each end knows it
-//! tells into a file on the node, which outlives the pod: its own name, the name that the other end gave itself, its bytes.
+//! Program of the pods of [`super`]: each pair of client and server exchanges data all the time, on one long connection and on short ones.
+//! Each end reports its name, the name that its peer sent, and its bytes into a file on the node, which remains when the pod is deleted.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -12,66 +12,66 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// `TALK_LISTEN=7300`: answers on that port.
+/// `TALK_LISTEN=7300`: serves on that port.
 pub const LISTEN: &str = "TALK_LISTEN";
-/// `TALK_TO=web=10.96.0.201:80,store=10.244.0.9:7400`: talks to each.
+/// `TALK_TO=web=10.96.0.201:80,store=10.244.0.9:7400`: connects to each.
 pub const TARGETS: &str = "TALK_TO";
-/// Set: SIGTERM is ignored, which is what the kernel does for a container's first process. Else what is open is ended in order.
+/// If set, SIGTERM is ignored, as the kernel does for the first process of a container. Otherwise open connections are closed first.
 pub const STUBBORN: &str = "TALK_STUBBORN";
-/// Who it is, by the downward API, and the workload as the test calls it.
+/// Name of the pod, from the downward API.
 pub const POD: &str = "POD_NAME";
-/// See [`POD`].
+/// Address of the pod, from the downward API.
 pub const ADDRESS: &str = "POD_IP";
-/// See [`POD`].
+/// Name of the workload in the test.
 pub const WORKLOAD: &str = "WORKLOAD";
-/// The node's folder in the pod.
-pub const FOLDER: &str = "/told";
+/// Mount point of the folder of the node.
+pub const FOLDER: &str = "/reports";
 
-/// The first bytes of either side: its pod's name, filled up with spaces.
+/// Size of the greeting that each end sends first: the name of its pod, padded with spaces.
 const GREETING: usize = 64;
-/// Between two requests, and between two connections.
+/// Time between two requests, and between two connections.
 const PAUSE: Duration = Duration::from_millis(250);
-/// A peer that is gone without a word is given up.
+/// Limit of a wait for the peer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 static STOPPING: AtomicBool = AtomicBool::new(false);
 static NUMBER: AtomicU64 = AtomicU64::new(0);
-static TELLER: OnceLock<Teller> = OnceLock::new();
-/// Connections of the one that answers, by number.
+static REPORTER: OnceLock<Reporter> = OnceLock::new();
+/// Open connections of the server, by number.
 static OPEN: Mutex<BTreeMap<u64, TcpStream>> = Mutex::new(BTreeMap::new());
 
-/// What an end tells.
+/// A line of a report.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Line {
-    /// It runs.
+    /// The pod has started.
     Start {
-        /// Its name.
+        /// Name of the pod.
         pod: String,
-        /// Its workload's.
+        /// Name of the workload.
         workload: String,
-        /// Its address.
+        /// Address of the pod.
         address: IpAddr,
         /// Nanoseconds since the epoch.
         at: u64,
     },
-    /// The other end has said who it is.
+    /// The peer has sent its name.
     Met(Talk),
     /// The connection is closed.
     Closed(Talk),
 }
 
-/// What an end knows of a connection.
+/// What one end knows of a connection.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Talk {
-    /// Whose end it is.
+    /// Pod of this end.
     pub pod: String,
-    /// Who was asked, as `TALK_TO` calls it; empty at the end that answers.
+    /// Name in `TALK_TO`. Empty at the server.
     pub target: String,
-    /// Whether it lasts.
+    /// Whether this is the long connection.
     pub long: bool,
     pub local: SocketAddr,
     pub peer: SocketAddr,
-    /// The pod at the other end, by its own words; empty if it said nothing.
+    /// Name of the pod that the peer sent. Empty if it sent none.
     pub other: String,
     pub written: u64,
     pub read: u64,
@@ -79,37 +79,39 @@ pub struct Talk {
     pub at: u64,
 }
 
-struct Teller {
+struct Reporter {
     pod: String,
     file: Mutex<File>,
 }
 
-/// A connection's own end, which counts.
+/// One end of a connection, which counts its bytes.
 struct End {
     stream: TcpStream,
     talk: Talk,
 }
 
-/// Does what the environment asks for, if it does.
-pub fn run_if_asked() {
+/// Whether the environment says what to do.
+pub fn is_configured() -> bool {
+    std::env::var(LISTEN).is_ok() || std::env::var(TARGETS).is_ok()
+}
+
+/// Talks until the process is stopped.
+pub fn main() -> ! {
     let listen = std::env::var(LISTEN).ok();
     let targets = std::env::var(TARGETS).ok();
-    if listen.is_none() && targets.is_none() {
-        return;
-    }
     let pod = std::env::var(POD).unwrap();
     let path = format!("{FOLDER}/{pod}.jsonl");
     let file = Mutex::new(OpenOptions::new().create(true).append(true).open(path).unwrap());
-    let teller = TELLER.get_or_init(|| Teller { pod, file });
-    // Before the first connection: who asks for an address's owner finds it.
-    teller.tell(&Line::Start {
-        pod: teller.pod.clone(),
+    let reporter = REPORTER.get_or_init(|| Reporter { pod, file });
+    // Before the first connection, so that the owner of the address is known.
+    reporter.report(&Line::Start {
+        pod: reporter.pod.clone(),
         workload: std::env::var(WORKLOAD).unwrap(),
         address: std::env::var(ADDRESS).unwrap().parse().unwrap(),
         at: now(),
     });
     if std::env::var(STUBBORN).is_err() {
-        std::thread::spawn(stop_when_told);
+        std::thread::spawn(stop_on_sigterm);
     }
     if let Some(port) = listen {
         serve(port.parse().unwrap());
@@ -119,7 +121,7 @@ pub fn run_if_asked() {
         let (name, address) = target.split_once('=').unwrap();
         for long in [true, false] {
             let (name, address): (_, SocketAddr) = (name.to_owned(), address.parse().unwrap());
-            threads.push(std::thread::spawn(move || ask_on_and_on(&name, address, long)));
+            threads.push(std::thread::spawn(move || ask_repeatedly(&name, address, long)));
         }
     }
     threads.into_iter().for_each(|thread| thread.join().unwrap());
@@ -132,15 +134,15 @@ pub fn now() -> u64 {
     u64::try_from(since.as_nanos()).unwrap()
 }
 
-/// On SIGTERM those that ask end by themselves; those that answer say that there is no more to come, and leave when all have left.
-fn stop_when_told() {
+/// Stops on SIGTERM: clients end by themselves; servers close the write direction of all connections and exit when the clients have closed.
+fn stop_on_sigterm() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { signal(SignalKind::terminate()).unwrap().recv().await });
     STOPPING.store(true, SeqCst);
     if std::env::var(LISTEN).is_err() {
         return;
     }
-    OPEN.lock().unwrap().values().for_each(say_no_more);
+    OPEN.lock().unwrap().values().for_each(close_write_direction);
     for _ in 0..100 {
         if OPEN.lock().unwrap().is_empty() {
             break;
@@ -150,8 +152,8 @@ fn stop_when_told() {
     std::process::exit(0);
 }
 
-fn say_no_more(stream: &TcpStream) {
-    // It may be closed already.
+fn close_write_direction(stream: &TcpStream) {
+    // Fails if the connection is closed.
     let _ = stream.shutdown(Shutdown::Write);
 }
 
@@ -160,14 +162,14 @@ fn serve(port: u16) {
     for stream in listener.incoming() {
         let Ok(stream) = stream else { continue };
         std::thread::spawn(move || {
-            // One that is gone before anything was said: who asked tells of it.
+            // If the connection is closed already, only the client reports it.
             let Ok(mut end) = End::new(stream, "", false) else { return };
             let number = NUMBER.fetch_add(1, SeqCst);
             if let Ok(stream) = end.stream.try_clone() {
                 OPEN.lock().unwrap().insert(number, stream);
             }
             if STOPPING.load(SeqCst) {
-                say_no_more(&end.stream);
+                close_write_direction(&end.stream);
             }
             if end.answer().is_err() {
                 let _ = io::copy(&mut end, &mut io::sink());
@@ -178,7 +180,7 @@ fn serve(port: u16) {
     }
 }
 
-fn ask_on_and_on(target: &str, address: SocketAddr, long: bool) {
+fn ask_repeatedly(target: &str, address: SocketAddr, long: bool) {
     while !STOPPING.load(SeqCst) {
         if let Ok(stream) = TcpStream::connect_timeout(&address, PATIENCE)
             && let Ok(mut end) = End::new(stream, target, long)
@@ -186,7 +188,7 @@ fn ask_on_and_on(target: &str, address: SocketAddr, long: bool) {
             if let Err(error) = end.ask(long)
                 && error.kind() != ErrorKind::UnexpectedEof
             {
-                // The peer is silent: without this the kernel would go on asking it, for minutes.
+                // Without a reset, the kernel would retransmit for minutes.
                 let socket = socket2::SockRef::from(&end.stream);
                 let _ = socket.set_linger(Some(Duration::ZERO));
             }
@@ -203,7 +205,7 @@ impl End {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         let talk = Talk {
-            pod: TELLER.get().map(|teller| teller.pod.clone()).unwrap_or_default(),
+            pod: REPORTER.get().map(|reporter| reporter.pod.clone()).unwrap_or_default(),
             target: target.to_owned(),
             long,
             local: stream.local_addr()?,
@@ -220,7 +222,7 @@ impl End {
         let mut greeting = [0; GREETING];
         self.read_exact(&mut greeting)?;
         self.talk.other = String::from_utf8_lossy(&greeting).trim_end().to_owned();
-        tell(&Line::Met(Talk { at: now(), ..self.talk.clone() }));
+        report(&Line::Met(Talk { at: now(), ..self.talk.clone() }));
         Ok(())
     }
 
@@ -229,7 +231,7 @@ impl End {
         self.write_all(&name.as_bytes()[..GREETING])
     }
 
-    /// Requests and answers until told to stop, or one if it is not to last; then the end of both directions.
+    /// Sends requests until it stops, or one on a short connection, and then waits until both directions are closed.
     fn ask(&mut self, long: bool) -> io::Result<()> {
         self.greet()?;
         self.meet()?;
@@ -250,7 +252,7 @@ impl End {
         Ok(())
     }
 
-    /// Answers until the other end closes.
+    /// Responds until the client closes.
     fn answer(&mut self) -> io::Result<()> {
         self.meet()?;
         self.greet()?;
@@ -264,10 +266,10 @@ impl End {
         }
     }
 
-    /// Tells before it closes: when the peer knows, it is told already.
+    /// Reports before it closes, so that the report is there when the peer notices the close.
     fn close(mut self) {
         self.talk.at = now();
-        tell(&Line::Closed(self.talk));
+        report(&Line::Closed(self.talk));
     }
 }
 
@@ -291,18 +293,18 @@ impl Write for End {
     }
 }
 
-// === impl Teller ===
+// === impl Reporter ===
 
-impl Teller {
-    /// A line a call.
-    fn tell(&self, line: &Line) {
+impl Reporter {
+    /// Appends a line to the report.
+    fn report(&self, line: &Line) {
         let line = serde_json::to_string(line).unwrap() + "\n";
         self.file.lock().unwrap().write_all(line.as_bytes()).unwrap();
     }
 }
 
-fn tell(line: &Line) {
-    if let Some(teller) = TELLER.get() {
-        teller.tell(line);
+fn report(line: &Line) {
+    if let Some(reporter) = REPORTER.get() {
+        reporter.report(line);
     }
 }

@@ -1,4 +1,4 @@
-//! What was true, and when, by the pods' own words.
+//! The true names at each time, from the reports of the pods.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
@@ -6,13 +6,13 @@ use std::path::Path;
 
 use super::talk::{Line, Talk};
 
-/// All that the pods told.
+/// The reports of all pods.
 #[derive(Default)]
 pub struct Truth {
     pub pods: BTreeMap<String, Pod>,
-    /// By local and remote address, as the end's own socket has them; those of one pair in the order of their beginning.
+    /// Ends by local and peer address of the socket; those of one pair in the order of their start.
     ends: HashMap<(SocketAddr, SocketAddr), Vec<End>>,
-    /// The ends that answered, by the address of who asked.
+    /// Ends of servers, by address of the client.
     answered: HashMap<SocketAddr, Vec<(u64, String)>>,
 }
 
@@ -29,18 +29,18 @@ pub struct Pod {
 /// An end of a connection.
 #[derive(Debug)]
 pub struct End {
-    /// When it met the other, if it did.
+    /// Time at which it received the name of the peer.
     pub met: Option<u64>,
-    /// When it closed, if it lived to tell.
+    /// Time of the close. `None` if it was not reported.
     pub closed: Option<u64>,
-    /// The last that it told.
+    /// Last line of its report.
     pub talk: Talk,
 }
 
 // === impl Truth ===
 
 impl Truth {
-    /// Reads the pods' files. A line that is being written is left for the next time.
+    /// Reads the files of the pods. Ignores a line that is incomplete.
     pub fn read(folder: &Path) -> Self {
         let mut truth = Self::default();
         for file in std::fs::read_dir(folder).unwrap() {
@@ -50,18 +50,18 @@ impl Truth {
         truth
     }
 
-    /// Whose the address was.
+    /// Returns the pod that had the address.
     pub fn owner(&self, address: IpAddr, at: u64) -> Option<&Pod> {
         let had = |pod: &&Pod| pod.address == address && pod.started <= at;
         self.pods.values().filter(had).max_by_key(|pod| pod.started)
     }
 
-    /// What the end of a connection that began at `opened` told, if it told anything.
+    /// Returns the report of the end of a connection that opened at `opened`.
     pub fn end(&self, local: SocketAddr, peer: SocketAddr, opened: u64) -> Option<&End> {
         self.ends.get(&(local, peer))?.iter().min_by_key(|end| end.first().abs_diff(opened))
     }
 
-    /// The pod that answered `client`, by either's words.
+    /// Returns the pod that responded to `client`, from the report of either end.
     pub fn answerer(&self, client: SocketAddr, peer: SocketAddr, opened: u64) -> Option<&Pod> {
         let told = self.end(client, peer, opened).map(|end| end.talk.other.as_str());
         let by_itself = || {
@@ -72,12 +72,12 @@ impl Truth {
         self.pods.get(told.filter(|pod| !pod.is_empty()).or_else(by_itself)?)
     }
 
-    /// All ends.
+    /// Returns all ends.
     pub fn ends(&self) -> impl Iterator<Item = &End> {
         self.ends.values().flatten()
     }
 
-    /// Pods of a workload.
+    /// Returns the pods of a workload.
     pub fn of<'a>(&'a self, workload: &'a str) -> impl Iterator<Item = &'a Pod> {
         self.pods.values().filter(move |pod| pod.workload == workload)
     }
@@ -108,7 +108,7 @@ impl Truth {
 // === impl End ===
 
 impl End {
-    /// The first that was heard of it.
+    /// Returns the time of the first line about it.
     pub fn first(&self) -> u64 {
         self.met.or(self.closed).unwrap_or_default()
     }

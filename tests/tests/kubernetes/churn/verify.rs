@@ -1,4 +1,4 @@
-//! Each record against the truth.
+//! Compares each record with the reports of the pods.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
@@ -12,21 +12,21 @@ use crate::{attribute, names};
 const UNKNOWN: &str = "unknown";
 const NAMESPACE: &str = "default";
 
-/// When something was about to be done, and when it was done.
+/// Times before and after an action.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
     pub from: u64,
     pub to: u64,
 }
 
-/// What the pods cannot know.
+/// Facts that the pods do not report.
 pub struct Setting<'a> {
     pub truth: &'a Truth,
-    /// Service → kind of the workload of the same name.
+    /// Kind of each workload by name, which is also the name of its service.
     pub kinds: &'a BTreeMap<&'static str, &'static str>,
-    /// Addresses of services, with those who had them: in turn.
+    /// Addresses of services, with the services that had them, in order.
     pub services: &'a BTreeMap<IpAddr, Vec<Service>>,
-    /// Nobody looked.
+    /// Time during which no Longwave ran.
     pub blind: Moment,
 }
 
@@ -37,26 +37,26 @@ pub struct Service {
     pub deleted: Option<Moment>,
 }
 
-/// What was found.
+/// Result of the comparison.
 #[derive(Debug, Default)]
 pub struct Seen {
-    /// Records, by event and reporter.
+    /// Number of records by event and reporter.
     pub records: BTreeMap<(String, String), usize>,
-    /// Records of connections that nobody answered: who stands behind the service is told by nobody.
+    /// Records of connections without a response: the pod of the service is not known.
     pub unanswered: usize,
-    /// Of these, those that name nobody behind the service.
+    /// Those of them that name no pod of the service.
     pub unanswered_unknown: usize,
-    /// Ends whose bytes were compared.
+    /// Number of ends whose bytes were compared.
     pub compared: usize,
-    /// Records of connections that are older than the Longwave that reports them.
+    /// Records of connections that are older than Longwave.
     pub older: usize,
-    /// Names that the stopped Longwave had no time to find out.
+    /// Names that Longwave had not looked up when it was stopped.
     pub cut_short: usize,
-    /// What is not as it should be.
+    /// Differences.
     pub problems: Vec<String>,
 }
 
-/// One log record, read.
+/// A parsed log record.
 #[derive(Debug)]
 struct Record<'a> {
     event: &'a str,
@@ -68,13 +68,13 @@ struct Record<'a> {
     attributes: &'a BTreeMap<String, String>,
 }
 
-/// How many opens, and how many ends, were reported of an end.
+/// Numbers of opens and closes that were reported of an end.
 type Reported = HashMap<(SocketAddr, SocketAddr, u64), [usize; 2]>;
 
 // === impl Setting ===
 
 impl Setting<'_> {
-    /// Every record of a pod that talked has the names that were true, and each of their ends was reported whole.
+    /// Checks that every record of a pod has the true names, and that each end has its open and its close.
     pub fn verify(&self, logs: &[FlatLog]) -> Seen {
         let mut seen = Seen::default();
         let mut reported = Reported::new();
@@ -88,7 +88,7 @@ impl Setting<'_> {
         seen
     }
 
-    /// Each end that must have been reported closed was.
+    /// Whether every end that must be reported as closed is.
     pub fn all_closed(&self, logs: &[FlatLog]) -> bool {
         let closed: HashSet<(SocketAddr, SocketAddr)> = logs
             .iter()
@@ -102,7 +102,7 @@ impl Setting<'_> {
             .all(|end| closed.contains(&(end.talk.local, end.talk.peer)))
     }
 
-    /// Unless it closed while nobody looked.
+    /// Whether it closed while a Longwave ran.
     fn must_be_closed(&self, end: &End) -> bool {
         let Moment { from, to } = self.blind;
         end.closed.is_none_or(|closed| closed < from || closed > to)
@@ -137,7 +137,7 @@ impl Setting<'_> {
                     services.push(UNKNOWN);
                 }
                 if record.opened < server.started {
-                    // It asked before this one was there, and was answered because its SYN came again: it meant another.
+                    // Its SYN was sent before this service existed, and retransmitted: the client connected to the former one.
                     services.extend(self.meant(record).iter().map(|service| service.name));
                 }
                 seen.check(record, "service", record.service(), &services);
@@ -161,7 +161,7 @@ impl Setting<'_> {
             };
             let written = bytes("sent") + bytes("unsent");
             seen.check(record, "written", &written.to_string(), &[&end.talk.written.to_string()]);
-            // What was unread when TCP was done could still be read.
+            // The application may read bytes after the close that were unread before.
             let read = [end.talk.read, end.talk.read + bytes("unread")].map(|read| read.to_string());
             let read: Vec<&str> = read.iter().map(String::as_str).collect();
             seen.check(record, "received", &bytes("received").to_string(), &read);
@@ -169,7 +169,7 @@ impl Setting<'_> {
         }
     }
 
-    /// It was among the last that the first Longwave saw: what waits for an answer when it is stopped goes without.
+    /// Whether this is one of the last records of the first Longwave, whose names may still have been looked up when it was stopped.
     fn is_last(&self, record: &Record<'_>) -> bool {
         (self.blind.from..self.blind.to).contains(&record.time)
     }
@@ -179,11 +179,11 @@ impl Setting<'_> {
         self.is_last(record) && [workload.as_str(), &kind, &namespace] == [UNKNOWN; 3]
     }
 
-    /// Services that the record's client may have meant: one, but while the address changes hands.
+    /// Returns the services to which the client may have connected: several only while the address is being reused.
     fn meant(&self, record: &Record<'_>) -> Vec<&Service> {
         let Some(services) = self.services.get(&record.peer.ip()) else { return Vec::new() };
         let may_mean = |service: &&Service| {
-            // When the next answers for the first time, all have heard of it.
+            // Once the next service responds, all components know it.
             let next = services.iter().find(|next| next.made.from > service.made.from);
             let until = next.and_then(|next| self.truth.of(next.name).map(|pod| pod.started).min());
             service.made.from <= record.opened && until.is_none_or(|until| record.opened <= until)
@@ -191,11 +191,11 @@ impl Setting<'_> {
         services.iter().filter(may_mean).collect()
     }
 
-    /// Nobody answered: nobody else can say whom it was for. It names one that may have been meant, or nobody.
+    /// Checks a connection without a response: it may name any of the possible services and pods, or none.
     fn unanswered(&self, record: &Record<'_>, seen: &mut Seen) {
         seen.check(
             record,
-            "reporter of what nobody answered",
+            "reporter of a connection without a response",
             attribute(record.attributes, "reporter"),
             &["source"],
         );
@@ -207,7 +207,7 @@ impl Setting<'_> {
         let services = self.services.get(&record.peer.ip());
         let meant = self.meant(record);
         let certain = meant.iter().copied().find(is_certain);
-        // A pod that was asked by its own address is found by it.
+        // For a connection to the address of a pod, the pod is known.
         let is_behind = |pod: &&Pod| match services {
             None => pod.address == record.peer.ip(),
             Some(_) => meant.iter().any(|service| service.name == pod.workload),
@@ -230,12 +230,12 @@ impl Setting<'_> {
         seen.check_pod(record, "destination", pod, self);
     }
 
-    /// Every end that a pod told of has one open and one close, unless it began or ended while nobody looked.
+    /// Checks that every end has one open and one close, unless it opened or closed while no Longwave ran.
     fn check_whole(&self, reported: &Reported, seen: &mut Seen) {
         for end in self.truth.ends() {
             let key = (end.talk.local, end.talk.peer, end.first());
             let found = reported.get(&key).copied().unwrap_or_default();
-            // Opens are exported since the blind time only.
+            // Opens are exported only after the restart.
             let least = [
                 usize::from(end.first() > self.blind.to && end.met.is_some()),
                 usize::from(self.must_be_closed(end)),
@@ -251,14 +251,14 @@ impl Setting<'_> {
 // === impl Seen ===
 
 impl Seen {
-    /// `found` is one of these.
+    /// Adds a problem if `found` is not one of `expected`.
     fn check(&mut self, record: &Record<'_>, what: &str, found: &str, expected: &[&str]) {
         if !expected.contains(&found) {
             self.problems.push(format!("{what} is {found:?}, not {expected:?}: {record:#?}"));
         }
     }
 
-    /// All names of an end are the pod's, or nobody's.
+    /// Checks that all names of an end are those of the pod, or all unknown.
     fn check_pod(&mut self, record: &Record<'_>, end: &str, pod: Option<&Pod>, setting: &Setting<'_>) {
         let [workload, kind, namespace] = names(record.attributes, end);
         let found = [
@@ -273,7 +273,7 @@ impl Seen {
         self.check(record, end, &found.join("/"), &[&expected.join("/")]);
     }
 
-    /// For the log.
+    /// Prints a summary.
     pub fn print(&self) {
         eprintln!("churn: records: {:?}", self.records);
         eprintln!(
@@ -285,7 +285,7 @@ impl Seen {
         }
     }
 
-    /// The test has tested something.
+    /// Asserts that there were enough records of each kind.
     pub fn assert_enough(&self) {
         let some: Vec<_> = self.problems.iter().take(5).map(String::as_str).collect();
         assert!(some.is_empty(), "{} problems, first: {}", self.problems.len(), some.join("\n"));

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// The plain informer that a node agent is usually built on, as a yardstick: client-go's shared informers with their default settings, whole
-// objects of the whole cluster, and of everything that is needed to name a pod's top owner.
+// A plain informer, as most node agents use it, for comparison: client-go's shared informers with default settings, which keep complete
+// objects of the whole cluster, of all kinds that are needed to name the top owner of a pod.
 //
-// It writes a line when everything is synced, and one for each line that it reads: how many objects of each kind it holds; after the word
-// `collect`, when the Go runtime has given back what it can.
+// It writes the number of objects of each kind when everything is synced, and again for each line that it reads. If the line is `collect`,
+// the Go runtime returns unused memory first.
 package main
 
 import (
@@ -25,7 +25,7 @@ func main() {
 	if len(os.Args) != 3 {
 		log.Fatal("usage: informer SERVER TOKEN-FILE")
 	}
-	// Not by a kubeconfig: client-go would not send its token to a proxy that speaks plain HTTP.
+	// Without a kubeconfig, because with one client-go sends no token over plain HTTP.
 	config := &rest.Config{Host: os.Args[1], BearerTokenFile: os.Args[2]}
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
@@ -42,7 +42,7 @@ func main() {
 		{"replicasets", factory.Apps().V1().ReplicaSets().Informer()},
 		{"jobs", factory.Batch().V1().Jobs().Informer()},
 	}
-	tell := func() {
+	report := func() {
 		for _, kind := range kinds {
 			fmt.Printf("%s=%d ", kind.name, len(kind.informer.GetStore().ListKeys()))
 		}
@@ -51,9 +51,9 @@ func main() {
 	ctx := context.Background()
 	factory.Start(ctx.Done())
 	factory.WaitForCacheSync(ctx.Done())
-	tell()
-	// Its end is the test's.
-	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); tell() {
+	report()
+	// The test closes stdin to stop it.
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); report() {
 		if lines.Text() == "collect" {
 			debug.FreeOSMemory()
 		}

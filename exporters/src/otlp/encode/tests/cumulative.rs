@@ -17,7 +17,7 @@ use crate::otlp::encode::MetricsEncoder;
 #[test]
 fn three_windows_an_end_and_a_return() {
     let mut encoder = MetricsEncoder::new(&resource(), Temporality::Cumulative);
-    let attributes = named("a");
+    let key = named("a");
     let mut first = Measures { opened: 2, active: 1, rtt_min: Some(0.5), ..Measures::default() };
     first.totals.sent_bytes = 100;
     first.count_closed(CloseReason::Fin);
@@ -29,15 +29,15 @@ fn three_windows_an_end_and_a_return() {
     third.count_closed(CloseReason::Timeout);
     third.rtt.record(0.25);
     let mut text = String::new();
-    let returned = Arc::new((*attributes).clone());
+    let returned = Arc::new((*key).clone());
     let steps = [
-        (0, &attributes, 0, false, first.clone()),
-        (100, &attributes, 0, false, second),
-        (200, &attributes, 0, true, third),
+        (0, &key, 0, false, first.clone()),
+        (100, &key, 0, false, second),
+        (200, &key, 0, true, third),
         (300, &returned, 300, false, first),
     ];
-    for (start, attributes, created, ended, measures) in steps {
-        let series = Series { ended, ..one(Level::Service, attributes, created, measures) };
+    for (start, key, created, ended, measures) in steps {
+        let series = Series { ended, ..one(Level::Service, key, created, measures) };
         let window = window(start, vec![series]);
         let payloads = encoder.encode(&window);
         // Repeated sums are sent, but not counted.
@@ -54,10 +54,10 @@ fn three_windows_an_end_and_a_return() {
 #[test]
 fn a_new_creation_starts_again() {
     let mut encoder = MetricsEncoder::new(&resource(), Temporality::Cumulative);
-    let attributes = named("a");
+    let key = named("a");
     let opened = |created| {
         let measures = Measures { opened: 5, ..Measures::default() };
-        window(created, vec![one(Level::Service, &attributes, created, measures)])
+        window(created, vec![one(Level::Service, &key, created, measures)])
     };
     let value = |payloads: &[_]| points(payloads).into_iter().find(|p| p.metric.ends_with("opened")).unwrap();
     assert_eq!(value(&encoder.encode(&opened(0))).value, DecodedValue::Int(5));
@@ -65,13 +65,13 @@ fn a_new_creation_starts_again() {
     assert_eq!((again.value, again.start), (DecodedValue::Int(5), 100));
 }
 
-/// *Scenario*: series of two levels share one allocation of attributes.
+/// *Scenario*: series of two levels share one allocation of the key.
 /// *Guarantees*: their sums are kept separately.
 #[test]
 fn levels_do_not_mix() {
     let mut encoder = MetricsEncoder::new(&resource(), Temporality::Cumulative);
-    let attributes = named("a");
-    let series = |level, opened| one(level, &attributes, 0, Measures { opened, ..Measures::default() });
+    let key = named("a");
+    let series = |level, opened| one(level, &key, 0, Measures { opened, ..Measures::default() });
     encoder.encode(&window(0, vec![series(Level::Service, 1), series(Level::Workload, 10)]));
     let payloads = encoder.encode(&window(100, vec![series(Level::Service, 1), series(Level::Workload, 10)]));
     let opened: Vec<_> = points(&payloads).into_iter().filter(|p| p.metric.ends_with("opened")).collect();
@@ -168,8 +168,8 @@ proptest! {
             let start = round as u64 * 100;
             let mut series = Vec::new();
             for (index, step) in steps.iter().enumerate().filter(|(_, step)| step.present) {
-                let (attributes, created) = living[index].get_or_insert_with(|| (named(&format!("w{index}")), start)).clone();
-                series.push(Series { ended: step.ended, ..one(Level::Workload, &attributes, created, measures_of(step)) });
+                let (key, created) = living[index].get_or_insert_with(|| (named(&format!("w{index}")), start)).clone();
+                series.push(Series { ended: step.ended, ..one(Level::Workload, &key, created, measures_of(step)) });
             }
             let window = window(start, series);
             let deltas = streams(points(&delta.encode(&window)));

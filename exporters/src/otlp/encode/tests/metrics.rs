@@ -5,7 +5,7 @@ use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequ
 use prost::Message;
 
 use super::decoded::{self, DecodedValue, points};
-use super::{named, one, resource, window};
+use super::{connection, named, one, resource, window};
 use crate::otlp::Temporality;
 use crate::otlp::encode::{MAX_REQUEST_BYTES, MetricsEncoder};
 
@@ -40,7 +40,7 @@ fn measures(scale: u64) -> Measures {
 /// all bounds; plain sums have a point even at zero, other metrics only if there was an event.
 #[test]
 fn a_delta_window() {
-    let (a, b, c) = (named("a"), named("b"), named("c"));
+    let (a, b, c) = (named("a"), named("b"), connection("c"));
     let series = vec![
         one(Level::Service, &a, 0, measures(1)),
         one(Level::Workload, &b, 100, measures(2)),
@@ -83,11 +83,11 @@ fn large_windows_are_split() {
     for temporality in [Temporality::Delta, Temporality::Cumulative] {
         let mut split = MetricsEncoder::with_limit(&resource(), temporality, LIMIT);
         let mut whole = MetricsEncoder::new(&resource(), temporality);
-        let attributes: Vec<_> = (0..40).map(|i| named(&format!("workload-{i}"))).collect();
+        let keys: Vec<_> = (0..40).map(|i| named(&format!("workload-{i}"))).collect();
         for round in 0..3 {
             let levels = Level::ALL.into_iter().cycle();
             let series =
-                attributes.iter().zip(levels).map(|(a, level)| one(level, a, 0, measures(1))).collect();
+                keys.iter().zip(levels).map(|(key, level)| one(level, key, 0, measures(1))).collect();
             let batch = Arc::new(window(round * 100, series));
             let payloads = split.encode(&batch);
             assert!(payloads.len() > 2);
@@ -114,9 +114,8 @@ fn large_windows_are_split() {
 /// *Guarantees*: every request stays below gRPC's default limit of 4 MiB, and decodes.
 #[test]
 fn requests_stay_below_the_limit_of_grpc() {
-    let attributes: Vec<_> =
-        (0..20_000).map(|i| named(&format!("a-workload-with-a-long-name-{i}"))).collect();
-    let series = attributes.iter().map(|a| one(Level::Connection, a, 0, measures(1))).collect();
+    let keys: Vec<_> = (0..20_000).map(|i| named(&format!("a-workload-with-a-long-name-{i}"))).collect();
+    let series = keys.iter().map(|key| one(Level::Connection, key, 0, measures(1))).collect();
     let payloads = MetricsEncoder::new(&resource(), Temporality::Delta).encode(&window(0, series));
     assert!(payloads.len() > 1);
     for payload in payloads {

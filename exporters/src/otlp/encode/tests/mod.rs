@@ -5,26 +5,47 @@ mod decoded;
 mod logs;
 mod metrics;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
-use longwave_pipeline::model::{Attributes, Level, Measures, Series, UnixNanos, Value, Window};
+use longwave_pipeline::model::{
+    ConnectionId, ConnectionKey, Endpoint, FlowKey, Level, Measures, Reporter, Role, Series, SeriesKey,
+    Service, UnixNanos, Window, WorkloadKey,
+};
 
 fn resource() -> Vec<(String, String)> {
     vec![("service.name".into(), "longwave".into()), ("host.name".into(), "node-1".into())]
 }
 
-fn named(source: &str) -> Arc<Attributes> {
-    Arc::new(Attributes(vec![
-        (Cow::Borrowed("reporter"), Value::Str("source".into())),
-        (Cow::Borrowed("source.workload.name"), Value::Str(source.into())),
-        (Cow::Borrowed("destination.port"), Value::Int(443)),
-        (Cow::Borrowed("longwave.service.ambiguous"), Value::Bool(true)),
-    ]))
+fn flow(source: &str) -> FlowKey {
+    FlowKey {
+        reporter: Reporter::Source,
+        source: WorkloadKey { name: source.into(), ..WorkloadKey::default() },
+        service: Service { ambiguous: true, ..Service::default() },
+        destination: None,
+        connection: None,
+    }
 }
 
-fn one(level: Level, attributes: &Arc<Attributes>, created: u64, measures: Measures) -> Series {
-    Series { level, attributes: Arc::clone(attributes), created: UnixNanos(created), ended: false, measures }
+/// Key of a series without an address.
+fn named(source: &str) -> Arc<SeriesKey> {
+    Arc::new(SeriesKey::Flow(flow(source)))
+}
+
+/// Key of a connection's series.
+fn connection(source: &str) -> Arc<SeriesKey> {
+    let connection = ConnectionKey {
+        id: ConnectionId { boot: 0xb007, netns: 1, cookie: 42, generation: 7 },
+        role: Role::Client,
+        source: Endpoint { address: [10, 0, 0, 1].into(), port: 40_000 },
+        destination: Endpoint { address: [10, 0, 0, 2].into(), port: 443 },
+        opened: Some(UnixNanos(1_000_000_000)),
+    };
+    let destination = Some(WorkloadKey::default());
+    Arc::new(SeriesKey::Flow(FlowKey { destination, connection: Some(Box::new(connection)), ..flow(source) }))
+}
+
+fn one(level: Level, key: &Arc<SeriesKey>, created: u64, measures: Measures) -> Series {
+    Series { level, key: Arc::clone(key), created: UnixNanos(created), ended: false, measures }
 }
 
 fn window(start: u64, series: Vec<Series>) -> Window {

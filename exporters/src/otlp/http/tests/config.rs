@@ -89,7 +89,7 @@ fn unknown_keys() {
     let section = serde_json::json!({"endpoint": "http://c", "metrics_endpont": "x", "timeot": "5s"});
     assert_eq!(
         errors(section),
-        "'exporters::otlp_http' has invalid keys: metrics_endpont (did you mean \"metrics_endpoint\"?) \
+        "'exporters::otlp_http' has invalid keys: metrics_endpont (did you mean \"metrics_endpoint\"?), \
          timeot (did you mean \"timeout\"?)\n"
     );
     let config = serde_json::to_value(HttpConfig::default()).unwrap();

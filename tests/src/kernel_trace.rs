@@ -1,9 +1,8 @@
-//! A witness of what the kernel's own tracing delivers: the trace event `sock:inet_sock_set_state`, which no BPF program serves, recorded
-//! in a trace instance of its own.
+//! Records the trace event `sock:inet_sock_set_state` in an instance of tracefs, without BPF.
 //!
-//! Some kernels run no BPF tracing program at all while certain processes are current (on the development machines: a thread of pid 1; an
-//! empty program on this tracepoint is run exactly as many times as there are events, less those with pid 1 current). A softirq that
-//! lands there closes a connection that no agent built on BPF can see. The witness tells these closes from those that Longwave lost.
+//! Some kernels run no BPF tracing program while certain processes are current. On the development machines this is so for the threads of
+//! pid 1: an empty program on this tracepoint runs as many times as there are events, except those with pid 1 current. If a softirq closes a
+//! connection then, no agent that uses BPF can see it. The trace distinguishes these closes from those that Longwave lost.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -15,86 +14,86 @@ use tempfile::TempDir;
 
 use crate::end::{EndId, canonical};
 
-/// Records opens and closes of connections, in every network namespace, until dropped.
-pub struct Witness {
+/// Records opens and closes of connections in every network namespace, until dropped.
+pub struct KernelTrace {
     instance: PathBuf,
     mount: TempDir,
 }
 
-/// One transition, as the kernel's trace tells it.
+/// One transition in the trace.
 #[derive(Clone, Debug)]
-pub struct Witnessed {
-    /// The line as it is: the task that was current, the CPU, the context, the time.
+pub struct TracedTransition {
+    /// The line of the trace: current task, CPU, context, time.
     pub line: String,
-    /// The thread that was current.
+    /// Current thread.
     pub thread: u32,
-    /// Whether it is a close.
+    /// Whether this is a close.
     pub close: bool,
-    /// The socket's own address.
+    /// Local address.
     pub local: SocketAddr,
-    /// Its peer's.
+    /// Peer address.
     pub peer: SocketAddr,
 }
 
-/// What the trace's buffers hold.
+/// Contents of the trace buffers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Recorded {
-    /// Transitions that were recorded.
+    /// Number of recorded transitions.
     pub entries: u64,
-    /// Transitions that found no room.
+    /// Number of transitions that were lost because a buffer was full.
     pub overrun: u64,
 }
 
-/// What the witness says of closes that were not reported.
+/// Closes that were not reported, by cause.
 #[derive(Clone, Debug, Default)]
-pub struct Testimony {
-    /// Those that happened where no BPF program runs.
+pub struct UnreportedCloses {
+    /// Closes that happened while no BPF program runs.
     pub unobservable: Vec<EndId>,
-    /// The others: lost by Longwave.
+    /// Closes that Longwave lost.
     pub lost: Vec<EndId>,
-    /// All that was recorded of each, for messages.
+    /// Recorded transitions of each, for messages.
     pub evidence: String,
 }
 
-/// Ends of which evidence is shown.
+/// Number of ends whose transitions are shown.
 const MAX_SHOWN: usize = 20;
 
-/// Room in all for 200,000 opens and as many closes, of 80 bytes each, four times over; each CPU has its share.
+/// Size of all buffers: four times that of 200,000 opens and as many closes of 80 bytes. Each CPU gets an equal share.
 const BUFFERS_KB: usize = 128 << 10;
 
-/// A CPU's share is not less than this.
-const LEAST_KB: usize = 8 << 10;
+/// Minimum share of a CPU.
+const MIN_KB: usize = 8 << 10;
 
-// === impl Witness ===
+// === impl KernelTrace ===
 
-impl Witness {
-    /// Begins to record the connections of `ports`, or of all where there are none.
+impl KernelTrace {
+    /// Starts to record the connections of `ports`. Empty: all.
     ///
     /// # Panics
-    /// Where tracefs or its event is missing.
+    /// If tracefs or its event is missing.
     pub fn of(ports: &[u16]) -> Self {
         let mount = TempDir::new().unwrap();
         run(Command::new("mount").args(["-t", "tracefs", "longwave"]).arg(mount.path()));
         let instance = mount.path().join("instances").join(format!("longwave-{}", std::process::id()));
-        let witness = Self { instance, mount };
-        fs::create_dir(&witness.instance).unwrap();
+        let trace = Self { instance, mount };
+        fs::create_dir(&trace.instance).unwrap();
         let ports: Vec<String> =
             ports.iter().map(|port| format!("sport == {port} || dport == {port}")).collect();
         let ports = if ports.is_empty() { String::new() } else { format!(" && ({})", ports.join(" || ")) };
         let filter = format!("(newstate == 7 || newstate == 2 || oldstate == 3){ports}");
-        let cpus = fs::read_dir(witness.instance.join("per_cpu")).unwrap().count();
-        witness.write("buffer_size_kb", &(BUFFERS_KB / cpus.max(1)).max(LEAST_KB).to_string());
-        witness.write("events/sock/inet_sock_set_state/filter", &filter);
-        witness.write("events/sock/inet_sock_set_state/enable", "1");
-        witness
+        let cpus = fs::read_dir(trace.instance.join("per_cpu")).unwrap().count();
+        trace.write("buffer_size_kb", &(BUFFERS_KB / cpus.max(1)).max(MIN_KB).to_string());
+        trace.write("events/sock/inet_sock_set_state/filter", &filter);
+        trace.write("events/sock/inet_sock_set_state/enable", "1");
+        trace
     }
 
-    /// Judges the closes of `unseen` ends, of `all` that there were, after Longwave's process has ended.
-    pub fn judge(&self, all: &[EndId], unseen: &[EndId]) -> Testimony {
-        Testimony::of(&self.transitions(), all, unseen)
+    /// Finds the causes for the closes of `unseen` ends, a part of `all`. The process of Longwave must have ended.
+    pub fn explain(&self, all: &[EndId], unseen: &[EndId]) -> UnreportedCloses {
+        UnreportedCloses::of(&self.transitions(), all, unseen)
     }
 
-    /// How much was recorded so far.
+    /// Returns the contents of the buffers.
     pub fn recorded(&self) -> Recorded {
         let mut recorded = Recorded::default();
         for cpu in fs::read_dir(self.instance.join("per_cpu")).unwrap() {
@@ -112,10 +111,10 @@ impl Witness {
         recorded
     }
 
-    /// All that was recorded.
-    pub fn transitions(&self) -> Vec<Witnessed> {
+    /// Returns all recorded transitions.
+    pub fn transitions(&self) -> Vec<TracedTransition> {
         let trace = fs::read_to_string(self.instance.join("trace")).unwrap();
-        trace.lines().filter(|line| !line.starts_with('#')).filter_map(witnessed).collect()
+        trace.lines().filter(|line| !line.starts_with('#')).filter_map(parse).collect()
     }
 
     fn write(&self, file: &str, text: &str) {
@@ -124,18 +123,18 @@ impl Witness {
     }
 }
 
-impl Drop for Witness {
+impl Drop for KernelTrace {
     fn drop(&mut self) {
         let _ = fs::remove_dir(&self.instance);
         let _ = Command::new("umount").arg(self.mount.path()).status();
     }
 }
 
-impl Testimony {
-    /// Judges by `transitions` the closes of `unseen` ends, of `all` that there were. A close is unobservable if the process that was
-    /// current then is neither the test nor the kernel's nor one that has ended (as Longwave has), and not one close that happened while it
-    /// was current was reported. A loss of Longwave's would fall on the processes that make the connections, under which nearly all closes happen.
-    pub fn of(transitions: &[Witnessed], all: &[EndId], unseen: &[EndId]) -> Self {
+impl UnreportedCloses {
+    /// Finds the causes for the closes of `unseen` ends, a part of `all`. A close is unobservable if the process that was current is a running
+    /// user process other than the test, and no close was reported that happened while this process was current. Closes that Longwave lost
+    /// would be those of the processes that make the connections, because nearly all closes happen while these are current.
+    pub fn of(transitions: &[TracedTransition], all: &[EndId], unseen: &[EndId]) -> Self {
         let mut processes = HashMap::new();
         let mut process = |thread: u32| *processes.entry(thread).or_insert_with(|| user_process(thread));
         let unseen_cookies: HashSet<u64> = unseen.iter().map(|end| end.cookie).collect();
@@ -156,19 +155,19 @@ impl Testimony {
     }
 }
 
-/// The user-space process of a thread that still runs.
+/// Returns the process of a thread. `None` for kernel threads and for threads that have ended.
 fn user_process(thread: u32) -> Option<u32> {
     let status = fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
     let process = status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()?;
-    // Kernel threads have no memory of their own.
+    // Kernel threads have no memory.
     status.lines().any(|line| line.starts_with("VmSize:")).then_some(process)
 }
 
-fn tell(end: &EndId, transitions: &[Witnessed]) -> String {
+fn tell(end: &EndId, transitions: &[TracedTransition]) -> String {
     let mut text = format!("{end:x?}\n");
     for seen in transitions {
         let itself = seen.local == end.local && seen.peer == end.peer;
-        // At SYN_SENT the source port was not chosen yet.
+        // At SYN_SENT, the source port is not chosen yet.
         let begins = end.client && seen.local.port() == 0 && seen.peer == end.peer;
         let other = seen.local == end.peer && seen.peer == end.local;
         if itself || begins || other {
@@ -178,19 +177,19 @@ fn tell(end: &EndId, transitions: &[Witnessed]) -> String {
     text
 }
 
-fn witnessed(line: &str) -> Option<Witnessed> {
+fn parse(line: &str) -> Option<TracedTransition> {
     let field = |name: &str| {
         let rest = &line[line.find(name)? + name.len()..];
         Some(rest.split_whitespace().next().unwrap_or_default())
     };
-    // These hold IPv4 addresses too, mapped.
+    // These fields also contain IPv4 addresses, mapped to IPv6.
     let address = |ip: &str, port: &str| -> Option<SocketAddr> {
         let ip: Ipv6Addr = field(ip)?.parse().ok()?;
         Some(canonical(SocketAddr::from((ip, field(port)?.parse().ok()?))))
     };
-    // `<name>-<thread> [<cpu>]`; the name may hold anything.
+    // `<name>-<thread> [<cpu>]`; the name may contain any character.
     let (task, _) = line.split_once(" [")?;
-    Some(Witnessed {
+    Some(TracedTransition {
         line: line.trim().to_owned(),
         thread: task.trim().rsplit('-').next()?.parse().ok()?,
         close: field(" newstate=")? == "TCP_CLOSE",
@@ -210,5 +209,4 @@ pub fn available() -> bool {
 }
 
 #[cfg(test)]
-#[path = "witness_tests.rs"]
 mod tests;

@@ -33,7 +33,7 @@ fn ruleset() -> Vec<Value> {
 }
 
 /// *Scenario*: Kubernetes' chains beside Docker's in one table, and kube-proxy's own table.
-/// *Guarantees*: the jumps into Kubernetes' chains, the chains and the table go; Docker's stay.
+/// *Guarantees*: the jumps to Kubernetes' chains, these chains and the table are removed; Docker's stay.
 #[test]
 fn only_what_is_kubernetes_is_removed() {
     let expected = "delete rule ip nat PREROUTING handle 7\n\
@@ -43,8 +43,8 @@ fn only_what_is_kubernetes_is_removed() {
     assert_eq!(removal(&ruleset()), expected);
 }
 
-/// *Scenario*: tables with somebody's rules, with a policy of drop, and without anything.
-/// *Guarantees*: only a table that has nothing in it and was not there before goes.
+/// *Scenario*: tables with rules of another program, with a policy of drop, and without anything.
+/// *Guarantees*: only a table that is empty and was not there before is removed.
 #[test]
 fn only_new_and_empty_tables_are_removed() {
     assert_eq!(empty_tables(&ruleset(), &[]), "delete table ip6 kube-proxy\ndelete table ip mangle\n");

@@ -1,4 +1,4 @@
-//! Where two ends meet: address family, and the namespace of each.
+//! The network of a test connection: address family, and the namespace of each end.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -9,51 +9,51 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use crate::end::{End, Role};
 use longwave_testing::netns::{self, Netns, VethPair};
 
-/// How addresses are spoken.
+/// Address family of sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
     /// IPv4 sockets.
     V4,
     /// IPv6 sockets.
     V6,
-    /// IPv6 sockets that speak IPv4.
+    /// IPv6 sockets with IPv4-mapped addresses.
     Mapped,
 }
 
-/// One side of a [`Place`].
+/// One side of a [`Network`].
 #[derive(Clone, Debug)]
 pub struct Side {
-    /// Where its namespace is held; `None` is the test's own.
+    /// Path of its namespace. `None`: that of the test.
     pub netns: Option<PathBuf>,
     v4: IpAddr,
     v6: IpAddr,
 }
 
-/// A client's side and a server's side.
+/// The sides of client and server.
 #[derive(Clone, Debug)]
-pub struct Place {
-    /// For messages.
+pub struct Network {
+    /// Name for messages.
     pub name: String,
-    /// The family of both.
+    /// Address family of both sides.
     pub family: Family,
-    /// Where clients are.
+    /// Side of clients.
     pub client: Side,
-    /// Where servers are.
+    /// Side of servers.
     pub server: Side,
 }
 
 /// A listening socket.
 pub struct Listener {
     socket: Socket,
-    /// Where to connect to.
+    /// Address to connect to.
     pub address: SocketAddr,
 }
 
 impl Family {
-    /// All three.
+    /// All families.
     pub const ALL: [Self; 3] = [Self::V4, Self::V6, Self::Mapped];
 
-    /// The family of its sockets.
+    /// Domain of its sockets.
     pub fn domain(self) -> Domain {
         match self {
             Self::V4 => Domain::IPV4,
@@ -67,10 +67,10 @@ impl Side {
         Self { netns, v4: Ipv4Addr::LOCALHOST.into(), v6: Ipv6Addr::LOCALHOST.into() }
     }
 
-    /// A TCP socket in this side's namespace.
+    /// Makes a TCP socket in the namespace of this side.
     ///
     /// # Errors
-    /// The kernel's.
+    /// If the kernel refuses.
     pub fn socket(&self, family: Family) -> io::Result<Socket> {
         let make = || Socket::new(family.domain(), Type::STREAM, Some(Protocol::TCP));
         match &self.netns {
@@ -89,8 +89,8 @@ impl Side {
     }
 }
 
-impl Place {
-    /// The test's own loopback.
+impl Network {
+    /// The loopback device of the test.
     pub fn loopback(family: Family) -> Self {
         Self {
             name: format!("loopback {family:?}"),
@@ -100,7 +100,7 @@ impl Place {
         }
     }
 
-    /// The loopback of another namespace.
+    /// The loopback device of another namespace.
     pub fn inside(netns: &Netns, family: Family) -> Self {
         let side = Side::loopback(Some(netns.path()));
         Self { name: format!("namespace {family:?}"), family, client: side.clone(), server: side }
@@ -117,18 +117,18 @@ impl Place {
         }
     }
 
-    /// A listener on a free port.
+    /// Listens on a free port.
     ///
     /// # Errors
-    /// The kernel's.
+    /// If the kernel refuses.
     pub fn listen(&self, backlog: i32) -> io::Result<Listener> {
         self.listen_at(self.server.address(self.family), backlog)
     }
 
-    /// A listener on all addresses and a free port.
+    /// Listens on all addresses and a free port.
     ///
     /// # Errors
-    /// The kernel's.
+    /// If the kernel refuses.
     pub fn listen_anywhere(&self, backlog: i32) -> io::Result<Listener> {
         match self.family {
             Family::V4 => self.listen_at(Ipv4Addr::UNSPECIFIED.into(), backlog),
@@ -136,10 +136,10 @@ impl Place {
         }
     }
 
-    /// A socket that is bound to a free port of the server's address and does not listen.
+    /// Binds a socket to a free port of the server without listening.
     ///
     /// # Errors
-    /// The kernel's.
+    /// If the kernel refuses.
     pub fn listen_not(&self) -> io::Result<(Socket, SocketAddr)> {
         let socket = self.server.socket(self.family)?;
         socket.bind(&SocketAddr::new(self.server_address(), 0).into())?;
@@ -159,7 +159,7 @@ impl Place {
         Ok(Listener { socket, address: SocketAddr::new(address, port) })
     }
 
-    /// The address that clients reach servers at.
+    /// Address of servers.
     pub fn server_address(&self) -> IpAddr {
         self.server.address(self.family)
     }
@@ -167,17 +167,17 @@ impl Place {
     /// Connects to `address`.
     ///
     /// # Errors
-    /// The kernel's.
+    /// If the kernel refuses.
     pub fn connect(&self, address: SocketAddr) -> io::Result<End> {
         let socket = self.client.socket(self.family)?;
         socket.connect(&SockAddr::from(address))?;
         End::new(socket, Role::Client)
     }
 
-    /// A connection: its client and its server.
+    /// Opens a connection. Returns client and server.
     ///
     /// # Errors
-    /// The kernel's.
+    /// If the kernel refuses.
     pub fn pair(&self) -> io::Result<(End, End)> {
         let listener = self.listen(16)?;
         let client = self.connect(listener.address)?;
@@ -186,17 +186,17 @@ impl Place {
 }
 
 impl Listener {
-    /// The next connection.
+    /// Accepts the next connection.
     ///
     /// # Errors
-    /// The kernel's.
+    /// If the kernel refuses.
     pub fn accept(&self) -> io::Result<End> {
         let (socket, peer) = self.socket.accept()?;
         let peer = peer.as_socket().ok_or_else(|| io::Error::other("no IP address"))?;
         End::with_peer(socket, Role::Server, peer)
     }
 
-    /// The socket itself.
+    /// The listening socket.
     pub fn socket(&self) -> &Socket {
         &self.socket
     }

@@ -25,9 +25,9 @@ fn record(connection: u64, number: u64, tick: f64, observed: f64) -> ConnectionR
     record
 }
 
-fn hold(seconds: u64) -> (Hold, Accounting) {
+fn hold(seconds: u64) -> (HeldRecords, Accounting) {
     let (context, accounting) = context("workload", "logs", false);
-    (Hold::new(&context, Duration::from_secs(seconds)), accounting)
+    (HeldRecords::new(&context, Duration::from_secs(seconds)), accounting)
 }
 
 fn numbers(records: &[ConnectionRecord]) -> Vec<(u64, u64)> {

@@ -1,6 +1,6 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
-use super::{Testimony, Witnessed, witnessed};
+use super::{TracedTransition, UnreportedCloses, parse};
 use crate::end::EndId;
 
 const LINE: &str = "    tokio-rt [x]-74      [001] ..s1. 13124.854836: inet_sock_set_state: family=AF_INET protocol=IPPROTO_TCP sport=43950 dport=39475 saddr=127.0.0.1 daddr=127.0.36.206 saddrv6=::ffff:127.0.0.1 daddrv6=::ffff:127.0.36.206 oldstate=TCP_FIN_WAIT2 newstate=TCP_CLOSE";
@@ -11,38 +11,38 @@ fn end(cookie: u64, port: u16) -> EndId {
     EndId { cookie, local: SocketAddr::from((Ipv4Addr::LOCALHOST, port)), peer, client: true }
 }
 
-fn close(end: &EndId, thread: u32) -> Witnessed {
-    Witnessed { line: String::new(), thread, close: true, local: end.local, peer: end.peer }
+fn close(end: &EndId, thread: u32) -> TracedTransition {
+    TracedTransition { line: String::new(), thread, close: true, local: end.local, peer: end.peer }
 }
 
-/// *Scenario*: lines of the trace, one of a task whose name looks like what follows it, one over IPv6.
+/// *Scenario*: lines of the trace, one with a task whose name looks like the fields after it, one with IPv6.
 /// *Guarantees*: thread, transition and addresses are read.
 #[test]
 fn reads_a_line() {
-    let seen = witnessed(&LINE.replace(" [x]", "-[x]")).unwrap();
+    let seen = parse(&LINE.replace(" [x]", "-[x]")).unwrap();
     assert_eq!((seen.thread, seen.close), (74, true));
     assert_eq!(seen.local, "127.0.0.1:43950".parse().unwrap());
     assert_eq!(seen.peer, "127.0.36.206:39475".parse().unwrap());
-    let seen = witnessed(LINE_V6).unwrap();
+    let seen = parse(LINE_V6).unwrap();
     assert_eq!(seen.local, "[fd00::1]:43950".parse().unwrap());
     assert_eq!(seen.peer, "[fd00::2]:39475".parse().unwrap());
-    assert!(witnessed("# tracer: nop").is_none());
+    assert!(parse("# tracer: nop").is_none());
 }
 
-/// *Scenario*: closes that were not reported: two while pid 1 was current, one of the test's own, one that was not witnessed, one under a
-/// process that has ended.
-/// *Guarantees*: only those under another process are excused, and those only if nothing under it was reported.
+/// *Scenario*: closes that were not reported: two while pid 1 was current, one while the test was, one that is not in the trace, one while a
+/// process was current that has ended.
+/// *Guarantees*: only those of another running process count as unobservable, and only if no close of it was reported.
 #[test]
 fn excuses_only_what_nobody_saw() {
     let ends: Vec<_> = (1..=5).map(|n| end(n, n as u16)).collect();
     let own = std::process::id();
     let transitions = [close(&ends[0], 1), close(&ends[1], 1), close(&ends[2], own), close(&ends[4], own)];
-    let judged = Testimony::of(&transitions, &ends, &ends[..4]);
+    let judged = UnreportedCloses::of(&transitions, &ends, &ends[..4]);
     assert_eq!(judged.unobservable, ends[..2]);
     assert_eq!(judged.lost, ends[2..4]);
-    let judged = Testimony::of(&transitions, &ends, &ends[1..4]);
+    let judged = UnreportedCloses::of(&transitions, &ends, &ends[1..4]);
     assert_eq!(judged.unobservable, []);
     assert_eq!(judged.lost, ends[1..4]);
-    let judged = Testimony::of(&[close(&ends[0], u32::MAX)], &ends, &ends[..1]);
+    let judged = UnreportedCloses::of(&[close(&ends[0], u32::MAX)], &ends, &ends[..1]);
     assert_eq!(judged.lost, ends[..1]);
 }

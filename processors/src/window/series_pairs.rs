@@ -1,0 +1,249 @@
+//! [`SeriesPairs`]: the sums that records are added to. A pair is one series of level `service` and one of level `workload`.
+
+use hashbrown::HashMap;
+use longwave_pipeline::model::{
+    ConnectionRecord, Detail, Level, Measures, Names, Series, SeriesKey, UnixNanos,
+};
+
+use super::connections::RecordEvents;
+use super::level_table::{LevelTable, SeriesSlot};
+use super::telemetry::Tally;
+use crate::slab::Slab;
+
+/// In place of a series' index if its level is not configured.
+const NO_SERIES: u32 = u32::MAX;
+
+/// Maximum number of cached names. Other names are looked up by their texts.
+const MAX_CACHED_NAMES: usize = 65_536;
+
+/// All pairs, and their series.
+pub(super) struct SeriesPairs {
+    detail: Detail,
+    service: Option<LevelTable>,
+    workload: Option<LevelTable>,
+    pairs: Slab<SeriesPair>,
+    /// Pairs by the indices of their series.
+    by_series: HashMap<(u32, u32), u32, foldhash::fast::RandomState>,
+    /// Pairs by the names of their connections.
+    by_names: HashMap<NamesKey, CachedPair, foldhash::fast::RandomState>,
+}
+
+/// Sums of the open window for one pair of series.
+struct SeriesPair {
+    service: u32,
+    workload: u32,
+    /// Whether the service series and the workload series are overflow series.
+    folded: [bool; 2],
+    /// Connections that add to the pair, established or not.
+    connections: u32,
+    /// Established connections among them.
+    active: u32,
+    /// The window of the last record.
+    last_used: u32,
+    /// Least round trip in nanoseconds; `u64::MAX`: none.
+    rtt_min: u64,
+    measures: Measures,
+}
+
+/// Names, as the addresses of their handles, and direction. Connections with equal keys add to one pair.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct NamesKey {
+    names: [usize; 3],
+    local_is_source: bool,
+}
+
+struct CachedPair {
+    pair: u32,
+    /// The window of the last look-up.
+    last_used: u32,
+    /// Kept so that no other name can have the handles' addresses.
+    _names: Names,
+}
+
+// === impl SeriesPairs ===
+
+impl SeriesPairs {
+    /// Creates no pairs yet. Each level that is true has at most `max_series` series (0: no limit).
+    pub fn new(service: bool, workload: bool, detail: Detail, max_series: u32) -> Self {
+        Self {
+            detail,
+            service: service.then(|| LevelTable::new(Level::Service, max_series)),
+            workload: workload.then(|| LevelTable::new(Level::Workload, max_series)),
+            pairs: Slab::default(),
+            by_series: HashMap::default(),
+            by_names: HashMap::default(),
+        }
+    }
+
+    /// Adds the record's connection to the pair of its names. Returns the pair's index. `now` is the start of the window.
+    pub fn join(&mut self, record: &ConnectionRecord, window: u32, now: UnixNanos, tally: &mut Tally) -> u32 {
+        let key = NamesKey::of(record);
+        let index = match self.by_names.get_mut(&key) {
+            Some(cached) => {
+                cached.last_used = window;
+                cached.pair
+            }
+            None => self.find_or_create(key, record, window, now),
+        };
+        if let Some(pair) = self.pairs.get_mut(index) {
+            pair.connections += 1;
+            // Otherwise the pair could be removed before its first record.
+            pair.last_used = window;
+            tally.overflowed[Level::Service as usize] += u64::from(pair.folded[0]);
+            tally.overflowed[Level::Workload as usize] += u64::from(pair.folded[1]);
+        }
+        index
+    }
+
+    /// Removes a connection that ended, or that moves to another pair.
+    pub fn leave(&mut self, index: u32, active: bool) {
+        if let Some(pair) = self.pairs.get_mut(index) {
+            pair.connections -= 1;
+            pair.active -= u32::from(active);
+        }
+    }
+
+    /// Counts a connection as established.
+    pub fn activate(&mut self, index: u32) {
+        if let Some(pair) = self.pairs.get_mut(index) {
+            pair.active += 1;
+        }
+    }
+
+    /// Adds one record.
+    #[inline]
+    pub fn add(&mut self, index: u32, record: &ConnectionRecord, events: &RecordEvents, window: u32) {
+        let Some(pair) = self.pairs.get_mut(index) else { return };
+        pair.last_used = window;
+        pair.measures.totals.add(&record.delta);
+        pair.rtt_min = pair.rtt_min.min(record.round_trip.minimum.map_or(u64::MAX, |nanos| nanos.get()));
+        events.count_in(&mut pair.measures);
+    }
+
+    /// Adds events without a record, for an expired connection.
+    pub fn add_events(&mut self, index: u32, events: &RecordEvents, window: u32) {
+        if let Some(pair) = self.pairs.get_mut(index) {
+            pair.last_used = window;
+            events.count_in(&mut pair.measures);
+        }
+    }
+
+    /// Sums the pairs up to series, appends the series to `into` and starts the next window. Returns the number of series by level.
+    pub fn close(&mut self, window: u32, into: &mut Vec<Series>) -> [u64; 2] {
+        let Self { service, workload, pairs, by_series, by_names, .. } = self;
+        pairs.retain(|_, pair| {
+            if pair.connections == 0 && pair.last_used != window {
+                by_series.remove(&(pair.service, pair.workload));
+                return false;
+            }
+            pair.measures.active = pair.active.into();
+            pair.measures.rtt_min = (pair.rtt_min != u64::MAX).then_some(pair.rtt_min as f64 / 1e9);
+            for (table, index) in [(&mut *service, pair.service), (&mut *workload, pair.workload)] {
+                if let Some(table) = table {
+                    table.contribute(index, &pair.measures);
+                }
+            }
+            pair.clear();
+            true
+        });
+        let counts = [service, workload].map(|table| table.as_mut().map_or(0, |table| table.export(into)));
+        let room =
+            [&self.service, &self.workload].map(|table| table.as_ref().is_some_and(LevelTable::has_room));
+        // Names stay cached while new connections have them, unless their connections could have a series of their own now.
+        by_names.retain(|_, cached| {
+            cached.last_used == window
+                && pairs
+                    .get(cached.pair)
+                    .is_some_and(|pair| (0..2).all(|level| !(pair.folded[level] && room[level])))
+        });
+        counts
+    }
+
+    /// Returns the pair of names that are not cached, and caches them.
+    fn find_or_create(
+        &mut self,
+        key: NamesKey,
+        record: &ConnectionRecord,
+        window: u32,
+        now: UnixNanos,
+    ) -> u32 {
+        let detail = self.detail;
+        let slot = |table: &mut Option<LevelTable>, level| match table {
+            Some(table) => table.find_or_create(SeriesKey::of_record(level, record, detail), now),
+            None => SeriesSlot { index: NO_SERIES, folded: false },
+        };
+        let service = slot(&mut self.service, Level::Service);
+        let workload = slot(&mut self.workload, Level::Workload);
+        let pairs = &mut self.pairs;
+        let pair = *self
+            .by_series
+            .entry((service.index, workload.index))
+            .or_insert_with(|| pairs.insert(SeriesPair::new(service, workload, window)));
+        if self.by_names.len() < MAX_CACHED_NAMES {
+            let cached = CachedPair { pair, last_used: window, _names: record.names.clone() };
+            self.by_names.insert(key, cached);
+        }
+        pair
+    }
+}
+
+// === impl SeriesPair ===
+
+impl SeriesPair {
+    fn new(service: SeriesSlot, workload: SeriesSlot, window: u32) -> Self {
+        Self {
+            service: service.index,
+            workload: workload.index,
+            folded: [service.folded, workload.folded],
+            connections: 0,
+            active: 0,
+            last_used: window,
+            rtt_min: u64::MAX,
+            measures: Measures::default(),
+        }
+    }
+
+    /// Starts the next window. Keeps the histograms' memory.
+    fn clear(&mut self) {
+        self.rtt_min = u64::MAX;
+        clear(&mut self.measures);
+    }
+}
+
+/// Sets all measures to zero. Keeps their memory.
+fn clear(measures: &mut Measures) {
+    let Measures {
+        totals,
+        opened,
+        closed,
+        failed,
+        active,
+        rtt,
+        connect_duration,
+        connection_duration,
+        rtt_min,
+    } = measures;
+    *totals = Default::default();
+    *opened = 0;
+    *closed = Default::default();
+    failed.clear();
+    *active = 0;
+    rtt.clear();
+    connect_duration.clear();
+    connection_duration.clear();
+    *rtt_min = None;
+}
+
+// === impl NamesKey ===
+
+impl NamesKey {
+    fn of(record: &ConnectionRecord) -> Self {
+        let Names { local, peer, service } = &record.names;
+        let names = [
+            local.as_ref().map_or(0, |handle| handle.address()),
+            peer.as_ref().map_or(0, |handle| handle.address()),
+            service.as_ref().map_or(0, |handle| handle.address()),
+        ];
+        Self { names, local_is_source: record.role.local_is_source() }
+    }
+}

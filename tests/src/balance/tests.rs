@@ -1,0 +1,27 @@
+use serde_json::json;
+
+use super::check;
+use crate::telemetry::Metrics;
+
+const PAGE: &str = r#"
+longwave_receiver_accepted_records_total{receiver="bpf",pipeline="metrics"} 10
+longwave_processor_incoming_items_total{processor="window",pipeline="metrics"} 10
+longwave_processor_folded_items_total{processor="window",pipeline="metrics"} 9
+longwave_processor_dropped_items_total{processor="window",pipeline="metrics",reason="x"} 1
+longwave_processor_outgoing_items_total{processor="window",pipeline="metrics"} 3
+longwave_exporter_incoming_metric_points_total{exporter="stdout",signal="metrics"} 3
+longwave_exporter_sent_metric_points_total{exporter="stdout",signal="metrics"} 2
+"#;
+
+/// *Scenario*: a page on which a window aggregates and drops items, and an exporter still has a point or has lost it.
+/// *Guarantees*: the page balances if the point is still there, and does not if it is lost.
+#[test]
+fn finds_what_is_missing() {
+    let config = json!({"service": {"pipelines": {"metrics": {
+            "receivers": ["bpf"], "processors": ["window"], "exporters": ["stdout"]}}}});
+    let problems = check(&Metrics::parse(PAGE), &config);
+    assert_eq!(problems, ["metrics: stdout: incoming 3 ≠ sent 2 + failed 0 + held 0"]);
+    let held =
+        format!("{PAGE}longwave_exporter_held_metric_points{{exporter=\"stdout\",signal=\"metrics\"}} 1\n");
+    assert_eq!(check(&Metrics::parse(&held), &config), Vec::<String>::new());
+}

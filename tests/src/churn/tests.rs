@@ -1,0 +1,13 @@
+use std::collections::HashSet;
+
+use super::spread;
+
+/// *Scenario*: 50,000 cycles of each of two workers.
+/// *Guarantees*: no destination occurs twice, and all are loopback addresses.
+#[test]
+fn destinations_differ() {
+    let all: HashSet<_> =
+        (0..2).flat_map(|worker| (0..50_000).map(move |cycle| spread(worker, cycle))).collect();
+    assert_eq!(all.len(), 100_000);
+    assert!(all.iter().all(std::net::Ipv4Addr::is_loopback));
+}

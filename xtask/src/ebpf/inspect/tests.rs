@@ -1,0 +1,13 @@
+use super::*;
+
+/// *Scenario*: the committed object; bytes that are no ELF; an ELF that is cut.
+/// *Guarantees*: the object calls no byte loop; bytes that are no ELF are an error; nothing panics.
+#[test]
+fn the_committed_object_calls_no_byte_loop() {
+    let object = std::fs::read(crate::cache::workspace().join(super::super::OBJECT)).unwrap();
+    assert_eq!(forbidden_calls(&object).unwrap(), Vec::<String>::new());
+    assert!(forbidden_calls(b"nonsense").is_err());
+    for cut in [80, object.len() / 2] {
+        let _ = forbidden_calls(&object[..cut]);
+    }
+}
