@@ -102,7 +102,7 @@ impl Measures {
     /// Counts failed opens.
     pub fn count_failed(&mut self, reason: FailReason, count: u64) {
         match self.failed.iter_mut().find(|(known, _)| *known == reason) {
-            Some((_, held)) => *held += count,
+            Some((_, known)) => *known += count,
             None => self.failed.push((reason, count)),
         }
     }
@@ -110,7 +110,7 @@ impl Measures {
     /// Lowers `rtt_min` to `seconds`, if that is less.
     pub fn offer_rtt_min(&mut self, seconds: Option<f64>) {
         if let Some(seconds) = seconds {
-            self.rtt_min = Some(self.rtt_min.map_or(seconds, |held| held.min(seconds)));
+            self.rtt_min = Some(self.rtt_min.map_or(seconds, |least| least.min(seconds)));
         }
     }
 
