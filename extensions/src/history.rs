@@ -97,23 +97,13 @@ impl<K: Hash + Eq + Clone, V: PartialEq> History<K, V> {
     /// valid then.
     pub fn set_with_slack(&mut self, key: K, value: V, start: UnixNanos, slack: Duration) {
         let earliest = UnixNanos(start.0.saturating_sub(u64::try_from(slack.as_nanos()).unwrap_or(u64::MAX)));
-        let from = match (self.current.contains_key(&key), self.past.get(&key).and_then(|spans| spans.last()))
-        {
-            (true, _) => start,
-            (false, Some(last)) => earliest.max(last.until).min(start),
-            (false, None) => earliest,
-        };
+        let from = self.free_since(&key, earliest, start).min(start);
         self.set(key, value, from);
     }
 
     /// Sets `key` to `value` from `now` on. The span begins as early as `since` where no other value is known for that time.
     pub fn set_since(&mut self, key: K, value: V, since: UnixNanos, now: UnixNanos) {
-        let from = match (self.current.contains_key(&key), self.past.get(&key).and_then(|spans| spans.last()))
-        {
-            (true, _) => now,
-            (false, Some(last)) => since.max(last.until),
-            (false, None) => since,
-        };
+        let from = self.free_since(&key, since, now);
         self.set(key, value, from);
     }
 
@@ -183,6 +173,15 @@ impl<K: Hash + Eq + Clone, V: PartialEq> History<K, V> {
         shrink_if_sparse(&mut self.current);
         if self.ended.capacity() > 64 && self.ended.len() < self.ended.capacity() / 8 {
             self.ended.shrink_to(self.ended.len() * 2);
+        }
+    }
+
+    /// Returns `latest` if `key` has a current value, else the earliest time from `earliest` on at which no former value is valid.
+    fn free_since(&self, key: &K, earliest: UnixNanos, latest: UnixNanos) -> UnixNanos {
+        match (self.current.contains_key(key), self.past.get(key).and_then(|spans| spans.last())) {
+            (true, _) => latest,
+            (false, Some(last)) => earliest.max(last.until),
+            (false, None) => earliest,
         }
     }
 

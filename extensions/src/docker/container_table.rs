@@ -88,15 +88,7 @@ impl ContainerTable {
         let from = if self.names.latest(&id).is_none() { UnixNanos(0) } else { at };
         self.names.set(id, names.workload.clone(), from);
         if let Some(former) = self.live.remove(&id) {
-            let gone = |attached: &&AttachedAddress| {
-                !container.attached.iter().any(|new| new.address == attached.address)
-            };
-            for attached in former.attached.iter().filter(gone) {
-                self.addresses.end(&attached.address, &former.names, at);
-            }
-            for endpoint in former.published.iter().filter(|port| !container.published.contains(port)) {
-                self.published.end(endpoint, &former.names, at);
-            }
+            self.release(&former, Some(container), at);
         }
         let started = match container.state {
             ContainerState::Running { since } => since.unwrap_or(at),
@@ -117,14 +109,21 @@ impl ContainerTable {
     /// Ends a container at `at`.
     pub fn end(&mut self, id: ContainerId, at: UnixNanos) {
         let Some(former) = self.live.remove(&id) else { return };
-        for attached in &former.attached {
-            self.addresses.end(&attached.address, &former.names, at);
-        }
-        for endpoint in &former.published {
-            self.published.end(endpoint, &former.names, at);
-        }
+        self.release(&former, None, at);
         self.names.end_current(&id, at);
         self.address_sets.derive(self.live.values());
+    }
+
+    /// Ends the addresses and ports of `former` that the container does not have any more.
+    fn release(&mut self, former: &LiveContainer, container: Option<&Container>, at: UnixNanos) {
+        let (attached, published) = container.map_or((&[][..], &[][..]), |c| (&c.attached, &c.published));
+        for old in former.attached.iter().filter(|old| attached.iter().all(|new| new.address != old.address))
+        {
+            self.addresses.end(&old.address, &former.names, at);
+        }
+        for endpoint in former.published.iter().filter(|endpoint| !published.contains(endpoint)) {
+            self.published.end(endpoint, &former.names, at);
+        }
     }
 
     /// Replaces the host's addresses.

@@ -2,14 +2,14 @@
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use longwave_pipeline::component::{Answer, CgroupName, Directory};
 use longwave_pipeline::model::{Endpoint, Handle, Service, UnixNanos, Workload};
 
 use super::objects::{self, ContainerId, EndpointSlice, Pod, Uid};
-use super::tables::{Pods, SelectedFields, Services, UpdateContext};
+use super::tables::{Pods, SelectedFields, Services, Update};
 use super::telemetry::ResourceStats;
 use super::watch::{ObjectTable, TableCounts};
 use crate::history::Bounds;
@@ -61,42 +61,35 @@ impl KubernetesDirectory {
         self.services.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the pods, and the version if a look-up may have another result. If each event changed the version, all connections would be
-    /// looked up again whenever the status of any pod changes.
-    fn change_pods<T>(&self, change: impl FnOnce(&mut Pods) -> T) -> T {
-        let mut pods: RwLockWriteGuard<'_, Pods> = self.pods.write().unwrap_or_else(PoisonError::into_inner);
-        let before = pods.changes();
-        let changed = change(&mut pods);
-        let changes = pods.changes() - before;
-        drop(pods);
-        self.version.fetch_add(changes, Relaxed);
-        changed
+    fn change_pods<R>(&self, change: impl FnOnce(&mut Pods) -> R) -> R {
+        self.change(&self.pods, Pods::changes, change)
     }
 
-    fn change_services<T>(&self, change: impl FnOnce(&mut Services) -> T) -> T {
-        let mut services = self.services.write().unwrap_or_else(PoisonError::into_inner);
-        let before = services.changes();
-        let changed = change(&mut services);
-        let changes = services.changes() - before;
-        drop(services);
+    fn change_services<R>(&self, change: impl FnOnce(&mut Services) -> R) -> R {
+        self.change(&self.services, Services::changes, change)
+    }
+
+    /// Changes a table, and the version if a look-up may have another result. If each event changed the version, all connections would be
+    /// looked up again whenever the status of any pod changes.
+    fn change<T, R>(&self, table: &RwLock<T>, changes: fn(&T) -> u64, change: impl FnOnce(&mut T) -> R) -> R {
+        let mut table = table.write().unwrap_or_else(PoisonError::into_inner);
+        let before = changes(&table);
+        let result = change(&mut table);
+        let changes = changes(&table) - before;
+        drop(table);
         self.version.fetch_add(changes, Relaxed);
-        changed
+        result
     }
 
     /// Result for what is not in a table. Pending while the first listing is expected, or if an object of this kind may exist (`near`) and
     /// its update may still arrive.
     fn absent<T>(&self, stats: &ResourceStats, near: impl FnOnce() -> bool, at: UnixNanos) -> Answer<T> {
-        if stats.is_synced() {
-            if stats.last_contact().since(at) < MAX_UPDATE_DELAY && near() {
-                Answer::Pending
-            } else {
-                Answer::Unknown
-            }
-        } else if stats.is_expected() {
-            Answer::Pending
+        let pending = if stats.is_synced() {
+            stats.last_contact().since(at) < MAX_UPDATE_DELAY && near()
         } else {
-            Answer::Unknown
-        }
+            stats.is_expected()
+        };
+        if pending { Answer::Pending } else { Answer::Unknown }
     }
 }
 
@@ -189,9 +182,9 @@ impl Directory for KubernetesDirectory {
 // === impl PodTable ===
 
 impl ObjectTable for PodTable {
-    fn apply(&self, object: &str, context: UpdateContext) -> Result<(), serde_json::Error> {
+    fn apply(&self, object: &str, update: Update) -> Result<(), serde_json::Error> {
         let pod: Pod<'_> = serde_json::from_str(object)?;
-        self.0.change_pods(|pods| pods.apply(&pod, context)).and_then(known_by_uid)
+        self.0.change_pods(|pods| pods.apply(&pod, update)).and_then(known_by_uid)
     }
 
     fn remove(&self, object: &str, now: UnixNanos) -> Result<(), serde_json::Error> {
@@ -220,9 +213,9 @@ impl ObjectTable for PodTable {
 // === impl ServiceTable ===
 
 impl ObjectTable for ServiceTable {
-    fn apply(&self, object: &str, context: UpdateContext) -> Result<(), serde_json::Error> {
+    fn apply(&self, object: &str, update: Update) -> Result<(), serde_json::Error> {
         let service: objects::Service<'_> = serde_json::from_str(object)?;
-        known_by_uid(self.0.change_services(|services| services.apply(&service, context)))
+        known_by_uid(self.0.change_services(|services| services.apply(&service, update)))
     }
 
     fn remove(&self, object: &str, now: UnixNanos) -> Result<(), serde_json::Error> {
@@ -248,9 +241,9 @@ impl ObjectTable for ServiceTable {
 // === impl SliceTable ===
 
 impl ObjectTable for SliceTable {
-    fn apply(&self, object: &str, context: UpdateContext) -> Result<(), serde_json::Error> {
+    fn apply(&self, object: &str, update: Update) -> Result<(), serde_json::Error> {
         let slice: EndpointSlice<'_> = serde_json::from_str(object)?;
-        known_by_uid(self.0.change_services(|services| services.apply_slice(&slice, context)))
+        known_by_uid(self.0.change_services(|services| services.apply_slice(&slice, update)))
     }
 
     fn remove(&self, object: &str, now: UnixNanos) -> Result<(), serde_json::Error> {

@@ -7,7 +7,7 @@ use longwave_pipeline::component::{ComponentConfig, Problems};
 use serde::{Deserialize, Serialize};
 
 /// Polling more often costs more than it brings.
-const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
+const MIN_INTERVAL: Duration = Duration::from_millis(10);
 
 /// `static: {file: /etc/longwave/names.yaml}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,7 +32,7 @@ impl ComponentConfig for StaticConfig {
         if self.file.is_empty() {
             problems.at("file", "must be given: the file of rules, for example /etc/longwave/names.yaml");
         }
-        if self.reload_interval.get() < SHORTEST_INTERVAL {
+        if self.reload_interval.get() < MIN_INTERVAL {
             problems.at("reload_interval", "must be at least 10ms (the default is 1s)");
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use longwave_receivers::bpf::kernel::{Kernel, Options};
+use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::host::{SeenEvents, connect, cookie, kernel, listen, pass};
 
@@ -77,6 +78,59 @@ pub fn privileged_a_full_table_is_counted_and_closes_are_reported() {
         assert_eq!(counts.get(cookie), Some(&1));
     }
     assert!(kernel.losses().close_untracked > 0);
+}
+
+/// *Scenario*: connections open until the table has refused one thousand ends, and stay open; then all close.
+/// *Guarantees*: every slot is in use before the table is full, and closes that are delivered and counted as lost are all closes.
+pub fn privileged_the_last_slot_is_used_before_the_table_is_full() {
+    let many = Rlimit { current: Some(16_384), maximum: Some(16_384) };
+    setrlimit(Resource::Nofile, many).unwrap();
+    let options = Options { max_connections: 64, heartbeat_passes: 1, ..Options::default() };
+    let mut kernel = kernel(&options);
+    let mut seen = SeenEvents::default();
+    let listener = listen();
+    let mut ends = Vec::new();
+    while kernel.losses().table_full < 1_000 && ends.len() < 4_000 {
+        ends.push(connect(&listener));
+    }
+    let refused = kernel.losses().table_full;
+    let cookies: Vec<u64> =
+        ends.iter().flat_map(|(client, server)| [cookie(client), cookie(server)]).collect();
+    let visited = kernel.pass(&mut |_| {}).unwrap().visited;
+    assert!(refused >= 1_000, "{refused}");
+    // Seven slots for every four connections, in buckets of eight.
+    assert_eq!(visited, 64 * 7 / 4);
+    drop(ends);
+    let counts = settle(&mut kernel, &mut seen, &cookies);
+    let losses = kernel.losses();
+    let delivered: usize = cookies.iter().filter_map(|cookie| counts.get(cookie)).sum();
+    assert_eq!(delivered as u64 + losses.lost_closes(), cookies.len() as u64, "{losses:?}");
+    assert!(counts.values().all(|count| *count == 1));
+    for event in pass(&mut kernel) {
+        assert!(!cookies.contains(&event.cookie), "left in the table: {event:?}");
+    }
+}
+
+/// Interrupts by which the kernel runs deferred work, of all CPUs: each wake-up from a program is one.
+fn deferred_work_interrupts() -> u64 {
+    let text = std::fs::read_to_string("/proc/interrupts").unwrap();
+    let line = text.lines().find_map(|line| line.trim_start().strip_prefix("IWI:")).unwrap();
+    line.split_whitespace().map_while(|field| field.parse::<u64>().ok()).sum()
+}
+
+/// *Scenario*: 10,000 connections open and close while the reader, which has armed its wake-up once, does not run.
+/// *Guarantees*: the wake-up comes once, not with every close beyond the watermark; armed again, it comes again.
+pub fn privileged_a_stopped_reader_costs_one_wake_up() {
+    let mut kernel = kernel(&Options { wake_bytes: 4096, ..Options::default() });
+    for _ in 0..2 {
+        let _ = kernel.armed_transitions_fd();
+        let before = deferred_work_interrupts();
+        churn(5_000);
+        let interrupts = deferred_work_interrupts() - before;
+        // Other programs of the machine cause some, too.
+        assert!((1..2_000).contains(&interrupts), "{interrupts} interrupts for 10,000 closes");
+        kernel.drain_transitions(&mut |_| {});
+    }
 }
 
 /// *Scenario*: a samples ring with room for 15 events, a table that one run visits completely, and 200 active sockets.

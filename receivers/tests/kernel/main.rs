@@ -22,6 +22,8 @@ fn main() -> ExitCode {
         connections::privileged_ports_bound_the_scope,
         limits::privileged_a_full_ring_is_counted,
         limits::privileged_a_full_table_is_counted_and_closes_are_reported,
+        limits::privileged_the_last_slot_is_used_before_the_table_is_full,
+        limits::privileged_a_stopped_reader_costs_one_wake_up,
         limits::privileged_a_full_samples_ring_heals,
         limits::privileged_churn_loses_nothing,
         load::privileged_every_combination_of_switches_loads,

@@ -127,8 +127,7 @@ fn command(kernel: &Kernel, archive: &Path, console: &Path) -> Command {
     // la57 and cx16 off: with them, long runs under emulation ended in page-table and slab panics.
     command.args("-accel tcg,thread=multi -cpu max,la57=off,cx16=off -smp 2 -m 2G".split(' '));
     command.arg("-kernel").arg(&kernel.image).arg("-initrd").arg(archive);
-    // khugepaged has the lowest priority: under emulation, it can lock the memory map of a process for more than a second.
-    command.args(["-append", "console=ttyS0 loglevel=5 panic=-1 oops=panic transparent_hugepage=never"]);
+    command.args(["-append", "console=ttyS0 loglevel=5 panic=-1 oops=panic"]);
     command.arg("-serial").arg(format!("file:{}", console.display())).args(["-serial", "stdio"]);
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     command

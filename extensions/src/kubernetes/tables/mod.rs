@@ -14,7 +14,7 @@ use longwave_pipeline::model::UnixNanos;
 
 /// Times of an update, and the listing that it belongs to.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct UpdateContext {
+pub(super) struct Update {
     /// When the update was read.
     pub now: UnixNanos,
     /// Earliest time since which it may be valid: the epoch for the first listing, the start of the gap for a listing after a gap.

@@ -12,7 +12,7 @@ use super::counted_set::CountedSet;
 use super::ranges::AddressRanges;
 use super::shared_keys::SharedKeys;
 use super::string_pool::StringPool;
-use super::{UpdateContext, gone};
+use super::{Update, gone};
 use crate::history::{Bounds, History, shrink_if_sparse};
 use crate::kubernetes::objects::{ContainerId, ContainerStatus, Pod, Uid, pick};
 use crate::kubernetes::owner;
@@ -115,10 +115,10 @@ impl Pods {
     ///
     /// # Errors
     /// Its labels or annotations cannot be decoded.
-    pub fn apply(&mut self, pod: &Pod<'_>, context: UpdateContext) -> Result<bool, serde_json::Error> {
+    pub fn apply(&mut self, pod: &Pod<'_>, update: Update) -> Result<bool, serde_json::Error> {
         let Some(uid) = pod.metadata.uid() else { return Ok(false) };
         if pod.finished() {
-            self.remove(uid, context.now);
+            self.remove(uid, update.now);
             return Ok(true);
         }
         let workload = self.workload(pod)?;
@@ -131,7 +131,7 @@ impl Pods {
         let number = before.as_ref().map_or_else(|| self.number(), |entry| entry.number);
         let after = PodEntry {
             number,
-            listing: context.listing,
+            listing: update.listing,
             host_network: pod.host_network(),
             addresses: pod.addresses().into(),
             node_addresses: pod.node_addresses().into(),
@@ -141,8 +141,8 @@ impl Pods {
         };
         // A start time is from the node's clock, which may be wrong. It is limited to the times of the API server.
         let created = pod.metadata.created().unwrap_or_default();
-        let started = pod.first_start().map(|start| start.max(created).min(context.now));
-        self.replace(uid, before.as_ref(), Some(&after), started, context);
+        let started = pod.first_start().map(|start| start.max(created).min(update.now));
+        self.replace(uid, before.as_ref(), Some(&after), started, update);
         self.entries.insert(uid, after);
         Ok(true)
     }
@@ -150,8 +150,8 @@ impl Pods {
     /// Removes a pod.
     pub fn remove(&mut self, uid: Uid, now: UnixNanos) {
         if let Some(entry) = self.entries.remove(&uid) {
-            let context = UpdateContext { now, since: now, listing: entry.listing };
-            self.replace(uid, Some(&entry), None, None, context);
+            let update = Update { now, since: now, listing: entry.listing };
+            self.replace(uid, Some(&entry), None, None, update);
         }
     }
 
@@ -336,12 +336,12 @@ impl Pods {
         before: Option<&PodEntry>,
         after: Option<&PodEntry>,
         started: Option<UnixNanos>,
-        context: UpdateContext,
+        update: Update,
     ) {
-        self.replace_addresses(before, after, started, context);
-        self.replace_node_ports(before, after, started, context);
+        self.replace_addresses(before, after, started, update);
+        self.replace_node_ports(before, after, started, update);
         for entry in before.into_iter().filter(|entry| entry.host_network && after.is_none()) {
-            self.on_nodes.end(&uid.short(), &entry.workload, context.now);
+            self.on_nodes.end(&uid.short(), &entry.workload, update.now);
         }
         for entry in after.into_iter().filter(|entry| entry.host_network) {
             self.on_nodes.set(uid.short(), entry.workload.clone(), UnixNanos::default());
@@ -349,10 +349,10 @@ impl Pods {
         let (old, new) = (before.and_then(|e| e.local.as_deref()), after.and_then(|e| e.local.as_deref()));
         if let Some(local) = old {
             if new.is_none_or(|new| new.uid != local.uid) {
-                self.uids.end_current(&local.uid, context.now);
+                self.uids.end_current(&local.uid, update.now);
             }
             for id in gone(&local.containers, new.map_or(&[], |new| &new.containers)) {
-                self.containers.end_current(id, context.now);
+                self.containers.end_current(id, update.now);
             }
         }
         if let (Some(local), Some(entry)) = (new, after) {
@@ -365,7 +365,7 @@ impl Pods {
         before: Option<&PodEntry>,
         after: Option<&PodEntry>,
         started: Option<UnixNanos>,
-        context: UpdateContext,
+        update: Update,
     ) {
         let own = |entry: Option<&PodEntry>| match entry {
             Some(entry) if !entry.host_network => entry.addresses.clone(),
@@ -375,7 +375,7 @@ impl Pods {
         if let Some(entry) = before {
             let pod_ref = PodRef { workload: entry.workload.clone(), pod: entry.number };
             for address in gone(&old, &new) {
-                self.addresses.end(address, &pod_ref, context.now);
+                self.addresses.end(address, &pod_ref, update.now);
                 self.ranges.remove(*address);
             }
         }
@@ -394,19 +394,12 @@ impl Pods {
                 // A pod gets another address when its sandbox is created again, so it has that address since now.
                 match started.filter(|_| old.is_empty()) {
                     Some(start) => self.addresses.set_with_slack(*address, pod_ref.clone(), start, SLACK),
-                    None => self.addresses.set_since(*address, pod_ref.clone(), context.since, context.now),
+                    None => self.addresses.set_since(*address, pod_ref.clone(), update.since, update.now),
                 }
             }
         }
-        let nodes = |entry: Option<&PodEntry>| {
-            let entry = entry.into_iter();
-            entry
-                .flat_map(|e| {
-                    e.node_addresses.iter().chain(if e.host_network { &*e.addresses } else { &[] }).copied()
-                })
-                .collect::<Vec<_>>()
-        };
-        let (old, new) = (nodes(before), nodes(after));
+        let [old, new] =
+            [before, after].map(|entry| entry.map(PodEntry::all_node_addresses).unwrap_or_default());
         if old != new {
             new.iter().for_each(|address| self.nodes.add(*address));
             old.iter().for_each(|address| self.nodes.remove(address));
@@ -418,7 +411,7 @@ impl Pods {
         before: Option<&PodEntry>,
         after: Option<&PodEntry>,
         started: Option<UnixNanos>,
-        context: UpdateContext,
+        update: Update,
     ) {
         let unique = |declarations: &[PodRef]| match declarations {
             [only] => Some(only.clone()),
@@ -428,24 +421,21 @@ impl Pods {
             if entry.node_ports.is_empty() {
                 return Vec::new();
             }
-            let mut addresses = entry.node_addresses.to_vec();
-            if entry.host_network {
-                addresses.extend(gone(&entry.addresses, &entry.node_addresses));
-            }
+            let addresses = entry.all_node_addresses();
             let ports = &entry.node_ports;
             addresses.iter().flat_map(|address| ports.iter().map(|port| (*address, *port))).collect()
         };
         let (old, new) = (before.map(keys).unwrap_or_default(), after.map(keys).unwrap_or_default());
         let same = before.map(|e| &e.workload) == after.map(|e| &e.workload);
-        let since = UpdateContext {
+        let since = Update {
             since: started
-                .map_or(context.since, |start| UnixNanos(start.0.saturating_sub(SLACK.as_nanos() as u64))),
-            ..context
+                .map_or(update.since, |start| UnixNanos(start.0.saturating_sub(SLACK.as_nanos() as u64))),
+            ..update
         };
         if let Some(entry) = before {
             let pod_ref = PodRef { workload: entry.workload.clone(), pod: entry.number };
             for key in old.iter().filter(|key| !same || !new.contains(key)) {
-                self.node_ports.remove(*key, &pod_ref, context, unique);
+                self.node_ports.remove(*key, &pod_ref, update, unique);
             }
         }
         if let Some(entry) = after {
@@ -454,5 +444,18 @@ impl Pods {
                 self.node_ports.add(*key, pod_ref.clone(), since, unique);
             }
         }
+    }
+}
+
+// === impl PodEntry ===
+
+impl PodEntry {
+    /// Returns the addresses of the pod's node, with the pod's own if it is in the host's network.
+    fn all_node_addresses(&self) -> Vec<IpAddr> {
+        let mut addresses = self.node_addresses.to_vec();
+        if self.host_network {
+            addresses.extend(gone(&self.addresses, &self.node_addresses));
+        }
+        addresses
     }
 }

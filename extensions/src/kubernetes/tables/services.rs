@@ -7,7 +7,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use longwave_pipeline::model::{Handle, Interner, Service, UnixNanos};
 
-use super::UpdateContext;
+use super::Update;
 use super::counted_set::CountedSet;
 use super::ranges::AddressRanges;
 use super::shared_keys::SharedKeys;
@@ -73,11 +73,11 @@ impl Services {
     }
 
     /// Enters or updates a service. Returns false if it has no uid.
-    pub fn apply(&mut self, service: &objects::Service<'_>, context: UpdateContext) -> bool {
+    pub fn apply(&mut self, service: &objects::Service<'_>, update: Update) -> bool {
         let Some(uid) = service.metadata.uid() else { return false };
         let handle = self.handle(&service.metadata.namespace, &service.metadata.name);
         let after = ServiceEntry {
-            listing: context.listing,
+            listing: update.listing,
             service: handle,
             addresses: service.addresses().into(),
             ports: service.ports().into(),
@@ -86,10 +86,10 @@ impl Services {
         let before = self.services.remove(&uid);
         // A new service has its addresses since its creation. Later changes are valid since about now.
         let since = match (&before, service.metadata.created()) {
-            (None, Some(created)) => created.min(context.now),
-            _ => context.since,
+            (None, Some(created)) => created.min(update.now),
+            _ => update.since,
         };
-        self.replace_service(before.as_ref(), Some(&after), UpdateContext { since, ..context });
+        self.replace_service(before.as_ref(), Some(&after), Update { since, ..update });
         self.services.insert(uid, after);
         true
     }
@@ -97,25 +97,21 @@ impl Services {
     /// Removes a service.
     pub fn remove(&mut self, uid: Uid, now: UnixNanos) {
         if let Some(entry) = self.services.remove(&uid) {
-            self.replace_service(
-                Some(&entry),
-                None,
-                UpdateContext { now, since: now, listing: entry.listing },
-            );
+            self.replace_service(Some(&entry), None, Update { now, since: now, listing: entry.listing });
         }
     }
 
     /// Enters or updates a slice. Returns false if it has no uid.
-    pub fn apply_slice(&mut self, slice: &EndpointSlice<'_>, context: UpdateContext) -> bool {
+    pub fn apply_slice(&mut self, slice: &EndpointSlice<'_>, update: Update) -> bool {
         let Some(uid) = slice.metadata.uid() else { return false };
         let Some(name) = slice.service() else {
-            self.remove_slice(uid, context.now);
+            self.remove_slice(uid, update.now);
             return true;
         };
         let service = self.handle(&slice.metadata.namespace, &name);
-        let after = SliceEntry { listing: context.listing, service, backends: slice.backends().into() };
+        let after = SliceEntry { listing: update.listing, service, backends: slice.backends().into() };
         let before = self.slices.remove(&uid);
-        self.replace_slice(before.as_ref(), Some(&after), context);
+        self.replace_slice(before.as_ref(), Some(&after), update);
         self.slices.insert(uid, after);
         true
     }
@@ -123,7 +119,7 @@ impl Services {
     /// Removes a slice.
     pub fn remove_slice(&mut self, uid: Uid, now: UnixNanos) {
         if let Some(entry) = self.slices.remove(&uid) {
-            self.replace_slice(Some(&entry), None, UpdateContext { now, since: now, listing: entry.listing });
+            self.replace_slice(Some(&entry), None, Update { now, since: now, listing: entry.listing });
         }
     }
 
@@ -218,7 +214,7 @@ impl Services {
         &mut self,
         before: Option<&ServiceEntry>,
         after: Option<&ServiceEntry>,
-        context: UpdateContext,
+        update: Update,
     ) {
         let Self { interner, frontends, node_ports, addresses, ranges, .. } = self;
         let means = |declarations: &[Handle<Service>]| first(interner, declarations.iter());
@@ -226,14 +222,14 @@ impl Services {
             for key in entry.keys().filter(|key| !before.is_some_and(|before| before.has(*key))) {
                 // Creation times are whole seconds. If another service had the address in that second, this one has it from the end of the
                 // second.
-                let doubt = if frontends.at(&key, context.since).is_some() { API_TIME_RESOLUTION } else { 0 };
-                let since = UnixNanos(context.since.0.saturating_add(doubt)).min(context.now);
-                frontends.add(key, entry.service.clone(), UpdateContext { since, ..context }, means);
+                let doubt = if frontends.at(&key, update.since).is_some() { API_TIME_RESOLUTION } else { 0 };
+                let since = UnixNanos(update.since.0.saturating_add(doubt)).min(update.now);
+                frontends.add(key, entry.service.clone(), Update { since, ..update }, means);
             }
             for port in
                 entry.node_ports.iter().filter(|port| !before.is_some_and(|b| b.node_ports.contains(port)))
             {
-                node_ports.add(*port, entry.service.clone(), context, means);
+                node_ports.add(*port, entry.service.clone(), update, means);
             }
             for address in &entry.addresses {
                 addresses.add(*address);
@@ -242,12 +238,12 @@ impl Services {
         }
         if let Some(entry) = before {
             for key in entry.keys().filter(|key| !after.is_some_and(|after| after.has(*key))) {
-                frontends.remove(key, &entry.service, context, means);
+                frontends.remove(key, &entry.service, update, means);
             }
             for port in
                 entry.node_ports.iter().filter(|port| !after.is_some_and(|a| a.node_ports.contains(port)))
             {
-                node_ports.remove(*port, &entry.service, context, means);
+                node_ports.remove(*port, &entry.service, update, means);
             }
             for address in &entry.addresses {
                 addresses.remove(address);
@@ -256,42 +252,33 @@ impl Services {
         }
     }
 
-    fn replace_slice(
-        &mut self,
-        before: Option<&SliceEntry>,
-        after: Option<&SliceEntry>,
-        context: UpdateContext,
-    ) {
+    fn replace_slice(&mut self, before: Option<&SliceEntry>, after: Option<&SliceEntry>, update: Update) {
         let Self { interner, backends, .. } = self;
         let means = |declarations: &[BackendService]| {
             let service = first(interner, declarations.iter().map(|declaration| &declaration.service))?;
             let pod = declarations.first()?.pod;
-            Some(BackendService {
-                service,
-                pod: if declarations.iter().all(|declaration| declaration.pod == pod) { pod } else { 0 },
-            })
+            let same_pod = declarations.iter().all(|declaration| declaration.pod == pod);
+            Some(BackendService { service, pod: if same_pod { pod } else { 0 } })
         };
         let same = before.map(|slice| &slice.service) == after.map(|slice| &slice.service);
-        let fresh = |slice: &SliceEntry, backend: &objects::Backend, other: Option<&SliceEntry>| {
-            let present = other.is_some_and(|other| other.backends.binary_search(backend).is_ok());
-            (!same || !present).then(|| {
-                (
-                    (backend.address, backend.port),
-                    BackendService { service: slice.service.clone(), pod: backend.pod },
-                )
-            })
+        let missing_in = |other: Option<&SliceEntry>, slice: &SliceEntry| -> Vec<_> {
+            let present = |backend: &objects::Backend| {
+                same && other.is_some_and(|other| other.backends.binary_search(backend).is_ok())
+            };
+            let declare = |backend: &objects::Backend| {
+                let service = slice.service.clone();
+                ((backend.address, backend.port), BackendService { service, pod: backend.pod })
+            };
+            slice.backends.iter().filter(|backend| !present(backend)).map(declare).collect()
         };
         if let Some(slice) = after {
-            for (key, declaration) in
-                slice.backends.iter().filter_map(|backend| fresh(slice, backend, before))
-            {
-                backends.add(key, declaration, context, means);
+            for (key, declaration) in missing_in(before, slice) {
+                backends.add(key, declaration, update, means);
             }
         }
         if let Some(slice) = before {
-            for (key, declaration) in slice.backends.iter().filter_map(|backend| fresh(slice, backend, after))
-            {
-                backends.remove(key, &declaration, context, means);
+            for (key, declaration) in missing_in(after, slice) {
+                backends.remove(key, &declaration, update, means);
             }
         }
     }

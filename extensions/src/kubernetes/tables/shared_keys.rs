@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 use longwave_pipeline::model::UnixNanos;
 
-use super::UpdateContext;
+use super::Update;
 use crate::history::{Bounds, History, shrink_if_sparse};
 
 /// Declarations `D` of keys `K`, and their meaning `V`.
@@ -34,7 +34,7 @@ impl<K: Hash + Eq + Clone, D: PartialEq, V: PartialEq> SharedKeys<K, D, V> {
     }
 
     /// Adds a declaration. `means` returns the meaning of all declarations of the key.
-    pub fn add(&mut self, key: K, declaration: D, context: UpdateContext, means: impl Fn(&[D]) -> Option<V>) {
+    pub fn add(&mut self, key: K, declaration: D, update: Update, means: impl Fn(&[D]) -> Option<V>) {
         match self.declarations.entry(key.clone()) {
             Entry::Vacant(entry) => {
                 entry.insert(Declarations::One(declaration));
@@ -48,17 +48,11 @@ impl<K: Hash + Eq + Clone, D: PartialEq, V: PartialEq> SharedKeys<K, D, V> {
                 entry.insert(Declarations::Many(all));
             }
         }
-        self.settle(key, context, means);
+        self.settle(key, update, means);
     }
 
     /// Removes one declaration.
-    pub fn remove(
-        &mut self,
-        key: K,
-        declaration: &D,
-        context: UpdateContext,
-        means: impl Fn(&[D]) -> Option<V>,
-    ) {
+    pub fn remove(&mut self, key: K, declaration: &D, update: Update, means: impl Fn(&[D]) -> Option<V>) {
         let Entry::Occupied(mut entry) = self.declarations.entry(key.clone()) else { return };
         match entry.get_mut() {
             Declarations::One(existing) if existing == declaration => {
@@ -75,7 +69,7 @@ impl<K: Hash + Eq + Clone, D: PartialEq, V: PartialEq> SharedKeys<K, D, V> {
                 }
             }
         }
-        self.settle(key, context, means);
+        self.settle(key, update, means);
     }
 
     /// Returns the meaning of the key at `at`.
@@ -103,7 +97,7 @@ impl<K: Hash + Eq + Clone, D: PartialEq, V: PartialEq> SharedKeys<K, D, V> {
         self.declarations.len().max(self.meaning.len())
     }
 
-    fn settle(&mut self, key: K, context: UpdateContext, means: impl Fn(&[D]) -> Option<V>) {
+    fn settle(&mut self, key: K, update: Update, means: impl Fn(&[D]) -> Option<V>) {
         let meaning = match self.declarations.get(&key) {
             None => None,
             Some(Declarations::One(declaration)) => means(std::slice::from_ref(declaration)),
@@ -111,8 +105,8 @@ impl<K: Hash + Eq + Clone, D: PartialEq, V: PartialEq> SharedKeys<K, D, V> {
         };
         match meaning {
             Some(value) if self.meaning.current(&key) == Some(&value) => {}
-            Some(value) => self.meaning.set_since(key, value, context.since, context.now),
-            None => self.meaning.end_current(&key, context.now),
+            Some(value) => self.meaning.set_since(key, value, update.since, update.now),
+            None => self.meaning.end_current(&key, update.now),
         }
     }
 }

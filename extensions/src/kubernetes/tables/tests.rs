@@ -123,19 +123,19 @@ proptest! {
 #[test]
 fn shared_keys() {
     let mut table = shared_keys::SharedKeys::<u8, u8, u8>::new(Default::default());
-    let context = |now| UpdateContext { now: at(now), since: at(now), listing: 0 };
+    let update = |now| Update { now: at(now), since: at(now), listing: 0 };
     let means = |all: &[u8]| all.iter().min().copied();
-    table.remove(1, &7, context(1), means);
-    table.add(1, 7, context(2), means);
-    table.add(1, 7, context(3), means);
-    table.add(1, 5, context(4), means);
-    table.remove(1, &6, context(5), means);
-    table.remove(1, &5, context(6), means);
-    table.remove(1, &7, context(7), means);
+    table.remove(1, &7, update(1), means);
+    table.add(1, 7, update(2), means);
+    table.add(1, 7, update(3), means);
+    table.add(1, 5, update(4), means);
+    table.remove(1, &6, update(5), means);
+    table.remove(1, &5, update(6), means);
+    table.remove(1, &7, update(7), means);
     assert_eq!(
         [1, 2, 4, 6, 8].map(|time| table.at(&1, at(time)).copied()),
         [None, Some(7), Some(5), Some(7), Some(7)]
     );
-    table.remove(1, &7, context(9), means);
+    table.remove(1, &7, update(9), means);
     assert_eq!((table.at(&1, at(9)), table.len()), (None, 0));
 }

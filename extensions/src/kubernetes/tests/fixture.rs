@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::history::Bounds;
 use crate::kubernetes::directory::{KubernetesDirectory, PodTable, ServiceTable, SliceTable};
-use crate::kubernetes::tables::{SelectedFields, UpdateContext};
+use crate::kubernetes::tables::{SelectedFields, Update};
 use crate::kubernetes::telemetry::{Instruments, ResourceStats};
 use crate::kubernetes::watch::ObjectTable;
 
@@ -126,9 +126,8 @@ impl Fixture {
 
     /// Applies an object at `now` that may be valid since ten seconds before.
     pub fn apply(&self, of: TableKind, object: &Value, now: u64) {
-        let context =
-            UpdateContext { now: at(now), since: at(now.saturating_sub(10)), listing: self.listing };
-        self.table(of).apply(&object.to_string(), context).unwrap();
+        let update = Update { now: at(now), since: at(now.saturating_sub(10)), listing: self.listing };
+        self.table(of).apply(&object.to_string(), update).unwrap();
     }
 
     pub fn remove(&self, of: TableKind, object: &Value, now: u64) {

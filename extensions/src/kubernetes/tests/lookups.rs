@@ -330,12 +330,12 @@ fn objects_that_cannot_be_decoded() {
     bad["metadata"]["labels"] = json!({"pod-template-hash": 5});
     let mut worse = good.clone();
     worse["metadata"]["annotations"] = json!([1]);
-    let context = || crate::kubernetes::tables::UpdateContext { now: at(2), since: at(1), listing: 1 };
+    let update = || crate::kubernetes::tables::Update { now: at(2), since: at(1), listing: 1 };
     for object in [json!({"metadata": {}}), worse, json!([]), json!({"metadata": {"uid": "x"}})] {
-        assert!(fixture.table(TableKind::Pods).apply(&object.to_string(), context()).is_err(), "{object}");
+        assert!(fixture.table(TableKind::Pods).apply(&object.to_string(), update()).is_err(), "{object}");
     }
     assert!(
-        fixture.table(TableKind::Pods).apply(&bad.to_string(), context()).is_ok(),
+        fixture.table(TableKind::Pods).apply(&bad.to_string(), update()).is_ok(),
         "an owner is shown as it is"
     );
     assert_eq!(fixture.workload("10.244.1.7", 0, 5), "ReplicaSet/web-5f6d (web-5f6d-1)");

@@ -60,13 +60,9 @@ impl Failure {
     pub fn from_status(code: u16, headers: &HeaderMap, text: &[u8]) -> Self {
         let seconds =
             headers.get(http::header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-        match serde_json::from_slice::<Status<'_>>(text) {
-            Ok(status) => Self::from_object(Status { code, ..status }, seconds),
-            Err(_) => Self::from_object(
-                Status { code, message: String::from_utf8_lossy(text), ..Status::default() },
-                seconds,
-            ),
-        }
+        let plain = || Status { message: String::from_utf8_lossy(text), ..Status::default() };
+        let status = serde_json::from_slice(text).unwrap_or_else(|_| plain());
+        Self::from_object(Status { code, ..status }, seconds)
     }
 
     /// Returns the failure of a `Status` object in a watch.

@@ -51,7 +51,7 @@ impl Watch {
             let page: Page<'_> =
                 serde_json::from_slice(&text).map_err(|error| Failure::Malformed(error.to_string()))?;
             for (index, item) in page.items.into_iter().flatten().enumerate() {
-                self.apply(item.get(), self.context(since));
+                self.apply(item.get(), self.update_since(since));
                 if index % STRIDE == STRIDE - 1 {
                     tokio::task::yield_now().await;
                 }

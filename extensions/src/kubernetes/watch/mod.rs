@@ -42,7 +42,7 @@ use tracing::subscriber::NoSubscriber;
 
 use self::failure::Failure;
 use self::failure_log::FailureLog;
-use super::tables::UpdateContext;
+use super::tables::Update;
 use super::telemetry::{ListReason, ResourceStats};
 
 /// Keeps one table the same as the API server's objects.
@@ -173,13 +173,13 @@ impl Watch {
         self.stats.reset_failures();
     }
 
-    fn context(&self, since: UnixNanos) -> UpdateContext {
-        UpdateContext { now: UnixNanos::now(), since, listing: self.listing }
+    fn update_since(&self, since: UnixNanos) -> Update {
+        Update { now: UnixNanos::now(), since, listing: self.listing }
     }
 
     /// Enters or updates one object. One that cannot be decoded is counted and skipped.
-    fn apply(&mut self, object: &str, context: UpdateContext) {
-        if let Err(error) = self.table.apply(object, context) {
+    fn apply(&mut self, object: &str, update: Update) {
+        if let Err(error) = self.table.apply(object, update) {
             self.stats.failed("undecodable");
             self.failure_log.undecodable(&error);
         }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use longwave_pipeline::model::UnixNanos;
 
-use crate::kubernetes::tables::UpdateContext;
+use crate::kubernetes::tables::Update;
 
 /// A resource of the API.
 #[derive(Clone, Debug)]
@@ -22,7 +22,7 @@ pub(in crate::kubernetes) struct Resource {
 /// Stores objects, which it gets as JSON.
 pub(in crate::kubernetes) trait ObjectTable: Send + Sync {
     /// Enters or updates an object.
-    fn apply(&self, object: &str, context: UpdateContext) -> Result<(), serde_json::Error>;
+    fn apply(&self, object: &str, update: Update) -> Result<(), serde_json::Error>;
 
     /// Removes an object.
     fn remove(&self, object: &str, now: UnixNanos) -> Result<(), serde_json::Error>;

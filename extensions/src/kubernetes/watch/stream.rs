@@ -104,7 +104,7 @@ impl Watch {
         let event: Event<'_> = serde_json::from_slice(line).map_err(malformed)?;
         let object = event.object.get();
         match &*event.kind {
-            "ADDED" | "MODIFIED" => self.apply(object, self.context(since)),
+            "ADDED" | "MODIFIED" => self.apply(object, self.update_since(since)),
             "DELETED" => {
                 if let Err(error) = self.table.remove(object, UnixNanos::now()) {
                     self.stats.failed("undecodable");

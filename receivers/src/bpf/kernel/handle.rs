@@ -14,7 +14,7 @@ use super::signals::SharedSignals;
 use super::steps::Steps;
 use super::transition::{self, Transition};
 use super::walk::Walk;
-use super::{Diagnosis, Losses, Options, ProgramStatistics, SeedReport, seed, sys};
+use super::{Diagnosis, Losses, Options, ProgramStatistics, SeedReport, memory, seed, sys};
 
 /// Result of a sampling pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,6 +76,7 @@ impl Kernel {
 
     /// Does what [`Self::load`] does, and adds the outcome of each step to `steps`. Returns `None` if a step failed that is needed.
     pub(super) fn load_in_steps(options: &Options, steps: &mut Steps) -> Option<Result<Self, Diagnosis>> {
+        memory::keep_resident_memory_small();
         let attached = attach::attach(options, steps)?;
         let refused = steps.refusals().map(ToString::to_string).collect();
         Some(Self::over(attached, refused))

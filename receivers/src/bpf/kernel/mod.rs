@@ -20,6 +20,7 @@ mod handle;
 mod host;
 mod layout;
 mod losses;
+mod memory;
 mod namespaces;
 mod object;
 mod options;

@@ -27,6 +27,9 @@ pub struct Drained {
 }
 
 /// Consumer side of a ring buffer.
+///
+/// The kernel offers the data twice in a row, so that no record wraps. Mapped memory counts as resident, so the data is mapped once, and a
+/// record that wraps (one in each lap) is copied.
 #[derive(Debug)]
 pub struct Ring {
     fd: OwnedFd,
@@ -34,6 +37,8 @@ pub struct Ring {
     producer: NonNull<u8>,
     page: usize,
     size: usize,
+    /// The last record that wrapped, in one piece. Words align it as the ring aligns records.
+    wrapped: Vec<u64>,
 }
 
 // SAFETY: the value is the only owner of the mappings, which any thread may use.
@@ -46,11 +51,11 @@ impl Ring {
         // SAFETY: the call takes no pointers.
         let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).map_err(io::Error::other)?;
         let size = size as usize;
-        // SAFETY: both mappings are new: the first page of the map, which is writable, and read-only its second page with the data twice.
+        // SAFETY: both mappings are new: the first page of the map, which is writable, and read-only its second page with the data.
         let (consumer, producer) = unsafe {
             let null = std::ptr::null_mut();
             let consumer = mmap(null, page, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, &fd, 0)?;
-            let producer = mmap(null, page + 2 * size, ProtFlags::READ, MapFlags::SHARED, &fd, page as u64);
+            let producer = mmap(null, page + size, ProtFlags::READ, MapFlags::SHARED, &fd, page as u64);
             match producer {
                 Ok(producer) => (consumer, producer),
                 Err(error) => {
@@ -63,7 +68,7 @@ impl Ring {
         else {
             return Err(io::ErrorKind::AddrNotAvailable.into());
         };
-        Ok(Self { fd, consumer, producer, page, size })
+        Ok(Self { fd, consumer, producer, page, size, wrapped: Vec::new() })
     }
 
     /// Passes all records that were committed before the call to `on`.
@@ -80,7 +85,7 @@ impl Ring {
         let mut drained = Drained::default();
         while at < end {
             let start = (at as usize) & (self.size - 1);
-            // SAFETY: the record is within the data, which is mapped twice so that no record wraps.
+            // SAFETY: the offset is within the data. A header never wraps: the sizes of records and of the data are multiples of its size.
             let record = unsafe { self.producer.as_ptr().add(self.page + start) };
             // SAFETY: each record begins with its length and is aligned to 8 bytes.
             let Some(length) = settled(unsafe { AtomicU32::from_ptr(record.cast()) }) else {
@@ -90,13 +95,36 @@ impl Ring {
             let size = u64::from(length & !(BUSY | DISCARDED));
             if length & DISCARDED == 0 {
                 // SAFETY: the record is committed, and the kernel does not reuse it before the consumer position below is stored.
-                on(unsafe { std::slice::from_raw_parts(record.add(HEADER as usize), size as usize) });
+                on(unsafe { self.payload(start + HEADER as usize, size as usize) });
                 drained.records += 1;
             }
             at += (size + HEADER).next_multiple_of(8);
             consumer.store(at, Ordering::Release);
         }
         drained
+    }
+
+    /// Returns `length` bytes from offset `start` of the data, wrapped if need be, in one piece.
+    ///
+    /// # Safety
+    /// The bytes are those of one committed record, and the kernel does not reuse it while the slice lives.
+    unsafe fn payload(&mut self, start: usize, length: usize) -> &[u8] {
+        let start = start & (self.size - 1);
+        let first = length.min(self.size - start);
+        // SAFETY: the page of the producer position is mapped in front of the data.
+        let data = unsafe { self.producer.as_ptr().add(self.page) };
+        if first == length {
+            // SAFETY: `start + length` is at most the size of the data.
+            return unsafe { std::slice::from_raw_parts(data.add(start), length) };
+        }
+        self.wrapped.resize(length.div_ceil(8), 0);
+        let copy = self.wrapped.as_mut_ptr().cast::<u8>();
+        // SAFETY: `first` bytes end the data, the others begin it, and the copy has room for all.
+        unsafe {
+            copy.copy_from_nonoverlapping(data.add(start), first);
+            copy.add(first).copy_from_nonoverlapping(data, length - first);
+            std::slice::from_raw_parts(copy, length)
+        }
     }
 }
 
@@ -129,7 +157,7 @@ impl Drop for Ring {
         // SAFETY: `new` mapped these lengths, and nothing borrows from the mappings any more.
         unsafe {
             let _ = munmap(self.consumer.as_ptr().cast(), self.page);
-            let _ = munmap(self.producer.as_ptr().cast(), self.page + 2 * self.size);
+            let _ = munmap(self.producer.as_ptr().cast(), self.page + self.size);
         }
     }
 }

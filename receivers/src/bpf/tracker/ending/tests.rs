@@ -21,9 +21,9 @@ fn reason(event: &ConnectionEvent) -> CloseReason {
 }
 
 /// Scenario: each errno with which the kernel ends an established connection.
-/// Guarantees: it is named as what happened; a soft error left over at an orderly end is not taken for its cause.
+/// Guarantees: the close reason is what happened. A soft error left over at an orderly close is not its reason.
 #[test]
-fn errors_are_named() {
+fn errnos_become_close_reasons() {
     use TcpState::*;
     for (state, error, expected) in [
         (Established, 104, CloseReason::ResetReceived),
@@ -44,10 +44,10 @@ fn errors_are_named() {
     }
 }
 
-/// Scenario: LAST_ACK is left before the FIN was acknowledged: once with unsent data (a reset goes out), once without.
-/// Guarantees: neither passes for an orderly end.
+/// Scenario: LAST_ACK is left before the FIN was acknowledged, once with unsent data (a reset is sent), once without.
+/// Guarantees: neither is an orderly close.
 #[test]
-fn an_unacknowledged_fin_is_no_orderly_end() {
+fn an_unacknowledged_fin_is_no_orderly_close() {
     let mut event = close(TcpState::LastAck, 0);
     event.counters = Counters { write_seq: 10, snd_nxt: 5, snd_una: 5, ..Counters::default() };
     assert_eq!(reason(&event), CloseReason::ResetSent);
@@ -55,7 +55,7 @@ fn an_unacknowledged_fin_is_no_orderly_end() {
     assert_eq!(reason(&event), CloseReason::Aborted);
 }
 
-/// Scenario: FIN_WAIT2 is left without the peer's FIN: an orphan's wait, unread data at close, connect(AF_UNSPEC).
+/// Scenario: FIN_WAIT2 is left without the peer's FIN: by an orphan, with unread data at close, by connect(AF_UNSPEC).
 /// Guarantees: only the first is orderly; the others sent a reset.
 #[test]
 fn fin_wait_2_without_the_peers_fin() {
@@ -68,9 +68,9 @@ fn fin_wait_2_without_the_peers_fin() {
 }
 
 /// Scenario: opens that did not reach ESTABLISHED, by errno.
-/// Guarantees: the failure's name; a child of a listener never fails, since it exists only after its handshake.
+/// Guarantees: the reason of the failure. An accepted socket never fails, because it is created after its handshake.
 #[test]
-fn failures_are_named() {
+fn errnos_become_failure_reasons() {
     for (error, expected) in [
         (111, FailReason::Refused),
         (110, FailReason::Timeout),
