@@ -48,8 +48,8 @@ impl Churn {
         json!({"interval": interval, "ports": self.ports()})
     }
 
-    /// Opens and closes `cycles` connections to different addresses in 127.0.0.0/8; at most `per_second` over all workers. Returns both ends
-    /// of every connection.
+    /// Opens and closes `cycles` connections to different addresses in 127.0.0.0/8; at most `per_second` over all workers. Returns both
+    /// ends of every connection.
     ///
     /// # Panics
     /// If a connection cannot be made.

@@ -142,7 +142,7 @@ impl FaultyProxy {
         self.shared.lock().cuts.insert(path.to_owned());
     }
 
-    /// Waits until [`FaultyProxy::cut_inside`] has run.
+    /// Waits until the watch of [`FaultyProxy::cut_inside`] has broken.
     pub fn await_cut(&self, limit: Duration) -> bool {
         self.shared.wait(limit, |state| state.cuts.is_empty())
     }
