@@ -1,4 +1,4 @@
-//! Where records come from: the kernel ([`bpf`]), or a file of them ([`replay`]).
+//! Receivers: [`bpf`] reads the kernel, [`replay`] reads a record file.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod bpf;
@@ -6,7 +6,7 @@ pub mod replay;
 
 use longwave_pipeline::component::ReceiverFactory;
 
-/// One factory for each receiver.
+/// Returns the factory of each receiver.
 pub fn factories() -> Vec<ReceiverFactory> {
     vec![bpf::factory(), replay::factory()]
 }

@@ -19,10 +19,10 @@ use longwave_testing::{gate, harness, tests};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-/// Longer than any healthy wait; a hang shows as a failure.
+/// Longer than any healthy wait, so that a hang becomes a failure.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The receiver's far end.
+/// A running receiver, and what it delivered so far.
 struct Run {
     batches: mpsc::Receiver<Batch>,
     running: Running,
@@ -48,7 +48,7 @@ fn config() -> Config {
 }
 
 impl Run {
-    /// Takes in batches until `enough`; the receiver must not end meanwhile.
+    /// Receives batches until `enough` returns true. The receiver must keep running.
     async fn until(&mut self, enough: impl Fn(&Self) -> bool) {
         tokio::time::timeout(PATIENCE, async {
             while !enough(self) {
@@ -68,7 +68,7 @@ impl Run {
         self.until(|run| run.watermarks.len() >= enough).await;
     }
 
-    /// Stops it and takes in the rest.
+    /// Stops the receiver and receives the rest.
     async fn finish(&mut self) {
         self.stop.cancel();
         tokio::time::timeout(PATIENCE, &mut self.running).await.unwrap().unwrap();
@@ -124,7 +124,7 @@ fn transfer(from: &mut TcpStream, to: &mut TcpStream, bytes: usize) {
     });
 }
 
-/// The deltas of a connection's records sum to its last totals less its baseline.
+/// Checks that the deltas of a connection's records sum to its last totals less its baseline.
 fn assert_sums(records: &[&ConnectionRecord]) {
     let first = records.first().unwrap();
     let mut sum = if first.start_known { Totals::default() } else { first.totals };
@@ -134,10 +134,10 @@ fn assert_sums(records: &[&ConnectionRecord]) {
     assert!(first.first);
 }
 
-/// Scenario: a connection older than the receiver and one that opens and closes under it, both with traffic in both directions; one
-/// refused; then a stop.
-/// Guarantees: the old one is in the first window with its role, its totals and delta 0, and once per tick when idle; final bytes are the
-/// applications' at both ends; deltas sum to totals; opens, ends, owner and times are told; the last watermark ends it.
+/// Scenario: a connection older than the receiver, one that opens and closes while it runs, both with traffic in both directions, and a
+/// refused one. Then a stop.
+/// Guarantees: the old one is in the first window with its role, its totals and delta 0, and has one record per tick while idle. Final bytes
+/// are those of the applications at both ends. Deltas sum to totals. Opens, closes, owner and times are reported. The last watermark is last.
 #[tokio::main(flavor = "current_thread")]
 async fn privileged_connections_end_to_end() {
     gate::require_privileges();
@@ -162,7 +162,7 @@ async fn privileged_connections_end_to_end() {
             assert_eq!(record.delta, Totals::default());
         }
     }
-    // This process listens and holds both ends.
+    // This process has the listener and both ends.
     assert_eq!(run.of(old_peer)[0].owner.pid, std::process::id());
 
     let (mut client, mut server) = connect(&listener);
@@ -177,8 +177,8 @@ async fn privileged_connections_end_to_end() {
     assert_eq!(server.read(&mut [0]).unwrap(), 0);
     drop((client, server));
     let refused = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    assert!(refused.connect(&nobody.into()).is_err());
+    let closed_port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    assert!(refused.connect(&closed_port.into()).is_err());
     let failed = cookie(&refused);
     run.until(|run| [new, new_peer, failed].iter().all(|cookie| run.ended(*cookie))).await;
 
@@ -215,8 +215,8 @@ async fn privileged_connections_end_to_end() {
     }
 }
 
-/// Scenario: 2,000 connections open and close as fast as one thread goes, no pipeline of logs.
-/// Guarantees: each end of each connection costs exactly one record, or two where a tick fell into its life; none is missing, none twice.
+/// Scenario: one thread opens and closes 2,000 connections as fast as it can, without a pipeline of logs.
+/// Guarantees: each end of each connection has exactly one record, or two if a tick occurred during its life. None is missing or repeated.
 #[tokio::main(flavor = "current_thread")]
 async fn privileged_short_connections_cost_one_record() {
     gate::require_privileges();
@@ -250,8 +250,8 @@ async fn privileged_short_connections_cost_one_record() {
     }
 }
 
-/// Scenario: a scope that does not exist.
-/// Guarantees: the start fails with the place, what is wrong and what to do; nothing keeps running.
+/// Scenario: a cgroup that does not exist.
+/// Guarantees: the start fails with an error that names the setting and the path. Nothing keeps running.
 #[tokio::main(flavor = "current_thread")]
 async fn privileged_a_failed_start_says_why() {
     gate::require_privileges();

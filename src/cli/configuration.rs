@@ -26,7 +26,7 @@ pub(super) fn plan(args: &SourceArgs, registry: &Registry) -> anyhow::Result<Con
     let configs = if embedded { default::configs(&View::of_this_process()) } else { args.config.clone() };
     let Loaded { document, warnings, .. } =
         load_and_check(&Sources::new(configs, args.set.clone()), |document| {
-            Plan::check_settings(document, registry)
+            Plan::check_configs(document, registry)
         })
         .map_err(invalid)?;
     let plan = Plan::new(&document, registry).map_err(invalid)?;

@@ -16,14 +16,6 @@ pub struct Churn {
     listeners: Vec<(Socket, u16)>,
 }
 
-/// The connections of a run.
-pub struct ChurnRun {
-    /// Both ends of every connection.
-    pub ends: Vec<EndId>,
-    /// Duration of the run.
-    pub elapsed: Duration,
-}
-
 /// Comparison of the closes that were reported with those of a run.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -56,14 +48,14 @@ impl Churn {
         json!({"interval": interval, "ports": self.ports()})
     }
 
-    /// Opens and closes `cycles` connections to different addresses in 127.0.0.0/8; at most `per_second` over all workers.
+    /// Opens and closes `cycles` connections to different addresses in 127.0.0.0/8; at most `per_second` over all workers. Returns both
+    /// ends of every connection.
     ///
     /// # Panics
     /// If a connection cannot be made.
-    pub fn run(&self, cycles: u32, per_second: Option<u32>) -> ChurnRun {
+    pub fn run(&self, cycles: u32, per_second: Option<u32>) -> Vec<EndId> {
         let workers = u32::try_from(self.listeners.len()).unwrap();
-        let start = Instant::now();
-        let ends = std::thread::scope(|scope| {
+        std::thread::scope(|scope| {
             let threads: Vec<_> = self
                 .listeners
                 .iter()
@@ -75,16 +67,14 @@ impl Churn {
                 })
                 .collect();
             threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
-        });
-        ChurnRun { ends, elapsed: start.elapsed() }
+        })
     }
 
-    /// Opens `together` connections and then closes them all, `rounds` times.
+    /// Opens `together` connections and then closes them all, `rounds` times. Returns both ends of every connection.
     ///
     /// # Panics
     /// If a connection cannot be made.
-    pub fn run_together(&self, together: u32, rounds: u32) -> ChurnRun {
-        let start = Instant::now();
+    pub fn run_together(&self, together: u32, rounds: u32) -> Vec<EndId> {
         let mut ends = Vec::new();
         let (listener, port) = &self.listeners[0];
         for round in 0..rounds {
@@ -95,7 +85,7 @@ impl Churn {
                 open.push((client, server));
             }
         }
-        ChurnRun { ends, elapsed: start.elapsed() }
+        ends
     }
 }
 

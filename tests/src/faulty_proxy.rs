@@ -74,7 +74,7 @@ struct ProxyState {
     behaviour: Behaviour,
     faults: HashMap<String, VecDeque<Fault>>,
     /// Paths whose watch is to break in the middle of its next event.
-    bites: HashSet<String>,
+    cuts: HashSet<String>,
     requests: Vec<Request>,
     unanswered: usize,
     /// Both connections of the responses that are being forwarded, by request.
@@ -139,12 +139,12 @@ impl FaultyProxy {
 
     /// Breaks the watch of `path` in the middle of its next event, and closes all connections from then on.
     pub fn cut_inside(&self, path: &str) {
-        self.shared.lock().bites.insert(path.to_owned());
+        self.shared.lock().cuts.insert(path.to_owned());
     }
 
-    /// Waits until [`FaultyProxy::cut_inside`] has run.
+    /// Waits until the watch of [`FaultyProxy::cut_inside`] has broken.
     pub fn await_cut(&self, limit: Duration) -> bool {
-        self.shared.wait(limit, |state| state.bites.is_empty())
+        self.shared.wait(limit, |state| state.cuts.is_empty())
     }
 
     /// Returns the requests from the one with this number.
@@ -311,15 +311,15 @@ impl Shared {
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
             // The first chunk contains the head.
-            let bitten = begun && request.verb() == "watch" && state.bites.remove(&request.path);
-            if bitten {
+            let cut = begun && request.verb() == "watch" && state.cuts.remove(&request.path);
+            if cut {
                 state.behaviour.down = true;
             } else {
                 state.requests[number].bytes += length as u64;
             }
             drop(state);
             begun = true;
-            if bitten {
+            if cut {
                 to.write_all(&piece[..length / 2])?;
                 self.changed.notify_all();
                 return Ok(());

@@ -1,8 +1,8 @@
 //! Records the trace event `sock:inet_sock_set_state` in an instance of tracefs, without BPF.
 //!
 //! Some kernels run no BPF tracing program while certain processes are current. On the development machines this is so for the threads of
-//! pid 1: an empty program on this tracepoint runs as many times as there are events, except those with pid 1 current. If a softirq closes a
-//! connection then, no agent that uses BPF can see it. The trace distinguishes these closes from those that Longwave lost.
+//! pid 1: an empty program on this tracepoint runs as many times as there are events, except those with pid 1 current. If a softirq closes
+//! a connection then, no agent that uses BPF can see it. The trace distinguishes these closes from those that Longwave lost.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -131,9 +131,9 @@ impl Drop for KernelTrace {
 }
 
 impl UnreportedCloses {
-    /// Finds the causes for the closes of `unseen` ends, a part of `all`. A close is unobservable if the process that was current is a running
-    /// user process other than the test, and no close was reported that happened while this process was current. Closes that Longwave lost
-    /// would be those of the processes that make the connections, because nearly all closes happen while these are current.
+    /// Finds the causes for the closes of `unseen` ends, a part of `all`. A close is unobservable if the process that was current is a
+    /// running user process other than the test, and no close was reported that happened while this process was current. Closes that
+    /// Longwave lost would be those of the processes that make the connections, because nearly all closes happen while these are current.
     pub fn of(transitions: &[TracedTransition], all: &[EndId], unseen: &[EndId]) -> Self {
         let mut processes = HashMap::new();
         let mut process = |thread: u32| *processes.entry(thread).or_insert_with(|| user_process(thread));

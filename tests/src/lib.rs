@@ -1,5 +1,5 @@
-//! Library of Longwave's end-to-end tests: it runs the binary, makes real TCP connections whose ends count their bytes, and compares both by
-//! socket cookie.
+//! Library of Longwave's end-to-end tests: it runs the binary, makes real TCP connections whose ends count their bytes, and compares both
+//! by socket cookie.
 //!
 //! It needs no path of the repository at run time, because the privileged tests are also linked statically and run in virtual machines.
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]

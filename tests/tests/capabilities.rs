@@ -133,7 +133,8 @@ fn with_the_five_nothing_is_lost() {
     assert_eq!(OlderConnections::new().lost(root_with(&ALL)), [""; 0]);
 }
 
-/// *Scenario*: `check` and `run` without CAP_BPF and without CAP_PERFMON, neither with CAP_SYS_ADMIN; and with CAP_SYS_ADMIN instead of both.
+/// *Scenario*: `check` and `run` without CAP_BPF and without CAP_PERFMON, neither with CAP_SYS_ADMIN; and with CAP_SYS_ADMIN instead of
+/// both.
 /// *Guarantees*: without one of them, both commands fail and name it; with CAP_SYS_ADMIN, Longwave runs.
 fn without_bpf_or_perfmon_it_does_not_run() {
     let _turn = gate::privileged();

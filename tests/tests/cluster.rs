@@ -44,7 +44,8 @@ spec:
     command: [sh, -c, 'until wget -q -O- http://$WEB_SERVICE_HOST; do sleep 0.1; done; exec sleep 1000']
 "#;
 
-/// *Scenario*: for each mode of kube-proxy: a cluster with a Deployment of two replicas, its Service and a client is taken down while all run.
+/// *Scenario*: for each mode of kube-proxy: a cluster with a Deployment of two replicas, its Service and a client is taken down while all
+/// run.
 /// *Guarantees*: the client reaches a replica through the ClusterIP; afterwards no process, network device, namespace, mount, rule, cgroup
 /// or folder is left.
 fn cluster_leaves_nothing_behind() {

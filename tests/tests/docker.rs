@@ -112,8 +112,8 @@ fn await_finals_of(longwave: &Longwave, local: SocketAddr, count: usize) {
 
 /// *Scenario*: a Compose service and its client exchange data in a Docker network before Longwave starts; the client is renamed meanwhile;
 /// the server is removed, and a container outside Compose gets its address immediately and has another client.
-/// *Guarantees*: both reporters name older connections; every record has the names that were true at its time: the old one before the rename,
-/// the new one after it; the reused address never gets its former name or service; both reporters report the same bytes.
+/// *Guarantees*: both reporters name older connections; every record has the names that were true at its time: the old one before the
+/// rename, the new one after it; the reused address never gets its former name or service; both reporters report the same bytes.
 fn names_follow_containers_under_traffic() {
     let _turn = gate::privileged();
     let docker = Docker::start();
@@ -177,8 +177,8 @@ fn names_follow_containers_under_traffic() {
     }
 }
 
-/// *Scenario*: Longwave starts before the daemon; the daemon starts, is stopped with its containers, and starts again with other containers at
-/// the same address.
+/// *Scenario*: Longwave starts before the daemon; the daemon starts, is stopped with its containers, and starts again with other containers
+/// at the same address.
 /// *Guarantees*: Longwave reports records and then names without a restart; removed containers are forgotten; the missing daemon is logged
 /// once, with the remedy, and exported.
 fn the_daemon_may_start_late_and_restart() {

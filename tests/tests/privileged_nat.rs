@@ -111,8 +111,8 @@ fn nft(text: &str) {
     assert!(nft.wait().unwrap().success());
 }
 
-/// *Scenario*: pods connect to a backend through cluster IPs, masqueraded or not, to a sidecar through a redirect in the pod, and directly to
-/// the backend, over IPv4 and IPv6, with connections that are older than Longwave, long and short.
+/// *Scenario*: pods connect to a backend through cluster IPs, masqueraded or not, to a sidecar through a redirect in the pod, and directly
+/// to the backend, over IPv4 and IPv6, with connections that are older than Longwave, long and short.
 /// *Guarantees*: every record of both ends names the service of the address to which the client connected; direct connections have none.
 fn both_reporters_name_the_service_that_was_asked_for() {
     let _turn = gate::privileged();

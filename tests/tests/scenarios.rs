@@ -45,9 +45,9 @@ fn anywhere() {
 /// *Guarantees*: there are two cookies for each connection, all different.
 fn churn() {
     let _turn = gate::alone();
-    let run = Churn::new(2).run(2_000, None);
+    let ends = Churn::new(2).run(2_000, None);
     let together = Churn::new(1).run_together(20, 2);
-    let mut cookies = [run.ends, together.ends].concat().iter().map(|end| end.cookie).collect::<Vec<_>>();
+    let mut cookies = [ends, together].concat().iter().map(|end| end.cookie).collect::<Vec<_>>();
     cookies.sort_unstable();
     cookies.dedup();
     assert_eq!(cookies.len(), 2 * (2_000 + 40));

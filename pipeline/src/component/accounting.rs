@@ -1,7 +1,10 @@
-//! What every stage consumed, produced, dropped and holds, counted outside the components.
+//! Counters of what every stage received, sent, dropped and contains.
 //!
-//! At any quiet moment each stage balances: `incoming = outgoing + dropped + held` where items keep their kind, and for a stage that
-//! aggregates (`records` in, points out) `incoming = folded + dropped + held`. [`Accounting::imbalances`] checks it.
+//! The runtime counts what enters and leaves a stage. While nothing is being processed, the counters of each stage balance:
+//! - `incoming = outgoing + dropped + held` for a stage that does not change the kind of its items;
+//! - `incoming = folded + dropped + held` for a stage that aggregates (records in, points out).
+//!
+//! [`Accounting::imbalances`] checks it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,33 +15,33 @@ use longwave_config::Signal;
 
 use crate::model::Batch;
 
-/// Why items were dropped; the value of the attribute `reason`.
+/// Why items were dropped. The value of the attribute `reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DropReason(pub &'static str);
 
-/// What kind of stage a [`Node`] stands for.
+/// Kind of a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum NodeKind {
-    /// A receiver's edge into one pipeline.
+    /// The connection of a receiver to one pipeline.
     Receiver,
     /// A processor of one pipeline.
     Processor,
-    /// An exporter of one signal, shared by the signal's pipelines.
+    /// An exporter of one signal, which all pipelines of the signal share.
     Exporter,
 }
 
 /// Counters of one stage.
 #[derive(Debug)]
 pub struct Node {
-    /// Kind of stage.
+    /// Kind of the stage.
     pub kind: NodeKind,
-    /// The component's id.
+    /// Id of the component.
     pub id: String,
-    /// The pipeline's id; for exporters empty, since pipelines share them.
+    /// Id of the pipeline. Empty for exporters, because pipelines share them.
     pub pipeline: String,
-    /// Signal.
+    /// Signal of the pipeline.
     pub signal: Signal,
-    /// Items that leave are of another kind than those that enter (records → points).
+    /// Whether the stage sends items of another kind than it receives (points for records).
     pub aggregates: bool,
     incoming: AtomicU64,
     outgoing: AtomicU64,
@@ -50,57 +53,57 @@ pub struct Node {
     dropped: Mutex<BTreeMap<DropReason, Dropped>>,
 }
 
-/// What was dropped for one reason.
+/// Number of items that were dropped for one reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Dropped {
-    /// Records or points.
+    /// Number of records or points.
     pub items: u64,
-    /// Traffic bytes (sent + received) that those items told of.
+    /// Traffic that these items reported, in sent plus received bytes.
     pub bytes: u64,
 }
 
-/// All stages of a running graph.
+/// Counters of all stages of a running graph.
 #[derive(Clone, Default)]
 pub struct Accounting {
     nodes: Arc<Mutex<Vec<Arc<Node>>>>,
     edges: Arc<Mutex<Vec<Edge>>>,
 }
 
-/// What leaves `from` enters `to`.
+/// All that `from` sends is sent to `to`.
 struct Edge {
     from: Arc<Node>,
     to: Arc<Node>,
 }
 
-/// A stage whose counters do not add up.
+/// A stage whose counters do not balance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Imbalance {
-    /// Which stage, and its counters.
+    /// Names the stage and its counters.
     pub text: String,
 }
 
 // === impl DropReason ===
 
 impl DropReason {
-    /// The next stage's queue was full.
+    /// The queue of the next stage was full.
     pub const QUEUE_FULL: Self = Self("queue_full");
-    /// An update found no room; its deltas come with the connection's next record, so that no bytes are lost.
+    /// There was no room for an update. The connection's next record contains its deltas, so that no bytes are lost.
     pub const DEFERRED: Self = Self("deferred");
-    /// A filter's rules excluded it.
+    /// The rules of a filter excluded the item.
     pub const FILTERED: Self = Self("filtered");
-    /// Retries ended: `max_elapsed_time` passed, or retrying is off.
+    /// `max_elapsed_time` is over, or retries are off.
     pub const RETRIES_EXHAUSTED: Self = Self("retries_exhausted");
-    /// The server said that it will never accept it.
+    /// The server reported an error that a retry does not resolve.
     pub const PERMANENT_ERROR: Self = Self("permanent_error");
-    /// The server accepted the request and rejected these items (OTLP partial success).
+    /// The server accepted the request without these items (OTLP partial success).
     pub const REJECTED: Self = Self("rejected_by_server");
-    /// Still undelivered when the shutdown's time was over.
+    /// The item was not delivered within the time for the shutdown.
     pub const SHUTDOWN: Self = Self("shutdown");
-    /// It could not be encoded.
+    /// The item could not be encoded.
     pub const ENCODING: Self = Self("encoding");
-    /// The stage that would take it has ended.
+    /// The stage that should receive the item has ended.
     pub const STAGE_ENDED: Self = Self("stage_ended");
-    /// The stage that had it failed.
+    /// The stage that had the item failed.
     pub const STAGE_FAILED: Self = Self("stage_failed");
 }
 
@@ -113,72 +116,72 @@ impl fmt::Display for DropReason {
 // === impl Node ===
 
 impl Node {
-    /// Items came in.
+    /// Counts items that entered the stage.
     pub fn add_incoming(&self, items: u64) {
         self.incoming.fetch_add(items, Ordering::Relaxed);
     }
 
-    /// Items left towards the next stage, or were delivered.
+    /// Counts items that were sent to the next stage or delivered.
     pub fn add_outgoing(&self, items: u64) {
         self.outgoing.fetch_add(items, Ordering::Relaxed);
     }
 
-    /// Incoming items became part of an aggregate.
+    /// Counts items that became part of an aggregate.
     pub fn add_folded(&self, items: u64) {
         self.folded.fetch_add(items, Ordering::Relaxed);
     }
 
-    /// Items that are inside the stage now.
+    /// Sets the number of items in the stage.
     pub fn set_held(&self, items: u64) {
         self.held.store(items, Ordering::Relaxed);
     }
 
-    /// More items are inside.
+    /// Adds to the number of items in the stage.
     pub fn add_held(&self, items: u64) {
         self.held.fetch_add(items, Ordering::Relaxed);
     }
 
-    /// Items left the inside.
+    /// Subtracts from the number of items in the stage.
     pub fn sub_held(&self, items: u64) {
         self.held.fetch_sub(items, Ordering::Relaxed);
     }
 
-    /// A request entered the sending queue.
+    /// Counts a request that entered the sending queue.
     pub(crate) fn add_queued(&self) {
         self.queue_size.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A request left the sending queue.
+    /// Counts a request that left the sending queue.
     pub(crate) fn sub_queued(&self) {
         self.queue_size.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// The sending queue has room for this many requests.
+    /// Sets the capacity of the sending queue, in requests.
     pub(crate) fn set_queue_capacity(&self, requests: u64) {
         self.queue_capacity.store(requests, Ordering::Relaxed);
     }
 
-    /// Another delivery attempt is due.
+    /// Counts a delivery attempt after the first.
     pub(crate) fn add_retry(&self) {
         self.retries.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Requests in the sending queue.
+    /// Returns the number of requests in the sending queue.
     pub fn queue_size(&self) -> u64 {
         self.queue_size.load(Ordering::Relaxed)
     }
 
-    /// Room of the sending queue, in requests.
+    /// Returns the capacity of the sending queue, in requests.
     pub fn queue_capacity(&self) -> u64 {
         self.queue_capacity.load(Ordering::Relaxed)
     }
 
-    /// Delivery attempts after the first.
+    /// Returns the number of delivery attempts after the first.
     pub fn retries(&self) -> u64 {
         self.retries.load(Ordering::Relaxed)
     }
 
-    /// Items were dropped; `bytes` is the traffic that they told of.
+    /// Counts dropped items. `bytes` is the traffic that they reported, in sent plus received bytes.
     pub fn add_dropped(&self, reason: DropReason, items: u64, bytes: u64) {
         if items == 0 {
             return;
@@ -189,46 +192,46 @@ impl Node {
         entry.bytes = entry.bytes.saturating_add(bytes);
     }
 
-    /// The whole batch was dropped.
+    /// Counts all items of a batch as dropped.
     pub fn drop_batch(&self, reason: DropReason, batch: &Batch) {
         self.add_dropped(reason, batch.items(), batch.traffic_bytes());
     }
 
-    /// Items that came in.
+    /// Returns the number of items that entered the stage.
     pub fn incoming(&self) -> u64 {
         self.incoming.load(Ordering::Relaxed)
     }
 
-    /// Items that left.
+    /// Returns the number of items that were sent or delivered.
     pub fn outgoing(&self) -> u64 {
         self.outgoing.load(Ordering::Relaxed)
     }
 
-    /// Items that became part of an aggregate.
+    /// Returns the number of items that became part of an aggregate.
     pub fn folded(&self) -> u64 {
         self.folded.load(Ordering::Relaxed)
     }
 
-    /// Items inside.
+    /// Returns the number of items in the stage.
     pub fn held(&self) -> u64 {
         self.held.load(Ordering::Relaxed)
     }
 
-    /// What was dropped, by reason.
+    /// Returns what was dropped, by reason.
     pub fn dropped(&self) -> Vec<(DropReason, Dropped)> {
         let dropped = self.dropped.lock().unwrap_or_else(PoisonError::into_inner);
         dropped.iter().map(|(reason, count)| (*reason, *count)).collect()
     }
 
-    /// The stage has failed: what came in and neither left nor was dropped is lost. How many bytes it told of, nobody knows any more.
-    pub(crate) fn lose_inside(&self) {
-        let (left, dropped) = self.gone();
+    /// Counts all items in a failed stage as dropped. Their traffic is unknown and counted as 0 bytes.
+    pub(crate) fn drop_contents(&self) {
+        let (left, dropped) = self.left_and_dropped();
         self.add_dropped(DropReason::STAGE_FAILED, self.incoming().saturating_sub(left + dropped), 0);
         self.set_held(0);
     }
 
-    /// `Processor "window" of pipeline "metrics"`.
-    fn what(&self) -> String {
+    /// Describes the stage: `Processor "window" of pipeline "metrics"`.
+    fn description(&self) -> String {
         let Self { kind, id, pipeline, signal, .. } = self;
         match kind {
             NodeKind::Exporter => format!("{kind:?} {id:?} of {signal}"),
@@ -236,18 +239,18 @@ impl Node {
         }
     }
 
-    /// What left or became part of an aggregate, and what was dropped.
-    fn gone(&self) -> (u64, u64) {
+    /// Returns the number of items that left the stage or became part of an aggregate, and of those that were dropped.
+    fn left_and_dropped(&self) -> (u64, u64) {
         let dropped = self.dropped().iter().map(|(_, count)| count.items).sum();
         (if self.aggregates { self.folded() } else { self.outgoing() }, dropped)
     }
 
     fn imbalance(&self) -> Option<Imbalance> {
-        let (left, dropped) = self.gone();
+        let (left, dropped) = self.left_and_dropped();
         (self.incoming() != left + dropped + self.held()).then(|| Imbalance {
             text: format!(
                 "{}: incoming {} ≠ {} {left} + dropped {dropped} + held {}",
-                self.what(),
+                self.description(),
                 self.incoming(),
                 if self.aggregates { "folded" } else { "outgoing" },
                 self.held(),
@@ -259,7 +262,7 @@ impl Node {
 // === impl Accounting ===
 
 impl Accounting {
-    /// A new stage's counters, at zero.
+    /// Adds a stage, with all counters at 0.
     pub fn node(
         &self,
         kind: NodeKind,
@@ -287,19 +290,20 @@ impl Accounting {
         node
     }
 
-    /// Every stage.
+    /// Returns the counters of all stages.
     pub fn nodes(&self) -> Vec<Arc<Node>> {
         self.nodes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Says that everything that leaves `from` enters `to`.
+    /// Declares that all that `from` sends is sent to `to`.
     pub fn connect(&self, from: &Arc<Node>, to: &Arc<Node>) {
         let edge = Edge { from: Arc::clone(from), to: Arc::clone(to) };
         self.edges.lock().unwrap_or_else(PoisonError::into_inner).push(edge);
     }
 
-    /// Stages that do not balance, and stages that did not get what was sent to them. Meaningful at a quiet moment only: nothing in a
-    /// channel, nothing being processed.
+    /// Returns the stages that do not balance, and those that did not receive what was sent to them.
+    ///
+    /// Meaningful only while no item is in a channel and none is being processed.
     pub fn imbalances(&self) -> Vec<Imbalance> {
         let nodes = self.nodes();
         let edges = self.edges.lock().unwrap_or_else(PoisonError::into_inner);
@@ -308,8 +312,9 @@ impl Accounting {
             senders.peek()?;
             let sent: u64 = senders.map(|edge| edge.from.outgoing()).sum();
             let incoming = to.incoming();
-            (sent != incoming)
-                .then(|| Imbalance { text: format!("{}: was sent {sent}, incoming {incoming}", to.what()) })
+            (sent != incoming).then(|| Imbalance {
+                text: format!("{}: was sent {sent}, incoming {incoming}", to.description()),
+            })
         });
         arrivals.chain(nodes.iter().filter_map(|node| node.imbalance())).collect()
     }

@@ -1,59 +1,53 @@
-//! Waits that grow, with jitter, so that many senders (or the agents of many hosts) do not return at once.
+//! [`Backoff`]: waits between attempts that grow, with jitter, so that the agents of many hosts do not retry at the same time.
 
-use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-/// How waits between attempts grow.
+/// How the waits between attempts grow.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Backoff {
-    /// The wait after the first failure, before randomisation.
+    /// Wait after the first failure, before randomisation.
     pub first: Duration,
-    /// Each wait is this many times the previous one.
+    /// Factor from one wait to the next.
     pub multiplier: f64,
-    /// The longest wait, before randomisation.
+    /// Longest wait, before randomisation.
     pub longest: Duration,
-    /// Each wait is up to this fraction shorter or longer.
+    /// Fraction, within [0, 1], by which each wait may be shorter or longer.
     pub randomization: f64,
 }
 
 // === impl Backoff ===
 
 impl Backoff {
-    /// Doubles from `first` to `longest`; each wait is a half to one and a half of that.
+    /// Doubles the wait from `first` to `longest`. Randomisation makes each wait 0.5 to 1.5 times as long.
     pub const fn doubling(first: Duration, longest: Duration) -> Self {
         Self { first, multiplier: 2.0, longest, randomization: 0.5 }
     }
 
-    /// The wait after so many failures in a row; zero after none.
+    /// Returns the wait after `failures` consecutive failures. Zero after none.
     pub fn wait(&self, failures: u32) -> Duration {
         let Some(before) = failures.checked_sub(1) else { return Duration::ZERO };
         let grown = self.multiplier.powi(i32::try_from(before).unwrap_or(i32::MAX));
         let due = times(self.first, grown).min(self.longest);
-        times(due, 1.0 + self.randomization * (2.0 * chance() - 1.0))
+        times(due, 1.0 + self.randomization * (2.0 * fastrand::f64() - 1.0))
     }
 }
 
-/// Something from nothing to `most`, by chance.
-pub fn jitter(most: Duration) -> Duration {
-    times(most, chance())
+/// Returns a random duration from zero to `max`.
+pub fn jitter(max: Duration) -> Duration {
+    times(max, fastrand::f64())
 }
 
-/// Saturates, where `Duration` would panic.
+/// Multiplies. Saturates, where `Duration::mul_f64` would panic.
 fn times(wait: Duration, factor: f64) -> Duration {
     Duration::try_from_secs_f64(wait.as_secs_f64() * factor).unwrap_or(Duration::MAX)
-}
-
-/// From 0 to 1. Each of these hashers is keyed differently, at random: enough for jitter, and no dependency.
-fn chance() -> f64 {
-    (RandomState::new().hash_one(0_u8) >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// *Scenario*: many waits after many failures, some without randomisation; waits that grow beyond all bounds.
-    /// *Guarantees*: none after no failure; doubled with each up to the longest; a half to one and a half of that, not always the same.
+    /// *Scenario*: waits after many failures, with and without randomisation; a multiplier that would overflow.
+    /// *Guarantees*: there is no wait without a failure; waits double up to the longest; randomised waits vary within half of that.
     #[test]
     fn waits_grow() {
         let (first, longest) = (Duration::from_millis(250), Duration::from_secs(10));

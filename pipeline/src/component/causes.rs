@@ -1,11 +1,11 @@
-//! What lies beneath an error, in words.
+//! Messages of an error's causes.
 
 use std::error::Error;
 
-/// The error and its causes, the outer first, each told once: a message may quote its cause already.
+/// Returns the messages of the error and its causes, the outermost first. A cause that a message quotes already is not repeated.
 pub fn with_causes(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
-    for cause in beneath(error).map(ToString::to_string) {
+    for cause in causes(error).map(ToString::to_string) {
         if !text.contains(&cause) {
             text = format!("{text}: {cause}");
         }
@@ -13,12 +13,12 @@ pub fn with_causes(error: &(dyn Error + 'static)) -> String {
     text
 }
 
-/// The words of the innermost cause, which say most where a library wraps its own around it.
+/// Returns the message of the innermost cause, which is the most specific if a library wraps it.
 pub fn innermost(error: &(dyn Error + 'static)) -> String {
-    beneath(error).last().unwrap_or(error).to_string()
+    causes(error).last().unwrap_or(error).to_string()
 }
 
-fn beneath<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(error.source(), |error: &&'a (dyn Error + 'static)| (*error).source())
 }
 
@@ -28,13 +28,13 @@ mod tests {
     use crate::component::error::ComponentError;
 
     /// *Scenario*: an error whose message quotes its cause, under one that does not.
-    /// *Guarantees*: each is told once, the outer first; the innermost is the cause.
+    /// *Guarantees*: each message occurs once, the outermost first; the innermost is the cause.
     #[test]
-    fn causes_are_told_once() {
+    fn causes_are_reported_once() {
         let missing = std::io::Error::other("No such file");
         let quoting = ComponentError::with_source("receivers::replay: x.lwr: No such file", missing);
         let error = ComponentError::with_source("failed to start \"replay\" receiver", quoting);
-        let told = "failed to start \"replay\" receiver: receivers::replay: x.lwr: No such file";
-        assert_eq!((with_causes(&error).as_str(), innermost(&error).as_str()), (told, "No such file"));
+        let expected = "failed to start \"replay\" receiver: receivers::replay: x.lwr: No such file";
+        assert_eq!((with_causes(&error).as_str(), innermost(&error).as_str()), (expected, "No such file"));
     }
 }

@@ -1,25 +1,25 @@
-//! [`ComponentConfig`]: a component's settings.
+//! [`ComponentConfig`]: the configuration of a component.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// A component's settings as read from its section.
+/// The configuration of a component, which is parsed from its section.
 pub trait ComponentConfig: DeserializeOwned + Serialize + Default + Clone + Send + Sync + 'static {
-    /// Reports what each value alone cannot show, as (key path below the component, message).
+    /// Reports invalid values and combinations of values.
     fn validate(&self, problems: &mut Problems);
 
-    /// The extensions that this component uses, as (key path, id): each has to be configured and started.
+    /// Returns the extensions that the component uses, as (key path, id). Each must be configured and started.
     fn extensions(&self) -> Vec<(&'static str, String)> {
         Vec::new()
     }
 
-    /// What may be named where an extension's id may, without an extension.
+    /// Returns names that may stand in place of an extension's id and need no extension.
     fn built_in(&self) -> &'static [&'static str] {
         &[]
     }
 }
 
-/// Collects what [`ComponentConfig::validate`] finds.
+/// Problems that [`ComponentConfig::validate`] finds.
 #[derive(Debug, Default)]
 pub struct Problems {
     pub(crate) found: Vec<(String, String)>,
@@ -28,12 +28,12 @@ pub struct Problems {
 // === impl Problems ===
 
 impl Problems {
-    /// Reports a problem at `key` (below the component's section, parts joined by `::`; empty for the section itself).
+    /// Reports a problem at `key`: a path below the component's section with `::` between its parts, or empty for the section itself.
     pub fn at(&mut self, key: impl Into<String>, message: impl Into<String>) {
         self.found.push((key.into(), message.into()));
     }
 
-    /// Reports each of `names` that was named before: each may be named once. `what`: what they are the names of.
+    /// Reports names that occur more than once at `key`. `what` is what they are the names of.
     pub fn each_once<'a>(&mut self, key: &str, what: &str, names: impl IntoIterator<Item = &'a str>) {
         let mut seen = Vec::new();
         for name in names {

@@ -1,4 +1,4 @@
-//! What a new component gets from the runtime.
+//! What a new component receives from the runtime.
 
 use std::sync::Arc;
 
@@ -9,52 +9,52 @@ use crate::component::accounting::Node;
 use crate::component::directory::Directories;
 use crate::component::shared::Shared;
 
-/// What a new extension gets.
+/// What a new extension receives.
 #[derive(Clone)]
 pub struct ExtensionContext {
-    /// Its id.
+    /// Id of the component.
     pub id: String,
-    /// For the component's own measurements.
+    /// For the component's self-telemetry. See [`ComponentMeter`](crate::component::ComponentMeter).
     pub meter: Meter,
 }
 
-/// What a new receiver gets.
+/// What a new receiver receives.
 #[derive(Clone)]
 pub struct ReceiverContext {
-    /// Its id.
+    /// Id of the component.
     pub id: String,
-    /// Signals of the pipelines that it feeds: `open` records are wanted only where logs are.
+    /// Signals of the pipelines that it sends to. Only logs need `open` records.
     pub signals: Vec<Signal>,
-    /// For the component's own measurements (kernel-side losses, pass durations, …).
+    /// For the component's self-telemetry (losses in the kernel, durations of passes, …).
     pub meter: Meter,
 }
 
-/// What a new processor gets.
+/// What a new processor receives.
 #[derive(Clone)]
 pub struct ProcessorContext {
-    /// Its id.
+    /// Id of the component.
     pub id: String,
-    /// Its pipeline's id.
+    /// Id of the pipeline.
     pub pipeline: String,
-    /// Where it says what it dropped (by reason), folded and holds. What goes in and out is counted outside.
+    /// Counters for what it drops, folds and contains. The runtime counts what enters and leaves.
     pub node: Arc<Node>,
-    /// For the component's own measurements.
+    /// For the component's self-telemetry. See [`ComponentMeter`](crate::component::ComponentMeter).
     pub meter: Meter,
-    /// Who is who, by the ids of the extensions that know.
+    /// Directories of the extensions, by id.
     pub directories: Directories,
-    /// What the graph's components use together.
+    /// Values that the components of a graph share.
     pub shared: Shared,
 }
 
-/// What a new exporter gets.
+/// What a new exporter receives.
 #[derive(Clone)]
 pub struct ExporterContext {
-    /// Its id.
+    /// Id of the component.
     pub id: String,
-    /// The signal that it exports.
+    /// Signal that it exports.
     pub signal: Signal,
-    /// Who exports: `service.name`, `service.version`, `host.name`, … in this order.
+    /// Resource attributes of Longwave: `service.name`, `service.version`, `host.name`, … in this order.
     pub resource: Arc<Vec<(String, String)>>,
-    /// For the component's own measurements.
+    /// For the component's self-telemetry. See [`ComponentMeter`](crate::component::ComponentMeter).
     pub meter: Meter,
 }

@@ -1,4 +1,4 @@
-//! `timeout`, `retry_on_failure`, `sending_queue`: names and defaults are the Collector's.
+//! [`DeliveryConfig`]: `timeout`, `retry_on_failure` and `sending_queue`, with the names and defaults of the Collector.
 
 use std::time::Duration;
 
@@ -8,14 +8,16 @@ use serde::{Deserialize, Serialize};
 use crate::component::backoff::Backoff;
 use crate::component::config::Problems;
 
-/// How an exporter's payloads are delivered. Flattened into the exporter's section (`#[serde(flatten)]` loses paths: name the three fields).
+/// How an exporter's payloads are delivered.
+///
+/// An exporter's configuration has the three fields itself, because `#[serde(flatten)]` loses the paths of errors.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeliveryConfig {
-    /// Time limit of one attempt; zero: none.
+    /// Time limit of one attempt; no limit if zero.
     pub timeout: Duration,
-    /// Retries.
+    /// `retry_on_failure`.
     pub retry: RetryConfig,
-    /// Queue.
+    /// `sending_queue`.
     pub queue: QueueConfig,
 }
 
@@ -23,17 +25,17 @@ pub struct DeliveryConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RetryConfig {
-    /// Retry what is retryable.
+    /// Whether failed attempts are retried.
     pub enabled: bool,
     /// Wait before the first retry.
     pub initial_interval: GoDuration,
-    /// Each wait is up to this fraction shorter or longer.
+    /// Fraction, within [0, 1], by which each wait may be shorter or longer.
     pub randomization_factor: f64,
-    /// Each wait is this many times the previous one.
+    /// Factor from one wait to the next; at least 1.
     pub multiplier: f64,
     /// Longest wait.
     pub max_interval: GoDuration,
-    /// Give up after this; zero: never.
+    /// Time after which a payload is dropped; never if zero.
     pub max_elapsed_time: GoDuration,
 }
 
@@ -41,13 +43,13 @@ pub struct RetryConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct QueueConfig {
-    /// Queue payloads; otherwise each is delivered before the next is encoded.
+    /// Whether payloads are queued. Otherwise each is delivered before the next is encoded.
     pub enabled: bool,
-    /// Deliveries at the same time.
+    /// Maximum number of concurrent deliveries.
     pub num_consumers: usize,
-    /// Payloads that wait.
+    /// Maximum number of payloads in the queue.
     pub queue_size: usize,
-    /// Let the pipeline wait for room; otherwise what does not fit is dropped and counted.
+    /// Whether the pipeline waits for room. Otherwise a payload without room is dropped and counted.
     pub block_on_overflow: bool,
 }
 
@@ -67,7 +69,7 @@ impl Default for RetryConfig {
 }
 
 impl RetryConfig {
-    /// The waits between the attempts of one payload.
+    /// Returns the waits between the attempts of one payload.
     pub(crate) fn backoff(&self) -> Backoff {
         Backoff {
             first: self.initial_interval.get(),
@@ -77,7 +79,7 @@ impl RetryConfig {
         }
     }
 
-    /// Reports what is wrong, below `retry_on_failure`.
+    /// Reports invalid values below `retry_on_failure`.
     pub fn validate(&self, problems: &mut Problems) {
         if !(0.0..=1.0).contains(&self.randomization_factor) {
             problems.at("retry_on_failure::randomization_factor", "must be within [0, 1]");
@@ -110,7 +112,7 @@ impl Default for QueueConfig {
 }
 
 impl QueueConfig {
-    /// Reports what is wrong, below `sending_queue`.
+    /// Reports invalid values below `sending_queue`.
     pub fn validate(&self, problems: &mut Problems) {
         if self.enabled && self.num_consumers == 0 {
             problems.at("sending_queue::num_consumers", "must be positive");

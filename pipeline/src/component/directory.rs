@@ -1,6 +1,7 @@
-//! Who is who: what an extension knows of containers, addresses and services, as processors ask it.
+//! [`Directory`]: resolves the names of containers, addresses and services. Extensions provide directories, processors query them.
 //!
-//! A directory answers from memory, at once, and as of a time: an address that was recycled since belongs to whoever had it then.
+//! A directory answers immediately from memory, as of a given time: an address that was reused later resolves to the workload that had it
+//! at that time.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,51 +13,52 @@ use crate::model::Endpoint;
 use crate::model::UnixNanos;
 use crate::model::{Handle, Service, Workload};
 
-/// What a directory says to a question.
+/// Result of a query to a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer<T> {
-    /// This.
+    /// The name is known.
     Known(T),
-    /// Nothing yet, and news may be on its way: ask again when [`Directory::version`] has moved.
+    /// The name is not known yet. Query again when [`Directory::version`] has changed.
     Pending,
-    /// Nothing, and nothing is expected.
+    /// The name is not known and not expected.
     Unknown,
 }
 
-/// What a cgroup's path says of the socket that it owns. Parts are empty where the path does not tell.
+/// The path of a cgroup and the ids in it. An id that the path does not contain is empty.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CgroupName<'a> {
-    /// Below the mount, beginning with `/`.
+    /// Path below the mount point, which begins with `/`.
     pub path: &'a str,
-    /// 64 hex digits.
+    /// Id of the container: 64 hex digits.
     pub container_id: &'a str,
-    /// With dashes, as Kubernetes writes it.
+    /// UID of the pod, with dashes as in Kubernetes.
     pub pod_uid: &'a str,
 }
 
-/// Who is who, as one extension knows it.
+/// Resolves names from one source.
 ///
-/// Every answer is `as of` a time; a directory remembers for a while what was true before, within bounds.
+/// Every query has a time `at`. A directory keeps former values for a limited time.
 pub trait Directory: Send + Sync {
-    /// Moves when there is an answer that there was not before, or a pending one may have come. What is only forgotten, or ends, need
-    /// not move it: who asked before has the answer.
+    /// Returns a number that changes when there is a new answer, or when a pending one may be known. It need not change when a value ends or
+    /// is evicted, because earlier queries have its answer.
     fn version(&self) -> u64;
 
-    /// The workload whose container, pod or unit the cgroup is.
+    /// Returns the workload of a cgroup: of its container, pod or systemd unit.
     fn workload_of_cgroup(&self, cgroup: &CgroupName<'_>, at: UnixNanos) -> Answer<Handle<Workload>>;
 
-    /// The workload that had the address. The port helps where several share one (pods in the host's network); it is 0 where it means
-    /// nothing (a client's).
+    /// Returns the workload that had the address. The port distinguishes workloads that share an address (pods in the host's network). It is
+    /// 0 if it has no meaning, as for a client.
     fn workload_of_address(&self, end: Endpoint, at: UnixNanos) -> Answer<Handle<Workload>>;
 
-    /// The service that is asked for by connecting to `asked`: a cluster IP, an external or load balancer's address, a node's port.
-    fn service_of_address(&self, asked: Endpoint, at: UnixNanos) -> Answer<Handle<Service>>;
+    /// Returns the service of an address that clients connect to: a cluster IP, an external address, a load balancer's address, or a node
+    /// port.
+    fn service_of_address(&self, address: Endpoint, at: UnixNanos) -> Answer<Handle<Service>>;
 
-    /// The service that `backend` stands behind. Several: the first by namespace and name, marked [`Service::ambiguous`].
+    /// Returns the service of a backend. Of several it is the first by namespace and name, with [`Service::ambiguous`] set.
     fn service_of_backend(&self, backend: Endpoint, at: UnixNanos) -> Answer<Handle<Service>>;
 
-    /// Whether `address` is one that the directory's subject may translate to others (cluster IPs, nodes' own addresses): only then a
-    /// connection's translation is worth asking for.
+    /// Whether connections to `address` may be translated to another address, as for cluster IPs and addresses of nodes. Only then is the
+    /// translation looked up.
     fn is_translated(&self, address: IpAddr) -> bool;
 }
 
@@ -69,7 +71,7 @@ pub struct Directories {
 // === impl Answer ===
 
 impl<T> Answer<T> {
-    /// The answer, if there is one.
+    /// Returns the known name, if there is one.
     pub fn known(self) -> Option<T> {
         match self {
             Self::Known(value) => Some(value),
@@ -77,7 +79,7 @@ impl<T> Answer<T> {
         }
     }
 
-    /// This, or what `next` says where this knows nothing. Pending if neither knows and either may.
+    /// Returns this answer if it is known, otherwise that of `next`. Pending if neither is known and at least one is pending.
     #[must_use]
     pub fn or_else(self, next: impl FnOnce() -> Self) -> Self {
         match self {
@@ -94,18 +96,18 @@ impl<T> Answer<T> {
 // === impl Directories ===
 
 impl Directories {
-    /// Of these extensions.
+    /// Collects the directories of extensions, by their ids.
     pub fn new(directories: impl IntoIterator<Item = (String, Arc<dyn Directory>)>) -> Self {
         Self { by_id: Arc::new(directories.into_iter().collect()) }
     }
 
-    /// The directory of extension `id`.
+    /// Returns the directory of extension `id`.
     ///
     /// # Errors
-    /// The extension names nobody (`health_check`), or is not there.
+    /// The extension does not resolve names (`health_check`), or does not exist.
     pub fn get(&self, id: &str) -> Result<Arc<dyn Directory>, ComponentError> {
         self.by_id.get(id).cloned().ok_or_else(|| {
-            ComponentError::new(format!("extension {id:?} names nobody: it cannot be one of the sources"))
+            ComponentError::new(format!("extension {id:?} does not resolve names: remove it from `sources`"))
         })
     }
 }

@@ -4,9 +4,9 @@
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct ComponentError {
-    /// What, the likely cause, and the remedy.
+    /// What failed, the likely cause, and the remedy.
     pub message: String,
-    /// What lies beneath.
+    /// The cause.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -14,12 +14,12 @@ pub struct ComponentError {
 // === impl ComponentError ===
 
 impl ComponentError {
-    /// From words alone.
+    /// Makes an error without a cause.
     pub fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), source: None }
     }
 
-    /// From words and what lies beneath.
+    /// Makes an error with a cause.
     pub fn with_source(
         message: impl Into<String>,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,

@@ -18,52 +18,52 @@ pub enum DataKind {
     Windows,
 }
 
-/// How settled a component is; the Collector's words.
+/// Stability of a component, with the levels of the Collector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stability {
-    /// May change in any release.
+    /// Any release may change it.
     Alpha,
-    /// Configuration is settled, short of mistakes.
+    /// The configuration is stable, apart from corrections.
     Beta,
-    /// Settled.
+    /// It is stable.
     Stable,
 }
 
-/// What every factory says about its component.
+/// What a component is: its type, its stability, and where it may stand in a pipeline.
 #[derive(Clone, Copy, Debug)]
 pub struct About {
-    /// The type in ids (`bpf` in `bpf/2`).
+    /// Type of the component, as in ids (`bpf` in `bpf/2`).
     pub component_type: &'static str,
-    /// Other types that mean the same.
+    /// Other names of the type.
     pub aliases: &'static [&'static str],
-    /// Stability.
+    /// Level of stability.
     pub stability: Stability,
-    /// One line for `components`.
+    /// One line for the command `components`.
     pub description: &'static str,
-    /// In which pipelines it may stand; none for an extension.
+    /// Signals of the pipelines that it may be part of. Empty for an extension.
     pub signals: &'static [Signal],
-    /// For processors: what goes in and what comes out. Receivers produce records; exporters take what their signal carries.
+    /// Input and output of a processor. `None` for the others: receivers produce records, exporters take the data of their signal.
     pub flow: Option<(DataKind, DataKind)>,
 }
 
 type Prepare<X, T> = Box<dyn Fn(&Value, &ConfigPath) -> Result<Prepared<X, T>, ConfigErrors> + Send + Sync>;
 
-/// Makes components of one type. `X` is what the runtime gives to a new component, `T` the component's trait.
+/// Makes components of one type. `X` is the context of a new component, `T` the component's trait.
 pub struct Factory<X, T: ?Sized> {
-    /// Type, stability, where it fits.
+    /// What the component is.
     pub about: About,
     prepare: Prepare<X, T>,
 }
 
-/// A checked configuration that is ready to make components.
+/// A valid configuration, which can make components.
 pub struct Prepared<X, T: ?Sized> {
-    /// All settings with defaults filled in and secrets redacted, for `print-config`.
+    /// The whole configuration with defaults and with redacted secrets, for `print-config`.
     pub effective: Value,
-    /// Extensions that it uses, as (key path below its section, id).
+    /// Extensions that the component uses, as (key path below its section, id).
     pub extensions: Vec<(&'static str, String)>,
-    /// What may be named instead of those, see [`ComponentConfig::built_in`].
+    /// See [`ComponentConfig::built_in`].
     pub built_in: &'static [&'static str],
-    /// Makes one instance.
+    /// Makes one component.
     pub create: Box<dyn Fn(X) -> Result<Box<T>, ComponentError> + Send + Sync>,
 }
 
@@ -79,7 +79,7 @@ pub type ExporterFactory = Factory<ExporterContext, dyn Exporter>;
 // === impl DataKind ===
 
 impl DataKind {
-    /// What a signal's exporters take.
+    /// Returns the data that exporters of a signal take.
     pub fn exported(signal: Signal) -> Self {
         match signal {
             Signal::Metrics => Self::Windows,
@@ -100,7 +100,7 @@ impl fmt::Display for DataKind {
 // === impl Stability ===
 
 impl Stability {
-    /// The Collector's word.
+    /// Returns the Collector's name of the level.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Alpha => "Alpha",
@@ -113,7 +113,7 @@ impl Stability {
 // === impl About ===
 
 impl About {
-    /// The type and its aliases.
+    /// Returns the type and its aliases.
     pub fn types(&self) -> impl Iterator<Item = &'static str> + use<> {
         std::iter::once(self.component_type).chain(self.aliases.iter().copied())
     }
@@ -126,7 +126,7 @@ impl About {
 // === impl Factory ===
 
 impl<X: 'static, T: ?Sized + 'static> Factory<X, T> {
-    /// A factory whose components have the settings `C`.
+    /// Makes a factory of components with the configuration `C`.
     pub fn new<C: ComponentConfig>(
         about: About,
         create: impl Fn(&C, X) -> Result<Box<T>, ComponentError> + Clone + Send + Sync + 'static,
@@ -151,7 +151,10 @@ impl<X: 'static, T: ?Sized + 'static> Factory<X, T> {
         Self { about, prepare: Box::new(prepare) }
     }
 
-    /// Reads and checks a section; all its errors at once.
+    /// Parses and checks a section.
+    ///
+    /// # Errors
+    /// All problems of the section.
     pub fn prepare(&self, section: &Value, path: &ConfigPath) -> Result<Prepared<X, T>, ConfigErrors> {
         (self.prepare)(section, path)
     }

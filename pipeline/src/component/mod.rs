@@ -1,5 +1,5 @@
 //! What a component is: the traits ([`Extension`], [`Receiver`], [`Processor`], [`Exporter`]), the [`Factory`] that makes one from its
-//! configuration, what it gets from the runtime (contexts, [`Directories`], [`RecordOutput`], [`Node`]), and small helpers that several
+//! configuration, what it receives from the runtime (contexts, [`Directories`], [`RecordOutput`], [`Node`]), and small helpers that several
 //! components use.
 //!
 //! Depends on [`crate::model`], never on [`crate::runtime`].

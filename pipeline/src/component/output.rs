@@ -1,4 +1,4 @@
-//! Where a receiver sends its records: into every pipeline that it feeds.
+//! [`RecordOutput`]: sends the records of a receiver to its pipelines.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,7 +10,7 @@ use crate::component::accounting::{Accounting, DropReason, Node, NodeKind};
 use crate::model::ConnectionRecord;
 use crate::model::{Batch, PassEnd};
 
-/// A receiver's edge into each of its pipelines. Never blocks unless asked to ([`RecordOutput::send`]).
+/// Sends the records of a receiver to each of its pipelines. Only `async` methods wait.
 pub struct RecordOutput {
     consumers: Vec<Consumer>,
 }
@@ -18,38 +18,39 @@ pub struct RecordOutput {
 struct Consumer {
     node: Arc<Node>,
     sender: Sender<Batch>,
-    /// A watermark that found no room; it goes before whatever comes next.
+    /// A watermark for which there was no room. It is sent before the next batch.
     pending: Mutex<Option<PassEnd>>,
 }
 
-/// What became of a batch of updates.
+/// Result of [`RecordOutput::offer_updates`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivered {
-    /// Every pipeline has it.
+    /// All pipelines received the batch.
     All,
-    /// No pipeline has it, since one had no room: its content has to come again with a later batch.
+    /// No pipeline received the batch, because one had no room. Later records must contain its deltas.
     None,
 }
 
 // === impl RecordOutput ===
 
 impl RecordOutput {
-    /// From the pipelines' edges.
+    /// Makes the output from the counters and the channel of each pipeline.
     pub fn new(edges: Vec<(Arc<Node>, Sender<Batch>)>) -> Self {
         let consumers =
             edges.into_iter().map(|(node, sender)| Consumer { node, sender, pending: Mutex::new(None) });
         Self { consumers: consumers.collect() }
     }
 
-    /// One edge with room for `capacity` batches, and its far end: for tests and benches of receivers.
+    /// Makes an output to one channel of `capacity` batches, and returns the channel's receiver. For tests and benches of receivers.
     pub fn pair(capacity: usize) -> (Self, Receiver<Batch>) {
         let (sender, receiver) = channel(capacity);
         let node = Accounting::default().node(NodeKind::Receiver, "test", "logs", Signal::Logs, false);
         (Self::new(vec![(node, sender)]), receiver)
     }
 
-    /// Offers updates to all pipelines or to none, so that the next deltas start from what everybody has. What is refused is not lost
-    /// (totals heal with the next update) but counted as refused.
+    /// Offers updates to all pipelines or to none, so that the next deltas have the same base in all pipelines.
+    ///
+    /// Refused updates are counted as deferred. Nothing is lost, because the next update contains their deltas.
     pub fn offer_updates(&self, records: Vec<ConnectionRecord>) -> Delivered {
         if records.is_empty() {
             return Delivered::All;
@@ -88,7 +89,7 @@ impl RecordOutput {
         Delivered::All
     }
 
-    /// Refuses updates on behalf of all pipelines, since something that must go before them found no room: counted as deferred.
+    /// Counts updates as deferred in all pipelines, because there is no room for records that must precede them.
     pub fn defer_updates(&self, records: &[ConnectionRecord]) {
         for consumer in &self.consumers {
             consumer.node.add_incoming(records.len() as u64);
@@ -96,7 +97,7 @@ impl RecordOutput {
         }
     }
 
-    /// Every pipeline that still runs would take a batch now. Stays true until something is sent: there is one sender.
+    /// Whether every running pipeline has room for a batch. Stays true until the next batch is sent, because there is one sender.
     pub fn has_room(&self) -> bool {
         let roomy = |consumer: &Consumer| {
             consumer.sender.is_closed() || consumer.sender.capacity() > usize::from(consumer.has_pending())
@@ -104,7 +105,7 @@ impl RecordOutput {
         self.consumers.iter().all(roomy)
     }
 
-    /// Gives events that will not come again (opens and ends) to every pipeline that has room; where one has none, they are dropped and counted.
+    /// Sends events that are not repeated (opens and closes) to every pipeline. A pipeline without room drops and counts them.
     pub fn give_events(&self, records: Vec<ConnectionRecord>) {
         if records.is_empty() {
             return;
@@ -120,7 +121,7 @@ impl RecordOutput {
         }
     }
 
-    /// Sends the watermark; where there is no room it goes before whatever comes next.
+    /// Sends the watermark. Where there is no room, it is sent before the next batch.
     pub fn pass_end(&self, pass_end: PassEnd) {
         for consumer in &self.consumers {
             if consumer.try_send(Batch::PassEnd(pass_end)).is_err() {
@@ -129,7 +130,7 @@ impl RecordOutput {
         }
     }
 
-    /// Sends a batch to every pipeline and waits for room: for receivers that can wait (a file). False if no pipeline is left.
+    /// Sends a batch to every pipeline and waits for room, for receivers that can wait (a file). Returns false if all pipelines have ended.
     pub async fn send(&self, batch: Batch) -> bool {
         let mut alive = false;
         for consumer in &self.consumers {
@@ -147,7 +148,7 @@ impl RecordOutput {
         alive
     }
 
-    /// Waits until every pipeline has room for one more batch, or has ended: for receivers that can wait a little before they offer or give.
+    /// Waits until every pipeline has room for one more batch or has ended, for receivers that can wait before they send.
     pub async fn room(&self) {
         for consumer in &self.consumers {
             let slots = 1 + usize::from(consumer.has_pending());
@@ -155,7 +156,7 @@ impl RecordOutput {
         }
     }
 
-    /// Waits until every pending watermark was sent: what a receiver calls last.
+    /// Waits until every pending watermark was sent. A receiver calls this last.
     pub async fn flush(&self) {
         for consumer in &self.consumers {
             if let Some(pass_end) = consumer.take_pending() {

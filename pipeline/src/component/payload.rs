@@ -1,44 +1,44 @@
-//! [`Payload`]: encoded data on its way out, and what became of an attempt to deliver it.
+//! [`Payload`]: encoded data that is to be delivered, and the results of an attempt.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 
-/// Encoded data on its way out: what a queue holds, in memory now and on disk later.
+/// Encoded data that is to be delivered. Sending queues contain payloads.
 #[derive(Clone, Debug)]
 pub struct Payload {
-    /// As it will be sent.
+    /// The request's body.
     pub bytes: Bytes,
-    /// Records or points in it.
+    /// Number of records or points.
     pub items: u64,
-    /// Traffic that it tells of, for what is dropped.
+    /// Traffic that the items report, in sent plus received bytes. Counted if the payload is dropped.
     pub traffic_bytes: u64,
 }
 
-/// A delivered payload.
+/// Result of a successful attempt.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pushed {
-    /// Items that the server rejected (OTLP partial success). They are dropped, never retried.
+    /// Number of items that the server rejected (OTLP partial success). They are dropped and not retried.
     pub rejected_items: u64,
-    /// The server's words.
+    /// Message of the server.
     pub message: Option<String>,
 }
 
-/// A failed attempt.
+/// Why an attempt failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PushError {
-    /// Another attempt may succeed; not before `after`, where the server asked for it.
+    /// Another attempt may succeed.
     #[error("{message}")]
     Retryable {
-        /// What happened.
+        /// What failed.
         message: String,
-        /// The server's wish.
+        /// Minimum wait before the next attempt, if the server requests one.
         after: Option<Duration>,
     },
-    /// Never will.
+    /// No attempt will succeed.
     #[error("{0}")]
     Permanent(String),
-    /// The exporter cannot go on at all (its output is closed): the process has to end.
+    /// The exporter cannot continue, for example because its output is closed. The process must end.
     #[error("{0}")]
     Fatal(String),
 }

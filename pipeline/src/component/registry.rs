@@ -1,4 +1,4 @@
-//! Which component types exist: what the binary was built with.
+//! [`Registry`]: the component types of this build.
 
 use longwave_config::{ConfigError, near_miss};
 
@@ -6,23 +6,23 @@ use crate::component::factory::{
     ExporterFactory, ExtensionFactory, Factory, ProcessorFactory, ReceiverFactory,
 };
 
-/// All factories.
+/// The factories of all component types.
 #[derive(Default)]
 pub struct Registry {
-    /// Extensions.
+    /// Factories of extensions.
     pub extensions: Vec<ExtensionFactory>,
-    /// Receivers.
+    /// Factories of receivers.
     pub receivers: Vec<ReceiverFactory>,
-    /// Processors.
+    /// Factories of processors.
     pub processors: Vec<ProcessorFactory>,
-    /// Exporters.
+    /// Factories of exporters.
     pub exporters: Vec<ExporterFactory>,
 }
 
-/// The factory of a type, also by an alias.
+/// Returns the factory of a type or of its alias.
 ///
 /// # Errors
-/// Names the valid types, and the one that was probably meant.
+/// The type is unknown. The error names the valid types and the most similar one.
 pub(crate) fn find_factory<'a, X, T: ?Sized>(
     factories: &'a [Factory<X, T>],
     section: &str,

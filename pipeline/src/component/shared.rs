@@ -1,11 +1,11 @@
-//! What several components of one graph use together, made by the first that asks.
+//! [`Shared`]: values that several components of a graph share.
 
 use std::any::{Any, TypeId};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hashbrown::HashMap;
 
-/// One value of each type.
+/// One value of each type, made on first use.
 #[derive(Clone, Default)]
 pub struct Shared {
     values: Arc<Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>>,
@@ -14,10 +14,10 @@ pub struct Shared {
 // === impl Shared ===
 
 impl Shared {
-    /// The graph's `T`; `make` makes it for the first that asks.
+    /// Returns the graph's `T`. The first call makes it with `make`.
     ///
     /// # Errors
-    /// What `make` says; the next one that asks tries again.
+    /// The error of `make`. The next call tries again.
     pub fn get_or_make<T: Any + Send + Sync, E>(
         &self,
         make: impl FnOnce() -> Result<T, E>,

@@ -1,6 +1,6 @@
-//! One trait each for extension, receiver, processor and exporter.
+//! The traits of components: [`Extension`], [`Receiver`], [`Processor`] and [`Exporter`].
 //!
-//! Components hold no queue, retry or counter of items: the runtime does that around them, in one way for all.
+//! Components have no queues, retries or counters of items. The runtime provides them in the same way for all.
 
 use std::sync::Arc;
 
@@ -15,26 +15,33 @@ use crate::component::output::RecordOutput;
 use crate::component::payload::{Payload, PushError, Pushed};
 use crate::model::Batch;
 
-/// The future of a started component: resolves when it has ended, after a stop or at the end of its input. An error takes the process down.
+/// The future of a started component. It resolves after a stop or at the end of the component's input. An error stops the process.
 pub type Running = BoxFuture<'static, Result<(), ComponentError>>;
 
-/// Serves other components, outside the flow of data. Started before them, stopped after them; one instance for all.
+/// Serves other components outside of the flow of data. There is one instance for all pipelines. It starts before the other components
+/// and stops after them.
 #[async_trait]
 pub trait Extension: Send {
-    /// Who is who, where it knows. Asked before the start; until it has learned, its answers are pending.
+    /// Returns the directory, if the extension resolves names. Called before the start; answers are pending until names are known.
     fn directory(&self) -> Option<Arc<dyn Directory>> {
         None
     }
 
-    /// Gets ready and returns the future that works until `stop` fires. What cannot be reached yet is not an error: it is tried again.
+    /// Starts the extension and returns the future that runs until `stop` fires.
+    ///
+    /// # Errors
+    /// The extension cannot start. A server that cannot be reached yet is not an error; the extension retries.
     async fn start(self: Box<Self>, stop: CancellationToken) -> Result<Running, ComponentError>;
 }
 
 /// Produces records.
 #[async_trait]
 pub trait Receiver: Send {
-    /// Gets ready (loads, attaches, opens, …) and returns the future that produces until `stop` fires. After a stop it sends what is
-    /// pending and a last [`crate::model::PassEnd`], then resolves.
+    /// Starts the receiver (loads, attaches, opens, …) and returns the future that sends records until `stop` fires. After a stop, the
+    /// future sends pending records and a last [`PassEnd`](crate::model::PassEnd), and resolves.
+    ///
+    /// # Errors
+    /// The receiver cannot start.
     async fn start(
         self: Box<Self>,
         output: RecordOutput,
@@ -42,41 +49,61 @@ pub trait Receiver: Send {
     ) -> Result<Running, ComponentError>;
 }
 
-/// Transforms batches. Runs on a task of its own; must not block.
+/// Transforms batches. It runs in its own task and must not block.
 pub trait Processor: Send {
-    /// Handles one batch and pushes what results onto `out`, in order. A watermark ([`Batch::PassEnd`]) is passed on unless the
-    /// processor turns records into windows.
+    /// Processes one batch and pushes the results to `out` in order. Passes a watermark ([`Batch::PassEnd`]) on, unless the processor turns
+    /// records into windows.
+    ///
+    /// # Errors
+    /// The processor cannot continue. The graph stops.
     fn process(&mut self, batch: Batch, out: &mut Vec<Batch>) -> Result<(), ComponentError>;
 
-    /// The input has ended: push what is held.
+    /// Pushes all remaining results to `out`, because the input has ended.
+    ///
+    /// # Errors
+    /// As for [`Self::process`].
     fn finish(&mut self, out: &mut Vec<Batch>) -> Result<(), ComponentError>;
 }
 
-/// Turns batches into payloads, in order, and says how they are delivered.
+/// Encodes batches as payloads and defines how they are delivered.
 pub trait Exporter: Send {
-    /// Encodes one batch into requests, none if it has nothing for this exporter. Their items add up to the batch's. Called in the batches' order, once per batch, whatever the number of
-    /// delivery attempts: what depends on order (cumulative sums) belongs here.
+    /// Encodes one batch as payloads, which together have the batch's items. Returns none if the batch has nothing for this exporter.
+    ///
+    /// Called once for each batch in order, regardless of the number of delivery attempts. State that depends on the order (cumulative
+    /// sums) belongs here.
+    ///
+    /// # Errors
+    /// The batch cannot be encoded. It is dropped and counted.
     fn encode(&mut self, batch: &Batch) -> Result<Vec<Payload>, ComponentError>;
 
-    /// Queue, retry and time limits.
+    /// Returns the configuration of the queue, the retries and the time limit.
     fn delivery(&self) -> DeliveryConfig;
 
-    /// The sending side.
+    /// Returns what delivers the payloads.
     fn pusher(&self) -> Arc<dyn Pusher>;
 }
 
-/// Delivers payloads. Several pushes may run at the same time if [`DeliveryConfig`] allows it.
+/// Delivers payloads. Several pushes run concurrently if [`DeliveryConfig`] allows it.
 #[async_trait]
 pub trait Pusher: Send + Sync {
-    /// Gets ready; an error stops the start of the process. A server that cannot be reached yet is not an error.
+    /// Prepares the delivery.
+    ///
+    /// # Errors
+    /// The process cannot start. A server that cannot be reached yet is not an error.
     async fn start(&self) -> Result<(), ComponentError> {
         Ok(())
     }
 
-    /// One attempt. The time limit is the caller's.
+    /// Attempts to deliver a payload once. The caller applies the time limit.
+    ///
+    /// # Errors
+    /// The attempt failed. The error determines whether it is retried.
     async fn push(&self, payload: &Payload) -> Result<Pushed, PushError>;
 
-    /// Nothing follows: flush, close.
+    /// Flushes and closes the output. No payload follows.
+    ///
+    /// # Errors
+    /// The output cannot be flushed or closed.
     async fn shutdown(&self) -> Result<(), ComponentError> {
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! What a channel carries.
+//! [`Batch`]: what a channel between two stages carries.
 
 use std::sync::Arc;
 
@@ -6,35 +6,35 @@ use crate::model::record::{ConnectionRecord, Totals};
 use crate::model::time::UnixNanos;
 use crate::model::window::Window;
 
-/// One message between two stages. Shared on fan-out; cloned only by a stage that mutates ([`Arc::make_mut`]).
+/// One message between two stages. Stages share its content; a stage that changes it clones it first ([`Arc::make_mut`]).
 #[derive(Clone, Debug)]
 pub enum Batch {
-    /// Observations, in order.
+    /// Records in the order of their observation.
     Records(Arc<Vec<ConnectionRecord>>),
-    /// A pass is complete: every record that belongs to windows ending at or before its tick was sent.
+    /// The end of a pass: all records of windows that end at or before its tick were sent.
     PassEnd(PassEnd),
     /// One closed window.
     Window(Arc<Window>),
 }
 
-/// The watermark that closes windows.
+/// The watermark: windows up to its tick are complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PassEnd {
     /// Windows that end at or before this time are complete.
     pub tick: UnixNanos,
-    /// The receiver stops: `tick` need not lie on an interval's boundary, and nothing follows.
+    /// Whether the receiver stops. Then `tick` may be within an interval, and no batch follows.
     pub last: bool,
 }
 
 // === impl Batch ===
 
 impl Batch {
-    /// Wraps records.
+    /// Makes a batch of records.
     pub fn records(records: Vec<ConnectionRecord>) -> Self {
         Self::Records(Arc::new(records))
     }
 
-    /// Items for accounting: records, or metric data points; 0 for a watermark.
+    /// Returns the number of items for accounting: records, or metric data points; 0 for a watermark.
     pub fn items(&self) -> u64 {
         match self {
             Self::Records(records) => records.len() as u64,
@@ -43,7 +43,8 @@ impl Batch {
         }
     }
 
-    /// Traffic (sent + received bytes) that the batch tells of: for records their deltas, for a window its coarsest level's sums.
+    /// Returns the traffic that the batch reports, in sent plus received bytes: the deltas of records, or the sums of a window's
+    /// coarsest level.
     pub fn traffic_bytes(&self) -> u64 {
         match self {
             Self::Records(records) => sum(records.iter().map(|record| &record.delta)),
@@ -57,7 +58,7 @@ impl Batch {
     }
 }
 
-/// Sent and received bytes; saturates.
+/// Sums sent and received bytes. Saturates.
 fn sum<'a>(totals: impl Iterator<Item = &'a Totals>) -> u64 {
     totals.fold(0, |sum: u64, totals| {
         sum.saturating_add(totals.sent_bytes).saturating_add(totals.received_bytes)

@@ -1,9 +1,9 @@
 //! Explicit-bucket histograms with fixed bounds.
 //!
-//! Explicit rather than exponential: every backend that our users run reads them (Prometheus' classic histograms, Istio's dashboards),
-//! series with the same bounds add up exactly, and a sample costs a search among at most 24 bounds without rescaling.
+//! Explicit buckets have three advantages over exponential ones. Common backends read them (Prometheus' classic histograms, Istio's
+//! dashboards). Series with the same bounds add up exactly. A sample costs a search among at most 24 bounds, without rescaling.
 
-/// Upper bounds in seconds for round trips and connect durations: 1–2.5–5 from 10 µs to 10 s.
+/// Upper bounds in seconds for round trips and connect durations: 1, 2.5 and 5 times each power of ten from 10 µs to 10 s.
 pub const ROUND_TRIP_BOUNDS: &[f64] = &[
     0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
     0.5, 1.0, 2.5, 5.0, 10.0,
@@ -15,18 +15,18 @@ pub const CONNECTION_DURATION_BOUNDS: &[f64] = &[
     604800.0,
 ];
 
-/// Counts by bucket. A value belongs to the first bucket whose upper bound is not below it; the last bucket has no bound.
+/// Counts by bucket. A value belongs to the first bucket whose upper bound is at least the value. The last bucket has no bound.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Histogram {
     bounds: &'static [f64],
-    /// Empty until the first sample: most series have none in most windows.
+    /// Empty until the first sample, because most series have no sample in most windows.
     counts: Vec<u64>,
     sum: f64,
     count: u64,
 }
 
 impl Histogram {
-    /// An empty histogram with the given upper bounds, which must ascend.
+    /// Returns an empty histogram with these upper bounds in seconds, which must ascend.
     pub fn new(bounds: &'static [f64]) -> Self {
         Self { bounds, counts: Vec::new(), sum: 0.0, count: 0 }
     }
@@ -42,7 +42,7 @@ impl Histogram {
         self.sum += seconds;
     }
 
-    /// Adds another histogram of the same bounds.
+    /// Adds another histogram with the same bounds.
     pub fn merge(&mut self, other: &Self) {
         debug_assert_eq!(self.bounds, other.bounds);
         if other.count == 0 {
@@ -58,29 +58,29 @@ impl Histogram {
         self.sum += other.sum;
     }
 
-    /// Forgets every sample, keeps the allocation.
+    /// Removes all samples and keeps the allocation.
     pub fn clear(&mut self) {
         self.counts.fill(0);
         self.count = 0;
         self.sum = 0.0;
     }
 
-    /// Upper bounds, seconds.
+    /// Returns the upper bounds in seconds.
     pub fn bounds(&self) -> &'static [f64] {
         self.bounds
     }
 
-    /// Per-bucket counts, one more than bounds; empty if there never was a sample.
+    /// Returns the count of each bucket: one more than bounds, or empty if there was never a sample.
     pub fn counts(&self) -> &[u64] {
         &self.counts
     }
 
-    /// Sum of the samples, seconds.
+    /// Returns the sum of the samples in seconds.
     pub fn sum(&self) -> f64 {
         self.sum
     }
 
-    /// Number of samples.
+    /// Returns the number of samples.
     pub fn count(&self) -> u64 {
         self.count
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How fine a series is.
+/// What a series distinguishes: services, workloads or connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]
@@ -18,10 +18,10 @@ pub enum Level {
 // === impl Level ===
 
 impl Level {
-    /// All, coarse first.
+    /// All levels, the coarsest first.
     pub const ALL: [Self; 3] = [Self::Service, Self::Workload, Self::Connection];
 
-    /// `service`, `workload`, `connection`.
+    /// Returns `service`, `workload` or `connection`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Service => "service",

@@ -1,11 +1,13 @@
-//! What an access-log record says: the one walk over a record's attributes that every logs exporter uses.
+//! The attributes of a log record. All logs exporters use [`for_each_attribute`].
 
 use crate::model::attributes::{AttributeValue, FlowView, for_each_of_flow, key};
 use crate::model::record::{ConnectionRecord, End, Totals};
 use crate::model::time::seconds;
 
-/// Visits the attributes of the record's log entry, in the order in which they are shown. `event_name` and `timestamp` are the log
-/// record's own fields: [`crate::model::record::Event::event_name`] and [`ConnectionRecord::observed`].
+/// Visits the attributes of the record's log record in the order of their output.
+///
+/// The name and the time of the log record are no attributes: they are [`Event::event_name`](crate::model::Event::event_name) and
+/// [`ConnectionRecord::observed`].
 pub fn for_each_attribute(record: &ConnectionRecord, visit: &mut dyn FnMut(&str, AttributeValue<'_>)) {
     for_each_of_flow(&FlowView::of_record(record), visit);
     visit("longwave.start_known", AttributeValue::Bool(record.start_known));

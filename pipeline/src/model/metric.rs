@@ -1,38 +1,38 @@
-//! The metrics of a window: names, units, kinds, and the one walk over a series' points that every metrics exporter uses.
+//! The metrics of a window: names, units and kinds. All metrics exporters use [`for_each_point`].
 
 use crate::model::histogram::Histogram;
 use crate::model::record::{CloseReason, FailReason};
 use crate::model::window::{Measures, Window};
 
-/// How a metric adds up.
+/// How the points of a metric are aggregated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Monotonic sum.
+    /// Monotonic sum over the window.
     Counter,
-    /// Non-monotonic sum, always cumulative: the value is the current level.
+    /// Non-monotonic sum that is always cumulative: the value is the current number.
     UpDown,
     /// Explicit-bucket histogram.
     Histogram,
-    /// Last value.
+    /// Last value in the window.
     Gauge,
 }
 
-/// One metric of every level; its full name is `longwave.tcp.<level>.<suffix>`.
+/// One metric. It exists at every level, with the name `longwave.tcp.<level>.<suffix>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Metric {
-    /// Last part of the name.
+    /// Part of the name after the level.
     pub suffix: &'static str,
-    /// UCUM unit.
+    /// Unit in UCUM's notation, such as `By` or `s`.
     pub unit: &'static str,
-    /// Kind.
+    /// How its points are aggregated.
     pub kind: Kind,
-    /// What a backend shows.
+    /// Description, which backends display.
     pub description: &'static str,
-    /// Names at the levels service, workload, connection.
+    /// Full names at the levels service, workload and connection.
     pub names: [&'static str; 3],
 }
 
-/// Index into [`METRICS`].
+/// A metric. The number is the index in [`METRICS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(usize)]
 #[allow(missing_docs, reason = "METRICS documents them")]
@@ -95,20 +95,22 @@ pub const METRICS: [Metric; 14] = [
 /// The value of one point.
 #[derive(Clone, Copy, Debug)]
 pub enum PointValue<'a> {
-    /// A sum or a level.
+    /// Value of a sum.
     Int(u64),
-    /// A sum split by close reason (attribute `longwave.close.reason`).
+    /// Count for one close reason (attribute `longwave.close.reason`).
     Closed(CloseReason, u64),
-    /// A sum split by failure (attribute `error.type`).
+    /// Count for one reason of failure (attribute `error.type`).
     Failed(FailReason, u64),
-    /// A gauge.
+    /// Value of a gauge.
     Float(f64),
-    /// A histogram.
+    /// Samples of a histogram.
     Histogram(&'a Histogram),
 }
 
-/// Visits the points of one series in one window, in the order of [`METRICS`]. Plain sums are always there, zero or not;
-/// `connections.closed`, `.failed`, histograms and gauges only if they hold something.
+/// Visits the points of one series in one window, in the order of [`METRICS`].
+///
+/// Plain sums are always visited, also if they are zero. `connections.closed`, `connections.failed`, histograms and gauges are visited
+/// only if they have a value.
 pub fn for_each_point<'a>(measures: &'a Measures, visit: &mut dyn FnMut(Id, PointValue<'a>)) {
     let totals = &measures.totals;
     visit(Id::SentBytes, PointValue::Int(totals.sent_bytes));
@@ -145,7 +147,7 @@ pub fn for_each_point<'a>(measures: &'a Measures, visit: &mut dyn FnMut(Id, Poin
 // === impl Id ===
 
 impl Id {
-    /// Its entry in [`METRICS`].
+    /// Returns the metric's entry in [`METRICS`].
     pub fn metric(self) -> &'static Metric {
         &METRICS[self as usize]
     }
@@ -154,7 +156,7 @@ impl Id {
 // === impl Window ===
 
 impl Window {
-    /// Metric data points in this window: the unit of accounting from a window processor on.
+    /// Returns the number of metric data points, which accounting counts from a window processor on.
     pub fn point_count(&self) -> u64 {
         self.series.iter().map(|series| series.measures.point_count()).sum()
     }
@@ -163,7 +165,7 @@ impl Window {
 // === impl Measures ===
 
 impl Measures {
-    /// Points that [`for_each_point`] visits.
+    /// Returns the number of points that [`for_each_point`] visits.
     pub fn point_count(&self) -> u64 {
         let mut count = 0;
         for_each_point(self, &mut |_, _| count += 1);

@@ -1,4 +1,6 @@
-//! Names as interned handles: equal names share one allocation, compare and hash by address, and are freed with their last handle.
+//! Names of workloads and services, as interned handles.
+//!
+//! Equal names share one allocation, compare and hash by address, and are freed with their last handle.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -8,13 +10,13 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use hashbrown::HashTable;
 
-/// The word for a name that nobody could tell.
+/// What is reported instead of an unknown name.
 pub const UNKNOWN: &str = "unknown";
 
-/// Who one end of a connection is.
+/// The workload at one end of a connection, as in Kubernetes and Istio.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Workload {
-    /// The top owner's name (Deployment, systemd unit, container, process, …).
+    /// Name of the topmost owner (Deployment, systemd unit, container, process, …).
     pub name: Arc<str>,
     /// `Deployment`, `StatefulSet`, …, `SystemdUnit`, `Container`, `Process`.
     pub kind: Arc<str>,
@@ -28,20 +30,20 @@ pub struct Workload {
     pub container: Arc<str>,
     /// Container id, or empty.
     pub container_id: Arc<str>,
-    /// Labels and annotations that the configuration selected, in its order; empty for most.
+    /// Labels and annotations that the configuration selects, in its order.
     pub labels: Arc<[Label]>,
 }
 
-/// A label or an annotation of a workload that becomes an attribute of its end.
+/// A label or annotation of a workload, which becomes an attribute of its end of the connection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Label {
-    /// Shared by all workloads that have it.
+    /// Attribute name, shared by all workloads with this label.
     pub key: Arc<LabelKey>,
-    /// Value.
+    /// Value of the label.
     pub value: Arc<str>,
 }
 
-/// The attribute of a label, for each end.
+/// The attribute names of a label, one for each end.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LabelKey {
     /// `source.` and the attribute's name.
@@ -50,47 +52,48 @@ pub struct LabelKey {
     pub destination: Box<str>,
 }
 
-/// The service that the client meant.
+/// The service that a client connected to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Service {
-    /// Name.
+    /// Name of the service.
     pub name: Arc<str>,
     /// Kubernetes namespace, or empty.
     pub namespace: Arc<str>,
-    /// Several services fit; this one was chosen by rule.
+    /// Whether several services match. This one is the first by namespace and name.
     pub ambiguous: bool,
 }
 
-/// A shared, immutable name. Two handles of one [`Interner`] are equal exactly when their names are.
+/// A shared, immutable name. Two handles of one [`Interner`] are equal if and only if their names are.
 pub struct Handle<T>(Arc<T>);
 
-/// Hands out one [`Handle`] per distinct value and forgets values that nobody holds any more.
+/// Returns one [`Handle`] per distinct value, and frees values that have no handle any more.
 pub struct Interner<T> {
-    table: Mutex<Table<T>>,
+    table: Mutex<InternerTable<T>>,
 }
 
-struct Table<T> {
-    entries: HashTable<Entry<T>>,
+struct InternerTable<T> {
+    entries: HashTable<InternedEntry<T>>,
     hasher: foldhash::fast::RandomState,
     sweep_at: usize,
 }
 
-struct Entry<T> {
+struct InternedEntry<T> {
     hash: u64,
     value: Weak<T>,
 }
 
+/// Entries at which freed ones are removed for the first time.
 const FIRST_SWEEP: usize = 64;
 
 // === impl LabelKey ===
 
 impl LabelKey {
-    /// For an attribute's name such as `k8s.pod.label.app`.
+    /// Makes the names of both ends for an attribute such as `k8s.pod.label.app`.
     pub fn new(name: &str) -> Self {
         Self { source: format!("source.{name}").into(), destination: format!("destination.{name}").into() }
     }
 
-    /// The attribute's name without the end.
+    /// Returns the attribute's name without the end's prefix.
     pub fn name(&self) -> &str {
         self.source.strip_prefix("source.").unwrap_or_default()
     }
@@ -139,7 +142,7 @@ impl<T> Borrow<T> for Handle<T> {
 }
 
 impl<T> Handle<T> {
-    /// The allocation's address: a cheap key for maps that hold the handle too.
+    /// Returns the allocation's address: a cheap key for maps that also store the handle.
     pub fn address(&self) -> usize {
         Arc::as_ptr(&self.0) as usize
     }
@@ -150,39 +153,39 @@ impl<T> Handle<T> {
 impl<T: Hash + Eq> Default for Interner<T> {
     fn default() -> Self {
         let hasher = foldhash::fast::RandomState::default();
-        Self { table: Mutex::new(Table { entries: HashTable::new(), hasher, sweep_at: FIRST_SWEEP }) }
+        Self { table: Mutex::new(InternerTable { entries: HashTable::new(), hasher, sweep_at: FIRST_SWEEP }) }
     }
 }
 
 impl<T: Hash + Eq> Interner<T> {
-    /// The handle of `value`.
+    /// Returns the handle of `value`.
     pub fn intern(&self, value: T) -> Handle<T> {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let hash = table.hasher.hash_one(&value);
         let mut found = None;
         table.entries.find(hash, |entry| {
-            found = entry.value.upgrade().filter(|held| entry.hash == hash && **held == value);
+            found = entry.value.upgrade().filter(|known| entry.hash == hash && **known == value);
             found.is_some()
         });
-        if let Some(held) = found {
-            return Handle(held);
+        if let Some(known) = found {
+            return Handle(known);
         }
         if table.entries.len() >= table.sweep_at {
             table.entries.retain(|entry| entry.value.strong_count() > 0);
             table.sweep_at = (table.entries.len() * 2).max(FIRST_SWEEP);
         }
-        let held = Arc::new(value);
-        let entry = Entry { hash, value: Arc::downgrade(&held) };
+        let shared = Arc::new(value);
+        let entry = InternedEntry { hash, value: Arc::downgrade(&shared) };
         table.entries.insert_unique(hash, entry, |entry| entry.hash);
-        Handle(held)
+        Handle(shared)
     }
 
-    /// Entries in the table, dead ones included: at most twice the living ones, plus a constant.
+    /// Returns the number of entries, freed ones included: at most twice those in use, plus a constant.
     pub fn len(&self) -> usize {
         self.table.lock().unwrap_or_else(PoisonError::into_inner).entries.len()
     }
 
-    /// No entries.
+    /// Whether there are no entries.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -85,6 +85,9 @@ pub struct Detail {
     pub container: bool,
 }
 
+/// There is one key per series.
+const _: () = assert!(size_of::<SeriesKey>() == 168);
+
 // === impl SeriesKey ===
 
 impl SeriesKey {

@@ -8,53 +8,53 @@ use crate::model::record::{CloseReason, FailReason, Totals};
 use crate::model::series_key::SeriesKey;
 use crate::model::time::UnixNanos;
 
-/// The aggregate of `[start, end)`.
+/// The aggregate of the interval `[start, end)`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Window {
-    /// First nanosecond.
+    /// First nanosecond of the interval.
     pub start: UnixNanos,
-    /// First nanosecond after.
+    /// First nanosecond after the interval.
     pub end: UnixNanos,
-    /// Each series at most once.
+    /// The series, each at most once.
     pub series: Vec<Series>,
 }
 
-/// One series' share of a window.
+/// The measures of one series in a window.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Series {
-    /// Level.
+    /// What the series distinguishes.
     pub level: Level,
-    /// What the series is of. It is the same allocation in every window of the series' life, so an exporter may use its address as a key
-    /// while it keeps the `Arc`.
+    /// Key of the series. All windows of the series share the allocation, so that an exporter may use its address as a key while it keeps
+    /// the `Arc`.
     pub key: Arc<SeriesKey>,
-    /// Start of the first window of the series' life.
+    /// Start of the series' first window.
     pub created: UnixNanos,
-    /// This is the series' last window.
+    /// Whether this is the series' last window.
     pub ended: bool,
-    /// The sums and samples of this window.
+    /// Sums and samples of this window.
     pub measures: Measures,
 }
 
-/// What is measured in a window, for one series.
+/// What is measured for one series in a window.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measures {
     /// Sums of the records' deltas.
     pub totals: Totals,
     /// Connections that reached ESTABLISHED in this window.
     pub opened: u64,
-    /// Connections that ended, by [`CloseReason`] (index: number − 1).
+    /// Closed connections, by [`CloseReason`]. The index is the reason's number minus 1.
     pub closed: [u64; CloseReason::ALL.len()],
-    /// Active opens that failed, by reason; each reason once.
+    /// Failed opens, by reason. Each reason occurs once.
     pub failed: Vec<(FailReason, u64)>,
     /// Connections open at the window's end.
     pub active: u64,
-    /// One smoothed round trip per connection in which bytes were acknowledged, seconds.
+    /// Smoothed round trips in seconds: one sample for each connection in which bytes were acknowledged.
     pub rtt: Histogram,
-    /// From SYN to ESTABLISHED, seconds.
+    /// Times from SYN to ESTABLISHED in seconds.
     pub connect_duration: Histogram,
-    /// From open to end, of connections that ended, seconds.
+    /// Times from the open to the close in seconds, of closed connections.
     pub connection_duration: Histogram,
-    /// Least round trip of the connections seen, seconds.
+    /// Minimum round trip of the connections in seconds.
     pub rtt_min: Option<f64>,
 }
 
@@ -77,7 +77,7 @@ impl Default for Measures {
 }
 
 impl Measures {
-    /// Adds another series' measures of the same window: what folding and roll-ups do.
+    /// Adds another series' measures of the same window, for folding and roll-ups.
     pub fn merge(&mut self, other: &Self) {
         self.totals.add(&other.totals);
         self.opened += other.opened;
@@ -94,32 +94,32 @@ impl Measures {
         self.offer_rtt_min(other.rtt_min);
     }
 
-    /// Counts one ended connection.
+    /// Counts one closed connection.
     pub fn count_closed(&mut self, reason: CloseReason) {
         self.closed[reason as usize - 1] += 1;
     }
 
-    /// Counts failed opens.
+    /// Counts `count` failed opens.
     pub fn count_failed(&mut self, reason: FailReason, count: u64) {
         match self.failed.iter_mut().find(|(known, _)| *known == reason) {
-            Some((_, held)) => *held += count,
+            Some((_, known)) => *known += count,
             None => self.failed.push((reason, count)),
         }
     }
 
-    /// Lowers `rtt_min` to `seconds`, if that is less.
+    /// Lowers `rtt_min` to `seconds` if that is less.
     pub fn offer_rtt_min(&mut self, seconds: Option<f64>) {
         if let Some(seconds) = seconds {
-            self.rtt_min = Some(self.rtt_min.map_or(seconds, |held| held.min(seconds)));
+            self.rtt_min = Some(self.rtt_min.map_or(seconds, |least| least.min(seconds)));
         }
     }
 
-    /// Ended connections, of any reason.
+    /// Returns the number of closed connections.
     pub fn closed_total(&self) -> u64 {
         self.closed.iter().sum()
     }
 
-    /// Failed opens, of any reason.
+    /// Returns the number of failed opens.
     pub fn failed_total(&self) -> u64 {
         self.failed.iter().map(|(_, count)| count).sum()
     }

@@ -1,5 +1,5 @@
-//! What runs components: a configuration becomes a typed graph ([`Plan`]), the graph runs ([`Runtime`]), payloads are delivered, and
-//! the stages' counters are published ([`Telemetry`]).
+//! Runs components: makes a typed graph from a configuration ([`Plan`]), runs the graph ([`Runtime`]), delivers payloads, and publishes
+//! the counters of the stages ([`Telemetry`]).
 //!
 //! Depends on [`crate::component`] and [`crate::model`].
 

@@ -1,8 +1,8 @@
-//! The running graph: every stage a task, bounded channels between them.
+//! [`Runtime`]: runs a graph. Every stage is a task; bounded channels connect them.
 //!
-//! Start: extensions and exporters first, receivers last. Stop: receivers first; a stage ends when its input has ended and it has passed
-//! on what it held, so the graph drains in the direction of its flow, exporters end, then extensions. A stage or an extension that fails
-//! or panics stops the whole graph.
+//! Extensions and exporters start first, receivers last. Receivers stop first. A stage ends when its input has ended and it has sent its
+//! remaining items, so that the graph drains in the direction of the flow. Extensions stop last. A stage or an extension that fails or
+//! panics stops the whole graph.
 
 #[cfg(test)]
 mod tests;
@@ -28,66 +28,67 @@ use crate::runtime::delivery::{SHUTDOWN_LIMIT, SendingQueue};
 use crate::runtime::graph::{
     Plan, PlannedExporter, PlannedExtension, PlannedPipeline, PlannedProcessor, PlannedReceiver,
 };
-use crate::runtime::stage::{self, Entry, FanOut, channel};
+use crate::runtime::stage::{self, FanOut, StageSender, channel};
 
-/// Batches that a receiver may be ahead of a pipeline. A pass over 100,000 sockets is about 400 of them.
+/// Capacity of the channel from a receiver to a pipeline, in batches. A pass over 100,000 sockets is about 400 batches.
 const RECEIVER_QUEUE: usize = 256;
-/// Batches between two stages.
+/// Capacity of a channel between two stages, in batches.
 const STAGE_QUEUE: usize = 16;
-/// After a failure: longer than exporters take to shut down, so that only what hangs is cut off.
+/// Time for the graph to drain after a failure. Longer than exporters need to shut down, so that only a stage that hangs is aborted.
 const FAILURE_LIMIT: Duration = SHUTDOWN_LIMIT.saturating_add(Duration::from_secs(2));
 
-/// A started graph.
+/// A running graph.
 pub struct Runtime {
-    tasks: JoinSet<Ended>,
+    tasks: JoinSet<EndedTask>,
     stop: CancellationToken,
-    extensions: JoinSet<Ended>,
-    /// Fires when no stage is left that could ask an extension.
+    extensions: JoinSet<EndedTask>,
+    /// Fires when all stages have ended, so that no stage needs an extension.
     stop_extensions: CancellationToken,
 }
 
-/// What processors get to use together.
+/// What all processors receive.
 #[derive(Clone, Default)]
-struct Common {
+struct ProcessorEnvironment {
     directories: Directories,
     shared: Shared,
 }
 
-struct Ended {
+/// A task that has ended.
+struct EndedTask {
     what: String,
     result: Result<(), ComponentError>,
 }
 
-/// What the components of a graph share.
+/// What the runtime needs from the process.
 #[derive(Clone)]
 pub struct RuntimeEnvironment {
     /// Counters of all stages.
     pub accounting: Accounting,
-    /// For the components' own measurements.
+    /// For the components' self-telemetry.
     pub meter: Meter,
-    /// Who exports.
+    /// Resource attributes of Longwave.
     pub resource: Arc<Vec<(String, String)>>,
 }
 
-/// The graph could not start, or ended in failure.
+/// Why the graph could not start, or failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
-    /// A component could not be created or started; nothing runs.
+    /// A component could not be created or started. No component is running.
     #[error("failed to start {id:?} {role}")]
     Start {
-        /// The component's id.
+        /// Id of the component.
         id: String,
         /// `extension`, `receiver`, `processor` or `exporter`.
         role: &'static str,
-        /// Why.
+        /// The cause.
         source: ComponentError,
     },
-    /// A stage failed while running; the others were stopped.
+    /// A stage or an extension failed. The others were stopped.
     #[error("{what} failed")]
     Failed {
-        /// Which stage.
+        /// Describes the stage.
         what: String,
-        /// Why.
+        /// The cause.
         source: ComponentError,
     },
 }
@@ -98,7 +99,7 @@ impl Runtime {
     /// Creates and starts every component.
     ///
     /// # Errors
-    /// The first component that fails; what was started before is stopped and has ended.
+    /// The first component that fails. All components that were started before have been stopped.
     pub async fn start(plan: &Plan, environment: &RuntimeEnvironment) -> Result<Self, RuntimeError> {
         let mut runtime = Self {
             tasks: JoinSet::new(),
@@ -110,15 +111,15 @@ impl Runtime {
             Ok(()) => Ok(runtime),
             Err(error) => {
                 runtime.stop();
-                // The first failure is the one to tell.
+                // The first failure is reported.
                 let _ = runtime.join().await;
                 Err(error)
             }
         }
     }
 
-    /// Creates every component as [`Self::start`] would, and starts none: what only shows then (a certificate that cannot be read) is
-    /// an error now.
+    /// Creates every component as [`Self::start`] does, but starts none. Finds errors that only occur then, such as a certificate that cannot
+    /// be read.
     ///
     /// # Errors
     /// The first component that cannot be created.
@@ -126,18 +127,18 @@ impl Runtime {
         let meter = SdkMeterProvider::default().meter("dry_run");
         let environment =
             RuntimeEnvironment { accounting: Accounting::default(), meter, resource: Arc::clone(resource) };
-        let (_, common) = create_extensions(plan, &environment)?;
+        let (_, shared_by_processors) = create_extensions(plan, &environment)?;
         plan.exporters.iter().try_for_each(|planned| create_exporter(planned, &environment).map(drop))?;
         for pipeline in &plan.pipelines {
             for planned in &pipeline.processors {
-                create_processor(planned, pipeline, &environment, &common)?;
+                create_processor(planned, pipeline, &environment, &shared_by_processors)?;
             }
         }
         plan.receivers.iter().try_for_each(|planned| create_receiver(planned, plan, &environment).map(drop))
     }
 
     async fn start_all(&mut self, plan: &Plan, environment: &RuntimeEnvironment) -> Result<(), RuntimeError> {
-        let (extensions, common) = create_extensions(plan, environment)?;
+        let (extensions, shared_by_processors) = create_extensions(plan, environment)?;
         for (id, extension) in extensions {
             let started = extension.start(self.stop_extensions.clone()).await;
             let running = started.map_err(|source| RuntimeError::start(&id, "extension", source))?;
@@ -147,9 +148,14 @@ impl Runtime {
         for planned in &plan.exporters {
             exporters.push(self.start_exporter(planned, environment).await?);
         }
-        let mut entries = Vec::new();
+        let mut pipeline_senders = Vec::new();
         for pipeline in &plan.pipelines {
-            entries.push(self.start_pipeline(pipeline, &exporters, environment, &common)?);
+            pipeline_senders.push(self.start_pipeline(
+                pipeline,
+                &exporters,
+                environment,
+                &shared_by_processors,
+            )?);
         }
         drop(exporters);
         for receiver in &plan.receivers {
@@ -163,9 +169,9 @@ impl Runtime {
                     pipeline.signal,
                     false,
                 );
-                let entry = &entries[*index];
-                entry.nodes.iter().for_each(|to| environment.accounting.connect(&node, to));
-                (node, entry.sender.clone())
+                let sender = &pipeline_senders[*index];
+                sender.nodes.iter().for_each(|to| environment.accounting.connect(&node, to));
+                (node, sender.channel.clone())
             });
             let output = RecordOutput::new(edges.collect());
             let running = created
@@ -177,23 +183,24 @@ impl Runtime {
         Ok(())
     }
 
-    /// Asks the receivers to stop; everything else follows. May be called at any time, any number of times.
+    /// Stops the receivers; the other stages follow. May be called at any time and repeatedly.
     pub fn stop(&self) {
         self.stop.cancel();
     }
 
-    /// Waits until every stage has ended, after a stop or when all receivers have come to their input's end, and then every extension.
+    /// Waits until every stage and then every extension has ended: after a stop, or when the inputs of all receivers have ended.
     ///
     /// # Errors
-    /// The first stage or extension that failed or panicked. It stops the graph; the others get [`SHUTDOWN_LIMIT`] to drain, all together.
+    /// The first stage or extension that failed or panicked. The failure stops the graph; the others have a little more than
+    /// [`SHUTDOWN_LIMIT`] to drain.
     pub async fn join(&mut self) -> Result<(), RuntimeError> {
         let mut failure: Option<(RuntimeError, Instant)> = None;
         loop {
             let deadline = failure.as_ref().map(|(_, deadline)| *deadline);
             let Some(ended) = self.next_ended(deadline).await else { break };
             let error = match ended {
-                Ok(Ended { result: Ok(()), .. }) => continue,
-                Ok(Ended { what, result: Err(source) }) => RuntimeError::Failed { what, source },
+                Ok(EndedTask { result: Ok(()), .. }) => continue,
+                Ok(EndedTask { what, result: Err(source) }) => RuntimeError::Failed { what, source },
                 Err(lost) => RuntimeError::Failed {
                     what: "a stage".to_owned(),
                     source: ComponentError::with_source("its task was lost", lost),
@@ -205,13 +212,13 @@ impl Runtime {
         failure.map_or(Ok(()), |(error, _)| Err(error))
     }
 
-    /// The next task that ended; `None` when all have, or were cut off at the deadline.
-    async fn next_ended(&mut self, deadline: Option<Instant>) -> Option<Result<Ended, JoinError>> {
+    /// Returns the next task that ended. `None` if all have ended or were aborted at the deadline.
+    async fn next_ended(&mut self, deadline: Option<Instant>) -> Option<Result<EndedTask, JoinError>> {
         if self.tasks.is_empty() {
             self.stop_extensions.cancel();
         }
         let deadline = match deadline {
-            // Nothing is lost with an extension that hangs.
+            // An extension that hangs loses no data, so it is aborted.
             None if self.tasks.is_empty() => Some(Instant::now() + SHUTDOWN_LIMIT),
             given => given,
         };
@@ -240,45 +247,46 @@ impl Runtime {
         &mut self,
         planned: &PlannedExporter,
         environment: &RuntimeEnvironment,
-    ) -> Result<Entry, RuntimeError> {
+    ) -> Result<StageSender, RuntimeError> {
         let exporter = create_exporter(planned, environment)?;
         let pusher = exporter.pusher();
         pusher.start().await.map_err(|source| RuntimeError::start(&planned.id, "exporter", source))?;
         let node = environment.accounting.node(NodeKind::Exporter, &planned.id, "", planned.signal, false);
-        let (entry, input) = channel(STAGE_QUEUE, vec![Arc::clone(&node)]);
+        let (sender, input) = channel(STAGE_QUEUE, vec![Arc::clone(&node)]);
         let queue =
             SendingQueue::start(&planned.id, pusher, exporter.delivery(), Arc::clone(&node), &self.stop);
         let running = stage::run_exporter(exporter, input, queue, Arc::clone(&node));
         self.spawn(format!("exporter {:?}", planned.id), Some(node), running);
-        Ok(entry)
+        Ok(sender)
     }
 
     fn start_pipeline(
         &mut self,
         pipeline: &PlannedPipeline,
-        exporters: &[Entry],
+        exporters: &[StageSender],
         environment: &RuntimeEnvironment,
-        common: &Common,
-    ) -> Result<Entry, RuntimeError> {
-        let mut next: Vec<Entry> = pipeline.exporters.iter().map(|index| exporters[*index].clone()).collect();
+        shared_by_processors: &ProcessorEnvironment,
+    ) -> Result<StageSender, RuntimeError> {
+        let mut next: Vec<StageSender> =
+            pipeline.exporters.iter().map(|index| exporters[*index].clone()).collect();
         for (position, planned) in pipeline.processors.iter().enumerate().rev() {
-            let (processor, node) = create_processor(planned, pipeline, environment, common)?;
+            let (processor, node) = create_processor(planned, pipeline, environment, shared_by_processors)?;
             next.iter()
-                .flat_map(|entry| &entry.nodes)
+                .flat_map(|sender| &sender.nodes)
                 .for_each(|to| environment.accounting.connect(&node, to));
             let room = if position == 0 { RECEIVER_QUEUE } else { STAGE_QUEUE };
-            let (entry, input) = channel(room, vec![Arc::clone(&node)]);
+            let (sender, input) = channel(room, vec![Arc::clone(&node)]);
             let what = format!("processor {:?} of pipeline {:?}", planned.id, pipeline.id);
             let running = stage::run_processor(processor, input, FanOut { targets: next }, Arc::clone(&node));
             self.spawn(what, Some(node), running);
-            next = vec![entry];
+            next = vec![sender];
         }
         if pipeline.processors.is_empty() {
-            let nodes = next.iter().flat_map(|entry| entry.nodes.clone()).collect();
-            let (entry, input) = channel(RECEIVER_QUEUE, nodes);
-            let running = stage::run_passage(input, FanOut { targets: next });
+            let nodes = next.iter().flat_map(|sender| sender.nodes.clone()).collect();
+            let (sender, input) = channel(RECEIVER_QUEUE, nodes);
+            let running = stage::pass_on(input, FanOut { targets: next });
             self.spawn(format!("pipeline {:?}", pipeline.id), None, running);
-            return Ok(entry);
+            return Ok(sender);
         }
         Ok(next.swap_remove(0))
     }
@@ -301,26 +309,26 @@ impl RuntimeError {
     }
 }
 
-/// Runs a stage; if it fails or panics, what it had inside is counted as lost.
+/// Runs a stage. If it fails or panics, its items are counted as dropped.
 async fn run(
     what: String,
     node: Option<Arc<Node>>,
     stage: impl Future<Output = Result<(), ComponentError>> + Send + 'static,
-) -> Ended {
+) -> EndedTask {
     let result = AssertUnwindSafe(stage).catch_unwind().await;
     let result = result.unwrap_or_else(|panic| Err(panicked(&*panic)));
     if let (Err(_), Some(node)) = (&result, node) {
-        node.lose_inside();
+        node.drop_contents();
     }
-    Ended { what, result }
+    EndedTask { what, result }
 }
 
-/// Creates all extensions, with their ids, and what they offer to processors.
+/// Creates all extensions, with their ids, and what they provide to processors.
 #[allow(clippy::type_complexity)]
 fn create_extensions(
     plan: &Plan,
     environment: &RuntimeEnvironment,
-) -> Result<(Vec<(String, Box<dyn Extension>)>, Common), RuntimeError> {
+) -> Result<(Vec<(String, Box<dyn Extension>)>, ProcessorEnvironment), RuntimeError> {
     let mut created = Vec::new();
     for PlannedExtension { id, prepared } in &plan.extensions {
         let context = ExtensionContext { id: id.clone(), meter: environment.meter.clone() };
@@ -329,7 +337,7 @@ fn create_extensions(
     }
     let known = created.iter().filter_map(|(id, extension)| Some((id.clone(), extension.directory()?)));
     let directories = Directories::new(known);
-    Ok((created, Common { directories, shared: Shared::default() }))
+    Ok((created, ProcessorEnvironment { directories, shared: Shared::default() }))
 }
 
 fn create_exporter(
@@ -349,7 +357,7 @@ fn create_processor(
     planned: &PlannedProcessor,
     pipeline: &PlannedPipeline,
     environment: &RuntimeEnvironment,
-    common: &Common,
+    shared_by_processors: &ProcessorEnvironment,
 ) -> Result<(Box<dyn Processor>, Arc<Node>), RuntimeError> {
     let node = environment.accounting.node(
         NodeKind::Processor,
@@ -363,8 +371,8 @@ fn create_processor(
         pipeline: pipeline.id.clone(),
         node: Arc::clone(&node),
         meter: environment.meter.clone(),
-        directories: common.directories.clone(),
-        shared: common.shared.clone(),
+        directories: shared_by_processors.directories.clone(),
+        shared: shared_by_processors.shared.clone(),
     };
     let created = (planned.prepared.create)(context);
     let processor = created.map_err(|source| RuntimeError::start(&planned.id, "processor", source))?;
@@ -381,8 +389,10 @@ fn create_receiver(
     (planned.prepared.create)(context).map_err(|source| RuntimeError::start(&planned.id, "receiver", source))
 }
 
+/// Makes an error of a panic's message.
 fn panicked(panic: &(dyn Any + Send)) -> ComponentError {
-    let words = panic.downcast_ref::<&str>().copied();
-    let words = words.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no words");
-    ComponentError::new(format!("it panicked ({words}): this is a mistake in Longwave, please report it"))
+    let message = panic.downcast_ref::<&str>().copied();
+    let message =
+        message.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
+    ComponentError::new(format!("it panicked ({message}): this is a bug in Longwave, please report it"))
 }

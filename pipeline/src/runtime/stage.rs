@@ -1,4 +1,4 @@
-//! What each task of a running graph does.
+//! The tasks of a running graph.
 
 use std::sync::Arc;
 
@@ -8,33 +8,33 @@ use crate::component::{ComponentError, DropReason, Exporter, Node, Processor};
 use crate::model::Batch;
 use crate::runtime::delivery::SendingQueue;
 
-/// Where a stage's output goes: one channel, or several that share each batch.
+/// The output of a stage: one channel, or several that share each batch.
 pub(super) struct FanOut {
-    pub(super) targets: Vec<Entry>,
+    pub(super) targets: Vec<StageSender>,
 }
 
-/// A stage's channel from the stage's side. What is in it when the stage ends, in whatever way, is counted as dropped: those upstream
-/// have counted it as sent.
+/// The input of a stage. Batches that are in the channel when the stage ends are counted as dropped, because the sender counted them as
+/// sent.
 pub(super) struct Input {
     receiver: mpsc::Receiver<Batch>,
-    /// As in [`Entry`].
+    /// As in [`StageSender`].
     nodes: Vec<Arc<Node>>,
 }
 
-/// A stage's channel, and its counters where it has any: a passage has none, and stands for the exporters behind it.
+/// Sends to a stage. `nodes` has the counters of the stage, or those of the exporters if the stage only passes batches on.
 #[derive(Clone)]
-pub(super) struct Entry {
-    pub(super) sender: mpsc::Sender<Batch>,
+pub(super) struct StageSender {
+    pub(super) channel: mpsc::Sender<Batch>,
     pub(super) nodes: Vec<Arc<Node>>,
 }
 
-/// A channel with room for so many batches.
-pub(super) fn channel(room: usize, nodes: Vec<Arc<Node>>) -> (Entry, Input) {
-    let (sender, receiver) = mpsc::channel(room);
-    (Entry { sender, nodes: nodes.clone() }, Input { receiver, nodes })
+/// Makes the channel of a stage, with a capacity of `room` batches.
+pub(super) fn channel(room: usize, nodes: Vec<Arc<Node>>) -> (StageSender, Input) {
+    let (channel, receiver) = mpsc::channel(room);
+    (StageSender { channel, nodes: nodes.clone() }, Input { receiver, nodes })
 }
 
-/// Runs a processor until its input ends, then lets it push what it holds.
+/// Runs a processor until its input ends, and then sends its remaining results.
 pub(super) async fn run_processor(
     mut processor: Box<dyn Processor>,
     mut input: Input,
@@ -52,16 +52,16 @@ pub(super) async fn run_processor(
     Ok(())
 }
 
-/// Passes batches on: the stage of a pipeline without processors.
-pub(super) async fn run_passage(mut input: Input, output: FanOut) -> Result<(), ComponentError> {
+/// Passes batches on. This is the stage of a pipeline without processors.
+pub(super) async fn pass_on(mut input: Input, output: FanOut) -> Result<(), ComponentError> {
     while let Some(batch) = input.receiver.recv().await {
         output.send(batch).await;
     }
     Ok(())
 }
 
-/// Encodes batches and delivers payloads until the input ends, then drains the queue. After a failure it does not wait for the rest of
-/// its input: those upstream must be free to end.
+/// Encodes batches and delivers payloads until the input ends, and then drains the queue. After a failure it does not wait for the rest of
+/// its input, so that the stages before it can end.
 pub(super) async fn run_exporter(
     mut exporter: Box<dyn Exporter>,
     mut input: Input,
@@ -133,17 +133,17 @@ impl FanOut {
         }
     }
 
-    /// Gives the batch to every target. A target that has ended has failed, which the runtime sees on its own.
+    /// Sends the batch to every target. A target that has ended has failed, which the runtime detects by itself.
     async fn send(&self, batch: Batch) {
         for target in &self.targets {
-            if let Err(refused) = target.sender.send(batch.clone()).await {
+            if let Err(refused) = target.channel.send(batch.clone()).await {
                 drop_unread(&target.nodes, &refused.0);
             }
         }
     }
 }
 
-/// A stage that has ended gets no more, but its books must show what was meant for it.
+/// Counts a batch that was sent to a stage that has ended.
 fn drop_unread(nodes: &[Arc<Node>], batch: &Batch) {
     for node in nodes {
         node.add_incoming(batch.items());

@@ -1,4 +1,4 @@
-//! Components for this crate's tests: a receiver that says what it is told, processors of both kinds, an exporter that keeps or refuses.
+//! Components for the tests of this crate: a receiver, processors of both kinds, an exporter and an extension, which fail on request.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ use crate::component::Registry;
 use crate::component::*;
 use crate::model::{Batch, ConnectionRecord, PassEnd, Series, SeriesKey, UnixNanos, Window};
 
-/// What the components of one test saw, and what the exporter shall answer.
+/// What the components of one test did, and the results that the exporter returns.
 #[derive(Clone, Default)]
 pub(crate) struct World {
     pub log: Arc<Mutex<Vec<String>>>,
@@ -22,18 +22,18 @@ pub(crate) struct World {
     pub delivered: Arc<Mutex<Vec<Bytes>>>,
 }
 
-/// Settings of every test component.
+/// Configuration of every test component.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct TestConfig {
     pub records: u64,
     pub fail: String,
     pub every: GoDuration,
-    /// Times that `records` are sent.
+    /// Number of batches of `records` that are sent.
     pub batches: u64,
-    /// The extension that is asked.
+    /// The extension whose directory is used.
     pub source: String,
-    /// Exporter: a queue of one, and the pipeline waits for room.
+    /// Whether the exporter has a queue of one payload and the pipeline waits for room.
     pub block: bool,
 }
 
@@ -64,11 +64,11 @@ impl ComponentConfig for TestConfig {
 }
 
 impl World {
-    pub(crate) fn say(&self, text: impl Into<String>) {
+    pub(crate) fn log(&self, text: impl Into<String>) {
         self.log.lock().unwrap().push(text.into());
     }
 
-    pub(crate) fn said(&self) -> Vec<String> {
+    pub(crate) fn logged(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()
     }
 
@@ -104,7 +104,7 @@ impl World {
                 Factory::new(
                     about("pass", BOTH, records),
                     move |config: &TestConfig, context: ProcessorContext| {
-                        b.say(format!("create {}", context.id));
+                        b.log(format!("create {}", context.id));
                         if !config.source.is_empty() {
                             context.directories.get(&config.source)?;
                         }
@@ -122,7 +122,7 @@ impl World {
                 about("keep", BOTH, None),
                 move |config: &TestConfig, context: ExporterContext| {
                     if config.fail == "create" {
-                        return Err(ComponentError::new("told to fail"));
+                        return Err(ComponentError::new("configured to fail"));
                     }
                     let (id, block) = (context.id, config.block);
                     Ok(Box::new(Keep { id, block, world: d.clone() }) as Box<dyn Exporter>)
@@ -132,7 +132,7 @@ impl World {
     }
 }
 
-/// The document in a YAML text.
+/// Parses a YAML text.
 pub(crate) fn document(yaml: &str) -> Document {
     longwave_config::load(&Sources::new(vec![format!("yaml:{yaml}")], Vec::new())).unwrap().document
 }
@@ -147,17 +147,17 @@ struct Who {
 impl Extension for Who {
     async fn start(self: Box<Self>, stop: CancellationToken) -> Result<Running, ComponentError> {
         if self.config.fail == "start" {
-            return Err(ComponentError::new("told to fail"));
+            return Err(ComponentError::new("configured to fail"));
         }
-        self.world.say(format!("start {}", self.id));
+        self.world.log(format!("start {}", self.id));
         Ok(Box::pin(async move {
             match self.config.fail.as_str() {
-                "run" => return Err(ComponentError::new("told to fail")),
+                "run" => return Err(ComponentError::new("configured to fail")),
                 "end" => return Ok(()),
                 "hang" => std::future::pending().await,
                 _ => stop.cancelled().await,
             }
-            self.world.say(format!("end {}", self.id));
+            self.world.log(format!("end {}", self.id));
             Ok(())
         }))
     }
@@ -177,23 +177,23 @@ impl Receiver for Gen {
         stop: CancellationToken,
     ) -> Result<Running, ComponentError> {
         if self.config.fail == "start" {
-            return Err(ComponentError::new("told to fail"));
+            return Err(ComponentError::new("configured to fail"));
         }
-        self.world.say(format!("start {}", self.id));
+        self.world.log(format!("start {}", self.id));
         Ok(Box::pin(async move {
             let records = vec![ConnectionRecord::blank(); self.config.records as usize];
             for _ in 0..self.config.batches {
                 output.send(Batch::records(records.clone())).await;
             }
             if self.config.fail == "run" {
-                return Err(ComponentError::new("told to fail"));
+                return Err(ComponentError::new("configured to fail"));
             }
             if self.config.fail != "end" {
                 stop.cancelled().await;
             }
             output.pass_end(PassEnd { tick: UnixNanos(1), last: true });
             output.flush().await;
-            self.world.say(format!("end {}", self.id));
+            self.world.log(format!("end {}", self.id));
             Ok(())
         }))
     }
@@ -206,16 +206,16 @@ struct Pass {
 
 impl Processor for Pass {
     fn process(&mut self, batch: Batch, out: &mut Vec<Batch>) -> Result<(), ComponentError> {
-        assert!(self.config.fail != "panic", "told to panic");
+        assert!(self.config.fail != "panic", "configured to panic");
         if self.config.fail == "run" {
-            return Err(ComponentError::new("told to fail"));
+            return Err(ComponentError::new("configured to fail"));
         }
         out.push(batch);
         Ok(())
     }
 
     fn finish(&mut self, _: &mut Vec<Batch>) -> Result<(), ComponentError> {
-        self.world.say("finish pass");
+        self.world.log("finish pass");
         Ok(())
     }
 }
@@ -243,7 +243,7 @@ impl Processor for Fold {
     }
 
     fn finish(&mut self, _: &mut Vec<Batch>) -> Result<(), ComponentError> {
-        self.world.say("finish window");
+        self.world.log("finish window");
         Ok(())
     }
 }
@@ -280,12 +280,12 @@ pub(crate) struct KeepPusher {
 #[async_trait]
 impl Pusher for KeepPusher {
     async fn start(&self) -> Result<(), ComponentError> {
-        self.world.say(format!("start {}", self.id));
+        self.world.log(format!("start {}", self.id));
         Ok(())
     }
 
     async fn push(&self, payload: &Payload) -> Result<Pushed, PushError> {
-        self.world.say(format!(
+        self.world.log(format!(
             "push {} at {:?}",
             String::from_utf8_lossy(&payload.bytes),
             self.started().elapsed()
@@ -309,13 +309,13 @@ impl Pusher for KeepPusher {
     }
 
     async fn shutdown(&self) -> Result<(), ComponentError> {
-        self.world.say(format!("shutdown {}", self.id));
+        self.world.log(format!("shutdown {}", self.id));
         Ok(())
     }
 }
 
 impl KeepPusher {
-    /// Under paused time every test starts at the same instant.
+    /// Returns the start of the test. Time is paused, so that all tests start at the same instant.
     fn started(&self) -> tokio::time::Instant {
         static START: std::sync::OnceLock<tokio::time::Instant> = std::sync::OnceLock::new();
         *START.get_or_init(tokio::time::Instant::now)

@@ -1,4 +1,4 @@
-//! Arbitrary records.
+//! Strategies for arbitrary records.
 
 use std::net::IpAddr;
 use std::num::NonZeroU64;
@@ -14,7 +14,7 @@ use proptest::sample::select;
 static WORKLOADS: LazyLock<Interner<Workload>> = LazyLock::new(Interner::default);
 static SERVICES: LazyLock<Interner<Service>> = LazyLock::new(Interner::default);
 
-/// Any record that can be, and many that cannot.
+/// Generates records, also ones that the kernel cannot report.
 pub fn record() -> impl Strategy<Value = ConnectionRecord> {
     let identity = (any::<(u32, u32, u64, u64)>(), kind(), any::<[bool; 5]>(), any::<u16>(), end());
     let ends = (endpoint(), endpoint(), owner(), names());

@@ -10,7 +10,7 @@ use longwave_pipeline::model::{ConnectionRecord, PassEnd, UnixNanos};
 use longwave_testing::golden;
 use proptest::prelude::*;
 
-/// What can be compared: handles of two interners are never equal, their texts are.
+/// Returns what can be compared: handles of two interners are never equal, but their texts are.
 fn shown(records: &[ConnectionRecord]) -> Vec<String> {
     records.iter().map(|record| format!("{record:?}")).collect()
 }
@@ -19,7 +19,7 @@ fn start() -> SessionStart {
     SessionStart { boot_id: [7; 16], started: golden::START, host: "host-1".to_owned() }
 }
 
-/// One session with the given batches, each followed by a pass's end; ended in order.
+/// Encodes one session with these batches, each followed by the end of a pass, and an end mark.
 fn session(batches: &[Vec<ConnectionRecord>]) -> Vec<u8> {
     let (mut encoder, mut blocks) = (Encoder::default(), Vec::new());
     encoder.session_start(&start(), &mut blocks).unwrap();
@@ -39,7 +39,7 @@ fn file(sessions: &[Vec<u8>]) -> Vec<u8> {
     file
 }
 
-/// Everything that can be read, and how it ended.
+/// Reads all blocks. Returns them and the error, if there is one.
 fn read(file: &[u8]) -> (Vec<Block>, Result<(), (u64, Fault)>) {
     let mut blocks = Vec::new();
     let mut decoder = match Decoder::new(file) {
@@ -63,7 +63,7 @@ fn records_of(blocks: &[Block]) -> Vec<ConnectionRecord> {
 }
 
 /// *Scenario*: the golden recording is read; and the golden records are written.
-/// *Guarantees*: format version 2 stays readable and stays what is written, byte for byte.
+/// *Guarantees*: version 2 of the format can be read, and is what is written byte for byte.
 #[test]
 fn the_golden_recording_is_what_is_written_and_read() {
     let written = file(&[session(&[golden::records()])]);
@@ -75,8 +75,8 @@ fn the_golden_recording_is_what_is_written_and_read() {
     assert_is_the_golden_recording(golden::RECORDING);
 }
 
-/// *Scenario*: the golden recording as the first Longwave wrote it.
-/// *Guarantees*: format version 1 stays readable.
+/// *Scenario*: the golden recording in version 1 of the format.
+/// *Guarantees*: version 1 can be read.
 #[test]
 fn version_1_is_read() {
     assert_is_the_golden_recording(golden::RECORDING_V1);
@@ -93,7 +93,7 @@ fn assert_is_the_golden_recording(bytes: &[u8]) {
 }
 
 /// *Scenario*: more records than a block holds.
-/// *Guarantees*: they are split, in order, and none is lost.
+/// *Guarantees*: they are split into blocks in order, and none is lost.
 #[test]
 fn a_large_batch_is_split_into_blocks() {
     let base = golden::records().remove(1);
@@ -133,8 +133,8 @@ fn every_changed_byte_is_found() {
 }
 
 /// *Scenario*: a file of two sessions is cut after every one of its bytes.
-/// *Guarantees*: an error that names the offset of the block that is not whole, with every earlier block delivered; no error only
-/// where the first session had just ended.
+/// *Guarantees*: the error has the offset of the incomplete block, and every earlier block is returned. There is no error only if the cut
+/// is at the end of the first session.
 #[test]
 fn every_cut_is_found() {
     let first = session(&[golden::records(), golden::records()]);
@@ -152,8 +152,8 @@ fn every_cut_is_found() {
     assert_eq!(delivered, 9);
 }
 
-/// *Scenario*: a whole block is missing, is there twice, or stands before the session's start.
-/// *Guarantees*: the end mark or the session's frame tells.
+/// *Scenario*: a complete block is missing, occurs twice, or precedes the session's start.
+/// *Guarantees*: the end mark or the session detects it.
 #[test]
 fn a_missing_or_doubled_block_is_found() {
     let mut encoder = Encoder::default();
@@ -183,8 +183,8 @@ impl ConcatBytes for [&Vec<u8>] {
     }
 }
 
-/// *Scenario*: a writer was killed after a whole block; the next one appended its session.
-/// *Guarantees*: everything is read, and the second session says that the first was interrupted.
+/// *Scenario*: a writer was killed after a complete block; the next one appended its session.
+/// *Guarantees*: everything is read, and the second session reports that the first was interrupted.
 #[test]
 fn an_interrupted_session_is_told() {
     let (mut encoder, mut first) = (Encoder::default(), Vec::new());
@@ -197,7 +197,7 @@ fn an_interrupted_session_is_told() {
 }
 
 /// *Scenario*: bad files of every kind.
-/// *Guarantees*: the wording of each error: offset, what, likely cause.
+/// *Guarantees*: each error has the offset, the fault and the likely cause.
 #[test]
 fn the_errors_say_what_is_wrong() {
     let whole = golden::RECORDING;
@@ -237,7 +237,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// *Scenario*: arbitrary records with arbitrary names, in arbitrary batches.
-    /// *Guarantees*: what is read is what was written, in the same order.
+    /// *Guarantees*: the records that are read equal those that were written, in the same order.
     #[test]
     fn records_survive_the_round_trip(batches in prop::collection::vec(prop::collection::vec(arbitrary::record(), 0..20), 0..4)) {
         let (blocks, end) = read(&file(&[session(&batches)]));
@@ -246,7 +246,7 @@ proptest! {
     }
 
     /// *Scenario*: arbitrary passes.
-    /// *Guarantees*: as written.
+    /// *Guarantees*: they are read as they were written.
     #[test]
     fn pass_ends_survive_the_round_trip(tick in any::<u64>(), last in any::<bool>()) {
         let pass_end = PassEnd { tick: UnixNanos(tick), last };

@@ -1,4 +1,4 @@
-//! The cgroups that tell nothing of who owns a socket: the root, and the service manager's, which creates sockets for others.
+//! Finds the cgroups that do not identify the owner of a socket: the root, and that of the service manager, which creates sockets for others.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -8,10 +8,10 @@ use longwave_pipeline::component::host;
 
 use super::owner::SharedCgroups;
 
-/// The id of the hierarchy's root in every kernel.
+/// Id of the root cgroup in every kernel.
 const ROOT: u64 = 1;
 
-/// The root's and process 1's. What cannot be read is left out.
+/// Returns the cgroups of the root and of process 1. What cannot be read is left out.
 pub fn shared() -> SharedCgroups {
     let mut ids = vec![ROOT];
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
@@ -31,12 +31,12 @@ fn id(folder: &Path) -> Option<u64> {
     fs::metadata(folder).ok().map(|metadata| metadata.ino())
 }
 
-/// Where cgroup2 is mounted, from the text of a `mountinfo`.
+/// Returns where cgroup2 is mounted. `mounts` is the text of a `mountinfo`.
 fn mount_point(mounts: &str) -> Option<PathBuf> {
     host::mounts(mounts).find(|mount| mount.kind == "cgroup2").map(|mount| mount.point)
 }
 
-/// The cgroup2 path, from the text of a `/proc/<pid>/cgroup`.
+/// Returns the cgroup2 path. `cgroups` is the text of a `/proc/<pid>/cgroup`.
 fn unified(cgroups: &str) -> Option<&str> {
     cgroups.lines().find_map(|line| line.strip_prefix("0::"))
 }
@@ -45,8 +45,8 @@ fn unified(cgroups: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
-    /// Scenario: mount table and cgroup file of a host with both hierarchies.
-    /// Guarantees: the cgroup2 mount and path are found, not a v1 controller's.
+    /// Scenario: the mount table and cgroup file of a host with cgroup v1 and v2.
+    /// Guarantees: the mount and path of cgroup2 are found, not those of a v1 controller.
     #[test]
     fn finds_the_unified_hierarchy() {
         let mounts = "30 23 0:26 / /sys/fs/cgroup rw,nosuid - tmpfs tmpfs rw\n\

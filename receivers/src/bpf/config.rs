@@ -12,11 +12,12 @@ use super::kernel::{CgroupScope, Families, Options};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Config {
-    /// How often every connection is reported; aligned to the wall clock.
+    /// Time between two reports of every connection, aligned to the wall clock.
     pub interval: GoDuration,
-    /// Report idle connections too, at every interval (without work for the kernel).
+    /// Report idle connections at every interval too. User space writes these records, at no cost for the kernel.
     pub idle_records: bool,
-    /// Every so many passes the kernel confirms that an idle connection lives. Three missed: it is reported as vanished.
+    /// Passes between two heartbeats, by which the kernel confirms that an idle connection exists. After three missed ones the connection is
+    /// reported as vanished.
     pub idle_heartbeat: u16,
     /// Report connections that are older than Longwave.
     pub pre_existing: bool,
@@ -24,18 +25,18 @@ pub struct Config {
     pub families: Vec<Family>,
     /// Only connections with one of these local or peer ports. Empty: all.
     pub ports: Vec<u16>,
-    /// Only sockets of this cgroup or below: a folder of the cgroup2 hierarchy.
+    /// Only sockets of this cgroup and of those below it: a directory of the cgroup2 hierarchy.
     pub cgroup: Option<PathBuf>,
     /// Connections that can be tracked at the same time. Each costs 238 bytes of kernel memory, in use or not.
     pub max_connections: u32,
-    /// Room for connection changes that wait for user space. A power of two, and at least a page.
+    /// Size of the ring buffer for opens and closes that wait for user space. A power of two, and at least a page.
     pub transitions_ring_size: ByteSize,
-    /// Room for samples that wait for user space. A power of two, and at least a page. Below 256 KiB a busy pass finds no room for all
-    /// (counted; what is missing comes with a later pass).
+    /// Size of the ring buffer for samples that wait for user space. A power of two, and at least a page. Below 256 KiB it can fill up in a busy
+    /// pass: lost samples are counted, and their content is in the samples of a later pass.
     pub samples_ring_size: ByteSize,
 }
 
-/// An address family, as a reader of addresses sees it.
+/// Address family of the connection's addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Family {
@@ -70,7 +71,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// What the kernel side is asked for. `emit_open`: a pipeline wants a record of each open.
+    /// Returns the options of the kernel side. `emit_open`: a pipeline needs a record of each open.
     pub fn options(&self, emit_open: bool) -> Options {
         let ring = |size: ByteSize| u32::try_from(size.get()).unwrap_or(u32::MAX);
         let defaults = Options::default();
@@ -138,5 +139,4 @@ impl ComponentConfig for Config {
 }
 
 #[cfg(test)]
-#[path = "config_tests.rs"]
 mod tests;

@@ -1,29 +1,33 @@
-//! The receiver `bpf`: every TCP connection of the host, from the kernel.
+//! Receiver `bpf`: reports every TCP connection of the host, from the kernel.
 //!
 //! ```text
 //! kernel (programs, table, rings) → source → tracker → sink → pipelines
 //!                                    ↑ worker: when, in which order ↑
 //! ```
 //!
-//! The kernel emits totals; the [`tracker`] keeps what was last delivered of each connection and subtracts. All of it runs on one thread
-//! of its own ([`worker`]), which never waits for user space longer than the kernel's rings can bear.
+//! The kernel emits totals. The [`tracker`] stores what was last delivered of each connection and subtracts. Everything runs on one thread
+//! ([`worker`]), which never waits for the pipelines for so long that the kernel's rings fill up.
 
 mod cgroup;
 mod config;
-mod counts;
-mod ending;
-mod identity;
 pub mod kernel;
 mod owner;
 mod receiver;
-mod recent;
 mod sink;
 mod source;
-mod state;
-mod stats;
+mod telemetry;
 mod timeline;
 mod tracker;
 mod worker;
+
+#[cfg(feature = "bench")]
+pub mod bench {
+    //! What `benches/tracker.rs` measures.
+    pub use super::owner::SharedCgroups;
+    pub use super::sink::Sink;
+    pub use super::timeline::{Reading, Timeline};
+    pub use super::tracker::{Rules, Tracker};
+}
 
 pub use config::{Config, Family};
 use longwave_pipeline::component::{
@@ -31,7 +35,7 @@ use longwave_pipeline::component::{
 };
 pub use receiver::BpfReceiver;
 
-/// The factory of `bpf`.
+/// Returns the factory of `bpf`.
 pub fn factory() -> ReceiverFactory {
     let about = About {
         component_type: "bpf",

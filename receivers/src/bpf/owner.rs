@@ -1,10 +1,12 @@
-//! Whose socket is it? Passive opens happen in softirqs, where the current process is anybody: there the listeners tell.
+//! Resolves the owner of a socket.
+//!
+//! A passive open happens in a softirq, where the current process can be any process. The owner is then that of the listener.
 
 use hashbrown::HashMap;
 use longwave_ebpf_abi::{self as abi, ListenEvent, Tuple, kind};
 use longwave_pipeline::model::{Owner, OwnerSource};
 
-/// Who listens on what, by network namespace and port.
+/// Listening sockets by network namespace and port.
 #[derive(Debug, Default)]
 pub struct Listeners {
     by_port: HashMap<(u32, u16), Vec<Listener>, foldhash::fast::RandomState>,
@@ -12,7 +14,7 @@ pub struct Listeners {
     version: u64,
 }
 
-/// cgroups that many services share, so that a socket's being in one tells nothing.
+/// cgroups that many services share. They do not identify the owner of a socket.
 #[derive(Clone, Debug, Default)]
 pub struct SharedCgroups(pub Vec<u64>);
 
@@ -21,20 +23,20 @@ struct Listener {
     cookie: u64,
     local: [u8; 16],
     ipv6: bool,
-    holder: Holder,
+    process: Process,
 }
 
-/// A process, as far as all the processes that fit agree.
+/// A process, or what several processes have in common. A field is 0 where they differ.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Holder {
+struct Process {
     socket_cgroup: u64,
     cgroup: u64,
     pid: u32,
     name: [u8; 16],
 }
 
-/// Listening sockets remembered; a host has fewer.
-const MOST: usize = 65_536;
+/// Listening sockets that are stored; a host has fewer.
+const MAX_LISTENERS: usize = 65_536;
 
 const ANY_V6: [u8; 16] = [0; 16];
 const ANY_V4: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0];
@@ -42,15 +44,15 @@ const ANY_V4: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0];
 // === impl Listeners ===
 
 impl Listeners {
-    /// A socket began or stopped listening; false if there is no room for it. A socket that several processes hold is told of by seeding
-    /// once for each.
+    /// Adds or removes a listening socket. Returns false if there is no room for it. Seeding reports a socket once for each process that
+    /// holds it.
     pub fn apply(&mut self, event: &ListenEvent) -> bool {
         self.version += 1;
         if event.kind == kind::UNLISTEN {
             self.remove(event.cookie);
             return true;
         }
-        let holder = Holder::from(&event.owner);
+        let process = Process::from(&event.owner);
         let key = (event.owner.netns, event.tuple.local_port);
         if let Some(known) = self.by_cookie.get(&event.cookie).copied() {
             let listeners = self.by_port.get_mut(&known);
@@ -58,13 +60,13 @@ impl Listeners {
                 && known == key
                 && listener.local == event.tuple.local
             {
-                listener.holder = listener.holder.common(&holder);
+                listener.process = listener.process.common(&process);
                 return true;
             }
-            // Bound anew since an UNLISTEN that was lost.
+            // Bound to another port or address; the UNLISTEN before was lost.
             self.remove(event.cookie);
         }
-        if self.by_cookie.len() >= MOST {
+        if self.by_cookie.len() >= MAX_LISTENERS {
             return false;
         }
         self.by_cookie.insert(event.cookie, key);
@@ -72,19 +74,19 @@ impl Listeners {
             cookie: event.cookie,
             local: event.tuple.local,
             ipv6: event.tuple.family == libc::AF_INET6 as u16,
-            holder,
+            process,
         });
         true
     }
 
-    /// Changes with every event.
+    /// Returns the number of events so far.
     pub fn version(&self) -> u64 {
         self.version
     }
 
-    /// Whether anybody listens on the connection's local end.
+    /// Returns whether a process listens on the connection's local end.
     pub fn has(&self, netns: u32, tuple: &Tuple) -> bool {
-        self.holder(netns, tuple).is_some()
+        self.process(netns, tuple).is_some()
     }
 
     fn remove(&mut self, cookie: u64) {
@@ -97,20 +99,21 @@ impl Listeners {
         }
     }
 
-    /// What the processes that listen on the connection's local end have in common: of the best match, as the kernel ranks them.
-    fn holder(&self, netns: u32, tuple: &Tuple) -> Option<Holder> {
+    /// Returns what the processes that listen on the connection's local end have in common. Only the listeners that match best count, in the
+    /// order in which the kernel prefers them.
+    fn process(&self, netns: u32, tuple: &Tuple) -> Option<Process> {
         let listeners = self.by_port.get(&(netns, tuple.local_port))?;
         let rank = |listener: &Listener| listener.rank(&tuple.local);
         let best = listeners.iter().filter_map(rank).max()?;
         let matching = listeners.iter().filter(|listener| rank(listener) == Some(best));
-        matching.map(|listener| listener.holder).reduce(|a, b| a.common(&b))
+        matching.map(|listener| listener.process).reduce(|a, b| a.common(&b))
     }
 }
 
 // === impl Listener ===
 
 impl Listener {
-    /// How well it matches: the address itself, the family's wildcard, the IPv6 wildcard for IPv4; absent if not at all.
+    /// Returns how well it matches: 2 for the address itself, 1 for the wildcard of its family, 0 for the IPv6 wildcard and an IPv4 address.
     fn rank(&self, local: &[u8; 16]) -> Option<u8> {
         let v4 = local[..12] == ANY_V4[..12];
         if self.local == *local {
@@ -123,9 +126,10 @@ impl Listener {
     }
 }
 
-// === impl Holder ===
+// === impl Process ===
 
-impl Holder {
+impl Process {
+    /// Returns what both have in common.
     fn common(&self, other: &Self) -> Self {
         fn same<T: PartialEq + Default + Copy>(a: T, b: T) -> T {
             if a == b { a } else { T::default() }
@@ -139,7 +143,7 @@ impl Holder {
     }
 }
 
-impl From<&abi::Owner> for Holder {
+impl From<&abi::Owner> for Process {
     fn from(owner: &abi::Owner) -> Self {
         Self {
             socket_cgroup: owner.socket_cgroup,
@@ -150,8 +154,8 @@ impl From<&abi::Owner> for Holder {
     }
 }
 
-/// The owner of a connection, and where its cgroup is known from: the socket's own, unless that is shared; else its holder's; else that
-/// of the process that listens on its local end (`server` only); else the shared one.
+/// Returns the owner of a connection. Its cgroup is that of the socket, unless that is shared; else that of the process that holds the
+/// socket; else that of the process that listens on its local end (only with `server`); else the shared one.
 pub fn resolve(
     owner: &abi::Owner,
     tuple: &Tuple,
@@ -159,11 +163,10 @@ pub fn resolve(
     listeners: &Listeners,
     shared: &SharedCgroups,
 ) -> Owner {
-    let telling = |cgroup: u64| cgroup != 0 && !shared.0.contains(&cgroup);
-    let holder = Holder::from(owner);
-    let listener = || if server { listeners.holder(owner.netns, tuple) } else { None };
-    let known = holder.pid != 0 && (telling(holder.socket_cgroup) || holder.cgroup != 0);
-    let listener = if known { None } else { listener() };
+    let identifies = |cgroup: u64| cgroup != 0 && !shared.0.contains(&cgroup);
+    let holder = Process::from(owner);
+    let is_known = holder.pid != 0 && (identifies(holder.socket_cgroup) || holder.cgroup != 0);
+    let listener = if server && !is_known { listeners.process(owner.netns, tuple) } else { None };
 
     let (pid, name) = match listener {
         Some(listener) if holder.pid == 0 => (listener.pid, listener.name),
@@ -171,10 +174,10 @@ pub fn resolve(
     };
     let listening = listener.unwrap_or_default();
     let candidates = [
-        (telling(holder.socket_cgroup), holder.socket_cgroup, OwnerSource::Socket),
+        (identifies(holder.socket_cgroup), holder.socket_cgroup, OwnerSource::Socket),
         (holder.cgroup != 0, holder.cgroup, OwnerSource::Holder),
         (listening.cgroup != 0, listening.cgroup, OwnerSource::Listener),
-        (telling(listening.socket_cgroup), listening.socket_cgroup, OwnerSource::Listener),
+        (identifies(listening.socket_cgroup), listening.socket_cgroup, OwnerSource::Listener),
         (holder.socket_cgroup != 0, holder.socket_cgroup, OwnerSource::Socket),
     ];
     let (cgroup, source) = candidates
@@ -185,5 +188,4 @@ pub fn resolve(
 }
 
 #[cfg(test)]
-#[path = "owner_tests.rs"]
 mod tests;

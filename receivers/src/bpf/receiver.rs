@@ -1,4 +1,4 @@
-//! The receiver's outside: starts the thread, waits for its end.
+//! Starts the receiver's thread and waits for its end.
 
 use std::any::Any;
 use std::os::fd::{AsFd, OwnedFd};
@@ -21,21 +21,21 @@ use super::cgroup;
 use super::config::Config;
 use super::kernel::{Kernel, SeedReport};
 use super::sink::Pipelines;
-use super::stats::Stats;
+use super::telemetry::Stats;
 use super::timeline::{Reading, Timeline};
 use super::tracker::{Rules, Tracker};
 use super::worker::Worker;
 
-/// One instance serves all pipelines.
+/// Receiver `bpf`. One instance serves all pipelines.
 pub struct BpfReceiver {
     config: Config,
     context: ReceiverContext,
 }
 
-/// Ends the thread when it is dropped, however that comes about.
+/// Stops the thread when it is dropped.
 struct StopOnDrop(OwnedFd);
 
-/// Idle for so many heartbeats: gone.
+/// Missed heartbeats after which a connection is reported as vanished.
 const MISSED_HEARTBEATS: u16 = 3;
 
 type Outcome = Result<RecordOutput, ComponentError>;
@@ -43,12 +43,12 @@ type Outcome = Result<RecordOutput, ComponentError>;
 // === impl BpfReceiver ===
 
 impl BpfReceiver {
-    /// From checked settings.
+    /// Expects a validated configuration.
     pub fn new(config: Config, context: ReceiverContext) -> Self {
         Self { config, context }
     }
 
-    /// Loads, attaches, seeds; then works until `stop` is readable. `ready` is told once seeding is done.
+    /// Loads and attaches the programs, seeds, and runs until `stop` is readable. Sends on `ready` when seeding is done.
     fn work(
         self,
         output: RecordOutput,
@@ -64,7 +64,7 @@ impl BpfReceiver {
         let mut kernel =
             Kernel::load(&self.config.options(wants_opens)).map_err(|error| failed(error.into()))?;
         let report = kernel.seed();
-        tell(id, &report);
+        log_seeding(id, &report);
 
         let interval = self.config.interval.get();
         let stats = Arc::new(Stats::default());
@@ -76,13 +76,13 @@ impl BpfReceiver {
             boot: boot.short(),
             idle_records: self.config.idle_records,
             vanish_after: self.config.idle_heartbeat.saturating_mul(MISSED_HEARTBEATS),
-            most: self.config.max_connections as usize * 2,
+            max_connections: self.config.max_connections as usize * 2,
             shared_cgroups: cgroup::shared(),
         };
         let sink = Pipelines::new(output, executor, interval / 4);
         let worker =
             Worker::new(kernel, Tracker::new(rules, sink), Timeline::new(interval, Reading::now()), stats);
-        // If nobody waits any more, the stop comes too.
+        // If the receiving side is gone, `stop` is readable too.
         let _ = ready.send(());
         worker.run(stop.as_fd()).map(Pipelines::into_output).map_err(|error| failed(error.into()))
     }
@@ -103,7 +103,7 @@ impl Receiver for BpfReceiver {
         };
         let signal = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map_err(|error| broken("an eventfd", error.into()))?;
-        let heard = signal.try_clone().map_err(|error| broken("an eventfd", error))?;
+        let stop_signal = signal.try_clone().map_err(|error| broken("an eventfd", error))?;
         let signal = StopOnDrop(signal);
         let (ready, is_ready) = oneshot::channel();
         let (done, mut is_done) = oneshot::channel::<Outcome>();
@@ -113,7 +113,7 @@ impl Receiver for BpfReceiver {
             .name("longwave-bpf".to_owned())
             .spawn(move || {
                 let id = self.context.id.clone();
-                let work = AssertUnwindSafe(|| self.work(output, executor, &heard, ready));
+                let work = AssertUnwindSafe(|| self.work(output, executor, &stop_signal, ready));
                 let outcome = catch_unwind(work).unwrap_or_else(|panic| Err(panicked(&id, &*panic)));
                 let _ = done.send(outcome);
             })
@@ -122,10 +122,10 @@ impl Receiver for BpfReceiver {
             })?;
 
         if is_ready.await.is_err() {
-            // The thread ended before it was ready.
+            // The thread exited before it was ready.
             return Err(match (&mut is_done).await {
                 Ok(Err(error)) => error,
-                _ => ended(&id),
+                _ => exited(&id),
             });
         }
         Ok(Box::pin(async move {
@@ -136,7 +136,7 @@ impl Receiver for BpfReceiver {
                     is_done.await
                 }
             };
-            let output = outcome.unwrap_or_else(|_| Err(ended(&id)))?;
+            let output = outcome.unwrap_or_else(|_| Err(exited(&id)))?;
             output.flush().await;
             Ok(())
         }))
@@ -147,28 +147,28 @@ impl Receiver for BpfReceiver {
 
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
-        // Only a counter near 2^64 could refuse.
+        // Fails only if the counter is near 2^64.
         let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
     }
 }
 
 fn panicked(id: &str, panic: &(dyn Any + Send)) -> ComponentError {
-    let words = panic
+    let message = panic
         .downcast_ref::<&str>()
         .map(|text| (*text).to_owned())
         .or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_default();
     ComponentError::new(format!(
-        "receivers::{id}: its thread panicked: {words}; this is a mistake in Longwave, please report it"
+        "receivers::{id}: its thread panicked: {message}; this is a bug in Longwave, please report it"
     ))
 }
 
-fn ended(id: &str) -> ComponentError {
-    ComponentError::new(format!("receivers::{id}: its thread ended without a word"))
+fn exited(id: &str) -> ComponentError {
+    ComponentError::new(format!("receivers::{id}: its thread exited without a result"))
 }
 
-/// What seeding found, and what it could not see.
-fn tell(id: &str, report: &SeedReport) {
+/// Logs what seeding found, and what it could not read.
+fn log_seeding(id: &str, report: &SeedReport) {
     let SeedReport { seeded, namespaces_entered, namespaces_refused, processes_unreadable, failures } =
         report;
     tracing::info!(

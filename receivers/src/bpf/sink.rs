@@ -1,4 +1,4 @@
-//! Where records go.
+//! Sends records to the pipelines.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -11,57 +11,58 @@ use super::tracker::BATCH;
 
 /// Takes records in batches.
 pub trait Sink {
-    /// Offers updates: all pipelines take them, or none does and their content comes again later.
-    fn offer(&mut self, records: Vec<ConnectionRecord>) -> Delivered;
-    /// Gives events that do not come again.
-    fn give(&mut self, records: Vec<ConnectionRecord>);
+    /// Offers updates. All pipelines take them, or none does and the caller sends their content again later.
+    fn offer_updates(&mut self, records: Vec<ConnectionRecord>) -> Delivered;
+    /// Sends events, which are not repeated.
+    fn give_events(&mut self, records: Vec<ConnectionRecord>);
     /// Sends the watermark.
     fn pass_end(&mut self, pass_end: PassEnd);
-    /// A new pass begins: it may wait for the pipelines again. After the `last` one no record comes for what finds no room.
+    /// Begins a pass, which renews the time that may be spent waiting. The content of a refused record of the `last` pass is lost.
     fn begin_pass(&mut self, _last: bool) {}
-    /// Called often: what waits for room may go.
-    fn relieve(&mut self) {}
+    /// Sends what waits, as far as there is room. Called often.
+    fn send_waiting(&mut self) {}
 }
 
-/// The pipelines, from a thread of ours. A burst waits rather than being dropped:
+/// Sends records to the pipelines from a thread outside the async runtime. A burst waits instead of being dropped:
 ///
-/// - Events that find no room are held here, in order, until there is room, up to [`MAX_HELD`]; the watermark waits behind them.
-/// - Updates, which heal, are refused while events are held.
-/// - In each interval the thread itself waits only for so long that neither the next pass nor the kernel's rings suffer.
+/// - Events without room wait here, in order, up to [`MAX_WAITING`]. The watermark waits until they are sent.
+/// - Updates are refused while events wait. Their content is in later records.
+/// - The thread blocks only for a limited time per interval, so that neither the next pass nor the kernel's rings suffer.
 pub struct Pipelines {
     output: RecordOutput,
     executor: Handle,
-    held: Held,
-    held_end: Option<PassEnd>,
-    patience: Duration,
-    left: Duration,
+    waiting: WaitingEvents,
+    waiting_pass_end: Option<PassEnd>,
+    /// Time to block from one pass to the next.
+    budget: Duration,
+    budget_left: Duration,
     longest_wait: Duration,
 }
 
-/// Events that wait for room, in their order and in batches, so that sending some never moves the others.
+/// Events that wait for room, in order. They are stored in batches, so that sending some never moves the others.
 #[derive(Default)]
-struct Held {
+struct WaitingEvents {
     batches: VecDeque<Vec<ConnectionRecord>>,
     records: usize,
 }
 
-/// Events that may wait for room: a second of 30,000 connections, opened and closed.
-const MAX_HELD: usize = 65_536;
+/// Events that may wait for room: one second of 30,000 connections, opened and closed.
+const MAX_WAITING: usize = 65_536;
 
-/// The longest single wait: a pipeline that is stuck must not keep the others waiting for all of the patience at once.
+/// Longest single wait: one stuck pipeline must not use up the whole budget of the others.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
-/// How long the last pass may wait in all: less than what exporters get to deliver the rest.
-const LAST_PATIENCE: Duration = Duration::from_secs(10);
+/// Budget of the last pass: less than what exporters get to deliver the rest.
+const LAST_BUDGET: Duration = Duration::from_secs(10);
 
-// === impl Held ===
+// === impl WaitingEvents ===
 
-impl Held {
+impl WaitingEvents {
     fn is_empty(&self) -> bool {
         self.batches.is_empty()
     }
 
-    /// Puts them behind the others; small batches are put together.
+    /// Appends records. Small batches are merged.
     fn push(&mut self, mut records: Vec<ConnectionRecord>) {
         self.records += records.len();
         match self.batches.back_mut() {
@@ -71,14 +72,14 @@ impl Held {
         }
     }
 
-    /// Takes the oldest batch.
+    /// Removes the oldest batch.
     fn pop(&mut self) -> Option<Vec<ConnectionRecord>> {
         let batch = self.batches.pop_front()?;
         self.records -= batch.len();
         Some(batch)
     }
 
-    /// Takes all, as one batch.
+    /// Removes everything, as one batch.
     fn take(&mut self) -> Vec<ConnectionRecord> {
         std::mem::take(self).batches.into_iter().flatten().collect()
     }
@@ -87,44 +88,44 @@ impl Held {
 // === impl Pipelines ===
 
 impl Pipelines {
-    /// `patience`: how long may be waited from one pass to the next.
-    pub fn new(output: RecordOutput, executor: Handle, patience: Duration) -> Self {
+    /// `budget` is the time to block from one pass to the next.
+    pub fn new(output: RecordOutput, executor: Handle, budget: Duration) -> Self {
         Self {
             output,
             executor,
-            held: Held::default(),
-            held_end: None,
-            patience,
-            left: patience,
+            waiting: WaitingEvents::default(),
+            waiting_pass_end: None,
+            budget,
+            budget_left: budget,
             longest_wait: LONGEST_WAIT,
         }
     }
 
-    /// The output, to be flushed.
+    /// Returns the output, which must be flushed.
     pub fn into_output(self) -> RecordOutput {
         self.output
     }
 
-    /// Sends what is held, as far as there is room. True if nothing is held any more.
+    /// Sends what waits, as far as there is room. Returns true if no event waits any more.
     fn catch_up(&mut self) -> bool {
         while self.output.has_room()
-            && let Some(batch) = self.held.pop()
+            && let Some(batch) = self.waiting.pop()
         {
             self.output.give_events(batch);
         }
-        if self.held.is_empty()
+        if self.waiting.is_empty()
             && self.output.has_room()
-            && let Some(pass_end) = self.held_end.take()
+            && let Some(pass_end) = self.waiting_pass_end.take()
         {
             self.output.pass_end(pass_end);
         }
-        self.held.is_empty()
+        self.waiting.is_empty()
     }
 
-    /// Waits for room as long as patience lasts, and sends what is held. True if nothing is held any more.
+    /// Blocks until everything is sent or the budget is used up. Returns true if no event waits any more.
     fn wait_and_catch_up(&mut self) -> bool {
         while !self.catch_up() {
-            if self.left.is_zero() {
+            if self.budget_left.is_zero() {
                 return false;
             }
             self.wait_for_room();
@@ -133,20 +134,20 @@ impl Pipelines {
     }
 
     fn wait_for_room(&mut self) {
-        if self.left.is_zero() {
+        if self.budget_left.is_zero() {
             return;
         }
         let start = Instant::now();
-        // Whether there is room or the time is over: what does not fit is refused and counted.
+        // The result does not matter: what does not fit is refused and counted.
         let _ = self.executor.block_on(async {
-            tokio::time::timeout(self.left.min(self.longest_wait), self.output.room()).await
+            tokio::time::timeout(self.budget_left.min(self.longest_wait), self.output.room()).await
         });
-        self.left = self.left.saturating_sub(start.elapsed());
+        self.budget_left = self.budget_left.saturating_sub(start.elapsed());
     }
 }
 
 impl Sink for Pipelines {
-    fn offer(&mut self, records: Vec<ConnectionRecord>) -> Delivered {
+    fn offer_updates(&mut self, records: Vec<ConnectionRecord>) -> Delivered {
         if !self.catch_up() {
             self.wait_for_room();
             if !self.catch_up() {
@@ -160,39 +161,38 @@ impl Sink for Pipelines {
         self.output.offer_updates(records)
     }
 
-    fn give(&mut self, records: Vec<ConnectionRecord>) {
+    fn give_events(&mut self, records: Vec<ConnectionRecord>) {
         if self.catch_up() && self.output.has_room() {
             return self.output.give_events(records);
         }
-        self.held.push(records);
-        if self.held.records > MAX_HELD && !self.wait_and_catch_up() {
-            // No room within the patience: where there is none, they are dropped and counted.
-            self.output.give_events(self.held.take());
+        self.waiting.push(records);
+        if self.waiting.records > MAX_WAITING && !self.wait_and_catch_up() {
+            // Pipelines without room drop them and count them.
+            self.output.give_events(self.waiting.take());
         }
     }
 
     fn pass_end(&mut self, pass_end: PassEnd) {
         if pass_end.last {
             if !self.wait_and_catch_up() {
-                self.output.give_events(self.held.take());
+                self.output.give_events(self.waiting.take());
             }
-            // Without room it waits in the output, which is flushed after the last pass.
+            // Without room the watermark waits in the output, which is flushed after the last pass.
             return self.output.pass_end(pass_end);
         }
-        self.held_end = Some(pass_end);
+        self.waiting_pass_end = Some(pass_end);
         self.catch_up();
     }
 
     fn begin_pass(&mut self, last: bool) {
-        (self.left, self.longest_wait) =
-            if last { (LAST_PATIENCE, LAST_PATIENCE) } else { (self.patience, LONGEST_WAIT) };
+        (self.budget_left, self.longest_wait) =
+            if last { (LAST_BUDGET, LAST_BUDGET) } else { (self.budget, LONGEST_WAIT) };
     }
 
-    fn relieve(&mut self) {
+    fn send_waiting(&mut self) {
         self.catch_up();
     }
 }
 
 #[cfg(test)]
-#[path = "sink_tests.rs"]
 mod tests;

@@ -1,4 +1,4 @@
-//! The kernel side as the worker sees it, so that a test can stand in for it.
+//! The interface between the kernel side and the worker, so that tests can replace the kernel side.
 
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
@@ -8,20 +8,20 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::kernel::{Kernel, Losses, PassError, PassReport, ProgramStatistics, Transition};
 
-/// Where events come from.
+/// Delivers the kernel's events.
 pub trait Source {
     /// Visits every connection once.
     ///
     /// # Errors
-    /// The kernel refused; what was read before was handed over.
+    /// Returns an error if the kernel refused. The events before that were passed to `on_event`.
     fn pass(&mut self, on_event: &mut dyn FnMut(&ConnectionEvent)) -> Result<PassReport, PassError>;
-    /// Hands over every transition that came before the call; returns how many.
-    fn drain_transitions(&mut self, on: &mut dyn FnMut(Transition<'_>)) -> usize;
-    /// Waits until many transitions are there, `stop` is readable or the time is over; true: stop.
+    /// Passes on every transition that was reported before the call. Returns how many.
+    fn drain_transitions(&mut self, on_transition: &mut dyn FnMut(Transition<'_>)) -> usize;
+    /// Blocks until many transitions wait, `stop` is readable or `at_most` is over. Returns true if `stop` is readable.
     fn wait(&mut self, stop: BorrowedFd<'_>, at_most: Duration) -> bool;
-    /// What the kernel side counts.
+    /// Returns the loss counters of the kernel side.
     fn losses(&self) -> Losses;
-    /// What the kernel tells of the programs.
+    /// Returns the kernel's statistics of the programs.
     fn program_stats(&self) -> Vec<ProgramStatistics>;
 }
 
@@ -30,8 +30,8 @@ impl Source for Kernel {
         Kernel::pass(self, on_event)
     }
 
-    fn drain_transitions(&mut self, on: &mut dyn FnMut(Transition<'_>)) -> usize {
-        Kernel::drain_transitions(self, on)
+    fn drain_transitions(&mut self, on_transition: &mut dyn FnMut(Transition<'_>)) -> usize {
+        Kernel::drain_transitions(self, on_transition)
     }
 
     fn wait(&mut self, stop: BorrowedFd<'_>, at_most: Duration) -> bool {
@@ -44,7 +44,7 @@ impl Source for Kernel {
             PollFd::from_borrowed_fd(transitions, PollFlags::IN),
             PollFd::from_borrowed_fd(stop, PollFlags::IN),
         ];
-        // An interruption by a signal is as good as a timeout: the caller looks again.
+        // A signal has the effect of a timeout: the caller waits again.
         let _ = poll(&mut fds, Some(&timeout));
         !fds[1].revents().is_empty()
     }

@@ -1,13 +1,13 @@
-//! Ticks, aligned to the wall clock, over the monotonic clock that the kernel stamps events with.
+//! Schedules ticks, aligned to the wall clock, and converts the monotonic time of the kernel's events to the epoch.
 //!
-//! Epoch = monotonic + offset. A wall clock that was set forward is followed after the next pass; one that was set back is approached
-//! by at most a tenth of the interval per pass. So ticks never repeat and never go back, and passes are never far apart.
+//! Epoch = monotonic + offset. When the wall clock is set forward, the offset follows after the next pass. When it is set back, the offset
+//! follows by at most a tenth of the interval per pass. So ticks never repeat or go back, and passes are never far apart.
 
 use std::time::Duration;
 
 use longwave_pipeline::model::UnixNanos;
 
-/// Both clocks at one moment, nanoseconds.
+/// Both clocks at one moment, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reading {
     /// CLOCK_MONOTONIC.
@@ -16,51 +16,53 @@ pub struct Reading {
     pub wall: u64,
 }
 
-/// Which tick is next, and what time it was when the kernel saw something.
+/// The schedule of ticks, and the offset between the clocks.
 #[derive(Clone, Debug)]
 pub struct Timeline {
     interval: u64,
     offset: i64,
-    /// The next pass's tick.
+    /// Tick of the next pass.
     scheduled: u64,
-    /// The last pass's tick; before the first, the start.
+    /// Tick of the last pass; before the first pass, the start.
     passed: u64,
 }
 
-/// Smaller differences come from reading two clocks one after the other: NTP's slewing moves both alike.
+/// Smallest step of the wall clock that counts, in nanoseconds. Smaller ones come from reading two clocks one after the other. NTP's slewing
+/// changes both clocks alike.
 const JITTER: i64 = 100_000;
 
 // === impl Timeline ===
 
 impl Timeline {
-    /// Ticks at the multiples of `interval` (at least one nanosecond) from `now` on.
+    /// Schedules ticks at the multiples of `interval` (at least one nanosecond) after `now`.
     pub fn new(interval: Duration, now: Reading) -> Self {
         let interval = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX).max(1);
         let offset = difference(now.wall, now.mono);
         Self { interval, offset, scheduled: following(now.wall, interval), passed: now.wall }
     }
 
-    /// When the monotonic clock read `mono`.
+    /// Returns the time at which the monotonic clock was `mono`.
     pub fn epoch(&self, mono: u64) -> UnixNanos {
         UnixNanos(mono.saturating_add_signed(self.offset))
     }
 
-    /// The next pass's tick.
+    /// Returns the tick of the next pass.
     pub fn tick(&self) -> UnixNanos {
         UnixNanos(self.scheduled)
     }
 
-    /// How long until the next pass is due.
+    /// Returns how long it is until the next pass is due.
     pub fn wait(&self, mono_now: u64) -> Duration {
         Duration::from_nanos(self.scheduled.saturating_sub(self.epoch(mono_now).0))
     }
 
-    /// The window's end of an event: windows are `[start, end)`. Never in a window that was closed.
+    /// Returns the end of the window `[start, end)` that an event belongs to. That window is never closed yet.
     pub fn event_tick(&self, mono: u64) -> UnixNanos {
         UnixNanos(following(self.epoch(mono).0.max(self.passed), self.interval))
     }
 
-    /// The pass of [`Self::tick`] is over: adjusts to the wall clock and schedules the next. Ticks that went by meanwhile are left out.
+    /// Ends the pass of [`Self::tick`]: adjusts the offset to the wall clock and schedules the next tick. Ticks that passed meanwhile are
+    /// skipped.
     pub fn complete(&mut self, now: Reading) {
         self.passed = self.scheduled;
         self.adjust(now);
@@ -69,7 +71,7 @@ impl Timeline {
         self.scheduled = following(self.passed, self.interval).max(from_now);
     }
 
-    /// The tick of a pass that is not due: now, or just after the last pass.
+    /// Returns the tick of a pass that is not due: now, but after the tick of the last pass.
     pub fn last_tick(&self, mono_now: u64) -> UnixNanos {
         UnixNanos(self.epoch(mono_now).0.max(self.passed.saturating_add(1)))
     }
@@ -79,8 +81,8 @@ impl Timeline {
         if step >= JITTER {
             self.offset = self.offset.saturating_add(step);
         } else if step <= -JITTER {
-            let most = i64::try_from(self.interval / 10).unwrap_or(i64::MAX);
-            self.offset = self.offset.saturating_add(step.max(-most));
+            let max_step = i64::try_from(self.interval / 10).unwrap_or(i64::MAX);
+            self.offset = self.offset.saturating_add(step.max(-max_step));
         }
     }
 }
@@ -88,7 +90,8 @@ impl Timeline {
 // === impl Reading ===
 
 impl Reading {
-    /// Both clocks now. The wall clock is read between two readings of the other; the closest of a few tries counts.
+    /// Reads both clocks. The wall clock is read between two readings of the monotonic clock. Of five tries, the one with the closest readings
+    /// is returned.
     pub fn now() -> Self {
         let mut best = (u64::MAX, Self { mono: 0, wall: 0 });
         for _ in 0..5 {
@@ -104,7 +107,7 @@ impl Reading {
     }
 }
 
-/// CLOCK_MONOTONIC in nanoseconds: what `bpf_ktime_get_ns` reads.
+/// Returns CLOCK_MONOTONIC in nanoseconds, as `bpf_ktime_get_ns` does.
 pub fn monotonic() -> u64 {
     nanos(rustix::time::clock_gettime(rustix::time::ClockId::Monotonic))
 }
@@ -114,7 +117,7 @@ fn nanos(time: rustix::time::Timespec) -> u64 {
         + u64::try_from(time.tv_nsec).unwrap_or(0)
 }
 
-/// The first multiple of `interval` after `time`.
+/// Returns the first multiple of `interval` after `time`.
 fn following(time: u64, interval: u64) -> u64 {
     (time / interval).saturating_add(1).saturating_mul(interval)
 }
@@ -124,5 +127,4 @@ fn difference(a: u64, b: u64) -> i64 {
 }
 
 #[cfg(test)]
-#[path = "timeline_tests.rs"]
 mod tests;

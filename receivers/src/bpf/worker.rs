@@ -1,7 +1,7 @@
-//! The receiver's thread: waits, drains, and at each tick runs the pass.
+//! Runs the receiver's thread: it waits, drains transitions, and runs a pass at each tick.
 //!
-//! Per tick: the pass (updates), idle records, everything that changed meanwhile (opens, ends), then the watermark. So at the watermark
-//! every record of the windows up to its tick has been sent.
+//! At each tick it sends the updates of the pass, the idle records, the opens and closes so far, and then the watermark. So before the
+//! watermark every record of the windows up to its tick is sent.
 
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
@@ -12,17 +12,17 @@ use longwave_pipeline::model::UnixNanos;
 use super::kernel::{PassError, Transition};
 use super::sink::Sink;
 use super::source::Source;
-use super::stats::Stats;
+use super::telemetry::Stats;
 use super::timeline::{Reading, Timeline, monotonic};
-use super::tracker::{RECENT, Tracker};
+use super::tracker::{GONE_TURN, Tracker};
 
-/// Transitions wake the thread only when there are many: the others are drained at least so often.
+/// Transitions wake the thread only if there are many. The others are drained after this time.
 const LONGEST_WAIT: Duration = Duration::from_millis(200);
 
-/// Passes in a row that may fail.
+/// Failed passes in a row after which the receiver stops.
 const MAX_FAILURES: u32 = 3;
 
-/// Everything that the thread works with.
+/// Reads a source and passes its events to the tracker.
 pub struct Worker<K, S> {
     source: K,
     tracker: Tracker<S>,
@@ -30,14 +30,14 @@ pub struct Worker<K, S> {
     stats: Arc<Stats>,
     failures: u32,
     samples_lost: u64,
-    recent_turned: Instant,
+    gone_turned: Instant,
     has_sampled: bool,
 }
 
 // === impl Worker ===
 
 impl<K: Source, S: Sink> Worker<K, S> {
-    /// Ready to run.
+    /// Waits for [`Self::run`].
     pub fn new(source: K, tracker: Tracker<S>, timeline: Timeline, stats: Arc<Stats>) -> Self {
         Self {
             source,
@@ -46,17 +46,17 @@ impl<K: Source, S: Sink> Worker<K, S> {
             stats,
             failures: 0,
             samples_lost: 0,
-            recent_turned: Instant::now(),
+            gone_turned: Instant::now(),
             has_sampled: false,
         }
     }
 
-    /// Works until `stop` is readable, then takes a last pass. Gives the sink back.
+    /// Runs until `stop` is readable, then runs a last pass and returns the sink.
     ///
     /// # Errors
-    /// The kernel refused several passes in a row.
+    /// Returns an error if several passes in a row failed.
     pub fn run(mut self, stop: BorrowedFd<'_>) -> Result<S, PassError> {
-        // The listeners that seeding found come first: they tell whose the first connections are.
+        // The listeners that seeding found come first: they are the owners of the first connections.
         self.drain(None);
         loop {
             let wait = self.timeline.wait(monotonic()).min(LONGEST_WAIT);
@@ -71,10 +71,11 @@ impl<K: Source, S: Sink> Worker<K, S> {
                 self.pass(self.timeline.tick(), false)?;
                 self.timeline.complete(Reading::now());
             }
-            // A connection that closed while it was seeded may have left an entry: the first pass reports it as vanished.
-            if self.has_sampled && self.recent_turned.elapsed() >= RECENT {
-                self.tracker.turn_recent();
-                self.recent_turned = Instant::now();
+            // Before the first pass, closes must stay known: a connection that closed during seeding may have left an entry in the
+            // kernel's table, which the first pass reports as vanished.
+            if self.has_sampled && self.gone_turned.elapsed() >= GONE_TURN {
+                self.tracker.turn_gone();
+                self.gone_turned = Instant::now();
             }
         }
     }
@@ -83,13 +84,13 @@ impl<K: Source, S: Sink> Worker<K, S> {
         let (tracker, timeline) = (&mut self.tracker, &self.timeline);
         tracker.begin_pass(tick, last);
         let start = Instant::now();
-        let result = self.source.pass(&mut |event| tracker.sample(event, timeline));
+        let result = self.source.pass(&mut |event| tracker.observe(event, tick, timeline));
         let losses = self.source.losses();
         let lost = losses.sample_ring_full + losses.sample_raced + losses.malformed + losses.stuck_drains;
         let complete = result.is_ok() && lost == self.samples_lost;
         self.samples_lost = lost;
         tracker.idle(complete, monotonic(), timeline);
-        // In a last pass everything belongs to the last window.
+        // After the last pass there is no later window.
         self.drain(last.then_some(tick));
         self.tracker.end_pass(tick, last);
         self.has_sampled = true;
@@ -119,7 +120,7 @@ impl<K: Source, S: Sink> Worker<K, S> {
             Err(error) if last || self.failures + 1 < MAX_FAILURES => {
                 self.failures += 1;
                 tracing::warn!(
-                    "a sampling pass of the bpf receiver failed; what it missed comes with later records: {error}"
+                    "a sampling pass of the bpf receiver failed, later records will contain what it missed: {error}"
                 );
                 Ok(())
             }
@@ -127,13 +128,13 @@ impl<K: Source, S: Sink> Worker<K, S> {
         }
     }
 
-    /// Takes in all transitions that are there. `tick`: all of them belong there.
+    /// Takes in all transitions that wait. `tick` overrides the window that they belong to.
     fn drain(&mut self, tick: Option<UnixNanos>) {
         let (tracker, timeline) = (&mut self.tracker, &self.timeline);
         self.source.drain_transitions(&mut |transition| match transition {
             Transition::Connection(event) => {
                 let tick = tick.unwrap_or_else(|| timeline.event_tick(event.observed_ns));
-                tracker.transition(event, tick, timeline);
+                tracker.observe(event, tick, timeline);
             }
             Transition::Listen(event) => tracker.listen(event),
         });
@@ -142,5 +143,4 @@ impl<K: Source, S: Sink> Worker<K, S> {
 }
 
 #[cfg(test)]
-#[path = "worker_tests.rs"]
 mod tests;

@@ -1,15 +1,16 @@
-//! When a recorded moment is due.
+//! Computes when a recorded moment is due.
+
+use std::time::Duration;
 
 use longwave_pipeline::model::UnixNanos;
-use std::time::Duration;
 use tokio::time::Instant;
 
-use super::Speed;
+use super::config::Speed;
 
-/// Maps recorded times to now.
+/// Maps recorded times to times of the replay.
 pub(super) struct Pace {
     speed: Speed,
-    /// A moment of the recording, and when it was played.
+    /// A moment of the recording, and when it was replayed.
     origin: Option<(UnixNanos, Instant)>,
 }
 
@@ -20,12 +21,12 @@ impl Pace {
         Self { speed, origin: None }
     }
 
-    /// Another recording begins: its first moment is now.
+    /// Begins another recording, whose first moment is due immediately.
     pub(super) fn restart(&mut self) {
         self.origin = None;
     }
 
-    /// When to play what was recorded at `time`; absent if at once.
+    /// Returns when to replay what was recorded at `time`; `None` if immediately.
     pub(super) fn due(&mut self, time: UnixNanos, now: Instant) -> Option<Instant> {
         if self.speed == Speed::Fast {
             return None;

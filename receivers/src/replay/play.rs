@@ -1,4 +1,4 @@
-//! From the file into the pipelines.
+//! Sends the blocks of a file to the pipelines.
 
 use std::io::Read;
 
@@ -9,34 +9,35 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::config::Speed;
 use super::pace::Pace;
-use super::{Place, Speed};
+use super::receiver::FileLocation;
 
-/// Blocks that are decoded ahead.
-const AHEAD: usize = 4;
+/// Blocks that are decoded in advance.
+const MAX_DECODED: usize = 4;
 
-/// What the reading thread hands over; `None` is the end of the file.
-type Step = Result<Option<Block>, CodecError>;
+/// What the reading thread sends; `None` is the end of the file.
+type ReadResult = Result<Option<Block>, CodecError>;
 
-/// What was played so far.
+/// What was replayed so far.
 #[derive(Default)]
 struct Progress {
     records: u64,
     /// The latest tick of records and passes.
     tick: UnixNanos,
-    /// A recorded last pass. It is the last one only at the file's end: another recording may follow.
-    held: Option<UnixNanos>,
+    /// Tick of a recorded last pass that was not sent yet: another recording may follow, and then the pass is not the last one.
+    pending_last_pass: Option<UnixNanos>,
 }
 
-/// Plays everything, then the last pass's end; also after a stop or a fault, so that what was read reaches the exporters.
+/// Replays everything, then sends the end of the last pass. Does so after a stop or an error too, so that exporters receive what was read.
 pub(super) async fn play(
     decoder: Decoder<impl Read + Send + 'static>,
-    place: Place,
+    location: FileLocation,
     speed: Speed,
     output: RecordOutput,
     stop: CancellationToken,
 ) -> Result<(), ComponentError> {
-    let (sender, mut steps) = mpsc::channel(AHEAD);
+    let (sender, mut steps) = mpsc::channel(MAX_DECODED);
     let reader = tokio::task::spawn_blocking(move || read(decoder, &sender));
     let mut pace = Pace::new(speed);
     let mut progress = Progress::default();
@@ -50,12 +51,12 @@ pub(super) async fn play(
             Some(Ok(Some(block))) => block,
             Some(Ok(None)) => break Ok(()),
             Some(Err(error)) => {
-                break Err(place
+                break Err(location
                     .error(&format!("{error}; the {} records before it were delivered", progress.records)));
             }
-            None => break Err(place.error("the thread that reads the file has ended without a result")),
+            None => break Err(location.error("the thread that reads the file exited without a result")),
         };
-        if let Some(due) = moment(&block).and_then(|time| pace.due(time, Instant::now())) {
+        if let Some(due) = recorded_at(&block).and_then(|time| pace.due(time, Instant::now())) {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break Ok(()),
@@ -65,31 +66,32 @@ pub(super) async fn play(
         if matches!(block, Block::Session { .. }) {
             pace.restart();
         }
-        if !progress.play(block, &place, &output).await {
+        if !progress.play(block, &location, &output).await {
             break Ok(());
         }
     };
     output.send(Batch::PassEnd(PassEnd { tick: progress.tick, last: true })).await;
     output.flush().await;
     drop(steps);
-    let read = reader.await.map_err(|error| place.error(&format!("the thread that reads the file: {error}")));
-    tracing::info!(records = progress.records, "{}: the replay has ended", place.0);
+    let read =
+        reader.await.map_err(|error| location.error(&format!("the thread that reads the file: {error}")));
+    tracing::info!(records = progress.records, "{}: the replay has ended", location.0);
     result.and(read)
 }
 
-fn read(mut decoder: Decoder<impl Read>, sender: &mpsc::Sender<Step>) {
+fn read(mut decoder: Decoder<impl Read>, sender: &mpsc::Sender<ReadResult>) {
     loop {
-        let step = decoder.next();
-        let ended = !matches!(step, Ok(Some(_)));
-        // Nobody takes it: the receiver was stopped.
-        if sender.blocking_send(step).is_err() || ended {
+        let block = decoder.next();
+        let ended = !matches!(block, Ok(Some(_)));
+        // The other end is closed: the receiver was stopped.
+        if sender.blocking_send(block).is_err() || ended {
             return;
         }
     }
 }
 
-/// When the block was sent, as far as it tells.
-fn moment(block: &Block) -> Option<UnixNanos> {
+/// Returns when the block was recorded; `None` if it has no time.
+fn recorded_at(block: &Block) -> Option<UnixNanos> {
     match block {
         Block::Records(records) => records.iter().map(|record: &ConnectionRecord| record.observed).max(),
         Block::PassEnd(pass_end) => Some(pass_end.tick),
@@ -100,19 +102,19 @@ fn moment(block: &Block) -> Option<UnixNanos> {
 // === impl Progress ===
 
 impl Progress {
-    /// False if no pipeline is left.
-    async fn play(&mut self, block: Block, place: &Place, output: &RecordOutput) -> bool {
+    /// Sends a block. Returns false if no pipeline is left.
+    async fn play(&mut self, block: Block, location: &FileLocation, output: &RecordOutput) -> bool {
         match block {
             Block::Session { start, after_interruption } => {
                 if after_interruption {
-                    tracing::warn!("{}: the recording before this one was not ended in order", place.0);
+                    tracing::warn!("{}: the recording before this one was interrupted", location.0);
                 }
-                tracing::info!(host = start.host, "{}: a recording begins", place.0);
+                tracing::info!(host = start.host, "{}: a recording begins", location.0);
                 true
             }
             Block::End(_) => true,
             Block::Records(records) => {
-                if !self.release(output).await {
+                if !self.send_pending_pass(output).await {
                     return false;
                 }
                 self.records += records.len() as u64;
@@ -120,12 +122,12 @@ impl Progress {
                 output.send(Batch::records(records)).await
             }
             Block::PassEnd(PassEnd { tick, last }) => {
-                if !self.release(output).await {
+                if !self.send_pending_pass(output).await {
                     return false;
                 }
                 self.tick = self.tick.max(tick);
                 if last {
-                    self.held = Some(tick);
+                    self.pending_last_pass = Some(tick);
                     return true;
                 }
                 output.send(Batch::PassEnd(PassEnd { tick, last: false })).await
@@ -133,9 +135,9 @@ impl Progress {
         }
     }
 
-    /// Something follows a recorded last pass: it was an ordinary one.
-    async fn release(&mut self, output: &RecordOutput) -> bool {
-        match self.held.take() {
+    /// Sends a recorded last pass as an ordinary one, because something follows. Returns false if no pipeline is left.
+    async fn send_pending_pass(&mut self, output: &RecordOutput) -> bool {
+        match self.pending_last_pass.take() {
             Some(tick) => output.send(Batch::PassEnd(PassEnd { tick, last: false })).await,
             None => true,
         }

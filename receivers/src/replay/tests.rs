@@ -1,15 +1,18 @@
 use std::time::Duration;
 
 use longwave_config::{ConfigPath, Value};
+use longwave_pipeline::component::RecordOutput;
 use longwave_pipeline::model::codec::{Encoder, FILE_HEADER_LEN, SessionEnd, SessionStart, file_header};
 use longwave_pipeline::model::{Batch, ConnectionRecord, PassEnd, UnixNanos};
 use longwave_testing::golden;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
+use super::config::Speed;
 use super::pace::Pace;
 use super::*;
 
-/// What came out, and how the receiver ended.
+/// What was delivered, and the result of the receiver.
 struct Played {
     batches: Vec<Batch>,
     result: Result<(), String>,
@@ -49,7 +52,7 @@ async fn play(bytes: &[u8]) -> Played {
 
 async fn play_file(path: &std::path::Path) -> Played {
     let config = Config { path: path.to_owned(), speed: Speed::Fast };
-    let replay = Box::new(Replay { place: "receivers::replay".to_owned(), config });
+    let replay = Box::new(Replay { path: "receivers::replay".to_owned(), config });
     let (output, mut edge) = RecordOutput::pair(1);
     let running = match replay.start(output, CancellationToken::new()).await {
         Ok(running) => tokio::spawn(running),
@@ -83,7 +86,8 @@ fn pass(tick: UnixNanos, last: bool) -> PassEnd {
 }
 
 /// *Scenario*: the golden recording is replayed into a pipeline with room for one batch.
-/// *Guarantees*: its records with names and times as recorded, its pass, and a last pass at its tick; then the receiver ends well.
+/// *Guarantees*: its records are delivered with names and times as recorded, then its pass, then a last pass at its tick. The receiver ends
+/// without an error.
 #[tokio::test]
 async fn the_golden_recording_is_delivered_whole() {
     let played = play(golden::RECORDING).await;
@@ -93,7 +97,7 @@ async fn the_golden_recording_is_delivered_whole() {
 }
 
 /// *Scenario*: two recordings in one file, each ended by a last pass off the interval's boundary.
-/// *Guarantees*: one last pass only, at the very end, with the last recorded tick.
+/// *Guarantees*: only one last pass, at the end, with the last recorded tick.
 #[tokio::test]
 async fn only_the_last_pass_is_last() {
     let (one, two) = (UnixNanos(golden::END.0 + 17), UnixNanos(golden::END.0 + 10_000_000_003));
@@ -110,7 +114,7 @@ async fn only_the_last_pass_is_last() {
 
 /// *Scenario*: bad files: missing, a directory, empty, of another kind, of another version, cut inside a block, cut at a block's
 /// boundary, damaged in the middle.
-/// *Guarantees*: what was read before is delivered and closed by a last pass; the error names component, key, file, offset and cause.
+/// *Guarantees*: the records before the damage are delivered, followed by a last pass. The error names component, key, file, offset and cause.
 #[tokio::test]
 async fn bad_files_give_what_they_hold_and_an_error() {
     let whole = golden::RECORDING;
@@ -149,7 +153,7 @@ async fn bad_files_give_what_they_hold_and_an_error() {
     insta::assert_snapshot!(text);
 }
 
-/// *Scenario*: a stop while the pipeline takes nothing.
+/// *Scenario*: a stop while the pipeline accepts nothing.
 /// *Guarantees*: the receiver sends a last pass and ends, without an error.
 #[tokio::test]
 async fn a_stop_ends_a_replay_in_order() {
@@ -159,7 +163,7 @@ async fn a_stop_ends_a_replay_in_order() {
     (0..50).for_each(|_| file.extend(session(&golden::records(), &[golden::pass_end()], true)));
     std::fs::write(&path, &file).unwrap();
     let replay = Box::new(Replay {
-        place: "receivers::replay".to_owned(),
+        path: "receivers::replay".to_owned(),
         config: Config { path, speed: Speed::Fast },
     });
     let (output, mut edge) = RecordOutput::pair(1);
@@ -177,8 +181,8 @@ async fn a_stop_ends_a_replay_in_order() {
 }
 
 /// *Scenario*: recorded times with gaps, one that goes back, and a second recording much later.
-/// *Guarantees*: at original speed each is due as long after the first as it was recorded, going back never waits, the gap between
-/// recordings is left out; at full speed nothing waits.
+/// *Guarantees*: at original speed each is due as long after the first one as it was recorded. Earlier times do not wait. The gap between
+/// recordings is skipped. At full speed nothing waits.
 #[tokio::test]
 async fn the_pace_is_the_recorded_one() {
     let now = Instant::now();
@@ -196,7 +200,7 @@ async fn the_pace_is_the_recorded_one() {
 }
 
 /// *Scenario*: bad settings.
-/// *Guarantees*: the message names the place and the remedy; the defaults need a path only.
+/// *Guarantees*: the message names the key and the remedy. Only `path` has no default.
 #[test]
 fn bad_settings_are_explained() {
     let decode = |yaml: Value| {

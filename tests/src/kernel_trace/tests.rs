@@ -29,8 +29,8 @@ fn reads_a_line() {
     assert!(parse("# tracer: nop").is_none());
 }
 
-/// *Scenario*: closes that were not reported: two while pid 1 was current, one while the test was, one that is not in the trace, one while a
-/// process was current that has ended.
+/// *Scenario*: closes that were not reported: two while pid 1 was current, one while the test was, one that is not in the trace, one while
+/// a process was current that has ended.
 /// *Guarantees*: only those of another running process count as unobservable, and only if no close of it was reported.
 #[test]
 fn excuses_only_what_nobody_saw() {

@@ -23,9 +23,10 @@ const SHORTEST_WAIT: u64 = 15;
 
 /// *Scenario*: the real API server behind a proxy, which is unreachable at the start and for several attempts; then forwards; then breaks
 /// watches in the middle of an event and is down for minutes, while a Deployment is created and a pod deleted; responds 410 instead of
-/// resuming, once as the status and once in the watch; responds 429 with Retry-After; and responds 410 again with slow listings in pages of two.
-/// *Guarantees*: records are exported all the time, with the names that are known, and never with wrong ones; connections that are older than
-/// their names get them later. Staleness is exported and grows during an outage. All names are known again after each fault without a
+/// resuming, once as the status and once in the watch; responds 429 with Retry-After; and responds 410 again with slow listings in pages of
+/// two.
+/// *Guarantees*: records are exported all the time, with the names that are known, and never with wrong ones; connections that are older
+/// than their names get them later. Staleness is exported and grows during an outage. All names are known again after each fault without a
 /// restart: a broken watch resumes without a listing, attempts become rare, a 410 causes one listing of each resource, and no request is
 /// sent before Retry-After is over.
 pub fn names_outlive_a_failing_api_server() {
@@ -230,8 +231,8 @@ fn await_listings(proxy: &FaultyProxy, asked: usize) {
     }
 }
 
-/// Returns the number of listings that were not refused. Does not count further pages, nor attempts to stream that were followed by pages (a
-/// store that cannot stream reports that in the response).
+/// Returns the number of listings that were not refused. Does not count further pages, nor attempts to stream that were followed by pages
+/// (a store that cannot stream reports that in the response).
 fn listings(requests: &[Request], path: &str) -> usize {
     let lists =
         requests.iter().filter(|request| request.path == path && request.lists() && request.status == 200);

@@ -178,7 +178,8 @@ fn write_slice(session: &mut Session, number: usize, round: usize) {
     session.write("POST", &collection, &slice);
 }
 
-/// Replaces pods by others with new names and addresses. Finally adds one object of each kind: a client that has it has all earlier changes.
+/// Replaces pods by others with new names and addresses. Finally adds one object of each kind: a client that has it has all earlier
+/// changes.
 pub fn churn(server: &ApiServer, token: &str, round: usize) {
     spread(server, token, CHURNED, |session, number| {
         let namespace = namespace(number / PER_SERVICE);

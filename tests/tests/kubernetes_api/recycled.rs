@@ -22,8 +22,8 @@ const CALLS: u32 = 3;
 const ROUNDS: u32 = 8;
 
 /// *Scenario*: a pod calls and is deleted; the next pod gets the same address from the network plugin and calls, all in one interval. In
-/// every second round, Longwave receives the updates of both pods only when both have called. Longwave reports only the sockets of the test,
-/// so it names pods by their addresses, as those of other nodes.
+/// every second round, Longwave receives the updates of both pods only when both have called. Longwave reports only the sockets of the
+/// test, so it names pods by their addresses, as those of other nodes.
 /// *Guarantees*: every connection is named after the pod that made it.
 pub fn an_address_that_is_given_again_names_who_had_it() {
     let cluster = cluster();

@@ -27,8 +27,8 @@ struct Account {
     role: Value,
 }
 
-/// *Scenario*: a service account with the shipped ClusterRole and ClusterRoleBinding in the real API server, with streamed listings and with
-/// pages.
+/// *Scenario*: a service account with the shipped ClusterRole and ClusterRoleBinding in the real API server, with streamed listings and
+/// with pages.
 /// *Guarantees*: no request is refused; both ends and the service are named; the requests need exactly the verbs that the rules allow.
 ///
 /// *Scenario*: the same without each of the rules in turn; one of them is added again later.

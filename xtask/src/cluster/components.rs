@@ -64,7 +64,8 @@ impl Component {
             Self::Kubelet => kubelet(&mut command, layout),
             Self::KubeProxy => flag(&mut command, "config", layout.path("kube-proxy.json")),
         }
-        // With the environment of the caller, requests to the API server could go to a proxy, etcd would read ETCD_…, and PATH may lack sbin.
+        // With the environment of the caller, requests to the API server could go to a proxy, etcd would read ETCD_…, and PATH may lack
+        // sbin.
         command.env_clear().env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
         command.env("HOME", &layout.dir);
         command.current_dir(&layout.dir);

@@ -14,8 +14,8 @@ use clap::{Subcommand, ValueEnum};
 pub enum Command {
     /// Build an OpenTelemetry Collector from Go modules (about two minutes, once) and print its path.
     Collector,
-    /// Build Kubernetes and a plain informer from Go modules (about seven minutes, once), install the Debian packages that Kubernetes needs,
-    /// and print its folder.
+    /// Build Kubernetes and a plain informer from Go modules (about seven minutes, once), install the Debian packages that Kubernetes
+    /// needs, and print its folder.
     Kubernetes,
     /// Build only kubectl of the same version (about a minute, once), and print its path.
     Kubectl,

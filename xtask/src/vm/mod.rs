@@ -49,7 +49,7 @@ pub enum Command {
         /// kernel that is too old for Longwave.
         #[arg(long = "binary", value_name = "NAME")]
         binaries: Vec<String>,
-        /// Arguments of the test binaries: name filters, `--nocapture`, …
+        /// Arguments of the test binaries: a part of a test's name, `--skip NAME`, …
         #[arg(last = true)]
         arguments: Vec<String>,
     },

@@ -1,7 +1,7 @@
 use super::*;
 
 /// *Scenario*: two sources in order, with every pair of answers.
-/// *Guarantees*: the first that knows wins, also over an earlier one that may yet learn; what may yet be known stays pending.
+/// *Guarantees*: the first known answer is returned, also if an earlier source is pending; otherwise a pending answer stays pending.
 #[test]
 fn precedence() {
     use Answer::{Known, Pending, Unknown};
@@ -20,10 +20,13 @@ fn precedence() {
     }
 }
 
-/// *Scenario*: an id that is not there.
-/// *Guarantees*: an error that names it.
+/// *Scenario*: an id without a directory.
+/// *Guarantees*: the error names the id.
 #[test]
 fn unknown_id() {
     let error = Directories::default().get("health_check").err().unwrap();
-    assert_eq!(error.to_string(), "extension \"health_check\" names nobody: it cannot be one of the sources");
+    assert_eq!(
+        error.to_string(),
+        "extension \"health_check\" does not resolve names: remove it from `sources`"
+    );
 }

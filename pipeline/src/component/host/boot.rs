@@ -1,28 +1,28 @@
-//! Which boot of which host this is.
+//! [`BootId`]: identifies a boot of a host.
 
 use std::path::Path;
 
-/// The kernel's boot id, which no other boot of any host has.
+/// Boot id of the kernel. Unique for each boot of each host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BootId(pub [u8; 16]);
 
-/// It cannot be told.
+/// Why the boot id cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum BootIdError {
-    /// There is no such file, or it may not be read.
+    /// The file does not exist or cannot be read.
     #[error("{file}: {source}: is /proc mounted here?")]
     Unreadable {
-        /// Which.
+        /// Path of the file.
         file: String,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// The file holds something else.
+    /// The file does not contain a boot id.
     #[error("{file}: not a boot id: {text:?}")]
     Malformed {
-        /// Which.
+        /// Path of the file.
         file: String,
-        /// What.
+        /// Content of the file.
         text: String,
     },
 }
@@ -30,10 +30,10 @@ pub enum BootIdError {
 // === impl BootId ===
 
 impl BootId {
-    /// Of the host that `proc` (`/proc`) shows.
+    /// Reads the boot id from `proc`, which is the path of `/proc`.
     ///
     /// # Errors
-    /// `proc` is not `/proc`.
+    /// The file cannot be read, for example because `proc` is not a mounted procfs, or does not contain a boot id.
     pub fn read(proc: &Path) -> Result<Self, BootIdError> {
         let path = proc.join("sys/kernel/random/boot_id");
         let file = || path.display().to_string();
@@ -42,13 +42,13 @@ impl BootId {
         Self::parse(&text).ok_or_else(|| BootIdError::Malformed { file: file(), text })
     }
 
-    /// The part of it that [`crate::model::record::ConnectionId::boot`] keeps: its first eight hex digits.
+    /// Returns the first eight hex digits, which are part of a [`ConnectionId`](crate::model::ConnectionId).
     pub fn short(self) -> u32 {
         let [a, b, c, d, ..] = self.0;
         u32::from_be_bytes([a, b, c, d])
     }
 
-    /// 32 hex digits with dashes between them, as the kernel writes it.
+    /// Parses 32 hex digits with dashes, the kernel's format.
     fn parse(text: &str) -> Option<Self> {
         let digits = text.trim().replace('-', "");
         if digits.len() != 32 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     /// *Scenario*: a boot id as the kernel writes it, one that is cut off, no file.
-    /// *Guarantees*: the first is read, all of it and its first eight digits; the others are told with the file's name.
+    /// *Guarantees*: the first is read as a whole and by its first eight digits; the other errors name the file.
     #[test]
     fn boot_ids_are_read() {
         let proc = std::env::temp_dir().join(format!("longwave-boot-id-{}", std::process::id()));

@@ -1,4 +1,4 @@
-//! What `/proc` tells of this host, for whoever asks it: components read it where they need it, and here is how.
+//! Parsers of files in `/proc`, which components of several crates need.
 
 mod boot;
 mod mounts;

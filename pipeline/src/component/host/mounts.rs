@@ -1,24 +1,24 @@
-//! The mount table: `/proc/<pid>/mountinfo`.
+//! Parses the mount table `/proc/<pid>/mountinfo`.
 
 use std::path::PathBuf;
 
-/// One mount.
+/// One entry of the mount table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount<'a> {
-    /// What of its file system it shows: a path, or `net:[<inode>]` of a namespace.
+    /// Root of the mount within its file system: a path, or `net:[<inode>]` for a namespace.
     pub root: String,
-    /// Where.
+    /// Mount point.
     pub point: PathBuf,
-    /// The file system's type.
+    /// Type of the file system.
     pub kind: &'a str,
 }
 
-/// The mounts in the text of a `mountinfo`, in its order. Lines that are none are left out.
+/// Returns the mounts in the text of a `mountinfo`, in its order. Skips malformed lines.
 pub fn mounts(mountinfo: &str) -> impl Iterator<Item = Mount<'_>> {
     mountinfo.lines().filter_map(|line| {
         // id parent major:minor root mount-point options [optional …] - type source options
-        let (place, file_system) = line.split_once(" - ")?;
-        let mut fields = place.split(' ').skip(3);
+        let (mount, file_system) = line.split_once(" - ")?;
+        let mut fields = mount.split(' ').skip(3);
         let (root, point) = (fields.next()?, fields.next()?);
         let kind = file_system.split(' ').next()?;
         Some(Mount { root: unescape(root), point: PathBuf::from(unescape(point)), kind })
@@ -28,13 +28,14 @@ pub fn mounts(mountinfo: &str) -> impl Iterator<Item = Mount<'_>> {
 // === impl Mount ===
 
 impl Mount<'_> {
-    /// It keeps a network namespace (`ip netns add` and container runtimes do so), which its point is a way into.
+    /// Whether the mount keeps a network namespace alive, as `ip netns add` and container runtimes do. The mount point then opens the
+    /// namespace.
     pub fn is_network_namespace(&self) -> bool {
         self.kind == "nsfs" && self.root.starts_with("net:[")
     }
 }
 
-/// Spaces, tabs, newlines and backslashes are written as `\040` and so on.
+/// Replaces the escapes of spaces, tabs, newlines and backslashes (`\040` and so on).
 fn unescape(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

@@ -7,7 +7,7 @@ use prometheus::{Registry, TextEncoder};
 use super::*;
 
 /// *Scenario*: a source is observed as a counter, as a gauge, and by two values of an attribute; it changes between two collections.
-/// *Guarantees*: each collection reads the source; every data point has the component's attributes, and the further one where asked.
+/// *Guarantees*: each collection reads the source; every data point has the component's attributes, and `counter_by` adds one more.
 #[test]
 fn instruments_read_their_source() {
     let registry = Registry::new();

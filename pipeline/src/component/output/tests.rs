@@ -4,7 +4,7 @@ use super::*;
 use crate::model::UnixNanos;
 
 /// *Scenario*: a pipeline has ended; a receiver offers updates.
-/// *Guarantees*: they are counted as dropped there, not forgotten.
+/// *Guarantees*: they are counted as dropped by the pipeline.
 #[tokio::test]
 async fn updates_for_an_ended_pipeline_are_counted() {
     let accounting = Accounting::default();

@@ -1,7 +1,7 @@
 use super::*;
 
-/// *Scenario*: the first maker fails; then two ask, and a third for another type.
-/// *Guarantees*: a failure is told and not kept; one value of each type, made once.
+/// *Scenario*: the first call fails to make a value; two more calls follow, and one for another type.
+/// *Guarantees*: a failure is returned and not stored; there is one value of each type, made once.
 #[test]
 fn one_of_each_type() {
     let shared = Shared::default();

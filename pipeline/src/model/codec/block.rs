@@ -1,41 +1,41 @@
-//! The frame of a block: kind, lengths, checksums.
+//! The header of a block (kind, lengths, checksums) and its compression.
 
 use super::error::Fault;
 use super::fields::{Reader, Writer};
 
-/// Bytes of a block's header.
+/// Size of a block's header in bytes.
 pub(super) const HEADER_LEN: usize = 28;
-/// Most bytes of a block after decompression.
+/// Maximum size of a block after decompression, in bytes.
 pub(super) const MAX_RAW: usize = 256 << 20;
 
 const MAGIC: [u8; 4] = *b"LWBK";
-/// Most bytes of a block as stored: what LZ4 makes of [`MAX_RAW`] bytes at worst, and a bit.
+/// Maximum size of a stored block in bytes: the worst case of LZ4 for [`MAX_RAW`] bytes, and a margin.
 const MAX_STORED: usize = MAX_RAW / 250 * 251 + 1024;
 
-/// What a block holds.
+/// What a block contains. The numbers are part of the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Kind {
+pub(super) enum BlockKind {
     Session = 1,
     Records = 2,
     PassEnd = 3,
     End = 4,
 }
 
-/// A block's header, checked.
+/// A block's header after its checks.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Header {
-    pub(super) kind: Kind,
-    /// Records in it; 0 for other kinds.
+    pub(super) kind: BlockKind,
+    /// Number of records; 0 for other kinds.
     pub(super) count: u32,
     raw_len: u32,
     stored_len: u32,
     stored_crc: u32,
 }
 
-/// Appends a block that holds `raw`. `packed` is working space that is kept from block to block.
+/// Appends a block with the content `raw`. `packed` is a buffer that callers reuse for the next block.
 pub(super) fn append(
-    kind: Kind,
+    kind: BlockKind,
     count: u32,
     raw: &[u8],
     packed: &mut Vec<u8>,
@@ -68,7 +68,7 @@ pub(super) fn append(
     Ok(())
 }
 
-impl Kind {
+impl BlockKind {
     fn from_number(number: u8) -> Option<Self> {
         [Self::Session, Self::Records, Self::PassEnd, Self::End]
             .into_iter()
@@ -86,7 +86,7 @@ impl Header {
         if fields.array()? != MAGIC {
             return Err(Fault::Damaged("no block begins here"));
         }
-        let kind = Kind::from_number(fields.u8()?).ok_or(Fault::Damaged("a block of unknown kind"))?;
+        let kind = BlockKind::from_number(fields.u8()?).ok_or(Fault::Damaged("a block of unknown kind"))?;
         let _zero: [u8; 3] = fields.array()?;
         let header = Self {
             kind,
@@ -105,7 +105,7 @@ impl Header {
         self.stored_len as usize
     }
 
-    /// Checks and unpacks what follows the header.
+    /// Checks and decompresses the bytes after the header.
     pub(super) fn unpack(&self, stored: &[u8]) -> Result<Vec<u8>, Fault> {
         if crc32fast::hash(stored) != self.stored_crc {
             return Err(Fault::Damaged("the checksum of a block does not match"));

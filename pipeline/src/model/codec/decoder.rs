@@ -1,8 +1,8 @@
-//! From a file to records, block by block.
+//! [`Decoder`]: reads records from a file, block by block.
 
 use std::io::{ErrorKind, Read};
 
-use super::block::{HEADER_LEN, Header, Kind};
+use super::block::{BlockKind, HEADER_LEN, Header};
 use super::error::{CodecError, Fault};
 use super::fields::Reader;
 use super::names::{Interners, NameReader};
@@ -11,21 +11,21 @@ use super::{FILE_HEADER_LEN, FILE_MAGIC, OLDEST_VERSION, SessionEnd, SessionStar
 use crate::model::batch::PassEnd;
 use crate::model::record::ConnectionRecord;
 
-/// What a block holds.
+/// The content of a block.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Block {
-    /// A writer's run begins. Where the previous run has no end mark, it was interrupted; what it wrote is whole all the same.
+    /// A session begins.
     Session {
-        /// Where it comes from.
+        /// What wrote the session.
         start: SessionStart,
-        /// Another run precedes, and was not ended in order.
+        /// Whether the previous session has no end mark, because its writer was interrupted. Its blocks are complete all the same.
         after_interruption: bool,
     },
-    /// Records, in order.
+    /// Records in the order in which they were written.
     Records(Vec<ConnectionRecord>),
-    /// A pass is complete.
+    /// The end of a pass.
     PassEnd(PassEnd),
-    /// The run ended in order, and nothing of it is missing.
+    /// The session ended properly and nothing of it is missing.
     End(SessionEnd),
 }
 
@@ -34,9 +34,9 @@ pub struct Decoder<R> {
     input: R,
     version: u16,
     interners: Interners,
-    /// Bytes of whole blocks.
+    /// Bytes of the header and of the blocks that were read.
     offset: u64,
-    /// Where the current session began, and its records; absent outside of a session.
+    /// Offset of the current session and the number of its records. `None` outside of a session.
     session: Option<(u64, u64)>,
     stored: Vec<u8>,
 }
@@ -45,7 +45,7 @@ impl<R: Read> Decoder<R> {
     /// Reads the file's header.
     ///
     /// # Errors
-    /// Not a record file, another version, too short, damaged, or not readable.
+    /// The input is not a record file, has another version, is too short or damaged, or cannot be read.
     pub fn new(mut input: R) -> Result<Self, CodecError> {
         let mut header = [0; FILE_HEADER_LEN];
         let found = fill(&mut input, &mut header).map_err(|fault| CodecError { offset: 0, fault })?;
@@ -60,21 +60,21 @@ impl<R: Read> Decoder<R> {
         })
     }
 
-    /// The next block; `None` at the end of a file that was ended in order.
+    /// Returns the next block, or `None` at the end of a file that was closed properly.
     ///
     /// # Errors
-    /// Damaged, cut off, or not readable; the offset is that of the block at fault, and every earlier block was returned.
+    /// The file is damaged, truncated or cannot be read. The offset is that of the faulty block; all earlier blocks were returned.
     #[allow(clippy::should_implement_trait, reason = "an iterator would go on after an error")]
     pub fn next(&mut self) -> Result<Option<Block>, CodecError> {
         self.try_next().map_err(|fault| CodecError { offset: self.offset, fault })
     }
 
-    /// The version of the format that the file is in.
+    /// Returns the version of the file's format.
     pub fn version(&self) -> u16 {
         self.version
     }
 
-    /// Bytes of whole blocks so far, the file's header included.
+    /// Returns the size of the file's header and of the blocks that were read, in bytes.
     pub fn offset(&self) -> u64 {
         self.offset
     }
@@ -90,7 +90,7 @@ impl<R: Read> Decoder<R> {
         let header = Header::parse(&header)?;
         self.stored.clear();
         let wanted = header.stored_len();
-        // `take` rather than a buffer of the full length: a length is believed only as far as there are bytes.
+        // `take` instead of a buffer of the full length, so that a damaged length allocates no more than the file has.
         let found =
             (&mut self.input).take(wanted as u64).read_to_end(&mut self.stored).map_err(Fault::Read)?;
         if found < wanted {
@@ -104,21 +104,21 @@ impl<R: Read> Decoder<R> {
 
     fn open(&mut self, header: &Header, raw: &[u8]) -> Result<Block, Fault> {
         let count = header.count as usize;
-        if header.kind == Kind::Session {
+        if header.kind == BlockKind::Session {
             let start = record::take_session_start(raw)?;
             let interrupted = self.session.replace((self.offset, 0)).is_some();
             return Ok(Block::Session { start, after_interruption: interrupted });
         }
         let (began, records) = self.session.ok_or(Fault::Damaged("a block stands outside of a session"))?;
         match header.kind {
-            Kind::Session => Err(Fault::Damaged("a session stands inside itself")),
-            Kind::Records => {
+            BlockKind::Session => Err(Fault::Damaged("a session stands inside itself")),
+            BlockKind::Records => {
                 let found = self.records(count, raw)?;
                 self.session = Some((began, records + count as u64));
                 Ok(Block::Records(found))
             }
-            Kind::PassEnd => Ok(Block::PassEnd(record::take_pass_end(raw)?)),
-            Kind::End => {
+            BlockKind::PassEnd => Ok(Block::PassEnd(record::take_pass_end(raw)?)),
+            BlockKind::End => {
                 let end = record::take_session_end(raw)?;
                 let found = SessionEnd { bytes: self.offset - began, records };
                 if end != found {
@@ -171,7 +171,7 @@ fn truncated(what: &'static str, wanted: usize, found: usize) -> Fault {
     Fault::Truncated { what, wanted: wanted as u64, found: found as u64 }
 }
 
-/// Reads until the buffer is full or the input ends; returns how much.
+/// Reads until the buffer is full or the input ends. Returns the number of bytes.
 fn fill(input: &mut impl Read, buffer: &mut [u8]) -> Result<usize, Fault> {
     let mut filled = 0;
     while filled < buffer.len() {

@@ -1,6 +1,6 @@
-//! From records to blocks.
+//! [`Encoder`]: writes records as blocks.
 
-use super::block::{self, Kind};
+use super::block::{self, BlockKind};
 use super::error::Fault;
 use super::fields::Writer;
 use super::names::NameWriter;
@@ -9,10 +9,10 @@ use super::{FILE_HEADER_LEN, FILE_MAGIC, MAX_BLOCK_RECORDS, SessionEnd, SessionS
 use crate::model::batch::PassEnd;
 use crate::model::record::ConnectionRecord;
 
-/// A block ends early when its names take more than this.
+/// Size of the names in bytes above which a block gets no more records.
 const NAMES_PER_BLOCK: usize = 8 << 20;
 
-/// Turns records into blocks; keeps its buffers.
+/// Encodes records as blocks. Reuses its buffers.
 #[derive(Default)]
 pub struct Encoder {
     names: NameWriter,
@@ -20,12 +20,12 @@ pub struct Encoder {
     packed: Vec<u8>,
 }
 
-/// The first bytes of a file.
+/// Returns the header of a file.
 pub fn file_header() -> [u8; FILE_HEADER_LEN] {
     file_header_of(VERSION)
 }
 
-/// As Longwave of that version wrote it.
+/// Returns the header of a file in this version of the format.
 pub(super) fn file_header_of(version: u16) -> [u8; FILE_HEADER_LEN] {
     let mut header = [0; FILE_HEADER_LEN];
     let mut fields = Writer::new(&mut header[..FILE_HEADER_LEN - 4]);
@@ -38,20 +38,20 @@ pub(super) fn file_header_of(version: u16) -> [u8; FILE_HEADER_LEN] {
 }
 
 impl Encoder {
-    /// Appends the blocks that hold `records`.
+    /// Appends the blocks of `records`.
     ///
     /// # Errors
-    /// [`Fault::TooLarge`]: one record's names take hundreds of megabytes.
+    /// [`Fault::TooLarge`] if the names of one record take hundreds of megabytes.
     pub fn records(&mut self, records: &[ConnectionRecord], out: &mut Vec<u8>) -> Result<(), Fault> {
         let mut rest = records;
         while !rest.is_empty() {
             self.names.clear();
             let most = rest.len().min(MAX_BLOCK_RECORDS);
             self.raw.resize(most * RECORD_LEN, 0);
-            let (places, _) = self.raw.as_chunks_mut::<RECORD_LEN>();
+            let (slots, _) = self.raw.as_chunks_mut::<RECORD_LEN>();
             let mut count = 0;
-            for (record, place) in rest.iter().zip(places) {
-                record::put(record, &mut self.names, place);
+            for (record, slot) in rest.iter().zip(slots) {
+                record::put(record, &mut self.names, slot);
                 count += 1;
                 if self.names.len() > NAMES_PER_BLOCK {
                     break;
@@ -59,33 +59,33 @@ impl Encoder {
             }
             self.raw.truncate(count * RECORD_LEN);
             self.names.append_to(&mut self.raw);
-            block::append(Kind::Records, count as u32, &self.raw, &mut self.packed, out)?;
+            block::append(BlockKind::Records, count as u32, &self.raw, &mut self.packed, out)?;
             rest = &rest[count..];
         }
         Ok(())
     }
 
-    /// Appends a pass's end.
+    /// Appends the end of a pass.
     ///
     /// # Errors
     /// None in practice.
     pub fn pass_end(&mut self, pass_end: PassEnd, out: &mut Vec<u8>) -> Result<(), Fault> {
-        block::append(Kind::PassEnd, 0, &record::pass_end_bytes(pass_end), &mut self.packed, out)
+        block::append(BlockKind::PassEnd, 0, &record::pass_end_bytes(pass_end), &mut self.packed, out)
     }
 
-    /// Appends the start of a writer's run.
+    /// Appends the start of a session.
     ///
     /// # Errors
-    /// [`Fault::TooLarge`]: an absurd host name.
+    /// [`Fault::TooLarge`] if the host's name takes hundreds of megabytes.
     pub fn session_start(&mut self, start: &SessionStart, out: &mut Vec<u8>) -> Result<(), Fault> {
-        block::append(Kind::Session, 0, &record::session_start_bytes(start), &mut self.packed, out)
+        block::append(BlockKind::Session, 0, &record::session_start_bytes(start), &mut self.packed, out)
     }
 
-    /// Appends the mark that the writer's run ended in order.
+    /// Appends the end mark of a session.
     ///
     /// # Errors
     /// None in practice.
     pub fn session_end(&mut self, end: SessionEnd, out: &mut Vec<u8>) -> Result<(), Fault> {
-        block::append(Kind::End, 0, &record::session_end_bytes(end), &mut self.packed, out)
+        block::append(BlockKind::End, 0, &record::session_end_bytes(end), &mut self.packed, out)
     }
 }

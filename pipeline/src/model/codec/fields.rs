@@ -1,13 +1,13 @@
-//! Reading and writing of little-endian fields.
+//! Reads and writes little-endian fields.
 
 use super::error::Fault;
 
-/// Fills a buffer of known size from the front.
+/// Writes fields to a buffer of known size, from its start.
 pub(super) struct Writer<'a> {
     rest: &'a mut [u8],
 }
 
-/// Takes fields from the front.
+/// Reads fields from the start of a buffer.
 pub(super) struct Reader<'a> {
     rest: &'a [u8],
 }
@@ -17,11 +17,11 @@ impl<'a> Writer<'a> {
         Self { rest: buffer }
     }
 
-    /// Writes `bytes`. The buffers are made to measure: a field that finds no room is a mistake of this module, and is left out.
+    /// Writes `bytes`. Buffers have exactly the size of their fields: a field without room is a bug of this module and is not written.
     #[inline(always)]
     pub(super) fn bytes<const N: usize>(&mut self, bytes: [u8; N]) {
-        if let Some((place, rest)) = std::mem::take(&mut self.rest).split_first_chunk_mut::<N>() {
-            *place = bytes;
+        if let Some((field, rest)) = std::mem::take(&mut self.rest).split_first_chunk_mut::<N>() {
+            *field = bytes;
             self.rest = rest;
         } else {
             debug_assert!(false, "no room for a field of {N} bytes");

@@ -10,10 +10,14 @@
 //! end      = bytes u64 | records u64                                   of this session before the end mark
 //! ```
 //!
-//! A workload's names end with the number of its labels and, for each, its attribute and its value (since version 2).
-//! Integers are little-endian. Invariants: a block is readable by itself (names are in it); every byte of a file is under a checksum
-//! or compared with a constant; a file that was ended in order ends with an end mark, which counts what the session wrote, so that a
-//! file cut at a block's boundary, or one that lacks a block, is found out as well.
+//! Since version 2, a workload's names end with the number of its labels and, for each label, its attribute and its value.
+//! Integers are little-endian.
+//!
+//! Invariants:
+//! - A block can be read without the others, because it contains its names.
+//! - Every byte of a file is covered by a checksum or compared with a constant.
+//! - A file that was closed properly ends with an end mark, which counts what the session wrote. A file that was cut at the boundary of a
+//!   block, or that lacks a block, is detected by it.
 
 mod block;
 mod decoder;
@@ -29,36 +33,36 @@ pub use error::{CodecError, Fault};
 
 use crate::model::time::UnixNanos;
 
-/// The version of the format that is written. 2: workloads have labels.
+/// Version of the format that is written. Since version 2, workloads have labels.
 pub const VERSION: u16 = 2;
 
-/// The oldest version that is read.
+/// Oldest version of the format that can be read.
 pub const OLDEST_VERSION: u16 = 1;
 
-/// Most records in one block: what a reader holds in memory at a time.
+/// Maximum number of records in a block, which is what a reader stores in memory.
 pub const MAX_BLOCK_RECORDS: usize = 1024;
 
-/// Bytes of the file's header.
+/// Size of the file's header in bytes.
 pub const FILE_HEADER_LEN: usize = 16;
 
 const FILE_MAGIC: [u8; 8] = *b"LONGWAVE";
 
-/// Where a run of blocks comes from.
+/// The first block of a session: what wrote the blocks that follow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SessionStart {
-    /// The kernel's boot id; zeros if unknown.
+    /// Boot id of the kernel; zeros if unknown.
     pub boot_id: [u8; 16],
-    /// When the writer started.
+    /// Time at which the writer started.
     pub started: UnixNanos,
-    /// The host's name; empty if unknown.
+    /// Name of the host; empty if unknown.
     pub host: String,
 }
 
-/// What a session wrote before its end mark.
+/// The last block of a session: what it wrote before this block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SessionEnd {
-    /// Bytes of its blocks, the session block included.
+    /// Size of its blocks in bytes, with the session block.
     pub bytes: u64,
-    /// Records in them.
+    /// Number of its records.
     pub records: u64,
 }

@@ -1,4 +1,4 @@
-//! The names of one block: each written once, records refer to them by number (0: no name).
+//! The names of one block. Each is written once, and records refer to it by its number, which begins with 1; 0 means no name.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -19,13 +19,13 @@ pub(super) struct NameWriter {
     service_bytes: Vec<u8>,
 }
 
-/// The names of a block as handles.
+/// The names of a block, as handles.
 pub(super) struct NameReader {
     workloads: Vec<Handle<Workload>>,
     services: Vec<Handle<Service>>,
 }
 
-/// Makes handles; one for the whole life of a reader, so that equal names of all blocks are one handle.
+/// Interns the names of all blocks of a reader, so that equal names are one handle.
 #[derive(Default)]
 pub(super) struct Interners {
     workloads: Interner<Workload>,
@@ -33,12 +33,12 @@ pub(super) struct Interners {
     label_keys: RefCell<HashMap<Arc<str>, Arc<LabelKey>, foldhash::fast::FixedState>>,
 }
 
-/// The first version of the format that has labels.
+/// First version of the format with labels.
 const LABELS_SINCE: u16 = 2;
-/// Keys remembered at a time: a configuration selects a few.
+/// Maximum number of label keys that are stored. A configuration selects a few.
 const MAX_LABEL_KEYS: usize = 1024;
 
-/// Numbers by a handle's address. Addresses are unique while the batch that is being encoded holds the handles.
+/// Numbers of handles, by their address. Addresses are unique because the batch that is encoded keeps the handles.
 #[derive(Default)]
 struct Numbers {
     by_address: HashMap<usize, u32, foldhash::fast::FixedState>,
@@ -53,12 +53,12 @@ impl NameWriter {
         self.service_bytes.clear();
     }
 
-    /// Bytes that the names take.
+    /// Returns the encoded size of the names in bytes.
     pub(super) fn len(&self) -> usize {
         8 + self.workload_bytes.len() + self.service_bytes.len()
     }
 
-    /// Appends the table.
+    /// Appends the names.
     pub(super) fn append_to(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.workloads.count().to_le_bytes());
         out.extend_from_slice(&self.services.count().to_le_bytes());
@@ -106,7 +106,7 @@ impl NameReader {
         }
         for _ in 0..service_count {
             let [name, namespace] = texts(from)?;
-            let ambiguous = super::record::truth(from.u8()?)?;
+            let ambiguous = super::record::boolean(from.u8()?)?;
             names.services.push(interners.services.intern(Service { name, namespace, ambiguous }));
         }
         Ok(names)
@@ -157,10 +157,10 @@ impl Numbers {
     }
 }
 
-fn numbered<T>(held: &[Handle<T>], number: u32) -> Result<Option<Handle<T>>, Fault> {
+fn numbered<T>(names: &[Handle<T>], number: u32) -> Result<Option<Handle<T>>, Fault> {
     match (number as usize).checked_sub(1) {
         None => Ok(None),
-        Some(index) => held
+        Some(index) => names
             .get(index)
             .cloned()
             .map(Some)

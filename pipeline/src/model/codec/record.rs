@@ -1,4 +1,4 @@
-//! The fixed layout of one [`ConnectionRecord`], and the small blocks.
+//! The fixed layout of a [`ConnectionRecord`], and the content of blocks without records.
 
 use std::num::NonZeroU64;
 
@@ -13,7 +13,7 @@ use crate::model::record::{
 };
 use crate::model::time::UnixNanos;
 
-/// Bytes of a record.
+/// Size of a record in bytes.
 pub(super) const RECORD_LEN: usize = 319;
 
 const FIRST: u8 = 1;
@@ -27,7 +27,7 @@ const ALIVE: u8 = 0;
 const CLOSED: u8 = 1;
 const FAILED: u8 = 2;
 
-/// Writes the record; its names go into `names`.
+/// Writes the record to `out` and its names to `names`.
 #[inline]
 pub(super) fn put(record: &ConnectionRecord, names: &mut NameWriter, out: &mut [u8; RECORD_LEN]) {
     let mut fields = Writer::new(out);
@@ -156,7 +156,7 @@ pub(super) fn take(bytes: &[u8], names: &NameReader) -> Result<ConnectionRecord,
     })
 }
 
-/// What a pass-end block holds.
+/// Returns the content of a block for the end of a pass.
 pub(super) fn pass_end_bytes(pass_end: PassEnd) -> [u8; 9] {
     let mut bytes = [0; 9];
     let mut fields = Writer::new(&mut bytes);
@@ -167,12 +167,12 @@ pub(super) fn pass_end_bytes(pass_end: PassEnd) -> [u8; 9] {
 
 pub(super) fn take_pass_end(bytes: &[u8]) -> Result<PassEnd, Fault> {
     let mut from = Reader::new(bytes);
-    let pass_end = PassEnd { tick: UnixNanos(from.u64()?), last: truth(from.u8()?)? };
+    let pass_end = PassEnd { tick: UnixNanos(from.u64()?), last: boolean(from.u8()?)? };
     from.finish()?;
     Ok(pass_end)
 }
 
-/// What a session block holds.
+/// Returns the content of a session's first block.
 pub(super) fn session_start_bytes(start: &SessionStart) -> Vec<u8> {
     let mut bytes = start.boot_id.to_vec();
     bytes.extend_from_slice(&start.started.0.to_le_bytes());
@@ -187,7 +187,7 @@ pub(super) fn take_session_start(bytes: &[u8]) -> Result<SessionStart, Fault> {
     Ok(SessionStart { boot_id, started, host: host.to_owned() })
 }
 
-/// What an end mark holds.
+/// Returns the content of an end mark.
 pub(super) fn session_end_bytes(end: SessionEnd) -> [u8; 16] {
     let mut bytes = [0; 16];
     let mut fields = Writer::new(&mut bytes);
@@ -203,8 +203,8 @@ pub(super) fn take_session_end(bytes: &[u8]) -> Result<SessionEnd, Fault> {
     Ok(end)
 }
 
-/// 0 or 1.
-pub(super) fn truth(byte: u8) -> Result<bool, Fault> {
+/// Reads a boolean, which is 0 or 1.
+pub(super) fn boolean(byte: u8) -> Result<bool, Fault> {
     match byte {
         0 => Ok(false),
         1 => Ok(true),

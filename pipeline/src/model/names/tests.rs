@@ -1,7 +1,7 @@
 use super::*;
 
 /// *Scenario*: equal and different names are interned, handles are dropped, many more follow.
-/// *Guarantees*: equal names share a handle, different ones do not; names that nobody holds are forgotten, those held stay.
+/// *Guarantees*: equal names share a handle, different ones do not; names without handles are freed, the others stay.
 #[test]
 fn shares_equal_names_and_forgets_unused_ones() {
     let interner = Interner::default();

@@ -1,11 +1,11 @@
-//! What is counted and measured.
+//! Counters and gauges of one connection.
 
 use std::num::NonZeroU64;
 
-/// Cumulative counts, or differences of them.
+/// Cumulative counts of a connection, or the differences between two of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Unique payload bytes put on the wire.
+    /// Payload bytes sent, without retransmissions.
     pub sent_bytes: u64,
     /// Payload bytes received in order.
     pub received_bytes: u64,
@@ -17,22 +17,22 @@ pub struct Totals {
     pub data_segments: u64,
     /// Segments retransmitted.
     pub retransmits: u64,
-    /// Segments that the stack took for lost.
+    /// Segments that the kernel marked as lost.
     pub lost: u64,
 }
 
-/// Round-trip times in nanoseconds; absent until there is a sample.
+/// Round-trip times in nanoseconds. Each is `None` until the kernel has a sample.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RoundTrip {
-    /// Smoothed round trip.
+    /// Smoothed round-trip time (`srtt`).
     pub smoothed: Option<NonZeroU64>,
-    /// Mean deviation.
+    /// Mean deviation of the round-trip time (`rttvar`).
     pub variance: Option<NonZeroU64>,
-    /// Minimum over the connection's life.
+    /// Minimum round-trip time since the open.
     pub minimum: Option<NonZeroU64>,
 }
 
-/// Values of the moment.
+/// Values at the time of the observation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Gauges {
     /// Bytes written by the application and not sent.
@@ -41,18 +41,18 @@ pub struct Gauges {
     pub unread_bytes: u64,
     /// Bytes sent and not acknowledged.
     pub in_flight_bytes: u64,
-    /// Delivery rate, bytes per second; 0: no sample.
+    /// Delivery rate in bytes per second; 0 without a sample.
     pub delivery_rate: u64,
-    /// Congestion window, segments.
+    /// Congestion window in segments.
     pub cwnd: u32,
-    /// Maximum segment size, bytes.
+    /// Maximum segment size in bytes.
     pub mss: u32,
 }
 
 // === impl Totals ===
 
 impl Totals {
-    /// Field by field; saturates.
+    /// Adds each field of `other`. Saturates.
     #[inline]
     pub fn add(&mut self, other: &Self) {
         self.sent_bytes = self.sent_bytes.saturating_add(other.sent_bytes);

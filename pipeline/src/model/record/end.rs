@@ -1,61 +1,61 @@
-//! How a connection ended.
+//! How a connection was closed, or why its open failed.
 
 use std::fmt;
 
-/// Why an established connection ended.
+/// Why an established connection was closed. The numbers are part of the record file's format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum CloseReason {
-    /// Both ends closed in order.
+    /// Both ends sent a FIN.
     Fin = 1,
     /// The peer sent a reset.
     ResetReceived = 2,
-    /// This end sent a reset (linger 0, or unread data at close).
+    /// The local end sent a reset (`SO_LINGER` 0, or unread data at the close).
     ResetSent = 3,
-    /// Retransmissions, keepalives or the user timeout gave up.
+    /// Retransmissions, keepalives or the user timeout expired.
     Timeout = 4,
-    /// Ended locally, in another way.
+    /// The local end stopped in another way.
     Aborted = 5,
-    /// The socket was found gone.
+    /// The socket no longer exists and no close event was received.
     Vanished = 6,
 }
 
-/// Why an active open failed.
+/// Why an active open failed. Comes from `sk_err`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum FailReason {
-    /// The peer refused (ECONNREFUSED).
+    /// The peer refused the connection (`ECONNREFUSED`).
     Refused,
-    /// No answer (ETIMEDOUT).
+    /// The peer did not reply (`ETIMEDOUT`).
     Timeout,
-    /// No route, or a router said so (EHOSTUNREACH, ENETUNREACH, …).
+    /// There is no route, or a router reported so (`EHOSTUNREACH`, `ENETUNREACH`, …).
     Unreachable,
-    /// Reset during the handshake (ECONNRESET).
+    /// The peer reset the connection during the handshake (`ECONNRESET`).
     Reset,
-    /// No local address or port (EADDRNOTAVAIL).
+    /// No local address or port was free (`EADDRNOTAVAIL`).
     AddressUnavailable,
-    /// The application gave up (closed or disconnected the socket while connecting).
+    /// The application closed or disconnected the socket during the handshake.
     Cancelled,
-    /// Another errno, by number.
+    /// Another errno.
     Errno(u16),
 }
 
-/// How the connection ended; only in the last record.
+/// How a connection stopped. Only the last record of a connection has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// Established, then ended.
+    /// The connection was established and then closed.
     Closed(CloseReason),
-    /// Never established.
+    /// The connection was never established.
     Failed(FailReason),
 }
 
 // === impl CloseReason ===
 
 impl CloseReason {
-    /// All, in the order of their numbers (1 …).
+    /// All reasons in the order of their numbers, which begin with 1.
     pub const ALL: [Self; 6] =
         [Self::Fin, Self::ResetReceived, Self::ResetSent, Self::Timeout, Self::Aborted, Self::Vanished];
 
-    /// `fin`, `reset_received`, `reset_sent`, `timeout`, `aborted`, `vanished`.
+    /// Returns `fin`, `reset_received`, `reset_sent`, `timeout`, `aborted` or `vanished`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Fin => "fin",
@@ -71,7 +71,7 @@ impl CloseReason {
 // === impl FailReason ===
 
 impl FailReason {
-    /// From `sk_err`; 0 is the application's own doing.
+    /// Converts `sk_err`. 0 means that the application cancelled the open.
     pub fn from_errno(errno: u16) -> Self {
         match errno {
             0 => Self::Cancelled,
@@ -99,7 +99,7 @@ impl fmt::Display for FailReason {
     }
 }
 
-/// The errno's symbolic name, or `errno_<number>`.
+/// Returns the errno's symbolic name, or `errno_<number>`.
 fn errno_name(errno: u16) -> std::borrow::Cow<'static, str> {
     std::borrow::Cow::Borrowed(match errno {
         1 => "EPERM",

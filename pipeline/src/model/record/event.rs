@@ -1,31 +1,31 @@
-//! What is reported, from which end, in which TCP state.
+//! Why a record exists, the role of its socket, and the socket's TCP state.
 
-/// What the record reports.
+/// Why the record exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Event {
-    /// ESTABLISHED was reached.
+    /// The connection reached ESTABLISHED.
     Open = 1,
-    /// The state at a tick.
+    /// A sample at a tick.
     Update = 2,
-    /// The connection's end: totals are final.
+    /// The connection was closed. Its totals are final.
     Close = 3,
-    /// An active open that never reached ESTABLISHED.
+    /// An active open did not reach ESTABLISHED.
     Fail = 4,
-    /// The socket was found gone without a close event; totals are the last known.
+    /// The socket no longer exists and no close event was received. The totals are the last known.
     Vanished = 5,
 }
 
-/// Which end of the connection the reporting socket is.
+/// Whether the reporting socket is the client or the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Role {
-    /// Not known (a seeded connection whose handshake left no trace).
+    /// Unknown, as for a seeded connection whose handshake left no trace.
     #[default]
     Unknown = 0,
-    /// The socket opened actively.
+    /// The socket called `connect`.
     Client = 1,
-    /// The socket was accepted.
+    /// The socket was accepted from a listener.
     Server = 2,
 }
 
@@ -38,7 +38,7 @@ pub enum Reporter {
     Destination,
 }
 
-/// States of a TCP socket, numbered as the kernel numbers them.
+/// States of a TCP socket, with the kernel's numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(u8)]
 #[allow(missing_docs, reason = "RFC 9293 documents them")]
@@ -62,12 +62,12 @@ pub enum TcpState {
 // === impl Event ===
 
 impl Event {
-    /// The last record of its connection.
+    /// Whether this is the event of the last record of a connection.
     pub fn is_end(self) -> bool {
         matches!(self, Self::Close | Self::Fail | Self::Vanished)
     }
 
-    /// `open`, `update`, `close`, `fail`, `vanished`.
+    /// Returns `open`, `update`, `close`, `fail` or `vanished`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Open => "open",
@@ -78,7 +78,7 @@ impl Event {
         }
     }
 
-    /// `longwave.tcp.connection.<event>`.
+    /// Returns `longwave.tcp.connection.<event>`, the name of the log record.
     pub fn event_name(self) -> &'static str {
         match self {
             Self::Open => "longwave.tcp.connection.open",
@@ -93,7 +93,7 @@ impl Event {
 // === impl Role ===
 
 impl Role {
-    /// `unknown`, `client`, `server`.
+    /// Returns `unknown`, `client` or `server`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
@@ -102,12 +102,12 @@ impl Role {
         }
     }
 
-    /// Returns which end of client → server the reporting socket is; the source when unknown.
+    /// Returns the reporting end: the source for the client and for an unknown role, the destination for the server.
     pub fn reporter(self) -> Reporter {
         if self.local_is_source() { Reporter::Source } else { Reporter::Destination }
     }
 
-    /// The local end is the client, or is shown as such since the role is unknown.
+    /// Whether the local end is reported as the source: it is the client, or its role is unknown.
     pub fn local_is_source(self) -> bool {
         self != Self::Server
     }
@@ -128,7 +128,7 @@ impl Reporter {
 // === impl TcpState ===
 
 impl TcpState {
-    /// From the kernel's number.
+    /// Converts the kernel's number.
     pub fn from_kernel(state: u8) -> Self {
         match state {
             1 => Self::Established,
@@ -147,7 +147,7 @@ impl TcpState {
         }
     }
 
-    /// As the OpenTelemetry registry spells `network.connection.state`.
+    /// Returns the value of OpenTelemetry's attribute `network.connection.state`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",

@@ -1,27 +1,27 @@
-//! The identity of a connection, and its ends.
+//! The identity of a connection, and the addresses of its ends.
 
 use std::fmt;
 use std::net::IpAddr;
 
-/// What tells one connection from every other one of this host, for ever.
+/// Identifies a connection. Unique on its host across boots and reused sockets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId {
-    /// First 32 bits of the kernel's boot id (`component::host::BootId::short`): cookies start again at each boot.
+    /// First 32 bits of the kernel's boot id (`component::host::BootId::short`). Cookies start again at each boot.
     pub boot: u32,
-    /// Inode of the network namespace that the socket is in.
+    /// Inode of the socket's network namespace.
     pub netns: u32,
     /// Socket cookie (`SO_COOKIE`).
     pub cookie: u64,
-    /// Monotonic nanoseconds of the open; 0 for a connection that is older than the receiver. A reconnected socket keeps its cookie.
+    /// Monotonic time of the open in nanoseconds, which differs when a socket is reconnected and keeps its cookie. 0 for a seeded connection.
     pub generation: u64,
 }
 
 /// An address and a port. A v4-mapped IPv6 address is stored as IPv4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Endpoint {
-    /// Address.
+    /// IPv4 address, or IPv6 address that is not v4-mapped.
     pub address: IpAddr,
-    /// Port; 0 where the kernel did not know it yet.
+    /// Port; 0 where the kernel had not assigned it yet.
     pub port: u16,
 }
 
@@ -36,12 +36,12 @@ impl fmt::Display for ConnectionId {
 // === impl Endpoint ===
 
 impl Endpoint {
-    /// From 16 bytes in network order; v4-mapped becomes IPv4.
+    /// Converts 16 bytes in network order. A v4-mapped address becomes IPv4.
     pub fn from_bytes(address: [u8; 16], port: u16) -> Self {
         Self { address: IpAddr::V6(address.into()).to_canonical(), port }
     }
 
-    /// 16 bytes in network order; IPv4 is v4-mapped.
+    /// Returns 16 bytes in network order. IPv4 is v4-mapped.
     pub fn address_bytes(&self) -> [u8; 16] {
         match self.address {
             IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),

@@ -1,4 +1,4 @@
-//! [`ConnectionRecord`]: one observation of one connection. Plain data: no strings, names are interned handles.
+//! [`ConnectionRecord`]: one observation of one connection. It has no strings: its names are interned handles.
 
 mod counts;
 mod end;
@@ -17,73 +17,73 @@ pub use owner::{Owner, OwnerSource};
 use crate::model::names::{Handle, Service, Workload};
 use crate::model::time::UnixNanos;
 
-/// Who the two ends are; filled by processors. `None` is shown as `unknown`.
+/// The workloads of the two ends and the service between them. Processors add them; exporters report `None` as `unknown`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
-    /// The reporting socket's workload.
+    /// Workload of the reporting socket.
     pub local: Option<Handle<Workload>>,
-    /// The peer's workload.
+    /// Workload of the peer.
     pub peer: Option<Handle<Workload>>,
-    /// The service that the client meant.
+    /// Service that the client connected to.
     pub service: Option<Handle<Service>>,
 }
 
 /// One observation of one connection.
 ///
-/// In cache lines of 64 bytes, which processors fetch in pairs: what every stage reads and what processors write is in the first, what
-/// windows add up in the second, so that a stage that is given a batch in cold memory waits once per record.
+/// The fields are ordered by use, because a CPU fetches cache lines of 64 bytes in pairs. The first line has what every stage reads and
+/// what processors write, the second has what windows sum. A stage that reads a batch from cold memory waits once per record.
 #[derive(Clone, Debug, PartialEq)]
 #[repr(C, align(128))]
 pub struct ConnectionRecord {
-    /// Identity.
+    /// Identity of the connection.
     pub id: ConnectionId,
-    /// Names.
+    /// Names of the ends and of the service.
     pub names: Names,
     /// End of the window that this record belongs to.
     pub tick: UnixNanos,
-    /// What is reported.
+    /// Why the record exists.
     pub event: Event,
-    /// Which end the reporting socket is.
+    /// Role of the reporting socket.
     pub role: Role,
-    /// State at the observation; at the end: the state that was left.
+    /// TCP state at the observation. In the last record: the state before the close.
     pub state: TcpState,
-    /// First record of this connection.
+    /// Whether this is the first record of the connection.
     pub first: bool,
-    /// Bytes were acknowledged since the previous record: the smoothed round trip is fresh.
+    /// Whether bytes were acknowledged since the previous record, so that the smoothed round trip is a new sample.
     pub acked: bool,
-    /// False: the connection is older than the receiver (or its open was not seen), `opened` is absent.
+    /// Whether `opened` is valid. False for a seeded connection, or when the open was not observed.
     pub start_known: bool,
-    /// False where TCP's counters cannot tell the application's bytes (kernel TLS, SMC, sockmap, MPTCP).
+    /// Whether TCP's counters are the application's bytes. False with kernel TLS, SMC, sockmap and MPTCP.
     pub exact: bool,
-    /// The socket's own family is IPv6 (also for a v4-mapped address, which is shown as IPv4).
+    /// Whether the socket's family is IPv6. True also for a v4-mapped address, which is reported as IPv4.
     pub ipv6_socket: bool,
 
-    /// Since the previous delivered record of this connection. The first record of a seeded connection has zeros.
+    /// Counts since the last record of the connection that was delivered. Zeros in the first record of a seeded connection.
     pub delta: Totals,
-    /// When the kernel observed this. For an end: when the connection ended.
+    /// Time of the observation. In the last record: time of the close.
     pub observed: UnixNanos,
 
-    /// Round trip.
+    /// Round-trip times.
     pub round_trip: RoundTrip,
-    /// When the open began (SYN sent, or the child created); fixed for the connection's life. Valid if `start_known`.
+    /// Time of the open: the SYN was sent, or the child socket was created. The same in all records. Valid if `start_known`.
     pub opened: UnixNanos,
     /// Owner of the reporting socket.
     pub owner: Owner,
 
-    /// Since the open.
+    /// Counts since the open.
     pub totals: Totals,
-    /// From `opened` to ESTABLISHED in nanoseconds; absent if either was not seen.
+    /// Time from `opened` to ESTABLISHED in nanoseconds. `None` if either was not observed.
     pub connect_duration: Option<NonZeroU64>,
 
-    /// Gauges.
+    /// Values at the time of the observation.
     pub gauges: Gauges,
-    /// The reporting socket's end.
+    /// Address and port of the reporting socket.
     pub local: Endpoint,
-    /// The other end.
+    /// Address and port of the peer.
     pub peer: Endpoint,
-    /// How it ended; absent while it lives.
+    /// How the connection stopped. `None` while it is open.
     pub end: Option<End>,
-    /// `sk_err` at the end; 0: none.
+    /// `sk_err` at the close; 0 without an error.
     pub errno: u16,
 }
 
@@ -93,7 +93,7 @@ const _: () =
 // === impl ConnectionRecord ===
 
 impl ConnectionRecord {
-    /// An empty update at time 0: a base for tests and decoders.
+    /// Returns an empty update at time 0, for tests and decoders to fill in.
     pub fn blank() -> Self {
         Self {
             id: ConnectionId::default(),
@@ -122,27 +122,27 @@ impl ConnectionRecord {
         }
     }
 
-    /// The client's end (the local one when the role is unknown).
+    /// Returns the client's address, or the local one if the role is unknown.
     pub fn source(&self) -> Endpoint {
         if self.role.local_is_source() { self.local } else { self.peer }
     }
 
-    /// The server's end (the peer when the role is unknown).
+    /// Returns the server's address, or the peer's if the role is unknown.
     pub fn destination(&self) -> Endpoint {
         if self.role.local_is_source() { self.peer } else { self.local }
     }
 
-    /// The client's workload.
+    /// Returns the workload of [`Self::source`].
     pub fn source_workload(&self) -> Option<&Handle<Workload>> {
         if self.role.local_is_source() { self.names.local.as_ref() } else { self.names.peer.as_ref() }
     }
 
-    /// The server's workload.
+    /// Returns the workload of [`Self::destination`].
     pub fn destination_workload(&self) -> Option<&Handle<Workload>> {
         if self.role.local_is_source() { self.names.peer.as_ref() } else { self.names.local.as_ref() }
     }
 
-    /// From the open to this observation; absent if the start is not known.
+    /// Returns the time from the open to this observation. `None` if the start is unknown.
     pub fn duration(&self) -> Option<std::time::Duration> {
         self.start_known.then(|| self.observed.since(self.opened))
     }

@@ -1,39 +1,39 @@
-//! Whose socket it is.
+//! The owner of a socket.
 
-/// The process and cgroup that the socket belongs to.
+/// Process and cgroup of a socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Owner {
-    /// cgroup2 id (the cgroup directory's inode); 0: unknown.
+    /// cgroup2 id, which is the inode of the cgroup's directory; 0 if unknown.
     pub cgroup: u64,
-    /// Process id in the initial pid namespace; 0: unknown, or several processes share the socket.
+    /// Process id in the initial pid namespace; 0 if unknown, or if several processes share the socket.
     pub pid: u32,
-    /// Where `cgroup` is known from.
+    /// How `cgroup` was found.
     pub source: OwnerSource,
-    /// Executable name (`comm`), NUL-padded; all zero: unknown.
+    /// Executable name (`comm`), padded with NUL; all zeros if unknown.
     pub name: [u8; 16],
 }
 
-/// Where the owner is known from.
+/// How the cgroup of a socket was found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum OwnerSource {
-    /// Nobody could tell.
+    /// The cgroup is unknown.
     #[default]
     Unknown = 0,
     /// The socket's own cgroup.
     Socket = 1,
-    /// The cgroup of the process that holds or opened it.
+    /// The cgroup of the process that has or opened the socket.
     Holder = 2,
-    /// The process that listens on the local end.
+    /// The cgroup of the process that listens on the local address and port.
     Listener = 3,
-    /// The pod of the network namespace.
+    /// The pod that the network namespace belongs to.
     Namespace = 4,
 }
 
 // === impl Owner ===
 
 impl Owner {
-    /// The executable's name; `None` when unknown. Bytes that are not UTF-8 end it.
+    /// Returns the executable's name, up to the first byte that is not UTF-8. `None` if unknown.
     pub fn executable(&self) -> Option<&str> {
         let bytes = self.name.split(|b| *b == 0).next().unwrap_or_default();
         let text = match std::str::from_utf8(bytes) {
@@ -47,7 +47,7 @@ impl Owner {
 // === impl OwnerSource ===
 
 impl OwnerSource {
-    /// `unknown`, `socket`, `holder`, `listener`, `namespace`.
+    /// Returns `unknown`, `socket`, `holder`, `listener` or `namespace`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",

@@ -1,7 +1,7 @@
-//! From encoded payloads to delivered ones: the sending queue, time limits, retries with back-off, and what becomes of the rest.
+//! Delivers payloads: a sending queue, time limits, and retries with back-off. Payloads that are not delivered are counted as dropped.
 //!
-//! The queue holds [`Payload`]s: bytes and counts, nothing that could not lie on a disk. A durable queue takes the place of the
-//! channel in [`SendingQueue`], and nothing else changes.
+//! The queue contains [`Payload`](crate::component::Payload)s, which are bytes and counts and could be stored on a disk. A durable queue
+//! would replace the channel in [`SendingQueue`] and nothing else.
 
 mod queue;
 

@@ -1,6 +1,6 @@
-//! [`SendingQueue`]: between an exporter's encoder and its pusher.
+//! [`SendingQueue`]: queue between an exporter's encoder and its pusher.
 //!
-//! Every payload that enters leaves in exactly one way: delivered, rejected, or dropped with a reason; until then it is held.
+//! Every payload is delivered, or rejected by the server, or dropped with a reason. Until then it is counted as held.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -14,52 +14,53 @@ use crate::component::{
     ComponentError, DeliveryConfig, DropReason, Node, Payload, PushError, Pushed, Pusher,
 };
 
-/// How long a shutdown waits for what is queued: half of what Kubernetes grants by default.
+/// Time for queued payloads to be delivered at a shutdown: half of Kubernetes' default grace period.
 pub(crate) const SHUTDOWN_LIMIT: Duration = Duration::from_secs(15);
 
-/// Between two warnings of one exporter about dropped data.
+/// Minimum time between two warnings of an exporter about dropped data.
 const WARN_EVERY: Duration = Duration::from_secs(10);
 
 /// A queue and its consumers.
 pub(crate) struct SendingQueue {
     sender: Option<mpsc::Sender<Payload>>,
-    /// What the consumers share; kept for what they leave when they fail.
+    /// Shared with the consumers. Kept so that payloads that failed consumers leave can be counted.
     receiver: Option<Arc<Mutex<mpsc::Receiver<Payload>>>>,
     consumers: JoinSet<Result<(), ComponentError>>,
     block_on_overflow: bool,
-    courier: Arc<Courier>,
-    /// From `closing` on it counts the time until `abandoned`; ends with the queue.
+    consumer: Arc<QueueConsumer>,
+    /// Cancels `abandoned` when [`SHUTDOWN_LIMIT`] has passed after `closing`. Ends with the queue.
     _timer: JoinSet<()>,
 }
 
-/// Delivers one payload at a time, with retries.
-struct Courier {
+/// Delivers one payload at a time, with retries. The tasks of `num_consumers` share it.
+struct QueueConsumer {
     id: String,
     pusher: Arc<dyn Pusher>,
-    settings: DeliveryConfig,
+    config: DeliveryConfig,
     node: Arc<Node>,
-    /// Fires when the graph stops, or when nothing more comes: retries end, each payload gets one more attempt.
+    /// Fires when the graph stops or the input ends. Then there are no retries: each payload has one more attempt.
     closing: CancellationToken,
-    /// Fires when the shutdown's time is over.
+    /// Fires when the time for the shutdown is over.
     abandoned: CancellationToken,
-    quiet: std::sync::Mutex<Quiet>,
+    unlogged: std::sync::Mutex<UnloggedDrops>,
 }
 
-/// Drops that the log was spared.
+/// Drops that are not logged yet.
 #[derive(Default)]
-struct Quiet {
-    until: Option<Instant>,
+struct UnloggedDrops {
+    silent_until: Option<Instant>,
     items: u64,
 }
 
 // === impl SendingQueue ===
 
 impl SendingQueue {
-    /// `stop` fires when the graph stops: a pipeline that waits for room must not wait for a server that is down any longer.
+    /// Starts the consumers. `stop` fires when the graph stops, so that a pipeline that waits for room does not wait for a server that is
+    /// down.
     pub(crate) fn start(
         id: &str,
         pusher: Arc<dyn Pusher>,
-        settings: DeliveryConfig,
+        config: DeliveryConfig,
         node: Arc<Node>,
         stop: &CancellationToken,
     ) -> Self {
@@ -73,39 +74,39 @@ impl SendingQueue {
                 abandoned.cancel();
             }
         });
-        let queue = settings.queue.clone();
-        let courier = Arc::new(Courier {
+        let queue = config.queue.clone();
+        let consumer = Arc::new(QueueConsumer {
             id: id.to_owned(),
             pusher,
-            settings,
+            config,
             node,
             closing,
             abandoned,
-            quiet: std::sync::Mutex::default(),
+            unlogged: std::sync::Mutex::default(),
         });
         let mut consumers = JoinSet::new();
         let (sender, receiver) = if queue.enabled {
-            courier.node.set_queue_capacity(queue.queue_size as u64);
+            consumer.node.set_queue_capacity(queue.queue_size as u64);
             let (sender, receiver) = mpsc::channel(queue.queue_size);
             let receiver = Arc::new(Mutex::new(receiver));
             for _ in 0..queue.num_consumers {
-                consumers.spawn(consume(Arc::clone(&receiver), Arc::clone(&courier)));
+                consumers.spawn(consume(Arc::clone(&receiver), Arc::clone(&consumer)));
             }
             (Some(sender), Some(receiver))
         } else {
             (None, None)
         };
         let block_on_overflow = queue.block_on_overflow;
-        Self { sender, receiver, consumers, block_on_overflow, courier, _timer: timer }
+        Self { sender, receiver, consumers, block_on_overflow, consumer, _timer: timer }
     }
 
-    /// Takes a payload. Waits only if told to block on overflow, or if there is no queue.
+    /// Adds a payload. Waits only if `block_on_overflow` is set or there is no queue.
     pub(crate) async fn put(&mut self, payload: Payload) -> Result<(), ComponentError> {
-        let node = Arc::clone(&self.courier.node);
+        let node = Arc::clone(&self.consumer.node);
         let (items, bytes) = (payload.items, payload.traffic_bytes);
         node.add_held(items);
         let Some(sender) = &self.sender else {
-            return self.courier.deliver(payload).await;
+            return self.consumer.deliver(payload).await;
         };
         node.add_queued();
         let refuse = |reason| {
@@ -126,18 +127,18 @@ impl SendingQueue {
                 }
             }
         } else if sender.try_send(payload).is_err() {
-            // Its other end is ours, so that it cannot be closed.
+            // The channel cannot be closed, because `self` has its receiver.
             refuse(DropReason::QUEUE_FULL);
-            self.courier.warn_dropped(
+            self.consumer.warn_dropped(
                 DropReason::QUEUE_FULL,
                 items,
-                "the sending queue is full: what takes the data is slower than the traffic, or down",
+                "the sending queue is full: the server is down, or slower than the traffic",
             );
         }
         self.failure()
     }
 
-    /// A consumer that has ended before its time has failed.
+    /// Returns the error of a consumer that has failed.
     fn failure(&mut self) -> Result<(), ComponentError> {
         match self.consumers.try_join_next() {
             Some(Ok(Err(error))) => Err(error),
@@ -146,7 +147,7 @@ impl SendingQueue {
         }
     }
 
-    /// Waits for a consumer's failure: pending for ever while all is well.
+    /// Waits until a consumer fails. Never resolves otherwise.
     pub(crate) async fn failed(&mut self) -> ComponentError {
         match self.consumers.join_next().await {
             Some(Ok(Err(error))) => error,
@@ -155,22 +156,22 @@ impl SendingQueue {
         }
     }
 
-    /// Nothing more comes: delivers what is queued, each payload with one attempt, for at most [`SHUTDOWN_LIMIT`].
+    /// Delivers the queued payloads, each with one attempt, for at most [`SHUTDOWN_LIMIT`].
     pub(crate) async fn shutdown(mut self) -> Result<(), ComponentError> {
         let result = self.drain().await;
-        result.and(self.courier.pusher.shutdown().await)
+        result.and(self.consumer.pusher.shutdown().await)
     }
 
-    /// Delivery has failed for good: what is queued or on its way is counted as dropped.
+    /// Counts all queued payloads as dropped, because the delivery has failed permanently.
     pub(crate) async fn abandon(mut self) {
-        self.courier.abandoned.cancel();
-        // Why it failed is known already.
+        self.consumer.abandoned.cancel();
+        // The first error is reported already.
         let _ = self.drain().await;
-        let _ = self.courier.pusher.shutdown().await;
+        let _ = self.consumer.pusher.shutdown().await;
     }
 
     async fn drain(&mut self) -> Result<(), ComponentError> {
-        self.courier.closing.cancel();
+        self.consumer.closing.cancel();
         self.sender = None;
         let mut result = Ok(());
         while let Some(ended) = self.consumers.join_next().await {
@@ -178,41 +179,41 @@ impl SendingQueue {
                 .unwrap_or_else(|panic| Err(ComponentError::with_source("a sending task panicked", panic)));
             result = result.and(ended);
         }
-        // Consumers that failed leave what they had not begun.
+        // Consumers that failed leave payloads in the channel.
         if let Some(receiver) = self.receiver.take() {
-            let (mut receiver, node) = (receiver.lock().await, &self.courier.node);
+            let (mut receiver, node) = (receiver.lock().await, &self.consumer.node);
             while let Ok(Payload { items, traffic_bytes, .. }) = receiver.try_recv() {
                 node.sub_queued();
                 node.sub_held(items);
                 node.add_dropped(DropReason::STAGE_ENDED, items, traffic_bytes);
             }
         }
-        self.courier.warn_rest();
+        self.consumer.warn_unlogged();
         result
     }
 }
 
 async fn consume(
     receiver: Arc<Mutex<mpsc::Receiver<Payload>>>,
-    courier: Arc<Courier>,
+    consumer: Arc<QueueConsumer>,
 ) -> Result<(), ComponentError> {
     loop {
         let next = receiver.lock().await.recv().await;
         let Some(payload) = next else { return Ok(()) };
-        courier.node.sub_queued();
-        courier.deliver(payload).await?;
+        consumer.node.sub_queued();
+        consumer.deliver(payload).await?;
     }
 }
 
-// === impl Courier ===
+// === impl QueueConsumer ===
 
-impl Courier {
-    /// Delivers or drops; an error means that the exporter cannot go on.
+impl QueueConsumer {
+    /// Delivers or drops a payload. An error means that the exporter cannot continue.
     async fn deliver(&self, payload: Payload) -> Result<(), ComponentError> {
         let outcome = tokio::select! {
             biased;
             () = self.abandoned.cancelled() => {
-                Err((DropReason::SHUTDOWN, "not delivered within the shutdown's time".to_owned()))
+                Err((DropReason::SHUTDOWN, "not delivered within the time for the shutdown".to_owned()))
             }
             outcome = self.attempts(&payload) => outcome,
         };
@@ -247,11 +248,11 @@ impl Courier {
     }
 
     async fn attempts(&self, payload: &Payload) -> Result<Pushed, (DropReason, String)> {
-        let retry = &self.settings.retry;
+        let retry = &self.config.retry;
         let (backoff, mut failures) = (retry.backoff(), 0_u32);
         let started = Instant::now();
         loop {
-            let error = match attempt(&*self.pusher, payload, self.settings.timeout).await {
+            let error = match attempt(&*self.pusher, payload, self.config.timeout).await {
                 Ok(pushed) => return Ok(pushed),
                 Err(error) => error,
             };
@@ -285,21 +286,21 @@ impl Courier {
         }
     }
 
-    /// Says so at once, then at most every [`WARN_EVERY`]: the counters have every drop, the log need not.
+    /// Logs the first drop immediately and later ones at most every [`WARN_EVERY`]. The counters have every drop.
     fn warn_dropped(&self, reason: DropReason, items: u64, message: &str) {
-        let mut quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
-        quiet.items += items;
-        if quiet.until.is_some_and(|until| Instant::now() < until) {
+        let mut unlogged = self.unlogged.lock().unwrap_or_else(PoisonError::into_inner);
+        unlogged.items += items;
+        if unlogged.silent_until.is_some_and(|until| Instant::now() < until) {
             return;
         }
-        let items = std::mem::take(&mut quiet.items);
-        quiet.until = Some(Instant::now() + WARN_EVERY);
+        let items = std::mem::take(&mut unlogged.items);
+        unlogged.silent_until = Some(Instant::now() + WARN_EVERY);
         tracing::warn!(exporter = self.id, %reason, dropped_items = items, error = message, "dropped data");
     }
 
-    /// The counters end with the process: what the log was spared is said before.
-    fn warn_rest(&self) {
-        let items = std::mem::take(&mut self.quiet.lock().unwrap_or_else(PoisonError::into_inner).items);
+    /// Logs the drops that are not logged yet, because the counters are lost when the process ends.
+    fn warn_unlogged(&self) {
+        let items = std::mem::take(&mut self.unlogged.lock().unwrap_or_else(PoisonError::into_inner).items);
         if items > 0 {
             tracing::warn!(
                 exporter = self.id,
@@ -310,7 +311,8 @@ impl Courier {
     }
 }
 
-/// One attempt within the time limit (zero: none). Running out of time is retryable: the server may be slow for a while.
+/// Attempts to deliver a payload within the time limit; without limit if it is zero. A timeout is retryable, because the server may be
+/// slow for a while.
 async fn attempt(pusher: &dyn Pusher, payload: &Payload, limit: Duration) -> Result<Pushed, PushError> {
     if limit.is_zero() {
         return pusher.push(payload).await;
@@ -321,5 +323,5 @@ async fn attempt(pusher: &dyn Pusher, payload: &Payload, limit: Duration) -> Res
     })
 }
 
-/// The exporter's output is gone; what was on its way counts as dropped for this reason.
+/// The exporter's output is closed. Payloads that were being delivered are dropped for this reason.
 const FATAL: DropReason = DropReason("output_closed");

@@ -14,16 +14,16 @@ struct Bench {
     queue: SendingQueue,
 }
 
-fn bench(settings: DeliveryConfig, answers: Vec<Result<Pushed, PushError>>) -> Bench {
+fn bench(config: DeliveryConfig, answers: Vec<Result<Pushed, PushError>>) -> Bench {
     let (world, accounting) = (World::default(), Accounting::default());
     world.answers.lock().unwrap().extend(answers);
     let node = accounting.node(NodeKind::Exporter, "keep", "", Signal::Logs, false);
     let pusher = Arc::new(KeepPusher { id: "keep".into(), world: world.clone() });
-    let queue = SendingQueue::start("keep", pusher, settings, Arc::clone(&node), &Default::default());
+    let queue = SendingQueue::start("keep", pusher, config, Arc::clone(&node), &Default::default());
     Bench { world, node, accounting, queue }
 }
 
-fn settings() -> DeliveryConfig {
+fn config() -> DeliveryConfig {
     DeliveryConfig {
         timeout: Duration::from_secs(5),
         retry: RetryConfig { randomization_factor: 0.0, ..RetryConfig::default() },
@@ -42,7 +42,7 @@ impl Bench {
         self.queue.put(Payload { bytes, items, traffic_bytes: items * 100 }).await.unwrap();
     }
 
-    /// Waits until nothing is held, in paused time: every timer that is due fires.
+    /// Waits until no payload is left. Time is paused, so that every timer fires immediately.
     async fn settle(&self) {
         for _ in 0..10_000 {
             if self.node.held() == 0 {
@@ -50,7 +50,7 @@ impl Bench {
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        panic!("still held: {:?}", self.world.said());
+        panic!("still held: {:?}", self.world.logged());
     }
 
     fn reasons(&self) -> Vec<(&'static str, u64, u64)> {
@@ -63,7 +63,7 @@ impl Bench {
 #[tokio::test(start_paused = true)]
 async fn retries_with_growing_waits() {
     let start = tokio::time::Instant::now();
-    let mut bench = bench(settings(), vec![retryable(None), retryable(None), retryable(None)]);
+    let mut bench = bench(config(), vec![retryable(None), retryable(None), retryable(None)]);
     bench.put(4).await;
     bench.settle().await;
     let waited = start.elapsed();
@@ -73,42 +73,42 @@ async fn retries_with_growing_waits() {
     assert_eq!(bench.accounting.imbalances(), []);
 }
 
-/// *Scenario*: the server asks for a longer wait than the back-off's.
-/// *Guarantees*: its wish is honoured.
+/// *Scenario*: the server requests a longer wait than that of the back-off.
+/// *Guarantees*: the next attempt is after the requested wait.
 #[tokio::test(start_paused = true)]
 async fn honours_the_servers_wish() {
     let start = tokio::time::Instant::now();
-    let mut bench = bench(settings(), vec![retryable(Some(60))]);
+    let mut bench = bench(config(), vec![retryable(Some(60))]);
     bench.put(1).await;
     bench.settle().await;
     assert!(start.elapsed() >= Duration::from_secs(60));
     assert_eq!(bench.node.outgoing(), 1);
 }
 
-/// *Scenario*: a server stays unavailable; another never answers; another refuses for good; another accepts in part; retry is off.
+/// *Scenario*: a server stays unavailable; another never answers; another refuses permanently; another accepts in part; retry is off.
 /// *Guarantees*: each payload is dropped under its own reason with its items and traffic bytes, and the stage balances.
 #[tokio::test(start_paused = true)]
 async fn every_loss_has_its_reason() {
     let limited = |seconds| DeliveryConfig {
-        retry: RetryConfig { max_elapsed_time: GoDuration::from_secs(seconds), ..settings().retry },
-        ..settings()
+        retry: RetryConfig { max_elapsed_time: GoDuration::from_secs(seconds), ..config().retry },
+        ..config()
     };
-    let off = DeliveryConfig { retry: RetryConfig { enabled: false, ..settings().retry }, ..settings() };
+    let off = DeliveryConfig { retry: RetryConfig { enabled: false, ..config().retry }, ..config() };
     let hang = || Err(PushError::Retryable { message: "hang".into(), after: None });
     let cases = [
         (limited(12), vec![retryable(None); 9], 0, vec![("retries_exhausted", 8, 800)]),
         (limited(4), vec![hang()], 0, vec![("retries_exhausted", 8, 800)]),
-        (settings(), vec![Err(PushError::Permanent("no".into()))], 0, vec![("permanent_error", 8, 800)]),
+        (config(), vec![Err(PushError::Permanent("no".into()))], 0, vec![("permanent_error", 8, 800)]),
         (off, vec![retryable(None)], 0, vec![("retries_exhausted", 8, 800)]),
         (
-            settings(),
+            config(),
             vec![Ok(Pushed { rejected_items: 3, message: Some("too old".into()) })],
             5,
             vec![("rejected_by_server", 3, 300)],
         ),
     ];
-    for (settings, answers, sent, expected) in cases {
-        let mut bench = bench(settings, answers);
+    for (config, answers, sent, expected) in cases {
+        let mut bench = bench(config, answers);
         bench.put(8).await;
         bench.settle().await;
         assert_eq!(bench.node.outgoing(), sent);
@@ -118,12 +118,12 @@ async fn every_loss_has_its_reason() {
 }
 
 /// *Scenario*: more payloads than the queue holds, while the server does not answer.
-/// *Guarantees*: what does not fit is dropped as `queue_full` and nothing blocks; with `block_on_overflow` nothing is dropped.
+/// *Guarantees*: payloads without room are dropped as `queue_full` and nothing blocks; with `block_on_overflow` nothing is dropped.
 #[tokio::test(start_paused = true)]
 async fn overflow_drops_or_blocks_as_told() {
     let small = |block_on_overflow| DeliveryConfig {
         queue: QueueConfig { num_consumers: 1, queue_size: 2, block_on_overflow, ..QueueConfig::default() },
-        ..settings()
+        ..config()
     };
     let mut dropping = bench(small(false), vec![retryable(None)]);
     for _ in 0..5 {
@@ -142,13 +142,13 @@ async fn overflow_drops_or_blocks_as_told() {
 }
 
 /// *Scenario*: a shutdown while the server is down, and one while it does not answer at all.
-/// *Guarantees*: the shutdown ends in bounded time; what was queued gets one attempt each and is then counted under `shutdown`.
+/// *Guarantees*: the shutdown ends in bounded time; each queued payload has one attempt and is then counted as `shutdown`.
 #[tokio::test(start_paused = true)]
 async fn shutdown_is_bounded_and_counted() {
     for message in ["unavailable", "hang"] {
         let start = tokio::time::Instant::now();
         let answers = vec![Err(PushError::Retryable { message: message.into(), after: None }); 50];
-        let mut bench = bench(DeliveryConfig { timeout: Duration::ZERO, ..settings() }, answers);
+        let mut bench = bench(DeliveryConfig { timeout: Duration::ZERO, ..config() }, answers);
         for _ in 0..20 {
             bench.put(1).await;
         }
@@ -163,22 +163,22 @@ async fn shutdown_is_bounded_and_counted() {
     }
 }
 
-/// *Scenario*: a server asks for a wait longer than time itself; a configuration lets the waits grow beyond all bounds.
-/// *Guarantees*: no panic: the payload is given up in the first case, and waits for `max_interval` in the second.
+/// *Scenario*: a server requests a wait that overflows; the waits of a configuration overflow.
+/// *Guarantees*: no panic. The payload is dropped in the first case, and waits for `max_interval` in the second.
 #[tokio::test(start_paused = true)]
 async fn absurd_waits_do_no_harm() {
-    let mut asked = bench(settings(), vec![retryable(None), retryable(Some(u64::MAX))]);
-    asked.put(1).await;
-    asked.settle().await;
-    assert_eq!(asked.reasons(), [("retries_exhausted", 1, 100)]);
-    let retry = RetryConfig { multiplier: 1e300, ..settings().retry };
-    let mut grown = bench(DeliveryConfig { retry, ..settings() }, vec![retryable(None); 3]);
+    let mut overflowing = bench(config(), vec![retryable(None), retryable(Some(u64::MAX))]);
+    overflowing.put(1).await;
+    overflowing.settle().await;
+    assert_eq!(overflowing.reasons(), [("retries_exhausted", 1, 100)]);
+    let retry = RetryConfig { multiplier: 1e300, ..config().retry };
+    let mut grown = bench(DeliveryConfig { retry, ..config() }, vec![retryable(None); 3]);
     grown.put(1).await;
     grown.settle().await;
     assert_eq!((grown.node.outgoing(), grown.reasons()), (1, vec![]));
 }
 
-/// *Scenario*: a dropped batch tells of more bytes than a counter holds, as a damaged record file may.
+/// *Scenario*: the bytes of a dropped batch overflow a counter, as in a damaged record file.
 /// *Guarantees*: the count saturates.
 #[test]
 fn absurd_byte_counts_saturate() {

@@ -1,4 +1,4 @@
-//! What can be wrong with a configuration as a whole. Worded as the Collector words it.
+//! Checks of a configuration as a whole. The messages are worded as the Collector's.
 
 use longwave_config::{ComponentId, ConfigError, ConfigPath, Document, near_miss};
 
@@ -8,7 +8,7 @@ use crate::component::{
     Receiver, ReceiverContext, Signal,
 };
 
-/// The extensions that are started exist; those that components use are started.
+/// Checks that started extensions are configured, and that extensions which components use are started.
 pub(super) fn extensions(
     document: &Document,
     extensions: &Section<'_, ExtensionContext, dyn Extension>,
@@ -16,9 +16,9 @@ pub(super) fn extensions(
     errors: &mut Vec<ConfigError>,
 ) {
     let started = &document.service.extensions;
-    // One of an unknown type has been reported already.
-    let sound = || extensions.entries.iter().filter(|entry| entry.factory.is_some());
-    let configured = || sound().map(|entry| entry.id.as_str());
+    // Extensions of unknown type have been reported already.
+    let valid = || extensions.entries.iter().filter(|entry| entry.factory.is_some());
+    let configured = || valid().map(|entry| entry.id.as_str());
     for (position, id) in started.iter().enumerate() {
         let text = id.to_string();
         let message = if started[..position].contains(id) {
@@ -53,7 +53,7 @@ pub(super) fn extensions(
     }
 }
 
-/// Something must be configured at all.
+/// Checks that there are receivers, exporters and pipelines.
 pub(super) fn presence(document: &Document, errors: &mut Vec<ConfigError>) {
     for (empty, section) in
         [(document.receivers.is_empty(), "receiver"), (document.exporters.is_empty(), "exporter")]
@@ -68,7 +68,7 @@ pub(super) fn presence(document: &Document, errors: &mut Vec<ConfigError>) {
     }
 }
 
-/// Every pipeline: its references, and what flows along its edges.
+/// Checks the references of every pipeline and the type of data between its components.
 pub(super) fn pipelines(
     document: &Document,
     receivers: &Section<'_, ReceiverContext, dyn Receiver>,
@@ -79,7 +79,7 @@ pub(super) fn pipelines(
     for (id, stages) in &document.service.pipelines {
         let path = ConfigPath::from("service::pipelines").child(id);
         let signal = id.signal();
-        let sound = errors.len();
+        let valid = errors.len();
         for (ids, role) in [(&stages.receivers, "receiver"), (&stages.exporters, "exporter")] {
             if ids.is_empty() {
                 errors.push(ConfigError::new(path.clone(), format!("must have at least one {role}")));
@@ -89,15 +89,15 @@ pub(super) fn pipelines(
         references(&stages.receivers, "receiver", receivers, signal, &mut report);
         references(&stages.processors, "processor", processors, signal, &mut report);
         references(&stages.exporters, "exporter", exporters, signal, &mut report);
-        // What flows is worth a word only if all components are there.
-        if errors.len() == sound {
+        // The type of data is checked only if all components are valid.
+        if errors.len() == valid {
             let mut report = |message: String| errors.push(ConfigError::new(path.clone(), message));
             flow(&stages.processors, processors, signal, &mut report);
         }
     }
 }
 
-/// Configured components that no pipeline uses.
+/// Returns warnings about configured components that no pipeline uses.
 pub(super) fn unused(document: &Document) -> Vec<String> {
     let mut warnings = Vec::new();
     let pipelines = || document.service.pipelines.values();
@@ -158,7 +158,7 @@ fn references<X: 'static, T: ?Sized + 'static>(
     }
 }
 
-/// Each processor must take what the one before it gives, and the exporters what the last one gives.
+/// Checks that each component takes the type of data that the one before it sends.
 fn flow(
     ids: &[ComponentId],
     processors: &Section<'_, ProcessorContext, dyn Processor>,
@@ -166,7 +166,7 @@ fn flow(
     report: &mut dyn FnMut(String),
 ) {
     let mut carried = DataKind::Records;
-    let mut giver = "its receivers".to_owned();
+    let mut sender = "its receivers".to_owned();
     for id in ids {
         let text = id.to_string();
         let Some((input, output)) = processors.get(&text).and_then(|e| e.factory).and_then(|f| f.about.flow)
@@ -175,18 +175,18 @@ fn flow(
         };
         if input != carried && output == carried {
             report(format!(
-                "processor \"{text}\" takes {input}, but {giver} gives {carried} already: a pipeline has one such processor, remove \"{text}\""
+                "processor \"{text}\" takes {input}, but {sender} gives {carried} already: a pipeline has one such processor, remove \"{text}\""
             ));
             return;
         }
         if input != carried {
             report(format!(
-                "processor \"{text}\" takes {input}, but {giver} gives {carried}: move \"{text}\" before the window processor"
+                "processor \"{text}\" takes {input}, but {sender} gives {carried}: move \"{text}\" before the window processor"
             ));
             return;
         }
         if output != carried {
-            giver = format!("processor \"{text}\"");
+            sender = format!("processor \"{text}\"");
         }
         carried = output;
     }
@@ -198,7 +198,7 @@ fn flow(
                 .to_owned(),
         ),
         (DataKind::Records, DataKind::Windows) => report(format!(
-            "its exporters would receive windows from {giver}: a logs pipeline exports one record per observation (remove the window \
+            "its exporters would receive windows from {sender}: a logs pipeline exports one record per observation (remove the window \
              processor, or make it a metrics pipeline)"
         )),
         _ => {}

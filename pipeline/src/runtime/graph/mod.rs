@@ -1,5 +1,7 @@
-//! From a [`longwave_config::Document`] to a [`Plan`]: every component's settings checked, every reference resolved, every edge typed.
-//! A plan starts nothing; [`crate::runtime::Runtime`] does.
+//! Makes a [`Plan`] from a [`longwave_config::Document`]: checks the configuration of every component, resolves references, and checks
+//! the type of data between components.
+//!
+//! A plan starts nothing. [`crate::runtime::Runtime`] runs it.
 
 mod check;
 mod plan;

@@ -1,4 +1,4 @@
-//! [`Plan`]: a configuration that can run.
+//! [`Plan`]: a valid configuration.
 
 use std::sync::Arc;
 
@@ -11,84 +11,84 @@ use crate::component::{
 };
 use crate::runtime::telemetry::TelemetryConfig;
 
-/// What will run, in the order of the configuration.
+/// The components of a valid configuration, in its order.
 pub struct Plan {
     /// Extensions, in the order of their start.
     pub extensions: Vec<PlannedExtension>,
-    /// Receivers that a pipeline uses; one instance for all its pipelines.
+    /// Receivers that a pipeline uses. Each has one instance for all its pipelines.
     pub receivers: Vec<PlannedReceiver>,
-    /// Pipelines.
+    /// Pipelines, in the configuration's order.
     pub pipelines: Vec<PlannedPipeline>,
-    /// Exporters that a pipeline uses; one instance for all pipelines of a signal.
+    /// Exporters that a pipeline uses. Each has one instance for all pipelines of a signal.
     pub exporters: Vec<PlannedExporter>,
-    /// Self-telemetry.
+    /// Configuration of self-telemetry.
     pub telemetry: TelemetryConfig,
-    /// What works, but probably not as it was meant.
+    /// Warnings: what is valid but probably unintended.
     pub warnings: Vec<String>,
-    /// The whole configuration with defaults filled in and secrets redacted.
+    /// The whole configuration with defaults and with redacted secrets.
     pub effective: Value,
 }
 
-/// An extension.
+/// An extension that is started.
 pub struct PlannedExtension {
-    /// Id.
+    /// Id of the component.
     pub id: String,
-    /// Checked settings.
+    /// Its valid configuration.
     pub prepared: Arc<Prepared<ExtensionContext, dyn Extension>>,
 }
 
-/// A receiver, and the pipelines that it feeds (indices into [`Plan::pipelines`]).
+/// A receiver and its pipelines.
 pub struct PlannedReceiver {
-    /// Id.
+    /// Id of the component.
     pub id: String,
-    /// Checked settings.
+    /// Its valid configuration.
     pub prepared: Arc<Prepared<ReceiverContext, dyn Receiver>>,
-    /// Pipelines.
+    /// Its pipelines, as indices of [`Plan::pipelines`].
     pub pipelines: Vec<usize>,
 }
 
-/// A pipeline: processors in order, then its exporters (indices into [`Plan::exporters`]).
+/// A pipeline: its processors and its exporters.
 pub struct PlannedPipeline {
-    /// Id.
+    /// Id of the component.
     pub id: String,
-    /// Signal.
+    /// Its signal.
     pub signal: Signal,
-    /// Processors.
+    /// Its processors, in the order of the flow.
     pub processors: Vec<PlannedProcessor>,
-    /// Exporters.
+    /// Its exporters, as indices of [`Plan::exporters`].
     pub exporters: Vec<usize>,
 }
 
 /// A processor of one pipeline.
 pub struct PlannedProcessor {
-    /// Id.
+    /// Id of the component.
     pub id: String,
-    /// Checked settings.
+    /// Its valid configuration.
     pub prepared: Arc<Prepared<ProcessorContext, dyn Processor>>,
-    /// Turns records into windows.
+    /// Whether it turns records into windows.
     pub aggregates: bool,
 }
 
 /// An exporter of one signal.
 pub struct PlannedExporter {
-    /// Id.
+    /// Id of the component.
     pub id: String,
-    /// Signal.
+    /// Its signal.
     pub signal: Signal,
-    /// Checked settings.
+    /// Its valid configuration.
     pub prepared: Arc<Prepared<ExporterContext, dyn Exporter>>,
 }
 
-/// The configured components of one section, each with its factory's word on it.
+/// The configured components of one section.
 pub(super) struct Section<'a, X, T: ?Sized> {
-    pub entries: Vec<Entry<'a, X, T>>,
+    pub entries: Vec<SectionEntry<'a, X, T>>,
 }
 
-pub(super) struct Entry<'a, X, T: ?Sized> {
+pub(super) struct SectionEntry<'a, X, T: ?Sized> {
     pub id: String,
-    /// Absent where the type is unknown: that was reported already.
+    /// `None` if the type is unknown, which was reported already.
     pub factory: Option<&'a Factory<X, T>>,
-    /// Absent where the settings are wrong: that was reported already.
+    /// `None` if the configuration is invalid, which was reported already.
     pub prepared: Option<Arc<Prepared<X, T>>>,
 }
 
@@ -98,7 +98,7 @@ impl Plan {
     /// Checks a whole configuration.
     ///
     /// # Errors
-    /// All at once.
+    /// All problems of the configuration.
     pub fn new(document: &Document, registry: &Registry) -> Result<Self, ConfigErrors> {
         let mut errors = Vec::new();
         let extensions = Section::new("extensions", &document.extensions, &registry.extensions, &mut errors);
@@ -133,8 +133,8 @@ impl Plan {
         Ok(plan)
     }
 
-    /// What is wrong with the components' own settings, whatever refers to them: for a document that is wrong elsewhere.
-    pub fn check_settings(document: &Document, registry: &Registry) -> Vec<ConfigError> {
+    /// Returns the problems of the components' own configurations, for a document with problems elsewhere.
+    pub fn check_configs(document: &Document, registry: &Registry) -> Vec<ConfigError> {
         let mut errors = Vec::new();
         Section::new("extensions", &document.extensions, &registry.extensions, &mut errors);
         Section::new("receivers", &document.receivers, &registry.receivers, &mut errors);
@@ -144,10 +144,10 @@ impl Plan {
         errors
     }
 
-    /// [`Self::effective`] as a configuration that can be read again: a `$` is written `$$`.
+    /// Returns [`Self::effective`] as YAML that can be loaded again: `$` is escaped as `$$`.
     ///
     /// # Errors
-    /// None is known.
+    /// The value cannot be serialized.
     pub fn to_yaml(&self) -> Result<String, ConfigError> {
         longwave_config::to_yaml(&escaped(&self.effective))
     }
@@ -201,7 +201,7 @@ impl<'a, X: 'static, T: ?Sized + 'static> Section<'a, X, T> {
         let mut entries = Vec::new();
         for (id, section) in configured {
             let text = id.to_string();
-            let mut entry = Entry { id: text.clone(), factory: None, prepared: None };
+            let mut entry = SectionEntry { id: text.clone(), factory: None, prepared: None };
             match find_factory(factories, name, id.kind(), &text) {
                 Err(error) => errors.push(error),
                 Ok(factory) => {
@@ -217,12 +217,12 @@ impl<'a, X: 'static, T: ?Sized + 'static> Section<'a, X, T> {
         Self { entries }
     }
 
-    /// The configured component of that id.
-    pub(super) fn get(&self, id: &str) -> Option<&Entry<'a, X, T>> {
+    /// Returns the configured component with this id.
+    pub(super) fn get(&self, id: &str) -> Option<&SectionEntry<'a, X, T>> {
         self.entries.iter().find(|entry| entry.id == id)
     }
 
-    /// The component of an id that was checked to be configured and sound.
+    /// Returns the component with this id, which the checks found to be configured and valid.
     fn ready(&self, id: &str) -> (String, &'a Factory<X, T>, Arc<Prepared<X, T>>) {
         let found =
             self.get(id).and_then(|e| Some((e.id.clone(), e.factory?, Arc::clone(e.prepared.as_ref()?))));
@@ -241,7 +241,7 @@ impl<'a, X: 'static, T: ?Sized + 'static> Section<'a, X, T> {
 }
 
 fn telemetry(document: &Document, errors: &mut Vec<ConfigError>) -> TelemetryConfig {
-    let settings = match &document.service.telemetry {
+    let config = match &document.service.telemetry {
         Value::Null => TelemetryConfig::default(),
         section => {
             let path = ConfigPath::from("service::telemetry");
@@ -251,11 +251,11 @@ fn telemetry(document: &Document, errors: &mut Vec<ConfigError>) -> TelemetryCon
             })
         }
     };
-    settings.validate(errors);
-    settings
+    config.validate(errors);
+    config
 }
 
-/// Every `$` in a text doubled, so that reading it expands nothing.
+/// Doubles every `$` in texts, so that loading the value expands nothing.
 fn escaped(value: &Value) -> Value {
     match value {
         Value::Str(text) => Value::Str(text.replace('$', "$$")),

@@ -10,8 +10,8 @@ fn errors(yaml: &str) -> String {
     }
 }
 
-/// *Scenario*: a configuration with a mistake in every place at once.
-/// *Guarantees*: all are reported together, each with its path, worded as the Collector words them.
+/// *Scenario*: a configuration with a problem in every section.
+/// *Guarantees*: all are reported together, each with its path, in the words of the Collector.
 #[test]
 fn reports_everything_at_once() {
     let text = errors(
@@ -30,8 +30,8 @@ service:
     insta::assert_snapshot!(text);
 }
 
-/// *Scenario*: what flows along an edge does not fit the next component.
-/// *Guarantees*: the error names both and says what to do.
+/// *Scenario*: a component does not take the type of data that the one before it sends.
+/// *Guarantees*: the error names both and the remedy.
 #[test]
 fn edges_are_typed() {
     let with = |pipelines: &str| {
@@ -46,8 +46,8 @@ fn edges_are_typed() {
     insta::assert_snapshot!([raw, order, logs, twice].join("\n"));
 }
 
-/// *Scenario*: extensions that are unknown, configured but not started, started twice, referred to by a near miss (also of what is built in), or have bad settings.
-/// *Guarantees*: each is an error that says where, what would be valid and what was probably meant.
+/// *Scenario*: extensions that are unknown, not started, started twice, misspelled (also built-in names), or have invalid configurations.
+/// *Guarantees*: each error names the path, the valid values and the most similar one.
 #[test]
 fn extensions_are_checked() {
     let text = errors(
@@ -66,13 +66,13 @@ service:
 }
 
 /// *Scenario*: a document with sections missing.
-/// *Guarantees*: says which.
+/// *Guarantees*: the errors name them.
 #[test]
 fn sections_must_be_there() {
     insta::assert_snapshot!(errors("{service: {telemetry: {metrics: {address: nonsense}}}}"));
 }
 
-/// *Scenario*: a sound configuration with an exporter that two signals use, and one that nobody uses.
+/// *Scenario*: a valid configuration with an exporter that two signals use, and one that no pipeline uses.
 /// *Guarantees*: one receiver instance for both pipelines, one exporter instance per signal, a warning for the unused one, and the
 /// effective configuration with every default.
 #[test]
@@ -94,8 +94,8 @@ service:
     insta::assert_snapshot!(longwave_config::to_yaml(&plan.effective).unwrap());
 }
 
-/// *Scenario*: a configuration with a text that would be expanded if it were read as it stands.
-/// *Guarantees*: what `print-config` prints is a configuration: reading it gives the same one again.
+/// *Scenario*: a configuration with a text that contains `$`.
+/// *Guarantees*: the output of `print-config` loads as the same configuration.
 #[test]
 fn the_effective_configuration_can_be_read_again() {
     let yaml = "

@@ -36,11 +36,12 @@ async fn drains_in_the_direction_of_the_flow() {
     runtime.stop();
     runtime.stop();
     runtime.join().await.unwrap();
-    let said = world.said();
-    let at =
-        |text: &str| said.iter().position(|s| s == text).unwrap_or_else(|| panic!("{text} not in {said:?}"));
-    assert!(at("start keep") < at("start gen") && at("start keep/second") < at("start gen"), "{said:?}");
-    assert!(at("end gen") < at("finish window") && at("finish window") < at("shutdown keep"), "{said:?}");
+    let logged = world.logged();
+    let at = |text: &str| {
+        logged.iter().position(|s| s == text).unwrap_or_else(|| panic!("{text} not in {logged:?}"))
+    };
+    assert!(at("start keep") < at("start gen") && at("start keep/second") < at("start gen"), "{logged:?}");
+    assert!(at("end gen") < at("finish window") && at("finish window") < at("shutdown keep"), "{logged:?}");
     let logs = environment.accounting.nodes();
     let exported = |id: &str, signal| {
         let node =
@@ -60,13 +61,13 @@ async fn extensions_frame_the_graph() {
     let mut runtime = Runtime::start(&plan(&world, &with_extension("")), &environment).await.unwrap();
     runtime.stop();
     runtime.join().await.unwrap();
-    let said = world.said();
-    assert_eq!(said.first().map(String::as_str), Some("start who"), "{said:?}");
-    assert_eq!(said.last().map(String::as_str), Some("end who"), "{said:?}");
+    let logged = world.logged();
+    assert_eq!(logged.first().map(String::as_str), Some("start who"), "{logged:?}");
+    assert_eq!(logged.last().map(String::as_str), Some("end who"), "{logged:?}");
 }
 
 /// *Scenario*: an extension that ends by itself, one that never ends, one that fails to start, and one that fails while it runs.
-/// *Guarantees*: the first two keep neither the graph from running nor from ending; a failure takes it down and is told.
+/// *Guarantees*: the first two neither stop the graph nor keep it from ending; a failure stops the graph and is reported.
 #[tokio::test(start_paused = true)]
 async fn extensions_that_go_wrong() {
     for fail in ["end", "hang"] {
@@ -74,12 +75,12 @@ async fn extensions_that_go_wrong() {
         let mut runtime = Runtime::start(&plan(&world, &with_extension(fail)), &environment).await.unwrap();
         runtime.stop();
         runtime.join().await.unwrap();
-        assert!(world.said().contains(&"end gen".to_owned()), "{fail}");
+        assert!(world.logged().contains(&"end gen".to_owned()), "{fail}");
         assert_eq!(environment.accounting.imbalances(), []);
     }
     for (fail, expected) in [
-        ("start", "failed to start \"who\" extension: told to fail"),
-        ("run", "extension \"who\" failed: told to fail"),
+        ("start", "failed to start \"who\" extension: configured to fail"),
+        ("run", "extension \"who\" failed: configured to fail"),
     ] {
         let (world, environment) = (World::default(), environment());
         let error = match Runtime::start(&plan(&world, &with_extension(fail)), &environment).await {
@@ -90,15 +91,14 @@ async fn extensions_that_go_wrong() {
     }
 }
 
-/// *Scenario*: a processor asks an extension that names nobody.
-/// *Guarantees*: the processor is not created, and the error says why.
+/// *Scenario*: a processor uses an extension that does not resolve names.
+/// *Guarantees*: the processor is not created, and the error names the cause.
 #[tokio::test(start_paused = true)]
 async fn an_extension_without_names() {
     let world = World::default();
     let yaml = with_extension("").replace("pass: ,", "pass: {source: who},");
     let error = Runtime::dry_run(&plan(&world, &yaml), &Arc::default()).unwrap_err();
-    let expected =
-        "failed to start \"pass\" processor: extension \"who\" names nobody: it cannot be one of the sources";
+    let expected = "failed to start \"pass\" processor: extension \"who\" does not resolve names: remove it from `sources`";
     assert_eq!(with_causes(&error), expected);
 }
 
@@ -109,7 +109,7 @@ fn with_extension(fail: &str) -> String {
     )
 }
 
-/// *Scenario*: the only receiver comes to the end of its input by itself.
+/// *Scenario*: the input of the only receiver ends.
 /// *Guarantees*: the graph drains and ends without a stop.
 #[tokio::test(start_paused = true)]
 async fn ends_with_its_input() {
@@ -120,19 +120,23 @@ async fn ends_with_its_input() {
 }
 
 /// *Scenario*: a component fails to be created, fails to start, fails while running, or panics.
-/// *Guarantees*: the graph ends with an error that names the component; nothing keeps running that carries nothing; what the failure
-/// lost is counted, so that every stage and edge balances.
+/// *Guarantees*: the graph ends with an error that names the component; the other stages end; lost items are counted, so that every
+/// stage and edge balances.
 #[tokio::test(start_paused = true)]
 async fn a_failure_takes_the_graph_down() {
     let cases = [
-        ("records: 7", "fail: start", "failed to start \"gen\" receiver: told to fail"),
-        ("keep: ,", "keep: {fail: create},", "failed to start \"keep\" exporter: told to fail"),
-        ("records: 7", "fail: run", "receiver \"gen\" failed: told to fail"),
-        ("pass: ,", "pass: {fail: run},", "processor \"pass\" of pipeline \"metrics\" failed: told to fail"),
+        ("records: 7", "fail: start", "failed to start \"gen\" receiver: configured to fail"),
+        ("keep: ,", "keep: {fail: create},", "failed to start \"keep\" exporter: configured to fail"),
+        ("records: 7", "fail: run", "receiver \"gen\" failed: configured to fail"),
+        (
+            "pass: ,",
+            "pass: {fail: run},",
+            "processor \"pass\" of pipeline \"metrics\" failed: configured to fail",
+        ),
         (
             "pass: ,",
             "pass: {fail: panic},",
-            "processor \"pass\" of pipeline \"metrics\" failed: it panicked (told to panic): this is a mistake in Longwave",
+            "processor \"pass\" of pipeline \"metrics\" failed: it panicked (configured to panic): this is a bug in Longwave",
         ),
     ];
     for (from, to, expected) in cases {
@@ -160,8 +164,8 @@ fn unavailable() -> Result<crate::component::Pushed, PushError> {
     Err(PushError::Retryable { message: "unavailable".into(), after: None })
 }
 
-/// *Scenario*: the output is closed for good while every channel before it is full and every stage waits for room.
-/// *Guarantees*: the graph ends promptly with the exporter's words; what was on its way is counted at the stage that would have had it.
+/// *Scenario*: the output is closed while every channel before it is full and every stage waits for room.
+/// *Guarantees*: the graph ends promptly with the exporter's error; items in channels are counted by the stage that should receive them.
 #[tokio::test(start_paused = true)]
 async fn a_fatal_delivery_frees_those_that_wait_for_room() {
     let (world, environment) = (World::default(), environment());
@@ -174,11 +178,11 @@ async fn a_fatal_delivery_frees_those_that_wait_for_room() {
     assert_eq!(nodes.iter().map(|node| node.held() + node.queue_size()).sum::<u64>(), 0);
     let given_up: u64 = nodes.iter().flat_map(|node| node.dropped()).map(|(_, count)| count.items).sum();
     assert_eq!(given_up, 1500);
-    assert!(world.said().contains(&"shutdown keep".to_owned()), "{:?}", world.said());
+    assert!(world.logged().contains(&"shutdown keep".to_owned()), "{:?}", world.logged());
 }
 
 /// *Scenario*: a stop while the server is down or does not answer, and the pipeline waits for room in the sending queue.
-/// *Guarantees*: the stop takes no longer than a shutdown may; what could not be delivered is counted.
+/// *Guarantees*: the stop ends within the time for a shutdown; undelivered items are counted.
 #[tokio::test(start_paused = true)]
 async fn a_stop_does_not_wait_for_a_server_that_is_down() {
     for message in ["unavailable", "hang"] {
@@ -203,7 +207,7 @@ async fn a_stop_does_not_wait_for_a_server_that_is_down() {
 }
 
 /// *Scenario*: a receiver fails to start after exporters and another receiver have started.
-/// *Guarantees*: those are ended in order before the error is returned: a file is closed, a thread has ended.
+/// *Guarantees*: they have ended before the error is returned, so that files are closed and threads have ended.
 #[tokio::test(start_paused = true)]
 async fn a_failed_start_ends_what_was_started() {
     let (world, environment) = (World::default(), environment());
@@ -212,13 +216,16 @@ receivers: {gen: , gen/bad: {fail: start}}
 exporters: {keep: }
 service: {pipelines: {logs: {receivers: [gen, gen/bad], exporters: [keep]}}}";
     let error = Runtime::start(&plan(&world, yaml), &environment).await.err().unwrap();
-    assert_eq!(with_causes(&error), "failed to start \"gen/bad\" receiver: told to fail");
-    let said = world.said();
-    assert!(said.contains(&"end gen".to_owned()) && said.contains(&"shutdown keep".to_owned()), "{said:?}");
+    assert_eq!(with_causes(&error), "failed to start \"gen/bad\" receiver: configured to fail");
+    let logged = world.logged();
+    assert!(
+        logged.contains(&"end gen".to_owned()) && logged.contains(&"shutdown keep".to_owned()),
+        "{logged:?}"
+    );
     assert_eq!(environment.accounting.imbalances(), []);
 }
 
-/// *Scenario*: the exporter's output is closed for good while the graph runs.
+/// *Scenario*: the exporter's output is closed while the graph runs.
 /// *Guarantees*: the graph ends with an error that names the exporter.
 #[tokio::test(start_paused = true)]
 async fn a_fatal_delivery_takes_the_graph_down() {

@@ -1,15 +1,15 @@
-//! `service.telemetry`.
+//! [`TelemetryConfig`]: the section `service::telemetry`.
 
 use longwave_config::{ConfigError, GoDuration};
 use serde::{Deserialize, Serialize};
 
-/// What Longwave reports of itself, and where.
+/// `service::telemetry`: how Longwave reports on itself.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TelemetryConfig {
-    /// Diagnostics on stderr.
+    /// Log messages on stderr.
     pub logs: LogConfig,
-    /// Measurements.
+    /// Metrics of Longwave itself.
     pub metrics: MetricConfig,
 }
 
@@ -17,13 +17,13 @@ pub struct TelemetryConfig {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LogConfig {
-    /// The least severe that is written.
+    /// Minimum severity of messages.
     pub level: LogLevel,
-    /// Form of a line.
+    /// Format of a line.
     pub encoding: LogEncoding,
 }
 
-/// Severity; upper case is accepted too.
+/// Severity of a message. The configuration may use upper case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", try_from = "String")]
 #[allow(missing_docs, reason = "the Collector's words")]
@@ -35,14 +35,14 @@ pub enum LogLevel {
     Error,
 }
 
-/// Form of a log line.
+/// Format of a line of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogEncoding {
-    /// For people.
+    /// Text for people.
     #[default]
     Console,
-    /// One object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -50,27 +50,27 @@ pub enum LogEncoding {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct MetricConfig {
-    /// How much; `none` turns the page and the export off.
+    /// Which metrics are published. `none` turns the page and the export off.
     pub level: MetricLevel,
     /// `host:port` of the Prometheus page (`/metrics`).
     pub address: String,
-    /// Export by OTLP as well.
+    /// Export by OTLP, in addition to the page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub otlp: Option<OtlpConfig>,
 }
 
-/// How much is measured.
+/// Which metrics are published.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MetricLevel {
-    /// Nothing, and no page.
+    /// None. There is no page.
     None,
-    /// What receivers accept and exporters send.
+    /// Items that receivers accept and exporters send.
     Basic,
-    /// All but what only a developer wants.
+    /// All metrics except those for developers.
     #[default]
     Normal,
-    /// Everything.
+    /// All metrics.
     Detailed,
 }
 
@@ -78,15 +78,15 @@ pub enum MetricLevel {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct OtlpConfig {
-    /// URL: `http://host:4317` (gRPC) or `http://host:4318` (HTTP; the path is added).
+    /// URL: `http://host:4317` for gRPC, or `http://host:4318` for HTTP, without the path.
     pub endpoint: String,
-    /// Protocol.
+    /// Protocol of the export.
     pub protocol: OtlpProtocol,
-    /// How often.
+    /// Time between exports.
     pub interval: GoDuration,
 }
 
-/// OTLP's transports, as `OTEL_EXPORTER_OTLP_PROTOCOL` names them.
+/// Protocol of OTLP, with the names of `OTEL_EXPORTER_OTLP_PROTOCOL`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OtlpProtocol {
     /// gRPC.
@@ -101,7 +101,7 @@ pub enum OtlpProtocol {
 // === impl TelemetryConfig ===
 
 impl TelemetryConfig {
-    /// Reports what is wrong, below `service::telemetry`.
+    /// Reports invalid values below `service::telemetry`.
     pub(crate) fn validate(&self, errors: &mut Vec<ConfigError>) {
         let mut report = |field: &str, message: &str| {
             errors.push(ConfigError::new("service::telemetry", message).field(field));
@@ -157,7 +157,7 @@ impl TryFrom<String> for LogLevel {
 }
 
 impl LogLevel {
-    /// As a filter directive.
+    /// Returns the level as a directive of a tracing filter.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Debug => "debug",

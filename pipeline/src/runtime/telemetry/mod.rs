@@ -1,4 +1,4 @@
-//! What Longwave reports of itself: every stage's counters and the components' own measurements, through the OpenTelemetry SDK.
+//! Self-telemetry: publishes the counters of every stage and the components' own metrics through the OpenTelemetry SDK.
 
 mod config;
 mod page;
@@ -19,28 +19,28 @@ pub use config::{
     LogConfig, LogEncoding, LogLevel, MetricConfig, MetricLevel, OtlpConfig, OtlpProtocol, TelemetryConfig,
 };
 
-/// Running self-telemetry. Dropping it ends the page.
+/// Running self-telemetry. Dropping it closes the Prometheus page.
 pub struct Telemetry {
-    /// Absent if it is off: the SDK calls an instrument that nobody reads an error.
+    /// `None` if self-telemetry is off, because the SDK logs an error for instruments without a reader.
     provider: Option<SdkMeterProvider>,
     page: Option<tokio::task::JoinHandle<()>>,
-    /// Where the page listens; absent if it is off.
+    /// Address of the Prometheus page. `None` if self-telemetry is off.
     pub address: Option<std::net::SocketAddr>,
 }
 
 // === impl Telemetry ===
 
 impl Telemetry {
-    /// Binds the page and starts the periodic export, as far as they are configured.
+    /// Starts the Prometheus page and the periodic export by OTLP, as configured.
     ///
     /// # Errors
-    /// The address cannot be bound, or the OTLP endpoint makes no sense.
+    /// The address cannot be bound, or the OTLP endpoint is invalid.
     pub async fn start(
-        settings: &MetricConfig,
+        config: &MetricConfig,
         resource: &[(String, String)],
         accounting: &Accounting,
     ) -> Result<Self, ComponentError> {
-        if settings.level == MetricLevel::None {
+        if config.level == MetricLevel::None {
             return Ok(Self { provider: None, page: None, address: None });
         }
         let attributes =
@@ -61,16 +61,16 @@ impl Telemetry {
                 )
             })?;
         provider = provider.with_reader(exporter);
-        if let Some(otlp) = &settings.otlp {
+        if let Some(otlp) = &config.otlp {
             provider = provider.with_reader(otlp_reader(otlp)?);
         }
         let provider = provider.build();
-        stages::observe(&provider.meter("longwave"), accounting, settings.level);
-        let (page, address) = page::serve(&settings.address, Arc::new(registry)).await?;
+        stages::observe(&provider.meter("longwave"), accounting, config.level);
+        let (page, address) = page::serve(&config.address, Arc::new(registry)).await?;
         Ok(Self { provider: Some(provider), page: Some(page), address: Some(address) })
     }
 
-    /// Where components register their measurements.
+    /// Returns the meter with which components register their instruments.
     pub fn meter(&self) -> Meter {
         match &self.provider {
             Some(provider) => provider.meter("longwave"),
@@ -78,17 +78,17 @@ impl Telemetry {
         }
     }
 
-    /// Sends what is due and ends the page. Safe to call once; blocking work runs elsewhere.
+    /// Exports a last time and closes the Prometheus page.
     pub async fn shutdown(mut self) {
         if let Some(page) = self.page.take() {
             page.abort();
-            // Its socket is closed only now: a reload listens there again at once.
+            // The socket is closed when the task has ended. A reload listens on the same address immediately.
             let _ = page.await;
         }
         let Some(provider) = self.provider.take() else { return };
         let ended = tokio::task::spawn_blocking(move || provider.shutdown()).await;
         if let Ok(Err(error)) = ended {
-            tracing::warn!(%error, "self-telemetry did not shut down cleanly: what it measured since its last export may be missing");
+            tracing::warn!(%error, "self-telemetry did not shut down cleanly: metrics since its last export may be missing");
         }
     }
 }
@@ -102,27 +102,26 @@ impl Drop for Telemetry {
 }
 
 fn otlp_reader(
-    settings: &OtlpConfig,
+    config: &OtlpConfig,
 ) -> Result<PeriodicReader<opentelemetry_otlp::MetricExporter>, ComponentError> {
-    // The HTTP client panics without one. An error says that there is one already, which is as good.
+    // The HTTP client panics without a default provider. The error means that there is one already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let exporter = match settings.protocol {
-        OtlpProtocol::Grpc => opentelemetry_otlp::MetricExporter::builder()
-            .with_tonic()
-            .with_endpoint(&settings.endpoint)
-            .build(),
+    let exporter = match config.protocol {
+        OtlpProtocol::Grpc => {
+            opentelemetry_otlp::MetricExporter::builder().with_tonic().with_endpoint(&config.endpoint).build()
+        }
         OtlpProtocol::HttpProtobuf => opentelemetry_otlp::MetricExporter::builder()
             .with_http()
             .with_protocol(Protocol::HttpBinary)
-            .with_endpoint(format!("{}/v1/metrics", settings.endpoint.trim_end_matches('/')))
+            .with_endpoint(format!("{}/v1/metrics", config.endpoint.trim_end_matches('/')))
             .build(),
     };
     let exporter = exporter.map_err(|e| {
-        let endpoint = &settings.endpoint;
+        let endpoint = &config.endpoint;
         ComponentError::with_source(
             format!("service::telemetry::metrics::otlp: endpoint: cannot use {endpoint:?} (write for example http://localhost:4317)"),
             e,
         )
     })?;
-    Ok(PeriodicReader::builder(exporter).with_interval(settings.interval.get()).build())
+    Ok(PeriodicReader::builder(exporter).with_interval(config.interval.get()).build())
 }

@@ -1,4 +1,4 @@
-//! The page at `/metrics`.
+//! The Prometheus page at `/metrics`.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::component::ComponentError;
 
-/// Listens at `address` (`host:port`) until the task is aborted.
+/// Serves the page at `address` (`host:port`) until the returned task is aborted. Also returns the bound address.
 pub(super) async fn serve(
     address: &str,
     registry: Arc<Registry>,
@@ -42,7 +42,7 @@ pub(super) async fn serve(
     );
     let task = tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, app).await {
-            tracing::error!(%error, "the self-telemetry page ended");
+            tracing::error!(%error, "the Prometheus page of self-telemetry stopped");
         }
     });
     Ok((task, bound))

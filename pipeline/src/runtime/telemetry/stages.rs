@@ -1,4 +1,4 @@
-//! The stages' counters as instruments, named as the Collector names its own.
+//! Publishes the counters of the stages, with the names of the Collector's metrics.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use opentelemetry::metrics::{AsyncInstrument, Meter};
 use super::MetricLevel;
 use crate::component::{Accounting, Dropped, Node, NodeKind, Signal};
 
-/// Registers observers that read the counters when somebody asks.
+/// Registers instruments that read the counters at each collection.
 pub(super) fn observe(meter: &Meter, accounting: &Accounting, level: MetricLevel) {
     let receiver = |node: &Node| node.kind == NodeKind::Receiver;
     let processor = |node: &Node| node.kind == NodeKind::Processor;
@@ -55,11 +55,11 @@ pub(super) fn observe(meter: &Meter, accounting: &Accounting, level: MetricLevel
     let read = value(accounting, exporters, Node::retries);
     counter(meter, "longwave_exporter_retries", "Delivery attempts after the first.", read);
     let read = dropped(accounting, |_| true, |count| count.bytes);
-    let description = "Traffic (sent + received bytes) that dropped items told of, by stage and reason.";
+    let description = "Traffic (sent + received bytes) of dropped items, by stage and reason.";
     counter(meter, "longwave_dropped_traffic_bytes", description, read);
 }
 
-/// What an instrument reads when somebody asks.
+/// Reads the data points of an instrument at a collection.
 type Read = Box<dyn Fn(&dyn AsyncInstrument<u64>) + Send + Sync>;
 
 fn counter(meter: &Meter, name: impl Into<Cow<'static, str>>, description: &'static str, read: Read) {
@@ -70,7 +70,7 @@ fn gauge(meter: &Meter, name: impl Into<Cow<'static, str>>, description: &'stati
     meter.u64_observable_gauge(name).with_description(description).with_callback(read).build();
 }
 
-/// One value of each stage.
+/// Reads one value of each stage.
 fn value(
     accounting: &Accounting,
     of: impl Fn(&Node) -> bool + Send + Sync + 'static,
@@ -80,7 +80,7 @@ fn value(
     Box::new(move |observer| each(&accounting, &of, |node| observer.observe(value(node), &labels(node))))
 }
 
-/// What each stage dropped, by reason.
+/// Reads what each stage dropped, by reason.
 fn dropped(
     accounting: &Accounting,
     of: impl Fn(&Node) -> bool + Send + Sync + 'static,

@@ -16,7 +16,7 @@ use tonic::transport::server::TcpIncoming;
 use super::*;
 use crate::component::{DropReason, NodeKind, Signal};
 
-/// Counters of a small graph at rest.
+/// Returns the counters of a small graph.
 fn accounting() -> Accounting {
     let accounting = Accounting::default();
     let receiver = accounting.node(NodeKind::Receiver, "gen", "logs", Signal::Logs, false);
@@ -29,7 +29,7 @@ fn accounting() -> Accounting {
     accounting
 }
 
-fn settings(otlp: Option<(OtlpProtocol, String)>) -> MetricConfig {
+fn config(otlp: Option<(OtlpProtocol, String)>) -> MetricConfig {
     let interval = GoDuration::from_secs(3600);
     let otlp = otlp.map(|(protocol, endpoint)| OtlpConfig { endpoint, protocol, interval });
     MetricConfig { address: "127.0.0.1:0".to_owned(), otlp, ..MetricConfig::default() }
@@ -48,7 +48,7 @@ impl MetricsService for Receives {
     }
 }
 
-/// A server for one protocol: its endpoint, and what arrives.
+/// Starts a server for one protocol. Returns its endpoint and the requests that it receives.
 async fn server(protocol: OtlpProtocol) -> (String, mpsc::UnboundedReceiver<ExportMetricsServiceRequest>) {
     let (sender, arrived) = mpsc::unbounded_channel();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -71,14 +71,14 @@ async fn server(protocol: OtlpProtocol) -> (String, mpsc::UnboundedReceiver<Expo
 }
 
 /// *Scenario*: self-telemetry goes to a server by OTLP, over gRPC and over HTTP; then Longwave stops.
-/// *Guarantees*: starting inside the async runtime does not panic; the last state arrives, with the names, the counts and the resource.
+/// *Guarantees*: starting inside the async runtime does not panic; the last state is received, with the names, the counts and the resource.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn arrives_by_otlp() {
     for protocol in [OtlpProtocol::Grpc, OtlpProtocol::HttpProtobuf] {
         let (endpoint, mut arrived) = server(protocol).await;
         let resource = [("service.name".to_owned(), "longwave".to_owned())];
-        let settings = settings(Some((protocol, endpoint)));
-        let telemetry = Telemetry::start(&settings, &resource, &accounting()).await.unwrap();
+        let config = config(Some((protocol, endpoint)));
+        let telemetry = Telemetry::start(&config, &resource, &accounting()).await.unwrap();
         telemetry.meter().u64_counter("longwave_own").build().add(5, &[]);
         telemetry.shutdown().await;
         let request = tokio::time::timeout(Duration::from_secs(20), arrived.recv()).await.unwrap().unwrap();
@@ -94,18 +94,18 @@ async fn arrives_by_otlp() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn https_is_possible() {
     for protocol in [OtlpProtocol::Grpc, OtlpProtocol::HttpProtobuf] {
-        let settings = settings(Some((protocol, "https://127.0.0.1:1".to_owned())));
-        let telemetry = Telemetry::start(&settings, &[], &Accounting::default()).await;
+        let config = config(Some((protocol, "https://127.0.0.1:1".to_owned())));
+        let telemetry = Telemetry::start(&config, &[], &Accounting::default()).await;
         telemetry.unwrap_or_else(|error| panic!("{protocol:?}: {error:?}")).shutdown().await;
     }
 }
 
-/// *Scenario*: somebody reads the page.
-/// *Guarantees*: the names are the Collector's with our prefix, no suffix is added, every stage tells its id and pipeline or signal, and
-/// every metric has HELP and TYPE.
+/// *Scenario*: a client reads the page.
+/// *Guarantees*: the names are the Collector's with Longwave's prefix and without a suffix, every stage has its id and its pipeline or
+/// signal, and every metric has HELP and TYPE.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_page_shows_every_stage() {
-    let telemetry = Telemetry::start(&settings(None), &[], &accounting()).await.unwrap();
+    let telemetry = Telemetry::start(&config(None), &[], &accounting()).await.unwrap();
     let mut stream = TcpStream::connect(telemetry.address.unwrap()).await.unwrap();
     stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await.unwrap();
     let mut answer = String::new();
@@ -116,12 +116,12 @@ async fn the_page_shows_every_stage() {
     telemetry.shutdown().await;
 }
 
-/// *Scenario*: `level: none`; a component measures something all the same.
-/// *Guarantees*: there is no page and no SDK, so that nothing complains of instruments that nobody reads.
+/// *Scenario*: `level: none`, and a component registers an instrument.
+/// *Guarantees*: there is no page and no SDK, so that no error about instruments without a reader is logged.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn none_is_silent() {
-    let settings = MetricConfig { level: MetricLevel::None, ..settings(None) };
-    let telemetry = Telemetry::start(&settings, &[], &accounting()).await.unwrap();
+    let config = MetricConfig { level: MetricLevel::None, ..config(None) };
+    let telemetry = Telemetry::start(&config, &[], &accounting()).await.unwrap();
     telemetry.meter().u64_observable_gauge("longwave_own").with_callback(|_| {}).build();
     assert!(telemetry.address.is_none() && telemetry.provider.is_none());
     telemetry.shutdown().await;
@@ -131,15 +131,15 @@ async fn none_is_silent() {
 /// *Guarantees*: the port is free as soon as the stop has returned.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_port_is_free_after_a_stop() {
-    let first = Telemetry::start(&settings(None), &[], &Accounting::default()).await.unwrap();
+    let first = Telemetry::start(&config(None), &[], &Accounting::default()).await.unwrap();
     let address = first.address.unwrap();
-    let settings = MetricConfig { address: address.to_string(), ..settings(None) };
+    let config = MetricConfig { address: address.to_string(), ..config(None) };
     let mut reader = TcpStream::connect(address).await.unwrap();
     reader.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     reader.readable().await.unwrap();
     first.shutdown().await;
     for _ in 0..20 {
-        let again = Telemetry::start(&settings, &[], &Accounting::default()).await;
+        let again = Telemetry::start(&config, &[], &Accounting::default()).await;
         again.unwrap_or_else(|error| panic!("{error}")).shutdown().await;
     }
 }

@@ -193,6 +193,6 @@ fn a_source_that_names_nobody() {
     let context = context("workload", "logs", false).0;
     let error =
         WorkloadProcessor::with(&config, &context, None, "/nonexistent".as_ref(), None).err().unwrap();
-    let expected = "processors::workload: sources: extension \"health_check\" names nobody: it cannot be one of the sources";
+    let expected = "processors::workload: sources: extension \"health_check\" does not resolve names: remove it from `sources`";
     assert_eq!(error.to_string(), expected);
 }

@@ -34,9 +34,9 @@ struct Churn<'a> {
     folder: PathBuf,
 }
 
-/// *Scenario*: clients exchange data all the time, on long and on short connections, with two Deployments by the addresses of their services
-/// and with the pod of a StatefulSet by its own. Longwave is restarted. One Deployment is scaled up, down and restarted, and so are the
-/// clients; the other is killed, and a third gets the address of its pod and that of its service. Finally the clients are deleted.
+/// *Scenario*: clients exchange data all the time, on long and on short connections, with two Deployments by the addresses of their
+/// services and with the pod of a StatefulSet by its own. Longwave is restarted. One Deployment is scaled up, down and restarted, and so
+/// are the clients; the other is killed, and a third gets the address of its pod and that of its service. Finally the clients are deleted.
 /// *Guarantees*: every open, update, close and failure of either reporter has the workload, pod and service that were true at its time, as
 /// the pods reported them, on connections older than Longwave and on new ones. `unknown` is allowed, and counted, for the pod of a service
 /// if no server responded, for a service whose address is being reused, and for names that are being looked up when Longwave stops. Each

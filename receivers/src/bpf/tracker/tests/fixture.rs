@@ -1,4 +1,4 @@
-//! A sink that refuses on demand, and a socket that moves as told.
+//! A sink that refuses on demand, and a simulated socket.
 
 use longwave_ebpf_abi::{ConnectionEvent, Counters, LAYOUT_VERSION, Owner, Tuple, flag, kind};
 use longwave_pipeline::component::Delivered;
@@ -11,7 +11,7 @@ use super::super::{Rules, Tracker};
 
 pub const SECOND: u64 = 1_000_000_000;
 
-/// Keeps what is delivered.
+/// Stores what is delivered.
 #[derive(Default)]
 pub struct Kept {
     pub records: Vec<ConnectionRecord>,
@@ -20,7 +20,7 @@ pub struct Kept {
 }
 
 impl Sink for Kept {
-    fn offer(&mut self, records: Vec<ConnectionRecord>) -> Delivered {
+    fn offer_updates(&mut self, records: Vec<ConnectionRecord>) -> Delivered {
         if self.refuse {
             return Delivered::None;
         }
@@ -28,7 +28,7 @@ impl Sink for Kept {
         Delivered::All
     }
 
-    fn give(&mut self, records: Vec<ConnectionRecord>) {
+    fn give_events(&mut self, records: Vec<ConnectionRecord>) {
         self.records.extend(records);
     }
 
@@ -37,7 +37,7 @@ impl Sink for Kept {
     }
 }
 
-/// A tracker with its clock: pass `n` has the tick `n` seconds.
+/// A tracker and its clock. Pass `n` has the tick `n` seconds.
 pub struct Bench {
     pub tracker: Tracker<Kept>,
     pub timeline: Timeline,
@@ -50,14 +50,14 @@ impl Bench {
             boot: 0xabcd,
             idle_records,
             vanish_after: 6,
-            most: 10_000,
+            max_connections: 10_000,
             shared_cgroups: SharedCgroups(vec![1]),
         };
         let timeline = Timeline::new(std::time::Duration::from_secs(1), Reading { mono: 0, wall: 0 });
         Self { tracker: Tracker::new(rules, Kept::default()), timeline, now: 0 }
     }
 
-    /// One pass that sees `samples`; gives the records that it delivered.
+    /// Runs a pass with these samples. Returns the delivered records.
     pub fn pass(&mut self, samples: &[ConnectionEvent]) -> Vec<ConnectionRecord> {
         self.pass_with(samples, true, false)
     }
@@ -69,28 +69,28 @@ impl Bench {
         refuse: bool,
     ) -> Vec<ConnectionRecord> {
         self.now += SECOND;
-        self.tracker.sink.refuse = refuse;
+        self.tracker.outbox.sink.refuse = refuse;
         let tick = UnixNanos(self.now);
         self.tracker.begin_pass(tick, false);
         for sample in samples {
-            self.tracker.sample(sample, &self.timeline);
+            self.tracker.observe(sample, tick, &self.timeline);
         }
         self.tracker.idle(complete, self.now, &self.timeline);
         self.tracker.end_pass(tick, false);
-        self.tracker.sink.refuse = false;
-        std::mem::take(&mut self.tracker.sink.records)
+        self.tracker.outbox.sink.refuse = false;
+        std::mem::take(&mut self.tracker.outbox.sink.records)
     }
 
-    /// One transition; gives the records that it led to.
+    /// Takes in a transition. Returns its records.
     pub fn transition(&mut self, event: &ConnectionEvent) -> Vec<ConnectionRecord> {
         let tick = UnixNanos(self.now + SECOND);
-        self.tracker.transition(event, tick, &self.timeline);
+        self.tracker.observe(event, tick, &self.timeline);
         self.tracker.flush();
-        std::mem::take(&mut self.tracker.sink.records)
+        std::mem::take(&mut self.tracker.outbox.sink.records)
     }
 }
 
-/// A socket as the kernel would have it.
+/// A socket with the counters that the kernel would have.
 #[derive(Clone, Debug)]
 pub struct Socket {
     pub cookie: u64,
@@ -122,7 +122,7 @@ impl Socket {
         }
     }
 
-    /// Older than the receiver, with some past.
+    /// Older than the receiver, with bytes sent and received.
     pub fn seeded(cookie: u64) -> Self {
         let mut socket = Self { flags: flag::ESTABLISHED, ..Self::client(cookie, 0) };
         socket.send(5_000);

@@ -4,7 +4,8 @@ use longwave_pipeline::model::{CloseReason, End, Event, FailReason, Role};
 use super::fixture::{Bench, SECOND, Socket};
 
 /// Scenario: a connection that lives over several passes, busy, idle, busy, closed.
-/// Guarantees: one record per pass, deltas from record to record, only the first marked, the close with its final totals and the rest.
+/// Guarantees: one record per pass, with deltas from record to record; only the first has `first`; the close has the final totals and the
+/// remaining delta.
 #[test]
 fn a_life() {
     let mut bench = Bench::new(true);
@@ -37,10 +38,10 @@ fn a_life() {
         (Event::Close, false, 1005, 5)
     );
     assert_eq!(bench.pass(&[]), []);
-    assert_eq!((bench.tracker.identities.len(), bench.tracker.places.len()), (0, 0));
+    assert_eq!((bench.tracker.connections.identities.len(), bench.tracker.connections.origins.len()), (0, 0));
 }
 
-/// Scenario: a connection inside one interval; one that failed.
+/// Scenario: a connection that opens and closes within one interval; one that failed.
 /// Guarantees: one record each, first and last, delta = totals.
 #[test]
 fn a_short_life_is_one_record() {
@@ -64,8 +65,8 @@ fn a_short_life_is_one_record() {
     );
 }
 
-/// Scenario: a connection older than the receiver whose open left no flags, sampled, moved, closed; and one closed before any sample.
-/// Guarantees: its role comes from its counters, its first record is the baseline with delta 0 and known totals, later deltas are exact.
+/// Scenario: a seeded connection without role flags is sampled, sends, and closes. Another one closes before any sample.
+/// Guarantees: the role comes from the counters. The first record is the baseline, with totals and delta 0. Later deltas are exact.
 #[test]
 fn a_seeded_life() {
     let mut bench = Bench::new(true);
@@ -87,8 +88,8 @@ fn a_seeded_life() {
     );
 }
 
-/// Scenario: the role of a seeded connection shows only in its second sample.
-/// Guarantees: the SYN, taken for payload until then, is neither in the totals nor in a delta.
+/// Scenario: only the second sample of a seeded connection shows its role.
+/// Guarantees: the SYN, counted as payload until then, is neither in the totals nor in a delta.
 #[test]
 fn a_role_learned_late_takes_the_syn_back() {
     let mut bench = Bench::new(true);
@@ -105,8 +106,8 @@ fn a_role_learned_late_takes_the_syn_back() {
     assert_eq!((close.totals.sent_bytes, close.delta.sent_bytes), (5_013, 3));
 }
 
-/// Scenario: an update, or a first update, is refused, and then the connection is idle.
-/// Guarantees: the idle record of the next pass carries what was refused, and is the first where that was.
+/// Scenario: an update is refused, once the first of its connection, and then the connection is idle, or closes.
+/// Guarantees: the next record contains what was refused, and has `first` if the refused one had it.
 #[test]
 fn what_was_refused_comes_with_the_next_record() {
     let mut bench = Bench::new(true);
@@ -127,8 +128,8 @@ fn what_was_refused_comes_with_the_next_record() {
     assert_eq!((close.delta.sent_bytes, close.totals.sent_bytes), (2, 1002));
 }
 
-/// Scenario: a sample behind its close, a close reported twice (with and without its entry), a sample twice in one pass.
-/// Guarantees: each is discarded under its reason; what the repeated sample knew comes with the next record.
+/// Scenario: a sample after the close, a close reported twice (with and without a table entry), two samples in one pass.
+/// Guarantees: each is discarded and counted under its reason. The content of the repeated sample is in the next record.
 #[test]
 fn repetitions_are_discarded_and_counted() {
     let mut bench = Bench::new(true);
@@ -147,8 +148,8 @@ fn repetitions_are_discarded_and_counted() {
     assert_eq!((discards.late_update, discards.duplicate_end, discards.repeated_sample), (1, 2, 1));
 }
 
-/// Scenario: connect → AF_UNSPEC → connect on one socket; once the first end was seen, once it was lost.
-/// Guarantees: two connections with their own ids; the end that nobody saw is told as vanished.
+/// Scenario: connect → AF_UNSPEC → connect on one socket, once with the close reported, once with the close lost.
+/// Guarantees: two connections with their own ids. The one whose close was lost is reported as vanished.
 #[test]
 fn a_reconnected_socket_is_another_connection() {
     let mut bench = Bench::new(true);
@@ -162,10 +163,10 @@ fn a_reconnected_socket_is_another_connection() {
     assert_eq!((records[0].id.generation, records[1].id.generation, records[1].first), (50, 90, true));
 }
 
-/// Scenario: a close that the kernel could not place, of a connection that was sampled; and of one that was not.
-/// Guarantees: the first is told with all that is remembered, the second with delta 0.
+/// Scenario: a close without an entry in the kernel's table, of a connection that was sampled, and of one that was not.
+/// Guarantees: the first is reported with the stored id and delta, the second with delta 0.
 #[test]
-fn an_untracked_close_uses_what_is_remembered() {
+fn an_untracked_close_uses_what_is_stored() {
     let mut bench = Bench::new(true);
     let mut socket = Socket::client(5, 10);
     bench.pass(&[socket.sample(20)]);
@@ -178,8 +179,8 @@ fn an_untracked_close_uses_what_is_remembered() {
     assert_eq!((close.start_known, close.delta, close.totals.sent_bytes), (false, Default::default(), 8));
 }
 
-/// Scenario: the kernel finds a socket gone; another falls silent, once with samples lost meanwhile.
-/// Guarantees: both are told as vanished with their last totals; silence counts only where nothing was lost.
+/// Scenario: the kernel finds a socket gone. Another one has no samples any more, and in one pass samples are lost.
+/// Guarantees: both are reported as vanished with their last totals. Only passes without lost samples count.
 #[test]
 fn gone_sockets_vanish() {
     let mut bench = Bench::new(true);
@@ -198,8 +199,8 @@ fn gone_sockets_vanish() {
     assert_eq!(bench.tracker.tracked(), 0);
 }
 
-/// Scenario: opens are reported; one socket's sample overtakes its open.
-/// Guarantees: the first record is marked whichever comes first, and no delta is told twice.
+/// Scenario: opens are reported; the sample of one socket overtakes its open.
+/// Guarantees: the first record has `first`, whichever arrives first, and no delta is delivered twice.
 #[test]
 fn opens_and_samples_in_any_order() {
     let mut bench = Bench::new(true);
@@ -219,10 +220,10 @@ fn opens_and_samples_in_any_order() {
     assert_eq!((late.first, late.delta.sent_bytes, late.totals.sent_bytes), (false, 0, 4));
 }
 
-/// Scenario: idle records are off; a heartbeat comes, then a sample with news.
-/// Guarantees: no record without news, and the connection is not forgotten.
+/// Scenario: idle records are off. A heartbeat arrives, then a sample with changes.
+/// Guarantees: no record without changes, and the connection stays tracked.
 #[test]
-fn without_idle_records_only_news_are_told() {
+fn without_idle_records_only_changes_are_reported() {
     let mut bench = Bench::new(false);
     let mut socket = Socket::client(5, 10);
     assert_eq!(bench.pass(&[socket.sample(20)]).len(), 1);
@@ -234,7 +235,7 @@ fn without_idle_records_only_news_are_told() {
     assert_eq!(bench.pass(&[socket.sample(40)])[0].delta.sent_bytes, 1);
 }
 
-/// Scenario: the very first sample of a busy connection is torn upwards: `bytes_acked` is newer than `snd_una`.
+/// Scenario: the first sample of a busy connection is torn upwards: `bytes_acked` is newer than `snd_una`.
 /// Guarantees: no live total exceeds the final one, so that the deltas sum to it.
 #[test]
 fn a_torn_first_sample_does_not_overcount() {

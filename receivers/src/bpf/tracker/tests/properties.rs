@@ -5,13 +5,13 @@ use proptest::prelude::*;
 
 use super::fixture::{Bench, Socket};
 
-/// What happens to one of a few sockets between two passes.
+/// What happens to a socket between two passes, or a pass.
 #[derive(Clone, Debug)]
 enum Step {
     Send(usize, u32),
     Receive(usize, u32),
     Close(usize),
-    /// A pass; whether it is refused, and which sockets' samples are lost.
+    /// A pass. Bit `n` of `lost`: the sample of socket `n` is lost.
     Pass {
         refused: bool,
         lost: u8,
@@ -35,7 +35,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The sockets as the kernel has them, and which moved since their last sample.
+/// The sockets, and which of them moved since their last sample.
 struct World {
     sockets: Vec<Socket>,
     moved: Vec<bool>,
@@ -79,8 +79,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     /// Scenario: sockets, seeded and new, send, receive (past 4 GiB) and close in any order, while passes are refused, samples lost or torn.
-    /// Guarantees: at every delivered record the deltas so far sum to its totals less the baseline; at the end these are the socket's own
-    /// counts; every delivered pass has exactly one record for each open connection, and refused ones none.
+    /// Guarantees: at every delivered record the sum of deltas is its totals less the baseline. At the close the totals are the socket's own
+    /// counts. A delivered pass has exactly one record for each open connection, a refused one none.
     #[test]
     fn deltas_always_sum_to_totals(steps in prop::collection::vec(step(), 1..120)) {
         let mut bench = Bench::new(true);

@@ -14,16 +14,16 @@ fn close(state: TcpState, error: u16) -> ConnectionEvent {
 }
 
 fn reason(event: &ConnectionEvent) -> CloseReason {
-    match end(event, &Counts::default(), false) {
+    match outcome(event, &Counts::default(), false) {
         End::Closed(reason) => reason,
         End::Failed(reason) => panic!("failed: {reason}"),
     }
 }
 
-/// Scenario: each errno with which the kernel ends an established connection.
-/// Guarantees: it is named as what happened; a soft error left over at an orderly end is not taken for its cause.
+/// Scenario: each errno with which the kernel closes an established connection.
+/// Guarantees: the close reason is what happened. A soft error left over at an orderly close is not its reason.
 #[test]
-fn errors_are_named() {
+fn errnos_become_close_reasons() {
     use TcpState::*;
     for (state, error, expected) in [
         (Established, 104, CloseReason::ResetReceived),
@@ -44,10 +44,10 @@ fn errors_are_named() {
     }
 }
 
-/// Scenario: LAST_ACK is left before the FIN was acknowledged: once with unsent data (a reset goes out), once without.
-/// Guarantees: neither passes for an orderly end.
+/// Scenario: LAST_ACK is left before the FIN was acknowledged, once with unsent data (a reset is sent), once without.
+/// Guarantees: neither is an orderly close.
 #[test]
-fn an_unacknowledged_fin_is_no_orderly_end() {
+fn an_unacknowledged_fin_is_no_orderly_close() {
     let mut event = close(TcpState::LastAck, 0);
     event.counters = Counters { write_seq: 10, snd_nxt: 5, snd_una: 5, ..Counters::default() };
     assert_eq!(reason(&event), CloseReason::ResetSent);
@@ -55,22 +55,22 @@ fn an_unacknowledged_fin_is_no_orderly_end() {
     assert_eq!(reason(&event), CloseReason::Aborted);
 }
 
-/// Scenario: FIN_WAIT2 is left without the peer's FIN: an orphan's wait, unread data at close, connect(AF_UNSPEC).
+/// Scenario: FIN_WAIT2 is left without the peer's FIN: by an orphan, with unread data at close, by connect(AF_UNSPEC).
 /// Guarantees: only the first is orderly; the others sent a reset.
 #[test]
 fn fin_wait_2_without_the_peers_fin() {
     let orphan = close(TcpState::FinWait2, 0);
     assert_eq!(reason(&orphan), CloseReason::Fin);
     let unread = Counts { unread: 5, ..Counts::default() };
-    assert_eq!(end(&orphan, &unread, false), End::Closed(CloseReason::ResetSent));
+    assert_eq!(outcome(&orphan, &unread, false), End::Closed(CloseReason::ResetSent));
     let disconnected = ConnectionEvent { shutdown: 2, ..orphan };
     assert_eq!(reason(&disconnected), CloseReason::ResetSent);
 }
 
 /// Scenario: opens that did not reach ESTABLISHED, by errno.
-/// Guarantees: the failure's name; a child of a listener never fails, since it exists only after its handshake.
+/// Guarantees: the reason of the failure. An accepted socket never fails, because it is created after its handshake.
 #[test]
-fn failures_are_named() {
+fn errnos_become_failure_reasons() {
     for (error, expected) in [
         (111, FailReason::Refused),
         (110, FailReason::Timeout),
@@ -78,8 +78,8 @@ fn failures_are_named() {
         (0, FailReason::Cancelled),
     ] {
         let event = ConnectionEvent { flags: flag::CLIENT, ..close(TcpState::SynSent, error) };
-        assert_eq!(end(&event, &Counts::default(), false), End::Failed(expected));
+        assert_eq!(outcome(&event, &Counts::default(), false), End::Failed(expected));
         let child = ConnectionEvent { flags: flag::SERVER, ..close(TcpState::SynRecv, 104) };
-        assert_eq!(end(&child, &Counts::default(), true), End::Closed(CloseReason::ResetReceived));
+        assert_eq!(outcome(&child, &Counts::default(), true), End::Closed(CloseReason::ResetReceived));
     }
 }

@@ -14,7 +14,7 @@ fn timeline() -> Timeline {
 }
 
 /// Scenario: an undisturbed clock, passes that take a while.
-/// Guarantees: ticks are the wall clock's multiples of the interval, one after the other, each due when the wall clock reads it.
+/// Guarantees: ticks are the multiples of the interval on the wall clock, in order. Each is due when the wall clock reads it.
 #[test]
 fn ticks_are_aligned() {
     let mut timeline = timeline();
@@ -27,7 +27,7 @@ fn ticks_are_aligned() {
 }
 
 /// Scenario: events just before, at and after a boundary, then one that was observed before the last pass and drained after it.
-/// Guarantees: windows are `[start, end)`, and nothing is put into a window that was closed.
+/// Guarantees: windows are `[start, end)`, and no event belongs to a closed window.
 #[test]
 fn events_fall_into_half_open_windows() {
     let mut timeline = timeline();
@@ -40,16 +40,16 @@ fn events_fall_into_half_open_windows() {
 }
 
 /// Scenario: a pass takes more than two intervals.
-/// Guarantees: the ticks that went by are left out, none is repeated.
+/// Guarantees: the ticks that passed meanwhile are skipped, and none is repeated.
 #[test]
-fn a_long_pass_leaves_ticks_out() {
+fn a_long_pass_skips_ticks() {
     let mut timeline = timeline();
     timeline.complete(at(27 * SECOND, 0));
     assert_eq!(timeline.tick(), UnixNanos(BOOT + 30 * SECOND));
 }
 
 /// Scenario: the wall clock is set an hour forward between two passes.
-/// Guarantees: the pass under way keeps its tick, the next follows the new time.
+/// Guarantees: the current pass keeps its tick, the next one follows the new time.
 #[test]
 fn a_step_forward_is_followed() {
     let mut timeline = timeline();
@@ -61,9 +61,9 @@ fn a_step_forward_is_followed() {
 }
 
 /// Scenario: the wall clock is set two seconds back.
-/// Guarantees: ticks go on by one interval each, each at most a tenth of the interval late, until the new time is reached.
+/// Guarantees: ticks advance by one interval each, and each is late by at most a tenth of the interval, until the offset is reached.
 #[test]
-fn a_step_back_is_approached() {
+fn a_step_back_is_followed_slowly() {
     let mut timeline = timeline();
     let mut mono = 15 * SECOND;
     for pass in 0..10 {
@@ -79,7 +79,7 @@ fn a_step_back_is_approached() {
 }
 
 /// Scenario: the receiver stops between two ticks, and right after one.
-/// Guarantees: the last tick is now, and after the last pass's.
+/// Guarantees: the last tick is now, and after the tick of the last pass.
 #[test]
 fn the_last_tick_is_now() {
     let mut timeline = timeline();
@@ -90,7 +90,7 @@ fn the_last_tick_is_now() {
 
 proptest! {
     /// Scenario: any sequence of clock steps and of passes of any length.
-    /// Guarantees: ticks grow strictly, on the interval's multiples; events are never in a closed window; the next pass is at most
+    /// Guarantees: ticks grow strictly, at multiples of the interval. No event belongs to a closed window. The next pass is at most
     /// 1.1 intervals away.
     #[test]
     fn ticks_only_grow(steps in prop::collection::vec((-20_000i64..20_000, 0u64..12_000), 1..60)) {

@@ -1,51 +1,62 @@
-//! What stays the same over a connection's life: its endpoints, and whose it is. 40 bytes each; owners are shared.
+//! What stays the same over a connection's life: endpoints, time of the open, origin. 48 bytes each; origins are shared.
 
 use std::hash::{Hash, Hasher};
 
 use hashbrown::HashMap;
-use longwave_pipeline::model::Owner;
+use longwave_ebpf_abi::ConnectionEvent;
+use longwave_pipeline::model::{Owner, UnixNanos};
 
-/// One connection's ends.
+/// The constants of one connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
-    /// Local address, network order, IPv4 mapped.
+    /// Local address, network order; IPv4 is v4-mapped.
     pub local: [u8; 16],
     /// Peer address, likewise.
     pub peer: [u8; 16],
-    /// Local port.
     pub local_port: u16,
-    /// Peer port.
     pub peer_port: u16,
-    /// Index of its place.
-    pub place: u32,
+    /// Index into the origins.
+    pub origin: u32,
+    /// When the open began; 0 where it was not observed.
+    pub opened: UnixNanos,
 }
 
-/// Where a socket is and whose: many connections share one.
+/// Network namespace and owner of a socket: many connections have the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct Origin {
     /// Inode of the network namespace.
     pub netns: u32,
-    /// Owner.
     pub owner: Owner,
 }
 
-/// Values by index; freed places are used again.
+/// Values by index. Freed indices are reused.
 #[derive(Debug)]
 pub struct Slots<T> {
     values: Vec<T>,
     free: Vec<u32>,
 }
 
-/// Places, each kept once, with the number of its users.
+/// Origins, each stored once, with the number of its users.
 #[derive(Debug, Default)]
-pub struct Places {
-    slots: Slots<(Place, u32)>,
-    index: HashMap<Place, u32, foldhash::fast::RandomState>,
+pub struct Origins {
+    slots: Slots<(Origin, u32)>,
+    index: HashMap<Origin, u32, foldhash::fast::RandomState>,
 }
 
-// === impl Place ===
+// === impl Identity ===
 
-impl Hash for Place {
+impl Identity {
+    /// Starts without an origin.
+    pub fn new(event: &ConnectionEvent, opened: UnixNanos) -> Self {
+        let t = &event.tuple;
+        let (local_port, peer_port) = (t.local_port, t.peer_port);
+        Self { local: t.local, peer: t.peer, local_port, peer_port, origin: 0, opened }
+    }
+}
+
+// === impl Origin ===
+
+impl Hash for Origin {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(self.owner.cgroup);
         state.write_u64(u64::from(self.owner.pid) << 32 | u64::from(self.netns));
@@ -62,7 +73,7 @@ impl<T> Default for Slots<T> {
 }
 
 impl<T: Copy + Default> Slots<T> {
-    /// Keeps a value; gives its index.
+    /// Stores a value. Returns its index.
     pub fn insert(&mut self, value: T) -> u32 {
         match self.free.pop() {
             Some(index) => {
@@ -76,63 +87,61 @@ impl<T: Copy + Default> Slots<T> {
         }
     }
 
-    /// The value at an index that is in use.
+    /// Returns the value at an index that is in use.
     pub fn get(&self, index: u32) -> T {
         self.values.get(index as usize).copied().unwrap_or_default()
     }
 
-    /// Replaces it.
+    /// Replaces the value at an index that is in use.
     pub fn set(&mut self, index: u32, value: T) {
         if let Some(slot) = self.values.get_mut(index as usize) {
             *slot = value;
         }
     }
 
-    /// Gives the index back.
+    /// Frees an index.
     pub fn remove(&mut self, index: u32) {
         self.free.push(index);
         if self.free.len() == self.values.len() {
-            // Nothing is in use: a burst's memory goes back.
+            // Frees the memory that a burst needed.
             *self = Self::default();
         }
     }
 
-    /// Values in use.
     #[cfg(test)]
     pub fn len(&self) -> usize {
         self.values.len() - self.free.len()
     }
 }
 
-// === impl Places ===
+// === impl Origins ===
 
-impl Places {
-    /// The index of `place`, with one more user.
-    pub fn acquire(&mut self, place: Place) -> u32 {
+impl Origins {
+    /// Returns the index of `origin` and counts one more user.
+    pub fn acquire(&mut self, origin: Origin) -> u32 {
         let slots = &mut self.slots;
-        let index = *self.index.entry(place).or_insert_with(|| slots.insert((place, 0)));
-        let (place, users) = slots.get(index);
-        slots.set(index, (place, users + 1));
+        let index = *self.index.entry(origin).or_insert_with(|| slots.insert((origin, 0)));
+        let (origin, users) = slots.get(index);
+        slots.set(index, (origin, users + 1));
         index
     }
 
-    /// The place at an index.
-    pub fn get(&self, index: u32) -> Place {
+    /// Returns the origin at an index that is in use.
+    pub fn get(&self, index: u32) -> Origin {
         self.slots.get(index).0
     }
 
-    /// One user less.
+    /// Counts one user less; the last one frees the index.
     pub fn release(&mut self, index: u32) {
-        let (place, users) = self.slots.get(index);
+        let (origin, users) = self.slots.get(index);
         if users > 1 {
-            self.slots.set(index, (place, users - 1));
+            self.slots.set(index, (origin, users - 1));
         } else {
-            self.index.remove(&place);
+            self.index.remove(&origin);
             self.slots.remove(index);
         }
     }
 
-    /// Places in use.
     #[cfg(test)]
     pub fn len(&self) -> usize {
         self.slots.len()

@@ -1,4 +1,4 @@
-//! Exact byte counts from the kernel's counters: pure functions over one event.
+//! Computes exact byte counts from the kernel's counters of one event.
 //!
 //! ```text
 //! written   W = bytes_acked + (write_seq - snd_una) - syn - fin_queued     what the application wrote
@@ -7,31 +7,31 @@
 //! received  R = bytes_received - fin_received                              payload delivered in order
 //! ```
 //!
-//! Sequence numbers wrap at 2^32 and are less than 2^31 apart, so differences are signed: a sample is not atomic, and a
-//! later `snd_una` can meet an earlier `snd_nxt`. At CLOSE the counters are at rest and the counts exact.
+//! Sequence numbers wrap at 2^32 and are less than 2^31 apart. Their differences are signed, because a sample is not atomic: it can contain
+//! a later `snd_una` and an earlier `snd_nxt`. At CLOSE the counters are at rest and the counts are exact.
 
 use longwave_ebpf_abi::{ConnectionEvent, Counters, flag, kind};
 use longwave_pipeline::model::TcpState;
 
-/// Bit 1 of `sk_flags`: the peer's FIN was received.
+/// Bit of `sk_flags`: the peer's FIN was received.
 const SOCK_DONE: u16 = 1 << 1;
 
 /// Payload bytes of one connection since its open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Written by the application.
+    /// Bytes that the application wrote.
     pub written: u64,
-    /// Put on the wire, each byte once.
+    /// Bytes put on the wire, each counted once.
     pub sent: u64,
-    /// Acknowledged by the peer.
+    /// Bytes that the peer acknowledged.
     pub acked: u64,
-    /// Received in order.
+    /// Bytes received in order.
     pub received: u64,
-    /// Received and not read.
+    /// Bytes received that the application has not read.
     pub unread: u64,
 }
 
-/// What the counters alone do not tell.
+/// Positions of SYN and FIN in the sequence space, which are no payload.
 #[derive(Clone, Copy, Debug)]
 struct Sequence {
     syn: i64,
@@ -43,14 +43,14 @@ struct Sequence {
 // === impl Counts ===
 
 impl Counts {
-    /// The counts of `event` if its counters were `counters`. `client`: the local end opened actively.
+    /// Returns the counts of `event` as if its counters were `counters`. `client`: the local end opened actively.
     pub fn of(event: &ConnectionEvent, counters: &Counters, client: bool) -> Self {
         let c = counters;
         let received = c.bytes_received.saturating_sub(u64::from(fin_received(event)));
-        let behind = distance(c.rcv_nxt, c.copied_seq);
-        let unread = clamp(behind - i64::from(fin_received(event) && behind > 0));
+        let not_copied = distance(c.rcv_nxt, c.copied_seq);
+        let unread = clamp(not_copied - i64::from(fin_received(event) && not_copied > 0));
         if !established(event) && c.segs_out == 0 {
-            // The SYN never left: the sequence numbers are unset, or the previous connection's.
+            // The SYN was never sent: the sequence numbers are unset, or those of the socket's previous connection.
             return Self { received, unread: 0, ..Self::default() };
         }
         let s = Sequence::of(event, c, client);
@@ -64,12 +64,12 @@ impl Counts {
         }
     }
 
-    /// Written and not sent.
+    /// Returns the bytes that were written and not sent.
     pub fn unsent(&self) -> u64 {
         self.written.saturating_sub(self.sent)
     }
 
-    /// Sent and not acknowledged.
+    /// Returns the bytes that were sent and not acknowledged.
     pub fn in_flight(&self) -> u64 {
         self.sent.saturating_sub(self.acked)
     }
@@ -96,7 +96,7 @@ impl Sequence {
     }
 }
 
-/// Whether ESTABLISHED was reached: by the flag, or because the state lies beyond the handshake.
+/// Returns whether ESTABLISHED was reached: by the flag, or by a state that follows the handshake.
 pub fn established(event: &ConnectionEvent) -> bool {
     let handshake = matches!(
         TcpState::from_kernel(event.state),
@@ -105,18 +105,20 @@ pub fn established(event: &ConnectionEvent) -> bool {
     event.flags & flag::ESTABLISHED != 0 || (event.kind != kind::OPEN && !handshake)
 }
 
-/// The peer's FIN was received.
+/// Returns whether the peer's FIN was received.
 pub fn fin_received(event: &ConnectionEvent) -> bool {
     event.sk_flags & SOCK_DONE != 0
 }
 
-/// Everything that was written, and the FIN, was acknowledged.
+/// Returns whether the peer acknowledged everything that was written, and the FIN.
 pub fn all_acked(c: &Counters) -> bool {
     c.snd_una == c.write_seq
 }
 
-/// `Some(true)`: the local end opened actively; `Some(false)`: passively. Payload and SYN that advanced `snd_nxt`, less the payload
-/// handed to the IP layer, is 1 for an active open and 0 for a passive one; anything else is a torn sample or a drop on output.
+/// Returns whether the local end opened actively; `None` where the counters do not show it.
+///
+/// The payload and SYN that advanced `snd_nxt`, less the payload handed to the IP layer, are 1 for an active open and 0 for a passive one.
+/// Other values come from a torn sample or a drop on output.
 pub fn opened_actively(event: &ConnectionEvent) -> Option<bool> {
     let c = &event.counters;
     let s = Sequence::of(event, c, false);
@@ -129,18 +131,19 @@ pub fn opened_actively(event: &ConnectionEvent) -> Option<bool> {
     }
 }
 
-/// The constant that ties `snd_una` to `bytes_acked`. The kernel moves one after the other, so a sample can tear them apart.
+/// Returns the difference of `snd_una` and `bytes_acked`, which is constant. The kernel changes one after the other: a torn sample has one
+/// that is newer than the other, and another difference.
 pub fn base(c: &Counters) -> u32 {
     c.snd_una.wrapping_sub(c.bytes_acked as u32)
 }
 
-/// The counters with `bytes_acked` as it was when `snd_una` was read.
+/// Returns the counters with `bytes_acked` as it was when `snd_una` was read.
 pub fn mended(c: &Counters, base: u32) -> Counters {
     let error = c.snd_una.wrapping_sub(base).wrapping_sub(c.bytes_acked as u32) as i32;
     Counters { bytes_acked: c.bytes_acked.saturating_add_signed(i64::from(error)), ..*c }
 }
 
-/// How far `a` is ahead of `b`.
+/// Returns how far `a` is ahead of `b`.
 fn distance(a: u32, b: u32) -> i64 {
     i64::from(a.wrapping_sub(b) as i32)
 }
@@ -150,5 +153,4 @@ fn clamp(count: i64) -> u64 {
 }
 
 #[cfg(test)]
-#[path = "counts_tests.rs"]
 mod tests;

@@ -12,7 +12,7 @@ use super::super::sink::Pipelines;
 use super::super::tracker::Rules;
 use super::*;
 
-/// A kernel side that plays: per wait, what becomes visible; per pass, its samples.
+/// A scripted source: the transitions that each wait makes visible, and the samples of each pass.
 struct Script {
     transitions: VecDeque<Vec<ConnectionEvent>>,
     samples: VecDeque<Vec<ConnectionEvent>>,
@@ -32,7 +32,7 @@ impl Source for Script {
     }
 
     fn wait(&mut self, _: BorrowedFd<'_>, at_most: Duration) -> bool {
-        // What a pass waits for is time itself.
+        // Ticks depend on real time.
         std::thread::park_timeout(at_most);
         self.waits_left -= 1;
         self.waits_left == 0
@@ -60,9 +60,9 @@ fn event(kind: u8, cookie: u64, observed_ns: u64) -> ConnectionEvent {
     }
 }
 
-/// Scenario: one connection closes before the first pass, one is sampled once and stays; then the stop.
-/// Guarantees: per tick: updates, then ends, then the watermark; watermarks grow, the last is marked and nothing follows it; no record
-/// has a tick at or below a watermark that came before it.
+/// Scenario: one connection closes before the first pass, one is sampled once and stays open; then the receiver is stopped.
+/// Guarantees: at each tick updates come first, then closes, then the watermark. Watermarks grow, the last one has `last`, and nothing follows
+/// it. No record has a tick at or before an earlier watermark.
 #[test]
 fn ticks_end_with_their_watermark() {
     let executor = tokio::runtime::Runtime::new().unwrap();
@@ -71,7 +71,7 @@ fn ticks_end_with_their_watermark() {
         boot: 1,
         idle_records: true,
         vanish_after: 36,
-        most: 100,
+        max_connections: 100,
         shared_cgroups: SharedCgroups::default(),
     };
     let interval = Duration::from_millis(100);

@@ -1,7 +1,7 @@
 use longwave_ebpf_abi::{ConnectionEvent, Counters, flag, kind};
 use longwave_pipeline::model::{CloseReason, End, FailReason};
 
-use super::super::ending;
+use super::super::outcome::outcome;
 use super::*;
 
 const CLIENT: u16 = flag::START_KNOWN | flag::ESTABLISHED | flag::CLIENT;
@@ -35,7 +35,7 @@ fn recorded(state: u8, flags: u16, error: u16, sk_flags: u16, shutdown: u8, c: [
     }
 }
 
-/// One recorded close and what the applications counted.
+/// A recorded close, and what the applications counted.
 struct Case {
     what: &'static str,
     event: ConnectionEvent,
@@ -72,8 +72,8 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-/// Scenario: closes recorded from a real kernel, one per way to end, whose applications' counts are known.
-/// Guarantees: sent, unsent, received and unread bytes are theirs, byte for byte, and the end is named rightly.
+/// Scenario: closes recorded on a real kernel, one for each way in which a connection can close, with the counts of the applications.
+/// Guarantees: sent, unsent, received and unread bytes are those of the applications, byte for byte; the close reason is right.
 #[test]
 fn recorded_closes_give_the_applications_counts() {
     for Case { what, event, sent, unsent, received, unread, end } in cases() {
@@ -85,12 +85,12 @@ fn recorded_closes_give_the_applications_counts() {
             "{what}"
         );
         assert_eq!(counts.written, sent + unsent, "{what}");
-        assert_eq!(ending::end(&event, &counts, !client), end, "{what}");
+        assert_eq!(outcome(&event, &counts, !client), end, "{what}");
     }
 }
 
-/// Scenario: the same closes, as if the open had not been seen.
-/// Guarantees: the counters alone tell an active open from a passive one.
+/// Scenario: the same closes, as if the open had not been observed.
+/// Guarantees: the counters alone distinguish an active open from a passive one.
 #[test]
 fn the_role_shows_in_the_counters() {
     for Case { what, event, .. } in cases().into_iter().filter(|case| matches!(case.end, End::Closed(_))) {
@@ -99,7 +99,7 @@ fn the_role_shows_in_the_counters() {
 }
 
 /// Scenario: a drop on output is counted in `bytes_sent` and not in `bytes_retrans`.
-/// Guarantees: no role is made up from that.
+/// Guarantees: the role is unknown, not guessed.
 #[test]
 fn a_spoiled_role_is_not_guessed() {
     let mut event = cases().remove(0).event;
@@ -108,7 +108,7 @@ fn a_spoiled_role_is_not_guessed() {
 }
 
 /// Scenario: all sequence numbers are about to wrap, or have wrapped, with data in flight and a FIN queued behind it.
-/// Guarantees: the counts are the same as anywhere else in the sequence space.
+/// Guarantees: the counts are the same everywhere in the sequence space.
 #[test]
 fn sequence_numbers_wrap() {
     for start in [1000u32, u32::MAX, u32::MAX - 150, 0, 1 << 31] {
@@ -133,8 +133,8 @@ fn sequence_numbers_wrap() {
     }
 }
 
-/// Scenario: a sample meets an acknowledgement half way: one of `bytes_acked` and `snd_una` is old.
-/// Guarantees: with the base known, the counts are those of the moment at which `snd_una` was read.
+/// Scenario: a sample is taken while an acknowledgement is processed: one of `bytes_acked` and `snd_una` is old.
+/// Guarantees: if the base is known, the counts are those of the moment at which `snd_una` was read.
 #[test]
 fn a_torn_sample_is_mended() {
     let whole = Counters {

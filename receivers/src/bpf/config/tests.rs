@@ -14,7 +14,7 @@ fn errors(yaml: &str) -> String {
 }
 
 /// Scenario: no settings at all.
-/// Guarantees: the defaults are those of the design, and sound.
+/// Guarantees: the defaults are those of the design, and valid.
 #[test]
 fn defaults_are_sound() {
     let prepared =
@@ -25,7 +25,7 @@ fn defaults_are_sound() {
 }
 
 /// Scenario: every setting out of its range at once.
-/// Guarantees: all are reported, each with its place and a value that would do.
+/// Guarantees: all are reported, each with its path and a valid value.
 #[test]
 fn every_bad_value_is_reported() {
     insta::assert_snapshot!(errors(

@@ -1,13 +1,13 @@
-//! Why a connection ended, from the state that it left, `sk_err`, and what was still to be sent or read.
+//! Derives why a connection closed or failed from the state that it left, `sk_err`, and the bytes that were not sent or read.
 //!
 //! What the kernel does (`tcp.c`, `tcp_input.c`, `tcp_timer.c`):
 //! - A received RST sets `sk_err` to ECONNRESET, from CLOSE_WAIT to EPIPE. `tcp_disconnect` sets ECONNRESET too, but after the transition.
-//! - Retransmissions, keepalives and the user timeout set ETIMEDOUT, or the last soft error (no route) in its place.
+//! - Retransmissions, keepalives and the user timeout set ETIMEDOUT, or the last soft error (no route) instead.
 //! - `tcp_abort` (`ss -K`) sets ECONNABORTED.
-//! - An orderly end leaves LAST_ACK or CLOSING with everything acknowledged, or FIN_WAIT2: on the peer's FIN, or when an orphan's wait
-//!   for it is handed to a small TIME_WAIT socket.
-//! - Linger 0, unread data at close and connect(AF_UNSPEC) leave any other state with `sk_err` 0 and send a reset. In FIN_WAIT2 they
-//!   show themselves by unread data, or by a receiving side that nobody has shut down.
+//! - An orderly close leaves LAST_ACK or CLOSING with everything acknowledged, or FIN_WAIT2: on the peer's FIN, or when a small TIME_WAIT
+//!   socket takes over an orphan's wait for it.
+//! - Linger 0, unread data at close and connect(AF_UNSPEC) leave any other state with `sk_err` 0 and send a reset. In FIN_WAIT2 they are
+//!   recognized by unread data, or by a receiving side that was not shut down.
 
 use longwave_ebpf_abi::ConnectionEvent;
 use longwave_pipeline::model::{CloseReason, End, FailReason, TcpState};
@@ -24,8 +24,8 @@ const EHOSTUNREACH: u16 = 113;
 
 const RCV_SHUTDOWN: u8 = 1;
 
-/// How the connection of a CLOSE event ended. `server`: a child exists only after its handshake, so it cannot have failed.
-pub fn end(event: &ConnectionEvent, counts: &Counts, server: bool) -> End {
+/// Returns how the connection of a CLOSE event closed or failed. `server`: the socket was created after its handshake, so it cannot have failed.
+pub fn outcome(event: &ConnectionEvent, counts: &Counts, server: bool) -> End {
     if server || established(event) {
         End::Closed(close_reason(event, counts))
     } else {
@@ -42,7 +42,7 @@ fn close_reason(event: &ConnectionEvent, counts: &Counts) -> CloseReason {
         _ => {}
     }
     if orderly(event, left, counts) {
-        // An errno left over from earlier, which nobody read, is not why it ended.
+        // `sk_err` can be left over from an earlier error that the application did not read.
         return CloseReason::Fin;
     }
     match event.error {
@@ -76,5 +76,4 @@ fn sends_reset(event: &ConnectionEvent, left: TcpState) -> bool {
 }
 
 #[cfg(test)]
-#[path = "ending_tests.rs"]
 mod tests;

@@ -3,7 +3,7 @@ use std::time::Duration;
 use longwave_pipeline::component::{Delivered, RecordOutput};
 use longwave_pipeline::model::{Batch, ConnectionRecord, PassEnd, UnixNanos};
 
-use super::{Held, MAX_HELD, Pipelines, Sink};
+use super::{MAX_WAITING, Pipelines, Sink, WaitingEvents};
 
 fn records(from: u64, count: u64) -> Vec<ConnectionRecord> {
     let numbered = (from..from + count).map(|cookie| {
@@ -15,21 +15,21 @@ fn records(from: u64, count: u64) -> Vec<ConnectionRecord> {
 }
 
 /// Scenario: a pipeline that reads nothing while events, an update and a watermark come, and then reads everything.
-/// Guarantees: every event arrives, in order; the update is refused, not lost track of; the watermark comes after the events before it.
+/// Guarantees: every event arrives, in order. The update is refused, and is accepted later. The watermark comes after the events.
 #[test]
 fn events_wait_for_room_and_the_watermark_waits_for_them() {
     let executor = tokio::runtime::Runtime::new().unwrap();
     let (output, mut input) = RecordOutput::pair(1);
     let mut sink = Pipelines::new(output, executor.handle().clone(), Duration::ZERO);
     for batch in 0..10 {
-        sink.give(records(batch * 100, 100));
+        sink.give_events(records(batch * 100, 100));
     }
-    assert_eq!(sink.offer(records(5_000, 1)), Delivered::None);
+    assert_eq!(sink.offer_updates(records(5_000, 1)), Delivered::None);
     let end = PassEnd { tick: UnixNanos(7), last: false };
     sink.pass_end(end);
     let mut arrived = Vec::new();
     loop {
-        sink.relieve();
+        sink.send_waiting();
         match input.try_recv() {
             Ok(Batch::Records(batch)) => arrived.extend(batch.iter().map(|record| record.id.cookie)),
             Ok(Batch::PassEnd(found)) => {
@@ -40,40 +40,40 @@ fn events_wait_for_room_and_the_watermark_waits_for_them() {
         }
     }
     assert_eq!(arrived, (0..1000).collect::<Vec<_>>());
-    assert_eq!(sink.offer(records(5_000, 1)), Delivered::All);
+    assert_eq!(sink.offer_updates(records(5_000, 1)), Delivered::All);
 }
 
-/// Scenario: a pipeline that never reads, and more events than may be held.
-/// Guarantees: what is held stays bounded; nothing blocks.
+/// Scenario: a pipeline that never reads, and more events than may wait.
+/// Guarantees: the number of waiting events stays bounded; nothing blocks.
 #[test]
-fn what_is_held_is_bounded() {
+fn waiting_events_are_bounded() {
     let executor = tokio::runtime::Runtime::new().unwrap();
     let (output, _input) = RecordOutput::pair(1);
     let mut sink = Pipelines::new(output, executor.handle().clone(), Duration::ZERO);
     for batch in 0..200 {
-        sink.give(records(batch * 1000, 1000));
-        assert!(sink.held.records <= MAX_HELD);
+        sink.give_events(records(batch * 1000, 1000));
+        assert!(sink.waiting.records <= MAX_WAITING);
     }
 }
 
-/// Scenario: events held in batches of all sizes, some of them more than fit into one.
-/// Guarantees: they come back in order and complete, one by one or all at once, small ones put together.
+/// Scenario: events wait in batches of all sizes, some of them larger than one batch.
+/// Guarantees: they are returned in order and complete, batch by batch or all together, with small batches merged.
 #[test]
-fn held_batches_keep_their_order() {
-    let sizes = [1, 500, 600, 0, 1023, 1, 3000, 7, 7];
-    let held = || {
-        let (mut held, mut next) = (Held::default(), 0);
+fn waiting_batches_keep_their_order() {
+    let sizes = [1, 125, 150, 0, 255, 1, 750, 7, 7];
+    let waiting = || {
+        let (mut waiting, mut next) = (WaitingEvents::default(), 0);
         for size in sizes {
-            held.push(records(next, size));
+            waiting.push(records(next, size));
             next += size;
         }
-        assert_eq!(held.records as u64, next);
-        held
+        assert_eq!(waiting.records as u64, next);
+        waiting
     };
     let cookies = |records: Vec<ConnectionRecord>| records.into_iter().map(|record| record.id.cookie);
     let all: Vec<u64> = (0..sizes.iter().sum()).collect();
 
-    let mut one_by_one = held();
+    let mut one_by_one = waiting();
     assert_eq!(one_by_one.batches.len(), 5);
     let mut found = Vec::new();
     while let Some(batch) = one_by_one.pop() {
@@ -82,7 +82,7 @@ fn held_batches_keep_their_order() {
     assert_eq!(found, all);
     assert_eq!(one_by_one.records, 0);
 
-    let mut at_once = held();
-    assert_eq!(cookies(at_once.take()).collect::<Vec<_>>(), all);
-    assert!(at_once.is_empty() && at_once.records == 0);
+    let mut together = waiting();
+    assert_eq!(cookies(together.take()).collect::<Vec<_>>(), all);
+    assert!(together.is_empty() && together.records == 0);
 }

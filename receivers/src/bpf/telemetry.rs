@@ -1,4 +1,4 @@
-//! What the receiver tells of itself.
+//! Metrics of the receiver itself.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,43 +9,43 @@ use opentelemetry::metrics::Meter;
 use super::kernel::{Losses, ProgramStatistics};
 use super::tracker::Discards;
 
-/// Written by the receiver's thread after each pass, read by self-telemetry.
+/// Statistics that the receiver's thread writes after each pass and self-telemetry reads.
 #[derive(Debug, Default)]
 pub struct Stats(Mutex<Snapshot>);
 
-/// As of the last pass.
+/// Statistics as of the last pass.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
-    /// Connections tracked.
+    /// Connections that the tracker stores.
     pub tracked: u64,
-    /// Duration of the last pass, with all records of its tick.
+    /// Duration of the last pass, including all records of its tick.
     pub pass: Duration,
     /// Passes so far.
     pub passes: u64,
-    /// The kernel side's counters.
+    /// Loss counters of the kernel side.
     pub losses: Losses,
-    /// The programs.
+    /// The kernel's statistics of each program.
     pub programs: Vec<ProgramStatistics>,
-    /// What user space discarded.
+    /// Events that user space discarded.
     pub discards: Discards,
-    /// Walks for older connections that failed or that the kernel refuses.
+    /// Walks for older connections that failed or that the kernel refused.
     pub seed_failures: u64,
 }
 
 // === impl Stats ===
 
 impl Stats {
-    /// Changes them.
+    /// Changes the statistics.
     pub fn update(&self, change: impl FnOnce(&mut Snapshot)) {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// A copy.
+    /// Returns a copy.
     pub fn snapshot(&self) -> Snapshot {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Exports them through `meter`, with the receiver's id.
+    /// Exports the statistics through `meter`, with the receiver's id.
     pub fn export(self: &Arc<Self>, meter: &Meter, id: &str) {
         let meter = ComponentMeter::new(meter, [("receiver", id)]);
         let stats = meter.observe(self);
@@ -58,7 +58,7 @@ impl Stats {
         stats.gauge(
             "longwave_receiver_pass_duration",
             "s",
-            "Duration of the last sampling pass, with the records of its tick.",
+            "Duration of the last sampling pass, including the records of its tick.",
             |stats| stats.snapshot().pass.as_secs_f64(),
         );
         stats.counter("longwave_receiver_passes", "{pass}", "Sampling passes.", |stats| {
@@ -67,7 +67,7 @@ impl Stats {
         stats.counter(
             "longwave_receiver_seed_failures",
             "{walk}",
-            "Walks for connections older than Longwave that failed or that the kernel refuses.",
+            "Walks for connections older than Longwave that failed or that the kernel refused.",
             |stats| stats.snapshot().seed_failures,
         );
         stats.counter_by(
@@ -80,7 +80,7 @@ impl Stats {
         stats.counter_by(
             "longwave_receiver_kernel_events",
             "{event}",
-            "What the kernel side did that is no loss, by kind.",
+            "Events of the kernel side that are no loss, by kind.",
             "kind",
             |stats| {
                 let losses = stats.snapshot().losses;
@@ -104,7 +104,7 @@ impl Stats {
         stats.counter(
             "longwave_receiver_overcounted_bytes",
             "By",
-            "Bytes that live records told of and the connection's final count did not confirm.",
+            "Bytes in live records that the connection's final count did not confirm.",
             |stats| stats.snapshot().discards.overcounted_bytes,
         );
         stats.counter_by(
@@ -125,7 +125,7 @@ impl Stats {
         stats.counter_by(
             "longwave_receiver_program_run_time",
             "s",
-            "Time in the program; counted only while kernel.bpf_stats_enabled is 1.",
+            "Time spent in the program; counted only while kernel.bpf_stats_enabled is 1.",
             "program",
             |stats| stats.by_program(|program| program.run_time_ns as f64 / 1e9),
         );

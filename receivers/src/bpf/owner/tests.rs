@@ -33,7 +33,7 @@ fn accepted(listeners: &Listeners, local: [u8; 16], socket_cgroup: u64) -> Owner
 }
 
 /// Scenario: an exact address, both wildcards, and a connection to each address.
-/// Guarantees: the best match tells whose it is, and an IPv6 wildcard takes IPv4 too where nothing is closer.
+/// Guarantees: the best match is the owner. An IPv6 wildcard also matches IPv4 if there is no better match.
 #[test]
 fn the_closest_listener_owns() {
     let mut listeners = Listeners::default();
@@ -52,10 +52,10 @@ fn the_closest_listener_owns() {
     );
 }
 
-/// Scenario: SO_REUSEPORT in two processes of one cgroup; one socket held by two processes; then one of the listeners closes.
-/// Guarantees: what the processes do not share is absent, what they share is told; a closed listener is forgotten.
+/// Scenario: SO_REUSEPORT in two processes of one cgroup; one of them closes; one socket is held by two processes.
+/// Guarantees: what the processes have in common is reported, the rest is absent. A closed listener is removed.
 #[test]
-fn several_listeners_share_what_they_agree_on() {
+fn several_listeners_report_what_they_have_in_common() {
     let mut listeners = Listeners::default();
     listen(&mut listeners, 1, ANY_V4, process(10, 100));
     listen(&mut listeners, 2, ANY_V4, process(36, 100));
@@ -68,10 +68,10 @@ fn several_listeners_share_what_they_agree_on() {
     assert_eq!((forked.pid, forked.cgroup, forked.executable()), (0, 100, None));
 }
 
-/// Scenario: a socket in a cgroup of its own; in the root's; in the root's with a holder; in the root's with nothing else known.
-/// Guarantees: the order of sources, each recorded.
+/// Scenario: a socket in its own cgroup; in the root's with a holder; in the root's with nothing else known; nothing known.
+/// Guarantees: the order of the sources; the owner says which one was used.
 #[test]
-fn a_shared_cgroup_gives_way() {
+fn a_shared_cgroup_is_the_last_choice() {
     let shared = SharedCgroups(vec![1]);
     let own = |owner: abi::Owner| resolve(&owner, &Tuple::default(), false, &Listeners::default(), &shared);
     let socket = own(abi::Owner { socket_cgroup: 9, process_cgroup: 8, pid: 5, ..abi::Owner::default() });
@@ -86,7 +86,7 @@ fn a_shared_cgroup_gives_way() {
 /// Scenario: an accepted socket in its listener's cgroup, not shared.
 /// Guarantees: the cgroup is the socket's, the process the listener's.
 #[test]
-fn the_listener_tells_the_process() {
+fn the_process_is_the_listeners() {
     let mut listeners = Listeners::default();
     listen(&mut listeners, 1, ANY_V4, process(10, 100));
     let owner = accepted(&listeners, v4([10, 0, 0, 1]), 100);

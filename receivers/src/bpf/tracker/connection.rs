@@ -1,0 +1,456 @@
+//! [`Connection`]: what is stored of an open connection between two passes, and how an observation advances it.
+
+use std::num::NonZeroU64;
+
+use longwave_ebpf_abi::{ConnectionEvent, Counters, flag, kind};
+use longwave_pipeline::model::{
+    CloseReason, End, Event, Gauges, Role, RoundTrip, TcpState, Totals, UnixNanos,
+};
+
+use super::super::owner::Listeners;
+use super::super::timeline::Timeline;
+use super::counts::{self, Counts};
+use super::outcome::outcome;
+
+/// The totals of the last delivered record, and what idle records repeat. The key (the cookie) is in the table, what never changes in
+/// [`super::identity`].
+///
+/// Every event compares key and generation. They are at both ends of the table's entry, so that its cache lines are fetched together.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[repr(C)]
+pub struct Connection {
+    sent_bytes: u64,
+    received_bytes: u64,
+    /// Low 32 bits of the segment counts. The kernel's counters have 32 bits and wrap.
+    segments: [u32; SEGMENT_COUNTS],
+    /// See [`counts::base`].
+    base: u32,
+    /// `snd_una` at the last delivered record.
+    una: u32,
+    /// From the open to ESTABLISHED, with [`MICROSECONDS`].
+    connect_duration: u32,
+    srtt_us: u32,
+    mdev_us: u32,
+    rtt_min_us: u32,
+    unsent_bytes: u32,
+    unread_bytes: u32,
+    /// Index into the identities.
+    pub identity: u32,
+    /// Bits 32 to 47 of sent, received and data segments.
+    high: [u16; 3],
+    /// Number of the pass that sampled it last.
+    pub last_pass: u16,
+    mss: u16,
+    cwnd: u16,
+    /// Bits 32 to 39 of retransmitted and lost segments.
+    higher: [u8; 2],
+    /// The kernel's number of the state; 0 before the first observation.
+    tcp_state: u8,
+    /// Bits of [`mark`].
+    marks: u8,
+    /// See [`longwave_pipeline::model::ConnectionId::generation`].
+    pub generation: u64,
+}
+
+const _: () = assert!(size_of::<Connection>() <= 96, "100,000 connections must fit into the memory limit");
+
+const SEGMENT_COUNTS: usize = 5;
+
+/// Bit of [`Connection::connect_duration`]: the other bits are microseconds, not nanoseconds.
+const MICROSECONDS: u32 = 1 << 31;
+
+/// Bits of [`Connection::marks`].
+mod mark {
+    /// The local end is the client.
+    pub const CLIENT: u8 = 1 << 0;
+    /// The local end is the server.
+    pub const SERVER: u8 = 1 << 1;
+    /// The open was observed.
+    pub const START_KNOWN: u8 = 1 << 2;
+    /// The socket is an IPv6 socket.
+    pub const IPV6: u8 = 1 << 3;
+    /// Counts are those of the wire, not of the application.
+    pub const INEXACT: u8 = 1 << 4;
+    /// The base was read at rest, or two samples agree on it.
+    pub const BASE_SURE: u8 = 1 << 5;
+    /// A record was delivered.
+    pub const REPORTED: u8 = 1 << 6;
+}
+
+/// What is known of a connection at one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Observation<'a> {
+    /// What the record reports. A close becomes [`Event::Fail`] where ESTABLISHED was not reached.
+    pub event: Event,
+    /// The kernel's counters; `None` where nothing newer than the last sample is known.
+    pub counters: Option<&'a ConnectionEvent>,
+    /// CLOCK_MONOTONIC, nanoseconds.
+    pub observed_ns: u64,
+    /// The same moment on the wall clock.
+    pub observed: UnixNanos,
+    /// End of the window that the record belongs to.
+    pub tick: UnixNanos,
+}
+
+/// What deltas are computed from.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    pub totals: Totals,
+    /// `snd_una`: grows when the peer acknowledges bytes.
+    pub una: u32,
+}
+
+/// One observation compared with the last delivered record.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    pub event: Event,
+    pub end: Option<End>,
+    /// No record was delivered before.
+    pub first: bool,
+    pub acked: bool,
+    pub before: Progress,
+    pub after: Progress,
+    pub delta: Totals,
+    /// `None` where the observation has no counters.
+    pub gauges: Option<Gauges>,
+}
+
+// === impl Observation ===
+
+impl<'a> Observation<'a> {
+    /// An event of the kernel.
+    pub fn of(event: &'a ConnectionEvent, tick: UnixNanos, timeline: &Timeline) -> Self {
+        let (reported, counters) = match event.kind {
+            kind::OPEN => (Event::Open, Some(event)),
+            kind::CLOSE => (Event::Close, Some(event)),
+            kind::VANISHED => (Event::Vanished, None),
+            _ => (Event::Update, Some(event)),
+        };
+        Self { counters, ..Self::without_counters(reported, event.observed_ns, tick, timeline) }
+    }
+
+    /// A moment at which the kernel reported nothing.
+    pub fn without_counters(event: Event, observed_ns: u64, tick: UnixNanos, timeline: &Timeline) -> Self {
+        Self { event, counters: None, observed_ns, observed: timeline.epoch(observed_ns), tick }
+    }
+}
+
+// === impl Connection ===
+
+impl Connection {
+    /// Starts from the first event of a connection. Counts nothing yet.
+    pub fn new(event: &ConnectionEvent, listeners: &Listeners) -> Self {
+        let base = counts::base(&event.counters);
+        let mut connection =
+            Self { generation: event.generation, base, una: base, rtt_min_us: u32::MAX, ..Self::default() };
+        connection.set(mark::CLIENT, event.flags & flag::CLIENT != 0);
+        connection.set(mark::SERVER, event.flags & flag::SERVER != 0);
+        connection.set(mark::START_KNOWN, event.flags & flag::START_KNOWN != 0);
+        connection.set(mark::IPV6, event.tuple.family == libc::AF_INET6 as u16);
+        connection.learn_marks(event);
+        if connection.role() == Role::Unknown {
+            connection.learn_role(event, None, listeners);
+        }
+        connection
+    }
+
+    /// Takes in an observation and compares it with the last delivered record. `pending` is what was observed since then and not
+    /// delivered. The totals stay as they are until [`Self::deliver`].
+    #[inline(always)]
+    pub fn advance(
+        &mut self,
+        observation: &Observation<'_>,
+        mut pending: Option<Progress>,
+        listeners: &Listeners,
+    ) -> Step {
+        // A sample that overtook the open is newer than it.
+        let is_overtaken = observation.event == Event::Open && self.tcp_state != 0;
+        let measured = observation.counters.filter(|_| !is_overtaken).map(|event| {
+            self.learn_marks(event);
+            if self.role() == Role::Unknown {
+                self.learn_role(event, pending.as_mut(), listeners);
+            }
+            (event, self.measure(event))
+        });
+        let before = self.progress();
+        let mut step = Step {
+            event: observation.event,
+            end: (observation.event == Event::Vanished).then_some(End::Closed(CloseReason::Vanished)),
+            first: !self.is(mark::REPORTED),
+            acked: false,
+            before,
+            after: pending.unwrap_or(before),
+            delta: Totals::default(),
+            gauges: None,
+        };
+        let mut acked_bytes = None;
+        if let Some((event, (counts, sent_bytes))) = measured {
+            step.after.advance(&event.counters, sent_bytes, counts.received);
+            step.gauges = Some(gauges(&event.counters, &counts));
+            acked_bytes = Some(counts.acked).filter(|_| step.first);
+            if observation.event == Event::Close {
+                // The counters are at rest: these counts are final, even if a torn sample was above them.
+                (step.after.totals.sent_bytes, step.after.totals.received_bytes) =
+                    (counts.sent, counts.received);
+                let end = outcome(event, &counts, self.is(mark::SERVER));
+                step.end = Some(end);
+                step.event = if matches!(end, End::Failed(_)) { Event::Fail } else { Event::Close };
+            }
+        }
+        // The first record of a seeded connection is its baseline.
+        let is_baseline = step.first && !self.is(mark::START_KNOWN);
+        if !is_baseline {
+            step.delta = difference(&step.after.totals, &before.totals);
+            step.acked = matches!(observation.event, Event::Update | Event::Close)
+                && acked_bytes.map_or(is_ahead(step.after.una, before.una), |bytes| bytes > 0);
+        }
+        step
+    }
+
+    /// A record of `step` is sent: the next delta starts from it.
+    pub fn deliver(&mut self, step: &Step) {
+        self.set_progress(&step.after);
+        self.set(mark::REPORTED, true);
+    }
+
+    /// The record of a step was refused: the next delta starts from `before`, as its own did.
+    pub fn undo(&mut self, before: &Progress, first: bool) {
+        self.set_progress(before);
+        self.set(mark::REPORTED, !first);
+    }
+
+    /// Returns the totals and `snd_una` of the last delivered record.
+    pub fn progress(&self) -> Progress {
+        let wide = |low: u32, high: u64| u64::from(low) | high << 32;
+        let [sent, received, data, retransmits, lost] = self.segments;
+        let [sent_high, received_high, data_high] = self.high.map(u64::from);
+        let [retransmits_high, lost_high] = self.higher.map(u64::from);
+        let totals = Totals {
+            sent_bytes: self.sent_bytes,
+            received_bytes: self.received_bytes,
+            sent_segments: wide(sent, sent_high),
+            received_segments: wide(received, received_high),
+            data_segments: wide(data, data_high),
+            retransmits: wide(retransmits, retransmits_high),
+            lost: wide(lost, lost_high),
+        };
+        Progress { totals, una: self.una }
+    }
+
+    fn set_progress(&mut self, progress: &Progress) {
+        let t = &progress.totals;
+        self.una = progress.una;
+        self.sent_bytes = t.sent_bytes;
+        self.received_bytes = t.received_bytes;
+        let counts = [t.sent_segments, t.received_segments, t.data_segments, t.retransmits, t.lost];
+        self.segments = counts.map(|count| count as u32);
+        self.high = [counts[0], counts[1], counts[2]].map(|count| (count >> 32) as u16);
+        self.higher = [counts[3], counts[4]].map(|count| (count >> 32) as u8);
+    }
+
+    pub fn role(&self) -> Role {
+        match self.marks & (mark::CLIENT | mark::SERVER) {
+            0 => Role::Unknown,
+            mark::SERVER => Role::Server,
+            _ => Role::Client,
+        }
+    }
+
+    pub fn start_known(&self) -> bool {
+        self.is(mark::START_KNOWN)
+    }
+
+    pub fn is_exact(&self) -> bool {
+        !self.is(mark::INEXACT)
+    }
+
+    pub fn is_ipv6_socket(&self) -> bool {
+        self.is(mark::IPV6)
+    }
+
+    /// Returns the state at the last observation.
+    pub fn tcp_state(&self) -> TcpState {
+        TcpState::from_kernel(self.tcp_state)
+    }
+
+    /// Returns nanoseconds from the open to ESTABLISHED; above two seconds, a multiple of 1,000.
+    pub fn connect_duration(&self) -> Option<NonZeroU64> {
+        let value = u64::from(self.connect_duration & !MICROSECONDS);
+        NonZeroU64::new(if self.connect_duration & MICROSECONDS != 0 { value * 1_000 } else { value })
+    }
+
+    /// Returns the round trip at the last observation. The minimum is that of the connection's life.
+    pub fn round_trip(&self) -> RoundTrip {
+        let nanos = |value: u32, unit: u64| NonZeroU64::new(u64::from(value) * unit);
+        RoundTrip {
+            // The kernel stores them shifted left by 3 and by 2.
+            smoothed: nanos(self.srtt_us, 125),
+            variance: if self.srtt_us == 0 { None } else { nanos(self.mdev_us, 250) },
+            minimum: if self.rtt_min_us == u32::MAX { None } else { nanos(self.rtt_min_us, 1_000) },
+        }
+    }
+
+    /// Returns the gauges at the last observation. The delivery rate is 0; a congestion window above 65,535 is returned as 65,535.
+    pub fn gauges(&self) -> Gauges {
+        let syn = u32::from(self.is(mark::CLIENT));
+        let in_flight =
+            self.base.wrapping_add(syn).wrapping_add(self.sent_bytes as u32).wrapping_sub(self.una) as i32;
+        Gauges {
+            unsent_bytes: self.unsent_bytes.into(),
+            unread_bytes: self.unread_bytes.into(),
+            in_flight_bytes: u64::try_from(in_flight).unwrap_or(0),
+            delivery_rate: 0,
+            cwnd: self.cwnd.into(),
+            mss: self.mss.into(),
+        }
+    }
+
+    fn is(&self, mark: u8) -> bool {
+        self.marks & mark != 0
+    }
+
+    fn set(&mut self, mark: u8, on: bool) {
+        if on { self.marks |= mark } else { self.marks &= !mark }
+    }
+
+    /// Learns what can become known after the first event.
+    fn learn_marks(&mut self, event: &ConnectionEvent) {
+        if event.flags & (flag::ULP | flag::MPTCP | flag::REDIRECTED) != 0 {
+            self.set(mark::INEXACT, true);
+        }
+        // A child is created when its handshake is over: only a client has a duration.
+        if event.flags & flag::CLIENT != 0 && event.generation != 0 && event.established_ns > event.generation
+        {
+            let nanos = event.established_ns - event.generation;
+            self.connect_duration = match u32::try_from(nanos) {
+                Ok(nanos) if nanos < MICROSECONDS => nanos,
+                _ => u32::try_from(nanos / 1_000).unwrap_or(u32::MAX).min(MICROSECONDS - 1) | MICROSECONDS,
+            };
+        }
+    }
+
+    /// Learns the role of a seeded connection from its counters, or from a listener on its local end. The SYN of a client is no payload:
+    /// totals that counted it are corrected.
+    #[cold]
+    fn learn_role(&mut self, event: &ConnectionEvent, pending: Option<&mut Progress>, listeners: &Listeners) {
+        let has_counters = match event.kind {
+            kind::SAMPLE => true,
+            kind::CLOSE => counts::established(event),
+            _ => false,
+        };
+        if !has_counters {
+            return;
+        }
+        match counts::opened_actively(event) {
+            Some(true) => {
+                self.set(mark::CLIENT, true);
+                self.sent_bytes = self.sent_bytes.saturating_sub(1);
+                if let Some(Progress { totals, .. }) = pending {
+                    totals.sent_bytes = totals.sent_bytes.saturating_sub(1);
+                }
+            }
+            Some(false) => self.set(mark::SERVER, true),
+            None => self.set(mark::SERVER, listeners.has(event.owner.netns, &event.tuple)),
+        }
+    }
+
+    /// Stores what idle records repeat. Returns the counts, and how many sent bytes are certain: a total must never exceed the final one.
+    fn measure(&mut self, event: &ConnectionEvent) -> (Counts, u64) {
+        let c = &event.counters;
+        let base = counts::base(c);
+        if event.kind != kind::SAMPLE || event.flags & flag::HEARTBEAT != 0 {
+            // Nothing moves during a transition, or while an idle socket is read.
+            self.base = base;
+            self.set(mark::BASE_SURE, true);
+        } else if base == self.base {
+            // The sample that this connection was created from does not confirm itself.
+            let is_confirmed = self.is(mark::REPORTED) || self.is(mark::BASE_SURE);
+            self.set(mark::BASE_SURE, is_confirmed);
+        } else if !self.is(mark::BASE_SURE) && is_ahead(base, self.base) {
+            // One of the two is torn: the later base counts fewer bytes.
+            self.base = base;
+        }
+        let counts = Counts::of(event, &counts::mended(c, self.base), self.is(mark::CLIENT));
+        let certain = if self.is(mark::BASE_SURE) {
+            counts.sent
+        } else {
+            // Each of these is a single counter, which cannot be torn.
+            counts.sent.min(if c.bytes_retrans == 0 { c.bytes_sent.max(counts.acked) } else { counts.acked })
+        };
+        self.tcp_state = event.state;
+        self.srtt_us = c.srtt_us;
+        self.mdev_us = c.mdev_us;
+        self.rtt_min_us = self.rtt_min_us.min(c.rtt_min_us).min(c.rtt_min_lifetime_us);
+        self.unsent_bytes = u32::try_from(counts.unsent()).unwrap_or(u32::MAX);
+        self.unread_bytes = u32::try_from(counts.unread).unwrap_or(u32::MAX);
+        self.cwnd = u16::try_from(c.snd_cwnd).unwrap_or(u16::MAX);
+        self.mss = u16::try_from(c.mss_cache).unwrap_or(u16::MAX);
+        (counts, certain)
+    }
+}
+
+// === impl Progress ===
+
+impl Progress {
+    /// Continues to the counters of an event. No count decreases: smaller ones are of an older or torn observation.
+    fn advance(&mut self, c: &Counters, sent_bytes: u64, received_bytes: u64) {
+        let t = &mut self.totals;
+        t.sent_bytes = t.sent_bytes.max(sent_bytes);
+        t.received_bytes = t.received_bytes.max(received_bytes);
+        t.sent_segments = extend(t.sent_segments, c.segs_out);
+        t.received_segments = extend(t.received_segments, c.segs_in);
+        t.data_segments = extend(t.data_segments, c.data_segs_out);
+        t.retransmits = extend(t.retransmits, c.total_retrans);
+        t.lost = extend(t.lost, c.lost);
+        self.una = c.snd_una;
+    }
+}
+
+// === impl Step ===
+
+impl Step {
+    pub fn has_moved(&self) -> bool {
+        self.before.totals != self.after.totals
+    }
+
+    /// Returns the bytes of delivered records that the final count does not confirm.
+    pub fn overcounted_bytes(&self) -> u64 {
+        let (before, after) = (&self.before.totals, &self.after.totals);
+        before.sent_bytes.saturating_sub(after.sent_bytes)
+            + before.received_bytes.saturating_sub(after.received_bytes)
+    }
+}
+
+/// Continues a 64-bit count with a counter that wraps at 2^32. A counter that is behind belongs to an older observation and adds nothing.
+fn extend(last: u64, counter: u32) -> u64 {
+    let ahead = counter.wrapping_sub(last as u32) as i32;
+    last + u64::try_from(ahead).unwrap_or(0)
+}
+
+fn is_ahead(a: u32, b: u32) -> bool {
+    a.wrapping_sub(b) as i32 > 0
+}
+
+fn difference(after: &Totals, before: &Totals) -> Totals {
+    Totals {
+        sent_bytes: after.sent_bytes.saturating_sub(before.sent_bytes),
+        received_bytes: after.received_bytes.saturating_sub(before.received_bytes),
+        sent_segments: after.sent_segments.saturating_sub(before.sent_segments),
+        received_segments: after.received_segments.saturating_sub(before.received_segments),
+        data_segments: after.data_segments.saturating_sub(before.data_segments),
+        retransmits: after.retransmits.saturating_sub(before.retransmits),
+        lost: after.lost.saturating_sub(before.lost),
+    }
+}
+
+fn gauges(c: &Counters, counts: &Counts) -> Gauges {
+    let delivered = u64::from(c.rate_delivered) * u64::from(c.mss_cache) * 1_000_000;
+    Gauges {
+        unsent_bytes: counts.unsent(),
+        unread_bytes: counts.unread,
+        in_flight_bytes: counts.in_flight(),
+        delivery_rate: delivered.checked_div(c.rate_interval_us.into()).unwrap_or(0),
+        cwnd: c.snd_cwnd,
+        mss: c.mss_cache,
+    }
+}

@@ -1,0 +1,44 @@
+//! Builds every record.
+
+use super::connection::{Connection, Observation, Step};
+use super::identity::{Identity, Origin};
+use longwave_pipeline::model::{ConnectionId, ConnectionRecord, Endpoint, Event, TcpState};
+
+/// Returns the record of `step`, a step of `connection`.
+#[inline(always)]
+pub(super) fn record(
+    boot: u32,
+    cookie: u64,
+    connection: &Connection,
+    identity: &Identity,
+    origin: &Origin,
+    observation: &Observation<'_>,
+    step: &Step,
+) -> ConnectionRecord {
+    ConnectionRecord {
+        id: ConnectionId { boot, netns: origin.netns, cookie, generation: connection.generation },
+        tick: observation.tick,
+        event: step.event,
+        role: connection.role(),
+        // An open event has the state that the socket left.
+        state: if step.event == Event::Open { TcpState::Established } else { connection.tcp_state() },
+        first: step.first,
+        acked: step.acked,
+        start_known: connection.start_known(),
+        exact: connection.is_exact(),
+        ipv6_socket: connection.is_ipv6_socket(),
+        delta: step.delta,
+        observed: observation.observed,
+        round_trip: connection.round_trip(),
+        opened: identity.opened,
+        owner: origin.owner,
+        totals: step.after.totals,
+        connect_duration: connection.connect_duration(),
+        gauges: step.gauges.unwrap_or_else(|| connection.gauges()),
+        local: Endpoint::from_bytes(identity.local, identity.local_port),
+        peer: Endpoint::from_bytes(identity.peer, identity.peer_port),
+        end: step.end,
+        errno: observation.counters.map_or(0, |event| event.error),
+        ..ConnectionRecord::blank()
+    }
+}

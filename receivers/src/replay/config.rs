@@ -1,0 +1,37 @@
+//! Configuration of receiver `replay`.
+
+use std::path::PathBuf;
+
+use longwave_pipeline::component::{ComponentConfig, Problems};
+use serde::{Deserialize, Serialize};
+
+/// The section `receivers::replay`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Config {
+    /// The record file.
+    pub(super) path: PathBuf,
+    pub(super) speed: Speed,
+}
+
+/// How fast a file is replayed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Speed {
+    /// As fast as the pipeline accepts records.
+    #[default]
+    Fast,
+    /// As fast as it was recorded. The time between two recordings in one file is skipped.
+    Original,
+}
+
+// === impl Config ===
+
+impl ComponentConfig for Config {
+    fn validate(&self, problems: &mut Problems) {
+        if self.path.as_os_str().is_empty() {
+            problems
+                .at("path", "requires the name of a record file (one that the record_file exporter wrote)");
+        }
+    }
+}
