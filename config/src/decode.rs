@@ -24,7 +24,7 @@ const MAX_ERRORS: usize = 100;
 
 /// Decodes the settings at `path` (for example `processors::window`). Null gives the type's defaults.
 ///
-/// Differences to serde's usual formats:
+/// Differences from serde's usual formats:
 ///
 /// - A key that is missing or null takes its default.
 /// - A string such as `a,b` is accepted as a list.

@@ -29,7 +29,7 @@ pub enum InvalidDuration {
         /// The number with the unit `s`.
         example: String,
     },
-    /// A unit that Go does not know.
+    /// A unit that Go does not have.
     #[error("time: unknown unit {unit:?} in duration {text:?} (units are ns, us, ms, s, m, h)")]
     UnknownUnit {
         /// The unit, as configured.

@@ -1,4 +1,4 @@
-//! [`SeriesKey`]: what a series is of, as types. Exporters turn it into attributes with [`SeriesKey::for_each_attribute`].
+//! [`SeriesKey`]: the typed key of a series. Exporters turn it into attributes with [`SeriesKey::for_each_attribute`].
 
 use std::sync::Arc;
 
@@ -8,10 +8,10 @@ use crate::model::names::{Label, Service, UNKNOWN, Workload};
 use crate::model::record::{ConnectionId, ConnectionRecord, Endpoint, Reporter, Role};
 use crate::model::time::UnixNanos;
 
-/// Key of a series within its level. Keys are equal exactly when their attributes are.
+/// Key of a series within its level. Two keys are equal if and only if their attributes are.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum SeriesKey {
-    /// The series that sums up what `max_series` leaves no room for.
+    /// The overflow series, for series beyond `max_series`.
     Overflow,
     /// A flow between two ends.
     Flow(FlowKey),
@@ -24,7 +24,7 @@ pub struct FlowKey {
     pub reporter: Reporter,
     /// The client's workload.
     pub source: WorkloadKey,
-    /// The service that the client meant. Empty texts are unknown.
+    /// The service that the client connected to. Empty texts are unknown.
     pub service: Service,
     /// The server's workload; `None` at level `service`.
     pub destination: Option<WorkloadKey>,
@@ -35,9 +35,9 @@ pub struct FlowKey {
 /// What a series' level distinguishes of a workload. Empty texts are unknown.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct WorkloadKey {
-    /// Name.
+    /// Name of the topmost owner.
     pub name: Arc<str>,
-    /// Kind.
+    /// Kind of the topmost owner, such as `Deployment`.
     pub kind: Arc<str>,
     /// Kubernetes namespace.
     pub namespace: Arc<str>,
@@ -45,10 +45,10 @@ pub struct WorkloadKey {
     pub details: Option<Box<WorkloadDetails>>,
 }
 
-/// What a series distinguishes of a workload beyond its name. What is empty has no attribute.
+/// What a series distinguishes of a workload beyond its name. Empty fields have no attribute.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct WorkloadDetails {
-    /// Labels and annotations that the configuration selected, in its order.
+    /// Labels and annotations that the configuration selects, in its order.
     pub labels: Arc<[Label]>,
     /// Pod name.
     pub pod: Arc<str>,
@@ -61,9 +61,9 @@ pub struct WorkloadDetails {
 /// One connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConnectionKey {
-    /// Identity.
+    /// Identity of the connection.
     pub id: ConnectionId,
-    /// Which end the reporting socket is.
+    /// Role of the reporting socket.
     pub role: Role,
     /// The client's end.
     pub source: Endpoint,
@@ -109,7 +109,7 @@ impl SeriesKey {
         })
     }
 
-    /// Visits the series' attributes, in the order in which outputs show them.
+    /// Visits the series' attributes, in the order of their output.
     pub fn for_each_attribute(&self, visit: &mut dyn FnMut(&str, AttributeValue<'_>)) {
         match self {
             Self::Overflow => visit(key::OVERFLOW, AttributeValue::Bool(true)),

@@ -191,8 +191,7 @@ impl Runtime {
     /// Waits until every stage and then every extension has ended: after a stop, or when the inputs of all receivers have ended.
     ///
     /// # Errors
-    /// The first stage or extension that failed or panicked. The failure stops the graph; the others have a little more than
-    /// [`SHUTDOWN_LIMIT`] to drain.
+    /// The first stage or extension that failed or panicked. The failure stops the graph; the others have 17 seconds to drain.
     pub async fn join(&mut self) -> Result<(), RuntimeError> {
         let mut failure: Option<(RuntimeError, Instant)> = None;
         loop {

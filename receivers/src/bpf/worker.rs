@@ -14,7 +14,7 @@ use super::sink::Sink;
 use super::source::Source;
 use super::telemetry::Stats;
 use super::timeline::{Reading, Timeline, monotonic};
-use super::tracker::{RECENT, Tracker};
+use super::tracker::{GONE_TURN, Tracker};
 
 /// Transitions wake the thread only if there are many. The others are drained after this time.
 const LONGEST_WAIT: Duration = Duration::from_millis(200);
@@ -30,7 +30,7 @@ pub struct Worker<K, S> {
     stats: Arc<Stats>,
     failures: u32,
     samples_lost: u64,
-    recent_turned: Instant,
+    gone_turned: Instant,
     has_sampled: bool,
 }
 
@@ -46,7 +46,7 @@ impl<K: Source, S: Sink> Worker<K, S> {
             stats,
             failures: 0,
             samples_lost: 0,
-            recent_turned: Instant::now(),
+            gone_turned: Instant::now(),
             has_sampled: false,
         }
     }
@@ -73,9 +73,9 @@ impl<K: Source, S: Sink> Worker<K, S> {
             }
             // Before the first pass, closes must stay known: a connection that closed during seeding may have left an entry in the
             // kernel's table, which the first pass reports as vanished.
-            if self.has_sampled && self.recent_turned.elapsed() >= RECENT {
-                self.tracker.turn_recent();
-                self.recent_turned = Instant::now();
+            if self.has_sampled && self.gone_turned.elapsed() >= GONE_TURN {
+                self.tracker.turn_gone();
+                self.gone_turned = Instant::now();
             }
         }
     }

@@ -9,12 +9,11 @@
 //! - After a failure the wait grows, is random, and is at least as long as the server demands. Each failure is counted, and logged when it
 //!   is new.
 //!
-//! kube-runtime's watcher (5.0, `streaming_lists()`) reads the same bytes and takes about the same memory: to list 10,000 pods, 72.4 MiB of JSON
-//! from a fake streaming server in another process (release builds, medians of 7 interleaved runs), resident memory grows by 10.9 MiB here
-//! with the filled tables, by 7.1 MiB there if each `Pod` is decoded and dropped, and by 566 MiB there with its reflector's store; CPU time
-//! is 0.16 s, 0.34 s and 0.86 s. That watcher decodes into owned objects (0.22 s even with a type of the few fields that names need), retries
-//! a streamed list without end where a server or its etcd cannot stream, and does not report received bytes. So this module stays: it decodes
-//! borrowed text, falls back to pages, and counts bytes.
+//! This is not kube-runtime's watcher (5.0, `streaming_lists()`), which reads the same bytes: 72.4 MiB to list 10,000 pods from a fake
+//! streaming server. Memory grows by 10.9 MiB here with all tables, and there by 7.1 MiB if each `Pod` is dropped and by 566 MiB with its
+//! reflector's store; CPU time is 0.16 s, 0.34 s and 0.86 s (release builds, server in another process, medians of 7 interleaved runs).
+//! This module stays because it decodes borrowed text, falls back to pages where a server or its etcd cannot stream (the watcher retries
+//! the stream without end), and counts received bytes.
 
 mod failure;
 mod failure_log;

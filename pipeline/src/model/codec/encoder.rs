@@ -46,8 +46,8 @@ impl Encoder {
         let mut rest = records;
         while !rest.is_empty() {
             self.names.clear();
-            let most = rest.len().min(MAX_BLOCK_RECORDS);
-            self.raw.resize(most * RECORD_LEN, 0);
+            let max_count = rest.len().min(MAX_BLOCK_RECORDS);
+            self.raw.resize(max_count * RECORD_LEN, 0);
             let (slots, _) = self.raw.as_chunks_mut::<RECORD_LEN>();
             let mut count = 0;
             for (record, slot) in rest.iter().zip(slots) {

@@ -69,11 +69,11 @@ fn answer(outcome: &Outcome) -> HostFact {
         _ if outcome.is_needed => (Verdict::Missing, ""),
         Step::Load("seed_files") => (
             Verdict::Degraded,
-            "Longwave runs without it: connections that are older than Longwave are seen, but not which process holds them",
+            "Longwave runs without it: connections that are older than Longwave are seen, but without their processes",
         ),
         _ => (
             Verdict::Degraded,
-            "Longwave runs without it: connections that are older than Longwave and that no process holds are seen only when they close",
+            "Longwave runs without it: connections that are older than Longwave and that no process has open are seen only when they close",
         ),
     };
     let found = outcome.failure.as_ref().map_or("accepted".to_owned(), ToString::to_string);
@@ -93,7 +93,7 @@ fn kernel() -> HostFact {
 }
 
 fn kernel_types() -> HostFact {
-    let remedy = "use a kernel with CONFIG_DEBUG_INFO_BTF=y; in a container mount /sys";
+    let remedy = "use a kernel with CONFIG_DEBUG_INFO_BTF=y; in a container, mount /sys";
     let (found, good) = match std::fs::read(btf::VMLINUX) {
         Err(error) => (format!("{}: {error}", btf::VMLINUX), false),
         Ok(bytes) => match btf::offsets(&bytes) {
@@ -130,13 +130,13 @@ fn all_namespaces() -> HostFact {
         found.paths.len(),
         if can { "all can be entered" } else { "CAP_SYS_ADMIN is missing" }
     );
-    let remedy = "grant CAP_SYS_ADMIN: else connections of other network namespaces that are older than Longwave and that no process holds are not seen";
+    let remedy = "grant CAP_SYS_ADMIN; without it, connections of other network namespaces are not seen if they are older than Longwave and no process has them open";
     HostFact::new("network namespaces", words, can, Verdict::Degraded, remedy)
 }
 
 fn processes() -> HostFact {
     let can = capabilities::can_see_processes();
-    let words = if can { "all can be looked at" } else { "CAP_SYS_PTRACE is missing" };
-    let remedy = "grant CAP_SYS_PTRACE: else network namespaces that only other processes hold are not found, nor what CAP_SYS_ADMIN shows of them";
+    let words = if can { "all can be inspected" } else { "CAP_SYS_PTRACE is missing" };
+    let remedy = "grant CAP_SYS_PTRACE; without it, network namespaces that exist only through other processes are not found, and what CAP_SYS_ADMIN shows of them is not seen either";
     HostFact::new("processes", words, can, Verdict::Degraded, remedy)
 }

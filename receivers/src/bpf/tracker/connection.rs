@@ -10,7 +10,7 @@ use longwave_pipeline::model::{
 use super::super::owner::Listeners;
 use super::super::timeline::Timeline;
 use super::counts::{self, Counts};
-use super::ending;
+use super::outcome::outcome;
 
 /// The totals of the last delivered record, and what idle records repeat. The key (the cookie) is in the table, what never changes in
 /// [`super::identity`].
@@ -192,7 +192,7 @@ impl Connection {
                 // The counters are at rest: these counts are final, even if a torn sample was above them.
                 (step.after.totals.sent_bytes, step.after.totals.received_bytes) =
                     (counts.sent, counts.received);
-                let end = ending::end(event, &counts, self.is(mark::SERVER));
+                let end = outcome(event, &counts, self.is(mark::SERVER));
                 step.end = Some(end);
                 step.event = if matches!(end, End::Failed(_)) { Event::Fail } else { Event::Close };
             }

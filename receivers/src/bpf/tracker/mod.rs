@@ -1,22 +1,22 @@
-//! Turns the kernel's events into records: totals become deltas, idle connections get records, each end is reported once.
+//! Turns the kernel's events into records: totals become deltas, idle connections get records, each close is reported once.
 //!
 //! ```text
 //! event → Tracker (which connection?) → Connection::advance → Step → record → Outbox → sink
 //! ```
 //!
 //! - A delta starts from the last record that was delivered. An update is delivered to all pipelines or to none. The content of a refused
-//!   update is in the connection's next record. An end is delivered once.
+//!   update is in the connection's next record. The last record of a connection is delivered once.
 //! - The sum of a connection's deltas is its last totals; for a seeded connection, less the totals of its first record. No delta is
 //!   negative: live counters that seem to decrease are an older or torn observation.
 //! - In each pass every connection has one record: that of its sample, or an idle one.
-//! - What arrives after the end of its connection is discarded and counted.
+//! - What arrives after the last record of its connection is discarded and counted.
 
 mod connection;
 mod counts;
-mod ending;
+mod gone;
 mod identity;
 mod outbox;
-mod recent;
+mod outcome;
 mod record;
 mod table;
 
@@ -30,10 +30,10 @@ use super::owner::{self, Listeners, SharedCgroups};
 use super::sink::Sink;
 use super::timeline::Timeline;
 use connection::{Connection, Observation, Step};
+use gone::GoneConnections;
 use identity::{Identity, Origin};
 pub use outbox::BATCH;
 use outbox::{Outbox, Undo};
-use recent::RecentEnds;
 use record::record;
 use table::{Connections, Detached};
 
@@ -55,9 +55,9 @@ pub struct Rules {
 /// What was discarded and why, and what should never happen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Discards {
-    /// Samples of connections that have ended.
+    /// Samples of connections that have closed, failed or vanished.
     pub late_update: u64,
-    /// Second reports of one end.
+    /// Second reports of one close.
     pub duplicate_end: u64,
     /// Second samples in one pass; their content is in the next record.
     pub repeated_sample: u64,
@@ -76,7 +76,7 @@ pub struct Tracker<S> {
     listeners: Listeners,
     /// Version of the listeners up to which owners were resolved.
     resolved_version: u64,
-    recent: RecentEnds,
+    gone: GoneConnections,
     outbox: Outbox<S>,
     discards: Discards,
     /// Number of the current pass; wraps.
@@ -86,8 +86,8 @@ pub struct Tracker<S> {
     tick: UnixNanos,
 }
 
-/// Shortest time between two calls of [`Tracker::turn_recent`]: for as long a late event of an ended connection is recognized.
-pub const RECENT: Duration = Duration::from_secs(1);
+/// Shortest time between two calls of [`Tracker::turn_gone`]: for as long a late event of a gone connection is recognized.
+pub const GONE_TURN: Duration = Duration::from_secs(1);
 
 // === impl Discards ===
 
@@ -114,7 +114,7 @@ impl<S: Sink> Tracker<S> {
             connections: Connections::default(),
             listeners: Listeners::default(),
             resolved_version: 0,
-            recent: RecentEnds::default(),
+            gone: GoneConnections::default(),
             outbox: Outbox::new(sink),
             discards: Discards::default(),
             pass: 0,
@@ -138,9 +138,9 @@ impl<S: Sink> Tracker<S> {
         self.outbox.sink
     }
 
-    /// Removes older entries of the list of ended connections. Must not be called during a pass.
-    pub fn turn_recent(&mut self) {
-        self.recent.turn();
+    /// Removes the older entries of the gone connections. Must not be called during a pass.
+    pub fn turn_gone(&mut self) {
+        self.gone.turn();
     }
 
     /// Begins a pass. Its updates belong to the window that ends at `tick`.
@@ -171,8 +171,8 @@ impl<S: Sink> Tracker<S> {
         let cookie = event.cookie;
         let tracked = self.connections.by_cookie.get(&cookie).map(|connection| connection.generation);
         let is_close = event.kind == kind::CLOSE;
-        // For a close, this also loads the cache line of the entry that `end` adds.
-        if (is_close || tracked != Some(event.generation)) && self.recent.contains(event) {
+        // For a close, this also loads the cache line of the entry that `finish` adds.
+        if (is_close || tracked != Some(event.generation)) && self.gone.contains(event) {
             let discarded =
                 if is_close { &mut self.discards.duplicate_end } else { &mut self.discards.late_update };
             *discarded += 1;
@@ -184,7 +184,7 @@ impl<S: Sink> Tracker<S> {
             // A close that the kernel side could not assign has no generation.
             Some(_) if event.flags & flag::UNTRACKED != 0 => true,
             Some(generation) if generation < event.generation => {
-                // The end of the socket's previous connection was not reported.
+                // The close of the socket's previous connection was not reported.
                 self.vanish(cookie, &observation);
                 false
             }
@@ -195,9 +195,9 @@ impl<S: Sink> Tracker<S> {
             _ => false,
         };
         if is_close || event.kind == kind::VANISHED {
-            let ended = if is_tracked { self.detach(event) } else { None };
-            let ended = ended.unwrap_or_else(|| self.detached(event, timeline));
-            self.end(cookie, ended, &observation);
+            let known = if is_tracked { self.detach(event) } else { None };
+            let gone = known.unwrap_or_else(|| self.detached(event, timeline));
+            self.finish(cookie, gone, &observation);
         } else if is_tracked || self.track(event, timeline) {
             self.advance(cookie, &observation);
         }
@@ -258,12 +258,12 @@ impl<S: Sink> Tracker<S> {
 
     /// Removes the connection of its last event from the table.
     fn detach(&mut self, event: &ConnectionEvent) -> Option<Detached> {
-        let mut ended = self.connections.remove(event.cookie)?;
-        if ended.origin.owner.pid == 0 && ended.connection.role() != Role::Client {
+        let mut gone = self.connections.remove(event.cookie)?;
+        if gone.origin.owner.pid == 0 && gone.connection.role() != Role::Client {
             // Its listener may have become known since its last sample.
-            ended.origin = self.origin(event, &ended.connection);
+            gone.origin = self.origin(event, &gone.connection);
         }
-        Some(ended)
+        Some(gone)
     }
 
     /// Advances a tracked connection and sends its record. What needs no record is pending until the next one.
@@ -311,18 +311,18 @@ impl<S: Sink> Tracker<S> {
     fn vanish(&mut self, cookie: u64, at: &Observation<'_>) {
         self.flush_updates();
         if let Some(vanished) = self.connections.remove(cookie) {
-            self.end(cookie, vanished, &Observation { event: Event::Vanished, counters: None, ..*at });
+            self.finish(cookie, vanished, &Observation { event: Event::Vanished, counters: None, ..*at });
         }
     }
 
     /// Advances a connection for the last time and sends its record.
-    fn end(&mut self, cookie: u64, ended: Detached, observation: &Observation<'_>) {
-        let Detached { mut connection, identity, origin, pending } = ended;
+    fn finish(&mut self, cookie: u64, gone: Detached, observation: &Observation<'_>) {
+        let Detached { mut connection, identity, origin, pending } = gone;
         let step = connection.advance(observation, pending, &self.listeners);
         self.discards.overcounted_bytes += step.overcounted_bytes();
         let record = record(self.rules.boot, cookie, &connection, &identity, &origin, observation, &step);
         // Not earlier: its cache miss then overlaps with the look-up of the next event, which makes closes a quarter faster.
-        self.recent.add(cookie, connection.generation, observation.observed_ns);
+        self.gone.add(cookie, connection.generation, observation.observed_ns);
         self.outbox.push_event(record);
     }
 

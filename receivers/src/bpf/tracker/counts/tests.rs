@@ -1,7 +1,7 @@
 use longwave_ebpf_abi::{ConnectionEvent, Counters, flag, kind};
 use longwave_pipeline::model::{CloseReason, End, FailReason};
 
-use super::super::ending;
+use super::super::outcome::outcome;
 use super::*;
 
 const CLIENT: u16 = flag::START_KNOWN | flag::ESTABLISHED | flag::CLIENT;
@@ -85,7 +85,7 @@ fn recorded_closes_give_the_applications_counts() {
             "{what}"
         );
         assert_eq!(counts.written, sent + unsent, "{what}");
-        assert_eq!(ending::end(&event, &counts, !client), end, "{what}");
+        assert_eq!(outcome(&event, &counts, !client), end, "{what}");
     }
 }
 

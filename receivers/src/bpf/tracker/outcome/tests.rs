@@ -14,13 +14,13 @@ fn close(state: TcpState, error: u16) -> ConnectionEvent {
 }
 
 fn reason(event: &ConnectionEvent) -> CloseReason {
-    match end(event, &Counts::default(), false) {
+    match outcome(event, &Counts::default(), false) {
         End::Closed(reason) => reason,
         End::Failed(reason) => panic!("failed: {reason}"),
     }
 }
 
-/// Scenario: each errno with which the kernel ends an established connection.
+/// Scenario: each errno with which the kernel closes an established connection.
 /// Guarantees: the close reason is what happened. A soft error left over at an orderly close is not its reason.
 #[test]
 fn errnos_become_close_reasons() {
@@ -62,7 +62,7 @@ fn fin_wait_2_without_the_peers_fin() {
     let orphan = close(TcpState::FinWait2, 0);
     assert_eq!(reason(&orphan), CloseReason::Fin);
     let unread = Counts { unread: 5, ..Counts::default() };
-    assert_eq!(end(&orphan, &unread, false), End::Closed(CloseReason::ResetSent));
+    assert_eq!(outcome(&orphan, &unread, false), End::Closed(CloseReason::ResetSent));
     let disconnected = ConnectionEvent { shutdown: 2, ..orphan };
     assert_eq!(reason(&disconnected), CloseReason::ResetSent);
 }
@@ -78,8 +78,8 @@ fn errnos_become_failure_reasons() {
         (0, FailReason::Cancelled),
     ] {
         let event = ConnectionEvent { flags: flag::CLIENT, ..close(TcpState::SynSent, error) };
-        assert_eq!(end(&event, &Counts::default(), false), End::Failed(expected));
+        assert_eq!(outcome(&event, &Counts::default(), false), End::Failed(expected));
         let child = ConnectionEvent { flags: flag::SERVER, ..close(TcpState::SynRecv, 104) };
-        assert_eq!(end(&child, &Counts::default(), true), End::Closed(CloseReason::ResetReceived));
+        assert_eq!(outcome(&child, &Counts::default(), true), End::Closed(CloseReason::ResetReceived));
     }
 }
