@@ -34,11 +34,11 @@ use crate::{
 /// change at most once, soon after the open.
 const FIRST_SAMPLES: u8 = 4;
 
-/// Age from which the entry of a socket in CLOSE has missed its close, in ns.
+/// Age from which a connection that was never established has missed its close if its socket is in CLOSE, in ns.
 ///
-/// The tracepoint of an active open enters the connection into the table just before the socket leaves CLOSE. An interrupt or a preempted
-/// virtual CPU may prolong that moment.
-const MAX_OPENING_NS: i64 = 1_000_000_000;
+/// The tracepoint of an active open enters the connection into the table just before the socket leaves CLOSE. The process may be preempted
+/// at that moment, and wait for seconds if its CPU share is low.
+const MAX_OPENING_NS: i64 = 60_000_000_000;
 
 /// State of one run of the program.
 struct SampleRun {
@@ -171,7 +171,9 @@ unsafe fn observe(socket: u64, slot: Slot, entry: *mut TableEntry) {
         }
         if state == tcp::CLOSE {
             let generation = (&raw const (*entry).generation).read_volatile();
-            if bpf_ktime_get_ns().wrapping_sub(generation) as i64 >= MAX_OPENING_NS {
+            if control.flags & flag::ESTABLISHED != 0
+                || bpf_ktime_get_ns().wrapping_sub(generation) as i64 >= MAX_OPENING_NS
+            {
                 report_vanished(slot, entry);
             }
             return;
