@@ -120,6 +120,8 @@ impl Setting<'_> {
         seen.check_pod(record, own_end, Some(own), self);
 
         let peer = match record.is_source {
+            // It was never established. A response to its port belongs to another connection.
+            true if record.event == "fail" => None,
             true => self.truth.answerer(record.own, record.peer, record.opened),
             false => self.truth.owner(record.peer.ip(), record.opened),
         };
