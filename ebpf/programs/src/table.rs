@@ -5,8 +5,8 @@ use longwave_ebpf_abi::{
     BUCKET_KEYS, TableEntry,
     tally::{CLOSE_TAKEN, Program},
 };
-use longwave_ebpf_table::{EntryMatch, claim, find, publish, reserve, scan};
 pub use longwave_ebpf_table::{Key, Keys, Slot, free, is_unchanged, remove};
+use longwave_ebpf_table::{claim, publish, reserve, scan};
 
 use crate::{
     atomic,
@@ -99,34 +99,17 @@ impl SocketSlots {
         }
     }
 
-    /// Finds the slot of the connection with this cookie.
+    /// Finds the slot of the connection with this cookie. Prefers an entry that the open wrote to one that seeding wrote.
     #[inline(always)]
     pub fn find_connection(self, cookie: u64) -> Option<Slot> {
-        let compare = |index| {
-            let Some(entry) = entry(index) else { return EntryMatch::Other };
-            // SAFETY: `entry` is an entry of the table.
-            unsafe {
-                if (&raw const (*entry).cookie).read_volatile() != cookie {
-                    EntryMatch::Other
-                } else if (&raw const (*entry).generation).read_volatile() == 0 {
-                    EntryMatch::Seeded
-                } else {
-                    EntryMatch::Opened
-                }
-            }
-        };
-        find(|excluded| self.scan(excluded), compare)
+        let find = |is_seeded| self.result(scan_connection(self.address, cookie, is_seeded, self.scratch));
+        find(0).or_else(|| find(1))
     }
 
     /// Finds a slot of the socket other than `slot`.
     #[inline(always)]
     pub fn find_other(self, slot: &Slot) -> Option<Slot> {
-        self.scan(slot.index)
-    }
-
-    #[inline(always)]
-    fn scan(self, excluded: u32) -> Option<Slot> {
-        self.result(scan_slots(self.address, excluded, self.scratch))
+        self.result(scan_other(self.address, slot.index, self.scratch))
     }
 
     /// Finds and claims the slot of the connection with this cookie. Returns `None` if there is none or another program claimed it first.
@@ -160,13 +143,29 @@ impl SocketSlots {
     }
 }
 
-/// Finds a published slot of a socket and stores it in `scratch`. Returns 1 if there is one, else 0.
+/// Finds the slot of a connection and stores it in `scratch`. Returns 1 if there is one, else 0. Only considers entries that seeding wrote if
+/// `is_seeded` is 1, else only others.
 ///
 /// This is a subprogram, because each inlined call would add a few hundred instructions.
 #[inline(never)]
-extern "C" fn scan_slots(address: u64, excluded: u32, scratch: *mut Scratch) -> u32 {
+extern "C" fn scan_connection(address: u64, cookie: u64, is_seeded: u32, scratch: *mut Scratch) -> u32 {
+    let matches = |index| {
+        let Some(entry) = entry(index) else { return false };
+        // SAFETY: `entry` is an entry of the table.
+        unsafe {
+            (&raw const (*entry).cookie).read_volatile() == cookie
+                && u32::from((&raw const (*entry).generation).read_volatile() == 0) == is_seeded
+        }
+    };
     // SAFETY: `scratch` is that of the calling program.
-    unsafe { store(scratch, scan(Table, address, excluded)) }
+    unsafe { store(scratch, scan(Table, address, matches)) }
+}
+
+/// Finds a slot of a socket other than that at `index` and stores it in `scratch`. Returns 1 if there is one, else 0.
+#[inline(never)]
+extern "C" fn scan_other(address: u64, index: u32, scratch: *mut Scratch) -> u32 {
+    // SAFETY: `scratch` is that of the calling program.
+    unsafe { store(scratch, scan(Table, address, |other| other != index)) }
 }
 
 /// Claims a free slot for a socket and stores it in `scratch`. Returns 1 if there is one, else 0. A subprogram like `scan_slots`.

@@ -79,9 +79,12 @@ pub fn candidates(address: u64, buckets: u32) -> [u32; 2] {
     [scale(hash >> 32), scale(hash & 0xffff_ffff)]
 }
 
-/// Finds a slot that is published for the socket at `address` and whose index is not `excluded`.
+/// Finds a slot that is published for the socket at `address` and whose index `matches`.
+///
+/// The address may have more than one slot: seeding may visit a socket while it opens, and the entry of an earlier socket whose close was
+/// missed stays until a pass removes it.
 #[inline(always)]
-pub fn scan<K: Keys>(keys: K, address: u64, excluded: u32) -> Option<Slot> {
+pub fn scan<K: Keys>(keys: K, address: u64, matches: impl Fn(u32) -> bool) -> Option<Slot> {
     // There is no early exit, because the verifier of the BPF programs follows each exit to the end of the program.
     let (mut found, mut index) = (Key::FREE, 0);
     for at in candidates(address, keys.buckets()) {
@@ -89,7 +92,7 @@ pub fn scan<K: Keys>(keys: K, address: u64, excluded: u32) -> Option<Slot> {
         let mut way = 0;
         while way < K::WAYS {
             let key = keys.load(bucket, way);
-            if key.is_published_for(address) && at * K::WAYS + way != excluded {
+            if key.is_published_for(address) && matches(at * K::WAYS + way) {
                 (found, index) = (key, at * K::WAYS + way);
             }
             way += 1;
@@ -97,39 +100,6 @@ pub fn scan<K: Keys>(keys: K, address: u64, excluded: u32) -> Option<Slot> {
     }
     (!found.is_free()).then_some(Slot::new(found, index))
 }
-
-/// Relation of an entry to the connection that is looked up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EntryMatch {
-    /// The entry belongs to another connection.
-    Other,
-    /// The entry belongs to the connection, and seeding wrote it.
-    Seeded,
-    /// The entry belongs to the connection, and its open wrote it.
-    Opened,
-}
-
-/// Finds the slot of a connection; prefers an entry from the open to a seeded one.
-///
-/// `scan` is [`scan`] for the socket's address. `compare` compares the entry at an index with the connection. A socket has a second slot
-/// only for a short time, if seeding visits it while a connection opens.
-#[inline(always)]
-pub fn find(scan: impl Fn(u32) -> Option<Slot>, compare: impl Fn(u32) -> EntryMatch) -> Option<Slot> {
-    let first = scan(NO_INDEX)?;
-    let first_match = compare(first.index);
-    if matches!(first_match, EntryMatch::Opened) {
-        return Some(first);
-    }
-    if let Some(second) = scan(first.index)
-        && !matches!(compare(second.index), EntryMatch::Other)
-    {
-        return Some(second);
-    }
-    matches!(first_match, EntryMatch::Seeded).then_some(first)
-}
-
-/// An index that no slot has.
-pub const NO_INDEX: u32 = u32::MAX;
 
 /// Claims a free slot for a socket, in the bucket with fewer published slots. Returns `None` if both buckets are full.
 #[inline(always)]

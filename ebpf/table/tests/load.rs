@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 
-use longwave_ebpf_table::{Key, Keys, Slot, publish, remove, reserve};
+use longwave_ebpf_table::{Key, Keys, Slot, publish, remove, reserve, scan};
 
 /// Keys in a vector, in buckets of 8.
 struct Memory(RefCell<Vec<u64>>);
@@ -108,5 +108,19 @@ fn a_full_table_refuses_and_recovers() {
         // Among thousands of sockets each slot is in a candidate bucket of one.
         assert_eq!((open_slots.len(), indices.len()), (64, 64));
         assert!(open_slots.into_iter().all(|slot| remove(&memory, slot)));
+    }
+}
+
+/// *Scenario*: the closes of two sockets at one address were missed, so that their entries are still published when a third socket opens
+/// there and closes.
+/// *Guarantees*: its connection is found, whichever slots the entries have.
+#[test]
+fn a_connection_is_found_beside_entries_of_earlier_sockets() {
+    let memory = Memory(RefCell::new(vec![0; 64]));
+    let address = slab_addresses(7).next().unwrap();
+    let slots: Vec<Slot> =
+        (0..3).map(|_| publish(&memory, reserve(&memory, address).unwrap(), address)).collect();
+    for slot in slots {
+        assert_eq!(scan(&memory, address, |index| index == slot.index), Some(slot));
     }
 }

@@ -7,9 +7,7 @@
 
 use std::sync::Mutex as PlainMutex;
 
-use longwave_ebpf_table::{
-    EntryMatch, Key, Keys, Slot, claim, find, free, is_unchanged, publish, remove, reserve, scan,
-};
+use longwave_ebpf_table::{Key, Keys, Slot, claim, free, is_unchanged, publish, remove, reserve, scan};
 use loom::sync::Arc;
 use loom::sync::atomic::Ordering::{AcqRel, Acquire, Release, SeqCst};
 use loom::sync::atomic::{AtomicU64, fence};
@@ -123,17 +121,13 @@ impl Host {
     }
 
     fn find_connection(&self, address: u64, cookie: u64) -> Option<Slot> {
-        find(
-            |excluded| scan(self, address, excluded),
-            |index| {
+        let find = |is_seeded: bool| {
+            scan(self, address, |index| {
                 let entry = &self.entries[index as usize];
-                match (entry.cookie.load(Acquire) == cookie, entry.generation.load(Acquire)) {
-                    (false, _) => EntryMatch::Other,
-                    (true, 0) => EntryMatch::Seeded,
-                    (true, _) => EntryMatch::Opened,
-                }
-            },
-        )
+                entry.cookie.load(Acquire) == cookie && (entry.generation.load(Acquire) == 0) == is_seeded
+            })
+        };
+        find(false).or_else(|| find(true))
     }
 
     /// Returns the slot at an index and the address for which it is published.
@@ -143,7 +137,7 @@ impl Host {
     }
 
     fn find_other(&self, address: u64, slot: Slot) -> Option<Slot> {
-        scan(self, address, slot.index)
+        scan(self, address, |index| index != slot.index)
     }
 
     fn fill(&self, slot: Slot, cookie: u64, generation: u64) {
