@@ -1,5 +1,5 @@
-//! Costs of the programs: 8,000 sockets, first idle and then all active, and 20,000 connections that open and close, with BPF statistics on.
-//! Needs root and BPF. Prints; asserts nothing.
+//! Costs of the programs: 8,000 sockets, first idle and then all active, and 20,000 connections that open and close, with BPF statistics
+//! on. Needs root and BPF. Prints; asserts nothing.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, reason = "a bench")]
 
 use std::io::{Read, Write};

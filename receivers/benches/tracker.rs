@@ -1,4 +1,4 @@
-//! What the tracker costs: `cargo bench -p longwave-receivers --features bench --bench tracker`. Prints, asserts nothing about time.
+//! Measures the CPU time of the tracker: `cargo bench -p longwave-receivers --features bench --bench tracker`. Asserts nothing about time.
 #![allow(clippy::print_stdout)]
 
 use std::time::Duration;
@@ -114,7 +114,7 @@ fn send(event: &mut ConnectionEvent, bytes: u32) {
     c.data_segs_out += 1;
 }
 
-/// CPU time of this thread: other load on the machine does not change it.
+/// Returns the CPU time of this thread, which other load on the machine does not change.
 fn cpu_time() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
