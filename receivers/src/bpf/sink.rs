@@ -52,7 +52,7 @@ const MAX_WAITING: usize = 65_536;
 /// Longest single wait: one stuck pipeline must not use up the whole budget of the others.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
-/// Budget of the last pass: less than what exporters get to deliver the rest.
+/// Budget of the last pass. It is shorter than the time that exporters have to deliver the rest.
 const LAST_BUDGET: Duration = Duration::from_secs(10);
 
 // === impl WaitingEvents ===
@@ -101,7 +101,7 @@ impl Pipelines {
         }
     }
 
-    /// Returns the output, which must be flushed.
+    /// Returns the output, which the caller must flush.
     pub fn into_output(self) -> RecordOutput {
         self.output
     }

@@ -131,14 +131,14 @@ pub fn opened_actively(event: &ConnectionEvent) -> Option<bool> {
     }
 }
 
-/// Returns the difference of `snd_una` and `bytes_acked`, which is constant. The kernel changes one after the other: a torn sample has one
-/// that is newer than the other, and another difference.
+/// Returns the difference of `snd_una` and `bytes_acked`, which is constant. The kernel changes one after the other. In a torn sample one
+/// of them is newer than the other, so that it has another difference.
 pub fn base(c: &Counters) -> u32 {
     c.snd_una.wrapping_sub(c.bytes_acked as u32)
 }
 
 /// Returns the counters with `bytes_acked` as it was when `snd_una` was read.
-pub fn mended(c: &Counters, base: u32) -> Counters {
+pub fn repaired(c: &Counters, base: u32) -> Counters {
     let error = c.snd_una.wrapping_sub(base).wrapping_sub(c.bytes_acked as u32) as i32;
     Counters { bytes_acked: c.bytes_acked.saturating_add_signed(i64::from(error)), ..*c }
 }

@@ -1,10 +1,11 @@
-//! Stores which connections closed, failed or vanished recently, to recognize what arrives afterwards: samples of the pass that was under way, and a close
-//! reported twice.
+//! Stores which connections closed, failed or vanished recently, to recognize events that arrive after that: samples of the pass that was
+//! running, and a close that is reported twice.
 
 use hashbrown::HashMap;
 use longwave_ebpf_abi::{ConnectionEvent, flag};
 
-/// Gone connections by cookie. Two maps alternate, so that each entry is kept for at least one turn. Bounded.
+/// Gone connections by cookie. Two maps alternate, so that each entry outlives one rotation and is removed by the second. The number of
+/// entries is bounded.
 #[derive(Debug, Default)]
 pub struct GoneConnections {
     current: HashMap<u64, GoneConnection, foldhash::fast::RandomState>,
@@ -17,10 +18,10 @@ struct GoneConnection {
     observed_ns: u64,
 }
 
-/// Entries in one map. If there are more, the older map is cleared early.
+/// Most entries in one map. Above it, the maps rotate early.
 const MAX_ENTRIES: usize = 131_072;
 
-/// The copies of the program run in one transition of the kernel, at most an interrupt apart.
+/// Longest time between two reports of one close, in ns. The copies of `state` run in one transition, at most an interrupt apart.
 const SAME_EVENT_NS: u64 = 100_000_000;
 
 // === impl GoneConnections ===
@@ -29,7 +30,7 @@ impl GoneConnections {
     /// Adds a connection.
     pub fn add(&mut self, cookie: u64, generation: u64, observed_ns: u64) {
         if self.current.len() >= MAX_ENTRIES {
-            self.turn();
+            self.rotate();
         }
         self.current.insert(cookie, GoneConnection { generation, observed_ns });
     }
@@ -40,14 +41,15 @@ impl GoneConnections {
             return false;
         };
         if event.flags & flag::UNTRACKED != 0 {
-            // Without a generation, time decides: soon afterwards it is a second report, later another connection of the socket.
+            // It has no generation, so the time decides: shortly after the close it is a second report, later it is another connection of
+            // the socket.
             return event.observed_ns.abs_diff(gone.observed_ns) < SAME_EVENT_NS;
         }
         event.generation <= gone.generation
     }
 
-    /// Removes what was added before the previous turn.
-    pub fn turn(&mut self) {
+    /// Removes the entries that were added before the previous rotation.
+    pub fn rotate(&mut self) {
         self.previous = std::mem::take(&mut self.current);
     }
 }

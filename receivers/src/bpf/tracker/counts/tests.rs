@@ -92,7 +92,7 @@ fn recorded_closes_give_the_applications_counts() {
 /// Scenario: the same closes, as if the open had not been observed.
 /// Guarantees: the counters alone distinguish an active open from a passive one.
 #[test]
-fn the_role_shows_in_the_counters() {
+fn the_counters_show_the_role() {
     for Case { what, event, .. } in cases().into_iter().filter(|case| matches!(case.end, End::Closed(_))) {
         assert_eq!(opened_actively(&event), Some(event.flags & flag::CLIENT != 0), "{what}");
     }
@@ -101,13 +101,13 @@ fn the_role_shows_in_the_counters() {
 /// Scenario: a drop on output is counted in `bytes_sent` and not in `bytes_retrans`.
 /// Guarantees: the role is unknown, not guessed.
 #[test]
-fn a_spoiled_role_is_not_guessed() {
+fn an_uncertain_role_is_not_guessed() {
     let mut event = cases().remove(0).event;
     event.counters.bytes_sent += 1448;
     assert_eq!(opened_actively(&event), None);
 }
 
-/// Scenario: all sequence numbers are about to wrap, or have wrapped, with data in flight and a FIN queued behind it.
+/// Scenario: all sequence numbers are about to wrap, or have wrapped, with data in flight and a FIN queued after it.
 /// Guarantees: the counts are the same everywhere in the sequence space.
 #[test]
 fn sequence_numbers_wrap() {
@@ -136,7 +136,7 @@ fn sequence_numbers_wrap() {
 /// Scenario: a sample is taken while an acknowledgement is processed: one of `bytes_acked` and `snd_una` is old.
 /// Guarantees: if the base is known, the counts are those of the moment at which `snd_una` was read.
 #[test]
-fn a_torn_sample_is_mended() {
+fn a_torn_sample_is_repaired() {
     let whole = Counters {
         bytes_acked: 1001,
         snd_una: 5000,
@@ -157,6 +157,6 @@ fn a_torn_sample_is_mended() {
     assert_eq!(sent, 5000);
     for torn in [Counters { bytes_acked: 3001, ..whole }, Counters { snd_una: 7000, ..whole }] {
         assert_ne!(Counts::of(&event, &torn, true).sent, sent);
-        assert_eq!(Counts::of(&event, &mended(&torn, base), true).sent, sent);
+        assert_eq!(Counts::of(&event, &repaired(&torn, base), true).sent, sent);
     }
 }
