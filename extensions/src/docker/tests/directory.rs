@@ -36,7 +36,7 @@ fn event(at: u64, begun: bool) -> UpdateSource {
     UpdateSource::Event { at: UnixNanos(at), begun }
 }
 
-/// *Scenario*: a container is renamed, ends, and its address goes to another one.
+/// *Scenario*: a container is renamed and ends, and another one gets its address.
 /// *Guarantees*: a record's time decides which name it gets; an id keeps its last name, an address does not.
 #[test]
 fn names_are_as_of_the_records_time() {
@@ -83,7 +83,7 @@ fn each_network_has_its_own_address() {
 }
 
 /// *Scenario*: a container is found running by a list, long after it was started.
-/// *Guarantees*: records since its start carry its name.
+/// *Guarantees*: records since its start have its name.
 #[test]
 fn a_listed_container_has_its_name_since_its_start() {
     let directory = following();
@@ -130,8 +130,9 @@ fn published_ports_and_backends_resolve_to_the_service() {
     assert!(!translated("10.0.0.9"));
 }
 
-/// *Scenario*: a cgroup's container that the daemon has not reported, in each status; then the daemon does not know it.
-/// *Guarantees*: pending only while a result may come; looked up once; a foreign id is not looked up again until some lists later.
+/// *Scenario*: a cgroup's container that the daemon has not reported, in each status; then the daemon has no such container.
+/// *Guarantees*: it is pending only while a result may arrive, and is looked up once. A foreign id is looked up again only after several
+/// lists.
 #[test]
 fn unknown_containers_are_looked_up_once() {
     let directory = DockerDirectory::new(&DockerConfig::default());
@@ -168,7 +169,7 @@ fn an_address_in_a_network_of_containers_is_pending() {
     assert_eq!(name_at_address(&directory, "10.0.0.1", now), "unknown");
 }
 
-/// *Scenario*: ten thousand containers come and go with the same addresses.
+/// *Scenario*: ten thousand containers start and end, one after the other, with the same address.
 /// *Guarantees*: the number of former values stays bounded, by age.
 #[test]
 fn churn_does_not_grow_the_table() {
