@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Uid(pub u128);
 
-/// Id of a container: the first half of its 64 hex digits, which is unique enough.
+/// Id of a container: the first 32 of its 64 hex digits. These 128 bits are random, so they are unique in practice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ContainerId(pub u128);
 

@@ -16,7 +16,7 @@ const POD: &str = r#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"web-7d4
 "containerStatuses":[{"name":"web","state":{"running":{"startedAt":"2026-11-21T09:10:05Z"}},"lastState":{"terminated":{"exitCode":1,"startedAt":"2026-11-21T09:00:05Z","finishedAt":"2026-11-21T09:10:04Z"}},
 "ready":true,"restartCount":1,"containerID":"containerd://bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb","started":true}],"qosClass":"BestEffort"}}"#;
 
-/// *Scenario*: a container whose state was lost with its node's: Kubernetes writes `null` for its times.
+/// *Scenario*: a container whose state was lost when its node restarted. Kubernetes writes `null` for its times.
 /// *Guarantees*: the pod is decoded.
 #[test]
 fn times_that_are_unknown() {
@@ -58,10 +58,10 @@ fn pod() {
     );
 }
 
-/// *Scenario*: a pod that was just created, in the host's network; one with nulls wherever Go writes them.
+/// *Scenario*: a pod in the host's network that was just created, and a pod with null in each field in which Go writes it.
 /// *Guarantees*: missing fields are empty.
 #[test]
-fn young_pods() {
+fn new_pods() {
     let pod: Pod<'_> = serde_json::from_str(
         r#"{"metadata":{"name":"a"},"spec":{"hostNetwork":true,"containers":[{"name":"a","ports":[{"containerPort":80,"hostPort":80}]}]},"status":{"phase":"Pending"}}"#,
     )

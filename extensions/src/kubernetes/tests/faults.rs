@@ -83,7 +83,7 @@ async fn start(address: SocketAddr, timing: Timing) -> Running {
 }
 
 impl Running {
-    /// Name of the workload that has the address now.
+    /// Returns the name of the workload that has the address now, `pending` or `unknown`.
     fn workload(&self, address: &str) -> String {
         let end = Endpoint { address: address.parse().unwrap(), port: 0 };
         match self.directory.workload_of_address(end, UnixNanos::now()) {
@@ -108,7 +108,7 @@ impl Running {
         panic!("not within 30 s: {what}; {:?}", self.metrics());
     }
 
-    /// All metrics: name and attributes without the extension's id → value.
+    /// Returns the values of all metrics by name and attributes, without the extension's id.
     fn metrics(&self) -> HashMap<String, f64> {
         let mut collected = ResourceMetrics::default();
         self.reader.collect(&mut collected).unwrap();
@@ -153,7 +153,8 @@ impl Running {
     }
 }
 
-/// *Scenario*: a server that begins to stream a listing and then reports that its store cannot, as Kubernetes 1.34 on an older etcd does.
+/// *Scenario*: a server that begins to stream a listing and then reports that its store does not support this, as Kubernetes 1.34 on an
+/// older etcd does.
 /// *Guarantees*: the listing is paged instead, without a wait.
 #[tokio::test]
 async fn a_store_that_cannot_stream() {
@@ -173,7 +174,8 @@ async fn a_store_that_cannot_stream() {
 }
 
 /// *Scenario*: a server that streams listings, then one that refuses to; pods, services and slices that exist and that are added later.
-/// *Guarantees*: everything is known either way; the second server is paged after one refusal; events follow; the metrics show it.
+/// *Guarantees*: everything is found in both cases; the second server is paged after one refusal; later events are applied. The metrics
+/// count all of this.
 #[tokio::test]
 async fn lists_then_follows() {
     for streams in [true, false] {
@@ -249,7 +251,7 @@ async fn cut_watches_are_resumed() {
 /// pages.
 /// *Guarantees*: everything is listed again; what vanished in the gap is removed, and only when the listing is complete.
 #[tokio::test]
-async fn gone() {
+async fn an_expired_version_is_listed_again() {
     for streams in [true, false] {
         let api = FakeApiServer::start(streams).await;
         api.put(PODS, &pod(1, "stays", "10.244.1.1", 0));

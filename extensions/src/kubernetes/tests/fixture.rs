@@ -134,7 +134,7 @@ impl Fixture {
         self.table(of).remove(&object.to_string(), at(now)).unwrap();
     }
 
-    /// `Deployment/web (web-5f6d-1)`, `pending` or `unknown`.
+    /// Returns a name like `Deployment/web (web-5f6d-1)`, `pending` or `unknown`.
     pub fn workload(&self, address: &str, port: u16, time: u64) -> String {
         let end = Endpoint { address: address.parse().unwrap(), port };
         shown(self.directory.workload_of_address(end, at(time)), |w| {
@@ -142,7 +142,7 @@ impl Fixture {
         })
     }
 
-    /// The same as [`Self::workload`], with the container.
+    /// Returns the same as [`Self::workload`], with the container.
     pub fn cgroup(&self, container_id: &str, pod_uid: &str, time: u64) -> String {
         let name = CgroupName { path: "", container_id, pod_uid };
         shown(self.directory.workload_of_cgroup(&name, at(time)), |w| {
@@ -150,7 +150,7 @@ impl Fixture {
         })
     }
 
-    /// `shop/web`, with `*` if ambiguous.
+    /// Returns a name like `shop/web`, with `*` if it is ambiguous, `pending` or `unknown`.
     pub fn service(&self, address: &str, port: u16, time: u64) -> String {
         let frontend = Endpoint { address: address.parse().unwrap(), port };
         shown(self.directory.service_of_address(frontend, at(time)), named)

@@ -19,9 +19,9 @@ pub(in crate::kubernetes) struct Resource {
     pub selector: String,
 }
 
-/// Stores objects, which it gets as JSON.
+/// Table that stores the objects of one resource. It receives them as JSON.
 pub(in crate::kubernetes) trait ObjectTable: Send + Sync {
-    /// Enters or updates an object.
+    /// Adds or updates an object.
     fn apply(&self, object: &str, update: Update) -> Result<(), serde_json::Error>;
 
     /// Removes an object.

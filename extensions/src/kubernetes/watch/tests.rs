@@ -7,7 +7,7 @@ use super::resource::escape;
 use super::*;
 
 /// *Scenario*: lines that come in pieces of every size, with an empty one and one that is not complete.
-/// *Guarantees*: each whole line once, in order.
+/// *Guarantees*: each complete line is returned once, in order.
 #[test]
 fn lines_in_pieces() {
     let text = b"{\"a\":1}\n\n{\"b\":2}\n{\"c\"";
@@ -27,7 +27,8 @@ fn lines_in_pieces() {
 }
 
 /// *Scenario*: many waits after many failures.
-/// *Guarantees*: at most one and a half times the longest wait, at least half of what is due, and not all the same.
+/// *Guarantees*: each wait is between half and one and a half times the doubled time, which is limited. Random waits differ from each
+/// other.
 #[test]
 fn waits() {
     let timing = Timing::default();
