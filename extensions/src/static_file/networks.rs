@@ -17,7 +17,7 @@ pub(super) struct Networks<T> {
     v6: AddressFamily<T>,
 }
 
-/// One value to be entered into the table.
+/// One value from which the table is built.
 pub(super) struct NetworkEntry<T> {
     pub network: Network,
     /// `None`: any port.
