@@ -143,7 +143,8 @@ async fn servers_that_cannot_be_reached() {
         .await;
 }
 
-/// *Scenario*: a client connects by address to a TLS server with a certificate for `collector.test`, with `server_name_override` and without.
+/// *Scenario*: a client connects by address to a TLS server with a certificate for `collector.test`, with `server_name_override` and
+/// without.
 /// *Guarantees*: with it the certificate is verified for that name, SNI has the name, and `Host` is the endpoint's; without it the message
 /// names the setting.
 #[tokio::test]

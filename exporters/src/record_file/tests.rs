@@ -27,7 +27,7 @@ async fn push(exporter: &mut RecordFileExporter, batch: &Batch) -> Result<(), Pu
     Ok(())
 }
 
-/// Records the golden records and their pass.
+/// Writes the golden records and their pass to a file.
 async fn record(path: &Path, append: bool) {
     let mut exporter = exporter(path, append);
     exporter.pusher().start().await.unwrap();
@@ -136,7 +136,7 @@ async fn what_cannot_be_written_is_refused() {
 /// *Scenario*: a write failed halfway and left a part of a block; it is retried.
 /// *Guarantees*: the part is cut off first, and the file is complete.
 #[tokio::test]
-async fn a_failed_write_leaves_no_trace() {
+async fn the_rest_of_a_failed_write_is_cut_off() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("records.lwr");
     let mut exporter = exporter(&path, false);
@@ -150,10 +150,10 @@ async fn a_failed_write_leaves_no_trace() {
     assert_eq!(read(&path), one_session(false));
 }
 
-/// *Scenario*: a push before the start and after the shutdown.
-/// *Guarantees*: the error is retryable; nothing panics.
+/// *Scenario*: a push before the start, and a shutdown without a start.
+/// *Guarantees*: the error of the push is retryable. The shutdown does nothing.
 #[tokio::test]
-async fn a_file_that_is_not_open_takes_nothing() {
+async fn a_file_that_is_not_open_accepts_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let mut exporter = exporter(&directory.path().join("records.lwr"), false);
     let error = push(&mut exporter, &Batch::records(golden::records())).await.unwrap_err();

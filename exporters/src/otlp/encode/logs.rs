@@ -19,7 +19,7 @@ pub struct LogsEncoder {
 }
 
 impl LogsEncoder {
-    /// `resource` are the attributes of the reporting process, in this order.
+    /// Creates an encoder. `resource` contains the attributes of the reporting process, in this order.
     pub fn new(resource: &[(String, String)]) -> Self {
         Self::with_limit(resource, MAX_REQUEST_BYTES)
     }

@@ -29,7 +29,7 @@ pub struct MetricsEncoder {
 }
 
 impl MetricsEncoder {
-    /// `resource` are the attributes of the reporting process, in this order.
+    /// Creates an encoder. `resource` contains the attributes of the reporting process, in this order.
     pub fn new(resource: &[(String, String)], temporality: Temporality) -> Self {
         Self::with_limit(resource, temporality, MAX_REQUEST_BYTES)
     }

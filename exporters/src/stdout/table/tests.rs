@@ -16,7 +16,7 @@ fn text(name: &str) -> Arc<str> {
     if name == "unknown" { Arc::default() } else { name.into() }
 }
 
-/// A series. `names` are reporter, source, source namespace, service, destination, destination namespace.
+/// Returns a series. `names` are reporter, source, source namespace, service, destination, destination namespace.
 fn flow(level: Level, names: [&str; 6], measures: Measures) -> Series {
     let [reporter, source, source_namespace, service, destination, namespace] = names;
     let workload = |name, namespace| WorkloadKey {
@@ -74,7 +74,7 @@ fn window(series: Vec<Series>) -> Window {
     Window { start: golden::START, end: golden::END, series }
 }
 
-/// A host without Kubernetes: systemd units, processes, unknown peers, and one flow with both ends on the host.
+/// Returns the window of a host without Kubernetes: systemd units, processes, unknown peers, and one flow with both ends on the host.
 fn host() -> Window {
     let row = |names: [&str; 4], sent, received, retransmits, rtt, connections| {
         let [reporter, source, destination, service] = names;
@@ -120,7 +120,7 @@ fn host() -> Window {
     ])
 }
 
-/// A Kubernetes node: namespaces, services, long names, and an overflow series.
+/// Returns the window of a Kubernetes node: namespaces, services, long names, and an overflow series.
 fn node() -> Window {
     let row = |names, sent, received, retransmits, rtt, connections| {
         flow(Level::Workload, names, measures(Numbers { sent, received, retransmits, rtt, connections }))

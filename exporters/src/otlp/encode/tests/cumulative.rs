@@ -12,7 +12,7 @@ use crate::otlp::encode::MetricsEncoder;
 /// *Scenario*: three windows. A series closes a connection and measures a round trip in the first, sends a few bytes in the second, and
 /// ends in the third. Then it returns with a new creation time.
 /// *Guarantees*: sums, histograms and reasons continue from window to window with the creation as their start, also those that did not
-/// change; the active connections and the least round trip are those of the window; after the end all sums start again; no state is
+/// change; the active connections and the lowest round trip are those of the window; after the end all sums start again; no state is
 /// kept for an ended series.
 #[test]
 fn three_windows_an_end_and_a_return() {
@@ -148,14 +148,15 @@ fn difference(later: &DecodedPoint, earlier: Option<&DecodedPoint>) -> DecodedVa
     }
 }
 
-fn is_nothing(value: &DecodedValue) -> bool {
+fn is_zero(value: &DecodedValue) -> bool {
     matches!(value, DecodedValue::Int(0) | DecodedValue::Histogram { count: 0, .. })
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// *Scenario*: four series over up to twelve windows are idle, absent, end and return at random, and are encoded with both temporalities.
+    /// *Scenario*: four series over up to twelve windows are idle, absent, end and return at random, and are encoded with both
+    /// temporalities.
     /// *Guarantees*: for each stream, cumulative(t) − cumulative(t−1) = delta(t); a start changes only when the series is created again; a
     /// stream never disappears while its series is reported; no state is kept for an ended series.
     #[test]
@@ -178,7 +179,7 @@ proptest! {
                 let change = difference(sum, previous.get(key));
                 match deltas.get(key) {
                     Some(delta) => prop_assert_eq!(&delta.value, &change, "{:?}", key),
-                    None => prop_assert!(is_nothing(&change), "{:?} changed by {:?}", key, change),
+                    None => prop_assert!(is_zero(&change), "{:?} changed by {:?}", key, change),
                 }
             }
             prop_assert!(deltas.keys().all(|key| sums.contains_key(key)));

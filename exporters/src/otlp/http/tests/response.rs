@@ -32,7 +32,7 @@ fn retry_after_forms() {
 /// *Scenario*: responses with the server's reason as protobuf, as text and as an HTML page; a redirect.
 /// *Guarantees*: the error is one line that names the URL, the status, the reason and the likely remedy.
 #[test]
-fn the_servers_words() {
+fn errors_contain_the_servers_reason() {
     let error = |status: u16, header: &[(reqwest::header::HeaderName, &str)], body: &[u8]| {
         let headers: HeaderMap =
             header.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect();
