@@ -10,8 +10,8 @@ fn history() -> History<u8, &'static str> {
     History::new(Bounds { age: Duration::from_nanos(100), count: 8 })
 }
 
-/// *Scenario*: an address is given to another pod between two records; the updates come in the order end, start.
-/// *Guarantees*: each record's own time decides, to the nanosecond; before the first value and in the gap there is none.
+/// *Scenario*: an address is given to another pod between two records. The updates arrive in the order end, start.
+/// *Guarantees*: each record gets the value of its own time, to the nanosecond. Before the first value and in the gap there is none.
 #[test]
 fn recycled_address() {
     let mut table = history();
@@ -97,7 +97,7 @@ fn starts_by_another_clock() {
     assert_eq!([99, 100].map(|time| table.at(&1, at(time)).copied()), [Some("old"), Some("new")]);
 }
 
-/// *Scenario*: time passes after an end; then more values end than the table may keep.
+/// *Scenario*: time passes after an end. Then more values end than the table may keep.
 /// *Guarantees*: a former value is kept for the age of the bounds and then evicted. Above their count the oldest are evicted first. A
 /// current value is never evicted.
 #[test]

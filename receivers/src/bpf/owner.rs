@@ -155,8 +155,8 @@ impl From<&abi::Owner> for Process {
     }
 }
 
-/// Returns the owner of a connection. Its cgroup is that of the socket, unless that is shared; else that of the process that has a
-/// descriptor of it; else that of the process that listens on its local end (only with `server`); else the shared one.
+/// Returns the owner of a connection. Its cgroup is the first of these that is known: that of the socket, if it is not shared; that of the
+/// process that has a descriptor of the socket; that of the process that listens on the local end (only with `server`); that of the socket.
 pub fn resolve(
     owner: &abi::Owner,
     tuple: &Tuple,

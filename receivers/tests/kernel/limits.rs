@@ -80,7 +80,7 @@ pub fn privileged_a_full_table_is_counted_and_closes_are_reported() {
     assert!(kernel.losses().close_untracked > 0);
 }
 
-/// *Scenario*: connections open until the table has refused one thousand ends, and stay open; then all close.
+/// *Scenario*: connections open until the table has refused one thousand ends, and stay open. Then all close.
 /// *Guarantees*: every slot is in use before the table is full, and each close is either delivered or counted as lost.
 pub fn privileged_the_last_slot_is_used_before_the_table_is_full() {
     let many = Rlimit { current: Some(16_384), maximum: Some(16_384) };

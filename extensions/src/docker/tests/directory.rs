@@ -37,7 +37,7 @@ fn event(at: u64, begun: bool) -> UpdateSource {
 }
 
 /// *Scenario*: a container is renamed and ends, and another one gets its address.
-/// *Guarantees*: a record's time decides which name it gets; an id keeps its last name, an address does not.
+/// *Guarantees*: a record gets the name that was valid at its time. An id keeps its last name, an address does not.
 #[test]
 fn names_are_as_of_the_records_time() {
     let directory = following();
@@ -93,8 +93,8 @@ fn a_listed_container_has_its_name_since_its_start() {
 }
 
 /// *Scenario*: a Compose service and a container outside Compose publish ports, on all addresses and on one.
-/// *Guarantees*: the published port resolves to the service only at this host's addresses; so does the backend's address; addresses whose
-/// connections may be translated are known.
+/// *Guarantees*: a published port resolves to the service only at this host's addresses. The backend's address resolves to it too. The
+/// addresses whose connections may be translated are known.
 #[test]
 fn published_ports_and_backends_resolve_to_the_service() {
     let directory = following();
@@ -130,7 +130,7 @@ fn published_ports_and_backends_resolve_to_the_service() {
     assert!(!translated("10.0.0.9"));
 }
 
-/// *Scenario*: a cgroup's container that the daemon has not reported, in each status; then the daemon has no such container.
+/// *Scenario*: a cgroup has the id of a container that the daemon has not reported, in each status. Then the daemon has no such container.
 /// *Guarantees*: it is pending only while a result may arrive, and is looked up once. A foreign id is looked up again only after several
 /// lists.
 #[test]

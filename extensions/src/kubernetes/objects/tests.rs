@@ -75,7 +75,7 @@ fn new_pods() {
 }
 
 /// *Scenario*: a load balancer's service, a headless one, an external name.
-/// *Guarantees*: the addresses and TCP ports to which clients connect; none for the latter two.
+/// *Guarantees*: the first has the addresses and TCP ports to which clients connect. The others have none.
 #[test]
 fn services() {
     let json = r#"{"metadata":{"name":"web","namespace":"shop"},"spec":{"type":"LoadBalancer","clusterIP":"10.96.0.5","clusterIPs":["10.96.0.5","fd00:10:96::5"],
@@ -93,8 +93,8 @@ fn services() {
     }
 }
 
-/// *Scenario*: a slice with ready and other endpoints; one without ports; an empty one, for which Go writes null.
-/// *Guarantees*: every endpoint with each TCP port, and the pod that it refers to.
+/// *Scenario*: a slice with ready and other endpoints, one without ports, and an empty one, for which Go writes null.
+/// *Guarantees*: each endpoint is a backend with each TCP port, and with the pod to which it refers.
 #[test]
 fn endpoint_slices() {
     let json = r#"{"metadata":{"name":"web-abc","namespace":"shop","labels":{"kubernetes.io/service-name":"web"}},"addressType":"IPv4",
@@ -115,7 +115,7 @@ fn endpoint_slices() {
 }
 
 /// *Scenario*: times as Kubernetes writes them, and texts that are not times.
-/// *Guarantees*: leap days and centuries are counted; everything else is refused.
+/// *Guarantees*: leap days and centuries are counted. All other texts are refused.
 #[test]
 fn times() {
     let read = |text| crate::rfc3339::parse_utc_seconds(text).map(|time| time.0 / 1_000_000_000);

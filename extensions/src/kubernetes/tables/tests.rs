@@ -5,7 +5,7 @@ use crate::kubernetes::tests::{Fixture, TableKind, at, host_pod, pod};
 
 /// *Scenario*: a day of pods on addresses that are used again: 7,200 pods, 50 at a time, some in the host's network, some that end on
 /// their own, a listing after a gap each hour.
-/// *Guarantees*: every table, and the tables of names, are as small at the end as after the first hour; once all pods are deleted they are
+/// *Guarantees*: every table, and the tables of names, are as small at the end as after the first hour. Once all pods are deleted they are
 /// empty.
 #[test]
 fn a_day_of_churn_leaves_nothing() {
@@ -119,7 +119,7 @@ proptest! {
 }
 
 /// *Scenario*: declarations of one key are added and removed, the same one twice.
-/// *Guarantees*: the meaning follows; removing a declaration that was never added changes nothing.
+/// *Guarantees*: the meaning is that of the present declarations. Removing a declaration that was never added changes nothing.
 #[test]
 fn shared_keys() {
     let mut table = shared_keys::SharedKeys::<u8, u8, u8>::new(Default::default());

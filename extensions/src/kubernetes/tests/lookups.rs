@@ -18,9 +18,9 @@ fn recycled_within_one_interval() {
     assert_eq!(fixture.workload("10.244.1.7", 0, 20), "Deployment/new (new-5f6d-2)");
 }
 
-/// *Scenario*: a pod is deleted, and another pod gets its address soon after; the end of the first is reported late, the start of the
-/// second later.
-/// *Guarantees*: the first has the address until the end of its grace period, not until the report; then no pod has it until the start of
+/// *Scenario*: a pod is deleted, and another pod gets its address soon after. The end of the first is reported late, and the start of the
+/// second after that.
+/// *Guarantees*: the first has the address until the end of its grace period, not until the report. Then no pod has it until the start of
 /// the second.
 #[test]
 fn an_end_that_is_reported_late() {
@@ -53,7 +53,7 @@ fn a_pod_that_ends_late_does_not_get_its_address_back() {
     assert_eq!(fixture.workload("10.244.1.7", 0, 30), "Deployment/new (new-5f6d-2)");
 }
 
-/// *Scenario*: a StatefulSet's pod is deleted during a gap and created again with the same name and address; the new listing contains the
+/// *Scenario*: a StatefulSet's pod is deleted during a gap and created again with the same name and address. The new listing contains the
 /// new pod only.
 /// *Guarantees*: the removal of the old pod does not affect the new one of the same name.
 #[test]
@@ -71,7 +71,7 @@ fn pods_of_the_same_name() {
 }
 
 /// *Scenario*: after a gap a listing contains some of the known objects, and a new one.
-/// *Guarantees*: until it is complete look-ups find all known objects; then what vanished is found for earlier times only.
+/// *Guarantees*: until the listing is complete, look-ups find all known objects. After that, what vanished is found for earlier times only.
 #[test]
 fn what_vanished_in_a_gap_is_removed() {
     let mut fixture = Fixture::new("node-1", 60);
@@ -100,8 +100,8 @@ fn what_vanished_in_a_gap_is_removed() {
 }
 
 /// *Scenario*: two pods in the host's network, with declared ports, with an endpoint's reference only, and with the same port.
-/// *Guarantees*: a port that one pod declares resolves to it; a shared port, another port, and no port (masqueraded connections have the
-/// node's address) resolve to none.
+/// *Guarantees*: a port that exactly one pod declares resolves to it. A shared port, another port, and no port resolve to none, because
+/// masqueraded connections have the node's address.
 #[test]
 fn pods_in_the_hosts_network() {
     let fixture = Fixture::new("node-1", 60);
@@ -138,8 +138,8 @@ fn forwarded_ports() {
     assert_eq!(fixture.workload("192.0.2.10", 8080, 5), "unknown");
 }
 
-/// *Scenario*: cgroups of a known container, of a pod's sandbox, of a static pod, of unknown pods and containers, of none; and of a pod of
-/// another node.
+/// *Scenario*: cgroups of a known container, of a pod's sandbox, of a static pod, of unknown pods and containers, of a pod of another node,
+/// and one that is not in Kubernetes.
 /// *Guarantees*: the first resolves to its container, and the next two to their pods. An unknown pod is pending while an update may arrive,
 /// and unknown after that. An unknown container without a pod's uid, and one of another node, is unknown.
 #[test]
@@ -199,7 +199,7 @@ fn finished_pods() {
     assert_eq!(fixture.workload("10.244.1.7", 0, 30), "unknown");
 }
 
-/// *Scenario*: addresses that no pod has: far from all pods, near a pod, with records old and new; and everything before the first
+/// *Scenario*: addresses that no pod has: far from all pods and near a pod, with records old and new. Then the statistics before the first
 /// listing, which may be running or fail repeatedly.
 /// *Guarantees*: only what may still be reported is pending.
 #[test]
@@ -296,7 +296,7 @@ fn without_services() {
     assert_eq!(["10.96.0.5", "192.0.2.10", "10.244.1.7"].map(translated), [true, true, false]);
 }
 
-/// *Scenario*: backends of one service, of two, of a headless one without ports; an endpoint that moves from one slice to another.
+/// *Scenario*: backends of one service, of two, and of a headless one without ports. An endpoint moves from one slice to another.
 /// *Guarantees*: a backend resolves to its service. If it has two, it resolves to the first by name, marked as ambiguous until the other is
 /// removed. There is no gap while the endpoint moves.
 #[test]

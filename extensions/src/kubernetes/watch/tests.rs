@@ -43,7 +43,7 @@ fn waits() {
 }
 
 /// *Scenario*: responses of an API server and of something else, with and without a demanded wait.
-/// *Guarantees*: the reason that is counted and the wait, which is at most five minutes.
+/// *Guarantees*: each failure has the reason under which it is counted, and the demanded wait, which is limited to five minutes.
 #[test]
 fn failures() {
     let of = |code, after: Option<&str>, text: &str| {
@@ -72,7 +72,7 @@ fn failures() {
 }
 
 /// *Scenario*: every kind of failure, as a user reads it.
-/// *Guarantees*: the cause and the remedy; for a missing rule, the rule.
+/// *Guarantees*: each message has the cause and the remedy. For a missing rule of a ClusterRole it contains the rule.
 #[test]
 fn messages() {
     let refused = |code| Failure::Status { code, message: "no".to_owned(), after: None };

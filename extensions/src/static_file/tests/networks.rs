@@ -51,8 +51,8 @@ fn the_most_specific_rule_wins() {
 }
 
 /// *Scenario*: a rule with a service and one with a workload, for nested networks.
-/// *Guarantees*: services and workloads are found separately, services by their own address and by a backend's; no result is pending and
-/// no address is translated.
+/// *Guarantees*: services and workloads are found separately. A service is found by its own address and by that of a backend. No result is
+/// pending, and no address is translated.
 #[test]
 fn services_are_found_separately() {
     let directory = directory(FILE);

@@ -52,7 +52,8 @@ fn the_best_matching_listener_owns() {
     );
 }
 
-/// Scenario: SO_REUSEPORT in two processes of one cgroup; one of them closes. Two processes have a descriptor of one socket.
+/// Scenario: two processes of one cgroup listen on one port (SO_REUSEPORT), and one of them closes its socket. Then two processes have a
+/// descriptor of one socket.
 /// Guarantees: what the processes have in common is reported, the rest is absent. A closed listener is removed.
 #[test]
 fn several_listeners_report_what_they_have_in_common() {

@@ -73,7 +73,7 @@ fn cases() -> Vec<Case> {
 }
 
 /// Scenario: closes recorded on a real kernel, one for each way in which a connection can close, with the counts of the applications.
-/// Guarantees: sent, unsent, received and unread bytes are those of the applications, byte for byte; the close reason is right.
+/// Guarantees: sent, unsent, received and unread bytes are those of the applications, byte for byte. The close reason is what happened.
 #[test]
 fn recorded_closes_give_the_applications_counts() {
     for Case { what, event, sent, unsent, received, unread, end } in cases() {

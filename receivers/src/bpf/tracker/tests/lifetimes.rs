@@ -41,7 +41,7 @@ fn a_long_connection_has_one_record_per_pass() {
     assert_eq!((bench.tracker.connections.identities.len(), bench.tracker.connections.origins.len()), (0, 0));
 }
 
-/// Scenario: a connection that opens and closes within one interval; one that failed.
+/// Scenario: a connection opens and closes within one interval. Another one fails.
 /// Guarantees: each has one record. It has `first`, and its delta equals its totals.
 #[test]
 fn a_short_connection_has_one_record() {
@@ -200,7 +200,7 @@ fn gone_sockets_vanish() {
     assert_eq!(bench.tracker.tracked(), 0);
 }
 
-/// Scenario: opens are reported; the sample of one socket overtakes its open.
+/// Scenario: opens are reported. For one of two connections, the sample arrives before the open.
 /// Guarantees: the first record has `first`, whichever arrives first, and no delta is delivered twice.
 #[test]
 fn opens_and_samples_in_any_order() {
