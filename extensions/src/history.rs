@@ -49,7 +49,7 @@ struct PastSpan<V> {
 // === impl Bounds ===
 
 impl Default for Bounds {
-    /// Five minutes, which is longer than any record takes to be named, and 65,536 values.
+    /// Returns five minutes, which is longer than any record waits for its names, and 65,536 values.
     fn default() -> Self {
         Self { age: Duration::from_secs(300), count: 65_536 }
     }
@@ -101,7 +101,7 @@ impl<K: Hash + Eq + Clone, V: PartialEq> History<K, V> {
         self.set(key, value, from);
     }
 
-    /// Sets `key` to `value` from `now` on. The span begins as early as `since` where no other value is known for that time.
+    /// Sets `key` to `value` from `now` on. The span begins as early as `since` if no other value is known for that time.
     pub fn set_since(&mut self, key: K, value: V, since: UnixNanos, now: UnixNanos) {
         let from = self.free_since(&key, since, now);
         self.set(key, value, from);
@@ -148,7 +148,7 @@ impl<K: Hash + Eq + Clone, V: PartialEq> History<K, V> {
         self.changes
     }
 
-    /// Number of keys that have a current value.
+    /// Returns the number of keys that have a current value.
     pub fn len(&self) -> usize {
         self.current.len()
     }
@@ -158,7 +158,7 @@ impl<K: Hash + Eq + Clone, V: PartialEq> History<K, V> {
         self.current.is_empty()
     }
 
-    /// Number of former values that are kept.
+    /// Returns the number of former values that are kept.
     pub fn past_len(&self) -> usize {
         self.ended.len()
     }

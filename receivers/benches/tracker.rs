@@ -28,8 +28,8 @@ impl Sink for Counter {
     fn pass_end(&mut self, _: PassEnd) {}
 }
 
-/// 100,000 connections: passes in which each of them moved, passes in which none did, and then their closes. One record for each
-/// connection and pass, and one for each close.
+/// Measures 100,000 connections: passes in which each of them made progress, passes in which none did, and then their closes. There is one
+/// record for each connection and pass, and one for each close.
 fn main() {
     let mut times: [Vec<Duration>; 3] = Default::default();
     for _ in 0..RUNS {
@@ -73,7 +73,7 @@ fn main() {
     }
 }
 
-/// A sample of a client that has sent nothing.
+/// Returns a sample of a client that has sent nothing.
 fn client(cookie: u64) -> ConnectionEvent {
     let start = (cookie as u32).wrapping_mul(0x9e37_79b9);
     ConnectionEvent {

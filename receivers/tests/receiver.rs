@@ -135,7 +135,7 @@ fn assert_sums(records: &[&ConnectionRecord]) {
 }
 
 /// Scenario: a connection older than the receiver, one that opens and closes while it runs, both with traffic in both directions, and a
-/// refused one. Then a stop.
+/// refused one. Then the receiver is stopped.
 /// Guarantees: the old one is in the first window with its role, its totals and delta 0, and has one record per tick while idle. Final
 /// bytes are those of the applications at both ends. Deltas sum to totals. Opens, closes, owner and times are reported. The last watermark
 /// is last.

@@ -148,12 +148,12 @@ impl ContainerTable {
         self.live.get(&id).is_some_and(|live| live.running)
     }
 
-    /// Number of containers that have not ended.
+    /// Returns the number of containers that have not ended.
     pub fn len(&self) -> usize {
         self.live.len()
     }
 
-    /// Number of former values that are kept.
+    /// Returns the number of former values that are kept.
     #[cfg(test)]
     pub fn past_len(&self) -> usize {
         self.names.past_len() + self.addresses.past_len() + self.published.past_len()

@@ -52,7 +52,7 @@ impl Stats {
         was_connected
     }
 
-    /// Time since the connection was lost; `None` while events are followed.
+    /// Returns the time since the connection was lost; `None` while events are followed.
     pub fn staleness(&self) -> Option<Duration> {
         self.disconnected_since.lock().unwrap_or_else(PoisonError::into_inner).map(|since| since.elapsed())
     }

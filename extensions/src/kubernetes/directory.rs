@@ -81,8 +81,8 @@ impl KubernetesDirectory {
         result
     }
 
-    /// Result for what is not in a table. Pending while the first listing is expected, or if an object of this kind may exist (`near`) and
-    /// its update may still arrive.
+    /// Returns the result for what is not in a table. It is pending while the first listing is expected, or if an object of this kind may
+    /// exist (`near`) and its update may still arrive.
     fn absent<T>(&self, stats: &ResourceStats, near: impl FnOnce() -> bool, at: UnixNanos) -> Answer<T> {
         let pending = if stats.is_synced() {
             stats.last_contact().since(at) < MAX_UPDATE_DELAY && near()

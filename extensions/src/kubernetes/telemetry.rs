@@ -183,7 +183,7 @@ impl ResourceStats {
         self.contact.store(now.0, Relaxed);
     }
 
-    /// Time of the last response of the API server.
+    /// Returns the time of the last response of the API server.
     pub fn last_contact(&self) -> UnixNanos {
         UnixNanos(self.contact.load(Relaxed))
     }

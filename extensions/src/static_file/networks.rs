@@ -192,7 +192,7 @@ impl Span {
     }
 }
 
-/// Number of ports minus one; the largest number for any port.
+/// Returns the number of ports minus one, or the largest number for any port.
 fn width(ports: Option<PortRange>) -> u32 {
     ports.map_or(u32::MAX, |ports| u32::from(ports.last() - ports.first()))
 }

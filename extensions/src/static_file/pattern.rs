@@ -49,7 +49,7 @@ impl Pattern {
         literal.then_some(self.text.as_str())
     }
 
-    /// Number of literal bytes.
+    /// Returns the number of literal bytes. `/**/` counts as one.
     pub fn weight(&self) -> usize {
         self.tokens.iter().filter(|token| matches!(token, Token::Literal(_) | Token::WholeParts)).count()
     }

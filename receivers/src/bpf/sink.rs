@@ -27,7 +27,7 @@ pub trait Sink {
 ///
 /// - Events without room wait here, in order, up to [`MAX_WAITING`]. The watermark waits until they are sent.
 /// - Updates are refused while events wait. Their content is in later records.
-/// - The thread blocks only for a limited time per interval, so that neither the next pass nor the kernel's rings suffer.
+/// - The thread blocks only for a limited time per interval, so that the next pass is not late and the kernel's rings do not fill up.
 pub struct Pipelines {
     output: RecordOutput,
     executor: Handle,
@@ -88,7 +88,7 @@ impl WaitingEvents {
 // === impl Pipelines ===
 
 impl Pipelines {
-    /// `budget` is the time to block from one pass to the next.
+    /// Creates the sink. `budget` is the time that it may block from one pass to the next.
     pub fn new(output: RecordOutput, executor: Handle, budget: Duration) -> Self {
         Self {
             output,

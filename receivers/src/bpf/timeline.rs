@@ -90,8 +90,8 @@ impl Timeline {
 // === impl Reading ===
 
 impl Reading {
-    /// Reads both clocks. The wall clock is read between two readings of the monotonic clock. Of five tries, the one with the closest
-    /// readings is returned.
+    /// Reads both clocks. Each of five tries reads the wall clock between two readings of the monotonic clock. Returns the try in which
+    /// these are closest.
     pub fn now() -> Self {
         let mut best = (u64::MAX, Self { mono: 0, wall: 0 });
         for _ in 0..5 {

@@ -12,7 +12,7 @@ use super::config::Speed;
 use super::pace::Pace;
 use super::*;
 
-/// What was delivered, and the result of the receiver.
+/// Batches that were delivered, and the result of the receiver.
 struct Played {
     batches: Vec<Batch>,
     result: Result<(), String>,
@@ -66,7 +66,7 @@ async fn play_file(path: &std::path::Path) -> Played {
     Played { batches, result }
 }
 
-/// One session with one batch and the given passes, without the end mark if `ended` is false.
+/// Encodes one session with one batch and the given passes, without the end mark if `ended` is false.
 fn session(records: &[ConnectionRecord], passes: &[PassEnd], ended: bool) -> Vec<u8> {
     let (mut encoder, mut blocks) = (Encoder::default(), Vec::new());
     encoder.session_start(&SessionStart::default(), &mut blocks).unwrap();

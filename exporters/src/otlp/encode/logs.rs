@@ -24,7 +24,7 @@ impl LogsEncoder {
         Self::with_limit(resource, MAX_REQUEST_BYTES)
     }
 
-    /// As [`Self::new`], with requests of at most `limit` bytes.
+    /// Does what [`Self::new`] does, with requests of at most `limit` bytes.
     pub(crate) fn with_limit(resource: &[(String, String)], limit: usize) -> Self {
         let envelope = Envelope::new(resource);
         Self {

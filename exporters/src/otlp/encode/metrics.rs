@@ -34,7 +34,7 @@ impl MetricsEncoder {
         Self::with_limit(resource, temporality, MAX_REQUEST_BYTES)
     }
 
-    /// As [`Self::new`], with requests of at most `limit` bytes.
+    /// Does what [`Self::new`] does, with requests of at most `limit` bytes.
     pub(crate) fn with_limit(resource: &[(String, String)], temporality: Temporality, limit: usize) -> Self {
         let envelope = Envelope::new(resource);
         Self {

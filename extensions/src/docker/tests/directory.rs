@@ -39,7 +39,7 @@ fn event(at: u64, begun: bool) -> UpdateSource {
 /// *Scenario*: a container is renamed and ends, and another one gets its address.
 /// *Guarantees*: a record gets the name that was valid at its time. An id keeps its last name, an address does not.
 #[test]
-fn names_are_as_of_the_records_time() {
+fn names_are_those_of_the_records_time() {
     let directory = following();
     directory.apply(&container('a', "one", &["172.17.0.2"]), event(100, true));
     directory.apply(&container('a', "two", &["172.17.0.2"]), event(200, false));

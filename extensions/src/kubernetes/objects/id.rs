@@ -33,7 +33,7 @@ impl Uid {
         number(&digits).map(Self)
     }
 
-    /// Returns eight bytes of the uid, for tables in which the whole one takes too much memory. Never 0.
+    /// Returns the two halves of the uid combined by XOR, for tables in which the whole uid takes too much memory. Never 0.
     pub fn short(self) -> u64 {
         ((self.0 >> 64) as u64 ^ self.0 as u64).max(1)
     }

@@ -78,7 +78,7 @@ impl<K: Hash + Eq + Clone, D: PartialEq, V: PartialEq> SharedKeys<K, D, V> {
         self.meaning.at(key, at)
     }
 
-    /// See [`History::changes`].
+    /// Returns the number of changes, as [`History::changes`] does.
     pub fn changes(&self) -> u64 {
         self.meaning.changes()
     }

@@ -53,7 +53,7 @@ impl MetricReader for Reader {
     }
 }
 
-/// Short waits. The time limits are as long as a loaded machine may need.
+/// Returns short waits, with time limits as long as a loaded machine may need.
 fn timing() -> Timing {
     Timing {
         backoff: Duration::from_millis(2),

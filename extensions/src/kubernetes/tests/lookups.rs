@@ -199,7 +199,7 @@ fn finished_pods() {
     assert_eq!(fixture.workload("10.244.1.7", 0, 30), "unknown");
 }
 
-/// *Scenario*: addresses that no pod has: far from all pods and near a pod, with records old and new. Then the statistics before the first
+/// *Scenario*: addresses that no pod has: far from all pods and near a pod, with old and new records. Then the statistics before the first
 /// listing, which may be running or fail repeatedly.
 /// *Guarantees*: only what may still be reported is pending.
 #[test]

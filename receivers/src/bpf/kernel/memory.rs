@@ -11,8 +11,8 @@ const RETURNED_WHEN_FREED: libc::c_int = 128 << 10;
 /// allocations up to that size, and twice as much at the end of its heap: 12 MiB more resident memory at rest, and 25 MiB more at 100,000
 /// connections.
 ///
-/// Where huge pages are always used, resident memory grows in steps of 2 MiB, and `khugepaged` stops the thread that reads the rings while
-/// it moves pages (seen under Linux 7.2).
+/// If the host always uses huge pages, resident memory grows in steps of 2 MiB, and `khugepaged` stops the thread that reads the rings
+/// while it moves pages (seen under Linux 7.2).
 ///
 /// Both only save memory. If one is refused, everything else works.
 pub fn keep_resident_memory_small() {

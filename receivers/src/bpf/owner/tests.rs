@@ -88,7 +88,7 @@ fn a_shared_cgroup_is_the_last_choice() {
 /// Scenario: an accepted socket is in the cgroup of its listener, which is not a shared one.
 /// Guarantees: the owner has the cgroup of the socket and the process of the listener.
 #[test]
-fn the_process_is_the_listeners() {
+fn the_process_is_that_of_the_listener() {
     let mut listeners = Listeners::default();
     listen(&mut listeners, 1, ANY_V4, process(10, 100));
     let owner = accepted(&listeners, v4([10, 0, 0, 1]), 100);

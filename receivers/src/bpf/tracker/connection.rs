@@ -81,9 +81,9 @@ mod mark {
 /// What is known of a connection at one moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Observation<'a> {
-    /// What the record reports. A close becomes [`Event::Fail`] where ESTABLISHED was not reached.
+    /// What the record reports. A close becomes [`Event::Fail`] if ESTABLISHED was not reached.
     pub event: Event,
-    /// The kernel's counters; `None` where nothing newer than the last sample is known.
+    /// The kernel's counters; `None` if nothing newer than the last sample is known.
     pub counters: Option<&'a ConnectionEvent>,
     /// CLOCK_MONOTONIC, nanoseconds.
     pub observed_ns: u64,
@@ -93,7 +93,7 @@ pub struct Observation<'a> {
     pub tick: UnixNanos,
 }
 
-/// What deltas are computed from.
+/// Values from which deltas are computed.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
     pub totals: Totals,
@@ -112,7 +112,7 @@ pub struct Step {
     pub before: Progress,
     pub after: Progress,
     pub delta: Totals,
-    /// `None` where the observation has no counters.
+    /// `None` if the observation has no counters.
     pub gauges: Option<Gauges>,
 }
 

@@ -115,7 +115,7 @@ pub fn all_acked(c: &Counters) -> bool {
     c.snd_una == c.write_seq
 }
 
-/// Returns whether the local end opened actively; `None` where the counters do not show it.
+/// Returns whether the local end opened actively; `None` if the counters do not show it.
 ///
 /// The payload and SYN that advanced `snd_nxt`, less the payload handed to the IP layer, are 1 for an active open and 0 for a passive one.
 /// Other values come from a torn sample or a drop on output.

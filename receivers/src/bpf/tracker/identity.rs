@@ -17,7 +17,7 @@ pub struct Identity {
     pub peer_port: u16,
     /// Index into the origins.
     pub origin: u32,
-    /// When the open began; 0 where it was not observed.
+    /// When the open began; 0 if it was not observed.
     pub opened: UnixNanos,
 }
 

@@ -235,7 +235,7 @@ impl<S: Sink> Tracker<S> {
         self.connections.pending.shrink_to_fit();
     }
 
-    /// Starts to track the connection of an event. Returns false where there is no room.
+    /// Starts to track the connection of an event. Returns false if there is no room.
     fn track(&mut self, event: &ConnectionEvent, timeline: &Timeline) -> bool {
         let has_room = self.tracked() < self.rules.max_connections;
         if has_room {
@@ -322,7 +322,7 @@ impl<S: Sink> Tracker<S> {
         let step = connection.advance(observation, pending, &self.listeners);
         self.discards.overcounted_bytes += step.overcounted_bytes();
         let record = record(self.rules.boot, cookie, &connection, &identity, &origin, observation, &step);
-        // Not earlier: its cache miss then overlaps with the look-up of the next event, which makes closes a quarter faster.
+        // This is done late, so that its cache miss overlaps with the look-up of the next event. Closes are a quarter faster.
         self.gone.add(cookie, connection.generation, observation.observed_ns);
         self.outbox.push_event(record);
     }

@@ -8,8 +8,8 @@ const CLIENT: u16 = flag::START_KNOWN | flag::ESTABLISHED | flag::CLIENT;
 const SERVER: u16 = flag::START_KNOWN | flag::ESTABLISHED | flag::SERVER;
 const FAILED: u16 = flag::START_KNOWN | flag::CLIENT;
 
-/// A CLOSE event as recorded on 6.18: state, flags, `sk_err`, `sk_flags`, `sk_shutdown`, then `bytes_acked`, `bytes_received`,
-/// `bytes_sent`, `bytes_retrans`, `write_seq`, `snd_nxt`, `snd_una`, `rcv_nxt`, `copied_seq`, `segs_out`.
+/// Returns a CLOSE event as recorded on Linux 6.18: state, flags, `sk_err`, `sk_flags`, `sk_shutdown`, then `bytes_acked`,
+/// `bytes_received`, `bytes_sent`, `bytes_retrans`, `write_seq`, `snd_nxt`, `snd_una`, `rcv_nxt`, `copied_seq`, `segs_out`.
 fn recorded(state: u8, flags: u16, error: u16, sk_flags: u16, shutdown: u8, c: [u64; 10]) -> ConnectionEvent {
     ConnectionEvent {
         kind: kind::CLOSE,
