@@ -120,7 +120,7 @@ impl Role {
 // === impl Reporter ===
 
 impl Reporter {
-    /// `source`, `destination`.
+    /// Returns `source` or `destination`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Source => "source",
