@@ -1,4 +1,4 @@
-//! [`ServiceProcessor`].
+//! [`ServiceProcessor`], and the [`ServiceResolver`] that finds its names.
 
 use std::time::Instant;
 
@@ -15,7 +15,7 @@ use crate::known::{Identified, Known, NO_INDEX};
 /// Names the service of each connection.
 pub type ServiceProcessor = Holding<ServiceResolver>;
 
-/// Finds the services of connections: once for each, and stores them until it ends.
+/// Finds the service of each connection once, and stores it until the connection closes.
 pub struct ServiceResolver {
     lookup: Lookup,
     /// [`Lookup::version`] at the last refresh.
@@ -25,7 +25,7 @@ pub struct ServiceResolver {
     pub(super) tally: Tally,
 }
 
-/// One connection.
+/// State of one connection.
 pub(crate) struct Connection {
     id: ConnectionId,
     service: Option<Handle<Service>>,
@@ -33,13 +33,15 @@ pub(crate) struct Connection {
     version: u32,
     last_pass: u16,
     waiting: Waiting,
-    /// The service is known, or is known to be unknown.
+    /// Whether the look-up is complete: the service is known, or there is none.
     is_settled: bool,
 }
 
 // === impl ServiceProcessor ===
 
 impl ServiceProcessor {
+    /// Creates a processor without connections.
+    ///
     /// # Errors
     /// A source is not an extension that resolves names.
     pub fn new(config: &ServiceConfig, context: &ProcessorContext) -> Result<Self, ComponentError> {
@@ -160,7 +162,7 @@ impl Connection {
         !self.is_settled && self.waiting != Waiting::Over
     }
 
-    /// Looks the service up where it is pending and may be known by now.
+    /// Looks up the service if it is pending and may be known by now.
     #[inline]
     fn look_up(&mut self, record: &ConnectionRecord, version: u32, lookup: &Lookup, tally: &mut Tally) {
         if !self.is_settled && self.version != version {

@@ -13,22 +13,22 @@ use super::series_pairs::SeriesPairs;
 use super::telemetry::Tally;
 use crate::known::{Identified, Known, STRIDE};
 
-/// A connection without a record for this long …
+/// Nanoseconds without a record after which a connection expires. Its close was dropped, and is counted by the stage that dropped it.
 const SILENT_NANOS: u64 = 600_000_000_000;
-/// … and for at least this many windows expires: its end was lost on the way, and counted there.
+/// Minimum number of windows without a record before a connection expires.
 const SILENT_WINDOWS: u64 = 120;
-/// Windows between two searches for silent connections, which visit every connection.
+/// Number of windows between two searches for silent connections, which visit every connection.
 const SWEEP_EVERY: u32 = 16;
 
 /// The open connections and all sums of the open window.
 pub(super) struct Connections {
     known: Known<Connection>,
     sums: WindowSums,
-    /// Windows without a record after which a connection expires.
+    /// Number of windows without a record after which a connection expires.
     silent_windows: u32,
 }
 
-/// One connection. With the slot's tag it fits into a cache line of 64 bytes.
+/// State of one connection. With the tag of its slot, it fits into a cache line of 64 bytes.
 struct Connection {
     id: ConnectionId,
     names: Names,
@@ -36,11 +36,11 @@ struct Connection {
     pair: u32,
     /// Index of its [`ConnectionSeries`] entry, or [`NO_SERIES`].
     own: u32,
-    /// The window of the last record.
+    /// Number of the window of the last record.
     last_window: u32,
     role: Role,
     established: bool,
-    /// A round trip was sampled in window `last_window`.
+    /// Whether a round trip was sampled in window `last_window`.
     sampled: bool,
 }
 
@@ -60,18 +60,18 @@ struct WindowSums {
     first_start: UnixNanos,
 }
 
-/// What one record reports beside its deltas.
+/// What one record reports in addition to its deltas.
 #[derive(Default)]
 pub(super) struct RecordEvents {
-    /// The connection counts as opened in this window.
+    /// Whether the connection counts as opened in this window.
     pub opened: bool,
-    /// From SYN to ESTABLISHED in nanoseconds; only with `opened`.
+    /// Time from SYN to ESTABLISHED in nanoseconds; only with `opened`.
     pub connect: Option<NonZeroU64>,
-    /// The connection's round-trip sample of this window, nanoseconds.
+    /// The connection's round-trip sample of this window in nanoseconds.
     pub rtt: Option<NonZeroU64>,
     /// How the connection stopped.
     pub end: Option<End>,
-    /// From open to close in seconds; only with `end`.
+    /// Time from the open to the close in seconds; only with `end`.
     pub duration: Option<f64>,
 }
 
@@ -148,7 +148,7 @@ impl Connections {
         self.known.open()
     }
 
-    /// The tally of the open window, for the caller's own counts.
+    /// Returns the tally of the open window, to which the caller adds its own counts.
     pub fn tally(&mut self) -> &mut Tally {
         &mut self.sums.tally
     }
@@ -159,7 +159,7 @@ impl Connections {
             |connection: &Connection| sums.window.wrapping_sub(connection.last_window) > *silent_windows;
         let mut expired: Vec<Connection> =
             known.open_where(silent).into_iter().filter_map(|index| known.remove(index)).collect();
-        // The order must not depend on the map's, since it decides which slots are reused first.
+        // The order of removal decides which slots are reused first. It must not depend on the order of the hash table.
         expired.sort_by_key(|connection| (connection.own, connection.pair));
         for connection in &expired {
             sums.tally.expired += 1;
@@ -257,7 +257,7 @@ impl WindowSums {
         }
     }
 
-    /// Removes a connection that ended.
+    /// Removes a closed connection.
     fn leave(&mut self, connection: &Connection) {
         self.pairs.leave(connection.pair, connection.established);
         if let Some(own) = &mut self.own {
@@ -305,8 +305,8 @@ fn is_established(record: &ConnectionRecord) -> bool {
     }
 }
 
-/// Returns how the connection stopped. The event decides between closed and failed, so that opened − closed is always the number of open
-/// connections.
+/// Returns how the connection stopped. Whether it counts as closed or failed depends only on whether it was counted as established, so that
+/// opened − closed is always the number of open connections.
 fn end_of(record: &ConnectionRecord, established: bool) -> End {
     match (established, record.end) {
         (true, Some(End::Closed(reason))) => End::Closed(reason),
