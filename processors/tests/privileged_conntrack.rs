@@ -1,4 +1,5 @@
-//! Connection tracking of a real kernel: a host's namespace between two pods', with rules like those of kube-proxy and sidecars.
+//! Tests with the connection tracking of a real kernel. The namespaces of two pods are connected to that of a host, with rules like those of
+//! kube-proxy and sidecars.
 #![allow(clippy::unwrap_used)]
 
 use std::io::Write;
@@ -46,7 +47,7 @@ struct Node {
     host: Netns,
     a: Netns,
     b: Netns,
-    /// A `/proc` whose first process is in `host`.
+    /// A directory like `/proc`, whose process 1 is in `host`.
     proc: TempDir,
     backend: TcpListener,
     _turn: gate::Turn,
@@ -79,7 +80,7 @@ impl Node {
         }
         host.sysctl("net/ipv4/ip_forward", "1");
         host.sysctl("net/ipv6/conf/all/forwarding", "1");
-        // So that the host's own sockets have a way to the addresses that exist only in rules.
+        // The host's own sockets need routes to the addresses that exist only in rules.
         host.run("ip", &["route", "add", "10.96.0.0/16", "dev", "pod2"]);
         host.run("ip", &["-6", "route", "add", "fd96::/64", "dev", "pod2"]);
         rules(&host, &RULES.replace("PORT", "8080"));
@@ -127,7 +128,7 @@ impl Connection {
         }
     }
 
-    /// Resets it; returns the client's last record.
+    /// Resets the connection. Returns the client's last record.
     fn reset(self, netns: &Netns) -> ConnectionRecord {
         let record = self.record(Role::Client, netns);
         let linger = Some(Duration::ZERO);
@@ -152,7 +153,7 @@ fn rules(netns: &Netns, text: &str) {
     });
 }
 
-/// Takes all entries out of a namespace's table.
+/// Removes all entries from a namespace's tracking table.
 fn flush(netns: &Netns) {
     netns.enter(|| {
         let kind = (AddressFamily::NETLINK, SocketType::RAW, SocketFlags::empty());
@@ -165,7 +166,7 @@ fn flush(netns: &Netns) {
     });
 }
 
-/// The answer, once it is there.
+/// Queries until the result is not pending, and returns it.
 fn answer(conntrack: &Conntrack, record: &ConnectionRecord) -> Translated {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
@@ -177,6 +178,7 @@ fn answer(conntrack: &Conntrack, record: &ConnectionRecord) -> Translated {
     }
 }
 
+/// Returns the result for both sockets of a connection. Checks that the results are equal, and that no thread stays in a pod's namespace.
 fn both(
     conntrack: &Conntrack,
     node: &Node,
@@ -187,7 +189,7 @@ fn both(
     let client = answer(conntrack, &connection.record(Role::Client, client_at));
     let server = answer(conntrack, &connection.record(Role::Server, server_at));
     assert_eq!(client, server);
-    // While answers come, the thread is in one namespace or another; between them it is at home.
+    // During look-ups, the thread is in other namespaces; afterwards it is in its own again.
     for pod in [&node.a, &node.b] {
         let inode = std::fs::metadata(pod.path()).unwrap().ino();
         let deadline = Instant::now() + Duration::from_secs(10);
@@ -207,7 +209,7 @@ fn threads_are_in(inode: u64) -> bool {
 
 /// *Scenario*: a pod reaches a backend through a cluster IP, with and without masquerade, from a pod and from the host itself, over IPv4
 /// and IPv6.
-/// *Guarantees*: client and server find the same translation, and it is what the applications see.
+/// *Guarantees*: client and server have the same translation, and it matches the addresses of their sockets.
 fn cluster_ips_are_translated() {
     let node = Node::new();
     let conntrack = node.conntrack();
@@ -238,9 +240,9 @@ fn cluster_ips_are_translated() {
     }
 }
 
-/// *Scenario*: a sidecar's redirect inside a pod, which never reaches the host; connections that are not translated: from pod to pod, in a
-/// pod's loopback, with and without tracking there.
-/// *Guarantees*: the redirect is found by both ends; the others are the same at both ends.
+/// *Scenario*: a sidecar's redirect inside a pod, whose packets never reach the host; untranslated connections from pod to pod and over a pod's
+/// loopback, with and without tracking there.
+/// *Guarantees*: both ends find the redirect; both ends of the other connections have the same addresses.
 fn redirects_inside_a_pod_are_found() {
     let node = Node::new();
     let conntrack = node.conntrack();
@@ -265,7 +267,7 @@ fn redirects_inside_a_pod_are_found() {
         let connection = Connection::open(&node.a, direct, &node.backend);
         assert_eq!(both(&conntrack, &node, &connection, &node.a, &node.b), Translated::Same);
     }
-    // The redirecting pod's own cluster IPs are still the host's.
+    // The host still translates cluster IPs for the pod with redirects.
     let connection = Connection::open(&node.a, "10.96.0.10:80", &node.backend);
     let Translated::To(translation) = both(&conntrack, &node, &connection, &node.a, &node.b) else {
         panic!("not translated")
@@ -275,7 +277,7 @@ fn redirects_inside_a_pod_are_found() {
 
 /// *Scenario*: a connection is reset, the service gets another backend, and a new connection has the addresses of the first; both are looked
 /// up afterwards. With and without the kernel's timestamps.
-/// *Guarantees*: the new one has its own backend; the old one is not given the new one's.
+/// *Guarantees*: the new connection has its own backend; the result for the old connection is unknown.
 fn a_successors_entry_is_not_taken() {
     let node = Node::new();
     let other = node.b.enter(|| TcpListener::bind("[::]:8081").unwrap());
@@ -307,8 +309,8 @@ fn a_successors_entry_is_not_taken() {
     }
 }
 
-/// *Scenario*: a connection older than the agent; its entry goes before its last record comes. Another one that is not in the list.
-/// *Guarantees*: the first is in the list of the start. The second is unknown, not taken for untranslated.
+/// *Scenario*: a connection is older than Longwave, and its entry is removed before its last record. Another connection is not in the list.
+/// *Guarantees*: the first connection is in the list that was read at the start. The result for the second is unknown, not untranslated.
 fn connections_older_than_the_agent_are_listed() {
     let node = Node::new();
     let older = Connection::open(&node.a, "10.96.0.10:80", &node.backend);
@@ -326,8 +328,8 @@ fn connections_older_than_the_agent_are_listed() {
 }
 
 /// *Scenario*: the process is not permitted to query (no CAP_NET_ADMIN); the pods' namespaces cannot be entered (no CAP_SYS_ADMIN).
-/// *Guarantees*: without the first all is unknown, immediately from the second query on; without the second the host's translations are
-/// found, and what the host does not translate is unknown.
+/// *Guarantees*: without CAP_NET_ADMIN every result is unknown, and not pending from the second query on. Without CAP_SYS_ADMIN the host's
+/// translations are found, and the results for connections that the host does not translate are unknown.
 fn missing_capabilities_leave_things_unknown() {
     use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
     let node = Node::new();
@@ -351,7 +353,7 @@ fn missing_capabilities_leave_things_unknown() {
         assert_eq!(answer(&conntrack, &translated), Translated::Unknown);
         assert_eq!(conntrack.query(&untranslated), Translated::Unknown);
     });
-    // An agent in the host's network needs no setns for the host's table.
+    // A process in the host's network needs no setns for the host's table.
     node.host.enter(|| {
         without(CapabilitySet::SYS_ADMIN, &|| {
             let conntrack = node.conntrack();

@@ -8,7 +8,7 @@
 //! recognised if it has closed as well, within the milliseconds between the first connection's close and its record.
 //!
 //! Entries exist longer than their connections: 10 s after a reset, 120 s after a FIN, unless the sysctls `nf_conntrack_tcp_timeout_*` were
-//! changed. So a connection without an entry was not tracked, and therefore not translated, if it was observed open within the last 5 s.
+//! changed. So a connection without an entry was not tracked, and therefore not translated, if it was open within the last 5 s.
 
 use std::time::Duration;
 

@@ -43,7 +43,7 @@ pub(super) struct Findings {
 pub(super) enum NamespaceResult {
     /// The namespace was queried.
     LookedUp(LookupResult),
-    /// The namespace was not queried: it tracks no connection, or the packets of this connection do not cross it.
+    /// The namespace tracks no connection, or the packets of this connection do not cross it.
     Nothing,
     /// The namespace cannot be entered.
     Closed,

@@ -59,7 +59,7 @@ impl Lookup {
         }
     }
 
-    /// Returns the first answer of the sources that is known.
+    /// Combines the answers of the sources, in their order, with [`Answer::or_else`].
     fn first(
         &self,
         end: Endpoint,

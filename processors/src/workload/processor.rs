@@ -1,4 +1,4 @@
-//! [`WorkloadProcessor`].
+//! [`WorkloadProcessor`], and the [`WorkloadResolver`] that finds its names.
 
 use std::path::Path;
 use std::time::Instant;
@@ -57,7 +57,7 @@ impl WorkloadProcessor {
         Self::with(config, context, mount, proc, translator)
     }
 
-    /// Creates the processor with the cgroups below `mount`, if a source needs them. `proc` is `/proc`, or a test's copy.
+    /// Creates the processor with the cgroups below `mount`, if a source needs them. `proc` is `/proc`, or a test's substitute.
     pub(super) fn with(
         config: &WorkloadConfig,
         context: &ProcessorContext,
