@@ -3,10 +3,10 @@
 //! task for the processor. Only the look-ups of [`conntrack`] run on a thread of their own, because they block.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod connection_map;
 pub mod conntrack;
 pub mod filter;
 mod holding;
-mod known;
 pub mod service;
 mod slab;
 #[cfg(test)]

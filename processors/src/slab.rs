@@ -16,8 +16,8 @@ impl<T> Default for Slab<T> {
 }
 
 impl<T> Slab<T> {
-    /// Stores a value in the slot that was freed last, or in a new one. Returns its index. Indices stay below `u32::MAX - 1`, so that callers
-    /// can use two values that are no index.
+    /// Stores a value in the slot that was freed last, or in a new one. Returns its index. Indices stay below `u32::MAX - 1`, so that
+    /// callers can use two values that are no index.
     pub fn insert(&mut self, value: T) -> u32 {
         if let Some(index) = self.free.pop() {
             self.slots[index as usize] = Some(value);

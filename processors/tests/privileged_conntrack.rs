@@ -1,5 +1,5 @@
-//! Tests with the connection tracking of a real kernel. The namespaces of two pods are connected to that of a host, with rules like those of
-//! kube-proxy and sidecars.
+//! Tests with the connection tracking of a real kernel. The namespaces of two pods are connected to that of a host, with rules like those
+//! of kube-proxy and sidecars.
 #![allow(clippy::unwrap_used)]
 
 use std::io::Write;
@@ -167,12 +167,12 @@ fn flush(netns: &Netns) {
 }
 
 /// Queries until the result is not pending, and returns it.
-fn answer(conntrack: &Conntrack, record: &ConnectionRecord) -> Translated {
+fn result_of(conntrack: &Conntrack, record: &ConnectionRecord) -> Translated {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         match conntrack.query(record) {
             Translated::Pending => assert!(Instant::now() < deadline, "no answer"),
-            answer => return answer,
+            result => return result,
         }
         std::thread::yield_now();
     }
@@ -186,8 +186,8 @@ fn both(
     client_at: &Netns,
     server_at: &Netns,
 ) -> Translated {
-    let client = answer(conntrack, &connection.record(Role::Client, client_at));
-    let server = answer(conntrack, &connection.record(Role::Server, server_at));
+    let client = result_of(conntrack, &connection.record(Role::Client, client_at));
+    let server = result_of(conntrack, &connection.record(Role::Server, server_at));
     assert_eq!(client, server);
     // During look-ups, the thread is in other namespaces; afterwards it is in its own again.
     for pod in [&node.a, &node.b] {
@@ -222,7 +222,7 @@ fn cluster_ips_are_translated() {
     for (original, address, is_masqueraded) in cases {
         for from in [&node.a, &node.host] {
             let connection = Connection::open(from, original, &node.backend);
-            let answer = both(&conntrack, &node, &connection, from, &node.b);
+            let result = both(&conntrack, &node, &connection, from, &node.b);
             let seen = endpoint(connection.server.peer_addr().unwrap());
             let client = endpoint(connection.client.local_addr().unwrap());
             let expected = Translation {
@@ -231,7 +231,7 @@ fn cluster_ips_are_translated() {
                 backend: endpoint(connection.server.local_addr().unwrap()),
                 seen,
             };
-            assert_eq!(answer, Translated::To(expected));
+            assert_eq!(result, Translated::To(expected));
             if std::ptr::eq(from, &node.a) {
                 assert_eq!(client.address, address.parse::<IpAddr>().unwrap());
                 assert_eq!(seen.address != client.address, is_masqueraded, "{seen} for {client}");
@@ -240,8 +240,8 @@ fn cluster_ips_are_translated() {
     }
 }
 
-/// *Scenario*: a sidecar's redirect inside a pod, whose packets never reach the host; untranslated connections from pod to pod and over a pod's
-/// loopback, with and without tracking there.
+/// *Scenario*: a sidecar's redirect inside a pod, whose packets never reach the host; untranslated connections from pod to pod and over a
+/// pod's loopback, with and without tracking there.
 /// *Guarantees*: both ends find the redirect; both ends of the other connections have the same addresses.
 fn redirects_inside_a_pod_are_found() {
     let node = Node::new();
@@ -260,8 +260,8 @@ fn redirects_inside_a_pod_are_found() {
         let client = endpoint(connection.client.local_addr().unwrap());
         let expected =
             Translation { client, original: endpoint(original.parse().unwrap()), backend, seen: client };
-        let answer = both(&conntrack, &node, &connection, &node.a, &node.a);
-        assert_eq!(answer, Translated::To(expected));
+        let result = both(&conntrack, &node, &connection, &node.a, &node.a);
+        assert_eq!(result, Translated::To(expected));
     }
     for direct in ["10.78.2.2:8080", "[fd78:2::2]:8080"] {
         let connection = Connection::open(&node.a, direct, &node.backend);
@@ -275,8 +275,8 @@ fn redirects_inside_a_pod_are_found() {
     assert_eq!(translation.backend, endpoint("10.78.2.2:8080".parse().unwrap()));
 }
 
-/// *Scenario*: a connection is reset, the service gets another backend, and a new connection has the addresses of the first; both are looked
-/// up afterwards. With and without the kernel's timestamps.
+/// *Scenario*: a connection is reset, the service gets another backend, and a new connection has the addresses of the first; both are
+/// looked up afterwards. With and without the kernel's timestamps.
 /// *Guarantees*: the new connection has its own backend; the result for the old connection is unknown.
 fn a_successors_entry_is_not_taken() {
     let node = Node::new();
@@ -288,7 +288,7 @@ fn a_successors_entry_is_not_taken() {
         let first = Connection::open(&node.a, "10.96.0.10:80", &node.backend);
         let port = first.client.local_addr().unwrap().port();
         let alive = first.record(Role::Client, &node.a);
-        let known_while_alive = answer(&node.conntrack(), &alive);
+        let known_while_alive = result_of(&node.conntrack(), &alive);
         let Translated::To(translation) = known_while_alive else { panic!("{known_while_alive:?}") };
         assert_eq!(translation.backend.port, 8080);
         let ended = first.reset(&node.a);
@@ -302,10 +302,11 @@ fn a_successors_entry_is_not_taken() {
             TcpStream::from(socket)
         });
         let second = Connection { client, server: other.accept().unwrap().0, opened };
-        let answers = [answer(&conntrack, &ended), answer(&conntrack, &second.record(Role::Client, &node.a))];
-        let Translated::To(translation) = answers[1] else { panic!("{answers:?}") };
+        let results =
+            [result_of(&conntrack, &ended), result_of(&conntrack, &second.record(Role::Client, &node.a))];
+        let Translated::To(translation) = results[1] else { panic!("{results:?}") };
         assert_eq!(translation.backend.port, 8081);
-        assert_eq!(answers[0], Translated::Unknown, "timestamps {timestamps}");
+        assert_eq!(results[0], Translated::Unknown, "timestamps {timestamps}");
     }
 }
 
@@ -316,15 +317,15 @@ fn connections_older_than_the_agent_are_listed() {
     let older = Connection::open(&node.a, "10.96.0.10:80", &node.backend);
     let conntrack = node.conntrack();
     let younger = Connection::open(&node.a, "10.96.0.11:80", &node.backend);
-    assert!(matches!(answer(&conntrack, &younger.record(Role::Client, &node.a)), Translated::To(_)));
+    assert!(matches!(result_of(&conntrack, &younger.record(Role::Client, &node.a)), Translated::To(_)));
     flush(&node.host);
     let record = ConnectionRecord { start_known: false, ..older.record(Role::Client, &node.a) };
-    let Translated::To(translation) = answer(&conntrack, &record) else { panic!("not listed") };
+    let Translated::To(translation) = result_of(&conntrack, &record) else { panic!("not listed") };
     assert_eq!(translation.backend, endpoint("10.78.2.2:8080".parse().unwrap()));
     let mut gone = Connection::open(&node.a, "10.96.0.10:80", &node.backend).reset(&node.a);
     flush(&node.host);
     gone.observed = UnixNanos(gone.observed.0 - 10_000_000_000);
-    assert_eq!(answer(&conntrack, &gone), Translated::Unknown);
+    assert_eq!(result_of(&conntrack, &gone), Translated::Unknown);
 }
 
 /// *Scenario*: the process is not permitted to query (no CAP_NET_ADMIN); the pods' namespaces cannot be entered (no CAP_SYS_ADMIN).
@@ -350,15 +351,15 @@ fn missing_capabilities_leave_things_unknown() {
     let untranslated = direct.record(Role::Client, &node.a);
     without(CapabilitySet::NET_ADMIN, &|| {
         let conntrack = node.conntrack();
-        assert_eq!(answer(&conntrack, &translated), Translated::Unknown);
+        assert_eq!(result_of(&conntrack, &translated), Translated::Unknown);
         assert_eq!(conntrack.query(&untranslated), Translated::Unknown);
     });
     // A process in the host's network needs no setns for the host's table.
     node.host.enter(|| {
         without(CapabilitySet::SYS_ADMIN, &|| {
             let conntrack = node.conntrack();
-            assert!(matches!(answer(&conntrack, &translated), Translated::To(_)));
-            assert_eq!(answer(&conntrack, &untranslated), Translated::Unknown);
+            assert!(matches!(result_of(&conntrack, &translated), Translated::To(_)));
+            assert_eq!(result_of(&conntrack, &untranslated), Translated::Unknown);
         });
     });
 }

@@ -118,8 +118,8 @@ impl Runtime {
         }
     }
 
-    /// Creates every component as [`Self::start`] does, but starts none. Finds errors that occur only at creation, such as a certificate that
-    /// cannot be read.
+    /// Creates every component as [`Self::start`] does, but starts none. Finds errors that occur only at creation, such as a certificate
+    /// that cannot be read.
     ///
     /// # Errors
     /// The first component that cannot be created.

@@ -60,8 +60,8 @@ pub(super) async fn pass_on(mut input: Input, output: FanOut) -> Result<(), Comp
     Ok(())
 }
 
-/// Encodes batches and delivers payloads until the input ends, and then drains the queue. After a failure it closes its input without reading
-/// the rest, so that the stages before it can end.
+/// Encodes batches and delivers payloads until the input ends, and then drains the queue. After a failure it closes its input without
+/// reading the rest, so that the stages before it can end.
 pub(super) async fn run_exporter(
     mut exporter: Box<dyn Exporter>,
     mut input: Input,

@@ -146,8 +146,8 @@ impl Cache {
         }
     }
 
-    /// See [`super::Conntrack::await_answers`].
-    pub fn await_answers(&self, limit: Duration) {
+    /// See [`super::Conntrack::await_results`].
+    pub fn await_results(&self, limit: Duration) {
         let is_waiting = |state: &mut CacheState| {
             !state.stopped && state.slots.values().any(|slot| matches!(slot, CacheSlot::Waiting(_)))
         };
@@ -166,11 +166,8 @@ impl Cache {
         let mut state = self.lock();
         state.idle = true;
         let is_waiting = |state: &mut CacheState| !state.stopped && state.queue.is_empty();
-        state = self
-            .wake
-            .wait_timeout_while(state, limit, is_waiting)
-            .unwrap_or_else(PoisonError::into_inner)
-            .0;
+        state =
+            self.wake.wait_timeout_while(state, limit, is_waiting).unwrap_or_else(PoisonError::into_inner).0;
         state.idle = false;
         if !state.queue.is_empty() && state.queue.len() < MAX_TAKEN {
             let is_gathering = |state: &mut CacheState| !state.stopped && state.queue.len() < MAX_TAKEN;

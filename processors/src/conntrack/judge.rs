@@ -1,11 +1,11 @@
 //! Concludes a connection's translation from the kernel's entries. Decides whether an entry belongs to the connection, and what a missing
 //! entry means.
 //!
-//! Addresses are reused, but while a socket exists, no other socket of its namespace has its addresses. So an entry that was read before the
-//! connection's close certainly belongs to it. An entry that was read after the close belongs to it if tracking began before the close. If
-//! the kernel stores times (`net.netfilter.nf_conntrack_timestamp=1`), this is certain, to 0.1 s. Otherwise TCP's state decides: the entry of
-//! a closed connection is closing, and an open entry belongs to a successor (a later connection with the same addresses). A successor is not
-//! recognised if it has closed as well, within the milliseconds between the first connection's close and its record.
+//! Addresses are reused, but while a socket exists, no other socket of its namespace has its addresses. So an entry that was read before
+//! the connection's close certainly belongs to it. An entry that was read after the close belongs to it if tracking began before the close.
+//! If the kernel stores times (`net.netfilter.nf_conntrack_timestamp=1`), this is certain, to 0.1 s. Otherwise TCP's state decides: the
+//! entry of a closed connection is closing, and an open entry belongs to a successor (a later connection with the same addresses). A
+//! successor is not recognised if it has closed as well, within the milliseconds between the first connection's close and its record.
 //!
 //! Entries exist longer than their connections: 10 s after a reset, 120 s after a FIN, unless the sysctls `nf_conntrack_tcp_timeout_*` were
 //! changed. So a connection without an entry was not tracked, and therefore not translated, if it was open within the last 5 s.
@@ -62,8 +62,8 @@ pub(super) fn conclude(request: &Request, findings: &Findings, ended: Option<Uni
     }
 }
 
-/// Returns the tuple to look up in the host's namespace: the packets' addresses outside of the socket's own namespace. `own` is the result of
-/// the look-up in that namespace. `None` if the packets do not leave it, because loopback addresses are local to a namespace.
+/// Returns the tuple to look up in the host's namespace: the packets' addresses outside of the socket's own namespace. `own` is the result
+/// of the look-up in that namespace. `None` if the packets do not leave it, because loopback addresses are local to a namespace.
 pub(super) fn host_tuple(request: &Request, own: &NamespaceResult) -> Option<Tuple> {
     let inner = match own {
         NamespaceResult::LookedUp(LookupResult::Found(entry)) => {

@@ -1,4 +1,5 @@
-//! [`Conntrack`]: looks up how the addresses of a connection are translated (NAT). It queries the kernel's connection tracking through netlink.
+//! [`Conntrack`]: looks up how the addresses of a connection are translated (NAT). It queries the kernel's connection tracking through
+//! netlink.
 //!
 //! A socket has the addresses that are visible on its own side: the client's peer may be a cluster IP, and the server's peer a masquerading
 //! node. The translation is in the tracking tables of the network namespaces that the packets cross. Two of them are queried:
@@ -94,10 +95,10 @@ impl Conntrack {
         self.cache.forget(id, Instant::now());
     }
 
-    /// Waits until no result is [`Translated::Pending`], for at most a quarter of a second. Called when the receiver stops, because no later
-    /// record can use the result.
-    pub fn await_answers(&self) {
-        self.cache.await_answers(LAST_RESULTS);
+    /// Waits until no result is [`Translated::Pending`], for at most a quarter of a second. Called when the receiver stops, because no
+    /// later record can use the result.
+    pub fn await_results(&self) {
+        self.cache.await_results(LAST_RESULTS);
     }
 
     fn start(&self) {

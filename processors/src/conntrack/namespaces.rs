@@ -66,8 +66,8 @@ impl Namespaces {
         self.inside(&file, work)
     }
 
-    /// Runs `work` in a namespace, and then moves the thread back. A thread that stays in it would keep the namespace alive after its pod is
-    /// deleted.
+    /// Runs `work` in a namespace, and then moves the thread back. A thread that stays in it would keep the namespace alive after its pod
+    /// is deleted.
     fn inside<T>(&self, namespace: &File, work: impl FnOnce() -> T) -> std::io::Result<T> {
         let network = Some(LinkNameSpaceType::Network);
         if namespace.metadata()?.ino() == std::fs::metadata(self.proc.join("thread-self/ns/net"))?.ino() {

@@ -2,12 +2,12 @@
 //!
 //! Invariants, each with a test:
 //! - Every held record is released exactly once, and the records of one connection leave in the order in which they arrived.
-//! - A connection waits once. All its records leave at the latest at the first watermark at which the first of them has waited for the whole
-//!   `hold`.
-//! - A record that leaves after the watermark of its window would be late. So its tick is changed to one nanosecond after the last watermark
-//!   that was passed on, which is in the open window.
-//! - At most [`MAX_HELD`] records wait. If there is no room, the first record of a connection is refused. To make room for a later record of a
-//!   connection, the connection that has waited longest is released.
+//! - A connection waits once. All its records leave at the latest at the first watermark at which the first of them has waited for the
+//!   whole `hold`.
+//! - A record that leaves after the watermark of its window would be late. So its tick is changed to one nanosecond after the last
+//!   watermark that was passed on, which is in the open window.
+//! - At most [`MAX_HELD`] records wait. If there is no room, the first record of a connection is refused. To make room for a later record
+//!   of a connection, the connection that has waited longest is released.
 //!
 //! A processor runs only when it receives a batch, so records leave with the next batch or watermark after their names are known.
 
@@ -127,8 +127,8 @@ impl HeldRecords {
         self.arrival_by_id.contains_key(&id)
     }
 
-    /// Holds a record, after the held records of its connection. Appends the records that leave to make room for it to `out`. If these are of
-    /// its own connection, the record is refused, and the caller has to pass it on after them.
+    /// Holds a record, after the held records of its connection. Appends the records that leave to make room for it to `out`. If these are
+    /// of its own connection, the record is refused, and the caller has to pass it on after them.
     pub fn push(&mut self, record: &ConnectionRecord, out: &mut Vec<ConnectionRecord>) -> Offered {
         let is_first = !self.holds(record.id);
         if self.records >= self.max {

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use longwave_pipeline::component::{ComponentError, Processor, ProcessorContext};
 use longwave_pipeline::model::{Batch, ConnectionRecord, PassEnd, UnixNanos};
 
-use crate::known::{NO_INDEX, STRIDE};
+use crate::connection_map::{NO_INDEX, STRIDE};
 use held::{HeldRecords, Offered, push_batches};
 pub(crate) use resolver::{BatchContext, ConnectionState, ResolvedNames, Resolver, Waiting};
 
@@ -185,7 +185,7 @@ impl<R: Resolver> Holding<R> {
     fn pass_end(&mut self, pass_end: PassEnd, now: Instant, out: &mut Vec<Batch>) {
         if !self.held.is_empty() {
             if pass_end.last {
-                self.resolver.await_answers();
+                self.resolver.await_results();
             }
             self.release_held((!pass_end.last).then_some(pass_end.tick), now, out);
         }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use longwave_pipeline::model::{ConnectionRecord, Handle, Names, Service, Workload};
 
-use crate::known::{Identified, Known};
+use crate::connection_map::{ConnectionMap, Identified};
 
 /// Finds the names of connections and stores them by connection.
 pub(crate) trait Resolver {
@@ -18,16 +18,16 @@ pub(crate) trait Resolver {
     const REFUSED_MAY_WAIT: bool;
 
     /// Returns the stored connections.
-    fn connections(&self) -> &Known<Self::Connection>;
+    fn connections(&self) -> &ConnectionMap<Self::Connection>;
 
     /// Returns the stored connections.
-    fn connections_mut(&mut self) -> &mut Known<Self::Connection>;
+    fn connections_mut(&mut self) -> &mut ConnectionMap<Self::Connection>;
 
     /// Reads the changes of the sources, once per batch. Returns true if pending names may be known now.
     fn refresh(&mut self, now: Instant) -> bool;
 
-    /// Resolves the connection of a record, at its first record (`index` is `None`) and while names are pending. Returns its index, and sets
-    /// the flags of `batch` that the record needs.
+    /// Resolves the connection of a record, at its first record (`index` is `None`) and while names are pending. Returns its index, and
+    /// sets the flags of `batch` that the record needs.
     fn resolve(&mut self, index: Option<u32>, record: &ConnectionRecord, batch: &mut BatchContext) -> u32;
 
     /// Resolves again a held connection. `record` is its first held record.
@@ -44,14 +44,14 @@ pub(crate) trait Resolver {
     /// Returns the names of a connection that are known by now.
     fn names(&self, index: u32) -> ResolvedNames<'_>;
 
-    /// Removes a connection after its last record. `index` may be stale or [`crate::known::NO_INDEX`].
+    /// Removes a connection after its last record. `index` may be stale or [`crate::connection_map::NO_INDEX`].
     fn end(&mut self, index: u32, record: &ConnectionRecord);
 
     /// Removes connections that have had no record for a long time. Called from time to time, even if there are none.
     fn forget(&mut self, silent: &[u32]);
 
     /// Waits for a short time until pending names are known. Called when the receiver has stopped, because no later batch follows.
-    fn await_answers(&self);
+    fn await_results(&self);
 
     /// Adds what was counted since the last call to the self-telemetry.
     fn report(&mut self) {}

@@ -38,9 +38,9 @@ impl Lookup {
     }
 
     /// Waits for a short time for pending results of connection tracking.
-    pub fn await_answers(&self) {
+    pub fn await_results(&self) {
         if let Some(conntrack) = &self.conntrack {
-            conntrack.await_answers();
+            conntrack.await_results();
         }
     }
 

@@ -8,9 +8,9 @@ use longwave_pipeline::model::{ConnectionId, ConnectionRecord, Handle, Service};
 use super::config::ServiceConfig;
 use super::lookup::Lookup;
 use super::telemetry::{Tally, Telemetry};
+use crate::connection_map::{ConnectionMap, Identified, NO_INDEX};
 use crate::conntrack::Conntrack;
 use crate::holding::{BatchContext, ConnectionState, Holding, ResolvedNames, Resolver, Waiting};
-use crate::known::{Identified, Known, NO_INDEX};
 
 /// Names the service of each connection.
 pub type ServiceProcessor = Holding<ServiceResolver>;
@@ -20,7 +20,7 @@ pub struct ServiceResolver {
     lookup: Lookup,
     /// [`Lookup::version`] at the last refresh.
     version: u32,
-    pub(super) connections: Known<Connection>,
+    pub(super) connections: ConnectionMap<Connection>,
     telemetry: Telemetry,
     pub(super) tally: Tally,
 }
@@ -55,7 +55,7 @@ impl ServiceProcessor {
         let resolver = ServiceResolver {
             lookup: Lookup { sources: sources.collect::<Result<_, _>>()?, conntrack },
             version: 0,
-            connections: Known::default(),
+            connections: ConnectionMap::default(),
             telemetry: Telemetry::new(context),
             tally: Tally::default(),
         };
@@ -72,12 +72,12 @@ impl Resolver for ServiceResolver {
     const REFUSED_MAY_WAIT: bool = false;
 
     #[inline]
-    fn connections(&self) -> &Known<Connection> {
+    fn connections(&self) -> &ConnectionMap<Connection> {
         &self.connections
     }
 
     #[inline]
-    fn connections_mut(&mut self) -> &mut Known<Connection> {
+    fn connections_mut(&mut self) -> &mut ConnectionMap<Connection> {
         &mut self.connections
     }
 
@@ -132,8 +132,8 @@ impl Resolver for ServiceResolver {
         }
     }
 
-    fn await_answers(&self) {
-        self.lookup.await_answers();
+    fn await_results(&self) {
+        self.lookup.await_results();
     }
 
     fn report(&mut self) {

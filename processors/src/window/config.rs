@@ -30,8 +30,8 @@ pub struct WindowConfig {
     /// `container.name`. With `k8s.pod.name`, every pod has its own series, which end when the pod has no more connections. Default none.
     pub workload_attributes: Vec<WorkloadAttribute>,
     /// Level `connection` only: the age at which a connection gets a series. The first window of the series includes everything before. A
-    /// connection that closes before that age has no series. A connection that is older than the receiver has a series from its first record.
-    /// Default `5s`.
+    /// connection that closes before that age has no series. A connection that is older than the receiver has a series from its first
+    /// record. Default `5s`.
     pub min_age: GoDuration,
     /// Maximum number of series per level. Further series are folded into one more series per level, with the attribute
     /// `otel.metric.overflow`, so that no traffic is lost. 0: no limit. Default 10000.

@@ -11,7 +11,7 @@ use super::config::WindowConfig;
 use super::connection_series::{ConnectionSeries, NO_SERIES};
 use super::series_pairs::SeriesPairs;
 use super::telemetry::Tally;
-use crate::known::{Identified, Known, STRIDE};
+use crate::connection_map::{ConnectionMap, Identified, STRIDE};
 
 /// Nanoseconds without a record after which a connection expires. Its close was dropped, and is counted by the stage that dropped it.
 const SILENT_NANOS: u64 = 600_000_000_000;
@@ -22,7 +22,7 @@ const SWEEP_EVERY: u32 = 16;
 
 /// The open connections and all sums of the open window.
 pub(super) struct Connections {
-    known: Known<Connection>,
+    map: ConnectionMap<Connection>,
     sums: WindowSums,
     /// Number of windows without a record after which a connection expires.
     silent_windows: u32,
@@ -90,7 +90,7 @@ impl Connections {
         let interval = u64::try_from(config.interval.as_nanos()).unwrap_or(u64::MAX).max(1);
         let silent = SILENT_WINDOWS.max(SILENT_NANOS / interval);
         Self {
-            known: Known::default(),
+            map: ConnectionMap::default(),
             sums: WindowSums { pairs, own, tally: Tally::default(), window: 1, start, first_start: start },
             silent_windows: u32::try_from(silent).unwrap_or(u32::MAX / 2),
         }
@@ -99,21 +99,21 @@ impl Connections {
     /// Returns the indices of the records' connections, for [`Connections::observe`].
     #[inline]
     pub fn look_up(&mut self, records: &[ConnectionRecord]) -> [u32; STRIDE] {
-        self.known.look_up(records)
+        self.map.look_up(records)
     }
 
-    /// Adds a record. `index` is what [`Connections::look_up`] returned for it, or [`crate::known::NO_INDEX`].
+    /// Adds a record. `index` is what [`Connections::look_up`] returned for it, or [`crate::connection_map::NO_INDEX`].
     #[inline]
     pub fn observe(&mut self, record: &ConnectionRecord, index: u32) {
-        let Self { known, sums, .. } = self;
-        let index = known.confirm(index, record.id);
-        let Some((index, connection)) = index.and_then(|index| Some((index, known.get_mut(index)?))) else {
+        let Self { map, sums, .. } = self;
+        let index = map.confirm(index, record.id);
+        let Some((index, connection)) = index.and_then(|index| Some((index, map.get_mut(index)?))) else {
             let mut connection = sums.join(record);
             sums.add(&mut connection, record);
             if record.event.is_end() {
                 sums.leave(&connection);
             } else {
-                known.insert(connection);
+                map.insert(connection);
             }
             return;
         };
@@ -122,7 +122,7 @@ impl Connections {
         }
         sums.add(connection, record);
         if record.event.is_end()
-            && let Some(connection) = known.remove(index)
+            && let Some(connection) = map.remove(index)
         {
             sums.leave(&connection);
         }
@@ -145,7 +145,7 @@ impl Connections {
 
     /// Returns the number of open connections.
     pub fn len(&self) -> usize {
-        self.known.open()
+        self.map.open()
     }
 
     /// Returns the tally of the open window, to which the caller adds its own counts.
@@ -154,11 +154,11 @@ impl Connections {
     }
 
     fn expire(&mut self) {
-        let Self { known, sums, silent_windows } = self;
+        let Self { map, sums, silent_windows } = self;
         let silent =
             |connection: &Connection| sums.window.wrapping_sub(connection.last_window) > *silent_windows;
         let mut expired: Vec<Connection> =
-            known.open_where(silent).into_iter().filter_map(|index| known.remove(index)).collect();
+            map.open_where(silent).into_iter().filter_map(|index| map.remove(index)).collect();
         // The order of removal decides which slots are reused first. It must not depend on the order of the hash table.
         expired.sort_by_key(|connection| (connection.own, connection.pair));
         for connection in &expired {

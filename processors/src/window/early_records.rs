@@ -10,8 +10,8 @@ pub(super) const MAX_EARLY_RECORDS: usize = 131_072;
 #[derive(Default)]
 pub(super) struct EarlyRecords {
     records: Vec<ConnectionRecord>,
-    /// The latest tick of each connection's waiting records, without its last record. If the clock is set back, the last record can belong to
-    /// an earlier window than the others. It must wait with them, because records after the last one would count as a new connection.
+    /// The latest tick of each connection's waiting records, without its last record. If the clock is set back, the last record can belong
+    /// to an earlier window than the others. It must wait with them, because records after the last one would count as a new connection.
     latest_ticks: HashMap<ConnectionId, UnixNanos, foldhash::fast::RandomState>,
 }
 
@@ -28,7 +28,8 @@ impl EarlyRecords {
         true
     }
 
-    /// Adds the last record of a connection after its other waiting records. Returns false if no record of it waits, or if there is no room.
+    /// Adds the last record of a connection after its other waiting records. Returns false if no record of it waits, or if there is no
+    /// room.
     pub fn push_after_others(&mut self, end: &ConnectionRecord) -> bool {
         match self.latest_ticks.get(&end.id) {
             Some(tick) if self.records.len() < MAX_EARLY_RECORDS => {

@@ -5,11 +5,11 @@
 //! - The sums of all windows of a level equal the sums of all records' deltas. `max_series` does not change this, because a series without
 //!   room is folded into the level's overflow series.
 //! - Over all series of a level, Δactive = opened − closed + seeded.
-//! - A series with open connections is in every window. In the first window in which it has neither an open connection nor a record, all its
-//!   values are zero and it is marked as `ended`; then it is removed. It does not end when its last connection closes, because the series of a
-//!   client with one short connection per window would then end in every window, and its cumulative counters would never increase in
-//!   Prometheus. The extra window also sets `connections.active` to zero. A series of level `connection` cannot return, so it ends with its
-//!   connection.
+//! - A series with open connections is in every window. In the first window in which it has neither an open connection nor a record, all
+//!   its values are zero and it is marked as `ended`; then it is removed. It does not end when its last connection closes, because the
+//!   series of a client with one short connection per window would then end in every window, and its cumulative counters would never
+//!   increase in Prometheus. The extra window also sets `connections.active` to zero. A series of level `connection` cannot return, so it
+//!   ends with its connection.
 //!
 //! A record costs one look-up of its connection, which has the index of the *pair* that the record is added to. A pair is one service
 //! series and one workload series. A record is added once for both levels, and the pairs are summed up to series when the window closes.

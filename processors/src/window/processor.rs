@@ -10,7 +10,7 @@ use super::config::WindowConfig;
 use super::connections::Connections;
 use super::early_records::EarlyRecords;
 use super::telemetry::Telemetry;
-use crate::known::{NO_INDEX, STRIDE};
+use crate::connection_map::{NO_INDEX, STRIDE};
 
 /// Processor `window`. Windows close on watermarks, never on timers.
 pub struct WindowProcessor {
@@ -152,7 +152,8 @@ impl Processor for WindowProcessor {
         Ok(())
     }
 
-    /// Closes the last window. Without a last watermark the end of the input has no time, so the window ends at the latest tick of its records.
+    /// Closes the last window. Without a last watermark the end of the input has no time, so the window ends at the latest tick of its
+    /// records.
     fn finish(&mut self, out: &mut Vec<Batch>) -> Result<(), ComponentError> {
         let Some(window) = &self.open else { return Ok(()) };
         if window.records > 0 || !self.early.is_empty() {

@@ -25,8 +25,8 @@ pub struct WorkloadConfig {
     /// How long a connection's first records may wait for a pending name. They leave at the latest at the first end of a pass after that
     /// time. Use the receiver's interval. `0s`: no record waits. Default `5s`, at most `1m`.
     pub hold: GoDuration,
-    /// Whether to query the kernel's connection tracking for the other end of connections that are translated (cluster IPs, published ports,
-    /// masquerades). Needs `CAP_NET_ADMIN`. Default: true if one of the sources is an extension.
+    /// Whether to query the kernel's connection tracking for the other end of connections that are translated (cluster IPs, published
+    /// ports, masquerades). Needs `CAP_NET_ADMIN`. Default: true if one of the sources is an extension.
     pub conntrack: Option<bool>,
 }
 

@@ -10,11 +10,11 @@
 //! - Otherwise the peer is resolved by its address, after translation. The address is looked up as of the connection's start, because it
 //!   belongs to the same workload while the connection is open. If the start is not known, the time of the first observation is used.
 //!
-//! A name that no source has stays `unknown`. So does a client that another node masquerades. Names that the record already has (from a record
-//! file, or from an earlier processor) are kept.
+//! A name that no source has stays `unknown`. So does a client that another node masquerades. Names that the record already has (from a
+//! record file, or from an earlier processor) are kept.
 //!
-//! A connection is looked up once. Later records get the names from a cache, until the connection closes. When a source has changed, missing
-//! names and the names of cgroups are looked up again. Until then, the name of a source of lower precedence is used.
+//! A connection is looked up once. Later records get the names from a cache, until the connection closes. When a source has changed,
+//! missing names and the names of cgroups are looked up again. Until then, the name of a source of lower precedence is used.
 //!
 //! Records whose names are pending wait for a while ([`crate::holding`]). A close also waits if its peer is on this node and has no record
 //! yet, because the two ends of a connection close at nearly the same time, and their records may be in two batches.

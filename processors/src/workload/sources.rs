@@ -27,8 +27,8 @@ pub(super) trait Translator: Send {
     fn query(&self, record: &ConnectionRecord) -> Translated;
     /// See [`Conntrack::version`].
     fn version(&self) -> u64;
-    /// See [`Conntrack::await_answers`].
-    fn await_answers(&self);
+    /// See [`Conntrack::await_results`].
+    fn await_results(&self);
     /// See [`Conntrack::forget`].
     fn forget(&self, id: ConnectionId);
 }
@@ -187,9 +187,9 @@ impl Sources {
     }
 
     /// Waits for a short time for pending translations.
-    pub fn await_answers(&self) {
+    pub fn await_results(&self) {
         if let Some(translator) = &self.translator {
-            translator.await_answers();
+            translator.await_results();
         }
     }
 
@@ -260,8 +260,8 @@ impl Translator for Arc<Conntrack> {
         Conntrack::version(self)
     }
 
-    fn await_answers(&self) {
-        Conntrack::await_answers(self);
+    fn await_results(&self) {
+        Conntrack::await_results(self);
     }
 
     fn forget(&self, id: ConnectionId) {

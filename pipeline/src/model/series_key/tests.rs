@@ -23,8 +23,8 @@ fn attributes(series: &SeriesKey) -> Vec<(String, String)> {
 }
 
 /// *Scenario*: a server's record whose two ends have selected labels.
-/// *Guarantees*: labels are attributes of their end at every level that has both workloads, and not at the service level; the workload level
-/// distinguishes pods on request.
+/// *Guarantees*: labels are attributes of their end at every level that has both workloads, and not at the service level; the workload
+/// level distinguishes pods on request.
 #[test]
 fn labels_are_attributes_of_their_end() {
     let key = Arc::new(LabelKey::new("k8s.pod.label.tier"));

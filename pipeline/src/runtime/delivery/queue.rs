@@ -55,8 +55,8 @@ struct UnloggedDrops {
 // === impl SendingQueue ===
 
 impl SendingQueue {
-    /// Starts the consumers. `stop` fires when the graph stops. Retries then end, so that a pipeline that waits for room does not wait for a
-    /// server that is down.
+    /// Starts the consumers. `stop` fires when the graph stops. Retries then end, so that a pipeline that waits for room does not wait for
+    /// a server that is down.
     pub(crate) fn start(
         id: &str,
         pusher: Arc<dyn Pusher>,

@@ -41,16 +41,16 @@ fn a_connection_is_looked_up_once() {
 #[test]
 fn results_can_be_awaited() {
     let cache = Cache::new(None);
-    cache.await_answers(Duration::from_secs(600));
+    cache.await_results(Duration::from_secs(600));
     cache.query(client());
     let taken = take(&cache);
     std::thread::scope(|scope| {
         scope.spawn(|| cache.settle(&[(taken[0], host_says(entry(), at(105)))]));
-        cache.await_answers(Duration::from_secs(600));
+        cache.await_results(Duration::from_secs(600));
     });
     assert_eq!(cache.query(client()).translated, Translated::To(translation()));
     cache.query(numbered(77));
-    cache.await_answers(Duration::from_millis(1));
+    cache.await_results(Duration::from_millis(1));
     assert_eq!(cache.query(numbered(77)).translated, Translated::Pending);
 }
 

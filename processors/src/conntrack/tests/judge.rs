@@ -33,7 +33,8 @@ fn tracked_is_not_translated() {
     }
 }
 
-/// *Scenario*: there is no entry: soon after the last observation, long after it, soon after the close, long after it, after a refused open.
+/// *Scenario*: there is no entry: soon after the last observation, long after it, soon after the close, long after it, after a refused
+/// open.
 /// *Guarantees*: the connection is untranslated if an entry would certainly still exist, and its entry is gone otherwise.
 #[test]
 fn a_missing_entry_means_untranslated_only_while_it_would_exist() {
@@ -115,9 +116,10 @@ fn nonsense_is_unknown() {
     assert_eq!(conclude(&client(), &failed, None), Outcome::Unknown(Reason::Failed));
 }
 
-/// *Scenario*: a redirect in the pod sends the client's connection to a local proxy; in another pod, a redirect in front of the server follows
-/// the host's translation; in a third pod, a redirect of the client precedes it.
-/// *Guarantees*: packets that stay in the pod are not looked up in the host's namespace; two translations are combined, in either direction.
+/// *Scenario*: a redirect in the pod sends the client's connection to a local proxy; in another pod, a redirect in front of the server
+/// follows the host's translation; in a third pod, a redirect of the client precedes it.
+/// *Guarantees*: packets that stay in the pod are not looked up in the host's namespace; two translations are combined, in either
+/// direction.
 #[test]
 fn translations_of_both_namespaces_are_combined() {
     let redirect = ConntrackEntry {
@@ -162,8 +164,8 @@ fn translations_of_both_namespaces_are_combined() {
 }
 
 /// *Scenario*: loopback addresses in a pod and in the host's namespace; a namespace that cannot be entered.
-/// *Guarantees*: a pod's loopback is never looked up in the host's namespace. If a namespace cannot be entered, only the host's translations
-/// are known.
+/// *Guarantees*: a pod's loopback is never looked up in the host's namespace. If a namespace cannot be entered, only the host's
+/// translations are known.
 #[test]
 fn loopback_belongs_to_one_namespace() {
     let loopback = request(tuple("127.0.0.1:1", "127.0.0.1:2"), Role::Client);

@@ -35,8 +35,8 @@ fn numbers(records: &[ConnectionRecord]) -> Vec<(u64, u64)> {
 }
 
 /// *Scenario*: updates of the pass at 10 s and a close at 12 s wait for 5 s; watermarks at 10, 15 and 20 s.
-/// *Guarantees*: each is released at the first watermark at which it has waited 5 s, with the connection's later records; its tick is in the
-/// open window.
+/// *Guarantees*: each is released at the first watermark at which it has waited 5 s, with the connection's later records; its tick is in
+/// the open window.
 #[test]
 fn waiting_is_bounded() {
     let (mut hold, _) = hold(5);
@@ -125,8 +125,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// *Scenario*: any interleaving of records, pending and settled names, closes, and watermarks, with much and with little room.
-    /// *Guarantees*: every record is released exactly once, in order within its connection. No released record is late. No record waits longer
-    /// than `hold` plus one interval. At every step, the number of incoming records equals that of outgoing plus held records.
+    /// *Guarantees*: every record is released exactly once, in order within its connection. No released record is late. No record waits
+    /// longer than `hold` plus one interval. At every step, the number of incoming records equals that of outgoing plus held records.
     #[test]
     fn records_are_conserved(steps in steps(), room in prop_oneof![Just(3usize), Just(1000)]) {
         let (hold, accounting) = hold(5);

@@ -5,8 +5,8 @@ fn pending(bench: &Bench) {
 }
 
 /// *Scenario*: a service is pending; more records of the connection arrive, including its close; then the answer is known.
-/// *Guarantees*: the connection's records wait, other records pass; when the answer is known, all leave in order, with the name, before later
-/// records.
+/// *Guarantees*: the connection's records wait, other records pass; when the answer is known, all leave in order, with the name, before
+/// later records.
 #[test]
 fn records_wait_for_their_service() {
     let mut bench = Bench::new(5);

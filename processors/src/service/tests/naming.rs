@@ -12,8 +12,8 @@ fn both_ends_are_named() {
 }
 
 /// *Scenario*: the original address and the backend belong to different services, in different sources.
-/// *Guarantees*: the original address takes precedence over the backend, and the first source over the second. Without a name, the service is
-/// unknown.
+/// *Guarantees*: the original address takes precedence over the backend, and the first source over the second. Without a name, the service
+/// is unknown.
 #[test]
 fn the_original_address_comes_first() {
     let mut bench = Bench::new(0);

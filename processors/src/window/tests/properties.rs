@@ -190,8 +190,8 @@ proptest! {
 
     /// *Scenario*: any stream of records of 40 connections with 12 changing names, with late and early records, and watermarks at any
     /// distance; without a limit on series, and with limits of 10 and 1.
-    /// *Guarantees*: at levels service and workload, the windows' sums equal the records' sums; opened, closed and failed are exact; the number
-    /// of active connections in the last window is that of open connections; every record is counted as folded.
+    /// *Guarantees*: at levels service and workload, the windows' sums equal the records' sums; opened, closed and failed are exact; the
+    /// number of active connections in the last window is that of open connections; every record is counted as folded.
     #[test]
     fn windows_sum_to_the_records(steps in steps()) {
         for max_series in [0, 10, 1] {
@@ -208,8 +208,8 @@ proptest! {
     }
 
     /// *Scenario*: the same.
-    /// *Guarantees*: windows are contiguous and not empty; each series is at most once in a window; the number of series respects the limit; at
-    /// each level, Δactive = opened − closed + seeded, summed over the windows.
+    /// *Guarantees*: windows are contiguous and not empty; each series is at most once in a window; the number of series respects the
+    /// limit; at each level, Δactive = opened − closed + seeded, summed over the windows.
     #[test]
     fn windows_are_contiguous_and_the_open_set_adds_up(steps in steps()) {
         for max_series in [0, 3] {

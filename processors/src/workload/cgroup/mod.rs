@@ -1,8 +1,8 @@
 //! [`Cgroups`]: finds a cgroup's path by its id, which is the inode of the cgroup's directory in the cgroup2 file system.
 //!
-//! All directories are read once at the start. For an id that is not among them, the process's `/proc/<pid>/cgroup` is read. If this does not
-//! give the path, the directories are scanned again. At most one scan starts per second, and it takes a few milliseconds per batch. An id that
-//! a whole scan did not find is missing for a minute. The path of a removed cgroup is kept for a while, for late records.
+//! All directories are read once at the start. For an id that is not among them, the process's `/proc/<pid>/cgroup` is read. If this does
+//! not give the path, the directories are scanned again. At most one scan starts per second, and it takes a few milliseconds per batch. An
+//! id that a whole scan did not find is missing for a minute. The path of a removed cgroup is kept for a while, for late records.
 //!
 //! If version 1 is mounted in addition to version 2, containers may be in cgroups of version 1 only, and their sockets in version 2's root.
 //! Then the container is read from the process's cgroups.

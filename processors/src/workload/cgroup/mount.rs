@@ -32,8 +32,8 @@ impl Mount {
         (!below.split('/').any(|part| part == "..")).then_some(below)
     }
 
-    /// Returns a sort key for how much of the tree is mounted: the number of levels above the process's own cgroup, then the number of levels
-    /// below the root, of which fewer are better.
+    /// Returns a sort key for how much of the tree is mounted: the number of levels above the process's own cgroup, then the number of
+    /// levels below the root, of which fewer are better.
     fn extent(&self) -> (usize, Reverse<usize>) {
         let parts = || self.root.split('/').filter(|part| !part.is_empty());
         (parts().filter(|part| *part == "..").count(), Reverse(parts().filter(|part| *part != "..").count()))
@@ -41,7 +41,8 @@ impl Mount {
 }
 
 /// Finds the mount of cgroup2 in the text of `/proc/self/mountinfo`: `/sys/fs/cgroup`, or `/sys/fs/cgroup/unified` if version 1 is mounted
-/// too. If there are several, returns the one with the largest part of the tree: in a container, the host's tree instead of the container's.
+/// too. If there are several, returns the one with the largest part of the tree: in a container, the host's tree instead of the
+/// container's.
 pub fn find(mountinfo: &str) -> Option<Mount> {
     let beside_v1 = host::mounts(mountinfo).any(|mount| mount.kind == "cgroup");
     let mounts = host::mounts(mountinfo).filter(|mount| mount.kind == "cgroup2");

@@ -29,8 +29,8 @@ const SHORT_DIGITS: usize = 12;
 
 /// Names the cgroup at `path`, which is relative to the root and begins with `/`. `None` for the root itself.
 ///
-/// A container takes precedence over a unit, because a service of a systemd in a container belongs to the container. The innermost container
-/// takes precedence over outer ones, because a Kubernetes node may be a container itself.
+/// A container takes precedence over a unit, because a service of a systemd in a container belongs to the container. The innermost
+/// container takes precedence over outer ones, because a Kubernetes node may be a container itself.
 pub fn classify(path: &str) -> Option<Named> {
     if let Some(container) = parts(path).rev().find_map(container) {
         return Some(container);
@@ -47,8 +47,8 @@ pub fn classify(path: &str) -> Option<Named> {
     })
 }
 
-/// Returns the ids of the container and the pod that contain `path`, also for a pod's sandbox. A runtime's helper processes are in a pod, but
-/// in no container.
+/// Returns the ids of the container and the pod that contain `path`, also for a pod's sandbox. A runtime's helper processes are in a pod,
+/// but in no container.
 pub fn ids(path: &str) -> Ids<'_> {
     Ids {
         container_id: parts(path).rev().find_map(container_id).unwrap_or_default(),
@@ -76,7 +76,8 @@ fn container(part: &str) -> Option<Named> {
 
 /// Returns the container id in a part of a path:
 /// - `<id>`: Docker, containerd and CRI-O with the cgroupfs driver (`/docker/<id>`, `/kubepods/burstable/pod<uid>/<id>`)
-/// - `docker-<id>.scope`, `cri-containerd-<id>.scope`, `crio-<id>.scope`, `nerdctl-<id>.scope`, `libpod-<id>.scope`: with the systemd driver
+/// - `docker-<id>.scope`, `cri-containerd-<id>.scope`, `crio-<id>.scope`, `nerdctl-<id>.scope`, `libpod-<id>.scope`: with the systemd
+///   driver
 /// - `libpod-<id>`, `libpod-payload-<id>`: Podman with the cgroupfs driver, and within a unit
 /// - `kubepods-pod<uid>.slice:cri-containerd:<id>`: containerd that is configured for the other driver
 ///

@@ -2,8 +2,8 @@
 
 use longwave_pipeline::model::{ConnectionId, ConnectionRecord, Endpoint, Handle, UnixNanos, Workload};
 
+use crate::connection_map::{Identified, NO_INDEX};
 use crate::holding::{ConnectionState, Waiting};
-use crate::known::{Identified, NO_INDEX};
 
 /// One socket of this node: one end of a connection.
 ///

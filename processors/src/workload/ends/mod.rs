@@ -12,8 +12,8 @@ use hashbrown::{HashSet, HashTable};
 use longwave_pipeline::model::ConnectionId;
 
 use super::sources::Sources;
+use crate::connection_map::{ConnectionMap, NO_INDEX};
 use crate::holding::ResolvedNames;
-use crate::known::{Known, NO_INDEX};
 use end::{End, Flag};
 
 /// Maximum number of closed connections that are kept by their addresses. The close of the other end may be one batch later and must find
@@ -25,7 +25,7 @@ const MAX_CLOSED: usize = 8192;
 pub(super) struct Ends {
     hasher: RandomState,
     /// Ends of open and recently closed connections. Only open ones are found by identity.
-    pub ends: Known<End>,
+    pub ends: ConnectionMap<End>,
     /// One end for each tuple, open or recently closed.
     by_tuple: HashTable<u32>,
     /// Ends of translated connections, by their aliases.

@@ -31,8 +31,8 @@ impl Ends {
         let index = index.unwrap_or_else(|| self.add(record, sources, batch.now));
         if let Some(end) = self.ends.get_mut(index) {
             end.last_pass = batch.pass;
-            // An owner that is found late is used immediately if there is no name or a better one is pending. Otherwise it is used after the
-            // next change of a source.
+            // An owner that is found late is used immediately if there is no name or a better one is pending. Otherwise it is used after
+            // the next change of a source.
             let has_owner = || end.cgroup != record.owner.cgroup && identifies(record.owner.cgroup);
             let is_stale = end.is_stale(sources.version())
                 || ((end.local.is_none() || end.is(Flag::LOCAL_PENDING)) && has_owner());
@@ -60,8 +60,8 @@ impl Ends {
         }
     }
 
-    /// Returns true if the record should wait for a name. A close also waits for a peer on this node that has no record yet, because the two
-    /// ends of a connection close at nearly the same time, and their records may be in two batches.
+    /// Returns true if the record should wait for a name. A close also waits for a peer on this node that has no record yet, because the
+    /// two ends of a connection close at nearly the same time, and their records may be in two batches.
     pub fn waits(&self, index: u32, record: &ConnectionRecord) -> bool {
         let Some(end) = self.ends.get(index) else { return false };
         if !may_wait(end, record) {

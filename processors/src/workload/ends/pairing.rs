@@ -4,7 +4,7 @@ use std::hash::BuildHasher;
 
 use super::Ends;
 use super::end::{Alias, Flag, Tuple};
-use crate::known::NO_INDEX;
+use crate::connection_map::NO_INDEX;
 
 impl Ends {
     /// Adds the end to the table of tuples.

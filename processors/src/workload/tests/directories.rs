@@ -55,8 +55,8 @@ fn precedence() {
     }
 }
 
-/// *Scenario*: two pods in the host's network and a unit, which share the host's address; a process in the root cgroup with a pod's address; a
-/// pod whose cgroup is gone.
+/// *Scenario*: two pods in the host's network and a unit, which share the host's address; a process in the root cgroup with a pod's
+/// address; a pod whose cgroup is gone.
 /// *Guarantees*: each is named by its cgroup, not by its address. Without a cgroup, the address is used.
 #[test]
 fn the_cgroup_takes_precedence_over_the_address() {
@@ -89,8 +89,8 @@ fn the_cgroup_takes_precedence_over_the_address() {
     assert_eq!(bench.named(&record), pair("shop", "-"));
 }
 
-/// *Scenario*: one pod had an address until 50 s, a second until 99 s, and a third since; connections were opened at each of these times, and
-/// closed later; one connection is older than Longwave and was first observed at 60 s.
+/// *Scenario*: one pod had an address until 50 s, a second until 99 s, and a third since; connections were opened at each of these times,
+/// and closed later; one connection is older than Longwave and was first observed at 60 s.
 /// *Guarantees*: the peer has the name of the pod that had the address at the connection's start, even when it is looked up again later.
 #[test]
 fn addresses_are_looked_up_as_of_the_start() {
@@ -167,8 +167,8 @@ fn names_that_come_late() {
     assert_eq!(names(&bench.records(&all)), pairs(&[("shop", "db"), ("curl", "shop"), ("shop", "curl")]));
 }
 
-/// *Scenario*: versions 1 and 2 of cgroups are mounted: containers are in version 1 only, and their sockets in version 2's root; a process is
-/// in no container, another is gone. The same without version 1.
+/// *Scenario*: versions 1 and 2 of cgroups are mounted: containers are in version 1 only, and their sockets in version 2's root; a process
+/// is in no container, another is gone. The same without version 1.
 /// *Guarantees*: all sources name the end by the container of its process; other ends are named by the process itself.
 #[test]
 fn containers_of_version_1() {

@@ -207,7 +207,7 @@ impl Translator for FakeTracking {
         self.0.lock().unwrap().version
     }
 
-    fn await_answers(&self) {
+    fn await_results(&self) {
         let mut tracking = self.0.lock().unwrap();
         let late = std::mem::take(&mut tracking.late);
         tracking.version += u64::from(!late.is_empty());

@@ -77,7 +77,8 @@ fn reused_addresses() {
 }
 
 /// *Scenario*: 30,000 connections are closed; one stays open, but has no more records for many passes.
-/// *Guarantees*: only a bounded number of closed connections is kept; the silent connection is removed, and resolved again at its next record.
+/// *Guarantees*: only a bounded number of closed connections is kept; the silent connection is removed, and resolved again at its next
+/// record.
 #[test]
 fn closed_and_silent_connections_are_removed() {
     let mut processor = processor();

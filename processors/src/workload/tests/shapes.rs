@@ -63,8 +63,8 @@ fn units_and_others() {
     assert_eq!((shown("/"), shown("")), (None, None));
 }
 
-/// *Scenario*: paths of pods' containers and sandboxes by runtime and driver, of a static pod, of a runtime's helper processes, of containers
-/// outside pods, of units; a Kubernetes node that is a container.
+/// *Scenario*: paths of pods' containers and sandboxes by runtime and driver, of a static pod, of a runtime's helper processes, of
+/// containers outside pods, of units; a Kubernetes node that is a container.
 /// *Guarantees*: the ids are the innermost container's id and the innermost pod's UID with dashes; each is empty if there is none.
 #[test]
 fn ids_of_pods_and_containers() {
@@ -113,8 +113,8 @@ fn ids_of_pods_and_containers() {
     }
 }
 
-/// *Scenario*: the mount table of a pod that has a cgroup namespace of its own, and the host's tree mounted in addition to its own; paths in
-/// `/proc/<pid>/cgroup` there, and on a host.
+/// *Scenario*: the mount table of a pod that has a cgroup namespace of its own, and the host's tree mounted in addition to its own; paths
+/// in `/proc/<pid>/cgroup` there, and on a host.
 /// *Guarantees*: the host's tree is used, and paths are relative to it; a path outside of it gives `None`.
 #[test]
 fn the_hosts_tree_in_a_pod() {

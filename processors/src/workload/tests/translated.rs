@@ -36,8 +36,8 @@ fn bench(pods: &[Pod], tracking: &FakeTracking) -> Bench {
     Bench::new(&["cgroup", "kubernetes"], &[("kubernetes", &fake)], 0, Some(tracking))
 }
 
-/// *Scenario*: a client connects to a cluster IP and a backend on this node accepts, with and without a masquerade; the records are in either
-/// order, in one batch and in two.
+/// *Scenario*: a client connects to a cluster IP and a backend on this node accepts, with and without a masquerade; the records are in
+/// either order, in one batch and in two.
 /// *Guarantees*: each record has the name of the other end's socket, at the latest from the next record.
 #[test]
 fn both_ends_on_this_node() {
@@ -77,8 +77,8 @@ fn backends_elsewhere() {
     assert_eq!(named(&[]), pair("curl", "-"));
 }
 
-/// *Scenario*: a server's peer has an address of this node or of another one; the connection is masqueraded by this node, by another node, or
-/// not at all.
+/// *Scenario*: a server's peer has an address of this node or of another one; the connection is masqueraded by this node, by another node,
+/// or not at all.
 /// *Guarantees*: the client is named if this node translated the connection, and unknown otherwise.
 #[test]
 fn masqueraded_sources() {
@@ -92,8 +92,8 @@ fn masqueraded_sources() {
     assert_eq!(bench(&pods, &tracking).named(&server(MASQUERADED)), pair("nginx", "pod-client"));
 }
 
-/// *Scenario*: connections that cannot be translated (to a pod, from a pod, over loopback), and connections that can be, with two records each
-/// and a close.
+/// *Scenario*: connections that cannot be translated (to a pod, from a pod, over loopback), and connections that can be, with two records
+/// each and a close.
 /// *Guarantees*: connection tracking is queried once for each connection that may be translated, and frees its result at the close. It is
 /// never queried for other connections.
 #[test]

@@ -18,9 +18,10 @@ fn to_pod(cookie: u64, number: u64, tick: u64, observed: u64) -> ConnectionRecor
     ConnectionRecord { tick: at(tick), observed: at(observed), ..record }
 }
 
-/// *Scenario*: the directory's answer becomes known within an interval, while an update and a close of a connection wait; other records pass.
-/// *Guarantees*: held records leave first with the next batch, with names, in order, and with a tick in the open window. Other records never
-/// wait.
+/// *Scenario*: the directory's answer becomes known within an interval, while an update and a close of a connection wait; other records
+/// pass.
+/// *Guarantees*: held records leave first with the next batch, with names, in order, and with a tick in the open window. Other records
+/// never wait.
 #[test]
 fn names_that_become_known_in_time() {
     let fake = Fake::new(&[pod()]).starting();
@@ -75,10 +76,10 @@ fn nothing_stays_held() {
     assert_eq!(bench.finish(), vec![]);
 }
 
-/// *Scenario*: the closes of the two ends of short connections on this node are in two batches; a connection whose other end has no record; a
-/// refused connection.
-/// *Guarantees*: the first close waits for the second, and both are named. A close without the other end leaves after `hold`. The record of a
-/// refused connection does not wait.
+/// *Scenario*: the closes of the two ends of short connections on this node are in two batches; a connection whose other end has no record;
+/// a refused connection.
+/// *Guarantees*: the first close waits for the second, and both are named. A close without the other end leaves after `hold`. The record of
+/// a refused connection does not wait.
 #[test]
 fn closes_wait_for_the_other_end() {
     let mut bench = Bench::new(&["process"], &[], 5, None);

@@ -1,4 +1,4 @@
-//! [`Known`]: a processor's state of each connection. Looked up once per record.
+//! [`ConnectionMap`]: a processor's state of each connection. Looked up once per record.
 
 use std::hash::BuildHasher;
 
@@ -19,9 +19,9 @@ const CLOSED: ConnectionId =
 
 /// Values of connections by index, and the indices of open connections by identity.
 ///
-/// Receivers report connections in nearly the same order in every pass. So a look-up first tries the connection that followed the last one in
-/// the pass before. In most cases its value is next to the last one in memory, and no hash table is read.
-pub(crate) struct Known<T> {
+/// Receivers report connections in nearly the same order in every pass. So a look-up first tries the connection that followed the last one
+/// in the pass before. In most cases its value is next to the last one in memory, and no hash table is read.
+pub(crate) struct ConnectionMap<T> {
     hasher: RandomState,
     values: Slab<T>,
     by_id: HashTable<u32>,
@@ -40,9 +40,9 @@ pub(crate) trait Identified {
     fn id_mut(&mut self) -> &mut ConnectionId;
 }
 
-// === impl Known ===
+// === impl ConnectionMap ===
 
-impl<T> Default for Known<T> {
+impl<T> Default for ConnectionMap<T> {
     fn default() -> Self {
         Self {
             hasher: RandomState::default(),
@@ -54,9 +54,9 @@ impl<T> Default for Known<T> {
     }
 }
 
-impl<T: Identified> Known<T> {
-    /// Returns the indices of the records' connections, for [`Known::confirm`]; of at most [`STRIDE`] records. The CPU overlaps the cache
-    /// misses of this short loop. Looking up each connection on demand would serialise them.
+impl<T: Identified> ConnectionMap<T> {
+    /// Returns the indices of the records' connections, for [`ConnectionMap::confirm`]; of at most [`STRIDE`] records. The CPU overlaps the
+    /// cache misses of this short loop. Looking up each connection on demand would serialise them.
     #[inline]
     pub fn look_up(&mut self, records: &[ConnectionRecord]) -> [u32; STRIDE] {
         let mut indices = [NO_INDEX; STRIDE];
@@ -77,8 +77,8 @@ impl<T: Identified> Known<T> {
         indices
     }
 
-    /// Returns the index of an open connection. `index` is the result of [`Known::look_up`]. It may be outdated, because another record may
-    /// have opened or closed the connection since.
+    /// Returns the index of an open connection. `index` is the result of [`ConnectionMap::look_up`]. It may be outdated, because another
+    /// record may have opened or closed the connection since.
     #[inline]
     pub fn confirm(&self, index: u32, id: ConnectionId) -> Option<u32> {
         if self.values.get(index).is_some_and(|value| value.id() == id) { Some(index) } else { self.find(id) }
@@ -104,7 +104,7 @@ impl<T: Identified> Known<T> {
         index
     }
 
-    /// Closes a connection: its value stays accessible by index only, until [`Known::remove`].
+    /// Closes a connection: its value stays accessible by index only, until [`ConnectionMap::remove`].
     pub fn close(&mut self, index: u32) {
         let Some(value) = self.values.get_mut(index) else { return };
         let hash = self.hasher.hash_one(value.id());
