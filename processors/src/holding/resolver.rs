@@ -14,7 +14,7 @@ pub(crate) trait Resolver {
     /// Whether the records of a batch that is not shared may be named as soon as their own connection is resolved, while the CPU's cache
     /// contains them.
     const NAMES_EARLY: bool;
-    /// Whether a connection whose record found no room may wait with a later record.
+    /// Whether a later record of a connection may wait after one was refused because there was no room.
     const REFUSED_MAY_WAIT: bool;
 
     /// Returns the stored connections.

@@ -28,7 +28,7 @@ pub enum Role {
     Client = 1,
     /// The socket was accepted from a listener.
     Server = 2,
-    /// Unknown, as for a seeded connection whose handshake left no trace.
+    /// Unknown, for example for a seeded connection if neither its counters nor a listener show the role.
     #[default]
     Unknown = 0,
 }

@@ -62,7 +62,7 @@ fn after_the_close_an_open_entry_belongs_to_a_successor() {
     let closing = in_state(Some(TrackedState::Closing));
     assert_eq!(conclude(&server(), &host_says(closing, after), ended), Outcome::To(translation()));
     assert_eq!(conclude(&server(), &host_says(entry(), before), ended), Outcome::To(translation()));
-    // The socket is established, but the entry has seen no reply: it belongs to another connection.
+    // The socket is established, but the entry is still opening, so it belongs to another connection.
     let opening = in_state(Some(TrackedState::Opening));
     assert_eq!(conclude(&client(), &host_says(opening, before), None), Outcome::Unknown(Reason::Reused));
 }
