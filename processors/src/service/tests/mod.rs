@@ -107,7 +107,7 @@ impl Bench {
         Answer::Known(self.names.intern(Service { name: name.into(), ..Service::default() }))
     }
 
-    /// Returns the records and watermarks (`|`) that come out, as text: `1:web 2:- |`.
+    /// Returns the records and watermarks (`|`) that leave the processor, as text: `1:web 2:- |`.
     fn run(&mut self, batch: Batch) -> String {
         let mut out = Vec::new();
         self.processor.process(batch, &mut out).unwrap();
