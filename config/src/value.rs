@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 
 use crate::{ConfigError, yaml};
 
-/// A map of a configuration. Keeps its keys in the order in which they were written; `==` ignores the order.
+/// A map of a configuration. Keeps its keys in the order of the configuration. `==` ignores the order.
 pub type Map = IndexMap<String, Value>;
 
 /// A node of the configuration.
