@@ -131,7 +131,7 @@ impl Outcome {
         format!(
             "missing {}, ended otherwise {:?}; by the trace of the kernel, {} of these were unobservable and {} lost:\n{}\n{}\n{}",
             tally.missing.len(),
-            tally.otherwise,
+            tally.not_closed,
             causes.unobservable.len(),
             causes.lost.len(),
             causes.evidence,

@@ -1,4 +1,4 @@
-//! Scenarios that need a network namespace, for its sysctls or its packet filter.
+//! Scenarios that need a network namespace, because they change its sysctls or its packet filter.
 
 use std::io;
 use std::time::Duration;
@@ -75,7 +75,7 @@ pub fn network_failure(network: &Network, veth: &VethPair) -> io::Result<Vec<Pla
     Ok(vec![PlayedConnection::cut("network_failure", client, server.close().because(&["reset_received"]))])
 }
 
-/// Both FINs are dropped until both ends have sent one, so that both ends are in FIN_WAIT1.
+/// FINs are dropped until both ends have sent one, so that both ends are in FIN_WAIT1.
 ///
 /// # Errors
 /// If a socket fails.

@@ -23,7 +23,7 @@ pub struct Informer {
 impl Informer {
     /// Starts the informer without waiting.
     pub fn start(program: &Path, server: SocketAddr, token: &Path) -> Self {
-        let _at_home = cgroup::at_home();
+        let _lock = cgroup::lock_original();
         let mut child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL"])
             .arg(program)
