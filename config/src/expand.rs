@@ -1,6 +1,6 @@
 //! Expands `${env:X}`, `${env:X:-default}`, `${X}`, `${file:path}`, `${yaml:text}` and `$$` in the strings of a tree.
 //!
-//! - A string that consists of one reference becomes the value that YAML makes of the referenced text, and keeps that text.
+//! - A string that consists of one reference becomes the referenced text, parsed as YAML. The original text is kept beside it.
 //! - In any other string the referenced text replaces the reference. The result is a string, so a reference can never add
 //!   YAML structure.
 //! - The referenced text is expanded too, so a literal `$` is written `$$` there as well, as in the Collector.

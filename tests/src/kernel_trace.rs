@@ -190,7 +190,7 @@ fn parse(line: &str) -> Option<TracedTransition> {
         let ip: Ipv6Addr = field(ip)?.parse().ok()?;
         Some(canonical(SocketAddr::from((ip, field(port)?.parse().ok()?))))
     };
-    // `<name>-<thread> [<cpu>]`; the name may contain any character.
+    // The format is `<name>-<thread> [<cpu>]`, and the name may contain any character.
     let (task, _) = line.split_once(" [")?;
     Some(TracedTransition {
         line: line.trim().to_owned(),

@@ -99,7 +99,7 @@ fn corrupt() {
 }
 
 /// *Scenario*: a file that is not a record file.
-/// *Guarantees*: the error says that, at offset 0.
+/// *Guarantees*: the error reports this, at offset 0.
 #[test]
 fn wrong_magic() {
     let mut bytes = good_file();

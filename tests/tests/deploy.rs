@@ -133,7 +133,7 @@ fn the_collector_accepts_its_configuration() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// *Scenario*: the services of the compose file and the files that they mount; the provisioning of Grafana's data source and dashboard.
+/// *Scenario*: the services of the compose file, the files that they mount, and the data source and dashboard of Grafana.
 /// *Guarantees*: every file exists, Prometheus receives OTLP where the Collector sends it, and the data source of the dashboard is
 /// provisioned.
 fn files_that_compose_mounts_exist() {

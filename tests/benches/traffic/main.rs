@@ -44,7 +44,7 @@ const ONE_CPU: &[usize] = &[0];
 const BOTH_CPUS: &[usize] = &[0, 1];
 
 fn main() {
-    // `cargo bench` adds `--bench`; a filter may follow.
+    // `cargo bench` adds `--bench`. A filter may follow.
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
     for work in Work::ALL {
         println!("\n{} (µs per {})", work.name(), work.unit());

@@ -68,7 +68,7 @@ pub fn network_failure(network: &Network, veth: &VethPair) -> io::Result<Vec<Pla
         Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
         other => return Err(io::Error::other(format!("a timeout was expected: {other:?}"))),
     }
-    // The server gets the reset as the response to its next segment.
+    // The response to the server's next segment is the reset.
     server.write(1)?;
     server.read_to_reset()?;
     let client = client.close().because(&["timeout"]);

@@ -9,7 +9,7 @@ pub const DEVICE: &str = "longwave-node";
 pub const NODE_IP: &str = "10.245.0.1";
 /// Addresses of pods: the first /24 of [`CLUSTER_CIDR`], which the controller manager assigns to the only node.
 pub const POD_CIDR: &str = "10.244.0.0/24";
-/// Range of which each node gets a part for its pods.
+/// Range of the addresses of all pods. Each node has a part of it.
 pub const CLUSTER_CIDR: &str = "10.244.0.0/16";
 /// Range of ClusterIPs.
 pub const SERVICE_CIDR: &str = "10.96.0.0/16";

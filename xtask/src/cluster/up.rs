@@ -156,7 +156,7 @@ impl Starting<'_> {
         if !mounts.lines().any(|line| line.split(' ').nth(1) == Some("/sys/fs/bpf")) {
             self.state.bpffs = true;
             self.state.save(self.layout)?;
-            // Shared, as systemd makes all mounts, because a pod may use mountPropagation.
+            // The mount is shared, like all mounts under systemd, because a pod may use mountPropagation.
             sh::run(Command::new("mount").args(["-t", "bpf", "--make-shared", "bpf", "/sys/fs/bpf"]))?;
         }
         Ok(())

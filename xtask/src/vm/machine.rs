@@ -28,7 +28,7 @@ const POWER_OFF: Duration = Duration::from_secs(20);
 pub struct Job {
     /// Time limit from the start of QEMU.
     pub timeout: Duration,
-    /// Files that are copied into the guest; all are executable there.
+    /// Files that are copied into the guest. All are executable there.
     pub files: Vec<GuestFile>,
     /// Environment of the command: `NAME=VALUE`.
     pub env: Vec<String>,

@@ -33,7 +33,7 @@ fn ruleset() -> Vec<Value> {
 }
 
 /// *Scenario*: Kubernetes' chains beside Docker's in one table, and kube-proxy's own table.
-/// *Guarantees*: the jumps to Kubernetes' chains, these chains and the table are removed; Docker's stay.
+/// *Guarantees*: the jumps to Kubernetes' chains, these chains and the table are removed. Docker's chains and jumps are not.
 #[test]
 fn only_the_rules_of_kubernetes_are_removed() {
     let expected = "delete rule ip nat PREROUTING handle 7\n\

@@ -38,7 +38,7 @@ fn the_newest_version_is_found_by_its_numbers() {
     assert_eq!(newest("newest", &sid).as_deref(), Some("7.10.1+deb14"));
 }
 
-/// *Scenario*: two series in another order, one of them twice; `all` beside one.
+/// *Scenario*: two series in another order, one of them twice. Then `all` and one series.
 /// *Guarantees*: each series is chosen once, oldest first.
 #[test]
 fn series_are_chosen_once() {
