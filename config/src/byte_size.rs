@@ -42,7 +42,9 @@ pub enum InvalidByteSize {
     TooLarge(String),
 }
 
+/// Powers of 1024, largest first.
 const BINARY: [(u64, &str); 4] = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+/// Powers of 1000, largest first.
 const DECIMAL: [(u64, &str); 4] =
     [(1_000_000_000_000, "TB"), (1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
 
@@ -99,6 +101,7 @@ impl FromStr for ByteSize {
     }
 }
 
+/// Returns the number of bytes of a unit. Case is ignored. `None` if the unit is unknown.
 fn scale(unit: &str) -> Option<u64> {
     let upper = unit.to_ascii_uppercase();
     if upper.is_empty() || upper == "B" {

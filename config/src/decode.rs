@@ -19,7 +19,7 @@ use crate::{ConfigError, ConfigPath, Value};
 use failure::Failure;
 use node::{Node, Trail};
 
-/// Errors reported for one component. The user sees the others after fixing these.
+/// Maximum number of errors that are reported for one component. The user sees the others after fixing these.
 const MAX_ERRORS: usize = 100;
 
 /// Decodes the settings at `path` (for example `processors::window`). Null gives the type's defaults.

@@ -6,7 +6,7 @@ use crate::error::InvalidKey;
 use crate::value::shortened;
 use crate::{ComponentId, ConfigError, ConfigPath, InvalidId, Map, PipelineId, Value};
 
-/// The components of one section with their settings, in the order in which they were written.
+/// The components of one section with their settings, in the order of the configuration.
 pub type Components = IndexMap<ComponentId, Value>;
 
 /// A whole configuration, split by section. Ids are well-formed and unique. Whether a reference to an id resolves, and whether
@@ -43,7 +43,7 @@ pub struct PipelineSection {
     pub receivers: Vec<ComponentId>,
     /// Processors, in the order in which records pass them.
     pub processors: Vec<ComponentId>,
-    /// Exporters that receive what leaves the last processor.
+    /// Exporters that receive the output of the last processor.
     pub exporters: Vec<ComponentId>,
 }
 

@@ -56,7 +56,7 @@ impl GoDuration {
         Self(Duration::from_millis(millis))
     }
 
-    /// The duration as the standard library's.
+    /// Returns the duration as the type of the standard library.
     pub const fn get(self) -> Duration {
         self.0
     }
@@ -110,6 +110,7 @@ impl FromStr for GoDuration {
     }
 }
 
+/// Returns the length of a unit in nanoseconds.
 fn nanoseconds(unit: &str) -> Option<u64> {
     Some(match unit {
         "ns" => 1,
@@ -126,7 +127,7 @@ fn nanoseconds(unit: &str) -> Option<u64> {
 /// Returns `whole.fraction × scale` in nanoseconds, rounded down, as Go does. `None` if it does not fit.
 fn part(whole: &str, fraction: &str, scale: u64) -> Option<u64> {
     let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-    // The 16th digit is less than a nanosecond for every unit.
+    // The 16th and later digits are worth less than a nanosecond in every unit.
     let digits = &fraction[..fraction.len().min(15)];
     let numerator: u128 = if digits.is_empty() { 0 } else { digits.parse().ok()? };
     let below = numerator * u128::from(scale) / 10u128.pow(digits.len() as u32);

@@ -147,7 +147,7 @@ impl From<Vec<ConfigError>> for ConfigErrors {
     }
 }
 
-/// Something that works, but probably not as the user intended, such as a variable that is not set.
+/// A setting that is valid but probably not what the user intended, for example a variable that is not set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
     /// Path of the node.

@@ -1,6 +1,6 @@
 //! Expands `${env:X}`, `${env:X:-default}`, `${X}`, `${file:path}`, `${yaml:text}` and `$$` in the strings of a tree.
 //!
-//! - A string that consists of one reference becomes the value that YAML makes of the referenced text, and keeps that text.
+//! - A string that consists of one reference becomes the referenced text, parsed as YAML. The original text is kept beside it.
 //! - In any other string the referenced text replaces the reference. The result is a string, so a reference can never add
 //!   YAML structure.
 //! - The referenced text is expanded too, so a literal `$` is written `$$` there as well, as in the Collector.
@@ -13,13 +13,13 @@ use parts::Part;
 use crate::value::Expanded;
 use crate::{ConfigError, ConfigPath, Environment, Value, Warning, source, yaml};
 
-/// References expanded for one string of the configuration, nested ones included.
+/// Maximum number of references that are expanded for one string of the configuration, including nested ones.
 const MAX_PER_TEXT: usize = 1_000;
-/// Nesting depth of references. Small enough to end a loop before the stack overflows.
+/// Maximum nesting depth of references. Small enough to end a loop before the stack overflows.
 const MAX_DEPTH: usize = 50;
-/// References in the whole configuration. Bounds the time for a file that includes itself twice.
+/// Maximum number of references in the whole configuration. Bounds the time for a file that includes itself twice.
 const MAX_REFERENCES: usize = 10_000;
-/// Bytes that references insert into the whole configuration. Bounds the memory for such a file.
+/// Maximum number of bytes that references insert into the whole configuration. Bounds the memory for such a file.
 const MAX_BYTES: usize = 64 << 20;
 
 /// Expands trees and collects the errors, instead of stopping at the first.

@@ -12,7 +12,7 @@ pub struct ComponentId {
     name: String,
 }
 
-/// Kind of data that leaves a pipeline.
+/// Kind of data that the exporters of a pipeline receive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Signal {
     /// Records are aggregated into windows, and windows become metric points.
@@ -73,9 +73,9 @@ pub enum InvalidId {
     },
 }
 
-/// Length of a type in characters, which are ASCII.
+/// Maximum length of a type in characters, which are ASCII.
 const MAX_TYPE_LENGTH: usize = 63;
-/// Length of a name in characters.
+/// Maximum length of a name in characters.
 const MAX_NAME_LENGTH: usize = 1024;
 
 impl ComponentId {
@@ -112,7 +112,7 @@ impl PipelineId {
         }
     }
 
-    /// Returns the kind of data that leaves the pipeline.
+    /// Returns the kind of data that the exporters of the pipeline receive.
     pub fn signal(&self) -> Signal {
         self.signal
     }

@@ -47,8 +47,8 @@ impl Sources {
 /// Reads, merges, expands and splits a configuration. Each call reads the files again.
 ///
 /// # Errors
-/// Returns all errors of the first stage that has any: sources that cannot be read and invalid YAML; then failed expansions and
-/// invalid sections.
+/// Returns all errors of the first stage that has any. The first stage reads the sources and parses the YAML, the second expands
+/// references and splits the sections.
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     load_and_check(sources, |_| Vec::new())
 }

@@ -2,7 +2,7 @@
 
 use crate::Value;
 
-/// Merges `over` into `base`. Maps are merged key by key. Any other value, lists included, is replaced. Null erases.
+/// Merges `over` into `base`. Maps are merged key by key. Any other value, including a list, is replaced. Null replaces any value.
 pub fn merge(base: &mut Value, over: Value) {
     match (base, over) {
         (Value::Map(base), Value::Map(over)) => {

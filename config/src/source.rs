@@ -54,7 +54,7 @@ fn not_a_map(config: &str, found: &Value) -> ConfigError {
     })
 }
 
-/// Parses `a.b=v` into the map `{a: {b: v}}`. If the key contains `::`, dots do not separate, so that names can contain dots.
+/// Parses `a.b=v` into the map `{a: {b: v}}`. If the key contains `::`, only `::` separates its parts, so that names can contain dots.
 pub(crate) fn setting(set: &str) -> Result<Value, ConfigError> {
     let bad = |what: &str| {
         ConfigError::new(ConfigPath::root(), format_args!("--set {set}: {what}"))

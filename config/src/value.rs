@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 
 use crate::{ConfigError, yaml};
 
-/// A map of a configuration. Keeps its keys in the order in which they were written; `==` ignores the order.
+/// A map of a configuration. Keeps its keys in the order of the configuration. `==` ignores the order.
 pub type Map = IndexMap<String, Value>;
 
 /// A node of the configuration.
@@ -36,7 +36,7 @@ pub enum Value {
 /// A value that is configured as `${env:X}` or `${file:path}`, or as a string that contains such a reference.
 #[derive(Clone, PartialEq)]
 pub struct Expanded {
-    /// The value that YAML makes of the text. Never [`Value::Expanded`].
+    /// The text, parsed as YAML. Never [`Value::Expanded`].
     pub value: Value,
     /// The text of the variable or file, which a string field gets (`0123` stays `0123`). It may be a secret.
     pub original: String,

@@ -29,7 +29,7 @@ pub(crate) fn type_of(text: &str) -> Value {
 }
 
 /// Writes a tree as YAML. A value that came from a variable or a file is written as its [`crate::Expanded::value`]. A
-/// [`crate::Secret`] is redacted only if the tree was made from typed settings by [`Value::from_serialize`].
+/// [`crate::Secret`] is redacted only if the tree was created from typed settings by [`Value::from_serialize`].
 ///
 /// # Errors
 /// The YAML library reports an error. No tree is known to cause one.

@@ -189,9 +189,9 @@ fn wrong_sources() {
     insta::assert_snapshot!("sources", shown(&written, result));
 }
 
-/// *Scenario*: a section is misspelt, and a value cannot be expanded. The check of the components finds more errors, one of them for
+/// *Scenario*: a section is misspelt, and a value cannot be expanded. The check of the components finds more errors, one of them about
 /// that value.
-/// *Guarantees*: the errors of the check are reported once with the others, except those that follow from the missing value.
+/// *Guarantees*: the errors of the check are reported too, each once, except those that follow from the missing value.
 #[test]
 fn a_wrong_document_hides_nothing() {
     let text = "yaml:{recivers: , exporters: {otlp: {endpoint: '${env:X'}, stdout: {format: xml}}}";

@@ -1,4 +1,4 @@
-//! Property tests: what is true for every input.
+//! Property tests: they must pass for every input.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -9,7 +9,7 @@ use common::{Otlp, Window, sources};
 use longwave_config::{ByteSize, ConfigPath, GoDuration, Map, Sources, Value, decode, load, merge, to_yaml};
 use proptest::prelude::*;
 
-/// Any tree. Some of its strings look like YAML syntax or like other types.
+/// Generates any tree. Some of its strings look like YAML syntax or like other types.
 fn trees() -> impl Strategy<Value = Value> {
     let text = prop_oneof![
         "[a-z_:{}\\[\\],#&*!|>'\"%@` \n\t-]{0,8}",
@@ -107,7 +107,7 @@ proptest! {
     }
 
     /// *Scenario*: any tree is decoded as a tree, and printed and loaded again.
-    /// *Guarantees*: it stays the same. The order of keys stays the same too, which `==` ignores.
+    /// *Guarantees*: the tree stays the same. So does the order of keys, which `==` ignores.
     #[test]
     fn trees_survive(tree in trees()) {
         let decoded = decode::<Value>(&tree, &ConfigPath::root()).unwrap();

@@ -1,5 +1,5 @@
 //! Measures how many points per second one core encodes as OTLP requests. For comparison it encodes the same window from a tree of
-//! messages, as generated code does; the attributes of the tree are built once and cloned for each point. It measures the thread's CPU
+//! messages, as generated code does. The attributes of the tree are built once and cloned for each point. It measures the thread's CPU
 //! time, so that other processes on the machine do not change the result.
 #![allow(clippy::unwrap_used, missing_docs)]
 

@@ -20,7 +20,7 @@ fn plain(server: &GrpcServer) -> serde_json::Value {
 }
 
 /// *Scenario*: metrics and logs are sent with the default compression and without, and with a token in a header.
-/// *Guarantees*: the server decodes exactly the encoded request; it receives compression, header and user agent.
+/// *Guarantees*: the server decodes exactly the encoded request. It receives compression, header and user agent.
 #[tokio::test]
 async fn requests_arrive() {
     let server = GrpcServer::start(Vec::new()).await;
@@ -87,8 +87,8 @@ async fn partial_success_is_reported() {
     }
 }
 
-/// *Scenario*: Unavailable, then success; ResourceExhausted without RetryInfo; InvalidArgument; Unauthenticated.
-/// *Guarantees*: the first error is retryable, the others are permanent; messages have the endpoint and the server's reason; the connection
+/// *Scenario*: the server replies Unavailable, then success, then ResourceExhausted without RetryInfo, InvalidArgument and Unauthenticated.
+/// *Guarantees*: the first error is retryable, the others are permanent. Messages have the endpoint and the server's reason. The connection
 /// remains usable after a refusal.
 #[tokio::test]
 async fn refusals() {
@@ -133,8 +133,8 @@ async fn retry_info_is_applied() {
     }
 }
 
-/// *Scenario*: no process listens; a server starts at the address; it stops; another starts.
-/// *Guarantees*: the pusher starts nevertheless; the error is retryable and reports a refused connection; the same pusher reaches each
+/// *Scenario*: no process listens. Then a server starts at the address and stops, and another one starts.
+/// *Guarantees*: the pusher starts without a server. The error is retryable and reports a refused connection. The same pusher reaches each
 /// server.
 #[tokio::test]
 async fn a_server_starts_and_stops() {
@@ -189,7 +189,7 @@ async fn tls_server(certificates: &Certificates, requires_client_certificate: bo
 
 /// *Scenario*: a TLS server with a certificate for `collector.test` from its own authority. Clients connect with that authority and name,
 /// without the authority, without the name, without verification, with TLS 1.3 only, and with plaintext.
-/// *Guarantees*: only matching settings succeed; with the others the message names the setting to change.
+/// *Guarantees*: only matching settings succeed. With the others the message names the setting to change.
 #[tokio::test]
 async fn tls_and_what_can_go_wrong() {
     let certificates = Certificates::new();
@@ -217,8 +217,8 @@ async fn tls_and_what_can_go_wrong() {
     fails_with(json!({"insecure": true}), "if the server expects TLS").await;
 }
 
-/// *Scenario*: a server that requires a client certificate; and a TLS client at a server without TLS.
-/// *Guarantees*: a client with `cert_file` and `key_file` succeeds; without them, and without TLS, the message names the missing setting.
+/// *Scenario*: a server that requires a client certificate, and a TLS client at a server without TLS.
+/// *Guarantees*: a client with `cert_file` and `key_file` succeeds. Without them, and without TLS, the message names the missing setting.
 #[tokio::test]
 async fn mutual_tls_and_a_plain_server() {
     let certificates = Certificates::new();

@@ -70,8 +70,8 @@ async fn requests_arrive() {
     }
 }
 
-/// *Scenario*: partial success; then 200 with an HTML page, and 202 with invalid protobuf.
-/// *Guarantees*: the push returns the rejected items and the server's reason; an accepted request is no error with any body.
+/// *Scenario*: the server replies with partial success, then 200 with an HTML page, and 202 with invalid protobuf.
+/// *Guarantees*: the push returns the rejected items and the server's reason. An accepted request is no error, whatever its body is.
 #[tokio::test]
 async fn success_and_partial_success() {
     let partial = ExportMetricsPartialSuccess { rejected_data_points: 4, error_message: "too old".into() };
@@ -90,8 +90,9 @@ async fn success_and_partial_success() {
     assert_eq!(pusher.push(&any_payload()).await, Ok(Pushed::default()));
 }
 
-/// *Scenario*: 503 with Retry-After, 429 without, success; then 400, and a redirect to a path that would reply 200 to a GET.
-/// *Guarantees*: the first error has the server's delay; the last two are permanent, with the server's reason; no redirect is followed.
+/// *Scenario*: the server replies 503 with Retry-After, 429 without it, success, 400, and a redirect to a path that would reply 200 to a
+/// GET.
+/// *Guarantees*: the first error has the server's delay. The last two are permanent, with the server's reason. No redirect is followed.
 #[tokio::test]
 async fn refusals() {
     let replies = vec![
@@ -118,7 +119,7 @@ async fn refusals() {
     assert_eq!(server.received.lock().unwrap().requests.len(), 5);
 }
 
-/// *Scenario*: no process listens; a name does not resolve; a TLS client connects to a server without TLS.
+/// *Scenario*: no process listens, a name does not resolve, and a TLS client connects to a server without TLS.
 /// *Guarantees*: the errors are retryable and name the URL and the likely cause.
 #[tokio::test]
 async fn servers_that_cannot_be_reached() {
@@ -143,8 +144,9 @@ async fn servers_that_cannot_be_reached() {
         .await;
 }
 
-/// *Scenario*: a client connects by address to a TLS server with a certificate for `collector.test`, with `server_name_override` and without.
-/// *Guarantees*: with it the certificate is verified for that name, SNI has the name, and `Host` is the endpoint's; without it the message
+/// *Scenario*: a client connects by address to a TLS server with a certificate for `collector.test`, with `server_name_override` and
+/// without.
+/// *Guarantees*: with it the certificate is verified for that name, SNI has the name, and `Host` is the endpoint's. Without it the message
 /// names the setting.
 #[tokio::test]
 async fn another_server_name() {

@@ -105,7 +105,7 @@ fn slice(number: u32) -> String {
     )
 }
 
-async fn answer(uri: Uri, Query(query): Query<std::collections::HashMap<String, String>>) -> Response {
+async fn respond(uri: Uri, Query(query): Query<std::collections::HashMap<String, String>>) -> Response {
     let (count, object): (u32, fn(u32) -> String) = match uri.path() {
         "/api/v1/pods" => (PODS, pod),
         "/api/v1/services" => (SERVICES, service),
@@ -139,7 +139,7 @@ fn serve() {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         println!("{}", listener.local_addr().unwrap());
-        axum::serve(listener, axum::Router::new().fallback(answer)).await.unwrap();
+        axum::serve(listener, axum::Router::new().fallback(respond)).await.unwrap();
     });
 }
 

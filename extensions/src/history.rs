@@ -1,4 +1,4 @@
-//! Table of values by key and time, behind every look-up *as of* a time.
+//! Table of values by key and time, for look-ups *as of* a time.
 //!
 //! Each key has at most one current value, with the time since which it is valid. Former values are kept for a while, bounded by age and
 //! by number. So if an address changes its owner within one interval, each record still gets the owner of its own time.
@@ -49,7 +49,7 @@ struct PastSpan<V> {
 // === impl Bounds ===
 
 impl Default for Bounds {
-    /// Five minutes, which is longer than any record takes to be named, and 65,536 values.
+    /// Returns five minutes, which is longer than any record waits for its names, and 65,536 values.
     fn default() -> Self {
         Self { age: Duration::from_secs(300), count: 65_536 }
     }
@@ -69,7 +69,7 @@ impl<K: Hash + Eq + Clone, V: PartialEq> History<K, V> {
         }
     }
 
-    /// Sets `key` to `value` from `from` on, a start that is known exactly. Truncates overlapping history at `from`. If the current value
+    /// Sets `key` to `value` from `from` on. This start must be exact. Truncates overlapping history at `from`. If the current value
     /// started later than `from`, it stays current, and `value` becomes the value before it.
     pub fn set(&mut self, key: K, value: V, from: UnixNanos) {
         let Some(current) = self.current.get_mut(&key) else {
@@ -93,15 +93,15 @@ impl<K: Hash + Eq + Clone, V: PartialEq> History<K, V> {
         }
     }
 
-    /// Sets `key` to `value` from about `start` on, a time of another clock. The span begins up to `slack` earlier if no other value was
-    /// valid then.
+    /// Sets `key` to `value` from about `start` on, which is a time of another clock. The span begins up to `slack` earlier if no other
+    /// value was valid then.
     pub fn set_with_slack(&mut self, key: K, value: V, start: UnixNanos, slack: Duration) {
         let earliest = UnixNanos(start.0.saturating_sub(u64::try_from(slack.as_nanos()).unwrap_or(u64::MAX)));
         let from = self.free_since(&key, earliest, start).min(start);
         self.set(key, value, from);
     }
 
-    /// Sets `key` to `value` from `now` on. The span begins as early as `since` where no other value is known for that time.
+    /// Sets `key` to `value` from `now` on. The span begins as early as `since` if no other value is known for that time.
     pub fn set_since(&mut self, key: K, value: V, since: UnixNanos, now: UnixNanos) {
         let from = self.free_since(&key, since, now);
         self.set(key, value, from);
@@ -148,7 +148,7 @@ impl<K: Hash + Eq + Clone, V: PartialEq> History<K, V> {
         self.changes
     }
 
-    /// Number of keys that have a current value.
+    /// Returns the number of keys that have a current value.
     pub fn len(&self) -> usize {
         self.current.len()
     }
@@ -158,12 +158,12 @@ impl<K: Hash + Eq + Clone, V: PartialEq> History<K, V> {
         self.current.is_empty()
     }
 
-    /// Number of former values that are kept.
+    /// Returns the number of former values that are kept.
     pub fn past_len(&self) -> usize {
         self.ended.len()
     }
 
-    /// Evicts former values that ended longer than [`Bounds::age`] ago. To be called from time to time.
+    /// Evicts former values that ended longer than [`Bounds::age`] ago. Call it periodically.
     pub fn evict_expired(&mut self, now: UnixNanos) {
         let oldest = now.0.saturating_sub(u64::try_from(self.bounds.age.as_nanos()).unwrap_or(u64::MAX));
         while self.ended.front().is_some_and(|(until, _)| until.0 < oldest) {
@@ -225,7 +225,7 @@ impl<K: Hash + Eq + Clone, V: PartialEq> History<K, V> {
     }
 }
 
-/// Gives back the memory of a burst.
+/// Frees memory that only a burst needed.
 pub(crate) fn shrink_if_sparse<K: Hash + Eq, V>(map: &mut HashMap<K, V, RandomState>) {
     if map.capacity() > 64 && map.len() < map.capacity() / 8 {
         map.shrink_to(map.len() * 2);

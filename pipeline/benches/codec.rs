@@ -1,5 +1,5 @@
-//! Records per second that one core encodes to the blocks of a record file, and decodes. Prints the bytes per record as well. Measures the
-//! thread's CPU time, since machines that build are rarely idle.
+//! Measures how many records per second one core encodes to the blocks of a record file, and decodes. Prints the bytes per record as well.
+//! Measures the thread's CPU time, because build machines are rarely idle.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, reason = "a bench")]
 
 use std::hint::black_box;
@@ -49,7 +49,7 @@ fn codec(criterion: &mut Criterion<CpuTime>) {
     group.bench_function("decode", |bencher| {
         bencher.iter(|| {
             let (mut decoder, mut found) = (Decoder::new(&file[..]).unwrap(), 0);
-            // The session has no end, which is the error after its last block.
+            // The session has no end mark, so the call after its last block returns an error.
             while let Ok(Some(block)) = decoder.next() {
                 found += if let Block::Records(records) = block { records.len() } else { 0 };
             }

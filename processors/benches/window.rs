@@ -2,8 +2,8 @@
 //! each per pass, in batches of 1,024.
 //!
 //! The batches of a pass are created before it, so each is read from cold memory; `as they come` creates each just before it is processed.
-//! `directory` is an extension with the names of 10,000 addresses and of this host's cgroups. Its names are cached, or not, or they change
-//! before every batch, so that the names of every connection are resolved again.
+//! `directory` is an extension with the names of 10,000 addresses and of this host's cgroups. The names of open connections are cached,
+//! those of new connections are not. With `changes`, the names change before every batch, so that every connection is resolved again.
 //!
 //! The bench measures the thread's CPU time, so that other processes on the machine do not change the result.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a bench")]
@@ -88,7 +88,8 @@ fn pass(number: u64) -> Vec<Batch> {
     batches.chain([Batch::PassEnd(PassEnd { tick: UnixNanos(number * 5 * SECOND), last: false })]).collect()
 }
 
-/// As [`pass`], with peers on other hosts, and owners in a cgroup of this host. `known`: the directory has the names of the peers.
+/// Returns batches as [`pass`] does, with peers on other hosts and owners in a cgroup of this host. `known`: whether the directory contains
+/// the peers' names.
 fn pass_of_others(number: u64, known: bool, cgroup: u64) -> impl Iterator<Item = Batch> {
     let peer = move |cookie: u64| Endpoint {
         address: IpAddr::V4(Ipv4Addr::from(
@@ -104,7 +105,7 @@ fn pass_of_others(number: u64, known: bool, cgroup: u64) -> impl Iterator<Item =
     (0..CONNECTIONS).step_by(BATCH).map(move |first| Batch::records(batch(first)))
 }
 
-/// Returns a cgroup of this host; the root if there is no other.
+/// Returns the id of a cgroup of this host; that of the root if there is no other.
 fn some_cgroup() -> u64 {
     let mount = mount::find(&std::fs::read_to_string("/proc/self/mountinfo").unwrap()).unwrap();
     let folders = std::fs::read_dir(mount.point).into_iter().flatten().flatten();
@@ -117,7 +118,7 @@ fn some_cgroup() -> u64 {
 struct KnownNames {
     by_address: HashMap<IpAddr, (Handle<Workload>, Handle<Service>)>,
     own: Handle<Workload>,
-    /// The version changes at every query.
+    /// Whether the version changes at every query.
     changes: AtomicBool,
     version: AtomicU64,
 }

@@ -1,12 +1,12 @@
-//! Processors, between receivers and exporters: [`workload`] names the two ends of each connection, [`service`] names the service that its
-//! client meant, [`filter`] drops records, [`window`] aggregates records. All code is synchronous and runs on the runtime's task for the
-//! processor. Only the look-ups of [`conntrack`], which would block, run on a thread of their own.
+//! Processors, which run between receivers and exporters: [`workload`] names the two ends of each connection, [`service`] names the service
+//! that its client connected to, [`filter`] drops records, [`window`] aggregates records. All code is synchronous and runs on the runtime's
+//! task for the processor. Only the look-ups of [`conntrack`] run on a thread of their own, because they block.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod connection_map;
 pub mod conntrack;
 pub mod filter;
 mod holding;
-mod known;
 pub mod service;
 mod slab;
 #[cfg(test)]
@@ -16,7 +16,7 @@ pub mod workload;
 
 use longwave_pipeline::component::ProcessorFactory;
 
-/// Every processor of this crate.
+/// Returns the factories of all processors of this crate.
 pub fn factories() -> Vec<ProcessorFactory> {
     vec![filter::factory(), service::factory(), window::factory(), workload::factory()]
 }

@@ -1,4 +1,4 @@
-//! A vector with holes: values keep their index for as long as they live, and holes are filled first.
+//! A vector with free slots: a value keeps its index until it is removed, and free slots are reused first.
 
 /// Values by index.
 #[derive(Debug)]
@@ -16,7 +16,8 @@ impl<T> Default for Slab<T> {
 }
 
 impl<T> Slab<T> {
-    /// Puts a value into the first free slot. Indices stay below `u32::MAX - 1`, so that callers have two values for "none".
+    /// Stores a value in the slot that was freed last, or in a new one. Returns its index. Indices stay below `u32::MAX - 1`, so that
+    /// callers can use two values that are no index.
     pub fn insert(&mut self, value: T) -> u32 {
         if let Some(index) = self.free.pop() {
             self.slots[index as usize] = Some(value);
@@ -26,7 +27,7 @@ impl<T> Slab<T> {
         (self.slots.len() - 1) as u32
     }
 
-    /// Empties a slot.
+    /// Removes and returns the value at `index`. `None` if the slot is free.
     pub fn remove(&mut self, index: u32) -> Option<T> {
         let value = self.slots.get_mut(index as usize)?.take();
         if value.is_some() {
@@ -35,30 +36,30 @@ impl<T> Slab<T> {
         value
     }
 
-    /// The value at `index`.
+    /// Returns the value at `index`.
     #[inline]
     pub fn get(&self, index: u32) -> Option<&T> {
         self.slots.get(index as usize)?.as_ref()
     }
 
-    /// The value at `index`.
+    /// Returns the value at `index`.
     #[inline]
     pub fn get_mut(&mut self, index: u32) -> Option<&mut T> {
         self.slots.get_mut(index as usize)?.as_mut()
     }
 
-    /// All values, in the order of indices.
+    /// Returns all values, in the order of indices.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.slots.iter().flatten()
     }
 
-    /// Values held.
+    /// Returns the number of values.
     #[cfg(test)]
     pub fn len(&self) -> usize {
         self.slots.len() - self.free.len()
     }
 
-    /// Visits every value in the order of indices and keeps those for which `keep` says so.
+    /// Visits every value in the order of indices, and removes those for which `keep` returns false.
     pub fn retain(&mut self, mut keep: impl FnMut(u32, &mut T) -> bool) {
         for (index, slot) in self.slots.iter_mut().enumerate() {
             if slot.as_mut().is_some_and(|value| !keep(index as u32, value)) {

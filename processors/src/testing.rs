@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use longwave_pipeline::component::{Accounting, NodeKind, ProcessorContext, Signal};
 
-/// Returns a context in pipeline `pipeline` (`metrics`, `logs`), and the accounting to which its node belongs.
+/// Returns the context of a processor in `pipeline` (`metrics` or `logs`), and the accounting that contains its node.
 pub(crate) fn context(id: &str, pipeline: &str, aggregates: bool) -> (ProcessorContext, Accounting) {
     let accounting = Accounting::default();
     let signal = if pipeline.starts_with("logs") { Signal::Logs } else { Signal::Metrics };

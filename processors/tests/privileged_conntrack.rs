@@ -1,4 +1,5 @@
-//! Connection tracking of a real kernel: a host's namespace between two pods', with rules like those of kube-proxy and sidecars.
+//! Tests with the connection tracking of a real kernel. The namespaces of two pods are connected to that of a host, with rules like those
+//! of kube-proxy and sidecars.
 #![allow(clippy::unwrap_used)]
 
 use std::io::Write;
@@ -46,7 +47,7 @@ struct Node {
     host: Netns,
     a: Netns,
     b: Netns,
-    /// A `/proc` whose first process is in `host`.
+    /// A directory like `/proc`, whose process 1 is in `host`.
     proc: TempDir,
     backend: TcpListener,
     _turn: gate::Turn,
@@ -79,7 +80,7 @@ impl Node {
         }
         host.sysctl("net/ipv4/ip_forward", "1");
         host.sysctl("net/ipv6/conf/all/forwarding", "1");
-        // So that the host's own sockets have a way to the addresses that exist only in rules.
+        // The host's own sockets need routes to the addresses that exist only in rules.
         host.run("ip", &["route", "add", "10.96.0.0/16", "dev", "pod2"]);
         host.run("ip", &["-6", "route", "add", "fd96::/64", "dev", "pod2"]);
         rules(&host, &RULES.replace("PORT", "8080"));
@@ -127,7 +128,7 @@ impl Connection {
         }
     }
 
-    /// Resets it; returns the client's last record.
+    /// Resets the connection. Returns the client's last record.
     fn reset(self, netns: &Netns) -> ConnectionRecord {
         let record = self.record(Role::Client, netns);
         let linger = Some(Duration::ZERO);
@@ -152,7 +153,7 @@ fn rules(netns: &Netns, text: &str) {
     });
 }
 
-/// Takes all entries out of a namespace's table.
+/// Removes all entries from a namespace's tracking table.
 fn flush(netns: &Netns) {
     netns.enter(|| {
         let kind = (AddressFamily::NETLINK, SocketType::RAW, SocketFlags::empty());
@@ -165,18 +166,19 @@ fn flush(netns: &Netns) {
     });
 }
 
-/// The answer, once it is there.
-fn answer(conntrack: &Conntrack, record: &ConnectionRecord) -> Translated {
+/// Queries until the result is not pending, and returns it.
+fn result_of(conntrack: &Conntrack, record: &ConnectionRecord) -> Translated {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         match conntrack.query(record) {
             Translated::Pending => assert!(Instant::now() < deadline, "no answer"),
-            answer => return answer,
+            result => return result,
         }
         std::thread::yield_now();
     }
 }
 
+/// Returns the result for both sockets of a connection. Checks that the results are equal, and that no thread stays in a pod's namespace.
 fn both(
     conntrack: &Conntrack,
     node: &Node,
@@ -184,10 +186,10 @@ fn both(
     client_at: &Netns,
     server_at: &Netns,
 ) -> Translated {
-    let client = answer(conntrack, &connection.record(Role::Client, client_at));
-    let server = answer(conntrack, &connection.record(Role::Server, server_at));
+    let client = result_of(conntrack, &connection.record(Role::Client, client_at));
+    let server = result_of(conntrack, &connection.record(Role::Server, server_at));
     assert_eq!(client, server);
-    // While answers come, the thread is in one namespace or another; between them it is at home.
+    // During look-ups, the thread is in other namespaces; afterwards it is in its own again.
     for pod in [&node.a, &node.b] {
         let inode = std::fs::metadata(pod.path()).unwrap().ino();
         let deadline = Instant::now() + Duration::from_secs(10);
@@ -207,7 +209,7 @@ fn threads_are_in(inode: u64) -> bool {
 
 /// *Scenario*: a pod reaches a backend through a cluster IP, with and without masquerade, from a pod and from the host itself, over IPv4
 /// and IPv6.
-/// *Guarantees*: client and server find the same translation, and it is what the applications see.
+/// *Guarantees*: client and server have the same translation, and it matches the addresses of their sockets.
 fn cluster_ips_are_translated() {
     let node = Node::new();
     let conntrack = node.conntrack();
@@ -220,7 +222,7 @@ fn cluster_ips_are_translated() {
     for (original, address, is_masqueraded) in cases {
         for from in [&node.a, &node.host] {
             let connection = Connection::open(from, original, &node.backend);
-            let answer = both(&conntrack, &node, &connection, from, &node.b);
+            let result = both(&conntrack, &node, &connection, from, &node.b);
             let seen = endpoint(connection.server.peer_addr().unwrap());
             let client = endpoint(connection.client.local_addr().unwrap());
             let expected = Translation {
@@ -229,7 +231,7 @@ fn cluster_ips_are_translated() {
                 backend: endpoint(connection.server.local_addr().unwrap()),
                 seen,
             };
-            assert_eq!(answer, Translated::To(expected));
+            assert_eq!(result, Translated::To(expected));
             if std::ptr::eq(from, &node.a) {
                 assert_eq!(client.address, address.parse::<IpAddr>().unwrap());
                 assert_eq!(seen.address != client.address, is_masqueraded, "{seen} for {client}");
@@ -238,9 +240,9 @@ fn cluster_ips_are_translated() {
     }
 }
 
-/// *Scenario*: a sidecar's redirect inside a pod, which never reaches the host; connections that are not translated: from pod to pod, in a
+/// *Scenario*: a sidecar's redirect inside a pod, whose packets never reach the host; untranslated connections from pod to pod and over a
 /// pod's loopback, with and without tracking there.
-/// *Guarantees*: the redirect is found by both ends; the others are the same at both ends.
+/// *Guarantees*: both ends find the redirect; both ends of the other connections have the same addresses.
 fn redirects_inside_a_pod_are_found() {
     let node = Node::new();
     let conntrack = node.conntrack();
@@ -258,14 +260,14 @@ fn redirects_inside_a_pod_are_found() {
         let client = endpoint(connection.client.local_addr().unwrap());
         let expected =
             Translation { client, original: endpoint(original.parse().unwrap()), backend, seen: client };
-        let answer = both(&conntrack, &node, &connection, &node.a, &node.a);
-        assert_eq!(answer, Translated::To(expected));
+        let result = both(&conntrack, &node, &connection, &node.a, &node.a);
+        assert_eq!(result, Translated::To(expected));
     }
     for direct in ["10.78.2.2:8080", "[fd78:2::2]:8080"] {
         let connection = Connection::open(&node.a, direct, &node.backend);
         assert_eq!(both(&conntrack, &node, &connection, &node.a, &node.b), Translated::Same);
     }
-    // The redirecting pod's own cluster IPs are still the host's.
+    // The host still translates cluster IPs for the pod with redirects.
     let connection = Connection::open(&node.a, "10.96.0.10:80", &node.backend);
     let Translated::To(translation) = both(&conntrack, &node, &connection, &node.a, &node.b) else {
         panic!("not translated")
@@ -273,9 +275,9 @@ fn redirects_inside_a_pod_are_found() {
     assert_eq!(translation.backend, endpoint("10.78.2.2:8080".parse().unwrap()));
 }
 
-/// *Scenario*: a connection is reset, the service gets another backend, and a new connection has the addresses of the first; both are looked
-/// up afterwards. With and without the kernel's timestamps.
-/// *Guarantees*: the new one has its own backend; the old one is not given the new one's.
+/// *Scenario*: a connection is reset, the service gets another backend, and a new connection has the addresses of the first; both are
+/// looked up afterwards. With and without the kernel's timestamps.
+/// *Guarantees*: the new connection has its own backend; the result for the old connection is unknown.
 fn a_successors_entry_is_not_taken() {
     let node = Node::new();
     let other = node.b.enter(|| TcpListener::bind("[::]:8081").unwrap());
@@ -286,7 +288,7 @@ fn a_successors_entry_is_not_taken() {
         let first = Connection::open(&node.a, "10.96.0.10:80", &node.backend);
         let port = first.client.local_addr().unwrap().port();
         let alive = first.record(Role::Client, &node.a);
-        let known_while_alive = answer(&node.conntrack(), &alive);
+        let known_while_alive = result_of(&node.conntrack(), &alive);
         let Translated::To(translation) = known_while_alive else { panic!("{known_while_alive:?}") };
         assert_eq!(translation.backend.port, 8080);
         let ended = first.reset(&node.a);
@@ -300,34 +302,35 @@ fn a_successors_entry_is_not_taken() {
             TcpStream::from(socket)
         });
         let second = Connection { client, server: other.accept().unwrap().0, opened };
-        let answers = [answer(&conntrack, &ended), answer(&conntrack, &second.record(Role::Client, &node.a))];
-        let Translated::To(translation) = answers[1] else { panic!("{answers:?}") };
+        let results =
+            [result_of(&conntrack, &ended), result_of(&conntrack, &second.record(Role::Client, &node.a))];
+        let Translated::To(translation) = results[1] else { panic!("{results:?}") };
         assert_eq!(translation.backend.port, 8081);
-        assert_eq!(answers[0], Translated::Unknown, "timestamps {timestamps}");
+        assert_eq!(results[0], Translated::Unknown, "timestamps {timestamps}");
     }
 }
 
-/// *Scenario*: a connection older than the agent; its entry goes before its last record comes. Another one that is not in the list.
-/// *Guarantees*: the first is in the list of the start. The second is unknown, not taken for untranslated.
+/// *Scenario*: a connection is older than Longwave, and its entry is removed before its last record. Another connection is not in the list.
+/// *Guarantees*: the first connection is in the list that was read at the start. The result for the second is unknown, not untranslated.
 fn connections_older_than_the_agent_are_listed() {
     let node = Node::new();
     let older = Connection::open(&node.a, "10.96.0.10:80", &node.backend);
     let conntrack = node.conntrack();
     let younger = Connection::open(&node.a, "10.96.0.11:80", &node.backend);
-    assert!(matches!(answer(&conntrack, &younger.record(Role::Client, &node.a)), Translated::To(_)));
+    assert!(matches!(result_of(&conntrack, &younger.record(Role::Client, &node.a)), Translated::To(_)));
     flush(&node.host);
     let record = ConnectionRecord { start_known: false, ..older.record(Role::Client, &node.a) };
-    let Translated::To(translation) = answer(&conntrack, &record) else { panic!("not listed") };
+    let Translated::To(translation) = result_of(&conntrack, &record) else { panic!("not listed") };
     assert_eq!(translation.backend, endpoint("10.78.2.2:8080".parse().unwrap()));
     let mut gone = Connection::open(&node.a, "10.96.0.10:80", &node.backend).reset(&node.a);
     flush(&node.host);
     gone.observed = UnixNanos(gone.observed.0 - 10_000_000_000);
-    assert_eq!(answer(&conntrack, &gone), Translated::Unknown);
+    assert_eq!(result_of(&conntrack, &gone), Translated::Unknown);
 }
 
 /// *Scenario*: the process is not permitted to query (no CAP_NET_ADMIN); the pods' namespaces cannot be entered (no CAP_SYS_ADMIN).
-/// *Guarantees*: without the first all is unknown, immediately from the second query on; without the second the host's translations are
-/// found, and what the host does not translate is unknown.
+/// *Guarantees*: without CAP_NET_ADMIN every result is unknown, and not pending from the second query on. Without CAP_SYS_ADMIN the host's
+/// translations are found, and the results for connections that the host does not translate are unknown.
 fn missing_capabilities_leave_things_unknown() {
     use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
     let node = Node::new();
@@ -348,15 +351,15 @@ fn missing_capabilities_leave_things_unknown() {
     let untranslated = direct.record(Role::Client, &node.a);
     without(CapabilitySet::NET_ADMIN, &|| {
         let conntrack = node.conntrack();
-        assert_eq!(answer(&conntrack, &translated), Translated::Unknown);
+        assert_eq!(result_of(&conntrack, &translated), Translated::Unknown);
         assert_eq!(conntrack.query(&untranslated), Translated::Unknown);
     });
-    // An agent in the host's network needs no setns for the host's table.
+    // A process in the host's network needs no setns for the host's table.
     node.host.enter(|| {
         without(CapabilitySet::SYS_ADMIN, &|| {
             let conntrack = node.conntrack();
-            assert!(matches!(answer(&conntrack, &translated), Translated::To(_)));
-            assert_eq!(answer(&conntrack, &untranslated), Translated::Unknown);
+            assert!(matches!(result_of(&conntrack, &translated), Translated::To(_)));
+            assert_eq!(result_of(&conntrack, &untranslated), Translated::Unknown);
         });
     });
 }

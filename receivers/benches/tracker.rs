@@ -1,4 +1,4 @@
-//! What the tracker costs: `cargo bench -p longwave-receivers --features bench --bench tracker`. Prints, asserts nothing about time.
+//! Measures the CPU time of the tracker: `cargo bench -p longwave-receivers --features bench --bench tracker`. Asserts nothing about time.
 #![allow(clippy::print_stdout)]
 
 use std::time::Duration;
@@ -28,8 +28,8 @@ impl Sink for Counter {
     fn pass_end(&mut self, _: PassEnd) {}
 }
 
-/// 100,000 connections: passes in which each of them moved, passes in which none did, and then their closes. One record for each
-/// connection and pass, and one for each close.
+/// Measures 100,000 connections: passes in which each of them made progress, passes in which none did, and then their closes. There is one
+/// record for each connection and pass, and one for each close.
 fn main() {
     let mut times: [Vec<Duration>; 3] = Default::default();
     for _ in 0..RUNS {
@@ -73,7 +73,7 @@ fn main() {
     }
 }
 
-/// A sample of a client that has sent nothing.
+/// Returns a sample of a client that has sent nothing.
 fn client(cookie: u64) -> ConnectionEvent {
     let start = (cookie as u32).wrapping_mul(0x9e37_79b9);
     ConnectionEvent {
@@ -114,7 +114,7 @@ fn send(event: &mut ConnectionEvent, bytes: u32) {
     c.data_segs_out += 1;
 }
 
-/// CPU time of this thread: other load on the machine does not change it.
+/// Returns the CPU time of this thread, which other load on the machine does not change.
 fn cpu_time() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::new(now.tv_sec as u64, now.tv_nsec as u32)

@@ -135,9 +135,10 @@ fn assert_sums(records: &[&ConnectionRecord]) {
 }
 
 /// Scenario: a connection older than the receiver, one that opens and closes while it runs, both with traffic in both directions, and a
-/// refused one. Then a stop.
-/// Guarantees: the old one is in the first window with its role, its totals and delta 0, and has one record per tick while idle. Final bytes
-/// are those of the applications at both ends. Deltas sum to totals. Opens, closes, owner and times are reported. The last watermark is last.
+/// refused one. Then the receiver is stopped.
+/// Guarantees: the old one is in the first window with its role, its totals and delta 0, and has one record per tick while idle. Final
+/// bytes are those of the applications at both ends. Deltas sum to totals. Opens, closes, owner and times are reported. The last watermark
+/// is last.
 #[tokio::main(flavor = "current_thread")]
 async fn privileged_connections_end_to_end() {
     gate::require_privileges();
@@ -215,7 +216,7 @@ async fn privileged_connections_end_to_end() {
     }
 }
 
-/// Scenario: one thread opens and closes 2,000 connections as fast as it can, without a pipeline of logs.
+/// Scenario: one thread opens and closes 2,000 connections as fast as it can, without a logs pipeline.
 /// Guarantees: each end of each connection has exactly one record, or two if a tick occurred during its life. None is missing or repeated.
 #[tokio::main(flavor = "current_thread")]
 async fn privileged_short_connections_cost_one_record() {

@@ -3,10 +3,10 @@
 use super::check::host_facts::{docker_socket, is_pod};
 use super::check::view::View;
 
-/// Uses names from cgroups only, which are always available.
+/// Configuration that every host can run: its only source of names is the cgroup tree.
 const EMBEDDED: &str = include_str!("../../config/examples/default.yaml");
 
-/// Returns the values of `--config`: the embedded file, then a configuration with the extensions for what `view` contains.
+/// Returns the values of `--config`: the embedded file, then a configuration with the extensions that `view` has the sources for.
 pub(super) fn configs(view: &View) -> Vec<String> {
     let mut extensions = Vec::new();
     if is_pod(view) {

@@ -11,7 +11,7 @@ use super::configuration::{self, Configured};
 use super::signals::{Request, Signals};
 use super::{SourceArgs, logging, resource};
 
-/// What follows after one run of a graph.
+/// Next action after the run of a graph.
 enum Next {
     Exit,
     /// Start the graph of a new, valid configuration.
@@ -25,7 +25,7 @@ struct Graph {
     accounting: Accounting,
 }
 
-/// Time for blocking threads to finish their writes after everything else has ended.
+/// Maximum time for blocking threads to finish their writes after everything else has ended.
 const LAST_WRITES: Duration = Duration::from_secs(5);
 
 pub(super) fn run(sources: &SourceArgs, registry: &Registry) -> anyhow::Result<()> {
@@ -41,7 +41,7 @@ pub(super) fn run(sources: &SourceArgs, registry: &Registry) -> anyhow::Result<(
     result
 }
 
-/// Runs one graph after the other: each reload replaces the graph.
+/// Runs a graph until the process ends. Each reload replaces the graph.
 async fn run_graphs(
     mut configured: Configured,
     sources: &SourceArgs,
@@ -96,7 +96,7 @@ impl Graph {
         }
     }
 
-    /// Runs until a signal or the end of all input, and drains.
+    /// Runs until a signal arrives or all input has ended, and then drains.
     async fn run(
         mut self,
         configured: &Configured,

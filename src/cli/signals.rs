@@ -51,8 +51,8 @@ impl Signals {
         }
     }
 
-    /// Waits for a SIGTERM or SIGINT that the user sent as a second one: timeout(1) and shells signal a process and its group at the
-    /// same time.
+    /// Waits for the user's second SIGTERM or SIGINT. Ignores one that arrives within [`SAME_SIGNAL`], because timeout(1) and shells signal
+    /// a process and its group at the same time.
     pub(super) async fn stop_again(&mut self) {
         let first = Instant::now();
         while first.elapsed() < SAME_SIGNAL {

@@ -5,7 +5,7 @@ use longwave_config::{Sources, load};
 
 use super::*;
 
-/// *Scenario*: an error whose message quotes its cause, below one that does not.
+/// *Scenario*: an error whose message quotes its cause, wrapped in an error whose message does not.
 /// *Guarantees*: each is printed once, the outer first.
 #[test]
 fn causes_are_printed_once() {

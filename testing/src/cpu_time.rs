@@ -1,4 +1,4 @@
-//! CPU time as the measurement of a criterion bench: other load on the machine does not change it.
+//! CPU time as the measurement of a criterion bench, because other load on the machine does not change it.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
-//! Conditions of tests: privileged tests need root and BTF, and run one after the other; others need programs that may be missing.
+//! Conditions of tests. Privileged tests need root and BTF, and run one after the other. Other tests need programs that may be missing.
 //!
-//! A test whose condition is not met ends at once and is reported as ignored. Only [`crate::harness`] supports that.
+//! A test whose condition is not met ends immediately and is reported as ignored. Only [`crate::harness`] supports that.
 
 use std::panic::resume_unwind;
 use std::path::Path;
@@ -8,9 +8,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+/// Locked while a test has its turn.
 static TURN: Mutex<()> = Mutex::new(());
 
-/// Panic payload of a skipped test: why it cannot run.
+/// Panic payload of a skipped test: the reason.
 pub(crate) struct Skipped(pub(crate) String);
 
 /// Exclusive use of the kernel by one test of the process, until dropped.
@@ -27,7 +28,7 @@ pub fn privileged() -> Turn {
     alone()
 }
 
-/// Skips the test without root or BTF. For tests that may run at the same time; see [`privileged`] for the others.
+/// Skips the test without root or BTF. Does not wait for a turn, unlike [`privileged`]: it is for tests that may run at the same time.
 ///
 /// # Panics
 /// If the test cannot run and `LONGWAVE_REQUIRE_BPF` is `1`.
@@ -41,12 +42,12 @@ pub fn require_privileges() {
     raise_open_files();
 }
 
-/// Waits for the turn of a test that needs no privilege, but an otherwise idle machine.
+/// Waits for the turn of a test that needs no privilege, but must run alone.
 pub fn alone() -> Turn {
     Turn { _turn: TURN.lock().unwrap_or_else(PoisonError::into_inner) }
 }
 
-/// Ends the current test because something that it needs is missing. The harness reports it as ignored.
+/// Ends the current test because `what` is missing. The harness reports the test as ignored.
 ///
 /// # Panics
 /// If the environment variable `demand` is `1`.
@@ -57,17 +58,18 @@ pub fn missing(what: &str, demand: &str) -> ! {
 
 /// Ends the current test, which the harness reports as ignored with this reason.
 pub fn skip(reason: impl Into<String>) -> ! {
-    // Unlike a panic, it prints nothing.
+    // Unlike `panic!`, this prints nothing.
     resume_unwind(Box::new(Skipped(reason.into())))
 }
 
-/// Whether this is a distribution's stock kernel, which keeps nothing from tracing programs; on others see `witness` in `tests/`.
+/// Returns whether this is a distribution's stock kernel, which runs tracing programs at every event. On other kernels, `kernel_trace` in
+/// `tests/` finds the events at which it does not.
 pub fn stock_kernel() -> bool {
     is_set("LONGWAVE_STOCK_KERNEL")
         || rustix::system::uname().release().to_string_lossy().contains("cloud-amd64")
 }
 
-/// Whether the environment variable `name` is `1`.
+/// Returns whether the environment variable `name` is `1`.
 fn is_set(name: &str) -> bool {
     std::env::var(name).is_ok_and(|value| value == "1")
 }

@@ -1,5 +1,5 @@
-//! Records and a window, and the golden files that they encode to: a test exports [`records`] or [`window`] and compares the result with
-//! [`LOGS`], [`METRICS`] or [`RECORDING`].
+//! Records and a window, and the golden files with their encoded forms. A test exports [`records`] or [`window`] and compares the result
+//! with [`LOGS`], [`METRICS`] or [`RECORDING`].
 
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
@@ -11,9 +11,9 @@ use longwave_pipeline::model::{
     TcpState, Totals, UnixNanos, Window, Workload,
 };
 
-/// Access log of [`records`]: one JSON object a line.
+/// Access log of [`records`]: one JSON object per line.
 pub const LOGS: &str = include_str!("../golden/logs.jsonl");
-/// The series of [`window`]: one JSON object a line.
+/// The series of [`window`]: one JSON object per line.
 pub const METRICS: &str = include_str!("../golden/metrics.jsonl");
 /// Record file with [`records`] and [`pass_end`], in the current version of the format.
 pub const RECORDING: &[u8] = include_bytes!("../golden/recording.lwr");

@@ -1,9 +1,9 @@
-//! Harness of the test binaries whose tests may be skipped, or that also run as another program (`harness = false` in the crate's
+//! Harness for test binaries whose tests may be skipped, or that also run as another program (`harness = false` in the crate's
 //! `Cargo.toml`).
 //!
-//! The standard harness counts a test that returns early as passed, and a function that only serves other tests as a test. This one takes
-//! the same arguments and prints the same lines, but reports a test that [`crate::gate`] skips as ignored, with the reason. It does not
-//! capture what the tests print.
+//! The standard harness counts a test that returns early as passed, and it has no entry point for another program. This harness takes the
+//! same arguments and prints the same lines, but reports a test that [`crate::gate`] skips as ignored, with the reason. It does not capture
+//! the output of tests.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -16,8 +16,8 @@ use crate::gate::Skipped;
 /// Name and function of a test.
 pub type Test = (&'static str, fn());
 
-/// Lists tests with their names, for [`harness::run`](crate::harness::run). A function that is missing in the list is dead code, which the
-/// compiler reports.
+/// Lists tests with their names, for [`harness::run`](crate::harness::run). If a test is missing in the list, the compiler reports its
+/// function as dead code.
 #[macro_export]
 macro_rules! tests {
     ($($test:path),+ $(,)?) => {
@@ -42,7 +42,8 @@ fn ignored(panic: Box<dyn Any + Send>) -> Result<Completion, Failed> {
     }
 }
 
-/// Whether the first argument of this process is `role`, for example `--peer`: a test binary starts itself again to run another program.
+/// Returns whether the first argument of this process is `role`, for example `--peer`. A test binary starts itself again with a role to run
+/// another program.
 pub fn started_as(role: &str) -> bool {
     std::env::args().nth(1).is_some_and(|argument| argument == role)
 }

@@ -1,4 +1,4 @@
-//! Network namespaces of tests, made with `ip netns`, and pairs of them with a veth in between.
+//! Network namespaces of tests, created with `ip netns`, and pairs of namespaces that a veth connects.
 
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -14,7 +14,7 @@ pub struct Netns {
     name: String,
 }
 
-/// Two namespaces and the veth between them.
+/// Two namespaces that a veth connects.
 pub struct VethPair {
     /// 10.77.0.1 and fd77::1.
     pub a: Netns,
@@ -23,10 +23,10 @@ pub struct VethPair {
 }
 
 impl Netns {
-    /// Makes a namespace.
+    /// Creates a namespace.
     ///
     /// # Panics
-    /// If `ip netns add` does not work.
+    /// If `ip netns add` fails.
     pub fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("lw-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -46,7 +46,7 @@ impl Netns {
         &self.name
     }
 
-    /// Runs `work` on a thread in the namespace. Sockets made there stay there.
+    /// Runs `work` on a thread in the namespace. Sockets that it creates stay in the namespace.
     pub fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         enter(&self.path(), work)
     }
@@ -81,7 +81,7 @@ impl Drop for Netns {
 }
 
 impl VethPair {
-    /// Makes both namespaces and their link.
+    /// Creates both namespaces and their link.
     pub fn new() -> Self {
         let (a, b) = (Netns::new(), Netns::new());
         run(
@@ -103,19 +103,19 @@ impl VethPair {
         );
         for (netns, v4, v6) in [(&a, "10.77.0.1/24", "fd77::1/64"), (&b, "10.77.0.2/24", "fd77::2/64")] {
             netns.run("ip", &["address", "add", v4, "dev", "veth0"]);
-            // Without nodad the address cannot be bound for its first seconds.
+            // Without nodad, the address cannot be bound in the first seconds.
             netns.run("ip", &["address", "add", v6, "dev", "veth0", "nodad"]);
             netns.run("ip", &["link", "set", "veth0", "up"]);
         }
         Self { a, b }
     }
 
-    /// The addresses of the `a` side.
+    /// IPv4 and IPv6 address of the `a` side.
     pub fn a_addresses() -> (IpAddr, IpAddr) {
         (Ipv4Addr::new(10, 77, 0, 1).into(), Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 1).into())
     }
 
-    /// The addresses of the `b` side.
+    /// IPv4 and IPv6 address of the `b` side.
     pub fn b_addresses() -> (IpAddr, IpAddr) {
         (Ipv4Addr::new(10, 77, 0, 2).into(), Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 2).into())
     }

@@ -1,4 +1,4 @@
-//! Client of an API server: TLS, and many requests on one connection, for which a `curl` each would be too slow.
+//! Client of an API server, with TLS. It sends many requests on one connection, because one `curl` per request would be too slow.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -14,7 +14,7 @@ use crate::cluster::Info;
 /// A TLS connection.
 pub type Tls = StreamOwned<ClientConnection, TcpStream>;
 
-/// Address of an API server, and the CA that it is verified with.
+/// Address of an API server, and the CA that verifies its certificate.
 #[derive(Clone)]
 pub struct ApiServer {
     /// Address on which it listens.
@@ -39,12 +39,12 @@ struct Head {
 // === impl ApiServer ===
 
 impl ApiServer {
-    /// The API server of a cluster.
+    /// Returns the API server of a cluster.
     pub fn of(info: &Info) -> Self {
         Self::at(info.server.trim_start_matches("https://").parse().unwrap(), &info.ca)
     }
 
-    /// An API server whose certificate is signed by the one in the file `ca`.
+    /// Returns an API server whose certificate was signed by a CA in the file `ca`.
     pub fn at(address: SocketAddr, ca: &Path) -> Self {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_file_iter(ca).unwrap() {
@@ -77,7 +77,7 @@ impl ApiServer {
 // === impl Session ===
 
 impl Session {
-    /// Sends a request, and returns status and body of the response.
+    /// Sends a request, and returns the status and body of the response. Sends it once more if the connection fails.
     ///
     /// # Panics
     /// If there is no response.
@@ -89,13 +89,13 @@ impl Session {
         answer.unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     }
 
-    /// Sends a request with a JSON body that must succeed, or fail because the object exists.
+    /// Sends a request with a JSON body. Accepts the error that the object exists already.
     ///
     /// # Panics
-    /// If the server refuses.
+    /// If the server returns another error.
     pub fn write(&mut self, method: &str, path: &str, object: &serde_json::Value) {
         let kind = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
-        // Saves the server the strict decoding that it needs for warnings.
+        // Without warnings about unknown fields, the server decodes faster.
         let lenient = format!("{path}?fieldValidation=Ignore");
         let (status, answer) = self.request(method, &lenient, kind, &object.to_string());
         let text = String::from_utf8_lossy(&answer);

@@ -7,18 +7,18 @@ use serde_json::Value;
 use crate::longwave::Longwave;
 use crate::telemetry::Metrics;
 
-/// Number of times that the page may stay the same before it counts as final.
-const STANDSTILL: u32 = 100;
+/// Number of reads with the same problems after which they are final.
+const MAX_UNCHANGED: u32 = 100;
 
-/// Reads the page until it balances. It may not balance as long as its counters change, for a limited time.
+/// Reads the page until it balances. While items are on their way, the page does not balance, but the problems change between two reads.
 ///
 /// # Panics
-/// If it never balances, with the page.
+/// If the problems stop changing, or after a time limit, with the page.
 pub fn assert_balances(longwave: &Longwave) {
     let mut problems = Vec::new();
     let mut page = Metrics::default();
     let mut same = 0;
-    for _ in 0..40 * STANDSTILL {
+    for _ in 0..40 * MAX_UNCHANGED {
         page = longwave.telemetry();
         let found = check(&page, longwave.config());
         if found.is_empty() {
@@ -26,7 +26,7 @@ pub fn assert_balances(longwave: &Longwave) {
         }
         same = if found == problems { same + 1 } else { 0 };
         problems = found;
-        if same > STANDSTILL {
+        if same > MAX_UNCHANGED {
             break;
         }
         std::thread::sleep(Duration::from_millis(50)); // the page is a snapshot: there is no event to wait for
@@ -34,7 +34,7 @@ pub fn assert_balances(longwave: &Longwave) {
     panic!("the accounting does not balance:\n{}\n{}", problems.join("\n"), page.show());
 }
 
-/// Returns what does not add up on `page`, for the pipelines of `config`.
+/// Returns the counters on `page` that do not add up, for the pipelines of `config`.
 pub fn check(page: &Metrics, config: &Value) -> Vec<String> {
     let mut problems = Vec::new();
     if !page.has("longwave_receiver_accepted_records") {
@@ -45,7 +45,7 @@ pub fn check(page: &Metrics, config: &Value) -> Vec<String> {
         let signal = pipeline.split('/').next().unwrap_or_default();
         let last = check_pipeline(page, pipeline, parts, &mut problems);
         for exporter in ids(&parts["exporters"]) {
-            match delivered.iter_mut().find(|(held, of, _)| held == exporter && *of == signal) {
+            match delivered.iter_mut().find(|(id, of, _)| id == exporter && *of == signal) {
                 Some((_, _, items)) => *items += last,
                 None => delivered.push((exporter.to_owned(), signal, last)),
             }
@@ -74,7 +74,7 @@ fn check_pipeline(page: &Metrics, pipeline: &str, parts: &Value, problems: &mut 
         if incoming != given {
             problems.push(format!("{pipeline}: {id}: incoming {incoming}, the stage before sent {given}"));
         }
-        // A stage that aggregates consumes its items; its output is of another kind.
+        // A window aggregates its items, and its output has other items.
         let left = if id.split('/').next() == Some("window") { folded } else { outgoing };
         if incoming != left + dropped + held {
             problems.push(format!(

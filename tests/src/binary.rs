@@ -5,7 +5,7 @@ use std::path::PathBuf;
 /// Returns `$LONGWAVE_BIN`, or else the `longwave` binary in the target directory of this test.
 ///
 /// # Panics
-/// If there is none. The message says how to build it.
+/// If there is no binary. The message says how to build it.
 pub fn longwave() -> PathBuf {
     if let Some(path) = std::env::var_os("LONGWAVE_BIN") {
         let path = PathBuf::from(path);

@@ -1,16 +1,17 @@
-//! cgroup2 directories of a test. A socket belongs to the cgroup in which it was made until it is closed.
+//! cgroup2 directories of a test. A socket belongs to the cgroup in which it was created, until it is closed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
-/// Locked exclusively while this process is in a cgroup.
-static INSIDE: RwLock<()> = RwLock::new(());
+/// Locked exclusively while this process is in the cgroup of a test.
+static MOVED: RwLock<()> = RwLock::new(());
 
 /// A cgroup that is removed when dropped.
 pub struct Cgroup {
     path: PathBuf,
-    home: PathBuf,
+    /// The cgroup of this process before.
+    original: PathBuf,
 }
 
 /// Returns the mount point of cgroup2. `None` if it is not mounted.
@@ -30,23 +31,24 @@ pub fn own() -> Option<PathBuf> {
     Some(mount_point()?.join(path.trim_start_matches('/')))
 }
 
-/// Keeps other threads from moving this process to a cgroup: processes that the test starts would be in it too.
-pub fn at_home() -> RwLockReadGuard<'static, ()> {
-    INSIDE.read().unwrap_or_else(PoisonError::into_inner)
+/// Keeps other threads from moving this process to another cgroup until the guard is dropped. A process that is started meanwhile would be
+/// in that cgroup too.
+pub fn lock_original() -> RwLockReadGuard<'static, ()> {
+    MOVED.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Cgroup {
-    /// Makes a cgroup below the root of cgroup2. Its name contains the id of this process.
+    /// Creates a cgroup below the root of cgroup2. Its name contains the id of this process.
     ///
     /// # Panics
-    /// If cgroup2 is not mounted or read-only.
+    /// If cgroup2 is not mounted, or is read-only.
     pub fn new(name: &str) -> Self {
         let mount = mount_point().expect("cgroup2 is not mounted");
-        let _at_home = at_home();
-        let home = own().unwrap_or_else(|| mount.clone());
+        let _lock = lock_original();
+        let original = own().unwrap_or_else(|| mount.clone());
         let path = mount.join(format!("longwave-{}-{name}", std::process::id()));
         fs::create_dir(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        Self { path, home }
+        Self { path, original }
     }
 
     /// Name of its directory.
@@ -61,17 +63,17 @@ impl Cgroup {
 
     /// Runs `work` while the whole process is in the cgroup.
     pub fn within<T>(&self, work: impl FnOnce() -> T) -> T {
-        let _inside = INSIDE.write().unwrap_or_else(PoisonError::into_inner);
+        let _lock = MOVED.write().unwrap_or_else(PoisonError::into_inner);
         move_to(&self.path);
         let result = work();
-        move_to(&self.home);
+        move_to(&self.original);
         result
     }
 }
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        // Fails if a process is in it.
+        // Fails if the cgroup contains a process.
         let _ = fs::remove_dir(&self.path);
     }
 }

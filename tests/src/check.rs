@@ -14,7 +14,7 @@ pub fn check(wrapper: &[String]) -> (String, bool) {
 /// Returns the line of a fact and the remedy below it.
 ///
 /// # Panics
-/// If it has no such fact, with the whole text.
+/// If `text` contains no such fact, with the text.
 pub fn fact(text: &str, name: &str) -> String {
     let mut lines =
         text.lines().skip_while(|line| !line.get(10..).is_some_and(|line| line.starts_with(name)));

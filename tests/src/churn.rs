@@ -1,4 +1,4 @@
-//! Connections that open and close as fast as possible, or at a given rate. Only the cookies of their ends are kept.
+//! Connections that open and close as fast as possible, or at a fixed rate. Of each connection only the [`EndId`]s are stored.
 
 use std::collections::HashMap;
 use std::io;
@@ -11,26 +11,26 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use crate::end::EndId;
 use crate::record::Record;
 
-/// Listeners, one for each worker. A worker runs both ends of its connections, so that it waits for no other thread.
+/// Listeners, one for each worker. A worker has both ends of its connections, so that it never waits for another thread.
 pub struct Churn {
     listeners: Vec<(Socket, u16)>,
 }
 
-/// Comparison of the closes that were reported with those of a run.
+/// Comparison of the closes that were reported with the connections of a run.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Number of ends whose close was reported.
     pub seen: u64,
-    /// Ends whose close was reported more than once.
+    /// Cookies of the ends whose close was reported more than once.
     pub twice: Vec<u64>,
     /// Ends whose close was not reported.
     pub missing: Vec<EndId>,
-    /// Ends whose final record is not a `close`, and its event.
-    pub otherwise: Vec<(EndId, String)>,
+    /// Ends whose final record is not a `close`, with the event of that record.
+    pub not_closed: Vec<(EndId, String)>,
 }
 
 impl Churn {
-    /// Makes `workers` listeners on all addresses.
+    /// Creates `workers` listeners on all addresses.
     ///
     /// # Panics
     /// If the kernel refuses.
@@ -48,11 +48,11 @@ impl Churn {
         json!({"interval": interval, "ports": self.ports()})
     }
 
-    /// Opens and closes `cycles` connections to different addresses in 127.0.0.0/8; at most `per_second` over all workers. Returns both
-    /// ends of every connection.
+    /// Opens and closes `cycles` connections to different addresses in 127.0.0.0/8. All workers together open at most `per_second`. Returns
+    /// both ends of every connection.
     ///
     /// # Panics
-    /// If a connection cannot be made.
+    /// If a connection fails.
     pub fn run(&self, cycles: u32, per_second: Option<u32>) -> Vec<EndId> {
         let workers = u32::try_from(self.listeners.len()).unwrap();
         std::thread::scope(|scope| {
@@ -73,7 +73,7 @@ impl Churn {
     /// Opens `together` connections and then closes them all, `rounds` times. Returns both ends of every connection.
     ///
     /// # Panics
-    /// If a connection cannot be made.
+    /// If a connection fails.
     pub fn run_together(&self, together: u32, rounds: u32) -> Vec<EndId> {
         let mut ends = Vec::new();
         let (listener, port) = &self.listeners[0];
@@ -133,14 +133,14 @@ fn work(
         if let Some(pace) = pace {
             let ahead = (pace * (cycle + 1)).saturating_sub(start.elapsed());
             if ahead > Duration::from_millis(1) {
-                std::thread::sleep(ahead); // the pace is the scenario
+                std::thread::sleep(ahead); // the scenario requires this rate
             }
         }
     }
     Ok(ends)
 }
 
-/// Returns another address of 127.0.0.0/8 for each cycle of each worker, so that no tuple is used again while it is in TIME_WAIT.
+/// Returns a different address of 127.0.0.0/8 for each cycle of each worker, so that no tuple is used again while it is in TIME_WAIT.
 fn spread(worker: u32, cycle: u32) -> Ipv4Addr {
     let host = (worker << 20 | (cycle & 0xf_ffff)) + 2;
     Ipv4Addr::from(0x7f00_0000 | (host & 0x00ff_ffff))
@@ -149,7 +149,7 @@ fn spread(worker: u32, cycle: u32) -> Ipv4Addr {
 impl Tally {
     /// Ends whose close was not reported.
     pub fn unseen(&self) -> Vec<EndId> {
-        self.missing.iter().copied().chain(self.otherwise.iter().map(|(end, _)| *end)).collect()
+        self.missing.iter().copied().chain(self.not_closed.iter().map(|(end, _)| *end)).collect()
     }
 }
 
@@ -173,7 +173,7 @@ pub fn tally(run: &[EndId], records: &[Record]) -> Tally {
             }
         }
         for record in finals.iter().filter(|record| record.event() != "close") {
-            tally.otherwise.push((*end, format!("{}: {}", record.id, record.event())));
+            tally.not_closed.push((*end, format!("{}: {}", record.id, record.event())));
         }
     }
     tally

@@ -1,4 +1,4 @@
-//! The real Kubernetes that `cargo xtask cluster` brings up: one node, this machine.
+//! The real Kubernetes that `cargo xtask cluster` starts. Its only node is this machine.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -11,15 +11,15 @@ use serde_json::Value;
 
 use longwave_testing::gate;
 
-/// Folder of the cluster. It is not that of a developer's cluster.
+/// Folder of the cluster. A developer's cluster is in another folder.
 const FOLDER: &str = "/var/lib/longwave-cluster-test";
-/// File that is locked while a test uses the cluster, so that tests of other processes wait.
+/// File that is locked while a test uses the cluster, so that tests in other processes wait.
 const LOCK: &str = "/tmp/longwave-cluster-test.lock";
 
 /// How kube-proxy translates the addresses of services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProxyMode {
-    /// With its own tables.
+    /// With nftables tables of kube-proxy.
     Nftables,
     /// With chains in the tables of iptables.
     Iptables,
@@ -32,7 +32,7 @@ pub struct Info {
     pub kubeconfig: PathBuf,
     /// URL of the API server.
     pub server: String,
-    /// Certificate that signs that of the API server.
+    /// File with the certificate of the CA that signed the API server's certificate.
     pub ca: PathBuf,
     /// File with the token of the administrator as a header, for curl.
     pub header: PathBuf,
@@ -42,13 +42,13 @@ pub struct Info {
     pub node: String,
     /// Address of the host that pods can reach.
     pub node_ip: String,
-    /// Image of busybox with its tools (its `wget` crashes with `-T`).
+    /// Image of busybox with its tools. Do not use its `wget -T`, which crashes.
     pub image: String,
-    /// Folder of manifests of pods that the kubelet runs without the API server.
+    /// Folder for the manifests of static pods, which the kubelet runs without the API server.
     pub static_pods: PathBuf,
 }
 
-/// A running cluster that is taken down when dropped.
+/// A running cluster. It is taken down when dropped.
 pub struct Cluster {
     xtask: PathBuf,
     is_down: bool,
@@ -60,10 +60,10 @@ pub struct Cluster {
 // === impl Cluster ===
 
 impl Cluster {
-    /// Brings the cluster up. Skips the test if root or a program is missing.
+    /// Starts the cluster. Skips the test if it does not run as root, or if a program is missing.
     ///
     /// # Panics
-    /// If `cluster up` fails, with its output. If something is missing and `LONGWAVE_REQUIRE_PEERS` is `1`.
+    /// If `cluster up` fails, with its output. If the test would be skipped and `LONGWAVE_REQUIRE_PEERS` is `1`.
     pub fn up(mode: ProxyMode) -> Self {
         let xtask = available().unwrap_or_else(|missing| gate::missing(&missing, "LONGWAVE_REQUIRE_PEERS"));
         let lock = File::create(LOCK).unwrap();
@@ -79,7 +79,7 @@ impl Cluster {
         run(Command::new(&self.xtask).args(["cluster", "load", "--dir", FOLDER]).arg(archive));
     }
 
-    /// Writes an image of one static program; `bin:longwave` and `test:<name>` are built first.
+    /// Writes an image of one static program. Builds `bin:longwave` and `test:<name>` first.
     pub fn image(&self, program: &str, name: &str, archive: &Path) {
         run(Command::new(&self.xtask).args(["cluster", "image", program, name, "--output"]).arg(archive));
     }
@@ -116,7 +116,7 @@ impl Cluster {
     /// Requests `path` until the response satisfies `wanted`.
     ///
     /// # Panics
-    /// If it does not within a minute, with the last response.
+    /// If no response does within a minute, with the last response.
     pub fn wait(&self, path: &str, wanted: impl Fn(&str) -> bool) -> String {
         self.wait_for(path, Duration::from_secs(60), wanted)
     }
@@ -124,11 +124,11 @@ impl Cluster {
     /// Like [`Cluster::wait`] with another limit.
     ///
     /// # Panics
-    /// If it does not within `limit`, with the last response.
+    /// If no response does within `limit`, with the last response.
     pub fn wait_for(&self, path: &str, limit: Duration, wanted: impl Fn(&str) -> bool) -> String {
         let until = Instant::now() + limit;
         loop {
-            // Fails for the log of a pod that has just been scheduled.
+            // The request fails for the log of a pod that has just been scheduled.
             let output = self.curl(path).stderr(Stdio::null()).output().unwrap();
             let answer = String::from_utf8_lossy(&output.stdout).into_owned();
             if output.status.success() && wanted(&answer) {
@@ -142,7 +142,7 @@ impl Cluster {
     /// Runs `kubectl` in the version of the cluster, as the administrator, and returns its stdout.
     ///
     /// # Panics
-    /// If it fails, with what it said.
+    /// If it fails, with its output.
     pub fn kubectl(&self, arguments: &[&str]) -> String {
         let path = run(Command::new(&self.xtask).args(["peers", "kubectl"]));
         let path = path.lines().last().unwrap_or_default();
@@ -152,7 +152,7 @@ impl Cluster {
     /// Takes the cluster down.
     ///
     /// # Panics
-    /// If something is left of it.
+    /// If something of it could not be removed.
     pub fn down(mut self) {
         self.is_down = true;
         run(Command::new(&self.xtask).args(["cluster", "down", "--dir", FOLDER]));
@@ -163,7 +163,7 @@ impl Cluster {
         Path::new(FOLDER)
     }
 
-    /// Process of a component, by the name of its program.
+    /// Returns the pid of a component, by the name of its program.
     pub fn process(&self, component: &str) -> Pid {
         let state: Value =
             serde_json::from_slice(&std::fs::read(self.folder().join("state.json")).unwrap()).unwrap();
@@ -200,7 +200,10 @@ fn xtask() -> Option<PathBuf> {
     test.ancestors().skip(1).take(2).map(|folder| folder.join("xtask")).find(|path| path.is_file())
 }
 
-/// The xtask program, if everything that a cluster needs is there; else what is missing.
+/// Returns the path of the xtask program.
+///
+/// # Errors
+/// If the cluster cannot be started, with the reason.
 fn available() -> Result<PathBuf, String> {
     if !rustix::process::geteuid().is_root() {
         return Err("not root".to_owned());
@@ -213,7 +216,7 @@ fn available() -> Result<PathBuf, String> {
     Ok(xtask)
 }
 
-/// The folder of Kubernetes' own programs. Skips the test if one of `needed` is missing.
+/// Returns the folder of Kubernetes' programs. Skips the test if one of `needed` is missing.
 ///
 /// # Panics
 /// If one is missing and `LONGWAVE_REQUIRE_PEERS` is `1`.

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::longwave::free_address;
 use longwave_testing::gate;
 
-/// A Collector that is configured and may be running.
+/// A configured Collector. It runs between `start` and `stop`.
 pub struct Collector {
     binary: PathBuf,
     folder: TempDir,
@@ -25,7 +25,7 @@ pub struct Collector {
     pub http: SocketAddr,
 }
 
-/// Path of the Collector that `cargo xtask peers` built. Skips the test if it is missing.
+/// Returns the path of the Collector that `cargo xtask peers` builds. Skips the test if the file is missing.
 ///
 /// # Panics
 /// If it is missing and `LONGWAVE_REQUIRE_PEERS` is `1`.
@@ -71,7 +71,7 @@ impl Collector {
     /// Starts the Collector and waits until it is ready.
     ///
     /// # Panics
-    /// If it does not get ready, with its stderr.
+    /// If it does not become ready, with its stderr.
     pub fn start(&mut self) {
         let mut child = Command::new(&self.binary)
             .arg("--config")
@@ -83,7 +83,7 @@ impl Collector {
             .unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, receiver) = mpsc::channel();
-        // The thread reads to the end, or the Collector would block on a full pipe.
+        // The thread reads to the end, because the Collector would block on a full pipe.
         std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
                 let _ = sender.send(line);
@@ -103,7 +103,7 @@ impl Collector {
         }
     }
 
-    /// Stops the Collector. It has forwarded everything that it received when this returns.
+    /// Stops the Collector. Returns after the Collector has forwarded everything that it received.
     pub fn stop(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = kill_process(Pid::from_child(&child), Signal::TERM);

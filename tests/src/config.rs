@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-/// bpf → stdout: one JSON line for each record.
+/// Returns the configuration bpf → stdout, which prints one JSON line per record.
 pub fn logs(receiver: Value) -> Value {
     json!({
         "receivers": {"bpf": receiver},
@@ -11,7 +11,7 @@ pub fn logs(receiver: Value) -> Value {
     })
 }
 
-/// bpf → window → stdout and bpf → stdout: every series and every record of the same run.
+/// Returns the configuration bpf → window → stdout and bpf → stdout, which prints every series and every record of the same run.
 pub fn logs_and_windows(receiver: Value, window: Value) -> Value {
     json!({
         "receivers": {"bpf": receiver},

@@ -1,4 +1,4 @@
-//! A real API server and etcd, for tests that need neither a node nor controllers. Several can run at the same time.
+//! A real API server and etcd, for tests that need neither a node nor controllers. Several control planes can run at the same time.
 
 use std::fs::{self, File};
 use std::hash::BuildHasher;
@@ -14,10 +14,10 @@ use crate::cgroup;
 use crate::cluster::programs;
 use crate::longwave::free_address;
 
-/// Limit of a start. It usually takes 5 s, and longer under load.
+/// Time limit of a start. A start usually takes 5 s, and longer under load.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Both processes and their files. They are killed and removed when dropped.
+/// Both processes and their files. When dropped, the processes are killed and the files removed.
 pub struct ControlPlane {
     /// The API server.
     pub server: ApiServer,
@@ -39,7 +39,7 @@ impl ControlPlane {
     /// Starts both processes. Skips the test if a program is missing.
     ///
     /// # Panics
-    /// If one does not start, with the end of its log. If a program is missing and `LONGWAVE_REQUIRE_PEERS` is `1`.
+    /// If a process does not start, with the end of its log. If a program is missing and `LONGWAVE_REQUIRE_PEERS` is `1`.
     pub fn start() -> Self {
         let programs = programs(&["etcd", "kube-apiserver"]);
         let folder = tempfile::tempdir().unwrap();
@@ -63,14 +63,14 @@ impl ControlPlane {
         }
         server.until(|| authority(&path("apiserver.crt")).is_some_and(|text| fs::write(&ca, text).is_ok()));
         server.until(|| std::net::TcpStream::connect(address).is_ok());
-        let way = ApiServer::at(address, &ca);
-        let mut session = way.session(&token);
+        let client = ApiServer::at(address, &ca);
+        let mut session = client.session(&token);
         server.until(|| session.request("GET", "/readyz", "application/json", "").0 == 200);
-        Self { server: way, token, _processes: [server, etcd], _folder: folder }
+        Self { server: client, token, _processes: [server, etcd], _folder: folder }
     }
 }
 
-/// Nothing needs to survive a power cut, so etcd does not sync to the disk.
+/// Returns etcd's flags. Its data need not survive a power cut, so it does not sync to the disk.
 fn etcd(folder: &Path, client: SocketAddr) -> Vec<String> {
     let peer = free_address();
     vec![
@@ -84,7 +84,8 @@ fn etcd(folder: &Path, client: SocketAddr) -> Vec<String> {
     ]
 }
 
-/// The API server listens on loopback, which must not be an endpoint of the service `kubernetes`, so the service has none.
+/// Returns the API server's flags. It listens on loopback, which must not be an endpoint of the service `kubernetes`. So this service has
+/// no endpoint.
 fn api_server(folder: &Path, address: SocketAddr, store: SocketAddr) -> Vec<String> {
     let file = |name: &str| folder.join(name).display().to_string();
     vec![
@@ -117,16 +118,16 @@ impl Process {
     fn start(program: &Path, folder: &Path, flags: &[String]) -> Self {
         let name = program.file_name().unwrap_or_default().to_string_lossy();
         let log = folder.join(format!("{name}.log"));
-        let _at_home = cgroup::at_home();
+        let _lock = cgroup::lock_original();
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL"])
             .arg(program)
             .args(flags)
-            // etcd would read ETCD_…, and requests could go to a proxy.
+            // The environment could contain settings of etcd (ETCD_…) or a proxy.
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", folder)
-            // Less garbage collection, because the test needs the CPU more than memory.
+            // Collects garbage less often: the test has enough memory, but not enough CPU time.
             .env("GOGC", "300")
             .env("GOMEMLIMIT", "2GiB")
             .stdin(Stdio::null())
@@ -137,7 +138,7 @@ impl Process {
         Self { child, log }
     }
 
-    /// Polls until `done`; there is no event to wait for.
+    /// Polls until `done` returns true, because there is no event to wait for.
     fn until(&mut self, mut done: impl FnMut() -> bool) {
         let end = Instant::now() + LIMIT;
         while !done() {

@@ -1,5 +1,5 @@
-//! A real Docker daemon and containerd of a test, in a network namespace. Their routes and rules end with the namespace, and no containers
-//! of other daemons are in it.
+//! A real Docker daemon and containerd for a test, in a separate network namespace. Their routes and rules are removed with the namespace,
+//! and it contains no containers of other daemons.
 
 use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use longwave_testing::gate;
 use longwave_testing::netns::Netns;
 
-/// Limit of the start and the stop of a daemon.
+/// Time limit for the start and for the stop of a daemon.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Programs that must be on the PATH. Debian packages: docker.io, containerd, runc, iptables, busybox-static.
@@ -22,9 +22,9 @@ const NEEDED: [&str; 6] = ["dockerd", "docker", "containerd", "runc", "iptables"
 /// Name of the image, which contains only busybox.
 pub const IMAGE: &str = "lwbox";
 
-/// A Docker daemon. Its containers end with it.
+/// A Docker daemon. Its containers are removed when it is dropped.
 pub struct Docker {
-    /// Network namespace of the daemon, which is that of the host for its containers.
+    /// Network namespace of the daemon. For its containers, this is the network of the host.
     pub netns: Netns,
     folder: TempDir,
     containerd: Child,
@@ -37,7 +37,7 @@ impl Docker {
     /// Starts a daemon. Skips the test if a program that it needs is missing.
     ///
     /// # Panics
-    /// If it does not start, with its log. If a program is missing and `LONGWAVE_REQUIRE_PEERS` is `1`.
+    /// If the daemon does not start, with its log. If a program is missing and `LONGWAVE_REQUIRE_PEERS` is `1`.
     pub fn start() -> Self {
         if let Some(missing) = NEEDED.iter().find(|program| !is_on_path(program)) {
             let missing = format!("no {missing} (install docker.io, iptables and busybox-static)");
@@ -62,7 +62,7 @@ impl Docker {
         docker
     }
 
-    /// Value of `endpoint` in the configuration of the extension `docker`.
+    /// Returns the value of `endpoint` in the configuration of the extension `docker`.
     pub fn endpoint(&self) -> String {
         format!("unix://{}", self.path("docker.sock").display())
     }
@@ -78,7 +78,7 @@ impl Docker {
             ["--pidfile", &pid],
             ["--host", &endpoint],
             ["--containerd", &containerd],
-            // The default needs a capability that may be missing in a container.
+            // A container may lack the capability that the default needs.
             ["--oom-score-adjust", "0"],
         ];
         self.daemon =
@@ -100,14 +100,14 @@ impl Docker {
     /// Runs `docker` with these arguments and returns its output.
     ///
     /// # Panics
-    /// If it fails, with what it says.
+    /// If it fails, with its output.
     pub fn run(&self, arguments: &[&str]) -> String {
         let (success, output) = self.try_run(arguments);
         assert!(success, "docker {}: {output}\n{}", arguments.join(" "), self.log("dockerd"));
         output.trim().to_owned()
     }
 
-    /// Starts a container that echoes what it receives on `port`; `options` are those of `docker run`.
+    /// Starts a container that echoes what it receives on `port`. `options` are passed to `docker run`.
     pub fn run_echo(&self, name: &str, options: &[&str], port: u16) {
         let port = port.to_string();
         let arguments = [
@@ -118,7 +118,7 @@ impl Docker {
         self.run(&arguments.concat());
     }
 
-    /// Starts a container that sends five lines a second to `address` over one connection. It retries until there is a server.
+    /// Starts a container that sends five lines per second to `address` over one connection. Without a server it retries.
     pub fn run_sender(&self, name: &str, options: &[&str], address: &str, port: u16) {
         let script = format!(
             "while :; do while :; do echo hello; busybox sleep 0.2; done | busybox nc {address} {port}; busybox sleep 0.2; done"
@@ -188,7 +188,7 @@ impl Drop for Docker {
     }
 }
 
-/// Unmounts the network namespaces of containers in the network of the host, which the daemon does not.
+/// Unmounts the namespaces of containers in the host's network, because the daemon does not.
 fn unmount_below(folder: &Path) {
     let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     let points = mounts.lines().filter_map(|line| line.split(' ').nth(1));

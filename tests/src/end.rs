@@ -1,4 +1,4 @@
-//! One end of a connection, which counts its bytes.
+//! One end of a connection. It counts its bytes.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -29,7 +29,7 @@ pub struct EndId {
     pub client: bool,
 }
 
-/// Limit of a blocking call. It is only there so that a test cannot hang.
+/// Time limit of a blocking call, so that a test cannot hang.
 const CALL_LIMIT: Duration = Duration::from_secs(120);
 
 /// An open end. Counts the bytes that `send` and `recv` returned.
@@ -40,7 +40,7 @@ pub struct End {
     buffer: Vec<MaybeUninit<u8>>,
 }
 
-/// What one end counted: the values that Longwave must report.
+/// Counts of one end. Longwave must report the same values.
 #[derive(Clone, Debug)]
 pub struct Account {
     /// `SO_COOKIE`.
@@ -53,7 +53,7 @@ pub struct Account {
     pub peer: SocketAddr,
     /// Bytes that `send` accepted.
     pub written: u64,
-    /// Bytes that `recv` returned, with the urgent byte.
+    /// Bytes that `recv` returned, including the urgent byte.
     pub read: u64,
     /// Allowed close reasons. Empty: any.
     pub reasons: &'static [&'static str],
@@ -93,7 +93,7 @@ impl Account {
 }
 
 impl End {
-    /// Makes an end of an established socket.
+    /// Creates an end from an established socket.
     ///
     /// # Errors
     /// If the socket has no addresses.
@@ -102,7 +102,7 @@ impl End {
         Self::with_peer(socket, role, peer)
     }
 
-    /// Makes an end of a socket with the given peer.
+    /// Creates an end from a socket with this peer.
     ///
     /// # Errors
     /// If the socket has no local address.
@@ -128,7 +128,7 @@ impl End {
     /// Writes `bytes`, in calls of up to 64 KiB.
     ///
     /// # Errors
-    /// The socket's; bytes that were sent before are counted.
+    /// If the socket fails. The bytes that were sent before are counted.
     pub fn write(&mut self, bytes: u64) -> io::Result<()> {
         self.write_in(bytes, 64 * 1024)
     }
@@ -152,7 +152,7 @@ impl End {
     /// Writes until the send buffer is full. Returns the number of bytes.
     ///
     /// # Errors
-    /// If the socket fails in another way.
+    /// If the socket fails.
     pub fn write_until_full(&mut self) -> io::Result<u64> {
         let block = [0x6c_u8; 16 * 1024];
         let before = self.account.written;
@@ -192,7 +192,7 @@ impl End {
     /// Reads exactly `bytes`.
     ///
     /// # Errors
-    /// If the socket fails or the stream ends before.
+    /// If the socket fails, or the stream ends too early.
     pub fn read(&mut self, bytes: u64) -> io::Result<()> {
         let mut left = bytes;
         while left > 0 {
@@ -301,7 +301,7 @@ impl End {
         Ok(self.account)
     }
 
-    /// Disconnects but keeps the socket (`connect` to `AF_UNSPEC`).
+    /// Disconnects with `connect` to `AF_UNSPEC`, and returns the socket, which stays open.
     ///
     /// # Errors
     /// If the socket fails.
@@ -310,7 +310,7 @@ impl End {
         Ok((self.account, self.socket))
     }
 
-    /// Adds bytes that were written before the end was made (fast open).
+    /// Adds bytes that were written before the end was created (fast open).
     pub fn already_written(&mut self, bytes: u64) {
         self.account.written += bytes;
     }

@@ -1,7 +1,7 @@
 //! A proxy in front of a real API server that simulates faults: refused connections, watches that break in the middle of an event, expired
 //! resource versions, `Retry-After`, slow listings.
 //!
-//! It serves plain HTTP, one request for each connection. It forwards everything unchanged except the size of pages.
+//! It serves plain HTTP, one request per connection. It forwards everything unchanged, except the size of pages.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -17,7 +17,7 @@ use crate::longwave::free_address;
 
 /// The proxy. Its threads end with the process.
 pub struct FaultyProxy {
-    /// Address on which it listens, once [`FaultyProxy::listen`] was called.
+    /// Address on which it listens, after a call of [`FaultyProxy::listen`].
     pub address: SocketAddr,
     shared: Arc<Shared>,
 }
@@ -35,14 +35,14 @@ pub struct Request {
     pub query: BTreeMap<String, String>,
     /// Status of the response. 0 if the connection was closed without a response.
     pub status: u16,
-    /// Number of bytes that were forwarded of a real response, with its head.
+    /// Number of forwarded bytes of a real response, including its head.
     pub bytes: u64,
 }
 
 /// A response that replaces the real one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Status, with `Retry-After` if that is not 0.
+    /// Status code, and seconds of `Retry-After` (0: without this header).
     Status(u16, u64),
     /// Status 200 and a watch event with code 410.
     GoneInside,
@@ -51,15 +51,15 @@ pub enum Fault {
 /// Behaviour of the proxy. It can be changed at any time.
 #[derive(Clone, Debug, Default)]
 pub struct Behaviour {
-    /// Connections are closed without a response.
+    /// Whether connections are closed without a response.
     pub down: bool,
-    /// Listings cannot be streamed, as in servers before 1.32.
+    /// Whether requests to stream a listing are refused, as by servers before 1.32.
     pub pages_only: bool,
-    /// Number of objects in a page, whatever the client requests.
+    /// Number of objects in a page, instead of the number that the client requests.
     pub page: Option<u32>,
     /// Delay before each page.
     pub page_delay: Duration,
-    /// Nothing is forwarded to clients until this is false again.
+    /// Whether responses wait: nothing is forwarded to clients until this is false again.
     pub stalled: bool,
 }
 
@@ -73,18 +73,19 @@ struct Shared {
 struct ProxyState {
     behaviour: Behaviour,
     faults: HashMap<String, VecDeque<Fault>>,
-    /// Paths whose watch is to break in the middle of its next event.
+    /// Paths whose watch will break in the middle of its next event.
     cuts: HashSet<String>,
     requests: Vec<Request>,
+    /// Number of connections that were closed without a response.
     unanswered: usize,
-    /// Both connections of the responses that are being forwarded, by request.
+    /// Connections to the client and to the server of each response that is being forwarded, by number of the request.
     open: HashMap<usize, [TcpStream; 2]>,
 }
 
 // === impl FaultyProxy ===
 
 impl FaultyProxy {
-    /// Makes a proxy that does not listen yet: connections are refused.
+    /// Creates a proxy that does not listen yet. The kernel refuses connections to it.
     pub fn new(server: ApiServer) -> Self {
         let shared = Shared { server, state: Mutex::default(), changed: Condvar::new() };
         Self { address: free_address(), shared: Arc::new(shared) }
@@ -125,7 +126,7 @@ impl FaultyProxy {
         self.shared.changed.notify_all();
     }
 
-    /// Replaces the next response for `path` with a fault, except that of the first request of a listing.
+    /// Replaces the next response for `path` by a fault. Does not apply to the first request of a listing.
     pub fn fail(&self, path: &str, fault: Fault) {
         self.shared.lock().faults.entry(path.to_owned()).or_default().push_back(fault);
     }
@@ -137,17 +138,17 @@ impl FaultyProxy {
         }
     }
 
-    /// Breaks the watch of `path` in the middle of its next event, and closes all connections from then on.
+    /// Breaks the watch of `path` in the middle of its next event. After that, the proxy is down.
     pub fn cut_inside(&self, path: &str) {
         self.shared.lock().cuts.insert(path.to_owned());
     }
 
-    /// Waits until the watch of [`FaultyProxy::cut_inside`] has broken.
+    /// Waits until the watch of [`FaultyProxy::cut_inside`] has broken. Returns whether it has within `limit`.
     pub fn await_cut(&self, limit: Duration) -> bool {
         self.shared.wait(limit, |state| state.cuts.is_empty())
     }
 
-    /// Returns the requests from the one with this number.
+    /// Returns all requests except the first `from`.
     pub fn requests(&self, from: usize) -> Vec<Request> {
         self.shared.lock().requests[from..].to_vec()
     }
@@ -170,7 +171,7 @@ impl FaultyProxy {
         self.shared.lock().unanswered
     }
 
-    /// Waits until the requests from the one with this number satisfy `done`.
+    /// Waits until all requests except the first `from` satisfy `done`.
     ///
     /// # Panics
     /// If they do not within `limit`, with `what` and the requests.
@@ -198,7 +199,7 @@ impl Request {
         }
     }
 
-    /// Whether this is the first request of a listing.
+    /// Returns whether this is the first request of a listing.
     pub fn lists(&self) -> bool {
         match self.verb().as_str() {
             "watch" => self.query.contains_key("sendInitialEvents"),
@@ -206,7 +207,7 @@ impl Request {
         }
     }
 
-    /// Whether this is a watch from a resource version.
+    /// Returns whether this is a watch from a resource version.
     pub fn resumes(&self) -> bool {
         self.verb() == "watch" && !self.lists()
     }
@@ -264,7 +265,7 @@ impl Shared {
         };
         if let Some(fault) = fault {
             self.set_status(number, if let Fault::Status(code, _) = fault { code } else { 200 });
-            return (&*stream).write_all(answer(fault).as_bytes());
+            return (&*stream).write_all(response(fault).as_bytes());
         }
         let mut target = target;
         if request.verb() == "list" {
@@ -280,12 +281,12 @@ impl Shared {
         upstream.write_all(text.as_bytes())?;
         upstream.flush()?;
         self.lock().open.insert(number, [stream.try_clone()?, upstream.get_ref().try_clone()?]);
-        let passed = self.pass_on(number, &request, &mut upstream, stream);
+        let forwarded = self.forward(number, &request, &mut upstream, stream);
         self.lock().open.remove(&number);
-        passed
+        forwarded
     }
 
-    fn pass_on(
+    fn forward(
         &self,
         number: usize,
         request: &Request,
@@ -334,7 +335,7 @@ impl Shared {
     }
 }
 
-/// Parses a request line. Also returns the target as it is in the line.
+/// Parses a request line. Also returns the target, unchanged.
 fn parse(line: &str) -> (Request, String) {
     let mut words = line.split(' ');
     let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
@@ -345,7 +346,7 @@ fn parse(line: &str) -> (Request, String) {
     (Request { at: Instant::now(), method, path, query, status: 0, bytes: 0 }, target.to_owned())
 }
 
-fn answer(fault: Fault) -> String {
+fn response(fault: Fault) -> String {
     let status = |code: u16, reason: &str| json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": "on demand"});
     let (line, after, body) = match fault {
         Fault::Status(code, after) => {

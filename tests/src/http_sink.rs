@@ -11,11 +11,12 @@ use serde_json::Value;
 pub struct HttpSink {
     /// Address on which it listens.
     pub address: SocketAddr,
-    kept: Arc<Kept>,
+    stored: Arc<StoredRequests>,
 }
 
 #[derive(Default)]
-struct Kept {
+struct StoredRequests {
+    /// Path and JSON body of each request.
     bodies: Mutex<Vec<(String, Value)>>,
     changed: Condvar,
 }
@@ -25,25 +26,25 @@ impl HttpSink {
     pub fn start() -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let address = listener.local_addr().unwrap();
-        let kept = Arc::new(Kept::default());
-        let shared = Arc::clone(&kept);
+        let stored = Arc::new(StoredRequests::default());
+        let shared = Arc::clone(&stored);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let kept = Arc::clone(&shared);
+                let stored = Arc::clone(&shared);
                 std::thread::spawn(move || {
                     // If a connection breaks, the Collector retries.
-                    let _ = serve(stream, &kept);
+                    let _ = serve(stream, &stored);
                 });
             }
         });
-        Self { address, kept }
+        Self { address, stored }
     }
 
-    /// Waits until `done` returns true for all requests so far (path and JSON body).
+    /// Waits until `done` returns true for all requests so far (path and JSON body). Returns whether it did within `limit`.
     pub fn wait(&self, limit: Duration, mut done: impl FnMut(&[(String, Value)]) -> bool) -> bool {
-        let bodies = self.kept.bodies.lock().unwrap_or_else(PoisonError::into_inner);
+        let bodies = self.stored.bodies.lock().unwrap_or_else(PoisonError::into_inner);
         let (_bodies, timeout) = self
-            .kept
+            .stored
             .changed
             .wait_timeout_while(bodies, limit, |bodies| !done(bodies))
             .unwrap_or_else(PoisonError::into_inner);
@@ -52,18 +53,18 @@ impl HttpSink {
 
     /// Returns all requests so far.
     pub fn bodies(&self) -> Vec<(String, Value)> {
-        self.kept.bodies.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.stored.bodies.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-fn serve(stream: TcpStream, kept: &Kept) -> io::Result<()> {
+fn serve(stream: TcpStream, stored: &StoredRequests) -> io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut stream = stream;
     while let Some((path, body)) = read_request(&mut reader)? {
         let body = serde_json::from_slice(&body)
             .unwrap_or(Value::String(String::from_utf8_lossy(&body).into_owned()));
-        kept.bodies.lock().unwrap_or_else(PoisonError::into_inner).push((path, body));
-        kept.changed.notify_all();
+        stored.bodies.lock().unwrap_or_else(PoisonError::into_inner).push((path, body));
+        stored.changed.notify_all();
         stream
             .write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")?;
     }

@@ -1,8 +1,8 @@
 //! Records the trace event `sock:inet_sock_set_state` in an instance of tracefs, without BPF.
 //!
-//! Some kernels run no BPF tracing program while certain processes are current. On the development machines this is so for the threads of
-//! pid 1: an empty program on this tracepoint runs as many times as there are events, except those with pid 1 current. If a softirq closes
-//! a connection then, no agent that uses BPF can see it. The trace distinguishes these closes from those that Longwave lost.
+//! Some kernels run no BPF tracing program while certain processes are current. On the development machines these are the threads of pid 1:
+//! an empty program on this tracepoint runs once per event, except for the events while pid 1 is current. If a softirq closes a connection
+//! at such a time, no agent that uses BPF can observe it. The trace distinguishes these closes from those that Longwave lost.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -40,28 +40,28 @@ pub struct TracedTransition {
 pub struct Recorded {
     /// Number of recorded transitions.
     pub entries: u64,
-    /// Number of transitions that were lost because a buffer was full.
+    /// Number of transitions that were lost, because a buffer was full.
     pub overrun: u64,
 }
 
 /// Closes that were not reported, by cause.
 #[derive(Clone, Debug, Default)]
 pub struct UnreportedCloses {
-    /// Closes that happened while no BPF program runs.
+    /// Closes at which the kernel ran no BPF program.
     pub unobservable: Vec<EndId>,
     /// Closes that Longwave lost.
     pub lost: Vec<EndId>,
-    /// Recorded transitions of each, for messages.
+    /// Recorded transitions of these ends, for messages.
     pub evidence: String,
 }
 
-/// Number of ends whose transitions are shown.
+/// Maximum number of ends whose transitions are shown.
 const MAX_SHOWN: usize = 20;
 
-/// Size of all buffers: four times that of 200,000 opens and as many closes of 80 bytes. Each CPU gets an equal share.
+/// Size of all buffers together: four times the size of 200,000 opens and 200,000 closes of 80 bytes. Each CPU gets an equal share.
 const BUFFERS_KB: usize = 128 << 10;
 
-/// Minimum share of a CPU.
+/// Minimum share of a CPU, in KiB.
 const MIN_KB: usize = 8 << 10;
 
 // === impl KernelTrace ===
@@ -88,7 +88,7 @@ impl KernelTrace {
         trace
     }
 
-    /// Finds the causes for the closes of `unseen` ends, a part of `all`. The process of Longwave must have ended.
+    /// Finds the causes for the closes of `unseen`, which is a subset of `all`. The process of Longwave must have ended.
     pub fn explain(&self, all: &[EndId], unseen: &[EndId]) -> UnreportedCloses {
         UnreportedCloses::of(&self.transitions(), all, unseen)
     }
@@ -131,9 +131,11 @@ impl Drop for KernelTrace {
 }
 
 impl UnreportedCloses {
-    /// Finds the causes for the closes of `unseen` ends, a part of `all`. A close is unobservable if the process that was current is a
-    /// running user process other than the test, and no close was reported that happened while this process was current. Closes that
-    /// Longwave lost would be those of the processes that make the connections, because nearly all closes happen while these are current.
+    /// Finds the causes for the closes of `unseen`, which is a subset of `all`.
+    ///
+    /// A close is unobservable if the process that was current at the close is still running, is not the test, and was not current at any
+    /// reported close. Nearly all closes happen while a process of the test is current, so a close that Longwave lost would usually be one
+    /// of these.
     pub fn of(transitions: &[TracedTransition], all: &[EndId], unseen: &[EndId]) -> Self {
         let mut processes = HashMap::new();
         let mut process = |thread: u32| *processes.entry(thread).or_insert_with(|| user_process(thread));
@@ -150,7 +152,7 @@ impl UnreportedCloses {
         let (unobservable, lost): (Vec<_>, Vec<_>) =
             unseen.iter().partition(|end| current(end).is_some_and(|process| !observable.contains(&process)));
         let evidence =
-            lost.iter().chain(&unobservable).take(MAX_SHOWN).map(|end| tell(end, transitions)).collect();
+            lost.iter().chain(&unobservable).take(MAX_SHOWN).map(|end| describe(end, transitions)).collect();
         Self { unobservable, lost, evidence }
     }
 }
@@ -163,11 +165,12 @@ fn user_process(thread: u32) -> Option<u32> {
     status.lines().any(|line| line.starts_with("VmSize:")).then_some(process)
 }
 
-fn tell(end: &EndId, transitions: &[TracedTransition]) -> String {
+/// Lists the transitions of an end and of its peer.
+fn describe(end: &EndId, transitions: &[TracedTransition]) -> String {
     let mut text = format!("{end:x?}\n");
     for seen in transitions {
         let itself = seen.local == end.local && seen.peer == end.peer;
-        // At SYN_SENT, the source port is not chosen yet.
+        // The kernel chooses the source port after the change to SYN_SENT.
         let begins = end.client && seen.local.port() == 0 && seen.peer == end.peer;
         let other = seen.local == end.peer && seen.peer == end.local;
         if itself || begins || other {
@@ -182,12 +185,12 @@ fn parse(line: &str) -> Option<TracedTransition> {
         let rest = &line[line.find(name)? + name.len()..];
         Some(rest.split_whitespace().next().unwrap_or_default())
     };
-    // These fields also contain IPv4 addresses, mapped to IPv6.
+    // These fields also contain IPv4 addresses, as IPv4-mapped IPv6 addresses.
     let address = |ip: &str, port: &str| -> Option<SocketAddr> {
         let ip: Ipv6Addr = field(ip)?.parse().ok()?;
         Some(canonical(SocketAddr::from((ip, field(port)?.parse().ok()?))))
     };
-    // `<name>-<thread> [<cpu>]`; the name may contain any character.
+    // The format is `<name>-<thread> [<cpu>]`, and the name may contain any character.
     let (task, _) = line.split_once(" [")?;
     Some(TracedTransition {
         line: line.trim().to_owned(),
@@ -203,7 +206,7 @@ fn run(command: &mut Command) {
     assert!(status.success(), "{command:?}: {status}");
 }
 
-/// Whether this kernel has tracefs.
+/// Returns whether this kernel has tracefs.
 pub fn available() -> bool {
     Path::new("/sys/kernel/tracing").exists()
 }

@@ -1,7 +1,7 @@
-//! Library of Longwave's end-to-end tests: it runs the binary, makes real TCP connections whose ends count their bytes, and compares both
-//! by socket cookie.
+//! Library of Longwave's end-to-end tests. It runs the binary, opens real TCP connections whose ends count their bytes, and compares the
+//! records with these counts by socket cookie.
 //!
-//! It needs no path of the repository at run time, because the privileged tests are also linked statically and run in virtual machines.
+//! It uses no path of the repository at run time, because the privileged tests also run in virtual machines, which have no repository.
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 pub mod api_server;

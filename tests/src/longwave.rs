@@ -21,10 +21,10 @@ use crate::telemetry::Metrics;
 /// Message of the binary on stderr when all components run.
 pub const READY: &str = "Everything is ready. Begin running and processing data.";
 
-/// Limit of a start. It is long, because a virtual machine may be emulated.
+/// Time limit of a start. It is long, because a virtual machine may be emulated.
 const START_LIMIT: Duration = Duration::from_secs(120);
 
-/// Limit of a stop.
+/// Time limit of a stop.
 const STOP_LIMIT: Duration = Duration::from_secs(120);
 
 /// One series of a window on `stdout`.
@@ -33,7 +33,7 @@ pub type Point = Map<String, Value>;
 /// Selects the records that are kept in memory.
 pub type Keep = fn(&Record) -> bool;
 
-/// A running Longwave. It is killed when dropped without [`Longwave::stop`].
+/// A running Longwave. It is killed when dropped.
 pub struct Longwave {
     child: Child,
     output: Arc<Shared>,
@@ -53,7 +53,7 @@ pub struct Finished {
     pub points: Vec<Point>,
     /// Lines of all records, if [`Options::lines`] is set.
     pub lines: Vec<Map<String, Value>>,
-    /// Lines of stdout that are neither record nor series. There must be none.
+    /// Lines of stdout that are neither a record nor a series.
     pub garbage: Vec<String>,
     /// Stderr.
     pub stderr: String,
@@ -120,7 +120,7 @@ impl Longwave {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("config.yaml");
         std::fs::write(&path, serde_json::to_vec_pretty(&config).unwrap()).unwrap();
-        let at_home = cgroup::at_home();
+        let lock = cgroup::lock_original();
         let mut child = command(&options.wrapper)
             .arg("run")
             .arg("--config")
@@ -130,7 +130,7 @@ impl Longwave {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        drop(at_home);
+        drop(lock);
         let output = Arc::new(Shared::default());
         let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
         let readers = vec![
@@ -146,22 +146,25 @@ impl Longwave {
         Self { child, output, readers, telemetry, config, folder }
     }
 
-    /// Id of its process.
+    /// Returns the id of its process.
     pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
 
-    /// Its configuration.
+    /// Returns its configuration.
     pub fn config(&self) -> &Value {
         &self.config
     }
 
-    /// A folder that is removed with it.
+    /// Returns a folder that is removed when it is dropped.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
     /// Waits until stderr contains `text`.
+    ///
+    /// # Panics
+    /// If it does not within `limit`, with stderr.
     pub fn await_stderr(&self, text: &str, limit: Duration) {
         let found = self.output.wait(limit, |output| output.stderr.contains(text) || output.stderr_ended);
         let output = self.output.lock();
@@ -172,7 +175,7 @@ impl Longwave {
         );
     }
 
-    /// Calls `see` with each kept record once, from the first one, until it returns true.
+    /// Calls `see` once with each kept record, starting with the first, until it returns true.
     ///
     /// # Panics
     /// If that does not happen within `limit`, with `what`.
@@ -195,7 +198,7 @@ impl Longwave {
         });
     }
 
-    /// Like [`Longwave::await_records`] for lines (see [`Options::lines`]), from the one with this number.
+    /// Like [`Longwave::await_records`] for lines (see [`Options::lines`]), except the first `from`.
     ///
     /// # Panics
     /// If that does not happen within `limit`, with `what`.
@@ -224,7 +227,7 @@ impl Longwave {
         self.output.lock().stderr.clone()
     }
 
-    /// Waits until every cookie has its number of final records. Returns whether that happened within `limit`.
+    /// Waits until each cookie has its expected number of final records. Returns whether that happened within `limit`.
     pub fn await_finals(&self, expected: &[(u64, usize)], limit: Duration) -> bool {
         let mut left: std::collections::HashMap<u64, usize> =
             expected.iter().copied().filter(|(_, n)| *n > 0).collect();
@@ -257,7 +260,7 @@ impl Longwave {
         see(&self.output.lock().records)
     }
 
-    /// Waits for `count` kept records. Returns whether there were so many within `limit`.
+    /// Waits for `count` kept records, or the end of stdout. Returns whether one of them happened within `limit`.
     pub fn await_count(&self, count: usize, limit: Duration) -> bool {
         self.output.wait(limit, |output| output.records.len() >= count || output.stdout_ended)
     }
@@ -268,8 +271,10 @@ impl Longwave {
             .unwrap_or_else(|error| panic!("http://{}/metrics: {error}", self.telemetry))
     }
 
-    /// Sends SIGTERM, waits for the exit and returns the output. The binary checks its accounting after a stop, which must balance after
-    /// every test.
+    /// Sends SIGTERM, waits for the exit and returns the output.
+    ///
+    /// # Panics
+    /// If it does not exit with 0, prints something other than data on stdout, or logs that its accounting does not balance.
     pub fn stop(self) -> Finished {
         let finished = self.signal_and_wait(Signal::TERM);
         assert!(
@@ -287,7 +292,7 @@ impl Longwave {
         finished
     }
 
-    /// Sends `signal` and waits for the exit, whatever its status.
+    /// Sends `signal` and waits for the exit, with any status.
     pub fn signal_and_wait(self, signal: Signal) -> Finished {
         let _ = kill_process(self.pid(), signal);
         self.wait()
@@ -350,7 +355,7 @@ impl Shared {
         self.output.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until `done` returns true. Calls it again whenever something is printed.
+    /// Waits until `done` returns true. Calls it after each line of output. Returns whether it did within `limit`.
     fn wait(&self, limit: Duration, mut done: impl FnMut(&Output) -> bool) -> bool {
         let output = self.lock();
         let (_output, timeout) = self
@@ -405,7 +410,7 @@ impl Shared {
     }
 }
 
-/// Returns a command that runs the binary with `wrapper`.
+/// Returns a command that runs the binary, by the command `wrapper` if it is not empty.
 pub fn command(wrapper: &[String]) -> Command {
     let binary = binary::longwave();
     match wrapper.split_first() {
@@ -426,7 +431,7 @@ pub fn write_config(folder: &Path, config: &Value) -> PathBuf {
     path
 }
 
-/// Returns a loopback address with a port that was free a moment ago.
+/// Returns a loopback address with a port that is free at the moment. Another process may bind it later.
 pub fn free_address() -> SocketAddr {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap()
 }

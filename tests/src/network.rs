@@ -23,7 +23,7 @@ pub enum Family {
 /// One side of a [`Network`].
 #[derive(Clone, Debug)]
 pub struct Side {
-    /// Path of its namespace. `None`: that of the test.
+    /// Path of its namespace. `None`: the namespace of the test.
     pub netns: Option<PathBuf>,
     v4: IpAddr,
     v6: IpAddr,
@@ -53,7 +53,7 @@ impl Family {
     /// All families.
     pub const ALL: [Self; 3] = [Self::V4, Self::V6, Self::Mapped];
 
-    /// Domain of its sockets.
+    /// Returns the domain of its sockets.
     pub fn domain(self) -> Domain {
         match self {
             Self::V4 => Domain::IPV4,
@@ -67,7 +67,7 @@ impl Side {
         Self { netns, v4: Ipv4Addr::LOCALHOST.into(), v6: Ipv6Addr::LOCALHOST.into() }
     }
 
-    /// Makes a TCP socket in the namespace of this side.
+    /// Creates a TCP socket in the namespace of this side.
     ///
     /// # Errors
     /// If the kernel refuses.
@@ -90,7 +90,7 @@ impl Side {
 }
 
 impl Network {
-    /// The loopback device of the test.
+    /// Returns the loopback device of the test's namespace.
     pub fn loopback(family: Family) -> Self {
         Self {
             name: format!("loopback {family:?}"),
@@ -100,13 +100,13 @@ impl Network {
         }
     }
 
-    /// The loopback device of another namespace.
+    /// Returns the loopback device of another namespace.
     pub fn inside(netns: &Netns, family: Family) -> Self {
         let side = Side::loopback(Some(netns.path()));
         Self { name: format!("namespace {family:?}"), family, client: side.clone(), server: side }
     }
 
-    /// From one namespace to another.
+    /// Returns a network whose clients are in namespace `a` and whose servers are in namespace `b`.
     pub fn across(veth: &VethPair, family: Family) -> Self {
         let side = |netns: &Netns, (v4, v6)| Side { netns: Some(netns.path()), v4, v6 };
         Self {
@@ -117,7 +117,7 @@ impl Network {
         }
     }
 
-    /// Listens on a free port.
+    /// Listens on a free port of the server's address.
     ///
     /// # Errors
     /// If the kernel refuses.
@@ -140,7 +140,7 @@ impl Network {
     ///
     /// # Errors
     /// If the kernel refuses.
-    pub fn listen_not(&self) -> io::Result<(Socket, SocketAddr)> {
+    pub fn bind(&self) -> io::Result<(Socket, SocketAddr)> {
         let socket = self.server.socket(self.family)?;
         socket.bind(&SocketAddr::new(self.server_address(), 0).into())?;
         let address = socket.local_addr()?.as_socket().ok_or_else(|| io::Error::other("no IP address"))?;
@@ -159,7 +159,7 @@ impl Network {
         Ok(Listener { socket, address: SocketAddr::new(address, port) })
     }
 
-    /// Address of servers.
+    /// Returns the address of servers.
     pub fn server_address(&self) -> IpAddr {
         self.server.address(self.family)
     }
@@ -174,7 +174,7 @@ impl Network {
         End::new(socket, Role::Client)
     }
 
-    /// Opens a connection. Returns client and server.
+    /// Opens a connection. Returns the client's end and the server's end.
     ///
     /// # Errors
     /// If the kernel refuses.
@@ -196,7 +196,7 @@ impl Listener {
         End::with_peer(socket, Role::Server, peer)
     }
 
-    /// The listening socket.
+    /// Returns the listening socket.
     pub fn socket(&self) -> &Socket {
         &self.socket
     }

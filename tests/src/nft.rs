@@ -10,7 +10,7 @@ use longwave_testing::netns::Netns;
 pub enum Hook {
     /// On arrival, as if the network had lost them.
     Input,
-    /// On departure: the local stack refuses them.
+    /// On departure. The local stack then gets an error, as if the device had refused them.
     Output,
 }
 
@@ -28,7 +28,7 @@ pub fn drop_some(netns: &Netns, hook: Hook, percent: u32) {
     apply(netns, hook, &format!("meta l4proto tcp numgen random mod 100 < {percent} drop"));
 }
 
-/// Drops all TCP segments at `hook` that match the expression `what`. Empty: all.
+/// Drops all TCP segments at `hook` that match the expression `what`. If it is empty, drops all.
 pub fn drop_all(netns: &Netns, hook: Hook, what: &str) {
     apply(netns, hook, &format!("meta l4proto tcp {what} drop"));
 }

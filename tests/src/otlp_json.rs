@@ -1,4 +1,4 @@
-//! Turns OTLP in JSON, as the Collector writes it, and the JSON of `stdout` into the same form, so that both can be compared.
+//! Converts OTLP in JSON (as the Collector writes it) and the JSON of `stdout` into the same form, so that they can be compared.
 
 use std::collections::BTreeMap;
 
@@ -53,7 +53,7 @@ const MEASURES: &[&str] = &[
     "rtt.min",
 ];
 
-/// Whether points of a measure start with the window: not those that are always cumulative, and not gauges.
+/// Returns whether the points of a measure start with the window. Gauges and measures that are always cumulative do not.
 fn has_window_start(name: &str) -> bool {
     !name.ends_with(".connections.active") && !name.ends_with(".rtt.min")
 }
@@ -109,7 +109,7 @@ pub fn stdout_points(line: &Map<String, Value>) -> Vec<FlatPoint> {
         let Some((measure, part)) = measure_of(key) else { continue };
         let mut attributes = shared.clone();
         match (split_attribute(measure), part) {
-            // The JSON of `stdout` contains the total and its parts, OTLP only the parts.
+            // The JSON of `stdout` contains the total and its parts. OTLP contains only the parts.
             (Some(_), None) => continue,
             (Some(attribute), Some(part)) => {
                 attributes.insert(attribute.to_owned(), part.to_owned());
@@ -197,7 +197,7 @@ fn stdout_histogram(value: &Value) -> String {
     let buckets = array(&value["buckets"]).iter().map(|pair| {
         let upper = match &pair[0] {
             Value::Number(_) => number(&pair[0]),
-            _ => "inf".to_owned(), // JSON has no infinity: null or a text
+            _ => "inf".to_owned(), // JSON has no infinity, so this is null or a string
         };
         (upper, integer(&pair[1]))
     });

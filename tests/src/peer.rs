@@ -1,6 +1,7 @@
-//! One end of a connection in a process of its own, so that a test can kill it: the test binary, started again as [`ROLE`].
+//! One end of a connection in a separate process, so that a test can kill it. The process is the test binary, started with the argument
+//! [`ROLE`].
 //!
-//! The `main` of a test binary that uses it calls [`main`] for that role. The peer reports on stdout, one JSON object a line.
+//! The `main` of a test binary with peers calls [`main`] if it has that argument. The peer reports on stdout, one JSON object per line.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
@@ -12,27 +13,27 @@ use serde_json::Value;
 use crate::end::{Account, End, Role};
 use crate::network::{Family, Network, Side};
 
-/// First argument of a test binary that runs as a peer. The second one is its [`Plan`].
+/// First argument of a test binary that runs as a peer. The second argument is its [`Plan`], as JSON.
 pub const ROLE: &str = "--peer";
 
-/// What the peer does: it opens a connection, writes, reads, reports, and waits until it is killed or its stdin is closed.
+/// Instructions for a peer. It opens a connection, writes, reads, reports, and waits until it is killed or its stdin is closed.
 #[derive(Debug, Serialize, Deserialize)]
 struct Plan {
     /// Address to connect to. `None`: the peer listens, reports its port, and accepts one connection.
     connect: Option<SocketAddr>,
     netns: Option<String>,
     family: String,
-    part: Part,
+    traffic: Traffic,
 }
 
-/// What the peer moves before it reports.
+/// Bytes that a peer exchanges before it reports.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub struct Part {
+pub struct Traffic {
     /// Bytes that it writes.
     pub write: u64,
     /// Bytes that it reads after it has written.
     pub read: u64,
-    /// Bytes that it waits for and leaves unread.
+    /// Bytes that it waits for and does not read.
     pub unread: u64,
 }
 
@@ -55,26 +56,26 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Starts a client that connects to `address` and does its part.
-    pub fn client(network: &Network, address: SocketAddr, part: Part) -> Self {
-        Self::spawn(&network.client, network.family, Role::Client, Some(address), part)
+    /// Starts a client that connects to `address` and exchanges `traffic`.
+    pub fn client(network: &Network, address: SocketAddr, traffic: Traffic) -> Self {
+        Self::spawn(&network.client, network.family, Role::Client, Some(address), traffic)
     }
 
-    /// Starts a server that accepts one connection and does its part.
-    pub fn server(network: &Network, part: Part) -> Self {
-        let mut peer = Self::spawn(&network.server, network.family, Role::Server, None, part);
+    /// Starts a server that accepts one connection and exchanges `traffic`.
+    pub fn server(network: &Network, traffic: Traffic) -> Self {
+        let mut peer = Self::spawn(&network.server, network.family, Role::Server, None, traffic);
         let line = peer.line();
         let port = line["port"].as_u64().unwrap_or_else(|| panic!("no port in {line}"));
         peer.address = Some(SocketAddr::new(network.server_address(), u16::try_from(port).unwrap()));
         peer
     }
 
-    fn spawn(side: &Side, family: Family, role: Role, connect: Option<SocketAddr>, part: Part) -> Self {
+    fn spawn(side: &Side, family: Family, role: Role, connect: Option<SocketAddr>, traffic: Traffic) -> Self {
         let plan = Plan {
             connect,
             netns: side.netns.as_ref().map(|path| path.display().to_string()),
             family: format!("{family:?}"),
-            part,
+            traffic,
         };
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args([ROLE, &serde_json::to_string(&plan).unwrap()])
@@ -86,7 +87,7 @@ impl Peer {
         Self { child, lines, role, address: None }
     }
 
-    /// Waits until it has done its part and returns its counts.
+    /// Waits until it has exchanged its traffic, and returns its counts.
     pub fn report(&mut self) -> Account {
         let line = self.line();
         let report: Report = serde_json::from_value(line).unwrap();
@@ -126,7 +127,7 @@ impl Drop for Peer {
 /// Runs this process as a peer.
 ///
 /// # Panics
-/// If the second argument is no plan, or a socket fails.
+/// If the second argument is not a plan, or a socket fails.
 pub fn main() {
     let plan: Plan = serde_json::from_str(&std::env::args().nth(2).unwrap()).unwrap();
     let family = match plan.family.as_str() {
@@ -142,10 +143,10 @@ pub fn main() {
         Some(address) => network.connect(address).unwrap(),
         None => accept_one(&network),
     };
-    end.write(plan.part.write).unwrap();
-    end.read(plan.part.read).unwrap();
-    if plan.part.unread > 0 {
-        end.await_unread(plan.part.unread).unwrap();
+    end.write(plan.traffic.write).unwrap();
+    end.read(plan.traffic.read).unwrap();
+    if plan.traffic.unread > 0 {
+        end.await_unread(plan.traffic.unread).unwrap();
     }
     let account = end.account();
     report(&Report {
@@ -155,7 +156,7 @@ pub fn main() {
         written: account.written,
         read: account.read,
     });
-    // If the test dies, its end of the pipe closes.
+    // Returns when the test closes the pipe, or dies.
     let _ = std::io::stdin().read(&mut [0]);
 }
 

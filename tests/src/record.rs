@@ -114,38 +114,38 @@ fn yes() -> bool {
 }
 
 impl Record {
-    /// Last part of the name of the event: `open`, `update`, `close`, `fail`, `vanished`.
+    /// Returns the last part of the name of the event: `open`, `update`, `close`, `fail`, `vanished`.
     pub fn event(&self) -> &str {
         self.event_name.rsplit('.').next().unwrap_or_default()
     }
 
-    /// Whether this is the last record of the connection.
+    /// Returns whether this is the last record of the connection.
     pub fn is_final(&self) -> bool {
         matches!(self.event(), "close" | "fail" | "vanished")
     }
 
-    /// Cookie of the socket (`SO_COOKIE`) and generation. Zeros if the id is malformed.
+    /// Returns the cookie of the socket (`SO_COOKIE`) and the generation. Zeros if the id is malformed.
     pub fn cookie_and_generation(&self) -> (u64, u64) {
         let mut parts = self.id.splitn(3, '-').skip(1).map(|part| u64::from_str_radix(part, 16).unwrap_or(0));
         (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
     }
 
-    /// Cookie of the socket.
+    /// Returns the cookie of the socket.
     pub fn cookie(&self) -> u64 {
         self.cookie_and_generation().0
     }
 
-    /// Address and port of the client.
+    /// Returns address and port of the client.
     pub fn source(&self) -> Option<SocketAddr> {
         Some(SocketAddr::new(self.source_address?, self.source_port?))
     }
 
-    /// Address and port of the server.
+    /// Returns address and port of the server.
     pub fn destination(&self) -> Option<SocketAddr> {
         Some(SocketAddr::new(self.destination_address?, self.destination_port?))
     }
 
-    /// Name, total and delta of each counter.
+    /// Returns name, total and delta of each counter.
     pub fn measures(&self) -> [(&'static str, u64, u64); 6] {
         [
             ("sent_bytes", self.sent_bytes, self.sent_bytes_delta),

@@ -1,4 +1,4 @@
-//! Scenarios: each makes connections in a [`Network`] and returns the counts of their ends.
+//! Scenarios. Each opens connections in a [`Network`] and returns the counts of their ends.
 
 mod ends_badly;
 mod ends_well;
@@ -41,7 +41,7 @@ pub const ANYWHERE: &[Scenario] = &[
     ("syn_timeout", syn_timeout),
 ];
 
-/// Scenarios that are deterministic even if segments are lost.
+/// Scenarios with the same result even if segments are lost.
 pub const UNDER_LOSS: &[Scenario] = &[
     ("clean_close", clean_close),
     ("server_first", server_first),

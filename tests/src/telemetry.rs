@@ -8,7 +8,7 @@ use std::time::Duration;
 /// One sample of the page.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
-    /// Name with its suffix `_total`.
+    /// Name, with the suffix `_total` if it is a counter.
     pub name: String,
     /// Labels.
     pub labels: BTreeMap<String, String>,
@@ -41,7 +41,7 @@ impl Metrics {
         Ok(Self::parse(body))
     }
 
-    /// Parses the text format. Ignores comments and lines that are no samples.
+    /// Parses the text format. Ignores lines that are not samples.
     pub fn parse(text: &str) -> Self {
         Self { samples: text.lines().filter_map(parse_sample).collect() }
     }
@@ -51,7 +51,7 @@ impl Metrics {
         self.select(name, labels).map(|sample| sample.value as u64).sum()
     }
 
-    /// Whether there is a series of `name`.
+    /// Returns whether the page has a series of `name`.
     pub fn has(&self, name: &str) -> bool {
         self.select(name, &[]).next().is_some()
     }
@@ -70,7 +70,7 @@ impl Metrics {
         })
     }
 
-    /// Returns the values of `label` of all series of `name`.
+    /// Returns the values of `label` in all series of `name`, sorted, each once.
     pub fn label_values(&self, name: &str, label: &str) -> Vec<String> {
         let mut values: Vec<String> =
             self.select(name, &[]).filter_map(|sample| sample.labels.get(label).cloned()).collect();
@@ -79,7 +79,7 @@ impl Metrics {
         values
     }
 
-    /// Formats all samples whose names start with `longwave_`, one a line, for messages.
+    /// Formats all samples whose names start with `longwave_`, one per line, for messages.
     pub fn show(&self) -> String {
         let mut text = String::new();
         for sample in self.samples.iter().filter(|sample| sample.name.starts_with("longwave_")) {

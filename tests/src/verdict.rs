@@ -1,4 +1,4 @@
-//! Compares the counts of the ends with the records, connection by connection.
+//! Compares the counts of each end with the records of its connection.
 
 use std::collections::HashMap;
 
@@ -10,38 +10,38 @@ use crate::record::Record;
 pub struct PlayedConnection {
     /// Name of the scenario, for messages.
     pub name: String,
-    /// Client and server, or the only end.
+    /// Client and server, in this order, or the only end.
     pub ends: Vec<Account>,
     /// Whether all data arrived, in both directions.
     pub arrived: bool,
 }
 
-/// Records of one connection (one cookie and generation).
+/// Records of one connection, which have the same cookie and generation.
 type Stream<'a> = Vec<&'a Record>;
 
 impl PlayedConnection {
-    /// Identities of the ends.
+    /// Returns the identities of the ends.
     pub fn ids(&self) -> impl Iterator<Item = EndId> {
         self.ends.iter().map(Account::id)
     }
 
-    /// Makes a connection whose data arrived completely.
+    /// Creates a connection whose data arrived completely.
     pub fn arrived(name: &str, client: Account, server: Account) -> Self {
         Self { name: name.to_owned(), ends: vec![client, server], arrived: true }
     }
 
-    /// Makes a connection that lost some data.
+    /// Creates a connection of which some data did not arrive.
     pub fn cut(name: &str, client: Account, server: Account) -> Self {
         Self { name: name.to_owned(), ends: vec![client, server], arrived: false }
     }
 
-    /// Makes a connection with only one end.
+    /// Creates a connection with only one end.
     pub fn one_ended(name: &str, client: Account) -> Self {
         Self { name: name.to_owned(), ends: vec![client], arrived: false }
     }
 }
 
-/// Returns the number of final records of each cookie.
+/// Returns the expected number of final records of each cookie.
 pub fn finals(connections: &[PlayedConnection]) -> Vec<(u64, usize)> {
     let mut finals: HashMap<u64, usize> = HashMap::new();
     for end in connections.iter().flat_map(|connection| &connection.ends) {
@@ -81,7 +81,7 @@ pub fn assert_exact(connections: &[PlayedConnection], records: &[Record]) {
     );
 }
 
-/// Returns all problems.
+/// Returns all differences between the connections and the records.
 pub fn check(connections: &[PlayedConnection], records: &[Record]) -> Vec<String> {
     let streams = streams(records);
     let mut seen: HashMap<u64, usize> = HashMap::new();
@@ -126,6 +126,7 @@ fn streams(records: &[Record]) -> HashMap<u64, Vec<Stream<'_>>> {
         .collect()
 }
 
+/// Returns the cookies with more connections than expected.
 fn too_many(streams: &HashMap<u64, Vec<Stream<'_>>>, seen: &HashMap<u64, usize>) -> Vec<String> {
     seen.iter()
         .filter_map(|(cookie, expected)| {
@@ -184,7 +185,7 @@ fn check_addresses(end: &Account, last: &Record, problem: &mut impl FnMut(String
     if last.destination() != Some(destination) {
         problem(format!("destination {:?}, not {destination}", last.destination()));
     }
-    // A socket that was never established has lost its port when the test could read it.
+    // Not compared for a failed connection: when the test can read it, its socket has no port any more.
     if end.failed.is_none() && last.source() != Some(source) {
         problem(format!("source {:?}, not {source}", last.source()));
     }
@@ -236,13 +237,13 @@ fn check_deltas(end: &Account, stream: &[&Record], first: &Record, problem: &mut
 }
 
 fn check_arrival(name: &str, client: &Record, server: &Record, problems: &mut Vec<String>) {
-    for (way, sent, received) in [
+    for (direction, sent, received) in [
         ("client → server", client.sent_bytes, server.received_bytes),
         ("server → client", server.sent_bytes, client.received_bytes),
     ] {
         if sent != received {
             problems.push(format!(
-                "{name} cookies {:x}/{:x}: {way}: sent {sent}, received {received}",
+                "{name} cookies {:x}/{:x}: {direction}: sent {sent}, received {received}",
                 client.cookie(),
                 server.cookie()
             ));

@@ -1,4 +1,4 @@
-//! Messages and exit codes of the binary for bad configurations, and on hosts that lack something.
+//! Messages and exit codes of the binary for bad configurations, and on hosts that do not meet its requirements.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
@@ -18,7 +18,7 @@ fn fixtures() -> Vec<PathBuf> {
     files
 }
 
-/// Formats exit code, stdout and stderr of a run without what differs between machines.
+/// Formats exit code, stdout and stderr of a run. Replaces the path of the configuration, which differs between machines.
 fn shown(output: &Output, config: &Path) -> String {
     let text =
         |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(&config.display().to_string(), "<config>");
@@ -30,8 +30,8 @@ fn shown(output: &Output, config: &Path) -> String {
     )
 }
 
-/// *Scenario*: `validate` with more than thirty configurations, each with a typical mistake (one with many).
-/// *Guarantees*: each is refused with a non-zero exit code and the message of its snapshot; nothing is printed on stdout.
+/// *Scenario*: `validate` with more than thirty configurations. Each has a typical mistake, and some have several.
+/// *Guarantees*: each is refused with a non-zero exit code and the message in its snapshot. Nothing is printed on stdout.
 fn bad_configurations_say_what_is_wrong() {
     let files = fixtures();
     assert!(files.len() >= 30);
@@ -50,7 +50,7 @@ fn bad_configurations_say_what_is_wrong() {
 }
 
 /// *Scenario*: `run` instead of `validate`, with one of the bad files.
-/// *Guarantees*: it is refused with the same message before anything starts.
+/// *Guarantees*: `run` refuses it with the same message, before anything starts.
 fn run_refuses_what_validate_refuses() {
     let file = fixtures().into_iter().find(|file| file.ends_with("several_at_once.yaml")).unwrap();
     let of = |verb: &str| {
@@ -75,7 +75,7 @@ fn run_where(shell: &str) -> Output {
     let path = write_config(folder.path(), &config);
     let longwave = command(&[]);
     let binary = reachable_copy(Path::new(longwave.get_program()), folder.path());
-    // If the binary runs although it must not, it is ended, and the assertion fails.
+    // The binary must not run. If it does, `timeout` ends it, and the assertion fails.
     Command::new("timeout")
         .args(["--signal=TERM", "30", "sh", "-ec", shell, "sh"])
         .arg(binary)
@@ -104,16 +104,16 @@ fn assert_says(output: &Output, words: &[&str]) {
     }
 }
 
-/// *Scenario*: `run` as the user nobody.
-/// *Guarantees*: the error says which capabilities are missing and how to grant them; the exit code is not zero.
+/// *Scenario*: `run` as an ordinary user (`nobody`).
+/// *Guarantees*: the error names the missing capabilities and how to grant them. The exit code is not zero.
 fn without_privileges() {
     let _turn = gate::privileged();
     let output = run_where(r#"exec setpriv --reuid 65534 --regid 65534 --clear-groups --no-new-privs "$@""#);
     assert_says(&output, &["CAP_BPF", "CAP_PERFMON", "root"]);
 }
 
-/// *Scenario*: `run` as root with one capability missing, for each capability.
-/// *Guarantees*: the error names it.
+/// *Scenario*: `run` as root without `CAP_BPF`, and without `CAP_PERFMON`.
+/// *Guarantees*: the error names the missing capability.
 fn without_one_capability() {
     let _turn = gate::privileged();
     // CAP_SYS_ADMIN implies the others, so it is removed as well.
@@ -133,8 +133,8 @@ fn without_btf() {
     assert_says(&output, &["BTF", "/sys/kernel/btf/vmlinux", "CONFIG_DEBUG_INFO_BTF"]);
 }
 
-/// *Scenario*: `run` with a `cgroup` scope, and with workloads named by cgroup, where no cgroup2 is mounted.
-/// *Guarantees*: the error says so, and what to mount.
+/// *Scenario*: no cgroup2 is mounted. `run` with a `cgroup` scope, and with workloads that are named by cgroup.
+/// *Guarantees*: the error says that cgroup2 is missing, and what to mount.
 fn without_cgroup2() {
     let _turn = gate::privileged();
     let quiet = json!({"service": {"telemetry": {"metrics": {"level": "none"}}}});

@@ -40,7 +40,8 @@ fn lines(output: &Output) -> Vec<String> {
     String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
 }
 
-/// Asserts that the run failed, that the error names an offset, and that the records are a part of those of the whole file.
+/// Asserts that the run failed, that stderr contains `words`, and that the output is the beginning of the output for the whole file.
+/// Returns the number of records.
 fn assert_refused(output: &Output, words: &[&str]) -> usize {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success(), "accepted:\n{stderr}");
@@ -54,7 +55,7 @@ fn assert_refused(output: &Output, words: &[&str]) -> usize {
 }
 
 /// *Scenario*: the undamaged file.
-/// *Guarantees*: it is replayed to the end and the process exits 0 by itself.
+/// *Guarantees*: it is replayed to the end, and the process exits with 0 by itself.
 #[test]
 fn whole() {
     let output = replay(&good_file());
@@ -62,7 +63,7 @@ fn whole() {
     assert!(lines(&output).len() > 100, "{} records", lines(&output).len());
 }
 
-/// An offset in the last block that contains records (see `longwave_pipeline::model::codec` for the format).
+/// Returns an offset in the last block that contains records (see `longwave_pipeline::model::codec` for the format).
 fn inside_last_records(bytes: &[u8]) -> usize {
     const RECORDS: u8 = 2;
     let mut blocks =
@@ -70,13 +71,13 @@ fn inside_last_records(bytes: &[u8]) -> usize {
     blocks.next_back().unwrap().0 + 64
 }
 
-/// Number of records in the whole file.
+/// Returns the number of records in the whole file.
 fn all() -> usize {
     lines(&replay(&good_file())).len()
 }
 
-/// *Scenario*: the file ends inside its last block (the end mark), and inside the last records.
-/// *Guarantees*: the error names the offset; every record of the blocks before is delivered.
+/// *Scenario*: one file ends inside its last block (the end mark), another inside the last records.
+/// *Guarantees*: the error names the offset. Every record of the earlier blocks is delivered.
 #[test]
 fn truncated() {
     let good = good_file();
@@ -87,7 +88,7 @@ fn truncated() {
 }
 
 /// *Scenario*: one bit of the last records is flipped.
-/// *Guarantees*: the checksum does not match; the error names the offset; the records before it are delivered.
+/// *Guarantees*: the checksum does not match. The error names the offset. The records before it are delivered.
 #[test]
 fn corrupt() {
     let mut bytes = good_file();
@@ -97,8 +98,8 @@ fn corrupt() {
     assert!(before > 0 && before < all(), "{before} of {}", all());
 }
 
-/// *Scenario*: a file that is no record file.
-/// *Guarantees*: the error says so, at offset 0.
+/// *Scenario*: a file that is not a record file.
+/// *Guarantees*: the error reports this, at offset 0.
 #[test]
 fn wrong_magic() {
     let mut bytes = good_file();
@@ -107,7 +108,7 @@ fn wrong_magic() {
 }
 
 /// *Scenario*: a file of an unknown version.
-/// *Guarantees*: the error names the version and says what to do.
+/// *Guarantees*: the error names the version.
 #[test]
 fn wrong_version() {
     let mut bytes = good_file();
@@ -125,7 +126,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 }
 
 /// *Scenario*: an empty file, and one that ends inside the header.
-/// *Guarantees*: the error says so; nothing is delivered.
+/// *Guarantees*: the error names the offset at which the file ends. Nothing is delivered.
 #[test]
 fn empty() {
     assert_eq!(assert_refused(&replay(b""), &["byte 0"]), 0);

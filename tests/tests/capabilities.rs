@@ -1,4 +1,4 @@
-//! What each capability is for: tests each row of the table in docs/DEPLOYMENT.md, with connections that are older than Longwave.
+//! The purpose of each capability. Tests each row of the table in docs/DEPLOYMENT.md, with connections that are older than Longwave.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::HashSet;
@@ -20,11 +20,11 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// The capabilities that every manifest grants.
 const ALL: [&str; 5] = ["bpf", "perfmon", "net_admin", "sys_ptrace", "sys_admin"];
 
-/// Cookies of the clients of older connections, each of which is found in another way.
+/// Connections that are older than Longwave, by the cookie of the client's socket. Longwave finds each in a different way.
 struct OlderConnections {
-    /// In this network namespace; a process has both ends open.
+    /// In this network namespace. A process has both ends open.
     own_open: u64,
-    /// In this network namespace; no process has the client's end open.
+    /// In this network namespace. No process has the client's end open.
     own_orphan: u64,
     /// In a namespace that a mount keeps (`ip netns`).
     mounted_open: u64,
@@ -46,7 +46,7 @@ impl OlderConnections {
         let mut make = |network: Network| {
             let (open, server) = network.pair().unwrap();
             let (mut orphan, unread) = network.pair().unwrap();
-            // Data that the peer does not read keeps the connection alive after its process has closed it.
+            // The kernel keeps the connection after its process has closed it, because the peer has not read all data.
             orphan.write_until_full().unwrap();
             let cookies = (open.account().cookie, orphan.close().cookie);
             ends.extend([open, server, unread]);
@@ -70,7 +70,7 @@ impl OlderConnections {
         }
     }
 
-    /// Returns the connections that are not among the cookies `seen`.
+    /// Returns the connections whose cookies are not in `seen`.
     fn not_in(&self, seen: &HashSet<u64>) -> Vec<&'static str> {
         let all = [
             ("own_open", self.own_open),
@@ -89,7 +89,7 @@ impl OlderConnections {
             config::logs(json!({"interval": "1s"})),
             Options { wrapper, ..Options::default() },
         );
-        // Older connections are seeded before the first pass, so all of them have a record when one has its second.
+        // Older connections are seeded before the first pass. So when one of them has a second record, all have a first one.
         let mut passes = 0;
         let mut seen = HashSet::new();
         longwave.await_records("two passes", LIMIT, |record: &Record| {
@@ -133,9 +133,9 @@ fn with_the_five_nothing_is_lost() {
     assert_eq!(OlderConnections::new().lost(root_with(&ALL)), [""; 0]);
 }
 
-/// *Scenario*: `check` and `run` without CAP_BPF and without CAP_PERFMON, neither with CAP_SYS_ADMIN; and with CAP_SYS_ADMIN instead of
-/// both.
-/// *Guarantees*: without one of them, both commands fail and name it; with CAP_SYS_ADMIN, Longwave runs.
+/// *Scenario*: `check` and `run` without CAP_BPF, and without CAP_PERFMON, in both cases without CAP_SYS_ADMIN. Then with CAP_SYS_ADMIN
+/// instead of the two.
+/// *Guarantees*: without one of them, both commands fail and name it. With CAP_SYS_ADMIN, Longwave runs.
 fn without_bpf_or_perfmon_it_does_not_run() {
     let _turn = gate::privileged();
     for (missing, name) in [("bpf", "CAP_BPF"), ("perfmon", "CAP_PERFMON")] {
@@ -153,8 +153,9 @@ fn without_bpf_or_perfmon_it_does_not_run() {
     assert_eq!(OlderConnections::new().lost(root_with(&["sys_admin", "sys_ptrace"])), [""; 0]);
 }
 
-/// *Scenario*: all but CAP_SYS_ADMIN.
-/// *Guarantees*: `check` says so; only older connections of other network namespaces that no process has open are not reported.
+/// *Scenario*: all five except CAP_SYS_ADMIN.
+/// *Guarantees*: `check` reports it as missing. All older connections are reported, except those in other network namespaces that no
+/// process has open.
 fn without_sys_admin_other_namespaces_orphans_are_lost() {
     let _turn = gate::privileged();
     let (text, content) = check(&without("sys_admin"));
@@ -163,8 +164,9 @@ fn without_sys_admin_other_namespaces_orphans_are_lost() {
     assert_eq!(OlderConnections::new().lost(without("sys_admin")), ["mounted_orphan", "hidden_orphan"]);
 }
 
-/// *Scenario*: all but CAP_SYS_PTRACE.
-/// *Guarantees*: `check` says so; only older connections in namespaces without a mount that no process has open are not reported.
+/// *Scenario*: all five except CAP_SYS_PTRACE.
+/// *Guarantees*: `check` reports it as missing. All older connections are reported, except those in namespaces without a mount that no
+/// process has open.
 fn without_sys_ptrace_hidden_namespaces_orphans_are_lost() {
     let _turn = gate::privileged();
     let (text, content) = check(&without("sys_ptrace"));
@@ -173,7 +175,7 @@ fn without_sys_ptrace_hidden_namespaces_orphans_are_lost() {
     assert_eq!(OlderConnections::new().lost(without("sys_ptrace")), ["hidden_orphan"]);
 }
 
-/// Redirects port 80 of an address of this host, as kube-proxy and Docker do it, until dropped.
+/// Redirects port 80 of an address of this host until dropped, as kube-proxy and Docker do.
 struct Redirect;
 
 // === impl Redirect ===
@@ -206,7 +208,7 @@ impl Drop for Redirect {
 }
 
 /// Runs Longwave with `wrapper` and returns the service that it reports for the server's end of a redirected connection.
-fn service_behind_a_redirect(wrapper: Vec<String>) -> Option<String> {
+fn service_of_a_redirect(wrapper: Vec<String>) -> Option<String> {
     let listener = TcpListener::bind("0.0.0.0:0").unwrap();
     let _redirect = Redirect::to(listener.local_addr().unwrap().port());
     let folder = tempfile::tempdir().unwrap();
@@ -231,19 +233,20 @@ fn service_behind_a_redirect(wrapper: Vec<String>) -> Option<String> {
     end.service.clone()
 }
 
-/// *Scenario*: a connection to an address that is redirected to a local server; all five, and all but CAP_NET_ADMIN.
-/// *Guarantees*: with it, the record of the server's end names the service; without it, `check` says so, and the service is unknown.
+/// *Scenario*: a connection to an address that is redirected to a local server, with all five, and with all except CAP_NET_ADMIN.
+/// *Guarantees*: with it, the record of the server's end names the service. Without it, the service is unknown, and `check` reports the
+/// capability as missing.
 fn without_net_admin_translated_services_are_lost() {
     let _turn = gate::privileged();
-    assert_eq!(service_behind_a_redirect(root_with(&ALL)).as_deref(), Some("web"));
-    assert_eq!(service_behind_a_redirect(without("net_admin")).as_deref(), Some("unknown"));
+    assert_eq!(service_of_a_redirect(root_with(&ALL)).as_deref(), Some("web"));
+    assert_eq!(service_of_a_redirect(without("net_admin")).as_deref(), Some("unknown"));
     let (text, content) = check(&without("net_admin"));
     let fact = fact(&text, "connection tracking");
     assert!(content && fact.starts_with("degraded ") && fact.contains("grant CAP_NET_ADMIN"), "{text}");
 }
 
 /// *Scenario*: all five in another process namespace, as in a container without `hostPID`.
-/// *Guarantees*: `check` says so; older connections in namespaces without a mount are not reported.
+/// *Guarantees*: `check` reports the process namespace as degraded. Older connections in namespaces without a mount are not reported.
 fn without_the_hosts_processes_hidden_namespaces_are_lost() {
     let _turn = gate::privileged();
     let wrapper = ["unshare", "--pid", "--fork", "--kill-child=TERM", "--mount-proc"].map(str::to_owned);
@@ -254,8 +257,8 @@ fn without_the_hosts_processes_hidden_namespaces_are_lost() {
     assert_eq!(older.not_in(&seen_as_any_user(&wrapper, &older)), ["hidden_open", "hidden_orphan"]);
 }
 
-/// *Scenario*: an ordinary user with the five as ambient capabilities and no new privileges, as the systemd unit runs it.
-/// *Guarantees*: `check` reports no problem with them, and every older connection is reported.
+/// *Scenario*: an ordinary user with the five as ambient capabilities and `no_new_privs`, as the systemd unit runs Longwave.
+/// *Guarantees*: every older connection is reported.
 fn as_the_systemd_unit_runs_it() {
     let _turn = gate::privileged();
     let set: String = ALL.iter().map(|name| format!(",+{name}")).collect();
@@ -273,7 +276,8 @@ fn as_the_systemd_unit_runs_it() {
     assert_eq!(older.not_in(&seen_as_any_user(&wrapper, &older)), [""; 0]);
 }
 
-/// Runs Longwave with a binary and a configuration that any user can read. Returns the cookies that it reports until its second pass.
+/// Runs Longwave with `wrapper`, from copies of the binary and the configuration that any user can read. Returns the cookies of all records
+/// until the second pass.
 fn seen_as_any_user(wrapper: &[String], older: &OlderConnections) -> HashSet<u64> {
     let folder = tempfile::tempdir().unwrap();
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -303,7 +307,7 @@ fn seen_as_any_user(wrapper: &[String], older: &OlderConnections) -> HashSet<u64
             break;
         }
     }
-    // Longwave ends because its stdout is closed; SIGTERM ends the wrapper.
+    // Longwave ends because its stdout is closed. SIGTERM ends the wrapper.
     let _ = rustix::process::kill_process(
         rustix::process::Pid::from_child(&child),
         rustix::process::Signal::TERM,

@@ -1,4 +1,4 @@
-//! `longwave check` agrees with what the receiver does.
+//! `longwave check` reports what the receiver needs, and agrees with it.
 #![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use serde_json::json;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A host on which Longwave is started, and whether it can run there.
+/// A simulated host, and whether Longwave can run on it.
 struct Host {
     name: &'static str,
     wrapper: Vec<String>,
@@ -26,7 +26,7 @@ fn words(words: &[&str]) -> Vec<String> {
 }
 
 /// *Scenario*: this host, this host without capabilities, and this host without BTF.
-/// *Guarantees*: `check` succeeds only where the receiver starts; where it fails, it prints the error of the receiver.
+/// *Guarantees*: `check` succeeds if and only if the receiver starts. If not, it prints the error of the receiver.
 fn check_says_what_the_receiver_does() {
     let _turn = gate::privileged();
     let hidden = "mount -t tmpfs none /sys/kernel/btf && exec \"$@\"";
@@ -86,13 +86,14 @@ fn object_without(sections: &[&str], folder: &Path) -> PathBuf {
         let mut instructions = bytes[range].chunks_exact_mut(INSTRUCTION);
         instructions.find(|instruction| instruction[0] == EXIT).unwrap()[0] = NONE;
     }
-    let spoilt = folder.join("spoilt.o");
-    std::fs::write(&spoilt, bytes).unwrap();
-    spoilt
+    let invalid = folder.join("spoilt.o");
+    std::fs::write(&invalid, bytes).unwrap();
+    invalid
 }
 
-/// *Scenario*: a kernel that refuses both programs that find older connections; one older connection, one new one.
-/// *Guarantees*: `check` succeeds and says what is lost; Longwave runs, says the same, counts it, and reports the new connection.
+/// *Scenario*: a kernel that refuses both programs that find older connections. One connection is older than Longwave, another is not.
+/// *Guarantees*: `check` succeeds and reports both programs as degraded. Longwave runs, logs a warning for each, counts them as failures,
+/// and reports only the new connection.
 fn without_the_walks_only_older_connections_are_lost() {
     let _turn = gate::privileged();
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! The one-node Kubernetes of the end-to-end tests: it works as a cluster, and leaves nothing when it is taken down.
+//! The Kubernetes of the end-to-end tests, which has one node. It works as a cluster, and nothing of it remains after it is taken down.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
@@ -32,7 +32,7 @@ metadata: {name: web}
 spec: {selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}
 "#;
 
-/// A client that retries until the service responds; the wait for its log has a limit.
+/// A client that retries until the service responds. The wait for its log has a time limit.
 const CLIENT: &str = r#"
 apiVersion: v1
 kind: Pod
@@ -44,11 +44,11 @@ spec:
     command: [sh, -c, 'until wget -q -O- http://$WEB_SERVICE_HOST; do sleep 0.1; done; exec sleep 1000']
 "#;
 
-/// *Scenario*: for each mode of kube-proxy: a cluster with a Deployment of two replicas, its Service and a client is taken down while all
-/// run.
-/// *Guarantees*: the client reaches a replica through the ClusterIP; afterwards no process, network device, namespace, mount, rule, cgroup
-/// or folder is left.
-fn cluster_leaves_nothing_behind() {
+/// *Scenario*: a cluster with a Deployment of two replicas, its Service and a client is taken down while all of them run. Once with each
+/// mode of kube-proxy.
+/// *Guarantees*: the client reaches a replica through the ClusterIP. Afterwards no process, network device, namespace, mount, rule, cgroup
+/// or folder of the cluster exists.
+fn nothing_remains_of_a_cluster() {
     let _turn = gate::privileged();
     for mode in [ProxyMode::Nftables, ProxyMode::Iptables] {
         let before = traces();
@@ -65,7 +65,7 @@ fn cluster_leaves_nothing_behind() {
     }
 }
 
-/// Lists what a cluster could leave, without what other tests on this machine make.
+/// Lists everything on this machine that a cluster may create. Excludes what other tests create.
 fn traces() -> BTreeSet<String> {
     let mut traces = BTreeSet::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
@@ -122,5 +122,5 @@ fn traces() -> BTreeSet<String> {
 }
 
 fn main() -> ExitCode {
-    harness::run(tests![cluster_leaves_nothing_behind,])
+    harness::run(tests![nothing_remains_of_a_cluster,])
 }

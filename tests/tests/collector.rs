@@ -1,4 +1,4 @@
-//! What arrives through a real OpenTelemetry Collector equals the output of `stdout` in the same run.
+//! The data that arrives through a real OpenTelemetry Collector equals the output of `stdout` in the same run.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -112,7 +112,7 @@ fn assert_equal(sink: &HttpSink, finished: &Finished, counters: Temporality) {
     }
 }
 
-/// Fails unless each cumulative counter is the sum of the deltas since its start, and each histogram's count likewise.
+/// Fails unless each cumulative counter, and each count of a histogram, is the sum of the deltas since its start.
 fn assert_accumulated(arrived: &BTreeSet<FlatPoint>, shown: &BTreeSet<FlatPoint>) {
     let count = |point: &FlatPoint| point.value.split('/').next().and_then(|count| count.parse::<u64>().ok());
     let sums = || arrived.iter().filter(|point| point.start > 0);
@@ -128,7 +128,7 @@ fn assert_accumulated(arrived: &BTreeSet<FlatPoint>, shown: &BTreeSet<FlatPoint>
     }
 }
 
-/// Keeps every line, so that logs can be compared completely.
+/// Returns options with which every line is kept, so that logs can be compared completely.
 fn lines() -> Options {
     Options { lines: true, ..Options::default() }
 }
@@ -173,7 +173,7 @@ fn replay_over_http_gzip() {
 }
 
 /// *Scenario*: the exporter is configured for cumulative sums.
-/// *Guarantees*: every counter and histogram says that it is cumulative, and is the sum of the deltas since its start.
+/// *Guarantees*: every counter and histogram is marked as cumulative, and is the sum of the deltas since its start.
 fn replay_cumulative() {
     let extra = json!({"temporality": "cumulative"});
     replayed("grpc", "gzip", extra, Temporality::Cumulative);
@@ -218,8 +218,8 @@ fn await_windows(longwave: &Longwave, count: usize) {
     });
 }
 
-/// *Scenario*: no Collector at the start; it comes up two windows later.
-/// *Guarantees*: what was exported meanwhile is retried and arrives; nothing is lost.
+/// *Scenario*: the Collector does not run at the start, and starts two windows later.
+/// *Guarantees*: the earlier exports are retried and arrive. Nothing is lost.
 fn collector_comes_later() {
     let binary = collector::binary();
     let _turn = gate::privileged();
@@ -241,8 +241,9 @@ fn collector_comes_later() {
     assert_equal(&sink, &finished, Temporality::Delta);
 }
 
-/// *Scenario*: no process listens at the endpoint, and retries end soon.
-/// *Guarantees*: every item that could not be delivered is counted with its reason; the process goes on and stops without an error.
+/// *Scenario*: no process listens at the endpoint, and retries end after 1 s.
+/// *Guarantees*: every item that could not be delivered is counted under its reason. The process continues to run, and stops without an
+/// error.
 fn endpoint_is_down() {
     let _turn = gate::privileged();
     let endpoint = longwave_tests::longwave::free_address();

@@ -1,4 +1,4 @@
-//! Manifests, unit, compose file and dashboard in docker/ agree with each other and with the binary.
+//! The manifests, the systemd unit, the compose file and the dashboard in docker/ are consistent with each other and with the binary.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
@@ -35,8 +35,8 @@ fn words(list: &Value) -> BTreeSet<&str> {
     list.as_array().unwrap_or_else(|| panic!("not a list: {list}")).iter().filter_map(Value::as_str).collect()
 }
 
-/// *Scenario*: the DaemonSet, the compose file, the unit, docs/DEPLOYMENT.md and the Dockerfile.
-/// *Guarantees*: all grant the same five capabilities, drop all others, and none is privileged.
+/// *Scenario*: the DaemonSet, the compose file, the unit, and docs/DEPLOYMENT.md.
+/// *Guarantees*: all grant the same five capabilities, and none is privileged. The manifests drop all other capabilities.
 fn all_grant_the_same_capabilities() {
     let five = BTreeSet::from(CAPABILITIES);
     let daemonset = &yaml("kubernetes/daemonset.yaml")[0];
@@ -75,7 +75,7 @@ fn all_grant_the_same_capabilities() {
 }
 
 /// *Scenario*: the ClusterRole.
-/// *Guarantees*: it allows to list and watch pods, services and endpoint slices, and nothing else.
+/// *Guarantees*: it allows listing and watching pods, services and endpoint slices, and nothing else.
 fn the_service_account_may_list_and_watch_three_things() {
     let documents = yaml("kubernetes/rbac.yaml");
     let role = documents.iter().find(|document| document["kind"] == "ClusterRole").unwrap();
@@ -91,7 +91,7 @@ fn the_service_account_may_list_and_watch_three_things() {
 }
 
 /// *Scenario*: the kustomization and the files of its folder.
-/// *Guarantees*: every manifest is listed, every listed file is there, and the pods mount the generated ConfigMap.
+/// *Guarantees*: every manifest is listed, every listed file exists, and the pods mount the generated ConfigMap.
 fn the_kustomization_lists_every_file() {
     let kustomization = &yaml("kubernetes/kustomization.yaml")[0];
     let generated = &kustomization["configMapGenerator"][0];
@@ -107,9 +107,9 @@ fn the_kustomization_lists_every_file() {
     assert!(volumes.iter().any(|volume| volume["configMap"]["name"] == generated["name"]), "{volumes:?}");
 }
 
-/// *Scenario*: the pipelines of the DaemonSet and of the compose file go through `longwave validate`.
+/// *Scenario*: `longwave validate` with the configurations of the DaemonSet and of the compose file.
 /// *Guarantees*: both are valid configurations, without a warning.
-fn the_pipelines_are_sound() {
+fn the_pipelines_are_valid() {
     let names = docker().join("kubernetes/names.yaml");
     let names = format!("extensions.static.file={}", names.display());
     for (path, set) in [("kubernetes/config.yaml", Some(names)), ("compose/longwave.yaml", None)] {
@@ -124,19 +124,19 @@ fn the_pipelines_are_sound() {
     }
 }
 
-/// *Scenario*: the real Collector validates its configuration in the compose file.
-/// *Guarantees*: it is valid.
-fn the_collector_takes_its_configuration() {
+/// *Scenario*: the real Collector validates the configuration that the compose file mounts for it.
+/// *Guarantees*: the configuration is valid.
+fn the_collector_accepts_its_configuration() {
     let collector = collector::binary();
     let path = docker().join("compose/collector.yaml");
     let output = Command::new(collector).arg("validate").arg("--config").arg(path).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// *Scenario*: the services of the compose file and the files that they mount; the provisioning of Grafana's data source and dashboard.
+/// *Scenario*: the services of the compose file, the files that they mount, and the data source and dashboard of Grafana.
 /// *Guarantees*: every file exists, Prometheus receives OTLP where the Collector sends it, and the data source of the dashboard is
 /// provisioned.
-fn what_compose_mounts_is_there() {
+fn files_that_compose_mounts_exist() {
     let compose = &yaml("compose.yaml")[0];
     let services = compose["services"].as_object().unwrap();
     for (name, service) in services {
@@ -159,7 +159,7 @@ fn what_compose_mounts_is_there() {
 
 /// *Scenario*: the metrics and labels in the queries of the dashboard, and the series that the binary exports from a recording.
 /// *Guarantees*: every metric and label of a query exists (with the names that Prometheus derives from OTLP).
-fn the_dashboard_asks_for_what_there_is() {
+fn the_dashboard_queries_only_what_is_exported() {
     let recording = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/connections.lwr");
     let config = serde_json::json!({
         "receivers": {"replay": {"path": recording}},
@@ -178,7 +178,7 @@ fn the_dashboard_asks_for_what_there_is() {
         .flat_map(|line| serde_json::from_str::<serde_json::Map<String, Value>>(line).unwrap())
         .map(|(key, _)| key.replace('.', "_"))
         .collect();
-    // Attributes of a measure, which are a part of the key in JSON.
+    // Attributes of one measure. In JSON, their values are a part of the key.
     keys.extend(["longwave_close_reason", "error_type", "le"].map(str::to_owned));
 
     let dashboard: Value = serde_json::from_str(&text("dashboards/longwave.json")).unwrap();
@@ -208,7 +208,7 @@ fn the_dashboard_asks_for_what_there_is() {
 
 /// *Scenario*: `promtool` validates the configuration of Prometheus in the compose file and the expressions of the dashboard.
 /// *Guarantees*: both are valid.
-fn prometheus_takes_configuration_and_expressions() {
+fn prometheus_accepts_configuration_and_expressions() {
     if Command::new("promtool").arg("--version").output().is_err() {
         gate::missing("no promtool (Debian: prometheus)", "LONGWAVE_REQUIRE_PROMETHEUS");
     }
@@ -242,10 +242,10 @@ fn main() -> ExitCode {
         all_grant_the_same_capabilities,
         the_service_account_may_list_and_watch_three_things,
         the_kustomization_lists_every_file,
-        the_pipelines_are_sound,
-        the_collector_takes_its_configuration,
-        what_compose_mounts_is_there,
-        the_dashboard_asks_for_what_there_is,
-        prometheus_takes_configuration_and_expressions,
+        the_pipelines_are_valid,
+        the_collector_accepts_its_configuration,
+        files_that_compose_mounts_exist,
+        the_dashboard_queries_only_what_is_exported,
+        prometheus_accepts_configuration_and_expressions,
     ])
 }

@@ -1,5 +1,5 @@
-//! Names from a real Docker daemon: containers and Compose services, with renames, removed containers, reused addresses and restarts of
-//! the daemon.
+//! Names from a real Docker daemon: containers and Compose services, renamed and removed containers, reused addresses, and restarts of the
+//! daemon.
 #![allow(clippy::unwrap_used)]
 
 use std::io::{Read, Write};
@@ -14,7 +14,7 @@ use longwave_tests::time::unix_nanos;
 use longwave_tests::{Finished, Longwave, Record};
 use serde_json::{Value, json};
 
-/// Limit of the wait for a name. The start of a container on a loaded machine takes most of it.
+/// Maximum wait for a name. On a loaded machine, the start of a container takes most of this time.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Port of all servers in containers.
@@ -22,7 +22,7 @@ const PORT: u16 = 7177;
 /// Port on which one of them is published.
 const PUBLISHED: u16 = 8177;
 
-/// Labels that Compose sets. The tests have no Compose; Docker 20.10 reports services by these labels only.
+/// Labels that Compose sets. The tests set them, because they do not use Compose. They are Docker's only information about services.
 const COMPOSE_WEB: [&str; 4] =
     ["--label", "com.docker.compose.project=shop", "--label", "com.docker.compose.service=web"];
 
@@ -51,7 +51,7 @@ fn start(docker: &Docker) -> Longwave {
     docker.netns.enter(|| Longwave::start_with(config(docker), Options { keep: OURS, ..Options::default() }))
 }
 
-/// Names of client and server, and of the service with its namespace.
+/// Names of client and server, and `<namespace>/<service>`.
 type Names<'a> = (&'a str, &'a str, &'a str);
 
 fn names(record: &Record) -> (String, String, String) {
@@ -110,10 +110,10 @@ fn await_finals_of(longwave: &Longwave, local: SocketAddr, count: usize) {
     });
 }
 
-/// *Scenario*: a Compose service and its client exchange data in a Docker network before Longwave starts; the client is renamed meanwhile;
-/// the server is removed, and a container outside Compose gets its address immediately and has another client.
-/// *Guarantees*: both reporters name older connections; every record has the names that were true at its time: the old one before the
-/// rename, the new one after it; the reused address never gets its former name or service; both reporters report the same bytes.
+/// *Scenario*: a Compose service and its client exchange data in a Docker network before Longwave starts. The client is renamed while its
+/// connection is open. Then the server is removed, and a container outside Compose gets its address immediately, and another client.
+/// *Guarantees*: both reporters name older connections. Every record has the names of its time: the old one before the rename, and the new
+/// one after it. The reused address never gets its former name or service. Both reporters report the same bytes.
 fn names_follow_containers_under_traffic() {
     let _turn = gate::privileged();
     let docker = Docker::start();
@@ -138,10 +138,10 @@ fn names_follow_containers_under_traffic() {
     docker.run(&["rm", "-f", "late"]);
     docker.run(&["rm", "-f", "other"]);
     longwave.await_records("the ends of both late connections", LIMIT, {
-        let mut ends = 0;
+        let mut finals = 0;
         move |record| {
-            ends += u32::from(record.is_final() && names(record).0 == "late");
-            ends == 2
+            finals += u32::from(record.is_final() && names(record).0 == "late");
+            finals == 2
         }
     });
     let finished = longwave.stop();
@@ -156,7 +156,7 @@ fn names_follow_containers_under_traffic() {
         } else if at < removed {
             &[("renamed", "shop-web-1", "shop/web")]
         } else {
-            // The old connection may end after its containers.
+            // The old connection may be closed after its containers were removed.
             &[("late", "other", "unknown/unknown"), ("renamed", "shop-web-1", "shop/web")]
         };
         assert!(
@@ -177,10 +177,10 @@ fn names_follow_containers_under_traffic() {
     }
 }
 
-/// *Scenario*: Longwave starts before the daemon; the daemon starts, is stopped with its containers, and starts again with other containers
-/// at the same address.
-/// *Guarantees*: Longwave reports records and then names without a restart; removed containers are forgotten; the missing daemon is logged
-/// once, with the remedy, and exported.
+/// *Scenario*: Longwave starts before the daemon. The daemon starts, stops with its containers, and starts again with other containers at
+/// the same address.
+/// *Guarantees*: Longwave reports records, and later names, without a restart. The names of removed containers are no longer used. The
+/// missing daemon is logged once, with the remedy, and is visible in the metrics.
 fn the_daemon_may_start_late_and_restart() {
     let _turn = gate::privileged();
     let mut docker = Docker::start();
@@ -223,10 +223,10 @@ fn the_daemon_may_start_late_and_restart() {
     assert!(wrong.is_none(), "{wrong:?}");
 }
 
-/// *Scenario*: clients of the host connect to a server in the network of the host, and to one on the bridge with a published port: through
-/// docker-proxy, through the translation of the kernel, and directly.
-/// *Guarantees*: the server in the network of the host is named by its cgroup at both ends; connections to the published port name the
-/// Compose service and, if the kernel translates them, the workload; sent and received bytes equal those of the client.
+/// *Scenario*: clients on the host connect to a server in the host's network, and to one on the bridge with a published port. They reach
+/// the latter through docker-proxy, through address translation in the kernel, and directly.
+/// *Guarantees*: both reporters name the server in the host's network, by its cgroup. Connections to the published port have the Compose
+/// service and, if the kernel translates them, the workload. Sent and received bytes equal those of the client.
 fn the_hosts_network_and_published_ports_are_named() {
     let _turn = gate::privileged();
     let docker = Docker::start();
@@ -251,7 +251,7 @@ fn the_hosts_network_and_published_ports_are_named() {
 
     for (client, bytes, server, service) in [
         (in_host, 1_111, "in-host", "unknown/unknown"),
-        // The socket belongs to the proxy; the client connected to the service.
+        // The server's socket belongs to the proxy, but the client connected to the service.
         (by_proxy, 2_222, "docker-proxy", "shop/web"),
         (translated, 3_333, "shop-web-1", "shop/web"),
         (directly, 4_444, "shop-web-1", "shop/web"),

@@ -4,10 +4,10 @@ use std::process::Command;
 
 use longwave_tests::binary;
 
-/// *Scenario*: each file of config/examples goes through `longwave validate`.
+/// *Scenario*: `longwave validate` with each file of config/examples.
 /// *Guarantees*: every example is a valid configuration, without a warning.
 #[test]
-fn every_example_is_sound() {
+fn every_example_is_valid() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/examples");
     let mut checked = 0;
     for entry in std::fs::read_dir(folder).expect("config/examples is there") {

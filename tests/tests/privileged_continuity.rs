@@ -1,4 +1,4 @@
-//! Continuity: connections that are older than Longwave, idle, in other namespaces, or open in no process.
+//! Continuity: connections that are older than Longwave, that are idle, that are in other namespaces, or that no process has open.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::HashMap;
@@ -53,7 +53,8 @@ fn close_all(name: &str, pairs: Vec<(End, End)>, as_found: fn(Account) -> Accoun
 }
 
 /// *Scenario*: connections of every address family, on loopback and in another namespace, that had traffic before Longwave starts.
-/// *Guarantees*: each is in the first window, with the right role, `start_known` false and delta 0; later deltas and the close are exact.
+/// *Guarantees*: each is in the first window, with the right role, `start_known` false and deltas of 0. Later deltas and the close are
+/// exact.
 fn older_than_longwave() {
     let _turn = gate::privileged();
     let netns = Netns::new();
@@ -113,7 +114,8 @@ fn older_than_longwave() {
     }
 }
 
-/// Keeps connections idle, one older than Longwave and one younger. Returns the times between their updates in ns.
+/// Runs Longwave with two idle connections, one older and one younger than Longwave. Returns the times between the updates of each end, in
+/// ns.
 fn idle_update_gaps(interval: &str, reports: usize) -> Vec<Vec<u64>> {
     let network = Network::loopback(Family::V4);
     let mut older = network.pair().unwrap();
@@ -151,8 +153,8 @@ fn update_gaps(records: &[Record], cookie: u64) -> Vec<u64> {
     times.windows(2).map(|pair| pair[1] - pair[0]).collect()
 }
 
-/// *Scenario*: idle connections during ten intervals of 1 s.
-/// *Guarantees*: each has one record in each interval, with delta 0.
+/// *Scenario*: connections that are idle for ten intervals of 1 s.
+/// *Guarantees*: each has one record per interval, with deltas of 0.
 fn idle_is_reported_every_interval() {
     let _turn = gate::privileged();
     for gaps in idle_update_gaps("1s", 10) {
@@ -162,8 +164,8 @@ fn idle_is_reported_every_interval() {
     }
 }
 
-/// *Scenario*: idle connections during 60 s, with the default interval of 5 s.
-/// *Guarantees*: each is reported twelve times.
+/// *Scenario*: connections that are idle for 60 s, with the default interval of 5 s.
+/// *Guarantees*: each has twelve records.
 fn idle_for_a_minute() {
     let _turn = gate::privileged();
     for gaps in idle_update_gaps("5s", 12) {
@@ -172,8 +174,9 @@ fn idle_for_a_minute() {
     }
 }
 
-/// *Scenario*: a process closes a connection with a full send buffer before Longwave starts; the peer reads after the start.
-/// *Guarantees*: a socket that no process has open is found, and its close is exact, on loopback and in another namespace.
+/// *Scenario*: before Longwave starts, a process closes a connection whose send buffer is full. The peer reads after the start. On loopback
+/// and in another namespace.
+/// *Guarantees*: Longwave finds the socket although no process has it open, and the bytes at its close are exact.
 fn orphaned_before_the_start() {
     let _turn = gate::privileged();
     let netns = Netns::new();
@@ -205,7 +208,7 @@ fn orphaned_before_the_start() {
 }
 
 /// *Scenario*: 300 busy connections, half of them older than Longwave, a small table, and a ring of one page for samples.
-/// *Guarantees*: samples are lost and counted; the deltas of every connection still sum to its totals.
+/// *Guarantees*: samples are lost and counted. The deltas of every connection still sum to its totals.
 fn deltas_sum_though_samples_are_lost() {
     let _turn = gate::privileged();
     let network = Network::loopback(Family::V4);
@@ -225,7 +228,7 @@ fn deltas_sum_though_samples_are_lost() {
         if losses::of_samples(&longwave.telemetry()) > 0 {
             break;
         }
-        std::thread::sleep(Duration::from_millis(200)); // samples are lost in a pass, and passes come with the clock
+        std::thread::sleep(Duration::from_millis(200)); // samples are lost during a pass, and the next pass is at the next tick
     }
     let page = longwave.telemetry();
     assert!(losses::of_samples(&page) > 0, "inconclusive: no sample was lost\n{}", page.show());

@@ -14,16 +14,18 @@ use longwave_tests::verdict::{assert_exact, check, finals, unseen};
 use longwave_tests::{Family, Finished, Longwave, Network, PlayedConnection, Record, balance, config, peer};
 use serde_json::json;
 
-/// Limit of the wait for the last close.
+/// Maximum wait for the last close.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Makes connections while a Longwave with an interval of 1 s runs, and checks every end.
+/// Runs Longwave with an interval of 1 s while `connections` opens connections, and checks every end.
 fn exact(connections: impl Fn() -> Vec<PlayedConnection>) -> (Vec<PlayedConnection>, Finished) {
     exact_while(|_| connections())
 }
 
-/// Like [`exact`], for connections that depend on the records so far. If the kernel ran no BPF program at the close of an end (see
-/// [`kernel_trace`]), all connections are made again, once: in the first run the others must be exact, in the second all.
+/// Like [`exact`], but passes the running Longwave, so that `connections` can depend on the records so far.
+///
+/// If the kernel ran no BPF program at the close of an end (see [`kernel_trace`]), runs `connections` a second time. In the first run all
+/// other connections must be exact, and in the second run all.
 fn exact_while(
     connections: impl Fn(&Longwave) -> Vec<PlayedConnection>,
 ) -> (Vec<PlayedConnection>, Finished) {
@@ -68,26 +70,27 @@ fn anywhere(family: Family) {
 }
 
 /// *Scenario*: every scenario over IPv4 on loopback.
-/// *Guarantees*: the final bytes of each end equal the counts of the application, deltas sum to totals, roles and reasons are right.
-fn every_life_on_loopback_ipv4() {
+/// *Guarantees*: the bytes in the last record of each end equal the counts of the application. Deltas sum to totals. Roles and reasons are
+/// right.
+fn every_scenario_on_loopback_ipv4() {
     anywhere(Family::V4);
 }
 
 /// *Scenario*: the same over IPv6.
 /// *Guarantees*: the same.
-fn every_life_on_loopback_ipv6() {
+fn every_scenario_on_loopback_ipv6() {
     anywhere(Family::V6);
 }
 
 /// *Scenario*: the same over IPv6 sockets with IPv4-mapped addresses.
-/// *Guarantees*: the same, and the addresses are shown as IPv4.
-fn every_life_on_loopback_v4_mapped() {
+/// *Guarantees*: the same, and the addresses are reported as IPv4.
+fn every_scenario_on_loopback_v4_mapped() {
     anywhere(Family::Mapped);
 }
 
 /// *Scenario*: every scenario and fast open in another network namespace, with each address family.
-/// *Guarantees*: connections in a namespace that was made after the start are exact; data in a SYN is counted once.
-fn every_life_in_another_namespace() {
+/// *Guarantees*: connections in a namespace that is created after the start are exact. Data in a SYN is counted once.
+fn every_scenario_in_another_namespace() {
     let _turn = gate::privileged();
     let netns = Netns::new();
     exact(|| {
@@ -103,10 +106,10 @@ fn every_life_in_another_namespace() {
     });
 }
 
-/// *Scenario*: every scenario across two network namespaces, with each address family; also fast open, a network that fails, and a forced
+/// *Scenario*: every scenario between two network namespaces, with each address family. Also fast open, a network failure, and a forced
 /// simultaneous close.
-/// *Guarantees*: both ends are exact; the reason is `timeout` at the end whose network failed.
-fn every_life_across_namespaces() {
+/// *Guarantees*: both ends are exact. After the network failure, the reason at the client is `timeout`.
+fn every_scenario_across_namespaces() {
     let _turn = gate::privileged();
     let veth = VethPair::new();
     exact(|| {
@@ -124,12 +127,12 @@ fn every_life_across_namespaces() {
     });
 }
 
-/// Maximum number of connections that are made until a loss is reported. About one in 17 loses a segment of its handshake (3 % of two),
-/// which is always retransmitted and marked as lost. Later segments that the local stack refuses often are not, because `snd_nxt` does not
-/// advance. The probability of no loss in 400 connections is 10^-10.
+/// Maximum number of connections that are opened until a loss is reported. About one in 17 loses a segment of its handshake (3 % of two
+/// segments), and such a segment is always retransmitted and marked as lost. Later segments that the local stack refuses are often not
+/// marked, because `snd_nxt` does not advance. The probability of no loss in 400 connections is 10^-10.
 const MAX_HANDSHAKES: usize = 400;
 
-/// Number of connections that are made between two looks at the records.
+/// Number of connections that are opened between two checks of the records.
 const HANDSHAKES_PER_ROUND: usize = 10;
 
 /// Returns the retransmits and losses of all connections that have ended.
@@ -180,13 +183,13 @@ fn under_loss(hook: Hook) {
 }
 
 /// *Scenario*: 3 % of the segments are dropped on arrival, in both directions, across namespaces.
-/// *Guarantees*: bytes are exact; retransmits and losses are reported.
+/// *Guarantees*: bytes are exact. Retransmits and losses are reported.
 fn loss_on_input() {
     under_loss(Hook::Input);
 }
 
 /// *Scenario*: the local stack refuses 3 % of the segments on departure, in both directions.
-/// *Guarantees*: the same; segments that did not leave the host are not counted as sent.
+/// *Guarantees*: the same. Segments that did not leave the host are not counted as sent.
 fn loss_on_output() {
     under_loss(Hook::Output);
 }
@@ -199,7 +202,7 @@ fn over_4_gib() {
 }
 
 /// *Scenario*: one socket connects to itself (a simultaneous open), over IPv4 and IPv6.
-/// *Guarantees*: one connection is reported, exact, and its received bytes are those that it sent.
+/// *Guarantees*: one connection is reported, and its counts are exact: it has received the bytes that it has sent.
 fn self_connect() {
     let _turn = gate::privileged();
     exact(|| {
@@ -216,11 +219,11 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     harness::run(tests![
-        every_life_on_loopback_ipv4,
-        every_life_on_loopback_ipv6,
-        every_life_on_loopback_v4_mapped,
-        every_life_in_another_namespace,
-        every_life_across_namespaces,
+        every_scenario_on_loopback_ipv4,
+        every_scenario_on_loopback_ipv6,
+        every_scenario_on_loopback_v4_mapped,
+        every_scenario_in_another_namespace,
+        every_scenario_across_namespaces,
         loss_on_input,
         loss_on_output,
         over_4_gib,

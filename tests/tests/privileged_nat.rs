@@ -1,4 +1,4 @@
-//! Services with translated addresses: rules in the namespace of the host, as kube-proxy writes them, and redirects in a pod.
+//! Services with translated addresses. The host's namespace has rules like those of kube-proxy, and a pod has redirects.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::HashMap;
@@ -15,7 +15,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 const LIMIT: Duration = Duration::from_secs(60);
-/// The rules only concern packets of the pods to these addresses.
+/// Rules of the host. They apply only to packets to these addresses.
 const RULES: &str = "
 table inet longwave_test_kube {
   chain services {
@@ -49,7 +49,7 @@ rules:
     service: {name: meshed, namespace: shop}
 ";
 
-/// Two pods on this host, with the changes that they need. All are reverted when dropped.
+/// Two pods on this host, with the settings of the host that they need. All changes are reverted when dropped.
 struct Pods {
     a: Netns,
     b: Netns,
@@ -94,10 +94,10 @@ impl Drop for Pods {
     }
 }
 
-/// Connects from `from` to `asked`. Returns client and server.
-fn connect(from: &Netns, asked: &str, listener: &TcpListener) -> (TcpStream, TcpStream) {
-    let asked: SocketAddr = asked.parse().unwrap();
-    let client = from.enter(|| TcpStream::connect_timeout(&asked, Duration::from_secs(10)).unwrap());
+/// Connects from `from` to `target`, which leads to `listener`. Returns client and server.
+fn connect(from: &Netns, target: &str, listener: &TcpListener) -> (TcpStream, TcpStream) {
+    let target: SocketAddr = target.parse().unwrap();
+    let client = from.enter(|| TcpStream::connect_timeout(&target, Duration::from_secs(10)).unwrap());
     (client, listener.accept().unwrap().0)
 }
 
@@ -111,10 +111,11 @@ fn nft(text: &str) {
     assert!(nft.wait().unwrap().success());
 }
 
-/// *Scenario*: pods connect to a backend through cluster IPs, masqueraded or not, to a sidecar through a redirect in the pod, and directly
-/// to the backend, over IPv4 and IPv6, with connections that are older than Longwave, long and short.
-/// *Guarantees*: every record of both ends names the service of the address to which the client connected; direct connections have none.
-fn both_reporters_name_the_service_that_was_asked_for() {
+/// *Scenario*: a pod connects to a backend through cluster IPs (masqueraded and not), to a sidecar through a redirect in the pod, and
+/// directly to the backend. Over IPv4 and IPv6, with connections that are older than Longwave, with long ones and with short ones.
+/// *Guarantees*: every record of both ends names the service of the address to which the client connected. For direct connections it is
+/// `unknown`.
+fn both_reporters_name_the_service_that_the_client_connected_to() {
     let _turn = gate::privileged();
     let pods = Pods::new();
     let backend = pods.b.enter(|| TcpListener::bind("[::]:8080").unwrap());
@@ -132,10 +133,10 @@ fn both_reporters_name_the_service_that_was_asked_for() {
     let mut expected = HashMap::new();
     let mut open = Vec::new();
     let mut all = |open: &mut Vec<_>| {
-        for (asked, listener, service) in cases {
-            let pair = connect(&pods.a, asked, listener);
+        for (target, listener, service) in cases {
+            let pair = connect(&pods.a, target, listener);
             for end in [&pair.0, &pair.1] {
-                expected.insert(cookie(end), (asked, service));
+                expected.insert(cookie(end), (target, service));
             }
             open.push(pair);
         }
@@ -154,15 +155,15 @@ fn both_reporters_name_the_service_that_was_asked_for() {
     );
     let longwave = Longwave::start(config);
     all(&mut open);
-    let mut momentary = Vec::new();
-    all(&mut momentary);
-    for (mut client, mut server) in momentary {
+    let mut short = Vec::new();
+    all(&mut short);
+    for (mut client, mut server) in short {
         server.write_all(b"at once").unwrap();
         drop(server);
         client.read_to_end(&mut Vec::new()).unwrap();
     }
-    let held: Vec<u64> = open.iter().flat_map(|(client, server)| [cookie(client), cookie(server)]).collect();
-    let mut updates: HashMap<u64, u32> = held.iter().map(|cookie| (*cookie, 0)).collect();
+    let long: Vec<u64> = open.iter().flat_map(|(client, server)| [cookie(client), cookie(server)]).collect();
+    let mut updates: HashMap<u64, u32> = long.iter().map(|cookie| (*cookie, 0)).collect();
     longwave.await_records("two updates of each", LIMIT, |record| {
         if let Some(count) = updates.get_mut(&record.cookie()).filter(|_| record.event() == "update") {
             *count += 1;
@@ -174,9 +175,9 @@ fn both_reporters_name_the_service_that_was_asked_for() {
     assert!(longwave.await_finals(&finals, LIMIT), "ends are missing");
     longwave.records(|records| {
         for record in records {
-            let Some((asked, service)) = expected.get(&record.cookie()) else { continue };
+            let Some((target, service)) = expected.get(&record.cookie()) else { continue };
             let named = record.service.as_deref();
-            assert_eq!(named, Some(*service), "{} {} of {asked}", record.role, record.event_name);
+            assert_eq!(named, Some(*service), "{} {} of {target}", record.role, record.event_name);
         }
     });
     balance::assert_balances(&longwave);
@@ -184,5 +185,5 @@ fn both_reporters_name_the_service_that_was_asked_for() {
 }
 
 fn main() -> ExitCode {
-    harness::run(tests![both_reporters_name_the_service_that_was_asked_for,])
+    harness::run(tests![both_reporters_name_the_service_that_the_client_connected_to,])
 }

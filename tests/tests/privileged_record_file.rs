@@ -11,7 +11,7 @@ use longwave_tests::longwave::Options;
 use longwave_tests::{Family, Finished, Longwave, Network, Record, balance, config, scenario};
 use serde_json::json;
 
-/// Runs all scenarios on this host, recorded into `path` and shown on stdout.
+/// Runs scenarios while Longwave writes the records to `path` and to stdout.
 fn record(path: &Path) -> Finished {
     let base = config::logs(json!({"interval": "1s"}));
     let config = config::merged(
@@ -24,7 +24,7 @@ fn record(path: &Path) -> Finished {
     let longwave = Longwave::start_with(config, Options { lines: true, ..Options::default() });
     let netns = Netns::new();
     let mut connections = Vec::new();
-    let lives: &[scenario::Scenario] = &[
+    let scenarios: &[scenario::Scenario] = &[
         ("nothing", scenario::nothing),
         ("clean_close", scenario::clean_close),
         ("half_close", scenario::half_close),
@@ -36,18 +36,18 @@ fn record(path: &Path) -> Finished {
     let networks = Family::ALL
         .into_iter()
         .flat_map(|family| [Network::loopback(family), Network::inside(&netns, family)]);
-    let mut held = Vec::new();
+    let mut open = Vec::new();
     for network in networks {
-        held.push(network.pair().unwrap());
-        connections.extend(scenario::play(lives, &network));
+        open.push(network.pair().unwrap());
+        connections.extend(scenario::play(scenarios, &network));
     }
-    let cookie = held[0].0.account().cookie;
+    let cookie = open[0].0.account().cookie;
     let mut updates = 0;
     longwave.await_records("updates of an open connection", Duration::from_secs(60), |record| {
         updates += u32::from(record.cookie() == cookie && record.event() == "update");
         updates == 6
     });
-    drop(held);
+    drop(open);
     longwave.await_finals(&longwave_tests::verdict::finals(&connections), Duration::from_secs(60));
     balance::assert_balances(&longwave);
     longwave.stop()
@@ -65,8 +65,8 @@ fn replay(path: &Path) -> Finished {
     finished
 }
 
-/// *Scenario*: all kinds of connections are recorded and shown in the same run; the file is replayed.
-/// *Guarantees*: the replay shows the same lines in the same order.
+/// *Scenario*: one run writes the records of different connections to a file and to stdout. Another run replays the file.
+/// *Guarantees*: the replay prints the same lines in the same order.
 fn replay_shows_what_was_recorded() {
     let _turn = gate::privileged();
     let folder = tempfile::TempDir::new().unwrap();
@@ -80,7 +80,7 @@ fn replay_shows_what_was_recorded() {
     }
 }
 
-/// Records `fixtures/connections.lwr` again, with every event but `vanished`. Needs root.
+/// Records `fixtures/connections.lwr` again. It has every event except `vanished`. Needs root.
 fn make_fixture() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/connections.lwr");
     let _ = std::fs::remove_file(&path);

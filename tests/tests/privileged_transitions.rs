@@ -1,4 +1,4 @@
-//! Closes of churning connections: those that are reported and those that are counted as lost add up, and none is reported twice.
+//! Closes of many short connections. Each close is reported once or counted as lost.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
@@ -15,16 +15,16 @@ use longwave_tests::telemetry::Metrics;
 use longwave_tests::{Finished, Longwave, balance, losses};
 use serde_json::{Value, json};
 
-/// Limit of the wait for the last close.
+/// Maximum wait for the last close.
 const LIMIT: Duration = Duration::from_secs(90);
 
-/// Number of passes without a new record after which no close is expected.
+/// Number of passes without a new record after which no further close is expected.
 const SILENT_PASSES: u64 = 2;
 
-/// A Longwave that reports only the ends of the churn's connections.
+/// A Longwave that reports only the final records of the churn's connections.
 struct Watch {
     longwave: Longwave,
-    /// Trace of the kernel, if it may run no BPF program at some closes.
+    /// Trace of the kernel. `None` if the kernel runs BPF programs at every close.
     trace: Option<KernelTrace>,
 }
 
@@ -40,14 +40,14 @@ struct Outcome {
 
 impl Watch {
     fn start(churn: &Churn, receiver: Value) -> Self {
-        let only_ends = json!({
+        let only_finals = json!({
             "processors": {"filter": {"exclude": {"events": ["open", "update"]}}},
             "service": {"pipelines": {"logs": {"processors": ["filter"]}}},
         });
         let options = Options { keep: longwave_tests::Record::is_final, ..Options::default() };
         let trace =
             (!gate::stock_kernel() && kernel_trace::available()).then(|| KernelTrace::of(&churn.ports()));
-        let config = merged(logs(merged(churn.receiver("5s"), receiver)), only_ends);
+        let config = merged(logs(merged(churn.receiver("5s"), receiver)), only_finals);
         Self { longwave: Longwave::start_with(config, options), trace }
     }
 
@@ -102,8 +102,8 @@ fn lost(page: &Metrics) -> usize {
 // === impl Outcome ===
 
 impl Outcome {
-    /// Asserts that the closes that were reported, that were counted as lost, and at which the kernel ran no BPF program add up. Queues
-    /// count opens and closes together, so if they overflowed, their count is only a bound.
+    /// Asserts that every close was reported once, was counted as lost, or happened without a BPF program. Queues count lost opens and
+    /// closes together, so their count is only an upper bound for closes.
     fn assert_adds_up(&self) {
         let Self { tally, page, causes, .. } = self;
         assert_eq!(tally.twice, Vec::<u64>::new(), "closes reported twice");
@@ -124,14 +124,14 @@ impl Outcome {
         assert!(self.causes.lost.is_empty(), "{}", self.evidence());
     }
 
-    /// Describes everything that may explain a missing close.
+    /// Formats everything that may explain a missing close.
     fn evidence(&self) -> String {
         let Self { tally, page, finished, causes } = self;
         let stderr: Vec<&str> = finished.stderr.lines().rev().take(30).collect();
         format!(
             "missing {}, ended otherwise {:?}; by the trace of the kernel, {} of these were unobservable and {} lost:\n{}\n{}\n{}",
             tally.missing.len(),
-            tally.otherwise,
+            tally.not_closed,
             causes.unobservable.len(),
             causes.lost.len(),
             causes.evidence,
@@ -143,7 +143,7 @@ impl Outcome {
 
 /// *Scenario*: 100,000 connections open and close as fast as possible.
 /// *Guarantees*: every close is reported once or counted as lost.
-fn a_hundred_thousand_as_fast_as_it_goes() {
+fn a_hundred_thousand_as_fast_as_possible() {
     let _turn = gate::privileged();
     let churn = Churn::new(2);
     let watch = Watch::start(&churn, json!({}));
@@ -151,8 +151,8 @@ fn a_hundred_thousand_as_fast_as_it_goes() {
     watch.finish(&ends).assert_adds_up();
 }
 
-/// *Scenario*: 10,000 connections a second for five seconds.
-/// *Guarantees*: nothing is lost, also no loss is counted.
+/// *Scenario*: 10,000 connections per second for five seconds.
+/// *Guarantees*: every close is reported, and no loss is counted.
 fn ten_thousand_a_second_lose_nothing() {
     let _turn = gate::privileged();
     let churn = Churn::new(2);
@@ -161,8 +161,8 @@ fn ten_thousand_a_second_lose_nothing() {
     watch.finish(&ends).assert_nothing_lost();
 }
 
-/// *Scenario*: a ring of one page for transitions, 20,000 connections as fast as possible.
-/// *Guarantees*: every transition that does not fit into the ring is counted.
+/// *Scenario*: the transitions ring has one page, and 20,000 connections open and close as fast as possible.
+/// *Guarantees*: every close that does not fit into the ring is counted.
 fn tiny_ring() {
     let _turn = gate::privileged();
     let churn = Churn::new(2);
@@ -171,8 +171,8 @@ fn tiny_ring() {
     watch.finish(&ends).assert_adds_up();
 }
 
-/// *Scenario*: a connection table of 16 slots; 200 connections are opened and then closed, three times.
-/// *Guarantees*: the close of a connection without a slot is reported once or counted.
+/// *Scenario*: the connection table has 16 slots. 200 connections are opened and then closed, three times.
+/// *Guarantees*: the close of a connection without a slot is reported once, or counted.
 fn tiny_table() {
     let _turn = gate::privileged();
     let churn = Churn::new(2);
@@ -181,7 +181,7 @@ fn tiny_table() {
     watch.finish(&ends).assert_adds_up();
 }
 
-/// Changes the receive packet steering of loopback, and restores it when dropped.
+/// Receive packet steering of loopback. The former setting is restored when dropped.
 struct Steering {
     before: String,
 }
@@ -203,9 +203,9 @@ impl Drop for Steering {
     }
 }
 
-/// *Scenario*: receive packet steering on loopback; connections as fast as possible until the kernel has skipped `state`, in at
-/// most 20 rounds.
-/// *Guarantees*: `state_again` reports what `state` missed: no close is missing.
+/// *Scenario*: receive packet steering on loopback. Connections open and close as fast as possible, until the kernel has skipped `state`,
+/// in at most 20 rounds.
+/// *Guarantees*: `state_again` reports the closes for which `state` was skipped. Every close is reported once or counted as lost.
 fn rps_none_missing() {
     let _turn = gate::privileged();
     let _steering = Steering::on();
@@ -229,7 +229,7 @@ fn rps_none_missing() {
 
 fn main() -> ExitCode {
     harness::run(tests![
-        a_hundred_thousand_as_fast_as_it_goes,
+        a_hundred_thousand_as_fast_as_possible,
         ten_thousand_a_second_lose_nothing,
         tiny_ring,
         tiny_table,

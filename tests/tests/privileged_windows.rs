@@ -15,7 +15,7 @@ use serde_json::json;
 const LIMIT: Duration = Duration::from_secs(60);
 const WORKLOADS: usize = 14;
 
-/// Sums, by name of the measure.
+/// Sums by name of the measure.
 type Sums = BTreeMap<&'static str, u64>;
 
 /// Sums the records of a run. At level `connection`, failed connections have no series.
@@ -85,7 +85,7 @@ fn bounds(point: &Point) -> (&str, &str) {
     (point["start"].as_str().unwrap(), point["end"].as_str().unwrap())
 }
 
-/// Makes traffic of `WORKLOADS` cgroups for a few windows: long, short and refused connections.
+/// Opens long, short and refused connections in `WORKLOADS` cgroups, for a few windows.
 fn load(longwave: &Longwave) {
     let network = Network::loopback(Family::V4);
     let cgroups: Vec<Cgroup> = (0..WORKLOADS).map(|number| Cgroup::new(&format!("load{number}"))).collect();
@@ -138,7 +138,7 @@ fn max_series_of(finished: &Finished, level: &str) -> usize {
 }
 
 /// *Scenario*: 14 workloads with long, short and refused connections over several windows.
-/// *Guarantees*: the windows of every level sum to the records, are aligned and have no gaps; each workload has a series.
+/// *Guarantees*: the windows of every level sum to the records. They are aligned and have no gaps. Each workload has a series.
 fn windows_sum_to_connections() {
     let _turn = gate::privileged();
     if cgroup::mount_point().is_none() {
@@ -149,7 +149,7 @@ fn windows_sum_to_connections() {
 }
 
 /// *Scenario*: the same with a limit of ten series.
-/// *Guarantees*: the sums are the same as without the limit: further series are folded, not dropped.
+/// *Guarantees*: the windows still sum to the records, because further series are folded and not dropped.
 fn windows_sum_to_connections_with_ten_series() {
     let _turn = gate::privileged();
     if cgroup::mount_point().is_none() {
@@ -166,7 +166,7 @@ fn windows_sum_to_connections_with_ten_series() {
     );
 }
 
-/// *Scenario*: 200 connections open and close in the middle of a window of 60 s, then SIGTERM.
+/// *Scenario*: 200 connections open and close in the middle of a window of 60 s. Then Longwave receives SIGTERM.
 /// *Guarantees*: all closes and the last window are exported before it exits with 0, and their sums are equal.
 fn a_stop_delivers_everything() {
     let _turn = gate::privileged();

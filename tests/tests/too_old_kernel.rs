@@ -28,7 +28,7 @@ fn oldest(text: &str) -> (u32, u32) {
 }
 
 /// *Scenario*: `check` under a kernel that is too old.
-/// *Guarantees*: it fails, and the message names the version of the kernel and the oldest supported one, and says to upgrade.
+/// *Guarantees*: it fails. The message names the version of the kernel, the oldest supported version, and the remedy (upgrade).
 fn check_says_that_the_kernel_is_too_old() {
     require_the_old_kernel();
     let (text, content) = check(&[]);
@@ -38,8 +38,8 @@ fn check_says_that_the_kernel_is_too_old() {
 }
 
 /// *Scenario*: `run` with a valid configuration under a kernel that is too old.
-/// *Guarantees*: Longwave exits with an error and without data; the error names the version of the kernel and the oldest supported one, and
-/// says to upgrade.
+/// *Guarantees*: Longwave exits with an error and prints no data. The error names the version of the kernel, the oldest supported version,
+/// and the remedy (upgrade).
 fn run_says_that_the_kernel_is_too_old() {
     require_the_old_kernel();
     let ended = Longwave::spawn(config::logs(json!({"interval": "1s"})), Options::default()).wait();

@@ -1,5 +1,5 @@
-//! Downloads and unpacks Debian packages without installing them; needs no root. It fetches the package lists itself, because those of the
-//! system may be missing (containers), old, or of another release.
+//! Downloads and unpacks Debian packages without installing them. Needs no root. Fetches the package lists itself, because the lists of the
+//! system may be missing (in containers), old, or of another release.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::sh::{output, run_quiet};
 
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// apt with its own, fresh package lists of some suites.
+/// apt with separate, new package lists of some suites.
 pub struct Apt {
     folder: PathBuf,
 }
@@ -86,7 +86,7 @@ impl Apt {
     }
 }
 
-/// The line of a suite in `sources.list`. `target=Packages` leaves out translations and other lists.
+/// Returns the line of a suite in `sources.list`. `target=Packages` excludes translations and other lists.
 fn source(suite: &str) -> String {
     let archive = if suite.ends_with("-security") { "debian-security" } else { "debian" };
     format!("deb [signed-by={KEYRING} target=Packages] http://deb.debian.org/{archive} {suite} main\n")

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: measures what Longwave costs on this machine. Prints; asserts nothing.
+//! `cargo xtask bench`: measures what Longwave costs on this machine. Prints the results and asserts nothing.
 
 use std::process::Command;
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-/// Root of the cache. It may be deleted at any time: what is missing is made again.
+/// Returns the root of the cache. The cache may be deleted at any time: missing files are created again.
 pub fn root() -> Result<PathBuf> {
     if let Some(dir) = std::env::var_os("LONGWAVE_CACHE").filter(|dir| !dir.is_empty()) {
         return Ok(PathBuf::from(dir));
@@ -21,7 +21,7 @@ pub fn dir(name: &str) -> Result<PathBuf> {
     Ok(dir)
 }
 
-/// Root folder of the workspace.
+/// Returns the root folder of the workspace.
 pub fn workspace() -> PathBuf {
     let xtask = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     xtask.parent().map(PathBuf::from).unwrap_or(xtask)

@@ -13,7 +13,7 @@ mod toolchain;
 
 /// Path of the committed object.
 const OBJECT: &str = "ebpf/object/longwave.bpf.o";
-/// Path of the versions that built the committed object.
+/// Path of the file with the versions of the toolchain that built the committed object.
 const TOOLCHAIN_FILE: &str = "ebpf/object/TOOLCHAIN";
 
 /// Subcommands of `cargo xtask ebpf`.
@@ -78,7 +78,7 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Compares the bytes if the versions of the toolchain are the same; otherwise they may differ.
+/// Compares the bytes, unless the versions of the toolchain differ: the bytes may then differ too.
 fn compare(built: &Path, committed: &Path, versions: &str, recorded: &str) -> Result<()> {
     if versions != recorded {
         println!(

@@ -1,4 +1,4 @@
-//! Running other programs, with errors that name the command.
+//! Runs other programs. Errors contain the command.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 
 use anyhow::{Context, Result, bail};
 
-/// A command as one readable line, for errors and progress.
+/// Formats a command as one line, for errors and progress.
 pub fn display(command: &Command) -> String {
     let mut line = command.get_program().to_string_lossy().into_owned();
     for arg in command.get_args() {
@@ -16,7 +16,7 @@ pub fn display(command: &Command) -> String {
     line
 }
 
-/// Runs a command with inherited output; a non-zero exit is an error.
+/// Runs a command with inherited output. A non-zero exit code is an error.
 pub fn run(command: &mut Command) -> Result<()> {
     let status = command
         .status()
@@ -27,7 +27,7 @@ pub fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs a command and returns its stdout; stderr is inherited.
+/// Runs a command and returns its stdout. It inherits stderr.
 pub fn output(command: &mut Command) -> Result<String> {
     captured(command.stderr(Stdio::inherit()))
 }
@@ -42,18 +42,18 @@ fn captured(command: &mut Command) -> Result<String> {
     String::from_utf8(output.stdout).with_context(|| format!("{}: output is not UTF-8", display(command)))
 }
 
-/// Runs a command whose output goes to stderr, so that stdout carries only the result of `cargo xtask`.
+/// Runs a command whose stdout goes to stderr, so that the stdout of `cargo xtask` contains only its result.
 pub fn run_quiet(command: &mut Command) -> Result<()> {
     command.stdout(std::io::stderr());
     run(command)
 }
 
-/// Like [`output`], with stderr discarded: for programs whose failure is one of the expected results.
+/// Like [`output`], but discards stderr. For programs that are expected to fail in some cases.
 pub fn output_silent(command: &mut Command) -> Result<String> {
     captured(command.stderr(Stdio::null()))
 }
 
-/// Returns the stdout of a child as lines. A thread reads them, so that the caller can wait for a line with a limit.
+/// Returns the stdout of a child as lines. A thread reads them, so that the caller can wait for a line with a time limit.
 pub fn lines(child: &mut Child) -> Result<Receiver<String>> {
     let stdout = child.stdout.take().context("the child's stdout is not a pipe")?;
     let (sender, receiver) = sync_channel(1024);

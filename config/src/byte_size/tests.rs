@@ -1,7 +1,7 @@
 use super::*;
 
 /// *Scenario*: sizes with binary, decimal and Kubernetes units, fractions, spaces.
-/// *Guarantees*: each parses to the exact number of bytes, and prints in the largest unit that is exact.
+/// *Guarantees*: each parses to the exact number of bytes, and prints in the largest unit that needs no fraction.
 #[test]
 fn sizes() {
     let cases = [

@@ -134,7 +134,7 @@ impl<'de> SeqAccess<'de> for Texts<'_> {
     }
 }
 
-/// An expanded node with its reference and original text, for settings that contain a whole [`Value`].
+/// An expanded node with its reference and original text. Settings with a field of type [`Value`] receive all three.
 pub(super) struct ExpandedNode<'t> {
     node: Node<'t>,
     expanded: &'t Expanded,

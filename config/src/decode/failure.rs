@@ -1,4 +1,4 @@
-//! Error type of the decoder: what is wrong, and, once a node has added it, the path.
+//! Error type of the decoder: the problem, and the path once a node has added it.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use crate::{ConfigError, ConfigPath, near_miss};
 /// One reason why decoding stopped.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    /// Path of the innermost node, which is the first that the failure passes on its way up.
+    /// Path of the innermost node. That node sets it first, because a failure is returned from inner nodes to outer ones.
     node: Option<ConfigPath>,
     missing: Option<&'static str>,
     message: String,

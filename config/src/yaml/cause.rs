@@ -36,7 +36,7 @@ pub(super) fn explain(error: &serde_yaml::Error, text: &str, source: &str) -> Co
 
 fn at(source: &str, position: Option<(usize, usize)>, problem: &str) -> ConfigError {
     match position {
-        // The line in a flag is always 1.
+        // In a `--set` flag the line is always 1, so it is not printed.
         Some((line, column)) if !source.starts_with("--") => {
             ConfigError::new(ConfigPath::root(), format_args!("{source}:{line}:{column}: {problem}"))
         }
@@ -44,7 +44,7 @@ fn at(source: &str, position: Option<(usize, usize)>, problem: &str) -> ConfigEr
     }
 }
 
-/// Removes the ` at line 3 column 5` of the library. Our errors start with the position.
+/// Removes the library's ` at line 3 column 5` from the end. The errors of this crate start with the position.
 fn without_position(text: &str) -> &str {
     text.split(" at line ").next().unwrap_or(text)
 }

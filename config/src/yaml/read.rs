@@ -124,7 +124,7 @@ fn fill_from(map: &mut Map, merged: Value) -> Result<(), &'static str> {
     }
 }
 
-/// Reads a key and refuses a duplicate. Here, and not later, because the error then has the line of the key.
+/// Reads a key and refuses a duplicate. This happens during parsing, because the parser adds the line to the error.
 struct Key<'a> {
     seen: &'a Map,
     merge_seen: bool,

@@ -72,7 +72,7 @@ pub struct Queue {
     pub storage: Option<ComponentId>,
 }
 
-/// Variables that every test sees.
+/// Environment variables of all tests.
 pub fn environment(name: &str) -> Option<String> {
     let value = match name {
         "NUMBER" => "0123",

@@ -29,11 +29,11 @@ pub struct Signals {
 
 /// Indices into the context that user space passes to `sample`, an array of `u64`.
 pub mod sample_context {
-    /// Position of the first bucket to visit.
+    /// Element with the index of the first bucket to visit.
     pub const FIRST: usize = 0;
-    /// Position of the number of buckets to visit.
+    /// Element with the number of buckets to visit.
     pub const COUNT: usize = 1;
-    /// Number of elements in use.
+    /// Number of elements that `sample` reads.
     pub const LEN: usize = 2;
 }
 

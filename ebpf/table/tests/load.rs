@@ -89,7 +89,7 @@ fn the_configured_connections_fit_under_churn() {
 }
 
 /// *Scenario*: a table of 64 slots is filled until it refuses all further sockets, and then emptied. This happens three times.
-/// *Guarantees*: no slot is used twice, all slots are used before the last refusal, and an emptied table takes as many sockets again.
+/// *Guarantees*: no slot is used twice, all slots are used before the last refusal, and an emptied table accepts as many sockets again.
 #[test]
 fn a_full_table_refuses_and_recovers() {
     let memory = Memory(RefCell::new(vec![0; 64]));
@@ -105,7 +105,7 @@ fn a_full_table_refuses_and_recovers() {
     for _ in 0..3 {
         let open_slots = fill();
         let indices: std::collections::HashSet<u32> = open_slots.iter().map(|slot| slot.index).collect();
-        // Among thousands of sockets each slot is in a candidate bucket of one.
+        // With thousands of sockets, each bucket is a candidate of many.
         assert_eq!((open_slots.len(), indices.len()), (64, 64));
         assert!(open_slots.into_iter().all(|slot| remove(&memory, slot)));
     }

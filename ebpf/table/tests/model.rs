@@ -1,6 +1,6 @@
 //! Explores the table's protocol with [loom]: one thread opens and closes connections of a socket, another one samples or seeds.
 //!
-//! The steps are those of `ebpf/programs`. Reads acquire and writes release, because x86 orders plain memory so.
+//! The steps are those of `ebpf/programs`. Reads acquire and writes release, as plain memory accesses do on x86.
 //!
 //! [loom]: https://docs.rs/loom
 #![allow(clippy::unwrap_used, missing_docs)]
@@ -40,7 +40,7 @@ struct ModelSocket {
     written: AtomicU64,
 }
 
-/// How a connection that is over was reported.
+/// Last report of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FinalReport {
     /// `state` reported the close with the entry.
@@ -286,7 +286,7 @@ fn explore(
 /// *Scenario*: a connection closes and another one opens in the same socket memory, during two passes of the sampler.
 /// *Guarantees*: the close is reported once. The new connection has one entry without data of the old one. No sample mixes the two.
 #[test]
-fn a_close_is_reported_once_beside_the_sampler() {
+fn a_close_during_a_pass_is_reported_once() {
     explore(
         |host| host.open(SOCKET, 1, 10),
         |host| {
@@ -312,7 +312,7 @@ fn a_close_is_reported_once_beside_the_sampler() {
 /// *Scenario*: a connection closes and opens again with the same cookie (`connect` to AF_UNSPEC), during two passes of the sampler.
 /// *Guarantees*: the close is reported once, under the generation of the first connection. The second connection has one entry.
 #[test]
-fn a_reconnected_socket_is_two_connections_beside_the_sampler() {
+fn a_reconnect_during_a_pass_makes_two_connections() {
     explore(
         |host| host.open(SOCKET, 1, 10),
         |host| {
@@ -402,7 +402,7 @@ fn a_seeded_socket_is_opened_again() {
     );
 }
 
-/// *Scenario*: as above, but the second connection stays open.
+/// *Scenario*: as in `a_seeded_socket_is_opened_again`, but the second connection stays open.
 /// *Guarantees*: the socket has one entry, that of the second connection. Seeding leaves none.
 #[test]
 fn a_seeded_socket_is_opened_again_and_stays_open() {
@@ -425,7 +425,7 @@ fn a_seeded_socket_is_opened_again_and_stays_open() {
 }
 
 /// *Scenario*: two CPUs open and close connections of three sockets in a table of two slots.
-/// *Guarantees*: each close is reported once, and without an entry exactly if the table refused the connection.
+/// *Guarantees*: each close is reported once. It is reported without an entry if and only if the table refused the connection.
 #[test]
 fn cpus_share_a_bucket_that_is_nearly_full() {
     explore(

@@ -70,11 +70,11 @@ impl Default for ClientConfig {
 }
 
 impl ClientConfig {
-    /// Its keys, in the order of its fields.
+    /// Keys of the section, in the order of the fields.
     pub(super) const KEYS: [&'static str; 7] =
         ["tls", "headers", "compression", "timeout", "retry_on_failure", "sending_queue", "temporality"];
 
-    /// Reports what is wrong. `grpc`: binary metadata is refused.
+    /// Reports invalid settings. With `grpc`, binary metadata is refused too.
     pub(super) fn validate(&self, grpc: bool, problems: &mut Problems) {
         self.tls.validate(problems);
         validate_headers(&self.headers, grpc, problems);

@@ -1,4 +1,4 @@
-//! Explains failed connections. The libraries report "transport error" and put the reason into their sources.
+//! Explains failed connections. The libraries report "transport error" and put the reason into the error's sources.
 
 use std::error::Error;
 use std::io;
@@ -12,7 +12,8 @@ pub(crate) fn explain(endpoint: &str, tls: bool, error: &(dyn Error + 'static)) 
         Some(cause) => format!("{endpoint}: {cause}"),
         None => {
             let text = innermost(error);
-            let cause = of_late_alert(&text).unwrap_or_else(|| format!("{text}{}", remedy_for_close(tls)));
+            let cause =
+                explain_late_alert(&text).unwrap_or_else(|| format!("{text}{}", remedy_for_close(tls)));
             format!("{endpoint}: {cause}")
         }
     }
@@ -34,12 +35,14 @@ fn likely_cause(tls: bool, error: &(dyn Error + 'static)) -> Option<String> {
         if let Some(io) = error.downcast_ref::<io::Error>() {
             // `source` skips the error that an I/O error wraps.
             let inner = io.get_ref().map(|inner| inner as &(dyn Error + 'static));
-            if let Some(known) = inner.and_then(|inner| likely_cause(tls, inner)).or_else(|| of_io(tls, io)) {
+            if let Some(known) =
+                inner.and_then(|inner| likely_cause(tls, inner)).or_else(|| explain_io(tls, io))
+            {
                 return Some(known);
             }
         }
         if let Some(known) = error.downcast_ref::<rustls::Error>() {
-            return Some(of_tls(known));
+            return Some(explain_tls(known));
         }
         if error.is::<Explained>() {
             return Some(error.to_string());
@@ -49,12 +52,12 @@ fn likely_cause(tls: bool, error: &(dyn Error + 'static)) -> Option<String> {
     None
 }
 
-/// A failure whose message names its cause already.
+/// A failure whose message contains its cause already.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Explained(pub String);
 
-fn of_io(tls: bool, error: &io::Error) -> Option<String> {
+fn explain_io(tls: bool, error: &io::Error) -> Option<String> {
     let remedy = remedy_for_close(tls);
     Some(match error.kind() {
         io::ErrorKind::ConnectionRefused => {
@@ -77,7 +80,7 @@ fn of_io(tls: bool, error: &io::Error) -> Option<String> {
     })
 }
 
-fn of_tls(error: &rustls::Error) -> String {
+fn explain_tls(error: &rustls::Error) -> String {
     use CertificateError as C;
     match error {
         rustls::Error::InvalidMessage(_) => {
@@ -109,7 +112,7 @@ fn of_tls(error: &rustls::Error) -> String {
 }
 
 /// Explains an alert that arrives after the handshake (TLS 1.3: the server refuses our certificate). HTTP/2 keeps only its text.
-fn of_late_alert(text: &str) -> Option<String> {
+fn explain_late_alert(text: &str) -> Option<String> {
     let (_, alert) = text.split_once("received fatal alert: ")?;
     Some(if alert.contains("Certificate") { refused_certificate(&text) } else { format!("TLS: {text}") })
 }

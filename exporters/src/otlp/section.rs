@@ -51,7 +51,7 @@ impl<'de, const OWN: usize> Visitor<'de> for SectionVisitor<OWN> {
     }
 }
 
-/// The entries that belong to [`ClientConfig`]. The protocol's own are stored in `own` on the way.
+/// The entries that belong to [`ClientConfig`]. The protocol's own entries are stored in `own` while the map is read.
 struct SharedEntries<'a, A> {
     map: A,
     own_keys: &'static [&'static str],

@@ -1,4 +1,4 @@
-//! `tls`: the Collector's client settings, and the rustls configuration that they give.
+//! `tls`: the Collector's client settings, and the rustls configuration that is built from them.
 
 use std::sync::Arc;
 

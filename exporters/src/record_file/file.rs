@@ -1,4 +1,4 @@
-//! [`RecordFile`]: opened at the start, appended to by each push, ended with a mark at the shutdown.
+//! [`RecordFile`] is opened at the start. Each push appends to it, and the shutdown writes the end mark.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, ErrorKind, Seek, SeekFrom};
@@ -35,7 +35,7 @@ struct OpenFile {
     file: File,
     /// Length of the whole blocks. Bytes after it are the rest of a failed write.
     len: u64,
-    /// Position of the session's start.
+    /// Offset of the session's first block, in bytes.
     session_at: u64,
     /// Records in this session.
     records: u64,

@@ -27,7 +27,7 @@ async fn push(exporter: &mut RecordFileExporter, batch: &Batch) -> Result<(), Pu
     Ok(())
 }
 
-/// Records the golden records and their pass.
+/// Writes the golden records and their pass to a file.
 async fn record(path: &Path, append: bool) {
     let mut exporter = exporter(path, append);
     exporter.pusher().start().await.unwrap();
@@ -69,7 +69,7 @@ async fn refusal(exporter: &RecordFileExporter, directory: &Path) -> String {
 }
 
 /// *Scenario*: records and a pass are written to a new file, and it is shut down twice.
-/// *Guarantees*: the file decodes to what was written and has its end mark; the payloads' items and traffic are the batch's.
+/// *Guarantees*: the file decodes to what was written and has its end mark. The payloads have the batch's items and traffic.
 #[tokio::test]
 async fn a_recording_reads_back() {
     let directory = tempfile::tempdir().unwrap();
@@ -101,7 +101,7 @@ async fn append_continues_whole_and_unfinished_files() {
 
 /// *Scenario*: a non-empty file without `append`, a file of another format or a damaged one with it, a missing directory, a directory,
 /// a device, and a file that another exporter is writing.
-/// *Guarantees*: each is refused at the start and not changed; the error has the path, the reason and the remedy.
+/// *Guarantees*: each is refused at the start and not changed. The error has the path, the reason and the remedy.
 #[tokio::test]
 async fn what_cannot_be_written_is_refused() {
     let directory = tempfile::tempdir().unwrap();
@@ -133,10 +133,10 @@ async fn what_cannot_be_written_is_refused() {
     insta::assert_snapshot!(text.replace(&format!("contains {len} bytes"), "contains N bytes"));
 }
 
-/// *Scenario*: a write failed halfway and left a part of a block; it is retried.
+/// *Scenario*: a write failed halfway and left a part of a block. It is retried.
 /// *Guarantees*: the part is cut off first, and the file is complete.
 #[tokio::test]
-async fn a_failed_write_leaves_no_trace() {
+async fn the_rest_of_a_failed_write_is_cut_off() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("records.lwr");
     let mut exporter = exporter(&path, false);
@@ -150,10 +150,10 @@ async fn a_failed_write_leaves_no_trace() {
     assert_eq!(read(&path), one_session(false));
 }
 
-/// *Scenario*: a push before the start and after the shutdown.
-/// *Guarantees*: the error is retryable; nothing panics.
+/// *Scenario*: a push before the start, and a shutdown without a start.
+/// *Guarantees*: the error of the push is retryable. The shutdown does nothing.
 #[tokio::test]
-async fn a_file_that_is_not_open_takes_nothing() {
+async fn a_file_that_is_not_open_accepts_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let mut exporter = exporter(&directory.path().join("records.lwr"), false);
     let error = push(&mut exporter, &Batch::records(golden::records())).await.unwrap_err();

@@ -24,6 +24,8 @@ pub(super) struct StdoutExporter {
 // === impl StdoutExporter ===
 
 impl StdoutExporter {
+    /// Creates the exporter, with the format for this signal and terminal.
+    ///
     /// # Errors
     /// The format does not fit the signal.
     pub(super) fn new(config: &StdoutConfig, context: &ExporterContext) -> Result<Self, ComponentError> {

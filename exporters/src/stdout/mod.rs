@@ -1,7 +1,7 @@
 //! Exporter `stdout`: a table for people, lines for people and `grep`, JSON for programs.
 //!
 //! One thread writes all payloads, whole and in order. A reader that does not read (`| less`) therefore blocks neither the pipeline nor
-//! the process's exit. When the reader ends, the process ends. Nothing but data is written to the standard output.
+//! the process's exit. When the reader ends, the process ends. Only data is written to the standard output.
 
 mod config;
 mod exporter;

@@ -34,7 +34,7 @@ fn assert_golden(name: &str, expected: &str, found: &str) {
 }
 
 /// *Scenario*: one record of each kind, with names that need escapes and numbers above 2^53.
-/// *Guarantees*: the output is the golden lines, the stable format of logs pipelines; each is a JSON object with exact numbers and unique
+/// *Guarantees*: the output is the golden lines, the stable format of logs pipelines. Each is a JSON object with exact numbers and unique
 /// keys.
 #[test]
 fn records_are_the_golden_lines() {
@@ -56,7 +56,7 @@ fn records_are_the_golden_lines() {
 }
 
 /// *Scenario*: one series of each level, a failing one, and the overflow series.
-/// *Guarantees*: the output is the golden lines, the stable format of metrics pipelines; closed and failed totals equal the sums of their
+/// *Guarantees*: the output is the golden lines, the stable format of metrics pipelines. Closed and failed totals equal the sums of their
 /// parts.
 #[test]
 fn series_are_the_golden_lines() {
@@ -111,7 +111,7 @@ fn exporter(format: Format) -> StdoutExporter {
 }
 
 /// *Scenario*: records, a watermark and a window are encoded in each format.
-/// *Guarantees*: the payloads' items and traffic are the batch's; a watermark gives no payload.
+/// *Guarantees*: the payloads have the batch's items and traffic. A watermark has no payload.
 #[test]
 fn payloads_account_for_the_batch() {
     let batches = [Batch::records(golden::records()), Batch::Window(Arc::new(golden::window()))];
@@ -138,8 +138,8 @@ fn pipe() -> (std::io::PipeReader, OwnedFd) {
     (reader, writer.into())
 }
 
-/// *Scenario*: payloads that are far larger than the pipe's capacity; the pipe is non-blocking, and its reader starts late.
-/// *Guarantees*: all bytes arrive, in order; a push waits without blocking its thread.
+/// *Scenario*: payloads that are far larger than the pipe's capacity. The pipe is non-blocking, and its reader starts late.
+/// *Guarantees*: all bytes arrive, in order. A push waits without blocking its thread.
 #[tokio::test]
 async fn payloads_are_written_whole_and_in_order() {
     let (mut reader, descriptor) = pipe();
@@ -166,8 +166,8 @@ async fn payloads_are_written_whole_and_in_order() {
     assert!(read.await.unwrap() == expected);
 }
 
-/// *Scenario*: the reader has closed the pipe; the output is a file on a full disk.
-/// *Guarantees*: the first error is fatal, the second drops the payload; both name their cause.
+/// *Scenario*: the reader has closed the pipe. Then the output is a file on a full disk.
+/// *Guarantees*: the first error is fatal, the second drops the payload. Both name their cause.
 #[tokio::test]
 async fn a_closed_pipe_is_fatal_and_a_full_disk_is_not() {
     let (reader, descriptor) = pipe();

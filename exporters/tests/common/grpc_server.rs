@@ -48,7 +48,7 @@ pub struct GrpcServer {
 }
 
 impl GrpcServer {
-    /// The server sends `replies` in this order, then accepts every request.
+    /// Starts a server that sends `replies` in this order and then accepts every request.
     pub async fn start(replies: Vec<Reply>) -> Self {
         Self::start_at("127.0.0.1:0", replies, None).await
     }

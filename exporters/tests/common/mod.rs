@@ -1,4 +1,4 @@
-//! What the tests of both protocols share: exporters created by their factories, small windows, certificates, servers.
+//! Helpers of the tests of both protocols: exporters created by their factories, small windows, certificates, servers.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub mod certificates;
@@ -19,7 +19,7 @@ pub fn exporter(component_type: &str, section: serde_json::Value, signal: Signal
     try_exporter(component_type, section, signal).unwrap_or_else(|message| panic!("{message}"))
 }
 
-/// As [`exporter`], or the error of its creation.
+/// Does what [`exporter`] does, but returns the error if the creation fails.
 pub fn try_exporter(
     component_type: &str,
     section: serde_json::Value,
@@ -43,7 +43,7 @@ pub fn try_exporter(
     (prepared.create)(context).map_err(|e| e.to_string())
 }
 
-/// A window of one series that sent `sent` bytes.
+/// Returns a window of one series that sent `sent` bytes.
 pub fn window(sent: u64) -> Batch {
     let mut measures = Measures::default();
     measures.totals.sent_bytes = sent;
@@ -57,7 +57,7 @@ pub fn window(sent: u64) -> Batch {
     Batch::Window(Arc::new(Window { start: UnixNanos(1), end: UnixNanos(2), series: vec![series] }))
 }
 
-/// `count` records.
+/// Returns `count` records.
 pub fn records(count: u64) -> Batch {
     let record = |i| ConnectionRecord { observed: UnixNanos(i), ..ConnectionRecord::blank() };
     Batch::records((0..count).map(record).collect())
@@ -70,7 +70,7 @@ pub fn payload(exporter: &mut dyn Exporter, batch: &Batch) -> Payload {
     payloads.remove(0)
 }
 
-/// A payload that is not a request, for tests that do not depend on the content.
+/// Returns a payload that is not a request, for tests that do not depend on the content.
 pub fn any_payload() -> Payload {
     Payload { bytes: Bytes::new(), items: 10, traffic_bytes: 0 }
 }

@@ -15,7 +15,7 @@ use super::container::{Container, ContainerId};
 /// Limit of one request in seconds. A daemon that is starting containers is slow to respond.
 const TIME_LIMIT: u64 = 20;
 
-/// Events that change names, addresses or ports, in the words of Docker and of Podman.
+/// Events that change names, addresses or ports, as Docker and Podman call them.
 const EVENTS: [&str; 9] =
     ["create", "start", "die", "died", "rename", "destroy", "remove", "connect", "disconnect"];
 
@@ -35,7 +35,7 @@ pub(super) struct ContainerEvent {
 /// Kind of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EventKind {
-    /// The container was started or got an address: what it has now, it has since the event.
+    /// The container was started or got an address. Its present addresses and ports are valid since the event.
     Started,
     /// Anything else: the container has to be inspected.
     Changed,
@@ -46,7 +46,7 @@ pub(super) enum EventKind {
 /// The daemon did not respond as expected.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ClientError {
-    /// The socket or the request failed. Shows the innermost cause, since the library's own message says only that a request failed.
+    /// The socket or the request failed. Shows the innermost cause, since the library's own message contains only that a request failed.
     #[error("{}", innermost(.0))]
     Request(#[from] bollard::errors::Error),
     /// There was no response within [`TIME_LIMIT`].
@@ -60,7 +60,8 @@ pub(super) enum ClientError {
 // === impl Client ===
 
 impl Client {
-    /// Prepares a client; each request connects. Requests carry no API version, so the daemon uses its own and none is too old.
+    /// Creates a client. Each request connects. Requests contain no API version, so the daemon uses its own, and daemons of all versions
+    /// work.
     pub fn new(address: &DaemonAddress) -> Result<Self, ClientError> {
         let docker = match address {
             DaemonAddress::Unix(path) => Docker::connect_with_unix(path, TIME_LIMIT, API_DEFAULT_VERSION),
@@ -93,7 +94,7 @@ impl Client {
         }
     }
 
-    /// Follows the events from `since` on, and up to a second before it.
+    /// Follows the events from `since` on. May return events of up to a second before it.
     pub fn events(&self, since: UnixNanos) -> BoxStream<'static, Result<ContainerEvent, ClientError>> {
         let list = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect::<Vec<_>>();
         let filters = HashMap::from([
@@ -112,7 +113,7 @@ impl Client {
     }
 }
 
-/// Bounds a whole request; the library's limit ends with the head of the response.
+/// Limits the time of a whole request. The library's limit does not include the body of the response.
 async fn limited<T>(
     request: impl Future<Output = Result<T, bollard::errors::Error>>,
 ) -> Result<T, ClientError> {
@@ -123,7 +124,7 @@ async fn limited<T>(
 // === impl ContainerEvent ===
 
 impl ContainerEvent {
-    /// `None` if it is not an event of a container.
+    /// Decodes a message. Returns `None` if it is not an event of a container.
     fn from_message(message: EventMessage) -> Option<Self> {
         let actor = message.actor?;
         let action = message.action?;
@@ -142,7 +143,7 @@ impl ContainerEvent {
 // === impl ClientError ===
 
 impl ClientError {
-    /// Whether the daemon responded, with an error or with what cannot be decoded. Then the connection to it still works.
+    /// Returns whether the daemon responded with an error or with a body that cannot be decoded. Then the connection to it still works.
     pub fn is_response(&self) -> bool {
         use bollard::errors::Error::{DockerResponseServerError, JsonDataError, JsonSerdeError};
         matches!(

@@ -9,7 +9,7 @@ use longwave_pipeline::model::{Endpoint, UnixNanos};
 
 use crate::rfc3339;
 
-/// Set by Compose and by podman-compose.
+/// Labels that Compose and podman-compose set.
 const COMPOSE_PROJECT: &str = "com.docker.compose.project";
 const COMPOSE_SERVICE: &str = "com.docker.compose.service";
 
@@ -131,7 +131,7 @@ impl Container {
         })
     }
 
-    /// The Compose project and service that the container belongs to.
+    /// Returns the Compose project and service that the container belongs to.
     pub fn compose(&self) -> Option<(&str, &str)> {
         let service = self.labels.get(COMPOSE_SERVICE)?;
         Some((self.labels.get(COMPOSE_PROJECT).map_or("", String::as_str), service))

@@ -33,7 +33,7 @@ pub(super) struct ContainerNames {
 pub(super) enum UpdateSource {
     /// An event. `begun`: addresses and ports are in use from this event on.
     Event { at: UnixNanos, begun: bool },
-    /// A list, or an inspection without an event. A container that ended at an unknown time ended at `lost`.
+    /// A list, or an inspection without an event. If a container ended at an unknown time, `lost` is that time.
     Poll { now: UnixNanos, lost: UnixNanos },
 }
 
@@ -49,7 +49,7 @@ struct LiveContainer {
 struct AddressSets {
     subnets: Vec<IpNet>,
     gateways: HashSet<IpAddr>,
-    /// Addresses on which ports are published; unspecified for all of the host's.
+    /// Addresses on which ports are published. The unspecified address stands for all addresses of the host.
     published: HashSet<IpAddr>,
     /// Addresses of the host.
     host: HashSet<IpAddr>,
@@ -68,7 +68,7 @@ impl ContainerTable {
         }
     }
 
-    /// Enters or updates a container. `names` are made from it.
+    /// Adds or updates a container. `names` are those of the container.
     pub fn apply(&mut self, container: &Container, names: ContainerNames, source: UpdateSource) {
         let at = match source {
             UpdateSource::Event { at, .. } | UpdateSource::Poll { now: at, .. } => at,
@@ -138,7 +138,7 @@ impl ContainerTable {
         self.published.evict_expired(now);
     }
 
-    /// Ids of the running containers.
+    /// Returns the ids of the running containers.
     pub fn running(&self) -> impl Iterator<Item = ContainerId> {
         self.live.iter().filter(|(_, live)| live.running).map(|(id, _)| *id)
     }
@@ -148,12 +148,12 @@ impl ContainerTable {
         self.live.get(&id).is_some_and(|live| live.running)
     }
 
-    /// Number of containers that have not ended.
+    /// Returns the number of containers that have not ended.
     pub fn len(&self) -> usize {
         self.live.len()
     }
 
-    /// Number of former values that are kept.
+    /// Returns the number of former values that are kept.
     #[cfg(test)]
     pub fn past_len(&self) -> usize {
         self.names.past_len() + self.addresses.past_len() + self.published.past_len()

@@ -18,12 +18,13 @@ use crate::history::Bounds;
 
 /// Kind of all workloads of this extension.
 const KIND: &str = "Container";
-/// How long after a record a container with its address may still be reported.
+/// Longest time after a record until the daemon reports the container that has the record's address.
 const START_DELAY: Duration = Duration::from_secs(2);
 /// Largest number of container ids that wait for an inspection.
 const MAX_REQUESTED: usize = 1024;
-/// Largest number of ids that are stored as foreign, and for how many lists they are.
+/// Largest number of ids that are stored as foreign.
 const MAX_FOREIGN: usize = 4096;
+/// Number of lists after which a foreign id is looked up again.
 const FOREIGN_FOR_LISTS: u8 = 5;
 
 /// Look-ups in the containers of one daemon.
@@ -53,7 +54,7 @@ pub(super) enum DaemonStatus {
 #[derive(Default)]
 struct PendingLookups {
     requested: Vec<ContainerId>,
-    /// Ids that the daemon does not know, with the number of lists until one is looked up again.
+    /// Ids of which the daemon has no container, with the number of lists until the id is looked up again.
     foreign: HashMap<ContainerId, u8, RandomState>,
 }
 
@@ -81,7 +82,7 @@ impl DockerDirectory {
         }
     }
 
-    /// Enters or updates a container.
+    /// Adds or updates a container.
     pub(super) fn apply(&self, container: &Container, source: UpdateSource) {
         let names = self.name_builder.names(container);
         self.change(|table| table.apply(container, names, source));
@@ -130,7 +131,7 @@ impl DockerDirectory {
         table.evict_expired(now);
     }
 
-    /// Read access to the table of containers.
+    /// Locks the table of containers for reading.
     pub(super) fn table(&self) -> RwLockReadGuard<'_, ContainerTable> {
         self.table.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -156,7 +157,7 @@ impl DockerDirectory {
         self.status.load(Ordering::Acquire) == status as u8
     }
 
-    /// Result where nothing is known.
+    /// Returns the result for what is not in the table.
     fn unknown<T>(&self) -> Answer<T> {
         if self.is_in(DaemonStatus::Starting) { Answer::Pending } else { Answer::Unknown }
     }

@@ -19,10 +19,10 @@ pub struct DockerExtension {
 // === impl DockerExtension ===
 
 impl DockerExtension {
-    /// Prepares the extension and sends no request.
+    /// Creates the extension. Sends no request yet.
     ///
     /// # Errors
-    /// The endpoint is not an address. Checked settings have a valid one.
+    /// The endpoint is not an address. Validated settings have a valid one.
     pub fn new(config: &DockerConfig, context: &ExtensionContext) -> Result<Self, ComponentError> {
         let address =
             config.endpoint.parse().map_err(|error| ComponentError::new(format!("endpoint: {error}")))?;

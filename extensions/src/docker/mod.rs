@@ -12,12 +12,12 @@
 //!   start, stop, rename, connect or disconnect is valid from its event on, and former values are kept for five minutes. Containers in the
 //!   host's network have no address of their own, and containers in another container's network use that container's. Both are found by
 //!   their cgroup.
-//! - A service is found by a published port of this host, or by the address of the container behind it.
+//! - A service is found by a published port of this host, or by the address of the container that serves it.
 //!
-//! The extension lists all running containers once and then follows events. An event only says that something changed, and the container
-//! is inspected, so events may come twice or late. When the connection to the daemon is lost, names stay as they were. It is restored with
+//! The extension lists all running containers once and then follows events. An event only causes an inspection of its container,
+//! so events may be repeated or late. When the connection to the daemon is lost, names stay as they were. Attempts to restore it have
 //! growing, jittered waits. Containers that vanished meanwhile end at the time that the daemon reports, else at the time when the
-//! connection was lost. A cgroup with the id of an unknown container makes that id be inspected.
+//! connection was lost. If a cgroup has the id of an unknown container, that container is inspected.
 
 mod address;
 mod client;

@@ -19,7 +19,7 @@ pub(super) struct Stats {
     /// Failed attempts and lost connections.
     pub unreachable: AtomicU64,
     /// Responses about a container that were errors or could not be decoded.
-    pub bad_answers: AtomicU64,
+    pub bad_responses: AtomicU64,
     /// When the connection was lost; `None` while events are followed.
     disconnected_since: Mutex<Option<Instant>>,
 }
@@ -32,7 +32,7 @@ impl Stats {
             connects: AtomicU64::new(0),
             events: AtomicU64::new(0),
             unreachable: AtomicU64::new(0),
-            bad_answers: AtomicU64::new(0),
+            bad_responses: AtomicU64::new(0),
             disconnected_since: Mutex::new(Some(Instant::now())),
         }
     }
@@ -52,7 +52,7 @@ impl Stats {
         was_connected
     }
 
-    /// Time since the connection was lost; `None` while events are followed.
+    /// Returns the time since the connection was lost; `None` while events are followed.
     pub fn staleness(&self) -> Option<Duration> {
         self.disconnected_since.lock().unwrap_or_else(PoisonError::into_inner).map(|since| since.elapsed())
     }
@@ -100,7 +100,7 @@ impl Stats {
             "Failures by reason: `unreachable` for failed attempts and lost connections, `bad_answer` for a bad response about a container.",
             "reason",
             |stats| {
-                [("unreachable", &stats.unreachable), ("bad_answer", &stats.bad_answers)]
+                [("unreachable", &stats.unreachable), ("bad_answer", &stats.bad_responses)]
                     .map(|(reason, count)| (reason, count.load(Ordering::Relaxed)))
             },
         );

@@ -43,7 +43,7 @@ impl Watcher {
         Self { id, address, directory, stats }
     }
 
-    /// The directory that the watcher updates.
+    /// Returns the directory that the watcher updates.
     pub fn directory(&self) -> &Arc<DockerDirectory> {
         &self.directory
     }
@@ -114,7 +114,7 @@ impl Watcher {
         }
     }
 
-    /// Lists the running containers and updates the directory to the same set.
+    /// Lists the running containers and updates the directory, so that it has the same set.
     async fn list(&self, client: &Client, lost: Option<UnixNanos>) -> Result<(), ClientError> {
         let known: Vec<ContainerId> = self.directory.table().running().collect();
         let listed = client.running().await?;
@@ -177,7 +177,7 @@ impl Watcher {
                 Ok(false)
             }
             Err(error) if error.is_response() => {
-                let before = self.stats.bad_answers.fetch_add(1, Ordering::Relaxed);
+                let before = self.stats.bad_responses.fetch_add(1, Ordering::Relaxed);
                 if before == 0 {
                     tracing::warn!(
                         "extension {:?}: the response of {} about container {id} cannot be used, its names stay as they were; further ones are only counted: {error}",

@@ -10,8 +10,8 @@ fn history() -> History<u8, &'static str> {
     History::new(Bounds { age: Duration::from_nanos(100), count: 8 })
 }
 
-/// *Scenario*: an address is given to another pod between two records; the updates come in the order end, start.
-/// *Guarantees*: each record's own time decides, to the nanosecond; before the first value and in the gap there is none.
+/// *Scenario*: an address is given to another pod between two records. The updates arrive in the order end, start.
+/// *Guarantees*: each record gets the value of its own time, to the nanosecond. Before the first value and in the gap there is none.
 #[test]
 fn recycled_address() {
     let mut table = history();
@@ -37,9 +37,9 @@ fn the_end_of_the_former_value_comes_late() {
 }
 
 /// *Scenario*: the end of a value is reported late, and the next value is known to have started before it.
-/// *Guarantees*: the known start wins.
+/// *Guarantees*: the old value ends at the known start.
 #[test]
-fn a_known_start_cuts_what_ended_late() {
+fn a_known_start_corrects_a_late_end() {
     let mut table = history();
     table.set(1, "old", at(10));
     table.end(&1, &"old", at(30));
@@ -97,9 +97,9 @@ fn starts_by_another_clock() {
     assert_eq!([99, 100].map(|time| table.at(&1, at(time)).copied()), [Some("old"), Some("new")]);
 }
 
-/// *Scenario*: time passes after an end; then more values end than the table may keep.
-/// *Guarantees*: a former value is kept for its time and evicted then; above the limit the oldest go first; a current value is never
-/// evicted.
+/// *Scenario*: time passes after an end. Then more values end than the table may keep.
+/// *Guarantees*: a former value is kept for the age of the bounds and then evicted. Above their count the oldest are evicted first. A
+/// current value is never evicted.
 #[test]
 fn bounds() {
     let mut table = history();
@@ -194,7 +194,7 @@ proptest! {
     }
 
     /// *Scenario*: any changes, with times that move on, and an eviction after each.
-    /// *Guarantees*: the past never exceeds its bounds; when its age has passed, nothing of it is left.
+    /// *Guarantees*: there are never more former values than the bound, and when its age has passed, none is left.
     #[test]
     fn stays_within_bounds(changes in proptest::collection::vec((0u8..6, 0u8..3, any::<bool>()), 0..200)) {
         let mut table = History::new(Bounds { age: Duration::from_nanos(10), count: 5 });

@@ -8,7 +8,8 @@ use longwave_pipeline::component::ComponentError;
 
 use super::config::KubernetesConfig;
 
-const CONNECT: Duration = Duration::from_secs(10);
+/// Time limit for connecting to the API server.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Returns a client with the credentials that the configuration names. Does not connect yet.
 ///
@@ -16,8 +17,8 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// There are no credentials, or they cannot be read.
 pub(super) async fn connect(id: &str, config: &KubernetesConfig) -> Result<Client, ComponentError> {
     let failed = |key: &str, remedy: &str, error: &(dyn std::error::Error + 'static)| {
-        let beneath = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-        ComponentError::new(format!("extensions::{id}: {key}{error}{beneath}. {remedy}"))
+        let causes = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+        ComponentError::new(format!("extensions::{id}: {key}{error}{causes}. {remedy}"))
     };
     let context = Some(config.context.clone()).filter(|context| !context.is_empty());
     let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
@@ -35,7 +36,7 @@ pub(super) async fn connect(id: &str, config: &KubernetesConfig) -> Result<Clien
             "Outside of a pod, set kubeconfig to a file with the API server's address and credentials";
         Config::from_kubeconfig(&options).await.map_err(|error| failed("", remedy, &error))?
     };
-    config.connect_timeout = Some(CONNECT);
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
     // The watches retry, and count each failure.
     config.default_retry = false;
     let agent = http::HeaderValue::from_static(concat!("longwave/", env!("CARGO_PKG_VERSION")));

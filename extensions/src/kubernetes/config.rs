@@ -19,8 +19,8 @@ pub struct KubernetesConfig {
     pub kubeconfig: String,
     /// Context in that file. Default: its current one.
     pub context: String,
-    /// Name of the node that Longwave runs on. Default: the environment's `NODE_NAME`. If it is empty, the containers of all nodes' pods
-    /// are stored, which takes more memory.
+    /// Name of the node that Longwave runs on. Default: the environment variable `NODE_NAME`. If it is empty, the containers of all nodes'
+    /// pods are stored, which takes more memory.
     pub node: String,
     /// Which pods are watched.
     pub scope: Scope,
@@ -85,17 +85,17 @@ impl ComponentConfig for KubernetesConfig {
     }
 }
 
-/// `[domain/]name`.
+/// Returns whether the text has the form `[domain/]name` of a label's key.
 fn is_qualified_name(text: &str) -> bool {
     let (domain, name) = text.split_once('/').unwrap_or(("domain", text));
-    let sound = |part: &str, most: usize, also: &[u8]| {
+    let is_valid = |part: &str, max_len: usize, also: &[u8]| {
         let inner = |b: u8| b.is_ascii_alphanumeric() || also.contains(&b);
         let ends = [part.bytes().next(), part.bytes().next_back()];
-        part.len() <= most
+        part.len() <= max_len
             && part.bytes().all(inner)
             && ends.iter().all(|b| b.is_some_and(|b| b.is_ascii_alphanumeric()))
     };
-    sound(domain, 253, b"-.") && sound(name, 63, b"-._")
+    is_valid(domain, 253, b"-.") && is_valid(name, 63, b"-._")
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ pub(super) struct ServiceTable(pub Arc<KubernetesDirectory>);
 /// Updates the endpoint slices of a [`KubernetesDirectory`].
 pub(super) struct SliceTable(pub Arc<KubernetesDirectory>);
 
-/// How late an update of a pod may arrive: its node reports to the API server, which reports to Longwave.
+/// Longest delay of an update of a pod: its node reports to the API server, which reports to Longwave.
 const MAX_UPDATE_DELAY: Duration = Duration::from_secs(15);
 
 // === impl KubernetesDirectory ===
@@ -81,8 +81,8 @@ impl KubernetesDirectory {
         result
     }
 
-    /// Result for what is not in a table. Pending while the first listing is expected, or if an object of this kind may exist (`near`) and
-    /// its update may still arrive.
+    /// Returns the result for what is not in a table. It is pending while the first listing is expected, or if an object of this kind may
+    /// exist (`near`) and its update may still arrive.
     fn absent<T>(&self, stats: &ResourceStats, near: impl FnOnce() -> bool, at: UnixNanos) -> Answer<T> {
         let pending = if stats.is_synced() {
             stats.last_contact().since(at) < MAX_UPDATE_DELAY && near()
@@ -184,14 +184,14 @@ impl Directory for KubernetesDirectory {
 impl ObjectTable for PodTable {
     fn apply(&self, object: &str, update: Update) -> Result<(), serde_json::Error> {
         let pod: Pod<'_> = serde_json::from_str(object)?;
-        self.0.change_pods(|pods| pods.apply(&pod, update)).and_then(known_by_uid)
+        self.0.change_pods(|pods| pods.apply(&pod, update)).and_then(require_uid)
     }
 
     fn remove(&self, object: &str, now: UnixNanos) -> Result<(), serde_json::Error> {
         let metadata = meta(object)?;
         let uid = metadata.uid().ok_or_else(no_uid)?;
         // The update may arrive late, when another pod has had the address for a while.
-        let end = metadata.to_end().map_or(now, |end| end.min(now));
+        let end = metadata.deletion_end().map_or(now, |end| end.min(now));
         self.0.change_pods(|pods| pods.remove(uid, end));
         Ok(())
     }
@@ -215,7 +215,7 @@ impl ObjectTable for PodTable {
 impl ObjectTable for ServiceTable {
     fn apply(&self, object: &str, update: Update) -> Result<(), serde_json::Error> {
         let service: objects::Service<'_> = serde_json::from_str(object)?;
-        known_by_uid(self.0.change_services(|services| services.apply(&service, update)))
+        require_uid(self.0.change_services(|services| services.apply(&service, update)))
     }
 
     fn remove(&self, object: &str, now: UnixNanos) -> Result<(), serde_json::Error> {
@@ -243,7 +243,7 @@ impl ObjectTable for ServiceTable {
 impl ObjectTable for SliceTable {
     fn apply(&self, object: &str, update: Update) -> Result<(), serde_json::Error> {
         let slice: EndpointSlice<'_> = serde_json::from_str(object)?;
-        known_by_uid(self.0.change_services(|services| services.apply_slice(&slice, update)))
+        require_uid(self.0.change_services(|services| services.apply_slice(&slice, update)))
     }
 
     fn remove(&self, object: &str, now: UnixNanos) -> Result<(), serde_json::Error> {
@@ -266,7 +266,7 @@ impl ObjectTable for SliceTable {
     }
 }
 
-fn known_by_uid(has_uid: bool) -> Result<(), serde_json::Error> {
+fn require_uid(has_uid: bool) -> Result<(), serde_json::Error> {
     if has_uid { Ok(()) } else { Err(no_uid()) }
 }
 

@@ -27,13 +27,13 @@ pub(super) struct KubernetesExtension {
     pub(super) timing: Timing,
 }
 
-/// Interval of evictions.
-const SWEEP: Duration = Duration::from_secs(30);
+/// Interval of evictions of expired values.
+const EVICTION_INTERVAL: Duration = Duration::from_secs(30);
 
 // === impl KubernetesExtension ===
 
 impl KubernetesExtension {
-    /// Creates the tables and registers the metrics. Nothing is connected yet.
+    /// Creates the tables and registers the metrics. Does not connect yet.
     pub fn new(config: &KubernetesConfig, id: &str, meter: &Meter) -> Self {
         let instruments = Instruments::new(meter, id);
         let stats =
@@ -76,8 +76,9 @@ impl Extension for KubernetesExtension {
             watched.push((Resource::services(), Arc::new(ServiceTable(Arc::clone(&directory))), services));
             watched.push((Resource::endpoint_slices(), Arc::new(SliceTable(directory)), slices));
         }
-        let sweep =
-            sweep(watched.iter().map(|(_, table, stats)| (Arc::clone(table), Arc::clone(stats))).collect());
+        let evictions = evict_periodically(
+            watched.iter().map(|(_, table, stats)| (Arc::clone(table), Arc::clone(stats))).collect(),
+        );
         let watches: Vec<_> = watched
             .into_iter()
             .map(|(resource, table, stats)| {
@@ -85,15 +86,15 @@ impl Extension for KubernetesExtension {
             })
             .collect();
         Ok(Box::pin(async move {
-            tokio::join!(join_all(watches), stop.run_until_cancelled(sweep));
+            tokio::join!(join_all(watches), stop.run_until_cancelled(evictions));
             Ok(())
         }))
     }
 }
 
-async fn sweep(tables: Vec<(Arc<dyn ObjectTable>, Arc<ResourceStats>)>) {
+async fn evict_periodically(tables: Vec<(Arc<dyn ObjectTable>, Arc<ResourceStats>)>) {
     loop {
-        tokio::time::sleep(SWEEP).await;
+        tokio::time::sleep(EVICTION_INTERVAL).await;
         for (table, stats) in &tables {
             table.evict_expired(UnixNanos::now());
             stats.counts(table.counts());

@@ -9,8 +9,8 @@
 //! | Node (static pods), or none | Pod, its own name |
 //! | any other: StatefulSet, DaemonSet, ReplicaSet, Job, custom ones | itself |
 //!
-//! A Job that was named like a CronJob's by hand is distinguished by its number: a CronJob's is a minute of the week before the pod was
-//! created.
+//! A Job that a user named like those of a CronJob is distinguished by its number: a CronJob's number is a minute in the week before the
+//! pod was created.
 
 use std::borrow::Cow;
 
@@ -30,9 +30,10 @@ pub(super) struct Owner<'a> {
 const LABELS: [&str; 2] = ["pod-template-hash", "rollouts-pod-template-hash"];
 const DEPLOYMENT_CONFIG: &str = "openshift.io/deployment-config.name";
 const MINUTE: u64 = 60_000_000_000;
-/// How long before its pod a CronJob's run may have been due: it waited for earlier runs, or was missed.
+/// Longest time from the moment for which a CronJob's run was due to the creation of its pod, in ns. The run may have waited for earlier
+/// runs or been missed at first.
 const DUE_BEFORE: u64 = 7 * 24 * 60 * MINUTE;
-/// How far the clocks of the cluster's nodes may differ.
+/// Largest difference between the clocks of the cluster's nodes, in ns.
 const DUE_AFTER: u64 = 5 * MINUTE;
 
 /// Returns the owner of the pod with this metadata.

@@ -183,7 +183,7 @@ impl ResourceStats {
         self.contact.store(now.0, Relaxed);
     }
 
-    /// Time of the last response of the API server.
+    /// Returns the time of the last response of the API server.
     pub fn last_contact(&self) -> UnixNanos {
         UnixNanos(self.contact.load(Relaxed))
     }
@@ -198,12 +198,12 @@ impl ResourceStats {
         self.synced.store(true, Relaxed);
     }
 
-    /// Whether everything was listed once.
+    /// Returns whether everything was listed once.
     pub fn is_synced(&self) -> bool {
         self.synced.load(Relaxed)
     }
 
-    /// Whether a first listing is under way and may succeed.
+    /// Returns whether the first listing is running and may succeed.
     pub fn is_expected(&self) -> bool {
         !self.is_synced() && self.failures.load(Relaxed) < MAX_FAILURES_WHILE_EXPECTED
     }

@@ -6,7 +6,7 @@ use longwave_config::GoDuration;
 use longwave_pipeline::component::{ComponentConfig, Problems};
 use serde::{Deserialize, Serialize};
 
-/// Polling more often costs more than it brings.
+/// Shortest interval. Polling more often has no benefit.
 const MIN_INTERVAL: Duration = Duration::from_millis(10);
 
 /// `static: {file: /etc/longwave/names.yaml}`.

@@ -33,8 +33,8 @@ pub(super) struct WatchedFile {
     changed: Option<Option<FileStamp>>,
 }
 
-/// Identity and version of a file: two stamps are equal exactly if nothing changed. Follows links, so a link that gets another target is a
-/// change.
+/// Identity and version of a file: two stamps are equal if and only if nothing changed. Follows links, so a link that gets another target
+/// is a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct FileStamp {
     device: u64,
@@ -87,7 +87,7 @@ impl WatchedFile {
     /// Reads the file at `path` for the first time.
     pub fn new(id: &str, path: &str) -> Result<Self, ComponentError> {
         let names = NameInterners::default();
-        // Taken before the file is read, so a change meanwhile makes it be read again.
+        // Taken before the file is read, so a change during the read causes another read.
         let read = FileStamp::of(path);
         let rules = Rules::read(path, &names).map_err(|error| ComponentError::new(error.to_string()))?;
         log_warnings(id, path, &rules);
@@ -115,13 +115,13 @@ impl WatchedFile {
         }
     }
 
-    /// The directory that the file's rules fill.
+    /// Returns the directory that contains the file's rules.
     #[cfg(test)]
     pub fn directory(&self) -> &Arc<StaticDirectory> {
         &self.directory
     }
 
-    /// Counters of the file.
+    /// Returns the counters of the file.
     #[cfg(test)]
     pub fn stats(&self) -> &Stats {
         &self.stats

@@ -16,18 +16,16 @@
 //! `cgroups` or below one. In a pattern `*` and `?` stand for characters within one part of the path, `**` for any number of parts.
 //!
 //! The most specific rule wins, separately for workload and service:
-//! - Of two networks the one with the longer prefix; of two with the same prefix the one with ports, and of these the one with fewer
-//!   ports.
-//! - Of two cgroup patterns the one with more literal characters, then the one without wildcards.
-//! - If they are equal so far, the rule that comes first in the file.
+//! - The network with the longer prefix wins. If the prefixes are equal, a rule with ports wins, and among those the one with fewer ports.
+//! - The cgroup pattern with more literal characters wins. If they have equally many, the one without wildcards wins.
+//! - If this does not decide, the rule that comes first in the file wins.
 //!
 //! A client's port has no meaning, so it matches only rules without ports. Nothing in the file is expanded (`${env:X}` is plain text).
 //!
 //! The file is read and checked together with the configuration. A change takes effect within two `reload_interval`s, also if the file is
 //! a link that gets another target (a Kubernetes ConfigMap). The file is polled and not watched, because inotify reports neither that nor
-//! changes on network file systems. It is read once it has been the same for one interval, so a file that is being written is not read
-//! half. If a new file has mistakes, they are logged and counted, and the old rules stay in force. Rules have no time: they also apply to
-//! late records.
+//! changes on network file systems. It is read once it has been the same for one interval, so a half-written file is not read. If a new
+//! file has mistakes, they are logged and counted, and the old rules stay in force. Rules have no time: they also apply to late records.
 
 mod cgroups;
 mod config;

@@ -17,7 +17,7 @@ pub(super) struct Networks<T> {
     v6: AddressFamily<T>,
 }
 
-/// One value to be entered into the table.
+/// One value from which the table is built.
 pub(super) struct NetworkEntry<T> {
     pub network: Network,
     /// `None`: any port.
@@ -192,7 +192,7 @@ impl Span {
     }
 }
 
-/// Number of ports minus one; the largest number for any port.
+/// Returns the number of ports minus one, or the largest number for any port.
 fn width(ports: Option<PortRange>) -> u32 {
     ports.map_or(u32::MAX, |ports| u32::from(ports.last() - ports.first()))
 }

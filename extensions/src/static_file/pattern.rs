@@ -49,7 +49,7 @@ impl Pattern {
         literal.then_some(self.text.as_str())
     }
 
-    /// Number of literal bytes.
+    /// Returns the number of literal bytes. `/**/` counts as one.
     pub fn weight(&self) -> usize {
         self.tokens.iter().filter(|token| matches!(token, Token::Literal(_) | Token::WholeParts)).count()
     }
@@ -61,25 +61,26 @@ impl Pattern {
         if !path.starts_with(prefix) {
             return false;
         }
-        // Where to continue after a mismatch: the last `*` and the last wildcard that crosses slashes, each with the end of its text.
-        let mut some: Option<(usize, usize)> = None;
-        let mut any: Option<(usize, usize)> = None;
+        // Where to continue after a mismatch: the last `*` and the last wildcard that crosses slashes, each with the end of the text that
+        // it matches.
+        let mut within_part: Option<(usize, usize)> = None;
+        let mut across_parts: Option<(usize, usize)> = None;
         let (mut token, mut at) = (self.prefix, self.prefix);
         loop {
             match self.tokens.get(token) {
                 None if at == path.len() || path[at] == b'/' => return true,
                 Some(Token::ManyInPart) => {
-                    some = Some((token, at));
+                    within_part = Some((token, at));
                     token += 1;
                     continue;
                 }
                 Some(Token::ManyAcrossParts) => {
-                    (any, some) = (Some((token, at)), None);
+                    (across_parts, within_part) = (Some((token, at)), None);
                     token += 1;
                     continue;
                 }
                 Some(Token::WholeParts) if path.get(at) == Some(&b'/') => {
-                    (any, some) = (Some((token, at)), None);
+                    (across_parts, within_part) = (Some((token, at)), None);
                     (token, at) = (token + 1, at + 1);
                     continue;
                 }
@@ -93,14 +94,14 @@ impl Pattern {
                 }
                 _ => {}
             }
-            if let Some((star, end)) = some
+            if let Some((star, end)) = within_part
                 && path.get(end).is_some_and(|byte| *byte != b'/')
             {
-                some = Some((star, end + 1));
+                within_part = Some((star, end + 1));
                 (token, at) = (star + 1, end + 1);
                 continue;
             }
-            let Some((star, end)) = any else { return false };
+            let Some((star, end)) = across_parts else { return false };
             // `/**/` extends by whole parts, to the next slash.
             let next = match self.tokens[star] {
                 Token::WholeParts => {
@@ -109,7 +110,7 @@ impl Pattern {
                 _ => (end < path.len()).then_some(end + 1),
             };
             let Some(end) = next else { return false };
-            (any, some) = (Some((star, end)), None);
+            (across_parts, within_part) = (Some((star, end)), None);
             (token, at) = (star + 1, if self.tokens[star] == Token::WholeParts { end + 1 } else { end });
         }
     }

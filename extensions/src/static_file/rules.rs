@@ -24,7 +24,7 @@ pub struct Rules {
     warnings: Vec<String>,
 }
 
-/// The file cannot be used. The message has all mistakes, one a line.
+/// The file cannot be used. The message lists all mistakes, one per line.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct RulesError(#[from] pub ConfigErrors);
@@ -83,7 +83,7 @@ impl Rules {
         self.cgroups.find(path)
     }
 
-    /// Number of rules in the file.
+    /// Returns the number of rules in the file.
     pub fn len(&self) -> usize {
         self.count
     }
@@ -93,7 +93,7 @@ impl Rules {
         self.count == 0
     }
 
-    /// Rules that can never match, as messages.
+    /// Returns a message for each rule that can never match.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }

@@ -4,7 +4,7 @@
 //! - `incoming = outgoing + dropped + held` for a stage that does not change the kind of its items;
 //! - `incoming = folded + dropped + held` for a stage that aggregates (records in, points out).
 //!
-//! [`Accounting::imbalances`] checks it.
+//! [`Accounting::imbalances`] checks both.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,7 +22,7 @@ pub struct DropReason(pub &'static str);
 /// Kind of a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum NodeKind {
-    /// The connection of a receiver to one pipeline.
+    /// The output of a receiver to one pipeline.
     Receiver,
     /// A processor of one pipeline.
     Processor,
@@ -69,7 +69,7 @@ pub struct Accounting {
     edges: Arc<Mutex<Vec<Edge>>>,
 }
 
-/// All that `from` sends is sent to `to`.
+/// An edge of the graph: `to` receives everything that `from` sends.
 struct Edge {
     from: Arc<Node>,
     to: Arc<Node>,
@@ -97,7 +97,7 @@ impl DropReason {
     pub const PERMANENT_ERROR: Self = Self("permanent_error");
     /// The server accepted the request without these items (OTLP partial success).
     pub const REJECTED: Self = Self("rejected_by_server");
-    /// The item was not delivered within the time for the shutdown.
+    /// The item was not delivered before the time limit of the shutdown.
     pub const SHUTDOWN: Self = Self("shutdown");
     /// The item could not be encoded.
     pub const ENCODING: Self = Self("encoding");
@@ -239,7 +239,7 @@ impl Node {
         }
     }
 
-    /// Returns the number of items that left the stage or became part of an aggregate, and of those that were dropped.
+    /// Returns the number of items that left the stage or became part of an aggregate, and the number of dropped items.
     fn left_and_dropped(&self) -> (u64, u64) {
         let dropped = self.dropped().iter().map(|(_, count)| count.items).sum();
         (if self.aggregates { self.folded() } else { self.outgoing() }, dropped)
@@ -295,13 +295,13 @@ impl Accounting {
         self.nodes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Declares that all that `from` sends is sent to `to`.
+    /// Declares that `to` receives everything that `from` sends.
     pub fn connect(&self, from: &Arc<Node>, to: &Arc<Node>) {
         let edge = Edge { from: Arc::clone(from), to: Arc::clone(to) };
         self.edges.lock().unwrap_or_else(PoisonError::into_inner).push(edge);
     }
 
-    /// Returns the stages that do not balance, and those that did not receive what was sent to them.
+    /// Returns the stages whose counters do not balance, and those that did not receive as many items as were sent to them.
     ///
     /// Meaningful only while no item is in a channel and none is being processed.
     pub fn imbalances(&self) -> Vec<Imbalance> {

@@ -1,4 +1,4 @@
-//! [`Backoff`]: waits between attempts that grow, with jitter, so that the agents of many hosts do not retry at the same time.
+//! [`Backoff`]: growing waits between attempts, with jitter, so that many hosts do not retry at the same time.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ impl Backoff {
         Self { first, multiplier: 2.0, longest, randomization: 0.5 }
     }
 
-    /// Returns the wait after `failures` consecutive failures. Zero after none.
+    /// Returns the wait after `failures` consecutive failures; zero if there was no failure.
     pub fn wait(&self, failures: u32) -> Duration {
         let Some(before) = failures.checked_sub(1) else { return Duration::ZERO };
         let grown = self.multiplier.powi(i32::try_from(before).unwrap_or(i32::MAX));
@@ -37,7 +37,7 @@ pub fn jitter(max: Duration) -> Duration {
     times(max, fastrand::f64())
 }
 
-/// Multiplies. Saturates, where `Duration::mul_f64` would panic.
+/// Multiplies a wait. Saturates on overflow, while `Duration::mul_f64` panics.
 fn times(wait: Duration, factor: f64) -> Duration {
     Duration::try_from_secs_f64(wait.as_secs_f64() * factor).unwrap_or(Duration::MAX)
 }

@@ -1,8 +1,8 @@
-//! Messages of an error's causes.
+//! Texts of an error and its causes.
 
 use std::error::Error;
 
-/// Returns the messages of the error and its causes, the outermost first. A cause that a message quotes already is not repeated.
+/// Returns the messages of the error and its causes, the outermost first. A cause that an outer message already quotes is not repeated.
 pub fn with_causes(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     for cause in causes(error).map(ToString::to_string) {
@@ -13,7 +13,7 @@ pub fn with_causes(error: &(dyn Error + 'static)) -> String {
     text
 }
 
-/// Returns the message of the innermost cause, which is the most specific if a library wraps it.
+/// Returns the message of the innermost cause, which is the most specific one when a library wraps errors.
 pub fn innermost(error: &(dyn Error + 'static)) -> String {
     causes(error).last().unwrap_or(error).to_string()
 }

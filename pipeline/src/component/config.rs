@@ -13,7 +13,7 @@ pub trait ComponentConfig: DeserializeOwned + Serialize + Default + Clone + Send
         Vec::new()
     }
 
-    /// Returns names that may stand in place of an extension's id and need no extension.
+    /// Returns names that are valid instead of an extension's id and need no extension.
     fn built_in(&self) -> &'static [&'static str] {
         &[]
     }
@@ -33,7 +33,7 @@ impl Problems {
         self.found.push((key.into(), message.into()));
     }
 
-    /// Reports names that occur more than once at `key`. `what` is what they are the names of.
+    /// Reports names that occur more than once at `key`. The message calls the named things `what`, for example `level`.
     pub fn each_once<'a>(&mut self, key: &str, what: &str, names: impl IntoIterator<Item = &'a str>) {
         let mut seen = Vec::new();
         for name in names {

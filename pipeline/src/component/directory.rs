@@ -39,22 +39,22 @@ pub struct CgroupName<'a> {
 ///
 /// Every query has a time `at`. A directory keeps former values for a limited time.
 pub trait Directory: Send + Sync {
-    /// Returns a number that changes when there is a new answer, or when a pending one may be known. It need not change when a value ends or
-    /// is evicted, because earlier queries have its answer.
+    /// Returns a number that changes when there is a new answer, or when a pending one may be known. It need not change when a value ends
+    /// or is evicted, because earlier queries returned that value.
     fn version(&self) -> u64;
 
     /// Returns the workload of a cgroup: of its container, pod or systemd unit.
     fn workload_of_cgroup(&self, cgroup: &CgroupName<'_>, at: UnixNanos) -> Answer<Handle<Workload>>;
 
-    /// Returns the workload that had the address. The port distinguishes workloads that share an address (pods in the host's network). It is
-    /// 0 if it has no meaning, as for a client.
+    /// Returns the workload that had the address. The port distinguishes workloads that share an address (pods in the host's network). It
+    /// is 0 if it has no meaning, as for a client.
     fn workload_of_address(&self, end: Endpoint, at: UnixNanos) -> Answer<Handle<Workload>>;
 
     /// Returns the service of an address that clients connect to: a cluster IP, an external address, a load balancer's address, or a node
     /// port.
     fn service_of_address(&self, address: Endpoint, at: UnixNanos) -> Answer<Handle<Service>>;
 
-    /// Returns the service of a backend. Of several it is the first by namespace and name, with [`Service::ambiguous`] set.
+    /// Returns the service of a backend. If several match, returns the first by namespace and name, with [`Service::ambiguous`] set.
     fn service_of_backend(&self, backend: Endpoint, at: UnixNanos) -> Answer<Handle<Service>>;
 
     /// Whether connections to `address` may be translated to another address, as for cluster IPs and addresses of nodes. Only then is the

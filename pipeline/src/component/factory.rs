@@ -25,14 +25,14 @@ pub enum Stability {
     Alpha,
     /// The configuration is stable, apart from corrections.
     Beta,
-    /// It is stable.
+    /// Behaviour and configuration are stable.
     Stable,
 }
 
-/// What a component is: its type, its stability, and where it may stand in a pipeline.
+/// Describes a component type: its name, its stability, and which pipelines may contain it.
 #[derive(Clone, Copy, Debug)]
 pub struct About {
-    /// Type of the component, as in ids (`bpf` in `bpf/2`).
+    /// Name of the type, as in ids (`bpf` in `bpf/2`).
     pub component_type: &'static str,
     /// Other names of the type.
     pub aliases: &'static [&'static str],
@@ -42,7 +42,7 @@ pub struct About {
     pub description: &'static str,
     /// Signals of the pipelines that it may be part of. Empty for an extension.
     pub signals: &'static [Signal],
-    /// Input and output of a processor. `None` for the others: receivers produce records, exporters take the data of their signal.
+    /// Input and output of a processor. `None` for other components: receivers produce records, exporters take the data of their signal.
     pub flow: Option<(DataKind, DataKind)>,
 }
 

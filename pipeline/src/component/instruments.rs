@@ -52,35 +52,35 @@ number!(f64, counter: f64_observable_counter, gauge: f64_observable_gauge);
 // === impl ComponentMeter ===
 
 impl ComponentMeter {
-    /// Instruments of `meter` whose data points have `attributes`.
+    /// Makes the meter of a component from the process's meter and the attributes of the component's data points.
     pub fn new<const N: usize>(meter: &Meter, attributes: [(&'static str, &str); N]) -> Self {
         let attributes = attributes.map(|(key, value)| KeyValue::new(key, value.to_owned())).to_vec();
         Self { meter: meter.clone(), attributes }
     }
 
-    /// The component's attributes.
+    /// Returns the component's attributes.
     pub fn attributes(&self) -> &[KeyValue] {
         &self.attributes
     }
 
-    /// The component's attributes and one more.
+    /// Returns the component's attributes and one more.
     pub fn attributes_with(&self, key: &'static str, value: impl Into<Value>) -> Vec<KeyValue> {
         let mut attributes = self.attributes.clone();
         attributes.push(KeyValue::new(key, value));
         attributes
     }
 
-    /// A counter that the component adds to. It does not add [`Self::attributes`] by itself.
+    /// Registers a counter that the component increments. The caller passes [`Self::attributes`] with each value.
     pub fn counter(&self, name: &'static str, unit: &'static str, text: &'static str) -> Counter<u64> {
         self.meter.u64_counter(name).with_unit(unit).with_description(text).build()
     }
 
-    /// A gauge that the component records. It does not add [`Self::attributes`] by itself.
+    /// Registers a gauge that the component sets. The caller passes [`Self::attributes`] with each value.
     pub fn gauge(&self, name: &'static str, unit: &'static str, text: &'static str) -> Gauge<u64> {
         self.meter.u64_gauge(name).with_unit(unit).with_description(text).build()
     }
 
-    /// Returns what registers instruments that read `source` at each collection.
+    /// Returns a builder of instruments that read `source` at each collection.
     pub fn observe<S: ?Sized>(&self, source: &Arc<S>) -> ObservedSource<'_, S> {
         ObservedSource { meter: self, source: Arc::clone(source) }
     }

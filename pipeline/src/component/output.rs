@@ -10,7 +10,7 @@ use crate::component::accounting::{Accounting, DropReason, Node, NodeKind};
 use crate::model::ConnectionRecord;
 use crate::model::{Batch, PassEnd};
 
-/// Sends the records of a receiver to each of its pipelines. Only `async` methods wait.
+/// Sends the records of a receiver to each of its pipelines. Only the `async` methods wait for room.
 pub struct RecordOutput {
     consumers: Vec<Consumer>,
 }
@@ -99,10 +99,10 @@ impl RecordOutput {
 
     /// Whether every running pipeline has room for a batch. Stays true until the next batch is sent, because there is one sender.
     pub fn has_room(&self) -> bool {
-        let roomy = |consumer: &Consumer| {
+        let has_room = |consumer: &Consumer| {
             consumer.sender.is_closed() || consumer.sender.capacity() > usize::from(consumer.has_pending())
         };
-        self.consumers.iter().all(roomy)
+        self.consumers.iter().all(has_room)
     }
 
     /// Sends events that are not repeated (opens and closes) to every pipeline. A pipeline without room drops and counts them.
@@ -156,7 +156,7 @@ impl RecordOutput {
         }
     }
 
-    /// Waits until every pending watermark was sent. A receiver calls this last.
+    /// Sends every pending watermark, and waits for room. A receiver calls this last.
     pub async fn flush(&self) {
         for consumer in &self.consumers {
             if let Some(pass_end) = consumer.take_pending() {

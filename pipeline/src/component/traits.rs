@@ -18,11 +18,11 @@ use crate::model::Batch;
 /// The future of a started component. It resolves after a stop or at the end of the component's input. An error stops the process.
 pub type Running = BoxFuture<'static, Result<(), ComponentError>>;
 
-/// Serves other components outside of the flow of data. There is one instance for all pipelines. It starts before the other components
-/// and stops after them.
+/// A component that is not part of a pipeline and serves other components. There is one instance for all pipelines. It starts before the
+/// other components and stops after them.
 #[async_trait]
 pub trait Extension: Send {
-    /// Returns the directory, if the extension resolves names. Called before the start; answers are pending until names are known.
+    /// Returns the directory, if the extension resolves names. Called before the start. Answers are pending until names are known.
     fn directory(&self) -> Option<Arc<dyn Directory>> {
         None
     }
@@ -79,7 +79,7 @@ pub trait Exporter: Send {
     /// Returns the configuration of the queue, the retries and the time limit.
     fn delivery(&self) -> DeliveryConfig;
 
-    /// Returns what delivers the payloads.
+    /// Returns the pusher, which delivers the payloads.
     fn pusher(&self) -> Arc<dyn Pusher>;
 }
 

@@ -1,4 +1,4 @@
-//! Attribute names, and the order of a flow's attributes. `docs/DATA.md` lists the attributes of each level and of log records.
+//! Names and order of a flow's attributes. `docs/DATA.md` lists the attributes of each level and of log records.
 
 use std::fmt;
 
@@ -103,7 +103,7 @@ impl<'a> WorkloadView<'a> {
     }
 }
 
-/// Visits the attributes of a flow, in the order of their output. This is the only place that defines the order.
+/// Visits the attributes of a flow, in the order of the output. Only this function defines the order.
 pub(crate) fn for_each_of_flow(flow: &FlowView<'_>, visit: &mut dyn FnMut(&str, AttributeValue<'_>)) {
     let FlowView { reporter, source, service: (service_name, service_namespace, is_ambiguous), .. } = flow;
     visit(key::REPORTER, AttributeValue::Str(reporter.as_str()));

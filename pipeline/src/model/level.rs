@@ -1,4 +1,4 @@
-//! [`Level`]: how fine a series is.
+//! [`Level`]: the level of detail of a series.
 
 use serde::{Deserialize, Serialize};
 

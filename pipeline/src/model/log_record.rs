@@ -4,9 +4,9 @@ use crate::model::attributes::{AttributeValue, FlowView, for_each_of_flow, key};
 use crate::model::record::{ConnectionRecord, End, Totals};
 use crate::model::time::seconds;
 
-/// Visits the attributes of the record's log record in the order of their output.
+/// Visits the attributes of the record's log record, in the order of the output.
 ///
-/// The name and the time of the log record are no attributes: they are [`Event::event_name`](crate::model::Event::event_name) and
+/// The name and the time of the log record are not attributes: they are [`Event::event_name`](crate::model::Event::event_name) and
 /// [`ConnectionRecord::observed`].
 pub fn for_each_attribute(record: &ConnectionRecord, visit: &mut dyn FnMut(&str, AttributeValue<'_>)) {
     for_each_of_flow(&FlowView::of_record(record), visit);

@@ -109,7 +109,7 @@ pub enum PointValue<'a> {
 
 /// Visits the points of one series in one window, in the order of [`METRICS`].
 ///
-/// Plain sums are always visited, also if they are zero. `connections.closed`, `connections.failed`, histograms and gauges are visited
+/// Plain sums are always visited, even if they are zero. `connections.closed`, `connections.failed`, histograms and gauges are visited
 /// only if they have a value.
 pub fn for_each_point<'a>(measures: &'a Measures, visit: &mut dyn FnMut(Id, PointValue<'a>)) {
     let totals = &measures.totals;
@@ -156,7 +156,7 @@ impl Id {
 // === impl Window ===
 
 impl Window {
-    /// Returns the number of metric data points, which accounting counts from a window processor on.
+    /// Returns the number of metric data points. They are the items that accounting counts after a window processor.
     pub fn point_count(&self) -> u64 {
         self.series.iter().map(|series| series.measures.point_count()).sum()
     }

@@ -1,5 +1,5 @@
-//! The data that flows: records, batches, windows, and the names and attributes that they carry; how a metric and a log record are
-//! called, and the format of a record file.
+//! The data between components: records, batches and windows, with their names and attributes. Also the names of metrics and log records,
+//! and the format of a record file.
 //!
 //! Depends on nothing else in this crate.
 

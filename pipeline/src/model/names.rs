@@ -34,7 +34,7 @@ pub struct Workload {
     pub labels: Arc<[Label]>,
 }
 
-/// A label or annotation of a workload, which becomes an attribute of its end of the connection.
+/// A label or annotation of a workload. It becomes an attribute of that end of the connection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Label {
     /// Attribute name, shared by all workloads with this label.
@@ -66,7 +66,7 @@ pub struct Service {
 /// A shared, immutable name. Two handles of one [`Interner`] are equal if and only if their names are.
 pub struct Handle<T>(Arc<T>);
 
-/// Returns one [`Handle`] per distinct value, and frees values that have no handle any more.
+/// Returns one [`Handle`] per distinct value, and frees values that no longer have a handle.
 pub struct Interner<T> {
     table: Mutex<InternerTable<T>>,
 }
@@ -82,7 +82,7 @@ struct InternedEntry<T> {
     value: Weak<T>,
 }
 
-/// Entries at which freed ones are removed for the first time.
+/// Number of entries at which the first sweep removes freed ones.
 const FIRST_SWEEP: usize = 64;
 
 // === impl LabelKey ===

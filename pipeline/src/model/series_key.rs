@@ -32,7 +32,7 @@ pub struct FlowKey {
     pub connection: Option<Box<ConnectionKey>>,
 }
 
-/// What a series' level distinguishes of a workload. Empty texts are unknown.
+/// A workload as part of a series' key. Empty texts are unknown.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct WorkloadKey {
     /// Name of the topmost owner.
@@ -41,11 +41,11 @@ pub struct WorkloadKey {
     pub kind: Arc<str>,
     /// Kubernetes namespace.
     pub namespace: Arc<str>,
-    /// `None` if all of them are empty, as for most series.
+    /// Labels, pod, node and container. `None` if all of them are empty, as for most series.
     pub details: Option<Box<WorkloadDetails>>,
 }
 
-/// What a series distinguishes of a workload beyond its name. Empty fields have no attribute.
+/// Details of a workload as part of a series' key. Empty fields have no attribute.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct WorkloadDetails {
     /// Labels and annotations that the configuration selects, in its order.
@@ -69,12 +69,11 @@ pub struct ConnectionKey {
     pub source: Endpoint,
     /// The server's end.
     pub destination: Endpoint,
-    /// When the open began; `None` if that is unknown.
+    /// Time of the open; `None` if unknown.
     pub opened: Option<UnixNanos>,
 }
 
-/// What series of level `workload` distinguish beyond the workload's name, on request. Series of level `connection` and log records
-/// distinguish all of it.
+/// Optional attributes of the series of level `workload`. Series of level `connection` and log records always have all of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Detail {
     /// `{source,destination}.k8s.pod.name`.
@@ -85,7 +84,7 @@ pub struct Detail {
     pub container: bool,
 }
 
-/// There is one key per series.
+// Every series stores a key, so a larger key costs memory for each series.
 const _: () = assert!(size_of::<SeriesKey>() == 168);
 
 // === impl SeriesKey ===
@@ -109,7 +108,7 @@ impl SeriesKey {
         })
     }
 
-    /// Visits the series' attributes, in the order of their output.
+    /// Visits the series' attributes, in the order of the output.
     pub fn for_each_attribute(&self, visit: &mut dyn FnMut(&str, AttributeValue<'_>)) {
         match self {
             Self::Overflow => visit(key::OVERFLOW, AttributeValue::Bool(true)),
@@ -143,7 +142,7 @@ impl FlowKey {
 // === impl WorkloadKey ===
 
 impl WorkloadKey {
-    /// Without `detail` there are no details at all.
+    /// Returns a key without labels and other details if `detail` is `None`.
     fn new(workload: Option<&Workload>, detail: Option<Detail>) -> Self {
         let Some(workload) = workload else { return Self::default() };
         let details = detail.and_then(|detail| WorkloadDetails::new(workload, detail));

@@ -22,7 +22,7 @@ pub struct Window {
 /// The measures of one series in a window.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Series {
-    /// What the series distinguishes.
+    /// Level of the series, which determines its attributes.
     pub level: Level,
     /// Key of the series. All windows of the series share the allocation, so that an exporter may use its address as a key while it keeps
     /// the `Arc`.

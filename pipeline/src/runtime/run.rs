@@ -42,7 +42,7 @@ pub struct Runtime {
     tasks: JoinSet<EndedTask>,
     stop: CancellationToken,
     extensions: JoinSet<EndedTask>,
-    /// Fires when all stages have ended, so that no stage needs an extension.
+    /// Fires when all stages have ended and no longer need the extensions.
     stop_extensions: CancellationToken,
 }
 
@@ -111,15 +111,15 @@ impl Runtime {
             Ok(()) => Ok(runtime),
             Err(error) => {
                 runtime.stop();
-                // The first failure is reported.
+                // Only the first failure is returned.
                 let _ = runtime.join().await;
                 Err(error)
             }
         }
     }
 
-    /// Creates every component as [`Self::start`] does, but starts none. Finds errors that only occur then, such as a certificate that cannot
-    /// be read.
+    /// Creates every component as [`Self::start`] does, but starts none. Finds errors that occur only at creation, such as a certificate
+    /// that cannot be read.
     ///
     /// # Errors
     /// The first component that cannot be created.
@@ -217,7 +217,7 @@ impl Runtime {
             self.stop_extensions.cancel();
         }
         let deadline = match deadline {
-            // An extension that hangs loses no data, so it is aborted.
+            // To abort an extension that hangs loses no data.
             None if self.tasks.is_empty() => Some(Instant::now() + SHUTDOWN_LIMIT),
             given => given,
         };
@@ -322,7 +322,7 @@ async fn run(
     EndedTask { what, result }
 }
 
-/// Creates all extensions, with their ids, and what they provide to processors.
+/// Creates all extensions. Returns them with their ids, and the environment that all processors share.
 #[allow(clippy::type_complexity)]
 fn create_extensions(
     plan: &Plan,
@@ -388,7 +388,7 @@ fn create_receiver(
     (planned.prepared.create)(context).map_err(|source| RuntimeError::start(&planned.id, "receiver", source))
 }
 
-/// Makes an error of a panic's message.
+/// Makes an error from a panic's message.
 fn panicked(panic: &(dyn Any + Send)) -> ComponentError {
     let message = panic.downcast_ref::<&str>().copied();
     let message =

@@ -21,7 +21,7 @@ pub(super) struct Input {
     nodes: Vec<Arc<Node>>,
 }
 
-/// Sends to a stage. `nodes` has the counters of the stage, or those of the exporters if the stage only passes batches on.
+/// Sends to a stage. `nodes` are the counters of the stage, or those of the exporters if the stage only passes batches on.
 #[derive(Clone)]
 pub(super) struct StageSender {
     pub(super) channel: mpsc::Sender<Batch>,
@@ -60,8 +60,8 @@ pub(super) async fn pass_on(mut input: Input, output: FanOut) -> Result<(), Comp
     Ok(())
 }
 
-/// Encodes batches and delivers payloads until the input ends, and then drains the queue. After a failure it does not wait for the rest of
-/// its input, so that the stages before it can end.
+/// Encodes batches and delivers payloads until the input ends, and then drains the queue. After a failure it closes its input without
+/// reading the rest, so that the stages before it can end.
 pub(super) async fn run_exporter(
     mut exporter: Box<dyn Exporter>,
     mut input: Input,
@@ -133,7 +133,7 @@ impl FanOut {
         }
     }
 
-    /// Sends the batch to every target. A target that has ended has failed, which the runtime detects by itself.
+    /// Sends the batch to every target. A target ends early only if it failed. The runtime detects that failure, so no error is returned.
     async fn send(&self, batch: Batch) {
         for target in &self.targets {
             if let Err(refused) = target.channel.send(batch.clone()).await {

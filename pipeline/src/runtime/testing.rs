@@ -18,7 +18,7 @@ use crate::model::{Batch, ConnectionRecord, PassEnd, Series, SeriesKey, UnixNano
 #[derive(Clone, Default)]
 pub(crate) struct World {
     pub log: Arc<Mutex<Vec<String>>>,
-    pub answers: Arc<Mutex<VecDeque<Result<Pushed, PushError>>>>,
+    pub results: Arc<Mutex<VecDeque<Result<Pushed, PushError>>>>,
     pub delivered: Arc<Mutex<Vec<Bytes>>>,
 }
 
@@ -31,7 +31,7 @@ pub(crate) struct TestConfig {
     pub every: GoDuration,
     /// Number of batches of `records` that are sent.
     pub batches: u64,
-    /// The extension whose directory is used.
+    /// Id of the extension whose directory is used.
     pub source: String,
     /// Whether the exporter has a queue of one payload and the pipeline waits for room.
     pub block: bool,
@@ -290,8 +290,8 @@ impl Pusher for KeepPusher {
             String::from_utf8_lossy(&payload.bytes),
             self.started().elapsed()
         ));
-        let answer = self.world.answers.lock().unwrap().pop_front();
-        match answer {
+        let result = self.world.results.lock().unwrap().pop_front();
+        match result {
             None => {
                 self.world.delivered.lock().unwrap().push(payload.bytes.clone());
                 Ok(Pushed::default())
@@ -299,11 +299,11 @@ impl Pusher for KeepPusher {
             Some(Err(PushError::Retryable { message, .. })) if message == "hang" => {
                 std::future::pending().await
             }
-            Some(answer) => {
-                if answer.is_ok() {
+            Some(result) => {
+                if result.is_ok() {
                     self.world.delivered.lock().unwrap().push(payload.bytes.clone());
                 }
-                answer
+                result
             }
         }
     }

@@ -14,7 +14,7 @@ use proptest::sample::select;
 static WORKLOADS: LazyLock<Interner<Workload>> = LazyLock::new(Interner::default);
 static SERVICES: LazyLock<Interner<Service>> = LazyLock::new(Interner::default);
 
-/// Generates records, also ones that the kernel cannot report.
+/// Generates records, including ones that the kernel cannot report.
 pub fn record() -> impl Strategy<Value = ConnectionRecord> {
     let identity = (any::<(u32, u32, u64, u64)>(), kind(), any::<[bool; 5]>(), any::<u16>(), end());
     let ends = (endpoint(), endpoint(), owner(), names());

@@ -10,7 +10,7 @@ use longwave_pipeline::model::{ConnectionRecord, PassEnd, UnixNanos};
 use longwave_testing::golden;
 use proptest::prelude::*;
 
-/// Returns what can be compared: handles of two interners are never equal, but their texts are.
+/// Returns texts to compare, because handles of two interners are never equal.
 fn shown(records: &[ConnectionRecord]) -> Vec<String> {
     records.iter().map(|record| format!("{record:?}")).collect()
 }
@@ -62,10 +62,10 @@ fn records_of(blocks: &[Block]) -> Vec<ConnectionRecord> {
     records.flatten().cloned().collect()
 }
 
-/// *Scenario*: the golden recording is read; and the golden records are written.
-/// *Guarantees*: version 2 of the format can be read, and is what is written byte for byte.
+/// *Scenario*: the golden recording is read, and the golden records are written.
+/// *Guarantees*: version 2 of the format can be read; the written file equals the golden recording byte for byte.
 #[test]
-fn the_golden_recording_is_what_is_written_and_read() {
+fn the_golden_recording_is_written_and_read() {
     let written = file(&[session(&[golden::records()])]);
     if std::env::var_os("LONGWAVE_UPDATE_GOLDEN").is_some() {
         std::fs::write(golden::path("recording.lwr"), &written).unwrap();
@@ -92,7 +92,7 @@ fn assert_is_the_golden_recording(bytes: &[u8]) {
     assert_eq!(blocks.len(), 4);
 }
 
-/// *Scenario*: more records than a block holds.
+/// *Scenario*: more records than fit in a block.
 /// *Guarantees*: they are split into blocks in order, and none is lost.
 #[test]
 fn a_large_batch_is_split_into_blocks() {
@@ -113,7 +113,7 @@ fn a_large_batch_is_split_into_blocks() {
 }
 
 /// *Scenario*: every byte of a small file is changed, one at a time, to several other values.
-/// *Guarantees*: the reader returns an error, never panics, and what it returned before is what was written.
+/// *Guarantees*: the reader returns an error and never panics; the blocks that it returned before equal those that were written.
 #[test]
 fn every_changed_byte_is_found() {
     let whole = file(&[session(&[golden::records()]), session(&[])]);
@@ -133,8 +133,8 @@ fn every_changed_byte_is_found() {
 }
 
 /// *Scenario*: a file of two sessions is cut after every one of its bytes.
-/// *Guarantees*: the error has the offset of the incomplete block, and every earlier block is returned. There is no error only if the cut
-/// is at the end of the first session.
+/// *Guarantees*: the error has the offset of the incomplete block, and every earlier block is returned. Only a cut at the end of the first
+/// session is no error.
 #[test]
 fn every_cut_is_found() {
     let first = session(&[golden::records(), golden::records()]);
@@ -183,10 +183,10 @@ impl ConcatBytes for [&Vec<u8>] {
     }
 }
 
-/// *Scenario*: a writer was killed after a complete block; the next one appended its session.
+/// *Scenario*: a writer was killed after a complete block; the next writer appended its session.
 /// *Guarantees*: everything is read, and the second session reports that the first was interrupted.
 #[test]
-fn an_interrupted_session_is_told() {
+fn an_interrupted_session_is_reported() {
     let (mut encoder, mut first) = (Encoder::default(), Vec::new());
     encoder.session_start(&start(), &mut first).unwrap();
     encoder.records(&golden::records(), &mut first).unwrap();
@@ -245,7 +245,7 @@ proptest! {
         prop_assert_eq!(shown(&records_of(&blocks)), shown(&batches.concat()));
     }
 
-    /// *Scenario*: arbitrary passes.
+    /// *Scenario*: arbitrary ends of passes.
     /// *Guarantees*: they are read as they were written.
     #[test]
     fn pass_ends_survive_the_round_trip(tick in any::<u64>(), last in any::<bool>()) {
@@ -256,8 +256,8 @@ proptest! {
         prop_assert_eq!(&read(&file(&[blocks])).0[1], &Block::PassEnd(pass_end));
     }
 
-    /// *Scenario*: arbitrary bytes in place of the blocks, and in place of one block's contents.
-    /// *Guarantees*: an error, never a panic.
+    /// *Scenario*: arbitrary bytes instead of a whole file, and instead of the blocks after a valid file header.
+    /// *Guarantees*: the reader returns an error and never panics.
     #[test]
     fn arbitrary_bytes_are_an_error(noise in prop::collection::vec(any::<u8>(), 1..300)) {
         prop_assert!(read(&noise).1.is_err());

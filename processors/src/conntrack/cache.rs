@@ -13,24 +13,25 @@ use super::judge;
 use super::request::{Findings, Outcome, Reason, Request};
 use super::translation::Translated;
 
-/// Connections that wait for a look-up. As many as the receiver tracks by default: all of them come together at the start.
+/// Maximum number of connections that wait for a look-up. As many as the receiver tracks by default, because at the start all of them are
+/// requested together.
 const MAX_QUEUED: usize = 131_072;
-/// Cached results.
+/// Maximum number of cached results.
 const MAX_KEPT: usize = 131_072;
 /// How long a result is cached. The processors store it with the connection.
 const KEPT: Duration = Duration::from_secs(60);
-/// How long the result of an ended connection is cached.
-const KEPT_AFTER_END: Duration = Duration::from_secs(5);
-/// Requests that the thread takes at a time.
+/// How long the result of a closed connection is cached.
+const KEPT_AFTER_CLOSE: Duration = Duration::from_secs(5);
+/// Maximum number of requests that the thread takes at a time.
 const MAX_TAKEN: usize = 1024;
 /// How long the thread lets requests accumulate, so that it wakes up once for many.
 const GATHER: Duration = Duration::from_millis(2);
-/// Results stored under one lock.
+/// Number of results that are stored per acquisition of the lock.
 const SETTLED_PER_LOCK: usize = 128;
 
 /// Results and pending look-ups.
 pub(super) struct Cache {
-    /// This boot of this host; `None` if it is not known.
+    /// [`ConnectionId::boot`] of this boot of this host; `None` if unknown.
     boot: Option<u32>,
     state: Mutex<CacheState>,
     /// Signals requests to the thread.
@@ -45,20 +46,20 @@ struct CacheState {
     slots: HashMap<ConnectionId, CacheSlot, RandomState>,
     queue: VecDeque<Request>,
     /// When cached results are freed, in the order of time.
-    answered: VecDeque<(Instant, ConnectionId)>,
-    /// When results of ended connections are freed, in the order of time.
-    ended: VecDeque<(Instant, ConnectionId)>,
+    results_due: VecDeque<(Instant, ConnectionId)>,
+    /// When results of closed connections are freed, in the order of time.
+    closed_due: VecDeque<(Instant, ConnectionId)>,
     mode: Mode,
     started: bool,
     stopped: bool,
-    /// The thread is waiting on `wake`.
+    /// Whether the thread is waiting on `wake`.
     idle: bool,
     tally: Tally,
 }
 
 #[derive(Clone, Copy)]
 enum CacheSlot {
-    /// The look-up is pending. With the connection's end, if a later request has it.
+    /// The look-up is pending. Contains the time of the connection's close, if a later request has it.
     Waiting(Option<UnixNanos>),
     Known(Translated),
 }
@@ -66,10 +67,10 @@ enum CacheSlot {
 /// Whether the kernel is queried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// It is.
+    /// The kernel is queried.
     #[default]
     Querying,
-    /// Every request gets this result, until the given time or permanently.
+    /// The kernel is not queried. Every request gets this result, until the given time or permanently.
     Settled(Outcome, Option<Instant>),
 }
 
@@ -82,14 +83,14 @@ pub(super) struct Tally {
     pub same: u64,
     /// Connections without a certain result, by [`Reason::ALL`].
     pub unknown: [u64; Reason::ALL.len()],
-    /// Cached and pending results now.
+    /// Number of cached and pending results now.
     pub kept: u64,
 }
 
 /// Result of [`Cache::query`].
 pub(super) struct QueryResult {
     pub translated: Translated,
-    /// This is the first request: the caller has to start the thread.
+    /// Whether this is the first request, so that the caller has to start the thread.
     pub start: bool,
 }
 
@@ -137,20 +138,20 @@ impl Cache {
     pub fn forget(&self, id: ConnectionId, now: Instant) {
         let mut state = self.lock();
         if state.slots.contains_key(&id) {
-            state.ended.push_back((now + KEPT_AFTER_END, id));
-            // Several processors report the end of each connection.
-            if state.ended.len() > 4 * MAX_KEPT {
-                state.ended.pop_front();
+            state.closed_due.push_back((now + KEPT_AFTER_CLOSE, id));
+            // Several processors report the close of each connection.
+            if state.closed_due.len() > 4 * MAX_KEPT {
+                state.closed_due.pop_front();
             }
         }
     }
 
-    /// See [`super::Conntrack::await_answers`].
-    pub fn await_answers(&self, patience: Duration) {
+    /// See [`super::Conntrack::await_results`].
+    pub fn await_results(&self, limit: Duration) {
         let is_waiting = |state: &mut CacheState| {
             !state.stopped && state.slots.values().any(|slot| matches!(slot, CacheSlot::Waiting(_)))
         };
-        let _ = self.settled.wait_timeout_while(self.lock(), patience, is_waiting);
+        let _ = self.settled.wait_timeout_while(self.lock(), limit, is_waiting);
     }
 
     /// Makes [`Cache::take`] return false, which ends the thread.
@@ -160,16 +161,13 @@ impl Cache {
         self.settled.notify_all();
     }
 
-    /// For the thread: waits for requests, for at most `patience`, and moves some into `taken`. Returns false if the thread has to end.
-    pub fn take(&self, taken: &mut Vec<Request>, patience: Duration) -> bool {
+    /// For the thread: waits for requests, for at most `limit`, and moves some into `taken`. Returns false if the thread has to end.
+    pub fn take(&self, taken: &mut Vec<Request>, limit: Duration) -> bool {
         let mut state = self.lock();
         state.idle = true;
         let is_waiting = |state: &mut CacheState| !state.stopped && state.queue.is_empty();
-        state = self
-            .wake
-            .wait_timeout_while(state, patience, is_waiting)
-            .unwrap_or_else(PoisonError::into_inner)
-            .0;
+        state =
+            self.wake.wait_timeout_while(state, limit, is_waiting).unwrap_or_else(PoisonError::into_inner).0;
         state.idle = false;
         if !state.queue.is_empty() && state.queue.len() < MAX_TAKEN {
             let is_gathering = |state: &mut CacheState| !state.stopped && state.queue.len() < MAX_TAKEN;
@@ -181,16 +179,16 @@ impl Cache {
         }
         let count = state.queue.len().min(MAX_TAKEN);
         taken.extend(state.queue.drain(..count));
-        state.forget_old(Instant::now());
+        state.free_due(Instant::now());
         !state.stopped
     }
 
     /// For the thread: stores the results of look-ups.
-    pub fn settle(&self, answers: &[(Request, Findings)]) {
-        for answers in answers.chunks(SETTLED_PER_LOCK) {
+    pub fn settle(&self, results: &[(Request, Findings)]) {
+        for chunk in results.chunks(SETTLED_PER_LOCK) {
             let mut state = self.lock();
             let now = Instant::now();
-            for (request, findings) in answers {
+            for (request, findings) in chunk {
                 let ended = match state.slots.get(&request.id) {
                     Some(CacheSlot::Waiting(ended)) => request.ended.or(*ended),
                     _ => request.ended,
@@ -199,7 +197,7 @@ impl Cache {
                 state.settle(request.id, outcome, now);
             }
         }
-        if !answers.is_empty() {
+        if !results.is_empty() {
             self.notify();
         }
     }
@@ -273,11 +271,11 @@ impl CacheState {
     fn settle(&mut self, id: ConnectionId, outcome: Outcome, now: Instant) {
         let translated = self.count(outcome);
         self.slots.insert(id, CacheSlot::Known(translated));
-        self.answered.push_back((now + KEPT, id));
-        if self.answered.len() > MAX_KEPT
-            && let Some((_, oldest)) = self.answered.pop_front()
+        self.results_due.push_back((now + KEPT, id));
+        if self.results_due.len() > MAX_KEPT
+            && let Some((_, oldest)) = self.results_due.pop_front()
         {
-            self.forget(oldest);
+            self.free(oldest);
         }
     }
 
@@ -298,31 +296,32 @@ impl CacheState {
         }
     }
 
-    fn forget_old(&mut self, now: Instant) {
-        for _ in 0..self.answered.len() + self.ended.len() {
+    /// Frees the results whose time is over.
+    fn free_due(&mut self, now: Instant) {
+        for _ in 0..self.results_due.len() + self.closed_due.len() {
             let is_due = |queue: &VecDeque<(Instant, _)>| queue.front().is_some_and(|(due, _)| *due <= now);
-            let old = if is_due(&self.ended) {
-                self.ended.pop_front()
-            } else if is_due(&self.answered) {
-                self.answered.pop_front()
+            let old = if is_due(&self.closed_due) {
+                self.closed_due.pop_front()
+            } else if is_due(&self.results_due) {
+                self.results_due.pop_front()
             } else {
                 break;
             };
             if let Some((_, id)) = old {
-                self.forget(id);
+                self.free(id);
             }
         }
         if self.slots.is_empty() {
             // Frees the memory that a burst has taken.
             self.slots.shrink_to(0);
             self.queue.shrink_to(MAX_TAKEN);
-            self.answered.shrink_to(MAX_TAKEN);
-            self.ended.shrink_to(MAX_TAKEN);
+            self.results_due.shrink_to(MAX_TAKEN);
+            self.closed_due.shrink_to(MAX_TAKEN);
         }
     }
 
-    /// Frees a result. A pending look-up stays: its result is still to come.
-    fn forget(&mut self, id: ConnectionId) {
+    /// Frees a result. A pending look-up is kept, because the thread has not stored its result yet.
+    fn free(&mut self, id: ConnectionId) {
         if let Some(CacheSlot::Known(_)) = self.slots.get(&id) {
             self.slots.remove(&id);
         }

@@ -18,18 +18,18 @@ pub(super) struct ConntrackEntry {
     pub original: Tuple,
     /// The backend's direction, before its translation.
     pub reply: Tuple,
-    /// TCP's state as connection tracking sees it. `None` for states without meaning here.
+    /// TCP's state in connection tracking. `None` for states without meaning here.
     pub state: Option<TrackedState>,
-    /// When tracking began. `None` unless the sysctl `net.netfilter.nf_conntrack_timestamp` is 1.
+    /// Time at which tracking began. `None` unless the sysctl `net.netfilter.nf_conntrack_timestamp` is 1.
     pub started: Option<UnixNanos>,
 }
 
-/// The part of `enum tcp_conntrack` that matters here.
+/// TCP's states in connection tracking: `enum tcp_conntrack`, reduced to what [`super::judge`] distinguishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TrackedState {
     /// The client's SYN was seen (SYN_SENT, SYN_SENT2).
     Opening,
-    /// The server's SYN was seen, not yet the client's acknowledgement.
+    /// The server's SYN was seen, but not yet the client's acknowledgement.
     Answered,
     /// Open.
     Established,
@@ -45,12 +45,12 @@ impl Tuple {
         Self { source: self.destination, destination: self.source }
     }
 
-    /// Returns true if an end is a loopback address.
+    /// Returns true if the address of either end is a loopback address.
     pub fn is_loopback(&self) -> bool {
         self.source.address.is_loopback() || self.destination.address.is_loopback()
     }
 
-    /// Returns true if the kernel can look it up: both ports are known, and both addresses are of one family.
+    /// Returns true if the kernel can look up the tuple: both ports are known, and both addresses are of one family.
     pub fn is_valid(&self) -> bool {
         self.source.port != 0
             && self.destination.port != 0

@@ -1,13 +1,14 @@
-//! Concludes a connection's translation from the kernel's entries: does an entry belong to the connection, and what does a missing one mean?
+//! Concludes a connection's translation from the kernel's entries. Decides whether an entry belongs to the connection, and what a missing
+//! entry means.
 //!
-//! Addresses are used again. While a socket lives, no other socket of its namespace has its addresses. So an entry that was read before the
-//! connection's end certainly belongs to it. An entry that was read after the end belongs to it if tracking began before that end. This is
-//! certain, to 0.1 s, if the kernel stores times (`net.netfilter.nf_conntrack_timestamp=1`). Otherwise TCP's state decides: the entry of an
-//! ended connection is closing, and an open entry belongs to a successor. A successor that has ended as well, within the milliseconds
-//! between an end and its record, is not recognised.
+//! Addresses are reused, but while a socket exists, no other socket of its namespace has its addresses. So an entry that was read before
+//! the connection's close certainly belongs to it. An entry that was read after the close belongs to it if tracking began before the close.
+//! If the kernel stores times (`net.netfilter.nf_conntrack_timestamp=1`), this is certain, to 0.1 s. Otherwise TCP's state decides: the
+//! entry of a closed connection is closing, and an open entry belongs to a successor (a later connection with the same addresses). A
+//! successor is not recognised if it has closed as well, within the milliseconds between the first connection's close and its record.
 //!
-//! Entries outlive their connections: by 10 s after a reset, by 120 s after a FIN, unless the sysctls `nf_conntrack_tcp_timeout_*` were
-//! changed. So a connection that has no entry within 5 s of its last sign of life was not tracked, and therefore not translated.
+//! Entries exist longer than their connections: 10 s after a reset, 120 s after a FIN, unless the sysctls `nf_conntrack_tcp_timeout_*` were
+//! changed. So a connection without an entry was not tracked, and therefore not translated, if it was open within the last 5 s.
 
 use std::time::Duration;
 
@@ -20,19 +21,19 @@ use super::translation::Translation;
 
 /// Largest difference between the kernel's clock for sockets and its clock for tracking.
 const CLOCKS: Duration = Duration::from_millis(100);
-/// Longest time from the first SYN to the server's socket: SYN-ACKs are sent again for about a minute.
+/// Longest time from the first SYN to the creation of the server's socket. The server repeats its SYN-ACK for about a minute.
 const HANDSHAKE: Duration = Duration::from_secs(130);
-/// How long an entry surely outlives its connection: half of the shortest time-out.
+/// How long an entry certainly exists after its connection's close: half of the shortest time-out.
 const SURELY_KEPT: Duration = Duration::from_secs(5);
 
-/// The direction of an entry in which the reporting socket sends.
+/// The side of an entry on which the reporting socket is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Side {
     Client,
     Server,
 }
 
-/// Concludes the outcome of `request` from `findings`. `ended` is the connection's end, if it is known by now.
+/// Concludes the outcome of `request` from `findings`. `ended` is the time of the connection's close, if it is known by now.
 pub(super) fn conclude(request: &Request, findings: &Findings, ended: Option<UnixNanos>) -> Outcome {
     let judge = Judge { request, ended, at: findings.at };
     let inner = match findings.own {
@@ -61,8 +62,8 @@ pub(super) fn conclude(request: &Request, findings: &Findings, ended: Option<Uni
     }
 }
 
-/// Returns the tuple to look up in the host's namespace: the packets' addresses outside of the socket's own namespace, whose result is
-/// `own`. `None` if the packets do not leave that namespace. Loopback addresses are local to a namespace.
+/// Returns the tuple to look up in the host's namespace: the packets' addresses outside of the socket's own namespace. `own` is the result
+/// of the look-up in that namespace. `None` if the packets do not leave it, because loopback addresses are local to a namespace.
 pub(super) fn host_tuple(request: &Request, own: &NamespaceResult) -> Option<Tuple> {
     let inner = match own {
         NamespaceResult::LookedUp(LookupResult::Found(entry)) => {
@@ -108,15 +109,18 @@ struct Judge<'a> {
 // === impl Judge ===
 
 impl Judge<'_> {
-    /// Returns the translation of an entry that was found by `tuple`, or why the entry may be another connection's.
+    /// Returns the translation of an entry that was found by `tuple`.
+    ///
+    /// # Errors
+    /// The reason why the entry may belong to another connection.
     fn translation(&self, entry: &ConntrackEntry, tuple: &Tuple) -> Result<Option<Translation>, Reason> {
         let side = side(entry, tuple).ok_or(Reason::Failed)?;
         if !self.is_own(entry) {
             return Err(Reason::Reused);
         }
         let translation = entry.translation();
-        // If tracking began while the connection was open, it may have taken the server for the client. Without translation this makes no
-        // difference.
+        // If tracking began while the connection was open, the kernel may have confused the client and the server. Without translation this
+        // makes no difference.
         let contradicts = match self.request.role {
             Role::Client => side == Side::Server,
             Role::Server => side == Side::Client,
@@ -125,17 +129,18 @@ impl Judge<'_> {
         if translation.is_some() && contradicts { Err(Reason::Reused) } else { Ok(translation) }
     }
 
+    /// Returns true if the entry belongs to the connection.
     fn is_own(&self, entry: &ConntrackEntry) -> bool {
-        let mut after_end = self.ended.is_some_and(|ended| ended < self.at);
+        let mut after_close = self.ended.is_some_and(|ended| ended < self.at);
         if let Some(started) = entry.started {
-            let patience = if self.request.role == Role::Client { CLOCKS } else { HANDSHAKE };
-            if self.request.opened.is_some_and(|opened| later(started, patience) < opened)
+            let tolerance = if self.request.role == Role::Client { CLOCKS } else { HANDSHAKE };
+            if self.request.opened.is_some_and(|opened| later(started, tolerance) < opened)
                 || self.ended.is_some_and(|ended| started > later(ended, CLOCKS))
             {
                 return false;
             }
-            // Within the clocks' difference of the end, TCP's state decides, as without times.
-            after_end &= self.ended.is_some_and(|ended| later(started, CLOCKS) >= ended);
+            // If tracking began within the clocks' difference of the close, TCP's state decides, as without times.
+            after_close &= self.ended.is_some_and(|ended| later(started, CLOCKS) >= ended);
         }
         let open = matches!(
             entry.state,
@@ -145,7 +150,7 @@ impl Judge<'_> {
             matches!(self.request.state, TcpState::SynSent | TcpState::SynRecv | TcpState::Unknown);
         let is_older = entry.state == Some(TrackedState::Opening) && !handshake;
         // A failed open leaves an entry that is still opening.
-        let is_successor = after_end && open && !self.request.failed;
+        let is_successor = after_close && open && !self.request.failed;
         !is_successor && !is_older
     }
 

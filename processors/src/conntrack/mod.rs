@@ -1,13 +1,17 @@
-//! [`Conntrack`]: looks up how a connection is translated, in the kernel's connection tracking, through netlink.
+//! [`Conntrack`]: looks up how the addresses of a connection are translated (NAT). It queries the kernel's connection tracking through
+//! netlink.
 //!
-//! A socket has the addresses of its own side: the client's peer is a cluster IP, the server's peer is a masqueraded client. The
-//! translation is in the tracking tables of the network namespaces that the packets cross. Two are queried. The socket's own has the
-//! redirects inside a pod; it is queried only if it tracks any connection. The host's has the rules of kube-proxy and Docker. Translations in
-//! both are combined. Other namespaces (a cluster inside a container, another host's) are not queried, nor are zones other than the default.
+//! A socket has the addresses that are visible on its own side: the client's peer may be a cluster IP, and the server's peer a masquerading
+//! node. The translation is in the tracking tables of the network namespaces that the packets cross. Two of them are queried:
+//! - the socket's own, which contains the redirects inside a pod; it is queried only if it tracks any connection;
+//! - the host's, which contains the translations of kube-proxy and Docker.
+//!
+//! Translations in both are combined. Other namespaces (a cluster inside a container, another host's) are not queried, nor are zones other
+//! than the default.
 //!
 //! [`Conntrack::query`] returns a cached result and never waits. A thread ([`worker`]) looks up new connections, many at a time, some
-//! milliseconds later. Before the first look-up it lists all translated connections, because connections that are older than the agent may
-//! end soon. [`judge`] decides which results are certain. The others are unknown, and are counted by reason.
+//! milliseconds later. Before the first look-up it lists all translated connections, because connections that are older than Longwave may
+//! close soon. [`judge`] decides which results are certain. The others are unknown, and are counted by reason.
 //!
 //! Needs CAP_NET_ADMIN. Other namespaces also need CAP_SYS_ADMIN, CAP_SYS_PTRACE and the host's pid namespace. A missing capability is
 //! logged once.
@@ -40,8 +44,8 @@ use cache::Cache;
 use request::{Outcome, Reason, Request};
 pub use translation::{Translated, Translation};
 
-/// How long a stop waits for results: a hundred times the usual time of one.
-const LAST_ANSWERS: Duration = Duration::from_millis(250);
+/// How long a stop waits for results: a hundred times the usual duration of a look-up.
+const LAST_RESULTS: Duration = Duration::from_millis(250);
 
 /// The translations of this host's connections. All processors of a graph share one.
 pub struct Conntrack {
@@ -53,7 +57,7 @@ pub struct Conntrack {
 // === impl Conntrack ===
 
 impl Conntrack {
-    /// Returns the graph's instance; the first call creates it. No socket is opened before the first query.
+    /// Returns the instance of the graph. The first call creates it. No socket is opened before the first query.
     pub fn shared(context: &ProcessorContext) -> Arc<Self> {
         let made = context
             .shared
@@ -63,7 +67,7 @@ impl Conntrack {
         }
     }
 
-    /// Creates an instance for the host that `proc` (`/proc`) shows. Its first process is in the host's network namespace.
+    /// Creates an instance for the host whose `/proc` is `proc`. The host's network namespace is that of process 1.
     pub fn new(meter: Meter, proc: &Path) -> Self {
         let boot = BootId::read(proc).ok().map(BootId::short);
         let cache = Arc::new(Cache::new(boot));
@@ -71,7 +75,7 @@ impl Conntrack {
     }
 
     /// Returns the translation of the record's connection. Never blocks: the first query of a connection starts a look-up, and returns
-    /// [`Translated::Pending`]. A call costs a lock and a hash look-up, so store any other result with the connection.
+    /// [`Translated::Pending`]. A call costs a lock and a hash look-up, so callers store any other result with the connection.
     pub fn query(&self, record: &ConnectionRecord) -> Translated {
         let result = self.cache.query(Request::of(record));
         if result.start {
@@ -80,21 +84,21 @@ impl Conntrack {
         result.translated
     }
 
-    /// Returns a number that increases when pending results have come.
+    /// Returns a number that increases when pending results have become available.
     pub fn version(&self) -> u64 {
         self.cache.version()
     }
 
-    /// Frees the result of an ended connection. It is kept for some more seconds, because other processors may not have handled the
+    /// Frees the result of a closed connection. It is kept for a few more seconds, because other processors may not have processed the
     /// connection's last record yet.
     pub fn forget(&self, id: ConnectionId) {
         self.cache.forget(id, Instant::now());
     }
 
-    /// Waits until no result is [`Translated::Pending`], for at most a quarter of a second. Used when the receiver stops: no later record
-    /// can get the result.
-    pub fn await_answers(&self) {
-        self.cache.await_answers(LAST_ANSWERS);
+    /// Waits until no result is [`Translated::Pending`], for at most a quarter of a second. Called when the receiver stops, because no
+    /// later record can use the result.
+    pub fn await_results(&self) {
+        self.cache.await_results(LAST_RESULTS);
     }
 
     fn start(&self) {

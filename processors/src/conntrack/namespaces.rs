@@ -11,7 +11,7 @@ use longwave_pipeline::component::host;
 use longwave_pipeline::component::host::Mount;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-/// Least time between two searches of all processes.
+/// Minimum time between two searches of all processes.
 const SEARCH_EVERY: Duration = Duration::from_secs(1);
 
 /// Access to network namespaces, for one thread.
@@ -19,7 +19,7 @@ pub(super) struct Namespaces {
     proc: PathBuf,
     /// The namespace to which the thread returns.
     home: File,
-    /// The host's namespace: the first process's, if that is visible.
+    /// The host's namespace: that of process 1 if it is accessible, otherwise this process's own.
     host: File,
     host_inode: u64,
     /// Paths of namespaces by inode, from the last search.
@@ -30,19 +30,19 @@ pub(super) struct Namespaces {
 // === impl Namespaces ===
 
 impl Namespaces {
-    /// Creates the access for the calling thread only.
+    /// Creates an instance for the calling thread only.
     ///
     /// # Errors
     /// `proc` is not `/proc`.
     pub fn of_this_thread(proc: &Path) -> std::io::Result<Self> {
         let home = File::open(proc.join("thread-self/ns/net"))?;
-        // Needs CAP_SYS_PTRACE, and shows the host's namespace only in the host's pid namespace. Otherwise this process's own replaces it.
+        // Needs CAP_SYS_PTRACE, and is the host's namespace only if this process is in the host's pid namespace.
         let host = File::open(proc.join("1/ns/net")).or_else(|_| home.try_clone())?;
         let host_inode = host.metadata()?.ino();
         Ok(Self { proc: proc.to_owned(), home, host, host_inode, paths: HashMap::new(), searched: None })
     }
 
-    /// Returns the host's namespace as in [`longwave_pipeline::model::ConnectionId::netns`].
+    /// Returns the inode of the host's namespace, as in [`longwave_pipeline::model::ConnectionId::netns`].
     pub fn host_inode(&self) -> u64 {
         self.host_inode
     }
@@ -52,7 +52,7 @@ impl Namespaces {
         self.inside(&self.host, work)
     }
 
-    /// Runs `work` in namespace `inode`. `pids` are processes that may be in it.
+    /// Runs `work` in the namespace with this inode. `pids` are processes that may be in it.
     ///
     /// # Errors
     /// No path to the namespace was found, or entering it is not permitted (no CAP_SYS_ADMIN).
@@ -66,7 +66,8 @@ impl Namespaces {
         self.inside(&file, work)
     }
 
-    /// Runs `work` in a namespace and returns from it. A thread that stayed would keep the namespace after its pod's end.
+    /// Runs `work` in a namespace, and then moves the thread back. A thread that stays in it would keep the namespace alive after its pod
+    /// is deleted.
     fn inside<T>(&self, namespace: &File, work: impl FnOnce() -> T) -> std::io::Result<T> {
         let network = Some(LinkNameSpaceType::Network);
         if namespace.metadata()?.ino() == std::fs::metadata(self.proc.join("thread-self/ns/net"))?.ino() {
@@ -97,7 +98,7 @@ impl Namespaces {
         self.paths.get(&inode).and_then(|path| open(path))
     }
 
-    /// Finds the namespaces of processes, and those that bind mounts keep (`ip netns`, container runtimes).
+    /// Finds the namespaces of all processes, and those that bind mounts keep alive (`ip netns`, container runtimes).
     fn search(&mut self) {
         self.paths.clear();
         let entries = std::fs::read_dir(&self.proc).into_iter().flatten().flatten();

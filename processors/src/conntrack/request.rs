@@ -14,40 +14,40 @@ pub(super) struct Request {
     pub tuple: Tuple,
     pub role: Role,
     pub state: TcpState,
-    /// The connection was never established.
+    /// Whether the connection was never established.
     pub failed: bool,
-    /// A process that may be in the socket's namespace. 0: none.
+    /// A process that may be in the socket's namespace; 0 if none is known.
     pub pid: u32,
     /// `None` if the open was not observed.
     pub opened: Option<UnixNanos>,
     /// A time at which the connection existed.
     pub observed: UnixNanos,
-    /// When it ended; `None` if it is open.
+    /// Time of the close or failure; `None` while the connection is open.
     pub ended: Option<UnixNanos>,
 }
 
 /// Results of a request in both namespaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Findings {
-    /// The socket's own namespace.
+    /// Result in the socket's own namespace.
     pub own: NamespaceResult,
-    /// The host's.
+    /// Result in the host's namespace.
     pub host: NamespaceResult,
-    /// When the host's namespace was queried.
+    /// Time at which the host's namespace was queried.
     pub at: UnixNanos,
 }
 
 /// Result of a request in one namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(clippy::large_enum_variant, reason = "lives shortly")]
+#[allow(clippy::large_enum_variant, reason = "short-lived")]
 pub(super) enum NamespaceResult {
-    /// It was queried.
+    /// The namespace was queried.
     LookedUp(LookupResult),
-    /// It tracks no connection, or this connection does not cross it.
+    /// The namespace tracks no connection, or the packets of this connection do not cross it.
     Nothing,
-    /// It cannot be entered.
+    /// The namespace cannot be entered.
     Closed,
-    /// It is the host's own.
+    /// The socket's own namespace is the host's. The result is in [`Findings::host`].
     Host,
 }
 
@@ -65,9 +65,9 @@ pub(super) enum Outcome {
 /// Why there is no certain result. The value of the attribute `reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
-    /// No entry, and the connection may have ended too long ago to have one.
+    /// There is no entry, and the connection may have closed so long ago that its entry was removed.
     Gone,
-    /// The entry may be a later connection's with the same addresses, or an earlier one's.
+    /// The entry may belong to an earlier or later connection with the same addresses.
     Reused,
     /// Too many requests were waiting.
     QueueFull,
@@ -77,7 +77,7 @@ pub(super) enum Reason {
     Unsupported,
     /// The socket's own namespace cannot be entered.
     Namespace,
-    /// The kernel's answer is not valid.
+    /// The kernel's reply is not valid.
     Failed,
     /// The record is of another boot or host, or lacks an address.
     Foreign,

@@ -13,28 +13,28 @@ use rustix::net::{
 use super::entry::{ConntrackEntry, Tuple};
 use super::wire::{self, Messages, Payload};
 
-/// Requests sent together. Their answers (about 5 KB each in the kernel) fit into the smallest receive buffer.
+/// Number of requests sent together. Their replies (about 5 KB each in the kernel) fit into the smallest receive buffer.
 const BATCH: usize = 32;
-/// The longest message of the kernel.
+/// Size of the kernel's longest message in bytes.
 const MAX_MESSAGE: usize = 32 * 1024;
-/// The kernel answers within the call that sends the request. The time-out is a precaution.
+/// Time limit of a receive. A precaution, because the kernel replies within the call that sends the request.
 const TIMEOUT: Duration = Duration::from_secs(1);
-/// Receive buffer for a list of all connections, which arrives faster than it is read.
+/// Size of the receive buffer in bytes, for a list of all connections, which arrives faster than it is read.
 const RECEIVE_BUFFER: usize = 1 << 20;
 
 /// Result of one look-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::large_enum_variant, reason = "most are found")]
 pub(super) enum LookupResult {
-    /// The entry.
+    /// There is an entry.
     Found(ConntrackEntry),
-    /// No entry.
+    /// There is no entry.
     Missing,
-    /// The kernel answered with an unexpected message, or not at all.
+    /// The kernel replied with an unexpected message, or not at all.
     Failed,
 }
 
-/// A socket of the namespace in which it was opened. It keeps that namespace alive, so close it soon, unless that is the host's.
+/// A socket of the namespace in which it was opened. It keeps that namespace alive, so it must be closed soon, unless that is the host's.
 pub(super) struct Socket {
     fd: OwnedFd,
     sequence: u32,
@@ -50,7 +50,7 @@ impl Socket {
         let kind = (AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC);
         let fd = socket_with(kind.0, kind.1, kind.2, Some(netlink::NETFILTER))?;
         set_socket_timeout(&fd, Timeout::Recv, Some(TIMEOUT))?;
-        // Not permitted everywhere, and not required.
+        // Needs CAP_NET_ADMIN in the initial user namespace. The default size is sufficient for look-ups.
         let _ = set_socket_recv_buffer_size_force(&fd, RECEIVE_BUFFER);
         Ok(Self { fd, sequence: 0, request: Vec::new(), received: vec![0; MAX_MESSAGE] })
     }
@@ -60,7 +60,7 @@ impl Socket {
     /// # Errors
     /// The kernel refuses every request here (`EPERM`: no CAP_NET_ADMIN), or the socket is broken and has to be replaced.
     pub fn get(&mut self, tuples: &[Tuple]) -> Result<Vec<LookupResult>, Errno> {
-        let mut answers = Vec::with_capacity(tuples.len());
+        let mut results = Vec::with_capacity(tuples.len());
         for tuples in tuples.chunks(BATCH) {
             let first = self.sequence.wrapping_add(1);
             self.request.clear();
@@ -69,16 +69,16 @@ impl Socket {
                 wire::get(&mut self.request, self.sequence, tuple);
             }
             send(&self.fd, &self.request, SendFlags::empty())?;
-            let mut looked = vec![None; tuples.len()];
-            let mut open = tuples.len();
-            // Answers to an earlier request may come first.
+            let mut found = vec![None; tuples.len()];
+            let mut pending = tuples.len();
+            // Replies to an earlier request may arrive first.
             for _ in 0..4 * BATCH {
-                if open == 0 {
+                if pending == 0 {
                     break;
                 }
                 for message in Messages::new(receive(&self.fd, &mut self.received)?) {
                     let index = message.sequence.wrapping_sub(first) as usize;
-                    let Some(slot) = looked.get_mut(index).filter(|slot| slot.is_none()) else { continue };
+                    let Some(slot) = found.get_mut(index).filter(|slot| slot.is_none()) else { continue };
                     *slot = Some(match message.payload {
                         Payload::Entry(entry) => LookupResult::Found(entry),
                         Payload::Error(error) if error == Errno::NOENT.raw_os_error() => {
@@ -89,18 +89,18 @@ impl Socket {
                         }
                         _ => LookupResult::Failed,
                     });
-                    open -= 1;
+                    pending -= 1;
                 }
             }
-            answers.extend(looked.into_iter().map(|looked| looked.unwrap_or(LookupResult::Failed)));
+            results.extend(found.into_iter().map(|result| result.unwrap_or(LookupResult::Failed)));
         }
-        Ok(answers)
+        Ok(results)
     }
 
     /// Returns the number of connections that the namespace tracks.
     ///
     /// # Errors
-    /// As for [`Socket::get`]. `EINVAL` and the like: the kernel does not support the request.
+    /// As for [`Socket::get`]. `EINVAL`, `EOPNOTSUPP` or `ENOSYS`: the kernel does not support the request.
     pub fn count(&mut self) -> Result<u32, Errno> {
         self.sequence = self.sequence.wrapping_add(1);
         self.request.clear();
@@ -127,7 +127,7 @@ impl Socket {
         self.request.clear();
         wire::dump(&mut self.request, self.sequence);
         send(&self.fd, &self.request, SendFlags::empty())?;
-        // Each message contains at least one entry (usually about a hundred) of the at most 2^32 in the table.
+        // Each received message contains at least one entry (usually about a hundred), and the table has at most 2^32.
         for _ in 0..u32::MAX {
             for message in Messages::new(receive(&self.fd, &mut self.received)?) {
                 if message.sequence != self.sequence {
@@ -145,7 +145,7 @@ impl Socket {
     }
 }
 
-/// Receives the next messages.
+/// Receives the next messages. Repeats interrupted calls.
 fn receive<'a>(fd: &OwnedFd, buffer: &'a mut [u8]) -> Result<&'a [u8], Errno> {
     for _ in 0..16 {
         match recv(fd, &mut *buffer, RecvFlags::empty()) {

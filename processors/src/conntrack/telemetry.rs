@@ -72,7 +72,7 @@ impl Telemetry {
         self.queries.add(queries, &self.own);
     }
 
-    /// Counts a namespace that could not be entered.
+    /// Counts a failed attempt to enter a namespace.
     pub fn count_closed(&self) {
         self.closed.add(1, &[]);
     }

@@ -1,29 +1,29 @@
-//! [`Translation`]: a connection's addresses before and after translation, as processors get them.
+//! [`Translation`]: a connection's addresses before and after network address translation.
 
 use longwave_pipeline::model::Endpoint;
 
 /// One connection's addresses before and after network address translation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Translation {
-    /// The client's own address: its socket is bound to it.
+    /// Local address of the client's socket.
     pub client: Endpoint,
-    /// What the client connected to: a cluster IP, a published port.
+    /// Address that the client connected to, such as a cluster IP or a published port.
     pub original: Endpoint,
-    /// The server's own address: its socket is bound to it.
+    /// Local address of the server's socket.
     pub backend: Endpoint,
-    /// The client's address as the backend sees it. Differs from `client` if it was masqueraded.
+    /// Peer address of the server's socket. Differs from `client` if the client was masqueraded.
     pub seen: Endpoint,
 }
 
 /// Result of a look-up of a connection's translation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Translated {
-    /// Translated.
+    /// The connection is translated.
     To(Translation),
-    /// Both ends see the same addresses.
+    /// Both sockets have the same two addresses.
     Same,
     /// The look-up is pending. Its result is available when [`super::Conntrack::version`] has increased.
     Pending,
-    /// Not certain: the entry is gone, belongs to another connection, or cannot be looked up.
+    /// The translation is not certain: the entry is gone, may belong to another connection, or cannot be looked up.
     Unknown,
 }

@@ -18,16 +18,17 @@ use super::telemetry::Telemetry;
 
 /// How often the thread wakes up without requests.
 const IDLE_WAKE_UP: Duration = Duration::from_secs(10);
-/// How long a namespace without tracked connections is not queried again. Rules that are added meanwhile take effect this much later.
+/// How long a namespace without tracked connections is not queried again. Rules that are added in this time have an effect only after it.
 const QUIET_FOR: Duration = Duration::from_secs(1);
-/// How long a namespace that could not be entered is not tried again.
+/// Time until the next attempt to enter a namespace that could not be entered.
 const CLOSED_FOR: Duration = Duration::from_secs(10);
-/// Namespaces stored for either.
+/// Maximum number of namespaces that are skipped for one of these reasons.
 const MAX_SKIPPED: usize = 4096;
-/// How long a kernel that cannot be queried is not tried again.
+/// Time until the next attempt to query a kernel that could not be queried.
 const RETRY: Duration = Duration::from_secs(30);
-/// How long the list of the start is kept, and its largest number of directions.
+/// How long the entries that were listed at the start are kept.
 const LIST_KEPT: Duration = Duration::from_secs(30);
+/// Maximum number of listed entries, which are counted once per direction.
 const MAX_LISTED: usize = 131_072;
 
 struct Worker<'a> {
@@ -39,7 +40,7 @@ struct Worker<'a> {
     /// Translated connections at the start, by both directions.
     listed: Option<StartList>,
     was_listed: bool,
-    /// Namespaces that are not queried before a time, and their result until then.
+    /// Namespaces that are not queried before the given time, and their result until then.
     skipped: HashMap<u64, (NamespaceResult, Instant)>,
     was_logged: bool,
 }
@@ -98,20 +99,23 @@ impl Worker<'_> {
         }
         let own = self.query_own(requests);
         let host = self.query_host(requests, &own);
-        let answers: Vec<_> = requests
+        let results: Vec<_> = requests
             .iter()
             .zip(own)
             .zip(host)
             .map(|((request, own), (host, at))| (*request, Findings { own, host, at }))
             .collect();
-        self.cache.settle(&answers);
+        self.cache.settle(&results);
     }
 
-    /// Opens the host's socket and tries it. Otherwise returns the mode to set.
+    /// Opens a socket in the host's namespace and tests it with a query.
+    ///
+    /// # Errors
+    /// The kernel cannot be queried, or does not track connections. The error is the mode to set.
     fn open(&mut self) -> Result<(), Mode> {
         let later = || Some(Instant::now() + RETRY);
         let sysctls = self.proc.join("sys/net");
-        // A query would load the modules. Without tracking there is no translation.
+        // Without tracking there is no translation. A query would load the kernel's modules.
         if sysctls.join("core").exists() && !sysctls.join("netfilter/nf_conntrack_count").exists() {
             return Err(Mode::Settled(Outcome::Same, later()));
         }
@@ -151,7 +155,7 @@ impl Worker<'_> {
         }
     }
 
-    /// Lists all translated connections. The entry of one that is older than this process may be gone when its last record comes.
+    /// Lists all translated connections. The entry of a connection that is older than Longwave may be gone when its last record arrives.
     fn list(&mut self) {
         let Some(socket) = &mut self.host else { return };
         let mut entries = HashMap::new();
@@ -162,7 +166,7 @@ impl Worker<'_> {
             }
         });
         if let Err(error) = listed {
-            // The incomplete list is used. Other connections are looked up one by one.
+            // The incomplete list is used. Connections that it lacks are looked up one by one.
             tracing::debug!(%error, "conntrack: the list of all connections is incomplete");
             self.host = None;
         }
@@ -203,17 +207,17 @@ impl Worker<'_> {
         let pids = indices.iter().map(|index| requests[*index].pid);
         let entered = self.namespaces.in_other(inode, pids, || {
             let mut socket = Socket::open()?;
-            // If the count is 0, the connection is not tracked.
+            // If the count is 0, none of the connections is tracked.
             if socket.count()? == 0 {
                 return Ok(None);
             }
             Ok::<_, std::io::Error>(Some(socket.get(&tuples)?))
         });
         let (found, time) = match entered.flatten() {
-            Ok(Some(looked)) => {
+            Ok(Some(results)) => {
                 self.telemetry.count_own_queries(tuples.len() as u64);
-                for (index, looked) in indices.iter().zip(looked) {
-                    own[*index] = NamespaceResult::LookedUp(looked);
+                for (index, result) in indices.iter().zip(results) {
+                    own[*index] = NamespaceResult::LookedUp(result);
                 }
                 self.skipped.remove(&inode);
                 return;
@@ -244,20 +248,20 @@ impl Worker<'_> {
         }
     }
 
-    /// Looks up all requests in the host's namespace. Returns each result and its time.
+    /// Looks up all requests in the host's namespace. Returns each result with the time of its query.
     fn query_host(
         &mut self,
         requests: &[Request],
         own: &[NamespaceResult],
     ) -> Vec<(NamespaceResult, UnixNanos)> {
-        let mut answers = vec![(NamespaceResult::Nothing, UnixNanos::now()); requests.len()];
+        let mut results = vec![(NamespaceResult::Nothing, UnixNanos::now()); requests.len()];
         let (mut indices, mut tuples) = (Vec::new(), Vec::new());
         for (index, (request, own)) in requests.iter().zip(own).enumerate() {
             let Some(tuple) = host_tuple(request, own) else { continue };
             match self.listed.as_ref().filter(|_| request.opened.is_none()) {
                 Some(list) if list.entries.contains_key(&tuple) => {
                     let entry = list.entries[&tuple];
-                    answers[index] = (NamespaceResult::LookedUp(LookupResult::Found(entry)), list.at);
+                    results[index] = (NamespaceResult::LookedUp(LookupResult::Found(entry)), list.at);
                 }
                 _ => {
                     indices.push(index);
@@ -266,19 +270,19 @@ impl Worker<'_> {
             }
         }
         if tuples.is_empty() {
-            return answers;
+            return results;
         }
-        let looked = self.host.as_mut().map_or(Err(Errno::BADF), |socket| socket.get(&tuples));
+        let found = self.host.as_mut().map_or(Err(Errno::BADF), |socket| socket.get(&tuples));
         self.telemetry.count_host_queries(tuples.len() as u64);
-        let looked = looked.unwrap_or_else(|error| {
+        let found = found.unwrap_or_else(|error| {
             tracing::debug!(%error, "conntrack: a look-up failed; another socket is opened");
             self.host = None;
             vec![LookupResult::Failed; tuples.len()]
         });
         let at = UnixNanos::now();
-        for (index, looked) in indices.into_iter().zip(looked) {
-            answers[index] = (NamespaceResult::LookedUp(looked), at);
+        for (index, result) in indices.into_iter().zip(found) {
+            results[index] = (NamespaceResult::LookedUp(result), at);
         }
-        answers
+        results
     }
 }

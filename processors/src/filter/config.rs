@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 pub struct FilterConfig {
     /// Records to keep. Default: all.
     pub include: Rules,
-    /// Records to drop of those. Default: none.
+    /// Which of the included records to drop. Default: none.
     pub exclude: Rules,
 }
 

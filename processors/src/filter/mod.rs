@@ -1,8 +1,8 @@
 //! Processor `filter`: keeps or drops records by port, address, event and role. Dropped records and their traffic bytes are counted under
 //! the reason `filtered`.
 //!
-//! A rule on events before a `window` processor can drop the closes of connections whose opens it keeps. These would count as open until
-//! `window` evicts them. Such rules are refused in `metrics` pipelines ([`FilterProcessor::new`]).
+//! A rule on events can drop the closes of connections whose opens it keeps. A later `window` processor would count these connections as
+//! open until it evicts them. Such rules are refused in `metrics` pipelines ([`FilterProcessor::new`]).
 
 mod config;
 mod processor;

@@ -1,4 +1,4 @@
-//! [`FilterProcessor`].
+//! [`FilterProcessor`]: drops records by the rules of a [`FilterConfig`].
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use longwave_pipeline::model::{Batch, ConnectionRecord, Event};
 
 use super::config::FilterConfig;
 
-/// Drops records. The others keep their order. A batch from which no record is dropped is passed on without a copy.
+/// Drops the records that the rules do not keep. The others keep their order. A batch without dropped records is passed on without a copy.
 pub struct FilterProcessor {
     config: FilterConfig,
     node: Arc<Node>,
@@ -16,6 +16,8 @@ pub struct FilterProcessor {
 // === impl FilterProcessor ===
 
 impl FilterProcessor {
+    /// Creates a processor.
+    ///
     /// # Errors
     /// The pipeline is a `metrics` pipeline, and the rules keep opens and drop closes: `connections.active` would only grow.
     pub fn new(config: &FilterConfig, context: &ProcessorContext) -> Result<Self, ComponentError> {
@@ -52,7 +54,7 @@ impl FilterProcessor {
                 own.retain(|record| self.config.keeps(record));
                 records
             }
-            // The batch is shared: copies only the records that are kept.
+            // The batch is shared, so only the kept records are copied.
             None => Arc::new(records.iter().filter(|record| self.config.keeps(record)).cloned().collect()),
         }
     }

@@ -20,10 +20,11 @@ fn record(local: &str, peer: &str) -> ConnectionRecord {
     ConnectionRecord { local: end(local), peer: end(peer), ..ConnectionRecord::blank() }
 }
 
-/// *Scenario*: rules of each group, against records that match and that do not.
-/// *Guarantees*: either end counts for ports and networks; every group of `include` has to match; one group of `exclude` drops.
+/// *Scenario*: rules of each group are applied to records that match and to records that do not match.
+/// *Guarantees*: ports and networks match either end; a record is kept only if every group of `include` matches; a match with one group of
+/// `exclude` drops it.
 #[test]
-fn rules_say_what_is_kept() {
+fn rules_decide_what_is_kept() {
     let web = record("10.1.2.3:43210", "192.0.2.1:443");
     let ssh = ConnectionRecord {
         event: Event::Close,
@@ -49,8 +50,9 @@ fn rules_say_what_is_kept() {
     }
 }
 
-/// *Scenario*: a batch of which one record is dropped, one of which none is, one of which all are, and a watermark.
-/// *Guarantees*: what is kept keeps its order, nothing is copied without need, no empty batch is sent, drops are counted with their traffic.
+/// *Scenario*: batches of which one record, no record, or all records are dropped, and a watermark.
+/// *Guarantees*: kept records keep their order; a batch without drops is not copied; no empty batch is sent; drops are counted with their
+/// traffic.
 #[test]
 fn drops_are_counted() {
     let (context, accounting) = context("filter", "logs", false);
@@ -91,10 +93,10 @@ fn drops_are_counted() {
     assert_eq!(accounting.imbalances(), []);
 }
 
-/// *Scenario*: rules that hide the ends of connections from a `window`, and rules that do not.
-/// *Guarantees*: the first are refused in metrics pipelines, with the reason; in logs pipelines all are fine.
+/// *Scenario*: rules that hide the closes of connections from a `window`, and rules that do not.
+/// *Guarantees*: the first are refused in metrics pipelines, and the error gives the reason; in logs pipelines all rules are valid.
 #[test]
-fn ends_are_not_hidden_from_windows() {
+fn closes_are_not_hidden_from_windows() {
     let make = |rules: &str, pipeline: &str| {
         FilterProcessor::new(&config(rules), &context("filter", pipeline, false).0).err()
     };
@@ -108,10 +110,10 @@ fn ends_are_not_hidden_from_windows() {
     assert!(make("{include: {events: [open]}}", "logs").is_none());
 }
 
-/// *Scenario*: settings that cannot work.
-/// *Guarantees*: each is named with its cause and remedy, all together.
+/// *Scenario*: invalid settings.
+/// *Guarantees*: all are reported together, each with its cause and remedy.
 #[test]
-fn mistakes_are_named() {
+fn invalid_settings_are_reported() {
     let factory = super::factory();
     insta::assert_snapshot!(problems(&factory, "filter", "{}"), @r#"processors::filter: has no rules: give include or exclude a group (ports, cidrs, events or roles), or remove the processor"#);
     insta::assert_snapshot!(problems(&factory, "filter", "{include: {ports: [443, 70000, 9000-8000], cidrs: [10.0.0.1/8, web]}}"), @r#"
@@ -131,7 +133,7 @@ fn mistakes_are_named() {
 }
 
 /// *Scenario*: settings are printed (`print-config`) and read again.
-/// *Guarantees*: they are the same.
+/// *Guarantees*: they are equal to the original settings.
 #[test]
 fn settings_survive_printing() {
     let settings = config(

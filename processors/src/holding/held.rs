@@ -1,13 +1,13 @@
 //! [`HeldRecords`]: records that wait for a name.
 //!
 //! Invariants, each with a test:
-//! - Every record that is held is released exactly once, and the records of one connection leave in the order in which they came.
-//! - A connection waits once. All its records leave at the first watermark at which the first of them has waited for the whole `hold`, if
-//!   not before.
-//! - A record that leaves after its window's watermark gets the open window's time, so that it is not late: one nanosecond after the last
-//!   watermark that was passed on.
-//! - At most [`MAX_HELD`] records wait. A new connection's record that finds no room is refused. For a further record of a connection that
-//!   waits, the connection that has waited longest is released.
+//! - Every held record is released exactly once, and the records of one connection leave in the order in which they arrived.
+//! - A connection waits once. All its records leave at the latest at the first watermark at which the first of them has waited for the
+//!   whole `hold`.
+//! - A record that leaves after the watermark of its window would be late. So its tick is changed to one nanosecond after the last
+//!   watermark that was passed on, which is in the open window.
+//! - At most [`MAX_HELD`] records wait. If there is no room, the first record of a connection is refused. To make room for a later record
+//!   of a connection, the connection that has waited longest is released.
 //!
 //! A processor runs only when it receives a batch, so records leave with the next batch or watermark after their names are known.
 
@@ -22,11 +22,11 @@ use longwave_pipeline::model::{Batch, ConnectionId, ConnectionRecord, UnixNanos}
 
 use super::telemetry::{Outcome, Telemetry};
 
-/// Records that may wait (about 6 MB).
+/// Maximum number of held records (about 6 MB).
 pub(crate) const MAX_HELD: usize = 16_384;
-/// The longest `hold`. Records that wait longer would be reported far from their own window.
+/// Maximum value of `hold`. Records that wait longer would be reported long after their own window.
 const MAX_HOLD: Duration = Duration::from_secs(60);
-/// Records in a batch.
+/// Maximum number of records in a batch.
 const BATCH: usize = 1024;
 
 /// Connections whose records wait.
@@ -34,11 +34,11 @@ pub(super) struct HeldRecords {
     /// The setting `hold` in nanoseconds; 0: no record waits.
     hold: u64,
     max: usize,
-    /// By the arrival of their first record.
+    /// Queues of connections, by the arrival number of their first record.
     queues: BTreeMap<u64, ConnectionQueue>,
     arrival_by_id: HashMap<ConnectionId, u64, foldhash::fast::RandomState>,
     arrivals: u64,
-    /// Records in all queues.
+    /// Number of records in all queues.
     records: usize,
     /// The last watermark that was passed on.
     watermark: Option<UnixNanos>,
@@ -49,9 +49,9 @@ pub(super) struct HeldRecords {
 /// Result of [`HeldRecords::push`].
 #[derive(Debug, PartialEq)]
 pub(super) enum Offered {
-    /// The record waits.
+    /// The record is held.
     Waits,
-    /// There is no room: the record has to pass now.
+    /// There is no room. The caller has to pass the record on now.
     Refused,
 }
 
@@ -88,7 +88,7 @@ pub(super) fn push_batches(mut records: Vec<ConnectionRecord>, out: &mut Vec<Bat
 // === impl HeldRecords ===
 
 impl HeldRecords {
-    /// Creates an empty store. `hold`: the setting; 0 switches it off.
+    /// Creates an empty store. `hold` is the setting; with 0, no record waits.
     pub fn new(context: &ProcessorContext, hold: Duration) -> Self {
         Self {
             hold: u64::try_from(hold.as_nanos()).unwrap_or(u64::MAX),
@@ -127,8 +127,8 @@ impl HeldRecords {
         self.arrival_by_id.contains_key(&id)
     }
 
-    /// Holds a record, as its connection's first or after the others. Appends the records that make room for it to `out`. If these are its
-    /// own connection's, the record is refused, and has to pass after them.
+    /// Holds a record, after the held records of its connection. Appends the records that leave to make room for it to `out`. If these are
+    /// of its own connection, the record is refused, and the caller has to pass it on after them.
     pub fn push(&mut self, record: &ConnectionRecord, out: &mut Vec<ConnectionRecord>) -> Offered {
         let is_first = !self.holds(record.id);
         if self.records >= self.max {
@@ -174,12 +174,12 @@ impl HeldRecords {
         self.take(Outcome::Unresolved, out, |queue| queue.since.0.saturating_add(hold) <= tick.0);
     }
 
-    /// Releases all connections: no record follows.
+    /// Releases all connections. Called when no record follows.
     pub fn release_all(&mut self, out: &mut Vec<ConnectionRecord>) {
         self.take(Outcome::Unresolved, out, |_| true);
     }
 
-    /// Notes that the watermark `tick` was passed on: windows up to it are closed.
+    /// Stores that the watermark `tick` was passed on, so that windows up to it are closed.
     pub fn passed(&mut self, tick: UnixNanos) {
         self.watermark = self.watermark.max(Some(tick));
     }

@@ -1,15 +1,15 @@
-//! [`Holding`]: names the records of connections by a [`Resolver`], and holds records whose names are pending.
+//! [`Holding`]: names records with a [`Resolver`], and holds records whose names are pending.
 //!
-//! One batch goes through these steps:
-//! 1. The resolver picks up what has changed in its sources.
+//! One batch is processed in these steps:
+//! 1. The resolver reads the changes of its sources.
 //! 2. Each record's connection is looked up, and resolved if it is new or incomplete. All are resolved before the first is named, so that
-//!    two ends in one batch find each other whatever their order ([`Resolver::NAMES_EARLY`] is the exception).
-//! 3. Held records whose names are known by now leave, ahead of the batch.
+//!    two ends in one batch find each other in any order. With [`Resolver::NAMES_EARLY`], records are named immediately instead.
+//! 3. Held records whose names are known by now leave, before the batch.
 //! 4. Records whose names are pending are held, and so are those whose connection has held records ([`held`]).
-//! 5. The rest is named. A batch that others read too is copied only if there is a name to write.
-//! 6. Connections that ended are forgotten.
+//! 5. The other records are named. A batch that other pipelines share is copied only if there is a name to write.
+//! 6. Closed connections are removed.
 //!
-//! The end of a pass releases what has waited for the whole `hold`, before the watermark is passed on.
+//! At the end of a pass, records that have waited for the whole `hold` are released before the watermark is passed on.
 
 pub(crate) mod held;
 mod resolver;
@@ -21,20 +21,20 @@ use std::time::{Duration, Instant};
 use longwave_pipeline::component::{ComponentError, Processor, ProcessorContext};
 use longwave_pipeline::model::{Batch, ConnectionRecord, PassEnd, UnixNanos};
 
-use crate::known::{NO_INDEX, STRIDE};
+use crate::connection_map::{NO_INDEX, STRIDE};
 use held::{HeldRecords, Offered, push_batches};
 pub(crate) use resolver::{BatchContext, ConnectionState, ResolvedNames, Resolver, Waiting};
 
-/// Passes without a record after which a connection is forgotten: its end was lost on the way.
+/// Number of passes without a record after which a connection is removed, because its close was probably dropped.
 const SILENT_PASSES: u16 = 256;
-/// The search for silent connections visits all of them, so it runs once in so many passes.
+/// Number of passes between two searches for silent connections, which visit all connections.
 const SWEEP_EVERY: u16 = 64;
 
 /// A processor that names records.
 pub struct Holding<R> {
     pub(crate) resolver: R,
     held: HeldRecords,
-    /// Passes of the receiver so far, modulo 65,536.
+    /// Number of passes of the receiver so far, modulo 65,536.
     pass: u16,
     /// The index of each record's connection, while a batch is processed.
     indices: Vec<u32>,
@@ -151,7 +151,7 @@ impl<R: Resolver> Holding<R> {
         }
     }
 
-    /// Releases the connections whose names have come.
+    /// Releases the connections whose names are known by now.
     fn release_settled(&mut self, now: Instant, out: &mut Vec<Batch>) {
         let Self { resolver, held, .. } = self;
         let mut released = Vec::new();
@@ -163,7 +163,7 @@ impl<R: Resolver> Holding<R> {
         self.pass_on(released, Waiting::No, out);
     }
 
-    /// Names records that have waited, and passes them on. Their connections are `waiting` from now on.
+    /// Names records that have waited, and passes them on. Stores `waiting` as the state of their connections.
     fn pass_on(&mut self, mut records: Vec<ConnectionRecord>, waiting: Waiting, out: &mut Vec<Batch>) {
         for record in &mut records {
             let index = self.resolver.connections().find(record.id).unwrap_or(NO_INDEX);
@@ -185,7 +185,7 @@ impl<R: Resolver> Holding<R> {
     fn pass_end(&mut self, pass_end: PassEnd, now: Instant, out: &mut Vec<Batch>) {
         if !self.held.is_empty() {
             if pass_end.last {
-                self.resolver.await_answers();
+                self.resolver.await_results();
             }
             self.release_held((!pass_end.last).then_some(pass_end.tick), now, out);
         }
@@ -203,7 +203,7 @@ impl<R: Resolver> Holding<R> {
         out.push(Batch::PassEnd(pass_end));
     }
 
-    /// Releases what is settled, and what has waited long enough at the watermark `tick`; without one, everything.
+    /// Releases the connections that are settled or have waited long enough at the watermark `tick`. Without a watermark, releases all.
     fn release_held(&mut self, tick: Option<UnixNanos>, now: Instant, out: &mut Vec<Batch>) {
         self.resolver.refresh(now);
         self.release_settled(now, out);

@@ -4,35 +4,36 @@ use std::time::Instant;
 
 use longwave_pipeline::model::{ConnectionRecord, Handle, Names, Service, Workload};
 
-use crate::known::{Identified, Known};
+use crate::connection_map::{ConnectionMap, Identified};
 
 /// Finds the names of connections and stores them by connection.
 pub(crate) trait Resolver {
     /// State of one connection.
     type Connection: ConnectionState;
 
-    /// Whether records of a batch that is not shared may be named as soon as their own connection is resolved, while they are in the cache.
+    /// Whether the records of a batch that is not shared may be named as soon as their own connection is resolved, while the CPU's cache
+    /// contains them.
     const NAMES_EARLY: bool;
-    /// Whether a connection whose record found no room may wait with a later record.
+    /// Whether a later record of a connection may wait after one was refused because there was no room.
     const REFUSED_MAY_WAIT: bool;
 
     /// Returns the stored connections.
-    fn connections(&self) -> &Known<Self::Connection>;
+    fn connections(&self) -> &ConnectionMap<Self::Connection>;
 
     /// Returns the stored connections.
-    fn connections_mut(&mut self) -> &mut Known<Self::Connection>;
+    fn connections_mut(&mut self) -> &mut ConnectionMap<Self::Connection>;
 
-    /// Picks up changes of the sources, once per batch. Returns true if pending names may be known now.
+    /// Reads the changes of the sources, once per batch. Returns true if pending names may be known now.
     fn refresh(&mut self, now: Instant) -> bool;
 
-    /// Resolves the connection of a record: at the first record (`index` is `None`), and while names are pending. Returns its index, and
-    /// notes in `batch` what has to be done.
+    /// Resolves the connection of a record, at its first record (`index` is `None`) and while names are pending. Returns its index, and
+    /// sets the flags of `batch` that the record needs.
     fn resolve(&mut self, index: Option<u32>, record: &ConnectionRecord, batch: &mut BatchContext) -> u32;
 
-    /// Resolves a connection again whose first held record is `record`.
+    /// Resolves again a held connection. `record` is its first held record.
     fn resolve_again(&mut self, index: u32, record: &ConnectionRecord, now: Instant);
 
-    /// Returns true if records of the last batch may have settled the names of connections that are held, since the last call.
+    /// Returns true if records since the last call may have settled the names of connections with held records.
     fn take_changes(&mut self) -> bool {
         false
     }
@@ -43,16 +44,16 @@ pub(crate) trait Resolver {
     /// Returns the names of a connection that are known by now.
     fn names(&self, index: u32) -> ResolvedNames<'_>;
 
-    /// Ends a connection; `index` may be stale or [`crate::known::NO_INDEX`].
+    /// Removes a connection after its last record. `index` may be stale or [`crate::connection_map::NO_INDEX`].
     fn end(&mut self, index: u32, record: &ConnectionRecord);
 
-    /// Removes connections that have had no record for a long time. Called once in a while, also with none.
+    /// Removes connections that have had no record for a long time. Called from time to time, even if there are none.
     fn forget(&mut self, silent: &[u32]);
 
-    /// Waits a moment for pending answers: the receiver has stopped, so there is no later chance.
-    fn await_answers(&self);
+    /// Waits for a short time until pending names are known. Called when the receiver has stopped, because no later batch follows.
+    fn await_results(&self);
 
-    /// Reports what was counted since the last call.
+    /// Adds what was counted since the last call to the self-telemetry.
     fn report(&mut self) {}
 }
 
@@ -71,27 +72,27 @@ pub(crate) trait ConnectionState: Identified {
 /// Whether records of a connection wait.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Waiting {
-    /// None does.
+    /// No record waits.
     #[default]
     No,
-    /// Some are held.
+    /// Some records are held.
     Held,
-    /// They waited in vain, and none waits again.
+    /// Records have waited, but the names did not become known in time. No record of the connection waits again.
     Over,
 }
 
-/// The batch that is being resolved, and what its records need: steps that no record needs are skipped.
+/// The batch that is being resolved, and flags for the steps that its records need. Steps that no record needs are skipped.
 #[derive(Debug)]
 pub(crate) struct BatchContext {
-    /// When the batch came.
+    /// Time at which the batch arrived.
     pub now: Instant,
-    /// The receiver's current pass.
+    /// Number of the receiver's current pass, modulo 65,536.
     pub pass: u16,
-    /// Some connections have names.
+    /// Whether some connections have names.
     pub has_names: bool,
-    /// Some records may have to wait.
+    /// Whether some records may have to wait.
     pub may_wait: bool,
-    /// Some connections end.
+    /// Whether the batch contains last records of connections.
     pub has_ends: bool,
 }
 
@@ -118,7 +119,7 @@ impl ResolvedNames<'_> {
             || (service.is_none() && self.service.is_some())
     }
 
-    /// Writes those names into the record that it lacks.
+    /// Writes the names that the record lacks.
     #[inline]
     pub(super) fn write(self, record: &mut ConnectionRecord) {
         write(&mut record.names.local, self.local);

@@ -20,7 +20,7 @@ pub(super) enum Outcome {
     Resolved,
     /// They have waited for the whole `hold`, or the receiver has stopped.
     Unresolved,
-    /// Other records need the room.
+    /// There was no room for another record.
     NoRoom,
 }
 
@@ -63,7 +63,7 @@ impl Telemetry {
         }
     }
 
-    /// Counts a record that found no room.
+    /// Counts a record that was refused, because there was no room.
     pub fn count_refused(&self) {
         self.refused.add(1, &self.own);
     }

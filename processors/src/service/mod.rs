@@ -1,16 +1,16 @@
-//! Processor `service`: names the service that each connection's client meant.
+//! Processor `service`: names the service that each connection's client connected to.
 //!
-//! 1. The service is looked up by the address that the client connected to: a cluster IP, an external or load balancer's address, a node's
-//!    port. The client's socket has this address itself. For the server's socket, connection tracking has it ([`crate::conntrack`]) if this
-//!    node translated it.
-//! 2. Otherwise the service is looked up by the backend. Socket-level load balancers (Cilium's) and headless services leave only that
-//!    address, and so does a translation on another host. If several services have the backend, the first by name is taken, and marked as
-//!    ambiguous.
+//! 1. The service is looked up by the address that the client connected to: a cluster IP, an external or load balancer's address, a node
+//!    port. It is the peer address of the client's socket. For the server's socket, connection tracking has it ([`crate::conntrack`]) if
+//!    this node translated it.
+//! 2. Otherwise the service is looked up by the backend's address. This is the only address that is known with socket-level load balancers
+//!    (Cilium's) and headless services, or if another host translates. If several services have the backend, the result is the first by
+//!    namespace and name, and is marked as ambiguous.
 //! 3. Otherwise the service stays `unknown`.
 //!
-//! Both look-ups are as of the connection's start, if that is known, because an address may belong to another service later. Names that
-//! are in the record already are kept. A connection is looked up once. Later records take the name from a cache, which the close of the
-//! connection frees. Records whose service is pending wait for at most `hold` ([`crate::holding`]).
+//! Both look-ups are as of the connection's start, if that is known, because an address may belong to another service later. Names that the
+//! record already has are kept. A connection is looked up once. Later records get the name from a cache, until the connection closes.
+//! Records whose service is pending wait for at most `hold` ([`crate::holding`]).
 
 mod config;
 mod lookup;

@@ -1,4 +1,4 @@
-//! [`ServiceProcessor`].
+//! [`ServiceProcessor`], and the [`ServiceResolver`] that finds its names.
 
 use std::time::Instant;
 
@@ -8,24 +8,24 @@ use longwave_pipeline::model::{ConnectionId, ConnectionRecord, Handle, Service};
 use super::config::ServiceConfig;
 use super::lookup::Lookup;
 use super::telemetry::{Tally, Telemetry};
+use crate::connection_map::{ConnectionMap, Identified, NO_INDEX};
 use crate::conntrack::Conntrack;
 use crate::holding::{BatchContext, ConnectionState, Holding, ResolvedNames, Resolver, Waiting};
-use crate::known::{Identified, Known, NO_INDEX};
 
 /// Names the service of each connection.
 pub type ServiceProcessor = Holding<ServiceResolver>;
 
-/// Finds the services of connections: once for each, and stores them until it ends.
+/// Finds the service of each connection once, and stores it until the connection closes.
 pub struct ServiceResolver {
     lookup: Lookup,
     /// [`Lookup::version`] at the last refresh.
     version: u32,
-    pub(super) connections: Known<Connection>,
+    pub(super) connections: ConnectionMap<Connection>,
     telemetry: Telemetry,
     pub(super) tally: Tally,
 }
 
-/// One connection.
+/// State of one connection.
 pub(crate) struct Connection {
     id: ConnectionId,
     service: Option<Handle<Service>>,
@@ -33,13 +33,15 @@ pub(crate) struct Connection {
     version: u32,
     last_pass: u16,
     waiting: Waiting,
-    /// The service is known, or is known to be unknown.
+    /// Whether the look-up is complete: the service is known, or there is none.
     is_settled: bool,
 }
 
 // === impl ServiceProcessor ===
 
 impl ServiceProcessor {
+    /// Creates a processor without connections.
+    ///
     /// # Errors
     /// A source is not an extension that resolves names.
     pub fn new(config: &ServiceConfig, context: &ProcessorContext) -> Result<Self, ComponentError> {
@@ -53,7 +55,7 @@ impl ServiceProcessor {
         let resolver = ServiceResolver {
             lookup: Lookup { sources: sources.collect::<Result<_, _>>()?, conntrack },
             version: 0,
-            connections: Known::default(),
+            connections: ConnectionMap::default(),
             telemetry: Telemetry::new(context),
             tally: Tally::default(),
         };
@@ -70,12 +72,12 @@ impl Resolver for ServiceResolver {
     const REFUSED_MAY_WAIT: bool = false;
 
     #[inline]
-    fn connections(&self) -> &Known<Connection> {
+    fn connections(&self) -> &ConnectionMap<Connection> {
         &self.connections
     }
 
     #[inline]
-    fn connections_mut(&mut self) -> &mut Known<Connection> {
+    fn connections_mut(&mut self) -> &mut ConnectionMap<Connection> {
         &mut self.connections
     }
 
@@ -130,8 +132,8 @@ impl Resolver for ServiceResolver {
         }
     }
 
-    fn await_answers(&self) {
-        self.lookup.await_answers();
+    fn await_results(&self) {
+        self.lookup.await_results();
     }
 
     fn report(&mut self) {
@@ -160,7 +162,7 @@ impl Connection {
         !self.is_settled && self.waiting != Waiting::Over
     }
 
-    /// Looks the service up where it is pending and may be known by now.
+    /// Looks up the service if it is pending and may be known by now.
     #[inline]
     fn look_up(&mut self, record: &ConnectionRecord, version: u32, lookup: &Lookup, tally: &mut Tally) {
         if !self.is_settled && self.version != version {

@@ -1,4 +1,4 @@
-//! Self-telemetry of `service`, beside the accounting and the telemetry of [`crate::holding`].
+//! Self-telemetry of `service`, in addition to the accounting and to the telemetry of [`crate::holding`].
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Counter;
@@ -13,7 +13,7 @@ pub(super) struct Telemetry {
     unknown: Vec<KeyValue>,
 }
 
-/// Connections since the last report.
+/// Numbers of connections since the last report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
     /// With exactly one service.

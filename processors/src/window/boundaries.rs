@@ -1,4 +1,4 @@
-//! [`Boundaries`]: the times at which windows start and end, the multiples of the interval since the Unix epoch.
+//! [`Boundaries`]: the times at which windows start and end. They are the multiples of the interval since the Unix epoch.
 
 use longwave_pipeline::model::UnixNanos;
 
@@ -11,7 +11,7 @@ pub(super) struct Boundaries {
 // === impl Boundaries ===
 
 impl Boundaries {
-    /// `interval` is in nanoseconds; 0 is replaced by 1.
+    /// Creates the boundaries of an interval in nanoseconds; 0 is replaced by 1.
     pub fn every(interval: u64) -> Self {
         Self { interval: interval.max(1) }
     }

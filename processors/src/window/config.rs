@@ -26,13 +26,14 @@ pub struct WindowConfig {
     pub interval: GoDuration,
     /// Levels that have series: `service`, `workload`, `connection`. Default `[service, workload]`.
     pub levels: Vec<Level>,
-    /// Level `workload` only: what series distinguish beyond the workloads, for the source and the destination: `k8s.pod.name`,
-    /// `k8s.node.name`, `container.name`. With the first, every pod has its own series, which end with it. Default none.
+    /// Level `workload` only: additional attributes of series, for the source and the destination: `k8s.pod.name`, `k8s.node.name`,
+    /// `container.name`. With `k8s.pod.name`, every pod has its own series, which end when the pod has no more connections. Default none.
     pub workload_attributes: Vec<WorkloadAttribute>,
-    /// Level `connection` only: the age from which on a connection has a series. The first window of the series includes everything before.
-    /// A connection that closes younger has no series. A connection older than the receiver has one from its first record. Default `5s`.
+    /// Level `connection` only: the age at which a connection gets a series. The first window of the series includes everything before. A
+    /// connection that closes before that age has no series. A connection that is older than the receiver has a series from its first
+    /// record. Default `5s`.
     pub min_age: GoDuration,
-    /// Maximum number of series per level. Other series are summed up in one more series per level, with the attribute
+    /// Maximum number of series per level. Further series are folded into one more series per level, with the attribute
     /// `otel.metric.overflow`, so that no traffic is lost. 0: no limit. Default 10000.
     pub max_series: u32,
 }
@@ -51,7 +52,7 @@ pub enum WorkloadAttribute {
     Container,
 }
 
-/// Shorter windows would be empty between two passes.
+/// Minimum of `interval`. Shorter windows would be empty between two passes.
 const MIN_INTERVAL: Duration = Duration::from_millis(1);
 
 // === impl WindowConfig ===
@@ -95,7 +96,7 @@ impl WindowConfig {
         self.levels.contains(&level)
     }
 
-    /// Returns what series of level `workload` distinguish.
+    /// Returns the additional attributes of the series of level `workload`.
     pub(super) fn detail(&self) -> Detail {
         let has = |attribute| self.workload_attributes.contains(&attribute);
         Detail {

@@ -12,19 +12,19 @@ use super::level_table::limit;
 use super::telemetry::Tally;
 use crate::slab::Slab;
 
-/// In place of an index if the level is not configured.
+/// Used instead of an index if the level is not configured.
 pub(super) const NO_SERIES: u32 = u32::MAX;
 /// Index of the overflow series.
 const OVERFLOW: u32 = u32::MAX - 1;
 
-/// Series of connections, and the sums of connections that are too young for one.
+/// Series of connections, and the sums of connections that are too young for a series.
 pub(super) struct ConnectionSeries {
-    /// Nanoseconds.
+    /// The setting `min_age` in nanoseconds.
     min_age: u64,
     /// Maximum number of series, without the overflow series.
     max: usize,
     entries: Slab<ConnectionEntry>,
-    /// Entries with a series.
+    /// Number of entries with a series.
     series: usize,
     overflow: Option<OverflowSeries>,
 }
@@ -37,7 +37,8 @@ enum ConnectionEntry {
     Series(Box<OpenSeries>),
 }
 
-/// Sums before `min_age`. There is one round-trip sample (8 bytes) per window with acknowledged bytes, so at most `min_age` ÷ `interval`.
+/// Sums of a connection before `min_age`. There is one round-trip sample (8 bytes) per window with acknowledged bytes, so there are at most
+/// `min_age` ÷ `interval` samples.
 #[derive(Default)]
 struct YoungSums {
     totals: Totals,
@@ -49,23 +50,23 @@ struct YoungSums {
 struct OpenSeries {
     key: Arc<SeriesKey>,
     created: UnixNanos,
-    /// The connection ended or has another series now, so this is the series' last window.
+    /// Whether the connection closed or has another series now, so that this is the series' last window.
     ended: bool,
     measures: Measures,
 }
 
 struct OverflowSeries {
     series: OpenSeries,
-    /// Open connections that add to it.
+    /// Number of open connections whose records are added to this series.
     connections: u64,
-    /// The window of the last record.
+    /// Number of the window of the last record.
     last_used: u32,
 }
 
 // === impl ConnectionSeries ===
 
 impl ConnectionSeries {
-    /// Creates no series yet.
+    /// Creates an empty set of series.
     pub fn new(config: &WindowConfig) -> Self {
         Self {
             min_age: u64::try_from(config.min_age.as_nanos()).unwrap_or(u64::MAX),
@@ -112,7 +113,7 @@ impl ConnectionSeries {
         index
     }
 
-    /// Adds events without a record, for an expired connection.
+    /// Adds events without a record. Used for a connection that expires.
     pub fn add_events(&mut self, index: u32, events: &RecordEvents, window: u32) {
         match (self.entries.get_mut(index), &mut self.overflow) {
             (Some(ConnectionEntry::Series(series)), _) => events.count_in(&mut series.measures),
@@ -139,7 +140,7 @@ impl ConnectionSeries {
         self.create(record, Measures::default(), now, tally)
     }
 
-    /// Removes a connection that ended.
+    /// Removes a closed connection.
     pub fn leave(&mut self, index: u32) {
         match self.entries.get_mut(index) {
             Some(ConnectionEntry::Young(_)) => {

@@ -11,24 +11,24 @@ use super::config::WindowConfig;
 use super::connection_series::{ConnectionSeries, NO_SERIES};
 use super::series_pairs::SeriesPairs;
 use super::telemetry::Tally;
-use crate::known::{Identified, Known, STRIDE};
+use crate::connection_map::{ConnectionMap, Identified, STRIDE};
 
-/// A connection without a record for this long …
+/// Nanoseconds without a record after which a connection expires. Its close was dropped, and is counted by the stage that dropped it.
 const SILENT_NANOS: u64 = 600_000_000_000;
-/// … and for at least this many windows expires: its end was lost on the way, and counted there.
+/// Minimum number of windows without a record before a connection expires.
 const SILENT_WINDOWS: u64 = 120;
-/// Windows between two searches for silent connections, which visit every connection.
+/// Number of windows between two searches for silent connections, which visit every connection.
 const SWEEP_EVERY: u32 = 16;
 
 /// The open connections and all sums of the open window.
 pub(super) struct Connections {
-    known: Known<Connection>,
+    map: ConnectionMap<Connection>,
     sums: WindowSums,
-    /// Windows without a record after which a connection expires.
+    /// Number of windows without a record after which a connection expires.
     silent_windows: u32,
 }
 
-/// One connection. With the slot's tag it fits into a cache line of 64 bytes.
+/// State of one connection. With the tag of its slot, it fits into a cache line of 64 bytes.
 struct Connection {
     id: ConnectionId,
     names: Names,
@@ -36,11 +36,11 @@ struct Connection {
     pair: u32,
     /// Index of its [`ConnectionSeries`] entry, or [`NO_SERIES`].
     own: u32,
-    /// The window of the last record.
+    /// Number of the window of the last record.
     last_window: u32,
     role: Role,
     established: bool,
-    /// A round trip was sampled in window `last_window`.
+    /// Whether a round trip was sampled in window `last_window`.
     sampled: bool,
 }
 
@@ -60,18 +60,18 @@ struct WindowSums {
     first_start: UnixNanos,
 }
 
-/// What one record reports beside its deltas.
+/// What one record reports in addition to its deltas.
 #[derive(Default)]
 pub(super) struct RecordEvents {
-    /// The connection counts as opened in this window.
+    /// Whether the connection counts as opened in this window.
     pub opened: bool,
-    /// From SYN to ESTABLISHED in nanoseconds; only with `opened`.
+    /// Time from SYN to ESTABLISHED in nanoseconds; only with `opened`.
     pub connect: Option<NonZeroU64>,
-    /// The connection's round-trip sample of this window, nanoseconds.
+    /// The connection's round-trip sample of this window in nanoseconds.
     pub rtt: Option<NonZeroU64>,
     /// How the connection stopped.
     pub end: Option<End>,
-    /// From open to close in seconds; only with `end`.
+    /// Time from the open to the close in seconds; only with `end`.
     pub duration: Option<f64>,
 }
 
@@ -90,7 +90,7 @@ impl Connections {
         let interval = u64::try_from(config.interval.as_nanos()).unwrap_or(u64::MAX).max(1);
         let silent = SILENT_WINDOWS.max(SILENT_NANOS / interval);
         Self {
-            known: Known::default(),
+            map: ConnectionMap::default(),
             sums: WindowSums { pairs, own, tally: Tally::default(), window: 1, start, first_start: start },
             silent_windows: u32::try_from(silent).unwrap_or(u32::MAX / 2),
         }
@@ -99,21 +99,21 @@ impl Connections {
     /// Returns the indices of the records' connections, for [`Connections::observe`].
     #[inline]
     pub fn look_up(&mut self, records: &[ConnectionRecord]) -> [u32; STRIDE] {
-        self.known.look_up(records)
+        self.map.look_up(records)
     }
 
-    /// Adds a record. `index` is what [`Connections::look_up`] returned for it, or [`crate::known::NO_INDEX`].
+    /// Adds a record. `index` is what [`Connections::look_up`] returned for it, or [`crate::connection_map::NO_INDEX`].
     #[inline]
     pub fn observe(&mut self, record: &ConnectionRecord, index: u32) {
-        let Self { known, sums, .. } = self;
-        let index = known.confirm(index, record.id);
-        let Some((index, connection)) = index.and_then(|index| Some((index, known.get_mut(index)?))) else {
+        let Self { map, sums, .. } = self;
+        let index = map.confirm(index, record.id);
+        let Some((index, connection)) = index.and_then(|index| Some((index, map.get_mut(index)?))) else {
             let mut connection = sums.join(record);
             sums.add(&mut connection, record);
             if record.event.is_end() {
                 sums.leave(&connection);
             } else {
-                known.insert(connection);
+                map.insert(connection);
             }
             return;
         };
@@ -122,7 +122,7 @@ impl Connections {
         }
         sums.add(connection, record);
         if record.event.is_end()
-            && let Some(connection) = known.remove(index)
+            && let Some(connection) = map.remove(index)
         {
             sums.leave(&connection);
         }
@@ -145,21 +145,21 @@ impl Connections {
 
     /// Returns the number of open connections.
     pub fn len(&self) -> usize {
-        self.known.open()
+        self.map.open()
     }
 
-    /// The tally of the open window, for the caller's own counts.
+    /// Returns the tally of the open window, to which the caller adds its own counts.
     pub fn tally(&mut self) -> &mut Tally {
         &mut self.sums.tally
     }
 
     fn expire(&mut self) {
-        let Self { known, sums, silent_windows } = self;
+        let Self { map, sums, silent_windows } = self;
         let silent =
             |connection: &Connection| sums.window.wrapping_sub(connection.last_window) > *silent_windows;
         let mut expired: Vec<Connection> =
-            known.open_where(silent).into_iter().filter_map(|index| known.remove(index)).collect();
-        // The order must not depend on the map's, since it decides which slots are reused first.
+            map.open_where(silent).into_iter().filter_map(|index| map.remove(index)).collect();
+        // The order of removal decides which slots are reused first. It must not depend on the order of the hash table.
         expired.sort_by_key(|connection| (connection.own, connection.pair));
         for connection in &expired {
             sums.tally.expired += 1;
@@ -257,7 +257,7 @@ impl WindowSums {
         }
     }
 
-    /// Removes a connection that ended.
+    /// Removes a closed connection.
     fn leave(&mut self, connection: &Connection) {
         self.pairs.leave(connection.pair, connection.established);
         if let Some(own) = &mut self.own {
@@ -305,8 +305,8 @@ fn is_established(record: &ConnectionRecord) -> bool {
     }
 }
 
-/// Returns how the connection stopped. The event decides between closed and failed, so that opened − closed is always the number of open
-/// connections.
+/// Returns how the connection stopped. Whether it counts as closed or failed depends only on whether it was counted as established, so that
+/// opened − closed is always the number of open connections.
 fn end_of(record: &ConnectionRecord, established: bool) -> End {
     match (established, record.end) {
         (true, Some(End::Closed(reason))) => End::Closed(reason),

@@ -10,8 +10,8 @@ pub(super) const MAX_EARLY_RECORDS: usize = 131_072;
 #[derive(Default)]
 pub(super) struct EarlyRecords {
     records: Vec<ConnectionRecord>,
-    /// The latest tick of each connection's waiting records, ends excepted. After a step back of the clock, a connection's end can belong to
-    /// an earlier window than they do. It must wait with them: after the end they would count as a new connection.
+    /// The latest tick of each connection's waiting records, without its last record. If the clock is set back, the last record can belong
+    /// to an earlier window than the others. It must wait with them, because records after the last one would count as a new connection.
     latest_ticks: HashMap<ConnectionId, UnixNanos, foldhash::fast::RandomState>,
 }
 
@@ -28,7 +28,8 @@ impl EarlyRecords {
         true
     }
 
-    /// Adds the end of a connection after its other waiting records. Returns false if it has none, or if there is no room.
+    /// Adds the last record of a connection after its other waiting records. Returns false if no record of it waits, or if there is no
+    /// room.
     pub fn push_after_others(&mut self, end: &ConnectionRecord) -> bool {
         match self.latest_ticks.get(&end.id) {
             Some(tick) if self.records.len() < MAX_EARLY_RECORDS => {
@@ -43,7 +44,7 @@ impl EarlyRecords {
     pub fn take(&mut self, is_due: impl Fn(&ConnectionRecord) -> bool) -> Vec<ConnectionRecord> {
         let taken: Vec<_> = self.records.extract_if(.., |record| is_due(record)).collect();
         if self.records.is_empty() {
-            // Releases the memory of a burst.
+            // Frees the memory that a burst has taken.
             *self = Self::default();
         } else if !taken.is_empty() {
             self.latest_ticks.clear();

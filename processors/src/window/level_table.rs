@@ -1,4 +1,4 @@
-//! [`LevelTable`]: the series of level `service` or `workload`, at most `max`, and an overflow series for the others.
+//! [`LevelTable`]: the series of level `service` or `workload`: at most `max`, and an overflow series for all others.
 
 use std::sync::Arc;
 
@@ -20,23 +20,22 @@ pub(super) struct LevelTable {
 struct TableSeries {
     key: Arc<SeriesKey>,
     created: UnixNanos,
-    /// Sums of the window that is being closed. If no pair contributes to them, the series has ended.
+    /// Sums of the window that is being closed. `None` if no pair contributes to them: the series has ended.
     measures: Option<Measures>,
 }
 
 /// Index of the series that a key's measures are added to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SeriesSlot {
-    /// Index.
     pub index: u32,
-    /// It is the overflow series.
+    /// Whether it is the overflow series.
     pub folded: bool,
 }
 
 // === impl LevelTable ===
 
 impl LevelTable {
-    /// Creates an empty table. `max` 0: no limit.
+    /// Creates an empty table with at most `max` series; 0 means no limit.
     pub fn new(level: Level, max: u32) -> Self {
         Self { level, max: limit(max), by_key: HashMap::default(), series: Slab::default(), overflow: None }
     }

@@ -1,17 +1,18 @@
-//! Processor `window`: records in, windows out.
+//! Processor `window`: aggregates records into windows.
 //!
 //! Invariants, each with a test:
-//! - Windows are contiguous and never overlap, also when the clock is set back: each starts at the end of the last.
-//! - The sums of all windows of a level equal the sums of all records' deltas. `max_series` does not change this, since a series without
+//! - Windows are contiguous and never overlap, even when the clock is set back: each starts at the end of the last.
+//! - The sums of all windows of a level equal the sums of all records' deltas. `max_series` does not change this, because a series without
 //!   room is folded into the level's overflow series.
 //! - Over all series of a level, Δactive = opened − closed + seeded.
-//! - A series with open connections is in every window. In the first window in which it has neither an open connection nor a record, it is
-//!   all zero and marked `ended`; then it is removed. It does not end when its last connection closes: a client with one short connection
-//!   per window would end its series in every window, and Prometheus would never see an increase of its cumulative counters. A reader of
-//!   `connections.active` needs the zero of that extra window. A series of level `connection` cannot return, so it ends with its connection.
+//! - A series with open connections is in every window. In the first window in which it has neither an open connection nor a record, all
+//!   its values are zero and it is marked as `ended`; then it is removed. It does not end when its last connection closes, because the
+//!   series of a client with one short connection per window would then end in every window, and its cumulative counters would never
+//!   increase in Prometheus. The extra window also sets `connections.active` to zero. A series of level `connection` cannot return, so it
+//!   ends with its connection.
 //!
 //! A record costs one look-up of its connection, which has the index of the *pair* that the record is added to. A pair is one service
-//! series and one workload series. Pairs are summed up to series when the window closes, so a record is added once for both levels.
+//! series and one workload series. A record is added once for both levels, and the pairs are summed up to series when the window closes.
 //!
 //! Memory is bounded by the open connections (64 bytes and a slot each), by `max_series`, and by `MAX_EARLY_RECORDS`.
 

@@ -1,4 +1,4 @@
-//! [`WindowProcessor`] assigns records to windows, and closes windows.
+//! [`WindowProcessor`]: assigns records to windows, and closes windows.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::config::WindowConfig;
 use super::connections::Connections;
 use super::early_records::EarlyRecords;
 use super::telemetry::Telemetry;
-use crate::known::{NO_INDEX, STRIDE};
+use crate::connection_map::{NO_INDEX, STRIDE};
 
 /// Processor `window`. Windows close on watermarks, never on timers.
 pub struct WindowProcessor {
@@ -25,13 +25,13 @@ pub struct WindowProcessor {
 
 struct OpenWindow {
     start: UnixNanos,
-    /// Its end if there is a watermark of that time. Records up to this time belong to the window.
+    /// Nominal end, at which the window closes if there is a watermark of that time. Records up to this time belong to the window.
     end: UnixNanos,
     /// The latest tick of its records.
     last_tick: UnixNanos,
-    /// Records in it.
+    /// Number of records in the window.
     records: u64,
-    /// A warning about a step back of the clock was logged for this window.
+    /// Whether a warning about a step back of the clock was logged for this window.
     warned: bool,
     connections: Connections,
 }
@@ -92,7 +92,7 @@ impl WindowProcessor {
         let window = self.open.get_or_insert_with(|| OpenWindow::new(&self.config, self.boundaries, tick));
         window.warn_if_stepped_back(tick, &self.id);
         let start = window.start;
-        // If the last watermark is on a boundary, `close_last` closes that window, with all records that wait.
+        // If the last watermark is on a boundary, `close_last` closes that window, with all waiting records.
         if boundary > start && !(last && boundary == tick) {
             self.add_early(|record| record.tick <= boundary);
             self.close(boundary, out);
@@ -102,11 +102,11 @@ impl WindowProcessor {
         }
     }
 
-    /// Closes the last window at `tick`, with all records that wait, since no watermark follows.
+    /// Closes the last window at `tick`, with all waiting records, because no watermark follows.
     fn close_last(&mut self, tick: UnixNanos, out: &mut Vec<Batch>) {
         let Some(window) = &self.open else { return };
         let pending = window.records > 0 || !self.early.is_empty();
-        // After a step back of the clock, records can be pending although the window's time has not begun. Then its end is as planned.
+        // After a step back of the clock, records can be pending although the window has not started yet. Then its nominal end is used.
         let end = if tick > window.start { tick } else { window.end };
         if tick > window.start || pending {
             self.add_early(|_| true);
@@ -152,7 +152,8 @@ impl Processor for WindowProcessor {
         Ok(())
     }
 
-    /// Without a last watermark the time of the end is unknown. The last window then ends at the latest tick of its records.
+    /// Closes the last window. Without a last watermark the end of the input has no time, so the window ends at the latest tick of its
+    /// records.
     fn finish(&mut self, out: &mut Vec<Batch>) -> Result<(), ComponentError> {
         let Some(window) = &self.open else { return Ok(()) };
         if window.records > 0 || !self.early.is_empty() {
@@ -166,7 +167,7 @@ impl Processor for WindowProcessor {
 // === impl OpenWindow ===
 
 impl OpenWindow {
-    /// Opens the first window: the one that ends at `tick` or contains it.
+    /// Opens the first window, which ends at `tick` or contains it.
     fn new(config: &WindowConfig, boundaries: Boundaries, tick: UnixNanos) -> Self {
         let start = boundaries.before(tick);
         Self {

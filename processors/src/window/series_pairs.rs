@@ -10,10 +10,10 @@ use super::level_table::{LevelTable, SeriesSlot};
 use super::telemetry::Tally;
 use crate::slab::Slab;
 
-/// In place of a series' index if its level is not configured.
+/// Used instead of a series' index if its level is not configured.
 const NO_SERIES: u32 = u32::MAX;
 
-/// Maximum number of cached names. Other names are looked up by their texts.
+/// Maximum number of cached entries by names. For other names, pairs are looked up by the names' texts.
 const MAX_CACHED_NAMES: usize = 65_536;
 
 /// All pairs, and their series.
@@ -34,18 +34,18 @@ struct SeriesPair {
     workload: u32,
     /// Whether the service series and the workload series are overflow series.
     folded: [bool; 2],
-    /// Connections that add to the pair, established or not.
+    /// Number of open connections whose records are added to the pair, established or not.
     connections: u32,
-    /// Established connections among them.
+    /// Number of established connections among them.
     active: u32,
-    /// The window of the last record.
+    /// Number of the window of the last record.
     last_used: u32,
-    /// Least round trip in nanoseconds; `u64::MAX`: none.
+    /// Minimum round trip in nanoseconds; `u64::MAX` if there is none.
     rtt_min: u64,
     measures: Measures,
 }
 
-/// Names, as the addresses of their handles, and direction. Connections with equal keys add to one pair.
+/// The names of a connection, as the addresses of their handles, and its direction. Connections with equal keys have the same pair.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct NamesKey {
     names: [usize; 3],
@@ -54,16 +54,16 @@ struct NamesKey {
 
 struct CachedPair {
     pair: u32,
-    /// The window of the last look-up.
+    /// Number of the window of the last look-up.
     last_used: u32,
-    /// Kept so that no other name can have the handles' addresses.
+    /// Kept so that no other name can get the handles' addresses.
     _names: Names,
 }
 
 // === impl SeriesPairs ===
 
 impl SeriesPairs {
-    /// Creates no pairs yet. Each level that is true has at most `max_series` series (0: no limit).
+    /// Creates an empty set of pairs. `service` and `workload` are the levels that have series: at most `max_series` each (0: no limit).
     pub fn new(service: bool, workload: bool, detail: Detail, max_series: u32) -> Self {
         Self {
             detail,
@@ -87,7 +87,7 @@ impl SeriesPairs {
         };
         if let Some(pair) = self.pairs.get_mut(index) {
             pair.connections += 1;
-            // Otherwise the pair could be removed before its first record.
+            // This prevents the pair's removal before its first record.
             pair.last_used = window;
             tally.overflowed[Level::Service as usize] += u64::from(pair.folded[0]);
             tally.overflowed[Level::Workload as usize] += u64::from(pair.folded[1]);
@@ -95,7 +95,7 @@ impl SeriesPairs {
         index
     }
 
-    /// Removes a connection that ended, or that moves to another pair.
+    /// Removes a connection that closed or that moves to another pair.
     pub fn leave(&mut self, index: u32, active: bool) {
         if let Some(pair) = self.pairs.get_mut(index) {
             pair.connections -= 1;
@@ -120,7 +120,7 @@ impl SeriesPairs {
         events.count_in(&mut pair.measures);
     }
 
-    /// Adds events without a record, for an expired connection.
+    /// Adds events without a record. Used for a connection that expires.
     pub fn add_events(&mut self, index: u32, events: &RecordEvents, window: u32) {
         if let Some(pair) = self.pairs.get_mut(index) {
             pair.last_used = window;
@@ -149,7 +149,7 @@ impl SeriesPairs {
         let counts = [service, workload].map(|table| table.as_mut().map_or(0, |table| table.export(into)));
         let room =
             [&self.service, &self.workload].map(|table| table.as_ref().is_some_and(LevelTable::has_room));
-        // Names stay cached while new connections have them, unless their connections could have a series of their own now.
+        // Names stay cached if a new connection had them in this window, unless their series is folded and there is room for it now.
         by_names.retain(|_, cached| {
             cached.last_used == window
                 && pairs

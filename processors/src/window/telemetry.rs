@@ -1,4 +1,4 @@
-//! The processor's self-telemetry, beside the accounting.
+//! The processor's self-telemetry, in addition to the accounting.
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge};
@@ -23,7 +23,7 @@ pub(super) struct Telemetry {
 pub(super) struct Tally {
     /// Records of windows that were already closed. They were added to the open window.
     pub late: u64,
-    /// Records of later windows for which there was no room to wait. They were added to the open window.
+    /// Records of later windows that could not wait, because there was no room. They were added to the open window.
     pub early: u64,
     /// Connections that were added to an overflow series, by level.
     pub overflowed: [u64; 3],

@@ -22,11 +22,11 @@ pub struct WorkloadConfig {
     /// id, systemd unit, and for the root cgroup the process) needs a cgroup2 file system. `process` (the executable's name) needs nothing.
     /// Default `[cgroup]`.
     pub sources: Vec<String>,
-    /// How long a connection's first records may wait for a pending name. They leave at the first end of a pass after that time, if not
-    /// before. Use the receiver's interval. `0s`: no record waits. Default `5s`, at most `1m`.
+    /// How long a connection's first records may wait for a pending name. They leave at the latest at the first end of a pass after that
+    /// time. Use the receiver's interval. `0s`: no record waits. Default `5s`, at most `1m`.
     pub hold: GoDuration,
-    /// Queries the kernel's connection tracking for the other end of connections that are translated (cluster IPs, published ports,
-    /// masquerades). Needs `CAP_NET_ADMIN`. Default: true if one of the sources is an extension.
+    /// Whether to query the kernel's connection tracking for the other end of connections that are translated (cluster IPs, published
+    /// ports, masquerades). Needs `CAP_NET_ADMIN`. Default: true if one of the sources is an extension.
     pub conntrack: Option<bool>,
 }
 

@@ -3,7 +3,7 @@
 use longwave_pipeline::component::Answer;
 use longwave_pipeline::model::{Handle, Workload};
 
-/// Stands for the rank of no source.
+/// Used as rank if there is no source.
 const NONE: u8 = u8::MAX;
 
 /// The combined answers of several sources. A source's rank is its position in the list; a lower rank takes precedence.
@@ -11,7 +11,7 @@ const NONE: u8 = u8::MAX;
 pub(super) struct Found {
     /// The name from the first source that has one.
     pub name: Option<Handle<Workload>>,
-    /// That source's rank.
+    /// Rank of the source of `name`.
     pub rank: u8,
     /// Rank of the first source whose answer is pending.
     pending: u8,
@@ -20,21 +20,21 @@ pub(super) struct Found {
 // === impl Found ===
 
 impl Default for Found {
-    /// No name, and none is pending.
+    /// Returns a result without a name and without pending answers.
     fn default() -> Self {
         Self { name: None, rank: NONE, pending: NONE }
     }
 }
 
 impl Found {
-    /// A name that takes precedence over all sources.
+    /// Returns a result whose name takes precedence over all sources.
     pub fn settled(name: Handle<Workload>) -> Self {
         Self { name: Some(name), rank: 0, pending: NONE }
     }
 
     /// Adds the answer of source `rank`.
     pub fn add(&mut self, rank: usize, answer: Answer<Handle<Workload>>) {
-        // Further sources share the last rank.
+        // Ranks that do not fit share the last one.
         let rank = u8::try_from(rank).unwrap_or(NONE - 1).min(NONE - 1);
         match answer {
             Answer::Known(name) if rank < self.rank => (self.name, self.rank) = (Some(name), rank),
@@ -44,12 +44,12 @@ impl Found {
     }
 
     /// Returns true if the answer of a source that takes precedence over `rank` is pending.
-    pub fn may_beat(&self, rank: u8) -> bool {
+    pub fn may_supersede(&self, rank: u8) -> bool {
         self.pending < rank
     }
 
     /// Returns true if the answer of a source that takes precedence over the name's source is pending.
     pub fn is_pending(&self) -> bool {
-        self.may_beat(self.rank)
+        self.may_supersede(self.rank)
     }
 }

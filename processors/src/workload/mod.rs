@@ -1,23 +1,23 @@
 //! Processor `workload`: names the workloads at the two ends of each connection.
 //!
-//! The sources are queried in their order, and the first that has a name wins ([`sources`]).
-//! - The local end is resolved by the cgroup of its socket's owner. This distinguishes pods of the host's network, and other workloads that
+//! The sources are queried in their order, and the first name is used ([`sources`]).
+//! - The local end is resolved by the cgroup of its socket's owner. This distinguishes pods in the host's network, and other workloads that
 //!   share an address. Extensions look up the container's or pod's id in the cgroup's path. The built-in `cgroup` reads the path itself:
-//!   container, else systemd unit, else the cgroup's own name. Where the cgroup has no name (it is the root, or was removed), extensions
-//!   look up the local address, and `cgroup` uses the executable's name.
+//!   container, otherwise systemd unit, otherwise the cgroup's own name. If the cgroup has no name (it is the root, or was removed),
+//!   extensions look up the local address, and `cgroup` uses the executable's name.
 //! - The peer is resolved by its own socket, if that is on this node too. The two sockets have the same addresses and ports, reversed, or
 //!   connection tracking translates them ([`ends`]). Loopback addresses match only within one network namespace.
 //! - Otherwise the peer is resolved by its address, after translation. The address is looked up as of the connection's start, because it
-//!   keeps its owner while the connection lives. If the start is not known, the first observation replaces it.
+//!   belongs to the same workload while the connection is open. If the start is not known, the time of the first observation is used.
 //!
-//! A name that no source has stays `unknown`. So does a client that another node masquerades. Names that are in the record already (from a
+//! A name that no source has stays `unknown`. So does a client that another node masquerades. Names that the record already has (from a
 //! record file, or from an earlier processor) are kept.
 //!
-//! A connection is looked up once. Later records take the names from a cache, which the close of the connection frees. When a source has
-//! changed, missing names and the names of cgroups are looked up again. Until then, the name of a source of lower precedence is used.
+//! A connection is looked up once. Later records get the names from a cache, until the connection closes. When a source has changed,
+//! missing names and the names of cgroups are looked up again. Until then, the name of a source of lower precedence is used.
 //!
 //! Records whose names are pending wait for a while ([`crate::holding`]). A close also waits if its peer is on this node and has no record
-//! yet: the two ends of a connection close together, and may come in two batches.
+//! yet, because the two ends of a connection close at nearly the same time, and their records may be in two batches.
 
 pub mod cgroup;
 mod config;

@@ -5,7 +5,7 @@ use longwave_pipeline::model::{Handle, Interner, Owner, Workload};
 
 use super::cgroup::path::Named;
 
-/// Size of the cache of executables. When it is full, it is cleared.
+/// Maximum number of cached executables. A full cache is cleared.
 const MAX_EXECUTABLES: usize = 4096;
 
 /// Interns workloads.
@@ -23,7 +23,7 @@ impl Names {
         self.intern(&named.name, named.kind, &named.container_id)
     }
 
-    /// Returns a process as workload, by its executable. `None` if that is not known.
+    /// Returns the workload of a process, which is named by its executable. `None` if the executable is unknown.
     pub fn of_process(&mut self, owner: &Owner) -> Option<Handle<Workload>> {
         if let Some(handle) = self.by_executable.get(&owner.name) {
             return Some(handle.clone());

@@ -1,4 +1,4 @@
-//! [`WorkloadProcessor`].
+//! [`WorkloadProcessor`], and the [`WorkloadResolver`] that finds its names.
 
 use std::path::Path;
 use std::time::Instant;
@@ -13,9 +13,9 @@ use super::config::{CGROUP, PROCESS, WorkloadConfig};
 use super::ends::Ends;
 use super::ends::end::End;
 use super::sources::{Source, Sources, Translator};
+use crate::connection_map::ConnectionMap;
 use crate::conntrack::Conntrack;
 use crate::holding::{BatchContext, Holding, ResolvedNames, Resolver};
-use crate::known::Known;
 
 /// Names the two ends of each connection.
 pub type WorkloadProcessor = Holding<WorkloadResolver>;
@@ -57,7 +57,7 @@ impl WorkloadProcessor {
         Self::with(config, context, mount, proc, translator)
     }
 
-    /// Creates the processor with the cgroups below `mount`, if a source needs them. `proc` is `/proc`, or a test's copy.
+    /// Creates the processor with the cgroups below `mount`, if a source needs them. `proc` is `/proc`, or a test's substitute.
     pub(super) fn with(
         config: &WorkloadConfig,
         context: &ProcessorContext,
@@ -93,12 +93,12 @@ impl Resolver for WorkloadResolver {
     const REFUSED_MAY_WAIT: bool = true;
 
     #[inline]
-    fn connections(&self) -> &Known<End> {
+    fn connections(&self) -> &ConnectionMap<End> {
         &self.ends.ends
     }
 
     #[inline]
-    fn connections_mut(&mut self) -> &mut Known<End> {
+    fn connections_mut(&mut self) -> &mut ConnectionMap<End> {
         &mut self.ends.ends
     }
 
@@ -140,7 +140,7 @@ impl Resolver for WorkloadResolver {
         self.ends.forget(silent, &self.sources);
     }
 
-    fn await_answers(&self) {
-        self.sources.await_answers();
+    fn await_results(&self) {
+        self.sources.await_results();
     }
 }

@@ -21,14 +21,14 @@ pub(super) enum Source {
     Directory(Arc<dyn Directory>),
 }
 
-/// Looks up translated connections; [`Conntrack`] or a test's fake.
+/// Looks up the translations of connections. [`Conntrack`] implements it, and tests have a fake.
 pub(super) trait Translator: Send {
     /// See [`Conntrack::query`].
     fn query(&self, record: &ConnectionRecord) -> Translated;
     /// See [`Conntrack::version`].
     fn version(&self) -> u64;
-    /// See [`Conntrack::await_answers`].
-    fn await_answers(&self);
+    /// See [`Conntrack::await_results`].
+    fn await_results(&self);
     /// See [`Conntrack::forget`].
     fn forget(&self, id: ConnectionId);
 }
@@ -39,13 +39,14 @@ pub(super) struct Sources {
     /// `None` if no source needs them.
     cgroups: Option<Cgroups>,
     names: Names,
-    /// This boot of this host. Cgroup ids and pids of another one (in a replayed file) have no meaning here.
+    /// [`ConnectionId::boot`] of this boot of this host; `None` if unknown. Cgroup ids and pids of other boots (in a replayed file) have no
+    /// meaning here.
     boot: Option<u32>,
     translator: Option<Box<dyn Translator>>,
     resolves_addresses: bool,
     /// The versions of the sources, in their order, and of the cgroups, at the last refresh.
     versions: Vec<u64>,
-    /// Increases when one of those has changed; never 0.
+    /// Increases when one of `versions` has changed; never 0.
     version: u32,
     translator_version: u64,
 }
@@ -53,7 +54,7 @@ pub(super) struct Sources {
 // === impl Sources ===
 
 impl Sources {
-    /// `boot` is [`ConnectionId::boot`] of this host's own records; `None` if it is not known.
+    /// Creates the sources without a refresh. `boot` is [`ConnectionId::boot`] of this host's own records; `None` if unknown.
     pub fn new(
         list: Vec<Source>,
         cgroups: Option<Cgroups>,
@@ -102,19 +103,19 @@ impl Sources {
         changed
     }
 
-    /// Increases when an answer may have changed.
+    /// Returns a number that increases when an answer may have changed.
     #[inline]
     pub fn version(&self) -> u32 {
         self.version
     }
 
-    /// Increases the version: an answer may have changed.
+    /// Increases the version. Called when an answer may have changed.
     pub fn touch(&mut self) {
         self.version = self.version.wrapping_add(1).max(1);
     }
 
-    /// Resolves the record's local end: by the name in the record, else by `cgroup` (its owner's; 0: not known), else by its address and
-    /// process. The address was in use at time `at`.
+    /// Resolves the record's local end: by the name in the record, otherwise by `cgroup` (its owner's; 0 if unknown), otherwise by its
+    /// address and process. `at` is a time at which the address was in use.
     pub fn local(&mut self, record: &ConnectionRecord, cgroup: u64, at: UnixNanos, now: Instant) -> Found {
         if let Some(name) = &record.names.local {
             return Found::settled(name.clone());
@@ -185,14 +186,14 @@ impl Sources {
             && self.directories().any(|(_, directory)| directory.is_translated(end.address))
     }
 
-    /// Waits a moment for pending translations.
-    pub fn await_answers(&self) {
+    /// Waits for a short time for pending translations.
+    pub fn await_results(&self) {
         if let Some(translator) = &self.translator {
-            translator.await_answers();
+            translator.await_results();
         }
     }
 
-    /// Returns what looks up translations.
+    /// Returns the translator, if connection tracking is queried.
     pub fn translator(&self) -> Option<&dyn Translator> {
         self.translator.as_deref()
     }
@@ -220,7 +221,7 @@ fn process(names: &mut Names, record: &ConnectionRecord) -> Answer<Handle<Worklo
 // === impl Cgroup ===
 
 impl Cgroup {
-    /// Resolves the cgroup's name in those sources that look up cgroups.
+    /// Resolves the cgroup's name with the sources that look up cgroups.
     fn resolve(&mut self, list: &[Source], names: &Names, at: UnixNanos) {
         let path::Ids { container_id, pod_uid } = path::ids(&self.path);
         let name = CgroupName { path: &self.path, container_id, pod_uid: &pod_uid };
@@ -228,7 +229,7 @@ impl Cgroup {
         for (rank, source) in list.iter().enumerate() {
             let answer = match source {
                 Source::Directory(directory) => directory.workload_of_cgroup(&name, at),
-                // A path does not change.
+                // A cgroup's path does not change, so its name is not parsed again.
                 Source::Cgroup if usize::from(self.found.rank) == rank => {
                     self.found.name.clone().map_or(Answer::Unknown, Answer::Known)
                 }
@@ -243,7 +244,7 @@ impl Cgroup {
                 break;
             }
         }
-        // A name is kept when a directory has forgotten it: the cgroup is still the same.
+        // A name is kept when the directory no longer has it, because the cgroup is still the same.
         if found.name.is_some() && found.rank <= self.found.rank || self.found.name.is_none() {
             self.found = found;
         }
@@ -259,8 +260,8 @@ impl Translator for Arc<Conntrack> {
         Conntrack::version(self)
     }
 
-    fn await_answers(&self) {
-        Conntrack::await_answers(self);
+    fn await_results(&self) {
+        Conntrack::await_results(self);
     }
 
     fn forget(&self, id: ConnectionId) {

@@ -1,4 +1,5 @@
-//! Finds the cgroups that do not identify the owner of a socket: the root, and that of the service manager, which creates sockets for others.
+//! Finds the cgroups that do not identify the owner of a socket: the root, and that of the service manager, which creates sockets for
+//! services.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

@@ -16,8 +16,8 @@ pub struct Config {
     pub interval: GoDuration,
     /// Report idle connections at every interval too. User space writes these records, at no cost for the kernel.
     pub idle_records: bool,
-    /// Passes between two heartbeats, by which the kernel confirms that an idle connection exists. After three missed ones the connection is
-    /// reported as vanished.
+    /// Passes between two heartbeats, by which the kernel confirms that an idle connection exists. After three missed ones the connection
+    /// is reported as vanished.
     pub idle_heartbeat: u16,
     /// Report connections that are older than Longwave.
     pub pre_existing: bool,
@@ -31,8 +31,8 @@ pub struct Config {
     pub max_connections: u32,
     /// Size of the ring buffer for opens and closes that wait for user space. A power of two, and at least a page.
     pub transitions_ring_size: ByteSize,
-    /// Size of the ring buffer for samples that wait for user space. A power of two, and at least a page. Below 256 KiB it can fill up in a busy
-    /// pass: lost samples are counted, and their content is in the samples of a later pass.
+    /// Size of the ring buffer for samples that wait for user space. A power of two, and at least a page. Below 256 KiB it can fill up in a
+    /// busy pass: lost samples are counted, and their content is in the samples of a later pass.
     pub samples_ring_size: ByteSize,
 }
 

@@ -45,7 +45,7 @@ const ANY_V4: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0];
 
 impl Listeners {
     /// Adds or removes a listening socket. Returns false if there is no room for it. Seeding reports a socket once for each process that
-    /// holds it.
+    /// has a descriptor of it.
     pub fn apply(&mut self, event: &ListenEvent) -> bool {
         self.version += 1;
         if event.kind == kind::UNLISTEN {
@@ -63,7 +63,7 @@ impl Listeners {
                 listener.process = listener.process.common(&process);
                 return true;
             }
-            // Bound to another port or address; the UNLISTEN before was lost.
+            // The socket listens on another port or address now: the UNLISTEN event was lost.
             self.remove(event.cookie);
         }
         if self.by_cookie.len() >= MAX_LISTENERS {
@@ -99,8 +99,8 @@ impl Listeners {
         }
     }
 
-    /// Returns what the processes that listen on the connection's local end have in common. Only the listeners that match best count, in the
-    /// order in which the kernel prefers them.
+    /// Returns what the processes that listen on the connection's local end have in common. Only the listeners that match best count, in
+    /// the order in which the kernel prefers them.
     fn process(&self, netns: u32, tuple: &Tuple) -> Option<Process> {
         let listeners = self.by_port.get(&(netns, tuple.local_port))?;
         let rank = |listener: &Listener| listener.rank(&tuple.local);
@@ -113,7 +113,8 @@ impl Listeners {
 // === impl Listener ===
 
 impl Listener {
-    /// Returns how well it matches: 2 for the address itself, 1 for the wildcard of its family, 0 for the IPv6 wildcard and an IPv4 address.
+    /// Returns how well the listener matches a local address: 2 if it listens on that address, 1 if on the wildcard of the same family, 0
+    /// if the address is IPv4 and it listens on the IPv6 wildcard. Returns `None` if it does not match.
     fn rank(&self, local: &[u8; 16]) -> Option<u8> {
         let v4 = local[..12] == ANY_V4[..12];
         if self.local == *local {
@@ -154,8 +155,8 @@ impl From<&abi::Owner> for Process {
     }
 }
 
-/// Returns the owner of a connection. Its cgroup is that of the socket, unless that is shared; else that of the process that holds the
-/// socket; else that of the process that listens on its local end (only with `server`); else the shared one.
+/// Returns the owner of a connection. Its cgroup is the first of these that is known: that of the socket, if it is not shared; that of the
+/// process that has a descriptor of the socket; that of the process that listens on the local end (only with `server`); that of the socket.
 pub fn resolve(
     owner: &abi::Owner,
     tuple: &Tuple,

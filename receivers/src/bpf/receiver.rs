@@ -43,7 +43,7 @@ type Outcome = Result<RecordOutput, ComponentError>;
 // === impl BpfReceiver ===
 
 impl BpfReceiver {
-    /// Expects a validated configuration.
+    /// Creates the receiver. `config` must be validated.
     pub fn new(config: Config, context: ReceiverContext) -> Self {
         Self { config, context }
     }
@@ -95,15 +95,15 @@ impl Receiver for BpfReceiver {
         output: RecordOutput,
         stop: CancellationToken,
     ) -> Result<Running, ComponentError> {
-        let broken = |what: &str, error: std::io::Error| {
+        let cannot_create = |what: &str, error: std::io::Error| {
             ComponentError::with_source(
                 format!("receivers::{}: cannot create {what}: {error}", self.context.id),
                 error,
             )
         };
         let signal = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
-            .map_err(|error| broken("an eventfd", error.into()))?;
-        let stop_signal = signal.try_clone().map_err(|error| broken("an eventfd", error))?;
+            .map_err(|error| cannot_create("an eventfd", error.into()))?;
+        let stop_signal = signal.try_clone().map_err(|error| cannot_create("an eventfd", error))?;
         let signal = StopOnDrop(signal);
         let (ready, is_ready) = oneshot::channel();
         let (done, mut is_done) = oneshot::channel::<Outcome>();

@@ -27,7 +27,7 @@ pub trait Sink {
 ///
 /// - Events without room wait here, in order, up to [`MAX_WAITING`]. The watermark waits until they are sent.
 /// - Updates are refused while events wait. Their content is in later records.
-/// - The thread blocks only for a limited time per interval, so that neither the next pass nor the kernel's rings suffer.
+/// - The thread blocks only for a limited time per interval, so that the next pass is not late and the kernel's rings do not fill up.
 pub struct Pipelines {
     output: RecordOutput,
     executor: Handle,
@@ -52,7 +52,7 @@ const MAX_WAITING: usize = 65_536;
 /// Longest single wait: one stuck pipeline must not use up the whole budget of the others.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
-/// Budget of the last pass: less than what exporters get to deliver the rest.
+/// Budget of the last pass. It is shorter than the time that exporters have to deliver the rest.
 const LAST_BUDGET: Duration = Duration::from_secs(10);
 
 // === impl WaitingEvents ===
@@ -88,7 +88,7 @@ impl WaitingEvents {
 // === impl Pipelines ===
 
 impl Pipelines {
-    /// `budget` is the time to block from one pass to the next.
+    /// Creates the sink. `budget` is the time that it may block from one pass to the next.
     pub fn new(output: RecordOutput, executor: Handle, budget: Duration) -> Self {
         Self {
             output,
@@ -101,7 +101,7 @@ impl Pipelines {
         }
     }
 
-    /// Returns the output, which must be flushed.
+    /// Returns the output, which the caller must flush.
     pub fn into_output(self) -> RecordOutput {
         self.output
     }

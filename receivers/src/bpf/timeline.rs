@@ -23,12 +23,12 @@ pub struct Timeline {
     offset: i64,
     /// Tick of the next pass.
     scheduled: u64,
-    /// Tick of the last pass; before the first pass, the start.
+    /// Tick of the last pass. Before the first pass, the time of the start.
     passed: u64,
 }
 
-/// Smallest step of the wall clock that counts, in nanoseconds. Smaller ones come from reading two clocks one after the other. NTP's slewing
-/// changes both clocks alike.
+/// Smallest step of the wall clock that is followed, in nanoseconds. Smaller ones come from reading two clocks one after the other. NTP's
+/// slewing changes both clocks alike.
 const JITTER: i64 = 100_000;
 
 // === impl Timeline ===
@@ -56,13 +56,13 @@ impl Timeline {
         Duration::from_nanos(self.scheduled.saturating_sub(self.epoch(mono_now).0))
     }
 
-    /// Returns the end of the window `[start, end)` that an event belongs to. That window is never closed yet.
+    /// Returns the end of the window `[start, end)` that an event belongs to. The watermark has not reached that end.
     pub fn event_tick(&self, mono: u64) -> UnixNanos {
         UnixNanos(following(self.epoch(mono).0.max(self.passed), self.interval))
     }
 
-    /// Ends the pass of [`Self::tick`]: adjusts the offset to the wall clock and schedules the next tick. Ticks that passed meanwhile are
-    /// skipped.
+    /// Ends the pass of [`Self::tick`]: adjusts the offset to the wall clock and schedules the next tick. Ticks that were due during the
+    /// pass are skipped.
     pub fn complete(&mut self, now: Reading) {
         self.passed = self.scheduled;
         self.adjust(now);
@@ -71,7 +71,7 @@ impl Timeline {
         self.scheduled = following(self.passed, self.interval).max(from_now);
     }
 
-    /// Returns the tick of a pass that is not due: now, but after the tick of the last pass.
+    /// Returns the tick of the pass at the stop, which is not due: now, but at least 1 ns after the tick of the last pass.
     pub fn last_tick(&self, mono_now: u64) -> UnixNanos {
         UnixNanos(self.epoch(mono_now).0.max(self.passed.saturating_add(1)))
     }
@@ -90,8 +90,8 @@ impl Timeline {
 // === impl Reading ===
 
 impl Reading {
-    /// Reads both clocks. The wall clock is read between two readings of the monotonic clock. Of five tries, the one with the closest readings
-    /// is returned.
+    /// Reads both clocks. Each of five tries reads the wall clock between two readings of the monotonic clock. Returns the try in which
+    /// these are closest.
     pub fn now() -> Self {
         let mut best = (u64::MAX, Self { mono: 0, wall: 0 });
         for _ in 0..5 {

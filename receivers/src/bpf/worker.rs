@@ -14,7 +14,7 @@ use super::sink::Sink;
 use super::source::Source;
 use super::telemetry::Stats;
 use super::timeline::{Reading, Timeline, monotonic};
-use super::tracker::{GONE_TURN, Tracker};
+use super::tracker::{GONE_ROTATION, Tracker};
 
 /// Transitions wake the thread only if there are many. The others are drained after this time.
 const LONGEST_WAIT: Duration = Duration::from_millis(200);
@@ -30,14 +30,14 @@ pub struct Worker<K, S> {
     stats: Arc<Stats>,
     failures: u32,
     samples_lost: u64,
-    gone_turned: Instant,
+    gone_rotated: Instant,
     has_sampled: bool,
 }
 
 // === impl Worker ===
 
 impl<K: Source, S: Sink> Worker<K, S> {
-    /// Waits for [`Self::run`].
+    /// Creates the worker. [`Self::run`] starts it.
     pub fn new(source: K, tracker: Tracker<S>, timeline: Timeline, stats: Arc<Stats>) -> Self {
         Self {
             source,
@@ -46,7 +46,7 @@ impl<K: Source, S: Sink> Worker<K, S> {
             stats,
             failures: 0,
             samples_lost: 0,
-            gone_turned: Instant::now(),
+            gone_rotated: Instant::now(),
             has_sampled: false,
         }
     }
@@ -71,11 +71,11 @@ impl<K: Source, S: Sink> Worker<K, S> {
                 self.pass(self.timeline.tick(), false)?;
                 self.timeline.complete(Reading::now());
             }
-            // Before the first pass, closes must stay known: a connection that closed during seeding may have left an entry in the
+            // Before the first pass, closes must stay stored: a connection that closed during seeding may have left an entry in the
             // kernel's table, which the first pass reports as vanished.
-            if self.has_sampled && self.gone_turned.elapsed() >= GONE_TURN {
-                self.tracker.turn_gone();
-                self.gone_turned = Instant::now();
+            if self.has_sampled && self.gone_rotated.elapsed() >= GONE_ROTATION {
+                self.tracker.rotate_gone();
+                self.gone_rotated = Instant::now();
             }
         }
     }
@@ -128,7 +128,7 @@ impl<K: Source, S: Sink> Worker<K, S> {
         }
     }
 
-    /// Takes in all transitions that wait. `tick` overrides the window that they belong to.
+    /// Drains all transitions. `tick`, if given, is the end of the window of all of them.
     fn drain(&mut self, tick: Option<UnixNanos>) {
         let (tracker, timeline) = (&mut self.tracker, &self.timeline);
         self.source.drain_transitions(&mut |transition| match transition {

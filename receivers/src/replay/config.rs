@@ -21,7 +21,7 @@ pub(super) enum Speed {
     /// As fast as the pipeline accepts records.
     #[default]
     Fast,
-    /// As fast as it was recorded. The time between two recordings in one file is skipped.
+    /// At the speed of the recording. The time between two recordings in one file is skipped.
     Original,
 }
 

@@ -1,7 +1,7 @@
 //! Receiver `replay`: reads a record file (see [`longwave_pipeline::model::codec`]) that exporter `record_file` wrote. Needs no root.
 //!
-//! Times, ticks and names stay as recorded. The pipeline sets the pace, nothing is dropped. If the file is damaged or cut, the records before
-//! the damage are delivered, and then the process exits with an error that names the position.
+//! Times, ticks and names stay as recorded. The pipeline sets the pace, nothing is dropped. If the file is damaged or cut, the records
+//! before the damage are delivered, and then the process exits with an error that names the position.
 
 mod config;
 mod pace;

@@ -83,7 +83,7 @@ fn read(mut decoder: Decoder<impl Read>, sender: &mpsc::Sender<ReadResult>) {
     loop {
         let block = decoder.next();
         let ended = !matches!(block, Ok(Some(_)));
-        // The other end is closed: the receiver was stopped.
+        // The channel is closed if the receiver was stopped.
         if sender.blocking_send(block).is_err() || ended {
             return;
         }

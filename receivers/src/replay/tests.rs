@@ -12,7 +12,7 @@ use super::config::Speed;
 use super::pace::Pace;
 use super::*;
 
-/// What was delivered, and the result of the receiver.
+/// Batches that were delivered, and the result of the receiver.
 struct Played {
     batches: Vec<Batch>,
     result: Result<(), String>,
@@ -66,7 +66,7 @@ async fn play_file(path: &std::path::Path) -> Played {
     Played { batches, result }
 }
 
-/// One session with one batch and the given passes, without the end mark if `ended` is false.
+/// Encodes one session with one batch and the given passes, without the end mark if `ended` is false.
 fn session(records: &[ConnectionRecord], passes: &[PassEnd], ended: bool) -> Vec<u8> {
     let (mut encoder, mut blocks) = (Encoder::default(), Vec::new());
     encoder.session_start(&SessionStart::default(), &mut blocks).unwrap();
@@ -96,7 +96,7 @@ async fn the_golden_recording_is_delivered_whole() {
     assert_eq!(played.passes(), [pass(golden::END, false), pass(golden::END, true)]);
 }
 
-/// *Scenario*: two recordings in one file, each ended by a last pass off the interval's boundary.
+/// *Scenario*: two recordings in one file. Each ends with a last pass that is not at a multiple of the interval.
 /// *Guarantees*: only one last pass, at the end, with the last recorded tick.
 #[tokio::test]
 async fn only_the_last_pass_is_last() {
@@ -114,7 +114,8 @@ async fn only_the_last_pass_is_last() {
 
 /// *Scenario*: bad files: missing, a directory, empty, of another kind, of another version, cut inside a block, cut at a block's
 /// boundary, damaged in the middle.
-/// *Guarantees*: the records before the damage are delivered, followed by a last pass. The error names component, key, file, offset and cause.
+/// *Guarantees*: the records before the damage are delivered, followed by a last pass. The error names component, key, file, offset and
+/// cause.
 #[tokio::test]
 async fn bad_files_give_what_they_hold_and_an_error() {
     let whole = golden::RECORDING;

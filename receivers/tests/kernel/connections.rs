@@ -65,7 +65,7 @@ pub fn privileged_a_connection_closes_with_exact_counters() {
     assert_eq!(kernel.losses().lost_closes(), 0);
 }
 
-/// *Scenario*: a connection over IPv6 loopback, and its listener closed.
+/// *Scenario*: a connection over IPv6 loopback closes, and then its listener.
 /// *Guarantees*: the addresses are IPv6, and the close of the listener is reported.
 pub fn privileged_ipv6_and_unlisten() {
     let mut kernel = kernel(&Options::default());
@@ -84,7 +84,7 @@ pub fn privileged_ipv6_and_unlisten() {
 }
 
 /// *Scenario*: a connection to a port without a listener.
-/// *Guarantees*: one close that was never established, with the errno ECONNREFUSED.
+/// *Guarantees*: it has one close, without ESTABLISHED and with the errno ECONNREFUSED.
 pub fn privileged_a_refused_connection_is_a_failure() {
     let mut kernel = kernel(&Options::default());
     let listener = listen();

@@ -80,8 +80,8 @@ pub fn privileged_a_full_table_is_counted_and_closes_are_reported() {
     assert!(kernel.losses().close_untracked > 0);
 }
 
-/// *Scenario*: connections open until the table has refused one thousand ends, and stay open; then all close.
-/// *Guarantees*: every slot is in use before the table is full, and closes that are delivered and counted as lost are all closes.
+/// *Scenario*: connections open until the table has refused one thousand ends, and stay open. Then all close.
+/// *Guarantees*: every slot is in use before the table is full, and each close is either delivered or counted as lost.
 pub fn privileged_the_last_slot_is_used_before_the_table_is_full() {
     let many = Rlimit { current: Some(16_384), maximum: Some(16_384) };
     setrlimit(Resource::Nofile, many).unwrap();
@@ -111,7 +111,7 @@ pub fn privileged_the_last_slot_is_used_before_the_table_is_full() {
     }
 }
 
-/// Interrupts by which the kernel runs deferred work, of all CPUs: each wake-up from a program is one.
+/// Returns the number of interrupts by which the kernel ran deferred work, on all CPUs. Each wake-up from a program is one.
 fn deferred_work_interrupts() -> u64 {
     let text = std::fs::read_to_string("/proc/interrupts").unwrap();
     let line = text.lines().find_map(|line| line.trim_start().strip_prefix("IWI:")).unwrap();
@@ -119,7 +119,7 @@ fn deferred_work_interrupts() -> u64 {
 }
 
 /// *Scenario*: 10,000 connections open and close while the reader, which has armed its wake-up once, does not run.
-/// *Guarantees*: the wake-up comes once, not with every close beyond the watermark; armed again, it comes again.
+/// *Guarantees*: the reader is woken once, not for every close beyond the watermark. After it has armed again, it is woken once more.
 pub fn privileged_a_stopped_reader_costs_one_wake_up() {
     let mut kernel = kernel(&Options { wake_bytes: 4096, ..Options::default() });
     for _ in 0..2 {
@@ -128,7 +128,7 @@ pub fn privileged_a_stopped_reader_costs_one_wake_up() {
         let _ = kernel.armed_transitions_fd();
         churn(5_000);
         let interrupts = deferred_work_interrupts() - before;
-        // Other programs of the machine cause some, too.
+        // Other programs on the machine cause some too.
         assert!((1..2_000).contains(&interrupts), "{interrupts} interrupts for 10,000 closes");
         kernel.drain_transitions(&mut |_| {});
     }

@@ -35,7 +35,8 @@ pub fn privileged_older_connections_are_seeded_once() {
     assert!(listens.iter().all(|event| event.owner.pid == std::process::id()), "{listens:?}");
 }
 
-/// *Scenario*: another network namespace has a connection and an orphan: its process has closed it, and its peer does not read the data.
+/// *Scenario*: another network namespace has a connection and an orphan, which its process has closed and whose peer does not read the
+/// data.
 /// *Guarantees*: seeding finds both, with the inode of that namespace. The orphan has no process.
 pub fn privileged_other_namespaces_and_orphans_are_seeded() {
     drop(kernel(&Options { max_connections: 64, ..Options::default() }));

@@ -8,8 +8,9 @@ use longwave_receivers::bpf::kernel::{HostFact, Verdict};
 
 use super::view::View;
 
-/// Link target for the initial process namespace. Its inode is a constant of the kernel.
+/// Target of `/proc/self/ns/pid` in the initial process namespace. The kernel defines this inode number as a constant.
 const FIRST_PROCESS_NAMESPACE: &str = "pid:[4026531836]";
+// Bit numbers in the capability sets of `/proc/self/status`.
 const CAP_NET_ADMIN: u32 = 12;
 const CAP_SYS_ADMIN: u32 = 21;
 /// Files of a pod's service account, which the API server requires.
@@ -20,7 +21,7 @@ const CREDENTIALS: [&str; 2] = [
 /// Sockets of Docker's API, in order of precedence.
 const DOCKER_SOCKETS: [&str; 2] = ["/var/run/docker.sock", "/run/podman/podman.sock"];
 
-/// Returns all facts. Those whose absence loses most come first.
+/// Returns all facts. The one with the most serious consequence, if it is not met, comes first.
 pub(super) fn collect(view: &View) -> Vec<HostFact> {
     let mut facts = vec![
         process_namespace(view),
@@ -82,7 +83,7 @@ fn cgroup2(view: &View) -> HostFact {
     let mounts = view.read("/proc/self/mountinfo").unwrap_or_default();
     let mounts = host::mounts(&mounts).filter(|mount| mount.kind == "cgroup2");
     let mounts: Vec<String> = mounts.map(|mount| mount.point.display().to_string()).collect();
-    // Only the root cgroup has no such file.
+    // Every cgroup except the root has this file.
     let is_whole = |mount: &&String| !view.exists(&format!("{mount}/cgroup.events"));
     match (mounts.iter().find(is_whole), mounts.first()) {
         (Some(mount), _) => good(name, format!("{mount}, the host's")),

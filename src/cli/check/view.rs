@@ -1,4 +1,4 @@
-//! Access to files, environment variables and sockets. Tests replace all of it.
+//! Access to files, environment variables and sockets. Tests replace all three.
 
 use std::io;
 use std::os::unix::net::UnixStream;

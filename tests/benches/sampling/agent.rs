@@ -13,10 +13,10 @@ use longwave_tests::longwave::{READY, free_address};
 use longwave_tests::telemetry::Metrics;
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Number of passes in each measurement.
+/// Number of passes per measurement.
 const PASSES: u64 = 6;
 
-/// Limit of the wait for a pass.
+/// Maximum wait for a pass.
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// A running Longwave with its default pipeline.
@@ -25,19 +25,24 @@ pub struct Agent {
     telemetry: SocketAddr,
 }
 
-/// Cost of a pass.
+/// Cost of the passes of one measurement.
 pub struct Cost {
+    /// Number of records.
     records: u64,
+    /// CPU time of the process.
     cpu: Duration,
+    /// Duration of the measurement.
     elapsed: Duration,
+    /// Resident memory afterwards, in MiB.
     resident: u64,
+    /// Number of lost records since the start of Longwave.
     lost: u64,
 }
 
 // === impl Agent ===
 
 impl Agent {
-    /// Starts Longwave. Increases the size of the table if necessary.
+    /// Starts Longwave. Increases `max_connections` if the default is too small for `sockets`.
     pub fn start(sockets: usize) -> Self {
         let telemetry = free_address();
         let mut command = Command::new(binary::longwave());

@@ -1,10 +1,10 @@
-//! Processes that keep connections open, because one process may only have 20,000 descriptors.
+//! Processes that keep connections open. There are several, because one process may have only 20,000 descriptors.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-/// Number of connections in one process.
+/// Maximum number of connections in one process.
 const PAIRS: usize = 9_000;
 
 /// First argument of a holder. Its index and the number of connections follow.
@@ -21,7 +21,7 @@ struct Holder {
     answers: BufReader<ChildStdout>,
 }
 
-/// Whether this process was started as a holder.
+/// Returns whether this process was started as a holder.
 pub fn is_holder() -> bool {
     std::env::args().any(|argument| argument == HOLD)
 }
@@ -35,7 +35,7 @@ pub fn hold() {
     let host = Ipv4Addr::from(0x7f01_0001 + (number << 8));
     let listener = TcpListener::bind((host, 0)).unwrap();
     let to: SocketAddr = listener.local_addr().unwrap();
-    let mut held: Vec<(TcpStream, TcpStream)> = (0..pairs)
+    let mut connections: Vec<(TcpStream, TcpStream)> = (0..pairs)
         .map(|_| {
             let client = TcpStream::connect(to).unwrap();
             let (server, _) = listener.accept().unwrap();
@@ -47,7 +47,7 @@ pub fn hold() {
     println!("held");
     for line in std::io::stdin().lines().map_while(Result::ok) {
         let busy: usize = line.parse().unwrap();
-        for (client, server) in &mut held[..busy] {
+        for (client, server) in &mut connections[..busy] {
             client.write_all(&[1]).unwrap();
             server.read_exact(&mut [0]).unwrap();
         }

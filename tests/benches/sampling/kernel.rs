@@ -1,4 +1,4 @@
-//! Measures passes, in the kernel and as a whole.
+//! Measures the duration of passes: in total, and the part in the kernel.
 
 use std::fmt;
 use std::fs;
@@ -6,25 +6,30 @@ use std::time::Duration;
 
 use longwave_receivers::bpf::kernel::{Kernel, Options};
 
-/// Number of passes in each measurement.
+/// Number of passes per measurement.
 const PASSES: usize = 15;
 
-/// The kernel side.
+/// The kernel side, without the receiver.
 pub struct Passes {
     kernel: Kernel,
     _statistics: Statistics,
 }
 
-/// Medians of the passes.
+/// Medians over the passes of one measurement.
 pub struct Cost {
+    /// Run time of `sample` per socket, in ns.
     kernel_ns: f64,
+    /// Duration of a pass per socket, in ns.
     wall_ns: f64,
+    /// Longest run of `sample` in a pass.
     longest: Duration,
+    /// Number of samples in the last pass.
     events: usize,
+    /// Number of sockets that the last pass visited.
     visited: u64,
 }
 
-/// Makes the kernel measure its BPF programs until dropped, which costs about 20 ns a run.
+/// Makes the kernel measure its BPF programs until dropped. This costs about 20 ns per run.
 struct Statistics;
 
 const STATISTICS: &str = "/proc/sys/kernel/bpf_stats_enabled";
@@ -38,7 +43,7 @@ impl Passes {
         let options = Options { heartbeat_passes: 0, max_connections, ..Options::default() };
         let mut kernel = Kernel::load(&options).unwrap();
         kernel.seed();
-        // The first pass emits all connections.
+        // The first pass emits a sample of every connection.
         kernel.pass(&mut |_| {}).unwrap();
         Self { kernel, _statistics: Statistics::new() }
     }

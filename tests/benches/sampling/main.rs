@@ -1,5 +1,5 @@
-//! Cost of a sampling pass in the kernel, in user space, and in memory. Prints; asserts nothing. Run it as root with `cargo xtask bench
-//! sampling`.
+//! Cost of a sampling pass in the kernel, in user space, and in memory. Prints the results and asserts nothing. Run it as root with `cargo
+//! xtask bench sampling`.
 #![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs)]
 
 mod agent;
@@ -8,7 +8,7 @@ mod kernel;
 
 use holder::Holders;
 
-/// Numbers of open sockets. A connection has two.
+/// Numbers of open sockets. Each connection has two.
 const SOCKETS: [usize; 3] = [10_000, 100_000, 300_000];
 
 /// Share of connections that are busy between two passes.

@@ -11,7 +11,7 @@ use crate::load::Load;
 pub struct Phases {
     /// Duration of a phase.
     pub length: Duration,
-    /// Wait before a phase, until caches are warm and processes idle.
+    /// Wait before a phase, so that caches are warm and processes are idle.
     pub settle: Duration,
     /// Number of phases with the subject.
     pub rounds: usize,
@@ -25,7 +25,7 @@ pub struct Comparison {
     added: Quartiles,
     /// Ratio of the rates with and without the subject.
     ratio: Quartiles,
-    /// Microseconds of CPU time per unit of the subject's processes.
+    /// Microseconds of CPU time that the subject's processes use per unit.
     cpu: Quartiles,
 }
 

@@ -1,4 +1,4 @@
-//! Hooks of other tools: callbacks of socket operations, and messages through a sock map.
+//! Hooks that other tools use: callbacks for socket operations, and messages that pass through a sock map.
 
 use std::fs::File;
 

@@ -1,5 +1,5 @@
-//! Loads that run until they are dropped, with one thread for each CPU in its own network namespace. A thread runs both ends of its
-//! connections, so that it waits for no other thread.
+//! Loads that run until they are dropped. Each CPU has a thread with its own network namespace. A thread has both ends of its connections,
+//! so that it never waits for another thread.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -31,12 +31,12 @@ pub struct Load {
 }
 
 /// Maximum number of connections in TIME_WAIT. With more, the search for a free port would take most of the time.
-const TIME_WAIT: &str = "1024";
+const MAX_TIME_WAIT: &str = "1024";
 
 #[derive(Default)]
 struct Shared {
     done: AtomicU64,
-    /// Connections are replaced when it changes, because some hooks apply only to new ones.
+    /// When it changes, threads replace their connections, because some hooks apply only to new ones.
     epoch: AtomicU64,
     stop: AtomicBool,
 }
@@ -80,7 +80,7 @@ impl Load {
         let shared = Arc::new(Shared::default());
         let namespaces: Vec<Netns> = cpus.iter().map(|_| Netns::new()).collect();
         let start = |(&cpu, namespace): (&usize, &Netns)| {
-            namespace.sysctl("net/ipv4/tcp_max_tw_buckets", TIME_WAIT);
+            namespace.sysctl("net/ipv4/tcp_max_tw_buckets", MAX_TIME_WAIT);
             let (shared, path) = (Arc::clone(&shared), namespace.path());
             std::thread::spawn(move || {
                 enter(&path, || {
@@ -100,7 +100,7 @@ impl Load {
         Self { shared, threads, namespaces }
     }
 
-    /// The network namespace of the first thread.
+    /// Returns the network namespace of the first thread.
     pub fn namespace(&self) -> &Netns {
         &self.namespaces[0]
     }
@@ -115,7 +115,7 @@ impl Load {
         self.threads.len()
     }
 
-    /// Makes the threads replace their long connections.
+    /// Makes the threads replace the connections that they reuse.
     pub fn renew(&self) {
         self.shared.epoch.fetch_add(1, Ordering::Relaxed);
     }
@@ -163,7 +163,7 @@ impl Shared {
             for stream in [&client, &server] {
                 stream.set_nodelay(true).unwrap();
             }
-            // The receive buffer grows with the traffic. Before that, a thread that runs both ends would block.
+            // The receive buffer grows with the traffic. Without these increasing sizes, a thread that has both ends would block.
             for size in (1..=BULK / SMALL).map(|part| part * SMALL) {
                 client.write_all(&buffer[..size]).unwrap();
                 server.read_exact(&mut buffer[..size]).unwrap();

@@ -1,8 +1,8 @@
-//! Cost of Longwave for applications. Prints; asserts nothing. Run it as root with `cargo xtask bench traffic`.
+//! Cost of Longwave for applications. Prints the results and asserts nothing. Run it as root with `cargo xtask bench traffic`.
 //!
-//! Separate runs cannot be compared, because the machines are too noisy. So the load runs all the time, the subject is switched on and off,
-//! and each phase with it is compared with the phases before and after. The load is on CPU 0 (on both CPUs where the row says so), the
-//! subject on CPU 1.
+//! Separate runs cannot be compared, because the speed of the machines varies too much. So the load runs all the time, the subject is
+//! switched on and off, and each phase with it is compared with the phases before and after. The load runs on CPU 0 (on both CPUs if the
+//! row says so), and the subject on CPU 1.
 #![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs)]
 
 mod compare;
@@ -44,7 +44,7 @@ const ONE_CPU: &[usize] = &[0];
 const BOTH_CPUS: &[usize] = &[0, 1];
 
 fn main() {
-    // `cargo bench` adds `--bench`; a filter may follow.
+    // `cargo bench` adds `--bench`. A filter may follow.
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
     for work in Work::ALL {
         println!("\n{} (µs per {})", work.name(), work.unit());

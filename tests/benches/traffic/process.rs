@@ -17,9 +17,9 @@ use crate::load::Load;
 pub struct Process {
     name: String,
     command: Vec<String>,
-    /// Text on its stderr that shows that it is ready.
+    /// Text on its stderr when it is ready. `None` if it prints none.
     ready: Option<&'static str>,
-    /// Whether it is bound to CPU 1.
+    /// Whether it may run on CPU 1 only.
     bound: bool,
     /// Whether it runs in the network namespace of the load, because it can observe only its own.
     in_namespace: bool,
@@ -28,14 +28,14 @@ pub struct Process {
     child: Option<Child>,
 }
 
-/// Limit of the wait for the end of a process.
+/// Maximum wait for the end of a process.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Mounts tracefs, in its own mount namespace, if it is not mounted.
+/// Mounts tracefs, because it may not be mounted, and runs bpftrace. The command has its own mount namespace.
 const BPFTRACE: &str = "mount -t debugfs none /sys/kernel/debug; mount -t tracefs none /sys/kernel/debug/tracing; \
     exec bpftrace -e \"$0\"";
 
-/// Prints the lifetimes of connections like `tcplife` of bpftrace, but with the tracepoint, because some kernels have no kprobes.
+/// Prints the lifetimes of connections, as bpftrace's `tcplife` does. Uses a tracepoint, because some kernels have no kprobes.
 const TCPLIFE: &str = "tracepoint:sock:inet_sock_set_state / args->protocol == 6 / { \
     if (args->newstate == 1) { @birth[args->skaddr] = nsecs; } \
     if (args->newstate == 7 && @birth[args->skaddr]) { \
@@ -48,13 +48,13 @@ const CPU_CGROUP: &str = "/sys/fs/cgroup/cpu/longwave-bench";
 // === impl Process ===
 
 impl Process {
-    /// Longwave with its default pipeline.
+    /// Returns Longwave with its default pipeline.
     pub fn longwave(name: &str) -> Self {
         let command = vec![binary::longwave().display().to_string()];
         Self::new(name, command, Some(READY))
     }
 
-    /// Other tools that report connections, if they are installed.
+    /// Returns the other tools that report connections and are installed.
     pub fn tools() -> Vec<Self> {
         let tool = |name: &str, program: &str, command: &[&str]| {
             let installed = Command::new("which").arg(program).stdout(Stdio::null()).status();
@@ -92,13 +92,13 @@ impl Process {
         }
     }
 
-    /// Removes the binding to a CPU.
+    /// Lets it run on any CPU.
     pub fn anywhere(mut self) -> Self {
         self.bound = false;
         self
     }
 
-    /// Limits the CPU time once it is ready.
+    /// Limits its CPU time after it has become ready.
     pub fn throttled(mut self, percent: u32) -> Self {
         self.quota = Some(percent);
         self
@@ -140,7 +140,7 @@ impl Subject for Process {
         if let Some(ready) = self.ready {
             lines.find(|line| line.as_ref().is_ok_and(|line| line.contains(ready))).unwrap().unwrap();
         } else {
-            // It does not report when it is ready.
+            // These tools do not report when they are ready.
             std::thread::sleep(Duration::from_millis(1500));
             if let Some(status) = child.try_wait().unwrap() {
                 let words: Vec<String> = lines.map_while(Result::ok).collect();
@@ -157,7 +157,7 @@ impl Subject for Process {
     fn off(&mut self) {
         let Some(mut child) = self.child.take() else { return };
         if self.quota.is_some() {
-            // Otherwise it would take long to stop.
+            // With the limit, the stop would take long.
             fs::write(format!("{CPU_CGROUP}/cpu.cfs_quota_us"), "-1").unwrap();
         }
         kill_process(Pid::from_child(&child), Signal::INT).unwrap();

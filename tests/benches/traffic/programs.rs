@@ -8,7 +8,7 @@ use longwave_receivers::bpf::kernel::{Kernel, Options};
 use crate::Subject;
 use crate::load::Load;
 
-/// Two empty programs, whose cost is the minimum.
+/// Two empty programs. Their cost is the minimum for any two programs.
 pub struct Empty {
     ebpf: Ebpf,
     links: Vec<(&'static str, BtfTracePointLinkId)>,
@@ -19,7 +19,7 @@ pub struct Programs(Kernel);
 
 const EMPTY: [&str; 2] = ["empty", "empty_again"];
 
-/// Loads the object of the programs of the benches.
+/// Loads the object with the programs of the benches.
 pub fn object() -> Ebpf {
     let path = std::env::var("LONGWAVE_BENCH_OBJECT").expect("run it by `cargo xtask bench traffic`");
     Ebpf::load(&std::fs::read(path).unwrap()).unwrap()

@@ -13,8 +13,8 @@ longwave_exporter_incoming_metric_points_total{exporter="stdout",signal="metrics
 longwave_exporter_sent_metric_points_total{exporter="stdout",signal="metrics"} 2
 "#;
 
-/// *Scenario*: a page on which a window aggregates and drops items, and an exporter still has a point or has lost it.
-/// *Guarantees*: the page balances if the point is still there, and does not if it is lost.
+/// *Scenario*: a window aggregates and drops items. An exporter has sent all points but one, which it has not counted, or counts as held.
+/// *Guarantees*: the page balances only if the point is counted as held.
 #[test]
 fn finds_what_is_missing() {
     let config = json!({"service": {"pipelines": {"metrics": {

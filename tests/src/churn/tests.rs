@@ -2,7 +2,7 @@ use std::collections::HashSet;
 
 use super::spread;
 
-/// *Scenario*: 50,000 cycles of each of two workers.
+/// *Scenario*: two workers with 50,000 cycles each.
 /// *Guarantees*: no destination occurs twice, and all are loopback addresses.
 #[test]
 fn destinations_differ() {

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::HttpSink;
 
-/// *Scenario*: two requests on one connection, one by length and one in chunks.
+/// *Scenario*: two requests on one connection, one with `Content-Length` and one in chunks.
 /// *Guarantees*: the sink stores both bodies completely, with their paths.
 #[test]
-fn keeps_bodies() {
+fn bodies_are_stored() {
     let sink = HttpSink::start();
     let mut stream = TcpStream::connect(sink.address).unwrap();
     stream.write_all(b"POST /v1/logs HTTP/1.1\r\nContent-Length: 7\r\n\r\n{\"a\":1}").unwrap();

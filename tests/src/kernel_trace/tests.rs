@@ -15,7 +15,7 @@ fn close(end: &EndId, thread: u32) -> TracedTransition {
     TracedTransition { line: String::new(), thread, close: true, local: end.local, peer: end.peer }
 }
 
-/// *Scenario*: lines of the trace, one with a task whose name looks like the fields after it, one with IPv6.
+/// *Scenario*: two lines of the trace. In one the name of the task looks like the fields that follow it, the other has IPv6 addresses.
 /// *Guarantees*: thread, transition and addresses are read.
 #[test]
 fn reads_a_line() {
@@ -29,11 +29,11 @@ fn reads_a_line() {
     assert!(parse("# tracer: nop").is_none());
 }
 
-/// *Scenario*: closes that were not reported: two while pid 1 was current, one while the test was, one that is not in the trace, one while
-/// a process was current that has ended.
-/// *Guarantees*: only those of another running process count as unobservable, and only if no close of it was reported.
+/// *Scenario*: closes that were not reported: two while pid 1 was current, one while the test was current, one that is not in the trace,
+/// and one while a process was current that has ended.
+/// *Guarantees*: only the closes of pid 1 count as unobservable, and only if no close was reported for which pid 1 was current.
 #[test]
-fn excuses_only_what_nobody_saw() {
+fn only_closes_of_another_process_are_unobservable() {
     let ends: Vec<_> = (1..=5).map(|n| end(n, n as u16)).collect();
     let own = std::process::id();
     let transitions = [close(&ends[0], 1), close(&ends[1], 1), close(&ends[2], own), close(&ends[4], own)];

@@ -25,8 +25,8 @@ fn metrics_compare() {
     assert_eq!(temporalities["longwave.tcp.workload.rtt"], Temporality::Delta);
 }
 
-/// *Scenario*: the same record in both.
-/// *Guarantees*: both are equal, whatever the form of their numbers.
+/// *Scenario*: the same record in the JSON of OTLP and of `stdout`, with numbers in different forms.
+/// *Guarantees*: the two are equal.
 #[test]
 fn logs_compare() {
     let body = json!({"resourceLogs": [{"scopeLogs": [{"logRecords": [{"timeUnixNano": "5", "eventName": "e", "attributes": [

@@ -4,14 +4,14 @@ use std::io;
 
 use crate::end::Account;
 use crate::network::Network;
-use crate::peer::{Part, Peer};
+use crate::peer::{Peer, Traffic};
 use crate::verdict::PlayedConnection;
 
 const FIN: &[&str] = &["fin"];
 const RESET_SENT: &[&str] = &["reset_sent", "aborted"];
 const RESET_RECEIVED: &[&str] = &["reset_received"];
 
-/// The client resets (linger 0), once after all data was read, once with full buffers.
+/// The client resets two connections (linger 0): one after all data was read, and one with full buffers.
 ///
 /// # Errors
 /// If a socket fails.
@@ -28,7 +28,7 @@ pub fn linger_reset(network: &Network) -> io::Result<Vec<PlayedConnection>> {
     let (mut client, server) = network.pair()?;
     client.write_until_full()?;
     let client = client.reset()?.because(RESET_SENT);
-    // The server reads nothing after the reset: the close reports what was unread at that time.
+    // The server reads nothing after the reset, because the close reports the bytes that were unread at that time.
     server.await_reset()?;
     let full = PlayedConnection::cut("linger_reset full", client, server.close().because(RESET_RECEIVED));
     Ok(vec![all_read, full])
@@ -48,7 +48,7 @@ pub fn unread_at_close(network: &Network) -> io::Result<Vec<PlayedConnection>> {
     Ok(vec![PlayedConnection::arrived("unread_at_close", client.close().because(RESET_RECEIVED), server)])
 }
 
-/// The client closes; the server writes and is reset.
+/// The client closes. Then the server writes, and the client's kernel responds with a reset.
 ///
 /// # Errors
 /// If a socket fails.
@@ -58,12 +58,12 @@ pub fn server_cut_after_close(network: &Network) -> io::Result<Vec<PlayedConnect
     let client = client.close().because(FIN);
     server.read_to_end()?;
     server.write(1_000)?;
-    // The reset is the response to the write. It may arrive before or after the read.
+    // The write causes the reset, which may arrive before or after the read.
     let _ = server.read_to_reset();
     Ok(vec![PlayedConnection::cut("server_cut_after_close", client, server.close())])
 }
 
-/// The client or the server is killed (SIGKILL), with everything read or with unread bytes.
+/// The client or the server is killed (SIGKILL), after it has read everything or with unread bytes.
 ///
 /// # Errors
 /// If a socket fails.
@@ -71,7 +71,7 @@ pub fn kill9(network: &Network) -> io::Result<Vec<PlayedConnection>> {
     let mut connections = Vec::new();
     for unread in [0, 200] {
         let listener = network.listen(1)?;
-        let mut peer = Peer::client(network, listener.address, Part { write: 10_000, read: 500, unread });
+        let mut peer = Peer::client(network, listener.address, Traffic { write: 10_000, read: 500, unread });
         let mut server = listener.accept()?;
         server.read(10_000)?;
         server.write(500 + unread)?;
@@ -88,7 +88,7 @@ pub fn kill9(network: &Network) -> io::Result<Vec<PlayedConnection>> {
         ));
     }
     for unread in [0, 200] {
-        let mut peer = Peer::server(network, Part { write: 9_000, read: 800, unread });
+        let mut peer = Peer::server(network, Traffic { write: 9_000, read: 800, unread });
         let address = peer.address.ok_or_else(|| io::Error::other("no address"))?;
         let mut client = network.connect(address)?;
         client.write(800 + unread)?;

@@ -24,14 +24,14 @@ pub fn nothing(network: &Network) -> io::Result<Vec<PlayedConnection>> {
     Ok(vec![closed("nothing", client, server.close())])
 }
 
-/// Bytes that fit into the buffers of two sockets, whatever the congestion window. A thread that writes more before it reads blocks.
-const HELD: u64 = 16_000;
+/// Number of bytes that always fit into the buffers of two sockets. A thread that writes more before it reads may block.
+const BUFFERED: u64 = 16_000;
 
 /// Writes to `from` and reads from `to` in turn, on one thread.
 fn carry(from: &mut End, to: &mut End, bytes: u64) -> io::Result<()> {
     let mut left = bytes;
     while left > 0 {
-        let now = left.min(HELD);
+        let now = left.min(BUFFERED);
         from.write(now)?;
         to.read(now)?;
         left -= now;
@@ -67,7 +67,7 @@ pub fn server_first(network: &Network) -> io::Result<Vec<PlayedConnection>> {
     Ok(vec![closed("server_first", client.close(), server)])
 }
 
-/// The client closes its write direction, and the server goes on for a while: the client is in FIN_WAIT2.
+/// The client closes its write direction, and the server continues to send. The client is in FIN_WAIT2 meanwhile.
 ///
 /// # Errors
 /// If a socket fails.
@@ -143,7 +143,7 @@ pub fn bulk(network: &Network, bytes: u64) -> io::Result<Vec<PlayedConnection>> 
     Ok(vec![closed("bulk", client, server.close())])
 }
 
-/// The client closes with a full send buffer: the kernel sends the rest, and no process owns the socket.
+/// The client closes with a full send buffer. The kernel sends the rest, while no process has the socket open.
 ///
 /// # Errors
 /// If a socket fails.
@@ -172,15 +172,15 @@ pub fn out_of_band(network: &Network) -> io::Result<Vec<PlayedConnection>> {
     Ok(vec![closed("out_of_band", client, server.close())])
 }
 
-/// Both ends close at the same time, in 20 connections; in some of them the FINs cross.
+/// Both ends close at the same time, in 20 connections. In some of them the FINs cross.
 ///
 /// # Errors
 /// If a socket fails.
 pub fn simultaneous_close(network: &Network) -> io::Result<Vec<PlayedConnection>> {
-    (0..20).map(|_| meet(network)).collect()
+    (0..20).map(|_| close_at_the_same_time(network)).collect()
 }
 
-fn meet(network: &Network) -> io::Result<PlayedConnection> {
+fn close_at_the_same_time(network: &Network) -> io::Result<PlayedConnection> {
     let (mut client, mut server) = network.pair()?;
     client.write(321)?;
     server.read(321)?;

@@ -1,4 +1,4 @@
-//! Scenarios that need a network namespace, for its sysctls or its packet filter.
+//! Scenarios that need a network namespace, because they change its sysctls or its packet filter.
 
 use std::io;
 use std::time::Duration;
@@ -68,14 +68,14 @@ pub fn network_failure(network: &Network, veth: &VethPair) -> io::Result<Vec<Pla
         Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
         other => return Err(io::Error::other(format!("a timeout was expected: {other:?}"))),
     }
-    // The server gets the reset as the response to its next segment.
+    // The response to the server's next segment is the reset.
     server.write(1)?;
     server.read_to_reset()?;
     let client = client.close().because(&["timeout"]);
     Ok(vec![PlayedConnection::cut("network_failure", client, server.close().because(&["reset_received"]))])
 }
 
-/// Both FINs are dropped until both ends have sent one, so that both ends are in FIN_WAIT1.
+/// FINs are dropped until both ends have sent one, so that both ends are in FIN_WAIT1.
 ///
 /// # Errors
 /// If a socket fails.

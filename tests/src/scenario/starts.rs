@@ -1,4 +1,4 @@
-//! Scenarios of the start of connections.
+//! Scenarios about the start of connections.
 
 use std::io;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::end::{Account, End, Role, canonical};
 use crate::network::Network;
 use crate::verdict::PlayedConnection;
 
-/// One socket makes two connections: connect, write, `AF_UNSPEC`, connect, write.
+/// One socket opens two connections: connect, write, `AF_UNSPEC`, connect, write.
 ///
 /// # Errors
 /// If a socket fails.
@@ -49,7 +49,7 @@ pub fn reconnect(network: &Network) -> io::Result<Vec<PlayedConnection>> {
 /// If a socket fails in another way than expected.
 pub fn refused(network: &Network) -> io::Result<Vec<PlayedConnection>> {
     // Bound but not listening, so that no other process gets the port.
-    let closed = network.listen_not()?;
+    let closed = network.bind()?;
     fail(network, closed.1, None, "refused", io::ErrorKind::ConnectionRefused, "refused")
 }
 
@@ -83,7 +83,7 @@ fn fail(
     let account = Account {
         cookie: socket.cookie()?,
         role: Role::Client,
-        local: canonical(address), // not compared: the socket has lost it when it fails
+        local: canonical(address), // not compared: after the failure the socket has no local address
         peer: canonical(address),
         written: 0,
         read: 0,
@@ -103,7 +103,7 @@ fn fail(
 /// # Errors
 /// If a socket fails.
 pub fn self_connect(network: &Network) -> io::Result<Vec<PlayedConnection>> {
-    let (socket, address) = network.listen_not()?;
+    let (socket, address) = network.bind()?;
     socket.connect(&SockAddr::from(address))?;
     let mut both = End::with_peer(socket, Role::Client, address)?;
     both.write(2_000)?;

@@ -1,7 +1,7 @@
 use super::Metrics;
 
 /// *Scenario*: a page with comments, escapes in labels, and a counter with the suffix `_total`.
-/// *Guarantees*: sums select by name without suffix and by labels.
+/// *Guarantees*: `sum` selects samples by name without the suffix, and by labels.
 #[test]
 fn reads_a_page() {
     let page = "# HELP a_b x\n# TYPE a_b counter\na_b_total{x=\"1\",y=\"q\\\"}\"} 3\na_b_total{x=\"2\"} 4\nplain 5 17\n";

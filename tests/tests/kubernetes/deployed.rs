@@ -1,5 +1,5 @@
-//! Longwave, deployed with the manifests in docker/kubernetes, exporting to the real Collector. An overlay sets only what users set: the
-//! name of the image, the address of the Collector, and names.yaml.
+//! Longwave, deployed with the manifests in docker/kubernetes, exporting to the real Collector. An overlay sets the same values that users
+//! set: the name of the image, the address of the Collector, and names.yaml.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,11 +12,11 @@ use longwave_tests::longwave::READY;
 use longwave_tests::otlp_json::{self, FlatLog, FlatPoint};
 use serde_json::json;
 
-/// Collection of the pods.
+/// API path of the pods in the namespace of Longwave.
 const PODS: &str = "/api/v1/namespaces/longwave/pods";
 const IMAGE: &str = "longwave/longwave";
-/// Line of the shipped configuration that selects the reported events.
-const ENDS: &str = "events: [close, fail, vanished]";
+/// Line of the shipped configuration that selects the exported events.
+const SHIPPED_EVENTS: &str = "events: [close, fail, vanished]";
 
 /// Longwave in the cluster.
 pub struct Deployed {
@@ -47,12 +47,12 @@ impl Deployed {
     /// Changes the configuration so that all events are reported, which restarts the pod.
     pub fn report_all_events(&mut self, cluster: &Cluster) {
         let shipped = std::fs::read_to_string(manifests().join("config.yaml")).unwrap();
-        let all = shipped.replace(ENDS, "events: [open, update, close, fail, vanished]");
-        assert_ne!(all, shipped, "config.yaml has no line {ENDS:?} any more");
+        let all = shipped.replace(SHIPPED_EVENTS, "events: [open, update, close, fail, vanished]");
+        assert_ne!(all, shipped, "config.yaml has no line {SHIPPED_EVENTS:?} any more");
         self.apply(cluster, Some(&all));
     }
 
-    /// Applies the manifests with the overlay, with `config` instead of the shipped configuration if there is one, and waits for a new pod.
+    /// Applies the manifests with the overlay, and waits for a new pod. `config` replaces the shipped configuration.
     fn apply(&mut self, cluster: &Cluster, config: Option<&str>) {
         let folder = tempfile::tempdir().unwrap();
         write_overlay(folder.path(), &self.collector.grpc.to_string(), &self.names, config);
@@ -113,7 +113,7 @@ fn manifests() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../docker/kubernetes").canonicalize().unwrap()
 }
 
-/// Writes an overlay of docker/kubernetes as in docs/DEPLOYMENT.md.
+/// Writes an overlay of docker/kubernetes like the one in docs/DEPLOYMENT.md.
 fn write_overlay(folder: &Path, endpoint: &str, names: &str, config: Option<&str>) {
     let base = manifests();
     // kustomize accepts only relative paths.

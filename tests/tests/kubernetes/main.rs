@@ -1,4 +1,4 @@
-//! Longwave on a real Kubernetes, deployed with its manifests: the names of both ends and the exact bytes of each connection.
+//! Longwave on a real Kubernetes, deployed with its manifests. Checks the names of both ends and the exact bytes of each connection.
 #![allow(clippy::unwrap_used)]
 
 mod churn;
@@ -30,7 +30,7 @@ const SERVICES: &str = "/api/v1/namespaces/default/services";
 const APPS: &str = "/apis/apps/v1/namespaces/default";
 const ROUNDS: u32 = 3;
 
-/// Names of an end, as records and metrics write them.
+/// Names of an end: keys without the prefix `source.` or `destination.`.
 const NAMES: [&str; 3] = ["workload.name", "workload.kind", "k8s.namespace.name"];
 
 /// Expected names of the peer of a client.
@@ -60,18 +60,19 @@ struct ClientPod {
 }
 
 /// *Scenario*: a client Deployment and a CronJob connect to a Service of two replicas through its ClusterIP, to the pods of a StatefulSet
-/// with a headless Service, to two Deployments in the network of the node on different ports, and to an address outside in names.yaml.
-/// *Guarantees*: the access logs of both reporters name workload (the top owner), kind, namespace and pod of both ends and the service, and
-/// have the bytes that the application counted; so do the sums of the windows. A masqueraded source is unknown or right. Then, in the same
-/// cluster, [`churn::names_stay_true`].
+/// with a headless Service, to two Deployments in the node's network on different ports, and to an address outside the cluster that is in
+/// names.yaml.
+/// *Guarantees*: the access logs of both reporters have the workload (the top owner), kind, namespace and pod of both ends, the service,
+/// and the bytes that the application counted. The sums of the windows have the same names and bytes. A masqueraded source is unknown or
+/// correct. Then [`churn::names_stay_true`] follows in the same cluster.
 fn names_both_ends() {
     both_ends_are_named("names_both_ends", ProxyMode::Nftables);
 }
 
-/// *Scenario*: the same with kube-proxy in the mode iptables.
+/// *Scenario*: the same as [`names_both_ends`], with kube-proxy in the mode `iptables`.
 /// *Guarantees*: the same.
-fn names_both_ends_behind_iptables() {
-    both_ends_are_named("names_both_ends_behind_iptables", ProxyMode::Iptables);
+fn names_both_ends_with_iptables() {
+    both_ends_are_named("names_both_ends_with_iptables", ProxyMode::Iptables);
 }
 
 fn both_ends_are_named(name: &'static str, mode: ProxyMode) {
@@ -81,7 +82,7 @@ fn both_ends_are_named(name: &'static str, mode: ProxyMode) {
     let cluster = Cluster::up(mode);
     steps.done("the cluster is up");
     let outside = Outside::new();
-    // The job is suspended until all is ready, and then catches up on the run that it missed.
+    // The CronJob is suspended until the servers listen. Then it catches up on the run that it missed.
     let jobs = "/apis/batch/v1/namespaces/default/cronjobs";
     let minute = ((churn::talk::now() / 1_000_000_000 + 5) / 60 + 1) % 60;
     cluster.create(jobs, &manifests::cron_job("nightly", "", minute, true).to_string());
@@ -267,14 +268,14 @@ fn assert_destinations(clients: &[ClientPod], served: &BTreeMap<String, Vec<Acco
     let mut checked = 0;
     for (pod, accounts) in served {
         for account in accounts {
-            let (client, asked) = clients
+            let (client, request) = clients
                 .iter()
                 .flat_map(|client| client.accounts.iter().map(move |account| (client, account)))
-                .find(|(_, asked)| same_end(asked.local, account.peer))
+                .find(|(_, request)| same_end(request.local, account.peer))
                 .unwrap_or_else(|| panic!("{pod} has a connection of an unknown client: {account:?}"));
             let attributes =
-                record(logs, "destination", asked).unwrap_or_else(|| panic!("not reported: {account:?}"));
-            let expected = expected(&asked.target);
+                record(logs, "destination", request).unwrap_or_else(|| panic!("not reported: {account:?}"));
+            let expected = expected(&request.target);
             assert_eq!(names(attributes, "source"), client.workload, "{attributes:#?}");
             assert_eq!(attribute(attributes, "source.k8s.pod.name"), client.pod, "{attributes:#?}");
             assert_eq!(names(attributes, "destination"), expected.workload, "{attributes:#?}");
@@ -289,7 +290,8 @@ fn assert_destinations(clients: &[ClientPod], served: &BTreeMap<String, Vec<Acco
     assert_eq!(checked, clients.iter().map(|client| client.accounts.len() * 5 / 6).sum::<usize>());
 }
 
-/// Checks the records of the server outside, whose clients have the address of the node. Connection tracking may name them.
+/// Checks the records of the server outside the cluster. Its clients have the address of the node, because they are masqueraded. Longwave
+/// may find their names by connection tracking.
 fn assert_masqueraded(clients: &[ClientPod], logs: &[FlatLog]) {
     let mut checked = 0;
     for (_, _, attributes) in logs {
@@ -299,12 +301,12 @@ fn assert_masqueraded(clients: &[ClientPod], logs: &[FlatLog]) {
             continue;
         }
         let received = attribute(attributes, "longwave.tcp.received_bytes");
-        let may_be = |client: &&ClientPod| {
+        let is_possible = |client: &&ClientPod| {
             let mut accounts = client.accounts.iter().filter(|account| account.target == "payments");
             accounts.any(|account| account.written.to_string() == received)
         };
         let source = attribute(attributes, "source.workload.name");
-        let right = clients.iter().filter(may_be).any(|client| client.workload[0] == source);
+        let right = clients.iter().filter(is_possible).any(|client| client.workload[0] == source);
         assert!(source == "unknown" || right, "{attributes:#?}");
         checked += 1;
     }
@@ -355,5 +357,5 @@ fn main() -> ExitCode {
         pod::main();
         return ExitCode::SUCCESS;
     }
-    harness::run(tests![names_both_ends, names_both_ends_behind_iptables,])
+    harness::run(tests![names_both_ends, names_both_ends_with_iptables,])
 }

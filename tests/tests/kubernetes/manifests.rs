@@ -95,9 +95,9 @@ pub struct Talker<'a> {
     /// `Deployment` or `StatefulSet`.
     pub kind: &'a str,
     pub replicas: u32,
-    /// Value of [`talk::TARGETS`]. Empty: no client.
+    /// Value of [`talk::TARGETS`]. If it is empty, the workload has no client.
     pub targets: &'a str,
-    /// Port of the server. `None`: no server.
+    /// Port of the server. If it is `None`, the workload has no server.
     pub port: Option<u16>,
     /// Whether it ignores SIGTERM.
     pub stubborn: bool,

@@ -1,4 +1,4 @@
-//! An address outside of the cluster: a network namespace that is reached through the node, with a server like those in pods.
+//! A server outside of the cluster. It runs in a network namespace that pods reach through the node, and is the same server as in pods.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -20,7 +20,7 @@ pub struct Outside {
 // === impl Outside ===
 
 impl Outside {
-    /// names.yaml that names it.
+    /// Content of names.yaml with the names of the server.
     pub const NAMES: &'static str = "
 rules:
   - cidrs: [203.0.113.7/32]
@@ -32,7 +32,7 @@ rules:
     /// Starts the server at 203.0.113.7.
     pub fn new() -> Self {
         let netns = Netns::new();
-        // A test that was killed may have left the device.
+        // The device may remain from a test that was killed.
         let _ = Command::new("ip").args(["link", "del", DEVICE]).output();
         run("ip", &["link", "add", DEVICE, "type", "veth", "peer", "name", "eth0", "netns", netns.name()]);
         run("ip", &["address", "add", "203.0.113.1/24", "dev", DEVICE]);

@@ -1,5 +1,5 @@
-//! Program of the test's pods: this test binary, started as [`ROLE`]. Its environment says whether it is a server or a client. Each end
-//! counts its own bytes and reports on stdout, one JSON object a connection.
+//! Program of the test's pods: this test binary, started with the argument [`ROLE`]. Its environment selects server or client. Each end
+//! counts its own bytes and reports on stdout, one JSON object per connection.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -24,7 +24,7 @@ pub const DONE: &str = "{\"done\":true}";
 /// First line of a server.
 pub const LISTENING: &str = "{\"listening\":true}";
 
-/// What one end counted of one connection.
+/// Counts of one end of a connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
     /// Name in `TARGETS`. Empty at the server.
@@ -40,7 +40,7 @@ pub fn accounts(log: &str) -> Vec<Account> {
     log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
-/// Runs this process as the environment says; see also [`talk::main`].
+/// Runs this process as the environment selects. See also [`talk::main`].
 pub fn main() {
     if talk::is_configured() {
         talk::main();
@@ -53,7 +53,7 @@ pub fn main() {
         for round in 0..rounds {
             for target in targets.split(',') {
                 let (name, address) = target.split_once('=').unwrap();
-                // No two connections move the same number of bytes.
+                // The number of bytes is different for each connection.
                 let bytes = 10_000 + 977 * u64::from(round) + 131 * name.len() as u64;
                 println(&line(&request(name, address.parse().unwrap(), bytes)));
             }
@@ -75,7 +75,7 @@ pub fn serve(port: u16, report: fn(&str)) {
     }
 }
 
-/// Sends a request, which starts with its size and that of the response.
+/// Sends a request and reads the response. A request starts with its size and the size of the response.
 fn request(target: &str, address: SocketAddr, bytes: u64) -> Account {
     let mut stream = connect(address);
     let (local, peer) = (stream.local_addr().unwrap(), stream.peer_addr().unwrap());
@@ -88,7 +88,7 @@ fn request(target: &str, address: SocketAddr, bytes: u64) -> Account {
     Account { target: target.to_owned(), local, peer, written: sent.len() as u64, read: wanted }
 }
 
-/// Retries, because kube-proxy may not have the endpoints of the service yet.
+/// Connects. Retries, because kube-proxy may not have the endpoints of the service yet.
 fn connect(address: SocketAddr) -> TcpStream {
     let mut last = None;
     for _ in 0..100 {
@@ -120,7 +120,7 @@ fn line(account: &Account) -> String {
     serde_json::to_string(account).unwrap()
 }
 
-/// Prints a line with one write, because threads print at the same time.
+/// Prints a line with one write, so that the lines of two threads do not mix.
 fn println(line: &str) {
     let mut out = std::io::stdout().lock();
     out.write_all(format!("{line}\n").as_bytes()).unwrap();

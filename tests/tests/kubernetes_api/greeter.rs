@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 pub struct Greeter {
     /// Address of the server.
     pub address: SocketAddr,
-    book: Arc<Book>,
+    log: Arc<CallLog>,
 }
 
 /// A connection of a pod.
@@ -27,7 +27,7 @@ pub struct Call {
 }
 
 #[derive(Default)]
-struct Book {
+struct CallLog {
     calls: Mutex<Vec<Call>>,
     changed: Condvar,
 }
@@ -38,23 +38,23 @@ impl Greeter {
     pub fn start(ip: &str) -> Self {
         let listener = TcpListener::bind((ip, 0)).unwrap();
         let address = listener.local_addr().unwrap();
-        let book = Arc::new(Book::default());
-        let shared = Arc::clone(&book);
+        let log = Arc::new(CallLog::default());
+        let shared = Arc::clone(&log);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let book = Arc::clone(&shared);
+                let log = Arc::clone(&shared);
                 // Fails if the pod is killed.
-                std::thread::spawn(move || drop(greet(stream, &book)));
+                std::thread::spawn(move || drop(greet(stream, &log)));
             }
         });
-        Self { address, book }
+        Self { address, log }
     }
 
     /// Waits for calls that satisfy `done`.
     pub fn wait(&self, what: &str, limit: Duration, mut done: impl FnMut(&[Call]) -> bool) {
-        let calls = self.book.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let calls = self.log.calls.lock().unwrap_or_else(PoisonError::into_inner);
         let (calls, timeout) = self
-            .book
+            .log
             .changed
             .wait_timeout_while(calls, limit, |calls| !done(calls))
             .unwrap_or_else(PoisonError::into_inner);
@@ -67,17 +67,17 @@ impl Greeter {
     }
 
     pub fn calls(&self) -> Vec<Call> {
-        self.book.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.log.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Asserts that every line with the name of a pod has the right one. Returns the number of these lines.
-    pub fn assert_true(&self, lines: &[Map<String, Value>]) -> usize {
+    /// Asserts that every line that names a pod has the name that the pod sent. Returns the number of these lines.
+    pub fn assert_right_names(&self, lines: &[Map<String, Value>]) -> usize {
         let mut pods: HashMap<SocketAddr, Option<String>> = HashMap::new();
         for call in self.calls() {
             // Two pods with the same address may have used the same port.
-            let told = pods.entry(call.from).or_insert_with(|| Some(call.pod.clone()));
-            if told.as_ref() != Some(&call.pod) {
-                *told = None;
+            let sent = pods.entry(call.from).or_insert_with(|| Some(call.pod.clone()));
+            if sent.as_ref() != Some(&call.pod) {
+                *sent = None;
             }
         }
         let (mut named, mut wrong) = (0, Vec::new());
@@ -103,8 +103,8 @@ pub fn source(line: &Map<String, Value>) -> Option<SocketAddr> {
     Some(SocketAddr::new(address, u16::try_from(line.get("source.port")?.as_u64()?).ok()?))
 }
 
-/// Responds to `GET /<pod>` and closes; keeps the connection of `GET /<pod>/stay` open until the pod closes it.
-fn greet(stream: TcpStream, book: &Book) -> std::io::Result<()> {
+/// Responds to `GET /<pod>` and closes the connection. Keeps the connection of `GET /<pod>/stay` open until the pod closes it.
+fn greet(stream: TcpStream, log: &CallLog) -> std::io::Result<()> {
     let from = stream.peer_addr()?;
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut line = String::new();
@@ -113,8 +113,8 @@ fn greet(stream: TcpStream, book: &Book) -> std::io::Result<()> {
     let (pod, stays) = path.split_once('/').map_or((path.as_str(), false), |(pod, _)| (pod, true));
     let at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
     let call = Call { from, pod: pod.to_owned(), at };
-    book.calls.lock().unwrap_or_else(PoisonError::into_inner).push(call);
-    book.changed.notify_all();
+    log.calls.lock().unwrap_or_else(PoisonError::into_inner).push(call);
+    log.changed.notify_all();
     if stays {
         reader.read_to_end(&mut Vec::new())?;
         return Ok(());
@@ -126,7 +126,7 @@ fn greet(stream: TcpStream, book: &Book) -> std::io::Result<()> {
     (&stream).write_all(b"HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nhi\n")
 }
 
-/// Returns a pod that calls `times` times. `None`: until it is deleted.
+/// Returns the spec of a pod that calls `times` times, or, if `times` is `None`, until it is deleted.
 pub fn caller(greeter: SocketAddr, times: Option<u32>) -> Value {
     let call = format!("wget -q -O- http://{greeter}/$HOSTNAME");
     pod_spec(&match times {
@@ -135,13 +135,13 @@ pub fn caller(greeter: SocketAddr, times: Option<u32>) -> Value {
     })
 }
 
-/// Returns a pod with one long connection.
+/// Returns the spec of a pod with one long connection.
 pub fn stayer(greeter: SocketAddr) -> Value {
     let lines = "(echo \"GET /$HOSTNAME/stay HTTP/1.0\"; while sleep 1; do echo; done)";
     pod_spec(&format!("{lines} | nc {} {}", greeter.ip(), greeter.port()))
 }
 
-/// Returns a pod with a busybox that runs this script and is killed soon after SIGTERM.
+/// Returns the spec of a pod that runs this script with busybox. The pod is killed 1 s after SIGTERM.
 pub fn pod_spec(script: &str) -> Value {
     json!({
         "terminationGracePeriodSeconds": 1,
@@ -154,12 +154,12 @@ pub fn pod_spec(script: &str) -> Value {
     })
 }
 
-/// Returns a pod.
+/// Returns the manifest of a pod.
 pub fn pod(name: &str, spec: Value) -> String {
     json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}).to_string()
 }
 
-/// Returns a Deployment.
+/// Returns the manifest of a Deployment.
 pub fn deployment(name: &str, replicas: u32, spec: Value) -> String {
     json!({
         "apiVersion": "apps/v1",

@@ -1,4 +1,4 @@
-//! The plain informer that `cargo xtask peers` builds with client-go, with which the cost of Longwave is compared.
+//! The plain informer that `cargo xtask peers` builds with client-go. The test compares its cost with Longwave's.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
@@ -23,7 +23,7 @@ pub struct Informer {
 impl Informer {
     /// Starts the informer without waiting.
     pub fn start(program: &Path, server: SocketAddr, token: &Path) -> Self {
-        let _at_home = cgroup::at_home();
+        let _lock = cgroup::lock_original();
         let mut child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL"])
             .arg(program)
@@ -45,7 +45,7 @@ impl Informer {
         Pid::from_child(&self.child)
     }
 
-    /// Reads its next line: objects by resource. It writes the first line when it has everything.
+    /// Reads the next line: number of objects by resource. The informer writes the first line when it has all objects.
     pub fn counts(&self, limit: Duration) -> HashMap<String, u64> {
         let line = self.lines.recv_timeout(limit).unwrap_or_else(|error| panic!("the informer: {error}"));
         let pairs = line.split_whitespace().filter_map(|pair| pair.split_once('='));
@@ -53,7 +53,7 @@ impl Informer {
     }
 
     /// Waits until it has these numbers of objects.
-    pub fn knows(&mut self, objects: &[(&str, u64)], limit: Duration) {
+    pub fn await_objects(&mut self, objects: &[(&str, u64)], limit: Duration) {
         let end = Instant::now() + limit;
         loop {
             writeln!(self.stdin, "count").unwrap();

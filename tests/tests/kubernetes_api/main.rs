@@ -1,5 +1,5 @@
-//! The extension `kubernetes` of a Longwave on the host with a real API server: faults between the two, missing rights, and the cost of ten
-//! thousand pods. Pods of the cluster send their names to a server of the test, which compares them with the records.
+//! The extension `kubernetes` with a real API server. Tests faults of the connection, missing rights, and the cost of ten thousand pods.
+//! Longwave runs on the host. Pods of the cluster send their names to a server of the test, which compares them with the records.
 #![allow(clippy::unwrap_used)]
 
 mod faults;
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use longwave_testing::{harness, tests};
 
-/// Limit of a wait. It is long, because machines are loaded, and waits after failures grow to 45 s.
+/// Maximum wait. It is long, because machines are loaded, and the wait of Longwave after failures grows to 45 s.
 const LIMIT: Duration = Duration::from_secs(180);
 
 const PODS: &str = "/api/v1/pods";
@@ -29,7 +29,7 @@ const DEFAULT_PODS: &str = "/api/v1/namespaces/default/pods";
 fn main() -> ExitCode {
     harness::run(tests![
         faults::names_outlive_a_failing_api_server,
-        recycled::an_address_that_is_given_again_names_who_had_it,
+        recycled::a_reused_address_names_the_pod_of_its_time,
         rights::the_rules_are_exactly_those_that_are_needed,
         scale::ten_thousand_pods_fit_into_forty_mebibytes,
     ])

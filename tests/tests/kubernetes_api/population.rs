@@ -11,14 +11,14 @@ pub const SERVICES: usize = 1_000;
 pub const PER_SERVICE: usize = PODS / SERVICES;
 const NODES: usize = 100;
 const NAMESPACES: usize = 20;
-/// Number of connections to the API server that write objects.
+/// Number of connections that write objects to the API server.
 const WRITERS: usize = 12;
 /// Number of pods that are replaced in a round.
 pub const CHURNED: usize = 1_000;
 /// Port of the pods.
 pub const PORT: u16 = 18080;
 
-/// Runs `work` for each number below `count`, spread over all connections.
+/// Runs `work` for each number below `count`, distributed over all connections.
 fn spread(server: &ApiServer, token: &str, count: usize, work: impl Fn(&mut Session, usize) + Sync) {
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
@@ -127,7 +127,7 @@ fn write_pod(session: &mut Session, number: usize, round: usize) {
 /// Creates a service and its endpoints, as the controller does.
 fn write_service(session: &mut Session, number: usize) {
     let (name, namespace) = (format!("app-{number}"), namespace(number));
-    // Hidden from kube-proxy.
+    // With this label, kube-proxy ignores the service.
     let labels = json!({
         "service.kubernetes.io/service-proxy-name": "none",
         "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
@@ -178,8 +178,8 @@ fn write_slice(session: &mut Session, number: usize, round: usize) {
     session.write("POST", &collection, &slice);
 }
 
-/// Replaces pods by others with new names and addresses. Finally adds one object of each kind: a client that has it has all earlier
-/// changes.
+/// Replaces pods by others with new names and addresses. Finally adds one object of each kind: a client that has received it has received
+/// all earlier changes.
 pub fn churn(server: &ApiServer, token: &str, round: usize) {
     spread(server, token, CHURNED, |session, number| {
         let namespace = namespace(number / PER_SERVICE);

@@ -1,4 +1,4 @@
-//! An address that two pods have in one interval.
+//! An address that two pods have, one after the other, in one interval.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -11,26 +11,26 @@ use longwave_tests::faulty_proxy::FaultyProxy;
 use serde_json::json;
 
 use crate::greeter::{Call, Greeter, caller, pod, pod_spec, source};
-use crate::running::{admin, cluster, is_from, leave, start, word};
+use crate::running::{admin, cluster, is_from, release, start, word};
 use crate::{DEFAULT_PODS, LIMIT};
 
 /// Interval in seconds.
 const INTERVAL: u64 = 60;
 /// Number of calls of each pod.
 const CALLS: u32 = 3;
-/// Maximum number of rounds. Two pods must have the address in one interval, once with late and once with immediate updates.
+/// Maximum number of rounds. One round with late and one with immediate updates must be within one interval.
 const ROUNDS: u32 = 8;
 
-/// *Scenario*: a pod calls and is deleted; the next pod gets the same address from the network plugin and calls, all in one interval. In
-/// every second round, Longwave receives the updates of both pods only when both have called. Longwave reports only the sockets of the
-/// test, so it names pods by their addresses, as those of other nodes.
-/// *Guarantees*: every connection is named after the pod that made it.
-pub fn an_address_that_is_given_again_names_who_had_it() {
+/// *Scenario*: a pod calls and is deleted. The next pod gets the same address from the network plugin and calls, in the same interval. In
+/// every second round, Longwave receives the updates of both pods only after both have called. Longwave reports only the sockets of the
+/// test. So it looks up the pods by their addresses, like pods of other nodes.
+/// *Guarantees*: every connection has the name of the pod that opened it.
+pub fn a_reused_address_names_the_pod_of_its_time() {
     let cluster = cluster();
     let own = Cgroup::new("recycled");
     // An accepted connection belongs to the cgroup of its listener.
     let greeter = own.within(|| Greeter::start(&cluster.info.node_ip));
-    // A first pod, so that the network of pods is known: Longwave waits for the name of an address that is near those of pods.
+    // Longwave waits for a name only if the address is near the addresses of pods. So one pod must exist before.
     cluster.create(DEFAULT_PODS, &pod("neighbour", pod_spec("exec sleep 10000")));
     cluster.wait(&format!("{DEFAULT_PODS}/neighbour"), |pod| pod.contains("podIP"));
     let proxy = FaultyProxy::new(ApiServer::of(&cluster.info));
@@ -43,50 +43,50 @@ pub fn an_address_that_is_given_again_names_who_had_it() {
     });
     let longwave = start(&kubeconfig, &cluster.info.node, &[greeter.address.port()], extra);
 
-    let (mut at_once, mut late) = (0, 0);
+    let (mut immediate, mut late) = (0, 0);
     for round in 0..ROUNDS {
         let is_late = round % 2 == 1;
         proxy.set(|behaviour| behaviour.stalled = is_late);
         let names = [format!("first-{round}"), format!("second-{round}")];
-        let calls = names.each_ref().map(|name| called_by(name, &cluster, &greeter));
+        let calls = names.each_ref().map(|name| calls_of_new_pod(name, &cluster, &greeter));
         proxy.set(|behaviour| behaviour.stalled = false);
-        // Ignores it until the next round, because no pod has its address.
+        // The address is free for the next round.
         remove(&names[1], &cluster);
         let all = calls.concat();
         let same_address = all.iter().all(|call| call.from.ip() == all[0].from.ip());
         let same_interval = all.iter().all(|call| call.at / INTERVAL == all[0].at / INTERVAL);
         if same_address && same_interval {
-            *(if is_late { &mut late } else { &mut at_once }) += 1;
+            *(if is_late { &mut late } else { &mut immediate }) += 1;
         }
-        if at_once > 0 && late > 0 {
+        if immediate > 0 && late > 0 {
             break;
         }
     }
-    assert!(at_once > 0 && late > 0, "no address was reused in an interval: {:?}", greeter.calls());
+    assert!(immediate > 0 && late > 0, "no address was reused in an interval: {:?}", greeter.calls());
 
-    // Longwave has all earlier updates then.
+    // When Longwave names this pod, it has all earlier updates.
     cluster.create(DEFAULT_PODS, &pod("last", caller(greeter.address, Some(CALLS))));
     greeter.await_call("last", LIMIT);
     longwave.await_lines("the last pod", 0, LIMIT, |line| is_from(line, "destination", "Pod", "last"));
     let finished = longwave.stop();
-    greeter.assert_true(&finished.lines);
+    greeter.assert_right_names(&finished.lines);
     for call in greeter.calls() {
         let mut lines = finished.lines.iter().filter(|line| source(line) == Some(call.from));
         let named = lines.clone().any(|line| word(line, "source.k8s.pod.name") == call.pod);
         assert!(named, "{call:?}: {:?}", lines.next());
     }
-    leave(cluster);
+    release(cluster);
 }
 
-/// Starts a pod with the address that was assigned last, and returns its calls.
-fn called_by(name: &str, cluster: &Cluster, greeter: &Greeter) -> Vec<Call> {
+/// Starts a pod, and returns its calls. If it is the first of a round, also removes it and makes its address the next one.
+fn calls_of_new_pod(name: &str, cluster: &Cluster, greeter: &Greeter) -> Vec<Call> {
     cluster.create(DEFAULT_PODS, &pod(name, caller(greeter.address, Some(CALLS))));
     let of_pod = |calls: &[Call]| calls.iter().filter(|call| call.pod == name).count();
     greeter.wait(name, LIMIT, |calls| of_pod(calls) == CALLS as usize);
     let calls: Vec<Call> = greeter.calls().into_iter().filter(|call| call.pod == name).collect();
     if name.starts_with("first") {
         remove(name, cluster);
-        give_again(calls[0].from.ip(), cluster);
+        assign_next(calls[0].from.ip(), cluster);
     }
     calls
 }
@@ -96,8 +96,8 @@ fn remove(name: &str, cluster: &Cluster) {
     cluster.wait(DEFAULT_PODS, |pods| !pods.contains(&format!("\"{name}\"")));
 }
 
-/// Makes the network plugin assign this address next, by storing the one before as the last that it assigned.
-fn give_again(address: IpAddr, cluster: &Cluster) {
+/// Makes the network plugin assign this address next: stores the previous address as the last that it assigned.
+fn assign_next(address: IpAddr, cluster: &Cluster) {
     let IpAddr::V4(address) = address else { panic!("{address}: not IPv4") };
     let before = std::net::Ipv4Addr::from_bits(address.to_bits() - 1);
     let folder: PathBuf = cluster.folder().join("cni-addresses/longwave-cluster");

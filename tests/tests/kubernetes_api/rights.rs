@@ -1,4 +1,4 @@
-//! Rights of the service account: the shipped rules, and all of them but one.
+//! Rights of the service account: with the shipped rules, and with one of them missing.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::greeter::{deployment, pod_spec};
-use crate::running::{cluster, leave, seen, start, until, word};
+use crate::running::{cluster, release, seen, start, until, word};
 use crate::{LIMIT, PODS, SERVICES, SLICES, WATCHED};
 
 const RBAC: &str = include_str!("../../../docker/kubernetes/rbac.yaml");
@@ -29,11 +29,11 @@ struct Account {
 
 /// *Scenario*: a service account with the shipped ClusterRole and ClusterRoleBinding in the real API server, with streamed listings and
 /// with pages.
-/// *Guarantees*: no request is refused; both ends and the service are named; the requests need exactly the verbs that the rules allow.
+/// *Guarantees*: no request is refused. Both ends and the service are named. The requests need exactly the verbs that the rules allow.
 ///
-/// *Scenario*: the same without each of the rules in turn; one of them is added again later.
-/// *Guarantees*: the log names only the missing rule; names that need only the other rules are still there; the added rule takes effect
-/// without a restart.
+/// *Scenario*: the same with one rule missing, for each rule. In one case the rule is added later.
+/// *Guarantees*: the log names only the missing rule. Names that do not need it are still reported. The added rule takes effect without a
+/// restart.
 pub fn the_rules_are_exactly_those_that_are_needed() {
     let cluster = cluster();
     traffic(&cluster);
@@ -55,7 +55,7 @@ pub fn the_rules_are_exactly_those_that_are_needed() {
         let account = Account::new(&cluster, &format!("no-{name}"), fewer);
         without(&cluster, &account, &removed, (name == "pods").then_some(&rules));
     }
-    leave(cluster);
+    release(cluster);
 }
 
 /// Returns group, resource and verb of all requests.
@@ -70,7 +70,7 @@ fn nothing_is_refused(
     longwave.await_lines("both ends and the service", seen(&longwave), LIMIT, |line| {
         names_workload(line) && names_service(line)
     });
-    // A watch follows the pages.
+    // After the last page, Longwave sends a watch.
     for (resource, path) in WATCHED {
         proxy.await_requests(resource, 0, LIMIT, |requests| {
             let mut own = requests.iter().filter(|request| request.path == path && request.status == 200);
@@ -94,7 +94,7 @@ fn without(cluster: &Cluster, account: &Account, removed: &Value, all: Option<&V
     let remedy = format!(
         "add the rule `apiGroups: [\"{group}\"], resources: [\"{resource}\"], verbs: [\"list\", \"watch\"]` to the ClusterRole"
     );
-    // Escaped as in the log.
+    // The log escapes quotes.
     until(&longwave, &remedy, LIMIT, || longwave.stderr().replace('\\', "").contains(&remedy));
     let path = WATCHED.iter().find(|(name, _)| name == resource).unwrap().1;
     match path {
@@ -118,17 +118,17 @@ fn without(cluster: &Cluster, account: &Account, removed: &Value, all: Option<&V
         assert!(longwave.stderr().contains(&format!("{resource} are watched again")));
     }
     let finished = longwave.stop();
-    let complaints = finished.stderr.lines().filter(|line| line.contains("may not list and watch"));
+    let errors = finished.stderr.lines().filter(|line| line.contains("may not list and watch"));
     assert!(
-        complaints.clone().all(|line| line.contains(&format!("list and watch {resource}:"))),
+        errors.clone().all(|line| line.contains(&format!("list and watch {resource}:"))),
         "{}",
         finished.stderr
     );
-    // Logged once, not at every attempt.
-    assert_eq!(complaints.count(), 1, "{}", finished.stderr);
+    // The error is logged once, and not at every attempt.
+    assert_eq!(errors.count(), 1, "{}", finished.stderr);
 }
 
-/// The proxy does not listen yet.
+/// Starts Longwave with the token of `account`, and a proxy that does not listen yet.
 fn run(cluster: &Cluster, account: &Account) -> (FaultyProxy, Longwave, tempfile::TempDir) {
     let proxy = FaultyProxy::new(ApiServer::of(&cluster.info));
     let folder = tempfile::tempdir().unwrap();
@@ -137,7 +137,7 @@ fn run(cluster: &Cluster, account: &Account) -> (FaultyProxy, Longwave, tempfile
     (proxy, longwave, folder)
 }
 
-/// Creates a client Deployment that connects to a Deployment of two through its Service.
+/// Creates a Deployment whose pod connects to a Deployment of two pods through its Service.
 fn traffic(cluster: &Cluster) {
     let web = format!("mkdir /www && hostname > /www/index.html && exec httpd -f -p {PORT} -h /www");
     cluster.create(APPS, &deployment("web", 2, pod_spec(&web)));

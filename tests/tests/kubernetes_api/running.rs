@@ -1,4 +1,4 @@
-//! Longwave with the extension `kubernetes`, and queries of its output.
+//! Runs Longwave with the extension `kubernetes`, and reads its output.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -44,7 +44,7 @@ pub fn word<'l>(line: &'l Map<String, Value>, key: &str) -> &'l str {
     line.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// Whether the line is of this reporter and has this workload as its source.
+/// Returns whether the line is of this reporter and has this workload as its source.
 pub fn is_from(line: &Map<String, Value>, reporter: &str, kind: &str, name: &str) -> bool {
     word(line, "reporter") == reporter
         && word(line, "source.workload.kind") == kind
@@ -80,7 +80,7 @@ pub fn errors(longwave: &Longwave, resource: &str, reason: &str) -> u64 {
 /// Polls until `done` returns true.
 ///
 /// # Panics
-/// If it is not within `limit`, with `what` and the telemetry.
+/// If it does not within `limit`, with `what`, the telemetry and stderr.
 pub fn until(longwave: &Longwave, what: &str, limit: Duration, mut done: impl FnMut() -> bool) {
     let end = Instant::now() + limit;
     while !done() {
@@ -95,7 +95,7 @@ pub fn until(longwave: &Longwave, what: &str, limit: Duration, mut done: impl Fn
     }
 }
 
-/// Runs a part of a test, and reports on stderr how long it took: these tests determine the duration of the end-to-end step.
+/// Runs a part of a test, and prints its duration on stderr, because these tests determine the duration of the end-to-end step.
 pub fn timed<T>(part: &str, work: impl FnOnce() -> T) -> T {
     let started = Instant::now();
     let result = work();
@@ -103,7 +103,7 @@ pub fn timed<T>(part: &str, work: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Returns the cluster that several tests use at the same time. It is up as long as one of them uses it.
+/// Returns the cluster that several tests share. It runs as long as one of them uses it.
 pub fn cluster() -> Arc<Cluster> {
     gate::require_privileges();
     let mut shared = CLUSTER.lock().unwrap_or_else(PoisonError::into_inner);
@@ -115,12 +115,12 @@ pub fn cluster() -> Arc<Cluster> {
     cluster
 }
 
-/// Releases the cluster after a test has passed. The last one takes it down.
+/// Releases the cluster after a test has passed. The last test that releases it takes it down.
 ///
 /// # Panics
-/// If something is left of it.
-pub fn leave(cluster: Arc<Cluster>) {
-    // No test can get it meanwhile.
+/// If something of it could not be removed.
+pub fn release(cluster: Arc<Cluster>) {
+    // The lock keeps other tests from getting the cluster meanwhile.
     let _shared = CLUSTER.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(cluster) = Arc::into_inner(cluster) {
         cluster.down();

@@ -26,13 +26,13 @@ const ROUNDS: usize = 3;
 /// Number of pods whose names are checked.
 const SAMPLE: usize = 50;
 /// Maximum growth of resident memory, in bytes.
-const BAR: u64 = 40 << 20;
-/// Pages of 250 objects, watches, and attempts to stream the listing.
+const MAX_GROWTH: u64 = 40 << 20;
+/// Maximum number of requests for the listings: pages of 250 objects, watches, and attempts to stream.
 const MAX_REQUESTS: usize = (PODS + 2 * SERVICES) / 250 + 12;
-/// Limit for writing all objects, which takes long on two cores.
-const LONG: Duration = Duration::from_secs(600);
+/// Time limit for writing all objects, which takes long on two cores.
+const WRITE_LIMIT: Duration = Duration::from_secs(600);
 
-/// Costs of a process, since before it could reach the API server.
+/// Costs of a process, measured from the time before it could reach the API server.
 struct Cost {
     pid: Pid,
     proxy: FaultyProxy,
@@ -47,41 +47,41 @@ struct Cost {
 /// Routes the addresses of pods to this machine until dropped.
 struct Route;
 
-/// *Scenario*: 10,000 running pods of 1,000 Deployments on 100 nodes, 1,000 services, each with its endpoints, are written into the real
-/// API server; Longwave and a plain informer of client-go, which were running without a connection to it, get one at the same moment; then
-/// a thousand pods are replaced, three times.
-/// *Guarantees*: Longwave has all objects after one listing of each resource, and names a sample of addresses and backends correctly; its
-/// resident memory grows by at most 40 MiB, also while pods are replaced. It grows less than that of the informer, even after Go's runtime
-/// has returned what it can; and Longwave sends no more requests.
+/// *Scenario*: the real API server has 10,000 running pods of 1,000 Deployments on 100 nodes, and 1,000 services with their endpoints.
+/// Longwave and a plain informer of client-go run without a connection to it, and get one at the same moment. Then a thousand pods are
+/// replaced, three times.
+/// *Guarantees*: Longwave has all objects after one listing of each resource, and names a sample of addresses and backends correctly. Its
+/// resident memory grows by at most 40 MiB, also while pods are replaced. It grows less than the informer's, even after Go's runtime has
+/// returned unused memory. Longwave sends at most as many requests as the informer.
 pub fn ten_thousand_pods_fit_into_forty_mebibytes() {
     gate::require_privileges();
     let programs = programs(&["informer"]);
     let plane = ControlPlane::start();
     timed("all written", || write_all(&plane.server, &plane.token));
 
-    let ways = [(); 2].map(|()| FaultyProxy::new(plane.server.clone()));
-    for way in &ways {
-        way.set(|behaviour| behaviour.down = true);
-        way.listen();
+    let proxies = [(); 2].map(|()| FaultyProxy::new(plane.server.clone()));
+    for proxy in &proxies {
+        proxy.set(|behaviour| behaviour.down = true);
+        proxy.listen();
     }
     let folder = tempfile::tempdir().unwrap();
-    let kubeconfig = ways[0].kubeconfig(folder.path(), &plane.token);
+    let kubeconfig = proxies[0].kubeconfig(folder.path(), &plane.token);
     let token = folder.path().join("token");
     std::fs::write(&token, &plane.token).unwrap();
     let own = Cgroup::new("scale");
     let extra = json!({"receivers": {"bpf": {"cgroup": own.path()}}});
     let longwave = start(&kubeconfig, "node-7", &[PORT], extra);
-    let mut informer = Informer::start(&programs.join("informer"), ways[1].address, &token);
-    ways.iter().for_each(|way| way.await_attempt(LIMIT));
-    let [our_way, its_way] = ways;
-    let (mut ours, mut its) = (Cost::new(longwave.pid(), our_way), Cost::new(informer.pid(), its_way));
+    let mut informer = Informer::start(&programs.join("informer"), proxies[1].address, &token);
+    proxies.iter().for_each(|proxy| proxy.await_attempt(LIMIT));
+    let [our_proxy, its_proxy] = proxies;
+    let (mut ours, mut its) = (Cost::new(longwave.pid(), our_proxy), Cost::new(informer.pid(), its_proxy));
 
     for cost in [&ours, &its] {
         cost.proxy.set(|behaviour| behaviour.down = false);
     }
-    informer.counts(LONG);
-    knows(&longwave, &mut informer, &objects(&plane), "after the start");
-    [&mut ours, &mut its].into_iter().for_each(Cost::note);
+    informer.counts(WRITE_LIMIT);
+    await_objects(&longwave, &mut informer, &objects(&plane), "after the start");
+    [&mut ours, &mut its].into_iter().for_each(Cost::measure);
     let requests = ours.proxy.requests(0);
     let listed = requests.len();
     assert!(listed <= MAX_REQUESTS, "{requests:#?}");
@@ -89,9 +89,9 @@ pub fn ten_thousand_pods_fit_into_forty_mebibytes() {
     names_a_sample(&longwave, &own, 0);
     for round in 1..=ROUNDS {
         timed("pods replaced", || churn(&plane.server, &plane.token, round));
-        knows(&longwave, &mut informer, &objects(&plane), "after a round");
+        await_objects(&longwave, &mut informer, &objects(&plane), "after a round");
         names_a_sample(&longwave, &own, round);
-        [&mut ours, &mut its].into_iter().for_each(Cost::note);
+        [&mut ours, &mut its].into_iter().for_each(Cost::measure);
     }
     let build = if cfg!(debug_assertions) { "debug" } else { "release" };
     let compared = format!("longwave ({build}):\n{ours}plain informer:\n{its}");
@@ -102,7 +102,7 @@ pub fn ten_thousand_pods_fit_into_forty_mebibytes() {
 
     let later = ours.proxy.requests(listed);
     assert!(later.iter().all(Request::resumes), "{later:#?}");
-    assert!(ours.grown.iter().all(|bytes| *bytes <= BAR), "{compared}");
+    assert!(ours.grown.iter().all(|bytes| *bytes <= MAX_GROWTH), "{compared}");
     assert!(ours.grown.iter().zip(&its.grown).all(|(ours, its)| ours < its), "{compared}");
     assert!(ours.grown.last() < Some(&left), "{compared}");
     assert!(ours.proxy.request_count() <= its.proxy.request_count(), "{compared}");
@@ -122,21 +122,22 @@ fn objects(plane: &ControlPlane) -> [(&'static str, u64); 3] {
 }
 
 /// Waits until both have all objects.
-fn knows(longwave: &Longwave, informer: &mut Informer, objects: &[(&str, u64)], when: &str) {
+fn await_objects(longwave: &Longwave, informer: &mut Informer, objects: &[(&str, u64)], when: &str) {
     for (resource, count) in objects {
-        until(longwave, &format!("{count} {resource} {when}"), LONG, || {
+        until(longwave, &format!("{count} {resource} {when}"), WRITE_LIMIT, || {
             gauge(longwave, "longwave_extension_kubernetes_objects", resource) as u64 == *count
         });
     }
-    informer.knows(objects, LONG);
+    informer.await_objects(objects, WRITE_LIMIT);
 }
 
-/// Connects to addresses of pods, which are routed to a server of the test outside the scope of Longwave.
+/// Connects to addresses of pods, which are routed to a server of the test, and checks their names. The server is outside the scope of
+/// Longwave.
 fn names_a_sample(longwave: &Longwave, own: &Cgroup, round: usize) {
     let _route = Route::new();
     let listener = TcpListener::bind(("0.0.0.0", PORT)).unwrap();
     let pods: Vec<usize> = (0..SAMPLE).map(|index| index * (PODS / SAMPLE) + index).collect();
-    // Mainly replaced pods.
+    // Pods that every round replaces.
     let pods: Vec<usize> =
         pods.into_iter().chain((0..SAMPLE).map(|index| index * (CHURNED / SAMPLE))).collect();
     let connect = |number: usize| {
@@ -175,7 +176,7 @@ fn resident(pid: Pid) -> u64 {
     field(pid, "VmRSS:")
 }
 
-/// Bytes.
+/// Returns a field of `/proc/<pid>/status` in bytes.
 fn field(pid: Pid, key: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap();
@@ -193,7 +194,8 @@ impl Cost {
         Self { pid, proxy, before: resident(pid), grown: Vec::new(), read: Vec::new() }
     }
 
-    fn note(&mut self) {
+    /// Adds the current values.
+    fn measure(&mut self) {
         self.grown.push(resident(self.pid).saturating_sub(self.before));
         self.read.push(self.proxy.requests(0).iter().map(|request| request.bytes).sum());
     }

@@ -1,4 +1,4 @@
-//! `cargo xtask ci`: runs every check that a change must pass, and times each. `.ci/run` installs what is missing before.
+//! `cargo xtask ci`: runs every check that a change must pass, and times each. `.ci/run` installs missing tools and then calls it.
 
 mod step;
 mod tally;
@@ -32,8 +32,8 @@ pub struct Options {
     took: Vec<String>,
 }
 
-/// Runs the steps in order and stops at the first that fails; some run in the background. The last line sums up all tests: `N passed, N
-/// failed`.
+/// Runs the steps in order and stops at the first that fails. Some steps run in the background. The last line has the number of all tests:
+/// `N passed, N failed`.
 pub fn main(options: &Options) -> Result<ExitCode> {
     for name in options.only.iter().chain(&options.skip) {
         if !STEPS.iter().any(|step| step.name == name) {

@@ -12,7 +12,7 @@ use crate::{cache, sh};
 pub struct Step {
     /// One word, for `--only` and the table of times.
     pub name: &'static str,
-    /// Program and arguments; runs in the root of the workspace.
+    /// Program and arguments. The working directory is the root of the workspace.
     command: &'static [&'static str],
     /// Variables that are added to the environment.
     env: &'static [(&'static str, &'static str)],
@@ -33,7 +33,7 @@ impl Step {
 /// test the sources even if the toolchain is newer.
 const REBUILT_OBJECT: &str = "target/longwave.bpf.o";
 
-/// All steps in their order: quick checks first; last what needs the machine for itself.
+/// All steps, in order. Quick checks come first. The steps that must run alone on the machine come last.
 pub const STEPS: &[Step] = &[
     Step { name: "fmt", command: &["cargo", "fmt", "--all", "--", "--check"], minutes: 2, ..Step::DEFAULT },
     Step {
@@ -174,7 +174,7 @@ pub const STEPS: &[Step] = &[
 // === impl Step ===
 
 impl Step {
-    /// The command line with its environment.
+    /// Returns the command line with its environment.
     pub fn line(&self) -> String {
         let mut line = String::new();
         for (name, value) in self.env {
@@ -185,7 +185,7 @@ impl Step {
 
     /// Runs the step, prints its output, and adds its tests to `tally`.
     pub fn run(&self, tally: &Mutex<Tally>) -> Result<()> {
-        // setpriv ends the step when this process dies. timeout also ends the children of the step, after a limit.
+        // setpriv ends the step when this process dies. timeout ends the step and its children after a limit.
         let rebuilt = Some(cache::workspace().join(REBUILT_OBJECT)).filter(|object| object.is_file());
         let mut child = Command::new("setpriv")
             .args(["--pdeathsig", "TERM", "timeout", "--kill-after", "10"])

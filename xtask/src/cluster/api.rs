@@ -1,4 +1,4 @@
-//! Requests to the API server, with curl and the rights of the administrator.
+//! Requests to the API server, sent by curl with the rights of the administrator.
 
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::RecvTimeoutError;
@@ -13,7 +13,7 @@ use crate::sh;
 /// Time between two checks whether a component is running or ready.
 pub const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// A curl command for a path of the API.
+/// Returns a curl command for a path of the API.
 fn curl(layout: &Layout, path: &str) -> Command {
     let mut command = Command::new("/usr/bin/curl");
     command.args(["--silent", "--show-error", "--fail", "--no-buffer", "--noproxy", "*", "--cacert"]);
@@ -22,7 +22,7 @@ fn curl(layout: &Layout, path: &str) -> Command {
     command
 }
 
-/// Whether the API server reports that it is ready.
+/// Returns whether the API server reports that it is ready.
 pub fn ready(layout: &Layout) -> bool {
     let mut command = curl(layout, "/readyz");
     sh::output_silent(command.args(["--max-time", "5"])).is_ok_and(|answer| answer == "ok")
@@ -38,7 +38,7 @@ impl Drop for Watch {
     }
 }
 
-/// Watches a collection until an object satisfies `wanted`. Calls `healthy` again and again meanwhile; its error ends the wait.
+/// Watches a collection until an object satisfies `wanted`. Calls `healthy` repeatedly during the wait, and returns its error if it fails.
 pub fn wait_for(
     layout: &Layout,
     collection: &str,

@@ -1,4 +1,4 @@
-//! The cgroups of pods, in each hierarchy of version 1 and in that of version 2.
+//! The cgroups of pods, in every hierarchy of cgroup version 1 and in the one of version 2.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::process::Process;
 
 const ROOT: &str = "/sys/fs/cgroup";
-/// Name of the parent of all pods' cgroups, given by the kubelet.
+/// Name of the parent of all pods' cgroups. The kubelet chooses it.
 const PODS: &str = "kubepods";
 
 /// Returns the parent of all pods' cgroups in each hierarchy.
@@ -37,6 +37,7 @@ pub fn remove() {
     }
 }
 
+/// Returns `root` and all folders below it, children before their parents.
 fn deepest_first(root: &Path) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = folders(root).iter().flat_map(|folder| deepest_first(folder)).collect();
     found.push(root.to_owned());

@@ -44,7 +44,7 @@ impl Component {
         }
     }
 
-    /// The command that runs it.
+    /// Returns the command that runs it.
     pub fn command(self, layout: &Layout) -> Result<Command> {
         let mut command = match self {
             Self::Containerd => Command::new("/usr/bin/containerd"),
@@ -64,8 +64,8 @@ impl Component {
             Self::Kubelet => kubelet(&mut command, layout),
             Self::KubeProxy => flag(&mut command, "config", layout.path("kube-proxy.json")),
         }
-        // With the environment of the caller, requests to the API server could go to a proxy, etcd would read ETCD_…, and PATH may lack
-        // sbin.
+        // The environment of the caller is removed: it could contain a proxy for the requests to the API server, or settings of etcd
+        // (ETCD_…), and its PATH may lack sbin.
         command.env_clear().env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
         command.env("HOME", &layout.dir);
         command.current_dir(&layout.dir);
@@ -73,7 +73,7 @@ impl Component {
     }
 }
 
-/// A `ctr` command in the namespace of the kubelet's images.
+/// Returns a `ctr` command for containerd's namespace with the kubelet's images.
 pub fn ctr(layout: &Layout) -> Command {
     let mut command = Command::new("/usr/bin/ctr");
     command.arg("--address").arg(layout.containerd_socket()).args(["--namespace", "k8s.io"]);
@@ -84,7 +84,7 @@ fn flag(command: &mut Command, name: &str, value: impl AsRef<Path>) {
     command.arg(format!("--{name}={}", value.as_ref().display()));
 }
 
-/// Nothing needs to survive a power cut, so etcd does not sync to the disk.
+/// Adds etcd's flags. Its data need not survive a power cut, so it does not sync to the disk.
 fn etcd(command: &mut Command, layout: &Layout) {
     let client = format!("http://127.0.0.1:{ETCD_PORT}");
     let peer = format!("http://127.0.0.1:{ETCD_PEER_PORT}");
@@ -97,7 +97,8 @@ fn etcd(command: &mut Command, layout: &Layout) {
     command.arg("--unsafe-no-fsync");
 }
 
-/// It listens on the address of the node: pods use the service `kubernetes`, whose endpoint must not be a loopback address.
+/// Adds the API server's flags. It listens on the address of the node, because it is the endpoint of the service `kubernetes`, which pods
+/// use and which must not be a loopback address.
 fn api_server(command: &mut Command, layout: &Layout) {
     flag(command, "etcd-servers", format!("http://127.0.0.1:{ETCD_PORT}"));
     flag(command, "bind-address", NODE_IP);

@@ -31,8 +31,9 @@ pub fn write(layout: &Layout, mode: ProxyMode) -> Result<()> {
     Ok(())
 }
 
-/// Mounts the network namespaces of pods below the folder of the cluster. `restrict_oom_score_adj` is for containers without
-/// CAP_SYS_RESOURCE. The runtime is runc, because crun refuses hosts that use both versions of cgroups.
+/// Returns containerd's configuration. The network namespaces of pods are mounted below the folder of the cluster. With
+/// `restrict_oom_score_adj` it also works in a container without CAP_SYS_RESOURCE. The runtime is runc, because crun refuses hosts that use
+/// both versions of cgroups.
 fn containerd(layout: &Layout) -> String {
     let text = |name| layout.text(name);
     format!(
@@ -77,7 +78,8 @@ SystemdCgroup = false
     )
 }
 
-/// The plugin is `ptp`, because `bridge` needs br_netfilter for services. One rule of [`super::netfilter`] masquerades all pods.
+/// Returns the configuration of the pod network. The plugin is `ptp`, because `bridge` needs br_netfilter for services. One rule of
+/// [`super::netfilter`] masquerades all pods.
 fn cni(layout: &Layout) -> Value {
     json!({
         "cniVersion": "0.4.0",
@@ -95,8 +97,8 @@ fn cni(layout: &Layout) -> Value {
     })
 }
 
-/// Writes no rules into the tables of the machine, because every packet would pass them. Evicts no pod and removes no image, however full
-/// the disk is, because there is no registry to pull from.
+/// Returns the kubelet's configuration. The kubelet writes no rules into the tables of the machine, because they would apply to every
+/// packet. It evicts no pod and removes no image when the disk is full, because there is no registry to pull images from.
 fn kubelet(layout: &Layout) -> Value {
     json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
@@ -132,7 +134,7 @@ fn kubelet(layout: &Layout) -> Value {
     })
 }
 
-/// Leaves the settings of connection tracking as they are.
+/// Returns kube-proxy's configuration, with which it does not change the kernel's settings of connection tracking.
 fn kube_proxy(layout: &Layout, mode: ProxyMode) -> Value {
     json!({
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",

@@ -1,4 +1,4 @@
-//! Clients of the API server, each with a token, and the keys that sign.
+//! Clients of the API server, each with a token, and the keys of the cluster.
 
 use std::fs;
 use std::io::Read;
@@ -20,7 +20,7 @@ pub struct Client {
     group: &'static str,
 }
 
-/// All clients. Kubernetes' default bindings give them their rights; the node authorizer gives the kubelet's.
+/// All clients. Their rights come from Kubernetes' default bindings, and those of the kubelet from the node authorizer.
 pub const CLIENTS: [Client; 5] = [
     Client { name: "admin", user: "admin", group: "system:masters" },
     Client { name: "controller-manager", user: "system:kube-controller-manager", group: "" },
@@ -29,7 +29,8 @@ pub const CLIENTS: [Client; 5] = [
     Client { name: "kubelet", user: "system:node:longwave-node", group: "system:nodes" },
 ];
 
-/// Writes tokens, kubeconfigs and keys. The kubeconfigs refer to a CA file that is written once the API server has made its certificate.
+/// Writes tokens, kubeconfigs and keys. The kubeconfigs refer to a CA file, which is written after the API server has created its
+/// certificate.
 pub fn write(layout: &Layout) -> Result<()> {
     let mut tokens = String::new();
     for client in &CLIENTS {
@@ -47,13 +48,13 @@ pub fn write(layout: &Layout) -> Result<()> {
     keys(layout)
 }
 
-/// Path of the kubeconfig of one of [`CLIENTS`].
+/// Returns the path of the kubeconfig of one of [`CLIENTS`].
 pub fn kubeconfig_path(layout: &Layout, client: &str) -> std::path::PathBuf {
     if client == "admin" { layout.kubeconfig() } else { layout.path(&format!("{client}.kubeconfig")) }
 }
 
-/// Makes the key that signs the tokens of service accounts, and the certificate that the API server shows to the kubelet. It is
-/// self-signed, and the only one that the kubelet trusts.
+/// Creates the key that signs the tokens of service accounts, and the certificate that the API server presents to the kubelet. The
+/// certificate is self-signed, and the kubelet trusts no other.
 fn keys(layout: &Layout) -> Result<()> {
     openssl(
         Command::new("openssl").args(["genrsa", "-out"]).arg(layout.path("service-account.key")).arg("2048"),
@@ -93,6 +94,7 @@ fn token() -> Result<String> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
+/// Writes a file that only its owner can read.
 fn secret(path: &Path, text: &str) -> Result<()> {
     let file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
     file.and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()))

@@ -1,4 +1,4 @@
-//! Stops the cluster and removes everything that it left, also after an `up` or `down` that failed.
+//! Stops the cluster and removes everything that it created. Also works after an `up` or `down` that failed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,12 +14,12 @@ use super::state::ClusterState;
 use super::{cgroups, netfilter};
 use crate::sh;
 
-/// Time that etcd and the API server get to stop after SIGTERM.
+/// Time for etcd and the API server to stop after SIGTERM, before they are killed.
 const GRACE_PERIOD: Duration = Duration::from_secs(10);
 /// Containers and shims are killed immediately, because their state is removed as well.
 const NO_GRACE_PERIOD: Duration = Duration::ZERO;
 
-/// Removes the cluster. Tries everything, and then fails with a list of what is still there.
+/// Removes the cluster. Continues after an error. Fails at the end if something could not be removed, with a list.
 pub fn down(layout: &Layout) -> Result<()> {
     let Some(state) = ClusterState::load(layout)? else {
         eprintln!("cluster: is down already");
@@ -32,7 +32,7 @@ pub fn down(layout: &Layout) -> Result<()> {
         }
     };
     let sockets = shim_sockets(layout);
-    // In the reverse order of the start: the kubelet first, or it would restart what stops.
+    // In the reverse order of the start, because the kubelet would restart containers that stop.
     for process in state.processes.iter().rev().filter(|process| process.name.starts_with("kube")) {
         attempt(process.end(GRACE_PERIOD));
     }
@@ -50,7 +50,7 @@ pub fn down(layout: &Layout) -> Result<()> {
         let _ = fs::remove_file(socket);
     }
     folders(layout, &state);
-    problems.extend(left(layout)?);
+    problems.extend(leftovers(layout)?);
     if !problems.is_empty() {
         bail!(
             "cluster: not everything could be removed (run `down` again to retry):\n  {}",
@@ -61,9 +61,9 @@ pub fn down(layout: &Layout) -> Result<()> {
     fs::remove_dir_all(&layout.dir).with_context(|| format!("cluster: remove {}", layout.dir.display()))
 }
 
-/// Lists what is left of the cluster outside its folder.
-fn left(layout: &Layout) -> Result<Vec<String>> {
-    let mut found = netfilter::left()?;
+/// Lists everything of the cluster that still exists outside its folder.
+fn leftovers(layout: &Layout) -> Result<Vec<String>> {
+    let mut found = netfilter::leftovers()?;
     found.extend(cgroups::pods().iter().map(|folder| format!("cgroup {}", folder.display())));
     found.extend(mounts(layout)?.iter().map(|mount| format!("mount {}", mount.display())));
     found.extend(shims(layout).iter().map(|shim| format!("shim, pid {}", shim.pid)));
@@ -79,7 +79,7 @@ fn end_pods(layout: &Layout) -> Result<()> {
     end_all(|| shims(layout))
 }
 
-/// Ends the processes that `find` returns until it returns none: a process may start another one before it ends.
+/// Ends the processes that `find` returns, until it returns none. Repeats this, because a process may start another one before it ends.
 fn end_all(find: impl Fn() -> Vec<Process>) -> Result<()> {
     for _ in 0..20 {
         let found = find();
@@ -101,7 +101,8 @@ fn shims(layout: &Layout) -> Vec<Process> {
     })
 }
 
-/// Returns the sockets of the shims. They are outside the folder of the cluster and have hashed names, which files in it contain.
+/// Returns the sockets of the shims. They are outside the folder of the cluster, and their names are hashes. Each task has a file `address`
+/// with the path of its socket.
 fn shim_sockets(layout: &Layout) -> Vec<PathBuf> {
     let tasks = layout.path("containerd/state/io.containerd.runtime.v2.task/k8s.io");
     let Ok(entries) = fs::read_dir(tasks) else { return Vec::new() };
@@ -119,7 +120,7 @@ fn mounts(layout: &Layout) -> Result<Vec<PathBuf>> {
 /// Unmounts the latest mount first, because it can be below an earlier one.
 fn unmount(layout: &Layout, bpffs: bool) -> Result<()> {
     for point in mounts(layout)?.iter().rev() {
-        // Lazily, because a process that is ending may still use it for a moment.
+        // Lazily, because a process may use the mount for a moment while it ends.
         sh::run(Command::new("umount").arg("--lazy").arg(point))?;
     }
     let mounted = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
@@ -129,7 +130,8 @@ fn unmount(layout: &Layout, bpffs: bool) -> Result<()> {
     Ok(())
 }
 
-/// Returns the network devices of pods. They end some time after their namespaces; each has a route to the address of a pod.
+/// Returns the network devices of pods, which the kernel removes some time after their namespaces. They are found by their routes to the
+/// addresses of pods.
 fn pod_links() -> Result<Vec<String>> {
     let routes = sh::output(Command::new("ip").args(["-json", "-4", "route", "show", "root", POD_CIDR]))?;
     let routes: Value = serde_json::from_str(&routes).unwrap_or_default();
@@ -144,7 +146,7 @@ fn links() -> Result<()> {
     let mut devices = pod_links()?;
     devices.push(DEVICE.to_owned());
     for device in devices {
-        // It may have ended already. `left` reports the device if it could not be deleted.
+        // Fails if the kernel has removed the device. `leftovers` reports the device if it still exists.
         let _ = sh::output_silent(Command::new("ip").args(["link", "delete", &device]));
     }
     Ok(())
@@ -152,7 +154,7 @@ fn links() -> Result<()> {
 
 /// Removes the files that the components have written outside the folder of the cluster.
 fn folders(layout: &Layout, state: &ClusterState) {
-    // Each sandbox has one file that is named after the network, and one of its loopback that is not.
+    // Each sandbox has one file whose name starts with the name of the network, and one for its loopback, whose name does not.
     let results = Path::new("/var/lib/cni/results");
     for entry in fs::read_dir(results).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();

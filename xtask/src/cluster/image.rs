@@ -1,4 +1,4 @@
-//! Images without a registry: archives in the format of `docker save`, imported into the store of the kubelet.
+//! Creates images without a registry, as archives in the format of `docker save`, and imports them into the kubelet's store.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,8 +18,8 @@ use crate::sh;
 use crate::vm::suite;
 
 const BUSYBOX: &str = "/bin/busybox";
-/// The label of the images that the Kubernetes plugin of containerd knows.
-const KNOWN: &str = "io.cri-containerd.image=managed";
+/// Label that the Kubernetes plugin of containerd sets on an image once it lists the image.
+const LISTED_LABEL: &str = "io.cri-containerd.image=managed";
 
 /// `cargo xtask cluster image`
 #[derive(Args)]
@@ -65,7 +65,7 @@ pub fn main(options: &Options) -> Result<()> {
     write(&options.name, &command, layer, &options.output)
 }
 
-/// The file on the host and its name in the image.
+/// Returns the path of the program on the host, and its name in the image. Builds it if it is of this workspace.
 fn program(named: &str) -> Result<(PathBuf, String)> {
     let built = match named.split_once(':') {
         Some(("bin", name)) => suite::build(&["build", "--package", name, "--bin", name])?,
@@ -91,7 +91,7 @@ pub fn busybox(name: &str, command: &[&str], output: &Path) -> Result<()> {
     write(name, &command, layer, output)
 }
 
-/// Imports an archive, and waits until the Kubernetes plugin of containerd knows its images.
+/// Imports an archive, and waits until the Kubernetes plugin of containerd lists its images.
 pub fn load(layout: &Layout, archive: &Path) -> Result<()> {
     if !layout.exists() {
         bail!("cluster: is down: run `cargo xtask cluster up`");
@@ -106,11 +106,11 @@ pub fn load(layout: &Layout, archive: &Path) -> Result<()> {
     for name in names {
         eprintln!("cluster: image {name}");
         let filter = format!("name=={name}");
-        while !sh::output(ctr(layout).args(["images", "list", &filter]))?.contains(KNOWN) {
+        while !sh::output(ctr(layout).args(["images", "list", &filter]))?.contains(LISTED_LABEL) {
             if Instant::now() > until {
                 bail!("cluster: {name}: the Kubernetes plugin of containerd does not list it");
             }
-            // The plugin follows the events of containerd; only the list shows that it did.
+            // The plugin handles containerd's events in the background. Only the list shows when it has.
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -146,7 +146,7 @@ fn append_file(archive: &mut Builder<impl Write>, path: &str, mode: u32, data: &
     archive.append_data(&mut header(EntryType::Regular, mode, data.len() as u64), path, data)
 }
 
-/// The header of an entry that root owns, with the time of the epoch: equal contents are equal bytes.
+/// Returns the header of an entry that root owns. Its time is the epoch, so that equal contents give equal bytes.
 fn header(kind: EntryType, mode: u32, size: u64) -> Header {
     let mut header = Header::new_gnu();
     header.set_entry_type(kind);
@@ -164,7 +164,7 @@ fn sha256(data: &[u8]) -> Result<String> {
         .stdout(Stdio::piped())
         .spawn()
         .context("cluster: sha256sum could not be started: install coreutils")?;
-    // It writes one line after it has read everything, so no pipe can fill.
+    // sha256sum writes its only line after it has read everything, so no pipe can fill up.
     if let Some(mut stdin) = child.stdin.take() {
         stdin.write_all(data).context("cluster: write to sha256sum")?;
     }
@@ -215,7 +215,7 @@ impl Layer {
         append_file(&mut self.archive, path, mode, data).with_context(|| format!("cluster: image: {path}"))
     }
 
-    /// A link to `target`, which is relative to the folder of the link.
+    /// Adds a link to `target`, which is relative to the folder of the link.
     fn link(&mut self, path: &str, target: &str) -> Result<()> {
         self.parents(path)?;
         let mut header = header(EntryType::Symlink, 0o777, 0);
@@ -226,7 +226,7 @@ impl Layer {
         path.match_indices('/').try_for_each(|(at, _)| self.folder(&path[..=at], 0o755))
     }
 
-    /// A folder, unless it is there. `path` ends with a slash.
+    /// Adds a folder, unless it was added before. `path` ends with a slash.
     fn folder(&mut self, path: &str, mode: u32) -> Result<()> {
         if self.folders.insert(path.to_owned()) {
             let mut header = header(EntryType::Directory, mode, 0);

@@ -1,14 +1,15 @@
-//! Paths below the folder of the cluster, and the names, addresses and ports of the machine that it uses.
+//! Paths below the folder of the cluster, and the names, addresses and ports that the cluster uses on the machine.
 
 use std::path::{Path, PathBuf};
 
-/// A bridge without ports that carries the address of the node, so that it is no loopback address and does not depend on the network.
+/// A bridge without ports that has the address of the node. So the address is not a loopback address and does not depend on the network of
+/// the machine.
 pub const DEVICE: &str = "longwave-node";
-/// Address of the node; the API server, the kubelet and node ports listen on it.
+/// Address of the node. The API server, the kubelet and node ports listen on it.
 pub const NODE_IP: &str = "10.245.0.1";
 /// Addresses of pods: the first /24 of [`CLUSTER_CIDR`], which the controller manager assigns to the only node.
 pub const POD_CIDR: &str = "10.244.0.0/24";
-/// Range of which each node gets a part for its pods.
+/// Range of the addresses of all pods. Each node has a part of it.
 pub const CLUSTER_CIDR: &str = "10.244.0.0/16";
 /// Range of ClusterIPs.
 pub const SERVICE_CIDR: &str = "10.96.0.0/16";
@@ -18,7 +19,7 @@ pub const NODE: &str = "longwave-node";
 pub const API_PORT: u16 = 16443;
 /// Port of etcd for clients, on loopback.
 pub const ETCD_PORT: u16 = 12379;
-/// Port of etcd for peers, on loopback. It listens there although it has no peer.
+/// Port of etcd for peers, on loopback. etcd listens on it although it has no peers.
 pub const ETCD_PEER_PORT: u16 = 12380;
 /// Port of the kubelet's health check, on loopback.
 pub const KUBELET_HEALTH_PORT: u16 = 12248;
@@ -45,58 +46,58 @@ pub struct Layout {
 // === impl Layout ===
 
 impl Layout {
-    /// Path of a file or folder below it.
+    /// Returns the path of a file or folder in the folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
 
-    /// Path of a file or folder below it, as text for arguments and configuration files.
+    /// Returns the path of a file or folder in the folder, as text for arguments and configuration files.
     pub fn text(&self, name: &str) -> String {
         self.path(name).display().to_string()
     }
 
-    /// The kubeconfig of the administrator.
+    /// Path of the administrator's kubeconfig.
     pub fn kubeconfig(&self) -> PathBuf {
         self.path("kubeconfig")
     }
 
-    /// The token of the administrator.
+    /// Path of the file with the administrator's token.
     pub fn token(&self) -> PathBuf {
         self.path("admin.token")
     }
 
-    /// The token as an HTTP header for curl (`--header @<file>`), because other users can read command lines.
+    /// Path of the file with the token as an HTTP header, for curl's `--header @<file>`. As an argument, other users could read the token.
     pub fn header(&self) -> PathBuf {
         self.path("admin.header")
     }
 
-    /// The certificate that signs that of the API server.
+    /// Path of the certificate of the CA that signed the API server's certificate.
     pub fn ca(&self) -> PathBuf {
         self.path("ca.crt")
     }
 
-    /// Socket of containerd.
+    /// Path of containerd's socket.
     pub fn containerd_socket(&self) -> PathBuf {
         self.path("containerd.sock")
     }
 
-    /// Log of a component: its stdout and stderr.
+    /// Path of a component's log, which contains its stdout and stderr.
     pub fn log(&self, component: &str) -> PathBuf {
         self.path("log").join(format!("{component}.log"))
     }
 
-    /// File of [`super::state::ClusterState`].
+    /// Path of the file with [`super::state::ClusterState`].
     pub fn state(&self) -> PathBuf {
         self.path("state.json")
     }
 
-    /// Whether `up` has run in this folder, and `down` has not.
+    /// Returns whether `up` has run in this folder, and `down` has not run since.
     pub fn exists(&self) -> bool {
         self.state().is_file()
     }
 }
 
-/// The default folder. `/run` may be too small, and `/tmp` may be cleaned.
+/// Returns the default folder. It is not in `/run`, which may be too small, nor in `/tmp`, which may be cleaned.
 pub fn default_dir() -> &'static Path {
     Path::new("/var/lib/longwave-cluster")
 }

@@ -1,7 +1,8 @@
-//! `cargo xtask cluster`: a real Kubernetes with one node, on this machine. `down` removes everything that it left.
+//! `cargo xtask cluster`: a real Kubernetes with one node, on this machine. `down` removes everything that `up` created.
 //!
-//! Everything runs in the machine's own namespaces, as on a real node. All files are below one folder; `layout.rs` names what must be
-//! outside of it (network devices, rules, cgroups). The cluster starts without DNS and without pods.
+//! Everything runs in the machine's own namespaces, as on a real node. All files are in one folder, except those that the components always
+//! write elsewhere (`state.rs`). `layout.rs` names the network device, addresses, ports and rules. The cluster starts without DNS and
+//! without pods.
 
 mod api;
 mod cgroups;

@@ -1,4 +1,4 @@
-//! Installs the rules of the cluster, and removes them and those that kube-proxy and the kubelet have left.
+//! Installs the rules of the cluster. Removes them, and the rules that kube-proxy and the kubelet have left.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -24,8 +24,8 @@ pub fn tables() -> Result<Vec<Table>> {
     Ok(ruleset.iter().filter_map(|object| table(object.get("table")?, "name")).collect())
 }
 
-/// Accepts the packets of pods, and masquerades those that leave the node. Docker sets the policy of FORWARD to DROP, which counts in every
-/// table, so the rules that accept must be in the same chain.
+/// Accepts the packets of pods, and masquerades those that leave the node. Docker sets the policy of the chain FORWARD to DROP. A packet
+/// that this chain drops is dropped even if another table accepts it, so the rules that accept are in this chain.
 pub fn install() -> Result<()> {
     for rule in forward_rules() {
         sh::run(Command::new("iptables").args(["-w", "30", "-I", "FORWARD"]).args(rule))?;
@@ -54,8 +54,8 @@ pub fn remove(before: &[Table]) -> Result<()> {
     nft(&empty_tables(&now, before))
 }
 
-/// Lists the rules of the cluster that are still there.
-pub fn left() -> Result<Vec<String>> {
+/// Lists the rules of the cluster that still exist.
+pub fn leftovers() -> Result<Vec<String>> {
     Ok(removal(&ruleset()?).lines().map(|line| format!("nftables: needs {line}")).collect())
 }
 
@@ -71,7 +71,7 @@ fn removal(ruleset: &[Value]) -> String {
             commands.push_str(&format!("delete rule {table} {chain} handle {}\n", rule["handle"]));
         }
     }
-    // All are flushed before one is deleted, because they refer to each other.
+    // All chains are flushed before the first is deleted, because they refer to each other.
     let chains: Vec<(Table, &str)> = ruleset
         .iter()
         .filter_map(|object| Some((table(object.get("chain")?, "table")?, object["chain"]["name"].as_str()?)))
@@ -95,7 +95,7 @@ fn empty_tables(ruleset: &[Value], before: &[Table]) -> String {
         let Some((kind, value)) = object.as_object().and_then(|object| object.iter().next()) else {
             continue;
         };
-        // A chain that is no hook is the target of a jump of another program; a set belongs to a rule of one.
+        // A chain without a hook is the target of another program's jump. A set belongs to another program's rule.
         let harmless = kind == "table"
             || kind == "metainfo"
             || (kind == "chain" && value["policy"].as_str().is_some_and(|policy| policy == "accept"));

@@ -1,4 +1,4 @@
-//! Processes by pid and start time, because the kernel may give the pid to another process later.
+//! Processes, identified by pid and start time, because the kernel reuses pids.
 
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 
-/// A process that is identified even if its pid is given to another one.
+/// Identity of a process. It stays unique when the kernel reuses the pid.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
     /// Name of the component, for example `kubelet`.
@@ -47,18 +47,19 @@ impl Process {
         (state != 'Z').then(|| Self { name: name.to_owned(), pid, started })
     }
 
-    /// Whether the process is running.
+    /// Returns whether the process is running. A zombie is not.
     pub fn alive(&self) -> bool {
         stat(self.pid).is_some_and(|(state, started)| state != 'Z' && started == self.started)
     }
 
-    /// Ends the process: sends SIGTERM if `patience` is not zero, and SIGKILL if that is over. Returns when the process has ended.
-    pub fn end(&self, patience: Duration) -> Result<()> {
+    /// Ends the process. Sends SIGTERM, waits for `grace_period`, and then sends SIGKILL. If `grace_period` is zero, only sends SIGKILL.
+    /// Returns when the process has ended.
+    pub fn end(&self, grace_period: Duration) -> Result<()> {
         let Some(handle) = self.handle() else { return Ok(()) };
-        if !patience.is_zero() {
+        if !grace_period.is_zero() {
             // Fails if the process has ended.
             let _ = pidfd_send_signal(&handle, Signal::TERM);
-            if ended(&handle, patience) {
+            if ended(&handle, grace_period) {
                 return Ok(());
             }
         }
@@ -69,15 +70,17 @@ impl Process {
         bail!("cluster: {} (pid {}) did not end after SIGKILL: see /proc/{0}/stack", self.name, self.pid)
     }
 
-    /// Opens a descriptor of the process. The check comes after that, because the pid cannot be reused while the descriptor is open.
+    /// Opens a descriptor of the process. `None` if the process has ended. The check comes after the open: if the
+    /// recorded process is still running then, the descriptor must refer to it.
     fn handle(&self) -> Option<OwnedFd> {
         let handle = pidfd_open(Pid::from_raw(self.pid)?, PidfdFlags::empty()).ok()?;
         self.alive().then_some(handle)
     }
 }
 
-fn ended(handle: &OwnedFd, patience: Duration) -> bool {
-    let until = Instant::now() + patience;
+/// Waits until the process has ended. Returns whether it has within `limit`.
+fn ended(handle: &OwnedFd, limit: Duration) -> bool {
+    let until = Instant::now() + limit;
     loop {
         let left = until.saturating_duration_since(Instant::now());
         let timeout = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() };
@@ -89,7 +92,7 @@ fn ended(handle: &OwnedFd, patience: Duration) -> bool {
     }
 }
 
-/// Returns state and start time. They come after the name, which may contain any character, also parentheses.
+/// Returns state and start time. In the file they follow the name, which is in parentheses and may contain any character.
 fn stat(pid: i32) -> Option<(char, u64)> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();

@@ -1,4 +1,4 @@
-//! What `down` needs: the processes that were started, and the state of the machine before.
+//! State that `down` needs: the processes that were started, and the settings of the machine before the start.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use super::layout::Layout;
 use super::netfilter::{self, Table};
 use super::process::Process;
 
-/// Kernel settings that are changed: forwarding by `up`, the others by the kubelet and kube-proxy.
+/// Kernel settings that the cluster changes. `up` changes forwarding, and the kubelet and kube-proxy change the others.
 const SETTINGS: [&str; 7] = [
     "net/ipv4/ip_forward",
     "net/ipv4/conf/all/route_localnet",
@@ -23,7 +23,7 @@ const SETTINGS: [&str; 7] = [
     "kernel/keys/root_maxkeys",
 ];
 
-/// Folders outside that of the cluster to which the components write, whatever their configuration says.
+/// Folders outside that of the cluster to which the components write. Their configuration cannot change this.
 const FOLDERS: [&str; 8] = [
     "/var/lib/kubelet",
     "/var/lib/cni/results",
@@ -48,7 +48,7 @@ pub struct ClusterState {
     pub absent: Vec<PathBuf>,
     /// nftables tables that existed before.
     pub tables: Vec<Table>,
-    /// Whether `up` mounted the BPF file system because the distribution had not.
+    /// Whether `up` mounted the BPF file system, because it was not mounted.
     pub bpffs: bool,
 }
 
@@ -93,7 +93,8 @@ impl ClusterState {
             .with_context(|| format!("cluster: write {}", path.display()))
     }
 
-    /// Restores the kernel settings, and returns an error message for each that failed. Keeps forwarding if Docker runs, which needs it.
+    /// Restores the kernel settings. Returns an error message for each that could not be restored. Keeps forwarding enabled if Docker runs,
+    /// because Docker needs it.
     pub fn restore_settings(&self) -> Vec<String> {
         let docker = Path::new("/sys/class/net/docker0").exists();
         let mut failed = Vec::new();

@@ -1,4 +1,4 @@
-//! Starts the components in order, each when those that it needs are ready.
+//! Starts the components in order. A component starts when those that it needs are ready.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -21,7 +21,7 @@ use super::{ProxyMode, api, cgroups, configs, credentials, down, image, netfilte
 use crate::peers::kubernetes;
 use crate::sh;
 
-/// How long to wait for a component. Under load on two cores the API server took at most 10 s.
+/// Maximum wait for a component. Under load on two cores the API server took at most 10 s.
 const LIMIT: Duration = Duration::from_secs(120);
 /// Number of lines of the log of a failed component that are shown.
 const TAIL: usize = 25;
@@ -53,7 +53,7 @@ pub fn up(layout: &Layout, mode: ProxyMode) -> Result<()> {
     })
 }
 
-/// Checks the conditions that would otherwise fail later with a worse message.
+/// Checks the conditions whose failure would otherwise show later, with an unclear message.
 fn check() -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         bail!("cluster: containers and network devices need root: run it as root");
@@ -81,6 +81,7 @@ fn check() -> Result<()> {
     Ok(())
 }
 
+/// All components, in the order of their start.
 const ORDER: [Component; 7] = [
     Component::Etcd,
     Component::Containerd,
@@ -155,7 +156,7 @@ impl Starting<'_> {
         if !mounts.lines().any(|line| line.split(' ').nth(1) == Some("/sys/fs/bpf")) {
             self.state.bpffs = true;
             self.state.save(self.layout)?;
-            // Shared, as systemd makes all mounts, because a pod may use mountPropagation.
+            // The mount is shared, like all mounts under systemd, because a pod may use mountPropagation.
             sh::run(Command::new("mount").args(["-t", "bpf", "--make-shared", "bpf", "/sys/fs/bpf"]))?;
         }
         Ok(())
@@ -164,7 +165,7 @@ impl Starting<'_> {
     fn start(&mut self, component: Component) -> Result<()> {
         let mut command = component.command(self.layout)?;
         let process = Process::spawn(component.name(), &mut command, &self.layout.log(component.name()))
-            .map_err(|error| self.blame(component, &format!("{error:#}")))?;
+            .map_err(|error| self.component_error(component, &format!("{error:#}")))?;
         self.state.processes.push(process);
         self.state.save(self.layout)
     }
@@ -177,19 +178,21 @@ impl Starting<'_> {
             let archive = layout.path("image.tar");
             image::busybox(name, command, &archive)
                 .and_then(|()| image::load(layout, &archive))
-                .map_err(|error| self.blame(Component::Containerd, &format!("{error:#}")))?;
+                .map_err(|error| self.component_error(Component::Containerd, &format!("{error:#}")))?;
             fs::remove_file(&archive).with_context(|| format!("cluster: remove {}", archive.display()))?;
         }
         Ok(())
     }
 
-    /// Waits until a component is ready.
+    /// Polls until `done` returns true for `component`.
     fn wait(&self, component: Component, done: impl Fn(&Layout) -> bool) -> Result<()> {
         let until = Instant::now() + LIMIT;
         while !done(self.layout) {
             self.alive()?;
             if Instant::now() > until {
-                return Err(self.blame(component, &format!("is not ready after {} s", LIMIT.as_secs())));
+                return Err(
+                    self.component_error(component, &format!("is not ready after {} s", LIMIT.as_secs()))
+                );
             }
             // There is no event to wait for.
             std::thread::sleep(api::POLL_INTERVAL);
@@ -207,17 +210,21 @@ impl Starting<'_> {
         self.alive()?;
         api::wait_for(self.layout, collection, LIMIT, wanted, || self.alive()).map_err(|error| {
             // The error of a component that has ended already names it.
-            if self.alive().is_err() { error } else { self.blame(component, &format!("{what}: {error:#}")) }
+            if self.alive().is_err() {
+                error
+            } else {
+                self.component_error(component, &format!("{what}: {error:#}"))
+            }
         })
     }
 
     fn alive(&self) -> Result<()> {
         let ended = self.state.processes.iter().position(|process| !process.alive());
-        ended.map_or(Ok(()), |at| Err(self.blame(ORDER[at], "has ended")))
+        ended.map_or(Ok(()), |at| Err(self.component_error(ORDER[at], "has ended")))
     }
 
     /// Returns an error that names the component and shows the end of its log, which the clean-up removes.
-    fn blame(&self, component: Component, what: &str) -> anyhow::Error {
+    fn component_error(&self, component: Component, what: &str) -> anyhow::Error {
         let log = fs::read(self.layout.log(component.name())).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
         let lines: Vec<_> = log.lines().collect();
@@ -226,7 +233,8 @@ impl Starting<'_> {
     }
 }
 
-/// Whether the API server has written its certificate. If so, copies its CA, the second certificate in the file, to the path for clients.
+/// Returns whether the API server has written its certificate. If it has, copies the certificate of its CA, the second one in the file, to
+/// the path for clients.
 fn certificate(layout: &Layout) -> bool {
     const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
     let Ok(chain) = fs::read_to_string(layout.path("apiserver/apiserver.crt")) else { return false };
@@ -234,9 +242,9 @@ fn certificate(layout: &Layout) -> bool {
     ca.contains("-----END CERTIFICATE-----") && fs::write(layout.ca(), ca).is_ok()
 }
 
-/// `GET /healthz` on loopback.
+/// Returns whether `GET /healthz` on this port of loopback has status 200.
 fn healthy(port: u16) -> bool {
-    let ask = || -> std::io::Result<String> {
+    let request = || -> std::io::Result<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_read_timeout(Some(Duration::from_secs(5)))?;
         stream.write_all(b"GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
@@ -244,5 +252,5 @@ fn healthy(port: u16) -> bool {
         stream.read_to_string(&mut answer)?;
         Ok(answer)
     };
-    ask().is_ok_and(|answer| answer.split(' ').nth(1) == Some("200"))
+    request().is_ok_and(|answer| answer.split(' ').nth(1) == Some("200"))
 }

@@ -1,4 +1,4 @@
-//! Builds the object. Equal sources and versions of the toolchain give equal bytes.
+//! Builds the object. The same sources and versions of the toolchain give the same bytes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,8 @@ use super::{inspect, line_info};
 use crate::cache::workspace;
 use crate::sh::run_quiet;
 
-/// Folder of the build. It is fixed, because the path changes the hashes of the crates, and so the symbols and their order.
+/// Folder of the build. It is fixed, because the hashes of the crates, and so their symbols and the order of the symbols, depend on the
+/// path.
 const FOLDER: &str = "/tmp/longwave-ebpf-build";
 const TARGET: &str = "bpfel-unknown-none";
 
@@ -42,7 +43,7 @@ pub fn object(toolchain: &Toolchain) -> Result<PathBuf> {
     flags.push("-Clinker=".to_owned() + &toolchain.linker().display().to_string());
     flags.extend(["-Clink-arg=--btf", "-Cdebuginfo=2", "-Ctarget-cpu=v3"].map(String::from));
     eprintln!("ebpf: building the programs");
-    // Without address-space randomization: LLVM orders BTF's forward types by pointer.
+    // setarch -R disables address-space randomization, because LLVM orders BTF's forward types by pointer.
     run_quiet(
         Command::new("setarch")
             .args(["-R", &cargo(), "build", "--release", "--locked", "--target", TARGET])
@@ -70,7 +71,7 @@ pub fn object(toolchain: &Toolchain) -> Result<PathBuf> {
     Ok(stripped)
 }
 
-/// Path of the object of the benches, which [`object`] builds as well.
+/// Returns the path of the object of the benches. [`object`] builds it too.
 pub fn bench_object() -> PathBuf {
     linked("longwave-bpf-bench")
 }

@@ -9,7 +9,7 @@ use object::{Object, ObjectSection, ObjectSymbol, RelocationFlags, SectionIndex,
 const R_BPF_64_32: u32 = 10;
 /// Size of an instruction in bytes.
 const INSTRUCTION: u64 = 8;
-/// Functions that are byte loops. The compiler calls them for `[0; N]` and copies of structs.
+/// Functions that work byte by byte in BPF. The compiler calls them for `[0; N]` and for copies of structs.
 const FORBIDDEN: [&str; 5] = ["memset", "memcpy", "memmove", "memcmp", "bcmp"];
 
 /// Fails if a program calls one of [`FORBIDDEN`].

@@ -1,7 +1,7 @@
 //! Removes the source lines from `.BTF.ext`, which are almost half of the object. Neither the kernel nor `aya` needs them.
 //!
-//! Without them the object does not change with comments. Verifier logs lack source lines; the linked object in the build folder still has
-//! them.
+//! Without them, a change of a comment does not change the object. Logs of the verifier then have no source lines. The linked object in the
+//! build folder still contains them.
 
 use anyhow::{Context, Result, bail};
 use object::{Object, ObjectSection};
@@ -10,7 +10,7 @@ use object::{Object, ObjectSection};
 pub const SECTION: &str = ".BTF.ext";
 
 const MAGIC: u16 = 0xeb9f;
-/// Offsets in the header of offset and length of a part; the length follows the offset.
+/// Positions in the header: each has the offset of a part (`u32`), followed by its length (`u32`).
 const FUNCTIONS: usize = 8;
 const LINES: usize = 16;
 const RELOCATIONS: usize = 24;

@@ -31,7 +31,7 @@ pub struct Toolchain {
 /// Downloads and builds the parts that are not in the cache.
 pub fn prepare() -> Result<Toolchain> {
     let toolchain = Toolchain { root: cache::dir("ebpf-toolchain")? };
-    // Two processes would unpack over each other.
+    // Without the lock, two processes could unpack into the same folder.
     let lock = fs::File::create(toolchain.root.join("lock"))?;
     lock.lock().context("ebpf: lock the toolchain")?;
     if !toolchain.root.join("PACKAGES").exists() {
@@ -63,7 +63,7 @@ impl Toolchain {
         self.root.join("sysroot").join(LIBRARIES)
     }
 
-    /// The versions that the bytes of the object depend on, one a line.
+    /// Returns the versions that the bytes of the object depend on, one per line.
     pub fn versions(&self) -> Result<String> {
         let packages =
             fs::read_to_string(self.root.join("PACKAGES")).context("ebpf: the toolchain's versions")?;
@@ -122,7 +122,7 @@ impl Toolchain {
     }
 }
 
-/// The cargo that runs xtask.
+/// Returns the cargo that runs xtask.
 pub fn cargo() -> String {
     std::env::var("CARGO").unwrap_or_else(|_| "cargo".into())
 }

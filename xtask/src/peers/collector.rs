@@ -1,4 +1,4 @@
-//! The OpenTelemetry Collector, from core modules only: some modules of contrib are missing on the module proxy.
+//! The OpenTelemetry Collector. It is built from core modules only, because the module proxy lacks some modules of contrib.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,12 +8,12 @@ use anyhow::{Context, Result, bail};
 
 use crate::{cache, sh};
 
-/// 0.163 and 0.164 cannot be built from the module proxy: some of their modules are missing there.
+/// Not 0.163 or 0.164, because the module proxy lacks some of their modules.
 const VERSION: &str = "0.162.0";
 /// Version of the confmap providers, which follows the stable modules of the Collector.
 const PROVIDERS: &str = "1.68.0";
 
-/// `<cache>/peers/otelcol-0.162.0/otelcol`.
+/// Returns `<cache>/peers/otelcol-0.162.0/otelcol`.
 pub fn path() -> Result<PathBuf> {
     Ok(folder()?.join("otelcol"))
 }
@@ -22,7 +22,7 @@ fn folder() -> Result<PathBuf> {
     Ok(cache::root()?.join(format!("peers/otelcol-{VERSION}")))
 }
 
-/// Builds the Collector, unless the cache contains one of the same manifest, and returns its path.
+/// Builds the Collector, unless the cache contains one with the same manifest, and returns its path.
 pub fn build() -> Result<PathBuf> {
     let folder = folder()?;
     let binary = path()?;
@@ -44,7 +44,7 @@ pub fn build() -> Result<PathBuf> {
             .with_context(|| format!("peers: collector: move to {}", binary.display()))?;
         fs::write(&stamp, &wanted).with_context(|| format!("peers: collector: write {}", stamp.display()))?;
     }
-    // A leftover build folder costs disk only; the build's own error matters more.
+    // Ignores an error: a build folder that remains only uses disk space, and the error of the build is more important.
     let _ = fs::remove_dir_all(&work);
     built?;
     Ok(binary)

@@ -1,6 +1,6 @@
-//! Kubernetes and etcd from Go modules. etcd is built in the version of Kubernetes' go.mod, because with Debian's the API server cannot
-//! stream listings. containerd, runc, the CNI plugins and iptables are Debian's. A plain informer, with which Longwave's cost is compared,
-//! is built with the modules of Kubernetes.
+//! Kubernetes and etcd, built from Go modules. etcd has the version of Kubernetes' go.mod, because with Debian's etcd the API server cannot
+//! stream listings. containerd, runc, the CNI plugins and iptables come from Debian. A plain informer is built with the modules of
+//! Kubernetes: a test compares its cost with Longwave's.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,18 +18,18 @@ const STAGING: &str = "v0.34.4";
 /// The programs of a cluster of one node.
 const PROGRAMS: [&str; 6] =
     ["kubelet", "kube-proxy", "kube-scheduler", "kube-controller-manager", "kube-apiserver", ETCD];
-/// Has a package of its own, unlike the programs in Kubernetes' `cmd/`.
+/// etcd is not in Kubernetes' `cmd/`, unlike the other programs: see [`ETCD_PACKAGE`].
 const ETCD: &str = "etcd";
 const ETCD_PACKAGE: &str = "go.etcd.io/etcd/server/v3";
 /// The client of administrators.
 const CLIENT: &str = "kubectl";
-/// The informer with which Longwave's cost is compared; its source is in this repository.
+/// The informer whose cost is compared with Longwave's. Its source is in this repository.
 const INFORMER: &str = "informer";
 const INFORMER_SOURCE: &str = include_str!("informer/main.go");
 /// Copy of the source that the informer was built from, in the folder of the programs.
 const INFORMER_STAMP: &str = "informer.go";
 
-/// Folder of the built programs, below that of the build.
+/// Folder of the built programs in the folder of the build.
 const BIN: &str = "bin";
 
 /// Programs that a node needs, and the Debian package of each.
@@ -43,23 +43,23 @@ const DEBIAN: [(&str, &str); 7] = [
     ("/usr/bin/curl", "curl"),
 ];
 
-/// `<cache>/peers/kubernetes-1.34.4`, with one file for each of [`PROGRAMS`], [`CLIENT`] and [`INFORMER`].
+/// Returns `<cache>/peers/kubernetes-1.34.4`, which has one file for each of [`PROGRAMS`], [`CLIENT`] and [`INFORMER`].
 pub fn folder() -> Result<PathBuf> {
     Ok(cache::root()?.join(format!("peers/kubernetes-{VERSION}")))
 }
 
-/// Installs the Debian packages and builds Kubernetes, unless they are there. Returns the folder of the programs.
+/// Installs the Debian packages and builds Kubernetes, unless both exist. Returns the folder of the programs.
 pub fn build() -> Result<PathBuf> {
     install()?;
     build_programs(&[&PROGRAMS[..], &[CLIENT, INFORMER]].concat())
 }
 
-/// Builds kubectl, unless it is there, and returns its path.
+/// Builds kubectl, unless it exists, and returns its path.
 pub fn build_client() -> Result<PathBuf> {
     Ok(build_programs(&[CLIENT])?.join(CLIENT))
 }
 
-/// Fails if something that a cluster needs is missing; the error names the remedy. Returns the folder of the programs.
+/// Returns the folder of the programs. If something that a cluster needs is missing, returns an error that names the remedy.
 pub fn check() -> Result<PathBuf> {
     let folder = folder()?;
     let missing = missing();
@@ -75,7 +75,7 @@ pub fn check() -> Result<PathBuf> {
 fn build_programs(programs: &[&str]) -> Result<PathBuf> {
     let folder = folder()?;
     fs::create_dir_all(&folder).with_context(|| format!("peers: create {}", folder.display()))?;
-    // Two builds at the same time would both take twice as long.
+    // With the lock, a second build waits for the first and finds its programs.
     let lock = fs::File::create(folder.join("lock")).context("peers: kubernetes: create the lock")?;
     lock.lock().context("peers: kubernetes: wait for another build")?;
     let programs: Vec<&str> =
@@ -100,13 +100,14 @@ fn build_programs(programs: &[&str]) -> Result<PathBuf> {
                 .with_context(|| format!("peers: kubernetes: write to {}", folder.display()))?;
         }
     }
-    // A leftover build folder costs disk only; the build's own error matters more.
+    // Ignores an error: a build folder that remains only uses disk space, and the error of the build is more important.
     let _ = fs::remove_dir_all(&work);
     built?;
     Ok(folder)
 }
 
-/// Whether the cache contains the programs. The name of the folder has their version; the informer also depends on its source.
+/// Returns whether the cache contains the programs. The name of the folder contains their version. The informer is only current if it was
+/// built from the current source.
 fn ready(folder: &Path, programs: &[&str]) -> bool {
     let current = |program: &str| {
         program != INFORMER
@@ -133,7 +134,7 @@ fn install() -> Result<()> {
     })
 }
 
-/// The packages that are not installed.
+/// Returns the packages that are not installed.
 fn missing() -> Vec<&'static str> {
     let absent = DEBIAN.iter().filter(|(program, _)| !Path::new(program).exists());
     let mut packages: Vec<_> = absent.map(|(_, package)| *package).collect();
@@ -152,19 +153,19 @@ struct Download {
 fn compile(work: &Path, programs: &[&str]) -> Result<()> {
     eprintln!("peers: kubernetes: building {} {VERSION} in {}", programs.join(" "), work.display());
     let module = format!("k8s.io/kubernetes@v{VERSION}");
-    // In a folder without a go.mod, or `go` would use that one.
+    // The folder has no go.mod yet: `go` would use it.
     let json = sh::output(Command::new("go").args(["mod", "download", "-json", &module]).current_dir(work))?;
     let download: Download = serde_json::from_str(&json).context("peers: kubernetes: the output of go")?;
     let original = read(&download.go_mod)?;
     fs::write(work.join("go.mod"), go_mod(&original)).context("peers: kubernetes: write go.mod")?;
-    // The staging modules' sums are added by the build, which checks them against the sum database.
+    // The build adds the checksums of the staging modules, after it has checked them against the checksum database.
     fs::write(work.join("go.sum"), read(&download.dir.join("go.sum"))?)
         .context("peers: kubernetes: write go.sum")?;
     fs::create_dir_all(work.join(INFORMER)).context("peers: kubernetes: create the informer's folder")?;
     fs::write(work.join(INFORMER).join("main.go"), INFORMER_SOURCE)
         .context("peers: kubernetes: write the informer's source")?;
     let bin = work.join(BIN);
-    // One build for all: what they share is compiled and loaded once, and they are linked side by side.
+    // One command builds all programs, so that shared packages are compiled once and the programs are linked in parallel.
     sh::run_quiet(
         Command::new("nice")
             .args(["go", "build", "-mod=mod", "-trimpath", "-buildvcs=false", "-ldflags"])
@@ -194,8 +195,8 @@ fn read(path: &Path) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("peers: kubernetes: read {}", path.display()))
 }
 
-/// Kubernetes' own go.mod as that of a module which requires it: its replacements by `./staging`, which work in its
-/// repository only, become the published modules, so every version stays as it was released.
+/// Turns Kubernetes' own go.mod into that of a module that requires Kubernetes. Its replacements by `./staging` work only in its
+/// repository. They become the published modules, so that every version is the released one.
 fn go_mod(original: &str) -> String {
     let mut ours = String::new();
     let mut required = false;

@@ -1,7 +1,7 @@
 //! Builds the real peers of the end-to-end tests into the cache, from package registries.
 //!
-//! Tests find them without calling xtask: `$LONGWAVE_CACHE` (else `~/.cache/longwave`) +
-//! `/peers/otelcol-0.162.0/otelcol`, `/peers/kubernetes-1.34.4/{kubelet,kube-proxy,…,informer}`.
+//! Their paths in `$LONGWAVE_CACHE` (default: `~/.cache/longwave`) are `peers/otelcol-0.162.0/otelcol` and
+//! `peers/kubernetes-1.34.4/{kubelet,kube-proxy,…,informer}`.
 
 mod collector;
 pub mod kubernetes;

@@ -2,7 +2,7 @@
 # The guest's first process: mounts what Longwave needs, loads modules, runs /command, reports its exit code.
 /bin/busybox mkdir -p /proc /sys /dev /root /etc /var /usr/bin
 /bin/busybox --install -s /bin
-# The shell of busybox prefers its own ip and tc to those on the PATH, but tests need the real ones.
+# busybox' shell would run its own ip and tc instead of those on the PATH, but tests need the real ones.
 ln -sf /usr/sbin/dash /bin/sh
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb
 mount -t proc proc /proc
@@ -11,7 +11,7 @@ mount -t devtmpfs devtmpfs /dev
 mkdir -p /dev/shm /dev/pts
 mount -t tmpfs tmpfs /dev/shm
 mount -t devpts devpts /dev/pts
-# The given files may be below one of these folders, so nothing is mounted over an existing folder.
+# The job's files may be in one of these folders, so nothing is mounted over an existing folder.
 for folder in /tmp /run; do
     [ -d "$folder" ] || { mkdir "$folder" && mount -t tmpfs tmpfs "$folder"; }
 done

@@ -1,4 +1,5 @@
-//! The root file system of the guest: an uncompressed cpio archive, because unpacking under emulation costs more than reading.
+//! The root file system of the guest. The cpio archive is not compressed, because under emulation it takes longer to decompress it than to
+//! read it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,7 +15,7 @@ use super::machine::Job;
 use super::module;
 use crate::sh;
 
-/// Programs of the host that the guest gets, with their libraries. `true`: the tests need it.
+/// Programs of the host that are copied into the guest, with their libraries. `true`: the tests need the program.
 const TOOLS: &[(&str, bool)] =
     &[("dash", true), ("ip", true), ("nft", true), ("tc", false), ("ss", false), ("bpftool", false)];
 
@@ -52,7 +53,7 @@ pub fn write(out: impl Write, kernel: &Kernel, job: &Job) -> Result<()> {
     archive.finish()
 }
 
-/// The job as a shell script, so that the guest needs no parser for environment and arguments.
+/// Returns the job as a shell script, so that the guest needs no parser for environment and arguments.
 fn command_script(kernel: &Kernel, job: &Job) -> String {
     let mut script = format!("#!/bin/busybox sh\nexport LONGWAVE_VM={}\n", kernel.version());
     for pair in &job.env {
@@ -86,7 +87,7 @@ fn busybox() -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Paths of the shared libraries that a program needs, with the loader.
+/// Returns the paths of the shared libraries that a program needs, and of the loader.
 fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
     let Ok(listing) = sh::output_silent(Command::new("ldd").arg(program)) else {
         // ldd fails for a static program.
@@ -113,7 +114,7 @@ impl<W: Write> Archive<W> {
         for library in libraries(path)? {
             self.host_file(&library.to_string_lossy(), &library)?;
         }
-        // Before /bin on the guest's PATH: busybox has weaker commands of the same names.
+        // /usr/sbin comes before /bin on the guest's PATH, where busybox has limited commands of the same names.
         self.host_file(&format!("usr/sbin/{name}"), path)
     }
 

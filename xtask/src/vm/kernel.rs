@@ -33,7 +33,7 @@ pub fn fetch(series: KernelSeries) -> Result<Kernel> {
             fs::rename(&root, &folder)
                 .with_context(|| format!("vm: move the kernel to {}", folder.display()))?;
         }
-        // A leftover costs only disk space, and the error of the download matters more.
+        // Ignores an error: a folder that remains only uses disk space, and the error of the download is more important.
         let _ = fs::remove_dir_all(&work);
         unpacked?;
     }
@@ -85,7 +85,7 @@ impl Kernel {
         );
     }
 
-    /// Major and minor version: `7.2`.
+    /// Returns the major and minor version: `7.2`.
     pub fn version(&self) -> &str {
         version(&self.release)
     }

@@ -19,16 +19,16 @@ use crate::{cache, sh};
 const BOOTED: &str = "LONGWAVE_VM_BOOTED=";
 /// Start of the line that a guest prints after the command, with its exit code.
 const EXIT: &str = "LONGWAVE_VM_EXIT=";
-/// Exit code of a machine that was killed because its time was over, the same as that of `timeout`.
+/// Exit code of a machine that was killed at its time limit. `timeout` has the same.
 const TIMED_OUT: u8 = 124;
-/// Time that a guest gets to power off after it has reported its exit code.
+/// Maximum time between the exit code and the power-off of a guest.
 const POWER_OFF: Duration = Duration::from_secs(20);
 
 /// The work of one machine.
 pub struct Job {
     /// Time limit from the start of QEMU.
     pub timeout: Duration,
-    /// Files that are copied into the guest; all are executable there.
+    /// Files that are copied into the guest. All are executable there.
     pub files: Vec<GuestFile>,
     /// Environment of the command: `NAME=VALUE`.
     pub env: Vec<String>,
@@ -48,7 +48,7 @@ pub struct GuestFile {
 
 /// How a machine ended.
 pub struct Ended {
-    /// Exit code of the command; 124 if the time was over.
+    /// Exit code of the command. 124 if the time limit was reached.
     pub code: u8,
     boot: Option<Duration>,
     total: Duration,
@@ -59,7 +59,7 @@ pub struct Ended {
 // === impl GuestFile ===
 
 impl GuestFile {
-    /// A file that is copied to `/bin/<file name>`.
+    /// Returns a file that is copied to `/bin/<file name>`.
     pub fn in_bin(host: PathBuf) -> Result<Self> {
         let guest = format!("/bin/{}", super::file_name(&host)?);
         Ok(Self { host, guest })
@@ -110,7 +110,7 @@ fn boot(kernel: &Kernel, archive: &Path, job: &Job) -> Result<Ended> {
         .context("vm: qemu could not be started: install qemu-system-x86 and util-linux (setpriv)")?;
     let watched = sh::lines(&mut qemu).and_then(|lines| watch(&lines, job, started));
     if !matches!(&watched, Ok(ended) if ended.code != TIMED_OUT) || !ends_within(&mut qemu, POWER_OFF) {
-        // Fails if QEMU has ended. Either way `wait` comes next.
+        // Fails if QEMU has ended.
         let _ = qemu.kill();
     }
     qemu.wait().context("vm: wait for qemu")?;
@@ -124,7 +124,7 @@ fn command(kernel: &Kernel, archive: &Path, console: &Path) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "qemu-system-x86_64"]);
     command.args("-nodefaults -no-user-config -no-reboot -display none -monitor none".split(' '));
-    // la57 and cx16 off: with them, long runs under emulation ended in page-table and slab panics.
+    // Without la57=off and cx16=off, long runs under emulation ended with kernel panics in page tables and slabs.
     command.args("-accel tcg,thread=multi -cpu max,la57=off,cx16=off -smp 2 -m 2G".split(' '));
     command.arg("-kernel").arg(&kernel.image).arg("-initrd").arg(archive);
     command.args(["-append", "console=ttyS0 loglevel=5 panic=-1 oops=panic"]);
@@ -171,7 +171,7 @@ fn ends_within(child: &mut Child, limit: Duration) -> bool {
         if !matches!(child.try_wait(), Ok(None)) {
             return true;
         }
-        // std has no wait with a limit.
+        // The standard library has no wait with a time limit.
         std::thread::sleep(Duration::from_millis(20));
     }
     false

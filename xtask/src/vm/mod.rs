@@ -1,7 +1,8 @@
 //! Runs programs and the privileged tests under Debian's stock kernels, in QEMU without KVM.
 //!
-//! A run is one machine: a kernel that is unpacked, not installed; an initramfs with busybox, `ip`, `nft` and the given files; one command;
-//! its exit code. In the guest, `LONGWAVE_VM` contains the major and minor version of the kernel, for example `7.2`.
+//! Each run starts one machine, executes one command in it, and returns its exit code. The kernel is unpacked but not installed. The
+//! initramfs contains busybox, `ip`, `nft` and the job's files. In the guest, `LONGWAVE_VM` contains the major and minor version of the
+//! kernel, for example `7.2`.
 
 mod initramfs;
 mod kernel;

@@ -102,7 +102,7 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     Ok(output.stdout)
 }
 
-/// Returns the names of the modules that a module depends on. Its section `.modinfo` contains strings `key=value` that end with NUL; the
+/// Returns the names of the modules that a module depends on. Its section `.modinfo` contains strings `key=value` that end with NUL. The
 /// value of `depends` is a list with commas.
 fn depends(object: &[u8]) -> Vec<String> {
     const KEY: &[u8] = b"\0depends=";

@@ -16,7 +16,7 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// Folders that tests read by their path in the source tree.
 const FIXTURES: &[&str] = &["config/examples", "tests/fixtures", "tests/data"];
 
-/// Runs each test binary under each kernel. Fails after all have run, if one of them did.
+/// Runs each test binary under each kernel. If one fails, the others still run, and the exit code is that of a failure.
 pub fn run(machine: &Machine, binaries: &[String], arguments: &[String]) -> Result<ExitCode> {
     let kernels = machine.kernels()?;
     let built = build(&["build", "--package", "longwave", "--bin", "longwave"])?;
@@ -49,9 +49,9 @@ pub fn run(machine: &Machine, binaries: &[String], arguments: &[String]) -> Resu
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Builds the test binaries: those of `--binary`, or the default ones of the series.
-fn tests(series: KernelSeries, asked: &[String]) -> Result<Vec<Binary>> {
-    let mut names: Vec<&str> = asked.iter().map(String::as_str).collect();
+/// Builds the test binaries that `--binary` selects, or the default ones of the series.
+fn tests(series: KernelSeries, selected: &[String]) -> Result<Vec<Binary>> {
+    let mut names: Vec<&str> = selected.iter().map(String::as_str).collect();
     if names.is_empty() {
         names.push(if series.too_old { "too_old_kernel" } else { "privileged*" });
     }
@@ -90,11 +90,11 @@ fn job(
     })
 }
 
-/// A static program that cargo built.
+/// A static program that cargo has built.
 pub struct Binary {
     /// Name of its target.
     pub name: String,
-    /// Path of the file; its name contains a hash if it is a test.
+    /// Path of the file. Its name contains a hash if it is a test.
     pub path: PathBuf,
 }
 

@@ -19,12 +19,12 @@ pub struct LogsEncoder {
 }
 
 impl LogsEncoder {
-    /// `resource` are the attributes of the reporting process, in this order.
+    /// Creates an encoder. `resource` contains the attributes of the reporting process, in this order.
     pub fn new(resource: &[(String, String)]) -> Self {
         Self::with_limit(resource, MAX_REQUEST_BYTES)
     }
 
-    /// As [`Self::new`], with requests of at most `limit` bytes.
+    /// Does what [`Self::new`] does, with requests of at most `limit` bytes.
     pub(crate) fn with_limit(resource: &[(String, String)], limit: usize) -> Self {
         let envelope = Envelope::new(resource);
         Self {

@@ -29,12 +29,12 @@ pub struct MetricsEncoder {
 }
 
 impl MetricsEncoder {
-    /// `resource` are the attributes of the reporting process, in this order.
+    /// Creates an encoder. `resource` contains the attributes of the reporting process, in this order.
     pub fn new(resource: &[(String, String)], temporality: Temporality) -> Self {
         Self::with_limit(resource, temporality, MAX_REQUEST_BYTES)
     }
 
-    /// As [`Self::new`], with requests of at most `limit` bytes.
+    /// Does what [`Self::new`] does, with requests of at most `limit` bytes.
     pub(crate) fn with_limit(resource: &[(String, String)], temporality: Temporality, limit: usize) -> Self {
         let envelope = Envelope::new(resource);
         Self {

@@ -1,4 +1,4 @@
-//! [`Connector`] replaces tonic's. Its errors name the step that failed (name, address, handshake), it applies
+//! [`Connector`] replaces tonic's connector. Its errors name the step that failed (name, address, handshake), it applies
 //! [`TlsConfig`](super::super::TlsConfig), and it detects dead peers.
 
 use std::io;
@@ -16,7 +16,7 @@ use super::endpoint::GrpcEndpoint;
 use crate::otlp::explain::Explained;
 
 /// `TCP_USER_TIMEOUT`: data that is not acknowledged within this time closes the connection, and the next attempt looks up the name again.
-/// Without the limit a peer that vanished behind a dropping firewall blocks a connection for about 15 minutes.
+/// Without this limit, a connection hangs for about 15 minutes if a firewall drops all packets of the peer.
 const ACKNOWLEDGEMENT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Opens connections to one endpoint.

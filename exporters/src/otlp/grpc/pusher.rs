@@ -32,14 +32,14 @@ pub struct GrpcPusher {
     channel: OnceLock<Channel>,
 }
 
-/// A response contains only a count and a reason.
+/// Limit on the bytes of a response, which contains only a count and a reason.
 const MAX_RESPONSE_BYTES: usize = 1 << 20;
 
 impl GrpcPusher {
-    /// Reads the TLS files. Does not connect.
+    /// Creates the pusher. Reads the TLS files, but does not connect.
     ///
     /// # Errors
-    /// The endpoint's mistake, or the TLS file that cannot be used.
+    /// The endpoint is not valid, or a TLS file cannot be used.
     pub fn new(config: &GrpcConfig, id: &str, signal: Signal) -> Result<Self, ComponentError> {
         let client = &config.client;
         let section = format!("exporters::{id}");
@@ -94,7 +94,7 @@ impl GrpcPusher {
     }
 }
 
-/// Returns a limit below the attempt's, so that a failure to connect is reported as such.
+/// Returns the time limit for connecting. It is shorter than the attempt's limit, so that a failure to connect is reported as such.
 fn connect_limit(timeout: Duration) -> Duration {
     const WITHOUT_LIMIT: Duration = Duration::from_secs(20);
     if timeout.is_zero() { WITHOUT_LIMIT } else { timeout * 4 / 5 }

@@ -24,14 +24,14 @@ pub struct HttpPusher {
     client: Client,
     /// The URL as configured, for messages.
     url: String,
-    /// The URL for the client. If `tls::server_name_override` is set, it is the host.
+    /// The URL for the client. If `tls::server_name_override` is set, its host is that name.
     target: Url,
     headers: HeaderMap,
     compression: Compression,
     skips_verification: bool,
 }
 
-/// Longest part of a response body that is read; the Collector's limit.
+/// Limit on the bytes of a response body that are read, as in the Collector.
 const MAX_RESPONSE_BYTES: usize = 64 << 10;
 /// Bodies up to this size are compressed on the runtime's threads, larger ones on blocking threads.
 const MAX_BYTES_TO_COMPRESS_INLINE: usize = 16 << 10;
@@ -39,10 +39,10 @@ const MAX_BYTES_TO_COMPRESS_INLINE: usize = 16 << 10;
 const ACKNOWLEDGEMENT_TIMEOUT: Duration = Duration::from_secs(15);
 
 impl HttpPusher {
-    /// Reads the TLS files. Does not connect.
+    /// Creates the pusher. Reads the TLS files, but does not connect.
     ///
     /// # Errors
-    /// The URL's mistake, or the TLS file that cannot be used.
+    /// The URL is not valid, or a TLS file cannot be used.
     pub fn new(config: &HttpConfig, id: &str, signal: Signal) -> Result<Self, ComponentError> {
         let client_config = &config.client;
         let section = format!("exporters::{id}");

@@ -1,4 +1,4 @@
-//! URLs to post to.
+//! URLs to which requests are sent.
 
 use longwave_pipeline::component::Signal;
 use reqwest::Url;
@@ -31,7 +31,7 @@ pub(crate) fn parse(text: &str) -> Result<Url, String> {
 /// Parses a URL to which the signals' paths are appended.
 ///
 /// # Errors
-/// As [`parse`]'s, and if the URL ends with such a path already.
+/// Those of [`parse`], and a URL that ends with such a path already.
 pub(crate) fn base(text: &str) -> Result<Url, String> {
     let url = parse(text)?;
     for signal in ["metrics", "logs", "traces"] {

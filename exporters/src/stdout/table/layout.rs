@@ -10,11 +10,11 @@ use super::rows::Row;
 
 /// Cells between columns.
 const GAP: usize = 2;
-/// Names keep at least this width, in cells, when another column is added …
+/// A column is added only if names keep at least this width, in cells.
 const NAME_WIDTH: usize = 17;
-/// … and at least this fraction of the screen (one fifth).
+/// A column is added only if names keep at least one fifth of the screen's width.
 const NAME_FRACTION: usize = 5;
-/// As [`NAME_FRACTION`], for connections, whose names contain addresses.
+/// The same for connections, whose names contain addresses: one quarter.
 const ADDRESS_FRACTION: usize = 4;
 /// Columns from this priority on are added only if names keep [`COMFORTABLE_NAME_WIDTH`].
 const OPTIONAL_PRIORITY: u8 = 6;
@@ -35,7 +35,7 @@ struct Column {
     right: bool,
 }
 
-/// From left to right.
+/// All columns, from left to right.
 const COLUMNS: [Column; 15] = [
     Column { head: "SERVICE", priority: 9, min_width: 7, text: |row| row.service.clone(), right: false },
     Column {
@@ -87,7 +87,7 @@ impl Layout {
         let names_within = |room: usize| source.min(room) + GAP + destination.min(room);
 
         static ALL: [Column; 15] = COLUMNS;
-        let twice = seen_twice(rows);
+        let has_both_ends = has_flow_with_both_ends(rows);
         let mut wanted: Vec<(u8, usize, &'static Column, usize)> = Vec::new();
         for (position, column) in ALL.iter().enumerate() {
             let texts: Vec<_> = rows.iter().chain([total]).map(column.text).collect();
@@ -95,7 +95,7 @@ impl Layout {
             let priority = match column.head {
                 "SERVICE" if is_blank => continue,
                 // Without it two rows of one flow would look equal.
-                "HERE" if twice => 0,
+                "HERE" if has_both_ends => 0,
                 _ if is_blank => column.priority + 20,
                 _ => column.priority,
             };
@@ -159,12 +159,13 @@ fn column_text(row: &Row) -> impl Fn(&Column) -> String + '_ {
 }
 
 /// Returns whether both ends of any flow are on this host.
-fn seen_twice(rows: &[Row]) -> bool {
+fn has_flow_with_both_ends(rows: &[Row]) -> bool {
     let mut seen = HashSet::new();
     rows.iter().any(|row| !seen.insert((&row.source, &row.destination, &row.service)))
 }
 
-/// Divides `room` between two names. Each gets the width that it needs; if that is too much, it gets what the other leaves, at least half.
+/// Divides `room` between two names. Each gets the width that it needs. If `room` is less than both need, a name gets what
+/// the other one leaves, but no less than half if it needs that.
 fn share(room: usize, one: usize, other: usize) -> (usize, usize) {
     if one + other <= room {
         return (one, other);

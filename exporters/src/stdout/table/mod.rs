@@ -16,7 +16,7 @@ use rows::{Row, Rows};
 
 /// Lines of a screen that are not rows: title, heading, "more", total, an empty line, and the cursor's.
 const OTHER_LINES: usize = 6;
-/// Rows to show on a screen of any height.
+/// Minimum number of rows, on a screen of any height.
 const MIN_ROWS: usize = 3;
 
 const BOLD: &str = "\x1b[1m";

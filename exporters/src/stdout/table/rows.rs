@@ -20,7 +20,7 @@ pub(super) enum Side {
 pub(super) struct Row {
     pub(super) source: String,
     pub(super) destination: String,
-    /// The service that the client meant; empty if it is unknown, or the destination already.
+    /// The service to which the client connected. Empty if it is unknown or equal to the destination.
     pub(super) service: String,
     pub(super) side: Side,
     /// Payload bytes from source to destination.

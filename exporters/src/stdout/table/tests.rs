@@ -16,7 +16,7 @@ fn text(name: &str) -> Arc<str> {
     if name == "unknown" { Arc::default() } else { name.into() }
 }
 
-/// A series. `names` are reporter, source, source namespace, service, destination, destination namespace.
+/// Returns a series. `names` are reporter, source, source namespace, service, destination, destination namespace.
 fn flow(level: Level, names: [&str; 6], measures: Measures) -> Series {
     let [reporter, source, source_namespace, service, destination, namespace] = names;
     let workload = |name, namespace| WorkloadKey {
@@ -74,7 +74,7 @@ fn window(series: Vec<Series>) -> Window {
     Window { start: golden::START, end: golden::END, series }
 }
 
-/// A host without Kubernetes: systemd units, processes, unknown peers, and one flow with both ends on the host.
+/// Returns the window of a host without Kubernetes: systemd units, processes, unknown peers, and one flow with both ends on the host.
 fn host() -> Window {
     let row = |names: [&str; 4], sent, received, retransmits, rtt, connections| {
         let [reporter, source, destination, service] = names;
@@ -120,7 +120,7 @@ fn host() -> Window {
     ])
 }
 
-/// A Kubernetes node: namespaces, services, long names, and an overflow series.
+/// Returns the window of a Kubernetes node: namespaces, services, long names, and an overflow series.
 fn node() -> Window {
     let row = |names, sent, received, retransmits, rtt, connections| {
         flow(Level::Workload, names, measures(Numbers { sent, received, retransmits, rtt, connections }))
@@ -199,7 +199,7 @@ fn tables_at_80_and_160_columns() {
 }
 
 /// *Scenario*: a window with connection series only, one with service series only, and the golden window.
-/// *Guarantees*: the table shows the finer of the levels service and workload; it shows connections, with addresses, only if there is no
+/// *Guarantees*: the table shows the finer of the levels service and workload. It shows connections, with addresses, only if there is no
 /// other level.
 #[test]
 fn the_level_is_the_finest_that_names_workloads() {
@@ -221,8 +221,8 @@ fn an_empty_window_has_a_note() {
     insta::assert_snapshot!(tables.join("\n"));
 }
 
-/// *Scenario*: more flows than the terminal has lines; a terminal with only a few lines.
-/// *Guarantees*: the table shows the busiest flows, the number and the bytes of the others, and the total; it has at least three rows.
+/// *Scenario*: more flows than the terminal has lines, and a terminal with only a few lines.
+/// *Guarantees*: the table shows the busiest flows, the number and the bytes of the others, and the total. It has at least three rows.
 #[test]
 fn rows_are_limited_to_the_terminal() {
     let table = draw(&host(), &View { columns: 80, rows: Some(10), styled: false });
@@ -244,7 +244,7 @@ fn styles_are_bold_and_dim() {
 }
 
 /// *Scenario*: every width from 1 to 220, with long names that contain wide characters and control characters.
-/// *Guarantees*: no line is wider than the terminal or contains a control character; nothing panics.
+/// *Guarantees*: no line is wider than the terminal or contains a control character. Nothing panics.
 #[test]
 fn no_line_is_wider_than_the_terminal() {
     let mut window = node();
@@ -274,7 +274,7 @@ fn no_line_is_wider_than_the_terminal() {
 }
 
 /// *Scenario*: a window of length zero, and one with the largest time.
-/// *Guarantees*: the table has no rates; nothing panics.
+/// *Guarantees*: the table has no rates. Nothing panics.
 #[test]
 fn odd_windows_are_drawn() {
     let mut window = host();

@@ -47,7 +47,7 @@ fn a_list_and_an_inspection_decode_to_the_same() {
     assert_eq!(listed.published, [end("0.0.0.0", 8080), end("192.0.2.1", 8081), end("::", 8080)]);
 }
 
-/// *Scenario*: containers that were created, that ended, and one in the host's network; and empty responses.
+/// *Scenario*: containers that were created and that ended, one in the host's network, and empty responses.
 /// *Guarantees*: each has its state, and nothing is invented for an empty response.
 #[test]
 fn each_state_is_decoded() {
@@ -70,7 +70,7 @@ fn each_state_is_decoded() {
 }
 
 /// *Scenario*: times of Docker and Podman, and texts that are not times.
-/// *Guarantees*: nanoseconds and offsets are read; the year 1 is no time.
+/// *Guarantees*: nanoseconds and offsets are read. The year 1 is no time.
 #[test]
 fn times_are_parsed_as_daemons_write_them() {
     for (text, nanos) in [
@@ -90,7 +90,7 @@ fn times_are_parsed_as_daemons_write_them() {
 }
 
 /// *Scenario*: endpoints of every kind, and container ids.
-/// *Guarantees*: an unsupported one is refused with a remedy; ids are 64 hex digits.
+/// *Guarantees*: an unsupported endpoint is refused with a remedy. A container id has 64 hex digits.
 #[test]
 fn endpoints_and_ids_are_checked() {
     let unix = DaemonAddress::Unix("/var/run/docker.sock".to_owned());

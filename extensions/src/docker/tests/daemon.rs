@@ -74,9 +74,9 @@ fn inspected(digit: char, name: &str, address: &str, started: &str) -> String {
     )
 }
 
-/// *Scenario*: the daemon is absent at the start, then present; its stream of events is cut, and in the gap one container vanished without
-/// a trace, one ended at a known time, and one took the address of the first.
-/// *Guarantees*: no restart is needed; each address has the name that was valid at each time; nothing of the gap stays.
+/// *Scenario*: the daemon is absent at the start and present later. Its stream of events is cut. During the gap one container vanished, one
+/// ended at a known time, and one got the address of the first.
+/// *Guarantees*: no restart is needed. Each address has the name that was valid at each time, also during the gap.
 #[tokio::test]
 async fn a_gap_is_repaired() {
     let daemon = FakeDaemon::new();
@@ -103,9 +103,9 @@ async fn a_gap_is_repaired() {
     server.abort();
 }
 
-/// *Scenario*: inspections return what is not a container, an error, and (as Podman does for one that is being removed) 500 with "no such
-/// container"; then a cgroup has the id of a container that no event reported.
-/// *Guarantees*: a bad response affects only its container and not the connection; the missed container is found by its id.
+/// *Scenario*: inspections return a body that is not a container, an error, and (as Podman does for one that is being removed) 500 with "no
+/// such container". Then a cgroup has the id of a container that no event reported.
+/// *Guarantees*: a bad response affects only its container and not the connection. The container without an event is found by its id.
 #[tokio::test]
 async fn a_bad_response_and_a_missed_event_affect_nothing_else() {
     let daemon = FakeDaemon::new();

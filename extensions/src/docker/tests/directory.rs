@@ -36,10 +36,10 @@ fn event(at: u64, begun: bool) -> UpdateSource {
     UpdateSource::Event { at: UnixNanos(at), begun }
 }
 
-/// *Scenario*: a container is renamed, ends, and its address goes to another one.
-/// *Guarantees*: a record's time decides which name it gets; an id keeps its last name, an address does not.
+/// *Scenario*: a container is renamed and ends, and another one gets its address.
+/// *Guarantees*: a record gets the name that was valid at its time. An id keeps its last name, an address does not.
 #[test]
-fn names_are_as_of_the_records_time() {
+fn names_are_those_of_the_records_time() {
     let directory = following();
     directory.apply(&container('a', "one", &["172.17.0.2"]), event(100, true));
     directory.apply(&container('a', "two", &["172.17.0.2"]), event(200, false));
@@ -83,7 +83,7 @@ fn each_network_has_its_own_address() {
 }
 
 /// *Scenario*: a container is found running by a list, long after it was started.
-/// *Guarantees*: records since its start carry its name.
+/// *Guarantees*: records since its start have its name.
 #[test]
 fn a_listed_container_has_its_name_since_its_start() {
     let directory = following();
@@ -93,8 +93,8 @@ fn a_listed_container_has_its_name_since_its_start() {
 }
 
 /// *Scenario*: a Compose service and a container outside Compose publish ports, on all addresses and on one.
-/// *Guarantees*: the published port resolves to the service only at this host's addresses; so does the backend's address; addresses whose
-/// connections may be translated are known.
+/// *Guarantees*: a published port resolves to the service only at this host's addresses. The backend's address resolves to it too. The
+/// addresses whose connections may be translated are known.
 #[test]
 fn published_ports_and_backends_resolve_to_the_service() {
     let directory = following();
@@ -130,8 +130,9 @@ fn published_ports_and_backends_resolve_to_the_service() {
     assert!(!translated("10.0.0.9"));
 }
 
-/// *Scenario*: a cgroup's container that the daemon has not reported, in each status; then the daemon does not know it.
-/// *Guarantees*: pending only while a result may come; looked up once; a foreign id is not looked up again until some lists later.
+/// *Scenario*: a cgroup has the id of a container that the daemon has not reported, in each status. Then the daemon has no such container.
+/// *Guarantees*: it is pending only while a result may arrive, and is looked up once. A foreign id is looked up again only after several
+/// lists.
 #[test]
 fn unknown_containers_are_looked_up_once() {
     let directory = DockerDirectory::new(&DockerConfig::default());
@@ -168,7 +169,7 @@ fn an_address_in_a_network_of_containers_is_pending() {
     assert_eq!(name_at_address(&directory, "10.0.0.1", now), "unknown");
 }
 
-/// *Scenario*: ten thousand containers come and go with the same addresses.
+/// *Scenario*: ten thousand containers start and end, one after the other, with the same address.
 /// *Guarantees*: the number of former values stays bounded, by age.
 #[test]
 fn churn_does_not_grow_the_table() {

@@ -1,4 +1,4 @@
-//! A minimal daemon for what a real one cannot be made to do.
+//! A minimal daemon, for responses and failures that a real one cannot be made to produce.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -19,13 +19,13 @@ use tokio::task::JoinHandle;
 /// The fake daemon and its responses.
 #[derive(Clone)]
 pub struct FakeDaemon {
-    answers: Arc<Mutex<Answers>>,
+    responses: Arc<Mutex<Responses>>,
     events: broadcast::Sender<Option<String>>,
     folder: Arc<TempDir>,
 }
 
 #[derive(Default)]
-struct Answers {
+struct Responses {
     list: String,
     inspections: HashMap<String, String>,
     requests: Vec<String>,
@@ -34,7 +34,7 @@ struct Answers {
 impl FakeDaemon {
     pub fn new() -> Self {
         Self {
-            answers: Arc::default(),
+            responses: Arc::default(),
             events: broadcast::channel(64).0,
             folder: Arc::new(TempDir::new().unwrap()),
         }
@@ -57,12 +57,12 @@ impl FakeDaemon {
     }
 
     pub fn set_list(&self, list: &str) {
-        self.answers.lock().unwrap().list = list.to_owned();
+        self.responses.lock().unwrap().list = list.to_owned();
     }
 
     /// Sets the response for a container; one that has a `message` is sent as an error.
     pub fn set_inspection(&self, id: &str, inspection: &str) {
-        self.answers.lock().unwrap().inspections.insert(id.to_owned(), inspection.to_owned());
+        self.responses.lock().unwrap().inspections.insert(id.to_owned(), inspection.to_owned());
     }
 
     /// Sends an event to all streams.
@@ -77,7 +77,7 @@ impl FakeDaemon {
 
     /// Returns the number of requests for `what`.
     pub fn requests(&self, what: &str) -> usize {
-        self.answers.lock().unwrap().requests.iter().filter(|request| *request == what).count()
+        self.responses.lock().unwrap().requests.iter().filter(|request| *request == what).count()
     }
 
     /// Waits until the events were requested `times` times.
@@ -91,22 +91,22 @@ impl FakeDaemon {
     }
 
     fn note(&self, what: &str) {
-        self.answers.lock().unwrap().requests.push(what.to_owned());
+        self.responses.lock().unwrap().requests.push(what.to_owned());
     }
 }
 
 async fn list(State(daemon): State<FakeDaemon>) -> String {
     daemon.note("list");
-    daemon.answers.lock().unwrap().list.clone()
+    daemon.responses.lock().unwrap().list.clone()
 }
 
 async fn inspect(State(daemon): State<FakeDaemon>, Path(id): Path<String>) -> Response {
     daemon.note("inspect");
-    match daemon.answers.lock().unwrap().inspections.get(&id) {
-        Some(answers) if answers.contains("message") => {
-            (StatusCode::INTERNAL_SERVER_ERROR, answers.clone()).into_response()
+    match daemon.responses.lock().unwrap().inspections.get(&id) {
+        Some(response) if response.contains("message") => {
+            (StatusCode::INTERNAL_SERVER_ERROR, response.clone()).into_response()
         }
-        Some(answers) => answers.clone().into_response(),
+        Some(response) => response.clone().into_response(),
         None => (StatusCode::NOT_FOUND, r#"{"message": "No such container"}"#).into_response(),
     }
 }

@@ -33,13 +33,13 @@ pub(super) fn service(answer: Answer<Handle<Service>>) -> String {
     }
 }
 
-/// Name of the container `id`.
+/// Returns the name of the container `id`, `pending` or `unknown`.
 pub(super) fn name_of_id(directory: &DockerDirectory, id: &str, at: u64) -> String {
     let cgroup = CgroupName { container_id: id, ..CgroupName::default() };
     name(directory.workload_of_cgroup(&cgroup, UnixNanos(at)))
 }
 
-/// Name of the container that had the address.
+/// Returns the name of the container that had the address, `pending` or `unknown`.
 pub(super) fn name_at_address(directory: &DockerDirectory, address: &str, at: u64) -> String {
     name(directory.workload_of_address(end(address, 80), UnixNanos(at)))
 }

@@ -22,7 +22,7 @@ fn bad_settings_are_explained() {
     insta::assert_snapshot!(problems("{node: 'a,spec.x=y', lables: []}"));
 }
 
-/// *Scenario*: nothing is set; everything is.
+/// *Scenario*: a section without settings, and one with all settings.
 /// *Guarantees*: both are valid.
 #[test]
 fn sound_settings() {

@@ -46,7 +46,7 @@ struct SlicePort<'a> {
     protocol: Cow<'a, str>,
 }
 
-/// An address and port behind a service.
+/// An address and port that serve a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Backend {
     /// Address of the endpoint; IPv4 if it is an IPv4-mapped IPv6 address.

@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Uid(pub u128);
 
-/// Id of a container: the first half of its 64 hex digits, which is unique enough.
+/// Id of a container: the first 32 of its 64 hex digits. These 128 bits are random, so they are unique in practice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ContainerId(pub u128);
 
@@ -33,7 +33,7 @@ impl Uid {
         number(&digits).map(Self)
     }
 
-    /// Returns eight bytes of the uid, for tables in which the whole one takes too much memory. Never 0.
+    /// Returns the two halves of the uid combined by XOR, for tables in which the whole uid takes too much memory. Never 0.
     pub fn short(self) -> u64 {
         ((self.0 >> 64) as u64 ^ self.0 as u64).max(1)
     }

@@ -62,7 +62,7 @@ impl<'a> ObjectMeta<'a> {
     }
 
     /// Returns the end of the deletion's grace period, rounded up to the next second.
-    pub fn to_end(&self) -> Option<UnixNanos> {
+    pub fn deletion_end(&self) -> Option<UnixNanos> {
         rfc3339::parse_utc_seconds(&self.deletion_timestamp)
             .map(|end| UnixNanos(end.0.saturating_add(1_000_000_000)))
     }

@@ -28,7 +28,7 @@ fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -
     Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 
-/// Whether a port's protocol is TCP, which is the default.
+/// Returns whether a port's protocol is TCP, which is the default.
 fn is_tcp(protocol: &str) -> bool {
     protocol.is_empty() || protocol == "TCP"
 }

@@ -114,17 +114,17 @@ struct StateTimes<'a> {
 // === impl Pod ===
 
 impl<'a> Pod<'a> {
-    /// Name of the pod's node; empty before it is scheduled.
+    /// Returns the name of the pod's node; empty before it is scheduled.
     pub fn node(&self) -> &str {
         &self.spec.node_name
     }
 
-    /// Whether the pod is in its node's network namespace, and so has its node's addresses.
+    /// Returns whether the pod is in its node's network namespace, and so has its node's addresses.
     pub fn host_network(&self) -> bool {
         self.spec.host_network
     }
 
-    /// Whether all containers have ended permanently. Another pod may get the addresses.
+    /// Returns whether all containers have ended permanently. Another pod may get the addresses.
     pub fn finished(&self) -> bool {
         matches!(&*self.status.phase, "Succeeded" | "Failed")
     }

@@ -16,7 +16,7 @@ const POD: &str = r#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"web-7d4
 "containerStatuses":[{"name":"web","state":{"running":{"startedAt":"2026-11-21T09:10:05Z"}},"lastState":{"terminated":{"exitCode":1,"startedAt":"2026-11-21T09:00:05Z","finishedAt":"2026-11-21T09:10:04Z"}},
 "ready":true,"restartCount":1,"containerID":"containerd://bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb","started":true}],"qosClass":"BestEffort"}}"#;
 
-/// *Scenario*: a container whose state was lost with its node's: Kubernetes writes `null` for its times.
+/// *Scenario*: a container whose state was lost when its node restarted. Kubernetes writes `null` for its times.
 /// *Guarantees*: the pod is decoded.
 #[test]
 fn times_that_are_unknown() {
@@ -58,10 +58,10 @@ fn pod() {
     );
 }
 
-/// *Scenario*: a pod that was just created, in the host's network; one with nulls wherever Go writes them.
+/// *Scenario*: a pod in the host's network that was just created, and a pod with null in each field in which Go writes it.
 /// *Guarantees*: missing fields are empty.
 #[test]
-fn young_pods() {
+fn new_pods() {
     let pod: Pod<'_> = serde_json::from_str(
         r#"{"metadata":{"name":"a"},"spec":{"hostNetwork":true,"containers":[{"name":"a","ports":[{"containerPort":80,"hostPort":80}]}]},"status":{"phase":"Pending"}}"#,
     )
@@ -75,7 +75,7 @@ fn young_pods() {
 }
 
 /// *Scenario*: a load balancer's service, a headless one, an external name.
-/// *Guarantees*: the addresses and TCP ports to which clients connect; none for the latter two.
+/// *Guarantees*: the first has the addresses and TCP ports to which clients connect. The others have none.
 #[test]
 fn services() {
     let json = r#"{"metadata":{"name":"web","namespace":"shop"},"spec":{"type":"LoadBalancer","clusterIP":"10.96.0.5","clusterIPs":["10.96.0.5","fd00:10:96::5"],
@@ -93,8 +93,8 @@ fn services() {
     }
 }
 
-/// *Scenario*: a slice with ready and other endpoints; one without ports; an empty one, for which Go writes null.
-/// *Guarantees*: every endpoint with each TCP port, and the pod that it refers to.
+/// *Scenario*: a slice with ready and other endpoints, one without ports, and an empty one, for which Go writes null.
+/// *Guarantees*: each endpoint is a backend with each TCP port, and with the pod to which it refers.
 #[test]
 fn endpoint_slices() {
     let json = r#"{"metadata":{"name":"web-abc","namespace":"shop","labels":{"kubernetes.io/service-name":"web"}},"addressType":"IPv4",
@@ -115,7 +115,7 @@ fn endpoint_slices() {
 }
 
 /// *Scenario*: times as Kubernetes writes them, and texts that are not times.
-/// *Guarantees*: leap days and centuries are counted; everything else is refused.
+/// *Guarantees*: leap days and centuries are counted. All other texts are refused.
 #[test]
 fn times() {
     let read = |text| crate::rfc3339::parse_utc_seconds(text).map(|time| time.0 / 1_000_000_000);

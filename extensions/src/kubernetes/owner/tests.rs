@@ -17,8 +17,8 @@ fn controlled(kind: &str, name: &str, labels: &str, annotations: &str) -> String
     shown(&format!(r#"{{"kind":"{kind}","name":"{name}","controller":true}}"#), labels, annotations)
 }
 
-/// *Scenario*: a pod of each controller that Kubernetes, Argo and OpenShift have, of none, and of an owner that does not control it.
-/// *Guarantees*: the top owner; if there is no proof of an owner above the controller, the controller.
+/// *Scenario*: a pod of each controller of Kubernetes, Argo and OpenShift, a pod without an owner, and one whose owner does not control it.
+/// *Guarantees*: the topmost owner is shown, or the controller if the pod does not prove that the controller has an owner.
 #[test]
 fn owners() {
     let hash = r#"{"app":"web","pod-template-hash":"7d4b9c6f5d"}"#;

@@ -5,7 +5,7 @@ use std::hash::Hash;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
-/// Elements with the number of objects that have each. An element is gone when it was removed as often as it was added.
+/// Elements with the number of objects that have each. An element leaves the set when it was removed as often as it was added.
 #[derive(Debug)]
 pub(super) struct CountedSet<T> {
     counts: HashMap<T, u32, RandomState>,
@@ -40,7 +40,7 @@ impl<T: Hash + Eq> CountedSet<T> {
         }
     }
 
-    /// Number of times that an element was added that no object had.
+    /// Returns the number of times that an element was added that no object had.
     pub fn changes(&self) -> u64 {
         self.changes
     }

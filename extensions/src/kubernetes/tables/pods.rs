@@ -17,7 +17,7 @@ use crate::history::{Bounds, History, shrink_if_sparse};
 use crate::kubernetes::objects::{ContainerId, ContainerStatus, Pod, Uid, pick};
 use crate::kubernetes::owner;
 
-/// What is stored of pods, by the configuration.
+/// Selects what is stored of pods, as configured.
 #[derive(Debug, Default)]
 pub(in crate::kubernetes) struct SelectedFields {
     /// The node whose pods' containers are stored; empty for all nodes.
@@ -28,7 +28,7 @@ pub(in crate::kubernetes) struct SelectedFields {
     pub annotations: Vec<(String, Arc<LabelKey>)>,
 }
 
-/// All pods.
+/// Table of all pods.
 pub(in crate::kubernetes) struct Pods {
     selected: SelectedFields,
     strings: StringPool,
@@ -79,7 +79,7 @@ struct LocalPod {
 /// Annotation with the hash of a static pod's configuration, which is its uid in the paths of its cgroups. Its uid in the API differs.
 const CONFIG_HASH: &str = "kubernetes.io/config.hash";
 
-/// How far nodes' clocks may differ from this node's.
+/// Largest difference between a node's clock and that of this node.
 const SLACK: Duration = Duration::from_secs(5);
 
 // === impl PodRef ===
@@ -111,7 +111,7 @@ impl Pods {
         }
     }
 
-    /// Enters or updates a pod. Returns `Ok(false)` if it has no uid.
+    /// Adds or updates a pod. Returns `Ok(false)` if it has no uid.
     ///
     /// # Errors
     /// Its labels or annotations cannot be decoded.
@@ -139,7 +139,7 @@ impl Pods {
             local,
             workload,
         };
-        // A start time is from the node's clock, which may be wrong. It is limited to the times of the API server.
+        // A start time is from the node's clock, which may be wrong. It is limited to the time from the pod's creation until now.
         let created = pod.metadata.created().unwrap_or_default();
         let started = pod.first_start().map(|start| start.max(created).min(update.now));
         self.replace(uid, before.as_ref(), Some(&after), started, update);
@@ -175,18 +175,18 @@ impl Pods {
         shrink_if_sparse(&mut self.entries);
     }
 
-    /// Number of changes that may change the result of a look-up.
+    /// Returns the number of changes so far that may change the result of a look-up.
     pub fn changes(&self) -> u64 {
         let [a, b, c] = [self.addresses.changes(), self.uids.changes(), self.containers.changes()];
         a + b + c + self.node_ports.changes() + self.on_nodes.changes() + self.nodes.changes()
     }
 
-    /// Number of pods.
+    /// Returns the number of pods.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Number of former values that are kept.
+    /// Returns the number of former values that are kept.
     pub fn past_len(&self) -> usize {
         let [a, b, c] = [self.addresses.past_len(), self.uids.past_len(), self.containers.past_len()];
         a + b + c + self.node_ports.past_len() + self.on_nodes.past_len()
@@ -294,7 +294,7 @@ impl Pods {
         Ok(if labels.is_empty() { Arc::default() } else { labels.into() })
     }
 
-    /// Enters the containers of a pod of the selected node, and returns their ids.
+    /// Adds the containers of a pod of the selected node. Returns their ids and the uid in their cgroups' paths.
     fn local(
         &mut self,
         pod: &Pod<'_>,
@@ -391,7 +391,7 @@ impl Pods {
                     // The pod has a new name, but the address belongs to another pod by now.
                     continue;
                 }
-                // A pod gets another address when its sandbox is created again, so it has that address since now.
+                // A pod whose sandbox is created again gets another address, which it has from now on.
                 match started.filter(|_| old.is_empty()) {
                     Some(start) => self.addresses.set_with_slack(*address, pod_ref.clone(), start, SLACK),
                     None => self.addresses.set_since(*address, pod_ref.clone(), update.since, update.now),

@@ -1,4 +1,4 @@
-//! Table of services by address, and of the backends behind them.
+//! Table of services by address, and of their backends.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::string_pool::StringPool;
 use crate::history::Bounds;
 use crate::kubernetes::objects::{self, EndpointSlice, Uid};
 
-/// All services and the slices of their endpoints.
+/// Table of all services and the slices of their endpoints.
 pub(in crate::kubernetes) struct Services {
     strings: StringPool,
     interner: Interner<Service>,
@@ -28,7 +28,7 @@ pub(in crate::kubernetes) struct Services {
     ranges: AddressRanges,
 }
 
-/// The service and pod behind an address and port of a slice.
+/// The service and pod to which an address and port of a slice belong.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::kubernetes) struct BackendService {
     /// The service; the first by namespace and name if there are several, marked as ambiguous.
@@ -72,7 +72,7 @@ impl Services {
         }
     }
 
-    /// Enters or updates a service. Returns false if it has no uid.
+    /// Adds or updates a service. Returns false if it has no uid.
     pub fn apply(&mut self, service: &objects::Service<'_>, update: Update) -> bool {
         let Some(uid) = service.metadata.uid() else { return false };
         let handle = self.handle(&service.metadata.namespace, &service.metadata.name);
@@ -101,7 +101,7 @@ impl Services {
         }
     }
 
-    /// Enters or updates a slice. Returns false if it has no uid.
+    /// Adds or updates a slice. Returns false if it has no uid.
     pub fn apply_slice(&mut self, slice: &EndpointSlice<'_>, update: Update) -> bool {
         let Some(uid) = slice.metadata.uid() else { return false };
         let Some(name) = slice.service() else {
@@ -146,7 +146,7 @@ impl Services {
         self.backends.evict_expired(now);
     }
 
-    /// Number of changes that may change the result of a look-up.
+    /// Returns the number of changes so far that may change the result of a look-up.
     pub fn changes(&self) -> u64 {
         self.frontends.changes()
             + self.node_ports.changes()
@@ -154,12 +154,12 @@ impl Services {
             + self.addresses.changes()
     }
 
-    /// Numbers of services and slices.
+    /// Returns the numbers of services and slices.
     pub fn counts(&self) -> [usize; 2] {
         [self.services.len(), self.slices.len()]
     }
 
-    /// Numbers of former values of services and of slices that are kept.
+    /// Returns the numbers of former values of services and of slices that are kept.
     pub fn past_len(&self) -> [usize; 2] {
         [self.frontends.past_len() + self.node_ports.past_len(), self.backends.past_len()]
     }
@@ -175,7 +175,7 @@ impl Services {
         self.node_ports.at(&port, at)
     }
 
-    /// Returns the service and pod behind the address and port at `at`.
+    /// Returns the service and pod to which the address and port belonged at `at`.
     #[inline]
     pub fn of_backend(&self, address: IpAddr, port: u16, at: UnixNanos) -> Option<&BackendService> {
         self.backends.at(&(address, port), at).or_else(|| self.backends.at(&(address, 0), at))
@@ -222,8 +222,8 @@ impl Services {
             for key in entry.keys().filter(|key| !before.is_some_and(|before| before.has(*key))) {
                 // Creation times are whole seconds. If another service had the address in that second, this one has it from the end of the
                 // second.
-                let doubt = if frontends.at(&key, update.since).is_some() { API_TIME_RESOLUTION } else { 0 };
-                let since = UnixNanos(update.since.0.saturating_add(doubt)).min(update.now);
+                let delay = if frontends.at(&key, update.since).is_some() { API_TIME_RESOLUTION } else { 0 };
+                let since = UnixNanos(update.since.0.saturating_add(delay)).min(update.now);
                 frontends.add(key, entry.service.clone(), Update { since, ..update }, means);
             }
             for port in

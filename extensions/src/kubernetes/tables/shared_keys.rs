@@ -1,5 +1,5 @@
-//! Table of keys that several objects may declare at a time: a node's port of two pods, a backend of two services. The caller decides what
-//! the key means then, and the meaning is kept as of a time.
+//! Table of keys that several objects may declare at the same time: two pods declare a node's port, two services have the same backend. The
+//! caller derives one meaning from all declarations of a key, and the table keeps this meaning as of a time.
 
 use std::hash::Hash;
 
@@ -48,7 +48,7 @@ impl<K: Hash + Eq + Clone, D: PartialEq, V: PartialEq> SharedKeys<K, D, V> {
                 entry.insert(Declarations::Many(all));
             }
         }
-        self.settle(key, update, means);
+        self.update_meaning(key, update, means);
     }
 
     /// Removes one declaration.
@@ -69,7 +69,7 @@ impl<K: Hash + Eq + Clone, D: PartialEq, V: PartialEq> SharedKeys<K, D, V> {
                 }
             }
         }
-        self.settle(key, update, means);
+        self.update_meaning(key, update, means);
     }
 
     /// Returns the meaning of the key at `at`.
@@ -78,7 +78,7 @@ impl<K: Hash + Eq + Clone, D: PartialEq, V: PartialEq> SharedKeys<K, D, V> {
         self.meaning.at(key, at)
     }
 
-    /// See [`History::changes`].
+    /// Returns the number of changes, as [`History::changes`] does.
     pub fn changes(&self) -> u64 {
         self.meaning.changes()
     }
@@ -97,7 +97,7 @@ impl<K: Hash + Eq + Clone, D: PartialEq, V: PartialEq> SharedKeys<K, D, V> {
         self.declarations.len().max(self.meaning.len())
     }
 
-    fn settle(&mut self, key: K, update: Update, means: impl Fn(&[D]) -> Option<V>) {
+    fn update_meaning(&mut self, key: K, update: Update, means: impl Fn(&[D]) -> Option<V>) {
         let meaning = match self.declarations.get(&key) {
             None => None,
             Some(Declarations::One(declaration)) => means(std::slice::from_ref(declaration)),

@@ -12,6 +12,7 @@ pub(super) struct StringPool {
     sweep_at: usize,
 }
 
+/// Number of texts from which unused ones are freed.
 const FIRST_SWEEP: usize = 256;
 
 // === impl StringPool ===

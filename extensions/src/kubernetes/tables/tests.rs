@@ -5,7 +5,7 @@ use crate::kubernetes::tests::{Fixture, TableKind, at, host_pod, pod};
 
 /// *Scenario*: a day of pods on addresses that are used again: 7,200 pods, 50 at a time, some in the host's network, some that end on
 /// their own, a listing after a gap each hour.
-/// *Guarantees*: every table, and the tables of names, are as small at the end as after the first hour; when all pods are gone they are
+/// *Guarantees*: every table, and the tables of names, are as small at the end as after the first hour. Once all pods are deleted they are
 /// empty.
 #[test]
 fn a_day_of_churn_leaves_nothing() {
@@ -70,10 +70,10 @@ fn change() -> impl Strategy<Value = Change> {
 
 proptest! {
     /// *Scenario*: any sequence of pods that appear, change their address or ports, end and are deleted, in any order.
-    /// *Guarantees*: an address or port that exactly one pod has resolves to that pod, one that no pod has to none; when all pods are
-    /// gone, nothing is left.
+    /// *Guarantees*: an address or port that exactly one pod has resolves to that pod, one that no pod has resolves to none. Once all
+    /// pods are deleted, the tables are empty.
     #[test]
-    fn the_present_is_right(changes in proptest::collection::vec(change(), 1..60)) {
+    fn present_pods_are_found(changes in proptest::collection::vec(change(), 1..60)) {
         let fixture = Fixture::new("node-1", 0);
         let mut alive = std::collections::BTreeMap::new();
         let mut now = 100;
@@ -97,9 +97,9 @@ proptest! {
             }
             for index in 0..4u8 {
                 for host in [false, true] {
-                    let holders: Vec<_> = alive.iter().filter(|(_, (_, h, p))| (*h, *p) == (host, index)).map(|(number, _)| number).collect();
+                    let matching: Vec<_> = alive.iter().filter(|(_, (_, h, p))| (*h, *p) == (host, index)).map(|(number, _)| number).collect();
                     let found = if host { fixture.workload("192.0.2.10", 9000 + u16::from(index), now + 1) } else { fixture.workload(&format!("10.244.1.{index}"), 0, now + 1) };
-                    match holders[..] {
+                    match matching[..] {
                         [] => prop_assert!(["pending", "unknown"].contains(&&*found), "{} has {}", index, found),
                         [only] if host => prop_assert_eq!(found, format!("Deployment/web (web-5f6d-{only})")),
                         // A pod that lost its address to another pod is not reported again when that pod is gone.
@@ -119,7 +119,7 @@ proptest! {
 }
 
 /// *Scenario*: declarations of one key are added and removed, the same one twice.
-/// *Guarantees*: the meaning follows; removing a declaration that was never added changes nothing.
+/// *Guarantees*: the meaning is that of the present declarations. Removing a declaration that was never added changes nothing.
 #[test]
 fn shared_keys() {
     let mut table = shared_keys::SharedKeys::<u8, u8, u8>::new(Default::default());

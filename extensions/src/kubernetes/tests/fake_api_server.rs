@@ -72,7 +72,7 @@ impl FakeApiServer {
         let address = listener.local_addr().unwrap();
         let state = Mutex::new(ServerState { version: 100, streams, ..ServerState::default() });
         let shared = Arc::new(Shared { state, changed: watch::Sender::new(0) });
-        let app = axum::Router::new().fallback(answer).with_state(Arc::clone(&shared));
+        let app = axum::Router::new().fallback(respond).with_state(Arc::clone(&shared));
         tokio::spawn(async move { axum::serve(listener, app).await });
         Self { address, shared }
     }
@@ -111,7 +111,7 @@ impl FakeApiServer {
         self.changed(inner);
     }
 
-    /// Cuts all watches in the middle of their answers.
+    /// Cuts all watches in the middle of their responses.
     pub fn cut(&self) {
         let mut inner = self.inner();
         inner.generation += 1;
@@ -183,7 +183,7 @@ fn refuse(code: u16, reason: &str, after: u64) -> Response {
     response
 }
 
-async fn answer(
+async fn respond(
     State(shared): State<Arc<Shared>>,
     uri: Uri,
     Query(query): Query<HashMap<String, String>>,

@@ -53,7 +53,7 @@ impl MetricReader for Reader {
     }
 }
 
-/// Short waits. The time limits are as long as a loaded machine may need.
+/// Returns short waits, with time limits as long as a loaded machine may need.
 fn timing() -> Timing {
     Timing {
         backoff: Duration::from_millis(2),
@@ -83,7 +83,7 @@ async fn start(address: SocketAddr, timing: Timing) -> Running {
 }
 
 impl Running {
-    /// Name of the workload that has the address now.
+    /// Returns the name of the workload that has the address now, `pending` or `unknown`.
     fn workload(&self, address: &str) -> String {
         let end = Endpoint { address: address.parse().unwrap(), port: 0 };
         match self.directory.workload_of_address(end, UnixNanos::now()) {
@@ -108,7 +108,7 @@ impl Running {
         panic!("not within 30 s: {what}; {:?}", self.metrics());
     }
 
-    /// All metrics: name and attributes without the extension's id → value.
+    /// Returns the values of all metrics by name and attributes, without the extension's id.
     fn metrics(&self) -> HashMap<String, f64> {
         let mut collected = ResourceMetrics::default();
         self.reader.collect(&mut collected).unwrap();
@@ -153,7 +153,8 @@ impl Running {
     }
 }
 
-/// *Scenario*: a server that begins to stream a listing and then reports that its store cannot, as Kubernetes 1.34 on an older etcd does.
+/// *Scenario*: a server that begins to stream a listing and then reports that its store does not support this, as Kubernetes 1.34 on an
+/// older etcd does.
 /// *Guarantees*: the listing is paged instead, without a wait.
 #[tokio::test]
 async fn a_store_that_cannot_stream() {
@@ -172,8 +173,10 @@ async fn a_store_that_cannot_stream() {
     running.end().await;
 }
 
-/// *Scenario*: a server that streams listings, then one that refuses to; pods, services and slices that exist and that are added later.
-/// *Guarantees*: everything is known either way; the second server is paged after one refusal; events follow; the metrics show it.
+/// *Scenario*: a server that streams listings, and one that refuses to stream. Pods, services and slices exist at the start, and pods are
+/// added and deleted later.
+/// *Guarantees*: everything is found in both cases. The second server is paged after one refusal. Later events are applied. The metrics
+/// count all of this.
 #[tokio::test]
 async fn lists_then_follows() {
     for streams in [true, false] {
@@ -227,7 +230,7 @@ async fn lists_then_follows() {
 }
 
 /// *Scenario*: watches are cut in the middle, again and again, while pods are added.
-/// *Guarantees*: each watch resumes where it was: everything arrives, nothing is listed again.
+/// *Guarantees*: each watch resumes where it was cut. Every pod is found, and nothing is listed again.
 #[tokio::test]
 async fn cut_watches_are_resumed() {
     let api = FakeApiServer::start(true).await;
@@ -247,9 +250,9 @@ async fn cut_watches_are_resumed() {
 
 /// *Scenario*: while a watch is cut, pods change and the server drops the watch's version (410), first with streamed listings, then with
 /// pages.
-/// *Guarantees*: everything is listed again; what vanished in the gap is removed, and only when the listing is complete.
+/// *Guarantees*: everything is listed again. What vanished in the gap is removed, but not before the listing is complete.
 #[tokio::test]
-async fn gone() {
+async fn an_expired_version_is_listed_again() {
     for streams in [true, false] {
         let api = FakeApiServer::start(streams).await;
         api.put(PODS, &pod(1, "stays", "10.244.1.1", 0));
@@ -337,8 +340,8 @@ async fn throttled() {
     running.end().await;
 }
 
-/// *Scenario*: no process listens at the server's address at first; later one does.
-/// *Guarantees*: the start does not fail; look-ups are pending, then unknown; when the server is there everything is known, without a
+/// *Scenario*: at first no process listens at the server's address. Later a server does.
+/// *Guarantees*: the start does not fail. Look-ups are pending, then unknown. Once the server is there everything is found, without a
 /// restart.
 #[tokio::test]
 async fn unreachable_at_start() {
@@ -355,7 +358,7 @@ async fn unreachable_at_start() {
     running.end().await;
 }
 
-/// *Scenario*: the server accepts a connection and sends nothing; then it begins a response and sends nothing more.
+/// *Scenario*: the server accepts a connection and sends nothing. Then it begins a response and sends nothing more.
 /// *Guarantees*: each request ends after its time limit and is sent again.
 #[tokio::test]
 async fn silence() {
@@ -369,8 +372,9 @@ async fn silence() {
     running.end().await;
 }
 
-/// *Scenario*: the rule for services is missing (403); the responses for slices are not an API server's; a pod cannot be decoded.
-/// *Guarantees*: the others work; each failure is counted under its reason.
+/// *Scenario*: the ClusterRole lacks the rule for services (403), the responses for slices are not those of an API server, and a pod cannot
+/// be decoded.
+/// *Guarantees*: the other objects are found. Each failure is counted under its reason.
 #[tokio::test]
 async fn one_resource_fails() {
     let api = FakeApiServer::start(true).await;

@@ -33,7 +33,7 @@ pub fn container_id(number: u64) -> String {
     format!("{number:064x}").chars().rev().collect()
 }
 
-/// A running pod of the Deployment `owner` on `node-1`, created and started at `start`.
+/// Returns a running pod of the Deployment `owner` on `node-1`, created and started at `start`.
 pub fn pod(number: u64, owner: &str, address: &str, start: u64) -> Value {
     json!({
         "metadata": {
@@ -52,7 +52,7 @@ pub fn pod(number: u64, owner: &str, address: &str, start: u64) -> Value {
     })
 }
 
-/// The same pod in the host's network, with these ports.
+/// Returns the same pod in the host's network, with these ports.
 pub fn host_pod(number: u64, owner: &str, ports: &[u16], start: u64) -> Value {
     let mut pod = pod(number, owner, "192.0.2.10", start);
     pod["spec"]["hostNetwork"] = true.into();
@@ -68,7 +68,7 @@ pub fn service(number: u64, name: &str, address: &str, port: u16) -> Value {
     })
 }
 
-/// A slice of `service` with these (address, pod) pairs at `port`.
+/// Returns a slice of `service` with these (address, pod) pairs at `port`.
 pub fn slice(number: u64, service: &str, port: u16, endpoints: &[(&str, u64)]) -> Value {
     let endpoint = |(address, pod): &(&str, u64)| json!({"addresses": [address], "targetRef": {"kind": "Pod", "uid": uid(*pod)}});
     json!({
@@ -94,12 +94,12 @@ pub struct Fixture {
 }
 
 impl Fixture {
-    /// A directory after empty listings; the last response of the API server was at `contact`.
+    /// Creates a directory after empty listings. The last response of the API server was at `contact`.
     pub fn new(node: &str, contact: u64) -> Self {
         Self::with(node, contact, &["pods", "services", "endpointslices"])
     }
 
-    /// A directory after empty listings of these resources.
+    /// Creates a directory after empty listings of these resources.
     pub fn with(node: &str, contact: u64, listed: &[&str]) -> Self {
         let instruments = Instruments::new(&opentelemetry::global::meter("test"), "kubernetes");
         let resources = ["pods", "services", "endpointslices"];
@@ -134,7 +134,7 @@ impl Fixture {
         self.table(of).remove(&object.to_string(), at(now)).unwrap();
     }
 
-    /// `Deployment/web (web-5f6d-1)`, `pending` or `unknown`.
+    /// Returns a name like `Deployment/web (web-5f6d-1)`, `pending` or `unknown`.
     pub fn workload(&self, address: &str, port: u16, time: u64) -> String {
         let end = Endpoint { address: address.parse().unwrap(), port };
         shown(self.directory.workload_of_address(end, at(time)), |w| {
@@ -142,7 +142,7 @@ impl Fixture {
         })
     }
 
-    /// The same as [`Self::workload`], with the container.
+    /// Returns the same as [`Self::workload`], with the container.
     pub fn cgroup(&self, container_id: &str, pod_uid: &str, time: u64) -> String {
         let name = CgroupName { path: "", container_id, pod_uid };
         shown(self.directory.workload_of_cgroup(&name, at(time)), |w| {
@@ -150,7 +150,7 @@ impl Fixture {
         })
     }
 
-    /// `shop/web`, with `*` if ambiguous.
+    /// Returns a name like `shop/web`, with `*` if it is ambiguous, `pending` or `unknown`.
     pub fn service(&self, address: &str, port: u16, time: u64) -> String {
         let frontend = Endpoint { address: address.parse().unwrap(), port };
         shown(self.directory.service_of_address(frontend, at(time)), named)

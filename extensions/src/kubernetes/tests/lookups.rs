@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::fixture::*;
 
-/// *Scenario*: an address goes from one pod to another between two records; records of both times are looked up after that.
+/// *Scenario*: between two records an address is reassigned from one pod to another. Records of both times are looked up after that.
 /// *Guarantees*: each has the pod of its own time, and none between the two.
 #[test]
 fn recycled_within_one_interval() {
@@ -18,9 +18,10 @@ fn recycled_within_one_interval() {
     assert_eq!(fixture.workload("10.244.1.7", 0, 20), "Deployment/new (new-5f6d-2)");
 }
 
-/// *Scenario*: a pod is deleted, and another pod gets its address soon after; the end of the first is reported late, the start of the
-/// second later.
-/// *Guarantees*: the first has the address until the end of its grace period, not until the report; then no pod has it, until the second.
+/// *Scenario*: a pod is deleted, and another pod gets its address soon after. The end of the first is reported late, and the start of the
+/// second after that.
+/// *Guarantees*: the first has the address until the end of its grace period, not until the report. Then no pod has it until the start of
+/// the second.
 #[test]
 fn an_end_that_is_reported_late() {
     let fixture = Fixture::new("node-1", 60);
@@ -35,10 +36,10 @@ fn an_end_that_is_reported_late() {
     assert_eq!(fixture.workload("10.244.1.7", 0, 11), "Deployment/old (old-5f6d-1)");
 }
 
-/// *Scenario*: the new pod is reported before the end of the old one, which stays, changes, and is removed in the end.
+/// *Scenario*: the new pod is reported before the end of the old one, which stays, changes, and is removed later.
 /// *Guarantees*: the address is the new pod's from its start on, whatever is reported of the old one.
 #[test]
-fn a_lingering_pod_takes_nothing_back() {
+fn a_pod_that_ends_late_does_not_get_its_address_back() {
     let fixture = Fixture::new("node-1", 60);
     let (mut old, new) = (pod(1, "old", "10.244.1.7", 0), pod(2, "new", "10.244.1.7", 12));
     fixture.apply(TableKind::Pods, &old, 1);
@@ -52,11 +53,11 @@ fn a_lingering_pod_takes_nothing_back() {
     assert_eq!(fixture.workload("10.244.1.7", 0, 30), "Deployment/new (new-5f6d-2)");
 }
 
-/// *Scenario*: a StatefulSet's pod is deleted during a gap and created again with the same name and address; the new listing contains the
+/// *Scenario*: a StatefulSet's pod is deleted during a gap and created again with the same name and address. The new listing contains the
 /// new pod only.
-/// *Guarantees*: removing the old pod takes nothing from the new one of the same name.
+/// *Guarantees*: the removal of the old pod does not affect the new one of the same name.
 #[test]
-fn namesakes() {
+fn pods_of_the_same_name() {
     let mut fixture = Fixture::new("node-1", 60);
     let old = pod(1, "db", "10.244.1.7", 0);
     let mut new = pod(2, "db", "10.244.1.7", 20);
@@ -70,7 +71,7 @@ fn namesakes() {
 }
 
 /// *Scenario*: after a gap a listing contains some of the known objects, and a new one.
-/// *Guarantees*: until it is complete look-ups find all known objects; then what vanished is found for earlier times only.
+/// *Guarantees*: until the listing is complete, look-ups find all known objects. After that, what vanished is found for earlier times only.
 #[test]
 fn what_vanished_in_a_gap_is_removed() {
     let mut fixture = Fixture::new("node-1", 60);
@@ -99,8 +100,8 @@ fn what_vanished_in_a_gap_is_removed() {
 }
 
 /// *Scenario*: two pods in the host's network, with declared ports, with an endpoint's reference only, and with the same port.
-/// *Guarantees*: a port that one pod declares resolves to it; a shared port, another port, and no port (masqueraded connections have the
-/// node's address) resolve to none.
+/// *Guarantees*: a port that exactly one pod declares resolves to it. A shared port, another port, and no port resolve to none, because
+/// masqueraded connections have the node's address.
 #[test]
 fn pods_in_the_hosts_network() {
     let fixture = Fixture::new("node-1", 60);
@@ -137,9 +138,10 @@ fn forwarded_ports() {
     assert_eq!(fixture.workload("192.0.2.10", 8080, 5), "unknown");
 }
 
-/// *Scenario*: cgroups of a known container, of a pod's sandbox, of a static pod, of unknown pods and containers, of none; and of a pod of
-/// another node.
-/// *Guarantees*: the container; the pod; pending while an update may arrive; unknown after that and for what is not Kubernetes'.
+/// *Scenario*: cgroups of a known container, of a pod's sandbox, of a static pod, of unknown pods and containers, of a pod of another node,
+/// and one that is not in Kubernetes.
+/// *Guarantees*: the first resolves to its container, and the next two to their pods. An unknown pod is pending while an update may arrive,
+/// and unknown after that. An unknown container without a pod's uid, and one of another node, is unknown.
 #[test]
 fn cgroups() {
     let fixture = Fixture::new("node-1", 60);
@@ -183,7 +185,7 @@ fn restarted_containers() {
     assert_eq!(fixture.cgroup(&container_id(1), &uid(1), 21), "unknown");
 }
 
-/// *Scenario*: a Job's pod ends; its address goes to another pod.
+/// *Scenario*: a Job's pod ends, and its object stays.
 /// *Guarantees*: an ended pod has no address, even while its object exists.
 #[test]
 fn finished_pods() {
@@ -197,8 +199,8 @@ fn finished_pods() {
     assert_eq!(fixture.workload("10.244.1.7", 0, 30), "unknown");
 }
 
-/// *Scenario*: addresses that no pod has: far from all pods, near a pod, with records old and new; and everything before the first
-/// listing, which may be under way or fail again and again.
+/// *Scenario*: addresses that no pod has: far from all pods and near a pod, with old and new records. Then the statistics before the first
+/// listing, which may be running or fail repeatedly.
 /// *Guarantees*: only what may still be reported is pending.
 #[test]
 fn pending_or_unknown() {
@@ -210,17 +212,17 @@ fn pending_or_unknown() {
     assert_eq!(fixture.workload("203.0.113.9", 443, 59), "unknown");
     let instruments =
         super::super::telemetry::Instruments::new(&opentelemetry::global::meter("test"), "kubernetes");
-    let young = super::super::telemetry::ResourceStats::new("pods", &instruments);
-    assert!(young.is_expected());
-    (0..4).for_each(|_| young.failed("unreachable"));
-    assert!(!young.is_expected());
-    young.reset_failures();
-    assert!(young.is_expected());
+    let stats = super::super::telemetry::ResourceStats::new("pods", &instruments);
+    assert!(stats.is_expected());
+    (0..4).for_each(|_| stats.failed("unreachable"));
+    assert!(!stats.is_expected());
+    stats.reset_failures();
+    assert!(stats.is_expected());
 }
 
 /// *Scenario*: a service's cluster IP, external address, balancer's address and node port are looked up, a port that it does not have, and
 /// a foreign address with the number of its node port.
-/// *Guarantees*: the service where it is meant, and the addresses whose connections may be translated.
+/// *Guarantees*: the service is found at its own addresses and ports only. The addresses whose connections may be translated are known.
 #[test]
 fn services() {
     let fixture = Fixture::new("node-1", 60);
@@ -261,9 +263,10 @@ fn services() {
 }
 
 /// *Scenario*: a service is deleted and another gets its address within the same second, which is the resolution of times in the API.
-/// *Guarantees*: no service from the first's end to the end of that second, because the second may not have been created yet.
+/// *Guarantees*: from the end of the first service to the end of that second the address has no service, because the other one may not have
+/// been created yet.
 #[test]
-fn an_address_that_is_given_again_within_a_second() {
+fn an_address_that_is_reused_within_a_second() {
     use longwave_pipeline::component::Directory;
     let fixture = Fixture::new("node-1", 60);
     let web = service(3, "web", "10.96.0.5", 80);
@@ -282,8 +285,8 @@ fn an_address_that_is_given_again_within_a_second() {
     assert_eq!(fixture.directory.service_of_address(frontend, between), Answer::Unknown);
 }
 
-/// *Scenario*: services may not be listed, or are not to be.
-/// *Guarantees*: every address that no pod has may be a service's, so the pod behind it can still be found by the translation.
+/// *Scenario*: Longwave is not permitted or not configured to list services.
+/// *Guarantees*: every address that no pod has counts as translated, so that the pod that serves it can still be found.
 #[test]
 fn without_services() {
     use longwave_pipeline::component::Directory;
@@ -293,8 +296,9 @@ fn without_services() {
     assert_eq!(["10.96.0.5", "192.0.2.10", "10.244.1.7"].map(translated), [true, true, false]);
 }
 
-/// *Scenario*: backends of one service, of two, of a headless one without ports; an endpoint that moves from one slice to another.
-/// *Guarantees*: the service; of two the first by name, marked, and unmarked when the other is removed; no gap while the endpoint moves.
+/// *Scenario*: backends of one service, of two, and of a headless one without ports. An endpoint moves from one slice to another.
+/// *Guarantees*: a backend resolves to its service. If it has two, it resolves to the first by name, marked as ambiguous until the other is
+/// removed. There is no gap while the endpoint moves.
 #[test]
 fn backends() {
     let fixture = Fixture::new("node-1", 60);

@@ -4,9 +4,9 @@ use longwave_pipeline::component::Directory;
 
 use super::fixture::*;
 
-/// *Scenario*: a pod of another node is added; its status changes; a listing reports it again; it is deleted and evicted.
-/// *Guarantees*: only the first changes the version. The rest has no result for a pending look-up, and would make all connections of the
-/// node be looked up again whenever a pod anywhere changes.
+/// *Scenario*: a pod of another node is added. Its status changes, a listing reports it again, and it is deleted and evicted.
+/// *Guarantees*: only the first changes the version. The other changes give no pending look-up a result. If they changed the version, all
+/// connections of the node would be looked up again whenever any pod of the cluster changes.
 #[test]
 fn what_is_known_already_does_not_change_the_version() {
     let mut fixture = Fixture::new("node-2", 60);
@@ -44,8 +44,8 @@ fn a_better_result_changes_the_version() {
     assert!(versions.windows(2).all(|pair| pair[0] < pair[1]), "{versions:?}");
 }
 
-/// *Scenario*: a service and its slice are reported, twice each; then the slice has one backend more.
-/// *Guarantees*: the version changes with what is new, not with a repetition.
+/// *Scenario*: a service and its slice are reported, twice each. Then the slice has one backend more.
+/// *Guarantees*: a new object or backend changes the version, a repetition does not.
 #[test]
 fn services_and_slices() {
     let fixture = Fixture::with("node-1", 60, &["pods"]);

@@ -23,7 +23,7 @@ pub(super) enum Failure {
         code: u16,
         /// The server's message.
         message: String,
-        /// How long the server demands to wait.
+        /// Wait that the server demands.
         after: Option<Duration>,
     },
     /// The response cannot be decoded.
@@ -88,7 +88,7 @@ impl Failure {
         Self::Status { code: status.code, message, after }
     }
 
-    /// Value of the attribute `reason` of counters.
+    /// Returns the value of the attribute `reason` of counters.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Unreachable(_) => "unreachable",
@@ -106,7 +106,7 @@ impl Failure {
         }
     }
 
-    /// How long the server demands to wait.
+    /// Returns the wait that the server demands.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { after, .. } => *after,

@@ -1,4 +1,4 @@
-//! Log lines of failures: one when a kind of failure begins, one again after a while, one when it ends.
+//! Log lines of failures: one when a kind of failure begins, one every five minutes while it lasts, and one when it ends.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ pub(super) struct FailureLog {
     last_undecodable: Option<Instant>,
 }
 
-/// Between two lines on the same failure.
+/// Time between two lines about the same failure.
 const REPEAT_AFTER: Duration = Duration::from_secs(300);
 
 // === impl FailureLog ===
@@ -26,7 +26,7 @@ impl FailureLog {
 
     /// Logs a failure if it differs from the last one or lasts long.
     pub fn report(&mut self, failure: &Failure) {
-        // Watches end all the time. These failures are only counted.
+        // Watches end often, so these failures are only counted.
         if matches!(failure, Failure::Gone(_) | Failure::Cut(_)) {
             tracing::debug!(resource = self.resource.name, "{}", explain(&self.resource, failure));
             return;

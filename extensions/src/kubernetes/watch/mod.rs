@@ -3,8 +3,8 @@
 //! - The first listing is a stream of events if the server supports that (1.32 and later), so it is never in memory as a whole. Else it is
 //!   paged, and each page is dropped before the next.
 //! - A watch that ends is resumed at its last version. Everything is listed again only if the server no longer has that version (410), and
-//!   after a random wait, because all nodes notice it at the same time. Until then look-ups use the old table. Objects that are missing in
-//!   the new listing are removed when it is complete.
+//!   after a random wait, because this happens to all nodes at the same time. Until then look-ups use the old table. Objects that are
+//!   missing in the new listing are removed when it is complete.
 //! - A watch without any event, not even a bookmark (one a minute), is closed.
 //! - After a failure the wait grows, is random, and is at least as long as the server demands. Each failure is counted, and logged when it
 //!   is new.
@@ -71,7 +71,7 @@ pub(super) struct Watch {
 const PAGE: u32 = 250;
 /// Largest page. Pages grow when they were too slow, because the server drops a listing's version after some minutes.
 const MAX_PAGE: u32 = 16_000;
-/// How long before its arrival an update may have become valid.
+/// Longest time from the moment at which an update became valid to its arrival.
 const MAX_EVENT_DELAY: Duration = Duration::from_secs(10);
 /// Limit on the bytes of an error's text.
 const MAX_ERROR_TEXT: usize = 64 << 10;
@@ -103,7 +103,7 @@ impl Watch {
         }
     }
 
-    /// Works until `stop` is cancelled.
+    /// Lists and watches until `stop` is cancelled.
     pub async fn run(mut self, stop: CancellationToken) {
         stop.run_until_cancelled(self.work()).await;
     }
@@ -176,7 +176,7 @@ impl Watch {
         Update { now: UnixNanos::now(), since, listing: self.listing }
     }
 
-    /// Enters or updates one object. One that cannot be decoded is counted and skipped.
+    /// Adds or updates an object. If it cannot be decoded, it is counted and skipped.
     fn apply(&mut self, object: &str, update: Update) {
         if let Err(error) = self.table.apply(object, update) {
             self.stats.failed("undecodable");

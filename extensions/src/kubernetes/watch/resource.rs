@@ -19,9 +19,9 @@ pub(in crate::kubernetes) struct Resource {
     pub selector: String,
 }
 
-/// Stores objects, which it gets as JSON.
+/// Table that stores the objects of one resource. It receives them as JSON.
 pub(in crate::kubernetes) trait ObjectTable: Send + Sync {
-    /// Enters or updates an object.
+    /// Adds or updates an object.
     fn apply(&self, object: &str, update: Update) -> Result<(), serde_json::Error>;
 
     /// Removes an object.
@@ -49,7 +49,7 @@ pub(in crate::kubernetes) struct TableCounts {
 // === impl Resource ===
 
 impl Resource {
-    /// Pods that have not ended, of all nodes or of `node`.
+    /// Returns the resource of pods that have not ended, of all nodes or of `node`.
     pub fn pods(node: Option<&str>) -> Self {
         let mut selector = "status.phase!=Succeeded,status.phase!=Failed".to_owned();
         if let Some(node) = node {
@@ -59,12 +59,12 @@ impl Resource {
         Self { name: "pods", group: "", path: "/api/v1/pods", selector }
     }
 
-    /// Services of all namespaces.
+    /// Returns the resource of services, of all namespaces.
     pub fn services() -> Self {
         Self { name: "services", group: "", path: "/api/v1/services", selector: String::new() }
     }
 
-    /// Endpoint slices of all namespaces.
+    /// Returns the resource of endpoint slices, of all namespaces.
     pub fn endpoint_slices() -> Self {
         Self {
             name: "endpointslices",

@@ -7,7 +7,7 @@ use super::resource::escape;
 use super::*;
 
 /// *Scenario*: lines that come in pieces of every size, with an empty one and one that is not complete.
-/// *Guarantees*: each whole line once, in order.
+/// *Guarantees*: each complete line is returned once, in order.
 #[test]
 fn lines_in_pieces() {
     let text = b"{\"a\":1}\n\n{\"b\":2}\n{\"c\"";
@@ -27,7 +27,8 @@ fn lines_in_pieces() {
 }
 
 /// *Scenario*: many waits after many failures.
-/// *Guarantees*: at most one and a half times the longest wait, at least half of what is due, and not all the same.
+/// *Guarantees*: each wait is between half and one and a half times the doubled time, which is limited. Random waits differ from each
+/// other.
 #[test]
 fn waits() {
     let timing = Timing::default();
@@ -42,7 +43,7 @@ fn waits() {
 }
 
 /// *Scenario*: responses of an API server and of something else, with and without a demanded wait.
-/// *Guarantees*: the reason that is counted and the wait, which is at most five minutes.
+/// *Guarantees*: each failure has the reason under which it is counted, and the demanded wait, which is limited to five minutes.
 #[test]
 fn failures() {
     let of = |code, after: Option<&str>, text: &str| {
@@ -71,7 +72,7 @@ fn failures() {
 }
 
 /// *Scenario*: every kind of failure, as a user reads it.
-/// *Guarantees*: the cause and the remedy; for a missing rule, the rule.
+/// *Guarantees*: each message has the cause and the remedy. For a missing rule of a ClusterRole it contains the rule.
 #[test]
 fn messages() {
     let refused = |code| Failure::Status { code, message: "no".to_owned(), after: None };

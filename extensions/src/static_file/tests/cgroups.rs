@@ -4,7 +4,8 @@ use super::super::pattern::Pattern;
 use super::{directory, name_in};
 
 /// *Scenario*: patterns that match the same cgroup, with and without wildcards.
-/// *Guarantees*: more literal characters win, and a literal before a wildcard; a cgroup below another has its rule; the kind is `Cgroup`.
+/// *Guarantees*: the pattern with more literal characters wins, and among equals the one without wildcards. A rule also applies to the
+/// cgroups below the one that it matches.
 #[test]
 fn the_most_specific_pattern_wins() {
     let directory = directory(
@@ -65,8 +66,8 @@ fn naive(pattern: &[u8], path: &[u8]) -> bool {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4096))]
-    /// *Scenario*: any short pattern over few characters, and any path.
-    /// *Guarantees*: the matcher, which never tries a wildcard twice at one position, has the result of trying every possibility.
+    /// *Scenario*: any short pattern of few different characters, and any path.
+    /// *Guarantees*: the matcher, which never tries a wildcard twice at one position, has the same result as trying every possibility.
     #[test]
     fn patterns_match_as_by_trying_everything(pattern in "/[ab/*?]{0,10}", path in "(/[ab]{1,3}){0,5}") {
         let parsed: Pattern = pattern.parse().unwrap();

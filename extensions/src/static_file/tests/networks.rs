@@ -20,9 +20,9 @@ rules:
 "#;
 
 /// *Scenario*: rules whose networks and ports contain each other, in any order in the file.
-/// *Guarantees*: the longest prefix wins; of one prefix the rule with ports, and of these the one with fewer ports; a client's port 0
-/// matches rules without ports; a rule that has only ports applies to all addresses and wins over no other rule; kind and namespace are
-/// the rule's, or `External`.
+/// *Guarantees*: the longest prefix wins. If the prefixes are equal, the rule with ports wins, and among those the one with fewer ports. A
+/// client's port 0 matches only rules without ports. A rule that has only ports applies to all addresses and wins over no rule with
+/// networks. Kind and namespace are those of the rule. The default kind is `External`.
 #[test]
 fn the_most_specific_rule_wins() {
     let directory = directory(FILE);
@@ -51,8 +51,8 @@ fn the_most_specific_rule_wins() {
 }
 
 /// *Scenario*: a rule with a service and one with a workload, for nested networks.
-/// *Guarantees*: services and workloads are found separately, services by their own address and by a backend's; no result is pending and
-/// no address is translated.
+/// *Guarantees*: services and workloads are found separately. A service is found by its own address and by that of a backend. No result is
+/// pending, and no address is translated.
 #[test]
 fn services_are_found_separately() {
     let directory = directory(FILE);
@@ -132,7 +132,7 @@ fn naive(entries: &[(Network, Option<PortRange>)], address: IpAddr, port: u16) -
 
 proptest! {
     /// *Scenario*: any rules, nested, disjoint, adjacent, at both ends of the address space, of both families, with and without ports.
-    /// *Guarantees*: the table finds the same as a walk over all rules.
+    /// *Guarantees*: the table finds the same rule as a walk over all rules.
     #[test]
     fn the_table_finds_what_a_walk_over_all_rules_finds(
         entries in prop::collection::vec((networks(), ports()), 0..40),

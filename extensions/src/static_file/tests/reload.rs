@@ -33,7 +33,7 @@ fn watched(file: &Path) -> WatchedFile {
 }
 
 /// *Scenario*: the file is replaced by rename, later written in place.
-/// *Guarantees*: a change takes effect once it was seen in two polls; the version changes; an unchanged name keeps its handle.
+/// *Guarantees*: a change takes effect once it was seen in two polls, and changes the version. An unchanged name keeps its handle.
 #[test]
 fn a_changed_file_is_read_once_it_has_settled() {
     let file = write_file(&one_rule("one"));
@@ -57,7 +57,7 @@ fn a_changed_file_is_read_once_it_has_settled() {
 }
 
 /// *Scenario*: a new file is broken, is removed, and comes back.
-/// *Guarantees*: the old rules stay in force; each state is counted once, not once a poll; a good file ends it.
+/// *Guarantees*: the old rules stay in force. Each state is counted once, not once per poll. A good file ends it.
 #[test]
 fn a_bad_file_leaves_the_old_rules_in_force() {
     let file = write_file(&one_rule("one"));

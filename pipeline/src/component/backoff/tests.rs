@@ -1,7 +1,8 @@
 use super::*;
 
 /// *Scenario*: waits after many failures, with and without randomisation; a multiplier that would overflow.
-/// *Guarantees*: there is no wait without a failure; waits double up to the longest; randomised waits vary within half of that.
+/// *Guarantees*: there is no wait without a failure; waits double up to the longest; a randomised wait differs from the exact one by at
+/// most half of it.
 #[test]
 fn waits_grow() {
     let (first, longest) = (Duration::from_millis(250), Duration::from_secs(10));

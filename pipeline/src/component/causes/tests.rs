@@ -1,8 +1,8 @@
 use super::*;
 use crate::component::error::ComponentError;
 
-/// *Scenario*: an error whose message quotes its cause, under one that does not.
-/// *Guarantees*: each message occurs once, the outermost first; the innermost is the cause.
+/// *Scenario*: an error wraps another error, whose message quotes its own cause.
+/// *Guarantees*: each message occurs once, the outermost first; the innermost message is that of the cause.
 #[test]
 fn causes_are_reported_once() {
     let missing = std::io::Error::other("No such file");

@@ -28,8 +28,8 @@ pub fn mounts(mountinfo: &str) -> impl Iterator<Item = Mount<'_>> {
 // === impl Mount ===
 
 impl Mount<'_> {
-    /// Whether the mount keeps a network namespace alive, as `ip netns add` and container runtimes do. The mount point then opens the
-    /// namespace.
+    /// Whether the mount keeps a network namespace alive, as the mounts of `ip netns add` and container runtimes do. To enter the
+    /// namespace, open the mount point.
     pub fn is_network_namespace(&self) -> bool {
         self.kind == "nsfs" && self.root.starts_with("net:[")
     }

@@ -4,7 +4,7 @@ use super::*;
 use crate::model::UnixNanos;
 
 /// *Scenario*: a pipeline has ended; a receiver offers updates.
-/// *Guarantees*: they are counted as dropped by the pipeline.
+/// *Guarantees*: the updates are counted as dropped.
 #[tokio::test]
 async fn updates_for_an_ended_pipeline_are_counted() {
     let accounting = Accounting::default();
@@ -17,11 +17,11 @@ async fn updates_for_an_ended_pipeline_are_counted() {
     assert_eq!(accounting.imbalances(), []);
 }
 
-/// *Scenario*: a pipeline does not read; a receiver offers updates, gives events and ends a pass.
-/// *Guarantees*: nothing blocks; refused updates are counted as deferred, refused events as dropped with their items; the watermark
-/// goes out before the next batch.
+/// *Scenario*: a pipeline does not read; a receiver offers updates, sends events and ends a pass.
+/// *Guarantees*: nothing blocks; refused updates are counted as deferred, refused events as dropped; the watermark is sent before the next
+/// batch.
 #[tokio::test]
-async fn a_full_pipeline_is_counted_and_the_watermark_kept() {
+async fn refused_records_are_counted_and_the_watermark_is_kept() {
     let accounting = Accounting::default();
     let node = accounting.node(NodeKind::Receiver, "gen", "logs", Signal::Logs, false);
     let (sender, mut input) = channel(1);

@@ -1,7 +1,7 @@
 use super::*;
 
 /// *Scenario*: the first call fails to make a value; two more calls follow, and one for another type.
-/// *Guarantees*: a failure is returned and not stored; there is one value of each type, made once.
+/// *Guarantees*: a failure is returned and not stored; each type has one value, which is made once.
 #[test]
 fn one_of_each_type() {
     let shared = Shared::default();

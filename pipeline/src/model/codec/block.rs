@@ -9,7 +9,7 @@ pub(super) const HEADER_LEN: usize = 28;
 pub(super) const MAX_RAW: usize = 256 << 20;
 
 const MAGIC: [u8; 4] = *b"LWBK";
-/// Maximum size of a stored block in bytes: the worst case of LZ4 for [`MAX_RAW`] bytes, and a margin.
+/// Maximum size of a stored block in bytes: the worst case of LZ4 for [`MAX_RAW`] bytes plus a margin.
 const MAX_STORED: usize = MAX_RAW / 250 * 251 + 1024;
 
 /// What a block contains. The numbers are part of the format.
@@ -22,7 +22,7 @@ pub(super) enum BlockKind {
     End = 4,
 }
 
-/// A block's header after its checks.
+/// A valid header of a block.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Header {
     pub(super) kind: BlockKind,

@@ -18,7 +18,7 @@ pub enum Block {
     Session {
         /// What wrote the session.
         start: SessionStart,
-        /// Whether the previous session has no end mark, because its writer was interrupted. Its blocks are complete all the same.
+        /// Whether the previous session has no end mark, because its writer was interrupted. All blocks that were read of it are complete.
         after_interruption: bool,
     },
     /// Records in the order in which they were written.
@@ -97,30 +97,31 @@ impl<R: Read> Decoder<R> {
             return Err(truncated("block", wanted + HEADER_LEN, found + HEADER_LEN));
         }
         let raw = header.unpack(&self.stored)?;
-        let block = self.open(&header, &raw)?;
+        let block = self.decode_block(&header, &raw)?;
         self.offset += (HEADER_LEN + wanted) as u64;
         Ok(Some(block))
     }
 
-    fn open(&mut self, header: &Header, raw: &[u8]) -> Result<Block, Fault> {
+    fn decode_block(&mut self, header: &Header, raw: &[u8]) -> Result<Block, Fault> {
         let count = header.count as usize;
         if header.kind == BlockKind::Session {
             let start = record::take_session_start(raw)?;
             let interrupted = self.session.replace((self.offset, 0)).is_some();
             return Ok(Block::Session { start, after_interruption: interrupted });
         }
-        let (began, records) = self.session.ok_or(Fault::Damaged("a block stands outside of a session"))?;
+        let (session_offset, records) =
+            self.session.ok_or(Fault::Damaged("a block stands outside of a session"))?;
         match header.kind {
             BlockKind::Session => Err(Fault::Damaged("a session stands inside itself")),
             BlockKind::Records => {
                 let found = self.records(count, raw)?;
-                self.session = Some((began, records + count as u64));
+                self.session = Some((session_offset, records + count as u64));
                 Ok(Block::Records(found))
             }
             BlockKind::PassEnd => Ok(Block::PassEnd(record::take_pass_end(raw)?)),
             BlockKind::End => {
                 let end = record::take_session_end(raw)?;
-                let found = SessionEnd { bytes: self.offset - began, records };
+                let found = SessionEnd { bytes: self.offset - session_offset, records };
                 if end != found {
                     return Err(Fault::Miscounted {
                         counted_records: end.records,

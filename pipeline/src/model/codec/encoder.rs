@@ -9,7 +9,7 @@ use super::{FILE_HEADER_LEN, FILE_MAGIC, MAX_BLOCK_RECORDS, SessionEnd, SessionS
 use crate::model::batch::PassEnd;
 use crate::model::record::ConnectionRecord;
 
-/// Size of the names in bytes above which a block gets no more records.
+/// Size of a block's names in bytes. Once the names exceed it, the next record begins a new block.
 const NAMES_PER_BLOCK: usize = 8 << 20;
 
 /// Encodes records as blocks. Reuses its buffers.

@@ -4,7 +4,7 @@
 //! file     = magic "LONGWAVE" (8) | version u16 | zero u16 | crc32 of these u32 | block …
 //! block    = "LWBK" | kind u8 | zero (3) | count u32 | raw length u32 | stored length u32 | crc32 of stored u32 | crc32 of these u32 | stored
 //! stored   = LZ4 block of raw
-//! session  = boot id (16) | started u64 | host name                    one at the start of each writer's run
+//! session  = boot id (16) | started u64 | host name                    one for each run of a writer
 //! records  = record (319 bytes) × count | workloads u32 | services u32 | names …
 //! pass end = tick u64 | last u8
 //! end      = bytes u64 | records u64                                   of this session before the end mark
@@ -16,8 +16,8 @@
 //! Invariants:
 //! - A block can be read without the others, because it contains its names.
 //! - Every byte of a file is covered by a checksum or compared with a constant.
-//! - A file that was closed properly ends with an end mark, which counts what the session wrote. A file that was cut at the boundary of a
-//!   block, or that lacks a block, is detected by it.
+//! - A file that was closed properly ends with an end mark, which contains the number of bytes and records of the session. By it, a reader
+//!   detects that the file was cut between two blocks, or that a block is missing.
 
 mod block;
 mod decoder;
@@ -39,7 +39,7 @@ pub const VERSION: u16 = 2;
 /// Oldest version of the format that can be read.
 pub const OLDEST_VERSION: u16 = 1;
 
-/// Maximum number of records in a block, which is what a reader stores in memory.
+/// Maximum number of records in a block. A reader stores one block in memory.
 pub const MAX_BLOCK_RECORDS: usize = 1024;
 
 /// Size of the file's header in bytes.

@@ -1,4 +1,4 @@
-//! The names of one block. Each is written once, and records refer to it by its number, which begins with 1; 0 means no name.
+//! The names of one block. Each is written once, and records refer to it by a number. Numbers begin with 1; 0 means no name.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub(super) struct NameReader {
     services: Vec<Handle<Service>>,
 }
 
-/// Interns the names of all blocks of a reader, so that equal names are one handle.
+/// Interns the names of all blocks of a reader, so that equal names share a handle.
 #[derive(Default)]
 pub(super) struct Interners {
     workloads: Interner<Workload>,
@@ -35,10 +35,10 @@ pub(super) struct Interners {
 
 /// First version of the format with labels.
 const LABELS_SINCE: u16 = 2;
-/// Maximum number of label keys that are stored. A configuration selects a few.
+/// Maximum number of label keys that are stored. A configuration usually selects only a few.
 const MAX_LABEL_KEYS: usize = 1024;
 
-/// Numbers of handles, by their address. Addresses are unique because the batch that is encoded keeps the handles.
+/// Numbers of handles, by their address. An address is not reused while a batch is encoded, because the batch owns the handles.
 #[derive(Default)]
 struct Numbers {
     by_address: HashMap<usize, u32, foldhash::fast::FixedState>,

@@ -1,9 +1,9 @@
 use super::*;
 
 /// *Scenario*: equal and different names are interned, handles are dropped, many more follow.
-/// *Guarantees*: equal names share a handle, different ones do not; names without handles are freed, the others stay.
+/// *Guarantees*: equal names share a handle, different names do not; names without handles are freed, the others are kept.
 #[test]
-fn shares_equal_names_and_forgets_unused_ones() {
+fn shares_equal_names_and_frees_unused_ones() {
     let interner = Interner::default();
     let kept = interner.intern("kept".to_owned());
     for round in 0..100_000 {

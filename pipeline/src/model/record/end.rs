@@ -14,7 +14,7 @@ pub enum CloseReason {
     ResetSent = 3,
     /// Retransmissions, keepalives or the user timeout expired.
     Timeout = 4,
-    /// The local end stopped in another way.
+    /// The local end ended the connection in another way.
     Aborted = 5,
     /// The socket no longer exists and no close event was received.
     Vanished = 6,

@@ -28,7 +28,7 @@ pub enum Role {
     Client = 1,
     /// The socket was accepted from a listener.
     Server = 2,
-    /// Unknown, as for a seeded connection whose handshake left no trace.
+    /// Unknown, for example for a seeded connection if neither its counters nor a listener show the role.
     #[default]
     Unknown = 0,
 }
@@ -120,7 +120,7 @@ impl Role {
 // === impl Reporter ===
 
 impl Reporter {
-    /// `source`, `destination`.
+    /// Returns `source` or `destination`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Source => "source",

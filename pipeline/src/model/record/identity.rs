@@ -12,7 +12,8 @@ pub struct ConnectionId {
     pub netns: u32,
     /// Socket cookie (`SO_COOKIE`).
     pub cookie: u64,
-    /// Monotonic time of the open in nanoseconds, which differs when a socket is reconnected and keeps its cookie. 0 for a seeded connection.
+    /// Monotonic time of the open in nanoseconds, which differs when a socket is reconnected and keeps its cookie. 0 for a seeded
+    /// connection.
     pub generation: u64,
 }
 

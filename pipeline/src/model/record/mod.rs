@@ -30,8 +30,8 @@ pub struct Names {
 
 /// One observation of one connection.
 ///
-/// The fields are ordered by use, because a CPU fetches cache lines of 64 bytes in pairs. The first line has what every stage reads and
-/// what processors write, the second has what windows sum. A stage that reads a batch from cold memory waits once per record.
+/// The fields are ordered by use, because a CPU fetches cache lines of 64 bytes in pairs. The first line contains what every stage reads
+/// and what processors write, the second contains what windows sum. So a stage that reads a batch from cold memory waits once per record.
 #[derive(Clone, Debug, PartialEq)]
 #[repr(C, align(128))]
 pub struct ConnectionRecord {

@@ -23,8 +23,8 @@ fn attributes(series: &SeriesKey) -> Vec<(String, String)> {
 }
 
 /// *Scenario*: a server's record whose two ends have selected labels.
-/// *Guarantees*: labels are attributes of their end at every level that has both workloads, and not at the service level; the workload level
-/// distinguishes pods on request.
+/// *Guarantees*: labels are attributes of their end at every level that has both workloads, and not at the service level; the workload
+/// level distinguishes pods on request.
 #[test]
 fn labels_are_attributes_of_their_end() {
     let key = Arc::new(LabelKey::new("k8s.pod.label.tier"));
@@ -57,9 +57,8 @@ fn labels_are_attributes_of_their_end() {
     assert!(logged.contains(&"source.k8s.pod.label.tier".to_owned()), "{logged:?}");
 }
 
-/// *Scenario*: records of workloads and services that are unknown, that have empty names, and that are called `unknown`; two pods of one
-/// workload.
-/// *Guarantees*: keys are equal exactly when their attributes are.
+/// *Scenario*: records whose workload or service is unknown, has an empty name, or is named `unknown`; two pods of one workload.
+/// *Guarantees*: keys are equal exactly when their attributes are equal.
 #[test]
 fn keys_are_equal_when_their_attributes_are() {
     let (workloads, services) = (Interner::default(), Interner::default());

@@ -1,6 +1,6 @@
 //! [`SendingQueue`]: queue between an exporter's encoder and its pusher.
 //!
-//! Every payload is delivered, or rejected by the server, or dropped with a reason. Until then it is counted as held.
+//! Every payload is delivered, rejected by the server, or dropped with a reason. Until then its items count as `held` ([`Node::held`]).
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -23,7 +23,7 @@ const WARN_EVERY: Duration = Duration::from_secs(10);
 /// A queue and its consumers.
 pub(crate) struct SendingQueue {
     sender: Option<mpsc::Sender<Payload>>,
-    /// Shared with the consumers. Kept so that payloads that failed consumers leave can be counted.
+    /// Shared with the consumers. Kept here to count the payloads that remain after consumers have failed.
     receiver: Option<Arc<Mutex<mpsc::Receiver<Payload>>>>,
     consumers: JoinSet<Result<(), ComponentError>>,
     block_on_overflow: bool,
@@ -40,7 +40,7 @@ struct QueueConsumer {
     node: Arc<Node>,
     /// Fires when the graph stops or the input ends. Then there are no retries: each payload has one more attempt.
     closing: CancellationToken,
-    /// Fires when the time for the shutdown is over.
+    /// Fires when the time limit of the shutdown has passed. Remaining payloads are dropped.
     abandoned: CancellationToken,
     unlogged: std::sync::Mutex<UnloggedDrops>,
 }
@@ -55,8 +55,8 @@ struct UnloggedDrops {
 // === impl SendingQueue ===
 
 impl SendingQueue {
-    /// Starts the consumers. `stop` fires when the graph stops, so that a pipeline that waits for room does not wait for a server that is
-    /// down.
+    /// Starts the consumers. `stop` fires when the graph stops. Retries then end, so that a pipeline that waits for room does not wait for
+    /// a server that is down.
     pub(crate) fn start(
         id: &str,
         pusher: Arc<dyn Pusher>,
@@ -165,7 +165,7 @@ impl SendingQueue {
     /// Counts all queued payloads as dropped, because the delivery has failed permanently.
     pub(crate) async fn abandon(mut self) {
         self.consumer.abandoned.cancel();
-        // The first error is reported already.
+        // The first error has already been reported.
         let _ = self.drain().await;
         let _ = self.consumer.pusher.shutdown().await;
     }
@@ -286,7 +286,7 @@ impl QueueConsumer {
         }
     }
 
-    /// Logs the first drop immediately and later ones at most every [`WARN_EVERY`]. The counters have every drop.
+    /// Logs the first drop immediately and later ones at most once per [`WARN_EVERY`]. The counters include every drop.
     fn warn_dropped(&self, reason: DropReason, items: u64, message: &str) {
         let mut unlogged = self.unlogged.lock().unwrap_or_else(PoisonError::into_inner);
         unlogged.items += items;
@@ -311,8 +311,8 @@ impl QueueConsumer {
     }
 }
 
-/// Attempts to deliver a payload within the time limit; without limit if it is zero. A timeout is retryable, because the server may be
-/// slow for a while.
+/// Attempts to deliver a payload within the time limit; zero means no limit. A timeout is retryable, because the server may be slow only
+/// for a while.
 async fn attempt(pusher: &dyn Pusher, payload: &Payload, limit: Duration) -> Result<Pushed, PushError> {
     if limit.is_zero() {
         return pusher.push(payload).await;

@@ -14,9 +14,9 @@ struct Bench {
     queue: SendingQueue,
 }
 
-fn bench(config: DeliveryConfig, answers: Vec<Result<Pushed, PushError>>) -> Bench {
+fn bench(config: DeliveryConfig, results: Vec<Result<Pushed, PushError>>) -> Bench {
     let (world, accounting) = (World::default(), Accounting::default());
-    world.answers.lock().unwrap().extend(answers);
+    world.results.lock().unwrap().extend(results);
     let node = accounting.node(NodeKind::Exporter, "keep", "", Signal::Logs, false);
     let pusher = Arc::new(KeepPusher { id: "keep".into(), world: world.clone() });
     let queue = SendingQueue::start("keep", pusher, config, Arc::clone(&node), &Default::default());
@@ -74,9 +74,9 @@ async fn retries_with_growing_waits() {
 }
 
 /// *Scenario*: the server requests a longer wait than that of the back-off.
-/// *Guarantees*: the next attempt is after the requested wait.
+/// *Guarantees*: the next attempt happens after the requested wait.
 #[tokio::test(start_paused = true)]
-async fn honours_the_servers_wish() {
+async fn waits_as_long_as_the_server_requests() {
     let start = tokio::time::Instant::now();
     let mut bench = bench(config(), vec![retryable(Some(60))]);
     bench.put(1).await;
@@ -85,7 +85,7 @@ async fn honours_the_servers_wish() {
     assert_eq!(bench.node.outgoing(), 1);
 }
 
-/// *Scenario*: a server stays unavailable; another never answers; another refuses permanently; another accepts in part; retry is off.
+/// *Scenario*: a server stays unavailable; another never replies; another refuses permanently; another accepts in part; retry is off.
 /// *Guarantees*: each payload is dropped under its own reason with its items and traffic bytes, and the stage balances.
 #[tokio::test(start_paused = true)]
 async fn every_loss_has_its_reason() {
@@ -107,8 +107,8 @@ async fn every_loss_has_its_reason() {
             vec![("rejected_by_server", 3, 300)],
         ),
     ];
-    for (config, answers, sent, expected) in cases {
-        let mut bench = bench(config, answers);
+    for (config, results, sent, expected) in cases {
+        let mut bench = bench(config, results);
         bench.put(8).await;
         bench.settle().await;
         assert_eq!(bench.node.outgoing(), sent);
@@ -117,10 +117,10 @@ async fn every_loss_has_its_reason() {
     }
 }
 
-/// *Scenario*: more payloads than the queue holds, while the server does not answer.
+/// *Scenario*: more payloads than fit in the queue, while the server is unavailable.
 /// *Guarantees*: payloads without room are dropped as `queue_full` and nothing blocks; with `block_on_overflow` nothing is dropped.
 #[tokio::test(start_paused = true)]
-async fn overflow_drops_or_blocks_as_told() {
+async fn overflow_drops_or_blocks_as_configured() {
     let small = |block_on_overflow| DeliveryConfig {
         queue: QueueConfig { num_consumers: 1, queue_size: 2, block_on_overflow, ..QueueConfig::default() },
         ..config()
@@ -141,14 +141,14 @@ async fn overflow_drops_or_blocks_as_told() {
     assert_eq!((blocking.node.outgoing(), blocking.reasons()), (5, vec![]));
 }
 
-/// *Scenario*: a shutdown while the server is down, and one while it does not answer at all.
+/// *Scenario*: a shutdown while the server is down, and one while it does not reply.
 /// *Guarantees*: the shutdown ends in bounded time; each queued payload has one attempt and is then counted as `shutdown`.
 #[tokio::test(start_paused = true)]
 async fn shutdown_is_bounded_and_counted() {
     for message in ["unavailable", "hang"] {
         let start = tokio::time::Instant::now();
-        let answers = vec![Err(PushError::Retryable { message: message.into(), after: None }); 50];
-        let mut bench = bench(DeliveryConfig { timeout: Duration::ZERO, ..config() }, answers);
+        let results = vec![Err(PushError::Retryable { message: message.into(), after: None }); 50];
+        let mut bench = bench(DeliveryConfig { timeout: Duration::ZERO, ..config() }, results);
         for _ in 0..20 {
             bench.put(1).await;
         }
@@ -163,8 +163,8 @@ async fn shutdown_is_bounded_and_counted() {
     }
 }
 
-/// *Scenario*: a server requests a wait that overflows; the waits of a configuration overflow.
-/// *Guarantees*: no panic. The payload is dropped in the first case, and waits for `max_interval` in the second.
+/// *Scenario*: a server requests a wait that overflows; the configured multiplier makes the waits overflow.
+/// *Guarantees*: there is no panic. In the first case the payload is dropped, in the second it waits for `max_interval`.
 #[tokio::test(start_paused = true)]
 async fn absurd_waits_do_no_harm() {
     let mut overflowing = bench(config(), vec![retryable(None), retryable(Some(u64::MAX))]);

@@ -1,4 +1,4 @@
-//! Checks of a configuration as a whole. The messages are worded as the Collector's.
+//! Checks of a configuration as a whole. The messages use the Collector's wording.
 
 use longwave_config::{ComponentId, ConfigError, ConfigPath, Document, near_miss};
 
@@ -16,7 +16,7 @@ pub(super) fn extensions(
     errors: &mut Vec<ConfigError>,
 ) {
     let started = &document.service.extensions;
-    // Extensions of unknown type have been reported already.
+    // Extensions of unknown type have already been reported.
     let valid = || extensions.entries.iter().filter(|entry| entry.factory.is_some());
     let configured = || valid().map(|entry| entry.id.as_str());
     for (position, id) in started.iter().enumerate() {

@@ -23,7 +23,7 @@ pub struct Plan {
     pub exporters: Vec<PlannedExporter>,
     /// Configuration of self-telemetry.
     pub telemetry: TelemetryConfig,
-    /// Warnings: what is valid but probably unintended.
+    /// Warnings about settings that are valid but probably unintended.
     pub warnings: Vec<String>,
     /// The whole configuration with defaults and with redacted secrets.
     pub effective: Value,
@@ -49,7 +49,7 @@ pub struct PlannedReceiver {
 
 /// A pipeline: its processors and its exporters.
 pub struct PlannedPipeline {
-    /// Id of the component.
+    /// Id of the pipeline.
     pub id: String,
     /// Its signal.
     pub signal: Signal,
@@ -86,9 +86,9 @@ pub(super) struct Section<'a, X, T: ?Sized> {
 
 pub(super) struct SectionEntry<'a, X, T: ?Sized> {
     pub id: String,
-    /// `None` if the type is unknown, which was reported already.
+    /// `None` if the type is unknown, which has already been reported.
     pub factory: Option<&'a Factory<X, T>>,
-    /// `None` if the configuration is invalid, which was reported already.
+    /// `None` if the configuration is invalid, which has already been reported.
     pub prepared: Option<Arc<Prepared<X, T>>>,
 }
 
@@ -222,7 +222,7 @@ impl<'a, X: 'static, T: ?Sized + 'static> Section<'a, X, T> {
         self.entries.iter().find(|entry| entry.id == id)
     }
 
-    /// Returns the component with this id, which the checks found to be configured and valid.
+    /// Returns the component with this id. Called after the checks, which guarantee that it is configured and valid.
     fn ready(&self, id: &str) -> (String, &'a Factory<X, T>, Arc<Prepared<X, T>>) {
         let found =
             self.get(id).and_then(|e| Some((e.id.clone(), e.factory?, Arc::clone(e.prepared.as_ref()?))));

@@ -11,7 +11,7 @@ fn errors(yaml: &str) -> String {
 }
 
 /// *Scenario*: a configuration with a problem in every section.
-/// *Guarantees*: all are reported together, each with its path, in the words of the Collector.
+/// *Guarantees*: all problems are reported together, each with its path, in the Collector's wording.
 #[test]
 fn reports_everything_at_once() {
     let text = errors(
@@ -46,7 +46,7 @@ fn edges_are_typed() {
     insta::assert_snapshot!([raw, order, logs, twice].join("\n"));
 }
 
-/// *Scenario*: extensions that are unknown, not started, started twice, misspelled (also built-in names), or have invalid configurations.
+/// *Scenario*: extensions that are unknown, not started, started twice, misspelled, or invalid; a misspelled built-in name.
 /// *Guarantees*: each error names the path, the valid values and the most similar one.
 #[test]
 fn extensions_are_checked() {
@@ -65,8 +65,8 @@ service:
     insta::assert_snapshot!(text);
 }
 
-/// *Scenario*: a document with sections missing.
-/// *Guarantees*: the errors name them.
+/// *Scenario*: a document without receivers, exporters and pipelines, with an invalid telemetry address.
+/// *Guarantees*: the errors name the missing sections and the invalid key.
 #[test]
 fn sections_must_be_there() {
     insta::assert_snapshot!(errors("{service: {telemetry: {metrics: {address: nonsense}}}}"));

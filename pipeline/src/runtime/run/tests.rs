@@ -28,7 +28,7 @@ service:
 
 /// *Scenario*: one receiver feeds a metrics and a logs pipeline with a shared exporter id; it is stopped twice.
 /// *Guarantees*: exporters start before receivers; everything that was received is exported or folded; exporters end last; every
-/// stage and edge balances; stopping twice does no harm.
+/// stage and edge balances; the second stop has no effect.
 #[tokio::test(start_paused = true)]
 async fn drains_in_the_direction_of_the_flow() {
     let (world, environment) = (World::default(), environment());
@@ -56,7 +56,7 @@ async fn drains_in_the_direction_of_the_flow() {
 /// *Scenario*: a graph with an extension is stopped.
 /// *Guarantees*: the extension starts before anything else and ends after everything else.
 #[tokio::test(start_paused = true)]
-async fn extensions_frame_the_graph() {
+async fn extensions_start_first_and_end_last() {
     let (world, environment) = (World::default(), environment());
     let mut runtime = Runtime::start(&plan(&world, &with_extension("")), &environment).await.unwrap();
     runtime.stop();
@@ -67,7 +67,7 @@ async fn extensions_frame_the_graph() {
 }
 
 /// *Scenario*: an extension that ends by itself, one that never ends, one that fails to start, and one that fails while it runs.
-/// *Guarantees*: the first two neither stop the graph nor keep it from ending; a failure stops the graph and is reported.
+/// *Guarantees*: the first two neither stop the graph nor prevent it from ending; a failure stops the graph and is reported.
 #[tokio::test(start_paused = true)]
 async fn extensions_that_go_wrong() {
     for fail in ["end", "hang"] {
@@ -123,7 +123,7 @@ async fn ends_with_its_input() {
 /// *Guarantees*: the graph ends with an error that names the component; the other stages end; lost items are counted, so that every
 /// stage and edge balances.
 #[tokio::test(start_paused = true)]
-async fn a_failure_takes_the_graph_down() {
+async fn a_failure_stops_the_graph() {
     let cases = [
         ("records: 7", "fail: start", "failed to start \"gen\" receiver: configured to fail"),
         ("keep: ,", "keep: {fail: create},", "failed to start \"keep\" exporter: configured to fail"),
@@ -167,9 +167,9 @@ fn unavailable() -> Result<crate::component::Pushed, PushError> {
 /// *Scenario*: the output is closed while every channel before it is full and every stage waits for room.
 /// *Guarantees*: the graph ends promptly with the exporter's error; items in channels are counted by the stage that should receive them.
 #[tokio::test(start_paused = true)]
-async fn a_fatal_delivery_frees_those_that_wait_for_room() {
+async fn a_fatal_delivery_unblocks_stages_that_wait_for_room() {
     let (world, environment) = (World::default(), environment());
-    world.answers.lock().unwrap().extend([unavailable(), Err(PushError::Fatal("closed".into()))]);
+    world.results.lock().unwrap().extend([unavailable(), Err(PushError::Fatal("closed".into()))]);
     let mut runtime = Runtime::start(&plan(&world, BLOCKING), &environment).await.unwrap();
     let error = tokio::time::timeout(Duration::from_secs(60), runtime.join()).await.unwrap().unwrap_err();
     assert_eq!(with_causes(&error), "exporter \"keep\" failed: closed");
@@ -181,14 +181,14 @@ async fn a_fatal_delivery_frees_those_that_wait_for_room() {
     assert!(world.logged().contains(&"shutdown keep".to_owned()), "{:?}", world.logged());
 }
 
-/// *Scenario*: a stop while the server is down or does not answer, and the pipeline waits for room in the sending queue.
-/// *Guarantees*: the stop ends within the time for a shutdown; undelivered items are counted.
+/// *Scenario*: a stop while the server is down or does not reply, and the pipeline waits for room in the sending queue.
+/// *Guarantees*: the stop ends within the time limit of a shutdown; undelivered items are counted.
 #[tokio::test(start_paused = true)]
 async fn a_stop_does_not_wait_for_a_server_that_is_down() {
     for message in ["unavailable", "hang"] {
         let (world, environment) = (World::default(), environment());
-        let answer = Err(PushError::Retryable { message: message.into(), after: None });
-        world.answers.lock().unwrap().extend(vec![answer; 5_000]);
+        let result = Err(PushError::Retryable { message: message.into(), after: None });
+        world.results.lock().unwrap().extend(vec![result; 5_000]);
         let mut runtime = Runtime::start(&plan(&world, BLOCKING), &environment).await.unwrap();
         tokio::time::sleep(Duration::from_secs(2)).await;
         runtime.stop();
@@ -207,7 +207,7 @@ async fn a_stop_does_not_wait_for_a_server_that_is_down() {
 }
 
 /// *Scenario*: a receiver fails to start after exporters and another receiver have started.
-/// *Guarantees*: they have ended before the error is returned, so that files are closed and threads have ended.
+/// *Guarantees*: these have ended before the error is returned, so that files are closed and threads have ended.
 #[tokio::test(start_paused = true)]
 async fn a_failed_start_ends_what_was_started() {
     let (world, environment) = (World::default(), environment());
@@ -228,9 +228,9 @@ service: {pipelines: {logs: {receivers: [gen, gen/bad], exporters: [keep]}}}";
 /// *Scenario*: the exporter's output is closed while the graph runs.
 /// *Guarantees*: the graph ends with an error that names the exporter.
 #[tokio::test(start_paused = true)]
-async fn a_fatal_delivery_takes_the_graph_down() {
+async fn a_fatal_delivery_stops_the_graph() {
     let (world, environment) = (World::default(), environment());
-    world.answers.lock().unwrap().push_back(Err(PushError::Fatal("stdout was closed".into())));
+    world.results.lock().unwrap().push_back(Err(PushError::Fatal("stdout was closed".into())));
     let yaml = "
 receivers: {gen: }
 exporters: {keep: }

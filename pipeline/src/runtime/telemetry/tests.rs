@@ -35,10 +35,10 @@ fn config(otlp: Option<(OtlpProtocol, String)>) -> MetricConfig {
     MetricConfig { address: "127.0.0.1:0".to_owned(), otlp, ..MetricConfig::default() }
 }
 
-struct Receives(mpsc::UnboundedSender<ExportMetricsServiceRequest>);
+struct ForwardRequests(mpsc::UnboundedSender<ExportMetricsServiceRequest>);
 
 #[tonic::async_trait]
-impl MetricsService for Receives {
+impl MetricsService for ForwardRequests {
     async fn export(
         &self,
         request: tonic::Request<ExportMetricsServiceRequest>,
@@ -55,7 +55,7 @@ async fn server(protocol: OtlpProtocol) -> (String, mpsc::UnboundedReceiver<Expo
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     match protocol {
         OtlpProtocol::Grpc => {
-            let service = MetricsServiceServer::new(Receives(sender));
+            let service = MetricsServiceServer::new(ForwardRequests(sender));
             let server = tonic::transport::Server::builder().add_service(service);
             tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
         }
@@ -70,8 +70,8 @@ async fn server(protocol: OtlpProtocol) -> (String, mpsc::UnboundedReceiver<Expo
     (endpoint, arrived)
 }
 
-/// *Scenario*: self-telemetry goes to a server by OTLP, over gRPC and over HTTP; then Longwave stops.
-/// *Guarantees*: starting inside the async runtime does not panic; the last state is received, with the names, the counts and the resource.
+/// *Scenario*: self-telemetry is exported to a server by OTLP, over gRPC and over HTTP; then Longwave stops.
+/// *Guarantees*: a start inside the async runtime does not panic; the server receives the last state, with names, counts and resource.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn arrives_by_otlp() {
     for protocol in [OtlpProtocol::Grpc, OtlpProtocol::HttpProtobuf] {
@@ -90,7 +90,7 @@ async fn arrives_by_otlp() {
 }
 
 /// *Scenario*: the OTLP endpoint is an https URL.
-/// *Guarantees*: both protocols can do TLS: the start does not fail.
+/// *Guarantees*: both protocols support TLS: the start does not fail.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn https_is_possible() {
     for protocol in [OtlpProtocol::Grpc, OtlpProtocol::HttpProtobuf] {
@@ -127,7 +127,7 @@ async fn none_is_silent() {
     telemetry.shutdown().await;
 }
 
-/// *Scenario*: a reload: self-telemetry stops and starts again on the same port, with a reader's connection open.
+/// *Scenario*: a reload: self-telemetry stops and starts again on the same port, while a client's connection is open.
 /// *Guarantees*: the port is free as soon as the stop has returned.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_port_is_free_after_a_stop() {

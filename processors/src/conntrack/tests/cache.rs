@@ -16,7 +16,7 @@ fn take(cache: &Cache) -> Vec<Request> {
 }
 
 /// *Scenario*: a request, the same request again, the result.
-/// *Guarantees*: one look-up; pending until the version changes, then known; the thread is started once.
+/// *Guarantees*: there is one look-up; the result is pending until the version changes, then known; the thread is started once.
 #[test]
 fn a_connection_is_looked_up_once() {
     let cache = Cache::new(None);
@@ -36,28 +36,28 @@ fn a_connection_is_looked_up_once() {
     assert_eq!(cache.take_tally().translated, 1);
 }
 
-/// *Scenario*: results are awaited: none is pending; one comes from another thread; one never comes.
-/// *Guarantees*: the first returns immediately; the second has the result; the third times out.
+/// *Scenario*: three waits for results: none is pending; another thread stores one; one is never stored.
+/// *Guarantees*: the first wait returns immediately; the second returns with the result; the third times out.
 #[test]
-fn answers_can_be_awaited() {
+fn results_can_be_awaited() {
     let cache = Cache::new(None);
-    cache.await_answers(Duration::from_secs(600));
+    cache.await_results(Duration::from_secs(600));
     cache.query(client());
     let taken = take(&cache);
     std::thread::scope(|scope| {
         scope.spawn(|| cache.settle(&[(taken[0], host_says(entry(), at(105)))]));
-        cache.await_answers(Duration::from_secs(600));
+        cache.await_results(Duration::from_secs(600));
     });
     assert_eq!(cache.query(client()).translated, Translated::To(translation()));
     cache.query(numbered(77));
-    cache.await_answers(Duration::from_millis(1));
+    cache.await_results(Duration::from_millis(1));
     assert_eq!(cache.query(numbered(77)).translated, Translated::Pending);
 }
 
-/// *Scenario*: the connection ends while its request waits, and another has its addresses when the kernel answers.
-/// *Guarantees*: the later end is considered: the entry is not taken.
+/// *Scenario*: the connection closes while its request is pending, and another connection has its addresses when the kernel replies.
+/// *Guarantees*: the close is considered: the entry is not used.
 #[test]
-fn an_end_that_comes_meanwhile_counts() {
+fn a_close_during_the_look_up_is_considered() {
     let cache = Cache::new(None);
     cache.query(server());
     let taken = take(&cache);
@@ -68,7 +68,7 @@ fn an_end_that_comes_meanwhile_counts() {
 }
 
 /// *Scenario*: records of another boot (a replayed file), and without a port.
-/// *Guarantees*: unknown without a look-up.
+/// *Guarantees*: the result is unknown without a look-up.
 #[test]
 fn foreign_records_are_not_looked_up() {
     let cache = Cache::new(Some(5));
@@ -80,8 +80,8 @@ fn foreign_records_are_not_looked_up() {
     assert_eq!(cache.take_tally().unknown[Reason::Foreign as usize], 2);
 }
 
-/// *Scenario*: many more connections than the queue has room for, and the thread takes none.
-/// *Guarantees*: a request that finds no room is unknown and counted, and may be made again. Memory is bounded.
+/// *Scenario*: there are many more connections than fit in the queue, and the thread takes none.
+/// *Guarantees*: a request without room has an unknown result, is counted, and may be repeated. Memory is bounded.
 #[test]
 fn a_full_queue_refuses_and_counts() {
     let cache = Cache::new(None);
@@ -96,10 +96,10 @@ fn a_full_queue_refuses_and_counts() {
     assert_eq!(cache.query(numbered(139_999)).translated, Translated::Pending);
 }
 
-/// *Scenario*: the kernel cannot be queried while some requests wait; later it can.
-/// *Guarantees*: waiting requests and new ones get the result immediately. After the given time, requests wait again.
+/// *Scenario*: the kernel cannot be queried while some requests are pending; later it can.
+/// *Guarantees*: pending requests and new ones get the mode's result immediately. After the given time, new requests are pending again.
 #[test]
-fn a_kernel_that_does_not_answer_is_tried_again_later() {
+fn a_kernel_that_cannot_be_queried_is_tried_again_later() {
     let cache = Cache::new(None);
     cache.query(numbered(1));
     cache.set_mode(Mode::Settled(Outcome::Unknown(Reason::Denied), None));
@@ -111,14 +111,14 @@ fn a_kernel_that_does_not_answer_is_tried_again_later() {
     assert_eq!(cache.query(numbered(4)).translated, Translated::Pending);
 }
 
-/// *Scenario*: answered connections end, more than are kept follow; one that still waits is forgotten.
-/// *Guarantees*: an ended one's answer is kept for its last readers, then freed; the number kept is bounded; what waits stays.
+/// *Scenario*: connections with results close; more results than fit follow; a connection with a pending look-up closes.
+/// *Guarantees*: the result of a closed connection is kept for some seconds; the number of results is bounded; a pending look-up is kept.
 #[test]
-fn answers_are_freed() {
+fn results_are_freed() {
     let cache = Cache::new(None);
     cache.query(numbered(1));
-    let answers: Vec<_> = take(&cache).into_iter().map(|one| (one, host_says(entry(), at(105)))).collect();
-    cache.settle(&answers);
+    let results: Vec<_> = take(&cache).into_iter().map(|one| (one, host_says(entry(), at(105)))).collect();
+    cache.settle(&results);
     cache.forget(numbered(1).id, Instant::now());
     take(&cache);
     assert_eq!(cache.query(numbered(1)).translated, Translated::To(translation()));

@@ -10,7 +10,7 @@ fn missing(time: UnixNanos) -> Findings {
     }
 }
 
-/// *Scenario*: client and server of a translated connection, and a socket of unknown role, on either side.
+/// *Scenario*: the client and the server of a translated connection, and a socket of unknown role on either side.
 /// *Guarantees*: all get the same translation.
 #[test]
 fn both_ends_find_the_same_translation() {
@@ -20,8 +20,8 @@ fn both_ends_find_the_same_translation() {
     }
 }
 
-/// *Scenario*: an entry that is tracked and not translated, seen from either end, also by tracking that took the server for the client.
-/// *Guarantees*: the same addresses at both ends.
+/// *Scenario*: an entry without translation, requested from either end, also if the kernel confused the client and the server.
+/// *Guarantees*: the outcome is that both ends have the same addresses.
 #[test]
 fn tracked_is_not_translated() {
     let plain = ConntrackEntry { reply: entry().original.reversed(), ..entry() };
@@ -33,10 +33,11 @@ fn tracked_is_not_translated() {
     }
 }
 
-/// *Scenario*: no entry: soon after a sign of life, long after the last one, soon after the end, long after it, after a refused open.
-/// *Guarantees*: not tracked where an entry would surely be kept, gone otherwise.
+/// *Scenario*: there is no entry: soon after the last observation, long after it, soon after the close, long after it, after a refused
+/// open.
+/// *Guarantees*: the connection is untranslated if an entry would certainly still exist, and its entry is gone otherwise.
 #[test]
-fn a_missing_entry_means_untranslated_only_while_it_would_be_kept() {
+fn a_missing_entry_means_untranslated_only_while_it_would_exist() {
     let gone = Outcome::Unknown(Reason::Gone);
     assert_eq!(conclude(&client(), &missing(at(106)), None), Outcome::Same);
     assert_eq!(conclude(&client(), &missing(at(111)), None), gone);
@@ -46,10 +47,11 @@ fn a_missing_entry_means_untranslated_only_while_it_would_be_kept() {
     assert_eq!(conclude(&refused, &missing(at(105)), refused.ended), gone);
 }
 
-/// *Scenario*: the kernel keeps no times; an entry is read after the connection's end, in each of TCP's states; and before its end.
-/// *Guarantees*: a closing entry is its own, an open one is a successor's; what was read before the end is its own in any state.
+/// *Scenario*: the kernel stores no times; an entry is read after the connection's close, in each of TCP's states, and before its close.
+/// *Guarantees*: after the close, a closing entry belongs to the connection, and an open one to a successor; before the close, an entry
+/// belongs to the connection in any state.
 #[test]
-fn after_the_end_an_open_entry_is_a_successors() {
+fn after_the_close_an_open_entry_belongs_to_a_successor() {
     let in_state = |state| ConntrackEntry { state, ..entry() };
     let (before, after) = (at(109), at(111));
     let ended = Some(at(110));
@@ -60,13 +62,13 @@ fn after_the_end_an_open_entry_is_a_successors() {
     let closing = in_state(Some(TrackedState::Closing));
     assert_eq!(conclude(&server(), &host_says(closing, after), ended), Outcome::To(translation()));
     assert_eq!(conclude(&server(), &host_says(entry(), before), ended), Outcome::To(translation()));
-    // The socket is established and the entry has seen no answer: it is another connection's.
+    // The socket is established, but the entry is still opening, so it belongs to another connection.
     let opening = in_state(Some(TrackedState::Opening));
     assert_eq!(conclude(&client(), &host_says(opening, before), None), Outcome::Unknown(Reason::Reused));
 }
 
 /// *Scenario*: an open that failed by timeout: its entry is still opening.
-/// *Guarantees*: it is its own.
+/// *Guarantees*: the entry belongs to the connection.
 #[test]
 fn a_failed_open_keeps_its_entry() {
     let request = Request { failed: true, state: TcpState::SynSent, ended: Some(at(110)), ..client() };
@@ -74,9 +76,9 @@ fn a_failed_open_keeps_its_entry() {
     assert_eq!(conclude(&request, &host_says(opening, at(111)), request.ended), Outcome::To(translation()));
 }
 
-/// *Scenario*: the kernel keeps times; the entry began before the client opened, with it, long after it, after its end; and for a server,
-/// whose socket is made when the handshake is over.
-/// *Guarantees*: only what began within the connection's life is its own, whatever TCP's state.
+/// *Scenario*: the kernel stores times; tracking began before the client's open, at it, long after it, and after the close; the same for a
+/// server, whose socket is created when the handshake is over.
+/// *Guarantees*: only an entry whose tracking began between open and close belongs to the connection, in any of TCP's states.
 #[test]
 fn times_decide_whose_entry_it_is() {
     let started =
@@ -88,7 +90,7 @@ fn times_decide_whose_entry_it_is() {
     assert_eq!(conclude(&client(), &started(100 * SECOND + 1), ended), own);
     assert_eq!(conclude(&client(), &started(107 * SECOND), ended), own);
     assert_eq!(conclude(&client(), &started(111 * SECOND), ended), reused);
-    // Within the clocks' difference of the end: an open entry is a successor's.
+    // Tracking began within the clocks' difference of the close, so an open entry belongs to a successor.
     assert_eq!(conclude(&client(), &started(110 * SECOND + SECOND / 100), ended), reused);
     assert_eq!(conclude(&server(), &started(99 * SECOND), ended), own);
     assert_eq!(conclude(&server(), &started(0), ended), own);
@@ -96,15 +98,15 @@ fn times_decide_whose_entry_it_is() {
 }
 
 /// *Scenario*: the entry's client is the record's server.
-/// *Guarantees*: a translation is not read backwards.
+/// *Guarantees*: the translation is not applied in the wrong direction.
 #[test]
 fn a_contradicting_role_is_unknown() {
     let request = Request { role: Role::Server, ..client() };
     assert_eq!(conclude(&request, &host_says(entry(), at(105)), None), Outcome::Unknown(Reason::Reused));
 }
 
-/// *Scenario*: an entry with other addresses than the request's; an answer that is not valid.
-/// *Guarantees*: unknown.
+/// *Scenario*: an entry with other addresses than the request's; a reply that is not valid.
+/// *Guarantees*: the outcome is unknown.
 #[test]
 fn nonsense_is_unknown() {
     let other = ConntrackEntry { original: tuple("1.1.1.1:1", "2.2.2.2:2"), ..entry() };
@@ -114,11 +116,12 @@ fn nonsense_is_unknown() {
     assert_eq!(conclude(&client(), &failed, None), Outcome::Unknown(Reason::Failed));
 }
 
-/// *Scenario*: a proxy in the pod takes the client's connection to a cluster IP by a redirect; another's redirect stands before a server
-/// that the host translates to as well.
-/// *Guarantees*: packets that stay inside are not looked for outside; two translations are put together, in either direction.
+/// *Scenario*: a redirect in the pod sends the client's connection to a local proxy; in another pod, a redirect in front of the server
+/// follows the host's translation; in a third pod, a redirect of the client precedes it.
+/// *Guarantees*: packets that stay in the pod are not looked up in the host's namespace; two translations are combined, in either
+/// direction.
 #[test]
-fn translations_inside_and_outside_are_put_together() {
+fn translations_of_both_namespaces_are_combined() {
     let redirect = ConntrackEntry {
         original: tuple("10.0.0.5:40000", "10.96.0.10:80"),
         reply: tuple("127.0.0.1:15001", "10.0.0.5:40000"),
@@ -133,7 +136,7 @@ fn translations_inside_and_outside_are_put_together() {
         assert_eq!(conclude(&request, &findings, None), Outcome::To(redirect.translation().unwrap()));
     }
 
-    // Inbound: the host sends to 10.0.1.7:8080, the pod's redirect to its port 15006.
+    // Inbound: the host translates to 10.0.1.7:8080, and the pod redirects this to its port 15006.
     let inbound = ConntrackEntry {
         original: tuple("192.168.0.1:50000", "10.0.1.7:8080"),
         reply: tuple("10.0.1.7:15006", "192.168.0.1:50000"),
@@ -146,7 +149,7 @@ fn translations_inside_and_outside_are_put_together() {
     let whole = Translation { backend: end("10.0.1.7:15006"), ..translation() };
     assert_eq!(conclude(&sidecar, &findings, None), Outcome::To(whole));
 
-    // Outbound: the pod's own rule sends 1.2.3.4:1 to the cluster IP, the host that to the backend.
+    // Outbound: the pod's own rule translates 1.2.3.4:1 to the cluster IP, and the host translates this to the backend.
     let outbound = ConntrackEntry {
         original: tuple("10.0.0.5:40000", "1.2.3.4:1"),
         reply: tuple("10.96.0.10:80", "10.0.0.5:40000"),
@@ -161,8 +164,8 @@ fn translations_inside_and_outside_are_put_together() {
 }
 
 /// *Scenario*: loopback addresses in a pod and in the host's namespace; a namespace that cannot be entered.
-/// *Guarantees*: a pod's loopback is never looked up in the host's namespace. If a namespace cannot be entered, only the host's translations
-/// are known.
+/// *Guarantees*: a pod's loopback is never looked up in the host's namespace. If a namespace cannot be entered, only the host's
+/// translations are known.
 #[test]
 fn loopback_belongs_to_one_namespace() {
     let loopback = request(tuple("127.0.0.1:1", "127.0.0.1:2"), Role::Client);

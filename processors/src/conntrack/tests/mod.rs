@@ -23,7 +23,7 @@ fn at(seconds: u64) -> UnixNanos {
     UnixNanos(seconds * SECOND)
 }
 
-/// A pod's connection to a cluster IP, masqueraded on its way to the backend.
+/// Returns the entry of a pod's connection to a cluster IP, which is masqueraded.
 fn entry() -> ConntrackEntry {
     ConntrackEntry {
         original: tuple("10.0.0.5:40000", "10.96.0.10:80"),
@@ -37,7 +37,7 @@ fn translation() -> Translation {
     entry().translation().unwrap()
 }
 
-/// A request for an open connection, opened at 100 s and observed at 105 s.
+/// Returns a request for a connection that was opened at 100 s and observed open at 105 s.
 fn request(tuple: Tuple, role: Role) -> Request {
     Request {
         id: ConnectionId { boot: 0, netns: 7, cookie: 1, generation: 1 },
@@ -60,7 +60,7 @@ fn server() -> Request {
     request(entry().reply, Role::Server)
 }
 
-/// The host has `entry` at `time`; the socket's own namespace tracks nothing.
+/// Returns findings with `entry` in the host's namespace at `time`. The socket's own namespace tracks nothing.
 fn host_says(entry: ConntrackEntry, time: UnixNanos) -> Findings {
     Findings {
         own: NamespaceResult::Nothing,

@@ -1,4 +1,4 @@
-//! Decodes answers.
+//! Decodes the kernel's replies.
 
 use std::net::IpAddr;
 
@@ -10,9 +10,8 @@ use crate::conntrack::entry::{ConntrackEntry, TrackedState, Tuple};
 /// One message of the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::conntrack) struct Message {
-    /// Sequence number of the request that it answers.
+    /// Sequence number of the request.
     pub sequence: u32,
-    /// Content.
     pub payload: Payload,
 }
 
@@ -22,7 +21,7 @@ pub(in crate::conntrack) struct Message {
 pub(in crate::conntrack) enum Payload {
     /// A TCP connection.
     Entry(ConntrackEntry),
-    /// Connections that the namespace tracks.
+    /// Number of connections that the namespace tracks.
     Count(u32),
     /// An errno; 0 is an acknowledgement.
     Error(i32),
@@ -32,12 +31,12 @@ pub(in crate::conntrack) enum Payload {
     Other,
 }
 
-/// Iterates over the messages that one call received. Ends at the first that is cut off.
+/// Iterates over the messages that one call received. Stops at the first truncated message.
 pub(in crate::conntrack) struct Messages<'a> {
     rest: &'a [u8],
 }
 
-/// Iterates over the attributes in a payload, as (type, value). Ends at the first that is cut off.
+/// Iterates over the attributes in a payload, as (type, value). Stops at the first truncated attribute.
 struct Attributes<'a> {
     rest: &'a [u8],
 }
@@ -61,7 +60,7 @@ impl Iterator for Messages<'_> {
         let body = &message[HEADER..];
         let payload = match kind {
             NLMSG_ERROR => u32_at(body, 0).map(|error| Payload::Error((error as i32).saturating_neg())),
-            // A list that the kernel could not finish ends with an errno.
+            // The last message of a list contains an errno if the kernel could not complete the list.
             NLMSG_DONE => Some(match u32_at(body, 0).map_or(0, |error| error as i32) {
                 0.. => Payload::Done,
                 error => Payload::Error(error.saturating_neg()),
@@ -97,7 +96,7 @@ impl<'a> Iterator for Attributes<'a> {
     }
 }
 
-/// Decodes an entry. `None` if it is not a TCP connection's.
+/// Decodes an entry. `None` if it does not belong to a TCP connection.
 fn entry(body: &[u8]) -> Option<ConntrackEntry> {
     let mut found = (None, None, None, None);
     for (kind, value) in (Attributes { rest: body }) {

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use super::*;
 use crate::conntrack::entry::Tuple;
 
-/// Appends a look-up of the connection of which `tuple` is one direction. The kernel has one table for both directions. The answer is an
-/// entry, or an error (2: there is none).
+/// Appends a look-up of a connection. `tuple` is either of its directions, because the kernel has one table for both. The reply is an entry
+/// or an error (2, `ENOENT`, if there is no entry).
 pub(in crate::conntrack) fn get(buffer: &mut Vec<u8>, sequence: u32, tuple: &Tuple) {
     let family = if tuple.source.address.is_ipv4() { AF_INET } else { AF_INET6 };
     message(buffer, CT_GET, 0, sequence, family, |buffer| {

@@ -1,10 +1,10 @@
-//! Three requests of ctnetlink, the kernel's protocol for connection tracking: look up a connection, list all, count them.
+//! Three requests of ctnetlink, the kernel's protocol for connection tracking: look up a connection, list all connections, count them.
 //!
-//! Headers are in the machine's byte order, values in the network's. Every length is checked: a message that is not valid yields no entry,
-//! and never a panic.
+//! Headers are in the machine's byte order, values in network byte order. Every length is checked: a message that is not valid yields no
+//! entry and never causes a panic.
 //!
-//! Why not `netlink-packet-netfilter` (0.4.0): it has neither entries' timestamps nor the count of connections. It also allocates a vector
-//! per nested attribute, while a list of 131,072 entries is read here without allocation.
+//! The crate `netlink-packet-netfilter` (0.4.0) is not used, because it supports neither the timestamps of entries nor the count of
+//! connections. It also allocates a vector per nested attribute, while this module reads a list of 131,072 entries without allocation.
 
 mod decode;
 mod encode;
@@ -17,7 +17,7 @@ pub(super) use encode::{count, dump, get};
 
 /// `NFNL_SUBSYS_CTNETLINK << 8`.
 const SUBSYSTEM: u16 = 1 << 8;
-/// `IPCTNL_MSG_CT_NEW`: the answer to a look-up.
+/// `IPCTNL_MSG_CT_NEW`: the reply to a look-up.
 const CT_NEW: u16 = SUBSYSTEM;
 const CT_GET: u16 = SUBSYSTEM | 1;
 const CT_GET_STATS: u16 = SUBSYSTEM | 5;
@@ -26,11 +26,11 @@ const NLMSG_DONE: u16 = 3;
 const NLM_F_REQUEST: u16 = 1;
 const NLM_F_DUMP: u16 = 0x300;
 
-/// `struct nlmsghdr`.
+/// Size of `struct nlmsghdr` in bytes.
 const HEADER: usize = 16;
-/// `struct nfgenmsg`.
+/// Size of `struct nfgenmsg` in bytes.
 const GENERIC: usize = 4;
-/// `struct nlattr`.
+/// Size of `struct nlattr` in bytes.
 const ATTRIBUTE: usize = 4;
 const NESTED: u16 = 1 << 15;
 /// Removes the flags from an attribute's type.

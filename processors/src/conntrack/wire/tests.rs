@@ -1,4 +1,4 @@
-//! Tests with bytes that a kernel (6.18, little endian) sent and accepted.
+//! Tests with bytes that were exchanged with a kernel (6.18, little endian).
 
 use std::net::Ipv4Addr;
 
@@ -46,10 +46,10 @@ fn read(bytes: &[u8]) -> Vec<(u32, Payload)> {
     Messages::new(bytes).map(|message| (message.sequence, message.payload)).collect()
 }
 
-/// *Scenario*: the kernel's own answers, in one buffer: an entry of each family, one that is missing, a count, the end of a list.
-/// *Guarantees*: all are read, with both directions, TCP's state, and the start where the kernel keeps it.
+/// *Scenario*: a kernel's replies, in one buffer: an entry of each family, a missing entry, a count, the end of a list.
+/// *Guarantees*: all are decoded, with both directions, TCP's state, and the timestamp if there is one.
 #[test]
-fn reads_what_a_kernel_said() {
+fn decodes_the_replies_of_a_kernel() {
     let received: Vec<u8> =
         [ENTRY_V4, ENTRY_V6, MISSING, STATISTICS, DONE].iter().flat_map(|hex| bytes(hex)).collect();
     let v4 = ConntrackEntry {
@@ -75,9 +75,9 @@ fn reads_what_a_kernel_said() {
 }
 
 /// *Scenario*: look-ups of both families, a list, a count.
-/// *Guarantees*: they are equal, byte for byte, to requests that the kernel answered.
+/// *Guarantees*: they are equal, byte for byte, to requests that a kernel has accepted.
 #[test]
-fn asks_as_the_kernel_understood() {
+fn encodes_requests_that_a_kernel_accepted() {
     let mut request = Vec::new();
     get(&mut request, 7, &tuple("10.9.9.9:43254", "10.96.0.10:80"));
     assert_eq!(request, bytes(GET_V4));
@@ -93,8 +93,8 @@ fn asks_as_the_kernel_understood() {
     assert_eq!(request, bytes("14000000050101000a0000000000000000000000"));
 }
 
-/// *Scenario*: an entry cut off at each length, and with each of its bytes changed to each value.
-/// *Guarantees*: nothing panics; what is cut off is no entry.
+/// *Scenario*: an entry is truncated at each length, and each of its bytes is changed to each value.
+/// *Guarantees*: nothing panics; a truncated entry is not returned.
 #[test]
 fn a_damaged_entry_is_none() {
     let whole = bytes(ENTRY_V4);
@@ -110,10 +110,10 @@ fn a_damaged_entry_is_none() {
     }
 }
 
-/// *Scenario*: an entry of UDP.
-/// *Guarantees*: it is skipped.
+/// *Scenario*: the entry of a UDP flow.
+/// *Guarantees*: it is not returned as an entry.
 #[test]
-fn other_protocols_are_left_out() {
+fn other_protocols_are_skipped() {
     let mut udp = bytes(ENTRY_V4);
     let at = udp.windows(5).position(|window| window == [5, 0, 1, 0, TCP]).unwrap();
     udp[at + 4] = 17;
@@ -122,9 +122,9 @@ fn other_protocols_are_left_out() {
 
 proptest! {
     /// *Scenario*: random bytes, and random bytes after a valid header.
-    /// *Guarantees*: reading ends, without a panic.
+    /// *Guarantees*: reading ends without a panic.
     #[test]
-    fn nonsense_does_no_harm(noise in proptest::collection::vec(any::<u8>(), 0..400), kind in 0u16..0x200) {
+    fn arbitrary_bytes_do_not_panic(noise in proptest::collection::vec(any::<u8>(), 0..400), kind in 0u16..0x200) {
         read(&noise);
         let mut message = ((HEADER + noise.len()) as u32).to_ne_bytes().to_vec();
         message.extend(kind.to_ne_bytes());
@@ -134,7 +134,7 @@ proptest! {
     }
 
     /// *Scenario*: an entry with a request's tuple as both directions.
-    /// *Guarantees*: any tuple that is written is read as it was.
+    /// *Guarantees*: any tuple is decoded as it was encoded.
     #[test]
     fn what_is_written_is_read(a in any::<u32>(), b in any::<u128>(), v6 in any::<bool>(), ports in any::<(u16, u16)>()) {
         let address = |bits: u128| if v6 {

@@ -16,7 +16,7 @@ fn at(seconds: f64) -> UnixNanos {
     UnixNanos((seconds * SECOND as f64) as u64)
 }
 
-/// Record `number` of a connection, in the totals' sent bytes; its tick and the time of its observation in seconds.
+/// Returns record `number` of a connection. The number is stored in the totals' sent bytes; `tick` and `observed` are in seconds.
 fn record(connection: u64, number: u64, tick: f64, observed: f64) -> ConnectionRecord {
     let mut record = ConnectionRecord::blank();
     record.id.cookie = connection;
@@ -35,7 +35,8 @@ fn numbers(records: &[ConnectionRecord]) -> Vec<(u64, u64)> {
 }
 
 /// *Scenario*: updates of the pass at 10 s and a close at 12 s wait for 5 s; watermarks at 10, 15 and 20 s.
-/// *Guarantees*: each is released at the first watermark at which it has waited 5 s, with all later records, into the open window.
+/// *Guarantees*: each is released at the first watermark at which it has waited 5 s, with the connection's later records; its tick is in
+/// the open window.
 #[test]
 fn waiting_is_bounded() {
     let (mut hold, _) = hold(5);
@@ -83,9 +84,9 @@ fn room_is_bounded() {
 }
 
 /// *Scenario*: a hold of an hour.
-/// *Guarantees*: it is refused with the remedy.
+/// *Guarantees*: it is reported with the remedy.
 #[test]
-fn long_holds_are_mistakes() {
+fn long_holds_are_reported() {
     let mut problems = Problems::default();
     check_setting(GoDuration::from_secs(60), &mut problems);
     let fine = format!("{problems:?}");
@@ -94,27 +95,27 @@ fn long_holds_are_mistakes() {
     assert!(format!("{problems:?}").contains("at most 1m"), "{problems:?}");
 }
 
-/// What happens next.
+/// One step of the test.
 #[derive(Clone, Debug)]
 enum Step {
-    /// A record of a connection. It waits if the connection's answer is pending.
+    /// A record of a connection arrives. It waits if the connection's name is pending.
     Record { connection: u64, end: bool },
-    /// The answer of a connection comes.
-    Answer(u64),
-    /// A new answer is pending.
-    Question(u64),
-    /// A batch comes, so that settled connections are released.
-    Look,
-    /// A pass ends so many intervals later.
+    /// The name of a connection becomes known.
+    Settle(u64),
+    /// The name of a connection becomes pending.
+    Pend(u64),
+    /// A batch arrives, so that settled connections are released.
+    Release,
+    /// A pass ends after this number of intervals.
     PassEnd(u64),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         8 => (0..12u64, prop::bool::weighted(0.2)).prop_map(|(connection, end)| Step::Record { connection, end }),
-        2 => (0..12u64).prop_map(Step::Answer),
-        2 => (0..12u64).prop_map(Step::Question),
-        2 => Just(Step::Look),
+        2 => (0..12u64).prop_map(Step::Settle),
+        2 => (0..12u64).prop_map(Step::Pend),
+        2 => Just(Step::Release),
         2 => (1..3u64).prop_map(Step::PassEnd),
     ];
     prop::collection::vec(step, 1..120)
@@ -123,9 +124,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// *Scenario*: any interleaving of records, pending and coming answers, ends, and watermarks, with much and with little room.
-    /// *Guarantees*: every record is released exactly once, in order within its connection, the close last. None is late then. None waits
-    /// longer than `hold` and an interval. At every moment, the records that came in are those that went out and those that are held.
+    /// *Scenario*: any interleaving of records, pending and settled names, closes, and watermarks, with much and with little room.
+    /// *Guarantees*: every record is released exactly once, in order within its connection. No released record is late. No record waits
+    /// longer than `hold` plus one interval. At every step, the number of incoming records equals that of outgoing plus held records.
     #[test]
     fn records_are_conserved(steps in steps(), room in prop_oneof![Just(3usize), Just(1000)]) {
         let (hold, accounting) = hold(5);
@@ -162,9 +163,9 @@ proptest! {
                         out.push(record);
                     }
                 }
-                Step::Answer(connection) => { pending.remove(&connection); }
-                Step::Question(connection) => { pending.insert(connection); }
-                Step::Look => hold.release(&mut out, |record| !pending.contains(&record.id.cookie)),
+                Step::Settle(connection) => { pending.remove(&connection); }
+                Step::Pend(connection) => { pending.insert(connection); }
+                Step::Release => hold.release(&mut out, |record| !pending.contains(&record.id.cookie)),
                 Step::PassEnd(intervals) => {
                     let tick = passed + intervals * INTERVAL;
                     if index == last {

@@ -3,8 +3,8 @@ use longwave_pipeline::component::ComponentConfig;
 use super::*;
 use crate::service::factory;
 
-/// *Scenario*: no source, a source named twice, a hold that is too long, a misspelt key; and a sound section.
-/// *Guarantees*: each is reported with its path and the remedy. Valid settings pass.
+/// *Scenario*: no source, a source named twice, a hold that is too long, a misspelt key; and a valid section.
+/// *Guarantees*: each mistake is reported with its path and the remedy. The valid section is accepted.
 #[test]
 fn bad_settings_are_told() {
     let problems = |yaml| testing::problems(&factory(), "service", yaml);
@@ -14,8 +14,8 @@ fn bad_settings_are_told() {
     assert_eq!(problems("{sources: [kubernetes, docker/2], conntrack: false, hold: 0s}"), "valid");
 }
 
-/// *Scenario*: two sources, of which one is not an extension that resolves names.
-/// *Guarantees*: both are reported to the graph as used. The second is an error with its path.
+/// *Scenario*: two sources; the second is not an extension that resolves names.
+/// *Guarantees*: both are returned as used extensions. Creating the processor fails with an error that names the second.
 #[test]
 fn sources_are_extensions() {
     let bench = Bench::new(0);

@@ -4,8 +4,9 @@ fn pending(bench: &Bench) {
     bench.first.address("10.96.0.10:80", Answer::Pending);
 }
 
-/// *Scenario*: a service that is still being learned; more records of the connection, the end included; then the answer.
-/// *Guarantees*: the connection's records wait, in order, others pass; with the answer all go, named, before what follows.
+/// *Scenario*: a service is pending; more records of the connection arrive, including its close; then the answer is known.
+/// *Guarantees*: the connection's records wait, other records pass; when the answer is known, all leave in order, with the name, before
+/// later records.
 #[test]
 fn records_wait_for_their_service() {
     let mut bench = Bench::new(5);
@@ -19,10 +20,10 @@ fn records_wait_for_their_service() {
     assert_eq!(bench.processor.resolver.connections.len(), 1);
 }
 
-/// *Scenario*: the answer comes between two watermarks, and no record does.
-/// *Guarantees*: what waits goes before the next watermark.
+/// *Scenario*: the answer becomes known between two watermarks, and no record arrives.
+/// *Guarantees*: the held record leaves before the next watermark.
 #[test]
-fn a_watermark_lets_go_what_is_settled() {
+fn a_watermark_releases_settled_records() {
     let mut bench = Bench::new(5);
     pending(&bench);
     bench.records(&[client(1)]);
@@ -30,8 +31,9 @@ fn a_watermark_lets_go_what_is_settled() {
     assert_eq!(bench.pass_end(5), "1:web |");
 }
 
-/// *Scenario*: the answer does not come within `hold`; then it does.
-/// *Guarantees*: records go unnamed with the first watermark after `hold`, and do not wait again; later ones are named.
+/// *Scenario*: the answer is not known within `hold`, but later.
+/// *Guarantees*: records leave without a name at the first watermark after `hold`; later records do not wait, and have the name once it is
+/// known.
 #[test]
 fn nothing_waits_longer_than_hold() {
     let mut bench = Bench::new(5);
@@ -44,8 +46,8 @@ fn nothing_waits_longer_than_hold() {
     assert_eq!(bench.records(&[client(1)]), "1:web");
 }
 
-/// *Scenario*: `hold: 0s`; the answer comes later.
-/// *Guarantees*: nothing waits; records are named as soon as the answer is there.
+/// *Scenario*: `hold: 0s`; the answer becomes known later.
+/// *Guarantees*: no record waits; records are named as soon as the answer is known.
 #[test]
 fn without_hold_nothing_waits() {
     let mut bench = Bench::new(0);
@@ -56,9 +58,9 @@ fn without_hold_nothing_waits() {
 }
 
 /// *Scenario*: the receiver stops, or the input ends, while records wait.
-/// *Guarantees*: they go, before the last watermark or at the end; nothing is left held.
+/// *Guarantees*: the records leave before the last watermark or at the end of the input; no record stays held.
 #[test]
-fn the_end_lets_everything_go() {
+fn the_end_of_the_input_releases_all_records() {
     let mut bench = Bench::new(5);
     pending(&bench);
     bench.records(&[client(1)]);

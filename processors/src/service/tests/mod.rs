@@ -22,7 +22,7 @@ const SECOND: u64 = 1_000_000_000;
 
 type Answers = Vec<(Endpoint, Answer<Handle<Service>>)>;
 
-/// A directory with the test's answers. It stores the times of its queries.
+/// A directory with the test's answers. Stores the times for which it was queried.
 #[derive(Default)]
 struct Fake {
     version: AtomicU64,
@@ -75,7 +75,7 @@ impl Directory for Fake {
     }
 }
 
-/// A processor between fakes, without connection tracking.
+/// A processor with two fake directories, without connection tracking.
 struct Bench {
     processor: ServiceProcessor,
     first: Arc<Fake>,
@@ -107,7 +107,7 @@ impl Bench {
         Answer::Known(self.names.intern(Service { name: name.into(), ..Service::default() }))
     }
 
-    /// Returns the records and watermarks (`|`) that come out, as text: `1:web 2:- |`.
+    /// Returns the records and watermarks (`|`) that leave the processor, as text: `1:web 2:- |`.
     fn run(&mut self, batch: Batch) -> String {
         let mut out = Vec::new();
         self.processor.process(batch, &mut out).unwrap();
@@ -148,7 +148,7 @@ fn end(text: &str) -> Endpoint {
     Endpoint { address: end.ip(), port: end.port() }
 }
 
-/// A record of connection `cookie`, opened at 1 s, seen at 2 s.
+/// Returns a record of connection `cookie`, which was opened at 1 s and observed at 2 s.
 fn record(cookie: u64, role: Role, local: &str, peer: &str) -> ConnectionRecord {
     ConnectionRecord {
         id: ConnectionId { cookie, ..ConnectionId::default() },

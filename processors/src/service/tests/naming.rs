@@ -1,7 +1,7 @@
 use super::*;
 
-/// *Scenario*: the client's socket has the service's address; the server's is a backend of it; an unknown role is taken for a client's.
-/// *Guarantees*: both reporters name the service.
+/// *Scenario*: a client is connected to the service's address; a server is a backend of the service; a socket has an unknown role.
+/// *Guarantees*: all three records name the service; the unknown role is treated as a client.
 #[test]
 fn both_ends_are_named() {
     let mut bench = Bench::new(0);
@@ -12,7 +12,8 @@ fn both_ends_are_named() {
 }
 
 /// *Scenario*: the original address and the backend belong to different services, in different sources.
-/// *Guarantees*: the original address takes precedence, and the first source that has a name. Without a name, the service is unknown.
+/// *Guarantees*: the original address takes precedence over the backend, and the first source over the second. Without a name, the service
+/// is unknown.
 #[test]
 fn the_original_address_comes_first() {
     let mut bench = Bench::new(0);
@@ -25,8 +26,8 @@ fn the_original_address_comes_first() {
     assert_eq!(bench.records(&[client(1), other, unknown]), "1:asked 2:first 3:-");
 }
 
-/// *Scenario*: a connection whose start is known, and one older than the agent.
-/// *Guarantees*: directories are queried as of the start, else as of the observation.
+/// *Scenario*: a connection whose start is known, and one that is older than Longwave.
+/// *Guarantees*: directories are queried as of the start if it is known, otherwise as of the observation.
 #[test]
 fn services_are_looked_up_as_of_the_start() {
     let mut bench = Bench::new(0);
@@ -36,8 +37,8 @@ fn services_are_looked_up_as_of_the_start() {
     assert_eq!(*bench.first.queried.lock().unwrap(), [UnixNanos(SECOND), UnixNanos(2 * SECOND)]);
 }
 
-/// *Scenario*: several records of a connection; the service's name changes meanwhile; the connection ends and its identity returns.
-/// *Guarantees*: the service is looked up once per connection. The name stays until the close, which frees it.
+/// *Scenario*: several records of a connection; the service's name changes meanwhile; the connection closes and its identity is reused.
+/// *Guarantees*: the service is looked up once per connection. The name is stored until the close.
 #[test]
 fn a_connection_is_looked_up_once() {
     let mut bench = Bench::new(0);
@@ -50,10 +51,10 @@ fn a_connection_is_looked_up_once() {
     assert_eq!(bench.records(&[client(1)]), "1:new");
 }
 
-/// *Scenario*: records that bring a name along; a batch that another branch reads too.
-/// *Guarantees*: a name is never overwritten, and no directory is queried. The shared batch is not changed.
+/// *Scenario*: a record that already has a name; a batch that another pipeline shares.
+/// *Guarantees*: the name is not overwritten, and no directory is queried for it. The shared batch is not changed.
 #[test]
-fn brought_names_are_kept() {
+fn existing_names_are_kept() {
     let mut bench = Bench::new(5);
     bench.first.address("10.96.0.10:80", bench.service("web"));
     let mut brought = client(1);
@@ -65,10 +66,10 @@ fn brought_names_are_kept() {
     assert!(shared[0].names.service.is_none());
 }
 
-/// *Scenario*: connections whose ends never come.
-/// *Guarantees*: they are forgotten after many passes, and so are their names.
+/// *Scenario*: connections without a close record.
+/// *Guarantees*: they are removed after many passes, with their names.
 #[test]
-fn silent_connections_are_forgotten() {
+fn silent_connections_are_removed() {
     let mut bench = Bench::new(0);
     bench.first.address("10.96.0.10:80", bench.service("web"));
     bench.records(&(0..1000).map(client).collect::<Vec<_>>());
@@ -78,7 +79,7 @@ fn silent_connections_are_forgotten() {
     assert_eq!(bench.processor.resolver.connections.len(), 0);
 }
 
-/// *Scenario*: one named connection, one of several services, one of none, one whose answer never came.
+/// *Scenario*: a connection with one service, one with several, one with none, and one whose answer stays pending until it closes.
 /// *Guarantees*: each is counted once, by its result.
 #[test]
 fn results_are_counted() {

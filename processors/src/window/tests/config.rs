@@ -1,13 +1,13 @@
-//! Settings.
+//! Tests of the settings.
 
 use longwave_pipeline::component::ComponentConfig;
 
 use crate::testing::problems;
 
 /// *Scenario*: invalid settings.
-/// *Guarantees*: the errors name each mistake with its cause and remedy; all are reported together.
+/// *Guarantees*: all are reported together, each with its cause and remedy.
 #[test]
-fn mistakes_are_named() {
+fn invalid_settings_are_reported() {
     let factory = super::super::factory();
     insta::assert_snapshot!(problems(&factory, "window", "{interval: 0s, levels: [], workload_attributes: [k8s.pod.name]}"), @r#"
     processors::window: interval: 0s is too short for a window (at least 1ms): use the receiver's interval or a multiple of it, for example 5s

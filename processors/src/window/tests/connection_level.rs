@@ -1,4 +1,4 @@
-//! The level `connection`.
+//! Tests of the level `connection`.
 
 use longwave_pipeline::model::Level;
 
@@ -8,8 +8,8 @@ fn bench() -> Bench {
     Bench::new(&config(&[Level::Connection]))
 }
 
-/// *Scenario*: a connection opened at second 1 with records at 5 and 10; `min_age` is 5 s.
-/// *Guarantees*: it has no series while it is young; its first window includes the bytes, the open and the round trips before.
+/// *Scenario*: a connection is opened at second 1 and has records at seconds 5 and 10; `min_age` is 5 s.
+/// *Guarantees*: it has no series before that age; the first window of the series includes the earlier bytes, open and round trips.
 #[test]
 fn the_first_window_includes_everything_before() {
     let mut bench = bench();
@@ -26,7 +26,7 @@ fn the_first_window_includes_everything_before() {
     assert_eq!(bench.only(Level::Connection).measures.totals.sent_bytes, 1);
 }
 
-/// *Scenario*: one connection closes young, one fails, and one closes old enough.
+/// *Scenario*: one connection closes before `min_age`, one fails, and one closes after `min_age`.
 /// *Guarantees*: only the last has a series; it is marked as ended in the window of the close, and removed in the next.
 #[test]
 fn short_connections_have_no_series() {
@@ -47,8 +47,8 @@ fn a_seeded_connection_has_a_series_from_its_first_record() {
     assert_eq!(bench.only(Level::Connection).measures.active, 1);
 }
 
-/// *Scenario*: three old connections, room for two series; then the folded one closes.
-/// *Guarantees*: its bytes and its open connection are in the overflow series, which ends after it.
+/// *Scenario*: three connections are old enough, but there is room for two series; then the third connection closes.
+/// *Guarantees*: the third connection is in the overflow series with its bytes and as active; the overflow series ends after it.
 #[test]
 fn series_without_room_are_folded() {
     let mut bench = Bench::new(&WindowConfig { max_series: 2, ..config(&[Level::Connection]) });

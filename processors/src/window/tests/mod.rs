@@ -18,7 +18,7 @@ use longwave_pipeline::model::{
 
 use super::{WindowConfig, WindowProcessor, WorkloadAttribute};
 
-/// Times in tests are seconds after this boundary.
+/// Times in tests are in seconds after this boundary, which is in seconds since the Unix epoch.
 const BASE: u64 = 1_000_000;
 
 /// A window processor, its accounting, and its windows.
@@ -113,7 +113,7 @@ fn seconds(time: UnixNanos) -> f64 {
     (time.0 - BASE * 1_000_000_000) as f64 / 1e9
 }
 
-/// An update of connection `cookie`, which opened at second 1 and sent `bytes` since its last record.
+/// Returns an update of connection `cookie`, which was opened at second 1 and has sent `bytes` since its last record.
 fn update(cookie: u64, tick: f64, bytes: u64) -> ConnectionRecord {
     ConnectionRecord {
         id: ConnectionId { boot: 1, netns: 1, cookie, generation: 7 },

@@ -1,4 +1,4 @@
-//! Properties of the windows of any stream of records.
+//! Tests of properties that the windows of every stream of records have.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// An event of one of the connections.
+/// One record of one of the connections.
 #[derive(Clone, Copy, Debug)]
 struct Move {
     connection: u64,
@@ -15,7 +15,7 @@ struct Move {
     bytes: u64,
     /// The local workload's name in this record; 0: unknown.
     name: u8,
-    /// Windows from the open one to the record's: mostly 0, −1 is late, 1 is early.
+    /// Offset of the record's window from the open one: mostly 0, −1 for a late record, 1 for an early one.
     shift: i8,
 }
 
@@ -28,7 +28,7 @@ enum Action {
     Vanish,
 }
 
-/// Steps: records, then a watermark after this number of half intervals (0: none).
+/// Each step is a list of records, then a watermark after this number of half intervals (0: no watermark).
 type Steps = Vec<(Vec<Move>, u8)>;
 
 fn moves() -> impl Strategy<Value = Move> {
@@ -58,7 +58,7 @@ fn steps() -> impl Strategy<Value = Steps> {
 struct Expected {
     records: u64,
     totals: Totals,
-    /// Each connection of a cookie.
+    /// All connections. A cookie has a new connection after each close.
     lives: Vec<ConnectionLife>,
     open: HashMap<u64, usize>,
     seeded: u64,
@@ -83,7 +83,7 @@ fn play(steps: &Steps, config: &WindowConfig) -> (Bench, Expected) {
     let mut bench = Bench::new(config);
     let mut expected = Expected::default();
     let mut clock = 3.0;
-    // An empty window first, so that every connection is opened in a window.
+    // The first window is empty, so that every connection is opened in a window of the processor.
     bench.pass_end(0.0);
     for (moves, halves) in steps {
         let mut batch = Vec::new();
@@ -189,9 +189,9 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// *Scenario*: any stream of records of 40 connections with 12 changing names, with late and early records, and watermarks at any
-    /// distance; without a limit on series, with a limit of 10 and with one of 1.
-    /// *Guarantees*: at levels service and workload the windows' sums equal the records'; opened, closed and failed are exact; the active
-    /// connections of the last window are those that are open; every record is counted as folded.
+    /// distance; without a limit on series, and with limits of 10 and 1.
+    /// *Guarantees*: at levels service and workload, the windows' sums equal the records' sums; opened, closed and failed are exact; the
+    /// number of active connections in the last window is that of open connections; every record is counted as folded.
     #[test]
     fn windows_sum_to_the_records(steps in steps()) {
         for max_series in [0, 10, 1] {
@@ -208,8 +208,8 @@ proptest! {
     }
 
     /// *Scenario*: the same.
-    /// *Guarantees*: windows are contiguous and have a length; each series is at most once in a window; at each level Δactive = opened − closed
-    /// + seeded, summed over the windows; the number of series respects the limit.
+    /// *Guarantees*: windows are contiguous and not empty; each series is at most once in a window; the number of series respects the
+    /// limit; at each level, Δactive = opened − closed + seeded, summed over the windows.
     #[test]
     fn windows_are_contiguous_and_the_open_set_adds_up(steps in steps()) {
         for max_series in [0, 3] {
@@ -270,7 +270,7 @@ proptest! {
     }
 
     /// *Scenario*: the same stream twice.
-    /// *Guarantees*: the windows are equal, with series in the same order, so nothing depends on the order of a map.
+    /// *Guarantees*: the windows are equal, with series in the same order, so nothing depends on the order of a hash table.
     #[test]
     fn windows_are_deterministic(steps in steps()) {
         let (first, _) = play(&steps, &all_levels(3));

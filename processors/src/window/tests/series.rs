@@ -1,11 +1,11 @@
-//! What a series counts, and when it starts and ends.
+//! Tests of what a series counts, and of when it starts and ends.
 
 use longwave_pipeline::model::{Level, Reporter, SeriesKey};
 
 use super::*;
 
-/// *Scenario*: one connection is opened, one was open before, one fails, one opens and closes within the window.
-/// *Guarantees*: each is counted as such; the other connections are active.
+/// *Scenario*: one connection is opened, one was open before, one fails, and one is opened and closed within the window.
+/// *Guarantees*: each is counted by its events; the first two are active.
 #[test]
 fn connections_are_counted_by_their_events() {
     let mut bench = Bench::new(&config(&[Level::Service]));
@@ -110,7 +110,7 @@ fn short_connections_in_every_window_are_one_series() {
     }
 }
 
-/// *Scenario*: an open connection gets a name in its second window, since metadata arrives late.
+/// *Scenario*: an open connection gets a name in its second window, because metadata arrives late.
 /// *Guarantees*: the connection is active in the new series and no longer in the old one, which ends; it is opened once; no bytes are lost.
 #[test]
 fn a_connection_moves_to_the_series_of_its_new_name() {
@@ -125,7 +125,7 @@ fn a_connection_moves_to_the_series_of_its_new_name() {
 }
 
 /// *Scenario*: the role of a connection becomes known in its second window.
-/// *Guarantees*: from then on its series has the right reporter, and the connection is active there.
+/// *Guarantees*: from then on, the connection is active in a series with the right reporter.
 #[test]
 fn a_connection_moves_when_its_role_becomes_known() {
     let mut bench = Bench::new(&config(&[Level::Workload]));
@@ -137,7 +137,7 @@ fn a_connection_moves_when_its_role_becomes_known() {
 }
 
 /// *Scenario*: two pods of one deployment have different handles, but equal names at this level.
-/// *Guarantees*: they share a series; each has its own if the configuration selects pods.
+/// *Guarantees*: they share a series; each has its own series if the configuration selects pods.
 #[test]
 fn equal_names_share_a_series() {
     let workloads = Interner::default();

@@ -1,4 +1,4 @@
-//! When windows start and end, and which records they contain.
+//! Tests of when windows start and end, and of which records they contain.
 
 use longwave_pipeline::model::Level;
 
@@ -16,8 +16,8 @@ fn a_window_for_each_pass() {
     assert_eq!(bench.sent(Level::Workload), [10, 20, 30]);
 }
 
-/// *Scenario*: a close that was observed after the boundary arrives before the watermark of the current pass.
-/// *Guarantees*: it waits, is counted as held, and is in the window of its tick.
+/// *Scenario*: a close that was observed after the boundary arrives before the watermark of that boundary.
+/// *Guarantees*: it waits, is counted as held, and is added to the window of its tick.
 #[test]
 fn a_record_of_the_next_window_waits() {
     let mut bench = Bench::new(&config(&[Level::Workload]));
@@ -63,7 +63,7 @@ fn frequent_passes_share_a_window() {
 }
 
 /// *Scenario*: the clock is set back by 8 seconds.
-/// *Guarantees*: windows do not overlap; records that arrive meanwhile are in the open window.
+/// *Guarantees*: windows do not overlap; records that arrive before the clock catches up are in the open window.
 #[test]
 fn a_clock_that_steps_back_does_not_make_windows_overlap() {
     let mut bench = Bench::new(&config(&[Level::Workload]));

@@ -1,11 +1,11 @@
 //! [`Cgroups`]: finds a cgroup's path by its id, which is the inode of the cgroup's directory in the cgroup2 file system.
 //!
-//! All directories are read once at the start. For an id that is not among them, the process's `/proc/<pid>/cgroup` is read, and if that
-//! does not help, the directories are read again. At most one such scan starts per second, and takes a few milliseconds per batch. An id
-//! that a whole scan did not find is unknown for a minute. A removed cgroup keeps its path for a while, for late records.
+//! All directories are read once at the start. For an id that is not among them, the process's `/proc/<pid>/cgroup` is read. If this does
+//! not give the path, the directories are scanned again. At most one scan starts per second, and it takes a few milliseconds per batch. An
+//! id that a whole scan did not find is missing for a minute. The path of a removed cgroup is kept for a while, for late records.
 //!
-//! Where version 1 is mounted beside version 2, containers may be in version 1 only, and their sockets in version 2's root. Then the
-//! container is read from the process's cgroups.
+//! If version 1 is mounted in addition to version 2, containers may be in cgroups of version 1 only, and their sockets in version 2's root.
+//! Then the container is read from the process's cgroups.
 
 pub mod mount;
 pub mod path;
@@ -25,35 +25,36 @@ use scan::Scan;
 /// The root cgroup's id, on every kernel.
 pub const ROOT: u64 = 1;
 
-/// Least time between the starts of two scans.
+/// Minimum time between the starts of two scans.
 const SCAN_EVERY: Duration = Duration::from_secs(1);
-/// Time that a scan takes of one batch.
+/// Time that a scan takes per batch.
 const SCAN_SLICE: Duration = Duration::from_millis(5);
-/// How long an id that no scan found is missing before it is searched again.
+/// How long an id that a scan did not find is missing before it is searched again.
 const MISSING_FOR: Duration = Duration::from_secs(60);
-/// Ids searched in one scan.
+/// Maximum number of ids that one scan searches.
 const MAX_WANTED: usize = 4096;
-/// Processes whose containers are cached, and for how long: pids are used again.
+/// Maximum number of processes whose containers are cached.
 const MAX_PROCESSES: usize = 4096;
+/// How long the container of a process is cached. Short, because pids are reused.
 const PROCESS_FOR: Duration = Duration::from_secs(1);
-/// Scans after which a removed cgroup is evicted if it was not looked up.
+/// Number of scans after which a removed cgroup is evicted if it was not looked up.
 const KEPT_SCANS: u32 = 16;
 
 /// The cgroups of this host.
 pub(super) struct Cgroups {
     mount: Mount,
-    /// `/proc`, or a test's copy.
+    /// `/proc`, or a test's substitute.
     proc: PathBuf,
     by_id: HashMap<u64, CgroupEntry, foldhash::fast::RandomState>,
     by_process: HashMap<u32, CachedProcess, foldhash::fast::RandomState>,
-    /// Ids for the next scan.
+    /// Ids that the next scan searches.
     wanted: Vec<u64>,
-    /// Ids for the scan that runs.
+    /// Ids that the running scan searches.
     searched: Vec<u64>,
     scan: Option<Scan>,
     scan_started: Option<Instant>,
     scans: u32,
-    /// Counts finished scans: a look-up that returned [`CgroupResult::Pending`] may have a result when it has changed.
+    /// Number of finished scans. When it changes, a look-up that returned [`CgroupResult::Pending`] may have a result.
     version: u32,
 }
 
@@ -62,19 +63,21 @@ pub(super) struct Cgroup {
     /// Relative to the mount, beginning with `/`.
     pub path: Box<str>,
     pub found: Found,
-    /// The sources' version at the last look-up; 0: none yet.
+    /// The sources' version at the last look-up; 0 before the first.
     pub version: u32,
 }
 
-/// The container of a process whose socket's cgroup does not name it.
+/// The container of a process, read from its cgroups because the socket's cgroup does not identify it.
 struct CachedProcess {
+    /// Time of the read.
     read: Instant,
+    /// `None` if the process is in no container.
     container: Option<Cgroup>,
 }
 
 struct CgroupEntry {
     state: CgroupState,
-    /// Number of the last scan that found it, or before its last look-up.
+    /// Number of the last scan that found the cgroup, or of the last scan before its last look-up if that is later.
     last_scan: u32,
 }
 
@@ -85,11 +88,11 @@ enum CgroupState {
 
 /// Result of a look-up.
 pub(super) enum CgroupResult<'a> {
-    /// The cgroup.
+    /// The cgroup is known.
     Found(&'a mut Cgroup),
-    /// The scan that runs or the next one may find it.
+    /// The running scan or the next one may find the cgroup.
     Pending,
-    /// No scan found it.
+    /// The last scan did not find the cgroup, or there is no room to search it.
     Missing,
 }
 
@@ -114,15 +117,15 @@ impl Cgroups {
         cgroups
     }
 
-    /// Increases when a result may have changed.
+    /// Returns a number that increases when a result may have changed.
     pub fn version(&self) -> u32 {
         self.version
     }
 
-    /// Looks up cgroup `id`. `pid` (0: none) is a process that was seen in it.
+    /// Looks up cgroup `id`. `pid` is a process that was observed in it; 0 if none is known.
     pub fn find(&mut self, id: u64, pid: u32, now: Instant) -> CgroupResult<'_> {
         let scans = self.scans;
-        // A cgroup that is found is looked up twice: the borrow checker rejects the early return of a borrow.
+        // A known cgroup is looked up twice, because the borrow checker rejects the early return of a borrow.
         let is_known = match self.by_id.get_mut(&id) {
             Some(CgroupEntry { state: CgroupState::Found(_), .. }) => true,
             Some(CgroupEntry { state: CgroupState::Missing { until }, last_scan }) if now < *until => {
@@ -148,7 +151,7 @@ impl Cgroups {
         }
     }
 
-    /// Returns the container of the socket's process, where the socket's cgroup is the root or not known.
+    /// Returns the container of the socket's process. Called if the socket's cgroup is the root or unknown.
     pub fn find_by_process(&mut self, owner: &Owner, now: Instant) -> Option<&mut Cgroup> {
         if owner.pid == 0 || !(self.mount.beside_v1 || owner.cgroup == 0) {
             return None;
@@ -164,7 +167,7 @@ impl Cgroups {
         self.by_process.get_mut(&owner.pid)?.container.as_mut()
     }
 
-    /// Continues a scan, or starts one if ids are wanted and [`SCAN_EVERY`] is over.
+    /// Continues the running scan, or starts one if ids are wanted and [`SCAN_EVERY`] has passed.
     pub fn work(&mut self, now: Instant) {
         let due =
             self.scan_started.is_none_or(|started| now.saturating_duration_since(started) >= SCAN_EVERY);
@@ -178,7 +181,7 @@ impl Cgroups {
         }
     }
 
-    /// Number of cached cgroups.
+    /// Returns the number of cached cgroups and missing ids.
     #[cfg(test)]
     pub fn len(&self) -> usize {
         self.by_id.len()
@@ -219,7 +222,7 @@ impl Cgroups {
         self.by_id.retain(|_, entry| next.wrapping_sub(entry.last_scan) < KEPT_SCANS);
     }
 
-    /// Returns the first of a process's cgroups, of any version, that is in a container.
+    /// Returns the path of the first of a process's cgroups, of any version, that is in a container.
     fn container_of_process(&self, pid: u32) -> Option<String> {
         let text = std::fs::read_to_string(self.proc.join(pid.to_string()).join("cgroup")).ok()?;
         // number:controllers:path
@@ -227,7 +230,7 @@ impl Cgroups {
         paths.find(|path| path::is_in_container(path)).map(str::to_owned)
     }
 
-    /// Returns the path of a process's cgroup if its id is `id`: the pid may be another process's by now.
+    /// Returns the path of a process's cgroup if its id is `id`. The id differs if the pid was reused by another process.
     fn path_of_process(&self, id: u64, pid: u32) -> Option<String> {
         if pid == 0 {
             return None;

@@ -8,12 +8,12 @@ use longwave_pipeline::component::host;
 /// A mount of cgroup2.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
-    /// Its mount point.
+    /// Mount point.
     pub point: PathBuf,
-    /// The cgroup at its root, relative to this process's cgroup namespace. It begins with `/..` where the process has a cgroup namespace
-    /// of its own and the host's tree is mounted.
+    /// Cgroup at the root of the mount, relative to this process's cgroup namespace. It begins with `/..` if the process has a cgroup
+    /// namespace of its own and the host's tree is mounted.
     pub root: String,
-    /// Version 1 is mounted too. If it has the containers, their processes are in this mount's root.
+    /// Whether version 1 is mounted too. If containers are in version 1, their processes are in this mount's root.
     pub beside_v1: bool,
 }
 
@@ -32,15 +32,17 @@ impl Mount {
         (!below.split('/').any(|part| part == "..")).then_some(below)
     }
 
-    /// Sort key for how much of the tree is mounted: levels above the own cgroup, then (fewer is more) levels below the root.
+    /// Returns a sort key for how much of the tree is mounted: the number of levels above the process's own cgroup, then the number of
+    /// levels below the root, of which fewer are better.
     fn extent(&self) -> (usize, Reverse<usize>) {
         let parts = || self.root.split('/').filter(|part| !part.is_empty());
         (parts().filter(|part| *part == "..").count(), Reverse(parts().filter(|part| *part != "..").count()))
     }
 }
 
-/// Finds the mount of cgroup2 in the text of `/proc/self/mountinfo`: `/sys/fs/cgroup`, or `/sys/fs/cgroup/unified` beside version 1. If
-/// there are several, returns the one with most of the tree: in a container, the host's tree rather than the container's own.
+/// Finds the mount of cgroup2 in the text of `/proc/self/mountinfo`: `/sys/fs/cgroup`, or `/sys/fs/cgroup/unified` if version 1 is mounted
+/// too. If there are several, returns the one with the largest part of the tree: in a container, the host's tree instead of the
+/// container's.
 pub fn find(mountinfo: &str) -> Option<Mount> {
     let beside_v1 = host::mounts(mountinfo).any(|mount| mount.kind == "cgroup");
     let mounts = host::mounts(mountinfo).filter(|mount| mount.kind == "cgroup2");

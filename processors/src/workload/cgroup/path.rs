@@ -1,4 +1,4 @@
-//! Parses a cgroup's path: each container runtime and service manager has its own shapes.
+//! Parses a cgroup's path. Each container runtime and service manager has its own formats.
 
 use std::borrow::Cow;
 
@@ -13,24 +13,24 @@ pub struct Named {
     pub container_id: String,
 }
 
-/// The keys of a directory's look-up, each from the innermost part of the path that has one.
+/// The ids by which directories look up a cgroup, each from the innermost part of the path that has one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ids<'a> {
     /// 64 hex digits, or empty.
     pub container_id: &'a str,
-    /// With dashes, or empty. Of a static pod it is the hash of its manifest: 32 hex digits.
+    /// With dashes, or empty. A static pod has the hash of its manifest instead: 32 hex digits.
     pub pod_uid: Cow<'a, str>,
 }
 
-/// Digits of a container id.
+/// Number of digits of a container id.
 const ID_DIGITS: usize = 64;
-/// Digits of a container id that are shown.
+/// Number of digits of a container's short id.
 const SHORT_DIGITS: usize = 12;
 
 /// Names the cgroup at `path`, which is relative to the root and begins with `/`. `None` for the root itself.
 ///
-/// A container takes precedence over a unit: a service of a systemd in a container belongs to the container. The innermost container takes
-/// precedence over the outer ones: a Kubernetes node may be a container itself.
+/// A container takes precedence over a unit, because a service of a systemd in a container belongs to the container. The innermost
+/// container takes precedence over outer ones, because a Kubernetes node may be a container itself.
 pub fn classify(path: &str) -> Option<Named> {
     if let Some(container) = parts(path).rev().find_map(container) {
         return Some(container);
@@ -47,7 +47,8 @@ pub fn classify(path: &str) -> Option<Named> {
     })
 }
 
-/// Returns the container and the pod that `path` is in, also for pods' sandboxes and for a runtime's helpers beside a container.
+/// Returns the ids of the container and the pod that contain `path`, also for a pod's sandbox. A runtime's helper processes are in a pod,
+/// but in no container.
 pub fn ids(path: &str) -> Ids<'_> {
     Ids {
         container_id: parts(path).rev().find_map(container_id).unwrap_or_default(),
@@ -75,7 +76,8 @@ fn container(part: &str) -> Option<Named> {
 
 /// Returns the container id in a part of a path:
 /// - `<id>`: Docker, containerd and CRI-O with the cgroupfs driver (`/docker/<id>`, `/kubepods/burstable/pod<uid>/<id>`)
-/// - `docker-<id>.scope`, `cri-containerd-<id>.scope`, `crio-<id>.scope`, `nerdctl-<id>.scope`, `libpod-<id>.scope`: with the systemd driver
+/// - `docker-<id>.scope`, `cri-containerd-<id>.scope`, `crio-<id>.scope`, `nerdctl-<id>.scope`, `libpod-<id>.scope`: with the systemd
+///   driver
 /// - `libpod-<id>`, `libpod-payload-<id>`: Podman with the cgroupfs driver, and within a unit
 /// - `kubepods-pod<uid>.slice:cri-containerd:<id>`: containerd that is configured for the other driver
 ///

@@ -1,19 +1,19 @@
-//! [`Scan`]: reads all cgroup directories, in slices of time.
+//! [`Scan`]: reads all cgroup directories, in several time slices.
 
 use std::collections::VecDeque;
 use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Directories read in one scan. Bounds its cost on a host with very many cgroups.
+/// Maximum number of directories that one scan reads. Bounds its cost on a host with very many cgroups.
 const MAX_DIRECTORIES: usize = 65_536;
 
-/// A scan, breadth first.
+/// A breadth-first scan.
 pub(super) struct Scan {
     root: PathBuf,
     /// Directories to read, relative to the root, with a leading `/`.
     queue: VecDeque<String>,
-    /// Directories that may still be read.
+    /// Number of directories that may still be read.
     left: usize,
 }
 
@@ -25,13 +25,14 @@ impl Scan {
         Self { root: root.to_owned(), queue: VecDeque::from([String::new()]), left: MAX_DIRECTORIES }
     }
 
-    /// Reads directories for `slice`, or to the end. Calls `found` with the inode and the path of each. Returns true at the end.
+    /// Reads directories for the time `slice`, or until the end if it is `None`. Calls `found` with the inode and the path of each. Returns
+    /// true if the scan is complete.
     pub fn advance(&mut self, slice: Option<Duration>, mut found: impl FnMut(u64, &str)) -> bool {
         let started = Instant::now();
         while let Some(parent) = self.queue.pop_front() {
             let Some(left) = self.left.checked_sub(1) else { return true };
             self.left = left;
-            // A directory may have been removed meanwhile. It had no process then.
+            // A directory that was removed meanwhile had no process.
             let entries =
                 std::fs::read_dir(self.root.join(parent.trim_start_matches('/'))).into_iter().flatten();
             for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {

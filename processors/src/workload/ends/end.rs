@@ -1,20 +1,20 @@
-//! [`End`]: one socket, and the tuple by which its peer finds it.
+//! [`End`]: one socket of this node, and the tuple by which its peer finds it.
 
 use longwave_pipeline::model::{ConnectionId, ConnectionRecord, Endpoint, Handle, UnixNanos, Workload};
 
+use crate::connection_map::{Identified, NO_INDEX};
 use crate::holding::{ConnectionState, Waiting};
-use crate::known::{Identified, NO_INDEX};
 
-/// One socket.
+/// One socket of this node: one end of a connection.
 ///
-/// The fields that every record needs are in the first 48 bytes. These lie in one cache line, because a large allocation begins 16 bytes
-/// after a page's start, and an element takes two lines. A larger alignment would prevent the table from growing in place.
+/// The fields that every record needs are in the first 48 bytes. These are in one cache line, because a large allocation begins 16 bytes
+/// after the start of a page, and an element takes two lines. A larger alignment would prevent the table from growing in place.
 #[repr(C, align(16))]
 pub(crate) struct End {
     pub id: ConnectionId,
     pub local: Option<Handle<Workload>>,
     pub peer: Option<Handle<Workload>>,
-    /// The sources' version at the last look-up; 0: the names have to be looked up again.
+    /// The sources' version at the last look-up; 0 if the names have to be looked up again.
     pub version: u32,
     /// The pass of the last record, modulo 65,536.
     pub last_pass: u16,
@@ -23,16 +23,16 @@ pub(crate) struct End {
     pub local_rank: u8,
     /// The cgroup by which `local` was looked up.
     pub cgroup: u64,
-    /// A time at which the connection's addresses were in use: its start, else its first record.
+    /// A time at which the connection's addresses were in use: its start if known, otherwise the time of its first record.
     pub at: UnixNanos,
-    /// `None` if it is not translated.
+    /// `None` if the connection is not translated.
     pub alias: Option<Box<Alias>>,
     /// The socket at the other end, or [`NO_INDEX`].
     pub partner: u32,
     pub tuple: Tuple,
 }
 
-/// An element of the table takes two cache lines.
+// An element of the table takes two cache lines.
 const _: () = assert!(size_of::<Option<End>>() == 128);
 
 /// A set of flags of an [`End`].
@@ -44,15 +44,15 @@ pub(crate) struct Flag(u8);
 pub(crate) struct Tuple {
     pub local: Endpoint,
     pub peer: Endpoint,
-    /// The network namespace for loopback addresses, which exist in each; 0 for other addresses.
+    /// The network namespace for loopback addresses, which exist in every namespace; 0 for other addresses.
     pub netns: u32,
 }
 
-/// A translated connection from the other side of the translation.
+/// The addresses of a translated connection on the other side of the translation.
 pub(crate) struct Alias {
     /// The tuple that this end would have on the other side of the translation: the other end's tuple, reversed.
     pub tuple: Tuple,
-    /// The other socket's own address.
+    /// The local address of the other socket.
     pub actual: Endpoint,
 }
 
@@ -61,13 +61,13 @@ pub(crate) struct Alias {
 impl Flag {
     /// The end is in the table of tuples.
     pub const LISTED: Self = Self(1);
-    /// Several namespaces have the same addresses, so the peer cannot be distinguished.
+    /// Several namespaces have the same addresses, so the peer's socket cannot be identified.
     pub const AMBIGUOUS: Self = Self(2);
-    /// A source of higher precedence may still name the local end.
+    /// The local end's name is pending at a source of higher precedence than that of the current name.
     pub const LOCAL_PENDING: Self = Self(4);
-    /// A source of higher precedence may still name the peer.
+    /// The peer's name is pending at a source of higher precedence than that of the current name.
     pub const PEER_PENDING: Self = Self(8);
-    /// A conntrack look-up is in flight.
+    /// A conntrack look-up is pending.
     pub const TRANSLATION_PENDING: Self = Self(16);
     /// The conntrack look-up is done, with or without a result.
     pub const TRANSLATION_KNOWN: Self = Self(32);
@@ -85,7 +85,7 @@ impl Flag {
 // === impl End ===
 
 impl End {
-    /// Creates the end of a connection's first record, without names.
+    /// Creates the end for a connection's first record, without names.
     pub fn new(record: &ConnectionRecord) -> Self {
         Self {
             id: record.id,

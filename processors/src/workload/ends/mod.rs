@@ -1,4 +1,4 @@
-//! [`Ends`]: the sockets of this node, by identity and by addresses. A connection's names are resolved once and stored until it ends.
+//! [`Ends`]: the sockets of this node, by identity and by addresses. A connection's names are resolved once and stored until it closes.
 
 pub(super) mod end;
 mod naming;
@@ -12,30 +12,33 @@ use hashbrown::{HashSet, HashTable};
 use longwave_pipeline::model::ConnectionId;
 
 use super::sources::Sources;
+use crate::connection_map::{ConnectionMap, NO_INDEX};
 use crate::holding::ResolvedNames;
-use crate::known::{Known, NO_INDEX};
 use end::{End, Flag};
 
-/// Ended connections that are kept by their addresses, so that the other end's close finds them: it may come a batch later.
-const MAX_ENDED: usize = 8192;
+/// Maximum number of closed connections that are kept by their addresses. The close of the other end may be one batch later and must find
+/// them.
+const MAX_CLOSED: usize = 8192;
 
-/// All known sockets, each with the workloads of its two ends.
+/// All known sockets, each with the workloads of its connection's two ends.
 #[derive(Default)]
 pub(super) struct Ends {
     hasher: RandomState,
-    /// Found by identity only while they are open.
-    pub ends: Known<End>,
-    /// One end for each tuple, open or recently ended.
+    /// Ends of open and recently closed connections. Only open ones are found by identity.
+    pub ends: ConnectionMap<End>,
+    /// One end for each tuple, open or recently closed.
     by_tuple: HashTable<u32>,
     /// Ends of translated connections, by their aliases.
     by_alias: HashTable<u32>,
-    /// Indices of ended connections, oldest first.
-    ended: VecDeque<u32>,
-    /// Addresses of this node's sockets, open or recently ended. Without loopback addresses.
+    /// Indices of closed connections, oldest first.
+    closed: VecDeque<u32>,
+    /// Addresses of this node's sockets, open or recently closed. Without loopback addresses.
     addresses: HashSet<IpAddr, RandomState>,
+    /// The address that was inserted last, which saves a look-up in `addresses`.
     last_address: Option<IpAddr>,
+    /// Whether an address was added since the last [`Ends::take_new_address`].
     new_address: bool,
-    /// The names of an end with held records have changed.
+    /// Whether the names of an end with held records have changed since the last [`Ends::take_held_changed`].
     held_changed: bool,
 }
 
@@ -57,19 +60,19 @@ impl Ends {
         std::mem::take(&mut self.held_changed)
     }
 
-    /// Returns true if a new address of this node was seen since the last call.
+    /// Returns true if a new address of this node was added since the last call.
     pub fn take_new_address(&mut self) -> bool {
         std::mem::take(&mut self.new_address)
     }
 
-    /// Ends the connection at `index`, if it is still `id`.
+    /// Closes the connection at `index`, if its identity is still `id`.
     pub fn end(&mut self, index: u32, id: ConnectionId, sources: &Sources) {
         if self.ends.get(index).is_some_and(|end| end.id == id) {
             self.forget_translation(index, sources);
             self.ends.close(index);
-            self.ended.push_back(index);
-            if self.ended.len() > MAX_ENDED
-                && let Some(oldest) = self.ended.pop_front()
+            self.closed.push_back(index);
+            if self.closed.len() > MAX_CLOSED
+                && let Some(oldest) = self.closed.pop_front()
             {
                 self.remove(oldest);
             }
@@ -90,19 +93,19 @@ impl Ends {
         }
     }
 
-    /// Number of connections, recently ended ones included.
+    /// Returns the number of connections, including recently closed ones.
     #[cfg(test)]
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// Number of translated connections.
+    /// Returns the number of translated connections.
     #[cfg(test)]
     pub fn translated(&self) -> usize {
         self.by_alias.len()
     }
 
-    /// Returns true if the address is one of this node's sockets'.
+    /// Returns true if a socket of this node has the address.
     fn is_on_this_node(&self, address: IpAddr) -> bool {
         address.is_loopback() || self.addresses.contains(&address)
     }

@@ -1,4 +1,4 @@
-//! Resolves the two ends of a connection: at its first record, and again while a name is missing and a source has changed.
+//! Resolves the two ends of a connection, at its first record and again when a source has changed while a name is missing.
 
 use std::time::Instant;
 
@@ -14,12 +14,12 @@ use crate::workload::found::Found;
 /// The address of the socket at the other end.
 enum OtherAddress {
     Known(Endpoint),
-    /// A conntrack look-up is in flight.
+    /// A conntrack look-up is pending.
     Pending,
 }
 
 impl Ends {
-    /// Resolves the two ends of a record's connection, whose index is `None` at its first record. Returns the index.
+    /// Resolves the two ends of a record's connection. `index` is `None` at its first record. Returns the index.
     #[inline]
     pub fn resolve(
         &mut self,
@@ -31,12 +31,13 @@ impl Ends {
         let index = index.unwrap_or_else(|| self.add(record, sources, batch.now));
         if let Some(end) = self.ends.get_mut(index) {
             end.last_pass = batch.pass;
-            // An owner that is found late is used immediately if there is no name, else after the next change of a source.
+            // An owner that is found late is used immediately if there is no name or a better one is pending. Otherwise it is used after
+            // the next change of a source.
             let has_owner = || end.cgroup != record.owner.cgroup && identifies(record.owner.cgroup);
             let is_stale = end.is_stale(sources.version())
                 || ((end.local.is_none() || end.is(Flag::LOCAL_PENDING)) && has_owner());
             if is_stale {
-                self.look_again(index, record, sources, batch.now);
+                self.look_up_again(index, record, sources, batch.now);
             }
         }
         if let Some(end) = self.ends.get(index) {
@@ -46,7 +47,7 @@ impl Ends {
         index
     }
 
-    /// Resolves a connection again whose first held record is `record`.
+    /// Resolves again a held connection. `record` is its first held record.
     pub fn resolve_again(
         &mut self,
         index: u32,
@@ -55,12 +56,12 @@ impl Ends {
         now: Instant,
     ) {
         if self.ends.get(index).is_some_and(|end| end.is_stale(sources.version())) {
-            self.look_again(index, record, sources, now);
+            self.look_up_again(index, record, sources, now);
         }
     }
 
-    /// Returns true if the record should wait for a name. A close also waits for a peer on this node that has no record yet: the two ends
-    /// of a connection close at nearly the same time, and may come in two batches.
+    /// Returns true if the record should wait for a name. A close also waits for a peer on this node that has no record yet, because the
+    /// two ends of a connection close at nearly the same time, and their records may be in two batches.
     pub fn waits(&self, index: u32, record: &ConnectionRecord) -> bool {
         let Some(end) = self.ends.get(index) else { return false };
         if !may_wait(end, record) {
@@ -81,7 +82,7 @@ impl Ends {
                 && self.is_on_this_node(record.peer.address)
     }
 
-    /// Adds the connection of its first record, and resolves it.
+    /// Adds a connection at its first record, and resolves it.
     fn add(&mut self, record: &ConnectionRecord, sources: &mut Sources, now: Instant) -> u32 {
         let index = self.insert(End::new(record));
         self.list(index);
@@ -92,13 +93,13 @@ impl Ends {
     }
 
     #[cold]
-    fn look_again(&mut self, index: u32, record: &ConnectionRecord, sources: &mut Sources, now: Instant) {
+    fn look_up_again(&mut self, index: u32, record: &ConnectionRecord, sources: &mut Sources, now: Instant) {
         self.settle_local(index, record, sources, now);
         self.settle_peer(index, record, sources);
     }
 
-    /// Resolves the local end. A cgroup's name may change (a container is renamed), so it is looked up again. The owner of an address at
-    /// the connection's start does not change, nor does the process.
+    /// Resolves the local end. A cgroup's name may change (a container is renamed), so it is looked up again. The workload that had the
+    /// address at the connection's start does not change, and the process does not change either.
     fn settle_local(&mut self, index: u32, record: &ConnectionRecord, sources: &mut Sources, now: Instant) {
         let Some(end) = self.ends.get_mut(index) else { return };
         end.version = sources.version();
@@ -114,7 +115,7 @@ impl Ends {
         if better {
             end.local_rank = found.rank;
         }
-        let is_pending = found.may_beat(end.local_rank);
+        let is_pending = found.may_supersede(end.local_rank);
         let is_new = better && end.local != found.name;
         if is_new {
             end.local = found.name;
@@ -126,7 +127,7 @@ impl Ends {
         }
     }
 
-    /// Resolves the peer: by its own socket, else by its address, after translation.
+    /// Resolves the peer: by its own socket, otherwise by its address, after translation.
     pub(super) fn settle_peer(&mut self, index: u32, record: &ConnectionRecord, sources: &Sources) {
         if self.peer_by_socket(index) {
             return;
@@ -161,7 +162,7 @@ impl Ends {
         }
     }
 
-    /// Takes the peer's name from its own socket. Returns false if that has none, or if a better one is pending.
+    /// Copies the peer's name from its own socket. Returns false if that socket has no name, or if a name of higher precedence is pending.
     fn peer_by_socket(&mut self, index: u32) -> bool {
         let Some(end) = self.ends.get(index) else { return false };
         let partner = self.ends.get(end.partner).filter(|partner| !partner.is(Flag::LOCAL_PENDING));
@@ -173,8 +174,9 @@ impl Ends {
         true
     }
 
-    /// Returns the address of the other socket. Looks up a translation where there may be one: for a client whose peer address may be
-    /// translated, and for a server whose peer address is this node's but not the peer socket's, because it may be masqueraded.
+    /// Returns the address of the other socket. Looks up the translation if there may be one: for a connection whose peer address may be
+    /// translated, and for a server whose peer address belongs to this node but to no known socket or workload, because the client may be
+    /// masqueraded.
     fn other_address(&mut self, index: u32, record: &ConnectionRecord, sources: &Sources) -> OtherAddress {
         let as_seen = without_client_port(record.peer, record.role == Role::Server);
         let Some(end) = self.ends.get(index) else { return OtherAddress::Known(as_seen) };
@@ -193,12 +195,12 @@ impl Ends {
         if !end.tuple.is_complete() || !(sources.is_translated(record.peer) || may_be_masqueraded()) {
             return OtherAddress::Known(as_seen);
         }
-        let answer = translator.query(record);
+        let result = translator.query(record);
         if let Some(end) = self.ends.get_mut(index) {
-            end.set(Flag::TRANSLATION_PENDING, answer == Translated::Pending);
-            end.set(Flag::TRANSLATION_KNOWN, answer != Translated::Pending);
+            end.set(Flag::TRANSLATION_PENDING, result == Translated::Pending);
+            end.set(Flag::TRANSLATION_KNOWN, result != Translated::Pending);
         }
-        match answer {
+        match result {
             Translated::To(translation) => {
                 let alias = alias(&translation, record);
                 let actual = alias.actual;
@@ -212,7 +214,7 @@ impl Ends {
     }
 }
 
-/// Quick check before [`Ends::waits`]: returns false for most records that need not wait.
+/// Returns false for most records that need not wait. A cheap check before [`Ends::waits`].
 #[inline]
 fn may_wait(end: &End, record: &ConnectionRecord) -> bool {
     let is_pending = end.is(Flag::LOCAL_PENDING.or(Flag::PEER_PENDING).or(Flag::TRANSLATION_PENDING));
@@ -224,7 +226,7 @@ fn identifies(cgroup: u64) -> bool {
     !matches!(cgroup, 0 | ROOT)
 }
 
-/// Returns the translated connection from the other side of the translation.
+/// Returns the addresses of a translated connection on the other side of the translation.
 fn alias(translation: &Translation, record: &ConnectionRecord) -> Alias {
     let Translation { client, original, backend, seen } = *translation;
     let netns = record.id.netns;

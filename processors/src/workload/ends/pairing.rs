@@ -4,7 +4,7 @@ use std::hash::BuildHasher;
 
 use super::Ends;
 use super::end::{Alias, Flag, Tuple};
-use crate::known::NO_INDEX;
+use crate::connection_map::NO_INDEX;
 
 impl Ends {
     /// Adds the end to the table of tuples.
@@ -22,7 +22,7 @@ impl Ends {
                 self.unpair(other);
                 return;
             }
-            // The addresses are used again, so the older connection has ended.
+            // The addresses are reused, so the older connection has closed.
             self.unlist(other);
         }
         let (ends, hasher) = (&self.ends, &self.hasher);
@@ -42,7 +42,7 @@ impl Ends {
         if let Some(other) = self.find_alias(&tuple) {
             self.unlist_alias(other);
             if self.ends.is_open(other) && self.ends.get(other).is_some_and(|other| other.id.netns != netns) {
-                // Two namespaces have the same addresses: neither is listed.
+                // Two namespaces have the same addresses, so neither alias is listed.
                 return;
             }
         }
@@ -53,8 +53,8 @@ impl Ends {
         });
     }
 
-    /// Makes the end and its peer's socket partners, if that is known, and stores the end's name as the partner's peer.
-    /// [`Ends::settle_peer`] does the opposite direction.
+    /// Makes the end and its peer's socket partners, if that socket is known, and stores the end's name as the partner's peer.
+    /// [`Ends::settle_peer`] copies the name in the opposite direction.
     pub(super) fn pair(&mut self, index: u32) {
         let Some(other) = self.partner_of(index) else { return };
         let Some(partner) = self.ends.get_mut(other) else { return };
@@ -87,6 +87,7 @@ impl Ends {
         }
     }
 
+    /// Removes the end from the tables of tuples and aliases.
     pub(super) fn unlist(&mut self, index: u32) {
         self.unlist_alias(index);
         let Some(end) = self.ends.get_mut(index).filter(|end| end.is(Flag::LISTED)) else { return };

@@ -1,4 +1,4 @@
-//! Local ends by their cgroups: directories in a temporary file system stand in for cgroup2's.
+//! Tests of local ends that are named by their cgroups. Directories in a temporary file system replace those of cgroup2.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -19,7 +19,7 @@ fn cgroups(root: &Path, proc: &Path) -> Cgroups {
     Cgroups::read(Mount::whole(root.to_owned()), proc.to_owned())
 }
 
-/// The cgroup's path; `sought` or `missing` where it has none.
+/// Returns the cgroup's path; `sought` if it is pending, `missing` if it is missing.
 fn path_of(cgroups: &mut Cgroups, id: u64, pid: u32, now: Instant) -> String {
     match cgroups.find(id, pid, now) {
         CgroupResult::Found(cgroup) => cgroup.path.to_string(),
@@ -28,7 +28,7 @@ fn path_of(cgroups: &mut Cgroups, id: u64, pid: u32, now: Instant) -> String {
     }
 }
 
-/// As many slices of a scan as any of these tests needs: one may end after a single directory where the machine is busy.
+/// Number of slices that suffices for a scan in these tests. On a busy machine, a slice may end after a single directory.
 const SLICES: usize = 100;
 
 fn work(cgroups: &mut Cgroups, now: Instant) {
@@ -41,7 +41,7 @@ fn owned(cookie: u64, cgroup: u64, pid: u32) -> ConnectionRecord {
 }
 
 /// *Scenario*: sockets of a unit, of the root cgroup, of no known cgroup, and of a cgroup that does not exist.
-/// *Guarantees*: the unit's name; the process's name if the cgroup has none; unknown if the cgroup is not found.
+/// *Guarantees*: the end has the unit's name, or the process's name if the cgroup has none; it is unknown if the cgroup is not found.
 #[test]
 fn local_ends_are_named_by_cgroup() {
     let root = tempfile::tempdir().unwrap();
@@ -55,8 +55,8 @@ fn local_ends_are_named_by_cgroup() {
     assert_eq!(kinds, ["SystemdUnit", "Process", "Process"]);
 }
 
-/// *Scenario*: records of another boot (a replayed file) whose cgroup id exists here too; records that bring their names along.
-/// *Guarantees*: no name of this host is given to another host's connection; names that came along are kept.
+/// *Scenario*: records of another boot (a replayed file) whose cgroup id exists here too; records that already have names.
+/// *Guarantees*: a connection of another boot gets no name from this host's cgroups; names in records are kept.
 #[test]
 fn another_hosts_cgroups_are_not_ours() {
     let (root, proc) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -79,8 +79,8 @@ fn another_hosts_cgroups_are_not_ours() {
     assert_eq!(names(&named), pairs(&[("nginx", "-"), ("comm", "-"), ("recorded", "-")]));
 }
 
-/// *Scenario*: a cgroup is made after the start; its process is known.
-/// *Guarantees*: it is found by its process without a scan, unless the pid is another process's by now.
+/// *Scenario*: a cgroup is created after the start; its process is known.
+/// *Guarantees*: the cgroup is found by its process without a scan, unless the pid was reused by another process.
 #[test]
 fn a_new_cgroup_is_found_by_its_process() {
     let (root, proc) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -104,9 +104,9 @@ fn a_new_cgroup_is_found_by_its_process() {
     assert_eq!(path_of(&mut cgroups, other + 1_000_000, 41, Instant::now()), "sought");
 }
 
-/// *Scenario*: a cgroup is made after the start and no process is known; later it is removed.
-/// *Guarantees*: the next scan finds it, scans keep their distance, a connection that is open by then gets the name; the name outlives
-/// the directory; an id that no scan finds is not looked for again and again.
+/// *Scenario*: a cgroup is created after the start and no process is known; later it is removed.
+/// *Guarantees*: the next scan finds the cgroup, and open connections get its name; two scans are at least a second apart; the name is kept
+/// after the directory is removed; an id that a scan did not find causes no scan for a minute.
 #[test]
 fn a_new_cgroup_is_found_by_a_scan() {
     let root = tempfile::tempdir().unwrap();
@@ -121,7 +121,7 @@ fn a_new_cgroup_is_found_by_a_scan() {
     assert_ne!(cgroups.version(), version);
     assert_eq!(path_of(&mut cgroups, unit, 0, start), "/system.slice/new.service");
 
-    // Another one within the same second has to wait for the next scan.
+    // Another cgroup within the same second has to wait for the next scan.
     let second = make(root.path(), "system.slice/second.service");
     assert_eq!(path_of(&mut cgroups, second, 0, start), "sought");
     work(&mut cgroups, start);
@@ -138,7 +138,7 @@ fn a_new_cgroup_is_found_by_a_scan() {
     work(&mut cgroups, later(10));
     assert_eq!(cgroups.version(), version, "an id that is missing does not cause a scan for a minute");
 
-    // Found in time, an open connection is renamed.
+    // An open connection gets the name once a scan has found its cgroup.
     let mut processor = built_in(Some(root.path()), "/nonexistent".as_ref());
     let late = make(root.path(), "system.slice/late.service");
     let mut named = || super::names(&run(&mut processor, vec![owned(1, late, 0)]));
@@ -146,10 +146,10 @@ fn a_new_cgroup_is_found_by_a_scan() {
     assert!((0..SLICES).any(|_| named() == pairs(&[("late", "-")])));
 }
 
-/// *Scenario*: cgroups come and go, a scan each time.
+/// *Scenario*: cgroups are created and removed, with a scan each time.
 /// *Guarantees*: removed cgroups that are not looked up are evicted.
 #[test]
-fn removed_cgroups_are_forgotten() {
+fn removed_cgroups_are_evicted() {
     let (root, away) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut cgroups = cgroups(root.path(), "/nonexistent".as_ref());
     let start = Instant::now();
@@ -160,7 +160,7 @@ fn removed_cgroups_are_forgotten() {
         path_of(&mut cgroups, id, 0, now);
         work(&mut cgroups, now);
         assert_eq!(path_of(&mut cgroups, id, 0, now), format!("/{path}"));
-        // Moved away rather than removed, so that no inode is used twice.
+        // The directory is moved away, because the inode of a removed one could be reused.
         fs::rename(root.path().join(&path), away.path().join(&path)).unwrap();
     }
     assert!(cgroups.len() <= 17, "{}", cgroups.len());

@@ -1,4 +1,4 @@
-//! Properties of every stream of records, whenever names become known.
+//! Tests of properties that every stream of records has, at whatever time names become known.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,20 +9,20 @@ use super::fakes::*;
 use super::*;
 use crate::conntrack::Translated;
 
-/// What happens next.
+/// One step of the test.
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    /// So many connections' records, from this one on; the last is an end.
+    /// A batch with one record of each of `count` connections, beginning with `first`. If `end`, the last record is a close.
     Batch {
         first: u64,
         count: u64,
         end: bool,
     },
-    /// The directory learns all, or forgets all.
+    /// The directory gets all its pods, or loses them.
     Directory {
-        knows: bool,
+        has_pods: bool,
     },
-    /// Connection tracking answers for a connection.
+    /// The result of connection tracking for a connection becomes known or pending.
     Tracking {
         connection: u64,
         pending: bool,
@@ -33,14 +33,14 @@ enum Step {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         6 => (0..24u64, 1..6u64, any::<bool>()).prop_map(|(first, count, end)| Step::Batch { first, count, end }),
-        1 => any::<bool>().prop_map(|knows| Step::Directory { knows }),
+        1 => any::<bool>().prop_map(|has_pods| Step::Directory { has_pods }),
         2 => (0..24u64, any::<bool>()).prop_map(|(connection, pending)| Step::Tracking { connection, pending }),
         2 => Just(Step::PassEnd),
     ];
     prop::collection::vec(step, 1..60)
 }
 
-/// Clients to pods, to a service, and over loopback; the servers of the last.
+/// Returns role, local and peer address of a connection: clients of pods, of a service and over loopback, and the servers of the last.
 fn of(connection: u64) -> (Role, String, String) {
     let port = 5000 + connection / 4;
     match connection % 4 {
@@ -54,10 +54,10 @@ fn of(connection: u64) -> (Role, String, String) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// *Scenario*: any interleaving of records, ends, watermarks, a directory that comes and goes, and connection tracking that answers or
-    /// not; records wait for 5 s.
-    /// *Guarantees*: every record comes out once, in its connection's order, none late for the open window; the accounting balances after
-    /// every step; in the end nothing is inside. No name is wrong: a peer is its own or unknown.
+    /// *Scenario*: any interleaving of records, closes, watermarks, a directory that gets and loses its pods, and connection tracking with
+    /// known or pending results; records wait for 5 s.
+    /// *Guarantees*: every record leaves once, in the order of its connection, and is not late for the open window; the accounting balances
+    /// after every step; no record stays held at the end. No name is wrong: a peer has its own name or none.
     #[test]
     fn records_are_conserved(steps in steps()) {
         let pods = [Pod::new("db", "", "10.1.0.9")];
@@ -65,7 +65,7 @@ proptest! {
         let tracking = FakeTracking::default();
         for connection in 0..24 {
             let (_, local, peer) = of(connection);
-            tracking.answer(&format!("{local}>{peer}"), Translated::Pending);
+            tracking.set(&format!("{local}>{peer}"), Translated::Pending);
         }
         let mut bench = Bench::new(&["process", "kubernetes"], &[("kubernetes", &fake)], 5, Some(&tracking));
         let (mut sent, mut came) = (HashMap::<u64, u64>::new(), HashMap::<u64, u64>::new());
@@ -92,11 +92,11 @@ proptest! {
                     }
                     out.extend(bench.records(&records));
                 }
-                Step::Directory { knows } => fake.set(if knows { &pods } else { &[] }),
+                Step::Directory { has_pods } => fake.set(if has_pods { &pods } else { &[] }),
                 Step::Tracking { connection, pending } => {
                     let (_, local, peer) = of(connection);
                     if pending {
-                        tracking.answer(&format!("{local}>{peer}"), Translated::Pending);
+                        tracking.set(&format!("{local}>{peer}"), Translated::Pending);
                     } else {
                         tracking.translate(&local, &peer, "10.1.0.9:8080", &local);
                     }

@@ -1,4 +1,4 @@
-//! Names from extensions.
+//! Tests of names from extensions.
 
 use longwave_pipeline::model::Role;
 
@@ -8,7 +8,7 @@ use super::*;
 const UID: &str = "0f7e7a5c-92a4-4d4a-a3ea-2d5a6dd0f9a1";
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-/// A client's record, of a connection that was opened and seen at 100 s.
+/// Returns a client's record of a connection that was opened and observed at 100 s.
 fn client(cookie: u64, owner: Owner, local: &str, peer: &str) -> ConnectionRecord {
     let base = record(1, cookie, "", local, peer);
     ConnectionRecord {
@@ -26,7 +26,7 @@ fn root(comm: &str) -> Owner {
     record(1, 1, comm, "10.0.0.1:1", "10.0.0.1:1").owner
 }
 
-/// *Scenario*: a pod, a container, a unit and a process of the root cgroup; sources in three orders.
+/// *Scenario*: a pod, a container, a unit and a process of the root cgroup; several lists of sources.
 /// *Guarantees*: the first source that has a name is used. Without a name, the end is unknown.
 #[test]
 fn precedence() {
@@ -55,11 +55,11 @@ fn precedence() {
     }
 }
 
-/// *Scenario*: two pods in the host's network, which share its address with each other and with a unit; a process that is in no cgroup but
-/// the root, with a pod's address; a pod whose cgroup is gone.
+/// *Scenario*: two pods in the host's network and a unit, which share the host's address; a process in the root cgroup with a pod's
+/// address; a pod whose cgroup is gone.
 /// *Guarantees*: each is named by its cgroup, not by its address. Without a cgroup, the address is used.
 #[test]
-fn the_cgroup_beats_the_address() {
+fn the_cgroup_takes_precedence_over_the_address() {
     let mut other = Pod::new("node-exporter", "bbbb-2222", "192.168.0.1");
     other.port = 9100;
     let pods = [Pod::new("kube-proxy", "aaaa-1111", "192.168.0.1"), other, Pod::new("shop", "", "10.1.0.5")];
@@ -82,18 +82,18 @@ fn the_cgroup_beats_the_address() {
         let record = ConnectionRecord { owner: Owner { name: owner.name, ..record.owner }, ..record };
         assert_eq!(bench.named(&record), pair(expected, "-"));
     }
-    // A scan that does not find the cgroup makes it one that is gone.
+    // The cgroup is gone once a scan did not find it.
     let gone = Owner { cgroup: u64::MAX, ..Owner::default() };
     let record = client(90, gone, "10.1.0.5:5000", "10.9.0.2:80");
     assert_eq!(bench.named(&record), pair("-", "-"));
     assert_eq!(bench.named(&record), pair("shop", "-"));
 }
 
-/// *Scenario*: an address that a pod had until 50 s, another until 99 s, and a third since; connections of each time, one of which closes
-/// long after; one that is older than the agent, seen first at 60 s.
-/// *Guarantees*: each is named after the owner of the address at the connection's start, also when it is looked up again later.
+/// *Scenario*: one pod had an address until 50 s, a second until 99 s, and a third since; connections were opened at each of these times,
+/// and closed later; one connection is older than Longwave and was first observed at 60 s.
+/// *Guarantees*: the peer has the name of the pod that had the address at the connection's start, even when it is looked up again later.
 #[test]
-fn addresses_belong_to_who_had_them_then() {
+fn addresses_are_looked_up_as_of_the_start() {
     let pod = |name, from, until| Pod { from, until, ..Pod::new(name, "", "10.1.0.5") };
     let fake = Fake::new(&[pod("old", 0, 50), pod("new", 50, 99), pod("newest", 99, 1000)]);
     let mut bench = Bench::new(&["kubernetes"], &[("kubernetes", &fake)], 0, None);
@@ -113,10 +113,10 @@ fn addresses_belong_to_who_had_them_then() {
     assert_eq!(bench.named(&ConnectionRecord { observed: at(300), ..seeded }), pair("-", "new"));
 }
 
-/// *Scenario*: peers in the host's network of another node, distinguished by port; a client there whose ephemeral port equals such a port.
-/// *Guarantees*: a server's port is part of the look-up, a client's is not.
+/// *Scenario*: a server in the host's network of another node, identified by its port; a client there with the same port.
+/// *Guarantees*: a server's port is part of the look-up, a client's port is not.
 #[test]
-fn client_ports_say_nothing() {
+fn client_ports_are_not_looked_up() {
     let mut exporter = Pod::new("node-exporter", "", "192.168.0.2");
     exporter.port = 9100;
     let fake = Fake::new(&[exporter]);
@@ -128,10 +128,11 @@ fn client_ports_say_nothing() {
     assert_eq!(bench.named(&from), pair("-", "-"));
 }
 
-/// *Scenario*: a container is renamed while its connection is open, and then forgotten by the directory; a pod's address changes hands.
-/// *Guarantees*: records have the name of their time. A known name is kept. The peer's name does not change.
+/// *Scenario*: a container is renamed while its connection is open, and then removed from the directory; the peer's address gets another
+/// pod.
+/// *Guarantees*: records have the container's current name. A name is kept after its removal. The peer's name does not change.
 #[test]
-fn renamed_and_forgotten() {
+fn renamed_and_removed_containers() {
     let fake = Fake::new(&[Pod::new("web", ID, ""), Pod::new("db", "", "10.1.0.9")]);
     let mut bench = Bench::new(&["docker", "cgroup"], &[("docker", &fake)], 0, None);
     let owner = bench.cgroup(&format!("docker/{ID}"));
@@ -147,8 +148,9 @@ fn renamed_and_forgotten() {
     );
 }
 
-/// *Scenario*: nothing waits, and the directory starts late; both ends of one connection are on this node.
-/// *Guarantees*: what else is known is shown first; open connections get their names as soon as they are there, also the peer's.
+/// *Scenario*: no record waits, and the directory starts late; both ends of one connection are on this node.
+/// *Guarantees*: names of other sources are used first; open connections get the directory's names as soon as these are known, also for the
+/// peer.
 #[test]
 fn names_that_come_late() {
     let fake = Fake::new(&[Pod::new("shop", UID, "10.1.0.5"), Pod::new("db", "", "10.1.0.9")]).starting();
@@ -165,9 +167,9 @@ fn names_that_come_late() {
     assert_eq!(names(&bench.records(&all)), pairs(&[("shop", "db"), ("curl", "shop"), ("shop", "curl")]));
 }
 
-/// *Scenario*: version 1 of cgroups beside version 2: containers are in version 1 only, their sockets in version 2's root; a process that
-/// is in no container, and one that is gone. Without version 1.
-/// *Guarantees*: the container of the process names the end, by all sources; the rest stays with its process.
+/// *Scenario*: versions 1 and 2 of cgroups are mounted: containers are in version 1 only, and their sockets in version 2's root; a process
+/// is in no container, another is gone. The same without version 1.
+/// *Guarantees*: all sources name the end by the container of its process; other ends are named by the process itself.
 #[test]
 fn containers_of_version_1() {
     let fake = Fake::new(&[Pod::new("shop", UID, "192.168.0.1")]);
@@ -185,8 +187,8 @@ fn containers_of_version_1() {
     }
 }
 
-/// *Scenario*: a source that does not resolve names: the graph has no directory of that id.
-/// *Guarantees*: the error has the path.
+/// *Scenario*: a source that does not resolve names: the graph has no directory with that id.
+/// *Guarantees*: the error names the path in the configuration.
 #[test]
 fn a_source_that_does_not_resolve_names() {
     let config = WorkloadConfig { sources: vec!["health_check".into()], ..Default::default() };

@@ -28,7 +28,7 @@ pub(super) struct Fake {
 
 #[derive(Default)]
 struct DirectoryState {
-    /// Every answer is pending.
+    /// Whether every answer is pending.
     starting: bool,
     pods: Vec<Pod>,
     translated: Vec<IpAddr>,
@@ -38,10 +38,10 @@ struct DirectoryState {
 #[derive(Clone)]
 pub(super) struct Pod {
     pub name: &'static str,
-    /// Of the pod or of the container; empty: none.
+    /// UID of the pod, or id of its container; empty if there is none.
     pub uid: &'static str,
     pub address: &'static str,
-    /// 0: any.
+    /// Port of the address; 0 for any port.
     pub port: u16,
     pub from: u64,
     pub until: u64,
@@ -65,7 +65,7 @@ impl Fake {
         Arc::new(fake)
     }
 
-    /// Makes every answer pending, for now.
+    /// Makes every answer pending until [`Fake::started`].
     pub fn starting(self: Arc<Self>) -> Arc<Self> {
         self.state.lock().unwrap().starting = true;
         self
@@ -77,6 +77,7 @@ impl Fake {
         self.moved();
     }
 
+    /// Increases the version.
     pub fn moved(&self) {
         self.version.fetch_add(1, Ordering::Relaxed);
     }
@@ -136,17 +137,17 @@ impl Directory for Fake {
     }
 }
 
-/// Connection tracking, by the record's own addresses (`local>peer`).
+/// Fake connection tracking, with results by the record's own addresses (`local>peer`).
 #[derive(Clone, Default)]
 pub(super) struct FakeTracking(Arc<Mutex<Tracking>>);
 
 #[derive(Default)]
 struct Tracking {
-    answers: HashMap<String, Translated>,
+    results: HashMap<String, Translated>,
     version: u64,
     queried: Vec<String>,
     forgotten: usize,
-    /// Answers that come when they are awaited.
+    /// Results that become available when the processor waits for them.
     late: Vec<(String, Translated)>,
 }
 
@@ -160,28 +161,29 @@ pub(super) fn end(text: &str) -> Endpoint {
 impl FakeTracking {
     /// Adds a translated connection, for both ends.
     pub fn translate(&self, client: &str, original: &str, backend: &str, seen: &str) {
-        let answer = Translated::To(Translation {
+        let result = Translated::To(Translation {
             client: end(client),
             original: end(original),
             backend: end(backend),
             seen: end(seen),
         });
         for key in [format!("{client}>{original}"), format!("{backend}>{seen}")] {
-            self.answer(&key, answer);
+            self.set(&key, result);
         }
     }
 
-    pub fn answer(&self, key: &str, answer: Translated) {
+    /// Sets the result for a socket.
+    pub fn set(&self, key: &str, result: Translated) {
         let mut tracking = self.0.lock().unwrap();
-        tracking.answers.insert(key.to_owned(), answer);
+        tracking.results.insert(key.to_owned(), result);
         tracking.version += 1;
     }
 
-    /// Adds an answer that comes when it is awaited.
-    pub fn answer_late(&self, key: &str, client: &str, original: &str, backend: &str) {
+    /// Adds a result that becomes available when the processor waits for it.
+    pub fn set_late(&self, key: &str, client: &str, original: &str, backend: &str) {
         let [client, original, backend] = [client, original, backend].map(end);
-        let answer = Translated::To(Translation { client, original, backend, seen: client });
-        self.0.lock().unwrap().late.push((key.to_owned(), answer));
+        let result = Translated::To(Translation { client, original, backend, seen: client });
+        self.0.lock().unwrap().late.push((key.to_owned(), result));
     }
 
     pub fn queried(&self) -> Vec<String> {
@@ -198,18 +200,18 @@ impl Translator for FakeTracking {
         let key = format!("{}>{}", record.local, record.peer);
         let mut tracking = self.0.lock().unwrap();
         tracking.queried.push(key.clone());
-        tracking.answers.get(&key).copied().unwrap_or(Translated::Unknown)
+        tracking.results.get(&key).copied().unwrap_or(Translated::Unknown)
     }
 
     fn version(&self) -> u64 {
         self.0.lock().unwrap().version
     }
 
-    fn await_answers(&self) {
+    fn await_results(&self) {
         let mut tracking = self.0.lock().unwrap();
         let late = std::mem::take(&mut tracking.late);
         tracking.version += u64::from(!late.is_empty());
-        tracking.answers.extend(late);
+        tracking.results.extend(late);
     }
 
     fn forget(&self, _: ConnectionId) {
@@ -217,7 +219,7 @@ impl Translator for FakeTracking {
     }
 }
 
-/// A processor with directories by their names, cgroups below a folder, and connection tracking.
+/// A processor with fake directories, cgroups below a temporary folder, and fake connection tracking.
 pub(super) struct Bench {
     pub processor: WorkloadProcessor,
     pub accounting: Accounting,
@@ -238,7 +240,7 @@ impl Bench {
         Self::make(sources, directories, hold, tracking, false)
     }
 
-    /// Where version 1 of cgroups may be mounted too; nothing waits.
+    /// Creates a processor on a host where version 1 of cgroups may be mounted too. No record waits.
     pub fn hybrid(sources: &[&str], directories: &[(&str, &Arc<Fake>)], beside_v1: bool) -> Self {
         Self::make(sources, directories, 0, None, beside_v1)
     }
@@ -284,7 +286,7 @@ impl Bench {
         self.pids
     }
 
-    /// What comes out, with the accounting that the runtime does.
+    /// Returns the records that leave the processor. Counts items as the runtime does.
     pub fn batch(&mut self, batch: Batch) -> Vec<ConnectionRecord> {
         let node = Arc::clone(&self.accounting.nodes()[0]);
         node.add_incoming(batch.items());

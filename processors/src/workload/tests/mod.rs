@@ -21,7 +21,7 @@ use super::cgroup::mount::Mount;
 use super::{WorkloadConfig, WorkloadProcessor};
 use crate::testing::{context, problems};
 
-/// A record of connection `cookie` in namespace `netns`, of a process in the root cgroup.
+/// Returns a record of connection `cookie` in namespace `netns`, whose owner is a process in the root cgroup.
 fn record(netns: u32, cookie: u64, comm: &str, local: &str, peer: &str) -> ConnectionRecord {
     let end = |text: &str| {
         let address: std::net::SocketAddr = text.parse().unwrap();
@@ -38,7 +38,7 @@ fn record(netns: u32, cookie: u64, comm: &str, local: &str, peer: &str) -> Conne
     }
 }
 
-/// With what is built in only: cgroups below `mount`, or processes where there is none. Nothing waits.
+/// Creates a processor with a built-in source: cgroups below `mount`, or processes if it is `None`. No record waits.
 fn built_in(mount: Option<&Path>, proc: &Path) -> WorkloadProcessor {
     let source = if mount.is_some() { "cgroup" } else { "process" };
     let config = WorkloadConfig { sources: vec![source.into()], hold: Default::default(), conntrack: None };
@@ -50,7 +50,7 @@ fn closed(record: ConnectionRecord) -> ConnectionRecord {
     ConnectionRecord { event: Event::Close, ..record }
 }
 
-/// The records as they leave the processor.
+/// Returns the records as they leave the processor.
 fn run(processor: &mut WorkloadProcessor, records: Vec<ConnectionRecord>) -> Vec<ConnectionRecord> {
     let mut out = Vec::new();
     processor.process(Batch::records(records), &mut out).unwrap();
@@ -58,7 +58,7 @@ fn run(processor: &mut WorkloadProcessor, records: Vec<ConnectionRecord>) -> Vec
     records.to_vec()
 }
 
-/// Local and peer name of each record; `-`: unknown.
+/// Returns the local and the peer's name of each record; `-` if unknown.
 fn names(records: &[ConnectionRecord]) -> Vec<(String, String)> {
     let name = |handle: &Option<longwave_pipeline::model::Handle<longwave_pipeline::model::Workload>>| {
         handle.as_ref().map_or_else(|| "-".to_owned(), |workload| workload.name.to_string())
@@ -66,15 +66,15 @@ fn names(records: &[ConnectionRecord]) -> Vec<(String, String)> {
     records.iter().map(|record| (name(&record.names.local), name(&record.names.peer))).collect()
 }
 
-/// Pairs of texts, for comparing with [`names`].
+/// Returns pairs of texts, to compare with [`names`].
 fn pairs(of: &[(&str, &str)]) -> Vec<(String, String)> {
     of.iter().map(|(local, peer)| ((*local).to_owned(), (*peer).to_owned())).collect()
 }
 
-/// *Scenario*: no source, one twice, a hold that is too long; settings that are fine.
-/// *Guarantees*: each mistake is named with its remedy. (That an extension is configured is checked for the whole graph.)
+/// *Scenario*: no source, a source named twice, a hold that is too long; valid settings.
+/// *Guarantees*: each mistake is reported with its remedy. (Whether an extension is configured is checked for the whole graph.)
 #[test]
-fn mistakes_are_named() {
+fn invalid_settings_are_reported() {
     let factory = super::factory();
     insta::assert_snapshot!(problems(&factory, "workload", "{sources: [kubernetes, cgroup, cgroup]}"), @r#"processors::workload: sources: names "cgroup" twice: name each source once"#);
     insta::assert_snapshot!(problems(&factory, "workload", "{sources: []}"), @r#"processors::workload: sources: must name at least one source, for example [cgroup], or remove the processor"#);
@@ -83,8 +83,8 @@ fn mistakes_are_named() {
     insta::assert_snapshot!(problems(&factory, "workload", "{hold: 5m}"), @"processors::workload: hold: 5m0s is too long (at most 1m): what waits is reported in a later window than it belongs to; use the receiver's interval, for example 5s, or 0s to let nothing wait");
 }
 
-/// *Scenario*: a batch that others read too, of records that need names, and of records about which nothing is known.
-/// *Guarantees*: the others' batch stays as it was; what does not change is not copied. Watermarks pass.
+/// *Scenario*: a batch that other pipelines share, with a record whose name is known, and one with a record whose name is unknown.
+/// *Guarantees*: the shared batch is not changed; it is not copied if there is no name to write. Watermarks are passed on.
 #[test]
 fn shared_batches_are_copied_only_to_be_changed() {
     let mut processor = built_in(None, "/nonexistent".as_ref());

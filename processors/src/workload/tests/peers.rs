@@ -1,4 +1,4 @@
-//! Peers by their own sockets.
+//! Tests of peers that are named by their own sockets.
 
 use super::*;
 
@@ -6,8 +6,8 @@ fn processor() -> WorkloadProcessor {
     built_in(None, "/nonexistent".as_ref())
 }
 
-/// *Scenario*: both ends of a loopback connection in one batch, as short connections are seen.
-/// *Guarantees*: each end names the other, whatever their order.
+/// *Scenario*: both ends of a short loopback connection are in one batch.
+/// *Guarantees*: each record has the name of the other end, in any order.
 #[test]
 fn two_ends_of_one_node_name_each_other() {
     let client = closed(record(1, 1, "curl", "127.0.0.1:5000", "127.0.0.1:80"));
@@ -20,23 +20,23 @@ fn two_ends_of_one_node_name_each_other() {
     }
 }
 
-/// *Scenario*: the ends come in different batches; one has ended by then.
-/// *Guarantees*: the end that ended is still known to the other; an end that lives learns of the other by its next record.
+/// *Scenario*: the records of the two ends are in different batches; one end has closed before.
+/// *Guarantees*: the other end still finds the closed one; an open end has the other's name from its next record.
 #[test]
-fn an_end_is_remembered_for_the_other() {
+fn a_closed_end_is_kept_for_the_other() {
     let mut processor = processor();
     let client = || record(1, 1, "curl", "10.0.0.1:5000", "10.0.0.1:80");
     assert_eq!(names(&run(&mut processor, vec![client()])), pairs(&[("curl", "-")]));
     let server = closed(record(1, 2, "nginx", "10.0.0.1:80", "10.0.0.1:5000"));
     assert_eq!(names(&run(&mut processor, vec![server.clone()])), pairs(&[("nginx", "curl")]));
     assert_eq!(names(&run(&mut processor, vec![closed(client())])), pairs(&[("curl", "nginx")]));
-    // And after both have ended.
+    // The same after both have closed.
     let late = ConnectionRecord { id: ConnectionId { cookie: 9, ..server.id }, ..server };
     assert_eq!(names(&run(&mut processor, vec![late])), pairs(&[("nginx", "curl")]));
 }
 
-/// *Scenario*: equal loopback addresses in two namespaces; other addresses across two namespaces.
-/// *Guarantees*: a loopback peer is in the same namespace; others may be in any.
+/// *Scenario*: equal loopback addresses in two namespaces; a connection with other addresses between two namespaces.
+/// *Guarantees*: the peer of a loopback address is in the same namespace; other peers may be in any namespace.
 #[test]
 fn loopback_stays_within_its_namespace() {
     let records = vec![
@@ -49,7 +49,7 @@ fn loopback_stays_within_its_namespace() {
     assert_eq!(names(&run(&mut processor(), records)), pairs(&expected));
 }
 
-/// *Scenario*: two namespaces with the same private addresses, each with a server; a client that could mean either.
+/// *Scenario*: two namespaces with the same private addresses, each with a server; a client that may be connected to either.
 /// *Guarantees*: no peer is guessed.
 #[test]
 fn ambiguous_peers_are_unknown() {
@@ -64,10 +64,10 @@ fn ambiguous_peers_are_unknown() {
     );
 }
 
-/// *Scenario*: the same addresses and ports are used again by other processes.
-/// *Guarantees*: the new connection's ends name each other, not those of the old one.
+/// *Scenario*: the same addresses and ports are reused by other processes.
+/// *Guarantees*: each end of the new connection has the name of the other new end.
 #[test]
-fn addresses_that_are_used_again() {
+fn reused_addresses() {
     let mut processor = processor();
     let client = |cookie, comm| record(1, cookie, comm, "127.0.0.1:5000", "127.0.0.1:80");
     let server = |cookie, comm| record(1, cookie, comm, "127.0.0.1:80", "127.0.0.1:5000");
@@ -76,10 +76,11 @@ fn addresses_that_are_used_again() {
     assert_eq!(names(&again), pairs(&[("wget", "caddy"), ("caddy", "wget")]));
 }
 
-/// *Scenario*: 30,000 connections come and go; one stays.
-/// *Guarantees*: those that ended are forgotten but for a bounded number; one that falls silent is forgotten too, and found again.
+/// *Scenario*: 30,000 connections are closed; one stays open, but has no more records for many passes.
+/// *Guarantees*: only a bounded number of closed connections is kept; the silent connection is removed, and resolved again at its next
+/// record.
 #[test]
-fn what_ended_is_forgotten() {
+fn closed_and_silent_connections_are_removed() {
     let mut processor = processor();
     run(&mut processor, vec![record(1, 1, "sshd", "10.0.0.1:22", "10.0.0.9:999")]);
     for batch in 0..30u64 {

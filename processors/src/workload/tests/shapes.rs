@@ -1,4 +1,4 @@
-//! What paths and mount tables look like.
+//! Tests of the formats of cgroups' paths and of mount tables.
 
 use crate::workload::cgroup::mount::{Mount, find};
 use crate::workload::cgroup::path::{classify, ids};
@@ -7,7 +7,7 @@ const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd
 const OUTER: &str = "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff";
 
 /// *Scenario*: the paths of containers, by runtime and cgroup driver.
-/// *Guarantees*: each is the container with its whole id, shown by its short id.
+/// *Guarantees*: each path gives the container with its whole id; the name is the short id.
 #[test]
 fn containers() {
     for path in [
@@ -37,8 +37,8 @@ fn containers() {
     assert_eq!((lxc.name.as_str(), lxc.kind), ("web1", "Container"));
 }
 
-/// *Scenario*: paths of units, of runtimes' own processes, of cgroups made by hand, and the root.
-/// *Guarantees*: units by their name without suffix; others by the cgroup's name; the root has none.
+/// *Scenario*: paths of units, of runtimes' own processes, of cgroups that were created by hand, and the root.
+/// *Guarantees*: units have their name without suffix; other cgroups have their own name; the root has no name.
 #[test]
 fn units_and_others() {
     let shown =
@@ -63,9 +63,9 @@ fn units_and_others() {
     assert_eq!((shown("/"), shown("")), (None, None));
 }
 
-/// *Scenario*: paths of pods' containers and sandboxes by runtime and driver, of a static pod, of what a runtime runs beside a container,
-/// of containers outside pods, of units; a Kubernetes node that is a container.
-/// *Guarantees*: the container's id and the pod's uid with dashes, of the innermost; empty where there is none.
+/// *Scenario*: paths of pods' containers and sandboxes by runtime and driver, of a static pod, of a runtime's helper processes, of
+/// containers outside pods, of units; a Kubernetes node that is a container.
+/// *Guarantees*: the ids are the innermost container's id and the innermost pod's UID with dashes; each is empty if there is none.
 #[test]
 fn ids_of_pods_and_containers() {
     let uid = "0f7e7a5c-92a4-4d4a-a3ea-2d5a6dd0f9a1";
@@ -113,9 +113,9 @@ fn ids_of_pods_and_containers() {
     }
 }
 
-/// *Scenario*: the mount tables of a pod with a cgroup namespace of its own and the host's tree mounted beside its own; what
-/// `/proc/<pid>/cgroup` contains there, and on a host.
-/// *Guarantees*: the host's tree is taken, and paths are below it; what is outside is not taken for something else.
+/// *Scenario*: the mount table of a pod that has a cgroup namespace of its own, and the host's tree mounted in addition to its own; paths
+/// in `/proc/<pid>/cgroup` there, and on a host.
+/// *Guarantees*: the host's tree is used, and paths are relative to it; a path outside of it gives `None`.
 #[test]
 fn the_hosts_tree_in_a_pod() {
     let own = "700 600 0:26 / /sys/fs/cgroup ro,nosuid - cgroup2 cgroup rw,nsdelegate\n";
@@ -138,7 +138,7 @@ fn the_hosts_tree_in_a_pod() {
 }
 
 /// *Scenario*: mount tables of hosts with version 2, with both versions, with an escaped path, and without version 2.
-/// *Guarantees*: the cgroup2 mount point, if there is one.
+/// *Guarantees*: the cgroup2 mount point is found, if there is one.
 #[test]
 fn mount_points() {
     let v2 = "22 1 0:20 / /sys rw - sysfs sysfs rw\n30 22 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n";

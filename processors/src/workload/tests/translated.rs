@@ -1,4 +1,4 @@
-//! Connections that are translated on their way.
+//! Tests of translated connections.
 
 use longwave_pipeline::model::Role;
 
@@ -30,15 +30,15 @@ fn server(peer: &str) -> ConnectionRecord {
     }
 }
 
-/// Of this node: processes name local ends, so that a name by socket differs from one by address.
+/// Creates a processor. Local ends are named by their processes, so that names by socket and by address differ.
 fn bench(pods: &[Pod], tracking: &FakeTracking) -> Bench {
     let fake = Fake::new(pods).translates(&["10.96.0.10", "192.168.0.1"]);
     Bench::new(&["cgroup", "kubernetes"], &[("kubernetes", &fake)], 0, Some(tracking))
 }
 
-/// *Scenario*: a client connects to a cluster IP and a backend on this node accepts, with the source kept and with it masqueraded; the records in
+/// *Scenario*: a client connects to a cluster IP and a backend on this node accepts, with and without a masquerade; the records are in
 /// either order, in one batch and in two.
-/// *Guarantees*: each end names the other by its socket, at the latest with the next record.
+/// *Guarantees*: each record has the name of the other end's socket, at the latest from the next record.
 #[test]
 fn both_ends_on_this_node() {
     let pods = [Pod::new("pod-client", "", "10.1.0.5"), Pod::new("pod-server", "", "10.1.0.9")];
@@ -66,7 +66,7 @@ fn both_ends_on_this_node() {
     }
 }
 
-/// *Scenario*: the backend is on another node, as a pod and as an unknown address.
+/// *Scenario*: the backend is on another node; it is a pod, or has an unknown address.
 /// *Guarantees*: it is named by its own address, not by the original one.
 #[test]
 fn backends_elsewhere() {
@@ -77,8 +77,9 @@ fn backends_elsewhere() {
     assert_eq!(named(&[]), pair("curl", "-"));
 }
 
-/// *Scenario*: a server's client has an address of this node or of another one: masqueraded by this node, by another node, or not at all.
-/// *Guarantees*: the client is named if this node translated, and unknown otherwise.
+/// *Scenario*: a server's peer has an address of this node or of another one; the connection is masqueraded by this node, by another node,
+/// or not at all.
+/// *Guarantees*: the client is named if this node translated the connection, and unknown otherwise.
 #[test]
 fn masqueraded_sources() {
     let pods = [Pod::new("pod-client", "", "10.1.0.5")];
@@ -91,11 +92,12 @@ fn masqueraded_sources() {
     assert_eq!(bench(&pods, &tracking).named(&server(MASQUERADED)), pair("nginx", "pod-client"));
 }
 
-/// *Scenario*: connections that cannot be translated: to a pod, from a pod, over loopback; those that can, twice each, and their ends.
-/// *Guarantees*: connection tracking is queried once for each connection that may be translated, and frees it at its end. It is never
-/// queried for others.
+/// *Scenario*: connections that cannot be translated (to a pod, from a pod, over loopback), and connections that can be, with two records
+/// each and a close.
+/// *Guarantees*: connection tracking is queried once for each connection that may be translated, and frees its result at the close. It is
+/// never queried for other connections.
 #[test]
-fn it_is_queried_only_where_it_may_matter() {
+fn tracking_is_queried_only_for_translated_addresses() {
     let tracking = FakeTracking::default();
     let mut bench = bench(&[Pod::new("pod", "", "10.1.0.7"), Pod::new("pod", "", "10.1.0.5")], &tracking);
     let others = [
@@ -107,7 +109,7 @@ fn it_is_queried_only_where_it_may_matter() {
     bench.records(&others);
     bench.records(&others.map(closed));
     assert_eq!(tracking.queried(), [""; 0]);
-    tracking.answer(&format!("{CLIENT}>{SERVICE}"), Translated::Same);
+    tracking.set(&format!("{CLIENT}>{SERVICE}"), Translated::Same);
     for record in [client(), client(), server(MASQUERADED), server(MASQUERADED)] {
         bench.named(&record);
     }
@@ -117,12 +119,12 @@ fn it_is_queried_only_where_it_may_matter() {
     assert_eq!(tracking.forgotten(), 2);
 }
 
-/// *Scenario*: the answer of connection tracking takes a while; records wait for 5 s.
-/// *Guarantees*: the records wait, in order, and leave with names when it has come. Until then, no peer is guessed.
+/// *Scenario*: the result of connection tracking is pending; records wait for 5 s.
+/// *Guarantees*: the records wait, in order, and leave with names when the result is known. Until then, no peer is guessed.
 #[test]
-fn answers_that_take_a_while() {
+fn records_wait_for_pending_translations() {
     let tracking = FakeTracking::default();
-    tracking.answer(&format!("{CLIENT}>{SERVICE}"), Translated::Pending);
+    tracking.set(&format!("{CLIENT}>{SERVICE}"), Translated::Pending);
     let fake = Fake::new(&[Pod::new("pod-server", "", "10.1.0.9"), Pod::new("wrong", "", "10.96.0.10")]);
     let fake = fake.translates(&["10.96.0.10"]);
     let mut bench = Bench::new(&["cgroup", "kubernetes"], &[("kubernetes", &fake)], 5, Some(&tracking));
@@ -135,25 +137,25 @@ fn answers_that_take_a_while() {
     assert!(out[1].event.is_end());
 }
 
-/// *Scenario*: Longwave is stopped while the answer of connection tracking is on its way.
-/// *Guarantees*: it is waited for, a moment: the last records are named too.
+/// *Scenario*: Longwave is stopped while the result of connection tracking is pending.
+/// *Guarantees*: the processor waits for the result for a short time, so that the last records are named too.
 #[test]
-fn answers_that_come_while_it_stops() {
+fn a_stop_waits_for_pending_translations() {
     let tracking = FakeTracking::default();
     let key = format!("{CLIENT}>{SERVICE}");
-    tracking.answer(&key, Translated::Pending);
+    tracking.set(&key, Translated::Pending);
     let fake = Fake::new(&[Pod::new("pod-server", "", "10.1.0.9")]).translates(&["10.96.0.10"]);
     let mut bench = Bench::new(&["cgroup", "kubernetes"], &[("kubernetes", &fake)], 5, Some(&tracking));
     assert_eq!(bench.records(&[client(), closed(client())]), vec![]);
-    tracking.answer_late(&key, CLIENT, SERVICE, BACKEND);
+    tracking.set_late(&key, CLIENT, SERVICE, BACKEND);
     let out = bench.batch(Batch::PassEnd(PassEnd { tick: at(7), last: true }));
     assert_eq!(names(&out), vec![pair("curl", "pod-server"); 2]);
 }
 
-/// *Scenario*: 20,000 translated connections come and go; an address and port of the first is used again for another backend.
-/// *Guarantees*: those that ended are forgotten but for a bounded number; the new connection is named after its own backend.
+/// *Scenario*: 20,000 translated connections are closed; the addresses of one are reused by a connection to another backend.
+/// *Guarantees*: only a bounded number of closed connections is kept; the new connection's peer has the name of its own backend.
 #[test]
-fn what_ended_is_forgotten() {
+fn closed_connections_are_removed() {
     let tracking = FakeTracking::default();
     let pods = [Pod::new("old", "", "10.1.0.9"), Pod::new("new", "", "10.1.0.8")];
     let mut bench = bench(&pods, &tracking);

@@ -1,4 +1,4 @@
-//! Records that wait for their names.
+//! Tests of records that wait for their names.
 
 use longwave_pipeline::model::Role;
 
@@ -9,7 +9,7 @@ fn pod() -> Pod {
     Pod::new("db", "", "10.1.0.9")
 }
 
-/// Record `number` of a connection to the pod, with a tick and a time of observation in seconds.
+/// Returns record `number` of a connection to the pod. `tick` and `observed` are in seconds.
 fn to_pod(cookie: u64, number: u64, tick: u64, observed: u64) -> ConnectionRecord {
     let mut record = record(1, cookie, "curl", "10.9.0.1:5000", "10.1.0.9:80");
     record.role = Role::Client;
@@ -18,10 +18,12 @@ fn to_pod(cookie: u64, number: u64, tick: u64, observed: u64) -> ConnectionRecor
     ConnectionRecord { tick: at(tick), observed: at(observed), ..record }
 }
 
-/// *Scenario*: the directory learns of the pod within an interval, while a connection's update and its close wait and others pass.
-/// *Guarantees*: held records leave first with the next batch, with names, in order, and with the open window's time. Others never wait.
+/// *Scenario*: the directory's answer becomes known within an interval, while an update and a close of a connection wait; other records
+/// pass.
+/// *Guarantees*: held records leave first with the next batch, with names, in order, and with a tick in the open window. Other records
+/// never wait.
 #[test]
-fn names_that_come_in_time() {
+fn names_that_become_known_in_time() {
     let fake = Fake::new(&[pod()]).starting();
     let mut bench = Bench::new(&["process", "kubernetes"], &[("kubernetes", &fake)], 5, None);
     let other = ConnectionRecord {
@@ -45,9 +47,9 @@ fn names_that_come_in_time() {
 }
 
 /// *Scenario*: the directory's answers are pending for minutes.
-/// *Guarantees*: a connection's first records wait for one interval, later ones do not; names are there as soon as they are known.
+/// *Guarantees*: a connection's first records wait for one interval, later records do not wait; records have names once these are known.
 #[test]
-fn names_that_do_not_come() {
+fn names_that_become_known_too_late() {
     let fake = Fake::new(&[pod()]).starting();
     let mut bench = Bench::new(&["process", "kubernetes"], &[("kubernetes", &fake)], 5, None);
     assert_eq!(bench.records(&[to_pod(1, 0, 5, 5)]), vec![]);
@@ -59,8 +61,8 @@ fn names_that_do_not_come() {
     assert_eq!(bench.named(&to_pod(1, 3, 20, 20)), pair("curl", "db"));
 }
 
-/// *Scenario*: nothing waits (`0s`); the input ends, or the receiver stops, while records wait.
-/// *Guarantees*: nothing is held; nothing is lost.
+/// *Scenario*: a `hold` of `0s`; then the input ends, or the receiver stops, while records wait.
+/// *Guarantees*: with `0s` no record waits; otherwise all held records leave.
 #[test]
 fn nothing_stays_held() {
     let fake = Fake::new(&[pod()]).starting();
@@ -74,9 +76,10 @@ fn nothing_stays_held() {
     assert_eq!(bench.finish(), vec![]);
 }
 
-/// *Scenario*: the two ends of short connections on this node close in two batches; one whose other end never shows; a refused one.
-/// *Guarantees*: the first waits for the second, and both are named. A close that waits in vain leaves after `hold`. A refused connection
-/// does not wait.
+/// *Scenario*: the closes of the two ends of short connections on this node are in two batches; a connection whose other end has no record;
+/// a refused connection.
+/// *Guarantees*: the first close waits for the second, and both are named. A close without the other end leaves after `hold`. The record of
+/// a refused connection does not wait.
 #[test]
 fn closes_wait_for_the_other_end() {
     let mut bench = Bench::new(&["process"], &[], 5, None);
@@ -100,10 +103,10 @@ fn closes_wait_for_the_other_end() {
     assert_eq!(names(&bench.pass_end(10)), [pair("curl", "-")]);
 }
 
-/// *Scenario*: a connection's cgroup is new and no process is known, so that only a scan finds it.
-/// *Guarantees*: its records wait for the scan.
+/// *Scenario*: a connection's cgroup is new and no process is known, so that only a scan finds the cgroup.
+/// *Guarantees*: the connection's records wait for the scan.
 #[test]
-fn cgroups_that_are_looked_for() {
+fn records_wait_for_a_scan_of_cgroups() {
     let mut bench = Bench::new(&["cgroup"], &[], 5, None);
     let owner = bench.cgroup("system.slice/late.service");
     let record = to_pod(1, 0, 5, 1);

@@ -25,7 +25,7 @@ const MAX_RING_BYTES: u32 = 1 << 30;
 pub const PROGRAMS: [&str; 6] =
     ["state", "state_again", "state_third", SAMPLE, "seed_files", "seed_namespace"];
 
-/// Names of the copies of `state`. Each handles the events that those before it missed. Kernels before 7.0 need the first two only.
+/// Names of the copies of `state`. Each handles the events that the earlier copies missed. Kernels before 7.0 need the first two only.
 const COPIES: [&str; 3] = ["state", "state_again", "state_third"];
 
 /// The loaded programs and their links. Dropping it detaches them.

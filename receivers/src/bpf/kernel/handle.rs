@@ -74,15 +74,16 @@ impl Kernel {
         }
     }
 
-    /// Does what [`Self::load`] does, and adds the outcome of each step to `steps`. Returns `None` if a step failed that is needed.
+    /// Does what [`Self::load`] does, and adds the outcome of each step to `steps`. Returns `None` if a step failed that the receiver
+    /// needs.
     pub(super) fn load_in_steps(options: &Options, steps: &mut Steps) -> Option<Result<Self, Diagnosis>> {
         memory::keep_resident_memory_small();
         let attached = attach::attach(options, steps)?;
         let refused = steps.refusals().map(ToString::to_string).collect();
-        Some(Self::over(attached, refused))
+        Some(Self::from_attached(attached, refused))
     }
 
-    fn over(attached: Attached, refused: Vec<String>) -> Result<Self, Diagnosis> {
+    fn from_attached(attached: Attached, refused: Vec<String>) -> Result<Self, Diagnosis> {
         let Attached {
             mut ebpf,
             copies,
@@ -133,7 +134,8 @@ impl Kernel {
         SeedReport { seeded: self.losses().seeded - before, ..report }
     }
 
-    /// Visits every tracked connection once. Passes one event for each that made progress, has a heartbeat due, or has vanished.
+    /// Visits every tracked connection once. Passes one event to `on_event` for each that made progress, has
+    /// a heartbeat due, or has vanished.
     ///
     /// Occupies a CPU in the kernel for at most about a millisecond at a time, and drains the samples in between.
     ///

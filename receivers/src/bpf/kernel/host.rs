@@ -45,16 +45,16 @@ impl HostFact {
 /// Collects the facts on this host. Tries all steps of the receiver with these options: creates the maps, loads and attaches every program,
 /// and samples once. Detaches everything again.
 pub fn probe(options: &Options) -> Vec<HostFact> {
-    let mut facts = vec![kernel(), kernel_types(), loading(), lockdown()];
+    let mut facts = vec![kernel(), kernel_types(), load_capabilities(), lockdown()];
     let mut steps = Steps::default();
-    let tried = Kernel::load_in_steps(options, &mut steps);
+    let loaded = Kernel::load_in_steps(options, &mut steps);
     let explained = facts.iter().any(|fact| fact.verdict == Verdict::Missing);
     // The facts above include the first two steps, unless one failed for a reason that they do not show.
     let is_covered = |outcome: &&Outcome| {
         matches!(outcome.step, Step::Host | Step::Types) && (explained || outcome.failure.is_none())
     };
-    facts.extend(steps.0.iter().filter(|outcome| !is_covered(outcome)).map(answer));
-    if let Some(Err(error)) = tried {
+    facts.extend(steps.0.iter().filter(|outcome| !is_covered(outcome)).map(step_fact));
+    if let Some(Err(error)) = loaded {
         let (found, remedy) = (error.to_string(), "");
         facts.push(HostFact { name: "mapping the rings".into(), found, verdict: Verdict::Missing, remedy });
     }
@@ -63,7 +63,7 @@ pub fn probe(options: &Options) -> Vec<HostFact> {
 }
 
 /// Returns the outcome of a step as a fact.
-fn answer(outcome: &Outcome) -> HostFact {
+fn step_fact(outcome: &Outcome) -> HostFact {
     let (verdict, remedy) = match outcome.step {
         _ if outcome.failure.is_none() => (Verdict::Good, ""),
         _ if outcome.is_needed => (Verdict::Missing, ""),
@@ -104,7 +104,7 @@ fn kernel_types() -> HostFact {
     HostFact::new("kernel types (BTF)", found, good, Verdict::Missing, remedy)
 }
 
-fn loading() -> HostFact {
+fn load_capabilities() -> HostFact {
     let missing = capabilities::missing();
     let (found, good) = match (missing.is_empty(), capabilities::in_first_user_namespace()) {
         (false, _) => (format!("missing {}", missing.join(" and ")), false),

@@ -11,7 +11,7 @@ use longwave_pipeline::component::host::Mount;
 /// Network namespaces that were found.
 #[derive(Debug, Default)]
 pub struct Namespaces {
-    /// Path of a file by which to enter the namespace, by the namespace's inode.
+    /// Path of a file through which the namespace can be entered, by the inode of the namespace.
     pub paths: BTreeMap<u64, PathBuf>,
     /// Threads whose namespace could not be read, because they ended meanwhile or because CAP_SYS_PTRACE is missing.
     pub unreadable: usize,

@@ -15,7 +15,7 @@ const DISCARDED: u32 = 1 << 30;
 const HEADER: u64 = 8;
 
 /// Number of times that a drain reads the length of an uncommitted record before it gives up. It yields the CPU in between.
-const PATIENCE: u32 = 20_000;
+const MAX_READS: u32 = 20_000;
 
 /// Result of a drain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,8 +28,8 @@ pub struct Drained {
 
 /// Consumer side of a ring buffer.
 ///
-/// The kernel offers the data twice in a row, so that no record wraps. Mapped memory counts as resident, so the data is mapped once, and a
-/// record that wraps (one in each lap) is copied.
+/// The kernel can map the data twice in a row, so that no record wraps. Mapped memory counts as resident, so this reader maps the data
+/// once, and copies a record that wraps, at most one per lap of the ring.
 #[derive(Debug)]
 pub struct Ring {
     fd: OwnedFd,
@@ -37,7 +37,7 @@ pub struct Ring {
     producer: NonNull<u8>,
     page: usize,
     size: usize,
-    /// The last record that wrapped, in one piece. Words align it as the ring aligns records.
+    /// Copy of the last record that wrapped. `u64` gives it the alignment of the ring's records.
     wrapped: Vec<u64>,
 }
 
@@ -88,7 +88,7 @@ impl Ring {
             // SAFETY: the offset is within the data. A header never wraps: the sizes of records and of the data are multiples of its size.
             let record = unsafe { self.producer.as_ptr().add(self.page + start) };
             // SAFETY: each record begins with its length and is aligned to 8 bytes.
-            let Some(length) = settled(unsafe { AtomicU32::from_ptr(record.cast()) }) else {
+            let Some(length) = wait_until_committed(unsafe { AtomicU32::from_ptr(record.cast()) }) else {
                 drained.stuck = true;
                 break;
             };
@@ -104,7 +104,7 @@ impl Ring {
         drained
     }
 
-    /// Returns `length` bytes from offset `start` of the data, wrapped if need be, in one piece.
+    /// Returns `length` bytes from offset `start` of the data in one piece, also if they wrap.
     ///
     /// # Safety
     /// The bytes are those of one committed record, and the kernel does not reuse it while the slice lives.
@@ -119,7 +119,7 @@ impl Ring {
         }
         self.wrapped.resize(length.div_ceil(8), 0);
         let copy = self.wrapped.as_mut_ptr().cast::<u8>();
-        // SAFETY: `first` bytes end the data, the others begin it, and the copy has room for all.
+        // SAFETY: `first` bytes are the last of the data, the others are its first, and the copy has room for all.
         unsafe {
             copy.copy_from_nonoverlapping(data.add(start), first);
             copy.add(first).copy_from_nonoverlapping(data, length - first);
@@ -129,8 +129,8 @@ impl Ring {
 }
 
 /// Waits until a record is committed. Returns its length, or `None` if it stays uncommitted.
-fn settled(length: &AtomicU32) -> Option<u32> {
-    for attempt in 0..PATIENCE {
+fn wait_until_committed(length: &AtomicU32) -> Option<u32> {
+    for attempt in 0..MAX_READS {
         let value = length.load(Ordering::Acquire);
         if value & BUSY == 0 {
             return Some(value);

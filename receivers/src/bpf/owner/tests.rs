@@ -32,10 +32,10 @@ fn accepted(listeners: &Listeners, local: [u8; 16], socket_cgroup: u64) -> Owner
     resolve(&owner, &tuple, true, listeners, &SharedCgroups(vec![1]))
 }
 
-/// Scenario: an exact address, both wildcards, and a connection to each address.
+/// Scenario: listeners on an exact address and on both wildcards, and a connection to each address.
 /// Guarantees: the best match is the owner. An IPv6 wildcard also matches IPv4 if there is no better match.
 #[test]
-fn the_closest_listener_owns() {
+fn the_best_matching_listener_owns() {
     let mut listeners = Listeners::default();
     listen(&mut listeners, 1, ANY_V6, process(10, 100));
     assert_eq!(accepted(&listeners, v4([127, 0, 0, 1]), 1).pid, 10);
@@ -52,7 +52,8 @@ fn the_closest_listener_owns() {
     );
 }
 
-/// Scenario: SO_REUSEPORT in two processes of one cgroup; one of them closes; one socket is held by two processes.
+/// Scenario: two processes of one cgroup listen on one port (SO_REUSEPORT), and one of them closes its socket. Then two processes have a
+/// descriptor of one socket.
 /// Guarantees: what the processes have in common is reported, the rest is absent. A closed listener is removed.
 #[test]
 fn several_listeners_report_what_they_have_in_common() {
@@ -68,8 +69,9 @@ fn several_listeners_report_what_they_have_in_common() {
     assert_eq!((forked.pid, forked.cgroup, forked.executable()), (0, 100, None));
 }
 
-/// Scenario: a socket in its own cgroup; in the root's with a holder; in the root's with nothing else known; nothing known.
-/// Guarantees: the order of the sources; the owner says which one was used.
+/// Scenario: a socket in a cgroup of its own, one in the root cgroup with a known process, one in the root cgroup with an unknown process,
+/// and one of which nothing is known.
+/// Guarantees: the sources are used in this order, and the owner names the one that was used.
 #[test]
 fn a_shared_cgroup_is_the_last_choice() {
     let shared = SharedCgroups(vec![1]);
@@ -83,10 +85,10 @@ fn a_shared_cgroup_is_the_last_choice() {
     assert_eq!(own(abi::Owner::default()).source, OwnerSource::Unknown);
 }
 
-/// Scenario: an accepted socket in its listener's cgroup, not shared.
-/// Guarantees: the cgroup is the socket's, the process the listener's.
+/// Scenario: an accepted socket is in the cgroup of its listener, which is not a shared one.
+/// Guarantees: the owner has the cgroup of the socket and the process of the listener.
 #[test]
-fn the_process_is_the_listeners() {
+fn the_process_is_that_of_the_listener() {
     let mut listeners = Listeners::default();
     listen(&mut listeners, 1, ANY_V4, process(10, 100));
     let owner = accepted(&listeners, v4([10, 0, 0, 1]), 100);

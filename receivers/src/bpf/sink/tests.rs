@@ -14,7 +14,7 @@ fn records(from: u64, count: u64) -> Vec<ConnectionRecord> {
     numbered.collect()
 }
 
-/// Scenario: a pipeline that reads nothing while events, an update and a watermark come, and then reads everything.
+/// Scenario: a pipeline that reads nothing while events, an update and a watermark are sent, and then reads everything.
 /// Guarantees: every event arrives, in order. The update is refused, and is accepted later. The watermark comes after the events.
 #[test]
 fn events_wait_for_room_and_the_watermark_waits_for_them() {

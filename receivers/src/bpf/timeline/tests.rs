@@ -13,8 +13,8 @@ fn timeline() -> Timeline {
     Timeline::new(Duration::from_secs(5), at(12 * SECOND, 0))
 }
 
-/// Scenario: an undisturbed clock, passes that take a while.
-/// Guarantees: ticks are the multiples of the interval on the wall clock, in order. Each is due when the wall clock reads it.
+/// Scenario: the clocks run without steps, and each pass takes 300 ms.
+/// Guarantees: ticks are the multiples of the interval on the wall clock, in order. Each pass is due when the wall clock reaches its tick.
 #[test]
 fn ticks_are_aligned() {
     let mut timeline = timeline();
@@ -40,7 +40,7 @@ fn events_fall_into_half_open_windows() {
 }
 
 /// Scenario: a pass takes more than two intervals.
-/// Guarantees: the ticks that passed meanwhile are skipped, and none is repeated.
+/// Guarantees: the ticks that were due during the pass are skipped, and none is repeated.
 #[test]
 fn a_long_pass_skips_ticks() {
     let mut timeline = timeline();

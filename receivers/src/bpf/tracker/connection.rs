@@ -12,10 +12,11 @@ use super::super::timeline::Timeline;
 use super::counts::{self, Counts};
 use super::outcome::outcome;
 
-/// The totals of the last delivered record, and what idle records repeat. The key (the cookie) is in the table, what never changes in
+/// The totals of the last delivered record, and what idle records repeat. The key (the cookie) is in the table. What never changes is in
 /// [`super::identity`].
 ///
-/// Every event compares key and generation. They are at both ends of the table's entry, so that its cache lines are fetched together.
+/// Each event is compared with key and generation. They are the first and the last field of the table's entry, so that its cache lines are
+/// fetched together.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[repr(C)]
 pub struct Connection {
@@ -27,7 +28,7 @@ pub struct Connection {
     base: u32,
     /// `snd_una` at the last delivered record.
     una: u32,
-    /// From the open to ESTABLISHED, with [`MICROSECONDS`].
+    /// Time from the open to ESTABLISHED, in microseconds if the bit [`MICROSECONDS`] is set, else in nanoseconds. 0 if unknown.
     connect_duration: u32,
     srtt_us: u32,
     mdev_us: u32,
@@ -56,7 +57,7 @@ const _: () = assert!(size_of::<Connection>() <= 96, "100,000 connections must f
 
 const SEGMENT_COUNTS: usize = 5;
 
-/// Bit of [`Connection::connect_duration`]: the other bits are microseconds, not nanoseconds.
+/// Bit of [`Connection::connect_duration`] that gives the unit of the other bits.
 const MICROSECONDS: u32 = 1 << 31;
 
 /// Bits of [`Connection::marks`].
@@ -72,7 +73,7 @@ mod mark {
     /// Counts are those of the wire, not of the application.
     pub const INEXACT: u8 = 1 << 4;
     /// The base was read at rest, or two samples agree on it.
-    pub const BASE_SURE: u8 = 1 << 5;
+    pub const BASE_CONFIRMED: u8 = 1 << 5;
     /// A record was delivered.
     pub const REPORTED: u8 = 1 << 6;
 }
@@ -80,9 +81,9 @@ mod mark {
 /// What is known of a connection at one moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Observation<'a> {
-    /// What the record reports. A close becomes [`Event::Fail`] where ESTABLISHED was not reached.
+    /// What the record reports. A close becomes [`Event::Fail`] if ESTABLISHED was not reached.
     pub event: Event,
-    /// The kernel's counters; `None` where nothing newer than the last sample is known.
+    /// The kernel's counters; `None` if nothing newer than the last sample is known.
     pub counters: Option<&'a ConnectionEvent>,
     /// CLOCK_MONOTONIC, nanoseconds.
     pub observed_ns: u64,
@@ -92,7 +93,7 @@ pub struct Observation<'a> {
     pub tick: UnixNanos,
 }
 
-/// What deltas are computed from.
+/// Values from which deltas are computed.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
     pub totals: Totals,
@@ -105,20 +106,20 @@ pub struct Progress {
 pub struct Step {
     pub event: Event,
     pub end: Option<End>,
-    /// No record was delivered before.
+    /// Whether no record of the connection was delivered before.
     pub first: bool,
     pub acked: bool,
     pub before: Progress,
     pub after: Progress,
     pub delta: Totals,
-    /// `None` where the observation has no counters.
+    /// `None` if the observation has no counters.
     pub gauges: Option<Gauges>,
 }
 
 // === impl Observation ===
 
 impl<'a> Observation<'a> {
-    /// An event of the kernel.
+    /// Converts an event of the kernel.
     pub fn of(event: &'a ConnectionEvent, tick: UnixNanos, timeline: &Timeline) -> Self {
         let (reported, counters) = match event.kind {
             kind::OPEN => (Event::Open, Some(event)),
@@ -129,7 +130,7 @@ impl<'a> Observation<'a> {
         Self { counters, ..Self::without_counters(reported, event.observed_ns, tick, timeline) }
     }
 
-    /// A moment at which the kernel reported nothing.
+    /// Returns the observation of a moment for which the kernel reported no counters.
     pub fn without_counters(event: Event, observed_ns: u64, tick: UnixNanos, timeline: &Timeline) -> Self {
         Self { event, counters: None, observed_ns, observed: timeline.epoch(observed_ns), tick }
     }
@@ -138,7 +139,7 @@ impl<'a> Observation<'a> {
 // === impl Connection ===
 
 impl Connection {
-    /// Starts from the first event of a connection. Counts nothing yet.
+    /// Creates a connection from its first event. All totals are 0 until [`Self::deliver`].
     pub fn new(event: &ConnectionEvent, listeners: &Listeners) -> Self {
         let base = counts::base(&event.counters);
         let mut connection =
@@ -147,15 +148,15 @@ impl Connection {
         connection.set(mark::SERVER, event.flags & flag::SERVER != 0);
         connection.set(mark::START_KNOWN, event.flags & flag::START_KNOWN != 0);
         connection.set(mark::IPV6, event.tuple.family == libc::AF_INET6 as u16);
-        connection.learn_marks(event);
+        connection.update_marks(event);
         if connection.role() == Role::Unknown {
-            connection.learn_role(event, None, listeners);
+            connection.derive_role(event, None, listeners);
         }
         connection
     }
 
-    /// Takes in an observation and compares it with the last delivered record. `pending` is what was observed since then and not
-    /// delivered. The totals stay as they are until [`Self::deliver`].
+    /// Applies an observation and compares it with the last delivered record. `pending` is what was observed since then and not delivered.
+    /// The totals stay as they are until [`Self::deliver`].
     #[inline(always)]
     pub fn advance(
         &mut self,
@@ -166,9 +167,9 @@ impl Connection {
         // A sample that overtook the open is newer than it.
         let is_overtaken = observation.event == Event::Open && self.tcp_state != 0;
         let measured = observation.counters.filter(|_| !is_overtaken).map(|event| {
-            self.learn_marks(event);
+            self.update_marks(event);
             if self.role() == Role::Unknown {
-                self.learn_role(event, pending.as_mut(), listeners);
+                self.derive_role(event, pending.as_mut(), listeners);
             }
             (event, self.measure(event))
         });
@@ -207,13 +208,14 @@ impl Connection {
         step
     }
 
-    /// A record of `step` is sent: the next delta starts from it.
+    /// Stores that the record of `step` is sent. The next delta starts from it.
     pub fn deliver(&mut self, step: &Step) {
         self.set_progress(&step.after);
         self.set(mark::REPORTED, true);
     }
 
-    /// The record of a step was refused: the next delta starts from `before`, as its own did.
+    /// Restores what was stored before a step whose record was refused. The next delta starts from `before`, as that of the refused record
+    /// did.
     pub fn undo(&mut self, before: &Progress, first: bool) {
         self.set_progress(before);
         self.set(mark::REPORTED, !first);
@@ -313,12 +315,12 @@ impl Connection {
         if on { self.marks |= mark } else { self.marks &= !mark }
     }
 
-    /// Learns what can become known after the first event.
-    fn learn_marks(&mut self, event: &ConnectionEvent) {
+    /// Stores whether the counts are inexact and how long the connect took. Both can become known after the first event.
+    fn update_marks(&mut self, event: &ConnectionEvent) {
         if event.flags & (flag::ULP | flag::MPTCP | flag::REDIRECTED) != 0 {
             self.set(mark::INEXACT, true);
         }
-        // A child is created when its handshake is over: only a client has a duration.
+        // An accepted socket is created after its handshake, so only a client has a duration.
         if event.flags & flag::CLIENT != 0 && event.generation != 0 && event.established_ns > event.generation
         {
             let nanos = event.established_ns - event.generation;
@@ -329,10 +331,15 @@ impl Connection {
         }
     }
 
-    /// Learns the role of a seeded connection from its counters, or from a listener on its local end. The SYN of a client is no payload:
-    /// totals that counted it are corrected.
+    /// Derives the role of a seeded connection from its counters, or from a listener on its local end. The SYN of a client is no payload,
+    /// so it is subtracted from totals that counted it.
     #[cold]
-    fn learn_role(&mut self, event: &ConnectionEvent, pending: Option<&mut Progress>, listeners: &Listeners) {
+    fn derive_role(
+        &mut self,
+        event: &ConnectionEvent,
+        pending: Option<&mut Progress>,
+        listeners: &Listeners,
+    ) {
         let has_counters = match event.kind {
             kind::SAMPLE => true,
             kind::CLOSE => counts::established(event),
@@ -354,24 +361,25 @@ impl Connection {
         }
     }
 
-    /// Stores what idle records repeat. Returns the counts, and how many sent bytes are certain: a total must never exceed the final one.
+    /// Stores what idle records repeat. Returns the counts, and how many sent bytes are certain. A live total must not exceed the final
+    /// one.
     fn measure(&mut self, event: &ConnectionEvent) -> (Counts, u64) {
         let c = &event.counters;
         let base = counts::base(c);
         if event.kind != kind::SAMPLE || event.flags & flag::HEARTBEAT != 0 {
             // Nothing moves during a transition, or while an idle socket is read.
             self.base = base;
-            self.set(mark::BASE_SURE, true);
+            self.set(mark::BASE_CONFIRMED, true);
         } else if base == self.base {
             // The sample that this connection was created from does not confirm itself.
-            let is_confirmed = self.is(mark::REPORTED) || self.is(mark::BASE_SURE);
-            self.set(mark::BASE_SURE, is_confirmed);
-        } else if !self.is(mark::BASE_SURE) && is_ahead(base, self.base) {
-            // One of the two is torn: the later base counts fewer bytes.
+            let is_confirmed = self.is(mark::REPORTED) || self.is(mark::BASE_CONFIRMED);
+            self.set(mark::BASE_CONFIRMED, is_confirmed);
+        } else if !self.is(mark::BASE_CONFIRMED) && is_ahead(base, self.base) {
+            // One of the two samples is torn. The base that is ahead gives the smaller count.
             self.base = base;
         }
-        let counts = Counts::of(event, &counts::mended(c, self.base), self.is(mark::CLIENT));
-        let certain = if self.is(mark::BASE_SURE) {
+        let counts = Counts::of(event, &counts::repaired(c, self.base), self.is(mark::CLIENT));
+        let certain = if self.is(mark::BASE_CONFIRMED) {
             counts.sent
         } else {
             // Each of these is a single counter, which cannot be torn.
@@ -392,7 +400,7 @@ impl Connection {
 // === impl Progress ===
 
 impl Progress {
-    /// Continues to the counters of an event. No count decreases: smaller ones are of an older or torn observation.
+    /// Advances the totals to the counters of an event. No count decreases: a smaller one comes from an older or torn observation.
     fn advance(&mut self, c: &Counters, sent_bytes: u64, received_bytes: u64) {
         let t = &mut self.totals;
         t.sent_bytes = t.sent_bytes.max(sent_bytes);
@@ -421,7 +429,8 @@ impl Step {
     }
 }
 
-/// Continues a 64-bit count with a counter that wraps at 2^32. A counter that is behind belongs to an older observation and adds nothing.
+/// Continues a 64-bit count with a counter that wraps at 2^32. A smaller counter comes from an older observation and adds
+/// nothing.
 fn extend(last: u64, counter: u32) -> u64 {
     let ahead = counter.wrapping_sub(last as u32) as i32;
     last + u64::try_from(ahead).unwrap_or(0)

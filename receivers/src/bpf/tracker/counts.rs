@@ -115,7 +115,7 @@ pub fn all_acked(c: &Counters) -> bool {
     c.snd_una == c.write_seq
 }
 
-/// Returns whether the local end opened actively; `None` where the counters do not show it.
+/// Returns whether the local end opened actively; `None` if the counters do not show it.
 ///
 /// The payload and SYN that advanced `snd_nxt`, less the payload handed to the IP layer, are 1 for an active open and 0 for a passive one.
 /// Other values come from a torn sample or a drop on output.
@@ -131,14 +131,14 @@ pub fn opened_actively(event: &ConnectionEvent) -> Option<bool> {
     }
 }
 
-/// Returns the difference of `snd_una` and `bytes_acked`, which is constant. The kernel changes one after the other: a torn sample has one
-/// that is newer than the other, and another difference.
+/// Returns the difference of `snd_una` and `bytes_acked`, which is constant. The kernel changes one after the other. In a torn sample one
+/// of them is newer than the other, so that it has another difference.
 pub fn base(c: &Counters) -> u32 {
     c.snd_una.wrapping_sub(c.bytes_acked as u32)
 }
 
 /// Returns the counters with `bytes_acked` as it was when `snd_una` was read.
-pub fn mended(c: &Counters, base: u32) -> Counters {
+pub fn repaired(c: &Counters, base: u32) -> Counters {
     let error = c.snd_una.wrapping_sub(base).wrapping_sub(c.bytes_acked as u32) as i32;
     Counters { bytes_acked: c.bytes_acked.saturating_add_signed(i64::from(error)), ..*c }
 }

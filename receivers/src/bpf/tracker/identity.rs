@@ -17,7 +17,7 @@ pub struct Identity {
     pub peer_port: u16,
     /// Index into the origins.
     pub origin: u32,
-    /// When the open began; 0 where it was not observed.
+    /// When the open began; 0 if it was not observed.
     pub opened: UnixNanos,
 }
 
@@ -36,7 +36,7 @@ pub struct Slots<T> {
     free: Vec<u32>,
 }
 
-/// Origins, each stored once, with the number of its users.
+/// Origins, each stored once, with the number of connections that use it.
 #[derive(Debug, Default)]
 pub struct Origins {
     slots: Slots<(Origin, u32)>,
@@ -46,7 +46,7 @@ pub struct Origins {
 // === impl Identity ===
 
 impl Identity {
-    /// Starts without an origin.
+    /// Creates the identity, without an origin.
     pub fn new(event: &ConnectionEvent, opened: UnixNanos) -> Self {
         let t = &event.tuple;
         let (local_port, peer_port) = (t.local_port, t.peer_port);
@@ -117,7 +117,7 @@ impl<T: Copy + Default> Slots<T> {
 // === impl Origins ===
 
 impl Origins {
-    /// Returns the index of `origin` and counts one more user.
+    /// Returns the index of `origin` and increments its number of users.
     pub fn acquire(&mut self, origin: Origin) -> u32 {
         let slots = &mut self.slots;
         let index = *self.index.entry(origin).or_insert_with(|| slots.insert((origin, 0)));
@@ -131,7 +131,7 @@ impl Origins {
         self.slots.get(index).0
     }
 
-    /// Counts one user less; the last one frees the index.
+    /// Decrements the number of users. Frees the index if none is left.
     pub fn release(&mut self, index: u32) {
         let (origin, users) = self.slots.get(index);
         if users > 1 {

@@ -52,7 +52,7 @@ pub struct Rules {
     pub shared_cgroups: SharedCgroups,
 }
 
-/// What was discarded and why, and what should never happen.
+/// Counts of discarded events by reason, and of overcounted bytes, which should stay 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Discards {
     /// Samples of connections that have closed, failed or vanished.
@@ -86,8 +86,8 @@ pub struct Tracker<S> {
     tick: UnixNanos,
 }
 
-/// Shortest time between two calls of [`Tracker::turn_gone`]: for as long a late event of a gone connection is recognized.
-pub const GONE_TURN: Duration = Duration::from_secs(1);
+/// Shortest time between two calls of [`Tracker::rotate_gone`]. Late events of a gone connection are recognized for at least this time.
+pub const GONE_ROTATION: Duration = Duration::from_secs(1);
 
 // === impl Discards ===
 
@@ -107,7 +107,7 @@ impl Discards {
 // === impl Tracker ===
 
 impl<S: Sink> Tracker<S> {
-    /// Starts without connections.
+    /// Creates a tracker without connections.
     pub fn new(rules: Rules, sink: S) -> Self {
         Self {
             rules,
@@ -139,8 +139,8 @@ impl<S: Sink> Tracker<S> {
     }
 
     /// Removes the older entries of the gone connections. Must not be called during a pass.
-    pub fn turn_gone(&mut self) {
-        self.gone.turn();
+    pub fn rotate_gone(&mut self) {
+        self.gone.rotate();
     }
 
     /// Begins a pass. Its updates belong to the window that ends at `tick`.
@@ -162,8 +162,8 @@ impl<S: Sink> Tracker<S> {
         self.connections.undo(refused);
     }
 
-    /// Takes in an event of a connection, or discards it. `tick` is the end of the window that it belongs to; of a sample it is the
-    /// current pass's.
+    /// Processes an event of a connection, or discards it. `tick` is the end of the window that the event belongs to. For a sample it is
+    /// the tick of the current pass.
     pub fn observe(&mut self, event: &ConnectionEvent, tick: UnixNanos, timeline: &Timeline) {
         if event.kind != kind::SAMPLE {
             self.flush_updates();
@@ -195,6 +195,9 @@ impl<S: Sink> Tracker<S> {
             _ => false,
         };
         if is_close || event.kind == kind::VANISHED {
+            if event.flags & flag::UNTRACKED != 0 {
+                self.gone.add_unassigned(cookie, event.observed_ns);
+            }
             let known = if is_tracked { self.detach(event) } else { None };
             let gone = known.unwrap_or_else(|| self.detached(event, timeline));
             self.finish(cookie, gone, &observation);
@@ -203,14 +206,14 @@ impl<S: Sink> Tracker<S> {
         }
     }
 
-    /// Takes in a LISTEN or UNLISTEN event.
+    /// Processes a LISTEN or UNLISTEN event.
     pub fn listen(&mut self, event: &ListenEvent) {
         if !self.listeners.apply(event) {
             self.discards.listeners_full += 1;
         }
     }
 
-    /// Writes the records of all connections without a sample in this pass. `complete` is false where samples may have been lost: a
+    /// Writes the records of all connections without a sample in this pass. `complete` is false if samples may have been lost: a
     /// connection without a sample may then still exist.
     pub fn idle(&mut self, complete: bool, mono_now: u64, timeline: &Timeline) {
         self.flush();
@@ -218,11 +221,12 @@ impl<S: Sink> Tracker<S> {
             self.incomplete_pass = self.pass;
         }
         let pass = self.pass;
-        let silent = self.connections.by_cookie.iter().filter(|(_, connection)| connection.last_pass != pass);
-        let silent: Vec<(u64, u16)> = silent.map(|(cookie, silent)| (*cookie, silent.last_pass)).collect();
+        let idle = self.connections.by_cookie.iter().filter(|(_, connection)| connection.last_pass != pass);
+        let idle: Vec<(u64, u16)> =
+            idle.map(|(cookie, connection)| (*cookie, connection.last_pass)).collect();
         let since_incomplete = pass.wrapping_sub(self.incomplete_pass);
         let observation = Observation::without_counters(Event::Update, mono_now, self.tick, timeline);
-        for (cookie, last_pass) in silent {
+        for (cookie, last_pass) in idle {
             if pass.wrapping_sub(last_pass).min(since_incomplete) >= self.rules.vanish_after {
                 self.vanish(cookie, &observation);
             } else {
@@ -234,7 +238,7 @@ impl<S: Sink> Tracker<S> {
         self.connections.pending.shrink_to_fit();
     }
 
-    /// Starts to track the connection of an event. Returns false where there is no room.
+    /// Starts to track the connection of an event. Returns false if there is no room.
     fn track(&mut self, event: &ConnectionEvent, timeline: &Timeline) -> bool {
         let has_room = self.tracked() < self.rules.max_connections;
         if has_room {
@@ -256,7 +260,7 @@ impl<S: Sink> Tracker<S> {
         Detached { connection, identity: Identity::new(event, opened), origin, pending: None }
     }
 
-    /// Removes the connection of its last event from the table.
+    /// Removes the connection of `event`, which is its last one.
     fn detach(&mut self, event: &ConnectionEvent) -> Option<Detached> {
         let mut gone = self.connections.remove(event.cookie)?;
         if gone.origin.owner.pid == 0 && gone.connection.role() != Role::Client {
@@ -321,7 +325,7 @@ impl<S: Sink> Tracker<S> {
         let step = connection.advance(observation, pending, &self.listeners);
         self.discards.overcounted_bytes += step.overcounted_bytes();
         let record = record(self.rules.boot, cookie, &connection, &identity, &origin, observation, &step);
-        // Not earlier: its cache miss then overlaps with the look-up of the next event, which makes closes a quarter faster.
+        // This is done late, so that its cache miss overlaps with the look-up of the next event. Closes are a quarter faster.
         self.gone.add(cookie, connection.generation, observation.observed_ns);
         self.outbox.push_event(record);
     }

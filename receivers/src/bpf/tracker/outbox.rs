@@ -1,4 +1,4 @@
-//! Records on their way to the sink, and which of them it refused.
+//! Sends records to the sink in batches, and returns the updates that it refused.
 
 use std::mem;
 
@@ -10,7 +10,7 @@ use longwave_pipeline::model::ConnectionRecord;
 /// Records in one batch: 96 KiB, which stays in the second-level cache, and below the size from which freed memory is unmapped.
 pub const BATCH: usize = 256;
 
-/// Collects records into batches. At most one of updates and events is not empty, so that their order is kept.
+/// Collects records into batches. Either `updates` or `events` is empty, so that the order of the records is kept.
 #[derive(Debug)]
 pub struct Outbox<S> {
     pub sink: S,
@@ -20,7 +20,7 @@ pub struct Outbox<S> {
     events: Vec<ConnectionRecord>,
 }
 
-/// What a connection was before an update.
+/// What is needed to undo an update.
 #[derive(Clone, Copy, Debug)]
 pub struct Undo {
     pub cookie: u64,
@@ -54,7 +54,7 @@ impl<S: Sink> Outbox<S> {
         if self.updates.len() >= BATCH { self.flush_updates() } else { Refused::new() }
     }
 
-    /// The event's delta must start from what was delivered: [`Self::flush_updates`] comes before its computation.
+    /// Adds the record of an event. Its delta must start from what was delivered, so call [`Self::flush_updates`] before you compute it.
     pub fn push_event(&mut self, record: ConnectionRecord) {
         push(&mut self.events, record);
         if self.events.len() >= BATCH {

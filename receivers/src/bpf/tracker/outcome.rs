@@ -24,7 +24,8 @@ const EHOSTUNREACH: u16 = 113;
 
 const RCV_SHUTDOWN: u8 = 1;
 
-/// Returns how the connection of a CLOSE event closed or failed. `server`: the socket was created after its handshake, so it cannot have failed.
+/// Returns how the connection of a CLOSE event closed or failed. `server`: the socket was created after its handshake, so it cannot have
+/// failed.
 pub fn outcome(event: &ConnectionEvent, counts: &Counts, server: bool) -> End {
     if server || established(event) {
         End::Closed(close_reason(event, counts))

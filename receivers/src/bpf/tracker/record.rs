@@ -1,4 +1,4 @@
-//! Builds every record.
+//! Builds the records.
 
 use super::connection::{Connection, Observation, Step};
 use super::identity::{Identity, Origin};

@@ -1,4 +1,4 @@
-//! All open connections, with what belongs to each.
+//! Stores the open connections, with the data that belongs to each.
 
 use hashbrown::HashMap;
 
@@ -12,11 +12,11 @@ pub struct Connections {
     pub by_cookie: HashMap<u64, Connection, foldhash::fast::RandomState>,
     pub identities: Slots<Identity>,
     pub origins: Origins,
-    /// What was observed since the last delivered record and not delivered, until the next record.
+    /// What was observed of a connection since its last delivered record. The next record delivers it.
     pub pending: HashMap<u64, Progress, foldhash::fast::RandomState>,
 }
 
-/// A connection that is not in the table, with all that belongs to it. Its indices have no meaning.
+/// A connection that is not in [`Connections`], with the data that belongs to it. Its indices have no meaning.
 #[derive(Debug)]
 pub struct Detached {
     pub connection: Connection,
@@ -45,7 +45,7 @@ impl Connections {
         Some(Detached { connection, identity, origin, pending: self.pending.remove(&cookie) })
     }
 
-    /// Takes refused updates back: what they contained is pending.
+    /// Takes back refused updates. Their content becomes pending.
     pub fn undo(&mut self, refused: Refused) {
         // Latest first, so that a connection with two updates returns to what it was before the first.
         for undo in refused.into_iter().rev() {

@@ -60,9 +60,9 @@ fn event(kind: u8, cookie: u64, observed_ns: u64) -> ConnectionEvent {
     }
 }
 
-/// Scenario: one connection closes before the first pass, one is sampled once and stays open; then the receiver is stopped.
-/// Guarantees: at each tick updates come first, then closes, then the watermark. Watermarks grow, the last one has `last`, and nothing follows
-/// it. No record has a tick at or before an earlier watermark.
+/// Scenario: one connection closes before the first pass. Another one is sampled once and stays open. Then the receiver is stopped.
+/// Guarantees: at each tick updates come first, then closes, then the watermark. Watermarks grow, the last one has `last`, and nothing
+/// follows it. No record has a tick at or before an earlier watermark.
 #[test]
 fn ticks_end_with_their_watermark() {
     let executor = tokio::runtime::Runtime::new().unwrap();

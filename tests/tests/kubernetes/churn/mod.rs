@@ -1,4 +1,4 @@
-//! Names while everything changes: Longwave restarts; Deployments are scaled, restarted, deleted and replaced, under traffic.
+//! Names while the cluster changes under traffic. Longwave is restarted. Deployments are scaled, restarted, deleted and replaced.
 
 mod series;
 pub mod talk;
@@ -21,10 +21,10 @@ use crate::{APPS, LIMIT, PODS, SERVICES};
 use truth::{End, Truth};
 use verify::{Moment, Service, Setting};
 
-/// In the part of the range that is never assigned automatically.
+/// Address of a service, in the part of the range from which Kubernetes assigns no addresses.
 const SHOP: &str = "10.96.0.201";
 const SLICES: &str = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
-/// Address of two services, one after the other.
+/// Address of two services, of which the second is created after the first was deleted.
 const TURN: &str = "10.96.0.202";
 
 /// The workloads of the test.
@@ -34,14 +34,15 @@ struct Churn<'a> {
     folder: PathBuf,
 }
 
-/// *Scenario*: clients exchange data all the time, on long and on short connections, with two Deployments by the addresses of their
-/// services and with the pod of a StatefulSet by its own. Longwave is restarted. One Deployment is scaled up, down and restarted, and so
-/// are the clients; the other is killed, and a third gets the address of its pod and that of its service. Finally the clients are deleted.
-/// *Guarantees*: every open, update, close and failure of either reporter has the workload, pod and service that were true at its time, as
-/// the pods reported them, on connections older than Longwave and on new ones. `unknown` is allowed, and counted, for the pod of a service
-/// if no server responded, for a service whose address is being reused, and for names that are being looked up when Longwave stops. Each
-/// connection has one open and one close, with the bytes that its ends counted. Series of deleted workloads are exported once more, with
-/// zeros, and then no more.
+/// *Scenario*: clients exchange data all the time, on long and short connections. They connect to two Deployments by the addresses of their
+/// services, and to the pod of a StatefulSet by the address of the pod. Longwave is restarted. One Deployment is scaled up, scaled down and
+/// restarted. The clients are restarted. The other Deployment is killed, and a third one gets the address of its pod and the address of its
+/// service. Finally the clients are deleted.
+/// *Guarantees*: every open, update, close and failure has the workload, pod and service of its time, as the pods reported them. This
+/// applies to both reporters, to connections older than Longwave and to new ones. `unknown` is allowed, and counted, in three cases: for
+/// the pod of a service if no server responded, for a service whose address is being reused, and for names whose look-up is pending when
+/// Longwave stops. Each connection has one open and one close, with the bytes that its ends counted. The series of a deleted workload are
+/// exported once with zeros, and then not again.
 pub fn names_stay_true(cluster: &Cluster, deployed: &mut Deployed) {
     let temporary = tempfile::tempdir().unwrap();
     let churn = Churn { cluster, folder: temporary.path().to_owned() };
@@ -54,7 +55,7 @@ pub fn names_stay_true(cluster: &Cluster, deployed: &mut Deployed) {
     for (workload, pods) in [("shop", 2), ("store", 1), ("first", 1)] {
         churn.pods(workload, pods);
     }
-    // A connection to the address of a pod names the service of which the pod is a backend, so the backend must be known.
+    // For a connection to the address of a pod, Longwave finds the service by its backends, so the backend must exist before.
     cluster.wait(&format!("{SLICES}?labelSelector=kubernetes.io%2Fservice-name%3Dstore"), |slices| {
         let slices: Value = serde_json::from_str(slices).unwrap();
         slices["items"][0]["endpoints"][0]["conditions"]["ready"] == true
@@ -62,15 +63,15 @@ pub fn names_stay_true(cluster: &Cluster, deployed: &mut Deployed) {
     let store = churn.truth().of("store").map(|pod| pod.address).next().unwrap();
     let targets = format!("shop={SHOP}:80,store={store}:7400,turn={TURN}:80");
     churn.run(&Talker { targets: &targets, ..churn.talker("talker", "Deployment", 2) });
-    churn.until("the clients talk", |truth| talking(truth, "talker").len() == 6);
+    churn.until("the clients talk", |truth| open_long_connections(truth, "talker").len() == 6);
     step("the clients talk");
 
     let from = talk::now();
     deployed.report_all_events(cluster);
-    let blind = Moment { from, to: talk::now() };
+    let downtime = Moment { from, to: talk::now() };
     step("Longwave was restarted");
     let older: Vec<[String; 2]> =
-        talking(&churn.truth(), "talker").iter().map(|end| addresses(end)).collect();
+        open_long_connections(&churn.truth(), "talker").iter().map(|end| addresses(end)).collect();
     let named = deployed.wait(LIMIT, |logs, _| {
         older.iter().all(|ends| ["source", "destination"].iter().all(|end| is_reported(logs, end, ends)))
     });
@@ -78,7 +79,7 @@ pub fn names_stay_true(cluster: &Cluster, deployed: &mut Deployed) {
     step("older connections are reported");
 
     cluster.kubectl(&["scale", "deployment/shop", "--replicas=4"]);
-    churn.until("the new pods answer", |truth| answering(truth, "shop") == 4);
+    churn.until("the new pods answer", |truth| responding(truth, "shop") == 4);
     cluster.kubectl(&["scale", "deployment/shop", "--replicas=1"]);
     churn.pods("shop", 1);
     step("scaled up and down");
@@ -90,17 +91,17 @@ pub fn names_stay_true(cluster: &Cluster, deployed: &mut Deployed) {
     churn.until("the new pods talk", |truth| truth.pods.len() == before + 4);
     churn.pods("shop", 2);
     churn.pods("talker", 2);
-    churn.until("all talk again", |truth| talking(truth, "talker").len() == 6);
+    churn.until("all talk again", |truth| open_long_connections(truth, "talker").len() == 6);
     step("restarted");
 
     let first = churn.truth().of("first").next().unwrap().address;
     cluster.delete(&format!("{APPS}/deployments/first"));
     churn.pods("first", 0);
     let first_deleted = moment(|| cluster.delete(&format!("{SERVICES}/first")));
-    churn.give_next(first);
+    churn.assign_next(first);
     let second_made = moment(|| churn.serve("second", "Deployment", 1, 7500, Some(TURN), false));
-    churn.until("the third answers", |truth| answering(truth, "second") == 1);
-    churn.until("all talk to it", |truth| talking(truth, "talker").len() == 6);
+    churn.until("the third answers", |truth| responding(truth, "second") == 1);
+    churn.until("all talk to it", |truth| open_long_connections(truth, "talker").len() == 6);
     let second = churn.truth().of("second").next().unwrap().address;
     assert_eq!(second, first, "the address of the pod was not reused");
     step("replaced");
@@ -129,7 +130,7 @@ pub fn names_stay_true(cluster: &Cluster, deployed: &mut Deployed) {
                 ],
             ),
         ]),
-        blind,
+        downtime,
     };
     let over = deployed.wait(LIMIT, |logs, points| {
         setting.all_closed(logs)
@@ -140,32 +141,36 @@ pub fn names_stay_true(cluster: &Cluster, deployed: &mut Deployed) {
     let (logs, points) = deployed.arrived();
     let seen = setting.verify(&logs);
     seen.print();
-    assert!(over, "series that do not end, or no window after them: {:#?}", series::ends(&points, "talker"));
+    assert!(
+        over,
+        "series that do not end, or no window after them: {:#?}",
+        series::window_ends(&points, "talker")
+    );
     for gone in ["talker", "first"] {
-        series::assert_ended(&points, gone, blind.to);
+        series::assert_ended(&points, gone, downtime.to);
     }
     series::assert_sums(&points, &truth, "talker", "second");
     seen.assert_enough();
 }
 
-/// Returns the long connections of clients that are open, one for each pair of pod and target.
-fn talking<'t>(truth: &'t Truth, workload: &'t str) -> Vec<&'t End> {
+/// Returns the long connections of the workload's clients that are open: one for each pair of pod and target.
+fn open_long_connections<'t>(truth: &'t Truth, workload: &'t str) -> Vec<&'t End> {
     let of = |end: &&End| truth.pods[&end.talk.pod].workload == workload;
     truth.ends().filter(of).filter(|end| end.talk.long && end.closed.is_none()).collect()
 }
 
-/// Returns the number of pods that have responded.
-fn answering(truth: &Truth, workload: &str) -> usize {
+/// Returns the number of pods of the workload that have responded to a client.
+fn responding(truth: &Truth, workload: &str) -> usize {
     let has = |pod: &str| truth.ends().any(|end| end.talk.pod == pod && end.met.is_some());
     truth.of(workload).filter(|pod| has(&pod.name)).count()
 }
 
-/// Returns address and port of the client.
+/// Returns address and port of the client, as records write them.
 fn addresses(end: &End) -> [String; 2] {
     [end.talk.local.ip().to_string(), end.talk.local.port().to_string()]
 }
 
-/// Whether the end of `reporter` was reported as older than Longwave.
+/// Returns whether `reporter` has reported an update of this client's connection as older than Longwave.
 fn is_reported(logs: &[FlatLog], reporter: &str, [ip, port]: &[String; 2]) -> bool {
     logs.iter().any(|(_, event, attributes)| {
         event == "longwave.tcp.connection.update"
@@ -180,6 +185,7 @@ fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
+/// Runs `act`, and returns the times before and after it.
 fn moment<T>(act: impl FnOnce() -> T) -> Moment {
     let from = talk::now();
     act();
@@ -202,7 +208,7 @@ impl Churn<'_> {
         self.cluster.create(&format!("{APPS}/{collection}"), &manifests::talker(talker).to_string());
     }
 
-    /// Starts a workload that serves on `port`, and its service with `address` or without one.
+    /// Starts a workload that serves on `port`, and its service. Without `address` the service is headless.
     fn serve(&self, name: &str, kind: &str, replicas: u32, port: u16, address: Option<&str>, stubborn: bool) {
         let mut service =
             manifests::service(name, if address.is_some() { 80 } else { port }, port, address.is_none());
@@ -237,12 +243,12 @@ impl Churn<'_> {
                 return;
             }
             assert!(Instant::now() < limit, "not within a minute: {what}; pods: {:#?}", truth.pods);
-            std::thread::sleep(Duration::from_millis(200)); // files do not say when they change
+            std::thread::sleep(Duration::from_millis(200)); // there is no event for a changed file
         }
     }
 
-    /// Makes the network plugin assign this unused address to the next pod: it assigns addresses in order.
-    fn give_next(&self, address: IpAddr) {
+    /// Makes the network plugin assign this unused address to the next pod. It assigns addresses in order.
+    fn assign_next(&self, address: IpAddr) {
         let IpAddr::V4(address) = address else { panic!("{address}: not of this cluster") };
         let last = std::net::Ipv4Addr::from_bits(address.to_bits() - 1).to_string();
         let folder = self.cluster.folder().join("cni-addresses");

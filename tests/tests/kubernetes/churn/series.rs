@@ -7,18 +7,19 @@ use longwave_tests::otlp_json::FlatPoint;
 use super::truth::Truth;
 use crate::{attribute, sum};
 
-/// Number of windows after the last one of a series that must not contain it.
+/// Number of windows after the last window with a workload. They show that its series are not exported again.
 const FOLLOWING: usize = 2;
 
-/// Whether a point names the workload.
+/// Returns whether a point names the workload.
 fn names(point: &FlatPoint, workload: &str) -> bool {
     ["source", "destination"]
         .iter()
         .any(|end| attribute(&point.attributes, &format!("{end}.workload.name")) == workload)
 }
 
-/// Returns the ends of the windows that name the workload, each with whether it counts something, and of all later windows.
-pub fn ends(points: &[FlatPoint], workload: &str) -> (BTreeMap<u64, bool>, BTreeSet<u64>) {
+/// Returns the end times of the windows that name the workload, with whether the window counts something for it, and the end times of all
+/// later windows.
+pub fn window_ends(points: &[FlatPoint], workload: &str) -> (BTreeMap<u64, bool>, BTreeSet<u64>) {
     let mut own: BTreeMap<u64, bool> = BTreeMap::new();
     for point in points.iter().filter(|point| names(point, workload)) {
         let counts = !matches!(point.value.as_str(), "0") && !point.value.starts_with("0/");
@@ -29,15 +30,15 @@ pub fn ends(points: &[FlatPoint], workload: &str) -> (BTreeMap<u64, bool>, BTree
     (own, following)
 }
 
-/// Whether enough windows arrived after the last one that names the workload.
+/// Returns whether enough windows arrived after the last one that names the workload.
 pub fn is_followed(points: &[FlatPoint], workload: &str) -> bool {
-    ends(points, workload).1.len() >= FOLLOWING
+    window_ends(points, workload).1.len() >= FOLLOWING
 }
 
-/// Asserts that the series of the workload were exported once with zeros after the last counts, and not again. `since` is the time at which
-/// the last Longwave started.
+/// Asserts that the series of the workload were exported once with zeros after the last counts, and not again. `since` is the start time of
+/// the last Longwave.
 pub fn assert_ended(points: &[FlatPoint], workload: &str, since: u64) {
-    let (own, following) = ends(points, workload);
+    let (own, following) = window_ends(points, workload);
     assert!(following.len() >= FOLLOWING, "{workload}: followed by {following:?} only: {own:#?}");
     let idle = own.values().rev().take_while(|counts| !**counts).count();
     assert_eq!(idle, 1, "{workload}: windows without anything to count at its end, {own:#?}");

@@ -1,5 +1,5 @@
-//! Program of the pods of [`super`]: each pair of client and server exchanges data all the time, on one long connection and on short ones.
-//! Each end reports its name, the name that its peer sent, and its bytes into a file on the node, which remains when the pod is deleted.
+//! Program of the pods of [`super`]. Each pair of client and server exchanges data all the time, on one long connection and on short ones.
+//! Each end writes its name, the name that its peer sent, and its bytes to a file on the node. The file remains when the pod is deleted.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -16,7 +16,8 @@ use tokio::signal::unix::{SignalKind, signal};
 pub const LISTEN: &str = "TALK_LISTEN";
 /// `TALK_TO=web=10.96.0.201:80,store=10.244.0.9:7400`: connects to each.
 pub const TARGETS: &str = "TALK_TO";
-/// If set, SIGTERM is ignored, as the kernel does for the first process of a container. Otherwise open connections are closed first.
+/// If set, SIGTERM has no effect, because the kernel ignores it for the first process of a container. Otherwise SIGTERM closes the open
+/// connections, and then the process ends.
 pub const STUBBORN: &str = "TALK_STUBBORN";
 /// Name of the pod, from the downward API.
 pub const POD: &str = "POD_NAME";
@@ -31,8 +32,8 @@ pub const FOLDER: &str = "/reports";
 const GREETING: usize = 64;
 /// Time between two requests, and between two connections.
 const PAUSE: Duration = Duration::from_millis(250);
-/// Limit of a wait for the peer.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Maximum wait for the peer.
+const PEER_LIMIT: Duration = Duration::from_secs(5);
 
 static STOPPING: AtomicBool = AtomicBool::new(false);
 static NUMBER: AtomicU64 = AtomicU64::new(0);
@@ -60,7 +61,7 @@ pub enum Line {
     Closed(Talk),
 }
 
-/// What one end knows of a connection.
+/// What one end observed of a connection.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Talk {
     /// Pod of this end.
@@ -90,12 +91,12 @@ struct End {
     talk: Talk,
 }
 
-/// Whether the environment says what to do.
+/// Returns whether the environment contains a port or targets.
 pub fn is_configured() -> bool {
     std::env::var(LISTEN).is_ok() || std::env::var(TARGETS).is_ok()
 }
 
-/// Talks until the process is stopped.
+/// Runs client and server until the process is stopped.
 pub fn main() -> ! {
     let listen = std::env::var(LISTEN).ok();
     let targets = std::env::var(TARGETS).ok();
@@ -103,7 +104,7 @@ pub fn main() -> ! {
     let path = format!("{FOLDER}/{pod}.jsonl");
     let file = Mutex::new(OpenOptions::new().create(true).append(true).open(path).unwrap());
     let reporter = REPORTER.get_or_init(|| Reporter { pod, file });
-    // Before the first connection, so that the owner of the address is known.
+    // Reported before the first connection, because the test finds the owner of an address by this line.
     reporter.report(&Line::Start {
         pod: reporter.pod.clone(),
         workload: std::env::var(WORKLOAD).unwrap(),
@@ -121,20 +122,21 @@ pub fn main() -> ! {
         let (name, address) = target.split_once('=').unwrap();
         for long in [true, false] {
             let (name, address): (_, SocketAddr) = (name.to_owned(), address.parse().unwrap());
-            threads.push(std::thread::spawn(move || ask_repeatedly(&name, address, long)));
+            threads.push(std::thread::spawn(move || connect_repeatedly(&name, address, long)));
         }
     }
     threads.into_iter().for_each(|thread| thread.join().unwrap());
     std::process::exit(0);
 }
 
-/// Nanoseconds since the epoch.
+/// Returns the nanoseconds since the epoch.
 pub fn now() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     u64::try_from(since.as_nanos()).unwrap()
 }
 
-/// Stops on SIGTERM: clients end by themselves; servers close the write direction of all connections and exit when the clients have closed.
+/// Stops on SIGTERM. Clients end after their current request. Servers close the write direction of all connections, and exit when the
+/// clients have closed theirs, after at most 3 s.
 fn stop_on_sigterm() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { signal(SignalKind::terminate()).unwrap().recv().await });
@@ -171,7 +173,7 @@ fn serve(port: u16) {
             if STOPPING.load(SeqCst) {
                 close_write_direction(&end.stream);
             }
-            if end.answer().is_err() {
+            if end.respond().is_err() {
                 let _ = io::copy(&mut end, &mut io::sink());
             }
             end.close();
@@ -180,12 +182,12 @@ fn serve(port: u16) {
     }
 }
 
-fn ask_repeatedly(target: &str, address: SocketAddr, long: bool) {
+fn connect_repeatedly(target: &str, address: SocketAddr, long: bool) {
     while !STOPPING.load(SeqCst) {
-        if let Ok(stream) = TcpStream::connect_timeout(&address, PATIENCE)
+        if let Ok(stream) = TcpStream::connect_timeout(&address, PEER_LIMIT)
             && let Ok(mut end) = End::new(stream, target, long)
         {
-            if let Err(error) = end.ask(long)
+            if let Err(error) = end.send_requests(long)
                 && error.kind() != ErrorKind::UnexpectedEof
             {
                 // Without a reset, the kernel would retransmit for minutes.
@@ -202,8 +204,8 @@ fn ask_repeatedly(target: &str, address: SocketAddr, long: bool) {
 
 impl End {
     fn new(stream: TcpStream, target: &str, long: bool) -> io::Result<Self> {
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(PEER_LIMIT))?;
+        stream.set_write_timeout(Some(PEER_LIMIT))?;
         let talk = Talk {
             pod: REPORTER.get().map(|reporter| reporter.pod.clone()).unwrap_or_default(),
             target: target.to_owned(),
@@ -218,7 +220,8 @@ impl End {
         Ok(Self { stream, talk })
     }
 
-    fn meet(&mut self) -> io::Result<()> {
+    /// Receives the name of the peer, and reports it.
+    fn receive_greeting(&mut self) -> io::Result<()> {
         let mut greeting = [0; GREETING];
         self.read_exact(&mut greeting)?;
         self.talk.other = String::from_utf8_lossy(&greeting).trim_end().to_owned();
@@ -226,15 +229,15 @@ impl End {
         Ok(())
     }
 
-    fn greet(&mut self) -> io::Result<()> {
+    fn send_greeting(&mut self) -> io::Result<()> {
         let name = format!("{:GREETING$}", self.talk.pod);
         self.write_all(&name.as_bytes()[..GREETING])
     }
 
-    /// Sends requests until it stops, or one on a short connection, and then waits until both directions are closed.
-    fn ask(&mut self, long: bool) -> io::Result<()> {
-        self.greet()?;
-        self.meet()?;
+    /// Sends requests until the process stops. On a short connection it sends one. Then waits until both directions are closed.
+    fn send_requests(&mut self, long: bool) -> io::Result<()> {
+        self.send_greeting()?;
+        self.receive_greeting()?;
         for round in 0.. {
             let size = 500 + NUMBER.fetch_add(37, SeqCst) % 4_000;
             let wanted = size * 3 + round;
@@ -253,9 +256,9 @@ impl End {
     }
 
     /// Responds until the client closes.
-    fn answer(&mut self) -> io::Result<()> {
-        self.meet()?;
-        self.greet()?;
+    fn respond(&mut self) -> io::Result<()> {
+        self.receive_greeting()?;
+        self.send_greeting()?;
         loop {
             let mut head = [0; 16];
             self.read_exact(&mut head)?;
@@ -266,7 +269,7 @@ impl End {
         }
     }
 
-    /// Reports before it closes, so that the report is there when the peer notices the close.
+    /// Reports the connection, and then closes it. In this order, the report exists when the peer receives the FIN.
     fn close(mut self) {
         self.talk.at = now();
         report(&Line::Closed(self.talk));

@@ -1,4 +1,4 @@
-//! The true names at each time, from the reports of the pods.
+//! The correct names at each time, from the reports of the pods.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
@@ -10,10 +10,10 @@ use super::talk::{Line, Talk};
 #[derive(Default)]
 pub struct Truth {
     pub pods: BTreeMap<String, Pod>,
-    /// Ends by local and peer address of the socket; those of one pair in the order of their start.
+    /// Ends by local and peer address of the socket. The ends of one pair are in the order of their start.
     ends: HashMap<(SocketAddr, SocketAddr), Vec<End>>,
-    /// Ends of servers, by address of the client.
-    answered: HashMap<SocketAddr, Vec<(u64, String)>>,
+    /// Times and pods of the servers that received a greeting, by address of the client.
+    servers: HashMap<SocketAddr, Vec<(u64, String)>>,
 }
 
 /// A pod that started.
@@ -50,7 +50,7 @@ impl Truth {
         truth
     }
 
-    /// Returns the pod that had the address.
+    /// Returns the pod that had the address at the time `at`.
     pub fn owner(&self, address: IpAddr, at: u64) -> Option<&Pod> {
         let had = |pod: &&Pod| pod.address == address && pod.started <= at;
         self.pods.values().filter(had).max_by_key(|pod| pod.started)
@@ -61,15 +61,15 @@ impl Truth {
         self.ends.get(&(local, peer))?.iter().min_by_key(|end| end.first().abs_diff(opened))
     }
 
-    /// Returns the pod that responded to `client`, from the report of either end.
-    pub fn answerer(&self, client: SocketAddr, peer: SocketAddr, opened: u64) -> Option<&Pod> {
-        let told = self.end(client, peer, opened).map(|end| end.talk.other.as_str());
-        let by_itself = || {
-            let ends = self.answered.get(&client)?;
+    /// Returns the pod that responded to `client`, by the report of the client, or else of the server.
+    pub fn responder(&self, client: SocketAddr, peer: SocketAddr, opened: u64) -> Option<&Pod> {
+        let by_client = self.end(client, peer, opened).map(|end| end.talk.other.as_str());
+        let by_server = || {
+            let ends = self.servers.get(&client)?;
             let (_, pod) = ends.iter().min_by_key(|(at, _)| at.abs_diff(opened))?;
             Some(pod.as_str())
         };
-        self.pods.get(told.filter(|pod| !pod.is_empty()).or_else(by_itself)?)
+        self.pods.get(by_client.filter(|pod| !pod.is_empty()).or_else(by_server)?)
     }
 
     /// Returns all ends.
@@ -89,7 +89,7 @@ impl Truth {
             }
             Line::Met(talk) => {
                 if talk.target.is_empty() {
-                    self.answered.entry(talk.peer).or_default().push((talk.at, talk.pod.clone()));
+                    self.servers.entry(talk.peer).or_default().push((talk.at, talk.pod.clone()));
                 }
                 let ends = self.ends.entry((talk.local, talk.peer)).or_default();
                 ends.push(End { met: Some(talk.at), closed: None, talk });

@@ -19,18 +19,18 @@ pub struct Moment {
     pub to: u64,
 }
 
-/// Facts that the pods do not report.
+/// The reports of the pods, and facts that they do not report.
 pub struct Setting<'a> {
     pub truth: &'a Truth,
-    /// Kind of each workload by name, which is also the name of its service.
+    /// Kind of each workload, by its name. A service has the same name as its workload.
     pub kinds: &'a BTreeMap<&'static str, &'static str>,
-    /// Addresses of services, with the services that had them, in order.
+    /// Services by their address, in the order in which they had it.
     pub services: &'a BTreeMap<IpAddr, Vec<Service>>,
-    /// Time during which no Longwave ran.
-    pub blind: Moment,
+    /// Time during which Longwave did not run.
+    pub downtime: Moment,
 }
 
-/// A service that has its address from `made` on, until `deleted`.
+/// A service. It has its address from `made` until `deleted`.
 pub struct Service {
     pub name: &'static str,
     pub made: Moment,
@@ -42,15 +42,15 @@ pub struct Service {
 pub struct Seen {
     /// Number of records by event and reporter.
     pub records: BTreeMap<(String, String), usize>,
-    /// Records of connections without a response: the pod of the service is not known.
+    /// Number of records of connections without a response, for which the pod of the service is not certain.
     pub unanswered: usize,
-    /// Those of them that name no pod of the service.
+    /// Number of these that name no pod of the service.
     pub unanswered_unknown: usize,
     /// Number of ends whose bytes were compared.
     pub compared: usize,
-    /// Records of connections that are older than Longwave.
+    /// Number of records of connections that are older than Longwave.
     pub older: usize,
-    /// Names that Longwave had not looked up when it was stopped.
+    /// Number of names whose look-up was pending when Longwave was stopped.
     pub cut_short: usize,
     /// Differences.
     pub problems: Vec<String>,
@@ -68,13 +68,13 @@ struct Record<'a> {
     attributes: &'a BTreeMap<String, String>,
 }
 
-/// Numbers of opens and closes that were reported of an end.
+/// Numbers of reported opens and closes of an end.
 type Reported = HashMap<(SocketAddr, SocketAddr, u64), [usize; 2]>;
 
 // === impl Setting ===
 
 impl Setting<'_> {
-    /// Checks that every record of a pod has the true names, and that each end has its open and its close.
+    /// Checks that every record of a pod has the correct names, and that each end has one open and one close.
     pub fn verify(&self, logs: &[FlatLog]) -> Seen {
         let mut seen = Seen::default();
         let mut reported = Reported::new();
@@ -88,7 +88,7 @@ impl Setting<'_> {
         seen
     }
 
-    /// Whether every end that must be reported as closed is.
+    /// Returns whether every end that must be reported as closed has been reported.
     pub fn all_closed(&self, logs: &[FlatLog]) -> bool {
         let closed: HashSet<(SocketAddr, SocketAddr)> = logs
             .iter()
@@ -102,9 +102,9 @@ impl Setting<'_> {
             .all(|end| closed.contains(&(end.talk.local, end.talk.peer)))
     }
 
-    /// Whether it closed while a Longwave ran.
+    /// Returns whether the end was closed while Longwave ran.
     fn must_be_closed(&self, end: &End) -> bool {
-        let Moment { from, to } = self.blind;
+        let Moment { from, to } = self.downtime;
         end.closed.is_none_or(|closed| closed < from || closed > to)
     }
 
@@ -121,8 +121,8 @@ impl Setting<'_> {
 
         let peer = match record.is_source {
             // It was never established. A response to its port belongs to another connection.
-            true if record.event == "fail" => None,
-            true => self.truth.answerer(record.own, record.peer, record.opened),
+            true if record.event == \"fail\" => None,
+            true => self.truth.responder(record.own, record.peer, record.opened),
             false => self.truth.owner(record.peer.ip(), record.opened),
         };
         match peer {
@@ -139,8 +139,8 @@ impl Setting<'_> {
                     services.push(UNKNOWN);
                 }
                 if record.opened < server.started {
-                    // Its SYN was sent before this service existed, and retransmitted: the client connected to the former one.
-                    services.extend(self.meant(record).iter().map(|service| service.name));
+                    // The client sent its SYN before this service existed, and retransmitted it, so it connected to the former service.
+                    services.extend(self.possible_services(record).iter().map(|service| service.name));
                 }
                 seen.check(record, "service", record.service(), &services);
                 seen.check(record, "ambiguous", attribute(attributes, "longwave.service.ambiguous"), &[""]);
@@ -150,10 +150,10 @@ impl Setting<'_> {
         let end = self.truth.end(record.own, record.peer, record.opened);
         if let Some(end) = end {
             let key = (record.own, record.peer, end.first());
-            let [opens, ends] = reported.entry(key).or_default();
+            let [opens, closes] = reported.entry(key).or_default();
             match record.event {
                 "open" => *opens += 1,
-                "close" => *ends += 1,
+                "close" => *closes += 1,
                 _ => {}
             }
         }
@@ -171,9 +171,9 @@ impl Setting<'_> {
         }
     }
 
-    /// Whether this is one of the last records of the first Longwave, whose names may still have been looked up when it was stopped.
+    /// Returns whether this is one of the last records of the first Longwave. The look-up of its names may have been pending at the stop.
     fn is_last(&self, record: &Record<'_>) -> bool {
-        (self.blind.from..self.blind.to).contains(&record.time)
+        (self.downtime.from..self.downtime.to).contains(&record.time)
     }
 
     fn is_cut_short(&self, record: &Record<'_>, end: &str) -> bool {
@@ -181,19 +181,19 @@ impl Setting<'_> {
         self.is_last(record) && [workload.as_str(), &kind, &namespace] == [UNKNOWN; 3]
     }
 
-    /// Returns the services to which the client may have connected: several only while the address is being reused.
-    fn meant(&self, record: &Record<'_>) -> Vec<&Service> {
+    /// Returns the services to which the client may have connected. There are several only while the address is being reused.
+    fn possible_services(&self, record: &Record<'_>) -> Vec<&Service> {
         let Some(services) = self.services.get(&record.peer.ip()) else { return Vec::new() };
-        let may_mean = |service: &&Service| {
-            // Once the next service responds, all components know it.
+        let is_possible = |service: &&Service| {
+            // Once a pod of the next service has started, all components use the next service.
             let next = services.iter().find(|next| next.made.from > service.made.from);
             let until = next.and_then(|next| self.truth.of(next.name).map(|pod| pod.started).min());
             service.made.from <= record.opened && until.is_none_or(|until| record.opened <= until)
         };
-        services.iter().filter(may_mean).collect()
+        services.iter().filter(is_possible).collect()
     }
 
-    /// Checks a connection without a response: it may name any of the possible services and pods, or none.
+    /// Checks a record of a connection without a response. It may name any of the possible services and pods, or none.
     fn unanswered(&self, record: &Record<'_>, seen: &mut Seen) {
         seen.check(
             record,
@@ -207,39 +207,39 @@ impl Setting<'_> {
                 && service.deleted.is_none_or(|deleted| record.time <= deleted.from)
         };
         let services = self.services.get(&record.peer.ip());
-        let meant = self.meant(record);
-        let certain = meant.iter().copied().find(is_certain);
-        // For a connection to the address of a pod, the pod is known.
-        let is_behind = |pod: &&Pod| match services {
+        let possible = self.possible_services(record);
+        let certain = possible.iter().copied().find(is_certain);
+        // For a connection to the address of a pod, the pod is certain.
+        let is_backend = |pod: &&Pod| match services {
             None => pod.address == record.peer.ip(),
-            Some(_) => meant.iter().any(|service| service.name == pod.workload),
+            Some(_) => possible.iter().any(|service| service.name == pod.workload),
         };
-        let behind: Vec<&Pod> = self.truth.pods.values().filter(is_behind).collect();
-        let mut may_be: Vec<&str> = match services {
-            None => behind.iter().map(|pod| pod.workload.as_str()).collect(),
+        let backends: Vec<&Pod> = self.truth.pods.values().filter(is_backend).collect();
+        let mut allowed: Vec<&str> = match services {
+            None => backends.iter().map(|pod| pod.workload.as_str()).collect(),
             Some(_) => certain.map_or_else(
-                || meant.iter().map(|service| service.name).collect(),
+                || possible.iter().map(|service| service.name).collect(),
                 |certain| vec![certain.name],
             ),
         };
         if certain.is_none() {
-            may_be.push(UNKNOWN);
+            allowed.push(UNKNOWN);
         }
-        seen.check(record, "service", record.service(), &may_be);
+        seen.check(record, "service", record.service(), &allowed);
         let named = attribute(record.attributes, "destination.k8s.pod.name");
-        let pod = behind.iter().copied().find(|pod| pod.name == named);
+        let pod = backends.iter().copied().find(|pod| pod.name == named);
         seen.unanswered_unknown += usize::from(pod.is_none());
         seen.check_pod(record, "destination", pod, self);
     }
 
-    /// Checks that every end has one open and one close, unless it opened or closed while no Longwave ran.
+    /// Checks that every end has one open and one close, unless it was opened or closed while Longwave did not run.
     fn check_whole(&self, reported: &Reported, seen: &mut Seen) {
         for end in self.truth.ends() {
             let key = (end.talk.local, end.talk.peer, end.first());
             let found = reported.get(&key).copied().unwrap_or_default();
-            // Opens are exported only after the restart.
+            // Longwave exports opens only after the restart.
             let least = [
-                usize::from(end.first() > self.blind.to && end.met.is_some()),
+                usize::from(end.first() > self.downtime.to && end.met.is_some()),
                 usize::from(self.must_be_closed(end)),
             ];
             let most = [1, 1];

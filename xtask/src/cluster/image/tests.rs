@@ -2,9 +2,9 @@ use super::Layer;
 use std::process::{Command, Stdio};
 
 /// *Scenario*: a folder, a file and a link, listed by the system's tar.
-/// *Guarantees*: it reads names, modes, sizes and targets as given.
+/// *Guarantees*: tar reads the names, modes, sizes and targets that were passed.
 #[test]
-fn the_systems_tar_reads_it() {
+fn the_systems_tar_reads_a_layer() {
     let mut layer = Layer::new();
     layer.file("bin/a", 0o755, b"12345").unwrap();
     layer.link("bin/b", "a").unwrap();

@@ -33,9 +33,9 @@ fn ruleset() -> Vec<Value> {
 }
 
 /// *Scenario*: Kubernetes' chains beside Docker's in one table, and kube-proxy's own table.
-/// *Guarantees*: the jumps to Kubernetes' chains, these chains and the table are removed; Docker's stay.
+/// *Guarantees*: the jumps to Kubernetes' chains, these chains and the table are removed. Docker's chains and jumps are not.
 #[test]
-fn only_what_is_kubernetes_is_removed() {
+fn only_the_rules_of_kubernetes_are_removed() {
     let expected = "delete rule ip nat PREROUTING handle 7\n\
                     flush chain ip nat KUBE-SERVICES\nflush chain ip nat KUBE-SVC-X\n\
                     delete chain ip nat KUBE-SERVICES\ndelete chain ip nat KUBE-SVC-X\n\
@@ -43,8 +43,8 @@ fn only_what_is_kubernetes_is_removed() {
     assert_eq!(removal(&ruleset()), expected);
 }
 
-/// *Scenario*: tables with rules of another program, with a policy of drop, and without anything.
-/// *Guarantees*: only a table that is empty and was not there before is removed.
+/// *Scenario*: a table with rules of another program, one whose policy is drop, and empty ones.
+/// *Guarantees*: a table is removed only if it is empty and did not exist before.
 #[test]
 fn only_new_and_empty_tables_are_removed() {
     assert_eq!(empty_tables(&ruleset(), &[]), "delete table ip6 kube-proxy\ndelete table ip mangle\n");

@@ -2,10 +2,11 @@ use super::Process;
 use std::process::Command;
 use std::time::Duration;
 
-/// *Scenario*: a recorded process is ended, and another record has its pid with another start time.
-/// *Guarantees*: the first ends; the process of the other record neither counts as alive nor is ended.
+/// *Scenario*: a process, and an identity with the same pid and another start time. Both are ended.
+/// *Guarantees*: the other identity does not count as alive, and to end it does not end the process. The process ends with its own
+/// identity.
 #[test]
-fn only_the_recorded_process_is_ended() {
+fn a_process_with_a_reused_pid_is_not_ended() {
     let log = std::env::temp_dir().join(format!("xtask-process-{}", std::process::id()));
     let process = Process::spawn("sleep", Command::new("sleep").arg("1000"), &log).unwrap();
     let other = Process { started: process.started + 1, ..process.clone() };

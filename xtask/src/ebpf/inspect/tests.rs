@@ -1,7 +1,8 @@
 use super::*;
 
-/// *Scenario*: the committed object; bytes that are no ELF; an ELF that is cut.
-/// *Guarantees*: the object calls no byte loop; bytes that are no ELF are an error; nothing panics.
+/// *Scenario*: the committed object; bytes that are not an ELF file; a truncated object.
+/// *Guarantees*: the object calls none of the forbidden functions. Bytes that are not an ELF file are an error. A truncated object does not
+/// cause a panic.
 #[test]
 fn the_committed_object_calls_no_byte_loop() {
     let object = std::fs::read(crate::cache::workspace().join(super::super::OBJECT)).unwrap();

@@ -4,8 +4,8 @@ use object::{Object, ObjectSection};
 
 use super::{LINES, SECTION, without};
 
-/// *Scenario*: the committed object, which was stripped when it was built; bytes that are no ELF.
-/// *Guarantees*: the object has information on functions and none on lines, and stripping it again changes nothing. Other bytes are an
+/// *Scenario*: the committed object, which was stripped when it was built; bytes that are not an ELF file.
+/// *Guarantees*: the object has information about functions and none about lines, and to strip it again changes nothing. Other bytes are an
 /// error.
 #[test]
 fn the_committed_object_has_no_line_info() {

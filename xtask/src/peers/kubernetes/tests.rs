@@ -1,7 +1,7 @@
 use super::go_mod;
 
-/// *Scenario*: the kinds of lines of Kubernetes' go.mod: staging modules, one that only looks like one, others.
-/// *Guarantees*: staging modules are the published ones, Kubernetes itself is required once, the rest is untouched.
+/// *Scenario*: a go.mod with all kinds of lines of Kubernetes' go.mod: staging modules, a module that only looks like one, others.
+/// *Guarantees*: staging modules become the published ones, Kubernetes itself is required once, and the other lines do not change.
 #[test]
 fn staging_modules_become_published_ones() {
     let original = "module k8s.io/kubernetes\n\ngo 1.24.0\n\nrequire (\n\tk8s.io/api v0.0.0\n\

@@ -2,7 +2,7 @@ use super::{Archive, quote};
 use std::collections::BTreeSet;
 
 /// *Scenario*: an archive with a file two folders down, and the same file again.
-/// *Guarantees*: every entry starts on a multiple of four, folders come before the file, nothing twice.
+/// *Guarantees*: every entry starts at a multiple of four bytes, folders come before the file, and no entry is written twice.
 #[test]
 fn archive_is_aligned_and_has_parents_once() {
     let mut bytes = Vec::new();
@@ -19,7 +19,7 @@ fn archive_is_aligned_and_has_parents_once() {
 }
 
 /// *Scenario*: a word with a quote, a space and a dollar.
-/// *Guarantees*: the shell takes it as one word, unexpanded.
+/// *Guarantees*: it is quoted so that the shell reads one word and expands nothing.
 #[test]
 fn words_are_quoted_for_the_shell() {
     assert_eq!(quote("it's $x"), r"'it'\''s $x'");

@@ -1,7 +1,7 @@
 use super::depends;
 
-/// *Scenario*: module objects with several, with no, and without any list of dependencies.
-/// *Guarantees*: the names have underscores, as in the kernel, and nothing panics.
+/// *Scenario*: module objects with two dependencies, with an empty list, without a list, and with a truncated list.
+/// *Guarantees*: the dependencies are found. Their names have underscores, as in the kernel.
 #[test]
 fn dependencies_are_read_from_modinfo() {
     assert_eq!(depends(b"x\0depends=nf-tables,libcrc32c\0name=y\0"), ["nf_tables", "libcrc32c"]);

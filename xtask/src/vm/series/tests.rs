@@ -11,7 +11,7 @@ fn newest(name: &str, packages: &[&str]) -> Option<String> {
 
 /// *Scenario*: names of Debian's packages: versions with and without a plus, other series, other flavours, packages that only depend on
 /// the newest one.
-/// *Guarantees*: the newest version of the cloud kernels of the series is found by its numbers; `None` if there is none.
+/// *Guarantees*: the newest cloud kernel of the series is found, by comparing numbers and not text. `None` if the series has no kernel.
 #[test]
 fn the_newest_version_is_found_by_its_numbers() {
     let bookworm = [
@@ -38,7 +38,7 @@ fn the_newest_version_is_found_by_its_numbers() {
     assert_eq!(newest("newest", &sid).as_deref(), Some("7.10.1+deb14"));
 }
 
-/// *Scenario*: two series in another order, one of them twice; `all` beside one.
+/// *Scenario*: two series in another order, one of them twice. Then `all` and one series.
 /// *Guarantees*: each series is chosen once, oldest first.
 #[test]
 fn series_are_chosen_once() {

@@ -49,8 +49,8 @@ fn a_close_and_a_failure() {
     insta::assert_snapshot!("logs", decoded::logs(&payloads[0]));
 }
 
-/// *Scenario*: more records than fit into one request, twice; and no records.
-/// *Guarantees*: no request exceeds the limit, items and traffic add up, and records stay in order; without records there is no request.
+/// *Scenario*: more records than fit into one request, twice. Then no records.
+/// *Guarantees*: no request exceeds the limit, items and traffic add up, and records stay in order. Without records there is no request.
 #[test]
 fn many_records_are_split() {
     const LIMIT: usize = 10_000;

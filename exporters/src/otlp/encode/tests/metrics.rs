@@ -36,8 +36,8 @@ fn measures(scale: u64) -> Measures {
 }
 
 /// *Scenario*: a window with a service series that has a value for every measure, a workload series, and an idle connection.
-/// *Guarantees*: the request has the resource, every metric once with its unit and kind, and exact times and values; histograms have
-/// all bounds; plain sums have a point even at zero, other metrics only if there was an event.
+/// *Guarantees*: the request has the resource, every metric once with its unit and kind, and exact times and values. Histograms have all
+/// bounds. Plain sums have a point even at zero, other metrics only if there was an event.
 #[test]
 fn a_delta_window() {
     let (a, b, c) = (named("a"), named("b"), connection("c"));
@@ -75,8 +75,8 @@ fn numbers_saturate() {
 }
 
 /// *Scenario*: one encoder encodes several windows, with a limit that splits each of them.
-/// *Guarantees*: no request exceeds the limit; together the requests contain exactly the points, items and traffic of the window, and
-/// nothing remains for the next window.
+/// *Guarantees*: no request exceeds the limit. Together the requests contain exactly the points, items and traffic of the window. Nothing
+/// remains for the next window.
 #[test]
 fn large_windows_are_split() {
     const LIMIT: usize = 9_000;

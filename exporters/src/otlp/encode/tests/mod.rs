@@ -1,4 +1,4 @@
-//! What the encoders' tests share: a resource, series and windows.
+//! Helpers of the encoders' tests: a resource, series and windows.
 
 mod cumulative;
 mod decoded;
@@ -26,12 +26,12 @@ fn flow(source: &str) -> FlowKey {
     }
 }
 
-/// Key of a series without an address.
+/// Returns the key of a series without addresses.
 fn named(source: &str) -> Arc<SeriesKey> {
     Arc::new(SeriesKey::Flow(flow(source)))
 }
 
-/// Key of a connection's series.
+/// Returns the key of a connection's series.
 fn connection(source: &str) -> Arc<SeriesKey> {
     let connection = ConnectionKey {
         id: ConnectionId { boot: 0xb007, netns: 1, cookie: 42, generation: 7 },

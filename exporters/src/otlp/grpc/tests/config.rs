@@ -12,7 +12,7 @@ fn errors(section: serde_json::Value) -> String {
 }
 
 /// *Scenario*: the forms of an endpoint.
-/// *Guarantees*: each is parsed. The scheme decides about TLS, otherwise `tls::insecure` does; `https://` overrides it.
+/// *Guarantees*: each is parsed. The scheme selects TLS or plaintext. Without a scheme `tls::insecure` does. `https://` overrides it.
 #[test]
 fn endpoints() {
     let parse = |text, insecure| {
@@ -28,7 +28,7 @@ fn endpoints() {
 }
 
 /// *Scenario*: invalid sections.
-/// *Guarantees*: the errors name each mistake, its path, and what to write instead; all mistakes of a section are reported together.
+/// *Guarantees*: the errors name each mistake, its path, and what to write instead. All mistakes of a section are reported together.
 #[test]
 fn bad_sections() {
     let bad = [
@@ -53,7 +53,7 @@ fn bad_sections() {
 }
 
 /// *Scenario*: `print-config` shows a section with a token in a header.
-/// *Guarantees*: the token is redacted; the defaults are the Collector's.
+/// *Guarantees*: the token is redacted. The defaults are those of the Collector.
 #[test]
 fn effective_settings_hide_secrets() {
     let section = serde_json::json!({"endpoint": "c:1", "headers": {"authorization": "Bearer hunter2"}});

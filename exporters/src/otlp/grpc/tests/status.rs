@@ -35,7 +35,7 @@ fn retry_info(delay: Option<(i64, i32)>) -> Vec<u8> {
 }
 
 /// *Scenario*: every gRPC code, with and without the server's `RetryInfo`.
-/// *Guarantees*: the specification's table applies; `ResourceExhausted` is retryable only with `RetryInfo`.
+/// *Guarantees*: the specification's table applies. `ResourceExhausted` is retryable only with `RetryInfo`.
 #[test]
 fn the_table_of_codes() {
     for (code, retryable) in EVERY_CODE {
@@ -45,7 +45,7 @@ fn the_table_of_codes() {
 }
 
 /// *Scenario*: `RetryInfo` with a delay, without one, with an invalid one, and details that are not protobuf.
-/// *Guarantees*: the delay is applied; without one the usual back-off applies; nothing panics.
+/// *Guarantees*: the delay is applied. Without one the usual back-off applies. Nothing panics.
 #[test]
 fn the_servers_delay() {
     let after = |code, details: Vec<u8>| match push_error(

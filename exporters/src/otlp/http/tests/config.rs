@@ -22,7 +22,7 @@ fn paths_are_appended() {
 }
 
 /// *Scenario*: invalid sections.
-/// *Guarantees*: the errors name each mistake, its path, and what to write instead; they leave out a password in a URL.
+/// *Guarantees*: the errors name each mistake, its path, and what to write instead. They leave out a password in a URL.
 #[test]
 fn bad_sections() {
     let bad = [
@@ -41,7 +41,7 @@ fn bad_sections() {
     insta::assert_snapshot!("bad_sections", shown);
 }
 
-/// *Scenario*: an exporter in a logs pipeline has only `metrics_endpoint`; TLS files are missing, empty, or not PEM.
+/// *Scenario*: an exporter in a logs pipeline has only `metrics_endpoint`. Others have TLS files that are missing, empty, or not PEM.
 /// *Guarantees*: the creation fails with an error that names the key and the file.
 #[test]
 fn errors_at_creation() {
@@ -83,7 +83,7 @@ fn errors_at_creation() {
 }
 
 /// *Scenario*: a section with misspelt keys of both structs, and the default configuration.
-/// *Guarantees*: the error names the unknown keys and the likely ones; each field of both structs is a known key.
+/// *Guarantees*: the error names the unknown keys and the likely ones. Each field of both structs is a known key.
 #[test]
 fn unknown_keys() {
     let section = serde_json::json!({"endpoint": "http://c", "metrics_endpont": "x", "timeot": "5s"});

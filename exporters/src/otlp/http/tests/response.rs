@@ -17,7 +17,7 @@ fn the_table_of_statuses() {
 }
 
 /// *Scenario*: `Retry-After` in its two forms, with a date in the past, and with invalid texts.
-/// *Guarantees*: the delay is the server's and never negative; invalid texts are ignored.
+/// *Guarantees*: the delay is that of the server and never negative. Invalid texts are ignored.
 #[test]
 fn retry_after_forms() {
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
@@ -29,10 +29,10 @@ fn retry_after_forms() {
     }
 }
 
-/// *Scenario*: responses with the server's reason as protobuf, as text and as an HTML page; a redirect.
+/// *Scenario*: responses with the server's reason as protobuf, as text and as an HTML page, and a redirect.
 /// *Guarantees*: the error is one line that names the URL, the status, the reason and the likely remedy.
 #[test]
-fn the_servers_words() {
+fn errors_contain_the_servers_reason() {
     let error = |status: u16, header: &[(reqwest::header::HeaderName, &str)], body: &[u8]| {
         let headers: HeaderMap =
             header.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect();

@@ -1,7 +1,7 @@
 use super::*;
 
-/// *Scenario*: a boot id as the kernel writes it, one that is cut off, no file.
-/// *Guarantees*: the first is read as a whole and by its first eight digits; the other errors name the file.
+/// *Scenario*: a boot id as the kernel writes it, a truncated one, no file.
+/// *Guarantees*: the first is read in full, and its short id has its first eight digits; the errors of the others name the file.
 #[test]
 fn boot_ids_are_read() {
     let proc = std::env::temp_dir().join(format!("longwave-boot-id-{}", std::process::id()));

@@ -1,6 +1,6 @@
 use super::*;
 
-/// *Scenario*: lines of a mount table: a kept network namespace, one whose path has a space, a kept pid namespace, a disk, nonsense.
+/// *Scenario*: lines of a mount table: a network namespace, one whose path has a space, a pid namespace, a disk, nonsense.
 /// *Guarantees*: only the network namespaces are found, under their real paths.
 #[test]
 fn finds_kept_network_namespaces() {

@@ -8,8 +8,8 @@ const CLIENT: u16 = flag::START_KNOWN | flag::ESTABLISHED | flag::CLIENT;
 const SERVER: u16 = flag::START_KNOWN | flag::ESTABLISHED | flag::SERVER;
 const FAILED: u16 = flag::START_KNOWN | flag::CLIENT;
 
-/// A CLOSE event as recorded on 6.18: state, flags, `sk_err`, `sk_flags`, `sk_shutdown`, then `bytes_acked`, `bytes_received`,
-/// `bytes_sent`, `bytes_retrans`, `write_seq`, `snd_nxt`, `snd_una`, `rcv_nxt`, `copied_seq`, `segs_out`.
+/// Returns a CLOSE event as recorded on Linux 6.18: state, flags, `sk_err`, `sk_flags`, `sk_shutdown`, then `bytes_acked`,
+/// `bytes_received`, `bytes_sent`, `bytes_retrans`, `write_seq`, `snd_nxt`, `snd_una`, `rcv_nxt`, `copied_seq`, `segs_out`.
 fn recorded(state: u8, flags: u16, error: u16, sk_flags: u16, shutdown: u8, c: [u64; 10]) -> ConnectionEvent {
     ConnectionEvent {
         kind: kind::CLOSE,
@@ -73,7 +73,7 @@ fn cases() -> Vec<Case> {
 }
 
 /// Scenario: closes recorded on a real kernel, one for each way in which a connection can close, with the counts of the applications.
-/// Guarantees: sent, unsent, received and unread bytes are those of the applications, byte for byte; the close reason is right.
+/// Guarantees: sent, unsent, received and unread bytes are those of the applications, byte for byte. The close reason is what happened.
 #[test]
 fn recorded_closes_give_the_applications_counts() {
     for Case { what, event, sent, unsent, received, unread, end } in cases() {
@@ -92,7 +92,7 @@ fn recorded_closes_give_the_applications_counts() {
 /// Scenario: the same closes, as if the open had not been observed.
 /// Guarantees: the counters alone distinguish an active open from a passive one.
 #[test]
-fn the_role_shows_in_the_counters() {
+fn the_counters_show_the_role() {
     for Case { what, event, .. } in cases().into_iter().filter(|case| matches!(case.end, End::Closed(_))) {
         assert_eq!(opened_actively(&event), Some(event.flags & flag::CLIENT != 0), "{what}");
     }
@@ -101,13 +101,13 @@ fn the_role_shows_in_the_counters() {
 /// Scenario: a drop on output is counted in `bytes_sent` and not in `bytes_retrans`.
 /// Guarantees: the role is unknown, not guessed.
 #[test]
-fn a_spoiled_role_is_not_guessed() {
+fn an_uncertain_role_is_not_guessed() {
     let mut event = cases().remove(0).event;
     event.counters.bytes_sent += 1448;
     assert_eq!(opened_actively(&event), None);
 }
 
-/// Scenario: all sequence numbers are about to wrap, or have wrapped, with data in flight and a FIN queued behind it.
+/// Scenario: all sequence numbers are about to wrap, or have wrapped, with data in flight and a FIN queued after it.
 /// Guarantees: the counts are the same everywhere in the sequence space.
 #[test]
 fn sequence_numbers_wrap() {
@@ -136,7 +136,7 @@ fn sequence_numbers_wrap() {
 /// Scenario: a sample is taken while an acknowledgement is processed: one of `bytes_acked` and `snd_una` is old.
 /// Guarantees: if the base is known, the counts are those of the moment at which `snd_una` was read.
 #[test]
-fn a_torn_sample_is_mended() {
+fn a_torn_sample_is_repaired() {
     let whole = Counters {
         bytes_acked: 1001,
         snd_una: 5000,
@@ -157,6 +157,6 @@ fn a_torn_sample_is_mended() {
     assert_eq!(sent, 5000);
     for torn in [Counters { bytes_acked: 3001, ..whole }, Counters { snd_una: 7000, ..whole }] {
         assert_ne!(Counts::of(&event, &torn, true).sent, sent);
-        assert_eq!(Counts::of(&event, &mended(&torn, base), true).sent, sent);
+        assert_eq!(Counts::of(&event, &repaired(&torn, base), true).sent, sent);
     }
 }

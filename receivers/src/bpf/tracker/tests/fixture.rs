@@ -11,7 +11,7 @@ use super::super::{Rules, Tracker};
 
 pub const SECOND: u64 = 1_000_000_000;
 
-/// Stores what is delivered.
+/// Sink that stores what is delivered.
 #[derive(Default)]
 pub struct Kept {
     pub records: Vec<ConnectionRecord>,
@@ -81,7 +81,7 @@ impl Bench {
         std::mem::take(&mut self.tracker.outbox.sink.records)
     }
 
-    /// Takes in a transition. Returns its records.
+    /// Processes a transition. Returns its records.
     pub fn transition(&mut self, event: &ConnectionEvent) -> Vec<ConnectionRecord> {
         let tick = UnixNanos(self.now + SECOND);
         self.tracker.observe(event, tick, &self.timeline);
@@ -122,7 +122,7 @@ impl Socket {
         }
     }
 
-    /// Older than the receiver, with bytes sent and received.
+    /// Returns a socket that is older than the receiver, with bytes sent and received.
     pub fn seeded(cookie: u64) -> Self {
         let mut socket = Self { flags: flag::ESTABLISHED, ..Self::client(cookie, 0) };
         socket.send(5_000);

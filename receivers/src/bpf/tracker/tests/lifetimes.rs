@@ -4,10 +4,10 @@ use longwave_pipeline::model::{CloseReason, End, Event, FailReason, Role};
 use super::fixture::{Bench, SECOND, Socket};
 
 /// Scenario: a connection that lives over several passes, busy, idle, busy, closed.
-/// Guarantees: one record per pass, with deltas from record to record; only the first has `first`; the close has the final totals and the
-/// remaining delta.
+/// Guarantees: each pass has one record, with the delta since the record before. Only the first record has `first`. The close has the final
+/// totals and the remaining delta.
 #[test]
-fn a_life() {
+fn a_long_connection_has_one_record_per_pass() {
     let mut bench = Bench::new(true);
     let mut socket = Socket::client(5, 10);
     socket.send(1000);
@@ -41,10 +41,10 @@ fn a_life() {
     assert_eq!((bench.tracker.connections.identities.len(), bench.tracker.connections.origins.len()), (0, 0));
 }
 
-/// Scenario: a connection that opens and closes within one interval; one that failed.
-/// Guarantees: one record each, first and last, delta = totals.
+/// Scenario: a connection opens and closes within one interval. Another one fails.
+/// Guarantees: each has one record. It has `first`, and its delta equals its totals.
 #[test]
-fn a_short_life_is_one_record() {
+fn a_short_connection_has_one_record() {
     let mut bench = Bench::new(true);
     let mut socket = Socket::client(5, 10);
     socket.send(1000);
@@ -68,7 +68,7 @@ fn a_short_life_is_one_record() {
 /// Scenario: a seeded connection without role flags is sampled, sends, and closes. Another one closes before any sample.
 /// Guarantees: the role comes from the counters. The first record is the baseline, with totals and delta 0. Later deltas are exact.
 #[test]
-fn a_seeded_life() {
+fn a_seeded_connection_begins_with_its_baseline() {
     let mut bench = Bench::new(true);
     let mut socket = Socket::seeded(5);
     let first = &bench.pass(&[socket.sample(20)])[0];
@@ -91,7 +91,7 @@ fn a_seeded_life() {
 /// Scenario: only the second sample of a seeded connection shows its role.
 /// Guarantees: the SYN, counted as payload until then, is neither in the totals nor in a delta.
 #[test]
-fn a_role_learned_late_takes_the_syn_back() {
+fn a_role_that_is_derived_late_corrects_the_totals() {
     let mut bench = Bench::new(true);
     let mut socket = Socket::seeded(5);
     let mut torn = socket.sample(20);
@@ -106,17 +106,18 @@ fn a_role_learned_late_takes_the_syn_back() {
     assert_eq!((close.totals.sent_bytes, close.delta.sent_bytes), (5_013, 3));
 }
 
-/// Scenario: an update is refused, once the first of its connection, and then the connection is idle, or closes.
+/// Scenario: the first update of a connection is refused, and then the connection is idle. A later update is refused, and then the
+/// connection closes.
 /// Guarantees: the next record contains what was refused, and has `first` if the refused one had it.
 #[test]
-fn what_was_refused_comes_with_the_next_record() {
+fn the_next_record_contains_what_was_refused() {
     let mut bench = Bench::new(true);
     let mut socket = Socket::client(5, 10);
     socket.send(1000);
     assert_eq!(bench.pass_with(&[socket.sample(20)], true, true), []);
-    let healed = &bench.pass(&[])[0];
+    let next = &bench.pass(&[])[0];
     assert_eq!(
-        (healed.first, healed.delta.sent_bytes, healed.totals.sent_bytes, healed.acked),
+        (next.first, next.delta.sent_bytes, next.totals.sent_bytes, next.acked),
         (true, 1000, 1000, true)
     );
     assert_eq!(bench.pass(&[])[0].delta.sent_bytes, 0);
@@ -199,7 +200,7 @@ fn gone_sockets_vanish() {
     assert_eq!(bench.tracker.tracked(), 0);
 }
 
-/// Scenario: opens are reported; the sample of one socket overtakes its open.
+/// Scenario: opens are reported. For one of two connections, the sample arrives before the open.
 /// Guarantees: the first record has `first`, whichever arrives first, and no delta is delivered twice.
 #[test]
 fn opens_and_samples_in_any_order() {
@@ -221,7 +222,7 @@ fn opens_and_samples_in_any_order() {
 }
 
 /// Scenario: idle records are off. A heartbeat arrives, then a sample with changes.
-/// Guarantees: no record without changes, and the connection stays tracked.
+/// Guarantees: there is no record without changes, and the connection stays tracked.
 #[test]
 fn without_idle_records_only_changes_are_reported() {
     let mut bench = Bench::new(false);
@@ -249,4 +250,30 @@ fn a_torn_first_sample_does_not_overcount() {
     let close = &bench.transition(&socket.close(40))[0];
     assert_eq!(first.delta.sent_bytes + close.delta.sent_bytes, 100_000);
     assert_eq!(bench.tracker.discards().overcounted_bytes, 0);
+}
+
+/// Scenario: the kernel side cannot assign the close of a connection to its entry, and reports the entry as vanished a minute later, when
+/// the close is no longer among the recently gone connections. Then the socket connects again and that connection vanishes.
+/// Guarantees: the first connection has one last record, the close. The second one has one, too.
+#[test]
+fn an_unassigned_close_is_not_repeated_by_its_entry() {
+    for sampled in [false, true] {
+        let mut bench = Bench::new(true);
+        let socket = Socket::client(5, 10);
+        if sampled {
+            bench.pass(&[socket.sample(20)]);
+        }
+        let mut close = socket.close(30);
+        (close.flags, close.generation) = (flag::UNTRACKED | flag::CLIENT, 0);
+        assert_eq!(bench.transition(&close).len(), 1);
+        for _ in 0..3 {
+            bench.tracker.rotate_gone();
+            bench.pass(&[]);
+        }
+        assert_eq!(bench.pass(&[socket.event(kind::VANISHED, 60 * SECOND)]), []);
+        assert_eq!(bench.tracker.discards().duplicate_end, 1);
+        let next = Socket::client(5, 61 * SECOND);
+        let records = bench.pass(&[next.event(kind::VANISHED, 62 * SECOND)]);
+        assert_eq!(records.iter().map(|record| record.event).collect::<Vec<_>>(), [Event::Vanished]);
+    }
 }

@@ -78,9 +78,10 @@ fn check(
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
-    /// Scenario: sockets, seeded and new, send, receive (past 4 GiB) and close in any order, while passes are refused, samples lost or torn.
-    /// Guarantees: at every delivered record the sum of deltas is its totals less the baseline. At the close the totals are the socket's own
-    /// counts. A delivered pass has exactly one record for each open connection, a refused one none.
+    /// Scenario: sockets, seeded and new, send, receive (more than 4 GiB) and close in any order, while passes are refused, samples lost or
+    /// torn.
+    /// Guarantees: at every delivered record the sum of deltas is its totals less the baseline. At the close the totals are the socket's
+    /// own counts. A delivered pass has exactly one record for each open connection, a refused one none.
     #[test]
     fn deltas_always_sum_to_totals(steps in prop::collection::vec(step(), 1..120)) {
         let mut bench = Bench::new(true);

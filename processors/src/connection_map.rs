@@ -1,4 +1,4 @@
-//! [`Known`]: a processor's state of each connection, looked up once per record.
+//! [`ConnectionMap`]: a processor's state of each connection. Looked up once per record.
 
 use std::hash::BuildHasher;
 
@@ -8,20 +8,20 @@ use longwave_pipeline::model::{ConnectionId, ConnectionRecord};
 
 use crate::slab::Slab;
 
-/// Records whose connections are looked up at a time.
+/// Number of records whose connections are looked up at a time.
 pub(crate) const STRIDE: usize = 32;
-/// Stands for the index of a connection that is not stored.
+/// Used instead of the index of a connection that is not stored.
 pub(crate) const NO_INDEX: u32 = u32::MAX;
 
-/// The identity of closed connections. No record has it.
+/// The identity that is stored for closed connections. No record has it.
 const CLOSED: ConnectionId =
     ConnectionId { boot: u32::MAX, netns: u32::MAX, cookie: u64::MAX, generation: u64::MAX };
 
 /// Values of connections by index, and the indices of open connections by identity.
 ///
-/// Receivers report connections in nearly the same order pass after pass. So a look-up first tries the connection that followed the last
-/// one in the pass before. In most cases its value lies next to the last in memory, and no hash table is read.
-pub(crate) struct Known<T> {
+/// Receivers report connections in nearly the same order in every pass. So a look-up first tries the connection that followed the last one
+/// in the pass before. In most cases its value is next to the last one in memory, and no hash table is read.
+pub(crate) struct ConnectionMap<T> {
     hasher: RandomState,
     values: Slab<T>,
     by_id: HashTable<u32>,
@@ -36,13 +36,13 @@ pub(crate) trait Identified {
     /// Returns the connection's identity.
     fn id(&self) -> ConnectionId;
 
-    /// Returns the connection's identity.
+    /// Returns the connection's identity, to replace it when the connection closes.
     fn id_mut(&mut self) -> &mut ConnectionId;
 }
 
-// === impl Known ===
+// === impl ConnectionMap ===
 
-impl<T> Default for Known<T> {
+impl<T> Default for ConnectionMap<T> {
     fn default() -> Self {
         Self {
             hasher: RandomState::default(),
@@ -54,9 +54,9 @@ impl<T> Default for Known<T> {
     }
 }
 
-impl<T: Identified> Known<T> {
-    /// Returns the indices of some records' connections, for [`Known::confirm`]. The CPU overlaps the cache misses of this short loop.
-    /// Looking up each connection on demand would serialise them.
+impl<T: Identified> ConnectionMap<T> {
+    /// Returns the indices of the records' connections, for [`ConnectionMap::confirm`]; of at most [`STRIDE`] records. The CPU overlaps the
+    /// cache misses of this short loop. Looking up each connection on demand would serialise them.
     #[inline]
     pub fn look_up(&mut self, records: &[ConnectionRecord]) -> [u32; STRIDE] {
         let mut indices = [NO_INDEX; STRIDE];
@@ -77,8 +77,8 @@ impl<T: Identified> Known<T> {
         indices
     }
 
-    /// Returns the index of an open connection. [`Known::look_up`] returned `index`, and another record may have opened or closed the
-    /// connection since.
+    /// Returns the index of an open connection. `index` is the result of [`ConnectionMap::look_up`]. It may be outdated, because another
+    /// record may have opened or closed the connection since.
     #[inline]
     pub fn confirm(&self, index: u32, id: ConnectionId) -> Option<u32> {
         if self.values.get(index).is_some_and(|value| value.id() == id) { Some(index) } else { self.find(id) }
@@ -104,7 +104,7 @@ impl<T: Identified> Known<T> {
         index
     }
 
-    /// Closes a connection: its value stays accessible by index only, until [`Known::remove`].
+    /// Closes a connection: its value stays accessible by index only, until [`ConnectionMap::remove`].
     pub fn close(&mut self, index: u32) {
         let Some(value) = self.values.get_mut(index) else { return };
         let hash = self.hasher.hash_one(value.id());
@@ -143,17 +143,17 @@ impl<T: Identified> Known<T> {
         self.values.get_mut(index)
     }
 
-    /// Returns all values, in the order of indices.
+    /// Returns the values of all connections, in the order of indices.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.values.iter()
     }
 
-    /// Number of open connections.
+    /// Returns the number of open connections.
     pub fn open(&self) -> usize {
         self.by_id.len()
     }
 
-    /// Number of open and closed connections.
+    /// Returns the number of open and closed connections.
     #[cfg(test)]
     pub fn len(&self) -> usize {
         self.values.len()
