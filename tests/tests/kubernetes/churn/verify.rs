@@ -121,7 +121,7 @@ impl Setting<'_> {
 
         let peer = match record.is_source {
             // It was never established. A response to its port belongs to another connection.
-            true if record.event == \"fail\" => None,
+            true if record.event == "fail" => None,
             true => self.truth.responder(record.own, record.peer, record.opened),
             false => self.truth.owner(record.peer.ip(), record.opened),
         };

@@ -271,7 +271,7 @@ fn an_unassigned_close_is_not_repeated_by_its_entry() {
             bench.pass(&[]);
         }
         assert_eq!(bench.pass(&[socket.event(kind::VANISHED, 60 * SECOND)]), []);
-        assert_eq!(bench.tracker.discards().duplicate_end, 1);
+        assert_eq!(bench.tracker.discards().late_update, 1);
         let next = Socket::client(5, 61 * SECOND);
         let records = bench.pass(&[next.event(kind::VANISHED, 62 * SECOND)]);
         assert_eq!(records.iter().map(|record| record.event).collect::<Vec<_>>(), [Event::Vanished]);
