@@ -4,23 +4,23 @@
 use hashbrown::HashMap;
 use longwave_ebpf_abi::{ConnectionEvent, flag, kind};
 
-/// Gone connections by cookie. Two maps alternate, so that each entry outlives one rotation and is removed by the second. The number of
-/// entries is bounded.
+/// Connections that are gone, and closes that were not assigned to one.
 #[derive(Debug, Default)]
 pub struct GoneConnections {
-    current: HashMap<u64, GoneConnection, foldhash::fast::RandomState>,
-    previous: HashMap<u64, GoneConnection, foldhash::fast::RandomState>,
-    unassigned: UnassignedCloses,
+    connections: RecentValues<GoneConnection>,
+    /// Times of the closes that the kernel side could not assign to an entry of its table. The sampler may find the entry later, and report
+    /// the same connection as vanished.
+    unassigned: RecentValues<u64>,
+    /// Time of the last rotation of `unassigned` that [`UNASSIGNED_NS`] caused, in ns.
+    unassigned_since_ns: u64,
 }
 
-/// Times of the closes that the kernel side could not assign to an entry of its table, by cookie. The sampler may find the entry later, and
-/// report the same connection as vanished.
-#[derive(Debug, Default)]
-struct UnassignedCloses {
-    current: HashMap<u64, u64, foldhash::fast::RandomState>,
-    previous: HashMap<u64, u64, foldhash::fast::RandomState>,
-    /// Time of the first close in `current`, in ns.
-    since_ns: u64,
+/// Values by cookie. Two maps alternate, so that each value outlives one rotation and is removed by the second. The number of values is
+/// bounded.
+#[derive(Debug)]
+struct RecentValues<T> {
+    current: HashMap<u64, T, foldhash::fast::RandomState>,
+    previous: HashMap<u64, T, foldhash::fast::RandomState>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +29,7 @@ struct GoneConnection {
     observed_ns: u64,
 }
 
-/// Most entries in one map. Above it, the maps rotate early.
+/// Most values in one map. Above it, the maps rotate early.
 const MAX_ENTRIES: usize = 131_072;
 
 /// Longest time between two reports of one close, in ns. The copies of `state` run in one transition, at most an interrupt apart.
@@ -43,25 +43,27 @@ const UNASSIGNED_NS: u64 = 90_000_000_000;
 impl GoneConnections {
     /// Adds a connection.
     pub fn add(&mut self, cookie: u64, generation: u64, observed_ns: u64) {
-        if self.current.len() >= MAX_ENTRIES {
-            self.rotate();
-        }
-        self.current.insert(cookie, GoneConnection { generation, observed_ns });
+        self.connections.insert(cookie, GoneConnection { generation, observed_ns });
     }
 
     /// Adds a close that the kernel side could not assign.
     pub fn add_unassigned(&mut self, cookie: u64, observed_ns: u64) {
-        self.unassigned.add(cookie, observed_ns);
+        if observed_ns.saturating_sub(self.unassigned_since_ns) > UNASSIGNED_NS {
+            self.unassigned.rotate();
+            self.unassigned_since_ns = observed_ns;
+        }
+        self.unassigned.insert(cookie, observed_ns);
     }
 
     /// Returns whether the event belongs to a gone connection, or to an earlier one of the same socket.
     pub fn contains(&self, event: &ConnectionEvent) -> bool {
-        if event.kind == kind::VANISHED && self.unassigned.contains(event) {
+        // A vanished connection that opened before an unassigned close of its socket is the one that closed.
+        if event.kind == kind::VANISHED
+            && self.unassigned.get(event.cookie).is_some_and(|closed| event.generation < *closed)
+        {
             return true;
         }
-        let Some(gone) = self.current.get(&event.cookie).or_else(|| self.previous.get(&event.cookie)) else {
-            return false;
-        };
+        let Some(gone) = self.connections.get(event.cookie) else { return false };
         if event.flags & flag::UNTRACKED != 0 {
             // It has no generation, so the time decides: shortly after the close it is a second report, later it is another connection of
             // the socket.
@@ -70,26 +72,33 @@ impl GoneConnections {
         event.generation <= gone.generation
     }
 
-    /// Removes the entries that were added before the previous rotation.
+    /// Removes the connections that were added before the previous rotation.
     pub fn rotate(&mut self) {
-        self.previous = std::mem::take(&mut self.current);
+        self.connections.rotate();
     }
 }
 
-// === impl UnassignedCloses ===
+// === impl RecentValues ===
 
-impl UnassignedCloses {
-    fn add(&mut self, cookie: u64, observed_ns: u64) {
-        if observed_ns.saturating_sub(self.since_ns) > UNASSIGNED_NS || self.current.len() >= MAX_ENTRIES {
-            self.previous = std::mem::take(&mut self.current);
-            self.since_ns = observed_ns;
+impl<T> Default for RecentValues<T> {
+    fn default() -> Self {
+        Self { current: HashMap::default(), previous: HashMap::default() }
+    }
+}
+
+impl<T> RecentValues<T> {
+    fn insert(&mut self, cookie: u64, value: T) {
+        if self.current.len() >= MAX_ENTRIES {
+            self.rotate();
         }
-        self.current.insert(cookie, observed_ns);
+        self.current.insert(cookie, value);
     }
 
-    /// Returns whether the connection of the event opened before an unassigned close of its socket.
-    fn contains(&self, event: &ConnectionEvent) -> bool {
-        let closed = self.current.get(&event.cookie).or_else(|| self.previous.get(&event.cookie));
-        closed.is_some_and(|closed| event.generation < *closed)
+    fn get(&self, cookie: u64) -> Option<&T> {
+        self.current.get(&cookie).or_else(|| self.previous.get(&cookie))
+    }
+
+    fn rotate(&mut self) {
+        self.previous = std::mem::take(&mut self.current);
     }
 }
