@@ -122,6 +122,14 @@ pub fn records() -> Vec<ConnectionRecord> {
         },
         ..open.clone()
     };
+    let whole = Totals {
+        sent_bytes: 10,
+        received_bytes: 20,
+        sent_segments: 4,
+        received_segments: 5,
+        data_segments: 1,
+        ..Totals::default()
+    };
     let close = ConnectionRecord {
         id: ConnectionId { cookie: 0x2b, generation: 0x1234_5678_9abd, ..open.id },
         event: Event::Close,
@@ -133,22 +141,8 @@ pub fn records() -> Vec<ConnectionRecord> {
         owner: Owner { cgroup: 7_422, pid: 0, source: OwnerSource::Listener, name: [0; 16] },
         connect_duration: None,
         observed: UnixNanos(START.0 + 1_250_000_001),
-        totals: Totals {
-            sent_bytes: 10,
-            received_bytes: 20,
-            sent_segments: 4,
-            received_segments: 5,
-            data_segments: 1,
-            ..Totals::default()
-        },
-        delta: Totals {
-            sent_bytes: 10,
-            received_bytes: 20,
-            sent_segments: 4,
-            received_segments: 5,
-            data_segments: 1,
-            ..Totals::default()
-        },
+        totals: whole,
+        delta: whole,
         acked: true,
         end: Some(End::Closed(CloseReason::Fin)),
         names: Names { local: Some(cart), peer: Some(checkout), service: Some(unsure) },

@@ -39,6 +39,13 @@ fn settle(kernel: &mut Kernel, seen: &mut SeenEvents, cookies: &[u64]) -> HashMa
     counts
 }
 
+/// Asserts that a pass emits none of these connections.
+fn assert_none_left(kernel: &mut Kernel, cookies: &[u64]) {
+    for event in pass(kernel) {
+        assert!(!cookies.contains(&event.cookie), "left in the table: {event:?}");
+    }
+}
+
 /// *Scenario*: 500 connections open and close without draining. The ring of one page has room for 15 closes.
 /// *Guarantees*: each close is either seen, once, or counted as lost. No connection stays in the table.
 pub fn privileged_a_full_ring_is_counted() {
@@ -57,9 +64,7 @@ pub fn privileged_a_full_ring_is_counted() {
             .by_reason()
             .any(|(reason, count)| reason == "close_ring_full" && count == losses.close_ring_full)
     );
-    for event in pass(&mut kernel) {
-        assert!(!cookies.contains(&event.cookie), "left in the table: {event:?}");
-    }
+    assert_none_left(&mut kernel, &cookies);
 }
 
 /// *Scenario*: 100 connections are open at the same time. The table has room for 16.
@@ -106,9 +111,7 @@ pub fn privileged_the_last_slot_is_used_before_the_table_is_full() {
     let delivered: usize = cookies.iter().filter_map(|cookie| counts.get(cookie)).sum();
     assert_eq!(delivered as u64 + losses.lost_closes(), cookies.len() as u64, "{losses:?}");
     assert!(counts.values().all(|count| *count == 1));
-    for event in pass(&mut kernel) {
-        assert!(!cookies.contains(&event.cookie), "left in the table: {event:?}");
-    }
+    assert_none_left(&mut kernel, &cookies);
 }
 
 /// Returns the number of interrupts by which the kernel ran deferred work, on all CPUs. Each wake-up from a program is one.
