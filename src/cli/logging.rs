@@ -9,9 +9,8 @@ pub(super) fn init(settings: &LogConfig) {
     let level = settings.level.as_str();
     // The info messages of libraries do not help an operator.
     let others = if settings.level == LogLevel::Error { "error" } else { "warn" };
-    let filter = EnvFilter::new(format!(
-        "{others},longwave={level},longwave_config={level},longwave_pipeline={level},longwave_receivers={level},longwave_processors={level},longwave_exporters={level}"
-    ));
+    // A target matches if it begins with the name, so that this includes all crates of Longwave.
+    let filter = EnvFilter::new(format!("{others},longwave={level}"));
     let builder = fmt().with_writer(std::io::stderr).with_env_filter(filter).with_target(false);
     let started = match settings.encoding {
         LogEncoding::Console => {

@@ -128,7 +128,7 @@ impl Error for Failure {
     }
 
     fn duplicate_field(field: &'static str) -> Self {
-        Self::new(format_args!("{field:?} is given twice")).hint(Some("under its name and an alias?"))
+        Self::new(format_args!("{field:?} is set twice")).hint(Some("once by its name and once by an alias?"))
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) fn explain(error: &serde_yaml::Error, text: &str, source: &str) -> Co
     let begins = begins.and_then(|(_, position)| position.split(' ').next());
     match (likely_cause(problem, context, line, previous), begins) {
         (Some(cause), Some(line)) if cause.contains("not closed") => {
-            error.hint(format_args!("{cause}: it begins at line {line}"))
+            error.hint(format_args!("{cause}: it starts at line {line}"))
         }
         (Some(cause), _) => error.hint(cause),
         (None, _) => error,
@@ -80,10 +80,10 @@ fn likely_cause(problem: &str, context: &str, line: &str, previous: &str) -> Opt
         ("control characters are not allowed", "is this a text file?"),
     ];
     if context.contains("flow") && problem.contains("did not find expected node content") {
-        return Some("a [ or { is not closed, or has a comma too many");
+        return Some("a [ or { is not closed, or there is an extra comma");
     }
     let limit = problem
         .contains("limit exceeded")
-        .then_some("the document is nested too deeply, or its anchors multiply");
+        .then_some("the document is nested too deeply, or its anchors expand to too many nodes");
     causes.iter().find(|(part, _)| problem.contains(part)).map(|(_, cause)| *cause).or(limit)
 }

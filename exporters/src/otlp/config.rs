@@ -108,11 +108,11 @@ fn validate_headers(headers: &Headers, grpc: bool, problems: &mut Problems) {
         let key = format!("headers::{name}");
         let lower = name.to_ascii_lowercase();
         if ::http::HeaderName::from_bytes(name.as_bytes()).is_err() {
-            problems.at(key, "is not a header name (letters, digits and - are)");
+            problems.at(key, "is not a header name (use letters, digits and -)");
         } else if ::http::HeaderValue::from_str(value.expose()).is_err() {
             problems.at(
                 key,
-                "the value has characters that a header cannot carry (a line break at the end of a file?)",
+                "the value has characters that are invalid in a header (a line break at the end of a file?)",
             );
         } else if matches!(
             lower.as_str(),

@@ -90,7 +90,7 @@ fn explain_tls(error: &rustls::Error) -> String {
             "the server's certificate is signed by an unknown authority (set tls::ca_file to that authority's certificate)".into()
         }
         rustls::Error::InvalidCertificate(C::NotValidForName | C::NotValidForNameContext { .. }) => {
-            format!("the server's certificate is for another name: {error} (set tls::server_name_override to a name it is for)")
+            format!("the server's certificate does not contain the server's name: {error} (set tls::server_name_override to a name that it contains)")
         }
         rustls::Error::InvalidCertificate(C::Expired | C::ExpiredContext { .. } | C::NotValidYet | C::NotValidYetContext { .. }) => {
             format!("the server's certificate is not valid at this time: {error} (is the clock right?)")
@@ -102,7 +102,7 @@ fn explain_tls(error: &rustls::Error) -> String {
             | AlertDescription::CertificateUnknown,
         ) => refused_certificate(error),
         rustls::Error::AlertReceived(AlertDescription::ProtocolVersion) | rustls::Error::PeerIncompatible(_) => {
-            format!("the server and this client share no TLS version or cipher: {error} (see tls::min_version)")
+            format!("the server and this client have no TLS version or cipher in common: {error} (see tls::min_version)")
         }
         rustls::Error::NoApplicationProtocol | rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol) => {
             "the server speaks TLS, but not the expected protocol (is this a gRPC port, and not an HTTP one?)".into()

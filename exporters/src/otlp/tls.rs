@@ -52,10 +52,10 @@ impl TlsConfig {
     /// Reports settings that contradict each other.
     pub(crate) fn validate(&self, problems: &mut Problems) {
         if self.cert_file.is_some() && self.key_file.is_none() {
-            problems.at("tls::key_file", "must be set too: cert_file is of no use without its key");
+            problems.at("tls::key_file", "must be set too: cert_file needs its key");
         }
         if self.key_file.is_some() && self.cert_file.is_none() {
-            problems.at("tls::cert_file", "must be set too: key_file is of no use without its certificate");
+            problems.at("tls::cert_file", "must be set too: key_file needs its certificate");
         }
         if let Some(name) = &self.server_name_override
             && !matches!(ServerName::try_from(name.as_str()), Ok(ServerName::DnsName(_)))

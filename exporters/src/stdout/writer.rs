@@ -78,7 +78,7 @@ impl Writer {
 impl Pusher for Writer {
     async fn start(&self) -> Result<(), ComponentError> {
         self.jobs().map(drop).map_err(|error| {
-            ComponentError::with_source("exporters::stdout: cannot start the thread that writes", error)
+            ComponentError::with_source("cannot start the thread that writes to stdout", error)
         })
     }
 
@@ -90,14 +90,14 @@ impl Pusher for Writer {
         match result.await.map_err(|_| ended())? {
             Ok(()) => Ok(Pushed::default()),
             Err(WriteFailure { errno: Errno::PIPE, .. }) => Err(PushError::Fatal(
-                "stdout was closed: the program that reads it has ended, so nothing can be shown any more"
+                "stdout was closed: the program that reads it has ended, so nothing can be written any more"
                     .to_owned(),
             )),
             Err(WriteFailure { errno: Errno::BADF, .. }) => Err(PushError::Fatal(
-                "stdout is not open: start longwave with one, or export elsewhere".to_owned(),
+                "stdout is not open: start longwave with stdout open, or use another exporter".to_owned(),
             )),
             Err(WriteFailure { hung_up: true, .. }) => Err(PushError::Fatal(
-                "the terminal was closed, so nothing can be shown any more (to run without one, export elsewhere, or start longwave as a service)"
+                "the terminal was closed, so nothing can be written any more (to run without a terminal, use another exporter, or start longwave as a service)"
                     .to_owned(),
             )),
             Err(WriteFailure { errno, written, .. }) => {

@@ -66,7 +66,7 @@ impl Watcher {
             let (id, address) = (&self.id, &self.address);
             if was_connected {
                 tracing::warn!(
-                    "extension {id:?}: the connection to {address} was lost, names stay as they were until it is restored: {error}"
+                    "extension {id:?}: the connection to {address} was lost, known names are kept until it is restored: {error}"
                 );
             } else if !logged {
                 tracing::warn!(

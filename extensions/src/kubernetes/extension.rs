@@ -82,7 +82,7 @@ impl Extension for KubernetesExtension {
         let watches: Vec<_> = watched
             .into_iter()
             .map(|(resource, table, stats)| {
-                Watch::new(client.clone(), resource, table, stats, timing.clone()).run(stop.clone())
+                Watch::new(&id, client.clone(), resource, table, stats, timing.clone()).run(stop.clone())
             })
             .collect();
         Ok(Box::pin(async move {

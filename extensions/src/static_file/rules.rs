@@ -145,7 +145,7 @@ impl std::fmt::Display for ShadowedRule {
         let Self { rule, by } = self;
         write!(
             f,
-            "rules::{rule}: its names are never used for what rules::{by} matches too: the first rule wins"
+            "rules::{rule}: its names are not used for anything that rules::{by} also matches, because the first match wins"
         )
     }
 }

@@ -58,9 +58,7 @@ impl Batch {
     }
 }
 
-/// Sums sent and received bytes. Saturates.
+/// Returns the sum of the traffic. Saturates.
 fn sum<'a>(totals: impl Iterator<Item = &'a Totals>) -> u64 {
-    totals.fold(0, |sum: u64, totals| {
-        sum.saturating_add(totals.sent_bytes).saturating_add(totals.received_bytes)
-    })
+    totals.fold(0, |sum: u64, totals| sum.saturating_add(totals.traffic_bytes()))
 }

@@ -202,7 +202,7 @@ impl Runtime {
                 Ok(EndedTask { what, result: Err(source) }) => RuntimeError::Failed { what, source },
                 Err(lost) => RuntimeError::Failed {
                     what: "a stage".to_owned(),
-                    source: ComponentError::with_source("its task was lost", lost),
+                    source: ComponentError::with_source("its task panicked or was aborted", lost),
                 },
             };
             self.stop.cancel();

@@ -242,7 +242,7 @@ impl Worker<'_> {
         {
             tracing::warn!(
                 %error,
-                "conntrack: the network namespaces of others cannot be entered: redirects inside them are not seen. Grant CAP_SYS_ADMIN, \
+                "conntrack: other network namespaces cannot be entered, so redirects inside them are not seen. Grant CAP_SYS_ADMIN, \
                  CAP_SYS_PTRACE and CAP_NET_ADMIN, and in Kubernetes hostPID: true"
             );
         }

@@ -29,8 +29,8 @@ impl FilterProcessor {
             && [Event::Open, Event::Update].into_iter().any(passes)
         {
             return Err(ComponentError::new(format!(
-                "processors::{}: the rules on events drop {} but keep open or update, so that the window processor of pipeline \"{}\" \
-                 would take those connections for open for ever: keep close and vanished, or use the filter in a logs pipeline",
+                "processors::{}: the rules on events drop {} but keep open or update, so the window processor of pipeline \"{}\" \
+                 would count those connections as open forever: keep close and vanished, or use the filter in a logs pipeline",
                 context.id,
                 hidden.join(" and "),
                 context.pipeline,
@@ -43,7 +43,7 @@ impl FilterProcessor {
         let (mut dropped, mut bytes) = (0, 0);
         for record in records.iter().filter(|record| !self.config.keeps(record)) {
             dropped += 1;
-            bytes += record.delta.sent_bytes + record.delta.received_bytes;
+            bytes = record.delta.traffic_bytes().saturating_add(bytes);
         }
         if dropped == 0 {
             return records;

@@ -67,8 +67,8 @@ struct ConnectionQueue {
 pub(crate) fn check_setting(hold: GoDuration, problems: &mut Problems) {
     if hold.get() > MAX_HOLD {
         let text = format!(
-            "{hold} is too long (at most 1m): what waits is reported in a later window than it belongs to; use the receiver's interval, \
-             for example 5s, or 0s to let nothing wait"
+            "{hold} is too long (at most 1m): held records are reported in a later window than theirs; use the receiver's interval, \
+             for example 5s, or 0s to hold none"
         );
         problems.at("hold", text);
     }

@@ -38,12 +38,12 @@ impl Telemetry {
             released: meter.counter(
                 "longwave_processor_hold_released_records",
                 "{record}",
-                "Records that waited for a name: it came (resolved), or they went without it (unresolved).",
+                "Records that were held until a name was known (resolved) or the time limit was reached (unresolved).",
             ),
             refused: meter.counter(
                 "longwave_processor_hold_refused_records",
                 "{record}",
-                "Records that went without waiting for a name, or before their time, because too many wait.",
+                "Records that were not held, or released early, because too many are held.",
             ),
             resolved: with("resolved"),
             unresolved: with("unresolved"),

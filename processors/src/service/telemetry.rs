@@ -38,7 +38,7 @@ impl Telemetry {
             connections: meter.counter(
                 "longwave_processor_service_connections",
                 "{connection}",
-                "Connections whose service was looked for, by result: named, ambiguous (one of several), unknown.",
+                "Connections whose service was looked up, by result: named, ambiguous (one of several), unknown.",
             ),
             named: with("named"),
             ambiguous: with("ambiguous"),

@@ -45,22 +45,22 @@ impl Telemetry {
             late: counter(
                 "longwave_processor_window_late_records",
                 "{record}",
-                "Records of windows that were closed already; they were added to the open window.",
+                "Records of windows that were already closed. They were added to the open window.",
             ),
             early: counter(
                 "longwave_processor_window_early_records",
                 "{record}",
-                "Records of later windows that found no room to wait; they were added to the open window.",
+                "Records of later windows that could not be held until their window opened. They were added to the open window.",
             ),
             overflowed: counter(
                 "longwave_processor_window_folded_connections",
                 "{connection}",
-                "Connections whose series found no room below max_series; they were added to the level's overflow series.",
+                "Connections whose series would exceed max_series. They were added to the level's overflow series.",
             ),
             expired: counter(
                 "longwave_processor_window_expired_connections",
                 "{connection}",
-                "Connections that were counted as closed (vanished) because no record of them came for a long time.",
+                "Connections counted as closed (vanished) because they had no record for a long time.",
             ),
             series: meter.gauge(
                 "longwave_processor_window_series",

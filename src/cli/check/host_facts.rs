@@ -52,7 +52,7 @@ fn process_namespace(view: &View) -> HostFact {
         Some(_) => degraded(
             name,
             "a container's",
-            "share the host's (Kubernetes: hostPID: true; Docker: --pid=host); without it, of the connections that are older than Longwave only those of this container's processes are seen",
+            "share the host's (Kubernetes: hostPID: true; Docker: --pid=host); without it, older connections in network namespaces that exist only through other processes are not reported",
         ),
         None => degraded(name, "/proc/self/ns/pid cannot be read", "mount /proc"),
     }
@@ -112,7 +112,7 @@ fn connection_tracking(view: &View) -> HostFact {
     degraded(
         name,
         format!("{count} entries, CAP_NET_ADMIN is missing"),
-        "grant CAP_NET_ADMIN; without it, a connection that kube-proxy or Docker redirected keeps the address of the service, instead of the one that answered",
+        "grant CAP_NET_ADMIN; without it, a connection that kube-proxy or Docker redirected is reported with the service's address instead of the address it was redirected to",
     )
 }
 

@@ -56,7 +56,7 @@ pub fn remove(before: &[Table]) -> Result<()> {
 
 /// Lists the rules of the cluster that still exist.
 pub fn leftovers() -> Result<Vec<String>> {
-    Ok(removal(&ruleset()?).lines().map(|line| format!("nftables: needs {line}")).collect())
+    Ok(removal(&ruleset()?).lines().map(|line| format!("nftables: still to be removed: {line}")).collect())
 }
 
 /// Returns the `nft` commands that remove the jumps to Kubernetes' chains, these chains, and the tables of the cluster.

@@ -67,7 +67,7 @@ impl Process {
         if ended(&handle, Duration::from_secs(20)) {
             return Ok(());
         }
-        bail!("cluster: {} (pid {}) did not end after SIGKILL: see /proc/{0}/stack", self.name, self.pid)
+        bail!("cluster: {} (pid {}) did not end after SIGKILL: see /proc/{1}/stack", self.name, self.pid)
     }
 
     /// Opens a descriptor of the process. `None` if the process has ended. The check comes after the open: if the

@@ -14,7 +14,7 @@ use crate::{cache, sh};
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// Folders that tests read by their path in the source tree.
-const FIXTURES: &[&str] = &["config/examples", "tests/fixtures", "tests/data"];
+const FIXTURES: &[&str] = &["config/examples", "tests/fixtures"];
 
 /// Runs each test binary under each kernel. If one fails, the others still run, and the exit code is that of a failure.
 pub fn run(machine: &Machine, binaries: &[String], arguments: &[String]) -> Result<ExitCode> {

@@ -50,7 +50,7 @@ impl LogsEncoder {
             put_message(&mut self.log_records, 2, self.record.len());
             self.log_records.append(&mut self.record);
             items += 1;
-            traffic_bytes += record.delta.sent_bytes + record.delta.received_bytes;
+            traffic_bytes = record.delta.traffic_bytes().saturating_add(traffic_bytes);
         }
         if items > 0 {
             payloads.push(self.take(items, traffic_bytes));

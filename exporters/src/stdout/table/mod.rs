@@ -30,7 +30,7 @@ pub(super) fn draw(window: &Window, view: &View) -> String {
     let total = rows.total();
     page.line(BOLD, &title(window, &rows, &total, view.columns));
     if rows.shown.is_empty() {
-        page.line(DIM, "no TCP connections in this window; a filter may be leaving them out");
+        page.line(DIM, "no TCP connections in this window, or a filter drops them");
         page.line("", "");
         return page.text;
     }

@@ -8,6 +8,8 @@ use super::resource::Resource;
 /// What was logged last.
 #[derive(Debug)]
 pub(super) struct FailureLog {
+    /// Id of the extension.
+    extension: String,
     resource: Resource,
     last: Option<(&'static str, Instant)>,
     /// When an object that cannot be decoded was logged last.
@@ -20,15 +22,24 @@ const REPEAT_AFTER: Duration = Duration::from_secs(300);
 // === impl FailureLog ===
 
 impl FailureLog {
-    pub fn new(resource: &Resource) -> Self {
-        Self { resource: resource.clone(), last: None, last_undecodable: None }
+    pub fn new(extension: &str, resource: &Resource) -> Self {
+        Self {
+            extension: extension.to_owned(),
+            resource: resource.clone(),
+            last: None,
+            last_undecodable: None,
+        }
     }
 
     /// Logs a failure if it differs from the last one or lasts long.
     pub fn report(&mut self, failure: &Failure) {
         // Watches end often, so these failures are only counted.
         if matches!(failure, Failure::Gone(_) | Failure::Cut(_)) {
-            tracing::debug!(resource = self.resource.name, "{}", explain(&self.resource, failure));
+            tracing::debug!(
+                resource = self.resource.name,
+                "{}",
+                explain(&self.extension, &self.resource, failure)
+            );
             return;
         }
         let reason = failure.reason();
@@ -36,7 +47,12 @@ impl FailureLog {
             return;
         }
         self.last = Some((reason, Instant::now()));
-        tracing::warn!(resource = self.resource.name, reason, "{}", explain(&self.resource, failure));
+        tracing::warn!(
+            resource = self.resource.name,
+            reason,
+            "{}",
+            explain(&self.extension, &self.resource, failure)
+        );
     }
 
     /// Logs that the last failure is over.
@@ -44,7 +60,8 @@ impl FailureLog {
         if self.last.take().is_some() {
             tracing::info!(
                 resource = self.resource.name,
-                "extensions::kubernetes: {} are watched again",
+                "extensions::{}: {} are watched again",
+                self.extension,
                 self.resource.name
             );
         }
@@ -56,7 +73,8 @@ impl FailureLog {
             self.last_undecodable = Some(Instant::now());
             tracing::warn!(
                 resource = self.resource.name,
-                "extensions::kubernetes: one of the {} cannot be decoded and is skipped: {error}",
+                "extensions::{}: one of the {} cannot be decoded and is skipped: {error}",
+                self.extension,
                 self.resource.name
             );
         }
@@ -64,19 +82,19 @@ impl FailureLog {
 }
 
 /// Returns what happened, the likely cause and the remedy.
-pub(super) fn explain(resource: &Resource, failure: &Failure) -> String {
+pub(super) fn explain(extension: &str, resource: &Resource, failure: &Failure) -> String {
     let Resource { name, group, .. } = resource;
     let text = match failure {
         Failure::Unreachable(cause) => format!(
             "cannot reach the API server: {cause}. Is its address right, and may this pod or host connect to it (NetworkPolicy, firewall)?"
         ),
         Failure::Silent(time) => format!(
-            "nothing was received for {name} for {} s: the API server, or something between it and here, hangs",
+            "nothing was received for {name} for {} s: the API server, or a proxy in front of it, hangs",
             time.as_secs_f32()
         ),
         Failure::Cut(cause) => format!("the watch of {name} was cut: {cause}"),
         Failure::Gone(cause) => format!(
-            "the API server no longer has the version at which the watch of {name} would resume, all are listed again: {cause}"
+            "the API server no longer has the version at which the watch of {name} would resume, so all are listed again: {cause}"
         ),
         Failure::Malformed(cause) => {
             format!(
@@ -93,11 +111,11 @@ pub(super) fn explain(resource: &Resource, failure: &Failure) -> String {
         Failure::Status { code: 404, message, .. } => {
             format!("the API server does not have {name}: {message}. Longwave needs Kubernetes 1.21 or later")
         }
-        Failure::Status { code: 429, message, .. } => format!("the API server demands to wait: {message}"),
+        Failure::Status { code: 429, message, .. } => format!("the API server asks to wait: {message}"),
         Failure::Status { code, message, .. } => {
             format!("the API server responds with {code} for {name}: {message}")
         }
     };
     let stop = if text.ends_with('?') { "" } else { "." };
-    format!("extensions::kubernetes: {text}{stop} Trying again; known names stay")
+    format!("extensions::{extension}: {text}{stop} Trying again; known names are kept")
 }

@@ -80,6 +80,7 @@ const MAX_ERROR_TEXT: usize = 64 << 10;
 
 impl Watch {
     pub fn new(
+        extension: &str,
         client: Client,
         resource: Resource,
         table: Arc<dyn ObjectTable>,
@@ -88,7 +89,7 @@ impl Watch {
     ) -> Self {
         Self {
             client,
-            failure_log: FailureLog::new(&resource),
+            failure_log: FailureLog::new(extension, &resource),
             resource,
             table,
             stats,

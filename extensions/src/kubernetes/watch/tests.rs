@@ -87,7 +87,7 @@ fn messages() {
         refused(500),
     ]
     .iter()
-    .map(|failure| explain(&Resource::endpoint_slices(), failure))
+    .map(|failure| explain("kubernetes/2", &Resource::endpoint_slices(), failure))
     .collect();
     insta::assert_snapshot!(text.join("\n"));
 }

@@ -73,7 +73,9 @@ fn the_first_of_equals_wins_and_a_warning_names_the_other() {
     assert_eq!(name_at(&directory, "192.0.2.1", 1), "a");
     assert_eq!(
         rules(text).warnings(),
-        ["rules::1: its names are never used for what rules::0 matches too: the first rule wins"]
+        [
+            "rules::1: its names are not used for anything that rules::0 also matches, because the first match wins"
+        ]
     );
 }
 

@@ -109,10 +109,9 @@ impl<R: Read> Decoder<R> {
             let interrupted = self.session.replace((self.offset, 0)).is_some();
             return Ok(Block::Session { start, after_interruption: interrupted });
         }
-        let (session_offset, records) =
-            self.session.ok_or(Fault::Damaged("a block stands outside of a session"))?;
+        let (session_offset, records) = self.session.ok_or(Fault::Damaged("a block is outside a session"))?;
         match header.kind {
-            BlockKind::Session => Err(Fault::Damaged("a session stands inside itself")),
+            BlockKind::Session => Err(Fault::Damaged("a session is inside another session")),
             BlockKind::Records => {
                 let found = self.records(count, raw)?;
                 self.session = Some((session_offset, records + count as u64));

@@ -96,8 +96,12 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn finish(self) -> Result<(), Fault> {
-        if self.rest.is_empty() { Ok(()) } else { Err(Fault::Damaged("a block holds more than it says")) }
+        if self.rest.is_empty() {
+            Ok(())
+        } else {
+            Err(Fault::Damaged("a block is longer than its header says"))
+        }
     }
 }
 
-const SHORT: Fault = Fault::Damaged("a block holds less than it says");
+const SHORT: Fault = Fault::Damaged("a block is shorter than its header says");

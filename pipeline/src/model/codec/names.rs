@@ -164,7 +164,7 @@ fn numbered<T>(names: &[Handle<T>], number: u32) -> Result<Option<Handle<T>>, Fa
             .get(index)
             .cloned()
             .map(Some)
-            .ok_or(Fault::Damaged("a record refers to a name that is not there")),
+            .ok_or(Fault::Damaged("a record refers to a name that does not exist")),
     }
 }
 

@@ -212,7 +212,7 @@ pub(super) fn boolean(byte: u8) -> Result<bool, Fault> {
     }
 }
 
-const IMPOSSIBLE: Fault = Fault::Damaged("a record holds an impossible value");
+const IMPOSSIBLE: Fault = Fault::Damaged("a record has an invalid value");
 
 fn flags(record: &ConnectionRecord) -> u8 {
     let flags = [

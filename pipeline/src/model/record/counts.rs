@@ -21,6 +21,15 @@ pub struct Totals {
     pub lost: u64,
 }
 
+// === impl Totals ===
+
+impl Totals {
+    /// Returns the sum of sent and received bytes. Saturates.
+    pub fn traffic_bytes(&self) -> u64 {
+        self.sent_bytes.saturating_add(self.received_bytes)
+    }
+}
+
 /// Round-trip times in nanoseconds. Each is `None` until the kernel has a sample.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RoundTrip {

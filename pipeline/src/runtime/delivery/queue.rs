@@ -213,7 +213,7 @@ impl QueueConsumer {
         let outcome = tokio::select! {
             biased;
             () = self.abandoned.cancelled() => {
-                Err((DropReason::SHUTDOWN, "not delivered within the time for the shutdown".to_owned()))
+                Err((DropReason::SHUTDOWN, "not delivered before the shutdown's time limit".to_owned()))
             }
             outcome = self.attempts(&payload) => outcome,
         };
@@ -318,7 +318,7 @@ async fn attempt(pusher: &dyn Pusher, payload: &Payload, limit: Duration) -> Res
         return pusher.push(payload).await;
     }
     tokio::time::timeout(limit, pusher.push(payload)).await.unwrap_or_else(|_| {
-        let message = format!("no answer within the timeout of {limit:?}");
+        let message = format!("no response within the timeout of {limit:?}");
         Err(PushError::Retryable { message, after: None })
     })
 }

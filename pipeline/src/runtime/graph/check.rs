@@ -151,8 +151,8 @@ fn references<X: 'static, T: ?Sized + 'static>(
         {
             let fits: Vec<_> = signals.iter().map(ToString::to_string).collect();
             report(format!(
-                "{role} \"{text}\" cannot stand in a {signal} pipeline (it fits {}): move it to one of those",
-                fits.join(", ")
+                "{role} \"{text}\" cannot be used in a {signal} pipeline: move it to a {} pipeline",
+                fits.join(" or ")
             ));
         }
     }
@@ -175,13 +175,13 @@ fn flow(
         };
         if input != carried && output == carried {
             report(format!(
-                "processor \"{text}\" takes {input}, but {sender} gives {carried} already: a pipeline has one such processor, remove \"{text}\""
+                "processor \"{text}\" takes {input}, but {sender} outputs {carried} already: a pipeline has one such processor, remove \"{text}\""
             ));
             return;
         }
         if input != carried {
             report(format!(
-                "processor \"{text}\" takes {input}, but {sender} gives {carried}: move \"{text}\" before the window processor"
+                "processor \"{text}\" takes {input}, but {sender} outputs {carried}: move \"{text}\" before the window processor"
             ));
             return;
         }

@@ -17,41 +17,46 @@ pub(super) fn observe(meter: &Meter, accounting: &Accounting, level: MetricLevel
     let items: fn(&Dropped) -> u64 = |count| count.items;
 
     let read = value(accounting, receiver, Node::outgoing);
-    counter(meter, "longwave_receiver_accepted_records", "Records given to a pipeline.", read);
+    counter(meter, "longwave_receiver_accepted_records", "Records sent to a pipeline.", read);
     let read = dropped(accounting, receiver, items);
-    let description = "Records that a pipeline had no room for, by reason.";
+    let description = "Records that a pipeline did not accept, by reason.";
     counter(meter, "longwave_receiver_refused_records", description, read);
     for (signal, unit) in [(Signal::Metrics, "metric_points"), (Signal::Logs, "log_records")] {
         let read = value(accounting, exporter(signal), Node::outgoing);
         counter(meter, format!("longwave_exporter_sent_{unit}"), "Items delivered.", read);
         let read = dropped(accounting, exporter(signal), items);
-        counter(meter, format!("longwave_exporter_send_failed_{unit}"), "Items given up, by reason.", read);
+        counter(
+            meter,
+            format!("longwave_exporter_send_failed_{unit}"),
+            "Items that were not delivered, by reason.",
+            read,
+        );
     }
     if level < MetricLevel::Normal {
         return;
     }
     let read = value(accounting, processor, Node::incoming);
-    counter(meter, "longwave_processor_incoming_items", "Items that came in.", read);
+    counter(meter, "longwave_processor_incoming_items", "Items received.", read);
     let read = value(accounting, processor, Node::outgoing);
-    counter(meter, "longwave_processor_outgoing_items", "Items that went out.", read);
+    counter(meter, "longwave_processor_outgoing_items", "Items sent to the next component.", read);
     let read = value(accounting, processor, Node::folded);
-    counter(meter, "longwave_processor_folded_items", "Records that became part of a window.", read);
+    counter(meter, "longwave_processor_folded_items", "Records aggregated into windows.", read);
     let read = dropped(accounting, processor, items);
     counter(meter, "longwave_processor_dropped_items", "Items dropped, by reason.", read);
     let read = value(accounting, processor, Node::held);
-    gauge(meter, "longwave_processor_held_items", "Items inside.", read);
+    gauge(meter, "longwave_processor_held_items", "Items that the processor holds.", read);
     for (signal, unit) in [(Signal::Metrics, "metric_points"), (Signal::Logs, "log_records")] {
         let read = value(accounting, exporter(signal), Node::incoming);
-        counter(meter, format!("longwave_exporter_incoming_{unit}"), "Items that came in.", read);
+        counter(meter, format!("longwave_exporter_incoming_{unit}"), "Items received.", read);
         let read = value(accounting, exporter(signal), Node::held);
-        let description = "Items in the queue or on their way.";
+        let description = "Items in the queue or in delivery.";
         gauge(meter, format!("longwave_exporter_held_{unit}"), description, read);
     }
     let exporters = |node: &Node| node.kind == NodeKind::Exporter;
     let read = value(accounting, exporters, Node::queue_size);
-    gauge(meter, "longwave_exporter_queue_size", "Requests that wait.", read);
+    gauge(meter, "longwave_exporter_queue_size", "Requests in the queue.", read);
     let read = value(accounting, exporters, Node::queue_capacity);
-    gauge(meter, "longwave_exporter_queue_capacity", "Requests that may wait.", read);
+    gauge(meter, "longwave_exporter_queue_capacity", "Maximum of requests in the queue.", read);
     let read = value(accounting, exporters, Node::retries);
     counter(meter, "longwave_exporter_retries", "Delivery attempts after the first.", read);
     let read = dropped(accounting, |_| true, |count| count.bytes);

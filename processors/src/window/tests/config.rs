@@ -1,7 +1,5 @@
 //! Tests of the settings.
 
-use longwave_pipeline::component::ComponentConfig;
-
 use crate::testing::problems;
 
 /// *Scenario*: invalid settings.
@@ -33,7 +31,5 @@ fn invalid_settings_are_reported() {
 /// *Guarantees*: the defaults are valid.
 #[test]
 fn defaults_are_valid() {
-    let mut found = Default::default();
-    super::WindowConfig::default().validate(&mut found);
     assert_eq!(problems(&super::super::factory(), "window", "{}"), "valid");
 }

@@ -80,7 +80,7 @@ fn invalid_settings_are_reported() {
     insta::assert_snapshot!(problems(&factory, "workload", "{sources: []}"), @r#"processors::workload: sources: must name at least one source, for example [cgroup], or remove the processor"#);
     assert_eq!(problems(&factory, "workload", "{}"), "valid");
     assert_eq!(problems(&factory, "workload", "{sources: [process], hold: 0s, conntrack: false}"), "valid");
-    insta::assert_snapshot!(problems(&factory, "workload", "{hold: 5m}"), @"processors::workload: hold: 5m0s is too long (at most 1m): what waits is reported in a later window than it belongs to; use the receiver's interval, for example 5s, or 0s to let nothing wait");
+    insta::assert_snapshot!(problems(&factory, "workload", "{hold: 5m}"), @"processors::workload: hold: 5m0s is too long (at most 1m): held records are reported in a later window than theirs; use the receiver's interval, for example 5s, or 0s to hold none");
 }
 
 /// *Scenario*: a batch that other pipelines share, with a record whose name is known, and one with a record whose name is unknown.

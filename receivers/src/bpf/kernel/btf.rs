@@ -28,9 +28,9 @@ pub fn offsets(bytes: &[u8]) -> Result<Offsets, Diagnosis> {
     let types = KernelTypes::from_bytes(bytes).map_err(|reason| Diagnosis::Btf { reason })?;
     let find = |path: &str| types.offset(path).unwrap_or(ABSENT);
     let need = |path: &str| {
-        types.offset(path).ok_or_else(|| Diagnosis::Btf {
-            reason: format!("has no field `{path}`, which Longwave cannot do without"),
-        })
+        types
+            .offset(path)
+            .ok_or_else(|| Diagnosis::Btf { reason: format!("has no field `{path}`, which Longwave needs") })
     };
     Ok(Offsets {
         family: need("sock_common.skc_family")?,

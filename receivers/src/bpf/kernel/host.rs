@@ -69,11 +69,11 @@ fn step_fact(outcome: &Outcome) -> HostFact {
         _ if outcome.is_needed => (Verdict::Missing, ""),
         Step::Load("seed_files") => (
             Verdict::Degraded,
-            "Longwave runs without it: connections that are older than Longwave are seen, but without their processes",
+            "Longwave runs without it: older connections are reported without their processes",
         ),
         _ => (
             Verdict::Degraded,
-            "Longwave runs without it: connections that are older than Longwave and that no process has open are seen only when they close",
+            "Longwave runs without it: older connections that no process has open are reported only when they close",
         ),
     };
     let found = outcome.failure.as_ref().map_or("accepted".to_owned(), ToString::to_string);
@@ -130,13 +130,13 @@ fn all_namespaces() -> HostFact {
         found.paths.len(),
         if can { "all can be entered" } else { "CAP_SYS_ADMIN is missing" }
     );
-    let remedy = "grant CAP_SYS_ADMIN; without it, connections of other network namespaces are not seen if they are older than Longwave and no process has them open";
+    let remedy = "grant CAP_SYS_ADMIN; without it, older connections of other network namespaces that no process has open are not reported";
     HostFact::new("network namespaces", words, can, Verdict::Degraded, remedy)
 }
 
 fn processes() -> HostFact {
     let can = capabilities::can_see_processes();
     let words = if can { "all can be inspected" } else { "CAP_SYS_PTRACE is missing" };
-    let remedy = "grant CAP_SYS_PTRACE; without it, network namespaces that exist only through other processes are not found, and what CAP_SYS_ADMIN shows of them is not seen either";
+    let remedy = "grant CAP_SYS_PTRACE; without it, network namespaces that exist only through other processes are not found";
     HostFact::new("processes", words, can, Verdict::Degraded, remedy)
 }
