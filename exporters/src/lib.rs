@@ -1,11 +1,12 @@
-//! Exporters send records and windows to OpenTelemetry servers ([`otlp`]), to the standard output ([`stdout`]) and to record files
-//! ([`record_file`]).
+//! Exporters send records and windows to OpenTelemetry servers ([`otlp`]), to Prometheus ([`prometheus`]), to the standard output
+//! ([`stdout`]) and to record files ([`record_file`]).
 //!
 //! An exporter encodes batches and makes one delivery attempt at a time. The runtime provides the queue, retries and time limits.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod ordered_queue_config;
 pub mod otlp;
+pub mod prometheus;
 pub mod record_file;
 pub mod stdout;
 
@@ -13,5 +14,11 @@ use longwave_pipeline::component::ExporterFactory;
 
 /// Returns one factory for each exporter.
 pub fn factories() -> Vec<ExporterFactory> {
-    vec![otlp::grpc::factory(), otlp::http::factory(), stdout::factory(), record_file::factory()]
+    vec![
+        otlp::grpc::factory(),
+        otlp::http::factory(),
+        prometheus::factory(),
+        stdout::factory(),
+        record_file::factory(),
+    ]
 }

@@ -12,8 +12,10 @@ mod context;
 mod delivery_config;
 mod directory;
 mod error;
+mod exposition;
 mod factory;
 pub mod host;
+mod http_server;
 mod instruments;
 mod output;
 mod payload;
@@ -29,10 +31,14 @@ pub use context::{ExporterContext, ExtensionContext, ProcessorContext, ReceiverC
 pub use delivery_config::{DeliveryConfig, QueueConfig, RetryConfig};
 pub use directory::{Answer, CgroupName, Directories, Directory};
 pub use error::ComponentError;
+pub use exposition::{
+    Accepted, Family, FamilyKind, Format, Labels, Number as SampleNumber, Page, Samples, is_legacy_name,
+};
 pub use factory::{
     About, DataKind, ExporterFactory, ExtensionFactory, Factory, Prepared, ProcessorFactory, ReceiverFactory,
     Stability,
 };
+pub use http_server::{BasicAuthConfig, ClientAddress, HttpServer, ServerTlsConfig};
 pub use instruments::{ComponentMeter, Number, ObservedSource};
 pub use longwave_config::Signal;
 pub use output::{Delivered, RecordOutput};

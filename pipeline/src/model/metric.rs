@@ -76,9 +76,9 @@ pub const METRICS: [Metric; 14] = [
     metric!("sent_segments", "{segment}", Counter, "Segments sent, with or without data."),
     metric!("received_segments", "{segment}", Counter, "Segments received, with or without data."),
     metric!("retransmits", "{segment}", Counter, "Segments retransmitted."),
-    metric!("lost", "{segment}", Counter, "Segments that the stack took for lost."),
+    metric!("lost", "{segment}", Counter, "Segments that the kernel marked as lost."),
     metric!("connections.opened", "{connection}", Counter, "Connections that were established."),
-    metric!("connections.closed", "{connection}", Counter, "Established connections that ended."),
+    metric!("connections.closed", "{connection}", Counter, "Established connections that were closed."),
     metric!("connections.failed", "{connection}", Counter, "Active opens that were never established."),
     metric!("connections.active", "{connection}", UpDown, "Established connections at the window's end."),
     metric!(
@@ -87,9 +87,14 @@ pub const METRICS: [Metric; 14] = [
         Histogram,
         "Smoothed round trip, one sample per connection and window with acknowledged bytes."
     ),
-    metric!("connect.duration", "s", Histogram, "From the open to ESTABLISHED."),
-    metric!("connection.duration", "s", Histogram, "From the open to the end, of connections that ended."),
-    metric!("rtt.min", "s", Gauge, "Least round trip of the connections seen."),
+    metric!("connect.duration", "s", Histogram, "Time from the open to ESTABLISHED."),
+    metric!(
+        "connection.duration",
+        "s",
+        Histogram,
+        "Time from the open to the close of connections that were closed."
+    ),
+    metric!("min_rtt", "s", Gauge, "Minimum round trip of the connections observed."),
 ];
 
 /// The value of one point.
@@ -112,41 +117,68 @@ pub enum PointValue<'a> {
 /// Plain sums are always visited, even if they are zero. `connections.closed`, `connections.failed`, histograms and gauges are visited
 /// only if they have a value.
 pub fn for_each_point<'a>(measures: &'a Measures, visit: &mut dyn FnMut(Id, PointValue<'a>)) {
+    for id in Id::ALL {
+        for_each_point_of(id, measures, &mut |value| visit(id, value));
+    }
+}
+
+/// Visits the points of one metric, as [`for_each_point`] does.
+pub fn for_each_point_of<'a>(id: Id, measures: &'a Measures, visit: &mut dyn FnMut(PointValue<'a>)) {
     let totals = &measures.totals;
-    visit(Id::SentBytes, PointValue::Int(totals.sent_bytes));
-    visit(Id::ReceivedBytes, PointValue::Int(totals.received_bytes));
-    visit(Id::SentSegments, PointValue::Int(totals.sent_segments));
-    visit(Id::ReceivedSegments, PointValue::Int(totals.received_segments));
-    visit(Id::Retransmits, PointValue::Int(totals.retransmits));
-    visit(Id::Lost, PointValue::Int(totals.lost));
-    visit(Id::Opened, PointValue::Int(measures.opened));
-    for reason in CloseReason::ALL {
-        let count = measures.closed[reason as usize - 1];
-        if count > 0 {
-            visit(Id::Closed, PointValue::Closed(reason, count));
+    let histogram = match id {
+        Id::SentBytes => return visit(PointValue::Int(totals.sent_bytes)),
+        Id::ReceivedBytes => return visit(PointValue::Int(totals.received_bytes)),
+        Id::SentSegments => return visit(PointValue::Int(totals.sent_segments)),
+        Id::ReceivedSegments => return visit(PointValue::Int(totals.received_segments)),
+        Id::Retransmits => return visit(PointValue::Int(totals.retransmits)),
+        Id::Lost => return visit(PointValue::Int(totals.lost)),
+        Id::Opened => return visit(PointValue::Int(measures.opened)),
+        Id::Closed => {
+            let counts = CloseReason::ALL.into_iter().zip(measures.closed);
+            return counts.filter(|(_, count)| *count > 0).for_each(|(reason, count)| {
+                visit(PointValue::Closed(reason, count));
+            });
         }
-    }
-    for (reason, count) in &measures.failed {
-        visit(Id::Failed, PointValue::Failed(*reason, *count));
-    }
-    visit(Id::Active, PointValue::Int(measures.active));
-    for (id, histogram) in [
-        (Id::Rtt, &measures.rtt),
-        (Id::ConnectDuration, &measures.connect_duration),
-        (Id::ConnectionDuration, &measures.connection_duration),
-    ] {
-        if histogram.count() > 0 {
-            visit(id, PointValue::Histogram(histogram));
+        Id::Failed => {
+            return measures
+                .failed
+                .iter()
+                .for_each(|(reason, count)| visit(PointValue::Failed(*reason, *count)));
         }
-    }
-    if let Some(seconds) = measures.rtt_min {
-        visit(Id::RttMin, PointValue::Float(seconds));
+        Id::Active => return visit(PointValue::Int(measures.active)),
+        Id::RttMin => {
+            return measures.rtt_min.into_iter().for_each(|seconds| visit(PointValue::Float(seconds)));
+        }
+        Id::Rtt => &measures.rtt,
+        Id::ConnectDuration => &measures.connect_duration,
+        Id::ConnectionDuration => &measures.connection_duration,
+    };
+    if histogram.count() > 0 {
+        visit(PointValue::Histogram(histogram));
     }
 }
 
 // === impl Id ===
 
 impl Id {
+    /// All metrics, in the order of [`METRICS`].
+    pub const ALL: [Self; METRICS.len()] = [
+        Self::SentBytes,
+        Self::ReceivedBytes,
+        Self::SentSegments,
+        Self::ReceivedSegments,
+        Self::Retransmits,
+        Self::Lost,
+        Self::Opened,
+        Self::Closed,
+        Self::Failed,
+        Self::Active,
+        Self::Rtt,
+        Self::ConnectDuration,
+        Self::ConnectionDuration,
+        Self::RttMin,
+    ];
+
     /// Returns the metric's entry in [`METRICS`].
     pub fn metric(self) -> &'static Metric {
         &METRICS[self as usize]

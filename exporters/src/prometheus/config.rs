@@ -1,0 +1,144 @@
+//! Settings of `prometheus`.
+
+use std::collections::BTreeMap;
+
+use longwave_config::GoDuration;
+use longwave_pipeline::component::{
+    BasicAuthConfig, ComponentConfig, Problems, ServerTlsConfig, is_legacy_name,
+};
+use serde::{Deserialize, Serialize};
+
+/// Section of a `prometheus` exporter. Keys and defaults are those of the Collector's exporter where it has them.
+///
+/// ```yaml
+/// exporters:
+///   prometheus:
+///     endpoint: localhost:9464
+///     naming: otel
+///     translation_strategy: UnderscoreEscapingWithSuffixes
+///     metric_expiration: 5m
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PrometheusConfig {
+    /// `host:port` to listen on. The page is `/metrics`. Default `localhost:9464`.
+    pub endpoint: String,
+    /// Serves HTTPS. Default off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ServerTlsConfig>,
+    /// Requires a user name and a password. Default off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub basic_auth: Option<BasicAuthConfig>,
+    /// Which names metrics and labels have. Default `otel`.
+    pub naming: Naming,
+    /// How OpenTelemetry's names become Prometheus' names. Only used with `naming: otel`.
+    pub translation_strategy: TranslationStrategy,
+    /// Labels that all series have in addition. Default none.
+    pub const_labels: BTreeMap<String, String>,
+    /// Resource attributes as labels of all series. They are always labels of `target_info`.
+    pub resource_to_telemetry_conversion: ResourceConversion,
+    /// True leaves out the labels `otel_scope_name` and `otel_scope_version`. Only used with `naming: otel`. Default false.
+    pub without_scope_info: bool,
+    /// Longest time for which a series remains after its end. It is removed earlier if every scraper has seen its last value twice.
+    /// Default `5m`.
+    pub metric_expiration: GoDuration,
+    /// Domain of the cluster, for the fully qualified names of services in Istio's and Kmesh's labels. Default `cluster.local`.
+    pub cluster_domain: String,
+}
+
+/// Which names metrics and labels have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Naming {
+    /// Longwave's own, as by OTLP.
+    #[default]
+    Otel,
+    /// Those of Istio's standard metrics and of ztunnel, which Kiali reads. `sent` is from server to client for both reporters.
+    Istio,
+    /// Those of Kmesh, whose dashboards read them.
+    Kmesh,
+}
+
+/// How OpenTelemetry's names become Prometheus' names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TranslationStrategy {
+    /// Dots become underscores. Units and `_total` are appended.
+    #[default]
+    UnderscoreEscapingWithSuffixes,
+    /// Dots become underscores. Nothing is appended.
+    UnderscoreEscapingWithoutSuffixes,
+    /// Dots remain if the client accepts them. Units and `_total` are appended.
+    NoUTF8EscapingWithSuffixes,
+    /// Names remain as they are if the client accepts them.
+    NoTranslation,
+}
+
+/// `resource_to_telemetry_conversion`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ResourceConversion {
+    /// Whether all series have the resource attributes.
+    pub enabled: bool,
+}
+
+// === impl PrometheusConfig ===
+
+impl Default for PrometheusConfig {
+    fn default() -> Self {
+        Self {
+            endpoint: "localhost:9464".to_owned(),
+            tls: None,
+            basic_auth: None,
+            naming: Naming::default(),
+            translation_strategy: TranslationStrategy::default(),
+            const_labels: BTreeMap::new(),
+            resource_to_telemetry_conversion: ResourceConversion::default(),
+            without_scope_info: false,
+            metric_expiration: GoDuration::from_secs(300),
+            cluster_domain: "cluster.local".to_owned(),
+        }
+    }
+}
+
+impl ComponentConfig for PrometheusConfig {
+    fn validate(&self, problems: &mut Problems) {
+        if !self.endpoint.contains(':') {
+            problems.at("endpoint", "must be host:port, for example localhost:9464");
+        }
+        if let Some(tls) = &self.tls {
+            tls.validate(problems);
+        }
+        if let Some(auth) = &self.basic_auth {
+            auth.validate(problems);
+        }
+        for name in self.const_labels.keys() {
+            if !is_legacy_name(name) || name.contains(':') || name.starts_with("__") {
+                let text =
+                    "is not a label name: use letters, digits and _, and do not begin with a digit or __";
+                problems.at(format!("const_labels::{name}"), text);
+            } else if name == "le" {
+                problems.at("const_labels::le", "is the label of histogram buckets: choose another name");
+            }
+        }
+        if self.metric_expiration.is_zero() {
+            problems.at("metric_expiration", "must be positive, for example 5m");
+        }
+        if self.cluster_domain.is_empty() {
+            problems.at("cluster_domain", "must be set, for example to cluster.local");
+        }
+    }
+}
+
+// === impl TranslationStrategy ===
+
+impl TranslationStrategy {
+    /// Returns whether units and `_total` are appended.
+    pub(super) fn has_suffixes(self) -> bool {
+        matches!(self, Self::UnderscoreEscapingWithSuffixes | Self::NoUTF8EscapingWithSuffixes)
+    }
+
+    /// Returns whether dots become underscores.
+    pub(super) fn escapes(self) -> bool {
+        matches!(self, Self::UnderscoreEscapingWithSuffixes | Self::UnderscoreEscapingWithoutSuffixes)
+    }
+}

@@ -1,0 +1,209 @@
+//! [`Endpoint`]: answers scrapes of `/metrics`.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, State};
+use axum::http::header::{HeaderMap, WWW_AUTHENTICATE};
+use axum::http::{Response, StatusCode};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use longwave_pipeline::component::{
+    Accepted, BasicAuthConfig, ClientAddress, ComponentError, ExporterContext, Family, FamilyKind,
+    HttpServer, Labels, Page, SampleNumber as Number, Samples,
+};
+use longwave_pipeline::model::metric::{PointValue, for_each_point_of};
+use longwave_pipeline::model::{Window, key};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::config::PrometheusConfig;
+use super::names::{MetricNames, Names, Value};
+use super::store::{Store, StoredSeries};
+
+/// The page, and the server that has it.
+pub(super) struct Endpoint {
+    id: String,
+    config: PrometheusConfig,
+    page: Arc<PageSource>,
+    stop: CancellationToken,
+    server: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What a scrape needs.
+struct PageSource {
+    names: Arc<Names>,
+    store: Mutex<Store>,
+    auth: Option<BasicAuthConfig>,
+    permits: Semaphore,
+    scrapes: AtomicU64,
+}
+
+/// Maximum number of pages that are made at the same time, because each takes memory. Further scrapes wait.
+const MAX_CONCURRENT: usize = 4;
+
+// === impl Endpoint ===
+
+impl Endpoint {
+    pub(super) fn new(config: &PrometheusConfig, context: &ExporterContext) -> Self {
+        let names = Arc::new(Names::new(config, &context.resource));
+        let store = Store::new(Arc::clone(&names), config.metric_expiration.get());
+        let page = PageSource {
+            names,
+            store: Mutex::new(store),
+            auth: config.basic_auth.clone(),
+            permits: Semaphore::new(MAX_CONCURRENT),
+            scrapes: AtomicU64::new(0),
+        };
+        Self {
+            id: context.id.clone(),
+            config: config.clone(),
+            page: Arc::new(page),
+            stop: CancellationToken::new(),
+            server: Mutex::new(None),
+        }
+    }
+
+    /// Adds a window. Returns the number of series that were removed too early.
+    pub(super) fn add(&self, window: &Window, now: Instant) -> u64 {
+        self.page.store().add(window, now)
+    }
+
+    /// Returns the number of series.
+    pub(super) fn series(&self) -> usize {
+        self.page.store().len()
+    }
+
+    /// Returns the number of scrapes that were answered.
+    pub(super) fn scrapes(&self) -> u64 {
+        self.page.scrapes.load(Ordering::Relaxed)
+    }
+
+    /// Starts the server.
+    pub(super) async fn listen(&self) -> Result<(), ComponentError> {
+        let place = format!("exporters::{}: endpoint", self.id);
+        let server = HttpServer::bind(&place, &self.config.endpoint, self.config.tls.as_ref()).await?;
+        tracing::info!(exporter = self.id, address = %server.address(), "serves /metrics for Prometheus");
+        let router = Router::new().route("/metrics", get(scrape)).with_state(Arc::clone(&self.page));
+        let running = tokio::spawn(server.run(router, self.stop.clone()));
+        *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(running);
+        Ok(())
+    }
+
+    /// Stops the server when the responses that were begun are complete.
+    pub(super) async fn close(&self) {
+        self.stop.cancel();
+        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(server) = server {
+            // An error means that the server was aborted with the runtime.
+            let _ = server.await;
+        }
+    }
+
+    /// Makes the page as a scrape does.
+    #[cfg(test)]
+    pub(super) fn page(&self, client: IpAddr, accepted: Accepted, now: Instant) -> Vec<u8> {
+        self.page.page(client, accepted, now)
+    }
+}
+
+async fn scrape(
+    State(source): State<Arc<PageSource>>,
+    ConnectInfo(ClientAddress(client)): ConnectInfo<ClientAddress>,
+    headers: HeaderMap,
+) -> Response<Body> {
+    if source.auth.as_ref().is_some_and(|auth| !auth.accepts(&headers)) {
+        let challenge = [(WWW_AUTHENTICATE, "Basic realm=\"longwave\"")];
+        return (StatusCode::UNAUTHORIZED, challenge, "wrong user name or password\n").into_response();
+    }
+    // The semaphore is never closed.
+    let _permit = source.permits.acquire().await;
+    let accepted = Accepted::of_request(&headers);
+    let maker = Arc::clone(&source);
+    let response =
+        tokio::task::spawn_blocking(move || accepted.response(maker.page(client, accepted, Instant::now())));
+    match response.await {
+        Ok(response) => {
+            source.scrapes.fetch_add(1, Ordering::Relaxed);
+            response
+        }
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    }
+}
+
+// === impl PageSource ===
+
+impl PageSource {
+    fn store(&self) -> MutexGuard<'_, Store> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn page(&self, client: IpAddr, accepted: Accepted, now: Instant) -> Vec<u8> {
+        let groups = self.store().scrape(client, now);
+        let mut page = Page::new(accepted);
+        self.put_target_info(&mut page);
+        for (names, series) in self.names.groups().iter().zip(groups) {
+            let with_labels: Vec<(Labels, StoredSeries)> = series
+                .into_iter()
+                .map(|series| {
+                    let labels = page.labels(|label| self.names.for_each_label(names, &series.key, label));
+                    (labels, series)
+                })
+                .collect();
+            for metric in &names.metrics {
+                let MetricNames { name, unit, kind, help, .. } = metric;
+                page.family(Family { name, unit, kind: *kind, help }, |samples| {
+                    for (labels, series) in &with_labels {
+                        put_series(samples, metric, labels, series);
+                    }
+                });
+            }
+        }
+        page.finish()
+    }
+
+    fn put_target_info(&self, page: &mut Page) {
+        let family = Family {
+            name: "target",
+            unit: "",
+            kind: FamilyKind::Info,
+            help: "Resource attributes of Longwave.",
+        };
+        let labels = page.labels(|label| {
+            self.names.resource().iter().for_each(|(name, value)| label(name, value));
+        });
+        page.family(family, |samples| samples.gauge(&labels, None, Number::Int(1)));
+    }
+}
+
+fn put_series(samples: &mut Samples<'_>, metric: &MetricNames, labels: &Labels, series: &StoredSeries) {
+    let created = Some(series.created.0);
+    let id = match metric.value {
+        Value::Sum(sum) => {
+            return samples.counter(labels, None, Number::Int(sum(&series.key, &series.sums)), created);
+        }
+        Value::Points(id) => id,
+    };
+    for_each_point_of(id, &series.sums, &mut |value| match value {
+        PointValue::Int(number) if metric.kind == FamilyKind::Gauge => {
+            samples.gauge(labels, None, Number::Int(number));
+        }
+        PointValue::Int(number) => samples.counter(labels, None, Number::Int(number), created),
+        PointValue::Closed(reason, count) => {
+            samples.counter(labels, Some((key::CLOSE_REASON, reason.as_str())), Number::Int(count), created);
+        }
+        PointValue::Failed(reason, count) => {
+            let reason = reason.to_string();
+            samples.counter(labels, Some((key::ERROR_TYPE, &reason)), Number::Int(count), created);
+        }
+        PointValue::Float(number) => samples.gauge(labels, None, Number::Float(number)),
+        PointValue::Histogram(histogram) => {
+            samples.histogram(labels, histogram.bounds(), histogram.counts(), histogram.sum(), created);
+        }
+    });
+}

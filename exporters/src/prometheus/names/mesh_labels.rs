@@ -1,0 +1,156 @@
+//! Labels of Istio's standard metrics, which Kmesh has as well. A label is never empty: what is not known is `unknown`, as in Istio.
+
+use std::fmt::Write;
+
+use longwave_pipeline::model::{FlowKey, Rfc3339, SeriesKey, UNKNOWN, WorkloadKey};
+
+use super::MeshGroup;
+
+/// Makes labels with Istio's names.
+#[derive(Debug)]
+pub(super) struct MeshLabels {
+    /// Such as `.svc.cluster.local`.
+    service_suffix: String,
+    /// Name of the cluster. Kiali ignores series with the cluster `unknown`, so that there is no label without a name.
+    cluster: Option<String>,
+}
+
+/// Pod labels that name the canonical service, in their order of precedence.
+const SERVICE_LABELS: [&str; 3] = ["service.istio.io/canonical-name", "app.kubernetes.io/name", "app"];
+/// Pod labels that name the canonical revision, in their order of precedence.
+const REVISION_LABELS: [&str; 3] =
+    ["service.istio.io/canonical-revision", "app.kubernetes.io/version", "version"];
+/// What the attributes of pod labels begin with.
+const POD_LABEL: &str = "k8s.pod.label.";
+
+/// One end of a flow, and the names of its labels.
+struct End {
+    workload: &'static str,
+    namespace: &'static str,
+    canonical_service: &'static str,
+    canonical_revision: &'static str,
+    principal: &'static str,
+    app: &'static str,
+    version: &'static str,
+    cluster: &'static str,
+}
+
+macro_rules! end {
+    ($end:literal) => {
+        End {
+            workload: concat!($end, "_workload"),
+            namespace: concat!($end, "_workload_namespace"),
+            canonical_service: concat!($end, "_canonical_service"),
+            canonical_revision: concat!($end, "_canonical_revision"),
+            principal: concat!($end, "_principal"),
+            app: concat!($end, "_app"),
+            version: concat!($end, "_version"),
+            cluster: concat!($end, "_cluster"),
+        }
+    };
+}
+
+const SOURCE: End = end!("source");
+const DESTINATION: End = end!("destination");
+
+// === impl MeshLabels ===
+
+impl MeshLabels {
+    pub(super) fn new(cluster_domain: &str, resource: &[(String, String)]) -> Self {
+        let cluster = resource.iter().find(|(key, _)| key == "k8s.cluster.name");
+        Self {
+            service_suffix: format!(".svc.{cluster_domain}"),
+            cluster: cluster.map(|(_, name)| name.clone()),
+        }
+    }
+
+    /// Visits the labels of a series. The overflow series has no ends, so that all its labels are unknown.
+    pub(super) fn for_each(&self, group: MeshGroup, key: &SeriesKey, visit: &mut dyn FnMut(&str, &str)) {
+        let unknown = WorkloadKey::default();
+        let flow = key.flow();
+        visit("reporter", flow.map_or(UNKNOWN, |flow| flow.reporter.as_str()));
+        self.end(&SOURCE, flow.map_or(&unknown, |flow| &flow.source), visit);
+        let destination = flow.and_then(|flow| flow.destination.as_ref()).unwrap_or(&unknown);
+        self.end(&DESTINATION, destination, visit);
+        if group.service {
+            self.service(flow, visit);
+        }
+        visit("request_protocol", "tcp");
+        visit("response_flags", "-");
+        visit("connection_security_policy", UNKNOWN);
+        if group.pod {
+            pod(flow, destination, visit);
+        }
+        if group.connection {
+            connection(flow, visit);
+        }
+    }
+
+    fn end(&self, end: &End, workload: &WorkloadKey, visit: &mut dyn FnMut(&str, &str)) {
+        let name = known(&workload.name);
+        visit(end.workload, name);
+        visit(end.namespace, known(&workload.namespace));
+        visit(end.canonical_service, first_label(workload, &SERVICE_LABELS).unwrap_or(name));
+        // Istio calls the revision of a workload without such a label `latest`.
+        let revision = if name == UNKNOWN { UNKNOWN } else { "latest" };
+        visit(end.canonical_revision, first_label(workload, &REVISION_LABELS).unwrap_or(revision));
+        visit(end.principal, UNKNOWN);
+        visit(end.app, first_label(workload, &["app"]).unwrap_or(UNKNOWN));
+        visit(end.version, first_label(workload, &["version"]).unwrap_or(UNKNOWN));
+        // Only workloads of Kubernetes are in the cluster.
+        if let Some(cluster) = self.cluster.as_ref().filter(|_| !workload.namespace.is_empty()) {
+            visit(end.cluster, cluster);
+        }
+    }
+
+    fn service(&self, flow: Option<&FlowKey>, visit: &mut dyn FnMut(&str, &str)) {
+        let (name, namespace) = match flow {
+            Some(flow) => (known(&flow.service.name), known(&flow.service.namespace)),
+            None => (UNKNOWN, UNKNOWN),
+        };
+        if name != UNKNOWN && namespace != UNKNOWN {
+            visit("destination_service", &format!("{name}.{namespace}{}", self.service_suffix));
+        } else {
+            visit("destination_service", name);
+        }
+        visit("destination_service_name", name);
+        visit("destination_service_namespace", namespace);
+    }
+}
+
+fn pod(flow: Option<&FlowKey>, destination: &WorkloadKey, visit: &mut dyn FnMut(&str, &str)) {
+    let details = destination.details.as_deref();
+    let mut address = String::new();
+    if let Some(connection) = flow.and_then(|flow| flow.connection.as_deref()) {
+        // Writing to a string cannot fail.
+        let _ = write!(address, "{}", connection.destination.address);
+    }
+    visit("destination_pod_address", known(&address));
+    visit("destination_pod_namespace", known(&destination.namespace));
+    visit("destination_pod_name", details.map_or(UNKNOWN, |details| known(&details.pod)));
+}
+
+fn connection(flow: Option<&FlowKey>, visit: &mut dyn FnMut(&str, &str)) {
+    let connection = flow.and_then(|flow| flow.connection.as_deref());
+    let opened = connection.and_then(|connection| connection.opened);
+    let opened = opened.map(|opened| Rfc3339(opened).to_string());
+    visit("start_time", opened.as_deref().unwrap_or(UNKNOWN));
+    let ends = connection.map(|connection| (connection.source, connection.destination));
+    let ends = ends.map(|(source, destination)| (source.to_string(), destination.to_string()));
+    let (source, destination) = ends.as_ref().map_or((UNKNOWN, UNKNOWN), |(s, d)| (s, d));
+    visit("source_address", source);
+    visit("destination_address", destination);
+}
+
+/// Returns the value of the first of these pod labels that the workload has.
+fn first_label<'a>(workload: &'a WorkloadKey, labels: &[&str]) -> Option<&'a str> {
+    let known = &workload.details.as_deref()?.labels;
+    labels.iter().find_map(|wanted| {
+        let label = known.iter().find(|label| label.key.name().strip_prefix(POD_LABEL) == Some(wanted))?;
+        Some(&*label.value).filter(|value| !value.is_empty())
+    })
+}
+
+fn known(text: &str) -> &str {
+    if text.is_empty() { UNKNOWN } else { text }
+}

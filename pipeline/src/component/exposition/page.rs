@@ -1,0 +1,203 @@
+//! [`Page`]: metric families with their samples.
+
+use super::negotiation::{Accepted, Format};
+use super::protobuf::{self, Metric, MetricFamily};
+use super::text;
+
+/// A page under construction.
+#[derive(Debug)]
+pub struct Page {
+    accepted: Accepted,
+    out: Vec<u8>,
+}
+
+/// A metric family: metrics with the same name.
+#[derive(Clone, Copy, Debug)]
+pub struct Family<'a> {
+    /// Name, without the suffix `_total` of a counter.
+    pub name: &'a str,
+    /// Unit, such as `bytes`. It is only shown if the name ends with it.
+    pub unit: &'a str,
+    /// Kind of the metrics.
+    pub kind: FamilyKind,
+    /// Description.
+    pub help: &'a str,
+}
+
+/// Kind of a family's metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FamilyKind {
+    /// Monotonic sum. Its samples have the suffix `_total`.
+    Counter,
+    /// Monotonic sum. Its samples have the suffix `_total` only in OpenMetrics, which requires it.
+    CounterWithoutSuffix,
+    /// Current value.
+    Gauge,
+    /// Explicit-bucket histogram.
+    Histogram,
+    /// Facts as labels. The samples have the suffix `_info` and the value 1.
+    Info,
+}
+
+/// The labels of a series, encoded for the format of one page.
+#[derive(Clone, Debug, Default)]
+pub struct Labels {
+    pub(super) encoded: Vec<u8>,
+}
+
+/// Writes the samples of one family.
+#[derive(Debug)]
+pub struct Samples<'p> {
+    family: Family<'p>,
+    writer: Writer<'p>,
+}
+
+#[derive(Debug)]
+enum Writer<'p> {
+    Text { out: &'p mut Vec<u8>, accepted: Accepted, scratch: text::Scratch },
+    Protobuf(MetricFamily),
+}
+
+// === impl Page ===
+
+impl Page {
+    /// Creates an empty page for a client.
+    pub fn new(accepted: Accepted) -> Self {
+        Self { accepted, out: Vec::new() }
+    }
+
+    /// Encodes labels, for any number of samples of this page. `visit` calls its argument with each name and value. Names are valid or are
+    /// escaped; their order does not matter.
+    pub fn labels(&self, visit: impl FnOnce(&mut dyn FnMut(&str, &str))) -> Labels {
+        let mut encoded = Vec::new();
+        match self.accepted.format {
+            Format::Protobuf => visit(&mut |name, value| {
+                protobuf::put_label(&mut encoded, &text::escaped(name, self.accepted.utf8_names), value);
+            }),
+            Format::OpenMetrics | Format::Text => visit(&mut |name, value| {
+                text::put_label(&mut encoded, name, value, self.accepted.utf8_names);
+            }),
+        }
+        Labels { encoded }
+    }
+
+    /// Appends a family. `write` writes its samples. A family without samples is left out.
+    pub fn family(&mut self, family: Family<'_>, write: impl FnOnce(&mut Samples<'_>)) {
+        let Self { accepted, out } = self;
+        let name = text::escaped(family.name, accepted.utf8_names);
+        let family = Family { name: &name, ..family };
+        match accepted.format {
+            Format::Protobuf => {
+                let mut samples = Samples { family, writer: Writer::Protobuf(protobuf::new_family(&family)) };
+                write(&mut samples);
+                if let Writer::Protobuf(message) = samples.writer {
+                    protobuf::put_family(out, &message);
+                }
+            }
+            Format::OpenMetrics | Format::Text => {
+                let before = out.len();
+                text::put_metadata(out, &family, *accepted);
+                let begin = out.len();
+                let writer = Writer::Text { out, accepted: *accepted, scratch: text::Scratch::default() };
+                write(&mut Samples { family, writer });
+                if out.len() == begin {
+                    out.truncate(before);
+                }
+            }
+        }
+    }
+
+    /// Returns the complete body.
+    pub fn finish(mut self) -> Vec<u8> {
+        if self.accepted.format == Format::OpenMetrics {
+            self.out.extend_from_slice(b"# EOF\n");
+        }
+        self.out
+    }
+}
+
+// === impl Samples ===
+
+impl Samples<'_> {
+    /// Writes a counter. `created` is the time at which it was 0, in nanoseconds since the Unix epoch, if known. `extra` is one more label.
+    pub fn counter(
+        &mut self,
+        labels: &Labels,
+        extra: Option<(&str, &str)>,
+        value: Number,
+        created: Option<u64>,
+    ) {
+        match &mut self.writer {
+            Writer::Protobuf(family) => {
+                family.metrics.push(Metric::counter(labels, extra, value.as_f64(), created));
+            }
+            Writer::Text { out, accepted, scratch } => {
+                let is_open_metrics = accepted.format == Format::OpenMetrics;
+                let has_suffix = is_open_metrics || self.family.kind == FamilyKind::Counter;
+                let mut series =
+                    text::SeriesWriter::new(out, scratch, self.family.name, labels, extra, *accepted);
+                series.number(if has_suffix { "_total" } else { "" }, value);
+                if let Some(created) = created.filter(|_| is_open_metrics) {
+                    series.created(created);
+                }
+            }
+        }
+    }
+
+    /// Writes a gauge, or the facts of an info.
+    pub fn gauge(&mut self, labels: &Labels, extra: Option<(&str, &str)>, value: Number) {
+        match &mut self.writer {
+            Writer::Protobuf(family) => family.metrics.push(Metric::gauge(labels, extra, value.as_f64())),
+            Writer::Text { out, accepted, scratch } => {
+                let suffix = if self.family.kind == FamilyKind::Info { "_info" } else { "" };
+                text::SeriesWriter::new(out, scratch, self.family.name, labels, extra, *accepted)
+                    .number(suffix, value);
+            }
+        }
+    }
+
+    /// Writes a histogram. `counts` has one element more than `bounds`: the samples above the last bound. `created` is as for a counter.
+    pub fn histogram(
+        &mut self,
+        labels: &Labels,
+        bounds: &[f64],
+        counts: &[u64],
+        sum: f64,
+        created: Option<u64>,
+    ) {
+        match &mut self.writer {
+            Writer::Protobuf(family) => {
+                family.metrics.push(Metric::histogram(labels, bounds, counts, sum, created));
+            }
+            Writer::Text { out, accepted, scratch } => {
+                let is_open_metrics = accepted.format == Format::OpenMetrics;
+                let mut series =
+                    text::SeriesWriter::new(out, scratch, self.family.name, labels, None, *accepted);
+                series.histogram(bounds, counts, sum);
+                if let Some(created) = created.filter(|_| is_open_metrics) {
+                    series.created(created);
+                }
+            }
+        }
+    }
+}
+
+/// Value of a sample.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Number {
+    /// Whole number. Text formats show all its digits.
+    Int(u64),
+    /// Number with a fraction.
+    Float(f64),
+}
+
+// === impl Number ===
+
+impl Number {
+    fn as_f64(self) -> f64 {
+        match self {
+            Self::Int(number) => number as f64,
+            Self::Float(number) => number,
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The text formats. They differ in `# UNIT`, `_created`, the names of counters and infos, and the last line.
+
+use std::borrow::Cow;
+use std::io::Write;
+
+use super::negotiation::{Accepted, Format};
+use super::page::{Family, FamilyKind, Labels, Number};
+
+/// Returns whether Prometheus accepts the name without quotes: `[a-zA-Z_:][a-zA-Z0-9_:]*`.
+pub fn is_legacy_name(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && name.chars().all(is_legacy_character)
+}
+
+fn is_legacy_character(character: char) -> bool {
+    character.is_ascii_alphanumeric() || matches!(character, '_' | ':')
+}
+
+/// Returns the name, with underscores for characters that are not allowed unless `utf8_names`.
+pub(super) fn escaped(name: &str, utf8_names: bool) -> Cow<'_, str> {
+    if utf8_names || is_legacy_name(name) {
+        return Cow::Borrowed(name);
+    }
+    let mut text: String = name.chars().map(|c| if is_legacy_character(c) { c } else { '_' }).collect();
+    if text.starts_with(|c: char| c.is_ascii_digit()) {
+        text.insert(0, '_');
+    }
+    Cow::Owned(text)
+}
+
+/// Appends `name="value"`, after a comma if it is not the first.
+pub(super) fn put_label(out: &mut Vec<u8>, name: &str, value: &str, utf8_names: bool) {
+    if !out.is_empty() {
+        out.push(b',');
+    }
+    put_name(out, &escaped(name, utf8_names));
+    out.extend_from_slice(b"=\"");
+    put_escaped(out, value, true);
+    out.push(b'"');
+}
+
+/// Appends a name, in quotes if it needs them.
+fn put_name(out: &mut Vec<u8>, name: &str) {
+    if is_legacy_name(name) {
+        out.extend_from_slice(name.as_bytes());
+    } else {
+        out.push(b'"');
+        put_escaped(out, name, true);
+        out.push(b'"');
+    }
+}
+
+fn put_escaped(out: &mut Vec<u8>, text: &str, in_quotes: bool) {
+    for byte in text.bytes() {
+        match byte {
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'"' if in_quotes => out.extend_from_slice(b"\\\""),
+            other => out.push(other),
+        }
+    }
+}
+
+/// Appends the lines about the family.
+pub(super) fn put_metadata(out: &mut Vec<u8>, family: &Family<'_>, accepted: Accepted) {
+    let is_open_metrics = accepted.format == Format::OpenMetrics;
+    // The text format describes samples, OpenMetrics the family that they belong to.
+    let suffix = match family.kind {
+        FamilyKind::Counter if !is_open_metrics => "_total",
+        FamilyKind::Info if !is_open_metrics => "_info",
+        _ => "",
+    };
+    let name = format!("{}{suffix}", family.name);
+    let kind = match family.kind {
+        FamilyKind::Counter | FamilyKind::CounterWithoutSuffix => "counter",
+        FamilyKind::Gauge => "gauge",
+        FamilyKind::Histogram => "histogram",
+        FamilyKind::Info if is_open_metrics => "info",
+        FamilyKind::Info => "gauge",
+    };
+    let mut line = |keyword: &str| {
+        out.extend_from_slice(keyword.as_bytes());
+        put_name(out, &name);
+    };
+    line("# HELP ");
+    out.push(b' ');
+    put_escaped(out, family.help, is_open_metrics);
+    let mut line = |keyword: &str, text: &str| {
+        out.extend_from_slice(keyword.as_bytes());
+        put_name(out, &name);
+        out.push(b' ');
+        out.extend_from_slice(text.as_bytes());
+    };
+    line("\n# TYPE ", kind);
+    let has_unit = family.name.strip_suffix(family.unit).is_some_and(|rest| rest.ends_with(['_', '.']));
+    if is_open_metrics && has_unit && !family.unit.is_empty() {
+        line("\n# UNIT ", family.unit);
+    }
+    out.push(b'\n');
+}
+
+/// Buffer for the labels of one series.
+pub(super) type Scratch = Vec<u8>;
+
+/// Writes the samples of one series.
+pub(super) struct SeriesWriter<'a> {
+    out: &'a mut Vec<u8>,
+    name: &'a str,
+    /// Labels, without braces.
+    labels: &'a [u8],
+    is_open_metrics: bool,
+}
+
+impl<'a> SeriesWriter<'a> {
+    pub(super) fn new(
+        out: &'a mut Vec<u8>,
+        scratch: &'a mut Scratch,
+        name: &'a str,
+        labels: &'a Labels,
+        extra: Option<(&str, &str)>,
+        accepted: Accepted,
+    ) -> Self {
+        let labels = match extra {
+            None => &labels.encoded,
+            Some((extra, value)) => {
+                scratch.clear();
+                scratch.extend_from_slice(&labels.encoded);
+                put_label(scratch, extra, value, accepted.utf8_names);
+                scratch
+            }
+        };
+        Self { out, name, labels, is_open_metrics: accepted.format == Format::OpenMetrics }
+    }
+
+    /// Writes one sample.
+    pub(super) fn number(&mut self, suffix: &str, value: Number) {
+        self.head(suffix, None);
+        put_number(self.out, value);
+        self.out.push(b'\n');
+    }
+
+    /// Writes the buckets, which are cumulative, the sum and the count.
+    pub(super) fn histogram(&mut self, bounds: &[f64], counts: &[u64], sum: f64) {
+        let mut cumulative = 0;
+        for (index, count) in counts.iter().enumerate() {
+            cumulative += count;
+            self.head("_bucket", Some(bounds.get(index).copied().unwrap_or(f64::INFINITY)));
+            put_number(self.out, Number::Int(cumulative));
+            self.out.push(b'\n');
+        }
+        self.number("_sum", Number::Float(sum));
+        self.number("_count", Number::Int(cumulative));
+    }
+
+    /// Writes the time of creation, in seconds.
+    pub(super) fn created(&mut self, nanos: u64) {
+        self.head("_created", None);
+        let (seconds, nanos) = (nanos / 1_000_000_000, nanos % 1_000_000_000);
+        // Writing to a vector cannot fail.
+        let _ = writeln!(self.out, "{seconds}.{:03}", nanos / 1_000_000);
+    }
+
+    /// Writes everything before the value.
+    fn head(&mut self, suffix: &str, bound: Option<f64>) {
+        let Self { out, name, labels, is_open_metrics } = self;
+        let is_plain = is_legacy_name(name);
+        if is_plain {
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(suffix.as_bytes());
+        }
+        if !is_plain || !labels.is_empty() || bound.is_some() {
+            out.push(b'{');
+            let mut separator: &[u8] = b"";
+            if !is_plain {
+                out.push(b'"');
+                put_escaped(out, name, true);
+                out.extend_from_slice(suffix.as_bytes());
+                out.push(b'"');
+                separator = b",";
+            }
+            if !labels.is_empty() {
+                out.extend_from_slice(separator);
+                out.extend_from_slice(labels);
+                separator = b",";
+            }
+            if let Some(bound) = bound {
+                out.extend_from_slice(separator);
+                out.extend_from_slice(b"le=\"");
+                put_bound(out, bound, *is_open_metrics);
+                out.push(b'"');
+            }
+            out.push(b'}');
+        }
+        out.push(b' ');
+    }
+}
+
+/// Appends a bucket's bound. OpenMetrics requires a fraction, so that all clients write the same label.
+fn put_bound(out: &mut Vec<u8>, bound: f64, is_open_metrics: bool) {
+    let before = out.len();
+    put_number(out, Number::Float(bound));
+    if is_open_metrics && bound.is_finite() && !out[before..].contains(&b'.') {
+        out.extend_from_slice(b".0");
+    }
+}
+
+fn put_number(out: &mut Vec<u8>, value: Number) {
+    // Writing to a vector cannot fail.
+    let _ = match value {
+        Number::Int(number) => write!(out, "{number}"),
+        Number::Float(f64::INFINITY) => write!(out, "+Inf"),
+        Number::Float(f64::NEG_INFINITY) => write!(out, "-Inf"),
+        Number::Float(number) => write!(out, "{number}"),
+    };
+}

@@ -1,0 +1,148 @@
+//! [`Listener`]: accepts connections, at most [`MAX_CONNECTIONS`] at a time, and does the TLS handshake of each in a task of its own.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::extract::connect_info::Connected;
+use axum::serve::IncomingStream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+/// Maximum number of connections. Others wait in the kernel's queue.
+const MAX_CONNECTIONS: usize = 64;
+/// Time limit of a TLS handshake.
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
+/// Wait after an accept failed, for example because the process has no descriptor left.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+pub(super) struct Listener {
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    permits: Arc<Semaphore>,
+    handshakes: JoinSet<Option<(Connection, SocketAddr)>>,
+}
+
+/// An accepted connection.
+pub(super) struct Connection {
+    stream: Stream,
+    _permit: OwnedSemaphorePermit,
+}
+
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// Address of a client, which handlers can extract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientAddress(pub IpAddr);
+
+// === impl Listener ===
+
+impl Listener {
+    pub(super) fn new(listener: TcpListener, tls: Option<TlsAcceptor>) -> Self {
+        let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        Self { listener, tls, permits, handshakes: JoinSet::new() }
+    }
+}
+
+impl axum::serve::Listener for Listener {
+    type Io = Connection;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Connection, SocketAddr) {
+        loop {
+            let permits = Arc::clone(&self.permits);
+            let next = async {
+                // The semaphore is never closed.
+                let permit = permits.acquire_owned().await.map_err(io::Error::other)?;
+                let (stream, address) = self.listener.accept().await?;
+                Ok::<_, io::Error>((permit, stream, address))
+            };
+            let accepted = tokio::select! {
+                accepted = next => accepted,
+                Some(done) = self.handshakes.join_next() => match done {
+                    Ok(Some(connection)) => return connection,
+                    _ => continue,
+                },
+            };
+            match (accepted, &self.tls) {
+                (Ok((permit, stream, address)), None) => {
+                    return (Connection { stream: Stream::Plain(stream), _permit: permit }, address);
+                }
+                (Ok((permit, stream, address)), Some(tls)) => {
+                    let handshake = tls.accept(stream);
+                    self.handshakes.spawn(async move {
+                        let stream = tokio::time::timeout(HANDSHAKE_LIMIT, handshake).await.ok()?.ok()?;
+                        let stream = Stream::Tls(Box::new(stream));
+                        Some((Connection { stream, _permit: permit }, address))
+                    });
+                }
+                (Err(error), _) => {
+                    tracing::debug!(%error, "cannot accept a connection");
+                    tokio::time::sleep(RETRY_AFTER).await;
+                }
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+impl Connected<IncomingStream<'_, Listener>> for ClientAddress {
+    fn connect_info(stream: IncomingStream<'_, Listener>) -> Self {
+        Self(stream.remote_addr().ip().to_canonical())
+    }
+}
+
+// === impl Connection ===
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Stream::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Stream::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Stream::Tls(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! [`HttpServer`]: serves pages for Prometheus and for probes, with or without TLS.
+
+mod config;
+mod listener;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use crate::component::error::ComponentError;
+pub use config::{BasicAuthConfig, ServerTlsConfig};
+pub use listener::ClientAddress;
+use listener::Listener;
+
+/// A bound server.
+pub struct HttpServer {
+    listener: TcpListener,
+    address: SocketAddr,
+    tls: Option<TlsAcceptor>,
+}
+
+/// Time for responses to be completed after a stop.
+const GRACE_PERIOD: Duration = Duration::from_secs(5);
+
+// === impl HttpServer ===
+
+impl HttpServer {
+    /// Binds `address` (`host:port`). `place` is the setting, such as `exporters::prometheus: endpoint`.
+    ///
+    /// # Errors
+    /// The address cannot be bound, or a file of the TLS settings cannot be read.
+    pub async fn bind(
+        place: &str,
+        address: &str,
+        tls: Option<&ServerTlsConfig>,
+    ) -> Result<Self, ComponentError> {
+        let failed = |error: std::io::Error| {
+            let remedy = match error.kind() {
+                std::io::ErrorKind::AddrInUse => "another process listens there: choose another port",
+                std::io::ErrorKind::PermissionDenied => {
+                    "ports below 1024 need CAP_NET_BIND_SERVICE: choose another port"
+                }
+                _ => "write host:port with an address of this host, for example localhost:8888",
+            };
+            ComponentError::new(format!("{place}: cannot listen on {address:?}: {error} ({remedy})"))
+        };
+        let tls = tls.map(|tls| tls.load(place)).transpose()?;
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Self { listener, address, tls: tls.map(|tls| TlsAcceptor::from(Arc::new(tls))) })
+    }
+
+    /// Returns the bound address.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stop` fires and the responses are complete. Handlers can extract
+    /// [`ConnectInfo<ClientAddress>`](axum::extract::ConnectInfo).
+    pub async fn run(self, router: Router, stop: CancellationToken) {
+        let listener = Listener::new(self.listener, self.tls);
+        let service = router.into_make_service_with_connect_info::<ClientAddress>();
+        let server = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
+        let limit = async {
+            stop.cancelled().await;
+            tokio::time::sleep(GRACE_PERIOD).await;
+        };
+        tokio::select! {
+            // `axum::serve` never returns an error.
+            _ = server => {}
+            () = limit => {}
+        }
+    }
+}
