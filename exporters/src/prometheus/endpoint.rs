@@ -1,8 +1,8 @@
 //! [`Endpoint`]: answers scrapes of `/metrics`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use axum::Router;
@@ -33,6 +33,9 @@ pub(super) struct Endpoint {
     page: Arc<PageSource>,
     stop: CancellationToken,
     server: Mutex<Option<JoinHandle<()>>>,
+    /// Address that the server is bound to, for tests.
+    #[cfg(test)]
+    address: OnceLock<SocketAddr>,
 }
 
 /// What a scrape needs.
@@ -66,6 +69,8 @@ impl Endpoint {
             page: Arc::new(page),
             stop: CancellationToken::new(),
             server: Mutex::new(None),
+            #[cfg(test)]
+            address: OnceLock::new(),
         }
     }
 
@@ -90,6 +95,8 @@ impl Endpoint {
         let server = HttpServer::bind(&place, &self.config.endpoint, self.config.tls.as_ref()).await?;
         tracing::info!(exporter = self.id, address = %server.address(), "serves /metrics for Prometheus");
         let router = Router::new().route("/metrics", get(scrape)).with_state(Arc::clone(&self.page));
+        #[cfg(test)]
+        let _ = self.address.set(server.address());
         let running = tokio::spawn(server.run(router, self.stop.clone()));
         *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(running);
         Ok(())
@@ -103,6 +110,12 @@ impl Endpoint {
             // An error means that the server was aborted with the runtime.
             let _ = server.await;
         }
+    }
+
+    /// Returns the bound address.
+    #[cfg(test)]
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        self.address.get().copied()
     }
 
     /// Makes the page as a scrape does.
