@@ -18,7 +18,7 @@ use longwave_pipeline::component::{
 };
 use longwave_pipeline::model::metric::{PointValue, for_each_point_of};
 use longwave_pipeline::model::{Window, key};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -45,6 +45,8 @@ struct PageSource {
     auth: Option<BasicAuthConfig>,
     permits: Semaphore,
     scrapes: AtomicU64,
+    /// Notified after each scrape.
+    scraped: Notify,
 }
 
 /// Maximum number of pages that are made at the same time, because each takes memory. Further scrapes wait.
@@ -62,6 +64,7 @@ impl Endpoint {
             auth: config.basic_auth.clone(),
             permits: Semaphore::new(MAX_CONCURRENT),
             scrapes: AtomicU64::new(0),
+            scraped: Notify::new(),
         };
         Self {
             id: context.id.clone(),
@@ -102,8 +105,15 @@ impl Endpoint {
         Ok(())
     }
 
-    /// Stops the server when the responses that were begun are complete.
+    /// Waits for a last scrape, as configured. Stops the server when the responses that were begun are complete.
     pub(super) async fn close(&self) {
+        let limit = self.config.final_scrape_timeout.get();
+        if tokio::time::timeout(limit, self.page.await_scrape()).await.is_err() && !limit.is_zero() {
+            tracing::warn!(
+                exporter = self.id,
+                "the last windows were not scraped within final_scrape_timeout {limit:?}"
+            );
+        }
         self.stop.cancel();
         let server = self.server.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(server) = server {
@@ -143,6 +153,7 @@ async fn scrape(
     match response.await {
         Ok(response) => {
             source.scrapes.fetch_add(1, Ordering::Relaxed);
+            source.scraped.notify_waiters();
             response
         }
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
@@ -154,6 +165,17 @@ async fn scrape(
 impl PageSource {
     fn store(&self) -> MutexGuard<'_, Store> {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until all scrapers have seen the last window.
+    async fn await_scrape(&self) {
+        loop {
+            let scraped = self.scraped.notified();
+            if self.store().is_scraped() {
+                return;
+            }
+            scraped.await;
+        }
     }
 
     fn page(&self, client: IpAddr, accepted: Accepted, now: Instant) -> Vec<u8> {

@@ -2,7 +2,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use flate2::read::GzDecoder;
-use longwave_config::Secret;
+use longwave_config::{GoDuration, Secret};
 use longwave_pipeline::component::{BasicAuthConfig, Exporter, Pusher, Signal};
 use longwave_pipeline::model::{Batch, UnixNanos, Window};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -90,6 +90,24 @@ async fn basic_auth() {
     assert!(get(&endpoint, "/metrics", right).await.0.starts_with("HTTP/1.1 200"));
     assert_eq!(endpoint.scrapes(), 1);
     endpoint.shutdown().await.unwrap();
+}
+
+/// *Scenario*: a stop with `final_scrape_timeout`, after a window that was not scraped. Then a scrape comes.
+/// *Guarantees*: the stop waits for the scrape, which gets the window, and then completes.
+#[tokio::test]
+async fn a_stop_waits_for_the_last_scrape() {
+    let config = PrometheusConfig { final_scrape_timeout: GoDuration::from_secs(600), ..plain() };
+    let endpoint = started(config).await;
+    get(&endpoint, "/metrics", "").await;
+    let window = Window { start: UnixNanos(0), end: UnixNanos(5), series: vec![series(&key("web"), 100, 1)] };
+    endpoint.add(&window, std::time::Instant::now());
+    let stop = endpoint.shutdown();
+    tokio::pin!(stop);
+    // The stop waits, because it has been polled once and is pending.
+    assert!(futures_util::poll!(&mut stop).is_pending());
+    let (scrape, stopped) = tokio::join!(get(&endpoint, "/metrics", ""), stop);
+    assert!(String::from_utf8(scrape.1).unwrap().contains("} 100\n"));
+    assert!(stopped.is_ok());
 }
 
 /// *Scenario*: the address is in use.
