@@ -50,12 +50,12 @@ const MEASURES: &[&str] = &[
     "rtt",
     "connect.duration",
     "connection.duration",
-    "rtt.min",
+    "min_rtt",
 ];
 
 /// Returns whether the points of a measure start with the window. Gauges and measures that are always cumulative do not.
 fn has_window_start(name: &str) -> bool {
-    !name.ends_with(".connections.active") && !name.ends_with(".rtt.min")
+    !name.ends_with(".connections.active") && !name.ends_with(".min_rtt")
 }
 
 /// Returns all points of a body of `/v1/metrics`, and the temporality of each metric by name.

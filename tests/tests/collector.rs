@@ -103,7 +103,7 @@ fn assert_equal(sink: &HttpSink, finished: &Finished, counters: Temporality) {
     for (name, temporality) in temporalities {
         let expected = if name.ends_with("connections.active") {
             Temporality::Cumulative
-        } else if name.ends_with("rtt.min") {
+        } else if name.ends_with("min_rtt") {
             Temporality::None
         } else {
             counters

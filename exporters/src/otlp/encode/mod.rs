@@ -14,7 +14,7 @@ mod request;
 #[cfg(test)]
 mod tests;
 
-pub use envelope::SCOPE_NAME;
+pub use envelope::{SCHEMA_URL, SCOPE_NAME};
 pub use logs::LogsEncoder;
 pub use metrics::MetricsEncoder;
 
