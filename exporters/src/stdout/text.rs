@@ -9,7 +9,7 @@ use longwave_pipeline::model::{
     Workload,
 };
 
-use super::units;
+use crate::units;
 
 /// Appends the line of a record.
 pub(super) fn log(record: &ConnectionRecord, out: &mut Vec<u8>) {

@@ -10,6 +10,7 @@ mod metrics;
 mod points;
 mod protobuf;
 mod request;
+mod sentence;
 
 #[cfg(test)]
 mod tests;

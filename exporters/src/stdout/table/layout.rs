@@ -4,9 +4,9 @@ use std::collections::HashSet;
 
 use longwave_pipeline::model::Level;
 
-use super::super::units;
 use super::fit::{cut_middle, pad, width};
 use super::rows::Row;
+use crate::units;
 
 /// Cells between columns.
 const GAP: usize = 2;
