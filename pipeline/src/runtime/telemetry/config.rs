@@ -112,14 +112,15 @@ impl TelemetryConfig {
     /// Reports invalid values below `service::telemetry`.
     pub(crate) fn validate(&self, errors: &mut Vec<ConfigError>) {
         for (key, value) in &self.resource {
-            let problem = match value {
-                _ if key.trim().is_empty() => "the key of an attribute must not be empty",
+            let (field, problem) = match value {
+                _ if key.trim().is_empty() => {
+                    ("resource".to_owned(), "the key of an attribute must not be empty")
+                }
                 Some(value) if value.trim().is_empty() => {
-                    "must not be empty (to remove the attribute, write null)"
+                    (format!("resource::{key}"), "must not be empty (to remove the attribute, write null)")
                 }
                 Some(_) | None => continue,
             };
-            let field = format!("resource::{key}");
             errors.push(ConfigError::new("service::telemetry", problem).field(&*field));
         }
         let mut report = |field: &str, message: &str| {

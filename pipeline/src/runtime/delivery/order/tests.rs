@@ -25,12 +25,13 @@ enum Outcome {
 }
 
 /// What the attempts of one payload do: how long each takes, and its result. Later attempts are accepted immediately.
-type Script = Vec<(Duration, Outcome)>;
+type Script = VecDeque<(Duration, Outcome)>;
 
 /// A server that follows scripts.
 #[derive(Default)]
 struct ScriptedPusher {
-    scripts: Mutex<BTreeMap<(u64, usize), VecDeque<(Duration, Outcome)>>>,
+    /// By batch and index of the payload.
+    scripts: Mutex<BTreeMap<(u64, usize), Script>>,
     /// Batch of each start and end of an attempt.
     events: Mutex<Vec<u64>>,
     /// Batch of each payload that was accepted.
@@ -127,7 +128,7 @@ impl Bench {
         let batch = self.batches;
         self.batches += 1;
         let payload = |(index, script): (usize, Script)| {
-            self.pusher.scripts.lock().unwrap().insert((batch, index), script.into());
+            self.pusher.scripts.lock().unwrap().insert((batch, index), script);
             Payload { bytes: format!("{batch} {index}").into(), items: 2, traffic_bytes: 10 }
         };
         let payloads: Vec<_> = scripts.into_iter().enumerate().map(payload).collect();
@@ -177,7 +178,7 @@ async fn windows_arrive_in_order() {
 #[tokio::test(start_paused = true)]
 async fn without_order_no_batch_waits() {
     let mut bench = Bench::new(QueueConfig::default(), false);
-    bench.put(vec![vec![(Duration::ZERO, Outcome::Retryable)]]).await.unwrap();
+    bench.put(vec![[(Duration::ZERO, Outcome::Retryable)].into()]).await.unwrap();
     for _ in 0..3 {
         bench.put(vec![Script::new()]).await.unwrap();
     }
@@ -192,7 +193,7 @@ async fn without_order_no_batch_waits() {
 #[tokio::test(start_paused = true)]
 async fn a_panic_does_not_block_later_windows() {
     let mut bench = Bench::new(QueueConfig::default(), true);
-    bench.put(vec![vec![(Duration::from_secs(1), Outcome::Panic)]]).await.unwrap();
+    bench.put(vec![[(Duration::from_secs(1), Outcome::Panic)].into()]).await.unwrap();
     for _ in 0..3 {
         bench.put(vec![Script::new()]).await.unwrap();
     }
@@ -209,7 +210,7 @@ fn windows() -> impl Strategy<Value = Vec<(Vec<Script>, u64)>> {
         2 => Just(Outcome::Permanent),
     ];
     let time = prop_oneof![Just(0_u64), 1..8_000_u64].prop_map(Duration::from_millis);
-    let script = prop::collection::vec((time, outcome), 0..4);
+    let script = prop::collection::vec_deque((time, outcome), 0..4);
     let window = prop::collection::vec(script, 0..4);
     prop::collection::vec((window, prop_oneof![Just(0), 0..6_000_u64]), 1..30)
 }
@@ -244,7 +245,7 @@ proptest! {
             let put = async {
                 for (number, (mut window, pause)) in windows.into_iter().enumerate() {
                     if fatal == Some(number) && let Some(first) = window.first_mut() {
-                        first.insert(0, (Duration::from_millis(300), Outcome::Fatal));
+                        first.push_front((Duration::from_millis(300), Outcome::Fatal));
                     }
                     bench.put(window).await?;
                     tokio::time::sleep(Duration::from_millis(pause)).await;
