@@ -31,6 +31,7 @@ fn key_values(key: &SeriesKey) -> Vec<KeyValue> {
             AttributeValue::Int(number) => any_value::Value::IntValue(number as i64),
             AttributeValue::Float(number) => any_value::Value::DoubleValue(number),
             AttributeValue::Bool(value) => any_value::Value::BoolValue(value),
+            AttributeValue::Unknown => return,
         };
         let (key, value) = (key.to_owned(), Some(AnyValue { value: Some(value) }));
         pairs.push(KeyValue { key, value, ..KeyValue::default() });

@@ -39,7 +39,7 @@ fn record(index: usize) -> ConnectionRecord {
 /// Returns a window with [`SERIES`] series of one level, which have sums and samples.
 pub fn busy_window(level: Level) -> Window {
     let series = (0..SERIES).map(|index| {
-        let mut measures = Measures { opened: 3, active: 10, rtt_min: Some(0.0001), ..Measures::default() };
+        let mut measures = Measures { opened: 3, active: 10, min_rtt: Some(0.0001), ..Measures::default() };
         measures.totals.sent_bytes = 123_456_789;
         measures.totals.received_bytes = 987_654;
         measures.count_closed(CloseReason::Fin);
