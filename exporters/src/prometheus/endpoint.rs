@@ -103,6 +103,7 @@ impl Endpoint {
     }
 
     /// Returns the bound address. `None` before the start.
+    #[cfg(test)]
     pub(super) fn address(&self) -> Option<SocketAddr> {
         self.address.get().copied()
     }
