@@ -8,7 +8,6 @@ use std::process::{Command, ExitCode, Stdio};
 use longwave_testing::{harness, tests};
 use longwave_tests::config::merged;
 use longwave_tests::control_plane::ControlPlane;
-use longwave_tests::faulty_proxy::FaultyProxy;
 use longwave_tests::helm::{self, Helm, NAMESPACE};
 use longwave_tests::{binary, cluster};
 use serde::Deserialize;
@@ -232,10 +231,8 @@ fn the_api_server_accepts_every_combination() {
     let helm = chart();
     let kubectl = cluster::programs(&["kubectl", "etcd", "kube-apiserver"]).join("kubectl");
     let plane = ControlPlane::start();
-    let proxy = FaultyProxy::new(plane.server.clone());
-    proxy.listen();
     let folder = tempfile::tempdir().unwrap();
-    let kubeconfig = proxy.kubeconfig(folder.path(), &plane.token);
+    let kubeconfig = plane.kubeconfig();
     let run = |arguments: &[&str]| {
         let mut command = Command::new(&kubectl);
         let output = command.arg("--kubeconfig").arg(&kubeconfig).args(arguments).output().unwrap();

@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use longwave_tests::cgroup::Cgroup;
 use longwave_tests::control_plane::ControlPlane;
 use longwave_tests::end::End;
-use longwave_tests::faulty_proxy::FaultyProxy;
 use longwave_tests::longwave::{Longwave, free_address};
 use longwave_tests::network::Listener;
 use longwave_tests::{Family, Network};
@@ -27,7 +26,6 @@ pub struct Source {
     pub exporter: SocketAddr,
     _folder: TempDir,
     _plane: ControlPlane,
-    _proxy: FaultyProxy,
 }
 
 // === impl Source ===
@@ -36,10 +34,8 @@ impl Source {
     /// Starts everything. `web` in namespace `shop` is a client of the service `db`, whose workload is `db`.
     pub fn start() -> Self {
         let plane = ControlPlane::start();
-        let proxy = FaultyProxy::new(plane.server.clone());
-        proxy.listen();
         let folder = TempDir::new().unwrap();
-        let kubeconfig = proxy.kubeconfig(folder.path(), &plane.token);
+        let kubeconfig = plane.kubeconfig();
 
         let network = Network::loopback(Family::V4);
         let (web, db) = (Cgroup::new("web"), Cgroup::new("db"));
@@ -96,8 +92,8 @@ impl Source {
         }));
         let client = web.within(|| network.connect(listener.address).unwrap());
         let long = (client, listener.accept().unwrap());
-        let (_folder, _plane, _proxy) = (folder, plane, proxy);
-        Self { network, web, listener, closed, long, longwave, exporter, _folder, _plane, _proxy }
+        let (_folder, _plane) = (folder, plane);
+        Self { network, web, listener, closed, long, longwave, exporter, _folder, _plane }
     }
 
     /// Address of the self-telemetry.
