@@ -16,7 +16,7 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use criterion::Criterion;
 use longwave_config::{ConfigPath, Value};
-use longwave_pipeline::component::{Answer, CgroupName, Directory, ExtensionContext};
+use longwave_pipeline::component::{Answer, CgroupName, Directory, ExtensionContext, Health};
 use longwave_pipeline::model::{Endpoint, UnixNanos};
 use tokio_util::sync::CancellationToken;
 
@@ -189,7 +189,9 @@ async fn fill_directory(server: &Server) -> (Arc<dyn Directory>, CancellationTok
         .map_err(|e| e.to_string())
         .unwrap();
     let meter = opentelemetry::global::meter("bench");
-    let extension = (prepared.create)(ExtensionContext { id: "kubernetes".to_owned(), meter }).unwrap();
+    let extension =
+        (prepared.create)(ExtensionContext { id: "kubernetes".to_owned(), meter, health: Health::default() })
+            .unwrap();
     let directory = extension.directory().unwrap();
     let stop = CancellationToken::new();
     tokio::spawn(extension.start(stop.clone()).await.unwrap());

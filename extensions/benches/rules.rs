@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use longwave_extensions::static_file::{StaticConfig, StaticExtension};
-use longwave_pipeline::component::{CgroupName, Extension, ExtensionContext};
+use longwave_pipeline::component::{CgroupName, Extension, ExtensionContext, Health};
 use longwave_pipeline::model::{Endpoint, UnixNanos};
 use opentelemetry::metrics::MeterProvider;
 use opentelemetry::metrics::noop::NoopMeterProvider;
@@ -35,8 +35,11 @@ fn rules(c: &mut Criterion) {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), text).unwrap();
     let config = StaticConfig { file: file.path().display().to_string(), ..StaticConfig::default() };
-    let context =
-        ExtensionContext { id: "static".to_owned(), meter: NoopMeterProvider::new().meter("bench") };
+    let context = ExtensionContext {
+        id: "static".to_owned(),
+        meter: NoopMeterProvider::new().meter("bench"),
+        health: Health::default(),
+    };
     let directory = StaticExtension::new(&config, &context).unwrap().directory().unwrap();
 
     let mut next = 0_u32;

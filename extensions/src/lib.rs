@@ -1,8 +1,9 @@
-//! Extensions that resolve names: each watches one source (Kubernetes, Docker, a file) once for all processors of all pipelines. Look-ups
-//! through [`longwave_pipeline::component::Directory`] are served from memory.
+//! Extensions. Most resolve names: each watches one source (Kubernetes, Docker, a file) once for all processors of all pipelines. Look-ups
+//! through [`longwave_pipeline::component::Directory`] are served from memory. [`health_check`] serves the health of the pipelines.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod docker;
+pub mod health_check;
 pub mod history;
 pub mod kubernetes;
 mod rfc3339;
@@ -12,5 +13,5 @@ use longwave_pipeline::component::ExtensionFactory;
 
 /// Returns one factory for each extension.
 pub fn factories() -> Vec<ExtensionFactory> {
-    vec![kubernetes::factory(), docker::factory(), static_file::factory()]
+    vec![kubernetes::factory(), docker::factory(), static_file::factory(), health_check::factory()]
 }

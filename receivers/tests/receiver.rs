@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use longwave_config::GoDuration;
 use longwave_pipeline::component::{
-    ComponentError, Receiver, ReceiverContext, RecordOutput, Running, Signal,
+    ComponentError, Health, Receiver, ReceiverContext, RecordOutput, Running, Signal,
 };
 use longwave_pipeline::model::{
     Batch, CloseReason, ConnectionRecord, End, Event, FailReason, PassEnd, Role, Totals,
@@ -36,6 +36,7 @@ async fn start(config: Config, signals: &[Signal]) -> Result<Run, ComponentError
         id: "bpf".into(),
         signals: signals.to_vec(),
         meter: opentelemetry::global::meter("test"),
+        health: Health::default(),
     };
     let (output, batches) = RecordOutput::pair(256);
     let stop = CancellationToken::new();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use longwave_pipeline::component::{Accounting, Registry, with_causes};
+use longwave_pipeline::component::{Accounting, Health, Registry, with_causes};
 use longwave_pipeline::runtime::{MetricConfig, MetricLevel, Runtime, RuntimeEnvironment, Telemetry};
 
 use super::configuration::{self, Configured};
@@ -82,8 +82,12 @@ impl Graph {
         let accounting = Accounting::default();
         let resource = Arc::new(resource::detect());
         let telemetry = telemetry(configured, &resource, &accounting).await?;
-        let environment =
-            RuntimeEnvironment { accounting: accounting.clone(), meter: telemetry.meter(), resource };
+        let environment = RuntimeEnvironment {
+            accounting: accounting.clone(),
+            meter: telemetry.meter(),
+            resource,
+            health: Health::default(),
+        };
         match Runtime::start(&configured.plan, &environment).await {
             Ok(runtime) => {
                 tracing::info!("Everything is ready. Begin running and processing data.");

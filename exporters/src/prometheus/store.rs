@@ -20,6 +20,8 @@ pub(super) struct Store {
     live: HashMap<(usize, Level), LiveSeries>,
     scrapers: HashMap<IpAddr, Scraper>,
     expiration: Duration,
+    /// When the last window was added.
+    last_window: Option<Instant>,
     /// Number of series of all groups that have ended.
     ended: usize,
 }
@@ -68,12 +70,21 @@ const MAX_SCRAPERS: usize = 1_000;
 impl Store {
     pub(super) fn new(names: Arc<Names>, expiration: Duration) -> Self {
         let groups = names.groups().iter().map(|_| IndexMap::new()).collect();
-        Self { names, groups, live: HashMap::new(), scrapers: HashMap::new(), expiration, ended: 0 }
+        Self {
+            names,
+            groups,
+            live: HashMap::new(),
+            scrapers: HashMap::new(),
+            expiration,
+            last_window: None,
+            ended: 0,
+        }
     }
 
     /// Adds a window. Returns the number of series that were removed before their last value could be scraped twice.
     pub(super) fn add(&mut self, window: &Window, now: Instant) -> u64 {
         self.expire(now);
+        self.last_window = Some(now);
         for series in &window.series {
             self.add_series(series, window.end, now);
         }
@@ -92,6 +103,12 @@ impl Store {
             None => {}
         }
         self.groups.iter().map(|group| group.values().cloned().collect()).collect()
+    }
+
+    /// Returns whether all scrapers have seen the last window. False if there is no scraper.
+    pub(super) fn is_scraped(&self) -> bool {
+        let Some(last_window) = self.last_window else { return true };
+        self.scrapers.values().map(|scraper| scraper.last).min().is_some_and(|last| last > last_window)
     }
 
     /// Returns the number of series of the page.

@@ -7,6 +7,7 @@ use opentelemetry::metrics::Meter;
 
 use crate::component::accounting::Node;
 use crate::component::directory::Directories;
+use crate::component::health::Health;
 use crate::component::shared::Shared;
 
 /// What a new extension receives.
@@ -16,6 +17,8 @@ pub struct ExtensionContext {
     pub id: String,
     /// For the component's self-telemetry. See [`ComponentMeter`](crate::component::ComponentMeter).
     pub meter: Meter,
+    /// Health of the graph.
+    pub health: Health,
 }
 
 /// What a new receiver receives.
@@ -27,6 +30,8 @@ pub struct ReceiverContext {
     pub signals: Vec<Signal>,
     /// For the component's self-telemetry (losses in the kernel, durations of passes, …).
     pub meter: Meter,
+    /// Supervises a receiver that declares its interval ([`Health::receiver`]).
+    pub health: Health,
 }
 
 /// What a new processor receives.

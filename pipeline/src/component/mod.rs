@@ -14,6 +14,7 @@ mod directory;
 mod error;
 mod exposition;
 mod factory;
+mod health;
 pub mod host;
 mod http_server;
 mod instruments;
@@ -38,6 +39,8 @@ pub use factory::{
     About, DataKind, ExporterFactory, ExtensionFactory, Factory, Prepared, ProcessorFactory, ReceiverFactory,
     Stability,
 };
+pub(crate) use health::StageProgress;
+pub use health::{Health, HealthStatus, ReceiverProgress};
 pub use http_server::{BasicAuthConfig, ClientAddress, HttpServer, ServerTlsConfig};
 pub use instruments::{ComponentMeter, Number, ObservedSource};
 pub use longwave_config::Signal;

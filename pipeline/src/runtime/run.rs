@@ -21,8 +21,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::component::{
-    Accounting, ComponentError, Directories, Exporter, ExporterContext, Extension, ExtensionContext, Node,
-    NodeKind, Processor, ProcessorContext, Receiver, ReceiverContext, RecordOutput, Shared,
+    Accounting, ComponentError, Directories, Exporter, ExporterContext, Extension, ExtensionContext, Health,
+    Node, NodeKind, Processor, ProcessorContext, Receiver, ReceiverContext, RecordOutput, Shared,
+    with_causes,
 };
 use crate::runtime::delivery::{SHUTDOWN_LIMIT, SendingQueue};
 use crate::runtime::graph::{
@@ -44,6 +45,7 @@ pub struct Runtime {
     extensions: JoinSet<EndedTask>,
     /// Fires when all stages have ended and no longer need the extensions.
     stop_extensions: CancellationToken,
+    health: Health,
 }
 
 /// What all processors receive.
@@ -68,6 +70,8 @@ pub struct RuntimeEnvironment {
     pub meter: Meter,
     /// Resource attributes of Longwave.
     pub resource: Arc<Vec<(String, String)>>,
+    /// Health of the graph.
+    pub health: Health,
 }
 
 /// Why the graph could not start, or failed.
@@ -106,9 +110,13 @@ impl Runtime {
             stop: CancellationToken::new(),
             extensions: JoinSet::new(),
             stop_extensions: CancellationToken::new(),
+            health: environment.health.clone(),
         };
         match runtime.start_all(plan, environment).await {
-            Ok(()) => Ok(runtime),
+            Ok(()) => {
+                runtime.health.all_started();
+                Ok(runtime)
+            }
             Err(error) => {
                 runtime.stop();
                 // Only the first failure is returned.
@@ -125,8 +133,12 @@ impl Runtime {
     /// The first component that cannot be created.
     pub fn dry_run(plan: &Plan, resource: &Arc<Vec<(String, String)>>) -> Result<(), RuntimeError> {
         let meter = SdkMeterProvider::default().meter("dry_run");
-        let environment =
-            RuntimeEnvironment { accounting: Accounting::default(), meter, resource: Arc::clone(resource) };
+        let environment = RuntimeEnvironment {
+            accounting: Accounting::default(),
+            meter,
+            resource: Arc::clone(resource),
+            health: Health::default(),
+        };
         let (_, shared_by_processors) = create_extensions(plan, &environment)?;
         plan.exporters.iter().try_for_each(|planned| create_exporter(planned, &environment).map(drop))?;
         for pipeline in &plan.pipelines {
@@ -185,6 +197,7 @@ impl Runtime {
 
     /// Stops the receivers; the other stages follow. May be called at any time and repeatedly.
     pub fn stop(&self) {
+        self.health.stopping("the pipelines are stopping");
         self.stop.cancel();
     }
 
@@ -205,6 +218,7 @@ impl Runtime {
                     source: ComponentError::with_source("its task panicked or was aborted", lost),
                 },
             };
+            self.health.stopping(with_causes(&error));
             self.stop.cancel();
             failure.get_or_insert_with(|| (error, Instant::now() + FAILURE_LIMIT));
         }
@@ -254,8 +268,10 @@ impl Runtime {
         let (sender, input) = channel(STAGE_QUEUE, vec![Arc::clone(&node)]);
         let queue =
             SendingQueue::start(&planned.id, pusher, exporter.delivery(), Arc::clone(&node), &self.stop);
-        let running = stage::run_exporter(exporter, input, queue, Arc::clone(&node));
-        self.spawn(format!("exporter {:?}", planned.id), Some(node), running);
+        let what = format!("exporter {:?}", planned.id);
+        let progress = self.health.stage(&what);
+        let running = stage::run_exporter(exporter, input, queue, Arc::clone(&node), progress);
+        self.spawn(what, Some(node), running);
         Ok(sender)
     }
 
@@ -276,7 +292,8 @@ impl Runtime {
             let room = if position == 0 { RECEIVER_QUEUE } else { STAGE_QUEUE };
             let (sender, input) = channel(room, vec![Arc::clone(&node)]);
             let what = format!("processor {:?} of pipeline {:?}", planned.id, pipeline.id);
-            let running = stage::run_processor(processor, input, FanOut { targets: next }, Arc::clone(&node));
+            let (output, progress) = (FanOut { targets: next }, self.health.stage(&what));
+            let running = stage::run_processor(processor, input, output, Arc::clone(&node), progress);
             self.spawn(what, Some(node), running);
             next = vec![sender];
         }
@@ -330,7 +347,8 @@ fn create_extensions(
 ) -> Result<(Vec<(String, Box<dyn Extension>)>, ProcessorEnvironment), RuntimeError> {
     let mut created = Vec::new();
     for PlannedExtension { id, prepared } in &plan.extensions {
-        let context = ExtensionContext { id: id.clone(), meter: environment.meter.clone() };
+        let (meter, health) = (environment.meter.clone(), environment.health.clone());
+        let context = ExtensionContext { id: id.clone(), meter, health };
         let extension = (prepared.create)(context);
         created.push((id.clone(), extension.map_err(|source| RuntimeError::start(id, "extension", source))?));
     }
@@ -384,7 +402,8 @@ fn create_receiver(
     environment: &RuntimeEnvironment,
 ) -> Result<Box<dyn Receiver>, RuntimeError> {
     let signals = planned.pipelines.iter().map(|index| plan.pipelines[*index].signal).collect();
-    let context = ReceiverContext { id: planned.id.clone(), signals, meter: environment.meter.clone() };
+    let (meter, health) = (environment.meter.clone(), environment.health.clone());
+    let context = ReceiverContext { id: planned.id.clone(), signals, meter, health };
     (planned.prepared.create)(context).map_err(|source| RuntimeError::start(&planned.id, "receiver", source))
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::component::{ComponentError, DropReason, Exporter, Node, Processor};
+use crate::component::{ComponentError, DropReason, Exporter, Node, Processor, StageProgress};
 use crate::model::Batch;
 use crate::runtime::delivery::SendingQueue;
 
@@ -40,14 +40,19 @@ pub(super) async fn run_processor(
     mut input: Input,
     output: FanOut,
     node: Arc<Node>,
+    progress: StageProgress,
 ) -> Result<(), ComponentError> {
     let mut out = Vec::new();
     while let Some(batch) = input.receiver.recv().await {
         node.add_incoming(batch.items());
+        let busy = progress.busy();
         processor.process(batch, &mut out)?;
+        drop(busy);
         output.send_all(&mut out, &node).await;
     }
+    let busy = progress.busy();
     processor.finish(&mut out)?;
+    drop(busy);
     output.send_all(&mut out, &node).await;
     Ok(())
 }
@@ -67,8 +72,9 @@ pub(super) async fn run_exporter(
     mut input: Input,
     mut queue: SendingQueue,
     node: Arc<Node>,
+    progress: StageProgress,
 ) -> Result<(), ComponentError> {
-    let result = export(&mut *exporter, &mut input, &mut queue, &node).await;
+    let result = export(&mut *exporter, &mut input, &mut queue, &node, &progress).await;
     drop(input);
     match result {
         Ok(()) => queue.shutdown().await,
@@ -84,6 +90,7 @@ async fn export(
     input: &mut Input,
     queue: &mut SendingQueue,
     node: &Node,
+    progress: &StageProgress,
 ) -> Result<(), ComponentError> {
     loop {
         let batch = tokio::select! {
@@ -92,7 +99,10 @@ async fn export(
         };
         let Some(batch) = batch else { return Ok(()) };
         node.add_incoming(batch.items());
-        match exporter.encode(&batch) {
+        let busy = progress.busy();
+        let encoded = exporter.encode(&batch);
+        drop(busy);
+        match encoded {
             Ok(payloads) => {
                 let mut payloads = payloads.into_iter();
                 while let Some(payload) = payloads.next() {

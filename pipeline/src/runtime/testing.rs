@@ -20,6 +20,8 @@ pub(crate) struct World {
     pub log: Arc<Mutex<Vec<String>>>,
     pub results: Arc<Mutex<VecDeque<Result<Pushed, PushError>>>>,
     pub delivered: Arc<Mutex<Vec<Bytes>>>,
+    /// While it is locked, a processor with `fail: wait` does not return.
+    pub gate: Arc<Mutex<()>>,
 }
 
 /// Configuration of every test component.
@@ -96,8 +98,8 @@ impl World {
             receivers: vec![Factory::new(
                 about("gen", BOTH, None),
                 move |config: &TestConfig, context: ReceiverContext| {
-                    Ok(Box::new(Gen { config: config.clone(), id: context.id, world: a.clone() })
-                        as Box<dyn Receiver>)
+                    let (config, world) = (config.clone(), a.clone());
+                    Ok(Box::new(Gen { config, context, world }) as Box<dyn Receiver>)
                 },
             )],
             processors: vec![
@@ -165,7 +167,7 @@ impl Extension for Who {
 
 struct Gen {
     config: TestConfig,
-    id: String,
+    context: ReceiverContext,
     world: World,
 }
 
@@ -179,8 +181,13 @@ impl Receiver for Gen {
         if self.config.fail == "start" {
             return Err(ComponentError::new("configured to fail"));
         }
-        self.world.log(format!("start {}", self.id));
+        let id = self.context.id.clone();
+        // Declares an interval, but no pass ends.
+        let silent = (self.config.fail == "silent")
+            .then(|| self.context.health.receiver(&id, self.config.every.get()));
+        self.world.log(format!("start {id}"));
         Ok(Box::pin(async move {
+            let _silent = silent;
             let records = vec![ConnectionRecord::blank(); self.config.records as usize];
             for _ in 0..self.config.batches {
                 output.send(Batch::records(records.clone())).await;
@@ -193,7 +200,7 @@ impl Receiver for Gen {
             }
             output.pass_end(PassEnd { tick: UnixNanos(1), last: true });
             output.flush().await;
-            self.world.log(format!("end {}", self.id));
+            self.world.log(format!("end {id}"));
             Ok(())
         }))
     }
@@ -209,6 +216,9 @@ impl Processor for Pass {
         assert!(self.config.fail != "panic", "configured to panic");
         if self.config.fail == "run" {
             return Err(ComponentError::new("configured to fail"));
+        }
+        if self.config.fail == "wait" {
+            drop(self.world.gate.lock());
         }
         out.push(batch);
         Ok(())

@@ -80,8 +80,9 @@ impl BpfReceiver {
             shared_cgroups: cgroup::shared(),
         };
         let sink = Pipelines::new(output, executor, interval / 4);
-        let worker =
-            Worker::new(kernel, Tracker::new(rules, sink), Timeline::new(interval, Reading::now()), stats);
+        let (tracker, timeline) = (Tracker::new(rules, sink), Timeline::new(interval, Reading::now()));
+        let progress = self.context.health.receiver(id, interval);
+        let worker = Worker::new(kernel, tracker, timeline, stats, progress);
         // If the receiving side is gone, `stop` is readable too.
         let _ = ready.send(());
         worker.run(stop.as_fd()).map(Pipelines::into_output).map_err(|error| failed(error.into()))

@@ -21,6 +21,8 @@ pub trait Source {
     fn wait(&mut self, stop: BorrowedFd<'_>, at_most: Duration) -> bool;
     /// Returns the loss counters of the kernel side.
     fn losses(&self) -> Losses;
+    /// Returns why the kernel side no longer sees all connections, if it does not.
+    fn fault(&self) -> Option<String>;
     /// Returns the kernel's statistics of the programs.
     fn program_stats(&self) -> Vec<ProgramStatistics>;
 }
@@ -51,6 +53,10 @@ impl Source for Kernel {
 
     fn losses(&self) -> Losses {
         Kernel::losses(self)
+    }
+
+    fn fault(&self) -> Option<String> {
+        Kernel::fault(self)
     }
 
     fn program_stats(&self) -> Vec<ProgramStatistics> {

@@ -7,6 +7,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use longwave_pipeline::component::ReceiverProgress;
 use longwave_pipeline::model::UnixNanos;
 
 use super::kernel::{PassError, Transition};
@@ -28,6 +29,9 @@ pub struct Worker<K, S> {
     tracker: Tracker<S>,
     timeline: Timeline,
     stats: Arc<Stats>,
+    progress: ReceiverProgress,
+    /// Fault of the last pass, which was logged.
+    fault: Option<String>,
     failures: u32,
     samples_lost: u64,
     gone_rotated: Instant,
@@ -38,12 +42,20 @@ pub struct Worker<K, S> {
 
 impl<K: Source, S: Sink> Worker<K, S> {
     /// Creates the worker. [`Self::run`] starts it.
-    pub fn new(source: K, tracker: Tracker<S>, timeline: Timeline, stats: Arc<Stats>) -> Self {
+    pub fn new(
+        source: K,
+        tracker: Tracker<S>,
+        timeline: Timeline,
+        stats: Arc<Stats>,
+        progress: ReceiverProgress,
+    ) -> Self {
         Self {
             source,
             tracker,
             timeline,
             stats,
+            progress,
+            fault: None,
             failures: 0,
             samples_lost: 0,
             gone_rotated: Instant::now(),
@@ -103,6 +115,8 @@ impl<K: Source, S: Sink> Worker<K, S> {
             stats.programs = self.source.program_stats();
             stats.discards = self.tracker.discards();
         });
+        let failure = result.as_ref().err().map(|error| format!("the last pass failed: {error}"));
+        self.report_progress(failure.or_else(|| self.source.fault()));
         match result {
             Ok(report) => {
                 self.failures = 0;
@@ -126,6 +140,15 @@ impl<K: Source, S: Sink> Worker<K, S> {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Reports the end of a pass. Logs a fault of the kernel side once.
+    fn report_progress(&mut self, fault: Option<String>) {
+        if let Some(fault) = fault.as_ref().filter(|_| self.fault != fault) {
+            tracing::error!("the bpf receiver does not see all connections, restart longwave: {fault}");
+        }
+        self.fault.clone_from(&fault);
+        self.progress.pass_ended(fault);
     }
 
     /// Drains all transitions. `tick`, if given, is the end of the window of all of them.

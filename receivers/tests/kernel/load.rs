@@ -54,3 +54,14 @@ pub fn privileged_the_probe_agrees_with_loading() {
         assert_ne!(fact.verdict, Verdict::Missing, "{fact:?}");
     }
 }
+
+/// *Scenario*: the copies of `state` are detached, and attached again.
+/// *Guarantees*: the kernel side reports a fault while they are detached, and only then.
+pub fn privileged_detached_programs_are_a_fault() {
+    let mut kernel = kernel(&Options { max_connections: 64, ..Options::default() });
+    assert_eq!(kernel.fault(), None);
+    kernel.set_attached(false).unwrap();
+    assert_eq!(kernel.fault().as_deref(), Some("the program `state` is detached"));
+    kernel.set_attached(true).unwrap();
+    assert_eq!(kernel.fault(), None);
+}

@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         load::privileged_every_combination_of_switches_loads,
         load::privileged_unusual_options_load,
         load::privileged_the_probe_agrees_with_loading,
+        load::privileged_detached_programs_are_a_fault,
         opening::privileged_a_connection_that_opens_has_not_vanished,
         seeding::privileged_older_connections_are_seeded_once,
         seeding::privileged_other_namespaces_and_orphans_are_seeded,

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use longwave_pipeline::component::{Directory, Extension, ExtensionContext};
+use longwave_pipeline::component::{Directory, Extension, ExtensionContext, Health};
 use longwave_pipeline::model::UnixNanos;
 use opentelemetry::metrics::MeterProvider;
 use opentelemetry::metrics::noop::NoopMeterProvider;
@@ -25,8 +25,11 @@ impl RunningExtension {
             endpoint: format!("unix://{}", daemon.socket().display()),
             ..DockerConfig::default()
         };
-        let context =
-            ExtensionContext { id: "docker".to_owned(), meter: NoopMeterProvider::new().meter("test") };
+        let context = ExtensionContext {
+            id: "docker".to_owned(),
+            meter: NoopMeterProvider::new().meter("test"),
+            health: Health::default(),
+        };
         let extension = DockerExtension::new(&config, &context).unwrap();
         let directory = extension.directory().unwrap();
         let stop = CancellationToken::new();

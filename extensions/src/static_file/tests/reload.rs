@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use longwave_config::GoDuration;
-use longwave_pipeline::component::{Directory, Extension, ExtensionContext};
+use longwave_pipeline::component::{Directory, Extension, ExtensionContext, Health};
 use opentelemetry::metrics::noop::NoopMeterProvider;
 use opentelemetry::metrics::{Meter, MeterProvider};
 use tempfile::TempDir;
@@ -106,8 +106,11 @@ async fn the_extension_reads_changes_without_a_trigger() {
         reload_interval: GoDuration::from_millis(10),
     };
     let meter: Meter = NoopMeterProvider::new().meter("test");
-    let extension =
-        StaticExtension::new(&config, &ExtensionContext { id: "static".to_owned(), meter }).unwrap();
+    let extension = StaticExtension::new(
+        &config,
+        &ExtensionContext { id: "static".to_owned(), meter, health: Health::default() },
+    )
+    .unwrap();
     let directory = extension.directory().unwrap();
     let version = directory.version();
     let stop = CancellationToken::new();

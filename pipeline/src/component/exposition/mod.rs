@@ -17,3 +17,6 @@ mod text;
 pub use negotiation::{Accepted, Format};
 pub use page::{Family, FamilyKind, Labels, Number, Page, Samples};
 pub use text::is_legacy_name;
+
+#[cfg(test)]
+mod tests;

@@ -55,7 +55,7 @@ pub struct Samples<'p> {
 #[derive(Debug)]
 enum Writer<'p> {
     Text { out: &'p mut Vec<u8>, accepted: Accepted, scratch: text::Scratch },
-    Protobuf(MetricFamily),
+    Protobuf { family: MetricFamily, accepted: Accepted },
 }
 
 // === impl Page ===
@@ -72,7 +72,11 @@ impl Page {
         let mut encoded = Vec::new();
         match self.accepted.format {
             Format::Protobuf => visit(&mut |name, value| {
-                protobuf::put_label(&mut encoded, &text::escaped(name, self.accepted.utf8_names), value);
+                protobuf::put_label(
+                    &mut encoded,
+                    &text::escaped_label(name, self.accepted.utf8_names),
+                    value,
+                );
             }),
             Format::OpenMetrics | Format::Text => visit(&mut |name, value| {
                 text::put_label(&mut encoded, name, value, self.accepted.utf8_names);
@@ -88,10 +92,11 @@ impl Page {
         let family = Family { name: &name, ..family };
         match accepted.format {
             Format::Protobuf => {
-                let mut samples = Samples { family, writer: Writer::Protobuf(protobuf::new_family(&family)) };
+                let writer = Writer::Protobuf { family: protobuf::new_family(&family), accepted: *accepted };
+                let mut samples = Samples { family, writer };
                 write(&mut samples);
-                if let Writer::Protobuf(message) = samples.writer {
-                    protobuf::put_family(out, &message);
+                if let Writer::Protobuf { family, .. } = samples.writer {
+                    protobuf::put_family(out, &family);
                 }
             }
             Format::OpenMetrics | Format::Text => {
@@ -128,8 +133,9 @@ impl Samples<'_> {
         created: Option<u64>,
     ) {
         match &mut self.writer {
-            Writer::Protobuf(family) => {
-                family.metrics.push(Metric::counter(labels, extra, value.as_f64(), created));
+            Writer::Protobuf { family, accepted } => {
+                let metric = Metric::new(labels, extra, *accepted);
+                family.metrics.push(metric.with_counter(value.as_f64(), created));
             }
             Writer::Text { out, accepted, scratch } => {
                 let is_open_metrics = accepted.format == Format::OpenMetrics;
@@ -147,7 +153,9 @@ impl Samples<'_> {
     /// Writes a gauge, or the facts of an info.
     pub fn gauge(&mut self, labels: &Labels, extra: Option<(&str, &str)>, value: Number) {
         match &mut self.writer {
-            Writer::Protobuf(family) => family.metrics.push(Metric::gauge(labels, extra, value.as_f64())),
+            Writer::Protobuf { family, accepted } => {
+                family.metrics.push(Metric::new(labels, extra, *accepted).with_gauge(value.as_f64()));
+            }
             Writer::Text { out, accepted, scratch } => {
                 let suffix = if self.family.kind == FamilyKind::Info { "_info" } else { "" };
                 text::SeriesWriter::new(out, scratch, self.family.name, labels, extra, *accepted)
@@ -166,8 +174,9 @@ impl Samples<'_> {
         created: Option<u64>,
     ) {
         match &mut self.writer {
-            Writer::Protobuf(family) => {
-                family.metrics.push(Metric::histogram(labels, bounds, counts, sum, created));
+            Writer::Protobuf { family, accepted } => {
+                let metric = Metric::new(labels, None, *accepted);
+                family.metrics.push(metric.with_histogram(bounds, counts, sum, created));
             }
             Writer::Text { out, accepted, scratch } => {
                 let is_open_metrics = accepted.format == Format::OpenMetrics;

@@ -5,7 +5,9 @@
 
 use prost::Message;
 
+use super::negotiation::Accepted;
 use super::page::{Family, FamilyKind, Labels};
+use super::text;
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct MetricFamily {
@@ -126,30 +128,28 @@ pub(super) fn put_label(out: &mut Vec<u8>, name: &str, value: &str) {
 // === impl Metric ===
 
 impl Metric {
-    fn new(labels: &Labels, extra: Option<(&str, &str)>) -> Self {
+    /// Makes a metric without a value.
+    pub(super) fn new(labels: &Labels, extra: Option<(&str, &str)>, accepted: Accepted) -> Self {
         // The bytes are those of `put_label`.
         let mut labels = LabelsOnly::decode(&*labels.encoded).unwrap_or_default().labels;
-        labels
-            .extend(extra.map(|(name, value)| LabelPair { name: name.to_owned(), value: value.to_owned() }));
+        labels.extend(extra.map(|(name, value)| {
+            let name = text::escaped_label(name, accepted.utf8_names).into_owned();
+            LabelPair { name, value: value.to_owned() }
+        }));
         Self { labels, ..Self::default() }
     }
 
-    pub(super) fn counter(
-        labels: &Labels,
-        extra: Option<(&str, &str)>,
-        value: f64,
-        created: Option<u64>,
-    ) -> Self {
+    pub(super) fn with_counter(self, value: f64, created: Option<u64>) -> Self {
         let counter = Counter { value: Some(value), created: created.map(Timestamp::from_nanos) };
-        Self { counter: Some(counter), ..Self::new(labels, extra) }
+        Self { counter: Some(counter), ..self }
     }
 
-    pub(super) fn gauge(labels: &Labels, extra: Option<(&str, &str)>, value: f64) -> Self {
-        Self { gauge: Some(Gauge { value: Some(value) }), ..Self::new(labels, extra) }
+    pub(super) fn with_gauge(self, value: f64) -> Self {
+        Self { gauge: Some(Gauge { value: Some(value) }), ..self }
     }
 
-    pub(super) fn histogram(
-        labels: &Labels,
+    pub(super) fn with_histogram(
+        self,
         bounds: &[f64],
         counts: &[u64],
         sum: f64,
@@ -168,7 +168,7 @@ impl Metric {
             buckets,
             created: created.map(Timestamp::from_nanos),
         };
-        Self { histogram: Some(histogram), ..Self::new(labels, None) }
+        Self { histogram: Some(histogram), ..self }
     }
 }
 

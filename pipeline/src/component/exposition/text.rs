@@ -17,16 +17,33 @@ fn is_legacy_character(character: char) -> bool {
     character.is_ascii_alphanumeric() || matches!(character, '_' | ':')
 }
 
-/// Returns the name, with underscores for characters that are not allowed unless `utf8_names`.
+/// Returns whether Prometheus accepts the name of a label without quotes: unlike a metric's, it has no colon.
+fn is_legacy_label(name: &str) -> bool {
+    is_legacy_name(name) && !name.contains(':')
+}
+
+/// Returns the name of a metric, with underscores for characters that are not allowed unless `utf8_names`.
 pub(super) fn escaped(name: &str, utf8_names: bool) -> Cow<'_, str> {
     if utf8_names || is_legacy_name(name) {
         return Cow::Borrowed(name);
     }
-    let mut text: String = name.chars().map(|c| if is_legacy_character(c) { c } else { '_' }).collect();
+    Cow::Owned(with_underscores(name, is_legacy_character))
+}
+
+/// Returns the name of a label, as [`escaped`] does that of a metric.
+pub(super) fn escaped_label(name: &str, utf8_names: bool) -> Cow<'_, str> {
+    if utf8_names || is_legacy_label(name) {
+        return Cow::Borrowed(name);
+    }
+    Cow::Owned(with_underscores(name, |character| is_legacy_character(character) && character != ':'))
+}
+
+fn with_underscores(name: &str, is_allowed: impl Fn(char) -> bool) -> String {
+    let mut text: String = name.chars().map(|c| if is_allowed(c) { c } else { '_' }).collect();
     if text.starts_with(|c: char| c.is_ascii_digit()) {
         text.insert(0, '_');
     }
-    Cow::Owned(text)
+    text
 }
 
 /// Appends `name="value"`, after a comma if it is not the first.
@@ -34,20 +51,25 @@ pub(super) fn put_label(out: &mut Vec<u8>, name: &str, value: &str, utf8_names: 
     if !out.is_empty() {
         out.push(b',');
     }
-    put_name(out, &escaped(name, utf8_names));
+    let name = escaped_label(name, utf8_names);
+    put_quoted(out, &name, !is_legacy_label(&name));
     out.extend_from_slice(b"=\"");
     put_escaped(out, value, true);
     out.push(b'"');
 }
 
-/// Appends a name, in quotes if it needs them.
+/// Appends the name of a metric, in quotes if it needs them.
 fn put_name(out: &mut Vec<u8>, name: &str) {
-    if is_legacy_name(name) {
-        out.extend_from_slice(name.as_bytes());
-    } else {
+    put_quoted(out, name, !is_legacy_name(name));
+}
+
+fn put_quoted(out: &mut Vec<u8>, name: &str, in_quotes: bool) {
+    if in_quotes {
         out.push(b'"');
         put_escaped(out, name, true);
         out.push(b'"');
+    } else {
+        out.extend_from_slice(name.as_bytes());
     }
 }
 

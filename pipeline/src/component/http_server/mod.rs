@@ -77,3 +77,6 @@ impl HttpServer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,12 +4,13 @@ use std::time::Duration;
 use opentelemetry::metrics::MeterProvider;
 
 use super::*;
-use crate::component::{PushError, Signal, with_causes};
+use crate::component::{HealthStatus, PushError, Signal, with_causes};
 use crate::runtime::testing::{World, document};
 
 fn environment() -> RuntimeEnvironment {
     let meter = opentelemetry_sdk::metrics::SdkMeterProvider::default().meter("test");
-    RuntimeEnvironment { accounting: Accounting::default(), meter, resource: Arc::default() }
+    let (accounting, health) = (Accounting::default(), Health::default());
+    RuntimeEnvironment { accounting, meter, resource: Arc::default(), health }
 }
 
 fn plan(world: &World, yaml: &str) -> Plan {
@@ -237,4 +238,97 @@ exporters: {keep: }
 service: {pipelines: {logs: {receivers: [gen], exporters: [keep]}}}";
     let error = Runtime::start(&plan(&world, yaml), &environment).await.unwrap().join().await.unwrap_err();
     assert_eq!(with_causes(&error), "exporter \"keep\" failed: stdout was closed");
+}
+
+fn reasons(health: &Health) -> Vec<String> {
+    match health.status() {
+        HealthStatus::Healthy { .. } => Vec::new(),
+        HealthStatus::Unhealthy { reasons } => reasons,
+    }
+}
+
+/// *Scenario*: a graph starts, its receiver has no passes, and it stops.
+/// *Guarantees*: it is unhealthy before the start and after the stop; the receiver is stalled after three intervals.
+#[tokio::test(start_paused = true)]
+async fn health_follows_the_graph() {
+    let (world, environment) = (World::default(), environment());
+    assert_eq!(reasons(&environment.health), ["not all components have started"]);
+    let yaml = TWO_PIPELINES.replace("records: 7", "fail: silent");
+    let mut runtime = Runtime::start(&plan(&world, &yaml), &environment).await.unwrap();
+    assert_eq!(reasons(&environment.health), [""; 0]);
+    tokio::time::advance(Duration::from_secs(16)).await;
+    let stalled = ["receiver \"gen\": stalled: no pass has ended for 16s (interval 5s)"];
+    assert_eq!(reasons(&environment.health), stalled);
+    runtime.stop();
+    assert_eq!(reasons(&environment.health), ["the pipelines are stopping"]);
+    runtime.join().await.unwrap();
+}
+
+/// *Scenario*: a processor fails while the graph runs.
+/// *Guarantees*: the graph is unhealthy while the rest drains, and the reason is the failure.
+#[tokio::test(start_paused = true)]
+async fn a_failed_graph_is_unhealthy() {
+    let (world, environment) = (World::default(), environment());
+    let plan = plan(&world, &TWO_PIPELINES.replace("pass: ,", "pass: {fail: run},"));
+    let mut runtime = Runtime::start(&plan, &environment).await.unwrap();
+    runtime.join().await.unwrap_err();
+    let failed = ["processor \"pass\" of pipeline \"metrics\" failed: configured to fail"];
+    assert_eq!(reasons(&environment.health), failed);
+}
+
+/// *Scenario*: for an hour the server is down or does not reply, and every stage waits for room.
+/// *Guarantees*: the graph is healthy all the time: a restart would not repair the server.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_down_is_no_stall() {
+    for message in ["unavailable", "hang"] {
+        let (world, environment) = (World::default(), environment());
+        let result = Err(PushError::Retryable { message: message.into(), after: None });
+        world.results.lock().unwrap().extend(vec![result; 50_000]);
+        let mut runtime = Runtime::start(&plan(&world, BLOCKING), &environment).await.unwrap();
+        for _ in 0..360 {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            assert_eq!(reasons(&environment.health), [""; 0], "{message}");
+        }
+        runtime.stop();
+        runtime.join().await.unwrap();
+    }
+}
+
+/// *Scenario*: a processor does not return from a batch, and later it does.
+/// *Guarantees*: the graph is unhealthy with this processor as the reason, and recovers. Stages that wait for it are not reported.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_processor_that_does_not_return_is_a_stall() {
+    let (world, environment) = (World::default(), environment());
+    let yaml = BLOCKING.replace("block: true", "").replace("pass: }", "pass: {fail: wait}}");
+    // The receiver has an interval, so that the limit is the minimum.
+    let yaml = yaml.replace("batches: 500", "batches: 500, fail: silent, every: 100ms");
+    let is_processor =
+        |reason: &String| reason.starts_with("processor \"pass\" of pipeline \"logs\": stalled: busy");
+    let plan = plan(&world, &yaml);
+    let await_processor = |stalled: bool| {
+        for _ in 0..3_000 {
+            let found = reasons(&environment.health);
+            if found.iter().any(is_processor) == stalled {
+                return found;
+            }
+            // Health is a snapshot: there is no event to wait for.
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("{:?}", environment.health.status());
+    };
+    let executor = tokio::runtime::Handle::current();
+    let mut runtime = tokio::task::block_in_place(|| {
+        let closed = world.gate.lock().unwrap();
+        let runtime = executor.block_on(Runtime::start(&plan, &environment)).unwrap();
+        let found = await_processor(true);
+        assert!(
+            found.iter().all(|reason| is_processor(reason) || reason.starts_with("receiver")),
+            "{found:?}"
+        );
+        drop(closed);
+        await_processor(false);
+        runtime
+    });
+    runtime.stop();
+    runtime.join().await.unwrap();
 }

@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 
 use aya::maps::Array;
-use aya::programs::tp_btf::BtfTracePointLinkId;
+use aya::programs::links::FdLink;
 use aya::programs::{BtfTracePoint, Iter, ProgramError, RawTracePoint};
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader, Endianness};
 use longwave_ebpf_abi::{BUCKET_KEYS, Offsets, Settings};
@@ -44,7 +44,15 @@ pub struct Attached {
 /// The copies of `state` that this kernel needs, with the links of the attached ones.
 pub struct Copies {
     names: &'static [&'static str],
-    links: Vec<(&'static str, BtfTracePointLinkId)>,
+    links: Vec<CopyLink>,
+}
+
+/// An attached copy of `state`. Dropping it detaches the copy.
+struct CopyLink {
+    name: &'static str,
+    link: FdLink,
+    /// Id that the kernel gave to the program.
+    program: u32,
 }
 
 /// Loads every program, runs `sample` once over no buckets, and attaches.
@@ -80,7 +88,7 @@ pub fn attach(options: &Options, steps: &mut Steps) -> Option<Attached> {
         let attached = attach_tracepoint(&mut ebpf, name);
         let link =
             steps.need(Step::Attach(name), attached.map_err(|error| refused("attaching", name, &error)));
-        copies.links.extend(link.map(|link| (name, link)));
+        copies.links.extend(link);
     }
     if steps.failed() {
         return None;
@@ -153,8 +161,12 @@ fn tracepoint<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut BtfTracePoin
     ebpf.program_mut(name).ok_or(ProgramError::NotLoaded)?.try_into()
 }
 
-fn attach_tracepoint(ebpf: &mut Ebpf, name: &str) -> Result<BtfTracePointLinkId, EbpfError> {
-    Ok(tracepoint(ebpf, name)?.attach()?)
+fn attach_tracepoint(ebpf: &mut Ebpf, name: &'static str) -> Result<CopyLink, EbpfError> {
+    let copy = tracepoint(ebpf, name)?;
+    let id = copy.attach()?;
+    let link = FdLink::from(copy.take_link(id)?);
+    let program = copy.info()?.id();
+    Ok(CopyLink { name, link, program })
 }
 
 // === impl Copies ===
@@ -162,15 +174,26 @@ fn attach_tracepoint(ebpf: &mut Ebpf, name: &str) -> Result<BtfTracePointLinkId,
 impl Copies {
     /// Detaches all copies, and attaches them again if `attached` is true.
     pub fn set_attached(&mut self, ebpf: &mut Ebpf, attached: bool) -> Result<(), Diagnosis> {
-        for (name, link) in self.links.drain(..) {
-            let detached = tracepoint(ebpf, name).and_then(|program| program.detach(link));
-            detached.map_err(|error| refused("detaching", name, &error))?;
-        }
+        self.links.clear();
         for &name in self.names.iter().filter(|_| attached) {
             let link = attach_tracepoint(ebpf, name).map_err(|error| refused("attaching", name, &error))?;
-            self.links.push((name, link));
+            self.links.push(link);
         }
         Ok(())
+    }
+
+    /// Returns why a copy no longer sees opens and closes, as the kernel reports. `None` if all copies are attached.
+    pub fn fault(&self) -> Option<String> {
+        self.names.iter().find_map(|name| {
+            let Some(attached) = self.links.iter().find(|attached| attached.name == *name) else {
+                return Some(format!("the program `{name}` is detached"));
+            };
+            match attached.link.info() {
+                Ok(info) if info.program_id() == attached.program => None,
+                Ok(_) => Some(format!("the program `{name}` is detached: its link is of another program")),
+                Err(error) => Some(format!("the program `{name}` is detached: {}", with_causes(&error))),
+            }
+        })
     }
 }
 

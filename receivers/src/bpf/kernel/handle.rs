@@ -122,6 +122,12 @@ impl Kernel {
         self.copies.set_attached(&mut self.ebpf, attached)
     }
 
+    /// Returns why opens and closes are no longer seen, as the kernel reports. `None` if all programs are attached. One system call for each
+    /// copy of `state`.
+    pub fn fault(&self) -> Option<String> {
+        self.copies.fault()
+    }
+
     /// Adds the connections of all namespaces that are older than the programs, and reports all listeners as transitions. Idempotent.
     ///
     /// Blocks for a few microseconds per descriptor and socket of the host.

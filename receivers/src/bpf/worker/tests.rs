@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 use std::os::fd::AsFd;
 
 use longwave_ebpf_abi::{ConnectionEvent, flag, kind};
-use longwave_pipeline::component::RecordOutput;
+use longwave_pipeline::component::{Health, HealthStatus, RecordOutput};
 use longwave_pipeline::model::{Batch, Event};
 use rustix::event::{EventfdFlags, eventfd};
 
@@ -17,6 +17,7 @@ struct Script {
     transitions: VecDeque<Vec<ConnectionEvent>>,
     samples: VecDeque<Vec<ConnectionEvent>>,
     waits_left: u32,
+    fault: Option<String>,
 }
 
 impl Source for Script {
@@ -42,6 +43,10 @@ impl Source for Script {
         Losses::default()
     }
 
+    fn fault(&self) -> Option<String> {
+        self.fault.clone()
+    }
+
     fn program_stats(&self) -> Vec<ProgramStatistics> {
         Vec::new()
     }
@@ -60,6 +65,16 @@ fn event(kind: u8, cookie: u64, observed_ns: u64) -> ConnectionEvent {
     }
 }
 
+fn rules() -> Rules {
+    Rules {
+        boot: 1,
+        idle_records: true,
+        vanish_after: 36,
+        max_connections: 100,
+        shared_cgroups: SharedCgroups::default(),
+    }
+}
+
 /// Scenario: one connection closes before the first pass. Another one is sampled once and stays open. Then the receiver is stopped.
 /// Guarantees: at each tick updates come first, then closes, then the watermark. Watermarks grow, the last one has `last`, and nothing
 /// follows it. No record has a tick at or before an earlier watermark.
@@ -67,13 +82,7 @@ fn event(kind: u8, cookie: u64, observed_ns: u64) -> ConnectionEvent {
 fn ticks_end_with_their_watermark() {
     let executor = tokio::runtime::Runtime::new().unwrap();
     let (output, mut receiver) = RecordOutput::pair(64);
-    let rules = Rules {
-        boot: 1,
-        idle_records: true,
-        vanish_after: 36,
-        max_connections: 100,
-        shared_cgroups: SharedCgroups::default(),
-    };
+    let rules = rules();
     let interval = Duration::from_millis(100);
     let sink = Pipelines::new(output, executor.handle().clone(), interval);
     let now = monotonic();
@@ -81,10 +90,12 @@ fn ticks_end_with_their_watermark() {
         transitions: VecDeque::from([vec![], vec![event(kind::CLOSE, 1, now)]]),
         samples: VecDeque::from([vec![event(kind::SAMPLE, 2, now)]]),
         waits_left: 4,
+        fault: None,
     };
     let timeline = Timeline::new(interval, Reading::now());
     let stop = eventfd(0, EventfdFlags::CLOEXEC).unwrap();
-    let worker = Worker::new(script, Tracker::new(rules, sink), timeline, Arc::default());
+    let progress = Health::default().receiver("bpf", interval);
+    let worker = Worker::new(script, Tracker::new(rules, sink), timeline, Arc::default(), progress);
     drop(worker.run(stop.as_fd()).unwrap());
 
     let (mut watermark, mut last, mut events) = (0, false, Vec::new());
@@ -110,4 +121,28 @@ fn ticks_end_with_their_watermark() {
         events.iter().filter(|e| **e == (2, Event::Update)).count() >= 2,
         "an update, then idle ones: {events:?}"
     );
+}
+
+/// *Scenario*: the programs are detached while passes still succeed.
+/// *Guarantees*: after a pass the receiver is unhealthy, and the reason is the kernel side's.
+#[test]
+fn a_kernel_side_that_is_gone_is_unhealthy() {
+    let executor = tokio::runtime::Runtime::new().unwrap();
+    let (output, _receiver) = RecordOutput::pair(64);
+    let interval = Duration::from_secs(3600);
+    let sink = Pipelines::new(output, executor.handle().clone(), interval);
+    let fault = Some("the program `state` is detached".to_owned());
+    let script = Script { transitions: VecDeque::new(), samples: VecDeque::new(), waits_left: 1, fault };
+    let health = Health::default();
+    let progress = health.receiver("bpf", interval);
+    health.all_started();
+    assert!(matches!(health.status(), HealthStatus::Healthy { .. }));
+    let (tracker, timeline) = (Tracker::new(rules(), sink), Timeline::new(interval, Reading::now()));
+    let mut worker = Worker::new(script, tracker, timeline, Arc::default(), progress);
+    worker.pass(UnixNanos(1), false).unwrap();
+    let reasons = vec!["receiver \"bpf\": the program `state` is detached".to_owned()];
+    assert_eq!(health.status(), HealthStatus::Unhealthy { reasons });
+    worker.source.fault = None;
+    worker.pass(UnixNanos(2), false).unwrap();
+    assert!(matches!(health.status(), HealthStatus::Healthy { .. }));
 }

@@ -1,0 +1,292 @@
+use std::path::{Path, PathBuf};
+
+use axum::extract::ConnectInfo;
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, HeaderValue};
+use axum::routing::get;
+use longwave_config::Secret;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tempfile::TempDir;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
+
+use super::*;
+use crate::component::with_causes;
+
+const PLACE: &str = "exporters::prometheus: endpoint";
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+
+/// PEM files of authorities and certificates.
+struct Files {
+    folder: TempDir,
+}
+
+/// A server that runs.
+struct Running {
+    address: SocketAddr,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+// === impl Files ===
+
+impl Files {
+    /// Makes two authorities, `ours` and `other`. Each has a certificate for localhost, signed by it: `ours.server` and `other.server`.
+    fn new() -> Self {
+        let files = Self { folder: TempDir::new().unwrap() };
+        for name in ["ours", "other"] {
+            let mut params = CertificateParams::default();
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            let key = KeyPair::generate().unwrap();
+            files.write(&format!("{name}.pem"), &params.self_signed(&key).unwrap().pem());
+            let authority = Issuer::new(params, key);
+            let key = KeyPair::generate().unwrap();
+            let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+            let certificate = params.signed_by(&key, &authority).unwrap();
+            files.write(&format!("{name}.server.pem"), &certificate.pem());
+            files.write(&format!("{name}.server.key"), &key.serialize_pem());
+        }
+        files
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).unwrap();
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).display().to_string()
+    }
+
+    /// Settings of a server with the certificate of `ours`.
+    fn server(&self, client_ca: Option<&str>) -> ServerTlsConfig {
+        ServerTlsConfig {
+            cert_file: self.text("ours.server.pem"),
+            key_file: self.text("ours.server.key"),
+            client_ca_file: client_ca.map(|name| self.text(name)),
+        }
+    }
+
+    /// A client that trusts `ours`, with the certificate of `identity`.
+    fn client(&self, identity: Option<&str>) -> TlsConnector {
+        let certificate = |path: &Path| CertificateDer::from_pem_file(path).unwrap();
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(certificate(&self.path("ours.pem"))).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots);
+        let config = match identity {
+            None => builder.with_no_client_auth(),
+            Some(name) => {
+                let chain = vec![certificate(&self.path(&format!("{name}.server.pem")))];
+                let key = PrivateKeyDer::from_pem_file(self.path(&format!("{name}.server.key"))).unwrap();
+                builder.with_client_auth_cert(chain, key).unwrap()
+            }
+        };
+        TlsConnector::from(Arc::new(config))
+    }
+}
+
+// === impl Running ===
+
+impl Running {
+    async fn start(tls: Option<&ServerTlsConfig>, router: Router) -> Self {
+        let server = HttpServer::bind(PLACE, "127.0.0.1:0", tls).await.unwrap();
+        let (address, stop) = (server.address(), CancellationToken::new());
+        let task = tokio::spawn(server.run(router, stop.clone()));
+        Self { address, stop, task }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        self.task.await.unwrap();
+    }
+}
+
+/// A page with the client's address.
+fn address_page() -> Router {
+    Router::new()
+        .route("/", get(|ConnectInfo(ClientAddress(address)): ConnectInfo<ClientAddress>| async move {
+            address.to_string()
+        }))
+}
+
+/// Sends a request and returns the whole response.
+async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> std::io::Result<String> {
+    stream.write_all(REQUEST).await?;
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await?;
+    Ok(response)
+}
+
+async fn exchange_by_tls(server: &Running, client: &TlsConnector) -> std::io::Result<String> {
+    let name = ServerName::try_from("localhost").unwrap();
+    exchange(client.connect(name, server.connect().await).await?).await
+}
+
+fn is_served(response: &std::io::Result<String>) -> bool {
+    response.as_ref().is_ok_and(|text| text.starts_with("HTTP/1.1 200") && text.ends_with("127.0.0.1"))
+}
+
+/// *Scenario*: a server without TLS, with TLS, and with TLS that requires client certificates; clients without a certificate, with one of
+/// the required authority, and with one of another authority.
+/// *Guarantees*: only clients that fulfil the requirement get the page; a client without TLS gets nothing from a server with TLS; handlers
+/// see the client's address.
+#[tokio::test]
+async fn tls_and_client_certificates() {
+    let files = Files::new();
+    let plain = Running::start(None, address_page()).await;
+    assert!(is_served(&exchange(plain.connect().await).await));
+    plain.stop().await;
+
+    let encrypted = Running::start(Some(&files.server(None)), address_page()).await;
+    assert!(is_served(&exchange_by_tls(&encrypted, &files.client(None)).await));
+    let unencrypted = exchange(encrypted.connect().await).await;
+    assert!(!unencrypted.as_ref().is_ok_and(|text| text.contains("HTTP")), "{unencrypted:?}");
+    encrypted.stop().await;
+
+    let mutual = Running::start(Some(&files.server(Some("ours.pem"))), address_page()).await;
+    for (identity, expected) in [(Some("ours"), true), (None, false), (Some("other"), false)] {
+        let response = exchange_by_tls(&mutual, &files.client(identity)).await;
+        assert_eq!(is_served(&response), expected, "{identity:?}: {response:?}");
+    }
+    mutual.stop().await;
+}
+
+/// *Scenario*: a client connects to a server with TLS and never sends a byte.
+/// *Guarantees*: other clients are served; the stop does not wait for the handshake.
+#[tokio::test]
+async fn an_unfinished_handshake_blocks_no_other_client() {
+    let files = Files::new();
+    let server = Running::start(Some(&files.server(None)), address_page()).await;
+    let silent = server.connect().await;
+    assert!(is_served(&exchange_by_tls(&server, &files.client(None)).await));
+    server.stop().await;
+    drop(silent);
+}
+
+/// *Scenario*: a stop while a handler has not responded yet.
+/// *Guarantees*: the client gets the whole response, then the server ends; its port is free.
+#[tokio::test]
+async fn a_stop_waits_for_pending_responses() {
+    let (entered, proceed) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let page = {
+        let (entered, proceed) = (Arc::clone(&entered), Arc::clone(&proceed));
+        move || async move {
+            entered.notify_one();
+            proceed.notified().await;
+            "late"
+        }
+    };
+    let server = Running::start(None, Router::new().route("/", get(page))).await;
+    let address = server.address;
+    let response = tokio::spawn(exchange(server.connect().await));
+    entered.notified().await;
+    server.stop.cancel();
+    // The listener is closed first: the port can be bound while the response is pending.
+    let again = loop {
+        match HttpServer::bind(PLACE, &address.to_string(), None).await {
+            Ok(again) => break again,
+            Err(_) => tokio::task::yield_now().await,
+        }
+    };
+    proceed.notify_one();
+    assert!(response.await.unwrap().unwrap().ends_with("late"));
+    server.task.await.unwrap();
+    drop(again);
+}
+
+/// *Scenario*: a stop while a handler never responds.
+/// *Guarantees*: the server ends after the grace period.
+#[tokio::test(start_paused = true)]
+async fn a_stop_does_not_wait_forever() {
+    let entered = Arc::new(Notify::new());
+    let page = {
+        let entered = Arc::clone(&entered);
+        move || async move {
+            entered.notify_one();
+            std::future::pending::<()>().await;
+        }
+    };
+    let server = Running::start(None, Router::new().route("/", get(page))).await;
+    let response = tokio::spawn(exchange(server.connect().await));
+    entered.notified().await;
+    let before = tokio::time::Instant::now();
+    server.stop().await;
+    assert_eq!(before.elapsed(), GRACE_PERIOD);
+    response.abort();
+}
+
+/// *Scenario*: requests with the right credentials, wrong ones, and none.
+/// *Guarantees*: only the right user name with the right password is accepted; the scheme's case does not matter.
+#[test]
+fn basic_auth() {
+    let password = Secret::new("se:cret");
+    let config = BasicAuthConfig { username: "scraper".to_owned(), password };
+    // Base64 of `user:password`.
+    let cases = [
+        ("Basic c2NyYXBlcjpzZTpjcmV0", true),
+        ("basic c2NyYXBlcjpzZTpjcmV0", true),
+        ("Basic c2NyYXBlcjp3cm9uZw==", false),
+        ("Basic b3RoZXI6c2U6Y3JldA==", false),
+        ("Basic c2NyYXBlcjo=", false),
+        ("Basic", false),
+        ("Basic ?", false),
+        ("Bearer c2NyYXBlcjpzZTpjcmV0", false),
+    ];
+    for (header, expected) in cases {
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static(header))]);
+        assert_eq!(config.accepts(&headers), expected, "{header}");
+    }
+    assert!(!config.accepts(&HeaderMap::new()));
+}
+
+/// *Scenario*: addresses and files that cannot be used.
+/// *Guarantees*: each error names the setting, what is wrong and what to do.
+#[tokio::test]
+async fn bind_errors_are_explained() {
+    let files = Files::new();
+    files.write("empty.pem", "");
+    files.write("broken.pem", "-----BEGIN CERTIFICATE-----\n?\n-----END CERTIFICATE-----\n");
+    let other = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let taken = other.local_addr().unwrap().to_string();
+    let good = files.server(None);
+    let with = |cert: &str, key: &str, client_ca: Option<&str>| ServerTlsConfig {
+        cert_file: files.text(cert),
+        key_file: files.text(key),
+        client_ca_file: client_ca.map(|name| files.text(name)),
+    };
+    let cases = [
+        (taken.as_str(), None),
+        ("localhost", None),
+        ("192.0.2.1:80", None),
+        ("127.0.0.1:0", Some(with("missing.pem", "ours.server.key", None))),
+        ("127.0.0.1:0", Some(with("empty.pem", "ours.server.key", None))),
+        ("127.0.0.1:0", Some(with("broken.pem", "ours.server.key", None))),
+        ("127.0.0.1:0", Some(with("ours.server.pem", "missing.key", None))),
+        ("127.0.0.1:0", Some(with("ours.server.pem", "ours.server.pem", None))),
+        ("127.0.0.1:0", Some(with("ours.server.pem", "other.server.key", None))),
+        ("127.0.0.1:0", Some(ServerTlsConfig { client_ca_file: Some(files.text("empty.pem")), ..good })),
+    ];
+    let mut errors = Vec::new();
+    for (address, tls) in cases {
+        let error = HttpServer::bind(PLACE, address, tls.as_ref()).await.err().unwrap();
+        let text = with_causes(&error).replace(&taken, "TAKEN");
+        errors.push(text.replace(&files.folder.path().display().to_string(), "FOLDER"));
+    }
+    insta::assert_snapshot!(errors.join("\n"));
+}
