@@ -52,9 +52,9 @@ pub fn every_query_returns_data() {
             open.iter().map(|query| format!("{}: {}", query.place, query.expression)).collect();
         assert!(
             Instant::now() < end,
-            "no data after {LIMIT:?} ({}): {left:#?}\n{}",
+            "no data after {LIMIT:?} ({}): {left:#?}\n{:#?}",
             left.len(),
-            source.stderr()
+            source.warnings()
         );
         // A scrape per second adds samples.
         std::thread::sleep(Duration::from_millis(200));

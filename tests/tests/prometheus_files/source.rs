@@ -112,9 +112,10 @@ impl Source {
         assert!(connect(self.closed.1).is_err(), "not refused");
     }
 
-    /// Messages of Longwave.
-    pub fn stderr(&self) -> String {
-        self.longwave.stderr()
+    /// Warnings of Longwave.
+    pub fn warnings(&self) -> Vec<String> {
+        let is_warning = |line: &&str| line.contains(" WARN ") || line.contains(" ERROR ");
+        self.longwave.stderr().lines().filter(is_warning).map(str::to_owned).collect()
     }
 }
 
