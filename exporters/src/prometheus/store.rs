@@ -43,7 +43,7 @@ pub(super) struct StoredSeries {
     /// Key of the first of them, which has the labels.
     pub(super) key: Arc<SeriesKey>,
     pub(super) created: UnixNanos,
-    /// Sums since the creation, except for `rtt_min`, which is that of the last window.
+    /// Sums since the creation, except for `min_rtt`, which is that of the last window.
     pub(super) sums: Measures,
     /// End of the last window.
     window_end: UnixNanos,
@@ -212,7 +212,7 @@ impl StoredSeries {
     /// Adds the measures of one series of a window. `active` is the number of connections that it had in its last window.
     fn add(&mut self, measures: &Measures, window_end: UnixNanos, active: u64) {
         if window_end != self.window_end {
-            (self.window_end, self.sums.rtt_min) = (window_end, None);
+            (self.window_end, self.sums.min_rtt) = (window_end, None);
         }
         self.sums.merge(measures);
         self.sums.active -= active;

@@ -16,7 +16,8 @@ use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 
 use crate::component::{Accounting, ComponentError};
 pub use config::{
-    LogConfig, LogEncoding, LogLevel, MetricConfig, MetricLevel, OtlpConfig, OtlpProtocol, TelemetryConfig,
+    LogConfig, LogEncoding, LogLevel, MetricConfig, MetricLevel, OtlpConfig, OtlpProtocol, ResourceChanges,
+    TelemetryConfig,
 };
 
 /// Running self-telemetry. Dropping it closes the Prometheus page.
