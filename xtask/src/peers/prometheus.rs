@@ -44,7 +44,8 @@ struct Download {
 fn compile(folder: &Path, binary: &Path) -> Result<()> {
     eprintln!("peers: prometheus: building {VERSION} in {}", folder.display());
     let module = format!("github.com/prometheus/prometheus@v{VERSION}");
-    let json = sh::output(Command::new("go").args(["mod", "download", "-json", &module]).current_dir(folder))?;
+    let json =
+        sh::output(Command::new("go").args(["mod", "download", "-json", &module]).current_dir(folder))?;
     let source: Download = serde_json::from_str(&json).context("peers: prometheus: the output of go")?;
     let built = folder.join(format!("prometheus-{}", std::process::id()));
     // Built in the module's own folder, because `go install` refuses its `replace` directives. Its `go.work` names folders that the module
