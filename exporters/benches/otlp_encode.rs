@@ -52,7 +52,7 @@ fn record(index: usize) -> ConnectionRecord {
 
 fn busy_window(level: Level) -> Window {
     let series = (0..SERIES).map(|index| {
-        let mut measures = Measures { opened: 3, active: 10, rtt_min: Some(0.0001), ..Measures::default() };
+        let mut measures = Measures { opened: 3, active: 10, min_rtt: Some(0.0001), ..Measures::default() };
         measures.totals.sent_bytes = 123_456_789;
         measures.totals.received_bytes = 987_654;
         measures.count_closed(CloseReason::Fin);
@@ -82,6 +82,7 @@ fn key_values(key: &SeriesKey) -> Vec<KeyValue> {
             AttributeValue::Int(number) => any_value::Value::IntValue(number as i64),
             AttributeValue::Float(number) => any_value::Value::DoubleValue(number),
             AttributeValue::Bool(value) => any_value::Value::BoolValue(value),
+            AttributeValue::Unknown => return,
         };
         let (key, value) = (key.to_owned(), Some(AnyValue { value: Some(value) }));
         pairs.push(KeyValue { key, value, ..KeyValue::default() });

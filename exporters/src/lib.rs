@@ -9,6 +9,7 @@ pub mod otlp;
 pub mod prometheus;
 pub mod record_file;
 pub mod stdout;
+mod units;
 
 use longwave_pipeline::component::ExporterFactory;
 

@@ -6,7 +6,7 @@ use longwave_pipeline::component::Registry;
 use longwave_pipeline::runtime::Plan;
 
 use super::check::view::View;
-use super::{SourceArgs, default};
+use super::{SourceArgs, default, resource};
 
 /// A checked configuration.
 pub(super) struct Configured {
@@ -15,6 +15,15 @@ pub(super) struct Configured {
     pub(super) warnings: Vec<String>,
     /// Whether this is the embedded configuration, because there was no `--config`.
     pub(super) embedded: bool,
+}
+
+// === impl Configured ===
+
+impl Configured {
+    /// Returns the resource of everything that is exported.
+    pub(super) fn resource(&self) -> Vec<(String, String)> {
+        resource::resource(&View::of_this_process(), &self.plan.telemetry.resource)
+    }
 }
 
 /// Reads and checks the configuration.

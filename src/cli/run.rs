@@ -9,7 +9,7 @@ use longwave_pipeline::runtime::{MetricConfig, MetricLevel, Runtime, RuntimeEnvi
 
 use super::configuration::{self, Configured};
 use super::signals::{Request, Signals};
-use super::{SourceArgs, logging, resource};
+use super::{SourceArgs, logging};
 
 /// Next action after the run of a graph.
 enum Next {
@@ -80,7 +80,7 @@ impl Graph {
             tracing::warn!("{warning}");
         }
         let accounting = Accounting::default();
-        let resource = Arc::new(resource::detect());
+        let resource = Arc::new(configured.resource());
         let telemetry = telemetry(configured, &resource, &accounting).await?;
         let environment = RuntimeEnvironment {
             accounting: accounting.clone(),
@@ -170,7 +170,7 @@ impl Graph {
 /// Reads and checks the configuration again, and creates its components without starting them.
 fn reload(current: &Configured, sources: &SourceArgs, registry: &Registry) -> anyhow::Result<Configured> {
     let reloaded = configuration::plan(sources, registry)?;
-    Runtime::dry_run(&reloaded.plan, &Arc::new(resource::detect()))?;
+    Runtime::dry_run(&reloaded.plan, &Arc::new(reloaded.resource()))?;
     if reloaded.plan.telemetry.logs != current.plan.telemetry.logs {
         tracing::warn!("service::telemetry::logs: a change takes effect only after a restart of longwave");
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use longwave_pipeline::component::Registry;
 use longwave_pipeline::runtime::Runtime;
 
-use super::{SourceArgs, configuration, resource};
+use super::{SourceArgs, configuration};
 
 pub(super) fn run(sources: &SourceArgs, registry: &Registry) -> anyhow::Result<()> {
     let configured = configuration::plan(sources, registry)?;
@@ -13,6 +13,6 @@ pub(super) fn run(sources: &SourceArgs, registry: &Registry) -> anyhow::Result<(
         use std::io::Write;
         let _ = writeln!(std::io::stderr(), "Warning: {warning}");
     }
-    Runtime::dry_run(&configured.plan, &Arc::new(resource::detect()))?;
+    Runtime::dry_run(&configured.plan, &Arc::new(configured.resource()))?;
     Ok(())
 }

@@ -191,7 +191,7 @@ pub fn window() -> Window {
         totals: update.delta,
         opened: 3,
         active: 1,
-        rtt_min: Some(0.000_201),
+        min_rtt: Some(0.000_201),
         ..Measures::default()
     };
     measures.rtt.record(0.000_312_5);

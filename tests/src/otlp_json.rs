@@ -1,7 +1,10 @@
 //! Converts OTLP in JSON (as the Collector writes it) and the JSON of `stdout` into the same form, so that they can be compared.
 
+mod differences;
+
 use std::collections::BTreeMap;
 
+pub use differences::Differences;
 use serde_json::{Map, Value};
 
 use crate::time::unix_nanos;
@@ -50,12 +53,12 @@ const MEASURES: &[&str] = &[
     "rtt",
     "connect.duration",
     "connection.duration",
-    "rtt.min",
+    "min_rtt",
 ];
 
 /// Returns whether the points of a measure start with the window. Gauges and measures that are always cumulative do not.
 fn has_window_start(name: &str) -> bool {
-    !name.ends_with(".connections.active") && !name.ends_with(".rtt.min")
+    !name.ends_with(".connections.active") && !name.ends_with(".min_rtt")
 }
 
 /// Returns all points of a body of `/v1/metrics`, and the temporality of each metric by name.
@@ -102,6 +105,7 @@ pub fn stdout_points(line: &Map<String, Value>) -> Vec<FlatPoint> {
     let shared: BTreeMap<String, String> = line
         .iter()
         .filter(|(key, _)| measure_of(key).is_none() && !["start", "end", "level"].contains(&key.as_str()))
+        .filter(|(key, value)| !is_unknown_name(key, value))
         .map(|(key, value)| (key.clone(), text(value)))
         .collect();
     let mut flat = Vec::new();
@@ -136,11 +140,19 @@ fn measure_of(key: &str) -> Option<(&'static str, Option<&str>)> {
     })
 }
 
+/// Returns whether the attribute is an unknown name. OTLP has no attribute for it.
+fn is_unknown_name(key: &str, value: &Value) -> bool {
+    const NAMES: [&str; 5] =
+        [".workload.name", ".workload.kind", ".k8s.namespace.name", ".service.name", ".service.namespace"];
+    value == "unknown" && NAMES.iter().any(|name| key.ends_with(name))
+}
+
 /// Returns the record of one line of a logs pipeline on `stdout`.
 pub fn stdout_log(line: &Map<String, Value>) -> FlatLog {
     let attributes = line
         .iter()
         .filter(|(key, _)| !["timestamp", "event_name"].contains(&key.as_str()))
+        .filter(|(key, value)| !is_unknown_name(key, value))
         .map(|(key, value)| (key.clone(), text(value)))
         .collect();
     let time = line.get("timestamp").and_then(Value::as_str).and_then(unix_nanos).unwrap_or(0);

@@ -10,11 +10,13 @@ use longwave_testing::{gate, harness, tests};
 use longwave_tests::collector::{self, Collector};
 use longwave_tests::http_sink::HttpSink;
 use longwave_tests::longwave::Options;
-use longwave_tests::otlp_json::{self, FlatLog, FlatPoint, Temporality};
+use longwave_tests::otlp_json::{self, Differences, FlatLog, FlatPoint, Temporality};
 use longwave_tests::{Family, Finished, Longwave, Network, balance, config, scenario};
 use serde_json::{Value, json};
 
 const LIMIT: Duration = Duration::from_secs(60);
+/// `service.instance.id` of every Longwave.
+const INSTANCE: &str = "node \"1\"";
 
 /// Returns the configuration of the exporter for `protocol` (`grpc` or `http`).
 fn exporter(collector: &Collector, protocol: &str, compression: &str) -> (&'static str, Value) {
@@ -30,13 +32,15 @@ fn exporter(collector: &Collector, protocol: &str, compression: &str) -> (&'stat
     }
 }
 
-/// Adds `exporter` to both pipelines of `base`.
+/// Adds `exporter` to both pipelines of `base`, and changes the resource.
 fn with_exporter(base: Value, id: &str, section: Value) -> Value {
     let mut pipelines = base["service"]["pipelines"].clone();
     for pipeline in pipelines.as_object_mut().unwrap().values_mut() {
         pipeline["exporters"].as_array_mut().unwrap().push(json!(id));
     }
-    config::merged(base, json!({"exporters": {id: section}, "service": {"pipelines": pipelines}}))
+    let resource = json!({"service.instance.id": INSTANCE, "service.version": null});
+    let service = json!({"pipelines": pipelines, "telemetry": {"resource": resource}});
+    config::merged(base, json!({"exporters": {id: section}, "service": service}))
 }
 
 fn replay() -> Value {
@@ -61,19 +65,58 @@ fn shown(finished: &Finished) -> (BTreeSet<FlatPoint>, BTreeSet<FlatLog>) {
     )
 }
 
-/// Returns the points and logs that arrived at the sink, and the temporality of each metric.
-fn arrived(sink: &HttpSink) -> (BTreeSet<FlatPoint>, BTreeSet<FlatLog>, BTreeMap<String, Temporality>) {
-    let (mut points, mut logs, mut temporalities) = (BTreeSet::new(), BTreeSet::new(), BTreeMap::new());
+/// What arrived at the sink.
+#[derive(Default)]
+struct Arrived {
+    /// The points as they were sent.
+    points: BTreeSet<FlatPoint>,
+    /// The points of the windows. Equal to `points` with delta temporality.
+    windows: BTreeSet<FlatPoint>,
+    logs: BTreeSet<FlatLog>,
+    /// By the name of the metric.
+    temporalities: BTreeMap<String, Temporality>,
+}
+
+/// Returns what arrived at the sink. Fails if a sum fell, if a point arrived after a newer one of its series, or if a request does not have
+/// what every request has.
+fn arrived(sink: &HttpSink) -> Arrived {
+    let Arrived { mut points, mut windows, mut logs, mut temporalities } = Arrived::default();
+    let mut differences = Differences::default();
     for (path, body) in sink.bodies() {
         if path.ends_with("/v1/metrics") {
             let (flat, kinds) = otlp_json::points(&body);
-            points.extend(flat);
+            points.extend(flat.iter().cloned());
+            windows.extend(differences.of(flat, &kinds));
             temporalities.extend(kinds);
+            assert_identified(&body, "resourceMetrics", "scopeMetrics");
         } else {
             logs.extend(otlp_json::logs(&body));
+            assert_identified(&body, "resourceLogs", "scopeLogs");
+            for log in body["resourceLogs"][0]["scopeLogs"][0]["logRecords"].as_array().unwrap() {
+                assert!(
+                    log["body"]["stringValue"].as_str().is_some_and(|text| text.contains(' ')),
+                    "{log:#}"
+                );
+            }
         }
     }
-    (points, logs, temporalities)
+    Arrived { points, windows, logs, temporalities }
+}
+
+/// Fails unless resource and scope have the schema URL, and the resource has the instance that the tests configure.
+fn assert_identified(body: &Value, resources: &str, scopes: &str) {
+    let resource = &body[resources][0];
+    for holder in [resource, &resource[scopes][0]] {
+        let url = holder["schemaUrl"].as_str().unwrap_or_default();
+        assert!(url.starts_with("https://opentelemetry.io/schemas/1."), "schema URL {url:?}");
+    }
+    let attributes = resource["resource"]["attributes"].as_array().unwrap();
+    let value = |key: &str| {
+        attributes.iter().find(|pair| pair["key"] == key).map(|pair| &pair["value"]["stringValue"])
+    };
+    assert_eq!(value("service.name"), Some(&json!("longwave")));
+    assert_eq!(value("service.instance.id"), Some(&json!(INSTANCE)));
+    assert_eq!(value("service.version"), None);
 }
 
 /// Fails if two sets differ, with the first differences.
@@ -94,22 +137,39 @@ fn assert_same<T: Ord + std::fmt::Debug>(what: &str, arrived: &BTreeSet<T>, show
 
 fn assert_equal(sink: &HttpSink, finished: &Finished, counters: Temporality) {
     let (shown_points, shown_logs) = shown(finished);
-    let (points, logs, temporalities) = arrived(sink);
+    let Arrived { points, windows, logs, temporalities } = arrived(sink);
     assert_same("logs", &logs, &shown_logs);
     match counters {
         Temporality::Delta => assert_same("metric points", &points, &shown_points),
-        _ => assert_accumulated(&points, &shown_points),
+        _ => {
+            assert_same("metric points", &comparable(&windows), &comparable(&shown_points));
+            assert_accumulated(&points, &shown_points);
+        }
     }
     for (name, temporality) in temporalities {
         let expected = if name.ends_with("connections.active") {
             Temporality::Cumulative
-        } else if name.ends_with("rtt.min") {
+        } else if name.ends_with("min_rtt") {
             Temporality::None
         } else {
             counters
         };
         assert_eq!(temporality, expected, "{name}");
     }
+}
+
+/// Returns what differences of cumulative points have in common with the points of windows. The first point of a histogram starts with the
+/// series and not with the window, sums are repeated in windows without an event, and differences of fractions are not exact.
+fn comparable(points: &BTreeSet<FlatPoint>) -> BTreeSet<FlatPoint> {
+    let whole = points.iter().filter(|point| point.value != "0" && !point.value.starts_with("0/"));
+    whole
+        .map(|point| match point.value.splitn(3, '/').collect::<Vec<_>>()[..] {
+            [count, _, buckets] => {
+                FlatPoint { start: 0, value: format!("{count} {buckets}"), ..point.clone() }
+            }
+            _ => FlatPoint { start: 0, ..point.clone() },
+        })
+        .collect()
 }
 
 /// Fails unless each cumulative counter, and each count of a histogram, is the sum of the deltas since its start.
@@ -149,34 +209,41 @@ fn replayed(protocol: &str, compression: &str, extra: Value, counters: Temporali
 }
 
 /// *Scenario*: recorded connections, metrics and logs, over gRPC without compression.
-/// *Guarantees*: values, times, attributes and temporality are those on stdout.
+/// *Guarantees*: sums are cumulative and never fall. What they add in each window, the times, attributes and logs are those on stdout.
 fn replay_over_grpc() {
-    replayed("grpc", "none", json!({}), Temporality::Delta);
+    replayed("grpc", "none", json!({}), Temporality::Cumulative);
 }
 
 /// *Scenario*: the same, compressed.
 /// *Guarantees*: the same.
 fn replay_over_grpc_gzip() {
-    replayed("grpc", "gzip", json!({}), Temporality::Delta);
+    replayed("grpc", "gzip", json!({}), Temporality::Cumulative);
 }
 
 /// *Scenario*: the same over HTTP without compression.
 /// *Guarantees*: the same.
 fn replay_over_http() {
-    replayed("http", "none", json!({}), Temporality::Delta);
+    replayed("http", "none", json!({}), Temporality::Cumulative);
 }
 
 /// *Scenario*: the same over HTTP, compressed.
 /// *Guarantees*: the same.
 fn replay_over_http_gzip() {
-    replayed("http", "gzip", json!({}), Temporality::Delta);
+    replayed("http", "gzip", json!({}), Temporality::Cumulative);
 }
 
-/// *Scenario*: the exporter is configured for cumulative sums.
-/// *Guarantees*: every counter and histogram is marked as cumulative, and is the sum of the deltas since its start.
+/// *Scenario*: the exporter is configured for delta sums.
+/// *Guarantees*: every counter and histogram is marked as delta. All points are those on stdout, and arrive in the order of the windows.
+fn replay_delta() {
+    let extra = json!({"temporality": "delta"});
+    replayed("grpc", "gzip", extra, Temporality::Delta);
+}
+
+/// *Scenario*: the exporter is configured for cumulative sums, which are also the default.
+/// *Guarantees*: the same as for the default.
 fn replay_cumulative() {
     let extra = json!({"temporality": "cumulative"});
-    replayed("grpc", "gzip", extra, Temporality::Cumulative);
+    replayed("http", "gzip", extra, Temporality::Cumulative);
 }
 
 /// *Scenario*: live connections of this host over both protocols, one after the other.
@@ -195,7 +262,7 @@ fn live() {
         balance::assert_balances(&longwave);
         let finished = longwave.stop();
         collector.stop();
-        assert_equal(&sink, &finished, Temporality::Delta);
+        assert_equal(&sink, &finished, Temporality::Cumulative);
     }
 }
 
@@ -218,27 +285,31 @@ fn await_windows(longwave: &Longwave, count: usize) {
     });
 }
 
-/// *Scenario*: the Collector does not run at the start, and starts two windows later.
-/// *Guarantees*: the earlier exports are retried and arrive. Nothing is lost.
+/// *Scenario*: the Collector does not run at the start, and starts three windows later. Until then the queue's ten consumers retry after waits
+/// of random length. Both temporalities.
+/// *Guarantees*: the earlier exports are retried and arrive in the order of their windows: no sum is older or less than the one before it.
+/// Nothing is lost.
 fn collector_comes_later() {
     let binary = collector::binary();
     let _turn = gate::privileged();
-    let sink = HttpSink::start();
-    let mut collector = Collector::towards(binary, sink.address);
-    let (id, section) = exporter(&collector, "grpc", "none");
-    let retry = json!({"retry_on_failure": {"initial_interval": "200ms", "max_interval": "1s"}});
-    let longwave =
-        Longwave::start_with(with_exporter(of_this_host(), id, config::merged(section, retry)), lines());
-    scenario::play(&[("clean_close", scenario::clean_close)], &here());
-    await_windows(&longwave, 2);
-    assert!(sink.bodies().is_empty());
-    collector.start();
-    assert!(sink.wait(LIMIT, |bodies| !bodies.is_empty()), "nothing arrived after the Collector came up");
-    await_windows(&longwave, 2);
-    balance::assert_balances(&longwave);
-    let finished = longwave.stop();
-    collector.stop();
-    assert_equal(&sink, &finished, Temporality::Delta);
+    for (name, temporality) in [("cumulative", Temporality::Cumulative), ("delta", Temporality::Delta)] {
+        let sink = HttpSink::start();
+        let mut collector = Collector::towards(binary.clone(), sink.address);
+        let (id, section) = exporter(&collector, "grpc", "none");
+        let retry = json!({"initial_interval": "200ms", "max_interval": "1s", "randomization_factor": 1});
+        let section = config::merged(section, json!({"temporality": name, "retry_on_failure": retry}));
+        let longwave = Longwave::start_with(with_exporter(of_this_host(), id, section), lines());
+        scenario::play(&[("clean_close", scenario::clean_close)], &here());
+        await_windows(&longwave, 3);
+        assert!(sink.bodies().is_empty());
+        collector.start();
+        assert!(sink.wait(LIMIT, |bodies| !bodies.is_empty()), "nothing arrived after the Collector came up");
+        await_windows(&longwave, 2);
+        balance::assert_balances(&longwave);
+        let finished = longwave.stop();
+        collector.stop();
+        assert_equal(&sink, &finished, temporality);
+    }
 }
 
 /// *Scenario*: no process listens at the endpoint, and retries end after 1 s.
@@ -281,6 +352,7 @@ fn main() -> ExitCode {
         replay_over_grpc_gzip,
         replay_over_http,
         replay_over_http_gzip,
+        replay_delta,
         replay_cumulative,
         live,
         collector_comes_later,

@@ -33,9 +33,9 @@ pub struct ClientConfig {
 #[serde(rename_all = "lowercase")]
 pub enum Temporality {
     /// The window.
-    #[default]
     Delta,
-    /// The time since the series was created. Prometheus and systems derived from it need this.
+    /// The time since the series was created. Prometheus and systems derived from it accept nothing else.
+    #[default]
     Cumulative,
 }
 

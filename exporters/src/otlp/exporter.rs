@@ -53,6 +53,11 @@ impl Exporter for OtlpExporter {
         self.delivery.clone()
     }
 
+    /// Cumulative sums must not arrive before earlier ones. A receiver that adds up delta sums needs the same order.
+    fn is_ordered(&self) -> bool {
+        matches!(self.encoder, Encoder::Metrics(_))
+    }
+
     fn pusher(&self) -> Arc<dyn Pusher> {
         Arc::clone(&self.pusher)
     }

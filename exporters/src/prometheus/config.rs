@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 ///     naming: otel
 ///     translation_strategy: UnderscoreEscapingWithSuffixes
 ///     metric_expiration: 5m
+///     final_scrape_timeout: 0s
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -42,6 +43,9 @@ pub struct PrometheusConfig {
     /// Longest time for which a series remains after its end. It is removed earlier if every scraper has seen its last value twice.
     /// Default `5m`.
     pub metric_expiration: GoDuration,
+    /// Longest time for which a stop waits until the last windows have been scraped. Otherwise Prometheus misses what was counted since its
+    /// last scrape. Use more than the scrape interval, and less than the time after which the process is killed. Default `0s`: no wait.
+    pub final_scrape_timeout: GoDuration,
     /// Domain of the cluster, for the fully qualified names of services in Istio's and Kmesh's labels. Default `cluster.local`.
     pub cluster_domain: String,
 }
@@ -95,6 +99,7 @@ impl Default for PrometheusConfig {
             resource_to_telemetry_conversion: ResourceConversion::default(),
             without_scope_info: false,
             metric_expiration: GoDuration::from_secs(300),
+            final_scrape_timeout: GoDuration::from_secs(0),
             cluster_domain: "cluster.local".to_owned(),
         }
     }

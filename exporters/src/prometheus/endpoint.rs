@@ -1,8 +1,8 @@
 //! [`Endpoint`]: answers scrapes of `/metrics`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use axum::Router;
@@ -18,7 +18,7 @@ use longwave_pipeline::component::{
 };
 use longwave_pipeline::model::metric::{PointValue, for_each_point_of};
 use longwave_pipeline::model::{Window, key};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +33,9 @@ pub(super) struct Endpoint {
     page: Arc<PageSource>,
     stop: CancellationToken,
     server: Mutex<Option<JoinHandle<()>>>,
+    /// Address that the server is bound to, for tests.
+    #[cfg(test)]
+    address: OnceLock<SocketAddr>,
 }
 
 /// What a scrape needs.
@@ -42,6 +45,8 @@ struct PageSource {
     auth: Option<BasicAuthConfig>,
     permits: Semaphore,
     scrapes: AtomicU64,
+    /// Notified after each scrape.
+    scraped: Notify,
 }
 
 /// Maximum number of pages that are made at the same time, because each takes memory. Further scrapes wait.
@@ -59,6 +64,7 @@ impl Endpoint {
             auth: config.basic_auth.clone(),
             permits: Semaphore::new(MAX_CONCURRENT),
             scrapes: AtomicU64::new(0),
+            scraped: Notify::new(),
         };
         Self {
             id: context.id.clone(),
@@ -66,6 +72,8 @@ impl Endpoint {
             page: Arc::new(page),
             stop: CancellationToken::new(),
             server: Mutex::new(None),
+            #[cfg(test)]
+            address: OnceLock::new(),
         }
     }
 
@@ -90,19 +98,34 @@ impl Endpoint {
         let server = HttpServer::bind(&place, &self.config.endpoint, self.config.tls.as_ref()).await?;
         tracing::info!(exporter = self.id, address = %server.address(), "serves /metrics for Prometheus");
         let router = Router::new().route("/metrics", get(scrape)).with_state(Arc::clone(&self.page));
+        #[cfg(test)]
+        let _ = self.address.set(server.address());
         let running = tokio::spawn(server.run(router, self.stop.clone()));
         *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(running);
         Ok(())
     }
 
-    /// Stops the server when the responses that were begun are complete.
+    /// Waits for a last scrape, as configured. Stops the server when the responses that were begun are complete.
     pub(super) async fn close(&self) {
+        let limit = self.config.final_scrape_timeout.get();
+        if tokio::time::timeout(limit, self.page.await_scrape()).await.is_err() && !limit.is_zero() {
+            tracing::warn!(
+                exporter = self.id,
+                "the last windows were not scraped within final_scrape_timeout {limit:?}"
+            );
+        }
         self.stop.cancel();
         let server = self.server.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(server) = server {
             // An error means that the server was aborted with the runtime.
             let _ = server.await;
         }
+    }
+
+    /// Returns the bound address.
+    #[cfg(test)]
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        self.address.get().copied()
     }
 
     /// Makes the page as a scrape does.
@@ -130,6 +153,7 @@ async fn scrape(
     match response.await {
         Ok(response) => {
             source.scrapes.fetch_add(1, Ordering::Relaxed);
+            source.scraped.notify_waiters();
             response
         }
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
@@ -141,6 +165,17 @@ async fn scrape(
 impl PageSource {
     fn store(&self) -> MutexGuard<'_, Store> {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until all scrapers have seen the last window.
+    async fn await_scrape(&self) {
+        loop {
+            let scraped = self.scraped.notified();
+            if self.store().is_scraped() {
+                return;
+            }
+            scraped.await;
+        }
     }
 
     fn page(&self, client: IpAddr, accepted: Accepted, now: Instant) -> Vec<u8> {

@@ -48,6 +48,13 @@ impl PrometheusExporter {
     }
 }
 
+#[cfg(test)]
+impl PrometheusExporter {
+    pub(super) fn endpoint(&self) -> Arc<Endpoint> {
+        Arc::clone(&self.endpoint)
+    }
+}
+
 impl Exporter for PrometheusExporter {
     /// Adds a window to the store. The payload has no bytes; it only accounts for the window's points.
     fn encode(&mut self, batch: &Batch) -> Result<Vec<Payload>, ComponentError> {

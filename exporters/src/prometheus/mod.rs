@@ -14,6 +14,9 @@ mod exporter;
 mod names;
 mod store;
 
+#[cfg(test)]
+mod tests;
+
 pub use config::{Naming, PrometheusConfig, TranslationStrategy};
 
 use longwave_pipeline::component::{About, Exporter, ExporterFactory, Factory, Signal, Stability};

@@ -20,6 +20,8 @@ pub(super) struct Store {
     live: HashMap<(usize, Level), LiveSeries>,
     scrapers: HashMap<IpAddr, Scraper>,
     expiration: Duration,
+    /// When the last window was added.
+    last_window: Option<Instant>,
     /// Number of series of all groups that have ended.
     ended: usize,
 }
@@ -41,7 +43,7 @@ pub(super) struct StoredSeries {
     /// Key of the first of them, which has the labels.
     pub(super) key: Arc<SeriesKey>,
     pub(super) created: UnixNanos,
-    /// Sums since the creation, except for `rtt_min`, which is that of the last window.
+    /// Sums since the creation, except for `min_rtt`, which is that of the last window.
     pub(super) sums: Measures,
     /// End of the last window.
     window_end: UnixNanos,
@@ -68,12 +70,21 @@ const MAX_SCRAPERS: usize = 1_000;
 impl Store {
     pub(super) fn new(names: Arc<Names>, expiration: Duration) -> Self {
         let groups = names.groups().iter().map(|_| IndexMap::new()).collect();
-        Self { names, groups, live: HashMap::new(), scrapers: HashMap::new(), expiration, ended: 0 }
+        Self {
+            names,
+            groups,
+            live: HashMap::new(),
+            scrapers: HashMap::new(),
+            expiration,
+            last_window: None,
+            ended: 0,
+        }
     }
 
     /// Adds a window. Returns the number of series that were removed before their last value could be scraped twice.
     pub(super) fn add(&mut self, window: &Window, now: Instant) -> u64 {
         self.expire(now);
+        self.last_window = Some(now);
         for series in &window.series {
             self.add_series(series, window.end, now);
         }
@@ -92,6 +103,12 @@ impl Store {
             None => {}
         }
         self.groups.iter().map(|group| group.values().cloned().collect()).collect()
+    }
+
+    /// Returns whether all scrapers have seen the last window. False if there is no scraper.
+    pub(super) fn is_scraped(&self) -> bool {
+        let Some(last_window) = self.last_window else { return true };
+        self.scrapers.values().map(|scraper| scraper.last).min().is_some_and(|last| last > last_window)
     }
 
     /// Returns the number of series of the page.
@@ -195,7 +212,7 @@ impl StoredSeries {
     /// Adds the measures of one series of a window. `active` is the number of connections that it had in its last window.
     fn add(&mut self, measures: &Measures, window_end: UnixNanos, active: u64) {
         if window_end != self.window_end {
-            (self.window_end, self.sums.rtt_min) = (window_end, None);
+            (self.window_end, self.sums.min_rtt) = (window_end, None);
         }
         self.sums.merge(measures);
         self.sums.active -= active;

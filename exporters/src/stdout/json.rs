@@ -10,7 +10,7 @@ use std::io::Write;
 
 use longwave_pipeline::model::metric::{Id, PointValue, for_each_point};
 use longwave_pipeline::model::{
-    AttributeValue, ConnectionRecord, Histogram, Rfc3339, Series, Window, for_each_attribute,
+    AttributeValue, ConnectionRecord, Histogram, Rfc3339, Series, UNKNOWN, Window, for_each_attribute,
 };
 
 /// Appends the access-log object of a record.
@@ -77,6 +77,7 @@ impl<'a> Object<'a> {
                 self.key(key);
                 self.out.extend_from_slice(if value { b"true" } else { b"false" });
             }
+            AttributeValue::Unknown => self.text(key, UNKNOWN),
         }
     }
 

@@ -9,7 +9,6 @@ mod json;
 mod screen;
 mod table;
 mod text;
-mod units;
 mod writer;
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use rustix::fs::{Mode, OFlags};
 use super::config::Format;
 use super::writer::Writer;
 use super::*;
+use crate::units;
 use longwave_testing::golden;
 
 fn json_of(records: &[ConnectionRecord], window: Option<&Window>) -> String {

@@ -9,7 +9,7 @@ use longwave_pipeline::model::{
     Workload,
 };
 
-use super::units;
+use crate::units;
 
 /// Appends the line of a record.
 pub(super) fn log(record: &ConnectionRecord, out: &mut Vec<u8>) {
@@ -90,8 +90,8 @@ pub(super) fn series(window: &Window, series: &Series, out: &mut Vec<u8>) {
     if measures.rtt.count() > 0 {
         line.bare("rtt_mean", units::seconds(measures.rtt.sum() / measures.rtt.count() as f64));
     }
-    if let Some(seconds) = measures.rtt_min {
-        line.bare("rtt_min", units::seconds(seconds));
+    if let Some(seconds) = measures.min_rtt {
+        line.bare("min_rtt", units::seconds(seconds));
     }
     line.finish(out);
 }

@@ -79,6 +79,13 @@ pub trait Exporter: Send {
     /// Returns the configuration of the queue, the retries and the time limit.
     fn delivery(&self) -> DeliveryConfig;
 
+    /// Returns whether the payloads of a batch wait until those of all earlier batches have been delivered or dropped. Payloads of one batch
+    /// are delivered concurrently. Exporters of windows need this, because a server that receives the windows of a series in another order
+    /// takes the older sum for a reset, or refuses it.
+    fn is_ordered(&self) -> bool {
+        false
+    }
+
     /// Returns the pusher, which delivers the payloads.
     fn pusher(&self) -> Arc<dyn Pusher>;
 }

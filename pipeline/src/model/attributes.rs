@@ -51,6 +51,8 @@ pub enum AttributeValue<'a> {
     Float(f64),
     /// True or false.
     Bool(bool),
+    /// A name that no source resolved. Visited so that outputs for people can show [`UNKNOWN`]; OpenTelemetry leaves it out.
+    Unknown,
 }
 
 /// A flow, borrowed from a record or a series' key.
@@ -158,5 +160,5 @@ fn location(keys: [&str; 3], workload: &WorkloadView<'_>, visit: &mut dyn FnMut(
 }
 
 fn or_unknown(text: &str) -> AttributeValue<'_> {
-    AttributeValue::Str(if text.is_empty() { UNKNOWN } else { text })
+    if text.is_empty() || text == UNKNOWN { AttributeValue::Unknown } else { AttributeValue::Str(text) }
 }

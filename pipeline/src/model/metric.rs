@@ -50,7 +50,7 @@ pub enum Id {
     Rtt,
     ConnectDuration,
     ConnectionDuration,
-    RttMin,
+    MinRtt,
 }
 
 macro_rules! metric {
@@ -146,8 +146,8 @@ pub fn for_each_point_of<'a>(id: Id, measures: &'a Measures, visit: &mut dyn FnM
                 .for_each(|(reason, count)| visit(PointValue::Failed(*reason, *count)));
         }
         Id::Active => return visit(PointValue::Int(measures.active)),
-        Id::RttMin => {
-            return measures.rtt_min.into_iter().for_each(|seconds| visit(PointValue::Float(seconds)));
+        Id::MinRtt => {
+            return measures.min_rtt.into_iter().for_each(|seconds| visit(PointValue::Float(seconds)));
         }
         Id::Rtt => &measures.rtt,
         Id::ConnectDuration => &measures.connect_duration,
@@ -176,7 +176,7 @@ impl Id {
         Self::Rtt,
         Self::ConnectDuration,
         Self::ConnectionDuration,
-        Self::RttMin,
+        Self::MinRtt,
     ];
 
     /// Returns the metric's entry in [`METRICS`].

@@ -55,7 +55,7 @@ pub struct Measures {
     /// Times from the open to the close in seconds, of closed connections.
     pub connection_duration: Histogram,
     /// Minimum round trip of the connections in seconds.
-    pub rtt_min: Option<f64>,
+    pub min_rtt: Option<f64>,
 }
 
 // === impl Measures ===
@@ -71,7 +71,7 @@ impl Default for Measures {
             rtt: Histogram::new(ROUND_TRIP_BOUNDS),
             connect_duration: Histogram::new(ROUND_TRIP_BOUNDS),
             connection_duration: Histogram::new(CONNECTION_DURATION_BOUNDS),
-            rtt_min: None,
+            min_rtt: None,
         }
     }
 }
@@ -91,7 +91,7 @@ impl Measures {
         self.rtt.merge(&other.rtt);
         self.connect_duration.merge(&other.connect_duration);
         self.connection_duration.merge(&other.connection_duration);
-        self.offer_rtt_min(other.rtt_min);
+        self.offer_min_rtt(other.min_rtt);
     }
 
     /// Counts one closed connection.
@@ -107,10 +107,10 @@ impl Measures {
         }
     }
 
-    /// Lowers `rtt_min` to `seconds` if that is less.
-    pub fn offer_rtt_min(&mut self, seconds: Option<f64>) {
+    /// Lowers `min_rtt` to `seconds` if that is less.
+    pub fn offer_min_rtt(&mut self, seconds: Option<f64>) {
         if let Some(seconds) = seconds {
-            self.rtt_min = Some(self.rtt_min.map_or(seconds, |least| least.min(seconds)));
+            self.min_rtt = Some(self.min_rtt.map_or(seconds, |least| least.min(seconds)));
         }
     }
 

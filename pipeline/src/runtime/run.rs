@@ -266,8 +266,9 @@ impl Runtime {
         pusher.start().await.map_err(|source| RuntimeError::start(&planned.id, "exporter", source))?;
         let node = environment.accounting.node(NodeKind::Exporter, &planned.id, "", planned.signal, false);
         let (sender, input) = channel(STAGE_QUEUE, vec![Arc::clone(&node)]);
+        let (delivery, is_ordered) = (exporter.delivery(), exporter.is_ordered());
         let queue =
-            SendingQueue::start(&planned.id, pusher, exporter.delivery(), Arc::clone(&node), &self.stop);
+            SendingQueue::start(&planned.id, pusher, delivery, is_ordered, Arc::clone(&node), &self.stop);
         let what = format!("exporter {:?}", planned.id);
         let progress = self.health.stage(&what);
         let running = stage::run_exporter(exporter, input, queue, Arc::clone(&node), progress);

@@ -103,17 +103,7 @@ async fn export(
         let encoded = exporter.encode(&batch);
         drop(busy);
         match encoded {
-            Ok(payloads) => {
-                let mut payloads = payloads.into_iter();
-                while let Some(payload) = payloads.next() {
-                    if let Err(error) = queue.put(payload).await {
-                        for left in payloads {
-                            node.add_dropped(DropReason::STAGE_ENDED, left.items, left.traffic_bytes);
-                        }
-                        return Err(error);
-                    }
-                }
-            }
+            Ok(payloads) => queue.put_batch(payloads).await?,
             Err(error) => {
                 node.drop_batch(DropReason::ENCODING, &batch);
                 tracing::error!(exporter = node.id, %error, "dropped a batch that cannot be encoded");

@@ -241,7 +241,7 @@ impl YoungSums {
 impl OpenSeries {
     fn add(&mut self, record: &ConnectionRecord, events: &RecordEvents) {
         self.measures.totals.add(&record.delta);
-        self.measures.offer_rtt_min(record.round_trip.minimum.map(seconds));
+        self.measures.offer_min_rtt(record.round_trip.minimum.map(seconds));
         events.count_in(&mut self.measures);
     }
 

@@ -41,7 +41,7 @@ struct SeriesPair {
     /// Number of the window of the last record.
     last_used: u32,
     /// Minimum round trip in nanoseconds; `u64::MAX` if there is none.
-    rtt_min: u64,
+    min_rtt: u64,
     measures: Measures,
 }
 
@@ -116,7 +116,7 @@ impl SeriesPairs {
         let Some(pair) = self.pairs.get_mut(index) else { return };
         pair.last_used = window;
         pair.measures.totals.add(&record.delta);
-        pair.rtt_min = pair.rtt_min.min(record.round_trip.minimum.map_or(u64::MAX, |nanos| nanos.get()));
+        pair.min_rtt = pair.min_rtt.min(record.round_trip.minimum.map_or(u64::MAX, |nanos| nanos.get()));
         events.count_in(&mut pair.measures);
     }
 
@@ -137,7 +137,7 @@ impl SeriesPairs {
                 return false;
             }
             pair.measures.active = pair.active.into();
-            pair.measures.rtt_min = (pair.rtt_min != u64::MAX).then_some(pair.rtt_min as f64 / 1e9);
+            pair.measures.min_rtt = (pair.min_rtt != u64::MAX).then_some(pair.min_rtt as f64 / 1e9);
             for (table, index) in [(&mut *service, pair.service), (&mut *workload, pair.workload)] {
                 if let Some(table) = table {
                     table.contribute(index, &pair.measures);
@@ -198,14 +198,14 @@ impl SeriesPair {
             connections: 0,
             active: 0,
             last_used: window,
-            rtt_min: u64::MAX,
+            min_rtt: u64::MAX,
             measures: Measures::default(),
         }
     }
 
     /// Starts the next window. Keeps the histograms' memory.
     fn clear(&mut self) {
-        self.rtt_min = u64::MAX;
+        self.min_rtt = u64::MAX;
         clear(&mut self.measures);
     }
 }
@@ -221,7 +221,7 @@ fn clear(measures: &mut Measures) {
         rtt,
         connect_duration,
         connection_duration,
-        rtt_min,
+        min_rtt,
     } = measures;
     *totals = Default::default();
     *opened = 0;
@@ -231,7 +231,7 @@ fn clear(measures: &mut Measures) {
     rtt.clear();
     connect_duration.clear();
     connection_duration.clear();
-    *rtt_min = None;
+    *min_rtt = None;
 }
 
 // === impl NamesKey ===

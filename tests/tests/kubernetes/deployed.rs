@@ -9,8 +9,8 @@ use longwave_tests::cluster::Cluster;
 use longwave_tests::collector::Collector;
 use longwave_tests::http_sink::HttpSink;
 use longwave_tests::longwave::READY;
-use longwave_tests::otlp_json::{self, FlatLog, FlatPoint};
-use serde_json::json;
+use longwave_tests::otlp_json::{self, Differences, FlatLog, FlatPoint};
+use serde_json::{Value, json};
 
 /// API path of the pods in the namespace of Longwave.
 const PODS: &str = "/api/v1/namespaces/longwave/pods";
@@ -58,7 +58,7 @@ impl Deployed {
         write_overlay(folder.path(), &self.collector.grpc.to_string(), &self.names, config);
         cluster.kubectl(&["apply", "-k", &folder.path().display().to_string()]);
         let names = |pods: &str| -> Option<Vec<String>> {
-            let pods: serde_json::Value = serde_json::from_str(pods).ok()?;
+            let pods: Value = serde_json::from_str(pods).ok()?;
             let names = pods["items"].as_array()?.iter();
             Some(names.filter_map(|pod| Some(pod["metadata"]["name"].as_str()?.to_owned())).collect())
         };
@@ -76,13 +76,14 @@ impl Deployed {
         cluster.text(&format!("{PODS}/{}/log", self.pod))
     }
 
-    /// Waits until the logs and points that arrived satisfy `done`. Returns whether they did within `limit`.
+    /// Waits until the logs that arrived, and the points of the windows, satisfy `done`. Returns whether they did within `limit`.
     pub fn wait(&self, limit: Duration, done: impl Fn(&[FlatLog], &[FlatPoint]) -> bool) -> bool {
         let (mut seen, mut logs, mut points) = (0, Vec::new(), Vec::new());
+        let mut differences = Differences::default();
         self.sink.wait(limit, |bodies| {
             for (path, body) in &bodies[seen..] {
                 match path.ends_with("/v1/metrics") {
-                    true => points.extend(otlp_json::points(body).0),
+                    true => points.extend(windows(&mut differences, body)),
                     false => logs.extend(otlp_json::logs(body)),
                 }
             }
@@ -91,12 +92,13 @@ impl Deployed {
         })
     }
 
-    /// Returns all logs and points that arrived.
+    /// Returns all logs that arrived, and the points of the windows.
     pub fn arrived(&self) -> (Vec<FlatLog>, Vec<FlatPoint>) {
         let (mut logs, mut points) = (Vec::new(), Vec::new());
+        let mut differences = Differences::default();
         for (path, body) in self.sink.bodies() {
             match path.ends_with("/v1/metrics") {
-                true => points.extend(otlp_json::points(&body).0),
+                true => points.extend(windows(&mut differences, &body)),
                 false => logs.extend(otlp_json::logs(&body)),
             }
         }
@@ -107,6 +109,12 @@ impl Deployed {
     pub fn stop(mut self) {
         self.collector.stop();
     }
+}
+
+/// Returns the points of the windows. The shipped configuration exports cumulative sums.
+fn windows(differences: &mut Differences, body: &Value) -> Vec<FlatPoint> {
+    let (points, temporalities) = otlp_json::points(body);
+    differences.of(points, &temporalities)
 }
 
 fn manifests() -> PathBuf {

@@ -20,7 +20,7 @@ struct SeriesSums {
 }
 
 impl CumulativeState {
-    /// Adds a window's measures to the series' sums, and returns the sums. `active` and `rtt_min` are those of the window.
+    /// Adds a window's measures to the series' sums, and returns the sums. `active` and `min_rtt` are those of the window.
     pub(crate) fn add(&mut self, series: &Series) -> &Measures {
         let start = || SeriesSums {
             _key: Arc::clone(&series.key),
@@ -33,7 +33,7 @@ impl CumulativeState {
         }
         sums.measures.merge(&series.measures);
         sums.measures.active = series.measures.active;
-        sums.measures.rtt_min = series.measures.rtt_min;
+        sums.measures.min_rtt = series.measures.min_rtt;
         &sums.measures
     }
 

@@ -1,11 +1,14 @@
 //! [`LogsEncoder`] encodes connection records as `ExportLogsServiceRequest`s, with one log record for each.
 
+use std::fmt::Write;
+
 use longwave_pipeline::component::Payload;
 use longwave_pipeline::model::{ConnectionRecord, Event, for_each_attribute};
 
 use super::MAX_REQUEST_BYTES;
 use super::envelope::Envelope;
 use super::protobuf::{message_len, put_attribute, put_fixed64, put_message, put_str, varint_key};
+use super::sentence::Sentence;
 
 /// Encodes records, in their order.
 #[derive(Debug)]
@@ -63,7 +66,7 @@ impl LogsEncoder {
         Payload { bytes, items, traffic_bytes }
     }
 
-    /// Writes the fields of one `LogRecord` to `self.record`. Events have attributes and no body.
+    /// Writes the fields of one `LogRecord` to `self.record`.
     fn put_record(&mut self, record: &ConnectionRecord) {
         let Self { record: out, scratch, .. } = self;
         out.clear();
@@ -74,6 +77,11 @@ impl LogsEncoder {
         put_fixed64(out, 1, record.observed.0);
         out.extend_from_slice(&[varint_key(2), severity]);
         put_str(out, 3, text);
+        scratch.clear();
+        // Writing to a string cannot fail.
+        let _ = write!(scratch, "{}", Sentence(record));
+        put_message(out, 5, message_len(scratch.len()));
+        put_str(out, 1, scratch);
         for_each_attribute(record, &mut |key, value| put_attribute(out, 6, key, value, scratch));
         put_fixed64(out, 11, record.observed.0);
         put_str(out, 12, record.event.event_name());

@@ -10,11 +10,12 @@ mod metrics;
 mod points;
 mod protobuf;
 mod request;
+mod sentence;
 
 #[cfg(test)]
 mod tests;
 
-pub use envelope::SCOPE_NAME;
+pub use envelope::{SCHEMA_URL, SCOPE_NAME};
 pub use logs::LogsEncoder;
 pub use metrics::MetricsEncoder;
 

@@ -43,8 +43,11 @@ impl EncodedAttributes {
         self.histogram.clear();
         let Self { number, starts, scratch, .. } = self;
         key.for_each_attribute(&mut |key, value| {
-            starts.push(number.len());
+            let start = number.len();
             put_attribute(number, NUMBER_ATTRIBUTES, key, value, scratch);
+            if number.len() > start {
+                starts.push(start);
+            }
         });
     }
 

@@ -59,7 +59,8 @@ pub(crate) fn put_fixed64(out: &mut Vec<u8>, field: u8, bits: u64) {
     out.extend_from_slice(&bits.to_le_bytes());
 }
 
-/// Appends one `KeyValue` as an element of the repeated field `field`. `scratch` is a buffer for values that must be formatted.
+/// Appends one `KeyValue` as an element of the repeated field `field`. Nothing is appended for an unknown name. `scratch` is a buffer for
+/// values that must be formatted.
 pub(crate) fn put_attribute(
     out: &mut Vec<u8>,
     field: u8,
@@ -69,6 +70,7 @@ pub(crate) fn put_attribute(
 ) {
     use std::fmt::Write;
     let value = match value {
+        AttributeValue::Unknown => return,
         AttributeValue::Text(text) => {
             scratch.clear();
             // Writing to a string cannot fail. If a `Display` fails, what it wrote before stays.
@@ -84,7 +86,7 @@ pub(crate) fn put_attribute(
         AttributeValue::Bool(_) => 2,
         AttributeValue::Int(number) => 1 + varint_len(signed(number)),
         AttributeValue::Float(_) => 9,
-        AttributeValue::Text(_) => 0,
+        AttributeValue::Text(_) | AttributeValue::Unknown => 0,
     };
     put_message(out, field, message_len(key.len()) + message_len(any_len));
     put_str(out, 1, key);
@@ -97,6 +99,6 @@ pub(crate) fn put_attribute(
             put_varint(out, signed(number));
         }
         AttributeValue::Float(number) => put_fixed64(out, 4, number.to_bits()),
-        AttributeValue::Text(_) => {}
+        AttributeValue::Text(_) | AttributeValue::Unknown => {}
     }
 }

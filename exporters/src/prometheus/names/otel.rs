@@ -28,12 +28,13 @@ pub(super) fn groups(strategy: TranslationStrategy) -> Vec<GroupNames> {
     Level::ALL.into_iter().map(group).collect()
 }
 
-/// Visits the attributes of a series as labels.
+/// Visits the attributes of a series as labels. An unknown name has no label.
 pub(super) fn for_each_label(key: &SeriesKey, escapes: bool, visit: &mut dyn FnMut(&str, &str)) {
     let mut scratch = String::new();
     key.for_each_attribute(&mut |name, value| {
         scratch.clear();
         let text = match value {
+            AttributeValue::Unknown => return,
             AttributeValue::Str(text) => text,
             AttributeValue::Bool(value) => {
                 if value {
@@ -48,7 +49,7 @@ pub(super) fn for_each_label(key: &SeriesKey, escapes: bool, visit: &mut dyn FnM
                     AttributeValue::Int(number) => write!(scratch, "{number}"),
                     AttributeValue::Float(number) => write!(scratch, "{number}"),
                     AttributeValue::Text(text) => write!(scratch, "{text}"),
-                    AttributeValue::Str(_) | AttributeValue::Bool(_) => Ok(()),
+                    AttributeValue::Str(_) | AttributeValue::Bool(_) | AttributeValue::Unknown => Ok(()),
                 };
                 &scratch
             }

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 
 use longwave_pipeline::model::Level;
 
-use super::super::units;
 use super::fit::{cut_middle, pad, width};
 use super::rows::Row;
+use crate::units;
 
 /// Cells between columns.
 const GAP: usize = 2;
@@ -53,7 +53,7 @@ const COLUMNS: [Column; 15] = [
     Column { head: "RETR", priority: 3, min_width: 4, text: |row| events(row.retransmits), right: true },
     Column { head: "LOST", priority: 7, min_width: 4, text: |row| events(row.lost), right: true },
     Column { head: "RTT", priority: 2, min_width: 6, text: |row| time(row.round_trip()), right: true },
-    Column { head: "MIN", priority: 11, min_width: 6, text: |row| time(row.round_trip_min), right: true },
+    Column { head: "MIN", priority: 11, min_width: 6, text: |row| time(row.min_round_trip), right: true },
     Column { head: "OPEN", priority: 1, min_width: 4, text: |row| events(row.active), right: true },
     Column { head: "OPENED", priority: 8, min_width: 6, text: |row| events(row.opened), right: true },
     Column { head: "CLOSED", priority: 10, min_width: 6, text: |row| events(row.closed), right: true },

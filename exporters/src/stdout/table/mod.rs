@@ -10,7 +10,7 @@ mod tests;
 use longwave_pipeline::model::{Level, Rfc3339, Window};
 
 use super::screen::View;
-use super::units;
+use crate::units;
 use layout::Layout;
 use rows::{Row, Rows};
 

@@ -32,7 +32,7 @@ pub(super) struct Row {
     pub(super) lost: u64,
     /// Sum and number of the round trips, seconds.
     pub(super) round_trips: (f64, u64),
-    pub(super) round_trip_min: Option<f64>,
+    pub(super) min_round_trip: Option<f64>,
     pub(super) active: u64,
     pub(super) opened: u64,
     pub(super) closed: u64,
@@ -86,7 +86,7 @@ impl Row {
             retransmits: 0,
             lost: 0,
             round_trips: (0.0, 0),
-            round_trip_min: None,
+            min_round_trip: None,
             active: 0,
             opened: 0,
             closed: 0,
@@ -102,7 +102,7 @@ impl Row {
             total.lost = total.lost.saturating_add(row.lost);
             total.round_trips.0 += row.round_trips.0;
             total.round_trips.1 += row.round_trips.1;
-            total.round_trip_min = match (total.round_trip_min, row.round_trip_min) {
+            total.min_round_trip = match (total.min_round_trip, row.min_round_trip) {
                 (Some(one), Some(other)) => Some(one.min(other)),
                 (one, other) => one.or(other),
             };
@@ -152,7 +152,7 @@ impl Row {
             retransmits: totals.retransmits,
             lost: totals.lost,
             round_trips: (measures.rtt.sum(), measures.rtt.count()),
-            round_trip_min: measures.rtt_min,
+            min_round_trip: measures.min_rtt,
             active: measures.active,
             opened: measures.opened,
             closed: measures.closed_total(),

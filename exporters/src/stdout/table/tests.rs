@@ -65,7 +65,7 @@ fn measures(numbers: Numbers) -> Measures {
     if rtt > 0.0 {
         measures.rtt.record(rtt);
         measures.rtt.record(rtt * 1.5);
-        measures.rtt_min = Some(rtt * 0.8);
+        measures.min_rtt = Some(rtt * 0.8);
     }
     measures
 }

@@ -16,6 +16,7 @@ fn attributes(series: &SeriesKey) -> Vec<(String, String)> {
             AttributeValue::Int(number) => number.to_string(),
             AttributeValue::Float(number) => number.to_string(),
             AttributeValue::Bool(value) => value.to_string(),
+            AttributeValue::Unknown => UNKNOWN.to_owned(),
         };
         all.push((key.to_owned(), text));
     });

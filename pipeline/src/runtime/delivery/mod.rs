@@ -3,6 +3,7 @@
 //! The queue contains [`Payload`](crate::component::Payload)s, which are bytes and counts and could be stored on a disk. A durable queue
 //! would replace the channel in [`SendingQueue`] and nothing else.
 
+mod order;
 mod queue;
 
 #[cfg(test)]

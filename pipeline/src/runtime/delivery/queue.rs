@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::order::{DeliveryOrder, Turn};
 use crate::component::{
     ComponentError, DeliveryConfig, DropReason, Node, Payload, PushError, Pushed, Pusher,
 };
@@ -22,14 +23,24 @@ const WARN_EVERY: Duration = Duration::from_secs(10);
 
 /// A queue and its consumers.
 pub(crate) struct SendingQueue {
-    sender: Option<mpsc::Sender<Payload>>,
+    sender: Option<mpsc::Sender<QueuedPayload>>,
     /// Shared with the consumers. Kept here to count the payloads that remain after consumers have failed.
-    receiver: Option<Arc<Mutex<mpsc::Receiver<Payload>>>>,
+    receiver: Option<Arc<Mutex<mpsc::Receiver<QueuedPayload>>>>,
     consumers: JoinSet<Result<(), ComponentError>>,
     block_on_overflow: bool,
+    /// `None` if the order does not matter.
+    order: Option<Arc<DeliveryOrder>>,
+    /// Number of batches so far.
+    batches: u64,
     consumer: Arc<QueueConsumer>,
     /// Cancels `abandoned` when [`SHUTDOWN_LIMIT`] has passed after `closing`. Ends with the queue.
     _timer: JoinSet<()>,
+}
+
+/// A payload, and its position in the order of batches if the order matters.
+struct QueuedPayload {
+    payload: Payload,
+    turn: Option<Turn>,
 }
 
 /// Delivers one payload at a time, with retries. The tasks of `num_consumers` share it.
@@ -55,12 +66,13 @@ struct UnloggedDrops {
 // === impl SendingQueue ===
 
 impl SendingQueue {
-    /// Starts the consumers. `stop` fires when the graph stops. Retries then end, so that a pipeline that waits for room does not wait for
+    /// Starts the consumers. With `is_ordered` they keep the order of batches ([`Exporter::is_ordered`]). `stop` fires when the graph stops. Retries then end, so that a pipeline that waits for room does not wait for
     /// a server that is down.
     pub(crate) fn start(
         id: &str,
         pusher: Arc<dyn Pusher>,
         config: DeliveryConfig,
+        is_ordered: bool,
         node: Arc<Node>,
         stop: &CancellationToken,
     ) -> Self {
@@ -97,16 +109,34 @@ impl SendingQueue {
             (None, None)
         };
         let block_on_overflow = queue.block_on_overflow;
-        Self { sender, receiver, consumers, block_on_overflow, consumer, _timer: timer }
+        let order = is_ordered.then(DeliveryOrder::new);
+        Self { sender, receiver, consumers, block_on_overflow, order, batches: 0, consumer, _timer: timer }
     }
 
-    /// Adds a payload. Waits only if `block_on_overflow` is set or there is no queue.
-    pub(crate) async fn put(&mut self, payload: Payload) -> Result<(), ComponentError> {
+    /// Adds the payloads of the next batch. Waits only if `block_on_overflow` is set or there is no queue. After an error the payloads that
+    /// were not added are counted as dropped.
+    pub(crate) async fn put_batch(&mut self, payloads: Vec<Payload>) -> Result<(), ComponentError> {
+        self.batches += 1;
+        let mut payloads = payloads.into_iter();
+        while let Some(payload) = payloads.next() {
+            if let Err(error) = self.put(payload).await {
+                for left in payloads {
+                    self.consumer.node.add_dropped(DropReason::STAGE_ENDED, left.items, left.traffic_bytes);
+                }
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    async fn put(&mut self, payload: Payload) -> Result<(), ComponentError> {
         let node = Arc::clone(&self.consumer.node);
         let (items, bytes) = (payload.items, payload.traffic_bytes);
         node.add_held(items);
+        let turn = self.order.as_ref().map(|order| order.add(self.batches));
+        let queued = QueuedPayload { payload, turn };
         let Some(sender) = &self.sender else {
-            return self.consumer.deliver(payload).await;
+            return self.consumer.deliver(queued).await;
         };
         node.add_queued();
         let refuse = |reason| {
@@ -118,7 +148,7 @@ impl SendingQueue {
             let sender = sender.clone();
             tokio::select! {
                 permit = sender.reserve() => match permit {
-                    Ok(permit) => permit.send(payload),
+                    Ok(permit) => permit.send(queued),
                     Err(_) => refuse(DropReason::STAGE_ENDED),
                 },
                 error = self.failed() => {
@@ -126,7 +156,7 @@ impl SendingQueue {
                     return Err(error);
                 }
             }
-        } else if sender.try_send(payload).is_err() {
+        } else if sender.try_send(queued).is_err() {
             // The channel cannot be closed, because `self` has its receiver.
             refuse(DropReason::QUEUE_FULL);
             self.consumer.warn_dropped(
@@ -182,7 +212,8 @@ impl SendingQueue {
         // Consumers that failed leave payloads in the channel.
         if let Some(receiver) = self.receiver.take() {
             let (mut receiver, node) = (receiver.lock().await, &self.consumer.node);
-            while let Ok(Payload { items, traffic_bytes, .. }) = receiver.try_recv() {
+            while let Ok(QueuedPayload { payload, .. }) = receiver.try_recv() {
+                let Payload { items, traffic_bytes, .. } = payload;
                 node.sub_queued();
                 node.sub_held(items);
                 node.add_dropped(DropReason::STAGE_ENDED, items, traffic_bytes);
@@ -194,14 +225,14 @@ impl SendingQueue {
 }
 
 async fn consume(
-    receiver: Arc<Mutex<mpsc::Receiver<Payload>>>,
+    receiver: Arc<Mutex<mpsc::Receiver<QueuedPayload>>>,
     consumer: Arc<QueueConsumer>,
 ) -> Result<(), ComponentError> {
     loop {
         let next = receiver.lock().await.recv().await;
-        let Some(payload) = next else { return Ok(()) };
+        let Some(queued) = next else { return Ok(()) };
         consumer.node.sub_queued();
-        consumer.deliver(payload).await?;
+        consumer.deliver(queued).await?;
     }
 }
 
@@ -209,13 +240,20 @@ async fn consume(
 
 impl QueueConsumer {
     /// Delivers or drops a payload. An error means that the exporter cannot continue.
-    async fn deliver(&self, payload: Payload) -> Result<(), ComponentError> {
+    async fn deliver(&self, queued: QueuedPayload) -> Result<(), ComponentError> {
+        let QueuedPayload { payload, turn } = &queued;
+        let in_turn = async {
+            if let Some(turn) = turn {
+                turn.wait().await;
+            }
+            self.attempts(payload).await
+        };
         let outcome = tokio::select! {
             biased;
             () = self.abandoned.cancelled() => {
                 Err((DropReason::SHUTDOWN, "not delivered before the shutdown's time limit".to_owned()))
             }
-            outcome = self.attempts(&payload) => outcome,
+            outcome = in_turn => outcome,
         };
         let node = &self.node;
         node.sub_held(payload.items);

@@ -19,7 +19,7 @@ fn bench(config: DeliveryConfig, results: Vec<Result<Pushed, PushError>>) -> Ben
     world.results.lock().unwrap().extend(results);
     let node = accounting.node(NodeKind::Exporter, "keep", "", Signal::Logs, false);
     let pusher = Arc::new(KeepPusher { id: "keep".into(), world: world.clone() });
-    let queue = SendingQueue::start("keep", pusher, config, Arc::clone(&node), &Default::default());
+    let queue = SendingQueue::start("keep", pusher, config, false, Arc::clone(&node), &Default::default());
     Bench { world, node, accounting, queue }
 }
 
@@ -39,7 +39,7 @@ impl Bench {
     async fn put(&mut self, items: u64) {
         self.node.add_incoming(items);
         let bytes = format!("{items}").into();
-        self.queue.put(Payload { bytes, items, traffic_bytes: items * 100 }).await.unwrap();
+        self.queue.put_batch(vec![Payload { bytes, items, traffic_bytes: items * 100 }]).await.unwrap();
     }
 
     /// Waits until no payload is left. Time is paused, so that every timer fires immediately.

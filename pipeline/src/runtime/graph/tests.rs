@@ -103,7 +103,7 @@ receivers: {gen: {fail: 'a$$b $${env:NOT_SET} 5s'}}
 processors: {window: }
 exporters: {keep: {fail: '0123'}}
 service:
-  telemetry: {metrics: {otlp: {endpoint: 'http://localhost:1'}}}
+  telemetry: {metrics: {otlp: {endpoint: 'http://localhost:1'}}, resource: {rack: 'a$$b', host.id: null}}
   pipelines: {metrics: {receivers: [gen], processors: [window], exporters: [keep]}}
 ";
     let registry = World::default().registry();

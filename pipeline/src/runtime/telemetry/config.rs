@@ -1,5 +1,7 @@
 //! [`TelemetryConfig`]: the section `service::telemetry`.
 
+use std::collections::BTreeMap;
+
 use longwave_config::{ConfigError, GoDuration};
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +13,13 @@ pub struct TelemetryConfig {
     pub logs: LogConfig,
     /// Metrics of Longwave itself.
     pub metrics: MetricConfig,
+    /// Changes to the resource of everything that is exported.
+    #[serde(skip_serializing_if = "ResourceChanges::is_empty")]
+    pub resource: ResourceChanges,
 }
+
+/// `resource`: the new values of resource attributes, by key. `None` removes the attribute.
+pub type ResourceChanges = BTreeMap<String, Option<String>>;
 
 /// `logs`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -103,6 +111,18 @@ pub enum OtlpProtocol {
 impl TelemetryConfig {
     /// Reports invalid values below `service::telemetry`.
     pub(crate) fn validate(&self, errors: &mut Vec<ConfigError>) {
+        for (key, value) in &self.resource {
+            let (field, problem) = match value {
+                _ if key.trim().is_empty() => {
+                    ("resource".to_owned(), "the key of an attribute must not be empty")
+                }
+                Some(value) if value.trim().is_empty() => {
+                    (format!("resource::{key}"), "must not be empty (to remove the attribute, write null)")
+                }
+                Some(_) | None => continue,
+            };
+            errors.push(ConfigError::new("service::telemetry", problem).field(&*field));
+        }
         let mut report = |field: &str, message: &str| {
             errors.push(ConfigError::new("service::telemetry", message).field(field));
         };

@@ -15,7 +15,8 @@ use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 
 use crate::component::{Accounting, ComponentError, SdkReader};
 pub use config::{
-    LogConfig, LogEncoding, LogLevel, MetricConfig, MetricLevel, OtlpConfig, OtlpProtocol, TelemetryConfig,
+    LogConfig, LogEncoding, LogLevel, MetricConfig, MetricLevel, OtlpConfig, OtlpProtocol, ResourceChanges,
+    TelemetryConfig,
 };
 use page::PageServer;
 

@@ -60,7 +60,7 @@ fn one_round_trip_sample_per_connection_and_window() {
         .records([update(1, 1.0, 0), with_rtt(update(1, 2.0, 1), 800), with_rtt(update(1, 3.0, 1), 400)])
         .pass_end(5.0);
     let measures = &bench.only(Level::Workload).measures;
-    assert_eq!((measures.rtt.count(), measures.rtt.sum(), measures.rtt_min), (1, 0.0008, Some(0.0002)));
+    assert_eq!((measures.rtt.count(), measures.rtt.sum(), measures.min_rtt), (1, 0.0008, Some(0.0002)));
     bench.records([with_rtt(update(1, 10.0, 1), 100), update(2, 10.0, 1)]).pass_end(10.0);
     assert_eq!(bench.only(Level::Workload).measures.rtt.count(), 1);
 }

@@ -39,7 +39,7 @@ struct Churn<'a> {
 /// restarted. The clients are restarted. The other Deployment is killed, and a third one gets the address of its pod and the address of its
 /// service. Finally the clients are deleted.
 /// *Guarantees*: every open, update, close and failure has the workload, pod and service of its time, as the pods reported them. This
-/// applies to both reporters, to connections older than Longwave and to new ones. `unknown` is allowed, and counted, in three cases: for
+/// applies to both reporters, to connections older than Longwave and to new ones. An unknown name is allowed, and counted, in three cases: for
 /// the pod of a service if no server responded, for a service whose address is being reused, and for names whose look-up is pending when
 /// Longwave stops. Each connection has one open and one close, with the bytes that its ends counted. The series of a deleted workload are
 /// exported once with zeros, and then not again.

@@ -23,7 +23,7 @@ pub fn window_ends(points: &[FlatPoint], workload: &str) -> (BTreeMap<u64, bool>
     let mut own: BTreeMap<u64, bool> = BTreeMap::new();
     for point in points.iter().filter(|point| names(point, workload)) {
         let counts = !matches!(point.value.as_str(), "0") && !point.value.starts_with("0/");
-        *own.entry(point.end).or_default() |= counts && !point.name.ends_with(".rtt.min");
+        *own.entry(point.end).or_default() |= counts && !point.name.ends_with(".min_rtt");
     }
     let last = own.last_key_value().map_or(0, |(end, _)| *end);
     let following = points.iter().map(|point| point.end).filter(|end| *end > last).collect();

@@ -9,7 +9,8 @@ use longwave_tests::time::unix_nanos;
 use super::truth::{End, Pod, Truth};
 use crate::{attribute, names};
 
-const UNKNOWN: &str = "unknown";
+/// An unknown name has no attribute.
+const UNKNOWN: &str = "";
 const NAMESPACE: &str = "default";
 
 /// Times before and after an action.

@@ -18,7 +18,7 @@ use crate::otlp::encode::MetricsEncoder;
 fn three_windows_an_end_and_a_return() {
     let mut encoder = MetricsEncoder::new(&resource(), Temporality::Cumulative);
     let key = named("a");
-    let mut first = Measures { opened: 2, active: 1, rtt_min: Some(0.5), ..Measures::default() };
+    let mut first = Measures { opened: 2, active: 1, min_rtt: Some(0.5), ..Measures::default() };
     first.totals.sent_bytes = 100;
     first.count_closed(CloseReason::Fin);
     first.count_failed(FailReason::Refused, 1);

@@ -13,6 +13,8 @@ use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, NumberData
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
 
+use crate::otlp::encode::SCHEMA_URL;
+
 /// One data point.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct DecodedPoint {
@@ -124,6 +126,7 @@ pub(crate) fn metrics(payload: &Payload) -> String {
     let mut resource = request.resource_metrics.remove(0);
     assert_eq!(resource.scope_metrics.len(), 1);
     let scope = resource.scope_metrics.remove(0);
+    assert_eq!((&*resource.schema_url, &*scope.schema_url), (SCHEMA_URL, SCHEMA_URL));
     let mut out = resource_and_scope(resource.resource, scope.scope);
     let all = points(std::slice::from_ref(payload));
     for metric in scope.metrics {
@@ -154,12 +157,16 @@ pub(crate) fn logs(payload: &Payload) -> String {
     let mut resource = request.resource_logs.remove(0);
     assert_eq!(resource.scope_logs.len(), 1);
     let scope = resource.scope_logs.remove(0);
+    assert_eq!((&*resource.schema_url, &*scope.schema_url), (SCHEMA_URL, SCHEMA_URL));
     let mut out = resource_and_scope(resource.resource, scope.scope);
     for record in scope.log_records {
         let (time, observed) = (record.time_unix_nano, record.observed_time_unix_nano);
         let (number, text) = (record.severity_number, record.severity_text);
-        writeln!(out, "{time}/{observed} {number} {text} {} body {:?}", record.event_name, record.body)
-            .unwrap();
+        writeln!(out, "{time}/{observed} {number} {text} {}", record.event_name).unwrap();
+        let Some(Value::StringValue(body)) = record.body.and_then(|body| body.value) else {
+            panic!("no text as body")
+        };
+        writeln!(out, "  {body:?}").unwrap();
         for pair in &record.attributes {
             writeln!(out, "  {}", attributes(std::slice::from_ref(pair))).unwrap();
         }

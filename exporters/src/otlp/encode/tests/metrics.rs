@@ -22,7 +22,7 @@ fn measures(scale: u64) -> Measures {
         },
         opened: scale,
         active: 3,
-        rtt_min: Some(0.00025),
+        min_rtt: Some(0.00025),
         ..Measures::default()
     };
     measures.count_closed(CloseReason::Fin);

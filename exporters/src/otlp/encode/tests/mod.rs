@@ -4,6 +4,7 @@ mod cumulative;
 mod decoded;
 mod logs;
 mod metrics;
+mod sentence;
 
 use std::sync::Arc;
 
