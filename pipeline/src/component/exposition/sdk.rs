@@ -82,7 +82,9 @@ fn put_target_info(page: &mut Page, resource: &Resource) {
     let labels = page.labels(|label| {
         resource.iter().for_each(|(key, value)| label(key.as_str(), &value.as_str()));
     });
-    page.family(family, |samples| samples.gauge(&labels, None, Number::Int(1)));
+    if !resource.is_empty() {
+        page.family(family, |samples| samples.gauge(&labels, None, Number::Int(1)));
+    }
 }
 
 /// Appends metrics of one name. Those of another kind than the first are left out, because a name has one kind.

@@ -134,7 +134,8 @@ fn without_values(page: &str) -> String {
 async fn the_page_shows_every_stage() {
     let resource = [("service.name".to_owned(), "longwave".to_owned())];
     let telemetry = Telemetry::start(&config(None), &resource, &accounting()).await.unwrap();
-    let own = telemetry.meter().f64_histogram("longwave_own").with_unit("s").with_description("Own.");
+    let meter = telemetry.meter();
+    let own = meter.f64_histogram("longwave_own").with_unit("s").with_description("Own.");
     let own = own.with_boundaries(vec![0.5]).build();
     own.record(0.25, &[]);
     for accept in ["text/plain", "application/openmetrics-text;version=1.0.0"] {
