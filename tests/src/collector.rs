@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::cache;
 use crate::longwave::free_address;
 use longwave_testing::gate;
 
@@ -30,10 +31,7 @@ pub struct Collector {
 /// # Panics
 /// If it is missing and `LONGWAVE_REQUIRE_PEERS` is `1`.
 pub fn binary() -> PathBuf {
-    let cache = std::env::var_os("LONGWAVE_CACHE").map(PathBuf::from).unwrap_or_else(|| {
-        PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache/longwave")
-    });
-    let path = cache.join("peers/otelcol-0.162.0/otelcol");
+    let path = cache::peers().join("otelcol-0.162.0/otelcol");
     if !path.is_file() {
         let missing =
             format!("no OpenTelemetry Collector at {} (build it: cargo xtask peers)", path.display());

@@ -33,8 +33,7 @@ pub(super) struct Endpoint {
     page: Arc<PageSource>,
     stop: CancellationToken,
     server: Mutex<Option<JoinHandle<()>>>,
-    /// Address that the server is bound to, for tests.
-    #[cfg(test)]
+    /// Address that the server is bound to.
     address: OnceLock<SocketAddr>,
 }
 
@@ -72,7 +71,6 @@ impl Endpoint {
             page: Arc::new(page),
             stop: CancellationToken::new(),
             server: Mutex::new(None),
-            #[cfg(test)]
             address: OnceLock::new(),
         }
     }
@@ -98,11 +96,15 @@ impl Endpoint {
         let server = HttpServer::bind(&place, &self.config.endpoint, self.config.tls.as_ref()).await?;
         tracing::info!(exporter = self.id, address = %server.address(), "serves /metrics for Prometheus");
         let router = Router::new().route("/metrics", get(scrape)).with_state(Arc::clone(&self.page));
-        #[cfg(test)]
         let _ = self.address.set(server.address());
         let running = tokio::spawn(server.run(router, self.stop.clone()));
         *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(running);
         Ok(())
+    }
+
+    /// Returns the bound address. `None` before the start.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        self.address.get().copied()
     }
 
     /// Waits for a last scrape, as configured. Stops the server when the responses that were begun are complete.
@@ -120,12 +122,6 @@ impl Endpoint {
             // An error means that the server was aborted with the runtime.
             let _ = server.await;
         }
-    }
-
-    /// Returns the bound address.
-    #[cfg(test)]
-    pub(super) fn address(&self) -> Option<SocketAddr> {
-        self.address.get().copied()
     }
 
     /// Makes the page as a scrape does.
