@@ -4,6 +4,7 @@
 mod churn;
 mod deployed;
 mod manifests;
+mod mesh;
 mod outside;
 mod pod;
 mod steps;
@@ -17,9 +18,11 @@ use longwave_testing::{gate, harness, tests};
 use longwave_tests::cluster::{Cluster, ProxyMode};
 use longwave_tests::collector;
 use longwave_tests::otlp_json::{FlatLog, FlatPoint};
+use longwave_tests::prometheus;
 use serde_json::Value;
 
 use deployed::{Deployed, attribute};
+use mesh::Mesh;
 use outside::Outside;
 use pod::Account;
 use steps::Steps;
@@ -64,7 +67,7 @@ struct ClientPod {
 /// names.yaml.
 /// *Guarantees*: the access logs of both reporters have the workload (the top owner), kind, namespace and pod of both ends, the service,
 /// and the bytes that the application counted. The sums of the windows have the same names and bytes. A masqueraded source is unknown or
-/// correct. Then [`churn::names_stay_true`] follows in the same cluster.
+/// correct. In Prometheus, Kiali's queries show each edge once, and Kmesh's show the same. Then [`churn::names_stay_true`] follows in the same cluster.
 fn names_both_ends() {
     both_ends_are_named("names_both_ends", ProxyMode::Nftables);
 }
@@ -78,6 +81,7 @@ fn names_both_ends_with_iptables() {
 fn both_ends_are_named(name: &'static str, mode: ProxyMode) {
     let _turn = gate::privileged();
     let collector = collector::binary();
+    prometheus::require();
     let steps = Steps::new(name);
     let cluster = Cluster::up(mode);
     steps.done("the cluster is up");
@@ -103,6 +107,8 @@ fn both_ends_are_named(name: &'static str, mode: ProxyMode) {
     }
     let servers = ready(&cluster, &[("web", 2), ("db", 2), ("host-a", 1), ("host-b", 1)]);
     steps.done("the servers listen");
+    let mesh = (mode == ProxyMode::Nftables).then(|| Mesh::start(&cluster));
+    steps.done("Prometheus scrapes Istio's and Kmesh's names");
     let web = cluster.get(&format!("{SERVICES}/web"))["spec"]["clusterIP"].as_str().unwrap().to_owned();
     let node = &cluster.info.node_ip;
     let targets = format!(
@@ -151,6 +157,10 @@ fn both_ends_are_named(name: &'static str, mode: ProxyMode) {
     assert_destinations(&clients, &served, &logs);
     assert_masqueraded(&clients, &logs);
     assert_windows(&clients, &points);
+    if let Some(mesh) = mesh {
+        mesh.assert_edges(&clients);
+        steps.done("Kiali and Kmesh show each edge once");
+    }
     if mode == ProxyMode::Nftables {
         churn::names_stay_true(&cluster, &mut deployed);
     }
