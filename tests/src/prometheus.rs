@@ -32,6 +32,9 @@ pub struct Series {
     pub value: f64,
 }
 
+/// Range of the samples that are read: all, since recorded connections are old.
+const RANGE: &str = "100y";
+
 /// Time limit of a start.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
@@ -139,7 +142,7 @@ impl Prometheus {
         Ok(answer["data"].clone())
     }
 
-    /// Returns how much the counters that `selector` matches were increased in the last hour. A counter begins at zero. A decrease is a
+    /// Returns how much the counters that `selector` matches were increased. A counter begins at zero. A decrease is a
     /// reset to zero, as in Prometheus.
     ///
     /// # Errors
@@ -150,7 +153,21 @@ impl Prometheus {
         Ok(steps.iter().flatten().map(increase).sum::<f64>() as u64)
     }
 
-    /// Returns the largest number of decreases of a series that `selector` matches, in the last hour.
+    /// Waits until the counters that `selector` matches were increased by `expected`. The samples of a scrape appear after its response.
+    ///
+    /// # Panics
+    /// If that takes too long, with `what` and the increase.
+    pub fn assert_increase(&self, what: &str, selector: &str, expected: u64) {
+        let end = Instant::now() + START_LIMIT;
+        let mut found = self.increase(selector).unwrap();
+        while found < expected && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(50));
+            found = self.increase(selector).unwrap();
+        }
+        assert_eq!(found, expected, "{what}: {selector}");
+    }
+
+    /// Returns the largest number of decreases of a series that `selector` matches.
     ///
     /// # Errors
     /// If Prometheus refuses the selector, with its message.
@@ -160,9 +177,9 @@ impl Prometheus {
         Ok(resets.max().unwrap_or(0))
     }
 
-    /// Returns each sample of the last hour after the one before it, by series. The first is after zero.
+    /// Returns each sample after the one before it, by series. The first is after zero.
     fn steps(&self, selector: &str) -> Result<Vec<Vec<(f64, f64)>>, String> {
-        let data = self.evaluate(&format!("{selector}[1h]"))?;
+        let data = self.evaluate(&format!("{selector}[{RANGE}]"))?;
         let series = data["result"].as_array().cloned().unwrap_or_default();
         let steps = series.iter().map(|series| {
             let samples = series["values"].as_array().into_iter().flatten();

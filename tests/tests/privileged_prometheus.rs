@@ -150,37 +150,32 @@ fn sums_equal_the_applications_counts() {
     for (name, prometheus) in
         [("debian", &debian), ("current", &current), ("direct", &direct), ("collected", &collected)]
     {
-        let increase = |selector: &str| prometheus.increase(selector).unwrap();
+        let assert_increase = |selector: &str, expected| prometheus.assert_increase(name, selector, expected);
         for level in ["service", "workload", "connection"] {
             for measure in ["sent_bytes", "received_bytes"] {
                 let selector = format!("longwave_tcp_{level}_{measure}_total");
-                assert_eq!(increase(&selector), requests + responses, "{name}: {selector}");
+                assert_increase(&selector, requests + responses);
             }
             let opened = format!("longwave_tcp_{level}_connections_opened_total");
-            assert_eq!(increase(&opened), 2 * connections, "{name}: {opened}");
+            assert_increase(&opened, 2 * connections);
             let closed = format!("longwave_tcp_{level}_connections_closed_total");
-            assert_eq!(increase(&closed), 2 * connections, "{name}: {closed}");
+            assert_increase(&closed, 2 * connections);
         }
-        let clients = increase("longwave_tcp_workload_sent_bytes_total{reporter=\"source\"}");
-        assert_eq!(clients, requests, "{name}: what the clients sent");
+        assert_increase("longwave_tcp_workload_sent_bytes_total{reporter=\"source\"}", requests);
         let resets = prometheus.resets("{__name__=~\"(longwave|istio|kmesh)_.*_total\"}").unwrap();
         assert_eq!(resets, 1, "{name}: resets of one series");
     }
     for (name, prometheus) in [("debian", &debian), ("current", &current)] {
-        let increase = |selector: &str| prometheus.increase(selector).unwrap();
+        let assert_increase = |selector: &str, expected| prometheus.assert_increase(name, selector, expected);
         for reporter in ["source", "destination"] {
             let of = |metric: &str| format!("{metric}{{reporter=\"{reporter}\"}}");
-            assert_eq!(increase(&of("istio_tcp_received_bytes_total")), requests, "{name}: {reporter}");
-            assert_eq!(increase(&of("istio_tcp_sent_bytes_total")), responses, "{name}: {reporter}");
-            assert_eq!(
-                increase(&of("istio_tcp_connections_opened_total")),
-                connections,
-                "{name}: {reporter}"
-            );
+            assert_increase(&of("istio_tcp_received_bytes_total"), requests);
+            assert_increase(&of("istio_tcp_sent_bytes_total"), responses);
+            assert_increase(&of("istio_tcp_connections_opened_total"), connections);
         }
         for group in ["", "workload_", "connection_"] {
             let sent = format!("kmesh_tcp_{group}sent_bytes_total{{reporter=\"source\"}}");
-            assert_eq!(increase(&sent), requests, "{name}: {sent}");
+            assert_increase(&sent, requests);
         }
     }
     let value = |expression: &str| current.query(expression).unwrap()[0].value;
