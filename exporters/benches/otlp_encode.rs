@@ -3,18 +3,16 @@
 //! time, so that other processes on the machine do not change the result.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use std::hint::black_box;
-use std::net::Ipv4Addr;
-use std::sync::Arc;
+mod common;
 
+use std::hint::black_box;
+
+use common::busy_window;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use longwave_exporters::otlp::Temporality;
 use longwave_exporters::otlp::encode::{LogsEncoder, MetricsEncoder};
 use longwave_pipeline::model::metric::{Id, METRICS, PointValue, for_each_point};
-use longwave_pipeline::model::{
-    AttributeValue, CloseReason, ConnectionId, ConnectionRecord, Detail, Endpoint, Interner, Level, Measures,
-    Names, Role, Series, SeriesKey, Service, UnixNanos, Window, Workload,
-};
+use longwave_pipeline::model::{AttributeValue, ConnectionRecord, Level, SeriesKey, Window};
 use longwave_testing::cpu_time::CpuTime;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
@@ -23,55 +21,6 @@ use opentelemetry_proto::tonic::metrics::v1::{
     number_data_point,
 };
 use prost::Message;
-
-const SERIES: usize = 1000;
-
-fn record(index: usize) -> ConnectionRecord {
-    let workload = |name: String, kind: &str| {
-        let (name, kind, namespace) = (name.into(), kind.into(), "shop-production".into());
-        Interner::default().intern(Workload { name, kind, namespace, ..Workload::default() })
-    };
-    let service =
-        Service { name: "payments".into(), namespace: "shop-production".into(), ..Service::default() };
-    let end = |last, port| Endpoint { address: Ipv4Addr::new(10, 1, 7, last).into(), port };
-    ConnectionRecord {
-        id: ConnectionId { boot: 0xb007_1d42, netns: 1, cookie: 4_000 + index as u64, generation: 1 << 40 },
-        role: Role::Client,
-        start_known: true,
-        opened: UnixNanos(1_700_000_000_123_456_789),
-        local: end(7, 40_000 + index as u16),
-        peer: end(9, 8080),
-        names: Names {
-            local: Some(workload(format!("checkout-frontend-{index}"), "Deployment")),
-            peer: Some(workload(format!("payments-{index}"), "StatefulSet")),
-            service: Some(Interner::default().intern(service)),
-        },
-        ..ConnectionRecord::blank()
-    }
-}
-
-fn busy_window(level: Level) -> Window {
-    let series = (0..SERIES).map(|index| {
-        let mut measures = Measures { opened: 3, active: 10, min_rtt: Some(0.0001), ..Measures::default() };
-        measures.totals.sent_bytes = 123_456_789;
-        measures.totals.received_bytes = 987_654;
-        measures.count_closed(CloseReason::Fin);
-        measures.rtt.record(0.001);
-        measures.connection_duration.record(1.0);
-        Series {
-            level,
-            key: Arc::new(SeriesKey::of_record(level, &record(index), Detail::default())),
-            created: UnixNanos(1),
-            ended: false,
-            measures,
-        }
-    });
-    Window {
-        start: UnixNanos(1_700_000_000_000_000_000),
-        end: UnixNanos(1_700_000_005_000_000_000),
-        series: series.collect(),
-    }
-}
 
 fn key_values(key: &SeriesKey) -> Vec<KeyValue> {
     let mut pairs = Vec::new();

@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::cache;
 use crate::longwave::free_address;
 use longwave_testing::gate;
 
@@ -30,10 +31,7 @@ pub struct Collector {
 /// # Panics
 /// If it is missing and `LONGWAVE_REQUIRE_PEERS` is `1`.
 pub fn binary() -> PathBuf {
-    let cache = std::env::var_os("LONGWAVE_CACHE").map(PathBuf::from).unwrap_or_else(|| {
-        PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache/longwave")
-    });
-    let path = cache.join("peers/otelcol-0.162.0/otelcol");
+    let path = cache::peers().join("otelcol-0.162.0/otelcol");
     if !path.is_file() {
         let missing =
             format!("no OpenTelemetry Collector at {} (build it: cargo xtask peers)", path.display());
@@ -43,8 +41,8 @@ pub fn binary() -> PathBuf {
 }
 
 impl Collector {
-    /// Configures a Collector that receives OTLP and exports to `sink` with `otlphttp`, in JSON without compression.
-    pub fn towards(binary: PathBuf, sink: SocketAddr) -> Self {
+    /// Configures a Collector that receives OTLP and exports to `endpoint` (a URL) with `otlphttp`, in JSON without compression.
+    pub fn towards(binary: PathBuf, endpoint: &str) -> Self {
         let (grpc, http) = (free_address(), free_address());
         let folder = TempDir::new().unwrap();
         let pipeline = json!({"receivers": ["otlp"], "exporters": ["otlphttp"]});
@@ -54,7 +52,7 @@ impl Collector {
                 "http": {"endpoint": http.to_string()},
             }}},
             "exporters": {"otlphttp": {
-                "endpoint": format!("http://{sink}"),
+                "endpoint": endpoint,
                 "encoding": "json",
                 "compression": "none",
                 "sending_queue": {"enabled": false},

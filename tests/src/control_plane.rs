@@ -3,10 +3,11 @@
 use std::fs::{self, File};
 use std::hash::BuildHasher;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::api_server::ApiServer;
@@ -24,13 +25,13 @@ pub struct ControlPlane {
     /// Token of the administrator.
     pub token: String,
     _processes: [Process; 2],
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// A process that is killed when dropped, and when the test dies.
 struct Process {
     child: Child,
-    log: std::path::PathBuf,
+    log: PathBuf,
 }
 
 // === impl ControlPlane ===
@@ -66,7 +67,24 @@ impl ControlPlane {
         let client = ApiServer::at(address, &ca);
         let mut session = client.session(&token);
         server.until(|| session.request("GET", "/readyz", "application/json", "").0 == 200);
-        Self { server: client, token, _processes: [server, etcd], _folder: folder }
+        Self { server: client, token, _processes: [server, etcd], folder }
+    }
+
+    /// Writes a kubeconfig of the administrator and returns its path.
+    pub fn kubeconfig(&self) -> PathBuf {
+        let path = self.folder.path().join("kubeconfig");
+        let cluster = json!({
+            "server": format!("https://{}", self.server.address),
+            "certificate-authority": self.folder.path().join("ca.crt"),
+        });
+        let text = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "c",
+            "clusters": [{"name": "c", "cluster": cluster}],
+            "users": [{"name": "u", "user": {"token": self.token}}],
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        });
+        fs::write(&path, text.to_string()).unwrap();
+        path
     }
 }
 

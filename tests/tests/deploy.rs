@@ -1,11 +1,12 @@
-//! The manifests, the systemd unit, the compose file and the dashboard in docker/ are consistent with each other and with the binary.
+//! The manifests, the systemd unit, the compose file and the dashboards in docker/ are consistent with each other and with the binary.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-use longwave_testing::{gate, harness, tests};
+use longwave_testing::{harness, tests};
+use longwave_tests::prometheus::{self, promtool};
 use longwave_tests::{binary, collector};
 use serde::Deserialize;
 use serde_json::Value;
@@ -114,7 +115,11 @@ fn the_pipelines_are_valid() {
     let names = format!("extensions.static.file={}", names.display());
     for (path, set) in [("kubernetes/config.yaml", Some(names)), ("compose/longwave.yaml", None)] {
         let mut command = Command::new(binary::longwave());
-        command.arg("validate").arg("--config").arg(docker().join(path)).env("NODE_NAME", "worker-3");
+        command
+            .arg("validate")
+            .arg("--config")
+            .arg(docker().join(path))
+            .envs([("NODE_NAME", "worker-3"), ("POD_IP", "10.0.0.3")]);
         if let Some(set) = set {
             command.arg("--set").arg(set);
         }
@@ -133,37 +138,97 @@ fn the_collector_accepts_its_configuration() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// *Scenario*: the services of the compose file, the files that they mount, and the data source and dashboard of Grafana.
-/// *Guarantees*: every file exists, Prometheus receives OTLP where the Collector sends it, and the data source of the dashboard is
-/// provisioned.
-fn files_that_compose_mounts_exist() {
+/// *Scenario*: the probes of the DaemonSet, and the extension `health_check` of its configuration.
+/// *Guarantees*: all three probes query the port and the address on which the extension listens, and the scheduler knows the port.
+fn the_probes_query_the_health_check() {
+    let container = &yaml("kubernetes/daemonset.yaml")[0]["spec"]["template"]["spec"]["containers"][0];
+    let port = &container["ports"][0];
+    for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
+        assert_eq!(
+            container[probe]["httpGet"],
+            serde_json::json!({"path": "/", "port": port["name"]}),
+            "{probe}"
+        );
+    }
+    let config = &yaml("kubernetes/config.yaml")[0];
+    let endpoint = format!("${{env:POD_IP}}:{}", port["containerPort"]);
+    assert_eq!(config["extensions"]["health_check"]["endpoint"], endpoint);
+    assert!(words(&config["service"]["extensions"]).contains("health_check"));
+    let variables = container["env"].as_array().unwrap();
+    let address = variables.iter().find(|variable| variable["name"] == "POD_IP").unwrap();
+    assert_eq!(address["valueFrom"]["fieldRef"]["fieldPath"], "status.podIP");
+}
+
+/// *Scenario*: the services of the compose file, the files that they mount, and what they connect to.
+/// *Guarantees*: every file exists. Prometheus scrapes both pages of Longwave, loads the rules, and receives OTLP where the Collector sends
+/// it. The Collector listens where Longwave sends access logs. Grafana provisions the folder of the dashboards, and its home is one of them.
+fn the_services_of_compose_find_each_other() {
     let compose = &yaml("compose.yaml")[0];
     let services = compose["services"].as_object().unwrap();
+    let mut mounts = BTreeSet::new();
     for (name, service) in services {
         for volume in service["volumes"].as_array().into_iter().flatten().filter_map(Value::as_str) {
             if let Some(path) = volume.split(':').next().filter(|path| path.starts_with("./")) {
                 assert!(docker().join(path).exists(), "{name}: {path}");
+                mounts.insert(volume.split(':').take(2).collect::<Vec<_>>().join(":"));
             }
         }
+        // All listen on the loopback of the host.
+        assert_eq!(service["network_mode"], "host", "{name}");
     }
     let flags = words(&services["prometheus"]["command"]);
-    assert!(flags.contains("--web.enable-otlp-receiver"));
-    let exporters = &yaml("compose/collector.yaml")[0]["exporters"];
-    assert_eq!(exporters["otlphttp/prometheus"]["endpoint"], "http://prometheus:9090/api/v1/otlp");
+    assert!(
+        flags.contains("--web.enable-otlp-receiver") && flags.contains("--web.listen-address=localhost:9090")
+    );
+    let collector = &yaml("compose/collector.yaml")[0];
+    assert_eq!(
+        collector["exporters"]["otlphttp/prometheus"]["endpoint"],
+        "http://localhost:9090/api/v1/otlp"
+    );
+    let longwave = &yaml("compose/longwave.yaml")[0];
+    let endpoint = &collector["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"];
+    assert_eq!(&longwave["exporters"]["otlp_grpc"]["endpoint"], endpoint);
+
+    let prometheus = &yaml("compose/prometheus.yaml")[0];
+    let jobs = prometheus["scrape_configs"].as_array().unwrap().iter();
+    let targets: Vec<&Value> = jobs.map(|job| &job["static_configs"][0]["targets"][0]).collect();
+    // The default endpoints of the exporter and of the self-telemetry.
+    assert_eq!(targets, ["localhost:9464", "localhost:8888"]);
+    assert!(longwave["exporters"].as_object().unwrap()["prometheus"].is_null());
+    assert_eq!(prometheus["rule_files"][0], "/etc/prometheus/rules/*.rules.yaml");
+    assert!(mounts.contains("./prometheus:/etc/prometheus/rules"));
+
     let source = &yaml("compose/grafana/datasource.yaml")[0]["datasources"][0];
-    let dashboard: Value = serde_json::from_str(&text("dashboards/longwave.json")).unwrap();
-    for panel in dashboard["panels"].as_array().unwrap() {
-        assert_eq!(panel["datasource"]["uid"], source["uid"], "{}", panel["title"]);
-    }
+    assert_eq!(source["url"], "http://localhost:9090");
+    let folder = yaml("compose/grafana/dashboards.yaml")[0]["providers"][0]["options"]["path"].clone();
+    let folder = folder.as_str().unwrap();
+    assert!(mounts.contains(&format!("./dashboards:{folder}")));
+    let home = &services["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"];
+    let home = home.as_str().unwrap().strip_prefix(folder).unwrap();
+    assert!(docker().join(format!("dashboards{home}")).is_file(), "{home}");
 }
 
-/// *Scenario*: the metrics and labels in the queries of the dashboard, and the series that the binary exports from a recording.
+/// Returns the expressions of all panels of all dashboards.
+fn expressions() -> Vec<String> {
+    let mut expressions = Vec::new();
+    for entry in std::fs::read_dir(docker().join("dashboards")).unwrap() {
+        let dashboard: Value =
+            serde_json::from_slice(&std::fs::read(entry.unwrap().path()).unwrap()).unwrap();
+        let panels = dashboard["panels"].as_array().unwrap().iter();
+        let targets = panels.flat_map(|panel| panel["targets"].as_array().into_iter().flatten());
+        expressions.extend(targets.map(|target| target["expr"].as_str().unwrap().to_owned()));
+    }
+    expressions
+}
+
+/// *Scenario*: the metrics of traffic and their labels in the queries of the dashboards, and the series that the binary exports from a
+/// recording.
 /// *Guarantees*: every metric and label of a query exists (with the names that Prometheus derives from OTLP).
-fn the_dashboard_queries_only_what_is_exported() {
+fn the_dashboards_query_only_what_is_exported() {
     let recording = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/connections.lwr");
     let config = serde_json::json!({
         "receivers": {"replay": {"path": recording}},
-        "processors": {"window": {"levels": ["workload"]}},
+        "processors": {"window": {"levels": ["service", "workload", "connection"]}},
         "exporters": {"stdout": {"format": "json"}},
         "service": {
             "telemetry": {"metrics": {"level": "none"}},
@@ -179,54 +244,37 @@ fn the_dashboard_queries_only_what_is_exported() {
         .map(|(key, _)| key.replace('.', "_"))
         .collect();
     // Attributes of one measure. In JSON, their values are a part of the key.
-    keys.extend(["longwave_close_reason", "error_type", "le"].map(str::to_owned));
+    keys.extend(["longwave_close_reason", "error_type"].map(str::to_owned));
 
-    let dashboard: Value = serde_json::from_str(&text("dashboards/longwave.json")).unwrap();
-    let panels = dashboard["panels"].as_array().unwrap();
-    let expressions: Vec<&str> = panels
-        .iter()
-        .flat_map(|panel| panel["targets"].as_array().unwrap())
-        .map(|target| target["expr"].as_str().unwrap())
-        .collect();
     let mut metrics = BTreeSet::new();
-    for expression in &expressions {
+    for expression in expressions().iter().filter(|expression| expression.contains("longwave_tcp_")) {
         let names = expression.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
         for name in names.filter(|name| name.contains('_') && !name.starts_with("__")) {
-            let Some(metric) = name.strip_prefix("longwave_tcp_workload_") else {
+            let levels = ["workload", "service", "connection"].map(|level| format!("longwave_tcp_{level}_"));
+            let Some(metric) = levels.iter().find_map(|level| name.strip_prefix(level)) else {
                 let is_function = ["rate_interval", "histogram_quantile"].contains(&name);
                 assert!(is_function || keys.contains(name), "label {name} in {expression}");
                 continue;
             };
-            let measure = ["_total", "_seconds_bucket"].iter().find_map(|suffix| metric.strip_suffix(suffix));
-            let measure = measure.unwrap_or(metric);
+            let suffixes = ["_total", "_seconds_bucket", "_seconds"];
+            let measure = suffixes.iter().find_map(|suffix| metric.strip_suffix(suffix)).unwrap_or(metric);
             assert!(keys.contains(measure), "{measure} in {expression}; there are {keys:?}");
             metrics.insert(measure.to_owned());
         }
     }
-    assert!(metrics.len() >= 8, "{metrics:?}");
+    assert!(metrics.len() >= 12, "{metrics:?}");
 }
 
-/// *Scenario*: `promtool` validates the configuration of Prometheus in the compose file and the expressions of the dashboard.
-/// *Guarantees*: both are valid.
+/// *Scenario*: `promtool` validates the configuration of Prometheus in the compose file and the expressions of the dashboards.
+/// *Guarantees*: all are valid.
 fn prometheus_accepts_configuration_and_expressions() {
-    if Command::new("promtool").arg("--version").output().is_err() {
-        gate::missing("no promtool (Debian: prometheus)", "LONGWAVE_REQUIRE_PROMETHEUS");
-    }
-    let promtool = |arguments: &[&str]| {
-        let output = Command::new("promtool").args(arguments).output().unwrap();
-        let text = [output.stdout, output.stderr].concat();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&text));
-    };
+    prometheus::require();
     promtool(&["check", "config", &docker().join("compose/prometheus.yaml").display().to_string()]);
-    let dashboard: Value = serde_json::from_str(&text("dashboards/longwave.json")).unwrap();
-    let rules: Vec<Value> = dashboard["panels"]
-        .as_array()
-        .unwrap()
+    let rules: Vec<Value> = expressions()
         .iter()
-        .flat_map(|panel| panel["targets"].as_array().unwrap())
         .enumerate()
-        .map(|(index, target)| {
-            let expression = target["expr"].as_str().unwrap().replace("$__rate_interval", "1m");
+        .map(|(index, expression)| {
+            let expression = expression.replace("$__rate_interval", "1m");
             serde_json::json!({"record": format!("panel:{index}"), "expr": expression})
         })
         .collect();
@@ -244,8 +292,9 @@ fn main() -> ExitCode {
         the_kustomization_lists_every_file,
         the_pipelines_are_valid,
         the_collector_accepts_its_configuration,
-        files_that_compose_mounts_exist,
-        the_dashboard_queries_only_what_is_exported,
+        the_probes_query_the_health_check,
+        the_services_of_compose_find_each_other,
+        the_dashboards_query_only_what_is_exported,
         prometheus_accepts_configuration_and_expressions,
     ])
 }

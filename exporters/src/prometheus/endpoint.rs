@@ -1,6 +1,6 @@
 //! [`Endpoint`]: answers scrapes of `/metrics`.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
@@ -8,7 +8,7 @@ use std::time::Instant;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, State};
-use axum::http::header::{HeaderMap, WWW_AUTHENTICATE};
+use axum::http::header::{HeaderMap, USER_AGENT, WWW_AUTHENTICATE};
 use axum::http::{Response, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::get;
@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::config::PrometheusConfig;
 use super::names::{MetricNames, Names, Value};
-use super::store::{Store, StoredSeries};
+use super::store::{Client, Store, StoredSeries};
 
 /// The page, and the server that has it.
 pub(super) struct Endpoint {
@@ -33,8 +33,7 @@ pub(super) struct Endpoint {
     page: Arc<PageSource>,
     stop: CancellationToken,
     server: Mutex<Option<JoinHandle<()>>>,
-    /// Address that the server is bound to, for tests.
-    #[cfg(test)]
+    /// Address that the server is bound to.
     address: OnceLock<SocketAddr>,
 }
 
@@ -72,7 +71,6 @@ impl Endpoint {
             page: Arc::new(page),
             stop: CancellationToken::new(),
             server: Mutex::new(None),
-            #[cfg(test)]
             address: OnceLock::new(),
         }
     }
@@ -98,11 +96,16 @@ impl Endpoint {
         let server = HttpServer::bind(&place, &self.config.endpoint, self.config.tls.as_ref()).await?;
         tracing::info!(exporter = self.id, address = %server.address(), "serves /metrics for Prometheus");
         let router = Router::new().route("/metrics", get(scrape)).with_state(Arc::clone(&self.page));
-        #[cfg(test)]
         let _ = self.address.set(server.address());
         let running = tokio::spawn(server.run(router, self.stop.clone()));
         *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(running);
         Ok(())
+    }
+
+    /// Returns the bound address. `None` before the start.
+    #[cfg(test)]
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        self.address.get().copied()
     }
 
     /// Waits for a last scrape, as configured. Stops the server when the responses that were begun are complete.
@@ -122,22 +125,16 @@ impl Endpoint {
         }
     }
 
-    /// Returns the bound address.
-    #[cfg(test)]
-    pub(super) fn address(&self) -> Option<SocketAddr> {
-        self.address.get().copied()
-    }
-
     /// Makes the page as a scrape does.
     #[cfg(test)]
-    pub(super) fn page(&self, client: IpAddr, accepted: Accepted, now: Instant) -> Vec<u8> {
+    pub(super) fn page(&self, client: Client, accepted: Accepted, now: Instant) -> Vec<u8> {
         self.page.page(client, accepted, now)
     }
 }
 
 async fn scrape(
     State(source): State<Arc<PageSource>>,
-    ConnectInfo(ClientAddress(client)): ConnectInfo<ClientAddress>,
+    ConnectInfo(ClientAddress(address)): ConnectInfo<ClientAddress>,
     headers: HeaderMap,
 ) -> Response<Body> {
     if source.auth.as_ref().is_some_and(|auth| !auth.accepts(&headers)) {
@@ -147,6 +144,8 @@ async fn scrape(
     // The semaphore is never closed.
     let _permit = source.permits.acquire().await;
     let accepted = Accepted::of_request(&headers);
+    let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+    let client = Client { address, agent: agent.into() };
     let maker = Arc::clone(&source);
     let response =
         tokio::task::spawn_blocking(move || accepted.response(maker.page(client, accepted, Instant::now())));
@@ -178,7 +177,7 @@ impl PageSource {
         }
     }
 
-    fn page(&self, client: IpAddr, accepted: Accepted, now: Instant) -> Vec<u8> {
+    fn page(&self, client: Client, accepted: Accepted, now: Instant) -> Vec<u8> {
         let groups = self.store().scrape(client, now);
         let mut page = Page::new(accepted);
         self.put_target_info(&mut page);

@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
+use super::require_go;
 use crate::{cache, sh};
 
 /// Not 0.163 or 0.164, because the module proxy lacks some of their modules.
@@ -33,9 +34,7 @@ pub fn build() -> Result<PathBuf> {
         return Ok(binary);
     }
 
-    if Command::new("go").arg("version").stdout(Stdio::null()).status().is_err() {
-        bail!("peers: collector: `go` was not found: install Go 1.25 or newer and put it on the PATH");
-    }
+    require_go("collector")?;
     fs::create_dir_all(&work).with_context(|| format!("peers: create {}", work.display()))?;
     let built = compile(&work);
     if built.is_ok() {

@@ -4,11 +4,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
+use super::require_go;
 use crate::{cache, sh};
 
 const VERSION: &str = "1.34.4";
@@ -83,9 +84,7 @@ fn build_programs(programs: &[&str]) -> Result<PathBuf> {
     if programs.is_empty() {
         return Ok(folder);
     }
-    if Command::new("go").arg("version").stdout(Stdio::null()).status().is_err() {
-        bail!("peers: kubernetes: `go` was not found: install Go 1.25 or newer and put it on the PATH");
-    }
+    require_go("kubernetes")?;
     let work = folder.join("build");
     fs::create_dir_all(&work).with_context(|| format!("peers: create {}", work.display()))?;
     let built = compile(&work, &programs);

@@ -1,12 +1,16 @@
 //! Builds the real peers of the end-to-end tests into the cache, from package registries.
 //!
-//! Their paths in `$LONGWAVE_CACHE` (default: `~/.cache/longwave`) are `peers/otelcol-0.162.0/otelcol` and
-//! `peers/kubernetes-1.34.4/{kubelet,kube-proxy,…,informer}`.
+//! Their paths in `$LONGWAVE_CACHE` (default: `~/.cache/longwave`) are `peers/otelcol-0.162.0/otelcol`,
+//! `peers/helm-3.22.0/helm`, `peers/prometheus-0.310.0/prometheus` and `peers/kubernetes-1.34.4/{kubelet,kube-proxy,…,informer}`.
 
 mod collector;
+mod helm;
 pub mod kubernetes;
+mod prometheus;
 
-use anyhow::Result;
+use std::process::Stdio;
+
+use anyhow::{Result, bail};
 use clap::{Subcommand, ValueEnum};
 
 /// `cargo xtask peers …`
@@ -14,6 +18,10 @@ use clap::{Subcommand, ValueEnum};
 pub enum Command {
     /// Build an OpenTelemetry Collector from Go modules (about two minutes, once) and print its path.
     Collector,
+    /// Build Helm from Go modules (about a minute, once) and print its path. Also copies definitions of the Prometheus operator.
+    Helm,
+    /// Build Prometheus from Go modules (about three minutes, once) and print its path.
+    Prometheus,
     /// Build Kubernetes and a plain informer from Go modules (about seven minutes, once), install the Debian packages that Kubernetes
     /// needs, and print its folder.
     Kubernetes,
@@ -31,6 +39,10 @@ pub enum Command {
 pub enum Peer {
     /// Path of the OpenTelemetry Collector.
     Collector,
+    /// Path of Helm.
+    Helm,
+    /// Path of Prometheus.
+    Prometheus,
     /// Folder of the programs of Kubernetes.
     Kubernetes,
 }
@@ -40,14 +52,28 @@ pub fn main(command: Option<Command>) -> Result<()> {
     let path = match command {
         None => {
             println!("{}", collector::build()?.display());
+            println!("{}", helm::build()?.display());
+            println!("{}", prometheus::build()?.display());
             kubernetes::build()?
         }
         Some(Command::Collector) => collector::build()?,
+        Some(Command::Helm) => helm::build()?,
+        Some(Command::Prometheus) => prometheus::build()?,
         Some(Command::Kubernetes) => kubernetes::build()?,
         Some(Command::Kubectl) => kubernetes::build_client()?,
         Some(Command::Path { peer: Peer::Collector }) => collector::path()?,
+        Some(Command::Path { peer: Peer::Helm }) => helm::path()?,
+        Some(Command::Path { peer: Peer::Prometheus }) => prometheus::path()?,
         Some(Command::Path { peer: Peer::Kubernetes }) => kubernetes::folder()?,
     };
     println!("{}", path.display());
+    Ok(())
+}
+
+/// Returns an error that names the remedy if there is no Go.
+fn require_go(peer: &str) -> Result<()> {
+    if std::process::Command::new("go").arg("version").stdout(Stdio::null()).status().is_err() {
+        bail!("peers: {peer}: `go` was not found: install Go 1.25 or newer and put it on the PATH");
+    }
     Ok(())
 }

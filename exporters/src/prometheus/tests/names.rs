@@ -48,7 +48,8 @@ fn both_reporters_agree() {
 /// *Guarantees*: the canonical service and revision follow Istio's precedence. Without labels they are the workload and `latest`.
 #[test]
 fn canonical_names_come_from_pod_labels() {
-    let cases: [(&[(&str, &str)], &str, &str); 4] = [
+    type Labels = &'static [(&'static str, &'static str)];
+    let cases: [(Labels, &str, &str); 4] = [
         (
             &[
                 ("version", "v1"),

@@ -1,12 +1,8 @@
 //! Content negotiation by the headers `accept` and `accept-encoding`.
 
-use std::io::Write;
-
 use axum::body::Body;
 use axum::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use axum::http::{HeaderMap, HeaderValue, Response};
-use flate2::Compression;
-use flate2::write::GzEncoder;
 
 /// Format of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,17 +54,13 @@ impl Accepted {
         Self { format, utf8_names, gzip }
     }
 
-    /// Returns the response with this body, which is in [`Self::format`].
+    /// Returns the response with the body of a [`Page`](super::Page) for this client.
     pub fn response(self, body: Vec<u8>) -> Response<Body> {
-        let (body, is_compressed) = match self.gzip.then(|| compress(&body)) {
-            Some(Ok(compressed)) => (compressed, true),
-            _ => (body, false),
-        };
         let mut response = Response::new(Body::from(body));
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type()));
         headers.insert(VARY, HeaderValue::from_static("accept, accept-encoding"));
-        if is_compressed {
+        if self.gzip {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
         response
@@ -89,13 +81,6 @@ impl Accepted {
             }
         }
     }
-}
-
-/// Compresses with the fastest level, which makes a page about 20 times smaller.
-fn compress(body: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 8), Compression::fast());
-    encoder.write_all(body)?;
-    encoder.finish()
 }
 
 // === impl Alternative ===

@@ -40,7 +40,11 @@ fn accepted(accept: &[&str], encoding: Option<&str>) -> Accepted {
 
 /// A page with a family of each kind, a family without samples, and names and values that need escapes.
 fn page(format: Format, utf8_names: bool) -> Vec<u8> {
-    let mut page = Page::new(Accepted { format, utf8_names, gzip: false });
+    page_for(Accepted { format, utf8_names, gzip: false })
+}
+
+fn page_for(accepted: Accepted) -> Vec<u8> {
+    let mut page = Page::new(accepted);
     let plain = page.labels(|label| {
         label("reporter", "source");
         label("source.workload.name", "a \"b\"\\\nc, ü");
@@ -139,7 +143,7 @@ async fn bodies_are_compressed_on_request() {
     ] {
         let accepted = accepted(&[PROMETHEUS_2_42], encoding);
         let page = page(accepted.format, accepted.utf8_names);
-        let response = accepted.response(page.clone());
+        let response = accepted.response(page_for(accepted));
         let header = |name| response.headers().get(name).map(|value| value.to_str().unwrap());
         assert_eq!(
             header(CONTENT_TYPE),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io::Write;
 
 use super::negotiation::{Accepted, Format};
-use super::page::{Family, FamilyKind, Labels, Number};
+use super::page::{Body, Family, FamilyKind, Labels, Number};
 
 /// Returns whether Prometheus accepts the name without quotes: `[a-zA-Z_:][a-zA-Z0-9_:]*`.
 pub fn is_legacy_name(name: &str) -> bool {
@@ -122,27 +122,69 @@ pub(super) fn put_metadata(out: &mut Vec<u8>, family: &Family<'_>, accepted: Acc
     out.push(b'\n');
 }
 
-/// Buffer for the labels of one series.
-pub(super) type Scratch = Vec<u8>;
+/// Writes the samples of one family.
+#[derive(Debug)]
+pub(super) struct FamilyWriter<'a> {
+    body: &'a mut Body,
+    family: Family<'a>,
+    accepted: Accepted,
+    /// Whether the lines about the family are written. The first sample does that.
+    has_metadata: bool,
+    /// Whether the name needs quotes, which are within the braces.
+    is_quoted: bool,
+    /// Labels with an extra one.
+    scratch: Vec<u8>,
+    /// `le="…"` of each bucket of the last histogram.
+    bounds: Vec<Vec<u8>>,
+    /// Bounds that they are made of.
+    bounds_of: Vec<f64>,
+}
 
 /// Writes the samples of one series.
 pub(super) struct SeriesWriter<'a> {
     out: &'a mut Vec<u8>,
     name: &'a str,
+    is_quoted: bool,
+    is_open_metrics: bool,
     /// Labels, without braces.
     labels: &'a [u8],
-    is_open_metrics: bool,
+    bounds: &'a mut Vec<Vec<u8>>,
+    bounds_of: &'a mut Vec<f64>,
 }
 
-impl<'a> SeriesWriter<'a> {
-    pub(super) fn new(
-        out: &'a mut Vec<u8>,
-        scratch: &'a mut Scratch,
-        name: &'a str,
-        labels: &'a Labels,
+// === impl FamilyWriter ===
+
+impl<'a> FamilyWriter<'a> {
+    pub(super) fn new(body: &'a mut Body, family: Family<'a>, accepted: Accepted) -> Self {
+        Self {
+            body,
+            family,
+            accepted,
+            has_metadata: false,
+            is_quoted: !is_legacy_name(family.name),
+            scratch: Vec::new(),
+            bounds: Vec::new(),
+            bounds_of: Vec::new(),
+        }
+    }
+
+    pub(super) fn is_open_metrics(&self) -> bool {
+        self.accepted.format == Format::OpenMetrics
+    }
+
+    /// Writes the samples of one series.
+    pub(super) fn series(
+        &mut self,
+        labels: &Labels,
         extra: Option<(&str, &str)>,
-        accepted: Accepted,
-    ) -> Self {
+        write: impl FnOnce(&mut SeriesWriter<'_>),
+    ) {
+        let is_open_metrics = self.is_open_metrics();
+        let Self { body, family, accepted, has_metadata, is_quoted, scratch, bounds, bounds_of } = self;
+        if !*has_metadata {
+            *has_metadata = true;
+            put_metadata(&mut body.bytes, family, *accepted);
+        }
         let labels = match extra {
             None => &labels.encoded,
             Some((extra, value)) => {
@@ -152,9 +194,22 @@ impl<'a> SeriesWriter<'a> {
                 scratch
             }
         };
-        Self { out, name, labels, is_open_metrics: accepted.format == Format::OpenMetrics }
+        write(&mut SeriesWriter {
+            out: &mut body.bytes,
+            name: family.name,
+            is_quoted: *is_quoted,
+            is_open_metrics,
+            labels,
+            bounds,
+            bounds_of,
+        });
+        body.flush_chunk();
     }
+}
 
+// === impl SeriesWriter ===
+
+impl SeriesWriter<'_> {
     /// Writes one sample.
     pub(super) fn number(&mut self, suffix: &str, value: Number) {
         self.head(suffix, None);
@@ -164,10 +219,16 @@ impl<'a> SeriesWriter<'a> {
 
     /// Writes the buckets, which are cumulative, the sum and the count.
     pub(super) fn histogram(&mut self, bounds: &[f64], counts: &[u64], sum: f64) {
+        if *self.bounds_of != bounds || self.bounds.is_empty() {
+            self.bounds_of.clear();
+            self.bounds_of.extend_from_slice(bounds);
+            let bounds = bounds.iter().copied().chain([f64::INFINITY]);
+            *self.bounds = bounds.map(|bound| bound_label(bound, self.is_open_metrics)).collect();
+        }
         let mut cumulative = 0;
         for (index, count) in counts.iter().enumerate() {
             cumulative += count;
-            self.head("_bucket", Some(bounds.get(index).copied().unwrap_or(f64::INFINITY)));
+            self.head("_bucket", Some(index));
             put_number(self.out, Number::Int(cumulative));
             self.out.push(b'\n');
         }
@@ -175,42 +236,37 @@ impl<'a> SeriesWriter<'a> {
         self.number("_count", Number::Int(cumulative));
     }
 
-    /// Writes the time of creation, in seconds.
-    pub(super) fn created(&mut self, nanos: u64) {
+    /// Writes the time of creation, in seconds. Only OpenMetrics has it.
+    pub(super) fn created(&mut self, nanos: Option<u64>) {
+        let Some(nanos) = nanos.filter(|_| self.is_open_metrics) else { return };
         self.head("_created", None);
         let (seconds, nanos) = (nanos / 1_000_000_000, nanos % 1_000_000_000);
         // Writing to a vector cannot fail.
         let _ = writeln!(self.out, "{seconds}.{:03}", nanos / 1_000_000);
     }
 
-    /// Writes everything before the value.
-    fn head(&mut self, suffix: &str, bound: Option<f64>) {
-        let Self { out, name, labels, is_open_metrics } = self;
-        let is_plain = is_legacy_name(name);
-        if is_plain {
+    /// Writes everything before the value. `bucket` is the number of a histogram's bucket.
+    fn head(&mut self, suffix: &str, bucket: Option<usize>) {
+        let Self { out, name, is_quoted, labels, bounds, .. } = self;
+        if !*is_quoted {
             out.extend_from_slice(name.as_bytes());
             out.extend_from_slice(suffix.as_bytes());
         }
-        if !is_plain || !labels.is_empty() || bound.is_some() {
+        let bound: &[u8] = bucket.and_then(|bucket| bounds.get(bucket)).map_or(b"", |bound| bound);
+        if *is_quoted || !labels.is_empty() || !bound.is_empty() {
             out.push(b'{');
             let mut separator: &[u8] = b"";
-            if !is_plain {
+            if *is_quoted {
                 out.push(b'"');
                 put_escaped(out, name, true);
                 out.extend_from_slice(suffix.as_bytes());
                 out.push(b'"');
                 separator = b",";
             }
-            if !labels.is_empty() {
+            for part in [labels, bound].into_iter().filter(|part| !part.is_empty()) {
                 out.extend_from_slice(separator);
-                out.extend_from_slice(labels);
+                out.extend_from_slice(part);
                 separator = b",";
-            }
-            if let Some(bound) = bound {
-                out.extend_from_slice(separator);
-                out.extend_from_slice(b"le=\"");
-                put_bound(out, bound, *is_open_metrics);
-                out.push(b'"');
             }
             out.push(b'}');
         }
@@ -218,13 +274,16 @@ impl<'a> SeriesWriter<'a> {
     }
 }
 
-/// Appends a bucket's bound. OpenMetrics requires a fraction, so that all clients write the same label.
-fn put_bound(out: &mut Vec<u8>, bound: f64, is_open_metrics: bool) {
-    let before = out.len();
-    put_number(out, Number::Float(bound));
-    if is_open_metrics && bound.is_finite() && !out[before..].contains(&b'.') {
-        out.extend_from_slice(b".0");
+/// Returns the label of a bucket. OpenMetrics requires a fraction, so that all clients write the same label.
+fn bound_label(bound: f64, is_open_metrics: bool) -> Vec<u8> {
+    let mut label = b"le=\"".to_vec();
+    let before = label.len();
+    put_number(&mut label, Number::Float(bound));
+    if is_open_metrics && bound.is_finite() && !label[before..].contains(&b'.') {
+        label.extend_from_slice(b".0");
     }
+    label.push(b'"');
+    label
 }
 
 fn put_number(out: &mut Vec<u8>, value: Number) {

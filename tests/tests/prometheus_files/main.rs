@@ -1,0 +1,17 @@
+//! The files for Prometheus and Grafana: rules in docker/prometheus, dashboards in docker/dashboards.
+#![allow(clippy::unwrap_used)]
+
+mod dashboards;
+mod files;
+
+use std::process::ExitCode;
+
+use longwave_testing::{harness, tests};
+
+fn main() -> ExitCode {
+    harness::run(tests![
+        dashboards::are_complete,
+        dashboards::have_panels_that_do_not_overlap,
+        files::rules_are_valid_and_tested,
+    ])
+}
