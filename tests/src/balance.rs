@@ -70,15 +70,15 @@ fn check_pipeline(page: &Metrics, pipeline: &str, parts: &Value, problems: &mut 
             )
         };
         let (incoming, outgoing, folded) = (of("incoming"), of("outgoing"), of("folded"));
-        let (dropped, held) = (of("dropped"), of("held"));
+        let (dropped, filtered, held) = (of("dropped"), of("filtered"), of("held"));
         if incoming != given {
             problems.push(format!("{pipeline}: {id}: incoming {incoming}, the stage before sent {given}"));
         }
         // A window aggregates its items, and its output has other items.
         let left = if id.split('/').next() == Some("window") { folded } else { outgoing };
-        if incoming != left + dropped + held {
+        if incoming != left + dropped + filtered + held {
             problems.push(format!(
-                "{pipeline}: {id}: incoming {incoming} ≠ left {left} + dropped {dropped} + held {held}"
+                "{pipeline}: {id}: incoming {incoming} ≠ left {left} + dropped {dropped} + filtered {filtered} + held {held}"
             ));
         }
         given = outgoing;

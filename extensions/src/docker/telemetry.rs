@@ -70,7 +70,7 @@ impl Stats {
         let stats = meter.observe(self);
         stats.gauge(
             "longwave_extension_docker_connected",
-            "1",
+            "",
             "1 while the events of the daemon are followed.",
             |stats| {
                 if stats.staleness().is_none() { 1.0 } else { 0.0 }

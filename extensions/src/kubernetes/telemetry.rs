@@ -8,7 +8,7 @@ use longwave_pipeline::model::UnixNanos;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Meter};
 
-use super::watch::TableCounts;
+use super::watch::{Failure, TableCounts};
 
 /// Counters and state of one resource. Its watch updates them. Self-telemetry reads them, and look-ups to decide whether a result is
 /// pending.
@@ -45,6 +45,20 @@ pub(super) enum ListReason {
 
 /// Consecutive failures after which a first listing is no longer expected, so look-ups are not pending.
 const MAX_FAILURES_WHILE_EXPECTED: u32 = 4;
+
+/// Reason of a failure that ends neither a watch nor a listing: one object cannot be decoded.
+pub(super) const UNDECODABLE: &str = "undecodable";
+
+// === impl ListReason ===
+
+impl ListReason {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Expired => "expired",
+        }
+    }
+}
 
 // === impl Instruments ===
 
@@ -91,7 +105,7 @@ impl Instruments {
 
 impl ResourceStats {
     pub fn new(resource: &'static str, instruments: &Arc<Instruments>) -> Arc<Self> {
-        Arc::new(Self {
+        let stats = Arc::new(Self {
             resource,
             objects: AtomicU64::new(0),
             remembered: AtomicU64::new(0),
@@ -99,7 +113,26 @@ impl ResourceStats {
             contact: AtomicU64::new(UnixNanos::now().0),
             failures: AtomicU32::new(0),
             instruments: Arc::clone(instruments),
-        })
+        });
+        stats.begin_at_zero();
+        stats
+    }
+
+    /// Makes every series exist before its first event.
+    fn begin_at_zero(&self) {
+        let Instruments { lists, watches, events, errors, bytes, .. } = &*self.instruments;
+        for reason in [ListReason::Start, ListReason::Expired] {
+            lists.add(0, &self.with("reason", reason.as_str()));
+        }
+        for kind in ["added", "modified", "deleted", "bookmark"] {
+            events.add(0, &self.with("type", kind));
+        }
+        for reason in Failure::REASONS.into_iter().chain([UNDECODABLE]) {
+            errors.add(0, &self.with("reason", reason));
+        }
+        let own = self.instruments.attributes(self.resource);
+        watches.add(0, &own);
+        bytes.add(0, &own);
     }
 
     /// Registers the gauges.
@@ -125,7 +158,7 @@ impl ResourceStats {
         );
         stats.gauge_by(
             "longwave_extension_kubernetes_synced",
-            "1",
+            "",
             "1 once everything was listed; 0 while names are missing.",
             "resource",
             |all| each(all, |stats| f64::from(u8::from(stats.is_synced()))),
@@ -140,11 +173,7 @@ impl ResourceStats {
     }
 
     pub fn listed(&self, reason: ListReason) {
-        let reason = match reason {
-            ListReason::Start => "start",
-            ListReason::Expired => "expired",
-        };
-        self.instruments.lists.add(1, &self.with("reason", reason));
+        self.instruments.lists.add(1, &self.with("reason", reason.as_str()));
     }
 
     pub fn watching(&self) {
@@ -162,7 +191,7 @@ impl ResourceStats {
     }
 
     pub fn failed(&self, reason: &'static str) {
-        if reason != "undecodable" {
+        if reason != UNDECODABLE {
             self.failures.fetch_add(1, Relaxed);
         }
         self.instruments.errors.add(1, &self.with("reason", reason));

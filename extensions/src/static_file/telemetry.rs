@@ -32,7 +32,7 @@ impl Stats {
         let stats = meter.observe(self);
         stats.gauge(
             "longwave_extension_static_stale",
-            "1",
+            "",
             "1 while the file cannot be used and older rules are in force.",
             |stats| u64::from(stats.stale.load(Ordering::Relaxed)),
         );

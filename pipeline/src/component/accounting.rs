@@ -105,6 +105,27 @@ impl DropReason {
     pub const STAGE_ENDED: Self = Self("stage_ended");
     /// The stage that had the item failed.
     pub const STAGE_FAILED: Self = Self("stage_failed");
+    /// The output of an exporter is closed.
+    pub const OUTPUT_CLOSED: Self = Self("output_closed");
+
+    /// Returns the reasons for which every stage of a kind may drop items.
+    fn of_kind(kind: NodeKind) -> &'static [Self] {
+        match kind {
+            NodeKind::Receiver => &[Self::QUEUE_FULL, Self::DEFERRED, Self::STAGE_ENDED],
+            NodeKind::Processor => &[Self::STAGE_ENDED, Self::STAGE_FAILED],
+            NodeKind::Exporter => &[
+                Self::QUEUE_FULL,
+                Self::RETRIES_EXHAUSTED,
+                Self::PERMANENT_ERROR,
+                Self::REJECTED,
+                Self::SHUTDOWN,
+                Self::ENCODING,
+                Self::OUTPUT_CLOSED,
+                Self::STAGE_ENDED,
+                Self::STAGE_FAILED,
+            ],
+        }
+    }
 }
 
 impl fmt::Display for DropReason {
@@ -217,8 +238,20 @@ impl Node {
         self.held.load(Ordering::Relaxed)
     }
 
+    /// Declares a reason for which only this stage may drop items, so that its counters exist from the start.
+    pub fn may_drop(&self, reason: DropReason) {
+        self.dropped.lock().unwrap_or_else(PoisonError::into_inner).entry(reason).or_default();
+    }
+
     /// Returns what was dropped, by reason.
     pub fn dropped(&self) -> Vec<(DropReason, Dropped)> {
+        let mut dropped = self.dropped_by_reason();
+        dropped.retain(|(_, count)| count.items > 0);
+        dropped
+    }
+
+    /// Returns what was dropped, by every reason for which this stage may drop items.
+    pub(crate) fn dropped_by_reason(&self) -> Vec<(DropReason, Dropped)> {
         let dropped = self.dropped.lock().unwrap_or_else(PoisonError::into_inner);
         dropped.iter().map(|(reason, count)| (*reason, *count)).collect()
     }
@@ -271,6 +304,7 @@ impl Accounting {
         signal: Signal,
         aggregates: bool,
     ) -> Arc<Node> {
+        let reasons = DropReason::of_kind(kind).iter().map(|reason| (*reason, Dropped::default()));
         let node = Arc::new(Node {
             kind,
             id: id.to_owned(),
@@ -284,7 +318,7 @@ impl Accounting {
             queue_size: AtomicU64::new(0),
             queue_capacity: AtomicU64::new(0),
             retries: AtomicU64::new(0),
-            dropped: Mutex::default(),
+            dropped: Mutex::new(reasons.collect()),
         });
         self.nodes.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&node));
         node

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use opentelemetry::metrics::{Callback, Counter, Gauge, Meter};
+use opentelemetry::metrics::{Callback, Counter, Gauge, Histogram, Meter};
 use opentelemetry::{KeyValue, Value};
 
 /// A meter, and the attributes that every data point of the component has, such as its id.
@@ -70,7 +70,8 @@ impl ComponentMeter {
         attributes
     }
 
-    /// Registers a counter that the component increments. The caller passes [`Self::attributes`] with each value.
+    /// Registers a counter that the component increments. The caller passes [`Self::attributes`] with each value, and first adds 0 to each
+    /// series, so that it exists from the start.
     pub fn counter(&self, name: &'static str, unit: &'static str, text: &'static str) -> Counter<u64> {
         self.meter.u64_counter(name).with_unit(unit).with_description(text).build()
     }
@@ -78,6 +79,18 @@ impl ComponentMeter {
     /// Registers a gauge that the component sets. The caller passes [`Self::attributes`] with each value.
     pub fn gauge(&self, name: &'static str, unit: &'static str, text: &'static str) -> Gauge<u64> {
         self.meter.u64_gauge(name).with_unit(unit).with_description(text).build()
+    }
+
+    /// Registers a histogram. `bounds` are the upper bounds of its buckets. The caller passes [`Self::attributes`] with each value.
+    pub fn histogram(
+        &self,
+        name: &'static str,
+        unit: &'static str,
+        text: &'static str,
+        bounds: Vec<f64>,
+    ) -> Histogram<f64> {
+        let histogram = self.meter.f64_histogram(name).with_unit(unit).with_description(text);
+        histogram.with_boundaries(bounds).build()
     }
 
     /// Returns a builder of instruments that read `source` at each collection.

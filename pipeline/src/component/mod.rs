@@ -33,7 +33,8 @@ pub use delivery_config::{DeliveryConfig, QueueConfig, RetryConfig};
 pub use directory::{Answer, CgroupName, Directories, Directory};
 pub use error::ComponentError;
 pub use exposition::{
-    Accepted, Family, FamilyKind, Format, Labels, Number as SampleNumber, Page, Samples, is_legacy_name,
+    Accepted, Family, FamilyKind, Format, Labels, Number as SampleNumber, Page, Samples, SdkReader,
+    is_legacy_name,
 };
 pub use factory::{
     About, DataKind, ExporterFactory, ExtensionFactory, Factory, Prepared, ProcessorFactory, ReceiverFactory,

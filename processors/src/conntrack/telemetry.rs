@@ -28,7 +28,7 @@ impl Telemetry {
     pub fn new(meter: &Meter) -> Self {
         let meter = ComponentMeter::new(meter, []);
         let counter = |name, unit, text| meter.counter(name, unit, text);
-        Self {
+        let telemetry = Self {
             queries: counter(
                 "longwave_processor_conntrack_queries",
                 "{query}",
@@ -59,7 +59,20 @@ impl Telemetry {
             translated: [KeyValue::new("result", "translated")],
             same: [KeyValue::new("result", "same")],
             reasons: Reason::ALL.map(|reason| [KeyValue::new("reason", reason.as_str())]).to_vec(),
-        }
+        };
+        telemetry.begin_at_zero();
+        telemetry
+    }
+
+    /// Makes every series exist before its first event.
+    fn begin_at_zero(&self) {
+        self.count_host_queries(0);
+        self.count_own_queries(0);
+        self.closed.add(0, &[]);
+        self.connections.add(0, &self.translated);
+        self.connections.add(0, &self.same);
+        self.reasons.iter().for_each(|attributes| self.unknown.add(0, attributes));
+        self.kept.record(0, &[]);
     }
 
     /// Counts look-ups in the host's namespace.

@@ -36,6 +36,7 @@ impl FilterProcessor {
                 context.pipeline,
             )));
         }
+        context.node.may_drop(DropReason::FILTERED);
         Ok(Self { config: config.clone(), node: Arc::clone(&context.node) })
     }
 

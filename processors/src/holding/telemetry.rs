@@ -34,7 +34,7 @@ impl Telemetry {
             [("processor", &context.id), ("pipeline", &context.pipeline)],
         );
         let with = |outcome: &'static str| meter.attributes_with("outcome", outcome);
-        Self {
+        let telemetry = Self {
             released: meter.counter(
                 "longwave_processor_hold_released_records",
                 "{record}",
@@ -48,7 +48,11 @@ impl Telemetry {
             resolved: with("resolved"),
             unresolved: with("unresolved"),
             own: meter.attributes().to_vec(),
-        }
+        };
+        // Every series exists before its first event.
+        telemetry.count_released(Outcome::Resolved, 0);
+        telemetry.count_released(Outcome::NoRoom, 0);
+        telemetry
     }
 
     /// Counts held records that leave.

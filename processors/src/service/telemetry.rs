@@ -34,7 +34,7 @@ impl Telemetry {
             [("processor", &context.id), ("pipeline", &context.pipeline)],
         );
         let with = |result: &'static str| meter.attributes_with("result", result);
-        Self {
+        let telemetry = Self {
             connections: meter.counter(
                 "longwave_processor_service_connections",
                 "{connection}",
@@ -43,7 +43,12 @@ impl Telemetry {
             named: with("named"),
             ambiguous: with("ambiguous"),
             unknown: with("unknown"),
+        };
+        // Every series exists before its first event.
+        for attributes in [&telemetry.named, &telemetry.ambiguous, &telemetry.unknown] {
+            telemetry.connections.add(0, attributes);
         }
+        telemetry
     }
 
     /// Adds the tally to the instruments, and clears it.

@@ -41,7 +41,7 @@ impl Telemetry {
             [("processor", &context.id), ("pipeline", &context.pipeline)],
         );
         let counter = |name, unit, text| meter.counter(name, unit, text);
-        Self {
+        let telemetry = Self {
             late: counter(
                 "longwave_processor_window_late_records",
                 "{record}",
@@ -74,7 +74,18 @@ impl Telemetry {
             ),
             own: meter.attributes().to_vec(),
             by_level: Level::ALL.map(|level| meter.attributes_with("level", level.as_str())),
+        };
+        telemetry.begin_at_zero();
+        telemetry
+    }
+
+    /// Makes every series exist before its first event.
+    fn begin_at_zero(&self) {
+        for counter in [&self.late, &self.early, &self.expired] {
+            counter.add(0, &self.own);
         }
+        self.by_level.iter().for_each(|attributes| self.overflowed.add(0, attributes));
+        self.record_window(&Tally::default(), [0; 3], 0);
     }
 
     /// Records the counts of a window that was closed.

@@ -4,7 +4,6 @@ use std::any::Any;
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Arc;
 use std::thread;
 
 use async_trait::async_trait;
@@ -67,9 +66,11 @@ impl BpfReceiver {
         log_seeding(id, &report);
 
         let interval = self.config.interval.get();
-        let stats = Arc::new(Stats::default());
-        stats.export(&self.context.meter, id);
-        stats.update(|stats| stats.seed_failures = report.failures.len() as u64);
+        let stats = Stats::new(&self.context.meter, id);
+        stats.update(|stats| {
+            stats.seed_failures = report.failures.len() as u64;
+            stats.programs = kernel.program_stats();
+        });
         let boot = BootId::read(Path::new("/proc"))
             .map_err(|error| ComponentError::with_source(error.to_string(), error))?;
         let rules = Rules {

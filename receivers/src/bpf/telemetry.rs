@@ -4,22 +4,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use longwave_pipeline::component::ComponentMeter;
-use opentelemetry::metrics::Meter;
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Histogram, Meter};
 
 use super::kernel::{Losses, ProgramStatistics};
 use super::tracker::Discards;
 
 /// Statistics that the receiver's thread writes after each pass and self-telemetry reads.
-#[derive(Debug, Default)]
-pub struct Stats(Mutex<Snapshot>);
+#[derive(Debug)]
+pub struct Stats {
+    snapshot: Mutex<Snapshot>,
+    pass_duration: Histogram<f64>,
+    attributes: Vec<KeyValue>,
+}
 
 /// Statistics as of the last pass.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// Connections that the tracker stores.
     pub tracked: u64,
-    /// Duration of the last pass, including all records of its tick.
-    pub pass: Duration,
     /// Passes so far.
     pub passes: u64,
     /// Loss counters of the kernel side.
@@ -32,34 +35,49 @@ pub struct Snapshot {
     pub seed_failures: u64,
 }
 
+/// Upper bounds of the histogram of passes, in seconds: from an idle host to one that is overloaded.
+const PASS_BOUNDS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+
 // === impl Stats ===
 
 impl Stats {
+    /// Exports the statistics through `meter`, with the receiver's id.
+    pub fn new(meter: &Meter, id: &str) -> Arc<Self> {
+        let meter = ComponentMeter::new(meter, [("receiver", id)]);
+        let pass_duration = meter.histogram(
+            "longwave_receiver_pass_duration",
+            "s",
+            "Duration of a sampling pass, including the records of its tick.",
+            PASS_BOUNDS.to_vec(),
+        );
+        let attributes = meter.attributes().to_vec();
+        let stats = Arc::new(Self { snapshot: Mutex::default(), pass_duration, attributes });
+        stats.export(&meter);
+        stats
+    }
+
+    /// Records the duration of a pass, including all records of its tick.
+    pub fn record_pass(&self, duration: Duration) {
+        self.pass_duration.record(duration.as_secs_f64(), &self.attributes);
+    }
+
     /// Changes the statistics.
     pub fn update(&self, change: impl FnOnce(&mut Snapshot)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.snapshot.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Returns a copy.
     pub fn snapshot(&self) -> Snapshot {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Exports the statistics through `meter`, with the receiver's id.
-    pub fn export(self: &Arc<Self>, meter: &Meter, id: &str) {
-        let meter = ComponentMeter::new(meter, [("receiver", id)]);
+    fn export(self: &Arc<Self>, meter: &ComponentMeter) {
         let stats = meter.observe(self);
         stats.gauge(
             "longwave_receiver_tracked_connections",
             "{connection}",
             "Connections tracked at the end of the last pass.",
             |stats| stats.snapshot().tracked as f64,
-        );
-        stats.gauge(
-            "longwave_receiver_pass_duration",
-            "s",
-            "Duration of the last sampling pass, including the records of its tick.",
-            |stats| stats.snapshot().pass.as_secs_f64(),
         );
         stats.counter("longwave_receiver_passes", "{pass}", "Sampling passes.", |stats| {
             stats.snapshot().passes

@@ -107,8 +107,8 @@ impl<K: Source, S: Sink> Worker<K, S> {
         self.tracker.end_pass(tick, last);
         self.has_sampled = true;
         let duration = start.elapsed();
+        self.stats.record_pass(duration);
         self.stats.update(|stats| {
-            stats.pass = duration;
             stats.passes += 1;
             stats.tracked = self.tracker.tracked() as u64;
             stats.losses = losses;

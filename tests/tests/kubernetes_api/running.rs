@@ -58,7 +58,7 @@ pub fn seen(longwave: &Longwave) -> usize {
 
 /// Returns the staleness in seconds that the extension reports.
 pub fn staleness(longwave: &Longwave, resource: &str) -> f64 {
-    gauge(longwave, "longwave_extension_kubernetes_staleness", resource)
+    gauge(longwave, "longwave_extension_kubernetes_staleness_seconds", resource)
 }
 
 pub fn gauge(longwave: &Longwave, name: &str, resource: &str) -> f64 {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 /// Why a listing or a watch ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(in crate::kubernetes) enum Failure {
     /// There was no response: no route, connection refused, TLS, unreadable credentials.
     Unreachable(String),
     /// Nothing was received for this long.
@@ -56,6 +56,22 @@ const MAX_MESSAGE_CHARS: usize = 400;
 // === impl Failure ===
 
 impl Failure {
+    /// All values of [`Self::reason`].
+    pub const REASONS: [&str; 12] = [
+        "unreachable",
+        "silent",
+        "cut",
+        "gone",
+        "malformed",
+        "no_streaming",
+        "unauthorized",
+        "forbidden",
+        "not_found",
+        "throttled",
+        "server",
+        "refused",
+    ];
+
     /// Returns the failure of a response that was not successful.
     pub fn from_status(code: u16, headers: &HeaderMap, text: &[u8]) -> Self {
         let seconds =

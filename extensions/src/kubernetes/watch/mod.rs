@@ -23,6 +23,7 @@ mod resource;
 mod stream;
 mod timing;
 
+pub(super) use failure::Failure;
 pub(super) use resource::{ObjectTable, Resource, TableCounts};
 pub(super) use timing::Timing;
 
@@ -39,10 +40,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::instrument::WithSubscriber;
 use tracing::subscriber::NoSubscriber;
 
-use self::failure::Failure;
 use self::failure_log::FailureLog;
 use super::tables::Update;
-use super::telemetry::{ListReason, ResourceStats};
+use super::telemetry::{ListReason, ResourceStats, UNDECODABLE};
 
 /// Keeps one table the same as the API server's objects.
 pub(super) struct Watch {
@@ -180,7 +180,7 @@ impl Watch {
     /// Adds or updates an object. If it cannot be decoded, it is counted and skipped.
     fn apply(&mut self, object: &str, update: Update) {
         if let Err(error) = self.table.apply(object, update) {
-            self.stats.failed("undecodable");
+            self.stats.failed(UNDECODABLE);
             self.failure_log.undecodable(&error);
         }
     }

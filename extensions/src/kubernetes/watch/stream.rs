@@ -12,6 +12,7 @@ use super::lines::LineBuffer;
 use super::resource::escape;
 use super::{MAX_EVENT_DELAY, Watch};
 use crate::kubernetes::objects::pick;
+use crate::kubernetes::telemetry::UNDECODABLE;
 
 #[derive(Deserialize)]
 struct Event<'a> {
@@ -107,7 +108,7 @@ impl Watch {
             "ADDED" | "MODIFIED" => self.apply(object, self.update_since(since)),
             "DELETED" => {
                 if let Err(error) = self.table.remove(object, UnixNanos::now()) {
-                    self.stats.failed("undecodable");
+                    self.stats.failed(UNDECODABLE);
                     self.failure_log.undecodable(&error);
                 }
             }

@@ -52,6 +52,7 @@ fn failures() {
             headers.insert("retry-after", after.parse().unwrap());
         }
         let failure = Failure::from_status(code, &headers, text.as_bytes());
+        assert!(Failure::REASONS.contains(&failure.reason()), "{failure:?}");
         (failure.reason(), failure.retry_after().map(|after| after.as_secs()))
     };
     assert_eq!(of(429, Some("7"), "{}"), ("throttled", Some(7)));

@@ -12,10 +12,12 @@
 mod negotiation;
 mod page;
 mod protobuf;
+mod sdk;
 mod text;
 
 pub use negotiation::{Accepted, Format};
 pub use page::{Family, FamilyKind, Labels, Number, Page, Samples};
+pub use sdk::SdkReader;
 pub use text::is_legacy_name;
 
 #[cfg(test)]

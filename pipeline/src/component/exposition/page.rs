@@ -236,7 +236,7 @@ pub enum Number {
 // === impl Number ===
 
 impl Number {
-    fn as_f64(self) -> f64 {
+    pub(super) fn as_f64(self) -> f64 {
         match self {
             Self::Int(number) => number as f64,
             Self::Float(number) => number,

@@ -1,25 +1,22 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use opentelemetry::metrics::MeterProvider;
+use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
-use prometheus::{Registry, TextEncoder};
 
 use super::*;
+use crate::component::{Accepted, Format, SdkReader};
 
 /// *Scenario*: a source is observed as a counter, as a gauge, and by two values of an attribute; it changes between two collections.
-/// *Guarantees*: each collection reads the source; every data point has the component's attributes, and `counter_by` adds one more.
+/// *Guarantees*: each collection reads the source; every data point has the component's attributes, and `counter_by` adds one more;
+/// units and `_total` are part of the names.
 #[test]
 fn instruments_read_their_source() {
-    let registry = Registry::new();
-    let exporter = opentelemetry_prometheus::exporter()
-        .with_registry(registry.clone())
-        .without_counter_suffixes()
-        .without_units()
-        .scope_info_enabled(false)
-        .without_target_info()
-        .build()
-        .unwrap();
-    let provider = SdkMeterProvider::builder().with_reader(exporter).build();
+    let reader = SdkReader::default();
+    let provider = SdkMeterProvider::builder()
+        .with_reader(reader.clone())
+        .with_resource(Resource::builder_empty().build())
+        .build();
     let meter = ComponentMeter::new(&provider.meter("test"), [("extension", "docker")]);
     let source = Arc::new(AtomicU64::new(1));
     let observed = meter.observe(&source);
@@ -30,16 +27,21 @@ fn instruments_read_their_source() {
         [("lost", count), ("refused", count + 1)]
     });
     source.store(5, Ordering::Relaxed);
-    let page = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
-    let mut points: Vec<_> = page.lines().filter(|line| !line.starts_with('#')).collect();
-    points.sort_unstable();
+    meter.histogram("pass", "s", "Passes.", vec![1.0]).record(0.5, meter.attributes());
+    let accepted = Accepted { format: Format::Text, utf8_names: false, gzip: false };
+    let page = String::from_utf8(reader.page(accepted).unwrap()).unwrap();
+    let points: Vec<_> = page.lines().filter(|line| !line.starts_with('#')).collect();
     assert_eq!(
         points,
         [
-            "age{extension=\"docker\"} 2.5",
-            "events{extension=\"docker\"} 5",
-            "failures{extension=\"docker\",reason=\"lost\"} 5",
-            "failures{extension=\"docker\",reason=\"refused\"} 6",
+            "age_seconds{extension=\"docker\"} 2.5",
+            "events_total{extension=\"docker\"} 5",
+            "failures_total{extension=\"docker\",reason=\"lost\"} 5",
+            "failures_total{extension=\"docker\",reason=\"refused\"} 6",
+            "pass_seconds_bucket{extension=\"docker\",le=\"1\"} 1",
+            "pass_seconds_bucket{extension=\"docker\",le=\"+Inf\"} 1",
+            "pass_seconds_sum{extension=\"docker\"} 0.5",
+            "pass_seconds_count{extension=\"docker\"} 1",
         ]
     );
 }

@@ -2,29 +2,29 @@
 
 mod config;
 mod page;
+mod process;
 mod stages;
 
 #[cfg(test)]
 mod tests;
-
-use std::sync::Arc;
 
 use opentelemetry::metrics::{Meter, MeterProvider, NoopMeterProvider};
 use opentelemetry_otlp::{Protocol, WithExportConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 
-use crate::component::{Accounting, ComponentError};
+use crate::component::{Accounting, ComponentError, SdkReader};
 pub use config::{
     LogConfig, LogEncoding, LogLevel, MetricConfig, MetricLevel, OtlpConfig, OtlpProtocol, ResourceChanges,
     TelemetryConfig,
 };
+use page::PageServer;
 
 /// Running self-telemetry. Dropping it closes the Prometheus page.
 pub struct Telemetry {
     /// `None` if self-telemetry is off, because the SDK logs an error for instruments without a reader.
     provider: Option<SdkMeterProvider>,
-    page: Option<tokio::task::JoinHandle<()>>,
+    page: Option<PageServer>,
     /// Address of the Prometheus page. `None` if self-telemetry is off.
     pub address: Option<std::net::SocketAddr>,
 }
@@ -48,27 +48,18 @@ impl Telemetry {
             resource.iter().map(|(key, value)| opentelemetry::KeyValue::new(key.clone(), value.clone()));
         let mut provider = SdkMeterProvider::builder()
             .with_resource(Resource::builder_empty().with_attributes(attributes).build());
-        let registry = prometheus::Registry::new();
-        let exporter = opentelemetry_prometheus::exporter()
-            .with_registry(registry.clone())
-            .without_counter_suffixes()
-            .without_units()
-            .without_target_info()
-            .build()
-            .map_err(|e| {
-                ComponentError::with_source(
-                    "service::telemetry::metrics: cannot make the Prometheus reader",
-                    e,
-                )
-            })?;
-        provider = provider.with_reader(exporter);
+        let reader = SdkReader::default();
+        provider = provider.with_reader(reader.clone());
         if let Some(otlp) = &config.otlp {
             provider = provider.with_reader(otlp_reader(otlp)?);
         }
         let provider = provider.build();
-        stages::observe(&provider.meter("longwave"), accounting, config.level);
-        let (page, address) = page::serve(&config.address, Arc::new(registry)).await?;
-        Ok(Self { provider: Some(provider), page: Some(page), address: Some(address) })
+        let meter = provider.meter("longwave");
+        process::observe(&meter);
+        stages::observe(&meter, accounting, config.level);
+        let page = PageServer::start(&config.address, reader).await?;
+        let address = Some(page.address);
+        Ok(Self { provider: Some(provider), page: Some(page), address })
     }
 
     /// Returns the meter with which components register their instruments.
@@ -82,22 +73,12 @@ impl Telemetry {
     /// Exports a last time and closes the Prometheus page.
     pub async fn shutdown(mut self) {
         if let Some(page) = self.page.take() {
-            page.abort();
-            // The socket is closed when the task has ended. A reload listens on the same address immediately.
-            let _ = page.await;
+            page.shutdown().await;
         }
         let Some(provider) = self.provider.take() else { return };
         let ended = tokio::task::spawn_blocking(move || provider.shutdown()).await;
         if let Ok(Err(error)) = ended {
             tracing::warn!(%error, "self-telemetry did not shut down cleanly: metrics since its last export may be missing");
-        }
-    }
-}
-
-impl Drop for Telemetry {
-    fn drop(&mut self) {
-        if let Some(page) = &self.page {
-            page.abort();
         }
     }
 }

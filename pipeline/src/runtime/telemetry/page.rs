@@ -1,62 +1,58 @@
 //! The Prometheus page at `/metrics`.
 
-use std::sync::Arc;
+use std::net::SocketAddr;
 
 use axum::Router;
-use axum::http::{StatusCode, header};
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, Response, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use prometheus::{Encoder, Registry, TextEncoder};
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
-use crate::component::ComponentError;
+use crate::component::{Accepted, ComponentError, HttpServer, SdkReader};
 
-/// Serves the page at `address` (`host:port`) until the returned task is aborted. Also returns the bound address.
-pub(super) async fn serve(
-    address: &str,
-    registry: Arc<Registry>,
-) -> Result<(JoinHandle<()>, std::net::SocketAddr), ComponentError> {
-    let failed = |e: std::io::Error| {
-        let remedy = match e.kind() {
-            std::io::ErrorKind::AddrInUse => {
-                "another process listens there: choose another port, or set level: none"
-            }
-            std::io::ErrorKind::PermissionDenied => {
-                "ports below 1024 need CAP_NET_BIND_SERVICE: choose another port"
-            }
-            _ => "write host:port with an address of this host, for example localhost:8888",
-        };
-        ComponentError::new(format!(
-            "service::telemetry::metrics: address: cannot listen on {address:?}: {e} ({remedy})"
-        ))
-    };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
-    let app = Router::new().route(
-        "/metrics",
-        get(move || {
-            let registry = Arc::clone(&registry);
-            async move { render(&registry) }
-        }),
-    );
-    let task = tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, app).await {
-            tracing::error!(%error, "the Prometheus page of self-telemetry stopped");
-        }
-    });
-    Ok((task, bound))
+/// A page that is served. Dropping it closes the socket.
+pub(super) struct PageServer {
+    /// The bound address.
+    pub address: SocketAddr,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
 }
 
-fn render(registry: &Registry) -> impl IntoResponse + use<> {
-    let encoder = TextEncoder::new();
-    let mut body = Vec::new();
-    match encoder.encode(&registry.gather(), &mut body) {
-        Ok(()) => (StatusCode::OK, [(header::CONTENT_TYPE, encoder.format_type().to_owned())], body),
-        Err(error) => (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            [(header::CONTENT_TYPE, "text/plain".to_owned())],
-            error.to_string().into_bytes(),
-        ),
+// === impl PageServer ===
+
+impl PageServer {
+    /// Serves the page at `address` (`host:port`).
+    pub async fn start(address: &str, reader: SdkReader) -> Result<Self, ComponentError> {
+        let bound = HttpServer::bind("service::telemetry::metrics: address", address, None).await;
+        let server = bound
+            .map_err(|error| ComponentError::new(format!("{error}; `level: none` turns the page off")))?;
+        let (address, stop) = (server.address(), CancellationToken::new());
+        let router = Router::new().route("/metrics", get(page)).with_state(reader);
+        let task = tokio::spawn(server.run(router, stop.clone()));
+        Ok(Self { address, stop, task })
+    }
+
+    /// Stops. The socket is closed when this returns: a reload listens on the same address immediately.
+    pub async fn shutdown(mut self) {
+        self.stop.cancel();
+        // An error would mean that the task panicked. Then the socket is closed, too.
+        let _ = (&mut self.task).await;
+    }
+}
+
+impl Drop for PageServer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn page(State(reader): State<SdkReader>, headers: HeaderMap) -> Response<Body> {
+    let accepted = Accepted::of_request(&headers);
+    match reader.page(accepted) {
+        Ok(body) => accepted.response(body),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error).into_response(),
     }
 }

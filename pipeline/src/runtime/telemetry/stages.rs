@@ -7,7 +7,7 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::{AsyncInstrument, Meter};
 
 use super::MetricLevel;
-use crate::component::{Accounting, Dropped, Node, NodeKind, Signal};
+use crate::component::{Accounting, DropReason, Dropped, Node, NodeKind, Signal};
 
 /// Registers instruments that read the counters at each collection.
 pub(super) fn observe(meter: &Meter, accounting: &Accounting, level: MetricLevel) {
@@ -15,64 +15,90 @@ pub(super) fn observe(meter: &Meter, accounting: &Accounting, level: MetricLevel
     let processor = |node: &Node| node.kind == NodeKind::Processor;
     let exporter = |signal| move |node: &Node| node.kind == NodeKind::Exporter && node.signal == signal;
     let items: fn(&Dropped) -> u64 = |count| count.items;
+    let bytes: fn(&Dropped) -> u64 = |count| count.bytes;
+    let lost: Select = |reason| reason != DropReason::FILTERED;
+    let filtered: Select = |reason| reason == DropReason::FILTERED;
 
     let read = value(accounting, receiver, Node::outgoing);
-    counter(meter, "longwave_receiver_accepted_records", "Records sent to a pipeline.", read);
-    let read = dropped(accounting, receiver, items);
-    let description = "Records that a pipeline did not accept, by reason.";
-    counter(meter, "longwave_receiver_refused_records", description, read);
-    for (signal, unit) in [(Signal::Metrics, "metric_points"), (Signal::Logs, "log_records")] {
+    counter(meter, "longwave_receiver_accepted_records", RECORDS, "Records sent to a pipeline.", read);
+    let read = dropped(accounting, receiver, lost, items);
+    let text = "Records that a pipeline did not accept, by reason.";
+    counter(meter, "longwave_receiver_refused_records", RECORDS, text, read);
+    for (signal, name, unit) in BY_SIGNAL {
         let read = value(accounting, exporter(signal), Node::outgoing);
-        counter(meter, format!("longwave_exporter_sent_{unit}"), "Items delivered.", read);
-        let read = dropped(accounting, exporter(signal), items);
-        counter(
-            meter,
-            format!("longwave_exporter_send_failed_{unit}"),
-            "Items that were not delivered, by reason.",
-            read,
-        );
+        counter(meter, format!("longwave_exporter_sent_{name}"), unit, "Items delivered.", read);
+        let read = dropped(accounting, exporter(signal), lost, items);
+        let text = "Items that were not delivered, by reason.";
+        counter(meter, format!("longwave_exporter_send_failed_{name}"), unit, text, read);
     }
     if level < MetricLevel::Normal {
         return;
     }
     let read = value(accounting, processor, Node::incoming);
-    counter(meter, "longwave_processor_incoming_items", "Items received.", read);
+    counter(meter, "longwave_processor_incoming_items", ITEMS, "Items received.", read);
     let read = value(accounting, processor, Node::outgoing);
-    counter(meter, "longwave_processor_outgoing_items", "Items sent to the next component.", read);
+    counter(meter, "longwave_processor_outgoing_items", ITEMS, "Items sent to the next component.", read);
     let read = value(accounting, processor, Node::folded);
-    counter(meter, "longwave_processor_folded_items", "Records aggregated into windows.", read);
-    let read = dropped(accounting, processor, items);
-    counter(meter, "longwave_processor_dropped_items", "Items dropped, by reason.", read);
+    counter(meter, "longwave_processor_folded_items", ITEMS, "Records aggregated into windows.", read);
+    let read = dropped(accounting, processor, lost, items);
+    counter(meter, "longwave_processor_dropped_items", ITEMS, "Items lost, by reason.", read);
+    let read = of_reason(accounting, processor, filtered, items);
+    let text = "Items that the rules of a filter exclude. They are no loss.";
+    counter(meter, "longwave_processor_filtered_items", ITEMS, text, read);
+    let read = of_reason(accounting, processor, filtered, bytes);
+    let text = "Traffic (sent + received bytes) of items that the rules of a filter exclude.";
+    counter(meter, "longwave_processor_filtered_traffic_bytes", "By", text, read);
     let read = value(accounting, processor, Node::held);
-    gauge(meter, "longwave_processor_held_items", "Items that the processor holds.", read);
-    for (signal, unit) in [(Signal::Metrics, "metric_points"), (Signal::Logs, "log_records")] {
+    gauge(meter, "longwave_processor_held_items", ITEMS, "Items that the processor holds.", read);
+    for (signal, name, unit) in BY_SIGNAL {
         let read = value(accounting, exporter(signal), Node::incoming);
-        counter(meter, format!("longwave_exporter_incoming_{unit}"), "Items received.", read);
+        counter(meter, format!("longwave_exporter_incoming_{name}"), unit, "Items received.", read);
         let read = value(accounting, exporter(signal), Node::held);
-        let description = "Items in the queue or in delivery.";
-        gauge(meter, format!("longwave_exporter_held_{unit}"), description, read);
+        let text = "Items in the queue or in delivery.";
+        gauge(meter, format!("longwave_exporter_held_{name}"), unit, text, read);
     }
     let exporters = |node: &Node| node.kind == NodeKind::Exporter;
     let read = value(accounting, exporters, Node::queue_size);
-    gauge(meter, "longwave_exporter_queue_size", "Requests in the queue.", read);
+    gauge(meter, "longwave_exporter_queue_size", "{request}", "Requests in the queue.", read);
     let read = value(accounting, exporters, Node::queue_capacity);
-    gauge(meter, "longwave_exporter_queue_capacity", "Maximum of requests in the queue.", read);
+    gauge(meter, "longwave_exporter_queue_capacity", "{request}", "Maximum of requests in the queue.", read);
     let read = value(accounting, exporters, Node::retries);
-    counter(meter, "longwave_exporter_retries", "Delivery attempts after the first.", read);
-    let read = dropped(accounting, |_| true, |count| count.bytes);
-    let description = "Traffic (sent + received bytes) of dropped items, by stage and reason.";
-    counter(meter, "longwave_dropped_traffic_bytes", description, read);
+    counter(meter, "longwave_exporter_retries", "{attempt}", "Delivery attempts after the first.", read);
+    let read = dropped(accounting, |_| true, lost, bytes);
+    let text = "Traffic (sent + received bytes) of lost items, by stage and reason.";
+    counter(meter, "longwave_dropped_traffic_bytes", "By", text, read);
 }
+
+const RECORDS: &str = "{record}";
+const ITEMS: &str = "{item}";
+/// Signal, its part of names, and the unit of its items.
+const BY_SIGNAL: [(Signal, &str, &str); 2] =
+    [(Signal::Metrics, "metric_points", "{point}"), (Signal::Logs, "log_records", RECORDS)];
+
+/// Selects reasons.
+type Select = fn(DropReason) -> bool;
 
 /// Reads the data points of an instrument at a collection.
 type Read = Box<dyn Fn(&dyn AsyncInstrument<u64>) + Send + Sync>;
 
-fn counter(meter: &Meter, name: impl Into<Cow<'static, str>>, description: &'static str, read: Read) {
-    meter.u64_observable_counter(name).with_description(description).with_callback(read).build();
+fn counter(
+    meter: &Meter,
+    name: impl Into<Cow<'static, str>>,
+    unit: &'static str,
+    text: &'static str,
+    read: Read,
+) {
+    meter.u64_observable_counter(name).with_unit(unit).with_description(text).with_callback(read).build();
 }
 
-fn gauge(meter: &Meter, name: impl Into<Cow<'static, str>>, description: &'static str, read: Read) {
-    meter.u64_observable_gauge(name).with_description(description).with_callback(read).build();
+fn gauge(
+    meter: &Meter,
+    name: impl Into<Cow<'static, str>>,
+    unit: &'static str,
+    text: &'static str,
+    read: Read,
+) {
+    meter.u64_observable_gauge(name).with_unit(unit).with_description(text).with_callback(read).build();
 }
 
 /// Reads one value of each stage.
@@ -85,22 +111,47 @@ fn value(
     Box::new(move |observer| each(&accounting, &of, |node| observer.observe(value(node), &labels(node))))
 }
 
-/// Reads what each stage dropped, by reason.
+/// Reads what each stage dropped, with the reason as an attribute.
 fn dropped(
     accounting: &Accounting,
     of: impl Fn(&Node) -> bool + Send + Sync + 'static,
+    select: Select,
     value: fn(&Dropped) -> u64,
 ) -> Read {
-    let accounting = accounting.clone();
-    Box::new(move |observer| each(&accounting, &of, |node| observe_reasons(node, observer, value)))
-}
-
-fn observe_reasons(node: &Node, observer: &dyn AsyncInstrument<u64>, value: fn(&Dropped) -> u64) {
-    for (reason, count) in node.dropped() {
+    reasons(accounting, of, select, move |node, reason, count, observer| {
         let mut labels = labels(node);
         labels.push(KeyValue::new("reason", reason.0));
-        observer.observe(value(&count), &labels);
-    }
+        observer.observe(value(count), &labels);
+    })
+}
+
+/// Reads what each stage dropped for one reason, without the reason.
+fn of_reason(
+    accounting: &Accounting,
+    of: impl Fn(&Node) -> bool + Send + Sync + 'static,
+    select: Select,
+    value: fn(&Dropped) -> u64,
+) -> Read {
+    reasons(accounting, of, select, move |node, _, count, observer| {
+        observer.observe(value(count), &labels(node));
+    })
+}
+
+/// Calls `observe` with the selected reasons of each stage.
+fn reasons(
+    accounting: &Accounting,
+    of: impl Fn(&Node) -> bool + Send + Sync + 'static,
+    select: Select,
+    observe: impl Fn(&Node, DropReason, &Dropped, &dyn AsyncInstrument<u64>) + Send + Sync + 'static,
+) -> Read {
+    let accounting = accounting.clone();
+    Box::new(move |observer| {
+        each(&accounting, &of, |node| {
+            let counts = node.dropped_by_reason();
+            let selected = counts.iter().filter(|(reason, _)| select(*reason));
+            selected.for_each(|(reason, count)| observe(node, *reason, count, observer));
+        });
+    })
 }
 
 fn each(accounting: &Accounting, of: &dyn Fn(&Node) -> bool, mut visit: impl FnMut(&Arc<Node>)) {

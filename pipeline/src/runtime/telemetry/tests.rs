@@ -23,9 +23,14 @@ fn accounting() -> Accounting {
     receiver.add_incoming(10);
     receiver.add_outgoing(7);
     receiver.add_dropped(DropReason::QUEUE_FULL, 3, 300);
+    let filter = accounting.node(NodeKind::Processor, "filter", "logs", Signal::Logs, false);
+    filter.may_drop(DropReason::FILTERED);
+    filter.add_incoming(7);
+    filter.add_outgoing(5);
+    filter.add_dropped(DropReason::FILTERED, 2, 20);
     let exporter = accounting.node(NodeKind::Exporter, "keep", "", Signal::Logs, false);
-    exporter.add_incoming(7);
-    exporter.add_outgoing(7);
+    exporter.add_incoming(5);
+    exporter.add_outgoing(5);
     accounting
 }
 
@@ -100,19 +105,49 @@ async fn https_is_possible() {
     }
 }
 
-/// *Scenario*: a client reads the page.
-/// *Guarantees*: the names are the Collector's with Longwave's prefix and without a suffix, every stage has its id and its pipeline or
-/// signal, and every metric has HELP and TYPE.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_page_shows_every_stage() {
-    let telemetry = Telemetry::start(&config(None), &[], &accounting()).await.unwrap();
+/// Requests the page. Returns the head and the body of the response.
+async fn scrape(telemetry: &Telemetry, accept: &str) -> (String, String) {
     let mut stream = TcpStream::connect(telemetry.address.unwrap()).await.unwrap();
-    stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
+    let request = format!("GET /metrics HTTP/1.0\r\naccept: {accept}\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer);
     let (head, page) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.0 200"), "{head}");
-    insta::assert_snapshot!(page);
+    (head.to_owned(), page.to_owned())
+}
+
+/// Returns the page without the values of metrics of the process and without times.
+fn without_values(page: &str) -> String {
+    let hide = |line: &str| match line.rsplit_once(' ') {
+        Some((name, _)) if name.starts_with("process_") || name.contains("_created") => format!("{name} #"),
+        _ => line.to_owned(),
+    };
+    page.lines().map(|line| hide(line) + "\n").collect()
+}
+
+/// *Scenario*: a client reads the page in each text format.
+/// *Guarantees*: the names are the Collector's with Longwave's prefix, `_total` and units; every stage has its id and its pipeline or
+/// signal; every reason exists from the start; what a filter excludes is no drop; the resource is `target_info`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_shows_every_stage() {
+    let resource = [("service.name".to_owned(), "longwave".to_owned())];
+    let telemetry = Telemetry::start(&config(None), &resource, &accounting()).await.unwrap();
+    let meter = telemetry.meter();
+    let own = meter.f64_histogram("longwave_own").with_unit("s").with_description("Own.");
+    let own = own.with_boundaries(vec![0.5]).build();
+    own.record(0.25, &[]);
+    for accept in ["text/plain", "application/openmetrics-text;version=1.0.0"] {
+        let (head, page) = scrape(&telemetry, accept).await;
+        assert!(head.contains(accept.split(';').next().unwrap()), "{head}");
+        insta::assert_snapshot!(without_values(&page));
+    }
+    let protobuf =
+        "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
+    let (head, page) = scrape(&telemetry, protobuf).await;
+    assert!(head.contains("application/vnd.google.protobuf"), "{head}");
+    assert!(page.contains("longwave_receiver_accepted_records_total"), "{page}");
     telemetry.shutdown().await;
 }
 

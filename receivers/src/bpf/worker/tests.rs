@@ -65,6 +65,10 @@ fn event(kind: u8, cookie: u64, observed_ns: u64) -> ConnectionEvent {
     }
 }
 
+fn stats() -> Arc<Stats> {
+    Stats::new(&opentelemetry::global::meter("test"), "bpf")
+}
+
 fn rules() -> Rules {
     Rules {
         boot: 1,
@@ -95,7 +99,7 @@ fn ticks_end_with_their_watermark() {
     let timeline = Timeline::new(interval, Reading::now());
     let stop = eventfd(0, EventfdFlags::CLOEXEC).unwrap();
     let progress = Health::default().receiver("bpf", interval);
-    let worker = Worker::new(script, Tracker::new(rules, sink), timeline, Arc::default(), progress);
+    let worker = Worker::new(script, Tracker::new(rules, sink), timeline, stats(), progress);
     drop(worker.run(stop.as_fd()).unwrap());
 
     let (mut watermark, mut last, mut events) = (0, false, Vec::new());
@@ -138,7 +142,7 @@ fn a_kernel_side_that_is_gone_is_unhealthy() {
     health.all_started();
     assert!(matches!(health.status(), HealthStatus::Healthy { .. }));
     let (tracker, timeline) = (Tracker::new(rules(), sink), Timeline::new(interval, Reading::now()));
-    let mut worker = Worker::new(script, tracker, timeline, Arc::default(), progress);
+    let mut worker = Worker::new(script, tracker, timeline, stats(), progress);
     worker.pass(UnixNanos(1), false).unwrap();
     let reasons = vec!["receiver \"bpf\": the program `state` is detached".to_owned()];
     assert_eq!(health.status(), HealthStatus::Unhealthy { reasons });
