@@ -41,8 +41,8 @@ pub fn binary() -> PathBuf {
 }
 
 impl Collector {
-    /// Configures a Collector that receives OTLP and exports to `sink` with `otlphttp`, in JSON without compression.
-    pub fn towards(binary: PathBuf, sink: SocketAddr) -> Self {
+    /// Configures a Collector that receives OTLP and exports to `endpoint` (a URL) with `otlphttp`, in JSON without compression.
+    pub fn towards(binary: PathBuf, endpoint: &str) -> Self {
         let (grpc, http) = (free_address(), free_address());
         let folder = TempDir::new().unwrap();
         let pipeline = json!({"receivers": ["otlp"], "exporters": ["otlphttp"]});
@@ -52,7 +52,7 @@ impl Collector {
                 "http": {"endpoint": http.to_string()},
             }}},
             "exporters": {"otlphttp": {
-                "endpoint": format!("http://{sink}"),
+                "endpoint": endpoint,
                 "encoding": "json",
                 "compression": "none",
                 "sending_queue": {"enabled": false},

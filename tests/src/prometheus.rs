@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -11,8 +12,8 @@ use longwave_testing::gate;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::cgroup;
 use crate::longwave::free_address;
+use crate::{cache, cgroup};
 
 /// A running Prometheus. It is killed when dropped.
 pub struct Prometheus {
@@ -66,13 +67,32 @@ impl Prometheus {
     /// # Panics
     /// If it does not become ready, with its log.
     pub fn start(config: &Value) -> Self {
+        Self::start_program(Path::new("prometheus"), &[], config)
+    }
+
+    /// Starts the Prometheus that `cargo xtask peers` builds, with more arguments. Skips the test if it is missing.
+    ///
+    /// # Panics
+    /// If it is missing and `LONGWAVE_REQUIRE_PEERS` is `1`, or if it does not become ready, with its log.
+    pub fn start_current(arguments: &[&str], config: &Value) -> Self {
+        let program = cache::peers().join("prometheus-0.310.0/prometheus");
+        if !program.is_file() {
+            let missing = format!("no Prometheus at {} (build it: cargo xtask peers)", program.display());
+            gate::missing(&missing, "LONGWAVE_REQUIRE_PEERS");
+        }
+        Self::start_program(&program, arguments, config)
+    }
+
+    fn start_program(program: &Path, arguments: &[&str], config: &Value) -> Self {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("prometheus.yaml");
         std::fs::write(&path, config.to_string()).unwrap();
         let address = free_address();
         let _lock = cgroup::lock_original();
         let child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "prometheus"])
+            .args(["--pdeathsig", "KILL"])
+            .arg(program)
+            .args(arguments)
             .arg(format!("--config.file={}", path.display()))
             .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
             .arg(format!("--web.listen-address={address}"))
@@ -101,18 +121,67 @@ impl Prometheus {
     /// # Errors
     /// If Prometheus refuses the expression, with its message.
     pub fn query(&self, expression: &str) -> Result<Vec<Series>, String> {
+        let data = self.evaluate(expression)?;
+        let vector = match data["resultType"].as_str() {
+            Some("vector") => data["result"].as_array().cloned().unwrap_or_default(),
+            other => return Err(format!("no vector but {other:?}")),
+        };
+        Ok(vector.iter().map(Series::parse).collect())
+    }
+
+    fn evaluate(&self, expression: &str) -> Result<Value, String> {
         let path = format!("/api/v1/query?query={}", percent_encoded(expression));
         let (_, body) = self.get(&path).map_err(|error| error.to_string())?;
         let answer: Value = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
         if answer["status"] != "success" {
             return Err(answer["error"].to_string());
         }
-        let data = &answer["data"];
-        let vector = match data["resultType"].as_str() {
-            Some("vector") => data["result"].as_array().cloned().unwrap_or_default(),
-            other => return Err(format!("no vector but {other:?}")),
-        };
-        Ok(vector.iter().map(Series::parse).collect())
+        Ok(answer["data"].clone())
+    }
+
+    /// Returns how much the counters that `selector` matches were increased in the last hour. A counter begins at zero. A decrease is a
+    /// reset to zero, as in Prometheus.
+    ///
+    /// # Errors
+    /// If Prometheus refuses the selector, with its message.
+    pub fn increase(&self, selector: &str) -> Result<u64, String> {
+        let steps = self.steps(selector)?;
+        let increase = |(before, value): &(f64, f64)| if value < before { *value } else { value - before };
+        Ok(steps.iter().flatten().map(increase).sum::<f64>() as u64)
+    }
+
+    /// Returns the largest number of decreases of a series that `selector` matches, in the last hour.
+    ///
+    /// # Errors
+    /// If Prometheus refuses the selector, with its message.
+    pub fn resets(&self, selector: &str) -> Result<usize, String> {
+        let steps = self.steps(selector)?;
+        let resets = steps.iter().map(|steps| steps.iter().filter(|(before, value)| value < before).count());
+        Ok(resets.max().unwrap_or(0))
+    }
+
+    /// Returns each sample of the last hour after the one before it, by series. The first is after zero.
+    fn steps(&self, selector: &str) -> Result<Vec<Vec<(f64, f64)>>, String> {
+        let data = self.evaluate(&format!("{selector}[1h]"))?;
+        let series = data["result"].as_array().cloned().unwrap_or_default();
+        let steps = series.iter().map(|series| {
+            let samples = series["values"].as_array().into_iter().flatten();
+            let values: Vec<f64> = samples.filter_map(|sample| sample[1].as_str()?.parse().ok()).collect();
+            std::iter::once(0.0).chain(values.iter().copied()).zip(values.iter().copied()).collect()
+        });
+        Ok(steps.collect())
+    }
+
+    /// Waits until `number` targets have been scraped.
+    ///
+    /// # Panics
+    /// If that takes too long.
+    pub fn await_targets(&self, number: usize) {
+        let end = Instant::now() + START_LIMIT;
+        while self.query("up == 1").map_or(0, |up| up.len()) < number {
+            assert!(Instant::now() < end, "fewer than {number} targets are up");
+            std::thread::sleep(Duration::from_millis(100));
+        }
     }
 
     /// Returns all rules with their state.
@@ -124,18 +193,7 @@ impl Prometheus {
     }
 
     fn get(&self, path: &str) -> io::Result<(u16, Vec<u8>)> {
-        let mut stream = TcpStream::connect_timeout(&self.address, Duration::from_secs(10))?;
-        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-        // With HTTP/1.0, the end of the response is the end of the connection.
-        write!(stream, "GET {path} HTTP/1.0\r\nHost: {}\r\n\r\n", self.address)?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer)?;
-        let head = answer.windows(4).position(|window| window == b"\r\n\r\n");
-        let head = head.ok_or_else(|| io::Error::other("no header"))?;
-        let text = String::from_utf8_lossy(&answer[..head]);
-        let status = text.split(' ').nth(1).and_then(|code| code.parse().ok());
-        let status = status.ok_or_else(|| io::Error::other("no status"))?;
-        Ok((status, answer[head + 4..].to_vec()))
+        get(self.address, path)
     }
 }
 
@@ -150,11 +208,29 @@ impl Drop for Prometheus {
 
 impl Series {
     fn parse(series: &Value) -> Self {
-        let labels = series["metric"].as_object().into_iter().flatten();
-        let labels = labels.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
         let value = series["value"][1].as_str().and_then(|text| text.parse().ok()).unwrap_or(f64::NAN);
-        Self { labels: labels.collect(), value }
+        Self { labels: labels(series), value }
     }
+}
+
+fn get(address: SocketAddr, path: &str) -> io::Result<(u16, Vec<u8>)> {
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(10))?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    // With HTTP/1.0, the end of the response is the end of the connection.
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {}\r\n\r\n", address)?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let head = answer.windows(4).position(|window| window == b"\r\n\r\n");
+    let head = head.ok_or_else(|| io::Error::other("no header"))?;
+    let text = String::from_utf8_lossy(&answer[..head]);
+    let status = text.split(' ').nth(1).and_then(|code| code.parse().ok());
+    let status = status.ok_or_else(|| io::Error::other("no status"))?;
+    Ok((status, answer[head + 4..].to_vec()))
+}
+
+fn labels(series: &Value) -> BTreeMap<String, String> {
+    let labels = series["metric"].as_object().into_iter().flatten();
+    labels.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
 }
 
 fn percent_encoded(text: &str) -> String {
@@ -164,4 +240,24 @@ fn percent_encoded(text: &str) -> String {
             _ => format!("%{byte:02X}"),
         })
         .collect()
+}
+
+/// Fails if `promtool check metrics` has a complaint about the page of an exporter.
+///
+/// # Panics
+/// If it has one, with its text.
+pub fn check_page(address: SocketAddr) {
+    let (status, page) = get(address, "/metrics").unwrap();
+    assert_eq!(status, 200);
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    promtool.stdin.take().unwrap().write_all(&page).unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    assert!(output.status.success() && text.is_empty(), "{}", String::from_utf8_lossy(&text));
 }

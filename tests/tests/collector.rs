@@ -198,7 +198,7 @@ fn replayed(protocol: &str, compression: &str, extra: Value, counters: Temporali
     let binary = collector::binary();
     let _turn = gate::alone();
     let sink = HttpSink::start();
-    let mut collector = Collector::towards(binary, sink.address);
+    let mut collector = Collector::towards(binary, &format!("http://{}", sink.address));
     collector.start();
     let (id, section) = exporter(&collector, protocol, compression);
     let longwave = Longwave::spawn(with_exporter(replay(), id, config::merged(section, extra)), lines());
@@ -253,7 +253,7 @@ fn live() {
     let _turn = gate::privileged();
     for protocol in ["grpc", "http"] {
         let sink = HttpSink::start();
-        let mut collector = Collector::towards(binary.clone(), sink.address);
+        let mut collector = Collector::towards(binary.clone(), &format!("http://{}", sink.address));
         collector.start();
         let (id, section) = exporter(&collector, protocol, "gzip");
         let longwave = Longwave::start_with(with_exporter(of_this_host(), id, section), lines());
@@ -294,7 +294,7 @@ fn collector_comes_later() {
     let _turn = gate::privileged();
     for (name, temporality) in [("cumulative", Temporality::Cumulative), ("delta", Temporality::Delta)] {
         let sink = HttpSink::start();
-        let mut collector = Collector::towards(binary.clone(), sink.address);
+        let mut collector = Collector::towards(binary.clone(), &format!("http://{}", sink.address));
         let (id, section) = exporter(&collector, "grpc", "none");
         let retry = json!({"initial_interval": "200ms", "max_interval": "1s", "randomization_factor": 1});
         let section = config::merged(section, json!({"temporality": name, "retry_on_failure": retry}));

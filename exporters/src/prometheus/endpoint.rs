@@ -1,6 +1,6 @@
 //! [`Endpoint`]: answers scrapes of `/metrics`.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
@@ -8,7 +8,7 @@ use std::time::Instant;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, State};
-use axum::http::header::{HeaderMap, WWW_AUTHENTICATE};
+use axum::http::header::{HeaderMap, USER_AGENT, WWW_AUTHENTICATE};
 use axum::http::{Response, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::get;
@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::config::PrometheusConfig;
 use super::names::{MetricNames, Names, Value};
-use super::store::{Store, StoredSeries};
+use super::store::{Client, Store, StoredSeries};
 
 /// The page, and the server that has it.
 pub(super) struct Endpoint {
@@ -103,6 +103,7 @@ impl Endpoint {
     }
 
     /// Returns the bound address. `None` before the start.
+    #[cfg(test)]
     pub(super) fn address(&self) -> Option<SocketAddr> {
         self.address.get().copied()
     }
@@ -126,14 +127,14 @@ impl Endpoint {
 
     /// Makes the page as a scrape does.
     #[cfg(test)]
-    pub(super) fn page(&self, client: IpAddr, accepted: Accepted, now: Instant) -> Vec<u8> {
+    pub(super) fn page(&self, client: Client, accepted: Accepted, now: Instant) -> Vec<u8> {
         self.page.page(client, accepted, now)
     }
 }
 
 async fn scrape(
     State(source): State<Arc<PageSource>>,
-    ConnectInfo(ClientAddress(client)): ConnectInfo<ClientAddress>,
+    ConnectInfo(ClientAddress(address)): ConnectInfo<ClientAddress>,
     headers: HeaderMap,
 ) -> Response<Body> {
     if source.auth.as_ref().is_some_and(|auth| !auth.accepts(&headers)) {
@@ -143,6 +144,8 @@ async fn scrape(
     // The semaphore is never closed.
     let _permit = source.permits.acquire().await;
     let accepted = Accepted::of_request(&headers);
+    let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+    let client = Client { address, agent: agent.into() };
     let maker = Arc::clone(&source);
     let response =
         tokio::task::spawn_blocking(move || accepted.response(maker.page(client, accepted, Instant::now())));
@@ -174,7 +177,7 @@ impl PageSource {
         }
     }
 
-    fn page(&self, client: IpAddr, accepted: Accepted, now: Instant) -> Vec<u8> {
+    fn page(&self, client: Client, accepted: Accepted, now: Instant) -> Vec<u8> {
         let groups = self.store().scrape(client, now);
         let mut page = Page::new(accepted);
         self.put_target_info(&mut page);

@@ -18,7 +18,7 @@ pub(super) struct Store {
     groups: Vec<IndexMap<Box<str>, StoredSeries>>,
     /// Live series of windows, by the address of their keys.
     live: HashMap<(usize, Level), LiveSeries>,
-    scrapers: HashMap<IpAddr, Scraper>,
+    scrapers: HashMap<Client, Scraper>,
     expiration: Duration,
     /// When the last window was added.
     last_window: Option<Instant>,
@@ -51,6 +51,13 @@ pub(super) struct StoredSeries {
     live: u32,
     /// When the last of them ended.
     ended: Option<Instant>,
+}
+
+/// A client that scrapes: its address, and its `user-agent`, since several may run on one host.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Client {
+    pub(super) address: IpAddr,
+    pub(super) agent: Box<str>,
 }
 
 /// Times of a client's last two scrapes.
@@ -92,7 +99,7 @@ impl Store {
     }
 
     /// Records a scrape and returns the series of each group.
-    pub(super) fn scrape(&mut self, client: IpAddr, now: Instant) -> Vec<Vec<StoredSeries>> {
+    pub(super) fn scrape(&mut self, client: Client, now: Instant) -> Vec<Vec<StoredSeries>> {
         self.expire(now);
         let known = self.scrapers.len();
         match self.scrapers.get_mut(&client) {
@@ -105,10 +112,14 @@ impl Store {
         self.groups.iter().map(|group| group.values().cloned().collect()).collect()
     }
 
-    /// Returns whether all scrapers have seen the last window. False if there is no scraper.
+    /// Returns whether all scrapers have seen the last window. False if there is no scraper. A client that came only once is no scraper,
+    /// unless there is no other.
     pub(super) fn is_scraped(&self) -> bool {
         let Some(last_window) = self.last_window else { return true };
-        self.scrapers.values().map(|scraper| scraper.last).min().is_some_and(|last| last > last_window)
+        let is_regular = |scraper: &&Scraper| scraper.previous.is_some();
+        let any_regular = self.scrapers.values().any(|scraper| is_regular(&scraper));
+        let scrapers = self.scrapers.values().filter(|scraper| !any_regular || is_regular(scraper));
+        scrapers.map(|scraper| scraper.last).min().is_some_and(|last| last > last_window)
     }
 
     /// Returns the number of series of the page.

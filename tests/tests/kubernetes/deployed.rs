@@ -33,7 +33,7 @@ impl Deployed {
     /// Builds the image, applies the manifests with `names` as names.yaml, and waits until Longwave runs.
     pub fn new(cluster: &Cluster, collector: PathBuf, names: &str) -> Self {
         let sink = HttpSink::start();
-        let mut collector = Collector::towards(collector, sink.address);
+        let mut collector = Collector::towards(collector, &format!("http://{}", sink.address));
         collector.start();
         let folder = tempfile::tempdir().unwrap();
         let archive = folder.path().join("longwave.tar");

@@ -1,11 +1,12 @@
 //! Builds the real peers of the end-to-end tests into the cache, from package registries.
 //!
 //! Their paths in `$LONGWAVE_CACHE` (default: `~/.cache/longwave`) are `peers/otelcol-0.162.0/otelcol`,
-//! `peers/helm-3.22.0/helm` and `peers/kubernetes-1.34.4/{kubelet,kube-proxy,…,informer}`.
+//! `peers/helm-3.22.0/helm`, `peers/prometheus-0.310.0/prometheus` and `peers/kubernetes-1.34.4/{kubelet,kube-proxy,…,informer}`.
 
 mod collector;
 mod helm;
 pub mod kubernetes;
+mod prometheus;
 
 use std::process::Stdio;
 
@@ -19,6 +20,8 @@ pub enum Command {
     Collector,
     /// Build Helm from Go modules (about a minute, once) and print its path. Also copies definitions of the Prometheus operator.
     Helm,
+    /// Build Prometheus from Go modules (about three minutes, once) and print its path.
+    Prometheus,
     /// Build Kubernetes and a plain informer from Go modules (about seven minutes, once), install the Debian packages that Kubernetes
     /// needs, and print its folder.
     Kubernetes,
@@ -38,6 +41,8 @@ pub enum Peer {
     Collector,
     /// Path of Helm.
     Helm,
+    /// Path of Prometheus.
+    Prometheus,
     /// Folder of the programs of Kubernetes.
     Kubernetes,
 }
@@ -48,14 +53,17 @@ pub fn main(command: Option<Command>) -> Result<()> {
         None => {
             println!("{}", collector::build()?.display());
             println!("{}", helm::build()?.display());
+            println!("{}", prometheus::build()?.display());
             kubernetes::build()?
         }
         Some(Command::Collector) => collector::build()?,
         Some(Command::Helm) => helm::build()?,
+        Some(Command::Prometheus) => prometheus::build()?,
         Some(Command::Kubernetes) => kubernetes::build()?,
         Some(Command::Kubectl) => kubernetes::build_client()?,
         Some(Command::Path { peer: Peer::Collector }) => collector::path()?,
         Some(Command::Path { peer: Peer::Helm }) => helm::path()?,
+        Some(Command::Path { peer: Peer::Prometheus }) => prometheus::path()?,
         Some(Command::Path { peer: Peer::Kubernetes }) => kubernetes::folder()?,
     };
     println!("{}", path.display());

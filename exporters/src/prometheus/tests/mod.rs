@@ -20,8 +20,12 @@ use opentelemetry::metrics::{MeterProvider, noop::NoopMeterProvider};
 
 use super::config::PrometheusConfig;
 use super::endpoint::Endpoint;
+use super::store::Client;
 
-const SCRAPER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 9));
+/// Returns a client of this name.
+fn scraper(agent: &str) -> Client {
+    Client { address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 9)), agent: agent.into() }
+}
 
 const OPEN_METRICS: Accepted = Accepted { format: Format::OpenMetrics, utf8_names: false, gzip: false };
 const TEXT: Accepted = Accepted { format: Format::Text, utf8_names: false, gzip: false };
@@ -63,11 +67,11 @@ impl Fixture {
 
     /// Scrapes at `seconds` and returns the samples by series.
     fn scrape(&self, seconds: u64) -> BTreeMap<String, String> {
-        self.scrape_by(SCRAPER, seconds)
+        self.scrape_by("Prometheus/3.10.0", seconds)
     }
 
-    fn scrape_by(&self, client: IpAddr, seconds: u64) -> BTreeMap<String, String> {
-        let page = self.endpoint.page(client, OPEN_METRICS, self.at(seconds));
+    fn scrape_by(&self, agent: &str, seconds: u64) -> BTreeMap<String, String> {
+        let page = self.endpoint.page(scraper(agent), OPEN_METRICS, self.at(seconds));
         let page = String::from_utf8(page).unwrap();
         let lines = page.lines().filter(|line| !line.starts_with('#'));
         let samples = lines.map(|line| line.rsplit_once(' ').unwrap());

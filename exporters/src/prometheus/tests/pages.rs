@@ -1,14 +1,14 @@
 use longwave_pipeline::component::{Accepted, Format};
 use longwave_testing::golden;
 
-use super::{Fixture, OPEN_METRICS, SCRAPER, TEXT, plain};
+use super::{Fixture, OPEN_METRICS, TEXT, plain, scraper};
 use crate::prometheus::{Naming, PrometheusConfig, TranslationStrategy};
 
 /// Returns the page for the golden window, without most buckets.
 fn page(config: PrometheusConfig, accepted: Accepted) -> String {
     let fixture = Fixture::new(config);
     fixture.endpoint.add(&golden::window(), fixture.start);
-    let page = fixture.endpoint.page(SCRAPER, accepted, fixture.start);
+    let page = fixture.endpoint.page(scraper("test"), accepted, fixture.start);
     let page = String::from_utf8(page).unwrap();
     let is_shown =
         |line: &&str| !line.contains("le=\"") || line.contains("le=\"+Inf\"") || line.contains("le=\"1");
