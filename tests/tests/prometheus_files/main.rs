@@ -16,5 +16,6 @@ fn main() -> ExitCode {
         dashboards::have_panels_that_do_not_overlap,
         files::rules_are_valid_and_tested,
         queries::every_query_returns_data,
+        queries::every_query_returns_data_from_a_current_prometheus,
     ])
 }

@@ -31,8 +31,19 @@ struct Query {
 pub fn every_query_returns_data() {
     let _turn = gate::privileged();
     prometheus::require();
+    all_return_data(Prometheus::start);
+}
+
+/// *Scenario*: the same as [`every_query_returns_data`], with a current Prometheus.
+/// *Guarantees*: the same.
+pub fn every_query_returns_data_from_a_current_prometheus() {
+    let _turn = gate::privileged();
+    all_return_data(|config| Prometheus::start_current(&[], config));
+}
+
+fn all_return_data(start: impl FnOnce(&Value) -> Prometheus) {
     let mut source = Source::start();
-    let prometheus = Prometheus::start(&config(&source));
+    let prometheus = start(&config(&source));
 
     let mut open: Vec<Query> = dashboards::all().iter().flat_map(of_dashboard).chain(of_rules()).collect();
     assert!(open.len() > 250, "{}", open.len());
