@@ -3,6 +3,8 @@
 
 mod dashboards;
 mod files;
+mod queries;
+mod source;
 
 use std::process::ExitCode;
 
@@ -13,5 +15,7 @@ fn main() -> ExitCode {
         dashboards::are_complete,
         dashboards::have_panels_that_do_not_overlap,
         files::rules_are_valid_and_tested,
+        queries::every_query_returns_data,
+        queries::every_query_returns_data_from_a_current_prometheus,
     ])
 }

@@ -2,6 +2,8 @@
 //! for the API server.
 #![allow(clippy::unwrap_used)]
 
+mod deployed;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
@@ -264,5 +266,6 @@ fn main() -> ExitCode {
         every_combination_is_a_valid_configuration,
         the_schema_refuses_wrong_values,
         the_api_server_accepts_every_combination,
+        deployed::is_ready_until_its_receiver_stalls,
     ])
 }
