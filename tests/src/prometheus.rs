@@ -278,15 +278,5 @@ fn percent_encoded(text: &str) -> String {
 pub fn check_page(address: SocketAddr) {
     let (status, page) = get(address, "/metrics").unwrap();
     assert_eq!(status, 200);
-    let mut promtool = Command::new("promtool")
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    promtool.stdin.take().unwrap().write_all(&page).unwrap();
-    let output = promtool.wait_with_output().unwrap();
-    let text = [output.stdout, output.stderr].concat();
-    assert!(output.status.success() && text.is_empty(), "{}", String::from_utf8_lossy(&text));
+    promtool_with_input(&["check", "metrics"], std::str::from_utf8(&page).unwrap());
 }
