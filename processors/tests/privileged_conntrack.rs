@@ -95,7 +95,7 @@ impl Node {
     }
 
     fn conntrack(&self) -> Conntrack {
-        Conntrack::new(opentelemetry::global::meter("test"), self.proc.path())
+        Conntrack::new(&opentelemetry::global::meter("test"), self.proc.path())
     }
 }
 

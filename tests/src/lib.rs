@@ -19,6 +19,7 @@ pub mod docker;
 pub mod end;
 pub mod faulty_proxy;
 pub mod helm;
+pub mod http;
 pub mod http_sink;
 pub mod kernel_trace;
 pub mod longwave;

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use crate::binary;
 use crate::cgroup;
 use crate::config::merged;
+use crate::http;
 use crate::record::Record;
 use crate::telemetry::Metrics;
 
@@ -166,11 +167,20 @@ impl Longwave {
     /// # Panics
     /// If it does not within `limit`, with stderr.
     pub fn await_stderr(&self, text: &str, limit: Duration) {
-        let found = self.output.wait(limit, |output| output.stderr.contains(text) || output.stderr_ended);
+        self.await_stderr_times(text, 1, limit);
+    }
+
+    /// Waits until stderr contains `text` as often as `times`.
+    ///
+    /// # Panics
+    /// If it does not within `limit`, with stderr.
+    pub fn await_stderr_times(&self, text: &str, times: usize, limit: Duration) {
+        let is_there = |output: &Output| output.stderr.matches(text).count() >= times;
+        let found = self.output.wait(limit, |output| is_there(output) || output.stderr_ended);
         let output = self.output.lock();
         assert!(
-            found && output.stderr.contains(text),
-            "stderr does not contain {text:?} within {limit:?}:\n{}",
+            found && is_there(&output),
+            "stderr does not contain {text:?} {times} times within {limit:?}:\n{}",
             output.stderr
         );
     }
@@ -269,6 +279,13 @@ impl Longwave {
     pub fn telemetry(&self) -> Metrics {
         Metrics::scrape(self.telemetry)
             .unwrap_or_else(|error| panic!("http://{}/metrics: {error}", self.telemetry))
+    }
+
+    /// Returns its self-telemetry page in the format of the media type `accept`.
+    pub fn telemetry_page(&self, accept: &str) -> String {
+        let (status, body) = http::get(self.telemetry, "/metrics", accept).unwrap();
+        assert_eq!(status, 200, "{body}");
+        body
     }
 
     /// Sends SIGTERM, waits for the exit and returns the output.

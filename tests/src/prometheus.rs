@@ -54,9 +54,21 @@ pub fn require() {
 /// # Panics
 /// If it fails, with its output.
 pub fn promtool(arguments: &[&str]) {
-    let output = Command::new("promtool").args(arguments).output().unwrap();
+    promtool_with_input(arguments, "");
+}
+
+/// Runs `promtool` with `input` on its stdin.
+///
+/// # Panics
+/// If it fails, with its output and the input.
+pub fn promtool_with_input(arguments: &[&str], input: &str) {
+    let mut command = Command::new("promtool");
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
     let text = [output.stdout, output.stderr].concat();
-    assert!(output.status.success(), "promtool {arguments:?}: {}", String::from_utf8_lossy(&text));
+    assert!(output.status.success(), "promtool {arguments:?}: {}\n{input}", String::from_utf8_lossy(&text));
 }
 
 // === impl Prometheus ===

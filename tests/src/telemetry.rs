@@ -1,9 +1,10 @@
 //! Reads the self-telemetry page in the text format of Prometheus.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::io;
+use std::net::SocketAddr;
+
+use crate::http;
 
 /// One sample of the page.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,16 +30,10 @@ impl Metrics {
     /// # Errors
     /// If there is no response with status 200.
     pub fn scrape(address: SocketAddr) -> io::Result<Self> {
-        let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(10))?;
-        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-        write!(stream, "GET /metrics HTTP/1.0\r\nHost: {address}\r\nAccept: text/plain\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(|| io::Error::other("no header"))?;
-        if !head.lines().next().unwrap_or_default().contains(" 200") {
-            return Err(io::Error::other(head.to_owned()));
+        match http::get(address, "/metrics", "text/plain")? {
+            (200, body) => Ok(Self::parse(&body)),
+            (status, body) => Err(io::Error::other(format!("status {status}: {body}"))),
         }
-        Ok(Self::parse(body))
     }
 
     /// Parses the text format. Ignores lines that are not samples.

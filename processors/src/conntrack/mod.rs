@@ -42,6 +42,7 @@ use opentelemetry::metrics::Meter;
 
 use cache::Cache;
 use request::{Outcome, Reason, Request};
+use telemetry::Telemetry;
 pub use translation::{Translated, Translation};
 
 /// How long a stop waits for results: a hundred times the usual duration of a look-up.
@@ -50,7 +51,7 @@ const LAST_RESULTS: Duration = Duration::from_millis(250);
 /// The translations of this host's connections. All processors of a graph share one.
 pub struct Conntrack {
     cache: Arc<Cache>,
-    meter: Meter,
+    telemetry: Arc<Telemetry>,
     proc: PathBuf,
 }
 
@@ -59,19 +60,18 @@ pub struct Conntrack {
 impl Conntrack {
     /// Returns the instance of the graph. The first call creates it. No socket is opened before the first query.
     pub fn shared(context: &ProcessorContext) -> Arc<Self> {
-        let made = context
-            .shared
-            .get_or_make(|| Ok::<_, Infallible>(Self::new(context.meter.clone(), Path::new("/proc"))));
+        let made =
+            context.shared.get_or_make(|| Ok::<_, Infallible>(Self::new(&context.meter, Path::new("/proc"))));
         match made {
             Ok(conntrack) => conntrack,
         }
     }
 
     /// Creates an instance for the host whose `/proc` is `proc`. The host's network namespace is that of process 1.
-    pub fn new(meter: Meter, proc: &Path) -> Self {
+    pub fn new(meter: &Meter, proc: &Path) -> Self {
         let boot = BootId::read(proc).ok().map(BootId::short);
         let cache = Arc::new(Cache::new(boot));
-        Self { cache, meter, proc: proc.to_owned() }
+        Self { cache, telemetry: Arc::new(Telemetry::new(meter)), proc: proc.to_owned() }
     }
 
     /// Returns the translation of the record's connection. Never blocks: the first query of a connection starts a look-up, and returns
@@ -102,9 +102,10 @@ impl Conntrack {
     }
 
     fn start(&self) {
-        let (cache, meter, proc) = (Arc::clone(&self.cache), self.meter.clone(), self.proc.clone());
+        let (cache, telemetry, proc) =
+            (Arc::clone(&self.cache), Arc::clone(&self.telemetry), self.proc.clone());
         let thread = std::thread::Builder::new().name("conntrack".to_owned());
-        if let Err(error) = thread.spawn(move || worker::run(&cache, &meter, &proc)) {
+        if let Err(error) = thread.spawn(move || worker::run(&cache, &telemetry, &proc)) {
             tracing::error!(%error, "conntrack: the thread for look-ups cannot be started: translated addresses stay unknown");
             self.cache.set_mode(cache::Mode::Settled(Outcome::Unknown(Reason::Failed), None));
         }

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
 use longwave_pipeline::model::UnixNanos;
-use opentelemetry::metrics::Meter;
 use rustix::io::Errno;
 
 use super::cache::{Cache, Mode};
@@ -33,7 +32,7 @@ const MAX_LISTED: usize = 131_072;
 
 struct Worker<'a> {
     cache: &'a Cache,
-    telemetry: Telemetry,
+    telemetry: &'a Telemetry,
     proc: &'a Path,
     namespaces: Namespaces,
     host: Option<Socket>,
@@ -53,8 +52,7 @@ struct StartList {
 }
 
 /// Runs until [`Cache::stop`]. `proc` is `/proc`.
-pub(super) fn run(cache: &Cache, meter: &Meter, proc: &Path) {
-    let telemetry = Telemetry::new(meter);
+pub(super) fn run(cache: &Cache, telemetry: &Telemetry, proc: &Path) {
     let namespaces = match Namespaces::of_this_thread(proc) {
         Ok(namespaces) => namespaces,
         Err(error) => {
