@@ -5,7 +5,7 @@ use std::sync::Arc;
 use longwave_pipeline::component::{
     ComponentError, DeliveryConfig, Exporter, ExporterContext, Payload, Pusher, Signal,
 };
-use longwave_pipeline::model::Batch;
+use longwave_pipeline::model::{Batch, UnixNanos};
 
 use super::ClientConfig;
 use super::encode::{LogsEncoder, MetricsEncoder};
@@ -25,7 +25,8 @@ impl OtlpExporter {
     pub(crate) fn new(context: &ExporterContext, config: &ClientConfig, pusher: Arc<dyn Pusher>) -> Self {
         let encoder = match context.signal {
             Signal::Metrics => {
-                Encoder::Metrics(Box::new(MetricsEncoder::new(&context.resource, config.temporality)))
+                let encoder = MetricsEncoder::new(&context.resource, config.temporality);
+                Encoder::Metrics(Box::new(encoder.observed_since(UnixNanos::now())))
             }
             Signal::Logs => Encoder::Logs(LogsEncoder::new(&context.resource)),
         };

@@ -35,7 +35,7 @@ pub struct RetryConfig {
     pub multiplier: f64,
     /// Longest wait.
     pub max_interval: GoDuration,
-    /// Time after which a payload is dropped; never if zero.
+    /// Time after which a payload is dropped, from its first attempt; never if zero.
     pub max_elapsed_time: GoDuration,
 }
 
@@ -45,7 +45,7 @@ pub struct RetryConfig {
 pub struct QueueConfig {
     /// Whether payloads are queued. Otherwise each is delivered before the next is encoded.
     pub enabled: bool,
-    /// Maximum number of concurrent deliveries.
+    /// Maximum number of concurrent deliveries. An exporter that keeps the order of windows delivers only one window's payloads concurrently.
     pub num_consumers: usize,
     /// Maximum number of payloads in the queue.
     pub queue_size: usize,

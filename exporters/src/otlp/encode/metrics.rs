@@ -14,7 +14,8 @@ use crate::otlp::Temporality;
 /// Encodes windows, in their order.
 ///
 /// - A delta point has the start and the end of the window.
-/// - A cumulative point starts at the series' creation. A point that a series has reported once is reported in every window until the
+/// - A cumulative point starts at the series' creation. A series of the window in which this Longwave started was created at that start and
+///   not at the window's boundary ([`Self::observed_since`]). A point that a series has reported once is reported in every window until the
 ///   series ends. Then its sums are removed, and a series that returns starts again.
 /// - `connections.active` is the current number, not a sum of events. It is cumulative with either temporality.
 #[derive(Debug)]
@@ -26,6 +27,10 @@ pub struct MetricsEncoder {
     extra: Vec<u8>,
     scratch: String,
     cumulative: Option<CumulativeState>,
+    /// Windows and series do not start before this time. 0 if that is true for all of them.
+    not_before: UnixNanos,
+    /// Whether no window has been encoded.
+    is_first: bool,
 }
 
 impl MetricsEncoder {
@@ -45,7 +50,17 @@ impl MetricsEncoder {
             extra: Vec::new(),
             scratch: String::new(),
             cumulative: (temporality == Temporality::Cumulative).then(CumulativeState::default),
+            not_before: UnixNanos(0),
+            is_first: true,
         }
+    }
+
+    /// Sets the time since which connections are observed. If the first window contains it, the window and its series start at that time. A
+    /// Longwave that ran before may have exported the same series for the beginning of that window. With the same start, a receiver would
+    /// take the new sums for changes of the old ones.
+    pub fn observed_since(mut self, time: UnixNanos) -> Self {
+        self.not_before = time;
+        self
     }
 
     /// Encodes one window. Without series there is no payload.
@@ -53,6 +68,10 @@ impl MetricsEncoder {
     /// `Payload::items` counts the points that the window has. A cumulative point that the window does not have is sent again, but not
     /// counted: it belongs to an earlier window.
     pub fn encode(&mut self, window: &Window) -> Vec<Payload> {
+        if std::mem::take(&mut self.is_first) && !(window.start..window.end).contains(&self.not_before) {
+            // A replayed file, for example, has windows of another time.
+            self.not_before = UnixNanos(0);
+        }
         let mut payloads = Vec::new();
         let coarsest = window.series.iter().map(|series| series.level).min();
         for series in &window.series {
@@ -90,8 +109,9 @@ impl MetricsEncoder {
         carries_traffic: bool,
         payloads: &mut Vec<Payload>,
     ) {
-        let since_creation = Span { start: series.created.0, end: window.end.0 };
-        let of_sums = if sums.is_some() { since_creation } else { span(window) };
+        let span = |start: UnixNanos| Span { start: start.max(self.not_before).0, end: window.end.0 };
+        let (since_creation, of_window) = (span(series.created), span(window.start));
+        let of_sums = if sums.is_some() { since_creation } else { of_window };
         let Self { envelope, limit, request, attributes, extra, scratch, .. } = self;
         for_each_point(sums.unwrap_or(&series.measures), &mut |id, value| {
             extra.clear();
@@ -107,7 +127,7 @@ impl MetricsEncoder {
             }
             let span = match id.metric().kind {
                 Kind::UpDown => since_creation,
-                Kind::Gauge => span(window),
+                Kind::Gauge => of_window,
                 Kind::Counter | Kind::Histogram => of_sums,
             };
             request.put(series.level, id, |out| match value {
@@ -123,11 +143,6 @@ impl MetricsEncoder {
             }
         });
     }
-}
-
-fn span(window: &Window) -> Span {
-    let (UnixNanos(start), UnixNanos(end)) = (window.start, window.end);
-    Span { start, end }
 }
 
 /// Returns whether the window has this point, so that it is not only a repeated sum.

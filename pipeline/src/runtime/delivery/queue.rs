@@ -66,8 +66,8 @@ struct UnloggedDrops {
 // === impl SendingQueue ===
 
 impl SendingQueue {
-    /// Starts the consumers. With `is_ordered` they keep the order of batches ([`Exporter::is_ordered`]). `stop` fires when the graph stops. Retries then end, so that a pipeline that waits for room does not wait for
-    /// a server that is down.
+    /// Starts the consumers. With `is_ordered` they keep the order of batches, as [`Exporter::is_ordered`](crate::component::Exporter::is_ordered) demands.
+    /// `stop` fires when the graph stops. Retries then end, so that a pipeline that waits for room does not wait for a server that is down.
     pub(crate) fn start(
         id: &str,
         pusher: Arc<dyn Pusher>,

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use longwave_pipeline::model::{Batch, CloseReason, FailReason, Level, Measures, Totals};
+use longwave_pipeline::model::{Batch, CloseReason, FailReason, Level, Measures, Totals, UnixNanos};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use prost::Message;
 
@@ -60,6 +60,35 @@ fn a_delta_window() {
 fn an_empty_window_has_no_request() {
     for temporality in [Temporality::Delta, Temporality::Cumulative] {
         assert!(MetricsEncoder::new(&resource(), temporality).encode(&window(0, Vec::new())).is_empty());
+    }
+}
+
+/// *Scenario*: a Longwave that starts within a window, in which another Longwave exported the same series before it; and one that replays
+/// windows of another time.
+/// *Guarantees*: in the first case no point of the first window, and no sum of its series, starts before the Longwave does. Later starts and
+/// all starts of the second case are those of windows and series.
+#[test]
+fn nothing_starts_before_longwave() {
+    let key = named("a");
+    let starts = |temporality, since, first| -> Vec<u64> {
+        let mut encoder = MetricsEncoder::new(&resource(), temporality).observed_since(UnixNanos(since));
+        let windows = [first, first + 100]
+            .map(|start| window(start, vec![one(Level::Service, &key, first, measures(1))]));
+        let all = windows.iter().flat_map(|window| {
+            let mut starts: Vec<_> =
+                points(&encoder.encode(window)).iter().map(|point| point.start).collect();
+            starts.sort_unstable();
+            starts.dedup();
+            starts
+        });
+        all.collect()
+    };
+    // `connections.active` is cumulative and `min_rtt` is a gauge with either temporality.
+    assert_eq!(starts(Temporality::Cumulative, 140, 100), [140, 140, 200]);
+    assert_eq!(starts(Temporality::Delta, 140, 100), [140, 140, 200]);
+    for (since, first) in [(0, 100), (99, 100), (100, 100), (200, 100), (1_000, 100)] {
+        assert_eq!(starts(Temporality::Cumulative, since, first), [100, 100, 200], "{since}");
+        assert_eq!(starts(Temporality::Delta, since, first), [100, 100, 200], "{since}");
     }
 }
 
