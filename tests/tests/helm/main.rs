@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod deployed;
+mod namespaces;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -267,5 +268,6 @@ fn main() -> ExitCode {
         the_schema_refuses_wrong_values,
         the_api_server_accepts_every_combination,
         deployed::is_ready_until_its_receiver_stalls,
+        namespaces::limit_what_prometheus_stores,
     ])
 }
