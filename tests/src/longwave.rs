@@ -15,7 +15,6 @@ use tempfile::TempDir;
 use crate::binary;
 use crate::cgroup;
 use crate::config::merged;
-use crate::http;
 use crate::record::Record;
 use crate::telemetry::Metrics;
 
@@ -281,11 +280,9 @@ impl Longwave {
             .unwrap_or_else(|error| panic!("http://{}/metrics: {error}", self.telemetry))
     }
 
-    /// Returns its self-telemetry page in the format of the media type `accept`.
-    pub fn telemetry_page(&self, accept: &str) -> String {
-        let (status, body) = http::get(self.telemetry, "/metrics", accept).unwrap();
-        assert_eq!(status, 200, "{body}");
-        body
+    /// Returns the address of its self-telemetry page.
+    pub fn telemetry_address(&self) -> SocketAddr {
+        self.telemetry
     }
 
     /// Sends SIGTERM, waits for the exit and returns the output.

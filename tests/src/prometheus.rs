@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::longwave::free_address;
-use crate::{cache, cgroup};
+use crate::{cache, cgroup, http};
 
 /// A running Prometheus. It is killed when dropped.
 pub struct Prometheus {
@@ -54,21 +54,9 @@ pub fn require() {
 /// # Panics
 /// If it fails, with its output.
 pub fn promtool(arguments: &[&str]) {
-    promtool_with_input(arguments, "");
-}
-
-/// Runs `promtool` with `input` on its stdin.
-///
-/// # Panics
-/// If it fails, with its output and the input.
-pub fn promtool_with_input(arguments: &[&str], input: &str) {
-    let mut command = Command::new("promtool");
-    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
+    let output = Command::new("promtool").args(arguments).output().unwrap();
     let text = [output.stdout, output.stderr].concat();
-    assert!(output.status.success(), "promtool {arguments:?}: {}\n{input}", String::from_utf8_lossy(&text));
+    assert!(output.status.success(), "promtool {arguments:?}: {}", String::from_utf8_lossy(&text));
 }
 
 // === impl Prometheus ===
@@ -144,7 +132,7 @@ impl Prometheus {
     fn evaluate(&self, expression: &str) -> Result<Value, String> {
         let path = format!("/api/v1/query?query={}", percent_encoded(expression));
         let (_, body) = self.get(&path).map_err(|error| error.to_string())?;
-        let answer: Value = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
+        let answer: Value = serde_json::from_str(&body).map_err(|error| error.to_string())?;
         if answer["status"] != "success" {
             return Err(answer["error"].to_string());
         }
@@ -199,13 +187,13 @@ impl Prometheus {
     /// Returns all rules with their state.
     pub fn rules(&self) -> Vec<Value> {
         let (_, body) = self.get("/api/v1/rules").unwrap();
-        let answer: Value = serde_json::from_slice(&body).unwrap();
+        let answer: Value = serde_json::from_str(&body).unwrap();
         let groups = answer["data"]["groups"].as_array().cloned().unwrap_or_default();
         groups.iter().flat_map(|group| group["rules"].as_array().cloned().unwrap_or_default()).collect()
     }
 
-    fn get(&self, path: &str) -> io::Result<(u16, Vec<u8>)> {
-        get(self.address, path)
+    fn get(&self, path: &str) -> io::Result<(u16, String)> {
+        http::get(self.address, path, "*/*")
     }
 }
 
@@ -225,21 +213,6 @@ impl Series {
     }
 }
 
-fn get(address: SocketAddr, path: &str) -> io::Result<(u16, Vec<u8>)> {
-    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(10))?;
-    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-    // With HTTP/1.0, the end of the response is the end of the connection.
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {}\r\n\r\n", address)?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    let head = answer.windows(4).position(|window| window == b"\r\n\r\n");
-    let head = head.ok_or_else(|| io::Error::other("no header"))?;
-    let text = String::from_utf8_lossy(&answer[..head]);
-    let status = text.split(' ').nth(1).and_then(|code| code.parse().ok());
-    let status = status.ok_or_else(|| io::Error::other("no status"))?;
-    Ok((status, answer[head + 4..].to_vec()))
-}
-
 fn labels(series: &Value) -> BTreeMap<String, String> {
     let labels = series["metric"].as_object().into_iter().flatten();
     labels.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
@@ -254,12 +227,12 @@ fn percent_encoded(text: &str) -> String {
         .collect()
 }
 
-/// Fails if `promtool check metrics` has a complaint about the page of an exporter.
+/// Fails if `promtool check metrics` has a complaint about the page `/metrics` at `address`.
 ///
 /// # Panics
 /// If it has one, with its text.
 pub fn check_page(address: SocketAddr) {
-    let (status, page) = get(address, "/metrics").unwrap();
+    let (status, page) = http::get(address, "/metrics", "text/plain").unwrap();
     assert_eq!(status, 200);
     let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])
@@ -268,7 +241,7 @@ pub fn check_page(address: SocketAddr) {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    promtool.stdin.take().unwrap().write_all(&page).unwrap();
+    promtool.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
     let output = promtool.wait_with_output().unwrap();
     let text = [output.stdout, output.stderr].concat();
     assert!(output.status.success() && text.is_empty(), "{}", String::from_utf8_lossy(&text));

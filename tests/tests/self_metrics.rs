@@ -8,13 +8,15 @@ use std::time::{Duration, Instant};
 
 use longwave_testing::{gate, harness, tests};
 use longwave_tests::longwave::{Options, free_address};
+use longwave_tests::prometheus::Prometheus;
 use longwave_tests::telemetry::Metrics;
-use longwave_tests::{Longwave, balance, config, prometheus};
+use longwave_tests::{Longwave, balance, config, http, prometheus};
 use serde_json::{Value, json};
 
 fn main() -> ExitCode {
     harness::run(tests![
         privileged_the_page_is_clean_for_promtool,
+        privileged_prometheus_reads_the_page,
         privileged_every_series_exists_from_the_start,
         privileged_what_a_filter_excludes_is_no_drop,
     ])
@@ -75,8 +77,9 @@ fn privileged_the_page_is_clean_for_promtool() {
     let folder = tempfile::tempdir().unwrap();
     let longwave = Longwave::start_with(everything(folder.path()), Options::default());
     await_page(&longwave, |page| page.has("longwave_receiver_pass_duration_seconds_count"));
-    prometheus::promtool_with_input(&["check", "metrics"], &longwave.telemetry_page("text/plain"));
-    let page = longwave.telemetry_page("application/openmetrics-text;version=1.0.0");
+    prometheus::check_page(longwave.telemetry_address());
+    let open_metrics = "application/openmetrics-text;version=1.0.0";
+    let (_, page) = http::get(longwave.telemetry_address(), "/metrics", open_metrics).unwrap();
     for expected in [
         "# UNIT process_cpu_seconds seconds\n",
         "# TYPE target info\n",
@@ -87,6 +90,40 @@ fn privileged_the_page_is_clean_for_promtool() {
         assert!(page.contains(expected), "no {expected:?} in\n{page}");
     }
     assert!(page.ends_with("# EOF\n"), "{page}");
+    longwave.stop();
+}
+
+/// *Scenario*: Debian's Prometheus scrapes the page, which it gets as OpenMetrics, and a current one scrapes it as protobuf.
+/// *Guarantees*: both store counters, gauges, the histogram and `target_info`, under the same names, and with the values of the page.
+fn privileged_prometheus_reads_the_page() {
+    let _turn = gate::privileged();
+    prometheus::require();
+    let folder = tempfile::tempdir().unwrap();
+    let longwave = Longwave::start_with(everything(folder.path()), Options::default());
+    await_page(&longwave, |page| page.has("longwave_receiver_pass_duration_seconds_count"));
+    let target = longwave.telemetry_address().to_string();
+    let job = json!({"job_name": "longwave", "static_configs": [{"targets": [target]}]});
+    let protobuf = config::merged(job.clone(), json!({"scrape_protocols": ["PrometheusProto"]}));
+    let config = |job| json!({"global": {"scrape_interval": "1s"}, "scrape_configs": [job]});
+    let servers = [Prometheus::start(&config(job)), Prometheus::start_current(&[], &config(protobuf))];
+    let capacity = longwave.telemetry().sum("longwave_exporter_queue_capacity", &[]) as f64;
+    for server in &servers {
+        server.await_targets(1);
+        for expression in [
+            "longwave_receiver_passes_total > 0",
+            "longwave_receiver_pass_duration_seconds_count > 0",
+            "longwave_receiver_pass_duration_seconds_bucket{le=\"+Inf\"} > 0",
+            "process_cpu_seconds_total > 0",
+            "process_resident_memory_bytes > 1e6",
+            "process_start_time_seconds > 1.7e9",
+            "target_info{service_name=\"longwave\"} == 1",
+            &format!("sum(longwave_exporter_queue_capacity) == {capacity}"),
+            "longwave_exporter_send_failed_metric_points_total{reason=\"queue_full\"} == 0",
+        ] {
+            let found = server.query(expression).unwrap();
+            assert!(!found.is_empty(), "{expression} has no result");
+        }
+    }
     longwave.stop();
 }
 

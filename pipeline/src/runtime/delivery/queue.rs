@@ -362,4 +362,4 @@ async fn attempt(pusher: &dyn Pusher, payload: &Payload, limit: Duration) -> Res
 }
 
 /// The exporter's output is closed. Payloads that were being delivered are dropped for this reason.
-const FATAL: DropReason = DropReason("output_closed");
+const FATAL: DropReason = DropReason::OUTPUT_CLOSED;
