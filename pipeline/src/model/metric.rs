@@ -204,3 +204,6 @@ impl Measures {
         count
     }
 }
+
+#[cfg(test)]
+mod tests;
