@@ -251,5 +251,15 @@ fn percent_encoded(text: &str) -> String {
 pub fn check_page(address: SocketAddr) {
     let (status, page) = http::get(address, "/metrics", "text/plain").unwrap();
     assert_eq!(status, 200);
-    promtool_with_input(&["check", "metrics"], &page);
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    promtool.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    assert!(output.status.success() && text.is_empty(), "{}", String::from_utf8_lossy(&text));
 }
