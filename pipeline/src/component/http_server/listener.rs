@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, Sleep, sleep};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -20,6 +21,10 @@ use tokio_rustls::server::TlsStream;
 const MAX_CONNECTIONS: usize = 64;
 /// Time limit of a TLS handshake.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
+/// Time limit of the first byte of a request. Otherwise silent clients could occupy all connections.
+pub(super) const FIRST_BYTE_LIMIT: Duration = Duration::from_secs(10);
+/// Time limit of the next byte. Longer than the interval between scrapes, which use the same connection.
+pub(super) const IDLE_LIMIT: Duration = Duration::from_secs(300);
 /// Wait after an accept failed, for example because the process has no descriptor left.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
@@ -33,6 +38,8 @@ pub(super) struct Listener {
 /// An accepted connection.
 pub(super) struct Connection {
     stream: Stream,
+    /// When the client was silent for too long.
+    silence: Pin<Box<Sleep>>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -76,19 +83,19 @@ impl axum::serve::Listener for Listener {
             };
             match (accepted, &self.tls) {
                 (Ok((permit, stream, address)), None) => {
-                    return (Connection { stream: Stream::Plain(stream), _permit: permit }, address);
+                    return (Connection::new(Stream::Plain(stream), permit), address);
                 }
                 (Ok((permit, stream, address)), Some(tls)) => {
                     let handshake = tls.accept(stream);
                     self.handshakes.spawn(async move {
                         let stream = tokio::time::timeout(HANDSHAKE_LIMIT, handshake).await.ok()?.ok()?;
                         let stream = Stream::Tls(Box::new(stream));
-                        Some((Connection { stream, _permit: permit }, address))
+                        Some((Connection::new(stream, permit), address))
                     });
                 }
                 (Err(error), _) => {
                     tracing::debug!(%error, "cannot accept a connection");
-                    tokio::time::sleep(RETRY_AFTER).await;
+                    sleep(RETRY_AFTER).await;
                 }
             }
         }
@@ -107,16 +114,27 @@ impl Connected<IncomingStream<'_, Listener>> for ClientAddress {
 
 // === impl Connection ===
 
+impl Connection {
+    fn new(stream: Stream, permit: OwnedSemaphorePermit) -> Self {
+        Self { stream, silence: Box::pin(sleep(FIRST_BYTE_LIMIT)), _permit: permit }
+    }
+}
+
 impl AsyncRead for Connection {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match &mut self.stream {
+        let result = match &mut self.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
             Stream::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+        };
+        if result.is_ready() {
+            self.silence.as_mut().reset(Instant::now() + IDLE_LIMIT);
+            return result;
         }
+        self.silence.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 

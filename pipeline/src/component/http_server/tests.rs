@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 
+use super::listener::{FIRST_BYTE_LIMIT, IDLE_LIMIT};
 use super::*;
 use crate::component::with_causes;
 
@@ -177,6 +178,26 @@ async fn an_unfinished_handshake_blocks_no_other_client() {
     assert!(is_served(&exchange_by_tls(&server, &files.client(None)).await));
     server.stop().await;
     drop(silent);
+}
+
+/// *Scenario*: a client never sends a request; another one sends a request and keeps its connection open.
+/// *Guarantees*: both connections are closed after their time limits, so that silent clients do not occupy all connections.
+#[tokio::test(start_paused = true)]
+async fn silent_clients_are_disconnected() {
+    let server = Running::start(None, address_page()).await;
+    for (request, expected) in
+        [(&b""[..], FIRST_BYTE_LIMIT), (b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n", IDLE_LIMIT)]
+    {
+        let mut client = server.connect().await;
+        let connected = tokio::time::Instant::now();
+        client.write_all(request).await.unwrap();
+        let mut response = String::new();
+        client.read_to_string(&mut response).await.unwrap();
+        assert_eq!(response.contains("200 OK"), !request.is_empty(), "{response}");
+        // A timer has a resolution of 1 ms.
+        assert_eq!(connected.elapsed().as_secs(), expected.as_secs());
+    }
+    server.stop().await;
 }
 
 /// *Scenario*: a stop while a handler has not responded yet.
