@@ -17,7 +17,7 @@ use longwave_pipeline::component::{
     HttpServer, Labels, Page, SampleNumber as Number, Samples,
 };
 use longwave_pipeline::model::metric::{PointValue, for_each_point_of};
-use longwave_pipeline::model::{Window, key};
+use longwave_pipeline::model::{UnixNanos, Window, key};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -54,9 +54,9 @@ const MAX_CONCURRENT: usize = 4;
 // === impl Endpoint ===
 
 impl Endpoint {
-    pub(super) fn new(config: &PrometheusConfig, context: &ExporterContext) -> Self {
+    pub(super) fn new(config: &PrometheusConfig, context: &ExporterContext, started: UnixNanos) -> Self {
         let names = Arc::new(Names::new(config, &context.resource));
-        let store = Store::new(Arc::clone(&names), config.metric_expiration.get());
+        let store = Store::new(Arc::clone(&names), config.metric_expiration.get(), started);
         let page = PageSource {
             names,
             store: Mutex::new(store),

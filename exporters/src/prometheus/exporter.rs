@@ -8,7 +8,7 @@ use longwave_pipeline::component::{
     ComponentError, ComponentMeter, DeliveryConfig, Exporter, ExporterContext, Payload, PushError, Pushed,
     Pusher, QueueConfig, RetryConfig,
 };
-use longwave_pipeline::model::Batch;
+use longwave_pipeline::model::{Batch, UnixNanos};
 use opentelemetry::metrics::Counter;
 
 use super::config::PrometheusConfig;
@@ -24,7 +24,7 @@ pub(super) struct PrometheusExporter {
 
 impl PrometheusExporter {
     pub(super) fn new(config: &PrometheusConfig, context: &ExporterContext) -> Self {
-        let endpoint = Arc::new(Endpoint::new(config, context));
+        let endpoint = Arc::new(Endpoint::new(config, context, UnixNanos::now()));
         let meter = ComponentMeter::new(&context.meter, [("exporter", &context.id)]);
         let expired_early = meter.counter(
             "longwave_exporter_prometheus_expired_early_series",

@@ -20,6 +20,8 @@ pub(super) struct Store {
     live: HashMap<(usize, Level), LiveSeries>,
     scrapers: HashMap<Client, Scraper>,
     expiration: Duration,
+    /// No series is older, although its first window may have begun before.
+    started: UnixNanos,
     /// When the last window was added.
     last_window: Option<Instant>,
     /// Number of series of all groups that have ended.
@@ -75,7 +77,8 @@ const MAX_SCRAPERS: usize = 1_000;
 // === impl Store ===
 
 impl Store {
-    pub(super) fn new(names: Arc<Names>, expiration: Duration) -> Self {
+    /// Creates an empty store. All its sums are 0 at `started`.
+    pub(super) fn new(names: Arc<Names>, expiration: Duration, started: UnixNanos) -> Self {
         let groups = names.groups().iter().map(|_| IndexMap::new()).collect();
         Self {
             names,
@@ -83,6 +86,7 @@ impl Store {
             live: HashMap::new(),
             scrapers: HashMap::new(),
             expiration,
+            started,
             last_window: None,
             ended: 0,
         }
@@ -129,14 +133,15 @@ impl Store {
 
     fn add_series(&mut self, series: &Series, window_end: UnixNanos, now: Instant) {
         let address = (Arc::as_ptr(&series.key) as usize, series.level);
-        let Self { names, groups, live, ended, .. } = self;
+        let Self { names, groups, live, ended, started, .. } = self;
         let source = live.entry(address).or_insert_with(|| {
             let of_level = names.groups().iter().enumerate().filter(|(_, group)| group.level == series.level);
             let identities: Vec<_> =
                 of_level.map(|(index, group)| (index, names.identity(group, &series.key))).collect();
             for (index, identity) in &identities {
-                let stored =
-                    groups[*index].entry(identity.clone()).or_insert_with(|| StoredSeries::new(series));
+                let stored = groups[*index]
+                    .entry(identity.clone())
+                    .or_insert_with(|| StoredSeries::new(series, *started));
                 stored.live += 1;
                 // A series that returns before it was removed continues, so that its counters do not decrease.
                 *ended -= usize::from(stored.ended.take().is_some());
@@ -209,10 +214,10 @@ impl Store {
 // === impl StoredSeries ===
 
 impl StoredSeries {
-    fn new(series: &Series) -> Self {
+    fn new(series: &Series, started: UnixNanos) -> Self {
         Self {
             key: Arc::clone(&series.key),
-            created: series.created,
+            created: series.created.max(started),
             sums: Measures::default(),
             window_end: UnixNanos::default(),
             live: 0,

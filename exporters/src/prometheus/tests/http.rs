@@ -29,7 +29,7 @@ fn local(config: PrometheusConfig) -> PrometheusConfig {
 }
 
 async fn started(config: PrometheusConfig) -> Arc<Endpoint> {
-    let endpoint = Arc::new(Endpoint::new(&local(config), &context()));
+    let endpoint = Arc::new(Endpoint::new(&local(config), &context(), UnixNanos(0)));
     endpoint.start().await.unwrap();
     endpoint
 }
@@ -117,7 +117,7 @@ async fn an_address_in_use() {
     let first = started(plain()).await;
     let address = first.address().unwrap();
     let config = PrometheusConfig { endpoint: address.to_string(), ..plain() };
-    let error = Endpoint::new(&config, &context()).start().await.unwrap_err().to_string();
+    let error = Endpoint::new(&config, &context(), UnixNanos(0)).start().await.unwrap_err().to_string();
     let expected = "exporters::prometheus: endpoint: cannot listen on ADDRESS: Address already in use (os error 98) (another process listens \
                     there: choose another port)";
     assert_eq!(error.replace(&format!("{:?}", address.to_string()), "ADDRESS"), expected);

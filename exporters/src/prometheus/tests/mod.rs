@@ -50,7 +50,12 @@ struct Fixture {
 
 impl Fixture {
     fn new(config: PrometheusConfig) -> Self {
-        Self { endpoint: Endpoint::new(&config, &context()), start: Instant::now(), window: 0 }
+        Self::started(config, UnixNanos(0))
+    }
+
+    /// Creates a fixture whose sums are 0 at `started`.
+    fn started(config: PrometheusConfig, started: UnixNanos) -> Self {
+        Self { endpoint: Endpoint::new(&config, &context(), started), start: Instant::now(), window: 0 }
     }
 
     fn at(&self, seconds: u64) -> Instant {

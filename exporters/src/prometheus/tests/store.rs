@@ -115,6 +115,15 @@ fn series_with_equal_labels_are_one() {
     assert_eq!(received[0].1, "111");
 }
 
+/// *Scenario*: Longwave starts in the middle of a window.
+/// *Guarantees*: the sums of the first window are as old as Longwave, so that a restart within a window has another creation time.
+#[test]
+fn no_sum_is_older_than_longwave() {
+    let mut fixture = Fixture::started(plain(), UnixNanos(3_000_000_000));
+    fixture.window(5, vec![series(&key("web"), 100, 1)]);
+    assert_eq!(sample(&fixture.scrape(6), "sent_bytes_created", "web"), Some("3.000"));
+}
+
 /// *Scenario*: 60,000 series end, nothing scrapes.
 /// *Guarantees*: the oldest are removed, so that memory is bounded, and their number is returned.
 #[test]
