@@ -123,6 +123,10 @@ offsets! {
     kn_id,
     /// `socket.sk`, pointer.
     socket_sk,
+    /// `task_struct.group_leader`, pointer to the first thread of the process.
+    task_group_leader,
+    /// `task_struct.flags`, u32.
+    task_flags,
     /// `task_struct.tgid`, i32.
     task_tgid,
     /// `task_struct.comm`, 16 bytes.

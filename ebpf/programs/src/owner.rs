@@ -1,14 +1,15 @@
 //! Owners of sockets: network namespace, cgroup, and the process that opened the socket or has a descriptor of it.
 
-use aya_ebpf::helpers::generated::{
-    bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_pid_tgid,
-};
+use aya_ebpf::helpers::generated::{bpf_get_current_cgroup_id, bpf_get_current_task_btf};
 use longwave_ebpf_abi::Owner;
 
 use crate::{
     config::offset,
     socket::{Socket, load},
 };
+
+/// Flag of kernel threads in `task_struct.flags`.
+const PF_KTHREAD: u32 = 0x0020_0000;
 
 /// Fills in the network namespace and the cgroup of the socket.
 ///
@@ -25,17 +26,20 @@ pub unsafe fn of_socket(owner: *mut Owner, socket: Socket) {
     }
 }
 
-/// Fills in the current process. Only correct if a system call caused the transition.
+/// Fills in the current process. Only correct if a system call caused the transition. A kernel thread is the owner of nothing.
 ///
 /// # Safety
-/// `owner` is valid for writes.
+/// `owner` is valid for writes and zeroed.
 #[inline(always)]
 pub unsafe fn of_current(owner: *mut Owner) {
-    // SAFETY: the pointers are to fields of the owner.
+    // SAFETY: the helper returns the current task, whose type the verifier tracks. `owner` is valid, as the caller guarantees.
     unsafe {
-        (&raw mut (*owner).pid).write_volatile((bpf_get_current_pid_tgid() >> 32) as u32);
+        let task = bpf_get_current_task_btf().cast::<u8>().cast_const();
+        if load::<u32>(task, offset!(task_flags)) & PF_KTHREAD != 0 {
+            return;
+        }
         (&raw mut (*owner).process_cgroup).write_volatile(bpf_get_current_cgroup_id());
-        bpf_get_current_comm((&raw mut (*owner).name).cast(), 16);
+        of_process(owner, task);
     }
 }
 
@@ -47,13 +51,26 @@ pub unsafe fn of_current(owner: *mut Owner) {
 pub unsafe fn of_task(owner: *mut Owner, task: *const u8) {
     // SAFETY: the pointers are to fields of the owner and of kernel types that the verifier tracks.
     unsafe {
-        (&raw mut (*owner).pid).write_volatile(load(task, offset!(task_tgid)));
-        let name = (&raw mut (*owner).name).cast::<u64>();
-        name.write_volatile(load(task, offset!(task_comm)));
-        name.add(1).write_volatile(load(task, offset!(task_comm) + 8));
         let set: *const u8 = load::<Pointer>(task, offset!(task_cgroups)).0;
         let cgroup: *const u8 = load::<Pointer>(set, offset!(css_set_dfl_cgrp)).0;
         (&raw mut (*owner).process_cgroup).write_volatile(cgroup_id(cgroup));
+        of_process(owner, task);
+    }
+}
+
+/// Fills in id and name of a thread's process: those of its first thread, since other threads have names of their own.
+///
+/// # Safety
+/// As for [`of_task`].
+#[inline(always)]
+unsafe fn of_process(owner: *mut Owner, task: *const u8) {
+    // SAFETY: the pointers are to fields of the owner and of kernel types that the verifier tracks.
+    unsafe {
+        (&raw mut (*owner).pid).write_volatile(load(task, offset!(task_tgid)));
+        let leader: *const u8 = load::<Pointer>(task, offset!(task_group_leader)).0;
+        let name = (&raw mut (*owner).name).cast::<u64>();
+        name.write_volatile(load(leader, offset!(task_comm)));
+        name.add(1).write_volatile(load(leader, offset!(task_comm) + 8));
     }
 }
 

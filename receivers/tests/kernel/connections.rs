@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use longwave_ebpf_abi::{flag, kind};
 use longwave_receivers::bpf::kernel::Options;
@@ -63,6 +63,32 @@ pub fn privileged_a_connection_closes_with_exact_counters() {
     assert_eq!((listens[0].kind, listens[0].tuple.local_port), (kind::LISTEN, server_port));
     assert_eq!(listens[0].owner.pid, std::process::id());
     assert_eq!(kernel.losses().lost_closes(), 0);
+}
+
+/// *Scenario*: threads with names of their own connect and listen.
+/// *Guarantees*: the owner is the process, with the name of its first thread, as `ps` shows it.
+pub fn privileged_the_owner_of_a_thread_is_its_process() {
+    let mut kernel = kernel(&Options::default());
+    let mut seen = SeenEvents::default();
+    let named = |name: &str, run: fn() -> TcpListener| {
+        std::thread::Builder::new().name(name.to_owned()).spawn(run).unwrap().join().unwrap()
+    };
+    let listener = named("listen-pool-1", listen);
+    let address = listener.local_addr().unwrap();
+    let connect = move || TcpStream::connect(address).unwrap();
+    let client = std::thread::Builder::new().name("http-conn-2".to_owned()).spawn(connect);
+    let client = client.unwrap().join().unwrap();
+    let client_cookie = cookie(&client);
+    drop((client, listener.accept().unwrap()));
+    await_closes(&mut kernel, &mut seen, &[client_cookie]);
+    let comm = std::fs::read(format!("/proc/{}/comm", std::process::id())).unwrap();
+    let mut expected = [0; 16];
+    expected[..comm.len() - 1].copy_from_slice(&comm[..comm.len() - 1]);
+    let close = seen.closes_of(client_cookie)[0];
+    let listen = seen.listens.iter().find(|event| event.cookie == cookie(&listener)).unwrap();
+    for owner in [close.owner, listen.owner] {
+        assert_eq!((owner.pid, owner.name), (std::process::id(), expected), "{owner:?}");
+    }
 }
 
 /// *Scenario*: a connection over IPv6 loopback closes, and then its listener.

@@ -15,6 +15,7 @@ use longwave_testing::{harness, tests};
 fn main() -> ExitCode {
     harness::run(tests![
         connections::privileged_a_connection_closes_with_exact_counters,
+        connections::privileged_the_owner_of_a_thread_is_its_process,
         connections::privileged_ipv6_and_unlisten,
         connections::privileged_a_refused_connection_is_a_failure,
         connections::privileged_a_pass_emits_each_active_connection_once,

@@ -83,6 +83,8 @@ pub fn offsets(bytes: &[u8]) -> Result<Offsets, Diagnosis> {
         cgroup_ancestors: find("cgroup.ancestors"),
         kn_id: find("kernfs_node.id"),
         socket_sk: need("socket.sk")?,
+        task_group_leader: find("task_struct.group_leader"),
+        task_flags: find("task_struct.flags"),
         task_tgid: find("task_struct.tgid"),
         task_comm: find("task_struct.comm"),
         task_cgroups: find("task_struct.cgroups"),
