@@ -13,8 +13,6 @@ pub(super) struct Configured {
     pub(super) plan: Plan,
     /// Warnings to log once logging has started.
     pub(super) warnings: Vec<String>,
-    /// Whether this is the embedded configuration, because there was no `--config`.
-    pub(super) embedded: bool,
 }
 
 // === impl Configured ===
@@ -31,8 +29,8 @@ impl Configured {
 /// # Errors
 /// Returns all errors, one per line.
 pub(super) fn plan(args: &SourceArgs, registry: &Registry) -> anyhow::Result<Configured> {
-    let embedded = args.config.is_empty();
-    let configs = if embedded { default::configs(&View::of_this_process()) } else { args.config.clone() };
+    let configs =
+        if args.config.is_empty() { default::configs(&View::of_this_process()) } else { args.config.clone() };
     let Loaded { document, warnings, .. } =
         load_and_check(&Sources::new(configs, args.set.clone()), |document| {
             Plan::check_configs(document, registry)
@@ -40,7 +38,7 @@ pub(super) fn plan(args: &SourceArgs, registry: &Registry) -> anyhow::Result<Con
         .map_err(invalid)?;
     let plan = Plan::new(&document, registry).map_err(invalid)?;
     let warnings = warnings.iter().map(ToString::to_string).chain(plan.warnings.iter().cloned()).collect();
-    Ok(Configured { plan, warnings, embedded })
+    Ok(Configured { plan, warnings })
 }
 
 fn invalid(errors: ConfigErrors) -> anyhow::Error {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use longwave_pipeline::component::{Accounting, Health, Registry, with_causes};
-use longwave_pipeline::runtime::{MetricConfig, MetricLevel, Runtime, RuntimeEnvironment, Telemetry};
+use longwave_pipeline::runtime::{Runtime, RuntimeEnvironment, Telemetry};
 
 use super::configuration::{self, Configured};
 use super::signals::{Request, Signals};
@@ -81,7 +81,8 @@ impl Graph {
         }
         let accounting = Accounting::default();
         let resource = Arc::new(configured.resource());
-        let telemetry = telemetry(configured, &resource, &accounting).await?;
+        let settings = &configured.plan.telemetry.metrics;
+        let telemetry = Telemetry::start(settings, &resource, &accounting).await?;
         let environment = RuntimeEnvironment {
             accounting: accounting.clone(),
             meter: telemetry.meter(),
@@ -175,24 +176,6 @@ fn reload(current: &Configured, sources: &SourceArgs, registry: &Registry) -> an
         tracing::warn!("service::telemetry::logs: a change takes effect only after a restart of longwave");
     }
     Ok(reloaded)
-}
-
-/// Starts self-telemetry. Without `--config` a port that is in use is only a warning, because the user wants the table.
-async fn telemetry(
-    configured: &Configured,
-    resource: &[(String, String)],
-    accounting: &Accounting,
-) -> anyhow::Result<Telemetry> {
-    let settings = &configured.plan.telemetry.metrics;
-    match Telemetry::start(settings, resource, accounting).await {
-        Ok(telemetry) => Ok(telemetry),
-        Err(error) if configured.embedded => {
-            tracing::warn!("{error}; continuing without it");
-            let off = MetricConfig { level: MetricLevel::None, ..settings.clone() };
-            Ok(Telemetry::start(&off, resource, accounting).await?)
-        }
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// Checks that every stage and edge balances after a drained stop, and logs those that do not.

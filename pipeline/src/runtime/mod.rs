@@ -16,6 +16,6 @@ pub use graph::{
 };
 pub use run::{Runtime, RuntimeEnvironment, RuntimeError};
 pub use telemetry::{
-    LogConfig, LogEncoding, LogLevel, MetricConfig, MetricLevel, OtlpConfig, OtlpProtocol, ResourceChanges,
-    Telemetry, TelemetryConfig,
+    LogConfig, LogEncoding, LogLevel, MetricConfig, MetricLevel, OtlpConfig, OtlpProtocol, PageAddress,
+    ResourceChanges, Telemetry, TelemetryConfig,
 };

@@ -61,10 +61,18 @@ pub struct MetricConfig {
     /// Which metrics are published. `none` turns the page and the export off.
     pub level: MetricLevel,
     /// `host:port` of the Prometheus page (`/metrics`).
-    pub address: String,
+    pub address: PageAddress,
     /// Export by OTLP, in addition to the page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub otlp: Option<OtlpConfig>,
+}
+
+/// `host:port` of the page. If it is the default, a port that is in use is only a warning, because the user did not ask for the page.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub struct PageAddress {
+    text: String,
+    is_default: bool,
 }
 
 /// Which metrics are published.
@@ -126,7 +134,7 @@ impl TelemetryConfig {
         let mut report = |field: &str, message: &str| {
             errors.push(ConfigError::new("service::telemetry", message).field(field));
         };
-        if self.metrics.level != MetricLevel::None && !self.metrics.address.contains(':') {
+        if self.metrics.level != MetricLevel::None && !self.metrics.address.as_str().contains(':') {
             report("metrics::address", "must be host:port, for example localhost:8888");
         }
         if let Some(otlp) = &self.metrics.otlp {
@@ -144,7 +152,38 @@ impl TelemetryConfig {
 
 impl Default for MetricConfig {
     fn default() -> Self {
-        Self { level: MetricLevel::default(), address: "localhost:8888".to_owned(), otlp: None }
+        Self { level: MetricLevel::default(), address: PageAddress::default_of("localhost:8888"), otlp: None }
+    }
+}
+
+// === impl PageAddress ===
+
+impl PageAddress {
+    /// Returns `text` as the address that the configuration does not set.
+    pub(super) fn default_of(text: &str) -> Self {
+        Self { text: text.to_owned(), is_default: true }
+    }
+
+    /// Returns `host:port`.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Returns whether the configuration does not set it.
+    pub fn is_default(&self) -> bool {
+        self.is_default
+    }
+}
+
+impl From<String> for PageAddress {
+    fn from(text: String) -> Self {
+        Self { text, is_default: false }
+    }
+}
+
+impl From<PageAddress> for String {
+    fn from(address: PageAddress) -> Self {
+        address.text
     }
 }
 

@@ -15,8 +15,8 @@ use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 
 use crate::component::{Accounting, ComponentError, SdkReader};
 pub use config::{
-    LogConfig, LogEncoding, LogLevel, MetricConfig, MetricLevel, OtlpConfig, OtlpProtocol, ResourceChanges,
-    TelemetryConfig,
+    LogConfig, LogEncoding, LogLevel, MetricConfig, MetricLevel, OtlpConfig, OtlpProtocol, PageAddress,
+    ResourceChanges, TelemetryConfig,
 };
 use page::PageServer;
 
@@ -35,7 +35,7 @@ impl Telemetry {
     /// Starts the Prometheus page and the periodic export by OTLP, as configured.
     ///
     /// # Errors
-    /// The address cannot be bound, or the OTLP endpoint is invalid.
+    /// The address is not the default and cannot be bound, or the OTLP endpoint is invalid.
     pub async fn start(
         config: &MetricConfig,
         resource: &[(String, String)],
@@ -57,9 +57,16 @@ impl Telemetry {
         let meter = provider.meter("longwave");
         process::observe(&meter);
         stages::observe(&meter, accounting, config.level);
-        let page = PageServer::start(&config.address, reader).await?;
-        let address = Some(page.address);
-        Ok(Self { provider: Some(provider), page: Some(page), address })
+        let page = match PageServer::start(config.address.as_str(), reader).await {
+            Ok(page) => Some(page),
+            Err(error) if config.address.is_default() => {
+                tracing::warn!("{error}; continuing without the page, since the address is the default");
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        let address = page.as_ref().map(|page| page.address);
+        Ok(Self { provider: Some(provider), page, address })
     }
 
     /// Returns the meter with which components register their instruments.

@@ -37,7 +37,7 @@ fn accounting() -> Accounting {
 fn config(otlp: Option<(OtlpProtocol, String)>) -> MetricConfig {
     let interval = GoDuration::from_secs(3600);
     let otlp = otlp.map(|(protocol, endpoint)| OtlpConfig { endpoint, protocol, interval });
-    MetricConfig { address: "127.0.0.1:0".to_owned(), otlp, ..MetricConfig::default() }
+    MetricConfig { address: "127.0.0.1:0".to_owned().into(), otlp, ..MetricConfig::default() }
 }
 
 struct ForwardRequests(mpsc::UnboundedSender<ExportMetricsServiceRequest>);
@@ -168,7 +168,7 @@ async fn none_is_silent() {
 async fn the_port_is_free_after_a_stop() {
     let first = Telemetry::start(&config(None), &[], &Accounting::default()).await.unwrap();
     let address = first.address.unwrap();
-    let config = MetricConfig { address: address.to_string(), ..config(None) };
+    let config = MetricConfig { address: address.to_string().into(), ..config(None) };
     let mut reader = TcpStream::connect(address).await.unwrap();
     reader.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     reader.readable().await.unwrap();
@@ -177,4 +177,18 @@ async fn the_port_is_free_after_a_stop() {
         let again = Telemetry::start(&config, &[], &Accounting::default()).await;
         again.unwrap_or_else(|error| panic!("{error}")).shutdown().await;
     }
+}
+
+/// *Scenario*: another process uses the port of the page. The address is the default, or the configuration sets it.
+/// *Guarantees*: the default is only a warning, and self-telemetry runs without the page. An address that the configuration sets is an error.
+#[tokio::test]
+async fn a_default_port_in_use_is_a_warning() {
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let default = MetricConfig { address: PageAddress::default_of(&address), ..config(None) };
+    let telemetry = Telemetry::start(&default, &[], &Accounting::default()).await.unwrap();
+    assert_eq!(telemetry.address, None);
+    telemetry.shutdown().await;
+    let written = MetricConfig { address: address.into(), ..config(None) };
+    assert!(Telemetry::start(&written, &[], &Accounting::default()).await.is_err());
 }
