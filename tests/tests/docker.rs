@@ -201,7 +201,7 @@ fn the_daemon_may_start_late_and_restart() {
     assert_eq!((value(&docker, "connected"), value(&docker, "containers")), (1, 2));
 
     docker.stop_daemon();
-    longwave.await_stderr("was lost, names stay as they were until it is restored", LIMIT);
+    longwave.await_stderr("was lost, known names are kept until it is restored", LIMIT);
     assert_eq!((value(&docker, "connected"), value(&docker, "containers")), (0, 2));
     docker.start_daemon();
     docker.run_echo("other", &address, PORT);
