@@ -23,6 +23,8 @@ const EXIT: &str = "LONGWAVE_VM_EXIT=";
 const TIMED_OUT: u8 = 124;
 /// Maximum time between the exit code and the power-off of a guest.
 const POWER_OFF: Duration = Duration::from_secs(20);
+/// Number of starts of a guest that ends before its init runs.
+const MAX_BOOTS: u32 = 3;
 
 /// The work of one machine.
 pub struct Job {
@@ -96,11 +98,35 @@ pub fn run(kernel: &Kernel, job: &Job) -> Result<Ended> {
     let archive = job.log.with_extension(format!("{}.cpio", std::process::id()));
     let out = File::create(&archive).with_context(|| format!("vm: create {}", archive.display()))?;
     let written = initramfs::write(BufWriter::new(out), kernel, job);
-    let ended = written.and_then(|()| boot(kernel, &archive, job));
+    let mut ended = written.and_then(|()| boot(kernel, &archive, job));
+    for _ in 1..MAX_BOOTS {
+        match &ended {
+            Err(error) if error.is::<DiedAtBoot>() => {
+                println!("vm: starting the guest again: {error:#}");
+                ended = boot(kernel, &archive, job);
+            }
+            _ => break,
+        }
+    }
     // The archive is as large as all files of the guest together.
     let _ = fs::remove_file(&archive);
     ended
 }
+
+/// The guest ended before its init ran, so that no test had begun.
+///
+/// QEMU emulates the CPUs in several threads. While the kernel patches its code on one CPU, another sometimes executes the breakpoint that
+/// is there for a moment, and the kernel panics (`Oops: int3`).
+#[derive(Debug)]
+struct DiedAtBoot;
+
+impl std::fmt::Display for DiedAtBoot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("vm: the guest ended before its init ran: a kernel panic?")
+    }
+}
+
+impl std::error::Error for DiedAtBoot {}
 
 fn boot(kernel: &Kernel, archive: &Path, job: &Job) -> Result<Ended> {
     let console = PathBuf::from(format!("{}.console", job.log.display()));
@@ -141,6 +167,7 @@ fn watch(lines: &Receiver<String>, job: &Job, started: Instant) -> Result<Ended>
         let line = match lines.recv_timeout(left) {
             Ok(line) => line,
             Err(RecvTimeoutError::Timeout) => return Ok(ended),
+            Err(RecvTimeoutError::Disconnected) if ended.boot.is_none() => bail!(DiedAtBoot),
             Err(RecvTimeoutError::Disconnected) => {
                 bail!(
                     "vm: the guest ended without an exit code: a kernel panic? (log: {})",
@@ -184,3 +211,6 @@ fn tail(console: &Path) -> String {
     let last = lines[lines.len().saturating_sub(40)..].join("\n");
     format!("vm: the last lines of {}:\n{last}\n", console.display())
 }
+
+#[cfg(test)]
+mod tests;
