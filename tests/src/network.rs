@@ -164,6 +164,11 @@ impl Network {
         self.server.address(self.family)
     }
 
+    /// Returns the address of clients.
+    pub fn client_address(&self) -> IpAddr {
+        self.client.address(self.family)
+    }
+
     /// Connects to `address`.
     ///
     /// # Errors

@@ -80,10 +80,17 @@ fn fail(
 ) -> io::Result<Vec<PlayedConnection>> {
     let socket = network.client.socket(network.family)?;
     socket.set_tcp_user_timeout(user_timeout)?;
+    // After a failure a socket has no local address. A timer can fire while any process is current, so that the kernel's trace may be needed
+    // to explain a missing record. It finds a connection by both addresses.
+    let mut local = address;
+    if user_timeout.is_some() {
+        socket.bind(&std::net::SocketAddr::new(network.client_address(), 0).into())?;
+        local = socket.local_addr()?.as_socket().ok_or_else(|| io::Error::other("no IP address"))?;
+    }
     let account = Account {
         cookie: socket.cookie()?,
         role: Role::Client,
-        local: canonical(address), // not compared: after the failure the socket has no local address
+        local: canonical(local), // not compared
         peer: canonical(address),
         written: 0,
         read: 0,
