@@ -118,7 +118,7 @@ fn privileged_a_collector_that_is_down_has_no_effect() {
             "service": {"pipelines": {"logs": {"exporters": ["stdout", "otlp_grpc"]}}},
         }),
     );
-    let longwave = Longwave::start_with(with_health_check(base, address), Options::default());
+    let longwave = Longwave::start(with_health_check(base, address));
     // A connection has a record. Without a queue, the exporter's stage waits for its server from then on.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -134,15 +134,21 @@ fn privileged_a_collector_that_is_down_has_no_effect() {
     longwave.stop();
 }
 
+/// Starts a receiver with a pass every 300 ms, and waits until it is healthy.
+fn healthy() -> (Longwave, SocketAddr) {
+    let address = free_address();
+    let base = config::logs(json!({"interval": "300ms"}));
+    let longwave = Longwave::start(with_health_check(base, address));
+    await_health(&longwave, address, 200, "Server available");
+    (longwave, address)
+}
+
 /// *Scenario*: the receiver's thread is stopped by a debugger, and continues later.
 /// *Guarantees*: 503 after three intervals, with the receiver as the reason; 200 after its next pass.
 fn privileged_a_receiver_without_passes_is_unhealthy() {
     let _turn = gate::privileged();
     require("strace");
-    let address = free_address();
-    let base = config::logs(json!({"interval": "300ms"}));
-    let longwave = Longwave::start_with(with_health_check(base, address), Options::default());
-    await_health(&longwave, address, 200, "Server available");
+    let (longwave, address) = healthy();
     let delayed = Delayed::thread(longwave.pid(), "longwave-bpf");
     await_health(&longwave, address, 503, "receiver \\\"bpf\\\": stalled: no pass has ended for");
     drop(delayed);
@@ -155,10 +161,7 @@ fn privileged_a_receiver_without_passes_is_unhealthy() {
 fn privileged_a_detached_program_is_unhealthy() {
     let _turn = gate::privileged();
     require("gdb");
-    let address = free_address();
-    let base = config::logs(json!({"interval": "300ms"}));
-    let longwave = Longwave::start_with(with_health_check(base, address), Options::default());
-    await_health(&longwave, address, 200, "Server available");
+    let (longwave, address) = healthy();
     let link = tracing_link(longwave.pid());
     // The descriptor of stdin takes the place of the link's, which closes the link.
     let call = format!("call ((int (*)(int, int)) dup2)(0, {link})");

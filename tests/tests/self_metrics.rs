@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use longwave_testing::{gate, harness, tests};
-use longwave_tests::longwave::{Options, free_address};
+use longwave_tests::longwave::free_address;
 use longwave_tests::prometheus::Prometheus;
 use longwave_tests::telemetry::Metrics;
 use longwave_tests::{Longwave, balance, config, http, prometheus};
@@ -75,7 +75,7 @@ fn privileged_the_page_is_clean_for_promtool() {
     let _turn = gate::privileged();
     prometheus::require();
     let folder = tempfile::tempdir().unwrap();
-    let longwave = Longwave::start_with(everything(folder.path()), Options::default());
+    let longwave = Longwave::start(everything(folder.path()));
     await_page(&longwave, |page| page.has("longwave_receiver_pass_duration_seconds_count"));
     prometheus::check_page(longwave.telemetry_address());
     let open_metrics = "application/openmetrics-text;version=1.0.0";
@@ -99,7 +99,7 @@ fn privileged_prometheus_reads_the_page() {
     let _turn = gate::privileged();
     prometheus::require();
     let folder = tempfile::tempdir().unwrap();
-    let longwave = Longwave::start_with(everything(folder.path()), Options::default());
+    let longwave = Longwave::start(everything(folder.path()));
     await_page(&longwave, |page| page.has("longwave_receiver_pass_duration_seconds_count"));
     let target = longwave.telemetry_address().to_string();
     let job = json!({"job_name": "longwave", "static_configs": [{"targets": [target]}]});
@@ -133,7 +133,7 @@ fn privileged_prometheus_reads_the_page() {
 fn privileged_every_series_exists_from_the_start() {
     let _turn = gate::privileged();
     let folder = tempfile::tempdir().unwrap();
-    let longwave = Longwave::start_with(everything(folder.path()), Options::default());
+    let longwave = Longwave::start(everything(folder.path()));
     let series = |page: &Metrics| -> BTreeSet<String> {
         let samples = page.samples.iter().map(|sample| format!("{} {:?}", sample.name, sample.labels));
         samples.filter(|text| !text.starts_with("longwave_receiver_pass_duration_seconds")).collect()
@@ -156,16 +156,13 @@ fn privileged_every_series_exists_from_the_start() {
 /// *Guarantees*: they are counted as filtered, with their bytes, and not as dropped; the accounting balances.
 fn privileged_what_a_filter_excludes_is_no_drop() {
     let _turn = gate::privileged();
-    let server = Longwave::start_with(
-        config::merged(
-            config::logs(json!({"interval": "200ms"})),
-            json!({
-                "processors": {"filter": {"exclude": {"ports": ["1-65535"]}}},
-                "service": {"pipelines": {"logs": {"processors": ["filter"]}}},
-            }),
-        ),
-        Options::default(),
-    );
+    let server = Longwave::start(config::merged(
+        config::logs(json!({"interval": "200ms"})),
+        json!({
+            "processors": {"filter": {"exclude": {"ports": ["1-65535"]}}},
+            "service": {"pipelines": {"logs": {"processors": ["filter"]}}},
+        }),
+    ));
     connect_once();
     let filtered = |page: &Metrics| page.sum("longwave_processor_filtered_items", &[("processor", "filter")]);
     let page = await_page(&server, |page| filtered(page) > 0);

@@ -180,7 +180,7 @@ impl PageSource {
     fn page(&self, client: Client, accepted: Accepted, now: Instant) -> Vec<u8> {
         let groups = self.store().scrape(client, now);
         let mut page = Page::new(accepted);
-        self.put_target_info(&mut page);
+        page.target_info(|label| self.names.resource().iter().for_each(|(name, value)| label(name, value)));
         for (names, series) in self.names.groups().iter().zip(groups) {
             let with_labels: Vec<(Labels, StoredSeries)> = series
                 .into_iter()
@@ -199,19 +199,6 @@ impl PageSource {
             }
         }
         page.finish()
-    }
-
-    fn put_target_info(&self, page: &mut Page) {
-        let family = Family {
-            name: "target",
-            unit: "",
-            kind: FamilyKind::Info,
-            help: "Resource attributes of Longwave.",
-        };
-        let labels = page.labels(|label| {
-            self.names.resource().iter().for_each(|(name, value)| label(name, value));
-        });
-        page.family(family, |samples| samples.gauge(&labels, None, Number::Int(1)));
     }
 }
 

@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use serde::Deserialize;
 
-use super::require_go;
+use super::{download, require_go};
 use crate::{cache, sh};
 
 const VERSION: &str = "3.22.0";
@@ -43,12 +42,6 @@ pub fn build() -> Result<PathBuf> {
     Ok(binary)
 }
 
-#[derive(Deserialize)]
-struct Download {
-    #[serde(rename = "Dir")]
-    dir: PathBuf,
-}
-
 fn compile(folder: &Path, work: &Path) -> Result<()> {
     eprintln!("peers: helm: building {VERSION} in {}", work.display());
     let program = format!("helm.sh/helm/v3/cmd/helm@v{VERSION}");
@@ -58,10 +51,9 @@ fn compile(folder: &Path, work: &Path) -> Result<()> {
             .env("GOBIN", work)
             .env("CGO_ENABLED", "0"),
     )?;
-    let json = sh::output(Command::new("go").args(["mod", "download", "-json", OPERATOR]).current_dir(work))?;
-    let operator: Download = serde_json::from_str(&json).context("peers: helm: the output of go")?;
+    let operator = download(OPERATOR, work)?;
     for kind in KINDS {
-        let from = operator.dir.join(DEFINITIONS).join(format!("monitoring.coreos.com_{kind}.yaml"));
+        let from = operator.folder.join(DEFINITIONS).join(format!("monitoring.coreos.com_{kind}.yaml"));
         let text =
             fs::read(&from).with_context(|| format!("peers: helm: {OPERATOR} has no {}", from.display()))?;
         fs::write(definition(work, kind), text).context("peers: helm: write a definition")?;

@@ -7,9 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use serde::Deserialize;
 
-use super::require_go;
+use super::{download, require_go};
 use crate::{cache, sh};
 
 const VERSION: &str = "1.34.4";
@@ -141,24 +140,14 @@ fn missing() -> Vec<&'static str> {
     packages
 }
 
-#[derive(Deserialize)]
-struct Download {
-    #[serde(rename = "Dir")]
-    dir: PathBuf,
-    #[serde(rename = "GoMod")]
-    go_mod: PathBuf,
-}
-
 fn compile(work: &Path, programs: &[&str]) -> Result<()> {
     eprintln!("peers: kubernetes: building {} {VERSION} in {}", programs.join(" "), work.display());
     let module = format!("k8s.io/kubernetes@v{VERSION}");
-    // The folder has no go.mod yet: `go` would use it.
-    let json = sh::output(Command::new("go").args(["mod", "download", "-json", &module]).current_dir(work))?;
-    let download: Download = serde_json::from_str(&json).context("peers: kubernetes: the output of go")?;
-    let original = read(&download.go_mod)?;
+    let source = download(&module, work)?;
+    let original = read(&source.go_mod)?;
     fs::write(work.join("go.mod"), go_mod(&original)).context("peers: kubernetes: write go.mod")?;
     // The build adds the checksums of the staging modules, after it has checked them against the checksum database.
-    fs::write(work.join("go.sum"), read(&download.dir.join("go.sum"))?)
+    fs::write(work.join("go.sum"), read(&source.folder.join("go.sum"))?)
         .context("peers: kubernetes: write go.sum")?;
     fs::create_dir_all(work.join(INFORMER)).context("peers: kubernetes: create the informer's folder")?;
     fs::write(work.join(INFORMER).join("main.go"), INFORMER_SOURCE)

@@ -8,10 +8,14 @@ mod helm;
 pub mod kubernetes;
 mod prometheus;
 
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{Command as Process, Stdio};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::{Subcommand, ValueEnum};
+use serde::Deserialize;
+
+use crate::sh;
 
 /// `cargo xtask peers …`
 #[derive(Subcommand)]
@@ -72,8 +76,23 @@ pub fn main(command: Option<Command>) -> Result<()> {
 
 /// Returns an error that names the remedy if there is no Go.
 fn require_go(peer: &str) -> Result<()> {
-    if std::process::Command::new("go").arg("version").stdout(Stdio::null()).status().is_err() {
+    if Process::new("go").arg("version").stdout(Stdio::null()).status().is_err() {
         bail!("peers: {peer}: `go` was not found: install Go 1.25 or newer and put it on the PATH");
     }
     Ok(())
+}
+
+/// Folder and `go.mod` of a downloaded module.
+#[derive(Deserialize)]
+struct Module {
+    #[serde(rename = "Dir")]
+    folder: PathBuf,
+    #[serde(rename = "GoMod")]
+    go_mod: PathBuf,
+}
+
+/// Downloads a module, such as `k8s.io/kubernetes@v1.34.4`. `work` is a folder without a `go.mod`, because `go` would use it.
+fn download(module: &str, work: &Path) -> Result<Module> {
+    let json = sh::output(Process::new("go").args(["mod", "download", "-json", module]).current_dir(work))?;
+    serde_json::from_str(&json).with_context(|| format!("peers: {module}: the output of go"))
 }

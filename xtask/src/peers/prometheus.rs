@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use serde::Deserialize;
 
-use super::require_go;
+use super::{download, require_go};
 use crate::{cache, sh};
 
 /// Version of the module. That of the program is 3.10.0.
@@ -35,18 +34,10 @@ pub fn build() -> Result<PathBuf> {
     Ok(binary)
 }
 
-#[derive(Deserialize)]
-struct Download {
-    #[serde(rename = "Dir")]
-    dir: PathBuf,
-}
-
 fn compile(folder: &Path, binary: &Path) -> Result<()> {
     eprintln!("peers: prometheus: building {VERSION} in {}", folder.display());
     let module = format!("github.com/prometheus/prometheus@v{VERSION}");
-    let json =
-        sh::output(Command::new("go").args(["mod", "download", "-json", &module]).current_dir(folder))?;
-    let source: Download = serde_json::from_str(&json).context("peers: prometheus: the output of go")?;
+    let source = download(&module, folder)?;
     let built = folder.join(format!("prometheus-{}", std::process::id()));
     // Built in the module's own folder, because `go install` refuses its `replace` directives. Its `go.work` names folders that the module
     // does not contain. The tag leaves out the service discoveries, which are most of the code.
@@ -55,7 +46,7 @@ fn compile(folder: &Path, binary: &Path) -> Result<()> {
             .args(["go", "build", "-trimpath", "-tags=remove_all_sd", "-ldflags=-s -w", "-o"])
             .arg(&built)
             .arg("./cmd/prometheus")
-            .current_dir(source.dir)
+            .current_dir(source.folder)
             .env("GOWORK", "off")
             .env("CGO_ENABLED", "0"),
     )?;

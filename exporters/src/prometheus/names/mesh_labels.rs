@@ -1,7 +1,5 @@
 //! Labels of Istio's standard metrics, which Kmesh has as well. A label is never empty: what is not known is `unknown`, as in Istio.
 
-use std::fmt::Write;
-
 use longwave_pipeline::model::{FlowKey, Rfc3339, SeriesKey, UNKNOWN, WorkloadKey};
 
 use super::MeshGroup;
@@ -120,12 +118,9 @@ impl MeshLabels {
 
 fn pod(flow: Option<&FlowKey>, destination: &WorkloadKey, visit: &mut dyn FnMut(&str, &str)) {
     let details = destination.details.as_deref();
-    let mut address = String::new();
-    if let Some(connection) = flow.and_then(|flow| flow.connection.as_deref()) {
-        // Writing to a string cannot fail.
-        let _ = write!(address, "{}", connection.destination.address);
-    }
-    visit("destination_pod_address", known(&address));
+    let connection = flow.and_then(|flow| flow.connection.as_deref());
+    let address = connection.map(|connection| connection.destination.address.to_string());
+    visit("destination_pod_address", address.as_deref().unwrap_or(UNKNOWN));
     visit("destination_pod_namespace", known(&destination.namespace));
     visit("destination_pod_name", details.map_or(UNKNOWN, |details| known(&details.pod)));
 }

@@ -1,7 +1,6 @@
 //! OpenTelemetry's names: the same metrics and attributes as by OTLP.
 
 use std::borrow::Cow;
-use std::fmt::Write;
 
 use longwave_pipeline::model::metric::{Id, METRICS};
 use longwave_pipeline::model::{AttributeValue, Level, SeriesKey};
@@ -30,30 +29,15 @@ pub(super) fn groups(strategy: TranslationStrategy) -> Vec<GroupNames> {
 
 /// Visits the attributes of a series as labels. An unknown name has no label.
 pub(super) fn for_each_label(key: &SeriesKey, escapes: bool, visit: &mut dyn FnMut(&str, &str)) {
-    let mut scratch = String::new();
     key.for_each_attribute(&mut |name, value| {
-        scratch.clear();
-        let text = match value {
-            AttributeValue::Unknown => return,
-            AttributeValue::Str(text) => text,
-            AttributeValue::Bool(value) => {
-                if value {
-                    "true"
-                } else {
-                    "false"
-                }
-            }
-            other => {
-                // Writing to a string cannot fail.
-                let _ = match other {
-                    AttributeValue::Int(number) => write!(scratch, "{number}"),
-                    AttributeValue::Float(number) => write!(scratch, "{number}"),
-                    AttributeValue::Text(text) => write!(scratch, "{text}"),
-                    AttributeValue::Str(_) | AttributeValue::Bool(_) | AttributeValue::Unknown => Ok(()),
-                };
-                &scratch
-            }
-        };
-        visit(&translation::label(name, escapes), text);
+        let mut visit = |text: &str| visit(&translation::label(name, escapes), text);
+        match value {
+            AttributeValue::Unknown => {}
+            AttributeValue::Str(text) => visit(text),
+            AttributeValue::Text(text) => visit(&text.to_string()),
+            AttributeValue::Int(number) => visit(&number.to_string()),
+            AttributeValue::Float(number) => visit(&number.to_string()),
+            AttributeValue::Bool(value) => visit(if value { "true" } else { "false" }),
+        }
     });
 }

@@ -154,6 +154,18 @@ impl Page {
         }
     }
 
+    /// Appends `target_info`, which has the resource attributes as labels. `visit` is that of [`Self::labels`].
+    pub fn target_info(&mut self, visit: impl FnOnce(&mut dyn FnMut(&str, &str))) {
+        let family = Family {
+            name: "target",
+            unit: "",
+            kind: FamilyKind::Info,
+            help: "Resource attributes of Longwave.",
+        };
+        let labels = self.labels(visit);
+        self.family(family, |samples| samples.gauge(&labels, None, Number::Int(1)));
+    }
+
     /// Returns the complete body, compressed if the client accepts that.
     pub fn finish(mut self) -> Vec<u8> {
         if self.accepted.format == Format::OpenMetrics {

@@ -8,7 +8,6 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use opentelemetry::KeyValue;
-use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::metrics::data::{AggregatedMetrics, Metric, MetricData, ResourceMetrics};
 use opentelemetry_sdk::metrics::reader::MetricReader;
@@ -46,7 +45,12 @@ impl SdkReader {
             }
         }
         let mut page = Page::new(accepted);
-        put_target_info(&mut page, collected.resource());
+        let resource = collected.resource();
+        if !resource.is_empty() {
+            page.target_info(|label| {
+                resource.iter().for_each(|(key, value)| label(key.as_str(), &value.as_str()))
+            });
+        }
         for (name, metrics) in &families {
             put_family(&mut page, name, metrics);
         }
@@ -73,17 +77,6 @@ impl MetricReader for SdkReader {
 
     fn temporality(&self, _: InstrumentKind) -> Temporality {
         Temporality::Cumulative
-    }
-}
-
-fn put_target_info(page: &mut Page, resource: &Resource) {
-    let family =
-        Family { name: "target", unit: "", kind: FamilyKind::Info, help: "Resource attributes of Longwave." };
-    let labels = page.labels(|label| {
-        resource.iter().for_each(|(key, value)| label(key.as_str(), &value.as_str()));
-    });
-    if !resource.is_empty() {
-        page.family(family, |samples| samples.gauge(&labels, None, Number::Int(1)));
     }
 }
 

@@ -101,25 +101,19 @@ pub(super) fn put_metadata(out: &mut Vec<u8>, family: &Family<'_>, accepted: Acc
         FamilyKind::Info if is_open_metrics => "info",
         FamilyKind::Info => "gauge",
     };
-    let mut line = |keyword: &str| {
-        out.extend_from_slice(keyword.as_bytes());
-        put_name(out, &name);
-    };
-    line("# HELP ");
-    out.push(b' ');
-    put_escaped(out, family.help, is_open_metrics);
-    let mut line = |keyword: &str, text: &str| {
+    let mut line = |keyword: &str, text: &str, has_quotes: bool| {
         out.extend_from_slice(keyword.as_bytes());
         put_name(out, &name);
         out.push(b' ');
-        out.extend_from_slice(text.as_bytes());
+        put_escaped(out, text, has_quotes);
+        out.push(b'\n');
     };
-    line("\n# TYPE ", kind);
+    line("# HELP ", family.help, is_open_metrics);
+    line("# TYPE ", kind, false);
     let has_unit = family.name.strip_suffix(family.unit).is_some_and(|rest| rest.ends_with(['_', '.']));
     if is_open_metrics && has_unit && !family.unit.is_empty() {
-        line("\n# UNIT ", family.unit);
+        line("# UNIT ", family.unit, false);
     }
-    out.push(b'\n');
 }
 
 /// Writes the samples of one family.
