@@ -18,6 +18,7 @@ mod health;
 pub mod host;
 mod http_server;
 mod instruments;
+mod one_line;
 mod output;
 mod payload;
 mod registry;
@@ -26,10 +27,10 @@ mod traits;
 
 pub use accounting::{Accounting, DropReason, Dropped, Imbalance, Node, NodeKind};
 pub use backoff::{Backoff, jitter};
-pub use causes::{innermost, with_causes};
+pub use causes::{descriptor_limit, innermost, with_causes};
 pub use config::{ComponentConfig, Problems};
 pub use context::{ExporterContext, ExtensionContext, ProcessorContext, ReceiverContext};
-pub use delivery_config::{DeliveryConfig, QueueConfig, RetryConfig};
+pub use delivery_config::{DeliveryConfig, QueueConfig, RetryConfig, Sizer};
 pub use directory::{Answer, CgroupName, Directories, Directory};
 pub use error::ComponentError;
 pub use exposition::{
@@ -45,6 +46,7 @@ pub use health::{Health, HealthStatus, ReceiverProgress};
 pub use http_server::{BasicAuthConfig, ClientAddress, HttpServer, ServerTlsConfig};
 pub use instruments::{ComponentMeter, Number, ObservedSource};
 pub use longwave_config::Signal;
+pub use one_line::one_line;
 pub use output::{Delivered, RecordOutput};
 pub use payload::{Payload, PushError, Pushed};
 pub use registry::Registry;

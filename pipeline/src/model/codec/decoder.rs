@@ -139,7 +139,7 @@ impl<R: Read> Decoder<R> {
         let split = count.checked_mul(RECORD_LEN).and_then(|len| raw.split_at_checked(len));
         let (records, names) = split.ok_or(Fault::Damaged("a block is shorter than its records"))?;
         let mut names = Reader::new(names);
-        let table = NameReader::read(&mut names, self.version, &self.interners)?;
+        let table = NameReader::read(&mut names, self.version, &self.interners, count)?;
         names.finish()?;
         let (records, _) = records.as_chunks::<RECORD_LEN>();
         records.iter().map(|bytes| record::take(bytes, &table)).collect()
