@@ -85,7 +85,7 @@ impl DeliveryReport {
     /// The server responded that it accepted a request.
     pub(super) fn succeeded(&self) {
         let line = self.state().succeeded(Instant::now());
-        self.is_down.send_if_modified(|is_down| std::mem::take(is_down));
+        self.is_down.send_if_modified(std::mem::take);
         self.log(line);
     }
 
