@@ -49,6 +49,8 @@ pub(super) struct Sources {
     /// Increases when one of `versions` has changed; never 0.
     version: u32,
     translator_version: u64,
+    /// Sum of [`Directory::renames`] at the last refresh. Each of them only increases.
+    renames: u32,
 }
 
 // === impl Sources ===
@@ -74,6 +76,7 @@ impl Sources {
             versions,
             version: 1,
             translator_version: 0,
+            renames: 0,
         }
     }
 
@@ -93,6 +96,9 @@ impl Sources {
             *known = version;
         }
         if changed {
+            self.renames =
+                self.directories().fold(0, |sum, (_, directory)| directory.renames().wrapping_add(sum))
+                    as u32;
             self.touch();
         }
         if let Some(translator) = &self.translator {
@@ -107,6 +113,12 @@ impl Sources {
     #[inline]
     pub fn version(&self) -> u32 {
         self.version
+    }
+
+    /// Returns a number that changes when a workload may have another name than an earlier look-up returned.
+    #[inline]
+    pub fn renames(&self) -> u32 {
+        self.renames
     }
 
     /// Increases the version. Called when an answer may have changed.
