@@ -62,6 +62,8 @@ pub(super) struct Cgroups {
 pub(super) struct Cgroup {
     /// Relative to the mount, beginning with `/`.
     pub path: Box<str>,
+    /// See [`path::is_launch`].
+    pub is_launch: bool,
     pub found: Found,
     /// The sources' version at the last look-up; 0 before the first.
     pub version: u32,
@@ -246,6 +248,6 @@ impl Cgroups {
 
 impl Cgroup {
     fn new(path: &str) -> Self {
-        Self { path: path.into(), found: Found::default(), version: 0 }
+        Self { path: path.into(), is_launch: path::is_launch(path), found: Found::default(), version: 0 }
     }
 }
