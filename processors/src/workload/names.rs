@@ -48,7 +48,7 @@ impl Names {
         if let Some(handle) = self.by_executable.get(&owner.name) {
             return Some(handle.clone());
         }
-        let name = owner.executable()?.into();
+        let name = (&*owner.executable()?).into();
         let handle = self.interner.intern(Workload { name, kind: "Process".into(), ..Workload::default() });
         if self.by_executable.len() >= MAX_EXECUTABLES {
             self.by_executable.clear();

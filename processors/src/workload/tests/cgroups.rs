@@ -1,6 +1,8 @@
 //! Tests of local ends that are named by their cgroups. Directories in a temporary file system replace those of cgroup2.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -144,6 +146,28 @@ fn a_new_cgroup_is_found_by_its_process() {
         "seen by the scan"
     );
     assert_eq!(path_of(&mut cgroups, other + 1_000_000, 41, Instant::now()), "sought");
+}
+
+/// *Scenario*: cgroups whose names are not UTF-8, and one below such a cgroup: at the start, found by their process, found by a scan.
+/// *Guarantees*: each has its name, in which the bad bytes are U+FFFD.
+#[test]
+fn names_that_are_not_utf_8() {
+    let (root, proc) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let make = |path: &[u8]| {
+        let directory = root.path().join(OsStr::from_bytes(path));
+        fs::create_dir_all(&directory).unwrap();
+        fs::metadata(directory).unwrap().ino()
+    };
+    let below = make(b"batch\xfe/job\xff");
+    let mut processor = built_in(Some(root.path()), proc.path());
+    let by_process = make(b"own\xffgroup");
+    fs::create_dir(proc.path().join("42")).unwrap();
+    fs::write(proc.path().join("42/cgroup"), b"1:name=\xff:/\xff\n0::/own\xffgroup\n").unwrap();
+    let named = run(&mut processor, vec![owned(1, below, 0), owned(2, by_process, 42)]);
+    assert_eq!(names(&named), pairs(&[("job\u{fffd}", "-"), ("own\u{fffd}group", "-")]));
+    let by_scan = make(b"batch\xfe/late\xff/worker.service");
+    let mut named = || super::names(&run(&mut processor, vec![owned(3, by_scan, 0)]));
+    assert!((0..SLICES).any(|_| named() == pairs(&[("worker", "-")])));
 }
 
 /// *Scenario*: a cgroup is created after the start and no process is known; later it is removed.

@@ -3,6 +3,10 @@
 use crate::workload::cgroup::mount::{Mount, find};
 use crate::workload::cgroup::path::{classify, ids, is_in_container, is_launch};
 
+fn below<'a>(mount: &Mount, path: &'a str) -> Option<&'a str> {
+    mount.below(path.as_bytes()).map(|path| std::str::from_utf8(path).unwrap())
+}
+
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 const OUTER: &str = "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff";
 
@@ -286,18 +290,21 @@ fn the_hosts_tree_in_a_pod() {
     for text in [format!("{own}{hosts}"), format!("{hosts}{own}")] {
         let mount = find(&text).unwrap();
         assert_eq!(mount.point.to_str(), Some("/host/cgroup"));
-        assert_eq!(mount.below("/../../../../system.slice/sshd.service"), Some("/system.slice/sshd.service"));
-        assert_eq!(mount.below("/../other"), None);
+        assert_eq!(
+            below(&mount, "/../../../../system.slice/sshd.service"),
+            Some("/system.slice/sshd.service")
+        );
+        assert_eq!(below(&mount, "/../other"), None);
     }
     let part = "31 23 0:26 /system.slice /mnt/part rw - cgroup2 cgroup2 rw\n";
     assert_eq!(find(&format!("{part}{own}")).unwrap(), Mount::whole("/sys/fs/cgroup".into()));
     let whole = Mount::whole("/sys/fs/cgroup".into());
     assert_eq!(
-        (whole.below("/a/b"), whole.below("/"), whole.below("/../b")),
+        (below(&whole, "/a/b"), below(&whole, "/"), below(&whole, "/../b")),
         (Some("/a/b"), Some("/"), None)
     );
     let part = find(part).unwrap();
-    assert_eq!((part.below("/system.slice/a"), part.below("/system.slices/a")), (Some("/a"), None));
+    assert_eq!((below(&part, "/system.slice/a"), below(&part, "/system.slices/a")), (Some("/a"), None));
 }
 
 /// *Scenario*: mount tables of hosts with version 2, with both versions, with an escaped path, and without version 2.
