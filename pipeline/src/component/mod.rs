@@ -24,6 +24,7 @@ mod payload;
 mod registry;
 mod shared;
 mod traits;
+pub mod visible;
 
 pub use accounting::{Accounting, DropReason, Dropped, Imbalance, Node, NodeKind};
 pub use backoff::{Backoff, jitter};

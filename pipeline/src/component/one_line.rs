@@ -1,5 +1,7 @@
 //! [`one_line`]: texts of other programs in messages.
 
+use super::visible::must_be_escaped;
+
 /// Maximum number of characters that [`one_line`] returns, without the mark of an omission.
 const MAX_CHARS: usize = 200;
 
@@ -11,7 +13,7 @@ pub fn one_line(text: &str) -> String {
     let mut chars = 0;
     for c in text.trim().chars() {
         let before = line.len();
-        if is_unprintable(c) {
+        if must_be_escaped(c) {
             line.extend(c.escape_default())
         } else {
             line.push(c)
@@ -24,11 +26,6 @@ pub fn one_line(text: &str) -> String {
         }
     }
     line
-}
-
-fn is_unprintable(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 #[cfg(test)]

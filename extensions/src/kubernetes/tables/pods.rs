@@ -47,6 +47,7 @@ pub(in crate::kubernetes) struct Pods {
     containers: History<ContainerId, Handle<Workload>>,
     nodes: CountedSet<IpAddr>,
     ranges: AddressRanges,
+    renames: u64,
 }
 
 /// The pod that has an address. Equal for the same pod only: another pod on the same node may have the same name.
@@ -108,6 +109,7 @@ impl Pods {
             containers: History::new(bounds),
             nodes: CountedSet::default(),
             ranges: AddressRanges::new(24, 64),
+            renames: 0,
         }
     }
 
@@ -118,9 +120,18 @@ impl Pods {
     pub fn apply(&mut self, pod: &Pod<'_>, update: Update) -> Result<bool, serde_json::Error> {
         let Some(uid) = pod.metadata.uid() else { return Ok(false) };
         if pod.finished() {
+            // The last status of a short-lived pod may be the first that has its containers and addresses.
+            if self.entries.contains_key(&uid) {
+                self.insert(pod, uid, update)?;
+            }
             self.remove(uid, update.now);
-            return Ok(true);
+        } else {
+            self.insert(pod, uid, update)?;
         }
+        Ok(true)
+    }
+
+    fn insert(&mut self, pod: &Pod<'_>, uid: Uid, update: Update) -> Result<(), serde_json::Error> {
         let workload = self.workload(pod)?;
         let local = if self.selected.node.is_empty() || self.selected.node == pod.node() {
             Some(Box::new(self.local(pod, uid, &workload)?))
@@ -142,9 +153,12 @@ impl Pods {
         // A start time is from the node's clock, which may be wrong. It is limited to the time from the pod's creation until now.
         let created = pod.metadata.created().unwrap_or_default();
         let started = pod.first_start().map(|start| start.max(created).min(update.now));
+        let was_found = |before: &PodEntry| !before.addresses.is_empty() || !before.node_ports.is_empty();
+        let is_renamed = |before: &PodEntry| was_found(before) && before.workload != after.workload;
+        self.renames += u64::from(before.as_ref().is_some_and(is_renamed));
         self.replace(uid, before.as_ref(), Some(&after), started, update);
         self.entries.insert(uid, after);
-        Ok(true)
+        Ok(())
     }
 
     /// Removes a pod.
@@ -178,7 +192,12 @@ impl Pods {
     /// Returns the number of changes so far that may change the result of a look-up.
     pub fn changes(&self) -> u64 {
         let [a, b, c] = [self.addresses.changes(), self.uids.changes(), self.containers.changes()];
-        a + b + c + self.node_ports.changes() + self.on_nodes.changes() + self.nodes.changes()
+        a + b + c + self.node_ports.changes() + self.on_nodes.changes() + self.nodes.changes() + self.renames
+    }
+
+    /// Returns how many times so far a pod with an address got another owner or other labels.
+    pub fn renames(&self) -> u64 {
+        self.renames
     }
 
     /// Returns the number of pods.
@@ -200,6 +219,16 @@ impl Pods {
     /// Returns the pod with the uid.
     pub fn of_uid(&self, uid: Uid) -> Option<&Handle<Workload>> {
         self.uids.latest(&uid)
+    }
+
+    /// Returns the pod with the id of a container that the node has not reported.
+    pub fn with_container_id(&self, pod: &Workload, digits: &str) -> Handle<Workload> {
+        self.interner.intern(Workload { container_id: digits.into(), ..pod.clone() })
+    }
+
+    /// Returns whether a present pod has the uid.
+    pub fn has_uid(&self, uid: Uid) -> bool {
+        self.uids.current(&uid).is_some()
     }
 
     /// Returns the pod that had the address at `at`.
@@ -434,14 +463,19 @@ impl Pods {
         };
         if let Some(entry) = before {
             let pod_ref = PodRef { workload: entry.workload.clone(), pod: entry.number };
-            for key in old.iter().filter(|key| !same || !new.contains(key)) {
+            for key in gone(&old, &new) {
                 self.node_ports.remove(*key, &pod_ref, update, unique);
             }
         }
         if let Some(entry) = after {
             let pod_ref = PodRef { workload: entry.workload.clone(), pod: entry.number };
-            for key in new.iter().filter(|key| !same || !old.contains(key)) {
-                self.node_ports.add(*key, pod_ref.clone(), since, unique);
+            for key in &new {
+                match old.contains(key) {
+                    false => self.node_ports.add(*key, pod_ref.clone(), since, unique),
+                    // The pod has a new name, since it has the port.
+                    true if !same => self.node_ports.replace(*key, &pod_ref, update, unique),
+                    true => {}
+                }
             }
         }
     }
