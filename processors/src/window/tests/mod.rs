@@ -3,6 +3,7 @@
 mod config;
 mod connection_level;
 mod properties;
+mod renames;
 mod series;
 mod times;
 
