@@ -198,7 +198,7 @@ impl ConnectionSeries {
     }
 
     fn is_old_enough(&self, record: &ConnectionRecord) -> bool {
-        !record.start_known || record.observed.0.saturating_sub(record.opened.0) >= self.min_age
+        !record.start_known || record.age >= self.min_age
     }
 
     /// Continues the series at `former` instead of the one at `index`, which began in this window. Returns `former`.

@@ -3,6 +3,8 @@
 //! The names of a new connection often change within its first window, because metadata or the other end's records arrive later. So its
 //! sums are added to a pair of series when the window or the connection ends, and all of them have the names of the last record.
 
+use std::num::NonZeroU64;
+
 use longwave_pipeline::model::{ConnectionRecord, Totals};
 
 use super::connections::RecordEvents;
@@ -14,8 +16,9 @@ pub(super) struct NewConnection {
     /// Minimum round trip in nanoseconds; `u64::MAX` if there is none.
     pub min_rtt: u64,
     pub totals: Totals,
-    /// The open, and the round-trip sample.
-    pub events: RecordEvents,
+    /// See [`RecordEvents`].
+    rtt: Option<NonZeroU64>,
+    connect: Option<NonZeroU64>,
 }
 
 // === impl NewConnection ===
@@ -23,15 +26,19 @@ pub(super) struct NewConnection {
 impl NewConnection {
     /// Creates sums without records.
     pub fn new(index: u32) -> Self {
-        Self { index, min_rtt: u64::MAX, totals: Totals::default(), events: RecordEvents::default() }
+        Self { index, min_rtt: u64::MAX, totals: Totals::default(), rtt: None, connect: None }
     }
 
     /// Adds one record, which is not the connection's last one.
     pub fn add(&mut self, record: &ConnectionRecord, events: &RecordEvents) {
         self.totals.add(&record.delta);
         self.min_rtt = self.min_rtt.min(record.round_trip.minimum.map_or(u64::MAX, |nanos| nanos.get()));
-        self.events.opened |= events.opened;
-        self.events.connect = self.events.connect.or(events.connect);
-        self.events.rtt = self.events.rtt.or(events.rtt);
+        self.rtt = self.rtt.or(events.rtt);
+        self.connect = self.connect.or(events.connect);
+    }
+
+    /// Returns the events of all records.
+    pub fn events(&self) -> RecordEvents {
+        RecordEvents { opened: true, connect: self.connect, rtt: self.rtt, ..RecordEvents::default() }
     }
 }

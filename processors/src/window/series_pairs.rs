@@ -127,7 +127,7 @@ impl SeriesPairs {
         pair.last_used = window;
         pair.measures.totals.add(&new.totals);
         pair.min_rtt = pair.min_rtt.min(new.min_rtt);
-        new.events.count_in(&mut pair.measures);
+        new.events().count_in(&mut pair.measures);
     }
 
     /// Adds events without a record. Used for a connection that expires.
