@@ -73,7 +73,7 @@ pub fn privileged_other_namespaces_and_orphans_are_seeded() {
 }
 
 /// Moves the calling thread and its later children into a new network namespace with a loopback device.
-fn own_namespace() {
+pub fn own_namespace() {
     // SAFETY: the call takes no pointers.
     assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNET) }, 0, "{}", std::io::Error::last_os_error());
     assert!(Command::new("ip").args(["link", "set", "lo", "up"]).status().unwrap().success());
