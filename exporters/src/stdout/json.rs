@@ -6,12 +6,17 @@
 //! - `connections.closed` and `connections.failed` are totals and always present. `connections.closed.<reason>` and
 //!   `connections.failed.<error>` are their parts that are not zero.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use longwave_pipeline::model::metric::{Id, PointValue, for_each_point};
 use longwave_pipeline::model::{
     AttributeValue, ConnectionRecord, Histogram, Rfc3339, Series, UNKNOWN, Window, for_each_attribute,
 };
+use serde::Serialize;
+use serde_json::Serializer;
+use serde_json::ser::Formatter;
+
+use crate::visible;
 
 /// Appends the access-log object of a record.
 pub(super) fn log(record: &ConnectionRecord, out: &mut Vec<u8>) {
@@ -132,9 +137,29 @@ impl<'a> Object<'a> {
     }
 }
 
-/// Appends text with JSON's escapes. Writing to memory cannot fail.
+/// Appends text with JSON's escapes, also of the control and format characters for which JSON does not require them. Writing to memory
+/// cannot fail.
 fn quote(text: &str, out: &mut Vec<u8>) {
-    let _ = serde_json::to_writer(out, text);
+    let _ = text.serialize(&mut Serializer::with_formatter(out, EscapeHidden));
+}
+
+/// Escapes the characters of [`visible`].
+struct EscapeHidden;
+
+impl Formatter for EscapeHidden {
+    fn write_string_fragment<W: Write + ?Sized>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        let mut rest = fragment;
+        while let Some(at) = rest.find(visible::must_be_escaped) {
+            writer.write_all(&rest.as_bytes()[..at])?;
+            let mut after = rest[at..].chars();
+            let units = after.next().map(|character| character.encode_utf16(&mut [0; 2]).to_vec());
+            for unit in units.unwrap_or_default() {
+                write!(writer, "\\u{unit:04x}")?;
+            }
+            rest = after.as_str();
+        }
+        writer.write_all(rest.as_bytes())
+    }
 }
 
 /// Appends the shortest decimal that parses to the same number; `null` if the number is not finite.

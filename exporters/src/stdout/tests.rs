@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use longwave_config::{ConfigPath, Map, Value};
 use longwave_pipeline::component::{Payload, PushError, Pusher};
-use longwave_pipeline::model::{Batch, ConnectionRecord, Window};
+use longwave_pipeline::model::{Batch, ConnectionRecord, Interner, SeriesKey, Window, Workload};
 use rustix::fs::{Mode, OFlags};
 
 use super::config::Format;
 use super::writer::Writer;
 use super::*;
-use crate::units;
+use crate::{units, visible};
 use longwave_testing::golden;
 
 fn json_of(records: &[ConnectionRecord], window: Option<&Window>) -> String {
@@ -85,6 +85,49 @@ fn text_is_a_line_for_each() {
     let found = String::from_utf8(out).unwrap();
     assert_eq!(found.lines().count(), records.len() + window.series.len());
     insta::assert_snapshot!(found);
+}
+
+/// *Scenario*: a process and a workload whose names reverse the text, clear the screen by a C1 control, have zero-width characters, tags
+/// and bytes that are not UTF-8; a log record and a series as text and as JSON.
+/// *Guarantees*: no such character is in a line. Text has it as `\u{…}`, JSON as JSON's escape, so that a reader gets the name unchanged.
+#[test]
+fn names_cannot_hide_anything() {
+    const ODD: &str = "a\u{202e}b\u{9b}2J\u{200b}c\u{7f}\u{e0041}\u{fffd}";
+    let mut record = golden::records()[0].clone();
+    record.owner.name = *b"x\xe2\x80\xaey\xc2\x9bz\xff\0\0\0\0\0\0\0";
+    record.names.local = Some(Interner::default().intern(Workload {
+        name: ODD.into(),
+        kind: "Process".into(),
+        ..Workload::default()
+    }));
+    let mut window = golden::window();
+    let SeriesKey::Flow(flow) = &*window.series[0].key else { panic!("a flow") };
+    let mut flow = flow.clone();
+    flow.source.name = ODD.into();
+    window.series[0].key = Arc::new(SeriesKey::Flow(flow));
+    window.series.truncate(1);
+
+    let mut out = Vec::new();
+    text::log(&record, &mut out);
+    text::series(&window, &window.series[0], &mut out);
+    let as_text = String::from_utf8(out).unwrap();
+    let as_json = json_of(&[record], Some(&window));
+    for line in as_text.lines().chain(as_json.lines()) {
+        assert!(!line.contains(visible::must_be_escaped), "{line}");
+    }
+    let escaped = "\"a\\u{202e}b\\u{9b}2J\\u{200b}c\\u{7f}\\u{e0041}\u{fffd}\"";
+    assert_eq!(as_text.matches(escaped).count(), 2, "{as_text}");
+    assert!(as_text.contains("process=\"x\\u{202e}y\\u{9b}z\u{fffd}\""), "{as_text}");
+    let objects: Vec<serde_json::Value> =
+        as_json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(as_json.contains("a\\u202eb\\u009b2J\\u200bc\\u007f\\udb40\\udc41\u{fffd}"), "{as_json}");
+    assert_eq!(objects[0]["process.executable.name"], "x\u{202e}y\u{9b}z\u{fffd}");
+    assert!(
+        [&objects[0]["source.workload.name"], &objects[0]["destination.workload.name"]]
+            .iter()
+            .any(|name| **name == ODD)
+    );
+    assert_eq!(objects[1]["source.workload.name"], ODD);
 }
 
 /// *Scenario*: quantities at the limits of their units.

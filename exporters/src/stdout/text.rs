@@ -9,7 +9,7 @@ use longwave_pipeline::model::{
     Workload,
 };
 
-use crate::units;
+use crate::{units, visible};
 
 /// Appends the line of a record.
 pub(super) fn log(record: &ConnectionRecord, out: &mut Vec<u8>) {
@@ -29,7 +29,7 @@ pub(super) fn log(record: &ConnectionRecord, out: &mut Vec<u8>) {
     }
     line.workload("dst", destination.map(|handle| &**handle));
     if let Some(name) = record.owner.executable() {
-        line.quoted("process", name);
+        line.quoted("process", &name);
     }
     if record.owner.pid != 0 {
         line.bare("pid", record.owner.pid);
@@ -151,8 +151,8 @@ impl Line {
     }
 }
 
-/// Shows a text in double quotes. Quotes, backslashes and control characters are escaped, so that a name cannot break the line or change
-/// the terminal's state.
+/// Shows a text in double quotes. Quotes, backslashes, control and format characters are escaped, so that a name cannot break or reverse
+/// the line, or change the terminal's state.
 struct Quoted<'a>(&'a str);
 
 impl Display for Quoted<'_> {
@@ -161,8 +161,7 @@ impl Display for Quoted<'_> {
         for character in self.0.chars() {
             match character {
                 '"' | '\\' => write!(f, "\\{character}")?,
-                control if control.is_control() => write!(f, "{}", control.escape_default())?,
-                plain => f.write_char(plain)?,
+                other => visible::put(other, f)?,
             }
         }
         f.write_char('"')

@@ -1,11 +1,15 @@
 //! Client of the API server.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use kube::client::{Body, ClientBuilder};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use longwave_pipeline::component::ComponentError;
+use tower::util::MapRequestLayer;
 
+use super::bearer::BearerToken;
 use super::config::KubernetesConfig;
 
 /// Time limit for connecting to the API server.
@@ -41,7 +45,19 @@ pub(super) async fn connect(id: &str, config: &KubernetesConfig) -> Result<Clien
     config.default_retry = false;
     let agent = http::HeaderValue::from_static(concat!("longwave/", env!("CARGO_PKG_VERSION")));
     config.headers.push((http::header::USER_AGENT, agent));
-    Client::try_from(config).map_err(|error| {
-        failed("the API server's address or credentials cannot be used: ", file_remedy, &error)
+    let unusable = "the API server's address or credentials cannot be used: ";
+    let token =
+        BearerToken::take(&mut config.auth_info).map_err(|error| failed(unusable, file_remedy, &error))?;
+    let builder = ClientBuilder::try_from(config).map_err(|error| failed(unusable, file_remedy, &error))?;
+    Ok(match token {
+        Some(token) => {
+            let token = Arc::new(token);
+            let authorize = move |mut request: http::Request<Body>| {
+                request.headers_mut().insert(http::header::AUTHORIZATION, token.header(Instant::now()));
+                request
+            };
+            builder.with_layer(&MapRequestLayer::new(authorize)).build()
+        }
+        None => builder.build(),
     })
 }

@@ -20,6 +20,8 @@ pub(super) struct KubernetesDirectory {
     services: RwLock<Services>,
     /// Number of changes so far that may change the result of a look-up.
     version: AtomicU64,
+    /// Number of times so far that a pod with an address got another name.
+    renames: AtomicU64,
     /// Whether services are watched.
     with_services: bool,
     stats: [Arc<ResourceStats>; 3],
@@ -48,6 +50,7 @@ impl KubernetesDirectory {
             pods: RwLock::new(Pods::new(selected, bounds)),
             services: RwLock::new(Services::new(bounds)),
             version: AtomicU64::new(0),
+            renames: AtomicU64::new(0),
             with_services,
             stats,
         }
@@ -62,7 +65,11 @@ impl KubernetesDirectory {
     }
 
     fn change_pods<R>(&self, change: impl FnOnce(&mut Pods) -> R) -> R {
-        self.change(&self.pods, Pods::changes, change)
+        self.change(&self.pods, Pods::changes, |pods| {
+            let result = change(pods);
+            self.renames.store(pods.renames(), Relaxed);
+            result
+        })
     }
 
     fn change_services<R>(&self, change: impl FnOnce(&mut Services) -> R) -> R {
@@ -100,6 +107,10 @@ impl Directory for KubernetesDirectory {
             settled << 2 | u64::from(stats.is_synced()) << 1 | u64::from(stats.is_expected())
         });
         self.version.load(Relaxed) << 6 | settled
+    }
+
+    fn renames(&self) -> u64 {
+        self.renames.load(Relaxed)
     }
 
     fn workload_of_cgroup(&self, cgroup: &CgroupName<'_>, at: UnixNanos) -> Answer<Handle<Workload>> {

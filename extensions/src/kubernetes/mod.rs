@@ -10,6 +10,7 @@
 //! An address of a node resolves to no pod, because masqueraded connections have it too. The exception is a port that exactly one pod
 //! declares or that an endpoint refers to.
 
+mod bearer;
 mod client;
 mod config;
 mod directory;

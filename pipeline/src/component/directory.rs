@@ -43,6 +43,12 @@ pub trait Directory: Send + Sync {
     /// or is evicted, because earlier queries returned that value.
     fn version(&self) -> u64;
 
+    /// Returns a number that changes when the name of a workload that a query has returned may be another one now: the pod of an address has
+    /// other labels or another owner. [`Self::version`] changes as well.
+    fn renames(&self) -> u64 {
+        self.version()
+    }
+
     /// Returns the workload of a cgroup: of its container, pod or systemd unit.
     fn workload_of_cgroup(&self, cgroup: &CgroupName<'_>, at: UnixNanos) -> Answer<Handle<Workload>>;
 

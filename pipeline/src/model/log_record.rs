@@ -25,7 +25,7 @@ pub fn for_each_attribute(record: &ConnectionRecord, visit: &mut dyn FnMut(&str,
         visit("process.pid", AttributeValue::Int(record.owner.pid.into()));
     }
     if let Some(name) = record.owner.executable() {
-        visit("process.executable.name", AttributeValue::Str(name));
+        visit("process.executable.name", AttributeValue::Str(&name));
     }
     if let Some(workload) = record.names.local.as_ref().filter(|workload| !workload.container_id.is_empty()) {
         visit("container.id", AttributeValue::Str(&workload.container_id));

@@ -43,6 +43,14 @@ impl Found {
         }
     }
 
+    /// Adds a known answer of source `rank`, which takes precedence over an earlier answer of that source.
+    pub fn replace(&mut self, rank: usize, answer: Answer<Handle<Workload>>) {
+        if matches!(answer, Answer::Known(_)) && usize::from(self.rank) == rank {
+            (self.name, self.rank) = (None, NONE);
+        }
+        self.add(rank, answer);
+    }
+
     /// Returns true if the answer of a source that takes precedence over `rank` is pending.
     pub fn may_supersede(&self, rank: u8) -> bool {
         self.pending < rank

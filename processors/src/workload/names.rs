@@ -1,7 +1,9 @@
 //! Interned workloads of the built-in sources.
 
+use std::sync::Arc;
+
 use hashbrown::HashMap;
-use longwave_pipeline::model::{Handle, Interner, Owner, Workload};
+use longwave_pipeline::model::{Handle, Interner, Label, LabelKey, Owner, Workload};
 
 use super::cgroup::path::Named;
 
@@ -9,18 +11,36 @@ use super::cgroup::path::Named;
 const MAX_EXECUTABLES: usize = 4096;
 
 /// Interns workloads.
-#[derive(Default)]
 pub(super) struct Names {
     interner: Interner<Workload>,
+    runtime_key: Arc<LabelKey>,
     by_executable: HashMap<[u8; 16], Handle<Workload>, foldhash::fast::RandomState>,
 }
 
 // === impl Names ===
 
+impl Default for Names {
+    fn default() -> Self {
+        Self {
+            interner: Interner::default(),
+            runtime_key: Arc::new(LabelKey::new("container.runtime.name")),
+            by_executable: HashMap::default(),
+        }
+    }
+}
+
 impl Names {
     /// Returns the workload that a cgroup's path names.
     pub fn of_cgroup(&self, named: &Named) -> Handle<Workload> {
-        self.intern(&named.name, named.kind, &named.container_id)
+        let Named { name, kind, runtime, container_id } = named;
+        let label = || Label { key: Arc::clone(&self.runtime_key), value: (*runtime).into() };
+        self.interner.intern(Workload {
+            name: name.as_str().into(),
+            kind: (*kind).into(),
+            container_id: container_id.as_str().into(),
+            labels: if runtime.is_empty() { Arc::default() } else { [label()].into() },
+            ..Workload::default()
+        })
     }
 
     /// Returns the workload of a process, which is named by its executable. `None` if the executable is unknown.
@@ -28,20 +48,12 @@ impl Names {
         if let Some(handle) = self.by_executable.get(&owner.name) {
             return Some(handle.clone());
         }
-        let handle = self.intern(owner.executable()?, "Process", "");
+        let name = (&*owner.executable()?).into();
+        let handle = self.interner.intern(Workload { name, kind: "Process".into(), ..Workload::default() });
         if self.by_executable.len() >= MAX_EXECUTABLES {
             self.by_executable.clear();
         }
         self.by_executable.insert(owner.name, handle.clone());
         Some(handle)
-    }
-
-    fn intern(&self, name: &str, kind: &str, container_id: &str) -> Handle<Workload> {
-        self.interner.intern(Workload {
-            name: name.into(),
-            kind: kind.into(),
-            container_id: container_id.into(),
-            ..Workload::default()
-        })
     }
 }

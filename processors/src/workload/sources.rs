@@ -13,7 +13,8 @@ use crate::conntrack::{Conntrack, Translated};
 
 /// One source.
 pub(super) enum Source {
-    /// The cgroup's path. For sockets of the root cgroup, the executable's name.
+    /// The cgroup's path. The executable's name for sockets of the root cgroup, of a single launch ([`Cgroup::is_launch`]), and of a
+    /// cgroup that was removed before its path was read.
     Cgroup,
     /// The executable's name.
     Process,
@@ -49,6 +50,8 @@ pub(super) struct Sources {
     /// Increases when one of `versions` has changed; never 0.
     version: u32,
     translator_version: u64,
+    /// Sum of [`Directory::renames`] at the last refresh. Each of them only increases.
+    renames: u32,
 }
 
 // === impl Sources ===
@@ -74,6 +77,7 @@ impl Sources {
             versions,
             version: 1,
             translator_version: 0,
+            renames: 0,
         }
     }
 
@@ -93,6 +97,9 @@ impl Sources {
             *known = version;
         }
         if changed {
+            self.renames =
+                self.directories().fold(0, |sum, (_, directory)| directory.renames().wrapping_add(sum))
+                    as u32;
             self.touch();
         }
         if let Some(translator) = &self.translator {
@@ -109,6 +116,12 @@ impl Sources {
         self.version
     }
 
+    /// Returns a number that changes when a workload may have another name than an earlier look-up returned.
+    #[inline]
+    pub fn renames(&self) -> u32 {
+        self.renames
+    }
+
     /// Increases the version. Called when an answer may have changed.
     pub fn touch(&mut self) {
         self.version = self.version.wrapping_add(1).max(1);
@@ -122,7 +135,7 @@ impl Sources {
         }
         let Self { list, cgroups, names, version, .. } = self;
         let is_ours = record.id.boot == 0 || self.boot.is_none_or(|boot| boot == record.id.boot);
-        let (mut is_pending, mut is_missing) = (false, false);
+        let mut is_pending = false;
         let result = match cgroups.as_mut().filter(|_| is_ours) {
             Some(cgroups) if matches!(cgroup, 0 | ROOT) => {
                 cgroups.find_by_process(&record.owner, now).map(CgroupResult::Found)
@@ -137,12 +150,12 @@ impl Sources {
                     cgroup.version = *version;
                 }
                 let mut found = cgroup.found.clone();
-                add_process(list, names, record, &mut found);
+                add_process(list, names, record, cgroup.is_launch, &mut found);
                 return found;
             }
             Some(CgroupResult::Pending) => is_pending = true,
-            Some(CgroupResult::Missing) => is_missing = true,
-            None => {}
+            // The cgroup was removed before its path was read: what is left is the address and the process.
+            Some(CgroupResult::Missing) | None => {}
         }
         // A client's port does not identify it.
         let port = if record.role == Role::Client { 0 } else { record.local.port };
@@ -152,7 +165,6 @@ impl Sources {
             let answer = match source {
                 Source::Directory(_) | Source::Cgroup if is_pending => Answer::Pending,
                 Source::Directory(directory) => directory.workload_of_address(end, at),
-                Source::Cgroup if is_missing => Answer::Unknown,
                 Source::Cgroup | Source::Process => process(names, record),
             };
             found.add(rank, answer);
@@ -206,11 +218,23 @@ impl Sources {
     }
 }
 
-/// Adds the answer of source `process`, if it is in the list.
-fn add_process(list: &[Source], names: &mut Names, record: &ConnectionRecord, found: &mut Found) {
-    let Some(rank) = list.iter().position(|source| matches!(source, Source::Process)) else { return };
-    if usize::from(found.rank) > rank {
-        found.add(rank, process(names, record));
+/// Adds the name of the process at the rank of source `process`, if it is in the list, and for a cgroup of a single launch at the rank of
+/// source `cgroup`, whose name it replaces.
+fn add_process(
+    list: &[Source],
+    names: &mut Names,
+    record: &ConnectionRecord,
+    is_launch: bool,
+    found: &mut Found,
+) {
+    let names_process = |source: &Source| match source {
+        Source::Process => true,
+        Source::Cgroup => is_launch,
+        Source::Directory(_) => false,
+    };
+    let Some(rank) = list.iter().position(names_process) else { return };
+    if usize::from(found.rank) >= rank {
+        found.replace(rank, process(names, record));
     }
 }
 

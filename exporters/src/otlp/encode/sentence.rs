@@ -7,6 +7,7 @@ use longwave_pipeline::model::{
 };
 
 use crate::units;
+use crate::visible::Visible;
 
 /// Writes what happened to a connection as one sentence, from the view of the local end.
 ///
@@ -26,9 +27,6 @@ struct Quantity(u64, &'static str);
 
 /// Writes seconds as `412 µs`, `12.3 s` or `2m30s`.
 struct Time(f64);
-
-/// Writes a name. Control characters are escaped, so that a name cannot add a line.
-struct OneLine<'a>(&'a str);
 
 // === impl Sentence ===
 
@@ -148,11 +146,11 @@ impl<'a> NamedEnd<'a> {
 impl Display for NamedEnd<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some((name, namespace)) = self.name else { return self.endpoint.fmt(f) };
-        OneLine(name).fmt(f)?;
+        Visible(name).fmt(f)?;
         if self.has_port {
             write!(f, ":{}", self.endpoint.port)?;
         }
-        if namespace.is_empty() { Ok(()) } else { write!(f, " ({})", OneLine(namespace)) }
+        if namespace.is_empty() { Ok(()) } else { write!(f, " ({})", Visible(namespace)) }
     }
 }
 
@@ -191,20 +189,5 @@ impl Display for Time {
             return f.write_str(&text);
         }
         write!(f, "{number} {}", &text[number.len()..])
-    }
-}
-
-// === impl OneLine ===
-
-impl Display for OneLine<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for character in self.0.chars() {
-            if character.is_control() {
-                write!(f, "{}", character.escape_default())?;
-            } else {
-                f.write_char(character)?;
-            }
-        }
-        Ok(())
     }
 }

@@ -8,6 +8,7 @@ use reqwest::StatusCode;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
 
 use crate::otlp::partial_success::RpcStatus;
+use crate::visible;
 
 /// Content type of requests and responses.
 pub(crate) const PROTOBUF: &str = "application/x-protobuf";
@@ -71,7 +72,7 @@ fn reason(headers: &HeaderMap, body: &[u8]) -> String {
         String::from_utf8_lossy(body).into_owned()
     };
     let line = message.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim();
-    line.chars().filter(|c| !c.is_control()).take(MAX_CHARS).collect()
+    line.chars().filter(|c| !visible::must_be_escaped(*c)).take(MAX_CHARS).collect()
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &reqwest::header::HeaderName) -> &'a str {

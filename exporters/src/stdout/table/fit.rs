@@ -7,11 +7,6 @@ pub(super) fn width(text: &str) -> usize {
     text.width()
 }
 
-/// Replaces control characters, which would move the cursor or change colours.
-pub(super) fn without_controls(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { '\u{FFFD}' } else { character }).collect()
-}
-
 /// Cuts the end of a text that is wider than `cells`.
 pub(super) fn cut_end(text: &str, cells: usize) -> String {
     if width(text) <= cells {

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use longwave_pipeline::model::{Endpoint, FlowKey, Level, Reporter, Series, UNKNOWN, Window};
 
-use super::fit::without_controls;
+use crate::visible::Visible;
 
 /// Which end of the flow is the reporting socket, on this host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -204,8 +204,9 @@ fn ends(flow: &FlowKey) -> (String, String, String) {
 /// Returns `name.namespace`, as in a cluster's DNS; `None` if the name is unknown.
 fn qualified(name: &str, namespace: &str) -> Option<String> {
     let known = |text: &str| !text.is_empty() && text != UNKNOWN;
-    known(name).then(|| {
-        without_controls(&if known(namespace) { format!("{name}.{namespace}") } else { name.to_owned() })
+    known(name).then(|| match Visible(name) {
+        name if known(namespace) => format!("{name}.{}", Visible(namespace)),
+        name => name.to_string(),
     })
 }
 

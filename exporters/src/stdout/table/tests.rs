@@ -6,6 +6,7 @@ use longwave_pipeline::model::{
 };
 
 use super::*;
+use crate::visible;
 use longwave_testing::golden;
 
 fn plain(columns: usize) -> View {
@@ -243,8 +244,9 @@ fn styles_are_bold_and_dim() {
     }
 }
 
-/// *Scenario*: every width from 1 to 220, with long names that contain wide characters and control characters.
-/// *Guarantees*: no line is wider than the terminal or contains a control character. Nothing panics.
+/// *Scenario*: every width from 1 to 220, with long names that contain wide characters, control and format characters.
+/// *Guarantees*: no line is wider than the terminal or contains a control or format character; such a character is shown escaped. Nothing
+/// panics.
 #[test]
 fn no_line_is_wider_than_the_terminal() {
     let mut window = node();
@@ -253,7 +255,7 @@ fn no_line_is_wider_than_the_terminal() {
         "東京データセンター倉庫",
         "日本",
         "svc\x1b[2J\n",
-        "🦀🦀🦀🦀🦀🦀🦀🦀🦀🦀🦀🦀🦀",
+        "\u{202e}🦀🦀🦀🦀🦀🦀🦀🦀🦀🦀🦀🦀🦀",
         "\u{301}combining",
     ];
     let numbers = Numbers {
@@ -268,9 +270,11 @@ fn no_line_is_wider_than_the_terminal() {
         let table = draw(&window, &plain(columns));
         for line in table.lines() {
             assert!(fit::width(line) <= columns, "{columns}: {line}");
-            assert!(!line.contains(char::is_control), "{line:?}");
+            assert!(!line.contains(visible::must_be_escaped), "{line:?}");
         }
     }
+    let table = draw(&window, &plain(220));
+    assert!(table.contains("svc\\u{1b}[2J\\n") && table.contains("\\u{202e}🦀"), "{table}");
 }
 
 /// *Scenario*: a window of length zero, and one with the largest time.

@@ -47,6 +47,7 @@ pub(in crate::kubernetes) struct Pods {
     containers: History<ContainerId, Handle<Workload>>,
     nodes: CountedSet<IpAddr>,
     ranges: AddressRanges,
+    renames: u64,
 }
 
 /// The pod that has an address. Equal for the same pod only: another pod on the same node may have the same name.
@@ -108,6 +109,7 @@ impl Pods {
             containers: History::new(bounds),
             nodes: CountedSet::default(),
             ranges: AddressRanges::new(24, 64),
+            renames: 0,
         }
     }
 
@@ -142,6 +144,9 @@ impl Pods {
         // A start time is from the node's clock, which may be wrong. It is limited to the time from the pod's creation until now.
         let created = pod.metadata.created().unwrap_or_default();
         let started = pod.first_start().map(|start| start.max(created).min(update.now));
+        let was_found = |before: &PodEntry| !before.addresses.is_empty() || !before.node_ports.is_empty();
+        let is_renamed = |before: &PodEntry| was_found(before) && before.workload != after.workload;
+        self.renames += u64::from(before.as_ref().is_some_and(is_renamed));
         self.replace(uid, before.as_ref(), Some(&after), started, update);
         self.entries.insert(uid, after);
         Ok(true)
@@ -178,7 +183,12 @@ impl Pods {
     /// Returns the number of changes so far that may change the result of a look-up.
     pub fn changes(&self) -> u64 {
         let [a, b, c] = [self.addresses.changes(), self.uids.changes(), self.containers.changes()];
-        a + b + c + self.node_ports.changes() + self.on_nodes.changes() + self.nodes.changes()
+        a + b + c + self.node_ports.changes() + self.on_nodes.changes() + self.nodes.changes() + self.renames
+    }
+
+    /// Returns how many times so far a pod with an address got another owner or other labels.
+    pub fn renames(&self) -> u64 {
+        self.renames
     }
 
     /// Returns the number of pods.
@@ -434,14 +444,19 @@ impl Pods {
         };
         if let Some(entry) = before {
             let pod_ref = PodRef { workload: entry.workload.clone(), pod: entry.number };
-            for key in old.iter().filter(|key| !same || !new.contains(key)) {
+            for key in gone(&old, &new) {
                 self.node_ports.remove(*key, &pod_ref, update, unique);
             }
         }
         if let Some(entry) = after {
             let pod_ref = PodRef { workload: entry.workload.clone(), pod: entry.number };
-            for key in new.iter().filter(|key| !same || !old.contains(key)) {
-                self.node_ports.add(*key, pod_ref.clone(), since, unique);
+            for key in &new {
+                match old.contains(key) {
+                    false => self.node_ports.add(*key, pod_ref.clone(), since, unique),
+                    // The pod has a new name, since it has the port.
+                    true if !same => self.node_ports.replace(*key, &pod_ref, update, unique),
+                    true => {}
+                }
             }
         }
     }

@@ -51,6 +51,22 @@ impl<K: Hash + Eq + Clone, D: PartialEq, V: PartialEq> SharedKeys<K, D, V> {
         self.update_meaning(key, update, means);
     }
 
+    /// Replaces declarations that are equal, whose other content may differ.
+    pub fn replace(&mut self, key: K, declaration: &D, update: Update, means: impl Fn(&[D]) -> Option<V>)
+    where
+        D: Clone,
+    {
+        let all = match self.declarations.get_mut(&key) {
+            None => return,
+            Some(Declarations::One(only)) => std::slice::from_mut(only),
+            Some(Declarations::Many(all)) => all.as_mut_slice(),
+        };
+        all.iter_mut()
+            .filter(|existing| *existing == declaration)
+            .for_each(|existing| *existing = declaration.clone());
+        self.update_meaning(key, update, means);
+    }
+
     /// Removes one declaration.
     pub fn remove(&mut self, key: K, declaration: &D, update: Update, means: impl Fn(&[D]) -> Option<V>) {
         let Entry::Occupied(mut entry) = self.declarations.entry(key.clone()) else { return };
@@ -104,7 +120,7 @@ impl<K: Hash + Eq + Clone, D: PartialEq, V: PartialEq> SharedKeys<K, D, V> {
             Some(Declarations::Many(all)) => means(all),
         };
         match meaning {
-            Some(value) if self.meaning.current(&key) == Some(&value) => {}
+            // An equal value replaces the current one, and keeps its start.
             Some(value) => self.meaning.set_since(key, value, update.since, update.now),
             None => self.meaning.end_current(&key, update.now),
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Query, State};
-use axum::http::{StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde_json::{Value, json};
@@ -57,6 +57,8 @@ pub enum Fault {
     Text(&'static str),
 }
 
+/// The only token that the server accepts.
+pub const TOKEN: &str = "secret";
 pub const PODS: &str = "/api/v1/pods";
 pub const SERVICES: &str = "/api/v1/services";
 pub const SLICES: &str = "/apis/discovery.k8s.io/v1/endpointslices";
@@ -79,11 +81,16 @@ impl FakeApiServer {
 
     /// Returns a kubeconfig for the server at `address`.
     pub fn kubeconfig(address: SocketAddr) -> tempfile::NamedTempFile {
+        Self::kubeconfig_of(address, &json!({"token": TOKEN}))
+    }
+
+    /// Returns a kubeconfig with these credentials.
+    pub fn kubeconfig_of(address: SocketAddr, user: &Value) -> tempfile::NamedTempFile {
         let file = tempfile::NamedTempFile::new().unwrap();
         let text = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "c",
             "clusters": [{"name": "c", "cluster": {"server": format!("http://{address}")}}],
-            "users": [{"name": "u", "user": {"token": "secret"}}],
+            "users": [{"name": "u", "user": user}],
             "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}]
         });
         std::fs::write(file.path(), text.to_string()).unwrap();
@@ -186,9 +193,13 @@ fn refuse(code: u16, reason: &str, after: u64) -> Response {
 async fn respond(
     State(shared): State<Arc<Shared>>,
     uri: Uri,
+    headers: HeaderMap,
     Query(query): Query<HashMap<String, String>>,
 ) -> Response {
     let path = uri.path().to_owned();
+    if headers.get("authorization").is_none_or(|sent| sent != &format!("Bearer {TOKEN}")) {
+        return refuse(401, "Unauthorized", 0);
+    }
     let (fault, delay) = {
         let mut inner = shared.state.lock().unwrap();
         inner.requests.push((path.clone(), query.clone()));

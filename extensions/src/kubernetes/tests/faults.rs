@@ -11,6 +11,7 @@ use opentelemetry::metrics::MeterProvider;
 use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData, ResourceMetrics};
 use opentelemetry_sdk::metrics::reader::MetricReader;
 use opentelemetry_sdk::metrics::{ManualReader, SdkMeterProvider};
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::fake_api_server::*;
@@ -66,7 +67,10 @@ fn timing() -> Timing {
 }
 
 async fn start(address: SocketAddr, timing: Timing) -> Running {
-    let file = FakeApiServer::kubeconfig(address);
+    start_with(FakeApiServer::kubeconfig(address), timing).await
+}
+
+async fn start_with(file: tempfile::NamedTempFile, timing: Timing) -> Running {
     let config = KubernetesConfig {
         kubeconfig: file.path().to_str().unwrap().to_owned(),
         node: "node-1".to_owned(),
@@ -150,6 +154,22 @@ impl Running {
     async fn end(self) {
         self.stop.cancel();
         self.ended.await.unwrap().unwrap();
+    }
+}
+
+/// *Scenario*: the kubeconfig's token is in a file that ends in a newline, as `echo` writes it, or in the kubeconfig with one.
+/// *Guarantees*: the server accepts it.
+#[tokio::test]
+async fn tokens_that_end_in_a_newline() {
+    let api = FakeApiServer::start(true).await;
+    api.put(PODS, &pod(1, "web", "10.244.0.1", 0));
+    let token = tempfile::NamedTempFile::new().unwrap();
+    let with_newline = format!("{TOKEN}\n");
+    std::fs::write(token.path(), &with_newline).unwrap();
+    for user in [json!({"tokenFile": token.path()}), json!({"token": with_newline})] {
+        let running = start_with(FakeApiServer::kubeconfig_of(api.address, &user), timing()).await;
+        running.until("10.244.0.1", "web").await;
+        running.end().await;
     }
 }
 

@@ -44,6 +44,49 @@ fn a_better_result_changes_the_version() {
     assert!(versions.windows(2).all(|pair| pair[0] < pair[1]), "{versions:?}");
 }
 
+/// *Scenario*: pods of another node, one with its own address and one in the host's network. They get other labels, and are detached from
+/// their owner. Then another pod has the first one's address.
+/// *Guarantees*: connections of all times, since the pod's start, have its present name. The number of renames changes with each new name, and
+/// with nothing else: not with a status, a new pod or an end.
+#[test]
+fn pods_that_get_another_name() {
+    let fixture = Fixture::new("node-2", 60);
+    let mut changes = Vec::new();
+    let mut apply = |object: &serde_json::Value, now| {
+        let before = (fixture.directory.renames(), fixture.directory.version());
+        fixture.apply(TableKind::Pods, object, now);
+        let after = (fixture.directory.renames(), fixture.directory.version());
+        assert!(before.0 == after.0 || before.1 != after.1, "the version follows the renames");
+        changes.push(before.0 != after.0);
+    };
+    let (mut web, mut exporter) = (pod(1, "web", "10.244.1.7", 0), host_pod(2, "exporter", &[9100], 0));
+    apply(&web, 1);
+    apply(&exporter, 1);
+    web["status"]["conditions"] = serde_json::json!([{"type": "Ready", "status": "True"}]);
+    apply(&web, 2);
+    for (object, now) in [(&mut web, 10), (&mut exporter, 11)] {
+        object["metadata"]["ownerReferences"][0]["name"] = "shop-5f6d".into();
+        apply(object, now);
+    }
+    let names = |time| [fixture.workload("10.244.1.7", 0, time), fixture.workload("192.0.2.10", 9100, time)];
+    let shop = ["Deployment/shop (web-5f6d-1)", "Deployment/shop (exporter-5f6d-2)"];
+    assert_eq!([names(3), names(12)], [shop, shop]);
+    for (object, now) in [(&mut web, 20), (&mut exporter, 21)] {
+        object["metadata"]["ownerReferences"] = serde_json::json!([]);
+        apply(object, now);
+    }
+    let alone = ["Pod/web-5f6d-1 (web-5f6d-1)", "Pod/exporter-5f6d-2 (exporter-5f6d-2)"];
+    assert_eq!([names(3), names(22)], [alone, alone]);
+    apply(&pod(3, "other", "10.244.1.7", 30), 31);
+    assert_eq!(
+        [3, 31].map(|time| fixture.workload("10.244.1.7", 0, time)),
+        [alone[0], "Deployment/other (other-5f6d-3)"]
+    );
+    web["metadata"]["labels"]["app"] = "other".into();
+    apply(&web, 32);
+    assert_eq!(changes, [false, false, false, true, true, true, true, false, false]);
+}
+
 /// *Scenario*: a service and its slice are reported, twice each. Then the slice has one backend more.
 /// *Guarantees*: a new object or backend changes the version, a repetition does not.
 #[test]

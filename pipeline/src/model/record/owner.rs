@@ -1,5 +1,7 @@
 //! The owner of a socket.
 
+use std::borrow::Cow;
+
 /// Process and cgroup of a socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Owner {
@@ -34,17 +36,23 @@ pub enum OwnerSource {
     Close = 6,
 }
 
+/// Maximum length of a name in bytes; the last byte of `comm` is NUL.
+const MAX_NAME_BYTES: usize = 15;
+
 // === impl Owner ===
 
 impl Owner {
-    /// Returns the executable's name, up to the first byte that is not UTF-8. `None` if unknown.
-    pub fn executable(&self) -> Option<&str> {
-        let bytes = self.name.split(|b| *b == 0).next().unwrap_or_default();
-        let text = match std::str::from_utf8(bytes) {
-            Ok(text) => text,
-            Err(e) => std::str::from_utf8(&bytes[..e.valid_up_to()]).unwrap_or_default(),
-        };
-        (!text.is_empty()).then_some(text)
+    /// Returns the executable's name. Bytes that are not UTF-8 become U+FFFD. `None` if unknown.
+    pub fn executable(&self) -> Option<Cow<'_, str>> {
+        let mut bytes = self.name.split(|b| *b == 0).next().unwrap_or_default();
+        // The kernel cuts longer names, perhaps within a character.
+        if bytes.len() >= MAX_NAME_BYTES
+            && let Err(error) = std::str::from_utf8(bytes)
+            && error.error_len().is_none()
+        {
+            bytes = &bytes[..error.valid_up_to()];
+        }
+        (!bytes.is_empty()).then(|| String::from_utf8_lossy(bytes))
     }
 }
 
@@ -75,3 +83,6 @@ impl OwnerSource {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,8 @@ pub mod mount;
 pub mod path;
 mod scan;
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -62,6 +64,8 @@ pub(super) struct Cgroups {
 pub(super) struct Cgroup {
     /// Relative to the mount, beginning with `/`.
     pub path: Box<str>,
+    /// See [`path::is_launch`].
+    pub is_launch: bool,
     pub found: Found,
     /// The sources' version at the last look-up; 0 before the first.
     pub version: u32,
@@ -224,8 +228,9 @@ impl Cgroups {
 
     /// Returns the path of the first of a process's cgroups, of any version, that is in a container.
     fn container_of_process(&self, pid: u32) -> Option<String> {
-        let text = std::fs::read_to_string(self.proc.join(pid.to_string()).join("cgroup")).ok()?;
+        let text = self.cgroups_of_process(pid)?;
         // number:controllers:path
+        let text = String::from_utf8_lossy(&text);
         let mut paths = text.lines().filter_map(|line| line.splitn(3, ':').nth(2));
         paths.find(|path| path::is_in_container(path)).map(str::to_owned)
     }
@@ -235,10 +240,18 @@ impl Cgroups {
         if pid == 0 {
             return None;
         }
-        let text = std::fs::read_to_string(self.proc.join(pid.to_string()).join("cgroup")).ok()?;
-        let path = self.mount.below(text.lines().find_map(|line| line.strip_prefix("0::"))?)?;
-        let directory = std::fs::metadata(self.mount.point.join(path.trim_start_matches('/'))).ok()?;
-        (directory.ino() == id).then(|| path.to_owned())
+        let text = self.cgroups_of_process(pid)?;
+        let path = text.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"0::"))?;
+        let path = self.mount.below(path)?;
+        let mut directory = self.mount.point.clone().into_os_string();
+        directory.push(OsStr::from_bytes(path));
+        let directory = std::fs::metadata(directory).ok()?;
+        (directory.ino() == id).then(|| String::from_utf8_lossy(path).into_owned())
+    }
+
+    /// Returns the content of `/proc/<pid>/cgroup`, whose paths need not be UTF-8.
+    fn cgroups_of_process(&self, pid: u32) -> Option<Vec<u8>> {
+        std::fs::read(self.proc.join(pid.to_string()).join("cgroup")).ok()
     }
 }
 
@@ -246,6 +259,6 @@ impl Cgroups {
 
 impl Cgroup {
     fn new(path: &str) -> Self {
-        Self { path: path.into(), found: Found::default(), version: 0 }
+        Self { path: path.into(), is_launch: path::is_launch(path), found: Found::default(), version: 0 }
     }
 }

@@ -26,10 +26,10 @@ impl Mount {
     }
 
     /// Converts a path from `/proc/<pid>/cgroup` to one relative to this mount, beginning with `/`. `None` if it is outside.
-    pub fn below<'a>(&self, path: &'a str) -> Option<&'a str> {
-        let root = self.root.trim_end_matches('/');
-        let below = path.strip_prefix(root).filter(|rest| rest.is_empty() || rest.starts_with('/'))?;
-        (!below.split('/').any(|part| part == "..")).then_some(below)
+    pub fn below<'a>(&self, path: &'a [u8]) -> Option<&'a [u8]> {
+        let root = self.root.trim_end_matches('/').as_bytes();
+        let below = path.strip_prefix(root).filter(|rest| rest.is_empty() || rest.starts_with(b"/"))?;
+        (!below.split(|byte| *byte == b'/').any(|part| part == b"..")).then_some(below)
     }
 
     /// Returns a sort key for how much of the tree is mounted: the number of levels above the process's own cgroup, then the number of

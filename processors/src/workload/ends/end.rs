@@ -4,6 +4,7 @@ use longwave_pipeline::model::{ConnectionId, ConnectionRecord, Endpoint, Handle,
 
 use crate::connection_map::{Identified, NO_INDEX};
 use crate::holding::{ConnectionState, Waiting};
+use crate::workload::found::Found;
 
 /// One socket of this node: one end of a connection.
 ///
@@ -30,7 +31,14 @@ pub(crate) struct End {
     /// The socket at the other end, or [`NO_INDEX`].
     pub partner: u32,
     pub tuple: Tuple,
+    /// Number of the sources' renames at the last look-up.
+    pub renames: u32,
+    /// Rank of the source that named the peer by its address; [`NOT_BY_ADDRESS`] if its own socket named it, or nothing.
+    pub peer_rank: u8,
 }
+
+/// Value of [`End::peer_rank`] for a peer that no address has named.
+pub(super) const NOT_BY_ADDRESS: u8 = u8::MAX;
 
 // An element of the table takes two cache lines.
 const _: () = assert!(size_of::<Option<End>>() == 128);
@@ -100,6 +108,22 @@ impl End {
             at: if record.start_known { record.opened } else { record.observed },
             alias: None,
             tuple: Tuple::of(record),
+            renames: 0,
+            peer_rank: NOT_BY_ADDRESS,
+        }
+    }
+
+    /// Stores the name of the peer's own socket.
+    pub fn name_peer_by_socket(&mut self, name: Option<Handle<Workload>>) {
+        self.peer = name;
+        self.peer_rank = NOT_BY_ADDRESS;
+    }
+
+    /// Stores the name of the peer's address, if its source takes precedence over that of the address's current name, or is the same.
+    pub(in crate::workload) fn name_peer_by_address(&mut self, found: Found) {
+        if found.name.is_some() && found.rank <= self.peer_rank {
+            self.peer = found.name;
+            self.peer_rank = found.rank;
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use longwave_pipeline::model::{ConnectionRecord, Endpoint, Event, Role};
 
-use super::end::{Alias, End, Flag, Tuple};
+use super::end::{Alias, End, Flag, NOT_BY_ADDRESS, Tuple};
 use super::{Ends, Sources};
 use crate::conntrack::{Translated, Translation};
 use crate::holding::BatchContext;
@@ -89,6 +89,9 @@ impl Ends {
         self.settle_local(index, record, sources, now);
         self.pair(index);
         self.settle_peer(index, record, sources);
+        if let Some(end) = self.ends.get_mut(index) {
+            end.renames = sources.renames();
+        }
         index
     }
 
@@ -96,10 +99,13 @@ impl Ends {
     fn look_up_again(&mut self, index: u32, record: &ConnectionRecord, sources: &mut Sources, now: Instant) {
         self.settle_local(index, record, sources, now);
         self.settle_peer(index, record, sources);
+        if let Some(end) = self.ends.get_mut(index) {
+            end.renames = sources.renames();
+        }
     }
 
     /// Resolves the local end. A cgroup's name may change (a container is renamed), so it is looked up again. The workload that had the
-    /// address at the connection's start does not change, and the process does not change either.
+    /// address at the connection's start is looked up again only if a workload was renamed. The process does not change.
     fn settle_local(&mut self, index: u32, record: &ConnectionRecord, sources: &mut Sources, now: Instant) {
         let Some(end) = self.ends.get_mut(index) else { return };
         end.version = sources.version();
@@ -107,7 +113,8 @@ impl Ends {
         if identifies(record.owner.cgroup) {
             end.cgroup = record.owner.cgroup;
         }
-        if end.local.is_some() && !was_pending && !identifies(end.cgroup) {
+        let is_same = end.renames == sources.renames();
+        if end.local.is_some() && !was_pending && !identifies(end.cgroup) && is_same {
             return;
         }
         let found = sources.local(record, end.cgroup, end.at, now);
@@ -139,6 +146,7 @@ impl Ends {
         if !is_paired && (is_settled || !sources.resolves_addresses()) {
             if let Some(end) = self.ends.get_mut(index) {
                 end.set(pending, false);
+                end.follow_peer(record, sources);
             }
             return;
         }
@@ -156,8 +164,11 @@ impl Ends {
         let is_pending = found.is_pending() || partner.is_some_and(|partner| partner.is(Flag::LOCAL_PENDING));
         if let Some(end) = self.ends.get_mut(index) {
             end.set(Flag::PEER_PENDING, is_pending);
-            if let Some(name) = found.name.or(provisional) {
-                end.peer = Some(name);
+            if found.name.is_some() {
+                end.peer_rank = NOT_BY_ADDRESS;
+                end.name_peer_by_address(found);
+            } else if provisional.is_some() {
+                end.name_peer_by_socket(provisional);
             }
         }
     }
@@ -169,7 +180,7 @@ impl Ends {
         let Some(name) = partner.and_then(|partner| partner.local.clone()) else { return false };
         if let Some(end) = self.ends.get_mut(index) {
             end.set(Flag::PEER_PENDING.or(Flag::TRANSLATION_PENDING), false);
-            end.peer = Some(name);
+            end.name_peer_by_socket(Some(name));
         }
         true
     }
@@ -210,6 +221,18 @@ impl Ends {
             }
             Translated::Pending => OtherAddress::Pending,
             Translated::Same | Translated::Unknown => OtherAddress::Known(as_seen),
+        }
+    }
+}
+
+impl End {
+    /// Looks up again the name of the peer's address if a workload was renamed. The workload that had the address at the connection's start
+    /// keeps it, but its labels and its owner may be other ones. A name is kept if no source has one any more.
+    fn follow_peer(&mut self, record: &ConnectionRecord, sources: &Sources) {
+        if self.peer_rank != NOT_BY_ADDRESS && self.renames != sources.renames() {
+            let as_seen = || without_client_port(record.peer, record.role == Role::Server);
+            let other = self.alias.as_ref().map_or_else(as_seen, |alias| alias.actual);
+            self.name_peer_by_address(sources.address(other, self.at));
         }
     }
 }

@@ -78,7 +78,7 @@ impl Ends {
         self.held_changed |= partner.is(Flag::HELD);
         let is_final = local.is_some() && !is_pending;
         if is_final || partner.peer.is_none() {
-            partner.peer = local;
+            partner.name_peer_by_socket(local);
         }
         if is_final {
             partner.set(Flag::PEER_PENDING.or(Flag::TRANSLATION_PENDING), false);
@@ -110,11 +110,11 @@ impl Ends {
     fn unpair(&mut self, index: u32) {
         let Some(end) = self.ends.get_mut(index) else { return };
         let partner = std::mem::replace(&mut end.partner, NO_INDEX);
-        end.peer = None;
+        end.name_peer_by_socket(None);
         end.version = 0;
         if let Some(partner) = self.ends.get_mut(partner).filter(|partner| partner.partner == index) {
             partner.partner = NO_INDEX;
-            partner.peer = None;
+            partner.name_peer_by_socket(None);
             partner.version = 0;
         }
     }

@@ -1,6 +1,8 @@
 //! Tests of local ends that are named by their cgroups. Directories in a temporary file system replace those of cgroup2.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -40,19 +42,61 @@ fn owned(cookie: u64, cgroup: u64, pid: u32) -> ConnectionRecord {
     ConnectionRecord { owner: Owner { cgroup, pid, ..base.owner }, ..base }
 }
 
-/// *Scenario*: sockets of a unit, of the root cgroup, of no known cgroup, and of a cgroup that does not exist.
-/// *Guarantees*: the end has the unit's name, or the process's name if the cgroup has none; it is unknown if the cgroup is not found.
+/// *Scenario*: sockets of a unit, of the root cgroup, of no known cgroup, of a login session, and of a container of a system container
+/// manager.
+/// *Guarantees*: the end has the unit's name, or the process's name if the cgroup does not say what runs in it, or the container's name with
+/// its runtime.
 #[test]
 fn local_ends_are_named_by_cgroup() {
     let root = tempfile::tempdir().unwrap();
     let unit = make(root.path(), "system.slice/nginx.service");
+    let session = make(root.path(), "user.slice/user-1000.slice/session-42.scope");
+    let container = make(root.path(), "lxc.payload.db1/system.slice/mysql.service");
     let mut processor = built_in(Some(root.path()), "/nonexistent".as_ref());
-    let records = vec![owned(1, unit, 0), owned(2, 1, 0), owned(3, 0, 0), owned(4, u64::MAX, 0)];
+    let nameless =
+        ConnectionRecord { owner: Owner { cgroup: session, ..Owner::default() }, ..owned(6, 0, 0) };
+    let records = vec![
+        owned(1, unit, 0),
+        owned(2, 1, 0),
+        owned(3, 0, 0),
+        owned(4, session, 0),
+        owned(5, container, 0),
+        nameless,
+    ];
     let named = run(&mut processor, records);
-    assert_eq!(names(&named), pairs(&[("nginx", "-"), ("comm", "-"), ("comm", "-"), ("-", "-")]));
-    let kinds: Vec<_> =
-        named.iter().flat_map(|r| &r.names.local).map(|workload| workload.kind.to_string()).collect();
-    assert_eq!(kinds, ["SystemdUnit", "Process", "Process"]);
+    let shown: Vec<_> = named
+        .iter()
+        .flat_map(|record| &record.names.local)
+        .map(|workload| {
+            let labels = workload.labels.iter().map(|label| format!(" {}={}", label.key.name(), label.value));
+            format!("{} {}{}", workload.kind, workload.name, labels.collect::<String>())
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "SystemdUnit nginx",
+            "Process comm",
+            "Process comm",
+            "Process comm",
+            "Container db1 container.runtime.name=lxc",
+            "SystemdUnit user-1000"
+        ]
+    );
+}
+
+/// *Scenario*: the cgroup of a short-lived process was removed before its path was read; a scan does not find it. The record has the
+/// process's name; another has not.
+/// *Guarantees*: the end is named by its process once the scan has ended, and is unknown if the process is unknown too.
+#[test]
+fn a_gone_cgroup_leaves_the_process() {
+    let root = tempfile::tempdir().unwrap();
+    let mut processor = built_in(Some(root.path()), "/nonexistent".as_ref());
+    let nameless =
+        ConnectionRecord { owner: Owner { cgroup: u64::MAX, ..Owner::default() }, ..owned(2, 0, 0) };
+    let mut named = || super::names(&run(&mut processor, vec![owned(1, u64::MAX, 0), nameless.clone()]));
+    let expected = pairs(&[("comm", "-"), ("-", "-")]);
+    assert!((0..SLICES).any(|_| named() == expected));
 }
 
 /// *Scenario*: records of another boot (a replayed file) whose cgroup id exists here too; records that already have names.
@@ -102,6 +146,28 @@ fn a_new_cgroup_is_found_by_its_process() {
         "seen by the scan"
     );
     assert_eq!(path_of(&mut cgroups, other + 1_000_000, 41, Instant::now()), "sought");
+}
+
+/// *Scenario*: cgroups whose names are not UTF-8, and one below such a cgroup: at the start, found by their process, found by a scan.
+/// *Guarantees*: each has its name, in which the bad bytes are U+FFFD.
+#[test]
+fn names_that_are_not_utf_8() {
+    let (root, proc) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let make = |path: &[u8]| {
+        let directory = root.path().join(OsStr::from_bytes(path));
+        fs::create_dir_all(&directory).unwrap();
+        fs::metadata(directory).unwrap().ino()
+    };
+    let below = make(b"batch\xfe/job\xff");
+    let mut processor = built_in(Some(root.path()), proc.path());
+    let by_process = make(b"own\xffgroup");
+    fs::create_dir(proc.path().join("42")).unwrap();
+    fs::write(proc.path().join("42/cgroup"), b"1:name=\xff:/\xff\n0::/own\xffgroup\n").unwrap();
+    let named = run(&mut processor, vec![owned(1, below, 0), owned(2, by_process, 42)]);
+    assert_eq!(names(&named), pairs(&[("job\u{fffd}", "-"), ("own\u{fffd}group", "-")]));
+    let by_scan = make(b"batch\xfe/late\xff/worker.service");
+    let mut named = || super::names(&run(&mut processor, vec![owned(3, by_scan, 0)]));
+    assert!((0..SLICES).any(|_| named() == pairs(&[("worker", "-")])));
 }
 
 /// *Scenario*: a cgroup is created after the start and no process is known; later it is removed.

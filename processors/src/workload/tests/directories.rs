@@ -138,7 +138,7 @@ fn renamed_and_removed_containers() {
     let owner = bench.cgroup(&format!("docker/{ID}"));
     let record = client(1, owner, "10.9.0.1:5000", "10.1.0.9:80");
     assert_eq!(bench.named(&record), pair("web", "db"));
-    fake.set(&[Pod::new("web-2", ID, ""), Pod::new("other", "", "10.1.0.9")]);
+    fake.set(&[Pod::new("web-2", ID, ""), Pod { from: 150, ..Pod::new("other", "", "10.1.0.9") }]);
     assert_eq!(bench.named(&record), pair("web-2", "db"));
     fake.set(&[]);
     assert_eq!(bench.named(&record), pair("web-2", "db"));
@@ -146,6 +146,56 @@ fn renamed_and_removed_containers() {
         bench.named(&ConnectionRecord { owner: Owner::default(), ..closed(record) }),
         pair("web-2", "db")
     );
+}
+
+/// *Scenario*: peers elsewhere, and local ends without a cgroup, are named by their addresses. Under open connections their pods get another
+/// owner, their addresses get other pods, and the pods are forgotten, so that only a rule for the whole network has a name. A connection is
+/// translated.
+/// *Guarantees*: the next record has the present name of the pod that had the address at the connection's start. That name is kept, whatever
+/// else has the address later.
+#[test]
+fn names_by_address_follow_their_pods() {
+    let owned = |db, shop| [Pod::new(db, "", "10.1.0.9"), Pod::new(shop, "", "10.1.0.5")];
+    let kubernetes = Fake::new(&owned("db", "shop")).translates(&["10.96.0.10"]);
+    let network = Fake::new(&[Pod::new("network", "", "10.1.0.9"), Pod::new("network", "", "10.1.0.5")]);
+    let tracking = FakeTracking::default();
+    tracking.translate("10.1.0.5:5001", "10.96.0.10:80", "10.1.0.9:8080", "10.1.0.5:5001");
+    let directories = [("kubernetes", &kubernetes), ("static", &network)];
+    let mut bench = Bench::new(&["kubernetes", "static"], &directories, 0, Some(&tracking));
+    let direct = client(1, root(""), "10.1.0.5:5000", "10.1.0.9:80");
+    let through_service = client(2, root(""), "10.1.0.5:5001", "10.96.0.10:80");
+    let mut expect = |local, peer| {
+        for record in [&direct, &through_service] {
+            assert_eq!(bench.named(record), pair(local, peer));
+        }
+    };
+    expect("shop", "db");
+    kubernetes.set(&owned("db-detached", "shop-detached"));
+    expect("shop-detached", "db-detached");
+    kubernetes.set(&owned("other", "another").map(|pod| Pod { from: 150, ..pod }));
+    expect("shop-detached", "db-detached");
+    kubernetes.set(&owned("db", "shop"));
+    expect("shop", "db");
+}
+
+/// *Scenario*: a peer was named by its own socket, which closes. Then the directory has names for its address, and changes them.
+/// *Guarantees*: the name that the socket had is kept.
+#[test]
+fn names_by_socket_are_not_replaced_by_those_of_addresses() {
+    let fake = Fake::new(&[]);
+    let mut bench = Bench::new(&["process", "kubernetes"], &[("kubernetes", &fake)], 0, None);
+    let theirs = ConnectionRecord {
+        owner: root("nginx"),
+        role: Role::Server,
+        ..client(2, root("nginx"), "10.1.0.9:80", "10.1.0.5:5000")
+    };
+    let ours = client(1, root(""), "10.1.0.5:5000", "10.1.0.9:80");
+    bench.records(&[theirs.clone(), ours.clone()]);
+    bench.records(&[closed(theirs)]);
+    fake.set(&[Pod::new("db", "", "10.1.0.9")]);
+    assert_eq!(bench.named(&ours).1, "nginx");
+    fake.set(&[Pod::new("db-2", "", "10.1.0.9")]);
+    assert_eq!(bench.named(&ours).1, "nginx");
 }
 
 /// *Scenario*: no record waits, and the directory starts late; both ends of one connection are on this node.

@@ -61,7 +61,7 @@ fn several_listeners_report_what_they_have_in_common() {
     listen(&mut listeners, 1, ANY_V4, process(10, 100));
     listen(&mut listeners, 2, ANY_V4, process(36, 100));
     let owner = accepted(&listeners, v4([10, 0, 0, 1]), 1);
-    assert_eq!((owner.pid, owner.cgroup, owner.executable()), (0, 100, Some("k")));
+    assert_eq!((owner.pid, owner.cgroup, owner.executable().as_deref()), (0, 100, Some("k")));
     assert!(listeners.apply(&ListenEvent { kind: kind::UNLISTEN, cookie: 2, ..ListenEvent::default() }));
     assert_eq!(accepted(&listeners, v4([10, 0, 0, 1]), 1).pid, 10);
     listen(&mut listeners, 1, ANY_V4, process(11, 100));
