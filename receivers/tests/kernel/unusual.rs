@@ -82,7 +82,7 @@ pub fn privileged_a_deferred_connect_counts_from_its_syn() {
     std::thread::spawn(|| {
         own_namespace();
         std::fs::write("/proc/sys/net/ipv4/tcp_fastopen", WITHOUT_COOKIES)
-            .unwrap_or_else(|error| gate::skip(&format!("fast open cannot be enabled: {error}")));
+            .unwrap_or_else(|error| gate::skip(format!("fast open cannot be enabled: {error}")));
         let mut kernel = kernel(&Options { emit_open: true, ..Options::default() });
         let mut seen = SeenEvents::default();
         let listener = listen();
