@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
+use hashbrown::HashMap;
 use longwave_pipeline::component::{Answer, CgroupName, Directory};
 use longwave_pipeline::model::{Endpoint, Handle, Service, UnixNanos, Workload};
 
@@ -22,6 +23,8 @@ pub(super) struct KubernetesDirectory {
     version: AtomicU64,
     /// Number of times so far that a pod with an address got another name.
     renames: AtomicU64,
+    /// Containers of known pods that the node had not reported when they were first looked up, with the time of that record.
+    unreported: Mutex<HashMap<ContainerId, UnixNanos>>,
     /// Whether services are watched.
     with_services: bool,
     stats: [Arc<ResourceStats>; 3],
@@ -33,6 +36,9 @@ pub(super) struct PodTable(pub Arc<KubernetesDirectory>);
 pub(super) struct ServiceTable(pub Arc<KubernetesDirectory>);
 /// Updates the endpoint slices of a [`KubernetesDirectory`].
 pub(super) struct SliceTable(pub Arc<KubernetesDirectory>);
+
+/// Largest number of containers in [`KubernetesDirectory::unreported`]. A full table is cleared.
+const MAX_UNREPORTED: usize = 4096;
 
 /// Longest delay of an update of a pod: its node reports to the API server, which reports to Longwave.
 const MAX_UPDATE_DELAY: Duration = Duration::from_secs(15);
@@ -51,6 +57,7 @@ impl KubernetesDirectory {
             services: RwLock::new(Services::new(bounds)),
             version: AtomicU64::new(0),
             renames: AtomicU64::new(0),
+            unreported: Mutex::default(),
             with_services,
             stats,
         }
@@ -88,6 +95,17 @@ impl KubernetesDirectory {
         result
     }
 
+    /// Returns whether the node may still report the container of a record at `at`: it was unknown for a short time only. A sandbox, or a
+    /// container within a container, is never reported.
+    fn may_be_reported(&self, id: ContainerId, at: UnixNanos) -> bool {
+        let mut unreported = self.unreported.lock().unwrap_or_else(PoisonError::into_inner);
+        if unreported.len() >= MAX_UNREPORTED && !unreported.contains_key(&id) {
+            unreported.clear();
+        }
+        let first = unreported.entry(id).or_insert(at);
+        at.since(*first) < MAX_UPDATE_DELAY
+    }
+
     /// Returns the result for what is not in a table. It is pending while the first listing is expected, or if an object of this kind may
     /// exist (`near`) and its update may still arrive.
     fn absent<T>(&self, stats: &ResourceStats, near: impl FnOnce() -> bool, at: UnixNanos) -> Answer<T> {
@@ -118,17 +136,19 @@ impl Directory for KubernetesDirectory {
             return Answer::Unknown;
         }
         let pods = self.pods();
-        if let Some(workload) =
-            ContainerId::of_digits(cgroup.container_id).and_then(|id| pods.of_container(id))
-        {
+        let container = ContainerId::of_digits(cgroup.container_id);
+        if let Some(workload) = container.and_then(|id| pods.of_container(id)) {
             return Answer::Known(workload.clone());
         }
         // Falls back to the pod for its sandbox and for a container that the node has not reported yet.
-        let uid = Uid::parse(cgroup.pod_uid);
-        match uid.and_then(|uid| pods.of_uid(uid)) {
-            Some(workload) => Answer::Known(workload.clone()),
-            None => self.absent(&self.stats[0], || uid.is_some(), at),
-        }
+        let Some(uid) = Uid::parse(cgroup.pod_uid) else {
+            return self.absent(&self.stats[0], || false, at);
+        };
+        let Some(pod) = pods.of_uid(uid) else { return self.absent(&self.stats[0], || true, at) };
+        let Some(id) = container else { return Answer::Known(pod.clone()) };
+        let pod = pods.with_container_id(pod, cgroup.container_id);
+        let is_partial = pods.has_uid(uid) && self.may_be_reported(id, at);
+        if is_partial { Answer::Partial(pod) } else { Answer::Known(pod) }
     }
 
     fn workload_of_address(&self, end: Endpoint, at: UnixNanos) -> Answer<Handle<Workload>> {

@@ -22,7 +22,7 @@ use super::holders::HolderWalks;
 use super::kernel::{Kernel, SeedReport};
 use super::sink::Pipelines;
 use super::telemetry::Stats;
-use super::timeline::{Reading, Timeline, monotonic};
+use super::timeline::{Clock, Reading, SystemClock, Timeline};
 use super::tracker::{Rules, Tracker};
 use super::worker::Worker;
 
@@ -85,8 +85,8 @@ impl BpfReceiver {
         let (tracker, timeline) = (Tracker::new(rules, sink), Timeline::new(interval, Reading::now()));
         let progress = self.context.health.receiver(id, interval);
         let age = u64::try_from(self.config.holder_age.get().as_nanos()).unwrap_or(u64::MAX);
-        let holder_walks = HolderWalks::new(age, monotonic());
-        let worker = Worker::new(kernel, tracker, timeline, stats, progress, holder_walks);
+        let holder_walks = HolderWalks::new(age, SystemClock.monotonic());
+        let worker = Worker::new(kernel, tracker, timeline, SystemClock, stats, progress, holder_walks);
         // If the receiving side is gone, `stop` is readable too.
         let _ = ready.send(());
         worker.run(stop.as_fd()).map(Pipelines::into_output).map_err(|error| failed(error.into()))

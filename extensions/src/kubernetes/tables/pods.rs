@@ -120,9 +120,18 @@ impl Pods {
     pub fn apply(&mut self, pod: &Pod<'_>, update: Update) -> Result<bool, serde_json::Error> {
         let Some(uid) = pod.metadata.uid() else { return Ok(false) };
         if pod.finished() {
+            // The last status of a short-lived pod may be the first that has its containers and addresses.
+            if self.entries.contains_key(&uid) {
+                self.insert(pod, uid, update)?;
+            }
             self.remove(uid, update.now);
-            return Ok(true);
+        } else {
+            self.insert(pod, uid, update)?;
         }
+        Ok(true)
+    }
+
+    fn insert(&mut self, pod: &Pod<'_>, uid: Uid, update: Update) -> Result<(), serde_json::Error> {
         let workload = self.workload(pod)?;
         let local = if self.selected.node.is_empty() || self.selected.node == pod.node() {
             Some(Box::new(self.local(pod, uid, &workload)?))
@@ -149,7 +158,7 @@ impl Pods {
         self.renames += u64::from(before.as_ref().is_some_and(is_renamed));
         self.replace(uid, before.as_ref(), Some(&after), started, update);
         self.entries.insert(uid, after);
-        Ok(true)
+        Ok(())
     }
 
     /// Removes a pod.
@@ -210,6 +219,16 @@ impl Pods {
     /// Returns the pod with the uid.
     pub fn of_uid(&self, uid: Uid) -> Option<&Handle<Workload>> {
         self.uids.latest(&uid)
+    }
+
+    /// Returns the pod with the id of a container that the node has not reported.
+    pub fn with_container_id(&self, pod: &Workload, digits: &str) -> Handle<Workload> {
+        self.interner.intern(Workload { container_id: digits.into(), ..pod.clone() })
+    }
+
+    /// Returns whether a present pod has the uid.
+    pub fn has_uid(&self, uid: Uid) -> bool {
+        self.uids.current(&uid).is_some()
     }
 
     /// Returns the pod that had the address at `at`.

@@ -169,6 +169,7 @@ fn named(service: &longwave_pipeline::model::Handle<longwave_pipeline::model::Se
 fn shown<T>(answer: Answer<T>, show: impl FnOnce(&T) -> String) -> String {
     match answer {
         Answer::Known(value) => show(&value),
+        Answer::Partial(value) => format!("{}…", show(&value)),
         Answer::Pending => "pending".to_owned(),
         Answer::Unknown => "unknown".to_owned(),
     }

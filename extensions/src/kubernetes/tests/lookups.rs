@@ -140,8 +140,8 @@ fn forwarded_ports() {
 
 /// *Scenario*: cgroups of a known container, of a pod's sandbox, of a static pod, of unknown pods and containers, of a pod of another node,
 /// and one that is not in Kubernetes.
-/// *Guarantees*: the first resolves to its container, and the next two to their pods. An unknown pod is pending while an update may arrive,
-/// and unknown after that. An unknown container without a pod's uid, and one of another node, is unknown.
+/// *Guarantees*: the first resolves to its container, and the next two to their pods: the sandbox as a part of a name at first, because the
+/// node could still report it as a container. An unknown pod is pending while an update may arrive, and unknown after that. An unknown container without a pod's uid, and one of another node, is unknown.
 #[test]
 fn cgroups() {
     let fixture = Fixture::new("node-1", 60);
@@ -155,7 +155,10 @@ fn cgroups() {
     elsewhere["spec"]["nodeName"] = "node-2".into();
     fixture.apply(TableKind::Pods, &elsewhere, 1);
     assert_eq!(fixture.cgroup(&container_id(1), &uid(1), 5), "Deployment/web (web-5f6d-1) main");
-    assert_eq!(fixture.cgroup(&container_id(99), &uid(1), 5), "Deployment/web (web-5f6d-1) ");
+    assert_eq!(
+        [5, 19, 20].map(|time| fixture.cgroup(&container_id(99), &uid(1), time)),
+        ["Deployment/web (web-5f6d-1) …", "Deployment/web (web-5f6d-1) …", "Deployment/web (web-5f6d-1) "]
+    );
     assert_eq!(
         fixture.cgroup("", "9c6b1fa2e1cf4f1e8f6f1d8f2e9a0b11", 5),
         "Pod/apiserver-5f6d-2 (apiserver-5f6d-2) "
@@ -166,6 +169,69 @@ fn cgroups() {
     assert_eq!(fixture.cgroup("", "", 50), "unknown");
     assert_eq!(fixture.cgroup(&container_id(3), &uid(3), 5), "unknown");
     assert_eq!(fixture.workload("10.244.2.7", 0, 5), "Deployment/far (far-5f6d-3)");
+}
+
+/// *Scenario*: connections of new containers are looked up before the node has reported their ids. The first pod runs on. The second one, in
+/// the host's network, ends so soon that only its last status has the id and the address. The third is deleted without any status.
+/// *Guarantees*: the pod, with the container's id from the path, is only a part of the name, until the node has reported the container or the
+/// pod is gone. Then the container has its name, which changes the version.
+#[test]
+fn containers_that_are_not_reported_yet() {
+    use longwave_pipeline::component::{CgroupName, Directory};
+    let fixture = Fixture::new("node-1", 60);
+    let bare = |mut pod: serde_json::Value| {
+        pod["status"]["containerStatuses"] =
+            json!([{"name": "main", "state": {"waiting": {"reason": "ContainerCreating"}}}]);
+        pod["status"]["phase"] = "Pending".into();
+        pod
+    };
+    let pods = [pod(1, "web", "10.244.1.7", 0), host_pod(2, "job", &[], 0), pod(3, "gone", "10.244.1.8", 0)];
+    for object in &pods {
+        fixture.apply(TableKind::Pods, &bare(object.clone()), 1);
+    }
+    let name = |number, time| fixture.cgroup(&container_id(number), &uid(number), time);
+    let partial =
+        ["Deployment/web (web-5f6d-1) …", "Deployment/job (job-5f6d-2) …", "Deployment/gone (gone-5f6d-3) …"];
+    assert_eq!([1, 2, 3].map(|number| name(number, 2)), partial);
+    let (id, pod_uid) = (container_id(1), uid(1));
+    let path = CgroupName { path: "", container_id: &id, pod_uid: &pod_uid };
+    let Answer::Partial(part) = fixture.directory.workload_of_cgroup(&path, at(2)) else { panic!() };
+    assert_eq!((&*part.container, &*part.container_id), ("", &*id));
+
+    let version = fixture.directory.version();
+    fixture.apply(TableKind::Pods, &pods[0], 3);
+    assert_ne!(fixture.directory.version(), version);
+    let mut ended = pods[1].clone();
+    ended["status"]["phase"] = "Succeeded".into();
+    let running = ended["status"]["containerStatuses"][0]["state"]["running"].take();
+    ended["status"]["containerStatuses"][0]["state"] = json!({"terminated": running});
+    let version = fixture.directory.version();
+    fixture.apply(TableKind::Pods, &ended, 3);
+    assert_ne!(fixture.directory.version(), version);
+    fixture.remove(TableKind::Pods, &pods[2], 3);
+    let whole = [
+        "Deployment/web (web-5f6d-1) main",
+        "Deployment/job (job-5f6d-2) main",
+        "Deployment/gone (gone-5f6d-3) ",
+    ];
+    assert_eq!([1, 2, 3].map(|number| name(number, 2)), whole);
+}
+
+/// *Scenario*: a pod whose first status is its last one, because it ended within a second. Before that, it had no address.
+/// *Guarantees*: its connections have its name, and later ones have none.
+#[test]
+fn pods_that_end_before_they_are_reported() {
+    let fixture = Fixture::new("node-1", 60);
+    let mut job = pod(1, "job", "10.244.1.7", 10);
+    let mut bare = job.clone();
+    bare["status"] = json!({"phase": "Pending"});
+    fixture.apply(TableKind::Pods, &bare, 10);
+    job["status"]["phase"] = "Succeeded".into();
+    fixture.apply(TableKind::Pods, &job, 12);
+    assert_eq!(
+        [10, 11, 30].map(|time| fixture.workload("10.244.1.7", 0, time)),
+        ["Deployment/job (job-5f6d-1)", "Deployment/job (job-5f6d-1)", "unknown"]
+    );
 }
 
 /// *Scenario*: a container is restarted, then its pod is deleted.
