@@ -9,7 +9,7 @@ use longwave_ebpf_abi::{ConnectionEvent, Owner, flag, kind};
 use longwave_receivers::bpf::kernel::{Kernel, Options, Transition};
 
 use super::connections::await_closes;
-use super::host::{SeenEvents, connect, cookie, kernel, listen, pass};
+use super::host::{self, SeenEvents, connect, cookie, kernel, listen, pass};
 
 /// Hands a socket to a new process as its standard input and output, as inetd does. This process has no descriptor of it any more.
 fn hand_over(socket: impl Into<OwnedFd>, program: &str) -> Child {
@@ -31,6 +31,7 @@ fn close_of(kernel: &mut Kernel, seen: &mut SeenEvents, cookie: u64) -> Connecti
 /// *Scenario*: this process accepts a connection and hands it to `cat`, which ends at the client's FIN.
 /// *Guarantees*: the server's owner is `cat`, certain by its close. The client's owner is this process, which connected.
 pub fn privileged_the_process_that_closes_owns_the_connection() {
+    let _alone = host::forks();
     let mut kernel = kernel(&Options::default());
     let mut seen = SeenEvents::default();
     let listener = listen();
@@ -51,6 +52,7 @@ pub fn privileged_the_process_that_closes_owns_the_connection() {
 /// *Scenario*: a program that does not read gets a connection with unread data, and ends, which resets the connection.
 /// *Guarantees*: the server's owner is that program: the reset by `close` runs in it.
 pub fn privileged_a_reset_by_close_has_the_process() {
+    let _alone = host::forks();
     let mut kernel = kernel(&Options::default());
     let mut seen = SeenEvents::default();
     let listener = listen();
@@ -67,6 +69,7 @@ pub fn privileged_a_reset_by_close_has_the_process() {
 /// *Scenario*: the client resets a connection, and the softirq that receives the reset runs while some process is current.
 /// *Guarantees*: the server's close names no process, because none closed it.
 pub fn privileged_a_received_reset_names_no_process() {
+    let _alone = host::forks();
     let mut kernel = kernel(&Options::default());
     let mut seen = SeenEvents::default();
     let listener = listen();
@@ -83,6 +86,7 @@ pub fn privileged_a_received_reset_names_no_process() {
 /// which closes the socket in FIN_WAIT2.
 /// *Guarantees*: after the shutdown this process is known to have a descriptor. The owner of the close is `cat`.
 pub fn privileged_a_shutdown_shows_a_holder_and_the_close_the_owner() {
+    let _alone = host::forks();
     let mut kernel = kernel(&Options::default());
     let mut seen = SeenEvents::default();
     let listener = listen();
@@ -105,6 +109,7 @@ pub fn privileged_a_shutdown_shows_a_holder_and_the_close_the_owner() {
 /// *Guarantees*: after a walk of the descriptors, the next pass reports the connection with the process that has it, although it is idle, and the
 /// listener is reported with the process that has it now. A connection whose process is certain keeps it.
 pub fn privileged_a_walk_finds_the_holders() {
+    let _alone = host::forks();
     let mut kernel = kernel(&Options::default());
     let mut seen = SeenEvents::default();
     let listener = listen();
