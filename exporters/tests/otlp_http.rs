@@ -30,13 +30,13 @@ fn base(server: &HttpServer) -> serde_json::Value {
     json!({"endpoint": format!("http://{}/otlp", server.address)})
 }
 
-/// *Scenario*: small and large requests with metrics and logs, with the default compression and without, a token in a header, and a
+/// *Scenario*: small and large requests with metrics and logs, with every compression and without, a token in a header, and a
 /// `logs_endpoint`.
 /// *Guarantees*: the server receives a POST of exactly the encoded request at the right path, with type, encoding, token and user agent.
 #[tokio::test]
 async fn requests_arrive() {
     let server = HttpServer::start(Vec::new()).await;
-    for compression in ["gzip", "none"] {
+    for compression in ["gzip", "zstd", "zlib", "deflate", "snappy", "none", ""] {
         let mut section = base(&server);
         section["compression"] = compression.into();
         section["headers"] = json!({"Authorization": "Bearer t0ken"});
@@ -56,15 +56,18 @@ async fn requests_arrive() {
             assert_eq!(header("content-type").unwrap(), "application/x-protobuf");
             assert_eq!(header("authorization").unwrap(), "Bearer t0ken");
             assert!(header("user-agent").unwrap().starts_with("longwave/"));
-            let plain = if compression == "gzip" {
-                assert_eq!(header("content-encoding").unwrap(), "gzip");
-                let mut plain = Vec::new();
-                flate2::read::GzDecoder::new(&*body).read_to_end(&mut plain).unwrap();
-                plain
-            } else {
-                assert_eq!(header("content-encoding"), None);
-                body
-            };
+            let encoding = Some(compression).filter(|name| !["none", ""].contains(name)).map(str::to_owned);
+            assert_eq!(header("content-encoding"), encoding);
+            let mut plain = Vec::new();
+            match compression {
+                "gzip" => drop(flate2::read::GzDecoder::new(&*body).read_to_end(&mut plain).unwrap()),
+                "zlib" | "deflate" => {
+                    drop(flate2::read::ZlibDecoder::new(&*body).read_to_end(&mut plain).unwrap())
+                }
+                "zstd" => plain = zstd::decode_all(&*body).unwrap(),
+                "snappy" => plain = snap::raw::Decoder::new().decompress_vec(&body).unwrap(),
+                _ => plain = body,
+            }
             assert_eq!(plain, payload.bytes);
         }
     }

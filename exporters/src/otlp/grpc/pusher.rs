@@ -121,8 +121,11 @@ impl Pusher for GrpcPusher {
         let mut client = tonic::client::Grpc::new(self.channel()?)
             .accept_compressed(CompressionEncoding::Gzip)
             .max_decoding_message_size(MAX_RESPONSE_BYTES);
-        if self.compression == Compression::Gzip {
-            client = client.send_compressed(CompressionEncoding::Gzip);
+        match self.compression {
+            Compression::Gzip => client = client.send_compressed(CompressionEncoding::Gzip),
+            Compression::Zstd => client = client.send_compressed(CompressionEncoding::Zstd),
+            // The validation refuses the others.
+            Compression::None | Compression::Zlib | Compression::Deflate | Compression::Snappy => {}
         }
         client.ready().await.map_err(|e| failed(tonic::Status::from_error(e.into())))?;
         let mut request = tonic::Request::new(payload.bytes.clone());

@@ -1,11 +1,9 @@
 //! [`HttpPusher`] makes delivery attempts, each a POST.
 
-use std::io::Write;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use flate2::write::GzEncoder;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderValue};
 use longwave_pipeline::component::{ComponentError, Payload, PushError, Pushed, Pusher, Signal};
@@ -62,8 +60,8 @@ impl HttpPusher {
         let tls = url.scheme() == "https";
         let mut headers = client_config.header_map();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROTOBUF));
-        if client_config.compression == Compression::Gzip {
-            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        if let Some(encoding) = client_config.compression.content_encoding() {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
         }
         let mut builder = Client::builder()
             .user_agent(USER_AGENT)
@@ -102,13 +100,14 @@ impl HttpPusher {
 
     async fn body(&self, payload: &Payload) -> Result<Bytes, PushError> {
         let bytes = payload.bytes.clone();
-        let done = match self.compression {
-            Compression::None => return Ok(bytes),
-            Compression::Gzip if bytes.len() <= MAX_BYTES_TO_COMPRESS_INLINE => gzip(&bytes),
-            Compression::Gzip => match tokio::task::spawn_blocking(move || gzip(&bytes)).await {
+        let compression = self.compression;
+        let done = if compression == Compression::None || bytes.len() <= MAX_BYTES_TO_COMPRESS_INLINE {
+            compression.compress(&bytes)
+        } else {
+            match tokio::task::spawn_blocking(move || compression.compress(&bytes)).await {
                 Ok(done) => done,
                 Err(e) => Err(std::io::Error::other(e)),
-            },
+            }
         };
         done.map_err(|e| PushError::Permanent(format!("{}: cannot compress: {e}", self.url)))
     }
@@ -132,12 +131,6 @@ impl Resolve for ResolveAs {
             Ok(Box::new(found.into_iter()) as Addrs)
         })
     }
-}
-
-fn gzip(bytes: &[u8]) -> std::io::Result<Bytes> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 4), flate2::Compression::default());
-    encoder.write_all(bytes)?;
-    Ok(Bytes::from(encoder.finish()?))
 }
 
 /// Reads the first [`MAX_RESPONSE_BYTES`] of the body.
