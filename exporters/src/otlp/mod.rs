@@ -16,6 +16,7 @@ mod explain;
 mod exporter;
 mod headers;
 mod partial_success;
+mod proxy;
 mod reloading_tls;
 mod section;
 mod tls;

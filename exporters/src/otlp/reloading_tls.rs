@@ -11,7 +11,11 @@ use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 
 /// Verifies servers with the present authorities.
 #[derive(Debug)]
-pub(super) struct ReloadingVerifier(pub Reloading<Arc<WebPkiServerVerifier>>);
+pub(super) struct ReloadingVerifier {
+    pub current: Reloading<Arc<WebPkiServerVerifier>>,
+    /// Name that the certificate must contain, instead of that of the connection.
+    pub name: Option<ServerName<'static>>,
+}
 
 /// Presents the present certificate to servers that require one.
 #[derive(Debug)]
@@ -28,7 +32,8 @@ impl ServerCertVerifier for ReloadingVerifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.0.get().verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        let name = self.name.as_ref().unwrap_or(server_name);
+        self.current.get().verify_server_cert(end_entity, intermediates, name, ocsp_response, now)
     }
 
     fn verify_tls12_signature(
@@ -37,7 +42,7 @@ impl ServerCertVerifier for ReloadingVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.get().verify_tls12_signature(message, certificate, signature)
+        self.current.get().verify_tls12_signature(message, certificate, signature)
     }
 
     fn verify_tls13_signature(
@@ -46,11 +51,11 @@ impl ServerCertVerifier for ReloadingVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.get().verify_tls13_signature(message, certificate, signature)
+        self.current.get().verify_tls13_signature(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.get().supported_verify_schemes()
+        self.current.get().supported_verify_schemes()
     }
 }
 

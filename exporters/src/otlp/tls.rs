@@ -73,8 +73,14 @@ impl TlsConfig {
         }
     }
 
-    /// Reads the files. `section` is the exporter's path for errors; `alpn` is the protocol to negotiate.
-    pub(crate) fn client_config(&self, section: &str, alpn: &[u8]) -> Result<ClientConfig, ComponentError> {
+    /// Reads the files. `section` is the exporter's path for errors; `alpn` is the protocol to negotiate. With `verifies_override` the server's
+    /// certificate must contain `server_name_override` though the connection is made for another name, as through a proxy.
+    pub(crate) fn client_config(
+        &self,
+        section: &str,
+        alpn: &[u8],
+        verifies_override: bool,
+    ) -> Result<ClientConfig, ComponentError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(self.min_version.and_newer())
@@ -85,7 +91,11 @@ impl TlsConfig {
         } else {
             let (config, section, provider) = (self.clone(), section.to_owned(), Arc::clone(&provider));
             let load = move || config.verifier(&section, &provider);
-            let verifier = ReloadingVerifier(Reloading::new(self.reload_interval.get(), load)?);
+            let name = self.server_name_override.as_ref().filter(|_| verifies_override);
+            // The validation has refused other names.
+            let name = name.and_then(|name| ServerName::try_from(name.clone()).ok());
+            let current = Reloading::new(self.reload_interval.get(), load)?;
+            let verifier = ReloadingVerifier { current, name };
             builder.with_custom_certificate_verifier(Arc::new(verifier))
         };
         let mut config = match (self.certificate(), self.key()) {
