@@ -27,6 +27,8 @@ pub(super) struct KubernetesDirectory {
     unreported: Mutex<HashMap<ContainerId, UnixNanos>>,
     /// Whether services are watched.
     with_services: bool,
+    /// Whether the pods of all nodes are watched.
+    with_all_pods: bool,
     stats: [Arc<ResourceStats>; 3],
 }
 
@@ -49,6 +51,7 @@ impl KubernetesDirectory {
     pub fn new(
         selected: SelectedFields,
         with_services: bool,
+        with_all_pods: bool,
         stats: [Arc<ResourceStats>; 3],
         bounds: Bounds,
     ) -> Self {
@@ -59,6 +62,7 @@ impl KubernetesDirectory {
             renames: AtomicU64::new(0),
             unreported: Mutex::default(),
             with_services,
+            with_all_pods,
             stats,
         }
     }
@@ -167,10 +171,13 @@ impl Directory for KubernetesDirectory {
         if let Some(workload) = pods.of_node_port(address, port, at) {
             return Answer::Known(workload.clone());
         }
-        let pod = self.services().of_backend(address, port, at).map_or(0, |backing| backing.pod);
-        match pods.on_node(pod, at) {
-            Some(workload) => Answer::Known(workload.clone()),
-            None => Answer::Unknown,
+        // Or that slices declare as a port of exactly one pod.
+        let services = self.services();
+        let mut found =
+            services.of_backend(address, port, at).filter_map(|backend| pods.on_node(backend.pod, at));
+        match found.next() {
+            Some(workload) if found.all(|other| other == workload) => Answer::Known(workload.clone()),
+            _ => Answer::Unknown,
         }
     }
 
@@ -195,10 +202,35 @@ impl Directory for KubernetesDirectory {
         if !self.with_services {
             return Answer::Unknown;
         }
-        match self.services().of_backend(backend.address, backend.port, at) {
-            Some(backing) => Answer::Known(backing.service.clone()),
+        let Endpoint { address, port } = backend;
+        // The tables are locked in this order everywhere.
+        let (pods, services) = (self.pods(), self.services());
+        // A slice may be left by a service that is gone or is another one now, and may list an address that its pod does not have any more.
+        let is_target = |pod: u64| {
+            let unseen = self.with_all_pods && self.stats[0].is_synced();
+            pod != 0 && pods.had_address(pod, address, at).unwrap_or(!unseen)
+        };
+        let backings = services.of_backend(address, port, at).filter(|backing| is_target(backing.pod));
+        if let Some(service) = services.first(backings.map(|backing| &backing.service)) {
+            let is_checked = self.stats[0].is_synced() || !self.stats[0].is_expected();
+            return if is_checked { Answer::Known(service) } else { Answer::Pending };
+        }
+        match services.backend_since(address, port, at) {
+            // The services and pods that belong to a new slice may be reported later.
+            Some(since) => self.stats[..2].iter().fold(Answer::Unknown, |answer, stats| {
+                let is_new = || stats.last_contact().since(since) < MAX_UPDATE_DELAY;
+                answer.or_else(|| self.absent(stats, is_new, at))
+            }),
             None => self.absent(&self.stats[2], || false, at),
         }
+    }
+
+    fn service_of_node_port(&self, port: u16, at: UnixNanos) -> Answer<Handle<Service>> {
+        self.services().of_node_port(port, at).cloned().map_or(Answer::Unknown, Answer::Known)
+    }
+
+    fn is_node_port(&self, port: u16) -> bool {
+        self.services().is_node_port(port) || self.pods().is_forwarded(port)
     }
 
     fn is_translated(&self, address: IpAddr) -> bool {

@@ -1,9 +1,10 @@
 //! [`WorkloadProcessor`], and the [`WorkloadResolver`] that finds its names.
 
+use std::convert::Infallible;
 use std::path::Path;
 use std::time::Instant;
 
-use longwave_pipeline::component::host::BootId;
+use longwave_pipeline::component::host::{BootId, HostAddresses};
 use longwave_pipeline::component::{ComponentError, ProcessorContext};
 use longwave_pipeline::model::ConnectionRecord;
 
@@ -12,9 +13,9 @@ use super::cgroup::mount::{self, Mount};
 use super::config::{CGROUP, PROCESS, WorkloadConfig};
 use super::ends::Ends;
 use super::ends::end::End;
-use super::sources::{Source, Sources, Translator};
+use super::sources::{Source, Sources};
 use crate::connection_map::ConnectionMap;
-use crate::conntrack::Conntrack;
+use crate::conntrack::{Conntrack, Translator};
 use crate::holding::{BatchContext, Holding, ResolvedNames, Resolver};
 
 /// Names the two ends of each connection.
@@ -78,7 +79,9 @@ impl WorkloadProcessor {
         let mount = mount.filter(|_| config.uses_cgroups() || config.uses_extensions());
         let cgroups = mount.map(|mount| Cgroups::read(mount, proc.to_owned()));
         let boot = BootId::read(proc).ok().map(BootId::short);
-        let sources = Sources::new(list, cgroups, boot, translator);
+        let host = context.shared.get_or_make(|| Ok::<_, Infallible>(HostAddresses::new(proc)));
+        let Ok(host) = host;
+        let sources = Sources::new(list, cgroups, boot, translator, host);
         let resolver = WorkloadResolver { ends: Ends::default(), sources };
         Ok(Self::with_resolver(resolver, context, config.hold.get()))
     }

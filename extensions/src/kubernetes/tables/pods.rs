@@ -34,7 +34,6 @@ pub(in crate::kubernetes) struct Pods {
     strings: StringPool,
     interner: Interner<Workload>,
     entries: HashMap<Uid, PodEntry, RandomState>,
-    next_number: u32,
     /// Addresses of pods that are not in the host's network.
     addresses: History<IpAddr, PodRef>,
     /// Ports of nodes' addresses that lead to pods.
@@ -46,6 +45,8 @@ pub(in crate::kubernetes) struct Pods {
     /// Containers of pods of the selected node.
     containers: History<ContainerId, Handle<Workload>>,
     nodes: CountedSet<IpAddr>,
+    /// Ports of the selected node that are forwarded to its pods.
+    forwarded: CountedSet<u16>,
     ranges: AddressRanges,
     renames: u64,
 }
@@ -54,12 +55,14 @@ pub(in crate::kubernetes) struct Pods {
 #[derive(Clone, Debug)]
 struct PodRef {
     workload: Handle<Workload>,
-    pod: u32,
+    /// [`Uid::short`].
+    pod: u64,
 }
 
 #[derive(Debug)]
 struct PodEntry {
-    number: u32,
+    /// [`Uid::short`].
+    id: u64,
     listing: u32,
     host_network: bool,
     /// The pod as a whole; its container is empty.
@@ -101,13 +104,13 @@ impl Pods {
             strings: StringPool::default(),
             interner: Interner::default(),
             entries: HashMap::default(),
-            next_number: 0,
             addresses: History::new(bounds),
             node_ports: SharedKeys::new(bounds),
             on_nodes: History::new(bounds),
             uids: History::new(bounds),
             containers: History::new(bounds),
             nodes: CountedSet::default(),
+            forwarded: CountedSet::default(),
             ranges: AddressRanges::new(24, 64),
             renames: 0,
         }
@@ -139,9 +142,8 @@ impl Pods {
             None
         };
         let before = self.entries.remove(&uid);
-        let number = before.as_ref().map_or_else(|| self.number(), |entry| entry.number);
         let after = PodEntry {
-            number,
+            id: uid.short(),
             listing: update.listing,
             host_network: pod.host_network(),
             addresses: pod.addresses().into(),
@@ -242,6 +244,15 @@ impl Pods {
         Some(&self.node_ports.at(&(address, port), at)?.workload)
     }
 
+    /// Returns whether the pod with this [`Uid::short`] had the address at `at`. `None` if no known pod had it.
+    pub fn had_address(&self, pod: u64, address: IpAddr, at: UnixNanos) -> Option<bool> {
+        match self.addresses.at(&address, at) {
+            Some(owner) => Some(owner.pod == pod),
+            None if self.is_node(address) && self.on_node(pod, at).is_some() => Some(true),
+            None => None,
+        }
+    }
+
     /// Returns the pod in the host's network with this [`Uid::short`].
     pub fn on_node(&self, pod: u64, at: UnixNanos) -> Option<&Handle<Workload>> {
         self.on_nodes.at(&pod, at)
@@ -257,13 +268,18 @@ impl Pods {
         self.nodes.contains(&address)
     }
 
+    /// Returns whether the port of the selected node is forwarded to a pod.
+    pub fn is_forwarded(&self, port: u16) -> bool {
+        self.forwarded.contains(&port)
+    }
+
     /// Returns whether a pod has an address in the same network.
     pub fn is_near(&self, address: IpAddr) -> bool {
         self.ranges.contains(address)
     }
 
     #[cfg(test)]
-    pub fn sizes(&self) -> [usize; 9] {
+    pub fn sizes(&self) -> [usize; 10] {
         [
             self.entries.len(),
             self.addresses.len(),
@@ -272,6 +288,7 @@ impl Pods {
             self.uids.len(),
             self.containers.len(),
             self.nodes.len(),
+            self.forwarded.len(),
             self.ranges.len(),
             self.past_len(),
         ]
@@ -280,11 +297,6 @@ impl Pods {
     #[cfg(test)]
     pub fn names(&self) -> [usize; 2] {
         [self.strings.len(), self.interner.len()]
-    }
-
-    fn number(&mut self) -> u32 {
-        self.next_number = self.next_number.wrapping_add(1);
-        self.next_number
     }
 
     fn workload(&mut self, pod: &Pod<'_>) -> Result<Handle<Workload>, serde_json::Error> {
@@ -375,6 +387,13 @@ impl Pods {
         for entry in after.into_iter().filter(|entry| entry.host_network) {
             self.on_nodes.set(uid.short(), entry.workload.clone(), UnixNanos::default());
         }
+        let forwarded = |entry: Option<&PodEntry>| match entry {
+            Some(entry) if !entry.host_network && entry.local.is_some() => entry.node_ports.clone(),
+            _ => Box::default(),
+        };
+        let (old, new) = (forwarded(before), forwarded(after));
+        gone(&old, &new).for_each(|port| self.forwarded.remove(port));
+        gone(&new, &old).for_each(|port| self.forwarded.add(*port));
         let (old, new) = (before.and_then(|e| e.local.as_deref()), after.and_then(|e| e.local.as_deref()));
         if let Some(local) = old {
             if new.is_none_or(|new| new.uid != local.uid) {
@@ -402,14 +421,14 @@ impl Pods {
         };
         let (old, new) = (own(before), own(after));
         if let Some(entry) = before {
-            let pod_ref = PodRef { workload: entry.workload.clone(), pod: entry.number };
+            let pod_ref = PodRef { workload: entry.workload.clone(), pod: entry.id };
             for address in gone(&old, &new) {
                 self.addresses.end(address, &pod_ref, update.now);
                 self.ranges.remove(*address);
             }
         }
         if let Some(entry) = after {
-            let pod_ref = PodRef { workload: entry.workload.clone(), pod: entry.number };
+            let pod_ref = PodRef { workload: entry.workload.clone(), pod: entry.id };
             for address in &new {
                 let known = old.contains(address);
                 if !known {
@@ -462,13 +481,13 @@ impl Pods {
             ..update
         };
         if let Some(entry) = before {
-            let pod_ref = PodRef { workload: entry.workload.clone(), pod: entry.number };
+            let pod_ref = PodRef { workload: entry.workload.clone(), pod: entry.id };
             for key in gone(&old, &new) {
                 self.node_ports.remove(*key, &pod_ref, update, unique);
             }
         }
         if let Some(entry) = after {
-            let pod_ref = PodRef { workload: entry.workload.clone(), pod: entry.number };
+            let pod_ref = PodRef { workload: entry.workload.clone(), pod: entry.id };
             for key in &new {
                 match old.contains(key) {
                     false => self.node_ports.add(*key, pod_ref.clone(), since, unique),

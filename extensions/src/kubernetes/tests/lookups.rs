@@ -108,6 +108,7 @@ fn pods_in_the_hosts_network() {
     fixture.apply(TableKind::Pods, &host_pod(1, "exporter", &[9100], 0), 1);
     fixture.apply(TableKind::Pods, &host_pod(2, "proxy", &[8443, 9999], 0), 1);
     fixture.apply(TableKind::Pods, &host_pod(3, "silent", &[], 0), 1);
+    fixture.apply(TableKind::Services, &service(8, "silent", "None", 7000), 1);
     fixture.apply(TableKind::Slices, &slice(9, "silent", 7000, &[("192.0.2.10", 3)]), 1);
     assert_eq!(fixture.workload("192.0.2.10", 9100, 5), "Deployment/exporter (exporter-5f6d-1)");
     assert_eq!(fixture.workload("192.0.2.10", 8443, 5), "Deployment/proxy (proxy-5f6d-2)");
@@ -136,6 +137,13 @@ fn forwarded_ports() {
     fixture.apply(TableKind::Pods, &web, 1);
     assert_eq!(fixture.workload("192.0.2.10", 80, 5), "Deployment/web (web-5f6d-1)");
     assert_eq!(fixture.workload("192.0.2.10", 8080, 5), "unknown");
+    use longwave_pipeline::component::Directory;
+    let forwarded = |port| fixture.directory.is_node_port(port);
+    assert_eq!([80, 8080, 9100].map(forwarded), [true, false, false]);
+    fixture.apply(TableKind::Pods, &host_pod(2, "exporter", &[9100], 0), 1);
+    assert!(!forwarded(9100), "nothing is translated");
+    fixture.remove(TableKind::Pods, &web, 2);
+    assert!(!forwarded(80));
 }
 
 /// *Scenario*: cgroups of a known container, of a pod's sandbox, of a static pod, of unknown pods and containers, of a pod of another node,
@@ -297,14 +305,17 @@ fn services() {
     web["spec"]["externalIPs"] = json!(["198.51.100.1"]);
     web["spec"]["ports"][0]["nodePort"] = 30080.into();
     web["status"]["loadBalancer"] = json!({"ingress": [{"ip": "203.0.113.9"}]});
+    use longwave_pipeline::component::Directory;
     fixture.apply(TableKind::Services, &web, 1);
     for address in ["10.96.0.5", "198.51.100.1", "203.0.113.9"] {
         assert_eq!(fixture.service(address, 80, 5), "shop/web", "{address}");
     }
     assert_eq!(fixture.service("192.0.2.10", 30080, 5), "shop/web");
+    let at_any_address = |port, time| fixture.node_port(port, time);
+    assert_eq!([at_any_address(30080, 5), at_any_address(80, 5)], ["shop/web", "unknown"]);
+    assert!(fixture.directory.is_node_port(30080) && !fixture.directory.is_node_port(80));
     assert_eq!(fixture.service("192.0.2.11", 30080, 5), "unknown");
     assert_eq!(fixture.service("10.96.0.5", 81, 5), "unknown");
-    use longwave_pipeline::component::Directory;
     let translated = |address: &str| fixture.directory.is_translated(address.parse().unwrap());
     assert_eq!(
         ["10.96.0.5", "192.0.2.10", "10.244.1.7", "198.51.100.7"].map(translated),
@@ -356,7 +367,7 @@ fn an_address_that_is_reused_within_a_second() {
 #[test]
 fn without_services() {
     use longwave_pipeline::component::Directory;
-    let fixture = Fixture::with("node-1", 60, &["pods"]);
+    let fixture = Fixture::with("node-1", 60, true, &["pods"]);
     fixture.apply(TableKind::Pods, &pod(1, "web", "10.244.1.7", 0), 1);
     let translated = |address: &str| fixture.directory.is_translated(address.parse().unwrap());
     assert_eq!(["10.96.0.5", "192.0.2.10", "10.244.1.7"].map(translated), [true, true, false]);
@@ -368,6 +379,15 @@ fn without_services() {
 #[test]
 fn backends() {
     let fixture = Fixture::new("node-1", 60);
+    for number in [1, 2] {
+        fixture.apply(TableKind::Pods, &pod(number, "web", &format!("10.244.1.{number}"), 0), 1);
+    }
+    let services = [
+        service(21, "web", "10.96.0.1", 80),
+        service(22, "canary", "None", 80),
+        service(23, "peers", "None", 80),
+    ];
+    services.iter().for_each(|service| fixture.apply(TableKind::Services, service, 1));
     fixture.apply(TableKind::Slices, &slice(1, "web", 8080, &[("10.244.1.1", 1)]), 1);
     assert_eq!(fixture.backend("10.244.1.1", 8080, 5), "shop/web");
     assert_eq!(fixture.backend("10.244.1.1", 9090, 5), "unknown");
@@ -385,8 +405,102 @@ fn backends() {
     for number in 1..5 {
         fixture.remove(TableKind::Slices, &slice(number, "web", 8080, &[]), 40);
     }
+    for (number, service) in services.iter().enumerate() {
+        assert_eq!(fixture.directory.services().counts(), [services.len() - number, 0]);
+        fixture.remove(TableKind::Services, service, 40);
+    }
     fixture.table(TableKind::Services).evict_expired(at(400));
-    assert_eq!(fixture.directory.services().sizes(), [0; 8]);
+    assert_eq!(fixture.directory.services().sizes(), [0; 9]);
+}
+
+/// *Scenario*: slices of services that were deleted, never existed, are external names since a while or always, or select no pods; slices that
+/// list an address which another pod has taken, and one that no pod has; a slice that someone wrote without a pod. Each also lists the address
+/// of a pod that a good slice lists. Then an external name becomes a service.
+/// *Guarantees*: for connections of each time, only a slice whose service existed and selected pods, and whose pod had the address, names the
+/// service. The others name none, and do not make the name of the good one ambiguous.
+#[test]
+fn slices_are_believed_with_their_service_and_pods_only() {
+    let mut fixture = Fixture::new("node-1", 300);
+    fixture.apply(TableKind::Pods, &pod(1, "web", "10.244.1.1", 0), 1);
+    fixture.apply(TableKind::Pods, &pod(2, "taker", "10.244.1.2", 0), 1);
+    let good = service(31, "good", "10.96.0.1", 80);
+    let external = |number, name: &str| {
+        let mut external = service(number, name, "", 80);
+        external["spec"]["type"] = "ExternalName".into();
+        external
+    };
+    let mut manual = service(34, "manual", "10.96.0.4", 80);
+    manual["spec"]["selector"] = json!(null);
+    let (deleted, left) = (service(32, "deleted", "10.96.0.2", 80), service(33, "left", "10.96.0.3", 80));
+    for object in [&good, &deleted, &left, &manual, &external(35, "external")] {
+        fixture.apply(TableKind::Services, object, 1);
+    }
+    fixture.apply(TableKind::Slices, &slice(41, "good", 8080, &[("10.244.1.1", 1)]), 1);
+    for (number, name) in [(42, "deleted"), (43, "left"), (44, "manual"), (45, "external"), (46, "absent")] {
+        fixture.apply(TableKind::Slices, &slice(number, name, 8080, &[("10.244.1.1", 1)]), 1);
+        fixture.apply(
+            TableKind::Slices,
+            &slice(number + 10, name, 9000 + number as u16, &[("10.244.1.1", 1)]),
+            1,
+        );
+    }
+    let mut untargeted = slice(60, "good", 8080, &[("10.244.1.2", 2)]);
+    untargeted["endpoints"][0]["targetRef"] = json!(null);
+    fixture.apply(TableKind::Slices, &untargeted, 1);
+    let stale = slice(61, "good", 7000, &[("10.244.1.2", 1), ("10.244.1.3", 1), ("10.244.1.1", 3)]);
+    fixture.apply(TableKind::Slices, &stale, 1);
+    fixture.remove(TableKind::Services, &deleted, 20);
+    fixture.apply(TableKind::Services, &external(33, "left"), 20);
+
+    let alone = |port, time| fixture.backend("10.244.1.1", port, time);
+    assert_eq!([alone(9042, 10), alone(9042, 100)], ["shop/deleted", "unknown"]);
+    assert_eq!([alone(9043, 10), alone(9043, 100)], ["shop/left", "unknown"]);
+    assert_eq!([9044, 9045, 9046].map(|port| alone(port, 100)), ["unknown"; 3]);
+    assert_eq!(alone(8080, 10), "shop/deleted*");
+    assert_eq!(alone(8080, 100), "shop/good");
+    let taken = [("10.244.1.2", 8080), ("10.244.1.2", 7000), ("10.244.1.3", 7000), ("10.244.1.1", 7000)];
+    assert_eq!(taken.map(|(address, port)| fixture.backend(address, port, 100)), ["unknown"; 4]);
+    // What a service of that type has is its own again.
+    assert_eq!(fixture.service("10.96.0.3", 80, 100), "unknown");
+    fixture.apply(TableKind::Services, &left, 120);
+    assert_eq!([alone(9043, 100), alone(9043, 130)], ["unknown", "shop/left"]);
+    // A gap in which a service was deleted and created again.
+    fixture.listing = 2;
+    let again = service(39, "good", "10.96.0.1", 80);
+    fixture.apply(TableKind::Services, &again, 140);
+    fixture.table(TableKind::Services).complete(2, at(141));
+    assert_eq!(fixture.backend("10.244.1.1", 8080, 150), "shop/good");
+}
+
+/// *Scenario*: a slice is reported before its service and its pod, after the listings and before them. Then only the pods of this node are
+/// watched, and pods cannot be listed.
+/// *Guarantees*: the service is pending while both may still be reported. A pod that cannot be known is assumed to have the address, unless
+/// another pod has it.
+#[test]
+fn slices_before_their_service_and_pods() {
+    let (web, one) = (service(1, "web", "10.96.0.5", 80), pod(1, "web", "10.244.1.1", 0));
+    let endpoints = slice(2, "web", 8080, &[("10.244.1.1", 1)]);
+    let fixture = Fixture::new("node-1", 60);
+    fixture.apply(TableKind::Slices, &endpoints, 58);
+    assert_eq!(fixture.backend("10.244.1.1", 8080, 59), "pending");
+    fixture.apply(TableKind::Services, &web, 60);
+    assert_eq!(fixture.backend("10.244.1.1", 8080, 59), "pending");
+    fixture.apply(TableKind::Pods, &one, 60);
+    assert_eq!(fixture.backend("10.244.1.1", 8080, 59), "shop/web");
+
+    let starting = Fixture::with("node-1", 60, true, &["services", "endpointslices"]);
+    starting.apply(TableKind::Services, &web, 1);
+    starting.apply(TableKind::Slices, &endpoints, 1);
+    assert_eq!(starting.backend("10.244.1.1", 8080, 30), "pending");
+    starting.apply(TableKind::Pods, &pod(3, "other", "10.244.1.1", 0), 1);
+    assert_eq!(starting.backend("10.244.1.1", 8080, 30), "pending");
+
+    let of_node = Fixture::with("node-1", 60, false, &["pods", "services", "endpointslices"]);
+    of_node.apply(TableKind::Services, &web, 1);
+    of_node.apply(TableKind::Slices, &endpoints, 1);
+    assert_eq!(of_node.backend("10.244.1.1", 8080, 30), "shop/web");
+    of_node.apply(TableKind::Pods, &pod(3, "other", "10.244.1.1", 0), 1);
+    assert_eq!(of_node.backend("10.244.1.1", 8080, 30), "unknown");
 }
 
 /// *Scenario*: objects without a uid, or with fields of the wrong type.

@@ -140,7 +140,7 @@ impl<R: Read> Decoder<R> {
         let split = count.checked_mul(record_len).and_then(|len| raw.split_at_checked(len));
         let (records, names) = split.ok_or(Fault::Damaged("a block is shorter than its records"))?;
         let mut names = Reader::new(names);
-        let table = NameReader::read(&mut names, self.version, &self.interners)?;
+        let table = NameReader::read(&mut names, self.version, &self.interners, count)?;
         names.finish()?;
         records.chunks_exact(record_len).map(|bytes| record::take(bytes, &table)).collect()
     }

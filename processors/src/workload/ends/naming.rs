@@ -209,11 +209,11 @@ impl Ends {
         };
         let may_be_masqueraded = || {
             record.role == Role::Server
-                && self.addresses.contains(&record.peer.address)
+                && (self.addresses.contains(&record.peer.address) || sources.is_masquerade(record))
                 && self.ends.get(end.partner).is_none()
                 && sources.address(as_seen, end.at).name.is_none()
         };
-        if !end.tuple.is_complete() || !(sources.is_translated(record.peer) || may_be_masqueraded()) {
+        if !end.tuple.is_complete() || !(sources.is_translated(record) || may_be_masqueraded()) {
             return OtherAddress::Known(as_seen);
         }
         let result = translator.query(record);
