@@ -127,7 +127,7 @@ impl Resolver for WorkloadResolver {
     }
 
     fn waits(&self, index: u32, record: &ConnectionRecord) -> bool {
-        self.ends.waits(index, record)
+        self.ends.waits(index, record, &self.sources)
     }
 
     #[inline]
