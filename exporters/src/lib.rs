@@ -10,7 +10,6 @@ pub mod prometheus;
 pub mod record_file;
 pub mod stdout;
 mod units;
-mod visible;
 
 use longwave_pipeline::component::ExporterFactory;
 

@@ -1,36 +1,55 @@
 //! `sending_queue` of exporters that write one stream. Such a queue has one consumer, which keeps the order of the payloads.
 
-use longwave_pipeline::component::{Problems, QueueConfig};
+use longwave_config::ByteSize;
+use longwave_pipeline::component::{Problems, QueueConfig, Sizer};
 use serde::{Deserialize, Serialize};
 
 /// `sending_queue`, without `enabled` and `num_consumers`, which are fixed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct OrderedQueueConfig {
-    /// Capacity, in payloads.
-    queue_size: usize,
-    /// If the queue is full: true blocks the pipeline until there is room, false drops and counts the payload.
+    /// Unit of `queue_size`.
+    sizer: Sizer,
+    /// Capacity.
+    queue_size: u64,
+    /// Capacity in bytes, as in [`QueueConfig`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_bytes: Option<ByteSize>,
+    /// If the queue is full: true blocks the pipeline until there is room, false drops and counts the oldest payload.
     block_on_overflow: bool,
+    /// Whether the pipeline waits until the payloads of a batch have been written or dropped.
+    wait_for_result: bool,
 }
 
 // === impl OrderedQueueConfig ===
 
 impl Default for OrderedQueueConfig {
     fn default() -> Self {
-        let QueueConfig { queue_size, block_on_overflow, .. } = QueueConfig::default();
-        Self { queue_size, block_on_overflow }
+        let QueueConfig { sizer, queue_size, max_bytes, block_on_overflow, wait_for_result, .. } =
+            QueueConfig::default();
+        Self { sizer, queue_size, max_bytes, block_on_overflow, wait_for_result }
     }
 }
 
 impl OrderedQueueConfig {
     pub(crate) fn queue(&self) -> QueueConfig {
-        let Self { queue_size, block_on_overflow } = *self;
-        QueueConfig { enabled: true, num_consumers: 1, queue_size, block_on_overflow }
+        let Self { sizer, queue_size, max_bytes, block_on_overflow, wait_for_result } = *self;
+        QueueConfig {
+            enabled: true,
+            num_consumers: 1,
+            sizer,
+            queue_size,
+            max_bytes,
+            block_on_overflow,
+            wait_for_result,
+        }
     }
 
     pub(crate) fn validate(&self, problems: &mut Problems) {
         if self.queue_size == 0 {
             problems.at("sending_queue::queue_size", "must be positive");
+        } else {
+            self.queue().validate(problems);
         }
     }
 }

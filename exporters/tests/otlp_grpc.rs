@@ -153,7 +153,9 @@ async fn a_server_starts_and_stops() {
                 _ => refused = pusher.push(&any_payload()).await,
             }
         }
-        let message = retryable(refused.unwrap_err());
+        let refused = refused.unwrap_err();
+        assert!(matches!(refused, PushError::Retryable { may_have_arrived: false, .. }), "{refused:?}");
+        let message = retryable(refused);
         assert!(message.contains(&address) && message.contains("is the collector running?"), "{message}");
         let server = GrpcServer::start_at(&address, Vec::new(), None).await;
         let mut arrived = pusher.push(&any_payload()).await;

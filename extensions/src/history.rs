@@ -121,6 +121,14 @@ impl<K: Hash + Eq + Clone, V: PartialEq> History<K, V> {
         }
     }
 
+    /// Returns the time since which the value of `key` at the time `at` is valid.
+    pub fn since(&self, key: &K, at: UnixNanos) -> Option<UnixNanos> {
+        match self.current.get(key) {
+            Some(current) if at >= current.from => Some(current.from),
+            _ => Some(self.past_span_at(key, at)?.from),
+        }
+    }
+
     /// Returns the value of `key` at the time `at`.
     #[inline]
     pub fn at(&self, key: &K, at: UnixNanos) -> Option<&V> {
@@ -220,8 +228,11 @@ impl<K: Hash + Eq + Clone, V: PartialEq> History<K, V> {
 
     #[cold]
     fn past_at(&self, key: &K, at: UnixNanos) -> Option<&V> {
-        let span = self.past.get(key)?.iter().rev().find(|span| span.from <= at)?;
-        (at < span.until).then_some(&span.value)
+        Some(&self.past_span_at(key, at)?.value)
+    }
+
+    fn past_span_at(&self, key: &K, at: UnixNanos) -> Option<&PastSpan<V>> {
+        self.past.get(key)?.iter().rev().find(|span| span.from <= at).filter(|span| at < span.until)
     }
 }
 

@@ -53,6 +53,11 @@ impl<T> Slab<T> {
         self.slots.iter().flatten()
     }
 
+    /// Removes all values, in the order of indices.
+    pub fn into_values(self) -> impl Iterator<Item = T> {
+        self.slots.into_iter().flatten()
+    }
+
     /// Returns the number of values.
     #[cfg(test)]
     pub fn len(&self) -> usize {

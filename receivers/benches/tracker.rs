@@ -41,7 +41,7 @@ fn main() {
             shared_cgroups: SharedCgroups::default(),
         };
         let mut tracker = Tracker::new(rules, Counter(0));
-        let timeline = Timeline::new(Duration::from_secs(1), Reading { mono: 0, wall: 0 });
+        let timeline = Timeline::new(Duration::from_secs(1), Reading { mono: 0, wall: 0, uncertainty: 0 });
         let mut events: Vec<_> = (1..=CONNECTIONS).map(client).collect();
         for round in 0..6 {
             let is_busy = round % 2 == 0;

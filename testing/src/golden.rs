@@ -19,6 +19,8 @@ pub const METRICS: &str = include_str!("../golden/metrics.jsonl");
 pub const RECORDING: &[u8] = include_bytes!("../golden/recording.lwr");
 /// The same in version 1 of the format.
 pub const RECORDING_V1: &[u8] = include_bytes!("../golden/recording-v1.lwr");
+/// The same in version 2 of the format.
+pub const RECORDING_V2: &[u8] = include_bytes!("../golden/recording-v2.lwr");
 
 /// Start of the window: 2026-11-21T08:00:00Z.
 pub const START: UnixNanos = UnixNanos(1_795_248_000_000_000_000);
@@ -88,6 +90,7 @@ pub fn records() -> Vec<ConnectionRecord> {
         },
         opened: UnixNanos(START.0 + 1_000_000_001),
         connect_duration: nanos(412_000),
+        age: 412_000,
         observed: UnixNanos(START.0 + 1_000_412_001),
         tick: END,
         round_trip: RoundTrip { smoothed: nanos(400_000), variance: nanos(200_000), minimum: nanos(400_000) },
@@ -107,6 +110,7 @@ pub fn records() -> Vec<ConnectionRecord> {
     let update = ConnectionRecord {
         event: Event::Update,
         first: false,
+        age: 3_998_999_999,
         observed: UnixNanos(START.0 + 4_999_000_000),
         totals: counted,
         delta: counted,
@@ -140,6 +144,7 @@ pub fn records() -> Vec<ConnectionRecord> {
         ipv6_socket: true,
         owner: Owner { cgroup: 7_422, pid: 0, source: OwnerSource::Listener, name: [0; 16] },
         connect_duration: None,
+        age: 250_000_000,
         observed: UnixNanos(START.0 + 1_250_000_001),
         totals: whole,
         delta: whole,
@@ -156,6 +161,7 @@ pub fn records() -> Vec<ConnectionRecord> {
         peer: endpoint("10.2.0.9", 81),
         owner: Owner { cgroup: 1, pid: 99, source: OwnerSource::Holder, name: *b"odd \"one\"\n\0\0\0\0\0\0" },
         connect_duration: None,
+        age: 100_000,
         observed: UnixNanos(START.0 + 1_000_100_001),
         round_trip: RoundTrip::default(),
         gauges: Gauges::default(),
@@ -171,6 +177,7 @@ pub fn records() -> Vec<ConnectionRecord> {
         start_known: false,
         first: false,
         opened: UnixNanos::default(),
+        age: 0,
         owner: Owner::default(),
         observed: UnixNanos(START.0 + 4_999_000_001),
         totals: Totals { sent_bytes: u64::MAX, ..Totals::default() },

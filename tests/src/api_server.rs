@@ -89,17 +89,18 @@ impl Session {
         answer.unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     }
 
-    /// Sends a request with a JSON body. Accepts the error that the object exists already.
+    /// Sends a request with a JSON body, and returns the body of the response. Accepts the error that the object exists already.
     ///
     /// # Panics
     /// If the server returns another error.
-    pub fn write(&mut self, method: &str, path: &str, object: &serde_json::Value) {
+    pub fn write(&mut self, method: &str, path: &str, object: &serde_json::Value) -> Vec<u8> {
         let kind = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
         // Without warnings about unknown fields, the server decodes faster.
         let lenient = format!("{path}?fieldValidation=Ignore");
         let (status, answer) = self.request(method, &lenient, kind, &object.to_string());
         let text = String::from_utf8_lossy(&answer);
         assert!((200..300).contains(&status) || status == 409, "{method} {path}: {status}: {text}");
+        answer
     }
 
     fn exchange(

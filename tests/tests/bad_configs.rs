@@ -89,7 +89,8 @@ fn run_where(shell: &str) -> Output {
 /// Copies the binary to a folder in which any user can execute it.
 fn reachable_copy(binary: &Path, folder: &Path) -> PathBuf {
     let copy = folder.join("longwave");
-    fs::copy(binary, &copy).unwrap();
+    // In a process of its own: a child that another test starts at this moment would inherit the open file, and the copy would be "busy".
+    assert!(Command::new("cp").args([binary, &copy]).status().unwrap().success());
     copy
 }
 
@@ -133,6 +134,21 @@ fn without_btf() {
     assert_says(&output, &["BTF", "/sys/kernel/btf/vmlinux", "CONFIG_DEBUG_INFO_BTF"]);
 }
 
+/// *Scenario*: `run` where a process may have 16, 24 or 32 descriptors, too few for the maps and programs.
+/// *Guarantees*: the error says that the limit is too low and how to raise it. It blames neither the kernel nor its BTF.
+fn with_few_descriptors() {
+    let _turn = gate::privileged();
+    for limit in [16, 24, 32] {
+        let output = run_where(&format!(r#"ulimit -n {limit}; exec "$@""#));
+        assert_says(&output, &["open files", "LimitNOFILE"]);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            !stderr.contains("does not accept the program") && !stderr.contains("without BTF"),
+            "{stderr}"
+        );
+    }
+}
+
 /// *Scenario*: no cgroup2 is mounted. `run` with a `cgroup` scope, and with workloads that are named by cgroup.
 /// *Guarantees*: the error says that cgroup2 is missing, and what to mount.
 fn without_cgroup2() {
@@ -173,6 +189,7 @@ fn main() -> ExitCode {
         without_privileges,
         without_one_capability,
         without_btf,
+        with_few_descriptors,
         without_cgroup2,
     ])
 }

@@ -83,7 +83,7 @@ struct Arrived {
 /// what every request has.
 fn arrived(sink: &HttpSink) -> Arrived {
     let Arrived { mut points, mut windows, mut logs, mut temporalities } = Arrived::default();
-    let mut differences = Differences::default();
+    let (mut differences, mut uids) = (Differences::default(), BTreeSet::new());
     for (path, body) in sink.bodies() {
         if path.ends_with("/v1/metrics") {
             let (mut flat, kinds) = otlp_json::points(&body);
@@ -96,7 +96,13 @@ fn arrived(sink: &HttpSink) -> Arrived {
             temporalities.extend(kinds);
             assert_identified(&body, "resourceMetrics", "scopeMetrics");
         } else {
-            logs.extend(otlp_json::logs(&body));
+            for (time, event, mut attributes) in otlp_json::logs(&body) {
+                // Only in OTLP: it identifies the log record.
+                let uid = attributes.remove("log.record.uid").unwrap();
+                assert!(uid.starts_with(&attributes["longwave.connection.id"]), "{uid}");
+                assert!(uids.insert(uid.clone()), "{uid} is there twice");
+                logs.insert((time, event, attributes));
+            }
             assert_identified(&body, "resourceLogs", "scopeLogs");
             for log in body["resourceLogs"][0]["scopeLogs"][0]["logRecords"].as_array().unwrap() {
                 assert!(

@@ -78,6 +78,7 @@ impl ClientConfig {
     pub(super) fn validate(&self, grpc: bool, problems: &mut Problems) {
         self.tls.validate(problems);
         validate_headers(&self.headers, grpc, problems);
+        DeliveryConfig::validate_timeout(self.timeout, problems);
         self.retry_on_failure.validate(problems);
         self.sending_queue.validate(problems);
     }

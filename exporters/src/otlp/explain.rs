@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::io;
 
-use longwave_pipeline::component::innermost;
+use longwave_pipeline::component::{descriptor_limit, innermost};
 use rustls::{AlertDescription, CertificateError};
 
 /// Returns one line: the endpoint, the failure, and the remedy if the cause is known.
@@ -57,8 +57,30 @@ fn likely_cause(tls: bool, error: &(dyn Error + 'static)) -> Option<String> {
 #[error("{0}")]
 pub(crate) struct Explained(pub String);
 
+/// The connection could not be opened, so that the server has not seen the request.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot connect")]
+pub(crate) struct ConnectFailed(#[source] pub io::Error);
+
+/// Returns whether the server may have received the request, because the connection had been opened.
+pub(crate) fn may_have_arrived(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.is::<ConnectFailed>() {
+            return false;
+        }
+        // `source` skips the error that an I/O error wraps.
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = wrapped.map(|inner| inner as &(dyn Error + 'static)).or_else(|| error.source());
+    }
+    true
+}
+
 fn explain_io(tls: bool, error: &io::Error) -> Option<String> {
     let remedy = remedy_for_close(tls);
+    if let Some(remedy) = descriptor_limit(error) {
+        return Some(format!("cannot open a socket: {error}: {remedy}"));
+    }
     Some(match error.kind() {
         io::ErrorKind::ConnectionRefused => {
             "connection refused: no process listens there (is the collector running?)".into()
@@ -76,7 +98,8 @@ fn explain_io(tls: bool, error: &io::Error) -> Option<String> {
         io::ErrorKind::PermissionDenied => {
             format!("this host forbids the connection: {error} (a local firewall rule?)")
         }
-        _ => return None,
+        // An error of the operating system says what it is. Others come from the protocol.
+        _ => return error.raw_os_error().map(|_| error.to_string()),
     })
 }
 
@@ -122,3 +145,6 @@ fn refused_certificate(error: &dyn std::fmt::Display) -> String {
         "the server refuses our certificate or requires one: {error} (see tls::cert_file and tls::key_file)"
     )
 }
+
+#[cfg(test)]
+mod tests;

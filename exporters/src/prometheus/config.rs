@@ -85,6 +85,11 @@ pub struct ResourceConversion {
     pub enabled: bool,
 }
 
+/// Longest `metric_expiration`. Series that have ended take memory until then.
+const MAX_EXPIRATION: GoDuration = GoDuration::from_secs(30 * 24 * 3600);
+/// Longest `final_scrape_timeout`. Until then a stop waits.
+const MAX_FINAL_SCRAPE: GoDuration = GoDuration::from_secs(3600);
+
 // === impl PrometheusConfig ===
 
 impl Default for PrometheusConfig {
@@ -128,6 +133,8 @@ impl ComponentConfig for PrometheusConfig {
         if self.metric_expiration.is_zero() {
             problems.at("metric_expiration", "must be positive, for example 5m");
         }
+        problems.at_most("metric_expiration", self.metric_expiration, MAX_EXPIRATION);
+        problems.at_most("final_scrape_timeout", self.final_scrape_timeout, MAX_FINAL_SCRAPE);
         if self.cluster_domain.is_empty() {
             problems.at("cluster_domain", "must be set, for example to cluster.local");
         }

@@ -69,9 +69,11 @@ impl Pusher for RecordFile {
         let Payload { bytes, items, .. } = payload.clone();
         let written =
             self.blocking(move |writer| writer.append(&bytes, items)).await.map_err(PushError::Fatal)?;
-        written
-            .map(|()| Pushed::default())
-            .map_err(|error| PushError::Retryable { message: error, after: None })
+        written.map(|()| Pushed::default()).map_err(|error| PushError::Retryable {
+            message: error,
+            after: None,
+            may_have_arrived: false,
+        })
     }
 
     async fn shutdown(&self) -> Result<(), ComponentError> {

@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde_json::Serializer;
 use serde_json::ser::Formatter;
 
-use crate::visible;
+use longwave_pipeline::component::visible;
 
 /// Appends the access-log object of a record.
 pub(super) fn log(record: &ConnectionRecord, out: &mut Vec<u8>) {

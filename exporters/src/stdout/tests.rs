@@ -10,7 +10,8 @@ use rustix::fs::{Mode, OFlags};
 use super::config::Format;
 use super::writer::Writer;
 use super::*;
-use crate::{units, visible};
+use crate::units;
+use longwave_pipeline::component::visible;
 use longwave_testing::golden;
 
 fn json_of(records: &[ConnectionRecord], window: Option<&Window>) -> String {

@@ -9,7 +9,8 @@ use longwave_pipeline::model::{
     Workload,
 };
 
-use crate::{units, visible};
+use crate::units;
+use longwave_pipeline::component::visible;
 
 /// Appends the line of a record.
 pub(super) fn log(record: &ConnectionRecord, out: &mut Vec<u8>) {

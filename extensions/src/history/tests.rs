@@ -20,6 +20,8 @@ fn recycled_address() {
     table.set(1, "new", at(25));
     let names = [9, 10, 19, 20, 24, 25, 99].map(|time| table.at(&1, at(time)).copied());
     assert_eq!(names, [None, Some("old"), Some("old"), None, None, Some("new"), Some("new")]);
+    let since = [9, 10, 19, 20, 24, 25, 99].map(|time| table.since(&1, at(time)).map(|since| since.0));
+    assert_eq!(since, [None, Some(10), Some(10), None, None, Some(25), Some(25)]);
 }
 
 /// *Scenario*: the new value of a key is reported before the end of the old one, whose end is reported late.

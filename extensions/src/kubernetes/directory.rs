@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
+use hashbrown::HashMap;
 use longwave_pipeline::component::{Answer, CgroupName, Directory};
 use longwave_pipeline::model::{Endpoint, Handle, Service, UnixNanos, Workload};
 
@@ -22,8 +23,12 @@ pub(super) struct KubernetesDirectory {
     version: AtomicU64,
     /// Number of times so far that a pod with an address got another name.
     renames: AtomicU64,
+    /// Containers of known pods that the node had not reported when they were first looked up, with the time of that record.
+    unreported: Mutex<HashMap<ContainerId, UnixNanos>>,
     /// Whether services are watched.
     with_services: bool,
+    /// Whether the pods of all nodes are watched.
+    with_all_pods: bool,
     stats: [Arc<ResourceStats>; 3],
 }
 
@@ -34,6 +39,9 @@ pub(super) struct ServiceTable(pub Arc<KubernetesDirectory>);
 /// Updates the endpoint slices of a [`KubernetesDirectory`].
 pub(super) struct SliceTable(pub Arc<KubernetesDirectory>);
 
+/// Largest number of containers in [`KubernetesDirectory::unreported`]. A full table is cleared.
+const MAX_UNREPORTED: usize = 4096;
+
 /// Longest delay of an update of a pod: its node reports to the API server, which reports to Longwave.
 const MAX_UPDATE_DELAY: Duration = Duration::from_secs(15);
 
@@ -43,6 +51,7 @@ impl KubernetesDirectory {
     pub fn new(
         selected: SelectedFields,
         with_services: bool,
+        with_all_pods: bool,
         stats: [Arc<ResourceStats>; 3],
         bounds: Bounds,
     ) -> Self {
@@ -51,7 +60,9 @@ impl KubernetesDirectory {
             services: RwLock::new(Services::new(bounds)),
             version: AtomicU64::new(0),
             renames: AtomicU64::new(0),
+            unreported: Mutex::default(),
             with_services,
+            with_all_pods,
             stats,
         }
     }
@@ -88,6 +99,17 @@ impl KubernetesDirectory {
         result
     }
 
+    /// Returns whether the node may still report the container of a record at `at`: it was unknown for a short time only. A sandbox, or a
+    /// container within a container, is never reported.
+    fn may_be_reported(&self, id: ContainerId, at: UnixNanos) -> bool {
+        let mut unreported = self.unreported.lock().unwrap_or_else(PoisonError::into_inner);
+        if unreported.len() >= MAX_UNREPORTED && !unreported.contains_key(&id) {
+            unreported.clear();
+        }
+        let first = unreported.entry(id).or_insert(at);
+        at.since(*first) < MAX_UPDATE_DELAY
+    }
+
     /// Returns the result for what is not in a table. It is pending while the first listing is expected, or if an object of this kind may
     /// exist (`near`) and its update may still arrive.
     fn absent<T>(&self, stats: &ResourceStats, near: impl FnOnce() -> bool, at: UnixNanos) -> Answer<T> {
@@ -118,17 +140,19 @@ impl Directory for KubernetesDirectory {
             return Answer::Unknown;
         }
         let pods = self.pods();
-        if let Some(workload) =
-            ContainerId::of_digits(cgroup.container_id).and_then(|id| pods.of_container(id))
-        {
+        let container = ContainerId::of_digits(cgroup.container_id);
+        if let Some(workload) = container.and_then(|id| pods.of_container(id)) {
             return Answer::Known(workload.clone());
         }
         // Falls back to the pod for its sandbox and for a container that the node has not reported yet.
-        let uid = Uid::parse(cgroup.pod_uid);
-        match uid.and_then(|uid| pods.of_uid(uid)) {
-            Some(workload) => Answer::Known(workload.clone()),
-            None => self.absent(&self.stats[0], || uid.is_some(), at),
-        }
+        let Some(uid) = Uid::parse(cgroup.pod_uid) else {
+            return self.absent(&self.stats[0], || false, at);
+        };
+        let Some(pod) = pods.of_uid(uid) else { return self.absent(&self.stats[0], || true, at) };
+        let Some(id) = container else { return Answer::Known(pod.clone()) };
+        let pod = pods.with_container_id(pod, cgroup.container_id);
+        let is_partial = pods.has_uid(uid) && self.may_be_reported(id, at);
+        if is_partial { Answer::Partial(pod) } else { Answer::Known(pod) }
     }
 
     fn workload_of_address(&self, end: Endpoint, at: UnixNanos) -> Answer<Handle<Workload>> {
@@ -147,10 +171,13 @@ impl Directory for KubernetesDirectory {
         if let Some(workload) = pods.of_node_port(address, port, at) {
             return Answer::Known(workload.clone());
         }
-        let pod = self.services().of_backend(address, port, at).map_or(0, |backing| backing.pod);
-        match pods.on_node(pod, at) {
-            Some(workload) => Answer::Known(workload.clone()),
-            None => Answer::Unknown,
+        // Or that slices declare as a port of exactly one pod.
+        let services = self.services();
+        let mut found =
+            services.of_backend(address, port, at).filter_map(|backend| pods.on_node(backend.pod, at));
+        match found.next() {
+            Some(workload) if found.all(|other| other == workload) => Answer::Known(workload.clone()),
+            _ => Answer::Unknown,
         }
     }
 
@@ -175,8 +202,25 @@ impl Directory for KubernetesDirectory {
         if !self.with_services {
             return Answer::Unknown;
         }
-        match self.services().of_backend(backend.address, backend.port, at) {
-            Some(backing) => Answer::Known(backing.service.clone()),
+        let Endpoint { address, port } = backend;
+        // The tables are locked in this order everywhere.
+        let (pods, services) = (self.pods(), self.services());
+        // A slice may be left by a service that is gone or is another one now, and may list an address that its pod does not have any more.
+        let is_target = |pod: u64| {
+            let unseen = self.with_all_pods && self.stats[0].is_synced();
+            pod != 0 && pods.had_address(pod, address, at).unwrap_or(!unseen)
+        };
+        let backings = services.of_backend(address, port, at).filter(|backing| is_target(backing.pod));
+        if let Some(service) = services.first(backings.map(|backing| &backing.service)) {
+            let is_checked = self.stats[0].is_synced() || !self.stats[0].is_expected();
+            return if is_checked { Answer::Known(service) } else { Answer::Pending };
+        }
+        match services.backend_since(address, port, at) {
+            // The services and pods that belong to a new slice may be reported later.
+            Some(since) => self.stats[..2].iter().fold(Answer::Unknown, |answer, stats| {
+                let is_new = || stats.last_contact().since(since) < MAX_UPDATE_DELAY;
+                answer.or_else(|| self.absent(stats, is_new, at))
+            }),
             None => self.absent(&self.stats[2], || false, at),
         }
     }

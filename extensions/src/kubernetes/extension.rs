@@ -49,7 +49,14 @@ impl KubernetesExtension {
             labels: keys(&config.labels, "label"),
             annotations: keys(&config.annotations, "annotation"),
         };
-        let directory = KubernetesDirectory::new(selected, config.services, stats.clone(), Bounds::default());
+        let with_all_pods = config.scope == Scope::Cluster;
+        let directory = KubernetesDirectory::new(
+            selected,
+            config.services,
+            with_all_pods,
+            stats.clone(),
+            Bounds::default(),
+        );
         Self {
             id: id.to_owned(),
             config: config.clone(),

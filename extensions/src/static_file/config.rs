@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 /// Shortest interval. Polling more often has no benefit.
 const MIN_INTERVAL: Duration = Duration::from_millis(10);
+/// Longest interval.
+const MAX_INTERVAL: GoDuration = GoDuration::from_secs(24 * 3600);
 
 /// `static: {file: /etc/longwave/names.yaml}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,5 +37,6 @@ impl ComponentConfig for StaticConfig {
         if self.reload_interval.get() < MIN_INTERVAL {
             problems.at("reload_interval", "must be at least 10ms (the default is 1s)");
         }
+        problems.at_most("reload_interval", self.reload_interval, MAX_INTERVAL);
     }
 }

@@ -49,7 +49,10 @@ pub struct Node {
     held: AtomicU64,
     queue_size: AtomicU64,
     queue_capacity: AtomicU64,
+    queue_bytes: AtomicU64,
+    queue_bytes_capacity: AtomicU64,
     retries: AtomicU64,
+    possible_duplicates: AtomicU64,
     dropped: Mutex<BTreeMap<DropReason, Dropped>>,
 }
 
@@ -167,19 +170,21 @@ impl Node {
         self.held.fetch_sub(items, Ordering::Relaxed);
     }
 
-    /// Counts a request that entered the sending queue.
-    pub(crate) fn add_queued(&self) {
-        self.queue_size.fetch_add(1, Ordering::Relaxed);
+    /// Sets what the sending queue contains: its size in the unit of its sizer, and its bytes.
+    pub(crate) fn set_queue_size(&self, size: u64, bytes: u64) {
+        self.queue_size.store(size, Ordering::Relaxed);
+        self.queue_bytes.store(bytes, Ordering::Relaxed);
     }
 
-    /// Counts a request that left the sending queue.
-    pub(crate) fn sub_queued(&self) {
-        self.queue_size.fetch_sub(1, Ordering::Relaxed);
+    /// Sets the capacity of the sending queue, in the unit of its sizer and in bytes.
+    pub(crate) fn set_queue_capacity(&self, size: u64, bytes: u64) {
+        self.queue_capacity.store(size, Ordering::Relaxed);
+        self.queue_bytes_capacity.store(bytes, Ordering::Relaxed);
     }
 
-    /// Sets the capacity of the sending queue, in requests.
-    pub(crate) fn set_queue_capacity(&self, requests: u64) {
-        self.queue_capacity.store(requests, Ordering::Relaxed);
+    /// Counts items that were delivered after an attempt whose result is unknown.
+    pub(crate) fn add_possible_duplicates(&self, items: u64) {
+        self.possible_duplicates.fetch_add(items, Ordering::Relaxed);
     }
 
     /// Counts a delivery attempt after the first.
@@ -187,14 +192,29 @@ impl Node {
         self.retries.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Returns the number of requests in the sending queue.
+    /// Returns the size of what waits in the sending queue or is being delivered from it, in the unit of its sizer.
     pub fn queue_size(&self) -> u64 {
         self.queue_size.load(Ordering::Relaxed)
     }
 
-    /// Returns the capacity of the sending queue, in requests.
+    /// Returns the capacity of the sending queue, in the unit of its sizer.
     pub fn queue_capacity(&self) -> u64 {
         self.queue_capacity.load(Ordering::Relaxed)
+    }
+
+    /// Returns the bytes of what waits in the sending queue or is being delivered from it.
+    pub fn queue_bytes(&self) -> u64 {
+        self.queue_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Returns the capacity of the sending queue in bytes.
+    pub fn queue_bytes_capacity(&self) -> u64 {
+        self.queue_bytes_capacity.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of items that were delivered after an attempt whose result is unknown. The server may have them twice.
+    pub fn possible_duplicates(&self) -> u64 {
+        self.possible_duplicates.load(Ordering::Relaxed)
     }
 
     /// Returns the number of delivery attempts after the first.
@@ -317,7 +337,10 @@ impl Accounting {
             held: AtomicU64::new(0),
             queue_size: AtomicU64::new(0),
             queue_capacity: AtomicU64::new(0),
+            queue_bytes: AtomicU64::new(0),
+            queue_bytes_capacity: AtomicU64::new(0),
             retries: AtomicU64::new(0),
+            possible_duplicates: AtomicU64::new(0),
             dropped: Mutex::new(reasons.collect()),
         });
         self.nodes.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&node));

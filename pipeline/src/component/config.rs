@@ -1,5 +1,7 @@
 //! [`ComponentConfig`]: the configuration of a component.
 
+use std::fmt;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -31,6 +33,13 @@ impl Problems {
     /// Reports a problem at `key`: a path below the component's section with `::` between its parts, or empty for the section itself.
     pub fn at(&mut self, key: impl Into<String>, message: impl Into<String>) {
         self.found.push((key.into(), message.into()));
+    }
+
+    /// Reports a number that is greater than `max`: larger ones need more memory or time than any host has, or make no difference.
+    pub fn at_most<T: PartialOrd + fmt::Display>(&mut self, key: &str, number: T, max: T) {
+        if number > max {
+            self.at(key, format!("{number} is too large: must be at most {max}"));
+        }
     }
 
     /// Reports names that occur more than once at `key`. The message calls the named things `what`, for example `level`.

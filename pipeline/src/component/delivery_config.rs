@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use longwave_config::GoDuration;
+use longwave_config::{ByteSize, GoDuration};
 use serde::{Deserialize, Serialize};
 
 use crate::component::backoff::Backoff;
@@ -47,10 +47,57 @@ pub struct QueueConfig {
     pub enabled: bool,
     /// Maximum number of concurrent deliveries. An exporter that keeps the order of windows delivers only one window's payloads concurrently.
     pub num_consumers: usize,
-    /// Maximum number of payloads in the queue.
-    pub queue_size: usize,
-    /// Whether the pipeline waits for room. Otherwise a payload without room is dropped and counted.
+    /// Unit of `queue_size`.
+    pub sizer: Sizer,
+    /// Maximum size of the payloads that wait or are being delivered.
+    pub queue_size: u64,
+    /// Maximum bytes of these payloads, whatever the sizer is. `None`: at most 64 MiB, and at most an eighth of the memory that the process may
+    /// use ([`memory_limit`](crate::component::host::memory_limit)). The Collector has no such limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_bytes: Option<ByteSize>,
+    /// Whether the pipeline waits for room. Otherwise the oldest payloads are dropped and counted.
     pub block_on_overflow: bool,
+    /// Whether the pipeline waits until the payloads of a batch have been delivered or dropped.
+    pub wait_for_result: bool,
+}
+
+/// What `queue_size` counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sizer {
+    /// Payloads.
+    #[default]
+    Requests,
+    /// Records or points.
+    Items,
+    /// Bytes of the payloads before compression.
+    Bytes,
+}
+
+/// Largest `num_consumers`. Each consumer is a task, and may have a request of up to 2 MiB in delivery.
+const MAX_CONSUMERS: usize = 1000;
+/// Largest `queue_size`, in any unit.
+const MAX_QUEUE_SIZE: u64 = 1_000_000_000_000;
+/// Largest `max_bytes`.
+const MAX_QUEUE_BYTES: ByteSize = ByteSize(1 << 40);
+/// Smallest `max_bytes`: twice a request of the usual size.
+const MIN_QUEUE_BYTES: ByteSize = ByteSize::mib(4);
+/// Value of `max_bytes` if the process may use much memory.
+const DEFAULT_QUEUE_BYTES: ByteSize = ByteSize::mib(64);
+/// Longest time limit of an attempt.
+const MAX_TIMEOUT: GoDuration = GoDuration::from_secs(3600);
+/// Longest interval, and longest time limit: 30 days.
+const MAX_TIME: GoDuration = GoDuration::from_secs(30 * 24 * 3600);
+/// Largest `multiplier`. With more, the second wait would be `max_interval` anyway.
+const MAX_MULTIPLIER: f64 = 1000.0;
+
+// === impl DeliveryConfig ===
+
+impl DeliveryConfig {
+    /// Reports an invalid `timeout`.
+    pub fn validate_timeout(timeout: GoDuration, problems: &mut Problems) {
+        problems.at_most("timeout", timeout, MAX_TIMEOUT);
+    }
 }
 
 // === impl RetryConfig ===
@@ -86,6 +133,15 @@ impl RetryConfig {
         }
         if self.multiplier < 1.0 || !self.multiplier.is_finite() {
             problems.at("retry_on_failure::multiplier", "must be at least 1, or the waits would shrink");
+        } else {
+            problems.at_most("retry_on_failure::multiplier", self.multiplier, MAX_MULTIPLIER);
+        }
+        for (key, time) in [
+            ("initial_interval", self.initial_interval),
+            ("max_interval", self.max_interval),
+            ("max_elapsed_time", self.max_elapsed_time),
+        ] {
+            problems.at_most(&format!("retry_on_failure::{key}"), time, MAX_TIME);
         }
         if self.enabled && self.initial_interval.is_zero() {
             problems.at(
@@ -107,7 +163,15 @@ impl RetryConfig {
 
 impl Default for QueueConfig {
     fn default() -> Self {
-        Self { enabled: true, num_consumers: 10, queue_size: 1000, block_on_overflow: false }
+        Self {
+            enabled: true,
+            num_consumers: 10,
+            sizer: Sizer::Requests,
+            queue_size: 1000,
+            max_bytes: None,
+            block_on_overflow: false,
+            wait_for_result: false,
+        }
     }
 }
 
@@ -117,11 +181,30 @@ impl QueueConfig {
         if self.enabled && self.num_consumers == 0 {
             problems.at("sending_queue::num_consumers", "must be positive");
         }
+        problems.at_most("sending_queue::num_consumers", self.num_consumers, MAX_CONSUMERS);
         if self.enabled && self.queue_size == 0 {
             problems.at(
                 "sending_queue::queue_size",
                 "must be positive; to send without a queue, set enabled: false",
             );
         }
+        problems.at_most("sending_queue::queue_size", self.queue_size, MAX_QUEUE_SIZE);
+        if self.max_bytes.is_some_and(|bytes| !(MIN_QUEUE_BYTES..=MAX_QUEUE_BYTES).contains(&bytes)) {
+            problems.at(
+                "sending_queue::max_bytes",
+                format!(
+                    "must be within {MIN_QUEUE_BYTES} (two requests of the usual size) and {MAX_QUEUE_BYTES}"
+                ),
+            );
+        }
+    }
+
+    /// Returns the effective `max_bytes`. `memory_limit` is the memory that the process may use, in bytes, if known.
+    pub(crate) fn max_bytes(&self, memory_limit: Option<u64>) -> u64 {
+        let share = memory_limit.map_or(DEFAULT_QUEUE_BYTES, |limit| ByteSize(limit / 8));
+        self.max_bytes.unwrap_or(share.clamp(MIN_QUEUE_BYTES, DEFAULT_QUEUE_BYTES)).get()
     }
 }
+
+#[cfg(test)]
+mod tests;

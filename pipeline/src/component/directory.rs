@@ -18,6 +18,9 @@ use crate::model::{Handle, Service, Workload};
 pub enum Answer<T> {
     /// The name is known.
     Known(T),
+    /// A part of the name is known (the pod, but not its container), and the rest is not known yet. Query again when
+    /// [`Directory::version`] has changed. If nothing can wait for the rest, use the part.
+    Partial(T),
     /// The name is not known yet. Query again when [`Directory::version`] has changed.
     Pending,
     /// The name is not known and not expected.
@@ -77,22 +80,22 @@ pub struct Directories {
 // === impl Answer ===
 
 impl<T> Answer<T> {
-    /// Returns the known name, if there is one.
+    /// Returns the name, as far as it is known.
     pub fn known(self) -> Option<T> {
         match self {
-            Self::Known(value) => Some(value),
+            Self::Known(value) | Self::Partial(value) => Some(value),
             Self::Pending | Self::Unknown => None,
         }
     }
 
-    /// Returns this answer if it is known, otherwise that of `next`. Pending if neither is known and at least one is pending.
+    /// Returns this answer if it is known, also in part, otherwise that of `next`. Pending if neither is known and at least one is pending.
     #[must_use]
     pub fn or_else(self, next: impl FnOnce() -> Self) -> Self {
         match self {
-            Self::Known(value) => Self::Known(value),
+            known @ (Self::Known(_) | Self::Partial(_)) => known,
             Self::Unknown => next(),
             Self::Pending => match next() {
-                Self::Known(value) => Self::Known(value),
+                known @ (Self::Known(_) | Self::Partial(_)) => known,
                 Self::Pending | Self::Unknown => Self::Pending,
             },
         }

@@ -20,7 +20,7 @@ pub struct Payload {
 pub struct Pushed {
     /// Number of items that the server rejected (OTLP partial success). They are dropped and not retried.
     pub rejected_items: u64,
-    /// Message of the server.
+    /// Message of the server, unchanged. With no rejected items it is a warning.
     pub message: Option<String>,
 }
 
@@ -34,6 +34,8 @@ pub enum PushError {
         message: String,
         /// Minimum wait before the next attempt, if the server requests one.
         after: Option<Duration>,
+        /// Whether the server may have accepted the payload nevertheless, because only its response is missing.
+        may_have_arrived: bool,
     },
     /// No attempt will succeed.
     #[error("{0}")]

@@ -101,6 +101,11 @@ pub trait Pusher: Send + Sync {
         Ok(())
     }
 
+    /// Returns the endpoint for messages, for example a URL. Empty if the id of the exporter says enough.
+    fn endpoint(&self) -> String {
+        String::new()
+    }
+
     /// Attempts to deliver a payload once. The caller applies the time limit.
     ///
     /// # Errors

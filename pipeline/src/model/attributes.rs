@@ -36,6 +36,7 @@ pub mod key {
     pub const OVERFLOW: &str = "otel.metric.overflow";
     pub const CLOSE_REASON: &str = "longwave.close.reason";
     pub const ERROR_TYPE: &str = "error.type";
+    pub const LOG_RECORD_UID: &str = "log.record.uid";
 }
 
 /// Value of an attribute, borrowed for a visitor.

@@ -1,5 +1,7 @@
 //! The attributes of a log record. All logs exporters use [`for_each_attribute`].
 
+use std::fmt;
+
 use crate::model::attributes::{AttributeValue, FlowView, for_each_of_flow, key};
 use crate::model::record::{ConnectionRecord, End, Totals};
 use crate::model::time::seconds;
@@ -53,6 +55,18 @@ pub fn for_each_attribute(record: &ConnectionRecord, visit: &mut dyn FnMut(&str,
         Some(End::Closed(reason)) => visit(key::CLOSE_REASON, AttributeValue::Str(reason.as_str())),
         Some(End::Failed(reason)) => visit(key::ERROR_TYPE, AttributeValue::Text(&reason)),
         None => {}
+    }
+}
+
+/// Identifies a log record: the connection, the event and the time. The same record has the same id in every attempt and in every replay, so
+/// that a backend can drop the second copy of a record whose response was lost.
+#[derive(Clone, Copy, Debug)]
+pub struct LogRecordUid<'a>(pub &'a ConnectionRecord);
+
+impl fmt::Display for LogRecordUid<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let record = self.0;
+        write!(f, "{}-{}-{:x}", record.id, record.event.as_str(), record.observed.0)
     }
 }
 

@@ -20,7 +20,7 @@ pub use attributes::{AttributeValue, key};
 pub use batch::{Batch, PassEnd};
 pub use histogram::{CONNECTION_DURATION_BOUNDS, Histogram, ROUND_TRIP_BOUNDS};
 pub use level::Level;
-pub use log_record::for_each_attribute;
+pub use log_record::{LogRecordUid, for_each_attribute};
 pub use names::{Handle, Interner, Label, LabelKey, Service, UNKNOWN, Workload};
 pub use record::{
     CloseReason, ConnectionId, ConnectionRecord, End, Endpoint, Event, FailReason, Gauges, Names, Owner,

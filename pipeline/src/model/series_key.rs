@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::model::attributes::{AttributeValue, FlowView, WorkloadView, for_each_of_flow, key};
 use crate::model::level::Level;
-use crate::model::names::{Label, Service, UNKNOWN, Workload};
-use crate::model::record::{ConnectionId, ConnectionRecord, Endpoint, Reporter, Role};
+use crate::model::names::{Handle, Label, Service, UNKNOWN, Workload};
+use crate::model::record::{ConnectionId, ConnectionRecord, Endpoint, Names, Reporter, Role};
 use crate::model::time::UnixNanos;
 
 /// Key of a series within its level. Two keys are equal if and only if their attributes are.
@@ -92,20 +92,15 @@ const _: () = assert!(size_of::<SeriesKey>() == 168);
 impl SeriesKey {
     /// Returns the key of the record's series at `level`. `detail` applies to level `workload`.
     pub fn of_record(level: Level, record: &ConnectionRecord, detail: Detail) -> Self {
-        let detail = match level {
-            Level::Service => None,
-            Level::Workload => Some(detail),
-            Level::Connection => Some(Detail { pod: true, node: true, container: true }),
-        };
-        let workload = |workload| WorkloadKey::new(workload, detail);
-        let destination = || workload(record.destination_workload().map(|handle| &**handle));
-        Self::Flow(FlowKey {
-            reporter: record.role.reporter(),
-            source: workload(record.source_workload().map(|handle| &**handle)),
-            service: record.names.service.as_deref().map(service).unwrap_or_default(),
-            destination: (level != Level::Service).then(destination),
-            connection: (level == Level::Connection).then(|| Box::new(ConnectionKey::of_record(record))),
-        })
+        let mut flow = FlowKey::of_names(level, record.role, &record.names, detail);
+        flow.connection = (level == Level::Connection).then(|| Box::new(ConnectionKey::of_record(record)));
+        Self::Flow(flow)
+    }
+
+    /// Returns the key of the series of level `service` or `workload` for connections with these names. `detail` applies to level
+    /// `workload`.
+    pub fn of_names(level: Level, role: Role, names: &Names, detail: Detail) -> Self {
+        Self::Flow(FlowKey::of_names(level, role, names, detail))
     }
 
     /// Visits the series' attributes, in the order of the output.
@@ -128,6 +123,25 @@ impl SeriesKey {
 // === impl FlowKey ===
 
 impl FlowKey {
+    /// Returns the key without a connection.
+    fn of_names(level: Level, role: Role, names: &Names, detail: Detail) -> Self {
+        let detail = match level {
+            Level::Service => None,
+            Level::Workload => Some(detail),
+            Level::Connection => Some(Detail { pod: true, node: true, container: true }),
+        };
+        let workload = |handle: &Option<Handle<Workload>>| WorkloadKey::new(handle.as_deref(), detail);
+        let (source, destination) =
+            if role.local_is_source() { (&names.local, &names.peer) } else { (&names.peer, &names.local) };
+        Self {
+            reporter: role.reporter(),
+            source: workload(source),
+            service: names.service.as_deref().map(service).unwrap_or_default(),
+            destination: (level != Level::Service).then(|| workload(destination)),
+            connection: None,
+        }
+    }
+
     fn view(&self) -> FlowView<'_> {
         FlowView {
             reporter: self.reporter,

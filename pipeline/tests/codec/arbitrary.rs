@@ -19,7 +19,7 @@ pub fn record() -> impl Strategy<Value = ConnectionRecord> {
     let identity = (any::<(u32, u32, u64, u64)>(), kind(), any::<[bool; 5]>(), any::<u16>(), end());
     let ends = (endpoint(), endpoint(), owner(), names());
     let values = (
-        any::<[u64; 3]>(),
+        any::<[u64; 4]>(),
         any::<[u64; 14]>(),
         prop::array::uniform4(optional()),
         any::<([u64; 4], u32, u32)>(),
@@ -27,7 +27,7 @@ pub fn record() -> impl Strategy<Value = ConnectionRecord> {
     (identity, ends, values).prop_map(|(identity, ends, values)| {
         let ((boot, netns, cookie, generation), (event, role, state), flags, errno, end) = identity;
         let (local, peer, owner, names) = ends;
-        let ([opened, observed, tick], counts, times, (levels, cwnd, mss)) = values;
+        let ([opened, observed, tick, age], counts, times, (levels, cwnd, mss)) = values;
         let [first, exact, ipv6_socket, start_known, acked] = flags;
         ConnectionRecord {
             id: ConnectionId { boot, netns, cookie, generation },
@@ -44,6 +44,7 @@ pub fn record() -> impl Strategy<Value = ConnectionRecord> {
             owner,
             opened: UnixNanos(opened),
             connect_duration: times[0],
+            age,
             observed: UnixNanos(observed),
             tick: UnixNanos(tick),
             totals: totals(&counts[..7]),

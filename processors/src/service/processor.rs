@@ -174,7 +174,7 @@ impl Connection {
     fn settle(&mut self, answer: Answer<Handle<Service>>, tally: &mut Tally) {
         self.service = match answer {
             Answer::Pending => return,
-            Answer::Known(service) => Some(service),
+            Answer::Known(service) | Answer::Partial(service) => Some(service),
             Answer::Unknown => None,
         };
         self.is_settled = true;

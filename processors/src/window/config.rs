@@ -54,6 +54,12 @@ pub enum WorkloadAttribute {
 
 /// Minimum of `interval`. Shorter windows would be empty between two passes.
 const MIN_INTERVAL: Duration = Duration::from_millis(1);
+/// Maximum of `interval`. A window is in memory until it ends.
+const MAX_INTERVAL: GoDuration = GoDuration::from_secs(24 * 3600);
+/// Maximum of `min_age`.
+const MAX_AGE: GoDuration = GoDuration::from_secs(30 * 24 * 3600);
+/// Maximum of `max_series`. So many series take several gigabytes. 0 turns the limit off.
+const MAX_SERIES: u32 = 10_000_000;
 
 // === impl WindowConfig ===
 
@@ -78,6 +84,9 @@ impl ComponentConfig for WindowConfig {
             );
             problems.at("interval", text);
         }
+        problems.at_most("interval", self.interval, MAX_INTERVAL);
+        problems.at_most("min_age", self.min_age, MAX_AGE);
+        problems.at_most("max_series", self.max_series, MAX_SERIES);
         if self.levels.is_empty() {
             let text = "must name at least one level, or there is nothing to export (valid values: [service workload connection])";
             problems.at("levels", text);

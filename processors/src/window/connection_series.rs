@@ -52,6 +52,8 @@ struct OpenSeries {
     created: UnixNanos,
     /// Whether the connection closed or has another series now, so that this is the series' last window.
     ended: bool,
+    /// Index of the series that the connection had at the start of the window, if that is another one; otherwise [`NO_SERIES`].
+    former: u32,
     measures: Measures,
 }
 
@@ -105,7 +107,8 @@ impl ConnectionSeries {
             }
             let young = std::mem::take(young);
             self.entries.remove(index);
-            let index = self.create(record, young.into_measures(), now, tally);
+            let key = SeriesKey::of_record(Level::Connection, record, Detail::default());
+            let index = self.create(key, young.into_measures(), NO_SERIES, now, tally);
             self.add_to(index, record, events, window);
             return index;
         }
@@ -125,7 +128,10 @@ impl ConnectionSeries {
         }
     }
 
-    /// Ends the series and creates one with the record's names. Returns the connection's index.
+    /// Moves the connection to a series with the record's names. Returns its index.
+    ///
+    /// The former series ends. A series that began in this window gets the new names instead, so that a connection has at most two series
+    /// in a window. If it gets the names of the former series, that one continues.
     pub fn rename(
         &mut self,
         index: u32,
@@ -133,11 +139,25 @@ impl ConnectionSeries {
         now: UnixNanos,
         tally: &mut Tally,
     ) -> u32 {
-        if !matches!(self.entries.get(index), Some(ConnectionEntry::Series(_))) {
+        let Some(ConnectionEntry::Series(series)) = self.entries.get_mut(index) else { return index };
+        let key = SeriesKey::of_record(Level::Connection, record, Detail::default());
+        if *series.key == key {
             return index;
         }
-        self.leave(index);
-        self.create(record, Measures::default(), now, tally)
+        if series.created < now {
+            series.ended = true;
+            return self.create(key, Measures::default(), index, now, tally);
+        }
+        let former = series.former;
+        if let Some(ConnectionEntry::Series(entry)) = self.entries.get(former)
+            && *entry.key == key
+        {
+            return self.return_to(former, index);
+        }
+        if let Some(ConnectionEntry::Series(series)) = self.entries.get_mut(index) {
+            series.key = Arc::new(key);
+        }
+        index
     }
 
     /// Removes a closed connection.
@@ -162,6 +182,7 @@ impl ConnectionSeries {
         entries.retain(|_, entry| {
             let ConnectionEntry::Series(open) = entry else { return true };
             let ended = open.ended;
+            open.former = NO_SERIES;
             into.push(open.export(u64::from(!ended), ended));
             *series -= usize::from(ended);
             !ended
@@ -177,20 +198,32 @@ impl ConnectionSeries {
     }
 
     fn is_old_enough(&self, record: &ConnectionRecord) -> bool {
-        !record.start_known || record.observed.0.saturating_sub(record.opened.0) >= self.min_age
+        !record.start_known || record.age >= self.min_age
+    }
+
+    /// Continues the series at `former` instead of the one at `index`, which began in this window. Returns `former`.
+    fn return_to(&mut self, former: u32, index: u32) -> u32 {
+        if let Some(ConnectionEntry::Series(left)) = self.entries.remove(index) {
+            self.series -= 1;
+            if let Some(ConnectionEntry::Series(series)) = self.entries.get_mut(former) {
+                series.ended = false;
+                series.measures.merge(&left.measures);
+            }
+        }
+        former
     }
 
     fn create(
         &mut self,
-        record: &ConnectionRecord,
+        key: SeriesKey,
         measures: Measures,
+        former: u32,
         now: UnixNanos,
         tally: &mut Tally,
     ) -> u32 {
         if self.series < self.max {
             self.series += 1;
-            let key = Arc::new(SeriesKey::of_record(Level::Connection, record, Detail::default()));
-            let series = OpenSeries { key, created: now, ended: false, measures };
+            let series = OpenSeries { key: Arc::new(key), created: now, ended: false, former, measures };
             return self.entries.insert(ConnectionEntry::Series(Box::new(series)));
         }
         tally.overflowed[Level::Connection as usize] += 1;
@@ -266,6 +299,7 @@ impl OverflowSeries {
             key: Arc::new(SeriesKey::Overflow),
             created: now,
             ended: false,
+            former: NO_SERIES,
             measures: Measures::default(),
         };
         Self { series, connections: 0, last_used: 0 }

@@ -9,9 +9,11 @@ use longwave_pipeline::model::{
 
 use super::config::WindowConfig;
 use super::connection_series::{ConnectionSeries, NO_SERIES};
+use super::new_connection::NewConnection;
 use super::series_pairs::SeriesPairs;
 use super::telemetry::Tally;
-use crate::connection_map::{ConnectionMap, Identified, STRIDE};
+use crate::connection_map::{ConnectionMap, Identified, NO_INDEX, STRIDE};
+use crate::slab::Slab;
 
 /// Nanoseconds without a record after which a connection expires. Its close was dropped, and is counted by the stage that dropped it.
 const SILENT_NANOS: u64 = 600_000_000_000;
@@ -32,7 +34,7 @@ pub(super) struct Connections {
 struct Connection {
     id: ConnectionId,
     names: Names,
-    /// Index of its [`SeriesPairs`] entry.
+    /// Index of its [`SeriesPairs`] entry, or of its [`NewConnection`] if `is_new`; [`NO_PAIR`] before its first record is added.
     pair: u32,
     /// Index of its [`ConnectionSeries`] entry, or [`NO_SERIES`].
     own: u32,
@@ -40,15 +42,22 @@ struct Connection {
     last_window: u32,
     role: Role,
     established: bool,
+    /// Whether it was opened in the open window.
+    is_new: bool,
     /// Whether a round trip was sampled in window `last_window`.
     sampled: bool,
 }
 
 const _: () = assert!(size_of::<Option<Connection>>() <= 64);
 
+/// Used instead of the index of a pair.
+const NO_PAIR: u32 = u32::MAX;
+
 /// The sums of the open window.
 struct WindowSums {
     pairs: SeriesPairs,
+    /// The connections that were opened in this window and are open.
+    new: Slab<NewConnection>,
     /// Level `connection`, if it is configured.
     own: Option<ConnectionSeries>,
     tally: Tally,
@@ -91,7 +100,15 @@ impl Connections {
         let silent = SILENT_WINDOWS.max(SILENT_NANOS / interval);
         Self {
             map: ConnectionMap::default(),
-            sums: WindowSums { pairs, own, tally: Tally::default(), window: 1, start, first_start: start },
+            sums: WindowSums {
+                pairs,
+                new: Slab::default(),
+                own,
+                tally: Tally::default(),
+                window: 1,
+                start,
+                first_start: start,
+            },
             silent_windows: u32::try_from(silent).unwrap_or(u32::MAX / 2),
         }
     }
@@ -108,19 +125,23 @@ impl Connections {
         let Self { map, sums, .. } = self;
         let index = map.confirm(index, record.id);
         let Some((index, connection)) = index.and_then(|index| Some((index, map.get_mut(index)?))) else {
-            let mut connection = sums.join(record);
-            sums.add(&mut connection, record);
+            let mut connection = sums.begin(record);
+            sums.add(&mut connection, record, NO_INDEX);
             if record.event.is_end() {
                 sums.leave(&connection);
             } else {
-                map.insert(connection);
+                let new = connection.is_new.then_some(connection.pair);
+                let index = map.insert(connection);
+                if let Some(new) = new.and_then(|new| sums.new.get_mut(new)) {
+                    new.index = index;
+                }
             }
             return;
         };
         if connection.role != record.role || connection.names != record.names {
             sums.rename(connection, record);
         }
-        sums.add(connection, record);
+        sums.add(connection, record, index);
         if record.event.is_end()
             && let Some(connection) = map.remove(index)
         {
@@ -133,7 +154,12 @@ impl Connections {
         if self.sums.window.is_multiple_of(SWEEP_EVERY) {
             self.expire();
         }
-        let sums = &mut self.sums;
+        let Self { map, sums, .. } = self;
+        for new in std::mem::take(&mut sums.new).into_values() {
+            if let Some(connection) = map.get_mut(new.index) {
+                sums.settle(connection, &new);
+            }
+        }
         let mut series = Vec::new();
         let [service, workload] = sums.pairs.close(sums.window, &mut series);
         let connection = sums.own.as_mut().map_or(0, |own| own.close(sums.window, &mut series));
@@ -190,60 +216,81 @@ impl Identified for Connection {
 // === impl WindowSums ===
 
 impl WindowSums {
-    /// Creates the state of a new connection.
-    fn join(&mut self, record: &ConnectionRecord) -> Connection {
+    /// Creates the state of a connection that is not known yet.
+    fn begin(&mut self, record: &ConnectionRecord) -> Connection {
         Connection {
             id: record.id,
             names: record.names.clone(),
-            pair: self.pairs.join(record, self.window, self.start, &mut self.tally),
+            pair: NO_PAIR,
             own: self.own.as_mut().map_or(NO_SERIES, ConnectionSeries::join),
             last_window: self.window.wrapping_sub(1),
             role: record.role,
             established: false,
+            is_new: false,
             sampled: false,
         }
     }
 
-    /// Moves the connection to the pair of the record's names and role. Names change when metadata arrives late, and the role when it
-    /// becomes known.
-    #[cold]
-    fn rename(&mut self, connection: &mut Connection, record: &ConnectionRecord) {
-        let pair = self.pairs.join(record, self.window, self.start, &mut self.tally);
-        self.pairs.leave(connection.pair, connection.established);
+    /// Adds the connection to the pair of its names and role.
+    fn join(&mut self, connection: &mut Connection) {
+        let Connection { names, role, .. } = &*connection;
+        connection.pair = self.pairs.join(names, *role, self.window, self.start, &mut self.tally);
         if connection.established {
-            self.pairs.activate(pair);
+            self.pairs.activate(connection.pair);
         }
-        if let Some(own) = &mut self.own {
-            connection.own = own.rename(connection.own, record, self.start, &mut self.tally);
-        }
-        connection.pair = pair;
-        connection.role = record.role;
-        connection.names = record.names.clone();
     }
 
+    /// Adds a connection that was opened in this window to the pair of its names, with the sums of its records so far.
+    fn settle(&mut self, connection: &mut Connection, new: &NewConnection) {
+        connection.is_new = false;
+        self.join(connection);
+        self.pairs.add_new(connection.pair, new, self.window);
+    }
+
+    /// Gives the connection the record's names and role, and moves it to the pair of these. Names change when metadata arrives late, and
+    /// the role when it becomes known.
+    #[cold]
+    fn rename(&mut self, connection: &mut Connection, record: &ConnectionRecord) {
+        let (pair, own) = (connection.pair, connection.own);
+        connection.role = record.role;
+        connection.names = record.names.clone();
+        if !connection.is_new {
+            self.join(connection);
+            self.pairs.leave(pair, connection.established);
+        }
+        if let Some(series) = &mut self.own {
+            connection.own = series.rename(own, record, self.start, &mut self.tally);
+        }
+        let has_moved = connection.pair != pair || connection.own != own;
+        self.tally.moved += u64::from(has_moved && connection.established);
+    }
+
+    /// Adds a record. `index` is that of the connection.
     #[inline]
-    fn add(&mut self, connection: &mut Connection, record: &ConnectionRecord) {
-        if connection.last_window != self.window {
-            connection.last_window = self.window;
-            connection.sampled = false;
-        }
-        let mut events = RecordEvents::default();
-        if record.acked && !connection.sampled && record.round_trip.smoothed.is_some() {
-            connection.sampled = true;
-            events.rtt = record.round_trip.smoothed;
-        }
-        if !connection.established && is_established(record) {
-            connection.established = true;
+    fn add(&mut self, connection: &mut Connection, record: &ConnectionRecord, index: u32) {
+        let was_established = connection.established;
+        let events = self.events(connection, record);
+        let is_end = record.event.is_end();
+        if events.opened && !is_end {
+            self.pairs.leave(connection.pair, was_established);
+            connection.pair = self.new.insert(NewConnection::new(index));
+            connection.is_new = true;
+        } else if connection.is_new && is_end {
+            if let Some(new) = self.new.remove(connection.pair) {
+                self.settle(connection, &new);
+            }
+        } else if connection.pair == NO_PAIR {
+            self.join(connection);
+        } else if connection.established && !was_established {
             self.pairs.activate(connection.pair);
-            events.opened = record.start_known
-                && (record.first || record.event == Event::Open || record.opened >= self.first_start);
-            events.connect = record.connect_duration.filter(|_| events.opened);
         }
-        if record.event.is_end() {
-            events.end = Some(end_of(record, connection.established));
-            events.duration = record.duration().filter(|_| connection.established).map(|d| d.as_secs_f64());
+        if connection.is_new {
+            if let Some(new) = self.new.get_mut(connection.pair) {
+                new.add(record, &events);
+            }
+        } else {
+            self.pairs.add(connection.pair, record, &events, self.window);
         }
-        self.pairs.add(connection.pair, record, &events, self.window);
         if let Some(own) = &mut self.own {
             connection.own = own.add(
                 connection.own,
@@ -255,6 +302,31 @@ impl WindowSums {
                 &mut self.tally,
             );
         }
+    }
+
+    /// Returns what the record reports in addition to its deltas, and stores it with the connection.
+    #[inline]
+    fn events(&self, connection: &mut Connection, record: &ConnectionRecord) -> RecordEvents {
+        if connection.last_window != self.window {
+            connection.last_window = self.window;
+            connection.sampled = false;
+        }
+        let mut events = RecordEvents::default();
+        if record.acked && !connection.sampled && record.round_trip.smoothed.is_some() {
+            connection.sampled = true;
+            events.rtt = record.round_trip.smoothed;
+        }
+        if !connection.established && is_established(record) {
+            connection.established = true;
+            events.opened = record.start_known
+                && (record.first || record.event == Event::Open || record.opened >= self.first_start);
+            events.connect = record.connect_duration.filter(|_| events.opened);
+        }
+        if record.event.is_end() {
+            events.end = Some(end_of(record, connection.established));
+            events.duration = record.duration().filter(|_| connection.established).map(|d| d.as_secs_f64());
+        }
+        events
     }
 
     /// Removes a closed connection.

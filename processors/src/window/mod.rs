@@ -22,6 +22,7 @@ mod connection_series;
 mod connections;
 mod early_records;
 mod level_table;
+mod new_connection;
 mod processor;
 mod series_pairs;
 mod telemetry;

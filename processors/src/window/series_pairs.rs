@@ -2,11 +2,12 @@
 
 use hashbrown::HashMap;
 use longwave_pipeline::model::{
-    ConnectionRecord, Detail, Level, Measures, Names, Series, SeriesKey, UnixNanos,
+    ConnectionRecord, Detail, Level, Measures, Names, Role, Series, SeriesKey, UnixNanos,
 };
 
 use super::connections::RecordEvents;
 use super::level_table::{LevelTable, SeriesSlot};
+use super::new_connection::NewConnection;
 use super::telemetry::Tally;
 use crate::slab::Slab;
 
@@ -75,15 +76,15 @@ impl SeriesPairs {
         }
     }
 
-    /// Adds the record's connection to the pair of its names. Returns the pair's index. `now` is the start of the window.
-    pub fn join(&mut self, record: &ConnectionRecord, window: u32, now: UnixNanos, tally: &mut Tally) -> u32 {
-        let key = NamesKey::of(record);
+    /// Adds a connection to the pair of its names. Returns the pair's index. `now` is the start of the window.
+    pub fn join(&mut self, names: &Names, role: Role, window: u32, now: UnixNanos, tally: &mut Tally) -> u32 {
+        let key = NamesKey::of(names, role);
         let index = match self.by_names.get_mut(&key) {
             Some(cached) => {
                 cached.last_used = window;
                 cached.pair
             }
-            None => self.find_or_create(key, record, window, now),
+            None => self.find_or_create(key, names, role, window, now),
         };
         if let Some(pair) = self.pairs.get_mut(index) {
             pair.connections += 1;
@@ -118,6 +119,15 @@ impl SeriesPairs {
         pair.measures.totals.add(&record.delta);
         pair.min_rtt = pair.min_rtt.min(record.round_trip.minimum.map_or(u64::MAX, |nanos| nanos.get()));
         events.count_in(&mut pair.measures);
+    }
+
+    /// Adds the sums of a connection that was opened in this window.
+    pub fn add_new(&mut self, index: u32, new: &NewConnection, window: u32) {
+        let Some(pair) = self.pairs.get_mut(index) else { return };
+        pair.last_used = window;
+        pair.measures.totals.add(&new.totals);
+        pair.min_rtt = pair.min_rtt.min(new.min_rtt);
+        new.events().count_in(&mut pair.measures);
     }
 
     /// Adds events without a record. Used for a connection that expires.
@@ -163,13 +173,14 @@ impl SeriesPairs {
     fn find_or_create(
         &mut self,
         key: NamesKey,
-        record: &ConnectionRecord,
+        names: &Names,
+        role: Role,
         window: u32,
         now: UnixNanos,
     ) -> u32 {
         let detail = self.detail;
         let slot = |table: &mut Option<LevelTable>, level| match table {
-            Some(table) => table.find_or_create(SeriesKey::of_record(level, record, detail), now),
+            Some(table) => table.find_or_create(SeriesKey::of_names(level, role, names, detail), now),
             None => SeriesSlot { index: NO_SERIES, folded: false },
         };
         let service = slot(&mut self.service, Level::Service);
@@ -180,7 +191,7 @@ impl SeriesPairs {
             .entry((service.index, workload.index))
             .or_insert_with(|| pairs.insert(SeriesPair::new(service, workload, window)));
         if self.by_names.len() < MAX_CACHED_NAMES {
-            let cached = CachedPair { pair, last_used: window, _names: record.names.clone() };
+            let cached = CachedPair { pair, last_used: window, _names: names.clone() };
             self.by_names.insert(key, cached);
         }
         pair
@@ -237,13 +248,13 @@ fn clear(measures: &mut Measures) {
 // === impl NamesKey ===
 
 impl NamesKey {
-    fn of(record: &ConnectionRecord) -> Self {
-        let Names { local, peer, service } = &record.names;
+    fn of(names: &Names, role: Role) -> Self {
+        let Names { local, peer, service } = names;
         let names = [
             local.as_ref().map_or(0, |handle| handle.address()),
             peer.as_ref().map_or(0, |handle| handle.address()),
             service.as_ref().map_or(0, |handle| handle.address()),
         ];
-        Self { names, local_is_source: record.role.local_is_source() }
+        Self { names, local_is_source: role.local_is_source() }
     }
 }

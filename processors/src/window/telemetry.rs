@@ -11,6 +11,7 @@ pub(super) struct Telemetry {
     late: Counter<u64>,
     early: Counter<u64>,
     overflowed: Counter<u64>,
+    moved: Counter<u64>,
     expired: Counter<u64>,
     series: Gauge<u64>,
     connections: Gauge<u64>,
@@ -27,6 +28,8 @@ pub(super) struct Tally {
     pub early: u64,
     /// Connections that were added to an overflow series, by level.
     pub overflowed: [u64; 3],
+    /// Established connections that moved to another series, because their names or role changed.
+    pub moved: u64,
     /// Connections that expired, because they had no record for a long time.
     pub expired: u64,
 }
@@ -57,6 +60,11 @@ impl Telemetry {
                 "{connection}",
                 "Connections whose series would exceed max_series. They were added to the level's overflow series.",
             ),
+            moved: counter(
+                "longwave_processor_window_moved_connections",
+                "{connection}",
+                "Open connections that moved to another series, because their names or role changed.",
+            ),
             expired: counter(
                 "longwave_processor_window_expired_connections",
                 "{connection}",
@@ -81,7 +89,7 @@ impl Telemetry {
 
     /// Makes every series exist before its first event.
     fn begin_at_zero(&self) {
-        for counter in [&self.late, &self.early, &self.expired] {
+        for counter in [&self.late, &self.early, &self.moved, &self.expired] {
             counter.add(0, &self.own);
         }
         self.by_level.iter().for_each(|attributes| self.overflowed.add(0, attributes));
@@ -90,9 +98,12 @@ impl Telemetry {
 
     /// Records the counts of a window that was closed.
     pub fn record_window(&self, tally: &Tally, series: [u64; 3], connections: u64) {
-        for (counter, count) in
-            [(&self.late, tally.late), (&self.early, tally.early), (&self.expired, tally.expired)]
-        {
+        for (counter, count) in [
+            (&self.late, tally.late),
+            (&self.early, tally.early),
+            (&self.moved, tally.moved),
+            (&self.expired, tally.expired),
+        ] {
             if count > 0 {
                 counter.add(count, &self.own);
             }

@@ -145,7 +145,8 @@ impl Sources {
         };
         match result {
             Some(CgroupResult::Found(cgroup)) => {
-                if cgroup.version != *version {
+                // A pending answer is settled by the time of the record, too.
+                if cgroup.version != *version || cgroup.found.is_pending() {
                     cgroup.resolve(list, names, record.observed);
                     cgroup.version = *version;
                 }
@@ -268,10 +269,7 @@ impl Cgroup {
                 break;
             }
         }
-        // A name is kept when the directory no longer has it, because the cgroup is still the same.
-        if found.name.is_some() && found.rank <= self.found.rank || self.found.name.is_none() {
-            self.found = found;
-        }
+        self.found.update(found);
     }
 }
 

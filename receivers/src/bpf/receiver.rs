@@ -24,7 +24,7 @@ use super::config::Config;
 use super::kernel::{Kernel, SeedReport};
 use super::sink::Pipelines;
 use super::telemetry::Stats;
-use super::timeline::{Reading, Timeline};
+use super::timeline::{Reading, SystemClock, Timeline};
 use super::tracker::{Rules, Tracker};
 use super::worker::Worker;
 
@@ -89,7 +89,7 @@ impl BpfReceiver {
         let sink = Pipelines::new(output, executor, interval / 4);
         let (tracker, timeline) = (Tracker::new(rules, sink), Timeline::new(interval, Reading::now()));
         let progress = self.context.health.receiver(id, interval);
-        let worker = Worker::new(kernel, tracker, timeline, stats, progress);
+        let worker = Worker::new(kernel, tracker, timeline, SystemClock, stats, progress);
         // If the receiving side is gone, `stop` is readable too.
         let _ = ready.send(());
         worker.run(stop.as_fd()).map(Pipelines::into_output).map_err(|error| failed(error.into()))

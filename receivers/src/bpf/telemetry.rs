@@ -32,6 +32,10 @@ pub struct Snapshot {
     pub programs: Vec<ProgramStatistics>,
     /// Events that user space discarded.
     pub discards: Discards,
+    /// How often the wall clock was set forward and back.
+    pub clock_steps: [u64; 2],
+    /// How far the ends of windows are ahead of the wall clock.
+    pub window_lead: Duration,
     /// Walks for older connections that failed or that the kernel refused.
     pub seed_failures: u64,
 }
@@ -89,6 +93,22 @@ impl Stats {
             "{walk}",
             "Walks for connections older than Longwave that failed or that the kernel refused.",
             |stats| stats.snapshot().seed_failures,
+        );
+        stats.counter_by(
+            "longwave_receiver_clock_steps",
+            "{step}",
+            "Steps of the wall clock by at least a millisecond, by direction.",
+            "direction",
+            |stats| {
+                let [forward, back] = stats.snapshot().clock_steps;
+                [("forward", forward), ("back", back)]
+            },
+        );
+        stats.gauge(
+            "longwave_receiver_window_lead",
+            "s",
+            "Time by which the ends of windows are ahead of the wall clock, because it was set back.",
+            |stats| stats.snapshot().window_lead.as_secs_f64(),
         );
         stats.counter_by(
             "longwave_receiver_kernel_lost_records",

@@ -1,35 +1,40 @@
-//! Schedules ticks, aligned to the wall clock, and converts the monotonic time of the kernel's events to the epoch.
+//! Schedules ticks, and converts the monotonic time of the kernel's events to the epoch. Follows the wall clock when it is set.
 //!
-//! Epoch = monotonic + offset. When the wall clock is set forward, the offset follows after the next pass. When it is set back, the offset
-//! follows by at most a tenth of the interval per pass. So ticks never repeat or go back, and passes are never far apart.
+//! There are two offsets from the monotonic clock to the epoch:
+//! - That of records follows the wall clock as soon as a step is noticed, in both directions.
+//! - That of ticks follows after the next pass. Ticks never repeat or go back, because they are the ends of windows, and windows must not
+//!   overlap. After a step forward, the next tick is in the new time. After a step back of at most one interval, the next pass is late by
+//!   the step. After a larger one, each pass is late by a tenth of the interval until at most one interval is left, so that passes are never
+//!   far apart. Until then ticks are ahead of the wall clock.
+
+mod clock;
 
 use std::time::Duration;
 
 use longwave_pipeline::model::UnixNanos;
 
-/// Both clocks at one moment, in nanoseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reading {
-    /// CLOCK_MONOTONIC.
-    pub mono: u64,
-    /// CLOCK_REALTIME.
-    pub wall: u64,
-}
+pub use clock::{Clock, Reading, SystemClock};
 
-/// The schedule of ticks, and the offset between the clocks.
+/// The schedule of ticks, and the offsets between the clocks.
 #[derive(Clone, Debug)]
 pub struct Timeline {
     interval: u64,
+    /// Wall clock minus monotonic clock, as of the last reading.
     offset: i64,
+    /// The same for ticks. Larger than `offset` while ticks are ahead of the wall clock.
+    tick_offset: i64,
     /// Tick of the next pass.
     scheduled: u64,
     /// Tick of the last pass. Before the first pass, the time of the start.
     passed: u64,
 }
 
-/// Smallest step of the wall clock that is followed, in nanoseconds. Smaller ones come from reading two clocks one after the other. NTP's
-/// slewing changes both clocks alike.
-const JITTER: i64 = 100_000;
+/// Smallest step of the wall clock that is followed, in nanoseconds, in addition to the uncertainty of a reading. NTP's slewing changes both
+/// clocks alike.
+const JITTER: u64 = 100_000;
+
+/// Smallest step that is reported, in nanoseconds.
+const MIN_REPORTED: u64 = 1_000_000;
 
 // === impl Timeline ===
 
@@ -38,12 +43,18 @@ impl Timeline {
     pub fn new(interval: Duration, now: Reading) -> Self {
         let interval = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX).max(1);
         let offset = difference(now.wall, now.mono);
-        Self { interval, offset, scheduled: following(now.wall, interval), passed: now.wall }
+        let scheduled = following(now.wall, interval);
+        Self { interval, offset, tick_offset: offset, scheduled, passed: now.wall }
     }
 
-    /// Returns the time at which the monotonic clock was `mono`.
+    /// Returns the time at which the monotonic clock was `mono`, by the wall clock as it is set now.
     pub fn epoch(&self, mono: u64) -> UnixNanos {
         UnixNanos(mono.saturating_add_signed(self.offset))
+    }
+
+    /// Returns the monotonic time at which `tick` is due.
+    pub fn due(&self, tick: UnixNanos) -> u64 {
+        tick.0.saturating_add_signed(self.tick_offset.saturating_neg())
     }
 
     /// Returns the tick of the next pass.
@@ -53,68 +64,60 @@ impl Timeline {
 
     /// Returns how long it is until the next pass is due.
     pub fn wait(&self, mono_now: u64) -> Duration {
-        Duration::from_nanos(self.scheduled.saturating_sub(self.epoch(mono_now).0))
+        Duration::from_nanos(self.due(self.tick()).saturating_sub(mono_now))
     }
 
     /// Returns the end of the window `[start, end)` that an event belongs to. The watermark has not reached that end.
     pub fn event_tick(&self, mono: u64) -> UnixNanos {
-        UnixNanos(following(self.epoch(mono).0.max(self.passed), self.interval))
+        UnixNanos(following(self.tick_time(mono).max(self.passed), self.interval))
     }
 
-    /// Ends the pass of [`Self::tick`]: adjusts the offset to the wall clock and schedules the next tick. Ticks that were due during the
-    /// pass are skipped.
-    pub fn complete(&mut self, now: Reading) {
+    /// Returns how far ticks are ahead of the wall clock.
+    pub fn lead(&self) -> Duration {
+        Duration::from_nanos(u64::try_from(self.tick_offset.saturating_sub(self.offset)).unwrap_or(0))
+    }
+
+    /// Returns true if ticks are so far ahead that they approach the wall clock over several passes. Otherwise they follow in the next pass.
+    pub fn is_far_ahead(&self) -> bool {
+        self.lead() > Duration::from_nanos(self.interval)
+    }
+
+    /// Follows the wall clock. Returns by how many nanoseconds it was set since the last reading, forward if positive; `None` if it was not
+    /// set, or by less than a millisecond.
+    pub fn follow(&mut self, now: Reading) -> Option<i64> {
+        let step = difference(now.wall, now.mono).saturating_sub(self.offset);
+        if step.unsigned_abs() < JITTER.saturating_add(now.uncertainty) {
+            return None;
+        }
+        self.offset = self.offset.saturating_add(step);
+        (step.unsigned_abs() >= MIN_REPORTED).then_some(step)
+    }
+
+    /// Ends the pass of [`Self::tick`]: follows the wall clock and schedules the next tick. Ticks that were due during the pass are skipped.
+    /// Returns what [`Self::follow`] returns.
+    pub fn complete(&mut self, now: Reading) -> Option<i64> {
+        let step = self.follow(now);
         self.passed = self.scheduled;
-        self.adjust(now);
-        let now = self.epoch(now.mono).0;
+        if self.is_far_ahead() {
+            let tenth = i64::try_from(self.interval / 10).unwrap_or(i64::MAX).max(1);
+            self.tick_offset = self.tick_offset.saturating_sub(tenth);
+        } else {
+            self.tick_offset = self.offset;
+        }
+        let now = self.tick_time(now.mono);
         let from_now = now.checked_next_multiple_of(self.interval).unwrap_or(now);
         self.scheduled = following(self.passed, self.interval).max(from_now);
+        step
     }
 
     /// Returns the tick of the pass at the stop, which is not due: now, but at least 1 ns after the tick of the last pass.
     pub fn last_tick(&self, mono_now: u64) -> UnixNanos {
-        UnixNanos(self.epoch(mono_now).0.max(self.passed.saturating_add(1)))
+        UnixNanos(self.tick_time(mono_now).max(self.passed.saturating_add(1)))
     }
 
-    fn adjust(&mut self, now: Reading) {
-        let step = difference(now.wall, now.mono).saturating_sub(self.offset);
-        if step >= JITTER {
-            self.offset = self.offset.saturating_add(step);
-        } else if step <= -JITTER {
-            let max_step = i64::try_from(self.interval / 10).unwrap_or(i64::MAX);
-            self.offset = self.offset.saturating_add(step.max(-max_step));
-        }
+    fn tick_time(&self, mono: u64) -> u64 {
+        mono.saturating_add_signed(self.tick_offset)
     }
-}
-
-// === impl Reading ===
-
-impl Reading {
-    /// Reads both clocks. Each of five tries reads the wall clock between two readings of the monotonic clock. Returns the try in which
-    /// these are closest.
-    pub fn now() -> Self {
-        let mut best = (u64::MAX, Self { mono: 0, wall: 0 });
-        for _ in 0..5 {
-            let before = monotonic();
-            let wall = nanos(rustix::time::clock_gettime(rustix::time::ClockId::Realtime));
-            let after = monotonic();
-            let apart = after.saturating_sub(before);
-            if apart < best.0 {
-                best = (apart, Self { mono: before + apart / 2, wall });
-            }
-        }
-        best.1
-    }
-}
-
-/// Returns CLOCK_MONOTONIC in nanoseconds, as `bpf_ktime_get_ns` does.
-pub fn monotonic() -> u64 {
-    nanos(rustix::time::clock_gettime(rustix::time::ClockId::Monotonic))
-}
-
-fn nanos(time: rustix::time::Timespec) -> u64 {
-    u64::try_from(time.tv_sec).unwrap_or(0).saturating_mul(1_000_000_000)
-        + u64::try_from(time.tv_nsec).unwrap_or(0)
 }
 
 /// Returns the first multiple of `interval` after `time`.

@@ -7,6 +7,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use longwave_config::GoDuration;
 use longwave_pipeline::component::ReceiverProgress;
 use longwave_pipeline::model::UnixNanos;
 
@@ -14,7 +15,7 @@ use super::kernel::{PassError, Transition};
 use super::sink::Sink;
 use super::source::Source;
 use super::telemetry::Stats;
-use super::timeline::{Reading, Timeline, monotonic};
+use super::timeline::{Clock, Timeline};
 use super::tracker::{GONE_ROTATION, Tracker};
 
 /// Transitions wake the thread only if there are many. The others are drained after this time.
@@ -24,10 +25,11 @@ const LONGEST_WAIT: Duration = Duration::from_millis(200);
 const MAX_FAILURES: u32 = 3;
 
 /// Reads a source and passes its events to the tracker.
-pub struct Worker<K, S> {
+pub struct Worker<K, S, C> {
     source: K,
     tracker: Tracker<S>,
     timeline: Timeline,
+    clock: C,
     stats: Arc<Stats>,
     progress: ReceiverProgress,
     /// Fault of the last pass, which was logged.
@@ -40,12 +42,13 @@ pub struct Worker<K, S> {
 
 // === impl Worker ===
 
-impl<K: Source, S: Sink> Worker<K, S> {
+impl<K: Source, S: Sink, C: Clock> Worker<K, S, C> {
     /// Creates the worker. [`Self::run`] starts it.
     pub fn new(
         source: K,
         tracker: Tracker<S>,
         timeline: Timeline,
+        clock: C,
         stats: Arc<Stats>,
         progress: ReceiverProgress,
     ) -> Self {
@@ -53,6 +56,7 @@ impl<K: Source, S: Sink> Worker<K, S> {
             source,
             tracker,
             timeline,
+            clock,
             stats,
             progress,
             fault: None,
@@ -71,17 +75,20 @@ impl<K: Source, S: Sink> Worker<K, S> {
         // The listeners that seeding found come first: they are the owners of the first connections.
         self.drain(None);
         loop {
-            let wait = self.timeline.wait(monotonic()).min(LONGEST_WAIT);
+            let wait = self.timeline.wait(self.clock.monotonic()).min(LONGEST_WAIT);
             let stopping = self.source.wait(stop, wait);
+            let step = self.timeline.follow(self.clock.read());
+            self.report_step(step);
             self.drain(None);
             if stopping {
-                let tick = self.timeline.last_tick(monotonic());
+                let tick = self.timeline.last_tick(self.clock.monotonic());
                 self.pass(tick, true)?;
                 return Ok(self.tracker.into_sink());
             }
-            if self.timeline.wait(monotonic()).is_zero() {
+            if self.timeline.wait(self.clock.monotonic()).is_zero() {
                 self.pass(self.timeline.tick(), false)?;
-                self.timeline.complete(Reading::now());
+                let step = self.timeline.complete(self.clock.read());
+                self.report_step(step);
             }
             // Before the first pass, closes must stay stored: a connection that closed during seeding may have left an entry in the
             // kernel's table, which the first pass reports as vanished.
@@ -101,7 +108,7 @@ impl<K: Source, S: Sink> Worker<K, S> {
         let lost = losses.sample_ring_full + losses.sample_raced + losses.malformed + losses.stuck_drains;
         let complete = result.is_ok() && lost == self.samples_lost;
         self.samples_lost = lost;
-        tracker.idle(complete, monotonic(), timeline);
+        tracker.idle(complete, self.clock.monotonic(), timeline);
         // After the last pass there is no later window.
         self.drain(last.then_some(tick));
         self.tracker.end_pass(tick, last);
@@ -114,6 +121,7 @@ impl<K: Source, S: Sink> Worker<K, S> {
             stats.losses = losses;
             stats.programs = self.source.program_stats();
             stats.discards = self.tracker.discards();
+            stats.window_lead = self.timeline.lead();
         });
         let failure = result.as_ref().err().map(|error| format!("the last pass failed: {error}"));
         self.report_progress(failure.or_else(|| self.source.fault()));
@@ -151,6 +159,16 @@ impl<K: Source, S: Sink> Worker<K, S> {
         self.progress.pass_ended(fault);
     }
 
+    /// Counts and logs a step of the wall clock.
+    fn report_step(&mut self, step: Option<i64>) {
+        let Some(step) = step else { return };
+        self.stats.update(|stats| {
+            stats.clock_steps[usize::from(step < 0)] += 1;
+            stats.window_lead = self.timeline.lead();
+        });
+        tracing::warn!("{}", step_text(step, &self.timeline));
+    }
+
     /// Drains all transitions. `tick`, if given, is the end of the window of all of them.
     fn drain(&mut self, tick: Option<UnixNanos>) {
         let (tracker, timeline) = (&mut self.tracker, &self.timeline);
@@ -163,6 +181,32 @@ impl<K: Source, S: Sink> Worker<K, S> {
         });
         tracker.flush();
     }
+}
+
+/// Returns the log message for a step of the wall clock in nanoseconds.
+fn step_text(step: i64, timeline: &Timeline) -> String {
+    // Readings are not more precise than that.
+    let rounded = |duration: Duration| {
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        GoDuration::from(Duration::from_millis(micros.saturating_add(500) / 1_000))
+    };
+    let size = rounded(Duration::from_nanos(step.unsigned_abs()));
+    if step > 0 {
+        return format!(
+            "the wall clock was set forward by {size}, or the host was suspended: the times of records follow now, and the next window \
+             contains the skipped time"
+        );
+    }
+    if !timeline.is_far_ahead() {
+        return format!(
+            "the wall clock was set back by {size}: the times of records follow now, and the next window stays open for that much longer"
+        );
+    }
+    let lead = rounded(timeline.lead());
+    format!(
+        "the wall clock was set back by {size}: the times of records follow now. Windows never overlap, so their times are {lead} ahead of \
+         the clock and approach it by a tenth of the interval per pass. Restart Longwave if they have to follow now, too"
+    )
 }
 
 #[cfg(test)]

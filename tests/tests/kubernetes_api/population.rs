@@ -1,6 +1,8 @@
 //! Ten thousand pods of Deployments, and services with their endpoints, as controllers and kubelets write them.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use longwave_tests::api_server::{ApiServer, Session};
@@ -17,6 +19,9 @@ const WRITERS: usize = 12;
 pub const CHURNED: usize = 1_000;
 /// Port of the pods.
 pub const PORT: u16 = 18080;
+
+/// Uids of all pods by name. The API server assigns them.
+static UIDS: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
 
 /// Runs `work` for each number below `count`, distributed over all connections.
 fn spread(server: &ApiServer, token: &str, count: usize, work: impl Fn(&mut Session, usize) + Sync) {
@@ -121,7 +126,9 @@ fn write_pod(session: &mut Session, number: usize, round: usize) {
             "state": {"running": {"startedAt": since}},
         }],
     });
-    session.write("PATCH", &format!("{collection}/{name}/status"), &json!({"status": status}));
+    let pod = session.write("PATCH", &format!("{collection}/{name}/status"), &json!({"status": status}));
+    let pod: Value = serde_json::from_slice(&pod).unwrap();
+    UIDS.lock().unwrap().insert(name, pod["metadata"]["uid"].as_str().unwrap().to_owned());
 }
 
 /// Creates a service and its endpoints, as the controller does.
@@ -137,7 +144,10 @@ fn write_service(session: &mut Session, number: usize) {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": name, "labels": labels},
-        "spec": {"ports": [{"name": "http", "port": 80, "targetPort": PORT}]},
+        "spec": {
+            "ports": [{"name": "http", "port": 80, "targetPort": PORT}],
+            "selector": {"app.kubernetes.io/name": name},
+        },
     });
     session.write("POST", &format!("/api/v1/namespaces/{namespace}/services"), &service);
     write_slice(session, number, 0);
@@ -145,16 +155,21 @@ fn write_service(session: &mut Session, number: usize) {
 
 fn write_slice(session: &mut Session, number: usize, round: usize) {
     let (name, namespace) = (format!("app-{number}"), namespace(number));
+    let uids = UIDS.lock().unwrap();
     let endpoints: Vec<Value> = (number * PER_SERVICE..(number + 1) * PER_SERVICE)
         .map(|pod| {
             json!({
                 "addresses": [address(pod, round)],
                 "conditions": {"ready": true, "serving": true, "terminating": false},
                 "nodeName": format!("node-{}", pod % NODES),
-                "targetRef": {"kind": "Pod", "namespace": namespace, "name": pod_name(pod, round)},
+                "targetRef": {
+                    "kind": "Pod", "namespace": namespace, "name": pod_name(pod, round),
+                    "uid": uids.get(&pod_name(pod, round)),
+                },
             })
         })
         .collect();
+    drop(uids);
     let collection = format!("/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices");
     if round > 0 {
         session.write("PATCH", &format!("{collection}/{name}-abcde"), &json!({"endpoints": endpoints}));

@@ -3,7 +3,9 @@
 use std::fmt::Write;
 
 use longwave_pipeline::component::Payload;
-use longwave_pipeline::model::{ConnectionRecord, Event, for_each_attribute};
+use longwave_pipeline::model::{
+    AttributeValue, ConnectionRecord, Event, LogRecordUid, for_each_attribute, key,
+};
 
 use super::MAX_REQUEST_BYTES;
 use super::envelope::Envelope;
@@ -83,6 +85,8 @@ impl LogsEncoder {
         put_message(out, 5, message_len(scratch.len()));
         put_str(out, 1, scratch);
         for_each_attribute(record, &mut |key, value| put_attribute(out, 6, key, value, scratch));
+        let uid = LogRecordUid(record);
+        put_attribute(out, 6, key::LOG_RECORD_UID, AttributeValue::Text(&uid), scratch);
         put_fixed64(out, 11, record.observed.0);
         put_str(out, 12, record.event.event_name());
     }

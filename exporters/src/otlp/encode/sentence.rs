@@ -7,7 +7,7 @@ use longwave_pipeline::model::{
 };
 
 use crate::units;
-use crate::visible::Visible;
+use longwave_pipeline::component::visible::Visible;
 
 /// Writes what happened to a connection as one sentence, from the view of the local end.
 ///

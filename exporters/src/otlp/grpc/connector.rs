@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
+use longwave_pipeline::component::descriptor_limit;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -13,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::endpoint::GrpcEndpoint;
-use crate::otlp::explain::Explained;
+use crate::otlp::explain::{ConnectFailed, Explained};
 
 /// `TCP_USER_TIMEOUT`: data that is not acknowledged within this time closes the connection, and the next attempt looks up the name again.
 /// Without this limit, a connection hangs for about 15 minutes if a firewall drops all packets of the peer.
@@ -35,11 +36,11 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 impl Connector {
     /// Opens one connection.
-    pub(crate) async fn connect(self) -> Result<TokioIo<Box<dyn Io>>, io::Error> {
+    pub(crate) async fn connect(self) -> Result<TokioIo<Box<dyn Io>>, ConnectFailed> {
         let limit = self.limit;
         match tokio::time::timeout(limit, self.open()).await {
-            Ok(done) => done.map(TokioIo::new),
-            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+            Ok(done) => done.map(TokioIo::new).map_err(ConnectFailed),
+            Err(_) => Err(ConnectFailed(io::ErrorKind::TimedOut.into())),
         }
     }
 
@@ -58,6 +59,9 @@ impl Connector {
     async fn open_tcp(&self) -> Result<TcpStream, io::Error> {
         let GrpcEndpoint { host, port, .. } = &self.endpoint;
         let addresses = tokio::net::lookup_host((host.as_str(), *port)).await.map_err(|e| {
+            if descriptor_limit(&e).is_some() {
+                return e;
+            }
             io::Error::other(Explained(format!(
                 "cannot resolve the name {host:?}: {e} (is it spelt right, and does DNS work here?)"
             )))

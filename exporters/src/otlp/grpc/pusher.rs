@@ -111,6 +111,10 @@ impl Pusher for GrpcPusher {
             .map_err(|e| ComponentError::new(format!("exporters::{}: endpoint: {e}", self.id)))
     }
 
+    fn endpoint(&self) -> String {
+        self.connector.endpoint.to_string()
+    }
+
     async fn push(&self, payload: &Payload) -> Result<Pushed, PushError> {
         let endpoint = &self.connector.endpoint;
         let failed = |status| push_error(&endpoint.to_string(), endpoint.tls, &status);

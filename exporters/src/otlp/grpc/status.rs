@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use longwave_pipeline::component::PushError;
+use longwave_pipeline::component::{PushError, one_line};
 use prost::Message;
 use tonic::{Code, Status};
 
-use crate::otlp::explain::explain;
+use crate::otlp::explain::{explain, may_have_arrived};
 use crate::otlp::partial_success::{RetryInfo, RpcStatus};
 
 /// Returns whether a retry may succeed. `ResourceExhausted` is retryable only if the server sent `RetryInfo`.
@@ -28,7 +28,8 @@ pub(crate) fn push_error(endpoint: &str, tls: bool, status: &Status) -> PushErro
     use std::error::Error;
     // A status with a source was created on this side: the connection failed and there is no response.
     if let Some(source) = status.source() {
-        return PushError::Retryable { message: explain(endpoint, tls, source), after: None };
+        let message = explain(endpoint, tls, source);
+        return PushError::Retryable { message, after: None, may_have_arrived: may_have_arrived(source) };
     }
     let after = retry_delay(status.details());
     let hint = match status.code() {
@@ -38,10 +39,13 @@ pub(crate) fn push_error(endpoint: &str, tls: bool, status: &Status) -> PushErro
         }
         _ => "",
     };
-    let text = if status.message().is_empty() { status.code().description() } else { status.message() };
+    let text =
+        if status.message().is_empty() { status.code().description() } else { &one_line(status.message()) };
     let message = format!("{endpoint}: {:?}: {text}{hint}", status.code());
     if is_retryable(status.code(), after.is_some()) {
-        PushError::Retryable { message, after: after.filter(|wait| !wait.is_zero()) }
+        // The server, or a proxy before it, stopped to wait for its own result.
+        let may_have_arrived = matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled);
+        PushError::Retryable { message, after: after.filter(|wait| !wait.is_zero()), may_have_arrived }
     } else {
         PushError::Permanent(message)
     }

@@ -162,6 +162,10 @@ impl Pusher for HttpPusher {
         Ok(())
     }
 
+    fn endpoint(&self) -> String {
+        self.url.clone()
+    }
+
     async fn push(&self, payload: &Payload) -> Result<Pushed, PushError> {
         let tls = self.target.scheme() == "https";
         let failed = |e: reqwest::Error| {
@@ -169,7 +173,7 @@ impl Pusher for HttpPusher {
             if e.is_builder() {
                 PushError::Permanent(message)
             } else {
-                PushError::Retryable { message, after: None }
+                PushError::Retryable { message, after: None, may_have_arrived: !e.is_connect() }
             }
         };
         let body = self.body(payload).await?;

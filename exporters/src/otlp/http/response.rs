@@ -2,13 +2,12 @@
 
 use std::time::{Duration, SystemTime};
 
-use longwave_pipeline::component::PushError;
+use longwave_pipeline::component::{PushError, one_line};
 use prost::Message;
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
 
 use crate::otlp::partial_success::RpcStatus;
-use crate::visible;
 
 /// Content type of requests and responses.
 pub(crate) const PROTOBUF: &str = "application/x-protobuf";
@@ -28,7 +27,9 @@ pub(crate) fn push_error(
 ) -> PushError {
     let reason = reason(headers, body);
     let hint = match status.as_u16() {
-        301..=308 => format!(" (redirected to {:?}: set the endpoint to that)", text(headers, &LOCATION)),
+        301..=308 => {
+            format!(" (redirected to {:?}: set the endpoint to that)", one_line(text(headers, &LOCATION)))
+        }
         400 if reason.is_empty() => {
             " (is this a port of OTLP over HTTP, usually 4318? Over gRPC it is 4317)".to_owned()
         }
@@ -44,7 +45,9 @@ pub(crate) fn push_error(
     let separator = if reason.is_empty() { "" } else { ": " };
     let message = format!("{url}: HTTP {status}{separator}{reason}{hint}");
     if is_retryable(status.as_u16()) {
-        PushError::Retryable { message, after: retry_after(text(headers, &RETRY_AFTER), now) }
+        let after = retry_after(text(headers, &RETRY_AFTER), now);
+        // A gateway had no response from the server in time.
+        PushError::Retryable { message, after, may_have_arrived: status == StatusCode::GATEWAY_TIMEOUT }
     } else {
         PushError::Permanent(message)
     }
@@ -62,7 +65,6 @@ pub(crate) fn retry_after(text: &str, now: SystemTime) -> Option<Duration> {
 
 /// Returns the server's reason: the message of a `google.rpc.Status`, or the first line of a text.
 fn reason(headers: &HeaderMap, body: &[u8]) -> String {
-    const MAX_CHARS: usize = 200;
     let content_type = text(headers, &CONTENT_TYPE);
     let message = if content_type.starts_with(PROTOBUF) {
         RpcStatus::decode(body).map(|status| status.message).unwrap_or_default()
@@ -71,8 +73,7 @@ fn reason(headers: &HeaderMap, body: &[u8]) -> String {
     } else {
         String::from_utf8_lossy(body).into_owned()
     };
-    let line = message.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim();
-    line.chars().filter(|c| !visible::must_be_escaped(*c)).take(MAX_CHARS).collect()
+    one_line(message.lines().find(|line| !line.trim().is_empty()).unwrap_or_default())
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &reqwest::header::HeaderName) -> &'a str {

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use longwave_pipeline::model::{Endpoint, FlowKey, Level, Reporter, Series, UNKNOWN, Window};
 
-use crate::visible::Visible;
+use longwave_pipeline::component::visible::Visible;
 
 /// Which end of the flow is the reporting socket, on this host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

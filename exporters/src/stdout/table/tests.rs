@@ -6,7 +6,7 @@ use longwave_pipeline::model::{
 };
 
 use super::*;
-use crate::visible;
+use longwave_pipeline::component::visible;
 use longwave_testing::golden;
 
 fn plain(columns: usize) -> View {

@@ -19,7 +19,7 @@ pub(super) fn end(address: &str, port: u16) -> Endpoint {
 
 pub(super) fn name(answer: Answer<Handle<Workload>>) -> String {
     match answer {
-        Answer::Known(workload) => workload.name.to_string(),
+        Answer::Known(workload) | Answer::Partial(workload) => workload.name.to_string(),
         Answer::Pending => "pending".to_owned(),
         Answer::Unknown => "unknown".to_owned(),
     }
@@ -27,7 +27,9 @@ pub(super) fn name(answer: Answer<Handle<Workload>>) -> String {
 
 pub(super) fn service(answer: Answer<Handle<Service>>) -> String {
     match answer {
-        Answer::Known(service) => format!("{}/{}", service.namespace, service.name),
+        Answer::Known(service) | Answer::Partial(service) => {
+            format!("{}/{}", service.namespace, service.name)
+        }
         Answer::Pending => "pending".to_owned(),
         Answer::Unknown => "unknown".to_owned(),
     }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::{ObjectMeta, Text, in_order, is_tcp, nullable};
 
@@ -25,6 +26,8 @@ pub(crate) struct Service<'a> {
 struct ServiceSpec<'a> {
     #[serde(borrow, rename = "type")]
     kind: Cow<'a, str>,
+    #[serde(borrow)]
+    selector: Option<&'a RawValue>,
     #[serde(borrow, rename = "clusterIP")]
     cluster_ip: Cow<'a, str>,
     #[serde(borrow, rename = "clusterIPs", deserialize_with = "nullable")]
@@ -68,6 +71,13 @@ struct Ingress<'a> {
 // === impl Service ===
 
 impl Service<'_> {
+    /// Returns whether the service selects pods, so that Kubernetes maintains its slices. It does not maintain those of external names, and
+    /// leaves the slices that a service had before.
+    pub fn selects(&self) -> bool {
+        let has_keys = |selector: &RawValue| selector.get().contains(':');
+        self.spec.kind != "ExternalName" && self.spec.selector.is_some_and(has_keys)
+    }
+
     /// Returns the addresses to which clients connect: cluster IPs, external IPs, the load balancer's. Empty for headless services and
     /// external names.
     pub fn addresses(&self) -> Vec<IpAddr> {
@@ -91,9 +101,9 @@ impl Service<'_> {
         self.tcp_ports(|port| port.port)
     }
 
-    /// Returns the ports at every node's addresses.
+    /// Returns the ports at every node's addresses. Empty for external names.
     pub fn node_ports(&self) -> Vec<u16> {
-        self.tcp_ports(|port| port.node_port)
+        if self.spec.kind == "ExternalName" { Vec::new() } else { self.tcp_ports(|port| port.node_port) }
     }
 
     fn tcp_ports(&self, which: fn(&ServicePort<'_>) -> u16) -> Vec<u16> {

@@ -74,8 +74,8 @@ fn new_pods() {
     assert_eq!(pick(pod.metadata.labels, &["app"]).unwrap(), [None]);
 }
 
-/// *Scenario*: a load balancer's service, a headless one, an external name.
-/// *Guarantees*: the first has the addresses and TCP ports to which clients connect. The others have none.
+/// *Scenario*: a load balancer's service, a headless one, an external name with fields that remain of its former type, empty selectors.
+/// *Guarantees*: the first has the addresses and TCP ports to which clients connect, and selects pods. The others have none, and select none.
 #[test]
 fn services() {
     let json = r#"{"metadata":{"name":"web","namespace":"shop"},"spec":{"type":"LoadBalancer","clusterIP":"10.96.0.5","clusterIPs":["10.96.0.5","fd00:10:96::5"],
@@ -84,12 +84,15 @@ fn services() {
     let service: Service<'_> = serde_json::from_str(json).unwrap();
     let addresses: Vec<_> = service.addresses().iter().map(ToString::to_string).collect();
     assert_eq!(addresses, ["10.96.0.5", "198.51.100.1", "203.0.113.9", "fd00:10:96::5"]);
-    assert_eq!((service.ports(), service.node_ports()), (vec![80], vec![30080]));
+    assert_eq!((service.ports(), service.node_ports(), service.selects()), (vec![80], vec![30080], true));
     for json in [
         r#"{"metadata":{},"spec":{"type":"ClusterIP","clusterIP":"None","clusterIPs":["None"],"ports":[{"port":80}]},"status":{"loadBalancer":{}}}"#,
-        r#"{"metadata":{},"spec":{"type":"ExternalName","externalName":"example.com","externalIPs":["198.51.100.1"]}}"#,
+        r#"{"metadata":{},"spec":{"type":"ExternalName","externalName":"example.com","externalIPs":["198.51.100.1"],"selector":{"app":"web"},"ports":[{"port":80,"nodePort":30080}]}}"#,
+        r#"{"metadata":{},"spec":{"type":"ClusterIP","clusterIP":"None","selector":{}}}"#,
+        r#"{"metadata":{},"spec":{"type":"ClusterIP","clusterIP":"None","selector":null}}"#,
     ] {
-        assert!(serde_json::from_str::<Service<'_>>(json).unwrap().addresses().is_empty());
+        let service = serde_json::from_str::<Service<'_>>(json).unwrap();
+        assert_eq!((service.addresses(), service.node_ports(), service.selects()), (vec![], vec![], false));
     }
 }
 

@@ -34,7 +34,6 @@ pub(in crate::kubernetes) struct Pods {
     strings: StringPool,
     interner: Interner<Workload>,
     entries: HashMap<Uid, PodEntry, RandomState>,
-    next_number: u32,
     /// Addresses of pods that are not in the host's network.
     addresses: History<IpAddr, PodRef>,
     /// Ports of nodes' addresses that lead to pods.
@@ -54,12 +53,14 @@ pub(in crate::kubernetes) struct Pods {
 #[derive(Clone, Debug)]
 struct PodRef {
     workload: Handle<Workload>,
-    pod: u32,
+    /// [`Uid::short`].
+    pod: u64,
 }
 
 #[derive(Debug)]
 struct PodEntry {
-    number: u32,
+    /// [`Uid::short`].
+    id: u64,
     listing: u32,
     host_network: bool,
     /// The pod as a whole; its container is empty.
@@ -101,7 +102,6 @@ impl Pods {
             strings: StringPool::default(),
             interner: Interner::default(),
             entries: HashMap::default(),
-            next_number: 0,
             addresses: History::new(bounds),
             node_ports: SharedKeys::new(bounds),
             on_nodes: History::new(bounds),
@@ -120,9 +120,18 @@ impl Pods {
     pub fn apply(&mut self, pod: &Pod<'_>, update: Update) -> Result<bool, serde_json::Error> {
         let Some(uid) = pod.metadata.uid() else { return Ok(false) };
         if pod.finished() {
+            // The last status of a short-lived pod may be the first that has its containers and addresses.
+            if self.entries.contains_key(&uid) {
+                self.insert(pod, uid, update)?;
+            }
             self.remove(uid, update.now);
-            return Ok(true);
+        } else {
+            self.insert(pod, uid, update)?;
         }
+        Ok(true)
+    }
+
+    fn insert(&mut self, pod: &Pod<'_>, uid: Uid, update: Update) -> Result<(), serde_json::Error> {
         let workload = self.workload(pod)?;
         let local = if self.selected.node.is_empty() || self.selected.node == pod.node() {
             Some(Box::new(self.local(pod, uid, &workload)?))
@@ -130,9 +139,8 @@ impl Pods {
             None
         };
         let before = self.entries.remove(&uid);
-        let number = before.as_ref().map_or_else(|| self.number(), |entry| entry.number);
         let after = PodEntry {
-            number,
+            id: uid.short(),
             listing: update.listing,
             host_network: pod.host_network(),
             addresses: pod.addresses().into(),
@@ -149,7 +157,7 @@ impl Pods {
         self.renames += u64::from(before.as_ref().is_some_and(is_renamed));
         self.replace(uid, before.as_ref(), Some(&after), started, update);
         self.entries.insert(uid, after);
-        Ok(true)
+        Ok(())
     }
 
     /// Removes a pod.
@@ -212,6 +220,16 @@ impl Pods {
         self.uids.latest(&uid)
     }
 
+    /// Returns the pod with the id of a container that the node has not reported.
+    pub fn with_container_id(&self, pod: &Workload, digits: &str) -> Handle<Workload> {
+        self.interner.intern(Workload { container_id: digits.into(), ..pod.clone() })
+    }
+
+    /// Returns whether a present pod has the uid.
+    pub fn has_uid(&self, uid: Uid) -> bool {
+        self.uids.current(&uid).is_some()
+    }
+
     /// Returns the pod that had the address at `at`.
     #[inline]
     pub fn of_address(&self, address: IpAddr, at: UnixNanos) -> Option<&Handle<Workload>> {
@@ -221,6 +239,15 @@ impl Pods {
     /// Returns the pod that alone declared the port of a node's address at `at`.
     pub fn of_node_port(&self, address: IpAddr, port: u16, at: UnixNanos) -> Option<&Handle<Workload>> {
         Some(&self.node_ports.at(&(address, port), at)?.workload)
+    }
+
+    /// Returns whether the pod with this [`Uid::short`] had the address at `at`. `None` if no known pod had it.
+    pub fn had_address(&self, pod: u64, address: IpAddr, at: UnixNanos) -> Option<bool> {
+        match self.addresses.at(&address, at) {
+            Some(owner) => Some(owner.pod == pod),
+            None if self.is_node(address) && self.on_node(pod, at).is_some() => Some(true),
+            None => None,
+        }
     }
 
     /// Returns the pod in the host's network with this [`Uid::short`].
@@ -261,11 +288,6 @@ impl Pods {
     #[cfg(test)]
     pub fn names(&self) -> [usize; 2] {
         [self.strings.len(), self.interner.len()]
-    }
-
-    fn number(&mut self) -> u32 {
-        self.next_number = self.next_number.wrapping_add(1);
-        self.next_number
     }
 
     fn workload(&mut self, pod: &Pod<'_>) -> Result<Handle<Workload>, serde_json::Error> {
@@ -383,14 +405,14 @@ impl Pods {
         };
         let (old, new) = (own(before), own(after));
         if let Some(entry) = before {
-            let pod_ref = PodRef { workload: entry.workload.clone(), pod: entry.number };
+            let pod_ref = PodRef { workload: entry.workload.clone(), pod: entry.id };
             for address in gone(&old, &new) {
                 self.addresses.end(address, &pod_ref, update.now);
                 self.ranges.remove(*address);
             }
         }
         if let Some(entry) = after {
-            let pod_ref = PodRef { workload: entry.workload.clone(), pod: entry.number };
+            let pod_ref = PodRef { workload: entry.workload.clone(), pod: entry.id };
             for address in &new {
                 let known = old.contains(address);
                 if !known {
@@ -443,13 +465,13 @@ impl Pods {
             ..update
         };
         if let Some(entry) = before {
-            let pod_ref = PodRef { workload: entry.workload.clone(), pod: entry.number };
+            let pod_ref = PodRef { workload: entry.workload.clone(), pod: entry.id };
             for key in gone(&old, &new) {
                 self.node_ports.remove(*key, &pod_ref, update, unique);
             }
         }
         if let Some(entry) = after {
-            let pod_ref = PodRef { workload: entry.workload.clone(), pod: entry.number };
+            let pod_ref = PodRef { workload: entry.workload.clone(), pod: entry.id };
             for key in &new {
                 match old.contains(key) {
                     false => self.node_ports.add(*key, pod_ref.clone(), since, unique),

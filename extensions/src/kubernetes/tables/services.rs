@@ -12,7 +12,7 @@ use super::counted_set::CountedSet;
 use super::ranges::AddressRanges;
 use super::shared_keys::SharedKeys;
 use super::string_pool::StringPool;
-use crate::history::Bounds;
+use crate::history::{Bounds, History};
 use crate::kubernetes::objects::{self, EndpointSlice, Uid};
 
 /// Table of all services and the slices of their endpoints.
@@ -23,23 +23,34 @@ pub(in crate::kubernetes) struct Services {
     slices: HashMap<Uid, SliceEntry, RandomState>,
     frontends: SharedKeys<(IpAddr, u16), Handle<Service>, Handle<Service>>,
     node_ports: SharedKeys<u16, Handle<Service>, Handle<Service>>,
-    backends: SharedKeys<(IpAddr, u16), BackendService, BackendService>,
+    /// Services that select pods, with their uids. Only their slices are believed.
+    selecting: History<Handle<Service>, Uid>,
+    backends: SharedKeys<(IpAddr, u16), BackendService, Backings>,
     addresses: CountedSet<IpAddr>,
     ranges: AddressRanges,
 }
 
-/// The service and pod to which an address and port of a slice belong.
+/// The service and pod to which an address and port belong, as a slice declares.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::kubernetes) struct BackendService {
-    /// The service; the first by namespace and name if there are several, marked as ambiguous.
+    /// The service, which may not exist.
     pub service: Handle<Service>,
-    /// [`Uid::short`] of the pod; 0 if there is none or several.
+    /// [`Uid::short`] of the pod, which may have no such address; 0 if there is none.
     pub pod: u64,
+}
+
+/// What all slices declare of one address and port. Nearly all have one declaration.
+#[derive(Clone, Debug, PartialEq)]
+enum Backings {
+    One(BackendService),
+    /// At least two, each different.
+    Several(Box<[BackendService]>),
 }
 
 struct ServiceEntry {
     listing: u32,
     service: Handle<Service>,
+    selects: bool,
     addresses: Box<[IpAddr]>,
     ports: Box<[u16]>,
     node_ports: Box<[u16]>,
@@ -66,6 +77,7 @@ impl Services {
             slices: HashMap::default(),
             frontends: SharedKeys::new(bounds),
             node_ports: SharedKeys::new(bounds),
+            selecting: History::new(bounds),
             backends: SharedKeys::new(bounds),
             addresses: CountedSet::default(),
             ranges: AddressRanges::new(16, 112),
@@ -79,6 +91,7 @@ impl Services {
         let after = ServiceEntry {
             listing: update.listing,
             service: handle,
+            selects: service.selects(),
             addresses: service.addresses().into(),
             ports: service.ports().into(),
             node_ports: service.node_ports().into(),
@@ -89,6 +102,12 @@ impl Services {
             (None, Some(created)) => created.min(update.now),
             _ => update.since,
         };
+        match (before.as_ref().is_some_and(|before| before.selects), after.selects) {
+            (true, false) => self.selecting.end(&after.service, &uid, update.now),
+            (false, true) if before.is_none() => self.selecting.set(after.service.clone(), uid, since),
+            (false, true) => self.selecting.set_since(after.service.clone(), uid, since, update.now),
+            _ => {}
+        }
         self.replace_service(before.as_ref(), Some(&after), Update { since, ..update });
         self.services.insert(uid, after);
         true
@@ -97,6 +116,7 @@ impl Services {
     /// Removes a service.
     pub fn remove(&mut self, uid: Uid, now: UnixNanos) {
         if let Some(entry) = self.services.remove(&uid) {
+            self.selecting.end(&entry.service, &uid, now);
             self.replace_service(Some(&entry), None, Update { now, since: now, listing: entry.listing });
         }
     }
@@ -143,6 +163,7 @@ impl Services {
     pub fn evict_expired(&mut self, now: UnixNanos) {
         self.frontends.evict_expired(now);
         self.node_ports.evict_expired(now);
+        self.selecting.evict_expired(now);
         self.backends.evict_expired(now);
     }
 
@@ -150,6 +171,7 @@ impl Services {
     pub fn changes(&self) -> u64 {
         self.frontends.changes()
             + self.node_ports.changes()
+            + self.selecting.changes()
             + self.backends.changes()
             + self.addresses.changes()
     }
@@ -161,7 +183,8 @@ impl Services {
 
     /// Returns the numbers of former values of services and of slices that are kept.
     pub fn past_len(&self) -> [usize; 2] {
-        [self.frontends.past_len() + self.node_ports.past_len(), self.backends.past_len()]
+        let of_services = self.frontends.past_len() + self.node_ports.past_len() + self.selecting.past_len();
+        [of_services, self.backends.past_len()]
     }
 
     /// Returns the service that had the address and port at `at`.
@@ -175,10 +198,29 @@ impl Services {
         self.node_ports.at(&port, at)
     }
 
-    /// Returns the service and pod to which the address and port belonged at `at`.
+    /// Returns the services and pods to which the address and port belonged at `at`, as the slices of services that existed and selected
+    /// pods declared.
     #[inline]
-    pub fn of_backend(&self, address: IpAddr, port: u16, at: UnixNanos) -> Option<&BackendService> {
-        self.backends.at(&(address, port), at).or_else(|| self.backends.at(&(address, 0), at))
+    pub fn of_backend(
+        &self,
+        address: IpAddr,
+        port: u16,
+        at: UnixNanos,
+    ) -> impl Iterator<Item = &BackendService> + Clone {
+        let declared = move |port| self.backends.at(&(address, port), at).into_iter().flat_map(Backings::all);
+        declared(port)
+            .chain(declared(0))
+            .filter(move |backend| self.selecting.at(&backend.service, at).is_some())
+    }
+
+    /// Returns the time since which slices declare what they did at `at`. `None` if they declared nothing.
+    pub fn backend_since(&self, address: IpAddr, port: u16, at: UnixNanos) -> Option<UnixNanos> {
+        [port, 0].into_iter().filter_map(|port| self.backends.since(&(address, port), at)).max()
+    }
+
+    /// Returns the first service by namespace and name, marked as ambiguous if there are several.
+    pub fn first<'s>(&self, services: impl Iterator<Item = &'s Handle<Service>>) -> Option<Handle<Service>> {
+        first(&self.interner, services)
     }
 
     /// Returns whether it is an address of a service.
@@ -192,12 +234,13 @@ impl Services {
     }
 
     #[cfg(test)]
-    pub fn sizes(&self) -> [usize; 8] {
+    pub fn sizes(&self) -> [usize; 9] {
         [
             self.services.len(),
             self.slices.len(),
             self.frontends.len(),
             self.node_ports.len(),
+            self.selecting.len(),
             self.backends.len(),
             self.addresses.len(),
             self.ranges.len(),
@@ -253,13 +296,8 @@ impl Services {
     }
 
     fn replace_slice(&mut self, before: Option<&SliceEntry>, after: Option<&SliceEntry>, update: Update) {
-        let Self { interner, backends, .. } = self;
-        let means = |declarations: &[BackendService]| {
-            let service = first(interner, declarations.iter().map(|declaration| &declaration.service))?;
-            let pod = declarations.first()?.pod;
-            let same_pod = declarations.iter().all(|declaration| declaration.pod == pod);
-            Some(BackendService { service, pod: if same_pod { pod } else { 0 } })
-        };
+        let Self { backends, .. } = self;
+        let means = Backings::of;
         let same = before.map(|slice| &slice.service) == after.map(|slice| &slice.service);
         let missing_in = |other: Option<&SliceEntry>, slice: &SliceEntry| -> Vec<_> {
             let present = |backend: &objects::Backend| {
@@ -280,6 +318,32 @@ impl Services {
             for (key, declaration) in missing_in(after, slice) {
                 backends.remove(key, &declaration, update, means);
             }
+        }
+    }
+}
+
+// === impl Backings ===
+
+impl Backings {
+    /// Returns each declaration once.
+    fn of(declarations: &[BackendService]) -> Option<Self> {
+        let mut different: Vec<&BackendService> = Vec::new();
+        for declaration in declarations {
+            if !different.contains(&declaration) {
+                different.push(declaration);
+            }
+        }
+        match different[..] {
+            [] => None,
+            [only] => Some(Self::One(only.clone())),
+            _ => Some(Self::Several(different.into_iter().cloned().collect())),
+        }
+    }
+
+    fn all(&self) -> &[BackendService] {
+        match self {
+            Self::One(only) => std::slice::from_ref(only),
+            Self::Several(all) => all,
         }
     }
 }

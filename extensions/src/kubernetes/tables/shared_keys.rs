@@ -94,6 +94,11 @@ impl<K: Hash + Eq + Clone, D: PartialEq, V: PartialEq> SharedKeys<K, D, V> {
         self.meaning.at(key, at)
     }
 
+    /// Returns the time since which the meaning of the key at `at` is valid.
+    pub fn since(&self, key: &K, at: UnixNanos) -> Option<UnixNanos> {
+        self.meaning.since(key, at)
+    }
+
     /// Returns the number of changes, as [`History::changes`] does.
     pub fn changes(&self) -> u64 {
         self.meaning.changes()
@@ -120,6 +125,11 @@ impl<K: Hash + Eq + Clone, D: PartialEq, V: PartialEq> SharedKeys<K, D, V> {
             Some(Declarations::Many(all)) => means(all),
         };
         match meaning {
+            // All declarations of the first listing may have been valid at the same time.
+            Some(value) if update.since == UnixNanos::default() && self.meaning.current(&key).is_some() => {
+                let since = self.meaning.since(&key, update.now).unwrap_or_default();
+                self.meaning.set(key, value, since);
+            }
             // An equal value replaces the current one, and keeps its start.
             Some(value) => self.meaning.set_since(key, value, update.since, update.now),
             None => self.meaning.end_current(&key, update.now),

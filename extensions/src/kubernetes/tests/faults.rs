@@ -91,7 +91,7 @@ impl Running {
     fn workload(&self, address: &str) -> String {
         let end = Endpoint { address: address.parse().unwrap(), port: 0 };
         match self.directory.workload_of_address(end, UnixNanos::now()) {
-            Answer::Known(workload) => workload.name.to_string(),
+            Answer::Known(workload) | Answer::Partial(workload) => workload.name.to_string(),
             Answer::Pending => "pending".to_owned(),
             Answer::Unknown => "unknown".to_owned(),
         }

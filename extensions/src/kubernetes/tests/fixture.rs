@@ -63,7 +63,8 @@ pub fn host_pod(number: u64, owner: &str, ports: &[u16], start: u64) -> Value {
 pub fn service(number: u64, name: &str, address: &str, port: u16) -> Value {
     json!({
         "metadata": {"name": name, "namespace": "shop", "uid": uid(number), "creationTimestamp": rfc3339(0), "resourceVersion": "1"},
-        "spec": {"type": "ClusterIP", "clusterIP": address, "clusterIPs": [address], "ports": [{"port": port}]},
+        "spec": {"type": "ClusterIP", "clusterIP": address, "clusterIPs": [address], "ports": [{"port": port}],
+            "selector": {"app": name}},
         "status": {"loadBalancer": {}}
     })
 }
@@ -96,16 +97,17 @@ pub struct Fixture {
 impl Fixture {
     /// Creates a directory after empty listings. The last response of the API server was at `contact`.
     pub fn new(node: &str, contact: u64) -> Self {
-        Self::with(node, contact, &["pods", "services", "endpointslices"])
+        Self::with(node, contact, true, &["pods", "services", "endpointslices"])
     }
 
-    /// Creates a directory after empty listings of these resources.
-    pub fn with(node: &str, contact: u64, listed: &[&str]) -> Self {
+    /// Creates a directory after empty listings of these resources, of the pods of all nodes or of `node` only.
+    pub fn with(node: &str, contact: u64, all_pods: bool, listed: &[&str]) -> Self {
         let instruments = Instruments::new(&opentelemetry::global::meter("test"), "kubernetes");
         let resources = ["pods", "services", "endpointslices"];
         let stats = resources.map(|resource| ResourceStats::new(resource, &instruments));
         let selected = SelectedFields { node: node.to_owned(), ..SelectedFields::default() };
-        let directory = Arc::new(KubernetesDirectory::new(selected, true, stats.clone(), Bounds::default()));
+        let directory =
+            Arc::new(KubernetesDirectory::new(selected, true, all_pods, stats.clone(), Bounds::default()));
         for (one, resource) in stats.iter().zip(resources) {
             if listed.contains(&resource) {
                 one.synced(Default::default());
@@ -169,6 +171,7 @@ fn named(service: &longwave_pipeline::model::Handle<longwave_pipeline::model::Se
 fn shown<T>(answer: Answer<T>, show: impl FnOnce(&T) -> String) -> String {
     match answer {
         Answer::Known(value) => show(&value),
+        Answer::Partial(value) => format!("{}…", show(&value)),
         Answer::Pending => "pending".to_owned(),
         Answer::Unknown => "unknown".to_owned(),
     }

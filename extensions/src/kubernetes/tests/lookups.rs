@@ -108,6 +108,7 @@ fn pods_in_the_hosts_network() {
     fixture.apply(TableKind::Pods, &host_pod(1, "exporter", &[9100], 0), 1);
     fixture.apply(TableKind::Pods, &host_pod(2, "proxy", &[8443, 9999], 0), 1);
     fixture.apply(TableKind::Pods, &host_pod(3, "silent", &[], 0), 1);
+    fixture.apply(TableKind::Services, &service(8, "silent", "None", 7000), 1);
     fixture.apply(TableKind::Slices, &slice(9, "silent", 7000, &[("192.0.2.10", 3)]), 1);
     assert_eq!(fixture.workload("192.0.2.10", 9100, 5), "Deployment/exporter (exporter-5f6d-1)");
     assert_eq!(fixture.workload("192.0.2.10", 8443, 5), "Deployment/proxy (proxy-5f6d-2)");
@@ -140,8 +141,8 @@ fn forwarded_ports() {
 
 /// *Scenario*: cgroups of a known container, of a pod's sandbox, of a static pod, of unknown pods and containers, of a pod of another node,
 /// and one that is not in Kubernetes.
-/// *Guarantees*: the first resolves to its container, and the next two to their pods. An unknown pod is pending while an update may arrive,
-/// and unknown after that. An unknown container without a pod's uid, and one of another node, is unknown.
+/// *Guarantees*: the first resolves to its container, and the next two to their pods: the sandbox as a part of a name at first, because the
+/// node could still report it as a container. An unknown pod is pending while an update may arrive, and unknown after that. An unknown container without a pod's uid, and one of another node, is unknown.
 #[test]
 fn cgroups() {
     let fixture = Fixture::new("node-1", 60);
@@ -155,7 +156,10 @@ fn cgroups() {
     elsewhere["spec"]["nodeName"] = "node-2".into();
     fixture.apply(TableKind::Pods, &elsewhere, 1);
     assert_eq!(fixture.cgroup(&container_id(1), &uid(1), 5), "Deployment/web (web-5f6d-1) main");
-    assert_eq!(fixture.cgroup(&container_id(99), &uid(1), 5), "Deployment/web (web-5f6d-1) ");
+    assert_eq!(
+        [5, 19, 20].map(|time| fixture.cgroup(&container_id(99), &uid(1), time)),
+        ["Deployment/web (web-5f6d-1) …", "Deployment/web (web-5f6d-1) …", "Deployment/web (web-5f6d-1) "]
+    );
     assert_eq!(
         fixture.cgroup("", "9c6b1fa2e1cf4f1e8f6f1d8f2e9a0b11", 5),
         "Pod/apiserver-5f6d-2 (apiserver-5f6d-2) "
@@ -166,6 +170,69 @@ fn cgroups() {
     assert_eq!(fixture.cgroup("", "", 50), "unknown");
     assert_eq!(fixture.cgroup(&container_id(3), &uid(3), 5), "unknown");
     assert_eq!(fixture.workload("10.244.2.7", 0, 5), "Deployment/far (far-5f6d-3)");
+}
+
+/// *Scenario*: connections of new containers are looked up before the node has reported their ids. The first pod runs on. The second one, in
+/// the host's network, ends so soon that only its last status has the id and the address. The third is deleted without any status.
+/// *Guarantees*: the pod, with the container's id from the path, is only a part of the name, until the node has reported the container or the
+/// pod is gone. Then the container has its name, which changes the version.
+#[test]
+fn containers_that_are_not_reported_yet() {
+    use longwave_pipeline::component::{CgroupName, Directory};
+    let fixture = Fixture::new("node-1", 60);
+    let bare = |mut pod: serde_json::Value| {
+        pod["status"]["containerStatuses"] =
+            json!([{"name": "main", "state": {"waiting": {"reason": "ContainerCreating"}}}]);
+        pod["status"]["phase"] = "Pending".into();
+        pod
+    };
+    let pods = [pod(1, "web", "10.244.1.7", 0), host_pod(2, "job", &[], 0), pod(3, "gone", "10.244.1.8", 0)];
+    for object in &pods {
+        fixture.apply(TableKind::Pods, &bare(object.clone()), 1);
+    }
+    let name = |number, time| fixture.cgroup(&container_id(number), &uid(number), time);
+    let partial =
+        ["Deployment/web (web-5f6d-1) …", "Deployment/job (job-5f6d-2) …", "Deployment/gone (gone-5f6d-3) …"];
+    assert_eq!([1, 2, 3].map(|number| name(number, 2)), partial);
+    let (id, pod_uid) = (container_id(1), uid(1));
+    let path = CgroupName { path: "", container_id: &id, pod_uid: &pod_uid };
+    let Answer::Partial(part) = fixture.directory.workload_of_cgroup(&path, at(2)) else { panic!() };
+    assert_eq!((&*part.container, &*part.container_id), ("", &*id));
+
+    let version = fixture.directory.version();
+    fixture.apply(TableKind::Pods, &pods[0], 3);
+    assert_ne!(fixture.directory.version(), version);
+    let mut ended = pods[1].clone();
+    ended["status"]["phase"] = "Succeeded".into();
+    let running = ended["status"]["containerStatuses"][0]["state"]["running"].take();
+    ended["status"]["containerStatuses"][0]["state"] = json!({"terminated": running});
+    let version = fixture.directory.version();
+    fixture.apply(TableKind::Pods, &ended, 3);
+    assert_ne!(fixture.directory.version(), version);
+    fixture.remove(TableKind::Pods, &pods[2], 3);
+    let whole = [
+        "Deployment/web (web-5f6d-1) main",
+        "Deployment/job (job-5f6d-2) main",
+        "Deployment/gone (gone-5f6d-3) ",
+    ];
+    assert_eq!([1, 2, 3].map(|number| name(number, 2)), whole);
+}
+
+/// *Scenario*: a pod whose first status is its last one, because it ended within a second. Before that, it had no address.
+/// *Guarantees*: its connections have its name, and later ones have none.
+#[test]
+fn pods_that_end_before_they_are_reported() {
+    let fixture = Fixture::new("node-1", 60);
+    let mut job = pod(1, "job", "10.244.1.7", 10);
+    let mut bare = job.clone();
+    bare["status"] = json!({"phase": "Pending"});
+    fixture.apply(TableKind::Pods, &bare, 10);
+    job["status"]["phase"] = "Succeeded".into();
+    fixture.apply(TableKind::Pods, &job, 12);
+    assert_eq!(
+        [10, 11, 30].map(|time| fixture.workload("10.244.1.7", 0, time)),
+        ["Deployment/job (job-5f6d-1)", "Deployment/job (job-5f6d-1)", "unknown"]
+    );
 }
 
 /// *Scenario*: a container is restarted, then its pod is deleted.
@@ -290,7 +357,7 @@ fn an_address_that_is_reused_within_a_second() {
 #[test]
 fn without_services() {
     use longwave_pipeline::component::Directory;
-    let fixture = Fixture::with("node-1", 60, &["pods"]);
+    let fixture = Fixture::with("node-1", 60, true, &["pods"]);
     fixture.apply(TableKind::Pods, &pod(1, "web", "10.244.1.7", 0), 1);
     let translated = |address: &str| fixture.directory.is_translated(address.parse().unwrap());
     assert_eq!(["10.96.0.5", "192.0.2.10", "10.244.1.7"].map(translated), [true, true, false]);
@@ -302,6 +369,15 @@ fn without_services() {
 #[test]
 fn backends() {
     let fixture = Fixture::new("node-1", 60);
+    for number in [1, 2] {
+        fixture.apply(TableKind::Pods, &pod(number, "web", &format!("10.244.1.{number}"), 0), 1);
+    }
+    let services = [
+        service(21, "web", "10.96.0.1", 80),
+        service(22, "canary", "None", 80),
+        service(23, "peers", "None", 80),
+    ];
+    services.iter().for_each(|service| fixture.apply(TableKind::Services, service, 1));
     fixture.apply(TableKind::Slices, &slice(1, "web", 8080, &[("10.244.1.1", 1)]), 1);
     assert_eq!(fixture.backend("10.244.1.1", 8080, 5), "shop/web");
     assert_eq!(fixture.backend("10.244.1.1", 9090, 5), "unknown");
@@ -319,8 +395,102 @@ fn backends() {
     for number in 1..5 {
         fixture.remove(TableKind::Slices, &slice(number, "web", 8080, &[]), 40);
     }
+    for (number, service) in services.iter().enumerate() {
+        assert_eq!(fixture.directory.services().counts(), [services.len() - number, 0]);
+        fixture.remove(TableKind::Services, service, 40);
+    }
     fixture.table(TableKind::Services).evict_expired(at(400));
-    assert_eq!(fixture.directory.services().sizes(), [0; 8]);
+    assert_eq!(fixture.directory.services().sizes(), [0; 9]);
+}
+
+/// *Scenario*: slices of services that were deleted, never existed, are external names since a while or always, or select no pods; slices that
+/// list an address which another pod has taken, and one that no pod has; a slice that someone wrote without a pod. Each also lists the address
+/// of a pod that a good slice lists. Then an external name becomes a service.
+/// *Guarantees*: for connections of each time, only a slice whose service existed and selected pods, and whose pod had the address, names the
+/// service. The others name none, and do not make the name of the good one ambiguous.
+#[test]
+fn slices_are_believed_with_their_service_and_pods_only() {
+    let mut fixture = Fixture::new("node-1", 300);
+    fixture.apply(TableKind::Pods, &pod(1, "web", "10.244.1.1", 0), 1);
+    fixture.apply(TableKind::Pods, &pod(2, "taker", "10.244.1.2", 0), 1);
+    let good = service(31, "good", "10.96.0.1", 80);
+    let external = |number, name: &str| {
+        let mut external = service(number, name, "", 80);
+        external["spec"]["type"] = "ExternalName".into();
+        external
+    };
+    let mut manual = service(34, "manual", "10.96.0.4", 80);
+    manual["spec"]["selector"] = json!(null);
+    let (deleted, left) = (service(32, "deleted", "10.96.0.2", 80), service(33, "left", "10.96.0.3", 80));
+    for object in [&good, &deleted, &left, &manual, &external(35, "external")] {
+        fixture.apply(TableKind::Services, object, 1);
+    }
+    fixture.apply(TableKind::Slices, &slice(41, "good", 8080, &[("10.244.1.1", 1)]), 1);
+    for (number, name) in [(42, "deleted"), (43, "left"), (44, "manual"), (45, "external"), (46, "absent")] {
+        fixture.apply(TableKind::Slices, &slice(number, name, 8080, &[("10.244.1.1", 1)]), 1);
+        fixture.apply(
+            TableKind::Slices,
+            &slice(number + 10, name, 9000 + number as u16, &[("10.244.1.1", 1)]),
+            1,
+        );
+    }
+    let mut untargeted = slice(60, "good", 8080, &[("10.244.1.2", 2)]);
+    untargeted["endpoints"][0]["targetRef"] = json!(null);
+    fixture.apply(TableKind::Slices, &untargeted, 1);
+    let stale = slice(61, "good", 7000, &[("10.244.1.2", 1), ("10.244.1.3", 1), ("10.244.1.1", 3)]);
+    fixture.apply(TableKind::Slices, &stale, 1);
+    fixture.remove(TableKind::Services, &deleted, 20);
+    fixture.apply(TableKind::Services, &external(33, "left"), 20);
+
+    let alone = |port, time| fixture.backend("10.244.1.1", port, time);
+    assert_eq!([alone(9042, 10), alone(9042, 100)], ["shop/deleted", "unknown"]);
+    assert_eq!([alone(9043, 10), alone(9043, 100)], ["shop/left", "unknown"]);
+    assert_eq!([9044, 9045, 9046].map(|port| alone(port, 100)), ["unknown"; 3]);
+    assert_eq!(alone(8080, 10), "shop/deleted*");
+    assert_eq!(alone(8080, 100), "shop/good");
+    let taken = [("10.244.1.2", 8080), ("10.244.1.2", 7000), ("10.244.1.3", 7000), ("10.244.1.1", 7000)];
+    assert_eq!(taken.map(|(address, port)| fixture.backend(address, port, 100)), ["unknown"; 4]);
+    // What a service of that type has is its own again.
+    assert_eq!(fixture.service("10.96.0.3", 80, 100), "unknown");
+    fixture.apply(TableKind::Services, &left, 120);
+    assert_eq!([alone(9043, 100), alone(9043, 130)], ["unknown", "shop/left"]);
+    // A gap in which a service was deleted and created again.
+    fixture.listing = 2;
+    let again = service(39, "good", "10.96.0.1", 80);
+    fixture.apply(TableKind::Services, &again, 140);
+    fixture.table(TableKind::Services).complete(2, at(141));
+    assert_eq!(fixture.backend("10.244.1.1", 8080, 150), "shop/good");
+}
+
+/// *Scenario*: a slice is reported before its service and its pod, after the listings and before them. Then only the pods of this node are
+/// watched, and pods cannot be listed.
+/// *Guarantees*: the service is pending while both may still be reported. A pod that cannot be known is assumed to have the address, unless
+/// another pod has it.
+#[test]
+fn slices_before_their_service_and_pods() {
+    let (web, one) = (service(1, "web", "10.96.0.5", 80), pod(1, "web", "10.244.1.1", 0));
+    let endpoints = slice(2, "web", 8080, &[("10.244.1.1", 1)]);
+    let fixture = Fixture::new("node-1", 60);
+    fixture.apply(TableKind::Slices, &endpoints, 58);
+    assert_eq!(fixture.backend("10.244.1.1", 8080, 59), "pending");
+    fixture.apply(TableKind::Services, &web, 60);
+    assert_eq!(fixture.backend("10.244.1.1", 8080, 59), "pending");
+    fixture.apply(TableKind::Pods, &one, 60);
+    assert_eq!(fixture.backend("10.244.1.1", 8080, 59), "shop/web");
+
+    let starting = Fixture::with("node-1", 60, true, &["services", "endpointslices"]);
+    starting.apply(TableKind::Services, &web, 1);
+    starting.apply(TableKind::Slices, &endpoints, 1);
+    assert_eq!(starting.backend("10.244.1.1", 8080, 30), "pending");
+    starting.apply(TableKind::Pods, &pod(3, "other", "10.244.1.1", 0), 1);
+    assert_eq!(starting.backend("10.244.1.1", 8080, 30), "pending");
+
+    let of_node = Fixture::with("node-1", 60, false, &["pods", "services", "endpointslices"]);
+    of_node.apply(TableKind::Services, &web, 1);
+    of_node.apply(TableKind::Slices, &endpoints, 1);
+    assert_eq!(of_node.backend("10.244.1.1", 8080, 30), "shop/web");
+    of_node.apply(TableKind::Pods, &pod(3, "other", "10.244.1.1", 0), 1);
+    assert_eq!(of_node.backend("10.244.1.1", 8080, 30), "unknown");
 }
 
 /// *Scenario*: objects without a uid, or with fields of the wrong type.

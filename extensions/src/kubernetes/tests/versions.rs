@@ -91,7 +91,7 @@ fn pods_that_get_another_name() {
 /// *Guarantees*: a new object or backend changes the version, a repetition does not.
 #[test]
 fn services_and_slices() {
-    let fixture = Fixture::with("node-1", 60, &["pods"]);
+    let fixture = Fixture::with("node-1", 60, true, &["pods"]);
     let (web, one) = (service(1, "web", "10.96.0.5", 80), slice(2, "web", 8080, &[("10.244.1.7", 1)]));
     let two = slice(2, "web", 8080, &[("10.244.1.7", 1), ("10.244.1.8", 2)]);
     let mut versions = Vec::new();

@@ -4,11 +4,13 @@ use super::*;
 /// *Guarantees*: the first known answer is returned, also if an earlier source is pending; otherwise a pending answer stays pending.
 #[test]
 fn precedence() {
-    use Answer::{Known, Pending, Unknown};
+    use Answer::{Known, Partial, Pending, Unknown};
     let cases = [
         (Known(1), Known(2), Known(1)),
         (Known(1), Unknown, Known(1)),
         (Pending, Known(2), Known(2)),
+        (Partial(1), Known(2), Partial(1)),
+        (Pending, Partial(2), Partial(2)),
         (Pending, Unknown, Pending),
         (Pending, Pending, Pending),
         (Unknown, Known(2), Known(2)),

@@ -11,14 +11,16 @@ use axum::extract::connect_info::Connected;
 use axum::serve::IncomingStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
-/// Maximum number of connections. Others wait in the kernel's queue.
-const MAX_CONNECTIONS: usize = 64;
+use super::open_connections::{Admission, OpenConnections};
+
+/// Maximum number of connections. A further client takes the place of another.
+pub(super) const MAX_CONNECTIONS: usize = 64;
 /// Time limit of a TLS handshake.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 /// Time limit of the first byte of a request. Otherwise silent clients could occupy all connections.
@@ -31,7 +33,9 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 pub(super) struct Listener {
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
-    permits: Arc<Semaphore>,
+    connections: Arc<OpenConnections>,
+    /// Accepted, but without a place yet.
+    waiting: Option<(TcpStream, SocketAddr)>,
     handshakes: JoinSet<Option<(Connection, SocketAddr)>>,
 }
 
@@ -40,7 +44,11 @@ pub(super) struct Connection {
     stream: Stream,
     /// When the client was silent for too long.
     silence: Pin<Box<Sleep>>,
-    _permit: OwnedSemaphorePermit,
+    /// When a new client needs the place of this one.
+    evicted: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Whether a part of a response was written after the last byte of a request.
+    has_responded: bool,
+    admission: Admission,
 }
 
 enum Stream {
@@ -56,8 +64,8 @@ pub struct ClientAddress(pub IpAddr);
 
 impl Listener {
     pub(super) fn new(listener: TcpListener, tls: Option<TlsAcceptor>) -> Self {
-        let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        Self { listener, tls, permits, handshakes: JoinSet::new() }
+        let (connections, handshakes) = (OpenConnections::new(MAX_CONNECTIONS), JoinSet::new());
+        Self { listener, tls, connections, waiting: None, handshakes }
     }
 }
 
@@ -67,32 +75,41 @@ impl axum::serve::Listener for Listener {
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
         loop {
-            let permits = Arc::clone(&self.permits);
+            let Self { listener, tls, connections, waiting, handshakes } = self;
+            // May be dropped at each wait, when a handshake ends. Then the client is still in `waiting`.
             let next = async {
-                // The semaphore is never closed.
-                let permit = permits.acquire_owned().await.map_err(io::Error::other)?;
-                let (stream, address) = self.listener.accept().await?;
-                Ok::<_, io::Error>((permit, stream, address))
+                let client = match waiting.take() {
+                    Some(client) => client,
+                    None => TcpListener::accept(listener).await?,
+                };
+                *waiting = Some(client);
+                let admission = connections.admit().await;
+                Ok::<_, io::Error>((admission, waiting.take()))
             };
             let accepted = tokio::select! {
                 accepted = next => accepted,
-                Some(done) = self.handshakes.join_next() => match done {
+                Some(done) = handshakes.join_next() => match done {
                     Ok(Some(connection)) => return connection,
                     _ => continue,
                 },
             };
-            match (accepted, &self.tls) {
-                (Ok((permit, stream, address)), None) => {
-                    return (Connection::new(Stream::Plain(stream), permit), address);
+            match (accepted, tls) {
+                (Ok((admission, Some((stream, address)))), None) => {
+                    return (Connection::new(Stream::Plain(stream), admission), address);
                 }
-                (Ok((permit, stream, address)), Some(tls)) => {
+                (Ok((admission, Some((stream, address)))), Some(tls)) => {
                     let handshake = tls.accept(stream);
-                    self.handshakes.spawn(async move {
-                        let stream = tokio::time::timeout(HANDSHAKE_LIMIT, handshake).await.ok()?.ok()?;
+                    handshakes.spawn(async move {
+                        let evicted = admission.evicted();
+                        let stream = tokio::select! {
+                            done = tokio::time::timeout(HANDSHAKE_LIMIT, handshake) => done.ok()?.ok()?,
+                            () = evicted => return None,
+                        };
                         let stream = Stream::Tls(Box::new(stream));
-                        Some((Connection::new(stream, permit), address))
+                        Some((Connection::new(stream, admission), address))
                     });
                 }
+                (Ok((_, None)), _) => {}
                 (Err(error), _) => {
                     tracing::debug!(%error, "cannot accept a connection");
                     sleep(RETRY_AFTER).await;
@@ -115,8 +132,9 @@ impl Connected<IncomingStream<'_, Listener>> for ClientAddress {
 // === impl Connection ===
 
 impl Connection {
-    fn new(stream: Stream, permit: OwnedSemaphorePermit) -> Self {
-        Self { stream, silence: Box::pin(sleep(FIRST_BYTE_LIMIT)), _permit: permit }
+    fn new(stream: Stream, admission: Admission) -> Self {
+        let (silence, evicted) = (Box::pin(sleep(FIRST_BYTE_LIMIT)), Box::pin(admission.evicted()));
+        Self { stream, silence, evicted, has_responded: false, admission }
     }
 }
 
@@ -132,7 +150,15 @@ impl AsyncRead for Connection {
         };
         if result.is_ready() {
             self.silence.as_mut().reset(Instant::now() + IDLE_LIMIT);
+            self.has_responded = false;
+            self.admission.set_busy();
             return result;
+        }
+        if std::mem::take(&mut self.has_responded) {
+            self.admission.set_idle();
+        }
+        if self.evicted.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         self.silence.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
@@ -144,6 +170,7 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.has_responded = true;
         match &mut self.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
             Stream::Tls(stream) => Pin::new(stream).poll_write(context, bytes),

@@ -2,6 +2,7 @@
 
 mod config;
 mod listener;
+mod open_connections;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use crate::component::causes::descriptor_limit;
 use crate::component::error::ComponentError;
 pub use config::{BasicAuthConfig, ServerTlsConfig};
 pub use listener::ClientAddress;
@@ -40,13 +42,14 @@ impl HttpServer {
         tls: Option<&ServerTlsConfig>,
     ) -> Result<Self, ComponentError> {
         let failed = |error: std::io::Error| {
-            let remedy = match error.kind() {
+            let by_kind = match error.kind() {
                 std::io::ErrorKind::AddrInUse => "another process listens there: choose another port",
                 std::io::ErrorKind::PermissionDenied => {
                     "ports below 1024 need CAP_NET_BIND_SERVICE: choose another port"
                 }
                 _ => "write host:port with an address of this host, for example localhost:8888",
             };
+            let remedy = descriptor_limit(&error).unwrap_or(by_kind);
             ComponentError::new(format!("{place}: cannot listen on {address:?}: {error} ({remedy})"))
         };
         let tls = tls.map(|tls| tls.load(place)).transpose()?;

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 
-use super::listener::{FIRST_BYTE_LIMIT, IDLE_LIMIT};
+use super::listener::{FIRST_BYTE_LIMIT, IDLE_LIMIT, MAX_CONNECTIONS};
 use super::*;
 use crate::component::with_causes;
 
@@ -198,6 +198,83 @@ async fn silent_clients_are_disconnected() {
         assert_eq!(connected.elapsed().as_secs(), expected.as_secs());
     }
     server.stop().await;
+}
+
+/// *Scenario*: 1,010 clients connect and stay silent, send a part of a request, or keep their connection after a request, with and without TLS;
+/// then another client sends a request. Time stands still, so that no time limit helps.
+/// *Guarantees*: the server has at most 64 connections, and the last client is served. A connection whose request is being answered is not closed.
+#[tokio::test(start_paused = true)]
+async fn idle_clients_keep_no_other_client_out() {
+    let files = Files::new();
+    // The clock stands still while a blocking task runs. It ends with the test, or after a real minute if the last client is not served.
+    let (test_runs, ended) = std::sync::mpsc::channel::<()>();
+    let mut minute = tokio::task::spawn_blocking(move || ended.recv_timeout(Duration::from_secs(60)));
+    let (entered, proceed) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let slow = {
+        let (entered, proceed) = (Arc::clone(&entered), Arc::clone(&proceed));
+        move || async move {
+            entered.notify_one();
+            proceed.notified().await;
+            "127.0.0.1"
+        }
+    };
+    for (tls, start) in [
+        (None, &b""[..]),
+        (None, b"GET / HTTP/1.1\r\nhost: loc"),
+        (None, b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"),
+        (Some(files.server(None)), b""),
+    ] {
+        let server = Running::start(tls.as_ref(), address_page().route("/slow", get(slow.clone()))).await;
+        let pending = if tls.is_none() && !start.starts_with(b"GET / HTTP/1.1\r\nhost: loc") {
+            let mut client = server.connect().await;
+            client
+                .write_all(b"GET /slow HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+                .await
+                .unwrap();
+            entered.notified().await;
+            Some(client)
+        } else {
+            None
+        };
+        let mut idle = Vec::new();
+        for _ in 0..1_010 {
+            let mut client = server.connect().await;
+            client.write_all(start).await.unwrap();
+            if start.ends_with(b"\r\n\r\n") {
+                // Waits for the response, so that the connection is idle.
+                assert!(client.read(&mut [0; 1024]).await.unwrap() > 0);
+            }
+            idle.push(client);
+        }
+        let served = async {
+            match &tls {
+                None => exchange(server.connect().await).await,
+                Some(_) => exchange_by_tls(&server, &files.client(None)).await,
+            }
+        };
+        let response = tokio::select! {
+            response = served => response,
+            _ = &mut minute => panic!("the last client is not served"),
+        };
+        assert!(is_served(&response), "{response:?}");
+        let mut open = 0;
+        for client in &mut idle {
+            // A connection that the server closed is readable.
+            open += usize::from(
+                client.try_read(&mut [0; 1]).is_err_and(|e| e.kind() == std::io::ErrorKind::WouldBlock),
+            );
+        }
+        assert!(open <= MAX_CONNECTIONS, "{open}");
+        if let Some(mut client) = pending {
+            proceed.notify_one();
+            let mut response = String::new();
+            client.read_to_string(&mut response).await.unwrap();
+            assert!(is_served(&Ok(response)));
+        }
+        drop(idle);
+        server.stop().await;
+    }
+    drop(test_runs);
 }
 
 /// *Scenario*: a stop while a handler has not responded yet.

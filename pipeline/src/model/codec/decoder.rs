@@ -6,7 +6,7 @@ use super::block::{BlockKind, HEADER_LEN, Header};
 use super::error::{CodecError, Fault};
 use super::fields::Reader;
 use super::names::{Interners, NameReader};
-use super::record::{self, RECORD_LEN};
+use super::record;
 use super::{FILE_HEADER_LEN, FILE_MAGIC, OLDEST_VERSION, SessionEnd, SessionStart, VERSION, encoder};
 use crate::model::batch::PassEnd;
 use crate::model::record::ConnectionRecord;
@@ -136,13 +136,13 @@ impl<R: Read> Decoder<R> {
     }
 
     fn records(&self, count: usize, raw: &[u8]) -> Result<Vec<ConnectionRecord>, Fault> {
-        let split = count.checked_mul(RECORD_LEN).and_then(|len| raw.split_at_checked(len));
+        let record_len = record::record_len(self.version);
+        let split = count.checked_mul(record_len).and_then(|len| raw.split_at_checked(len));
         let (records, names) = split.ok_or(Fault::Damaged("a block is shorter than its records"))?;
         let mut names = Reader::new(names);
-        let table = NameReader::read(&mut names, self.version, &self.interners)?;
+        let table = NameReader::read(&mut names, self.version, &self.interners, count)?;
         names.finish()?;
-        let (records, _) = records.as_chunks::<RECORD_LEN>();
-        records.iter().map(|bytes| record::take(bytes, &table)).collect()
+        records.chunks_exact(record_len).map(|bytes| record::take(bytes, &table)).collect()
     }
 }
 

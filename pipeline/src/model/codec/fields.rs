@@ -91,6 +91,10 @@ impl<'a> Reader<'a> {
         Ok(field)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     pub(super) fn rest(self) -> &'a [u8] {
         self.rest
     }

@@ -38,6 +38,9 @@ const LABELS_SINCE: u16 = 2;
 /// Maximum number of label keys that are stored. A configuration usually selects only a few.
 const MAX_LABEL_KEYS: usize = 1024;
 
+/// Maximum number of labels of one workload in a file.
+const MAX_LABELS: usize = 1024;
+
 /// Numbers of handles, by their address. An address is not reused while a batch is encoded, because the batch owns the handles.
 #[derive(Default)]
 struct Numbers {
@@ -74,8 +77,8 @@ impl NameWriter {
             for text in [name, kind, namespace, pod, node, container, container_id] {
                 put_text(text, &mut self.workload_bytes);
             }
-            self.workload_bytes.extend_from_slice(&(labels.len() as u32).to_le_bytes());
-            for label in labels.iter() {
+            self.workload_bytes.extend_from_slice(&(labels.len().min(MAX_LABELS) as u32).to_le_bytes());
+            for label in labels.iter().take(MAX_LABELS) {
                 put_text(label.key.name(), &mut self.workload_bytes);
                 put_text(&label.value, &mut self.workload_bytes);
             }
@@ -95,8 +98,18 @@ impl NameWriter {
 }
 
 impl NameReader {
-    pub(super) fn read(from: &mut Reader<'_>, version: u16, interners: &Interners) -> Result<Self, Fault> {
+    /// Reads the names of a block with `records` records. Each record refers to at most two workloads and one service, so that a file with
+    /// more is damaged or crafted: without the limit, a file of a few megabytes could take gigabytes of memory.
+    pub(super) fn read(
+        from: &mut Reader<'_>,
+        version: u16,
+        interners: &Interners,
+        records: usize,
+    ) -> Result<Self, Fault> {
         let (workload_count, service_count) = (from.u32()?, from.u32()?);
+        if workload_count as usize > 2 * records || service_count as usize > records {
+            return Err(Fault::Damaged("a block has more names than its records can refer to"));
+        }
         let mut names = Self { workloads: Vec::new(), services: Vec::new() };
         for _ in 0..workload_count {
             let [name, kind, namespace, pod, node, container, container_id] = texts(from)?;
@@ -170,6 +183,9 @@ fn numbered<T>(names: &[Handle<T>], number: u32) -> Result<Option<Handle<T>>, Fa
 
 fn labels(from: &mut Reader<'_>, interners: &Interners) -> Result<Arc<[Label]>, Fault> {
     let count = from.u32()?;
+    if count as usize > MAX_LABELS {
+        return Err(Fault::Damaged("a workload has an impossible number of labels"));
+    }
     let mut labels = Vec::new();
     for _ in 0..count {
         let [name, value] = texts(from)?;

@@ -14,7 +14,9 @@ use crate::model::record::{
 use crate::model::time::UnixNanos;
 
 /// Size of a record in bytes.
-pub(super) const RECORD_LEN: usize = 319;
+pub(super) const RECORD_LEN: usize = 327;
+/// First version of the format in which a record ends with the connection's age.
+const AGE_SINCE: u16 = 3;
 
 const FIRST: u8 = 1;
 const EXACT: u8 = 2;
@@ -84,10 +86,16 @@ pub(super) fn put(record: &ConnectionRecord, names: &mut NameWriter, out: &mut [
     fields.u32(names.workload(record.names.local.as_ref()));
     fields.u32(names.workload(record.names.peer.as_ref()));
     fields.u32(names.service(record.names.service.as_ref()));
+    fields.u64(record.age);
     debug_assert!(fields.is_full());
 }
 
-/// Reads one record.
+/// Returns the size of a record in bytes in this version of the format.
+pub(super) fn record_len(version: u16) -> usize {
+    if version < AGE_SINCE { RECORD_LEN - size_of::<u64>() } else { RECORD_LEN }
+}
+
+/// Reads one record of [`record_len`] bytes.
 pub(super) fn take(bytes: &[u8], names: &NameReader) -> Result<ConnectionRecord, Fault> {
     let mut from = Reader::new(bytes);
     let id =
@@ -128,6 +136,12 @@ pub(super) fn take(bytes: &[u8], names: &NameReader) -> Result<ConnectionRecord,
         mss: from.u32()?,
     };
     let names = names.names(from.u32()?, from.u32()?, from.u32()?)?;
+    let start_known = flags & START_KNOWN != 0;
+    let age = match from.is_empty() {
+        true if start_known => observed.0.saturating_sub(opened.0),
+        true => 0,
+        false => from.u64()?,
+    };
     from.finish()?;
     Ok(ConnectionRecord {
         id,
@@ -137,13 +151,14 @@ pub(super) fn take(bytes: &[u8], names: &NameReader) -> Result<ConnectionRecord,
         first: flags & FIRST != 0,
         exact: flags & EXACT != 0,
         ipv6_socket: flags & IPV6_SOCKET != 0,
-        start_known: flags & START_KNOWN != 0,
+        start_known,
         errno,
         local,
         peer,
         owner,
         opened,
         connect_duration,
+        age,
         observed,
         tick,
         totals,

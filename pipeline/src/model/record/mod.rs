@@ -60,7 +60,8 @@ pub struct ConnectionRecord {
 
     /// Counts since the last record of the connection that was delivered. Zeros in the first record of a seeded connection.
     pub delta: Totals,
-    /// Time of the observation. In the last record: time of the close.
+    /// Time of the observation by the wall clock. In the last record: time of the close. Smaller than in an earlier record of the connection
+    /// if the clock was set back.
     pub observed: UnixNanos,
 
     /// Round-trip times.
@@ -74,6 +75,9 @@ pub struct ConnectionRecord {
     pub totals: Totals,
     /// Time from `opened` to ESTABLISHED in nanoseconds. `None` if either was not observed.
     pub connect_duration: Option<NonZeroU64>,
+    /// Time from the open to the observation in nanoseconds, measured by a clock that is never set. It differs from `observed` − `opened` if
+    /// the wall clock was set in between. Valid if `start_known`.
+    pub age: u64,
 
     /// Values at the time of the observation.
     pub gauges: Gauges,
@@ -110,6 +114,7 @@ impl ConnectionRecord {
             owner: Owner::default(),
             opened: UnixNanos::default(),
             connect_duration: None,
+            age: 0,
             observed: UnixNanos::default(),
             tick: UnixNanos::default(),
             totals: Totals::default(),
@@ -144,6 +149,6 @@ impl ConnectionRecord {
 
     /// Returns the time from the open to this observation. `None` if the start is unknown.
     pub fn duration(&self) -> Option<std::time::Duration> {
-        self.start_known.then(|| self.observed.since(self.opened))
+        self.start_known.then(|| std::time::Duration::from_nanos(self.age))
     }
 }

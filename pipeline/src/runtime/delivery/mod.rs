@@ -1,10 +1,14 @@
-//! Delivers payloads: a sending queue, time limits, and retries with back-off. Payloads that are not delivered are counted as dropped.
+//! Delivers payloads: a sending queue that is bounded in bytes, time limits, and retries with back-off. Payloads that are not delivered are
+//! counted as dropped.
 //!
 //! The queue contains [`Payload`](crate::component::Payload)s, which are bytes and counts and could be stored on a disk. A durable queue
-//! would replace the channel in [`SendingQueue`] and nothing else.
+//! would replace [`bounded_queue`] and nothing else.
 
+mod bounded_queue;
+mod consumer;
 mod order;
 mod queue;
+mod report;
 
 #[cfg(test)]
 mod tests;

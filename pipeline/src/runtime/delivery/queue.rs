@@ -1,33 +1,39 @@
-//! [`SendingQueue`]: queue between an exporter's encoder and its pusher.
+//! [`SendingQueue`]: the queue between an exporter's encoder and its pusher.
 //!
 //! Every payload is delivered, rejected by the server, or dropped with a reason. Until then its items count as `held` ([`Node::held`]).
+//!
+//! A full queue drops its oldest payloads, so that after an outage the newest data is there: a cumulative sum contains the older ones, and the
+//! newest access logs are the ones that explain the present. (The Collector refuses the newest.) Payloads of the batch that is being added are
+//! dropped only if the server does not respond. Otherwise a batch larger than the queue would lose data with a healthy server.
 
-use std::sync::{Arc, PoisonError};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::order::{DeliveryOrder, Turn};
-use crate::component::{
-    ComponentError, DeliveryConfig, DropReason, Node, Payload, PushError, Pushed, Pusher,
-};
+use super::bounded_queue::{BoundedQueue, QueueLimits, QueuedPayload, TakenPayload};
+use super::consumer::QueueConsumer;
+use super::order::DeliveryOrder;
+use super::report::DeliveryReport;
+use crate::component::host::memory_limit;
+use crate::component::{ComponentError, DeliveryConfig, DropReason, Node, Payload, Pusher, Sizer};
 
 /// Time for queued payloads to be delivered at a shutdown: half of Kubernetes' default grace period.
 pub(crate) const SHUTDOWN_LIMIT: Duration = Duration::from_secs(15);
 
-/// Minimum time between two warnings of an exporter about dropped data.
-const WARN_EVERY: Duration = Duration::from_secs(10);
+/// Time for which a batch that is larger than the queue waits for room, while the server responds.
+const ROOM_LIMIT: Duration = Duration::from_secs(5);
 
 /// A queue and its consumers.
 pub(crate) struct SendingQueue {
-    sender: Option<mpsc::Sender<QueuedPayload>>,
-    /// Shared with the consumers. Kept here to count the payloads that remain after consumers have failed.
-    receiver: Option<Arc<Mutex<mpsc::Receiver<QueuedPayload>>>>,
+    /// `None` if payloads are not queued.
+    queue: Option<Arc<BoundedQueue>>,
     consumers: JoinSet<Result<(), ComponentError>>,
     block_on_overflow: bool,
+    wait_for_result: bool,
     /// `None` if the order does not matter.
     order: Option<Arc<DeliveryOrder>>,
     /// Number of batches so far.
@@ -35,32 +41,6 @@ pub(crate) struct SendingQueue {
     consumer: Arc<QueueConsumer>,
     /// Cancels `abandoned` when [`SHUTDOWN_LIMIT`] has passed after `closing`. Ends with the queue.
     _timer: JoinSet<()>,
-}
-
-/// A payload, and its position in the order of batches if the order matters.
-struct QueuedPayload {
-    payload: Payload,
-    turn: Option<Turn>,
-}
-
-/// Delivers one payload at a time, with retries. The tasks of `num_consumers` share it.
-struct QueueConsumer {
-    id: String,
-    pusher: Arc<dyn Pusher>,
-    config: DeliveryConfig,
-    node: Arc<Node>,
-    /// Fires when the graph stops or the input ends. Then there are no retries: each payload has one more attempt.
-    closing: CancellationToken,
-    /// Fires when the time limit of the shutdown has passed. Remaining payloads are dropped.
-    abandoned: CancellationToken,
-    unlogged: std::sync::Mutex<UnloggedDrops>,
-}
-
-/// Drops that are not logged yet.
-#[derive(Default)]
-struct UnloggedDrops {
-    silent_until: Option<Instant>,
-    items: u64,
 }
 
 // === impl SendingQueue ===
@@ -86,86 +66,115 @@ impl SendingQueue {
                 abandoned.cancel();
             }
         });
-        let queue = config.queue.clone();
-        let consumer = Arc::new(QueueConsumer {
-            id: id.to_owned(),
-            pusher,
-            config,
-            node,
-            closing,
-            abandoned,
-            unlogged: std::sync::Mutex::default(),
-        });
+        let settings = config.queue.clone();
+        let report = DeliveryReport::new(id, node.signal);
+        let consumer = Arc::new(QueueConsumer { pusher, config, node, closing, abandoned, report });
         let mut consumers = JoinSet::new();
-        let (sender, receiver) = if queue.enabled {
-            consumer.node.set_queue_capacity(queue.queue_size as u64);
-            let (sender, receiver) = mpsc::channel(queue.queue_size);
-            let receiver = Arc::new(Mutex::new(receiver));
-            for _ in 0..queue.num_consumers {
-                consumers.spawn(consume(Arc::clone(&receiver), Arc::clone(&consumer)));
+        let queue = settings.enabled.then(|| {
+            let bytes = settings.max_bytes(memory_limit(Path::new("/proc")));
+            let limits = QueueLimits { sizer: settings.sizer, size: settings.queue_size, bytes };
+            BoundedQueue::new(limits, Arc::clone(&consumer.node))
+        });
+        if let Some(queue) = &queue {
+            for _ in 0..settings.num_consumers {
+                consumers.spawn(consume(Arc::clone(queue), Arc::clone(&consumer)));
             }
-            (Some(sender), Some(receiver))
-        } else {
-            (None, None)
-        };
-        let block_on_overflow = queue.block_on_overflow;
-        let order = is_ordered.then(DeliveryOrder::new);
-        Self { sender, receiver, consumers, block_on_overflow, order, batches: 0, consumer, _timer: timer }
+        }
+        Self {
+            queue,
+            consumers,
+            block_on_overflow: settings.block_on_overflow,
+            wait_for_result: settings.wait_for_result,
+            order: is_ordered.then(DeliveryOrder::new),
+            batches: 0,
+            consumer,
+            _timer: timer,
+        }
     }
 
-    /// Adds the payloads of the next batch. Waits only if `block_on_overflow` is set or there is no queue. After an error the payloads that
-    /// were not added are counted as dropped.
+    /// Adds the payloads of the next batch. After an error the payloads that were not added are counted as dropped.
+    ///
+    /// Waits for room only if `block_on_overflow` is set, there is no queue, or the batch alone is larger than the queue. Waits for the results
+    /// if `wait_for_result` is set.
     pub(crate) async fn put_batch(&mut self, payloads: Vec<Payload>) -> Result<(), ComponentError> {
         self.batches += 1;
+        let (done, mut all_done) = mpsc::channel(1);
         let mut payloads = payloads.into_iter();
         while let Some(payload) = payloads.next() {
-            if let Err(error) = self.put(payload).await {
+            if let Err(error) = self.put(payload, done.clone()).await {
                 for left in payloads {
                     self.consumer.node.add_dropped(DropReason::STAGE_ENDED, left.items, left.traffic_bytes);
                 }
                 return Err(error);
             }
         }
+        drop(done);
+        if !self.wait_for_result {
+            return Ok(());
+        }
+        tokio::select! {
+            // Nothing is sent: it resolves when the last sender is dropped.
+            _ = all_done.recv() => self.failure(),
+            error = self.failed() => Err(error),
+        }
+    }
+
+    async fn put(&mut self, payload: Payload, done: mpsc::Sender<()>) -> Result<(), ComponentError> {
+        self.consumer.node.add_held(payload.items);
+        let turn = self.order.as_ref().map(|order| order.add(self.batches));
+        let done = self.wait_for_result.then_some(done);
+        let queued = QueuedPayload { payload, batch: self.batches, turn, _done: done };
+        let Some(queue) = self.queue.clone() else {
+            return self.consumer.deliver(queued).await;
+        };
+        if !queue.limits().allow_alone(&queued.payload) {
+            let message = too_large(queue.limits(), &queued.payload);
+            self.consumer.drop_payload(&queued.payload, DropReason::QUEUE_FULL, &message);
+            return self.failure();
+        }
+        let room = if self.block_on_overflow {
+            tokio::select! {
+                () = queue.wait_for_room(&queued.payload) => Ok(()),
+                error = self.failed() => Err(error),
+            }
+        } else {
+            self.make_room(&queue, &queued.payload).await
+        };
+        if let Err(error) = room {
+            self.consumer.drop_payload(&queued.payload, DropReason::STAGE_ENDED, "the exporter has failed");
+            return Err(error);
+        }
+        if queue.has_room(&queued.payload) {
+            queue.add(queued);
+        } else {
+            self.consumer.drop_payload(&queued.payload, DropReason::QUEUE_FULL, QUEUE_FULL);
+        }
+        self.failure()
+    }
+
+    /// Drops the oldest payloads, until there is room for another one or all that is left is being delivered.
+    async fn make_room(&mut self, queue: &BoundedQueue, payload: &Payload) -> Result<(), ComponentError> {
+        self.drop_oldest(queue, payload, self.batches);
+        if queue.has_room(payload) {
+            return Ok(());
+        }
+        let consumer = Arc::clone(&self.consumer);
+        tokio::select! {
+            biased;
+            () = queue.wait_for_room(payload) => return Ok(()),
+            error = self.failed() => return Err(error),
+            () = consumer.report.down() => {}
+            () = tokio::time::sleep(ROOM_LIMIT) => {}
+        }
+        self.drop_oldest(queue, payload, u64::MAX);
         Ok(())
     }
 
-    async fn put(&mut self, payload: Payload) -> Result<(), ComponentError> {
-        let node = Arc::clone(&self.consumer.node);
-        let (items, bytes) = (payload.items, payload.traffic_bytes);
-        node.add_held(items);
-        let turn = self.order.as_ref().map(|order| order.add(self.batches));
-        let queued = QueuedPayload { payload, turn };
-        let Some(sender) = &self.sender else {
-            return self.consumer.deliver(queued).await;
-        };
-        node.add_queued();
-        let refuse = |reason| {
-            node.sub_queued();
-            node.sub_held(items);
-            node.add_dropped(reason, items, bytes);
-        };
-        if self.block_on_overflow {
-            let sender = sender.clone();
-            tokio::select! {
-                permit = sender.reserve() => match permit {
-                    Ok(permit) => permit.send(queued),
-                    Err(_) => refuse(DropReason::STAGE_ENDED),
-                },
-                error = self.failed() => {
-                    refuse(DropReason::STAGE_ENDED);
-                    return Err(error);
-                }
-            }
-        } else if sender.try_send(queued).is_err() {
-            // The channel cannot be closed, because `self` has its receiver.
-            refuse(DropReason::QUEUE_FULL);
-            self.consumer.warn_dropped(
-                DropReason::QUEUE_FULL,
-                items,
-                "the sending queue is full: the server is down, or slower than the traffic",
-            );
+    /// Drops the oldest payloads of batches before `batch`, as many as are necessary.
+    fn drop_oldest(&self, queue: &BoundedQueue, payload: &Payload, batch: u64) {
+        for oldest in queue.remove_oldest(payload, batch) {
+            self.consumer.drop_payload(&oldest.payload, DropReason::QUEUE_FULL, QUEUE_FULL);
         }
-        self.failure()
     }
 
     /// Returns the error of a consumer that has failed.
@@ -202,164 +211,52 @@ impl SendingQueue {
 
     async fn drain(&mut self) -> Result<(), ComponentError> {
         self.consumer.closing.cancel();
-        self.sender = None;
+        let queue = self.queue.take();
+        if let Some(queue) = &queue {
+            queue.close();
+        }
         let mut result = Ok(());
         while let Some(ended) = self.consumers.join_next().await {
             let ended = ended
                 .unwrap_or_else(|panic| Err(ComponentError::with_source("a sending task panicked", panic)));
             result = result.and(ended);
         }
-        // Consumers that failed leave payloads in the channel.
-        if let Some(receiver) = self.receiver.take() {
-            let (mut receiver, node) = (receiver.lock().await, &self.consumer.node);
-            while let Ok(QueuedPayload { payload, .. }) = receiver.try_recv() {
-                let Payload { items, traffic_bytes, .. } = payload;
-                node.sub_queued();
-                node.sub_held(items);
-                node.add_dropped(DropReason::STAGE_ENDED, items, traffic_bytes);
-            }
+        // Consumers that failed leave payloads in the queue.
+        for left in queue.iter().flat_map(|queue| queue.remove_all()) {
+            self.consumer.drop_payload(&left.payload, DropReason::STAGE_ENDED, "the exporter has failed");
         }
-        self.consumer.warn_unlogged();
+        self.consumer.report.finish();
         result
     }
 }
 
-async fn consume(
-    receiver: Arc<Mutex<mpsc::Receiver<QueuedPayload>>>,
-    consumer: Arc<QueueConsumer>,
-) -> Result<(), ComponentError> {
-    loop {
-        let next = receiver.lock().await.recv().await;
-        let Some(queued) = next else { return Ok(()) };
-        consumer.node.sub_queued();
+const QUEUE_FULL: &str = "the sending queue is full: the server is down, or slower than the traffic";
+
+/// Explains that a payload does not fit into an empty queue.
+fn too_large(limits: QueueLimits, payload: &Payload) -> String {
+    let QueueLimits { sizer, size, bytes } = limits;
+    let (unit, len) = match sizer {
+        Sizer::Requests => ("requests", 1),
+        Sizer::Items => ("items", payload.items),
+        Sizer::Bytes => ("bytes", payload.bytes.len() as u64),
+    };
+    if len > size {
+        format!(
+            "a request of {len} {unit} is larger than the whole queue: increase sending_queue::queue_size (now {size} {unit})"
+        )
+    } else {
+        let len = payload.bytes.len();
+        format!(
+            "a request of {len} bytes is larger than the whole queue: increase sending_queue::max_bytes (now {bytes})"
+        )
+    }
+}
+
+async fn consume(queue: Arc<BoundedQueue>, consumer: Arc<QueueConsumer>) -> Result<(), ComponentError> {
+    while let Some(taken) = queue.take().await {
+        // The room is used until the delivery has ended.
+        let TakenPayload { queued, _room } = taken;
         consumer.deliver(queued).await?;
     }
+    Ok(())
 }
-
-// === impl QueueConsumer ===
-
-impl QueueConsumer {
-    /// Delivers or drops a payload. An error means that the exporter cannot continue.
-    async fn deliver(&self, queued: QueuedPayload) -> Result<(), ComponentError> {
-        let QueuedPayload { payload, turn } = &queued;
-        let in_turn = async {
-            if let Some(turn) = turn {
-                turn.wait().await;
-            }
-            self.attempts(payload).await
-        };
-        let outcome = tokio::select! {
-            biased;
-            () = self.abandoned.cancelled() => {
-                Err((DropReason::SHUTDOWN, "not delivered before the shutdown's time limit".to_owned()))
-            }
-            outcome = in_turn => outcome,
-        };
-        let node = &self.node;
-        node.sub_held(payload.items);
-        match outcome {
-            Ok(pushed) => {
-                let rejected = pushed.rejected_items.min(payload.items);
-                node.add_outgoing(payload.items - rejected);
-                let share = if payload.items == 0 { 0.0 } else { rejected as f64 / payload.items as f64 };
-                node.add_dropped(
-                    DropReason::REJECTED,
-                    rejected,
-                    (payload.traffic_bytes as f64 * share) as u64,
-                );
-                if let Some(message) = pushed.message {
-                    tracing::warn!(
-                        exporter = self.id,
-                        rejected,
-                        message,
-                        "the server accepted the request in part"
-                    );
-                }
-                Ok(())
-            }
-            Err((reason, message)) => {
-                node.add_dropped(reason, payload.items, payload.traffic_bytes);
-                self.warn_dropped(reason, payload.items, &message);
-                if reason == FATAL { Err(ComponentError::new(message)) } else { Ok(()) }
-            }
-        }
-    }
-
-    async fn attempts(&self, payload: &Payload) -> Result<Pushed, (DropReason, String)> {
-        let retry = &self.config.retry;
-        let (backoff, mut failures) = (retry.backoff(), 0_u32);
-        let started = Instant::now();
-        loop {
-            let error = match attempt(&*self.pusher, payload, self.config.timeout).await {
-                Ok(pushed) => return Ok(pushed),
-                Err(error) => error,
-            };
-            let (message, after) = match error {
-                PushError::Retryable { message, after } => (message, after),
-                PushError::Permanent(message) => return Err((DropReason::PERMANENT_ERROR, message)),
-                PushError::Fatal(message) => return Err((FATAL, message)),
-            };
-            if !retry.enabled {
-                return Err((DropReason::RETRIES_EXHAUSTED, format!("{message} (retry_on_failure is off)")));
-            }
-            if self.closing.is_cancelled() {
-                return Err((DropReason::SHUTDOWN, message));
-            }
-            failures = failures.saturating_add(1);
-            let wait = backoff.wait(failures).max(after.unwrap_or_default());
-            let limit = retry.max_elapsed_time.get();
-            if !limit.is_zero() && started.elapsed().saturating_add(wait) > limit {
-                let limit = retry.max_elapsed_time;
-                return Err((
-                    DropReason::RETRIES_EXHAUSTED,
-                    format!("{message} (gave up after max_elapsed_time {limit})"),
-                ));
-            }
-            tracing::info!(exporter = self.id, error = message, wait = ?wait, "sending failed; will retry");
-            self.node.add_retry();
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                () = self.closing.cancelled() => {}
-            }
-        }
-    }
-
-    /// Logs the first drop immediately and later ones at most once per [`WARN_EVERY`]. The counters include every drop.
-    fn warn_dropped(&self, reason: DropReason, items: u64, message: &str) {
-        let mut unlogged = self.unlogged.lock().unwrap_or_else(PoisonError::into_inner);
-        unlogged.items += items;
-        if unlogged.silent_until.is_some_and(|until| Instant::now() < until) {
-            return;
-        }
-        let items = std::mem::take(&mut unlogged.items);
-        unlogged.silent_until = Some(Instant::now() + WARN_EVERY);
-        tracing::warn!(exporter = self.id, %reason, dropped_items = items, error = message, "dropped data");
-    }
-
-    /// Logs the drops that are not logged yet, because the counters are lost when the process ends.
-    fn warn_unlogged(&self) {
-        let items = std::mem::take(&mut self.unlogged.lock().unwrap_or_else(PoisonError::into_inner).items);
-        if items > 0 {
-            tracing::warn!(
-                exporter = self.id,
-                dropped_items = items,
-                "dropped more data since the last such message"
-            );
-        }
-    }
-}
-
-/// Attempts to deliver a payload within the time limit; zero means no limit. A timeout is retryable, because the server may be slow only
-/// for a while.
-async fn attempt(pusher: &dyn Pusher, payload: &Payload, limit: Duration) -> Result<Pushed, PushError> {
-    if limit.is_zero() {
-        return pusher.push(payload).await;
-    }
-    tokio::time::timeout(limit, pusher.push(payload)).await.unwrap_or_else(|_| {
-        let message = format!("no response within the timeout of {limit:?}");
-        Err(PushError::Retryable { message, after: None })
-    })
-}
-
-/// The exporter's output is closed. Payloads that were being delivered are dropped for this reason.
-const FATAL: DropReason = DropReason::OUTPUT_CLOSED;

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use longwave_config::GoDuration;
+use longwave_config::{ByteSize, GoDuration};
 
 use super::{SHUTDOWN_LIMIT, SendingQueue};
 use crate::component::*;
@@ -32,7 +32,8 @@ fn config() -> DeliveryConfig {
 }
 
 fn retryable(after: Option<u64>) -> Result<Pushed, PushError> {
-    Err(PushError::Retryable { message: "unavailable".into(), after: after.map(Duration::from_secs) })
+    let after = after.map(Duration::from_secs);
+    Err(PushError::Retryable { message: "unavailable".into(), after, may_have_arrived: false })
 }
 
 impl Bench {
@@ -94,7 +95,7 @@ async fn every_loss_has_its_reason() {
         ..config()
     };
     let off = DeliveryConfig { retry: RetryConfig { enabled: false, ..config().retry }, ..config() };
-    let hang = || Err(PushError::Retryable { message: "hang".into(), after: None });
+    let hang = || Err(PushError::Retryable { message: "hang".into(), after: None, may_have_arrived: false });
     let cases = [
         (limited(12), vec![retryable(None); 9], 0, vec![("retries_exhausted", 8, 800)]),
         (limited(4), vec![hang()], 0, vec![("retries_exhausted", 8, 800)]),
@@ -147,7 +148,8 @@ async fn overflow_drops_or_blocks_as_configured() {
 async fn shutdown_is_bounded_and_counted() {
     for message in ["unavailable", "hang"] {
         let start = tokio::time::Instant::now();
-        let results = vec![Err(PushError::Retryable { message: message.into(), after: None }); 50];
+        let error = PushError::Retryable { message: message.into(), after: None, may_have_arrived: false };
+        let results = vec![Err(error); 50];
         let mut bench = bench(DeliveryConfig { timeout: Duration::ZERO, ..config() }, results);
         for _ in 0..20 {
             bench.put(1).await;
@@ -189,4 +191,101 @@ fn absurd_byte_counts_saturate() {
     node.drop_batch(crate::component::DropReason::ENCODING, &batch);
     node.drop_batch(crate::component::DropReason::ENCODING, &batch);
     assert_eq!(node.dropped()[0].1.bytes, u64::MAX);
+}
+
+/// *Scenario*: a server that is down while payloads of 1 MiB arrive, more than fit into the limit of bytes, with every sizer and with or without
+/// an order; then it responds.
+/// *Guarantees*: at no time does the queue have more bytes than the limit, also counting what is being delivered. What did not fit was dropped as
+/// `queue_full`, the oldest first, and with what arrived it adds up. Then the queue is empty.
+#[tokio::test(start_paused = true)]
+async fn queued_bytes_are_bounded() {
+    for sizer in [Sizer::Requests, Sizer::Items, Sizer::Bytes] {
+        let queue = QueueConfig {
+            num_consumers: 3,
+            sizer,
+            queue_size: 1_000_000_000,
+            max_bytes: Some(ByteSize::mib(8)),
+            ..QueueConfig::default()
+        };
+        let mut bench = bench(DeliveryConfig { queue, ..config() }, vec![retryable(None); 12]);
+        for number in 0..40_u8 {
+            bench.node.add_incoming(10);
+            let bytes = vec![number; 1 << 20].into();
+            bench.queue.put_batch(vec![Payload { bytes, items: 10, traffic_bytes: 100 }]).await.unwrap();
+            assert!(bench.node.queue_bytes() <= 8 << 20);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(bench.node.queue_bytes_capacity(), 8 << 20);
+        bench.settle().await;
+        let arrived: Vec<u8> = bench.world.delivered.lock().unwrap().iter().map(|bytes| bytes[0]).collect();
+        // The three that were being delivered when the queue became full, and the newest five.
+        assert_eq!(arrived.len(), 8);
+        assert!((35..40).all(|newest| arrived.contains(&newest)), "{arrived:?}");
+        assert_eq!(bench.reasons(), [("queue_full", 320, 3200)]);
+        assert_eq!((bench.node.queue_size(), bench.node.queue_bytes()), (0, 0));
+        assert_eq!(bench.accounting.imbalances(), []);
+    }
+}
+
+/// *Scenario*: a batch that is larger than the whole queue, with a server that responds, with one that does not, and with one that is down; a single
+/// payload that is larger than the queue.
+/// *Guarantees*: with the healthy server everything arrives. Otherwise what does not fit is dropped and counted, and the pipeline does not wait for
+/// more than a few seconds. The oversized payload is dropped at once.
+#[tokio::test(start_paused = true)]
+async fn a_batch_larger_than_the_queue_waits_only_for_a_healthy_server() {
+    let small = || {
+        let queue = QueueConfig {
+            num_consumers: 1,
+            queue_size: 2,
+            max_bytes: Some(ByteSize::mib(4)),
+            ..QueueConfig::default()
+        };
+        DeliveryConfig { queue, ..config() }
+    };
+    let hang = Err(PushError::Retryable { message: "hang".into(), after: None, may_have_arrived: false });
+    for (results, everything_arrives) in
+        [(vec![], true), (vec![hang], false), (vec![retryable(None); 3], false)]
+    {
+        let mut bench = bench(small(), results);
+        bench.node.add_incoming(20);
+        let payload = || Payload { bytes: "x".into(), items: 1, traffic_bytes: 1 };
+        let start = tokio::time::Instant::now();
+        bench.queue.put_batch((0..20).map(|_| payload()).collect()).await.unwrap();
+        assert!(start.elapsed() <= Duration::from_secs(6), "{:?}", start.elapsed());
+        bench.settle().await;
+        assert_eq!(bench.node.outgoing() == 20, everything_arrives);
+        assert_eq!(bench.accounting.imbalances(), []);
+    }
+    let mut bench = bench(small(), vec![]);
+    bench.node.add_incoming(1);
+    let bytes = vec![0; 5 << 20].into();
+    bench.queue.put_batch(vec![Payload { bytes, items: 1, traffic_bytes: 7 }]).await.unwrap();
+    assert_eq!(bench.reasons(), [("queue_full", 1, 7)]);
+}
+
+/// *Scenario*: `wait_for_result` with a server that is unavailable twice.
+/// *Guarantees*: the batch is delivered when the call returns, also one of several payloads.
+#[tokio::test(start_paused = true)]
+async fn waits_for_the_result_if_configured() {
+    let queue = QueueConfig { wait_for_result: true, ..QueueConfig::default() };
+    let mut bench = bench(DeliveryConfig { queue, ..config() }, vec![retryable(None), retryable(None)]);
+    bench.node.add_incoming(3);
+    let payload = || Payload { bytes: "x".into(), items: 1, traffic_bytes: 1 };
+    bench.queue.put_batch(vec![payload(), payload(), payload()]).await.unwrap();
+    assert_eq!((bench.node.held(), bench.node.outgoing()), (0, 3));
+}
+
+/// *Scenario*: an attempt times out, and the next one is accepted; another fails before the request is sent, and the next one is accepted.
+/// *Guarantees*: only the items of the first payload are counted as possible duplicates, because the server may have accepted it twice.
+#[tokio::test(start_paused = true)]
+async fn possible_duplicates_are_counted() {
+    let hang = Err(PushError::Retryable { message: "hang".into(), after: None, may_have_arrived: false });
+    let mut late = bench(config(), vec![hang]);
+    late.put(8).await;
+    late.settle().await;
+    assert_eq!((late.node.outgoing(), late.node.possible_duplicates()), (8, 8));
+    let mut refused = bench(config(), vec![retryable(None)]);
+    refused.put(8).await;
+    refused.settle().await;
+    assert_eq!((refused.node.outgoing(), refused.node.possible_duplicates()), (8, 0));
 }

@@ -162,7 +162,7 @@ exporters: {keep: {block: true}}
 service: {pipelines: {logs: {receivers: [gen], processors: [pass], exporters: [keep]}}}";
 
 fn unavailable() -> Result<crate::component::Pushed, PushError> {
-    Err(PushError::Retryable { message: "unavailable".into(), after: None })
+    Err(PushError::Retryable { message: "unavailable".into(), after: None, may_have_arrived: false })
 }
 
 /// *Scenario*: the output is closed while every channel before it is full and every stage waits for room.
@@ -188,7 +188,8 @@ async fn a_fatal_delivery_unblocks_stages_that_wait_for_room() {
 async fn a_stop_does_not_wait_for_a_server_that_is_down() {
     for message in ["unavailable", "hang"] {
         let (world, environment) = (World::default(), environment());
-        let result = Err(PushError::Retryable { message: message.into(), after: None });
+        let result =
+            Err(PushError::Retryable { message: message.into(), after: None, may_have_arrived: false });
         world.results.lock().unwrap().extend(vec![result; 5_000]);
         let mut runtime = Runtime::start(&plan(&world, BLOCKING), &environment).await.unwrap();
         tokio::time::sleep(Duration::from_secs(2)).await;
@@ -282,7 +283,8 @@ async fn a_failed_graph_is_unhealthy() {
 async fn a_server_that_is_down_is_no_stall() {
     for message in ["unavailable", "hang"] {
         let (world, environment) = (World::default(), environment());
-        let result = Err(PushError::Retryable { message: message.into(), after: None });
+        let result =
+            Err(PushError::Retryable { message: message.into(), after: None, may_have_arrived: false });
         world.results.lock().unwrap().extend(vec![result; 50_000]);
         let mut runtime = Runtime::start(&plan(&world, BLOCKING), &environment).await.unwrap();
         for _ in 0..360 {

@@ -114,6 +114,9 @@ pub enum OtlpProtocol {
     HttpProtobuf,
 }
 
+/// Longest time between two exports.
+const MAX_INTERVAL: GoDuration = GoDuration::from_secs(24 * 3600);
+
 // === impl TelemetryConfig ===
 
 impl TelemetryConfig {
@@ -143,6 +146,10 @@ impl TelemetryConfig {
             }
             if otlp.interval.get().is_zero() {
                 report("metrics::otlp::interval", "must be positive, for example 60s");
+            }
+            if otlp.interval > MAX_INTERVAL {
+                let text = format!("{} is too large: must be at most {MAX_INTERVAL}", otlp.interval);
+                report("metrics::otlp::interval", &text);
             }
         }
     }

@@ -56,12 +56,22 @@ pub(super) fn observe(meter: &Meter, accounting: &Accounting, level: MetricLevel
         let read = value(accounting, exporter(signal), Node::held);
         let text = "Items in the queue or in delivery.";
         gauge(meter, format!("longwave_exporter_held_{name}"), unit, text, read);
+        let read = value(accounting, exporter(signal), Node::possible_duplicates);
+        let text = "Items that were delivered after an attempt without a response, so that the server may have them twice.";
+        counter(meter, format!("longwave_exporter_possibly_duplicated_{name}"), unit, text, read);
     }
     let exporters = |node: &Node| node.kind == NodeKind::Exporter;
     let read = value(accounting, exporters, Node::queue_size);
-    gauge(meter, "longwave_exporter_queue_size", "{request}", "Requests in the queue.", read);
+    let text = "Size of what is in the queue or in delivery, in the unit of its sizer.";
+    gauge(meter, "longwave_exporter_queue_size", "{size}", text, read);
     let read = value(accounting, exporters, Node::queue_capacity);
-    gauge(meter, "longwave_exporter_queue_capacity", "{request}", "Maximum of requests in the queue.", read);
+    let text = "Maximum of the queue, in the unit of its sizer.";
+    gauge(meter, "longwave_exporter_queue_capacity", "{size}", text, read);
+    let read = value(accounting, exporters, Node::queue_bytes);
+    let text = "Bytes of what is in the queue or in delivery.";
+    gauge(meter, "longwave_exporter_queue_used", "By", text, read);
+    let read = value(accounting, exporters, Node::queue_bytes_capacity);
+    gauge(meter, "longwave_exporter_queue_limit", "By", "Maximum of bytes in the queue.", read);
     let read = value(accounting, exporters, Node::retries);
     counter(meter, "longwave_exporter_retries", "{attempt}", "Delivery attempts after the first.", read);
     let read = dropped(accounting, |_| true, lost, bytes);

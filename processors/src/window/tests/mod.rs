@@ -3,6 +3,7 @@
 mod config;
 mod connection_level;
 mod properties;
+mod renames;
 mod series;
 mod times;
 
@@ -123,6 +124,7 @@ fn update(cookie: u64, tick: f64, bytes: u64) -> ConnectionRecord {
         start_known: true,
         opened: at(1.0),
         observed: at(tick),
+        age: at(tick).0.saturating_sub(at(1.0).0),
         tick: at(tick),
         delta: Totals { sent_bytes: bytes, ..Totals::default() },
         ..ConnectionRecord::blank()

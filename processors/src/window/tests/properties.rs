@@ -139,6 +139,7 @@ impl Expected {
         record.start_known = life.start_known;
         record.opened = if life.start_known { at(life.opened) } else { UnixNanos::default() };
         record.observed = at(clock);
+        record.age = ((clock - life.opened) * 1e9) as u64;
         if matches!(step.action, Action::Open) {
             record.event = Event::Open;
         }

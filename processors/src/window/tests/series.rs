@@ -207,13 +207,12 @@ fn series_without_room_are_folded() {
 fn the_overflow_series_ends_too() {
     let workloads = Workloads::new();
     let mut bench = Bench::new(&WindowConfig { max_series: 1, ..config(&[Level::Workload]) });
-    bench
-        .records([workloads.named(update(1, 5.0, 1), "a"), workloads.named(close(2, 5.0, 1), "b")])
-        .pass_end(5.0);
+    bench.records([workloads.named(update(1, 5.0, 1), "a")]).pass_end(5.0);
+    bench.records([workloads.named(close(2, 10.0, 1), "b")]).pass_end(10.0);
     assert_eq!(bench.series(Level::Workload).len(), 2);
-    bench.pass_end(10.0);
-    assert!(bench.series(Level::Workload)[1].ended);
     bench.pass_end(15.0);
+    assert!(bench.series(Level::Workload)[1].ended);
+    bench.pass_end(20.0);
     assert_eq!(bench.series(Level::Workload).len(), 1);
 }
 

@@ -45,6 +45,8 @@ pub(super) struct Pod {
     pub port: u16,
     pub from: u64,
     pub until: u64,
+    /// Whether this is only a part of the name.
+    pub partial: bool,
 }
 
 // === impl Pod ===
@@ -52,7 +54,7 @@ pub(super) struct Pod {
 impl Pod {
     /// Creates a pod that exists at all times.
     pub fn new(name: &'static str, uid: &'static str, address: &'static str) -> Self {
-        Self { name, uid, address, port: 0, from: 0, until: u64::MAX / SECOND }
+        Self { name, uid, address, port: 0, from: 0, until: u64::MAX / SECOND, partial: false }
     }
 }
 
@@ -100,7 +102,8 @@ impl Fake {
         let seconds = at.0 / SECOND;
         let found = state.pods.iter().find(|pod| (pod.from..pod.until).contains(&seconds) && fits(pod));
         found.map_or(Answer::Unknown, |pod| {
-            Answer::Known(self.names.intern(Workload { name: pod.name.into(), ..Default::default() }))
+            let name = self.names.intern(Workload { name: pod.name.into(), ..Default::default() });
+            if pod.partial { Answer::Partial(name) } else { Answer::Known(name) }
         })
     }
 }

@@ -61,6 +61,44 @@ fn names_that_become_known_too_late() {
     assert_eq!(bench.named(&to_pod(1, 3, 20, 20)), pair("curl", "db"));
 }
 
+/// *Scenario*: the directory has only a part of the name of a local end and of its peer on this node. The rest becomes known in time, too
+/// late, and not at all. No record waits in a fourth case.
+/// *Guarantees*: records wait for the rest. After `hold`, or if none waits, they have the part, not a name of a source of lower precedence.
+/// A part never replaces a whole name.
+#[test]
+fn parts_of_names_wait_for_the_rest() {
+    const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    let pods = |name, partial| [Pod { partial, ..Pod::new(name, ID, "") }];
+    let bench = |hold| {
+        let fake = Fake::new(&pods("part", true));
+        let mut bench = Bench::new(&["kubernetes", "cgroup"], &[("kubernetes", &fake)], hold, None);
+        let owner = bench.cgroup(&format!("kubepods/burstable/pod-x/{ID}"));
+        let ours = ConnectionRecord { owner, ..to_pod(1, 0, 5, 5) };
+        let base = record(1, 2, "nginx", "10.1.0.9:80", "10.9.0.1:5001");
+        let theirs = ConnectionRecord { role: Role::Server, tick: at(5), observed: at(5), ..base };
+        (fake, bench, [ours, theirs])
+    };
+    let ends = |local: &str| vec![pair(local, "nginx"), pair("nginx", local)];
+    let (fake, mut in_time, both) = bench(5);
+    assert_eq!(in_time.records(&both), vec![]);
+    fake.set(&pods("whole", false));
+    let held = in_time.records(&[record(3, 3, "other", "10.7.0.1:1", "10.7.0.2:2")]);
+    assert_eq!(names(&held)[..2], ends("whole"));
+    fake.set(&pods("part", true));
+    assert_eq!(names(&in_time.records(&both)), ends("whole"));
+
+    let (fake, mut too_late, both) = bench(5);
+    assert_eq!(too_late.records(&both), vec![]);
+    assert_eq!(too_late.pass_end(5), vec![]);
+    assert_eq!(names(&too_late.pass_end(10)), ends("part"));
+    assert_eq!(names(&too_late.records(&both)), ends("part"));
+    fake.set(&pods("whole", false));
+    assert_eq!(names(&too_late.records(&both)), ends("whole"));
+
+    let (_, mut never, both) = bench(0);
+    assert_eq!(names(&never.records(&both)), ends("part"));
+}
+
 /// *Scenario*: a `hold` of `0s`; then the input ends, or the receiver stops, while records wait.
 /// *Guarantees*: with `0s` no record waits; otherwise all held records leave.
 #[test]

@@ -119,7 +119,7 @@ pub fn attach(options: &Options, steps: &mut Steps) -> Option<Attached> {
 }
 
 fn read_types() -> Result<(Btf, Offsets), Diagnosis> {
-    let bytes = std::fs::read(btf::VMLINUX).map_err(|source| Diagnosis::NoBtf { source })?;
+    let bytes = std::fs::read(btf::VMLINUX).map_err(Diagnosis::unreadable_btf)?;
     let offsets = btf::of_this_kernel(&bytes)?;
     let types = Btf::parse(&bytes, Endianness::default())
         .map_err(|error| Diagnosis::Btf { reason: format!("cannot be parsed: {}", with_causes(&error)) })?;

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use longwave_pipeline::component::descriptor_limit;
+
 use super::{btf::VMLINUX, capabilities};
 
 /// Oldest kernel that has all helpers in use (`bpf_loop`). 6.1 is the oldest that is tested.
@@ -91,6 +93,16 @@ pub enum Diagnosis {
         /// Error that the kernel returned.
         source: io::Error,
     },
+    /// No file descriptor is left.
+    #[error("{call}: {source}: {remedy} (Longwave needs about 100, and one for each client of its pages)")]
+    Descriptors {
+        /// The call or step that failed.
+        call: String,
+        /// Error that the kernel returned.
+        source: io::Error,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// The verifier rejected a program, or the loader failed.
     #[error(
         "{what}: {reason}; this kernel does not accept the program: please report its version with this message"
@@ -118,9 +130,7 @@ pub enum Diagnosis {
         pattern: String,
     },
     /// A map could not be mapped into memory.
-    #[error(
-        "{what}: {source}: the ring buffer could not be mapped: is the address space or the descriptor limit exhausted?"
-    )]
+    #[error("{what}: {source}: the ring buffer could not be mapped: is the address space exhausted?")]
     Map {
         /// Name of the map.
         what: &'static str,
@@ -129,9 +139,32 @@ pub enum Diagnosis {
     },
 }
 
+// === impl Diagnosis ===
+
+impl Diagnosis {
+    /// The file with the kernel's types cannot be read.
+    pub fn unreadable_btf(source: io::Error) -> Self {
+        match descriptor_limit(&source) {
+            Some(remedy) => Self::Descriptors { call: VMLINUX.to_owned(), source, remedy },
+            None => Self::NoBtf { source },
+        }
+    }
+
+    /// The map `what` cannot be mapped into memory.
+    pub fn unmapped(what: &'static str, source: io::Error) -> Self {
+        match descriptor_limit(&source) {
+            Some(remedy) => Self::Descriptors { call: format!("mapping `{what}`"), source, remedy },
+            None => Self::Map { what, source },
+        }
+    }
+}
+
 /// Returns the diagnosis of a failed call. `messages` are those of the loader.
 pub fn explain(call: impl Into<String>, error: io::Error, messages: String) -> Diagnosis {
     let call = call.into();
+    if let Some(remedy) = descriptor_limit(&error) {
+        return Diagnosis::Descriptors { call, source: error, remedy };
+    }
     match error.raw_os_error() {
         Some(libc::EPERM | libc::EACCES) => {
             let missing = capabilities::missing();

@@ -272,7 +272,7 @@ impl Kernel {
 fn ring(ebpf: &Ebpf, what: &'static str, size: u32) -> Result<Ring, Diagnosis> {
     match ebpf.map(what) {
         Some(Map::RingBuf(map)) => {
-            Ring::new(map.fd().as_fd(), size).map_err(|source| Diagnosis::Map { what, source })
+            Ring::new(map.fd().as_fd(), size).map_err(|source| Diagnosis::unmapped(what, source))
         }
         _ => Err(missing(what)),
     }
@@ -281,7 +281,7 @@ fn ring(ebpf: &Ebpf, what: &'static str, size: u32) -> Result<Ring, Diagnosis> {
 fn signals(ebpf: &Ebpf) -> Result<SharedSignals, Diagnosis> {
     match ebpf.map("signals") {
         Some(Map::Array(map)) => {
-            SharedSignals::new(map.fd().as_fd()).map_err(|source| Diagnosis::Map { what: "signals", source })
+            SharedSignals::new(map.fd().as_fd()).map_err(|source| Diagnosis::unmapped("signals", source))
         }
         _ => Err(missing("signals")),
     }

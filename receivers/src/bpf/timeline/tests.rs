@@ -6,7 +6,7 @@ const SECOND: u64 = 1_000_000_000;
 const BOOT: u64 = 1_700_000_000 * SECOND;
 
 fn at(mono: u64, step: i64) -> Reading {
-    Reading { mono, wall: (BOOT + mono).saturating_add_signed(step) }
+    Reading { mono, wall: (BOOT + mono).saturating_add_signed(step), uncertainty: 0 }
 }
 
 fn timeline() -> Timeline {
@@ -60,22 +60,54 @@ fn a_step_forward_is_followed() {
     assert_eq!(timeline.epoch(16 * SECOND).0, BOOT + hour + 16 * SECOND);
 }
 
-/// Scenario: the wall clock is set two seconds back.
-/// Guarantees: ticks advance by one interval each, and each is late by at most a tenth of the interval, until the offset is reached.
+/// Scenario: the wall clock is set two seconds back, which is less than an interval.
+/// Guarantees: records follow as soon as it is noticed. The next tick is the next one of the new time, so one pass is two seconds late.
 #[test]
-fn a_step_back_is_followed_slowly() {
+fn a_small_step_back_delays_one_pass() {
+    let mut timeline = timeline();
+    assert_eq!(timeline.follow(at(13 * SECOND, -2 * SECOND as i64)), Some(-2 * SECOND as i64));
+    assert_eq!(timeline.follow(at(14 * SECOND, -2 * SECOND as i64)), None);
+    assert_eq!(timeline.epoch(14 * SECOND).0, BOOT + 12 * SECOND);
+    assert_eq!(
+        timeline.wait(14 * SECOND),
+        Duration::from_secs(1),
+        "the current pass keeps its tick and its time"
+    );
+    assert_eq!((timeline.lead(), timeline.is_far_ahead()), (Duration::from_secs(2), false));
+    timeline.complete(at(15 * SECOND, -2 * SECOND as i64));
+    assert_eq!(timeline.tick().0, BOOT + 20 * SECOND);
+    assert_eq!((timeline.wait(15 * SECOND), timeline.lead()), (Duration::from_secs(7), Duration::ZERO));
+}
+
+/// Scenario: the wall clock is set seven seconds back, which is more than an interval.
+/// Guarantees: records follow at once. Ticks advance by one interval each, and each is late by a tenth of the interval, until at most one
+/// interval is left, by which one pass is late.
+#[test]
+fn ticks_follow_a_large_step_back_slowly() {
     let mut timeline = timeline();
     let mut mono = 15 * SECOND;
-    for pass in 0..10 {
+    for pass in 0..7 {
         let tick = timeline.tick().0;
-        timeline.complete(at(mono, -2 * SECOND as i64));
+        timeline.complete(at(mono, -7 * SECOND as i64));
+        assert_eq!(timeline.epoch(mono).0, BOOT + mono - 7 * SECOND);
         assert_eq!(timeline.tick().0, tick + 5 * SECOND);
         let wait = timeline.wait(mono).as_nanos() as u64;
-        let late = if pass < 4 { SECOND / 2 } else { 0 };
+        let late = [1, 1, 1, 1, 10, 0, 0][pass] * SECOND / 2;
         assert_eq!(wait, 5 * SECOND + late, "pass {pass}");
         mono += wait;
     }
-    assert_eq!(timeline.epoch(mono).0, BOOT + mono - 2 * SECOND);
+    assert_eq!(timeline.tick(), timeline.epoch(mono));
+}
+
+/// Scenario: readings differ by less than they are certain, or by less than a millisecond.
+/// Guarantees: the former is no step. The latter is followed and not reported.
+#[test]
+fn small_differences_are_no_steps() {
+    let mut timeline = timeline();
+    let uncertain = Reading { uncertainty: 3_000_000, ..at(13 * SECOND, 2_000_000) };
+    assert_eq!((timeline.follow(uncertain), timeline.epoch(13 * SECOND).0), (None, BOOT + 13 * SECOND));
+    assert_eq!(timeline.follow(at(13 * SECOND, 900_000)), None);
+    assert_eq!(timeline.epoch(13 * SECOND).0, BOOT + 13 * SECOND + 900_000);
 }
 
 /// Scenario: the receiver stops between two ticks, and right after one.
@@ -91,7 +123,7 @@ fn the_last_tick_is_now() {
 proptest! {
     /// Scenario: any sequence of clock steps and of passes of any length.
     /// Guarantees: ticks grow strictly, at multiples of the interval. No event belongs to a closed window. The next pass is at most
-    /// 1.1 intervals away.
+    /// two intervals away. Records have the wall clock's time.
     #[test]
     fn ticks_only_grow(steps in prop::collection::vec((-20_000i64..20_000, 0u64..12_000), 1..60)) {
         let mut timeline = timeline();
@@ -105,7 +137,9 @@ proptest! {
             timeline.complete(at(mono, step));
             prop_assert!(timeline.tick().0 > tick);
             prop_assert!(timeline.event_tick(mono.saturating_sub(9 * SECOND)).0 > tick);
-            prop_assert!(timeline.wait(mono).as_nanos() as u64 <= 5 * SECOND + SECOND / 2);
+            prop_assert!(timeline.wait(mono).as_nanos() as u64 <= 10 * SECOND);
+            prop_assert_eq!(timeline.epoch(mono).0, at(mono, step).wall);
+            prop_assert_eq!(timeline.due(timeline.tick()), mono + timeline.wait(mono).as_nanos() as u64);
         }
     }
 }

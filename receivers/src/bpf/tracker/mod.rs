@@ -84,6 +84,8 @@ pub struct Tracker<S> {
     /// Number of the last pass in which samples may be missing.
     incomplete_pass: u16,
     tick: UnixNanos,
+    /// CLOCK_MONOTONIC at `tick`, nanoseconds. Set before idle records are written.
+    tick_ns: u64,
 }
 
 /// Shortest time between two calls of [`Tracker::rotate_gone`]. Late events of a gone connection are recognized for at least this time.
@@ -120,6 +122,7 @@ impl<S: Sink> Tracker<S> {
             pass: 0,
             incomplete_pass: 0,
             tick: UnixNanos::default(),
+            tick_ns: 0,
         }
     }
 
@@ -220,6 +223,7 @@ impl<S: Sink> Tracker<S> {
         if !complete {
             self.incomplete_pass = self.pass;
         }
+        self.tick_ns = timeline.due(self.tick);
         let pass = self.pass;
         let idle = self.connections.by_cookie.iter().filter(|(_, connection)| connection.last_pass != pass);
         let idle: Vec<(u64, u16)> =
@@ -277,7 +281,7 @@ impl<S: Sink> Tracker<S> {
         let is_sample = observation.event == Event::Update && !is_idle;
         let is_repeated = is_sample && mem::replace(&mut connection.last_pass, self.pass) == self.pass;
         let mut identity = self.connections.identities.get(connection.identity);
-        if is_idle && connection.start_known() && identity.opened >= self.tick {
+        if is_idle && connection.start_known() && connection.generation >= self.tick_ns {
             // It began in the next window.
             return;
         }

@@ -34,6 +34,12 @@ pub(super) fn record(
         owner: origin.owner,
         totals: step.after.totals,
         connect_duration: connection.connect_duration(),
+        // The generation is the monotonic time of the open.
+        age: if connection.start_known() {
+            observation.observed_ns.saturating_sub(connection.generation)
+        } else {
+            0
+        },
         gauges: step.gauges.unwrap_or_else(|| connection.gauges()),
         local: Endpoint::from_bytes(identity.local, identity.local_port),
         peer: Endpoint::from_bytes(identity.peer, identity.peer_port),

@@ -9,8 +9,11 @@ use rustix::event::{EventfdFlags, eventfd};
 use super::super::kernel::{Losses, PassReport, ProgramStatistics};
 use super::super::owner::SharedCgroups;
 use super::super::sink::Pipelines;
+use super::super::timeline::{Reading, SystemClock};
 use super::super::tracker::Rules;
 use super::*;
+
+mod clock;
 
 /// A scripted source: the transitions that each wait makes visible, and the samples of each pass.
 struct Script {
@@ -89,7 +92,7 @@ fn ticks_end_with_their_watermark() {
     let rules = rules();
     let interval = Duration::from_millis(100);
     let sink = Pipelines::new(output, executor.handle().clone(), interval);
-    let now = monotonic();
+    let now = SystemClock.monotonic();
     let script = Script {
         transitions: VecDeque::from([vec![], vec![event(kind::CLOSE, 1, now)]]),
         samples: VecDeque::from([vec![event(kind::SAMPLE, 2, now)]]),
@@ -99,7 +102,7 @@ fn ticks_end_with_their_watermark() {
     let timeline = Timeline::new(interval, Reading::now());
     let stop = eventfd(0, EventfdFlags::CLOEXEC).unwrap();
     let progress = Health::default().receiver("bpf", interval);
-    let worker = Worker::new(script, Tracker::new(rules, sink), timeline, stats(), progress);
+    let worker = Worker::new(script, Tracker::new(rules, sink), timeline, SystemClock, stats(), progress);
     drop(worker.run(stop.as_fd()).unwrap());
 
     let (mut watermark, mut last, mut events) = (0, false, Vec::new());
@@ -142,7 +145,7 @@ fn a_kernel_side_that_is_gone_is_unhealthy() {
     health.all_started();
     assert!(matches!(health.status(), HealthStatus::Healthy { .. }));
     let (tracker, timeline) = (Tracker::new(rules(), sink), Timeline::new(interval, Reading::now()));
-    let mut worker = Worker::new(script, tracker, timeline, stats(), progress);
+    let mut worker = Worker::new(script, tracker, timeline, SystemClock, stats(), progress);
     worker.pass(UnixNanos(1), false).unwrap();
     let reasons = vec!["receiver \"bpf\": the program `state` is detached".to_owned()];
     assert_eq!(health.status(), HealthStatus::Unhealthy { reasons });

@@ -22,6 +22,7 @@ fn close() -> ConnectionRecord {
         local: endpoint(1, 40_000),
         peer: endpoint(2, 80),
         opened: UnixNanos(1_000_000_000),
+        age: 2_500_000_000,
         observed: UnixNanos(3_500_000_000),
         totals: Totals { sent_bytes: u64::MAX, received_bytes: 20, ..Totals::default() },
         delta: Totals { sent_bytes: 4, received_bytes: 6, ..Totals::default() },

@@ -1,7 +1,7 @@
 use std::fmt::Write;
 
 use longwave_pipeline::model::{
-    CloseReason, ConnectionRecord, End, Event, Interner, Names, Role, Service, Totals, UnixNanos, Workload,
+    CloseReason, ConnectionRecord, End, Event, Interner, Names, Role, Service, Totals, Workload,
 };
 use longwave_testing::golden;
 
@@ -54,7 +54,7 @@ fn every_close_has_its_verb() {
     close.names.peer = workload("unknown");
     writeln!(text, "{}", Sentence(&close)).unwrap();
     for seconds in [4, 90, 5_400, 400_000] {
-        close.observed = UnixNanos(close.opened.0 + seconds * 1_000_000_000);
+        close.age = seconds * 1_000_000_000;
         writeln!(text, "{}", Sentence(&close)).unwrap();
     }
     close.start_known = false;

@@ -53,7 +53,7 @@ fn the_servers_delay() {
         false,
         &Status::with_details(code, "slow down", details.into()),
     ) {
-        PushError::Retryable { after, message } => {
+        PushError::Retryable { after, message, .. } => {
             assert!(message.starts_with("http://c:1: ") && message.contains("slow down"), "{message}");
             Some(after)
         }

@@ -38,7 +38,7 @@ fn errors_contain_the_servers_reason() {
             header.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect();
         let status = StatusCode::from_u16(status).unwrap();
         match push_error("http://c:4318/v1/metrics", status, &headers, body, SystemTime::UNIX_EPOCH) {
-            PushError::Retryable { message, after } => format!("retry after {after:?}: {message}"),
+            PushError::Retryable { message, after, .. } => format!("retry after {after:?}: {message}"),
             PushError::Permanent(message) => format!("permanent: {message}"),
             PushError::Fatal(message) => format!("fatal: {message}"),
         }

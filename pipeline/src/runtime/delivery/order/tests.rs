@@ -73,7 +73,7 @@ impl Pusher for ScriptedPusher {
                 let rejected_items = u64::from(matches!(outcome, Outcome::AcceptedInPart));
                 Ok(Pushed { rejected_items, message: None })
             }
-            Outcome::Retryable => Err(PushError::Retryable { message, after: None }),
+            Outcome::Retryable => Err(PushError::Retryable { message, after: None, may_have_arrived: false }),
             Outcome::Permanent => Err(PushError::Permanent(message)),
             Outcome::Fatal => Err(PushError::Fatal(message)),
             Outcome::Panic => panic!("{message}"),
@@ -216,12 +216,17 @@ fn windows() -> impl Strategy<Value = Vec<(Vec<Script>, u64)>> {
 }
 
 fn queues() -> impl Strategy<Value = QueueConfig> {
-    (prop::bool::weighted(0.9), 1..=10_usize, 1..=8_usize, any::<bool>()).prop_map(
-        |(enabled, num_consumers, queue_size, block_on_overflow)| QueueConfig {
+    let sizer = prop_oneof![Just(Sizer::Requests), Just(Sizer::Items), Just(Sizer::Bytes)];
+    let waits = (any::<bool>(), prop::bool::weighted(0.2));
+    (prop::bool::weighted(0.9), 1..=10_usize, sizer, 1..=16_u64, waits).prop_map(
+        |(enabled, num_consumers, sizer, queue_size, (block_on_overflow, wait_for_result))| QueueConfig {
             enabled,
             num_consumers,
+            sizer,
             queue_size,
+            max_bytes: None,
             block_on_overflow,
+            wait_for_result,
         },
     )
 }

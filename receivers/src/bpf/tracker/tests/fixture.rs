@@ -53,7 +53,8 @@ impl Bench {
             max_connections: 10_000,
             shared_cgroups: SharedCgroups(vec![1]),
         };
-        let timeline = Timeline::new(std::time::Duration::from_secs(1), Reading { mono: 0, wall: 0 });
+        let timeline =
+            Timeline::new(std::time::Duration::from_secs(1), Reading { mono: 0, wall: 0, uncertainty: 0 });
         Self { tracker: Tracker::new(rules, Kept::default()), timeline, now: 0 }
     }
 

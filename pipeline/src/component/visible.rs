@@ -32,10 +32,10 @@ const FORMAT: [(char, char); 21] = [
 ];
 
 /// Shows a text with control and format characters as `\u{202e}`, and newlines, carriage returns and tabs as `\n`, `\r` and `\t`.
-pub(crate) struct Visible<'a>(pub(crate) &'a str);
+pub struct Visible<'a>(pub &'a str);
 
 /// Returns true for control characters (C0, DEL and C1) and for format characters, which are to be escaped wherever people read a name.
-pub(crate) fn must_be_escaped(character: char) -> bool {
+pub fn must_be_escaped(character: char) -> bool {
     if character.is_ascii() {
         return character.is_ascii_control();
     }
@@ -45,7 +45,10 @@ pub(crate) fn must_be_escaped(character: char) -> bool {
 }
 
 /// Writes a character, escaped if it must be.
-pub(crate) fn put(character: char, out: &mut impl Write) -> fmt::Result {
+///
+/// # Errors
+/// Those of `out`.
+pub fn put(character: char, out: &mut impl Write) -> fmt::Result {
     if must_be_escaped(character) {
         write!(out, "{}", character.escape_default())
     } else {

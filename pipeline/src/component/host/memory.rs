@@ -1,0 +1,57 @@
+//! [`memory_limit`]: how much memory this process may use.
+
+use std::path::{Path, PathBuf};
+
+use super::mounts;
+
+/// Returns the bytes of memory that this process may use: the smallest limit of its cgroup and the cgroups above it, but at most the memory of
+/// the host. `proc` is the path of `/proc`. `None` if nothing can be read.
+pub fn memory_limit(proc: &Path) -> Option<u64> {
+    let read = |path: &str| std::fs::read_to_string(proc.join(path)).unwrap_or_default();
+    let (cgroup, mountinfo) = (read("self/cgroup"), read("self/mountinfo"));
+    let limits = limit_files(&cgroup, &mountinfo).into_iter().filter_map(|file| {
+        // `max` is not a number and means no limit.
+        std::fs::read_to_string(file).ok()?.trim().parse().ok()
+    });
+    limits.chain(total(&read("meminfo"))).min()
+}
+
+/// Returns the files that may contain a limit: those of the process's cgroup and of the cgroups above it, in both versions of cgroups.
+fn limit_files(cgroup: &str, mountinfo: &str) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for line in cgroup.lines() {
+        // hierarchy:controllers:path
+        let mut fields = line.splitn(3, ':');
+        let (Some(_), Some(controllers), Some(path)) = (fields.next(), fields.next(), fields.next()) else {
+            continue;
+        };
+        let (kind, file) = match controllers {
+            "" => ("cgroup2", "memory.max"),
+            _ if controllers.split(',').any(|name| name == "memory") => ("cgroup", "memory.limit_in_bytes"),
+            _ => continue,
+        };
+        for mount in mounts(mountinfo).filter(|mount| mount.kind == kind) {
+            if kind == "cgroup" && !mount.point.ends_with("memory") {
+                continue;
+            }
+            // A container often sees only its own part of the tree, as the root of the mount.
+            let below = Path::new(path).strip_prefix(&mount.root).unwrap_or(Path::new(""));
+            let own = mount.point.join(below);
+            files.extend(
+                own.ancestors()
+                    .take_while(|above| above.starts_with(&mount.point))
+                    .map(|above| above.join(file)),
+            );
+        }
+    }
+    files
+}
+
+/// Returns the memory of the host, in bytes.
+fn total(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests;

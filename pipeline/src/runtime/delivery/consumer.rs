@@ -1,0 +1,163 @@
+//! [`QueueConsumer`]: delivers one payload at a time, with retries.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use longwave_config::GoDuration;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::bounded_queue::QueuedPayload;
+use super::report::DeliveryReport;
+use crate::component::{
+    ComponentError, DeliveryConfig, DropReason, Node, Payload, PushError, Pushed, Pusher,
+};
+
+/// Delivers payloads. The tasks of `num_consumers` share it.
+pub(super) struct QueueConsumer {
+    pub(super) pusher: Arc<dyn Pusher>,
+    pub(super) config: DeliveryConfig,
+    pub(super) node: Arc<Node>,
+    /// Fires when the graph stops or the input ends. Then there are no retries: each payload has one more attempt.
+    pub(super) closing: CancellationToken,
+    /// Fires when the time limit of the shutdown has passed. Remaining payloads are dropped.
+    pub(super) abandoned: CancellationToken,
+    pub(super) report: DeliveryReport,
+}
+
+/// The exporter's output is closed. Payloads that were being delivered are dropped for this reason.
+const FATAL: DropReason = DropReason::OUTPUT_CLOSED;
+
+// === impl QueueConsumer ===
+
+impl QueueConsumer {
+    /// Delivers or drops a payload. An error means that the exporter cannot continue.
+    pub(super) async fn deliver(&self, queued: QueuedPayload) -> Result<(), ComponentError> {
+        let QueuedPayload { payload, turn, .. } = &queued;
+        let in_turn = async {
+            if let Some(turn) = turn {
+                turn.wait().await;
+            }
+            self.attempts(payload).await
+        };
+        let outcome = tokio::select! {
+            biased;
+            () = self.abandoned.cancelled() => {
+                Err((DropReason::SHUTDOWN, "not delivered before the shutdown's time limit".to_owned()))
+            }
+            outcome = in_turn => outcome,
+        };
+        match outcome {
+            Ok(pushed) => {
+                self.count_delivered(payload, &pushed);
+                Ok(())
+            }
+            Err((reason, message)) => {
+                self.drop_payload(payload, reason, &message);
+                if reason == FATAL { Err(ComponentError::new(message)) } else { Ok(()) }
+            }
+        }
+    }
+
+    /// Counts and reports a payload that is not delivered. It counted as held.
+    pub(super) fn drop_payload(&self, payload: &Payload, reason: DropReason, message: &str) {
+        self.node.sub_held(payload.items);
+        self.node.add_dropped(reason, payload.items, payload.traffic_bytes);
+        if payload.items > 0 {
+            self.report.dropped(reason, payload.items, message);
+        }
+    }
+
+    fn count_delivered(&self, payload: &Payload, pushed: &Pushed) {
+        let rejected = pushed.rejected_items.min(payload.items);
+        self.node.sub_held(payload.items);
+        self.node.add_outgoing(payload.items - rejected);
+        let share = if payload.items == 0 { 0.0 } else { rejected as f64 / payload.items as f64 };
+        self.node.add_dropped(DropReason::REJECTED, rejected, (payload.traffic_bytes as f64 * share) as u64);
+        self.report.answered(rejected, pushed.message.as_deref());
+    }
+
+    async fn attempts(&self, payload: &Payload) -> Result<Pushed, (DropReason, String)> {
+        let retry = &self.config.retry;
+        let (backoff, mut failures) = (retry.backoff(), 0_u32);
+        let started = Instant::now();
+        let mut may_have_arrived = false;
+        loop {
+            let error = match self.attempt(payload).await {
+                Ok(pushed) => {
+                    if may_have_arrived {
+                        self.node.add_possible_duplicates(payload.items);
+                    }
+                    self.report.succeeded();
+                    return Ok(pushed);
+                }
+                Err(error) => error,
+            };
+            let (message, after) = match error {
+                PushError::Retryable { message, after, may_have_arrived: unknown } => {
+                    may_have_arrived |= unknown;
+                    (message, after)
+                }
+                PushError::Permanent(message) => return Err((DropReason::PERMANENT_ERROR, message)),
+                PushError::Fatal(message) => return Err((FATAL, message)),
+            };
+            self.report.failed(&message);
+            if !retry.enabled {
+                return Err((DropReason::RETRIES_EXHAUSTED, format!("{message} (retry_on_failure is off)")));
+            }
+            if self.closing.is_cancelled() {
+                return Err((DropReason::SHUTDOWN, message));
+            }
+            failures = failures.saturating_add(1);
+            let (grown, requested) = (backoff.wait(failures), after.unwrap_or_default());
+            let wait = grown.max(requested);
+            let (limit, elapsed) = (retry.max_elapsed_time, started.elapsed());
+            if !limit.is_zero() && elapsed.saturating_add(wait) > limit.get() {
+                let (elapsed, requested) = (rounded(elapsed), GoDuration::from(requested));
+                let why = if wait == grown {
+                    format!(
+                        "gave up after {elapsed}: the next attempt would be later than max_elapsed_time {limit}"
+                    )
+                } else {
+                    format!(
+                        "gave up after {elapsed}: the server requests a wait of {requested}, but max_elapsed_time is {limit}"
+                    )
+                };
+                return Err((DropReason::RETRIES_EXHAUSTED, format!("{message} ({why})")));
+            }
+            self.node.add_retry();
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.closing.cancelled() => {}
+            }
+        }
+    }
+
+    /// Attempts to deliver a payload within the time limit; zero means no limit. A timeout is retryable, because the server may be slow only
+    /// for a while.
+    async fn attempt(&self, payload: &Payload) -> Result<Pushed, PushError> {
+        let limit = self.config.timeout;
+        if limit.is_zero() {
+            return self.pusher.push(payload).await;
+        }
+        tokio::time::timeout(limit, self.pusher.push(payload)).await.unwrap_or_else(|_| {
+            let endpoint = self.pusher.endpoint();
+            let separator = if endpoint.is_empty() { "" } else { ": " };
+            let (signal, limit) = (self.node.signal, GoDuration::from(limit));
+            let message = format!(
+                "{endpoint}{separator}no response to a request with {signal} within the timeout of {limit} (is the server overloaded?)"
+            );
+            Err(PushError::Retryable { message, after: None, may_have_arrived: true })
+        })
+    }
+}
+
+/// Returns the duration in tenths of a second, for messages.
+fn rounded(duration: Duration) -> GoDuration {
+    GoDuration::from(Duration::from_millis(
+        u64::try_from(duration.as_millis() / 100 * 100).unwrap_or(u64::MAX),
+    ))
+}
+
+#[cfg(test)]
+mod tests;
