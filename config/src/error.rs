@@ -150,7 +150,7 @@ impl From<Vec<ConfigError>> for ConfigErrors {
 /// A setting that is valid but probably not what the user intended, for example a variable that is not set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
-    /// Path of the node.
+    /// Path of the node; the root if the message names its source.
     pub path: ConfigPath,
     /// What was found, and the consequence.
     pub message: String,
@@ -158,6 +158,9 @@ pub struct Warning {
 
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.path, self.message)
+        if !self.path.is_root() {
+            write!(f, "{}: ", self.path)?;
+        }
+        f.write_str(&self.message)
     }
 }

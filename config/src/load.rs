@@ -62,10 +62,10 @@ pub fn load_and_check(
     sources: &Sources,
     check: impl FnOnce(&Document) -> Vec<ConfigError>,
 ) -> Result<Loaded, ConfigErrors> {
-    let mut errors = Vec::new();
+    let (mut errors, mut ignored) = (Vec::new(), Vec::new());
     let mut value = Value::Null;
     for config in &sources.configs {
-        match source::read(config, &*sources.environment) {
+        match source::read(config, &*sources.environment, &mut ignored) {
             Ok(Value::Null) => {}
             Ok(read) => merge(&mut value, read),
             Err(error) => errors.push(error),
@@ -85,7 +85,8 @@ pub fn load_and_check(
     }
     let mut expander = Expander::new(&*sources.environment);
     let value = expander.expand(value);
-    let (warnings, mut errors) = expander.finish();
+    let (unset, mut errors) = expander.finish();
+    let warnings = ignored.into_iter().chain(unset).collect();
     let (document, wrong) = Document::read(&value);
     if errors.is_empty() && wrong.is_empty() {
         return Ok(Loaded { document, value, warnings });

@@ -1,16 +1,20 @@
 //! Reads one `--config` or `--set`.
 
 use crate::value::shortened;
-use crate::{ConfigError, ConfigPath, Environment, Map, Value, yaml};
+use crate::{ConfigError, ConfigPath, Environment, Map, Value, Warning, yaml};
 
 /// Reads the source of a `--config`. Returns a map, or null if the source is empty.
-pub(crate) fn read(config: &str, environment: &dyn Environment) -> Result<Value, ConfigError> {
+pub(crate) fn read(
+    config: &str,
+    environment: &dyn Environment,
+    warnings: &mut Vec<Warning>,
+) -> Result<Value, ConfigError> {
     // Errors name an inline configuration by its first line.
     let name = format!("{:?}", shortened(config.lines().next().unwrap_or_default()));
     let value = match scheme(config) {
-        None => yaml::parse(&file(config)?, config)?,
-        Some(("file", path)) => yaml::parse(&file(path)?, path)?,
-        Some(("yaml", text)) => yaml::parse(text, &name)?,
+        None => yaml::parse(&file(config)?, config, warnings)?,
+        Some(("file", path)) => yaml::parse(&file(path)?, path, warnings)?,
+        Some(("yaml", text)) => yaml::parse(text, &name, warnings)?,
         Some(("env", name)) => {
             let text = environment.variable(name).ok_or_else(|| {
                 ConfigError::new(
@@ -25,7 +29,7 @@ pub(crate) fn read(config: &str, environment: &dyn Environment) -> Result<Value,
                     format_args!("{config}: the variable's value is not UTF-8"),
                 )
             })?;
-            yaml::parse(&text, config)?
+            yaml::parse(&text, config, warnings)?
         }
         Some((scheme, _)) => {
             let message = format_args!("scheme {scheme:?} is not supported for uri {config:?}");
@@ -66,7 +70,11 @@ pub(crate) fn setting(set: &str) -> Result<Value, ConfigError> {
     if segments.iter().any(|segment| segment.is_empty()) {
         return Err(bad("empty key"));
     }
-    let value = yaml::parse(text, &format!("--set {key}"))?;
+    let mut more = Vec::new();
+    let value = yaml::parse(text, &format!("--set {key}"), &mut more)?;
+    if !more.is_empty() {
+        return Err(bad("more than one YAML document"));
+    }
     Ok(nested(&segments, value))
 }
 
@@ -105,7 +113,17 @@ pub(crate) fn scheme(text: &str) -> Option<(&str, &str)> {
 /// # Errors
 /// The file cannot be read, or is not YAML. The error names `path:line:column` and the likely cause.
 pub fn read_component_file(path: &str) -> Result<Value, ConfigError> {
-    yaml::parse(&file(path)?, path)
+    let mut warnings = Vec::new();
+    let value = yaml::parse(&file(path)?, path, &mut warnings)?;
+    match warnings.pop() {
+        // Rules that are ignored would be a surprise, and there is no Collector to agree with.
+        Some(_) => Err(ConfigError::new(
+            ConfigPath::root(),
+            format_args!("{path}: there is more than one YAML document"),
+        )
+        .hint("remove the line ---")),
+        None => Ok(value),
+    }
 }
 
 fn file(path: &str) -> Result<String, ConfigError> {
@@ -122,7 +140,22 @@ pub(crate) fn read_file(path: &str) -> Result<String, String> {
         };
         format!("unable to read the file {path:?}: {error}{remedy}")
     })?;
+    if let Some(text) = utf16(&bytes) {
+        return Ok(text);
+    }
     String::from_utf8(bytes).map_err(|error| {
         format!("the file {path:?} is not UTF-8 text (at byte {})", error.utf8_error().valid_up_to())
     })
+}
+
+/// Decodes a text that begins with the byte order mark of UTF-16. YAML allows it, and so does the Collector.
+fn utf16(bytes: &[u8]) -> Option<String> {
+    let (mark, rest) = bytes.split_at_checked(2)?;
+    let unit: fn([u8; 2]) -> u16 = match mark {
+        [0xff, 0xfe] => u16::from_le_bytes,
+        [0xfe, 0xff] => u16::from_be_bytes,
+        _ => return None,
+    };
+    let (pairs, []) = rest.as_chunks::<2>() else { return None };
+    char::decode_utf16(pairs.iter().map(|pair| unit(*pair))).collect::<Result<_, _>>().ok()
 }

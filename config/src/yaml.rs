@@ -9,20 +9,35 @@ mod read;
 use serde::Serialize;
 use serde_yaml::Value as Yaml;
 
-use crate::{ConfigError, ConfigPath, Map, Value};
+use crate::{ConfigError, ConfigPath, Map, Value, Warning};
 
-/// Parses one document. Empty text gives [`Value::Null`]. Errors name it by `source`, which is the path of a file, or `--set a.b`.
+/// Parses the first document. Empty text gives [`Value::Null`]. A byte order mark is skipped. Errors name it by `source`, which is the path of
+/// a file, or `--set a.b`. Further documents cause a warning.
 ///
 /// # Errors
 /// The text is not valid YAML. The error names source, line, column and the likely cause.
-pub(crate) fn parse(text: &str, source: &str) -> Result<Value, ConfigError> {
-    read::document(text).map_err(|error| cause::explain(&error, text, source))
+pub(crate) fn parse(text: &str, source: &str, warnings: &mut Vec<Warning>) -> Result<Value, ConfigError> {
+    let text = without_mark(text);
+    let read::First { value, second } =
+        read::first(text).map_err(|error| cause::explain(&error, text, source))?;
+    if let Some(line) = second {
+        let message = format!(
+            "{source}:{line}: a second YAML document begins here; it is ignored, as by the Collector (pass each document with its own --config)"
+        );
+        warnings.push(Warning { path: ConfigPath::root(), message });
+    }
+    Ok(value)
+}
+
+/// Removes a byte order mark, which editors on Windows write.
+fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
 /// Parses the text of a variable or file as the Collector does. Text that YAML reads as a string, or that is not YAML, becomes a
 /// string without any change: quotes stay.
 pub(crate) fn type_of(text: &str) -> Value {
-    match read::document(text) {
+    match read::first(without_mark(text)).map(|first| first.value) {
         Ok(Value::Str(_)) | Err(_) => Value::Str(text.to_owned()),
         Ok(value) => value,
     }

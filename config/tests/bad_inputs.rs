@@ -26,7 +26,6 @@ fn broken_yaml() {
         ("unclosed_quote", "receivers:\n  bpf:\n    name: \"x\n"),
         ("unclosed_bracket", "receivers:\n  bpf:\n    ports: [80, 443\nexporters:\n"),
         ("duplicate_key", "receivers:\n  bpf:\n    interval: 5s\n  replay:\n  bpf:\n"),
-        ("two_documents", "receivers:\n---\nexporters:\n"),
         ("list_at_top", "- receivers\n"),
         ("text_at_top", "receivers:bpf\n"),
         ("tag", "receivers:\n  bpf: !include other.yaml\n"),

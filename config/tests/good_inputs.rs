@@ -284,3 +284,43 @@ fn enums_with_content() {
     let answers = wrong.map(|text| format!("{text}\n-----\n{}\n", histogram(text).unwrap_err()));
     insta::assert_snapshot!(answers.join("\n"));
 }
+
+/// *Scenario*: files as editors on Windows write them (a byte order mark, CRLF, UTF-16), and files with several documents, of which the second is
+/// not even YAML.
+/// *Guarantees*: they mean what they mean for the Collector: the first document counts. Further documents are a warning that names the line.
+#[test]
+fn files_of_other_editors_and_several_documents() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("longwave.yaml");
+    let loaded = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).unwrap();
+        let loaded = load(&sources(&[path.to_str().unwrap()])).unwrap();
+        let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+        (loaded.value, warnings.join("\n").replace(path.to_str().unwrap(), "FILE"))
+    };
+    let text = "receivers:\n  bpf: {interval: 1s}\nexporters:\n  stdout:\n    note: |\n      a\n      b\n";
+    let (plain, none) = loaded(text.as_bytes());
+    assert_eq!(none, "");
+    let windows = text.replace('\n', "\r\n");
+    let utf16 = |unit: fn(u16) -> [u8; 2]| {
+        format!("\u{feff}{windows}").encode_utf16().flat_map(unit).collect::<Vec<u8>>()
+    };
+    for bytes in [
+        format!("\u{feff}{text}").into_bytes(),
+        windows.clone().into_bytes(),
+        format!("\u{feff}{windows}").into_bytes(),
+        utf16(u16::to_le_bytes),
+        utf16(u16::to_be_bytes),
+        format!("---\n{text}").into_bytes(),
+        format!("# comment\n---\n{text}...\n").into_bytes(),
+    ] {
+        assert_eq!(loaded(&bytes), (plain.clone(), String::new()), "{bytes:?}");
+    }
+    for second in ["receivers: {replay: }\n", "[not yaml", "service:\n---\n"] {
+        let (value, warning) = loaded(format!("---\n{text}---\n{second}").as_bytes());
+        assert_eq!(value, plain);
+        insta::allow_duplicates! {
+            insta::assert_snapshot!("several_documents", warning);
+        }
+    }
+}

@@ -83,7 +83,7 @@ fn client(cookie: u64) -> ConnectionEvent {
         flags: flag::START_KNOWN | flag::CLIENT | flag::ESTABLISHED,
         cookie,
         generation: cookie,
-        established_ns: cookie + 1000,
+        connect_ns: 1000,
         observed_ns: 9,
         tuple: Tuple { local_port: 4000, peer_port: 80, family: 2, ..Tuple::default() },
         owner: Owner { netns: 9, pid: 7, process_cgroup: 44, ..Owner::default() },

@@ -13,6 +13,8 @@ pub(super) struct Configured {
     pub(super) plan: Plan,
     /// Warnings to log once logging has started.
     pub(super) warnings: Vec<String>,
+    /// Where the configuration comes from, for the log: paths, names of variables and keys of `--set`, but no values.
+    pub(super) sources: String,
 }
 
 // === impl Configured ===
@@ -38,7 +40,22 @@ pub(super) fn plan(args: &SourceArgs, registry: &Registry) -> anyhow::Result<Con
         .map_err(invalid)?;
     let plan = Plan::new(&document, registry).map_err(invalid)?;
     let warnings = warnings.iter().map(ToString::to_string).chain(plan.warnings.iter().cloned()).collect();
-    Ok(Configured { plan, warnings })
+    Ok(Configured { plan, warnings, sources: sources(args) })
+}
+
+/// Names the sources. Leaves out values, which may be secrets.
+fn sources(args: &SourceArgs) -> String {
+    let configs = args.config.iter().map(|config| match config.split_once(':') {
+        Some(("yaml", _)) => "yaml: (inline)".to_owned(),
+        _ => config.clone(),
+    });
+    let sets = args.set.iter().map(|set| format!("--set {}", set.split('=').next().unwrap_or_default()));
+    let mut names: Vec<String> = configs.collect();
+    if names.is_empty() {
+        names.push("built in".to_owned());
+    }
+    names.extend(sets);
+    names.join(", ")
 }
 
 fn invalid(errors: ConfigErrors) -> anyhow::Error {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use longwave_pipeline::component::{Accounting, Health, Registry, with_causes};
+use longwave_pipeline::component::{Accounting, Health, Registry, listening, with_causes};
 use longwave_pipeline::runtime::{Runtime, RuntimeEnvironment, Telemetry};
 
 use super::configuration::{self, Configured};
@@ -91,7 +91,13 @@ impl Graph {
         };
         match Runtime::start(&configured.plan, &environment).await {
             Ok(runtime) => {
-                tracing::info!("Everything is ready. Begin running and processing data.");
+                tracing::info!(
+                    version = env!("CARGO_PKG_VERSION"),
+                    configuration = configured.sources,
+                    pipelines = configured.plan.describe_pipelines(),
+                    listening = addresses(),
+                    "Everything is ready. Begin running and processing data."
+                );
                 Ok(Self { runtime, telemetry, accounting })
             }
             Err(error) => {
@@ -166,6 +172,13 @@ impl Graph {
             }
         }
     }
+}
+
+/// Names what this process listens on.
+fn addresses() -> String {
+    let addresses: Vec<String> =
+        listening().iter().map(|(section, address)| format!("{address} ({section})")).collect();
+    if addresses.is_empty() { "nothing".to_owned() } else { addresses.join(", ") }
 }
 
 /// Reads and checks the configuration again, and creates its components without starting them.

@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::Socket;
 
 /// Role of an end.
@@ -31,6 +32,8 @@ pub struct EndId {
 
 /// Time limit of a blocking call, so that a test cannot hang.
 const CALL_LIMIT: Duration = Duration::from_secs(120);
+/// The same, for the wait for an urgent byte.
+const URGENT_WAIT: Timespec = Timespec { tv_sec: 120, tv_nsec: 0 };
 
 /// An open end. Counts the bytes that `send` and `recv` returned.
 pub struct End {
@@ -179,11 +182,16 @@ impl End {
         Ok(())
     }
 
-    /// Reads the urgent byte.
+    /// Waits for the urgent byte and reads it.
     ///
     /// # Errors
-    /// If the socket fails.
+    /// If the socket fails, or no urgent byte arrives.
     pub fn read_urgent(&mut self) -> io::Result<()> {
+        // Without it, a read before the arrival fails with EINVAL.
+        let mut urgent = [PollFd::new(&self.socket, PollFlags::PRI)];
+        if poll(&mut urgent, Some(&URGENT_WAIT))? == 0 {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "no urgent byte arrived"));
+        }
         let mut byte = [MaybeUninit::uninit(); 1];
         self.account.read += self.socket.recv_out_of_band(&mut byte)? as u64;
         Ok(())

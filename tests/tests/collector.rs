@@ -11,7 +11,9 @@ use longwave_tests::collector::{self, Collector};
 use longwave_tests::http_sink::HttpSink;
 use longwave_tests::longwave::Options;
 use longwave_tests::otlp_json::{self, Differences, FlatLog, FlatPoint, Temporality};
+use longwave_tests::telemetry::Metrics;
 use longwave_tests::{Family, Finished, Longwave, Network, balance, config, scenario};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use serde_json::{Value, json};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -360,6 +362,80 @@ fn endpoint_is_down() {
     longwave.stop();
 }
 
+/// *Scenario*: 1,500 connections of this host, with one series for each of their 3,000 ends, while no Collector listens and the queues may take 8 MiB.
+/// One window is larger than that. Then the connections are closed and the Collector starts.
+/// *Guarantees*: at no time does a queue have more than its limit; what did not fit is counted as `queue_full`, and everything adds up. The process
+/// stays small. The log has one line when the outage begins and one when it is over, for each signal. Then the queues are empty.
+fn an_outage_takes_bounded_memory() {
+    const QUEUE: u64 = 8 << 20;
+    const MAX_RESIDENT: u64 = 300_000_000;
+    let binary = collector::binary();
+    let _turn = gate::privileged();
+    allow_descriptors(8_000);
+    let sink = HttpSink::start();
+    let mut collector = Collector::towards(binary, &format!("http://{}", sink.address));
+    let (id, section) = exporter(&collector, "grpc", "gzip");
+    let retry = json!({"initial_interval": "200ms", "max_interval": "1s", "max_elapsed_time": "0s"});
+    let queue = json!({"max_bytes": QUEUE});
+    let section = config::merged(section, json!({"retry_on_failure": retry, "sending_queue": queue}));
+    let longwave = Longwave::start_with(with_exporter(of_this_host(), id, section), lines());
+    let network = here();
+    let ends: Vec<_> = (0..1_500).map(|_| network.pair().unwrap()).collect();
+    let checked_page = || {
+        let page = longwave.telemetry();
+        for signal in ["metrics", "logs"] {
+            let of = [("exporter", id), ("signal", signal)];
+            assert_eq!(page.sum("longwave_exporter_queue_limit_bytes", &of), QUEUE);
+            assert!(page.sum("longwave_exporter_queue_used_bytes", &of) <= QUEUE, "{}", page.show());
+        }
+        assert!(page.sum("process_resident_memory_bytes", &[]) < MAX_RESIDENT, "{}", page.show());
+        page
+    };
+    let full = [("exporter", id), ("reason", "queue_full")];
+    let units = ["metric_points", "log_records"].map(|unit| format!("longwave_exporter_send_failed_{unit}"));
+    await_page(checked_page, |page| units.iter().all(|name| page.sum(name, &full) > 0));
+    // Two more windows, which find a full queue.
+    await_windows(&longwave, 2);
+    drop(ends);
+    collector.start();
+    await_page(checked_page, |page| page.sum("longwave_exporter_queue_used_bytes", &[("exporter", id)]) == 0);
+    balance::assert_balances(&longwave);
+    let finished = longwave.stop();
+    collector.stop();
+    for signal in ["metrics", "logs"] {
+        let count = |what: &str| {
+            let lines = finished.stderr.lines().filter(|line| line.contains(what));
+            lines.filter(|line| line.contains(&format!("signal={signal}"))).count()
+        };
+        assert_eq!((count("sending fails"), count("sending succeeds again")), (1, 1), "{}", finished.stderr);
+    }
+    for log in ["version=", "configuration=", "pipelines=", "listening="] {
+        let ready = finished.stderr.lines().find(|line| line.contains("Everything is ready"));
+        assert!(ready.is_some_and(|line| line.contains(log)), "{}", finished.stderr);
+    }
+}
+
+/// Raises this process's limit of descriptors to `wanted`, unless it is higher.
+fn allow_descriptors(wanted: u64) {
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|current| current < wanted) {
+        limit.current = Some(wanted);
+        limit.maximum = limit.maximum.map(|maximum| maximum.max(wanted));
+        setrlimit(Resource::Nofile, limit).unwrap();
+    }
+}
+
+/// Reads the page until it has what the test waits for. Counters have no event.
+fn await_page(read: impl Fn() -> Metrics, done: impl Fn(&Metrics) -> bool) {
+    for _ in 0..600 {
+        if done(&read()) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    panic!("not within a minute: {}", read().show());
+}
+
 fn main() -> ExitCode {
     harness::run(tests![
         replay_over_grpc,
@@ -371,5 +447,6 @@ fn main() -> ExitCode {
         live,
         collector_comes_later,
         endpoint_is_down,
+        an_outage_takes_bounded_memory,
     ])
 }

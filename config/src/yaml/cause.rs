@@ -6,13 +6,7 @@ use crate::{ConfigError, ConfigPath};
 /// Returns an error with source, line, column, the parser's message and the likely cause.
 pub(super) fn explain(error: &serde_yaml::Error, text: &str, source: &str) -> ConfigError {
     let shown = error.to_string();
-    let mut position = error.location().map(|at| (at.line(), at.column()));
-    if shown.contains("more than one document") {
-        let second = text.lines().enumerate().skip(1).find(|(_, line)| line.starts_with("---"));
-        position = second.map(|(index, _)| (index + 1, 1));
-        return at(source, position, "there is more than one YAML document")
-            .hint("remove the line ---, or pass each document with its own --config");
-    }
+    let position = error.location().map(|at| (at.line(), at.column()));
     if let Some((_, ours)) = shown.split_once(OURS) {
         return at(source, position, without_position(ours));
     }

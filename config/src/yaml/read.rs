@@ -13,12 +13,35 @@ pub(super) const OURS: char = '\u{1}';
 
 const MERGE_KEY: &str = "<<";
 
-pub(super) fn document(text: &str) -> Result<Value, serde_yaml::Error> {
+/// The first document of a text.
+pub(super) struct First {
+    pub(super) value: Value,
+    /// Line of the second document, if there is one.
+    pub(super) second: Option<usize>,
+}
+
+/// Reads the first document, as the Collector does.
+pub(super) fn first(text: &str) -> Result<First, serde_yaml::Error> {
     // The library reports text with only comments and blank lines as unfinished. It is an empty document.
     if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
-        return Ok(Value::Null);
+        return Ok(First { value: Value::Null, second: None });
     }
-    Node.deserialize(serde_yaml::Deserializer::from_str(text))
+    let mut documents = serde_yaml::Deserializer::from_str(text);
+    let value = documents.next().map_or(Ok(Value::Null), |document| Node.deserialize(document))?;
+    let second = documents.next().is_some().then(|| line_of_second(text));
+    Ok(First { value, second })
+}
+
+/// Returns the line of the mark `---` that begins the second document. The first document may begin with such a mark, too.
+fn line_of_second(text: &str) -> usize {
+    let mut has_content = false;
+    for (index, line) in text.lines().enumerate() {
+        if line.starts_with("---") && has_content {
+            return index + 1;
+        }
+        has_content |= !line.trim().is_empty() && !line.starts_with(['#', '%']);
+    }
+    1
 }
 
 #[derive(Clone, Copy)]

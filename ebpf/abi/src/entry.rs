@@ -14,8 +14,8 @@ pub struct TableEntry {
     pub control: u64,
     /// Monotonic time of the open in ns. 0 if it was not observed.
     pub generation: u64,
-    /// Monotonic time in ns at which the connection reached ESTABLISHED. 0 if it was not observed.
-    pub established_ns: u64,
+    /// Time in ns from the first SYN to ESTABLISHED, of an active open. 0 if unknown.
+    pub connect_ns: u64,
     /// Addresses and ports. The local port may still be 0 in SYN_SENT.
     pub tuple: Tuple,
     /// Owner of the socket.
@@ -50,9 +50,15 @@ impl ControlWord {
     #[inline(always)]
     pub const fn pack(self) -> u64 {
         self.rtt_min_us as u64
-            | (self.flags as u64) << 32
+            | Self::flag_bits(self.flags)
             | (self.idle_passes as u64) << 48
             | (self.samples as u64) << 56
+    }
+
+    /// Returns a word with only these flags set.
+    #[inline(always)]
+    pub const fn flag_bits(flags: u16) -> u64 {
+        (flags as u64) << 32
     }
 
     /// Unpacks what [`Self::pack`] packed.

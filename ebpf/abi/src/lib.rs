@@ -38,7 +38,7 @@ pub mod sample_context {
 }
 
 /// Version of all layouts in this crate. It is the first field of each event.
-pub const LAYOUT_VERSION: u16 = 2;
+pub const LAYOUT_VERSION: u16 = 3;
 
 /// Kinds of events.
 pub mod kind {
@@ -82,6 +82,14 @@ pub mod flag {
     pub const REDIRECTED: u16 = 1 << 8;
     /// A later copy of `state` handled the event, because `state` was interrupted on its CPU.
     pub const SECOND_CHANCE: u16 = 1 << 9;
+    /// [`crate::Owner`] has a process that has, or had, a descriptor of the socket.
+    pub const HOLDER: u16 = 1 << 10;
+    /// [`crate::Owner`] has the process that closed the socket.
+    pub const CLOSER: u16 = 1 << 11;
+    /// The connection was established without a SYN, by `TCP_REPAIR`.
+    pub const NO_SYN: u16 = 1 << 12;
+    /// The socket was closed under `TCP_REPAIR`, which sends nothing.
+    pub const REPAIR: u16 = 1 << 13;
 }
 
 /// Owner of a socket, as far as the kernel side can determine it.
@@ -94,7 +102,8 @@ pub mod flag {
 pub struct Owner {
     /// cgroup2 id of the socket (`sk_cgrp_data`). An accepted socket has that of its listener. 0 if unknown.
     pub socket_cgroup: u64,
-    /// cgroup2 id of the process that opened the socket or has a descriptor of it. 0 if unknown.
+    /// cgroup2 id of the process. Which process it is follows from the flags: [`flag::CLOSER`], [`flag::HOLDER`], otherwise the one that
+    /// opened the socket. 0 if unknown.
     pub process_cgroup: u64,
     /// Executable name (`comm`) of that process, padded with NUL. All zero if unknown.
     pub name: [u8; 16],
@@ -218,8 +227,8 @@ pub struct ConnectionEvent {
     pub cookie: u64,
     /// Monotonic time of the open in ns: when the socket entered SYN_SENT or left SYN_RECV. 0 if it was not observed.
     pub generation: u64,
-    /// Monotonic time in ns at which the connection reached ESTABLISHED. 0 if it was not observed.
-    pub established_ns: u64,
+    /// Time in ns from the first SYN to ESTABLISHED, of an active open. 0 if unknown.
+    pub connect_ns: u64,
     /// Monotonic time of this observation in ns.
     pub observed_ns: u64,
     /// Addresses and ports.

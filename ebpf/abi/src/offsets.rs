@@ -1,11 +1,11 @@
-//! Byte offsets of the kernel fields that the programs read.
+//! Offsets of the kernel fields that the programs read.
 
 /// Offset of a field that the running kernel lacks.
 pub const ABSENT: u32 = u32::MAX;
 
 macro_rules! offsets {
     ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// Byte offsets of kernel fields; [`ABSENT`] for a field that the running kernel lacks.
+        /// Offsets of kernel fields in bytes, those of single bits in bits; [`ABSENT`] for a field that the running kernel lacks.
         ///
         /// The loader writes them into read-only data before verification, so that the verifier treats each as a constant.
         #[repr(C)]
@@ -53,6 +53,8 @@ offsets! {
     err_soft,
     /// `sock.sk_shutdown`, u8.
     shutdown,
+    /// `sock.sk_lock.owned`, i32.
+    lock_owned,
     /// `sock.sk_cgrp_data.cgroup`, pointer.
     cgroup,
     /// `sock.sk_user_data`, tagged pointer.
@@ -63,6 +65,10 @@ offsets! {
     ulp_ops,
     /// `tcp_sock.is_mptcp`, bool; absent without MPTCP.
     is_mptcp,
+    /// `tcp_sock.repair`, a single bit.
+    repair,
+    /// `tcp_sock.fastopen_connect`, a single bit.
+    fastopen_connect,
     /// `tcp_sock.bytes_acked`, u64.
     bytes_acked,
     /// `tcp_sock.bytes_received`, u64.

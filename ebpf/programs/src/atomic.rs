@@ -16,6 +16,20 @@ pub unsafe fn exchange(word: *mut u64, new: u64) -> u64 {
     old
 }
 
+/// Sets bits, with a full barrier. Returns the previous value.
+///
+/// # Safety
+/// `word` is valid for writes and 8-byte aligned.
+#[inline(always)]
+pub unsafe fn set_bits(word: *mut u64, bits: u64) -> u64 {
+    let old;
+    // SAFETY: `word` is valid and aligned, as the caller guarantees.
+    unsafe {
+        asm!("{bits} = atomic_fetch_or((u64 *)({word} + 0), {bits})", word = in(reg) word, bits = inlateout(reg) bits => old);
+    }
+    old
+}
+
 /// Writes `new` if the word is `expected`, with a full barrier. Returns the previous value.
 ///
 /// # Safety

@@ -45,7 +45,9 @@ pub unsafe fn emit(socket: Socket, cookie: u64, kind: u8, source: OwnerSource, p
         let owner = &raw mut (*event).owner;
         owner::of_socket(owner, socket);
         match source {
-            OwnerSource::Current => owner::of_current(owner),
+            OwnerSource::Current => {
+                owner::of_current(owner);
+            }
             OwnerSource::Task(task) => owner::of_task(owner, task),
             OwnerSource::SocketOnly => {}
         }

@@ -1,4 +1,6 @@
 //! Seeding: enters connections that are older than the programs into the table, and reports listeners. Idempotent.
+//!
+//! Later walks of the descriptors only store which processes have a descriptor of a connection or listener.
 
 use aya_ebpf::helpers::generated::{bpf_seq_write, bpf_sock_from_file};
 use longwave_ebpf_abi::{
@@ -89,13 +91,11 @@ unsafe fn seed(context: *const *const u8, socket: Socket, task: Option<*const u8
         unsafe { listen::emit(socket, cookie, kind::LISTEN, source, Program::Seed) };
         return;
     }
-    if setting!(pre_existing) != 0 {
-        // SAFETY: socket and task are those of the iterator.
-        unsafe { insert(socket, cookie, state, task) };
-    }
+    // SAFETY: socket and task are those of the iterator.
+    unsafe { insert(socket, cookie, state, task) };
 }
 
-/// Enters a connection into the table, unless it has an entry.
+/// Enters a connection into the table while seeding runs. If it has an entry, stores the task in it.
 ///
 /// # Safety
 /// `socket` and `task` are those of the iterator.
@@ -104,7 +104,16 @@ unsafe fn insert(socket: Socket, cookie: u64, state: u8, task: Option<*const u8>
     let Some(memory) = CPU_MEMORY.get_ptr_mut(0) else { return };
     // SAFETY: the memory is that of this CPU, and only one seeding program runs at a time.
     let slots = unsafe { SocketSlots::new(socket, memory, Program::Seed) };
-    if slots.find_connection(cookie).is_some() {
+    if let Some(slot) = slots.find_connection(cookie) {
+        if let Some(task) = task
+            && let Some(entry) = table::entry(slot.index)
+        {
+            // SAFETY: `entry` is an entry of the table, and the task that of the iterator.
+            unsafe { owner::enter_holder(entry, task) };
+        }
+        return;
+    }
+    if setting!(pre_existing) == 0 || !maps::is_seeding() {
         return;
     }
     let Some(slot) = slots.reserve() else { return count(Program::Seed, TABLE_FULL) };
@@ -132,7 +141,8 @@ unsafe fn fill(entry: *mut TableEntry, socket: Socket, cookie: u64, state: u8, t
         words::zero(entry);
         (&raw mut (*entry).cookie).write_volatile(cookie);
         let flags = if state == tcp::SYN_SENT { flag::CLIENT } else { flag::ESTABLISHED };
-        (&raw mut (*entry).control).write_volatile(ControlWord::new(flags).pack());
+        let holder = if task.is_some() { flag::HOLDER } else { 0 };
+        (&raw mut (*entry).control).write_volatile(ControlWord::new(flags | holder).pack());
         socket.tuple(&raw mut (*entry).tuple);
         owner::of_socket(&raw mut (*entry).owner, socket);
         if let Some(task) = task {

@@ -12,8 +12,11 @@ pub mod tcp {
     pub const ESTABLISHED: u8 = 1;
     pub const SYN_SENT: u8 = 2;
     pub const SYN_RECV: u8 = 3;
+    pub const FIN_WAIT1: u8 = 4;
     pub const TIME_WAIT: u8 = 6;
     pub const CLOSE: u8 = 7;
+    pub const CLOSE_WAIT: u8 = 8;
+    pub const LAST_ACK: u8 = 9;
     pub const LISTEN: u8 = 10;
     pub const NEW_SYN_RECV: u8 = 12;
 }
@@ -40,6 +43,12 @@ impl Socket {
     pub fn load<T: Copy + Default>(self, offset: u32) -> T {
         // SAFETY: a `Socket` is only made of a pointer to a socket.
         unsafe { load(self.0, offset) }
+    }
+
+    /// Returns whether a single bit is set, by its offset in bits; `false` if the kernel lacks it.
+    #[inline(always)]
+    pub fn bit(self, offset: u32) -> bool {
+        offset != ABSENT && self.load::<u8>(offset >> 3) >> (offset & 7) & 1 != 0
     }
 
     /// Returns the address of the socket as a number, since the verifier refuses to shift or hash a pointer.

@@ -18,6 +18,7 @@ use longwave_ebpf_abi::{
 };
 
 use crate::{
+    atomic,
     config::{offset, setting},
     counters,
     listen::{self, OwnerSource},
@@ -62,6 +63,8 @@ enum TransitionKind {
     ActiveOpen,
     PassiveOpen,
     Established,
+    /// The local end sends its FIN.
+    Finish,
     Close,
     Listen,
     Unlisten,
@@ -91,10 +94,19 @@ unsafe fn transition<const COPY: u8>(context: *const u64) {
         (tcp::SYN_SENT, tcp::ESTABLISHED) if setting!(connect_time) != 0 || setting!(emit_open) != 0 => {
             TransitionKind::Established
         }
+        // Only of interest in a process, which the first copy cannot interrupt.
+        (tcp::ESTABLISHED, tcp::FIN_WAIT1) | (tcp::CLOSE_WAIT, tcp::LAST_ACK) if COPY == 0 => {
+            TransitionKind::Finish
+        }
         _ => return,
     };
     let Some(memory) = CPU_MEMORY.get_ptr_mut(0) else { return };
     let known = socket.known_cookie();
+    if kind == TransitionKind::Finish {
+        // SAFETY: the socket is that of the tracepoint, the memory that of this CPU.
+        unsafe { finish(socket, memory, known) };
+        return;
+    }
     let is_last = COPY + 1 == setting!(state_copies);
     // SAFETY: the memory is that of this CPU.
     if COPY > 0 && unsafe { was_handled(memory, known, transition_id(known, old, new), is_last) } {
@@ -116,7 +128,7 @@ unsafe fn transition<const COPY: u8>(context: *const u64) {
             TransitionKind::ActiveOpen | TransitionKind::PassiveOpen | TransitionKind::Established => {
                 open(&event, kind)
             }
-            TransitionKind::Close => close(&event),
+            TransitionKind::Close | TransitionKind::Finish => close(&event),
             TransitionKind::Listen | TransitionKind::Unlisten => report_listener(&event, new),
         }
     };
@@ -220,11 +232,17 @@ unsafe fn open(event: &Transition, kind: TransitionKind) -> bool {
             if established {
                 return false;
             }
-            let control = ControlWord { flags: control.flags | flag::ESTABLISHED, ..control };
+            let mut flags = control.flags | flag::ESTABLISHED;
+            // The acknowledgement of the SYN has been counted by now.
+            if kind == TransitionKind::Established && socket.load::<u64>(offset!(bytes_acked)) == 0 {
+                flags |= flag::NO_SYN;
+            }
+            let control = ControlWord { flags, ..control };
             // SAFETY: `entry` is an entry of the table. The sampler does not write entries of sockets that are not established.
             unsafe {
                 (&raw mut (*entry).control).write_volatile(control.pack());
-                (&raw mut (*entry).established_ns).write_volatile(bpf_ktime_get_ns());
+                let opened = (&raw const (*entry).generation).read_volatile();
+                (&raw mut (*entry).connect_ns).write_volatile(time_since_syn(socket, opened));
                 (&raw mut (*entry).tuple.local_port).write_volatile(socket.local_port());
             }
             own_entry = entry;
@@ -287,10 +305,51 @@ unsafe fn fill(entry: *mut TableEntry, socket: Socket, cookie: u64, kind: Transi
             owner::of_current(&raw mut (*entry).owner);
             flag::START_KNOWN | flag::CLIENT
         } else {
-            (&raw mut (*entry).established_ns).write_volatile(now);
             flag::START_KNOWN | flag::SERVER | flag::ESTABLISHED
         };
         (&raw mut (*entry).control).write_volatile(ControlWord::new(flags).pack());
+    }
+}
+
+/// Returns the time since the first SYN in ns; 0 if unknown. `opened` is when the socket entered SYN_SENT.
+///
+/// With `TCP_FASTOPEN_CONNECT` the SYN leaves at the first write. The first round trip of a connection is that of its SYN, unless the SYN was
+/// repeated.
+#[inline(always)]
+fn time_since_syn(socket: Socket, opened: u64) -> u64 {
+    if !socket.bit(offset!(fastopen_connect)) {
+        // SAFETY: the helper takes no arguments.
+        return unsafe { bpf_ktime_get_ns() } - opened;
+    }
+    if socket.load::<u32>(offset!(total_retrans)) != 0 {
+        return 0;
+    }
+    // In units of 1/8 µs.
+    u64::from(socket.load::<u32>(offset!(srtt_us))) * 125
+}
+
+/// Stores the process that closes the socket, or shuts it down, in the connection's entry.
+///
+/// # Safety
+/// The socket is that of the tracepoint, the memory that of this CPU. The calling program is `state`.
+#[inline(always)]
+unsafe fn finish(socket: Socket, memory: *mut CpuMemory, cookie: u64) {
+    let Some(socket) = socket.tcp() else { return };
+    if cookie == 0 || socket.load::<i32>(offset!(lock_owned)) == 0 {
+        return;
+    }
+    // SAFETY: as the caller guarantees. `entry` is an entry of the table.
+    unsafe {
+        let Some(slot) = SocketSlots::new(socket, memory, Program::State).find_connection(cookie) else {
+            return;
+        };
+        let Some(entry) = table::entry(slot.index) else { return };
+        let control = &raw mut (*entry).control;
+        let flags = ControlWord::unpack(control.read_volatile()).flags;
+        let found = owner::of_closer(&raw mut (*entry).owner, socket, flags);
+        if found != 0 {
+            atomic::set_bits(control, ControlWord::flag_bits(found));
+        }
     }
 }
 
@@ -346,6 +405,12 @@ unsafe fn close(event: &Transition) -> bool {
             }
         }
         control.flags |= event.second_chance();
+        if socket.load::<u8>(offset!(shutdown)) == owner::SHUTDOWN_MASK {
+            control.flags |= owner::of_closer(&raw mut (*record).owner, socket, control.flags);
+        }
+        if socket.bit(offset!(repair)) {
+            control.flags |= flag::REPAIR;
+        }
         finish_close(record, socket, old, control);
         maps::submit_transition(record);
     }
@@ -400,8 +465,7 @@ pub unsafe fn copy_entry(event: *mut ConnectionEvent, entry: *const TableEntry) 
     unsafe {
         (&raw mut (*event).cookie).write_volatile((&raw const (*entry).cookie).read_volatile());
         (&raw mut (*event).generation).write_volatile((&raw const (*entry).generation).read_volatile());
-        (&raw mut (*event).established_ns)
-            .write_volatile((&raw const (*entry).established_ns).read_volatile());
+        (&raw mut (*event).connect_ns).write_volatile((&raw const (*entry).connect_ns).read_volatile());
         (&raw mut (*event).observed_ns).write_volatile(bpf_ktime_get_ns());
         words::copy(&raw mut (*event).tuple, &raw const (*entry).tuple);
         words::copy(&raw mut (*event).owner, &raw const (*entry).owner);

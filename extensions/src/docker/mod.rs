@@ -26,7 +26,6 @@ mod container;
 mod container_table;
 mod directory;
 mod extension;
-mod host;
 mod telemetry;
 mod watcher;
 

@@ -1,12 +1,13 @@
 //! Keeps the directory up to date: connects, lists, follows events, and reconnects when the daemon goes away.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use hashbrown::HashSet;
-use longwave_pipeline::component::Backoff;
+use longwave_pipeline::component::{Backoff, host};
 use longwave_pipeline::model::UnixNanos;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
@@ -15,7 +16,6 @@ use super::client::{Client, ClientError, ContainerEvent, EventKind};
 use super::container::ContainerId;
 use super::container_table::UpdateSource;
 use super::directory::{DaemonStatus, DockerDirectory};
-use super::host;
 use super::telemetry::Stats;
 
 /// Interval of lists while events are followed. A list corrects what a missed event left wrong, and detects a daemon that hangs.
@@ -119,7 +119,7 @@ impl Watcher {
         let known: Vec<ContainerId> = self.directory.table().running().collect();
         let listed = client.running().await?;
         let at = UnixNanos::now();
-        self.directory.refresh(host::addresses(), at);
+        self.directory.refresh(host::addresses(Path::new("/proc/self/net")), at);
         let source = UpdateSource::Poll { now: at, lost: lost.unwrap_or(at) };
         let runs: HashSet<ContainerId> = listed.iter().map(|container| container.id).collect();
         for id in known.iter().filter(|id| !runs.contains(*id)) {

@@ -225,6 +225,14 @@ impl Directory for KubernetesDirectory {
         }
     }
 
+    fn service_of_node_port(&self, port: u16, at: UnixNanos) -> Answer<Handle<Service>> {
+        self.services().of_node_port(port, at).cloned().map_or(Answer::Unknown, Answer::Known)
+    }
+
+    fn is_node_port(&self, port: u16) -> bool {
+        self.services().is_node_port(port) || self.pods().is_forwarded(port)
+    }
+
     fn is_translated(&self, address: IpAddr) -> bool {
         if self.stats[1].is_synced() {
             return self.services().is_address(address) || self.pods().is_node(address);

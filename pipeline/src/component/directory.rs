@@ -66,6 +66,19 @@ pub trait Directory: Send + Sync {
     /// Returns the service of a backend. If several match, returns the first by namespace and name, with [`Service::ambiguous`] set.
     fn service_of_backend(&self, backend: Endpoint, at: UnixNanos) -> Answer<Handle<Service>>;
 
+    /// Returns the service that has the port at every address of every node.
+    fn service_of_node_port(&self, port: u16, at: UnixNanos) -> Answer<Handle<Service>> {
+        let _ = (port, at);
+        Answer::Unknown
+    }
+
+    /// Whether connections to the port may be translated at any address of this host, also at those that [`Self::is_translated`] does not
+    /// cover.
+    fn is_node_port(&self, port: u16) -> bool {
+        let _ = port;
+        false
+    }
+
     /// Whether connections to `address` may be translated to another address, as for cluster IPs and addresses of nodes. Only then is the
     /// translation looked up.
     fn is_translated(&self, address: IpAddr) -> bool;

@@ -45,7 +45,7 @@ pub use factory::{
 };
 pub(crate) use health::StageProgress;
 pub use health::{Health, HealthStatus, ReceiverProgress};
-pub use http_server::{BasicAuthConfig, ClientAddress, HttpServer, ServerTlsConfig};
+pub use http_server::{BasicAuthConfig, ClientAddress, HttpServer, ServerTlsConfig, listening};
 pub use instruments::{ComponentMeter, Number, ObservedSource};
 pub use longwave_config::Signal;
 pub use one_line::one_line;

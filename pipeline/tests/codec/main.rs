@@ -294,7 +294,7 @@ fn a_block_has_no_more_names_than_its_records_can_use() {
         "a block has more names than its records can refer to: the file is damaged (a disk or copy error?)";
     assert_eq!(block(0, &[], [MANY, 0], &no_texts), too_many);
     assert_eq!(block(0, &[], [0, MANY], &no_texts), too_many);
-    let one = vec![0; 319];
+    let one = vec![0; 327];
     assert_eq!(block(1, &one, [3, 0], &no_texts), too_many);
     assert_eq!(block(1, &one, [0, 2], &no_texts), too_many);
     let labels = [&[0; 28][..], &MANY.to_le_bytes(), &no_texts].concat();

@@ -18,12 +18,15 @@
 
 mod cache;
 mod entry;
+#[cfg(test)]
+pub(crate) mod fake;
 mod judge;
 mod namespaces;
 mod request;
 mod socket;
 mod telemetry;
 mod translation;
+mod translator;
 mod wire;
 mod worker;
 
@@ -44,6 +47,7 @@ use cache::Cache;
 use request::{Outcome, Reason, Request};
 use telemetry::Telemetry;
 pub use translation::{Translated, Translation};
+pub(crate) use translator::Translator;
 
 /// How long a stop waits for results: a hundred times the usual duration of a look-up.
 const LAST_RESULTS: Duration = Duration::from_millis(250);

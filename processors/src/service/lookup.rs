@@ -2,17 +2,20 @@
 
 use std::sync::Arc;
 
+use longwave_pipeline::component::host::HostAddresses;
 use longwave_pipeline::component::{Answer, Directory};
 use longwave_pipeline::model::{ConnectionId, ConnectionRecord, Endpoint, Handle, Role, Service, UnixNanos};
 
-use crate::conntrack::{Conntrack, Translated};
+use crate::conntrack::{Translated, Translation, Translator};
 
 /// The sources of services, and connection tracking.
 pub(super) struct Lookup {
     /// Directories, in order of precedence.
     pub sources: Vec<Arc<dyn Directory>>,
     /// `None` if connection tracking is not queried.
-    pub conntrack: Option<Arc<Conntrack>>,
+    pub conntrack: Option<Box<dyn Translator>>,
+    /// Addresses of this host.
+    pub host: Arc<HostAddresses>,
 }
 
 // === impl Lookup ===
@@ -27,13 +30,19 @@ impl Lookup {
 
     /// Returns the service that the record's client connected to.
     pub fn find(&self, record: &ConnectionRecord) -> Answer<Handle<Service>> {
-        let (original, backend) = match self.translated(record) {
-            Translated::To(translation) => (translation.original, translation.backend),
-            Translated::Same | Translated::Unknown => (record.destination(), record.destination()),
+        let translation = match self.translated(record) {
+            Translated::To(translation) => Some(translation),
+            Translated::Same | Translated::Unknown => None,
             Translated::Pending => return Answer::Pending,
         };
+        let seen = (record.destination(), record.destination());
+        let (original, backend) = translation.map_or(seen, |found| (found.original, found.backend));
         let at = if record.start_known { record.opened } else { record.observed };
         self.first(original, at, |source, end, at| source.service_of_address(end, at))
+            .or_else(|| match translation.is_some_and(|found| self.is_at_host(&found, record.id)) {
+                true => self.first(original, at, |source, end, at| source.service_of_node_port(end.port, at)),
+                false => Answer::Unknown,
+            })
             .or_else(|| self.first(backend, at, |source, end, at| source.service_of_backend(end, at)))
     }
 
@@ -45,18 +54,35 @@ impl Lookup {
     }
 
     /// Frees what connection tracking has cached for a closed connection.
-    pub fn forget(&self, id: ConnectionId, role: Role) {
-        if let Some(conntrack) = self.conntrack.as_ref().filter(|_| role != Role::Client) {
-            conntrack.forget(id);
+    pub fn forget(&self, record: &ConnectionRecord) {
+        if let Some(conntrack) = self.conntrack.as_ref().filter(|_| self.is_queried(record)) {
+            conntrack.forget(record.id);
         }
     }
 
-    /// Returns the translation of the connection. It is not queried for a client, whose socket has the address that it connected to.
+    /// Returns the translation of the connection.
     fn translated(&self, record: &ConnectionRecord) -> Translated {
         match &self.conntrack {
-            Some(conntrack) if record.role != Role::Client => conntrack.query(record),
+            Some(conntrack) if self.is_queried(record) => conntrack.query(record),
             _ => Translated::Same,
         }
+    }
+
+    /// Returns true if the translation is queried. The socket of a client has the address that it connected to. At an address of this host
+    /// only the translation shows whether it is a node port, or a server of the host.
+    fn is_queried(&self, record: &ConnectionRecord) -> bool {
+        let Endpoint { address, port } = record.peer;
+        record.role != Role::Client
+            || (self.sources.iter().any(|source| source.is_node_port(port))
+                && self.host.has(address, record.id))
+    }
+
+    /// Returns true if the client connected to an address of this host. A loopback address that was translated outside of the client's
+    /// namespace, which masquerades the client, is the host's.
+    fn is_at_host(&self, translation: &Translation, socket: ConnectionId) -> bool {
+        let is_outside = !translation.seen.address.is_loopback();
+        let netns = if is_outside { self.host.netns() } else { socket.netns };
+        self.host.has(translation.original.address, ConnectionId { netns, ..socket })
     }
 
     /// Combines the answers of the sources, in their order, with [`Answer::or_else`].

@@ -1,7 +1,10 @@
 //! [`ServiceProcessor`], and the [`ServiceResolver`] that finds its names.
 
+use std::convert::Infallible;
+use std::path::Path;
 use std::time::Instant;
 
+use longwave_pipeline::component::host::HostAddresses;
 use longwave_pipeline::component::{Answer, ComponentError, ProcessorContext};
 use longwave_pipeline::model::{ConnectionId, ConnectionRecord, Handle, Service};
 
@@ -9,7 +12,7 @@ use super::config::ServiceConfig;
 use super::lookup::Lookup;
 use super::telemetry::{Tally, Telemetry};
 use crate::connection_map::{ConnectionMap, Identified, NO_INDEX};
-use crate::conntrack::Conntrack;
+use crate::conntrack::{Conntrack, Translator};
 use crate::holding::{BatchContext, ConnectionState, Holding, ResolvedNames, Resolver, Waiting};
 
 /// Names the service of each connection.
@@ -45,15 +48,27 @@ impl ServiceProcessor {
     /// # Errors
     /// A source is not an extension that resolves names.
     pub fn new(config: &ServiceConfig, context: &ProcessorContext) -> Result<Self, ComponentError> {
+        let conntrack = config.conntrack.then(|| Conntrack::shared(context));
+        let translator = conntrack.map(|conntrack| Box::new(conntrack) as Box<dyn Translator>);
+        Self::with(config, context, translator)
+    }
+
+    /// Creates the processor with another connection tracking, or without it.
+    pub(super) fn with(
+        config: &ServiceConfig,
+        context: &ProcessorContext,
+        conntrack: Option<Box<dyn Translator>>,
+    ) -> Result<Self, ComponentError> {
         let sources = config.sources.iter().map(|id| {
             context
                 .directories
                 .get(id)
                 .map_err(|error| ComponentError::new(format!("processors::{}: sources: {error}", context.id)))
         });
-        let conntrack = config.conntrack.then(|| Conntrack::shared(context));
+        let host = context.shared.get_or_make(|| Ok::<_, Infallible>(HostAddresses::new(Path::new("/proc"))));
+        let Ok(host) = host;
         let resolver = ServiceResolver {
-            lookup: Lookup { sources: sources.collect::<Result<_, _>>()?, conntrack },
+            lookup: Lookup { sources: sources.collect::<Result<_, _>>()?, conntrack, host },
             version: 0,
             connections: ConnectionMap::default(),
             telemetry: Telemetry::new(context),
@@ -123,7 +138,7 @@ impl Resolver for ServiceResolver {
         let index = self.connections.confirm(index, record.id);
         let ended = index.and_then(|index| self.connections.remove(index));
         self.tally.unknown += u64::from(ended.is_some_and(|ended| !ended.is_settled));
-        self.lookup.forget(record.id, record.role);
+        self.lookup.forget(record);
     }
 
     fn forget(&mut self, silent: &[u32]) {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use longwave_pipeline::component::cgroup::{CgroupPaths, Mount};
-use longwave_pipeline::component::host::BootId;
+use longwave_pipeline::component::host::{BootId, HostAddresses};
 use longwave_pipeline::component::{ComponentError, ProcessorContext};
 use longwave_pipeline::model::ConnectionRecord;
 
@@ -13,9 +13,9 @@ use super::cgroup::Cgroups;
 use super::config::{CGROUP, PROCESS, WorkloadConfig};
 use super::ends::Ends;
 use super::ends::end::End;
-use super::sources::{Source, Sources, Translator};
+use super::sources::{Source, Sources};
 use crate::connection_map::ConnectionMap;
-use crate::conntrack::Conntrack;
+use crate::conntrack::{Conntrack, Translator};
 use crate::holding::{BatchContext, Holding, ResolvedNames, Resolver};
 
 /// Names the two ends of each connection.
@@ -79,7 +79,9 @@ impl WorkloadProcessor {
         let Ok(reported) = context.shared.get_or_make(|| Ok::<_, Infallible>(CgroupPaths::default()));
         let cgroups = mount.map(|mount| Cgroups::read(mount, proc.to_owned(), reported));
         let boot = BootId::read(proc).ok().map(BootId::short);
-        let sources = Sources::new(list, cgroups, boot, translator);
+        let host = context.shared.get_or_make(|| Ok::<_, Infallible>(HostAddresses::new(proc)));
+        let Ok(host) = host;
+        let sources = Sources::new(list, cgroups, boot, translator, host);
         let resolver = WorkloadResolver { ends: Ends::default(), sources };
         Ok(Self::with_resolver(resolver, context, config.hold.get()))
     }
@@ -125,7 +127,7 @@ impl Resolver for WorkloadResolver {
     }
 
     fn waits(&self, index: u32, record: &ConnectionRecord) -> bool {
-        self.ends.waits(index, record)
+        self.ends.waits(index, record, &self.sources)
     }
 
     #[inline]

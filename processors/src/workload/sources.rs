@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use longwave_pipeline::component::host::HostAddresses;
 use longwave_pipeline::component::{Answer, CgroupName, Directory};
-use longwave_pipeline::model::{ConnectionId, ConnectionRecord, Endpoint, Handle, Role, UnixNanos, Workload};
+use longwave_pipeline::model::{ConnectionRecord, Endpoint, Handle, Role, UnixNanos, Workload};
 
 use super::cgroup::{Cgroup, CgroupResult, Cgroups, ROOT, path};
 use super::found::Found;
 use super::names::Names;
-use crate::conntrack::{Conntrack, Translated};
+use crate::conntrack::Translator;
 
 /// One source.
 pub(super) enum Source {
@@ -22,18 +23,6 @@ pub(super) enum Source {
     Directory(Arc<dyn Directory>),
 }
 
-/// Looks up the translations of connections. [`Conntrack`] implements it, and tests have a fake.
-pub(super) trait Translator: Send {
-    /// See [`Conntrack::query`].
-    fn query(&self, record: &ConnectionRecord) -> Translated;
-    /// See [`Conntrack::version`].
-    fn version(&self) -> u64;
-    /// See [`Conntrack::await_results`].
-    fn await_results(&self);
-    /// See [`Conntrack::forget`].
-    fn forget(&self, id: ConnectionId);
-}
-
 /// All sources.
 pub(super) struct Sources {
     list: Vec<Source>,
@@ -44,6 +33,8 @@ pub(super) struct Sources {
     /// meaning here.
     boot: Option<u32>,
     translator: Option<Box<dyn Translator>>,
+    /// Addresses of this host.
+    host: Arc<HostAddresses>,
     resolves_addresses: bool,
     /// The versions of the sources, in their order, and of the cgroups, at the last refresh.
     versions: Vec<u64>,
@@ -63,6 +54,7 @@ impl Sources {
         cgroups: Option<Cgroups>,
         boot: Option<u32>,
         translator: Option<Box<dyn Translator>>,
+        host: Arc<HostAddresses>,
     ) -> Self {
         let versions = vec![0; list.len() + 1];
         let resolves_addresses =
@@ -73,6 +65,7 @@ impl Sources {
             names: Names::default(),
             boot,
             translator,
+            host,
             resolves_addresses,
             versions,
             version: 1,
@@ -193,10 +186,19 @@ impl Sources {
         self.resolves_addresses
     }
 
-    /// Returns true if connections to or from the address may be translated.
-    pub fn is_translated(&self, end: Endpoint) -> bool {
+    /// Returns true if the connection may be translated: the peer's address is one of those that directories name, or the peer is a node port at
+    /// any address of this host.
+    pub fn is_translated(&self, record: &ConnectionRecord) -> bool {
+        let Endpoint { address, port } = record.peer;
+        let is_node_port = || self.directories().any(|(_, directory)| directory.is_node_port(port));
         self.translator.is_some()
-            && self.directories().any(|(_, directory)| directory.is_translated(end.address))
+            && (self.directories().any(|(_, directory)| directory.is_translated(address))
+                || (record.role != Role::Server && is_node_port() && self.host.has(address, record.id)))
+    }
+
+    /// Returns true if the peer's address is one of this host's, so that it may stand for a masqueraded client.
+    pub fn is_masquerade(&self, record: &ConnectionRecord) -> bool {
+        !record.peer.address.is_loopback() && self.host.has(record.peer.address, record.id)
     }
 
     /// Waits for a short time for pending translations.
@@ -270,23 +272,5 @@ impl Cgroup {
             }
         }
         self.found.update(found);
-    }
-}
-
-impl Translator for Arc<Conntrack> {
-    fn query(&self, record: &ConnectionRecord) -> Translated {
-        Conntrack::query(self, record)
-    }
-
-    fn version(&self) -> u64 {
-        Conntrack::version(self)
-    }
-
-    fn await_results(&self) {
-        Conntrack::await_results(self);
-    }
-
-    fn forget(&self, id: ConnectionId) {
-        Conntrack::forget(self, id);
     }
 }

@@ -20,6 +20,9 @@ pub struct Config {
     pub idle_heartbeat: u16,
     /// Report connections that are older than Longwave.
     pub pre_existing: bool,
+    /// Age at which the process of an accepted connection, so far supposed to be that of its listener, is looked up among the descriptors
+    /// of all processes. Short connections need no look-up, because the process that closes is known. 0s for never.
+    pub holder_age: GoDuration,
     /// Address families; IPv4 in an IPv6 socket is `ipv4`.
     pub families: Vec<Family>,
     /// Only connections with one of these local or peer ports. Empty: all.
@@ -48,6 +51,7 @@ pub enum Family {
 
 const SHORTEST_INTERVAL_MS: u64 = 100;
 const LONGEST_INTERVAL_S: u64 = 3600;
+const LONGEST_HOLDER_AGE_S: u64 = 86_400;
 const MAX_CONNECTIONS: u32 = 16 << 20;
 const LARGEST_RING: ByteSize = ByteSize::mib(1024);
 
@@ -60,6 +64,7 @@ impl Default for Config {
             idle_records: true,
             idle_heartbeat: 12,
             pre_existing: true,
+            holder_age: GoDuration::from_secs(30),
             families: vec![Family::Ipv4, Family::Ipv6],
             ports: Vec::new(),
             cgroup: None,
@@ -104,6 +109,9 @@ impl ComponentConfig for Config {
         }
         if !(1..=255).contains(&self.idle_heartbeat) {
             problems.at("idle_heartbeat", "must be between 1 and 255 passes, for example 12");
+        }
+        if self.holder_age.get().as_secs() > LONGEST_HOLDER_AGE_S {
+            problems.at("holder_age", "must be at most 24h, for example 30s (0s to look up no owners)");
         }
         if self.families.is_empty() {
             problems.at("families", "must name at least one of ipv4, ipv6");

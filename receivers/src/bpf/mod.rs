@@ -10,6 +10,7 @@
 
 mod cgroup;
 mod config;
+mod holders;
 pub mod kernel;
 mod owner;
 mod receiver;

@@ -1,9 +1,10 @@
 //! Resolves the owner of a socket.
 //!
-//! A passive open happens in a softirq, where the current process can be any process. The owner is then that of the listener.
+//! A passive open happens in a softirq, where the current process can be any process. The owner is then supposed to be that of the listener,
+//! until the kernel side reports a process that has a descriptor of the socket, or that closes it.
 
 use hashbrown::HashMap;
-use longwave_ebpf_abi::{self as abi, ListenEvent, Tuple, kind};
+use longwave_ebpf_abi::{self as abi, ListenEvent, Tuple, flag, kind};
 use longwave_pipeline::model::{Owner, OwnerSource};
 
 /// Listening sockets by network namespace and port.
@@ -12,6 +13,8 @@ pub struct Listeners {
     by_port: HashMap<(u32, u16), Vec<Listener>, foldhash::fast::RandomState>,
     by_cookie: HashMap<u64, (u32, u16), foldhash::fast::RandomState>,
     version: u64,
+    /// Number of the current walk of all descriptors.
+    walk: u32,
 }
 
 /// cgroups that many services share. They do not identify the owner of a socket.
@@ -23,7 +26,9 @@ struct Listener {
     cookie: u64,
     local: [u8; 16],
     ipv6: bool,
+    /// What the processes that have a descriptor of it have in common, as of the walk `walk`.
     process: Process,
+    walk: u32,
 }
 
 /// A process, or what several processes have in common. A field is 0 where they differ.
@@ -44,11 +49,16 @@ const ANY_V4: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0];
 // === impl Listeners ===
 
 impl Listeners {
-    /// Adds or removes a listening socket. Returns false if there is no room for it. Seeding reports a socket once for each process that
-    /// has a descriptor of it.
+    /// Begins a walk of all descriptors, which reports each listening socket once for each process that has a descriptor of it. The processes
+    /// of earlier walks are replaced.
+    pub fn begin_walk(&mut self) {
+        self.walk = self.walk.wrapping_add(1);
+    }
+
+    /// Adds or removes a listening socket. Returns false if there is no room for it.
     pub fn apply(&mut self, event: &ListenEvent) -> bool {
-        self.version += 1;
         if event.kind == kind::UNLISTEN {
+            self.version += 1;
             self.remove(event.cookie);
             return true;
         }
@@ -60,7 +70,10 @@ impl Listeners {
                 && known == key
                 && listener.local == event.tuple.local
             {
-                listener.process = listener.process.common(&process);
+                let is_first = std::mem::replace(&mut listener.walk, self.walk) != self.walk;
+                let process = if is_first { process } else { listener.process.common(&process) };
+                self.version += u64::from(listener.process != process);
+                listener.process = process;
                 return true;
             }
             // The socket listens on another port or address now: the UNLISTEN event was lost.
@@ -69,17 +82,19 @@ impl Listeners {
         if self.by_cookie.len() >= MAX_LISTENERS {
             return false;
         }
+        self.version += 1;
         self.by_cookie.insert(event.cookie, key);
         self.by_port.entry(key).or_default().push(Listener {
             cookie: event.cookie,
             local: event.tuple.local,
             ipv6: event.tuple.family == libc::AF_INET6 as u16,
             process,
+            walk: self.walk,
         });
         true
     }
 
-    /// Returns the number of events so far.
+    /// Returns the number of changes so far.
     pub fn version(&self) -> u64 {
         self.version
     }
@@ -130,8 +145,18 @@ impl Listener {
 // === impl Process ===
 
 impl Process {
-    /// Returns what both have in common.
+    /// Returns whether it is the service manager. That opens listening sockets for services, and accepts no connections for them.
+    fn is_init(&self) -> bool {
+        self.pid == 1
+    }
+
+    /// Returns what both have in common. The service manager does not count beside another process.
     fn common(&self, other: &Self) -> Self {
+        match (self.is_init(), other.is_init()) {
+            (true, false) => return *other,
+            (false, true) => return *self,
+            _ => {}
+        }
         fn same<T: PartialEq + Default + Copy>(a: T, b: T) -> T {
             if a == b { a } else { T::default() }
         }
@@ -155,37 +180,60 @@ impl From<&abi::Owner> for Process {
     }
 }
 
-/// Returns the owner of a connection. Its cgroup is the first of these that is known: that of the socket, if it is not shared; that of the
-/// process that has a descriptor of the socket; that of the process that listens on the local end (only with `server`); that of the socket.
+/// Returns the owner of a connection.
+///
+/// The process is that of the kernel's event, else with `server` what the processes that listen on the local end have in common. The cgroup is
+/// the first of these that is not a shared one: that of the process, that of the socket, that of the listening socket. If all are shared or
+/// unknown, it is that of the process, else that of the socket.
 pub fn resolve(
     owner: &abi::Owner,
+    flags: u16,
     tuple: &Tuple,
     server: bool,
     listeners: &Listeners,
     shared: &SharedCgroups,
 ) -> Owner {
-    let identifies = |cgroup: u64| cgroup != 0 && !shared.0.contains(&cgroup);
-    let holder = Process::from(owner);
-    let is_known = holder.pid != 0 && (identifies(holder.socket_cgroup) || holder.cgroup != 0);
-    let listener = if server && !is_known { listeners.process(owner.netns, tuple) } else { None };
-
-    let (pid, name) = match listener {
-        Some(listener) if holder.pid == 0 => (listener.pid, listener.name),
-        _ => (holder.pid, holder.name),
+    let (process, source) = match source(owner, flags) {
+        Some(source) => (Process { socket_cgroup: 0, ..Process::from(owner) }, source),
+        None => {
+            let listener = if server { listeners.process(owner.netns, tuple) } else { None };
+            let listener = listener.filter(|process| !process.is_init()).unwrap_or_default();
+            let is_known = Process { socket_cgroup: 0, ..listener } != Process::default();
+            (listener, if is_known { OwnerSource::Listener } else { OwnerSource::Unknown })
+        }
     };
-    let listening = listener.unwrap_or_default();
-    let candidates = [
-        (identifies(holder.socket_cgroup), holder.socket_cgroup, OwnerSource::Socket),
-        (holder.cgroup != 0, holder.cgroup, OwnerSource::Holder),
-        (listening.cgroup != 0, listening.cgroup, OwnerSource::Listener),
-        (identifies(listening.socket_cgroup), listening.socket_cgroup, OwnerSource::Listener),
-        (holder.socket_cgroup != 0, holder.socket_cgroup, OwnerSource::Socket),
-    ];
-    let (cgroup, source) = candidates
-        .into_iter()
-        .find(|(fits, ..)| *fits)
-        .map_or((0, OwnerSource::Unknown), |(_, cgroup, source)| (cgroup, source));
-    Owner { cgroup, pid, source, name }
+    let identifies = |cgroup: &u64| *cgroup != 0 && !shared.0.contains(cgroup);
+    let own = [process.cgroup, owner.socket_cgroup, process.socket_cgroup].into_iter().find(identifies);
+    let cgroup = own.unwrap_or(if process.cgroup != 0 { process.cgroup } else { owner.socket_cgroup });
+    let source = match source {
+        OwnerSource::Unknown if cgroup != 0 => OwnerSource::Socket,
+        source => source,
+    };
+    Owner { cgroup, pid: process.pid, source, name: process.name }
+}
+
+/// Returns whether an event has a process that is more certain than one that was found by `known`.
+pub fn is_more_certain(owner: &abi::Owner, flags: u16, known: OwnerSource) -> bool {
+    match source(owner, flags) {
+        Some(OwnerSource::Close) => known != OwnerSource::Close,
+        Some(OwnerSource::Holder) => is_supposed(known),
+        _ => false,
+    }
+}
+
+/// Returns whether an owner that was found by `source` may be another process.
+pub fn is_supposed(source: OwnerSource) -> bool {
+    !matches!(source, OwnerSource::Connect | OwnerSource::Close | OwnerSource::Holder)
+}
+
+/// Returns how the kernel side found the process of an event; `None` if it has none.
+fn source(owner: &abi::Owner, flags: u16) -> Option<OwnerSource> {
+    match owner.pid {
+        0 => None,
+        _ if flags & flag::CLOSER != 0 => Some(OwnerSource::Close),
+        _ if flags & flag::HOLDER != 0 || flags & flag::CLIENT == 0 => Some(OwnerSource::Holder),
+        _ => Some(OwnerSource::Connect),
+    }
 }
 
 #[cfg(test)]

@@ -21,10 +21,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::cgroup;
 use super::config::Config;
+use super::holders::HolderWalks;
 use super::kernel::{Kernel, SeedReport};
 use super::sink::Pipelines;
 use super::telemetry::Stats;
-use super::timeline::{Reading, SystemClock, Timeline};
+use super::timeline::{Clock, Reading, SystemClock, Timeline};
 use super::tracker::{Rules, Tracker};
 use super::worker::Worker;
 
@@ -89,7 +90,9 @@ impl BpfReceiver {
         let sink = Pipelines::new(output, executor, interval / 4);
         let (tracker, timeline) = (Tracker::new(rules, sink), Timeline::new(interval, Reading::now()));
         let progress = self.context.health.receiver(id, interval);
-        let worker = Worker::new(kernel, tracker, timeline, SystemClock, stats, progress);
+        let age = u64::try_from(self.config.holder_age.get().as_nanos()).unwrap_or(u64::MAX);
+        let holder_walks = HolderWalks::new(age, SystemClock.monotonic());
+        let worker = Worker::new(kernel, tracker, timeline, SystemClock, stats, progress, holder_walks);
         // If the receiving side is gone, `stop` is readable too.
         let _ = ready.send(());
         worker.run(stop.as_fd()).map(Pipelines::into_output).map_err(|error| failed(error.into()))

@@ -6,7 +6,7 @@ use std::time::Duration;
 use longwave_ebpf_abi::ConnectionEvent;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::kernel::{Kernel, Losses, PassError, PassReport, ProgramStatistics, Transition};
+use super::kernel::{Kernel, Losses, PassError, PassReport, ProgramStatistics, Transition, WalkError};
 
 /// Delivers the kernel's events.
 pub trait Source {
@@ -17,6 +17,11 @@ pub trait Source {
     fn pass(&mut self, on_event: &mut dyn FnMut(&ConnectionEvent)) -> Result<PassReport, PassError>;
     /// Passes on every transition that was reported before the call. Returns how many.
     fn drain_transitions(&mut self, on_transition: &mut dyn FnMut(Transition<'_>)) -> usize;
+    /// Looks up which processes have descriptors of connections and listeners. Passes on every transition.
+    ///
+    /// # Errors
+    /// Returns an error if the kernel refused.
+    fn look_up_holders(&mut self, on_transition: &mut dyn FnMut(Transition<'_>)) -> Result<(), WalkError>;
     /// Blocks until many transitions wait, `stop` is readable or `at_most` is over. Returns true if `stop` is readable.
     fn wait(&mut self, stop: BorrowedFd<'_>, at_most: Duration) -> bool;
     /// Returns the loss counters of the kernel side.
@@ -34,6 +39,10 @@ impl Source for Kernel {
 
     fn drain_transitions(&mut self, on_transition: &mut dyn FnMut(Transition<'_>)) -> usize {
         Kernel::drain_transitions(self, on_transition)
+    }
+
+    fn look_up_holders(&mut self, on_transition: &mut dyn FnMut(Transition<'_>)) -> Result<(), WalkError> {
+        Kernel::look_up_holders(self, on_transition)
     }
 
     fn wait(&mut self, stop: BorrowedFd<'_>, at_most: Duration) -> bool {

@@ -38,6 +38,12 @@ pub struct Snapshot {
     pub window_lead: Duration,
     /// Walks for older connections that failed or that the kernel refused.
     pub seed_failures: u64,
+    /// Walks of all descriptors for the owners of accepted connections.
+    pub holder_walks: u64,
+    /// Those of them that failed.
+    pub holder_walk_failures: u64,
+    /// Time that they took.
+    pub holder_walk_time: Duration,
 }
 
 /// Upper bounds of the histogram of passes, in seconds: from an idle host to one that is overloaded.
@@ -93,6 +99,22 @@ impl Stats {
             "{walk}",
             "Walks for connections older than Longwave that failed or that the kernel refused.",
             |stats| stats.snapshot().seed_failures,
+        );
+        stats.counter_by(
+            "longwave_receiver_holder_walks",
+            "{walk}",
+            "Walks of the descriptors of all processes for the owners of accepted connections, by outcome.",
+            "outcome",
+            |stats| {
+                let Snapshot { holder_walks, holder_walk_failures, .. } = stats.snapshot();
+                [("ok", holder_walks - holder_walk_failures), ("failed", holder_walk_failures)]
+            },
+        );
+        stats.counter(
+            "longwave_receiver_holder_walk_time",
+            "s",
+            "Time that walks of the descriptors of all processes took.",
+            |stats| stats.snapshot().holder_walk_time.as_secs_f64(),
         );
         stats.counter_by(
             "longwave_receiver_clock_steps",

@@ -11,6 +11,7 @@ use longwave_config::GoDuration;
 use longwave_pipeline::component::ReceiverProgress;
 use longwave_pipeline::model::UnixNanos;
 
+use super::holders::HolderWalks;
 use super::kernel::{PassError, Transition};
 use super::sink::Sink;
 use super::source::Source;
@@ -38,6 +39,7 @@ pub struct Worker<K, S, C> {
     samples_lost: u64,
     gone_rotated: Instant,
     has_sampled: bool,
+    holder_walks: HolderWalks,
 }
 
 // === impl Worker ===
@@ -51,6 +53,7 @@ impl<K: Source, S: Sink, C: Clock> Worker<K, S, C> {
         clock: C,
         stats: Arc<Stats>,
         progress: ReceiverProgress,
+        holder_walks: HolderWalks,
     ) -> Self {
         Self {
             source,
@@ -64,6 +67,7 @@ impl<K: Source, S: Sink, C: Clock> Worker<K, S, C> {
             samples_lost: 0,
             gone_rotated: Instant::now(),
             has_sampled: false,
+            holder_walks,
         }
     }
 
@@ -89,6 +93,7 @@ impl<K: Source, S: Sink, C: Clock> Worker<K, S, C> {
                 self.pass(self.timeline.tick(), false)?;
                 let step = self.timeline.complete(self.clock.read());
                 self.report_step(step);
+                self.look_up_holders();
             }
             // Before the first pass, closes must stay stored: a connection that closed during seeding may have left an entry in the
             // kernel's table, which the first pass reports as vanished.
@@ -150,6 +155,30 @@ impl<K: Source, S: Sink, C: Clock> Worker<K, S, C> {
         }
     }
 
+    /// Walks the descriptors of all processes if the owner of a connection that has reached the age is only supposed.
+    fn look_up_holders(&mut self) {
+        let began = self.clock.monotonic();
+        let Some(aged) = self.holder_walks.due(began) else { return };
+        if !self.tracker.has_supposed_owner(aged.clone()) {
+            return self.holder_walks.skip(&aged);
+        }
+        let (tracker, timeline) = (&mut self.tracker, &self.timeline);
+        tracker.begin_walk();
+        let result =
+            self.source.look_up_holders(&mut |transition| process(tracker, timeline, None, transition));
+        tracker.flush();
+        let ended = self.clock.monotonic();
+        self.holder_walks.complete(began, ended);
+        self.stats.update(|stats| {
+            stats.holder_walks += 1;
+            stats.holder_walk_failures += u64::from(result.is_err());
+            stats.holder_walk_time += Duration::from_nanos(ended - began);
+        });
+        if let Err(error) = result {
+            tracing::debug!("owners of accepted connections stay those of their listeners: {error}");
+        }
+    }
+
     /// Reports the end of a pass. Logs a fault of the kernel side once.
     fn report_progress(&mut self, fault: Option<String>) {
         if let Some(fault) = fault.as_ref().filter(|_| self.fault != fault) {
@@ -172,14 +201,24 @@ impl<K: Source, S: Sink, C: Clock> Worker<K, S, C> {
     /// Drains all transitions. `tick`, if given, is the end of the window of all of them.
     fn drain(&mut self, tick: Option<UnixNanos>) {
         let (tracker, timeline) = (&mut self.tracker, &self.timeline);
-        self.source.drain_transitions(&mut |transition| match transition {
-            Transition::Connection(event) => {
-                let tick = tick.unwrap_or_else(|| timeline.event_tick(event.observed_ns));
-                tracker.observe(event, tick, timeline);
-            }
-            Transition::Listen(event) => tracker.listen(event),
-        });
+        self.source.drain_transitions(&mut |transition| process(tracker, timeline, tick, transition));
         tracker.flush();
+    }
+}
+
+/// Passes a transition to the tracker. `tick`, if given, is the end of the window that it belongs to.
+fn process<S: Sink>(
+    tracker: &mut Tracker<S>,
+    timeline: &Timeline,
+    tick: Option<UnixNanos>,
+    transition: Transition<'_>,
+) {
+    match transition {
+        Transition::Connection(event) => {
+            let tick = tick.unwrap_or_else(|| timeline.event_tick(event.observed_ns));
+            tracker.observe(event, tick, timeline);
+        }
+        Transition::Listen(event) => tracker.listen(event),
     }
 }
 

@@ -40,19 +40,21 @@ pub fn privileged_a_connection_closes_with_exact_counters() {
     assert_eq!((sent(&server, false), received(&server)), (7, 100_000), "{server:?}");
     let known = flag::START_KNOWN | flag::ESTABLISHED;
     assert_eq!(client.flags & !flag::SECOND_CHANCE, known | flag::CLIENT);
-    assert_eq!(server.flags & !flag::SECOND_CHANCE, known | flag::SERVER);
+    assert_eq!(server.flags & !flag::SECOND_CHANCE, known | flag::SERVER | flag::CLOSER);
     assert_eq!((client.tuple.local_port, client.tuple.peer_port), (client_port, server_port));
     assert_eq!((server.tuple.local_port, server.tuple.peer_port), (server_port, client_port));
     assert_eq!(client.tuple.local, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1]);
     assert!(
         client.generation > 0
-            && client.established_ns >= client.generation
-            && client.observed_ns > client.established_ns
+            && client.connect_ns > 0
+            && client.observed_ns > client.generation + client.connect_ns
     );
     assert_eq!(client.owner.pid, std::process::id());
     assert_ne!(client.owner.name, [0; 16]);
     assert_ne!(client.owner.netns, 0);
-    assert_eq!(server.owner.pid, 0, "a passive open has no current process");
+    assert_eq!(server.owner.pid, std::process::id(), "the process that closes");
+    let opens = seen.opens.iter().filter(|open| open.cookie == server_cookie);
+    assert!(opens.clone().all(|open| open.owner.pid == 0), "a passive open has no current process");
     assert!(client.counters.rtt_min_lifetime_us < u32::MAX && client.counters.srtt_us > 0);
     assert_eq!(
         seen.opens.iter().filter(|open| [client_cookie, server_cookie].contains(&open.cookie)).count(),

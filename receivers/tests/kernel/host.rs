@@ -2,6 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use longwave_ebpf_abi::{ConnectionEvent, ListenEvent, kind};
 use longwave_receivers::bpf::kernel::{Kernel, Options, Transition};
@@ -10,6 +11,12 @@ use longwave_testing::gate;
 /// Loads the programs with these options. Skips the test if this host or user cannot.
 pub fn kernel(options: &Options) -> Kernel {
     Kernel::load(options).unwrap_or_else(|error| gate::missing(&error.to_string(), "LONGWAVE_REQUIRE_BPF"))
+}
+
+/// Waits until no other test starts processes. Between `fork` and `exec` a new process has every descriptor of this one.
+pub fn forks() -> MutexGuard<'static, ()> {
+    static FORKS: Mutex<()> = Mutex::new(());
+    FORKS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Connects to a listener. Returns the client and the server socket.

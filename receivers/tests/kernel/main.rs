@@ -7,7 +7,9 @@ mod host;
 mod limits;
 mod load;
 mod opening;
+mod owners;
 mod seeding;
+mod unusual;
 
 use std::process::ExitCode;
 
@@ -40,7 +42,14 @@ fn main() -> ExitCode {
         load::privileged_the_probe_agrees_with_loading,
         load::privileged_detached_programs_are_a_fault,
         opening::privileged_a_connection_that_opens_has_not_vanished,
+        owners::privileged_the_process_that_closes_owns_the_connection,
+        owners::privileged_a_reset_by_close_has_the_process,
+        owners::privileged_a_received_reset_names_no_process,
+        owners::privileged_a_shutdown_shows_a_holder_and_the_close_the_owner,
+        owners::privileged_a_walk_finds_the_holders,
         seeding::privileged_older_connections_are_seeded_once,
         seeding::privileged_other_namespaces_and_orphans_are_seeded,
+        unusual::privileged_a_restored_connection_has_no_syn,
+        unusual::privileged_a_deferred_connect_counts_from_its_syn,
     ])
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 use longwave_ebpf_abi::flag;
 use longwave_receivers::bpf::kernel::Options;
 
-use super::host::{SeenEvents, connect, cookie, kernel, listen, pass};
+use super::host::{self, SeenEvents, connect, cookie, kernel, listen, pass};
 
 /// *Scenario*: a connection and a listener exist before the programs are loaded. Seeding runs twice.
 /// *Guarantees*: the first pass emits the connection once, with its process and without a start. The listener is reported with its process.
@@ -73,8 +73,9 @@ pub fn privileged_other_namespaces_and_orphans_are_seeded() {
 }
 
 /// Moves the calling thread and its later children into a new network namespace with a loopback device.
-fn own_namespace() {
+pub fn own_namespace() {
     // SAFETY: the call takes no pointers.
     assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNET) }, 0, "{}", std::io::Error::last_os_error());
+    let _alone = host::forks();
     assert!(Command::new("ip").args(["link", "set", "lo", "up"]).status().unwrap().success());
 }

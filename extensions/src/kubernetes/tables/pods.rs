@@ -45,6 +45,8 @@ pub(in crate::kubernetes) struct Pods {
     /// Containers of pods of the selected node.
     containers: History<ContainerId, Handle<Workload>>,
     nodes: CountedSet<IpAddr>,
+    /// Ports of the selected node that are forwarded to its pods.
+    forwarded: CountedSet<u16>,
     ranges: AddressRanges,
     renames: u64,
 }
@@ -108,6 +110,7 @@ impl Pods {
             uids: History::new(bounds),
             containers: History::new(bounds),
             nodes: CountedSet::default(),
+            forwarded: CountedSet::default(),
             ranges: AddressRanges::new(24, 64),
             renames: 0,
         }
@@ -265,13 +268,18 @@ impl Pods {
         self.nodes.contains(&address)
     }
 
+    /// Returns whether the port of the selected node is forwarded to a pod.
+    pub fn is_forwarded(&self, port: u16) -> bool {
+        self.forwarded.contains(&port)
+    }
+
     /// Returns whether a pod has an address in the same network.
     pub fn is_near(&self, address: IpAddr) -> bool {
         self.ranges.contains(address)
     }
 
     #[cfg(test)]
-    pub fn sizes(&self) -> [usize; 9] {
+    pub fn sizes(&self) -> [usize; 10] {
         [
             self.entries.len(),
             self.addresses.len(),
@@ -280,6 +288,7 @@ impl Pods {
             self.uids.len(),
             self.containers.len(),
             self.nodes.len(),
+            self.forwarded.len(),
             self.ranges.len(),
             self.past_len(),
         ]
@@ -378,6 +387,13 @@ impl Pods {
         for entry in after.into_iter().filter(|entry| entry.host_network) {
             self.on_nodes.set(uid.short(), entry.workload.clone(), UnixNanos::default());
         }
+        let forwarded = |entry: Option<&PodEntry>| match entry {
+            Some(entry) if !entry.host_network && entry.local.is_some() => entry.node_ports.clone(),
+            _ => Box::default(),
+        };
+        let (old, new) = (forwarded(before), forwarded(after));
+        gone(&old, &new).for_each(|port| self.forwarded.remove(port));
+        gone(&new, &old).for_each(|port| self.forwarded.add(*port));
         let (old, new) = (before.and_then(|e| e.local.as_deref()), after.and_then(|e| e.local.as_deref()));
         if let Some(local) = old {
             if new.is_none_or(|new| new.uid != local.uid) {

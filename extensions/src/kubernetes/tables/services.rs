@@ -198,6 +198,11 @@ impl Services {
         self.node_ports.at(&port, at)
     }
 
+    /// Returns whether a service has the port on every node now.
+    pub fn is_node_port(&self, port: u16) -> bool {
+        self.node_ports.has(&port)
+    }
+
     /// Returns the services and pods to which the address and port belonged at `at`, as the slices of services that existed and selected
     /// pods declared.
     #[inline]

@@ -88,6 +88,11 @@ impl<K: Hash + Eq + Clone, D: PartialEq, V: PartialEq> SharedKeys<K, D, V> {
         self.update_meaning(key, update, means);
     }
 
+    /// Returns whether the key has a meaning now.
+    pub fn has(&self, key: &K) -> bool {
+        self.meaning.current(key).is_some()
+    }
+
     /// Returns the meaning of the key at `at`.
     #[inline]
     pub fn at(&self, key: &K, at: UnixNanos) -> Option<&V> {

@@ -158,6 +158,10 @@ impl Fixture {
         shown(self.directory.service_of_address(frontend, at(time)), named)
     }
 
+    pub fn node_port(&self, port: u16, time: u64) -> String {
+        shown(self.directory.service_of_node_port(port, at(time)), named)
+    }
+
     pub fn backend(&self, address: &str, port: u16, time: u64) -> String {
         let backend = Endpoint { address: address.parse().unwrap(), port };
         shown(self.directory.service_of_backend(backend, at(time)), named)

@@ -137,6 +137,13 @@ fn forwarded_ports() {
     fixture.apply(TableKind::Pods, &web, 1);
     assert_eq!(fixture.workload("192.0.2.10", 80, 5), "Deployment/web (web-5f6d-1)");
     assert_eq!(fixture.workload("192.0.2.10", 8080, 5), "unknown");
+    use longwave_pipeline::component::Directory;
+    let forwarded = |port| fixture.directory.is_node_port(port);
+    assert_eq!([80, 8080, 9100].map(forwarded), [true, false, false]);
+    fixture.apply(TableKind::Pods, &host_pod(2, "exporter", &[9100], 0), 1);
+    assert!(!forwarded(9100), "nothing is translated");
+    fixture.remove(TableKind::Pods, &web, 2);
+    assert!(!forwarded(80));
 }
 
 /// *Scenario*: cgroups of a known container, of a pod's sandbox, of a static pod, of unknown pods and containers, of a pod of another node,
@@ -298,14 +305,17 @@ fn services() {
     web["spec"]["externalIPs"] = json!(["198.51.100.1"]);
     web["spec"]["ports"][0]["nodePort"] = 30080.into();
     web["status"]["loadBalancer"] = json!({"ingress": [{"ip": "203.0.113.9"}]});
+    use longwave_pipeline::component::Directory;
     fixture.apply(TableKind::Services, &web, 1);
     for address in ["10.96.0.5", "198.51.100.1", "203.0.113.9"] {
         assert_eq!(fixture.service(address, 80, 5), "shop/web", "{address}");
     }
     assert_eq!(fixture.service("192.0.2.10", 30080, 5), "shop/web");
+    let at_any_address = |port, time| fixture.node_port(port, time);
+    assert_eq!([at_any_address(30080, 5), at_any_address(80, 5)], ["shop/web", "unknown"]);
+    assert!(fixture.directory.is_node_port(30080) && !fixture.directory.is_node_port(80));
     assert_eq!(fixture.service("192.0.2.11", 30080, 5), "unknown");
     assert_eq!(fixture.service("10.96.0.5", 81, 5), "unknown");
-    use longwave_pipeline::component::Directory;
     let translated = |address: &str| fixture.directory.is_translated(address.parse().unwrap());
     assert_eq!(
         ["10.96.0.5", "192.0.2.10", "10.244.1.7", "198.51.100.7"].map(translated),

@@ -1,9 +1,11 @@
-//! Parsers of files in `/proc`, which components of several crates need.
+//! Facts from files in `/proc`, which components of several crates need.
 
+mod addresses;
 mod boot;
 mod memory;
 mod mounts;
 
+pub use addresses::{HostAddresses, addresses};
 pub use boot::{BootId, BootIdError};
 pub use memory::memory_limit;
 pub use mounts::{Mount, mounts};

@@ -2,6 +2,7 @@
 
 mod config;
 mod listener;
+mod listening;
 mod open_connections;
 
 use std::net::SocketAddr;
@@ -18,12 +19,15 @@ use crate::component::error::ComponentError;
 pub use config::{BasicAuthConfig, ServerTlsConfig};
 pub use listener::ClientAddress;
 use listener::Listener;
+use listening::Listening;
+pub use listening::listening;
 
 /// A bound server.
 pub struct HttpServer {
     listener: TcpListener,
     address: SocketAddr,
     tls: Option<TlsAcceptor>,
+    listening: Listening,
 }
 
 /// Time for responses to be completed after a stop.
@@ -55,7 +59,8 @@ impl HttpServer {
         let tls = tls.map(|tls| tls.load(place)).transpose()?;
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, address, tls: tls.map(|tls| TlsAcceptor::from(Arc::new(tls))) })
+        let tls = tls.map(|tls| TlsAcceptor::from(Arc::new(tls)));
+        Ok(Self { listener, address, tls, listening: Listening::new(place, address) })
     }
 
     /// Returns the bound address.
@@ -66,7 +71,9 @@ impl HttpServer {
     /// Serves until `stop` fires and the responses are complete. Handlers can extract
     /// [`ConnectInfo<ClientAddress>`](axum::extract::ConnectInfo).
     pub async fn run(self, router: Router, stop: CancellationToken) {
-        let listener = Listener::new(self.listener, self.tls);
+        // Until the end: what is destructured lives as long as the listener.
+        let Self { listener, tls, listening: _listening, .. } = self;
+        let listener = Listener::new(listener, tls);
         let service = router.into_make_service_with_connect_info::<ClientAddress>();
         let server = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
         let limit = async {

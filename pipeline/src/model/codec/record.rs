@@ -274,9 +274,7 @@ fn state(number: u8) -> Result<TcpState, Fault> {
 }
 
 fn owner_source(number: u8) -> Result<OwnerSource, Fault> {
-    use OwnerSource::{Holder, Listener, Namespace, Socket, Unknown};
-    let all = [Unknown, Socket, Holder, Listener, Namespace];
-    all.into_iter().find(|source| *source as u8 == number).ok_or(IMPOSSIBLE)
+    OwnerSource::ALL.into_iter().find(|source| *source as u8 == number).ok_or(IMPOSSIBLE)
 }
 
 fn end(kind: u8, reason: u8, errno: u16) -> Result<Option<End>, Fault> {

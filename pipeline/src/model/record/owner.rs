@@ -9,27 +9,31 @@ pub struct Owner {
     pub cgroup: u64,
     /// Process id in the initial pid namespace; 0 if unknown, or if several processes share the socket.
     pub pid: u32,
-    /// How `cgroup` was found.
+    /// How process and cgroup were found.
     pub source: OwnerSource,
     /// Executable name (`comm`), padded with NUL; all zeros if unknown.
     pub name: [u8; 16],
 }
 
-/// How the cgroup of a socket was found.
+/// How the owner of a socket was found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum OwnerSource {
-    /// The cgroup is unknown.
+    /// The owner is unknown.
     #[default]
     Unknown = 0,
-    /// The socket's own cgroup.
+    /// The process is unknown. The cgroup is that of the socket.
     Socket = 1,
-    /// The cgroup of the process that has or opened the socket.
+    /// A process that has a descriptor of the socket. Other processes may have one too.
     Holder = 2,
-    /// The cgroup of the process that listens on the local address and port.
+    /// Supposed: the process that listens on the local address and port.
     Listener = 3,
     /// The pod that the network namespace belongs to.
     Namespace = 4,
+    /// The process that opened the connection.
+    Connect = 5,
+    /// The process that closed the socket.
+    Close = 6,
 }
 
 /// Maximum length of a name in bytes; the last byte of `comm` is NUL.
@@ -55,7 +59,18 @@ impl Owner {
 // === impl OwnerSource ===
 
 impl OwnerSource {
-    /// Returns `unknown`, `socket`, `holder`, `listener` or `namespace`.
+    /// Every source.
+    pub const ALL: [Self; 7] = [
+        Self::Unknown,
+        Self::Socket,
+        Self::Holder,
+        Self::Listener,
+        Self::Namespace,
+        Self::Connect,
+        Self::Close,
+    ];
+
+    /// Returns `unknown`, `socket`, `holder`, `listener`, `namespace`, `connect` or `close`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
@@ -63,6 +78,8 @@ impl OwnerSource {
             Self::Holder => "holder",
             Self::Listener => "listener",
             Self::Namespace => "namespace",
+            Self::Connect => "connect",
+            Self::Close => "close",
         }
     }
 }

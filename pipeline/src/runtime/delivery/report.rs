@@ -30,8 +30,10 @@ struct ReportState {
     outage: Option<Outage>,
     failed_attempts: u64,
     dropped: BTreeMap<DropReason, u64>,
-    /// No line about failures and drops before this time.
+    /// No line about failures before this time.
     quiet_until: Option<Instant>,
+    /// No line about drops without failures before this time.
+    drops_quiet_until: Option<Instant>,
     rejected: Throttled,
     warned: Throttled,
 }
@@ -179,10 +181,12 @@ impl ReportState {
 
     fn dropped(&mut self, now: Instant, reason: DropReason, items: u64, error: &str) -> Option<Line> {
         *self.dropped.entry(reason).or_default() += items;
-        if self.quiet_until.is_some_and(|until| now < until) {
+        let quiet_until =
+            if self.outage.is_some() { &mut self.quiet_until } else { &mut self.drops_quiet_until };
+        if quiet_until.is_some_and(|until| now < until) {
             return None;
         }
-        self.quiet_until = Some(now + EVERY);
+        *quiet_until = Some(now + EVERY);
         let error = error.to_owned();
         let since = self.outage.as_mut().map(|outage| {
             outage.is_logged = true;

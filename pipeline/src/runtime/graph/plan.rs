@@ -95,6 +95,23 @@ pub(super) struct SectionEntry<'a, X, T: ?Sized> {
 // === impl Plan ===
 
 impl Plan {
+    /// Describes the pipelines in one line: `logs: bpf -> filter, workload -> otlp_grpc; metrics: …`.
+    pub fn describe_pipelines(&self) -> String {
+        let describe = |(index, pipeline): (usize, &PlannedPipeline)| {
+            let receivers = self.receivers.iter().filter(|receiver| receiver.pipelines.contains(&index));
+            let receivers: Vec<&str> = receivers.map(|receiver| receiver.id.as_str()).collect();
+            let processors: Vec<&str> =
+                pipeline.processors.iter().map(|processor| processor.id.as_str()).collect();
+            let exporters: Vec<&str> =
+                pipeline.exporters.iter().map(|index| self.exporters[*index].id.as_str()).collect();
+            let stages = [receivers, processors, exporters].map(|ids| ids.join(", "));
+            let stages: Vec<String> = stages.into_iter().filter(|ids| !ids.is_empty()).collect();
+            format!("{}: {}", pipeline.id, stages.join(" -> "))
+        };
+        let pipelines: Vec<String> = self.pipelines.iter().enumerate().map(describe).collect();
+        pipelines.join("; ")
+    }
+
     /// Checks a whole configuration.
     ///
     /// # Errors

@@ -1,12 +1,16 @@
 mod config;
 mod holding;
 mod naming;
+mod node_ports;
 
+use std::convert::Infallible;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use longwave_config::GoDuration;
+use longwave_pipeline::component::host::HostAddresses;
 use longwave_pipeline::component::{
     Accounting, Answer, CgroupName, Directories, Directory, Processor, ProcessorContext,
 };
@@ -16,6 +20,8 @@ use longwave_pipeline::model::{
 };
 
 use super::{ServiceConfig, ServiceProcessor};
+use crate::conntrack::fake::FakeTracking;
+use crate::conntrack::{Translated, Translator};
 use crate::testing;
 
 const SECOND: u64 = 1_000_000_000;
@@ -28,6 +34,7 @@ struct Fake {
     version: AtomicU64,
     by_address: Mutex<Answers>,
     by_backend: Mutex<Answers>,
+    by_node_port: Mutex<Vec<(u16, Answer<Handle<Service>>)>>,
     queried: Mutex<Vec<UnixNanos>>,
 }
 
@@ -39,6 +46,11 @@ impl Fake {
 
     fn backend(&self, at: &str, answer: Answer<Handle<Service>>) {
         self.by_backend.lock().unwrap().insert(0, (end(at), answer));
+        self.version.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn node_port(&self, port: u16, answer: Answer<Handle<Service>>) {
+        self.by_node_port.lock().unwrap().push((port, answer));
         self.version.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -70,6 +82,15 @@ impl Directory for Fake {
         self.answer(&self.by_backend, backend, at)
     }
 
+    fn service_of_node_port(&self, wanted: u16, _: UnixNanos) -> Answer<Handle<Service>> {
+        let list = self.by_node_port.lock().unwrap();
+        list.iter().find(|(port, _)| *port == wanted).map_or(Answer::Unknown, |(_, answer)| answer.clone())
+    }
+
+    fn is_node_port(&self, wanted: u16) -> bool {
+        self.by_node_port.lock().unwrap().iter().any(|(port, _)| *port == wanted)
+    }
+
     fn is_translated(&self, _: std::net::IpAddr) -> bool {
         false
     }
@@ -87,6 +108,11 @@ struct Bench {
 
 impl Bench {
     fn new(hold: u64) -> Self {
+        Self::with(hold, None, None)
+    }
+
+    /// Creates a processor with fake connection tracking, for the host whose `/proc` is `proc`.
+    fn with(hold: u64, tracking: Option<&FakeTracking>, proc: Option<&Path>) -> Self {
         let (first, second) = (Arc::new(Fake::default()), Arc::new(Fake::default()));
         let (mut context, accounting) = testing::context("service", "metrics", false);
         let directory = |fake: &Arc<Fake>| Arc::clone(fake) as Arc<dyn Directory>;
@@ -99,7 +125,11 @@ impl Bench {
             conntrack: false,
             hold: GoDuration::from(Duration::from_secs(hold)),
         };
-        let processor = ServiceProcessor::new(&config, &context).unwrap();
+        if let Some(proc) = proc {
+            context.shared.get_or_make(|| Ok::<_, Infallible>(HostAddresses::new(proc))).unwrap();
+        }
+        let translator = tracking.map(|tracking| Box::new(tracking.clone()) as Box<dyn Translator>);
+        let processor = ServiceProcessor::with(&config, &context, translator).unwrap();
         Self { processor, first, second, names: Interner::default(), context, _accounting: accounting }
     }
 

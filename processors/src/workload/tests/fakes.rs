@@ -1,16 +1,16 @@
 //! Fakes of directories and of connection tracking.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use longwave_pipeline::component::host::HostAddresses;
 use longwave_pipeline::component::{Accounting, Answer, CgroupName, Directories, Directory};
 use longwave_pipeline::model::{Handle, Interner, Service, Workload};
 
 use super::*;
-use crate::conntrack::{Translated, Translation};
-use crate::workload::sources::Translator;
+use crate::conntrack::Translator;
+pub(super) use crate::conntrack::fake::FakeTracking;
 
 pub(super) const SECOND: u64 = 1_000_000_000;
 
@@ -32,6 +32,7 @@ struct DirectoryState {
     starting: bool,
     pods: Vec<Pod>,
     translated: Vec<IpAddr>,
+    node_ports: Vec<u16>,
 }
 
 /// A pod that exists between two times.
@@ -94,6 +95,12 @@ impl Fake {
         self
     }
 
+    /// Makes these ports be node ports.
+    pub fn forwards(self: Arc<Self>, ports: &[u16]) -> Arc<Self> {
+        self.state.lock().unwrap().node_ports = ports.to_vec();
+        self
+    }
+
     fn answer(&self, at: UnixNanos, fits: impl Fn(&Pod) -> bool) -> Answer<Handle<Workload>> {
         let state = self.state.lock().unwrap();
         if state.starting {
@@ -135,90 +142,12 @@ impl Directory for Fake {
         Answer::Unknown
     }
 
+    fn is_node_port(&self, port: u16) -> bool {
+        self.state.lock().unwrap().node_ports.contains(&port)
+    }
+
     fn is_translated(&self, address: IpAddr) -> bool {
         self.state.lock().unwrap().translated.contains(&address)
-    }
-}
-
-/// Fake connection tracking, with results by the record's own addresses (`local>peer`).
-#[derive(Clone, Default)]
-pub(super) struct FakeTracking(Arc<Mutex<Tracking>>);
-
-#[derive(Default)]
-struct Tracking {
-    results: HashMap<String, Translated>,
-    version: u64,
-    queried: Vec<String>,
-    forgotten: usize,
-    /// Results that become available when the processor waits for them.
-    late: Vec<(String, Translated)>,
-}
-
-pub(super) fn end(text: &str) -> Endpoint {
-    let address: std::net::SocketAddr = text.parse().unwrap();
-    Endpoint { address: address.ip(), port: address.port() }
-}
-
-// === impl FakeTracking ===
-
-impl FakeTracking {
-    /// Adds a translated connection, for both ends.
-    pub fn translate(&self, client: &str, original: &str, backend: &str, seen: &str) {
-        let result = Translated::To(Translation {
-            client: end(client),
-            original: end(original),
-            backend: end(backend),
-            seen: end(seen),
-        });
-        for key in [format!("{client}>{original}"), format!("{backend}>{seen}")] {
-            self.set(&key, result);
-        }
-    }
-
-    /// Sets the result for a socket.
-    pub fn set(&self, key: &str, result: Translated) {
-        let mut tracking = self.0.lock().unwrap();
-        tracking.results.insert(key.to_owned(), result);
-        tracking.version += 1;
-    }
-
-    /// Adds a result that becomes available when the processor waits for it.
-    pub fn set_late(&self, key: &str, client: &str, original: &str, backend: &str) {
-        let [client, original, backend] = [client, original, backend].map(end);
-        let result = Translated::To(Translation { client, original, backend, seen: client });
-        self.0.lock().unwrap().late.push((key.to_owned(), result));
-    }
-
-    pub fn queried(&self) -> Vec<String> {
-        std::mem::take(&mut self.0.lock().unwrap().queried)
-    }
-
-    pub fn forgotten(&self) -> usize {
-        self.0.lock().unwrap().forgotten
-    }
-}
-
-impl Translator for FakeTracking {
-    fn query(&self, record: &ConnectionRecord) -> Translated {
-        let key = format!("{}>{}", record.local, record.peer);
-        let mut tracking = self.0.lock().unwrap();
-        tracking.queried.push(key.clone());
-        tracking.results.get(&key).copied().unwrap_or(Translated::Unknown)
-    }
-
-    fn version(&self) -> u64 {
-        self.0.lock().unwrap().version
-    }
-
-    fn await_results(&self) {
-        let mut tracking = self.0.lock().unwrap();
-        let late = std::mem::take(&mut tracking.late);
-        tracking.version += u64::from(!late.is_empty());
-        tracking.results.extend(late);
-    }
-
-    fn forget(&self, _: ConnectionId) {
-        self.0.lock().unwrap().forgotten += 1;
     }
 }
 
@@ -230,6 +159,9 @@ pub(super) struct Bench {
     proc: tempfile::TempDir,
     pids: u32,
 }
+
+/// Addresses of the host besides those of its sockets.
+pub(super) const HOST_ADDRESSES: [&str; 3] = ["192.168.7.2", "10.244.0.1", "127.0.0.1"];
 
 // === impl Bench ===
 
@@ -256,6 +188,13 @@ impl Bench {
         beside_v1: bool,
     ) -> Self {
         let (root, proc) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let own = proc.path().join("1");
+        for folder in ["ns", "net"] {
+            std::fs::create_dir_all(own.join(folder)).unwrap();
+        }
+        std::fs::write(own.join("ns/net"), "").unwrap();
+        let line = |address: &str| format!("|-- {address}\n /32 host LOCAL\n");
+        std::fs::write(own.join("net/fib_trie"), HOST_ADDRESSES.map(line).concat()).unwrap();
         let (mut context, accounting) = context("workload", "logs", false);
         let known =
             directories.iter().map(|(id, fake)| ((*id).to_owned(), Arc::clone(fake) as Arc<dyn Directory>));
@@ -268,7 +207,13 @@ impl Bench {
         let mount = Some(Mount { beside_v1, ..Mount::whole(root.path().to_owned()) });
         let translator = tracking.map(|tracking| Box::new(tracking.clone()) as Box<dyn Translator>);
         let processor = WorkloadProcessor::with(&config, &context, mount, proc.path(), translator).unwrap();
-        Self { processor, accounting, root, proc, pids: 0 }
+        // Process 1 is that of the host.
+        Self { processor, accounting, root, proc, pids: 1 }
+    }
+
+    /// Returns the id of the host's network namespace.
+    pub fn host_netns(&self) -> u32 {
+        HostAddresses::new(self.proc.path()).netns()
     }
 
     /// Makes a cgroup with one process.

@@ -4,6 +4,7 @@ mod cgroups;
 mod conserved;
 mod directories;
 mod fakes;
+mod partners;
 mod peers;
 mod shapes;
 mod translated;

@@ -119,6 +119,50 @@ fn tracking_is_queried_only_for_translated_addresses() {
     assert_eq!(tracking.forgotten(), 2);
 }
 
+/// *Scenario*: clients in a pod and in the host's network connect to a node port at a second address of the host, at the gateway of the pods
+/// and at 127.0.0.1. The backend is on this node and sees the gateway's address, or is elsewhere. Other clients connect to the same port in
+/// another namespace's loopback, to another port, and to another host.
+/// *Guarantees*: both ends of the first have their peer's name. Connection tracking is not queried for the others.
+#[test]
+fn node_ports_at_any_address_of_the_host() {
+    let fake = Fake::new(&[Pod::new("pod-server", "", "10.1.0.9")]).forwards(&[30080]);
+    let sources = (&["cgroup", "kubernetes"], [("kubernetes", &fake)]);
+    for (number, (address, in_host, local)) in [
+        ("192.168.7.2", false, CLIENT),
+        ("10.244.0.1", false, CLIENT),
+        ("192.168.7.2", true, "192.168.0.1:5000"),
+        ("127.0.0.1", true, "127.0.0.1:5000"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (tracking, original) = (FakeTracking::default(), format!("{address}:30080"));
+        let seen = "10.244.0.1:40000";
+        tracking.translate(local, &original, BACKEND, seen);
+        let bench = || Bench::new(sources.0, &sources.1, 0, Some(&tracking));
+        let client = |bench: &Bench| {
+            let netns = if in_host { bench.host_netns() } else { 5 };
+            ConnectionRecord { role: Role::Client, ..record(netns, 1, "curl", local, &original) }
+        };
+        let (mut of_client, mut of_both) = (bench(), bench());
+        assert_eq!(of_client.named(&client(&of_client)), pair("curl", "pod-server"), "{number}");
+        let client = client(&of_both);
+        for _ in 0..2 {
+            of_both.records(&[client.clone(), server(seen)]);
+        }
+        let both = names(&of_both.records(&[client, server(seen)]));
+        assert_eq!(both, [pair("curl", "nginx"), pair("nginx", "curl")], "{number}");
+        assert_eq!(bench().named(&server(seen)).0, "nginx");
+        tracking.queried();
+        let others = ["127.0.0.1:30080", "192.168.7.2:22", "203.0.113.9:30080"];
+        for (cookie, peer) in others.into_iter().enumerate() {
+            let other = record(6, 50 + cookie as u64, "wget", "10.1.0.6:5000", peer);
+            assert_eq!(bench().named(&ConnectionRecord { role: Role::Client, ..other }), pair("wget", "-"));
+        }
+        assert_eq!(tracking.queried(), [""; 0]);
+    }
+}
+
 /// *Scenario*: the result of connection tracking is pending; records wait for 5 s.
 /// *Guarantees*: the records wait, in order, and leave with names when the result is known. Until then, no peer is guessed.
 #[test]

@@ -27,6 +27,7 @@ pub fn of_this_kernel(bytes: &[u8]) -> Result<Offsets, Diagnosis> {
 pub fn offsets(bytes: &[u8]) -> Result<Offsets, Diagnosis> {
     let types = KernelTypes::from_bytes(bytes).map_err(|reason| Diagnosis::Btf { reason })?;
     let find = |path: &str| types.offset(path).unwrap_or(ABSENT);
+    let find_bit = |path: &str| types.bit(path).unwrap_or(ABSENT);
     let need = |path: &str| {
         types
             .offset(path)
@@ -48,11 +49,14 @@ pub fn offsets(bytes: &[u8]) -> Result<Offsets, Diagnosis> {
         err: need("sock.sk_err")?,
         err_soft: find("sock.sk_err_soft"),
         shutdown: find("sock.sk_shutdown"),
+        lock_owned: find("sock.sk_lock.owned"),
         cgroup: find("sock.sk_cgrp_data.cgroup"),
         user_data: find("sock.sk_user_data"),
         sport: need("inet_sock.inet_sport")?,
         ulp_ops: find("inet_connection_sock.icsk_ulp_ops"),
         is_mptcp: find("tcp_sock.is_mptcp"),
+        repair: find_bit("tcp_sock.repair"),
+        fastopen_connect: find_bit("tcp_sock.fastopen_connect"),
         bytes_acked: need("tcp_sock.bytes_acked")?,
         bytes_received: need("tcp_sock.bytes_received")?,
         bytes_sent: find("tcp_sock.bytes_sent"),

@@ -16,7 +16,7 @@ use super::sampler::{self, BUCKETS_PER_RUN, PassError};
 use super::signals::SharedSignals;
 use super::steps::{Step, Steps};
 use super::transition::{self, Transition};
-use super::walk::Walk;
+use super::walk::{Walk, WalkError};
 use super::{Diagnosis, Losses, Options, ProgramStatistics, SeedReport, memory, seed, sys};
 
 /// Result of a sampling pass.
@@ -166,6 +166,26 @@ impl Kernel {
         self.signals.set_seeding(false);
         report.failures.extend(self.refused_walks.iter().cloned());
         SeedReport { seeded: self.losses().seeded - before, ..report }
+    }
+
+    /// Walks the descriptors of all processes: stores in the connection table which process has a descriptor of a connection whose process is
+    /// unknown, and reports the processes of all listeners as transitions. Passes every transition to `on_transition`. Does nothing if the
+    /// kernel refused the program.
+    ///
+    /// Blocks for a few microseconds per descriptor of the host.
+    ///
+    /// # Errors
+    /// The kernel refused to run the program.
+    pub fn look_up_holders(
+        &mut self,
+        on_transition: &mut dyn FnMut(Transition<'_>),
+    ) -> Result<(), WalkError> {
+        let Some(files) = self.seed_files.take() else { return Ok(()) };
+        let result = files.run(|| {
+            self.drain_transitions(on_transition);
+        });
+        self.seed_files = Some(files);
+        result
     }
 
     /// Visits every tracked connection once. Passes one event to `on_event` for each that made progress, has

@@ -50,3 +50,4 @@ pub use seed::SeedReport;
 pub use statistics::ProgramStatistics;
 pub use steps::{Outcome, Step};
 pub use transition::Transition;
+pub use walk::WalkError;

@@ -16,7 +16,7 @@ pub struct Families {
 pub struct Options {
     /// Whether to emit `OPEN` events. Without them, a connection that closes within an interval costs one record instead of two.
     pub emit_open: bool,
-    /// Whether to record when an active open reached ESTABLISHED (`ConnectionEvent::established_ns`). Implied by `emit_open`.
+    /// Whether to record when an active open reached ESTABLISHED (`ConnectionEvent::connect_ns`). Implied by `emit_open`.
     pub connect_time: bool,
     /// Address families to report.
     pub families: Families,

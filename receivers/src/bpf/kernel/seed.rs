@@ -23,7 +23,7 @@ pub struct SeedReport {
 pub fn run(files: Option<&Walk>, namespace: Option<&Walk>) -> SeedReport {
     let mut report = SeedReport::default();
     if let Some(files) = files {
-        add_failure(&mut report.failures, files.run());
+        add_failure(&mut report.failures, files.run(|| {}));
     }
     let Some(namespace) = namespace else { return report };
     let mut found = namespaces::find();
@@ -32,7 +32,7 @@ pub fn run(files: Option<&Walk>, namespace: Option<&Walk>) -> SeedReport {
     if let Some(own) = namespaces::own() {
         found.paths.remove(&own);
         report.namespaces_entered += 1;
-        add_failure(&mut report.failures, namespace.run());
+        add_failure(&mut report.failures, namespace.run(|| {}));
     }
     // A separate thread enters the namespaces, because it cannot return to its own.
     let walked = std::thread::scope(|scope| {
@@ -41,7 +41,7 @@ pub fn run(files: Option<&Walk>, namespace: Option<&Walk>) -> SeedReport {
                 match namespaces::enter(path) {
                     Ok(()) => {
                         report.namespaces_entered += 1;
-                        add_failure(&mut report.failures, namespace.run());
+                        add_failure(&mut report.failures, namespace.run(|| {}));
                     }
                     // The last process of the namespace ended meanwhile.
                     Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}

@@ -26,6 +26,15 @@ struct TypeHeader {
     size_or_type: u32,
 }
 
+/// Member of a struct or union.
+struct Member {
+    /// Offset in bits.
+    bits: u32,
+    /// Size in bits of a bit field; 0 for other members.
+    bit_field_size: u32,
+    type_id: u32,
+}
+
 const MAGIC: u16 = 0xeb9f;
 /// Sizes in bytes of the header of a type and of a member.
 const HEADER: usize = 12;
@@ -77,15 +86,28 @@ impl<'a> KernelTypes<'a> {
     ///
     /// Follows typedefs, anonymous members, and the first element of arrays.
     pub fn offset(&self, path: &str) -> Option<u32> {
+        let (bits, size) = self.field(path)?;
+        (size == 0 && bits % 8 == 0).then_some(bits / 8)
+    }
+
+    /// Returns the offset in bits of the field `struct.member.member…`. Returns `None` if it does not exist or is not a single bit.
+    pub fn bit(&self, path: &str) -> Option<u32> {
+        let (bits, size) = self.field(path)?;
+        (size == 1).then_some(bits)
+    }
+
+    /// Returns the offset in bits of a field, and its size in bits if it is a bit field, else 0.
+    fn field(&self, path: &str) -> Option<(u32, u32)> {
         let mut parts = path.split('.');
         let mut current = self.find_struct(parts.next()?)?;
-        let mut bits = 0;
+        let (mut bits, mut size) = (0, 0);
         for name in parts {
-            let (offset, inner) = self.member(current, name, 0)?;
-            bits += offset;
-            current = inner;
+            let member = self.member(current, name, 0)?;
+            bits += member.bits;
+            size = member.bit_field_size;
+            current = member.type_id;
         }
-        (bits % 8 == 0).then_some(bits / 8)
+        Some((bits, size))
     }
 
     /// Returns the id of the struct or union with this name.
@@ -98,27 +120,27 @@ impl<'a> KernelTypes<'a> {
         self.starts.iter().position(has_name).map(|index| index as u32 + 1)
     }
 
-    /// Returns bit offset and type of a member of the struct or union with this id.
-    fn member(&self, id: u32, name: &str, depth: usize) -> Option<(u32, u32)> {
+    /// Returns a member of the struct or union with this id.
+    fn member(&self, id: u32, name: &str, depth: usize) -> Option<Member> {
         let (at, header) = self.resolve(id)?;
         if !matches!(header.kind, STRUCT | UNION) {
             return None;
         }
         for index in 0..header.members as usize {
             let at = at + HEADER + index * MEMBER;
-            let (field, inner, offset) =
+            let (field, type_id, offset) =
                 (word(self.types, at)?, word(self.types, at + 4)?, word(self.types, at + 8)?);
-            let (bits, bit_field) =
-                if header.kind_flag { (offset & 0xff_ffff, offset >> 24 != 0) } else { (offset, false) };
+            let (bits, bit_field_size) =
+                if header.kind_flag { (offset & 0xff_ffff, offset >> 24) } else { (offset, 0) };
             let field = self.name(field);
             if field == name.as_bytes() {
-                return (!bit_field).then_some((bits, inner));
+                return Some(Member { bits, bit_field_size, type_id });
             }
             if field.is_empty()
                 && depth < MAX_DEPTH
-                && let Some((offset, found)) = self.member(inner, name, depth + 1)
+                && let Some(inner) = self.member(type_id, name, depth + 1)
             {
-                return Some((bits + offset, found));
+                return Some(Member { bits: bits + inner.bits, ..inner });
             }
         }
         None

@@ -44,8 +44,8 @@ impl Walk {
         Ok(Self { link: sys::iterator_link(program)?, what })
     }
 
-    /// Runs the program over all elements of its iterator.
-    pub fn run(&self) -> Result<(), WalkError> {
+    /// Runs the program over all elements of its iterator. Calls `between` after each part.
+    pub fn run(&self, mut between: impl FnMut()) -> Result<(), WalkError> {
         let fail = |source| WalkError::Io { what: self.what, source };
         let run = sys::iterator(self.link.as_fd()).map_err(fail)?;
         let mut buffer = [0u8; READ_BYTES];
@@ -53,7 +53,7 @@ impl Walk {
             match rustix::io::read(&run, &mut buffer) {
                 Ok(0) => return Ok(()),
                 // The kernel returns EAGAIN after a million elements without output. The next read continues.
-                Ok(_) | Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
+                Ok(_) | Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => between(),
                 Err(error) => return Err(fail(error.into())),
             }
         }

@@ -76,6 +76,8 @@ mod mark {
     pub const BASE_CONFIRMED: u8 = 1 << 5;
     /// A record was delivered.
     pub const REPORTED: u8 = 1 << 6;
+    /// A SYN of this end was counted as a byte.
+    pub const SYN: u8 = 1 << 7;
 }
 
 /// What is known of a connection at one moment.
@@ -294,7 +296,7 @@ impl Connection {
 
     /// Returns the gauges at the last observation. The delivery rate is 0; a congestion window above 65,535 is returned as 65,535.
     pub fn gauges(&self) -> Gauges {
-        let syn = u32::from(self.is(mark::CLIENT));
+        let syn = u32::from(self.is(mark::SYN));
         let in_flight =
             self.base.wrapping_add(syn).wrapping_add(self.sent_bytes as u32).wrapping_sub(self.una) as i32;
         Gauges {
@@ -315,15 +317,18 @@ impl Connection {
         if on { self.marks |= mark } else { self.marks &= !mark }
     }
 
-    /// Stores whether the counts are inexact and how long the connect took. Both can become known after the first event.
+    /// Stores whether the counts are inexact, whether a SYN was sent, and how long the connect took. All can become known after the first
+    /// event.
     fn update_marks(&mut self, event: &ConnectionEvent) {
+        if event.flags & flag::CLIENT != 0 {
+            self.set(mark::SYN, event.flags & flag::NO_SYN == 0);
+        }
         if event.flags & (flag::ULP | flag::MPTCP | flag::REDIRECTED) != 0 {
             self.set(mark::INEXACT, true);
         }
         // An accepted socket is created after its handshake, so only a client has a duration.
-        if event.flags & flag::CLIENT != 0 && event.generation != 0 && event.established_ns > event.generation
-        {
-            let nanos = event.established_ns - event.generation;
+        if event.flags & flag::CLIENT != 0 && event.connect_ns != 0 {
+            let nanos = event.connect_ns;
             self.connect_duration = match u32::try_from(nanos) {
                 Ok(nanos) if nanos < MICROSECONDS => nanos,
                 _ => u32::try_from(nanos / 1_000).unwrap_or(u32::MAX).min(MICROSECONDS - 1) | MICROSECONDS,
@@ -350,7 +355,7 @@ impl Connection {
         }
         match counts::opened_actively(event) {
             Some(true) => {
-                self.set(mark::CLIENT, true);
+                self.set(mark::CLIENT | mark::SYN, true);
                 self.sent_bytes = self.sent_bytes.saturating_sub(1);
                 if let Some(Progress { totals, .. }) = pending {
                     totals.sent_bytes = totals.sent_bytes.saturating_sub(1);
@@ -378,7 +383,7 @@ impl Connection {
             // One of the two samples is torn. The base that is ahead gives the smaller count.
             self.base = base;
         }
-        let counts = Counts::of(event, &counts::repaired(c, self.base), self.is(mark::CLIENT));
+        let counts = Counts::of(event, &counts::repaired(c, self.base), self.is(mark::SYN));
         let certain = if self.is(mark::BASE_CONFIRMED) {
             counts.sent
         } else {

@@ -43,8 +43,8 @@ struct Sequence {
 // === impl Counts ===
 
 impl Counts {
-    /// Returns the counts of `event` as if its counters were `counters`. `client`: the local end opened actively.
-    pub fn of(event: &ConnectionEvent, counters: &Counters, client: bool) -> Self {
+    /// Returns the counts of `event` as if its counters were `counters`. `syn`: the local end opened actively, with a SYN that was counted.
+    pub fn of(event: &ConnectionEvent, counters: &Counters, syn: bool) -> Self {
         let c = counters;
         let received = c.bytes_received.saturating_sub(u64::from(fin_received(event)));
         let not_copied = distance(c.rcv_nxt, c.copied_seq);
@@ -53,7 +53,7 @@ impl Counts {
             // The SYN was never sent: the sequence numbers are unset, or those of the socket's previous connection.
             return Self { received, unread: 0, ..Self::default() };
         }
-        let s = Sequence::of(event, c, client);
+        let s = Sequence::of(event, c, syn);
         let acked = c.bytes_acked as i64;
         Self {
             written: clamp(acked + distance(c.write_seq, c.snd_una) - s.syn - i64::from(s.fin_queued)),
@@ -78,7 +78,7 @@ impl Counts {
 // === impl Sequence ===
 
 impl Sequence {
-    fn of(event: &ConnectionEvent, c: &Counters, client: bool) -> Self {
+    fn of(event: &ConnectionEvent, c: &Counters, syn: bool) -> Self {
         let fin_queued = matches!(
             TcpState::from_kernel(event.state),
             TcpState::FinWait1
@@ -88,7 +88,7 @@ impl Sequence {
                 | TcpState::TimeWait
         );
         Self {
-            syn: i64::from(client),
+            syn: i64::from(syn),
             fin_queued,
             fin_sent: fin_queued && c.snd_nxt == c.write_seq,
             fin_acked: fin_queued && c.snd_una == c.write_seq,

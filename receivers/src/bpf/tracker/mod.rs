@@ -21,6 +21,7 @@ mod record;
 mod table;
 
 use std::mem;
+use std::ops::Range;
 use std::time::Duration;
 
 use longwave_ebpf_abi::{ConnectionEvent, ListenEvent, flag, kind};
@@ -209,6 +210,21 @@ impl<S: Sink> Tracker<S> {
         }
     }
 
+    /// Returns whether the owner of a connection that was opened in this range of monotonic time, in ns, is only supposed.
+    pub fn has_supposed_owner(&self, opened: Range<u64>) -> bool {
+        let connections = &self.connections;
+        connections.by_cookie.values().any(|connection| {
+            opened.contains(&connection.generation)
+                && connection.role() != Role::Client
+                && owner::is_supposed(connections.origin_of(connection).owner.source)
+        })
+    }
+
+    /// Begins a walk of all descriptors: its LISTEN events replace what is known of the listeners' processes.
+    pub fn begin_walk(&mut self) {
+        self.listeners.begin_walk();
+    }
+
     /// Processes a LISTEN or UNLISTEN event.
     pub fn listen(&mut self, event: &ListenEvent) {
         if !self.listeners.apply(event) {
@@ -267,8 +283,10 @@ impl<S: Sink> Tracker<S> {
     /// Removes the connection of `event`, which is its last one.
     fn detach(&mut self, event: &ConnectionEvent) -> Option<Detached> {
         let mut gone = self.connections.remove(event.cookie)?;
-        if gone.origin.owner.pid == 0 && gone.connection.role() != Role::Client {
-            // Its listener may have become known since its last sample.
+        let known = gone.origin.owner;
+        // Its listener may have become known since its last sample.
+        let may_be_accepted = known.pid == 0 && gone.connection.role() != Role::Client;
+        if may_be_accepted || owner::is_more_certain(&event.owner, event.flags, known.source) {
             gone.origin = self.origin(event, &gone.connection);
         }
         Some(gone)
@@ -334,14 +352,20 @@ impl<S: Sink> Tracker<S> {
         self.outbox.push_event(record);
     }
 
-    /// Stores what became known after a connection's first event: its local port, or the listener that owns it.
+    /// Stores what became known after a connection's first event: its local port, or its owner.
     fn refresh(&mut self, identity: &mut Identity, event: &ConnectionEvent, connection: &Connection) {
         let former = *identity;
         if event.tuple.local_port != 0 {
             identity.local_port = event.tuple.local_port;
         }
         let has_new_listeners = self.listeners.version() != self.resolved_version;
-        if has_new_listeners && self.connections.origins.get(former.origin).owner.pid == 0 {
+        let is_new_owner = || {
+            let known = self.connections.origins.get(former.origin).owner;
+            (has_new_listeners && known.pid == 0)
+                || owner::is_more_certain(&event.owner, event.flags, known.source)
+        };
+        let may_have_owner = has_new_listeners || event.flags & (flag::HOLDER | flag::CLOSER) != 0;
+        if may_have_owner && is_new_owner() {
             identity.origin = self.connections.origins.acquire(self.origin(event, connection));
             self.connections.origins.release(former.origin);
         }
@@ -353,7 +377,8 @@ impl<S: Sink> Tracker<S> {
     fn origin(&self, event: &ConnectionEvent, connection: &Connection) -> Origin {
         let may_be_accepted = connection.role() != Role::Client;
         let shared = &self.rules.shared_cgroups;
-        let owner = owner::resolve(&event.owner, &event.tuple, may_be_accepted, &self.listeners, shared);
+        let owner =
+            owner::resolve(&event.owner, event.flags, &event.tuple, may_be_accepted, &self.listeners, shared);
         Origin { netns: event.owner.netns, owner }
     }
 

@@ -4,12 +4,13 @@
 //! - A received RST sets `sk_err` to ECONNRESET, from CLOSE_WAIT to EPIPE. `tcp_disconnect` sets ECONNRESET too, but after the transition.
 //! - Retransmissions, keepalives and the user timeout set ETIMEDOUT, or the last soft error (no route) instead.
 //! - `tcp_abort` (`ss -K`) sets ECONNABORTED.
+//! - A close under `TCP_REPAIR` sends nothing.
 //! - An orderly close leaves LAST_ACK or CLOSING with everything acknowledged, or FIN_WAIT2: on the peer's FIN, or when a small TIME_WAIT
 //!   socket takes over an orphan's wait for it.
 //! - Linger 0, unread data at close and connect(AF_UNSPEC) leave any other state with `sk_err` 0 and send a reset. In FIN_WAIT2 they are
 //!   recognized by unread data, or by a receiving side that was not shut down.
 
-use longwave_ebpf_abi::ConnectionEvent;
+use longwave_ebpf_abi::{ConnectionEvent, flag};
 use longwave_pipeline::model::{CloseReason, End, FailReason, TcpState};
 
 use super::counts::{Counts, all_acked, established, fin_received};
@@ -40,6 +41,7 @@ fn close_reason(event: &ConnectionEvent, counts: &Counts) -> CloseReason {
         ECONNRESET => return CloseReason::ResetReceived,
         EPIPE if left == TcpState::CloseWait => return CloseReason::ResetReceived,
         ETIMEDOUT => return CloseReason::Timeout,
+        _ if event.flags & flag::REPAIR != 0 => return CloseReason::Aborted,
         _ => {}
     }
     if orderly(event, left, counts) {

@@ -45,6 +45,11 @@ impl Connections {
         Some(Detached { connection, identity, origin, pending: self.pending.remove(&cookie) })
     }
 
+    /// Returns the origin of a tracked connection.
+    pub fn origin_of(&self, connection: &Connection) -> Origin {
+        self.origins.get(self.identities.get(connection.identity).origin)
+    }
+
     /// Takes back refused updates. Their content becomes pending.
     pub fn undo(&mut self, refused: Refused) {
         // Latest first, so that a connection with two updates returns to what it was before the first.

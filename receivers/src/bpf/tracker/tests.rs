@@ -1,3 +1,4 @@
 pub mod fixture;
 mod lifetimes;
+mod owners;
 mod properties;

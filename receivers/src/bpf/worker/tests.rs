@@ -6,7 +6,7 @@ use longwave_pipeline::component::{Health, HealthStatus, RecordOutput};
 use longwave_pipeline::model::{Batch, Event};
 use rustix::event::{EventfdFlags, eventfd};
 
-use super::super::kernel::{Losses, PassReport, ProgramStatistics};
+use super::super::kernel::{Losses, PassReport, ProgramStatistics, WalkError};
 use super::super::owner::SharedCgroups;
 use super::super::sink::Pipelines;
 use super::super::timeline::{Reading, SystemClock};
@@ -40,6 +40,10 @@ impl Source for Script {
         std::thread::park_timeout(at_most);
         self.waits_left -= 1;
         self.waits_left == 0
+    }
+
+    fn look_up_holders(&mut self, _: &mut dyn FnMut(Transition<'_>)) -> Result<(), WalkError> {
+        Ok(())
     }
 
     fn losses(&self) -> Losses {
@@ -102,7 +106,15 @@ fn ticks_end_with_their_watermark() {
     let timeline = Timeline::new(interval, Reading::now());
     let stop = eventfd(0, EventfdFlags::CLOEXEC).unwrap();
     let progress = Health::default().receiver("bpf", interval);
-    let worker = Worker::new(script, Tracker::new(rules, sink), timeline, SystemClock, stats(), progress);
+    let worker = Worker::new(
+        script,
+        Tracker::new(rules, sink),
+        timeline,
+        SystemClock,
+        stats(),
+        progress,
+        HolderWalks::new(0, 0),
+    );
     drop(worker.run(stop.as_fd()).unwrap());
 
     let (mut watermark, mut last, mut events) = (0, false, Vec::new());
@@ -145,7 +157,8 @@ fn a_kernel_side_that_is_gone_is_unhealthy() {
     health.all_started();
     assert!(matches!(health.status(), HealthStatus::Healthy { .. }));
     let (tracker, timeline) = (Tracker::new(rules(), sink), Timeline::new(interval, Reading::now()));
-    let mut worker = Worker::new(script, tracker, timeline, SystemClock, stats(), progress);
+    let mut worker =
+        Worker::new(script, tracker, timeline, SystemClock, stats(), progress, HolderWalks::new(0, 0));
     worker.pass(UnixNanos(1), false).unwrap();
     let reasons = vec!["receiver \"bpf\": the program `state` is detached".to_owned()];
     assert_eq!(health.status(), HealthStatus::Unhealthy { reasons });

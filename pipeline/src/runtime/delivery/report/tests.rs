@@ -37,6 +37,18 @@ async fn an_outage_is_one_line_a_minute() {
     assert!(state.finish().is_empty());
 }
 
+/// *Scenario*: the queue is full before the first attempt has failed; then the server is down, and after a while it is back.
+/// *Guarantees*: the drop does not hide the outage: its beginning and its end are reported.
+#[tokio::test(start_paused = true)]
+async fn a_drop_before_an_outage_does_not_hide_it() {
+    let (start, mut state, mut log) = (Instant::now(), ReportState::default(), Log::default());
+    log.add(0, state.dropped(start, DropReason::QUEUE_FULL, 5, "full"));
+    log.add(1, state.failed(start + Duration::from_secs(1), "refused"));
+    log.add(2, state.dropped(start + Duration::from_secs(2), DropReason::QUEUE_FULL, 7, "full"));
+    log.add(9, state.succeeded(start + Duration::from_secs(9)));
+    insta::assert_snapshot!(log.text());
+}
+
 /// *Scenario*: a server that fails and responds in turn, several times a second, for three minutes.
 /// *Guarantees*: at most two lines a minute.
 #[tokio::test(start_paused = true)]

@@ -158,7 +158,7 @@ impl Socket {
             flags: self.flags,
             cookie: self.cookie,
             generation: self.generation,
-            established_ns: if self.generation == 0 { 0 } else { self.generation + 1000 },
+            connect_ns: if self.generation == 0 { 0 } else { 1000 },
             observed_ns,
             tuple: Tuple { local_port: 4000, peer_port: 80, family: 2, ..Tuple::default() },
             owner: Owner { netns: 9, pid: 7, process_cgroup: 44, ..Owner::default() },

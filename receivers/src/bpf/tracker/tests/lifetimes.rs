@@ -57,7 +57,7 @@ fn a_short_connection_has_one_record() {
 
     let failed = Socket { flags: flag::START_KNOWN | flag::CLIENT, ..Socket::client(6, 50) };
     let mut close = failed.close(60);
-    (close.state, close.error, close.established_ns) = (2, 111, 0);
+    (close.state, close.error, close.connect_ns) = (2, 111, 0);
     let fail = &bench.transition(&close)[0];
     assert_eq!(
         (fail.event, fail.end, fail.errno),

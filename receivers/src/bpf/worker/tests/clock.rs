@@ -73,6 +73,10 @@ impl Source for Scenario<'_> {
         now >= self.until * SECOND
     }
 
+    fn look_up_holders(&mut self, _: &mut dyn FnMut(Transition<'_>)) -> Result<(), WalkError> {
+        Ok(())
+    }
+
     fn losses(&self) -> Losses {
         Losses::default()
     }
@@ -108,8 +112,15 @@ fn run(steps: &[(u64, i64)], closed: u64, until: u64) -> Sent {
     let stop = eventfd(0, EventfdFlags::CLOEXEC).unwrap();
     let progress = Health::default().receiver("bpf", INTERVAL);
     let stats = stats();
-    let worker =
-        Worker::new(source, Tracker::new(rules(), sink), timeline, &clock, Arc::clone(&stats), progress);
+    let worker = Worker::new(
+        source,
+        Tracker::new(rules(), sink),
+        timeline,
+        &clock,
+        Arc::clone(&stats),
+        progress,
+        HolderWalks::new(0, 0),
+    );
     let at = worker.run(stop.as_fd()).unwrap().at;
     let (mut records, mut watermarks) = (Vec::new(), Vec::new());
     while let Ok(batch) = receiver.try_recv() {

@@ -1,0 +1,156 @@
+//! Owners of accepted connections, which are opened in a softirq: the process that closes, or has a descriptor.
+
+use std::io::Write;
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command, Stdio};
+
+use longwave_ebpf_abi::{ConnectionEvent, Owner, flag, kind};
+use longwave_receivers::bpf::kernel::{Kernel, Options, Transition};
+
+use super::connections::await_closes;
+use super::host::{self, SeenEvents, connect, cookie, kernel, listen, pass};
+
+/// Hands a socket to a new process as its standard input and output, as inetd does. This process has no descriptor of it any more.
+fn hand_over(socket: impl Into<OwnedFd>, program: &str) -> Child {
+    let input: OwnedFd = socket.into();
+    let output = input.try_clone().unwrap();
+    Command::new(program).stdin(input).stdout(output).stderr(Stdio::null()).spawn().unwrap()
+}
+
+fn name(owner: &Owner) -> &str {
+    std::str::from_utf8(&owner.name).unwrap().trim_end_matches('\0')
+}
+
+/// Returns the close of a socket, once it is reported.
+fn close_of(kernel: &mut Kernel, seen: &mut SeenEvents, cookie: u64) -> ConnectionEvent {
+    await_closes(kernel, seen, &[cookie]);
+    seen.closes_of(cookie)[0]
+}
+
+/// *Scenario*: this process accepts a connection and hands it to `cat`, which ends at the client's FIN.
+/// *Guarantees*: the server's owner is `cat`, certain by its close. The client's owner is this process, which connected.
+pub fn privileged_the_process_that_closes_owns_the_connection() {
+    let _alone = host::forks();
+    let mut kernel = kernel(&Options::default());
+    let mut seen = SeenEvents::default();
+    let listener = listen();
+    let (client, server) = connect(&listener);
+    let cookies = (cookie(&client), cookie(&server));
+    let mut child = hand_over(server, "cat");
+    client.shutdown(Shutdown::Write).unwrap();
+    child.wait().unwrap();
+    drop(client);
+    let server = close_of(&mut kernel, &mut seen, cookies.1);
+    assert_eq!((name(&server.owner), server.owner.pid), ("cat", child.id()));
+    assert_eq!(server.flags & (flag::CLOSER | flag::SERVER), flag::CLOSER | flag::SERVER);
+    assert_ne!(server.owner.process_cgroup, 0);
+    let client = close_of(&mut kernel, &mut seen, cookies.0);
+    assert_eq!((client.owner.pid, client.flags & flag::CLOSER), (std::process::id(), 0));
+}
+
+/// *Scenario*: a program that does not read gets a connection with unread data, and ends, which resets the connection.
+/// *Guarantees*: the server's owner is that program: the reset by `close` runs in it.
+pub fn privileged_a_reset_by_close_has_the_process() {
+    let _alone = host::forks();
+    let mut kernel = kernel(&Options::default());
+    let mut seen = SeenEvents::default();
+    let listener = listen();
+    let (mut client, server) = connect(&listener);
+    client.write_all(b"never read").unwrap();
+    let server_cookie = cookie(&server);
+    let mut child = hand_over(server, "true");
+    child.wait().unwrap();
+    let close = close_of(&mut kernel, &mut seen, server_cookie);
+    assert_eq!((close.state, name(&close.owner), close.owner.pid), (1, "true", child.id()));
+    assert_eq!(close.flags & flag::CLOSER, flag::CLOSER);
+}
+
+/// *Scenario*: the client resets a connection, and the softirq that receives the reset runs while some process is current.
+/// *Guarantees*: the server's close names no process, because none closed it.
+pub fn privileged_a_received_reset_names_no_process() {
+    let _alone = host::forks();
+    let mut kernel = kernel(&Options::default());
+    let mut seen = SeenEvents::default();
+    let listener = listen();
+    let (client, server) = connect(&listener);
+    let server_cookie = cookie(&server);
+    socket2::SockRef::from(&client).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+    drop(client);
+    let close = close_of(&mut kernel, &mut seen, server_cookie);
+    assert_eq!((close.owner.pid, close.flags & (flag::CLOSER | flag::HOLDER)), (0, 0));
+    drop(server);
+}
+
+/// *Scenario*: this process shuts down the sending side of a connection that `cat` has, too. The client does not close. Then `cat` is ended,
+/// which closes the socket in FIN_WAIT2.
+/// *Guarantees*: after the shutdown this process is known to have a descriptor. The owner of the close is `cat`.
+pub fn privileged_a_shutdown_shows_a_holder_and_the_close_the_owner() {
+    let _alone = host::forks();
+    let mut kernel = kernel(&Options::default());
+    let mut seen = SeenEvents::default();
+    let listener = listen();
+    let (client, server) = connect(&listener);
+    let server_cookie = cookie(&server);
+    let mut child = hand_over(server.try_clone().unwrap(), "cat");
+    server.shutdown(Shutdown::Write).unwrap();
+    let sample = await_half_closed(&mut kernel, server_cookie);
+    assert_eq!((sample.owner.pid, sample.flags & flag::HOLDER), (std::process::id(), flag::HOLDER));
+    drop(server);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let close = close_of(&mut kernel, &mut seen, server_cookie);
+    assert_eq!((close.state, name(&close.owner), close.owner.pid), (5, "cat", child.id()));
+    assert_eq!(close.flags & flag::CLOSER, flag::CLOSER);
+    drop(client);
+}
+
+/// *Scenario*: this process accepts a connection and listens on a socket, and hands both to other processes. No data flows.
+/// *Guarantees*: after a walk of the descriptors, the next pass reports the connection with the process that has it, although it is idle, and the
+/// listener is reported with the process that has it now. A connection whose process is certain keeps it.
+pub fn privileged_a_walk_finds_the_holders() {
+    let _alone = host::forks();
+    let mut kernel = kernel(&Options::default());
+    let mut seen = SeenEvents::default();
+    let listener = listen();
+    let (client, server) = connect(&listener);
+    let (client_cookie, server_cookie) = (cookie(&client), cookie(&server));
+    let listener_cookie = cookie(&listener);
+    pass(&mut kernel);
+    seen.drain(&mut kernel);
+    let mut holder = hand_over(server, "cat");
+    let mut successor = Command::new("sleep").arg("60").stdin(OwnedFd::from(listener)).spawn().unwrap();
+    let mut listens = Vec::new();
+    kernel
+        .look_up_holders(&mut |transition| {
+            if let Transition::Listen(event) = transition {
+                listens.push(*event);
+            }
+        })
+        .unwrap();
+    let samples = pass(&mut kernel);
+    let of = |cookie| samples.iter().find(|event| event.cookie == cookie);
+    let server = of(server_cookie).expect("an idle connection whose holder was found has a sample");
+    assert_eq!((name(&server.owner), server.owner.pid), ("cat", holder.id()));
+    assert_eq!(server.flags & flag::HOLDER, flag::HOLDER);
+    assert!(of(client_cookie).is_none(), "this process connected it, which is certain");
+    let listens: Vec<_> = listens.iter().filter(|event| event.cookie == listener_cookie).collect();
+    assert!(listens.iter().all(|event| event.kind == kind::LISTEN && event.owner.pid == successor.id()));
+    assert_eq!(listens.len(), 1);
+    drop(client);
+    successor.kill().unwrap();
+    successor.wait().unwrap();
+    holder.wait().unwrap();
+}
+
+/// Runs passes until one has a sample of the socket in FIN_WAIT2. The acknowledgement of the FIN may be delayed.
+fn await_half_closed(kernel: &mut Kernel, cookie: u64) -> ConnectionEvent {
+    for _ in 0..100_000 {
+        if let Some(event) = pass(kernel).into_iter().find(|event| event.cookie == cookie && event.state == 5)
+        {
+            return event;
+        }
+        std::thread::yield_now();
+    }
+    panic!("the socket did not reach FIN_WAIT2");
+}
