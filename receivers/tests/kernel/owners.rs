@@ -12,10 +12,21 @@ use super::connections::await_closes;
 use super::host::{self, SeenEvents, connect, cookie, kernel, listen, pass};
 
 /// Hands a socket to a new process as its standard input and output, as inetd does. This process has no descriptor of it any more.
-fn hand_over(socket: impl Into<OwnedFd>, program: &str) -> Child {
+fn hand_over(socket: impl Into<OwnedFd>, command: &mut Command) -> Child {
     let input: OwnedFd = socket.into();
     let output = input.try_clone().unwrap();
-    Command::new(program).stdin(input).stdout(output).stderr(Stdio::null()).spawn().unwrap()
+    let child = command.stdin(input).stdout(output).stderr(Stdio::null()).spawn().unwrap();
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    // Until it has its own name, the new process may have all descriptors of this one.
+    let comm = format!("/proc/{}/comm", child.id());
+    let name = command.get_program().to_str().unwrap().to_owned();
+    for _ in 0..1_000_000 {
+        if std::fs::read_to_string(&comm).unwrap().trim_end() == name {
+            return child;
+        }
+        std::thread::yield_now();
+    }
+    panic!("{name} does not start");
 }
 
 fn name(owner: &Owner) -> &str {
@@ -37,7 +48,7 @@ pub fn privileged_the_process_that_closes_owns_the_connection() {
     let listener = listen();
     let (client, server) = connect(&listener);
     let cookies = (cookie(&client), cookie(&server));
-    let mut child = hand_over(server, "cat");
+    let mut child = hand_over(server, &mut Command::new("cat"));
     client.shutdown(Shutdown::Write).unwrap();
     child.wait().unwrap();
     drop(client);
@@ -59,10 +70,11 @@ pub fn privileged_a_reset_by_close_has_the_process() {
     let (mut client, server) = connect(&listener);
     client.write_all(b"never read").unwrap();
     let server_cookie = cookie(&server);
-    let mut child = hand_over(server, "true");
+    let mut child = hand_over(server, Command::new("sleep").arg("60"));
+    child.kill().unwrap();
     child.wait().unwrap();
     let close = close_of(&mut kernel, &mut seen, server_cookie);
-    assert_eq!((close.state, name(&close.owner), close.owner.pid), (1, "true", child.id()));
+    assert_eq!((close.state, name(&close.owner), close.owner.pid), (1, "sleep", child.id()));
     assert_eq!(close.flags & flag::CLOSER, flag::CLOSER);
 }
 
@@ -92,7 +104,7 @@ pub fn privileged_a_shutdown_shows_a_holder_and_the_close_the_owner() {
     let listener = listen();
     let (client, server) = connect(&listener);
     let server_cookie = cookie(&server);
-    let mut child = hand_over(server.try_clone().unwrap(), "cat");
+    let mut child = hand_over(server.try_clone().unwrap(), &mut Command::new("cat"));
     server.shutdown(Shutdown::Write).unwrap();
     let sample = await_half_closed(&mut kernel, server_cookie);
     assert_eq!((sample.owner.pid, sample.flags & flag::HOLDER), (std::process::id(), flag::HOLDER));
@@ -118,8 +130,8 @@ pub fn privileged_a_walk_finds_the_holders() {
     let listener_cookie = cookie(&listener);
     pass(&mut kernel);
     seen.drain(&mut kernel);
-    let mut holder = hand_over(server, "cat");
-    let mut successor = Command::new("sleep").arg("60").stdin(OwnedFd::from(listener)).spawn().unwrap();
+    let mut holder = hand_over(server, &mut Command::new("cat"));
+    let mut successor = hand_over(listener, Command::new("sleep").arg("60"));
     let mut listens = Vec::new();
     kernel
         .look_up_holders(&mut |transition| {
@@ -136,7 +148,7 @@ pub fn privileged_a_walk_finds_the_holders() {
     assert!(of(client_cookie).is_none(), "this process connected it, which is certain");
     let listens: Vec<_> = listens.iter().filter(|event| event.cookie == listener_cookie).collect();
     assert!(listens.iter().all(|event| event.kind == kind::LISTEN && event.owner.pid == successor.id()));
-    assert_eq!(listens.len(), 1);
+    assert_eq!(listens.len(), 2, "its input and output");
     drop(client);
     successor.kill().unwrap();
     successor.wait().unwrap();
