@@ -1,6 +1,7 @@
 //! The kernel side on the running kernel, with real sockets. Needs root and BPF.
 #![allow(clippy::unwrap_used)]
 
+mod cgroups;
 mod connections;
 mod host;
 mod limits;
@@ -15,7 +16,14 @@ use std::process::ExitCode;
 use longwave_testing::{harness, tests};
 
 fn main() -> ExitCode {
+    if let Some(code) = cgroups::client() {
+        return code;
+    }
     harness::run(tests![
+        cgroups::privileged_a_removed_cgroup_has_its_path,
+        cgroups::privileged_version_1_is_not_reported,
+        cgroups::privileged_a_scope_follows_its_pattern,
+        cgroups::privileged_lost_cgroups_are_found_by_the_next_pass,
         connections::privileged_a_connection_closes_with_exact_counters,
         connections::privileged_the_owner_of_a_thread_is_its_process,
         connections::privileged_ipv6_and_unlisten,
