@@ -33,6 +33,9 @@ pub struct Bounds {
     pub count: usize,
 }
 
+/// Largest difference between clocks at which a value may begin in the future, in nanoseconds.
+const MAX_AHEAD: u64 = 10_000_000_000;
+
 #[derive(Debug)]
 struct CurrentSpan<V> {
     value: V,
@@ -172,7 +175,15 @@ impl<K: Hash + Eq + Clone, V: PartialEq> History<K, V> {
     }
 
     /// Evicts former values that ended longer than [`Bounds::age`] ago. Call it periodically.
+    ///
+    /// Also changes current values that begin long after `now`. They are valid now, so the clock was set back after they began. Otherwise
+    /// they would not be found until the clock has caught up.
     pub fn evict_expired(&mut self, now: UnixNanos) {
+        let latest = UnixNanos(now.0.saturating_add(MAX_AHEAD));
+        for (key, current) in self.current.iter_mut().filter(|(_, current)| current.from > latest) {
+            let last = self.past.get(key).and_then(|spans| spans.last());
+            current.from = last.map_or_else(UnixNanos::default, |last| last.until.min(now));
+        }
         let oldest = now.0.saturating_sub(u64::try_from(self.bounds.age.as_nanos()).unwrap_or(u64::MAX));
         while self.ended.front().is_some_and(|(until, _)| until.0 < oldest) {
             self.evict_oldest();

@@ -75,9 +75,7 @@ fn assert_windows_tile(finished: &Finished, seconds: u64) {
             .map(|kv| format!("{kv:?}"))
             .collect();
         attributes.sort();
-        if point["level"] != "connection" {
-            assert!(seen.insert(attributes, ()).is_none(), "twice in one window: {point:?}");
-        }
+        assert!(seen.insert(attributes, ()).is_none(), "twice in one window: {point:?}");
     }
 }
 

@@ -170,6 +170,26 @@ impl Model {
     }
 }
 
+/// *Scenario*: an address has one value, another has a second one; then the clock is set back by two hours. A third address gets a value a
+/// moment before the first eviction, from a clock that is slightly ahead.
+/// *Guarantees*: after the next eviction the current values are found again, for connections that began before and after the step. The start
+/// of the third value does not change.
+#[test]
+fn current_values_are_found_after_the_clock_was_set_back() {
+    let hour = 3_600_000_000_000;
+    let mut table = History::new(Bounds::default());
+    table.set(1, "only", at(5 * hour));
+    table.set(2, "former", at(4 * hour));
+    table.set(2, "second", at(5 * hour));
+    let now = 3 * hour;
+    table.set(3, "ahead", at(now + 5_000_000_000));
+    assert_eq!((table.at(&1, at(now)), table.at(&2, at(now))), (None, None));
+    table.evict_expired(at(now));
+    assert_eq!((table.at(&1, at(now - 1)), table.at(&1, at(5 * hour))), (Some(&"only"), Some(&"only")));
+    assert_eq!((table.at(&2, at(now)), table.at(&2, at(5 * hour))), (Some(&"second"), Some(&"second")));
+    assert_eq!((table.at(&3, at(now)), table.at(&3, at(now + 5_000_000_000))), (None, Some(&"ahead")));
+}
+
 proptest! {
     /// *Scenario*: any changes of two keys, in any order, with times that jump back and forth.
     /// *Guarantees*: at any time a key has at most one value, the same as in a plain list of all spans.

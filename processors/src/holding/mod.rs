@@ -153,14 +153,20 @@ impl<R: Resolver> Holding<R> {
 
     /// Releases the connections whose names are known by now.
     fn release_settled(&mut self, now: Instant, out: &mut Vec<Batch>) {
-        let Self { resolver, held, .. } = self;
-        let mut released = Vec::new();
-        held.release(&mut released, |record| {
-            let Some(index) = resolver.connections().find(record.id) else { return true };
-            resolver.resolve_again(index, record, now);
-            !resolver.waits(index, record)
-        });
-        self.pass_on(released, Waiting::No, out);
+        // The names of a connection may settle those of one that was checked before it: the other end.
+        for _ in 0..2 {
+            let Self { resolver, held, .. } = self;
+            let mut released = Vec::new();
+            held.release(&mut released, |record| {
+                let Some(index) = resolver.connections().find(record.id) else { return true };
+                resolver.resolve_again(index, record, now);
+                !resolver.waits(index, record)
+            });
+            self.pass_on(released, Waiting::No, out);
+            if !self.resolver.take_changes() || self.held.is_empty() {
+                break;
+            }
+        }
     }
 
     /// Names records that have waited, and passes them on. Stores `waiting` as the state of their connections.

@@ -2,6 +2,7 @@
 //! Longwave runs on the host. Pods of the cluster send their names to a server of the test, which compares them with the records.
 #![allow(clippy::unwrap_used)]
 
+mod corners;
 mod faults;
 mod greeter;
 mod informer;
@@ -28,6 +29,7 @@ const DEFAULT_PODS: &str = "/api/v1/namespaces/default/pods";
 
 fn main() -> ExitCode {
     harness::run(tests![
+        corners::names_are_right_in_every_corner,
         faults::names_outlive_a_failing_api_server,
         recycled::a_reused_address_names_the_pod_of_its_time,
         rights::the_rules_are_exactly_those_that_are_needed,

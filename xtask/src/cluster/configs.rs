@@ -146,6 +146,8 @@ fn kube_proxy(layout: &Layout, mode: ProxyMode) -> Value {
         "metricsBindAddress": format!("127.0.0.1:{PROXY_METRICS_PORT}"),
         "clientConnection": {"kubeconfig": kubeconfig_path(layout, "kube-proxy")},
         "clusterCIDR": CLUSTER_CIDR,
+        // With nftables, the default is the primary address only.
+        "nodePortAddresses": ["0.0.0.0/0"],
         "detectLocalMode": "ClusterCIDR",
         "oomScoreAdj": 0,
         "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use longwave_pipeline::model::{ConnectionRecord, Endpoint, Event, Role};
+use longwave_pipeline::model::{ConnectionRecord, Endpoint, Event, Role, TcpState};
 
 use super::end::{Alias, End, Flag, NOT_BY_ADDRESS, Tuple};
 use super::{Ends, Sources};
@@ -60,9 +60,8 @@ impl Ends {
         }
     }
 
-    /// Returns true if the record should wait for a name. A close also waits for a peer on this node that has no record yet, because the
-    /// two ends of a connection close at nearly the same time, and their records may be in two batches.
-    pub fn waits(&self, index: u32, record: &ConnectionRecord) -> bool {
+    /// Returns true if the record should wait for a name.
+    pub fn waits(&self, index: u32, record: &ConnectionRecord, sources: &Sources) -> bool {
         let Some(end) = self.ends.get(index) else { return false };
         if !may_wait(end, record) {
             return false;
@@ -73,13 +72,24 @@ impl Ends {
         if record.names.peer.is_some() {
             return false;
         }
-        end.is(Flag::PEER_PENDING.or(Flag::TRANSLATION_PENDING))
-            || record.event == Event::Close
-                && end.peer.is_none()
-                && end.is(Flag::LISTED)
-                && !end.is(Flag::AMBIGUOUS)
-                && self.ends.get(end.partner).is_none()
-                && self.is_on_this_node(record.peer.address)
+        end.is(Flag::PEER_PENDING.or(Flag::TRANSLATION_PENDING)) || self.misses_partner(end, record, sources)
+    }
+
+    /// Returns true if the socket at the other end is on this node and not known yet. It names its end better than the address does, by its
+    /// container for example.
+    ///
+    /// The two ends of a connection open and close at nearly the same time, but their records may be in two batches. Behind a translation,
+    /// they are found to be one connection only when the client's look-up is done. Without connection tracking that may be never, so a peer
+    /// with a name is not waited for.
+    fn misses_partner(&self, end: &End, record: &ConnectionRecord, sources: &Sources) -> bool {
+        let other = end.alias.as_ref().map_or(record.peer, |alias| alias.actual);
+        let may_be_translated = sources.translator().is_some();
+        needs_partner(end, record)
+            && (may_be_translated || (end.peer.is_none() && record.event == Event::Close))
+            && end.is(Flag::LISTED)
+            && !end.is(Flag::AMBIGUOUS)
+            && self.ends.get(end.partner).is_none()
+            && self.is_on_this_node(other.address)
     }
 
     /// Adds a connection at its first record, and resolves it.
@@ -241,7 +251,18 @@ impl End {
 #[inline]
 fn may_wait(end: &End, record: &ConnectionRecord) -> bool {
     let is_pending = end.is(Flag::LOCAL_PENDING.or(Flag::PEER_PENDING).or(Flag::TRANSLATION_PENDING));
-    (is_pending || (record.event == Event::Close && end.peer.is_none())) && !end.is(Flag::WAITED)
+    (is_pending || needs_partner(end, record)) && !end.is(Flag::WAITED)
+}
+
+/// Returns true if the record decides under which names the connection is counted, and the peer's own socket has not named it. The first
+/// record and the close decide. The start of a connection that is older than Longwave is not counted, so only its close decides.
+#[inline]
+fn needs_partner(end: &End, record: &ConnectionRecord) -> bool {
+    let is_first = record.first
+        && record.start_known
+        && !record.event.is_end()
+        && !matches!(record.state, TcpState::SynSent | TcpState::SynRecv | TcpState::NewSynRecv);
+    (is_first || record.event == Event::Close) && (end.peer.is_none() || end.peer_rank != NOT_BY_ADDRESS)
 }
 
 /// Returns true if the cgroup identifies a workload: it is known, and is not the root.
