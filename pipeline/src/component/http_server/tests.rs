@@ -1,4 +1,5 @@
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use axum::extract::ConnectInfo;
 use axum::http::header::AUTHORIZATION;
