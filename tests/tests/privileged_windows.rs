@@ -249,7 +249,7 @@ fn the_wall_clock_is_set() {
     let most = opened.elapsed();
     let telemetry = longwave.telemetry();
     for direction in ["forward", "back"] {
-        let steps = telemetry.sum("longwave_receiver_clock_steps_total", &[("direction", direction)]);
+        let steps = telemetry.sum("longwave_receiver_clock_steps", &[("direction", direction)]);
         assert_eq!(steps, 1, "{direction}: {}", telemetry.show());
     }
     let finished = longwave.stop();
