@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use criterion::measurement::Measurement;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use longwave_config::GoDuration;
+use longwave_pipeline::component::cgroup::Mount;
 use longwave_pipeline::component::{
     Accounting, Answer, CgroupName, Directories, Directory, NodeKind, Processor, ProcessorContext, Signal,
 };
@@ -27,7 +28,6 @@ use longwave_pipeline::model::{
 };
 use longwave_processors::service::{ServiceConfig, ServiceProcessor};
 use longwave_processors::window::{WindowConfig, WindowProcessor};
-use longwave_processors::workload::cgroup::mount;
 use longwave_processors::workload::{WorkloadConfig, WorkloadProcessor};
 
 use longwave_testing::cpu_time::CpuTime;
@@ -107,7 +107,7 @@ fn pass_of_others(number: u64, known: bool, cgroup: u64) -> impl Iterator<Item =
 
 /// Returns the id of a cgroup of this host; that of the root if there is no other.
 fn some_cgroup() -> u64 {
-    let mount = mount::find(&std::fs::read_to_string("/proc/self/mountinfo").unwrap()).unwrap();
+    let mount = Mount::of_this_host().unwrap();
     let folders = std::fs::read_dir(mount.point).into_iter().flatten().flatten();
     let mut ids =
         folders.filter_map(|entry| entry.metadata().ok().filter(|data| data.is_dir()).map(|data| data.ino()));

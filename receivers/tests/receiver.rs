@@ -3,13 +3,12 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use longwave_config::GoDuration;
 use longwave_pipeline::component::{
-    ComponentError, Health, Receiver, ReceiverContext, RecordOutput, Running, Signal,
+    ComponentError, Health, Receiver, ReceiverContext, RecordOutput, Running, Shared, Signal,
 };
 use longwave_pipeline::model::{
     Batch, CloseReason, ConnectionRecord, End, Event, FailReason, PassEnd, Role, Totals,
@@ -37,6 +36,7 @@ async fn start(config: Config, signals: &[Signal]) -> Result<Run, ComponentError
         signals: signals.to_vec(),
         meter: opentelemetry::global::meter("test"),
         health: Health::default(),
+        shared: Shared::default(),
     };
     let (output, batches) = RecordOutput::pair(256);
     let stop = CancellationToken::new();
@@ -252,14 +252,14 @@ async fn privileged_short_connections_cost_one_record() {
     }
 }
 
-/// Scenario: a cgroup that does not exist.
-/// Guarantees: the start fails with an error that names the setting and the path. Nothing keeps running.
+/// Scenario: more connections than there is memory for.
+/// Guarantees: the start fails with an error that names the receiver and the setting. Nothing keeps running.
 #[tokio::main(flavor = "current_thread")]
 async fn privileged_a_failed_start_says_why() {
     gate::require_privileges();
-    let config = Config { cgroup: Some(PathBuf::from("/sys/fs/cgroup/no/such/slice")), ..config() };
+    let config = Config { max_connections: 2_400_000_000, ..config() };
     let error = start(config, &[Signal::Logs]).await.map(|_| ()).unwrap_err().to_string();
-    assert!(error.contains("receivers::bpf: cgroup: /sys/fs/cgroup/no/such/slice"), "{error}");
+    assert!(error.starts_with("receivers::bpf: ") && error.contains("lower `max_connections`"), "{error}");
 }
 
 fn main() -> ExitCode {

@@ -54,6 +54,10 @@ pub mod kind {
     pub const LISTEN: u8 = 5;
     /// A listening socket was closed. The event is a [`crate::ListenEvent`].
     pub const UNLISTEN: u8 = 6;
+    /// A cgroup of version 2 was created. The event is a [`crate::CgroupEvent`].
+    pub const CGROUP_CREATED: u8 = 7;
+    /// A cgroup of version 2 was removed. The event is a [`crate::CgroupEvent`] without a path.
+    pub const CGROUP_REMOVED: u8 = 8;
 }
 
 /// Bits of [`ConnectionEvent::flags`] and of [`ControlWord::flags`](crate::entry::ControlWord::flags).
@@ -258,3 +262,26 @@ pub struct ListenEvent {
     /// Owner of the socket.
     pub owner: Owner,
 }
+
+/// Event of a cgroup that was created or removed. In the ring, `path_len` bytes of its path follow.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "zerocopy",
+    derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::IntoBytes, zerocopy::KnownLayout)
+)]
+pub struct CgroupEvent {
+    /// [`LAYOUT_VERSION`].
+    pub version: u16,
+    /// [`kind::CGROUP_CREATED`] or [`kind::CGROUP_REMOVED`].
+    pub kind: u8,
+    /// Padding, zero.
+    pub _pad: u8,
+    /// Length of the path in bytes, without a NUL. 0 if the path is longer than [`MAX_CGROUP_PATH`].
+    pub path_len: u32,
+    /// cgroup2 id.
+    pub id: u64,
+}
+
+/// Maximum length of the path of a [`CgroupEvent`] in bytes, with the NUL at its end: that of the kernel's own buffer.
+pub const MAX_CGROUP_PATH: usize = 1024;

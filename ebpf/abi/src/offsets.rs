@@ -121,10 +121,10 @@ offsets! {
     net_inum,
     /// `cgroup.kn`, pointer.
     cgroup_kn,
-    /// `cgroup.level`, i32.
-    cgroup_level,
-    /// `cgroup.ancestors`, array of pointers (6.1 and later).
-    cgroup_ancestors,
+    /// `cgroup.root`, pointer to `cgroup_root`.
+    cgroup_root,
+    /// `cgroup_root.hierarchy_id`, i32; 0 for version 2.
+    hierarchy_id,
     /// `kernfs_node.id`, u64.
     kn_id,
     /// `socket.sk`, pointer.

@@ -20,10 +20,6 @@ pub const MAX_COMMON_LEN: u32 = 128;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "zerocopy", derive(zerocopy::Immutable, zerocopy::IntoBytes))]
 pub struct Settings {
-    /// cgroup2 id. Only sockets in this cgroup or below it are reported. 0 for all sockets.
-    pub scope_cgroup: u64,
-    /// Level of `scope_cgroup` in the hierarchy; the root is 0.
-    pub scope_cgroup_level: u32,
     /// Unread bytes in the transitions ring from which a record wakes the reader.
     pub wake_watermark: u32,
     /// Buckets of the connection table.
@@ -50,19 +46,17 @@ pub struct Settings {
     pub pre_existing: u8,
     /// Nonzero to report only sockets that have a port of the map `port_scope`.
     pub scope_ports: u8,
+    /// Nonzero to report only sockets whose cgroup is in the map `cgroup_scope`.
+    pub scope_cgroups: u8,
     /// Passes after which an idle connection emits a heartbeat. 0 for never.
     pub heartbeat_passes: u8,
     /// Number of attached copies of `state`.
     pub state_copies: u8,
-    /// Padding, zero.
-    pub _pad: [u8; 5],
 }
 
 impl Settings {
     /// Settings in the object file, before the loader overwrites them.
     pub const UNSET: Self = Self {
-        scope_cgroup: 0,
-        scope_cgroup_level: 0,
         wake_watermark: u32::MAX,
         buckets: 1,
         sample_start: 0,
@@ -76,8 +70,8 @@ impl Settings {
         families: family::V4 | family::V6,
         pre_existing: 1,
         scope_ports: 0,
+        scope_cgroups: 0,
         heartbeat_passes: 0,
         state_copies: 2,
-        _pad: [0; 5],
     };
 }

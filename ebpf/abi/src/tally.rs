@@ -37,6 +37,10 @@ tallies! {
     SEEDED = 12,
     /// Entries that seeding removed again because the socket closed or was reused meanwhile.
     SEED_RACED = 13,
+    /// `CGROUP_CREATED` and `CGROUP_REMOVED` events lost because the cgroups ring was full.
+    CGROUP_RING_FULL = 14,
+    /// New cgroups whose connections are not reported because the map `cgroup_scope` was full.
+    CGROUP_SCOPE_FULL = 15,
 }
 
 /// Programs that count separately.
@@ -54,7 +58,9 @@ pub enum Program {
     Seed = 3,
     /// `sample`.
     Sample = 4,
+    /// `cgroup_created` and `cgroup_removed`. The kernel runs only one of them at a time.
+    Cgroup = 5,
 }
 
 /// Number of variants of [`Program`].
-pub const PROGRAMS: u32 = 5;
+pub const PROGRAMS: u32 = 6;

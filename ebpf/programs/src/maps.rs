@@ -4,13 +4,13 @@ use aya_ebpf::{
     cty::c_void,
     helpers::generated::{
         bpf_map_delete_elem, bpf_map_lookup_elem, bpf_map_update_elem, bpf_ringbuf_discard,
-        bpf_ringbuf_query, bpf_ringbuf_reserve, bpf_ringbuf_submit,
+        bpf_ringbuf_output, bpf_ringbuf_query, bpf_ringbuf_reserve, bpf_ringbuf_submit,
     },
     macros::map,
-    maps::{Array, LruHashMap, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
 use longwave_ebpf_abi::{
-    Signals,
+    CgroupEvent, MAX_CGROUP_PATH, Signals,
     settings::MAX_SAMPLE_LEN,
     tally::{COUNT, PROGRAMS, Program},
 };
@@ -36,6 +36,18 @@ pub static TALLIES: PerCpuArray<[u64; COUNT]> = PerCpuArray::with_max_entries(PR
 /// One bit per port; set if the port is in scope.
 #[map(name = "port_scope")]
 pub static PORT_SCOPE: Array<[u64; 1024]> = Array::with_max_entries(1, 0);
+
+/// Ring of creations and removals of cgroups.
+#[map(name = "cgroup_events")]
+pub static CGROUP_EVENTS: RingBuf = RingBuf::with_byte_size(256 << 10, 0);
+
+/// Ids of the cgroups whose sockets are reported: those that user space has inserted, and new ones that it has not decided on yet.
+#[map(name = "cgroup_scope")]
+pub static CGROUP_SCOPE: HashMap<u64, u32> = HashMap::with_max_entries(1, 0);
+
+/// Buffer for an event of a cgroup.
+#[map(name = "cgroup_buffer")]
+pub static CGROUP_BUFFER: PerCpuArray<CgroupBuffer> = PerCpuArray::with_max_entries(1, 0);
 
 /// Cookies of reported listening sockets. `seed_namespace` reports only those that are not in it.
 #[map(name = "listeners")]
@@ -69,6 +81,13 @@ pub struct Scratch {
     pub address: u64,
     /// Result of a subprogram.
     pub slot: Slot,
+}
+
+/// An event of a cgroup, with its path.
+#[repr(C)]
+pub struct CgroupBuffer {
+    pub event: CgroupEvent,
+    pub path: [u8; MAX_CGROUP_PATH],
 }
 
 /// Words of [`CpuMemory::handled`].
@@ -183,4 +202,33 @@ pub fn contains_listener(cookie: u64) -> bool {
 pub fn remove_listener(cookie: u64) {
     // SAFETY: the key is on the stack and has the size of the map's keys.
     unsafe { bpf_map_delete_elem(handle(&LISTENERS), (&raw const cookie).cast()) };
+}
+
+/// Emits the first `length` bytes of an event of a cgroup. Wakes no reader, because the events are read before those of sockets. Returns
+/// false if the ring is full.
+///
+/// # Safety
+/// `length` bytes of `buffer` are filled in.
+#[inline(always)]
+pub unsafe fn output_cgroup(buffer: *mut CgroupBuffer, length: u64) -> bool {
+    // SAFETY: the buffer has `length` bytes, as the caller guarantees.
+    unsafe { bpf_ringbuf_output(handle(&CGROUP_EVENTS), buffer.cast(), length, NO_WAKEUP) == 0 }
+}
+
+/// Adds a cgroup to those whose sockets are reported. Returns false if there is no room.
+#[inline(always)]
+pub fn insert_scope(cgroup: u64) -> bool {
+    let value = 0u32;
+    // SAFETY: key and value are on the stack and have the sizes of the map.
+    unsafe {
+        bpf_map_update_elem(handle(&CGROUP_SCOPE), (&raw const cgroup).cast(), (&raw const value).cast(), 0)
+            == 0
+    }
+}
+
+/// Returns whether the sockets of a cgroup are reported.
+#[inline(always)]
+pub fn scope_contains(cgroup: u64) -> bool {
+    // SAFETY: the key is on the stack and has the size of the map's keys.
+    !unsafe { bpf_map_lookup_elem(handle(&CGROUP_SCOPE), (&raw const cgroup).cast()) }.is_null()
 }

@@ -1,11 +1,10 @@
 //! The filters of the configuration: which sockets are reported.
 
-use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 use longwave_ebpf_abi::{offsets::ABSENT, settings::family};
 
 use crate::{
     config::{offset, setting},
-    maps::PORT_SCOPE,
+    maps::{self, PORT_SCOPE},
     owner::Pointer,
     socket::{AF_INET6, Socket, load},
 };
@@ -55,29 +54,14 @@ fn ports_included(socket: Socket) -> bool {
 
 #[inline(always)]
 fn cgroup_included(socket: Socket) -> bool {
-    let wanted = setting!(scope_cgroup);
-    if wanted == 0 {
+    if setting!(scope_cgroups) == 0 {
         return true;
     }
-    // SAFETY: the verifier tracks the type of `cgroup`. It does not track the array of ancestors, which `follow` reads instead.
-    unsafe {
+    // SAFETY: the verifier tracks the types of the pointers.
+    let id = unsafe {
         let cgroup = socket.load::<Pointer>(offset!(cgroup)).0;
-        if load::<i32>(cgroup, offset!(cgroup_level)) < setting!(scope_cgroup_level) as i32 {
-            return false;
-        }
-        let slot = cgroup as u64
-            + u64::from(offset!(cgroup_ancestors))
-            + 8 * u64::from(setting!(scope_cgroup_level));
-        let node = follow(follow(slot) + u64::from(offset!(cgroup_kn)));
-        follow(node + u64::from(offset!(kn_id))) == wanted
-    }
-}
-
-/// Reads eight bytes of kernel memory. Returns 0 if they cannot be read.
-#[inline(always)]
-fn follow(address: u64) -> u64 {
-    let mut value = 0u64;
-    // SAFETY: the helper checks the address.
-    unsafe { bpf_probe_read_kernel((&raw mut value).cast(), 8, address as *const _) };
-    value
+        let node: *const u8 = load::<Pointer>(cgroup, offset!(cgroup_kn)).0;
+        load::<u64>(node, offset!(kn_id))
+    };
+    maps::scope_contains(id)
 }

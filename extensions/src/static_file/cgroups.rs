@@ -1,9 +1,9 @@
 //! Finds the most specific rule for a cgroup's path.
 
 use hashbrown::HashMap;
+use longwave_pipeline::component::cgroup::Pattern;
 
 use super::networks::ShadowedRule;
-use super::pattern::Pattern;
 
 /// Values by cgroup pattern.
 #[derive(Debug)]

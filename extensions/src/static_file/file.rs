@@ -3,9 +3,8 @@
 use longwave_config::{
     ConfigError, ConfigErrors, ConfigPath, Network, PortRange, decode_and_check, read_component_file,
 };
+use longwave_pipeline::component::cgroup::Pattern;
 use serde::Deserialize;
-
-use super::pattern::Pattern;
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]

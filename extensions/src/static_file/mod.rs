@@ -33,7 +33,6 @@ mod directory;
 mod extension;
 mod file;
 mod networks;
-mod pattern;
 mod rules;
 mod telemetry;
 

@@ -32,6 +32,8 @@ pub struct ReceiverContext {
     pub meter: Meter,
     /// Supervises a receiver that declares its interval ([`Health::receiver`]).
     pub health: Health,
+    /// Values that the components of a graph share.
+    pub shared: Shared,
 }
 
 /// What a new processor receives.

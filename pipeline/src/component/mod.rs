@@ -7,6 +7,7 @@
 mod accounting;
 mod backoff;
 mod causes;
+pub mod cgroup;
 mod config;
 mod context;
 mod delivery_config;

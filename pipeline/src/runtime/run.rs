@@ -146,7 +146,9 @@ impl Runtime {
                 create_processor(planned, pipeline, &environment, &shared_by_processors)?;
             }
         }
-        plan.receivers.iter().try_for_each(|planned| create_receiver(planned, plan, &environment).map(drop))
+        plan.receivers.iter().try_for_each(|planned| {
+            create_receiver(planned, plan, &environment, &shared_by_processors.shared).map(drop)
+        })
     }
 
     async fn start_all(&mut self, plan: &Plan, environment: &RuntimeEnvironment) -> Result<(), RuntimeError> {
@@ -171,7 +173,7 @@ impl Runtime {
         }
         drop(exporters);
         for receiver in &plan.receivers {
-            let created = create_receiver(receiver, plan, environment)?;
+            let created = create_receiver(receiver, plan, environment, &shared_by_processors.shared)?;
             let edges = receiver.pipelines.iter().map(|index| {
                 let pipeline = &plan.pipelines[*index];
                 let node = environment.accounting.node(
@@ -401,10 +403,11 @@ fn create_receiver(
     planned: &PlannedReceiver,
     plan: &Plan,
     environment: &RuntimeEnvironment,
+    shared: &Shared,
 ) -> Result<Box<dyn Receiver>, RuntimeError> {
     let signals = planned.pipelines.iter().map(|index| plan.pipelines[*index].signal).collect();
     let (meter, health) = (environment.meter.clone(), environment.health.clone());
-    let context = ReceiverContext { id: planned.id.clone(), signals, meter, health };
+    let context = ReceiverContext { id: planned.id.clone(), signals, meter, health, shared: shared.clone() };
     (planned.prepared.create)(context).map_err(|source| RuntimeError::start(&planned.id, "receiver", source))
 }
 

@@ -4,12 +4,12 @@ use std::convert::Infallible;
 use std::path::Path;
 use std::time::Instant;
 
+use longwave_pipeline::component::cgroup::{CgroupPaths, Mount};
 use longwave_pipeline::component::host::{BootId, HostAddresses};
 use longwave_pipeline::component::{ComponentError, ProcessorContext};
 use longwave_pipeline::model::ConnectionRecord;
 
 use super::cgroup::Cgroups;
-use super::cgroup::mount::{self, Mount};
 use super::config::{CGROUP, PROCESS, WorkloadConfig};
 use super::ends::Ends;
 use super::ends::end::End;
@@ -36,8 +36,7 @@ impl WorkloadProcessor {
     /// `cgroup` is a source, and the host has no cgroup2 file system. A source does not resolve names.
     pub fn of_this_host(config: &WorkloadConfig, context: &ProcessorContext) -> Result<Self, ComponentError> {
         let proc = Path::new("/proc");
-        let mountinfo = std::fs::read_to_string(proc.join("self/mountinfo")).unwrap_or_default();
-        let mount = mount::find(&mountinfo);
+        let mount = Mount::of_this_host();
         if mount.is_none() && config.uses_cgroups() {
             return Err(ComponentError::new(format!(
                 "processors::{}: sources: \"cgroup\" needs a cgroup2 file system, and /proc/self/mountinfo has none: mount it (on a host: \
@@ -77,7 +76,8 @@ impl WorkloadProcessor {
         };
         let list = config.sources.iter().map(source).collect::<Result<Vec<_>, ComponentError>>()?;
         let mount = mount.filter(|_| config.uses_cgroups() || config.uses_extensions());
-        let cgroups = mount.map(|mount| Cgroups::read(mount, proc.to_owned()));
+        let Ok(reported) = context.shared.get_or_make(|| Ok::<_, Infallible>(CgroupPaths::default()));
+        let cgroups = mount.map(|mount| Cgroups::read(mount, proc.to_owned(), reported));
         let boot = BootId::read(proc).ok().map(BootId::short);
         let host = context.shared.get_or_make(|| Ok::<_, Infallible>(HostAddresses::new(proc)));
         let Ok(host) = host;

@@ -1,12 +1,11 @@
 //! Settings of the receiver `bpf`.
 
-use std::path::PathBuf;
-
 use longwave_config::{ByteSize, GoDuration};
+use longwave_pipeline::component::cgroup::Pattern;
 use longwave_pipeline::component::{ComponentConfig, Problems};
 use serde::{Deserialize, Serialize};
 
-use super::kernel::{CgroupScope, Families, Options};
+use super::kernel::{Families, Options};
 
 /// The section `receivers::bpf`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,8 +27,9 @@ pub struct Config {
     pub families: Vec<Family>,
     /// Only connections with one of these local or peer ports. Empty: all.
     pub ports: Vec<u16>,
-    /// Only sockets of this cgroup and of those below it: a directory of the cgroup2 hierarchy.
-    pub cgroup: Option<PathBuf>,
+    /// Only sockets of the cgroups that match, and of those below them, whenever they are created. A path below the mount of cgroup2, with
+    /// or without the mount point. `*` and `?` match within one part of the path, `**` across parts.
+    pub cgroup: Option<Pattern>,
     /// Connections that can be tracked at the same time. Each costs 238 bytes of kernel memory, in use or not.
     pub max_connections: u32,
     /// Size of the ring buffer for opens and closes that wait for user space. A power of two, and at least a page.
@@ -90,7 +90,7 @@ impl Config {
             },
             pre_existing: self.pre_existing,
             ports: self.ports.clone(),
-            cgroup: self.cgroup.clone().map(CgroupScope::Path),
+            cgroup: self.cgroup.clone(),
             max_connections: self.max_connections,
             heartbeat_passes: u8::try_from(self.idle_heartbeat).unwrap_or(u8::MAX),
             transitions_ring_bytes,
@@ -118,12 +118,6 @@ impl ComponentConfig for Config {
         }
         if self.ports.contains(&0) {
             problems.at("ports", "must not contain 0 (leave `ports` out to report all ports)");
-        }
-        if self.cgroup.as_ref().is_some_and(|path| !path.is_absolute()) {
-            problems.at(
-                "cgroup",
-                "must be an absolute path below the cgroup2 mount, for example /sys/fs/cgroup/system.slice",
-            );
         }
         if !(1..=MAX_CONNECTIONS).contains(&self.max_connections) {
             problems.at("max_connections", "must be between 1 and 16777216");

@@ -1,12 +1,15 @@
 //! Starts the receiver's thread and waits for its end.
 
 use std::any::Any;
+use std::convert::Infallible;
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 
 use async_trait::async_trait;
+use longwave_pipeline::component::cgroup::CgroupPaths;
 use longwave_pipeline::component::host::BootId;
 use longwave_pipeline::component::{
     ComponentError, Receiver, ReceiverContext, RecordOutput, Running, Signal,
@@ -63,11 +66,14 @@ impl BpfReceiver {
         let wants_opens = self.context.signals.contains(&Signal::Logs);
         let mut kernel =
             Kernel::load(&self.config.options(wants_opens)).map_err(|error| failed(error.into()))?;
+        let Ok(paths) = self.context.shared.get_or_make(|| Ok::<_, Infallible>(CgroupPaths::default()));
+        kernel.report_cgroups(Arc::clone(&paths));
+        log_cgroups(id, &kernel);
         let report = kernel.seed();
         log_seeding(id, &report);
 
         let interval = self.config.interval.get();
-        let stats = Stats::new(&self.context.meter, id);
+        let stats = Stats::new(&self.context.meter, id, &paths);
         stats.update(|stats| {
             stats.seed_failures = report.failures.len() as u64;
             stats.programs = kernel.program_stats();
@@ -170,6 +176,23 @@ fn panicked(id: &str, panic: &(dyn Any + Send)) -> ComponentError {
 
 fn exited(id: &str) -> ComponentError {
     ComponentError::new(format!("receivers::{id}: its thread exited without a result"))
+}
+
+/// Logs what is missing of cgroups.
+fn log_cgroups(id: &str, kernel: &Kernel) {
+    if let Some(reason) = kernel.refused_cgroups() {
+        tracing::warn!(
+            "receivers::{id}: the kernel does not report new cgroups, so that a cgroup that is removed before it is read has no name, and the \
+             setting `cgroup` selects connections of a new cgroup from the next interval on only: {reason}"
+        );
+    }
+    if let Some((pattern, mount)) = kernel.unmatched_cgroup() {
+        tracing::warn!(
+            "receivers::{id}: cgroup: no cgroup below {} matches {pattern} at present: connections are reported once there is one; \
+             `systemd-cgls` shows the paths",
+            mount.point.display()
+        );
+    }
 }
 
 /// Logs what seeding found, and what it could not read.

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use longwave_pipeline::component::ComponentMeter;
+use longwave_pipeline::component::cgroup::CgroupPaths;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Histogram, Meter};
 
@@ -51,8 +52,8 @@ const PASS_BOUNDS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
 // === impl Stats ===
 
 impl Stats {
-    /// Exports the statistics through `meter`, with the receiver's id.
-    pub fn new(meter: &Meter, id: &str) -> Arc<Self> {
+    /// Exports the statistics, and those of the paths of new cgroups, through `meter` with the receiver's id.
+    pub fn new(meter: &Meter, id: &str, paths: &Arc<CgroupPaths>) -> Arc<Self> {
         let meter = ComponentMeter::new(meter, [("receiver", id)]);
         let pass_duration = meter.histogram(
             "longwave_receiver_pass_duration",
@@ -63,6 +64,7 @@ impl Stats {
         let attributes = meter.attributes().to_vec();
         let stats = Arc::new(Self { snapshot: Mutex::default(), pass_duration, attributes });
         stats.export(&meter);
+        export_cgroups(paths, &meter);
         stats
     }
 
@@ -194,4 +196,20 @@ impl Stats {
     fn by_program<N>(&self, read: fn(&ProgramStatistics) -> N) -> Vec<(&'static str, N)> {
         self.snapshot().programs.iter().map(|program| (program.name, read(program))).collect()
     }
+}
+
+fn export_cgroups(paths: &Arc<CgroupPaths>, meter: &ComponentMeter) {
+    let paths = meter.observe(paths);
+    paths.gauge(
+        "longwave_receiver_known_cgroups",
+        "{cgroup}",
+        "Cgroups whose paths the kernel reported when they were created, removed ones of the last minutes included.",
+        |paths| paths.len() as f64,
+    );
+    paths.counter(
+        "longwave_receiver_evicted_cgroups",
+        "{cgroup}",
+        "Paths of cgroups that were forgotten before their time, because there were too many.",
+        |paths| paths.evicted(),
+    );
 }

@@ -1,6 +1,6 @@
 //! Every combination of settings passes the verifier.
 
-use longwave_receivers::bpf::kernel::{CgroupScope, Families, Options, Verdict, probe};
+use longwave_receivers::bpf::kernel::{Families, Options, Verdict, probe};
 
 use super::host::kernel;
 
@@ -16,14 +16,23 @@ pub fn privileged_every_combination_of_switches_loads() {
             families: Families { v4: true, v6: on(2) },
             pre_existing: on(3),
             ports: if on(4) { vec![80, 443] } else { Vec::new() },
-            cgroup: on(5).then_some(CgroupScope::Id { id: 1, level: 0 }),
+            cgroup: on(5).then(|| "/**".parse().unwrap()),
             heartbeat_passes: if on(6) { 12 } else { 0 },
             max_connections: 64,
             ..Options::default()
         };
         let kernel = kernel(&options);
         let names: Vec<_> = kernel.program_stats().iter().map(|program| program.name).collect();
-        assert_eq!(names, ["state", "state_again", "sample", "seed_files", "seed_namespace"], "{options:?}");
+        let expected = [
+            "state",
+            "state_again",
+            "sample",
+            "seed_files",
+            "seed_namespace",
+            "cgroup_created",
+            "cgroup_removed",
+        ];
+        assert_eq!(names, expected, "{options:?}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! The kernel side on the running kernel, with real sockets. Needs root and BPF.
 #![allow(clippy::unwrap_used)]
 
+mod cgroups;
 mod connections;
 mod host;
 mod limits;
@@ -15,7 +16,14 @@ use std::process::ExitCode;
 use longwave_testing::{harness, tests};
 
 fn main() -> ExitCode {
+    if let Some(code) = cgroups::client() {
+        return code;
+    }
     harness::run(tests![
+        cgroups::privileged_a_removed_cgroup_has_its_path,
+        cgroups::privileged_version_1_is_not_reported,
+        cgroups::privileged_a_scope_follows_its_pattern,
+        cgroups::privileged_lost_cgroups_are_found_by_the_next_pass,
         connections::privileged_a_connection_closes_with_exact_counters,
         connections::privileged_the_owner_of_a_thread_is_its_process,
         connections::privileged_ipv6_and_unlisten,
@@ -39,6 +47,8 @@ fn main() -> ExitCode {
         owners::privileged_a_received_reset_names_no_process,
         owners::privileged_a_shutdown_shows_a_holder_and_the_close_the_owner,
         owners::privileged_a_walk_finds_the_holders,
+        owners::privileged_programs_that_share_a_port_are_distinguished,
+        owners::privileged_a_transparent_proxy_owns_what_it_accepts,
         seeding::privileged_older_connections_are_seeded_once,
         seeding::privileged_other_namespaces_and_orphans_are_seeded,
         unusual::privileged_a_restored_connection_has_no_syn,

@@ -1,6 +1,3 @@
-use proptest::prelude::*;
-
-use super::super::pattern::Pattern;
 use super::{directory, name_in};
 
 /// *Scenario*: patterns that match the same cgroup, with and without wildcards.
@@ -37,41 +34,5 @@ rules:
         ("", "-"),
     ] {
         assert_eq!(name_in(&directory, path), name, "{path}");
-    }
-}
-
-/// Matches by trying every possibility: the rest of the pattern may match the rest of the path.
-fn naive(pattern: &[u8], path: &[u8]) -> bool {
-    if pattern.starts_with(b"/**/") {
-        let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
-        return path.first() == Some(&b'/')
-            && slashes.map(|(at, _)| at + 1).any(|next| naive(&pattern[4..], &path[next..]));
-    }
-    if pattern.starts_with(b"**") {
-        let length = pattern.iter().take_while(|byte| **byte == b'*').count();
-        return (0..=path.len()).any(|next| naive(&pattern[length..], &path[next..]));
-    }
-    match (pattern.first(), path.first()) {
-        (None, None | Some(b'/')) => true,
-        (None, _) => false,
-        (Some(b'*'), _) => {
-            let part = path.iter().take_while(|byte| **byte != b'/').count();
-            (0..=part).any(|next| naive(&pattern[1..], &path[next..]))
-        }
-        (Some(b'?'), Some(byte)) => *byte != b'/' && naive(&pattern[1..], &path[1..]),
-        (Some(own), Some(byte)) => own == byte && naive(&pattern[1..], &path[1..]),
-        (Some(_), None) => false,
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4096))]
-    /// *Scenario*: any short pattern of few different characters, and any path.
-    /// *Guarantees*: the matcher, which never tries a wildcard twice at one position, has the same result as trying every possibility.
-    #[test]
-    fn patterns_match_as_by_trying_everything(pattern in "/[ab/*?]{0,10}", path in "(/[ab]{1,3}){0,5}") {
-        let parsed: Pattern = pattern.parse().unwrap();
-        let trimmed = pattern.trim_end_matches('/');
-        prop_assert_eq!(parsed.matches(&path), naive(trimmed.as_bytes(), path.as_bytes()), "{} {}", pattern, path);
     }
 }

@@ -1,31 +1,29 @@
 //! [`Cgroups`]: finds a cgroup's path by its id, which is the inode of the cgroup's directory in the cgroup2 file system.
 //!
-//! All directories are read once at the start. For an id that is not among them, the process's `/proc/<pid>/cgroup` is read. If this does
-//! not give the path, the directories are scanned again. At most one scan starts per second, and it takes a few milliseconds per batch. An
-//! id that a whole scan did not find is missing for a minute. The path of a removed cgroup is kept for a while, for late records.
+//! All directories are read once at the start. A receiver reports the paths of cgroups that are created later, before the first record of
+//! them ([`CgroupPaths`]). For an id that is not among them, the process's `/proc/<pid>/cgroup` is read. If this does not give the path, the
+//! directories are scanned again. At most one scan starts per second, and it takes a few milliseconds per batch. An id that a whole scan did
+//! not find is missing for a minute. The path of a removed cgroup is kept for a while, for late records.
 //!
 //! If version 1 is mounted in addition to version 2, containers may be in cgroups of version 1 only, and their sockets in version 2's root.
 //! Then the container is read from the process's cgroups.
 
-pub mod mount;
 pub mod path;
-mod scan;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
+use longwave_pipeline::component::cgroup::{CgroupPaths, Mount, Scan};
 use longwave_pipeline::model::Owner;
 
 use super::found::Found;
-use mount::Mount;
-use scan::Scan;
 
-/// The root cgroup's id, on every kernel.
-pub const ROOT: u64 = 1;
+pub use longwave_pipeline::component::cgroup::ROOT;
 
 /// Minimum time between the starts of two scans.
 const SCAN_EVERY: Duration = Duration::from_secs(1);
@@ -41,6 +39,8 @@ const MAX_PROCESSES: usize = 4096;
 const PROCESS_FOR: Duration = Duration::from_secs(1);
 /// Number of scans after which a removed cgroup is evicted if it was not looked up.
 const KEPT_SCANS: u32 = 16;
+/// Minimum number of cached cgroups at which a scan evicts removed ones.
+const MIN_SWEEP: usize = 1024;
 
 /// The cgroups of this host.
 pub(super) struct Cgroups {
@@ -49,6 +49,10 @@ pub(super) struct Cgroups {
     proc: PathBuf,
     by_id: HashMap<u64, CgroupEntry, foldhash::fast::RandomState>,
     by_process: HashMap<u32, CachedProcess, foldhash::fast::RandomState>,
+    /// Paths of cgroups that a receiver reported.
+    reported: Arc<CgroupPaths>,
+    /// Number of cached cgroups at which the next scan starts even if no id is wanted. Reported cgroups need no scan, and would stay cached.
+    sweep_at: usize,
     /// Ids that the next scan searches.
     wanted: Vec<u64>,
     /// Ids that the running scan searches.
@@ -103,14 +107,16 @@ pub(super) enum CgroupResult<'a> {
 // === impl Cgroups ===
 
 impl Cgroups {
-    /// Reads all cgroups below `mount`.
-    pub fn read(mount: Mount, proc: PathBuf) -> Self {
+    /// Reads all cgroups below `mount`. `reported` are the paths of those that are created later.
+    pub fn read(mount: Mount, proc: PathBuf, reported: Arc<CgroupPaths>) -> Self {
         let mut cgroups = Self {
             scan: Some(Scan::of(&mount.point)),
             mount,
             proc,
             by_id: HashMap::default(),
             by_process: HashMap::default(),
+            reported,
+            sweep_at: MIN_SWEEP,
             wanted: Vec::new(),
             searched: Vec::new(),
             scan_started: None,
@@ -139,10 +145,15 @@ impl Cgroups {
             _ => false,
         };
         if !is_known {
-            if self.wanted.contains(&id) || self.searched.contains(&id) {
-                return CgroupResult::Pending;
-            }
-            let Some(path) = self.path_of_process(id, pid) else { return self.want(id) };
+            let is_sought = self.wanted.contains(&id) || self.searched.contains(&id);
+            let path = match self.reported_path(id) {
+                Some(path) => path,
+                None if is_sought => return CgroupResult::Pending,
+                None => match self.path_of_process(id, pid) {
+                    Some(path) => path.into(),
+                    None => return self.want(id),
+                },
+            };
             let state = CgroupState::Found(Cgroup::new(&path));
             self.by_id.insert(id, CgroupEntry { state, last_scan: scans });
         }
@@ -175,7 +186,7 @@ impl Cgroups {
     pub fn work(&mut self, now: Instant) {
         let due =
             self.scan_started.is_none_or(|started| now.saturating_duration_since(started) >= SCAN_EVERY);
-        if self.scan.is_none() && !self.wanted.is_empty() && due {
+        if self.scan.is_none() && due && (!self.wanted.is_empty() || self.by_id.len() >= self.sweep_at) {
             self.scan = Some(Scan::of(&self.mount.point));
             self.scan_started = Some(now);
             self.searched = std::mem::take(&mut self.wanted);
@@ -223,7 +234,14 @@ impl Cgroups {
                 entry.state = missing();
             }
         }
-        self.by_id.retain(|_, entry| next.wrapping_sub(entry.last_scan) < KEPT_SCANS);
+        let kept_scans = if by_id.len() >= self.sweep_at { 1 } else { KEPT_SCANS };
+        by_id.retain(|_, entry| next.wrapping_sub(entry.last_scan) < kept_scans);
+        self.sweep_at = (2 * by_id.len()).max(MIN_SWEEP);
+    }
+
+    /// Returns the path of a cgroup that a receiver reported. The kernel's paths are those of a mount of the whole tree only.
+    fn reported_path(&self, id: u64) -> Option<Arc<str>> {
+        if self.mount.is_whole { self.reported.path(id) } else { None }
     }
 
     /// Returns the path of the first of a process's cgroups, of any version, that is in a container.

@@ -7,6 +7,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use longwave_pipeline::component::cgroup::CgroupPaths;
+
 use super::*;
 use crate::workload::cgroup::{CgroupResult, Cgroups};
 
@@ -18,7 +20,7 @@ fn make(root: &Path, path: &str) -> u64 {
 }
 
 fn cgroups(root: &Path, proc: &Path) -> Cgroups {
-    Cgroups::read(Mount::whole(root.to_owned()), proc.to_owned())
+    Cgroups::read(Mount::whole(root.to_owned()), proc.to_owned(), Arc::default())
 }
 
 /// Returns the cgroup's path; `sought` if it is pending, `missing` if it is missing.
@@ -210,6 +212,49 @@ fn a_new_cgroup_is_found_by_a_scan() {
     let mut named = || super::names(&run(&mut processor, vec![owned(1, late, 0)]));
     assert_eq!(named(), pairs(&[("-", "-")]));
     assert!((0..SLICES).any(|_| named() == pairs(&[("late", "-")])));
+}
+
+/// *Scenario*: a receiver reports the creation and the removal of a cgroup, whose directory is gone before the first record; a processor
+/// with a mount of a part of the tree, whose paths are others.
+/// *Guarantees*: the path is known at once, without a scan, and stays known after the removal. In the part of a tree, only scans give paths.
+#[test]
+fn a_reported_cgroup_is_known_at_once() {
+    const ID: u64 = u64::MAX - 7;
+    let root = tempfile::tempdir().unwrap();
+    let reported = Arc::new(CgroupPaths::default());
+    let whole = Mount::whole(root.path().to_owned());
+    let part = Mount { is_whole: false, ..whole.clone() };
+    let read = |mount| Cgroups::read(mount, "/nonexistent".into(), Arc::clone(&reported));
+    let (mut cgroups, mut of_part, mut late) = (read(whole.clone()), read(part), read(whole));
+    let now = Instant::now();
+    reported.created(ID, "/batch/job-1");
+    let version = cgroups.version();
+    assert_eq!(path_of(&mut cgroups, ID, 0, now), "/batch/job-1");
+    reported.removed(ID, now);
+    assert_eq!(path_of(&mut cgroups, ID, 0, now), "/batch/job-1");
+    assert_eq!(path_of(&mut late, ID, 0, now), "/batch/job-1");
+    assert_eq!(cgroups.version(), version, "no scan");
+    assert_eq!(path_of(&mut of_part, ID, 0, now), "sought");
+}
+
+/// *Scenario*: many short-lived cgroups are reported and looked up, and no scan is wanted for them.
+/// *Guarantees*: the number of cached cgroups stays bounded.
+#[test]
+fn reported_cgroups_are_evicted() {
+    let root = tempfile::tempdir().unwrap();
+    let reported = Arc::new(CgroupPaths::default());
+    let mut cgroups =
+        Cgroups::read(Mount::whole(root.path().to_owned()), "/nonexistent".into(), Arc::clone(&reported));
+    let start = Instant::now();
+    for round in 0..10_000 {
+        // A hundred cgroups per second.
+        let now = start + Duration::from_millis(round * 10);
+        reported.created(u64::MAX - round, "/batch/job");
+        assert_eq!(path_of(&mut cgroups, u64::MAX - round, 0, now), "/batch/job");
+        reported.removed(u64::MAX - round, now);
+        cgroups.work(now);
+    }
+    assert!(cgroups.len() <= 2_048, "{}", cgroups.len());
 }
 
 /// *Scenario*: cgroups are created and removed, with a scan each time.

@@ -14,11 +14,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use longwave_pipeline::component::Processor;
+use longwave_pipeline::component::cgroup::Mount;
 use longwave_pipeline::model::{
     Batch, ConnectionId, ConnectionRecord, Endpoint, Event, Owner, PassEnd, UnixNanos,
 };
 
-use super::cgroup::mount::Mount;
 use super::{WorkloadConfig, WorkloadProcessor};
 use crate::testing::{context, problems};
 

@@ -1,11 +1,6 @@
-//! Tests of the formats of cgroups' paths and of mount tables.
+//! Tests of the formats of cgroups' paths.
 
-use crate::workload::cgroup::mount::{Mount, find};
 use crate::workload::cgroup::path::{classify, ids, is_in_container, is_launch};
-
-fn below<'a>(mount: &Mount, path: &'a str) -> Option<&'a str> {
-    mount.below(path.as_bytes()).map(|path| std::str::from_utf8(path).unwrap())
-}
 
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 const OUTER: &str = "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff";
@@ -278,47 +273,4 @@ fn ids_of_pods_and_containers() {
         let found = ids(&text);
         assert_eq!((found.container_id, &*found.pod_uid), (container, pod), "{path}");
     }
-}
-
-/// *Scenario*: the mount table of a pod that has a cgroup namespace of its own, and the host's tree mounted in addition to its own; paths
-/// in `/proc/<pid>/cgroup` there, and on a host.
-/// *Guarantees*: the host's tree is used, and paths are relative to it; a path outside of it gives `None`.
-#[test]
-fn the_hosts_tree_in_a_pod() {
-    let own = "700 600 0:26 / /sys/fs/cgroup ro,nosuid - cgroup2 cgroup rw,nsdelegate\n";
-    let hosts = "710 600 0:26 /../../../.. /host/cgroup ro - cgroup2 cgroup rw,nsdelegate\n";
-    for text in [format!("{own}{hosts}"), format!("{hosts}{own}")] {
-        let mount = find(&text).unwrap();
-        assert_eq!(mount.point.to_str(), Some("/host/cgroup"));
-        assert_eq!(
-            below(&mount, "/../../../../system.slice/sshd.service"),
-            Some("/system.slice/sshd.service")
-        );
-        assert_eq!(below(&mount, "/../other"), None);
-    }
-    let part = "31 23 0:26 /system.slice /mnt/part rw - cgroup2 cgroup2 rw\n";
-    assert_eq!(find(&format!("{part}{own}")).unwrap(), Mount::whole("/sys/fs/cgroup".into()));
-    let whole = Mount::whole("/sys/fs/cgroup".into());
-    assert_eq!(
-        (below(&whole, "/a/b"), below(&whole, "/"), below(&whole, "/../b")),
-        (Some("/a/b"), Some("/"), None)
-    );
-    let part = find(part).unwrap();
-    assert_eq!((below(&part, "/system.slice/a"), below(&part, "/system.slices/a")), (Some("/a"), None));
-}
-
-/// *Scenario*: mount tables of hosts with version 2, with both versions, with an escaped path, and without version 2.
-/// *Guarantees*: the cgroup2 mount point is found, if there is one.
-#[test]
-fn mount_points() {
-    let v2 = "22 1 0:20 / /sys rw - sysfs sysfs rw\n30 22 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n";
-    let hybrid = "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n\
-                  41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n";
-    let escaped = "41 31 0:38 / /mnt/my\\040groups rw - cgroup2 none rw\n";
-    let found = |text| find(text).map(|mount| mount.point.display().to_string());
-    assert_eq!(found(v2).as_deref(), Some("/sys/fs/cgroup"));
-    assert_eq!([v2, hybrid].map(|text| find(text).unwrap().beside_v1), [false, true]);
-    assert_eq!(found(hybrid).as_deref(), Some("/sys/fs/cgroup/unified"));
-    assert_eq!(found(escaped).as_deref(), Some("/mnt/my groups"));
-    assert_eq!(found("32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\nnonsense\n"), None);
 }

@@ -10,6 +10,8 @@ use longwave_ebpf_abi::{BUCKET_KEYS, Offsets, Settings};
 use longwave_pipeline::component::with_causes;
 use zerocopy::IntoBytes;
 
+use super::cgroup_scope::MAX_SCOPE;
+use super::cgroup_watch::CgroupWatch;
 use super::diagnosis::{explain, preflight, root_cause};
 use super::sampler::{self, SAMPLE};
 use super::steps::{Step, Steps};
@@ -22,8 +24,16 @@ const MIN_RING_BYTES: u32 = 4096;
 const MAX_RING_BYTES: u32 = 1 << 30;
 
 /// Names of the programs, in the order of loading and attaching.
-pub const PROGRAMS: [&str; 6] =
-    ["state", "state_again", "state_third", SAMPLE, "seed_files", "seed_namespace"];
+pub const PROGRAMS: [&str; 8] = [
+    "state",
+    "state_again",
+    "state_third",
+    SAMPLE,
+    "seed_files",
+    "seed_namespace",
+    "cgroup_created",
+    "cgroup_removed",
+];
 
 /// Names of the copies of `state`. Each handles the events that the earlier copies missed. Kernels before 7.0 need the first two only.
 const COPIES: [&str; 3] = ["state", "state_again", "state_third"];
@@ -36,6 +46,7 @@ pub struct Attached {
     pub seed_files: Option<Walk>,
     /// Walk over the sockets of a network namespace; `None` if the kernel refused it.
     pub seed_namespace: Option<Walk>,
+    pub cgroups: CgroupWatch,
     pub buckets: u32,
     pub transitions_bytes: u32,
     pub samples_bytes: u32,
@@ -83,6 +94,8 @@ pub fn attach(options: &Options, steps: &mut Steps) -> Option<Attached> {
     }
     let run = sampler::run(&ebpf, 0, 0);
     steps.need(Step::Run(SAMPLE), run.map_err(|error| refused("running", SAMPLE, &error)));
+    // Attached first, so that the cgroup of each connection is known.
+    let cgroups = CgroupWatch::attach(&mut ebpf, options, &offsets, steps);
     let mut copies = Copies { names, links: Vec::new() };
     for &name in names {
         let attached = attach_tracepoint(&mut ebpf, name);
@@ -94,6 +107,7 @@ pub fn attach(options: &Options, steps: &mut Steps) -> Option<Attached> {
         return None;
     }
     Some(Attached {
+        cgroups: cgroups?,
         ebpf,
         copies,
         seed_files,
@@ -127,6 +141,7 @@ fn create_maps(
         .map_max_entries("entries", settings.buckets * BUCKET_KEYS)
         .map_max_entries("transitions", transitions_bytes)
         .map_max_entries("samples", samples_bytes)
+        .map_max_entries("cgroup_scope", if options.cgroup.is_some() { MAX_SCOPE } else { 1 })
         .load(&object::bytes()?)
         .map_err(|error| explain("creating the maps", root_cause(&error), with_causes(&error)))?;
     if let Some(map) = ebpf.map_mut("port_scope") {

@@ -121,13 +121,13 @@ pub enum Diagnosis {
         /// Error of reading the file.
         source: io::Error,
     },
-    /// The configured cgroup is not usable.
-    #[error("cgroup: {}: {reason}: use a folder below the cgroup2 mount, for example /sys/fs/cgroup/system.slice", path.display())]
+    /// There are no cgroups to select from.
+    #[error(
+        "cgroup: {pattern}: /proc/self/mountinfo has no cgroup2 file system: mount it (on a host: mount -t cgroup2 none /sys/fs/cgroup/unified; in a container: give it the host's /sys/fs/cgroup), or remove the setting"
+    )]
     Cgroup {
-        /// Path as configured.
-        path: PathBuf,
-        /// What is wrong with the path.
-        reason: String,
+        /// Pattern as configured.
+        pattern: String,
     },
     /// A map could not be mapped into memory.
     #[error("{what}: {source}: the ring buffer could not be mapped: is the address space exhausted?")]

@@ -1,17 +1,20 @@
 //! Handle of the loaded programs.
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aya::Ebpf;
 use aya::maps::{Map, MapData, PerCpuArray};
 use longwave_ebpf_abi::{ConnectionEvent, flag, kind, tally};
+use longwave_pipeline::component::cgroup::{CgroupPaths, Mount, Pattern};
 
 use super::attach::{self, Attached, Copies, PROGRAMS};
+use super::cgroup_watch::CgroupWatch;
 use super::ring::Ring;
 use super::sampler::{self, BUCKETS_PER_RUN, PassError};
 use super::signals::SharedSignals;
-use super::steps::Steps;
+use super::steps::{Step, Steps};
 use super::transition::{self, Transition};
 use super::walk::{Walk, WalkError};
 use super::{Diagnosis, Losses, Options, ProgramStatistics, SeedReport, memory, seed, sys};
@@ -43,8 +46,11 @@ pub struct Kernel {
     buckets: u32,
     seed_files: Option<Walk>,
     seed_namespace: Option<Walk>,
-    /// Error messages of failed steps that the receiver does not need.
-    refused: Vec<String>,
+    /// Why the kernel refused walks over older connections.
+    refused_walks: Vec<String>,
+    /// Why the kernel does not report new cgroups.
+    refused_cgroups: Option<String>,
+    cgroups: CgroupWatch,
     copies: Copies,
     tallies: PerCpuArray<MapData, [u64; tally::COUNT]>,
     ebpf: Ebpf,
@@ -79,16 +85,20 @@ impl Kernel {
     pub(super) fn load_in_steps(options: &Options, steps: &mut Steps) -> Option<Result<Self, Diagnosis>> {
         memory::keep_resident_memory_small();
         let attached = attach::attach(options, steps)?;
-        let refused = steps.refusals().map(ToString::to_string).collect();
-        Some(Self::from_attached(attached, refused))
+        Some(Self::from_attached(attached, steps))
     }
 
-    fn from_attached(attached: Attached, refused: Vec<String>) -> Result<Self, Diagnosis> {
+    fn from_attached(attached: Attached, steps: &Steps) -> Result<Self, Diagnosis> {
+        let refused = |is_walk: bool| {
+            let refusals = steps.refusals().filter(move |(step, _)| matches!(step, Step::Load(_)) == is_walk);
+            refusals.map(|(_, reason)| reason.to_string())
+        };
         let Attached {
             mut ebpf,
             copies,
             seed_files,
             seed_namespace,
+            cgroups,
             buckets,
             transitions_bytes,
             samples_bytes,
@@ -105,7 +115,9 @@ impl Kernel {
             buckets,
             seed_files,
             seed_namespace,
-            refused,
+            refused_walks: refused(true).collect(),
+            refused_cgroups: refused(false).next(),
+            cgroups,
             copies,
             tallies,
             ebpf,
@@ -128,6 +140,22 @@ impl Kernel {
         self.copies.fault()
     }
 
+    /// Reports the paths of cgroups that are created to `paths`, each before the first event of a socket in it, and removals.
+    pub fn report_cgroups(&mut self, paths: Arc<CgroupPaths>) {
+        self.cgroups.report_to(paths);
+    }
+
+    /// Returns why the kernel does not report new cgroups, so that their paths are known only if their directories can still be read. With
+    /// [`Options::cgroup`], connections of a new cgroup are then reported from the next pass on. `None` if the kernel does report them.
+    pub fn refused_cgroups(&self) -> Option<&str> {
+        self.refused_cgroups.as_deref().filter(|_| !self.cgroups.has_events())
+    }
+
+    /// Returns the pattern of [`Options::cgroup`] and the mount of cgroup2 if no cgroup matches at present.
+    pub fn unmatched_cgroup(&self) -> Option<(&Pattern, &Mount)> {
+        self.cgroups.scope()?.without_match()
+    }
+
     /// Adds the connections of all namespaces that are older than the programs, and reports all listeners as transitions. Idempotent.
     ///
     /// Blocks for a few microseconds per descriptor and socket of the host.
@@ -136,7 +164,7 @@ impl Kernel {
         self.signals.set_seeding(true);
         let mut report = seed::run(self.seed_files.as_ref(), self.seed_namespace.as_ref());
         self.signals.set_seeding(false);
-        report.failures.extend(self.refused.iter().cloned());
+        report.failures.extend(self.refused_walks.iter().cloned());
         SeedReport { seeded: self.losses().seeded - before, ..report }
     }
 
@@ -170,6 +198,7 @@ impl Kernel {
     pub fn pass(&mut self, on_event: &mut dyn FnMut(&ConnectionEvent)) -> Result<PassReport, PassError> {
         let mut report = PassReport::default();
         let start = Instant::now();
+        self.cgroups.begin_pass(self.lost_cgroups());
         for first in (0..self.buckets).step_by(BUCKETS_PER_RUN as usize) {
             let run_began = Instant::now();
             let visited = sampler::run(&self.ebpf, first, BUCKETS_PER_RUN.min(self.buckets - first))?;
@@ -183,8 +212,12 @@ impl Kernel {
     }
 
     fn drain_samples(&mut self, report: &mut PassReport, on_event: &mut dyn FnMut(&ConnectionEvent)) {
-        let malformed = &mut self.malformed;
-        let drained = self.samples.drain(&mut |record| match transition::connection(record) {
+        // The socket of an event was in its cgroup before the event was read.
+        let end = self.samples.end();
+        self.cgroups.drain();
+        let (malformed, cgroups) = (&mut self.malformed, &self.cgroups);
+        let drained = self.samples.drain_to(end, &mut |record| match transition::connection(record) {
+            Some(event) if !cgroups.includes(event.owner.socket_cgroup) => {}
             Some(event) => {
                 report.events += 1;
                 report.vanished += usize::from(event.kind == kind::VANISHED);
@@ -198,8 +231,12 @@ impl Kernel {
 
     /// Passes every transition that was committed before the call to `on`. Returns their number.
     pub fn drain_transitions(&mut self, on: &mut dyn FnMut(Transition<'_>)) -> usize {
-        let malformed = &mut self.malformed;
-        let drained = self.transitions.drain(&mut |record| match Transition::parse(record) {
+        // As for samples.
+        let end = self.transitions.end();
+        self.cgroups.drain();
+        let (malformed, cgroups) = (&mut self.malformed, &self.cgroups);
+        let drained = self.transitions.drain_to(end, &mut |record| match Transition::parse(record) {
+            Some(transition) if !cgroups.includes(transition.owner().socket_cgroup) => {}
             Some(transition) => on(transition),
             None => *malformed += 1,
         });
@@ -225,7 +262,13 @@ impl Kernel {
                 }
             }
         }
-        Losses::from_tallies(&sums, self.malformed, self.stuck)
+        Losses::from_tallies(&sums, self.malformed + self.cgroups.malformed(), self.stuck)
+    }
+
+    /// Returns the number of creations and removals of cgroups that were lost.
+    fn lost_cgroups(&self) -> u64 {
+        let counts = self.tallies.get(&(tally::Program::Cgroup as u32), 0);
+        counts.map_or(0, |cpus| cpus.iter().map(|counts| counts[tally::CGROUP_RING_FULL as usize]).sum())
     }
 
     /// Returns the statistics of each program, except those that the kernel does not report.

@@ -71,6 +71,10 @@ fn step_fact(outcome: &Outcome) -> HostFact {
             Verdict::Degraded,
             "Longwave runs without it: older connections are reported without their processes",
         ),
+        Step::Attach(_) => (
+            Verdict::Degraded,
+            "Longwave runs without it: a cgroup that is removed before it is read has no name, and the setting `cgroup` selects connections of a new cgroup from the next interval on only",
+        ),
         _ => (
             Verdict::Degraded,
             "Longwave runs without it: older connections that no process has open are reported only when they close",

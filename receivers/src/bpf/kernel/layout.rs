@@ -4,12 +4,12 @@ use longwave_ebpf_abi::offsets::ABSENT;
 use longwave_ebpf_abi::settings::{MAX_COMMON_LEN, MAX_PROGRESS_LEN, MAX_SAMPLE_LEN, family};
 use longwave_ebpf_abi::{BUCKET_KEYS, Offsets, Settings};
 
-use super::{CgroupScope, Diagnosis, Options, diagnosis};
+use super::{Diagnosis, Options, diagnosis};
 
 /// Returns the settings of the programs.
 ///
 /// # Errors
-/// The fields are too far apart for one read, or the cgroup of the options is not usable.
+/// The fields are too far apart for one read, or the kernel has no cgroups of sockets and the options select some.
 pub fn settings(options: &Options, offsets: &Offsets) -> Result<Settings, Diagnosis> {
     let counters = range(&[
         (offsets.bytes_acked, 8),
@@ -57,19 +57,11 @@ pub fn settings(options: &Options, offsets: &Offsets) -> Result<Settings, Diagno
             });
         }
     }
-    let (scope_cgroup, scope_cgroup_level) = match &options.cgroup {
-        None => (0, 0),
-        Some(scope) => {
-            if [offsets.cgroup, offsets.cgroup_level, offsets.cgroup_ancestors].contains(&ABSENT) {
-                return Err(Diagnosis::Btf {
-                    reason:
-                        "has no cgroup ancestors, which kernels from 6.1 on have: remove the cgroup scope"
-                            .into(),
-                });
-            }
-            cgroup(scope)?
-        }
-    };
+    if options.cgroup.is_some() && [offsets.cgroup, offsets.cgroup_kn, offsets.kn_id].contains(&ABSENT) {
+        return Err(Diagnosis::Btf {
+            reason: "has no cgroups of sockets (CONFIG_SOCK_CGROUP_DATA): remove the setting `cgroup`".into(),
+        });
+    }
     let mut families = 0;
     if options.families.v4 {
         families |= family::V4;
@@ -78,8 +70,6 @@ pub fn settings(options: &Options, offsets: &Offsets) -> Result<Settings, Diagno
         families |= family::V6;
     }
     Ok(Settings {
-        scope_cgroup,
-        scope_cgroup_level,
         wake_watermark: options.wake_bytes,
         buckets: buckets(options.max_connections),
         sample_start: counters.0,
@@ -93,9 +83,9 @@ pub fn settings(options: &Options, offsets: &Offsets) -> Result<Settings, Diagno
         families,
         pre_existing: options.pre_existing.into(),
         scope_ports: (!options.ports.is_empty()).into(),
+        scope_cgroups: options.cgroup.is_some().into(),
         heartbeat_passes: options.heartbeat_passes,
         state_copies: copies(&diagnosis::release()),
-        _pad: [0; 5],
     })
 }
 
@@ -121,30 +111,6 @@ fn range(fields: &[(u32, u32)]) -> (u32, u32) {
     let start = present().map(|(offset, _)| *offset).min().unwrap_or(0) & !7;
     let end = present().map(|(offset, size)| offset + size).max().unwrap_or(0).next_multiple_of(8);
     (start, end - start)
-}
-
-/// Returns the id and the level of a cgroup.
-fn cgroup(scope: &CgroupScope) -> Result<(u64, u32), Diagnosis> {
-    use std::os::unix::fs::MetadataExt;
-    match scope {
-        CgroupScope::Id { id, level } => Ok((*id, *level)),
-        CgroupScope::Path(path) => {
-            let fail = |reason: String| Diagnosis::Cgroup { path: path.clone(), reason };
-            let path = path.canonicalize().map_err(|error| fail(error.to_string()))?;
-            let id = std::fs::metadata(&path).map_err(|error| fail(error.to_string()))?.ino();
-            // All cgroups except the root have `cgroup.type`.
-            let mut level = 0;
-            let mut folder = path.as_path();
-            while folder.join("cgroup.type").exists() {
-                level += 1;
-                folder = folder.parent().ok_or_else(|| fail("is not in a cgroup2 hierarchy".into()))?;
-            }
-            if !folder.join("cgroup.controllers").exists() {
-                return Err(fail("is not in a cgroup2 hierarchy".into()));
-            }
-            Ok((id, level))
-        }
-    }
 }
 
 /// Returns the value of the map `port_scope`, one bit for each port.

@@ -15,6 +15,8 @@
 mod attach;
 mod btf;
 mod capabilities;
+mod cgroup_scope;
+mod cgroup_watch;
 mod diagnosis;
 mod handle;
 mod host;
@@ -42,7 +44,7 @@ pub use diagnosis::Diagnosis;
 pub use handle::{Kernel, PassReport};
 pub use host::{HostFact, Verdict, probe};
 pub use losses::Losses;
-pub use options::{CgroupScope, Families, Options};
+pub use options::{Families, Options};
 pub use sampler::PassError;
 pub use seed::SeedReport;
 pub use statistics::ProgramStatistics;

@@ -1,6 +1,6 @@
 //! Options of the kernel side: what it reports, and its sizes.
 
-use std::path::PathBuf;
+use longwave_pipeline::component::cgroup::Pattern;
 
 /// Address families to report. v4-mapped IPv6 addresses count as IPv4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,20 +9,6 @@ pub struct Families {
     pub v4: bool,
     /// IPv6.
     pub v6: bool,
-}
-
-/// cgroup whose sockets are reported.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CgroupScope {
-    /// A folder of the cgroup2 hierarchy, for example `/sys/fs/cgroup/system.slice`.
-    Path(PathBuf),
-    /// An id and its level in the hierarchy.
-    Id {
-        /// cgroup2 id: the inode of the folder.
-        id: u64,
-        /// Number of levels below the root, which is 0.
-        level: u32,
-    },
 }
 
 /// Options of [`super::Kernel::load`].
@@ -38,8 +24,8 @@ pub struct Options {
     pub pre_existing: bool,
     /// Local or peer ports of the connections and listeners to report. Empty for all.
     pub ports: Vec<u16>,
-    /// cgroup of the sockets to report, those below it included. `None` for all.
-    pub cgroup: Option<CgroupScope>,
+    /// cgroups of the sockets to report, those below them included: paths below the mount of cgroup2. `None` for all.
+    pub cgroup: Option<Pattern>,
     /// Number of connections that fit into the table. Each costs 238 bytes of kernel memory, in use or not: seven slots of 136 bytes for
     /// every four connections.
     pub max_connections: u32,

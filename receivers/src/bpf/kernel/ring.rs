@@ -73,14 +73,19 @@ impl Ring {
 
     /// Passes all records that were committed before the call to `on`.
     pub fn drain(&mut self, on: &mut dyn FnMut(&[u8])) -> Drained {
-        // SAFETY: each position is the first word of its page, and only accessed atomically.
-        let (consumer, producer) = unsafe {
-            (
-                AtomicU64::from_ptr(self.consumer.as_ptr().cast()),
-                AtomicU64::from_ptr(self.producer.as_ptr().cast()),
-            )
-        };
-        let end = producer.load(Ordering::Acquire);
+        self.drain_to(self.end(), on)
+    }
+
+    /// Returns the position after the last record.
+    pub fn end(&self) -> u64 {
+        // SAFETY: the position is the first word of its page, and only accessed atomically.
+        unsafe { AtomicU64::from_ptr(self.producer.as_ptr().cast()) }.load(Ordering::Acquire)
+    }
+
+    /// Passes all records before `end`, which [`Self::end`] returned, to `on`.
+    pub fn drain_to(&mut self, end: u64, on: &mut dyn FnMut(&[u8])) -> Drained {
+        // SAFETY: the position is the first word of its page, and only accessed atomically.
+        let consumer = unsafe { AtomicU64::from_ptr(self.consumer.as_ptr().cast()) };
         let mut at = consumer.load(Ordering::Relaxed);
         let mut drained = Drained::default();
         while at < end {

@@ -77,9 +77,10 @@ impl Steps {
         self.0.into_iter().filter(|outcome| outcome.is_needed).find_map(|outcome| outcome.failure)
     }
 
-    /// Returns the failures of steps that the receiver does not need.
-    pub fn refusals(&self) -> impl Iterator<Item = &Diagnosis> {
-        self.0.iter().filter(|outcome| !outcome.is_needed).filter_map(|outcome| outcome.failure.as_ref())
+    /// Returns the failed steps that the receiver does not need, with the reasons.
+    pub fn refusals(&self) -> impl Iterator<Item = (Step, &Diagnosis)> {
+        let refused = self.0.iter().filter(|outcome| !outcome.is_needed);
+        refused.filter_map(|outcome| Some((outcome.step, outcome.failure.as_ref()?)))
     }
 
     fn add<T>(&mut self, step: Step, is_needed: bool, result: Result<T, Diagnosis>) -> Option<T> {

@@ -1,6 +1,6 @@
 //! Typed records of the ring buffers.
 
-use longwave_ebpf_abi::{ConnectionEvent, LAYOUT_VERSION, ListenEvent, kind};
+use longwave_ebpf_abi::{ConnectionEvent, LAYOUT_VERSION, ListenEvent, Owner, kind};
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 /// Event of the transitions ring.
@@ -19,6 +19,14 @@ impl<'a> Transition<'a> {
             kind::OPEN | kind::CLOSE => connection(record).map(Self::Connection),
             kind::LISTEN | kind::UNLISTEN => view::<ListenEvent>(record).map(Self::Listen),
             _ => None,
+        }
+    }
+
+    /// Returns the owner of the socket.
+    pub fn owner(&self) -> &'a Owner {
+        match self {
+            Self::Connection(event) => &event.owner,
+            Self::Listen(event) => &event.owner,
         }
     }
 }

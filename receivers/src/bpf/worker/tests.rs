@@ -73,7 +73,7 @@ fn event(kind: u8, cookie: u64, observed_ns: u64) -> ConnectionEvent {
 }
 
 fn stats() -> Arc<Stats> {
-    Stats::new(&opentelemetry::global::meter("test"), "bpf")
+    Stats::new(&opentelemetry::global::meter("test"), "bpf", &Arc::default())
 }
 
 fn rules() -> Rules {

@@ -4,14 +4,16 @@
 //! `a**b` crosses slashes and every other character is literal.
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
 use serde::de::{Deserialize, Deserializer, Error};
+use serde::{Serialize, Serializer};
 
 /// A pattern that matches a cgroup's path or that of an ancestor. `*` and `?` stand for characters other than `/`, `**` for any
 /// characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Pattern {
+pub struct Pattern {
     text: String,
     /// Length in bytes of the text before the first wildcard. Most paths differ there, which makes a mismatch cheap.
     prefix: usize,
@@ -20,9 +22,9 @@ pub(super) struct Pattern {
 
 /// Why a text is not a pattern.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum InvalidPattern {
+pub enum InvalidPattern {
     /// The path does not begin with `/`, as in `foo.service`.
-    #[error("cgroup {0:?} does not begin with / (write /system.slice/{0}, or /**/{0} to match it anywhere)")]
+    #[error("cgroup {0:?} does not begin with / (write {parent}/{0}, or /**/{0} to match it anywhere)", parent = usual_parent(.0))]
     Relative(String),
 }
 
@@ -40,6 +42,11 @@ enum Token {
     WholeParts,
 }
 
+/// Returns where a unit of this name usually is.
+fn usual_parent(name: &str) -> &'static str {
+    if name.ends_with(".service") { "/system.slice" } else { "" }
+}
+
 // === impl Pattern ===
 
 impl Pattern {
@@ -52,6 +59,18 @@ impl Pattern {
     /// Returns the number of literal bytes. `/**/` counts as one.
     pub fn weight(&self) -> usize {
         self.tokens.iter().filter(|token| matches!(token, Token::Literal(_) | Token::WholeParts)).count()
+    }
+
+    /// Returns the pattern without the mount point, if that is its beginning.
+    #[must_use]
+    pub fn below(&self, mount_point: &Path) -> Self {
+        let rest = mount_point.to_str().and_then(|point| self.text.strip_prefix(point.trim_end_matches('/')));
+        match rest {
+            Some("") => "/".parse(),
+            Some(rest) => rest.parse(),
+            None => Ok(self.clone()),
+        }
+        .unwrap_or_else(|_| self.clone())
     }
 
     /// Returns whether the cgroup at `path` or one of its ancestors matches.
@@ -147,12 +166,18 @@ impl FromStr for Pattern {
 
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(if self.text.is_empty() { "/" } else { &self.text })
     }
 }
 
 impl<'de> Deserialize<'de> for Pattern {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+impl Serialize for Pattern {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }

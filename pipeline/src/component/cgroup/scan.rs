@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 const MAX_DIRECTORIES: usize = 65_536;
 
 /// A breadth-first scan.
-pub(super) struct Scan {
+#[derive(Debug)]
+pub struct Scan {
     root: PathBuf,
     /// Directories to read, relative to the root, with a leading `/` except the root itself.
     queue: VecDeque<OsString>,

@@ -1,0 +1,197 @@
+//! [`CgroupWatch`]: creations and removals of cgroups, as the kernel reports them.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use aya::Ebpf;
+use aya::maps::Map;
+use aya::programs::{ProgramError, RawTracePoint};
+use longwave_ebpf_abi::{CgroupEvent, LAYOUT_VERSION, Offsets, kind, offsets::ABSENT};
+use longwave_pipeline::component::cgroup::{CgroupPaths, Mount};
+use longwave_pipeline::component::with_causes;
+use zerocopy::FromBytes;
+
+use super::cgroup_scope::CgroupScope;
+use super::diagnosis::{explain, root_cause};
+use super::ring::Ring;
+use super::steps::{Step, Steps};
+use super::{Diagnosis, Options};
+
+/// Names of the programs, with their tracepoints.
+pub const WATCHERS: [(&str, &str); 2] =
+    [("cgroup_created", "cgroup_mkdir"), ("cgroup_removed", "cgroup_rmdir")];
+
+/// Size of the ring of events in bytes, as in the object.
+const RING_BYTES: u32 = 256 << 10;
+
+/// The running programs, and what their events change.
+pub struct CgroupWatch {
+    /// `None` if the kernel refused the programs.
+    events: Option<Ring>,
+    /// Where paths are reported to.
+    paths: Option<Arc<CgroupPaths>>,
+    /// `None` if the sockets of all cgroups are reported.
+    scope: Option<CgroupScope>,
+    /// Number of lost events at the last pass.
+    lost: u64,
+    /// Whether there are cgroups on which the scope cannot decide without a scan.
+    is_incomplete: bool,
+    malformed: u64,
+}
+
+/// An event, parsed.
+enum Event<'a> {
+    /// The path is empty if it is too long.
+    Created(u64, &'a [u8]),
+    Removed(u64),
+}
+
+// === impl CgroupWatch ===
+
+impl CgroupWatch {
+    /// Loads and attaches the programs, and fills the scope with the cgroups that exist. Adds the outcomes to `steps`. Returns `None` if the
+    /// scope is not possible. `ebpf` keeps the programs attached.
+    pub fn attach(ebpf: &mut Ebpf, options: &Options, offsets: &Offsets, steps: &mut Steps) -> Option<Self> {
+        let mut scope = None;
+        if options.cgroup.is_some() {
+            scope = steps.need(Step::Maps, new_scope(ebpf, options))?;
+        }
+        let mut is_attached = true;
+        for (name, tracepoint) in WATCHERS {
+            let attached = if is_attached { attach_program(ebpf, name, tracepoint, offsets) } else { Ok(()) };
+            is_attached &= steps.want(Step::Attach(name), attached).is_some();
+        }
+        let events = if is_attached { steps.want(Step::Maps, ring(ebpf)) } else { None };
+        let mut watch = Self { events, paths: None, scope, lost: 0, is_incomplete: false, malformed: 0 };
+        if let Some(scope) = &mut watch.scope {
+            scope.rescan(Instant::now());
+        }
+        Some(watch)
+    }
+
+    /// Reports the paths of new cgroups to `paths` from now on, those since the attachment included.
+    pub fn report_to(&mut self, paths: Arc<CgroupPaths>) {
+        self.paths = Some(paths);
+        self.drain();
+    }
+
+    /// Returns whether the kernel reports new cgroups.
+    pub fn has_events(&self) -> bool {
+        self.events.is_some()
+    }
+
+    /// Returns the scope.
+    pub fn scope(&self) -> Option<&CgroupScope> {
+        self.scope.as_ref()
+    }
+
+    /// Returns whether the events of sockets of a cgroup are to be reported. Call [`Self::drain`] after those events were read, and before.
+    pub fn includes(&self, cgroup: u64) -> bool {
+        self.scope.as_ref().is_none_or(|scope| scope.includes(cgroup))
+    }
+
+    /// Returns the number of events that could not be parsed.
+    pub fn malformed(&self) -> u64 {
+        self.malformed
+    }
+
+    /// Handles the creations and removals so far.
+    pub fn drain(&mut self) {
+        let Self { events: Some(events), paths, scope, is_incomplete, malformed, .. } = self else { return };
+        let mut scope = scope.as_mut().filter(|scope| scope.can_follow_events());
+        events.drain(&mut |record| match Event::parse(record) {
+            Some(Event::Created(_, [])) => *is_incomplete = true,
+            Some(Event::Created(id, path)) => {
+                let path = String::from_utf8_lossy(path);
+                if let Some(scope) = &mut scope {
+                    scope.created(id, &path);
+                }
+                if let Some(paths) = paths {
+                    paths.created(id, &path);
+                }
+            }
+            Some(Event::Removed(id)) => {
+                let now = Instant::now();
+                if let Some(scope) = &mut scope {
+                    scope.removed(id, now);
+                }
+                if let Some(paths) = paths {
+                    paths.removed(id, now);
+                }
+            }
+            None => *malformed += 1,
+        });
+    }
+
+    /// Decides on all cgroups again, if events are missing. `lost` is the number of events that the kernel side could not report.
+    pub fn begin_pass(&mut self, lost: u64) {
+        self.drain();
+        let Some(scope) = &mut self.scope else { return };
+        let follows = self.events.is_some() && scope.can_follow_events();
+        if !follows || self.lost != lost || self.is_incomplete {
+            scope.rescan(Instant::now());
+        }
+        (self.lost, self.is_incomplete) = (lost, false);
+    }
+}
+
+// === impl Event ===
+
+impl<'a> Event<'a> {
+    /// Parses a record. Returns `None` if its size, version or kind is unknown.
+    fn parse(record: &'a [u8]) -> Option<Self> {
+        let (event, path) = CgroupEvent::read_from_prefix(record).ok()?;
+        if event.version != LAYOUT_VERSION || event.path_len as usize != path.len() {
+            return None;
+        }
+        match event.kind {
+            kind::CGROUP_CREATED => Some(Self::Created(event.id, path)),
+            kind::CGROUP_REMOVED => Some(Self::Removed(event.id)),
+            _ => None,
+        }
+    }
+}
+
+fn new_scope(ebpf: &mut Ebpf, options: &Options) -> Result<Option<CgroupScope>, Diagnosis> {
+    let Some(pattern) = &options.cgroup else { return Ok(None) };
+    let mount = Mount::of_this_host().ok_or_else(|| Diagnosis::Cgroup { pattern: pattern.to_string() })?;
+    let missing =
+        || Diagnosis::Program { what: "cgroup_scope".into(), reason: "the object lacks this map".into() };
+    let ids = ebpf.take_map("cgroup_scope").and_then(|map| map.try_into().ok()).ok_or_else(missing)?;
+    Ok(Some(CgroupScope::new(pattern, mount, ids)))
+}
+
+fn ring(ebpf: &Ebpf) -> Result<Ring, Diagnosis> {
+    use std::os::fd::AsFd;
+    const NAME: &str = "cgroup_events";
+    match ebpf.map(NAME) {
+        Some(Map::RingBuf(map)) => {
+            Ring::new(map.fd().as_fd(), RING_BYTES).map_err(|source| Diagnosis::Map { what: NAME, source })
+        }
+        _ => Err(Diagnosis::Program { what: NAME.into(), reason: "the object lacks this map".into() }),
+    }
+}
+
+fn attach_program(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+    tracepoint: &str,
+    offsets: &Offsets,
+) -> Result<(), Diagnosis> {
+    let needed = [
+        ("cgroup.root", offsets.cgroup_root),
+        ("cgroup_root.hierarchy_id", offsets.hierarchy_id),
+        ("cgroup.kn", offsets.cgroup_kn),
+        ("kernfs_node.id", offsets.kn_id),
+    ];
+    if let Some((field, _)) = needed.iter().find(|(_, offset)| *offset == ABSENT) {
+        return Err(Diagnosis::Btf { reason: format!("has no field `{field}`") });
+    }
+    let mut attach = || {
+        let program: &mut RawTracePoint =
+            ebpf.program_mut(name).ok_or(ProgramError::NotLoaded)?.try_into()?;
+        program.load()?;
+        program.attach(tracepoint).map(drop)
+    };
+    attach().map_err(|error| explain(format!("attaching `{name}`"), root_cause(&error), with_causes(&error)))
+}

@@ -1,0 +1,99 @@
+//! Names of cgroups that are gone before they can be read, and the setting `cgroup` of `bpf`.
+#![allow(clippy::unwrap_used)]
+
+use std::net::{TcpListener, TcpStream};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use longwave_testing::{gate, harness, tests};
+use longwave_tests::cgroup::Cgroup;
+use longwave_tests::longwave::Options;
+use longwave_tests::{Finished, Longwave, balance, config};
+use serde_json::{Value, json};
+
+const LIMIT: Duration = Duration::from_secs(60);
+/// Short-lived clients.
+const CLIENTS: usize = 6;
+
+/// Connects from a cgroup of this name, closes both ends, and removes the cgroup. Returns the cgroup's whole name and the client's port.
+fn short_client(name: &str, listener: &TcpListener) -> (String, u16) {
+    let cgroup = Cgroup::new(name);
+    let client = cgroup.within(|| TcpStream::connect(listener.local_addr().unwrap()).unwrap());
+    let server = listener.accept().unwrap();
+    let port = client.local_addr().unwrap().port();
+    drop((client, server));
+    (cgroup.name(), port)
+}
+
+/// Waits until the closes of the clients with these ports are reported.
+fn await_closes(longwave: &Longwave, ports: &[u16]) {
+    let mut missing = ports.to_vec();
+    longwave.await_records("closes of the clients", LIMIT, |record| {
+        if record.is_final() && record.reporter == "source" {
+            missing.retain(|port| record.source_port != Some(*port));
+        }
+        missing.is_empty()
+    });
+}
+
+/// Returns the lines of the client's ends, by the client's port.
+fn lines_of(finished: &Finished, port: u16) -> Vec<&serde_json::Map<String, Value>> {
+    let of_client =
+        |line: &&serde_json::Map<String, Value>| line["source.port"] == port && line["reporter"] == "source";
+    finished.lines.iter().filter(of_client).collect()
+}
+
+/// *Scenario*: clients that live for less than a pass, each in a cgroup of its own that is created after the start and removed at once.
+/// *Guarantees*: every record has the name and kind by the cgroup's path, and none is unknown.
+fn gone_cgroups_have_their_names() {
+    let _turn = gate::privileged();
+    let base = config::logs(json!({"interval": "1s"}));
+    let workload = json!({
+        "processors": {"workload": {"sources": ["cgroup"]}},
+        "service": {"pipelines": {"logs": {"processors": ["workload"]}}},
+    });
+    let longwave =
+        Longwave::start_with(config::merged(base, workload), Options { lines: true, ..Options::default() });
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let clients: Vec<_> =
+        (0..CLIENTS).map(|number| short_client(&format!("job{number}.service"), &listener)).collect();
+    let ports: Vec<u16> = clients.iter().map(|(_, port)| *port).collect();
+    await_closes(&longwave, &ports);
+    balance::assert_balances(&longwave);
+    let finished = longwave.stop();
+    for (name, port) in &clients {
+        let lines = lines_of(&finished, *port);
+        assert!(!lines.is_empty());
+        for line in lines {
+            assert_eq!(line["source.workload.name"], name.trim_end_matches(".service"), "{line:?}");
+            assert_eq!(line["source.workload.kind"], "SystemdUnit", "{line:?}");
+        }
+    }
+}
+
+/// *Scenario*: `cgroup` is a pattern that no cgroup matches at the start. A unit starts, ends and starts again, with one connection each time;
+/// another cgroup has connections too.
+/// *Guarantees*: a warning says that nothing matches yet. The connections of both runs of the unit are reported, and no others.
+fn a_scope_follows_a_restarted_unit() {
+    let _turn = gate::privileged();
+    let pattern = format!("/longwave-{}-web@*.service", std::process::id());
+    let base = config::logs(json!({"interval": "1s", "cgroup": pattern}));
+    let longwave = Longwave::start_with(base, Options { lines: true, ..Options::default() });
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut ports = Vec::new();
+    for _ in 0..2 {
+        short_client("other.service", &listener);
+        ports.push(short_client("web@1.service", &listener).1);
+        await_closes(&longwave, &ports);
+    }
+    let finished = longwave.stop();
+    assert!(finished.stderr.contains(&format!("matches {pattern} at present")), "{}", finished.stderr);
+    let mut seen: Vec<u16> =
+        finished.lines.iter().filter_map(|line| line["source.port"].as_u64()?.try_into().ok()).collect();
+    seen.dedup();
+    assert_eq!(seen, ports);
+}
+
+fn main() -> ExitCode {
+    harness::run(tests![gone_cgroups_have_their_names, a_scope_follows_a_restarted_unit])
+}
