@@ -20,8 +20,8 @@ use crate::holding::held;
 pub struct ServiceConfig {
     /// Ids of extensions that resolve services, in order of precedence. At least one; no default.
     pub sources: Vec<String>,
-    /// Whether to query the kernel's connection tracking for the address that clients of local servers connected to, before translation.
-    /// Default true.
+    /// Whether to query the kernel's connection tracking for the address that clients of local servers connected to, before translation, and
+    /// for node ports at addresses of this host that a source does not report. Default true.
     pub conntrack: bool,
     /// How long a connection's first records may wait for a pending service. `0s`: no record waits. Default `5s`, at most `1m`.
     pub hold: GoDuration,

@@ -2,7 +2,8 @@
 //!
 //! 1. The service is looked up by the address that the client connected to: a cluster IP, an external or load balancer's address, a node
 //!    port. It is the peer address of the client's socket. For the server's socket, connection tracking has it ([`crate::conntrack`]) if
-//!    this node translated it.
+//!    this node translated it. A node port is also recognised at any other address of this host, for both sockets, if connection tracking
+//!    shows that the connection was translated.
 //! 2. Otherwise the service is looked up by the backend's address. This is the only address that is known with socket-level load balancers
 //!    (Cilium's) and headless services, or if another host translates. If several services have the backend, the result is the first by
 //!    namespace and name, and is marked as ambiguous.

@@ -14,7 +14,8 @@
 //! record file, or from an earlier processor) are kept.
 //!
 //! A connection is looked up once. Later records get the names from a cache, until the connection closes. When a source has changed,
-//! missing names and the names of cgroups are looked up again. Until then, the name of a source of lower precedence is used.
+//! missing names and the names of cgroups are looked up again, and when a workload was renamed, the names of addresses too. Until then, the
+//! name of a source of lower precedence is used.
 //!
 //! Records whose names are pending wait for a while ([`crate::holding`]). A close also waits if its peer is on this node and has no record
 //! yet, because the two ends of a connection close at nearly the same time, and their records may be in two batches.

@@ -1,15 +1,17 @@
 //! Owners of accepted connections, which are opened in a softirq: the process that closes, or has a descriptor.
 
-use std::io::Write;
-use std::net::Shutdown;
-use std::os::fd::OwnedFd;
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
 
 use longwave_ebpf_abi::{ConnectionEvent, Owner, flag, kind};
 use longwave_receivers::bpf::kernel::{Kernel, Options, Transition};
+use longwave_testing::gate;
 
 use super::connections::await_closes;
 use super::host::{self, SeenEvents, connect, cookie, kernel, listen, pass};
+use super::seeding::own_namespace;
 
 /// Hands a socket to a new process as its standard input and output, as inetd does. This process has no descriptor of it any more.
 fn hand_over(socket: impl Into<OwnedFd>, command: &mut Command) -> Child {
@@ -20,13 +22,12 @@ fn hand_over(socket: impl Into<OwnedFd>, command: &mut Command) -> Child {
     // Until it has its own name, the new process may have all descriptors of this one.
     let comm = format!("/proc/{}/comm", child.id());
     let name = command.get_program().to_str().unwrap().to_owned();
-    for _ in 0..1_000_000 {
-        if std::fs::read_to_string(&comm).unwrap().trim_end() == name {
-            return child;
-        }
+    let has_started = (0..1_000_000).any(|_| {
         std::thread::yield_now();
-    }
-    panic!("{name} does not start");
+        std::fs::read_to_string(&comm).unwrap().trim_end() == name
+    });
+    assert!(has_started, "{name} does not start");
+    child
 }
 
 fn name(owner: &Owner) -> &str {
@@ -165,4 +166,92 @@ fn await_half_closed(kernel: &mut Kernel, cookie: u64) -> ConnectionEvent {
         std::thread::yield_now();
     }
     panic!("the socket did not reach FIN_WAIT2");
+}
+
+/// *Scenario*: this process and `perl` each listen on one port (SO_REUSEPORT), `perl` on a socket that it was handed. Each server answers with
+/// its process id and closes.
+/// *Guarantees*: the owner of each server's socket is the process that answered.
+pub fn privileged_programs_that_share_a_port_are_distinguished() {
+    const SERVE: &str = "while (accept(C, STDIN)) { syswrite(C, \"$$\\n\"); close(C) }";
+    let _alone = host::forks();
+    let mut kernel = kernel(&Options::default());
+    let mut seen = SeenEvents::default();
+    let own = reuse_port(0);
+    let port = own.local_addr().unwrap().port();
+    let mut perl = hand_over(reuse_port(port), Command::new("perl").args(["-e", SERVE]));
+    let serve = own.try_clone().unwrap();
+    let server = std::thread::spawn(move || {
+        while let Ok((mut client, _)) = serve.accept() {
+            let _ = client.write_all(format!("{}\n", std::process::id()).as_bytes());
+        }
+    });
+    let mut answers = std::collections::HashMap::new();
+    while !(answers.values().any(|id| *id == perl.id()) && answers.values().any(|id| *id != perl.id())) {
+        assert!(answers.len() < 1_000, "one of the servers gets no connection");
+        let mut client = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        answers.insert(client.local_addr().unwrap().port(), answer.trim().parse::<u32>().unwrap());
+    }
+    perl.kill().unwrap();
+    perl.wait().unwrap();
+    // SAFETY: the descriptor is open. This ends `accept`.
+    unsafe { libc::shutdown(own.as_raw_fd(), libc::SHUT_RDWR) };
+    server.join().unwrap();
+    for _ in 0..10_000 {
+        seen.drain(&mut kernel);
+        let servers: Vec<_> = seen.closes.iter().filter(|close| close.tuple.local_port == port).collect();
+        if servers.len() < answers.len() {
+            std::thread::yield_now();
+            continue;
+        }
+        for close in servers {
+            assert_eq!(Some(&close.owner.pid), answers.get(&close.tuple.peer_port), "{close:?}");
+        }
+        return;
+    }
+    panic!("some closes are missing: {:?}", kernel.losses());
+}
+
+/// *Scenario*: a transparent proxy listens on port 8080 and accepts connections to port 81, which no process listens on.
+/// *Guarantees*: the owner is the proxy, and the port is the one that the client connected to.
+pub fn privileged_a_transparent_proxy_owns_what_it_accepts() {
+    const RULES: &str = "table ip proxy {\n chain to_proxy {\n type filter hook prerouting priority mangle;\n \
+                         tcp dport 81 tproxy to 127.0.0.1:8080 meta mark set 1 accept\n }\n}\n";
+    std::thread::spawn(|| {
+        own_namespace();
+        let _alone = host::forks();
+        let mut kernel = kernel(&Options::default());
+        let mut seen = SeenEvents::default();
+        for arguments in ["rule add fwmark 1 lookup 100", "route add local 0.0.0.0/0 dev lo table 100"] {
+            assert!(Command::new("ip").args(arguments.split(' ')).status().unwrap().success());
+        }
+        let mut nft = Command::new("nft").args(["-f", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+        nft.stdin.take().unwrap().write_all(RULES.as_bytes()).unwrap();
+        if !nft.wait().unwrap().success() {
+            gate::skip("this kernel has no transparent proxy");
+        }
+        let proxy = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        proxy.set_ip_transparent_v4(true).unwrap();
+        proxy.bind(&SocketAddr::from(([127, 0, 0, 1], 8080)).into()).unwrap();
+        proxy.listen(8).unwrap();
+        let client = TcpStream::connect("127.0.0.1:81").unwrap();
+        let (server, _) = TcpListener::from(proxy).accept().unwrap();
+        let server_cookie = cookie(&server);
+        drop((server, client));
+        let close = close_of(&mut kernel, &mut seen, server_cookie);
+        assert_eq!((close.tuple.local_port, close.owner.pid), (81, std::process::id()), "{close:?}");
+        assert_eq!(close.flags & flag::CLOSER, flag::CLOSER);
+    })
+    .join()
+    .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+}
+
+/// Returns a listening socket whose port others can listen on, too.
+fn reuse_port(port: u16) -> TcpListener {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_reuse_port(true).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], port)).into()).unwrap();
+    socket.listen(64).unwrap();
+    socket.into()
 }

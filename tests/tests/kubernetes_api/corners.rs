@@ -139,7 +139,7 @@ fn slices_without_their_service(cluster: &Cluster, halves: &Halves) {
     .map(|target| format!("wget -q -O- http://{target}/"))
     .collect();
     let script = format!("while true; do {}; sleep 0.3; done", requests.join("; "));
-    cluster.create(APPS, &deployment("caller", 1, pod_spec(&script)));
+    cluster.create(APPS, &deployment("visitor", 1, pod_spec(&script)));
     halves.await_both("no service", |line| is_to(line, PLAIN) && has_service(line, "unknown"));
     let from = [seen(&halves.client), seen(&halves.server)];
     cluster.create(&services, &service("fine", json!({"app": "plain"}), PLAIN).to_string());
@@ -169,14 +169,14 @@ fn node_ports(cluster: &Cluster, halves: &Halves) {
             is_to(line, NODE_PORT)
                 && word(line, "destination.address") == address
                 && has_service(line, "corner")
-                && word(line, "source.workload.name") == "caller"
+                && word(line, "source.workload.name") == "visitor"
                 && word(line, "destination.workload.name") == "corner"
         });
     }
     halves.server.await_lines("the server", 0, LIMIT, |line| {
         is_to(line, CORNER)
             && has_service(line, "corner")
-            && word(line, "source.workload.name") == "caller"
+            && word(line, "source.workload.name") == "visitor"
             && word(line, "destination.workload.name") == "corner"
     });
     // The process of the test, in the network of the host.
