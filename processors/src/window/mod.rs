@@ -27,6 +27,7 @@ mod early_records;
 mod level_table;
 mod new_connection;
 mod processor;
+mod record_events;
 mod series_pairs;
 mod telemetry;
 
