@@ -46,8 +46,8 @@ fn owned(cookie: u64, cgroup: u64, pid: u32) -> ConnectionRecord {
 
 /// *Scenario*: sockets of a unit, of the root cgroup, of no known cgroup, of a login session, and of a container of a system container
 /// manager.
-/// *Guarantees*: the end has the unit's name, or the process's name if the cgroup does not say what runs in it, or the container's name with
-/// its runtime.
+/// *Guarantees*: the end has the unit's name, or the process's name if the cgroup does not say what runs in it, or the container's name
+/// with its runtime.
 #[test]
 fn local_ends_are_named_by_cgroup() {
     let root = tempfile::tempdir().unwrap();
@@ -216,7 +216,8 @@ fn a_new_cgroup_is_found_by_a_scan() {
 
 /// *Scenario*: a receiver reports the creation and the removal of a cgroup, whose directory is gone before the first record; a processor
 /// with a mount of a part of the tree, whose paths are others.
-/// *Guarantees*: the path is known at once, without a scan, and stays known after the removal. In the part of a tree, only scans give paths.
+/// *Guarantees*: the path is known at once, without a scan, and stays known after the removal. In the part of a tree, only scans give
+/// paths.
 #[test]
 fn a_reported_cgroup_is_known_at_once() {
     const ID: u64 = u64::MAX - 7;
