@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use longwave_pipeline::model::SeriesKey;
+use longwave_pipeline::model::{Endpoint, Owner, Reporter, SeriesKey};
 use proptest::prelude::*;
 
 use super::*;
+use crate::workload::{WorkloadConfig, WorkloadProcessor};
 
 /// *Scenario*: an `open` record without a peer's name, an update with a name, and the close, in one window.
 /// *Guarantees*: there is one series, of the last names, with the open, the close and all bytes. The first names have no series.
@@ -100,30 +101,55 @@ fn a_connection_has_one_series_per_name() {
     assert_eq!((&*flow(new).source.name, new.measures.active, new.measures.totals.sent_bytes), ("e", 1, 3));
 }
 
-/// *Scenario*: a server with TCP_DEFER_ACCEPT. The client is established at once, the server's socket exists only when data arrives, in a
-/// later window. So the client's records have no peer at first; then they have one, and the close follows. Then another connection of the
-/// same kind closes within one window.
+/// Returns a record of a connection over loopback, as the receiver sends it. Sockets are named by their process.
+fn over_loopback(record: ConnectionRecord, port: u16) -> ConnectionRecord {
+    let at = |port| Endpoint { address: std::net::Ipv4Addr::LOCALHOST.into(), port };
+    let is_server = record.role == Role::Server;
+    let (local, peer) = if is_server { (at(80), at(port)) } else { (at(port), at(80)) };
+    let mut name = [0; 16];
+    name[..6].copy_from_slice(if is_server { b"server" } else { b"client" });
+    ConnectionRecord { local, peer, owner: Owner { cgroup: 1, name, ..Owner::default() }, ..record }
+}
+
+/// *Scenario*: a server with TCP_DEFER_ACCEPT. The client is established at once, but the server's socket exists only when data arrives, in a
+/// later window. So the client's peer has no name at first. Another connection of the same kind closes within one window. The records pass
+/// through `workload`, which names them.
 /// *Guarantees*: in every series and window Δactive = opened − closed + moved in − moved out, and the short connection is in one series.
 #[test]
 fn a_deferred_accept_moves_the_client() {
-    let workloads = Workloads::new();
+    let context = crate::testing::context("workload", "metrics", false).0;
+    let sources = WorkloadConfig { sources: vec!["process".into()], ..WorkloadConfig::default() };
+    let mut workload = WorkloadProcessor::of_this_host(&sources, &context).unwrap();
     let mut bench = Bench::new(&config(&[Level::Workload]));
-    let to_server = |mut record: ConnectionRecord| {
-        record.names.peer = Some(workloads.get("server"));
-        record
+    let mut feed = |bench: &mut Bench, batch| {
+        let mut out = Vec::new();
+        workload.process(batch, &mut out).unwrap();
+        out.into_iter().for_each(|batch| {
+            bench.feed(batch);
+        });
     };
-    let from_server = |record: ConnectionRecord| {
-        let mut record = ConnectionRecord { role: Role::Server, ..workloads.named(record, "server") };
-        record.names.peer = Some(workloads.get("client"));
-        record
-    };
-    let client = |record| workloads.named(record, "client");
+    let client = |record: ConnectionRecord, port| over_loopback(record, port);
+    let server = |record, port| over_loopback(ConnectionRecord { role: Role::Server, ..record }, port);
     let open = |cookie, tick| ConnectionRecord { event: Event::Open, first: true, ..update(cookie, tick, 0) };
-    bench.records([client(open(1, 5.0)), client(update(1, 5.0, 0))]).pass_end(5.0);
-    bench.records([to_server(client(update(1, 10.0, 5))), from_server(open(2, 10.0))]).pass_end(10.0);
-    bench.records([to_server(client(close(1, 15.0, 0))), from_server(close(2, 15.0, 9))]);
-    bench.records([client(open(3, 15.0)), from_server(open(4, 15.0)), to_server(client(close(3, 15.0, 1)))]);
-    bench.records([from_server(close(4, 15.0, 1))]).pass_end(15.0).pass_end(20.0);
+    let windows = [
+        vec![client(open(1, 5.0), 1000), client(update(1, 5.0, 0), 1000)],
+        vec![server(open(2, 10.0), 1000), client(update(1, 10.0, 5), 1000), server(update(2, 10.0, 0), 1000)],
+        vec![
+            client(open(3, 15.0), 2000),
+            client(close(1, 15.0, 0), 1000),
+            server(close(2, 15.0, 9), 1000),
+            server(open(4, 15.0), 2000),
+            server(close(4, 15.0, 1), 2000),
+            client(close(3, 15.0, 1), 2000),
+        ],
+        vec![],
+    ];
+    for (records, number) in windows.into_iter().zip(1u32..) {
+        for record in records {
+            feed(&mut bench, Batch::records(vec![record]));
+        }
+        feed(&mut bench, Batch::PassEnd(PassEnd { tick: at(f64::from(number) * 5.0), last: false }));
+    }
     let of = |reporter, destination: &str| {
         let measures = |window: &Arc<Window>| {
             let fits = |series: &&Series| {
@@ -135,14 +161,13 @@ fn a_deferred_accept_moves_the_client() {
         };
         bench.windows.iter().map(measures).collect::<Vec<_>>()
     };
-    use longwave_pipeline::model::Reporter::{Destination, Source};
     assert_eq!(
-        of(Source, ""),
+        of(Reporter::Source, ""),
         [(1, 0, 1), (0, 0, 0), (0, 0, 0), (0, 0, 0)],
         "one moves out in the second window"
     );
-    assert_eq!(of(Source, "server"), [(0, 0, 0), (0, 0, 1), (1, 2, 0), (0, 0, 0)], "one moves in");
-    assert_eq!(of(Destination, "server"), [(0, 0, 0), (1, 0, 1), (1, 2, 0), (0, 0, 0)]);
+    assert_eq!(of(Reporter::Source, "server"), [(0, 0, 0), (0, 0, 1), (1, 2, 0), (0, 0, 0)], "one moves in");
+    assert_eq!(of(Reporter::Destination, "server"), [(0, 0, 0), (1, 0, 1), (1, 2, 0), (0, 0, 0)]);
 }
 
 /// One record of a connection, with a name; 0: unknown.
