@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use longwave_pipeline::component::cgroup::CgroupPaths;
+use longwave_pipeline::model::OwnerSource;
 
 use super::*;
 use crate::workload::cgroup::{CgroupResult, Cgroups};
@@ -85,6 +86,33 @@ fn local_ends_are_named_by_cgroup() {
             "SystemdUnit user-1000"
         ]
     );
+}
+
+/// *Scenario*: a connection is accepted by a service's listener; then a walk finds another process, in the root cgroup; then a process of another
+/// unit closes it. The client is on this node, too.
+/// *Guarantees*: the end follows the process that is known best, also if its name has the same precedence or the cgroup does not identify it.
+/// The peer follows its name.
+#[test]
+fn an_end_follows_an_owner_that_becomes_certain() {
+    let root = tempfile::tempdir().unwrap();
+    let (socket, sshd) =
+        (make(root.path(), "system.slice/inetd.service"), make(root.path(), "system.slice/ssh.service"));
+    let mut processor = built_in(Some(root.path()), "/nonexistent".as_ref());
+    let server = |cgroup, source, comm: &str| {
+        let base = record(1, 1, comm, "10.0.0.1:22", "10.0.0.1:5000");
+        ConnectionRecord { owner: Owner { cgroup, source, ..base.owner }, ..base }
+    };
+    let client = record(1, 2, "ssh", "10.0.0.1:5000", "10.0.0.1:22");
+    let mut named = |server| super::names(&run(&mut processor, vec![server, client.clone()]));
+    for (owner, expected) in [
+        (server(socket, OwnerSource::Listener, "systemd"), "inetd"),
+        (server(socket, OwnerSource::Listener, "systemd"), "inetd"),
+        (server(1, OwnerSource::Holder, "sshd-session"), "sshd-session"),
+        (server(sshd, OwnerSource::Close, "sshd"), "ssh"),
+    ] {
+        let names = named(owner);
+        assert_eq!((names[0].0.as_str(), names[1].1.as_str()), (expected, expected), "{names:?}");
+    }
 }
 
 /// *Scenario*: the cgroup of a short-lived process was removed before its path was read; a scan does not find it. The record has the
