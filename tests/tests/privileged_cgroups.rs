@@ -71,8 +71,8 @@ fn gone_cgroups_have_their_names() {
     }
 }
 
-/// *Scenario*: `cgroup` is a pattern that no cgroup matches at the start. A unit starts, ends and starts again, with one connection each time;
-/// another cgroup has connections too.
+/// *Scenario*: `cgroup` is a pattern that no cgroup matches at the start. A unit starts, ends and starts again, with one connection each
+/// time; another cgroup has connections too.
 /// *Guarantees*: a warning says that nothing matches yet. The connections of both runs of the unit are reported, and no others.
 fn a_scope_follows_a_restarted_unit() {
     let _turn = gate::privileged();

@@ -48,8 +48,8 @@ enum Event<'a> {
 // === impl CgroupWatch ===
 
 impl CgroupWatch {
-    /// Loads and attaches the programs, and fills the scope with the cgroups that exist. Adds the outcomes to `steps`. Returns `None` if the
-    /// scope is not possible. `ebpf` keeps the programs attached.
+    /// Loads and attaches the programs, and fills the scope with the cgroups that exist. Adds the outcomes to `steps`. Returns `None` if
+    /// the scope is not possible. `ebpf` keeps the programs attached.
     pub fn attach(ebpf: &mut Ebpf, options: &Options, offsets: &Offsets, steps: &mut Steps) -> Option<Self> {
         let mut scope = None;
         if options.cgroup.is_some() {
