@@ -56,6 +56,9 @@ pub struct Record {
     /// Process id of the owner.
     #[serde(rename = "process.pid")]
     pub pid: Option<i32>,
+    /// Time since the open in seconds.
+    #[serde(rename = "longwave.connection.duration")]
+    pub duration: Option<f64>,
     /// Payload sent, without retransmissions.
     #[serde(rename = "longwave.tcp.sent_bytes", default)]
     pub sent_bytes: u64,

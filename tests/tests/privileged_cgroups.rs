@@ -2,11 +2,11 @@
 #![allow(clippy::unwrap_used)]
 
 use std::net::{TcpListener, TcpStream};
-use std::process::ExitCode;
-use std::time::Duration;
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
 
 use longwave_testing::{gate, harness, tests};
-use longwave_tests::cgroup::Cgroup;
+use longwave_tests::cgroup::{self, Cgroup};
 use longwave_tests::longwave::Options;
 use longwave_tests::{Finished, Longwave, balance, config};
 use serde_json::{Value, json};
@@ -71,8 +71,8 @@ fn gone_cgroups_have_their_names() {
     }
 }
 
-/// *Scenario*: `cgroup` is a pattern that no cgroup matches at the start. A unit starts, ends and starts again, with one connection each time;
-/// another cgroup has connections too.
+/// *Scenario*: `cgroup` is a pattern that no cgroup matches at the start. A unit starts, ends and starts again, with one connection each
+/// time; another cgroup has connections too.
 /// *Guarantees*: a warning says that nothing matches yet. The connections of both runs of the unit are reported, and no others.
 fn a_scope_follows_a_restarted_unit() {
     let _turn = gate::privileged();
@@ -94,6 +94,57 @@ fn a_scope_follows_a_restarted_unit() {
     assert_eq!(seen, ports);
 }
 
+/// *Scenario*: Longwave runs in a cgroup namespace of its own, as in a container, and only the cgroups below its own are mounted. `cgroup`
+/// is a pattern below that mount. A cgroup that matches is created after the start.
+/// *Guarantees*: connections of the new cgroup are reported from a later interval on, with its name below the mount, and no others.
+fn a_part_of_the_tree_is_followed_by_intervals() {
+    let _turn = gate::privileged();
+    let mount = cgroup::mount_point().unwrap();
+    let namespace = Command::new("unshare").args(["--cgroup", "--mount", "true"]).output();
+    if !namespace.is_ok_and(|output| output.status.success()) {
+        gate::skip("`unshare` has no cgroup namespaces");
+    }
+    let container = Cgroup::new("box");
+    let (own, mount) = (container.path().display().to_string(), mount.display().to_string());
+    let inside = "umount -l \"$0\" && mount -t cgroup2 none \"$0\" && exec \"$@\"";
+    let enter = "echo 0 > \"$0/cgroup.procs\" && exec unshare --cgroup --mount sh -c \"$@\"";
+    let wrapper = ["sh", "-c", enter, &own, inside, &mount].map(str::to_owned).to_vec();
+    let base = config::logs(json!({"interval": "1s", "cgroup": "/web*"}));
+    let workload = json!({
+        "processors": {"workload": {"sources": ["cgroup"]}},
+        "service": {"pipelines": {"logs": {"processors": ["workload"]}}},
+    });
+    let options = Options { lines: true, wrapper, ..Options::default() };
+    let longwave = Longwave::start_with(config::merged(base, workload), options);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let web = container.path().join("web.service");
+    std::fs::create_dir(&web).unwrap();
+    // The next scan is at the next interval: connect until a connection is reported.
+    let deadline = Instant::now() + LIMIT;
+    while longwave.lines(<[_]>::is_empty) {
+        assert!(Instant::now() < deadline, "no connection is reported: {}", longwave.stderr());
+        short_client("other.service", &listener);
+        let script = "echo 0 > \"$0/cgroup.procs\" && exec 3<>\"/dev/tcp/127.0.0.1/$1\" && cat <&3";
+        let port = listener.local_addr().unwrap().port().to_string();
+        let mut client = Command::new("bash").args(["-c", script]).arg(&web).arg(port).spawn().unwrap();
+        drop(listener.accept().unwrap());
+        assert!(client.wait().unwrap().success());
+    }
+    let finished = longwave.stop();
+    std::fs::remove_dir(&web).unwrap();
+    for line in &finished.lines {
+        assert_eq!(
+            (&line["source.workload.name"], &line["reporter"]),
+            (&json!("web"), &json!("source")),
+            "{line:?}"
+        );
+    }
+}
+
 fn main() -> ExitCode {
-    harness::run(tests![gone_cgroups_have_their_names, a_scope_follows_a_restarted_unit])
+    harness::run(tests![
+        gone_cgroups_have_their_names,
+        a_scope_follows_a_restarted_unit,
+        a_part_of_the_tree_is_followed_by_intervals
+    ])
 }

@@ -3,13 +3,14 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use longwave_testing::{gate, harness, tests};
 use longwave_tests::cgroup::{self, Cgroup};
 use longwave_tests::end::End;
 use longwave_tests::longwave::Point;
 use longwave_tests::{Family, Finished, Longwave, Network, balance, config};
+use rustix::time::ClockId;
 use serde_json::json;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -190,10 +191,83 @@ fn a_stop_delivers_everything() {
     assert_conserved(&finished, &["service", "workload"]);
 }
 
+/// Sets the wall clock forward or back.
+fn set_clock(hours: i64) {
+    let mut time = rustix::time::clock_gettime(ClockId::Realtime);
+    time.tv_sec += hours * 3_600;
+    rustix::time::clock_settime(ClockId::Realtime, time).unwrap();
+}
+
+fn wall_clock() -> u64 {
+    let time = rustix::time::clock_gettime(ClockId::Realtime);
+    (time.tv_sec * 1_000_000_000 + time.tv_nsec) as u64
+}
+
+/// *Scenario*: in a virtual machine, the wall clock is set an hour forward and two hours back while a connection is open.
+/// *Guarantees*: the connection's duration is the real one. After each step its records have the time of the new clock. Windows go on
+/// without a gap or an overlap, and sum to the records. Each step is logged and counted.
+fn the_wall_clock_is_set() {
+    let _turn = gate::privileged();
+    if std::env::var_os("LONGWAVE_VM").is_none() {
+        gate::skip("it sets the clock, so it runs in virtual machines only");
+    }
+    let longwave = Longwave::start(config::logs_and_windows(
+        json!({"interval": "1s"}),
+        json!({"interval": "1s", "levels": ["service", "workload"]}),
+    ));
+    let network = Network::loopback(Family::V4);
+    let opened = Instant::now();
+    let (mut client, server) = network.pair().unwrap();
+    let connected = Instant::now();
+    let cookie = client.account().cookie;
+    for (hours, text) in [(0, ""), (1, "was set forward by 1h0m0"), (-2, "was set back by 2h0m0")] {
+        if hours != 0 {
+            set_clock(hours);
+            longwave.await_stderr(text, LIMIT);
+        }
+        client.write(1_000).unwrap();
+        let before = longwave.records_seen();
+        let mut new = 0;
+        longwave.await_records("two records of the new time", LIMIT, |record| {
+            new += 1;
+            new > before + 1 && record.cookie() == cookie && record.event() == "update"
+        });
+        let last = longwave.records(|records| {
+            let of_client = records.iter().rfind(|record| record.cookie() == cookie).unwrap();
+            longwave_tests::time::unix_nanos(&of_client.timestamp).unwrap()
+        });
+        let now = wall_clock();
+        assert!(
+            (now - 60_000_000_000..=now).contains(&last),
+            "{text}: the last record is of {last}, now it is {now}"
+        );
+    }
+    let least = connected.elapsed();
+    client.close();
+    drop(server);
+    assert!(longwave.await_finals(&[(cookie, 1)], LIMIT), "no close");
+    let most = opened.elapsed();
+    let telemetry = longwave.telemetry();
+    for direction in ["forward", "back"] {
+        let steps = telemetry.sum("longwave_receiver_clock_steps", &[("direction", direction)]);
+        assert_eq!(steps, 1, "{direction}: {}", telemetry.show());
+    }
+    let finished = longwave.stop();
+    set_clock(1);
+    let close =
+        finished.records.iter().find(|record| record.cookie() == cookie && record.is_final()).unwrap();
+    let duration = Duration::from_secs_f64(close.duration.unwrap());
+    assert!((least..=most).contains(&duration), "{duration:?} is not in {least:?}..={most:?}");
+    assert_eq!(finished.stderr.matches("the wall clock was set").count(), 2, "{}", finished.stderr);
+    assert_conserved(&finished, &["service", "workload"]);
+    assert_windows_tile(&finished, 1);
+}
+
 fn main() -> ExitCode {
     harness::run(tests![
         windows_sum_to_connections,
         windows_sum_to_connections_with_ten_series,
         a_stop_delivers_everything,
+        the_wall_clock_is_set,
     ])
 }

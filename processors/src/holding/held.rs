@@ -58,7 +58,7 @@ pub(super) enum Offered {
 /// One connection's records, in order; never empty.
 struct ConnectionQueue {
     id: ConnectionId,
-    /// When the first record began to wait, by the records' clock.
+    /// When the first record began to wait, by the clock of ticks.
     since: UnixNanos,
     records: Vec<ConnectionRecord>,
 }
@@ -147,10 +147,10 @@ impl HeldRecords {
             self.arrivals += 1;
             self.arrivals
         });
-        let watermark = self.watermark.unwrap_or_default();
+        let since = self.begins_to_wait(record);
         let queue = self.queues.entry(arrival).or_insert_with(|| ConnectionQueue {
             id: record.id,
-            since: record.observed.max(watermark).min(record.tick.max(watermark)),
+            since,
             records: Vec::with_capacity(1),
         });
         queue.records.push(record.clone());
@@ -182,6 +182,15 @@ impl HeldRecords {
     /// Stores that the watermark `tick` was passed on, so that windows up to it are closed.
     pub fn passed(&mut self, tick: UnixNanos) {
         self.watermark = self.watermark.max(Some(tick));
+    }
+
+    /// Returns when a record begins to wait, by the clock of ticks.
+    fn begins_to_wait(&self, record: &ConnectionRecord) -> UnixNanos {
+        let watermark = self.watermark.unwrap_or_default();
+        let latest = record.tick.max(watermark);
+        // Times of records are long before the ticks if the wall clock was set back. Then only the record's window is known.
+        let is_other_clock = watermark.0.saturating_sub(record.observed.0) > self.hold;
+        if is_other_clock { latest } else { record.observed.max(watermark).min(latest) }
     }
 
     fn take(

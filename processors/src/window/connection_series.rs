@@ -7,8 +7,8 @@ use longwave_pipeline::model::{
 };
 
 use super::config::WindowConfig;
-use super::connections::RecordEvents;
 use super::level_table::limit;
+use super::record_events::RecordEvents;
 use super::telemetry::Tally;
 use crate::slab::Slab;
 

@@ -4,7 +4,10 @@
 //! - Windows are contiguous and never overlap, even when the clock is set back: each starts at the end of the last.
 //! - The sums of all windows of a level equal the sums of all records' deltas. `max_series` does not change this, because a series without
 //!   room is folded into the level's overflow series.
-//! - Over all series of a level, Δactive = opened − closed + seeded.
+//! - In each series Δactive = opened − closed + seeded + moved in − moved out, and over all series of a level the moves cancel out. A
+//!   connection moves if its names or its role change after the window in which it was opened. In that window, all its counts are in the
+//!   series of its last names.
+//! - No window has two series with the same attributes.
 //! - A series with open connections is in every window. In the first window in which it has neither an open connection nor a record, all
 //!   its values are zero and it is marked as `ended`; then it is removed. It does not end when its last connection closes, because the
 //!   series of a client with one short connection per window would then end in every window, and its cumulative counters would never
@@ -24,6 +27,7 @@ mod early_records;
 mod level_table;
 mod new_connection;
 mod processor;
+mod record_events;
 mod series_pairs;
 mod telemetry;
 

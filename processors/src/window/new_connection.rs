@@ -7,7 +7,7 @@ use std::num::NonZeroU64;
 
 use longwave_pipeline::model::{ConnectionRecord, Totals};
 
-use super::connections::RecordEvents;
+use super::record_events::RecordEvents;
 
 /// Sums of a connection that was opened in the open window and is still open.
 pub(super) struct NewConnection {

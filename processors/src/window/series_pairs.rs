@@ -5,9 +5,9 @@ use longwave_pipeline::model::{
     ConnectionRecord, Detail, Level, Measures, Names, Role, Series, SeriesKey, UnixNanos,
 };
 
-use super::connections::RecordEvents;
 use super::level_table::{LevelTable, SeriesSlot};
 use super::new_connection::NewConnection;
+use super::record_events::RecordEvents;
 use super::telemetry::Tally;
 use crate::slab::Slab;
 

@@ -3,7 +3,7 @@
 //! The sources are queried in their order, and the first name is used ([`sources`]).
 //! - The local end is resolved by the cgroup of its socket's owner. This distinguishes pods in the host's network, and other workloads that
 //!   share an address. Extensions look up the container's or pod's id in the cgroup's path. The built-in `cgroup` reads the path itself:
-//!   container, otherwise systemd unit, otherwise the cgroup's own name. If the cgroup has no name (it is the root, or was removed),
+//!   container, otherwise systemd unit, otherwise the cgroup's own name. If the cgroup has no name (it is the root, or its path is unknown),
 //!   extensions look up the local address, and `cgroup` uses the executable's name.
 //! - The peer is resolved by its own socket, if that is on this node too. The two sockets have the same addresses and ports, reversed, or
 //!   connection tracking translates them ([`ends`]). Loopback addresses match only within one network namespace.

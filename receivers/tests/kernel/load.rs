@@ -22,7 +22,9 @@ pub fn privileged_every_combination_of_switches_loads() {
             ..Options::default()
         };
         let kernel = kernel(&options);
-        let names: Vec<_> = kernel.program_stats().iter().map(|program| program.name).collect();
+        // Kernels from 7.0 on need a third copy of `state`.
+        let names = kernel.program_stats().into_iter().map(|program| program.name);
+        let names: Vec<_> = names.filter(|name| *name != "state_third").collect();
         let expected = [
             "state",
             "state_again",

@@ -22,13 +22,12 @@ fn hand_over(socket: impl Into<OwnedFd>, command: &mut Command) -> Child {
     // Until it has its own name, the new process may have all descriptors of this one.
     let comm = format!("/proc/{}/comm", child.id());
     let name = command.get_program().to_str().unwrap().to_owned();
-    for _ in 0..1_000_000 {
-        if std::fs::read_to_string(&comm).unwrap().trim_end() == name {
-            return child;
-        }
+    let has_started = (0..1_000_000).any(|_| {
         std::thread::yield_now();
-    }
-    panic!("{name} does not start");
+        std::fs::read_to_string(&comm).unwrap().trim_end() == name
+    });
+    assert!(has_started, "{name} does not start");
+    child
 }
 
 fn name(owner: &Owner) -> &str {

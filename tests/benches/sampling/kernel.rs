@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use longwave_receivers::bpf::kernel::{Kernel, Options};
 
@@ -70,6 +70,19 @@ impl Passes {
             events,
             visited,
         }
+    }
+
+    /// Measures walks of the descriptors of all processes. Returns the median.
+    pub fn measure_walks(&mut self) -> Duration {
+        let mut durations: Vec<Duration> = (0..PASSES)
+            .map(|_| {
+                let began = Instant::now();
+                self.kernel.look_up_holders(&mut |_| {}).unwrap();
+                began.elapsed()
+            })
+            .collect();
+        durations.sort();
+        durations[PASSES / 2]
     }
 
     fn run_time(&self) -> u64 {

@@ -30,6 +30,14 @@ fn main() {
         for (name, percent) in BUSY {
             println!("{sockets:>8} {name:<10} {}", kernel.measure(|| holders.make_busy(percent)));
         }
+        let walk = kernel.measure_walks();
+        let each = walk.as_nanos() as f64 / sockets as f64;
+        println!(
+            "{sockets:>8} {:<10} {:>18} {each:>18.0} {:>11.2} ms",
+            "walk",
+            "-",
+            walk.as_secs_f64() * 1e3
+        );
     }
     drop(holders);
 

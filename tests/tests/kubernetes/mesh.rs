@@ -104,11 +104,16 @@ impl Mesh {
         assert_eq!(named(requests("source")), named(requests("destination")));
 
         for reporter in ["source", "destination"] {
-            let sent = self.edges("kmesh_tcp_sent_bytes_total", reporter, KMESH);
             for edge in named(requests(reporter)) {
                 let (source, target) =
                     (label(&edge, "source_workload"), label(&edge, "destination_workload"));
-                assert!(only(&sent, source, target).is_some(), "Kmesh: {source} → {target} in {sent:#?}");
+                // Each Longwave has its own windows, so that Kmesh's may arrive after Istio's.
+                let end = Instant::now() + LIMIT;
+                let sent = || self.edges("kmesh_tcp_sent_bytes_total", reporter, KMESH);
+                while only(&sent(), source, target).is_none() {
+                    assert!(Instant::now() < end, "Kmesh: {source} → {target} in {:#?}", sent());
+                    std::thread::sleep(Duration::from_millis(500));
+                }
             }
         }
         for longwave in self.longwaves {

@@ -31,8 +31,8 @@ impl Mount {
         Some(Self { is_whole, ..mount })
     }
 
-    /// Finds the mount in the text of a `mountinfo`: `/sys/fs/cgroup`, or `/sys/fs/cgroup/unified` if version 1 is mounted too. If there are
-    /// several, returns the one with the largest part of the tree: in a container, the host's tree instead of the container's.
+    /// Finds the mount in the text of a `mountinfo`: `/sys/fs/cgroup`, or `/sys/fs/cgroup/unified` if version 1 is mounted too. If there
+    /// are several, returns the one with the largest part of the tree: in a container, the host's tree instead of the container's.
     pub fn find(mountinfo: &str) -> Option<Self> {
         let beside_v1 = host::mounts(mountinfo).any(|mount| mount.kind == "cgroup");
         let mounts = host::mounts(mountinfo).filter(|mount| mount.kind == "cgroup2");

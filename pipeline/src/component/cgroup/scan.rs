@@ -27,8 +27,8 @@ impl Scan {
         Self { root: root.to_owned(), queue: VecDeque::from([OsString::new()]), left: MAX_DIRECTORIES }
     }
 
-    /// Reads directories for the time `slice`, or until the end if it is `None`. Calls `found` with the inode and the path of each; bytes of
-    /// a path that are not UTF-8 are U+FFFD. Returns true if the scan is complete.
+    /// Reads directories for the time `slice`, or until the end if it is `None`. Calls `found` with the inode and the path of each; bytes
+    /// of a path that are not UTF-8 are U+FFFD. Returns true if the scan is complete.
     pub fn advance(&mut self, slice: Option<Duration>, mut found: impl FnMut(u64, &str)) -> bool {
         let started = Instant::now();
         while let Some(parent) = self.queue.pop_front() {

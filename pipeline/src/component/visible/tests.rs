@@ -1,8 +1,8 @@
 use super::*;
 
 /// *Scenario*: every character.
-/// *Guarantees*: the table of format characters is in order and without overlaps. What is escaped shows in ASCII, and what is not escaped is
-/// unchanged.
+/// *Guarantees*: the table of format characters is in order and without overlaps. What is escaped shows in ASCII, and what is not escaped
+/// is unchanged.
 #[test]
 fn every_character_is_shown_or_escaped() {
     assert!(FORMAT.is_sorted_by(|(_, last), (first, _)| last < first));
@@ -18,8 +18,8 @@ fn every_character_is_shown_or_escaped() {
     }
 }
 
-/// *Scenario*: names with control characters of both ranges, bidirectional overrides, zero-width characters, tags, and replaced bytes; names
-/// of other scripts.
+/// *Scenario*: names with control characters of both ranges, bidirectional overrides, zero-width characters, tags, and replaced bytes;
+/// names of other scripts.
 /// *Guarantees*: the former are escaped, each as itself; the latter are unchanged.
 #[test]
 fn names_show_all_their_characters() {

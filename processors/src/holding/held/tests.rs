@@ -34,6 +34,23 @@ fn numbers(records: &[ConnectionRecord]) -> Vec<(u64, u64)> {
     records.iter().map(|record| (record.id.cookie, record.totals.sent_bytes)).collect()
 }
 
+/// *Scenario*: the wall clock is set back by two hours, so that times of records are long before the ticks. A close is observed just before
+/// the next tick.
+/// *Guarantees*: it still waits for the whole `hold`, and for less than one interval more.
+#[test]
+fn records_wait_for_as_long_after_the_clock_was_set_back() {
+    let hour = 3_600.0;
+    let (mut held, _accounting) = hold(5);
+    held.passed(at(3.0 * hour));
+    held.push(&record(1, 1, 3.0 * hour + 5.0, hour + 4.9), &mut Vec::new());
+    for (tick, released) in [(5.0, 0), (10.0, 1)] {
+        let mut out = Vec::new();
+        held.release_overdue(at(3.0 * hour + tick), &mut out);
+        assert_eq!(out.len(), released, "{tick}");
+        held.passed(at(3.0 * hour + tick));
+    }
+}
+
 /// *Scenario*: updates of the pass at 10 s and a close at 12 s wait for 5 s; watermarks at 10, 15 and 20 s.
 /// *Guarantees*: each is released at the first watermark at which it has waited 5 s, with the connection's later records; its tick is in
 /// the open window.

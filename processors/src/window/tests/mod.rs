@@ -2,6 +2,7 @@
 
 mod config;
 mod connection_level;
+mod moves;
 mod properties;
 mod renames;
 mod series;

@@ -1,9 +1,9 @@
 //! [`Cgroups`]: finds a cgroup's path by its id, which is the inode of the cgroup's directory in the cgroup2 file system.
 //!
 //! All directories are read once at the start. A receiver reports the paths of cgroups that are created later, before the first record of
-//! them ([`CgroupPaths`]). For an id that is not among them, the process's `/proc/<pid>/cgroup` is read. If this does not give the path, the
-//! directories are scanned again. At most one scan starts per second, and it takes a few milliseconds per batch. An id that a whole scan did
-//! not find is missing for a minute. The path of a removed cgroup is kept for a while, for late records.
+//! them ([`CgroupPaths`]). For an id that is not among them, the process's `/proc/<pid>/cgroup` is read. If this does not give the path,
+//! the directories are scanned again. At most one scan starts per second, and it takes a few milliseconds per batch. An id that a whole
+//! scan did not find is missing for a minute. The path of a removed cgroup is kept for a while, for late records.
 //!
 //! If version 1 is mounted in addition to version 2, containers may be in cgroups of version 1 only, and their sockets in version 2's root.
 //! Then the container is read from the process's cgroups.
@@ -51,7 +51,8 @@ pub(super) struct Cgroups {
     by_process: HashMap<u32, CachedProcess, foldhash::fast::RandomState>,
     /// Paths of cgroups that a receiver reported.
     reported: Arc<CgroupPaths>,
-    /// Number of cached cgroups at which the next scan starts even if no id is wanted. Reported cgroups need no scan, and would stay cached.
+    /// Number of cached cgroups at which the next scan starts even if no id is wanted. Reported cgroups need no scan, and would stay
+    /// cached.
     sweep_at: usize,
     /// Ids that the next scan searches.
     wanted: Vec<u64>,

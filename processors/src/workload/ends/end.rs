@@ -1,6 +1,8 @@
 //! [`End`]: one socket of this node, and the tuple by which its peer finds it.
 
-use longwave_pipeline::model::{ConnectionId, ConnectionRecord, Endpoint, Handle, UnixNanos, Workload};
+use longwave_pipeline::model::{
+    ConnectionId, ConnectionRecord, Endpoint, Handle, OwnerSource, UnixNanos, Workload,
+};
 
 use crate::connection_map::{Identified, NO_INDEX};
 use crate::holding::{ConnectionState, Waiting};
@@ -20,8 +22,8 @@ pub(crate) struct End {
     /// The pass of the last record, modulo 65,536.
     pub last_pass: u16,
     flags: u8,
-    /// Rank of the source of `local`.
-    pub local_rank: u8,
+    /// How the owner was found by which `local` was looked up.
+    pub owner_source: OwnerSource,
     /// The cgroup by which `local` was looked up.
     pub cgroup: u64,
     /// A time at which the connection's addresses were in use: its start if known, otherwise the time of its first record.
@@ -33,6 +35,8 @@ pub(crate) struct End {
     pub tuple: Tuple,
     /// Number of the sources' renames at the last look-up.
     pub renames: u32,
+    /// Rank of the source of `local`.
+    pub local_rank: u8,
     /// Rank of the source that named the peer by its address; [`NOT_BY_ADDRESS`] if its own socket named it, or nothing.
     pub peer_rank: u8,
 }
@@ -98,6 +102,7 @@ impl End {
         Self {
             id: record.id,
             cgroup: record.owner.cgroup,
+            owner_source: record.owner.source,
             local: None,
             peer: None,
             version: 0,

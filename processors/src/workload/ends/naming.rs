@@ -31,10 +31,11 @@ impl Ends {
         let index = index.unwrap_or_else(|| self.add(record, sources, batch.now));
         if let Some(end) = self.ends.get_mut(index) {
             end.last_pass = batch.pass;
-            // An owner that is found late is used immediately if there is no name or a better one is pending. Otherwise it is used after
-            // the next change of a source.
+            // An owner that is found late is used immediately if it was found in another way, or if there is no name or a better one is
+            // pending. Otherwise it is used after the next change of a source.
             let has_owner = || end.cgroup != record.owner.cgroup && identifies(record.owner.cgroup);
             let is_stale = end.is_stale(sources.version())
+                || end.owner_source != record.owner.source
                 || ((end.local.is_none() || end.is(Flag::LOCAL_PENDING)) && has_owner());
             if is_stale {
                 self.look_up_again(index, record, sources, batch.now);
@@ -115,16 +116,22 @@ impl Ends {
     }
 
     /// Resolves the local end. A cgroup's name may change (a container is renamed), so it is looked up again. The workload that had the
-    /// address at the connection's start is looked up again only if a workload was renamed. The process does not change.
+    /// address at the connection's start is looked up again only if a workload was renamed. An owner that was found in another way, for example
+    /// at the close, is more certain, so its name replaces the former one.
     fn settle_local(&mut self, index: u32, record: &ConnectionRecord, sources: &mut Sources, now: Instant) {
         let Some(end) = self.ends.get_mut(index) else { return };
         end.version = sources.version();
         let was_pending = end.is(Flag::LOCAL_PENDING);
-        if identifies(record.owner.cgroup) {
+        let is_new_owner =
+            std::mem::replace(&mut end.owner_source, record.owner.source) != record.owner.source;
+        if is_new_owner {
+            end.local_rank = u8::MAX;
+        }
+        if is_new_owner || identifies(record.owner.cgroup) {
             end.cgroup = record.owner.cgroup;
         }
         let is_same = end.renames == sources.renames();
-        if end.local.is_some() && !was_pending && !identifies(end.cgroup) && is_same {
+        if end.local.is_some() && !was_pending && !identifies(end.cgroup) && is_same && !is_new_owner {
             return;
         }
         let found = sources.local(record, end.cgroup, end.at, now);

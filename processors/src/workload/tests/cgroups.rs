@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use longwave_pipeline::component::cgroup::CgroupPaths;
+use longwave_pipeline::model::OwnerSource;
 
 use super::*;
 use crate::workload::cgroup::{CgroupResult, Cgroups};
@@ -46,8 +47,8 @@ fn owned(cookie: u64, cgroup: u64, pid: u32) -> ConnectionRecord {
 
 /// *Scenario*: sockets of a unit, of the root cgroup, of no known cgroup, of a login session, and of a container of a system container
 /// manager.
-/// *Guarantees*: the end has the unit's name, or the process's name if the cgroup does not say what runs in it, or the container's name with
-/// its runtime.
+/// *Guarantees*: the end has the unit's name, or the process's name if the cgroup does not say what runs in it, or the container's name
+/// with its runtime.
 #[test]
 fn local_ends_are_named_by_cgroup() {
     let root = tempfile::tempdir().unwrap();
@@ -85,6 +86,33 @@ fn local_ends_are_named_by_cgroup() {
             "SystemdUnit user-1000"
         ]
     );
+}
+
+/// *Scenario*: a connection is accepted by a service's listener; then a walk finds another process, in the root cgroup; then a process of another
+/// unit closes it. The client is on this node, too.
+/// *Guarantees*: the end follows the process that is known best, also if its name has the same precedence or the cgroup does not identify it.
+/// The peer follows its name.
+#[test]
+fn an_end_follows_an_owner_that_becomes_certain() {
+    let root = tempfile::tempdir().unwrap();
+    let (socket, sshd) =
+        (make(root.path(), "system.slice/inetd.service"), make(root.path(), "system.slice/ssh.service"));
+    let mut processor = built_in(Some(root.path()), "/nonexistent".as_ref());
+    let server = |cgroup, source, comm: &str| {
+        let base = record(1, 1, comm, "10.0.0.1:22", "10.0.0.1:5000");
+        ConnectionRecord { owner: Owner { cgroup, source, ..base.owner }, ..base }
+    };
+    let client = record(1, 2, "ssh", "10.0.0.1:5000", "10.0.0.1:22");
+    let mut named = |server| super::names(&run(&mut processor, vec![server, client.clone()]));
+    for (owner, expected) in [
+        (server(socket, OwnerSource::Listener, "systemd"), "inetd"),
+        (server(socket, OwnerSource::Listener, "systemd"), "inetd"),
+        (server(1, OwnerSource::Holder, "sshd-session"), "sshd-session"),
+        (server(sshd, OwnerSource::Close, "sshd"), "ssh"),
+    ] {
+        let names = named(owner);
+        assert_eq!((names[0].0.as_str(), names[1].1.as_str()), (expected, expected), "{names:?}");
+    }
 }
 
 /// *Scenario*: the cgroup of a short-lived process was removed before its path was read; a scan does not find it. The record has the
@@ -216,7 +244,8 @@ fn a_new_cgroup_is_found_by_a_scan() {
 
 /// *Scenario*: a receiver reports the creation and the removal of a cgroup, whose directory is gone before the first record; a processor
 /// with a mount of a part of the tree, whose paths are others.
-/// *Guarantees*: the path is known at once, without a scan, and stays known after the removal. In the part of a tree, only scans give paths.
+/// *Guarantees*: the path is known at once, without a scan, and stays known after the removal. In the part of a tree, only scans give
+/// paths.
 #[test]
 fn a_reported_cgroup_is_known_at_once() {
     const ID: u64 = u64::MAX - 7;

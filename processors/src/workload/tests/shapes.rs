@@ -50,8 +50,8 @@ fn containers_with_ids() {
 }
 
 /// *Scenario*: paths in containers of system container managers, of Nomad and of Fargate, and of virtual machines.
-/// *Guarantees*: each path gives the container by its name, whatever runs in it, with its runtime. The number of a launch is not part of the
-/// name. The managers' own processes are not in the container.
+/// *Guarantees*: each path gives the container by its name, whatever runs in it, with its runtime. The number of a launch is not part of
+/// the name. The managers' own processes are not in the container.
 #[test]
 fn containers_with_names() {
     let shown = |path: &str| {

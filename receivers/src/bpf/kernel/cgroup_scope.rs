@@ -1,8 +1,8 @@
 //! [`CgroupScope`]: the cgroups whose sockets are reported, as the setting `cgroup` selects them by a pattern.
 //!
-//! The kernel side reports the sockets of cgroups whose ids are in a map. User space decides by the path: once for those that exist, and for
-//! each new one when the kernel reports its creation. Until then the kernel side reports the sockets of a new cgroup, and user space discards
-//! their events if the cgroup does not match.
+//! The kernel side reports the sockets of cgroups whose ids are in a map. User space decides by the path: once for those that exist, and
+//! for each new one when the kernel reports its creation. Until then the kernel side reports the sockets of a new cgroup, and user space
+//! discards their events if the cgroup does not match.
 
 use std::collections::{HashSet, VecDeque};
 use std::os::unix::fs::MetadataExt;

@@ -18,8 +18,7 @@ use super::steps::{Step, Steps};
 use super::{Diagnosis, Options};
 
 /// Names of the programs, with their tracepoints.
-pub const WATCHERS: [(&str, &str); 2] =
-    [("cgroup_created", "cgroup_mkdir"), ("cgroup_removed", "cgroup_rmdir")];
+const WATCHERS: [(&str, &str); 2] = [("cgroup_created", "cgroup_mkdir"), ("cgroup_removed", "cgroup_rmdir")];
 
 /// Size of the ring of events in bytes, as in the object.
 const RING_BYTES: u32 = 256 << 10;
@@ -49,19 +48,14 @@ enum Event<'a> {
 // === impl CgroupWatch ===
 
 impl CgroupWatch {
-    /// Loads and attaches the programs, and fills the scope with the cgroups that exist. Adds the outcomes to `steps`. Returns `None` if the
-    /// scope is not possible. `ebpf` keeps the programs attached.
+    /// Loads and attaches the programs, and fills the scope with the cgroups that exist. Adds the outcomes to `steps`. Returns `None` if
+    /// the scope is not possible. `ebpf` keeps the programs attached.
     pub fn attach(ebpf: &mut Ebpf, options: &Options, offsets: &Offsets, steps: &mut Steps) -> Option<Self> {
         let mut scope = None;
         if options.cgroup.is_some() {
-            scope = steps.need(Step::Maps, new_scope(ebpf, options))?;
+            scope = steps.need(Step::Settings, new_scope(ebpf, options))?;
         }
-        let mut is_attached = true;
-        for (name, tracepoint) in WATCHERS {
-            let attached = if is_attached { attach_program(ebpf, name, tracepoint, offsets) } else { Ok(()) };
-            is_attached &= steps.want(Step::Attach(name), attached).is_some();
-        }
-        let events = if is_attached { steps.want(Step::Maps, ring(ebpf)) } else { None };
+        let events = attach_programs(ebpf, offsets, steps);
         let mut watch = Self { events, paths: None, scope, lost: 0, is_incomplete: false, malformed: 0 };
         if let Some(scope) = &mut watch.scope {
             scope.rescan(Instant::now());
@@ -170,6 +164,24 @@ fn ring(ebpf: &Ebpf) -> Result<Ring, Diagnosis> {
         }
         _ => Err(Diagnosis::Program { what: NAME.into(), reason: "the object lacks this map".into() }),
     }
+}
+
+/// Attaches both programs, or none. Returns the ring of their events.
+fn attach_programs(ebpf: &mut Ebpf, offsets: &Offsets, steps: &mut Steps) -> Option<Ring> {
+    let [(created, on_created), (removed, on_removed)] = WATCHERS;
+    let attached = attach_program(ebpf, created, on_created, offsets).and_then(|()| ring(ebpf));
+    let ring = steps.want(Step::Attach(created), attached)?;
+    let attached = attach_program(ebpf, removed, on_removed, offsets);
+    if steps.want(Step::Attach(removed), attached).is_none() {
+        // Its events would fill the ring.
+        let _ = watcher(ebpf, created).map(RawTracePoint::unload);
+        return None;
+    }
+    Some(ring)
+}
+
+fn watcher<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut RawTracePoint, ProgramError> {
+    ebpf.program_mut(name).ok_or(ProgramError::NotLoaded)?.try_into()
 }
 
 fn attach_program(

@@ -50,8 +50,8 @@ pub(super) fn stem(part: &str) -> Option<&str> {
 
 /// Returns the part of a unit's name that is the same in the next launch. `above` are the parts above the unit.
 ///
-/// Desktops name the units of applications `app-<launcher>-<application>-<random>.scope` and `app-<launcher>-<application>@<random>.service`,
-/// where the launcher is optional and `-` is escaped.
+/// Desktops name the units of applications `app-<launcher>-<application>-<random>.scope` and
+/// `app-<launcher>-<application>@<random>.service`, where the launcher is optional and `-` is escaped.
 fn stable_name<'a>(part: &str, unit: &'a str, above: &[&str]) -> &'a str {
     let unit = without_launch_id(unit);
     if part.ends_with(".scope") {
