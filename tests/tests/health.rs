@@ -162,19 +162,13 @@ fn privileged_a_detached_program_is_unhealthy() {
     let _turn = gate::privileged();
     require("gdb");
     let (longwave, address) = healthy();
-    let link = tracing_link(longwave.pid());
-    // The descriptor of stdin takes the place of the link's, which closes the link.
-    let call = format!("call ((int (*)(int, int)) dup2)(0, {link})");
+    // The descriptor of stdin takes the place of each link's, which closes the link. Which of them is that of `state` is not visible.
+    let calls = tracing_links(longwave.pid())
+        .into_iter()
+        .flat_map(|link| ["-ex".to_owned(), format!("call ((int (*)(int, int)) dup2)(0, {link})")]);
     let output = Command::new("gdb")
-        .args([
-            "-nx",
-            "-batch",
-            "-readnever",
-            "-p",
-            &longwave.pid().as_raw_nonzero().to_string(),
-            "-ex",
-            &call,
-        ])
+        .args(["-nx", "-batch", "-readnever", "-p", &longwave.pid().as_raw_nonzero().to_string()])
+        .args(calls)
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");
@@ -191,16 +185,21 @@ fn require(program: &str) {
     }
 }
 
-/// Returns the descriptor of a link that attaches a program to the tracepoint.
-fn tracing_link(process: Pid) -> u32 {
+/// Returns the descriptors of the links that attach programs to tracepoints.
+fn tracing_links(process: Pid) -> Vec<u32> {
     let folder = format!("/proc/{}/fdinfo", process.as_raw_nonzero());
-    let links = std::fs::read_dir(&folder).unwrap().flatten().filter_map(|entry| {
-        let text = std::fs::read_to_string(entry.path()).ok()?;
-        let kind = text.lines().find_map(|line| line.strip_prefix("link_type:"))?.trim().to_owned();
-        let is_tracing = kind == "tracing" || kind == "raw_tracepoint";
-        is_tracing.then(|| entry.file_name().to_str().unwrap().parse().unwrap())
-    });
-    links.min().unwrap_or_else(|| panic!("no link of a tracing program in {folder}"))
+    let links: Vec<u32> = std::fs::read_dir(&folder)
+        .unwrap()
+        .flatten()
+        .filter_map(|entry| {
+            let text = std::fs::read_to_string(entry.path()).ok()?;
+            let kind = text.lines().find_map(|line| line.strip_prefix("link_type:"))?.trim().to_owned();
+            let is_tracing = kind == "tracing" || kind == "raw_tracepoint";
+            is_tracing.then(|| entry.file_name().to_str().unwrap().parse().unwrap())
+        })
+        .collect();
+    assert!(!links.is_empty(), "no link of a tracing program in {folder}");
+    links
 }
 
 /// A thread of another process whose waits take a minute, until this is dropped.
