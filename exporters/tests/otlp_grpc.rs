@@ -24,7 +24,7 @@ fn plain(server: &GrpcServer) -> serde_json::Value {
 #[tokio::test]
 async fn requests_arrive() {
     let server = GrpcServer::start(Vec::new()).await;
-    for (compression, arrives_as) in [("gzip", Some("gzip")), ("none", None)] {
+    for (compression, arrives_as) in [("gzip", Some("gzip")), ("zstd", Some("zstd")), ("none", None)] {
         let mut section = plain(&server);
         section["compression"] = compression.into();
         section["headers"] = json!({"Authorization": "Bearer t0ken"});
@@ -217,6 +217,45 @@ async fn tls_and_what_can_go_wrong() {
     fails_with(json!({"ca_file": other_ca, "server_name_override": name}), "set tls::ca_file").await;
     fails_with(json!({"ca_file": ca}), "set tls::server_name_override").await;
     fails_with(json!({"insecure": true}), "if the server expects TLS").await;
+}
+
+/// *Scenario*: the authority that the client trusts and the client's certificate are replaced on the disk: first the wrong ones, then a file that is
+/// cut off, then the right ones.
+/// *Guarantees*: with `reload_interval` each new connection uses the present files. A file that cannot be used changes nothing.
+#[tokio::test]
+async fn certificates_that_change_on_the_disk() {
+    let (right, wrong) = (Certificates::new(), Certificates::new());
+    let write = |from: &Certificates| {
+        right.file("ca.pem", &from.ca);
+        right.file("key.pem", &from.client.1);
+        right.file("cert.pem", &from.client.0)
+    };
+    let cert = write(&wrong);
+    let server = tls_server(&right, true).await;
+    let tls = json!({
+        "ca_file": cert.with_file_name("ca.pem"),
+        "cert_file": cert,
+        "key_file": cert.with_file_name("key.pem"),
+        "server_name_override": "collector.test",
+        "reload_interval": "1ns",
+    });
+    let section = json!({"endpoint": server.address.to_string(), "tls": tls});
+    let pusher = exporter("otlp_grpc", section.clone(), Signal::Metrics).pusher();
+    let message = retryable(pusher.push(&any_payload()).await.unwrap_err());
+    assert!(message.contains("set tls::ca_file"), "{message}");
+    write(&right);
+    right.file("cert.pem", "-----BEGIN CERTIFICATE-----\n");
+    // The certificate and the key of `wrong` stay, which the server refuses.
+    let message = retryable(pusher.push(&any_payload()).await.unwrap_err());
+    assert!(message.contains("tls::cert_file"), "{message}");
+    write(&right);
+    assert_eq!(pusher.push(&any_payload()).await, Ok(Pushed::default()));
+    // Without the interval, a replacement changes nothing.
+    let mut fixed = section;
+    fixed["tls"]["reload_interval"] = json!("0s");
+    let pusher = exporter("otlp_grpc", fixed, Signal::Metrics).pusher();
+    write(&wrong);
+    assert_eq!(pusher.push(&any_payload()).await, Ok(Pushed::default()));
 }
 
 /// *Scenario*: a server that requires a client certificate, and a TLS client at a server without TLS.

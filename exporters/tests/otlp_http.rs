@@ -30,13 +30,13 @@ fn base(server: &HttpServer) -> serde_json::Value {
     json!({"endpoint": format!("http://{}/otlp", server.address)})
 }
 
-/// *Scenario*: small and large requests with metrics and logs, with the default compression and without, a token in a header, and a
+/// *Scenario*: small and large requests with metrics and logs, with every compression and without, a token in a header, and a
 /// `logs_endpoint`.
 /// *Guarantees*: the server receives a POST of exactly the encoded request at the right path, with type, encoding, token and user agent.
 #[tokio::test]
 async fn requests_arrive() {
     let server = HttpServer::start(Vec::new()).await;
-    for compression in ["gzip", "none"] {
+    for compression in ["gzip", "zstd", "zlib", "deflate", "snappy", "none", ""] {
         let mut section = base(&server);
         section["compression"] = compression.into();
         section["headers"] = json!({"Authorization": "Bearer t0ken"});
@@ -56,15 +56,20 @@ async fn requests_arrive() {
             assert_eq!(header("content-type").unwrap(), "application/x-protobuf");
             assert_eq!(header("authorization").unwrap(), "Bearer t0ken");
             assert!(header("user-agent").unwrap().starts_with("longwave/"));
-            let plain = if compression == "gzip" {
-                assert_eq!(header("content-encoding").unwrap(), "gzip");
-                let mut plain = Vec::new();
-                flate2::read::GzDecoder::new(&*body).read_to_end(&mut plain).unwrap();
-                plain
-            } else {
-                assert_eq!(header("content-encoding"), None);
-                body
-            };
+            let encoding = Some(compression).filter(|name| !["none", ""].contains(name)).map(str::to_owned);
+            assert_eq!(header("content-encoding"), encoding);
+            let mut plain = Vec::new();
+            match compression {
+                "gzip" => {
+                    flate2::read::GzDecoder::new(&*body).read_to_end(&mut plain).unwrap();
+                }
+                "zlib" | "deflate" => {
+                    flate2::read::ZlibDecoder::new(&*body).read_to_end(&mut plain).unwrap();
+                }
+                "zstd" => plain = zstd::decode_all(&*body).unwrap(),
+                "snappy" => plain = snap::raw::Decoder::new().decompress_vec(&body).unwrap(),
+                _ => plain = body,
+            }
             assert_eq!(plain, payload.bytes);
         }
     }
@@ -88,6 +93,41 @@ async fn success_and_partial_success() {
     assert_eq!(pusher.push(&any_payload()).await, Ok(expected));
     assert_eq!(pusher.push(&any_payload()).await, Ok(Pushed::default()));
     assert_eq!(pusher.push(&any_payload()).await, Ok(Pushed::default()));
+}
+
+/// *Scenario*: `encoding: json`; the server replies with partial success for metrics and for logs, with the count as a text and as a number, and then
+/// with an error in JSON.
+/// *Guarantees*: the request is OTLP's JSON. Rejected items, their reason, and the reason of the error are those of the server.
+#[tokio::test]
+async fn json() {
+    let as_json = [("content-type", "application/json")];
+    let partial = |key: &str, count: serde_json::Value| {
+        let body = json!({"partialSuccess": {key: count, "errorMessage": "too old"}});
+        reply(200, &as_json, body.to_string().into_bytes())
+    };
+    let replies = vec![
+        partial("rejectedDataPoints", json!("4")),
+        partial("rejectedLogRecords", json!(1)),
+        reply(400, &as_json, json!({"code": 3, "message": "bad point"}).to_string().into_bytes()),
+    ];
+    let server = HttpServer::start(replies).await;
+    let mut section = base(&server);
+    section["encoding"] = "json".into();
+    section["compression"] = "none".into();
+    let mut metrics = exporter("otlp_http", section.clone(), Signal::Metrics);
+    let mut logs = exporter("otlp_http", section, Signal::Logs);
+    let request = payload(&mut *metrics, &window(77));
+    let rejected = |rejected_items| Ok(Pushed { rejected_items, message: Some("too old".into()) });
+    assert_eq!(metrics.pusher().push(&request).await, rejected(4.min(request.items)));
+    assert_eq!(logs.pusher().push(&payload(&mut *logs, &records(1))).await, rejected(1));
+    let message = permanent(metrics.pusher().push(&request).await.unwrap_err());
+    assert!(message.contains("HTTP 400 Bad Request: bad point"), "{message}");
+    let received = server.received.lock().unwrap();
+    let (parts, body) = &received.requests[0];
+    assert_eq!(parts.headers["content-type"], "application/json");
+    let body: serde_json::Value = serde_json::from_slice(body).unwrap();
+    let point = &body["resourceMetrics"][0]["scopeMetrics"][0]["metrics"][0]["sum"]["dataPoints"][0];
+    assert_eq!((&point["asInt"], &point["timeUnixNano"]), (&json!("77"), &json!("2")));
 }
 
 /// *Scenario*: the server replies 503 with Retry-After, 429 without it, success, 400, and a redirect to a path that would reply 200 to a

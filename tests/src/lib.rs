@@ -18,6 +18,7 @@ pub mod control_plane;
 pub mod docker;
 pub mod end;
 pub mod faulty_proxy;
+pub mod forward_proxy;
 pub mod helm;
 pub mod http;
 pub mod http_sink;

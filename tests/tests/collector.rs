@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use longwave_testing::{gate, harness, tests};
 use longwave_tests::collector::{self, Collector};
+use longwave_tests::forward_proxy::ForwardProxy;
 use longwave_tests::http_sink::HttpSink;
 use longwave_tests::longwave::Options;
 use longwave_tests::otlp_json::{self, Differences, FlatLog, FlatPoint, Temporality};
@@ -246,6 +247,61 @@ fn replay_over_http_gzip() {
     replayed("http", "gzip", json!({}), Temporality::Cumulative);
 }
 
+/// *Scenario*: the same with every other compression, and as JSON.
+/// *Guarantees*: the same.
+fn replay_with_other_encodings() {
+    for compression in ["zstd", "zlib", "deflate", "snappy"] {
+        replayed("http", compression, json!({}), Temporality::Cumulative);
+    }
+    replayed("grpc", "zstd", json!({}), Temporality::Cumulative);
+    for compression in ["", "gzip"] {
+        replayed("http", compression, json!({"encoding": "json"}), Temporality::Cumulative);
+    }
+}
+
+/// *Scenario*: the Collector has a name that only a proxy can resolve. The variables name the proxy, over gRPC and HTTP, and once `proxy_url` does
+/// while the variables name a proxy that does not exist. Then the Collector is `localhost`, and the variables name the same proxy.
+/// *Guarantees*: everything arrives through the proxy, over gRPC by CONNECT. `localhost` is reached without it.
+fn through_a_proxy() {
+    let binary = collector::binary();
+    let _turn = gate::alone();
+    let nowhere = longwave_tests::longwave::free_address();
+    for (protocol, by_setting, local) in [
+        ("grpc", false, false),
+        ("http", false, false),
+        ("http", true, false),
+        ("grpc", false, true),
+        ("http", false, true),
+    ] {
+        let (sink, proxy) = (HttpSink::start(), ForwardProxy::start());
+        let mut collector = Collector::towards(binary.clone(), &format!("http://{}", sink.address));
+        collector.start();
+        let (id, mut section) = exporter(&collector, protocol, "gzip");
+        let name = if local { "localhost" } else { "collector.test" };
+        let endpoint = section["endpoint"].as_str().unwrap().replace("127.0.0.1", name);
+        section["endpoint"] = json!(endpoint);
+        if by_setting {
+            section["proxy_url"] = json!(format!("http://{}", proxy.address));
+        }
+        let variable = if by_setting { nowhere } else { proxy.address };
+        let wrapper = ["env", "NO_PROXY=other.test"].map(str::to_owned).into_iter();
+        let variables = ["HTTP_PROXY", "HTTPS_PROXY"].map(|key| format!("{key}=http://{variable}"));
+        let options = Options { wrapper: wrapper.chain(variables).collect(), ..lines() };
+        let finished = Longwave::spawn(with_exporter(replay(), id, section), options).wait();
+        assert!(finished.status.success(), "{}", finished.stderr);
+        collector.stop();
+        assert_equal(&sink, &finished, Temporality::Cumulative);
+        let requests = proxy.requests();
+        let expected = match (local, protocol) {
+            (true, _) => "",
+            (false, "grpc") => "CONNECT collector.test:",
+            (false, _) => "POST http://collector.test:",
+        };
+        assert_eq!(requests.is_empty(), local, "{requests:?}");
+        assert!(requests.iter().all(|line| line.starts_with(expected)), "{requests:?}");
+    }
+}
+
 /// *Scenario*: the exporter is configured for delta sums.
 /// *Guarantees*: every counter and histogram is marked as delta. All points are those on stdout, and arrive in the order of the windows.
 fn replay_delta() {
@@ -442,6 +498,8 @@ fn main() -> ExitCode {
         replay_over_grpc_gzip,
         replay_over_http,
         replay_over_http_gzip,
+        replay_with_other_encodings,
+        through_a_proxy,
         replay_delta,
         replay_cumulative,
         live,

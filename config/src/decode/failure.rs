@@ -113,7 +113,9 @@ impl Error for Failure {
 
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
         let meant = near_miss(variant, expected.iter().copied());
-        Self::new(format_args!("unknown value {variant:?} (valid values: [{}])", expected.join(" ")))
+        // An empty text may be a value, but looks like none in a list.
+        let shown: Vec<&str> = expected.iter().copied().filter(|name| !name.is_empty()).collect();
+        Self::new(format_args!("unknown value {variant:?} (valid values: [{}])", shown.join(" ")))
             .hint(meant.map(|meant| format!("did you mean {meant:?}?")))
     }
 

@@ -6,7 +6,8 @@ use longwave_config::{GoDuration, Secret};
 use longwave_pipeline::component::{DeliveryConfig, Problems, QueueConfig, RetryConfig};
 use serde::{Deserialize, Serialize};
 
-use super::TlsConfig;
+use super::headers;
+use super::{Compression, TlsConfig};
 
 /// Settings of an OTLP client, apart from its endpoints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -15,6 +16,7 @@ pub struct ClientConfig {
     /// TLS.
     pub tls: TlsConfig,
     /// Headers (gRPC: metadata) of every request.
+    #[serde(deserialize_with = "headers::deserialize")]
     pub headers: Headers,
     /// Compression of requests.
     pub compression: Compression,
@@ -37,17 +39,6 @@ pub enum Temporality {
     /// The time since the series was created. Prometheus and systems derived from it accept nothing else.
     #[default]
     Cumulative,
-}
-
-/// Compression of requests.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Compression {
-    /// RFC 1952.
-    #[default]
-    Gzip,
-    /// No compression.
-    None,
 }
 
 /// Headers of every request. Values are secrets.
@@ -76,6 +67,9 @@ impl ClientConfig {
 
     /// Reports invalid settings. With `grpc`, binary metadata is refused too.
     pub(super) fn validate(&self, grpc: bool, problems: &mut Problems) {
+        if grpc && !matches!(self.compression, Compression::Gzip | Compression::Zstd | Compression::None) {
+            problems.at("compression", "is not supported over gRPC (valid values: [gzip zstd none])");
+        }
         self.tls.validate(problems);
         validate_headers(&self.headers, grpc, problems);
         DeliveryConfig::validate_timeout(self.timeout, problems);

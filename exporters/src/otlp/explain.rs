@@ -137,7 +137,11 @@ fn explain_tls(error: &rustls::Error) -> String {
 /// Explains an alert that arrives after the handshake (TLS 1.3: the server refuses our certificate). HTTP/2 keeps only its text.
 fn explain_late_alert(text: &str) -> Option<String> {
     let (_, alert) = text.split_once("received fatal alert: ")?;
-    Some(if alert.contains("Certificate") { refused_certificate(&text) } else { format!("TLS: {text}") })
+    Some(if alert.contains("Certificate") || alert.contains("UnknownCA") {
+        refused_certificate(&text)
+    } else {
+        format!("TLS: {text}")
+    })
 }
 
 fn refused_certificate(error: &dyn std::fmt::Display) -> String {

@@ -10,15 +10,20 @@ pub mod grpc;
 pub mod http;
 
 mod any_certificate;
+mod compression;
 mod config;
 mod explain;
 mod exporter;
+mod headers;
 mod partial_success;
+mod proxy;
+mod reloading_tls;
 mod section;
 mod tls;
 
-pub use config::{ClientConfig, Compression, Headers, Temporality};
-pub use tls::{MinVersion, TlsConfig};
+pub use compression::Compression;
+pub use config::{ClientConfig, Headers, Temporality};
+pub use tls::TlsConfig;
 
 use longwave_pipeline::component::Signal;
 

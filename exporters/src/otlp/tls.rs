@@ -2,13 +2,18 @@
 
 use std::sync::Arc;
 
+use longwave_config::{GoDuration, Secret};
+use longwave_pipeline::component::tls::{self, PemSource, Reloading, TlsVersion};
 use longwave_pipeline::component::{ComponentError, Problems};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+use rustls::client::WebPkiServerVerifier;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::ServerName;
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, RootCertStore};
 use serde::{Deserialize, Serialize};
 
 use super::any_certificate::AnyCertificate;
+use super::reloading_tls::{ReloadingIdentity, ReloadingVerifier};
 
 /// `tls`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,43 +25,44 @@ pub struct TlsConfig {
     pub insecure_skip_verify: bool,
     /// PEM file with the certificate authorities to trust, instead of the system's.
     pub ca_file: Option<String>,
+    /// The text of `ca_file`, instead of its path.
+    pub ca_pem: Option<Secret>,
     /// True trusts the system's certificate authorities in addition to those of `ca_file`.
     pub include_system_ca_certs_pool: bool,
     /// PEM file with the client certificate, for servers that require one.
     pub cert_file: Option<String>,
+    /// The text of `cert_file`, instead of its path.
+    pub cert_pem: Option<Secret>,
     /// PEM file with the private key of `cert_file`.
     pub key_file: Option<String>,
+    /// The text of `key_file`, instead of its path.
+    pub key_pem: Option<Secret>,
+    /// Time after which a new connection reads the files again; never if zero. The Collector reads only `cert_file` and `key_file` again.
+    pub reload_interval: GoDuration,
     /// DNS name to expect in the server's certificate, if it is not the endpoint's host.
     pub server_name_override: Option<String>,
     /// Oldest TLS version to accept.
-    pub min_version: MinVersion,
+    pub min_version: TlsVersion,
 }
-
-/// A TLS version.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum MinVersion {
-    /// TLS 1.2.
-    #[default]
-    #[serde(rename = "1.2")]
-    Tls12,
-    /// TLS 1.3.
-    #[serde(rename = "1.3")]
-    Tls13,
-}
-
-static ONLY_TLS13: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
 
 // === impl TlsConfig ===
 
 impl TlsConfig {
     /// Reports settings that contradict each other.
     pub(crate) fn validate(&self, problems: &mut Problems) {
-        if self.cert_file.is_some() && self.key_file.is_none() {
-            problems.at("tls::key_file", "must be set too: cert_file needs its key");
+        match (self.certificate(), self.key()) {
+            (Some(_), None) => problems.at("tls::key_file", "must be set too: cert_file needs its key"),
+            (None, Some(_)) => {
+                problems.at("tls::cert_file", "must be set too: key_file needs its certificate")
+            }
+            _ => {}
         }
-        if self.key_file.is_some() && self.cert_file.is_none() {
-            problems.at("tls::cert_file", "must be set too: key_file needs its certificate");
-        }
+        let pairs = [
+            ("ca", self.ca_file.is_some(), &self.ca_pem),
+            ("cert", self.cert_file.is_some(), &self.cert_pem),
+            ("key", self.key_file.is_some(), &self.key_pem),
+        ];
+        tls::validate_sources(&pairs, self.reload_interval, problems);
         if let Some(name) = &self.server_name_override
             && !matches!(ServerName::try_from(name.as_str()), Ok(ServerName::DnsName(_)))
         {
@@ -67,31 +73,37 @@ impl TlsConfig {
         }
     }
 
-    /// Reads the files. `section` is the exporter's path for errors; `alpn` is the protocol to negotiate.
-    pub(crate) fn client_config(&self, section: &str, alpn: &[u8]) -> Result<ClientConfig, ComponentError> {
+    /// Reads the files. `section` is the exporter's path for errors; `alpn` is the protocol to negotiate. With `verifies_override` the server's
+    /// certificate must contain `server_name_override` though the connection is made for another name, as through a proxy.
+    pub(crate) fn client_config(
+        &self,
+        section: &str,
+        alpn: &[u8],
+        verifies_override: bool,
+    ) -> Result<ClientConfig, ComponentError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let versions = match self.min_version {
-            MinVersion::Tls12 => rustls::ALL_VERSIONS,
-            MinVersion::Tls13 => ONLY_TLS13,
-        };
-        let failed = |key: &str, what: String| ComponentError::new(format!("{section}: tls::{key}: {what}"));
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(versions)
-            .map_err(|e| failed("min_version", e.to_string()))?;
+            .with_protocol_versions(self.min_version.and_newer())
+            .map_err(|e| failed(section, "min_version", e.to_string()))?
+            .dangerous();
         let builder = if self.insecure_skip_verify {
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
+            builder.with_custom_certificate_verifier(Arc::new(AnyCertificate(Arc::clone(&provider))))
         } else {
-            builder.with_root_certificates(self.roots(section)?)
+            let (config, section, provider) = (self.clone(), section.to_owned(), Arc::clone(&provider));
+            let load = move || config.verifier(&section, &provider);
+            let name = self.server_name_override.as_ref().filter(|_| verifies_override);
+            // The validation has refused other names.
+            let name = name.and_then(|name| ServerName::try_from(name.clone()).ok());
+            let current = Reloading::new(self.reload_interval.get(), load)?;
+            let verifier = ReloadingVerifier { current, name };
+            builder.with_custom_certificate_verifier(Arc::new(verifier))
         };
-        let mut config = match (&self.cert_file, &self.key_file) {
-            (Some(cert_file), Some(key_file)) => {
-                let chain = certificates(cert_file).map_err(|what| failed("cert_file", what))?;
-                let key = PrivateKeyDer::from_pem_file(key_file)
-                    .map_err(|e| failed("key_file", format!("{key_file}: {}", cause(&e, "private key"))))?;
-                let unfit = |e: rustls::Error| {
-                    failed("key_file", format!("{key_file} does not fit {cert_file}: {e}"))
-                };
-                builder.with_client_auth_cert(chain, key).map_err(unfit)?
+        let mut config = match (self.certificate(), self.key()) {
+            (Some(certificate), Some(key)) => {
+                let section = section.to_owned();
+                let load = move || identity(&section, &certificate, &key, &provider);
+                let identity = ReloadingIdentity(Reloading::new(self.reload_interval.get(), load)?);
+                builder.with_client_cert_resolver(Arc::new(identity))
             }
             _ => builder.with_no_client_auth(),
         };
@@ -99,17 +111,29 @@ impl TlsConfig {
         Ok(config)
     }
 
+    fn verifier(
+        &self,
+        section: &str,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Arc<WebPkiServerVerifier>, ComponentError> {
+        let roots = Arc::new(self.roots(section)?);
+        WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider))
+            .build()
+            .map_err(|e| failed(section, "ca_file", e.to_string()))
+    }
+
     fn roots(&self, section: &str) -> Result<RootCertStore, ComponentError> {
-        let failed = |what: String| ComponentError::new(format!("{section}: tls::ca_file: {what}"));
+        let failed = |what: String| failed(section, "ca_file", what);
         let mut roots = RootCertStore::empty();
-        if let Some(file) = &self.ca_file {
-            for certificate in certificates(file).map_err(failed)? {
+        let own = PemSource::of(self.ca_file.as_deref(), self.ca_pem.as_ref());
+        if let Some(source) = &own {
+            for certificate in tls::certificates(source).map_err(failed)? {
                 roots
                     .add(certificate)
-                    .map_err(|e| failed(format!("{file}: not a usable certificate: {e}")))?;
+                    .map_err(|e| failed(format!("{source}: not a usable certificate: {e}")))?;
             }
         }
-        if self.ca_file.is_none() || self.include_system_ca_certs_pool {
+        if own.is_none() || self.include_system_ca_certs_pool {
             let found = rustls_native_certs::load_native_certs();
             for error in &found.errors {
                 tracing::warn!(%error, "{section}: some of the system's certificate authorities cannot be read");
@@ -125,24 +149,30 @@ impl TlsConfig {
         }
         Ok(roots)
     }
-}
 
-fn certificates(file: &str) -> Result<Vec<CertificateDer<'static>>, String> {
-    let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    match read {
-        Ok(found) if found.is_empty() => {
-            Err(format!("{file}: no certificate in it (expected PEM: -----BEGIN CERTIFICATE-----)"))
-        }
-        Ok(found) => Ok(found),
-        Err(e) => Err(format!("{file}: {}", cause(&e, "certificate"))),
+    fn certificate(&self) -> Option<PemSource> {
+        PemSource::of(self.cert_file.as_deref(), self.cert_pem.as_ref())
+    }
+
+    fn key(&self) -> Option<PemSource> {
+        PemSource::of(self.key_file.as_deref(), self.key_pem.as_ref())
     }
 }
 
-fn cause(error: &rustls::pki_types::pem::Error, what: &str) -> String {
-    use rustls::pki_types::pem::Error;
-    match error {
-        Error::Io(e) => e.to_string(),
-        Error::NoItemsFound => format!("no {what} in it (expected PEM)"),
-        other => format!("not a PEM file with a {what}: {other:?}"),
-    }
+fn identity(
+    section: &str,
+    certificate: &PemSource,
+    key: &PemSource,
+    provider: &CryptoProvider,
+) -> Result<CertifiedKey, ComponentError> {
+    let chain = tls::certificates(certificate).map_err(|what| failed(section, "cert_file", what))?;
+    let private = tls::private_key(key).map_err(|what| failed(section, "key_file", what))?;
+    let unfit =
+        |e: rustls::Error| failed(section, "key_file", format!("{key} does not fit {certificate}: {e}"));
+    let identity = CertifiedKey::from_der(chain, private, provider).map_err(unfit)?;
+    Ok(identity)
+}
+
+fn failed(section: &str, key: &str, what: String) -> ComponentError {
+    ComponentError::new(format!("{section}: tls::{key}: {what}"))
 }

@@ -65,9 +65,16 @@ impl GrpcServer {
         let gzip = CompressionEncoding::Gzip;
         let router = server
             .add_service(
-                MetricsServiceServer::new(service.clone()).accept_compressed(gzip).send_compressed(gzip),
+                MetricsServiceServer::new(service.clone())
+                    .accept_compressed(gzip)
+                    .accept_compressed(CompressionEncoding::Zstd)
+                    .send_compressed(gzip),
             )
-            .add_service(LogsServiceServer::new(service).accept_compressed(gzip));
+            .add_service(
+                LogsServiceServer::new(service)
+                    .accept_compressed(gzip)
+                    .accept_compressed(CompressionEncoding::Zstd),
+            );
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(async move {
             let stopped = async { drop(stopped.await) };

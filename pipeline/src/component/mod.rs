@@ -24,6 +24,7 @@ mod output;
 mod payload;
 mod registry;
 mod shared;
+pub mod tls;
 mod traits;
 pub mod visible;
 

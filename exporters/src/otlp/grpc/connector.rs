@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::endpoint::GrpcEndpoint;
+use super::proxy::ConnectProxy;
 use crate::otlp::explain::{ConnectFailed, Explained};
 
 /// `TCP_USER_TIMEOUT`: data that is not acknowledged within this time closes the connection, and the next attempt looks up the name again.
@@ -25,6 +26,8 @@ const ACKNOWLEDGEMENT_TIMEOUT: Duration = Duration::from_secs(15);
 pub(crate) struct Connector {
     pub endpoint: GrpcEndpoint,
     pub tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    /// Opens the connection by `CONNECT`.
+    pub proxy: Option<ConnectProxy>,
     /// Time limit of the TCP and TLS handshakes together.
     pub limit: Duration,
 }
@@ -45,7 +48,11 @@ impl Connector {
     }
 
     async fn open(self) -> Result<Box<dyn Io>, io::Error> {
-        let stream = self.open_tcp().await?;
+        let GrpcEndpoint { host, port, .. } = &self.endpoint;
+        let stream = match &self.proxy {
+            None => open_tcp(host, *port).await?,
+            Some(proxy) => proxy.open(&self.endpoint.authority()).await?,
+        };
         match self.tls {
             None => Ok(Box::new(stream)),
             Some((config, name)) => {
@@ -54,34 +61,33 @@ impl Connector {
             }
         }
     }
+}
 
-    /// Connects to the addresses one after the other, until one accepts.
-    async fn open_tcp(&self) -> Result<TcpStream, io::Error> {
-        let GrpcEndpoint { host, port, .. } = &self.endpoint;
-        let addresses = tokio::net::lookup_host((host.as_str(), *port)).await.map_err(|e| {
-            if descriptor_limit(&e).is_some() {
-                return e;
-            }
-            io::Error::other(Explained(format!(
-                "cannot resolve the name {host:?}: {e} (is it spelt right, and does DNS work here?)"
-            )))
-        })?;
-        let mut last = io::Error::other(Explained(format!("the name {host:?} has no address")));
-        for address in addresses {
-            match TcpStream::connect(address).await {
-                Ok(stream) => {
-                    stream.set_nodelay(true)?;
-                    rustix::net::sockopt::set_tcp_user_timeout(
-                        &stream,
-                        ACKNOWLEDGEMENT_TIMEOUT.as_millis() as u32,
-                    )?;
-                    return Ok(stream);
-                }
-                Err(e) => last = e,
-            }
+/// Connects to the addresses of a name one after the other, until one accepts.
+pub(super) async fn open_tcp(host: &str, port: u16) -> Result<TcpStream, io::Error> {
+    let addresses = tokio::net::lookup_host((host, port)).await.map_err(|e| {
+        if descriptor_limit(&e).is_some() {
+            return e;
         }
-        Err(last)
+        io::Error::other(Explained(format!(
+            "cannot resolve the name {host:?}: {e} (is it spelt right, and does DNS work here?)"
+        )))
+    })?;
+    let mut last = io::Error::other(Explained(format!("the name {host:?} has no address")));
+    for address in addresses {
+        match TcpStream::connect(address).await {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                rustix::net::sockopt::set_tcp_user_timeout(
+                    &stream,
+                    ACKNOWLEDGEMENT_TIMEOUT.as_millis() as u32,
+                )?;
+                return Ok(stream);
+            }
+            Err(e) => last = e,
+        }
     }
+    Err(last)
 }
 
 /// Explains a handshake that the server ended by closing the connection, as servers without TLS do.

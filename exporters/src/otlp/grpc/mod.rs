@@ -4,6 +4,7 @@ mod config;
 mod connector;
 mod endpoint;
 mod passthrough;
+mod proxy;
 mod pusher;
 pub mod status;
 

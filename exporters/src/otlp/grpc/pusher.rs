@@ -16,8 +16,10 @@ use super::GrpcConfig;
 use super::connector::Connector;
 use super::endpoint::GrpcEndpoint;
 use super::passthrough::PassThrough;
+use super::proxy::ConnectProxy;
 use super::status::push_error;
 use crate::otlp::partial_success::pushed;
+use crate::otlp::proxy::ProxyRules;
 use crate::otlp::{Compression, USER_AGENT};
 
 /// Sends serialised requests of one signal to one endpoint.
@@ -50,10 +52,17 @@ impl GrpcPusher {
             let name = ServerName::try_from(name.clone()).map_err(|e| {
                 ComponentError::new(format!("{section}: endpoint: no certificate can be for {name:?}: {e}"))
             })?;
-            Some((Arc::new(client.tls.client_config(&section, b"h2")?), name))
+            Some((Arc::new(client.tls.client_config(&section, b"h2", false)?), name))
         } else {
             None
         };
+        // As gRPC for Go, and so the Collector: HTTPS_PROXY counts with and without TLS.
+        let rules = ProxyRules::of_this_process();
+        let proxy = rules
+            .and_then(|rules| {
+                rules.proxy(true, &endpoint.host, endpoint.port).map(ConnectProxy::new).transpose()
+            })
+            .map_err(|what| ComponentError::new(format!("{section}: endpoint: {what}")))?;
         let path = match signal {
             Signal::Metrics => "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
             Signal::Logs => "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
@@ -61,7 +70,7 @@ impl GrpcPusher {
         Ok(Self {
             id: id.to_owned(),
             skips_verification: endpoint.tls && client.tls.insecure_skip_verify,
-            connector: Connector { endpoint, tls, limit: connect_limit(client.timeout.get()) },
+            connector: Connector { endpoint, tls, proxy, limit: connect_limit(client.timeout.get()) },
             path: PathAndQuery::from_static(path),
             metadata: MetadataMap::from_headers(client.header_map()),
             compression: client.compression,
@@ -120,9 +129,14 @@ impl Pusher for GrpcPusher {
         let failed = |status| push_error(&endpoint.to_string(), endpoint.tls, &status);
         let mut client = tonic::client::Grpc::new(self.channel()?)
             .accept_compressed(CompressionEncoding::Gzip)
+            // Servers compress the response as the request.
+            .accept_compressed(CompressionEncoding::Zstd)
             .max_decoding_message_size(MAX_RESPONSE_BYTES);
-        if self.compression == Compression::Gzip {
-            client = client.send_compressed(CompressionEncoding::Gzip);
+        match self.compression {
+            Compression::Gzip => client = client.send_compressed(CompressionEncoding::Gzip),
+            Compression::Zstd => client = client.send_compressed(CompressionEncoding::Zstd),
+            // The validation refuses the others.
+            Compression::None | Compression::Zlib | Compression::Deflate | Compression::Snappy => {}
         }
         client.ready().await.map_err(|e| failed(tonic::Status::from_error(e.into())))?;
         let mut request = tonic::Request::new(payload.bytes.clone());

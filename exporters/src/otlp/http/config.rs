@@ -1,13 +1,14 @@
 //! Settings of `otlp_http`.
 
+use longwave_config::Secret;
 use longwave_pipeline::component::{ComponentConfig, Problems, Signal};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::url;
-use crate::otlp::{ClientConfig, SIGNALS, section};
+use crate::otlp::{ClientConfig, SIGNALS, proxy, section};
 
 /// Section of an `otlp_http` exporter.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct HttpConfig {
     /// Base URL. `/v1/metrics` or `/v1/logs` is appended.
     pub endpoint: String,
@@ -15,23 +16,65 @@ pub struct HttpConfig {
     pub metrics_endpoint: String,
     /// Complete URL for logs, instead of the base URL.
     pub logs_endpoint: String,
+    /// URL of a proxy for all requests. Otherwise `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` decide.
+    #[serde(skip_serializing_if = "is_empty")]
+    pub proxy_url: Secret,
+    /// Format of the bodies: `proto` (the default) or `json`.
+    pub encoding: String,
     /// Settings that both protocols have, in the same map.
     #[serde(flatten)]
     pub client: ClientConfig,
 }
 
-static KEYS: [&str; 10] = section::keys(["endpoint", "metrics_endpoint", "logs_endpoint"]);
+static KEYS: [&str; 12] =
+    section::keys(["endpoint", "metrics_endpoint", "logs_endpoint", "proxy_url", "encoding"]);
+
+fn is_empty(secret: &Secret) -> bool {
+    secret.expose().is_empty()
+}
+
+/// `encoding` for protobuf.
+const PROTO: &str = "proto";
+/// `encoding` for OTLP's JSON.
+const JSON: &str = "json";
 
 // === impl HttpConfig ===
 
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self {
+            endpoint: String::new(),
+            metrics_endpoint: String::new(),
+            logs_endpoint: String::new(),
+            proxy_url: Secret::default(),
+            encoding: PROTO.to_owned(),
+            client: ClientConfig::default(),
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for HttpConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let ([endpoint, metrics_endpoint, logs_endpoint], client) = section::decode(deserializer, &KEYS)?;
-        Ok(Self { endpoint, metrics_endpoint, logs_endpoint, client })
+        let ([endpoint, metrics_endpoint, logs_endpoint, proxy_url, encoding], client) =
+            section::decode(deserializer, &KEYS)?;
+        let encoding = if encoding.is_empty() { PROTO.to_owned() } else { encoding };
+        Ok(Self {
+            endpoint,
+            metrics_endpoint,
+            logs_endpoint,
+            proxy_url: Secret::new(proxy_url),
+            encoding,
+            client,
+        })
     }
 }
 
 impl HttpConfig {
+    /// Returns whether bodies are JSON.
+    pub(super) fn is_json(&self) -> bool {
+        self.encoding == JSON
+    }
+
     /// Returns the key and the value of the signal's complete URL.
     pub(super) fn signal_endpoint(&self, signal: Signal) -> (&'static str, &str) {
         match signal {
@@ -57,6 +100,15 @@ impl ComponentConfig for HttpConfig {
             {
                 problems.at(key, message);
             }
+        }
+        if !self.proxy_url.expose().is_empty()
+            && let Err(message) = proxy::parse(self.proxy_url.expose())
+        {
+            problems.at("proxy_url", message);
+        }
+        if ![PROTO, JSON].contains(&self.encoding.as_str()) {
+            let message = format!("unknown value {:?} (valid values: [{PROTO} {JSON}])", self.encoding);
+            problems.at("encoding", message);
         }
         self.client.validate(false, problems);
     }

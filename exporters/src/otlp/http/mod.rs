@@ -1,6 +1,7 @@
-//! `otlp_http`: OTLP over HTTP, as protobuf.
+//! `otlp_http`: OTLP over HTTP, as protobuf or JSON.
 
 mod config;
+mod json;
 mod pusher;
 mod response;
 mod url;
@@ -25,7 +26,7 @@ pub fn factory() -> ExporterFactory {
         component_type: "otlp_http",
         aliases: &["otlphttp"],
         stability: Stability::Beta,
-        description: "Sends metrics and logs by OTLP over HTTP, as protobuf",
+        description: "Sends metrics and logs by OTLP over HTTP",
         signals: SIGNALS,
         flow: None,
     };

@@ -1,21 +1,21 @@
 //! [`HttpPusher`] makes delivery attempts, each a POST.
 
-use std::io::Write;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use flate2::write::GzEncoder;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderValue};
 use longwave_pipeline::component::{ComponentError, Payload, PushError, Pushed, Pusher, Signal};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, ClientBuilder, Response, Url};
 
+use super::json::{self, JSON};
 use super::response::{PROTOBUF, push_error};
 use super::{HttpConfig, url};
 use crate::otlp::explain::explain;
 use crate::otlp::partial_success::pushed;
+use crate::otlp::proxy::{self, ProxyRules};
 use crate::otlp::{Compression, TlsConfig, USER_AGENT};
 
 /// Sends serialised requests of one signal to one URL.
@@ -28,6 +28,8 @@ pub struct HttpPusher {
     target: Url,
     headers: HeaderMap,
     compression: Compression,
+    signal: Signal,
+    is_json: bool,
     skips_verification: bool,
 }
 
@@ -61,9 +63,10 @@ impl HttpPusher {
         };
         let tls = url.scheme() == "https";
         let mut headers = client_config.header_map();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROTOBUF));
-        if client_config.compression == Compression::Gzip {
-            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        let content_type = if config.is_json() { JSON } else { PROTOBUF };
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        if let Some(encoding) = client_config.compression.content_encoding() {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
         }
         let mut builder = Client::builder()
             .user_agent(USER_AGENT)
@@ -78,8 +81,23 @@ impl HttpPusher {
         } else {
             TlsConfig { insecure_skip_verify: true, ..Default::default() }
         };
-        builder = builder.tls_backend_preconfigured(tls_config.client_config(&section, b"http/1.1")?);
-        if let Some(name) = client_config.tls.server_name_override.as_deref().filter(|_| tls) {
+        let proxy = proxy_of(config, &url).map_err(|(key, what)| failed(key, what))?;
+        builder = match &proxy {
+            Some(proxy) => {
+                let proxy =
+                    reqwest::Proxy::all(proxy.clone()).map_err(|e| failed("proxy_url", e.to_string()))?;
+                builder.proxy(proxy)
+            }
+            None => builder.no_proxy(),
+        };
+        builder = builder.tls_backend_preconfigured(tls_config.client_config(
+            &section,
+            b"http/1.1",
+            proxy.is_some(),
+        )?);
+        let name_override = client_config.tls.server_name_override.as_deref().filter(|_| tls);
+        // A proxy resolves the name that it is asked for, so that this must be the endpoint's.
+        if let Some(name) = name_override.filter(|_| proxy.is_none()) {
             builder = connecting_to(&url, builder);
             target.set_host(Some(name)).map_err(|e| failed("tls::server_name_override", e.to_string()))?;
             let authority = url.authority().to_owned();
@@ -96,28 +114,48 @@ impl HttpPusher {
             target,
             headers,
             compression: client_config.compression,
+            signal,
+            is_json: config.is_json(),
             skips_verification: tls && client_config.tls.insecure_skip_verify,
         })
     }
 
     async fn body(&self, payload: &Payload) -> Result<Bytes, PushError> {
         let bytes = payload.bytes.clone();
-        let done = match self.compression {
-            Compression::None => return Ok(bytes),
-            Compression::Gzip if bytes.len() <= MAX_BYTES_TO_COMPRESS_INLINE => gzip(&bytes),
-            Compression::Gzip => match tokio::task::spawn_blocking(move || gzip(&bytes)).await {
+        let (compression, signal, is_json) = (self.compression, self.signal, self.is_json);
+        let make = move || {
+            let bytes =
+                if is_json { json::transcode(bytes, signal).map_err(std::io::Error::other)? } else { bytes };
+            compression.compress(&bytes)
+        };
+        let is_cheap = compression == Compression::None && !is_json;
+        let done = if is_cheap || payload.bytes.len() <= MAX_BYTES_TO_COMPRESS_INLINE {
+            make()
+        } else {
+            match tokio::task::spawn_blocking(make).await {
                 Ok(done) => done,
                 Err(e) => Err(std::io::Error::other(e)),
-            },
+            }
         };
-        done.map_err(|e| PushError::Permanent(format!("{}: cannot compress: {e}", self.url)))
+        done.map_err(|e| PushError::Permanent(format!("{}: cannot encode the request: {e}", self.url)))
     }
+}
+
+/// Returns the proxy for a URL. An error has the key of the setting to which it belongs.
+fn proxy_of(config: &HttpConfig, url: &Url) -> Result<Option<Url>, (&'static str, String)> {
+    let explicit = config.proxy_url.expose();
+    if !explicit.is_empty() {
+        return proxy::parse(explicit).map(Some).map_err(|what| ("proxy_url", what));
+    }
+    let rules = ProxyRules::of_this_process().map_err(|what| ("endpoint", what))?;
+    let (host, port) = (url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default());
+    Ok(rules.proxy(url.scheme() == "https", host, port).cloned())
 }
 
 /// Makes the client connect to `url`'s host for every name, so that SNI and the certificate can have another name.
 fn connecting_to(url: &Url, builder: ClientBuilder) -> ClientBuilder {
     let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned();
-    builder.no_proxy().dns_resolver(ResolveAs(host))
+    builder.dns_resolver(ResolveAs(host))
 }
 
 /// Resolves every name to the addresses of this host.
@@ -132,12 +170,6 @@ impl Resolve for ResolveAs {
             Ok(Box::new(found.into_iter()) as Addrs)
         })
     }
-}
-
-fn gzip(bytes: &[u8]) -> std::io::Result<Bytes> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 4), flate2::Compression::default());
-    encoder.write_all(bytes)?;
-    Ok(Bytes::from(encoder.finish()?))
 }
 
 /// Reads the first [`MAX_RESPONSE_BYTES`] of the body.
@@ -191,11 +223,13 @@ impl Pusher for HttpPusher {
                 SystemTime::now(),
             ));
         }
-        let is_protobuf =
-            headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(PROTOBUF.as_bytes()));
+        let has_type = |wanted: &str| {
+            headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(wanted.as_bytes()))
+        };
         // The server accepted the request. A body that could not be read must not cause a second delivery.
         match body {
-            Ok(bytes) if is_protobuf => Ok(pushed(&bytes, payload)),
+            Ok(bytes) if has_type(PROTOBUF) => Ok(pushed(&bytes, payload)),
+            Ok(bytes) if has_type(JSON) => Ok(json::pushed(&bytes, payload)),
             _ => Ok(Pushed::default()),
         }
     }

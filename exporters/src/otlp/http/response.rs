@@ -7,6 +7,7 @@ use prost::Message;
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
 
+use super::json::{self, JSON};
 use crate::otlp::partial_success::RpcStatus;
 
 /// Content type of requests and responses.
@@ -68,6 +69,8 @@ fn reason(headers: &HeaderMap, body: &[u8]) -> String {
     let content_type = text(headers, &CONTENT_TYPE);
     let message = if content_type.starts_with(PROTOBUF) {
         RpcStatus::decode(body).map(|status| status.message).unwrap_or_default()
+    } else if content_type.starts_with(JSON) {
+        json::reason(body).unwrap_or_else(|| String::from_utf8_lossy(body).into_owned())
     } else if content_type.starts_with("text/html") {
         String::new()
     } else {

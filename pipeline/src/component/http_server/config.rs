@@ -1,19 +1,18 @@
 //! Settings of servers.
 
-use std::io::ErrorKind;
+use std::sync::Arc;
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use longwave_config::Secret;
-use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use longwave_config::{GoDuration, Secret};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
 use crate::component::config::Problems;
 use crate::component::error::ComponentError;
+use crate::component::tls::{self, PemSource, Reloading, TlsVersion};
 
 /// `tls` of a server, with the Collector's names.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -21,11 +20,21 @@ use crate::component::error::ComponentError;
 pub struct ServerTlsConfig {
     /// PEM file with the server's certificate and the intermediate ones.
     pub cert_file: String,
+    /// The text of `cert_file`, instead of its path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cert_pem: Option<Secret>,
     /// PEM file with the certificate's private key.
     pub key_file: String,
+    /// The text of `key_file`, instead of its path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_pem: Option<Secret>,
     /// PEM file with the authorities of client certificates. If set, clients need one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_ca_file: Option<String>,
+    /// Time after which a handshake reads the files again; never if zero.
+    pub reload_interval: GoDuration,
+    /// Oldest TLS version to accept.
+    pub min_version: TlsVersion,
 }
 
 /// `basic_auth` of a server.
@@ -43,65 +52,67 @@ pub struct BasicAuthConfig {
 impl ServerTlsConfig {
     /// Reports missing settings below `tls`.
     pub fn validate(&self, problems: &mut Problems) {
-        for (key, file) in [("tls::cert_file", &self.cert_file), ("tls::key_file", &self.key_file)] {
-            if file.is_empty() {
+        for (key, source) in [("tls::cert_file", self.certificate()), ("tls::key_file", self.key())] {
+            if source.is_none() {
                 problems.at(key, "must be set: the server needs a certificate and its key");
             }
         }
+        let pairs = [
+            ("cert", !self.cert_file.is_empty(), &self.cert_pem),
+            ("key", !self.key_file.is_empty(), &self.key_pem),
+        ];
+        tls::validate_sources(&pairs, self.reload_interval, problems);
     }
 
-    /// Reads the files. `place` is that of the server's address.
-    pub(super) fn load(&self, place: &str) -> Result<rustls::ServerConfig, ComponentError> {
-        let section = place.rsplit_once(": ").map_or(place, |(section, _)| section);
-        let failed = |key: &str, file: &str, error: pem::Error| {
-            ComponentError::new(format!("{section}: tls::{key}: {file:?}: {}", explain(&error)))
-        };
-        let certificates =
-            certificates(&self.cert_file).map_err(|error| failed("cert_file", &self.cert_file, error))?;
-        let key = PrivateKeyDer::from_pem_file(&self.key_file)
-            .map_err(|error| failed("key_file", &self.key_file, error))?;
-        let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    /// Reads the files, and reads them again at a handshake after each `reload_interval`. `place` is that of the server's address.
+    pub(super) fn load(&self, place: &str) -> Result<Reloading<rustls::ServerConfig>, ComponentError> {
+        let section = place.rsplit_once(": ").map_or(place, |(section, _)| section).to_owned();
+        let config = self.clone();
+        Reloading::new(self.reload_interval.get(), move || config.server_config(&section))
+    }
+
+    fn server_config(&self, section: &str) -> Result<rustls::ServerConfig, ComponentError> {
+        let failed = |key: &str, what: String| ComponentError::new(format!("{section}: tls::{key}: {what}"));
+        let missing = |key: &str| failed(key, "must be set".to_owned());
+        let (certificate, key) = (
+            self.certificate().ok_or_else(|| missing("cert_file"))?,
+            self.key().ok_or_else(|| missing("key_file"))?,
+        );
+        let certificates = tls::certificates(&certificate).map_err(|what| failed("cert_file", what))?;
+        let key = tls::private_key(&key).map_err(|what| failed("key_file", what))?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
         let refused = |error: rustls::Error| {
-            ComponentError::new(format!(
-                "{section}: tls::cert_file: cannot use the certificate with its key: {error} (do they belong together?)"
-            ))
+            failed(
+                "cert_file",
+                format!("cannot use the certificate with its key: {error} (do they belong together?)"),
+            )
         };
-        let builder = rustls::ServerConfig::builder_with_provider(std::sync::Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
+        let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(self.min_version.and_newer())
             .map_err(refused)?;
         let builder = match &self.client_ca_file {
             None => builder.with_no_client_auth(),
             Some(file) => {
                 let mut roots = rustls::RootCertStore::empty();
-                let found =
-                    self::certificates(file).map_err(|error| failed("client_ca_file", file, error))?;
+                let found = tls::certificates(&PemSource::File(file.clone()))
+                    .map_err(|what| failed("client_ca_file", what))?;
                 roots.add_parsable_certificates(found);
                 let verifier =
                     rustls::server::WebPkiClientVerifier::builder_with_provider(roots.into(), provider)
                         .build()
-                        .map_err(|error| {
-                            ComponentError::new(format!("{section}: tls::client_ca_file: {file:?}: {error}"))
-                        })?;
+                        .map_err(|error| failed("client_ca_file", format!("{file:?}: {error}")))?;
                 builder.with_client_cert_verifier(verifier)
             }
         };
         builder.with_single_cert(certificates, key).map_err(refused)
     }
-}
 
-fn certificates(file: &str) -> Result<Vec<CertificateDer<'static>>, pem::Error> {
-    let certificates: Vec<_> = CertificateDer::pem_file_iter(file)?.collect::<Result<_, _>>()?;
-    if certificates.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(certificates) }
-}
+    fn certificate(&self) -> Option<PemSource> {
+        PemSource::of(Some(&self.cert_file), self.cert_pem.as_ref())
+    }
 
-fn explain(error: &pem::Error) -> String {
-    match error {
-        pem::Error::Io(error) if error.kind() == ErrorKind::NotFound => {
-            "the file does not exist (is the secret mounted?)".to_owned()
-        }
-        pem::Error::Io(error) => format!("cannot be read: {error}"),
-        pem::Error::NoItemsFound => "contains nothing of this kind in PEM format".to_owned(),
-        other => format!("is not a PEM file: {other}"),
+    fn key(&self) -> Option<PemSource> {
+        PemSource::of(Some(&self.key_file), self.key_pem.as_ref())
     }
 }
 

@@ -17,6 +17,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
+use crate::component::tls::Reloading;
+
 use super::open_connections::{Admission, OpenConnections};
 
 /// Maximum number of connections. A further client takes the place of another.
@@ -32,7 +34,7 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 pub(super) struct Listener {
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Reloading<rustls::ServerConfig>>,
     connections: Arc<OpenConnections>,
     /// Accepted, but without a place yet.
     waiting: Option<(TcpStream, SocketAddr)>,
@@ -63,7 +65,7 @@ pub struct ClientAddress(pub IpAddr);
 // === impl Listener ===
 
 impl Listener {
-    pub(super) fn new(listener: TcpListener, tls: Option<TlsAcceptor>) -> Self {
+    pub(super) fn new(listener: TcpListener, tls: Option<Reloading<rustls::ServerConfig>>) -> Self {
         let (connections, handshakes) = (OpenConnections::new(MAX_CONNECTIONS), JoinSet::new());
         Self { listener, tls, connections, waiting: None, handshakes }
     }
@@ -98,7 +100,7 @@ impl axum::serve::Listener for Listener {
                     return (Connection::new(Stream::Plain(stream), admission), address);
                 }
                 (Ok((admission, Some((stream, address)))), Some(tls)) => {
-                    let handshake = tls.accept(stream);
+                    let handshake = TlsAcceptor::from(tls.get()).accept(stream);
                     handshakes.spawn(async move {
                         let evicted = admission.evicted();
                         let stream = tokio::select! {

@@ -6,16 +6,15 @@ mod listening;
 mod open_connections;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::component::causes::descriptor_limit;
 use crate::component::error::ComponentError;
+use crate::component::tls::Reloading;
 pub use config::{BasicAuthConfig, ServerTlsConfig};
 pub use listener::ClientAddress;
 use listener::Listener;
@@ -26,7 +25,7 @@ pub use listening::listening;
 pub struct HttpServer {
     listener: TcpListener,
     address: SocketAddr,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Reloading<rustls::ServerConfig>>,
     listening: Listening,
 }
 
@@ -59,7 +58,6 @@ impl HttpServer {
         let tls = tls.map(|tls| tls.load(place)).transpose()?;
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let tls = tls.map(|tls| TlsAcceptor::from(Arc::new(tls)));
         Ok(Self { listener, address, tls, listening: Listening::new(place, address) })
     }
 

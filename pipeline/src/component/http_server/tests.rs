@@ -1,4 +1,5 @@
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use axum::extract::ConnectInfo;
 use axum::http::header::AUTHORIZATION;
@@ -73,6 +74,7 @@ impl Files {
             cert_file: self.text("ours.server.pem"),
             key_file: self.text("ours.server.key"),
             client_ca_file: client_ca.map(|name| self.text(name)),
+            ..ServerTlsConfig::default()
         }
     }
 
@@ -166,6 +168,42 @@ async fn tls_and_client_certificates() {
         assert_eq!(is_served(&response), expected, "{identity:?}: {response:?}");
     }
     mutual.stop().await;
+}
+
+/// *Scenario*: a server whose certificate is replaced while it runs: first by a damaged file, then by one of another authority; once from files, and
+/// once with the first certificate as a text.
+/// *Guarantees*: with `reload_interval` a later handshake has the new certificate. Until the new file is complete, the old one is used. Without it, or
+/// with a text, the certificate stays.
+#[tokio::test]
+async fn certificates_are_reloaded() {
+    let files = Files::new();
+    let trusts_ours = async |server: &Running| is_served(&exchange_by_tls(server, &files.client(None)).await);
+    let every_time =
+        ServerTlsConfig { reload_interval: Duration::from_nanos(1).into(), ..files.server(None) };
+    let [pem, key] =
+        ["ours.server.pem", "ours.server.key"].map(|name| std::fs::read_to_string(files.path(name)).unwrap());
+    let [pem, key] = [pem, key].map(|text| Some(Secret::new(text)));
+    let text = ServerTlsConfig { cert_pem: pem, key_pem: key, ..ServerTlsConfig::default() };
+    let (reloading, fixed, text) = (
+        Running::start(Some(&every_time), address_page()).await,
+        Running::start(Some(&files.server(None)), address_page()).await,
+        Running::start(Some(&text), address_page()).await,
+    );
+    assert!(trusts_ours(&reloading).await && trusts_ours(&fixed).await && trusts_ours(&text).await);
+    files.write("ours.server.pem", "-----BEGIN CERTIFICATE-----\n");
+    assert!(trusts_ours(&reloading).await && trusts_ours(&fixed).await);
+    for kind in ["pem", "key"] {
+        std::fs::copy(
+            files.path(&format!("other.server.{kind}")),
+            files.path(&format!("ours.server.{kind}")),
+        )
+        .unwrap();
+    }
+    assert!(!trusts_ours(&reloading).await);
+    assert!(trusts_ours(&fixed).await && trusts_ours(&text).await);
+    for server in [reloading, fixed, text] {
+        server.stop().await;
+    }
 }
 
 /// *Scenario*: a client connects to a server with TLS and never sends a byte.
@@ -367,6 +405,7 @@ async fn bind_errors_are_explained() {
         cert_file: files.text(cert),
         key_file: files.text(key),
         client_ca_file: client_ca.map(|name| files.text(name)),
+        ..ServerTlsConfig::default()
     };
     let cases = [
         (taken.as_str(), None),

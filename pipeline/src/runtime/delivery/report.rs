@@ -127,7 +127,7 @@ impl DeliveryReport {
                 exporter,
                 %signal,
                 error,
-                "sending fails; the queue stores data until it succeeds (next report after a minute)"
+                "sending fails (later failures are reported once a minute)"
             ),
             Some(Line::StillDown { error, outage, failed_attempts, dropped }) => {
                 tracing::warn!(exporter, %signal, error, outage = %shown(outage), failed_attempts, dropped, "sending still fails");

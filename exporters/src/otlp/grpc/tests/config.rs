@@ -44,12 +44,33 @@ fn bad_sections() {
         serde_json::json!({"endpoint": "c:1", "tls": {"cert_file": "a.pem", "server_name_override": "https://c"}}),
         serde_json::json!({"endpoint": "c:1", "tls": {"min_version": "1.1", "insecur": true}}),
         serde_json::json!({"endpoint": "c:1", "headers": {"a b": "x", "token": "line\n", "key-bin": "x", "te": "x"}}),
-        serde_json::json!({"endpoint": "c:1", "compression": "zstd", "temporality": "both", "timeout": "5"}),
+        serde_json::json!({"endpoint": "c:1", "compression": "brotli", "temporality": "both", "timeout": "5"}),
+        serde_json::json!({"endpoint": "c:1", "compression": "snappy", "tls": {"ca_file": "a", "ca_pem": "b", "reload_interval": "1000h"}}),
+        serde_json::json!({"endpoint": "c:1", "headers": [{"name": "a", "value": "1"}, {"name": "a", "value": "2"}]}),
+        serde_json::json!({"endpoint": "c:1", "headers": [{"nam": "a"}]}),
+        serde_json::json!({"endpoint": "c:1", "headers": "a"}),
         serde_json::json!({"endpoint": "c:1", "retry_on_failure": {"multiplier": 0.5}, "sending_queue": {"queue_size": 0}}),
     ];
     let shown: String =
         bad.into_iter().map(|section| format!("{section}\n{}\n", errors(section.clone()))).collect();
     insta::assert_snapshot!("bad_sections", shown);
+}
+
+/// *Scenario*: headers as a map and as a list, an empty text as compression, and certificates as texts.
+/// *Guarantees*: both forms of headers mean the same, and `''` means no compression, as in the Collector.
+#[test]
+fn forms_of_the_collector() {
+    let effective = |section: serde_json::Value| {
+        let section = Value::from_serialize(&section).unwrap();
+        let prepared = factory().prepare(&section, &ConfigPath::root()).map_err(|errors| errors.to_string());
+        longwave_config::to_yaml(&prepared.unwrap().effective).unwrap()
+    };
+    let map = serde_json::json!({"endpoint": "c:1", "headers": {"a": "1", "b": "2"}, "compression": "none"});
+    let list = serde_json::json!({"endpoint": "c:1", "headers": [{"name": "b", "value": "2"}, {"name": "a", "value": "1"}], "compression": ""});
+    assert_eq!(effective(map), effective(list));
+    let pem =
+        serde_json::json!({"endpoint": "c:1", "tls": {"ca_pem": "x", "cert_pem": "y", "key_pem": "hunter2"}});
+    assert!(!effective(pem).contains("hunter2"));
 }
 
 /// *Scenario*: `print-config` shows a section with a token in a header.
