@@ -59,6 +59,7 @@ fn record(cookie: u64, pass: u64, role: Role) -> ConnectionRecord {
         start_known: true,
         opened: UnixNanos(SECOND),
         observed: UnixNanos(pass * 5 * SECOND),
+        age: (pass * 5).saturating_sub(1) * SECOND,
         tick: UnixNanos(pass * 5 * SECOND),
         local,
         peer,

@@ -99,9 +99,9 @@ impl ConnectionSeries {
         now: UnixNanos,
         tally: &mut Tally,
     ) -> u32 {
-        let old_enough = established && self.is_old_enough(record);
+        let min_age = self.min_age;
         if let Some(ConnectionEntry::Young(young)) = self.entries.get_mut(index) {
-            if !old_enough {
+            if !established || !is_old_enough(record, min_age) {
                 young.add(record, events);
                 return index;
             }
@@ -197,10 +197,6 @@ impl ConnectionSeries {
         (into.len() - before) as u64
     }
 
-    fn is_old_enough(&self, record: &ConnectionRecord) -> bool {
-        !record.start_known || record.age >= self.min_age
-    }
-
     /// Continues the series at `former` instead of the one at `index`, which began in this window. Returns `former`.
     fn return_to(&mut self, former: u32, index: u32) -> u32 {
         if let Some(ConnectionEntry::Series(left)) = self.entries.remove(index) {
@@ -243,6 +239,11 @@ impl ConnectionSeries {
             _ => {}
         }
     }
+}
+
+/// Returns whether the connection has reached `min_age` (nanoseconds).
+fn is_old_enough(record: &ConnectionRecord, min_age: u64) -> bool {
+    !record.start_known || record.age >= min_age
 }
 
 // === impl YoungSums ===
