@@ -53,6 +53,7 @@ fn scrapes(criterion: &mut Criterion) {
         signal: Signal::Metrics,
         resource: Arc::default(),
         meter: NoopMeterProvider::new().meter("bench"),
+        authenticators: Default::default(),
     };
     let mut exporter = (prepared.ok().unwrap().create)(context).unwrap();
     runtime.block_on(exporter.pusher().start()).unwrap();

@@ -1,7 +1,9 @@
 //! Extensions. Most resolve names: each watches one source (Kubernetes, Docker, a file) once for all processors of all pipelines. Look-ups
 //! through [`longwave_pipeline::component::Directory`] are served from memory. [`health_check`] serves the health of the pipelines.
+//! [`client_auth`] authenticates the requests of exporters.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod client_auth;
 pub mod docker;
 pub mod health_check;
 pub mod history;
@@ -13,5 +15,12 @@ use longwave_pipeline::component::ExtensionFactory;
 
 /// Returns one factory for each extension.
 pub fn factories() -> Vec<ExtensionFactory> {
-    vec![kubernetes::factory(), docker::factory(), static_file::factory(), health_check::factory()]
+    vec![
+        kubernetes::factory(),
+        docker::factory(),
+        static_file::factory(),
+        health_check::factory(),
+        client_auth::bearer_factory(),
+        client_auth::basic_factory(),
+    ]
 }

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use longwave_config::{GoDuration, Secret};
-use longwave_pipeline::component::{DeliveryConfig, Problems, QueueConfig, RetryConfig};
+use longwave_pipeline::component::{DeliveryConfig, Problems, QueueConfig, RetryConfig, is_protocol_header};
 use serde::{Deserialize, Serialize};
 
+use super::auth_config::AUTHENTICATOR;
 use super::headers;
-use super::{Compression, TlsConfig};
+use super::{AuthConfig, Compression, TlsConfig};
 
 /// Settings of an OTLP client, apart from its endpoints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,6 +19,9 @@ pub struct ClientConfig {
     /// Headers (gRPC: metadata) of every request.
     #[serde(deserialize_with = "headers::deserialize")]
     pub headers: Headers,
+    /// Authentication of every request. Default none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth: Option<AuthConfig>,
     /// Compression of requests.
     pub compression: Compression,
     /// Time limit of one attempt; zero: none.
@@ -51,6 +55,7 @@ impl Default for ClientConfig {
         Self {
             tls: TlsConfig::default(),
             headers: Headers::new(),
+            auth: None,
             compression: Compression::default(),
             timeout: GoDuration::from_secs(5),
             retry_on_failure: RetryConfig::default(),
@@ -62,8 +67,16 @@ impl Default for ClientConfig {
 
 impl ClientConfig {
     /// Keys of the section, in the order of the fields.
-    pub(super) const KEYS: [&'static str; 7] =
-        ["tls", "headers", "compression", "timeout", "retry_on_failure", "sending_queue", "temporality"];
+    pub(super) const KEYS: [&'static str; 8] = [
+        "tls",
+        "headers",
+        "auth",
+        "compression",
+        "timeout",
+        "retry_on_failure",
+        "sending_queue",
+        "temporality",
+    ];
 
     /// Reports invalid settings. With `grpc`, binary metadata is refused too.
     pub(super) fn validate(&self, grpc: bool, problems: &mut Problems) {
@@ -72,9 +85,20 @@ impl ClientConfig {
         }
         self.tls.validate(problems);
         validate_headers(&self.headers, grpc, problems);
+        if let Some(auth) = &self.auth {
+            auth.validate(problems);
+        }
         DeliveryConfig::validate_timeout(self.timeout, problems);
         self.retry_on_failure.validate(problems);
         self.sending_queue.validate(problems);
+    }
+
+    /// Returns the extensions that the exporter uses, as [`ComponentConfig::extensions`] does.
+    ///
+    /// [`ComponentConfig::extensions`]: longwave_pipeline::component::ComponentConfig::extensions
+    pub(super) fn extensions(&self) -> Vec<(&'static str, String)> {
+        let id = self.auth.as_ref().map(|auth| auth.authenticator.clone()).filter(|id| !id.is_empty());
+        id.map(|id| (AUTHENTICATOR, id)).into_iter().collect()
     }
 
     pub(super) fn delivery(&self) -> DeliveryConfig {
@@ -101,7 +125,6 @@ impl ClientConfig {
 fn validate_headers(headers: &Headers, grpc: bool, problems: &mut Problems) {
     for (name, value) in headers {
         let key = format!("headers::{name}");
-        let lower = name.to_ascii_lowercase();
         if ::http::HeaderName::from_bytes(name.as_bytes()).is_err() {
             problems.at(key, "is not a header name (use letters, digits and -)");
         } else if ::http::HeaderValue::from_str(value.expose()).is_err() {
@@ -109,12 +132,9 @@ fn validate_headers(headers: &Headers, grpc: bool, problems: &mut Problems) {
                 key,
                 "the value has characters that are invalid in a header (a line break at the end of a file?)",
             );
-        } else if matches!(
-            lower.as_str(),
-            "content-type" | "content-encoding" | "content-length" | "te" | "grpc-encoding"
-        ) {
+        } else if is_protocol_header(name) {
             problems.at(key, "is set by the protocol and cannot be chosen");
-        } else if grpc && lower.ends_with("-bin") {
+        } else if grpc && name.to_ascii_lowercase().ends_with("-bin") {
             problems.at(key, "binary metadata (-bin) is not supported");
         }
     }

@@ -10,6 +10,7 @@ pub mod grpc;
 pub mod http;
 
 mod any_certificate;
+mod auth_config;
 mod compression;
 mod config;
 mod explain;
@@ -18,9 +19,11 @@ mod headers;
 mod partial_success;
 mod proxy;
 mod reloading_tls;
+mod request_headers;
 mod section;
 mod tls;
 
+pub use auth_config::AuthConfig;
 pub use compression::Compression;
 pub use config::{ClientConfig, Headers, Temporality};
 pub use tls::TlsConfig;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use longwave_pipeline::component::tls::Reloading;
+use longwave_pipeline::component::Reloading;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, WebPkiServerVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};

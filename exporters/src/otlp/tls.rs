@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use longwave_config::{GoDuration, Secret};
-use longwave_pipeline::component::tls::{self, PemSource, Reloading, TlsVersion};
-use longwave_pipeline::component::{ComponentError, Problems};
+use longwave_pipeline::component::tls::{self, PemSource, TlsVersion};
+use longwave_pipeline::component::{ComponentError, Problems, Reloading};
 use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;

@@ -16,6 +16,7 @@ fn exporter(path: &Path, append: bool) -> RecordFileExporter {
         signal: Signal::Logs,
         resource: Arc::new(vec![("host.name".to_owned(), "host-1".to_owned())]),
         meter: opentelemetry::global::meter("test"),
+        authenticators: Default::default(),
     };
     RecordFileExporter::new(&config, &context)
 }

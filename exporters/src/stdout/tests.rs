@@ -248,7 +248,13 @@ async fn a_closed_terminal_is_fatal() {
 
 fn context(signal: Signal) -> ExporterContext {
     let meter = opentelemetry::global::meter("test");
-    ExporterContext { id: "stdout/2".to_owned(), signal, resource: Arc::default(), meter }
+    ExporterContext {
+        id: "stdout/2".to_owned(),
+        signal,
+        resource: Arc::default(),
+        meter,
+        authenticators: Default::default(),
+    }
 }
 
 /// *Scenario*: every format in both kinds of pipelines, with an output that is not a terminal, and invalid settings.

@@ -39,6 +39,7 @@ pub fn try_exporter(
         signal,
         resource: Arc::new(vec![("service.name".to_owned(), "longwave".to_owned())]),
         meter: opentelemetry::global::meter("test"),
+        authenticators: Default::default(),
     };
     (prepared.create)(context).map_err(|e| e.to_string())
 }

@@ -6,6 +6,7 @@ use longwave_config::Signal;
 use opentelemetry::metrics::Meter;
 
 use crate::component::accounting::Node;
+use crate::component::authenticator::Authenticators;
 use crate::component::directory::Directories;
 use crate::component::health::Health;
 use crate::component::shared::Shared;
@@ -64,4 +65,6 @@ pub struct ExporterContext {
     pub resource: Arc<Vec<(String, String)>>,
     /// For the component's self-telemetry. See [`ComponentMeter`](crate::component::ComponentMeter).
     pub meter: Meter,
+    /// Authenticators of the extensions, by id.
+    pub authenticators: Authenticators,
 }

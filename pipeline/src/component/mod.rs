@@ -1,10 +1,11 @@
 //! What a component is: the traits ([`Extension`], [`Receiver`], [`Processor`], [`Exporter`]), the [`Factory`] that makes one from its
-//! configuration, what it receives from the runtime (contexts, [`Directories`], [`RecordOutput`], [`Node`]), and small helpers that several
-//! components use.
+//! configuration, what it receives from the runtime (contexts, [`Directories`], [`Authenticators`], [`RecordOutput`], [`Node`]), and small
+//! helpers that several components use.
 //!
 //! Depends on [`crate::model`], never on [`crate::runtime`].
 
 mod accounting;
+mod authenticator;
 mod backoff;
 mod causes;
 pub mod cgroup;
@@ -23,12 +24,14 @@ mod one_line;
 mod output;
 mod payload;
 mod registry;
+mod reloading;
 mod shared;
 pub mod tls;
 mod traits;
 pub mod visible;
 
 pub use accounting::{Accounting, DropReason, Dropped, Imbalance, Node, NodeKind};
+pub use authenticator::{Authenticator, Authenticators, is_protocol_header};
 pub use backoff::{Backoff, jitter};
 pub use causes::{descriptor_limit, innermost, with_causes};
 pub use config::{ComponentConfig, Problems};
@@ -54,5 +57,6 @@ pub use output::{Delivered, RecordOutput};
 pub use payload::{Payload, PushError, Pushed};
 pub use registry::Registry;
 pub(crate) use registry::find_factory;
+pub use reloading::Reloading;
 pub use shared::Shared;
 pub use traits::{Exporter, Extension, Processor, Pusher, Receiver, Running};

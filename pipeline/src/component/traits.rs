@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
+use crate::component::authenticator::Authenticator;
 use crate::component::delivery_config::DeliveryConfig;
 use crate::component::directory::Directory;
 use crate::component::error::ComponentError;
@@ -24,6 +25,11 @@ pub type Running = BoxFuture<'static, Result<(), ComponentError>>;
 pub trait Extension: Send {
     /// Returns the directory, if the extension resolves names. Called before the start. Answers are pending until names are known.
     fn directory(&self) -> Option<Arc<dyn Directory>> {
+        None
+    }
+
+    /// Returns the authenticator, if the extension authenticates requests of exporters. Called before the start.
+    fn authenticator(&self) -> Option<Arc<dyn Authenticator>> {
         None
     }
 

@@ -21,9 +21,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::component::{
-    Accounting, ComponentError, Directories, Exporter, ExporterContext, Extension, ExtensionContext, Health,
-    Node, NodeKind, Processor, ProcessorContext, Receiver, ReceiverContext, RecordOutput, Shared,
-    with_causes,
+    Accounting, Authenticators, ComponentError, Directories, Exporter, ExporterContext, Extension,
+    ExtensionContext, Health, Node, NodeKind, Processor, ProcessorContext, Receiver, ReceiverContext,
+    RecordOutput, Shared, with_causes,
 };
 use crate::runtime::delivery::{SHUTDOWN_LIMIT, SendingQueue};
 use crate::runtime::graph::{
@@ -48,10 +48,11 @@ pub struct Runtime {
     health: Health,
 }
 
-/// What all processors receive.
+/// What the components of a graph share.
 #[derive(Clone, Default)]
-struct ProcessorEnvironment {
+struct GraphEnvironment {
     directories: Directories,
+    authenticators: Authenticators,
     shared: Shared,
 }
 
@@ -139,20 +140,22 @@ impl Runtime {
             resource: Arc::clone(resource),
             health: Health::default(),
         };
-        let (_, shared_by_processors) = create_extensions(plan, &environment)?;
-        plan.exporters.iter().try_for_each(|planned| create_exporter(planned, &environment).map(drop))?;
+        let (_, graph) = create_extensions(plan, &environment)?;
+        plan.exporters
+            .iter()
+            .try_for_each(|planned| create_exporter(planned, &environment, &graph).map(drop))?;
         for pipeline in &plan.pipelines {
             for planned in &pipeline.processors {
-                create_processor(planned, pipeline, &environment, &shared_by_processors)?;
+                create_processor(planned, pipeline, &environment, &graph)?;
             }
         }
-        plan.receivers.iter().try_for_each(|planned| {
-            create_receiver(planned, plan, &environment, &shared_by_processors.shared).map(drop)
-        })
+        plan.receivers
+            .iter()
+            .try_for_each(|planned| create_receiver(planned, plan, &environment, &graph.shared).map(drop))
     }
 
     async fn start_all(&mut self, plan: &Plan, environment: &RuntimeEnvironment) -> Result<(), RuntimeError> {
-        let (extensions, shared_by_processors) = create_extensions(plan, environment)?;
+        let (extensions, graph) = create_extensions(plan, environment)?;
         for (id, extension) in extensions {
             let started = extension.start(self.stop_extensions.clone()).await;
             let running = started.map_err(|source| RuntimeError::start(&id, "extension", source))?;
@@ -160,20 +163,15 @@ impl Runtime {
         }
         let mut exporters = Vec::new();
         for planned in &plan.exporters {
-            exporters.push(self.start_exporter(planned, environment).await?);
+            exporters.push(self.start_exporter(planned, environment, &graph).await?);
         }
         let mut pipeline_senders = Vec::new();
         for pipeline in &plan.pipelines {
-            pipeline_senders.push(self.start_pipeline(
-                pipeline,
-                &exporters,
-                environment,
-                &shared_by_processors,
-            )?);
+            pipeline_senders.push(self.start_pipeline(pipeline, &exporters, environment, &graph)?);
         }
         drop(exporters);
         for receiver in &plan.receivers {
-            let created = create_receiver(receiver, plan, environment, &shared_by_processors.shared)?;
+            let created = create_receiver(receiver, plan, environment, &graph.shared)?;
             let edges = receiver.pipelines.iter().map(|index| {
                 let pipeline = &plan.pipelines[*index];
                 let node = environment.accounting.node(
@@ -262,8 +260,9 @@ impl Runtime {
         &mut self,
         planned: &PlannedExporter,
         environment: &RuntimeEnvironment,
+        graph: &GraphEnvironment,
     ) -> Result<StageSender, RuntimeError> {
-        let exporter = create_exporter(planned, environment)?;
+        let exporter = create_exporter(planned, environment, graph)?;
         let pusher = exporter.pusher();
         pusher.start().await.map_err(|source| RuntimeError::start(&planned.id, "exporter", source))?;
         let node = environment.accounting.node(NodeKind::Exporter, &planned.id, "", planned.signal, false);
@@ -283,12 +282,12 @@ impl Runtime {
         pipeline: &PlannedPipeline,
         exporters: &[StageSender],
         environment: &RuntimeEnvironment,
-        shared_by_processors: &ProcessorEnvironment,
+        graph: &GraphEnvironment,
     ) -> Result<StageSender, RuntimeError> {
         let mut next: Vec<StageSender> =
             pipeline.exporters.iter().map(|index| exporters[*index].clone()).collect();
         for (position, planned) in pipeline.processors.iter().enumerate().rev() {
-            let (processor, node) = create_processor(planned, pipeline, environment, shared_by_processors)?;
+            let (processor, node) = create_processor(planned, pipeline, environment, graph)?;
             next.iter()
                 .flat_map(|sender| &sender.nodes)
                 .for_each(|to| environment.accounting.connect(&node, to));
@@ -342,12 +341,12 @@ async fn run(
     EndedTask { what, result }
 }
 
-/// Creates all extensions. Returns them with their ids, and the environment that all processors share.
+/// Creates all extensions. Returns them with their ids, and what they provide to the components of the graph.
 #[allow(clippy::type_complexity)]
 fn create_extensions(
     plan: &Plan,
     environment: &RuntimeEnvironment,
-) -> Result<(Vec<(String, Box<dyn Extension>)>, ProcessorEnvironment), RuntimeError> {
+) -> Result<(Vec<(String, Box<dyn Extension>)>, GraphEnvironment), RuntimeError> {
     let mut created = Vec::new();
     for PlannedExtension { id, prepared } in &plan.extensions {
         let (meter, health) = (environment.meter.clone(), environment.health.clone());
@@ -357,18 +356,22 @@ fn create_extensions(
     }
     let known = created.iter().filter_map(|(id, extension)| Some((id.clone(), extension.directory()?)));
     let directories = Directories::new(known);
-    Ok((created, ProcessorEnvironment { directories, shared: Shared::default() }))
+    let known = created.iter().filter_map(|(id, extension)| Some((id.clone(), extension.authenticator()?)));
+    let authenticators = Authenticators::new(known);
+    Ok((created, GraphEnvironment { directories, authenticators, shared: Shared::default() }))
 }
 
 fn create_exporter(
     planned: &PlannedExporter,
     environment: &RuntimeEnvironment,
+    graph: &GraphEnvironment,
 ) -> Result<Box<dyn Exporter>, RuntimeError> {
     let context = ExporterContext {
         id: planned.id.clone(),
         signal: planned.signal,
         resource: Arc::clone(&environment.resource),
         meter: environment.meter.clone(),
+        authenticators: graph.authenticators.clone(),
     };
     (planned.prepared.create)(context).map_err(|source| RuntimeError::start(&planned.id, "exporter", source))
 }
@@ -377,7 +380,7 @@ fn create_processor(
     planned: &PlannedProcessor,
     pipeline: &PlannedPipeline,
     environment: &RuntimeEnvironment,
-    shared_by_processors: &ProcessorEnvironment,
+    graph: &GraphEnvironment,
 ) -> Result<(Box<dyn Processor>, Arc<Node>), RuntimeError> {
     let node = environment.accounting.node(
         NodeKind::Processor,
@@ -391,8 +394,8 @@ fn create_processor(
         pipeline: pipeline.id.clone(),
         node: Arc::clone(&node),
         meter: environment.meter.clone(),
-        directories: shared_by_processors.directories.clone(),
-        shared: shared_by_processors.shared.clone(),
+        directories: graph.directories.clone(),
+        shared: graph.shared.clone(),
     };
     let created = (planned.prepared.create)(context);
     let processor = created.map_err(|source| RuntimeError::start(&planned.id, "processor", source))?;

@@ -4,6 +4,7 @@ use longwave_pipeline::component::{ComponentConfig, Problems};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::endpoint::GrpcEndpoint;
+use crate::otlp::auth_config::AUTHENTICATOR;
 use crate::otlp::{ClientConfig, section};
 
 /// Section of an `otlp_grpc` exporter.
@@ -16,7 +17,7 @@ pub struct GrpcConfig {
     pub client: ClientConfig,
 }
 
-static KEYS: [&str; 8] = section::keys(["endpoint"]);
+static KEYS: [&str; 9] = section::keys(["endpoint"]);
 
 // === impl GrpcConfig ===
 
@@ -29,9 +30,19 @@ impl<'de> Deserialize<'de> for GrpcConfig {
 
 impl ComponentConfig for GrpcConfig {
     fn validate(&self, problems: &mut Problems) {
-        if let Err(message) = GrpcEndpoint::parse(&self.endpoint, self.client.tls.insecure) {
-            problems.at("endpoint", message);
+        match GrpcEndpoint::parse(&self.endpoint, self.client.tls.insecure) {
+            Err(message) => problems.at("endpoint", message),
+            // As gRPC for Go, and so the Collector.
+            Ok(endpoint) if !endpoint.tls && self.client.auth.is_some() => problems.at(
+                AUTHENTICATOR,
+                "the credentials require transport level security: remove tls::insecure and http://, or use otlp_http",
+            ),
+            Ok(_) => {}
         }
         self.client.validate(true, problems);
+    }
+
+    fn extensions(&self) -> Vec<(&'static str, String)> {
+        self.client.extensions()
     }
 }

@@ -32,7 +32,7 @@ pub fn factory() -> ExporterFactory {
         flow: None,
     };
     ExporterFactory::new(about, |config: &GrpcConfig, context| {
-        let pusher = GrpcPusher::new(config, &context.id, context.signal)?;
+        let pusher = GrpcPusher::new(config, &context)?;
         Ok(Box::new(OtlpExporter::new(&context, &config.client, Arc::new(pusher))))
     })
 }

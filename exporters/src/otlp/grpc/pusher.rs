@@ -6,7 +6,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use http::Uri;
 use http::uri::PathAndQuery;
-use longwave_pipeline::component::{ComponentError, Payload, PushError, Pushed, Pusher, Signal};
+use longwave_pipeline::component::{
+    ComponentError, ExporterContext, Payload, PushError, Pushed, Pusher, Signal,
+};
 use rustls::pki_types::ServerName;
 use tonic::codec::CompressionEncoding;
 use tonic::metadata::MetadataMap;
@@ -20,6 +22,7 @@ use super::proxy::ConnectProxy;
 use super::status::push_error;
 use crate::otlp::partial_success::pushed;
 use crate::otlp::proxy::ProxyRules;
+use crate::otlp::request_headers::RequestHeaders;
 use crate::otlp::{Compression, USER_AGENT};
 
 /// Sends serialised requests of one signal to one endpoint.
@@ -27,7 +30,7 @@ pub struct GrpcPusher {
     id: String,
     connector: Connector,
     path: PathAndQuery,
-    metadata: MetadataMap,
+    headers: RequestHeaders,
     compression: Compression,
     skips_verification: bool,
     /// Created at the first use, since it needs the runtime.
@@ -41,10 +44,10 @@ impl GrpcPusher {
     /// Creates the pusher. Reads the TLS files, but does not connect.
     ///
     /// # Errors
-    /// The endpoint is not valid, or a TLS file cannot be used.
-    pub fn new(config: &GrpcConfig, id: &str, signal: Signal) -> Result<Self, ComponentError> {
+    /// The endpoint is not valid, a TLS file cannot be used, or there is no such authenticator.
+    pub fn new(config: &GrpcConfig, context: &ExporterContext) -> Result<Self, ComponentError> {
         let client = &config.client;
-        let section = format!("exporters::{id}");
+        let section = format!("exporters::{}", context.id);
         let endpoint = GrpcEndpoint::parse(&config.endpoint, client.tls.insecure)
             .map_err(|what| ComponentError::new(format!("{section}: endpoint: {what}")))?;
         let tls = if endpoint.tls {
@@ -63,16 +66,16 @@ impl GrpcPusher {
                 rules.proxy(true, &endpoint.host, endpoint.port).map(ConnectProxy::new).transpose()
             })
             .map_err(|what| ComponentError::new(format!("{section}: endpoint: {what}")))?;
-        let path = match signal {
+        let path = match context.signal {
             Signal::Metrics => "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
             Signal::Logs => "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
         };
         Ok(Self {
-            id: id.to_owned(),
+            id: context.id.clone(),
             skips_verification: endpoint.tls && client.tls.insecure_skip_verify,
             connector: Connector { endpoint, tls, proxy, limit: connect_limit(client.timeout.get()) },
             path: PathAndQuery::from_static(path),
-            metadata: MetadataMap::from_headers(client.header_map()),
+            headers: RequestHeaders::new(client, context)?,
             compression: client.compression,
             channel: OnceLock::new(),
         })
@@ -140,7 +143,7 @@ impl Pusher for GrpcPusher {
         }
         client.ready().await.map_err(|e| failed(tonic::Status::from_error(e.into())))?;
         let mut request = tonic::Request::new(payload.bytes.clone());
-        *request.metadata_mut() = self.metadata.clone();
+        *request.metadata_mut() = MetadataMap::from_headers(self.headers.next());
         let response = client.unary(request, self.path.clone(), PassThrough).await.map_err(failed)?;
         Ok(pushed(response.get_ref(), payload))
     }

@@ -33,7 +33,9 @@ pub(crate) fn push_error(endpoint: &str, tls: bool, status: &Status) -> PushErro
     }
     let after = retry_delay(status.details());
     let hint = match status.code() {
-        Code::Unauthenticated | Code::PermissionDenied => " (do headers carry the right credentials?)",
+        Code::Unauthenticated | Code::PermissionDenied => {
+            " (do headers or auth carry the right credentials?)"
+        }
         Code::Unimplemented => {
             " (does the server have an OTLP receiver on this port, in a pipeline of this signal?)"
         }

@@ -26,7 +26,7 @@ pub struct HttpConfig {
     pub client: ClientConfig,
 }
 
-static KEYS: [&str; 12] =
+static KEYS: [&str; 13] =
     section::keys(["endpoint", "metrics_endpoint", "logs_endpoint", "proxy_url", "encoding"]);
 
 fn is_empty(secret: &Secret) -> bool {
@@ -111,5 +111,9 @@ impl ComponentConfig for HttpConfig {
             problems.at("encoding", message);
         }
         self.client.validate(false, problems);
+    }
+
+    fn extensions(&self) -> Vec<(&'static str, String)> {
+        self.client.extensions()
     }
 }

@@ -31,7 +31,7 @@ pub fn factory() -> ExporterFactory {
         flow: None,
     };
     ExporterFactory::new(about, |config: &HttpConfig, context| {
-        let pusher = HttpPusher::new(config, &context.id, context.signal)?;
+        let pusher = HttpPusher::new(config, &context)?;
         Ok(Box::new(OtlpExporter::new(&context, &config.client, Arc::new(pusher))))
     })
 }

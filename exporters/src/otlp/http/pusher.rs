@@ -4,9 +4,11 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::HeaderValue;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST};
-use http::{HeaderMap, HeaderValue};
-use longwave_pipeline::component::{ComponentError, Payload, PushError, Pushed, Pusher, Signal};
+use longwave_pipeline::component::{
+    ComponentError, ExporterContext, Payload, PushError, Pushed, Pusher, Signal,
+};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, ClientBuilder, Response, Url};
 
@@ -16,6 +18,7 @@ use super::{HttpConfig, url};
 use crate::otlp::explain::explain;
 use crate::otlp::partial_success::pushed;
 use crate::otlp::proxy::{self, ProxyRules};
+use crate::otlp::request_headers::RequestHeaders;
 use crate::otlp::{Compression, TlsConfig, USER_AGENT};
 
 /// Sends serialised requests of one signal to one URL.
@@ -26,7 +29,7 @@ pub struct HttpPusher {
     url: String,
     /// The URL for the client. If `tls::server_name_override` is set, its host is that name.
     target: Url,
-    headers: HeaderMap,
+    headers: RequestHeaders,
     compression: Compression,
     signal: Signal,
     is_json: bool,
@@ -44,10 +47,11 @@ impl HttpPusher {
     /// Creates the pusher. Reads the TLS files, but does not connect.
     ///
     /// # Errors
-    /// The URL is not valid, or a TLS file cannot be used.
-    pub fn new(config: &HttpConfig, id: &str, signal: Signal) -> Result<Self, ComponentError> {
+    /// The URL is not valid, a TLS file cannot be used, or there is no such authenticator.
+    pub fn new(config: &HttpConfig, context: &ExporterContext) -> Result<Self, ComponentError> {
         let client_config = &config.client;
-        let section = format!("exporters::{id}");
+        let signal = context.signal;
+        let section = format!("exporters::{}", context.id);
         let failed = |key: &str, what: String| ComponentError::new(format!("{section}: {key}: {what}"));
         let url = match config.signal_endpoint(signal) {
             (key, "") if config.endpoint.is_empty() => {
@@ -62,11 +66,11 @@ impl HttpPusher {
             (key, complete) => url::parse(complete).map_err(|what| failed(key, what))?,
         };
         let tls = url.scheme() == "https";
-        let mut headers = client_config.header_map();
+        let mut headers = RequestHeaders::new(client_config, context)?;
         let content_type = if config.is_json() { JSON } else { PROTOBUF };
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.fixed.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         if let Some(encoding) = client_config.compression.content_encoding() {
-            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
+            headers.fixed.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
         }
         let mut builder = Client::builder()
             .user_agent(USER_AGENT)
@@ -101,14 +105,14 @@ impl HttpPusher {
             builder = connecting_to(&url, builder);
             target.set_host(Some(name)).map_err(|e| failed("tls::server_name_override", e.to_string()))?;
             let authority = url.authority().to_owned();
-            if !headers.contains_key(HOST) {
+            if !headers.fixed.contains_key(HOST) {
                 let host = HeaderValue::try_from(authority).map_err(|e| failed("endpoint", e.to_string()))?;
-                headers.insert(HOST, host);
+                headers.fixed.insert(HOST, host);
             }
         }
         let client = builder.build().map_err(|e| failed("endpoint", explain(url.as_str(), tls, &e)))?;
         Ok(Self {
-            id: id.to_owned(),
+            id: context.id.clone(),
             client,
             url: url.to_string(),
             target,
@@ -209,7 +213,7 @@ impl Pusher for HttpPusher {
             }
         };
         let body = self.body(payload).await?;
-        let request = self.client.post(self.target.clone()).headers(self.headers.clone()).body(body);
+        let request = self.client.post(self.target.clone()).headers(self.headers.next()).body(body);
         let response = request.send().await.map_err(failed)?;
         let (status, headers) = (response.status(), response.headers().clone());
         let body = read_start(response).await;

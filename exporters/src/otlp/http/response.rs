@@ -34,7 +34,7 @@ pub(crate) fn push_error(
         400 if reason.is_empty() => {
             " (is this a port of OTLP over HTTP, usually 4318? Over gRPC it is 4317)".to_owned()
         }
-        401 | 403 => " (do headers carry the right credentials?)".to_owned(),
+        401 | 403 => " (do headers or auth carry the right credentials?)".to_owned(),
         404 | 405 => {
             " (does the server have an OTLP receiver there, in a pipeline of this signal?)".to_owned()
         }

@@ -37,6 +37,7 @@ fn context() -> ExporterContext {
         signal: Signal::Metrics,
         resource: Arc::new(resource.map(|(key, value)| (key.to_owned(), value.to_owned())).into()),
         meter: NoopMeterProvider::new().meter("test"),
+        authenticators: Default::default(),
     }
 }
 

@@ -12,7 +12,8 @@ use subtle::ConstantTimeEq;
 
 use crate::component::config::Problems;
 use crate::component::error::ComponentError;
-use crate::component::tls::{self, PemSource, Reloading, TlsVersion};
+use crate::component::reloading::Reloading;
+use crate::component::tls::{self, PemSource, TlsVersion};
 
 /// `tls` of a server, with the Collector's names.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -17,7 +17,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use crate::component::tls::Reloading;
+use crate::component::reloading::Reloading;
 
 use super::open_connections::{Admission, OpenConnections};
 

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::component::causes::descriptor_limit;
 use crate::component::error::ComponentError;
-use crate::component::tls::Reloading;
+use crate::component::reloading::Reloading;
 pub use config::{BasicAuthConfig, ServerTlsConfig};
 pub use listener::ClientAddress;
 use listener::Listener;

@@ -1,8 +1,6 @@
-//! What TLS clients and servers share: PEM texts ([`certificates`], [`private_key`]), versions, and values that follow their files
-//! ([`Reloading`]).
+//! What TLS clients and servers share: PEM texts ([`certificates`], [`private_key`]) and versions.
 
 mod pem;
-mod reloading;
 
 use longwave_config::{GoDuration, Secret};
 use rustls::SupportedProtocolVersion;
@@ -10,7 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use super::config::Problems;
 pub use pem::{PemSource, certificates, private_key};
-pub use reloading::Reloading;
 
 /// A TLS version.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -13,28 +13,42 @@ pub(super) fn extensions(
     document: &Document,
     extensions: &Section<'_, ExtensionContext, dyn Extension>,
     processors: &Section<'_, ProcessorContext, dyn Processor>,
+    exporters: &Section<'_, ExporterContext, dyn Exporter>,
     errors: &mut Vec<ConfigError>,
 ) {
     let started = &document.service.extensions;
-    // Extensions of unknown type have already been reported.
-    let valid = || extensions.entries.iter().filter(|entry| entry.factory.is_some());
-    let configured = || valid().map(|entry| entry.id.as_str());
     for (position, id) in started.iter().enumerate() {
         let text = id.to_string();
         let message = if started[..position].contains(id) {
             format!("references extension \"{text}\" multiple times")
         } else if extensions.get(&text).is_none() {
-            format!("references extension \"{text}\" which is not configured{}", meant(&text, configured()))
+            format!(
+                "references extension \"{text}\" which is not configured{}",
+                meant(&text, configured(extensions))
+            )
         } else {
             continue;
         };
         errors.push(ConfigError::new("service::extensions", message));
     }
-    for entry in &processors.entries {
+    references_to_extensions("processors", processors, document, extensions, errors);
+    references_to_extensions("exporters", exporters, document, extensions, errors);
+}
+
+/// Checks that the extensions that the components of a section use are configured and started.
+fn references_to_extensions<X: 'static, T: ?Sized + 'static>(
+    name: &str,
+    section: &Section<'_, X, T>,
+    document: &Document,
+    extensions: &Section<'_, ExtensionContext, dyn Extension>,
+    errors: &mut Vec<ConfigError>,
+) {
+    let started = &document.service.extensions;
+    for entry in &section.entries {
         let Some(prepared) = &entry.prepared else { continue };
         for (key, id) in &prepared.extensions {
             let message = if extensions.get(id).is_none() {
-                let valid: Vec<_> = prepared.built_in.iter().copied().chain(configured()).collect();
+                let valid: Vec<_> = prepared.built_in.iter().copied().chain(configured(extensions)).collect();
                 let list = if valid.is_empty() {
                     String::new()
                 } else {
@@ -47,10 +61,17 @@ pub(super) fn extensions(
             } else {
                 continue;
             };
-            let path = ConfigPath::from("processors").child(&entry.id);
+            let path = ConfigPath::from(name).child(&entry.id);
             errors.push(ConfigError::new(path, message).field(*key));
         }
     }
+}
+
+/// Returns the ids of the extensions of known types. The others have already been reported.
+fn configured<'a>(
+    extensions: &'a Section<'_, ExtensionContext, dyn Extension>,
+) -> impl Iterator<Item = &'a str> {
+    extensions.entries.iter().filter(|entry| entry.factory.is_some()).map(|entry| entry.id.as_str())
 }
 
 /// Checks that there are receivers, exporters and pipelines.

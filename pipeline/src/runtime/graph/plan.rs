@@ -122,7 +122,7 @@ impl Plan {
         let receivers = Section::new("receivers", &document.receivers, &registry.receivers, &mut errors);
         let processors = Section::new("processors", &document.processors, &registry.processors, &mut errors);
         let exporters = Section::new("exporters", &document.exporters, &registry.exporters, &mut errors);
-        check::extensions(document, &extensions, &processors, &mut errors);
+        check::extensions(document, &extensions, &processors, &exporters, &mut errors);
         check::presence(document, &mut errors);
         check::pipelines(document, &receivers, &processors, &exporters, &mut errors);
         let telemetry = telemetry(document, &mut errors);

@@ -1,5 +1,5 @@
 use longwave_config::{ConfigPath, Value};
-use longwave_pipeline::component::Signal;
+use longwave_pipeline::component::{ExporterContext, Signal};
 
 use crate::otlp::TlsConfig;
 use crate::otlp::http::{HttpConfig, HttpPusher, factory, url};
@@ -9,6 +9,16 @@ fn errors(section: serde_json::Value) -> String {
     match factory().prepare(&section, &ConfigPath::from("exporters::otlp_http")) {
         Ok(_) => "fine".to_owned(),
         Err(errors) => format!("{errors}\n"),
+    }
+}
+
+fn context() -> ExporterContext {
+    ExporterContext {
+        id: "otlp_http".to_owned(),
+        signal: Signal::Logs,
+        resource: Default::default(),
+        meter: opentelemetry::global::meter("test"),
+        authenticators: Default::default(),
     }
 }
 
@@ -51,7 +61,7 @@ fn errors_at_creation() {
         std::fs::write(&path, text).unwrap();
         path.to_str().unwrap().to_owned()
     };
-    let error = |config: &HttpConfig| match HttpPusher::new(config, "otlp_http", Signal::Logs) {
+    let error = |config: &HttpConfig| match HttpPusher::new(config, &context()) {
         Ok(_) => panic!("was created"),
         Err(e) => e.to_string().replace(directory.path().to_str().unwrap(), "<dir>"),
     };

@@ -10,12 +10,12 @@ use crate::component::error::ComponentError;
 
 type Load<T> = Box<dyn Fn() -> Result<T, ComponentError> + Send + Sync>;
 
-/// A value that is made of files, and made again when it is needed and an interval has passed. If that fails, for example in the middle of a
-/// replacement, the old value stays and a warning is logged.
+/// A value that is made of files, and made again when it is needed and an interval has passed, or whenever it is needed. If that fails, for
+/// example in the middle of a replacement, the old value stays and a warning is logged.
 pub struct Reloading<T> {
     load: Load<T>,
-    /// Zero: the value stays forever.
-    interval: Duration,
+    /// `None`: the value stays forever.
+    interval: Option<Duration>,
     state: Mutex<ReloadingState<T>>,
 }
 
@@ -29,12 +29,29 @@ struct ReloadingState<T> {
 // === impl Reloading ===
 
 impl<T> Reloading<T> {
-    /// Makes the value for the first time.
+    /// Makes the value for the first time. Makes it again after `interval`; never if that is zero.
     ///
     /// # Errors
     /// Those of `load`.
     pub fn new(
         interval: Duration,
+        load: impl Fn() -> Result<T, ComponentError> + Send + Sync + 'static,
+    ) -> Result<Self, ComponentError> {
+        Self::with_interval(Some(interval).filter(|interval| !interval.is_zero()), load)
+    }
+
+    /// Makes the value for the first time, and again whenever it is needed. For small files that are needed rarely.
+    ///
+    /// # Errors
+    /// Those of `load`.
+    pub fn always(
+        load: impl Fn() -> Result<T, ComponentError> + Send + Sync + 'static,
+    ) -> Result<Self, ComponentError> {
+        Self::with_interval(Some(Duration::ZERO), load)
+    }
+
+    fn with_interval(
+        interval: Option<Duration>,
         load: impl Fn() -> Result<T, ComponentError> + Send + Sync + 'static,
     ) -> Result<Self, ComponentError> {
         let current = Arc::new(load()?);
@@ -45,7 +62,7 @@ impl<T> Reloading<T> {
     /// Returns the present value.
     pub fn get(&self) -> Arc<T> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if !self.interval.is_zero() && state.loaded.elapsed() >= self.interval {
+        if self.interval.is_some_and(|interval| state.loaded.elapsed() >= interval) {
             state.loaded = Instant::now();
             match (self.load)() {
                 Ok(new) => {
