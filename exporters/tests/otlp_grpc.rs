@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use common::certificates::Certificates;
 use common::grpc_server::{GrpcServer, Reply};
-use common::{any_payload, exporter, payload, permanent, records, retryable, window};
+use common::rotating_token::{self, RotatingToken};
+use common::{any_payload, exporter, payload, permanent, records, retryable, try_authenticated, window};
 use longwave_pipeline::component::{PushError, Pushed, Signal};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use prost::Message;
@@ -49,6 +50,39 @@ async fn requests_arrive() {
             assert_eq!(text("grpc-encoding").as_deref(), arrives_as);
         }
     }
+}
+
+/// *Scenario*: a TLS server and an authenticator whose token changes between two requests; then the same without TLS.
+/// *Guarantees*: the metadata of each request have the present token, under the authenticator's name. Without TLS the configuration is refused, as by
+/// the Collector.
+#[tokio::test]
+async fn authenticated_requests() {
+    let certificates = Certificates::new();
+    let server = tls_server(&certificates, false).await;
+    let (token, authenticators) = RotatingToken::new(http::HeaderName::from_static("x-key"));
+    let mut section = json!({
+        "endpoint": server.address.to_string(),
+        "auth": {"authenticator": rotating_token::ID},
+        "headers": {"authorization": "Bearer other"},
+        "tls": {"insecure_skip_verify": true},
+    });
+    let create = |section: &serde_json::Value| {
+        try_authenticated("otlp_grpc", section.clone(), Signal::Metrics, authenticators.clone())
+    };
+    let pusher = create(&section).ok().unwrap().pusher();
+    for now in ["one", "two"] {
+        *token.token.lock().unwrap() = now;
+        assert_eq!(pusher.push(&any_payload()).await, Ok(Pushed::default()));
+        let metadata = server.received.lock().unwrap().metadata.pop().unwrap();
+        assert_eq!(metadata.get("x-key").unwrap(), &format!("Bearer {now}"));
+        assert_eq!(metadata.get("authorization").unwrap(), "Bearer other");
+    }
+    section["tls"] = json!({"insecure": true});
+    let error = create(&section).err().unwrap();
+    assert!(
+        error.contains("auth::authenticator: the credentials require transport level security"),
+        "{error}"
+    );
 }
 
 /// *Scenario*: a batch of 20,000 records.

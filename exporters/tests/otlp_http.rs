@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use common::certificates::Certificates;
 use common::http_server::{HttpServer, Reply, tls_once};
-use common::{any_payload, exporter, payload, permanent, records, retryable, window};
+use common::rotating_token::{self, RotatingToken};
+use common::{any_payload, exporter, payload, permanent, records, retryable, try_authenticated, window};
 use longwave_pipeline::component::{PushError, Pushed, Signal};
 use opentelemetry_proto::tonic::collector::metrics::v1::{
     ExportMetricsPartialSuccess, ExportMetricsServiceResponse,
@@ -73,6 +74,44 @@ async fn requests_arrive() {
             assert_eq!(plain, payload.bytes);
         }
     }
+}
+
+/// *Scenario*: an authenticator whose token changes between two requests; a header of the configuration beside it; the same header in both; an
+/// extension that is no authenticator.
+/// *Guarantees*: each request has the present token once, and the other headers. The contradiction and the extension are refused with an error that
+/// names the setting.
+#[tokio::test]
+async fn authenticated_requests() {
+    let server = HttpServer::start(Vec::new()).await;
+    let (token, authenticators) = RotatingToken::new(http::header::AUTHORIZATION);
+    let mut section = base(&server);
+    section["auth"] = json!({"authenticator": rotating_token::ID});
+    section["headers"] = json!({"X-Tenant": "a"});
+    let create = |section: &serde_json::Value, authenticators| {
+        try_authenticated("otlp_http", section.clone(), Signal::Logs, authenticators)
+    };
+    let pusher = create(&section, authenticators.clone()).ok().unwrap().pusher();
+    for now in ["one", "two"] {
+        *token.token.lock().unwrap() = now;
+        assert_eq!(pusher.push(&any_payload()).await, Ok(Pushed::default()));
+        let (parts, _) = server.received.lock().unwrap().requests.pop().unwrap();
+        let values: Vec<_> = parts.headers.get_all("authorization").iter().collect();
+        assert_eq!(values, [&format!("Bearer {now}")]);
+        assert_eq!(parts.headers["x-tenant"], "a");
+    }
+    let error = create(&section, Default::default()).err().unwrap();
+    assert!(
+        error.starts_with(
+            "exporters::otlp_http: auth::authenticator: requested authenticator is not a client authenticator"
+        ),
+        "{error}"
+    );
+    section["headers"] = json!({"Authorization": "Bearer hunter2"});
+    let error = create(&section, authenticators).err().unwrap();
+    assert_eq!(
+        error,
+        "exporters::otlp_http: headers::authorization: cannot be combined with auth, whose extension \"bearertokenauth\" sets this header: remove one of them"
+    );
 }
 
 /// *Scenario*: the server replies with partial success, then 200 with an HTML page, and 202 with invalid protobuf.

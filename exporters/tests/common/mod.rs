@@ -4,12 +4,15 @@
 pub mod certificates;
 pub mod grpc_server;
 pub mod http_server;
+pub mod rotating_token;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use longwave_config::{ConfigPath, Value};
-use longwave_pipeline::component::{Exporter, ExporterContext, ExporterFactory, Payload, PushError, Signal};
+use longwave_pipeline::component::{
+    Authenticators, Exporter, ExporterContext, ExporterFactory, Payload, PushError, Signal,
+};
 use longwave_pipeline::model::{
     Batch, ConnectionRecord, Level, Measures, Series, SeriesKey, UnixNanos, Window,
 };
@@ -25,6 +28,16 @@ pub fn try_exporter(
     section: serde_json::Value,
     signal: Signal,
 ) -> Result<Box<dyn Exporter>, String> {
+    try_authenticated(component_type, section, signal, Authenticators::default())
+}
+
+/// Does what [`try_exporter`] does, in a graph that has `authenticators`.
+pub fn try_authenticated(
+    component_type: &str,
+    section: serde_json::Value,
+    signal: Signal,
+    authenticators: Authenticators,
+) -> Result<Box<dyn Exporter>, String> {
     let has_type = |factory: &ExporterFactory| {
         factory.about.component_type == component_type || factory.about.aliases.contains(&component_type)
     };
@@ -39,7 +52,7 @@ pub fn try_exporter(
         signal,
         resource: Arc::new(vec![("service.name".to_owned(), "longwave".to_owned())]),
         meter: opentelemetry::global::meter("test"),
-        authenticators: Default::default(),
+        authenticators,
     };
     (prepared.create)(context).map_err(|e| e.to_string())
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::{HeaderName, HeaderValue};
 use longwave_config::{Document, GoDuration, Sources};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -33,7 +34,7 @@ pub(crate) struct TestConfig {
     pub every: GoDuration,
     /// Number of batches of `records` that are sent.
     pub batches: u64,
-    /// Id of the extension whose directory is used.
+    /// Id of the extension whose directory (an exporter: authenticator) is used.
     pub source: String,
     /// Whether the exporter has a queue of one payload and the pipeline waits for room.
     pub block: bool,
@@ -88,13 +89,18 @@ impl World {
         let windows = Some((DataKind::Records, DataKind::Windows));
         let (a, b, c, d, e) = (self.clone(), self.clone(), self.clone(), self.clone(), self.clone());
         Registry {
-            extensions: vec![Factory::new(
-                about("who", &[], None),
-                move |config: &TestConfig, context: ExtensionContext| {
-                    Ok(Box::new(Who { config: config.clone(), id: context.id, world: e.clone() })
-                        as Box<dyn Extension>)
-                },
-            )],
+            extensions: vec![
+                Factory::new(
+                    about("who", &[], None),
+                    move |config: &TestConfig, context: ExtensionContext| {
+                        Ok(Box::new(Who { config: config.clone(), id: context.id, world: e.clone() })
+                            as Box<dyn Extension>)
+                    },
+                ),
+                Factory::new(about("key", &[], None), |_: &TestConfig, _: ExtensionContext| {
+                    Ok(Box::new(Key) as Box<dyn Extension>)
+                }),
+            ],
             receivers: vec![Factory::new(
                 about("gen", BOTH, None),
                 move |config: &TestConfig, context: ReceiverContext| {
@@ -125,6 +131,10 @@ impl World {
                 move |config: &TestConfig, context: ExporterContext| {
                     if config.fail == "create" {
                         return Err(ComponentError::new("configured to fail"));
+                    }
+                    if !config.source.is_empty() {
+                        let header = context.authenticators.get(&config.source)?;
+                        d.log(format!("{} has {}", context.id, header.header_name()));
                     }
                     let (id, block) = (context.id, config.block);
                     Ok(Box::new(Keep { id, block, world: d.clone() }) as Box<dyn Exporter>)
@@ -162,6 +172,33 @@ impl Extension for Who {
             self.world.log(format!("end {}", self.id));
             Ok(())
         }))
+    }
+}
+
+/// An extension that authenticates requests.
+struct Key;
+
+#[async_trait]
+impl Extension for Key {
+    fn authenticator(&self) -> Option<Arc<dyn Authenticator>> {
+        Some(Arc::new(Self))
+    }
+
+    async fn start(self: Box<Self>, stop: CancellationToken) -> Result<Running, ComponentError> {
+        Ok(Box::pin(async move {
+            stop.cancelled().await;
+            Ok(())
+        }))
+    }
+}
+
+impl Authenticator for Key {
+    fn header_name(&self) -> HeaderName {
+        HeaderName::from_static("x-key")
+    }
+
+    fn header_value(&self) -> HeaderValue {
+        HeaderValue::from_static("key")
     }
 }
 

@@ -46,7 +46,8 @@ fn edges_are_typed() {
     insta::assert_snapshot!([raw, order, logs, twice].join("\n"));
 }
 
-/// *Scenario*: extensions that are unknown, not started, started twice, misspelled, or invalid; a misspelled built-in name.
+/// *Scenario*: extensions that are unknown, not started, started twice, misspelled, or invalid; a misspelled built-in name;
+/// exporters with such extensions, also one that no pipeline uses.
 /// *Guarantees*: each error names the path, the valid values and the most similar one.
 #[test]
 fn extensions_are_checked() {
@@ -55,7 +56,7 @@ fn extensions_are_checked() {
 extensions: {who: , who/2: {every: 0s}, hwo: }
 receivers: {gen: }
 processors: {pass: {source: who/3}, pass/2: {source: who/2}, pass/3: {source: who}, pass/4: {source: onw}}
-exporters: {keep: }
+exporters: {keep: {source: who}, keep/2: {source: who/3}, keep/3: {source: who/2}}
 service:
   extensions: [who, who, whoo]
   pipelines:

@@ -103,6 +103,24 @@ async fn an_extension_without_names() {
     assert_eq!(with_causes(&error), expected);
 }
 
+/// *Scenario*: an exporter uses an extension that authenticates requests, and one that does not.
+/// *Guarantees*: the exporter receives the authenticator of the former. With the latter it is not created, and the error names the cause.
+#[tokio::test(start_paused = true)]
+async fn extensions_authenticate_exporters() {
+    let world = World::default();
+    let yaml = with_extension("")
+        .replace("extensions: {who: ", "extensions: {key: , who: ")
+        .replace("extensions: [who]", "extensions: [key, who]");
+    let with = |id: &str| yaml.replace("keep: ,", &format!("keep: {{source: {id}}},"));
+    Runtime::dry_run(&plan(&world, &with("key")), &Arc::default()).unwrap();
+    // One instance for each signal.
+    assert_eq!(world.logged().iter().filter(|line| *line == "keep has x-key").count(), 2);
+    let error = Runtime::dry_run(&plan(&world, &with("who")), &Arc::default()).unwrap_err();
+    let error = with_causes(&error);
+    let expected = "failed to start \"keep\" exporter: requested authenticator is not a client authenticator: extension \"who\"";
+    assert!(error.starts_with(expected), "{error}");
+}
+
 fn with_extension(fail: &str) -> String {
     TWO_PIPELINES.replace(
         "service:\n",

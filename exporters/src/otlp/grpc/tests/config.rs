@@ -49,6 +49,9 @@ fn bad_sections() {
         serde_json::json!({"endpoint": "c:1", "headers": [{"name": "a", "value": "1"}, {"name": "a", "value": "2"}]}),
         serde_json::json!({"endpoint": "c:1", "headers": [{"nam": "a"}]}),
         serde_json::json!({"endpoint": "c:1", "headers": "a"}),
+        serde_json::json!({"endpoint": "http://c:1", "auth": {"authenticator": "bearertokenauth"}}),
+        serde_json::json!({"endpoint": "c:1", "auth": {}}),
+        serde_json::json!({"endpoint": "c:1", "auth": {"authenticatr": "bearertokenauth"}}),
         serde_json::json!({"endpoint": "c:1", "retry_on_failure": {"multiplier": 0.5}, "sending_queue": {"queue_size": 0}}),
     ];
     let shown: String =
