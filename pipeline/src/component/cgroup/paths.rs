@@ -11,7 +11,7 @@ const MAX_PATHS: usize = 16_384;
 /// Maximum length of all paths together, in bytes.
 const MAX_BYTES: usize = 4 << 20;
 /// How long the path of a removed cgroup is kept. The kernel closes an orphaned connection after 15 minutes of unanswered retransmissions
-/// (`tcp_retries2`), and its last record follows at once.
+/// (`tcp_retries2`), and its last record follows immediately.
 const KEPT_FOR: Duration = Duration::from_secs(16 * 60);
 
 /// Paths of cgroups that were created while a receiver observed it, removed ones included.
