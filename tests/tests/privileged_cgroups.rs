@@ -43,7 +43,7 @@ fn lines_of(finished: &Finished, port: u16) -> Vec<&serde_json::Map<String, Valu
     finished.lines.iter().filter(of_client).collect()
 }
 
-/// *Scenario*: clients that live for less than a pass, each in a cgroup of its own that is created after the start and removed at once.
+/// *Scenario*: clients that live for less than a pass, each in a cgroup of its own that is created after the start and removed immediately.
 /// *Guarantees*: every record has the name and kind by the cgroup's path, and none is unknown.
 fn gone_cgroups_have_their_names() {
     let _turn = gate::privileged();
