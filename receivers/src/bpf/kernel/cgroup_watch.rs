@@ -105,15 +105,14 @@ impl<M: ScopeMap> CgroupWatch<M> {
     /// number of events that the kernel side could not report.
     pub fn begin_pass(&mut self, lost: u64) {
         self.drain();
-        self.begin_pass_at(lost, Instant::now());
+        self.begin_pass_at(lost, self.has_events(), Instant::now());
     }
 
-    fn begin_pass_at(&mut self, lost: u64, now: Instant) {
+    fn begin_pass_at(&mut self, lost: u64, has_events: bool, now: Instant) {
         if let Some(paths) = &self.paths {
             paths.forget_expired(now);
         }
         let has_lost = std::mem::replace(&mut self.lost, lost) != lost;
-        let has_events = self.has_events();
         if let Some(scope) = &mut self.scope {
             if has_lost {
                 scope.missed(now);
