@@ -1,7 +1,7 @@
 //! Reads the configuration that the flags refer to, and checks it.
 
 use anyhow::anyhow;
-use longwave_config::{ConfigErrors, Loaded, Sources, load_and_check};
+use longwave_config::{ConfigErrors, Document, Loaded, Sources, load_and_check};
 use longwave_pipeline::component::Registry;
 use longwave_pipeline::runtime::Plan;
 
@@ -11,6 +11,8 @@ use super::{SourceArgs, default, resource};
 /// A checked configuration.
 pub(super) struct Configured {
     pub(super) plan: Plan,
+    /// The settings as they were written, secrets included, to find out whether a later configuration is another one.
+    pub(super) document: Document,
     /// Warnings to log once logging has started.
     pub(super) warnings: Vec<String>,
     /// Where the configuration comes from, for the log: paths, names of variables and keys of `--set`, but no values.
@@ -40,7 +42,7 @@ pub(super) fn plan(args: &SourceArgs, registry: &Registry) -> anyhow::Result<Con
         .map_err(invalid)?;
     let plan = Plan::new(&document, registry).map_err(invalid)?;
     let warnings = warnings.iter().map(ToString::to_string).chain(plan.warnings.iter().cloned()).collect();
-    Ok(Configured { plan, warnings, sources: sources(args) })
+    Ok(Configured { plan, document, warnings, sources: sources(args) })
 }
 
 /// Names the sources. Leaves out values, which may be secrets.

@@ -123,7 +123,11 @@ impl Graph {
             };
             match request {
                 Request::Reload => match reload(configured, sources, registry) {
-                    Ok(reloaded) => {
+                    Ok(None) => {
+                        tracing::info!("SIGHUP: the configuration has not changed: nothing restarts");
+                        continue;
+                    }
+                    Ok(Some(reloaded)) => {
                         tracing::info!(
                             "SIGHUP: the configuration is valid; restarting the pipelines with it"
                         );
@@ -181,14 +185,22 @@ fn addresses() -> String {
     if addresses.is_empty() { "nothing".to_owned() } else { addresses.join(", ") }
 }
 
-/// Reads and checks the configuration again, and creates its components without starting them.
-fn reload(current: &Configured, sources: &SourceArgs, registry: &Registry) -> anyhow::Result<Configured> {
+/// Reads and checks the configuration again, and creates its components without starting them. Returns `None` if the configuration is the
+/// same.
+fn reload(
+    current: &Configured,
+    sources: &SourceArgs,
+    registry: &Registry,
+) -> anyhow::Result<Option<Configured>> {
     let reloaded = configuration::plan(sources, registry)?;
+    if reloaded.document == current.document {
+        return Ok(None);
+    }
     Runtime::dry_run(&reloaded.plan, &Arc::new(reloaded.resource()))?;
     if reloaded.plan.telemetry.logs != current.plan.telemetry.logs {
         tracing::warn!("service::telemetry::logs: a change takes effect only after a restart of longwave");
     }
-    Ok(reloaded)
+    Ok(Some(reloaded))
 }
 
 /// Checks that every stage and edge balances after a drained stop, and logs those that do not.

@@ -75,7 +75,7 @@ fn is_set(name: &str) -> bool {
 }
 
 /// Raises the soft limit of open files to the hard one.
-fn raise_open_files() {
+pub fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }

@@ -156,6 +156,15 @@ impl Longwave {
         &self.config
     }
 
+    /// Merges `change` into its configuration file and sends SIGHUP.
+    ///
+    /// # Panics
+    /// If the file cannot be written or the signal cannot be sent.
+    pub fn reload_with(&self, change: Value) {
+        write_config(self.folder.path(), &merged(self.config.clone(), change));
+        kill_process(self.pid(), Signal::HUP).unwrap();
+    }
+
     /// Returns a folder that is removed when it is dropped.
     pub fn folder(&self) -> &Path {
         self.folder.path()

@@ -52,7 +52,7 @@ fn with_health_check(base: Value, address: SocketAddr) -> Value {
     config::merged(base, json!({"extensions": extensions, "service": {"extensions": ["health_check"]}}))
 }
 
-/// *Scenario*: a receiver starts only when a pipe has a writer; then everything runs; SIGHUP; the new receiver starts late, too; SIGTERM.
+/// *Scenario*: a receiver starts only when a pipe has a writer; then everything runs; SIGHUP with another configuration; the new receiver starts late, too; SIGTERM.
 /// *Guarantees*: 503 until everything has started, 200 with the Collector's JSON while it runs, 503 while it drains and until the new
 /// pipelines have started, then 200 again at the same address. Each 503 has its reason.
 fn it_follows_the_start_a_reload_and_the_stop() {
@@ -83,7 +83,7 @@ fn it_follows_the_start_a_reload_and_the_stop() {
     assert!(body["upSince"].as_str().unwrap().starts_with("20"), "{body}");
     assert_eq!(body.as_object().unwrap().len(), 3, "{body}");
 
-    kill_process(longwave.pid(), Signal::HUP).unwrap();
+    longwave.reload_with(json!({"service": {"telemetry": {"resource": {"reloaded": "once"}}}}));
     let body = await_health(&longwave, address, 503, "the pipelines are stopping");
     assert_eq!(body["status"], "Server not available");
     drop(writer);

@@ -243,6 +243,46 @@ fn deltas_sum_though_samples_are_lost() {
     assert_exact(&connections, &finished.records);
 }
 
+/// *Scenario*: the configuration writes a record file that must not exist before. While connections open, transfer data and close, Longwave gets
+/// SIGHUP again and again, and its configuration does not change.
+/// *Guarantees*: each connection has one final record with exact counts. A connection that is open all the time remains the same connection, whose
+/// open is known. No counter restarts.
+fn a_reload_without_a_change_misses_nothing() {
+    const RELOADS: usize = 20;
+    const UNCHANGED: &str = "the configuration has not changed";
+    let _turn = gate::privileged();
+    let folder = tempfile::tempdir().unwrap();
+    let longwave = Longwave::start(config::merged(
+        config::logs(json!({"interval": "200ms"})),
+        json!({
+            "exporters": {"record_file": {"path": folder.path().join("records.lwr")}},
+            "service": {"pipelines": {"logs": {"exporters": ["stdout", "record_file"]}}},
+        }),
+    ));
+    let network = Network::loopback(Family::V4);
+    let mut open = network.pair().unwrap();
+    let mut pairs = Vec::new();
+    for reload in 1..=RELOADS {
+        longwave.reload_with(json!({}));
+        for _ in 0..10 {
+            let mut pair = network.pair().unwrap();
+            exchange(&mut pair, 1_000);
+            pairs.push(pair);
+        }
+        exchange(&mut open, 3_000);
+        longwave.await_stderr_times(UNCHANGED, reload, LIMIT);
+    }
+    pairs.push(open);
+    let connections = close_all("reload", pairs, |account| account);
+    longwave.await_finals(&finals(&connections), LIMIT);
+    let accepted = longwave.telemetry().sum("longwave_receiver_accepted_records", &[]);
+    assert!(accepted >= connections.len() as u64 * 2, "the counters have restarted: {accepted}");
+    balance::assert_balances(&longwave);
+    let finished = longwave.stop();
+    assert_exact(&connections, &finished.records);
+    assert!(!finished.stderr.contains("restarting the pipelines"), "{}", finished.stderr);
+}
+
 fn main() -> ExitCode {
     harness::run(tests![
         older_than_longwave,
@@ -250,5 +290,6 @@ fn main() -> ExitCode {
         idle_for_a_minute,
         orphaned_before_the_start,
         deltas_sum_though_samples_are_lost,
+        a_reload_without_a_change_misses_nothing,
     ])
 }

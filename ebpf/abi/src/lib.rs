@@ -25,6 +25,9 @@ pub struct Signals {
     pub armed: u64,
     /// Nonzero while seeding runs.
     pub seeding: u64,
+    /// Thread that walks the descriptors of all processes, as `bpf_get_current_pid_tgid` returns it; 0 while none does. `seed_files` sets it,
+    /// user space clears it.
+    pub walker: u64,
 }
 
 /// Indices into the context that user space passes to `sample`, an array of `u64`.

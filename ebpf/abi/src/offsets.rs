@@ -55,6 +55,8 @@ offsets! {
     shutdown,
     /// `sock.sk_lock.owned`, i32.
     lock_owned,
+    /// `sock.sk_socket`, pointer; null once no descriptor refers to the socket.
+    socket,
     /// `sock.sk_cgrp_data.cgroup`, pointer.
     cgroup,
     /// `sock.sk_user_data`, tagged pointer.

@@ -3,7 +3,7 @@
 use aya_ebpf::{
     cty::c_void,
     helpers::generated::{
-        bpf_map_delete_elem, bpf_map_lookup_elem, bpf_map_update_elem, bpf_ringbuf_discard,
+        bpf_get_current_pid_tgid, bpf_map_delete_elem, bpf_map_lookup_elem, bpf_map_update_elem, bpf_ringbuf_discard,
         bpf_ringbuf_output, bpf_ringbuf_query, bpf_ringbuf_reserve, bpf_ringbuf_submit,
     },
     macros::map,
@@ -158,6 +158,24 @@ fn must_wake_reader() -> bool {
 pub fn is_seeding() -> bool {
     // SAFETY: `seeding` is an aligned word of the map.
     SIGNALS.get_ptr(0).is_none_or(|signals| unsafe { (&raw const (*signals).seeding).read_volatile() } != 0)
+}
+
+/// Stores that the current thread walks the descriptors of all processes.
+#[inline(always)]
+pub fn set_walker() {
+    if let Some(signals) = SIGNALS.get_ptr_mut(0) {
+        // SAFETY: `walker` is an aligned word of the map. The helper takes no arguments.
+        unsafe { (&raw mut (*signals).walker).write_volatile(bpf_get_current_pid_tgid()) };
+    }
+}
+
+/// Returns whether the current thread walks the descriptors of all processes.
+#[inline(always)]
+pub fn is_walker() -> bool {
+    // SAFETY: `walker` is an aligned word of the map. The helper takes no arguments.
+    SIGNALS.get_ptr(0).is_some_and(|signals| unsafe {
+        (&raw const (*signals).walker).read_volatile() == bpf_get_current_pid_tgid()
+    })
 }
 
 /// Commits a record of the samples ring. Wakes no reader, because the process that runs `sample` drains the ring.

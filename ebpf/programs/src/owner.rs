@@ -9,14 +9,16 @@ use longwave_ebpf_abi::{Owner, TableEntry, entry::ControlWord, flag};
 use crate::{
     atomic,
     config::offset,
-    socket::{Socket, load},
+    maps,
+    socket::{Socket, load, tcp},
+    table::{self, Slot, Table},
 };
 
 /// Flag of kernel threads in `task_struct.flags`.
 const PF_KTHREAD: u32 = 0x0020_0000;
 
 /// `sk_shutdown` of a socket that neither sends nor receives any more. `close` sets it before it changes the state.
-pub const SHUTDOWN_MASK: u8 = 3;
+const SHUTDOWN_MASK: u8 = 3;
 
 /// Fills in the network namespace and the cgroup of the socket.
 ///
@@ -67,25 +69,29 @@ pub unsafe fn of_task(owner: *mut Owner, task: *const u8) {
     }
 }
 
-/// Fills in the current process if it closes the socket, or shuts down its sending side, and no process is certain yet. Returns
-/// [`flag::CLOSER`] or [`flag::HOLDER`] if it did, else 0. `flags` are those of the connection so far.
+/// Fills in the current process if it closes the socket, or has a descriptor of it, and no process is known as well yet. Returns
+/// [`flag::CLOSER`] or [`flag::HOLDER`] if it did, else 0. `flags` are those of the connection so far, `old` the state that the socket leaves.
 ///
-/// The process that changes a socket's state has locked it. If a softirq changes it, the socket is not locked, and the current process can
-/// be any. A process that only shuts down the sending side need not be the one that closes.
+/// If a softirq changes the state, the socket is not locked, and the current process can be any. A process that has locked the socket has a
+/// descriptor of it. It need not be the one that closes: it may shut down the sending side only, or be the first to process a segment that
+/// arrived while the socket was locked. The walk of all descriptors may be the last to release a file, which closes it.
 ///
 /// # Safety
 /// `owner` is valid for reads and writes.
 #[inline(always)]
-pub unsafe fn of_closer(owner: *mut Owner, socket: Socket, flags: u16) -> u16 {
+pub unsafe fn of_closer(owner: *mut Owner, socket: Socket, old: u8, flags: u16) -> u16 {
     if socket.load::<i32>(offset!(lock_owned)) == 0 {
         return 0;
     }
+    // `close` leaves the first two states while the socket still has its file. It leaves the others after it has removed the file.
+    let has_file = !socket.load::<Pointer>(offset!(socket)).0.is_null();
+    let may_close = matches!(old, tcp::ESTABLISHED | tcp::CLOSE_WAIT) || !has_file;
+    let is_closer = may_close && socket.load::<u8>(offset!(shutdown)) == SHUTDOWN_MASK;
+    let found = if is_closer { flag::CLOSER } else { flag::HOLDER };
     // SAFETY: `owner` is valid, as the caller guarantees.
     unsafe {
         let is_opener = flags & flag::CLIENT != 0 && (&raw const (*owner).pid).read_volatile() != 0;
-        let found =
-            if socket.load::<u8>(offset!(shutdown)) == SHUTDOWN_MASK { flag::CLOSER } else { flag::HOLDER };
-        if is_opener || flags & (flag::CLOSER | found) != 0 || !of_current(owner) {
+        if is_opener || flags & (flag::CLOSER | found) != 0 || maps::is_walker() || !of_current(owner) {
             return 0;
         }
         found
@@ -94,21 +100,30 @@ pub unsafe fn of_closer(owner: *mut Owner, socket: Socket, flags: u16) -> u16 {
 
 /// Enters a process that has a descriptor of the socket into the entry, unless it has a process.
 ///
+/// Meanwhile the slot may be reused, or `state` may enter the process that closes. Then the process is unknown, so that none is wrong.
+///
 /// # Safety
-/// `entry` is an entry of the table. `task` is a `task_struct` with a type that the verifier tracks.
+/// `entry` is the entry of `slot`. `task` is a `task_struct` with a type that the verifier tracks.
 #[inline(always)]
-pub unsafe fn enter_holder(entry: *mut TableEntry, task: *const u8) {
+pub unsafe fn enter_holder(slot: Slot, entry: *mut TableEntry, task: *const u8) {
     // SAFETY: `entry` and `task` are valid, as the caller guarantees.
     unsafe {
         let control = &raw mut (*entry).control;
-        let flags = ControlWord::unpack(control.read_volatile()).flags;
         let owner = &raw mut (*entry).owner;
-        let has_process = (&raw const (*owner).pid).read_volatile() != 0;
-        if has_process || flags & (flag::CLOSER | flag::HOLDER) != 0 {
+        if (&raw const (*owner).pid).read_volatile() != 0 || !table::is_unchanged(Table, slot) {
+            return;
+        }
+        let before = atomic::set_bits(control, ControlWord::flag_bits(flag::HOLDER));
+        if ControlWord::unpack(before).flags & (flag::CLOSER | flag::HOLDER) != 0 {
             return;
         }
         of_task(owner, task);
-        atomic::set_bits(control, ControlWord::flag_bits(flag::HOLDER));
+        let flags = ControlWord::unpack(control.read_volatile()).flags;
+        if flags & flag::CLOSER != 0 || !table::is_unchanged(Table, slot) {
+            (&raw mut (*owner).pid).write_volatile(0);
+            (&raw mut (*owner).process_cgroup).write_volatile(0);
+            return;
+        }
         // The next pass emits a sample, with which user space learns of the holder.
         control.cast::<u8>().add(ControlWord::IDLE_PASSES_BYTE).write_volatile(u8::MAX - 1);
     }

@@ -30,15 +30,16 @@ pub extern "C" fn seed_files(context: *const *const u8) -> i32 {
     unsafe {
         let task = context.add(1).read_volatile();
         let file = context.add(3).read_volatile();
-        if task.is_null() || file.is_null() {
+        if task.is_null() || file.is_null() || !bound_read(context) {
             return 0;
         }
+        maps::set_walker();
         let socket = bpf_sock_from_file(file.cast_mut().cast()).cast::<u8>().cast_const();
         if socket.is_null() {
             return 0;
         }
         let Some(socket) = Socket(load::<Pointer>(socket, offset!(socket_sk)).0).tcp() else { return 0 };
-        seed(context, socket, Some(task));
+        seed(socket, Some(task));
     }
     0
 }
@@ -50,21 +51,36 @@ pub extern "C" fn seed_namespace(context: *const *const u8) -> i32 {
     // SAFETY: the context of the iterator is `meta`, `sk_common`.
     unsafe {
         let socket = context.add(1).read_volatile();
-        if socket.is_null() {
+        if socket.is_null() || !bound_read(context) {
             return 0;
         }
         let Some(socket) = Socket(socket).tcp() else { return 0 };
-        seed(context, socket, None);
+        seed(socket, None);
     }
     0
+}
+
+/// Writes output, which ends a read of user space after a bounded number of elements. Returns false if it does not fit. Then the kernel visits
+/// the element again in the next read.
+///
+/// # Safety
+/// `context` is that of an iterator.
+#[inline(always)]
+unsafe fn bound_read(context: *const *const u8) -> bool {
+    let output = 0u64;
+    // SAFETY: `sequence` is the sequence file of the iterator.
+    unsafe {
+        let sequence: *const u8 = load::<Pointer>(context.read_volatile(), 0).0;
+        bpf_seq_write(sequence.cast_mut().cast(), (&raw const output).cast(), 8) == 0
+    }
 }
 
 /// Enters a connection into the table, or reports a listener.
 ///
 /// # Safety
-/// `context`, `socket` and `task` are those of the iterator.
+/// `socket` and `task` are those of the iterator.
 #[inline(always)]
-unsafe fn seed(context: *const *const u8, socket: Socket, task: Option<*const u8>) {
+unsafe fn seed(socket: Socket, task: Option<*const u8>) {
     let state = socket.state();
     if matches!(state, tcp::TIME_WAIT | tcp::NEW_SYN_RECV | tcp::CLOSE | tcp::SYN_RECV)
         || !scope::includes(socket)
@@ -72,14 +88,6 @@ unsafe fn seed(context: *const *const u8, socket: Socket, task: Option<*const u8
         return;
     }
     let cookie = socket.cookie();
-    // Output ends a read of user space after a bounded number of sockets. The kernel visits a socket whose output does not fit again.
-    // SAFETY: `sequence` is the sequence file of the iterator.
-    unsafe {
-        let sequence: *const u8 = load::<Pointer>(context.read_volatile(), 0).0;
-        if bpf_seq_write(sequence.cast_mut().cast(), (&raw const cookie).cast(), 8) != 0 {
-            return;
-        }
-    }
     if state == tcp::LISTEN {
         let source = match task {
             Some(task) => OwnerSource::Task(task),
@@ -109,7 +117,7 @@ unsafe fn insert(socket: Socket, cookie: u64, state: u8, task: Option<*const u8>
             && let Some(entry) = table::entry(slot.index)
         {
             // SAFETY: `entry` is an entry of the table, and the task that of the iterator.
-            unsafe { owner::enter_holder(entry, task) };
+            unsafe { owner::enter_holder(slot, entry, task) };
         }
         return;
     }

@@ -63,8 +63,6 @@ enum TransitionKind {
     ActiveOpen,
     PassiveOpen,
     Established,
-    /// The local end sends its FIN.
-    Finish,
     Close,
     Listen,
     Unlisten,
@@ -86,6 +84,14 @@ unsafe fn transition<const COPY: u8>(context: *const u64) {
     };
     let kind = match (old, new) {
         _ if old == new => return,
+        (tcp::ESTABLISHED, tcp::FIN_WAIT1) | (tcp::CLOSE_WAIT, tcp::LAST_ACK) => {
+            // Only of interest in a process, where nothing can have skipped the first copy.
+            if COPY == 0 {
+                // SAFETY: the socket is that of the tracepoint.
+                unsafe { finish(socket, old) };
+            }
+            return;
+        }
         (tcp::LISTEN, tcp::CLOSE) => TransitionKind::Unlisten,
         (_, tcp::CLOSE) => TransitionKind::Close,
         (_, tcp::LISTEN) => TransitionKind::Listen,
@@ -94,19 +100,10 @@ unsafe fn transition<const COPY: u8>(context: *const u64) {
         (tcp::SYN_SENT, tcp::ESTABLISHED) if setting!(connect_time) != 0 || setting!(emit_open) != 0 => {
             TransitionKind::Established
         }
-        // Only of interest in a process, which the first copy cannot interrupt.
-        (tcp::ESTABLISHED, tcp::FIN_WAIT1) | (tcp::CLOSE_WAIT, tcp::LAST_ACK) if COPY == 0 => {
-            TransitionKind::Finish
-        }
         _ => return,
     };
     let Some(memory) = CPU_MEMORY.get_ptr_mut(0) else { return };
     let known = socket.known_cookie();
-    if kind == TransitionKind::Finish {
-        // SAFETY: the socket is that of the tracepoint, the memory that of this CPU.
-        unsafe { finish(socket, memory, known) };
-        return;
-    }
     let is_last = COPY + 1 == setting!(state_copies);
     // SAFETY: the memory is that of this CPU.
     if COPY > 0 && unsafe { was_handled(memory, known, transition_id(known, old, new), is_last) } {
@@ -128,7 +125,7 @@ unsafe fn transition<const COPY: u8>(context: *const u64) {
             TransitionKind::ActiveOpen | TransitionKind::PassiveOpen | TransitionKind::Established => {
                 open(&event, kind)
             }
-            TransitionKind::Close | TransitionKind::Finish => close(&event),
+            TransitionKind::Close => close(&event),
             TransitionKind::Listen | TransitionKind::Unlisten => report_listener(&event, new),
         }
     };
@@ -317,6 +314,9 @@ unsafe fn fill(entry: *mut TableEntry, socket: Socket, cookie: u64, kind: Transi
 /// repeated.
 #[inline(always)]
 fn time_since_syn(socket: Socket, opened: u64) -> u64 {
+    if opened == 0 {
+        return 0;
+    }
     if !socket.bit(offset!(fastopen_connect)) {
         // SAFETY: the helper takes no arguments.
         return unsafe { bpf_ktime_get_ns() } - opened;
@@ -331,13 +331,15 @@ fn time_since_syn(socket: Socket, opened: u64) -> u64 {
 /// Stores the process that closes the socket, or shuts it down, in the connection's entry.
 ///
 /// # Safety
-/// The socket is that of the tracepoint, the memory that of this CPU. The calling program is `state`.
+/// The socket is that of the tracepoint. The calling program is `state`.
 #[inline(always)]
-unsafe fn finish(socket: Socket, memory: *mut CpuMemory, cookie: u64) {
-    let Some(socket) = socket.tcp() else { return };
+unsafe fn finish(socket: Socket, old: u8) {
+    let cookie = socket.known_cookie();
     if cookie == 0 || socket.load::<i32>(offset!(lock_owned)) == 0 {
         return;
     }
+    let Some(memory) = CPU_MEMORY.get_ptr_mut(0) else { return };
+    let Some(socket) = socket.tcp() else { return };
     // SAFETY: as the caller guarantees. `entry` is an entry of the table.
     unsafe {
         let Some(slot) = SocketSlots::new(socket, memory, Program::State).find_connection(cookie) else {
@@ -346,9 +348,15 @@ unsafe fn finish(socket: Socket, memory: *mut CpuMemory, cookie: u64) {
         let Some(entry) = table::entry(slot.index) else { return };
         let control = &raw mut (*entry).control;
         let flags = ControlWord::unpack(control.read_volatile()).flags;
-        let found = owner::of_closer(&raw mut (*entry).owner, socket, flags);
-        if found != 0 {
-            atomic::set_bits(control, ControlWord::flag_bits(found));
+        let owner = &raw mut (*entry).owner;
+        let found = owner::of_closer(owner, socket, old, flags);
+        if found == 0 {
+            return;
+        }
+        let before = ControlWord::unpack(atomic::set_bits(control, ControlWord::flag_bits(found))).flags;
+        if before & !flags & flag::HOLDER != 0 {
+            // A walk has entered a process meanwhile. If it goes on, it finds the bit of this one.
+            owner::of_current(owner);
         }
     }
 }
@@ -405,9 +413,7 @@ unsafe fn close(event: &Transition) -> bool {
             }
         }
         control.flags |= event.second_chance();
-        if socket.load::<u8>(offset!(shutdown)) == owner::SHUTDOWN_MASK {
-            control.flags |= owner::of_closer(&raw mut (*record).owner, socket, control.flags);
-        }
+        control.flags |= owner::of_closer(&raw mut (*record).owner, socket, old, control.flags);
         if socket.bit(offset!(repair)) {
             control.flags |= flag::REPAIR;
         }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use longwave_config::{ConfigError, ConfigPath};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -40,6 +41,11 @@ impl Problems {
         if number > max {
             self.at(key, format!("{number} is too large: must be at most {max}"));
         }
+    }
+
+    /// Returns the problems as errors of the section at `path`.
+    pub(crate) fn into_errors(self, path: &ConfigPath) -> impl Iterator<Item = ConfigError> {
+        self.found.into_iter().map(|(key, text)| ConfigError::new(path.clone(), text).field(key.as_str()))
     }
 
     /// Reports names that occur more than once at `key`. The message calls the named things `what`, for example `level`.

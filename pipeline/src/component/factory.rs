@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use longwave_config::{ConfigError, ConfigErrors, ConfigPath, Signal, Value};
+use longwave_config::{ConfigErrors, ConfigPath, Signal, Value};
 
 use crate::component::config::{ComponentConfig, Problems};
 use crate::component::context::{ExporterContext, ExtensionContext, ProcessorContext, ReceiverContext};
@@ -135,8 +135,7 @@ impl<X: 'static, T: ?Sized + 'static> Factory<X, T> {
             let config = longwave_config::decode_and_check(value, path, |config: &C| {
                 let mut problems = Problems::default();
                 config.validate(&mut problems);
-                let found = problems.found.into_iter();
-                found.map(|(key, text)| ConfigError::new(path.clone(), text).field(key.as_str())).collect()
+                problems.into_errors(path).collect()
             })?;
             let effective = Value::from_serialize(&config)?;
             let (extensions, built_in) = (config.extensions(), config.built_in());

@@ -1,5 +1,7 @@
 //! Settings of the receiver `bpf`.
 
+use std::time::Duration;
+
 use longwave_config::{ByteSize, GoDuration};
 use longwave_pipeline::component::cgroup::Pattern;
 use longwave_pipeline::component::{ComponentConfig, Problems};
@@ -49,9 +51,9 @@ pub enum Family {
     Ipv6,
 }
 
-const SHORTEST_INTERVAL_MS: u64 = 100;
-const LONGEST_INTERVAL_S: u64 = 3600;
-const LONGEST_HOLDER_AGE_S: u64 = 86_400;
+const MIN_INTERVAL: GoDuration = GoDuration(Duration::from_millis(100));
+const MAX_INTERVAL: GoDuration = GoDuration::from_secs(3600);
+const MAX_HOLDER_AGE: GoDuration = GoDuration::from_secs(24 * 3600);
 const MAX_CONNECTIONS: u32 = 16 << 20;
 const LARGEST_RING: ByteSize = ByteSize::mib(1024);
 
@@ -102,17 +104,13 @@ impl Config {
 
 impl ComponentConfig for Config {
     fn validate(&self, problems: &mut Problems) {
-        let interval = self.interval.get();
-        if interval.as_millis() < u128::from(SHORTEST_INTERVAL_MS) || interval.as_secs() > LONGEST_INTERVAL_S
-        {
+        if !(MIN_INTERVAL..=MAX_INTERVAL).contains(&self.interval) {
             problems.at("interval", "must be between 100ms and 1h, for example 5s");
         }
         if !(1..=255).contains(&self.idle_heartbeat) {
             problems.at("idle_heartbeat", "must be between 1 and 255 passes, for example 12");
         }
-        if self.holder_age.get().as_secs() > LONGEST_HOLDER_AGE_S {
-            problems.at("holder_age", "must be at most 24h, for example 30s (0s to look up no owners)");
-        }
+        problems.at_most("holder_age", self.holder_age, MAX_HOLDER_AGE);
         if self.families.is_empty() {
             problems.at("families", "must name at least one of ipv4, ipv6");
         }

@@ -15,15 +15,15 @@ pub struct HolderWalks {
     not_before: u64,
 }
 
-/// Longest share of the time that walks take: one part of this.
-const SHARE: u64 = 100;
+/// Minimum ratio of the time between two walks to the duration of a walk.
+const MIN_IDLE_RATIO: u64 = 100;
 
 // === impl HolderWalks ===
 
 impl HolderWalks {
-    /// Creates the schedule at the start of the receiver, which has looked up older connections. No walk is due if `age` is 0.
-    pub fn new(age: u64, now: u64) -> Self {
-        Self { age, looked_up_to: now, not_before: 0 }
+    /// Creates the schedule. Connections that were opened before `looked_up_to` need no walk. No walk is ever due if `age` is 0.
+    pub fn new(age: u64, looked_up_to: u64) -> Self {
+        Self { age, looked_up_to, not_before: 0 }
     }
 
     /// Returns when the connections were opened that have reached the age since the last walk. `None` if there are none, or if it is too
@@ -33,16 +33,19 @@ impl HolderWalks {
         (self.age != 0 && now >= self.not_before && !aged.is_empty()).then_some(aged)
     }
 
-    /// Stores that the connections of `aged` need no walk any more.
+    /// Stores that the connections of `aged` need no further walk.
     pub fn skip(&mut self, aged: &Range<u64>) {
         self.looked_up_to = aged.end;
     }
 
-    /// Stores that a walk took place from `began` to `ended`. It visited all connections that were opened before it began.
-    pub fn complete(&mut self, began: u64, ended: u64) {
-        self.looked_up_to = began;
-        self.not_before =
-            ended.saturating_add(self.age.max(ended.saturating_sub(began).saturating_mul(SHARE)));
+    /// Stores that a walk took place from `began` to `ended`. `aged` are the connections that it was for; `None` if it failed, so that the next
+    /// one is for them, too.
+    pub fn complete(&mut self, aged: Option<&Range<u64>>, began: u64, ended: u64) {
+        if let Some(aged) = aged {
+            self.skip(aged);
+        }
+        let idle = ended.saturating_sub(began).saturating_mul(MIN_IDLE_RATIO);
+        self.not_before = ended.saturating_add(self.age.max(idle));
     }
 }
 
@@ -50,22 +53,24 @@ impl HolderWalks {
 mod tests {
     use super::*;
 
-    /// Scenario: connections reach an age of 30 s. A walk takes 1 ms, and the next one 1 s.
+    /// Scenario: connections reach an age of 30 s. A walk takes 1 ms, and the next one, which fails, 1 s.
     /// Guarantees: a walk is due once the first connection after the start can have the age. The next one is due after the age, or after a
-    /// hundred times as long as the walk took.
+    /// hundred times as long as the walk took. A failed walk is repeated for the same connections.
     #[test]
     fn walks_are_rare() {
         const S: u64 = 1_000_000_000;
         let mut walks = HolderWalks::new(30 * S, 100 * S);
         assert_eq!(walks.due(130 * S), None);
-        assert_eq!(walks.due(135 * S), Some(100 * S..105 * S));
-        walks.skip(&(100 * S..105 * S));
-        assert_eq!(walks.due(140 * S), Some(105 * S..110 * S));
-        walks.complete(140 * S, 140 * S + 1_000_000);
+        let aged = 100 * S..105 * S;
+        assert_eq!(walks.due(135 * S), Some(aged.clone()));
+        walks.skip(&aged);
+        let aged = 105 * S..110 * S;
+        assert_eq!(walks.due(140 * S), Some(aged.clone()));
+        walks.complete(Some(&aged), 140 * S, 140 * S + 1_000_000);
         assert_eq!(walks.due(170 * S), None);
-        assert_eq!(walks.due(171 * S), Some(140 * S..141 * S));
-        walks.complete(171 * S, 172 * S);
-        assert_eq!((walks.due(271 * S), walks.due(272 * S)), (None, Some(171 * S..242 * S)));
+        assert_eq!(walks.due(171 * S), Some(110 * S..141 * S));
+        walks.complete(None, 171 * S, 172 * S);
+        assert_eq!((walks.due(271 * S), walks.due(272 * S)), (None, Some(110 * S..242 * S)));
         assert_eq!(HolderWalks::new(0, 0).due(1_000 * S), None);
     }
 }

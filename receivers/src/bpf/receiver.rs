@@ -69,6 +69,8 @@ impl BpfReceiver {
         let Ok(paths) = self.context.shared.get_or_make(|| Ok::<_, Infallible>(CgroupPaths::default()));
         kernel.report_cgroups(Arc::clone(&paths));
         log_cgroups(id, &kernel);
+        // Connections that are accepted while seeding runs have to be looked up, too.
+        let looked_up_to = SystemClock.monotonic();
         let report = kernel.seed();
         log_seeding(id, &report);
 
@@ -91,7 +93,7 @@ impl BpfReceiver {
         let (tracker, timeline) = (Tracker::new(rules, sink), Timeline::new(interval, Reading::now()));
         let progress = self.context.health.receiver(id, interval);
         let age = u64::try_from(self.config.holder_age.get().as_nanos()).unwrap_or(u64::MAX);
-        let holder_walks = HolderWalks::new(age, SystemClock.monotonic());
+        let holder_walks = HolderWalks::new(if kernel.can_look_up_holders() { age } else { 0 }, looked_up_to);
         let worker = Worker::new(kernel, tracker, timeline, SystemClock, stats, progress, holder_walks);
         // If the receiving side is gone, `stop` is readable too.
         let _ = ready.send(());

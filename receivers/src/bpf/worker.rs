@@ -168,7 +168,7 @@ impl<K: Source, S: Sink, C: Clock> Worker<K, S, C> {
             self.source.look_up_holders(&mut |transition| process(tracker, timeline, None, transition));
         tracker.flush();
         let ended = self.clock.monotonic();
-        self.holder_walks.complete(began, ended);
+        self.holder_walks.complete(result.is_ok().then_some(&aged), began, ended);
         self.stats.update(|stats| {
             stats.holder_walks += 1;
             stats.holder_walk_failures += u64::from(result.is_err());

@@ -16,7 +16,7 @@ use longwave_receivers::bpf::kernel::{Kernel, Options, Transition};
 use longwave_testing::gate;
 use longwave_testing::harness::started_as;
 
-use super::host::{kernel, listen, pass};
+use super::host::{forks, kernel, listen, pass};
 
 /// First argument of this binary as a client. The second is the address to which it connects.
 const CLIENT: &str = "--client";
@@ -77,6 +77,7 @@ struct Client {
 
 impl Client {
     fn connect(group: &Path, listener: &TcpListener) -> Self {
+        let _alone = forks();
         let script = "echo 0 > \"$1/cgroup.procs\" && exec \"$2\" \"$3\" \"$4\"";
         let process = Command::new("sh")
             .args(["-c", script, "sh"])

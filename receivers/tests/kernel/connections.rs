@@ -3,16 +3,18 @@
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::Instant;
 
 use longwave_ebpf_abi::{flag, kind};
 use longwave_receivers::bpf::kernel::Options;
 use longwave_testing::gate;
 
-use super::host::{SeenEvents, connect, cookie, kernel, listen, pass, received, sent};
+use super::host::{self, SeenEvents, connect, cookie, kernel, listen, pass, received, sent};
 
 /// *Scenario*: a loopback connection transfers 100,000 bytes in one direction and 7 in the other, and closes.
 /// *Guarantees*: each end has one close with exact byte counts, role, times, ports, and the owner of the client. Nothing is lost.
 pub fn privileged_a_connection_closes_with_exact_counters() {
+    let _alone = host::forks();
     let mut kernel = kernel(&Options { emit_open: true, ..Options::default() });
     let mut seen = SeenEvents::default();
     let listener = listen();
@@ -206,7 +208,8 @@ pub fn await_closes(
     seen: &mut SeenEvents,
     cookies: &[u64],
 ) {
-    for _ in 0..10_000 {
+    let deadline = Instant::now() + host::LIMIT;
+    while Instant::now() < deadline {
         seen.drain(kernel);
         if cookies.iter().all(|cookie| !seen.closes_of(*cookie).is_empty()) {
             for cookie in cookies {

@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use longwave_ebpf_abi::{ConnectionEvent, ListenEvent, kind};
 use longwave_receivers::bpf::kernel::{Kernel, Options, Transition};
@@ -12,6 +13,9 @@ use longwave_testing::gate;
 pub fn kernel(options: &Options) -> Kernel {
     Kernel::load(options).unwrap_or_else(|error| gate::missing(&error.to_string(), "LONGWAVE_REQUIRE_BPF"))
 }
+
+/// Time limit of a wait for the kernel or another process.
+pub const LIMIT: Duration = Duration::from_secs(60);
 
 /// Waits until no other test starts processes. Between `fork` and `exec` a new process has every descriptor of this one.
 pub fn forks() -> MutexGuard<'static, ()> {

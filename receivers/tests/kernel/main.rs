@@ -48,10 +48,12 @@ fn main() -> ExitCode {
         owners::privileged_a_shutdown_shows_a_holder_and_the_close_the_owner,
         owners::privileged_a_walk_finds_the_holders,
         owners::privileged_programs_that_share_a_port_are_distinguished,
+        owners::privileged_a_walk_owns_no_socket,
         owners::privileged_a_transparent_proxy_owns_what_it_accepts,
         seeding::privileged_older_connections_are_seeded_once,
         seeding::privileged_other_namespaces_and_orphans_are_seeded,
         unusual::privileged_a_restored_connection_has_no_syn,
         unusual::privileged_a_deferred_connect_counts_from_its_syn,
+        unusual::privileged_a_seeded_connect_has_no_duration,
     ])
 }

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
+use std::time::Instant;
 
 use longwave_ebpf_abi::{ConnectionEvent, Owner, flag, kind};
 use longwave_receivers::bpf::kernel::{Kernel, Options, Transition};
@@ -22,11 +23,11 @@ fn hand_over(socket: impl Into<OwnedFd>, command: &mut Command) -> Child {
     // Until it has its own name, the new process may have all descriptors of this one.
     let comm = format!("/proc/{}/comm", child.id());
     let name = command.get_program().to_str().unwrap().to_owned();
-    let has_started = (0..1_000_000).any(|_| {
+    let deadline = Instant::now() + host::LIMIT;
+    while std::fs::read_to_string(&comm).unwrap().trim_end() != name {
+        assert!(Instant::now() < deadline, "{name} does not start");
         std::thread::yield_now();
-        std::fs::read_to_string(&comm).unwrap().trim_end() == name
-    });
-    assert!(has_started, "{name} does not start");
+    }
     child
 }
 
@@ -158,7 +159,8 @@ pub fn privileged_a_walk_finds_the_holders() {
 
 /// Runs passes until one has a sample of the socket in FIN_WAIT2. The acknowledgement of the FIN may be delayed.
 fn await_half_closed(kernel: &mut Kernel, cookie: u64) -> ConnectionEvent {
-    for _ in 0..100_000 {
+    let deadline = Instant::now() + host::LIMIT;
+    while Instant::now() < deadline {
         if let Some(event) = pass(kernel).into_iter().find(|event| event.cookie == cookie && event.state == 5)
         {
             return event;
@@ -198,7 +200,8 @@ pub fn privileged_programs_that_share_a_port_are_distinguished() {
     // SAFETY: the descriptor is open. This ends `accept`.
     unsafe { libc::shutdown(own.as_raw_fd(), libc::SHUT_RDWR) };
     server.join().unwrap();
-    for _ in 0..10_000 {
+    let deadline = Instant::now() + host::LIMIT;
+    while Instant::now() < deadline {
         seen.drain(&mut kernel);
         let servers: Vec<_> = seen.closes.iter().filter(|close| close.tuple.local_port == port).collect();
         if servers.len() < answers.len() {
@@ -211,6 +214,50 @@ pub fn privileged_programs_that_share_a_port_are_distinguished() {
         return;
     }
     panic!("some closes are missing: {:?}", kernel.losses());
+}
+
+/// *Scenario*: `perl` accepts connections and closes them at once, while this process walks the descriptors of all processes without a break. The
+/// walk refers to each file while it visits it, so it may be the last to release one.
+/// *Guarantees*: this process is never the owner of a server's socket. All walks together find `perl` for nearly all.
+pub fn privileged_a_walk_owns_no_socket() {
+    const CONNECTIONS: usize = 5_000;
+    const SERVE: &str = "while (accept(C, STDIN)) { close(C) }";
+    let _alone = host::forks();
+    let mut kernel = kernel(&Options::default());
+    let mut seen = SeenEvents::default();
+    let listener = listen();
+    let address = listener.local_addr().unwrap();
+    let mut perl = hand_over(listener, Command::new("perl").args(["-e", SERVE]));
+    let client = std::thread::spawn(move || {
+        for _ in 0..CONNECTIONS {
+            let mut client = TcpStream::connect(address).unwrap();
+            let _ = client.read(&mut [0]);
+            socket2::SockRef::from(&client).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+        }
+    });
+    let deadline = Instant::now() + host::LIMIT;
+    let mut closes = Vec::new();
+    while closes.len() < CONNECTIONS {
+        assert!(Instant::now() < deadline, "only {} closes: {:?}", closes.len(), kernel.losses());
+        kernel
+            .look_up_holders(&mut |transition| {
+                if let Transition::Connection(event) = transition
+                    && event.tuple.local_port == address.port()
+                    && event.kind == kind::CLOSE
+                {
+                    closes.push(*event);
+                }
+            })
+            .unwrap();
+    }
+    client.join().unwrap();
+    perl.kill().unwrap();
+    perl.wait().unwrap();
+    seen.drain(&mut kernel);
+    let owned = |id: u32| closes.iter().filter(|close| close.owner.pid == id).count();
+    assert_eq!(owned(std::process::id()), 0);
+    assert_eq!(owned(perl.id()) + owned(0), CONNECTIONS);
+    assert!(owned(perl.id()) > CONNECTIONS * 9 / 10, "{} of {CONNECTIONS}", owned(perl.id()));
 }
 
 /// *Scenario*: a transparent proxy listens on port 8080 and accepts connections to port 81, which no process listens on.

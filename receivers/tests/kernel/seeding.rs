@@ -12,6 +12,7 @@ use super::host::{self, SeenEvents, connect, cookie, kernel, listen, pass};
 /// *Guarantees*: the first pass emits the connection once, with its process and without a start. The listener is reported with its process.
 /// The second seeding adds nothing.
 pub fn privileged_older_connections_are_seeded_once() {
+    let _alone = host::forks();
     let listener = listen();
     let (mut client, _server) = connect(&listener);
     client.write_all(&[1; 10]).unwrap();

@@ -4,6 +4,7 @@ use std::ffi::c_int;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd};
+use std::process::Command;
 
 use longwave_ebpf_abi::flag;
 use longwave_receivers::bpf::kernel::Options;
@@ -11,7 +12,7 @@ use longwave_testing::gate;
 use socket2::{Domain, Socket, Type};
 
 use super::connections::await_closes;
-use super::host::{SeenEvents, cookie, kernel, listen, received, sent};
+use super::host::{SeenEvents, cookie, forks, kernel, listen, received, sent};
 use super::seeding::own_namespace;
 
 /// Sets a socket option of TCP.
@@ -112,6 +113,40 @@ pub fn privileged_a_deferred_connect_counts_from_its_syn() {
     })
     .join()
     .unwrap();
+}
+
+/// *Scenario*: seeding finds a connection in SYN_SENT, whose SYN is dropped. Then the rule is removed, and a later SYN is answered.
+/// *Guarantees*: the duration of the connect is unknown, because the time of the first SYN is.
+pub fn privileged_a_seeded_connect_has_no_duration() {
+    std::thread::spawn(|| {
+        own_namespace();
+        let listener = listen();
+        let address = listener.local_addr().unwrap();
+        let nft = |command: String| {
+            let _alone = forks();
+            assert!(Command::new("nft").arg(command).status().unwrap().success());
+        };
+        nft("add table ip t".to_owned());
+        nft("add chain ip t c { type filter hook input priority 0; }".to_owned());
+        nft(format!("add rule ip t c tcp dport {} drop", address.port()));
+        let client = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        client.set_nonblocking(true).unwrap();
+        assert!(client.connect(&address.into()).is_err());
+        let mut kernel = kernel(&Options::default());
+        let mut seen = SeenEvents::default();
+        kernel.seed();
+        nft("delete table ip t".to_owned());
+        client.set_nonblocking(false).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        let client_cookie = cookie(&client);
+        drop((client, server));
+        await_closes(&mut kernel, &mut seen, &[client_cookie]);
+        let close = seen.closes_of(client_cookie)[0];
+        assert_eq!((close.generation, close.connect_ns), (0, 0), "{close:?}");
+        assert_eq!(close.flags & (flag::CLIENT | flag::ESTABLISHED), flag::CLIENT | flag::ESTABLISHED);
+    })
+    .join()
+    .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
 }
 
 /// Returns CLOCK_MONOTONIC in nanoseconds.

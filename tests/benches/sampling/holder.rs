@@ -4,6 +4,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use longwave_testing::gate::raise_open_files;
+
 /// Maximum number of connections in one process.
 const PAIRS: usize = 9_000;
 
@@ -53,12 +55,6 @@ pub fn hold() {
         }
         println!("done");
     }
-}
-
-fn raise_open_files() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
 // === impl Holders ===

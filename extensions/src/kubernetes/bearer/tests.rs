@@ -15,7 +15,7 @@ fn sent(user: Value) -> String {
     }
 }
 
-/// *Scenario*: tokens with white space around them, in a file and in the kubeconfig; both at once; an empty and a missing file.
+/// *Scenario*: tokens with white space around them, in a file and in the kubeconfig; both together; an empty and a missing file.
 /// *Guarantees*: the token is sent without the white space. The file takes precedence, unless it has no token. Errors name the place.
 #[test]
 fn white_space_is_not_part_of_a_token() {

@@ -64,9 +64,9 @@ impl ServerTlsConfig {
         tls::validate_sources(&pairs, self.reload_interval, problems);
     }
 
-    /// Reads the files, and reads them again at a handshake after each `reload_interval`. `place` is that of the server's address.
-    pub(super) fn load(&self, place: &str) -> Result<Reloading<rustls::ServerConfig>, ComponentError> {
-        let section = place.rsplit_once(": ").map_or(place, |(section, _)| section).to_owned();
+    /// Reads the files, and reads them again at a handshake after each `reload_interval`. `setting` is that of the server's address.
+    pub(super) fn load(&self, setting: &str) -> Result<Reloading<rustls::ServerConfig>, ComponentError> {
+        let section = setting.rsplit_once(": ").map_or(setting, |(section, _)| section).to_owned();
         let config = self.clone();
         Reloading::new(self.reload_interval.get(), move || config.server_config(&section))
     }

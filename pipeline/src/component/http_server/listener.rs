@@ -21,7 +21,7 @@ use crate::component::tls::Reloading;
 
 use super::open_connections::{Admission, OpenConnections};
 
-/// Maximum number of connections. A further client takes the place of another.
+/// Maximum number of connections. A further client closes another one's connection.
 pub(super) const MAX_CONNECTIONS: usize = 64;
 /// Time limit of a TLS handshake.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
@@ -36,7 +36,7 @@ pub(super) struct Listener {
     listener: TcpListener,
     tls: Option<Reloading<rustls::ServerConfig>>,
     connections: Arc<OpenConnections>,
-    /// Accepted, but without a place yet.
+    /// Accepted, and waits for a permit.
     waiting: Option<(TcpStream, SocketAddr)>,
     handshakes: JoinSet<Option<(Connection, SocketAddr)>>,
 }
@@ -44,9 +44,9 @@ pub(super) struct Listener {
 /// An accepted connection.
 pub(super) struct Connection {
     stream: Stream,
-    /// When the client was silent for too long.
+    /// Resolves when the client has neither sent nor received a byte for too long.
     silence: Pin<Box<Sleep>>,
-    /// When a new client needs the place of this one.
+    /// Resolves when a new client needs the permit.
     evicted: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Whether a part of a response was written after the last byte of a request.
     has_responded: bool,
@@ -138,6 +138,26 @@ impl Connection {
         let (silence, evicted) = (Box::pin(sleep(FIRST_BYTE_LIMIT)), Box::pin(admission.evicted()));
         Self { stream, silence, evicted, has_responded: false, admission }
     }
+
+    /// Returns `result`, or an error if the operation waits for the client and the connection has to be closed. Applies to every operation,
+    /// because a client that reads nothing stops the server in a write.
+    fn or_closed<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        result: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if result.is_ready() {
+            return result;
+        }
+        if self.evicted.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        self.silence.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    fn reset_silence(&mut self) {
+        self.silence.as_mut().reset(Instant::now() + IDLE_LIMIT);
+    }
 }
 
 impl AsyncRead for Connection {
@@ -151,7 +171,7 @@ impl AsyncRead for Connection {
             Stream::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
         };
         if result.is_ready() {
-            self.silence.as_mut().reset(Instant::now() + IDLE_LIMIT);
+            self.reset_silence();
             self.has_responded = false;
             self.admission.set_busy();
             return result;
@@ -159,10 +179,7 @@ impl AsyncRead for Connection {
         if std::mem::take(&mut self.has_responded) {
             self.admission.set_idle();
         }
-        if self.evicted.as_mut().poll(context).is_ready() {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-        }
-        self.silence.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        self.or_closed(context, result)
     }
 }
 
@@ -173,23 +190,29 @@ impl AsyncWrite for Connection {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.has_responded = true;
-        match &mut self.stream {
+        let result = match &mut self.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
             Stream::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+        };
+        if result.is_ready() {
+            self.reset_silence();
         }
+        self.or_closed(context, result)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.stream {
+        let result = match &mut self.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_flush(context),
             Stream::Tls(stream) => Pin::new(stream).poll_flush(context),
-        }
+        };
+        self.or_closed(context, result)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.stream {
+        let result = match &mut self.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_shutdown(context),
             Stream::Tls(stream) => Pin::new(stream).poll_shutdown(context),
-        }
+        };
+        self.or_closed(context, result)
     }
 }

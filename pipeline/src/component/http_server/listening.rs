@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 
-/// Sockets belong to the process, and so does this list.
+/// Global, because sockets belong to the process and not to a graph.
 static LISTENING: Mutex<Vec<(String, SocketAddr)>> = Mutex::new(Vec::new());
 
-/// An entry of the list, which ends when this is dropped.
+/// Removes its entry when it is dropped.
 pub(super) struct Listening(SocketAddr);
 
-/// Returns the setting and the address of each listening socket, such as `exporters::prometheus` and `127.0.0.1:9464`, in the order of their
+/// Returns the section and the address of each listening socket, such as `exporters::prometheus` and `127.0.0.1:9464`, in the order of their
 /// start.
 pub fn listening() -> Vec<(String, SocketAddr)> {
     LISTENING.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -18,9 +18,9 @@ pub fn listening() -> Vec<(String, SocketAddr)> {
 // === impl Listening ===
 
 impl Listening {
-    /// `place` is the setting of the address, such as `exporters::prometheus: endpoint`.
-    pub(super) fn new(place: &str, address: SocketAddr) -> Self {
-        let section = place.split_once(": ").map_or(place, |(section, _)| section).to_owned();
+    /// `setting` is that of the address, such as `exporters::prometheus: endpoint`.
+    pub(super) fn new(setting: &str, address: SocketAddr) -> Self {
+        let section = setting.split_once(": ").map_or(setting, |(section, _)| section).to_owned();
         LISTENING.lock().unwrap_or_else(PoisonError::into_inner).push((section, address));
         Self(address)
     }

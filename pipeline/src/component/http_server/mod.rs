@@ -35,12 +35,12 @@ const GRACE_PERIOD: Duration = Duration::from_secs(5);
 // === impl HttpServer ===
 
 impl HttpServer {
-    /// Binds `address` (`host:port`). `place` is the setting, such as `exporters::prometheus: endpoint`.
+    /// Binds `address` (`host:port`). `setting` is the setting of the address, such as `exporters::prometheus: endpoint`.
     ///
     /// # Errors
     /// The address cannot be bound, or a file of the TLS settings cannot be read.
     pub async fn bind(
-        place: &str,
+        setting: &str,
         address: &str,
         tls: Option<&ServerTlsConfig>,
     ) -> Result<Self, ComponentError> {
@@ -53,12 +53,12 @@ impl HttpServer {
                 _ => "write host:port with an address of this host, for example localhost:8888",
             };
             let remedy = descriptor_limit(&error).unwrap_or(by_kind);
-            ComponentError::new(format!("{place}: cannot listen on {address:?}: {error} ({remedy})"))
+            ComponentError::new(format!("{setting}: cannot listen on {address:?}: {error} ({remedy})"))
         };
-        let tls = tls.map(|tls| tls.load(place)).transpose()?;
+        let tls = tls.map(|tls| tls.load(setting)).transpose()?;
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, address, tls, listening: Listening::new(place, address) })
+        Ok(Self { listener, address, tls, listening: Listening::new(setting, address) })
     }
 
     /// Returns the bound address.

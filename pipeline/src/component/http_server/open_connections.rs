@@ -1,5 +1,5 @@
-//! [`OpenConnections`]: the connections of one listener. There are few, and a new client takes the place of the one that is least likely to be
-//! missed, so that idle clients neither use up the descriptors of the process nor keep others from being served.
+//! [`OpenConnections`]: the connections of one listener, each with a permit. There are few permits, so that clients cannot use up the
+//! descriptors of the process. A new client closes the connection that has been idle for the longest time.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,10 +24,10 @@ struct OpenConnection {
     /// Whether a request arrives or is being answered.
     is_busy: bool,
     /// Time of the last byte from the client, or of the connection's start.
-    heard: Instant,
+    last_read: Instant,
 }
 
-/// The place of one connection. It is free again when this is dropped.
+/// The permit of one connection. Returns it when it is dropped.
 pub(super) struct Admission {
     number: u64,
     evicted: CancellationToken,
@@ -42,8 +42,9 @@ impl OpenConnections {
         Arc::new(Self { permits: Arc::new(Semaphore::new(limit)), open: Mutex::default() })
     }
 
-    /// Waits for a place. If none is free, closes the connection that has been idle for the longest time, or the one whose request takes the
-    /// longest time if none is idle.
+    /// Waits for a permit. If none is free, closes the connection that has been idle for the longest time, or the one whose request takes
+    /// the longest time if none is idle. May be dropped and called again for the same client: another connection is closed only after the
+    /// previous one has returned its permit.
     pub(super) async fn admit(self: &Arc<Self>) -> Admission {
         if self.permits.available_permits() == 0 {
             self.evict();
@@ -53,15 +54,20 @@ impl OpenConnections {
         let mut open = self.open();
         let (number, evicted) = (open.next, CancellationToken::new());
         open.next += 1;
-        let connection = OpenConnection { evicted: evicted.clone(), is_busy: false, heard: Instant::now() };
+        let connection =
+            OpenConnection { evicted: evicted.clone(), is_busy: false, last_read: Instant::now() };
         open.by_number.insert(number, connection);
         Admission { number, evicted, connections: Arc::clone(self), _permit: permit }
     }
 
     fn evict(&self) {
         let open = self.open();
-        let remaining = open.by_number.values().filter(|connection| !connection.evicted.is_cancelled());
-        if let Some(connection) = remaining.min_by_key(|connection| (connection.is_busy, connection.heard)) {
+        if open.by_number.values().any(|connection| connection.evicted.is_cancelled()) {
+            return;
+        }
+        let first =
+            open.by_number.values().min_by_key(|connection| (connection.is_busy, connection.last_read));
+        if let Some(connection) = first {
             connection.evicted.cancel();
         }
     }
@@ -74,14 +80,14 @@ impl OpenConnections {
 // === impl Admission ===
 
 impl Admission {
-    /// Resolves when another client gets the place of this one.
+    /// Resolves when another client needs the permit.
     pub(super) fn evicted(&self) -> WaitForCancellationFutureOwned {
         self.evicted.clone().cancelled_owned()
     }
 
     /// The client sent a part of a request.
     pub(super) fn set_busy(&self) {
-        self.update(|connection| (connection.is_busy, connection.heard) = (true, Instant::now()));
+        self.update(|connection| (connection.is_busy, connection.last_read) = (true, Instant::now()));
     }
 
     /// The request has been answered.
@@ -101,3 +107,6 @@ impl Drop for Admission {
         self.connections.open().by_number.remove(&self.number);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::routing::get;
 use longwave_config::Secret;
+use longwave_testing::gate::raise_open_files;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -27,6 +28,9 @@ const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\
 struct Files {
     folder: TempDir,
 }
+
+/// Body of several responses.
+struct SharedText(Arc<String>);
 
 /// A server that runs.
 struct Running {
@@ -117,6 +121,14 @@ impl Running {
     async fn stop(self) {
         self.stop.cancel();
         self.task.await.unwrap();
+    }
+}
+
+// === impl SharedText ===
+
+impl AsRef<[u8]> for SharedText {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_bytes()
     }
 }
 
@@ -243,6 +255,8 @@ async fn silent_clients_are_disconnected() {
 /// *Guarantees*: the server has at most 64 connections, and the last client is served. A connection whose request is being answered is not closed.
 #[tokio::test(start_paused = true)]
 async fn idle_clients_keep_no_other_client_out() {
+    // The clients and the server are in one process.
+    raise_open_files();
     let files = Files::new();
     // The clock stands still while a blocking task runs. It ends with the test, or after a real minute if the last client is not served.
     let (test_runs, ended) = std::sync::mpsc::channel::<()>();
@@ -313,6 +327,32 @@ async fn idle_clients_keep_no_other_client_out() {
         server.stop().await;
     }
     drop(test_runs);
+}
+
+/// *Scenario*: 64 clients send two requests each for a large page and read nothing, so that the server cannot write its responses; then
+/// another client sends a request.
+/// *Guarantees*: the last client is served.
+#[tokio::test]
+async fn clients_that_read_nothing_keep_no_other_client_out() {
+    let page = Arc::new("x".repeat(16 << 20));
+    let large = {
+        let page = Arc::clone(&page);
+        move || async move { axum::body::Bytes::from_owner(SharedText(page)) }
+    };
+    let server = Running::start(None, address_page().route("/large", get(large))).await;
+    let mut silent = Vec::new();
+    for _ in 0..MAX_CONNECTIONS {
+        let mut client = server.connect().await;
+        client.write_all(&b"GET /large HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(2)).await.unwrap();
+        // The response has begun.
+        client.readable().await.unwrap();
+        silent.push(client);
+    }
+    let served = tokio::time::timeout(Duration::from_secs(60), exchange(server.connect().await));
+    let response = served.await.expect("the last client is not served");
+    assert!(is_served(&response), "{response:?}");
+    drop(silent);
+    server.stop().await;
 }
 
 /// *Scenario*: a stop while a handler has not responded yet.

@@ -1,5 +1,5 @@
-//! [`DeliveryReport`]: what the log says about a server: one line when deliveries begin to fail, at most one a minute with counts, and one
-//! when they succeed again. The counters of self-telemetry have every failure and every drop.
+//! [`DeliveryReport`]: logs failures, drops and recoveries of one exporter's deliveries of one signal. There is one line when deliveries begin
+//! to fail, at most one a minute with counts, and one when they succeed again. The counters of self-telemetry have every failure and drop.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,7 +14,6 @@ use crate::component::{DropReason, one_line};
 /// Minimum time between two lines of a kind.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// Logs what one exporter's deliveries of one signal meet.
 pub(super) struct DeliveryReport {
     exporter: String,
     signal: Signal,

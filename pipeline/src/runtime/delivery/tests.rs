@@ -230,7 +230,7 @@ async fn queued_bytes_are_bounded() {
 /// *Scenario*: a batch that is larger than the whole queue, with a server that responds, with one that does not, and with one that is down; a single
 /// payload that is larger than the queue.
 /// *Guarantees*: with the healthy server everything arrives. Otherwise what does not fit is dropped and counted, and the pipeline does not wait for
-/// more than a few seconds. The oversized payload is dropped at once.
+/// more than a few seconds. The oversized payload is dropped immediately.
 #[tokio::test(start_paused = true)]
 async fn a_batch_larger_than_the_queue_waits_only_for_a_healthy_server() {
     let small = || {

@@ -6,8 +6,8 @@ use longwave_config::{Components, ConfigError, ConfigErrors, ConfigPath, Documen
 
 use super::check;
 use crate::component::{
-    Exporter, ExporterContext, Extension, ExtensionContext, Factory, Prepared, Processor, ProcessorContext,
-    Receiver, ReceiverContext, Registry, Signal, find_factory,
+    Exporter, ExporterContext, Extension, ExtensionContext, Factory, Prepared, Problems, Processor,
+    ProcessorContext, Receiver, ReceiverContext, Registry, Signal, find_factory,
 };
 use crate::runtime::telemetry::TelemetryConfig;
 
@@ -258,17 +258,17 @@ impl<'a, X: 'static, T: ?Sized + 'static> Section<'a, X, T> {
 }
 
 fn telemetry(document: &Document, errors: &mut Vec<ConfigError>) -> TelemetryConfig {
+    let path = ConfigPath::from("service::telemetry");
     let config = match &document.service.telemetry {
         Value::Null => TelemetryConfig::default(),
-        section => {
-            let path = ConfigPath::from("service::telemetry");
-            longwave_config::decode::<TelemetryConfig>(section, &path).unwrap_or_else(|found| {
-                errors.extend(found);
-                TelemetryConfig::default()
-            })
-        }
+        section => longwave_config::decode::<TelemetryConfig>(section, &path).unwrap_or_else(|found| {
+            errors.extend(found);
+            TelemetryConfig::default()
+        }),
     };
-    config.validate(errors);
+    let mut problems = Problems::default();
+    config.validate(&mut problems);
+    errors.extend(problems.into_errors(&path));
     config
 }
 

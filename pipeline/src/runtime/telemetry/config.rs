@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use longwave_config::{ConfigError, GoDuration};
+use longwave_config::GoDuration;
 use serde::{Deserialize, Serialize};
+
+use crate::component::Problems;
 
 /// `service::telemetry`: how Longwave reports on itself.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -121,7 +123,7 @@ const MAX_INTERVAL: GoDuration = GoDuration::from_secs(24 * 3600);
 
 impl TelemetryConfig {
     /// Reports invalid values below `service::telemetry`.
-    pub(crate) fn validate(&self, errors: &mut Vec<ConfigError>) {
+    pub(crate) fn validate(&self, problems: &mut Problems) {
         for (key, value) in &self.resource {
             let (field, problem) = match value {
                 _ if key.trim().is_empty() => {
@@ -132,25 +134,19 @@ impl TelemetryConfig {
                 }
                 Some(_) | None => continue,
             };
-            errors.push(ConfigError::new("service::telemetry", problem).field(&*field));
+            problems.at(field, problem);
         }
-        let mut report = |field: &str, message: &str| {
-            errors.push(ConfigError::new("service::telemetry", message).field(field));
-        };
         if self.metrics.level != MetricLevel::None && !self.metrics.address.as_str().contains(':') {
-            report("metrics::address", "must be host:port, for example localhost:8888");
+            problems.at("metrics::address", "must be host:port, for example localhost:8888");
         }
         if let Some(otlp) = &self.metrics.otlp {
             if !otlp.endpoint.starts_with("http://") && !otlp.endpoint.starts_with("https://") {
-                report("metrics::otlp::endpoint", "must be a URL, for example http://localhost:4317");
+                problems.at("metrics::otlp::endpoint", "must be a URL, for example http://localhost:4317");
             }
             if otlp.interval.get().is_zero() {
-                report("metrics::otlp::interval", "must be positive, for example 60s");
+                problems.at("metrics::otlp::interval", "must be positive, for example 60s");
             }
-            if otlp.interval > MAX_INTERVAL {
-                let text = format!("{} is too large: must be at most {MAX_INTERVAL}", otlp.interval);
-                report("metrics::otlp::interval", &text);
-            }
+            problems.at_most("metrics::otlp::interval", otlp.interval, MAX_INTERVAL);
         }
     }
 }

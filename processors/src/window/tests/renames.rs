@@ -108,9 +108,9 @@ fn over_loopback(record: ConnectionRecord, port: u16) -> ConnectionRecord {
     ConnectionRecord { local, peer, owner: Owner { cgroup: 1, name, ..Owner::default() }, ..record }
 }
 
-/// *Scenario*: a server with TCP_DEFER_ACCEPT. The client is established at once, but the server's socket exists only when data arrives, in a
-/// later window. So the client's peer has no name at first. Another connection of the same kind closes within one window. The records pass
-/// through `workload`, which names them.
+/// *Scenario*: a server with TCP_DEFER_ACCEPT. The client is established immediately, but the server's socket exists only when data arrives,
+/// in a later window. So the client's peer has no name at first. Another connection of the same kind closes within one window. The records
+/// pass through `workload`, which names them.
 /// *Guarantees*: in every series and window Δactive = opened − closed + moved in − moved out, and the short connection is in one series.
 #[test]
 fn a_deferred_accept_moves_the_client() {

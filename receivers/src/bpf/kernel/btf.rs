@@ -50,6 +50,7 @@ pub fn offsets(bytes: &[u8]) -> Result<Offsets, Diagnosis> {
         err_soft: find("sock.sk_err_soft"),
         shutdown: find("sock.sk_shutdown"),
         lock_owned: find("sock.sk_lock.owned"),
+        socket: find("sock.sk_socket"),
         cgroup: find("sock.sk_cgrp_data.cgroup"),
         user_data: find("sock.sk_user_data"),
         sport: need("inet_sock.inet_sport")?,

@@ -164,13 +164,14 @@ impl Kernel {
         self.signals.set_seeding(true);
         let mut report = seed::run(self.seed_files.as_ref(), self.seed_namespace.as_ref());
         self.signals.set_seeding(false);
+        self.signals.clear_walker();
         report.failures.extend(self.refused_walks.iter().cloned());
         SeedReport { seeded: self.losses().seeded - before, ..report }
     }
 
     /// Walks the descriptors of all processes: stores in the connection table which process has a descriptor of a connection whose process is
-    /// unknown, and reports the processes of all listeners as transitions. Passes every transition to `on_transition`. Does nothing if the
-    /// kernel refused the program.
+    /// unknown, and reports the processes of all listeners as transitions. Passes every transition to `on_transition`. Does nothing if
+    /// [`Self::can_look_up_holders`] is false.
     ///
     /// Blocks for a few microseconds per descriptor of the host.
     ///
@@ -185,7 +186,13 @@ impl Kernel {
             self.drain_transitions(on_transition);
         });
         self.seed_files = Some(files);
+        self.signals.clear_walker();
         result
+    }
+
+    /// Returns false if the kernel refused the program that walks the descriptors of all processes.
+    pub fn can_look_up_holders(&self) -> bool {
+        self.seed_files.is_some()
     }
 
     /// Visits every tracked connection once. Passes one event to `on_event` for each that made progress, has

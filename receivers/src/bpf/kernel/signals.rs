@@ -47,6 +47,12 @@ impl SharedSignals {
         self.store(unsafe { &raw mut (*self.signals.as_ptr()).seeding }, seeding.into());
     }
 
+    /// Stores that no thread walks the descriptors any more.
+    pub fn clear_walker(&self) {
+        // SAFETY: the field is within the mapping.
+        self.store(unsafe { &raw mut (*self.signals.as_ptr()).walker }, 0);
+    }
+
     fn store(&self, word: *mut u64, value: u64) {
         // SAFETY: the word is aligned, within the mapping, and only accessed atomically.
         unsafe { AtomicU64::from_ptr(word) }.store(value, Ordering::SeqCst);

@@ -80,8 +80,8 @@ fn a_small_step_back_delays_one_pass() {
 }
 
 /// Scenario: the wall clock is set seven seconds back, which is more than an interval.
-/// Guarantees: records follow at once. Ticks advance by one interval each, and each is late by a tenth of the interval, until at most one
-/// interval is left, by which one pass is late.
+/// Guarantees: records follow immediately. Ticks advance by one interval each, and each is late by a tenth of the interval, until at most
+/// one interval is left, by which one pass is late.
 #[test]
 fn ticks_follow_a_large_step_back_slowly() {
     let mut timeline = timeline();

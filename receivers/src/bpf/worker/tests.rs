@@ -1,9 +1,10 @@
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::os::fd::AsFd;
 
 use longwave_ebpf_abi::{ConnectionEvent, flag, kind};
 use longwave_pipeline::component::{Health, HealthStatus, RecordOutput};
-use longwave_pipeline::model::{Batch, Event};
+use longwave_pipeline::model::{Batch, Event, OwnerSource};
 use rustix::event::{EventfdFlags, eventfd};
 
 use super::super::kernel::{Losses, PassReport, ProgramStatistics, WalkError};
@@ -14,6 +15,7 @@ use super::super::tracker::Rules;
 use super::*;
 
 mod clock;
+mod holders;
 
 /// A scripted source: the transitions that each wait makes visible, and the samples of each pass.
 struct Script {

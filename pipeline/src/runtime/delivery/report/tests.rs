@@ -76,8 +76,8 @@ async fn drops_without_an_outage_are_reported() {
 }
 
 /// *Scenario*: a hundred partial successes a second for 70 seconds, with a message of many lines, without a message, and with no rejected items.
-/// *Guarantees*: rejected items are reported whatever the message is, at once and then once a minute; a message without rejected items is a warning of
-/// its own kind; the text of the server is one escaped line.
+/// *Guarantees*: rejected items are reported whatever the message is, immediately and then once a minute; a message without rejected items is a
+/// warning of its own kind; the text of the server is one escaped line.
 #[tokio::test(start_paused = true)]
 async fn partial_success_is_reported_and_throttled() {
     let (start, mut state, mut log) = (Instant::now(), ReportState::default(), Log::default());

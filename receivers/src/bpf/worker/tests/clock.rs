@@ -12,9 +12,26 @@ const BOOT: u64 = 1_700_000_000 * SECOND;
 const INTERVAL: Duration = Duration::from_secs(5);
 
 /// Clocks that stand still until [`Scenario::wait`] moves them.
-struct TestClock {
+pub struct TestClock {
     mono: Cell<u64>,
     offset: Cell<i64>,
+}
+
+impl TestClock {
+    /// Creates clocks whose monotonic time is `mono`, in nanoseconds.
+    pub fn new(mono: u64) -> Self {
+        Self { mono: Cell::new(mono), offset: Cell::new(0) }
+    }
+
+    /// Moves the clocks forward.
+    pub fn advance(&self, by: Duration) {
+        self.mono.set(self.mono.get() + by.as_nanos() as u64);
+    }
+
+    /// Returns the monotonic time in nanoseconds.
+    pub fn monotonic(&self) -> u64 {
+        self.mono.get()
+    }
 }
 
 /// A kernel side with one open connection in each pass. Its times are monotonic, in seconds.
@@ -65,8 +82,8 @@ impl Source for Scenario<'_> {
     }
 
     fn wait(&mut self, _: BorrowedFd<'_>, at_most: Duration) -> bool {
-        let now = self.clock.mono.get() + at_most.as_nanos() as u64;
-        self.clock.mono.set(now);
+        self.clock.advance(at_most);
+        let now = self.clock.monotonic();
         while let Some((_, step)) = self.steps.pop_front_if(|(at, _)| *at * SECOND <= now) {
             self.clock.offset.set(self.clock.offset.get() + step * SECOND as i64);
         }
@@ -94,7 +111,7 @@ impl Source for Scenario<'_> {
 fn run(steps: &[(u64, i64)], closed: u64, until: u64) -> Sent {
     let executor = tokio::runtime::Runtime::new().unwrap();
     let (output, mut receiver) = RecordOutput::pair(4096);
-    let clock = TestClock { mono: Cell::new(SECOND / 2), offset: Cell::new(0) };
+    let clock = TestClock::new(SECOND / 2);
     let close = ConnectionEvent { generation: SECOND, ..event(kind::CLOSE, 1, closed * SECOND) };
     let open = ConnectionEvent { generation: SECOND, ..event(kind::OPEN, 1, SECOND) };
     let source = Scenario {
