@@ -2,17 +2,16 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use hashbrown::HashMap;
+
+use super::RemovedCgroups;
 
 /// Maximum number of paths.
 const MAX_PATHS: usize = 16_384;
 /// Maximum length of all paths together, in bytes.
 const MAX_BYTES: usize = 4 << 20;
-/// How long the path of a removed cgroup is kept. The kernel closes an orphaned connection after 15 minutes of unanswered retransmissions
-/// (`tcp_retries2`), and its last record follows immediately.
-const KEPT_FOR: Duration = Duration::from_secs(16 * 60);
 
 /// Paths of cgroups that were created while a receiver observed it, removed ones included.
 ///
@@ -26,8 +25,7 @@ pub struct CgroupPaths {
 #[derive(Debug, Default)]
 struct PathTable {
     by_id: HashMap<u64, KnownPath, foldhash::fast::RandomState>,
-    /// Removed cgroups in the order of their removal.
-    removed: VecDeque<(Instant, u64)>,
+    removed: RemovedCgroups,
     /// All cgroups in the order of their creation. Contains ids that are no longer in `by_id`.
     created: VecDeque<u64>,
     /// Length of all paths.
@@ -54,15 +52,15 @@ impl CgroupPaths {
         self.with_table(|table| {
             if let Some(known) = table.by_id.get_mut(&id).filter(|known| !known.is_removed) {
                 known.is_removed = true;
-                table.removed.push_back((now, id));
+                table.removed.push(id, now);
             }
-            while let Some((at, id)) = table.removed.front().copied()
-                && now.saturating_duration_since(at) >= KEPT_FOR
-            {
-                table.removed.pop_front();
-                table.forget(id);
-            }
+            table.forget_expired(now);
         });
+    }
+
+    /// Forgets the paths of cgroups that were removed long ago. Call it from time to time.
+    pub fn forget_expired(&self, now: Instant) {
+        self.with_table(|table| table.forget_expired(now));
     }
 
     /// Returns the path of a cgroup, relative to the root of cgroup2. `None` if its creation was not reported.
@@ -97,7 +95,7 @@ impl PathTable {
         self.forget(id);
         while self.by_id.len() >= MAX_PATHS || self.bytes + path.len() > MAX_BYTES {
             // Removed cgroups first: the directories of others can be read.
-            let oldest = self.removed.pop_front().map(|(_, id)| id).or_else(|| self.created.pop_front());
+            let oldest = self.removed.pop_oldest().or_else(|| self.created.pop_front());
             let Some(oldest) = oldest else { break };
             self.evicted += u64::from(self.forget(oldest));
         }
@@ -107,6 +105,12 @@ impl PathTable {
         self.bytes += path.len();
         self.created.push_back(id);
         self.by_id.insert(id, KnownPath { path: path.into(), is_removed: false });
+    }
+
+    fn forget_expired(&mut self, now: Instant) {
+        while let Some(id) = self.removed.expired(now) {
+            self.forget(id);
+        }
     }
 
     /// Removes a path. Returns true if there was one.

@@ -83,6 +83,61 @@ fn paths_of_removed_cgroups_are_kept_for_a_while() {
     assert_eq!(paths.evicted(), 0);
 }
 
+/// *Scenario*: a cgroup is removed, and later none is created or removed.
+/// *Guarantees*: its path is forgotten by the call of each pass, and not before its time.
+#[test]
+fn paths_are_forgotten_without_another_removal() {
+    let paths = CgroupPaths::default();
+    let start = Instant::now();
+    paths.created(7, "/job");
+    paths.removed(7, start);
+    paths.forget_expired(start + Duration::from_secs(959));
+    assert_eq!(paths.path(7).as_deref(), Some("/job"));
+    paths.forget_expired(start + Duration::from_secs(960));
+    assert!(paths.is_empty());
+}
+
+/// *Scenario*: trees of directories: whole; with one that is removed during the scan; with one that cannot be read; with more than the
+/// scan may read; without a root.
+/// *Guarantees*: a directory that was removed meanwhile leaves the scan complete, everything else that was left out does not.
+#[test]
+fn a_scan_reports_what_it_left_out() {
+    let root = tempfile::tempdir().unwrap();
+    let directory = |path: &str| std::fs::create_dir_all(root.path().join(path)).unwrap();
+    directory("a/b");
+    directory("c");
+    let scan = |mut scan: Scan, found: &mut dyn FnMut(&str)| {
+        let mut paths = Vec::new();
+        let is_over = scan.advance(None, |_, path| {
+            found(path);
+            paths.push(path.to_owned());
+        });
+        assert!(is_over);
+        paths.sort();
+        (paths, scan.is_complete())
+    };
+    let all = ["/a", "/a/b", "/c"].map(str::to_owned);
+    assert_eq!(scan(Scan::of(root.path()), &mut |_| {}), (all.to_vec(), true));
+    assert_eq!(scan(Scan::with_limit(root.path(), 4), &mut |_| {}), (all.to_vec(), true));
+    assert!(!scan(Scan::with_limit(root.path(), 3), &mut |_| {}).1);
+    assert!(!scan(Scan::of(&root.path().join("missing")), &mut |_| {}).1);
+    let file = root.path().join("c");
+    let removed = scan(Scan::of(root.path()), &mut |path| {
+        if path == "/c" {
+            std::fs::remove_dir(&file).unwrap();
+        }
+    });
+    assert_eq!(removed, (all.to_vec(), true));
+    directory("c");
+    let unreadable = scan(Scan::of(root.path()), &mut |path| {
+        if path == "/c" {
+            std::fs::remove_dir(&file).unwrap();
+            std::fs::write(&file, "").unwrap();
+        }
+    });
+    assert_eq!(unreadable, (all.to_vec(), false));
+}
+
 /// *Scenario*: more cgroups than the table has room for, by number and by bytes, some of them removed; one id twice.
 /// *Guarantees*: the table stays within its bounds. Removed cgroups are evicted first, then the oldest, and each eviction is counted.
 #[test]

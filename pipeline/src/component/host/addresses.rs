@@ -1,5 +1,7 @@
 //! [`HostAddresses`]: the addresses of this host, in its own network namespace.
 
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -13,8 +15,8 @@ use crate::model::ConnectionId;
 
 /// How long the addresses are used before they are read again.
 const KEPT_FOR: Duration = Duration::from_secs(10);
-/// Largest part of the time that is spent on reading: a host with very many routes has a long list.
-const READING: u32 = 1000;
+/// Minimum ratio of the time between two reads to the duration of a read. Bounds the cost on a host with very many routes.
+const MIN_IDLE_RATIO: u32 = 1000;
 
 /// Addresses of this host. Components share one list, which is read when it is needed.
 pub struct HostAddresses {
@@ -35,10 +37,10 @@ struct AddressList {
 
 /// Returns the addresses in the tables of a network namespace, which are in a folder like `/proc/self/net`.
 pub fn addresses(tables: &Path) -> HashSet<IpAddr> {
-    let read = |name| std::fs::read_to_string(tables.join(name)).unwrap_or_default();
-    let mut found: HashSet<IpAddr> = v4(&read("fib_trie")).map(IpAddr::V4).collect();
-    found.extend(v6(&read("if_inet6")).map(IpAddr::V6));
-    found
+    let open = |name| File::open(tables.join(name)).map(BufReader::new).ok();
+    let v4 = open("fib_trie").into_iter().flat_map(v4).map(IpAddr::V4);
+    let v6 = open("if_inet6").into_iter().flat_map(v6).map(IpAddr::V6);
+    v4.chain(v6).collect()
 }
 
 // === impl HostAddresses ===
@@ -78,16 +80,17 @@ impl HostAddresses {
         let started = Instant::now();
         let addresses = addresses(&self.tables);
         let found = addresses.contains(&address);
-        let due = Instant::now() + KEPT_FOR.max(started.elapsed() * READING);
+        let due = Instant::now() + KEPT_FOR.max(started.elapsed() * MIN_IDLE_RATIO);
         *self.list.write().unwrap_or_else(PoisonError::into_inner) = AddressList { addresses, due };
         found
     }
 }
 
-/// Returns this host's addresses in the routing trie: an address, and in a line below it `/32 host LOCAL`.
-fn v4(trie: &str) -> impl Iterator<Item = Ipv4Addr> {
+/// Returns this host's addresses in the routing trie: an address, and in a line below it `/32 host LOCAL`. Reads line by line: the trie of
+/// a router with all routes of the Internet has about 100 MB.
+fn v4(trie: impl BufRead) -> impl Iterator<Item = Ipv4Addr> {
     let mut address = None;
-    trie.lines().filter_map(move |line| {
+    trie.lines().map_while(Result::ok).filter_map(move |line| {
         if let Some((_, text)) = line.split_once("|-- ") {
             address = text.trim().parse().ok();
             return None;
@@ -97,8 +100,10 @@ fn v4(trie: &str) -> impl Iterator<Item = Ipv4Addr> {
 }
 
 /// Returns the addresses of a list with one address a line, as 32 hex digits.
-fn v6(list: &str) -> impl Iterator<Item = Ipv6Addr> {
-    list.lines().filter_map(|line| Some(u128::from_str_radix(line.get(..32)?, 16).ok()?.into()))
+fn v6(list: impl BufRead) -> impl Iterator<Item = Ipv6Addr> {
+    list.lines()
+        .map_while(Result::ok)
+        .filter_map(|line| Some(u128::from_str_radix(line.get(..32)?, 16).ok()?.into()))
 }
 
 #[cfg(test)]

@@ -244,7 +244,7 @@ fn a_new_cgroup_is_found_by_a_scan() {
 
 /// *Scenario*: a receiver reports the creation and the removal of a cgroup, whose directory is gone before the first record; a processor
 /// with a mount of a part of the tree, whose paths are others.
-/// *Guarantees*: the path is known at once, without a scan, and stays known after the removal. In the part of a tree, only scans give
+/// *Guarantees*: the path is known immediately, without a scan, and stays known after the removal. In the part of a tree, only scans give
 /// paths.
 #[test]
 fn a_reported_cgroup_is_known_at_once() {

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use aya::Ebpf;
-use aya::maps::Map;
+use aya::maps::{HashMap, Map, MapData};
 use aya::programs::{ProgramError, RawTracePoint};
 use longwave_ebpf_abi::{CgroupEvent, LAYOUT_VERSION, Offsets, kind, offsets::ABSENT};
 use longwave_pipeline::component::cgroup::{CgroupPaths, Mount};
 use longwave_pipeline::component::with_causes;
 use zerocopy::FromBytes;
 
-use super::cgroup_scope::CgroupScope;
+use super::cgroup_scope::{CgroupScope, ScopeMap};
 use super::diagnosis::{explain, root_cause};
 use super::ring::Ring;
 use super::steps::{Step, Steps};
@@ -24,17 +24,15 @@ const WATCHERS: [(&str, &str); 2] = [("cgroup_created", "cgroup_mkdir"), ("cgrou
 const RING_BYTES: u32 = 256 << 10;
 
 /// The running programs, and what their events change.
-pub struct CgroupWatch {
+pub struct CgroupWatch<M = HashMap<MapData, u64, u32>> {
     /// `None` if the kernel refused the programs.
     events: Option<Ring>,
     /// Where paths are reported to.
     paths: Option<Arc<CgroupPaths>>,
     /// `None` if the sockets of all cgroups are reported.
-    scope: Option<CgroupScope>,
+    scope: Option<CgroupScope<M>>,
     /// Number of lost events at the last pass.
     lost: u64,
-    /// Whether there are cgroups on which the scope cannot decide without a scan.
-    is_incomplete: bool,
     malformed: u64,
 }
 
@@ -56,13 +54,15 @@ impl CgroupWatch {
             scope = steps.need(Step::Settings, new_scope(ebpf, options))?;
         }
         let events = attach_programs(ebpf, offsets, steps);
-        let mut watch = Self { events, paths: None, scope, lost: 0, is_incomplete: false, malformed: 0 };
+        let mut watch = Self { events, paths: None, scope, lost: 0, malformed: 0 };
         if let Some(scope) = &mut watch.scope {
             scope.rescan(Instant::now());
         }
         Some(watch)
     }
+}
 
+impl<M: ScopeMap> CgroupWatch<M> {
     /// Reports the paths of new cgroups to `paths` from now on, those since the attachment included.
     pub fn report_to(&mut self, paths: Arc<CgroupPaths>) {
         self.paths = Some(paths);
@@ -75,7 +75,7 @@ impl CgroupWatch {
     }
 
     /// Returns the scope.
-    pub fn scope(&self) -> Option<&CgroupScope> {
+    pub fn scope(&self) -> Option<&CgroupScope<M>> {
         self.scope.as_ref()
     }
 
@@ -89,43 +89,65 @@ impl CgroupWatch {
         self.malformed
     }
 
+    /// Returns the number of cgroups that a scan found and for which the scope had no room.
+    pub fn refused(&self) -> u64 {
+        self.scope.as_ref().map_or(0, CgroupScope::refused)
+    }
+
     /// Handles the creations and removals so far.
     pub fn drain(&mut self) {
-        let Self { events: Some(events), paths, scope, is_incomplete, malformed, .. } = self else { return };
-        let mut scope = scope.as_mut().filter(|scope| scope.can_follow_events());
-        events.drain(&mut |record| match Event::parse(record) {
-            Some(Event::Created(_, [])) => *is_incomplete = true,
+        let Some(mut events) = self.events.take() else { return };
+        events.drain(&mut |record| self.handle(record, Instant::now()));
+        self.events = Some(events);
+    }
+
+    /// Evicts cgroups that were removed long ago, and lets the scope decide on all cgroups again if events are missing. `lost` is the
+    /// number of events that the kernel side could not report.
+    pub fn begin_pass(&mut self, lost: u64) {
+        self.drain();
+        self.begin_pass_at(lost, self.has_events(), Instant::now());
+    }
+
+    fn begin_pass_at(&mut self, lost: u64, has_events: bool, now: Instant) {
+        if let Some(paths) = &self.paths {
+            paths.forget_expired(now);
+        }
+        let has_lost = std::mem::replace(&mut self.lost, lost) != lost;
+        if let Some(scope) = &mut self.scope {
+            if has_lost {
+                scope.missed(now);
+            }
+            scope.begin_pass(has_events, now);
+        }
+    }
+
+    fn handle(&mut self, record: &[u8], now: Instant) {
+        let mut scope = self.scope.as_mut().filter(|scope| scope.can_follow_events());
+        match Event::parse(record) {
+            Some(Event::Created(_, [])) => {
+                if let Some(scope) = &mut scope {
+                    scope.missed(now);
+                }
+            }
             Some(Event::Created(id, path)) => {
                 let path = String::from_utf8_lossy(path);
                 if let Some(scope) = &mut scope {
-                    scope.created(id, &path);
+                    scope.created(id, &path, now);
                 }
-                if let Some(paths) = paths {
+                if let Some(paths) = &self.paths {
                     paths.created(id, &path);
                 }
             }
             Some(Event::Removed(id)) => {
-                let now = Instant::now();
                 if let Some(scope) = &mut scope {
                     scope.removed(id, now);
                 }
-                if let Some(paths) = paths {
+                if let Some(paths) = &self.paths {
                     paths.removed(id, now);
                 }
             }
-            None => *malformed += 1,
-        });
-    }
-
-    /// Decides on all cgroups again, if events are missing. `lost` is the number of events that the kernel side could not report.
-    pub fn begin_pass(&mut self, lost: u64) {
-        self.drain();
-        let Some(scope) = &mut self.scope else { return };
-        let follows = self.events.is_some() && scope.can_follow_events();
-        if !follows || self.lost != lost || self.is_incomplete {
-            scope.rescan(Instant::now());
+            None => self.malformed += 1,
         }
-        (self.lost, self.is_incomplete) = (lost, false);
     }
 }
 
@@ -207,3 +229,6 @@ fn attach_program(
     };
     attach().map_err(|error| explain(format!("attaching `{name}`"), root_cause(&error), with_causes(&error)))
 }
+
+#[cfg(test)]
+mod tests;

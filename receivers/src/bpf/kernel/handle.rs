@@ -269,7 +269,9 @@ impl Kernel {
                 }
             }
         }
-        Losses::from_tallies(&sums, self.malformed + self.cgroups.malformed(), self.stuck)
+        let mut losses = Losses::from_tallies(&sums, self.malformed + self.cgroups.malformed(), self.stuck);
+        losses.cgroup_scope_full += self.cgroups.refused();
+        losses
     }
 
     /// Returns the number of creations and removals of cgroups that were lost.

@@ -69,7 +69,8 @@ losses! {
     seed_raced = SEED_RACED, "seed_raced";
     /// Creations and removals of cgroups lost because their ring was full. The paths are read from the directories, as long as these exist.
     cgroup_ring_full = CGROUP_RING_FULL, "cgroup_ring_full";
-    /// New cgroups that the setting `cgroup` may select and for which there was no room. Their connections are not reported.
+    /// Cgroups for which there was no room: new ones, and older ones that the setting `cgroup` selects. Their connections are not reported
+    /// until there is room.
     cgroup_scope_full = CGROUP_SCOPE_FULL, "cgroup_scope_full";
 }
 

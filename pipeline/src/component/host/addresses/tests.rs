@@ -1,3 +1,5 @@
+use std::io::{self, Read};
+
 use super::*;
 
 const TRIE: &str = "Main:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 0.0.0.0\n        /0 universe UNICAST\n     +-- 10.1.0.0/16 2 0 2\n        |-- 10.1.0.0\n           /16 link UNICAST\n        |-- 10.1.2.3\n           /32 host LOCAL\n        |-- 10.1.255.255\n           /32 link BROADCAST\nLocal:\n        |-- 127.0.0.1\n           /32 host LOCAL\n";
@@ -7,8 +9,20 @@ const INET6: &str = "00000000000000000000000000000001 01 80 10 80       lo\nfe80
 /// *Guarantees*: only the host's own addresses are found.
 #[test]
 fn the_hosts_own_addresses_are_read() {
-    assert_eq!(v4(TRIE).map(|address| address.to_string()).collect::<Vec<_>>(), ["10.1.2.3", "127.0.0.1"]);
-    assert_eq!(v6(INET6).map(|address| address.to_string()).collect::<Vec<_>>(), ["::1", "fe80::1"]);
+    let found: Vec<String> = v4(TRIE.as_bytes()).map(|address| address.to_string()).collect();
+    assert_eq!(found, ["10.1.2.3", "127.0.0.1"]);
+    assert_eq!(
+        v6(INET6.as_bytes()).map(|address| address.to_string()).collect::<Vec<_>>(),
+        ["::1", "fe80::1"]
+    );
+}
+
+/// *Scenario*: a routing trie without an end, after the host's addresses.
+/// *Guarantees*: the addresses are found without reading all of it, so that the memory does not grow with the trie.
+#[test]
+fn a_long_trie_is_not_kept_in_memory() {
+    let endless = BufReader::new(TRIE.as_bytes().chain(io::repeat(b'\n')));
+    assert_eq!(v4(endless).take(2).count(), 2);
 }
 
 /// *Scenario*: sockets of the host's namespace, of another one, and of another boot; an address that is added later.
