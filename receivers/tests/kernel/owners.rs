@@ -216,15 +216,14 @@ pub fn privileged_programs_that_share_a_port_are_distinguished() {
     panic!("some closes are missing: {:?}", kernel.losses());
 }
 
-/// *Scenario*: `perl` accepts connections and closes them at once, while this process walks the descriptors of all processes without a break. The
-/// walk refers to each file while it visits it, so it may be the last to release one.
-/// *Guarantees*: this process is never the owner of a server's socket. All walks together find `perl` for nearly all.
+/// *Scenario*: `perl` accepts connections and closes them, while this process walks the descriptors of all processes without a break. The walk
+/// refers to each file while it visits it, so it may be the last to release one.
+/// *Guarantees*: this process is never the owner of a server's socket, and `perl` is the owner of nearly all.
 pub fn privileged_a_walk_owns_no_socket() {
     const CONNECTIONS: usize = 5_000;
     const SERVE: &str = "while (accept(C, STDIN)) { close(C) }";
     let _alone = host::forks();
     let mut kernel = kernel(&Options::default());
-    let mut seen = SeenEvents::default();
     let listener = listen();
     let address = listener.local_addr().unwrap();
     let mut perl = hand_over(listener, Command::new("perl").args(["-e", SERVE]));
@@ -236,16 +235,19 @@ pub fn privileged_a_walk_owns_no_socket() {
         }
     });
     let deadline = Instant::now() + host::LIMIT;
-    let mut closes = Vec::new();
-    while closes.len() < CONNECTIONS {
-        assert!(Instant::now() < deadline, "only {} closes: {:?}", closes.len(), kernel.losses());
+    let mut owners = Vec::new();
+    let mut is_over = false;
+    while !is_over {
+        assert!(Instant::now() < deadline, "only {} closes: {:?}", owners.len(), kernel.losses());
+        // One more walk after the end, for the last closes.
+        is_over = client.is_finished();
         kernel
             .look_up_holders(&mut |transition| {
                 if let Transition::Connection(event) = transition
                     && event.tuple.local_port == address.port()
                     && event.kind == kind::CLOSE
                 {
-                    closes.push(*event);
+                    owners.push(event.owner.pid);
                 }
             })
             .unwrap();
@@ -253,10 +255,10 @@ pub fn privileged_a_walk_owns_no_socket() {
     client.join().unwrap();
     perl.kill().unwrap();
     perl.wait().unwrap();
-    seen.drain(&mut kernel);
-    let owned = |id: u32| closes.iter().filter(|close| close.owner.pid == id).count();
+    let owned = |id: u32| owners.iter().filter(|owner| **owner == id).count();
     assert_eq!(owned(std::process::id()), 0);
-    assert_eq!(owned(perl.id()) + owned(0), CONNECTIONS);
+    assert_eq!(owned(perl.id()) + owned(0), owners.len());
+    // The development machine's kernel runs no program for some softirqs.
     assert!(owned(perl.id()) > CONNECTIONS * 9 / 10, "{} of {CONNECTIONS}", owned(perl.id()));
 }
 

@@ -75,7 +75,7 @@ pub fn privileged_a_restored_connection_has_no_syn() {
     assert_eq!(two.flags & (flag::NO_SYN | flag::REPAIR), flag::NO_SYN);
 }
 
-/// *Scenario*: with `TCP_FASTOPEN_CONNECT`, `connect` returns at once, and the SYN leaves with the first write.
+/// *Scenario*: with `TCP_FASTOPEN_CONNECT`, `connect` returns immediately, and the SYN leaves with the first write.
 /// *Guarantees*: the connect took no longer than from the write to ESTABLISHED.
 pub fn privileged_a_deferred_connect_counts_from_its_syn() {
     /// Client and server use fast open, without cookies.
