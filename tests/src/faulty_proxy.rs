@@ -14,6 +14,7 @@ use serde_json::json;
 
 use crate::api_server::ApiServer;
 use crate::longwave::free_address;
+use crate::serve::serve_each;
 
 /// The proxy. Its threads end with the process.
 pub struct FaultyProxy {
@@ -95,15 +96,10 @@ impl FaultyProxy {
     pub fn listen(&self) {
         let listener = TcpListener::bind(self.address).unwrap();
         let shared = Arc::clone(&self.shared);
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let shared = Arc::clone(&shared);
-                std::thread::spawn(move || {
-                    // If a connection breaks, the client retries.
-                    let _ = shared.serve(&stream);
-                    let _ = stream.shutdown(Shutdown::Both);
-                });
-            }
+        serve_each(listener, move |stream| {
+            // If a connection breaks, the client retries.
+            let _ = shared.serve(&stream);
+            let _ = stream.shutdown(Shutdown::Both);
         });
     }
 

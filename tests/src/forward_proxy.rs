@@ -4,6 +4,8 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::serve::serve_each;
+
 /// The proxy. Its threads end with the process.
 pub struct ForwardProxy {
     /// Address on which it listens.
@@ -19,15 +21,8 @@ impl ForwardProxy {
         let address = listener.local_addr().unwrap();
         let requests = Arc::new(Mutex::default());
         let shared = Arc::clone(&requests);
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let requests = Arc::clone(&shared);
-                std::thread::spawn(move || {
-                    // If a connection breaks, the client retries.
-                    let _ = serve(stream, &requests);
-                });
-            }
-        });
+        // If a connection breaks, the client retries.
+        serve_each(listener, move |stream| drop(serve(stream, &shared)));
         Self { address, requests }
     }
 

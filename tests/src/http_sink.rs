@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::serve::serve_each;
+
 /// The server. Its threads end with the process.
 pub struct HttpSink {
     /// Address on which it listens.
@@ -28,15 +30,8 @@ impl HttpSink {
         let address = listener.local_addr().unwrap();
         let stored = Arc::new(StoredRequests::default());
         let shared = Arc::clone(&stored);
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let stored = Arc::clone(&shared);
-                std::thread::spawn(move || {
-                    // If a connection breaks, the Collector retries.
-                    let _ = serve(stream, &stored);
-                });
-            }
-        });
+        // If a connection breaks, the Collector retries.
+        serve_each(listener, move |stream| drop(serve(stream, &shared)));
         Self { address, stored }
     }
 

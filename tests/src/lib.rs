@@ -32,6 +32,7 @@ pub mod peer;
 pub mod prometheus;
 pub mod record;
 pub mod scenario;
+pub mod serve;
 pub mod telemetry;
 pub mod time;
 pub mod verdict;

@@ -28,6 +28,7 @@ mod reloading;
 mod shared;
 pub mod tls;
 mod traits;
+mod unescape;
 pub mod visible;
 
 pub use accounting::{Accounting, DropReason, Dropped, Imbalance, Node, NodeKind};
@@ -60,3 +61,4 @@ pub(crate) use registry::find_factory;
 pub use reloading::Reloading;
 pub use shared::Shared;
 pub use traits::{Exporter, Extension, Processor, Pusher, Receiver, Running};
+pub use unescape::unescape;

@@ -1,6 +1,6 @@
 //! [`one_line`]: texts of other programs in messages.
 
-use super::visible::must_be_escaped;
+use super::visible::put;
 
 /// Maximum number of characters that [`one_line`] returns, without the mark of an omission.
 const MAX_CHARS: usize = 200;
@@ -13,11 +13,8 @@ pub fn one_line(text: &str) -> String {
     let mut chars = 0;
     for c in text.trim().chars() {
         let before = line.len();
-        if must_be_escaped(c) {
-            line.extend(c.escape_default())
-        } else {
-            line.push(c)
-        }
+        // Writing into a `String` does not fail.
+        let _ = put(c, &mut line);
         chars += line[before..].chars().count();
         if chars > MAX_CHARS {
             line.truncate(before);

@@ -91,8 +91,7 @@ fn endpoint() -> impl Strategy<Value = Endpoint> {
 }
 
 fn owner() -> impl Strategy<Value = Owner> {
-    use OwnerSource::{Holder, Listener, Namespace, Socket, Unknown};
-    let source = select(vec![Unknown, Socket, Holder, Listener, Namespace]);
+    let source = select(OwnerSource::ALL.to_vec());
     (any::<u64>(), any::<u32>(), source, any::<[u8; 16]>()).prop_map(|(cgroup, pid, source, name)| Owner {
         cgroup,
         pid,

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
+use std::sync::MutexGuard;
 use std::time::Instant;
 
 use longwave_ebpf_abi::{ConnectionEvent, Owner, flag, kind};
@@ -31,6 +32,25 @@ fn hand_over(socket: impl Into<OwnedFd>, command: &mut Command) -> Child {
     child
 }
 
+/// A connection that this process has accepted while the programs are attached.
+struct Accepted {
+    kernel: Kernel,
+    seen: SeenEvents,
+    listener: TcpListener,
+    client: TcpStream,
+    server: TcpStream,
+    /// No other test starts a process, which would have the descriptors for a moment.
+    alone: MutexGuard<'static, ()>,
+}
+
+fn accepted() -> Accepted {
+    let alone = host::forks();
+    let kernel = kernel(&Options::default());
+    let listener = listen();
+    let (client, server) = connect(&listener);
+    Accepted { kernel, seen: SeenEvents::default(), listener, client, server, alone }
+}
+
 fn name(owner: &Owner) -> &str {
     std::str::from_utf8(&owner.name).unwrap().trim_end_matches('\0')
 }
@@ -44,11 +64,7 @@ fn close_of(kernel: &mut Kernel, seen: &mut SeenEvents, cookie: u64) -> Connecti
 /// *Scenario*: this process accepts a connection and hands it to `cat`, which ends at the client's FIN.
 /// *Guarantees*: the server's owner is `cat`, certain by its close. The client's owner is this process, which connected.
 pub fn privileged_the_process_that_closes_owns_the_connection() {
-    let _alone = host::forks();
-    let mut kernel = kernel(&Options::default());
-    let mut seen = SeenEvents::default();
-    let listener = listen();
-    let (client, server) = connect(&listener);
+    let Accepted { alone: _alone, mut kernel, mut seen, listener: _listener, client, server } = accepted();
     let cookies = (cookie(&client), cookie(&server));
     let mut child = hand_over(server, &mut Command::new("cat"));
     client.shutdown(Shutdown::Write).unwrap();
@@ -65,11 +81,8 @@ pub fn privileged_the_process_that_closes_owns_the_connection() {
 /// *Scenario*: a program that does not read gets a connection with unread data, and ends, which resets the connection.
 /// *Guarantees*: the server's owner is that program: the reset by `close` runs in it.
 pub fn privileged_a_reset_by_close_has_the_process() {
-    let _alone = host::forks();
-    let mut kernel = kernel(&Options::default());
-    let mut seen = SeenEvents::default();
-    let listener = listen();
-    let (mut client, server) = connect(&listener);
+    let Accepted { alone: _alone, mut kernel, mut seen, listener: _listener, mut client, server } =
+        accepted();
     client.write_all(b"never read").unwrap();
     let server_cookie = cookie(&server);
     let mut child = hand_over(server, Command::new("sleep").arg("60"));
@@ -83,11 +96,7 @@ pub fn privileged_a_reset_by_close_has_the_process() {
 /// *Scenario*: the client resets a connection, and the softirq that receives the reset runs while some process is current.
 /// *Guarantees*: the server's close names no process, because none closed it.
 pub fn privileged_a_received_reset_names_no_process() {
-    let _alone = host::forks();
-    let mut kernel = kernel(&Options::default());
-    let mut seen = SeenEvents::default();
-    let listener = listen();
-    let (client, server) = connect(&listener);
+    let Accepted { alone: _alone, mut kernel, mut seen, listener: _listener, client, server } = accepted();
     let server_cookie = cookie(&server);
     socket2::SockRef::from(&client).set_linger(Some(std::time::Duration::ZERO)).unwrap();
     drop(client);
@@ -100,11 +109,7 @@ pub fn privileged_a_received_reset_names_no_process() {
 /// which closes the socket in FIN_WAIT2.
 /// *Guarantees*: after the shutdown this process is known to have a descriptor. The owner of the close is `cat`.
 pub fn privileged_a_shutdown_shows_a_holder_and_the_close_the_owner() {
-    let _alone = host::forks();
-    let mut kernel = kernel(&Options::default());
-    let mut seen = SeenEvents::default();
-    let listener = listen();
-    let (client, server) = connect(&listener);
+    let Accepted { alone: _alone, mut kernel, mut seen, listener: _listener, client, server } = accepted();
     let server_cookie = cookie(&server);
     let mut child = hand_over(server.try_clone().unwrap(), &mut Command::new("cat"));
     server.shutdown(Shutdown::Write).unwrap();
@@ -123,11 +128,7 @@ pub fn privileged_a_shutdown_shows_a_holder_and_the_close_the_owner() {
 /// *Guarantees*: after a walk of the descriptors, the next pass reports the connection with the process that has it, although it is idle, and the
 /// listener is reported with the process that has it now. A connection whose process is certain keeps it.
 pub fn privileged_a_walk_finds_the_holders() {
-    let _alone = host::forks();
-    let mut kernel = kernel(&Options::default());
-    let mut seen = SeenEvents::default();
-    let listener = listen();
-    let (client, server) = connect(&listener);
+    let Accepted { alone: _alone, mut kernel, mut seen, listener, client, server } = accepted();
     let (client_cookie, server_cookie) = (cookie(&client), cookie(&server));
     let listener_cookie = cookie(&listener);
     pass(&mut kernel);

@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use longwave_tests::serve::serve_each;
 use serde_json::{Map, Value, json};
 
 /// The server. It listens until the process ends.
@@ -40,13 +41,8 @@ impl Greeter {
         let address = listener.local_addr().unwrap();
         let log = Arc::new(CallLog::default());
         let shared = Arc::clone(&log);
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let log = Arc::clone(&shared);
-                // Fails if the pod is killed.
-                std::thread::spawn(move || drop(greet(stream, &log)));
-            }
-        });
+        // Fails if the pod is killed.
+        serve_each(listener, move |stream| drop(greet(stream, &shared)));
         Self { address, log }
     }
 

@@ -4,7 +4,7 @@ use std::io;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use longwave_pipeline::component::one_line;
+use longwave_pipeline::component::{one_line, unescape};
 use reqwest::Url;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -39,7 +39,7 @@ impl ConnectProxy {
             );
         }
         let host = url.host_str().ok_or("the proxy's URL has no host")?.trim_matches(['[', ']']).to_owned();
-        let decoded = |text: &str| percent_decoded(text);
+        let decoded = |text: &str| unescape(text, "%", 2, 16);
         let credentials =
             format!("{}:{}", decoded(url.username()), decoded(url.password().unwrap_or_default()));
         let authorization =
@@ -81,24 +81,4 @@ impl ConnectProxy {
         };
         Err(io::Error::other(Explained(format!("{name} refuses to connect: {}{hint}", one_line(status)))))
     }
-}
-
-/// Replaces `%41` by `A`.
-fn percent_decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        let digits = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) if first == b'%' => {
-                bytes.push(byte);
-                rest = &after[2..];
-            }
-            _ => {
-                bytes.push(first);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }

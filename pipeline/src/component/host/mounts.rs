@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::component::unescape;
+
 /// One entry of the mount table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount<'a> {
@@ -21,7 +23,7 @@ pub fn mounts(mountinfo: &str) -> impl Iterator<Item = Mount<'_>> {
         let mut fields = mount.split(' ').skip(3);
         let (root, point) = (fields.next()?, fields.next()?);
         let kind = file_system.split(' ').next()?;
-        Some(Mount { root: unescape(root), point: PathBuf::from(unescape(point)), kind })
+        Some(Mount { root: unescaped(root), point: PathBuf::from(unescaped(point)), kind })
     })
 }
 
@@ -36,23 +38,8 @@ impl Mount<'_> {
 }
 
 /// Replaces the escapes of spaces, tabs, newlines and backslashes (`\040` and so on).
-fn unescape(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        if first == b'\\'
-            && let Some(digits) = after.get(..3)
-            && let Ok(digits) = std::str::from_utf8(digits)
-            && let Ok(byte) = u8::from_str_radix(digits, 8)
-        {
-            bytes.push(byte);
-            rest = &after[3..];
-        } else {
-            bytes.push(first);
-            rest = after;
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+fn unescaped(text: &str) -> String {
+    unescape(text, "\\", 3, 8)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use aya::Ebpf;
-use aya::maps::{HashMap, Map, MapData};
+use aya::maps::{HashMap, MapData};
 use aya::programs::{ProgramError, RawTracePoint};
 use longwave_ebpf_abi::{CgroupEvent, LAYOUT_VERSION, Offsets, kind, offsets::ABSENT};
 use longwave_pipeline::component::cgroup::{CgroupPaths, Mount};
@@ -171,27 +171,17 @@ impl<'a> Event<'a> {
 fn new_scope(ebpf: &mut Ebpf, options: &Options) -> Result<Option<CgroupScope>, Diagnosis> {
     let Some(pattern) = &options.cgroup else { return Ok(None) };
     let mount = Mount::of_this_host().ok_or_else(|| Diagnosis::Cgroup { pattern: pattern.to_string() })?;
-    let missing =
-        || Diagnosis::Program { what: "cgroup_scope".into(), reason: "the object lacks this map".into() };
-    let ids = ebpf.take_map("cgroup_scope").and_then(|map| map.try_into().ok()).ok_or_else(missing)?;
+    const NAME: &str = "cgroup_scope";
+    let ids = ebpf.take_map(NAME).and_then(|map| map.try_into().ok());
+    let ids = ids.ok_or_else(|| Diagnosis::missing_map(NAME))?;
     Ok(Some(CgroupScope::new(pattern, mount, ids)))
-}
-
-fn ring(ebpf: &Ebpf) -> Result<Ring, Diagnosis> {
-    use std::os::fd::AsFd;
-    const NAME: &str = "cgroup_events";
-    match ebpf.map(NAME) {
-        Some(Map::RingBuf(map)) => {
-            Ring::new(map.fd().as_fd(), RING_BYTES).map_err(|source| Diagnosis::Map { what: NAME, source })
-        }
-        _ => Err(Diagnosis::Program { what: NAME.into(), reason: "the object lacks this map".into() }),
-    }
 }
 
 /// Attaches both programs, or none. Returns the ring of their events.
 fn attach_programs(ebpf: &mut Ebpf, offsets: &Offsets, steps: &mut Steps) -> Option<Ring> {
     let [(created, on_created), (removed, on_removed)] = WATCHERS;
-    let attached = attach_program(ebpf, created, on_created, offsets).and_then(|()| ring(ebpf));
+    let attached = attach_program(ebpf, created, on_created, offsets)
+        .and_then(|()| Ring::of(ebpf, "cgroup_events", RING_BYTES));
     let ring = steps.want(Step::Attach(created), attached)?;
     let attached = attach_program(ebpf, removed, on_removed, offsets);
     if steps.want(Step::Attach(removed), attached).is_none() {

@@ -142,6 +142,11 @@ pub enum Diagnosis {
 // === impl Diagnosis ===
 
 impl Diagnosis {
+    /// The object lacks a map.
+    pub fn missing_map(name: &str) -> Self {
+        Self::Program { what: name.into(), reason: "the object lacks this map".into() }
+    }
+
     /// The file with the kernel's types cannot be read.
     pub fn unreadable_btf(source: io::Error) -> Self {
         match descriptor_limit(&source) {

@@ -76,7 +76,7 @@ impl Kernel {
         let mut steps = Steps::default();
         match Self::load_in_steps(options, &mut steps) {
             Some(kernel) => kernel,
-            None => Err(steps.into_failure().unwrap_or_else(|| missing("everything"))),
+            None => Err(steps.into_failure().unwrap_or_else(|| Diagnosis::missing_map("everything"))),
         }
     }
 
@@ -103,11 +103,11 @@ impl Kernel {
             transitions_bytes,
             samples_bytes,
         } = attached;
-        let transitions = ring(&ebpf, "transitions", transitions_bytes)?;
-        let samples = ring(&ebpf, "samples", samples_bytes)?;
+        let transitions = Ring::of(&ebpf, "transitions", transitions_bytes)?;
+        let samples = Ring::of(&ebpf, "samples", samples_bytes)?;
         let signals = signals(&ebpf)?;
         let tallies = ebpf.take_map("tallies").and_then(|map| map.try_into().ok());
-        let tallies = tallies.ok_or_else(|| missing("tallies"))?;
+        let tallies = tallies.ok_or_else(|| Diagnosis::missing_map("tallies"))?;
         Ok(Self {
             transitions,
             samples,
@@ -298,24 +298,11 @@ impl Kernel {
     }
 }
 
-fn ring(ebpf: &Ebpf, what: &'static str, size: u32) -> Result<Ring, Diagnosis> {
-    match ebpf.map(what) {
-        Some(Map::RingBuf(map)) => {
-            Ring::new(map.fd().as_fd(), size).map_err(|source| Diagnosis::unmapped(what, source))
-        }
-        _ => Err(missing(what)),
-    }
-}
-
 fn signals(ebpf: &Ebpf) -> Result<SharedSignals, Diagnosis> {
     match ebpf.map("signals") {
         Some(Map::Array(map)) => {
             SharedSignals::new(map.fd().as_fd()).map_err(|source| Diagnosis::unmapped("signals", source))
         }
-        _ => Err(missing("signals")),
+        _ => Err(Diagnosis::missing_map("signals")),
     }
-}
-
-fn missing(what: &str) -> Diagnosis {
-    Diagnosis::Program { what: what.into(), reason: "the object lacks this map".into() }
 }

@@ -8,7 +8,11 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use aya::Ebpf;
+use aya::maps::Map;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+
+use super::Diagnosis;
 
 const BUSY: u32 = 1 << 31;
 const DISCARDED: u32 = 1 << 30;
@@ -45,8 +49,21 @@ pub struct Ring {
 unsafe impl Send for Ring {}
 
 impl Ring {
+    /// Maps the ring buffer `name` of the object, which has `size` bytes.
+    ///
+    /// # Errors
+    /// The object lacks the ring buffer, or it cannot be mapped.
+    pub fn of(ebpf: &Ebpf, name: &'static str, size: u32) -> Result<Self, Diagnosis> {
+        match ebpf.map(name) {
+            Some(Map::RingBuf(map)) => {
+                Self::new(map.fd().as_fd(), size).map_err(|source| Diagnosis::unmapped(name, source))
+            }
+            _ => Err(Diagnosis::missing_map(name)),
+        }
+    }
+
     /// Maps a ring buffer of `size` bytes.
-    pub fn new(fd: BorrowedFd<'_>, size: u32) -> io::Result<Self> {
+    fn new(fd: BorrowedFd<'_>, size: u32) -> io::Result<Self> {
         let fd = fd.try_clone_to_owned()?;
         // SAFETY: the call takes no pointers.
         let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).map_err(io::Error::other)?;

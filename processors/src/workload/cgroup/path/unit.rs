@@ -1,5 +1,7 @@
 //! Units of systemd in a cgroup's path.
 
+use longwave_pipeline::component;
+
 use super::Named;
 
 /// Number of hex digits from which the last part of a unit's name is taken for an id of one launch.
@@ -110,24 +112,7 @@ fn is_launch_name(name: &str) -> bool {
 
 /// Replaces systemd's escapes, `\x2d` and so on. Bytes that are not UTF-8 become U+FFFD.
 pub(super) fn unescape(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        if first == b'\\'
-            && let Some(escape) = after.get(..3)
-            && let [b'x', digits @ ..] = escape
-            && digits.iter().all(u8::is_ascii_hexdigit)
-            && let Ok(digits) = std::str::from_utf8(digits)
-            && let Ok(byte) = u8::from_str_radix(digits, 16)
-        {
-            bytes.push(byte);
-            rest = &after[3..];
-        } else {
-            bytes.push(first);
-            rest = after;
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    component::unescape(text, "\\x", 2, 16)
 }
 
 pub(super) fn is_number(text: &str) -> bool {
