@@ -16,6 +16,11 @@ pub trait ComponentConfig: DeserializeOwned + Serialize + Default + Clone + Send
         Vec::new()
     }
 
+    /// Returns the types of processors that set what a processor reads, as (key path, type). Each has to be earlier in the pipeline.
+    fn reads_from(&self) -> Vec<(&'static str, &'static str)> {
+        Vec::new()
+    }
+
     /// Returns names that are valid instead of an extension's id and need no extension.
     fn built_in(&self) -> &'static [&'static str] {
         &[]

@@ -61,6 +61,8 @@ pub struct Prepared<X, T: ?Sized> {
     pub effective: Value,
     /// Extensions that the component uses, as (key path below its section, id).
     pub extensions: Vec<(&'static str, String)>,
+    /// See [`ComponentConfig::reads_from`].
+    pub reads_from: Vec<(&'static str, &'static str)>,
     /// See [`ComponentConfig::built_in`].
     pub built_in: &'static [&'static str],
     /// Makes one component.
@@ -139,10 +141,12 @@ impl<X: 'static, T: ?Sized + 'static> Factory<X, T> {
             })?;
             let effective = Value::from_serialize(&config)?;
             let (extensions, built_in) = (config.extensions(), config.built_in());
+            let reads_from = config.reads_from();
             let create = create.clone();
             Ok(Prepared {
                 effective,
                 extensions,
+                reads_from,
                 built_in,
                 create: Box::new(move |context| create(&config, context)),
             })

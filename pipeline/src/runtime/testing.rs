@@ -38,12 +38,16 @@ pub(crate) struct TestConfig {
     pub source: String,
     /// Whether the exporter has a queue of one payload and the pipeline waits for room.
     pub block: bool,
+    /// Whether a processor reads what a processor `pass` sets.
+    #[serde(skip_serializing)]
+    pub reads: bool,
 }
 
 impl Default for TestConfig {
     fn default() -> Self {
         let every = GoDuration::from_secs(5);
-        Self { records: 10, fail: String::new(), every, batches: 1, source: String::new(), block: false }
+        let (fail, source) = (String::new(), String::new());
+        Self { records: 10, fail, every, batches: 1, source, block: false, reads: false }
     }
 }
 
@@ -59,6 +63,10 @@ impl ComponentConfig for TestConfig {
 
     fn extensions(&self) -> Vec<(&'static str, String)> {
         Some(self.source.clone()).filter(|id| !id.is_empty()).map(|id| ("source", id)).into_iter().collect()
+    }
+
+    fn reads_from(&self) -> Vec<(&'static str, &'static str)> {
+        if self.reads { vec![("reads", "pass")] } else { Vec::new() }
     }
 
     fn built_in(&self) -> &'static [&'static str] {

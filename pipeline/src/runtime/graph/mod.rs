@@ -4,6 +4,7 @@
 //! A plan starts nothing. [`crate::runtime::Runtime`] runs it.
 
 mod check;
+mod placement;
 mod plan;
 
 #[cfg(test)]

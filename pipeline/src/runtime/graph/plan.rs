@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use longwave_config::{Components, ConfigError, ConfigErrors, ConfigPath, Document, Map, PipelineId, Value};
 
-use super::check;
+use super::{check, placement};
 use crate::component::{
     Exporter, ExporterContext, Extension, ExtensionContext, Factory, Prepared, Problems, Processor,
     ProcessorContext, Receiver, ReceiverContext, Registry, Signal, find_factory,
@@ -125,11 +125,13 @@ impl Plan {
         check::extensions(document, &extensions, &processors, &exporters, &mut errors);
         check::presence(document, &mut errors);
         check::pipelines(document, &receivers, &processors, &exporters, &mut errors);
+        let misplaced = placement::placement(document, &processors, &mut errors);
         let telemetry = telemetry(document, &mut errors);
         if !errors.is_empty() {
             return Err(ConfigErrors(errors));
         }
-        let warnings = check::unused(document);
+        let mut warnings = check::unused(document);
+        warnings.extend(misplaced);
         let effective = effective(document, &extensions, &receivers, &processors, &exporters, &telemetry)?;
         let started = document.service.extensions.iter().map(|id| {
             let (id, _, prepared) = extensions.ready(&id.to_string());

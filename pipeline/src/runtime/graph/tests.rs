@@ -95,6 +95,27 @@ service:
     insta::assert_snapshot!(longwave_config::to_yaml(&plan.effective).unwrap());
 }
 
+/// *Scenario*: a processor reads what another one sets, which is before it, after it, or absent.
+/// *Guarantees*: the wrong order is an error, the absence a warning, and both name the setting and the remedy; the right order is neither.
+#[test]
+fn processors_run_after_those_that_they_read_from() {
+    let with = |pipeline: &str| {
+        format!(
+            "{{receivers: {{gen: }}, processors: {{pass: , pass/reader: {{reads: true}}}}, exporters: {{keep: }}, service: {{pipelines: \
+             {{logs/a: {{receivers: [gen], processors: {pipeline}, exporters: [keep]}}}}}}}}"
+        )
+    };
+    insta::assert_snapshot!(errors(&with("[pass/reader, pass]")), @r#"service::pipelines::logs/a: reads of processor "pass/reader" needs processor "pass" to run first: move "pass/reader" after "pass""#);
+    let warnings = |pipeline: &str| {
+        Plan::new(&document(&with(pipeline)), &World::default().registry()).unwrap().warnings
+    };
+    assert_eq!(warnings("[pass, pass/reader]"), [""; 0]);
+    insta::assert_snapshot!(warnings("[pass/reader]").join("\n"), @r#"
+    processors::pass: no pipeline uses it
+    service::pipelines::logs/a: reads of processor "pass/reader" needs a processor "pass". Without it, names are unknown unless a record file has them: add "pass" before "pass/reader"
+    "#);
+}
+
 /// *Scenario*: a configuration with a text that contains `$`.
 /// *Guarantees*: the output of `print-config` loads as the same configuration.
 #[test]
