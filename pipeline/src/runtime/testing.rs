@@ -41,13 +41,25 @@ pub(crate) struct TestConfig {
     /// Whether a processor reads what a processor `pass` sets.
     #[serde(skip_serializing)]
     pub reads: bool,
+    /// Changes of a processor to the resource.
+    #[serde(skip_serializing)]
+    pub resource: Vec<AttributeAction>,
 }
 
 impl Default for TestConfig {
     fn default() -> Self {
         let every = GoDuration::from_secs(5);
         let (fail, source) = (String::new(), String::new());
-        Self { records: 10, fail, every, batches: 1, source, block: false, reads: false }
+        Self {
+            records: 10,
+            fail,
+            every,
+            batches: 1,
+            source,
+            block: false,
+            reads: false,
+            resource: Vec::new(),
+        }
     }
 }
 
@@ -67,6 +79,10 @@ impl ComponentConfig for TestConfig {
 
     fn reads_from(&self) -> Vec<(&'static str, &'static str)> {
         if self.reads { vec![("reads", "pass")] } else { Vec::new() }
+    }
+
+    fn resource_actions(&self) -> Vec<AttributeAction> {
+        self.resource.clone()
     }
 
     fn built_in(&self) -> &'static [&'static str] {
@@ -143,6 +159,9 @@ impl World {
                     if !config.source.is_empty() {
                         let header = context.authenticators.get(&config.source)?;
                         d.log(format!("{} has {}", context.id, header.header_name()));
+                    }
+                    if config.fail == "log resource" {
+                        d.log(format!("{} of {} sends {:?}", context.id, context.signal, context.resource));
                     }
                     let (id, block) = (context.id, config.block);
                     Ok(Box::new(Keep { id, block, world: d.clone() }) as Box<dyn Exporter>)

@@ -6,6 +6,7 @@
 mod check;
 mod placement;
 mod plan;
+mod resources;
 
 #[cfg(test)]
 mod tests;

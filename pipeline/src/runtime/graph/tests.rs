@@ -1,6 +1,9 @@
+use std::sync::Arc;
+
 use longwave_config::ConfigErrors;
 
 use super::Plan;
+use crate::runtime::Runtime;
 use crate::runtime::testing::{World, document};
 
 fn errors(yaml: &str) -> String {
@@ -114,6 +117,34 @@ fn processors_run_after_those_that_they_read_from() {
     processors::pass: no pipeline uses it
     service::pipelines::logs/a: reads of processor "pass/reader" needs a processor "pass". Without it, names are unknown unless a record file has them: add "pass" before "pass/reader"
     "#);
+}
+
+/// *Scenario*: an exporter in two pipelines of a signal, of which one or both change the resource, and in one of another signal.
+/// *Guarantees*: different changes for one instance of an exporter are an error that names both pipelines and the remedy. Each instance
+/// sends the resource with the changes of its pipelines, in their order.
+#[test]
+fn exporters_send_the_resource_of_their_pipelines() {
+    let with = |second: &str| {
+        format!(
+            "{{receivers: {{gen: }}, processors: {{window: , pass: {{resource: [{{key: a, value: x, action: insert}}]}}, pass/2: {{resource: \
+             [{{key: b, from_attribute: a, action: upsert}}]}}}}, exporters: {{keep: {{fail: log resource}}}}, service: {{pipelines: {{logs: \
+             {{receivers: [gen], processors: [pass, pass/2], exporters: [keep]}}, logs/2: {{receivers: [gen], processors: {second}, \
+             exporters: [keep]}}, metrics: {{receivers: [gen], processors: [window], exporters: [keep]}}}}}}}}"
+        )
+    };
+    insta::assert_snapshot!(errors(&with("[pass]")), @r#"service::pipelines::logs/2: exporter "keep" is also in pipeline "logs", which changes the resource in another way: use the same resource processors in both, or another exporter such as "keep/2""#);
+    let world = World::default();
+    let plan = Plan::new(&document(&with("[pass, pass/2]")), &world.registry()).unwrap();
+    let resource = Arc::new(vec![("host.name".to_owned(), "h".to_owned())]);
+    Runtime::dry_run(&plan, &resource).unwrap();
+    let sent: Vec<String> = world.logged().into_iter().filter(|line| line.contains("sends")).collect();
+    assert_eq!(
+        sent,
+        [
+            r#"keep of logs sends [("host.name", "h"), ("a", "x"), ("b", "x")]"#,
+            r#"keep of metrics sends [("host.name", "h")]"#
+        ]
+    );
 }
 
 /// *Scenario*: a configuration with a text that contains `$`.
