@@ -1,6 +1,7 @@
 //! Processors, which run between receivers and exporters: [`workload`] names the two ends of each connection, [`service`] names the service
-//! that its client connected to, [`filter`] drops records, [`resource`] changes the exported resource, [`window`] aggregates records. All code is synchronous and runs on the runtime's
-//! task for the processor. Only the look-ups of [`conntrack`] run on a thread of their own, because they block.
+//! that its client connected to, [`filter`] drops records, [`resource`] changes the exported resource, [`window`] aggregates records. All
+//! code is synchronous and runs on the runtime's task for the processor. Only the look-ups of [`conntrack`] run on a thread of their own,
+//! because they block.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod connection_map;
