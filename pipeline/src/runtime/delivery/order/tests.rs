@@ -135,8 +135,7 @@ impl Bench {
         let payloads: Vec<_> = scripts.into_iter().enumerate().map(payload).collect();
         self.node.add_incoming(2 * payloads.len() as u64);
         // Windows have an order. Neighbouring ones have different delays, as those of different lengths do.
-        let delay =
-            if self.is_ordered { Duration::from_millis(batch as u64 % 3 * 700) } else { Duration::ZERO };
+        let delay = if self.is_ordered { Duration::from_millis(batch % 3 * 700) } else { Duration::ZERO };
         self.queue.put_batch(delay, payloads).await
     }
 }
