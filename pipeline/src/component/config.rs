@@ -6,6 +6,8 @@ use longwave_config::{ConfigError, ConfigPath};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::component::attribute_action::AttributeAction;
+
 /// The configuration of a component, which is parsed from its section.
 pub trait ComponentConfig: DeserializeOwned + Serialize + Default + Clone + Send + Sync + 'static {
     /// Reports invalid values and combinations of values.
@@ -13,6 +15,16 @@ pub trait ComponentConfig: DeserializeOwned + Serialize + Default + Clone + Send
 
     /// Returns the extensions that the component uses, as (key path, id). Each must be configured and started.
     fn extensions(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
+    /// Returns the types of processors that set what a processor reads, as (key path, type). Each has to be earlier in the pipeline.
+    fn reads_from(&self) -> Vec<(&'static str, &'static str)> {
+        Vec::new()
+    }
+
+    /// Returns a processor's changes to the resource that the exporters of its pipeline send.
+    fn resource_actions(&self) -> Vec<AttributeAction> {
         Vec::new()
     }
 

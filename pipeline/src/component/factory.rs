@@ -4,6 +4,7 @@ use std::fmt;
 
 use longwave_config::{ConfigErrors, ConfigPath, Signal, Value};
 
+use crate::component::attribute_action::AttributeAction;
 use crate::component::config::{ComponentConfig, Problems};
 use crate::component::context::{ExporterContext, ExtensionContext, ProcessorContext, ReceiverContext};
 use crate::component::error::ComponentError;
@@ -61,6 +62,10 @@ pub struct Prepared<X, T: ?Sized> {
     pub effective: Value,
     /// Extensions that the component uses, as (key path below its section, id).
     pub extensions: Vec<(&'static str, String)>,
+    /// See [`ComponentConfig::reads_from`].
+    pub reads_from: Vec<(&'static str, &'static str)>,
+    /// See [`ComponentConfig::resource_actions`].
+    pub resource_actions: Vec<AttributeAction>,
     /// See [`ComponentConfig::built_in`].
     pub built_in: &'static [&'static str],
     /// Makes one component.
@@ -139,10 +144,13 @@ impl<X: 'static, T: ?Sized + 'static> Factory<X, T> {
             })?;
             let effective = Value::from_serialize(&config)?;
             let (extensions, built_in) = (config.extensions(), config.built_in());
+            let (reads_from, resource_actions) = (config.reads_from(), config.resource_actions());
             let create = create.clone();
             Ok(Prepared {
                 effective,
                 extensions,
+                reads_from,
+                resource_actions,
                 built_in,
                 create: Box::new(move |context| create(&config, context)),
             })

@@ -5,6 +5,7 @@
 //! Depends on [`crate::model`], never on [`crate::runtime`].
 
 mod accounting;
+mod attribute_action;
 mod authenticator;
 mod backoff;
 mod causes;
@@ -32,6 +33,7 @@ mod unescape;
 pub mod visible;
 
 pub use accounting::{Accounting, DropReason, Dropped, Imbalance, Node, NodeKind};
+pub use attribute_action::{ActionKind, AttributeAction};
 pub use authenticator::{Authenticator, Authenticators, is_protocol_header};
 pub use backoff::{Backoff, jitter};
 pub use causes::{descriptor_limit, innermost, with_causes};

@@ -367,10 +367,14 @@ fn create_exporter(
     environment: &RuntimeEnvironment,
     graph: &GraphEnvironment,
 ) -> Result<Box<dyn Exporter>, RuntimeError> {
+    let mut resource = Arc::clone(&environment.resource);
+    for action in &planned.resource_actions {
+        action.apply(Arc::make_mut(&mut resource));
+    }
     let context = ExporterContext {
         id: planned.id.clone(),
         signal: planned.signal,
-        resource: Arc::clone(&environment.resource),
+        resource,
         meter: environment.meter.clone(),
         authenticators: graph.authenticators.clone(),
     };

@@ -38,12 +38,28 @@ pub(crate) struct TestConfig {
     pub source: String,
     /// Whether the exporter has a queue of one payload and the pipeline waits for room.
     pub block: bool,
+    /// Whether a processor reads what a processor `pass` sets.
+    #[serde(skip_serializing)]
+    pub reads: bool,
+    /// Changes of a processor to the resource.
+    #[serde(skip_serializing)]
+    pub resource: Vec<AttributeAction>,
 }
 
 impl Default for TestConfig {
     fn default() -> Self {
         let every = GoDuration::from_secs(5);
-        Self { records: 10, fail: String::new(), every, batches: 1, source: String::new(), block: false }
+        let (fail, source) = (String::new(), String::new());
+        Self {
+            records: 10,
+            fail,
+            every,
+            batches: 1,
+            source,
+            block: false,
+            reads: false,
+            resource: Vec::new(),
+        }
     }
 }
 
@@ -59,6 +75,14 @@ impl ComponentConfig for TestConfig {
 
     fn extensions(&self) -> Vec<(&'static str, String)> {
         Some(self.source.clone()).filter(|id| !id.is_empty()).map(|id| ("source", id)).into_iter().collect()
+    }
+
+    fn reads_from(&self) -> Vec<(&'static str, &'static str)> {
+        if self.reads { vec![("reads", "pass")] } else { Vec::new() }
+    }
+
+    fn resource_actions(&self) -> Vec<AttributeAction> {
+        self.resource.clone()
     }
 
     fn built_in(&self) -> &'static [&'static str] {
@@ -135,6 +159,9 @@ impl World {
                     if !config.source.is_empty() {
                         let header = context.authenticators.get(&config.source)?;
                         d.log(format!("{} has {}", context.id, header.header_name()));
+                    }
+                    if config.fail == "log resource" {
+                        d.log(format!("{} of {} sends {:?}", context.id, context.signal, context.resource));
                     }
                     let (id, block) = (context.id, config.block);
                     Ok(Box::new(Keep { id, block, world: d.clone() }) as Box<dyn Exporter>)

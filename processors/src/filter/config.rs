@@ -5,6 +5,8 @@ use longwave_pipeline::component::{ComponentConfig, Problems};
 use longwave_pipeline::model::{ConnectionRecord, Event, Role};
 use serde::{Deserialize, Serialize};
 
+use super::name_pattern::NamePattern;
+
 /// `filter`: a record is kept if it matches every non-empty group of `include`, and no group of `exclude`. It matches a group if it matches
 /// any of the group's values.
 ///
@@ -15,6 +17,7 @@ use serde::{Deserialize, Serialize};
 ///       ports: [443, "8000-9000"]
 ///     exclude:
 ///       cidrs: [127.0.0.0/8, "::1"]
+///       namespaces: [kube-*]
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -37,6 +40,12 @@ pub struct Rules {
     pub events: Vec<Event>,
     /// Roles of reporting sockets: `client`, `server`, `unknown`.
     pub roles: Vec<Role>,
+    /// Names of the workload of either end.
+    pub workloads: Vec<NamePattern>,
+    /// Kubernetes namespaces of the workload of either end.
+    pub namespaces: Vec<NamePattern>,
+    /// Names of the service that the client connected to.
+    pub services: Vec<NamePattern>,
 }
 
 // === impl FilterConfig ===
@@ -45,30 +54,76 @@ impl ComponentConfig for FilterConfig {
     fn validate(&self, problems: &mut Problems) {
         let (include, exclude) = (&self.include, &self.exclude);
         if *include == Rules::default() && *exclude == Rules::default() {
-            problems.at("", "has no rules: give include or exclude a group (ports, cidrs, events or roles), or remove the processor");
-        }
-        if !include.events.is_empty() && include.events.iter().all(|event| exclude.events.contains(event)) {
-            problems.at("exclude::events", "excludes every event that include::events lists, so that nothing is kept: remove one of them");
-        }
-        if !include.roles.is_empty() && include.roles.iter().all(|role| exclude.roles.contains(role)) {
             problems.at(
-                "exclude::roles",
-                "excludes every role that include::roles lists, so that nothing is kept: remove one of them",
+                "",
+                "has no rules: give include or exclude a group (ports, cidrs, events, roles, workloads, namespaces or services), or \
+                 remove the processor",
             );
         }
+        excludes_all(problems, "ports", "port", &include.ports, &exclude.ports);
+        excludes_all(problems, "cidrs", "network", &include.cidrs, &exclude.cidrs);
+        excludes_all(problems, "events", "event", &include.events, &exclude.events);
+        excludes_all(problems, "roles", "role", &include.roles, &exclude.roles);
+        excludes_all(problems, "workloads", "workload", &include.workloads, &exclude.workloads);
+        excludes_all(problems, "namespaces", "namespace", &include.namespaces, &exclude.namespaces);
+        excludes_all(problems, "services", "service", &include.services, &exclude.services);
+    }
+
+    fn reads_from(&self) -> Vec<(&'static str, &'static str)> {
+        let (include, exclude) = (&self.include, &self.exclude);
+        let groups = [
+            ("include::workloads", "workload", &include.workloads),
+            ("include::namespaces", "workload", &include.namespaces),
+            ("include::services", "service", &include.services),
+            ("exclude::workloads", "workload", &exclude.workloads),
+            ("exclude::namespaces", "workload", &exclude.namespaces),
+            ("exclude::services", "service", &exclude.services),
+        ];
+        groups
+            .into_iter()
+            .filter(|(.., names)| !names.is_empty())
+            .map(|(key, setter, _)| (key, setter))
+            .collect()
+    }
+}
+
+/// Reports an excluded group that contains the whole included one.
+fn excludes_all<T: PartialEq>(
+    problems: &mut Problems,
+    group: &str,
+    what: &str,
+    include: &[T],
+    exclude: &[T],
+) {
+    if !include.is_empty() && include.iter().all(|value| exclude.contains(value)) {
+        problems.at(
+            format!("exclude::{group}"),
+            format!("excludes every {what} that include::{group} lists, so that nothing is kept: remove one of them"),
+        );
     }
 }
 
 impl FilterConfig {
-    /// Returns true if the record is kept.
-    pub fn keeps(&self, record: &ConnectionRecord) -> bool {
-        self.include.all_match(record) && !self.exclude.any_matches(record)
-    }
-
     /// Returns true if the rules on events keep this event.
     pub fn keeps_event(&self, event: Event) -> bool {
         let (include, exclude) = (&self.include.events, &self.exclude.events);
         (include.is_empty() || include.contains(&event)) && !exclude.contains(&event)
+    }
+
+    /// Returns true if the rules on everything except events keep the record.
+    pub fn keeps_connection(&self, record: &ConnectionRecord) -> bool {
+        self.include.all_match(record) && !self.exclude.any_matches(record)
+    }
+
+    /// Returns true if the rules can keep one record of a connection and drop a later one with the same event: roles and names become known
+    /// and change while a connection is open.
+    pub fn can_change_within_a_connection(&self) -> bool {
+        [&self.include, &self.exclude].into_iter().any(|rules| {
+            !rules.roles.is_empty()
+                || !rules.workloads.is_empty()
+                || !rules.namespaces.is_empty()
+                || !rules.services.is_empty()
+        })
     }
 }
 
@@ -83,16 +138,26 @@ impl Rules {
         self.groups(record).into_iter().any(|group| group == Some(true))
     }
 
-    /// Returns for each group whether the record matches it. `None`: the group is empty.
-    fn groups(&self, record: &ConnectionRecord) -> [Option<bool>; 4] {
+    /// Returns for each group except events whether the record matches it. `None`: the group is empty.
+    fn groups(&self, record: &ConnectionRecord) -> [Option<bool>; 6] {
         let ends = [&record.local, &record.peer];
         let port = |range: &PortRange| ends.iter().any(|end| range.contains(end.port));
         let network = |network: &Network| ends.iter().any(|end| network.contains(&end.address));
+        let workloads = [record.names.local.as_deref(), record.names.peer.as_deref()];
+        let name = |pattern: &NamePattern| {
+            workloads.iter().any(|end| pattern.matches(end.map_or("", |workload| &workload.name)))
+        };
+        let namespace = |pattern: &NamePattern| {
+            workloads.iter().any(|end| pattern.matches(end.map_or("", |workload| &workload.namespace)))
+        };
+        let service = record.names.service.as_deref().map_or("", |service| &service.name);
         [
             (!self.ports.is_empty()).then(|| self.ports.iter().any(port)),
             (!self.cidrs.is_empty()).then(|| self.cidrs.iter().any(network)),
-            (!self.events.is_empty()).then(|| self.events.contains(&record.event)),
             (!self.roles.is_empty()).then(|| self.roles.contains(&record.role)),
+            (!self.workloads.is_empty()).then(|| self.workloads.iter().any(name)),
+            (!self.namespaces.is_empty()).then(|| self.namespaces.iter().any(namespace)),
+            (!self.services.is_empty()).then(|| self.services.iter().any(|pattern| pattern.matches(service))),
         ]
     }
 }

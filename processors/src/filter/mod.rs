@@ -1,16 +1,18 @@
-//! Processor `filter`: keeps or drops records by port, address, event and role. Dropped records and their traffic bytes are counted under
-//! the reason `filtered`.
+//! Processor `filter`: keeps or drops records by port, address, event, role and name. Dropped records and their traffic bytes are counted
+//! under the reason `filtered`.
 //!
 //! A rule on events can drop the closes of connections whose opens it keeps. A later `window` processor would count these connections as
-//! open until it evicts them. Such rules are refused in `metrics` pipelines ([`FilterProcessor::new`]).
+//! open forever. Such rules are refused in `metrics` pipelines ([`FilterProcessor::new`]).
 
 mod config;
+mod name_pattern;
 mod processor;
 
 #[cfg(test)]
 mod tests;
 
 pub use config::{FilterConfig, Rules};
+pub use name_pattern::{InvalidNamePattern, NamePattern};
 pub use processor::FilterProcessor;
 
 use longwave_pipeline::component::{
@@ -23,7 +25,7 @@ pub fn factory() -> ProcessorFactory {
         component_type: "filter",
         aliases: &[],
         stability: Stability::Alpha,
-        description: "Keeps or drops connection records by port, address, event and role",
+        description: "Keeps or drops connection records by port, address, event, role and name",
         signals: &[Signal::Metrics, Signal::Logs],
         flow: Some((DataKind::Records, DataKind::Records)),
     };

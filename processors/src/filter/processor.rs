@@ -2,15 +2,24 @@
 
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+use hashbrown::HashSet;
 use longwave_pipeline::component::{ComponentError, DropReason, Node, Processor, ProcessorContext, Signal};
-use longwave_pipeline::model::{Batch, ConnectionRecord, Event};
+use longwave_pipeline::model::{Batch, ConnectionId, ConnectionRecord, Event};
 
 use super::config::FilterConfig;
 
 /// Drops the records that the rules do not keep. The others keep their order. A batch without dropped records is passed on without a copy.
+///
+/// In a metrics pipeline, a connection of which a record was kept is kept until it ends, even if its role or its names change. Otherwise the
+/// `window` processor would not receive its end, and count it as open forever.
 pub struct FilterProcessor {
     config: FilterConfig,
     node: Arc<Node>,
+    /// Open connections of which a record was kept. `None` if the rules need no memory of them.
+    kept: Option<HashSet<ConnectionId, RandomState>>,
+    /// For each record of the current batch, whether it is kept.
+    verdicts: Vec<bool>,
 }
 
 // === impl FilterProcessor ===
@@ -37,27 +46,50 @@ impl FilterProcessor {
             )));
         }
         context.node.may_drop(DropReason::FILTERED);
-        Ok(Self { config: config.clone(), node: Arc::clone(&context.node) })
+        let remembers = is_metrics(&context.pipeline) && config.can_change_within_a_connection();
+        Ok(Self {
+            config: config.clone(),
+            node: Arc::clone(&context.node),
+            kept: remembers.then(HashSet::default),
+            verdicts: Vec::new(),
+        })
     }
 
-    fn filter(&self, mut records: Arc<Vec<ConnectionRecord>>) -> Arc<Vec<ConnectionRecord>> {
+    /// Returns true if the record is kept.
+    fn keeps(&mut self, record: &ConnectionRecord) -> bool {
+        let keeps = self.config.keeps_connection(record);
+        let keeps_event = self.config.keeps_event(record.event);
+        let Some(kept) = &mut self.kept else { return keeps && keeps_event };
+        if !matches!(record.event, Event::Open | Event::Update) {
+            return (kept.remove(&record.id) || keeps) && keeps_event;
+        }
+        if keeps && keeps_event {
+            kept.insert(record.id);
+        }
+        keeps_event && (keeps || kept.contains(&record.id))
+    }
+
+    fn filter(&mut self, mut records: Arc<Vec<ConnectionRecord>>) -> Arc<Vec<ConnectionRecord>> {
+        let mut verdicts = std::mem::take(&mut self.verdicts);
+        verdicts.clear();
+        verdicts.extend(records.iter().map(|record| self.keeps(record)));
         let (mut dropped, mut bytes) = (0, 0);
-        for record in records.iter().filter(|record| !self.config.keeps(record)) {
+        for (record, _) in records.iter().zip(&verdicts).filter(|(_, keep)| !**keep) {
             dropped += 1;
             bytes = record.delta.traffic_bytes().saturating_add(bytes);
         }
-        if dropped == 0 {
-            return records;
-        }
-        self.node.add_dropped(DropReason::FILTERED, dropped, bytes);
-        match Arc::get_mut(&mut records) {
-            Some(own) => {
-                own.retain(|record| self.config.keeps(record));
-                records
+        if dropped > 0 {
+            self.node.add_dropped(DropReason::FILTERED, dropped, bytes);
+            let mut verdict = verdicts.iter().copied();
+            let mut next = || verdict.next().unwrap_or_default();
+            match Arc::get_mut(&mut records) {
+                Some(own) => own.retain(|_| next()),
+                // The batch is shared, so only the kept records are copied.
+                None => records = Arc::new(records.iter().filter(|_| next()).cloned().collect()),
             }
-            // The batch is shared, so only the kept records are copied.
-            None => Arc::new(records.iter().filter(|record| self.config.keeps(record)).cloned().collect()),
         }
+        self.verdicts = verdicts;
+        records
     }
 }
 

@@ -2,7 +2,8 @@
 
 use longwave_pipeline::component::{DropReason, Dropped, Processor};
 use longwave_pipeline::model::{
-    Batch, ConnectionId, ConnectionRecord, Endpoint, Event, PassEnd, Role, Totals, UnixNanos,
+    Batch, ConnectionId, ConnectionRecord, Endpoint, Event, Interner, Names, PassEnd, Role, Service, Totals,
+    UnixNanos, Workload,
 };
 
 use super::{FilterConfig, FilterProcessor};
@@ -10,6 +11,10 @@ use crate::testing::{context, problems};
 
 fn config(yaml: &str) -> FilterConfig {
     serde_yaml::from_str(yaml).unwrap()
+}
+
+fn keeps(rules: &FilterConfig, record: &ConnectionRecord) -> bool {
+    rules.keeps_connection(record) && rules.keeps_event(record.event)
 }
 
 fn record(local: &str, peer: &str) -> ConnectionRecord {
@@ -46,8 +51,93 @@ fn rules_decide_what_is_kept() {
         ("{include: {ports: [443, 22]}, exclude: {ports: [443], events: [close]}}", false, false),
     ] {
         let rules_read = config(rules);
-        assert_eq!((rules_read.keeps(&web), rules_read.keeps(&ssh)), (keeps_web, keeps_ssh), "{rules}");
+        assert_eq!((keeps(&rules_read, &web), keeps(&rules_read, &ssh)), (keeps_web, keeps_ssh), "{rules}");
     }
+}
+
+/// *Scenario*: rules on names, applied to a record with names at both ends, one with a name at one end, and one without names.
+/// *Guarantees*: a name matches at either end; `unknown` and no other pattern matches the absence of a name.
+#[test]
+fn names_decide_what_is_kept() {
+    let (workloads, services) = (Interner::default(), Interner::default());
+    let workload = |name: &str, namespace: &str| {
+        Some(workloads.intern(Workload {
+            name: name.into(),
+            namespace: namespace.into(),
+            ..Workload::default()
+        }))
+    };
+    let service = services.intern(Service { name: "cart".into(), ..Service::default() });
+    let named = |local, peer, service| ConnectionRecord {
+        names: Names { local, peer, service },
+        ..ConnectionRecord::blank()
+    };
+    let both = named(workload("web", "shop"), workload("coredns", "kube-system"), Some(service));
+    let one = named(workload("nginx.service", ""), None, None);
+    let none = ConnectionRecord::blank();
+    for (rules, kept) in [
+        ("{include: {workloads: [web]}}", [true, false, false]),
+        ("{include: {workloads: [\"*.service\", \"core?ns\"]}}", [true, true, false]),
+        ("{include: {workloads: [\"*\"]}}", [true, true, false]),
+        ("{exclude: {workloads: [unknown]}}", [true, false, false]),
+        ("{exclude: {namespaces: [\"kube-*\"]}}", [false, true, true]),
+        ("{include: {namespaces: [unknown]}}", [false, true, true]),
+        ("{include: {services: [cart]}}", [true, false, false]),
+        ("{exclude: {services: [unknown]}}", [true, false, false]),
+        ("{include: {workloads: [web], namespaces: [default]}}", [false, false, false]),
+        ("{include: {namespaces: [shop]}, exclude: {workloads: [coredns]}}", [false, false, false]),
+    ] {
+        let read = config(rules);
+        assert_eq!([&both, &one, &none].map(|record| keeps(&read, record)), kept, "{rules}");
+    }
+}
+
+/// *Scenario*: connections whose names arrive, change, or make the rules drop them while they are open, in both kinds of pipelines.
+/// *Guarantees*: a metrics pipeline receives the end of every connection of which it received a record, and nothing is remembered of ended
+/// connections; a logs pipeline judges each record by its own names.
+#[test]
+fn connections_are_kept_to_their_end() {
+    let workloads = Interner::default();
+    let record = |cookie, event, name: &str| ConnectionRecord {
+        id: ConnectionId { cookie, ..ConnectionId::default() },
+        event,
+        names: Names {
+            local: (!name.is_empty())
+                .then(|| workloads.intern(Workload { name: name.into(), ..Workload::default() })),
+            ..Names::default()
+        },
+        ..ConnectionRecord::blank()
+    };
+    let records = [
+        record(1, Event::Open, ""),
+        record(2, Event::Open, "noise"),
+        record(1, Event::Update, "noise"),
+        record(2, Event::Update, "web"),
+        record(1, Event::Close, "noise"),
+        record(2, Event::Vanished, "noise"),
+        // The connection is another one with the same identity: nothing is remembered.
+        record(1, Event::Update, "noise"),
+        record(3, Event::Close, "web"),
+        record(3, Event::Update, "noise"),
+    ];
+    let kept_in = |pipeline: &str| {
+        let (context, _accounting) = context("filter", pipeline, false);
+        let mut filter = FilterProcessor::new(&config("{exclude: {workloads: [noise]}}"), &context).unwrap();
+        let mut out = Vec::new();
+        filter.process(Batch::records(records.to_vec()), &mut out).unwrap();
+        let [Batch::Records(kept)] = &out[..] else { panic!() };
+        kept.iter().map(|record| (record.id.cookie, record.event)).collect::<Vec<_>>()
+    };
+    let whole_connections = [
+        (1, Event::Open),
+        (1, Event::Update),
+        (2, Event::Update),
+        (1, Event::Close),
+        (2, Event::Vanished),
+        (3, Event::Close),
+    ];
+    assert_eq!(kept_in("metrics"), whole_connections);
+    assert_eq!(kept_in("logs"), [(1, Event::Open), (2, Event::Update), (3, Event::Close)]);
 }
 
 /// *Scenario*: batches of which one record, no record, or all records are dropped, and a watermark.
@@ -115,7 +205,7 @@ fn closes_are_not_hidden_from_windows() {
 #[test]
 fn invalid_settings_are_reported() {
     let factory = super::factory();
-    insta::assert_snapshot!(problems(&factory, "filter", "{}"), @r#"processors::filter: has no rules: give include or exclude a group (ports, cidrs, events or roles), or remove the processor"#);
+    insta::assert_snapshot!(problems(&factory, "filter", "{}"), @"processors::filter: has no rules: give include or exclude a group (ports, cidrs, events, roles, workloads, namespaces or services), or remove the processor");
     insta::assert_snapshot!(problems(&factory, "filter", "{include: {ports: [443, 70000, 9000-8000], cidrs: [10.0.0.1/8, web]}}"), @r#"
     processors::filter: include::ports::1: invalid port "70000" (write a port such as 443, or a range such as "8000-9000"; ports end at 65535)
     processors::filter: include::ports::2: port range "9000-8000" is empty (write the lower port first: "8000-9000")
@@ -130,6 +220,14 @@ fn invalid_settings_are_reported() {
     processors::filter: exclude::events: excludes every event that include::events lists, so that nothing is kept: remove one of them
     processors::filter: exclude::roles: excludes every role that include::roles lists, so that nothing is kept: remove one of them
     "#);
+    insta::assert_snapshot!(problems(&factory, "filter", "{include: {workloads: [\"\"], services: [a]}, exclude: {services: [b, a]}}"), @r#"
+    processors::filter: include::workloads::0: an empty name matches nothing (write a name, a pattern such as "web-*", or unknown for names that no source resolves)
+    processors::filter: exclude::services: excludes every service that include::services lists, so that nothing is kept: remove one of them
+    "#);
+    insta::assert_snapshot!(problems(&factory, "filter", "{include: {services: [a], ports: [443]}, exclude: {services: [b, a], ports: [443]}}"), @"
+    processors::filter: exclude::ports: excludes every port that include::ports lists, so that nothing is kept: remove one of them
+    processors::filter: exclude::services: excludes every service that include::services lists, so that nothing is kept: remove one of them
+    ");
 }
 
 /// *Scenario*: settings are printed (`print-config`) and read again.
@@ -137,7 +235,7 @@ fn invalid_settings_are_reported() {
 #[test]
 fn settings_survive_printing() {
     let settings = config(
-        "{include: {ports: [443, \"8000-9000\"], cidrs: [10.0.0.0/8, 192.0.2.1]}, exclude: {roles: [client]}}",
+        "{include: {ports: [443, \"8000-9000\"], cidrs: [10.0.0.0/8, 192.0.2.1]}, exclude: {roles: [client], workloads: [\"web-*\"]}}",
     );
     assert_eq!(config(&serde_yaml::to_string(&settings).unwrap()), settings);
 }

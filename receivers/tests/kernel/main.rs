@@ -50,6 +50,7 @@ fn main() -> ExitCode {
         owners::privileged_programs_that_share_a_port_are_distinguished,
         owners::privileged_a_walk_owns_no_socket,
         owners::privileged_a_transparent_proxy_owns_what_it_accepts,
+        owners::privileged_an_owner_by_sk_lookup_has_another_port_than_its_listener,
         seeding::privileged_older_connections_are_seeded_once,
         seeding::privileged_other_namespaces_and_orphans_are_seeded,
         unusual::privileged_a_restored_connection_has_no_syn,

@@ -1,6 +1,6 @@
 //! Owners of accepted connections, which are opened in a softirq: the process that closes, or has a descriptor.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
@@ -291,6 +291,42 @@ pub fn privileged_a_transparent_proxy_owns_what_it_accepts() {
         drop((server, client));
         let close = close_of(&mut kernel, &mut seen, server_cookie);
         assert_eq!((close.tuple.local_port, close.owner.pid), (81, std::process::id()), "{close:?}");
+        assert_eq!(close.flags & flag::CLOSER, flag::CLOSER);
+    })
+    .join()
+    .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+}
+
+/// *Scenario*: `perl` listens on port 8080, and a BPF program of the type `sk_lookup` gives it a connection to port 81, which no process listens
+/// on.
+/// *Guarantees*: the owner is `perl`, which closes, and the port is the one that the client connected to.
+pub fn privileged_an_owner_by_sk_lookup_has_another_port_than_its_listener() {
+    const SERVE: &str = include_str!("sk_lookup.pl");
+    std::thread::spawn(|| {
+        own_namespace();
+        let _alone = host::forks();
+        let mut kernel = kernel(&Options::default());
+        let mut perl = Command::new("perl").args(["-e", SERVE]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(perl.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n", "see the message of perl");
+        let mut client = TcpStream::connect("127.0.0.1:81").unwrap();
+        assert_eq!(client.read(&mut [0]).unwrap(), 0);
+        drop(client);
+        assert!(perl.wait().unwrap().success());
+        let mut seen = SeenEvents::default();
+        let server =
+            |seen: &SeenEvents| seen.closes.iter().find(|close| close.tuple.local_port == 81).copied();
+        let deadline = Instant::now() + host::LIMIT;
+        let close = loop {
+            seen.drain(&mut kernel);
+            if let Some(close) = server(&seen) {
+                break close;
+            }
+            assert!(Instant::now() < deadline, "the close is missing: {:?}", kernel.losses());
+            std::thread::yield_now();
+        };
+        assert_eq!((close.owner.pid, name(&close.owner)), (perl.id(), "perl"), "{close:?}");
         assert_eq!(close.flags & flag::CLOSER, flag::CLOSER);
     })
     .join()

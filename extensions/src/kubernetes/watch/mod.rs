@@ -9,9 +9,9 @@
 //! - After a failure the wait grows, is random, and is at least as long as the server demands. Each failure is counted, and logged when it
 //!   is new.
 //!
-//! This is not kube-runtime's watcher (5.0, `streaming_lists()`), which reads the same bytes: 72.4 MiB to list 10,000 pods from a fake
-//! streaming server. Memory grows by 10.9 MiB here with all tables, and there by 7.1 MiB if each `Pod` is dropped and by 566 MiB with its
-//! reflector's store; CPU time is 0.16 s, 0.34 s and 0.86 s (release builds, server in another process, medians of 7 interleaved runs).
+//! This is not kube-runtime's watcher (5.0, `streaming_lists()`), which reads the same bytes: 62.6 MiB to list 10,000 pods from a fake
+//! streaming server. Memory grows by 11.9 MiB here with all tables, and there by 3.2 MiB if each `Pod` is dropped and by 402 MiB with its
+//! reflector's store; CPU time is 0.16 s, 0.26 s and 0.50 s (release builds, server in another process, medians of 3 runs).
 //! This module stays because it decodes borrowed text, falls back to pages where a server or its etcd cannot stream (the watcher retries
 //! the stream without end), and counts received bytes.
 

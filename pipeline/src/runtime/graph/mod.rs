@@ -4,7 +4,9 @@
 //! A plan starts nothing. [`crate::runtime::Runtime`] runs it.
 
 mod check;
+mod placement;
 mod plan;
+mod resources;
 
 #[cfg(test)]
 mod tests;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use longwave_config::{Components, ConfigError, ConfigErrors, ConfigPath, Document, Map, PipelineId, Value};
 
-use super::check;
+use super::{check, placement, resources};
 use crate::component::{
-    Exporter, ExporterContext, Extension, ExtensionContext, Factory, Prepared, Problems, Processor,
-    ProcessorContext, Receiver, ReceiverContext, Registry, Signal, find_factory,
+    AttributeAction, Exporter, ExporterContext, Extension, ExtensionContext, Factory, Prepared, Problems,
+    Processor, ProcessorContext, Receiver, ReceiverContext, Registry, Signal, find_factory,
 };
 use crate::runtime::telemetry::TelemetryConfig;
 
@@ -77,6 +77,8 @@ pub struct PlannedExporter {
     pub signal: Signal,
     /// Its valid configuration.
     pub prepared: Arc<Prepared<ExporterContext, dyn Exporter>>,
+    /// Changes to the resource that it sends, by the processors of its pipelines.
+    pub resource_actions: Vec<AttributeAction>,
 }
 
 /// The configured components of one section.
@@ -125,11 +127,14 @@ impl Plan {
         check::extensions(document, &extensions, &processors, &exporters, &mut errors);
         check::presence(document, &mut errors);
         check::pipelines(document, &receivers, &processors, &exporters, &mut errors);
+        resources::resources(document, &processors, &mut errors);
+        let misplaced = placement::placement(document, &processors, &mut errors);
         let telemetry = telemetry(document, &mut errors);
         if !errors.is_empty() {
             return Err(ConfigErrors(errors));
         }
-        let warnings = check::unused(document);
+        let mut warnings = check::unused(document);
+        warnings.extend(misplaced);
         let effective = effective(document, &extensions, &receivers, &processors, &exporters, &telemetry)?;
         let started = document.service.extensions.iter().map(|id| {
             let (id, _, prepared) = extensions.ready(&id.to_string());
@@ -191,18 +196,25 @@ impl Plan {
             let aggregates = factory.about.flow.is_some_and(|(input, output)| input != output);
             PlannedProcessor { id, prepared, aggregates }
         });
-        let processors = planned.collect();
+        let planned_processors = planned.collect();
         let mut targets = Vec::new();
+        let resource_actions = resources::actions(stages, processors);
         for exporter in &stages.exporters {
             let (name, _, prepared) = exporters.ready(&exporter.to_string());
             let known =
                 self.exporters.iter().position(|planned| planned.id == name && planned.signal == signal);
             targets.push(known.unwrap_or_else(|| {
-                self.exporters.push(PlannedExporter { id: name, signal, prepared });
+                let resource_actions = resource_actions.clone();
+                self.exporters.push(PlannedExporter { id: name, signal, prepared, resource_actions });
                 self.exporters.len() - 1
             }));
         }
-        self.pipelines.push(PlannedPipeline { id: id.to_string(), signal, processors, exporters: targets });
+        self.pipelines.push(PlannedPipeline {
+            id: id.to_string(),
+            signal,
+            processors: planned_processors,
+            exporters: targets,
+        });
     }
 }
 

@@ -1,6 +1,9 @@
+use std::sync::Arc;
+
 use longwave_config::ConfigErrors;
 
 use super::Plan;
+use crate::runtime::Runtime;
 use crate::runtime::testing::{World, document};
 
 fn errors(yaml: &str) -> String {
@@ -93,6 +96,55 @@ service:
     assert_eq!(plan.exporters.len(), 2);
     assert_eq!(plan.warnings, ["exporters::keep/idle: no pipeline uses it"]);
     insta::assert_snapshot!(longwave_config::to_yaml(&plan.effective).unwrap());
+}
+
+/// *Scenario*: a processor reads what another one sets, which is before it, after it, or absent.
+/// *Guarantees*: the wrong order is an error, the absence a warning, and both name the setting and the remedy; the right order is neither.
+#[test]
+fn processors_run_after_those_that_they_read_from() {
+    let with = |pipeline: &str| {
+        format!(
+            "{{receivers: {{gen: }}, processors: {{pass: , pass/reader: {{reads: true}}}}, exporters: {{keep: }}, service: {{pipelines: \
+             {{logs/a: {{receivers: [gen], processors: {pipeline}, exporters: [keep]}}}}}}}}"
+        )
+    };
+    insta::assert_snapshot!(errors(&with("[pass/reader, pass]")), @r#"service::pipelines::logs/a: reads of processor "pass/reader" needs processor "pass" to run first: move "pass/reader" after "pass""#);
+    let warnings = |pipeline: &str| {
+        Plan::new(&document(&with(pipeline)), &World::default().registry()).unwrap().warnings
+    };
+    assert_eq!(warnings("[pass, pass/reader]"), [""; 0]);
+    insta::assert_snapshot!(warnings("[pass/reader]").join("\n"), @r#"
+    processors::pass: no pipeline uses it
+    service::pipelines::logs/a: reads of processor "pass/reader" needs a processor "pass". Without it, names are unknown unless a record file has them: add "pass" before "pass/reader"
+    "#);
+}
+
+/// *Scenario*: an exporter in two pipelines of a signal, of which one or both change the resource, and in one of another signal.
+/// *Guarantees*: different changes for one instance of an exporter are an error that names both pipelines and the remedy. Each instance
+/// sends the resource with the changes of its pipelines, in their order.
+#[test]
+fn exporters_send_the_resource_of_their_pipelines() {
+    let with = |second: &str| {
+        format!(
+            "{{receivers: {{gen: }}, processors: {{window: , pass: {{resource: [{{key: a, value: x, action: insert}}]}}, pass/2: {{resource: \
+             [{{key: b, from_attribute: a, action: upsert}}]}}}}, exporters: {{keep: {{fail: log resource}}}}, service: {{pipelines: {{logs: \
+             {{receivers: [gen], processors: [pass, pass/2], exporters: [keep]}}, logs/2: {{receivers: [gen], processors: {second}, \
+             exporters: [keep]}}, metrics: {{receivers: [gen], processors: [window], exporters: [keep]}}}}}}}}"
+        )
+    };
+    insta::assert_snapshot!(errors(&with("[pass]")), @r#"service::pipelines::logs/2: exporter "keep" is also in pipeline "logs", which changes the resource in another way: use the same resource processors in both, or another exporter such as "keep/2""#);
+    let world = World::default();
+    let plan = Plan::new(&document(&with("[pass, pass/2]")), &world.registry()).unwrap();
+    let resource = Arc::new(vec![("host.name".to_owned(), "h".to_owned())]);
+    Runtime::dry_run(&plan, &resource).unwrap();
+    let sent: Vec<String> = world.logged().into_iter().filter(|line| line.contains("sends")).collect();
+    assert_eq!(
+        sent,
+        [
+            r#"keep of logs sends [("host.name", "h"), ("a", "x"), ("b", "x")]"#,
+            r#"keep of metrics sends [("host.name", "h")]"#
+        ]
+    );
 }
 
 /// *Scenario*: a configuration with a text that contains `$`.

@@ -1,0 +1,40 @@
+//! Settings of `resource`.
+
+use longwave_pipeline::component::{AttributeAction, ComponentConfig, Problems};
+use serde::{Deserialize, Serialize};
+
+/// `resource`: changes to the resource, applied in their order.
+///
+/// ```yaml
+/// processors:
+///   resource:
+///     attributes:
+///       - {key: deployment.environment.name, value: production, action: upsert}
+///       - {key: host.id, action: delete}
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ResourceConfig {
+    /// Changes. At least one.
+    pub attributes: Vec<AttributeAction>,
+}
+
+// === impl ResourceConfig ===
+
+impl ComponentConfig for ResourceConfig {
+    fn validate(&self, problems: &mut Problems) {
+        if self.attributes.is_empty() {
+            problems.at(
+                "attributes",
+                "must have at least one action, for example {key: deployment.environment.name, value: production, action: upsert}",
+            );
+        }
+        for (index, action) in self.attributes.iter().enumerate() {
+            action.validate(&format!("attributes::{index}"), problems);
+        }
+    }
+
+    fn resource_actions(&self) -> Vec<AttributeAction> {
+        self.attributes.clone()
+    }
+}
