@@ -12,6 +12,9 @@ pub(crate) struct AppendFile {
     file: File,
     /// Length of the whole writes. Bytes after it are the rest of a failed write.
     len: u64,
+    /// Length at which the disk is full, in tests.
+    #[cfg(test)]
+    capacity: u64,
 }
 
 // === impl AppendFile ===
@@ -41,7 +44,12 @@ impl AppendFile {
         }
         // The previous owner of the lock may have written until now.
         let len = file.metadata().map_err(|error| error.to_string())?.len();
-        Ok(Self { file, len })
+        Ok(Self {
+            file,
+            len,
+            #[cfg(test)]
+            capacity: u64::MAX,
+        })
     }
 
     pub(crate) fn file(&self) -> &File {
@@ -60,6 +68,8 @@ impl AppendFile {
     /// Appends all of `bytes` or fails. Bytes that an earlier failure left after the whole writes are cut off first.
     pub(crate) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.trim()?;
+        #[cfg(test)]
+        self.fail_if_full(bytes)?;
         self.file.write_all_at(bytes, self.len)?;
         self.len += bytes.len() as u64;
         Ok(())
@@ -77,10 +87,21 @@ impl AppendFile {
         self.file.metadata()
     }
 
-    /// Writes to another file from now on, for tests of a full disk.
+    /// Makes the disk full at this length of the file, for tests.
     #[cfg(test)]
-    pub(crate) fn replace_file(&mut self, file: File) -> File {
-        std::mem::replace(&mut self.file, file)
+    pub(crate) fn set_capacity(&mut self, capacity: u64) {
+        self.capacity = capacity;
+    }
+
+    /// Does what a full disk does: writes what has room, and fails.
+    #[cfg(test)]
+    fn fail_if_full(&self, bytes: &[u8]) -> io::Result<()> {
+        let room = self.capacity.saturating_sub(self.len);
+        if bytes.len() as u64 <= room {
+            return Ok(());
+        }
+        self.file.write_all_at(&bytes[..room as usize], self.len)?;
+        Err(io::Error::from(ErrorKind::StorageFull))
     }
 }
 

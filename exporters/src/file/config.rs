@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use longwave_config::GoDuration;
+use longwave_config::{GoDuration, Value};
 use longwave_pipeline::component::{ComponentConfig, Problems, RetryConfig};
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +32,12 @@ pub(super) struct FileConfig {
     pub(super) temporality: Temporality,
     pub(super) retry_on_failure: RetryConfig,
     pub(super) sending_queue: OrderedQueueConfig,
+    /// Not supported, whatever it is.
+    #[serde(skip_serializing)]
+    group_by: Option<Value>,
+    /// Not supported, whatever it is.
+    #[serde(skip_serializing)]
+    encoding: Option<Value>,
 }
 
 /// When a new file begins, and how many old ones stay.
@@ -83,6 +89,8 @@ impl Default for FileConfig {
             temporality: Temporality::default(),
             retry_on_failure: RetryConfig::default(),
             sending_queue: OrderedQueueConfig::default(),
+            group_by: None,
+            encoding: None,
         }
     }
 }
@@ -140,6 +148,14 @@ impl ComponentConfig for FileConfig {
         }
         if let Some(rotation) = &self.rotation {
             rotation.validate(problems);
+        }
+        if self.group_by.is_some() {
+            let message = "is not supported: everything that Longwave exports has one resource, so there would be one file; remove this setting";
+            problems.at("group_by", message);
+        }
+        if self.encoding.is_some() {
+            let message = "is not supported, because Longwave has no encoding extensions: use format";
+            problems.at("encoding", message);
         }
         self.retry_on_failure.validate(problems);
         self.sending_queue.validate(problems);

@@ -13,6 +13,9 @@ mod output;
 mod pusher;
 mod rotation;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use longwave_pipeline::component::{About, Exporter, ExporterContext, ExporterFactory, Signal, Stability};

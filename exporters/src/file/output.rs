@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use longwave_pipeline::model::UnixNanos;
 
 use super::config::{FileConfig, RotationConfig};
-use super::framing::{Framing, Tail};
+use super::framing::Tail;
 use super::rotation;
 use crate::append_file::AppendFile;
 
@@ -221,9 +221,9 @@ impl OutputFile {
         }
     }
 
+    /// Makes the disk full at this length of the file, for tests.
     #[cfg(test)]
-    pub(super) fn replace_file(&self, file: std::fs::File) -> std::fs::File {
-        let mut state = self.lock();
-        state.open.as_mut().map(|open| open.replace_file(file)).unwrap()
+    pub(super) fn set_capacity(&self, capacity: u64) {
+        self.lock().open.as_mut().unwrap().set_capacity(capacity);
     }
 }
