@@ -213,7 +213,7 @@ impl TryFrom<String> for MetricLevel {
             "basic" => Ok(Self::Basic),
             "normal" => Ok(Self::Normal),
             "detailed" => Ok(Self::Detailed),
-            _ => Err(format!("unknown level: {text:?} (valid values: [none basic normal detailed])")),
+            _ => Err(format!("unknown value {text:?} (valid values: [none basic normal detailed])")),
         }
     }
 }
