@@ -6,6 +6,7 @@
 
 mod append_file;
 pub mod debug;
+mod download;
 pub mod file;
 mod ordered_queue_config;
 pub mod otlp;
@@ -13,6 +14,8 @@ pub mod prometheus;
 pub mod record_file;
 pub mod stdout;
 mod units;
+
+pub use download::Downloads;
 
 use longwave_pipeline::component::ExporterFactory;
 

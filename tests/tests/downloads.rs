@@ -1,0 +1,72 @@
+//! A configuration with a download, and its reload.
+#![allow(clippy::unwrap_used)]
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use longwave_tests::Longwave;
+use longwave_tests::longwave::Options;
+use longwave_tests::serve::serve_each;
+use serde_json::json;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Starts an HTTP server that sends the current response to each request.
+fn server(response: Arc<Mutex<String>>) -> SocketAddr {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    serve_each(listener, move |mut stream| {
+        let head = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+        assert!(head.take_while(|line| !line.is_empty()).count() > 0);
+        let response = response.lock().unwrap().clone();
+        stream.write_all(response.as_bytes()).unwrap();
+    });
+    address
+}
+
+fn response(status: &str, body: &str) -> String {
+    let length = body.len();
+    format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")
+}
+
+/// *Scenario*: a value of the configuration is downloaded. SIGHUP while the server fails, and SIGHUP after it has another value.
+/// *Guarantees*: the first keeps the running configuration, and the log has the cause. The second reloads.
+#[test]
+fn a_reload_downloads_again() {
+    let current = Arc::new(Mutex::new(response("200 OK", "one\n")));
+    let address = server(Arc::clone(&current));
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("records");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let longwave = Longwave::spawn(
+        json!({
+            "receivers": {"replay": {"path": pipe}},
+            "exporters": {"stdout": {"format": "json"}},
+            "service": {
+                "telemetry": {"resource": {"marker": format!("${{http://{address}/marker}}")}},
+                "pipelines": {"logs": {"receivers": ["replay"], "exporters": ["stdout"]}},
+            },
+        }),
+        Options::default(),
+    );
+    // The receiver waits for records of this writer until the end of the test.
+    let writer = File::create(&pipe).unwrap();
+    longwave.await_stderr("Begin running", LIMIT);
+
+    *current.lock().unwrap() = response("503 Service Unavailable", "");
+    longwave.reload_with(json!({}));
+    longwave.await_stderr("keeping the running configuration", LIMIT);
+    let cause = format!("marker: unable to download http://{address}/marker: the server responds 503");
+    assert!(longwave.stderr().contains(&cause), "{}", longwave.stderr());
+
+    *current.lock().unwrap() = response("200 OK", "two\n");
+    longwave.reload_with(json!({}));
+    longwave.await_stderr_times("SIGHUP: ", 2, LIMIT);
+    assert_eq!(longwave.stderr().matches("keeping the running configuration").count(), 1);
+    assert!(!longwave.stderr().contains("has not changed"), "{}", longwave.stderr());
+    drop(writer);
+}
