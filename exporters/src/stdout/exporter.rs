@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use longwave_pipeline::component::{
-    ComponentError, DeliveryConfig, Exporter, ExporterContext, Payload, Pusher, RetryConfig,
+    AttributeEdits, ComponentError, DeliveryConfig, Exporter, ExporterContext, Payload, Pusher, RetryConfig,
 };
 use longwave_pipeline::model::Batch;
 
@@ -18,6 +18,7 @@ pub(super) struct StdoutExporter {
     format: Format,
     queue: OrderedQueueConfig,
     screen: Screen,
+    log_edits: Arc<AttributeEdits>,
     writer: Arc<Writer>,
 }
 
@@ -32,7 +33,8 @@ impl StdoutExporter {
         let screen = Screen::of_stdout();
         let format = config.format.resolve(context, &screen)?;
         let writer = Arc::new(Writer::to_stdout());
-        Ok(Self { format, queue: config.sending_queue.clone(), screen, writer })
+        let log_edits = Arc::clone(&context.log_edits);
+        Ok(Self { format, queue: config.sending_queue.clone(), screen, log_edits, writer })
     }
 }
 
@@ -42,7 +44,7 @@ impl Exporter for StdoutExporter {
         match (batch, self.format) {
             (Batch::PassEnd(_), _) => {}
             (Batch::Records(records), Format::Json | Format::Auto) => {
-                records.iter().for_each(|record| json::log(record, &mut out));
+                records.iter().for_each(|record| json::log(record, &self.log_edits, &mut out));
             }
             (Batch::Records(records), Format::Text | Format::Table) => {
                 records.iter().for_each(|record| text::log(record, &mut out));

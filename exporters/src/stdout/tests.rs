@@ -3,7 +3,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use longwave_config::{ConfigPath, Map, Value};
-use longwave_pipeline::component::{Payload, PushError, Pusher};
+use longwave_pipeline::component::{AttributeEdits, Payload, PushError, Pusher};
 use longwave_pipeline::model::{Batch, ConnectionRecord, Interner, SeriesKey, Window, Workload};
 use rustix::fs::{Mode, OFlags};
 
@@ -16,7 +16,7 @@ use longwave_testing::golden;
 
 fn json_of(records: &[ConnectionRecord], window: Option<&Window>) -> String {
     let mut out = Vec::new();
-    records.iter().for_each(|record| json::log(record, &mut out));
+    records.iter().for_each(|record| json::log(record, &AttributeEdits::default(), &mut out));
     if let Some(window) = window {
         window.series.iter().for_each(|series| json::series(window, series, &mut out));
     }
@@ -254,6 +254,7 @@ fn context(signal: Signal) -> ExporterContext {
         resource: Arc::default(),
         meter,
         authenticators: Default::default(),
+        log_edits: Default::default(),
     }
 }
 
