@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use longwave_pipeline::component::{
     AttributeEdits, ComponentError, DeliveryConfig, Exporter, ExporterContext, Payload, Pusher, RetryConfig,
+    Signal,
 };
 use longwave_pipeline::model::Batch;
 
@@ -20,6 +21,8 @@ pub(super) struct StdoutExporter {
     screen: Screen,
     log_edits: Arc<AttributeEdits>,
     writer: Arc<Writer>,
+    /// Logged when the exporter starts, if the format was chosen for a pipe.
+    hint: Option<String>,
 }
 
 // === impl StdoutExporter ===
@@ -34,7 +37,12 @@ impl StdoutExporter {
         let format = config.format.resolve(context, &screen)?;
         let writer = Arc::new(Writer::to_stdout());
         let log_edits = Arc::clone(&context.log_edits);
-        Ok(Self { format, queue: config.sending_queue.clone(), screen, log_edits, writer })
+        let id = &context.id;
+        let readable = if context.signal == Signal::Metrics { "table" } else { "text" };
+        let hint = (config.format == Format::Auto && !screen.is_terminal()).then(|| {
+            format!("stdout is no terminal: writing JSON lines (--set exporters.{id}.format={readable} prints text for people)")
+        });
+        Ok(Self { format, queue: config.sending_queue.clone(), screen, log_edits, writer, hint })
     }
 }
 
@@ -74,6 +82,9 @@ impl Exporter for StdoutExporter {
     }
 
     fn pusher(&self) -> Arc<dyn Pusher> {
+        if let Some(hint) = &self.hint {
+            tracing::info!("{hint}");
+        }
         Arc::clone(&self.writer) as Arc<dyn Pusher>
     }
 }
