@@ -11,6 +11,9 @@ pub struct AttributeEdits {
     keys: Vec<String>,
 }
 
+/// Receives attributes.
+type AttributeVisitor<'a> = dyn FnMut(&str, AttributeValue<'_>) + 'a;
+
 // === impl AttributeEdits ===
 
 impl AttributeEdits {
@@ -29,8 +32,8 @@ impl AttributeEdits {
     /// Calls `attributes` to visit attributes, each key once, and visits what the actions make of them. A new attribute comes last.
     pub fn for_each(
         &self,
-        attributes: &dyn Fn(&mut dyn FnMut(&str, AttributeValue<'_>)),
-        visit: &mut dyn FnMut(&str, AttributeValue<'_>),
+        attributes: &dyn Fn(&mut AttributeVisitor<'_>),
+        visit: &mut AttributeVisitor<'_>,
     ) {
         if self.is_empty() {
             return attributes(visit);
