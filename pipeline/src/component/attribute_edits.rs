@@ -30,11 +30,7 @@ impl AttributeEdits {
     }
 
     /// Calls `attributes` to visit attributes, each key once, and visits what the actions make of them. A new attribute comes last.
-    pub fn for_each(
-        &self,
-        attributes: &dyn Fn(&mut AttributeVisitor<'_>),
-        visit: &mut AttributeVisitor<'_>,
-    ) {
+    pub fn for_each(&self, attributes: &dyn Fn(&mut AttributeVisitor<'_>), visit: &mut AttributeVisitor<'_>) {
         if self.is_empty() {
             return attributes(visit);
         }

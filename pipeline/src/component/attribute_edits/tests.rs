@@ -35,7 +35,9 @@ fn edits_are_visited() {
         action(Insert, "address", Some("none"), None),
     ]);
     let mut found = Vec::new();
-    edits.for_each(&attributes, &mut |key, value| found.push(format!("{key}={:?}", OwnedValue::from(value))));
+    edits.for_each(&|visit| attributes(visit), &mut |key, value| {
+        found.push(format!("{key}={:?}", OwnedValue::from(value)))
+    });
     let half = 0.5_f64.to_bits();
     assert_eq!(
         found,
