@@ -47,7 +47,7 @@ fn failed_downloads_are_errors() {
             "http://config.example/list",
             "http://config.example/list: expected a map of sections at the top level",
         ),
-        ("http://config.example/broken", "http://config.example/broken:1:"),
+        ("http://config.example/broken", "http://config.example/broken:2:1: "),
         (
             "yaml:exporters: {otlp: {endpoint: '${https://u:secret@config.example/gone}'}}",
             "exporters::otlp::endpoint: unable to download https://config.example/gone: the server responds 404 Not Found",

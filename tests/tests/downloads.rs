@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -53,8 +54,11 @@ fn a_reload_downloads_again() {
         }),
         Options::default(),
     );
-    // The receiver waits for records of this writer until the end of the test.
-    let writer = File::create(&pipe).unwrap();
+    // The recording does not end, so that the receiver waits for more until the end of the test.
+    let records =
+        std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/connections.lwr")).unwrap();
+    let mut writer = File::create(&pipe).unwrap();
+    writer.write_all(&records[..records.len() / 2]).unwrap();
     longwave.await_stderr("Begin running", LIMIT);
 
     *current.lock().unwrap() = response("503 Service Unavailable", "");
