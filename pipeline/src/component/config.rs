@@ -28,6 +28,12 @@ pub trait ComponentConfig: DeserializeOwned + Serialize + Default + Clone + Send
         Vec::new()
     }
 
+    /// Returns the names of what only one running component can have, such as a listening port. A reload stops the component that has it
+    /// before it starts the next one. Other components start before their predecessors stop.
+    fn exclusive(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Returns names that are valid instead of an extension's id and need no extension.
     fn built_in(&self) -> &'static [&'static str] {
         &[]

@@ -66,6 +66,8 @@ pub struct Prepared<X, T: ?Sized> {
     pub reads_from: Vec<(&'static str, &'static str)>,
     /// See [`ComponentConfig::resource_actions`].
     pub resource_actions: Vec<AttributeAction>,
+    /// See [`ComponentConfig::exclusive`].
+    pub exclusive: Vec<String>,
     /// See [`ComponentConfig::built_in`].
     pub built_in: &'static [&'static str],
     /// Makes one component.
@@ -144,6 +146,7 @@ impl<X: 'static, T: ?Sized + 'static> Factory<X, T> {
             })?;
             let effective = Value::from_serialize(&config)?;
             let (extensions, built_in) = (config.extensions(), config.built_in());
+            let exclusive = config.exclusive();
             let (reads_from, resource_actions) = (config.reads_from(), config.resource_actions());
             let create = create.clone();
             Ok(Prepared {
@@ -151,6 +154,7 @@ impl<X: 'static, T: ?Sized + 'static> Factory<X, T> {
                 extensions,
                 reads_from,
                 resource_actions,
+                exclusive,
                 built_in,
                 create: Box::new(move |context| create(&config, context)),
             })

@@ -10,6 +10,7 @@ mod authenticator;
 mod backoff;
 mod causes;
 pub mod cgroup;
+mod component_meters;
 mod config;
 mod context;
 mod delivery_config;
@@ -27,6 +28,7 @@ mod payload;
 mod registry;
 mod reloading;
 mod shared;
+mod stage_sender;
 pub mod tls;
 mod traits;
 mod unescape;
@@ -36,6 +38,7 @@ pub use accounting::{Accounting, DropReason, Dropped, Imbalance, Node, NodeKind}
 pub use attribute_action::{ActionKind, AttributeAction};
 pub use authenticator::{Authenticator, Authenticators, is_protocol_header};
 pub use backoff::{Backoff, jitter};
+pub(crate) use component_meters::{ComponentMeters, MeterScope};
 pub use causes::{descriptor_limit, innermost, with_causes};
 pub use config::{ComponentConfig, Problems};
 pub use context::{ExporterContext, ExtensionContext, ProcessorContext, ReceiverContext};
@@ -50,17 +53,20 @@ pub use factory::{
     About, DataKind, ExporterFactory, ExtensionFactory, Factory, Prepared, ProcessorFactory, ReceiverFactory,
     Stability,
 };
-pub(crate) use health::StageProgress;
+pub(crate) use health::{Restarting, StageProgress};
 pub use health::{Health, HealthStatus, ReceiverProgress};
 pub use http_server::{BasicAuthConfig, ClientAddress, HttpServer, ServerTlsConfig, listening};
 pub use instruments::{ComponentMeter, Number, ObservedSource};
 pub use longwave_config::Signal;
 pub use one_line::one_line;
 pub use output::{Delivered, RecordOutput};
+pub(crate) use output::OutputHandle;
 pub use payload::{Payload, PushError, Pushed};
 pub use registry::Registry;
 pub(crate) use registry::find_factory;
 pub use reloading::Reloading;
 pub use shared::Shared;
+pub use stage_sender::StageSender;
+pub(crate) use stage_sender::WeakStageSender;
 pub use traits::{Exporter, Extension, Processor, Pusher, Receiver, Running};
 pub use unescape::unescape;

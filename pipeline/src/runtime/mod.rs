@@ -14,7 +14,7 @@ mod testing;
 pub use graph::{
     Plan, PlannedExporter, PlannedExtension, PlannedPipeline, PlannedProcessor, PlannedReceiver,
 };
-pub use run::{Runtime, RuntimeEnvironment, RuntimeError};
+pub use run::{Changes, Runtime, RuntimeEnvironment, RuntimeError};
 pub use telemetry::{
     LogConfig, LogEncoding, LogLevel, MetricConfig, MetricLevel, OtlpConfig, OtlpProtocol, PageAddress,
     ResourceChanges, Telemetry, TelemetryConfig,

@@ -4,6 +4,7 @@
 //! A plan starts nothing. [`crate::runtime::Runtime`] runs it.
 
 mod check;
+mod fingerprint;
 mod placement;
 mod plan;
 mod resources;
@@ -11,4 +12,5 @@ mod resources;
 #[cfg(test)]
 mod tests;
 
+pub(super) use fingerprint::Fingerprint;
 pub use plan::{Plan, PlannedExporter, PlannedExtension, PlannedPipeline, PlannedProcessor, PlannedReceiver};

@@ -4,13 +4,13 @@ use std::time::Duration;
 use opentelemetry::metrics::MeterProvider;
 
 use super::*;
-use crate::component::{HealthStatus, PushError, Signal, with_causes};
+use crate::component::{HealthStatus, NodeKind, PushError, Signal, with_causes};
 use crate::runtime::testing::{World, document};
 
 fn environment() -> RuntimeEnvironment {
     let meter = opentelemetry_sdk::metrics::SdkMeterProvider::default().meter("test");
     let (accounting, health) = (Accounting::default(), Health::default());
-    RuntimeEnvironment { accounting, meter, resource: Arc::default(), health }
+    RuntimeEnvironment { accounting, meter, resource: Arc::default(), health, generation: 0 }
 }
 
 fn plan(world: &World, yaml: &str) -> Plan {
