@@ -161,7 +161,8 @@ impl Health {
         };
         let longest = stages.iter().filter_map(|stage| stage.interval).max().unwrap_or(DEFAULT_INTERVAL);
         let now = Instant::now();
-        let restarting = restarting.iter().map(|id| format!("receiver {id:?}: restarting with other settings"));
+        let restarting =
+            restarting.iter().map(|id| format!("receiver {id:?}: restarting with other settings"));
         let problems = stages.iter().filter_map(|stage| stage.problem(longest, now));
         let reasons: Vec<_> = restarting.chain(problems).collect();
         if reasons.is_empty() {

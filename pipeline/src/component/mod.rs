@@ -38,8 +38,8 @@ pub use accounting::{Accounting, DropReason, Dropped, Imbalance, Node, NodeKind}
 pub use attribute_action::{ActionKind, AttributeAction};
 pub use authenticator::{Authenticator, Authenticators, is_protocol_header};
 pub use backoff::{Backoff, jitter};
-pub(crate) use component_meters::{ComponentMeters, MeterScope};
 pub use causes::{descriptor_limit, innermost, with_causes};
+pub(crate) use component_meters::{ComponentMeters, MeterScope};
 pub use config::{ComponentConfig, Problems};
 pub use context::{ExporterContext, ExtensionContext, ProcessorContext, ReceiverContext};
 pub use delivery_config::{DeliveryConfig, QueueConfig, RetryConfig, Sizer};
@@ -53,14 +53,14 @@ pub use factory::{
     About, DataKind, ExporterFactory, ExtensionFactory, Factory, Prepared, ProcessorFactory, ReceiverFactory,
     Stability,
 };
-pub(crate) use health::{Restarting, StageProgress};
+pub(crate) use health::StageProgress;
 pub use health::{Health, HealthStatus, ReceiverProgress};
 pub use http_server::{BasicAuthConfig, ClientAddress, HttpServer, ServerTlsConfig, listening};
 pub use instruments::{ComponentMeter, Number, ObservedSource};
 pub use longwave_config::Signal;
 pub use one_line::one_line;
-pub use output::{Delivered, RecordOutput};
 pub(crate) use output::OutputHandle;
+pub use output::{Delivered, RecordOutput};
 pub use payload::{Payload, PushError, Pushed};
 pub use registry::Registry;
 pub(crate) use registry::find_factory;

@@ -4,9 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use tokio::sync::mpsc;
 
-use crate::component::{
-    ComponentError, DropReason, Exporter, Node, Processor, StageProgress, StageSender,
-};
+use crate::component::{ComponentError, DropReason, Exporter, Node, Processor, StageProgress, StageSender};
 use crate::model::Batch;
 use crate::runtime::delivery::SendingQueue;
 

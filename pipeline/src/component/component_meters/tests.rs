@@ -117,5 +117,9 @@ fn ended_components_leave_one_value() {
         assert!(observations.callbacks.is_empty() && observations.ended.len() <= 1, "{name}");
     }
     drop(table);
-    assert!(bench.points().contains(&"events_total{extension=\"a\"} 1000".to_owned()), "{:?}", bench.points());
+    assert!(
+        bench.points().contains(&"events_total{extension=\"a\"} 1000".to_owned()),
+        "{:?}",
+        bench.points()
+    );
 }

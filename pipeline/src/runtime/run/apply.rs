@@ -347,7 +347,8 @@ impl Runtime {
             sender
         };
         next.started.stages.push(task.clone());
-        let names = pipeline.processors.iter().map(|it| format!("processor {:?} of {:?}", it.id, pipeline.id));
+        let names =
+            pipeline.processors.iter().map(|it| format!("processor {:?} of {:?}", it.id, pipeline.id));
         next.changes.started.extend(names);
         next.graph.pipelines.push(RunningPipeline {
             id: pipeline.id.clone(),
@@ -519,3 +520,6 @@ impl NextGraph {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

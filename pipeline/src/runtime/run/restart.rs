@@ -54,22 +54,9 @@ pub(super) struct Restarted {
 
 /// A component that has started and has no task yet.
 pub(super) enum StartedComponent {
-    Extension {
-        running: Running,
-        setup: TaskSetup,
-        extension: RunningExtension,
-    },
-    Exporter {
-        created: Created<dyn Exporter>,
-        input: Input,
-        node: Arc<Node>,
-        exporter: RunningExporter,
-    },
-    Receiver {
-        running: Running,
-        setup: TaskSetup,
-        receiver: RunningReceiver,
-    },
+    Extension { running: Running, setup: TaskSetup, extension: RunningExtension },
+    Exporter { created: Created<dyn Exporter>, input: Input, node: Arc<Node>, exporter: RunningExporter },
+    Receiver { running: Running, setup: TaskSetup, receiver: RunningReceiver },
 }
 
 /// What the components that are not kept have exclusively.
@@ -113,7 +100,11 @@ impl Conflicts {
     }
 
     pub(super) fn extension(&self, exclusive: &[String]) -> Option<PlannedExtension> {
-        self.extensions.iter().map(|(it, _)| it).find(|it| overlap(&it.prepared.exclusive, exclusive)).cloned()
+        self.extensions
+            .iter()
+            .map(|(it, _)| it)
+            .find(|it| overlap(&it.prepared.exclusive, exclusive))
+            .cloned()
     }
 
     pub(super) fn exporter(&self, exclusive: &[String]) -> Option<PlannedExporter> {

@@ -75,9 +75,10 @@ pub(super) enum NextStage {
 impl Kept {
     /// Compares the running graph with the next plan. Stages that are kept do not end while the result exists.
     pub(super) fn of(graph: &RunningGraph, plan: &Plan) -> Self {
-        let extensions = plan.extensions.iter().map(|next| {
-            graph.extensions.iter().position(|it| it.planned.fingerprint == next.fingerprint)
-        });
+        let extensions = plan
+            .extensions
+            .iter()
+            .map(|next| graph.extensions.iter().position(|it| it.planned.fingerprint == next.fingerprint));
         let receivers: Vec<Option<usize>> = plan
             .receivers
             .iter()
@@ -89,8 +90,8 @@ impl Kept {
         };
         let next_pipelines = plan.pipelines.iter().enumerate().map(|(pipeline, next)| {
             let found = graph.pipelines.iter().position(|it| it.fingerprint == next.fingerprint);
-            let mut of_pipeline =
-                (0..plan.receivers.len()).filter(|index| plan.receivers[*index].pipelines.contains(&pipeline));
+            let mut of_pipeline = (0..plan.receivers.len())
+                .filter(|index| plan.receivers[*index].pipelines.contains(&pipeline));
             let is_needed = of_pipeline.any(sends);
             NextStage::of(found, |index| graph.pipelines[index].sender.upgrade(), is_needed)
         });
