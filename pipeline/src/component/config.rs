@@ -40,6 +40,13 @@ pub trait ComponentConfig: DeserializeOwned + Serialize + Default + Clone + Send
     }
 }
 
+/// Returns the name of the port of `host:port`, for [`ComponentConfig::exclusive`]. None if the system chooses the port.
+pub fn exclusive_port(endpoint: &str) -> Vec<String> {
+    // Not the host, because one may be written as a name and the other one as an address.
+    let port = endpoint.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+    port.filter(|port| *port != 0).map(|port| format!("port {port}")).into_iter().collect()
+}
+
 /// Problems that [`ComponentConfig::validate`] finds.
 #[derive(Debug, Default)]
 pub struct Problems {

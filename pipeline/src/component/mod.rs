@@ -40,7 +40,7 @@ pub use authenticator::{Authenticator, Authenticators, is_protocol_header};
 pub use backoff::{Backoff, jitter};
 pub use causes::{descriptor_limit, innermost, with_causes};
 pub(crate) use component_meters::{ComponentMeters, MeterScope};
-pub use config::{ComponentConfig, Problems};
+pub use config::{ComponentConfig, Problems, exclusive_port};
 pub use context::{ExporterContext, ExtensionContext, ProcessorContext, ReceiverContext};
 pub use delivery_config::{DeliveryConfig, QueueConfig, RetryConfig, Sizer};
 pub use directory::{Answer, CgroupName, Directories, Directory};

@@ -16,6 +16,6 @@ pub use graph::{
 };
 pub use run::{Changes, Runtime, RuntimeEnvironment, RuntimeError};
 pub use telemetry::{
-    LogConfig, LogEncoding, LogLevel, MetricConfig, MetricLevel, OtlpConfig, OtlpProtocol, PageAddress,
-    ResourceChanges, Telemetry, TelemetryConfig,
+    LogConfig, LogEncoding, LogLevel, MetricConfig, MetricLevel, NextTelemetry, OtlpConfig, OtlpProtocol,
+    PageAddress, ResourceChanges, Telemetry, TelemetryConfig,
 };
