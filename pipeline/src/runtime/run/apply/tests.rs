@@ -78,13 +78,16 @@ impl Bench {
     async fn finish(mut self, delivered: &[(&str, std::ops::Range<u64>)]) -> World {
         self.runtime.stop();
         self.runtime.join().await.unwrap();
-        for (exporter, range) in delivered {
-            assert_eq!(self.world.cookies(exporter), range.clone().collect::<Vec<_>>(), "{exporter}");
-        }
         assert_eq!(self.environment.accounting.imbalances(), []);
         for node in self.environment.accounting.nodes() {
             assert_eq!(node.dropped(), [], "{node:?}");
             assert_eq!((node.held(), node.queue_size(), node.queue_capacity()), (0, 0, 0), "{node:?}");
+        }
+        for (exporter, range) in delivered {
+            let (cookies, expected) = (self.world.cookies(exporter), range.clone().collect::<Vec<_>>());
+            let first = cookies.iter().zip(&expected).position(|(cookie, expected)| cookie != expected);
+            let around = first.map(|at| &cookies[at.saturating_sub(5)..cookies.len().min(at + 30)]);
+            assert!(cookies == expected, "{exporter}: {} of {}, {around:?}", cookies.len(), expected.len());
         }
         self.world
     }
