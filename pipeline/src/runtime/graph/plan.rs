@@ -90,6 +90,14 @@ pub struct PlannedExporter {
     pub(crate) fingerprint: Fingerprint,
 }
 
+/// The sections of components.
+struct Sections<'a> {
+    extensions: Section<'a, ExtensionContext, dyn Extension>,
+    receivers: Section<'a, ReceiverContext, dyn Receiver>,
+    processors: Section<'a, ProcessorContext, dyn Processor>,
+    exporters: Section<'a, ExporterContext, dyn Exporter>,
+}
+
 /// The configured components of one section.
 pub(super) struct Section<'a, X, T: ?Sized> {
     pub entries: Vec<SectionEntry<'a, X, T>>,
@@ -130,22 +138,20 @@ impl Plan {
     /// All problems of the configuration.
     pub fn new(document: &Document, registry: &Registry) -> Result<Self, ConfigErrors> {
         let mut errors = Vec::new();
-        let extensions = Section::new("extensions", &document.extensions, &registry.extensions, &mut errors);
-        let receivers = Section::new("receivers", &document.receivers, &registry.receivers, &mut errors);
-        let processors = Section::new("processors", &document.processors, &registry.processors, &mut errors);
-        let exporters = Section::new("exporters", &document.exporters, &registry.exporters, &mut errors);
-        check::extensions(document, &extensions, &processors, &exporters, &mut errors);
+        let sections = Sections::new(document, registry, &mut errors);
+        let Sections { extensions, receivers, processors, exporters } = &sections;
+        check::extensions(document, extensions, processors, exporters, &mut errors);
         check::presence(document, &mut errors);
-        check::pipelines(document, &receivers, &processors, &exporters, &mut errors);
-        resources::resources(document, &processors, &mut errors);
-        let misplaced = placement::placement(document, &processors, &mut errors);
+        check::pipelines(document, receivers, processors, exporters, &mut errors);
+        resources::resources(document, processors, &mut errors);
+        let misplaced = placement::placement(document, processors, &mut errors);
         let telemetry = telemetry(document, &mut errors);
         if !errors.is_empty() {
             return Err(ConfigErrors(errors));
         }
         let mut warnings = check::unused(document);
         warnings.extend(misplaced);
-        let effective = effective(document, &extensions, &receivers, &processors, &exporters, &telemetry)?;
+        let effective = effective(document, &sections, &telemetry)?;
         let started = document.service.extensions.iter().map(|id| {
             let (id, _, prepared) = extensions.ready(&id.to_string());
             let fingerprint = extensions.fingerprint(&id);
@@ -161,7 +167,7 @@ impl Plan {
             effective,
         };
         for (id, stages) in &document.service.pipelines {
-            plan.add_pipeline(id, stages, (&extensions, &receivers, &processors, &exporters));
+            plan.add_pipeline(id, stages, &sections);
         }
         Ok(plan)
     }
@@ -169,10 +175,7 @@ impl Plan {
     /// Returns the problems of the components' own configurations, for a document with problems elsewhere.
     pub fn check_configs(document: &Document, registry: &Registry) -> Vec<ConfigError> {
         let mut errors = Vec::new();
-        Section::new("extensions", &document.extensions, &registry.extensions, &mut errors);
-        Section::new("receivers", &document.receivers, &registry.receivers, &mut errors);
-        Section::new("processors", &document.processors, &registry.processors, &mut errors);
-        Section::new("exporters", &document.exporters, &registry.exporters, &mut errors);
+        Sections::new(document, registry, &mut errors);
         telemetry(document, &mut errors);
         errors
     }
@@ -189,13 +192,9 @@ impl Plan {
         &mut self,
         id: &PipelineId,
         stages: &longwave_config::PipelineSection,
-        (extensions, receivers, processors, exporters): (
-            &Section<'_, ExtensionContext, dyn Extension>,
-            &Section<'_, ReceiverContext, dyn Receiver>,
-            &Section<'_, ProcessorContext, dyn Processor>,
-            &Section<'_, ExporterContext, dyn Exporter>,
-        ),
+        sections: &Sections<'_>,
     ) {
+        let Sections { extensions, receivers, processors, exporters } = sections;
         let index = self.pipelines.len();
         let signal = id.signal();
         for receiver in &stages.receivers {
@@ -251,6 +250,19 @@ impl Plan {
             exporters: targets,
             fingerprint,
         });
+    }
+}
+
+// === impl Sections ===
+
+impl<'a> Sections<'a> {
+    fn new(document: &Document, registry: &'a Registry, errors: &mut Vec<ConfigError>) -> Self {
+        Self {
+            extensions: Section::new("extensions", &document.extensions, &registry.extensions, errors),
+            receivers: Section::new("receivers", &document.receivers, &registry.receivers, errors),
+            processors: Section::new("processors", &document.processors, &registry.processors, errors),
+            exporters: Section::new("exporters", &document.exporters, &registry.exporters, errors),
+        }
     }
 }
 
@@ -339,12 +351,10 @@ fn escaped(value: &Value) -> Value {
 
 fn effective(
     document: &Document,
-    extensions: &Section<'_, ExtensionContext, dyn Extension>,
-    receivers: &Section<'_, ReceiverContext, dyn Receiver>,
-    processors: &Section<'_, ProcessorContext, dyn Processor>,
-    exporters: &Section<'_, ExporterContext, dyn Exporter>,
+    sections: &Sections<'_>,
     telemetry: &TelemetryConfig,
 ) -> Result<Value, ConfigErrors> {
+    let Sections { extensions, receivers, processors, exporters } = sections;
     let mut pipelines = Map::new();
     for (id, stages) in &document.service.pipelines {
         let mut map = Map::new();

@@ -45,9 +45,12 @@ pub struct Changes {
 struct NewParts {
     extensions: Vec<Option<(Created<dyn Extension>, Provided)>>,
     exporters: Vec<Option<Created<dyn Exporter>>>,
-    pipelines: Vec<Option<Vec<(Created<dyn Processor>, Arc<Node>)>>>,
+    pipelines: Vec<Option<Vec<CreatedProcessor>>>,
     receivers: Vec<Option<Created<dyn Receiver>>>,
 }
+
+/// A new processor and its counters.
+type CreatedProcessor = (Created<dyn Processor>, Arc<Node>);
 
 /// The next graph, while it is made.
 struct NextGraph {
@@ -283,7 +286,7 @@ impl Runtime {
     fn start_pipeline(
         &mut self,
         pipeline: &PlannedPipeline,
-        processors: Vec<(Created<dyn Processor>, Arc<Node>)>,
+        processors: Vec<CreatedProcessor>,
         creator: &Creator,
         next: &mut NextGraph,
     ) -> StageSender {
