@@ -24,7 +24,7 @@ use crate::component::{
     Accounting, ComponentMeters, Exporter, Extension, Node, NodeKind, Processor, Receiver, RecordOutput,
     Running, Shared, StageSender,
 };
-use crate::runtime::delivery::SendingQueue;
+use crate::runtime::delivery::{ExportPhase, SendingQueue};
 use crate::runtime::graph::{Plan, PlannedExporter, PlannedPipeline, PlannedReceiver};
 use crate::runtime::stage::{self, FanOut, Input, channel};
 
@@ -227,7 +227,7 @@ impl Runtime {
             started.map_err(|source| RuntimeError::start(&planned.id, "exporter", source))?;
             next.started.stages.push(task.clone());
             next.changes.started.push(format!("exporter {:?}", planned.id));
-            self.spawn_exporter(&planned, created, input, node, &task);
+            self.spawn_exporter(&planned, created, input, node, &task, creator);
             next.graph.exporters.push(RunningExporter { planned, sender: sender.downgrade(), task });
         }
         for (index, part) in parts.pipelines.into_iter().enumerate() {
@@ -462,7 +462,7 @@ impl Runtime {
         while let Some(ended) = restarts.next().await {
             changes.failed.extend(ended.error);
             match ended.started {
-                Ok(started) => changes.started.push(started.spawn(self)),
+                Ok(started) => changes.started.push(started.spawn(self, creator)),
                 Err(error) => self.fail(error),
             }
         }
@@ -475,12 +475,14 @@ impl Runtime {
         input: Input,
         node: Arc<Node>,
         task: &TaskHandle,
+        creator: &Creator,
     ) {
         let Created { component, scope } = created;
         let (delivery, is_ordered) = (component.delivery(), component.is_ordered());
         let pusher = component.pusher();
         let queue =
-            SendingQueue::start(&planned.id, pusher, delivery, is_ordered, Arc::clone(&node), &task.stop);
+            SendingQueue::start(&planned.id, pusher, delivery, is_ordered, Arc::clone(&node), &task.stop)
+                .with_phase(ExportPhase::of(&creator.environment.resource));
         let setup = TaskSetup::of_component("exporter", &planned.id, scope, task).with_node(&node);
         let progress = self.health.stage(&setup.what);
         self.spawn(setup, stage::run_exporter(component, input, queue, node, progress));

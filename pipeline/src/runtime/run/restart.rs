@@ -253,7 +253,7 @@ impl Restarted {
 
 impl StartedComponent {
     /// Adds the component to the running graph. Returns its description.
-    pub(super) fn spawn(self, runtime: &mut Runtime) -> String {
+    pub(super) fn spawn(self, runtime: &mut Runtime, creator: &Creator) -> String {
         match self {
             Self::Extension { running, setup, extension } => {
                 let what = setup.what.clone();
@@ -262,7 +262,7 @@ impl StartedComponent {
                 what
             }
             Self::Exporter { created, input, node, exporter } => {
-                runtime.spawn_exporter(&exporter.planned, created, input, node, &exporter.task);
+                runtime.spawn_exporter(&exporter.planned, created, input, node, &exporter.task, creator);
                 let what = format!("exporter {:?}", exporter.planned.id);
                 runtime.graph.exporters.push(exporter);
                 what
