@@ -2,7 +2,7 @@
 
 use longwave_config::Value;
 
-use crate::component::AttributeAction;
+use crate::component::ExporterChanges;
 
 /// Everything in the configuration that a component depends on. A running component is kept if the next configuration has an equal one.
 ///
@@ -13,8 +13,8 @@ pub(crate) struct Fingerprint {
     settings: Value,
     /// What the component uses: extensions, and the processors of a pipeline.
     uses: Vec<Fingerprint>,
-    /// Changes to the resource of an exporter.
-    resource_actions: Vec<AttributeAction>,
+    /// Changes to what an exporter sends.
+    changes: ExporterChanges,
     /// Whether a receiver sends to a pipeline of logs, which needs opens.
     wants_opens: bool,
 }
@@ -24,8 +24,8 @@ pub(crate) struct Fingerprint {
 impl Fingerprint {
     pub(super) fn new(id: &str, settings: Value) -> Self {
         let settings = if settings.is_null() { Value::Map(longwave_config::Map::new()) } else { settings };
-        let (uses, resource_actions) = (Vec::new(), Vec::new());
-        Self { id: id.to_owned(), settings, uses, resource_actions, wants_opens: false }
+        let (uses, changes) = (Vec::new(), ExporterChanges::default());
+        Self { id: id.to_owned(), settings, uses, changes, wants_opens: false }
     }
 
     pub(super) fn with_uses(mut self, uses: Vec<Self>) -> Self {
@@ -33,8 +33,8 @@ impl Fingerprint {
         self
     }
 
-    pub(super) fn with_resource_actions(mut self, actions: Vec<AttributeAction>) -> Self {
-        self.resource_actions = actions;
+    pub(super) fn with_changes(mut self, changes: ExporterChanges) -> Self {
+        self.changes = changes;
         self
     }
 

@@ -3,11 +3,11 @@
 //!
 //! A plan starts nothing. [`crate::runtime::Runtime`] runs it.
 
+mod changes;
 mod check;
 mod fingerprint;
 mod placement;
 mod plan;
-mod resources;
 
 #[cfg(test)]
 mod tests;

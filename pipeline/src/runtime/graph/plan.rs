@@ -5,9 +5,9 @@ use std::sync::Arc;
 use longwave_config::{Components, ConfigError, ConfigErrors, ConfigPath, Document, Map, PipelineId, Value};
 
 use super::fingerprint::Fingerprint;
-use super::{check, placement, resources};
+use super::{changes, check, placement};
 use crate::component::{
-    AttributeAction, Exporter, ExporterContext, Extension, ExtensionContext, Factory, Prepared, Problems,
+    Exporter, ExporterChanges, ExporterContext, Extension, ExtensionContext, Factory, Prepared, Problems,
     Processor, ProcessorContext, Receiver, ReceiverContext, Registry, Signal, find_factory,
 };
 use crate::runtime::telemetry::TelemetryConfig;
@@ -85,8 +85,8 @@ pub struct PlannedExporter {
     pub signal: Signal,
     /// Its valid configuration.
     pub prepared: Arc<Prepared<ExporterContext, dyn Exporter>>,
-    /// Changes to the resource that it sends, by the processors of its pipelines.
-    pub resource_actions: Vec<AttributeAction>,
+    /// Changes to what it sends, by the processors of its pipelines.
+    pub changes: ExporterChanges,
     pub(crate) fingerprint: Fingerprint,
 }
 
@@ -143,7 +143,7 @@ impl Plan {
         check::extensions(document, extensions, processors, exporters, &mut errors);
         check::presence(document, &mut errors);
         check::pipelines(document, receivers, processors, exporters, &mut errors);
-        resources::resources(document, processors, &mut errors);
+        changes::check(document, processors, &mut errors);
         let misplaced = placement::placement(document, processors, &mut errors);
         let telemetry = telemetry(document, &mut errors);
         if !errors.is_empty() {
@@ -224,22 +224,16 @@ impl Plan {
         let uses = planned_processors.iter().map(of_processor).collect();
         let fingerprint = Fingerprint::new(&id.to_string(), Value::Null).with_uses(uses);
         let mut targets = Vec::new();
-        let resource_actions = resources::actions(stages, processors);
+        let exporter_changes = changes::changes(stages, processors);
         for exporter in &stages.exporters {
             let (name, _, prepared) = exporters.ready(&exporter.to_string());
             let known =
                 self.exporters.iter().position(|planned| planned.id == name && planned.signal == signal);
             targets.push(known.unwrap_or_else(|| {
-                let resource_actions = resource_actions.clone();
+                let changes = exporter_changes.clone();
                 let fingerprint = exporters.fingerprint(&name).with_uses(used(&prepared.extensions));
-                let fingerprint = fingerprint.with_resource_actions(resource_actions.clone());
-                self.exporters.push(PlannedExporter {
-                    id: name,
-                    signal,
-                    prepared,
-                    resource_actions,
-                    fingerprint,
-                });
+                let fingerprint = fingerprint.with_changes(changes.clone());
+                self.exporters.push(PlannedExporter { id: name, signal, prepared, changes, fingerprint });
                 self.exporters.len() - 1
             }));
         }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::{RuntimeEnvironment, RuntimeError};
 use crate::component::{
-    Authenticator, Authenticators, ComponentMeters, Directories, Directory, Exporter, ExporterContext,
-    Extension, ExtensionContext, MeterScope, Node, NodeKind, Processor, ProcessorContext, Receiver,
-    ReceiverContext, Shared, Signal,
+    AttributeEdits, Authenticator, Authenticators, ComponentMeters, Directories, Directory, Exporter,
+    ExporterContext, Extension, ExtensionContext, MeterScope, Node, NodeKind, Processor, ProcessorContext,
+    Receiver, ReceiverContext, Shared, Signal,
 };
 use crate::runtime::graph::{
     Plan, PlannedExporter, PlannedExtension, PlannedPipeline, PlannedProcessor, PlannedReceiver,
@@ -93,7 +93,7 @@ impl Creator {
     pub(super) fn exporter(&self, planned: &PlannedExporter) -> Result<Created<dyn Exporter>, RuntimeError> {
         let (meter, scope) = self.meters.make();
         let mut resource = Arc::clone(&self.environment.resource);
-        for action in &planned.resource_actions {
+        for action in &planned.changes.resource {
             action.apply(Arc::make_mut(&mut resource));
         }
         let context = ExporterContext {
@@ -102,6 +102,7 @@ impl Creator {
             resource,
             meter,
             authenticators: self.authenticators.clone(),
+            log_edits: Arc::new(AttributeEdits::new(planned.changes.log_attributes.clone())),
         };
         let created = (planned.prepared.create)(context);
         let component = created.map_err(|source| RuntimeError::start(&planned.id, "exporter", source))?;
