@@ -83,6 +83,7 @@ impl Bench {
             meter: opentelemetry::global::meter("test"),
             resource: Arc::default(),
             health: Health::default(),
+            generation: 0,
         };
         let runtime = Runtime::start(&plan, &environment).await.unwrap();
         Self { batches, sent: 0, runtime, accounting, log, _log: guard }
@@ -103,18 +104,22 @@ impl Bench {
         self.wait("a retry", || self.exporters().iter().all(|node| node.retries() > 0)).await;
     }
 
+    /// Waits until every item that was sent is in a queue, or is already delivered or dropped.
+    pub async fn await_encoded(&self) {
+        let ended = |node: &Arc<Node>| {
+            let dropped: u64 = node.dropped().iter().map(|(_, count)| count.items).sum();
+            node.held() + node.outgoing() + dropped
+        };
+        // One request of logs, or one window, for each batch.
+        let sent =
+            |node: &Arc<Node>| self.sent * if node.signal == Signal::Logs { RECORDS } else { self.points() };
+        self.wait("requests", || self.exporters().iter().all(|node| ended(node) == sent(node))).await;
+    }
+
     /// Waits until every item that was sent is delivered or dropped.
     pub async fn await_all(&self) {
-        let is_done = |node: &Arc<Node>| {
-            // One request of logs, or one window, for each batch.
-            let arrived = if node.signal == Signal::Logs {
-                node.incoming() == self.sent * RECORDS
-            } else {
-                node.incoming() == self.sent * self.points()
-            };
-            arrived && node.held() == 0
-        };
-        self.wait("the end", || self.exporters().iter().all(is_done)).await;
+        self.await_encoded().await;
+        self.wait("the end", || self.exporters().iter().all(|node| node.held() == 0)).await;
     }
 
     /// Waits until `done`. Counters have no event.
@@ -190,7 +195,7 @@ fn registry(batches: mpsc::UnboundedReceiver<Batch>) -> Registry {
         signals,
         flow,
     };
-    let batches = Mutex::new(Some(batches));
+    let batches = Arc::new(Mutex::new(Some(batches)));
     Registry {
         extensions: Vec::new(),
         receivers: vec![Factory::new(

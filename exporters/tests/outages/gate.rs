@@ -45,6 +45,12 @@ impl Gate {
         });
         Self { task }
     }
+
+    /// Closes the listener and all connections.
+    pub async fn close(mut self) {
+        self.task.abort();
+        assert!((&mut self.task).await.is_err_and(|ended| ended.is_cancelled()));
+    }
 }
 
 impl Drop for Gate {

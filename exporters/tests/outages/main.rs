@@ -183,7 +183,7 @@ async fn connections_that_fail() {
         let mut bench = Bench::start(protocol, section(protocol, address)).await;
         bench.send(BATCHES);
         bench.await_all().await;
-        drop(gate);
+        gate.close().await;
         bench.send(BATCHES);
         bench.await_retries().await;
         let _gate = Gate::open(address, server, Rules::default()).await;
@@ -218,6 +218,7 @@ async fn a_full_queue() {
         let mut bench = Bench::start(protocol, section).await;
         bench.send(20);
         bench.await_retries().await;
+        bench.await_encoded().await;
         let _gate = Gate::open(address, server, Rules::default()).await;
         bench.await_all().await;
         for (dropped, lines) in bench.finish(&state).await {
@@ -247,7 +248,7 @@ async fn a_changed_certificate() {
         let mut bench = Bench::start(protocol, section).await;
         bench.send(BATCHES);
         bench.await_all().await;
-        drop(gate);
+        gate.close().await;
         let _gate = Gate::open(address, server, tls(protocol, &after)).await;
         bench.send(BATCHES);
         bench.await_retries().await;
