@@ -163,7 +163,12 @@ fn cause(error: &reqwest::Error, tls: bool) -> String {
     // `explain` starts with the endpoint, which the caller names already.
     let url = error.url().map(|url| without_credentials(url.as_str())).unwrap_or_default();
     let text = explain(&url, tls, error);
-    text.strip_prefix(&format!("{url}: ")).unwrap_or(&text).to_owned()
+    let text = text.strip_prefix(&format!("{url}: ")).unwrap_or(&text);
+    // Its remedies are settings of exporters.
+    match text.find(" (") {
+        Some(remedy) if text[remedy..].contains("tls::") => text[..remedy].to_owned(),
+        _ => text.to_owned(),
+    }
 }
 
 #[cfg(test)]

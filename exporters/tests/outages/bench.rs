@@ -207,7 +207,9 @@ fn registry(batches: mpsc::UnboundedReceiver<Batch>) -> Registry {
         )],
         processors: vec![Factory::new(
             about("one_window", &[Signal::Metrics], Some((DataKind::Records, DataKind::Windows))),
-            |_: &NoSettings, _: ProcessorContext| Ok(Box::new(OneWindow(0)) as Box<dyn Processor>),
+            |_: &NoSettings, context: ProcessorContext| {
+                Ok(Box::new(OneWindow { context, windows: 0 }) as Box<dyn Processor>)
+            },
         )],
         exporters: longwave_exporters::factories(),
     }
@@ -235,13 +237,17 @@ impl Receiver for Source {
 }
 
 /// Makes a window of one series from each batch of records.
-struct OneWindow(u64);
+struct OneWindow {
+    context: ProcessorContext,
+    windows: u64,
+}
 
 impl Processor for OneWindow {
     fn process(&mut self, batch: Batch, out: &mut Vec<Batch>) -> Result<(), ComponentError> {
         if let Batch::Records(records) = batch {
-            out.push(Batch::Window(Arc::new(window(self.0, records.len() as u64))));
-            self.0 += 1;
+            self.context.node.add_folded(records.len() as u64);
+            out.push(Batch::Window(Arc::new(window(self.windows, records.len() as u64))));
+            self.windows += 1;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 
 mod bench;
 #[path = "../common/certificates.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
 mod certificates;
 mod gate;
 mod server;
