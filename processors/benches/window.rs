@@ -196,7 +196,7 @@ fn workload(sources: &[&str], directory: Option<Arc<KnownNames>>) -> WorkloadPro
 
 fn window(levels: &[Level]) -> WindowProcessor {
     let config = WindowConfig {
-        levels: levels.to_vec(),
+        levels: levels.iter().copied().collect(),
         interval: GoDuration::from_secs(5),
         ..WindowConfig::default()
     };

@@ -104,7 +104,7 @@ fn names_cannot_hide_anything() {
     let mut window = golden::window();
     let SeriesKey::Flow(flow) = &*window.series[0].key else { panic!("a flow") };
     let mut flow = flow.clone();
-    flow.source.name = ODD.into();
+    flow.source.name = Some(ODD.into());
     window.series[0].key = Arc::new(SeriesKey::Flow(flow));
     window.series.truncate(1);
 

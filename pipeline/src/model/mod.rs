@@ -12,6 +12,8 @@ mod log_record;
 pub mod metric;
 mod names;
 mod record;
+mod rung;
+mod series_attributes;
 mod series_key;
 mod time;
 mod window;
@@ -26,6 +28,10 @@ pub use record::{
     CloseReason, ConnectionId, ConnectionRecord, End, Endpoint, Event, FailReason, Gauges, Names, Owner,
     OwnerSource, Reporter, Role, RoundTrip, TcpState, Totals,
 };
-pub use series_key::{ConnectionKey, Detail, FlowKey, SeriesKey, WorkloadDetails, WorkloadKey};
+pub use rung::Rung;
+pub use series_attributes::SeriesAttributes;
+pub use series_key::{
+    ConnectionKey, EndpointKey, FlowKey, SeriesKey, ServiceKey, WorkloadDetails, WorkloadKey,
+};
 pub use time::{Rfc3339, UnixNanos, seconds};
 pub use window::{Measures, Series, Window};

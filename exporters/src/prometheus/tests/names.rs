@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
-use longwave_pipeline::model::{Label, LabelKey, Reporter, SeriesKey, Service, WorkloadDetails};
+use longwave_pipeline::model::{
+    Label, LabelKey, Reporter, Rung, SeriesKey, ServiceKey, WorkloadDetails, WorkloadKey,
+};
 
 use super::{Fixture, key, series};
 use crate::prometheus::{Naming, PrometheusConfig};
@@ -77,7 +79,7 @@ fn canonical_names_come_from_pod_labels() {
 }
 
 /// *Scenario*: a flow within the cluster; one whose service and client are unknown; the overflow series.
-/// *Guarantees*: the service is fully qualified. What is unknown is `unknown`. Only workloads of Kubernetes have a cluster.
+/// *Guarantees*: the service is fully qualified. What is unknown, or absent because others were folded into the series, is `unknown`. Only workloads of Kubernetes have a cluster.
 #[test]
 fn known_and_unknown_ends() {
     let (known, _) = edge(&key("web"));
@@ -85,11 +87,22 @@ fn known_and_unknown_ends() {
     assert!(known.contains("source_cluster=\"east\""), "{known}");
     let (outside, _) = edge(&changed(|flow| {
         flow.source = Default::default();
-        flow.service = Service::default();
+        flow.service = ServiceKey::default();
     }));
     assert!(outside.contains("destination_service=\"unknown\""), "{outside}");
     assert!(outside.contains("source_workload=\"unknown\""), "{outside}");
     assert!(!outside.contains("source_cluster"), "{outside}");
     let (overflow, _) = edge(&Arc::new(SeriesKey::Overflow));
     assert!(overflow.contains("reporter=\"unknown\""), "{overflow}");
+    // A series without attributes of workloads, or into which others were folded, has the same labels as one of unknown workloads.
+    let unknown = |flow: &mut longwave_pipeline::model::FlowKey| {
+        let (name, kind) = (Some("".into()), Some("".into()));
+        flow.source = WorkloadKey { name, kind, ..WorkloadKey::default() };
+        flow.service = ServiceKey::default();
+    };
+    let (folded, _) = edge(&changed(|flow| {
+        unknown(flow);
+        (flow.source.name, flow.source.kind, flow.folded) = (None, None, Some(Rung::Namespace));
+    }));
+    assert_eq!(folded, edge(&changed(unknown)).0);
 }

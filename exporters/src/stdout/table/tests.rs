@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use longwave_pipeline::model::{
-    CloseReason, FailReason, FlowKey, Level, Measures, Reporter, Series, SeriesKey, Service, Totals,
+    CloseReason, FailReason, FlowKey, Level, Measures, Reporter, Series, SeriesKey, ServiceKey, Totals,
     UnixNanos, Window, WorkloadKey,
 };
 
@@ -21,17 +21,26 @@ fn text(name: &str) -> Arc<str> {
 fn flow(level: Level, names: [&str; 6], measures: Measures) -> Series {
     let [reporter, source, source_namespace, service, destination, namespace] = names;
     let workload = |name, namespace| WorkloadKey {
-        name: text(name),
-        namespace: text(namespace),
+        name: Some(text(name)),
+        namespace: Some(text(namespace)),
         ..WorkloadKey::default()
     };
     let service_namespace = if service == "unknown" { "unknown" } else { namespace };
     let key = FlowKey {
         reporter: if reporter == "source" { Reporter::Source } else { Reporter::Destination },
         source: workload(source, source_namespace),
-        service: Service { name: text(service), namespace: text(service_namespace), ambiguous: false },
-        destination: (level == Level::Workload).then(|| workload(destination, namespace)),
+        service: ServiceKey {
+            name: Some(text(service)),
+            namespace: Some(text(service_namespace)),
+            ambiguous: false,
+        },
+        destination: if level == Level::Workload {
+            workload(destination, namespace)
+        } else {
+            WorkloadKey::default()
+        },
         connection: None,
+        folded: None,
     };
     let key = Arc::new(SeriesKey::Flow(key));
     Series { level, key, created: golden::START, ended: false, measures }
