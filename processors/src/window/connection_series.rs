@@ -151,6 +151,12 @@ impl ConnectionSeries {
         }
     }
 
+    /// Returns the number of series, and of connections that are too young for one.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Appends every series to `into` and starts the next window. Returns the number of series.
     pub fn close(&mut self, window: u32, into: &mut Vec<Series>) -> u64 {
         let before = into.len();

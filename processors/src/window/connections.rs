@@ -153,6 +153,13 @@ impl Connections {
         self.map.open()
     }
 
+    /// Returns the number of series, pairs of series and sums that are stored.
+    #[cfg(test)]
+    pub fn stored_series(&self) -> usize {
+        let own = self.sums.own.as_ref().map_or(0, ConnectionSeries::len);
+        self.sums.pairs.len() + self.sums.new.len() + own
+    }
+
     /// Returns the tally of the open window, to which the caller adds its own counts.
     pub fn tally(&mut self) -> &mut Tally {
         &mut self.sums.tally

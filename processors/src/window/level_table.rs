@@ -40,6 +40,12 @@ impl LevelTable {
         })
     }
 
+    /// Returns the number of series.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.series.len()
+    }
+
     /// Returns where there is room for new series.
     pub fn rooms(&self) -> Rooms {
         self.keys.rooms()

@@ -142,6 +142,13 @@ impl SeriesPairs {
         }
     }
 
+    /// Returns the number of pairs and of series.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        let tables = [&self.service, &self.workload];
+        self.pairs.len() + tables.into_iter().flatten().map(LevelTable::len).sum::<usize>()
+    }
+
     /// Sums the pairs up to series, appends the series to `into` and starts the next window. Returns the number of series by level.
     pub fn close(&mut self, window: u32, into: &mut Vec<Series>) -> [u64; 2] {
         let Self { service, workload, pairs, by_series, by_names, .. } = self;

@@ -2,6 +2,7 @@
 
 mod config;
 mod connection_level;
+mod folds;
 mod moves;
 mod properties;
 mod renames;
