@@ -106,3 +106,23 @@ fn known_and_unknown_ends() {
     }));
     assert_eq!(folded, edge(&changed(unknown)).0);
 }
+
+/// *Scenario*: a series of workloads, and the same folded by namespaces, with OpenTelemetry's names.
+/// *Guarantees*: the folded series has only the labels that remain, and the rung, so that both are series of the page, and a sum by any label
+/// contains each byte once.
+#[test]
+fn folded_series_have_no_finer_labels() {
+    let mut fixture =
+        Fixture::new(PrometheusConfig { without_scope_info: true, ..PrometheusConfig::default() });
+    let web = key("web");
+    let folded = Arc::new(web.folded(Rung::Namespace).unwrap());
+    fixture.window(5, vec![series(&web, 100, 1), series(&folded, 7, 2)]);
+    let samples = fixture.scrape(6);
+    let sent =
+        samples.iter().filter(|(series, _)| series.starts_with("longwave_tcp_workload_sent_bytes_total"));
+    let sent: Vec<_> = sent.map(|(series, value)| format!("{series} {value}")).collect();
+    insta::assert_snapshot!(sent.join("\n"), @r#"
+    longwave_tcp_workload_sent_bytes_total{reporter="source",source_k8s_namespace_name="shop",destination_service_namespace="shop",destination_k8s_namespace_name="shop",longwave_folded="namespace"} 7
+    longwave_tcp_workload_sent_bytes_total{reporter="source",source_workload_name="web",source_workload_kind="Deployment",source_k8s_namespace_name="shop",destination_service_name="cart",destination_service_namespace="shop",destination_workload_name="cart",destination_workload_kind="Deployment",destination_k8s_namespace_name="shop"} 100
+    "#);
+}

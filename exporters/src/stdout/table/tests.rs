@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use longwave_pipeline::model::{
-    CloseReason, FailReason, FlowKey, Level, Measures, Reporter, Series, SeriesKey, ServiceKey, Totals,
-    UnixNanos, Window, WorkloadKey,
+    CloseReason, FailReason, FlowKey, Level, Measures, Reporter, Rung, Series, SeriesKey, ServiceKey, Totals,
+    UnixNanos, Window, WorkloadDetails, WorkloadKey,
 };
 
 use super::*;
@@ -284,6 +284,24 @@ fn no_line_is_wider_than_the_terminal() {
     }
     let table = draw(&window, &plain(220));
     assert!(table.contains("svc\\u{1b}[2J\\n") && table.contains("\\u{202e}🦀"), "{table}");
+}
+
+/// *Scenario*: a series of workloads, and the same folded by owners and by namespaces.
+/// *Guarantees*: folded rows have a mark; a namespace without a workload is `*.<namespace>`.
+#[test]
+fn folded_rows_are_marked() {
+    let numbers = || Numbers { sent: 10, received: 20, retransmits: 0, rtt: 0.0, connections: [1, 1, 0, 0] };
+    let mut own =
+        flow(Level::Workload, ["source", "web", "shop", "cart", "cart", "back"], measures(numbers()));
+    let mut key = (*own.key).clone();
+    if let SeriesKey::Flow(flow) = &mut key {
+        flow.source.details =
+            Some(Box::new(WorkloadDetails { pod: "web-0".into(), ..WorkloadDetails::default() }));
+    }
+    own.key = Arc::new(key);
+    let folded = |rung| Series { key: Arc::new(own.key.folded(rung).unwrap()), ..own.clone() };
+    let series = vec![own.clone(), folded(Rung::Owner), folded(Rung::Namespace)];
+    insta::assert_snapshot!(draw(&window(series), &plain(100)));
 }
 
 /// *Scenario*: a window of length zero, and one with the largest time.
