@@ -105,7 +105,5 @@ fn unknown_attributes_are_reported() {
     processors::window: levels::pod: unknown value "pod" (valid values: [service workload connection])
     processors::window: levels::service::attributes::0: only level connection has the attribute "source.address": remove it here
     "#);
-    insta::assert_snapshot!(problems(&factory, "window", "{levels: 5}"), @r#"
-    processors::window: levels: expected a list of levels, or a map of levels to their settings, found the number 5
-    "#);
+    insta::assert_snapshot!(problems(&factory, "window", "{levels: 5}"), @"processors::window: levels: expected a list of levels, or a map of levels to their settings, found the number 5");
 }
