@@ -10,14 +10,16 @@ use longwave_pipeline::model::Batch;
 
 use super::config::{Format, StdoutConfig};
 use super::screen::Screen;
+use super::table::Table;
 use super::writer::Writer;
-use super::{json, table, text};
+use super::{json, text};
 use crate::ordered_queue_config::OrderedQueueConfig;
 
 pub(super) struct StdoutExporter {
     format: Format,
     queue: OrderedQueueConfig,
     screen: Screen,
+    table: Table,
     writer: Arc<Writer>,
     /// Logged when the exporter starts, if the format was chosen for a pipe.
     hint: Option<String>,
@@ -39,7 +41,8 @@ impl StdoutExporter {
         let hint = (config.format == Format::Auto && !screen.is_terminal()).then(|| {
             format!("stdout is no terminal: writing JSON lines (--set exporters.{id}.format={readable} prints text for people)")
         });
-        Ok(Self { format, queue: config.sending_queue.clone(), screen, writer, hint })
+        let table = Table::new(config.table.clone());
+        Ok(Self { format, queue: config.sending_queue.clone(), screen, table, writer, hint })
     }
 }
 
@@ -61,7 +64,7 @@ impl Exporter for StdoutExporter {
                 window.series.iter().for_each(|series| text::series(window, series, &mut out));
             }
             (Batch::Window(window), Format::Table) => {
-                out = table::draw(window, &self.screen.view()).into_bytes();
+                out = self.table.draw(window, &self.screen.view()).into_bytes();
             }
         }
         if out.is_empty() {
