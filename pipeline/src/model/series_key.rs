@@ -8,6 +8,7 @@ pub use names::{ServiceKey, WorkloadDetails, WorkloadKey};
 
 use self::names::{DESTINATION, SOURCE};
 use crate::model::attributes::{AttributeValue, FlowView, for_each_of_flow, key};
+use crate::model::edited_key::EditedKey;
 use crate::model::record::{ConnectionRecord, Names, Reporter, Role};
 use crate::model::rung::Rung;
 use crate::model::series_attributes::SeriesAttributes;
@@ -19,6 +20,8 @@ pub enum SeriesKey {
     Overflow,
     /// A flow between two ends.
     Flow(FlowKey),
+    /// A series whose attributes a processor has changed.
+    Edited(Box<EditedKey>),
 }
 
 /// A flow between two ends, as one of them reports it.
@@ -57,20 +60,21 @@ impl SeriesKey {
         Self::Flow(FlowKey::of_names(role, names, attributes))
     }
 
-    /// Returns the key of the series at `rung` into which this one is folded. `None` if that would not be coarser.
+    /// Returns the key of the series at `rung` into which this one is folded. `None` if that would not be coarser, or if a processor has
+    /// changed the attributes.
     pub fn folded(&self, rung: Rung) -> Option<Self> {
         match self {
             _ if rung == Rung::Overflow => Some(Self::Overflow),
-            Self::Overflow => None,
+            Self::Overflow | Self::Edited(_) => None,
             Self::Flow(flow) => flow.folded(rung).map(Self::Flow),
         }
     }
 
     /// Returns the rung, if others were folded into this series.
     pub fn rung(&self) -> Option<Rung> {
-        match self {
-            Self::Overflow => Some(Rung::Overflow),
-            Self::Flow(flow) => flow.folded,
+        match self.flow() {
+            None => Some(Rung::Overflow),
+            Some(flow) => flow.folded,
         }
     }
 
@@ -79,6 +83,7 @@ impl SeriesKey {
         match self {
             Self::Overflow => visit(key::OVERFLOW, AttributeValue::Bool(true)),
             Self::Flow(flow) => for_each_of_flow(&flow.view(), visit),
+            Self::Edited(edited) => edited.for_each_attribute(visit),
         }
     }
 
@@ -87,6 +92,7 @@ impl SeriesKey {
         match self {
             Self::Overflow => None,
             Self::Flow(flow) => Some(flow),
+            Self::Edited(edited) => edited.flow(),
         }
     }
 }
