@@ -24,7 +24,10 @@ impl Server {
                     let mut head = Vec::new();
                     while !head.ends_with(b"\r\n\r\n") {
                         let mut byte = [0];
-                        stream.read_exact(&mut byte).unwrap();
+                        // The server does not speak TLS, whose first byte is no letter.
+                        if stream.read_exact(&mut byte).is_err() || !byte[0].is_ascii() || byte[0] == 0x16 {
+                            return drop(stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n"));
+                        }
                         head.push(byte[0]);
                     }
                     counter.fetch_add(1, Ordering::SeqCst);
