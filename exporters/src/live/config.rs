@@ -68,4 +68,8 @@ impl ComponentConfig for LiveConfig {
         }
         self.sending_queue.validate(problems);
     }
+
+    fn exclusive(&self) -> Vec<String> {
+        vec![format!("socket {}", self.path.display())]
+    }
 }
