@@ -1,5 +1,6 @@
 //! Exporters send records and windows to OpenTelemetry servers ([`otlp`]), to Prometheus ([`prometheus`]), to the standard output
-//! ([`stdout`]), to the log ([`debug`]), to files of OTLP requests ([`file`](mod@file)) and to record files ([`record_file`]).
+//! ([`stdout`]), to the log ([`debug`]), to files of OTLP requests ([`file`](mod@file)), to record files ([`record_file`]), and to programs on
+//! this host ([`live`]).
 //!
 //! An exporter encodes batches and makes one delivery attempt at a time. The runtime provides the queue, retries and time limits.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -8,6 +9,7 @@ mod append_file;
 pub mod debug;
 mod download;
 pub mod file;
+pub mod live;
 mod ordered_queue_config;
 pub mod otlp;
 pub mod prometheus;
@@ -29,5 +31,6 @@ pub fn factories() -> Vec<ExporterFactory> {
         debug::factory(),
         file::factory(),
         record_file::factory(),
+        live::factory(),
     ]
 }
