@@ -1,4 +1,5 @@
-//! Expands `${env:X}`, `${env:X:-default}`, `${X}`, `${file:path}`, `${yaml:text}`, `${http://…}`, `${https://…}` and `$$` in the strings of a tree.
+//! Expands `${env:X}`, `${env:X:-default}`, `${X}`, `${file:path}`, `${yaml:text}`, `${http://…}`, `${https://…}` and `$$` in the strings
+//! of a tree.
 //!
 //! - A string that consists of one reference becomes the referenced text, parsed as YAML. The original text is kept beside it.
 //! - In any other string the referenced text replaces the reference. The result is a string, so a reference can never add

@@ -5,8 +5,8 @@
 //!
 //! 1. [`load`] parses the YAML of each source ([`Sources::configs`]) and merges the sources in order. Maps are merged deeply,
 //!    lists are replaced, null erases. Then it applies each `--set`.
-//! 2. Every string is expanded (`${env:X}`, `${file:path}`, `${https://…}`, `$$`). This happens after parsing, so that a value embedded in a
-//!    string can never become YAML structure.
+//! 2. Every string is expanded (`${env:X}`, `${file:path}`, `${https://…}`, `$$`). This happens after parsing, so that a value
+//!    embedded in a string can never become YAML structure.
 //! 3. The tree is split into a [`Document`]: components by id, pipelines by signal.
 //! 4. The factory of a component calls [`decode`] to get its typed settings, or all errors in them.
 //!

@@ -47,7 +47,10 @@ pub(crate) fn read(
         Value::Null => Ok(Value::Null),
         Value::Map(map) => Ok(Value::Map(unflatten(map))),
         other if config.contains('\n') => Err(not_a_map(&name, &other)),
-        other => Err(not_a_map(&without_credentials(config), &other)),
+        other => match scheme(config) {
+            Some(("http" | "https", _)) => Err(not_a_map(&without_credentials(config), &other)),
+            _ => Err(not_a_map(config, &other)),
+        },
     }
 }
 
