@@ -38,6 +38,9 @@ fn section(protocol: &str, address: SocketAddr) -> Value {
     })
 }
 
+/// Name, time limit of an attempt, and the answer and the outcome over gRPC and HTTP.
+type Row = (&'static str, &'static str, Option<Answer>, Option<Answer>, Outcome, Outcome);
+
 /// What a fault leads to, for each signal.
 enum Outcome {
     /// All arrives. The log has nothing.
@@ -97,8 +100,7 @@ async fn answers_of_a_server() {
     use Outcome::{Dropped, Rejected, Retried, Unnoticed};
     let soon = Some(Duration::from_millis(30));
     let refused = || Dropped("permanent_error");
-    // Row, time limit of an attempt, answers over gRPC and HTTP, outcome.
-    let rows: Vec<(&str, &str, Option<Answer>, Option<Answer>, Outcome, Outcome)> = vec![
+    let rows: Vec<Row> = vec![
         (
             "slow",
             "30s",
