@@ -36,10 +36,13 @@ pub(super) struct DebugConfig {
 pub(super) enum Verbosity {
     /// Counts.
     #[default]
+    #[serde(alias = "Basic", alias = "BASIC")]
     Basic,
     /// About one line for each point or log record.
+    #[serde(alias = "Normal", alias = "NORMAL")]
     Normal,
     /// All fields.
+    #[serde(alias = "Detailed", alias = "DETAILED")]
     Detailed,
 }
 

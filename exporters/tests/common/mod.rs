@@ -54,6 +54,7 @@ pub fn try_authenticated(
         meter: opentelemetry::global::meter("test"),
         authenticators,
         log_edits: Default::default(),
+        batch: None,
     };
     (prepared.create)(context).map_err(|e| e.to_string())
 }

@@ -378,6 +378,7 @@ fn create_exporter(
         meter: environment.meter.clone(),
         authenticators: graph.authenticators.clone(),
         log_edits: Arc::new(AttributeEdits::new(planned.changes.log_attributes.clone())),
+        batch: planned.changes.batch,
     };
     (planned.prepared.create)(context).map_err(|source| RuntimeError::start(&planned.id, "exporter", source))
 }
