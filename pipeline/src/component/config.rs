@@ -28,6 +28,11 @@ pub trait ComponentConfig: DeserializeOwned + Serialize + Default + Clone + Send
         ExporterChanges::default()
     }
 
+    /// Returns whether a processor should be the first of its pipeline.
+    fn is_first(&self) -> bool {
+        false
+    }
+
     /// Returns names that are valid instead of an extension's id and need no extension.
     fn built_in(&self) -> &'static [&'static str] {
         &[]

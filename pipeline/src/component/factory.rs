@@ -68,6 +68,8 @@ pub struct Prepared<X, T: ?Sized> {
     pub extensions: Vec<(&'static str, String)>,
     /// See [`ComponentConfig::reads_from`].
     pub reads_from: Vec<(&'static str, &'static str)>,
+    /// See [`ComponentConfig::is_first`].
+    pub is_first: bool,
     /// See [`ComponentConfig::exporter_changes`].
     pub exporter_changes: ExporterChanges,
     /// See [`ComponentConfig::built_in`].
@@ -159,11 +161,13 @@ impl<X: 'static, T: ?Sized + 'static> Factory<X, T> {
             let effective = Value::from_serialize(&config)?;
             let (extensions, built_in) = (config.extensions(), config.built_in());
             let (reads_from, exporter_changes) = (config.reads_from(), config.exporter_changes());
+            let is_first = config.is_first();
             let create = create.clone();
             Ok(Prepared {
                 effective,
                 extensions,
                 reads_from,
+                is_first,
                 exporter_changes,
                 built_in,
                 create: Box::new(move |context| create(&config, context)),
