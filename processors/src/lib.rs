@@ -1,8 +1,7 @@
 //! Processors, which run between receivers and exporters: [`workload`] names the two ends of each connection, [`service`] names the service
-//! that its client connected to, [`filter`] drops records, [`resource`] and [`attributes`] change the exported resource and
-//! the attributes, [`batch`] sets the size of requests, [`memory_limiter`] refuses records, [`window`] aggregates records. All
-//! code is synchronous and runs on the runtime's task for the processor. Only the look-ups of [`conntrack`] run on a thread of their own,
-//! because they block.
+//! that its client connected to, [`filter`] drops records, [`resource`] and [`attributes`] change the exported resource and the
+//! attributes, [`batch`] sets the size of requests, [`memory_limiter`] refuses records, [`window`] aggregates records. All code is synchronous
+//! and runs on the runtime's task for the processor. Only the look-ups of [`conntrack`] run on a thread of their own, because they block.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod attributes;

@@ -3,11 +3,13 @@
 //! Requests in protobuf are merged by appending one to the other: the result has the resources of both. So the bytes, the items and the traffic
 //! of the merged request are the sums. Until a request is handed to the queue, its items count as `held`.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
+use crate::component::host::memory_limit;
 use crate::component::{BatchConfig, DropReason, Node, Payload, QueueConfig, Sizer};
 
 /// Maximum bytes of a merged request: what the encoders of requests do not exceed either.
@@ -42,10 +44,12 @@ impl Batcher {
         // A merged request takes a part of the queue only: otherwise it would push out all others, or have no room at all.
         let of_queue =
             |sizer| if queue.sizer == sizer { queue.queue_size / QUEUED_REQUESTS } else { u64::MAX };
+        let queue_bytes = queue.max_bytes(memory_limit(Path::new("/proc"))) / QUEUED_REQUESTS;
+        let max_bytes = of_config(BatchConfig::max_bytes).min(of_queue(Sizer::Bytes));
         Self {
             config,
             max_items: of_config(BatchConfig::max_items).min(of_queue(Sizer::Items)),
-            max_bytes: of_config(BatchConfig::max_bytes).min(of_queue(Sizer::Bytes)).min(MAX_MERGED_BYTES),
+            max_bytes: max_bytes.min(queue_bytes).min(MAX_MERGED_BYTES),
             node,
             waiting: Vec::new(),
             bytes: 0,

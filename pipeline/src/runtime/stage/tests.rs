@@ -82,6 +82,17 @@ impl Bench {
         self.sender.channel.send(batch).await.unwrap();
     }
 
+    /// Waits until nothing is left to deliver. Time is paused, so that every timer fires immediately.
+    async fn settle(&self) {
+        for _ in 0..10_000 {
+            if self.node.held() == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("still held: {}", self.node.held());
+    }
+
     /// Ends the input, and returns the sizes of the delivered requests.
     async fn end(self) -> Vec<usize> {
         drop(self.sender);
@@ -105,6 +116,7 @@ async fn merged_requests_survive_ten_minutes() {
         let dropped: u64 = bench.node.dropped().iter().map(|(_, count)| count.items).sum();
         assert_eq!(dropped, expected);
         bench.server.is_up.store(true, Ordering::Relaxed);
+        bench.settle().await;
         let sizes = bench.end().await;
         assert_eq!(sizes.iter().sum::<usize>() as u64, 3000 - expected);
         assert!(batch.is_none() || sizes.len() <= 601, "{} requests", sizes.len());

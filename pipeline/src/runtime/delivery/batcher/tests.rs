@@ -81,6 +81,8 @@ async fn merged_requests_fit_into_the_queue() {
         ready.iter().map(|request| request.items).collect::<Vec<_>>()
     };
     assert_eq!(merged(&queue), [20, 20]);
+    let bytes = QueueConfig { sizer: Sizer::Bytes, ..queue.clone() };
+    assert_eq!(merged(&bytes), [20, 20]);
     assert_eq!(merged(&QueueConfig { wait_for_result: true, ..queue.clone() }), [10; 6]);
     assert_eq!(merged(&QueueConfig { enabled: false, ..queue }), [10; 6]);
 }
