@@ -72,6 +72,8 @@ pub struct Prepared<X, T: ?Sized> {
     pub is_first: bool,
     /// See [`ComponentConfig::exporter_changes`].
     pub exporter_changes: ExporterChanges,
+    /// See [`ComponentConfig::exclusive`].
+    pub exclusive: Vec<String>,
     /// See [`ComponentConfig::built_in`].
     pub built_in: &'static [&'static str],
     /// Makes one component.
@@ -160,6 +162,7 @@ impl<X: 'static, T: ?Sized + 'static> Factory<X, T> {
             })?;
             let effective = Value::from_serialize(&config)?;
             let (extensions, built_in) = (config.extensions(), config.built_in());
+            let exclusive = config.exclusive();
             let (reads_from, exporter_changes) = (config.reads_from(), config.exporter_changes());
             let is_first = config.is_first();
             let create = create.clone();
@@ -169,6 +172,7 @@ impl<X: 'static, T: ?Sized + 'static> Factory<X, T> {
                 reads_from,
                 is_first,
                 exporter_changes,
+                exclusive,
                 built_in,
                 create: Box::new(move |context| create(&config, context)),
             })

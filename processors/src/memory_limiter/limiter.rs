@@ -7,9 +7,9 @@ use hashbrown::HashMap;
 
 use super::config::{MemoryLimiterConfig, MemoryLimits};
 
-/// The limiters of a graph by id.
+/// The limiters by id, with their settings. A reload can change them.
 #[derive(Default)]
-pub(super) struct MemoryLimiters(Mutex<HashMap<String, Arc<MemoryLimiter>>>);
+pub(super) struct MemoryLimiters(Mutex<HashMap<String, (MemoryLimiterConfig, Arc<MemoryLimiter>)>>);
 
 /// Shared by the processors with one id.
 pub(super) struct MemoryLimiter {
@@ -49,10 +49,22 @@ struct Refusal {
 // === impl MemoryLimiters ===
 
 impl MemoryLimiters {
-    /// Returns the limiter of an id. The first call makes it with `make`.
-    pub(super) fn get_or_insert(&self, id: &str, make: impl FnOnce() -> MemoryLimiter) -> Arc<MemoryLimiter> {
+    /// Returns the limiter of an id and its settings. The first call with these makes it with `make`.
+    pub(super) fn get_or_insert(
+        &self,
+        id: &str,
+        config: &MemoryLimiterConfig,
+        make: impl FnOnce() -> MemoryLimiter,
+    ) -> Arc<MemoryLimiter> {
         let mut limiters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(limiters.entry(id.to_owned()).or_insert_with(|| Arc::new(make())))
+        match limiters.get(id) {
+            Some((known, limiter)) if known == config => Arc::clone(limiter),
+            _ => {
+                let limiter = Arc::new(make());
+                limiters.insert(id.to_owned(), (config.clone(), Arc::clone(&limiter)));
+                limiter
+            }
+        }
     }
 }
 

@@ -46,7 +46,10 @@ impl MemoryLimiterProcessor {
         let limiters = limiters.unwrap_or_else(|never| match never {});
         let make = || MemoryLimiter::new(&context.id, config, limits, memory);
         context.node.may_drop(DropReason::MEMORY_LIMIT);
-        Ok(Self { limiter: limiters.get_or_insert(&context.id, make), node: Arc::clone(&context.node) })
+        Ok(Self {
+            limiter: limiters.get_or_insert(&context.id, config, make),
+            node: Arc::clone(&context.node),
+        })
     }
 
     /// Drops records, except the last ones of connections in a metrics pipeline.

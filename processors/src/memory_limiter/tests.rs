@@ -106,8 +106,8 @@ fn ends_of_connections_pass_to_windows() {
     assert!(bench.accounting.imbalances().is_empty());
 }
 
-/// *Scenario*: the processors of two pipelines with one id.
-/// *Guarantees*: they share the measurement: within the interval, the second does what the first has decided.
+/// *Scenario*: the processors of two pipelines with one id, and one with a changed limit after a reload.
+/// *Guarantees*: the first two share the measurement: within the interval, the second does what the first has decided. The third has its own limit.
 #[test]
 fn pipelines_share_a_limiter() {
     let slow = MemoryLimiterConfig { check_interval: GoDuration::from_secs(3600), ..config() };
@@ -117,6 +117,10 @@ fn pipelines_share_a_limiter() {
     assert_eq!(one.passed(), []);
     USED.set(1);
     assert_eq!(other.passed(), [Event::Close, Event::Fail, Event::Vanished]);
+    // A reload with another limit.
+    let larger = MemoryLimiterConfig { limit_mib: 1000, ..slow };
+    USED.set(200);
+    assert_eq!(Bench::new("logs", &larger, Some(&one.context)).passed(), ALL);
 }
 
 /// *Scenario*: the memory is above the soft limit for a minute, then above the limit for three checks, with one check per second.

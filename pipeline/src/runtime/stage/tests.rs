@@ -67,7 +67,7 @@ fn bench(batch: Option<BatchConfig>) -> Bench {
     let (server, accounting) = (Arc::new(Server::default()), Accounting::default());
     let exporter = Box::new(Bytewise { server: Arc::clone(&server), batch });
     let node = accounting.node(NodeKind::Exporter, "otlp", "", Signal::Logs, false);
-    let (sender, input) = channel(16, vec![Arc::clone(&node)]);
+    let (sender, input) = channel(16, &node);
     let stop = CancellationToken::new();
     let (pusher, delivery) = (exporter.pusher(), exporter.delivery());
     let queue = SendingQueue::start("otlp", pusher, delivery, false, Arc::clone(&node), &stop);
@@ -79,7 +79,7 @@ fn bench(batch: Option<BatchConfig>) -> Bench {
 impl Bench {
     async fn send(&self, records: usize) {
         let batch = Batch::records(vec![ConnectionRecord::blank(); records]);
-        self.sender.channel.send(batch).await.unwrap();
+        self.sender.send(batch).await.unwrap();
     }
 
     /// Waits until nothing is left to deliver. Time is paused, so that every timer fires immediately.
