@@ -16,10 +16,10 @@ pub struct BatchProcessorConfig {
     pub send_batch_max_size: u64,
     /// Not supported, whatever it is.
     #[serde(skip_serializing)]
-    metadata_keys: Option<Value>,
+    pub(super) metadata_keys: Option<Value>,
     /// Not supported, whatever it is.
     #[serde(skip_serializing)]
-    metadata_cardinality_limit: Option<Value>,
+    pub(super) metadata_cardinality_limit: Option<Value>,
 }
 
 /// Largest size.
