@@ -12,10 +12,10 @@ use crate::testing::problems;
 /// *Guarantees*: they pass unchanged.
 #[test]
 fn batches_pass() {
-    let mut out = Vec::new();
+    let (mut out, window, records) = (Vec::new(), golden::window(), golden::records());
     for batch in [
-        Batch::Window(golden::window().into()),
-        Batch::records(golden::records()),
+        Batch::Window(window.clone().into()),
+        Batch::records(records.clone()),
         Batch::PassEnd(golden::pass_end()),
     ] {
         BatchProcessor.process(batch, &mut out).unwrap();
