@@ -24,6 +24,7 @@ mod config;
 mod connection_series;
 mod connections;
 mod early_records;
+mod last_ends;
 mod level_table;
 mod new_connection;
 mod processor;

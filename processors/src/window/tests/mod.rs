@@ -4,6 +4,7 @@ mod config;
 mod connection_level;
 mod moves;
 mod properties;
+mod reload;
 mod renames;
 mod series;
 mod times;
