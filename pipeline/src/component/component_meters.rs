@@ -94,7 +94,7 @@ trait Point: Copy + Send + Sync + std::ops::AddAssign + 'static {
     /// Registers the one callback of an instrument.
     fn register(
         meter: &Meter,
-        (name, is_counter): (Cow<'static, str>, bool),
+        key: (Cow<'static, str>, bool),
         description: &Description,
         observations: Arc<Mutex<Observations<Self>>>,
     );
