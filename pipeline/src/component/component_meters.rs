@@ -171,11 +171,11 @@ fn register_all<T: Point>(instruments: &Instruments, meter: &Meter) {
 
 fn make_histogram(
     meter: &Meter,
-    name: &Cow<'static, str>,
+    name: &str,
     description: &Description,
     boundaries: &Option<Vec<f64>>,
 ) -> Histogram<f64> {
-    let mut made = meter.f64_histogram(name.clone());
+    let mut made = meter.f64_histogram(name.to_owned());
     made.unit = description.unit.clone();
     made.description = description.text.clone();
     made.boundaries = boundaries.clone();
