@@ -44,10 +44,6 @@ impl Default for LiveConfig {
 }
 
 impl ComponentConfig for LiveConfig {
-    fn exclusive(&self) -> Vec<String> {
-        vec![format!("file {}", self.path.display())]
-    }
-
     fn validate(&self, problems: &mut Problems) {
         let length = self.path.as_os_str().len();
         if !self.path.is_absolute() {
