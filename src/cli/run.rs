@@ -61,7 +61,7 @@ impl<'a> Service<'a> {
         let settings = &configured.plan.telemetry.metrics;
         let telemetry = Telemetry::start(settings, &resource, &accounting).await?;
         let (meter, health) = (telemetry.meter(), Health::default());
-        let environment = RuntimeEnvironment { accounting, meter, resource, health, generation: 0 };
+        let environment = RuntimeEnvironment { accounting, meter, resource, health };
         match Runtime::start(&configured.plan, &environment).await {
             Ok(runtime) => {
                 tracing::info!(
@@ -160,7 +160,6 @@ impl<'a> Service<'a> {
             let next = self.telemetry.prepare(&telemetry.metrics, &resource, accounting).await?;
             environment.meter = next.meter();
             environment.resource = resource;
-            environment.generation += 1;
             prepared = Some(next);
         }
         let changes = match self.runtime.apply(&next.plan, &environment).await {
@@ -178,6 +177,7 @@ impl<'a> Service<'a> {
         self.is_complete = changes.failed.is_empty();
         (self.configured, self.environment) = (next, environment);
         if let Some(prepared) = prepared {
+            self.runtime.move_instruments(&self.environment.meter);
             // Last, because the reload may be cancelled while the former one exports.
             let former = self.telemetry.replace(prepared);
             former.shutdown().await;

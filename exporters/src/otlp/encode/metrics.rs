@@ -14,9 +14,9 @@ use crate::otlp::Temporality;
 /// Encodes windows, in their order.
 ///
 /// - A delta point has the start and the end of the window.
-/// - A cumulative point starts at the series' creation. A series of the window in which this Longwave started was created at that start and
-///   not at the window's boundary ([`Self::observed_since`]). A point that a series has reported once is reported in every window until the
-///   series ends. Then its sums are removed, and a series that returns starts again.
+/// - A cumulative point starts at the series' creation, or at that of the exporter if the series is older ([`Self::observed_since`]). A point
+///   that a series has reported once is reported in every window until the series ends. Then its sums are removed, and a series that returns
+///   starts again.
 /// - `connections.active` is the current number, not a sum of events. It is cumulative with either temporality.
 #[derive(Debug)]
 pub struct MetricsEncoder {
@@ -63,9 +63,9 @@ impl MetricsEncoder {
         Self { max_points, ..self }
     }
 
-    /// Sets the time since which connections are observed. If the first window contains it, the window and its series start at that time. A
-    /// Longwave that ran before may have exported the same series for the beginning of that window. With the same start, a receiver would
-    /// take the new sums for changes of the old ones.
+    /// Sets the time since which the exporter exists. Windows and series that are older start at that time. A Longwave that ran before, or an
+    /// exporter that a reload has replaced, may have exported the same series. With the same start, a receiver would take the new sums for
+    /// changes of the old ones.
     pub fn observed_since(mut self, time: UnixNanos) -> Self {
         self.not_before = time;
         self
@@ -76,7 +76,7 @@ impl MetricsEncoder {
     /// `Payload::items` counts the points that the window has. A cumulative point that the window does not have is sent again, but not
     /// counted: it belongs to an earlier window.
     pub fn encode(&mut self, window: &Window) -> Vec<Payload> {
-        if std::mem::take(&mut self.is_first) && !(window.start..window.end).contains(&self.not_before) {
+        if std::mem::take(&mut self.is_first) && window.end <= self.not_before {
             // A replayed file, for example, has windows of another time.
             self.not_before = UnixNanos(0);
         }

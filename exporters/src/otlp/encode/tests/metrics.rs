@@ -105,6 +105,10 @@ fn nothing_starts_before_longwave() {
     // `connections.active` is cumulative and `min_rtt` is a gauge with either temporality.
     assert_eq!(starts(Temporality::Cumulative, 140, 100), [140, 140, 200]);
     assert_eq!(starts(Temporality::Delta, 140, 100), [140, 140, 200]);
+    // An exporter that a reload has created, shortly before a boundary.
+    let mut encoder = MetricsEncoder::new(&resource(), Temporality::Cumulative).observed_since(UnixNanos(90));
+    let old = window(100, vec![one(Level::Service, &key, 20, measures(1))]);
+    assert!(points(&encoder.encode(&old)).iter().any(|point| point.start == 90));
     for (since, first) in [(0, 100), (99, 100), (100, 100), (200, 100), (1_000, 100)] {
         assert_eq!(starts(Temporality::Cumulative, since, first), [100, 100, 200], "{since}");
         assert_eq!(starts(Temporality::Delta, since, first), [100, 100, 200], "{since}");
