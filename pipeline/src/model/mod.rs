@@ -23,9 +23,9 @@ pub use level::Level;
 pub use log_record::{LogRecordUid, for_each_attribute};
 pub use names::{Handle, Interner, Label, LabelKey, Service, UNKNOWN, Workload};
 pub use record::{
-    CloseReason, ConnectionId, ConnectionRecord, End, Endpoint, Event, FailReason, Gauges, Names, Owner,
-    OwnerSource, Reporter, Role, RoundTrip, TcpState, Totals,
+    CloseReason, ConnectionId, ConnectionRecord, End, Endpoint, Event, FailReason, Gauges, Limit, Limits,
+    Names, OptionalCount, Owner, OwnerSource, Reporter, Role, RoundTrip, TcpState, Totals,
 };
 pub use series_key::{ConnectionKey, Detail, FlowKey, SeriesKey, WorkloadDetails, WorkloadKey};
-pub use time::{Rfc3339, UnixNanos, seconds};
+pub use time::{Rfc3339, UnixNanos, micros_to_seconds, seconds};
 pub use window::{Measures, Series, Window};

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use longwave_pipeline::model::{
-    ConnectionRecord, Detail, Level, Measures, Series, SeriesKey, Totals, UnixNanos, seconds,
+    ConnectionRecord, Detail, Level, Limits, Measures, OptionalCount, Series, SeriesKey, Totals, UnixNanos,
+    seconds,
 };
 
 use super::config::WindowConfig;
@@ -42,6 +43,8 @@ enum ConnectionEntry {
 #[derive(Default)]
 struct YoungSums {
     totals: Totals,
+    limits: Limits,
+    connected: OptionalCount,
     opened: u64,
     connect: Option<f64>,
     rtt_seconds: Vec<f64>,
@@ -251,6 +254,8 @@ fn is_old_enough(record: &ConnectionRecord, min_age: u64) -> bool {
 impl YoungSums {
     fn add(&mut self, record: &ConnectionRecord, events: &RecordEvents) {
         self.totals.add(&record.delta);
+        self.limits.add(&record.limits_delta);
+        self.connected.add(record.elapsed);
         self.opened += u64::from(events.opened);
         if let Some(connect) = events.connect {
             self.connect = Some(seconds(connect));
@@ -259,7 +264,13 @@ impl YoungSums {
     }
 
     fn into_measures(self) -> Measures {
-        let mut measures = Measures { totals: self.totals, opened: self.opened, ..Measures::default() };
+        let mut measures = Measures {
+            totals: self.totals,
+            limits: self.limits,
+            connected: self.connected,
+            opened: self.opened,
+            ..Measures::default()
+        };
         if let Some(connect) = self.connect {
             measures.connect_duration.record(connect);
         }
@@ -274,7 +285,7 @@ impl YoungSums {
 
 impl OpenSeries {
     fn add(&mut self, record: &ConnectionRecord, events: &RecordEvents) {
-        self.measures.totals.add(&record.delta);
+        self.measures.add_deltas(record);
         self.measures.offer_min_rtt(record.round_trip.minimum.map(seconds));
         events.count_in(&mut self.measures);
     }
