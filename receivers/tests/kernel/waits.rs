@@ -207,8 +207,8 @@ pub fn privileged_limits_agree_with_tcp_info() {
         assert!(c.rcv_rtt_us > 0);
     }
     assert!(seen > 0, "the path caused losses, or there is nothing to compare");
-    let cookies = [&client, &server].map(|end| cookie(end));
-    let infos = [&client, &server].map(|end| TcpInfo::of(end));
+    let cookies = [&client, &server].map(cookie);
+    let infos = [&client, &server].map(TcpInfo::of);
     drop((client, server, listener));
     let mut closes = SeenEvents::default();
     await_closes(&mut kernel, &mut closes, &cookies);
