@@ -121,7 +121,7 @@ impl Layout {
             let former = former(column.head);
             let priority = match column.head {
                 _ if former.is_some() => 0,
-                "SERVICE" if is_blank => continue,
+                "SERVICE" | "LIMIT" if is_blank => continue,
                 // Failures and losses must be seen on a screen of any width.
                 "FAILED" if is_failing => 0,
                 "RETR" if is_lossy => 0,
