@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use longwave_pipeline::component::host::set_memory_release;
 use longwave_pipeline::component::{Accounting, Health, Registry, listening, with_causes};
 use longwave_pipeline::runtime::{Changes, Runtime, RuntimeEnvironment, RuntimeError, Telemetry};
 
@@ -30,6 +31,7 @@ const LAST_WRITES: Duration = Duration::from_secs(5);
 pub(super) fn run(sources: &SourceArgs, registry: &Registry) -> anyhow::Result<()> {
     let configured = configuration::plan(sources, registry)?;
     logging::init(&configured.plan.telemetry.logs);
+    set_memory_release(longwave_receivers::bpf::release_memory);
     let executor = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(std::thread::available_parallelism().map_or(2, usize::from).min(4))
         .enable_all()

@@ -295,6 +295,7 @@ fn context(signal: Signal) -> ExporterContext {
         meter,
         authenticators: Default::default(),
         log_edits: Default::default(),
+        batch: None,
     }
 }
 

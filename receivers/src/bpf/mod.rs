@@ -10,6 +10,7 @@
 
 mod cgroup;
 mod config;
+mod heap;
 mod holders;
 pub mod kernel;
 mod owner;
@@ -31,6 +32,7 @@ pub mod bench {
 }
 
 pub use config::{Config, Family};
+pub use heap::release_memory;
 use longwave_pipeline::component::{
     About, Factory, Receiver, ReceiverContext, ReceiverFactory, Signal, Stability,
 };

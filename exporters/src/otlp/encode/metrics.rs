@@ -22,6 +22,8 @@ use crate::otlp::Temporality;
 pub struct MetricsEncoder {
     envelope: Envelope,
     limit: usize,
+    /// Maximum number of points of a request.
+    max_points: u64,
     request: Request,
     attributes: EncodedAttributes,
     extra: Vec<u8>,
@@ -45,6 +47,7 @@ impl MetricsEncoder {
         Self {
             limit: limit.saturating_sub(envelope.overhead()),
             envelope,
+            max_points: u64::MAX,
             request: Request::new(temporality),
             attributes: EncodedAttributes::default(),
             extra: Vec::new(),
@@ -53,6 +56,11 @@ impl MetricsEncoder {
             not_before: UnixNanos(0),
             is_first: true,
         }
+    }
+
+    /// Sets the maximum number of points of a request; at least 1.
+    pub(crate) fn with_max_points(self, max_points: u64) -> Self {
+        Self { max_points, ..self }
     }
 
     /// Sets the time since which connections are observed. If the first window contains it, the window and its series start at that time. A
@@ -112,7 +120,7 @@ impl MetricsEncoder {
         let span = |start: UnixNanos| Span { start: start.max(self.not_before).0, end: window.end.0 };
         let (since_creation, of_window) = (span(series.created), span(window.start));
         let of_sums = if sums.is_some() { since_creation } else { of_window };
-        let Self { envelope, limit, request, attributes, extra, scratch, .. } = self;
+        let Self { envelope, limit, max_points, request, attributes, extra, scratch, .. } = self;
         for_each_point(sums.unwrap_or(&series.measures), &mut |id, value| {
             extra.clear();
             match value {
@@ -125,7 +133,7 @@ impl MetricsEncoder {
                 | PointValue::Float(_)
                 | PointValue::Histogram(_) => {}
             }
-            if request.is_full(attributes.longest_point(extra), *limit) {
+            if request.points >= *max_points || request.is_full(attributes.longest_point(extra), *limit) {
                 payloads.push(request.take(envelope));
             }
             let span = match id.metric().kind {

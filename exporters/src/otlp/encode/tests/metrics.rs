@@ -171,3 +171,20 @@ fn requests_stay_below_the_limit_of_grpc() {
         ExportMetricsServiceRequest::decode(payload.bytes).unwrap();
     }
 }
+
+/// *Scenario*: a window with more points than a request may have.
+/// *Guarantees*: no request has more points than the limit, and together they have the points of the window.
+#[test]
+fn points_are_limited() {
+    let (a, b) = (named("a"), named("b"));
+    let series = vec![one(Level::Service, &a, 0, measures(1)), one(Level::Workload, &b, 100, measures(2))];
+    let window = window(100, series);
+    let whole = MetricsEncoder::new(&resource(), Temporality::Delta).encode(&window);
+    let parts = MetricsEncoder::new(&resource(), Temporality::Delta).with_max_points(7).encode(&window);
+    let counts = parts.iter().map(|part| points(std::slice::from_ref(part)).len());
+    assert!(counts.clone().all(|count| count <= 7), "{:?}", counts.collect::<Vec<_>>());
+    assert_eq!(parts.iter().map(|part| part.items).sum::<u64>(), window.point_count());
+    let (all, expected) = (points(&parts), points(&whole));
+    assert_eq!(all.len(), expected.len());
+    assert!(expected.iter().all(|point| all.contains(point)));
+}
