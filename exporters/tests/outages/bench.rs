@@ -83,7 +83,6 @@ impl Bench {
             meter: opentelemetry::global::meter("test"),
             resource: Arc::default(),
             health: Health::default(),
-            generation: 0,
         };
         let runtime = Runtime::start(&plan, &environment).await.unwrap();
         Self { batches, sent: 0, runtime, accounting, log, _log: guard }
