@@ -13,6 +13,7 @@ pub mod live;
 mod ordered_queue_config;
 pub mod otlp;
 pub mod prometheus;
+mod record_blocks;
 pub mod record_file;
 pub mod stdout;
 mod units;
