@@ -89,13 +89,12 @@ fn join_ends(rows: impl Iterator<Item = Row>) -> Vec<Row> {
     let mut by_flow: HashMap<_, usize> = HashMap::new();
     for row in rows {
         if row.is_local {
-            match by_flow.get(&row.flow()) {
-                Some(index) if joined[*index].side != row.side => {
-                    joined[*index].join(&row);
-                    continue;
-                }
-                Some(_) => {}
-                None => drop(by_flow.insert(row.flow(), joined.len())),
+            let first = *by_flow.entry(row.flow()).or_insert(joined.len());
+            if let Some(first) = joined.get_mut(first)
+                && first.side != row.side
+            {
+                first.join(&row);
+                continue;
             }
         }
         joined.push(row);
