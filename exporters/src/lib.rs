@@ -16,6 +16,8 @@ pub mod prometheus;
 mod record_blocks;
 pub mod record_file;
 pub mod stdout;
+#[cfg(test)]
+mod testing;
 mod units;
 
 pub use download::Downloads;

@@ -2,7 +2,6 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use longwave_config::{ConfigPath, Value};
@@ -13,17 +12,10 @@ use serde_json::json;
 
 use super::clients::Clients;
 use super::*;
+use crate::testing;
 
 fn context() -> ExporterContext {
-    ExporterContext {
-        id: "live".to_owned(),
-        signal: Signal::Logs,
-        resource: Arc::new(vec![("host.name".to_owned(), "host-1".to_owned())]),
-        meter: opentelemetry::global::meter("test"),
-        authenticators: Default::default(),
-        log_edits: Default::default(),
-        batch: None,
-    }
+    testing::context("live", Signal::Logs, &[("host.name", "host-1")])
 }
 
 fn exporter(config: &LiveConfig) -> LiveExporter {

@@ -13,6 +13,7 @@ use rustix::fs::{Mode, OFlags};
 use super::config::Format;
 use super::writer::Writer;
 use super::*;
+use crate::testing;
 use crate::units;
 use longwave_pipeline::component::visible;
 use longwave_testing::golden;
@@ -287,16 +288,7 @@ async fn a_closed_terminal_is_fatal() {
 }
 
 fn context(signal: Signal) -> ExporterContext {
-    let meter = opentelemetry::global::meter("test");
-    ExporterContext {
-        id: "stdout/2".to_owned(),
-        signal,
-        resource: Arc::default(),
-        meter,
-        authenticators: Default::default(),
-        log_edits: Default::default(),
-        batch: None,
-    }
+    testing::context("stdout/2", signal, &[])
 }
 
 /// *Scenario*: every format in both kinds of pipelines, with an output that is not a terminal, and invalid settings.
