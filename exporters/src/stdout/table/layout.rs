@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use longwave_pipeline::model::{FailReason, Level};
 
-use super::fit::{cut_middle, pad, width};
 use super::rows::Row;
+use crate::fit::{cut_middle, pad, width};
 use crate::units;
 
 /// Cells between columns.

@@ -1,0 +1,47 @@
+//! [`History`]: the last intervals of a row, for charts.
+
+use std::collections::VecDeque;
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use super::measures::Measures;
+
+/// Intervals that a history has at most.
+pub const HISTORY: usize = 60;
+
+/// One interval.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Point {
+    /// Payload bytes of both directions per second.
+    pub bytes_per_second: f32,
+    /// Smoothed round trip of the slowest connection in seconds. `None` if it was unknown.
+    pub rtt: Option<f32>,
+}
+
+/// The last [`HISTORY`] intervals, the oldest first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct History(VecDeque<Point>);
+
+// === impl History ===
+
+impl History {
+    pub(super) fn push(&mut self, measures: &Measures, interval: Duration) {
+        if self.0.len() == HISTORY {
+            self.0.pop_front();
+        }
+        let seconds = interval.as_secs_f64();
+        let rate = if seconds > 0.0 { measures.bytes() as f64 / seconds } else { 0.0 };
+        let rtt = measures.rtt.map(|nanos: NonZeroU64| (nanos.get() as f64 / 1e9) as f32);
+        self.0.push_back(Point { bytes_per_second: rate as f32, rtt });
+    }
+
+    /// Returns whether no interval has ended yet.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns the points of the last `count` intervals, the oldest first.
+    pub fn last(&self, count: usize) -> impl Iterator<Item = &Point> {
+        self.0.iter().skip(self.0.len().saturating_sub(count))
+    }
+}

@@ -1,0 +1,123 @@
+//! The two last lines: what is not on the screen, and keys or a prompt.
+
+use longwave_exporters::{fit, units};
+use longwave_pipeline::model::Level;
+
+use super::canvas::Canvas;
+use super::{FOOTER, HEADER, Theme};
+use crate::app::{App, Prompt};
+use crate::model::{LeftOut, MAX_CONNECTIONS};
+
+/// Draws both lines. Returns the position of the cursor if the user types.
+pub(super) fn draw(app: &App, canvas: &mut Canvas<'_>, theme: Theme) -> Option<(u16, u16)> {
+    let (above, below) = (canvas.area.height - FOOTER, canvas.area.height - 1);
+    let (label, input, message) = match &app.prompt {
+        None => {
+            status(app, canvas, above, theme);
+            hints(app, canvas, below, theme);
+            return None;
+        }
+        Some(Prompt::Filter(input, message)) => ("filter: ", input, message),
+        Some(Prompt::Jump(input, message)) => ("time: ", input, message),
+    };
+    let room = usize::from(canvas.area.width).saturating_sub(label.len() + 1);
+    // A long text is scrolled, so that its end is visible.
+    let skipped = input.cursor().saturating_sub(room);
+    canvas.fill(above, theme.plain());
+    canvas.fill(below, theme.plain());
+    let x = canvas.put(0, above, label, theme.key());
+    canvas.put(x, above, &input.text().chars().skip(skipped).collect::<String>(), theme.plain());
+    match message {
+        Some(message) => {
+            let caret = message.chars().take_while(|character| *character == ' ').count();
+            let start = label.len() + caret.saturating_sub(skipped);
+            let text = message.trim_start();
+            // A long message begins further left, and the caret stays at its place.
+            let width = usize::from(canvas.area.width);
+            let at = if start + fit::width(text) <= width {
+                start
+            } else {
+                width.saturating_sub(fit::width(text)).min(start)
+            };
+            canvas.put(at as u16, below, text, theme.failing());
+            canvas.put(start as u16, below, "^", theme.failing());
+        }
+        None => {
+            canvas.put(
+                0,
+                below,
+                "Enter: apply   Esc: cancel   empty: no filter   example: workload=web and rtt>50ms",
+                theme.dim(),
+            );
+        }
+    }
+    Some((x + (input.cursor() - skipped) as u16, above))
+}
+
+/// Counts what is not on the screen.
+fn status(app: &App, canvas: &mut Canvas<'_>, y: u16, theme: Theme) {
+    if let Some(notice) = &app.notice {
+        canvas.put(0, y, notice, theme.lossy());
+        return;
+    }
+    if app.detail.is_some() {
+        return;
+    }
+    let list = &app.view().list;
+    let room = usize::from(canvas.area.height - HEADER - FOOTER);
+    let rows = list.order().len();
+    let what = match app.view().level {
+        Level::Service => "services",
+        Level::Workload => "workload pairs",
+        Level::Connection => "connections",
+    };
+    let mut text =
+        if rows > room { format!("{rows} {what}, {room} on the screen") } else { format!("{rows} {what}") };
+    if list.new_rows() > 0 {
+        text += &format!("; {} new at the end: r sorts again", list.new_rows());
+    }
+    let LeftOut { folded, evicted, rows } = app.model().left_out();
+    if folded + evicted + rows > 0 {
+        let parts = [
+            (folded, "counted under (others)"),
+            (evicted, "ended ones removed early"),
+            (rows, "rows counted under (others)"),
+        ];
+        let parts = parts.into_iter().filter(|(count, _)| *count > 0);
+        let parts: Vec<String> =
+            parts.map(|(count, what)| format!("{} {what}", units::count(count))).collect();
+        text += &format!("; room for {MAX_CONNECTIONS} connections: {}", parts.join(", "));
+    }
+    canvas.put(0, y, &text, theme.dim());
+}
+
+fn hints(app: &App, canvas: &mut Canvas<'_>, y: u16, theme: Theme) {
+    let enter = match (app.detail, app.view().level) {
+        (Some(_), _) => None,
+        (None, Level::Connection) => Some("details"),
+        (None, _) => Some("open"),
+    };
+    let mut hints = vec![("?", "help"), ("q", "quit")];
+    hints.extend(enter.map(|what| ("Enter", what)));
+    hints.push(("Esc", if app.detail.is_some() || app.view().scope.is_some() { "back" } else { "up" }));
+    hints.extend([("/", "filter"), ("s", "sort")]);
+    if app.is_recording() {
+        hints.extend([
+            ("←→", "interval"),
+            ("[ ]", "minute"),
+            ("g", "time"),
+            ("Space", if app.plays { "stop" } else { "play" }),
+        ]);
+    } else {
+        hints.push(("Space", if app.is_frozen() { "go on" } else { "freeze" }));
+    }
+    hints.extend([("t", if app.totals { "rates" } else { "totals" }), ("b", "both ends"), ("c", "columns")]);
+    let mut x = 0;
+    for (key, what) in hints {
+        if usize::from(x) + fit::width(key) + 1 + what.len() > usize::from(canvas.area.width) {
+            return;
+        }
+        x = canvas.put(x, y, key, theme.key());
+        x = canvas.put(x + 1, y, what, theme.plain()) + 2;
+    }
+}
