@@ -168,7 +168,7 @@ fn no_color_is_respected_on_stderr() {
 fn flags_that_mean_nothing_are_refused() {
     let refused =
         |line: &str| run_command(Cli::parse_from(line.split(' ')), &registry()).unwrap_err().to_string();
-    for command in ["components", "version", "man", "completions bash", "init -"] {
+    for command in ["components", "version", "man", "completions bash", "init -", "top"] {
         for line in [format!("longwave -c /nope {command}"), format!("longwave {command} --set a=b")] {
             assert!(refused(&line).contains("leave out --config"), "{line}");
         }
@@ -213,4 +213,44 @@ fn observe_writes_valid_pipelines() {
     assert!(!live(), "no process listens any more");
     let error = observe::configs(&args(&["port=443", "rrt>5ms"]), &view).unwrap_err().to_string();
     assert_eq!(error, "\nport=443 rrt>5ms\n         ^ unknown field \"rrt\" (did you mean rtt?)");
+}
+
+/// *Scenario*: `top` without a Longwave that sends records, with one, with a record file as argument or flag, with a condition, with both, and with one that
+/// is wrong.
+/// *Guarantees*: the source is the file if there is one, else the socket if it accepts this process, else the kernel, for which the configuration is
+/// valid. A condition is read as by `observe`.
+#[test]
+fn top_finds_its_source() {
+    let host = Host::new();
+    let view = host.view(false);
+    let args = |line: &[&str]| match Cli::parse_from([&["longwave", "top"], line].concat()).command {
+        Some(Command::Top(args)) => args,
+        _ => panic!("{line:?}"),
+    };
+    let request = |line: &[&str]| top::Request::new(&args(line), &view).map_err(|error| error.to_string());
+    let file = host.at("x.lwr");
+    std::fs::write(&file, "").unwrap();
+    let path = file.to_str().unwrap();
+    assert_eq!(request(&[]), Ok(top::Request { path: None, filter: String::new() }));
+    let of_file = |filter: &str| Ok(top::Request { path: Some(file.clone()), filter: filter.to_owned() });
+    assert_eq!(request(&[path]), of_file(""));
+    assert_eq!(request(&["-f", path, "port=443", "rtt>5ms"]), of_file("port=443 rtt>5ms"));
+    let error = request(&["port=443", "rrt>5ms"]).unwrap_err();
+    assert_eq!(error, "\nport=443 rrt>5ms\n         ^ unknown field \"rrt\" (did you mean rtt?)");
+    let _listener = host.listen("run/longwave/live.sock");
+    let live = Some(PathBuf::from("/run/longwave/live.sock"));
+    assert_eq!(request(&[]), Ok(top::Request { path: live, filter: String::new() }));
+    let plan =
+        plan(vec![format!("yaml:{}", top::configuration(&host.at("live.sock"), default::names(&view)))]);
+    assert_eq!(plan.warnings, Vec::<String>::new());
+}
+
+/// *Scenario*: `top` with a stdout that is no terminal, as that of a test.
+/// *Guarantees*: it is refused, and the error names the command for pipes.
+#[test]
+fn top_needs_a_terminal() {
+    let refused = top::check_terminal(false, None).unwrap_err().to_string();
+    assert!(refused.contains("longwave observe"), "{refused}");
+    assert!(top::check_terminal(true, Some("dumb")).is_err());
+    assert!(top::check_terminal(true, Some("xterm")).is_ok());
 }

@@ -12,6 +12,8 @@ pub mod model;
 mod run;
 mod screen;
 pub mod source;
+#[cfg(test)]
+mod testing;
 pub mod view;
 
 pub use run::{Source, run};

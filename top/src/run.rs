@@ -77,10 +77,6 @@ pub async fn run(
                 screen.draw(&mut app)?;
                 drawing.done();
             }
-            feed = source.next() => {
-                take(&mut app, feed);
-                drawing.request(RECORDS_SPACING);
-            }
             _ = seconds.tick() => {
                 app.silence += SECOND;
                 if let Some(notice) = notices.take() {
@@ -89,6 +85,11 @@ pub async fn run(
                 if app.plays {
                     seek_to(&mut app, &mut source, Seek::Next);
                 }
+                drawing.request(RECORDS_SPACING);
+            }
+            // The last, because it may always have something.
+            feed = source.next() => {
+                take(&mut app, feed);
                 drawing.request(RECORDS_SPACING);
             }
         }
