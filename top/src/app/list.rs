@@ -8,6 +8,9 @@ use longwave_pipeline::model::Level;
 use super::column::{Sort, lines_of};
 use crate::model::{Model, Row, RowId, Side};
 
+/// A set of rows.
+type RowIds = HashSet<RowId, foldhash::fast::RandomState>;
+
 /// Intervals after which the order stays. The first one after the start is incomplete.
 const SETTLES: u8 = 2;
 
@@ -70,11 +73,11 @@ impl List {
             .filter(|row| selection.scope.is_none() || row.parent == selection.scope)
             .filter(|row| (selection.belongs)(row))
             .collect();
-        let ids: HashSet<RowId> = members.iter().map(|row| row.id).collect();
+        let ids: RowIds = members.iter().map(|row| row.id).collect();
         let before = self.order.len() - self.new;
         let stayed = self.order.iter().take(before).filter(|id| ids.contains(id)).count();
         self.order.retain(|id| ids.contains(id));
-        let known: HashSet<RowId> = self.order.iter().copied().collect();
+        let known: RowIds = self.order.iter().copied().collect();
         let is_first = known.is_empty();
         members.retain(|row| !known.contains(&row.id));
         members.sort_by(|one, other| compare(one, other, sort, totals));
@@ -140,8 +143,8 @@ fn compare(one: &Row, other: &Row, sort: Sort, totals: bool) -> Ordering {
     let by_column = if sort.ascending { by_column } else { by_column.reverse() };
     let ended = one.ended.is_some().cmp(&other.ended.is_some());
     let by_name = || {
-        let names = |row: &Row| (row.names.source.clone(), row.names.destination.clone());
-        names(one).cmp(&names(other))
+        let (one, other) = (&one.names, &other.names);
+        one.source.cmp(&other.source).then_with(|| one.destination.cmp(&other.destination))
     };
     ended.then(by_column).then_with(by_name).then(one.id.cmp(&other.id))
 }

@@ -167,9 +167,7 @@ impl Aggregate {
     fn restore(&mut self, flow: &Flow) {
         self.row.last.add(&flow.row.last);
         self.row.total.add(&flow.row.total);
-        if self.row.history.is_empty() {
-            self.row.history = flow.row.history.clone();
-        }
+        self.row.history.add(&flow.row.history);
         self.describe(flow);
     }
 

@@ -50,7 +50,7 @@ fn waiting(side: Side, end: &FlowEnd) -> Vec<String> {
     let mut found = Vec::new();
     if gauges.unread_bytes > 0 {
         found.push(format!(
-            "The {name}'s process has not read {} bytes that have arrived: it reads too slowly, or is busy.",
+            "{} bytes had arrived at the {name} and were not read yet at the last sample: if they stay, its process is too slow.",
             gauges.unread_bytes
         ));
     }

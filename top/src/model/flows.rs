@@ -10,13 +10,15 @@ use super::measures::{Measures, Split};
 use super::names::RowNames;
 use super::row::{Row, RowId};
 
+type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+
 /// The connections by row, by id and by addresses.
 #[derive(Clone, Debug)]
 pub(super) struct Flows {
     max: usize,
     by_row: BTreeMap<RowId, Box<Flow>>,
-    by_connection: HashMap<ConnectionId, RowId>,
-    by_key: HashMap<FlowKey, RowId>,
+    by_connection: Map<ConnectionId, RowId>,
+    by_key: Map<FlowKey, RowId>,
     /// Flows in the order in which they ended. A flow of which a socket came back is in it, too.
     ended: VecDeque<RowId>,
     /// Row of the connections without one, and what they reported in this interval.
@@ -42,8 +44,8 @@ impl Flows {
         Self {
             max,
             by_row: BTreeMap::new(),
-            by_connection: HashMap::new(),
-            by_key: HashMap::new(),
+            by_connection: Map::default(),
+            by_key: Map::default(),
             ended: VecDeque::new(),
             others: (Row::new(RowId::next(next_id), RowNames::others()), Split::default()),
             folded: 0,

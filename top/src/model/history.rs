@@ -35,6 +35,21 @@ impl History {
         self.0.push_back(Point { bytes_per_second: rate as f32, rtt });
     }
 
+    /// Adds the intervals of another row, which end at the same time.
+    pub(super) fn add(&mut self, other: &Self) {
+        while self.0.len() < other.0.len() {
+            self.0.push_front(Point::default());
+        }
+        let first = self.0.len() - other.0.len();
+        for (point, more) in self.0.iter_mut().skip(first).zip(&other.0) {
+            point.bytes_per_second += more.bytes_per_second;
+            point.rtt = match (point.rtt, more.rtt) {
+                (Some(one), Some(other)) => Some(one.max(other)),
+                (one, other) => one.or(other),
+            };
+        }
+    }
+
     /// Returns whether no interval has ended yet.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

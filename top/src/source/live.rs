@@ -10,7 +10,7 @@ use longwave_pipeline::model::codec::{Block, CodecError, Decoder};
 use tokio::sync::mpsc;
 
 /// Blocks that may wait for the screen. While they wait, the socket is not read.
-const MAX_WAITING: usize = 32;
+const MAX_WAITING: usize = 8;
 /// Pause before the next attempt to connect.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Bytes that are read at a time.

@@ -133,7 +133,7 @@ const FIELDS: [(&str, fn(&Flow, Side, &ConnectionRecord) -> String); 24] = [
         format!("{again} of {data} with data{share}")
     }),
     ("lost", |_, _, record| record.totals.lost.to_string()),
-    ("now", |flow, side, _| {
+    ("last interval", |flow, side, _| {
         let last = flow.row.last.of(Some(side));
         format!("→ {}, ← {}, {} again", units::bytes(last.towards), units::bytes(last.back), last.retransmits)
     }),

@@ -11,13 +11,20 @@ use crate::app::{App, Column};
 /// Width of the first column of the help.
 const KEY_WIDTH: usize = 15;
 
+/// Lines between the keys and the columns.
+const NOTES: [&str; 6] = [
+    "",
+    "✖ connections failed   ▲ at least 1% sent again   - ended",
+    "A flow with both ends on this host is one line.",
+    "Lines keep their places: new ones come at the end.",
+    "Arrows are from the client to the server.",
+    "",
+];
+
 pub(super) fn help(first: u16, canvas: &mut Canvas<'_>, theme: Theme) {
     let mut lines: Vec<(String, String)> =
         KEYS.iter().map(|(key, what)| ((*key).to_owned(), (*what).to_owned())).collect();
-    lines.push((String::new(), String::new()));
-    lines.push((String::new(), "marks: ✖ connections failed, ▲ at least 1% sent again, - ended".to_owned()));
-    lines.push((String::new(), "Both ends on this host are one line. New rows come at the end.".to_owned()));
-    lines.push((String::new(), String::new()));
+    lines.extend(NOTES.map(|note| (String::new(), note.to_owned())));
     lines.extend(
         Column::ALL.into_iter().map(|column| (column.head(false).to_owned(), column.about().to_owned())),
     );

@@ -66,11 +66,12 @@ fn status(app: &App, canvas: &mut Canvas<'_>, y: u16, theme: Theme) {
     let list = &app.view().list;
     let room = usize::from(canvas.area.height - HEADER - FOOTER);
     let rows = list.order().len();
-    let what = match app.view().level {
-        Level::Service => "services",
-        Level::Workload => "workload pairs",
-        Level::Connection => "connections",
+    let (one, many) = match app.view().level {
+        Level::Service => ("line", "lines"),
+        Level::Workload => ("workload pair", "workload pairs"),
+        Level::Connection => ("connection", "connections"),
     };
+    let what = if rows == 1 { one } else { many };
     let mut text =
         if rows > room { format!("{rows} {what}, {room} on the screen") } else { format!("{rows} {what}") };
     if list.new_rows() > 0 {
@@ -99,7 +100,11 @@ fn hints(app: &App, canvas: &mut Canvas<'_>, y: u16, theme: Theme) {
     };
     let mut hints = vec![("?", "help"), ("q", "quit")];
     hints.extend(enter.map(|what| ("Enter", what)));
-    hints.push(("Esc", if app.detail.is_some() || app.view().scope.is_some() { "back" } else { "up" }));
+    if app.detail.is_some() || app.view().scope.is_some() {
+        hints.push(("Esc", "back"));
+    } else if app.view().level == Level::Workload {
+        hints.push(("Esc", "services"));
+    }
     hints.extend([("/", "filter"), ("s", "sort")]);
     if app.is_recording() {
         hints.extend([

@@ -10,70 +10,81 @@ use super::{FOOTER, HEADER, Theme, cell};
 use crate::app::App;
 use crate::model::{Row, Side};
 
+/// The table that is being drawn.
+struct Table<'a, 'b> {
+    app: &'a App,
+    columns: Columns,
+    canvas: &'a mut Canvas<'b>,
+    theme: Theme,
+}
+
 pub(super) fn draw(app: &App, canvas: &mut Canvas<'_>, theme: Theme) {
     let columns = Columns::choose(app, canvas.area.width);
-    head(app, &columns, canvas, theme);
-    let (model, list) = (app.model(), &app.view().list);
-    let lines = list.lines(model, app.both_ends);
-    let room = usize::from(canvas.area.height - HEADER - FOOTER);
-    if lines.is_empty() {
-        let text = match (model.tick(), model.filter(), &app.view().scope) {
-            (None, ..) => "the first interval ends in a moment",
-            (_, _, Some(_)) => "what was here has ended; Esc returns",
-            (_, Some(_), _) => "the filter excludes everything, or nothing has happened since; / changes it",
-            _ => app.kind().when_empty(),
-        };
-        canvas.put(MARK, HEADER, text, theme.dim());
-        return;
-    }
-    let selected = list.selected();
-    for (y, (id, side)) in lines.iter().skip(list.offset).take(room).enumerate() {
-        if let Some(row) = model.row(*id) {
-            line(app, row, *side, &columns, Some(*id) == selected, canvas, HEADER + y as u16, theme);
+    let mut table = Table { app, columns, canvas, theme };
+    table.head();
+    table.rows();
+}
+
+// === impl Table ===
+
+impl Table<'_, '_> {
+    fn head(&mut self) {
+        let (bold, sort) = (self.theme.bold(), self.app.view().sort.by);
+        let mut x = self.names("CLIENT", "SERVER", HEADER - 1, bold);
+        for column in &self.columns.chosen {
+            let cells = usize::from(column.width());
+            let style = if *column == sort { self.theme.key() } else { bold };
+            let text = fit::pad(column.head(self.app.totals), cells, !column.is_text());
+            x = self.canvas.put(x + self.columns.gap, HEADER - 1, &text, style);
         }
     }
-}
 
-fn head(app: &App, columns: &Columns, canvas: &mut Canvas<'_>, theme: Theme) {
-    let y = HEADER - 1;
-    let name = usize::from(columns.name);
-    canvas.put(MARK, y, &fit::pad("CLIENT", name, false), theme.bold());
-    let mut x =
-        canvas.put(MARK + columns.name + columns.gap, y, &fit::pad("SERVER", name, false), theme.bold());
-    for column in &columns.chosen {
-        let (cells, sort) = (usize::from(column.width()), app.view().sort.by);
-        let style = if *column == sort { theme.key() } else { theme.bold() };
-        let text = fit::pad(column.head(app.totals), cells, !column.is_text());
-        x = canvas.put(x + columns.gap, y, &text, style);
+    fn rows(&mut self) {
+        let (app, model, list) = (self.app, self.app.model(), &self.app.view().list);
+        let lines = list.lines(model, app.both_ends);
+        if lines.is_empty() {
+            let text = match (model.tick(), model.filter(), &app.view().scope) {
+                (None, ..) => "the first interval ends in a moment",
+                (_, _, Some(_)) => "what was here has ended; Esc returns",
+                (_, Some(_), _) => {
+                    "the filter excludes everything, or nothing has happened since; / changes it"
+                }
+                _ => app.kind().when_empty(),
+            };
+            self.canvas.put(MARK, HEADER, text, self.theme.dim());
+            return;
+        }
+        let room = usize::from(self.canvas.area.height - HEADER - FOOTER);
+        let selected = list.selected();
+        for (y, (id, side)) in lines.iter().skip(list.offset).take(room).enumerate() {
+            if let Some(row) = model.row(*id) {
+                self.row(row, *side, Some(*id) == selected, HEADER + y as u16);
+            }
+        }
     }
-}
 
-#[allow(clippy::too_many_arguments, reason = "one call")]
-fn line(
-    app: &App,
-    row: &Row,
-    side: Option<Side>,
-    columns: &Columns,
-    is_selected: bool,
-    canvas: &mut Canvas<'_>,
-    y: u16,
-    theme: Theme,
-) {
-    let (mark, mut style) = look(row, theme);
-    if is_selected {
-        style = style.patch(theme.reversed());
-        canvas.fill(y, style);
+    fn row(&mut self, row: &Row, side: Option<Side>, is_selected: bool, y: u16) {
+        let (mark, mut style) = look(row, self.theme);
+        if is_selected {
+            style = style.patch(self.theme.reversed());
+            self.canvas.fill(y, style);
+        }
+        self.canvas.put(0, y, mark, style);
+        let mut x = self.names(&row.names.source, &row.names.destination, y, style);
+        for column in &self.columns.chosen {
+            let cells = usize::from(column.width());
+            let text = fit::cut_middle(&cell::text(self.app, row, side, *column), cells);
+            x = self.canvas.put(x + self.columns.gap, y, &fit::pad(&text, cells, !column.is_text()), style);
+        }
     }
-    canvas.put(0, y, mark, style);
-    let name = usize::from(columns.name);
-    let names = &row.names;
-    canvas.put(MARK, y, &fit::pad(&fit::cut_middle(&names.source, name), name, false), style);
-    let destination = fit::pad(&fit::cut_middle(&names.destination, name), name, false);
-    let mut x = canvas.put(MARK + columns.name + columns.gap, y, &destination, style);
-    for column in &columns.chosen {
-        let cells = usize::from(column.width());
-        let text = fit::cut_middle(&cell::text(app, row, side, *column), cells);
-        x = canvas.put(x + columns.gap, y, &fit::pad(&text, cells, !column.is_text()), style);
+
+    /// Writes the two names. Returns the position after them.
+    fn names(&mut self, source: &str, destination: &str, y: u16, style: Style) -> u16 {
+        let Columns { name, gap, .. } = self.columns;
+        let cells = usize::from(name);
+        self.canvas.put(MARK, y, &fit::cut_middle(source, cells), style);
+        let destination = fit::pad(&fit::cut_middle(destination, cells), cells, false);
+        self.canvas.put(MARK + name + gap, y, &destination, style)
     }
 }
 
