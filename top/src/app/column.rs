@@ -97,7 +97,7 @@ impl Column {
             Self::Opened => "connections that were established",
             Self::Failed => "connections that could not be established",
             Self::Age => "age of the oldest connection; > if it may be older",
-            Self::LastEnd => "last connection that failed or was cut off, and its server",
+            Self::LastEnd => "how the last one failed or was cut, and its server",
         }
     }
 

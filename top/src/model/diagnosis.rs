@@ -18,7 +18,7 @@ pub fn explain(flow: &Flow) -> Vec<String> {
         if measures.is_lossy() {
             let percent = measures.retransmit_ratio().unwrap_or_default() * 100.0;
             found.push(format!(
-                "The {name} sent {percent:.1} % of its segments again: the network loses or reorders them on the way to the {other}."
+                "The {name} sent {percent:.1}% of its segments again: the network loses or reorders them on the way to the {other}."
             ));
         }
         if let Some(times) = excess(end) {

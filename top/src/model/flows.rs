@@ -57,21 +57,15 @@ impl Flows {
         self.max
     }
 
-    /// Adds a record to its flow. `since` is the start of the first interval, if one has ended.
-    pub(super) fn take(
-        &mut self,
-        record: &ConnectionRecord,
-        since: Option<UnixNanos>,
-        next_id: &mut u64,
-    ) -> Taken {
+    /// Adds a record to its flow.
+    pub(super) fn take(&mut self, record: &ConnectionRecord, next_id: &mut u64) -> Taken {
         if let Some(row) = self.by_connection.get(&record.id).copied() {
             self.add(row, record, false);
             return Taken::Kept;
         }
-        let is_new_since = |since: UnixNanos| record.opened >= since;
         let opened = record.start_known
             && record.event != Event::Fail
-            && (record.first || record.event == Event::Open || since.is_some_and(is_new_since));
+            && (record.first || record.event == Event::Open);
         if let Some((row, _)) = self.partner(record) {
             self.by_connection.insert(record.id, row);
             self.add(row, record, opened);
@@ -88,8 +82,6 @@ impl Flows {
             first_seen: record.observed,
         });
         if self.by_row.len() >= self.max {
-            // Later records of the connection come here, too.
-            let opened = opened && (record.first || record.event == Event::Open);
             self.folded += u64::from(opened || record.event == Event::Fail);
             flow.add(record, side, opened);
             return Taken::NoRoom(flow);
@@ -143,9 +135,8 @@ impl Flows {
             _ if flow.server.is_some() => Side::Client,
             _ => Side::of_record(record),
         };
-        let was_open = flow.is_open();
         flow.add(record, side, opened);
-        if was_open && !flow.is_open() || record.event == Event::Fail {
+        if record.end.is_some() && !flow.is_open() {
             self.ended.push_back(row);
         }
     }

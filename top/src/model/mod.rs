@@ -90,7 +90,7 @@ impl Model {
     /// Adds records of the current interval.
     pub fn records(&mut self, records: &[ConnectionRecord]) {
         for record in records {
-            match self.flows.take(record, self.since, &mut self.next_id) {
+            match self.flows.take(record, &mut self.next_id) {
                 Taken::Kept => {}
                 Taken::Evicting(evicted) => self.fold(&evicted.pending(), &evicted),
                 Taken::NoRoom(flow) => self.fold(&flow.pending(), &flow),

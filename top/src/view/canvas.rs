@@ -58,3 +58,20 @@ impl Canvas<'_> {
         }
     }
 }
+
+/// Divides a text into lines of at most `width` characters, at spaces.
+pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().map_or(0, |line| fit::width(line));
+        if line > 0 && line + 1 + fit::width(word) > width {
+            lines.push(word.to_owned());
+        } else if let Some(last) = lines.last_mut() {
+            if line > 0 {
+                last.push(' ');
+            }
+            *last += word;
+        }
+    }
+    lines
+}

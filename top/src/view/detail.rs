@@ -4,7 +4,7 @@ use longwave_exporters::{fit, units};
 use longwave_pipeline::model::{ConnectionRecord, Rfc3339, Workload};
 use ratatui::style::Style;
 
-use super::canvas::Canvas;
+use super::canvas::{Canvas, wrap};
 use super::{FOOTER, HEADER, Theme, cell, chart};
 use crate::app::App;
 use crate::model::{Flow, HISTORY, Side, explain};
@@ -12,14 +12,19 @@ use crate::model::{Flow, HISTORY, Side, explain};
 /// Width of the labels, and of each end's values.
 const LABEL: usize = 16;
 const VALUE: usize = 30;
-/// Lines of a chart.
-const CHART_HEIGHT: usize = 3;
+/// Room for the maximum beside a chart.
+const MAX_WIDTH: usize = 13;
+/// Lines of a chart, on a screen that has room for all details and on one that has not.
+const CHART_HEIGHTS: (usize, usize) = (3, 1);
+/// Lines of a screen with room.
+const HIGH: u16 = 44;
 
 /// One line, as parts with their styles.
 type Line = Vec<(String, Style)>;
 
 pub(super) fn draw(app: &App, flow: &Flow, canvas: &mut Canvas<'_>, theme: Theme) {
-    let lines = lines(flow, usize::from(canvas.area.width), theme);
+    let height = if canvas.area.height >= HIGH { CHART_HEIGHTS.0 } else { CHART_HEIGHTS.1 };
+    let lines = lines(flow, usize::from(canvas.area.width), height, theme);
     let top = HEADER - 2;
     let room = canvas.area.height - top - FOOTER;
     for y in top..canvas.area.height - FOOTER {
@@ -38,7 +43,7 @@ pub(super) fn draw(app: &App, flow: &Flow, canvas: &mut Canvas<'_>, theme: Theme
     }
 }
 
-fn lines(flow: &Flow, width: usize, theme: Theme) -> Vec<Line> {
+fn lines(flow: &Flow, width: usize, chart_height: usize, theme: Theme) -> Vec<Line> {
     let names = &flow.row.names;
     let mut lines = vec![vec![(format!("{} → {}", names.source, names.destination), theme.bold())]];
     let reasons = explain(flow);
@@ -53,6 +58,7 @@ fn lines(flow: &Flow, width: usize, theme: Theme) -> Vec<Line> {
         }
     }
     lines.push(Vec::new());
+    lines.extend(charts(flow, width, chart_height, theme));
     let ends: Vec<(Side, &ConnectionRecord)> = flow.ends().map(|(side, end)| (side, &end.record)).collect();
     let head = ends.iter().map(|(side, _)| fit::pad(&format!("{} (here)", side.as_str()), VALUE, false));
     lines.push(vec![(" ".repeat(LABEL) + &head.collect::<String>(), theme.bold())]);
@@ -76,8 +82,6 @@ fn lines(flow: &Flow, width: usize, theme: Theme) -> Vec<Line> {
             lines.push(vec![(fit::pad(label, LABEL, false), theme.dim()), (value, theme.plain())]);
         }
     }
-    lines.push(Vec::new());
-    lines.extend(charts(flow, width, theme));
     lines
 }
 
@@ -152,28 +156,25 @@ const FIELDS: [(&str, fn(&Flow, Side, &ConnectionRecord) -> String); 24] = [
     ("id", |_, _, record| record.id.to_string()),
 ];
 
-fn charts(flow: &Flow, width: usize, theme: Theme) -> Vec<Line> {
-    let cells = width.saturating_sub(LABEL + 2).min(HISTORY);
+fn charts(flow: &Flow, width: usize, height: usize, theme: Theme) -> Vec<Line> {
+    let cells = width.saturating_sub(LABEL + MAX_WIDTH).min(HISTORY);
     let points: Vec<_> = flow.row.history.last(cells).copied().collect();
     let rates: Vec<Option<f32>> = points.iter().map(|point| Some(point.bytes_per_second)).collect();
     let trips: Vec<Option<f32>> = points.iter().map(|point| point.rtt).collect();
     let most = |values: &[Option<f32>]| values.iter().flatten().copied().fold(0.0, f32::max);
     let both = [
-        ("bytes/s", format!("max {}", units::rate(most(&rates).into())), rates),
-        ("round trip", format!("max {}", units::seconds(most(&trips).into())), trips),
+        ("bytes/s", units::rate(most(&rates).into()), rates),
+        ("round trip", units::seconds(most(&trips).into()), trips),
     ];
     let mut lines = Vec::new();
     for (label, max, values) in both {
-        for (index, bars) in chart::bars(&values, cells, CHART_HEIGHT).into_iter().enumerate() {
-            let label = match index {
-                0 => label,
-                1 => &max,
-                _ => "",
-            };
-            lines.push(vec![(fit::pad(label, LABEL, false), theme.dim()), (bars, theme.plain())]);
+        for (index, bars) in chart::bars(&values, cells, height).into_iter().enumerate() {
+            let (label, max) = if index == 0 { (label, format!(" max {max}")) } else { ("", String::new()) };
+            let label = fit::pad(label, LABEL, false);
+            lines.push(vec![(label, theme.dim()), (bars, theme.plain()), (max, theme.dim())]);
         }
-        lines.push(Vec::new());
     }
+    lines.push(Vec::new());
     lines
 }
 
@@ -204,21 +205,4 @@ fn nanos(nanos: Option<std::num::NonZeroU64>) -> String {
 /// Returns date and time without the fraction.
 fn short(time: &str) -> String {
     time.get(..19).unwrap_or(time).replace('T', " ")
-}
-
-/// Divides a text into lines of at most `width` characters, at spaces.
-fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let line = lines.last_mut().map_or(0, |line| fit::width(line));
-        if line > 0 && line + 1 + fit::width(word) > width {
-            lines.push(word.to_owned());
-        } else if let Some(last) = lines.last_mut() {
-            if line > 0 {
-                last.push(' ');
-            }
-            *last += word;
-        }
-    }
-    lines
 }

@@ -14,7 +14,7 @@ const KEY_WIDTH: usize = 15;
 /// Lines between the keys and the columns.
 const NOTES: [&str; 6] = [
     "",
-    "✖ connections failed   ▲ at least 1% sent again   - ended",
+    "✖ failed connections  ▲ at least 1% sent again  - ended",
     "A flow with both ends on this host is one line.",
     "Lines keep their places: new ones come at the end.",
     "Arrows are from the client to the server.",

@@ -3,55 +3,58 @@
 use longwave_exporters::{fit, units};
 use longwave_pipeline::model::Level;
 
-use super::canvas::Canvas;
+use super::canvas::{Canvas, wrap};
 use super::{FOOTER, HEADER, Theme};
 use crate::app::{App, Prompt};
 use crate::model::{LeftOut, MAX_CONNECTIONS};
 
 /// Draws both lines. Returns the position of the cursor if the user types.
 pub(super) fn draw(app: &App, canvas: &mut Canvas<'_>, theme: Theme) -> Option<(u16, u16)> {
-    let (above, below) = (canvas.area.height - FOOTER, canvas.area.height - 1);
+    let below = canvas.area.height - 1;
     let (label, input, message) = match &app.prompt {
         None => {
-            status(app, canvas, above, theme);
+            status(app, canvas, below - 1, theme);
             hints(app, canvas, below, theme);
             return None;
         }
         Some(Prompt::Filter(input, message)) => ("filter: ", input, message),
         Some(Prompt::Jump(input, message)) => ("time: ", input, message),
     };
-    let room = usize::from(canvas.area.width).saturating_sub(label.len() + 1);
-    // A long text is scrolled, so that its end is visible.
-    let skipped = input.cursor().saturating_sub(room);
-    canvas.fill(above, theme.plain());
-    canvas.fill(below, theme.plain());
-    let x = canvas.put(0, above, label, theme.key());
-    canvas.put(x, above, &input.text().chars().skip(skipped).collect::<String>(), theme.plain());
-    match message {
-        Some(message) => {
-            let caret = message.chars().take_while(|character| *character == ' ').count();
-            let start = label.len() + caret.saturating_sub(skipped);
-            let text = message.trim_start();
-            // A long message begins further left, and the caret stays at its place.
-            let width = usize::from(canvas.area.width);
-            let at = if start + fit::width(text) <= width {
-                start
-            } else {
-                width.saturating_sub(fit::width(text)).min(start)
-            };
-            canvas.put(at as u16, below, text, theme.failing());
-            canvas.put(start as u16, below, "^", theme.failing());
-        }
-        None => {
-            canvas.put(
-                0,
-                below,
-                "Enter: apply   Esc: cancel   empty: no filter   example: workload=web and rtt>50ms",
-                theme.dim(),
-            );
-        }
+    let width = usize::from(canvas.area.width);
+    // A long text is scrolled, so that the cursor is visible.
+    let skipped = input.cursor().saturating_sub(width.saturating_sub(label.len() + 1));
+    let lines = match (message, &app.prompt) {
+        (Some(message), _) => error(message, label.len(), skipped, width),
+        (None, Some(Prompt::Filter(..))) => vec![FILTER_HINT.to_owned()],
+        (None, _) => vec![JUMP_HINT.to_owned()],
+    };
+    let style = if message.is_some() { theme.failing() } else { theme.dim() };
+    let top = below.saturating_sub(lines.len() as u16);
+    (top..=below).for_each(|y| canvas.fill(y, theme.plain()));
+    let x = canvas.put(0, top, label, theme.key());
+    canvas.put(x, top, &input.text().chars().skip(skipped).collect::<String>(), theme.plain());
+    for (y, line) in (top + 1..).zip(&lines) {
+        canvas.put(0, y, line, style);
     }
-    Some((x + (input.cursor() - skipped) as u16, above))
+    Some((x + (input.cursor() - skipped) as u16, top))
+}
+
+const FILTER_HINT: &str =
+    "Enter: apply   Esc: cancel   empty: no filter   example: workload=web and rtt>50ms";
+const JUMP_HINT: &str = "Enter: go there   Esc: cancel   example: 13:05";
+
+/// Returns the lines below the text: the caret, and what is wrong. The message begins with as many spaces as the text has characters before the
+/// mistake, and a caret.
+fn error(message: &str, label: usize, skipped: usize, width: usize) -> Vec<String> {
+    let before = message.chars().take_while(|character| *character == ' ').count();
+    let caret = " ".repeat(label + before.saturating_sub(skipped)) + "^";
+    let text = message.trim_start().trim_start_matches('^').trim_start();
+    if fit::width(&caret) + 1 + fit::width(text) <= width {
+        return vec![format!("{caret} {text}")];
+    }
+    let mut lines = vec![caret];
+    lines.extend(wrap(text, width));
+    lines
 }
 
 /// Counts what is not on the screen.
