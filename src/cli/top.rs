@@ -117,7 +117,7 @@ pub(super) fn configuration(socket: &Path, named_by: Names) -> String {
     let settings: Vec<String> =
         processors.iter().map(|(id, settings)| format!("{id}: {{{settings}}}")).collect();
     format!(
-        "{yaml}receivers: {{bpf: {{interval: 1s}}}}\nprocessors: {{{}}}\nexporters: {{live: {{path: {path}, max_clients: 1}}}}\n\
+        "{yaml}receivers: {{bpf: {{interval: 1s}}}}\nprocessors: {{{}}}\nexporters: {{live: {{path: {path}, max_clients: 1, max_client_bytes: 64MiB}}}}\n\
          service:\n  extensions: [{}]\n  telemetry: {{metrics: {{level: none}}, logs: {{level: warn}}}}\n  \
          pipelines: {{logs: {{receivers: [bpf], processors: [{}], exporters: [live]}}}}\n",
         settings.join(", "),

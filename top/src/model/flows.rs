@@ -21,9 +21,12 @@ pub(super) struct Flows {
     by_key: Map<FlowKey, RowId>,
     /// Flows in the order in which they ended. A flow of which a socket came back is in it, too.
     ended: VecDeque<RowId>,
+    /// Flows that the filter excluded when the last interval ended. They make room for others.
+    excluded: Vec<RowId>,
     /// Row of the connections without one, and what they reported in this interval.
     others: (Row, Split),
-    pub(super) folded: u64,
+    /// Sockets without a row: in the interval that has not ended yet, and in the one before.
+    folded: (u64, u64),
     pub(super) evicted: u64,
 }
 
@@ -33,7 +36,7 @@ pub(super) enum Taken {
     Kept,
     /// It has the place of this flow, which has ended.
     Evicting(Box<Flow>),
-    /// A flow of this record alone.
+    /// A flow of this record alone. It is open if the record is not its last one.
     NoRoom(Box<Flow>),
 }
 
@@ -47,8 +50,9 @@ impl Flows {
             by_connection: Map::default(),
             by_key: Map::default(),
             ended: VecDeque::new(),
+            excluded: Vec::new(),
             others: (Row::new(RowId::next(next_id), RowNames::others()), Split::default()),
-            folded: 0,
+            folded: (0, 0),
             evicted: 0,
         }
     }
@@ -82,7 +86,6 @@ impl Flows {
             first_seen: record.observed,
         });
         if self.by_row.len() >= self.max {
-            self.folded += u64::from(opened || record.event == Event::Fail);
             flow.add(record, side, opened);
             return Taken::NoRoom(flow);
         }
@@ -141,8 +144,13 @@ impl Flows {
         }
     }
 
-    /// Removes the flow that ended first.
+    /// Removes a flow that the filter excludes, else the one that ended first.
     fn evict(&mut self) -> Option<Box<Flow>> {
+        while let Some(row) = self.excluded.pop() {
+            if let Some(flow) = self.forget(row) {
+                return Some(flow);
+            }
+        }
         while let Some(row) = self.ended.pop_front() {
             if self.by_row.get(&row).is_some_and(|flow| !flow.is_open()) {
                 self.evicted += 1;
@@ -165,15 +173,22 @@ impl Flows {
         Some(flow)
     }
 
-    /// Adds what has no row.
-    pub(super) fn fold(&mut self, split: &Split) {
+    /// Adds what has no row: sockets, and what they report.
+    pub(super) fn fold(&mut self, split: &Split, sockets: u64) {
         self.others.1.add(split);
+        self.folded.0 += sockets;
+    }
+
+    /// Notes which flows make room.
+    pub(super) fn exclude(&mut self, excluded: Vec<RowId>) {
+        self.excluded = excluded;
     }
 
     /// Ends the interval of the row of the others.
     pub(super) fn roll(&mut self, tick: UnixNanos, interval: Duration) {
         let (row, pending) = &mut self.others;
         row.roll(std::mem::take(pending), tick, interval);
+        self.folded = (0, self.folded.0);
     }
 
     /// Removes flows.
@@ -206,6 +221,11 @@ impl Flows {
         let has_others = others.total.client.has_activity() || others.total.server.has_activity();
         let flows = self.by_row.values().map(|flow| &flow.row).filter(|row| !row.history.is_empty());
         has_others.then_some(others).into_iter().chain(flows)
+    }
+
+    /// Returns the number of sockets without a row in the last interval.
+    pub(super) fn folded(&self) -> u64 {
+        self.folded.1
     }
 
     pub(super) fn len(&self) -> usize {

@@ -39,14 +39,14 @@ pub const MAX_ROWS: usize = 5_000;
 /// Interval that is assumed before two passes were seen.
 const FIRST_INTERVAL: Duration = Duration::from_secs(5);
 
-/// What was left out, since the model began.
+/// What was left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LeftOut {
-    /// Connections that were added to the row `(others)`, because there was no room.
+    /// Sockets that the last interval added to the row `(others)`, because there was no room.
     pub folded: u64,
-    /// Ended connections that were removed early, to make room.
+    /// Ended connections that were removed early, to make room, since the model began.
     pub evicted: u64,
-    /// Rows of services or workloads that were added to `(others)`.
+    /// Times that a flow was added to the row `(others)` of services or workloads, since the model began.
     pub rows: u64,
 }
 
@@ -92,21 +92,18 @@ impl Model {
         for record in records {
             match self.flows.take(record, &mut self.next_id) {
                 Taken::Kept => {}
-                Taken::Evicting(evicted) => self.fold(&evicted.pending(), &evicted),
-                Taken::NoRoom(flow) => self.fold(&flow.pending(), &flow),
+                Taken::Evicting(evicted) => self.fold(&evicted, 0),
+                // A socket has a record in each interval. One that ends may have had another one before.
+                Taken::NoRoom(flow) => self.fold(&flow, u64::from(record.end.is_none())),
             }
         }
     }
 
-    /// Adds a flow that has no row to those that contain it.
-    fn fold(&mut self, split: &Split, flow: &Flow) {
-        // Its connections are not known from now on.
-        let counts = |measures: &Measures| Measures { open: 0, rtt: None, ..*measures };
-        let split =
-            Split { once: counts(&split.once), client: counts(&split.client), server: counts(&split.server) };
-        self.flows.fold(&split);
+    /// Adds a flow that has no row to those that contain it, with so many sockets.
+    fn fold(&mut self, flow: &Flow, sockets: u64) {
         if self.is_selected(flow) {
-            let mut rows = flow.rows;
+            let (split, mut rows) = (flow.pending(), flow.rows);
+            self.flows.fold(&split, sockets);
             self.aggregates.add(flow, &mut rows, &split, &mut self.next_id);
         }
     }
@@ -123,6 +120,7 @@ impl Model {
         self.since.get_or_insert(UnixNanos(tick.0.saturating_sub(self.interval.as_nanos() as u64)));
         self.tick = Some(tick);
         let (filter, interval) = (self.filter.clone(), self.interval);
+        let mut excluded = Vec::new();
         for flow in self.flows.iter_mut() {
             let split = flow.roll(tick, interval);
             flow.row.is_hidden = !is_selected(filter.as_ref(), flow);
@@ -131,8 +129,11 @@ impl Model {
                 self.aggregates.add(flow, &mut rows, &split, &mut self.next_id);
                 flow.rows = rows;
                 flow.row.parent = rows[1];
+            } else {
+                excluded.push(flow.row.id);
             }
         }
+        self.flows.exclude(excluded);
         self.flows.roll(tick, interval);
         self.aggregates.roll(tick, interval);
         let is_over = |row: &Row| row.ended.is_some_and(|ended| tick.since(ended) > ENDED_ROWS_STAY);
@@ -212,7 +213,7 @@ impl Model {
 
     /// Returns what was left out.
     pub fn left_out(&self) -> LeftOut {
-        LeftOut { folded: self.flows.folded, evicted: self.flows.evicted, rows: self.aggregates.folded }
+        LeftOut { folded: self.flows.folded(), evicted: self.flows.evicted, rows: self.aggregates.folded }
     }
 }
 

@@ -219,6 +219,24 @@ fn what_is_left_out_is_counted() {
     assert_eq!(model.all().last.once.towards, 26);
 }
 
+/// *Scenario*: the room is full of connections that the filter excludes, and others open that it selects.
+/// *Guarantees*: these get rows, and nothing is counted as left out.
+#[test]
+fn a_filter_makes_room() {
+    let mut model = Model::new(3, 10);
+    model.set_filter(Some("port=443".parse().unwrap()));
+    let open = |cookie: u64, port: u16| {
+        record(cookie, &format!("10.0.0.1:{}", 1_000 + cookie), &format!("10.0.0.2:{port}"), 0, (7, 0))
+    };
+    model.records(&[open(1, 80), open(2, 80), open(3, 80), open(4, 80)]);
+    model.pass_end(pass_end(0));
+    assert_eq!(model.rows(Level::Connection).count(), 0);
+    model.records(&[open(5, 443), open(6, 443), open(1, 80), open(2, 80), open(3, 80)]);
+    model.pass_end(pass_end(1));
+    assert_eq!((model.rows(Level::Connection).count(), model.left_out().folded), (2, 0));
+    assert_eq!(model.all().last.once.towards, 14);
+}
+
 /// *Scenario*: connections that lose segments, wait for the congestion window or for the peer, are not read, have a long round trip, or nothing of it.
 /// *Guarantees*: each reason is given once, for the right end; the last one has none.
 #[test]

@@ -83,9 +83,9 @@ fn status(app: &App, canvas: &mut Canvas<'_>, y: u16, theme: Theme) {
     let LeftOut { folded, evicted, rows } = app.model().left_out();
     if folded + evicted + rows > 0 {
         let parts = [
-            (folded, "counted under (others)"),
+            (folded, "more sockets are under (others)"),
             (evicted, "ended ones removed early"),
-            (rows, "rows counted under (others)"),
+            (rows, "flows without a line"),
         ];
         let parts = parts.into_iter().filter(|(count, _)| *count > 0);
         let parts: Vec<String> =
