@@ -36,7 +36,7 @@ fn keys_reach_every_screen() {
     after(&["3"], "by RETR% ↓");
     let failing = after(&["4"], "by FAILED ↓");
     assert!(failing.contains("refused 10.2.0.9:81"), "{failing}");
-    after(&["5"], "checkout.shop:51324");
+    after(&["5"], "cart.shop:8080");
     after(&["?"], "help");
     terminal.press(&["Escape"]);
     terminal.await_screen("no help", |screen| !screen.contains("Esc closes"));
