@@ -84,15 +84,21 @@ pub enum Prompt {
     Jump(Input, Option<String>),
 }
 
+/// A row, and what it is called.
+pub type NamedRow = (RowId, RowNames);
+
+/// A level to which Esc returns, with its scope and its rows.
+type LevelAbove = (Level, Option<NamedRow>, List);
+
 /// One view: its level, and what of it is shown.
 #[derive(Clone, Debug)]
 pub struct View {
     /// Level of the rows.
     pub level: Level,
     /// Row of the level above to which the rows belong, with its name.
-    pub scope: Option<(RowId, RowNames)>,
+    pub scope: Option<NamedRow>,
     /// The levels above, to which Esc returns.
-    above: Vec<(Level, Option<(RowId, RowNames)>, List)>,
+    above: Vec<LevelAbove>,
     /// The order.
     pub sort: Sort,
     /// The rows.

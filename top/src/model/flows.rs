@@ -23,6 +23,8 @@ pub(super) struct Flows {
     ended: VecDeque<RowId>,
     /// Flows that the filter excluded when the last interval ended. They make room for others.
     excluded: Vec<RowId>,
+    /// Flows that were idle in the last interval. They make room for connections that are not.
+    idle: Vec<RowId>,
     /// Row of the connections without one, and what they reported in this interval.
     others: (Row, Split),
     /// Sockets without a row: in the interval that has not ended yet, and in the one before.
@@ -51,6 +53,7 @@ impl Flows {
             by_key: Map::default(),
             ended: VecDeque::new(),
             excluded: Vec::new(),
+            idle: Vec::new(),
             others: (Row::new(RowId::next(next_id), RowNames::others()), Split::default()),
             folded: (0, 0),
             evicted: 0,
@@ -75,7 +78,8 @@ impl Flows {
             self.add(row, record, opened);
             return Taken::Kept;
         }
-        let evicted = if self.by_row.len() < self.max { None } else { self.evict() };
+        let is_busy = record.delta.traffic_bytes() > 0 || record.event != Event::Update;
+        let evicted = if self.by_row.len() < self.max { None } else { self.evict(is_busy) };
         let side = Side::of_record(record);
         let id = RowId::next(next_id);
         let mut flow = Box::new(Flow {
@@ -144,8 +148,8 @@ impl Flows {
         }
     }
 
-    /// Removes a flow that the filter excludes, else the one that ended first.
-    fn evict(&mut self) -> Option<Box<Flow>> {
+    /// Removes a flow that the filter excludes, else the one that ended first, else for a busy connection one that is idle.
+    fn evict(&mut self, for_busy: bool) -> Option<Box<Flow>> {
         while let Some(row) = self.excluded.pop() {
             if let Some(flow) = self.forget(row) {
                 return Some(flow);
@@ -154,6 +158,11 @@ impl Flows {
         while let Some(row) = self.ended.pop_front() {
             if self.by_row.get(&row).is_some_and(|flow| !flow.is_open()) {
                 self.evicted += 1;
+                return self.forget(row);
+            }
+        }
+        while let Some(row) = self.idle.pop_if(|_| for_busy) {
+            if self.by_row.get(&row).is_some_and(|flow| !flow.pending().once.has_activity()) {
                 return self.forget(row);
             }
         }
@@ -179,9 +188,14 @@ impl Flows {
         self.folded.0 += sockets;
     }
 
-    /// Notes which flows make room.
-    pub(super) fn exclude(&mut self, excluded: Vec<RowId>) {
+    /// Notes which flows make room, when an interval has ended.
+    pub(super) fn make_room(&mut self, excluded: Vec<RowId>) {
         self.excluded = excluded;
+        self.idle.clear();
+        if self.by_row.len() >= self.max {
+            let rows = self.by_row.values().map(|flow| &flow.row);
+            self.idle.extend(rows.filter(|row| !row.last.once.has_activity()).map(|row| row.id));
+        }
     }
 
     /// Ends the interval of the row of the others.

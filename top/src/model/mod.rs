@@ -133,7 +133,7 @@ impl Model {
                 excluded.push(flow.row.id);
             }
         }
-        self.flows.exclude(excluded);
+        self.flows.make_room(excluded);
         self.flows.roll(tick, interval);
         self.aggregates.roll(tick, interval);
         let is_over = |row: &Row| row.ended.is_some_and(|ended| tick.since(ended) > ENDED_ROWS_STAY);

@@ -237,6 +237,25 @@ fn a_filter_makes_room() {
     assert_eq!(model.all().last.once.towards, 14);
 }
 
+/// *Scenario*: the room is full of idle connections, and one that is busy comes; then an idle one comes.
+/// *Guarantees*: the busy one gets a row, and the idle ones that have none are counted under (others), also as open ones.
+#[test]
+fn idle_connections_make_room_for_busy_ones() {
+    let mut model = Model::new(2, 10);
+    let update = |cookie: u64, bytes: u64| {
+        record(cookie, &format!("10.0.0.1:{}", 1_000 + cookie), "10.0.0.2:80", 0, (bytes, 0))
+    };
+    model.records(&[update(1, 0), update(2, 0)]);
+    model.pass_end(pass_end(0));
+    for number in 1..3 {
+        model.records(&[update(3, 7), update(1, 0), update(2, 0)]);
+        model.pass_end(pass_end(number));
+    }
+    let busy = model.rows(Level::Connection).find(|row| &*row.names.source == "10.0.0.1:1003").unwrap();
+    assert_eq!((busy.last.once.towards, model.left_out().folded), (7, 1));
+    assert_eq!(model.all().last.once.open, 3);
+}
+
 /// *Scenario*: connections that lose segments, wait for the congestion window or for the peer, are not read, have a long round trip, or nothing of it.
 /// *Guarantees*: each reason is given once, for the right end; the last one has none.
 #[test]

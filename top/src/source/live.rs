@@ -2,7 +2,7 @@
 
 use std::io::{self, BufReader, ErrorKind};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use longwave_pipeline::model::Batch;
@@ -69,7 +69,7 @@ fn explain(path: &Path, error: &io::Error) -> String {
 }
 
 /// Sends blocks until the receiver is dropped.
-fn read(first: Stream, path: &PathBuf, sender: &mpsc::Sender<Feed>) {
+fn read(first: Stream, path: &Path, sender: &mpsc::Sender<Feed>) {
     let mut stream = Some(first);
     loop {
         let Some(decoder) = &mut stream else {

@@ -85,8 +85,11 @@ fn lines(flow: &Flow, width: usize, chart_height: usize, theme: Theme) -> Vec<Li
     lines
 }
 
+/// A label, and the text of a socket.
+type Field = (&'static str, fn(&Flow, Side, &ConnectionRecord) -> String);
+
 /// What is shown of a socket. An empty text is left out if all ends have it.
-const FIELDS: [(&str, fn(&Flow, Side, &ConnectionRecord) -> String); 24] = [
+const FIELDS: [Field; 24] = [
     ("address", |_, _, record| record.local.to_string()),
     ("workload", |_, _, record| workload(record.names.local.as_deref())),
     ("pod, node", |_, _, record| {
