@@ -242,8 +242,9 @@ fn a_filter_makes_room() {
 #[test]
 fn idle_connections_make_room_for_busy_ones() {
     let mut model = Model::new(2, 10);
-    let update = |cookie: u64, bytes: u64| {
-        record(cookie, &format!("10.0.0.1:{}", 1_000 + cookie), "10.0.0.2:80", 0, (bytes, 0))
+    let update = |cookie: u64, bytes: u64| ConnectionRecord {
+        delta: Totals { sent_bytes: bytes, ..Totals::default() },
+        ..record(cookie, &format!("10.0.0.1:{}", 1_000 + cookie), "10.0.0.2:80", 0, (0, 0))
     };
     model.records(&[update(1, 0), update(2, 0)]);
     model.pass_end(pass_end(0));
