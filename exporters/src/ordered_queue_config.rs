@@ -42,6 +42,7 @@ impl OrderedQueueConfig {
             max_bytes,
             block_on_overflow,
             wait_for_result,
+            storage: None,
         }
     }
 

@@ -30,6 +30,7 @@ fn context(id: &str, signal: Signal) -> ExporterContext {
         resource: Arc::new(vec![("service.name".to_owned(), "longwave".to_owned())]),
         meter: opentelemetry::global::meter("test"),
         authenticators: Default::default(),
+        storages: Default::default(),
     }
 }
 

@@ -17,6 +17,7 @@ fn exporter(path: &Path, append: bool) -> RecordFileExporter {
         resource: Arc::new(vec![("host.name".to_owned(), "host-1".to_owned())]),
         meter: opentelemetry::global::meter("test"),
         authenticators: Default::default(),
+        storages: Default::default(),
     };
     RecordFileExporter::new(&config, &context)
 }

@@ -254,6 +254,7 @@ fn context(signal: Signal) -> ExporterContext {
         resource: Arc::default(),
         meter,
         authenticators: Default::default(),
+        storages: Default::default(),
     }
 }
 

@@ -10,6 +10,7 @@ use crate::component::authenticator::Authenticators;
 use crate::component::directory::Directories;
 use crate::component::health::Health;
 use crate::component::shared::Shared;
+use crate::component::storage::Storages;
 
 /// What a new extension receives.
 #[derive(Clone)]
@@ -67,4 +68,6 @@ pub struct ExporterContext {
     pub meter: Meter,
     /// Authenticators of the extensions, by id.
     pub authenticators: Authenticators,
+    /// Storages of the extensions, by id.
+    pub storages: Storages,
 }

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::component::{
     Accounting, Authenticators, ComponentError, Directories, Exporter, ExporterContext, Extension,
     ExtensionContext, Health, Node, NodeKind, Processor, ProcessorContext, Receiver, ReceiverContext,
-    RecordOutput, Shared, with_causes,
+    RecordOutput, Shared, Storages, with_causes,
 };
 use crate::runtime::delivery::{SHUTDOWN_LIMIT, SendingQueue};
 use crate::runtime::graph::{
@@ -53,6 +53,7 @@ pub struct Runtime {
 struct GraphEnvironment {
     directories: Directories,
     authenticators: Authenticators,
+    storages: Storages,
     shared: Shared,
 }
 
@@ -269,7 +270,8 @@ impl Runtime {
         let (sender, input) = channel(STAGE_QUEUE, vec![Arc::clone(&node)]);
         let (delivery, is_ordered) = (exporter.delivery(), exporter.is_ordered());
         let queue =
-            SendingQueue::start(&planned.id, pusher, delivery, is_ordered, Arc::clone(&node), &self.stop);
+            SendingQueue::start(&planned.id, pusher, delivery, is_ordered, Arc::clone(&node), &self.stop)
+                .with_storage(exporter.storage());
         let what = format!("exporter {:?}", planned.id);
         let progress = self.health.stage(&what);
         let running = stage::run_exporter(exporter, input, queue, Arc::clone(&node), progress);
@@ -358,7 +360,9 @@ fn create_extensions(
     let directories = Directories::new(known);
     let known = created.iter().filter_map(|(id, extension)| Some((id.clone(), extension.authenticator()?)));
     let authenticators = Authenticators::new(known);
-    Ok((created, GraphEnvironment { directories, authenticators, shared: Shared::default() }))
+    let known = created.iter().filter_map(|(id, extension)| Some((id.clone(), extension.storage()?)));
+    let storages = Storages::new(known);
+    Ok((created, GraphEnvironment { directories, authenticators, storages, shared: Shared::default() }))
 }
 
 fn create_exporter(
@@ -376,6 +380,7 @@ fn create_exporter(
         resource,
         meter: environment.meter.clone(),
         authenticators: graph.authenticators.clone(),
+        storages: graph.storages.clone(),
     };
     (planned.prepared.create)(context).map_err(|source| RuntimeError::start(&planned.id, "exporter", source))
 }

@@ -74,7 +74,10 @@ pub(super) async fn run_exporter(
     node: Arc<Node>,
     progress: StageProgress,
 ) -> Result<(), ComponentError> {
-    let result = export(&mut *exporter, &mut input, &mut queue, &node, &progress).await;
+    let result = match queue.open_storage().await {
+        Ok(()) => export(&mut *exporter, &mut input, &mut queue, &node, &progress).await,
+        Err(error) => Err(error),
+    };
     drop(input);
     match result {
         Ok(()) => queue.shutdown().await,
@@ -99,6 +102,7 @@ async fn export(
         };
         let Some(batch) = batch else { return Ok(()) };
         node.add_incoming(batch.items());
+        queue.set_tick(&batch);
         let busy = progress.busy();
         let encoded = exporter.encode(&batch);
         drop(busy);

@@ -33,6 +33,7 @@ pub fn factory() -> ExporterFactory {
     };
     ExporterFactory::new(about, |config: &GrpcConfig, context| {
         let pusher = GrpcPusher::new(config, &context)?;
-        Ok(Box::new(OtlpExporter::new(&context, &config.client, Arc::new(pusher))))
+        let exporter = OtlpExporter::new(&context, &config.client, Arc::new(pusher));
+        Ok(Box::new(exporter.with_storage(&context, &config.client)?))
     })
 }

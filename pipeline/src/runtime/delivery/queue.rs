@@ -1,13 +1,14 @@
 //! [`SendingQueue`]: the queue between an exporter's encoder and its pusher.
 //!
-//! Every payload is delivered, rejected by the server, or dropped with a reason. Until then its items count as `held` ([`Node::held`]).
+//! Every payload is delivered, rejected by the server, or dropped with a reason. Until then its items count as `held` ([`Node::held`]). What is
+//! left at the end stays in the storage, if there is one, and counts as `kept` ([`Node::kept`]).
 //!
 //! A full queue drops its oldest payloads, so that after an outage the newest data is there: a cumulative sum contains the older ones, and the
 //! newest access logs are the ones that explain the present. (The Collector refuses the newest.) Payloads of the batch that is being added are
 //! dropped only if the server does not respond. Otherwise a batch larger than the queue would lose data with a healthy server.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -17,9 +18,13 @@ use tokio_util::sync::CancellationToken;
 use super::bounded_queue::{BoundedQueue, QueueLimits, QueuedPayload, TakenPayload};
 use super::consumer::QueueConsumer;
 use super::order::DeliveryOrder;
+use super::payload_storage::{PayloadStorage, interrupted_open};
 use super::report::DeliveryReport;
 use crate::component::host::memory_limit;
-use crate::component::{ComponentError, DeliveryConfig, DropReason, Node, Payload, Pusher, Sizer};
+use crate::component::{
+    ComponentError, DeliveryConfig, DropReason, Node, OpenedQueue, Payload, Pusher, Sizer, Storage,
+};
+use crate::model::{Batch, UnixNanos};
 
 /// Time for queued payloads to be delivered at a shutdown: half of Kubernetes' default grace period.
 pub(crate) const SHUTDOWN_LIMIT: Duration = Duration::from_secs(15);
@@ -38,6 +43,10 @@ pub(crate) struct SendingQueue {
     order: Option<Arc<DeliveryOrder>>,
     /// Number of batches so far.
     batches: u64,
+    /// Nominal time up to which the pipeline was complete when it sent the present batch.
+    tick: UnixNanos,
+    /// Stores the payloads, until it is opened.
+    storage: Option<Arc<dyn Storage>>,
     consumer: Arc<QueueConsumer>,
     /// Cancels `abandoned` when [`SHUTDOWN_LIMIT`] has passed after `closing`. Ends with the queue.
     _timer: JoinSet<()>,
@@ -68,7 +77,15 @@ impl SendingQueue {
         });
         let settings = config.queue.clone();
         let report = DeliveryReport::new(id, node.signal);
-        let consumer = Arc::new(QueueConsumer { pusher, config, node, closing, abandoned, report });
+        let consumer = Arc::new(QueueConsumer {
+            pusher,
+            config,
+            node,
+            closing,
+            abandoned,
+            report,
+            storage: OnceLock::new(),
+        });
         let mut consumers = JoinSet::new();
         let queue = settings.enabled.then(|| {
             let bytes = settings.max_bytes(memory_limit(Path::new("/proc")));
@@ -87,8 +104,59 @@ impl SendingQueue {
             wait_for_result: settings.wait_for_result,
             order: is_ordered.then(DeliveryOrder::new),
             batches: 0,
+            tick: UnixNanos(0),
+            storage: None,
             consumer,
             _timer: timer,
+        }
+    }
+
+    /// Sets the storage of the payloads. [`Self::open_storage`] opens it.
+    pub(crate) fn with_storage(self, storage: Option<Arc<dyn Storage>>) -> Self {
+        Self { storage: storage.filter(|_| self.queue.is_some()), ..self }
+    }
+
+    /// Opens the storage, if there is one, and adds the payloads that an earlier life has left there. Waits until a former instance of the
+    /// exporter has closed it.
+    pub(crate) async fn open_storage(&mut self) -> Result<(), ComponentError> {
+        let (Some(storage), Some(queue)) = (self.storage.take(), self.queue.clone()) else { return Ok(()) };
+        let (id, signal) = (self.consumer.node.id.clone(), self.consumer.node.signal);
+        let opened = tokio::task::spawn_blocking(move || storage.open(&id, signal)).await;
+        let OpenedQueue { queue: stored, records, damaged: _ } = opened.map_err(interrupted_open)??;
+        let node = Arc::clone(&self.consumer.node);
+        DropReason::OF_STORAGE.into_iter().for_each(|reason| node.may_drop(reason));
+        let items = records.iter().map(|record| record.items).sum();
+        node.add_restored(items);
+        if !records.is_empty() {
+            let (exporter, requests) = (&node.id, records.len());
+            tracing::info!(exporter, %signal, requests, items, "the storage has requests of an earlier run, which are sent first");
+        }
+        // It is not set yet, because a queue is opened once.
+        let _ = self.consumer.storage.set(PayloadStorage::new(stored));
+        for record in records {
+            // The requests of one window have the same tick.
+            if self.batches == 0 || record.tick != self.tick {
+                self.batches += 1;
+                self.tick = record.tick;
+            }
+            let (items, traffic_bytes) = (record.items, record.traffic_bytes);
+            let payload = Payload { bytes: Default::default(), items, traffic_bytes };
+            let turn = self.order.as_ref().map(|order| order.add(self.batches));
+            let stored = Some(record.key);
+            let queued = QueuedPayload { payload, stored, batch: self.batches, turn, _done: None };
+            for oldest in queue.add_instead_of_oldest(queued) {
+                self.consumer.drop_queued(&oldest, DropReason::QUEUE_FULL, QUEUE_FULL).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets the tick of the next batches.
+    pub(crate) fn set_tick(&mut self, batch: &Batch) {
+        match batch {
+            Batch::Window(window) => self.tick = window.end,
+            Batch::PassEnd(pass) => self.tick = pass.tick,
+            Batch::Records(_) => {}
         }
     }
 
@@ -109,6 +177,7 @@ impl SendingQueue {
             }
         }
         drop(done);
+        self.drop_removed().await;
         if !self.wait_for_result {
             return Ok(());
         }
@@ -123,7 +192,7 @@ impl SendingQueue {
         self.consumer.node.add_held(payload.items);
         let turn = self.order.as_ref().map(|order| order.add(self.batches));
         let done = self.wait_for_result.then_some(done);
-        let queued = QueuedPayload { payload, batch: self.batches, turn, _done: done };
+        let queued = QueuedPayload { payload, stored: None, batch: self.batches, turn, _done: done };
         let Some(queue) = self.queue.clone() else {
             return self.consumer.deliver(queued).await;
         };
@@ -145,16 +214,39 @@ impl SendingQueue {
             return Err(error);
         }
         if queue.has_room(&queued.payload) {
-            queue.add(queued);
+            self.store_and_add(&queue, queued).await;
         } else {
             self.consumer.drop_payload(&queued.payload, DropReason::QUEUE_FULL, QUEUE_FULL);
         }
         self.failure()
     }
 
+    /// Adds a payload after it was stored, if there is a storage.
+    async fn store_and_add(&self, queue: &BoundedQueue, mut queued: QueuedPayload) {
+        if let Some(storage) = self.consumer.storage.get() {
+            match storage.append(&queued.payload, self.tick).await {
+                Ok(key) => (queued.stored, queued.payload.bytes) = (Some(key), Default::default()),
+                Err(error) => {
+                    return self.consumer.drop_payload(&queued.payload, error.reason(), &error.to_string());
+                }
+            }
+        }
+        queue.add(queued);
+    }
+
+    /// Drops the waiting payloads that the storage has removed.
+    async fn drop_removed(&self) {
+        let (Some(storage), Some(queue)) = (self.consumer.storage.get(), &self.queue) else { return };
+        for (end, reason) in storage.removed().await {
+            for removed in queue.remove_stored_before(end) {
+                self.consumer.drop_queued(&removed, reason, STORAGE_REMOVED).await;
+            }
+        }
+    }
+
     /// Drops the oldest payloads, until there is room for another one or all that is left is being delivered.
     async fn make_room(&mut self, queue: &BoundedQueue, payload: &Payload) -> Result<(), ComponentError> {
-        self.drop_oldest(queue, payload, self.batches);
+        self.drop_oldest(queue, payload, self.batches).await;
         if queue.has_room(payload) {
             return Ok(());
         }
@@ -166,14 +258,14 @@ impl SendingQueue {
             () = consumer.report.down() => {}
             () = tokio::time::sleep(ROOM_LIMIT) => {}
         }
-        self.drop_oldest(queue, payload, u64::MAX);
+        self.drop_oldest(queue, payload, u64::MAX).await;
         Ok(())
     }
 
     /// Drops the oldest payloads of batches before `batch`, as many as are necessary.
-    fn drop_oldest(&self, queue: &BoundedQueue, payload: &Payload, batch: u64) {
+    async fn drop_oldest(&self, queue: &BoundedQueue, payload: &Payload, batch: u64) {
         for oldest in queue.remove_oldest(payload, batch) {
-            self.consumer.drop_payload(&oldest.payload, DropReason::QUEUE_FULL, QUEUE_FULL);
+            self.consumer.drop_queued(&oldest, DropReason::QUEUE_FULL, QUEUE_FULL).await;
         }
     }
 
@@ -195,7 +287,8 @@ impl SendingQueue {
         }
     }
 
-    /// Delivers the queued payloads, each with one attempt, for at most [`SHUTDOWN_LIMIT`].
+    /// Delivers the queued payloads, each with one attempt, for at most [`SHUTDOWN_LIMIT`]. If they are stored, the first failure ends this, and
+    /// the storage keeps the rest.
     pub(crate) async fn shutdown(mut self) -> Result<(), ComponentError> {
         let result = self.drain().await;
         result.and(self.consumer.pusher.shutdown().await)
@@ -223,7 +316,19 @@ impl SendingQueue {
         }
         // Consumers that failed leave payloads in the queue.
         for left in queue.iter().flat_map(|queue| queue.remove_all()) {
-            self.consumer.drop_payload(&left.payload, DropReason::STAGE_ENDED, "the exporter has failed");
+            if left.stored.is_some() {
+                self.consumer.keep(&left);
+            } else {
+                self.consumer.drop_payload(&left.payload, DropReason::STAGE_ENDED, "the exporter has failed");
+            }
+        }
+        if let Some(storage) = self.consumer.storage.get() {
+            storage.sync().await;
+            let (exporter, signal, items) =
+                (&self.consumer.node.id, self.consumer.node.signal, self.consumer.node.kept());
+            if items > 0 {
+                tracing::info!(exporter, %signal, items, "the storage keeps what was not sent, for the next run");
+            }
         }
         self.consumer.report.finish();
         result
@@ -231,6 +336,8 @@ impl SendingQueue {
 }
 
 const QUEUE_FULL: &str = "the sending queue is full: the server is down, or slower than the traffic";
+
+const STORAGE_REMOVED: &str = "the storage has no room for older requests, or they are too old: the server is down, or slower than the traffic";
 
 /// Explains that a payload does not fit into an empty queue.
 fn too_large(limits: QueueLimits, payload: &Payload) -> String {
