@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use longwave_pipeline::component::{
-    ComponentError, DeliveryConfig, Exporter, ExporterContext, Payload, Pusher, RetryConfig,
+    ComponentError, DeliveryConfig, Exporter, ExporterContext, Payload, Pusher, RetryConfig, Signal,
 };
 use longwave_pipeline::model::Batch;
 
@@ -19,6 +19,8 @@ pub(super) struct StdoutExporter {
     queue: OrderedQueueConfig,
     screen: Screen,
     writer: Arc<Writer>,
+    /// Logged when the exporter starts, if the format was chosen for a pipe.
+    hint: Option<String>,
 }
 
 // === impl StdoutExporter ===
@@ -32,7 +34,12 @@ impl StdoutExporter {
         let screen = Screen::of_stdout();
         let format = config.format.resolve(context, &screen)?;
         let writer = Arc::new(Writer::to_stdout());
-        Ok(Self { format, queue: config.sending_queue.clone(), screen, writer })
+        let id = &context.id;
+        let readable = if context.signal == Signal::Metrics { "table" } else { "text" };
+        let hint = (config.format == Format::Auto && !screen.is_terminal()).then(|| {
+            format!("stdout is no terminal: writing JSON lines (--set exporters.{id}.format={readable} prints text for people)")
+        });
+        Ok(Self { format, queue: config.sending_queue.clone(), screen, writer, hint })
     }
 }
 
@@ -72,6 +79,9 @@ impl Exporter for StdoutExporter {
     }
 
     fn pusher(&self) -> Arc<dyn Pusher> {
+        if let Some(hint) = &self.hint {
+            tracing::info!("{hint}");
+        }
         Arc::clone(&self.writer) as Arc<dyn Pusher>
     }
 }

@@ -62,6 +62,10 @@ pub struct QueueConfig {
     /// Id of the extension that stores the payloads. `None`: they are in memory only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub storage: Option<String>,
+    /// Time over which the nodes spread the requests of one window, but at most the window's interval; not at all if zero. `None`: 5 s. The
+    /// Collector has no such setting.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spread: Option<GoDuration>,
 }
 
 /// What `queue_size` counts.
@@ -89,6 +93,10 @@ const MIN_QUEUE_BYTES: ByteSize = ByteSize::mib(4);
 const DEFAULT_QUEUE_BYTES: ByteSize = ByteSize::mib(64);
 /// Value of `max_bytes` if the payloads are stored.
 const DEFAULT_STORED_BYTES: ByteSize = ByteSize::mib(1024);
+/// Value of `spread` if it is not set: the usual interval of windows.
+const DEFAULT_SPREAD: GoDuration = GoDuration::from_secs(5);
+/// Longest `spread`.
+const MAX_SPREAD: GoDuration = GoDuration::from_secs(3600);
 /// Longest time limit of an attempt.
 const MAX_TIMEOUT: GoDuration = GoDuration::from_secs(3600);
 /// Longest interval, and longest time limit: 30 days.
@@ -177,6 +185,7 @@ impl Default for QueueConfig {
             block_on_overflow: false,
             wait_for_result: false,
             storage: None,
+            spread: None,
         }
     }
 }
@@ -209,6 +218,12 @@ impl QueueConfig {
                 ),
             );
         }
+        problems.at_most("sending_queue::spread", self.spread.unwrap_or(DEFAULT_SPREAD), MAX_SPREAD);
+    }
+
+    /// Returns the effective `spread`.
+    pub(crate) fn spread(&self) -> Duration {
+        self.spread.unwrap_or(DEFAULT_SPREAD).get()
     }
 
     /// Returns the extension that the queue uses, as [`ComponentConfig::extensions`](crate::component::ComponentConfig::extensions) does.

@@ -25,7 +25,7 @@ use crate::component::{
     ExtensionContext, Health, Node, NodeKind, Processor, ProcessorContext, Receiver, ReceiverContext,
     RecordOutput, Shared, Storages, with_causes,
 };
-use crate::runtime::delivery::{SHUTDOWN_LIMIT, SendingQueue};
+use crate::runtime::delivery::{ExportPhase, SHUTDOWN_LIMIT, SendingQueue};
 use crate::runtime::graph::{
     Plan, PlannedExporter, PlannedExtension, PlannedPipeline, PlannedProcessor, PlannedReceiver,
 };
@@ -271,7 +271,8 @@ impl Runtime {
         let (delivery, is_ordered) = (exporter.delivery(), exporter.is_ordered());
         let queue =
             SendingQueue::start(&planned.id, pusher, delivery, is_ordered, Arc::clone(&node), &self.stop)
-                .with_storage(exporter.storage());
+                .with_storage(exporter.storage())
+                .with_phase(ExportPhase::of(&environment.resource));
         let what = format!("exporter {:?}", planned.id);
         let progress = self.health.stage(&what);
         let running = stage::run_exporter(exporter, input, queue, Arc::clone(&node), progress);

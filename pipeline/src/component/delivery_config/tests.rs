@@ -15,6 +15,7 @@ fn every_number_has_bounds() {
         num_consumers: 10_000_000_000,
         queue_size: 4_611_686_018_427_387_904,
         max_bytes: Some(ByteSize(u64::MAX)),
+        spread: Some(GoDuration::from_secs(3601)),
         ..QueueConfig::default()
     };
     let retry = RetryConfig { multiplier: 1e300, ..RetryConfig::default() };

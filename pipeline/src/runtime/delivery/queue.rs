@@ -17,14 +17,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::bounded_queue::{BoundedQueue, QueueLimits, QueuedPayload, TakenPayload};
 use super::consumer::QueueConsumer;
+use super::export_phase::{ExportPhase, PhaseWait};
 use super::order::DeliveryOrder;
-use super::payload_storage::{PayloadStorage, interrupted_open};
 use super::report::DeliveryReport;
 use crate::component::host::memory_limit;
-use crate::component::{
-    ComponentError, DeliveryConfig, DropReason, Node, OpenedQueue, Payload, Pusher, Sizer, Storage,
-};
+use crate::component::{ComponentError, DeliveryConfig, DropReason, Node, Payload, Pusher, Sizer, Storage};
 use crate::model::{Batch, UnixNanos};
+
+mod stored;
 
 /// Time for queued payloads to be delivered at a shutdown: half of Kubernetes' default grace period.
 pub(crate) const SHUTDOWN_LIMIT: Duration = Duration::from_secs(15);
@@ -39,6 +39,8 @@ pub(crate) struct SendingQueue {
     consumers: JoinSet<Result<(), ComponentError>>,
     block_on_overflow: bool,
     wait_for_result: bool,
+    phase: ExportPhase,
+    spread: Duration,
     /// `None` if the order does not matter.
     order: Option<Arc<DeliveryOrder>>,
     /// Number of batches so far.
@@ -102,6 +104,8 @@ impl SendingQueue {
             consumers,
             block_on_overflow: settings.block_on_overflow,
             wait_for_result: settings.wait_for_result,
+            phase: ExportPhase::default(),
+            spread: settings.spread(),
             order: is_ordered.then(DeliveryOrder::new),
             batches: 0,
             tick: UnixNanos(0),
@@ -116,41 +120,6 @@ impl SendingQueue {
         Self { storage: storage.filter(|_| self.queue.is_some()), ..self }
     }
 
-    /// Opens the storage, if there is one, and adds the payloads that an earlier life has left there. Waits until a former instance of the
-    /// exporter has closed it.
-    pub(crate) async fn open_storage(&mut self) -> Result<(), ComponentError> {
-        let (Some(storage), Some(queue)) = (self.storage.take(), self.queue.clone()) else { return Ok(()) };
-        let (id, signal) = (self.consumer.node.id.clone(), self.consumer.node.signal);
-        let opened = tokio::task::spawn_blocking(move || storage.open(&id, signal)).await;
-        let OpenedQueue { queue: stored, records, damaged: _ } = opened.map_err(interrupted_open)??;
-        let node = Arc::clone(&self.consumer.node);
-        DropReason::OF_STORAGE.into_iter().for_each(|reason| node.may_drop(reason));
-        let items = records.iter().map(|record| record.items).sum();
-        node.add_restored(items);
-        if !records.is_empty() {
-            let (exporter, requests) = (&node.id, records.len());
-            tracing::info!(exporter, %signal, requests, items, "the storage has requests of an earlier run, which are sent first");
-        }
-        // It is not set yet, because a queue is opened once.
-        let _ = self.consumer.storage.set(PayloadStorage::new(stored));
-        for record in records {
-            // The requests of one window have the same tick.
-            if self.batches == 0 || record.tick != self.tick {
-                self.batches += 1;
-                self.tick = record.tick;
-            }
-            let (items, traffic_bytes) = (record.items, record.traffic_bytes);
-            let payload = Payload { bytes: Default::default(), items, traffic_bytes };
-            let turn = self.order.as_ref().map(|order| order.add(self.batches));
-            let stored = Some(record.key);
-            let queued = QueuedPayload { payload, stored, batch: self.batches, turn, _done: None };
-            for oldest in queue.add_instead_of_oldest(queued) {
-                self.consumer.drop_queued(&oldest, DropReason::QUEUE_FULL, QUEUE_FULL).await;
-            }
-        }
-        Ok(())
-    }
-
     /// Sets the tick of the next batches.
     pub(crate) fn set_tick(&mut self, batch: &Batch) {
         match batch {
@@ -160,16 +129,35 @@ impl SendingQueue {
         }
     }
 
-    /// Adds the payloads of the next batch. After an error the payloads that were not added are counted as dropped.
+    /// Delays windows by a phase. Without this they are not delayed.
+    pub(crate) fn with_phase(self, phase: ExportPhase) -> Self {
+        Self { phase, ..self }
+    }
+
+    /// Returns how long the payloads of a batch have to wait before their first attempt. Only windows wait.
+    pub(crate) fn delay(&self, batch: &Batch) -> Duration {
+        match batch {
+            Batch::Window(window) => self.phase.delay(window, self.spread, UnixNanos::now()),
+            Batch::Records(_) | Batch::PassEnd(_) => Duration::ZERO,
+        }
+    }
+
+    /// Adds the payloads of the next batch. Their first attempts wait for `delay`, unless the pipeline would wait for them, the queue becomes
+    /// more than half full, or it is shut down. After an error the payloads that were not added are counted as dropped.
     ///
     /// Waits for room only if `block_on_overflow` is set, there is no queue, or the batch alone is larger than the queue. Waits for the results
     /// if `wait_for_result` is set.
-    pub(crate) async fn put_batch(&mut self, payloads: Vec<Payload>) -> Result<(), ComponentError> {
+    pub(crate) async fn put_batch(
+        &mut self,
+        delay: Duration,
+        payloads: Vec<Payload>,
+    ) -> Result<(), ComponentError> {
         self.batches += 1;
+        let wait = if self.wait_for_result || self.queue.is_none() { None } else { PhaseWait::new(delay) };
         let (done, mut all_done) = mpsc::channel(1);
         let mut payloads = payloads.into_iter();
         while let Some(payload) = payloads.next() {
-            if let Err(error) = self.put(payload, done.clone()).await {
+            if let Err(error) = self.put(payload, wait.clone(), done.clone()).await {
                 for left in payloads {
                     self.consumer.node.add_dropped(DropReason::STAGE_ENDED, left.items, left.traffic_bytes);
                 }
@@ -188,11 +176,16 @@ impl SendingQueue {
         }
     }
 
-    async fn put(&mut self, payload: Payload, done: mpsc::Sender<()>) -> Result<(), ComponentError> {
+    async fn put(
+        &mut self,
+        payload: Payload,
+        wait: Option<PhaseWait>,
+        done: mpsc::Sender<()>,
+    ) -> Result<(), ComponentError> {
         self.consumer.node.add_held(payload.items);
         let turn = self.order.as_ref().map(|order| order.add(self.batches));
         let done = self.wait_for_result.then_some(done);
-        let queued = QueuedPayload { payload, stored: None, batch: self.batches, turn, _done: done };
+        let queued = QueuedPayload { payload, stored: None, batch: self.batches, turn, wait, _done: done };
         let Some(queue) = self.queue.clone() else {
             return self.consumer.deliver(queued).await;
         };
@@ -200,6 +193,12 @@ impl SendingQueue {
             let message = too_large(queue.limits(), &queued.payload);
             self.consumer.drop_payload(&queued.payload, DropReason::QUEUE_FULL, &message);
             return self.failure();
+        }
+        if let Some(wait) = &queued.wait
+            && queue.is_half_full_with(&queued.payload)
+        {
+            // Room for the rest of the window and for the next one matters more than the phase.
+            wait.end();
         }
         let room = if self.block_on_overflow {
             tokio::select! {
@@ -219,29 +218,6 @@ impl SendingQueue {
             self.consumer.drop_payload(&queued.payload, DropReason::QUEUE_FULL, QUEUE_FULL);
         }
         self.failure()
-    }
-
-    /// Adds a payload after it was stored, if there is a storage.
-    async fn store_and_add(&self, queue: &BoundedQueue, mut queued: QueuedPayload) {
-        if let Some(storage) = self.consumer.storage.get() {
-            match storage.append(&queued.payload, self.tick).await {
-                Ok(key) => (queued.stored, queued.payload.bytes) = (Some(key), Default::default()),
-                Err(error) => {
-                    return self.consumer.drop_payload(&queued.payload, error.reason(), &error.to_string());
-                }
-            }
-        }
-        queue.add(queued);
-    }
-
-    /// Drops the waiting payloads that the storage has removed.
-    async fn drop_removed(&self) {
-        let (Some(storage), Some(queue)) = (self.consumer.storage.get(), &self.queue) else { return };
-        for (end, reason) in storage.removed().await {
-            for removed in queue.remove_stored_before(end) {
-                self.consumer.drop_queued(&removed, reason, STORAGE_REMOVED).await;
-            }
-        }
     }
 
     /// Drops the oldest payloads, until there is room for another one or all that is left is being delivered.
@@ -322,22 +298,13 @@ impl SendingQueue {
                 self.consumer.drop_payload(&left.payload, DropReason::STAGE_ENDED, "the exporter has failed");
             }
         }
-        if let Some(storage) = self.consumer.storage.get() {
-            storage.sync().await;
-            let (exporter, signal, items) =
-                (&self.consumer.node.id, self.consumer.node.signal, self.consumer.node.kept());
-            if items > 0 {
-                tracing::info!(exporter, %signal, items, "the storage keeps what was not sent, for the next run");
-            }
-        }
+        self.close_storage().await;
         self.consumer.report.finish();
         result
     }
 }
 
 const QUEUE_FULL: &str = "the sending queue is full: the server is down, or slower than the traffic";
-
-const STORAGE_REMOVED: &str = "the storage has no room for older requests, or they are too old: the server is down, or slower than the traffic";
 
 /// Explains that a payload does not fit into an empty queue.
 fn too_large(limits: QueueLimits, payload: &Payload) -> String {
