@@ -135,13 +135,16 @@ impl QueueLog {
 
     fn load_segment(&mut self, first: u64, path: &Path, loaded: &mut LoadedQueue) -> Result<(), LoadError> {
         let failed = |error| LoadError::Io(path.to_owned(), error);
-        let file = self.disk.open(path).map_err(failed)?;
+        let file = self.disk.open_to_read(path).map_err(failed)?;
         let bytes = file.read_all().map_err(failed)?;
         let scan = Scan::new(&bytes, first).map_err(|newer| LoadError::Newer(path.to_owned(), newer.0))?;
         loaded.records.extend(scan.pending().map(|record| record.header.stored_at(record.offset)));
         let last = scan.records.last().map_or(first, |record| record.header.sequence);
         self.next_sequence = self.next_sequence.max(last.saturating_add(1));
         let pending = scan.pending().count() as u64;
+        // A process that was killed may not have synced them.
+        self.unsynced.directories.extend(self.directory.parent().map(Path::to_owned));
+        self.unsynced.directories.insert(self.directory.clone());
         let Some(oldest) = scan.pending().next().map(|_| scan.records[0]) else {
             // All is done, or nothing was completely written, or nothing can be read.
             self.damage_of_removed.add(scan.damage);
@@ -151,8 +154,9 @@ impl QueueLog {
         let cut = bytes.len() as u64 - scan.complete_len;
         if cut > 0 {
             loaded.cut_bytes += cut;
-            file.set_len(scan.complete_len).map_err(failed)?;
+            self.disk.open(path).and_then(|file| file.set_len(scan.complete_len)).map_err(failed)?;
         }
+        self.unsynced.files.insert(first, (path.to_owned(), None));
         let newest = scan.records.last().map_or(oldest.header.written, |record| record.header.written);
         let written = (oldest.header.written, newest);
         let (len, marker) = (scan.complete_len, scan.marker.unwrap_or_default());
@@ -252,11 +256,12 @@ impl QueueLog {
         Ok(file)
     }
 
-    /// Returns the file and the marker of a record's segment. `None` if the segment was removed.
+    /// Returns the file, to read it, and the marker of a record's segment. `None` if the segment was removed.
     pub(super) fn locate(&self, key: RecordKey) -> Option<(io::Result<Arc<dyn DiskFile>>, u64)> {
         let index = self.index_of(key.sequence)?;
         let segment = &self.segments[index];
-        Some((self.file(index), segment.marker))
+        let file = self.active_file(index).map_or_else(|| self.disk.open_to_read(&segment.path), Ok);
+        Some((file, segment.marker))
     }
 
     fn index_of(&self, sequence: u64) -> Option<usize> {
@@ -264,11 +269,8 @@ impl QueueLog {
         (sequence <= self.segments[index].last).then_some(index)
     }
 
-    fn file(&self, index: usize) -> io::Result<Arc<dyn DiskFile>> {
-        match &self.active {
-            Some(file) if index + 1 == self.segments.len() => Ok(Arc::clone(file)),
-            _ => self.disk.open(&self.segments[index].path),
-        }
+    fn active_file(&self, index: usize) -> Option<Arc<dyn DiskFile>> {
+        self.active.clone().filter(|_| index + 1 == self.segments.len())
     }
 
     /// Marks a record as done. After an error the record counts as done, but a restart may return it.
@@ -285,7 +287,7 @@ impl QueueLog {
 
     /// Returns false if the record was done before.
     fn mark(&mut self, index: usize, key: RecordKey) -> io::Result<bool> {
-        let file = self.file(index)?;
+        let file = self.active_file(index).map_or_else(|| self.disk.open(&self.segments[index].path), Ok)?;
         let (position, mut state) = (key.offset + STATE_OFFSET, [0]);
         file.read_at(&mut state, position)?;
         if RecordState::parse(state[0]).is_done {
@@ -311,9 +313,10 @@ impl QueueLog {
         Ok(freed)
     }
 
-    /// Returns the time of the first write to the oldest segment.
+    /// Returns the time of the first write to the oldest segment, if removing it frees room: it has records.
     pub(super) fn oldest(&self) -> Option<UnixNanos> {
-        self.segments.front().map(|segment| segment.written.0)
+        let oldest = self.segments.front().filter(|segment| segment.len > SEGMENT_HEADER_LEN as u64);
+        oldest.map(|segment| segment.written.0)
     }
 
     /// Returns whether everything in the oldest segment was written before this time.
@@ -383,7 +386,7 @@ impl Unsynced {
         for (path, file) in self.files.into_values() {
             let file = match file {
                 Some(file) => file,
-                None => match disk.open(&path) {
+                None => match disk.open_to_read(&path) {
                     Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                     opened => opened?,
                 },

@@ -119,7 +119,12 @@ async fn a_directory_that_cannot_be_used_is_an_error() {
     for config in [missing, config(file.join("below")), config(newer), config(&used)] {
         errors.push(error(&config).await);
     }
-    insta::assert_snapshot!(errors.join("\n"), @"");
+    insta::assert_snapshot!(errors.join("\n"), @"
+    extensions::file_storage: directory: DIR: does not exist: create it, or set create_directory: true
+    extensions::file_storage: directory: DIR: cannot be created: create it for the user of Longwave, or choose another directory: Not a directory (os error 20)
+    extensions::file_storage: directory: DIR/STORE: a newer Longwave has written this store (version 2, this one reads up to 1): start the newer one until its queues are empty, or choose another directory
+    extensions::file_storage: directory: DIR: another process uses it: stop that one (is Longwave running twice?), or give each its own directory: Resource temporarily unavailable (os error 11)
+    ");
     drop(lock);
     drop(start(&config(used)).await.unwrap());
 }

@@ -173,6 +173,10 @@ impl Disk for MemoryDisk {
         Ok(Arc::new(OpenFile { disk: self.clone(), index }))
     }
 
+    fn open_to_read(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        self.open(path)
+    }
+
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let index = self.lock().names.get(path).copied().ok_or(io::ErrorKind::NotFound)?;
         Ok(Arc::new(OpenFile { disk: self.clone(), index }))

@@ -29,6 +29,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
     /// *Scenario*: any sequence of writes, marks, syncs and restarts.
     /// *Guarantees*: the store always has the records that the model has, in the same order. A power failure after a sync returns exactly these
     /// records.

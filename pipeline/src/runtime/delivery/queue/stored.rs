@@ -1,5 +1,7 @@
 //! What a [`SendingQueue`] with a storage does.
 
+use std::sync::Arc;
+
 use super::super::bounded_queue::{BoundedQueue, QueuedPayload};
 use super::super::payload_storage::{PayloadStorage, interrupted_open};
 use super::{QUEUE_FULL, SendingQueue};
