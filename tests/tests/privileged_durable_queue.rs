@@ -160,7 +160,8 @@ fn killed_again_and_again() {
     }
     assert!(items > 0);
     let sink = HttpSink::start();
-    let up = json!({"endpoint": format!("http://{}", sink.address), "encoding": "json", "compression": "none"});
+    let up =
+        json!({"endpoint": format!("http://{}", sink.address), "encoding": "json", "compression": "none"});
     let longwave = Longwave::start_with(config(&directory, up), Options::default());
     await_more(&longwave, "longwave_exporter_sent_log_records", items - 1);
     longwave.stop();

@@ -143,13 +143,14 @@ impl BoundedQueue {
         removed
     }
 
-    /// Adds a payload, and removes the oldest waiting ones until the limits are met. May remove the added one.
-    pub(super) fn add_instead_of_oldest(&self, queued: QueuedPayload) -> Vec<QueuedPayload> {
+    /// Adds payloads, and removes the oldest waiting ones until the limits are met.
+    pub(super) fn add_and_remove_oldest(&self, queued: Vec<QueuedPayload>) -> Vec<QueuedPayload> {
         let mut contents = self.lock();
-        let mut used = contents.used.plus(self.limits.usage_of(&queued));
-        contents.used = used;
-        contents.waiting.push_back(queued);
-        let mut count = 0;
+        for queued in queued {
+            contents.used = contents.used.plus(self.limits.usage_of(&queued));
+            contents.waiting.push_back(queued);
+        }
+        let (mut used, mut count) = (contents.used, 0);
         for oldest in &contents.waiting {
             if self.limits.allow(used) {
                 break;

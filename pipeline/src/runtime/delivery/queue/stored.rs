@@ -27,6 +27,7 @@ impl SendingQueue {
         }
         // It is not set yet, because a queue is opened once.
         let _ = self.consumer.storage.set(PayloadStorage::new(stored));
+        let mut restored = Vec::new();
         for record in records {
             // The requests of one window have the same tick.
             if self.batches == 0 || record.tick != self.tick {
@@ -36,12 +37,11 @@ impl SendingQueue {
             let (items, traffic_bytes) = (record.items, record.traffic_bytes);
             let payload = Payload { bytes: Default::default(), items, traffic_bytes };
             let turn = self.order.as_ref().map(|order| order.add(self.batches));
-            let stored = Some(record.key);
-            let queued =
-                QueuedPayload { payload, stored, batch: self.batches, turn, wait: None, _done: None };
-            for oldest in queue.add_instead_of_oldest(queued) {
-                self.consumer.drop_queued(&oldest, DropReason::QUEUE_FULL, QUEUE_FULL).await;
-            }
+            let (stored, batch) = (Some(record.key), self.batches);
+            restored.push(QueuedPayload { payload, stored, batch, turn, wait: None, _done: None });
+        }
+        for oldest in queue.add_and_remove_oldest(restored) {
+            self.consumer.drop_queued(&oldest, DropReason::QUEUE_FULL, QUEUE_FULL).await;
         }
         Ok(())
     }
