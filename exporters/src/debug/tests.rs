@@ -25,6 +25,7 @@ fn context(signal: Signal) -> ExporterContext {
         meter: opentelemetry::global::meter("test"),
         authenticators: Default::default(),
         storages: Default::default(),
+        log_edits: Default::default(),
     }
 }
 

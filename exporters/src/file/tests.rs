@@ -31,6 +31,7 @@ fn context(id: &str, signal: Signal) -> ExporterContext {
         meter: opentelemetry::global::meter("test"),
         authenticators: Default::default(),
         storages: Default::default(),
+        log_edits: Default::default(),
     }
 }
 

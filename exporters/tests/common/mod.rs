@@ -54,6 +54,7 @@ pub fn try_authenticated(
         meter: opentelemetry::global::meter("test"),
         authenticators,
         storages: Default::default(),
+        log_edits: Default::default(),
     };
     (prepared.create)(context).map_err(|e| e.to_string())
 }

@@ -1,7 +1,8 @@
 //! Counters of what every stage received, sent, dropped and contains.
 //!
 //! The runtime counts what enters and leaves a stage. While nothing is being processed, the counters of each stage balance:
-//! - `incoming + restored = outgoing + dropped + held + kept` for a stage that does not change the kind of its items;
+//! - `incoming + restored = outgoing + folded + dropped + held + kept` for a stage that does not change the kind of its items (folded: points
+//!   that became part of another series' points);
 //! - `incoming = folded + dropped + held` for a stage that aggregates (records in, points out).
 //!
 //! Only an exporter with a storage has `restored` items, which an earlier life has left there, and `kept` items, which it leaves there itself.
@@ -333,7 +334,7 @@ impl Node {
     /// Returns the number of items that left the stage or became part of an aggregate, and the number of dropped items.
     fn left_and_dropped(&self) -> (u64, u64) {
         let dropped = self.dropped().iter().map(|(_, count)| count.items).sum();
-        (if self.aggregates { self.folded() } else { self.outgoing() }, dropped)
+        (if self.aggregates { self.folded() } else { self.outgoing() + self.folded() }, dropped)
     }
 
     fn imbalance(&self) -> Option<Imbalance> {

@@ -6,7 +6,7 @@ use longwave_config::{ConfigError, ConfigPath};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::component::attribute_action::AttributeAction;
+use crate::component::exporter_changes::ExporterChanges;
 
 /// The configuration of a component, which is parsed from its section.
 pub trait ComponentConfig: DeserializeOwned + Serialize + Default + Clone + Send + Sync + 'static {
@@ -23,9 +23,9 @@ pub trait ComponentConfig: DeserializeOwned + Serialize + Default + Clone + Send
         Vec::new()
     }
 
-    /// Returns a processor's changes to the resource that the exporters of its pipeline send.
-    fn resource_actions(&self) -> Vec<AttributeAction> {
-        Vec::new()
+    /// Returns what a processor changes in what the exporters of its pipeline send.
+    fn exporter_changes(&self) -> ExporterChanges {
+        ExporterChanges::default()
     }
 
     /// Returns names that are valid instead of an extension's id and need no extension.

@@ -27,7 +27,7 @@ pub struct DeliveryConfig {
 pub struct RetryConfig {
     /// Whether failed attempts are retried.
     pub enabled: bool,
-    /// Wait before the first retry.
+    /// Wait before the first retry, but at most `max_interval`.
     pub initial_interval: GoDuration,
     /// Fraction, within [0, 1], by which each wait may be shorter or longer.
     pub randomization_factor: f64,
@@ -162,11 +162,20 @@ impl RetryConfig {
                 "must be positive; to turn retries off, set enabled: false",
             );
         }
-        let (first, longest) = (self.initial_interval, self.max_interval);
-        if self.enabled && longest < first {
+        self.validate_elapsed_time(problems);
+    }
+
+    /// Reports a `max_elapsed_time` that is over before a wait can be.
+    fn validate_elapsed_time(&self, problems: &mut Problems) {
+        let limit = self.max_elapsed_time;
+        if !self.enabled || limit.is_zero() {
+            return;
+        }
+        let intervals = [("initial_interval", self.initial_interval), ("max_interval", self.max_interval)];
+        if let Some((key, interval)) = intervals.into_iter().find(|(_, interval)| limit < *interval) {
             problems.at(
-                "retry_on_failure::max_interval",
-                format!("{longest} is less than initial_interval {first}"),
+                "retry_on_failure::max_elapsed_time",
+                format!("{limit} is less than {key} {interval}: increase it, or decrease {key}"),
             );
         }
     }

@@ -6,6 +6,7 @@
 
 mod accounting;
 mod attribute_action;
+mod attribute_edits;
 mod authenticator;
 mod backoff;
 mod causes;
@@ -15,6 +16,7 @@ mod context;
 mod delivery_config;
 mod directory;
 mod error;
+mod exporter_changes;
 mod exposition;
 mod factory;
 mod health;
@@ -34,7 +36,8 @@ mod unescape;
 pub mod visible;
 
 pub use accounting::{Accounting, DropReason, Dropped, Imbalance, Node, NodeKind};
-pub use attribute_action::{ActionKind, AttributeAction};
+pub use attribute_action::{ActionKind, ActionValue, AttributeAction};
+pub use attribute_edits::AttributeEdits;
 pub use authenticator::{Authenticator, Authenticators, is_protocol_header};
 pub use backoff::{Backoff, jitter};
 pub use causes::{descriptor_limit, innermost, with_causes};
@@ -43,6 +46,7 @@ pub use context::{ExporterContext, ExtensionContext, ProcessorContext, ReceiverC
 pub use delivery_config::{DeliveryConfig, QueueConfig, RetryConfig, Sizer};
 pub use directory::{Answer, CgroupName, Directories, Directory};
 pub use error::ComponentError;
+pub use exporter_changes::ExporterChanges;
 pub use exposition::{
     Accepted, Family, FamilyKind, Format, Labels, Number as SampleNumber, Page, Samples, SdkReader,
     is_legacy_name,

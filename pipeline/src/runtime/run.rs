@@ -21,9 +21,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::component::{
-    Accounting, Authenticators, ComponentError, Directories, Exporter, ExporterContext, Extension,
-    ExtensionContext, Health, Node, NodeKind, Processor, ProcessorContext, Receiver, ReceiverContext,
-    RecordOutput, Shared, Storages, with_causes,
+    Accounting, AttributeEdits, Authenticators, ComponentError, Directories, Exporter, ExporterContext,
+    Extension, ExtensionContext, Health, Node, NodeKind, Processor, ProcessorContext, Receiver,
+    ReceiverContext, RecordOutput, Shared, Storages, with_causes,
 };
 use crate::runtime::delivery::{ExportPhase, SHUTDOWN_LIMIT, SendingQueue};
 use crate::runtime::graph::{
@@ -372,7 +372,7 @@ fn create_exporter(
     graph: &GraphEnvironment,
 ) -> Result<Box<dyn Exporter>, RuntimeError> {
     let mut resource = Arc::clone(&environment.resource);
-    for action in &planned.resource_actions {
+    for action in &planned.changes.resource {
         action.apply(Arc::make_mut(&mut resource));
     }
     let context = ExporterContext {
@@ -382,6 +382,7 @@ fn create_exporter(
         meter: environment.meter.clone(),
         authenticators: graph.authenticators.clone(),
         storages: graph.storages.clone(),
+        log_edits: Arc::new(AttributeEdits::new(planned.changes.log_attributes.clone())),
     };
     (planned.prepared.create)(context).map_err(|source| RuntimeError::start(&planned.id, "exporter", source))
 }

@@ -81,8 +81,8 @@ impl ComponentConfig for TestConfig {
         if self.reads { vec![("reads", "pass")] } else { Vec::new() }
     }
 
-    fn resource_actions(&self) -> Vec<AttributeAction> {
-        self.resource.clone()
+    fn exporter_changes(&self) -> ExporterChanges {
+        ExporterChanges { resource: self.resource.clone(), ..ExporterChanges::default() }
     }
 
     fn built_in(&self) -> &'static [&'static str] {

@@ -3,10 +3,10 @@
 //!
 //! A plan starts nothing. [`crate::runtime::Runtime`] runs it.
 
+mod changes;
 mod check;
 mod placement;
 mod plan;
-mod resources;
 
 #[cfg(test)]
 mod tests;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use longwave_config::{Components, ConfigError, ConfigErrors, ConfigPath, Document, Map, PipelineId, Value};
 
-use super::{check, placement, resources};
+use super::{changes, check, placement};
 use crate::component::{
-    AttributeAction, Exporter, ExporterContext, Extension, ExtensionContext, Factory, Prepared, Problems,
+    Exporter, ExporterChanges, ExporterContext, Extension, ExtensionContext, Factory, Prepared, Problems,
     Processor, ProcessorContext, Receiver, ReceiverContext, Registry, Signal, find_factory,
 };
 use crate::runtime::telemetry::TelemetryConfig;
@@ -77,8 +77,8 @@ pub struct PlannedExporter {
     pub signal: Signal,
     /// Its valid configuration.
     pub prepared: Arc<Prepared<ExporterContext, dyn Exporter>>,
-    /// Changes to the resource that it sends, by the processors of its pipelines.
-    pub resource_actions: Vec<AttributeAction>,
+    /// Changes to what it sends, by the processors of its pipelines.
+    pub changes: ExporterChanges,
 }
 
 /// The configured components of one section.
@@ -127,7 +127,7 @@ impl Plan {
         check::extensions(document, &extensions, &processors, &exporters, &mut errors);
         check::presence(document, &mut errors);
         check::pipelines(document, &receivers, &processors, &exporters, &mut errors);
-        resources::resources(document, &processors, &mut errors);
+        changes::check(document, &processors, &mut errors);
         let misplaced = placement::placement(document, &processors, &mut errors);
         let telemetry = telemetry(document, &mut errors);
         if !errors.is_empty() {
@@ -198,14 +198,14 @@ impl Plan {
         });
         let planned_processors = planned.collect();
         let mut targets = Vec::new();
-        let resource_actions = resources::actions(stages, processors);
+        let exporter_changes = changes::changes(stages, processors);
         for exporter in &stages.exporters {
             let (name, _, prepared) = exporters.ready(&exporter.to_string());
             let known =
                 self.exporters.iter().position(|planned| planned.id == name && planned.signal == signal);
             targets.push(known.unwrap_or_else(|| {
-                let resource_actions = resource_actions.clone();
-                self.exporters.push(PlannedExporter { id: name, signal, prepared, resource_actions });
+                let changes = exporter_changes.clone();
+                self.exporters.push(PlannedExporter { id: name, signal, prepared, changes });
                 self.exporters.len() - 1
             }));
         }

@@ -20,6 +20,7 @@ fn context() -> ExporterContext {
         meter: opentelemetry::global::meter("test"),
         authenticators: Default::default(),
         storages: Default::default(),
+        log_edits: Default::default(),
     }
 }
 
