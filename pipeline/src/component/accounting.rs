@@ -11,7 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use longwave_config::Signal;
@@ -31,9 +31,11 @@ pub enum NodeKind {
     Processor,
     /// An exporter of one signal, which all pipelines of the signal share.
     Exporter,
+    /// The stage of a pipeline without processors, which passes batches on to its exporters.
+    Passage,
 }
 
-/// Counters of one stage.
+/// Counters of one stage. They continue when a reload replaces the stage by one with the same id.
 #[derive(Debug)]
 pub struct Node {
     /// Kind of the stage.
@@ -47,6 +49,10 @@ pub struct Node {
     /// Whether the stage sends items of another kind than it receives (points for records).
     pub aggregates: bool,
     incoming: AtomicU64,
+    /// Number of items that earlier stages sent to this one. Equal to `incoming` while no item is in the channel.
+    sent_to: AtomicU64,
+    /// Whether `sent_to` is counted.
+    has_senders: AtomicBool,
     outgoing: AtomicU64,
     folded: AtomicU64,
     held: AtomicU64,
@@ -70,17 +76,10 @@ pub struct Dropped {
     pub bytes: u64,
 }
 
-/// Counters of all stages of a running graph.
+/// Counters of all stages that have run in this process.
 #[derive(Clone, Default)]
 pub struct Accounting {
     nodes: Arc<Mutex<Vec<Arc<Node>>>>,
-    edges: Arc<Mutex<Vec<Edge>>>,
-}
-
-/// An edge of the graph: `to` receives everything that `from` sends.
-struct Edge {
-    from: Arc<Node>,
-    to: Arc<Node>,
 }
 
 /// A stage whose counters do not balance.
@@ -143,6 +142,8 @@ impl DropReason {
                 Self::STAGE_ENDED,
                 Self::STAGE_FAILED,
             ],
+            // It drops items only if the process ends without draining.
+            NodeKind::Passage => &[],
         }
     }
 }
@@ -159,6 +160,16 @@ impl Node {
     /// Counts items that entered the stage.
     pub fn add_incoming(&self, items: u64) {
         self.incoming.fetch_add(items, Ordering::Relaxed);
+    }
+
+    /// Counts items that were sent to the stage.
+    pub(crate) fn add_sent_to(&self, items: u64) {
+        self.sent_to.fetch_add(items, Ordering::Relaxed);
+    }
+
+    /// Declares that everything that is sent to the stage is counted.
+    pub(crate) fn has_senders(&self) {
+        self.has_senders.store(true, Ordering::Relaxed);
     }
 
     /// Counts items that were sent to the next stage or delivered.
@@ -183,7 +194,9 @@ impl Node {
 
     /// Subtracts from the number of items in the stage.
     pub fn sub_held(&self, items: u64) {
-        self.held.fetch_sub(items, Ordering::Relaxed);
+        // A stage that failed has counted the items as dropped, also those of an earlier instance that a reload replaced.
+        let subtract = |held: u64| Some(held.saturating_sub(items));
+        let _ = self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, subtract);
     }
 
     /// Counts items that an earlier life has left in the storage and that are now in the stage.
@@ -208,16 +221,17 @@ impl Node {
         self.kept.load(Ordering::Relaxed)
     }
 
-    /// Sets what the sending queue contains: its size in the unit of its sizer, and its bytes.
-    pub(crate) fn set_queue_size(&self, size: u64, bytes: u64) {
-        self.queue_size.store(size, Ordering::Relaxed);
-        self.queue_bytes.store(bytes, Ordering::Relaxed);
+    /// Changes what the sending queue contains, as (size in the unit of its sizer, bytes). During a reload there can be two queues, whose
+    /// contents are added.
+    pub(crate) fn change_queue_size(&self, from: (u64, u64), to: (u64, u64)) {
+        change(&self.queue_size, from.0, to.0);
+        change(&self.queue_bytes, from.1, to.1);
     }
 
-    /// Sets the capacity of the sending queue, in the unit of its sizer and in bytes.
-    pub(crate) fn set_queue_capacity(&self, size: u64, bytes: u64) {
-        self.queue_capacity.store(size, Ordering::Relaxed);
-        self.queue_bytes_capacity.store(bytes, Ordering::Relaxed);
+    /// Changes the capacity of the sending queue, as (size in the unit of its sizer, bytes).
+    pub(crate) fn change_queue_capacity(&self, from: (u64, u64), to: (u64, u64)) {
+        change(&self.queue_capacity, from.0, to.0);
+        change(&self.queue_bytes_capacity, from.1, to.1);
     }
 
     /// Counts items that were delivered after an attempt whose result is unknown.
@@ -356,10 +370,15 @@ impl Node {
     }
 }
 
+/// Replaces the part `from` of a sum by `to`.
+fn change(sum: &AtomicU64, from: u64, to: u64) {
+    sum.fetch_add(to.wrapping_sub(from), Ordering::Relaxed);
+}
+
 // === impl Accounting ===
 
 impl Accounting {
-    /// Adds a stage, with all counters at 0.
+    /// Returns the counters of a stage. The first call with a kind, id, pipeline and signal adds them, all at 0.
     pub fn node(
         &self,
         kind: NodeKind,
@@ -368,6 +387,13 @@ impl Accounting {
         signal: Signal,
         aggregates: bool,
     ) -> Arc<Node> {
+        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_same = |node: &&Arc<Node>| {
+            node.kind == kind && node.id == id && node.pipeline == pipeline && node.signal == signal
+        };
+        if let Some(known) = nodes.iter().find(is_same) {
+            return Arc::clone(known);
+        }
         let reasons = DropReason::of_kind(kind).iter().map(|reason| (*reason, Dropped::default()));
         let node = Arc::new(Node {
             kind,
@@ -376,6 +402,8 @@ impl Accounting {
             signal,
             aggregates,
             incoming: AtomicU64::new(0),
+            sent_to: AtomicU64::new(0),
+            has_senders: AtomicBool::new(false),
             outgoing: AtomicU64::new(0),
             folded: AtomicU64::new(0),
             held: AtomicU64::new(0),
@@ -389,7 +417,7 @@ impl Accounting {
             possible_duplicates: AtomicU64::new(0),
             dropped: Mutex::new(reasons.collect()),
         });
-        self.nodes.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&node));
+        nodes.push(Arc::clone(&node));
         node
     }
 
@@ -398,25 +426,15 @@ impl Accounting {
         self.nodes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Declares that `to` receives everything that `from` sends.
-    pub fn connect(&self, from: &Arc<Node>, to: &Arc<Node>) {
-        let edge = Edge { from: Arc::clone(from), to: Arc::clone(to) };
-        self.edges.lock().unwrap_or_else(PoisonError::into_inner).push(edge);
-    }
-
     /// Returns the stages whose counters do not balance, and those that did not receive as many items as were sent to them.
     ///
     /// Meaningful only while no item is in a channel and none is being processed.
     pub fn imbalances(&self) -> Vec<Imbalance> {
         let nodes = self.nodes();
-        let edges = self.edges.lock().unwrap_or_else(PoisonError::into_inner);
-        let arrivals = nodes.iter().filter_map(|to| {
-            let mut senders = edges.iter().filter(|edge| Arc::ptr_eq(&edge.to, to)).peekable();
-            senders.peek()?;
-            let sent: u64 = senders.map(|edge| edge.from.outgoing()).sum();
-            let incoming = to.incoming();
-            (sent != incoming).then(|| Imbalance {
-                text: format!("{}: was sent {sent}, incoming {incoming}", to.description()),
+        let arrivals = nodes.iter().filter_map(|node| {
+            let (sent, incoming) = (node.sent_to.load(Ordering::Relaxed), node.incoming());
+            (node.has_senders.load(Ordering::Relaxed) && sent != incoming).then(|| Imbalance {
+                text: format!("{}: was sent {sent}, incoming {incoming}", node.description()),
             })
         });
         arrivals.chain(nodes.iter().filter_map(|node| node.imbalance())).collect()

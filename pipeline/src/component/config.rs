@@ -28,10 +28,23 @@ pub trait ComponentConfig: DeserializeOwned + Serialize + Default + Clone + Send
         ExporterChanges::default()
     }
 
+    /// Returns the names of what only one running component can have, such as a listening port. A reload stops the component that has it
+    /// before it starts the next one. Other components start before their predecessors stop.
+    fn exclusive(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Returns names that are valid instead of an extension's id and need no extension.
     fn built_in(&self) -> &'static [&'static str] {
         &[]
     }
+}
+
+/// Returns the name of the port of `host:port`, for [`ComponentConfig::exclusive`]. None if the system chooses the port.
+pub fn exclusive_port(endpoint: &str) -> Vec<String> {
+    // Not the host, because one may be written as a name and the other one as an address.
+    let port = endpoint.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+    port.filter(|port| *port != 0).map(|port| format!("port {port}")).into_iter().collect()
 }
 
 /// Problems that [`ComponentConfig::validate`] finds.

@@ -70,6 +70,8 @@ pub struct Prepared<X, T: ?Sized> {
     pub reads_from: Vec<(&'static str, &'static str)>,
     /// See [`ComponentConfig::exporter_changes`].
     pub exporter_changes: ExporterChanges,
+    /// See [`ComponentConfig::exclusive`].
+    pub exclusive: Vec<String>,
     /// See [`ComponentConfig::built_in`].
     pub built_in: &'static [&'static str],
     /// Makes one component.
@@ -158,6 +160,7 @@ impl<X: 'static, T: ?Sized + 'static> Factory<X, T> {
             })?;
             let effective = Value::from_serialize(&config)?;
             let (extensions, built_in) = (config.extensions(), config.built_in());
+            let exclusive = config.exclusive();
             let (reads_from, exporter_changes) = (config.reads_from(), config.exporter_changes());
             let create = create.clone();
             Ok(Prepared {
@@ -165,6 +168,7 @@ impl<X: 'static, T: ?Sized + 'static> Factory<X, T> {
                 extensions,
                 reads_from,
                 exporter_changes,
+                exclusive,
                 built_in,
                 create: Box::new(move |context| create(&config, context)),
             })

@@ -5,10 +5,12 @@
 
 mod changes;
 mod check;
+mod fingerprint;
 mod placement;
 mod plan;
 
 #[cfg(test)]
 mod tests;
 
+pub(super) use fingerprint::Fingerprint;
 pub use plan::{Plan, PlannedExporter, PlannedExtension, PlannedPipeline, PlannedProcessor, PlannedReceiver};
