@@ -43,7 +43,7 @@ pub(super) fn export(storage: &Arc<ObservedStore>, meter: &Meter, id: &str) {
         "Stored requests that were lost, by reason.",
         "reason",
         |storage| {
-            let reasons: [(DropReason, fn(&StoreStats) -> &AtomicU64); 3] = [
+            let reasons: [(DropReason, ReadCount); 3] = [
                 (DropReason::STORAGE_FULL, |stats| &stats.full_records),
                 (DropReason::STORAGE_EXPIRED, |stats| &stats.expired_records),
                 (DropReason::STORAGE_DAMAGED, |stats| &stats.damaged_records),
@@ -58,6 +58,9 @@ pub(super) fn export(storage: &Arc<ObservedStore>, meter: &Meter, id: &str) {
         |storage| count(storage, |stats| &stats.failures),
     );
 }
+
+/// Returns one of the counters.
+type ReadCount = fn(&StoreStats) -> &AtomicU64;
 
 // === impl ObservedStore ===
 
@@ -76,6 +79,6 @@ fn size(storage: &ObservedStore) -> StoreSize {
     storage.store().map(|store| store.size()).unwrap_or_default()
 }
 
-fn count(storage: &ObservedStore, read: fn(&StoreStats) -> &AtomicU64) -> u64 {
+fn count(storage: &ObservedStore, read: ReadCount) -> u64 {
     storage.store().map_or(0, |store| read(&store.stats).load(Ordering::Relaxed))
 }

@@ -110,7 +110,7 @@ impl Life {
             world.results.lock().unwrap().extend((0..1000).map(|_| Err(down())));
         }
         let node = accounting.node(NodeKind::Exporter, "keep", "", Signal::Metrics, false);
-        let pusher = Arc::new(KeepPusher { id: "keep".into(), world: world.clone() });
+        let pusher = Arc::new(KeepPusher { id: "keep".into(), fail: String::new(), world: world.clone() });
         let config = DeliveryConfig {
             timeout: Duration::from_secs(5),
             retry: RetryConfig {
