@@ -1,7 +1,10 @@
 //! `longwave observe`: prints records as they arrive, like `hubble observe` prints flows. It runs a pipeline that it writes from its flags.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::anyhow;
 use clap::ValueEnum;
+use longwave_exporters::live::DEFAULT_PATH;
 use longwave_pipeline::component::Registry;
 use longwave_processors::filter::Expression;
 
@@ -36,15 +39,22 @@ pub(super) fn configs(args: &ObserveArgs, view: &View) -> anyhow::Result<Vec<Str
         "" => None,
         text => Some(text.parse::<Expression>().map_err(|error| anyhow!("\n{}", error.with_caret()))?),
     };
-    // A record file has the names of its recording.
-    let named_by = if args.file.is_none() { default::names(view) } else { Names::default() };
-    Ok(vec![format!("yaml:{}", configuration(args, expression.as_ref(), named_by))])
+    let live = || view.connects(DEFAULT_PATH).is_ok().then(|| PathBuf::from(DEFAULT_PATH));
+    let file = args.file.clone().or_else(live);
+    // A record file and a running Longwave have the names already.
+    let named_by = if file.is_none() { default::names(view) } else { Names::default() };
+    Ok(vec![format!("yaml:{}", configuration(file.as_deref(), args.output, expression.as_ref(), named_by))])
 }
 
 /// Returns the configuration as YAML. Texts are JSON strings, which YAML includes; `$` is doubled, so that it expands nothing.
-fn configuration(args: &ObserveArgs, expression: Option<&Expression>, named_by: Names) -> String {
+fn configuration(
+    file: Option<&Path>,
+    output: Output,
+    expression: Option<&Expression>,
+    named_by: Names,
+) -> String {
     let quoted = |text: &str| format!("{text:?}").replace('$', "$$");
-    let (receiver, settings) = match &args.file {
+    let (receiver, settings) = match file {
         Some(file) => ("replay", format!("path: {}", quoted(&file.display().to_string()))),
         None => ("bpf", String::new()),
     };
@@ -53,12 +63,12 @@ fn configuration(args: &ObserveArgs, expression: Option<&Expression>, named_by: 
     if let Some(expression) = expression {
         processors.push(("filter", format!("where: {}", quoted(&expression.to_string()))));
     }
-    let (format, pipeline) = match args.output {
+    let (format, pipeline) = match output {
         Output::Text => ("text", "logs"),
         Output::Json => ("json", "logs"),
         Output::Table => ("table", "metrics"),
     };
-    if args.output == Output::Table {
+    if output == Output::Table {
         processors.push(("window", "levels: [workload]".to_owned()));
     }
     let ids: Vec<&str> = processors.iter().map(|(id, _)| *id).collect();

@@ -170,7 +170,7 @@ fn flags_that_mean_nothing_are_refused() {
 
 /// *Scenario*: `observe` with each output, with and without a file, with an expression that has quotes, `$` and spaces; and with one that is
 /// wrong.
-/// *Guarantees*: each gives a valid plan with the expression as it was written. The wrong one is refused with a caret at the mistake.
+/// *Guarantees*: each gives a valid plan with the expression as it was written. A Longwave with an exporter `live` is preferred to the kernel. The wrong one is refused with a caret at the mistake.
 #[test]
 fn observe_writes_valid_pipelines() {
     let folder = tempfile::tempdir().unwrap();
@@ -198,6 +198,13 @@ fn observe_writes_valid_pipelines() {
             }
         }
     }
+    let socket = folder.path().join("run/longwave/live.sock");
+    std::fs::create_dir_all(socket.parent().unwrap()).unwrap();
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let live = || observe::configs(&args(&[]), &view).unwrap().join("\n").contains("/run/longwave/live.sock");
+    assert!(live());
+    drop(listener);
+    assert!(!live(), "no process listens any more");
     let error = observe::configs(&args(&["port=443", "rrt>5ms"]), &view).unwrap_err().to_string();
     assert_eq!(error, "\nport=443 rrt>5ms\n         ^ unknown field \"rrt\" (did you mean rtt?)");
 }

@@ -2,10 +2,12 @@
 
 use longwave_config::Secret;
 use longwave_pipeline::component::{ComponentConfig, Problems, Signal};
+use serde::de::MapAccess;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::url;
-use crate::otlp::{ClientConfig, SIGNALS, proxy, section};
+use crate::otlp::section::{self, Section};
+use crate::otlp::{ClientConfig, SIGNALS, proxy};
 
 /// Section of an `otlp_http` exporter.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -25,9 +27,6 @@ pub struct HttpConfig {
     #[serde(flatten)]
     pub client: ClientConfig,
 }
-
-static KEYS: [&str; 13] =
-    section::keys(["endpoint", "metrics_endpoint", "logs_endpoint", "proxy_url", "encoding"]);
 
 fn is_empty(secret: &Secret) -> bool {
     secret.expose().is_empty()
@@ -53,19 +52,30 @@ impl Default for HttpConfig {
     }
 }
 
+impl Section for HttpConfig {
+    const KEYS: &'static [&'static str] =
+        &section::keys::<5, 13>(["endpoint", "metrics_endpoint", "logs_endpoint", "proxy_url", "encoding"]);
+
+    fn client(&mut self) -> &mut ClientConfig {
+        &mut self.client
+    }
+
+    fn read<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error> {
+        match key {
+            "endpoint" => self.endpoint = map.next_value()?,
+            "metrics_endpoint" => self.metrics_endpoint = map.next_value()?,
+            "logs_endpoint" => self.logs_endpoint = map.next_value()?,
+            "proxy_url" => self.proxy_url = map.next_value()?,
+            "encoding" => self.encoding = map.next_value()?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
 impl<'de> Deserialize<'de> for HttpConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let ([endpoint, metrics_endpoint, logs_endpoint, proxy_url, encoding], client) =
-            section::decode(deserializer, &KEYS)?;
-        let encoding = if encoding.is_empty() { PROTO.to_owned() } else { encoding };
-        Ok(Self {
-            endpoint,
-            metrics_endpoint,
-            logs_endpoint,
-            proxy_url: Secret::new(proxy_url),
-            encoding,
-            client,
-        })
+        section::decode(deserializer)
     }
 }
 
