@@ -21,6 +21,7 @@ fn context() -> ExporterContext {
         resource: Arc::new(vec![("host.name".to_owned(), "host-1".to_owned())]),
         meter: opentelemetry::global::meter("test"),
         authenticators: Default::default(),
+        storages: Default::default(),
         log_edits: Default::default(),
     }
 }
