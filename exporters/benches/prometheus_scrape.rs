@@ -56,6 +56,7 @@ fn scrapes(criterion: &mut Criterion) {
         authenticators: Default::default(),
         storages: Default::default(),
         log_edits: Default::default(),
+        batch: None,
     };
     let mut exporter = (prepared.ok().unwrap().create)(context).unwrap();
     runtime.block_on(exporter.pusher().start()).unwrap();

@@ -21,7 +21,7 @@ fn config(directory: &Path, exporter: Value) -> Value {
         "extensions": {"file_storage": {"directory": directory}},
         "exporters": {"otlp_http": {
             "retry_on_failure": {"initial_interval": "100ms", "max_interval": "500ms", "max_elapsed_time": "0s"},
-            "sending_queue": {"storage": "file_storage"},
+            "sending_queue": {"storage": "file_storage", "batch": {"enabled": false}},
         }},
         "service": {
             "extensions": ["file_storage"],

@@ -26,6 +26,7 @@ fn context(signal: Signal) -> ExporterContext {
         authenticators: Default::default(),
         storages: Default::default(),
         log_edits: Default::default(),
+        batch: None,
     }
 }
 
@@ -144,6 +145,7 @@ fn bad_sections() {
     };
     let all = json!({"verbosity": "normal", "sampling_initial": 5, "sampling_thereafter": 200, "use_internal_logger": false});
     assert_eq!(shown(all), "fine");
+    assert_eq!(shown(json!({"verbosity": "Detailed"})), "fine");
     insta::assert_snapshot!(
         [
             shown(json!({"verbosity": "none"})),

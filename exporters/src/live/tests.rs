@@ -23,6 +23,7 @@ fn context() -> ExporterContext {
         authenticators: Default::default(),
         storages: Default::default(),
         log_edits: Default::default(),
+        batch: None,
     }
 }
 

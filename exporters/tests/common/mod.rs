@@ -60,6 +60,7 @@ pub fn context(id: &str, signal: Signal, authenticators: Authenticators) -> Expo
         authenticators,
         storages: Default::default(),
         log_edits: Default::default(),
+        batch: None,
     }
 }
 

@@ -6,6 +6,7 @@ use longwave_config::{ByteSize, GoDuration};
 use serde::{Deserialize, Serialize};
 
 use crate::component::backoff::Backoff;
+use crate::component::batch_config::{BatchConfig, BatchSizer};
 use crate::component::config::Problems;
 
 /// How an exporter's payloads are delivered.
@@ -62,6 +63,9 @@ pub struct QueueConfig {
     /// Id of the extension that stores the payloads. `None`: they are in memory only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub storage: Option<String>,
+    /// How log requests are merged. `None`: as the exporter does by default. With `wait_for_result` they are not merged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<BatchConfig>,
     /// Time over which the nodes spread the requests of one window, but at most the window's interval; not at all if zero. `None`: 5 s. The
     /// Collector has no such setting.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -194,6 +198,7 @@ impl Default for QueueConfig {
             block_on_overflow: false,
             wait_for_result: false,
             storage: None,
+            batch: None,
             spread: None,
         }
     }
@@ -218,6 +223,28 @@ impl QueueConfig {
         } else if self.storage.is_some() && !self.enabled {
             problems
                 .at("sending_queue::storage", "stores the queue, but enabled is false: set enabled: true");
+        }
+        if let Some(batch) = &self.batch {
+            batch.validate(problems);
+            let is_same_unit = matches!(
+                (self.sizer, batch.sizer),
+                (Sizer::Items, BatchSizer::Items) | (Sizer::Bytes, BatchSizer::Bytes)
+            );
+            if batch.enabled && is_same_unit && batch.min_size > self.queue_size {
+                problems.at(
+                    "sending_queue::batch::min_size",
+                    format!(
+                        "{} is larger than queue_size {}: lower it, or increase queue_size",
+                        batch.min_size, self.queue_size
+                    ),
+                );
+            }
+            if !self.enabled && batch.enabled {
+                problems.at(
+                    "sending_queue::batch",
+                    "merges what is queued, but enabled is false: set enabled: true, or remove batch",
+                );
+            }
         }
         if self.max_bytes.is_some_and(|bytes| !(MIN_QUEUE_BYTES..=MAX_QUEUE_BYTES).contains(&bytes)) {
             problems.at(

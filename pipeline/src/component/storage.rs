@@ -66,7 +66,7 @@ pub struct NewRecord {
     pub items: u64,
     /// Traffic that the items report.
     pub traffic_bytes: u64,
-    /// Nominal time up to which the pipeline was complete: the end of the window, or the last watermark before the records.
+    /// Nominal time up to which the pipeline was complete when the payload was queued: the end of the window, or the last watermark.
     pub tick: UnixNanos,
 }
 

@@ -40,7 +40,8 @@ pub fn factory() -> ExporterFactory {
     };
     ExporterFactory::new(about, |config: &GrpcConfig, context| {
         let pusher = GrpcPusher::new(config, &context, Arc::new(SystemResolver))?;
-        let exporter = OtlpExporter::new(&context, &config.client, Arc::new(pusher));
+        config.client.check_batch(&context)?;
+        let exporter = OtlpExporter::new(&context, &config.client, Arc::new(pusher)).with_merged_logs();
         Ok(Box::new(exporter.with_storage(&context, &config.client)?))
     })
 }

@@ -1,6 +1,7 @@
 //! `otlp_http`: OTLP over HTTP, as protobuf or JSON.
 
 mod config;
+mod connections;
 mod json;
 mod pusher;
 mod response;
@@ -10,6 +11,7 @@ mod url;
 mod tests;
 
 pub use config::HttpConfig;
+pub use connections::{ConnectionConfig, HttpKeepaliveConfig};
 pub(crate) use json::transcode;
 pub use pusher::HttpPusher;
 pub use response::is_retryable;
@@ -33,7 +35,8 @@ pub fn factory() -> ExporterFactory {
     };
     ExporterFactory::new(about, |config: &HttpConfig, context| {
         let pusher = HttpPusher::new(config, &context)?;
-        let exporter = OtlpExporter::new(&context, &config.client, Arc::new(pusher));
+        config.client.check_batch(&context)?;
+        let exporter = OtlpExporter::new(&context, &config.client, Arc::new(pusher)).with_merged_logs();
         Ok(Box::new(exporter.with_storage(&context, &config.client)?))
     })
 }

@@ -4,6 +4,7 @@
 //! The queue contains [`Payload`](crate::component::Payload)s. With a storage it contains only their counts and positions, and a consumer
 //! reads the bytes ([`payload_storage`]).
 
+mod batcher;
 mod bounded_queue;
 mod consumer;
 mod export_phase;
@@ -15,5 +16,6 @@ mod report;
 #[cfg(test)]
 mod tests;
 
+pub(super) use batcher::Batcher;
 pub(super) use export_phase::ExportPhase;
 pub(super) use queue::{SHUTDOWN_LIMIT, SendingQueue};

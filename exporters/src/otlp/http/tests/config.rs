@@ -1,5 +1,5 @@
 use longwave_config::{ConfigPath, Value};
-use longwave_pipeline::component::{ExporterContext, Signal};
+use longwave_pipeline::component::{BatchConfig, ExporterContext, Signal};
 
 use crate::otlp::TlsConfig;
 use crate::otlp::http::{HttpConfig, HttpPusher, factory, url};
@@ -21,6 +21,7 @@ fn context() -> ExporterContext {
         authenticators: Default::default(),
         storages: Default::default(),
         log_edits: Default::default(),
+        batch: None,
     }
 }
 
@@ -108,4 +109,73 @@ fn unknown_keys() {
     for (key, value) in config.as_object().unwrap() {
         assert!(!errors(serde_json::json!({ key: value })).contains("invalid keys"), "{key}");
     }
+}
+
+/// *Scenario*: `sending_queue::batch` and the processor `batch` are absent, equal or different, in pipelines of both signals.
+/// *Guarantees*: log requests are merged by default, requests of windows never. The processor's settings apply. If both are set and differ, the
+/// error says which to remove.
+#[test]
+fn batches_are_configured_once() {
+    let batch = |min_size| BatchConfig { min_size, ..BatchConfig::default() };
+    let created = |own: Option<BatchConfig>, processor, signal| {
+        let queue = serde_json::json!({"batch": own.map(|own| serde_json::to_value(own).unwrap())});
+        let mut section = serde_json::json!({"endpoint": "http://localhost:4318", "sending_queue": queue});
+        if own.is_none() {
+            section["sending_queue"] = serde_json::json!({});
+        }
+        let section = Value::from_serialize(&section).unwrap();
+        let prepared = factory().prepare(&section, &ConfigPath::from("exporters::otlp_http")).ok().unwrap();
+        let created = (prepared.create)(ExporterContext { batch: processor, signal, ..context() });
+        created.map(|exporter| exporter.delivery().queue.batch).map_err(|error| error.to_string())
+    };
+    assert_eq!(created(None, None, Signal::Logs), Ok(Some(BatchConfig::default())));
+    assert_eq!(created(None, None, Signal::Metrics), Ok(None));
+    assert_eq!(created(Some(batch(5)), None, Signal::Logs), Ok(Some(batch(5))));
+    assert_eq!(created(None, Some(batch(6)), Signal::Logs), Ok(Some(batch(6))));
+    assert_eq!(created(Some(batch(6)), Some(batch(6)), Signal::Logs), Ok(Some(batch(6))));
+    assert_eq!(created(None, Some(batch(6)), Signal::Metrics), Ok(None));
+    insta::assert_snapshot!(
+        "batches_differ",
+        created(Some(batch(5)), Some(batch(6)), Signal::Logs).unwrap_err()
+    );
+    let bad = [
+        serde_json::json!({"endpoint": "http://c", "sending_queue": {"batch": {"flush_timeout": "0s", "min_size": 10, "max_size": 5, "sizer": "requests"}}}),
+        serde_json::json!({"endpoint": "http://c", "sending_queue": {"batch": {"flush_timeout": "0s", "min_size": 10, "max_size": 5}}}),
+        serde_json::json!({"endpoint": "http://c", "sending_queue": {"enabled": false, "batch": {}}}),
+    ];
+    insta::assert_snapshot!("bad_batches", bad.into_iter().map(errors).collect::<String>());
+}
+
+/// *Scenario*: settings of connections that are not supported, too large, set twice, or levels that the compression does not have.
+/// *Guarantees*: each error has its path and the remedy. The Collector's zero values and defaults are accepted.
+#[test]
+fn settings_of_connections() {
+    let bad = [
+        serde_json::json!({"http2_read_idle_timeout": "10s", "http2_ping_timeout": "5s", "force_attempt_http2": true}),
+        serde_json::json!({"read_buffer_size": 1024, "write_buffer_size": 1024, "cookies": {}}),
+        serde_json::json!({"keepalive": {"idle_conn_timeout": "25h", "max_idle": 1}}),
+        serde_json::json!({"keepalive": {"max_idle_conns": 9999999, "max_idle_conns_per_host": 9999999}, "max_conns_per_host": 9999999}),
+        serde_json::json!({"keepalive": {}, "idle_conn_timeout": "1s", "max_idle_conns": 1, "max_idle_conns_per_host": 1, "disable_keep_alives": true}),
+        serde_json::json!({"idle_conn_timeout": "25h"}),
+        serde_json::json!({"compression_params": {"level": 10}}),
+        serde_json::json!({"compression": "zstd", "compression_params": {"level": 20}}),
+        serde_json::json!({"compression": "snappy", "compression_params": {"level": 1}}),
+    ];
+    let endpoint = serde_json::json!("http://c:1");
+    let shown = bad.map(|mut section| {
+        section["endpoint"] = endpoint.clone();
+        errors(section)
+    });
+    insta::assert_snapshot!("settings_of_connections", shown.concat());
+    let good = serde_json::json!({
+        "endpoint": endpoint,
+        "http2_read_idle_timeout": "0s",
+        "force_attempt_http2": false,
+        "read_buffer_size": 0,
+        "cookies": {"enabled": false},
+        "max_idle_conns": 0,
+        "compression": "zstd",
+        "compression_params": {"level": -1},
+    });
+    assert_eq!(errors(good), "fine");
 }

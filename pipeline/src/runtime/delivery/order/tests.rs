@@ -231,6 +231,7 @@ fn queues() -> impl Strategy<Value = QueueConfig> {
             block_on_overflow,
             wait_for_result,
             storage: None,
+            batch: None,
             spread: None,
         },
     )
