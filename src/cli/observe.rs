@@ -53,7 +53,7 @@ fn configuration(
     expression: Option<&Expression>,
     named_by: Names,
 ) -> String {
-    let quoted = |text: &str| format!("{text:?}").replace('$', "$$");
+    let quoted = |text: &str| serde_json::Value::from(text).to_string().replace('$', "$$");
     let (receiver, settings) = match file {
         Some(file) => ("replay", format!("path: {}", quoted(&file.display().to_string()))),
         None => ("bpf", String::new()),
