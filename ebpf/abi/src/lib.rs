@@ -93,6 +93,10 @@ pub mod flag {
     pub const NO_SYN: u16 = 1 << 12;
     /// The socket was closed under `TCP_REPAIR`, which sends nothing.
     pub const REPAIR: u16 = 1 << 13;
+    /// The sent or the received bytes may be off by one. Only the receiver `sock_diag` sets it.
+    pub const UNCERTAIN: u16 = 1 << 14;
+    /// A CLOSE of a socket whose counters the kernel had reset, so that those of the event are zero. Only the receiver `sock_diag` sets it.
+    pub const NO_COUNTERS: u16 = 1 << 15;
 }
 
 /// Owner of a socket, as far as the kernel side can determine it.

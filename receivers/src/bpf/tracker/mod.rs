@@ -31,6 +31,7 @@ use super::owner::{self, Listeners, SharedCgroups};
 use super::sink::Sink;
 use super::timeline::Timeline;
 use connection::{Connection, Observation, Step};
+pub use counts::opened_actively;
 use gone::GoneConnections;
 use identity::{Identity, Origin};
 pub use outbox::BATCH;
