@@ -28,9 +28,6 @@ const ETIMEDOUT: u16 = 110;
 /// Timeouts in a row from which on a connection is assumed to have ended by them. The kernel's limits are 8 for an orphan and 15.
 const MANY_TIMEOUTS: u8 = 5;
 
-/// Local ports from here on are usually those of clients.
-const EPHEMERAL: u16 = 32_768;
-
 /// What is known of an ended socket besides the kernel's message.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Context<'a> {
@@ -148,7 +145,8 @@ fn controls(socket: &DiagSocket, info: &TcpInfo, context: &Context<'_>) -> Contr
 /// Returns whether a SYN and a FIN are among the sent bytes, and whether the number of both is certain.
 fn sent(socket: &DiagSocket, info: &TcpInfo, context: &Context<'_>) -> (bool, bool, bool) {
     let role = context.known.and_then(KnownConnection::is_client);
-    let guess = role.unwrap_or(!context.has_listener && is_likely_client(socket));
+    // A server's port usually has a listener. A successor says that a FIN was sent.
+    let guess = role.unwrap_or(!context.has_listener && context.successor.is_none());
     let advanced = info.bytes_acked as i64 + i64::from(socket.unacknowledged) - i64::from(info.notsent_bytes);
     let controls = info.handed_down_once().map(|handed_down| advanced - handed_down);
     match (controls, role) {
@@ -173,6 +171,5 @@ fn certain_fin_received(info: &TcpInfo, known: Option<&KnownConnection>) -> Opti
     (info.data_segs_in == 0 || info.bytes_received == 0).then_some(info.bytes_received > 0)
 }
 
-fn is_likely_client(socket: &DiagSocket) -> bool {
-    socket.local_port >= EPHEMERAL && socket.peer_port < EPHEMERAL
-}
+#[cfg(test)]
+mod tests;

@@ -232,6 +232,7 @@ impl SockDiag {
         let now = SystemClock.monotonic();
         let mut sample = event::sample(socket, netns, now)?;
         let is_connecting = socket.state == TcpState::SynSent as u8;
+        let is_full = self.connections.len() >= self.config.max_connections as usize;
         let mut generation = 0;
         match self.connections.get_mut(&socket.cookie) {
             Some(known) if !known.has(mark::GONE) && known.is_same(socket, &self.hasher) => {
@@ -258,7 +259,7 @@ impl SockDiag {
                 }
                 generation = now;
             }
-            None if self.connections.len() >= self.config.max_connections as usize => {
+            None if is_full => {
                 self.counts.table_full += 1;
                 return None;
             }
