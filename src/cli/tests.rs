@@ -22,7 +22,7 @@ fn causes_are_printed_once() {
 #[test]
 fn printed_configuration_can_be_loaded() {
     let every = "
-receivers: {bpf: , replay: {path: 'a$$b.lwr'}}
+receivers: {bpf: , sock_diag: , replay: {path: 'a$$b.lwr'}}
 processors: {workload: , filter: {include: {ports: [80]}}, window: }
 exporters:
   stdout:
@@ -31,7 +31,7 @@ exporters:
   record_file: {path: 0123}
 service:
   pipelines:
-    metrics: {receivers: [bpf], processors: [workload, filter, window], exporters: [stdout, otlp_grpc]}
+    metrics: {receivers: [bpf, sock_diag], processors: [workload, filter, window], exporters: [stdout, otlp_grpc]}
     logs: {receivers: [replay], exporters: [record_file, otlp_http]}
 ";
     let registry = registry();
@@ -64,7 +64,9 @@ fn without_a_configuration_the_available_sources_are_used() {
         let view = check::view::View::new(folder.path(), move |name| {
             (pod && name == "KUBERNETES_SERVICE_HOST").then(|| "10.96.0.1".to_owned())
         });
-        let loaded = load(&Sources::new(default::configs(&view), Vec::new())).unwrap();
+        let defaults = default::for_host(&view, || Ok::<(), String>(()));
+        assert_eq!(defaults.warning, None);
+        let loaded = load(&Sources::new(defaults.configs, Vec::new())).unwrap();
         let plan = longwave_pipeline::runtime::Plan::new(&loaded.document, &registry())
             .unwrap_or_else(|errors| panic!("{errors}"));
         let text = plan.to_yaml().unwrap();
@@ -90,4 +92,25 @@ fn without_a_configuration_the_available_sources_are_used() {
     let (both, text) = sources(true);
     assert_eq!(both, "kubernetes docker cgroup");
     assert!(text.contains("unix:///var/run/docker.sock"), "{text}");
+}
+
+/// *Scenario*: no `--config`, on a host where BPF cannot run.
+/// *Guarantees*: the plan has the receiver `sock_diag` instead of `bpf`, and the same processors. One line says what is less exact, and ends
+/// with the reason and the remedy.
+#[test]
+fn without_bpf_the_embedded_configuration_uses_sock_diag() {
+    let folder = tempfile::tempdir().unwrap();
+    let view = check::view::View::new(folder.path(), |_| None);
+    let defaults = default::for_host(&view, || Err("missing CAP_BPF: run as root"));
+    let loaded = load(&Sources::new(defaults.configs, Vec::new())).unwrap();
+    let plan = longwave_pipeline::runtime::Plan::new(&loaded.document, &registry())
+        .unwrap_or_else(|errors| panic!("{errors}"));
+    let text = plan.to_yaml().unwrap();
+    assert!(text.contains("- sock_diag") && !text.contains("bpf"), "{text}");
+    assert!(text.contains("- workload") && text.contains("- window"), "{text}");
+    let warning = defaults.warning.unwrap();
+    assert!(
+        !warning.contains('\n') && warning.ends_with("To get the rest: missing CAP_BPF: run as root"),
+        "{warning}"
+    );
 }

@@ -56,8 +56,15 @@ impl BpfReceiver {
             ComponentError::new(format!("receivers::{id}: {error}"))
         };
         let wants_opens = self.context.signals.contains(&Signal::Logs);
-        let mut kernel =
-            Kernel::load(&self.config.options(wants_opens)).map_err(|error| failed(error.into()))?;
+        let mut kernel = Kernel::load(&self.config.options(wants_opens)).map_err(|error| {
+            ComponentError::with_source(
+                format!(
+                    "receivers::{id}: {error}; or use the receiver `sock_diag` instead, which needs neither BPF nor privileges and is slightly \
+                     less exact"
+                ),
+                error,
+            )
+        })?;
         let Ok(paths) = self.context.shared.get_or_make(|| Ok::<_, Infallible>(CgroupPaths::default()));
         kernel.report_cgroups(Arc::clone(&paths));
         log_cgroups(id, &kernel);

@@ -153,8 +153,9 @@ impl Expected {
             self.failed += 1;
         } else if !life.established {
             life.established = true;
-            self.opened += u64::from(life.start_known);
-            self.seeded += u64::from(!life.start_known);
+            let is_opened = life.start_known || record.event == Event::Open;
+            self.opened += u64::from(is_opened);
+            self.seeded += u64::from(!is_opened);
         }
         if record.event != Event::Fail {
             life.reached |= !life.start_known || clock - life.opened >= 5.0;
