@@ -25,7 +25,7 @@ fn config() -> Config {
     Config { interval: GoDuration::from_millis(200), namespaces: NamespaceScope::Own, ..Config::default() }
 }
 
-fn last<'a>(run: &'a Run, cookie: u64) -> &'a ConnectionRecord {
+fn last(run: &Run, cookie: u64) -> &ConnectionRecord {
     run.of(cookie).last().unwrap()
 }
 
@@ -193,7 +193,7 @@ async fn short_connections_are_exact_or_marked() {
         marked += usize::from(!end.exact);
         off += wrong as usize;
     }
-    println!("{marked} of 400 ends are marked, {off} of them are off by one byte");
+    eprintln!("{marked} of 400 ends are marked, {off} of them are off by one byte");
 }
 
 /// *Scenario*: a connection that lists show is reset by linger 0. A connect that nobody answers fails after a list has shown it. A
@@ -273,6 +273,6 @@ async fn lost_messages_are_healed_by_later_lists() {
     assert!(cookies.iter().all(|cookie| !run.ended(*cookie)));
     run.finish().await;
     let vanished = run.records.iter().filter(|record| record.event == Event::Vanished).count();
-    println!("{vanished} connections vanished");
+    eprintln!("{vanished} connections vanished");
     assert!(vanished > 0, "no message was lost, so that nothing was healed");
 }

@@ -53,7 +53,10 @@ fn exact(connections: impl FnOnce() -> Vec<PlayedConnection>) {
     );
     assert!(problems.is_empty(), "{}", problems.join("\n"));
     assert_eq!(overflown, 0);
-    assert!(unreported <= disconnected, "{unreported} ends are not reported, {disconnected} are counted");
+    assert!(
+        unreported as u64 <= disconnected,
+        "{unreported} ends are not reported, {disconnected} are counted"
+    );
 }
 
 /// *Scenario*: every scenario on loopback with each address family. Lists are made every second, so that most connections are in none.
