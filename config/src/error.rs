@@ -46,7 +46,7 @@ impl ConfigError {
         }
     }
 
-    /// Creates the error `'path' has invalid keys: …`. Each key is followed by the known key that was probably meant.
+    /// Creates the error `'path' has invalid keys: …`, for the root `the configuration has unknown sections: …`. Each key is followed by the known key that was probably meant.
     pub(crate) fn invalid_keys(path: ConfigPath, keys: Vec<InvalidKey>) -> Self {
         Self { path, field: ConfigPath::root(), problem: Problem::InvalidKeys(keys), hint: None }
     }
@@ -91,7 +91,10 @@ impl fmt::Display for ConfigError {
                 f.write_str(message)?;
             }
             Problem::InvalidKeys(keys) => {
-                write!(f, "'{}' has invalid keys: ", self.full_path())?;
+                match self.full_path() {
+                    path if path.is_root() => f.write_str("the configuration has unknown sections: ")?,
+                    path => write!(f, "'{path}' has invalid keys: ")?,
+                }
                 for (index, InvalidKey { key, meant }) in keys.iter().enumerate() {
                     f.write_str(if index > 0 { ", " } else { "" })?;
                     f.write_str(key)?;

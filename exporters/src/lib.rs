@@ -1,9 +1,12 @@
 //! Exporters send records and windows to OpenTelemetry servers ([`otlp`]), to Prometheus ([`prometheus`]), to the standard output
-//! ([`stdout`]) and to record files ([`record_file`]).
+//! ([`stdout`]), to the log ([`debug`]), to files of OTLP requests ([`file`](mod@file)) and to record files ([`record_file`]).
 //!
 //! An exporter encodes batches and makes one delivery attempt at a time. The runtime provides the queue, retries and time limits.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod append_file;
+pub mod debug;
+pub mod file;
 mod ordered_queue_config;
 pub mod otlp;
 pub mod prometheus;
@@ -20,6 +23,8 @@ pub fn factories() -> Vec<ExporterFactory> {
         otlp::http::factory(),
         prometheus::factory(),
         stdout::factory(),
+        debug::factory(),
+        file::factory(),
         record_file::factory(),
     ]
 }

@@ -1,6 +1,6 @@
 //! `sending_queue` of exporters that write one stream. Such a queue has one consumer, which keeps the order of the payloads.
 
-use longwave_config::ByteSize;
+use longwave_config::{ByteSize, GoDuration};
 use longwave_pipeline::component::{Problems, QueueConfig, Sizer};
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +42,8 @@ impl OrderedQueueConfig {
             max_bytes,
             block_on_overflow,
             wait_for_result,
+            // A file and a terminal are not shared by many nodes.
+            spread: Some(GoDuration::default()),
         }
     }
 

@@ -1,5 +1,8 @@
 //! Logs to stderr, so that stdout contains only data.
 
+use std::ffi::OsStr;
+use std::io::IsTerminal;
+
 use longwave_pipeline::runtime::{LogConfig, LogEncoding, LogLevel};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
@@ -14,10 +17,16 @@ pub(super) fn init(settings: &LogConfig) {
     let builder = fmt().with_writer(std::io::stderr).with_env_filter(filter).with_target(false);
     let started = match settings.encoding {
         LogEncoding::Console => {
-            use std::io::IsTerminal;
-            builder.with_ansi(std::io::stderr().is_terminal()).try_init()
+            let colored =
+                is_colored(std::io::stderr().is_terminal(), std::env::var_os("NO_COLOR").as_deref());
+            builder.with_ansi(colored).try_init()
         }
         LogEncoding::Json => builder.json().flatten_event(true).try_init(),
     };
     drop(started);
+}
+
+/// Returns whether to color the log: on a terminal, unless `NO_COLOR` (<https://no-color.org>) is set to a text that is not empty.
+pub(super) fn is_colored(is_terminal: bool, no_color: Option<&OsStr>) -> bool {
+    is_terminal && no_color.is_none_or(OsStr::is_empty)
 }

@@ -4,7 +4,9 @@ mod check;
 mod components;
 mod configuration;
 mod default;
+mod init;
 mod logging;
+mod manual;
 mod print_config;
 mod resource;
 mod run;
@@ -15,14 +17,17 @@ mod validate;
 mod tests;
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::ensure;
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 use longwave_pipeline::component::{Registry, with_causes};
 
 /// Reports what every TCP connection of this host does: bytes, retransmits, losses, round-trip times, state, every 5 seconds.
 ///
-/// Without a configuration it prints a table every 5 seconds, with names from Kubernetes (in a pod), Docker and cgroups.
+/// Without a configuration it prints a table every 5 seconds (in a pipe: JSON lines), with names from Kubernetes (in a pod), Docker and cgroups.
 #[derive(Parser)]
 #[command(version, args_conflicts_with_subcommands = false)]
 pub(crate) struct Cli {
@@ -44,6 +49,21 @@ enum Command {
     PrintConfig,
     /// Print what this host provides and what is missing, and try the start of the bpf receiver.
     Check,
+    /// Write a commented configuration for this host.
+    Init {
+        /// New file; `-` is stdout.
+        #[arg(default_value = "longwave.yaml")]
+        path: PathBuf,
+    },
+    /// Print a script that completes commands and flags: `longwave completions bash`.
+    Completions {
+        /// Shell that runs the script.
+        shell: Shell,
+    },
+    /// Print the man page: `longwave man | man -l -`.
+    Man,
+    /// Print the version.
+    Version,
 }
 
 /// Flags that select the configuration.
@@ -51,7 +71,7 @@ enum Command {
 pub(crate) struct SourceArgs {
     /// File, `env:NAME` (a variable that contains YAML) or `yaml:a::b: c`. If repeated, later ones are merged into earlier ones:
     /// maps deeply, lists replaced, null erases.
-    #[arg(long, global = true, value_name = "SOURCE")]
+    #[arg(short, long, global = true, value_name = "SOURCE")]
     config: Vec<String>,
     /// Set one value, after all files: `receivers.bpf.interval=1s`. Can be repeated.
     #[arg(long, global = true, value_name = "KEY=VALUE")]
@@ -61,13 +81,7 @@ pub(crate) struct SourceArgs {
 /// Runs the command. Writes an error with its causes to stderr.
 pub(crate) fn run(cli: Cli) -> ExitCode {
     let registry = registry();
-    let result = match cli.command.unwrap_or(Command::Run) {
-        Command::Run => run::run(&cli.sources, &registry),
-        Command::Validate => validate::run(&cli.sources, &registry),
-        Command::Components => components::run(&registry),
-        Command::PrintConfig => print_config::run(&cli.sources, &registry),
-        Command::Check => check::run(&cli.sources, &registry),
-    };
+    let result = run_command(cli, &registry);
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -75,6 +89,36 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
             let _ = writeln!(std::io::stderr(), "Error: {}", with_causes(error.as_ref()));
             ExitCode::FAILURE
         }
+    }
+}
+
+fn run_command(cli: Cli, registry: &Registry) -> anyhow::Result<()> {
+    let sources = &cli.sources;
+    let command = cli.command.unwrap_or(Command::Run);
+    if !matches!(command, Command::Run | Command::Validate | Command::PrintConfig | Command::Check) {
+        sources.refuse()?;
+    }
+    match command {
+        Command::Run => run::run(sources, registry),
+        Command::Validate => validate::run(sources, registry),
+        Command::Components => components::run(registry),
+        Command::PrintConfig => print_config::run(sources, registry),
+        Command::Check => check::run(sources, registry),
+        Command::Init { path } => init::run(&path),
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man => manual::page(),
+        Command::Version => print(concat!("longwave ", env!("CARGO_PKG_VERSION"), "\n")),
+    }
+}
+
+// === impl SourceArgs ===
+
+impl SourceArgs {
+    /// Refuses the flags where no configuration is read, so that a flag is never ignored.
+    fn refuse(&self) -> anyhow::Result<()> {
+        let is_empty = self.config.is_empty() && self.set.is_empty();
+        ensure!(is_empty, "this command reads no configuration: leave out --config and --set");
+        Ok(())
     }
 }
 

@@ -113,4 +113,79 @@ fn without_bpf_the_embedded_configuration_uses_sock_diag() {
         !warning.contains('\n') && warning.ends_with("To get the rest: missing CAP_BPF: run as root"),
         "{warning}"
     );
+
+/// *Scenario*: `init` on a host with nothing, on one with Docker, and in a pod; then the same with every comment that is YAML made active.
+/// *Guarantees*: each configuration is valid without warnings about unused components, and names the sources that the host has.
+#[test]
+fn init_writes_valid_configurations() {
+    use std::os::unix::net::UnixListener;
+
+    let folder = tempfile::tempdir().unwrap();
+    let at = |path: &str| {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        path
+    };
+    let written = |pod: bool| {
+        let view = check::view::View::new(folder.path(), move |name| {
+            (pod && name == "KUBERNETES_SERVICE_HOST").then(|| "10.96.0.1".to_owned())
+        });
+        init::configuration(&view)
+    };
+    let plan = |yaml: &str| {
+        let loaded = load(&Sources::new(vec![format!("yaml:{yaml}")], Vec::new())).unwrap();
+        let plan = longwave_pipeline::runtime::Plan::new(&loaded.document, &registry());
+        plan.unwrap_or_else(|errors| panic!("{errors}\n{yaml}"))
+    };
+    let nothing = written(false);
+    for file in ["token", "ca.crt"] {
+        std::fs::write(at(&format!("var/run/secrets/kubernetes.io/serviceaccount/{file}")), "x").unwrap();
+    }
+    let _docker = UnixListener::bind(at("var/run/docker.sock")).unwrap();
+    let (docker, both) = (written(false), written(true));
+    for text in [&nothing, &docker, &both] {
+        assert_eq!(plan(text).warnings, Vec::<String>::new(), "{text}");
+        let setting =
+            |line: &str| line.trim_start().starts_with("# ") && (line.ends_with(':') || line.contains(": "));
+        let is_prose = |line: &str| line.contains(". ") || line.ends_with('.');
+        let active: Vec<String> =
+            text.lines()
+                .map(|line| {
+                    if setting(line) && !is_prose(line) {
+                        line.replacen("# ", "", 1)
+                    } else {
+                        line.to_owned()
+                    }
+                })
+                .collect();
+        assert!(active.iter().any(|line| line == "  otlp_grpc:"), "{active:?}");
+        plan(&active.join("\n"));
+    }
+    insta::assert_snapshot!("init_with_nothing", nothing);
+    insta::assert_snapshot!("init_in_a_pod_with_docker", both);
+}
+
+/// *Scenario*: a terminal and a pipe, with `NO_COLOR` unset, empty, and set.
+/// *Guarantees*: only a terminal without `NO_COLOR` has colors; an empty value counts as unset.
+#[test]
+fn no_color_is_respected_on_stderr() {
+    use std::ffi::OsStr;
+
+    use logging::is_colored;
+    assert!(is_colored(true, None) && is_colored(true, Some(OsStr::new(""))));
+    assert!(!is_colored(true, Some(OsStr::new("1"))) && !is_colored(false, None));
+}
+
+/// *Scenario*: `--config` and `--set` before and after each command that reads no configuration.
+/// *Guarantees*: the command is refused, so that no flag is ignored. `-c` is `--config`.
+#[test]
+fn flags_that_mean_nothing_are_refused() {
+    let refused =
+        |line: &str| run_command(Cli::parse_from(line.split(' ')), &registry()).unwrap_err().to_string();
+    for command in ["components", "version", "man", "completions bash", "init -"] {
+        for line in [format!("longwave -c /nope {command}"), format!("longwave {command} --set a=b")] {
+            assert!(refused(&line).contains("leave out --config"), "{line}");
+        }
+    }
+    assert!(refused("longwave -c /nope check").contains("/nope"));
 }

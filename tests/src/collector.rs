@@ -31,7 +31,7 @@ pub struct Collector {
 /// # Panics
 /// If it is missing and `LONGWAVE_REQUIRE_PEERS` is `1`.
 pub fn binary() -> PathBuf {
-    let path = cache::peers().join("otelcol-0.162.0/otelcol");
+    let path = cache::peers().join("otelcol-0.161.0/otelcol");
     if !path.is_file() {
         let missing =
             format!("no OpenTelemetry Collector at {} (build it: cargo xtask peers)", path.display());

@@ -49,7 +49,7 @@ impl Compression {
     }
 
     /// Compresses a body.
-    pub(super) fn compress(self, bytes: &Bytes) -> io::Result<Bytes> {
+    pub(crate) fn compress(self, bytes: &Bytes) -> io::Result<Bytes> {
         let out = Vec::with_capacity(bytes.len() / 4);
         let level = flate2::Compression::default();
         let compressed = match self {

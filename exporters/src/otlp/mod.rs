@@ -26,6 +26,7 @@ mod tls;
 pub use auth_config::AuthConfig;
 pub use compression::Compression;
 pub use config::{ClientConfig, Headers, Temporality};
+pub(crate) use exporter::OtlpExporter;
 pub use tls::TlsConfig;
 
 use longwave_pipeline::component::Signal;

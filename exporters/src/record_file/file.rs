@@ -1,8 +1,7 @@
 //! [`RecordFile`] is opened at the start. Each push appends to it, and the shutdown writes the end mark.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufReader, ErrorKind, Seek, SeekFrom};
-use std::os::unix::fs::FileExt;
+use std::fs::File;
+use std::io::{BufReader, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,8 +12,8 @@ use longwave_pipeline::model::UnixNanos;
 use longwave_pipeline::model::codec::{
     CodecError, Decoder, Encoder, Fault, SessionEnd, SessionStart, VERSION, file_header,
 };
-use rustix::fs::FlockOperation;
-use rustix::io::Errno;
+
+use crate::append_file::AppendFile;
 
 /// A record file that is being written. Blocking threads do the work, one at a time.
 pub(super) struct RecordFile {
@@ -32,9 +31,7 @@ struct FileWriter {
 }
 
 struct OpenFile {
-    file: File,
-    /// Length of the whole blocks. Bytes after it are the rest of a failed write.
-    len: u64,
+    file: AppendFile,
     /// Offset of the session's first block, in bytes.
     session_at: u64,
     /// Records in this session.
@@ -93,30 +90,17 @@ impl FileWriter {
     }
 
     fn start(&self) -> Result<(), ComponentError> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        let file = options.open(&self.path).map_err(|error| self.error(&refusal(&error, &self.path)))?;
-        let about = file.metadata().map_err(|error| self.error(&error.to_string()))?;
-        if !about.is_file() {
-            return Err(self.error(
-                "is not a regular file: a write that fails halfway could not be undone; choose a file",
-            ));
-        }
-        // Other errors mean that the file system has no locks, so that other writers cannot be detected.
-        if let Err(Errno::WOULDBLOCK) = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            let what =
-                "is being written by another exporter or process: choose another file, or end that one";
-            return Err(self.error(what));
-        }
-        let len = match about.len() {
+        let mut file = AppendFile::open(&self.path).map_err(|what| self.error(&what))?;
+        let len = match file.len() {
             0 => 0,
             len if !self.append => {
                 return Err(self.error(&format!(
                     "contains {len} bytes already, which would be overwritten: choose another file, remove this one, or set append: true to continue it"
                 )));
             }
-            _ => self.whole_len(&file)?,
+            _ => self.whole_len(file.file())?,
         };
+        file.cut(len);
         let mut first = if len == 0 { file_header().to_vec() } else { Vec::new() };
         let session_at = len + first.len() as u64;
         // Zeros if the boot id cannot be read.
@@ -124,8 +108,8 @@ impl FileWriter {
         let start = SessionStart { boot_id: boot.0, started: UnixNanos::now(), host: self.host.clone() };
         let encoded = Encoder::default().session_start(&start, &mut first);
         encoded.map_err(|fault| self.error(&fault.to_string()))?;
-        let mut open = OpenFile { file, len, session_at, records: 0 };
-        open.append(&first).map_err(|error| self.error(&format!("writing failed: {error}")))?;
+        let mut open = OpenFile { file, session_at, records: 0 };
+        open.file.append(&first).map_err(|error| self.error(&format!("writing failed: {error}")))?;
         *self.lock() = Some(open);
         Ok(())
     }
@@ -168,7 +152,9 @@ impl FileWriter {
     fn append(&self, bytes: &[u8], records: u64) -> Result<(), String> {
         let mut file = self.lock();
         let Some(open) = &mut *file else { return Err(format!("{}: the file is not open", self.section)) };
-        open.append(bytes).map_err(|error| format!("writing to {} failed: {error}", self.path.display()))?;
+        open.file
+            .append(bytes)
+            .map_err(|error| format!("writing to {} failed: {error}", self.path.display()))?;
         open.records += records;
         Ok(())
     }
@@ -177,42 +163,10 @@ impl FileWriter {
     fn end(&self) -> Result<(), ComponentError> {
         let Some(mut open) = self.lock().take() else { return Ok(()) };
         let mut mark = Vec::new();
-        let end = SessionEnd { bytes: open.len - open.session_at, records: open.records };
+        let end = SessionEnd { bytes: open.file.len() - open.session_at, records: open.records };
         let encoded = Encoder::default().session_end(end, &mut mark);
         encoded.map_err(|fault| self.error(&fault.to_string()))?;
-        let ended = open.append(&mark).and_then(|()| open.file.sync_all());
+        let ended = open.file.append(&mark).and_then(|()| open.file.file().sync_all());
         ended.map_err(|error| self.error(&format!("ending the file failed: {error}; it lacks its end mark")))
-    }
-}
-
-// === impl OpenFile ===
-
-impl OpenFile {
-    /// Appends all of `bytes` or fails. Bytes that an earlier failure left after the whole blocks are cut off first.
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.file.metadata()?.len() != self.len {
-            self.file.set_len(self.len)?;
-        }
-        self.file.write_all_at(bytes, self.len)?;
-        self.len += bytes.len() as u64;
-        Ok(())
-    }
-}
-
-/// Explains why the file cannot be opened, with the remedy.
-fn refusal(error: &io::Error, path: &Path) -> String {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    match error.kind() {
-        ErrorKind::NotFound => {
-            format!("{error}: the directory {} does not exist: create it", directory.display())
-        }
-        ErrorKind::PermissionDenied => {
-            format!("{error}: this user may not write there: choose another path, or change its permissions")
-        }
-        ErrorKind::IsADirectory => format!("{error}: give the name of a file in it"),
-        ErrorKind::ReadOnlyFilesystem => {
-            format!("{error}: choose a path on a writable file system (in a container: mount a volume)")
-        }
-        _ => error.to_string(),
     }
 }

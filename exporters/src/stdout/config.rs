@@ -11,7 +11,18 @@ use crate::ordered_queue_config::OrderedQueueConfig;
 #[serde(default)]
 pub(super) struct StdoutConfig {
     pub(super) format: Format,
+    pub(super) table: TableConfig,
     pub(super) sending_queue: OrderedQueueConfig,
+}
+
+/// Settings of the format `table`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct TableConfig {
+    /// Whether to explain the columns before the first table.
+    pub(super) legend: bool,
+    /// Whether a flow between two workloads of this host has a row for each end.
+    pub(super) both_ends: bool,
 }
 
 /// Format of the output.

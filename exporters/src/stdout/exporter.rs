@@ -4,21 +4,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use longwave_pipeline::component::{
-    ComponentError, DeliveryConfig, Exporter, ExporterContext, Payload, Pusher, RetryConfig,
+    ComponentError, DeliveryConfig, Exporter, ExporterContext, Payload, Pusher, RetryConfig, Signal,
 };
 use longwave_pipeline::model::Batch;
 
 use super::config::{Format, StdoutConfig};
 use super::screen::Screen;
+use super::table::Table;
 use super::writer::Writer;
-use super::{json, table, text};
+use super::{json, text};
 use crate::ordered_queue_config::OrderedQueueConfig;
 
 pub(super) struct StdoutExporter {
     format: Format,
     queue: OrderedQueueConfig,
     screen: Screen,
+    table: Table,
     writer: Arc<Writer>,
+    /// Logged when the exporter starts, if the format was chosen for a pipe.
+    hint: Option<String>,
 }
 
 // === impl StdoutExporter ===
@@ -32,7 +36,13 @@ impl StdoutExporter {
         let screen = Screen::of_stdout();
         let format = config.format.resolve(context, &screen)?;
         let writer = Arc::new(Writer::to_stdout());
-        Ok(Self { format, queue: config.sending_queue.clone(), screen, writer })
+        let id = &context.id;
+        let readable = if context.signal == Signal::Metrics { "table" } else { "text" };
+        let hint = (config.format == Format::Auto && !screen.is_terminal()).then(|| {
+            format!("stdout is no terminal: writing JSON lines (--set exporters.{id}.format={readable} prints text for people)")
+        });
+        let table = Table::new(config.table.clone());
+        Ok(Self { format, queue: config.sending_queue.clone(), screen, table, writer, hint })
     }
 }
 
@@ -54,7 +64,7 @@ impl Exporter for StdoutExporter {
                 window.series.iter().for_each(|series| text::series(window, series, &mut out));
             }
             (Batch::Window(window), Format::Table) => {
-                out = table::draw(window, &self.screen.view()).into_bytes();
+                out = self.table.draw(window, &self.screen.view()).into_bytes();
             }
         }
         if out.is_empty() {
@@ -72,6 +82,9 @@ impl Exporter for StdoutExporter {
     }
 
     fn pusher(&self) -> Arc<dyn Pusher> {
+        if let Some(hint) = &self.hint {
+            tracing::info!("{hint}");
+        }
         Arc::clone(&self.writer) as Arc<dyn Pusher>
     }
 }

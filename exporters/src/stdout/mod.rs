@@ -18,6 +18,7 @@ use longwave_pipeline::component::{About, Exporter, ExporterContext, ExporterFac
 
 use config::StdoutConfig;
 use exporter::StdoutExporter;
+pub(crate) use writer::Writer;
 
 /// Returns the factory of `stdout`.
 pub fn factory() -> ExporterFactory {

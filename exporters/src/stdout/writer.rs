@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 static OUTPUT_LOCK: Mutex<()> = Mutex::new(());
 
 /// Passes payloads to its thread. It never joins the thread, which may be blocked in `write` and must not keep the process alive.
-pub(super) struct Writer {
+pub(crate) struct Writer {
     /// Moved to the thread when it starts.
     output: Mutex<Option<Output>>,
     jobs: Mutex<Option<mpsc::Sender<WriteJob>>>,
@@ -44,12 +44,12 @@ struct WriteFailure {
 // === impl Writer ===
 
 impl Writer {
-    pub(super) fn to_stdout() -> Self {
+    pub(crate) fn to_stdout() -> Self {
         Self::new(Output::Stdout(io::stdout()))
     }
 
     #[cfg(test)]
-    pub(super) fn to(descriptor: OwnedFd) -> Self {
+    pub(crate) fn to(descriptor: OwnedFd) -> Self {
         Self::new(Output::Descriptor(descriptor))
     }
 

@@ -27,7 +27,7 @@ pub struct DeliveryConfig {
 pub struct RetryConfig {
     /// Whether failed attempts are retried.
     pub enabled: bool,
-    /// Wait before the first retry.
+    /// Wait before the first retry, but at most `max_interval`.
     pub initial_interval: GoDuration,
     /// Fraction, within [0, 1], by which each wait may be shorter or longer.
     pub randomization_factor: f64,
@@ -59,6 +59,10 @@ pub struct QueueConfig {
     pub block_on_overflow: bool,
     /// Whether the pipeline waits until the payloads of a batch have been delivered or dropped.
     pub wait_for_result: bool,
+    /// Time over which the nodes spread the requests of one window, but at most the window's interval; not at all if zero. `None`: 5 s. The
+    /// Collector has no such setting.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spread: Option<GoDuration>,
 }
 
 /// What `queue_size` counts.
@@ -84,6 +88,10 @@ const MAX_QUEUE_BYTES: ByteSize = ByteSize(1 << 40);
 const MIN_QUEUE_BYTES: ByteSize = ByteSize::mib(4);
 /// Value of `max_bytes` if the process may use much memory.
 const DEFAULT_QUEUE_BYTES: ByteSize = ByteSize::mib(64);
+/// Value of `spread` if it is not set: the usual interval of windows.
+const DEFAULT_SPREAD: GoDuration = GoDuration::from_secs(5);
+/// Longest `spread`.
+const MAX_SPREAD: GoDuration = GoDuration::from_secs(3600);
 /// Longest time limit of an attempt.
 const MAX_TIMEOUT: GoDuration = GoDuration::from_secs(3600);
 /// Longest interval, and longest time limit: 30 days.
@@ -149,11 +157,20 @@ impl RetryConfig {
                 "must be positive; to turn retries off, set enabled: false",
             );
         }
-        let (first, longest) = (self.initial_interval, self.max_interval);
-        if self.enabled && longest < first {
+        self.validate_elapsed_time(problems);
+    }
+
+    /// Reports a `max_elapsed_time` that is over before a wait can be.
+    fn validate_elapsed_time(&self, problems: &mut Problems) {
+        let limit = self.max_elapsed_time;
+        if !self.enabled || limit.is_zero() {
+            return;
+        }
+        let intervals = [("initial_interval", self.initial_interval), ("max_interval", self.max_interval)];
+        if let Some((key, interval)) = intervals.into_iter().find(|(_, interval)| limit < *interval) {
             problems.at(
-                "retry_on_failure::max_interval",
-                format!("{longest} is less than initial_interval {first}"),
+                "retry_on_failure::max_elapsed_time",
+                format!("{limit} is less than {key} {interval}: increase it, or decrease {key}"),
             );
         }
     }
@@ -171,6 +188,7 @@ impl Default for QueueConfig {
             max_bytes: None,
             block_on_overflow: false,
             wait_for_result: false,
+            spread: None,
         }
     }
 }
@@ -197,6 +215,12 @@ impl QueueConfig {
                 ),
             );
         }
+        problems.at_most("sending_queue::spread", self.spread.unwrap_or(DEFAULT_SPREAD), MAX_SPREAD);
+    }
+
+    /// Returns the effective `spread`.
+    pub(crate) fn spread(&self) -> Duration {
+        self.spread.unwrap_or(DEFAULT_SPREAD).get()
     }
 
     /// Returns the effective `max_bytes`. `memory_limit` is the memory that the process may use, in bytes, if known.

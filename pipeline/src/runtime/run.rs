@@ -25,7 +25,7 @@ use crate::component::{
     ExtensionContext, Health, Node, NodeKind, Processor, ProcessorContext, Receiver, ReceiverContext,
     RecordOutput, Shared, with_causes,
 };
-use crate::runtime::delivery::{SHUTDOWN_LIMIT, SendingQueue};
+use crate::runtime::delivery::{ExportPhase, SHUTDOWN_LIMIT, SendingQueue};
 use crate::runtime::graph::{
     Plan, PlannedExporter, PlannedExtension, PlannedPipeline, PlannedProcessor, PlannedReceiver,
 };
@@ -269,7 +269,8 @@ impl Runtime {
         let (sender, input) = channel(STAGE_QUEUE, vec![Arc::clone(&node)]);
         let (delivery, is_ordered) = (exporter.delivery(), exporter.is_ordered());
         let queue =
-            SendingQueue::start(&planned.id, pusher, delivery, is_ordered, Arc::clone(&node), &self.stop);
+            SendingQueue::start(&planned.id, pusher, delivery, is_ordered, Arc::clone(&node), &self.stop)
+                .with_phase(ExportPhase::of(&environment.resource));
         let what = format!("exporter {:?}", planned.id);
         let progress = self.health.stage(&what);
         let running = stage::run_exporter(exporter, input, queue, Arc::clone(&node), progress);

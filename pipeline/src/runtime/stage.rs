@@ -103,7 +103,7 @@ async fn export(
         let encoded = exporter.encode(&batch);
         drop(busy);
         match encoded {
-            Ok(payloads) => queue.put_batch(payloads).await?,
+            Ok(payloads) => queue.put_batch(queue.delay(&batch), payloads).await?,
             Err(error) => {
                 node.drop_batch(DropReason::ENCODING, &batch);
                 tracing::error!(exporter = node.id, %error, "dropped a batch that cannot be encoded");

@@ -1,4 +1,4 @@
-//! The OpenTelemetry Collector. It is built from core modules only, because the module proxy lacks some modules of contrib.
+//! The OpenTelemetry Collector, with the components that Longwave has too.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,12 +9,13 @@ use anyhow::{Context, Result};
 use super::require_go;
 use crate::{cache, sh};
 
-/// Not 0.163 or 0.164, because the module proxy lacks some of their modules.
-const VERSION: &str = "0.162.0";
+/// Not newer, because the module proxy lacks modules that the newer `attributes` processor and `file` exporter need.
+const VERSION: &str = "0.161.0";
 /// Version of the confmap providers, which follows the stable modules of the Collector.
-const PROVIDERS: &str = "1.68.0";
+const PROVIDERS: &str = "1.67.0";
+const CONTRIB: &str = "github.com/open-telemetry/opentelemetry-collector-contrib";
 
-/// Returns `<cache>/peers/otelcol-0.162.0/otelcol`.
+/// Returns `<cache>/peers/otelcol-0.161.0/otelcol`.
 pub fn path() -> Result<PathBuf> {
     Ok(folder()?.join("otelcol"))
 }
@@ -69,14 +70,28 @@ dist:
   version: {VERSION}
   output_path: {output}
 receivers:
+  - gomod: go.opentelemetry.io/collector/receiver/nopreceiver v{VERSION}
   - gomod: go.opentelemetry.io/collector/receiver/otlpreceiver v{VERSION}
+processors:
+  - gomod: go.opentelemetry.io/collector/processor/batchprocessor v{VERSION}
+  - gomod: go.opentelemetry.io/collector/processor/memorylimiterprocessor v{VERSION}
+  - gomod: {CONTRIB}/processor/attributesprocessor v{VERSION}
+  - gomod: {CONTRIB}/processor/resourceprocessor v{VERSION}
 exporters:
   - gomod: go.opentelemetry.io/collector/exporter/debugexporter v{VERSION}
+  - gomod: go.opentelemetry.io/collector/exporter/otlpexporter v{VERSION}
   - gomod: go.opentelemetry.io/collector/exporter/otlphttpexporter v{VERSION}
+  - gomod: {CONTRIB}/exporter/fileexporter v{VERSION}
+extensions:
+  - gomod: {CONTRIB}/extension/bearertokenauthextension v{VERSION}
+  - gomod: {CONTRIB}/extension/healthcheckextension v{VERSION}
+  - gomod: {CONTRIB}/extension/storage/filestorage v{VERSION}
 providers:
   - gomod: go.opentelemetry.io/collector/confmap/provider/fileprovider v{PROVIDERS}
   - gomod: go.opentelemetry.io/collector/confmap/provider/envprovider v{PROVIDERS}
   - gomod: go.opentelemetry.io/collector/confmap/provider/yamlprovider v{PROVIDERS}
+  - gomod: go.opentelemetry.io/collector/confmap/provider/httpprovider v{PROVIDERS}
+  - gomod: go.opentelemetry.io/collector/confmap/provider/httpsprovider v{PROVIDERS}
 "
     )
 }

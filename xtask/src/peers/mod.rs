@@ -1,6 +1,6 @@
 //! Builds the real peers of the end-to-end tests into the cache, from package registries.
 //!
-//! Their paths in `$LONGWAVE_CACHE` (default: `~/.cache/longwave`) are `peers/otelcol-0.162.0/otelcol`,
+//! Their paths in `$LONGWAVE_CACHE` (default: `~/.cache/longwave`) are `peers/otelcol-0.161.0/otelcol`,
 //! `peers/helm-3.22.0/helm`, `peers/prometheus-0.310.0/prometheus` and `peers/kubernetes-1.34.4/{kubelet,kube-proxy,…,informer}`.
 
 mod collector;

@@ -16,7 +16,7 @@ pub(crate) const JSON: &str = "application/json";
 ///
 /// # Errors
 /// None for requests that this exporter has encoded.
-pub(super) fn transcode(request: Bytes, signal: Signal) -> Result<Bytes, String> {
+pub(crate) fn transcode(request: Bytes, signal: Signal) -> Result<Bytes, String> {
     match signal {
         Signal::Metrics => convert::<ExportMetricsServiceRequest>(request),
         Signal::Logs => convert::<ExportLogsServiceRequest>(request),

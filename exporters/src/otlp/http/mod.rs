@@ -10,6 +10,7 @@ mod url;
 mod tests;
 
 pub use config::HttpConfig;
+pub(crate) use json::transcode;
 pub use pusher::HttpPusher;
 pub use response::is_retryable;
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use longwave_pipeline::model::Level;
+use longwave_pipeline::model::{FailReason, Level};
 
 use super::fit::{cut_middle, pad, width};
 use super::rows::Row;
@@ -57,7 +57,7 @@ const COLUMNS: [Column; 15] = [
     Column { head: "OPEN", priority: 1, min_width: 4, text: |row| events(row.active), right: true },
     Column { head: "OPENED", priority: 8, min_width: 6, text: |row| events(row.opened), right: true },
     Column { head: "CLOSED", priority: 10, min_width: 6, text: |row| events(row.closed), right: true },
-    Column { head: "FAILED", priority: 5, min_width: 6, text: |row| events(row.failed), right: true },
+    Column { head: "FAILED", priority: 5, min_width: 6, text: failures, right: true },
 ];
 
 /// The columns of one table.
@@ -65,42 +65,66 @@ pub(super) struct Layout {
     source: usize,
     destination: usize,
     numbers: Vec<(&'static Column, usize)>,
+    /// Width of the screen, and the widths that the names need.
+    screen: usize,
+    natural: (usize, usize),
 }
 
 // === impl Layout ===
 
 impl Layout {
-    /// Adds columns by priority while they fit. The names get the remaining width, each at most what it needs.
-    pub(super) fn choose(rows: &[Row], total: &Row, level: Option<Level>, columns: usize) -> Self {
+    /// Adds columns by priority while they fit. The names get the remaining width, each at most what it needs. On a screen of the same width,
+    /// the columns of `previous` stay, and no column becomes narrower, so that tables that follow each other line up.
+    pub(super) fn choose(
+        rows: &[&Row],
+        total: &Row,
+        level: Option<Level>,
+        columns: usize,
+        previous: Option<&Self>,
+    ) -> Self {
+        let previous = previous.filter(|previous| previous.screen == columns);
+        let former = |head: &str| {
+            let mut numbers = previous.into_iter().flat_map(|previous| &previous.numbers);
+            numbers.find(|(column, _)| column.head == head).map(|(_, cells)| *cells)
+        };
         let natural = |name: fn(&Row) -> &str, head: &str| {
             rows.iter()
+                .copied()
                 .chain([total])
                 .map(|row| width(name(row)))
                 .chain([width(head)])
                 .max()
                 .unwrap_or_default()
         };
-        let source = natural(|row| &row.source, SOURCE);
-        let destination = natural(|row| &row.destination, DESTINATION);
+        let before = previous.map_or((0, 0), |previous| previous.natural);
+        let source = natural(|row| &row.source, SOURCE).max(before.0);
+        let destination = natural(|row| &row.destination, DESTINATION).max(before.1);
         let fraction = if level == Some(Level::Connection) { ADDRESS_FRACTION } else { NAME_FRACTION };
         let name_room = NAME_WIDTH.max(columns / fraction);
         let names_within = |room: usize| source.min(room) + GAP + destination.min(room);
 
         static ALL: [Column; 15] = COLUMNS;
+        let (is_failing, is_lossy) =
+            (rows.iter().any(|row| row.failed > 0), rows.iter().any(|row| row.is_lossy()));
         let has_both_ends = has_flow_with_both_ends(rows);
         let mut wanted: Vec<(u8, usize, &'static Column, usize)> = Vec::new();
         for (position, column) in ALL.iter().enumerate() {
-            let texts: Vec<_> = rows.iter().chain([total]).map(column.text).collect();
+            let texts: Vec<_> = rows.iter().copied().chain([total]).map(column.text).collect();
             let is_blank = texts.iter().all(|text| text.is_empty() || text == NONE);
+            let former = former(column.head);
             let priority = match column.head {
+                _ if former.is_some() => 0,
                 "SERVICE" if is_blank => continue,
+                // Failures and losses must be seen on a screen of any width.
+                "FAILED" if is_failing => 0,
+                "RETR" if is_lossy => 0,
                 // Without it two rows of one flow would look equal.
                 "HERE" if has_both_ends => 0,
                 _ if is_blank => column.priority + 20,
                 _ => column.priority,
             };
-            let cells =
-                texts.iter().map(|text| width(text)).chain([width(column.head), column.min_width]).max();
+            let least = [width(column.head), column.min_width, former.unwrap_or(0)];
+            let cells = texts.iter().map(|text| width(text)).chain(least).max();
             let cells = cells.unwrap_or_default();
             wanted.push((
                 priority,
@@ -125,8 +149,9 @@ impl Layout {
         let numbers: Vec<_> = chosen.into_iter().map(|(_, column, cells)| (column, cells)).collect();
         let taken: usize = numbers.iter().map(|(_, cells)| GAP + cells).sum();
         let room = columns.saturating_sub(taken + GAP).max(2 * MIN_NAME_WIDTH);
+        let natural = (source, destination);
         let (source, destination) = share(room, source, destination);
-        Self { source, destination, numbers }
+        Self { source, destination, numbers, screen: columns, natural }
     }
 
     pub(super) fn head(&self) -> String {
@@ -158,10 +183,10 @@ fn column_text(row: &Row) -> impl Fn(&Column) -> String + '_ {
     move |column| (column.text)(row)
 }
 
-/// Returns whether both ends of any flow are on this host.
-fn has_flow_with_both_ends(rows: &[Row]) -> bool {
+/// Returns whether any flow has a row for each of its ends.
+fn has_flow_with_both_ends(rows: &[&Row]) -> bool {
     let mut seen = HashSet::new();
-    rows.iter().any(|row| !seen.insert((&row.source, &row.destination, &row.service)))
+    rows.iter().any(|row| !seen.insert(row.flow()))
 }
 
 /// Divides `room` between two names. Each gets the width that it needs. If `room` is less than both need, a name gets what
@@ -190,6 +215,21 @@ fn rate(bytes: u64, row: &Row) -> String {
 
 fn events(count: u64) -> String {
     if count == 0 { NONE.to_owned() } else { units::count(count) }
+}
+
+/// Returns the number of failed opens and the most frequent reason: `25 refused`.
+fn failures(row: &Row) -> String {
+    let reason = match row.failure {
+        None => "",
+        Some(FailReason::Refused) => " refused",
+        Some(FailReason::Timeout) => " timeout",
+        Some(FailReason::Unreachable) => " no route",
+        Some(FailReason::Reset) => " reset",
+        Some(FailReason::AddressUnavailable) => " no port",
+        Some(FailReason::Cancelled) => " cancelled",
+        Some(FailReason::Errno(_)) => " error",
+    };
+    if row.failed == 0 { NONE.to_owned() } else { format!("{}{reason}", units::count(row.failed)) }
 }
 
 fn time(seconds: Option<f64>) -> String {

@@ -1,54 +1,131 @@
-//! The table of a window: one row for each flow, the busiest first.
+//! The table of a window: one row for each flow, the busiest first, and always those with failures or losses.
 
 mod fit;
 mod layout;
+mod legend;
 mod rows;
+mod scores;
 
 #[cfg(test)]
 mod tests;
 
 use longwave_pipeline::model::{Level, Rfc3339, Window};
 
+use super::config::TableConfig;
 use super::screen::View;
 use crate::units;
 use layout::Layout;
 use rows::{Row, Rows};
+use scores::Scores;
 
 /// Lines of a screen that are not rows: title, heading, "more", total, an empty line, and the cursor's.
 const OTHER_LINES: usize = 6;
 /// Minimum number of rows, on a screen of any height.
 const MIN_ROWS: usize = 3;
+/// At most one row of this many is taken for a flow with failures or losses that is not busy enough to be shown otherwise.
+const TROUBLED_FRACTION: usize = 3;
 
 const BOLD: &str = "\x1b[1m";
 const DIM: &str = "\x1b[2m";
+const RED: &str = "\x1b[31m";
+const YELLOW: &str = "\x1b[33m";
 const PLAIN: &str = "\x1b[0m";
 
-/// Returns the table as text for the terminal. Tables follow each other, so that the user can scroll back to earlier ones.
-pub(super) fn draw(window: &Window, view: &View) -> String {
-    let rows = Rows::of_window(window);
-    let mut page = Page { text: String::new(), view };
-    let total = rows.total();
-    page.line(BOLD, &title(window, &rows, &total, view.columns));
-    if rows.shown.is_empty() {
-        page.line(DIM, "no TCP connections in this window, or a filter drops them");
+/// Draws tables. Remembers columns and order, so that tables that follow each other look alike.
+#[derive(Default)]
+pub(super) struct Table {
+    config: TableConfig,
+    layout: Option<Layout>,
+    scores: Scores,
+    has_drawn: bool,
+}
+
+// === impl Table ===
+
+impl Table {
+    pub(super) fn new(config: TableConfig) -> Self {
+        Self { config, ..Self::default() }
+    }
+
+    /// Returns the table as text for the terminal. Tables follow each other, so that the user can scroll back to earlier ones.
+    pub(super) fn draw(&mut self, window: &Window, view: &View) -> String {
+        let mut rows = Rows::of_window(window, self.config.both_ends);
+        let mut page = Page { text: String::new(), view };
+        let is_first = !std::mem::replace(&mut self.has_drawn, true);
+        if is_first && self.config.legend {
+            legend::lines().for_each(|line| page.line(DIM, line));
+            page.line("", "");
+        }
+        let total = rows.total();
+        page.line(BOLD, &title(window, &rows, &total, view.columns));
+        if rows.shown.is_empty() {
+            page.line(DIM, "no TCP connections in this window, or a filter drops them");
+            page.line("", "");
+            return page.text;
+        }
+        self.scores.sort(&mut rows.shown);
+        let room =
+            view.rows.map_or(rows.shown.len(), |lines| lines.saturating_sub(OTHER_LINES).max(MIN_ROWS));
+        let (visible, hidden) = choose_rows(&rows.shown, room);
+        let layout = Layout::choose(&visible, &total, rows.level, view.columns, self.layout.as_ref());
+        page.line(DIM, &layout.head());
+        for row in visible {
+            page.line(style(row), &layout.line(row));
+        }
+        if !hidden.is_empty() {
+            page.line(DIM, &more(&hidden));
+        }
+        if rows.shown.len() > 1 {
+            page.line(BOLD, &layout.line(&total));
+        }
+        if is_first {
+            page.line(DIM, FIRST);
+        }
         page.line("", "");
-        return page.text;
+        self.layout = Some(layout);
+        page.text
     }
-    let room = view.rows.map_or(rows.shown.len(), |lines| lines.saturating_sub(OTHER_LINES).max(MIN_ROWS));
-    let (visible, hidden) = rows.shown.split_at(room.min(rows.shown.len()));
-    let layout = Layout::choose(visible, &total, rows.level, view.columns);
-    page.line(DIM, &layout.head());
-    for row in visible {
-        page.line(if row.is_idle() { DIM } else { "" }, &layout.line(row));
+}
+
+/// Explains the first table.
+const FIRST: &str = "first table: older connections are counted from the start of Longwave on";
+
+/// Divides the rows, which are sorted, into those that are shown and the others. Flows with failures or losses take the place of the last
+/// ones that would be shown.
+fn choose_rows(rows: &[Row], room: usize) -> (Vec<&Row>, Vec<&Row>) {
+    let room = room.min(rows.len());
+    let mut troubled: Vec<&Row> = rows[room..].iter().filter(|row| row.is_troubled()).collect();
+    // The worst first, as far as there is room.
+    troubled.sort_by_key(|row| std::cmp::Reverse((row.failed, row.retransmits)));
+    let replaceable = rows[..room].iter().filter(|row| !row.is_troubled()).count();
+    troubled.truncate((room / TROUBLED_FRACTION).min(replaceable));
+    let mut removed = 0;
+    let (mut visible, mut hidden) = (Vec::new(), Vec::new());
+    for row in rows[..room].iter().rev() {
+        if removed < troubled.len() && !row.is_troubled() {
+            removed += 1;
+            hidden.push(row);
+        } else {
+            visible.push(row);
+        }
     }
-    if !hidden.is_empty() {
-        page.line(DIM, &more(hidden));
+    visible.reverse();
+    for row in &rows[room..] {
+        match troubled.iter().any(|chosen| std::ptr::eq(*chosen, row)) {
+            true => visible.push(row),
+            false => hidden.push(row),
+        }
     }
-    if rows.shown.len() > 1 {
-        page.line(BOLD, &layout.line(&total));
+    (visible, hidden)
+}
+
+fn style(row: &Row) -> &'static str {
+    match row {
+        _ if row.failed > 0 => RED,
+        _ if row.is_lossy() => YELLOW,
+        _ if row.is_idle() => DIM,
+        _ => "",
     }
-    page.line("", "");
-    page.text
 }
 
 /// Returns the window's time and length, and totals, also those for which a narrow screen has no column.
@@ -69,6 +146,7 @@ fn title(window: &Window, rows: &Rows, total: &Row, columns: usize) -> String {
     let counts = [
         (total.active, "open"),
         (total.failed, "failed"),
+        (total.retransmits, "retransmits"),
         (total.opened, "opened"),
         (total.closed, "closed"),
     ];
@@ -85,10 +163,19 @@ fn plural(count: u64) -> &'static str {
     if count == 1 { "" } else { "s" }
 }
 
-fn more(hidden: &[Row]) -> String {
-    let total = Row::sum(hidden, String::new());
+/// Sums up the rows that are not shown.
+fn more(hidden: &[&Row]) -> String {
+    let total = Row::sum(hidden.iter().copied(), String::new());
     let (towards, back) = (units::bytes(total.towards), units::bytes(total.back));
-    format!("… and {} more: → {towards}, ← {back}, {} open", hidden.len(), units::count(total.active))
+    let mut text =
+        format!("… and {} more: → {towards}, ← {back}, {} open", hidden.len(), units::count(total.active));
+    for (count, what) in [(total.failed, "failed"), (total.retransmits, "retransmits"), (total.lost, "lost")]
+    {
+        if count > 0 {
+            text += &format!(", {} {what}", units::count(count));
+        }
+    }
+    text
 }
 
 /// Writes lines, cut to the screen's width.

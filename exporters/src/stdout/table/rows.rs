@@ -1,8 +1,10 @@
 //! The rows of a table.
 
-use std::cmp::Reverse;
+use std::collections::HashMap;
 
-use longwave_pipeline::model::{Endpoint, FlowKey, Level, Reporter, Series, UNKNOWN, Window};
+use longwave_pipeline::model::{
+    Endpoint, FailReason, FlowKey, Level, Reporter, Series, UNKNOWN, Window, WorkloadKey,
+};
 
 use longwave_pipeline::component::visible::Visible;
 
@@ -11,11 +13,18 @@ use longwave_pipeline::component::visible::Visible;
 pub(super) enum Side {
     Client,
     Server,
-    /// Both: a total, or the overflow series.
+    /// Both ends are on this host, and the row has what both report.
+    Both,
+    /// Not one flow: a total, or the overflow series.
     Mixed,
 }
 
-/// One flow in one window, as one of its ends reports it.
+/// Kinds of workloads that exist on this host only, so that a flow between two of them has both ends here.
+const LOCAL_KINDS: [&str; 5] = ["Process", "Container", "Cgroup", "SystemdUnit", "VirtualMachine"];
+/// A flow is lossy if at least one of this many segments was sent again.
+const LOSSY: u64 = 100;
+
+/// One flow in one window, as one or both of its ends report it.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
     pub(super) source: String,
@@ -37,44 +46,67 @@ pub(super) struct Row {
     pub(super) opened: u64,
     pub(super) closed: u64,
     pub(super) failed: u64,
+    /// Reason of most failures of the flow.
+    pub(super) failure: Option<FailReason>,
     /// The window's length in seconds, for rates.
     pub(super) seconds: f64,
     /// The row is the overflow series.
-    is_overflow: bool,
+    pub(super) is_overflow: bool,
+    /// Both workloads exist on this host only.
+    is_local: bool,
 }
 
 pub(super) struct Rows {
     /// The level that is shown: workload if there is one, otherwise service, otherwise connection.
     pub(super) level: Option<Level>,
-    /// Sorted by bytes, then by connections, descending; the overflow series is last.
+    /// In the order of the window; each flow once.
     pub(super) shown: Vec<Row>,
 }
 
 // === impl Rows ===
 
 impl Rows {
-    pub(super) fn of_window(window: &Window) -> Self {
+    /// Returns the rows of the level that is shown. If `both_ends`, a flow between two ends of this host has a row for each of them.
+    pub(super) fn of_window(window: &Window, both_ends: bool) -> Self {
         let has = |level| window.series.iter().any(|series| series.level == level);
         let level =
             [Level::Workload, Level::Service, Level::Connection].into_iter().find(|level| has(*level));
         let seconds = window.end.since(window.start).as_secs_f64();
         let at_level = window.series.iter().filter(|series| Some(series.level) == level);
-        let mut shown: Vec<_> =
-            at_level.map(|series| Row::of_series(series, seconds)).filter(Row::has_activity).collect();
-        shown.sort_by(|one, other| one.order().cmp(&other.order()));
-        Self { level, shown }
+        let rows = at_level.map(|series| Row::of_series(series, seconds)).filter(Row::has_activity);
+        Self { level, shown: if both_ends { rows.collect() } else { join_ends(rows) } }
     }
 
     pub(super) fn total(&self) -> Row {
-        Row::sum(&self.shown, "ALL SOCKETS".to_owned())
+        Row::sum(&self.shown, "TOTAL".to_owned())
     }
+}
+
+/// Joins the two rows of each flow whose ends are both on this host.
+fn join_ends(rows: impl Iterator<Item = Row>) -> Vec<Row> {
+    let mut joined: Vec<Row> = Vec::new();
+    let mut by_flow: HashMap<_, usize> = HashMap::new();
+    for row in rows {
+        if row.is_local {
+            match by_flow.get(&row.flow()) {
+                Some(index) if joined[*index].side != row.side => {
+                    joined[*index].join(&row);
+                    continue;
+                }
+                Some(_) => {}
+                None => drop(by_flow.insert(row.flow(), joined.len())),
+            }
+        }
+        joined.push(row);
+    }
+    joined
 }
 
 // === impl Row ===
 
 impl Row {
     /// Returns the sums of `rows`.
-    pub(super) fn sum(rows: &[Row], source: String) -> Self {
+    pub(super) fn sum<'a>(rows: impl IntoIterator<Item = &'a Row>, source: String) -> Self {
         let mut total = Self {
             source,
             destination: String::new(),
@@ -91,10 +123,13 @@ impl Row {
             opened: 0,
             closed: 0,
             failed: 0,
-            seconds: rows.first().map_or(0.0, |row| row.seconds),
+            failure: None,
+            seconds: 0.0,
             is_overflow: false,
+            is_local: false,
         };
         for row in rows {
+            total.seconds = row.seconds;
             total.towards = total.towards.saturating_add(row.towards);
             total.back = total.back.saturating_add(row.back);
             total.segments = total.segments.saturating_add(row.segments);
@@ -112,6 +147,50 @@ impl Row {
             total.failed += row.failed;
         }
         total
+    }
+
+    /// Returns what identifies the flow, without its ends.
+    pub(super) fn flow(&self) -> [String; 3] {
+        [self.source.clone(), self.destination.clone(), self.service.clone()]
+    }
+
+    /// Adds what the other end of the flow reports. Both report the same bytes and connections, at moments that differ a little, so the larger
+    /// number is the later one. Each end has retransmits and losses of its own direction. The slower round trip is shown.
+    fn join(&mut self, other: &Self) {
+        self.side = Side::Both;
+        let larger = |mine: &mut u64, theirs: u64| *mine = (*mine).max(theirs);
+        larger(&mut self.towards, other.towards);
+        larger(&mut self.back, other.back);
+        larger(&mut self.segments, other.segments);
+        larger(&mut self.active, other.active);
+        larger(&mut self.opened, other.opened);
+        larger(&mut self.closed, other.closed);
+        larger(&mut self.failed, other.failed);
+        self.failure = self.failure.or(other.failure);
+        self.retransmits = self.retransmits.saturating_add(other.retransmits);
+        self.lost = self.lost.saturating_add(other.lost);
+        if other.round_trip() > self.round_trip() {
+            self.round_trips = other.round_trips;
+        }
+        self.min_round_trip = match (self.min_round_trip, other.min_round_trip) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+    }
+
+    /// Returns whether connections failed, or at least one percent of the segments was sent again.
+    pub(super) fn is_troubled(&self) -> bool {
+        self.failed > 0 || self.is_lossy()
+    }
+
+    /// Returns whether at least one percent of the segments was sent again.
+    pub(super) fn is_lossy(&self) -> bool {
+        self.retransmits > 0 && self.retransmits.saturating_mul(LOSSY) >= self.segments
+    }
+
+    /// Returns the bytes of both directions.
+    pub(super) fn bytes(&self) -> u64 {
+        self.towards.saturating_add(self.back)
     }
 
     /// Returns whether the window has neither bytes nor events of the flow.
@@ -135,7 +214,7 @@ impl Row {
         };
         let (towards, back) = match side {
             Side::Server => (totals.received_bytes, totals.sent_bytes),
-            Side::Client | Side::Mixed => (totals.sent_bytes, totals.received_bytes),
+            Side::Client | Side::Both | Side::Mixed => (totals.sent_bytes, totals.received_bytes),
         };
         let (source, destination, service) = match flow {
             Some(flow) => ends(flow),
@@ -157,8 +236,10 @@ impl Row {
             opened: measures.opened,
             closed: measures.closed_total(),
             failed: measures.failed_total(),
+            failure: measures.failed.iter().max_by_key(|(_, count)| *count).map(|(reason, _)| *reason),
             seconds,
             is_overflow: flow.is_none(),
+            is_local: flow.is_some_and(has_both_ends_here),
         }
     }
 
@@ -166,13 +247,12 @@ impl Row {
     fn has_activity(&self) -> bool {
         !self.is_idle() || self.active > 0 || self.segments > 0
     }
+}
 
-    fn order(&self) -> impl Ord {
-        let bytes = self.towards.saturating_add(self.back);
-        let events = self.opened + self.closed + self.failed;
-        let names = (self.source.clone(), self.destination.clone(), self.service.clone());
-        (self.is_overflow, Reverse(bytes), Reverse(self.active), Reverse(events), names, self.side)
-    }
+/// Returns whether both workloads exist on this host only.
+fn has_both_ends_here(flow: &FlowKey) -> bool {
+    let is_here = |workload: &WorkloadKey| LOCAL_KINDS.contains(&&*workload.kind);
+    is_here(&flow.source) && flow.destination.as_ref().is_some_and(is_here)
 }
 
 /// Returns the source, the destination, and the service if it is not the destination.
@@ -217,6 +297,7 @@ impl Side {
         match self {
             Self::Client => "client",
             Self::Server => "server",
+            Self::Both => "both",
             Self::Mixed => "",
         }
     }

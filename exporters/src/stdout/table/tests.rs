@@ -13,6 +13,11 @@ fn plain(columns: usize) -> View {
     View { columns, rows: None, styled: false }
 }
 
+/// Draws a table that is not the first one.
+fn draw(window: &Window, view: &View) -> String {
+    Table { has_drawn: true, ..Table::default() }.draw(window, view)
+}
+
 fn text(name: &str) -> Arc<str> {
     if name == "unknown" { Arc::default() } else { name.into() }
 }
@@ -20,8 +25,9 @@ fn text(name: &str) -> Arc<str> {
 /// Returns a series. `names` are reporter, source, source namespace, service, destination, destination namespace.
 fn flow(level: Level, names: [&str; 6], measures: Measures) -> Series {
     let [reporter, source, source_namespace, service, destination, namespace] = names;
-    let workload = |name, namespace| WorkloadKey {
+    let workload = |name, namespace: &str| WorkloadKey {
         name: text(name),
+        kind: if namespace == "unknown" { "SystemdUnit" } else { "Deployment" }.into(),
         namespace: text(namespace),
         ..WorkloadKey::default()
     };
@@ -199,6 +205,144 @@ fn tables_at_80_and_160_columns() {
     }
 }
 
+/// Returns a window of `count` flows. Each 13th has failures, each 17th losses; both have few bytes.
+fn crowd(count: u64) -> Window {
+    window(
+        (0..count)
+            .map(|number| {
+                let (failed, lost) = (u64::from(number % 13 == 12) * 25, u64::from(number % 17 == 16) * 9);
+                let sent = if failed + lost > 0 { 900 } else { 10_000_000 / (number + 1) };
+                let (name, peer) = (format!("client-{number}"), format!("server-{}", number % 7));
+                let names = ["source", &name, "shop", "unknown", &peer, "shop"];
+                let connections = [3, 2, 1, failed];
+                let numbers =
+                    Numbers { sent, received: sent / 3, retransmits: lost, rtt: 0.0004, connections };
+                flow(Level::Workload, names, measures(numbers))
+            })
+            .collect(),
+    )
+}
+
+/// *Scenario*: 3, 30 and 300 flows on terminals of 80, 120 and 160 columns and 24 lines. Some flows with few bytes have failures or losses.
+/// *Guarantees*: the tables are those of the snapshots. At any width, a flow with failures is visible with the reason, and the line about the
+/// hidden flows has their failures and retransmits. The totals of visible and hidden rows are those of all flows.
+#[test]
+fn troubled_flows_are_visible_at_any_width() {
+    for count in [3, 30, 300] {
+        for columns in [80, 120, 160] {
+            let table = draw(&crowd(count), &View { columns, rows: Some(24), styled: false });
+            assert!(table.lines().count() <= 23, "{table}");
+            if count >= 30 {
+                assert!(table.contains("25 refused"), "{table}");
+            }
+            if count == 300 {
+                let more = table.lines().find(|line| line.starts_with("… and")).unwrap();
+                assert!(more.contains("failed") && more.contains("retransmits"), "{more}");
+            }
+            insta::assert_snapshot!(format!("crowd_{count}_{columns}"), table);
+        }
+    }
+}
+
+/// *Scenario*: any number of rows, lines, and troubled flows.
+/// *Guarantees*: every row is either shown or hidden; as many are shown as fit; the order is kept.
+#[test]
+fn every_row_is_shown_or_hidden_once() {
+    for count in [0, 1, 2, 5, 26, 300] {
+        let mut rows = Rows::of_window(&crowd(count), false).shown;
+        Scores::default().sort(&mut rows);
+        for room in 0..30 {
+            let (visible, hidden) = choose_rows(&rows, room);
+            assert_eq!(visible.len(), room.min(rows.len()));
+            let at = |row: &&Row| rows.iter().position(|known| std::ptr::eq(known, *row)).unwrap();
+            let shown: Vec<usize> = visible.iter().map(at).collect();
+            assert!(shown.is_sorted(), "{shown:?}");
+            let mut all: Vec<usize> = visible.iter().chain(&hidden).map(at).collect();
+            all.sort_unstable();
+            assert_eq!(all, (0..rows.len()).collect::<Vec<_>>());
+        }
+    }
+}
+
+/// *Scenario*: a flow between two units of this host, with and without `both_ends`; and the same between two Deployments, of which a part may
+/// run on other nodes.
+/// *Guarantees*: the units have one row that counts each connection once, and two on request. The Deployments keep a row for each end.
+#[test]
+fn a_flow_within_the_host_has_one_row() {
+    let rows = |both_ends, namespace| {
+        let end = |reporter, sent, received| {
+            let names = [reporter, "nginx", namespace, "unknown", "db", namespace];
+            let connections = [20, 2, 1, 0];
+            flow(
+                Level::Workload,
+                names,
+                measures(Numbers { sent, received, retransmits: 2, rtt: 0.001, connections }),
+            )
+        };
+        let window = window(vec![end("source", 1_000, 5_000), end("destination", 5_000, 990)]);
+        Rows::of_window(&window, both_ends).shown
+    };
+    let joined = rows(false, "unknown");
+    let [row] = joined.as_slice() else { panic!("{joined:?}") };
+    assert_eq!(
+        (row.side, row.towards, row.back, row.active, row.opened),
+        (rows::Side::Both, 1_000, 5_000, 20, 2)
+    );
+    assert_eq!(row.retransmits, 4, "each end retransmits its own direction");
+    assert_eq!(rows(true, "unknown").len(), 2);
+    assert_eq!(rows(false, "shop").len(), 2);
+}
+
+/// *Scenario*: a busy table, then a quiet one with shorter names on the same screen, then one on a narrower screen.
+/// *Guarantees*: the second has its columns where the first has them. The third fits its screen.
+#[test]
+fn columns_stay_where_they_are() {
+    let mut table = Table { has_drawn: true, ..Table::default() };
+    let first = table.draw(&host(), &plain(120));
+    let mut quiet = host();
+    quiet
+        .series
+        .retain(|series| series.measures.totals.retransmits == 0 && series.measures.failed_total() == 0);
+    let second = table.draw(&quiet, &plain(120));
+    assert_eq!(first.lines().nth(1), second.lines().nth(1));
+    let third = table.draw(&quiet, &plain(60));
+    assert!(third.lines().all(|line| fit::width(line) <= 60), "{third}");
+}
+
+/// *Scenario*: two flows of which the second is a little busier for one window.
+/// *Guarantees*: they keep their places; if it stays busier, it takes the first place. Scores of flows that are gone are forgotten.
+#[test]
+fn rows_change_places_slowly() {
+    let mut scores = Scores::default();
+    let mut order = |one, other| {
+        let row = |name, sent| {
+            let numbers = Numbers { sent, received: 0, retransmits: 0, rtt: 0.0, connections: [1, 0, 0, 0] };
+            flow(Level::Workload, ["source", name, "shop", "unknown", "db", "shop"], measures(numbers))
+        };
+        let mut rows = Rows::of_window(&window(vec![row("one", one), row("other", other)]), false).shown;
+        scores.sort(&mut rows);
+        rows[0].source.clone()
+    };
+    assert_eq!(order(10_000, 9_000), "one.shop");
+    assert_eq!(order(10_000, 10_400), "one.shop");
+    assert_eq!(order(10_000, 12_000), "other.shop");
+}
+
+/// *Scenario*: the first table of a run, with the legend.
+/// *Guarantees*: the legend comes before it and a note after it, and neither is repeated, also if the first window is empty.
+#[test]
+fn the_first_table_explains_itself() {
+    let mut table = Table::new(TableConfig { legend: true, both_ends: false });
+    let (first, second) = (table.draw(&host(), &plain(80)), table.draw(&host(), &plain(80)));
+    assert!(first.starts_with("SOURCE, DESTINATION  client") && first.contains(FIRST), "{first}");
+    assert!(!second.contains("client and server") && !second.contains(FIRST), "{second}");
+    let mut table = Table::new(TableConfig { legend: true, both_ends: false });
+    let (empty, next) = (table.draw(&window(Vec::new()), &plain(80)), table.draw(&host(), &plain(80)));
+    assert!(empty.starts_with("SOURCE, DESTINATION  client"), "{empty}");
+    assert!(!next.contains("client and server") && !next.contains(FIRST), "{next}");
+    assert!(legend::lines().all(|line| fit::width(line) <= 80));
+}
+
 /// *Scenario*: a window with connection series only, one with service series only, and the golden window.
 /// *Guarantees*: the table shows the finer of the levels service and workload. It shows connections, with addresses, only if there is no
 /// other level.
@@ -233,12 +377,16 @@ fn rows_are_limited_to_the_terminal() {
 }
 
 /// *Scenario*: a table with and without styles.
-/// *Guarantees*: the styles are bold and dim only, and each styled line ends with a reset.
+/// *Guarantees*: flows with failures are red, those with losses yellow. Each styled line ends with a reset. Without styles nothing else differs.
 #[test]
-fn styles_are_bold_and_dim() {
+fn failures_and_losses_stand_out() {
     let styled = draw(&host(), &View { styled: true, ..plain(80) });
-    let stripped = styled.replace(BOLD, "").replace(DIM, "").replace(PLAIN, "");
+    let stripped =
+        styled.replace(BOLD, "").replace(DIM, "").replace(RED, "").replace(YELLOW, "").replace(PLAIN, "");
     assert_eq!(stripped, draw(&host(), &plain(80)));
+    assert!(styled.lines().any(|line| line.starts_with(RED) && line.contains("backup-to")), "{styled}");
+    let lossy = draw(&crowd(30), &View { styled: true, ..plain(80) });
+    assert!(lossy.lines().any(|line| line.starts_with(YELLOW) && line.contains("client-16")), "{lossy}");
     for line in styled.lines().filter(|line| line.starts_with('\x1b')) {
         assert!(line.ends_with(PLAIN), "{line:?}");
     }

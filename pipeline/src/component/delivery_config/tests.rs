@@ -15,6 +15,7 @@ fn every_number_has_bounds() {
         num_consumers: 10_000_000_000,
         queue_size: 4_611_686_018_427_387_904,
         max_bytes: Some(ByteSize(u64::MAX)),
+        spread: Some(GoDuration::from_secs(3601)),
         ..QueueConfig::default()
     };
     let retry = RetryConfig { multiplier: 1e300, ..RetryConfig::default() };
@@ -48,4 +49,38 @@ fn the_default_limit_fits_the_memory() {
     assert_eq!(limits, [64, 64, 64, 8, 4]);
     let configured = QueueConfig { max_bytes: Some(ByteSize::mib(100)), ..default };
     assert_eq!(configured.max_bytes(Some(64 << 20)) >> 20, 100);
+}
+
+/// *Scenario*: a time limit of retries that is less than the longest wait, or than the first; one without retries; none; and a first wait that is
+/// longer than the longest.
+/// *Guarantees*: as in the Collector, the first two are refused and the others are accepted.
+#[test]
+fn the_time_limit_leaves_room_for_a_wait() {
+    let of = |initial: u64, max: u64, elapsed: u64, enabled: bool| {
+        let [initial_interval, max_interval, max_elapsed_time] =
+            [initial, max, elapsed].map(GoDuration::from_secs);
+        let retry = RetryConfig {
+            enabled,
+            initial_interval,
+            max_interval,
+            max_elapsed_time,
+            ..RetryConfig::default()
+        };
+        problems(QueueConfig::default(), retry)
+    };
+    assert_eq!(
+        of(5, 30, 10, true),
+        [
+            "retry_on_failure::max_elapsed_time: 10s is less than max_interval 30s: increase it, or decrease max_interval"
+        ]
+    );
+    assert_eq!(
+        of(60, 30, 40, true),
+        [
+            "retry_on_failure::max_elapsed_time: 40s is less than initial_interval 1m0s: increase it, or decrease initial_interval"
+        ]
+    );
+    for accepted in [of(5, 30, 10, false), of(5, 30, 0, true), of(60, 30, 300, true)] {
+        assert_eq!(accepted, Vec::<String>::new());
+    }
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, mpsc};
 
+use super::export_phase::PhaseWait;
 use super::order::Turn;
 use crate::component::{Node, Payload, Sizer};
 
@@ -38,6 +39,8 @@ pub(super) struct QueuedPayload {
     pub(super) batch: u64,
     /// `None` if the order of batches does not matter.
     pub(super) turn: Option<Turn>,
+    /// Wait before the first attempt. `None` if there is none.
+    pub(super) wait: Option<PhaseWait>,
     /// Dropped with the payload. `None` if no stage waits for that.
     pub(super) _done: Option<mpsc::Sender<()>>,
 }
@@ -90,6 +93,12 @@ impl BoundedQueue {
     /// Returns whether there is room for a payload now.
     pub(super) fn has_room(&self, payload: &Payload) -> bool {
         self.limits.allow(self.lock().used.plus(self.limits.usage(payload)))
+    }
+
+    /// Returns whether the queue would be more than half full with a payload.
+    pub(super) fn is_half_full_with(&self, payload: &Payload) -> bool {
+        let used = self.lock().used.plus(self.limits.usage(payload));
+        !self.limits.allow(used.plus(used))
     }
 
     /// Waits until there is room for a payload.

@@ -33,10 +33,13 @@ const FATAL: DropReason = DropReason::OUTPUT_CLOSED;
 impl QueueConsumer {
     /// Delivers or drops a payload. An error means that the exporter cannot continue.
     pub(super) async fn deliver(&self, queued: QueuedPayload) -> Result<(), ComponentError> {
-        let QueuedPayload { payload, turn, .. } = &queued;
+        let QueuedPayload { payload, turn, wait, .. } = &queued;
         let in_turn = async {
             if let Some(turn) = turn {
                 turn.wait().await;
+            }
+            if let Some(wait) = wait {
+                wait.wait(&self.closing).await;
             }
             self.attempts(payload).await
         };

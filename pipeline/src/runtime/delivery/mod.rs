@@ -6,6 +6,7 @@
 
 mod bounded_queue;
 mod consumer;
+mod export_phase;
 mod order;
 mod queue;
 mod report;
@@ -13,4 +14,5 @@ mod report;
 #[cfg(test)]
 mod tests;
 
+pub(super) use export_phase::ExportPhase;
 pub(super) use queue::{SHUTDOWN_LIMIT, SendingQueue};

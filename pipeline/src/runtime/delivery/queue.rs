@@ -16,10 +16,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::bounded_queue::{BoundedQueue, QueueLimits, QueuedPayload, TakenPayload};
 use super::consumer::QueueConsumer;
+use super::export_phase::{ExportPhase, PhaseWait};
 use super::order::DeliveryOrder;
 use super::report::DeliveryReport;
 use crate::component::host::memory_limit;
 use crate::component::{ComponentError, DeliveryConfig, DropReason, Node, Payload, Pusher, Sizer};
+use crate::model::{Batch, UnixNanos};
 
 /// Time for queued payloads to be delivered at a shutdown: half of Kubernetes' default grace period.
 pub(crate) const SHUTDOWN_LIMIT: Duration = Duration::from_secs(15);
@@ -34,6 +36,8 @@ pub(crate) struct SendingQueue {
     consumers: JoinSet<Result<(), ComponentError>>,
     block_on_overflow: bool,
     wait_for_result: bool,
+    phase: ExportPhase,
+    spread: Duration,
     /// `None` if the order does not matter.
     order: Option<Arc<DeliveryOrder>>,
     /// Number of batches so far.
@@ -85,6 +89,8 @@ impl SendingQueue {
             consumers,
             block_on_overflow: settings.block_on_overflow,
             wait_for_result: settings.wait_for_result,
+            phase: ExportPhase::default(),
+            spread: settings.spread(),
             order: is_ordered.then(DeliveryOrder::new),
             batches: 0,
             consumer,
@@ -92,16 +98,35 @@ impl SendingQueue {
         }
     }
 
-    /// Adds the payloads of the next batch. After an error the payloads that were not added are counted as dropped.
+    /// Delays windows by a phase. Without this they are not delayed.
+    pub(crate) fn with_phase(self, phase: ExportPhase) -> Self {
+        Self { phase, ..self }
+    }
+
+    /// Returns how long the payloads of a batch have to wait before their first attempt. Only windows wait.
+    pub(crate) fn delay(&self, batch: &Batch) -> Duration {
+        match batch {
+            Batch::Window(window) => self.phase.delay(window, self.spread, UnixNanos::now()),
+            Batch::Records(_) | Batch::PassEnd(_) => Duration::ZERO,
+        }
+    }
+
+    /// Adds the payloads of the next batch. Their first attempts wait for `delay`, unless the pipeline would wait for them, the queue becomes
+    /// more than half full, or it is shut down. After an error the payloads that were not added are counted as dropped.
     ///
     /// Waits for room only if `block_on_overflow` is set, there is no queue, or the batch alone is larger than the queue. Waits for the results
     /// if `wait_for_result` is set.
-    pub(crate) async fn put_batch(&mut self, payloads: Vec<Payload>) -> Result<(), ComponentError> {
+    pub(crate) async fn put_batch(
+        &mut self,
+        delay: Duration,
+        payloads: Vec<Payload>,
+    ) -> Result<(), ComponentError> {
         self.batches += 1;
+        let wait = if self.wait_for_result || self.queue.is_none() { None } else { PhaseWait::new(delay) };
         let (done, mut all_done) = mpsc::channel(1);
         let mut payloads = payloads.into_iter();
         while let Some(payload) = payloads.next() {
-            if let Err(error) = self.put(payload, done.clone()).await {
+            if let Err(error) = self.put(payload, wait.clone(), done.clone()).await {
                 for left in payloads {
                     self.consumer.node.add_dropped(DropReason::STAGE_ENDED, left.items, left.traffic_bytes);
                 }
@@ -119,11 +144,16 @@ impl SendingQueue {
         }
     }
 
-    async fn put(&mut self, payload: Payload, done: mpsc::Sender<()>) -> Result<(), ComponentError> {
+    async fn put(
+        &mut self,
+        payload: Payload,
+        wait: Option<PhaseWait>,
+        done: mpsc::Sender<()>,
+    ) -> Result<(), ComponentError> {
         self.consumer.node.add_held(payload.items);
         let turn = self.order.as_ref().map(|order| order.add(self.batches));
         let done = self.wait_for_result.then_some(done);
-        let queued = QueuedPayload { payload, batch: self.batches, turn, _done: done };
+        let queued = QueuedPayload { payload, batch: self.batches, turn, wait, _done: done };
         let Some(queue) = self.queue.clone() else {
             return self.consumer.deliver(queued).await;
         };
@@ -131,6 +161,12 @@ impl SendingQueue {
             let message = too_large(queue.limits(), &queued.payload);
             self.consumer.drop_payload(&queued.payload, DropReason::QUEUE_FULL, &message);
             return self.failure();
+        }
+        if let Some(wait) = &queued.wait
+            && queue.is_half_full_with(&queued.payload)
+        {
+            // Room for the rest of the window and for the next one matters more than the phase.
+            wait.end();
         }
         let room = if self.block_on_overflow {
             tokio::select! {

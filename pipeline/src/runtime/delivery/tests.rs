@@ -40,7 +40,10 @@ impl Bench {
     async fn put(&mut self, items: u64) {
         self.node.add_incoming(items);
         let bytes = format!("{items}").into();
-        self.queue.put_batch(vec![Payload { bytes, items, traffic_bytes: items * 100 }]).await.unwrap();
+        self.queue
+            .put_batch(Duration::ZERO, vec![Payload { bytes, items, traffic_bytes: items * 100 }])
+            .await
+            .unwrap();
     }
 
     /// Waits until no payload is left. Time is paused, so that every timer fires immediately.
@@ -211,7 +214,11 @@ async fn queued_bytes_are_bounded() {
         for number in 0..40_u8 {
             bench.node.add_incoming(10);
             let bytes = vec![number; 1 << 20].into();
-            bench.queue.put_batch(vec![Payload { bytes, items: 10, traffic_bytes: 100 }]).await.unwrap();
+            bench
+                .queue
+                .put_batch(Duration::ZERO, vec![Payload { bytes, items: 10, traffic_bytes: 100 }])
+                .await
+                .unwrap();
             assert!(bench.node.queue_bytes() <= 8 << 20);
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -250,7 +257,7 @@ async fn a_batch_larger_than_the_queue_waits_only_for_a_healthy_server() {
         bench.node.add_incoming(20);
         let payload = || Payload { bytes: "x".into(), items: 1, traffic_bytes: 1 };
         let start = tokio::time::Instant::now();
-        bench.queue.put_batch((0..20).map(|_| payload()).collect()).await.unwrap();
+        bench.queue.put_batch(Duration::ZERO, (0..20).map(|_| payload()).collect()).await.unwrap();
         assert!(start.elapsed() <= Duration::from_secs(6), "{:?}", start.elapsed());
         bench.settle().await;
         assert_eq!(bench.node.outgoing() == 20, everything_arrives);
@@ -259,7 +266,7 @@ async fn a_batch_larger_than_the_queue_waits_only_for_a_healthy_server() {
     let mut bench = bench(small(), vec![]);
     bench.node.add_incoming(1);
     let bytes = vec![0; 5 << 20].into();
-    bench.queue.put_batch(vec![Payload { bytes, items: 1, traffic_bytes: 7 }]).await.unwrap();
+    bench.queue.put_batch(Duration::ZERO, vec![Payload { bytes, items: 1, traffic_bytes: 7 }]).await.unwrap();
     assert_eq!(bench.reasons(), [("queue_full", 1, 7)]);
 }
 
@@ -271,7 +278,7 @@ async fn waits_for_the_result_if_configured() {
     let mut bench = bench(DeliveryConfig { queue, ..config() }, vec![retryable(None), retryable(None)]);
     bench.node.add_incoming(3);
     let payload = || Payload { bytes: "x".into(), items: 1, traffic_bytes: 1 };
-    bench.queue.put_batch(vec![payload(), payload(), payload()]).await.unwrap();
+    bench.queue.put_batch(Duration::ZERO, vec![payload(), payload(), payload()]).await.unwrap();
     assert_eq!((bench.node.held(), bench.node.outgoing()), (0, 3));
 }
 

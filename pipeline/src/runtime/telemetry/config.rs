@@ -77,9 +77,9 @@ pub struct PageAddress {
     is_default: bool,
 }
 
-/// Which metrics are published.
+/// Which metrics are published. The configuration may use upper case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase", try_from = "String")]
 pub enum MetricLevel {
     /// None. There is no page.
     None,
@@ -202,6 +202,22 @@ impl Default for OtlpConfig {
     }
 }
 
+// === impl MetricLevel ===
+
+impl TryFrom<String> for MetricLevel {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.to_ascii_lowercase().as_str() {
+            "none" => Ok(Self::None),
+            "basic" => Ok(Self::Basic),
+            "normal" => Ok(Self::Normal),
+            "detailed" => Ok(Self::Detailed),
+            _ => Err(format!("unknown value {text:?} (valid values: [none basic normal detailed])")),
+        }
+    }
+}
+
 // === impl LogLevel ===
 
 impl TryFrom<String> for LogLevel {
@@ -211,7 +227,7 @@ impl TryFrom<String> for LogLevel {
         match text.to_ascii_lowercase().as_str() {
             "debug" => Ok(Self::Debug),
             "info" => Ok(Self::Info),
-            "warn" => Ok(Self::Warn),
+            "warn" | "warning" => Ok(Self::Warn),
             "error" => Ok(Self::Error),
             _ => Err(format!("unrecognized level: {text:?} (valid values: [debug info warn error])")),
         }

@@ -51,6 +51,7 @@ struct Bench {
     node: Arc<Node>,
     accounting: Accounting,
     queue: SendingQueue,
+    is_ordered: bool,
     batches: u64,
 }
 
@@ -120,7 +121,7 @@ impl Bench {
         let dynamic = Arc::clone(&pusher) as Arc<dyn Pusher>;
         let stop = Default::default();
         let queue = SendingQueue::start("scripted", dynamic, config, is_ordered, Arc::clone(&node), &stop);
-        Self { pusher, node, accounting, queue, batches: 0 }
+        Self { pusher, node, accounting, queue, is_ordered, batches: 0 }
     }
 
     /// Adds a batch with one payload of two items for each script.
@@ -133,7 +134,9 @@ impl Bench {
         };
         let payloads: Vec<_> = scripts.into_iter().enumerate().map(payload).collect();
         self.node.add_incoming(2 * payloads.len() as u64);
-        self.queue.put_batch(payloads).await
+        // Windows have an order. Neighbouring ones have different delays, as those of different lengths do.
+        let delay = if self.is_ordered { Duration::from_millis(batch % 3 * 700) } else { Duration::ZERO };
+        self.queue.put_batch(delay, payloads).await
     }
 }
 
@@ -227,6 +230,7 @@ fn queues() -> impl Strategy<Value = QueueConfig> {
             max_bytes: None,
             block_on_overflow,
             wait_for_result,
+            spread: None,
         },
     )
 }
