@@ -113,6 +113,7 @@ fn without_bpf_the_embedded_configuration_uses_sock_diag() {
         !warning.contains('\n') && warning.ends_with("To get the rest: missing CAP_BPF: run as root"),
         "{warning}"
     );
+}
 
 /// *Scenario*: `init` on a host with nothing, on one with Docker, and in a pod; then the same with every comment that is YAML made active.
 /// *Guarantees*: each configuration is valid without warnings about unused components, and names the sources that the host has.
