@@ -54,6 +54,7 @@ fn scrapes(criterion: &mut Criterion) {
         resource: Arc::default(),
         meter: NoopMeterProvider::new().meter("bench"),
         authenticators: Default::default(),
+        log_edits: Default::default(),
     };
     let mut exporter = (prepared.ok().unwrap().create)(context).unwrap();
     runtime.block_on(exporter.pusher().start()).unwrap();

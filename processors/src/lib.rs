@@ -1,9 +1,11 @@
 //! Processors, which run between receivers and exporters: [`workload`] names the two ends of each connection, [`service`] names the service
-//! that its client connected to, [`filter`] drops records, [`resource`] changes the exported resource, [`window`] aggregates records. All
+//! that its client connected to, [`filter`] drops records, [`resource`] and [`attributes`] change the exported resource and
+//! the attributes, [`window`] aggregates records. All
 //! code is synchronous and runs on the runtime's task for the processor. Only the look-ups of [`conntrack`] run on a thread of their own,
 //! because they block.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod attributes;
 mod connection_map;
 pub mod conntrack;
 pub mod filter;
@@ -20,5 +22,12 @@ use longwave_pipeline::component::ProcessorFactory;
 
 /// Returns the factories of all processors of this crate.
 pub fn factories() -> Vec<ProcessorFactory> {
-    vec![filter::factory(), resource::factory(), service::factory(), window::factory(), workload::factory()]
+    vec![
+        attributes::factory(),
+        filter::factory(),
+        resource::factory(),
+        service::factory(),
+        window::factory(),
+        workload::factory(),
+    ]
 }

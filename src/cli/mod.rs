@@ -7,6 +7,7 @@ mod default;
 mod init;
 mod logging;
 mod manual;
+mod observe;
 mod print_config;
 mod resource;
 mod run;
@@ -49,6 +50,8 @@ enum Command {
     PrintConfig,
     /// Print what this host provides and what is missing, and try the start of the bpf receiver.
     Check,
+    /// Print connections as they open, send and close, one line for each record.
+    Observe(ObserveArgs),
     /// Write a commented configuration for this host.
     Init {
         /// New file; `-` is stdout.
@@ -64,6 +67,19 @@ enum Command {
     Man,
     /// Print the version.
     Version,
+}
+
+/// Flags of `observe`.
+#[derive(Args)]
+pub(crate) struct ObserveArgs {
+    /// Condition on the records: `workload=web and (rtt>50ms or retransmits>1%)`. Default: all records.
+    expression: Vec<String>,
+    /// Record file to read instead of this host's kernel.
+    #[arg(short, long, value_name = "PATH")]
+    file: Option<PathBuf>,
+    /// Format of the output.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: observe::Output,
 }
 
 /// Flags that select the configuration.
@@ -104,6 +120,7 @@ fn run_command(cli: Cli, registry: &Registry) -> anyhow::Result<()> {
         Command::Components => components::run(registry),
         Command::PrintConfig => print_config::run(sources, registry),
         Command::Check => check::run(sources, registry),
+        Command::Observe(args) => observe::run(&args, registry),
         Command::Init { path } => init::run(&path),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man => manual::page(),

@@ -5,24 +5,23 @@ use std::time::Duration;
 
 use anyhow::Context;
 use longwave_pipeline::component::{Accounting, Health, Registry, listening, with_causes};
-use longwave_pipeline::runtime::{Runtime, RuntimeEnvironment, Telemetry};
+use longwave_pipeline::runtime::{Changes, Runtime, RuntimeEnvironment, RuntimeError, Telemetry};
 
 use super::configuration::{self, Configured};
 use super::signals::{Request, Signals};
 use super::{SourceArgs, logging};
 
-/// Next action after the run of a graph.
-enum Next {
-    Exit,
-    /// Start the graph of a new, valid configuration.
-    Reload(Box<Configured>),
-}
-
-/// A running graph, its self-telemetry and its counters.
-struct Graph {
+/// The running pipelines, their self-telemetry and their configuration.
+struct Service<'a> {
     runtime: Runtime,
     telemetry: Telemetry,
-    accounting: Accounting,
+    environment: RuntimeEnvironment,
+    /// The configuration that runs.
+    configured: Configured,
+    /// Whether every component has its settings of `configured`.
+    is_complete: bool,
+    sources: &'a SourceArgs,
+    registry: &'a Registry,
 }
 
 /// Maximum time for blocking threads to finish their writes after everything else has ended.
@@ -36,46 +35,22 @@ pub(super) fn run(sources: &SourceArgs, registry: &Registry) -> anyhow::Result<(
         .enable_all()
         .build()
         .context("cannot start the async runtime")?;
-    let result = executor.block_on(run_graphs(configured, sources, registry));
+    let result = executor.block_on(async {
+        let mut signals = Signals::listen()?;
+        Service::start(configured, sources, registry).await?.run(&mut signals).await
+    });
     executor.shutdown_timeout(LAST_WRITES);
     result
 }
 
-/// Runs a graph until the process ends. Each reload replaces the graph.
-async fn run_graphs(
-    mut configured: Configured,
-    sources: &SourceArgs,
-    registry: &Registry,
-) -> anyhow::Result<()> {
-    let mut signals = Signals::listen()?;
-    let mut graph = Graph::start(&configured).await?;
-    loop {
-        let reloaded = match graph.run(&configured, sources, registry, &mut signals).await? {
-            Next::Exit => break,
-            Next::Reload(reloaded) => *reloaded,
-        };
-        graph = match Graph::start(&reloaded).await {
-            Ok(graph) => {
-                configured = reloaded;
-                graph
-            }
-            Err(error) => {
-                tracing::error!(
-                    "SIGHUP: the new configuration does not start; returning to the previous one: {}",
-                    with_causes(error.as_ref())
-                );
-                Graph::start(&configured).await?
-            }
-        };
-    }
-    tracing::info!("Shutdown complete.");
-    Ok(())
-}
+// === impl Service ===
 
-// === impl Graph ===
-
-impl Graph {
-    async fn start(configured: &Configured) -> anyhow::Result<Self> {
+impl<'a> Service<'a> {
+    async fn start(
+        configured: Configured,
+        sources: &'a SourceArgs,
+        registry: &'a Registry,
+    ) -> anyhow::Result<Self> {
         for warning in &configured.warnings {
             tracing::warn!("{warning}");
         }
@@ -83,12 +58,8 @@ impl Graph {
         let resource = Arc::new(configured.resource());
         let settings = &configured.plan.telemetry.metrics;
         let telemetry = Telemetry::start(settings, &resource, &accounting).await?;
-        let environment = RuntimeEnvironment {
-            accounting: accounting.clone(),
-            meter: telemetry.meter(),
-            resource,
-            health: Health::default(),
-        };
+        let (meter, health) = (telemetry.meter(), Health::default());
+        let environment = RuntimeEnvironment { accounting, meter, resource, health, generation: 0 };
         match Runtime::start(&configured.plan, &environment).await {
             Ok(runtime) => {
                 tracing::info!(
@@ -98,7 +69,8 @@ impl Graph {
                     listening = addresses(),
                     "Everything is ready. Begin running and processing data."
                 );
-                Ok(Self { runtime, telemetry, accounting })
+                let is_complete = true;
+                Ok(Self { runtime, telemetry, environment, configured, is_complete, sources, registry })
             }
             Err(error) => {
                 telemetry.shutdown().await;
@@ -107,67 +79,32 @@ impl Graph {
         }
     }
 
-    /// Runs until a signal arrives or all input has ended, and then drains.
-    async fn run(
-        mut self,
-        configured: &Configured,
-        sources: &SourceArgs,
-        registry: &Registry,
-        signals: &mut Signals,
-    ) -> anyhow::Result<Next> {
-        let mut next = Next::Exit;
+    /// Runs until a signal to stop arrives or all input has ended, and then drains.
+    async fn run(mut self, signals: &mut Signals) -> anyhow::Result<()> {
         let result = loop {
             let request = tokio::select! {
                 result = self.runtime.join() => break result,
                 request = signals.next() => request,
             };
-            match request {
-                Request::Reload => match reload(configured, sources, registry) {
-                    Ok(None) => {
-                        tracing::info!("SIGHUP: the configuration has not changed: nothing restarts");
-                        continue;
-                    }
-                    Ok(Some(reloaded)) => {
-                        tracing::info!(
-                            "SIGHUP: the configuration is valid; restarting the pipelines with it"
-                        );
-                        next = Next::Reload(Box::new(reloaded));
-                    }
-                    Err(error) => {
-                        tracing::error!(
-                            "SIGHUP: keeping the running configuration: {}",
-                            with_causes(error.as_ref())
-                        );
-                        continue;
-                    }
-                },
-                Request::Stop => tracing::info!("Starting shutdown..."),
+            if matches!(request, Request::Reload) {
+                tokio::select! {
+                    () = self.reload() => continue,
+                    () = signals.stop() => {}
+                }
             }
+            tracing::info!("Starting shutdown...");
             self.runtime.stop();
-            break self.drain(&mut next, signals).await;
+            break self.drain(signals).await;
         };
         self.telemetry.shutdown().await;
         result?;
-        report_accounting(&self.accounting);
-        Ok(next)
+        report_accounting(&self.environment.accounting);
+        tracing::info!("Shutdown complete.");
+        Ok(())
     }
 
-    /// Waits until the stopped graph has drained. A stop signal during a reload turns the reload into an exit. A further stop signal
-    /// ends the process immediately.
-    async fn drain(
-        &mut self,
-        next: &mut Next,
-        signals: &mut Signals,
-    ) -> Result<(), longwave_pipeline::runtime::RuntimeError> {
-        if matches!(next, Next::Reload(_)) {
-            tokio::select! {
-                result = self.runtime.join() => return result,
-                () = signals.stop() => {
-                    tracing::info!("Starting shutdown...");
-                    *next = Next::Exit;
-                }
-            }
-        }
+    /// Waits until the stopped pipelines have drained. A further stop signal ends the process immediately.
+    async fn drain(&mut self, signals: &mut Signals) -> Result<(), RuntimeError> {
         tokio::select! {
             result = self.runtime.join() => result,
             () = signals.stop_again() => {
@@ -176,6 +113,79 @@ impl Graph {
             }
         }
     }
+
+    /// Reads the configuration again, and restarts what has changed. A configuration that is invalid or does not start changes nothing.
+    async fn reload(&mut self) {
+        match self.try_reload().await {
+            Ok(None) => tracing::info!("SIGHUP: the configuration has not changed: nothing restarts"),
+            Ok(Some(Changes { kept, started, stopped, failed })) => {
+                for error in &failed {
+                    tracing::error!("SIGHUP: its former settings stay: {}", with_causes(error));
+                }
+                tracing::info!(
+                    kept,
+                    started = listed(&started),
+                    stopped = listed(&stopped),
+                    pipelines = self.configured.plan.describe_pipelines(),
+                    listening = addresses(),
+                    "SIGHUP: the new configuration is in effect"
+                );
+            }
+            Err(error) => {
+                tracing::error!("SIGHUP: keeping the running configuration: {}", with_causes(error.as_ref()));
+            }
+        }
+    }
+
+    /// Returns `None` if the configuration is the same.
+    async fn try_reload(&mut self) -> anyhow::Result<Option<Changes>> {
+        let next = configuration::plan(self.sources, self.registry)?;
+        if self.is_complete && next.document == self.configured.document {
+            return Ok(None);
+        }
+        let resource = Arc::new(next.resource());
+        Runtime::dry_run(&next.plan, &resource)?;
+        let (telemetry, running) = (&next.plan.telemetry, &self.configured.plan.telemetry);
+        if telemetry.logs != running.logs {
+            tracing::warn!(
+                "service::telemetry::logs: a change takes effect only after a restart of longwave"
+            );
+        }
+        let mut environment = self.environment.clone();
+        let mut prepared = None;
+        if telemetry.metrics != running.metrics || resource != environment.resource {
+            let accounting = &environment.accounting;
+            let next = self.telemetry.prepare(&telemetry.metrics, &resource, accounting).await?;
+            environment.meter = next.meter();
+            environment.resource = resource;
+            environment.generation += 1;
+            prepared = Some(next);
+        }
+        let changes = match self.runtime.apply(&next.plan, &environment).await {
+            Ok(changes) => changes,
+            Err(error) => {
+                if let Some(prepared) = prepared {
+                    self.telemetry.discard(prepared).await;
+                }
+                return Err(error.into());
+            }
+        };
+        for warning in &next.warnings {
+            tracing::warn!("{warning}");
+        }
+        self.is_complete = changes.failed.is_empty();
+        (self.configured, self.environment) = (next, environment);
+        if let Some(prepared) = prepared {
+            // Last, because the reload may be cancelled while the former one exports.
+            let former = self.telemetry.replace(prepared);
+            former.shutdown().await;
+        }
+        Ok(Some(changes))
+    }
+}
+
+fn listed(components: &[String]) -> String {
+    if components.is_empty() { "nothing".to_owned() } else { components.join(", ") }
 }
 
 /// Names what this process listens on.
@@ -183,24 +193,6 @@ fn addresses() -> String {
     let addresses: Vec<String> =
         listening().iter().map(|(section, address)| format!("{address} ({section})")).collect();
     if addresses.is_empty() { "nothing".to_owned() } else { addresses.join(", ") }
-}
-
-/// Reads and checks the configuration again, and creates its components without starting them. Returns `None` if the configuration is the
-/// same.
-fn reload(
-    current: &Configured,
-    sources: &SourceArgs,
-    registry: &Registry,
-) -> anyhow::Result<Option<Configured>> {
-    let reloaded = configuration::plan(sources, registry)?;
-    if reloaded.document == current.document {
-        return Ok(None);
-    }
-    Runtime::dry_run(&reloaded.plan, &Arc::new(reloaded.resource()))?;
-    if reloaded.plan.telemetry.logs != current.plan.telemetry.logs {
-        tracing::warn!("service::telemetry::logs: a change takes effect only after a restart of longwave");
-    }
-    Ok(Some(reloaded))
 }
 
 /// Checks that every stage and edge balances after a drained stop, and logs those that do not.

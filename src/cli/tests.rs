@@ -190,3 +190,37 @@ fn flags_that_mean_nothing_are_refused() {
     }
     assert!(refused("longwave -c /nope check").contains("/nope"));
 }
+
+/// *Scenario*: `observe` with each output, with and without a file, with an expression that has quotes, `$` and spaces; and with one that is
+/// wrong.
+/// *Guarantees*: each gives a valid plan with the expression as it was written. The wrong one is refused with a caret at the mistake.
+#[test]
+fn observe_writes_valid_pipelines() {
+    let folder = tempfile::tempdir().unwrap();
+    let view = check::view::View::new(folder.path(), |_| None);
+    let args = |line: &[&str]| match Cli::parse_from([&["longwave", "observe"], line].concat()).command {
+        Some(Command::Observe(args)) => args,
+        _ => panic!("{line:?}"),
+    };
+    let odd = r#"workload="a $b 'c" or process='\d'"#;
+    for output in ["text", "json", "table"] {
+        for file in [&[][..], &["--file", "odd $HOME \"name\".lwr"]] {
+            for expression in [&[][..], &["port=443", "rtt>5ms"], &[odd]] {
+                let line = [&["-o", output], file, expression].concat();
+                let loaded =
+                    load(&Sources::new(observe::configs(&args(&line), &view).unwrap(), Vec::new())).unwrap();
+                let plan = longwave_pipeline::runtime::Plan::new(&loaded.document, &registry());
+                let plan = plan.unwrap_or_else(|errors| panic!("{errors}\n{line:?}"));
+                let filter = plan.effective.get("processors").and_then(|processors| processors.get("filter"));
+                let printed = filter.and_then(|filter| filter.get("where")).cloned();
+                let expected =
+                    (!expression.is_empty()).then(|| longwave_config::Value::Str(expression.join(" ")));
+                assert_eq!(printed, expected);
+                let text = plan.to_yaml().unwrap();
+                assert_eq!(text.contains("replay:"), !file.is_empty(), "{text}");
+            }
+        }
+    }
+    let error = observe::configs(&args(&["port=443", "rrt>5ms"]), &view).unwrap_err().to_string();
+    assert_eq!(error, "\nport=443 rrt>5ms\n         ^ unknown field \"rrt\" (did you mean rtt?)");
+}

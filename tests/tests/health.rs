@@ -52,9 +52,10 @@ fn with_health_check(base: Value, address: SocketAddr) -> Value {
     config::merged(base, json!({"extensions": extensions, "service": {"extensions": ["health_check"]}}))
 }
 
-/// *Scenario*: a receiver starts only when a pipe has a writer; then everything runs; SIGHUP with another configuration; the new receiver starts late, too; SIGTERM.
-/// *Guarantees*: 503 until everything has started, 200 with the Collector's JSON while it runs, 503 while it drains and until the new
-/// pipelines have started, then 200 again at the same address. Each 503 has its reason.
+/// *Scenario*: a receiver starts only when a pipe has a writer; then everything runs; SIGHUP with another setting of the receiver, which starts late
+/// again; SIGTERM.
+/// *Guarantees*: 503 until everything has started, 200 with the Collector's JSON while it runs, 503 while the receiver restarts, then 200 again
+/// at the same address, 503 while the pipelines drain. Each 503 has its reason.
 fn it_follows_the_start_a_reload_and_the_stop() {
     let folder = tempfile::tempdir().unwrap();
     let pipe = folder.path().join("records");
@@ -83,15 +84,16 @@ fn it_follows_the_start_a_reload_and_the_stop() {
     assert!(body["upSince"].as_str().unwrap().starts_with("20"), "{body}");
     assert_eq!(body.as_object().unwrap().len(), 3, "{body}");
 
-    longwave.reload_with(json!({"service": {"telemetry": {"resource": {"reloaded": "once"}}}}));
-    let body = await_health(&longwave, address, 503, "the pipelines are stopping");
+    longwave.reload_with(json!({"receivers": {"replay": {"speed": "original"}}}));
+    let body =
+        await_health(&longwave, address, 503, "receiver \\\"replay\\\": restarting with other settings");
     assert_eq!(body["status"], "Server not available");
     drop(writer);
     // The reader of the first pipe must be gone before the next writer opens it.
     longwave.await_stderr("the replay has ended", LIMIT);
-    await_health(&longwave, address, 503, "not all components have started");
+    await_health(&longwave, address, 503, "restarting");
     let writer = write();
-    longwave.await_stderr_times(READY, 2, LIMIT);
+    longwave.await_stderr("SIGHUP: the new configuration is in effect", LIMIT);
     await_health(&longwave, address, 200, "Server available");
 
     kill_process(longwave.pid(), Signal::TERM).unwrap();

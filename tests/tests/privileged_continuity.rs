@@ -280,7 +280,7 @@ fn a_reload_without_a_change_misses_nothing() {
     balance::assert_balances(&longwave);
     let finished = longwave.stop();
     assert_exact(&connections, &finished.records);
-    assert!(!finished.stderr.contains("restarting the pipelines"), "{}", finished.stderr);
+    assert!(!finished.stderr.contains("configuration is in effect"), "{}", finished.stderr);
 }
 
 fn main() -> ExitCode {

@@ -24,6 +24,7 @@ fn context(signal: Signal) -> ExporterContext {
         resource: Arc::new(vec![("service.name".to_owned(), "longwave".to_owned())]),
         meter: opentelemetry::global::meter("test"),
         authenticators: Default::default(),
+        log_edits: Default::default(),
     }
 }
 

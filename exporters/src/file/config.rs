@@ -124,6 +124,11 @@ impl FileConfig {
 }
 
 impl ComponentConfig for FileConfig {
+    /// Two writers with different settings would overwrite each other's rotations.
+    fn exclusive(&self) -> Vec<String> {
+        vec![format!("file {}", self.path.display())]
+    }
+
     fn validate(&self, problems: &mut Problems) {
         if self.path.as_os_str().is_empty() {
             problems

@@ -42,7 +42,11 @@ impl OutputFile {
         let same =
             files.iter().filter_map(Weak::upgrade).find(|file| file.id == id && file.config == *config);
         same.unwrap_or_else(|| {
-            let file = Arc::new(Self { id: id.to_owned(), config: config.clone(), state: Mutex::default() });
+            // A reload with other settings continues the file.
+            let former = files.iter().filter_map(Weak::upgrade).find(|file| file.config.path == config.path);
+            let was_opened = former.is_some_and(|former| former.lock().was_opened);
+            let state = Mutex::new(OutputState { was_opened, ..OutputState::default() });
+            let file = Arc::new(Self { id: id.to_owned(), config: config.clone(), state });
             files.push(Arc::downgrade(&file));
             file
         })

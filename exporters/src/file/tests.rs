@@ -30,6 +30,7 @@ fn context(id: &str, signal: Signal) -> ExporterContext {
         resource: Arc::new(vec![("service.name".to_owned(), "longwave".to_owned())]),
         meter: opentelemetry::global::meter("test"),
         authenticators: Default::default(),
+        log_edits: Default::default(),
     }
 }
 
@@ -371,9 +372,9 @@ async fn what_cannot_be_written_is_refused() {
     assert_eq!(mode & 0o777, 0o700);
 }
 
-/// *Scenario*: an exporter without `append` is stopped and started again with the same settings, as by a reload, while the exporter of the other
-/// signal goes on, and then while none does.
-/// *Guarantees*: what was written stays in the first case. In the second the file is a new one for the process, and is emptied.
+/// *Scenario*: an exporter without `append` is stopped and started again, as by a reload: with the same settings, with others, and after none has
+/// existed for a while.
+/// *Guarantees*: what was written stays in the first two cases. In the third the file is a new one for the process, and is emptied.
 #[tokio::test]
 async fn a_reload_does_not_empty_the_file() {
     let directory = tempfile::tempdir().unwrap();
@@ -388,8 +389,15 @@ async fn a_reload_does_not_empty_the_file() {
     next.pusher.start().await.unwrap();
     next.push(&records()).await;
     assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 2);
+    let changed = json!({"path": path, "temporality": "delta"});
+    let mut other = TestExporter::new("file", Signal::Logs, changed);
     next.shutdown().await;
     drop(next);
+    other.pusher.start().await.unwrap();
+    other.push(&records()).await;
+    assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 3);
+    other.shutdown().await;
+    drop(other);
     let mut last = TestExporter::started("file", Signal::Logs, section).await;
     last.push(&records()).await;
     assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 1);

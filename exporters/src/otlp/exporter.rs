@@ -28,7 +28,10 @@ impl OtlpExporter {
                 let encoder = MetricsEncoder::new(&context.resource, config.temporality);
                 Encoder::Metrics(Box::new(encoder.observed_since(UnixNanos::now())))
             }
-            Signal::Logs => Encoder::Logs(LogsEncoder::new(&context.resource)),
+            Signal::Logs => {
+                let encoder = LogsEncoder::new(&context.resource);
+                Encoder::Logs(encoder.with_edits(Arc::clone(&context.log_edits)))
+            }
         };
         Self { encoder, delivery: config.delivery(), pusher }
     }

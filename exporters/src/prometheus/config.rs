@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use longwave_config::GoDuration;
 use longwave_pipeline::component::{
-    BasicAuthConfig, ComponentConfig, Problems, ServerTlsConfig, is_legacy_name,
+    BasicAuthConfig, ComponentConfig, Problems, ServerTlsConfig, exclusive_port, is_legacy_name,
 };
 use serde::{Deserialize, Serialize};
 
@@ -111,6 +111,10 @@ impl Default for PrometheusConfig {
 }
 
 impl ComponentConfig for PrometheusConfig {
+    fn exclusive(&self) -> Vec<String> {
+        exclusive_port(&self.endpoint)
+    }
+
     fn validate(&self, problems: &mut Problems) {
         if !self.endpoint.contains(':') {
             problems.at("endpoint", "must be host:port, for example localhost:9464");

@@ -22,6 +22,11 @@ pub(super) struct RecordFileConfig {
 // === impl RecordFileConfig ===
 
 impl ComponentConfig for RecordFileConfig {
+    /// Only a file that is appended to can be opened again. Another one is refused, and the former exporter goes on.
+    fn exclusive(&self) -> Vec<String> {
+        if self.append { vec![format!("file {}", self.path.display())] } else { Vec::new() }
+    }
+
     fn validate(&self, problems: &mut Problems) {
         if self.path.as_os_str().is_empty() {
             problems.at("path", "requires a non-empty file name, for example /var/lib/longwave/records.lwr");

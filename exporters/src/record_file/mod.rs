@@ -11,7 +11,9 @@ mod file;
 #[cfg(test)]
 mod tests;
 
-use longwave_pipeline::component::{About, Exporter, ExporterContext, ExporterFactory, Signal, Stability};
+use longwave_pipeline::component::{
+    About, ComponentError, Exporter, ExporterContext, ExporterFactory, Signal, Stability,
+};
 
 use config::RecordFileConfig;
 use exporter::RecordFileExporter;
@@ -27,6 +29,13 @@ pub fn factory() -> ExporterFactory {
         flow: None,
     };
     ExporterFactory::new(about, |config: &RecordFileConfig, context: ExporterContext| {
+        if !context.log_edits.is_empty() {
+            return Err(ComponentError::new(format!(
+                "exporters::{}: a record file has records without attributes, which the processor attributes of its pipeline cannot change: \
+                 give the exporter a logs pipeline of its own, and use the processor when the file is replayed",
+                context.id
+            )));
+        }
         Ok(Box::new(RecordFileExporter::new(config, &context)) as Box<dyn Exporter>)
     })
 }

@@ -9,16 +9,20 @@ use longwave_pipeline::model::codec::{Block, Decoder};
 use super::*;
 use longwave_testing::golden;
 
-fn exporter(path: &Path, append: bool) -> RecordFileExporter {
-    let config = RecordFileConfig { path: path.to_owned(), append, ..RecordFileConfig::default() };
-    let context = ExporterContext {
+fn context() -> ExporterContext {
+    ExporterContext {
         id: "record_file".to_owned(),
         signal: Signal::Logs,
         resource: Arc::new(vec![("host.name".to_owned(), "host-1".to_owned())]),
         meter: opentelemetry::global::meter("test"),
         authenticators: Default::default(),
-    };
-    RecordFileExporter::new(&config, &context)
+        log_edits: Default::default(),
+    }
+}
+
+fn exporter(path: &Path, append: bool) -> RecordFileExporter {
+    let config = RecordFileConfig { path: path.to_owned(), append, ..RecordFileConfig::default() };
+    RecordFileExporter::new(&config, &context())
 }
 
 async fn push(exporter: &mut RecordFileExporter, batch: &Batch) -> Result<(), PushError> {
@@ -175,4 +179,21 @@ async fn an_older_format_is_not_continued() {
         "{refused}"
     );
     assert_eq!(std::fs::read(&path).unwrap(), golden::RECORDING_V1);
+}
+
+/// *Scenario*: the exporter is in a pipeline whose processor changes attributes.
+/// *Guarantees*: it is refused with the reason and the remedy.
+#[test]
+fn changed_attributes_are_refused() {
+    let section = serde_json::json!({"path": "records.lwr"});
+    let section = longwave_config::Value::from_serialize(&section).unwrap();
+    let path = longwave_config::ConfigPath::from("exporters::record_file");
+    let prepared = factory().prepare(&section, &path).ok().unwrap();
+    let delete = serde_json::from_value(serde_json::json!({"key": "a", "action": "delete"})).unwrap();
+    let context = ExporterContext {
+        log_edits: Arc::new(longwave_pipeline::component::AttributeEdits::new(vec![delete])),
+        ..context()
+    };
+    let error = (prepared.create)(context).err().unwrap().to_string();
+    assert!(error.contains("a record file has records without attributes"), "{error}");
 }

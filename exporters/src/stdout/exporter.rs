@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use longwave_pipeline::component::{
-    ComponentError, DeliveryConfig, Exporter, ExporterContext, Payload, Pusher, RetryConfig, Signal,
+    AttributeEdits, ComponentError, DeliveryConfig, Exporter, ExporterContext, Payload, Pusher, RetryConfig,
+    Signal,
 };
 use longwave_pipeline::model::Batch;
 
@@ -19,6 +20,7 @@ pub(super) struct StdoutExporter {
     format: Format,
     queue: OrderedQueueConfig,
     screen: Screen,
+    log_edits: Arc<AttributeEdits>,
     table: Table,
     writer: Arc<Writer>,
     /// Logged when the exporter starts, if the format was chosen for a pipe.
@@ -36,13 +38,14 @@ impl StdoutExporter {
         let screen = Screen::of_stdout();
         let format = config.format.resolve(context, &screen)?;
         let writer = Arc::new(Writer::to_stdout());
+        let log_edits = Arc::clone(&context.log_edits);
         let id = &context.id;
         let readable = if context.signal == Signal::Metrics { "table" } else { "text" };
         let hint = (config.format == Format::Auto && !screen.is_terminal()).then(|| {
             format!("stdout is no terminal: writing JSON lines (--set exporters.{id}.format={readable} prints text for people)")
         });
         let table = Table::new(config.table.clone());
-        Ok(Self { format, queue: config.sending_queue.clone(), screen, table, writer, hint })
+        Ok(Self { format, queue: config.sending_queue.clone(), screen, log_edits, table, writer, hint })
     }
 }
 
@@ -52,7 +55,7 @@ impl Exporter for StdoutExporter {
         match (batch, self.format) {
             (Batch::PassEnd(_), _) => {}
             (Batch::Records(records), Format::Json | Format::Auto) => {
-                records.iter().for_each(|record| json::log(record, &mut out));
+                records.iter().for_each(|record| json::log(record, &self.log_edits, &mut out));
             }
             (Batch::Records(records), Format::Text | Format::Table) => {
                 records.iter().for_each(|record| text::log(record, &mut out));

@@ -8,7 +8,8 @@
 
 use std::io::{self, Write};
 
-use longwave_pipeline::model::metric::{Id, PointValue, for_each_point};
+use longwave_pipeline::component::AttributeEdits;
+use longwave_pipeline::model::metric::{Id, METRICS, PointValue, for_each_point};
 use longwave_pipeline::model::{
     AttributeValue, ConnectionRecord, Histogram, Rfc3339, Series, UNKNOWN, Window, for_each_attribute,
 };
@@ -19,11 +20,12 @@ use serde_json::ser::Formatter;
 use longwave_pipeline::component::visible;
 
 /// Appends the access-log object of a record.
-pub(super) fn log(record: &ConnectionRecord, out: &mut Vec<u8>) {
+pub(super) fn log(record: &ConnectionRecord, edits: &AttributeEdits, out: &mut Vec<u8>) {
     let mut object = Object::open(out);
     object.text("event_name", record.event.event_name());
     object.display("timestamp", &Rfc3339(record.observed));
-    for_each_attribute(record, &mut |key, value| object.value(key, value));
+    edits
+        .for_each(&|visit| for_each_attribute(record, visit), &mut |key, value| object.attribute(key, value));
     object.close();
 }
 
@@ -33,7 +35,7 @@ pub(super) fn series(window: &Window, series: &Series, out: &mut Vec<u8>) {
     object.display("start", &Rfc3339(window.start));
     object.display("end", &Rfc3339(window.end));
     object.text("level", series.level.as_str());
-    series.key.for_each_attribute(&mut |key, value| object.value(key, value));
+    series.key.for_each_attribute(&mut |key, value| object.attribute(key, value));
     let measures = &series.measures;
     let mut totals =
         [(Id::Closed, measures.closed_total()), (Id::Failed, measures.failed_total())].into_iter().peekable();
@@ -55,6 +57,9 @@ pub(super) fn series(window: &Window, series: &Series, out: &mut Vec<u8>) {
     object.close();
 }
 
+/// Fields of objects that are neither attributes nor metrics.
+const FIELDS: [&str; 5] = ["event_name", "timestamp", "start", "end", "level"];
+
 /// Writes one object.
 struct Object<'a> {
     out: &'a mut Vec<u8>,
@@ -70,6 +75,12 @@ impl<'a> Object<'a> {
 
     fn close(self) {
         self.out.extend_from_slice(b"}\n");
+    }
+
+    /// Writes an attribute. A processor can have added one with the name of a field of the object, which is not repeated.
+    fn attribute(&mut self, key: &str, value: AttributeValue<'_>) {
+        let is_field = FIELDS.contains(&key) || METRICS.iter().any(|metric| key.starts_with(metric.suffix));
+        if is_field { self.value(&format!("attributes.{key}"), value) } else { self.value(key, value) }
     }
 
     fn value(&mut self, key: &str, value: AttributeValue<'_>) {

@@ -3,8 +3,10 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use longwave_config::{ConfigPath, Map, Value};
-use longwave_pipeline::component::{Payload, PushError, Pusher};
-use longwave_pipeline::model::{Batch, ConnectionRecord, Interner, SeriesKey, Window, Workload};
+use longwave_pipeline::component::{ActionKind, AttributeAction, AttributeEdits, Payload, PushError, Pusher};
+use longwave_pipeline::model::{
+    Batch, ConnectionRecord, EditedKey, Interner, OwnedValue, SeriesKey, Window, Workload,
+};
 use rustix::fs::{Mode, OFlags};
 
 use super::config::Format;
@@ -16,7 +18,7 @@ use longwave_testing::golden;
 
 fn json_of(records: &[ConnectionRecord], window: Option<&Window>) -> String {
     let mut out = Vec::new();
-    records.iter().for_each(|record| json::log(record, &mut out));
+    records.iter().for_each(|record| json::log(record, &AttributeEdits::default(), &mut out));
     if let Some(window) = window {
         window.series.iter().for_each(|series| json::series(window, series, &mut out));
     }
@@ -254,6 +256,7 @@ fn context(signal: Signal) -> ExporterContext {
         resource: Arc::default(),
         meter,
         authenticators: Default::default(),
+        log_edits: Default::default(),
     }
 }
 
@@ -290,4 +293,37 @@ fn settings_are_checked() {
         text += &format!("{name}, logs: {}\n", try_out(&value, Signal::Logs));
     }
     insta::assert_snapshot!(text);
+}
+
+/// *Scenario*: a processor removes an attribute of records and adds two, of which one has the name of a field. Series get an attribute with the name
+/// of a metric.
+/// *Guarantees*: the JSON has the changed attributes. No key occurs twice.
+#[test]
+fn changed_attributes_are_written() {
+    let insert = |key: &str| AttributeAction {
+        key: key.to_owned(),
+        value: Some("x".to_owned()),
+        from_attribute: None,
+        action: ActionKind::Insert,
+    };
+    let delete =
+        AttributeAction { value: None, action: ActionKind::Delete, ..insert("source.workload.name") };
+    let edits = AttributeEdits::new(vec![delete, insert("timestamp"), insert("team"), insert("sent_bytes")]);
+    let mut out = Vec::new();
+    json::log(&golden::records()[1], &edits, &mut out);
+    let mut window = golden::window();
+    let series = &mut window.series[0];
+    let mut attributes = Vec::new();
+    edits.for_each(&|visit| series.key.for_each_attribute(visit), &mut |key, value| {
+        attributes.push((key.to_owned(), OwnedValue::from(value)));
+    });
+    series.key = Arc::new(SeriesKey::Edited(Box::new(EditedKey::new(&series.key, attributes))));
+    json::series(&window, &window.series[0], &mut out);
+    for line in str::from_utf8(&out).unwrap().lines() {
+        let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line).unwrap();
+        assert_eq!(serde_json::to_string(&object).unwrap().len(), line.len(), "a key occurs twice: {line}");
+        let found = ["source.workload.name", "attributes.timestamp", "team", "attributes.sent_bytes"];
+        let found = found.map(|key| object.get(key).and_then(|value| value.as_str()));
+        assert_eq!(found, [None, Some("x"), Some("x"), Some("x")]);
+    }
 }

@@ -5,8 +5,7 @@ use std::fmt::{self, Display, Write as _};
 use std::time::Duration;
 
 use longwave_pipeline::model::{
-    ConnectionRecord, End, Event, FlowKey, Rfc3339, Series, SeriesKey, Service, UNKNOWN, UnixNanos, Window,
-    Workload,
+    ConnectionRecord, End, Event, FlowKey, Rfc3339, Series, Service, UNKNOWN, UnixNanos, Window, Workload,
 };
 
 use crate::units;
@@ -75,9 +74,9 @@ pub(super) fn log(record: &ConnectionRecord, out: &mut Vec<u8>) {
 pub(super) fn series(window: &Window, series: &Series, out: &mut Vec<u8>) {
     let mut line = Line(String::with_capacity(512));
     line.start(window.end, series.level.as_str());
-    match &*series.key {
-        SeriesKey::Overflow => line.bare("overflow", true),
-        SeriesKey::Flow(flow) => line.flow(flow),
+    match series.key.flow() {
+        None => line.bare("overflow", true),
+        Some(flow) => line.flow(flow),
     }
     let measures = &series.measures;
     line.bare("bytes_sent", measures.totals.sent_bytes);

@@ -53,6 +53,7 @@ pub fn try_authenticated(
         resource: Arc::new(vec![("service.name".to_owned(), "longwave".to_owned())]),
         meter: opentelemetry::global::meter("test"),
         authenticators,
+        log_edits: Default::default(),
     };
     (prepared.create)(context).map_err(|e| e.to_string())
 }

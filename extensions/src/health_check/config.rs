@@ -1,6 +1,6 @@
 //! Configuration of `health_check`.
 
-use longwave_pipeline::component::{ComponentConfig, Problems, ServerTlsConfig};
+use longwave_pipeline::component::{ComponentConfig, Problems, ServerTlsConfig, exclusive_port};
 use serde::{Deserialize, Serialize};
 
 /// The section `extensions::health_check`. Keys and defaults are the Collector's.
@@ -38,6 +38,10 @@ impl Default for HealthCheckConfig {
 }
 
 impl ComponentConfig for HealthCheckConfig {
+    fn exclusive(&self) -> Vec<String> {
+        exclusive_port(&self.endpoint)
+    }
+
     fn validate(&self, problems: &mut Problems) {
         if !self.endpoint.contains(':') {
             problems.at("endpoint", "must be host:port, for example localhost:13133");

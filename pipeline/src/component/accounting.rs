@@ -1,14 +1,15 @@
 //! Counters of what every stage received, sent, dropped and contains.
 //!
 //! The runtime counts what enters and leaves a stage. While nothing is being processed, the counters of each stage balance:
-//! - `incoming = outgoing + dropped + held` for a stage that does not change the kind of its items;
+//! - `incoming = outgoing + folded + dropped + held` for a stage that does not change the kind of its items (folded: points that became part
+//!   of another series' points);
 //! - `incoming = folded + dropped + held` for a stage that aggregates (records in, points out).
 //!
 //! [`Accounting::imbalances`] checks both.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use longwave_config::Signal;
@@ -28,9 +29,11 @@ pub enum NodeKind {
     Processor,
     /// An exporter of one signal, which all pipelines of the signal share.
     Exporter,
+    /// The stage of a pipeline without processors, which passes batches on to its exporters.
+    Passage,
 }
 
-/// Counters of one stage.
+/// Counters of one stage. They continue when a reload replaces the stage by one with the same id.
 #[derive(Debug)]
 pub struct Node {
     /// Kind of the stage.
@@ -44,6 +47,10 @@ pub struct Node {
     /// Whether the stage sends items of another kind than it receives (points for records).
     pub aggregates: bool,
     incoming: AtomicU64,
+    /// Number of items that earlier stages sent to this one. Equal to `incoming` while no item is in the channel.
+    sent_to: AtomicU64,
+    /// Whether `sent_to` is counted.
+    has_senders: AtomicBool,
     outgoing: AtomicU64,
     folded: AtomicU64,
     held: AtomicU64,
@@ -65,17 +72,10 @@ pub struct Dropped {
     pub bytes: u64,
 }
 
-/// Counters of all stages of a running graph.
+/// Counters of all stages that have run in this process.
 #[derive(Clone, Default)]
 pub struct Accounting {
     nodes: Arc<Mutex<Vec<Arc<Node>>>>,
-    edges: Arc<Mutex<Vec<Edge>>>,
-}
-
-/// An edge of the graph: `to` receives everything that `from` sends.
-struct Edge {
-    from: Arc<Node>,
-    to: Arc<Node>,
 }
 
 /// A stage whose counters do not balance.
@@ -127,6 +127,8 @@ impl DropReason {
                 Self::STAGE_ENDED,
                 Self::STAGE_FAILED,
             ],
+            // It drops items only if the process ends without draining.
+            NodeKind::Passage => &[],
         }
     }
 }
@@ -143,6 +145,16 @@ impl Node {
     /// Counts items that entered the stage.
     pub fn add_incoming(&self, items: u64) {
         self.incoming.fetch_add(items, Ordering::Relaxed);
+    }
+
+    /// Counts items that were sent to the stage.
+    pub(crate) fn add_sent_to(&self, items: u64) {
+        self.sent_to.fetch_add(items, Ordering::Relaxed);
+    }
+
+    /// Declares that everything that is sent to the stage is counted.
+    pub(crate) fn has_senders(&self) {
+        self.has_senders.store(true, Ordering::Relaxed);
     }
 
     /// Counts items that were sent to the next stage or delivered.
@@ -167,19 +179,22 @@ impl Node {
 
     /// Subtracts from the number of items in the stage.
     pub fn sub_held(&self, items: u64) {
-        self.held.fetch_sub(items, Ordering::Relaxed);
+        // A stage that failed has counted the items as dropped, also those of an earlier instance that a reload replaced.
+        let subtract = |held: u64| Some(held.saturating_sub(items));
+        let _ = self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, subtract);
     }
 
-    /// Sets what the sending queue contains: its size in the unit of its sizer, and its bytes.
-    pub(crate) fn set_queue_size(&self, size: u64, bytes: u64) {
-        self.queue_size.store(size, Ordering::Relaxed);
-        self.queue_bytes.store(bytes, Ordering::Relaxed);
+    /// Changes what the sending queue contains, as (size in the unit of its sizer, bytes). During a reload there can be two queues, whose
+    /// contents are added.
+    pub(crate) fn change_queue_size(&self, from: (u64, u64), to: (u64, u64)) {
+        change(&self.queue_size, from.0, to.0);
+        change(&self.queue_bytes, from.1, to.1);
     }
 
-    /// Sets the capacity of the sending queue, in the unit of its sizer and in bytes.
-    pub(crate) fn set_queue_capacity(&self, size: u64, bytes: u64) {
-        self.queue_capacity.store(size, Ordering::Relaxed);
-        self.queue_bytes_capacity.store(bytes, Ordering::Relaxed);
+    /// Changes the capacity of the sending queue, as (size in the unit of its sizer, bytes).
+    pub(crate) fn change_queue_capacity(&self, from: (u64, u64), to: (u64, u64)) {
+        change(&self.queue_capacity, from.0, to.0);
+        change(&self.queue_bytes_capacity, from.1, to.1);
     }
 
     /// Counts items that were delivered after an attempt whose result is unknown.
@@ -295,7 +310,7 @@ impl Node {
     /// Returns the number of items that left the stage or became part of an aggregate, and the number of dropped items.
     fn left_and_dropped(&self) -> (u64, u64) {
         let dropped = self.dropped().iter().map(|(_, count)| count.items).sum();
-        (if self.aggregates { self.folded() } else { self.outgoing() }, dropped)
+        (if self.aggregates { self.folded() } else { self.outgoing() + self.folded() }, dropped)
     }
 
     fn imbalance(&self) -> Option<Imbalance> {
@@ -312,10 +327,15 @@ impl Node {
     }
 }
 
+/// Replaces the part `from` of a sum by `to`.
+fn change(sum: &AtomicU64, from: u64, to: u64) {
+    sum.fetch_add(to.wrapping_sub(from), Ordering::Relaxed);
+}
+
 // === impl Accounting ===
 
 impl Accounting {
-    /// Adds a stage, with all counters at 0.
+    /// Returns the counters of a stage. The first call with a kind, id, pipeline and signal adds them, all at 0.
     pub fn node(
         &self,
         kind: NodeKind,
@@ -324,6 +344,13 @@ impl Accounting {
         signal: Signal,
         aggregates: bool,
     ) -> Arc<Node> {
+        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_same = |node: &&Arc<Node>| {
+            node.kind == kind && node.id == id && node.pipeline == pipeline && node.signal == signal
+        };
+        if let Some(known) = nodes.iter().find(is_same) {
+            return Arc::clone(known);
+        }
         let reasons = DropReason::of_kind(kind).iter().map(|reason| (*reason, Dropped::default()));
         let node = Arc::new(Node {
             kind,
@@ -332,6 +359,8 @@ impl Accounting {
             signal,
             aggregates,
             incoming: AtomicU64::new(0),
+            sent_to: AtomicU64::new(0),
+            has_senders: AtomicBool::new(false),
             outgoing: AtomicU64::new(0),
             folded: AtomicU64::new(0),
             held: AtomicU64::new(0),
@@ -343,7 +372,7 @@ impl Accounting {
             possible_duplicates: AtomicU64::new(0),
             dropped: Mutex::new(reasons.collect()),
         });
-        self.nodes.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&node));
+        nodes.push(Arc::clone(&node));
         node
     }
 
@@ -352,25 +381,15 @@ impl Accounting {
         self.nodes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Declares that `to` receives everything that `from` sends.
-    pub fn connect(&self, from: &Arc<Node>, to: &Arc<Node>) {
-        let edge = Edge { from: Arc::clone(from), to: Arc::clone(to) };
-        self.edges.lock().unwrap_or_else(PoisonError::into_inner).push(edge);
-    }
-
     /// Returns the stages whose counters do not balance, and those that did not receive as many items as were sent to them.
     ///
     /// Meaningful only while no item is in a channel and none is being processed.
     pub fn imbalances(&self) -> Vec<Imbalance> {
         let nodes = self.nodes();
-        let edges = self.edges.lock().unwrap_or_else(PoisonError::into_inner);
-        let arrivals = nodes.iter().filter_map(|to| {
-            let mut senders = edges.iter().filter(|edge| Arc::ptr_eq(&edge.to, to)).peekable();
-            senders.peek()?;
-            let sent: u64 = senders.map(|edge| edge.from.outgoing()).sum();
-            let incoming = to.incoming();
-            (sent != incoming).then(|| Imbalance {
-                text: format!("{}: was sent {sent}, incoming {incoming}", to.description()),
+        let arrivals = nodes.iter().filter_map(|node| {
+            let (sent, incoming) = (node.sent_to.load(Ordering::Relaxed), node.incoming());
+            (node.has_senders.load(Ordering::Relaxed) && sent != incoming).then(|| Imbalance {
+                text: format!("{}: was sent {sent}, incoming {incoming}", node.description()),
             })
         });
         arrivals.chain(nodes.iter().filter_map(|node| node.imbalance())).collect()

@@ -33,6 +33,14 @@ pub enum ActionKind {
     Delete,
 }
 
+/// Value of an attribute that actions change.
+pub trait ActionValue: Clone {
+    /// Returns a text as value.
+    fn of_text(text: &str) -> Self;
+    /// Returns whether there is a value.
+    fn is_known(&self) -> bool;
+}
+
 // === impl AttributeAction ===
 
 impl AttributeAction {
@@ -68,24 +76,41 @@ impl AttributeAction {
         }
     }
 
-    /// Applies the action. A new attribute comes last.
-    pub fn apply(&self, attributes: &mut Vec<(String, String)>) {
-        let position = |wanted: &str| attributes.iter().position(|(key, _)| key == wanted);
-        let known = position(&self.key);
+    /// Applies the action. A new attribute comes last. A value that is not known counts as absent.
+    pub fn apply<V: ActionValue>(&self, attributes: &mut Vec<(String, V)>) {
+        let index = attributes.iter().position(|(key, _)| *key == self.key);
         if self.action == ActionKind::Delete {
-            if let Some(index) = known {
+            if let Some(index) = index {
                 attributes.remove(index);
             }
             return;
         }
-        let copied =
-            self.from_attribute.as_deref().and_then(position).map(|index| attributes[index].1.clone());
-        let Some(value) = self.value.clone().or(copied) else { return };
-        match (known, self.action) {
-            (Some(index), ActionKind::Update | ActionKind::Upsert) => attributes[index].1 = value,
-            (None, ActionKind::Insert | ActionKind::Upsert) => attributes.push((self.key.clone(), value)),
-            _ => {}
+        let known = |wanted: &str| {
+            let value = attributes.iter().find(|(key, _)| key == wanted).map(|(_, value)| value);
+            value.filter(|value| value.is_known())
+        };
+        let copied = self.from_attribute.as_deref().and_then(known).cloned();
+        let Some(value) = self.value.as_deref().map(V::of_text).or(copied) else { return };
+        let applies = match self.action {
+            ActionKind::Insert => known(&self.key).is_none(),
+            ActionKind::Update => known(&self.key).is_some(),
+            ActionKind::Upsert | ActionKind::Delete => true,
+        };
+        match index {
+            _ if !applies => {}
+            Some(index) => attributes[index].1 = value,
+            None => attributes.push((self.key.clone(), value)),
         }
+    }
+}
+
+impl ActionValue for String {
+    fn of_text(text: &str) -> Self {
+        text.to_owned()
+    }
+
+    fn is_known(&self) -> bool {
+        true
     }
 }
 

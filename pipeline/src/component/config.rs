@@ -6,7 +6,7 @@ use longwave_config::{ConfigError, ConfigPath};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::component::attribute_action::AttributeAction;
+use crate::component::exporter_changes::ExporterChanges;
 
 /// The configuration of a component, which is parsed from its section.
 pub trait ComponentConfig: DeserializeOwned + Serialize + Default + Clone + Send + Sync + 'static {
@@ -23,8 +23,14 @@ pub trait ComponentConfig: DeserializeOwned + Serialize + Default + Clone + Send
         Vec::new()
     }
 
-    /// Returns a processor's changes to the resource that the exporters of its pipeline send.
-    fn resource_actions(&self) -> Vec<AttributeAction> {
+    /// Returns what a processor changes in what the exporters of its pipeline send.
+    fn exporter_changes(&self) -> ExporterChanges {
+        ExporterChanges::default()
+    }
+
+    /// Returns the names of what only one running component can have, such as a listening port. A reload stops the component that has it
+    /// before it starts the next one. Other components start before their predecessors stop.
+    fn exclusive(&self) -> Vec<String> {
         Vec::new()
     }
 
@@ -32,6 +38,13 @@ pub trait ComponentConfig: DeserializeOwned + Serialize + Default + Clone + Send
     fn built_in(&self) -> &'static [&'static str] {
         &[]
     }
+}
+
+/// Returns the name of the port of `host:port`, for [`ComponentConfig::exclusive`]. None if the system chooses the port.
+pub fn exclusive_port(endpoint: &str) -> Vec<String> {
+    // Not the host, because one may be written as a name and the other one as an address.
+    let port = endpoint.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+    port.filter(|port| *port != 0).map(|port| format!("port {port}")).into_iter().collect()
 }
 
 /// Problems that [`ComponentConfig::validate`] finds.

@@ -6,6 +6,7 @@ use longwave_config::Signal;
 use opentelemetry::metrics::Meter;
 
 use crate::component::accounting::Node;
+use crate::component::attribute_edits::AttributeEdits;
 use crate::component::authenticator::Authenticators;
 use crate::component::directory::Directories;
 use crate::component::health::Health;
@@ -67,4 +68,6 @@ pub struct ExporterContext {
     pub meter: Meter,
     /// Authenticators of the extensions, by id.
     pub authenticators: Authenticators,
+    /// Changes to the attributes of log records.
+    pub log_edits: Arc<AttributeEdits>,
 }

@@ -4,10 +4,10 @@ use std::fmt;
 
 use longwave_config::{ConfigErrors, ConfigPath, Signal, Value};
 
-use crate::component::attribute_action::AttributeAction;
 use crate::component::config::{ComponentConfig, Problems};
 use crate::component::context::{ExporterContext, ExtensionContext, ProcessorContext, ReceiverContext};
 use crate::component::error::ComponentError;
+use crate::component::exporter_changes::ExporterChanges;
 use crate::component::traits::{Exporter, Extension, Processor, Receiver};
 
 /// What a channel between two components carries.
@@ -17,6 +17,10 @@ pub enum DataKind {
     Records,
     /// Windows.
     Windows,
+    /// Either: what goes in comes out.
+    Any,
+    /// Records in a logs pipeline, windows in a metrics pipeline.
+    Exported,
 }
 
 /// Stability of a component, with the levels of the Collector.
@@ -64,8 +68,10 @@ pub struct Prepared<X, T: ?Sized> {
     pub extensions: Vec<(&'static str, String)>,
     /// See [`ComponentConfig::reads_from`].
     pub reads_from: Vec<(&'static str, &'static str)>,
-    /// See [`ComponentConfig::resource_actions`].
-    pub resource_actions: Vec<AttributeAction>,
+    /// See [`ComponentConfig::exporter_changes`].
+    pub exporter_changes: ExporterChanges,
+    /// See [`ComponentConfig::exclusive`].
+    pub exclusive: Vec<String>,
     /// See [`ComponentConfig::built_in`].
     pub built_in: &'static [&'static str],
     /// Makes one component.
@@ -91,6 +97,15 @@ impl DataKind {
             Signal::Logs => Self::Records,
         }
     }
+
+    /// Returns the kind in a pipeline of this signal, at a position where its batches are of the kind `carried`.
+    pub(crate) fn at(self, signal: Signal, carried: Self) -> Self {
+        match self {
+            Self::Records | Self::Windows => self,
+            Self::Any => carried,
+            Self::Exported => Self::exported(signal),
+        }
+    }
 }
 
 impl fmt::Display for DataKind {
@@ -98,6 +113,7 @@ impl fmt::Display for DataKind {
         f.write_str(match self {
             Self::Records => "connection records",
             Self::Windows => "windows",
+            Self::Any | Self::Exported => "connection records or windows",
         })
     }
 }
@@ -144,13 +160,15 @@ impl<X: 'static, T: ?Sized + 'static> Factory<X, T> {
             })?;
             let effective = Value::from_serialize(&config)?;
             let (extensions, built_in) = (config.extensions(), config.built_in());
-            let (reads_from, resource_actions) = (config.reads_from(), config.resource_actions());
+            let exclusive = config.exclusive();
+            let (reads_from, exporter_changes) = (config.reads_from(), config.exporter_changes());
             let create = create.clone();
             Ok(Prepared {
                 effective,
                 extensions,
                 reads_from,
-                resource_actions,
+                exporter_changes,
+                exclusive,
                 built_in,
                 create: Box::new(move |context| create(&config, context)),
             })

@@ -32,6 +32,8 @@ struct Shared {
     phase: Phase,
     /// Stages that have not ended.
     stages: Vec<Weak<Stage>>,
+    /// Receivers that a reload has stopped, and that have not started again.
+    restarting: Vec<String>,
 }
 
 /// Phase of the graph.
@@ -73,6 +75,13 @@ pub struct ReceiverProgress(Arc<Stage>);
 #[derive(Debug)]
 pub(crate) struct StageProgress(Arc<Stage>);
 
+/// Marks a receiver as restarting until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Restarting {
+    health: Health,
+    receiver: String,
+}
+
 /// Marks a stage as busy until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Busy<'a>(&'a Stage);
@@ -107,6 +116,12 @@ impl Health {
         StageProgress(self.add(name.to_owned(), None))
     }
 
+    /// Reports that a reload stops a receiver before it starts the next one.
+    pub(crate) fn restarting(&self, receiver: &str) -> Restarting {
+        lock(&self.shared).restarting.push(receiver.to_owned());
+        Restarting { health: self.clone(), receiver: receiver.to_owned() }
+    }
+
     fn add(&self, name: String, interval: Option<Duration>) -> Arc<Stage> {
         let since = interval.map(|_| Instant::now());
         let stage = Arc::new(Stage { name, interval, progress: Mutex::new(Progress { since, fault: None }) });
@@ -134,10 +149,10 @@ impl Health {
 
     /// Returns the health at this moment.
     pub fn status(&self) -> HealthStatus {
-        let (phase, stages) = {
+        let (phase, stages, restarting) = {
             let shared = lock(&self.shared);
             let stages: Vec<_> = shared.stages.iter().filter_map(Weak::upgrade).collect();
-            (shared.phase.clone(), stages)
+            (shared.phase.clone(), stages, shared.restarting.clone())
         };
         let (since, began) = match phase {
             Phase::Running { since, began } => (since, began),
@@ -146,7 +161,10 @@ impl Health {
         };
         let longest = stages.iter().filter_map(|stage| stage.interval).max().unwrap_or(DEFAULT_INTERVAL);
         let now = Instant::now();
-        let reasons: Vec<_> = stages.iter().filter_map(|stage| stage.problem(longest, now)).collect();
+        let restarting =
+            restarting.iter().map(|id| format!("receiver {id:?}: restarting with other settings"));
+        let problems = stages.iter().filter_map(|stage| stage.problem(longest, now));
+        let reasons: Vec<_> = restarting.chain(problems).collect();
         if reasons.is_empty() {
             HealthStatus::Healthy { since, uptime: now.duration_since(began) }
         } else {
@@ -188,6 +206,17 @@ impl ReceiverProgress {
     /// Reports that a pass has ended. `fault` says why it could not see all connections, for example because a program is detached.
     pub fn pass_ended(&self, fault: Option<String>) {
         *lock(&self.0.progress) = Progress { since: Some(Instant::now()), fault };
+    }
+}
+
+// === impl Restarting ===
+
+impl Drop for Restarting {
+    fn drop(&mut self) {
+        let restarting = &mut lock(&self.health.shared).restarting;
+        if let Some(index) = restarting.iter().position(|id| *id == self.receiver) {
+            restarting.swap_remove(index);
+        }
     }
 }
 

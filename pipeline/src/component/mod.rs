@@ -6,15 +6,18 @@
 
 mod accounting;
 mod attribute_action;
+mod attribute_edits;
 mod authenticator;
 mod backoff;
 mod causes;
 pub mod cgroup;
+mod component_meters;
 mod config;
 mod context;
 mod delivery_config;
 mod directory;
 mod error;
+mod exporter_changes;
 mod exposition;
 mod factory;
 mod health;
@@ -28,21 +31,25 @@ mod payload;
 mod registry;
 mod reloading;
 mod shared;
+mod stage_sender;
 pub mod tls;
 mod traits;
 mod unescape;
 pub mod visible;
 
 pub use accounting::{Accounting, DropReason, Dropped, Imbalance, Node, NodeKind};
-pub use attribute_action::{ActionKind, AttributeAction};
+pub use attribute_action::{ActionKind, ActionValue, AttributeAction};
+pub use attribute_edits::AttributeEdits;
 pub use authenticator::{Authenticator, Authenticators, is_protocol_header};
 pub use backoff::{Backoff, jitter};
 pub use causes::{descriptor_limit, innermost, with_causes};
-pub use config::{ComponentConfig, Problems};
+pub(crate) use component_meters::{ComponentMeters, MeterScope};
+pub use config::{ComponentConfig, Problems, exclusive_port};
 pub use context::{ExporterContext, ExtensionContext, ProcessorContext, ReceiverContext};
 pub use delivery_config::{DeliveryConfig, QueueConfig, RetryConfig, Sizer};
 pub use directory::{Answer, CgroupName, Directories, Directory};
 pub use error::ComponentError;
+pub use exporter_changes::ExporterChanges;
 pub use exposition::{
     Accepted, Family, FamilyKind, Format, Labels, Number as SampleNumber, Page, Samples, SdkReader,
     is_legacy_name,
@@ -57,11 +64,14 @@ pub use http_server::{BasicAuthConfig, ClientAddress, HttpServer, ServerTlsConfi
 pub use instruments::{ComponentMeter, Number, ObservedSource};
 pub use longwave_config::Signal;
 pub use one_line::one_line;
+pub(crate) use output::OutputHandle;
 pub use output::{Delivered, RecordOutput};
 pub use payload::{Payload, PushError, Pushed};
 pub use registry::Registry;
 pub(crate) use registry::find_factory;
 pub use reloading::Reloading;
 pub use shared::Shared;
+pub use stage_sender::StageSender;
+pub(crate) use stage_sender::WeakStageSender;
 pub use traits::{Exporter, Extension, Processor, Pusher, Receiver, Running};
 pub use unescape::unescape;

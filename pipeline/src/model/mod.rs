@@ -6,11 +6,13 @@
 mod attributes;
 mod batch;
 pub mod codec;
+mod edited_key;
 mod histogram;
 mod level;
 mod log_record;
 pub mod metric;
 mod names;
+mod owned_value;
 mod record;
 mod series_key;
 mod time;
@@ -18,10 +20,12 @@ mod window;
 
 pub use attributes::{AttributeValue, key};
 pub use batch::{Batch, PassEnd};
+pub use edited_key::EditedKey;
 pub use histogram::{CONNECTION_DURATION_BOUNDS, Histogram, ROUND_TRIP_BOUNDS};
 pub use level::Level;
 pub use log_record::{LogRecordUid, for_each_attribute};
 pub use names::{Handle, Interner, Label, LabelKey, Service, UNKNOWN, Workload};
+pub use owned_value::OwnedValue;
 pub use record::{
     CloseReason, ConnectionId, ConnectionRecord, End, Endpoint, Event, FailReason, Gauges, Names, Owner,
     OwnerSource, Reporter, Role, RoundTrip, TcpState, Totals,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::attributes::{AttributeValue, FlowView, WorkloadView, for_each_of_flow, key};
+use crate::model::edited_key::EditedKey;
 use crate::model::level::Level;
 use crate::model::names::{Handle, Label, Service, UNKNOWN, Workload};
 use crate::model::record::{ConnectionId, ConnectionRecord, Endpoint, Names, Reporter, Role};
@@ -15,6 +16,8 @@ pub enum SeriesKey {
     Overflow,
     /// A flow between two ends.
     Flow(FlowKey),
+    /// A series whose attributes a processor has changed.
+    Edited(Box<EditedKey>),
 }
 
 /// A flow between two ends, as one of them reports it.
@@ -108,6 +111,7 @@ impl SeriesKey {
         match self {
             Self::Overflow => visit(key::OVERFLOW, AttributeValue::Bool(true)),
             Self::Flow(flow) => for_each_of_flow(&flow.view(), visit),
+            Self::Edited(edited) => edited.for_each_attribute(visit),
         }
     }
 
@@ -116,6 +120,7 @@ impl SeriesKey {
         match self {
             Self::Overflow => None,
             Self::Flow(flow) => Some(flow),
+            Self::Edited(edited) => edited.flow(),
         }
     }
 }

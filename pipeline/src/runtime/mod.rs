@@ -14,8 +14,8 @@ mod testing;
 pub use graph::{
     Plan, PlannedExporter, PlannedExtension, PlannedPipeline, PlannedProcessor, PlannedReceiver,
 };
-pub use run::{Runtime, RuntimeEnvironment, RuntimeError};
+pub use run::{Changes, Runtime, RuntimeEnvironment, RuntimeError};
 pub use telemetry::{
-    LogConfig, LogEncoding, LogLevel, MetricConfig, MetricLevel, OtlpConfig, OtlpProtocol, PageAddress,
-    ResourceChanges, Telemetry, TelemetryConfig,
+    LogConfig, LogEncoding, LogLevel, MetricConfig, MetricLevel, NextTelemetry, OtlpConfig, OtlpProtocol,
+    PageAddress, ResourceChanges, Telemetry, TelemetryConfig,
 };

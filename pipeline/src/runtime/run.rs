@@ -2,34 +2,34 @@
 //!
 //! Extensions and exporters start first, receivers last. Receivers stop first. A stage ends when its input has ended and it has sent its
 //! remaining items, so that the graph drains in the direction of the flow. Extensions stop last. A stage or an extension that fails or
-//! panics stops the whole graph.
+//! panics stops the whole graph. [`Runtime::apply`] replaces parts of a running graph.
+
+mod apply;
+mod create;
+mod restart;
+mod running;
+mod task;
 
 #[cfg(test)]
 mod tests;
 
-use std::any::Any;
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use opentelemetry::metrics::{Meter, MeterProvider};
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::component::{
-    Accounting, Authenticators, ComponentError, Directories, Exporter, ExporterContext, Extension,
-    ExtensionContext, Health, Node, NodeKind, Processor, ProcessorContext, Receiver, ReceiverContext,
-    RecordOutput, Shared, with_causes,
-};
-use crate::runtime::delivery::{ExportPhase, SHUTDOWN_LIMIT, SendingQueue};
-use crate::runtime::graph::{
-    Plan, PlannedExporter, PlannedExtension, PlannedPipeline, PlannedProcessor, PlannedReceiver,
-};
-use crate::runtime::stage::{self, FanOut, StageSender, channel};
+use crate::component::{Accounting, ComponentError, ComponentMeters, Health, Shared, with_causes};
+use crate::runtime::delivery::SHUTDOWN_LIMIT;
+use crate::runtime::graph::Plan;
+pub use apply::Changes;
+use create::Creator;
+use running::RunningGraph;
+use task::{EndedTask, TaskSetup};
 
 /// Capacity of the channel from a receiver to a pipeline, in batches. A pass over 100,000 sockets is about 400 batches.
 const RECEIVER_QUEUE: usize = 256;
@@ -45,21 +45,16 @@ pub struct Runtime {
     extensions: JoinSet<EndedTask>,
     /// Fires when all stages have ended and no longer need the extensions.
     stop_extensions: CancellationToken,
+    /// Fires when a component has failed.
+    failed: CancellationToken,
+    /// The first failure, and when tasks are aborted that have not ended.
+    failure: Option<(RuntimeError, Instant)>,
     health: Health,
-}
-
-/// What the components of a graph share.
-#[derive(Clone, Default)]
-struct GraphEnvironment {
-    directories: Directories,
-    authenticators: Authenticators,
+    meters: ComponentMeters,
     shared: Shared,
-}
-
-/// A task that has ended.
-struct EndedTask {
-    what: String,
-    result: Result<(), ComponentError>,
+    /// [`RuntimeEnvironment::generation`] of the running components.
+    generation: u64,
+    graph: RunningGraph,
 }
 
 /// What the runtime needs from the process.
@@ -73,6 +68,8 @@ pub struct RuntimeEnvironment {
     pub resource: Arc<Vec<(String, String)>>,
     /// Health of the graph.
     pub health: Health,
+    /// Increases with each change of `meter` or `resource`. A reload keeps no component of another generation.
+    pub generation: u64,
 }
 
 /// Why the graph could not start, or failed.
@@ -88,6 +85,9 @@ pub enum RuntimeError {
         /// The cause.
         source: ComponentError,
     },
+    /// A component has failed meanwhile, and the graph stops.
+    #[error("the running configuration is failing")]
+    Stopping,
     /// A stage or an extension failed. The others were stopped.
     #[error("{what} failed")]
     Failed {
@@ -111,18 +111,23 @@ impl Runtime {
             stop: CancellationToken::new(),
             extensions: JoinSet::new(),
             stop_extensions: CancellationToken::new(),
+            failed: CancellationToken::new(),
+            failure: None,
             health: environment.health.clone(),
+            meters: ComponentMeters::new(environment.meter.clone()),
+            shared: Shared::default(),
+            generation: environment.generation,
+            graph: RunningGraph::default(),
         };
-        match runtime.start_all(plan, environment).await {
-            Ok(()) => {
+        match runtime.apply(plan, environment).await {
+            Ok(_) => {
                 runtime.health.all_started();
                 Ok(runtime)
             }
             Err(error) => {
                 runtime.stop();
-                // Only the first failure is returned.
-                let _ = runtime.join().await;
-                Err(error)
+                // A component that failed while others started is the cause.
+                Err(runtime.join().await.err().unwrap_or(error))
             }
         }
     }
@@ -136,63 +141,12 @@ impl Runtime {
         let meter = SdkMeterProvider::default().meter("dry_run");
         let environment = RuntimeEnvironment {
             accounting: Accounting::default(),
-            meter,
+            meter: meter.clone(),
             resource: Arc::clone(resource),
             health: Health::default(),
+            generation: 0,
         };
-        let (_, graph) = create_extensions(plan, &environment)?;
-        plan.exporters
-            .iter()
-            .try_for_each(|planned| create_exporter(planned, &environment, &graph).map(drop))?;
-        for pipeline in &plan.pipelines {
-            for planned in &pipeline.processors {
-                create_processor(planned, pipeline, &environment, &graph)?;
-            }
-        }
-        plan.receivers
-            .iter()
-            .try_for_each(|planned| create_receiver(planned, plan, &environment, &graph.shared).map(drop))
-    }
-
-    async fn start_all(&mut self, plan: &Plan, environment: &RuntimeEnvironment) -> Result<(), RuntimeError> {
-        let (extensions, graph) = create_extensions(plan, environment)?;
-        for (id, extension) in extensions {
-            let started = extension.start(self.stop_extensions.clone()).await;
-            let running = started.map_err(|source| RuntimeError::start(&id, "extension", source))?;
-            self.extensions.spawn(run(format!("extension {id:?}"), None, running));
-        }
-        let mut exporters = Vec::new();
-        for planned in &plan.exporters {
-            exporters.push(self.start_exporter(planned, environment, &graph).await?);
-        }
-        let mut pipeline_senders = Vec::new();
-        for pipeline in &plan.pipelines {
-            pipeline_senders.push(self.start_pipeline(pipeline, &exporters, environment, &graph)?);
-        }
-        drop(exporters);
-        for receiver in &plan.receivers {
-            let created = create_receiver(receiver, plan, environment, &graph.shared)?;
-            let edges = receiver.pipelines.iter().map(|index| {
-                let pipeline = &plan.pipelines[*index];
-                let node = environment.accounting.node(
-                    NodeKind::Receiver,
-                    &receiver.id,
-                    &pipeline.id,
-                    pipeline.signal,
-                    false,
-                );
-                let sender = &pipeline_senders[*index];
-                sender.nodes.iter().for_each(|to| environment.accounting.connect(&node, to));
-                (node, sender.channel.clone())
-            });
-            let output = RecordOutput::new(edges.collect());
-            let running = created
-                .start(output, self.stop.child_token())
-                .await
-                .map_err(|source| RuntimeError::start(&receiver.id, "receiver", source))?;
-            self.spawn(format!("receiver {:?}", receiver.id), None, running);
-        }
-        Ok(())
+        Creator::new(&environment, &ComponentMeters::new(meter), &Shared::default()).try_all(plan)
     }
 
     /// Stops the receivers; the other stages follow. May be called at any time and repeatedly.
@@ -206,23 +160,12 @@ impl Runtime {
     /// # Errors
     /// The first stage or extension that failed or panicked. The failure stops the graph; the others have 17 seconds to drain.
     pub async fn join(&mut self) -> Result<(), RuntimeError> {
-        let mut failure: Option<(RuntimeError, Instant)> = None;
         loop {
-            let deadline = failure.as_ref().map(|(_, deadline)| *deadline);
+            let deadline = self.failure.as_ref().map(|(_, deadline)| *deadline);
             let Some(ended) = self.next_ended(deadline).await else { break };
-            let error = match ended {
-                Ok(EndedTask { result: Ok(()), .. }) => continue,
-                Ok(EndedTask { what, result: Err(source) }) => RuntimeError::Failed { what, source },
-                Err(lost) => RuntimeError::Failed {
-                    what: "a stage".to_owned(),
-                    source: ComponentError::with_source("its task panicked or was aborted", lost),
-                },
-            };
-            self.health.stopping(with_causes(&error));
-            self.stop.cancel();
-            failure.get_or_insert_with(|| (error, Instant::now() + FAILURE_LIMIT));
+            self.task_ended(ended);
         }
-        failure.map_or(Ok(()), |(error, _)| Err(error))
+        self.failure.take().map_or(Ok(()), |(error, _)| Err(error))
     }
 
     /// Returns the next task that ended. `None` if all have ended or were aborted at the deadline.
@@ -256,67 +199,42 @@ impl Runtime {
         }
     }
 
-    async fn start_exporter(
-        &mut self,
-        planned: &PlannedExporter,
-        environment: &RuntimeEnvironment,
-        graph: &GraphEnvironment,
-    ) -> Result<StageSender, RuntimeError> {
-        let exporter = create_exporter(planned, environment, graph)?;
-        let pusher = exporter.pusher();
-        pusher.start().await.map_err(|source| RuntimeError::start(&planned.id, "exporter", source))?;
-        let node = environment.accounting.node(NodeKind::Exporter, &planned.id, "", planned.signal, false);
-        let (sender, input) = channel(STAGE_QUEUE, vec![Arc::clone(&node)]);
-        let (delivery, is_ordered) = (exporter.delivery(), exporter.is_ordered());
-        let queue =
-            SendingQueue::start(&planned.id, pusher, delivery, is_ordered, Arc::clone(&node), &self.stop)
-                .with_phase(ExportPhase::of(&environment.resource));
-        let what = format!("exporter {:?}", planned.id);
-        let progress = self.health.stage(&what);
-        let running = stage::run_exporter(exporter, input, queue, Arc::clone(&node), progress);
-        self.spawn(what, Some(node), running);
-        Ok(sender)
+    /// Processes the tasks that have ended.
+    fn reap(&mut self) {
+        while let Some(ended) = self.tasks.try_join_next().or_else(|| self.extensions.try_join_next()) {
+            self.task_ended(ended);
+        }
     }
 
-    fn start_pipeline(
-        &mut self,
-        pipeline: &PlannedPipeline,
-        exporters: &[StageSender],
-        environment: &RuntimeEnvironment,
-        graph: &GraphEnvironment,
-    ) -> Result<StageSender, RuntimeError> {
-        let mut next: Vec<StageSender> =
-            pipeline.exporters.iter().map(|index| exporters[*index].clone()).collect();
-        for (position, planned) in pipeline.processors.iter().enumerate().rev() {
-            let (processor, node) = create_processor(planned, pipeline, environment, graph)?;
-            next.iter()
-                .flat_map(|sender| &sender.nodes)
-                .for_each(|to| environment.accounting.connect(&node, to));
-            let room = if position == 0 { RECEIVER_QUEUE } else { STAGE_QUEUE };
-            let (sender, input) = channel(room, vec![Arc::clone(&node)]);
-            let what = format!("processor {:?} of pipeline {:?}", planned.id, pipeline.id);
-            let (output, progress) = (FanOut { targets: next }, self.health.stage(&what));
-            let running = stage::run_processor(processor, input, output, Arc::clone(&node), progress);
-            self.spawn(what, Some(node), running);
-            next = vec![sender];
+    fn task_ended(&mut self, ended: Result<EndedTask, JoinError>) {
+        match ended {
+            Ok(EndedTask { result: Ok(()), .. }) => {}
+            Ok(EndedTask { what, result: Err(error), is_retired: true }) => {
+                tracing::error!("{what} failed after a reload had removed it: {}", with_causes(&error));
+            }
+            Ok(EndedTask { what, result: Err(source), .. }) => {
+                self.fail(RuntimeError::Failed { what, source });
+            }
+            Err(lost) => self.fail(RuntimeError::Failed {
+                what: "a stage".to_owned(),
+                source: ComponentError::with_source("its task panicked or was aborted", lost),
+            }),
         }
-        if pipeline.processors.is_empty() {
-            let nodes = next.iter().flat_map(|sender| sender.nodes.clone()).collect();
-            let (sender, input) = channel(RECEIVER_QUEUE, nodes);
-            let running = stage::pass_on(input, FanOut { targets: next });
-            self.spawn(format!("pipeline {:?}", pipeline.id), None, running);
-            return Ok(sender);
-        }
-        Ok(next.swap_remove(0))
+    }
+
+    /// Stops the graph because of a failure. Only the first one is reported.
+    fn fail(&mut self, error: RuntimeError) {
+        self.health.stopping(with_causes(&error));
+        self.stop.cancel();
+        self.failure.get_or_insert_with(|| (error, Instant::now() + FAILURE_LIMIT));
     }
 
     fn spawn(
         &mut self,
-        what: String,
-        node: Option<Arc<Node>>,
-        stage: impl Future<Output = Result<(), ComponentError>> + Send + 'static,
+        setup: TaskSetup,
+        component: impl Future<Output = Result<(), ComponentError>> + Send + 'static,
     ) {
-        self.tasks.spawn(run(what, node, stage));
+        self.tasks.spawn(task::run(setup, self.failed.clone(), component));
     }
 }
 
@@ -326,103 +244,4 @@ impl RuntimeError {
     fn start(id: &str, role: &'static str, source: ComponentError) -> Self {
         Self::Start { id: id.to_owned(), role, source }
     }
-}
-
-/// Runs a stage. If it fails or panics, its items are counted as dropped.
-async fn run(
-    what: String,
-    node: Option<Arc<Node>>,
-    stage: impl Future<Output = Result<(), ComponentError>> + Send + 'static,
-) -> EndedTask {
-    let result = AssertUnwindSafe(stage).catch_unwind().await;
-    let result = result.unwrap_or_else(|panic| Err(panicked(&*panic)));
-    if let (Err(_), Some(node)) = (&result, node) {
-        node.drop_contents();
-    }
-    EndedTask { what, result }
-}
-
-/// Creates all extensions. Returns them with their ids, and what they provide to the components of the graph.
-#[allow(clippy::type_complexity)]
-fn create_extensions(
-    plan: &Plan,
-    environment: &RuntimeEnvironment,
-) -> Result<(Vec<(String, Box<dyn Extension>)>, GraphEnvironment), RuntimeError> {
-    let mut created = Vec::new();
-    for PlannedExtension { id, prepared } in &plan.extensions {
-        let (meter, health) = (environment.meter.clone(), environment.health.clone());
-        let context = ExtensionContext { id: id.clone(), meter, health };
-        let extension = (prepared.create)(context);
-        created.push((id.clone(), extension.map_err(|source| RuntimeError::start(id, "extension", source))?));
-    }
-    let known = created.iter().filter_map(|(id, extension)| Some((id.clone(), extension.directory()?)));
-    let directories = Directories::new(known);
-    let known = created.iter().filter_map(|(id, extension)| Some((id.clone(), extension.authenticator()?)));
-    let authenticators = Authenticators::new(known);
-    Ok((created, GraphEnvironment { directories, authenticators, shared: Shared::default() }))
-}
-
-fn create_exporter(
-    planned: &PlannedExporter,
-    environment: &RuntimeEnvironment,
-    graph: &GraphEnvironment,
-) -> Result<Box<dyn Exporter>, RuntimeError> {
-    let mut resource = Arc::clone(&environment.resource);
-    for action in &planned.resource_actions {
-        action.apply(Arc::make_mut(&mut resource));
-    }
-    let context = ExporterContext {
-        id: planned.id.clone(),
-        signal: planned.signal,
-        resource,
-        meter: environment.meter.clone(),
-        authenticators: graph.authenticators.clone(),
-    };
-    (planned.prepared.create)(context).map_err(|source| RuntimeError::start(&planned.id, "exporter", source))
-}
-
-fn create_processor(
-    planned: &PlannedProcessor,
-    pipeline: &PlannedPipeline,
-    environment: &RuntimeEnvironment,
-    graph: &GraphEnvironment,
-) -> Result<(Box<dyn Processor>, Arc<Node>), RuntimeError> {
-    let node = environment.accounting.node(
-        NodeKind::Processor,
-        &planned.id,
-        &pipeline.id,
-        pipeline.signal,
-        planned.aggregates,
-    );
-    let context = ProcessorContext {
-        id: planned.id.clone(),
-        pipeline: pipeline.id.clone(),
-        node: Arc::clone(&node),
-        meter: environment.meter.clone(),
-        directories: graph.directories.clone(),
-        shared: graph.shared.clone(),
-    };
-    let created = (planned.prepared.create)(context);
-    let processor = created.map_err(|source| RuntimeError::start(&planned.id, "processor", source))?;
-    Ok((processor, node))
-}
-
-fn create_receiver(
-    planned: &PlannedReceiver,
-    plan: &Plan,
-    environment: &RuntimeEnvironment,
-    shared: &Shared,
-) -> Result<Box<dyn Receiver>, RuntimeError> {
-    let signals = planned.pipelines.iter().map(|index| plan.pipelines[*index].signal).collect();
-    let (meter, health) = (environment.meter.clone(), environment.health.clone());
-    let context = ReceiverContext { id: planned.id.clone(), signals, meter, health, shared: shared.clone() };
-    (planned.prepared.create)(context).map_err(|source| RuntimeError::start(&planned.id, "receiver", source))
-}
-
-/// Makes an error from a panic's message.
-fn panicked(panic: &(dyn Any + Send)) -> ComponentError {
-    let message = panic.downcast_ref::<&str>().copied();
-    let message =
-        message.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
-    ComponentError::new(format!("it panicked ({message}): this is a bug in Longwave, please report it"))
 }

@@ -1,37 +1,40 @@
 //! The tasks of a running graph.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use tokio::sync::mpsc;
 
-use crate::component::{ComponentError, DropReason, Exporter, Node, Processor, StageProgress};
+use crate::component::{ComponentError, DropReason, Exporter, Node, Processor, StageProgress, StageSender};
 use crate::model::Batch;
 use crate::runtime::delivery::SendingQueue;
 
-/// The output of a stage: one channel, or several that share each batch.
+/// The output of a stage: one channel, or several that share each batch. A reload may replace the targets between two batches.
 pub(super) struct FanOut {
-    pub(super) targets: Vec<StageSender>,
+    targets: Arc<Targets>,
 }
+
+/// Changes the targets of a [`FanOut`]. Does not keep them from ending.
+#[derive(Clone)]
+pub(super) struct FanOutHandle(Weak<Targets>);
+
+/// The targets. The list is replaced as a whole.
+type Targets = RwLock<Arc<[Arc<Target>]>>;
+
+/// `None` if the stage no longer sends to it.
+type Target = Mutex<Option<StageSender>>;
 
 /// The input of a stage. Batches that are in the channel when the stage ends are counted as dropped, because the sender counted them as
 /// sent.
 pub(super) struct Input {
     receiver: mpsc::Receiver<Batch>,
-    /// As in [`StageSender`].
-    nodes: Vec<Arc<Node>>,
-}
-
-/// Sends to a stage. `nodes` are the counters of the stage, or those of the exporters if the stage only passes batches on.
-#[derive(Clone)]
-pub(super) struct StageSender {
-    pub(super) channel: mpsc::Sender<Batch>,
-    pub(super) nodes: Vec<Arc<Node>>,
+    /// Counters of the stage.
+    node: Arc<Node>,
 }
 
 /// Makes the channel of a stage, with a capacity of `room` batches.
-pub(super) fn channel(room: usize, nodes: Vec<Arc<Node>>) -> (StageSender, Input) {
+pub(super) fn channel(room: usize, node: &Arc<Node>) -> (StageSender, Input) {
     let (channel, receiver) = mpsc::channel(room);
-    (StageSender { channel, nodes: nodes.clone() }, Input { receiver, nodes })
+    (StageSender::new(channel, Arc::clone(node)), Input { receiver, node: Arc::clone(node) })
 }
 
 /// Runs a processor until its input ends, and then sends its remaining results.
@@ -59,7 +62,10 @@ pub(super) async fn run_processor(
 
 /// Passes batches on. This is the stage of a pipeline without processors.
 pub(super) async fn pass_on(mut input: Input, output: FanOut) -> Result<(), ComponentError> {
+    let node = Arc::clone(&input.node);
     while let Some(batch) = input.receiver.recv().await {
+        node.add_incoming(batch.items());
+        node.add_outgoing(batch.items());
         output.send(batch).await;
     }
     Ok(())
@@ -118,7 +124,8 @@ impl Drop for Input {
     fn drop(&mut self) {
         self.receiver.close();
         while let Ok(batch) = self.receiver.try_recv() {
-            drop_unread(&self.nodes, &batch);
+            self.node.add_incoming(batch.items());
+            self.node.drop_batch(DropReason::STAGE_ENDED, &batch);
         }
     }
 }
@@ -126,6 +133,15 @@ impl Drop for Input {
 // === impl FanOut ===
 
 impl FanOut {
+    pub(super) fn new(targets: Vec<StageSender>) -> Self {
+        let targets = targets.into_iter().map(|target| Arc::new(Mutex::new(Some(target))));
+        Self { targets: Arc::new(RwLock::new(targets.collect())) }
+    }
+
+    pub(super) fn handle(&self) -> FanOutHandle {
+        FanOutHandle(Arc::downgrade(&self.targets))
+    }
+
     async fn send_all(&self, out: &mut Vec<Batch>, node: &Node) {
         for batch in out.drain(..) {
             node.add_outgoing(batch.items());
@@ -135,18 +151,46 @@ impl FanOut {
 
     /// Sends the batch to every target. A target ends early only if it failed. The runtime detects that failure, so no error is returned.
     async fn send(&self, batch: Batch) {
-        for target in &self.targets {
-            if let Err(refused) = target.channel.send(batch.clone()).await {
-                drop_unread(&target.nodes, &refused.0);
+        let targets = Arc::clone(&self.targets.read().unwrap_or_else(PoisonError::into_inner));
+        for target in targets.iter() {
+            // Only the sender to this target is kept while it has no room: another one that a reload has removed has to end.
+            let sender = lock(target).clone();
+            let Some(sender) = sender else { continue };
+            if let Err(refused) = sender.send(batch.clone()).await {
+                sender.drop_refused(&refused.0);
             }
         }
     }
 }
 
-/// Counts a batch that was sent to a stage that has ended.
-fn drop_unread(nodes: &[Arc<Node>], batch: &Batch) {
-    for node in nodes {
-        node.add_incoming(batch.items());
-        node.drop_batch(DropReason::STAGE_ENDED, batch);
+// === impl FanOutHandle ===
+
+impl FanOutHandle {
+    /// Replaces the targets, from the next batch on. A target is recognized by its counters. Has no effect if the stage has ended.
+    pub(super) fn set(&self, senders: Vec<StageSender>) {
+        let Some(targets) = self.0.upgrade() else { return };
+        let mut list = targets.write().unwrap_or_else(PoisonError::into_inner);
+        let mut removed: Vec<_> = list.to_vec();
+        let replaced = senders.into_iter().map(|sender| {
+            let is_same = |target: &Arc<Target>| {
+                lock(target).as_ref().is_some_and(|known| Arc::ptr_eq(known.node(), sender.node()))
+            };
+            match removed.iter().position(is_same) {
+                Some(index) => {
+                    let target = removed.swap_remove(index);
+                    *lock(&target) = Some(sender);
+                    target
+                }
+                None => Arc::new(Mutex::new(Some(sender))),
+            }
+        });
+        *list = replaced.collect();
+        for target in removed {
+            lock(&target).take();
+        }
     }
+}
+
+fn lock(target: &Target) -> MutexGuard<'_, Option<StageSender>> {
+    target.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,6 +1,7 @@
 //! Components for the tests of this crate: a receiver, processors of both kinds, an exporter and an extension, which fail on request.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use longwave_config::{Document, GoDuration, Sources};
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::component::Registry;
@@ -23,6 +25,12 @@ pub(crate) struct World {
     pub delivered: Arc<Mutex<Vec<Bytes>>>,
     /// While it is locked, a processor with `fail: wait` does not return.
     pub gate: Arc<Mutex<()>>,
+    /// Number of records that receivers with `fail: feed` have to send, together.
+    pub fed: Arc<watch::Sender<u64>>,
+    /// Number of records that they have sent. Each has the number as its cookie.
+    pub sent: Arc<AtomicU64>,
+    /// While it is true, no exporter delivers.
+    pub is_down: Arc<AtomicBool>,
 }
 
 /// Configuration of every test component.
@@ -38,6 +46,9 @@ pub(crate) struct TestConfig {
     pub source: String,
     /// Whether the exporter has a queue of one payload and the pipeline waits for room.
     pub block: bool,
+    /// What only one component can have.
+    #[serde(skip_serializing)]
+    pub exclusive: String,
     /// Whether a processor reads what a processor `pass` sets.
     #[serde(skip_serializing)]
     pub reads: bool,
@@ -57,6 +68,7 @@ impl Default for TestConfig {
             batches: 1,
             source,
             block: false,
+            exclusive: String::new(),
             reads: false,
             resource: Vec::new(),
         }
@@ -81,8 +93,12 @@ impl ComponentConfig for TestConfig {
         if self.reads { vec![("reads", "pass")] } else { Vec::new() }
     }
 
-    fn resource_actions(&self) -> Vec<AttributeAction> {
-        self.resource.clone()
+    fn exporter_changes(&self) -> ExporterChanges {
+        ExporterChanges { resource: self.resource.clone(), ..ExporterChanges::default() }
+    }
+
+    fn exclusive(&self) -> Vec<String> {
+        if self.exclusive.is_empty() { Vec::new() } else { vec![self.exclusive.clone()] }
     }
 
     fn built_in(&self) -> &'static [&'static str] {
@@ -97,6 +113,34 @@ impl World {
 
     pub(crate) fn logged(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()
+    }
+
+    /// Sends records as they are requested, until the stop.
+    async fn feed(&self, output: &RecordOutput, stop: &CancellationToken) {
+        let mut fed = self.fed.subscribe();
+        loop {
+            let sent = &self.sent;
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                changed = fed.wait_for(|fed| *fed > sent.load(Ordering::SeqCst)) => drop(changed),
+            }
+            let limit = *self.fed.borrow();
+            let next = sent
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |sent| (sent < limit).then_some(sent + 1));
+            let Ok(cookie) = next else { continue };
+            let mut record = ConnectionRecord::blank();
+            record.id.cookie = cookie;
+            output.send(Batch::records(vec![record])).await;
+        }
+    }
+
+    /// Returns the cookies of the records that an exporter has delivered, in the order of delivery.
+    pub(crate) fn cookies(&self, exporter: &str) -> Vec<u64> {
+        let delivered = self.delivered.lock().unwrap();
+        let texts = delivered.iter().map(|bytes| std::str::from_utf8(bytes).unwrap());
+        let own = texts.filter_map(|text| text.strip_prefix(exporter)?.strip_prefix(':'));
+        own.flat_map(|list| list.split(' ').map(|cookie| cookie.parse().unwrap())).collect()
     }
 
     pub(crate) fn registry(&self) -> Registry {
@@ -136,6 +180,9 @@ impl World {
                 Factory::new(
                     about("pass", BOTH, records),
                     move |config: &TestConfig, context: ProcessorContext| {
+                        if config.fail == "create" {
+                            return Err(ComponentError::new("configured to fail"));
+                        }
                         b.log(format!("create {}", context.id));
                         if !config.source.is_empty() {
                             context.directories.get(&config.source)?;
@@ -163,8 +210,8 @@ impl World {
                     if config.fail == "log resource" {
                         d.log(format!("{} of {} sends {:?}", context.id, context.signal, context.resource));
                     }
-                    let (id, block) = (context.id, config.block);
-                    Ok(Box::new(Keep { id, block, world: d.clone() }) as Box<dyn Exporter>)
+                    let (config, world) = (config.clone(), d.clone());
+                    Ok(Box::new(Keep { id: context.id, config, world }) as Box<dyn Exporter>)
                 },
             )],
         }
@@ -245,6 +292,9 @@ impl Receiver for Gen {
         if self.config.fail == "start" {
             return Err(ComponentError::new("configured to fail"));
         }
+        if self.config.fail == "never start" {
+            std::future::pending::<()>().await;
+        }
         let id = self.context.id.clone();
         // Declares an interval, but no pass ends.
         let silent = (self.config.fail == "silent")
@@ -252,6 +302,13 @@ impl Receiver for Gen {
         self.world.log(format!("start {id}"));
         Ok(Box::pin(async move {
             let _silent = silent;
+            if self.config.fail == "feed" {
+                self.world.feed(&output, &stop).await;
+                output.pass_end(PassEnd { tick: UnixNanos(1), last: true });
+                output.flush().await;
+                self.world.log(format!("end {id}"));
+                return Ok(());
+            }
             let records = vec![ConnectionRecord::blank(); self.config.records as usize];
             for _ in 0..self.config.batches {
                 output.send(Batch::records(records.clone())).await;
@@ -324,36 +381,56 @@ impl Processor for Fold {
 
 struct Keep {
     id: String,
-    block: bool,
+    config: TestConfig,
     world: World,
 }
 
 impl Exporter for Keep {
     fn encode(&mut self, batch: &Batch) -> Result<Vec<Payload>, ComponentError> {
-        let text = format!("{}:{}", self.id, batch.items());
+        let text = match batch {
+            Batch::Records(records) if self.config.fail.starts_with("cookies") => {
+                let cookies: Vec<String> = records.iter().map(|it| it.id.cookie.to_string()).collect();
+                format!("{}:{}", self.id, cookies.join(" "))
+            }
+            Batch::PassEnd(pass_end) if self.config.fail.starts_with("cookies") => {
+                self.world.log(format!("{} watermark, last: {}", self.id, pass_end.last));
+                return Ok(Vec::new());
+            }
+            _ => format!("{}:{}", self.id, batch.items()),
+        };
         Ok(vec![Payload { bytes: text.into(), items: batch.items(), traffic_bytes: batch.traffic_bytes() }])
     }
 
     fn delivery(&self) -> DeliveryConfig {
-        let queue_size = if self.block { 1 } else { QueueConfig::default().queue_size };
-        let block_on_overflow = self.block;
+        let block_on_overflow = self.config.block;
+        let queue_size = match (block_on_overflow, self.config.fail.starts_with("cookies")) {
+            (true, _) => 1,
+            // No test of an overflow.
+            (false, true) => 1_000_000,
+            (false, false) => QueueConfig::default().queue_size,
+        };
         let queue = QueueConfig { num_consumers: 1, queue_size, block_on_overflow, ..QueueConfig::default() };
         DeliveryConfig { timeout: Duration::from_secs(5), retry: RetryConfig::default(), queue }
     }
 
     fn pusher(&self) -> Arc<dyn Pusher> {
-        Arc::new(KeepPusher { id: self.id.clone(), world: self.world.clone() })
+        let (id, fail) = (self.id.clone(), self.config.fail.clone());
+        Arc::new(KeepPusher { id, fail, world: self.world.clone() })
     }
 }
 
 pub(crate) struct KeepPusher {
     pub id: String,
+    pub fail: String,
     pub world: World,
 }
 
 #[async_trait]
 impl Pusher for KeepPusher {
     async fn start(&self) -> Result<(), ComponentError> {
+        if self.fail == "cookies, start" {
+            return Err(ComponentError::new("configured to fail"));
+        }
         self.world.log(format!("start {}", self.id));
         Ok(())
     }
@@ -364,6 +441,10 @@ impl Pusher for KeepPusher {
             String::from_utf8_lossy(&payload.bytes),
             self.started().elapsed()
         ));
+        if self.world.is_down.load(Ordering::SeqCst) {
+            let message = "unavailable".to_owned();
+            return Err(PushError::Retryable { message, after: None, may_have_arrived: false });
+        }
         let result = self.world.results.lock().unwrap().pop_front();
         match result {
             None => {
@@ -384,6 +465,9 @@ impl Pusher for KeepPusher {
 
     async fn shutdown(&self) -> Result<(), ComponentError> {
         self.world.log(format!("shutdown {}", self.id));
+        if self.fail == "cookies, shutdown" {
+            return Err(ComponentError::new("configured to fail"));
+        }
         Ok(())
     }
 }

@@ -5,10 +5,11 @@ use longwave_pipeline::component::{ComponentConfig, Problems};
 use longwave_pipeline::model::{ConnectionRecord, Event, Role};
 use serde::{Deserialize, Serialize};
 
+use super::expression::Expression;
 use super::name_pattern::NamePattern;
 
-/// `filter`: a record is kept if it matches every non-empty group of `include`, and no group of `exclude`. It matches a group if it matches
-/// any of the group's values.
+/// `filter`: a record is kept if it meets the condition `where`, and matches every non-empty group of `include`, and no group of `exclude`. It
+/// matches a group if it matches any of the group's values.
 ///
 /// ```yaml
 /// processors:
@@ -18,6 +19,8 @@ use super::name_pattern::NamePattern;
 ///     exclude:
 ///       cidrs: [127.0.0.0/8, "::1"]
 ///       namespaces: [kube-*]
+///   filter/slow:
+///     where: "workload=web and (rtt>50ms or retransmits>1%)"
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -26,6 +29,9 @@ pub struct FilterConfig {
     pub include: Rules,
     /// Which of the included records to drop. Default: none.
     pub exclude: Rules,
+    /// Condition on records to keep. Default: none.
+    #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
+    pub condition: Option<Expression>,
 }
 
 /// Groups of values. An empty group has no effect.
@@ -53,11 +59,11 @@ pub struct Rules {
 impl ComponentConfig for FilterConfig {
     fn validate(&self, problems: &mut Problems) {
         let (include, exclude) = (&self.include, &self.exclude);
-        if *include == Rules::default() && *exclude == Rules::default() {
+        if *include == Rules::default() && *exclude == Rules::default() && self.condition.is_none() {
             problems.at(
                 "",
-                "has no rules: give include or exclude a group (ports, cidrs, events, roles, workloads, namespaces or services), or \
-                 remove the processor",
+                "has no rules: give include or exclude a group (ports, cidrs, events, roles, workloads, namespaces or services), give \
+                 where a condition, or remove the processor",
             );
         }
         excludes_all(problems, "ports", "port", &include.ports, &exclude.ports);
@@ -79,10 +85,11 @@ impl ComponentConfig for FilterConfig {
             ("exclude::namespaces", "workload", &exclude.namespaces),
             ("exclude::services", "service", &exclude.services),
         ];
+        let groups = groups.into_iter().filter(|(.., names)| !names.is_empty());
+        let condition = self.condition.iter().flat_map(Expression::reads_from);
         groups
-            .into_iter()
-            .filter(|(.., names)| !names.is_empty())
             .map(|(key, setter, _)| (key, setter))
+            .chain(condition.map(|setter| ("where", setter)))
             .collect()
     }
 }
@@ -110,20 +117,23 @@ impl FilterConfig {
         (include.is_empty() || include.contains(&event)) && !exclude.contains(&event)
     }
 
-    /// Returns true if the rules on everything except events keep the record.
+    /// Returns true if the condition, and the rules on everything except events, keep the record.
     pub fn keeps_connection(&self, record: &ConnectionRecord) -> bool {
-        self.include.all_match(record) && !self.exclude.any_matches(record)
+        self.include.all_match(record)
+            && !self.exclude.any_matches(record)
+            && self.condition.as_ref().is_none_or(|condition| condition.matches(record))
     }
 
-    /// Returns true if the rules can keep one record of a connection and drop a later one with the same event: roles and names become known
-    /// and change while a connection is open.
+    /// Returns true if the rules can keep one record of a connection and drop a later one, apart from rules on events: roles and names become
+    /// known and change while a connection is open, and so do measures.
     pub fn can_change_within_a_connection(&self) -> bool {
-        [&self.include, &self.exclude].into_iter().any(|rules| {
-            !rules.roles.is_empty()
-                || !rules.workloads.is_empty()
-                || !rules.namespaces.is_empty()
-                || !rules.services.is_empty()
-        })
+        self.condition.as_ref().is_some_and(Expression::can_change_within_a_connection)
+            || [&self.include, &self.exclude].into_iter().any(|rules| {
+                !rules.roles.is_empty()
+                    || !rules.workloads.is_empty()
+                    || !rules.namespaces.is_empty()
+                    || !rules.services.is_empty()
+            })
     }
 }
 

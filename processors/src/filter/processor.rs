@@ -11,7 +11,7 @@ use super::config::FilterConfig;
 
 /// Drops the records that the rules do not keep. The others keep their order. A batch without dropped records is passed on without a copy.
 ///
-/// In a metrics pipeline, a connection of which a record was kept is kept until it ends, even if its role or its names change. Otherwise the
+/// In a metrics pipeline, a connection of which a record was kept is kept until it ends, even if its role, its names or its measures change. Otherwise the
 /// `window` processor would not receive its end, and count it as open forever.
 pub struct FilterProcessor {
     config: FilterConfig,

@@ -1,9 +1,11 @@
 //! Tests of `filter`.
 
+use std::num::NonZeroU64;
+
 use longwave_pipeline::component::{DropReason, Dropped, Processor};
 use longwave_pipeline::model::{
-    Batch, ConnectionId, ConnectionRecord, Endpoint, Event, Interner, Names, PassEnd, Role, Service, Totals,
-    UnixNanos, Workload,
+    Batch, ConnectionId, ConnectionRecord, Endpoint, Event, Interner, Names, PassEnd, Role, RoundTrip,
+    Service, Totals, UnixNanos, Workload,
 };
 
 use super::{FilterConfig, FilterProcessor};
@@ -140,6 +142,38 @@ fn connections_are_kept_to_their_end() {
     assert_eq!(kept_in("logs"), [(1, Event::Open), (2, Event::Update), (3, Event::Close)]);
 }
 
+/// *Scenario*: a condition on a measure and on the event, in a metrics and a logs pipeline.
+/// *Guarantees*: a metrics pipeline keeps a connection from the record that meets the condition until its end; a logs pipeline judges each
+/// record. A condition on ports needs no memory of connections.
+#[test]
+fn a_condition_decides_what_is_kept() {
+    let record = |cookie, event, milliseconds: u64| ConnectionRecord {
+        id: ConnectionId { cookie, ..ConnectionId::default() },
+        event,
+        round_trip: RoundTrip { smoothed: NonZeroU64::new(milliseconds * 1_000_000), ..RoundTrip::default() },
+        ..ConnectionRecord::blank()
+    };
+    let records = [
+        record(1, Event::Open, 1),
+        record(1, Event::Update, 60),
+        record(2, Event::Update, 1),
+        record(1, Event::Close, 1),
+        record(2, Event::Close, 1),
+    ];
+    let kept_in = |pipeline: &str, rules: &str| {
+        let (context, _accounting) = context("filter", pipeline, false);
+        let mut filter = FilterProcessor::new(&config(rules), &context).unwrap();
+        let mut out = Vec::new();
+        filter.process(Batch::records(records.to_vec()), &mut out).unwrap();
+        out.iter().map(Batch::items).sum::<u64>()
+    };
+    assert_eq!(kept_in("metrics", "{where: rtt>50ms}"), 2);
+    assert_eq!(kept_in("logs", "{where: rtt>50ms}"), 1);
+    assert_eq!(kept_in("logs", "{where: rtt>50ms, exclude: {events: [update]}}"), 0);
+    assert_eq!(kept_in("metrics", "{where: event=open or event=update}"), 5);
+    assert_eq!(kept_in("metrics", "{where: port=80}"), 0);
+}
+
 /// *Scenario*: batches of which one record, no record, or all records are dropped, and a watermark.
 /// *Guarantees*: kept records keep their order; a batch without drops is not copied; no empty batch is sent; drops are counted with their
 /// traffic.
@@ -205,7 +239,8 @@ fn closes_are_not_hidden_from_windows() {
 #[test]
 fn invalid_settings_are_reported() {
     let factory = super::factory();
-    insta::assert_snapshot!(problems(&factory, "filter", "{}"), @"processors::filter: has no rules: give include or exclude a group (ports, cidrs, events, roles, workloads, namespaces or services), or remove the processor");
+    insta::assert_snapshot!(problems(&factory, "filter", "{}"), @"processors::filter: has no rules: give include or exclude a group (ports, cidrs, events, roles, workloads, namespaces or services), give where a condition, or remove the processor");
+    insta::assert_snapshot!(problems(&factory, "filter", "{where: 'workload=web or rrt>5ms'}"), @r#"processors::filter: where: column 17: unknown field "rrt" (did you mean rtt?)"#);
     insta::assert_snapshot!(problems(&factory, "filter", "{include: {ports: [443, 70000, 9000-8000], cidrs: [10.0.0.1/8, web]}}"), @r#"
     processors::filter: include::ports::1: invalid port "70000" (write a port such as 443, or a range such as "8000-9000"; ports end at 65535)
     processors::filter: include::ports::2: port range "9000-8000" is empty (write the lower port first: "8000-9000")
@@ -235,7 +270,7 @@ fn invalid_settings_are_reported() {
 #[test]
 fn settings_survive_printing() {
     let settings = config(
-        "{include: {ports: [443, \"8000-9000\"], cidrs: [10.0.0.0/8, 192.0.2.1]}, exclude: {roles: [client], workloads: [\"web-*\"]}}",
+        "{include: {ports: [443, \"8000-9000\"], cidrs: [10.0.0.0/8, 192.0.2.1]}, exclude: {roles: [client], workloads: [\"web-*\"]}, where: \"rtt>5ms\"}",
     );
     assert_eq!(config(&serde_yaml::to_string(&settings).unwrap()), settings);
 }

@@ -1,6 +1,6 @@
 //! Settings of `resource`.
 
-use longwave_pipeline::component::{AttributeAction, ComponentConfig, Problems};
+use longwave_pipeline::component::{AttributeAction, ComponentConfig, ExporterChanges, Problems};
 use serde::{Deserialize, Serialize};
 
 /// `resource`: changes to the resource, applied in their order.
@@ -34,7 +34,7 @@ impl ComponentConfig for ResourceConfig {
         }
     }
 
-    fn resource_actions(&self) -> Vec<AttributeAction> {
-        self.attributes.clone()
+    fn exporter_changes(&self) -> ExporterChanges {
+        ExporterChanges { resource: self.attributes.clone(), ..ExporterChanges::default() }
     }
 }

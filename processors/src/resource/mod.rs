@@ -1,7 +1,7 @@
 //! Processor `resource`: changes the attributes of the resource that the pipeline's exporters send.
 //!
 //! Everything that Longwave exports has one resource, the process itself. So the changes are applied when the exporters are created
-//! ([`ComponentConfig::resource_actions`]), and batches pass unchanged.
+//! ([`ComponentConfig::exporter_changes`]), and batches pass unchanged.
 
 mod config;
 
@@ -27,7 +27,7 @@ pub fn factory() -> ProcessorFactory {
         stability: Stability::Alpha,
         description: "Adds, replaces or removes attributes of the exported resource",
         signals: &[Signal::Metrics, Signal::Logs],
-        flow: Some((DataKind::Records, DataKind::Records)),
+        flow: Some((DataKind::Any, DataKind::Any)),
     };
     Factory::new(about, |_: &ResourceConfig, _| Ok(Box::new(ResourceProcessor) as Box<dyn Processor>))
 }

@@ -103,6 +103,11 @@ impl Config {
 }
 
 impl ComponentConfig for Config {
+    /// Two instances would report each connection twice.
+    fn exclusive(&self) -> Vec<String> {
+        vec!["the BPF programs".to_owned()]
+    }
+
     fn validate(&self, problems: &mut Problems) {
         if !(MIN_INTERVAL..=MAX_INTERVAL).contains(&self.interval) {
             problems.at("interval", "must be between 100ms and 1h, for example 5s");

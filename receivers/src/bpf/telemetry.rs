@@ -189,18 +189,27 @@ impl Stats {
     }
 }
 
+/// The paths of cgroups, which other components share.
+struct SharedPaths {
+    paths: Arc<CgroupPaths>,
+    /// Evictions before the receiver started, which a former receiver has counted.
+    evicted_before: u64,
+}
+
 fn export_cgroups(paths: &Arc<CgroupPaths>, meter: &ComponentMeter) {
-    let paths = meter.observe(paths);
+    let paths = SharedPaths { evicted_before: paths.evicted(), paths: Arc::clone(paths) };
+    let paths = Arc::new(paths);
+    let paths = meter.observe(&paths);
     paths.gauge(
         "longwave_receiver_known_cgroups",
         "{cgroup}",
         "Cgroups whose paths the kernel reported when they were created, removed ones of the last minutes included.",
-        |paths| paths.len() as f64,
+        |shared| shared.paths.len() as f64,
     );
     paths.counter(
         "longwave_receiver_evicted_cgroups",
         "{cgroup}",
         "Paths of cgroups that were forgotten before their time, because there were too many.",
-        |paths| paths.evicted(),
+        |shared| shared.paths.evicted().saturating_sub(shared.evicted_before),
     );
 }

@@ -28,6 +28,11 @@ pub(super) enum Speed {
 // === impl Config ===
 
 impl ComponentConfig for Config {
+    /// Two readers of a pipe would each get a part.
+    fn exclusive(&self) -> Vec<String> {
+        vec![format!("file {}", self.path.display())]
+    }
+
     fn validate(&self, problems: &mut Problems) {
         if self.path.as_os_str().is_empty() {
             problems

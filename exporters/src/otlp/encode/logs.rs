@@ -1,8 +1,9 @@
 //! [`LogsEncoder`] encodes connection records as `ExportLogsServiceRequest`s, with one log record for each.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
-use longwave_pipeline::component::Payload;
+use longwave_pipeline::component::{AttributeEdits, Payload};
 use longwave_pipeline::model::{
     AttributeValue, ConnectionRecord, Event, LogRecordUid, for_each_attribute, key,
 };
@@ -17,6 +18,7 @@ use super::sentence::Sentence;
 pub struct LogsEncoder {
     envelope: Envelope,
     limit: usize,
+    edits: Arc<AttributeEdits>,
     /// Encoded `log_records` of the next payload.
     log_records: Vec<u8>,
     record: Vec<u8>,
@@ -35,10 +37,17 @@ impl LogsEncoder {
         Self {
             limit: limit.saturating_sub(envelope.overhead()),
             envelope,
+            edits: Arc::default(),
             log_records: Vec::new(),
             record: Vec::new(),
             scratch: String::new(),
         }
+    }
+
+    /// Sets the changes to the attributes of all records.
+    pub fn with_edits(mut self, edits: Arc<AttributeEdits>) -> Self {
+        self.edits = edits;
+        self
     }
 
     /// Encodes records. Without records there is no payload.
@@ -70,7 +79,7 @@ impl LogsEncoder {
 
     /// Writes the fields of one `LogRecord` to `self.record`.
     fn put_record(&mut self, record: &ConnectionRecord) {
-        let Self { record: out, scratch, .. } = self;
+        let Self { record: out, scratch, edits, .. } = self;
         out.clear();
         let (severity, text) = match record.event {
             Event::Fail => (13, "WARN"),
@@ -84,7 +93,9 @@ impl LogsEncoder {
         let _ = write!(scratch, "{}", Sentence(record));
         put_message(out, 5, message_len(scratch.len()));
         put_str(out, 1, scratch);
-        for_each_attribute(record, &mut |key, value| put_attribute(out, 6, key, value, scratch));
+        edits.for_each(&|visit| for_each_attribute(record, visit), &mut |key, value| {
+            put_attribute(out, 6, key, value, scratch);
+        });
         let uid = LogRecordUid(record);
         put_attribute(out, 6, key::LOG_RECORD_UID, AttributeValue::Text(&uid), scratch);
         put_fixed64(out, 11, record.observed.0);

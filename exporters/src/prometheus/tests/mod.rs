@@ -38,6 +38,7 @@ fn context() -> ExporterContext {
         resource: Arc::new(resource.map(|(key, value)| (key.to_owned(), value.to_owned())).into()),
         meter: NoopMeterProvider::new().meter("test"),
         authenticators: Default::default(),
+        log_edits: Default::default(),
     }
 }
 

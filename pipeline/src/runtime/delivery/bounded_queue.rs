@@ -61,6 +61,8 @@ struct QueueContents {
     waiting: VecDeque<QueuedPayload>,
     /// Of the payloads that wait and of those that are being delivered.
     used: QueueUsage,
+    /// The part of the node's gauges that is this queue's.
+    published: QueueUsage,
     closed: bool,
 }
 
@@ -75,8 +77,9 @@ pub(super) struct QueueUsage {
 
 impl BoundedQueue {
     pub(super) fn new(limits: QueueLimits, node: Arc<Node>) -> Arc<Self> {
-        node.set_queue_capacity(limits.size, limits.bytes);
-        let contents = QueueContents { waiting: VecDeque::new(), used: QueueUsage::default(), closed: false };
+        node.change_queue_capacity((0, 0), (limits.size, limits.bytes));
+        let (used, published) = (QueueUsage::default(), QueueUsage::default());
+        let contents = QueueContents { waiting: VecDeque::new(), used, published, closed: false };
         Arc::new(Self {
             limits,
             node,
@@ -114,7 +117,7 @@ impl BoundedQueue {
         let mut contents = self.lock();
         contents.used = contents.used.plus(self.limits.usage(&queued.payload));
         contents.waiting.push_back(queued);
-        self.publish(&contents);
+        self.publish(&mut contents);
         drop(contents);
         self.added.notify_one();
     }
@@ -186,12 +189,21 @@ impl BoundedQueue {
         self.publish(contents);
     }
 
-    fn publish(&self, contents: &QueueContents) {
-        self.node.set_queue_size(contents.used.size, contents.used.bytes);
+    fn publish(&self, contents: &mut QueueContents) {
+        let QueueUsage { size, bytes } = std::mem::replace(&mut contents.published, contents.used);
+        self.node.change_queue_size((size, bytes), (contents.used.size, contents.used.bytes));
     }
 
     fn lock(&self) -> MutexGuard<'_, QueueContents> {
         self.contents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for BoundedQueue {
+    fn drop(&mut self) {
+        let QueueUsage { size, bytes } = self.lock().published;
+        self.node.change_queue_size((size, bytes), (0, 0));
+        self.node.change_queue_capacity((self.limits.size, self.limits.bytes), (0, 0));
     }
 }
 
@@ -239,7 +251,7 @@ impl Drop for UsedRoom {
     fn drop(&mut self) {
         let mut contents = self.queue.lock();
         contents.used = contents.used.minus(self.usage);
-        self.queue.publish(&contents);
+        self.queue.publish(&mut contents);
         drop(contents);
         self.queue.left.notify_one();
     }

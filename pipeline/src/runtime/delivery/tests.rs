@@ -18,7 +18,7 @@ fn bench(config: DeliveryConfig, results: Vec<Result<Pushed, PushError>>) -> Ben
     let (world, accounting) = (World::default(), Accounting::default());
     world.results.lock().unwrap().extend(results);
     let node = accounting.node(NodeKind::Exporter, "keep", "", Signal::Logs, false);
-    let pusher = Arc::new(KeepPusher { id: "keep".into(), world: world.clone() });
+    let pusher = Arc::new(KeepPusher { id: "keep".into(), fail: String::new(), world: world.clone() });
     let queue = SendingQueue::start("keep", pusher, config, false, Arc::clone(&node), &Default::default());
     Bench { world, node, accounting, queue }
 }

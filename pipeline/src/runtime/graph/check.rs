@@ -194,6 +194,13 @@ fn flow(
         else {
             return;
         };
+        let (input, output) = (input.at(signal, carried), output.at(signal, carried));
+        if input == DataKind::Windows && carried == DataKind::Records {
+            report(format!(
+                "processor \"{text}\" takes {input}, but there it would receive {carried}: move \"{text}\" after the window processor"
+            ));
+            return;
+        }
         if input != carried && output == carried {
             report(format!(
                 "processor \"{text}\" takes {input}, but {sender} outputs {carried} already: a pipeline has one such processor, remove \"{text}\""

@@ -3,12 +3,14 @@
 //!
 //! A plan starts nothing. [`crate::runtime::Runtime`] runs it.
 
+mod changes;
 mod check;
+mod fingerprint;
 mod placement;
 mod plan;
-mod resources;
 
 #[cfg(test)]
 mod tests;
 
+pub(super) use fingerprint::Fingerprint;
 pub use plan::{Plan, PlannedExporter, PlannedExtension, PlannedPipeline, PlannedProcessor, PlannedReceiver};

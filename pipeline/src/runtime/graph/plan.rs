@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use longwave_config::{Components, ConfigError, ConfigErrors, ConfigPath, Document, Map, PipelineId, Value};
 
-use super::{check, placement, resources};
+use super::fingerprint::Fingerprint;
+use super::{changes, check, placement};
 use crate::component::{
-    AttributeAction, Exporter, ExporterContext, Extension, ExtensionContext, Factory, Prepared, Problems,
+    Exporter, ExporterChanges, ExporterContext, Extension, ExtensionContext, Factory, Prepared, Problems,
     Processor, ProcessorContext, Receiver, ReceiverContext, Registry, Signal, find_factory,
 };
 use crate::runtime::telemetry::TelemetryConfig;
@@ -30,14 +31,17 @@ pub struct Plan {
 }
 
 /// An extension that is started.
+#[derive(Clone)]
 pub struct PlannedExtension {
     /// Id of the component.
     pub id: String,
     /// Its valid configuration.
     pub prepared: Arc<Prepared<ExtensionContext, dyn Extension>>,
+    pub(crate) fingerprint: Fingerprint,
 }
 
 /// A receiver and its pipelines.
+#[derive(Clone)]
 pub struct PlannedReceiver {
     /// Id of the component.
     pub id: String,
@@ -45,6 +49,7 @@ pub struct PlannedReceiver {
     pub prepared: Arc<Prepared<ReceiverContext, dyn Receiver>>,
     /// Its pipelines, as indices of [`Plan::pipelines`].
     pub pipelines: Vec<usize>,
+    pub(crate) fingerprint: Fingerprint,
 }
 
 /// A pipeline: its processors and its exporters.
@@ -57,6 +62,8 @@ pub struct PlannedPipeline {
     pub processors: Vec<PlannedProcessor>,
     /// Its exporters, as indices of [`Plan::exporters`].
     pub exporters: Vec<usize>,
+    /// Of the pipeline without its receivers and exporters.
+    pub(crate) fingerprint: Fingerprint,
 }
 
 /// A processor of one pipeline.
@@ -70,6 +77,7 @@ pub struct PlannedProcessor {
 }
 
 /// An exporter of one signal.
+#[derive(Clone)]
 pub struct PlannedExporter {
     /// Id of the component.
     pub id: String,
@@ -77,8 +85,17 @@ pub struct PlannedExporter {
     pub signal: Signal,
     /// Its valid configuration.
     pub prepared: Arc<Prepared<ExporterContext, dyn Exporter>>,
-    /// Changes to the resource that it sends, by the processors of its pipelines.
-    pub resource_actions: Vec<AttributeAction>,
+    /// Changes to what it sends, by the processors of its pipelines.
+    pub changes: ExporterChanges,
+    pub(crate) fingerprint: Fingerprint,
+}
+
+/// The sections of components.
+struct Sections<'a> {
+    extensions: Section<'a, ExtensionContext, dyn Extension>,
+    receivers: Section<'a, ReceiverContext, dyn Receiver>,
+    processors: Section<'a, ProcessorContext, dyn Processor>,
+    exporters: Section<'a, ExporterContext, dyn Exporter>,
 }
 
 /// The configured components of one section.
@@ -92,6 +109,7 @@ pub(super) struct SectionEntry<'a, X, T: ?Sized> {
     pub factory: Option<&'a Factory<X, T>>,
     /// `None` if the configuration is invalid, which has already been reported.
     pub prepared: Option<Arc<Prepared<X, T>>>,
+    fingerprint: Fingerprint,
 }
 
 // === impl Plan ===
@@ -120,25 +138,24 @@ impl Plan {
     /// All problems of the configuration.
     pub fn new(document: &Document, registry: &Registry) -> Result<Self, ConfigErrors> {
         let mut errors = Vec::new();
-        let extensions = Section::new("extensions", &document.extensions, &registry.extensions, &mut errors);
-        let receivers = Section::new("receivers", &document.receivers, &registry.receivers, &mut errors);
-        let processors = Section::new("processors", &document.processors, &registry.processors, &mut errors);
-        let exporters = Section::new("exporters", &document.exporters, &registry.exporters, &mut errors);
-        check::extensions(document, &extensions, &processors, &exporters, &mut errors);
+        let sections = Sections::new(document, registry, &mut errors);
+        let Sections { extensions, receivers, processors, exporters } = &sections;
+        check::extensions(document, extensions, processors, exporters, &mut errors);
         check::presence(document, &mut errors);
-        check::pipelines(document, &receivers, &processors, &exporters, &mut errors);
-        resources::resources(document, &processors, &mut errors);
-        let misplaced = placement::placement(document, &processors, &mut errors);
+        check::pipelines(document, receivers, processors, exporters, &mut errors);
+        changes::check(document, processors, &mut errors);
+        let misplaced = placement::placement(document, processors, &mut errors);
         let telemetry = telemetry(document, &mut errors);
         if !errors.is_empty() {
             return Err(ConfigErrors(errors));
         }
         let mut warnings = check::unused(document);
         warnings.extend(misplaced);
-        let effective = effective(document, &extensions, &receivers, &processors, &exporters, &telemetry)?;
+        let effective = effective(document, &sections, &telemetry)?;
         let started = document.service.extensions.iter().map(|id| {
             let (id, _, prepared) = extensions.ready(&id.to_string());
-            PlannedExtension { id, prepared }
+            let fingerprint = extensions.fingerprint(&id);
+            PlannedExtension { id, prepared, fingerprint }
         });
         let mut plan = Self {
             extensions: started.collect(),
@@ -150,7 +167,7 @@ impl Plan {
             effective,
         };
         for (id, stages) in &document.service.pipelines {
-            plan.add_pipeline(id, stages, &receivers, &processors, &exporters);
+            plan.add_pipeline(id, stages, &sections);
         }
         Ok(plan)
     }
@@ -158,10 +175,7 @@ impl Plan {
     /// Returns the problems of the components' own configurations, for a document with problems elsewhere.
     pub fn check_configs(document: &Document, registry: &Registry) -> Vec<ConfigError> {
         let mut errors = Vec::new();
-        Section::new("extensions", &document.extensions, &registry.extensions, &mut errors);
-        Section::new("receivers", &document.receivers, &registry.receivers, &mut errors);
-        Section::new("processors", &document.processors, &registry.processors, &mut errors);
-        Section::new("exporters", &document.exporters, &registry.exporters, &mut errors);
+        Sections::new(document, registry, &mut errors);
         telemetry(document, &mut errors);
         errors
     }
@@ -178,34 +192,48 @@ impl Plan {
         &mut self,
         id: &PipelineId,
         stages: &longwave_config::PipelineSection,
-        receivers: &Section<'_, ReceiverContext, dyn Receiver>,
-        processors: &Section<'_, ProcessorContext, dyn Processor>,
-        exporters: &Section<'_, ExporterContext, dyn Exporter>,
+        sections: &Sections<'_>,
     ) {
+        let Sections { extensions, receivers, processors, exporters } = sections;
         let index = self.pipelines.len();
         let signal = id.signal();
         for receiver in &stages.receivers {
             let (name, _, prepared) = receivers.ready(&receiver.to_string());
             match self.receivers.iter_mut().find(|planned| planned.id == name) {
                 Some(planned) => planned.pipelines.push(index),
-                None => self.receivers.push(PlannedReceiver { id: name, prepared, pipelines: vec![index] }),
+                None => {
+                    let (pipelines, fingerprint) = (vec![index], receivers.fingerprint(&name));
+                    self.receivers.push(PlannedReceiver { id: name, prepared, pipelines, fingerprint });
+                }
             }
         }
+        if signal == Signal::Logs {
+            let fed = self.receivers.iter_mut().filter(|planned| planned.pipelines.contains(&index));
+            fed.for_each(|planned| planned.fingerprint.set_wants_opens());
+        }
+        let used = |ids: &[(&str, String)]| ids.iter().map(|(_, id)| extensions.fingerprint(id)).collect();
         let planned = stages.processors.iter().map(|processor| {
             let (id, factory, prepared) = processors.ready(&processor.to_string());
             let aggregates = factory.about.flow.is_some_and(|(input, output)| input != output);
             PlannedProcessor { id, prepared, aggregates }
         });
-        let planned_processors = planned.collect();
+        let planned_processors: Vec<PlannedProcessor> = planned.collect();
+        let of_processor = |PlannedProcessor { id, prepared, .. }: &PlannedProcessor| {
+            processors.fingerprint(id).with_uses(used(&prepared.extensions))
+        };
+        let uses = planned_processors.iter().map(of_processor).collect();
+        let fingerprint = Fingerprint::new(&id.to_string(), Value::Null).with_uses(uses);
         let mut targets = Vec::new();
-        let resource_actions = resources::actions(stages, processors);
+        let exporter_changes = changes::changes(stages, processors);
         for exporter in &stages.exporters {
             let (name, _, prepared) = exporters.ready(&exporter.to_string());
             let known =
                 self.exporters.iter().position(|planned| planned.id == name && planned.signal == signal);
             targets.push(known.unwrap_or_else(|| {
-                let resource_actions = resource_actions.clone();
-                self.exporters.push(PlannedExporter { id: name, signal, prepared, resource_actions });
+                let changes = exporter_changes.clone();
+                let fingerprint = exporters.fingerprint(&name).with_uses(used(&prepared.extensions));
+                let fingerprint = fingerprint.with_changes(changes.clone());
+                self.exporters.push(PlannedExporter { id: name, signal, prepared, changes, fingerprint });
                 self.exporters.len() - 1
             }));
         }
@@ -214,7 +242,21 @@ impl Plan {
             signal,
             processors: planned_processors,
             exporters: targets,
+            fingerprint,
         });
+    }
+}
+
+// === impl Sections ===
+
+impl<'a> Sections<'a> {
+    fn new(document: &Document, registry: &'a Registry, errors: &mut Vec<ConfigError>) -> Self {
+        Self {
+            extensions: Section::new("extensions", &document.extensions, &registry.extensions, errors),
+            receivers: Section::new("receivers", &document.receivers, &registry.receivers, errors),
+            processors: Section::new("processors", &document.processors, &registry.processors, errors),
+            exporters: Section::new("exporters", &document.exporters, &registry.exporters, errors),
+        }
     }
 }
 
@@ -230,7 +272,8 @@ impl<'a, X: 'static, T: ?Sized + 'static> Section<'a, X, T> {
         let mut entries = Vec::new();
         for (id, section) in configured {
             let text = id.to_string();
-            let mut entry = SectionEntry { id: text.clone(), factory: None, prepared: None };
+            let fingerprint = Fingerprint::new(&text, section.clone());
+            let mut entry = SectionEntry { id: text.clone(), factory: None, prepared: None, fingerprint };
             match find_factory(factories, name, id.kind(), &text) {
                 Err(error) => errors.push(error),
                 Ok(factory) => {
@@ -256,6 +299,12 @@ impl<'a, X: 'static, T: ?Sized + 'static> Section<'a, X, T> {
         let found =
             self.get(id).and_then(|e| Some((e.id.clone(), e.factory?, Arc::clone(e.prepared.as_ref()?))));
         found.unwrap_or_else(|| unreachable!("{id} was checked before a plan is made"))
+    }
+
+    /// Returns the fingerprint of the component with this id. Called after the checks, as [`Self::ready`].
+    fn fingerprint(&self, id: &str) -> Fingerprint {
+        let found = self.get(id).map(|entry| entry.fingerprint.clone());
+        found.unwrap_or_else(|| Fingerprint::new(id, Value::Null))
     }
 
     fn effective(&self) -> Value {
@@ -296,12 +345,10 @@ fn escaped(value: &Value) -> Value {
 
 fn effective(
     document: &Document,
-    extensions: &Section<'_, ExtensionContext, dyn Extension>,
-    receivers: &Section<'_, ReceiverContext, dyn Receiver>,
-    processors: &Section<'_, ProcessorContext, dyn Processor>,
-    exporters: &Section<'_, ExporterContext, dyn Exporter>,
+    sections: &Sections<'_>,
     telemetry: &TelemetryConfig,
 ) -> Result<Value, ConfigErrors> {
+    let Sections { extensions, receivers, processors, exporters } = sections;
     let mut pipelines = Map::new();
     for (id, stages) in &document.service.pipelines {
         let mut map = Map::new();

@@ -13,7 +13,7 @@ use opentelemetry_otlp::{Protocol, WithExportConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 
-use crate::component::{Accounting, ComponentError, SdkReader};
+use crate::component::{Accounting, ComponentError, SdkReader, exclusive_port};
 pub use config::{
     LogConfig, LogEncoding, LogLevel, MetricConfig, MetricLevel, OtlpConfig, OtlpProtocol, PageAddress,
     ResourceChanges, TelemetryConfig,
@@ -25,8 +25,19 @@ pub struct Telemetry {
     /// `None` if self-telemetry is off, because the SDK logs an error for instruments without a reader.
     provider: Option<SdkMeterProvider>,
     page: Option<PageServer>,
+    /// The setting of the page's address.
+    setting: PageAddress,
     /// Address of the Prometheus page. `None` if self-telemetry is off.
     pub address: Option<std::net::SocketAddr>,
+}
+
+/// Self-telemetry with other settings, before it replaces the running one.
+pub struct NextTelemetry {
+    next: Telemetry,
+    /// For the page of the running self-telemetry, which stays.
+    reader: Option<SdkReader>,
+    /// Of the page that had the port.
+    former: Option<SdkReader>,
 }
 
 // === impl Telemetry ===
@@ -41,8 +52,83 @@ impl Telemetry {
         resource: &[(String, String)],
         accounting: &Accounting,
     ) -> Result<Self, ComponentError> {
+        let (mut telemetry, reader) = Self::without_page(config, resource, accounting)?;
+        if let Some(reader) = reader {
+            telemetry.start_page(reader).await?;
+        }
+        Ok(telemetry)
+    }
+
+    /// Prepares self-telemetry with other settings. A page with another address is started, and a page with the same one stays. A page with
+    /// another host and the same port is replaced.
+    ///
+    /// # Errors
+    /// As for [`Self::start`]. Nothing has changed.
+    pub async fn prepare(
+        &mut self,
+        config: &MetricConfig,
+        resource: &[(String, String)],
+        accounting: &Accounting,
+    ) -> Result<NextTelemetry, ComponentError> {
+        let (mut next, reader) = Self::without_page(config, resource, accounting)?;
+        let Some(reader) = reader else { return Ok(NextTelemetry { next, reader: None, former: None }) };
+        if self.page.is_some() && self.setting == config.address {
+            return Ok(NextTelemetry { next, reader: Some(reader), former: None });
+        }
+        let port = exclusive_port(config.address.as_str());
+        let same_port = !port.is_empty() && exclusive_port(self.setting.as_str()) == port;
+        let former = match self.page.take_if(|_| same_port) {
+            Some(page) => {
+                let reader = page.reader();
+                page.shutdown().await;
+                Some(reader)
+            }
+            None => None,
+        };
+        let started = next.start_page(reader).await;
+        let next = NextTelemetry { next, reader: None, former };
+        match started {
+            Ok(()) => Ok(next),
+            Err(error) => {
+                self.discard(next).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Closes what was prepared. A page that had to be replaced starts again.
+    pub async fn discard(&mut self, next: NextTelemetry) {
+        let NextTelemetry { next, former, .. } = next;
+        next.shutdown().await;
+        if let Some(reader) = former
+            && let Err(error) = self.start_page(reader).await
+        {
+            tracing::error!("the page of self-telemetry does not start again: {error}");
+        }
+    }
+
+    /// Replaces the running self-telemetry. Returns the former one, which has to be shut down.
+    pub fn replace(&mut self, next: NextTelemetry) -> Self {
+        let NextTelemetry { mut next, reader, .. } = next;
+        if let Some(reader) = reader
+            && let Some(page) = self.page.take()
+        {
+            page.show(reader);
+            next.address = Some(page.address);
+            next.page = Some(page);
+        }
+        std::mem::replace(self, next)
+    }
+
+    /// Returns the reader of its page, or `None` if self-telemetry is off.
+    fn without_page(
+        config: &MetricConfig,
+        resource: &[(String, String)],
+        accounting: &Accounting,
+    ) -> Result<(Self, Option<SdkReader>), ComponentError> {
+        let setting = config.address.clone();
         if config.level == MetricLevel::None {
-            return Ok(Self { provider: None, page: None, address: None });
+            return Ok((Self { provider: None, page: None, setting, address: None }, None));
         }
         let attributes =
             resource.iter().map(|(key, value)| opentelemetry::KeyValue::new(key.clone(), value.clone()));
@@ -57,16 +143,21 @@ impl Telemetry {
         let meter = provider.meter("longwave");
         process::observe(&meter);
         stages::observe(&meter, accounting, config.level);
-        let page = match PageServer::start(config.address.as_str(), reader).await {
-            Ok(page) => Some(page),
-            Err(error) if config.address.is_default() => {
+        Ok((Self { provider: Some(provider), page: None, setting, address: None }, Some(reader)))
+    }
+
+    async fn start_page(&mut self, reader: SdkReader) -> Result<(), ComponentError> {
+        let page = match PageServer::start(self.setting.as_str(), reader).await {
+            Ok(page) => page,
+            Err(error) if self.setting.is_default() => {
                 tracing::warn!("{error}; continuing without the page, since the address is the default");
-                None
+                return Ok(());
             }
             Err(error) => return Err(error),
         };
-        let address = page.as_ref().map(|page| page.address);
-        Ok(Self { provider: Some(provider), page, address })
+        self.address = Some(page.address);
+        self.page = Some(page);
+        Ok(())
     }
 
     /// Returns the meter with which components register their instruments.
@@ -87,6 +178,15 @@ impl Telemetry {
         if let Ok(Err(error)) = ended {
             tracing::warn!(%error, "self-telemetry did not shut down cleanly: metrics since its last export may be missing");
         }
+    }
+}
+
+// === impl NextTelemetry ===
+
+impl NextTelemetry {
+    /// Returns the meter with which components register their instruments.
+    pub fn meter(&self) -> Meter {
+        self.next.meter()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The Prometheus page at `/metrics`.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::Router;
 use axum::body::Body;
@@ -17,6 +18,7 @@ use crate::component::{Accepted, ComponentError, HttpServer, SdkReader};
 pub(super) struct PageServer {
     /// The bound address.
     pub address: SocketAddr,
+    reader: Arc<RwLock<SdkReader>>,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -30,9 +32,20 @@ impl PageServer {
         let server = bound
             .map_err(|error| ComponentError::new(format!("{error}; `level: none` turns the page off")))?;
         let (address, stop) = (server.address(), CancellationToken::new());
-        let router = Router::new().route("/metrics", get(page)).with_state(reader);
+        let reader = Arc::new(RwLock::new(reader));
+        let router = Router::new().route("/metrics", get(page)).with_state(Arc::clone(&reader));
         let task = tokio::spawn(server.run(router, stop.clone()));
-        Ok(Self { address, stop, task })
+        Ok(Self { address, reader, stop, task })
+    }
+
+    /// Returns the reader of the SDK whose metrics it shows.
+    pub fn reader(&self) -> SdkReader {
+        self.reader.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Shows the metrics of another SDK from now on.
+    pub fn show(&self, reader: SdkReader) {
+        *self.reader.write().unwrap_or_else(PoisonError::into_inner) = reader;
     }
 
     /// Stops. The socket is closed when this returns: a reload listens on the same address immediately.
@@ -49,8 +62,9 @@ impl Drop for PageServer {
     }
 }
 
-async fn page(State(reader): State<SdkReader>, headers: HeaderMap) -> Response<Body> {
+async fn page(State(reader): State<Arc<RwLock<SdkReader>>>, headers: HeaderMap) -> Response<Body> {
     let accepted = Accepted::of_request(&headers);
+    let reader = reader.read().unwrap_or_else(PoisonError::into_inner).clone();
     match reader.page(accepted) {
         Ok(body) => accepted.response(body),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error).into_response(),

@@ -172,13 +172,11 @@ fn labels(node: &Node) -> Vec<KeyValue> {
     let role = match node.kind {
         NodeKind::Receiver => "receiver",
         NodeKind::Processor => "processor",
-        NodeKind::Exporter => "exporter",
+        NodeKind::Exporter => {
+            let signal = KeyValue::new("signal", node.signal.to_string());
+            return vec![KeyValue::new("exporter", node.id.clone()), signal];
+        }
+        NodeKind::Passage => return vec![KeyValue::new("pipeline", node.pipeline.clone())],
     };
-    let mut labels = vec![KeyValue::new(role, node.id.clone())];
-    if node.kind == NodeKind::Exporter {
-        labels.push(KeyValue::new("signal", node.signal.to_string()));
-    } else {
-        labels.push(KeyValue::new("pipeline", node.pipeline.clone()));
-    }
-    labels
+    vec![KeyValue::new(role, node.id.clone()), KeyValue::new("pipeline", node.pipeline.clone())]
 }

@@ -192,3 +192,55 @@ async fn a_default_port_in_use_is_a_warning() {
     let written = MetricConfig { address: address.into(), ..config(None) };
     assert!(Telemetry::start(&written, &[], &Accounting::default()).await.is_err());
 }
+
+/// *Scenario*: a reload with other metrics; the page's address stays, then it changes, and then self-telemetry is turned off.
+/// *Guarantees*: a page with the same address is the same socket and shows the new metrics. A page with another address is there before the
+/// former one is closed. Without self-telemetry there is none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_replaces_the_metrics() {
+    let accounting = Accounting::default();
+    let mut telemetry = Telemetry::start(&config(None), &[], &accounting).await.unwrap();
+    let address = telemetry.address.unwrap();
+    let resource = [("service.name".to_owned(), "changed".to_owned())];
+    let next = telemetry.prepare(&config(None), &resource, &accounting).await.unwrap();
+    next.meter().u64_observable_gauge("longwave_own").with_callback(|own| own.observe(7, &[])).build();
+    assert!(!read_page(address).await.contains("longwave_own 7"));
+    telemetry.replace(next).shutdown().await;
+    assert_eq!(telemetry.address, Some(address));
+    let page = read_page(address).await;
+    assert!(page.contains("longwave_own 7") && page.contains("service_name=\"changed\""), "{page}");
+
+    let other = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let moved = MetricConfig { address: other.to_string().into(), ..config(None) };
+    let next = telemetry.prepare(&moved, &resource, &accounting).await.unwrap();
+    for address in [address, other] {
+        read_page(address).await;
+    }
+    telemetry.replace(next).shutdown().await;
+    assert!(TcpStream::connect(address).await.is_err());
+    read_page(other).await;
+
+    // The same port with another host, which is discarded, and then one that cannot be bound.
+    let all = MetricConfig { address: format!("0.0.0.0:{}", other.port()).into(), ..config(None) };
+    let next = telemetry.prepare(&all, &resource, &accounting).await.unwrap();
+    telemetry.discard(next).await;
+    assert_eq!(telemetry.address, Some(other));
+    read_page(other).await;
+    let bad = MetricConfig { address: format!("192.0.2.1:{}", other.port()).into(), ..config(None) };
+    assert!(telemetry.prepare(&bad, &resource, &accounting).await.is_err());
+    assert!(read_page(other).await.contains("service_name=\"changed\""));
+
+    let off = MetricConfig { level: MetricLevel::None, ..moved };
+    let next = telemetry.prepare(&off, &resource, &accounting).await.unwrap();
+    telemetry.replace(next).shutdown().await;
+    assert!(telemetry.address.is_none() && TcpStream::connect(other).await.is_err());
+    telemetry.shutdown().await;
+}
+
+async fn read_page(address: std::net::SocketAddr) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+    let mut page = String::new();
+    stream.read_to_string(&mut page).await.unwrap();
+    page
+}

@@ -1,5 +1,7 @@
 use std::num::NonZeroU64;
+use std::sync::Arc;
 
+use longwave_pipeline::component::{AttributeAction, AttributeEdits};
 use longwave_pipeline::model::{
     CloseReason, ConnectionId, ConnectionRecord, End, Endpoint, Event, FailReason, Role, TcpState, Totals,
     UnixNanos,
@@ -68,4 +70,31 @@ fn many_records_are_split() {
         let times = shown.lines().filter_map(|line| line.split_once('/')?.0.parse::<u64>().ok());
         assert!(times.eq(0..50));
     }
+}
+
+/// *Scenario*: actions remove an attribute, add one, and copy a number.
+/// *Guarantees*: the log record has the changed attributes, each once; its fields, its body and the other attributes stay.
+#[test]
+fn attributes_are_changed() {
+    let action = |yaml: serde_json::Value| serde_json::from_value::<AttributeAction>(yaml).unwrap();
+    let edits = AttributeEdits::new(vec![
+        action(serde_json::json!({"key": "source.address", "action": "delete"})),
+        action(serde_json::json!({"key": "env", "value": "test", "action": "insert"})),
+        action(serde_json::json!({"key": "port", "from_attribute": "destination.port", "action": "upsert"})),
+        action(serde_json::json!({"key": "network.transport", "value": "TCP", "action": "update"})),
+    ]);
+    let lines = |encoder: LogsEncoder| {
+        let mut encoder = encoder;
+        let shown = decoded::logs(&encoder.encode(&[close()])[0]);
+        shown.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let plain = lines(LogsEncoder::new(&resource()));
+    let changed = lines(LogsEncoder::new(&resource()).with_edits(Arc::new(edits)));
+    let only_in = |one: &[String], other: &[String]| {
+        one.iter().filter(|line| !other.contains(line)).map(|line| line.trim().to_owned()).collect::<Vec<_>>()
+    };
+    insta::assert_snapshot!(
+        "changed_attributes",
+        format!("- {:?}\n+ {:?}", only_in(&plain, &changed), only_in(&changed, &plain))
+    );
 }

@@ -19,6 +19,7 @@ fn context() -> ExporterContext {
         resource: Default::default(),
         meter: opentelemetry::global::meter("test"),
         authenticators: Default::default(),
+        log_edits: Default::default(),
     }
 }
 

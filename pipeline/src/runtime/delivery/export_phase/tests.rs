@@ -19,7 +19,7 @@ fn window(start: u64, length: u64) -> Window {
 fn queue(config: QueueConfig) -> (World, Arc<Node>, SendingQueue) {
     let (world, accounting) = (World::default(), Accounting::default());
     let node = accounting.node(NodeKind::Exporter, "keep", "", Signal::Metrics, false);
-    let pusher = Arc::new(KeepPusher { id: "keep".into(), world: world.clone() });
+    let pusher = Arc::new(KeepPusher { id: "keep".into(), fail: String::new(), world: world.clone() });
     let retry = RetryConfig::default();
     let config = DeliveryConfig { timeout: Duration::from_secs(5), retry, queue: config };
     let queue = SendingQueue::start("keep", pusher, config, true, Arc::clone(&node), &Default::default());

@@ -1,0 +1,22 @@
+//! [`ExporterChanges`]: what the processors of a pipeline change in what its exporters send.
+
+use crate::component::attribute_action::AttributeAction;
+
+/// Changes that exporters make, because batches do not contain what is changed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ExporterChanges {
+    /// Changes to the resource.
+    pub resource: Vec<AttributeAction>,
+    /// Changes to the attributes of log records. Windows have their attributes in their keys.
+    pub log_attributes: Vec<AttributeAction>,
+}
+
+// === impl ExporterChanges ===
+
+impl ExporterChanges {
+    /// Adds the changes of a later processor.
+    pub(crate) fn extend(&mut self, later: &Self) {
+        self.resource.extend_from_slice(&later.resource);
+        self.log_attributes.extend_from_slice(&later.log_attributes);
+    }
+}

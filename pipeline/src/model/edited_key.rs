@@ -1,0 +1,146 @@
+//! [`EditedKey`]: key of a series whose attributes a processor has changed.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use crate::model::attributes::{AttributeValue, key};
+use crate::model::names::{Label, Service};
+use crate::model::owned_value::OwnedValue;
+use crate::model::series_key::{FlowKey, SeriesKey, WorkloadDetails, WorkloadKey};
+
+/// Key of a series with changed attributes. Two keys are equal if and only if their attributes are.
+#[derive(Clone, Debug)]
+pub struct EditedKey {
+    /// All attributes, in the order of their keys. Each key occurs once.
+    attributes: Box<[(String, OwnedValue)]>,
+    /// The names that the attributes contain, for outputs that show a flow. `None` for the overflow series.
+    flow: Option<FlowKey>,
+}
+
+/// The attribute names of a workload: name, kind, namespace, pod, node, container.
+type WorkloadAttributes = [&'static str; 6];
+
+const SOURCE: WorkloadAttributes = [
+    key::SOURCE_WORKLOAD_NAME,
+    key::SOURCE_WORKLOAD_KIND,
+    key::SOURCE_NAMESPACE,
+    key::SOURCE_POD,
+    key::SOURCE_NODE,
+    key::SOURCE_CONTAINER,
+];
+const DESTINATION: WorkloadAttributes = [
+    key::DESTINATION_WORKLOAD_NAME,
+    key::DESTINATION_WORKLOAD_KIND,
+    key::DESTINATION_NAMESPACE,
+    key::DESTINATION_POD,
+    key::DESTINATION_NODE,
+    key::DESTINATION_CONTAINER,
+];
+/// The attributes of a connection.
+const CONNECTION: [&str; 7] = [
+    key::SOURCE_ADDRESS,
+    key::SOURCE_PORT,
+    key::DESTINATION_ADDRESS,
+    key::DESTINATION_PORT,
+    key::CONNECTION_ID,
+    key::CONNECTION_START_TIME,
+    key::CONNECTION_ROLE,
+];
+
+// === impl EditedKey ===
+
+impl EditedKey {
+    /// Makes the key of a series that had the key `original`, and now has these attributes, each once.
+    pub fn new(original: &SeriesKey, mut attributes: Vec<(String, OwnedValue)>) -> Self {
+        // In one order, so that equal attributes give equal keys.
+        attributes.sort_unstable();
+        let mut edited = Self { attributes: attributes.into(), flow: None };
+        edited.flow = original.flow().map(|flow| edited.flow_like(flow, original));
+        edited
+    }
+
+    /// Visits the attributes.
+    pub fn for_each_attribute(&self, visit: &mut dyn FnMut(&str, AttributeValue<'_>)) {
+        self.attributes.iter().for_each(|(key, value)| visit(key, value.view()));
+    }
+
+    /// Returns the flow; `None` for the overflow series.
+    pub fn flow(&self) -> Option<&FlowKey> {
+        self.flow.as_ref()
+    }
+
+    fn get(&self, wanted: &str) -> Option<&OwnedValue> {
+        let found = self.attributes.binary_search_by(|(key, _)| key.as_str().cmp(wanted)).ok()?;
+        Some(&self.attributes[found].1)
+    }
+
+    /// Returns the text of an attribute; empty if it is absent or unknown.
+    fn text(&self, wanted: &str) -> Arc<str> {
+        match self.get(wanted) {
+            None | Some(OwnedValue::Unknown) => Arc::default(),
+            Some(OwnedValue::Str(text)) => Arc::clone(text),
+            Some(OwnedValue::Int(number)) => number.to_string().into(),
+            Some(OwnedValue::Float(bits)) => f64::from_bits(*bits).to_string().into(),
+            Some(OwnedValue::Bool(value)) => value.to_string().into(),
+        }
+    }
+
+    /// Returns the flow with the names of the attributes. What has no attribute (the reporter is never changed) is that of `original`.
+    fn flow_like(&self, original: &FlowKey, original_key: &SeriesKey) -> FlowKey {
+        let destination = original.destination.as_ref();
+        FlowKey {
+            reporter: original.reporter,
+            source: self.workload(SOURCE, &original.source, |label| &label.key.source),
+            service: Service {
+                name: self.text(key::DESTINATION_SERVICE_NAME),
+                namespace: self.text(key::DESTINATION_SERVICE_NAMESPACE),
+                ambiguous: self.get(key::SERVICE_AMBIGUOUS) == Some(&OwnedValue::Bool(true)),
+            },
+            destination: destination
+                .map(|workload| self.workload(DESTINATION, workload, |label| &label.key.destination)),
+            connection: original.connection.clone().filter(|_| self.has_connection_of(original_key)),
+        }
+    }
+
+    fn workload(
+        &self,
+        keys: WorkloadAttributes,
+        original: &WorkloadKey,
+        key: impl Fn(&Label) -> &str,
+    ) -> WorkloadKey {
+        let [name, kind, namespace, pod, node, container] = keys.map(|key| self.text(key));
+        let labels = original.details.iter().flat_map(|details| details.labels.iter());
+        let labels = labels.filter_map(|label| {
+            let value = self.text(key(label));
+            (!value.is_empty()).then(|| Label { key: Arc::clone(&label.key), value })
+        });
+        let details = WorkloadDetails { labels: labels.collect(), pod, node, container };
+        let details = (details != WorkloadDetails::default()).then(|| Box::new(details));
+        WorkloadKey { name, kind, namespace, details }
+    }
+
+    /// Returns whether no attribute of the connection has changed.
+    fn has_connection_of(&self, original: &SeriesKey) -> bool {
+        let mut is_same = true;
+        original.for_each_attribute(&mut |key, value| {
+            if CONNECTION.contains(&key) {
+                is_same &= self.get(key) == Some(&OwnedValue::from(value));
+            }
+        });
+        is_same
+    }
+}
+
+impl PartialEq for EditedKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.attributes == other.attributes
+    }
+}
+
+impl Eq for EditedKey {}
+
+impl Hash for EditedKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.attributes.hash(state);
+    }
+}

@@ -1,0 +1,68 @@
+//! What the processors of a pipeline change in what its exporters send.
+
+use longwave_config::{ConfigError, ConfigPath, Document, PipelineSection};
+
+use super::plan::Section;
+use crate::component::{ExporterChanges, Processor, ProcessorContext, Signal};
+
+/// Returns the changes of all processors of a pipeline.
+pub(super) fn changes(
+    stages: &PipelineSection,
+    processors: &Section<'_, ProcessorContext, dyn Processor>,
+) -> ExporterChanges {
+    let mut all = ExporterChanges::default();
+    for id in &stages.processors {
+        if let Some(prepared) = processors.get(&id.to_string()).and_then(|entry| entry.prepared.as_ref()) {
+            all.extend(&prepared.exporter_changes);
+        }
+    }
+    all
+}
+
+/// Reports exporters in several pipelines of one signal that change what they send in different ways. The pipelines share one instance of
+/// the exporter.
+pub(super) fn check(
+    document: &Document,
+    processors: &Section<'_, ProcessorContext, dyn Processor>,
+    errors: &mut Vec<ConfigError>,
+) {
+    let pipelines: Vec<_> = document
+        .service
+        .pipelines
+        .iter()
+        .map(|(id, stages)| (id, stages, changes(stages, processors)))
+        .collect();
+    for (position, (id, stages, own)) in pipelines.iter().enumerate() {
+        for exporter in &stages.exporters {
+            let difference = pipelines[..position].iter().find_map(|(earlier, stages, changes)| {
+                let is_shared = earlier.signal() == id.signal() && stages.exporters.contains(exporter);
+                Some((earlier, difference(id.signal(), own, changes).filter(|_| is_shared)?))
+            });
+            if let Some((other, (what, processor))) = difference {
+                errors.push(ConfigError::new(
+                    ConfigPath::from("service::pipelines").child(id),
+                    format!(
+                        "exporter \"{exporter}\" is also in pipeline \"{other}\", which changes {what} in another way: use the same \
+                         {processor} processors in both, or another exporter such as \"{}/2\"",
+                        exporter.kind()
+                    ),
+                ));
+            }
+        }
+    }
+}
+
+/// Returns what two pipelines change in different ways, and the type of the processors that do.
+fn difference(
+    signal: Signal,
+    one: &ExporterChanges,
+    other: &ExporterChanges,
+) -> Option<(&'static str, &'static str)> {
+    if one.resource != other.resource {
+        Some(("the resource", "resource"))
+    } else if signal == Signal::Logs && one.log_attributes != other.log_attributes {
+        Some(("attributes", "attributes"))
+    } else {
+        None
+    }
+}
