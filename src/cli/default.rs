@@ -8,10 +8,6 @@ use super::check::view::View;
 /// Configuration that every host with BPF can run: its only source of names is the cgroup tree.
 const EMBEDDED: &str = include_str!("../../config/examples/default.yaml");
 
-/// Replaces the receiver of the embedded configuration.
-const WITHOUT_BPF: &str =
-    "receivers: {bpf: null, sock_diag: {}}\nservice: {pipelines: {metrics: {receivers: [sock_diag]}}}\n";
-
 /// The configuration of a host.
 pub(super) struct Defaults {
     /// Values of `--config`: the embedded file, then a configuration for what was found.
@@ -23,16 +19,17 @@ pub(super) struct Defaults {
 /// Returns the configuration for this host: with the extensions that `view` has the sources for, and with the receiver `bpf` unless `try_bpf`
 /// fails.
 pub(super) fn for_host<E: Display>(view: &View, try_bpf: impl FnOnce() -> Result<(), E>) -> Defaults {
-    let mut defaults = Defaults { configs: configs(view), warning: None };
-    if let Err(reason) = try_bpf() {
-        defaults.configs.push(format!("yaml:{WITHOUT_BPF}"));
-        defaults.warning = Some(format!(
+    let Err(reason) = try_bpf() else {
+        return Defaults { configs: configs(EMBEDDED, view), warning: None };
+    };
+    Defaults {
+        configs: configs(&EMBEDDED.replace("bpf", "sock_diag"), view),
+        warning: Some(format!(
             "BPF cannot run here, so the receiver sock_diag reports the connections. It is less exact: the time of an open is not known, \
              received bytes of a closed connection can be off by one (longwave.exact=false), lost segments are not counted, and connections \
              that are reset within an interval can be missing (docs/DATA.md#without-bpf). To get the rest: {reason}"
-        ));
+        )),
     }
-    defaults
 }
 
 /// What resolves names on this host, besides the cgroup tree.
@@ -46,10 +43,10 @@ pub(super) struct Names {
     pub(super) processors: Vec<(&'static str, String)>,
 }
 
-/// Returns the values of `--config`: the embedded file, then a configuration with the extensions that `view` has the sources for.
-fn configs(view: &View) -> Vec<String> {
+/// Returns the values of `--config`: `embedded`, then a configuration with the extensions that `view` has the sources for.
+fn configs(embedded: &str, view: &View) -> Vec<String> {
     let Names { yaml, extensions, processors } = names(view);
-    let mut configs = vec![format!("yaml:{EMBEDDED}")];
+    let mut configs = vec![format!("yaml:{embedded}")];
     if !extensions.is_empty() {
         let settings: String =
             processors.iter().map(|(id, settings)| format!("  {id}: {{{settings}}}\n")).collect();

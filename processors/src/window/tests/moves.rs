@@ -235,6 +235,8 @@ proptest! {
                 keys.push(&series.key);
                 let Some(connection) = series.key.flow().and_then(|flow| flow.connection.as_deref()) else { continue };
                 let of = now.entry(connection.id).or_insert((0, 0, connection.opened.is_none()));
+                // An open without a time is no seeded connection.
+                of.2 &= series.measures.opened == 0;
                 of.0 += series.measures.active;
                 of.1 += series.measures.opened as i64 - series.measures.closed_total() as i64;
                 prop_assert!(!series.ended || series.measures.active == 0);
