@@ -37,7 +37,10 @@ impl Configured {
 /// Returns all errors, one per line.
 pub(super) fn plan(args: &SourceArgs, registry: &Registry) -> anyhow::Result<Configured> {
     let Defaults { configs, warning } = match args.config.as_slice() {
-        [] => default::for_host(&View::of_this_process(), || try_bpf(args)),
+        [] => default::for_host(&View::of_this_process(), || {
+            // If it is configured, its own error says why it cannot run.
+            if names_bpf(args) { Ok(()) } else { try_bpf() }
+        }),
         configs => Defaults { configs: configs.to_vec(), warning: None },
     };
     let Loaded { document, warnings, .. } =
@@ -51,12 +54,13 @@ pub(super) fn plan(args: &SourceArgs, registry: &Registry) -> anyhow::Result<Con
     Ok(Configured { plan, document, warnings, sources: sources(args) })
 }
 
-/// Loads and attaches the programs of the receiver `bpf`, and detaches them again. Does nothing if `--set` configures that receiver: its own
-/// error then says why it cannot run.
-fn try_bpf(args: &SourceArgs) -> Result<(), Diagnosis> {
-    if args.set.iter().any(|set| set.starts_with("receivers.bpf") || set.starts_with("receivers::bpf")) {
-        return Ok(());
-    }
+/// Returns whether `--set` configures the receiver `bpf`.
+fn names_bpf(args: &SourceArgs) -> bool {
+    args.set.iter().any(|set| set.starts_with("receivers.bpf") || set.starts_with("receivers::bpf"))
+}
+
+/// Loads and attaches the programs of the receiver `bpf`, and detaches them again.
+pub(super) fn try_bpf() -> Result<(), Diagnosis> {
     Kernel::load(&Config::default().options(false)).map(drop)
 }
 

@@ -6,6 +6,7 @@ use longwave_pipeline::component::Registry;
 use longwave_processors::filter::Expression;
 
 use super::check::view::View;
+use super::configuration::try_bpf;
 use super::default::{self, Names};
 use super::{ObserveArgs, SourceArgs};
 
@@ -22,15 +23,16 @@ pub(super) enum Output {
 }
 
 pub(super) fn run(args: &ObserveArgs, registry: &Registry) -> anyhow::Result<()> {
-    let sources = SourceArgs { config: configs(args, &View::of_this_process())?, set: Vec::new() };
+    let receiver = if args.file.is_some() || try_bpf().is_ok() { "bpf" } else { "sock_diag" };
+    let sources = SourceArgs { config: configs(args, &View::of_this_process(), receiver)?, set: Vec::new() };
     super::run::run(&sources, registry)
 }
 
-/// Returns the values of `--config` for the flags.
+/// Returns the values of `--config` for the flags. `receiver`: the one of this host's connections.
 ///
 /// # Errors
 /// The expression has a mistake.
-pub(super) fn configs(args: &ObserveArgs, view: &View) -> anyhow::Result<Vec<String>> {
+pub(super) fn configs(args: &ObserveArgs, view: &View, receiver: &str) -> anyhow::Result<Vec<String>> {
     let text = args.expression.join(" ");
     let expression = match text.trim() {
         "" => None,
@@ -38,15 +40,20 @@ pub(super) fn configs(args: &ObserveArgs, view: &View) -> anyhow::Result<Vec<Str
     };
     // A record file has the names of its recording.
     let named_by = if args.file.is_none() { default::names(view) } else { Names::default() };
-    Ok(vec![format!("yaml:{}", configuration(args, expression.as_ref(), named_by))])
+    Ok(vec![format!("yaml:{}", configuration(args, expression.as_ref(), named_by, receiver))])
 }
 
 /// Returns the configuration as YAML. Texts are JSON strings, which YAML includes; `$` is doubled, so that it expands nothing.
-fn configuration(args: &ObserveArgs, expression: Option<&Expression>, named_by: Names) -> String {
+fn configuration(
+    args: &ObserveArgs,
+    expression: Option<&Expression>,
+    named_by: Names,
+    receiver: &str,
+) -> String {
     let quoted = |text: &str| format!("{text:?}").replace('$', "$$");
     let (receiver, settings) = match &args.file {
         Some(file) => ("replay", format!("path: {}", quoted(&file.display().to_string()))),
-        None => ("bpf", String::new()),
+        None => (receiver, String::new()),
     };
     let Names { mut yaml, extensions, mut processors } = named_by;
     let mut more = format!("receivers: {{{receiver}: {{{settings}}}}}\n");

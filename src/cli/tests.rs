@@ -208,7 +208,8 @@ fn observe_writes_valid_pipelines() {
             for expression in [&[][..], &["port=443", "rtt>5ms"], &[odd]] {
                 let line = [&["-o", output], file, expression].concat();
                 let loaded =
-                    load(&Sources::new(observe::configs(&args(&line), &view).unwrap(), Vec::new())).unwrap();
+                    load(&Sources::new(observe::configs(&args(&line), &view, "bpf").unwrap(), Vec::new()))
+                        .unwrap();
                 let plan = longwave_pipeline::runtime::Plan::new(&loaded.document, &registry());
                 let plan = plan.unwrap_or_else(|errors| panic!("{errors}\n{line:?}"));
                 let filter = plan.effective.get("processors").and_then(|processors| processors.get("filter"));
@@ -221,6 +222,6 @@ fn observe_writes_valid_pipelines() {
             }
         }
     }
-    let error = observe::configs(&args(&["port=443", "rrt>5ms"]), &view).unwrap_err().to_string();
+    let error = observe::configs(&args(&["port=443", "rrt>5ms"]), &view, "bpf").unwrap_err().to_string();
     assert_eq!(error, "\nport=443 rrt>5ms\n         ^ unknown field \"rrt\" (did you mean rtt?)");
 }
