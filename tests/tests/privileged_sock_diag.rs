@@ -12,7 +12,7 @@ use longwave_tests::churn::Churn;
 use longwave_tests::longwave::{Options, free_address};
 use longwave_tests::scenario::{ANYWHERE, UNDER_LOSS, play};
 use longwave_tests::verdict::{Within, check_within_one, finals};
-use longwave_tests::{Family, Longwave, Network, PlayedConnection, Record, balance, binary, config};
+use longwave_tests::{Family, Longwave, Network, PlayedConnection, Record, balance, binary, config, peer};
 use serde_json::{Value, json};
 
 /// Maximum wait for the last close.
@@ -223,6 +223,10 @@ fn longwave_is_quiet(longwave: &Longwave) -> bool {
 }
 
 fn main() -> ExitCode {
+    if harness::started_as(peer::ROLE) {
+        peer::main();
+        return ExitCode::SUCCESS;
+    }
     harness::run(tests![
         every_scenario_on_loopback,
         every_scenario_across_namespaces,
