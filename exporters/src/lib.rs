@@ -1,5 +1,6 @@
 //! Exporters send records and windows to OpenTelemetry servers ([`otlp`]), to Prometheus ([`prometheus`]), to the standard output
-//! ([`stdout`]), to the log ([`debug`]), to files of OTLP requests ([`file`](mod@file)) and to record files ([`record_file`]).
+//! ([`stdout`]), to the log ([`debug`]), to files of OTLP requests ([`file`](mod@file)), to record files ([`record_file`]), and to programs on
+//! this host ([`live`]).
 //!
 //! An exporter encodes batches and makes one delivery attempt at a time. The runtime provides the queue, retries and time limits.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -7,6 +8,7 @@
 mod append_file;
 pub mod debug;
 pub mod file;
+pub mod live;
 mod ordered_queue_config;
 pub mod otlp;
 pub mod prometheus;
@@ -26,5 +28,6 @@ pub fn factories() -> Vec<ExporterFactory> {
         debug::factory(),
         file::factory(),
         record_file::factory(),
+        live::factory(),
     ]
 }

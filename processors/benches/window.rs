@@ -5,6 +5,9 @@
 //! `directory` is an extension with the names of 10,000 addresses and of this host's cgroups. The names of open connections are cached,
 //! those of new connections are not. With `changes`, the names change before every batch, so that every connection is resolved again.
 //!
+//! `max_series` are connections between 3,000 pods at three levels with `max_series: 1000`, so that most of them are folded. First the bench
+//! prints the memory that they take, with and without the limit.
+//!
 //! The bench measures the thread's CPU time, so that other processes on the machine do not change the result.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a bench")]
 
@@ -23,8 +26,8 @@ use longwave_pipeline::component::{
     Accounting, Answer, CgroupName, Directories, Directory, NodeKind, Processor, ProcessorContext, Signal,
 };
 use longwave_pipeline::model::{
-    Batch, ConnectionId, ConnectionRecord, Endpoint, Event, Handle, Interner, Level, Owner, PassEnd, Role,
-    Service, TcpState, Totals, UnixNanos, Workload,
+    Batch, ConnectionId, ConnectionRecord, Endpoint, Event, Handle, Interner, Level, Names, Owner, PassEnd,
+    Role, Service, TcpState, Totals, UnixNanos, Workload,
 };
 use longwave_processors::service::{ServiceConfig, ServiceProcessor};
 use longwave_processors::window::{WindowConfig, WindowProcessor};
@@ -194,9 +197,81 @@ fn workload(sources: &[&str], directory: Option<Arc<KnownNames>>) -> WorkloadPro
     WorkloadProcessor::of_this_host(&config, &context).unwrap()
 }
 
+/// Names of 3,000 pods, three of each workload, and of their services.
+struct Pods(Vec<Names>);
+
+impl Pods {
+    fn new() -> Self {
+        let (workloads, services) = (Interner::default(), Interner::default());
+        let pod = |number: usize| {
+            workloads.intern(Workload {
+                name: format!("owner-{}", number / 3).into(),
+                kind: "Deployment".into(),
+                namespace: format!("namespace-{}", number / 30).into(),
+                pod: format!("owner-{}-{number}", number / 3).into(),
+                ..Workload::default()
+            })
+        };
+        let service = |number: usize| {
+            let (name, namespace) = (format!("owner-{}", number / 3), format!("namespace-{}", number / 30));
+            services.intern(Service { name: name.into(), namespace: namespace.into(), ambiguous: false })
+        };
+        let names = |number: usize| {
+            let peer = number * 2 % 2_999;
+            Names { local: Some(pod(number)), peer: Some(pod(peer)), service: Some(service(peer)) }
+        };
+        Self((0..3_000).map(names).collect())
+    }
+
+    /// Returns one pass, as [`pass`] does.
+    fn pass(&self, number: u64) -> Vec<Batch> {
+        let record = |cookie: u64| {
+            let names = self.0[cookie as usize % self.0.len()].clone();
+            ConnectionRecord { names, ..record(cookie, number, Role::Client) }
+        };
+        let records: Vec<_> = (0..CONNECTIONS).map(record).collect();
+        let batches = records.chunks(BATCH).map(|chunk| Batch::records(chunk.to_vec()));
+        let pass_end = PassEnd { tick: UnixNanos(number * 5 * SECOND), last: false };
+        batches.chain([Batch::PassEnd(pass_end)]).collect()
+    }
+}
+
+fn limited_window(max_series: u32) -> Vec<Box<dyn Processor>> {
+    let config = WindowConfig {
+        levels: Level::ALL.into_iter().collect(),
+        min_age: GoDuration::default(),
+        max_series,
+        ..WindowConfig::default()
+    };
+    vec![Box::new(WindowProcessor::new(&config, &context("window", true)))]
+}
+
+/// Returns the process's resident memory in KiB.
+fn resident_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim_end_matches("kB").trim().parse().unwrap()
+}
+
+/// Prints the memory of a `window` processor with 100,000 open connections, and the number of its series.
+fn print_memory(pods: &Pods, max_series: u32) {
+    let passes = [1, 2].map(|number| pods.pass(number));
+    let before = resident_memory();
+    let mut stages = limited_window(max_series);
+    let mut series = 0;
+    for batches in passes {
+        for batch in run(&mut stages, batches) {
+            let Batch::Window(window) = batch else { continue };
+            series = window.series.len();
+        }
+    }
+    let used = resident_memory().saturating_sub(before);
+    eprintln!("max_series: {max_series}: {series} series of 3 levels, {:.1} MiB", used as f64 / 1024.0);
+}
+
 fn window(levels: &[Level]) -> WindowProcessor {
     let config = WindowConfig {
-        levels: levels.to_vec(),
+        levels: levels.iter().copied().collect(),
         interval: GoDuration::from_secs(5),
         ..WindowConfig::default()
     };
@@ -299,6 +374,27 @@ fn bench(criterion: &mut Criterion<CpuTime>) {
             }
         });
     }
+    let pods = Pods::new();
+    for max_series in [1_000, 0] {
+        print_memory(&pods, max_series);
+    }
+    let mut warm = limited_window(1_000);
+    run(&mut warm, pods.pass(1));
+    let mut number = 1;
+    group.bench_function("window, three levels, max_series 1000: open connections", |bencher| {
+        let mut next = || {
+            number += 1;
+            pods.pass(number)
+        };
+        bencher.iter_batched(&mut next, |batches| run(&mut warm, batches), BatchSize::PerIteration);
+    });
+    group.bench_function("window, three levels, max_series 1000: new connections", |bencher| {
+        bencher.iter_batched(
+            || (limited_window(1_000), pods.pass(1)),
+            |(mut stages, batches)| (run(&mut stages, batches), stages),
+            BatchSize::PerIteration,
+        );
+    });
     let directory = Arc::new(KnownNames::new());
     let mut all: Vec<Box<dyn Processor>> = vec![
         Box::new(workload(&["directory", "cgroup"], Some(Arc::clone(&directory)))),

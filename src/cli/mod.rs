@@ -74,7 +74,7 @@ enum Command {
 pub(crate) struct ObserveArgs {
     /// Condition on the records: `workload=web and (rtt>50ms or retransmits>1%)`. Default: all records.
     expression: Vec<String>,
-    /// Record file to read instead of this host's kernel.
+    /// Record file, or socket of an exporter live. Default: the socket of the Longwave that runs on this host, else the kernel, as root.
     #[arg(short, long, value_name = "PATH")]
     file: Option<PathBuf>,
     /// Format of the output.

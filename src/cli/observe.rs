@@ -1,7 +1,10 @@
 //! `longwave observe`: prints records as they arrive, like `hubble observe` prints flows. It runs a pipeline that it writes from its flags.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::anyhow;
 use clap::ValueEnum;
+use longwave_exporters::live::DEFAULT_PATH;
 use longwave_pipeline::component::Registry;
 use longwave_processors::filter::Expression;
 
@@ -22,50 +25,66 @@ pub(super) enum Output {
     Table,
 }
 
+/// Where records come from.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    /// A record file, or the socket of a running Longwave.
+    Replay(&'a Path),
+    /// This host, by the receiver of this type.
+    Host(&'static str),
+}
+
 pub(super) fn run(args: &ObserveArgs, registry: &Registry) -> anyhow::Result<()> {
-    let receiver = if args.file.is_some() || try_bpf().is_ok() { "bpf" } else { "sock_diag" };
+    let receiver = || if try_bpf().is_ok() { "bpf" } else { "sock_diag" };
     let sources = SourceArgs { config: configs(args, &View::of_this_process(), receiver)?, set: Vec::new() };
     super::run::run(&sources, registry)
 }
 
-/// Returns the values of `--config` for the flags. `receiver`: the one of this host's connections.
+/// Returns the values of `--config` for the flags. `receiver` returns the one of this host's connections.
 ///
 /// # Errors
 /// The expression has a mistake.
-pub(super) fn configs(args: &ObserveArgs, view: &View, receiver: &str) -> anyhow::Result<Vec<String>> {
+pub(super) fn configs(
+    args: &ObserveArgs,
+    view: &View,
+    receiver: impl FnOnce() -> &'static str,
+) -> anyhow::Result<Vec<String>> {
     let text = args.expression.join(" ");
     let expression = match text.trim() {
         "" => None,
         text => Some(text.parse::<Expression>().map_err(|error| anyhow!("\n{}", error.with_caret()))?),
     };
-    // A record file has the names of its recording.
-    let named_by = if args.file.is_none() { default::names(view) } else { Names::default() };
-    Ok(vec![format!("yaml:{}", configuration(args, expression.as_ref(), named_by, receiver))])
+    let live = || view.connects(DEFAULT_PATH).is_ok().then(|| PathBuf::from(DEFAULT_PATH));
+    let file = args.file.clone().or_else(live);
+    // A record file and a running Longwave have the names already.
+    let named_by = if file.is_none() { default::names(view) } else { Names::default() };
+    let source = file.as_deref().map_or_else(|| Source::Host(receiver()), Source::Replay);
+    Ok(vec![format!("yaml:{}", configuration(source, args.output, expression.as_ref(), named_by))])
 }
 
 /// Returns the configuration as YAML. Texts are JSON strings, which YAML includes; `$` is doubled, so that it expands nothing.
 fn configuration(
-    args: &ObserveArgs,
+    source: Source<'_>,
+    output: Output,
     expression: Option<&Expression>,
     named_by: Names,
-    receiver: &str,
 ) -> String {
     let quoted = |text: &str| format!("{text:?}").replace('$', "$$");
-    let (receiver, settings) = match &args.file {
-        Some(file) => ("replay", format!("path: {}", quoted(&file.display().to_string()))),
-        None => (receiver, String::new()),
+    let (receiver, settings) = match source {
+        Source::Replay(file) => ("replay", format!("path: {}", quoted(&file.display().to_string()))),
+        Source::Host(receiver) => (receiver, String::new()),
     };
     let Names { mut yaml, extensions, mut processors } = named_by;
     let mut more = format!("receivers: {{{receiver}: {{{settings}}}}}\n");
     if let Some(expression) = expression {
         processors.push(("filter", format!("where: {}", quoted(&expression.to_string()))));
     }
-    let (format, pipeline) = match args.output {
+    let (format, pipeline) = match output {
         Output::Text => ("text", "logs"),
         Output::Json => ("json", "logs"),
         Output::Table => ("table", "metrics"),
     };
-    if args.output == Output::Table {
+    if output == Output::Table {
         processors.push(("window", "levels: [workload]".to_owned()));
     }
     let ids: Vec<&str> = processors.iter().map(|(id, _)| *id).collect();

@@ -193,7 +193,7 @@ fn flags_that_mean_nothing_are_refused() {
 
 /// *Scenario*: `observe` with each output, with and without a file, with an expression that has quotes, `$` and spaces; and with one that is
 /// wrong.
-/// *Guarantees*: each gives a valid plan with the expression as it was written. The wrong one is refused with a caret at the mistake.
+/// *Guarantees*: each gives a valid plan with the expression as it was written. A Longwave with an exporter `live` is preferred to the kernel. The wrong one is refused with a caret at the mistake.
 #[test]
 fn observe_writes_valid_pipelines() {
     let folder = tempfile::tempdir().unwrap();
@@ -208,7 +208,7 @@ fn observe_writes_valid_pipelines() {
             for expression in [&[][..], &["port=443", "rtt>5ms"], &[odd]] {
                 let line = [&["-o", output], file, expression].concat();
                 let loaded =
-                    load(&Sources::new(observe::configs(&args(&line), &view, "bpf").unwrap(), Vec::new()))
+                    load(&Sources::new(observe::configs(&args(&line), &view, || "bpf").unwrap(), Vec::new()))
                         .unwrap();
                 let plan = longwave_pipeline::runtime::Plan::new(&loaded.document, &registry());
                 let plan = plan.unwrap_or_else(|errors| panic!("{errors}\n{line:?}"));
@@ -222,6 +222,18 @@ fn observe_writes_valid_pipelines() {
             }
         }
     }
-    let error = observe::configs(&args(&["port=443", "rrt>5ms"]), &view, "bpf").unwrap_err().to_string();
+    let socket = folder.path().join("run/longwave/live.sock");
+    std::fs::create_dir_all(socket.parent().unwrap()).unwrap();
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let live = || {
+        observe::configs(&args(&[]), &view, || "sock_diag")
+            .unwrap()
+            .join("\n")
+            .contains("/run/longwave/live.sock")
+    };
+    assert!(live());
+    drop(listener);
+    assert!(!live(), "no process listens any more");
+    let error = observe::configs(&args(&["port=443", "rrt>5ms"]), &view, || "bpf").unwrap_err().to_string();
     assert_eq!(error, "\nport=443 rrt>5ms\n         ^ unknown field \"rrt\" (did you mean rtt?)");
 }

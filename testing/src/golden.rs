@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use longwave_pipeline::model::{
-    CloseReason, ConnectionId, ConnectionRecord, Detail, End, Endpoint, Event, FailReason, Gauges, Interner,
-    Level, Measures, Names, Owner, OwnerSource, PassEnd, Role, RoundTrip, Series, SeriesKey, Service,
-    TcpState, Totals, UnixNanos, Window, Workload,
+    CloseReason, ConnectionId, ConnectionRecord, End, Endpoint, Event, FailReason, Gauges, Interner, Level,
+    Measures, Names, Owner, OwnerSource, PassEnd, Role, RoundTrip, Series, SeriesAttributes, SeriesKey,
+    Service, TcpState, Totals, UnixNanos, Window, Workload,
 };
 
 /// Access log of [`records`]: one JSON object per line.
@@ -213,36 +213,17 @@ pub fn window() -> Window {
     let folded =
         Measures { totals: Totals { sent_bytes: 7, ..Totals::default() }, active: 2, ..Measures::default() };
 
+    let of = |level, record| SeriesKey::of_record(record, &SeriesAttributes::of(level));
     let series =
         |level, key, measures, ended| Series { level, key: Arc::new(key), created: START, ended, measures };
     Window {
         start: START,
         end: END,
         series: vec![
-            series(
-                Level::Service,
-                SeriesKey::of_record(Level::Service, update, Detail::default()),
-                measures.clone(),
-                false,
-            ),
-            series(
-                Level::Workload,
-                SeriesKey::of_record(Level::Workload, update, Detail::default()),
-                measures.clone(),
-                false,
-            ),
-            series(
-                Level::Workload,
-                SeriesKey::of_record(Level::Workload, fail, Detail::default()),
-                failing,
-                true,
-            ),
-            series(
-                Level::Connection,
-                SeriesKey::of_record(Level::Connection, update, Detail::default()),
-                measures,
-                false,
-            ),
+            series(Level::Service, of(Level::Service, update), measures.clone(), false),
+            series(Level::Workload, of(Level::Workload, update), measures.clone(), false),
+            series(Level::Workload, of(Level::Workload, fail), failing, true),
+            series(Level::Connection, of(Level::Connection, update), measures, false),
             series(Level::Service, SeriesKey::Overflow, folded, false),
         ],
     }

@@ -4,8 +4,8 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use longwave_pipeline::model::{
-    CloseReason, ConnectionId, ConnectionRecord, Detail, Endpoint, Interner, Level, Measures, Names, Role,
-    Series, SeriesKey, Service, UnixNanos, Window, Workload,
+    CloseReason, ConnectionId, ConnectionRecord, Endpoint, Interner, Level, Measures, Names, Role, Series,
+    SeriesAttributes, SeriesKey, Service, UnixNanos, Window, Workload,
 };
 
 /// Number of series of a window.
@@ -47,7 +47,7 @@ pub fn busy_window(level: Level) -> Window {
         measures.connection_duration.record(1.0);
         Series {
             level,
-            key: Arc::new(SeriesKey::of_record(level, &record(index), Detail::default())),
+            key: Arc::new(SeriesKey::of_record(&record(index), &SeriesAttributes::of(level))),
             created: UnixNanos(1),
             ended: false,
             measures,

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use longwave_config::{ConfigPath, Map, Value};
 use longwave_pipeline::component::{ActionKind, AttributeAction, AttributeEdits, Payload, PushError, Pusher};
 use longwave_pipeline::model::{
-    Batch, ConnectionRecord, EditedKey, Interner, OwnedValue, SeriesKey, Window, Workload,
+    Batch, ConnectionRecord, EditedKey, Interner, Level, OwnedValue, Rung, Series, SeriesAttributes,
+    SeriesKey, Window, Workload,
 };
 use rustix::fs::{Mode, OFlags};
 
@@ -77,6 +78,43 @@ fn series_are_the_golden_lines() {
     }
 }
 
+/// *Scenario*: a connection's series that is folded by namespaces, and one with selected attributes of which one name is unknown.
+/// *Guarantees*: attributes that a series does not have are no keys, and an unknown name is `unknown`. Text has neither.
+#[test]
+fn absent_attributes_are_absent() {
+    let mut record = golden::records()[0].clone();
+    record.names.peer = None;
+    let of = |attributes| SeriesKey::of_record(&record, &attributes);
+    let folded = of(SeriesAttributes::of(Level::Connection)).folded(Rung::Namespace).unwrap();
+    let selected = ["source.workload.name", "destination.workload.kind", "destination.port"];
+    let selected = of(SeriesAttributes::select(selected));
+    let mut window = golden::window();
+    let level = Level::Connection;
+    window.series =
+        [folded, selected].map(|key| Series { level, key: Arc::new(key), ..window.series[0].clone() }).into();
+    let found = json_of(&[], Some(&window));
+    let attributes = |line: &str| -> Vec<(String, String)> {
+        let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line).unwrap();
+        let is_attribute =
+            |key: &str| key.contains("source.") || key.contains("destination.") || key.contains("longwave.");
+        object
+            .iter()
+            .filter(|(key, _)| is_attribute(key))
+            .map(|(key, value)| (key.clone(), value.to_string()))
+            .collect()
+    };
+    insta::assert_snapshot!(found.lines().map(|line| format!("{:?}", attributes(line))).collect::<Vec<_>>().join("\n"), @r#"
+    [("destination.k8s.namespace.name", "\"unknown\""), ("destination.service.namespace", "\"shop\""), ("longwave.folded", "\"namespace\""), ("source.k8s.namespace.name", "\"shop\"")]
+    [("destination.port", "8080"), ("destination.workload.kind", "\"unknown\""), ("source.workload.name", "\"checkout\"")]
+    "#);
+    let mut out = Vec::new();
+    window.series.iter().for_each(|series| text::series(&window, series, &mut out));
+    insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r#"
+    2026-11-21T08:00:05.000000Z connection reporter=source src.namespace="shop" dst.service.namespace="shop" folded=namespace bytes_sent=1500 bytes_recv=9007199254740993 retransmits=2 lost=1 active=1 opened=3 closed=2 failed=0 rtt_mean=312µs min_rtt=201µs
+    2026-11-21T08:00:05.000000Z connection reporter=source src.workload="checkout" dst.addr=:8080 bytes_sent=1500 bytes_recv=9007199254740993 retransmits=2 lost=1 active=1 opened=3 closed=2 failed=0 rtt_mean=312µs min_rtt=201µs
+    "#);
+}
+
 /// *Scenario*: the golden records and window as text.
 /// *Guarantees*: each is one line, with quoted names that cannot break the line.
 #[test]
@@ -106,7 +144,7 @@ fn names_cannot_hide_anything() {
     let mut window = golden::window();
     let SeriesKey::Flow(flow) = &*window.series[0].key else { panic!("a flow") };
     let mut flow = flow.clone();
-    flow.source.name = ODD.into();
+    flow.source.name = Some(ODD.into());
     window.series[0].key = Arc::new(SeriesKey::Flow(flow));
     window.series.truncate(1);
 

@@ -2,6 +2,7 @@
 //! Unknown values are left out.
 
 use std::fmt::{self, Display, Write as _};
+use std::sync::Arc;
 use std::time::Duration;
 
 use longwave_pipeline::model::{
@@ -117,6 +118,10 @@ impl Line {
         }
     }
 
+    fn optional(&mut self, key: &str, text: &Option<Arc<str>>) {
+        self.quoted(key, text.as_deref().unwrap_or_default());
+    }
+
     fn duration(&mut self, key: &str, duration: Duration) {
         self.bare(key, units::seconds(duration.as_secs_f64()));
     }
@@ -129,19 +134,23 @@ impl Line {
     }
 
     fn flow(&mut self, flow: &FlowKey) {
-        let FlowKey { reporter, source, service, destination, connection } = flow;
+        let FlowKey { reporter, source, service, destination, connection, folded } = flow;
         self.bare("reporter", reporter.as_str());
-        self.quoted("src.workload", &source.name);
-        self.quoted("src.namespace", &source.namespace);
-        self.quoted("dst.service", &service.name);
-        self.quoted("dst.service.namespace", &service.namespace);
-        if let Some(destination) = destination {
-            self.quoted("dst.workload", &destination.name);
-            self.quoted("dst.namespace", &destination.namespace);
-        }
+        self.optional("src.workload", &source.name);
+        self.optional("src.namespace", &source.namespace);
+        self.optional("dst.service", &service.name);
+        self.optional("dst.service.namespace", &service.namespace);
+        self.optional("dst.workload", &destination.name);
+        self.optional("dst.namespace", &destination.namespace);
         if let Some(connection) = connection {
-            self.bare("src.addr", connection.source);
-            self.bare("dst.addr", connection.destination);
+            for (key, end) in [("src.addr", connection.source), ("dst.addr", connection.destination)] {
+                if !end.is_empty() {
+                    self.bare(key, end);
+                }
+            }
+        }
+        if let Some(rung) = folded {
+            self.bare("folded", rung.as_str());
         }
     }
 

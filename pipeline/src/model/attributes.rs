@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::model::names::{Label, Service, UNKNOWN, Workload};
 use crate::model::record::{ConnectionRecord, Reporter};
+use crate::model::rung::Rung;
 use crate::model::series_key::ConnectionKey;
 use crate::model::time::Rfc3339;
 
@@ -33,6 +34,7 @@ pub mod key {
     pub const CONNECTION_START_TIME: &str = "longwave.connection.start_time";
     pub const CONNECTION_ROLE: &str = "longwave.connection.role";
     pub const SERVICE_AMBIGUOUS: &str = "longwave.service.ambiguous";
+    pub const FOLDED: &str = "longwave.folded";
     pub const OVERFLOW: &str = "otel.metric.overflow";
     pub const CLOSE_REASON: &str = "longwave.close.reason";
     pub const ERROR_TYPE: &str = "error.type";
@@ -60,18 +62,27 @@ pub enum AttributeValue<'a> {
 pub(crate) struct FlowView<'a> {
     pub(crate) reporter: Reporter,
     pub(crate) source: WorkloadView<'a>,
-    /// Name, namespace, and whether it is ambiguous.
-    pub(crate) service: (&'a str, &'a str, bool),
-    pub(crate) destination: Option<WorkloadView<'a>>,
+    pub(crate) service: ServiceView<'a>,
+    pub(crate) destination: WorkloadView<'a>,
     pub(crate) connection: Option<ConnectionKey>,
+    pub(crate) folded: Option<Rung>,
 }
 
-/// A workload, borrowed from a record or a series' key. Empty texts are unknown.
+/// A service, borrowed from a record or a series' key. `None` is no attribute, an empty text is an unknown name.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct ServiceView<'a> {
+    pub(crate) name: Option<&'a str>,
+    pub(crate) namespace: Option<&'a str>,
+    pub(crate) ambiguous: bool,
+}
+
+/// A workload, borrowed from a record or a series' key. Of the names, `None` is no attribute, and an empty text is an unknown name. The other
+/// empty texts are no attributes.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct WorkloadView<'a> {
-    pub(crate) name: &'a str,
-    pub(crate) kind: &'a str,
-    pub(crate) namespace: &'a str,
+    pub(crate) name: Option<&'a str>,
+    pub(crate) kind: Option<&'a str>,
+    pub(crate) namespace: Option<&'a str>,
     pub(crate) labels: &'a [Label],
     pub(crate) pod: &'a str,
     pub(crate) node: &'a str,
@@ -83,16 +94,21 @@ pub(crate) struct WorkloadView<'a> {
 impl<'a> FlowView<'a> {
     /// Returns the record's flow with all details.
     pub(crate) fn of_record(record: &'a ConnectionRecord) -> Self {
-        let workload =
-            |workload: Option<&'a Workload>| workload.map(WorkloadView::of_workload).unwrap_or_default();
-        let service =
-            |Service { name, namespace, ambiguous }: &'a Service| (&**name, &**namespace, *ambiguous);
+        let workload = |workload: Option<&'a Workload>| {
+            workload.map_or(WorkloadView::UNKNOWN, WorkloadView::of_workload)
+        };
+        let service = |Service { name, namespace, ambiguous }: &'a Service| ServiceView {
+            name: Some(name),
+            namespace: Some(namespace),
+            ambiguous: *ambiguous,
+        };
         Self {
             reporter: record.role.reporter(),
             source: workload(record.source_workload().map(|handle| &**handle)),
-            service: record.names.service.as_deref().map(service).unwrap_or_default(),
-            destination: Some(workload(record.destination_workload().map(|handle| &**handle))),
+            service: record.names.service.as_deref().map_or(ServiceView::UNKNOWN, service),
+            destination: workload(record.destination_workload().map(|handle| &**handle)),
             connection: Some(ConnectionKey::of_record(record)),
+            folded: None,
         }
     }
 }
@@ -100,23 +116,39 @@ impl<'a> FlowView<'a> {
 // === impl WorkloadView ===
 
 impl<'a> WorkloadView<'a> {
+    const UNKNOWN: Self = Self {
+        name: Some(""),
+        kind: Some(""),
+        namespace: Some(""),
+        labels: &[],
+        pod: "",
+        node: "",
+        container: "",
+    };
+
     fn of_workload(workload: &'a Workload) -> Self {
         let Workload { name, kind, namespace, pod, node, container, labels, .. } = workload;
+        let (name, kind, namespace) = (Some(&**name), Some(&**kind), Some(&**namespace));
         Self { name, kind, namespace, labels, pod, node, container }
     }
 }
 
+// === impl ServiceView ===
+
+impl ServiceView<'_> {
+    const UNKNOWN: Self = Self { name: Some(""), namespace: Some(""), ambiguous: false };
+}
+
 /// Visits the attributes of a flow, in the order of the output. Only this function defines the order.
 pub(crate) fn for_each_of_flow(flow: &FlowView<'_>, visit: &mut dyn FnMut(&str, AttributeValue<'_>)) {
-    let FlowView { reporter, source, service: (service_name, service_namespace, is_ambiguous), .. } = flow;
+    let FlowView { reporter, source, service, destination, connection, folded } = flow;
     visit(key::REPORTER, AttributeValue::Str(reporter.as_str()));
     names([key::SOURCE_WORKLOAD_NAME, key::SOURCE_WORKLOAD_KIND, key::SOURCE_NAMESPACE], source, visit);
-    visit(key::DESTINATION_SERVICE_NAME, or_unknown(service_name));
-    visit(key::DESTINATION_SERVICE_NAMESPACE, or_unknown(service_namespace));
-    if *is_ambiguous {
+    name(key::DESTINATION_SERVICE_NAME, service.name, visit);
+    name(key::DESTINATION_SERVICE_NAMESPACE, service.namespace, visit);
+    if service.ambiguous {
         visit(key::SERVICE_AMBIGUOUS, AttributeValue::Bool(true));
     }
-    let Some(destination) = &flow.destination else { return };
     names(
         [key::DESTINATION_WORKLOAD_NAME, key::DESTINATION_WORKLOAD_KIND, key::DESTINATION_NAMESPACE],
         destination,
@@ -130,26 +162,48 @@ pub(crate) fn for_each_of_flow(flow: &FlowView<'_>, visit: &mut dyn FnMut(&str, 
     }
     location([key::SOURCE_POD, key::SOURCE_NODE, key::SOURCE_CONTAINER], source, visit);
     location([key::DESTINATION_POD, key::DESTINATION_NODE, key::DESTINATION_CONTAINER], destination, visit);
-    let Some(ConnectionKey { id, role, source, destination, opened }) = &flow.connection else { return };
-    visit(key::SOURCE_ADDRESS, AttributeValue::Text(&source.address));
-    visit(key::SOURCE_PORT, AttributeValue::Int(source.port.into()));
-    visit(key::DESTINATION_ADDRESS, AttributeValue::Text(&destination.address));
-    visit(key::DESTINATION_PORT, AttributeValue::Int(destination.port.into()));
-    visit(key::CONNECTION_ID, AttributeValue::Text(id));
+    if let Some(connection) = connection {
+        of_connection(connection, visit);
+    }
+    if let Some(rung) = folded {
+        visit(key::FOLDED, AttributeValue::Str(rung.as_str()));
+    }
+}
+
+fn of_connection(connection: &ConnectionKey, visit: &mut dyn FnMut(&str, AttributeValue<'_>)) {
+    let ConnectionKey { id, role, source, destination, opened } = connection;
+    for (end, [address, port]) in [
+        (source, [key::SOURCE_ADDRESS, key::SOURCE_PORT]),
+        (destination, [key::DESTINATION_ADDRESS, key::DESTINATION_PORT]),
+    ] {
+        if let Some(value) = &end.address {
+            visit(address, AttributeValue::Text(value));
+        }
+        if let Some(value) = end.port {
+            visit(port, AttributeValue::Int(value.into()));
+        }
+    }
+    if let Some(id) = id {
+        visit(key::CONNECTION_ID, AttributeValue::Text(id));
+    }
     if let Some(opened) = opened {
         visit(key::CONNECTION_START_TIME, AttributeValue::Text(&Rfc3339(*opened)));
     }
-    visit(key::CONNECTION_ROLE, AttributeValue::Str(role.as_str()));
+    if let Some(role) = role {
+        visit(key::CONNECTION_ROLE, AttributeValue::Str(role.as_str()));
+    }
 }
 
-fn names(
-    [name, kind, namespace]: [&str; 3],
-    workload: &WorkloadView<'_>,
-    visit: &mut dyn FnMut(&str, AttributeValue<'_>),
-) {
-    visit(name, or_unknown(workload.name));
-    visit(kind, or_unknown(workload.kind));
-    visit(namespace, or_unknown(workload.namespace));
+fn names(keys: [&str; 3], workload: &WorkloadView<'_>, visit: &mut dyn FnMut(&str, AttributeValue<'_>)) {
+    for (key, text) in keys.into_iter().zip([workload.name, workload.kind, workload.namespace]) {
+        name(key, text, visit);
+    }
+}
+
+fn name(key: &str, text: Option<&str>, visit: &mut dyn FnMut(&str, AttributeValue<'_>)) {
+    if let Some(text) = text {
+        visit(key, or_unknown(text));
+    }
 }
 
 fn location(keys: [&str; 3], workload: &WorkloadView<'_>, visit: &mut dyn FnMut(&str, AttributeValue<'_>)) {

@@ -4,9 +4,9 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::model::attributes::{AttributeValue, key};
-use crate::model::names::{Label, Service};
+use crate::model::names::Label;
 use crate::model::owned_value::OwnedValue;
-use crate::model::series_key::{FlowKey, SeriesKey, WorkloadDetails, WorkloadKey};
+use crate::model::series_key::{FlowKey, SeriesKey, ServiceKey, WorkloadDetails, WorkloadKey};
 
 /// Key of a series with changed attributes. Two keys are equal if and only if their attributes are.
 #[derive(Clone, Debug)]
@@ -74,31 +74,35 @@ impl EditedKey {
         Some(&self.attributes[found].1)
     }
 
+    /// Returns the text of an attribute; empty if it is unknown, `None` if it is absent.
+    fn name(&self, wanted: &str) -> Option<Arc<str>> {
+        Some(match self.get(wanted)? {
+            OwnedValue::Unknown => Arc::default(),
+            OwnedValue::Str(text) => Arc::clone(text),
+            OwnedValue::Int(number) => number.to_string().into(),
+            OwnedValue::Float(bits) => f64::from_bits(*bits).to_string().into(),
+            OwnedValue::Bool(value) => value.to_string().into(),
+        })
+    }
+
     /// Returns the text of an attribute; empty if it is absent or unknown.
     fn text(&self, wanted: &str) -> Arc<str> {
-        match self.get(wanted) {
-            None | Some(OwnedValue::Unknown) => Arc::default(),
-            Some(OwnedValue::Str(text)) => Arc::clone(text),
-            Some(OwnedValue::Int(number)) => number.to_string().into(),
-            Some(OwnedValue::Float(bits)) => f64::from_bits(*bits).to_string().into(),
-            Some(OwnedValue::Bool(value)) => value.to_string().into(),
-        }
+        self.name(wanted).unwrap_or_default()
     }
 
     /// Returns the flow with the names of the attributes. What has no attribute (the reporter is never changed) is that of `original`.
     fn flow_like(&self, original: &FlowKey, original_key: &SeriesKey) -> FlowKey {
-        let destination = original.destination.as_ref();
         FlowKey {
             reporter: original.reporter,
             source: self.workload(SOURCE, &original.source, |label| &label.key.source),
-            service: Service {
-                name: self.text(key::DESTINATION_SERVICE_NAME),
-                namespace: self.text(key::DESTINATION_SERVICE_NAMESPACE),
+            service: ServiceKey {
+                name: self.name(key::DESTINATION_SERVICE_NAME),
+                namespace: self.name(key::DESTINATION_SERVICE_NAMESPACE),
                 ambiguous: self.get(key::SERVICE_AMBIGUOUS) == Some(&OwnedValue::Bool(true)),
             },
-            destination: destination
-                .map(|workload| self.workload(DESTINATION, workload, |label| &label.key.destination)),
+            destination: self.workload(DESTINATION, &original.destination, |label| &label.key.destination),
             connection: original.connection.clone().filter(|_| self.has_connection_of(original_key)),
+            folded: original.folded.filter(|_| self.get(key::FOLDED).is_some()),
         }
     }
 
@@ -108,7 +112,8 @@ impl EditedKey {
         original: &WorkloadKey,
         key: impl Fn(&Label) -> &str,
     ) -> WorkloadKey {
-        let [name, kind, namespace, pod, node, container] = keys.map(|key| self.text(key));
+        let [name, kind, namespace, ..] = keys.map(|key| self.name(key));
+        let [.., pod, node, container] = keys.map(|key| self.text(key));
         let labels = original.details.iter().flat_map(|details| details.labels.iter());
         let labels = labels.filter_map(|label| {
             let value = self.text(key(label));

@@ -14,6 +14,8 @@ pub mod metric;
 mod names;
 mod owned_value;
 mod record;
+mod rung;
+mod series_attributes;
 mod series_key;
 mod time;
 mod window;
@@ -30,6 +32,10 @@ pub use record::{
     CloseReason, ConnectionId, ConnectionRecord, End, Endpoint, Event, FailReason, Gauges, Names, Owner,
     OwnerSource, Reporter, Role, RoundTrip, TcpState, Totals,
 };
-pub use series_key::{ConnectionKey, Detail, FlowKey, SeriesKey, WorkloadDetails, WorkloadKey};
+pub use rung::Rung;
+pub use series_attributes::SeriesAttributes;
+pub use series_key::{
+    ConnectionKey, EndpointKey, FlowKey, SeriesKey, ServiceKey, WorkloadDetails, WorkloadKey,
+};
 pub use time::{Rfc3339, UnixNanos, seconds};
 pub use window::{Measures, Series, Window};

@@ -17,13 +17,14 @@ pub struct AttributesProcessor {
 }
 
 /// Attributes that must stay as they are in a metrics pipeline, and why.
-const FIXED_IN_METRICS: [(&str, &str); 4] = [
+const FIXED_IN_METRICS: [(&str, &str); 5] = [
     (
         key::REPORTER,
         "says which end reports, and without it bytes that both ends report would be counted twice: keep it (to have one end only, use the \
          processor filter with roles)",
     ),
     (key::OVERFLOW, "marks the series that others were folded into: keep it"),
+    (key::FOLDED, "marks the series that others were folded into: keep it"),
     (key::CLOSE_REASON, OF_POINTS),
     (key::ERROR_TYPE, OF_POINTS),
 ];

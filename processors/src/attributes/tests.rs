@@ -8,7 +8,7 @@ use longwave_pipeline::component::{
 };
 use longwave_pipeline::model::{
     AttributeValue, Batch, CloseReason, ConnectionId, ConnectionKey, Endpoint, FailReason, FlowKey, Level,
-    Measures, OwnedValue, Reporter, Role, Series, SeriesKey, Service, Totals, UnixNanos, Window,
+    Measures, OwnedValue, Reporter, Role, Rung, Series, SeriesKey, ServiceKey, Totals, UnixNanos, Window,
     WorkloadDetails, WorkloadKey, key,
 };
 use proptest::prelude::*;
@@ -40,9 +40,9 @@ fn config(actions: Vec<AttributeAction>) -> AttributesConfig {
 fn workload(name: &str, pod: &str) -> WorkloadKey {
     let details = WorkloadDetails { pod: pod.into(), ..WorkloadDetails::default() };
     WorkloadKey {
-        name: name.into(),
-        kind: if name.is_empty() { "" } else { "Deployment" }.into(),
-        namespace: "shop".into(),
+        name: Some(name.into()),
+        kind: Some(if name.is_empty() { "" } else { "Deployment" }.into()),
+        namespace: Some("shop".into()),
         details: (!pod.is_empty()).then(|| Box::new(details)),
     }
 }
@@ -50,18 +50,19 @@ fn workload(name: &str, pod: &str) -> WorkloadKey {
 /// Returns the key of a series between two workloads; an empty name is unknown.
 fn flow(level: Level, source: &str, pod: &str, destination: &str) -> SeriesKey {
     let connection = ConnectionKey {
-        id: ConnectionId { boot: 1, netns: 1, cookie: 42, generation: 7 },
-        role: Role::Client,
-        source: Endpoint { address: [10, 0, 0, 1].into(), port: 40_000 },
-        destination: Endpoint { address: [10, 0, 0, 2].into(), port: 443 },
+        id: Some(ConnectionId { boot: 1, netns: 1, cookie: 42, generation: 7 }),
+        role: Some(Role::Client),
+        source: Endpoint { address: [10, 0, 0, 1].into(), port: 40_000 }.into(),
+        destination: Endpoint { address: [10, 0, 0, 2].into(), port: 443 }.into(),
         opened: Some(UnixNanos(1_000_000_000)),
     };
     SeriesKey::Flow(FlowKey {
         reporter: Reporter::Source,
         source: workload(source, pod),
-        service: Service { name: destination.into(), ..Service::default() },
-        destination: (level != Level::Service).then(|| workload(destination, "")),
+        service: ServiceKey { name: Some(destination.into()), namespace: Some("".into()), ambiguous: false },
+        destination: if level == Level::Service { WorkloadKey::default() } else { workload(destination, "") },
         connection: (level == Level::Connection).then(|| Box::new(connection)),
+        folded: None,
     })
 }
 
@@ -141,14 +142,18 @@ fn attributes_and_flow_agree() {
     );
     insta::assert_snapshot!(text(&renamed));
     let shown = renamed.flow().unwrap();
-    assert_eq!((&*shown.source.name, &*shown.source.kind, &shown.source.details), ("a", "", &None));
-    assert_eq!(&*shown.destination.as_ref().unwrap().name, "other");
+    let source = &shown.source;
+    assert_eq!((source.name.as_deref(), source.kind.as_deref(), &source.details), (Some("a"), None, &None));
+    assert_eq!(shown.destination.name.as_deref(), Some("other"));
     assert!(shown.connection.is_some());
     let without_port = edited(of_connection(), vec![delete(key::SOURCE_PORT)]);
     assert_eq!(without_port.flow().unwrap().connection, None);
     let overflow = edited(SeriesKey::Overflow, vec![action(ActionKind::Insert, "cluster", Some("eu"), None)]);
     assert_eq!(text(&overflow), "cluster=Str(\"eu\") otel.metric.overflow=Bool(true)");
-    assert_eq!(overflow.flow(), None);
+    assert_eq!((overflow.flow(), overflow.rung()), (None, Some(Rung::Overflow)));
+    let folded = of_connection().folded(Rung::Owner).unwrap();
+    let folded = edited(folded, vec![delete(key::SOURCE_WORKLOAD_KIND)]);
+    assert_eq!(folded.rung(), Some(Rung::Owner));
 }
 
 /// *Scenario*: records and watermarks in a logs pipeline.
@@ -221,6 +226,7 @@ fn inputs() -> Vec<(Level, SeriesKey)> {
             }
         }
         inputs.push((level, SeriesKey::Overflow));
+        inputs.extend([(level, flow(level, "a", "p", "b").folded(Rung::Namespace).unwrap())]);
     }
     inputs
 }
@@ -271,7 +277,7 @@ type ByAttributes = HashMap<(Level, Attributes), Measures>;
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// *Scenario*: any actions, on any windows of 38 series that begin, pause, end and return.
+    /// *Scenario*: any actions, on any windows of 40 series that begin, pause, end and return.
     /// *Guarantees*: no two series of a window have the same attributes. Each has the sums, the samples and the minimum of those series of the input
     /// that have its attributes, so that nothing is lost or counted twice. A series has one creation while it lives, and ends exactly with the last
     /// of its series. The accounting balances, and nothing is kept of series that have ended.

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use longwave_config::GoDuration;
+use longwave_config::{GoDuration, near_miss};
 use longwave_pipeline::component::{ComponentConfig, Problems};
-use longwave_pipeline::model::{Detail, Level};
+use longwave_pipeline::model::{Level, SeriesAttributes, key};
 use serde::{Deserialize, Serialize};
+
+use super::levels::Levels;
 
 /// Section of a `window` processor.
 ///
@@ -24,8 +26,10 @@ pub struct WindowConfig {
     /// Length of a window. Windows start at multiples of it since the Unix epoch. It should be a multiple of the receiver's `interval`,
     /// since a window closes when a pass of the receiver is complete. Default `5s`, at least `1ms`.
     pub interval: GoDuration,
-    /// Levels that have series: `service`, `workload`, `connection`. Default `[service, workload]`.
-    pub levels: Vec<Level>,
+    /// Levels that have series: `service`, `workload`, `connection`. Default `[service, workload]`. A map can select the attributes of a
+    /// level, for example `{workload: , connection: {attributes: [source.address, destination.address, destination.port]}}`. Connections
+    /// with equal attributes are in one series.
+    pub levels: Levels,
     /// Level `workload` only: additional attributes of series, for the source and the destination: `k8s.pod.name`, `k8s.node.name`,
     /// `container.name`. With `k8s.pod.name`, every pod has its own series, which end when the pod has no more connections. Default none.
     pub workload_attributes: Vec<WorkloadAttribute>,
@@ -33,8 +37,9 @@ pub struct WindowConfig {
     /// connection that closes before that age has no series. A connection that is older than the receiver has a series from its first
     /// record. Default `5s`.
     pub min_age: GoDuration,
-    /// Maximum number of series per level. Further series are folded into one more series per level, with the attribute
-    /// `otel.metric.overflow`, so that no traffic is lost. 0: no limit. Default 10000.
+    /// Maximum number of series per level. Further series are folded into coarser ones, with the attribute `longwave.folded`, and at last
+    /// into one with the attribute `otel.metric.overflow`, so that no traffic is lost. There are at most 769 of these per level in addition
+    /// (an eighth of `max_series` for each of three rungs, and one). 0: no limit. Default 10000.
     pub max_series: u32,
 }
 
@@ -67,7 +72,7 @@ impl Default for WindowConfig {
     fn default() -> Self {
         Self {
             interval: GoDuration::from_secs(5),
-            levels: vec![Level::Service, Level::Workload],
+            levels: [Level::Service, Level::Workload].into_iter().collect(),
             workload_attributes: Vec::new(),
             min_age: GoDuration::from_secs(5),
             max_series: 10_000,
@@ -91,27 +96,72 @@ impl ComponentConfig for WindowConfig {
             let text = "must name at least one level, or there is nothing to export (valid values: [service workload connection])";
             problems.at("levels", text);
         }
-        if !self.workload_attributes.is_empty() && !self.has(Level::Workload) {
-            let text = "has nothing to add to: add \"workload\" to levels, or remove this setting";
-            problems.at("workload_attributes", text);
+        if !self.workload_attributes.is_empty() {
+            match self.levels.get(Level::Workload) {
+                Some(level) if level.attributes.is_none() => {}
+                Some(_) => {
+                    let text = "cannot be combined with levels::workload::attributes, which has all attributes: add them there, and \
+                                remove this setting";
+                    problems.at("workload_attributes", text);
+                }
+                None => {
+                    let text = "has nothing to add to: add \"workload\" to levels, or remove this setting";
+                    problems.at("workload_attributes", text);
+                }
+            }
         }
-        problems.each_once("levels", "level", self.levels.iter().map(|level| level.as_str()));
+        problems.each_once("levels", "level", self.levels.iter().map(|(level, _)| level.as_str()));
+        for (level, config) in self.levels.iter() {
+            let names = config.attributes.as_deref().unwrap_or_default();
+            let path = format!("levels::{}::attributes", level.as_str());
+            for (index, name) in names.iter().enumerate() {
+                if let Some(text) = problem_of(level, name) {
+                    problems.at(format!("{path}::{index}"), text);
+                }
+            }
+            problems.each_once(&path, "attribute", names.iter().map(String::as_str));
+        }
     }
 }
 
 impl WindowConfig {
-    /// Returns whether the level has series.
-    pub(super) fn has(&self, level: Level) -> bool {
-        self.levels.contains(&level)
+    /// Returns the attributes of the series of a level; `None` if the level has no series.
+    pub(super) fn attributes(&self, level: Level) -> Option<SeriesAttributes> {
+        let attributes = self.levels.get(level)?.series_attributes(level);
+        let additional = self.workload_attributes.iter().filter(|_| level == Level::Workload);
+        Some(attributes.with(additional.flat_map(|attribute| attribute.keys())))
     }
+}
 
-    /// Returns the additional attributes of the series of level `workload`.
-    pub(super) fn detail(&self) -> Detail {
-        let has = |attribute| self.workload_attributes.contains(&attribute);
-        Detail {
-            pod: has(WorkloadAttribute::Pod),
-            node: has(WorkloadAttribute::Node),
-            container: has(WorkloadAttribute::Container),
+// === impl WorkloadAttribute ===
+
+impl WorkloadAttribute {
+    fn keys(self) -> [&'static str; 2] {
+        match self {
+            Self::Pod => [key::SOURCE_POD, key::DESTINATION_POD],
+            Self::Node => [key::SOURCE_NODE, key::DESTINATION_NODE],
+            Self::Container => [key::SOURCE_CONTAINER, key::DESTINATION_CONTAINER],
         }
     }
+}
+
+/// Returns what is wrong if the level cannot have an attribute of this name.
+fn problem_of(level: Level, name: &str) -> Option<String> {
+    let known = SeriesAttributes::names(level);
+    if known.contains(&name) || SeriesAttributes::is_label(name) {
+        return None;
+    }
+    if SeriesAttributes::names(Level::Connection).contains(&name) {
+        return Some(format!("only level connection has the attribute \"{name}\": remove it here"));
+    }
+    let hint = near_miss(name, known.iter().copied())
+        .map(|near| format!(" (did you mean \"{near}\"?)"))
+        .unwrap_or_default();
+    let labels = "{source,destination}.k8s.pod.label.<key>, .k8s.pod.annotation.<key>, .container.label.<key>, .container.image.name and \
+                  .container.runtime.name";
+    Some(format!(
+        "unknown attribute \"{name}\"{hint}: level {} can have [{}], and {labels}",
+        level.as_str(),
+        known.join(" ")
+    ))
 }

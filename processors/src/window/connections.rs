@@ -72,13 +72,9 @@ struct WindowSums {
 impl Connections {
     /// Creates an empty set. The first window starts at `start`.
     pub fn new(config: &WindowConfig, start: UnixNanos) -> Self {
-        let own = config.has(Level::Connection).then(|| ConnectionSeries::new(config));
-        let pairs = SeriesPairs::new(
-            config.has(Level::Service),
-            config.has(Level::Workload),
-            config.detail(),
-            config.max_series,
-        );
+        let own =
+            config.attributes(Level::Connection).map(|attributes| ConnectionSeries::new(config, attributes));
+        let pairs = SeriesPairs::new(config);
         let interval = u64::try_from(config.interval.as_nanos()).unwrap_or(u64::MAX).max(1);
         let silent = SILENT_WINDOWS.max(SILENT_NANOS / interval);
         Self {
@@ -155,6 +151,13 @@ impl Connections {
     /// Returns the number of open connections.
     pub fn len(&self) -> usize {
         self.map.open()
+    }
+
+    /// Returns the number of series, pairs of series and sums that are stored.
+    #[cfg(test)]
+    pub fn stored_series(&self) -> usize {
+        let own = self.sums.own.as_ref().map_or(0, ConnectionSeries::len);
+        self.sums.pairs.len() + self.sums.new.len() + own
     }
 
     /// Returns the tally of the open window, to which the caller adds its own counts.

@@ -1,20 +1,20 @@
-//! [`LevelTable`]: the series of level `service` or `workload`: at most `max`, and an overflow series for all others.
+//! [`LevelTable`]: the series of level `service` or `workload`.
 
 use std::sync::Arc;
 
-use hashbrown::HashMap;
-use longwave_pipeline::model::{Level, Measures, Series, SeriesKey, UnixNanos};
+use longwave_pipeline::model::{
+    Level, Measures, Names, Role, Series, SeriesAttributes, SeriesKey, UnixNanos,
+};
 
+use super::series_keys::{Rooms, SeriesKeys, SeriesSlot};
 use crate::slab::Slab;
 
 /// Series of one level.
 pub(super) struct LevelTable {
     level: Level,
-    /// Maximum number of series, without the overflow series; `usize::MAX`: no limit.
-    max: usize,
-    by_key: HashMap<Arc<SeriesKey>, u32, foldhash::fast::RandomState>,
+    attributes: SeriesAttributes,
+    keys: SeriesKeys,
     series: Slab<TableSeries>,
-    overflow: Option<u32>,
 }
 
 struct TableSeries {
@@ -24,43 +24,31 @@ struct TableSeries {
     measures: Option<Measures>,
 }
 
-/// Index of the series that a key's measures are added to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SeriesSlot {
-    pub index: u32,
-    /// Whether it is the overflow series.
-    pub folded: bool,
-}
-
 // === impl LevelTable ===
 
 impl LevelTable {
-    /// Creates an empty table with at most `max` series; 0 means no limit.
-    pub fn new(level: Level, max: u32) -> Self {
-        Self { level, max: limit(max), by_key: HashMap::default(), series: Slab::default(), overflow: None }
+    /// Creates an empty table with at most `max_series` series, and those into which others are folded; 0 means no limit.
+    pub fn new(level: Level, attributes: SeriesAttributes, max_series: u32) -> Self {
+        Self { level, attributes, keys: SeriesKeys::new(max_series), series: Slab::default() }
     }
 
-    /// Returns the series of `key`. Creates it if necessary; if there is no room, returns the overflow series.
-    pub fn find_or_create(&mut self, key: SeriesKey, now: UnixNanos) -> SeriesSlot {
-        if let Some(index) = self.by_key.get(&key) {
-            return SeriesSlot { index: *index, folded: false };
-        }
-        if !self.has_room() {
-            let index = *self
-                .overflow
-                .get_or_insert_with(|| self.series.insert(TableSeries::new(SeriesKey::Overflow, now)));
-            return SeriesSlot { index, folded: true };
-        }
-        let new = TableSeries::new(key, now);
-        let key = Arc::clone(&new.key);
-        let index = self.series.insert(new);
-        self.by_key.insert(key, index);
-        SeriesSlot { index, folded: false }
+    /// Returns the series of connections with these names. Creates it if necessary; if there is no room, returns a coarser series.
+    pub fn find_or_create(&mut self, role: Role, names: &Names, now: UnixNanos) -> SeriesSlot {
+        let Self { attributes, keys, series, .. } = self;
+        keys.find_or_create(SeriesKey::of_names(role, names, attributes), |key| {
+            series.insert(TableSeries { key, created: now, measures: None })
+        })
     }
 
-    /// Returns whether a new key can have a series of its own.
-    pub fn has_room(&self) -> bool {
-        self.by_key.len() < self.max
+    /// Returns the number of series.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.series.len()
+    }
+
+    /// Returns where there is room for new series.
+    pub fn rooms(&self) -> Rooms {
+        self.keys.rooms()
     }
 
     /// Adds a pair's measures to a series of the window that is being closed.
@@ -73,8 +61,8 @@ impl LevelTable {
     /// Appends every series of the window that is being closed to `into`, and removes those that ended. Returns the number of series.
     pub fn export(&mut self, into: &mut Vec<Series>) -> u64 {
         let before = into.len();
-        let Self { level, by_key, series, overflow, .. } = self;
-        series.retain(|index, series| {
+        let Self { level, keys, series, .. } = self;
+        series.retain(|_, series| {
             let measures = series.measures.take();
             let ended = measures.is_none();
             into.push(Series {
@@ -84,26 +72,11 @@ impl LevelTable {
                 ended,
                 measures: measures.unwrap_or_default(),
             });
-            if ended && *overflow == Some(index) {
-                *overflow = None;
-            } else if ended {
-                by_key.remove(&series.key);
+            if ended {
+                keys.remove(&series.key);
             }
             !ended
         });
         (into.len() - before) as u64
-    }
-}
-
-/// Converts `max_series`, where 0 means no limit.
-pub(super) fn limit(max: u32) -> usize {
-    if max == 0 { usize::MAX } else { max as usize }
-}
-
-// === impl TableSeries ===
-
-impl TableSeries {
-    fn new(key: SeriesKey, created: UnixNanos) -> Self {
-        Self { key: Arc::new(key), created, measures: None }
     }
 }

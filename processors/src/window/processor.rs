@@ -127,6 +127,12 @@ impl WindowProcessor {
         self.add_early(|record| record.tick <= next);
     }
 
+    /// Returns the number of series, pairs of series and sums that are stored, without those of connections that are too young.
+    #[cfg(test)]
+    pub(super) fn stored_series(&self) -> usize {
+        self.open.as_ref().map_or(0, |window| window.connections.stored_series())
+    }
+
     /// Adds the waiting records for which `is_due` returns true to the open window.
     fn add_early(&mut self, is_due: impl Fn(&ConnectionRecord) -> bool) {
         let Some(window) = self.open.as_mut().filter(|_| !self.early.is_empty()) else { return };

@@ -1,13 +1,13 @@
 //! [`SeriesPairs`]: the sums that records are added to. A pair is one series of level `service` and one of level `workload`.
 
 use hashbrown::HashMap;
-use longwave_pipeline::model::{
-    ConnectionRecord, Detail, Level, Measures, Names, Role, Series, SeriesKey, UnixNanos,
-};
+use longwave_pipeline::model::{ConnectionRecord, Level, Measures, Names, Role, Rung, Series, UnixNanos};
 
-use super::level_table::{LevelTable, SeriesSlot};
+use super::config::WindowConfig;
+use super::level_table::LevelTable;
 use super::new_connection::NewConnection;
 use super::record_events::RecordEvents;
+use super::series_keys::{Rooms, SeriesSlot};
 use super::telemetry::Tally;
 use crate::slab::Slab;
 
@@ -19,7 +19,6 @@ const MAX_CACHED_NAMES: usize = 65_536;
 
 /// All pairs, and their series.
 pub(super) struct SeriesPairs {
-    detail: Detail,
     service: Option<LevelTable>,
     workload: Option<LevelTable>,
     pairs: Slab<SeriesPair>,
@@ -33,8 +32,8 @@ pub(super) struct SeriesPairs {
 struct SeriesPair {
     service: u32,
     workload: u32,
-    /// Whether the service series and the workload series are overflow series.
-    folded: [bool; 2],
+    /// The rungs of the service series and of the workload series, if others are folded into them.
+    rungs: [Option<Rung>; 2],
     /// Number of open connections whose records are added to the pair, established or not.
     connections: u32,
     /// Number of established connections among them.
@@ -57,6 +56,8 @@ struct CachedPair {
     pair: u32,
     /// Number of the window of the last look-up.
     last_used: u32,
+    /// Which finer series the names could have, but for which there was no room, at both levels.
+    full: [Rooms; 2],
     /// Kept so that no other name can get the handles' addresses.
     _names: Names,
 }
@@ -64,12 +65,15 @@ struct CachedPair {
 // === impl SeriesPairs ===
 
 impl SeriesPairs {
-    /// Creates an empty set of pairs. `service` and `workload` are the levels that have series: at most `max_series` each (0: no limit).
-    pub fn new(service: bool, workload: bool, detail: Detail, max_series: u32) -> Self {
+    /// Creates an empty set of pairs.
+    pub fn new(config: &WindowConfig) -> Self {
+        let table = |level| {
+            let attributes = config.attributes(level)?;
+            Some(LevelTable::new(level, attributes, config.max_series))
+        };
         Self {
-            detail,
-            service: service.then(|| LevelTable::new(Level::Service, max_series)),
-            workload: workload.then(|| LevelTable::new(Level::Workload, max_series)),
+            service: table(Level::Service),
+            workload: table(Level::Workload),
             pairs: Slab::default(),
             by_series: HashMap::default(),
             by_names: HashMap::default(),
@@ -90,8 +94,8 @@ impl SeriesPairs {
             pair.connections += 1;
             // This prevents the pair's removal before its first record.
             pair.last_used = window;
-            tally.overflowed[Level::Service as usize] += u64::from(pair.folded[0]);
-            tally.overflowed[Level::Workload as usize] += u64::from(pair.folded[1]);
+            tally.count_folded(Level::Service, pair.rungs[0]);
+            tally.count_folded(Level::Workload, pair.rungs[1]);
         }
         index
     }
@@ -138,6 +142,13 @@ impl SeriesPairs {
         }
     }
 
+    /// Returns the number of pairs and of series.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        let tables = [&self.service, &self.workload];
+        self.pairs.len() + tables.into_iter().flatten().map(LevelTable::len).sum::<usize>()
+    }
+
     /// Sums the pairs up to series, appends the series to `into` and starts the next window. Returns the number of series by level.
     pub fn close(&mut self, window: u32, into: &mut Vec<Series>) -> [u64; 2] {
         let Self { service, workload, pairs, by_series, by_names, .. } = self;
@@ -157,14 +168,13 @@ impl SeriesPairs {
             true
         });
         let counts = [service, workload].map(|table| table.as_mut().map_or(0, |table| table.export(into)));
-        let room =
-            [&self.service, &self.workload].map(|table| table.as_ref().is_some_and(LevelTable::has_room));
-        // Names stay cached if a new connection had them in this window, unless their series is folded and there is room for it now.
+        let rooms = [&self.service, &self.workload]
+            .map(|table| table.as_ref().map(LevelTable::rooms).unwrap_or_default());
+        // Names stay cached if a new connection had them in this window, unless there is room for a finer series now.
         by_names.retain(|_, cached| {
             cached.last_used == window
-                && pairs
-                    .get(cached.pair)
-                    .is_some_and(|pair| (0..2).all(|level| !(pair.folded[level] && room[level])))
+                && pairs.get(cached.pair).is_some()
+                && !cached.full.iter().zip(rooms).any(|(full, rooms)| full.intersects(rooms))
         });
         counts
     }
@@ -178,20 +188,20 @@ impl SeriesPairs {
         window: u32,
         now: UnixNanos,
     ) -> u32 {
-        let detail = self.detail;
-        let slot = |table: &mut Option<LevelTable>, level| match table {
-            Some(table) => table.find_or_create(SeriesKey::of_names(level, role, names, detail), now),
-            None => SeriesSlot { index: NO_SERIES, folded: false },
+        let slot = |table: &mut Option<LevelTable>| match table {
+            Some(table) => table.find_or_create(role, names, now),
+            None => SeriesSlot { index: NO_SERIES, rung: None, full: Rooms::default() },
         };
-        let service = slot(&mut self.service, Level::Service);
-        let workload = slot(&mut self.workload, Level::Workload);
+        let service = slot(&mut self.service);
+        let workload = slot(&mut self.workload);
         let pairs = &mut self.pairs;
         let pair = *self
             .by_series
             .entry((service.index, workload.index))
             .or_insert_with(|| pairs.insert(SeriesPair::new(service, workload, window)));
         if self.by_names.len() < MAX_CACHED_NAMES {
-            let cached = CachedPair { pair, last_used: window, _names: names.clone() };
+            let full = [service.full, workload.full];
+            let cached = CachedPair { pair, last_used: window, full, _names: names.clone() };
             self.by_names.insert(key, cached);
         }
         pair
@@ -205,7 +215,7 @@ impl SeriesPair {
         Self {
             service: service.index,
             workload: workload.index,
-            folded: [service.folded, workload.folded],
+            rungs: [service.rung, workload.rung],
             connections: 0,
             active: 0,
             last_used: window,

@@ -4,19 +4,20 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge};
 
 use longwave_pipeline::component::{ComponentMeter, ProcessorContext};
-use longwave_pipeline::model::Level;
+use longwave_pipeline::model::{Level, Rung};
 
 /// The instruments.
 pub(super) struct Telemetry {
     late: Counter<u64>,
     early: Counter<u64>,
-    overflowed: Counter<u64>,
+    folded: Counter<u64>,
     moved: Counter<u64>,
     expired: Counter<u64>,
     series: Gauge<u64>,
     connections: Gauge<u64>,
     own: Vec<KeyValue>,
     by_level: [Vec<KeyValue>; 3],
+    by_level_and_rung: [[Vec<KeyValue>; Rung::ALL.len()]; 3],
 }
 
 /// Counts of one window.
@@ -26,12 +27,23 @@ pub(super) struct Tally {
     pub late: u64,
     /// Records of later windows that could not wait, because there was no room. They were added to the open window.
     pub early: u64,
-    /// Connections that were added to an overflow series, by level.
-    pub overflowed: [u64; 3],
+    /// Connections that were added to a series into which others are folded, by level and rung.
+    pub folded: [[u64; Rung::ALL.len()]; 3],
     /// Established connections that moved to another series, because their names or role changed.
     pub moved: u64,
     /// Connections that expired, because they had no record for a long time.
     pub expired: u64,
+}
+
+// === impl Tally ===
+
+impl Tally {
+    /// Counts a connection that was added to a series of this rung; `None`: of no rung.
+    pub fn count_folded(&mut self, level: Level, rung: Option<Rung>) {
+        if let Some(rung) = rung {
+            self.folded[level as usize][rung as usize] += 1;
+        }
+    }
 }
 
 // === impl Telemetry ===
@@ -55,10 +67,10 @@ impl Telemetry {
                 "{record}",
                 "Records of later windows that could not be held until their window opened. They were added to the open window.",
             ),
-            overflowed: counter(
+            folded: counter(
                 "longwave_processor_window_folded_connections",
                 "{connection}",
-                "Connections whose series would exceed max_series. They were added to the level's overflow series.",
+                "Connections whose series would exceed max_series. They were added to a coarser series of this rung.",
             ),
             moved: counter(
                 "longwave_processor_window_moved_connections",
@@ -82,6 +94,13 @@ impl Telemetry {
             ),
             own: meter.attributes().to_vec(),
             by_level: Level::ALL.map(|level| meter.attributes_with("level", level.as_str())),
+            by_level_and_rung: Level::ALL.map(|level| {
+                Rung::ALL.map(|rung| {
+                    let mut attributes = meter.attributes_with("level", level.as_str());
+                    attributes.push(KeyValue::new("rung", rung.as_str()));
+                    attributes
+                })
+            }),
         };
         telemetry.begin_at_zero();
         telemetry
@@ -92,7 +111,7 @@ impl Telemetry {
         for counter in [&self.late, &self.early, &self.moved, &self.expired] {
             counter.add(0, &self.own);
         }
-        self.by_level.iter().for_each(|attributes| self.overflowed.add(0, attributes));
+        self.by_level_and_rung.iter().flatten().for_each(|attributes| self.folded.add(0, attributes));
         self.record_window(&Tally::default(), [0; 3], 0);
     }
 
@@ -108,11 +127,12 @@ impl Telemetry {
                 counter.add(count, &self.own);
             }
         }
-        for (level, attributes) in self.by_level.iter().enumerate() {
-            if tally.overflowed[level] > 0 {
-                self.overflowed.add(tally.overflowed[level], attributes);
-            }
-            self.series.record(series[level], attributes);
+        let folded = tally.folded.iter().flatten().zip(self.by_level_and_rung.iter().flatten());
+        for (count, attributes) in folded.filter(|(count, _)| **count > 0) {
+            self.folded.add(*count, attributes);
+        }
+        for (count, attributes) in series.into_iter().zip(&self.by_level) {
+            self.series.record(count, attributes);
         }
         self.connections.record(connections, &self.own);
     }

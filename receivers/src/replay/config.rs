@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Config {
-    /// The record file.
+    /// The record file, or the socket of an exporter `live`.
     pub(super) path: PathBuf,
     pub(super) speed: Speed,
 }

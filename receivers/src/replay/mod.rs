@@ -1,4 +1,5 @@
-//! Receiver `replay`: reads a record file (see [`longwave_pipeline::model::codec`]) that exporter `record_file` wrote. Needs no root.
+//! Receiver `replay`: reads a record file (see [`longwave_pipeline::model::codec`]) that exporter `record_file` wrote, or
+//! what exporter `live` sends through its socket. Needs no root.
 //!
 //! Times, ticks and names stay as recorded. The pipeline sets the pace, nothing is dropped. If the file is damaged or cut, the records
 //! before the damage are delivered, and then the process exits with an error that names the position.
@@ -21,7 +22,7 @@ pub fn factory() -> ReceiverFactory {
         component_type: "replay",
         aliases: &[],
         stability: Stability::Beta,
-        description: "Reads connection records from a file that the record_file exporter wrote",
+        description: "Reads connection records from a file that the record_file exporter wrote, or from the socket of a live exporter",
         signals: &[Signal::Metrics, Signal::Logs],
         flow: None,
     };

@@ -1,4 +1,4 @@
-//! Sends the blocks of a file to the pipelines.
+//! Sends the blocks of a file or a socket to the pipelines.
 
 use std::io::Read;
 
@@ -30,8 +30,10 @@ struct Progress {
 }
 
 /// Replays everything, then sends the end of the last pass. Does so after a stop or an error too, so that exporters receive what was read.
+/// `interrupt` ends a read that waits.
 pub(super) async fn play(
     decoder: Decoder<impl Read + Send + 'static>,
+    interrupt: impl FnOnce(),
     location: FileLocation,
     speed: Speed,
     output: RecordOutput,
@@ -50,6 +52,11 @@ pub(super) async fn play(
         let block = match step {
             Some(Ok(Some(block))) => block,
             Some(Ok(None)) => break Ok(()),
+            Some(Err(_)) if location.is_socket => {
+                break Err(location.error(
+                    "the connection was cut: Longwave ended without an end mark, or this program was too slow to read",
+                ));
+            }
             Some(Err(error)) => {
                 break Err(location
                     .error(&format!("{error}; the {} records before it were delivered", progress.records)));
@@ -73,9 +80,10 @@ pub(super) async fn play(
     output.send(Batch::PassEnd(PassEnd { tick: progress.tick, last: true })).await;
     output.flush().await;
     drop(steps);
+    interrupt();
     let read =
         reader.await.map_err(|error| location.error(&format!("the thread that reads the file: {error}")));
-    tracing::info!(records = progress.records, "{}: the replay has ended", location.0);
+    tracing::info!(records = progress.records, "{}: the replay has ended", location.text);
     result.and(read)
 }
 
@@ -107,9 +115,9 @@ impl Progress {
         match block {
             Block::Session { start, after_interruption } => {
                 if after_interruption {
-                    tracing::warn!("{}: the recording before this one was interrupted", location.0);
+                    tracing::warn!("{}: the recording before this one was interrupted", location.text);
                 }
-                tracing::info!(host = start.host, "{}: a recording begins", location.0);
+                tracing::info!(host = start.host, "{}: a recording begins", location.text);
                 true
             }
             Block::End(_) => true,

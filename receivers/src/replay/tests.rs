@@ -224,3 +224,58 @@ fn bad_settings_are_explained() {
     ];
     insta::assert_snapshot!(cases.join("\n---\n"));
 }
+
+/// *Scenario*: a socket that sends a recording and its end mark, one that is cut, one that sends nothing and disconnects, and one that stays open
+/// until the receiver is stopped.
+/// *Guarantees*: records are delivered as from a file; a cut and a foreign socket are explained; a stop does not wait for the socket.
+#[tokio::test]
+async fn a_socket_is_replayed_until_its_end() {
+    use std::io::Write;
+    use std::os::unix::net::UnixListener;
+
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("live.sock");
+    let mut recording = file_header().to_vec();
+    let mut encoder = Encoder::default();
+    encoder.session_start(&SessionStart::default(), &mut recording).unwrap();
+    let session = (recording.len() - FILE_HEADER_LEN) as u64;
+    encoder.records(&golden::records(), &mut recording).unwrap();
+    let end = SessionEnd {
+        bytes: (recording.len() - FILE_HEADER_LEN) as u64,
+        records: golden::records().len() as u64,
+    };
+    assert!(end.bytes > session);
+    let cut = recording.clone();
+    encoder.session_end(end, &mut recording).unwrap();
+    for (sent, count, result) in [
+        (recording, golden::records().len(), Ok(())),
+        (cut, golden::records().len(), Err("the connection was cut")),
+        (Vec::new(), 0, Err("must be that of an exporter live")),
+    ] {
+        let listener = UnixListener::bind(&path).unwrap();
+        let server = std::thread::spawn(move || listener.accept().unwrap().0.write_all(&sent).unwrap());
+        let played = play_file(&path).await;
+        server.join().unwrap();
+        assert_eq!(played.records().len(), count);
+        match (played.result, result) {
+            (Ok(()), Ok(())) => {}
+            (Err(error), Err(expected)) => assert!(error.contains(expected), "{error}"),
+            other => panic!("{other:?}"),
+        }
+        std::fs::remove_file(&path).unwrap();
+    }
+    let listener = UnixListener::bind(&path).unwrap();
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(&file_header()).unwrap();
+        stream
+    });
+    let config = Config { path: path.clone(), speed: Speed::Fast };
+    let replay = Box::new(Replay { path: "receivers::replay".to_owned(), config });
+    let (output, _edge) = RecordOutput::pair(4);
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(replay.start(output, stop.clone()).await.unwrap());
+    stop.cancel();
+    running.await.unwrap().unwrap();
+    drop(server.join().unwrap());
+}

@@ -1,5 +1,7 @@
 //! Labels of Istio's standard metrics, which Kmesh has as well. A label is never empty: what is not known is `unknown`, as in Istio.
 
+use std::sync::Arc;
+
 use longwave_pipeline::model::{FlowKey, Rfc3339, SeriesKey, UNKNOWN, WorkloadKey};
 
 use super::MeshGroup;
@@ -62,13 +64,13 @@ impl MeshLabels {
         }
     }
 
-    /// Visits the labels of a series. The overflow series has no ends, so that all its labels are unknown.
+    /// Visits the labels of a series. Attributes that the series does not have are unknown; the overflow series has none.
     pub(super) fn for_each(&self, group: MeshGroup, key: &SeriesKey, visit: &mut dyn FnMut(&str, &str)) {
         let unknown = WorkloadKey::default();
         let flow = key.flow();
         visit("reporter", flow.map_or(UNKNOWN, |flow| flow.reporter.as_str()));
         self.end(&SOURCE, flow.map_or(&unknown, |flow| &flow.source), visit);
-        let destination = flow.and_then(|flow| flow.destination.as_ref()).unwrap_or(&unknown);
+        let destination = flow.map_or(&unknown, |flow| &flow.destination);
         self.end(&DESTINATION, destination, visit);
         if group.service {
             self.service(flow, visit);
@@ -96,7 +98,7 @@ impl MeshLabels {
         visit(end.app, first_label(workload, &["app"]).unwrap_or(UNKNOWN));
         visit(end.version, first_label(workload, &["version"]).unwrap_or(UNKNOWN));
         // Only workloads of Kubernetes are in the cluster.
-        if let Some(cluster) = self.cluster.as_ref().filter(|_| !workload.namespace.is_empty()) {
+        if let Some(cluster) = self.cluster.as_ref().filter(|_| known(&workload.namespace) != UNKNOWN) {
             visit(end.cluster, cluster);
         }
     }
@@ -119,10 +121,12 @@ impl MeshLabels {
 fn pod(flow: Option<&FlowKey>, destination: &WorkloadKey, visit: &mut dyn FnMut(&str, &str)) {
     let details = destination.details.as_deref();
     let connection = flow.and_then(|flow| flow.connection.as_deref());
-    let address = connection.map(|connection| connection.destination.address.to_string());
+    let address = connection.and_then(|connection| connection.destination.address);
+    let address = address.map(|address| address.to_string());
     visit("destination_pod_address", address.as_deref().unwrap_or(UNKNOWN));
     visit("destination_pod_namespace", known(&destination.namespace));
-    visit("destination_pod_name", details.map_or(UNKNOWN, |details| known(&details.pod)));
+    let pod = details.map(|details| &*details.pod).filter(|pod| !pod.is_empty());
+    visit("destination_pod_name", pod.unwrap_or(UNKNOWN));
 }
 
 fn connection(flow: Option<&FlowKey>, visit: &mut dyn FnMut(&str, &str)) {
@@ -130,11 +134,14 @@ fn connection(flow: Option<&FlowKey>, visit: &mut dyn FnMut(&str, &str)) {
     let opened = connection.and_then(|connection| connection.opened);
     let opened = opened.map(|opened| Rfc3339(opened).to_string());
     visit("start_time", opened.as_deref().unwrap_or(UNKNOWN));
-    let ends = connection.map(|connection| (connection.source, connection.destination));
-    let ends = ends.map(|(source, destination)| (source.to_string(), destination.to_string()));
-    let (source, destination) = ends.as_ref().map_or((UNKNOWN, UNKNOWN), |(s, d)| (s, d));
-    visit("source_address", source);
-    visit("destination_address", destination);
+    let ends = connection.map(|connection| (connection.source, connection.destination)).unwrap_or_default();
+    for (name, end) in [("source_address", ends.0), ("destination_address", ends.1)] {
+        if end.is_empty() {
+            visit(name, UNKNOWN);
+        } else {
+            visit(name, &end.to_string());
+        }
+    }
 }
 
 /// Returns the value of the first of these pod labels that the workload has.
@@ -146,6 +153,6 @@ fn first_label<'a>(workload: &'a WorkloadKey, labels: &[&str]) -> Option<&'a str
     })
 }
 
-fn known(text: &str) -> &str {
-    if text.is_empty() { UNKNOWN } else { text }
+fn known(text: &Option<Arc<str>>) -> &str {
+    text.as_deref().filter(|text| !text.is_empty()).unwrap_or(UNKNOWN)
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use longwave_pipeline::component::{Accepted, ExporterContext, Format, Signal};
 use longwave_pipeline::model::{
-    FlowKey, Level, Measures, Reporter, Series, SeriesKey, Service, UnixNanos, Window, WorkloadKey,
+    FlowKey, Level, Measures, Reporter, Series, SeriesKey, ServiceKey, UnixNanos, Window, WorkloadKey,
 };
 use opentelemetry::metrics::{MeterProvider, noop::NoopMeterProvider};
 
@@ -96,7 +96,8 @@ fn plain() -> PrometheusConfig {
 }
 
 fn workload(name: &str) -> WorkloadKey {
-    WorkloadKey { name: name.into(), kind: "Deployment".into(), namespace: "shop".into(), details: None }
+    let [name, kind, namespace] = [name, "Deployment", "shop"].map(|text| Some(text.into()));
+    WorkloadKey { name, kind, namespace, details: None }
 }
 
 /// Returns the key of a workload series from `source` to `cart`.
@@ -104,9 +105,10 @@ fn key(source: &str) -> Arc<SeriesKey> {
     Arc::new(SeriesKey::Flow(FlowKey {
         reporter: Reporter::Source,
         source: workload(source),
-        service: Service { name: "cart".into(), namespace: "shop".into(), ambiguous: false },
-        destination: Some(workload("cart")),
+        service: ServiceKey { name: Some("cart".into()), namespace: Some("shop".into()), ambiguous: false },
+        destination: workload("cart"),
         connection: None,
+        folded: None,
     }))
 }
 

@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
-use longwave_pipeline::model::{Label, LabelKey, Reporter, SeriesKey, Service, WorkloadDetails};
+use longwave_pipeline::model::{
+    Label, LabelKey, Reporter, Rung, SeriesKey, ServiceKey, WorkloadDetails, WorkloadKey,
+};
 
 use super::{Fixture, key, series};
 use crate::prometheus::{Naming, PrometheusConfig};
@@ -77,7 +79,7 @@ fn canonical_names_come_from_pod_labels() {
 }
 
 /// *Scenario*: a flow within the cluster; one whose service and client are unknown; the overflow series.
-/// *Guarantees*: the service is fully qualified. What is unknown is `unknown`. Only workloads of Kubernetes have a cluster.
+/// *Guarantees*: the service is fully qualified. What is unknown, or absent because others were folded into the series, is `unknown`. Only workloads of Kubernetes have a cluster.
 #[test]
 fn known_and_unknown_ends() {
     let (known, _) = edge(&key("web"));
@@ -85,11 +87,42 @@ fn known_and_unknown_ends() {
     assert!(known.contains("source_cluster=\"east\""), "{known}");
     let (outside, _) = edge(&changed(|flow| {
         flow.source = Default::default();
-        flow.service = Service::default();
+        flow.service = ServiceKey::default();
     }));
     assert!(outside.contains("destination_service=\"unknown\""), "{outside}");
     assert!(outside.contains("source_workload=\"unknown\""), "{outside}");
     assert!(!outside.contains("source_cluster"), "{outside}");
     let (overflow, _) = edge(&Arc::new(SeriesKey::Overflow));
     assert!(overflow.contains("reporter=\"unknown\""), "{overflow}");
+    // A series without attributes of workloads, or into which others were folded, has the same labels as one of unknown workloads.
+    let unknown = |flow: &mut longwave_pipeline::model::FlowKey| {
+        let (name, kind) = (Some("".into()), Some("".into()));
+        flow.source = WorkloadKey { name, kind, ..WorkloadKey::default() };
+        flow.service = ServiceKey::default();
+    };
+    let (folded, _) = edge(&changed(|flow| {
+        unknown(flow);
+        (flow.source.name, flow.source.kind, flow.folded) = (None, None, Some(Rung::Namespace));
+    }));
+    assert_eq!(folded, edge(&changed(unknown)).0);
+}
+
+/// *Scenario*: a series of workloads, and the same folded by namespaces, with OpenTelemetry's names.
+/// *Guarantees*: the folded series has only the labels that remain, and the rung, so that both are series of the page, and a sum by any label
+/// contains each byte once.
+#[test]
+fn folded_series_have_no_finer_labels() {
+    let mut fixture =
+        Fixture::new(PrometheusConfig { without_scope_info: true, ..PrometheusConfig::default() });
+    let web = key("web");
+    let folded = Arc::new(web.folded(Rung::Namespace).unwrap());
+    fixture.window(5, vec![series(&web, 100, 1), series(&folded, 7, 2)]);
+    let samples = fixture.scrape(6);
+    let sent =
+        samples.iter().filter(|(series, _)| series.starts_with("longwave_tcp_workload_sent_bytes_total"));
+    let sent: Vec<_> = sent.map(|(series, value)| format!("{series} {value}")).collect();
+    insta::assert_snapshot!(sent.join("\n"), @r#"
+    longwave_tcp_workload_sent_bytes_total{reporter="source",source_k8s_namespace_name="shop",destination_service_namespace="shop",destination_k8s_namespace_name="shop",longwave_folded="namespace"} 7
+    longwave_tcp_workload_sent_bytes_total{reporter="source",source_workload_name="web",source_workload_kind="Deployment",source_k8s_namespace_name="shop",destination_service_name="cart",destination_service_namespace="shop",destination_workload_name="cart",destination_workload_kind="Deployment",destination_k8s_namespace_name="shop"} 100
+    "#);
 }

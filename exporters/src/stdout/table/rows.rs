@@ -1,9 +1,10 @@
 //! The rows of a table.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use longwave_pipeline::model::{
-    Endpoint, FailReason, FlowKey, Level, Reporter, Series, UNKNOWN, Window, WorkloadKey,
+    EndpointKey, FailReason, FlowKey, Level, Reporter, Series, UNKNOWN, Window, WorkloadKey,
 };
 
 use longwave_pipeline::component::visible::Visible;
@@ -249,29 +250,36 @@ impl Row {
     }
 }
 
-/// Returns whether both workloads exist on this host only.
+/// Returns whether both workloads exist on this host only. False for a series into which others are folded: those of the other end can be
+/// other ones.
 fn has_both_ends_here(flow: &FlowKey) -> bool {
-    let is_here = |workload: &WorkloadKey| LOCAL_KINDS.contains(&&*workload.kind);
-    is_here(&flow.source) && flow.destination.as_ref().is_some_and(is_here)
+    let is_here =
+        |workload: &WorkloadKey| workload.kind.as_deref().is_some_and(|kind| LOCAL_KINDS.contains(&kind));
+    flow.folded.is_none() && is_here(&flow.source) && is_here(&flow.destination)
 }
 
 /// Returns the source, the destination, and the service if it is not the destination.
 fn ends(flow: &FlowKey) -> (String, String, String) {
-    let FlowKey { source, service, destination, connection, .. } = flow;
+    let FlowKey { source, service, destination, connection, folded, .. } = flow;
     let source = qualified(&source.name, &source.namespace);
     let service = qualified(&service.name, &service.namespace);
-    let destination =
-        destination.as_ref().and_then(|workload| qualified(&workload.name, &workload.namespace));
+    let destination = qualified(&destination.name, &destination.namespace);
+    let or_unknown = |name: Option<String>| name.unwrap_or_else(|| UNKNOWN.to_owned());
+    if let Some(rung) = folded {
+        let destination = destination.or(service);
+        return (or_unknown(source), or_unknown(destination), format!("(folded: {})", rung.as_str()));
+    }
     if let Some(connection) = connection {
-        let with_address = |name: Option<String>, address: Endpoint| match name {
+        let with_address = |name: Option<String>, address: EndpointKey| match name {
+            Some(name) if address.is_empty() => name,
             Some(name) => format!("{name} ({address})"),
+            None if address.is_empty() => UNKNOWN.to_owned(),
             None => address.to_string(),
         };
         let source = with_address(source, connection.source);
         let destination = with_address(destination, connection.destination);
         return (source, destination, service.unwrap_or_default());
     }
-    let or_unknown = |name: Option<String>| name.unwrap_or_else(|| UNKNOWN.to_owned());
     match (destination, service) {
         (None, service) => (or_unknown(source), or_unknown(service), String::new()),
         (Some(destination), Some(service)) if service == destination => {
@@ -281,13 +289,19 @@ fn ends(flow: &FlowKey) -> (String, String, String) {
     }
 }
 
-/// Returns `name.namespace`, as in a cluster's DNS; `None` if the name is unknown.
-fn qualified(name: &str, namespace: &str) -> Option<String> {
-    let known = |text: &str| !text.is_empty() && text != UNKNOWN;
-    known(name).then(|| match Visible(name) {
-        name if known(namespace) => format!("{name}.{}", Visible(namespace)),
-        name => name.to_string(),
-    })
+/// Returns `name.namespace`, as in a cluster's DNS. If the series has no name, but a namespace, returns `*.namespace`; `None` if the name is
+/// unknown.
+fn qualified(name: &Option<Arc<str>>, namespace: &Option<Arc<str>>) -> Option<String> {
+    let is_known = |text: &&str| !text.is_empty() && *text != UNKNOWN;
+    let namespace = namespace.as_deref().filter(is_known).map(Visible);
+    match (name.as_deref(), namespace) {
+        (None, Some(namespace)) => Some(format!("*.{namespace}")),
+        (None, None) => None,
+        (Some(name), namespace) => Some(name).filter(is_known).map(|name| match namespace {
+            Some(namespace) => format!("{}.{namespace}", Visible(name)),
+            None => Visible(name).to_string(),
+        }),
+    }
 }
 
 // === impl Side ===

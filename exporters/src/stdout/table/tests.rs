@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use longwave_pipeline::model::{
-    CloseReason, FailReason, FlowKey, Level, Measures, Reporter, Series, SeriesKey, Service, Totals,
-    UnixNanos, Window, WorkloadKey,
+    CloseReason, FailReason, FlowKey, Level, Measures, Reporter, Rung, Series, SeriesKey, ServiceKey, Totals,
+    UnixNanos, Window, WorkloadDetails, WorkloadKey,
 };
 
 use super::*;
@@ -26,18 +26,27 @@ fn text(name: &str) -> Arc<str> {
 fn flow(level: Level, names: [&str; 6], measures: Measures) -> Series {
     let [reporter, source, source_namespace, service, destination, namespace] = names;
     let workload = |name, namespace: &str| WorkloadKey {
-        name: text(name),
-        kind: if namespace == "unknown" { "SystemdUnit" } else { "Deployment" }.into(),
-        namespace: text(namespace),
+        name: Some(text(name)),
+        kind: Some(if namespace == "unknown" { "SystemdUnit" } else { "Deployment" }.into()),
+        namespace: Some(text(namespace)),
         ..WorkloadKey::default()
     };
     let service_namespace = if service == "unknown" { "unknown" } else { namespace };
     let key = FlowKey {
         reporter: if reporter == "source" { Reporter::Source } else { Reporter::Destination },
         source: workload(source, source_namespace),
-        service: Service { name: text(service), namespace: text(service_namespace), ambiguous: false },
-        destination: (level == Level::Workload).then(|| workload(destination, namespace)),
+        service: ServiceKey {
+            name: Some(text(service)),
+            namespace: Some(text(service_namespace)),
+            ambiguous: false,
+        },
+        destination: if level == Level::Workload {
+            workload(destination, namespace)
+        } else {
+            WorkloadKey::default()
+        },
         connection: None,
+        folded: None,
     };
     let key = Arc::new(SeriesKey::Flow(key));
     Series { level, key, created: golden::START, ended: false, measures }
@@ -423,6 +432,24 @@ fn no_line_is_wider_than_the_terminal() {
     }
     let table = draw(&window, &plain(220));
     assert!(table.contains("svc\\u{1b}[2J\\n") && table.contains("\\u{202e}🦀"), "{table}");
+}
+
+/// *Scenario*: a series of workloads, and the same folded by owners and by namespaces.
+/// *Guarantees*: folded rows have a mark; a namespace without a workload is `*.<namespace>`.
+#[test]
+fn folded_rows_are_marked() {
+    let numbers = || Numbers { sent: 10, received: 20, retransmits: 0, rtt: 0.0, connections: [1, 1, 0, 0] };
+    let mut own =
+        flow(Level::Workload, ["source", "web", "shop", "cart", "cart", "back"], measures(numbers()));
+    let mut key = (*own.key).clone();
+    if let SeriesKey::Flow(flow) = &mut key {
+        flow.source.details =
+            Some(Box::new(WorkloadDetails { pod: "web-0".into(), ..WorkloadDetails::default() }));
+    }
+    own.key = Arc::new(key);
+    let folded = |rung| Series { key: Arc::new(own.key.folded(rung).unwrap()), ..own.clone() };
+    let series = vec![own.clone(), folded(Rung::Owner), folded(Rung::Namespace)];
+    insta::assert_snapshot!(draw(&window(series), &plain(100)));
 }
 
 /// *Scenario*: a window of length zero, and one with the largest time.

@@ -2,6 +2,7 @@
 
 mod config;
 mod connection_level;
+mod folds;
 mod moves;
 mod properties;
 mod renames;
@@ -99,12 +100,21 @@ impl Bench {
 }
 
 fn config(levels: &[Level]) -> WindowConfig {
-    WindowConfig { levels: levels.to_vec(), interval: GoDuration::from_secs(5), ..WindowConfig::default() }
+    WindowConfig {
+        levels: levels.iter().copied().collect(),
+        interval: GoDuration::from_secs(5),
+        ..WindowConfig::default()
+    }
 }
 
 /// Returns the flow of a series that is not the overflow series.
 fn flow(series: &Series) -> &FlowKey {
     series.key.flow().unwrap()
+}
+
+/// Returns the name of the source's workload.
+fn source(series: &Series) -> &str {
+    flow(series).source.name.as_deref().unwrap()
 }
 
 fn at(second: f64) -> UnixNanos {

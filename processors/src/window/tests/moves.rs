@@ -156,7 +156,7 @@ fn is_opened_in(records: &[ConnectionRecord], life: u64) -> bool {
 fn found(window: &Window, level: Level) -> HashMap<Option<&str>, (u64, u64, u64)> {
     let mut by_name: HashMap<_, (u64, u64, u64)> = HashMap::new();
     for series in window.series.iter().filter(|series| series.level == level) {
-        let name = series.key.flow().map(|flow| &*flow.source.name);
+        let name = series.key.flow().and_then(|flow| flow.source.name.as_deref());
         let sums = by_name.entry(name).or_default();
         let measures = &series.measures;
         sums.0 += measures.opened;
@@ -234,7 +234,7 @@ proptest! {
                 prop_assert!(!keys.contains(&&*series.key), "twice: {:?}", series.key);
                 keys.push(&series.key);
                 let Some(connection) = series.key.flow().and_then(|flow| flow.connection.as_deref()) else { continue };
-                let of = now.entry(connection.id).or_insert((0, 0, connection.opened.is_none()));
+                let of = now.entry(connection.id.unwrap()).or_insert((0, 0, connection.opened.is_none()));
                 // An open without a time is no seeded connection.
                 of.2 &= series.measures.opened == 0;
                 of.0 += series.measures.active;

@@ -228,7 +228,7 @@ proptest! {
                     let of_level: Vec<&Series> = window.series.iter().filter(|series| series.level == level).collect();
                     let keys: HashSet<&SeriesKey> = of_level.iter().map(|series| &*series.key).collect();
                     prop_assert_eq!(keys.len(), of_level.len());
-                    prop_assert!(max_series == 0 || of_level.len() <= max_series as usize + 1);
+                    prop_assert!(of_level.len() <= super::folds::bound(max_series as usize));
                     let sum = |of: fn(&Series) -> u64| of_level.iter().map(|series| of(series)).sum::<u64>() as i64;
                     last = sum(|series| series.measures.active);
                     balance += sum(|series| series.measures.opened) - sum(|series| series.measures.closed_total());

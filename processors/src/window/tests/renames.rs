@@ -17,7 +17,7 @@ fn a_short_connection_is_in_one_series() {
     for level in [Level::Service, Level::Workload] {
         let series = bench.only(level);
         let measures = &series.measures;
-        assert_eq!(&*flow(series).source.name, "nginx");
+        assert_eq!(source(series), "nginx");
         assert_eq!((measures.opened, measures.closed_total(), measures.active), (1, 1, 0));
         assert_eq!(
             (measures.totals.sent_bytes, measures.rtt.count(), measures.min_rtt),
@@ -34,7 +34,7 @@ fn only_active_moves_to_the_new_names() {
     let workloads = Workloads::new();
     let mut bench = Bench::new(&config(&[Level::Workload]));
     let counts = |bench: &Bench, name: &str| {
-        let of_name = |series: &&Series| *flow(series).source.name == *name;
+        let of_name = |series: &&Series| source(series) == name;
         let series = bench.series(Level::Workload).into_iter().find(of_name).cloned();
         series.map(|Series { measures: m, .. }| (m.opened, m.closed_total(), m.active, m.totals.sent_bytes))
     };
@@ -73,7 +73,7 @@ fn a_connection_has_one_series_per_name() {
     let named = |tick, bytes, name| workloads.named(seeded(update(1, tick, bytes)), name);
     bench.records([named(5.0, 1, "a"), named(5.0, 2, "b"), named(5.0, 4, "c")]).pass_end(5.0);
     let series = bench.only(Level::Connection);
-    assert_eq!((&*flow(series).source.name, series.measures.totals.sent_bytes), ("c", 7));
+    assert_eq!((source(series), series.measures.totals.sent_bytes), ("c", 7));
     let key = Arc::clone(&series.key);
 
     bench.records([named(10.0, 1, "d"), named(10.0, 2, "e"), named(10.0, 4, "c")]).pass_end(10.0);
@@ -95,7 +95,7 @@ fn a_connection_has_one_series_per_name() {
     bench.records([named(20.0, 1, "d"), named(20.0, 2, "e")]).pass_end(20.0);
     let [old, new] = bench.series(Level::Connection)[..] else { panic!() };
     assert_eq!((old.ended, old.measures.active, old.measures.totals.sent_bytes), (true, 0, 0));
-    assert_eq!((&*flow(new).source.name, new.measures.active, new.measures.totals.sent_bytes), ("e", 1, 3));
+    assert_eq!((source(new), new.measures.active, new.measures.totals.sent_bytes), ("e", 1, 3));
 }
 
 /// Returns a record of a connection over loopback, as the receiver sends it. Sockets are named by their process.
@@ -151,7 +151,7 @@ fn a_deferred_accept_moves_the_client() {
         let measures = |window: &Arc<Window>| {
             let fits = |series: &&Series| {
                 let flow = flow(series);
-                flow.reporter == reporter && *flow.destination.as_ref().unwrap().name == *destination
+                flow.reporter == reporter && flow.destination.name.as_deref() == Some(destination)
             };
             let series = window.series.iter().find(fits);
             series.map_or((0, 0, 0), |Series { measures: m, .. }| (m.opened, m.closed_total(), m.active))

@@ -1,6 +1,6 @@
 //! Tests of what a series counts, and of when it starts and ends.
 
-use longwave_pipeline::model::{Level, Reporter, SeriesKey};
+use longwave_pipeline::model::{Level, Reporter, Rung};
 
 use super::*;
 
@@ -121,7 +121,7 @@ fn a_connection_moves_to_the_series_of_its_new_name() {
     let [old, new] = bench.series(Level::Workload)[..] else { panic!() };
     assert_eq!((old.measures.active, old.ended), (0, true));
     assert_eq!((new.measures.active, new.measures.opened, new.measures.totals.sent_bytes), (1, 0, 2));
-    assert_eq!(&*flow(new).source.name, "nginx");
+    assert_eq!(source(new), "nginx");
 }
 
 /// *Scenario*: the role of a connection becomes known in its second window.
@@ -168,7 +168,7 @@ fn equal_names_share_a_series() {
 }
 
 /// *Scenario*: five workloads, room for two series.
-/// *Guarantees*: the first two have a series each, the others share one overflow series; totals and open connections are conserved.
+/// *Guarantees*: the first two have a series each, the others share a coarser one; totals and open connections are conserved.
 #[test]
 fn series_without_room_are_folded() {
     let workloads = Workloads::new();
@@ -182,7 +182,7 @@ fn series_without_room_are_folded() {
     };
     bench.records(records(5.0)).pass_end(5.0);
     let folded = bench.series(Level::Workload)[2];
-    assert_eq!(*folded.key, SeriesKey::Overflow);
+    assert_eq!(folded.key.rung(), Some(Rung::Namespace));
     assert_eq!(
         (bench.series(Level::Workload).len(), folded.measures.active, folded.measures.totals.sent_bytes),
         (3, 3, 12)
@@ -195,7 +195,7 @@ fn series_without_room_are_folded() {
         bench
             .series(Level::Workload)
             .iter()
-            .filter(|s| s.key.flow().is_some_and(|flow| *flow.source.name == *name))
+            .filter(|s| s.key.flow().is_some_and(|flow| flow.source.name.as_deref() == Some(name)))
             .count()
     };
     assert_eq!((named("a"), named("b"), named("e")), (0, 1, 1));

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use longwave_pipeline::model::{Batch, CloseReason, FailReason, Level, Measures, Totals, UnixNanos};
+use longwave_pipeline::model::{Batch, CloseReason, FailReason, Level, Measures, Rung, Totals, UnixNanos};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use prost::Message;
 
@@ -52,6 +52,25 @@ fn a_delta_window() {
     assert_eq!(payloads[0].items, window.point_count());
     assert_eq!(payloads[0].traffic_bytes, 1500);
     insta::assert_snapshot!("delta", decoded::metrics(&payloads[0]));
+}
+
+/// *Scenario*: a series of a connection, and the same folded by namespaces.
+/// *Guarantees*: the folded points, numbers and histograms, have only the attributes that remain, and the rung. So a sum over all series by
+/// any attribute contains each byte once.
+#[test]
+fn folded_series_have_no_finer_attributes() {
+    let key = connection("c");
+    let folded = Arc::new(key.folded(Rung::Namespace).unwrap());
+    let series = [key, folded].map(|key| one(Level::Connection, &key, 0, measures(1)));
+    let payloads = MetricsEncoder::new(&resource(), Temporality::Delta).encode(&window(100, series.into()));
+    let points = points(&payloads);
+    for metric in ["longwave.tcp.connection.sent_bytes", "longwave.tcp.connection.rtt"] {
+        let mut of_metric =
+            points.iter().filter(|point| point.metric == metric).map(|point| &*point.attributes);
+        assert!(of_metric.next().unwrap().contains("source.address="));
+        assert_eq!(of_metric.next(), Some("reporter=\"source\" longwave.folded=\"namespace\""));
+        assert_eq!(of_metric.next(), None);
+    }
 }
 
 /// *Scenario*: a window without series.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use longwave_pipeline::model::{
     ConnectionId, ConnectionKey, Endpoint, FlowKey, Level, Measures, Reporter, Role, Series, SeriesKey,
-    Service, UnixNanos, Window, WorkloadKey,
+    ServiceKey, UnixNanos, Window, WorkloadKey,
 };
 
 fn resource() -> Vec<(String, String)> {
@@ -20,10 +20,11 @@ fn resource() -> Vec<(String, String)> {
 fn flow(source: &str) -> FlowKey {
     FlowKey {
         reporter: Reporter::Source,
-        source: WorkloadKey { name: source.into(), ..WorkloadKey::default() },
-        service: Service { ambiguous: true, ..Service::default() },
-        destination: None,
+        source: WorkloadKey { name: Some(source.into()), ..WorkloadKey::default() },
+        service: ServiceKey { ambiguous: true, ..ServiceKey::default() },
+        destination: WorkloadKey::default(),
         connection: None,
+        folded: None,
     }
 }
 
@@ -35,14 +36,13 @@ fn named(source: &str) -> Arc<SeriesKey> {
 /// Returns the key of a connection's series.
 fn connection(source: &str) -> Arc<SeriesKey> {
     let connection = ConnectionKey {
-        id: ConnectionId { boot: 0xb007, netns: 1, cookie: 42, generation: 7 },
-        role: Role::Client,
-        source: Endpoint { address: [10, 0, 0, 1].into(), port: 40_000 },
-        destination: Endpoint { address: [10, 0, 0, 2].into(), port: 443 },
+        id: Some(ConnectionId { boot: 0xb007, netns: 1, cookie: 42, generation: 7 }),
+        role: Some(Role::Client),
+        source: Endpoint { address: [10, 0, 0, 1].into(), port: 40_000 }.into(),
+        destination: Endpoint { address: [10, 0, 0, 2].into(), port: 443 }.into(),
         opened: Some(UnixNanos(1_000_000_000)),
     };
-    let destination = Some(WorkloadKey::default());
-    Arc::new(SeriesKey::Flow(FlowKey { destination, connection: Some(Box::new(connection)), ..flow(source) }))
+    Arc::new(SeriesKey::Flow(FlowKey { connection: Some(Box::new(connection)), ..flow(source) }))
 }
 
 fn one(level: Level, key: &Arc<SeriesKey>, created: u64, measures: Measures) -> Series {

@@ -1,0 +1,104 @@
+//! [`LiveExporter`] encodes batches as blocks, if a client is connected.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use longwave_pipeline::component::{
+    ComponentError, DeliveryConfig, Exporter, ExporterContext, Payload, PushError, Pushed, Pusher,
+    RetryConfig,
+};
+use longwave_pipeline::model::Batch;
+use longwave_pipeline::model::codec::Encoder;
+
+use super::clients::Clients;
+use super::config::LiveConfig;
+use super::server::Server;
+use super::telemetry;
+use crate::ordered_queue_config::OrderedQueueConfig;
+
+pub(super) struct LiveExporter {
+    id: String,
+    encoder: Encoder,
+    queue: OrderedQueueConfig,
+    clients: Arc<Clients>,
+    pusher: Arc<LivePusher>,
+}
+
+/// Passes blocks to the clients' queues.
+struct LivePusher {
+    clients: Arc<Clients>,
+    server: Server,
+}
+
+// === impl LiveExporter ===
+
+impl LiveExporter {
+    pub(super) fn new(config: &LiveConfig, context: &ExporterContext) -> Self {
+        let clients = Arc::new(Clients::new(config.max_clients, config.max_client_bytes.get()));
+        telemetry::register(&context.meter, &context.id, &clients);
+        let host = context.resource.iter().find(|(key, _)| key == "host.name").map(|(_, host)| host.clone());
+        let server = Server::new(&context.id, config, host.unwrap_or_default(), Arc::clone(&clients));
+        Self {
+            id: context.id.clone(),
+            encoder: Encoder::default(),
+            queue: config.sending_queue.clone(),
+            pusher: Arc::new(LivePusher { clients: Arc::clone(&clients), server }),
+            clients,
+        }
+    }
+}
+
+impl Exporter for LiveExporter {
+    fn encode(&mut self, batch: &Batch) -> Result<Vec<Payload>, ComponentError> {
+        let payload = |bytes| Payload { bytes, items: batch.items(), traffic_bytes: batch.traffic_bytes() };
+        if self.clients.len() == 0 {
+            // The items are counted as delivered to all clients.
+            return Ok(if batch.items() == 0 { Vec::new() } else { vec![payload(Bytes::new())] });
+        }
+        let mut blocks = Vec::new();
+        let encoded = match batch {
+            Batch::Records(records) => self.encoder.records(records, &mut blocks),
+            Batch::PassEnd(pass_end) => self.encoder.pass_end(*pass_end, &mut blocks),
+            Batch::Window(_) => Ok(()),
+        };
+        encoded.map_err(|fault| {
+            ComponentError::new(format!("exporters::{}: cannot encode: {fault}", self.id))
+        })?;
+        Ok(if blocks.is_empty() { Vec::new() } else { vec![payload(blocks.into())] })
+    }
+
+    fn delivery(&self) -> DeliveryConfig {
+        DeliveryConfig {
+            timeout: Duration::ZERO,
+            retry: RetryConfig { enabled: false, ..RetryConfig::default() },
+            queue: self.queue.queue(),
+        }
+    }
+
+    fn pusher(&self) -> Arc<dyn Pusher> {
+        Arc::clone(&self.pusher) as Arc<dyn Pusher>
+    }
+}
+
+// === impl LivePusher ===
+
+#[async_trait]
+impl Pusher for LivePusher {
+    async fn start(&self) -> Result<(), ComponentError> {
+        self.server.start().await
+    }
+
+    async fn push(&self, payload: &Payload) -> Result<Pushed, PushError> {
+        if !payload.bytes.is_empty() {
+            self.clients.send(&payload.bytes, payload.items);
+        }
+        Ok(Pushed::default())
+    }
+
+    async fn shutdown(&self) -> Result<(), ComponentError> {
+        self.server.stop().await;
+        Ok(())
+    }
+}

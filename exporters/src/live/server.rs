@@ -1,0 +1,133 @@
+//! [`Server`]: accepts clients and writes what waits for them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use longwave_pipeline::component::ComponentError;
+use longwave_pipeline::component::host::BootId;
+use longwave_pipeline::model::UnixNanos;
+use longwave_pipeline::model::codec::{Encoder, SessionStart, file_header};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::clients::{ClientBlocks, Clients};
+use super::config::LiveConfig;
+use super::socket;
+
+/// Time for clients to read the rest at the end.
+const LAST_READS: Duration = Duration::from_secs(2);
+/// Pause after a failed `accept`, for example when no descriptor is free.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// The socket, and a task that serves it.
+pub(super) struct Server {
+    /// `exporters::<id>`, for errors.
+    section: String,
+    path: PathBuf,
+    group: Option<String>,
+    host: String,
+    clients: Arc<Clients>,
+    stop: CancellationToken,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+// === impl Server ===
+
+impl Server {
+    pub(super) fn new(id: &str, config: &LiveConfig, host: String, clients: Arc<Clients>) -> Self {
+        Self {
+            section: format!("exporters::{id}"),
+            path: config.path.clone(),
+            group: config.group.clone(),
+            host,
+            clients,
+            stop: CancellationToken::new(),
+            task: Mutex::default(),
+        }
+    }
+
+    /// Listens, and serves clients until [`Self::stop`].
+    pub(super) async fn start(&self) -> Result<(), ComponentError> {
+        let error = |what: &str| {
+            ComponentError::new(format!("{}: path: {}: {what}", self.section, self.path.display()))
+        };
+        let listener = socket::listen(&self.path, self.group.as_deref()).map_err(|what| error(&what))?;
+        // Zeros if the boot id cannot be read.
+        let boot = BootId::read(Path::new("/proc")).unwrap_or_default();
+        let start = SessionStart { boot_id: boot.0, started: UnixNanos::now(), host: self.host.clone() };
+        let mut session = Vec::new();
+        Encoder::default().session_start(&start, &mut session).map_err(|fault| error(&fault.to_string()))?;
+        let serve = serve(listener, session, Arc::clone(&self.clients), self.stop.clone());
+        *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(tokio::spawn(serve));
+        Ok(())
+    }
+
+    /// Sends the end marks, waits a moment for the clients to read them, and removes the socket.
+    pub(super) async fn stop(&self) {
+        self.clients.end();
+        self.stop.cancel();
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task {
+            let _ = task.await;
+            // Only if it was started, the file is this exporter's.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+async fn serve(listener: UnixListener, session: Vec<u8>, clients: Arc<Clients>, stop: CancellationToken) {
+    let mut writers = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            Some(_) = writers.join_next() => {
+                clients.remove_closed();
+                continue;
+            }
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                if let Some(blocks) = clients.add(&file_header(), &session) {
+                    writers.spawn(write(stream, blocks));
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "live: a client cannot be accepted");
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    () = tokio::time::sleep(ACCEPT_PAUSE) => {}
+                }
+            }
+        }
+    }
+    let rest = async { while writers.join_next().await.is_some() {} };
+    // A client that does not read is cut off.
+    let _ = tokio::time::timeout(LAST_READS, rest).await;
+}
+
+/// Writes the blocks until the client disconnects, or until the queue has ended.
+async fn write(stream: UnixStream, mut client: ClientBlocks) {
+    let (mut input, mut output) = stream.into_split();
+    let copy = async {
+        while let Some(block) = client.blocks.recv().await {
+            if output.write_all(&block).await.is_err() {
+                return;
+            }
+            client.waiting.fetch_sub(block.len() as u64, std::sync::atomic::Ordering::Relaxed);
+        }
+    };
+    // Clients send nothing, so that a read ends when the client has gone.
+    let gone = async {
+        let mut buffer = [0; 64];
+        while matches!(input.read(&mut buffer).await, Ok(1..)) {}
+    };
+    tokio::select! {
+        () = copy => {}
+        () = gone => {}
+    }
+}

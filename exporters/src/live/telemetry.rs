@@ -1,0 +1,33 @@
+//! Self-telemetry of `live`.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use longwave_pipeline::component::ComponentMeter;
+use opentelemetry::metrics::Meter;
+
+use super::clients::Clients;
+
+pub(super) fn register(meter: &Meter, id: &str, clients: &Arc<Clients>) {
+    let meter = ComponentMeter::new(meter, [("exporter", id)]);
+    let clients = meter.observe(clients);
+    clients.gauge("longwave_exporter_live_clients", "{client}", "Connected clients", |clients| {
+        clients.len() as u64
+    });
+    clients.counter(
+        "longwave_exporter_live_accepted_total",
+        "{client}",
+        "Clients that have connected",
+        |clients| clients.accepted.load(Ordering::Relaxed),
+    );
+    clients.counter_by(
+        "longwave_exporter_live_disconnected_total",
+        "{client}",
+        "Clients that were disconnected: too_many were connected, or it was too_slow to read",
+        "reason",
+        |clients| {
+            let (refused, slow) = (&clients.refused, &clients.slow);
+            [("too_many", refused.load(Ordering::Relaxed)), ("too_slow", slow.load(Ordering::Relaxed))]
+        },
+    );
+}
