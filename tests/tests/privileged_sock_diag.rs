@@ -176,7 +176,7 @@ fn an_ordinary_user_gets_the_table() {
         .args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--no-new-privs"])
         .arg(copy)
         .args(["--set", &address, "--set", "receivers.sock_diag.interval=200ms"])
-        .args(["--set", "processors.window.interval=200ms"])
+        .args(["--set", "processors.window.interval=200ms", "--set", "exporters.stdout.format=table"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
