@@ -224,7 +224,8 @@ async fn tls_server(certificates: &Certificates, requires_client_certificate: bo
 }
 
 /// *Scenario*: a TLS server with a certificate for `collector.test` from its own authority. Clients connect with that authority and name,
-/// without the authority, without the name, without verification, with TLS 1.3 only, and with plaintext.
+/// without the authority, without the name, without verification, with TLS 1.3 only, with TLS 1.2 and one suite that fits the certificate or none, and
+/// with plaintext.
 /// *Guarantees*: only matching settings succeed. With the others the message names the setting to change.
 #[tokio::test]
 async fn tls_and_what_can_go_wrong() {
@@ -243,6 +244,12 @@ async fn tls_and_what_can_go_wrong() {
     assert_eq!(push(json!({"ca_file": ca, "server_name_override": name})).await, Ok(Pushed::default()));
     let newest = json!({"ca_file": ca, "server_name_override": name, "min_version": "1.3"});
     assert_eq!(push(newest).await, Ok(Pushed::default()));
+    let tls12 = |suite: &str| {
+        let suites = [suite];
+        json!({"ca_file": ca, "server_name_override": name, "max_version": "1.2", "cipher_suites": suites, "curve_preferences": ["P384"]})
+    };
+    let fitting = tls12("TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256");
+    assert_eq!(push(fitting).await, Ok(Pushed::default()));
     assert_eq!(push(json!({"insecure_skip_verify": true})).await, Ok(Pushed::default()));
     let fails_with = async |tls, expected: &str| {
         let message = retryable(push(tls).await.unwrap_err());
@@ -250,6 +257,7 @@ async fn tls_and_what_can_go_wrong() {
     };
     fails_with(json!({"ca_file": other_ca, "server_name_override": name}), "set tls::ca_file").await;
     fails_with(json!({"ca_file": ca}), "set tls::server_name_override").await;
+    fails_with(tls12("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"), "no TLS version or cipher in common").await;
     fails_with(json!({"insecure": true}), "if the server expects TLS").await;
 }
 

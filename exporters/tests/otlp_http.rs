@@ -4,13 +4,15 @@
 mod common;
 
 use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::certificates::Certificates;
 use common::http_server::{HttpServer, Reply, tls_once};
 use common::rotating_token::{self, RotatingToken};
 use common::{any_payload, exporter, payload, permanent, records, retryable, try_authenticated, window};
-use longwave_pipeline::component::{PushError, Pushed, Signal};
+use longwave_pipeline::component::{PushError, Pushed, Pusher, Signal};
 use opentelemetry_proto::tonic::collector::metrics::v1::{
     ExportMetricsPartialSuccess, ExportMetricsServiceResponse,
 };
@@ -18,6 +20,8 @@ use prost::Message;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Notify;
 
 fn reply(status: u16, headers: &[(&str, &str)], body: Vec<u8>) -> Reply {
     let mut builder = axum::http::Response::builder().status(status);
@@ -258,4 +262,125 @@ async fn another_server_name() {
     let message = retryable(pusher.push(&any_payload()).await.unwrap_err());
     assert!(message.contains("set tls::server_name_override"), "{message}");
     assert!(served.await.is_err());
+}
+
+/// A server that counts its connections. It responds to a request only after `release` has been notified.
+struct CountedServer {
+    address: std::net::SocketAddr,
+    opened: Arc<AtomicUsize>,
+    waiting: Arc<Notify>,
+    release: Arc<Notify>,
+}
+
+impl CountedServer {
+    async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server =
+            Self { address, opened: Arc::default(), waiting: Arc::default(), release: Arc::default() };
+        let (opened, waiting, release) =
+            (Arc::clone(&server.opened), Arc::clone(&server.waiting), Arc::clone(&server.release));
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                opened.fetch_add(1, Ordering::Relaxed);
+                let (waiting, release) = (Arc::clone(&waiting), Arc::clone(&release));
+                tokio::spawn(async move {
+                    // Payloads of these tests are empty, so that a request is its head.
+                    loop {
+                        let mut head = Vec::new();
+                        while !head.ends_with(b"\r\n\r\n") {
+                            let Ok(byte) = stream.read_u8().await else { return };
+                            head.push(byte);
+                        }
+                        waiting.notify_one();
+                        release.notified().await;
+                        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+                    }
+                });
+            }
+        });
+        server
+    }
+
+    fn pusher(&self, settings: serde_json::Value) -> Arc<dyn Pusher> {
+        let mut section = json!({"endpoint": format!("http://{}", self.address), "compression": "none"});
+        section.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
+        exporter("otlp_http", section, Signal::Metrics).pusher()
+    }
+}
+
+/// *Scenario*: three requests one after the other, with keep-alive, without it by the present and the older setting, and with no idle time.
+/// *Guarantees*: with keep-alive there is one connection, otherwise one for each request.
+#[tokio::test]
+async fn connections_are_kept_or_not() {
+    let cases = [
+        (json!({}), 1),
+        (json!({"max_conns_per_host": 1, "keepalive": {"max_idle_conns": 1, "idle_conn_timeout": "0s"}}), 1),
+        (json!({"keepalive": {"enabled": false}}), 3),
+        (json!({"disable_keep_alives": true}), 3),
+        (json!({"idle_conn_timeout": "1ns"}), 3),
+    ];
+    for (settings, expected) in cases {
+        let server = CountedServer::start().await;
+        let pusher = server.pusher(settings.clone());
+        for _ in 0..3 {
+            server.release.notify_one();
+            assert_eq!(pusher.push(&any_payload()).await, Ok(Pushed::default()));
+        }
+        assert_eq!(server.opened.load(Ordering::Relaxed), expected, "{settings}");
+    }
+}
+
+/// *Scenario*: three requests at the same time, with a limit of two connections.
+/// *Guarantees*: the third one waits until another one is done, and then uses its connection.
+#[tokio::test]
+async fn connections_are_limited() {
+    let server = CountedServer::start().await;
+    let pusher = server.pusher(json!({"max_conns_per_host": 2}));
+    let requests: Vec<_> = (0..3)
+        .map(|_| {
+            let pusher = Arc::clone(&pusher);
+            tokio::spawn(async move { pusher.push(&any_payload()).await })
+        })
+        .collect();
+    for _ in 0..3 {
+        server.waiting.notified().await;
+        assert!(server.opened.load(Ordering::Relaxed) <= 2);
+        server.release.notify_one();
+    }
+    for request in requests {
+        assert_eq!(request.await.unwrap(), Ok(Pushed::default()));
+    }
+    assert_eq!(server.opened.load(Ordering::Relaxed), 2);
+}
+
+/// *Scenario*: requests with the lowest and the highest level of each compression.
+/// *Guarantees*: the server can decode them, and the highest level is smaller.
+#[tokio::test]
+async fn levels_of_compression() {
+    for (compression, highest) in [("gzip", 9), ("zlib", 9), ("deflate", 9), ("zstd", 19)] {
+        let server = HttpServer::start(Vec::new()).await;
+        for level in [1, highest] {
+            let section = json!({
+                "endpoint": format!("http://{}", server.address),
+                "compression": compression,
+                "compression_params": {"level": level},
+            });
+            let mut logs = exporter("otlp_http", section, Signal::Logs);
+            let payload = payload(&mut *logs, &records(500));
+            assert_eq!(logs.pusher().push(&payload).await, Ok(Pushed::default()));
+            let (_, body) = server.received.lock().unwrap().requests.last().cloned().unwrap();
+            let mut plain = Vec::new();
+            match compression {
+                "gzip" => drop(flate2::read::GzDecoder::new(&body[..]).read_to_end(&mut plain).unwrap()),
+                "zstd" => plain = zstd::decode_all(&body[..]).unwrap(),
+                _ => drop(flate2::read::ZlibDecoder::new(&body[..]).read_to_end(&mut plain).unwrap()),
+            }
+            assert_eq!(plain, payload.bytes);
+        }
+        let received = server.received.lock().unwrap();
+        let sizes: Vec<_> = received.requests.iter().map(|(_, body)| body.len()).collect();
+        assert!(sizes[1] < sizes[0], "{compression}: {sizes:?}");
+    }
 }

@@ -103,7 +103,7 @@ impl Encoding {
             Format::Json => transcode(request, self.signal)?,
             Format::Proto => request,
         };
-        let request = self.compression.compress(&request).map_err(|error| error.to_string())?;
+        let request = self.compression.compress(&request, 0).map_err(|error| error.to_string())?;
         self.framing.frame(&request)
     }
 }

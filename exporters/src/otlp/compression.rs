@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use bytes::Bytes;
 use flate2::write::{GzEncoder, ZlibEncoder};
+use longwave_pipeline::component::Problems;
 use serde::{Deserialize, Serialize};
 
 /// Compression of requests.
@@ -30,8 +31,29 @@ pub enum Compression {
     None,
 }
 
-/// Level of zstd: that of its command line.
+/// `compression_params`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CompressionParams {
+    /// Level of the compression: a higher one takes longer and gives smaller requests. 0 and -1 mean the default.
+    pub level: i32,
+}
+
+/// Default level of zstd: that of its command line.
 const ZSTD_LEVEL: i32 = 3;
+/// Highest level of zstd that is accepted. Higher ones need much memory.
+const MAX_ZSTD_LEVEL: i32 = 19;
+/// Highest level of gzip, zlib and deflate.
+const MAX_GZIP_LEVEL: i32 = 9;
+
+// === impl CompressionParams ===
+
+impl CompressionParams {
+    /// Returns whether nothing is set.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
 
 // === impl Compression ===
 
@@ -48,10 +70,32 @@ impl Compression {
         })
     }
 
-    /// Compresses a body.
-    pub(crate) fn compress(self, bytes: &Bytes) -> io::Result<Bytes> {
+    /// Reports a level that this compression does not have.
+    pub(super) fn validate_level(self, level: i32, problems: &mut Problems) {
+        let max = match self {
+            Self::Gzip | Self::Zlib | Self::Deflate => MAX_GZIP_LEVEL,
+            Self::Zstd => MAX_ZSTD_LEVEL,
+            Self::Snappy | Self::None if level == 0 => return,
+            Self::Snappy | Self::None => {
+                problems
+                    .at("compression_params::level", "this compression has no levels: remove the setting");
+                return;
+            }
+        };
+        if !(-1..=max).contains(&level) {
+            problems.at(
+                "compression_params::level",
+                format!("{level} is not a level of this compression: must be within 1 and {max}, or 0 for the default"),
+            );
+        }
+    }
+
+    /// Compresses a body. `level` is that of `compression_params`.
+    pub(crate) fn compress(self, bytes: &Bytes, level: i32) -> io::Result<Bytes> {
         let out = Vec::with_capacity(bytes.len() / 4);
-        let level = flate2::Compression::default();
+        let chosen = u32::try_from(level).ok().filter(|level| *level > 0);
+        let zstd_level = if chosen.is_some() { level } else { ZSTD_LEVEL };
+        let level = chosen.map_or(flate2::Compression::default(), flate2::Compression::new);
         let compressed = match self {
             Self::None => return Ok(bytes.clone()),
             Self::Gzip => {
@@ -64,7 +108,7 @@ impl Compression {
                 encoder.write_all(bytes)?;
                 encoder.finish()?
             }
-            Self::Zstd => zstd::bulk::compress(bytes, ZSTD_LEVEL)?,
+            Self::Zstd => zstd::bulk::compress(bytes, zstd_level)?,
             Self::Snappy => snap::raw::Encoder::new().compress_vec(bytes).map_err(io::Error::other)?,
         };
         Ok(Bytes::from(compressed))

@@ -124,8 +124,11 @@ fn explain_tls(error: &rustls::Error) -> String {
             | AlertDescription::UnknownCA
             | AlertDescription::CertificateUnknown,
         ) => refused_certificate(error),
-        rustls::Error::AlertReceived(AlertDescription::ProtocolVersion) | rustls::Error::PeerIncompatible(_) => {
-            format!("the server and this client have no TLS version or cipher in common: {error} (see tls::min_version)")
+        rustls::Error::AlertReceived(
+            AlertDescription::ProtocolVersion | AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity,
+        )
+        | rustls::Error::PeerIncompatible(_) => {
+            format!("the server and this client have no TLS version or cipher in common: {error} (see tls::min_version, max_version, cipher_suites and curve_preferences)")
         }
         rustls::Error::NoApplicationProtocol | rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol) => {
             "the server speaks TLS, but not the expected protocol (is this a gRPC port, and not an HTTP one?)".into()

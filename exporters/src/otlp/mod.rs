@@ -24,7 +24,7 @@ mod section;
 mod tls;
 
 pub use auth_config::AuthConfig;
-pub use compression::Compression;
+pub use compression::{Compression, CompressionParams};
 pub use config::{ClientConfig, Headers, Temporality};
 pub(crate) use exporter::OtlpExporter;
 pub use tls::TlsConfig;

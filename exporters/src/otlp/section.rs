@@ -3,12 +3,25 @@
 //! `#[serde(flatten)]` would accept unknown keys, and errors would lose their paths.
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, Visitor};
 use serde::{Deserialize, de};
 
 use super::ClientConfig;
+
+/// Settings of a protocol beside those of [`ClientConfig`].
+pub(super) trait Section: Default {
+    /// Keys of the section: the protocol's own, and those of [`ClientConfig`].
+    const KEYS: &'static [&'static str];
+
+    /// Returns the settings of both protocols.
+    fn client(&mut self) -> &mut ClientConfig;
+
+    /// Reads the value of a key that is the protocol's own. Returns false, and reads nothing, if the key is not.
+    fn read<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error>;
+}
 
 /// Returns `own` followed by the keys of [`ClientConfig`].
 pub(super) const fn keys<const OWN: usize, const ALL: usize>(
@@ -24,51 +37,43 @@ pub(super) const fn keys<const OWN: usize, const ALL: usize>(
     all
 }
 
-/// Decodes a section with these `keys`, of which the first `OWN` are texts of the protocol. A text that is not set is empty.
-pub(super) fn decode<'de, D: Deserializer<'de>, const OWN: usize>(
-    deserializer: D,
-    keys: &'static [&'static str],
-) -> Result<([String; OWN], ClientConfig), D::Error> {
-    deserializer.deserialize_struct("section", keys, SectionVisitor { own_keys: &keys[..OWN] })
+/// Decodes a section. Settings that are not set have their defaults.
+pub(super) fn decode<'de, D: Deserializer<'de>, S: Section>(deserializer: D) -> Result<S, D::Error> {
+    deserializer.deserialize_struct("section", S::KEYS, SectionVisitor(PhantomData))
 }
 
-struct SectionVisitor<const OWN: usize> {
-    own_keys: &'static [&'static str],
-}
+struct SectionVisitor<S>(PhantomData<S>);
 
-impl<'de, const OWN: usize> Visitor<'de> for SectionVisitor<OWN> {
-    type Value = ([String; OWN], ClientConfig);
+impl<'de, S: Section> Visitor<'de> for SectionVisitor<S> {
+    type Value = S;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a map")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-        let mut own = [const { String::new() }; OWN];
-        let shared = SharedEntries { map, own_keys: self.own_keys, own: &mut own };
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<S, A::Error> {
+        let mut section = S::default();
+        let shared = SharedEntries { map, section: &mut section };
         let client = ClientConfig::deserialize(MapAccessDeserializer::new(shared))?;
-        Ok((own, client))
+        *section.client() = client;
+        Ok(section)
     }
 }
 
-/// The entries that belong to [`ClientConfig`]. The protocol's own entries are stored in `own` while the map is read.
-struct SharedEntries<'a, A> {
+/// The entries that belong to [`ClientConfig`]. The protocol's own entries are stored in `section` while the map is read.
+struct SharedEntries<'a, A, S> {
     map: A,
-    own_keys: &'static [&'static str],
-    own: &'a mut [String],
+    section: &'a mut S,
 }
 
-impl<'de, A: MapAccess<'de>> MapAccess<'de> for SharedEntries<'_, A> {
+impl<'de, A: MapAccess<'de>, S: Section> MapAccess<'de> for SharedEntries<'_, A, S> {
     type Error = A::Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
         while let Some(key) = self.map.next_key::<String>()? {
-            match self.own_keys.iter().zip(&mut *self.own).find(|(own_key, _)| **own_key == key) {
-                Some((_, text)) => *text = self.map.next_value()?,
-                None => {
-                    let key: de::value::StringDeserializer<A::Error> = key.into_deserializer();
-                    return seed.deserialize(key).map(Some);
-                }
+            if !self.section.read(&key, &mut self.map)? {
+                let key: de::value::StringDeserializer<A::Error> = key.into_deserializer();
+                return seed.deserialize(key).map(Some);
             }
         }
         Ok(None)

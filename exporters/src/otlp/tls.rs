@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use longwave_config::{GoDuration, Secret};
-use longwave_pipeline::component::tls::{self, PemSource, TlsVersion};
+use longwave_pipeline::component::tls::{self, PemSource, TlsParameters, TlsVersion, TpmConfig};
 use longwave_pipeline::component::{ComponentError, Problems, Reloading};
 use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::CryptoProvider;
@@ -43,6 +43,18 @@ pub struct TlsConfig {
     pub server_name_override: Option<String>,
     /// Oldest TLS version to accept.
     pub min_version: TlsVersion,
+    /// Newest TLS version to accept. Default: the newest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_version: Option<TlsVersion>,
+    /// Cipher suites of TLS 1.2 to accept. All if the list is empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cipher_suites: Vec<String>,
+    /// Curves to accept, the preferred one first. All if the list is empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub curve_preferences: Vec<String>,
+    /// A key in a TPM, which is not supported.
+    #[serde(skip_serializing_if = "TpmConfig::is_default")]
+    pub tpm: TpmConfig,
 }
 
 // === impl TlsConfig ===
@@ -63,6 +75,7 @@ impl TlsConfig {
             ("key", self.key_file.is_some(), &self.key_pem),
         ];
         tls::validate_sources(&pairs, self.reload_interval, problems);
+        self.parameters().validate(problems);
         if let Some(name) = &self.server_name_override
             && !matches!(ServerName::try_from(name.as_str()), Ok(ServerName::DnsName(_)))
         {
@@ -81,9 +94,10 @@ impl TlsConfig {
         alpn: &[u8],
         verifies_override: bool,
     ) -> Result<ClientConfig, ComponentError> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let parameters = self.parameters();
+        let provider = parameters.provider();
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(self.min_version.and_newer())
+            .with_protocol_versions(&parameters.versions())
             .map_err(|e| failed(section, "min_version", e.to_string()))?
             .dangerous();
         let builder = if self.insecure_skip_verify {
@@ -148,6 +162,16 @@ impl TlsConfig {
             ));
         }
         Ok(roots)
+    }
+
+    fn parameters(&self) -> TlsParameters<'_> {
+        TlsParameters {
+            min_version: self.min_version,
+            max_version: self.max_version,
+            cipher_suites: &self.cipher_suites,
+            curve_preferences: &self.curve_preferences,
+            tpm: &self.tpm,
+        }
     }
 
     fn certificate(&self) -> Option<PemSource> {

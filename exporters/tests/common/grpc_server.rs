@@ -2,8 +2,10 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use futures_util::Stream;
 use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::{LogsService, LogsServiceServer};
 use opentelemetry_proto::tonic::collector::logs::v1::{
     ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse,
@@ -14,14 +16,16 @@ use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::
 use opentelemetry_proto::tonic::collector::metrics::v1::{
     ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
 };
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tonic::codec::CompressionEncoding;
 use tonic::metadata::MetadataMap;
 use tonic::transport::ServerTlsConfig;
-use tonic::transport::server::TcpIncoming;
+use tonic::transport::server::{Connected, TcpIncoming};
 use tonic::{Request, Response, Status};
+use tower::util::MapRequestLayer;
 
 /// Response to one request.
 pub enum Reply {
@@ -36,11 +40,14 @@ pub struct Received {
     pub metrics: Vec<ExportMetricsServiceRequest>,
     pub logs: Vec<ExportLogsServiceRequest>,
     pub metadata: Vec<MetadataMap>,
+    /// `:authority` of each request.
+    pub authorities: Vec<String>,
     replies: VecDeque<Reply>,
 }
 
 /// A running server.
 pub struct GrpcServer {
+    /// `0.0.0.0:0` if it listens at a Unix socket.
     pub address: SocketAddr,
     pub received: Arc<Mutex<Received>>,
     stop: oneshot::Sender<()>,
@@ -56,6 +63,28 @@ impl GrpcServer {
     pub async fn start_at(address: &str, replies: Vec<Reply>, tls: Option<ServerTlsConfig>) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
+        Self::serve(TcpIncoming::from(listener), address, replies, tls)
+    }
+
+    /// Starts a server at a Unix socket. It accepts every request.
+    pub async fn start_unix(path: &Path, tls: Option<ServerTlsConfig>) -> Self {
+        let listener = UnixListener::bind(path).unwrap();
+        let incoming = futures_util::stream::unfold(listener, async |listener| {
+            let accepted = listener.accept().await.map(|(stream, _)| stream);
+            Some((accepted, listener))
+        });
+        Self::serve(incoming, SocketAddr::from(([0; 4], 0)), Vec::new(), tls)
+    }
+
+    fn serve<S>(
+        incoming: impl Stream<Item = std::io::Result<S>> + Send + 'static,
+        address: SocketAddr,
+        replies: Vec<Reply>,
+        tls: Option<ServerTlsConfig>,
+    ) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+    {
         let received = Arc::new(Mutex::new(Received { replies: replies.into(), ..Received::default() }));
         let service = Service(Arc::clone(&received));
         let mut server = tonic::transport::Server::builder();
@@ -63,7 +92,13 @@ impl GrpcServer {
             server = server.tls_config(tls).unwrap();
         }
         let gzip = CompressionEncoding::Gzip;
+        let heads = Arc::clone(&received);
         let router = server
+            .layer(MapRequestLayer::new(move |request: http::Request<tonic::body::Body>| {
+                let authority = request.uri().authority().map(ToString::to_string).unwrap_or_default();
+                heads.lock().unwrap().authorities.push(authority);
+                request
+            }))
             .add_service(
                 MetricsServiceServer::new(service.clone())
                     .accept_compressed(gzip)
@@ -78,9 +113,14 @@ impl GrpcServer {
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(async move {
             let stopped = async { drop(stopped.await) };
-            router.serve_with_incoming_shutdown(TcpIncoming::from(listener), stopped).await.unwrap();
+            router.serve_with_incoming_shutdown(incoming, stopped).await.unwrap();
         });
         Self { address, received, stop, task }
+    }
+
+    /// Returns the number of requests so far.
+    pub fn requests(&self) -> usize {
+        self.received.lock().unwrap().authorities.len()
     }
 
     /// Closes the listener and all connections.

@@ -47,15 +47,19 @@ pub fn try_authenticated(
         Ok(prepared) => prepared,
         Err(errors) => return Err(errors.to_string()),
     };
-    let context = ExporterContext {
-        id: component_type.to_owned(),
+    (prepared.create)(context(component_type, signal, authenticators)).map_err(|e| e.to_string())
+}
+
+/// Returns the context of an exporter.
+pub fn context(id: &str, signal: Signal, authenticators: Authenticators) -> ExporterContext {
+    ExporterContext {
+        id: id.to_owned(),
         signal,
         resource: Arc::new(vec![("service.name".to_owned(), "longwave".to_owned())]),
         meter: opentelemetry::global::meter("test"),
         authenticators,
         log_edits: Default::default(),
-    };
-    (prepared.create)(context).map_err(|e| e.to_string())
+    }
 }
 
 /// Returns a window of one series that sent `sent` bytes.

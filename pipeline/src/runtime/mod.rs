@@ -17,5 +17,5 @@ pub use graph::{
 pub use run::{Changes, Runtime, RuntimeEnvironment, RuntimeError};
 pub use telemetry::{
     LogConfig, LogEncoding, LogLevel, MetricConfig, MetricLevel, NextTelemetry, OtlpConfig, OtlpProtocol,
-    PageAddress, ResourceChanges, Telemetry, TelemetryConfig,
+    PageAddress, ReaderConfig, ResourceChanges, Telemetry, TelemetryConfig,
 };

@@ -1,23 +1,30 @@
 //! `otlp_grpc`: OTLP over gRPC.
 
+mod balancer;
 mod config;
 mod connector;
+mod dialer;
 mod endpoint;
+mod keepalive;
 mod passthrough;
 mod proxy;
 mod pusher;
+mod resolver;
 pub mod status;
 
 #[cfg(test)]
 mod tests;
 
-pub use config::GrpcConfig;
+pub use config::{BalancerName, GrpcConfig};
+pub use keepalive::KeepaliveConfig;
 pub use pusher::GrpcPusher;
+pub use resolver::Resolver;
 
 use std::sync::Arc;
 
 use longwave_pipeline::component::{About, ExporterFactory, Stability};
 
+use self::resolver::SystemResolver;
 use super::SIGNALS;
 use super::exporter::OtlpExporter;
 
@@ -32,7 +39,7 @@ pub fn factory() -> ExporterFactory {
         flow: None,
     };
     ExporterFactory::new(about, |config: &GrpcConfig, context| {
-        let pusher = GrpcPusher::new(config, &context)?;
+        let pusher = GrpcPusher::new(config, &context, Arc::new(SystemResolver))?;
         Ok(Box::new(OtlpExporter::new(&context, &config.client, Arc::new(pusher))))
     })
 }

@@ -2,10 +2,12 @@
 
 use longwave_config::Secret;
 use longwave_pipeline::component::{ComponentConfig, Problems, Signal};
+use serde::de::MapAccess;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::url;
-use crate::otlp::{ClientConfig, SIGNALS, proxy, section};
+use super::{ConnectionConfig, url};
+use crate::otlp::section::{self, Section};
+use crate::otlp::{ClientConfig, CompressionParams, SIGNALS, proxy};
 
 /// Section of an `otlp_http` exporter.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -21,13 +23,16 @@ pub struct HttpConfig {
     pub proxy_url: Secret,
     /// Format of the bodies: `proto` (the default) or `json`.
     pub encoding: String,
+    /// Level of the compression.
+    #[serde(skip_serializing_if = "CompressionParams::is_default")]
+    pub compression_params: CompressionParams,
+    /// Settings of connections, in the same map.
+    #[serde(flatten)]
+    pub connections: ConnectionConfig,
     /// Settings that both protocols have, in the same map.
     #[serde(flatten)]
     pub client: ClientConfig,
 }
-
-static KEYS: [&str; 13] =
-    section::keys(["endpoint", "metrics_endpoint", "logs_endpoint", "proxy_url", "encoding"]);
 
 fn is_empty(secret: &Secret) -> bool {
     secret.expose().is_empty()
@@ -48,24 +53,50 @@ impl Default for HttpConfig {
             logs_endpoint: String::new(),
             proxy_url: Secret::default(),
             encoding: PROTO.to_owned(),
+            compression_params: CompressionParams::default(),
+            connections: ConnectionConfig::default(),
             client: ClientConfig::default(),
         }
     }
 }
 
+/// Returns the keys of the section without those of [`ClientConfig`].
+const fn own_keys() -> [&'static str; 18] {
+    let mut keys = [""; 18];
+    let own =
+        ["endpoint", "metrics_endpoint", "logs_endpoint", "proxy_url", "encoding", "compression_params"];
+    let mut index = 0;
+    while index < keys.len() {
+        keys[index] = if index < own.len() { own[index] } else { ConnectionConfig::KEYS[index - own.len()] };
+        index += 1;
+    }
+    keys
+}
+
+impl Section for HttpConfig {
+    const KEYS: &'static [&'static str] = &section::keys::<18, 26>(own_keys());
+
+    fn client(&mut self) -> &mut ClientConfig {
+        &mut self.client
+    }
+
+    fn read<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error> {
+        match key {
+            "endpoint" => self.endpoint = map.next_value()?,
+            "metrics_endpoint" => self.metrics_endpoint = map.next_value()?,
+            "logs_endpoint" => self.logs_endpoint = map.next_value()?,
+            "proxy_url" => self.proxy_url = map.next_value()?,
+            "encoding" => self.encoding = map.next_value()?,
+            "compression_params" => self.compression_params = map.next_value()?,
+            _ => return self.connections.read(key, map),
+        }
+        Ok(true)
+    }
+}
+
 impl<'de> Deserialize<'de> for HttpConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let ([endpoint, metrics_endpoint, logs_endpoint, proxy_url, encoding], client) =
-            section::decode(deserializer, &KEYS)?;
-        let encoding = if encoding.is_empty() { PROTO.to_owned() } else { encoding };
-        Ok(Self {
-            endpoint,
-            metrics_endpoint,
-            logs_endpoint,
-            proxy_url: Secret::new(proxy_url),
-            encoding,
-            client,
-        })
+        section::decode(deserializer)
     }
 }
 
@@ -110,6 +141,8 @@ impl ComponentConfig for HttpConfig {
             let message = format!("unknown value {:?} (valid values: [{PROTO} {JSON}])", self.encoding);
             problems.at("encoding", message);
         }
+        self.client.compression.validate_level(self.compression_params.level, problems);
+        self.connections.validate(problems);
         self.client.validate(false, problems);
     }
 

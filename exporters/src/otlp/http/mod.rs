@@ -1,6 +1,7 @@
 //! `otlp_http`: OTLP over HTTP, as protobuf or JSON.
 
 mod config;
+mod connections;
 mod json;
 mod pusher;
 mod response;
@@ -10,6 +11,7 @@ mod url;
 mod tests;
 
 pub use config::HttpConfig;
+pub use connections::{ConnectionConfig, HttpKeepaliveConfig};
 pub(crate) use json::transcode;
 pub use pusher::HttpPusher;
 pub use response::is_retryable;

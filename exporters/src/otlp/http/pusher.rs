@@ -5,12 +5,13 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::HeaderValue;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST};
+use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HOST};
 use longwave_pipeline::component::{
     ComponentError, ExporterContext, Payload, PushError, Pushed, Pusher, Signal,
 };
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, ClientBuilder, Response, Url};
+use tokio::sync::Semaphore;
 
 use super::json::{self, JSON};
 use super::response::{PROTOBUF, push_error};
@@ -19,7 +20,7 @@ use crate::otlp::explain::explain;
 use crate::otlp::partial_success::pushed;
 use crate::otlp::proxy::{self, ProxyRules};
 use crate::otlp::request_headers::RequestHeaders;
-use crate::otlp::{Compression, TlsConfig, USER_AGENT};
+use crate::otlp::{Compression, CompressionParams, TlsConfig, USER_AGENT};
 
 /// Sends serialised requests of one signal to one URL.
 pub struct HttpPusher {
@@ -30,7 +31,9 @@ pub struct HttpPusher {
     /// The URL for the client. If `tls::server_name_override` is set, its host is that name.
     target: Url,
     headers: RequestHeaders,
-    compression: Compression,
+    compression: (Compression, CompressionParams),
+    /// One permit for each connection that may be open. `None`: no limit.
+    permits: Option<Semaphore>,
     signal: Signal,
     is_json: bool,
     skips_verification: bool,
@@ -72,12 +75,18 @@ impl HttpPusher {
         if let Some(encoding) = client_config.compression.content_encoding() {
             headers.fixed.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
         }
+        let connections = &config.connections;
         let mut builder = Client::builder()
             .user_agent(USER_AGENT)
             .http1_only()
             // A redirected POST becomes a GET. If the server responded to that with 200, the data would be lost without an error.
             .redirect(reqwest::redirect::Policy::none())
-            .tcp_user_timeout(ACKNOWLEDGEMENT_TIMEOUT);
+            .tcp_user_timeout(ACKNOWLEDGEMENT_TIMEOUT)
+            .pool_idle_timeout(connections.idle_limit())
+            .pool_max_idle_per_host(connections.max_idle());
+        if !connections.is_kept_alive() {
+            headers.fixed.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         let mut target = url.clone();
         // Set for plain URLs too. Otherwise the client would look for a TLS provider of its own.
         let tls_config = if tls {
@@ -117,7 +126,10 @@ impl HttpPusher {
             url: url.to_string(),
             target,
             headers,
-            compression: client_config.compression,
+            compression: (client_config.compression, config.compression_params),
+            // The validation has limited the number.
+            permits: (connections.max_conns_per_host > 0)
+                .then(|| Semaphore::new(connections.max_conns_per_host as usize)),
             signal,
             is_json: config.is_json(),
             skips_verification: tls && client_config.tls.insecure_skip_verify,
@@ -126,11 +138,11 @@ impl HttpPusher {
 
     async fn body(&self, payload: &Payload) -> Result<Bytes, PushError> {
         let bytes = payload.bytes.clone();
-        let (compression, signal, is_json) = (self.compression, self.signal, self.is_json);
+        let ((compression, params), signal, is_json) = (self.compression, self.signal, self.is_json);
         let make = move || {
             let bytes =
                 if is_json { json::transcode(bytes, signal).map_err(std::io::Error::other)? } else { bytes };
-            compression.compress(&bytes)
+            compression.compress(&bytes, params.level)
         };
         let is_cheap = compression == Compression::None && !is_json;
         let done = if is_cheap || payload.bytes.len() <= MAX_BYTES_TO_COMPRESS_INLINE {
@@ -213,6 +225,11 @@ impl Pusher for HttpPusher {
             }
         };
         let body = self.body(payload).await?;
+        // The semaphore is never closed, so that there is no error.
+        let _permit = match &self.permits {
+            Some(permits) => permits.acquire().await.ok(),
+            None => None,
+        };
         let request = self.client.post(self.target.clone()).headers(self.headers.next()).body(body);
         let response = request.send().await.map_err(failed)?;
         let (status, headers) = (response.status(), response.headers().clone());

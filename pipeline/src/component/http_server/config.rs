@@ -13,7 +13,7 @@ use subtle::ConstantTimeEq;
 use crate::component::config::Problems;
 use crate::component::error::ComponentError;
 use crate::component::reloading::Reloading;
-use crate::component::tls::{self, PemSource, TlsVersion};
+use crate::component::tls::{self, PemSource, TlsParameters, TlsVersion, TpmConfig};
 
 /// `tls` of a server, with the Collector's names.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -36,6 +36,18 @@ pub struct ServerTlsConfig {
     pub reload_interval: GoDuration,
     /// Oldest TLS version to accept.
     pub min_version: TlsVersion,
+    /// Newest TLS version to accept. Default: the newest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_version: Option<TlsVersion>,
+    /// Cipher suites of TLS 1.2 to accept. All if the list is empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cipher_suites: Vec<String>,
+    /// Curves to accept, the preferred one first. All if the list is empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub curve_preferences: Vec<String>,
+    /// A key in a TPM, which is not supported.
+    #[serde(skip_serializing_if = "TpmConfig::is_default")]
+    pub tpm: TpmConfig,
 }
 
 /// `basic_auth` of a server.
@@ -63,6 +75,7 @@ impl ServerTlsConfig {
             ("key", !self.key_file.is_empty(), &self.key_pem),
         ];
         tls::validate_sources(&pairs, self.reload_interval, problems);
+        self.parameters().validate(problems);
     }
 
     /// Reads the files, and reads them again at a handshake after each `reload_interval`. `setting` is that of the server's address.
@@ -81,7 +94,8 @@ impl ServerTlsConfig {
         );
         let certificates = tls::certificates(&certificate).map_err(|what| failed("cert_file", what))?;
         let key = tls::private_key(&key).map_err(|what| failed("key_file", what))?;
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let parameters = self.parameters();
+        let provider = parameters.provider();
         let refused = |error: rustls::Error| {
             failed(
                 "cert_file",
@@ -89,7 +103,7 @@ impl ServerTlsConfig {
             )
         };
         let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(self.min_version.and_newer())
+            .with_protocol_versions(&parameters.versions())
             .map_err(refused)?;
         let builder = match &self.client_ca_file {
             None => builder.with_no_client_auth(),
@@ -106,6 +120,16 @@ impl ServerTlsConfig {
             }
         };
         builder.with_single_cert(certificates, key).map_err(refused)
+    }
+
+    fn parameters(&self) -> TlsParameters<'_> {
+        TlsParameters {
+            min_version: self.min_version,
+            max_version: self.max_version,
+            cipher_suites: &self.cipher_suites,
+            curve_preferences: &self.curve_preferences,
+            tpm: &self.tpm,
+        }
     }
 
     fn certificate(&self) -> Option<PemSource> {

@@ -10,12 +10,15 @@ use longwave_testing::gate::raise_open_files;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{NamedGroup, ProtocolVersion};
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
+
+use crate::component::tls::TlsVersion;
 
 use super::listener::{FIRST_BYTE_LIMIT, IDLE_LIMIT, MAX_CONNECTIONS};
 use super::*;
@@ -180,6 +183,32 @@ async fn tls_and_client_certificates() {
         assert_eq!(is_served(&response), expected, "{identity:?}: {response:?}");
     }
     mutual.stop().await;
+}
+
+/// *Scenario*: servers with TLS 1.2 only and a suite that fits the certificate's key, one that does not, and a curve.
+/// *Guarantees*: a client connects with the version, the suite and the curve of the server, or not at all.
+#[tokio::test]
+async fn versions_suites_and_curves() {
+    let files = Files::new();
+    let connected = async |suite: &str| {
+        let tls = ServerTlsConfig {
+            max_version: Some(TlsVersion::Tls12),
+            cipher_suites: vec![suite.to_owned()],
+            curve_preferences: vec!["P384".to_owned()],
+            ..files.server(None)
+        };
+        let server = Running::start(Some(&tls), address_page()).await;
+        let name = ServerName::try_from("localhost").unwrap();
+        let stream = files.client(None).connect(name, server.connect().await).await?;
+        let (_, session) = stream.get_ref();
+        let suite = format!("{:?}", session.negotiated_cipher_suite().unwrap().suite());
+        let group = session.negotiated_key_exchange_group().unwrap().name();
+        std::io::Result::Ok((session.protocol_version().unwrap(), suite, group))
+    };
+    let suite = "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256";
+    let expected = (ProtocolVersion::TLSv1_2, suite.to_owned(), NamedGroup::secp384r1);
+    assert_eq!(connected(suite).await.unwrap(), expected);
+    assert!(connected("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256").await.is_err());
 }
 
 /// *Scenario*: a server whose certificate is replaced while it runs: first by a damaged file, then by one of another authority; once from files, and

@@ -1,16 +1,17 @@
-//! What TLS clients and servers share: PEM texts ([`certificates`], [`private_key`]) and versions.
+//! What TLS clients and servers share: PEM texts ([`certificates`], [`private_key`]), versions and cipher suites ([`TlsParameters`]).
 
+mod parameters;
 mod pem;
 
 use longwave_config::{GoDuration, Secret};
-use rustls::SupportedProtocolVersion;
 use serde::{Deserialize, Serialize};
 
 use super::config::Problems;
+pub use parameters::{TlsParameters, TpmConfig};
 pub use pem::{PemSource, certificates, private_key};
 
 /// A TLS version.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum TlsVersion {
     /// TLS 1.2.
     #[default]
@@ -21,22 +22,8 @@ pub enum TlsVersion {
     Tls13,
 }
 
-static ONLY_TLS13: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
-
 /// Longest `reload_interval`: 30 days.
 const MAX_RELOAD_INTERVAL: GoDuration = GoDuration::from_secs(30 * 24 * 3600);
-
-// === impl TlsVersion ===
-
-impl TlsVersion {
-    /// Returns this version and the newer ones.
-    pub fn and_newer(self) -> &'static [&'static SupportedProtocolVersion] {
-        match self {
-            Self::Tls12 => rustls::ALL_VERSIONS,
-            Self::Tls13 => ONLY_TLS13,
-        }
-    }
-}
 
 /// Reports a setting that is there both as a file and as a text, and a `reload_interval` that is too long.
 pub fn validate_sources(
@@ -54,3 +41,6 @@ pub fn validate_sources(
     }
     problems.at_most("tls::reload_interval", reload_interval, MAX_RELOAD_INTERVAL);
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use longwave_config::GoDuration;
 use serde::{Deserialize, Serialize};
 
+use super::readers::{OtlpReaderConfig, PeriodicConfig, PeriodicExporterConfig, ReaderConfig};
 use crate::component::Problems;
 
 /// `service::telemetry`: how Longwave reports on itself.
@@ -67,6 +68,9 @@ pub struct MetricConfig {
     /// Export by OTLP, in addition to the page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub otlp: Option<OtlpConfig>,
+    /// Pages and exports in the Collector's grammar, instead of `address` and `otlp`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub readers: Option<Vec<ReaderConfig>>,
 }
 
 /// `host:port` of the page. If it is the default, a port that is in use is only a warning, because the user did not ask for the page.
@@ -75,6 +79,8 @@ pub struct MetricConfig {
 pub struct PageAddress {
     text: String,
     is_default: bool,
+    /// Whether it is in `readers`, and not in `address`.
+    is_reader: bool,
 }
 
 /// Which metrics are published. The configuration may use upper case.
@@ -116,6 +122,8 @@ pub enum OtlpProtocol {
     HttpProtobuf,
 }
 
+/// Address of the page if it is not set.
+const DEFAULT_ADDRESS: &str = "localhost:8888";
 /// Longest time between two exports.
 const MAX_INTERVAL: GoDuration = GoDuration::from_secs(24 * 3600);
 
@@ -136,6 +144,7 @@ impl TelemetryConfig {
             };
             problems.at(field, problem);
         }
+        self.metrics.validate_readers(problems);
         if self.metrics.level != MetricLevel::None && !self.metrics.address.as_str().contains(':') {
             problems.at("metrics::address", "must be host:port, for example localhost:8888");
         }
@@ -155,7 +164,60 @@ impl TelemetryConfig {
 
 impl Default for MetricConfig {
     fn default() -> Self {
-        Self { level: MetricLevel::default(), address: PageAddress::default_of("localhost:8888"), otlp: None }
+        Self {
+            level: MetricLevel::default(),
+            address: PageAddress::default_of(DEFAULT_ADDRESS),
+            otlp: None,
+            readers: None,
+        }
+    }
+}
+
+impl MetricConfig {
+    fn validate_readers(&self, problems: &mut Problems) {
+        let Some(readers) = &self.readers else { return };
+        if readers.is_empty() && self.level != MetricLevel::None {
+            problems.at("metrics::readers", "must have an element (level: none turns self-telemetry off)");
+        }
+        // `print-config` prints the default.
+        let is_address_set = self.address.as_str() != DEFAULT_ADDRESS;
+        for (key, is_set) in [("address", is_address_set), ("otlp", self.otlp.is_some())] {
+            if is_set {
+                problems.at(format!("metrics::{key}"), "cannot be combined with readers: remove one of them");
+            }
+        }
+        let mut pages = 0;
+        for (index, reader) in readers.iter().enumerate() {
+            let path = format!("metrics::readers::{index}");
+            pages += u32::from(reader.pull.is_some());
+            if reader.pull.is_some() && pages > 1 {
+                problems.at(format!("{path}::pull"), "there can be only one page: remove this element");
+            }
+            reader.validate(&path, problems);
+        }
+    }
+
+    /// Returns the address of the page; `None` if there is none.
+    pub(super) fn page(&self) -> Option<PageAddress> {
+        let Some(readers) = &self.readers else { return Some(self.address.clone()) };
+        let page = readers.iter().find_map(|reader| reader.pull.as_ref()?.exporter.prometheus.as_ref())?;
+        Some(PageAddress { text: page.address(), is_default: false, is_reader: true })
+    }
+
+    /// Returns the periodic exports, each with its section for errors.
+    pub(super) fn exports(&self) -> Vec<(String, PeriodicConfig)> {
+        let Some(readers) = &self.readers else {
+            let own = self
+                .otlp
+                .iter()
+                .map(|otlp| ("service::telemetry::metrics::otlp".to_owned(), otlp.periodic()));
+            return own.collect();
+        };
+        let exports = readers.iter().enumerate().filter_map(|(index, reader)| {
+            let section = format!("service::telemetry::metrics::readers::{index}::periodic::exporter::otlp");
+            Some((section, reader.periodic.clone()?))
+        });
+        exports.collect()
     }
 }
 
@@ -164,12 +226,21 @@ impl Default for MetricConfig {
 impl PageAddress {
     /// Returns `text` as the address that the configuration does not set.
     pub(super) fn default_of(text: &str) -> Self {
-        Self { text: text.to_owned(), is_default: true }
+        Self { text: text.to_owned(), is_default: true, is_reader: false }
     }
 
     /// Returns `host:port`.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// Returns the setting that contains it, for errors.
+    pub(super) fn setting(&self) -> &'static str {
+        if self.is_reader {
+            "service::telemetry::metrics::readers: pull::exporter::prometheus"
+        } else {
+            "service::telemetry::metrics: address"
+        }
     }
 
     /// Returns whether the configuration does not set it.
@@ -180,7 +251,7 @@ impl PageAddress {
 
 impl From<String> for PageAddress {
     fn from(text: String) -> Self {
-        Self { text, is_default: false }
+        Self { text, is_default: false, is_reader: false }
     }
 }
 
@@ -214,6 +285,24 @@ impl TryFrom<String> for MetricLevel {
             "normal" => Ok(Self::Normal),
             "detailed" => Ok(Self::Detailed),
             _ => Err(format!("unknown value {text:?} (valid values: [none basic normal detailed])")),
+        }
+    }
+}
+
+impl OtlpConfig {
+    /// Returns the same export in the Collector's grammar.
+    fn periodic(&self) -> PeriodicConfig {
+        let base = self.endpoint.trim_end_matches('/');
+        let path = if self.protocol == OtlpProtocol::HttpProtobuf { "/v1/metrics" } else { "" };
+        let otlp = OtlpReaderConfig {
+            endpoint: format!("{base}{path}"),
+            protocol: self.protocol,
+            ..OtlpReaderConfig::default()
+        };
+        PeriodicConfig {
+            interval: u64::try_from(self.interval.get().as_millis()).unwrap_or(u64::MAX).max(1),
+            exporter: PeriodicExporterConfig { otlp: Some(otlp) },
+            ..PeriodicConfig::default()
         }
     }
 }

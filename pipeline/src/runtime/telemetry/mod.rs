@@ -3,15 +3,21 @@
 mod config;
 mod page;
 mod process;
+mod readers;
 mod stages;
 
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
 use opentelemetry::metrics::{Meter, MeterProvider, NoopMeterProvider};
-use opentelemetry_otlp::{Protocol, WithExportConfig};
+use opentelemetry_otlp::tonic_types::metadata::MetadataMap;
+use opentelemetry_otlp::{
+    Compression, MetricExporter, Protocol, WithExportConfig, WithHttpConfig, WithTonicConfig,
+};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
+use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider, Temporality};
 
 use crate::component::{Accounting, ComponentError, SdkReader, exclusive_port};
 pub use config::{
@@ -19,15 +25,17 @@ pub use config::{
     ResourceChanges, TelemetryConfig,
 };
 use page::PageServer;
+pub use readers::ReaderConfig;
+use readers::{OtlpReaderConfig, PeriodicConfig, ReaderCompression, TemporalityPreference};
 
 /// Running self-telemetry. Dropping it closes the Prometheus page.
 pub struct Telemetry {
     /// `None` if self-telemetry is off, because the SDK logs an error for instruments without a reader.
     provider: Option<SdkMeterProvider>,
     page: Option<PageServer>,
-    /// The setting of the page's address.
-    setting: PageAddress,
-    /// Address of the Prometheus page. `None` if self-telemetry is off.
+    /// The setting of the page's address. `None` if there is no page.
+    setting: Option<PageAddress>,
+    /// Address of the Prometheus page. `None` if there is none.
     pub address: Option<std::net::SocketAddr>,
 }
 
@@ -43,10 +51,10 @@ pub struct NextTelemetry {
 // === impl Telemetry ===
 
 impl Telemetry {
-    /// Starts the Prometheus page and the periodic export by OTLP, as configured.
+    /// Starts the Prometheus page and the periodic exports by OTLP, as configured.
     ///
     /// # Errors
-    /// The address is not the default and cannot be bound, or the OTLP endpoint is invalid.
+    /// The address is not the default and cannot be bound, or an OTLP endpoint is invalid.
     pub async fn start(
         config: &MetricConfig,
         resource: &[(String, String)],
@@ -72,11 +80,14 @@ impl Telemetry {
     ) -> Result<NextTelemetry, ComponentError> {
         let (mut next, reader) = Self::without_page(config, resource, accounting)?;
         let Some(reader) = reader else { return Ok(NextTelemetry { next, reader: None, former: None }) };
-        if self.page.is_some() && self.setting == config.address {
+        if self.page.is_some() && self.setting == next.setting {
             return Ok(NextTelemetry { next, reader: Some(reader), former: None });
         }
-        let port = exclusive_port(config.address.as_str());
-        let same_port = !port.is_empty() && exclusive_port(self.setting.as_str()) == port;
+        let port_of = |setting: &Option<PageAddress>| {
+            setting.as_ref().map(|address| exclusive_port(address.as_str()).to_owned()).unwrap_or_default()
+        };
+        let port = port_of(&next.setting);
+        let same_port = !port.is_empty() && port_of(&self.setting) == port;
         let former = match self.page.take_if(|_| same_port) {
             Some(page) => {
                 let reader = page.reader();
@@ -120,36 +131,40 @@ impl Telemetry {
         std::mem::replace(self, next)
     }
 
-    /// Returns the reader of its page, or `None` if self-telemetry is off.
+    /// Returns the reader of its page, or `None` if there is no page.
     fn without_page(
         config: &MetricConfig,
         resource: &[(String, String)],
         accounting: &Accounting,
     ) -> Result<(Self, Option<SdkReader>), ComponentError> {
-        let setting = config.address.clone();
         if config.level == MetricLevel::None {
-            return Ok((Self { provider: None, page: None, setting, address: None }, None));
+            return Ok((Self { provider: None, page: None, setting: None, address: None }, None));
         }
+        let setting = config.page();
         let attributes =
             resource.iter().map(|(key, value)| opentelemetry::KeyValue::new(key.clone(), value.clone()));
         let mut provider = SdkMeterProvider::builder()
             .with_resource(Resource::builder_empty().with_attributes(attributes).build());
         let reader = SdkReader::default();
         provider = provider.with_reader(reader.clone());
-        if let Some(otlp) = &config.otlp {
-            provider = provider.with_reader(otlp_reader(otlp)?);
+        for (section, export) in config.exports() {
+            if let Some(otlp) = &export.exporter.otlp {
+                provider = provider.with_reader(otlp_reader(&section, &export, otlp)?);
+            }
         }
         let provider = provider.build();
         let meter = provider.meter("longwave");
         process::observe(&meter);
         stages::observe(&meter, accounting, config.level);
-        Ok((Self { provider: Some(provider), page: None, setting, address: None }, Some(reader)))
+        let reader = setting.is_some().then_some(reader);
+        Ok((Self { provider: Some(provider), page: None, setting, address: None }, reader))
     }
 
     async fn start_page(&mut self, reader: SdkReader) -> Result<(), ComponentError> {
-        let page = match PageServer::start(self.setting.as_str(), reader).await {
+        let Some(setting) = &self.setting else { return Ok(()) };
+        let page = match PageServer::start(setting, reader).await {
             Ok(page) => page,
-            Err(error) if self.setting.is_default() => {
+            Err(error) if setting.is_default() => {
                 tracing::warn!("{error}; continuing without the page, since the address is the default");
                 return Ok(());
             }
@@ -190,27 +205,51 @@ impl NextTelemetry {
     }
 }
 
+/// Creates the reader of an export. `section` is its path for errors.
 fn otlp_reader(
-    config: &OtlpConfig,
-) -> Result<PeriodicReader<opentelemetry_otlp::MetricExporter>, ComponentError> {
+    section: &str,
+    export: &PeriodicConfig,
+    otlp: &OtlpReaderConfig,
+) -> Result<PeriodicReader<MetricExporter>, ComponentError> {
     // The HTTP client panics without a default provider. The error means that there is one already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let exporter = match config.protocol {
+    let url = otlp.url();
+    let limit = Duration::from_millis(otlp.timeout.unwrap_or(export.timeout));
+    let temporality = match otlp.temporality_preference {
+        TemporalityPreference::Cumulative => Temporality::Cumulative,
+        TemporalityPreference::Delta => Temporality::Delta,
+        TemporalityPreference::LowMemory => Temporality::LowMemory,
+    };
+    let compresses = otlp.compression == Some(ReaderCompression::Gzip);
+    let headers = otlp.headers.iter().map(|header| (header.name.clone(), header.value.expose().to_owned()));
+    let builder = MetricExporter::builder().with_temporality(temporality);
+    let exporter = match otlp.protocol {
         OtlpProtocol::Grpc => {
-            opentelemetry_otlp::MetricExporter::builder().with_tonic().with_endpoint(&config.endpoint).build()
+            // The validation has refused names and values that are invalid.
+            let headers = headers.filter_map(|(name, value)| Some((name.parse().ok()?, value.parse().ok()?)));
+            let builder = builder
+                .with_tonic()
+                .with_endpoint(url)
+                .with_timeout(limit)
+                .with_metadata(MetadataMap::from_headers(headers.collect()));
+            if compresses { builder.with_compression(Compression::Gzip).build() } else { builder.build() }
         }
-        OtlpProtocol::HttpProtobuf => opentelemetry_otlp::MetricExporter::builder()
-            .with_http()
-            .with_protocol(Protocol::HttpBinary)
-            .with_endpoint(format!("{}/v1/metrics", config.endpoint.trim_end_matches('/')))
-            .build(),
+        OtlpProtocol::HttpProtobuf => {
+            let builder = builder
+                .with_http()
+                .with_protocol(Protocol::HttpBinary)
+                .with_endpoint(url)
+                .with_timeout(limit)
+                .with_headers(headers.collect());
+            if compresses { builder.with_compression(Compression::Gzip).build() } else { builder.build() }
+        }
     };
     let exporter = exporter.map_err(|e| {
-        let endpoint = &config.endpoint;
+        let endpoint = &otlp.endpoint;
         ComponentError::with_source(
-            format!("service::telemetry::metrics::otlp: endpoint: cannot use {endpoint:?} (write for example http://localhost:4317)"),
+            format!("{section}: endpoint: cannot use {endpoint:?} (write for example http://localhost:4317)"),
             e,
         )
     })?;
-    Ok(PeriodicReader::builder(exporter).with_interval(config.interval.get()).build())
+    Ok(PeriodicReader::builder(exporter).with_interval(export.interval().get()).build())
 }

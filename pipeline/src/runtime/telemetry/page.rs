@@ -12,6 +12,7 @@ use axum::routing::get;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::PageAddress;
 use crate::component::{Accepted, ComponentError, HttpServer, SdkReader};
 
 /// A page that is served. Dropping it closes the socket.
@@ -26,9 +27,9 @@ pub(super) struct PageServer {
 // === impl PageServer ===
 
 impl PageServer {
-    /// Serves the page at `address` (`host:port`).
-    pub async fn start(address: &str, reader: SdkReader) -> Result<Self, ComponentError> {
-        let bound = HttpServer::bind("service::telemetry::metrics: address", address, None).await;
+    /// Serves the page at `address`.
+    pub async fn start(address: &PageAddress, reader: SdkReader) -> Result<Self, ComponentError> {
+        let bound = HttpServer::bind(address.setting(), address.as_str(), None).await;
         let server = bound
             .map_err(|error| ComponentError::new(format!("{error}; `level: none` turns the page off")))?;
         let (address, stop) = (server.address(), CancellationToken::new());

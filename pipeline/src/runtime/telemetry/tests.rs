@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tonic::transport::server::TcpIncoming;
 
 use super::*;
-use crate::component::{DropReason, NodeKind, Signal};
+use crate::component::{DropReason, NodeKind, Problems, Signal};
 
 /// Returns the counters of a small graph.
 fn accounting() -> Accounting {
@@ -243,4 +243,100 @@ async fn read_page(address: std::net::SocketAddr) -> String {
     let mut page = String::new();
     stream.read_to_string(&mut page).await.unwrap();
     page
+}
+
+/// Decodes `service::telemetry::metrics`.
+fn decoded(metrics: serde_json::Value) -> MetricConfig {
+    serde_json::from_value(metrics).unwrap()
+}
+
+/// *Scenario*: `readers` has a page and two exports, over gRPC and over HTTP with a path, with headers and compression.
+/// *Guarantees*: the page is served at its address, and both servers get the last state at the stop, with the headers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_of_the_collectors_grammar() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (endpoint, mut by_grpc) = server(OtlpProtocol::Grpc).await;
+    let (sender, mut by_http) = mpsc::unbounded_channel();
+    let take = move |headers: axum::http::HeaderMap, _: axum::body::Bytes| async move {
+        let _ = sender.send(headers);
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let http = listener.local_addr().unwrap();
+    let app = axum::Router::new().route("/own/path", axum::routing::post(take));
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let page = |port: u16| serde_json::json!({"pull": {"exporter": {"prometheus": {"host": "127.0.0.1", "port": port}}}});
+    let export = |otlp: serde_json::Value| serde_json::json!({"periodic": {"interval": 3_600_000, "exporter": {"otlp": otlp}}});
+    let config = decoded(serde_json::json!({"readers": [
+        page(port),
+        export(serde_json::json!({"protocol": "grpc", "endpoint": endpoint.trim_start_matches("http://"), "insecure": true})),
+        export(serde_json::json!({
+            "protocol": "http/protobuf",
+            "endpoint": format!("http://{http}/own/path"),
+            "headers": [{"name": "X-Key", "value": "abc"}],
+            "compression": "gzip",
+            "temporality_preference": "delta",
+        })),
+    ]}));
+    let mut problems = Problems::default();
+    TelemetryConfig { metrics: config.clone(), ..TelemetryConfig::default() }.validate(&mut problems);
+    assert_eq!(problems.into_errors(&"x".into()).count(), 0);
+    let telemetry = Telemetry::start(&config, &[], &accounting()).await.unwrap();
+    assert_eq!(telemetry.address.unwrap().port(), port);
+    let (_, page) = scrape(&telemetry, "text/plain").await;
+    assert!(page.contains("longwave_receiver_accepted_records_total"), "{page}");
+    telemetry.shutdown().await;
+    let request = tokio::time::timeout(Duration::from_secs(20), by_grpc.recv()).await.unwrap().unwrap();
+    assert!(format!("{request:?}").contains("longwave_receiver_accepted_records"));
+    let headers = tokio::time::timeout(Duration::from_secs(20), by_http.recv()).await.unwrap().unwrap();
+    assert_eq!(headers["x-key"], "abc");
+    assert_eq!(headers["content-encoding"], "gzip");
+}
+
+/// *Scenario*: invalid elements of `readers`, and readers together with Longwave's own settings.
+/// *Guarantees*: each error has the path of the element, and the remedy.
+#[test]
+fn readers_that_are_refused() {
+    let metrics = decoded(serde_json::json!({
+        "address": "localhost:1",
+        "otlp": {},
+        "readers": [
+            {},
+            {"pull": {}, "periodic": {}},
+            {"pull": {"exporter": {"prometheus": {"without_units": true, "without_scope_info": false, "without_type_suffix": true}}}},
+            {"pull": {}},
+            {"pull": {"exporter": {"prometheus": {"host": "localhost", "port": 1}}}},
+            {"periodic": {"interval": 0, "timeout": 999_999_999}},
+            {"periodic": {"exporter": {"otlp": {"headers": [{"name": "a b", "value": "c"}], "timeout": 0}}}},
+            {"periodic": {"exporter": {"otlp": {"endpoint": "http://"}}}},
+        ],
+    }));
+    let none = decoded(serde_json::json!({"readers": []}));
+    let errors = [metrics, none].map(|metrics| {
+        let mut problems = Problems::default();
+        TelemetryConfig { metrics, ..TelemetryConfig::default() }.validate(&mut problems);
+        let errors: Vec<_> =
+            problems.into_errors(&"service::telemetry".into()).map(|error| error.to_string()).collect();
+        errors.join("\n")
+    });
+    insta::assert_snapshot!(errors.join("\n"));
+}
+
+/// *Scenario*: endpoints of exports, with and without scheme and path.
+/// *Guarantees*: the URL is that which the Collector uses. Longwave's own setting `otlp` appends the path as before.
+#[test]
+fn endpoints_of_exports() {
+    let url = |protocol, endpoint: &str, insecure| {
+        let endpoint = endpoint.to_owned();
+        readers::OtlpReaderConfig { protocol, endpoint, insecure, ..Default::default() }.url()
+    };
+    let (grpc, http) = (OtlpProtocol::Grpc, OtlpProtocol::HttpProtobuf);
+    assert_eq!(url(grpc, "collector:4317", None), "https://collector:4317");
+    assert_eq!(url(grpc, "collector:4317", Some(true)), "http://collector:4317");
+    assert_eq!(url(grpc, "http://collector:4317", None), "http://collector:4317");
+    assert_eq!(url(http, "http://collector:4318", None), "http://collector:4318/v1/metrics");
+    assert_eq!(url(http, "collector:4318/", Some(false)), "https://collector:4318/v1/metrics");
+    assert_eq!(url(http, "https://collector/a/b", None), "https://collector/a/b");
+    let own = config(Some((http, "http://collector:4318/".to_owned())));
+    assert_eq!(own.exports().len(), 1);
+    assert_eq!(own.exports()[0].1.exporter.otlp.as_ref().unwrap().url(), "http://collector:4318/v1/metrics");
 }

@@ -1,6 +1,6 @@
 use longwave_config::{ConfigPath, Value};
 
-use crate::otlp::grpc::endpoint::GrpcEndpoint;
+use crate::otlp::grpc::endpoint::{GrpcEndpoint, GrpcTarget};
 use crate::otlp::grpc::factory;
 
 fn errors(section: serde_json::Value) -> String {
@@ -16,14 +16,23 @@ fn errors(section: serde_json::Value) -> String {
 #[test]
 fn endpoints() {
     let parse = |text, insecure| {
-        let GrpcEndpoint { host, port, tls } = GrpcEndpoint::parse(text, insecure).unwrap();
-        (host, port, tls)
+        let GrpcEndpoint { target, tls } = GrpcEndpoint::parse(text, insecure).unwrap();
+        match target {
+            GrpcTarget::Host { host, port } => (host, port, tls),
+            GrpcTarget::Unix(path) => (path.display().to_string(), 0, tls),
+        }
     };
     assert_eq!(parse("collector:4317", false), ("collector".into(), 4317, true));
     assert_eq!(parse("collector:4317", true), ("collector".into(), 4317, false));
     assert_eq!(parse("http://10.0.0.1:1/", true), ("10.0.0.1".into(), 1, false));
     assert_eq!(parse("https://c:443", true), ("c".into(), 443, true));
     assert_eq!(parse("[::1]:4317", true), ("::1".into(), 4317, false));
+    assert_eq!(parse("dns:///collector:4317", false), ("collector".into(), 4317, true));
+    assert_eq!(parse("dns:collector:4317", true), ("collector".into(), 4317, false));
+    assert_eq!(parse("dns:///[::1]:4317", true), ("::1".into(), 4317, false));
+    assert_eq!(parse("unix:///run/c.sock", true), ("/run/c.sock".into(), 0, false));
+    assert_eq!(parse("unix:/run/c.sock", false), ("/run/c.sock".into(), 0, true));
+    assert_eq!(parse("unix:c.sock", true), ("c.sock".into(), 0, false));
     assert_eq!(GrpcEndpoint::parse("[::1]:4317", true).unwrap().to_string(), "http://[::1]:4317");
 }
 
@@ -41,6 +50,18 @@ fn bad_sections() {
         serde_json::json!({"endpoint": "[::1]"}),
         serde_json::json!({"endpoint": "collector:99999"}),
         serde_json::json!({"endpoint": ":4317"}),
+        serde_json::json!({"endpoint": "dns://10.0.0.53/collector:4317"}),
+        serde_json::json!({"endpoint": "dns://collector:4317"}),
+        serde_json::json!({"endpoint": "dns:///collector"}),
+        serde_json::json!({"endpoint": "unix://"}),
+        serde_json::json!({"endpoint": "unix://run/c.sock"}),
+        serde_json::json!({"endpoint": format!("unix:{}", "d/".repeat(60) + "s")}),
+        serde_json::json!({"endpoint": "unix:///c.sock", "auth": {"authenticator": "bearertokenauth"}, "tls": {"insecure": true}}),
+        serde_json::json!({"endpoint": "c:1", "balancer_name": "ring_hash", "keepalive": {"tme": "1s"}}),
+        serde_json::json!({"endpoint": "c:1", "authority": "a b", "user_agent": "a\nb", "write_buffer_size": 999999999}),
+        serde_json::json!({"endpoint": "c:1", "authority": "user@c", "keepalive": {"time": "100h", "timeout": "100h"}}),
+        serde_json::json!({"endpoint": "c:1", "authority": "a", "tls": {"server_name_override": "b"}}),
+        serde_json::json!({"endpoint": "c:1", "read_buffer_size": -1, "wait_for_ready": "perhaps"}),
         serde_json::json!({"endpoint": "c:1", "tls": {"cert_file": "a.pem", "server_name_override": "https://c"}}),
         serde_json::json!({"endpoint": "c:1", "tls": {"min_version": "1.1", "insecur": true}}),
         serde_json::json!({"endpoint": "c:1", "headers": {"a b": "x", "token": "line\n", "key-bin": "x", "te": "x"}}),

@@ -108,3 +108,37 @@ fn unknown_keys() {
         assert!(!errors(serde_json::json!({ key: value })).contains("invalid keys"), "{key}");
     }
 }
+
+/// *Scenario*: settings of connections that are not supported, too large, set twice, or levels that the compression does not have.
+/// *Guarantees*: each error has its path and the remedy. The Collector's zero values and defaults are accepted.
+#[test]
+fn settings_of_connections() {
+    let bad = [
+        serde_json::json!({"http2_read_idle_timeout": "10s", "http2_ping_timeout": "5s", "force_attempt_http2": true}),
+        serde_json::json!({"read_buffer_size": 1024, "write_buffer_size": 1024, "cookies": {}}),
+        serde_json::json!({"keepalive": {"idle_conn_timeout": "25h", "max_idle": 1}}),
+        serde_json::json!({"keepalive": {"max_idle_conns": 9999999, "max_idle_conns_per_host": 9999999}, "max_conns_per_host": 9999999}),
+        serde_json::json!({"keepalive": {}, "idle_conn_timeout": "1s", "max_idle_conns": 1, "max_idle_conns_per_host": 1, "disable_keep_alives": true}),
+        serde_json::json!({"idle_conn_timeout": "25h"}),
+        serde_json::json!({"compression_params": {"level": 10}}),
+        serde_json::json!({"compression": "zstd", "compression_params": {"level": 20}}),
+        serde_json::json!({"compression": "snappy", "compression_params": {"level": 1}}),
+    ];
+    let endpoint = serde_json::json!("http://c:1");
+    let shown = bad.map(|mut section| {
+        section["endpoint"] = endpoint.clone();
+        errors(section)
+    });
+    insta::assert_snapshot!("settings_of_connections", shown.concat());
+    let good = serde_json::json!({
+        "endpoint": endpoint,
+        "http2_read_idle_timeout": "0s",
+        "force_attempt_http2": false,
+        "read_buffer_size": 0,
+        "cookies": {"enabled": false},
+        "max_idle_conns": 0,
+        "compression": "zstd",
+        "compression_params": {"level": -1},
+    });
+    assert_eq!(errors(good), "fine");
+}
