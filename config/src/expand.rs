@@ -1,4 +1,5 @@
-//! Expands `${env:X}`, `${env:X:-default}`, `${X}`, `${file:path}`, `${yaml:text}` and `$$` in the strings of a tree.
+//! Expands `${env:X}`, `${env:X:-default}`, `${X}`, `${file:path}`, `${yaml:text}`, `${http://…}`, `${https://…}` and `$$` in the strings
+//! of a tree.
 //!
 //! - A string that consists of one reference becomes the referenced text, parsed as YAML. The original text is kept beside it.
 //! - In any other string the referenced text replaces the reference. The result is a string, so a reference can never add
@@ -11,7 +12,7 @@ mod parts;
 use parts::Part;
 
 use crate::value::Expanded;
-use crate::{ConfigError, ConfigPath, Environment, Value, Warning, source, yaml};
+use crate::{ConfigError, ConfigPath, Sources, Value, Warning, source, yaml};
 
 /// Maximum number of references that are expanded for one string of the configuration, including nested ones.
 const MAX_PER_TEXT: usize = 1_000;
@@ -24,7 +25,7 @@ const MAX_BYTES: usize = 64 << 20;
 
 /// Expands trees and collects the errors, instead of stopping at the first.
 pub(crate) struct Expander<'a> {
-    environment: &'a dyn Environment,
+    sources: &'a Sources,
     warnings: Vec<Warning>,
     errors: Vec<ConfigError>,
     references: usize,
@@ -46,8 +47,8 @@ struct Job<'a> {
 }
 
 impl<'a> Expander<'a> {
-    pub(crate) fn new(environment: &'a dyn Environment) -> Self {
-        Self { environment, warnings: Vec::new(), errors: Vec::new(), references: 0, bytes: 0 }
+    pub(crate) fn new(sources: &'a Sources) -> Self {
+        Self { sources, warnings: Vec::new(), errors: Vec::new(), references: 0, bytes: 0 }
     }
 
     /// Returns the tree with all strings expanded. A string that cannot be expanded becomes null.
@@ -160,11 +161,11 @@ impl<'a> Expander<'a> {
                 );
             }
             Some(("file", path)) => {
-                let text = source::read_file(path).map_err(|cause| job.error(cause))?;
-                // The line break at the end of a file is not part of a password.
-                let text = text.strip_suffix('\n').unwrap_or(&text);
-                text.strip_suffix('\r').unwrap_or(text).to_owned()
+                without_line_break(source::read_file(path).map_err(|cause| job.error(cause))?)
             }
+            Some(("http" | "https", _)) => without_line_break(
+                source::download(&locator, self.sources).map_err(|cause| job.error(cause))?,
+            ),
             Some(("yaml", text)) => text.to_owned(),
             Some((scheme, _)) => {
                 let error = job.error(format_args!("scheme {scheme:?} is not supported for uri {locator:?}"));
@@ -192,7 +193,7 @@ impl<'a> Expander<'a> {
                 .error(format_args!("environment variable {name:?} has invalid name"))
                 .hint("use letters, digits and underscores, and no digit first; write $$ for a literal $"));
         }
-        match (self.environment.variable(name), default) {
+        match (self.sources.environment.variable(name), default) {
             (Some(value), _) => {
                 let value = value.into_string().map_err(|_| {
                     job.error(format_args!("the value of environment variable {name:?} is not UTF-8"))
@@ -225,6 +226,17 @@ impl<'a> Expander<'a> {
             self.warnings.push(warning);
         }
     }
+}
+
+/// Removes the line break at the end of a file, which is not part of a password.
+fn without_line_break(mut text: String) -> String {
+    if text.ends_with('\n') {
+        text.pop();
+        if text.ends_with('\r') {
+            text.pop();
+        }
+    }
+    text
 }
 
 impl Job<'_> {

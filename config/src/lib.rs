@@ -5,8 +5,8 @@
 //!
 //! 1. [`load`] parses the YAML of each source ([`Sources::configs`]) and merges the sources in order. Maps are merged deeply,
 //!    lists are replaced, null erases. Then it applies each `--set`.
-//! 2. Every string is expanded (`${env:X}`, `${file:path}`, `$$`). This happens after parsing, so that a value embedded in a
-//!    string can never become YAML structure.
+//! 2. Every string is expanded (`${env:X}`, `${file:path}`, `${https://…}`, `$$`). This happens after parsing, so that a value
+//!    embedded in a string can never become YAML structure.
 //! 3. The tree is split into a [`Document`]: components by id, pipelines by signal.
 //! 4. The factory of a component calls [`decode`] to get its typed settings, or all errors in them.
 //!
@@ -20,6 +20,7 @@
 mod byte_size;
 mod decode;
 mod document;
+mod download;
 mod duration;
 mod environment;
 mod error;
@@ -39,6 +40,7 @@ mod yaml;
 pub use byte_size::ByteSize;
 pub use decode::{decode, decode_and_check};
 pub use document::{Components, Document, PipelineSection, ServiceSection};
+pub use download::{Download, without_credentials};
 pub use duration::GoDuration;
 pub use environment::{Environment, ProcessEnvironment};
 pub use error::{ConfigError, ConfigErrors, Warning};

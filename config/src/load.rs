@@ -2,21 +2,25 @@
 
 use std::sync::Arc;
 
+use crate::download::NoDownloads;
 use crate::expand::Expander;
 use crate::{
-    ConfigError, ConfigErrors, ConfigPath, Document, Environment, ProcessEnvironment, Value, Warning, merge,
-    source,
+    ConfigError, ConfigErrors, ConfigPath, Document, Download, Environment, ProcessEnvironment, Value,
+    Warning, merge, source,
 };
 
 /// Sources of the configuration, in the order in which they are merged.
 #[derive(Clone)]
 pub struct Sources {
-    /// Values of `--config`: the path of a file, `file:path`, `env:NAME` (a variable that contains YAML), or `yaml:a::b: c`.
+    /// Values of `--config`: the path of a file, `file:path`, `env:NAME` (a variable that contains YAML), `yaml:a::b: c`, or
+    /// the URL of a file (`http://…`, `https://…`).
     pub configs: Vec<String>,
     /// Values of `--set`, applied after all files: `a.b=v`, where `v` is YAML.
     pub sets: Vec<String>,
     /// Variables for `env:NAME` and `${env:X}`.
     pub environment: Arc<dyn Environment>,
+    /// Client for `http://…` and `https://…`.
+    pub downloads: Arc<dyn Download>,
 }
 
 /// A configuration that has been read, merged and expanded. The settings of its components have not been checked.
@@ -31,9 +35,9 @@ pub struct Loaded {
 }
 
 impl Sources {
-    /// Creates sources that use the environment variables of this process.
+    /// Creates sources that use the environment variables of this process, and cannot download.
     pub fn new(configs: Vec<String>, sets: Vec<String>) -> Self {
-        Self { configs, sets, environment: Arc::new(ProcessEnvironment) }
+        Self { configs, sets, environment: Arc::new(ProcessEnvironment), downloads: Arc::new(NoDownloads) }
     }
 
     /// Replaces the environment variables.
@@ -42,9 +46,16 @@ impl Sources {
         self.environment = Arc::new(environment);
         self
     }
+
+    /// Replaces the client for `http://…` and `https://…`.
+    #[must_use]
+    pub fn with_downloads(mut self, downloads: impl Download + 'static) -> Self {
+        self.downloads = Arc::new(downloads);
+        self
+    }
 }
 
-/// Reads, merges, expands and splits a configuration. Each call reads the files again.
+/// Reads, merges, expands and splits a configuration. Each call reads the files, and downloads, again.
 ///
 /// # Errors
 /// Returns all errors of the first stage that has any. The first stage reads the sources and parses the YAML, the second expands
@@ -65,7 +76,7 @@ pub fn load_and_check(
     let (mut errors, mut ignored) = (Vec::new(), Vec::new());
     let mut value = Value::Null;
     for config in &sources.configs {
-        match source::read(config, &*sources.environment, &mut ignored) {
+        match source::read(config, sources, &mut ignored) {
             Ok(Value::Null) => {}
             Ok(read) => merge(&mut value, read),
             Err(error) => errors.push(error),
@@ -83,7 +94,7 @@ pub fn load_and_check(
     if value.as_map().is_none_or(|map| map.values().all(Value::is_null)) {
         return Err(ConfigError::new(ConfigPath::root(), "empty configuration file").into());
     }
-    let mut expander = Expander::new(&*sources.environment);
+    let mut expander = Expander::new(sources);
     let value = expander.expand(value);
     let (unset, mut errors) = expander.finish();
     let warnings = ignored.into_iter().chain(unset).collect();

@@ -1,12 +1,12 @@
 //! Reads one `--config` or `--set`.
 
 use crate::value::shortened;
-use crate::{ConfigError, ConfigPath, Environment, Map, Value, Warning, yaml};
+use crate::{ConfigError, ConfigPath, Map, Sources, Value, Warning, without_credentials, yaml};
 
 /// Reads the source of a `--config`. Returns a map, or null if the source is empty.
 pub(crate) fn read(
     config: &str,
-    environment: &dyn Environment,
+    sources: &Sources,
     warnings: &mut Vec<Warning>,
 ) -> Result<Value, ConfigError> {
     // Errors name an inline configuration by its first line.
@@ -16,7 +16,7 @@ pub(crate) fn read(
         Some(("file", path)) => yaml::parse(&file(path)?, path, warnings)?,
         Some(("yaml", text)) => yaml::parse(text, &name, warnings)?,
         Some(("env", name)) => {
-            let text = environment.variable(name).ok_or_else(|| {
+            let text = sources.environment.variable(name).ok_or_else(|| {
                 ConfigError::new(
                     ConfigPath::root(),
                     format_args!("{config}: environment variable {name:?} is not set"),
@@ -31,21 +31,26 @@ pub(crate) fn read(
             })?;
             yaml::parse(&text, config, warnings)?
         }
+        Some(("http" | "https", _)) => {
+            let text =
+                download(config, sources).map_err(|cause| ConfigError::new(ConfigPath::root(), cause))?;
+            yaml::parse(&text, &without_credentials(config), warnings)?
+        }
         Some((scheme, _)) => {
             let message = format_args!("scheme {scheme:?} is not supported for uri {config:?}");
-            let error = ConfigError::new(ConfigPath::root(), message);
-            return Err(match scheme {
-                "http" | "https" => error.hint("download it, and pass the path of the file"),
-                _ => error.hint(format_args!(
-                    "use a path, file:, env: or yaml:; if it is the name of a file, write ./{config}"
-                )),
-            });
+            return Err(ConfigError::new(ConfigPath::root(), message).hint(format_args!(
+                "use a path, file:, env:, yaml:, http:// or https://; if it is the name of a file, write ./{config}"
+            )));
         }
     };
     match value {
         Value::Null => Ok(Value::Null),
         Value::Map(map) => Ok(Value::Map(unflatten(map))),
-        other => Err(not_a_map(if config.contains('\n') { &name } else { config }, &other)),
+        other if config.contains('\n') => Err(not_a_map(&name, &other)),
+        other => match scheme(config) {
+            Some(("http" | "https", _)) => Err(not_a_map(&without_credentials(config), &other)),
+            _ => Err(not_a_map(config, &other)),
+        },
     }
 }
 
@@ -140,12 +145,22 @@ pub(crate) fn read_file(path: &str) -> Result<String, String> {
         };
         format!("unable to read the file {path:?}: {error}{remedy}")
     })?;
-    if let Some(text) = utf16(&bytes) {
-        return Ok(text);
+    text(bytes).map_err(|position| format!("the file {path:?} is not UTF-8 text (at byte {position})"))
+}
+
+/// Downloads the text at `url`, or returns the message for the user.
+pub(crate) fn download(url: &str, sources: &Sources) -> Result<String, String> {
+    let shown = without_credentials(url);
+    let bytes = sources.downloads.get(url).map_err(|cause| format!("unable to download {shown}: {cause}"))?;
+    text(bytes).map_err(|position| format!("the body of {shown} is not UTF-8 text (at byte {position})"))
+}
+
+/// Decodes a text, or returns the index of the first wrong byte.
+fn text(bytes: Vec<u8>) -> Result<String, usize> {
+    match utf16(&bytes) {
+        Some(text) => Ok(text),
+        None => String::from_utf8(bytes).map_err(|error| error.utf8_error().valid_up_to()),
     }
-    String::from_utf8(bytes).map_err(|error| {
-        format!("the file {path:?} is not UTF-8 text (at byte {})", error.utf8_error().valid_up_to())
-    })
 }
 
 /// Decodes a text that begins with the byte order mark of UTF-16. YAML allows it, and so does the Collector.

@@ -55,6 +55,7 @@ fn scrapes(criterion: &mut Criterion) {
         meter: NoopMeterProvider::new().meter("bench"),
         authenticators: Default::default(),
         log_edits: Default::default(),
+        batch: None,
     };
     let mut exporter = (prepared.ok().unwrap().create)(context).unwrap();
     runtime.block_on(exporter.pusher().start()).unwrap();

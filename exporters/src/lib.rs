@@ -7,6 +7,7 @@
 
 mod append_file;
 pub mod debug;
+mod download;
 pub mod file;
 pub mod live;
 mod ordered_queue_config;
@@ -15,6 +16,8 @@ pub mod prometheus;
 pub mod record_file;
 pub mod stdout;
 mod units;
+
+pub use download::Downloads;
 
 use longwave_pipeline::component::ExporterFactory;
 

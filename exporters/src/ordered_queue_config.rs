@@ -42,6 +42,7 @@ impl OrderedQueueConfig {
             max_bytes,
             block_on_overflow,
             wait_for_result,
+            batch: None,
             // A file and a terminal are not shared by many nodes.
             spread: Some(GoDuration::default()),
         }

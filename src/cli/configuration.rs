@@ -1,7 +1,8 @@
 //! Reads the configuration that the flags refer to, and checks it.
 
 use anyhow::anyhow;
-use longwave_config::{ConfigErrors, Document, Loaded, Sources, load_and_check};
+use longwave_config::{ConfigErrors, Document, Loaded, Sources, load_and_check, without_credentials};
+use longwave_exporters::Downloads;
 use longwave_pipeline::component::Registry;
 use longwave_pipeline::runtime::Plan;
 use longwave_receivers::bpf::Config;
@@ -43,11 +44,11 @@ pub(super) fn plan(args: &SourceArgs, registry: &Registry) -> anyhow::Result<Con
         }),
         configs => Defaults { configs: configs.to_vec(), warning: None },
     };
-    let Loaded { document, warnings, .. } =
-        load_and_check(&Sources::new(configs, args.set.clone()), |document| {
-            Plan::check_configs(document, registry)
-        })
-        .map_err(invalid)?;
+    let Loaded { document, warnings, .. } = load_and_check(
+        &Sources::new(configs, args.set.clone()).with_downloads(Downloads::default()),
+        |document| Plan::check_configs(document, registry),
+    )
+    .map_err(invalid)?;
     let plan = Plan::new(&document, registry).map_err(invalid)?;
     let warnings = warnings.iter().map(ToString::to_string).chain(plan.warnings.iter().cloned());
     let warnings = warning.into_iter().chain(warnings).collect();
@@ -68,6 +69,7 @@ pub(super) fn try_bpf() -> Result<(), Diagnosis> {
 fn sources(args: &SourceArgs) -> String {
     let configs = args.config.iter().map(|config| match config.split_once(':') {
         Some(("yaml", _)) => "yaml: (inline)".to_owned(),
+        Some(("http" | "https", _)) => without_credentials(config),
         _ => config.clone(),
     });
     let sets = args.set.iter().map(|set| format!("--set {}", set.split('=').next().unwrap_or_default()));

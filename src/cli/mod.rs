@@ -85,7 +85,7 @@ pub(crate) struct ObserveArgs {
 /// Flags that select the configuration.
 #[derive(Args)]
 pub(crate) struct SourceArgs {
-    /// File, `env:NAME` (a variable that contains YAML) or `yaml:a::b: c`. If repeated, later ones are merged into earlier ones:
+    /// File, URL, `env:NAME` (a variable that contains YAML) or `yaml:a::b: c`. If repeated, later ones are merged into earlier ones:
     /// maps deeply, lists replaced, null erases.
     #[arg(short, long, global = true, value_name = "SOURCE")]
     config: Vec<String>,

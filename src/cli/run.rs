@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use longwave_pipeline::component::host::set_memory_release;
 use longwave_pipeline::component::{Accounting, Health, Registry, listening, with_causes};
 use longwave_pipeline::runtime::{Changes, Runtime, RuntimeEnvironment, RuntimeError, Telemetry};
 
@@ -30,6 +31,7 @@ const LAST_WRITES: Duration = Duration::from_secs(5);
 pub(super) fn run(sources: &SourceArgs, registry: &Registry) -> anyhow::Result<()> {
     let configured = configuration::plan(sources, registry)?;
     logging::init(&configured.plan.telemetry.logs);
+    set_memory_release(longwave_receivers::bpf::release_memory);
     let executor = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(std::thread::available_parallelism().map_or(2, usize::from).min(4))
         .enable_all()
@@ -59,7 +61,7 @@ impl<'a> Service<'a> {
         let settings = &configured.plan.telemetry.metrics;
         let telemetry = Telemetry::start(settings, &resource, &accounting).await?;
         let (meter, health) = (telemetry.meter(), Health::default());
-        let environment = RuntimeEnvironment { accounting, meter, resource, health, generation: 0 };
+        let environment = RuntimeEnvironment { accounting, meter, resource, health };
         match Runtime::start(&configured.plan, &environment).await {
             Ok(runtime) => {
                 tracing::info!(
@@ -158,7 +160,6 @@ impl<'a> Service<'a> {
             let next = self.telemetry.prepare(&telemetry.metrics, &resource, accounting).await?;
             environment.meter = next.meter();
             environment.resource = resource;
-            environment.generation += 1;
             prepared = Some(next);
         }
         let changes = match self.runtime.apply(&next.plan, &environment).await {
@@ -176,6 +177,7 @@ impl<'a> Service<'a> {
         self.is_complete = changes.failed.is_empty();
         (self.configured, self.environment) = (next, environment);
         if let Some(prepared) = prepared {
+            self.runtime.move_instruments(&self.environment.meter);
             // Last, because the reload may be cancelled while the former one exports.
             let former = self.telemetry.replace(prepared);
             former.shutdown().await;

@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::cache;
@@ -64,6 +64,20 @@ impl Collector {
         });
         std::fs::write(folder.path().join("config.yaml"), config.to_string()).unwrap();
         Self { binary, folder, child: None, grpc, http }
+    }
+
+    /// Makes its receivers require a bearer token, and TLS. `certificate` and `key` are PEM texts.
+    pub fn require_token(&self, token: &str, certificate: &str, key: &str) {
+        let path = self.folder.path().join("config.yaml");
+        let mut config: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        for protocol in ["grpc", "http"] {
+            let receiver = &mut config["receivers"]["otlp"]["protocols"][protocol];
+            receiver["auth"] = json!({"authenticator": "bearertokenauth"});
+            receiver["tls"] = json!({"cert_pem": certificate, "key_pem": key});
+        }
+        config["extensions"] = json!({"bearertokenauth": {"token": token}});
+        config["service"]["extensions"] = json!(["bearertokenauth"]);
+        std::fs::write(path, config.to_string()).unwrap();
     }
 
     /// Starts the Collector and waits until it is ready.

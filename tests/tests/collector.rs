@@ -302,6 +302,54 @@ fn through_a_proxy() {
     }
 }
 
+/// *Scenario*: the Collector requires a bearer token (`bearertokenauth`) and TLS. Longwave has the right token, and then a wrong one, over both
+/// protocols.
+/// *Guarantees*: with the right one everything arrives. With the wrong one nothing arrives, everything is dropped as refused, the log has one line
+/// for each signal that says so, and the process ends without an error.
+fn authenticated() {
+    let binary = collector::binary();
+    let _turn = gate::alone();
+    let rcgen::CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let (certificate, key) = (cert.pem(), signing_key.serialize_pem());
+    for (protocol, status) in [("grpc", "Unauthenticated"), ("http", "401")] {
+        let sink = HttpSink::start();
+        let mut collector = Collector::towards(binary.clone(), &format!("http://{}", sink.address));
+        collector.require_token("right", &certificate, &key);
+        collector.start();
+        let (id, mut section) = exporter(&collector, protocol, "gzip");
+        section["endpoint"] = json!(section["endpoint"].as_str().unwrap().replace("http://", "https://"));
+        section["tls"] = json!({"ca_pem": certificate});
+        section["auth"] = json!({"authenticator": "bearertokenauth"});
+        let run = |token: &str| {
+            let config = json!({
+                "extensions": {"bearertokenauth": {"token": token}},
+                "service": {"extensions": ["bearertokenauth"]},
+            });
+            let config = config::merged(with_exporter(replay(), id, section.clone()), config);
+            let finished = Longwave::spawn(config, lines()).wait();
+            assert!(finished.status.success(), "{}", finished.stderr);
+            finished
+        };
+        let refused = run("wrong");
+        assert_eq!(sink.bodies().len(), 0);
+        for signal in ["metrics", "logs"] {
+            let of_signal = format!("signal={signal}");
+            let lines: Vec<_> = refused.stderr.lines().filter(|line| line.contains(&of_signal)).collect();
+            assert!(
+                lines.iter().any(|line| line.contains("dropped data") && line.contains(status)),
+                "{}",
+                refused.stderr
+            );
+            // The second one is the sum at the stop.
+            assert!(lines.len() <= 2, "{}", refused.stderr);
+        }
+        let finished = run("right");
+        collector.stop();
+        assert_equal(&sink, &finished, Temporality::Cumulative);
+    }
+}
+
 /// *Scenario*: the exporter is configured for delta sums.
 /// *Guarantees*: every counter and histogram is marked as delta. All points are those on stdout, and arrive in the order of the windows.
 fn replay_delta() {
@@ -500,6 +548,7 @@ fn main() -> ExitCode {
         replay_over_http_gzip,
         replay_with_other_encodings,
         through_a_proxy,
+        authenticated,
         replay_delta,
         replay_cumulative,
         live,

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use longwave_config::{GoDuration, Value};
 use longwave_pipeline::component::{ComponentConfig, Problems, RetryConfig};
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::ordered_queue_config::OrderedQueueConfig;
 use crate::otlp::{ClientConfig, Temporality};
@@ -30,8 +31,8 @@ pub(super) struct DebugConfig {
     pub(super) output_paths: Option<Value>,
 }
 
-/// How much of a request is shown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// How much of a request is shown. As in the Collector, upper and lower case are equal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Verbosity {
     /// Counts.
@@ -41,6 +42,20 @@ pub(super) enum Verbosity {
     Normal,
     /// All fields.
     Detailed,
+}
+
+// === impl Verbosity ===
+
+impl<'de> Deserialize<'de> for Verbosity {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.to_ascii_lowercase().as_str() {
+            "basic" => Ok(Self::Basic),
+            "normal" => Ok(Self::Normal),
+            "detailed" => Ok(Self::Detailed),
+            _ => Err(D::Error::unknown_variant(&text, &["basic", "normal", "detailed"])),
+        }
+    }
 }
 
 // === impl DebugConfig ===

@@ -25,6 +25,7 @@ fn context(signal: Signal) -> ExporterContext {
         meter: opentelemetry::global::meter("test"),
         authenticators: Default::default(),
         log_edits: Default::default(),
+        batch: None,
     }
 }
 
@@ -143,6 +144,7 @@ fn bad_sections() {
     };
     let all = json!({"verbosity": "normal", "sampling_initial": 5, "sampling_thereafter": 200, "use_internal_logger": false});
     assert_eq!(shown(all), "fine");
+    assert_eq!(shown(json!({"verbosity": "Detailed"})), "fine");
     insta::assert_snapshot!(
         [
             shown(json!({"verbosity": "none"})),

@@ -22,6 +22,7 @@ pub(super) struct FileConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) rotation: Option<RotationConfig>,
     pub(super) format: Format,
+    #[serde(skip_serializing_if = "is_none")]
     pub(super) compression: Compression,
     /// Longest time that a request may wait in memory. Any value is kept, since each request is written when it arrives.
     pub(super) flush_interval: GoDuration,
@@ -72,6 +73,11 @@ const MAX_DAYS: u64 = 36_500;
 const MAX_BACKUPS: usize = 10_000;
 /// Permissions of created directories if none are configured.
 const DIRECTORY_MODE: u32 = 0o755;
+
+/// The Collector has no name for it.
+fn is_none(compression: &Compression) -> bool {
+    *compression == Compression::None
+}
 
 // === impl FileConfig ===
 
@@ -137,10 +143,7 @@ impl ComponentConfig for FileConfig {
         if !matches!(self.compression, Compression::Zstd | Compression::None) {
             problems.at("compression", "is not supported in a file (valid values: [zstd none])");
         }
-        // As in the Collector, which has no such combinations.
-        if self.append && self.compression != Compression::None {
-            problems.at("append", "is not supported with compression: remove one of them");
-        }
+        // As in the Collector.
         if self.append && self.rotation.is_some() {
             problems.at("append", "must not be set with rotation, which always continues an existing file");
         }

@@ -31,6 +31,7 @@ fn context(id: &str, signal: Signal) -> ExporterContext {
         meter: opentelemetry::global::meter("test"),
         authenticators: Default::default(),
         log_edits: Default::default(),
+        batch: None,
     }
 }
 
@@ -411,7 +412,6 @@ fn bad_sections() {
         json!({}),
         json!({"path": "a", "compression": "gzip", "format": "text"}),
         json!({"path": "a", "compression": "gzip"}),
-        json!({"path": "a", "compression": "zstd", "append": true}),
         json!({"path": "a", "append": true, "rotation": {}}),
         json!({"path": "a", "rotation": {"max_megabytes": 0, "max_backups": 0, "max_days": 40_000, "localtime": true}}),
         json!({"path": "a", "directory_permissions": "0755"}),

@@ -22,6 +22,7 @@ fn context() -> ExporterContext {
         meter: opentelemetry::global::meter("test"),
         authenticators: Default::default(),
         log_edits: Default::default(),
+        batch: None,
     }
 }
 

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use longwave_config::{GoDuration, Secret};
-use longwave_pipeline::component::{DeliveryConfig, Problems, QueueConfig, RetryConfig, is_protocol_header};
+use longwave_pipeline::component::{
+    ComponentError, DeliveryConfig, ExporterContext, Problems, QueueConfig, RetryConfig, is_protocol_header,
+};
 use serde::{Deserialize, Serialize};
 
 use super::auth_config::AUTHENTICATOR;
@@ -99,6 +101,20 @@ impl ClientConfig {
     pub(super) fn extensions(&self) -> Vec<(&'static str, String)> {
         let id = self.auth.as_ref().map(|auth| auth.authenticator.clone()).filter(|id| !id.is_empty());
         id.map(|id| (AUTHENTICATOR, id)).into_iter().collect()
+    }
+
+    /// Reports that a processor sets the size of requests in another way.
+    ///
+    /// # Errors
+    /// Which of the two settings to remove.
+    pub(super) fn check_batch(&self, context: &ExporterContext) -> Result<(), ComponentError> {
+        match (self.sending_queue.batch, context.batch) {
+            (Some(own), Some(processor)) if own != processor => Err(ComponentError::new(format!(
+                "exporters::{}: sending_queue::batch: differs from the processor batch of the pipeline: remove one of them",
+                context.id
+            ))),
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn delivery(&self) -> DeliveryConfig {

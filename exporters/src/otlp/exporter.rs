@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use longwave_pipeline::component::{
-    ComponentError, DeliveryConfig, Exporter, ExporterContext, Payload, Pusher, Signal,
+    BatchConfig, ComponentError, DeliveryConfig, Exporter, ExporterContext, Payload, Pusher, Signal,
 };
 use longwave_pipeline::model::{Batch, UnixNanos};
 
 use super::ClientConfig;
-use super::encode::{LogsEncoder, MetricsEncoder};
+use super::encode::{LogsEncoder, MAX_REQUEST_BYTES, MetricsEncoder};
 
 pub(crate) struct OtlpExporter {
     encoder: Encoder,
@@ -23,17 +23,33 @@ enum Encoder {
 
 impl OtlpExporter {
     pub(crate) fn new(context: &ExporterContext, config: &ClientConfig, pusher: Arc<dyn Pusher>) -> Self {
+        let mut delivery = config.delivery();
+        delivery.queue.batch = delivery.queue.batch.or(context.batch);
+        let (max_items, max_bytes) =
+            delivery.queue.batch.map_or((u64::MAX, u64::MAX), |batch| (batch.max_items(), batch.max_bytes()));
+        let limit = usize::try_from(max_bytes).unwrap_or(usize::MAX).min(MAX_REQUEST_BYTES);
         let encoder = match context.signal {
             Signal::Metrics => {
-                let encoder = MetricsEncoder::new(&context.resource, config.temporality);
-                Encoder::Metrics(Box::new(encoder.observed_since(UnixNanos::now())))
+                // The requests of a window are not merged with others.
+                delivery.queue.batch = None;
+                let encoder = MetricsEncoder::with_limit(&context.resource, config.temporality, limit);
+                let encoder = encoder.with_max_points(max_items).observed_since(UnixNanos::now());
+                Encoder::Metrics(Box::new(encoder))
             }
             Signal::Logs => {
-                let encoder = LogsEncoder::new(&context.resource);
+                let encoder = LogsEncoder::with_limit(&context.resource, limit).with_max_items(max_items);
                 Encoder::Logs(encoder.with_edits(Arc::clone(&context.log_edits)))
             }
         };
-        Self { encoder, delivery: config.delivery(), pusher }
+        Self { encoder, delivery, pusher }
+    }
+
+    /// Merges log requests, unless the configuration says how or that they are not merged.
+    pub(crate) fn with_merged_logs(mut self) -> Self {
+        if matches!(self.encoder, Encoder::Logs(_)) && self.delivery.queue.enabled {
+            self.delivery.queue.batch.get_or_insert_with(BatchConfig::default);
+        }
+        self
     }
 }
 

@@ -13,11 +13,11 @@ mod any_certificate;
 mod auth_config;
 mod compression;
 mod config;
-mod explain;
+pub(crate) mod explain;
 mod exporter;
 mod headers;
 mod partial_success;
-mod proxy;
+pub(crate) mod proxy;
 mod reloading_tls;
 mod request_headers;
 mod section;
@@ -34,4 +34,4 @@ use longwave_pipeline::component::Signal;
 const SIGNALS: &[Signal] = &[Signal::Metrics, Signal::Logs];
 
 /// Value of the header `user-agent`.
-const USER_AGENT: &str = concat!("longwave/", env!("CARGO_PKG_VERSION"));
+pub(crate) const USER_AGENT: &str = concat!("longwave/", env!("CARGO_PKG_VERSION"));

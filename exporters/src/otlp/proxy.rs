@@ -7,7 +7,7 @@ use reqwest::Url;
 
 /// Which targets are reached through which proxy.
 #[derive(Clone, Debug, Default)]
-pub(super) struct ProxyRules {
+pub(crate) struct ProxyRules {
     http: Option<Url>,
     https: Option<Url>,
     direct: Vec<DirectRule>,
@@ -33,7 +33,7 @@ impl ProxyRules {
     ///
     /// # Errors
     /// A variable is not the URL of a proxy that can be used. The message leaves out the value, which may contain a password.
-    pub(super) fn of_this_process() -> Result<Self, String> {
+    pub(crate) fn of_this_process() -> Result<Self, String> {
         Self::read(|name| std::env::var(name).ok())
     }
 
@@ -55,7 +55,7 @@ impl ProxyRules {
     }
 
     /// Returns the proxy for a target; `None` if it is reached directly. `localhost` and loopback addresses always are.
-    pub(super) fn proxy(&self, tls: bool, host: &str, port: u16) -> Option<&Url> {
+    pub(crate) fn proxy(&self, tls: bool, host: &str, port: u16) -> Option<&Url> {
         let proxy = if tls { self.https.as_ref() } else { self.http.as_ref() }?;
         let host = host.trim_matches(['[', ']']).trim_end_matches('.').to_ascii_lowercase();
         let address = host.parse::<IpAddr>().ok().map(|address| address.to_canonical());

@@ -59,6 +59,7 @@ pub fn context(id: &str, signal: Signal, authenticators: Authenticators) -> Expo
         meter: opentelemetry::global::meter("test"),
         authenticators,
         log_edits: Default::default(),
+        batch: None,
     }
 }
 

@@ -94,6 +94,8 @@ impl DropReason {
     pub const DEFERRED: Self = Self("deferred");
     /// The rules of a filter excluded the item.
     pub const FILTERED: Self = Self("filtered");
+    /// The process used more memory than its limit.
+    pub const MEMORY_LIMIT: Self = Self("memory_limit");
     /// `max_elapsed_time` is over, or retries are off.
     pub const RETRIES_EXHAUSTED: Self = Self("retries_exhausted");
     /// The server reported an error that a retry does not resolve.

@@ -4,7 +4,8 @@
 //! the SDK has one callback for each instrument, and callbacks end with their component. Its counters go on: the last values remain, and
 //! those of a component with the same attributes are added to them. Its gauges end.
 //!
-//! Instruments without callbacks are the SDK's: it identifies them by name and attributes, so that they go on by themselves.
+//! A change of the settings of self-telemetry needs another SDK. All instruments move to it with their values, so that no component has to
+//! restart. Only histograms begin again.
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +15,7 @@ use hashbrown::HashMap;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{
     AsyncInstrument, AsyncInstrumentBuilder, Callback, Counter, Gauge, Histogram, HistogramBuilder,
-    InstrumentBuilder, InstrumentProvider, Meter, ObservableCounter, ObservableGauge,
+    InstrumentBuilder, InstrumentProvider, Meter, ObservableCounter, ObservableGauge, SyncInstrument,
 };
 
 /// Makes the meters of components.
@@ -31,15 +32,21 @@ pub(crate) struct MeterScope {
     instruments: Arc<Instruments>,
 }
 
-/// The observable instruments of all components, and the meter with which they are registered.
+/// The instruments of all components, and the meter with which they are registered.
 struct Instruments {
-    meter: Meter,
+    meter: Mutex<Meter>,
     integers: InstrumentTable<u64>,
     floats: InstrumentTable<f64>,
+    histograms: Mutex<HashMap<Cow<'static, str>, Arc<MovableHistogram>>>,
 }
 
 /// Instruments by name, and whether they are counters.
-type InstrumentTable<T> = Mutex<HashMap<(Cow<'static, str>, bool), Arc<Mutex<Observations<T>>>>>;
+type InstrumentTable<T> = Mutex<HashMap<(Cow<'static, str>, bool), RegisteredInstrument<T>>>;
+
+struct RegisteredInstrument<T> {
+    description: Description,
+    observations: Arc<Mutex<Observations<T>>>,
+}
 
 /// What one instrument observes.
 struct Observations<T> {
@@ -47,6 +54,8 @@ struct Observations<T> {
     callbacks: Vec<(u64, Arc<Callback<T>>)>,
     /// Last values of the components that have ended, by attributes. Empty for a gauge.
     ended: Vec<(Vec<KeyValue>, T)>,
+    /// Values that components have added or set, by attributes.
+    stored: Vec<(Vec<KeyValue>, T)>,
 }
 
 /// Collects what callbacks observe.
@@ -58,12 +67,24 @@ struct ScopedMeter {
     instruments: Arc<Instruments>,
 }
 
-/// Description of an observable instrument.
-struct Description<T> {
-    name: Cow<'static, str>,
+/// Unit and text of an instrument.
+#[derive(Clone)]
+struct Description {
     unit: Option<Cow<'static, str>>,
     text: Option<Cow<'static, str>>,
-    callbacks: Vec<Callback<T>>,
+}
+
+/// A counter or gauge that a component changes itself.
+struct StoredInstrument<T> {
+    is_counter: bool,
+    observations: Arc<Mutex<Observations<T>>>,
+}
+
+/// A histogram of the current SDK.
+struct MovableHistogram {
+    description: Description,
+    boundaries: Option<Vec<f64>>,
+    current: Mutex<Histogram<f64>>,
 }
 
 /// Type of the data points of an observable instrument.
@@ -73,8 +94,8 @@ trait Point: Copy + Send + Sync + std::ops::AddAssign + 'static {
     /// Registers the one callback of an instrument.
     fn register(
         meter: &Meter,
-        is_counter: bool,
-        description: &Description<Self>,
+        key: (Cow<'static, str>, bool),
+        description: &Description,
         observations: Arc<Mutex<Observations<Self>>>,
     );
 }
@@ -84,8 +105,25 @@ trait Point: Copy + Send + Sync + std::ops::AddAssign + 'static {
 impl ComponentMeters {
     /// Makes meters whose instruments are registered with `meter`.
     pub(crate) fn new(meter: Meter) -> Self {
-        let instruments = Instruments { meter, integers: Mutex::default(), floats: Mutex::default() };
+        let instruments = Instruments {
+            meter: Mutex::new(meter),
+            integers: Mutex::default(),
+            floats: Mutex::default(),
+            histograms: Mutex::default(),
+        };
         Self { instruments: Arc::new(instruments), next: Arc::default() }
+    }
+
+    /// Registers all instruments with another meter.
+    pub(crate) fn move_to(&self, meter: &Meter) {
+        let mut current = lock(&self.instruments.meter);
+        *current = meter.clone();
+        register_all::<u64>(&self.instruments, meter);
+        register_all::<f64>(&self.instruments, meter);
+        for (name, histogram) in lock(&self.instruments.histograms).iter() {
+            *lock(&histogram.current) =
+                make_histogram(meter, name, &histogram.description, &histogram.boundaries);
+        }
     }
 
     /// Makes the meter of a component. Its callbacks end with the scope.
@@ -109,7 +147,7 @@ impl Drop for MeterScope {
 fn end<T: Point>(instruments: &Instruments, owner: u64) {
     let all: Vec<_> = lock(T::table(instruments))
         .iter()
-        .map(|((_, is_counter), observations)| (*is_counter, Arc::clone(observations)))
+        .map(|((_, is_counter), registered)| (*is_counter, Arc::clone(&registered.observations)))
         .collect();
     for (is_counter, observations) in all {
         let mut observations = lock(&observations);
@@ -125,32 +163,71 @@ fn end<T: Point>(instruments: &Instruments, owner: u64) {
     }
 }
 
-// === impl ScopedMeter ===
-
-impl ScopedMeter {
-    fn add<T: Point>(&self, is_counter: bool, mut description: Description<T>) {
-        let callbacks = std::mem::take(&mut description.callbacks);
-        let mut table = lock(T::table(&self.instruments));
-        let key = (description.name.clone(), is_counter);
-        let known = table.entry(key).or_insert_with(|| {
-            let observations =
-                Arc::new(Mutex::new(Observations { callbacks: Vec::new(), ended: Vec::new() }));
-            T::register(&self.instruments.meter, is_counter, &description, Arc::clone(&observations));
-            observations
-        });
-        let callbacks = callbacks.into_iter().map(|callback| (self.owner, Arc::new(callback)));
-        lock(known).callbacks.extend(callbacks);
+fn register_all<T: Point>(instruments: &Instruments, meter: &Meter) {
+    for (key, RegisteredInstrument { description, observations }) in lock(T::table(instruments)).iter() {
+        T::register(meter, key.clone(), description, Arc::clone(observations));
     }
 }
 
-/// Makes an instrument without a callback with the SDK's meter.
-macro_rules! pass_on {
-    ($($name:ident: $builder:ident<$type:ty>),*) => {
-        $(fn $name(&self, builder: $builder<'_, $type>) -> $type {
-            let mut made = self.instruments.meter.$name(builder.name);
-            made.unit = builder.unit;
-            made.description = builder.description;
-            made.build()
+fn make_histogram(
+    meter: &Meter,
+    name: &str,
+    description: &Description,
+    boundaries: &Option<Vec<f64>>,
+) -> Histogram<f64> {
+    let mut made = meter.f64_histogram(name.to_owned());
+    made.unit = description.unit.clone();
+    made.description = description.text.clone();
+    made.boundaries = boundaries.clone();
+    made.build()
+}
+
+// === impl ScopedMeter ===
+
+impl ScopedMeter {
+    /// Returns what an instrument observes. The first call for a name registers it.
+    fn observations<T: Point>(
+        &self,
+        key: (Cow<'static, str>, bool),
+        description: Description,
+    ) -> Arc<Mutex<Observations<T>>> {
+        // Locked first, as in `ComponentMeters::move_to`.
+        let meter = lock(&self.instruments.meter);
+        let mut table = lock(T::table(&self.instruments));
+        let known = table.entry(key).or_insert_with_key(|key| {
+            let observations = Arc::new(Mutex::new(Observations::default()));
+            T::register(&meter, key.clone(), &description, Arc::clone(&observations));
+            RegisteredInstrument { description, observations }
+        });
+        Arc::clone(&known.observations)
+    }
+
+    fn observe<T: Point>(
+        &self,
+        key: (Cow<'static, str>, bool),
+        description: Description,
+        callbacks: Vec<Callback<T>>,
+    ) {
+        let observations = self.observations(key, description);
+        let callbacks = callbacks.into_iter().map(|callback| (self.owner, Arc::new(callback)));
+        lock(&observations).callbacks.extend(callbacks);
+    }
+
+    fn store<T: Point>(
+        &self,
+        (name, is_counter): (Cow<'static, str>, bool),
+        description: Description,
+    ) -> Arc<StoredInstrument<T>> {
+        let observations = self.observations((name, is_counter), description);
+        Arc::new(StoredInstrument { is_counter, observations })
+    }
+}
+
+macro_rules! stored {
+    ($($name:ident: $type:ident<$point:ty>, $is_counter:expr;)*) => {
+        $(fn $name(&self, builder: InstrumentBuilder<'_, $type<$point>>) -> $type<$point> {
+            let description = Description { unit: builder.unit, text: builder.description };
+            $type::new(self.store::<$point>((builder.name, $is_counter), description))
         })*
     };
 }
@@ -159,26 +236,29 @@ macro_rules! observable {
     ($($name:ident: $type:ident<$point:ty>, $is_counter:expr;)*) => {
         $(fn $name(&self, builder: AsyncInstrumentBuilder<'_, $type<$point>, $point>) -> $type<$point> {
             let AsyncInstrumentBuilder { name, unit, description: text, callbacks, .. } = builder;
-            self.add($is_counter, Description { name, unit, text, callbacks });
+            self.observe((name, $is_counter), Description { unit, text }, callbacks);
             $type::new()
         })*
     };
 }
 
 impl InstrumentProvider for ScopedMeter {
-    pass_on!(
-        u64_counter: InstrumentBuilder<Counter<u64>>,
-        f64_counter: InstrumentBuilder<Counter<f64>>,
-        u64_gauge: InstrumentBuilder<Gauge<u64>>,
-        f64_gauge: InstrumentBuilder<Gauge<f64>>
+    stored!(
+        u64_counter: Counter<u64>, true;
+        f64_counter: Counter<f64>, true;
+        u64_gauge: Gauge<u64>, false;
+        f64_gauge: Gauge<f64>, false;
     );
 
     fn f64_histogram(&self, builder: HistogramBuilder<'_, Histogram<f64>>) -> Histogram<f64> {
-        let mut made = self.instruments.meter.f64_histogram(builder.name);
-        made.unit = builder.unit;
-        made.description = builder.description;
-        made.boundaries = builder.boundaries;
-        made.build()
+        let meter = lock(&self.instruments.meter);
+        let mut table = lock(&self.instruments.histograms);
+        let known = table.entry(builder.name).or_insert_with_key(|name| {
+            let description = Description { unit: builder.unit, text: builder.description };
+            let current = Mutex::new(make_histogram(&meter, name, &description, &builder.boundaries));
+            Arc::new(MovableHistogram { description, boundaries: builder.boundaries, current })
+        });
+        Histogram::new(Arc::clone(known) as Arc<dyn SyncInstrument<f64> + Send + Sync>)
     }
 
     observable!(
@@ -187,6 +267,35 @@ impl InstrumentProvider for ScopedMeter {
         u64_observable_gauge: ObservableGauge<u64>, false;
         f64_observable_gauge: ObservableGauge<f64>, false;
     );
+}
+
+// === impl StoredInstrument ===
+
+impl<T: Point> SyncInstrument<T> for StoredInstrument<T> {
+    fn measure(&self, measurement: T, attributes: &[KeyValue]) {
+        let mut observations = lock(&self.observations);
+        match observations.stored.iter_mut().find(|(known, _)| known == attributes) {
+            Some((_, sum)) if self.is_counter => *sum += measurement,
+            Some((_, value)) => *value = measurement,
+            None => observations.stored.push((attributes.to_vec(), measurement)),
+        }
+    }
+}
+
+// === impl MovableHistogram ===
+
+impl SyncInstrument<f64> for MovableHistogram {
+    fn measure(&self, measurement: f64, attributes: &[KeyValue]) {
+        lock(&self.current).record(measurement, attributes);
+    }
+}
+
+// === impl Observations ===
+
+impl<T> Default for Observations<T> {
+    fn default() -> Self {
+        Self { callbacks: Vec::new(), ended: Vec::new(), stored: Vec::new() }
+    }
 }
 
 // === impl Point ===
@@ -200,24 +309,22 @@ macro_rules! point {
 
             fn register(
                 meter: &Meter,
-                is_counter: bool,
-                description: &Description<Self>,
+                (name, is_counter): (Cow<'static, str>, bool),
+                description: &Description,
                 observations: Arc<Mutex<Observations<Self>>>,
             ) {
-                let Description { name, unit, text, .. } = description;
+                let Description { unit, text } = description;
                 if is_counter {
-                    let mut builder = meter.$counter(name.clone());
+                    let mut builder = meter.$counter(name);
                     builder.unit = unit.clone();
                     builder.description = text.clone();
                     let observe = move |observer: &dyn AsyncInstrument<Self>| sum(&observations, observer);
                     builder.with_callback(observe).build();
                 } else {
-                    let mut builder = meter.$gauge(name.clone());
+                    let mut builder = meter.$gauge(name);
                     builder.unit = unit.clone();
                     builder.description = text.clone();
-                    let observe = move |observer: &dyn AsyncInstrument<Self>| {
-                        callbacks(&observations).iter().for_each(|callback| callback(observer));
-                    };
+                    let observe = move |observer: &dyn AsyncInstrument<Self>| last(&observations, observer);
                     builder.with_callback(observe).build();
                 }
             }
@@ -228,8 +335,15 @@ macro_rules! point {
 point!(u64, integers, u64_observable_counter, u64_observable_gauge);
 point!(f64, floats, f64_observable_counter, f64_observable_gauge);
 
-fn callbacks<T>(observations: &Mutex<Observations<T>>) -> Vec<Arc<Callback<T>>> {
-    lock(observations).callbacks.iter().map(|(_, callback)| Arc::clone(callback)).collect()
+/// Observes a gauge.
+fn last<T: Point>(observations: &Mutex<Observations<T>>, observer: &dyn AsyncInstrument<T>) {
+    let (stored, callbacks) = {
+        let observations = lock(observations);
+        let callbacks: Vec<_> = observations.callbacks.iter().map(|(_, read)| Arc::clone(read)).collect();
+        (observations.stored.clone(), callbacks)
+    };
+    stored.iter().for_each(|(attributes, value)| observer.observe(*value, attributes));
+    callbacks.iter().for_each(|callback| callback(observer));
 }
 
 /// Observes a counter: the values of all components with the same attributes together.
@@ -238,7 +352,9 @@ fn sum<T: Point>(observations: &Mutex<Observations<T>>, observer: &dyn AsyncInst
         // Both of the same moment, so that a component that ends meanwhile is not counted twice.
         let observations = lock(observations);
         let callbacks: Vec<_> = observations.callbacks.iter().map(|(_, read)| Arc::clone(read)).collect();
-        (observations.ended.clone(), callbacks)
+        let mut sums = observations.ended.clone();
+        add_all(&mut sums, observations.stored.clone());
+        (sums, callbacks)
     };
     let collected = Collected::default();
     callbacks.iter().for_each(|callback| callback(&collected));

@@ -28,6 +28,11 @@ pub trait ComponentConfig: DeserializeOwned + Serialize + Default + Clone + Send
         ExporterChanges::default()
     }
 
+    /// Returns whether a processor should be the first of its pipeline.
+    fn is_first(&self) -> bool {
+        false
+    }
+
     /// Returns the names of what only one running component can have, such as a listening port. A reload stops the component that has it
     /// before it starts the next one. Other components start before their predecessors stop.
     fn exclusive(&self) -> Vec<String> {

@@ -8,6 +8,7 @@ use opentelemetry::metrics::Meter;
 use crate::component::accounting::Node;
 use crate::component::attribute_edits::AttributeEdits;
 use crate::component::authenticator::Authenticators;
+use crate::component::batch_config::BatchConfig;
 use crate::component::directory::Directories;
 use crate::component::health::Health;
 use crate::component::shared::Shared;
@@ -70,4 +71,6 @@ pub struct ExporterContext {
     pub authenticators: Authenticators,
     /// Changes to the attributes of log records.
     pub log_edits: Arc<AttributeEdits>,
+    /// How requests are merged and split, if a processor sets that.
+    pub batch: Option<BatchConfig>,
 }

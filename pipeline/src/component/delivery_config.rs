@@ -6,6 +6,7 @@ use longwave_config::{ByteSize, GoDuration};
 use serde::{Deserialize, Serialize};
 
 use crate::component::backoff::Backoff;
+use crate::component::batch_config::{BatchConfig, BatchSizer};
 use crate::component::config::Problems;
 
 /// How an exporter's payloads are delivered.
@@ -59,6 +60,9 @@ pub struct QueueConfig {
     pub block_on_overflow: bool,
     /// Whether the pipeline waits until the payloads of a batch have been delivered or dropped.
     pub wait_for_result: bool,
+    /// How log requests are merged. `None`: as the exporter does by default. With `wait_for_result` they are not merged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<BatchConfig>,
     /// Time over which the nodes spread the requests of one window, but at most the window's interval; not at all if zero. `None`: 5 s. The
     /// Collector has no such setting.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -188,6 +192,7 @@ impl Default for QueueConfig {
             max_bytes: None,
             block_on_overflow: false,
             wait_for_result: false,
+            batch: None,
             spread: None,
         }
     }
@@ -207,6 +212,28 @@ impl QueueConfig {
             );
         }
         problems.at_most("sending_queue::queue_size", self.queue_size, MAX_QUEUE_SIZE);
+        if let Some(batch) = &self.batch {
+            batch.validate(problems);
+            let is_same_unit = matches!(
+                (self.sizer, batch.sizer),
+                (Sizer::Items, BatchSizer::Items) | (Sizer::Bytes, BatchSizer::Bytes)
+            );
+            if batch.enabled && is_same_unit && batch.min_size > self.queue_size {
+                problems.at(
+                    "sending_queue::batch::min_size",
+                    format!(
+                        "{} is larger than queue_size {}: lower it, or increase queue_size",
+                        batch.min_size, self.queue_size
+                    ),
+                );
+            }
+            if !self.enabled && batch.enabled {
+                problems.at(
+                    "sending_queue::batch",
+                    "merges what is queued, but enabled is false: set enabled: true, or remove batch",
+                );
+            }
+        }
         if self.max_bytes.is_some_and(|bytes| !(MIN_QUEUE_BYTES..=MAX_QUEUE_BYTES).contains(&bytes)) {
             problems.at(
                 "sending_queue::max_bytes",

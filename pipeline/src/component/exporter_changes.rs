@@ -1,6 +1,7 @@
 //! [`ExporterChanges`]: what the processors of a pipeline change in what its exporters send.
 
 use crate::component::attribute_action::AttributeAction;
+use crate::component::batch_config::BatchConfig;
 
 /// Changes that exporters make, because batches do not contain what is changed.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -9,6 +10,8 @@ pub struct ExporterChanges {
     pub resource: Vec<AttributeAction>,
     /// Changes to the attributes of log records. Windows have their attributes in their keys.
     pub log_attributes: Vec<AttributeAction>,
+    /// How requests are merged and split. Several processors must have the same settings.
+    pub batch: Option<BatchConfig>,
 }
 
 // === impl ExporterChanges ===
@@ -18,5 +21,6 @@ impl ExporterChanges {
     pub(crate) fn extend(&mut self, later: &Self) {
         self.resource.extend_from_slice(&later.resource);
         self.log_attributes.extend_from_slice(&later.log_attributes);
+        self.batch = later.batch.or(self.batch);
     }
 }

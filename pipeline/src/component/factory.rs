@@ -68,6 +68,8 @@ pub struct Prepared<X, T: ?Sized> {
     pub extensions: Vec<(&'static str, String)>,
     /// See [`ComponentConfig::reads_from`].
     pub reads_from: Vec<(&'static str, &'static str)>,
+    /// See [`ComponentConfig::is_first`].
+    pub is_first: bool,
     /// See [`ComponentConfig::exporter_changes`].
     pub exporter_changes: ExporterChanges,
     /// See [`ComponentConfig::exclusive`].
@@ -162,11 +164,13 @@ impl<X: 'static, T: ?Sized + 'static> Factory<X, T> {
             let (extensions, built_in) = (config.extensions(), config.built_in());
             let exclusive = config.exclusive();
             let (reads_from, exporter_changes) = (config.reads_from(), config.exporter_changes());
+            let is_first = config.is_first();
             let create = create.clone();
             Ok(Prepared {
                 effective,
                 extensions,
                 reads_from,
+                is_first,
                 exporter_changes,
                 exclusive,
                 built_in,

@@ -8,7 +8,8 @@ use crate::model::names::Label;
 use crate::model::owned_value::OwnedValue;
 use crate::model::series_key::{FlowKey, SeriesKey, ServiceKey, WorkloadDetails, WorkloadKey};
 
-/// Key of a series with changed attributes. Two keys are equal if and only if their attributes are.
+/// Key of a series with changed attributes. Two keys are equal if and only if their known attributes are, which are those that OpenTelemetry
+/// sends.
 #[derive(Clone, Debug)]
 pub struct EditedKey {
     /// All attributes, in the order of their keys. Each key occurs once.
@@ -67,6 +68,10 @@ impl EditedKey {
     /// Returns the flow; `None` for the overflow series.
     pub fn flow(&self) -> Option<&FlowKey> {
         self.flow.as_ref()
+    }
+
+    fn known(&self) -> impl Iterator<Item = &(String, OwnedValue)> {
+        self.attributes.iter().filter(|(_, value)| *value != OwnedValue::Unknown)
     }
 
     fn get(&self, wanted: &str) -> Option<&OwnedValue> {
@@ -138,7 +143,7 @@ impl EditedKey {
 
 impl PartialEq for EditedKey {
     fn eq(&self, other: &Self) -> bool {
-        self.attributes == other.attributes
+        self.known().eq(other.known())
     }
 }
 
@@ -146,6 +151,6 @@ impl Eq for EditedKey {}
 
 impl Hash for EditedKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.attributes.hash(state);
+        self.known().for_each(|attribute| attribute.hash(state));
     }
 }

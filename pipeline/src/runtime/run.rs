@@ -52,8 +52,8 @@ pub struct Runtime {
     health: Health,
     meters: ComponentMeters,
     shared: Shared,
-    /// [`RuntimeEnvironment::generation`] of the running components.
-    generation: u64,
+    /// What the running exporters send as their resource.
+    resource: Arc<Vec<(String, String)>>,
     graph: RunningGraph,
 }
 
@@ -68,8 +68,6 @@ pub struct RuntimeEnvironment {
     pub resource: Arc<Vec<(String, String)>>,
     /// Health of the graph.
     pub health: Health,
-    /// Increases with each change of `meter` or `resource`. A reload keeps no component of another generation.
-    pub generation: u64,
 }
 
 /// Why the graph could not start, or failed.
@@ -116,7 +114,7 @@ impl Runtime {
             health: environment.health.clone(),
             meters: ComponentMeters::new(environment.meter.clone()),
             shared: Shared::default(),
-            generation: environment.generation,
+            resource: Arc::clone(&environment.resource),
             graph: RunningGraph::default(),
         };
         match runtime.apply(plan, environment).await {
@@ -144,9 +142,13 @@ impl Runtime {
             meter: meter.clone(),
             resource: Arc::clone(resource),
             health: Health::default(),
-            generation: 0,
         };
         Creator::new(&environment, &ComponentMeters::new(meter), &Shared::default()).try_all(plan)
+    }
+
+    /// Registers the instruments of all components with another meter. They keep their values, apart from histograms.
+    pub fn move_instruments(&self, meter: &Meter) {
+        self.meters.move_to(meter);
     }
 
     /// Stops the receivers; the other stages follow. May be called at any time and repeatedly.

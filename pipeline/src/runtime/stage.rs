@@ -1,12 +1,13 @@
 //! The tasks of a running graph.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use crate::component::{ComponentError, DropReason, Exporter, Node, Processor, StageProgress, StageSender};
 use crate::model::Batch;
-use crate::runtime::delivery::SendingQueue;
+use crate::runtime::delivery::{Batcher, SendingQueue};
 
 /// The output of a stage: one channel, or several that share each batch. A reload may replace the targets between two batches.
 pub(super) struct FanOut {
@@ -80,7 +81,9 @@ pub(super) async fn run_exporter(
     node: Arc<Node>,
     progress: StageProgress,
 ) -> Result<(), ComponentError> {
-    let result = export(&mut *exporter, &mut input, &mut queue, &node, &progress).await;
+    let mut batcher = Batcher::new(&exporter.delivery().queue, Arc::clone(&node));
+    let result = export(&mut *exporter, &mut input, &mut batcher, &mut queue, &node, &progress).await;
+    drop(batcher);
     drop(input);
     match result {
         Ok(()) => queue.shutdown().await,
@@ -94,6 +97,7 @@ pub(super) async fn run_exporter(
 async fn export(
     exporter: &mut dyn Exporter,
     input: &mut Input,
+    batcher: &mut Batcher,
     queue: &mut SendingQueue,
     node: &Node,
     progress: &StageProgress,
@@ -101,15 +105,21 @@ async fn export(
     loop {
         let batch = tokio::select! {
             batch = input.receiver.recv() => batch,
+            () = batcher.due() => {
+                queue.put_batch(Duration::ZERO, batcher.take().into_iter().collect()).await?;
+                continue;
+            }
             error = queue.failed() => return Err(error),
         };
-        let Some(batch) = batch else { return Ok(()) };
+        let Some(batch) = batch else {
+            return queue.put_batch(Duration::ZERO, batcher.take().into_iter().collect()).await;
+        };
         node.add_incoming(batch.items());
         let busy = progress.busy();
         let encoded = exporter.encode(&batch);
         drop(busy);
         match encoded {
-            Ok(payloads) => queue.put_batch(queue.delay(&batch), payloads).await?,
+            Ok(payloads) => queue.put_batch(queue.delay(&batch), batcher.add(payloads)).await?,
             Err(error) => {
                 node.drop_batch(DropReason::ENCODING, &batch);
                 tracing::error!(exporter = node.id, %error, "dropped a batch that cannot be encoded");
@@ -194,3 +204,6 @@ impl FanOutHandle {
 fn lock(target: &Target) -> MutexGuard<'_, Option<StageSender>> {
     target.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

@@ -52,6 +52,9 @@ pub(crate) struct TestConfig {
     /// Whether a processor reads what a processor `pass` sets.
     #[serde(skip_serializing)]
     pub reads: bool,
+    /// Whether a processor should be the first.
+    #[serde(skip_serializing)]
+    pub first: bool,
     /// Changes of a processor to the resource.
     #[serde(skip_serializing)]
     pub resource: Vec<AttributeAction>,
@@ -70,6 +73,7 @@ impl Default for TestConfig {
             block: false,
             exclusive: String::new(),
             reads: false,
+            first: false,
             resource: Vec::new(),
         }
     }
@@ -91,6 +95,10 @@ impl ComponentConfig for TestConfig {
 
     fn reads_from(&self) -> Vec<(&'static str, &'static str)> {
         if self.reads { vec![("reads", "pass")] } else { Vec::new() }
+    }
+
+    fn is_first(&self) -> bool {
+        self.first
     }
 
     fn exporter_changes(&self) -> ExporterChanges {

@@ -25,6 +25,7 @@ mod config;
 mod connection_series;
 mod connections;
 mod early_records;
+mod last_ends;
 mod level_table;
 mod levels;
 mod new_connection;

@@ -1,14 +1,16 @@
 //! [`WindowProcessor`]: assigns records to windows, and closes windows.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use longwave_pipeline::component::{ComponentError, Node, Processor, ProcessorContext};
-use longwave_pipeline::model::{Batch, ConnectionRecord, PassEnd, UnixNanos};
+use longwave_pipeline::model::{Batch, ConnectionRecord, PassEnd, UnixNanos, Window};
 
 use super::boundaries::Boundaries;
 use super::config::WindowConfig;
 use super::connections::Connections;
 use super::early_records::EarlyRecords;
+use super::last_ends::LastEnds;
 use super::telemetry::Telemetry;
 use crate::connection_map::{NO_INDEX, STRIDE};
 
@@ -17,10 +19,14 @@ pub struct WindowProcessor {
     config: WindowConfig,
     boundaries: Boundaries,
     id: String,
+    pipeline: String,
     node: Arc<Node>,
     telemetry: Telemetry,
     open: Option<OpenWindow>,
     early: EarlyRecords,
+    last_ends: Arc<LastEnds>,
+    /// Whether the last watermark has closed the last window.
+    has_ended: bool,
 }
 
 struct OpenWindow {
@@ -42,25 +48,42 @@ impl WindowProcessor {
     /// Creates the processor without a window. The first record or watermark opens one.
     pub fn new(config: &WindowConfig, context: &ProcessorContext) -> Self {
         let interval = u64::try_from(config.interval.as_nanos()).unwrap_or(u64::MAX);
+        let last_ends = context.shared.get_or_make(|| Ok::<_, Infallible>(LastEnds::default()));
+        let last_ends = last_ends.unwrap_or_else(|never| match never {});
         Self {
             config: config.clone(),
             boundaries: Boundaries::every(interval),
             id: context.id.clone(),
+            pipeline: context.pipeline.clone(),
             node: Arc::clone(&context.node),
             telemetry: Telemetry::new(context),
             open: None,
             early: EarlyRecords::default(),
+            last_ends,
+            has_ended: false,
         }
     }
 
+    /// Returns the open window. The first window contains `tick` or ends there. If a reload has replaced another processor within it, it
+    /// starts where the last window of that one ended.
+    fn open_window(&mut self, tick: UnixNanos) -> &mut OpenWindow {
+        let Self { open, config, boundaries, last_ends, pipeline, .. } = self;
+        open.get_or_insert_with(|| {
+            let start = boundaries.before(tick);
+            let last_end = last_ends.take(pipeline);
+            let inside = last_end.filter(|end| (start..boundaries.after(start)).contains(end));
+            OpenWindow::new(config, *boundaries, inside.unwrap_or(start))
+        })
+    }
+
     fn add_records(&mut self, records: &[ConnectionRecord]) {
-        let window = match &mut self.open {
-            Some(window) => window,
-            closed => {
-                let Some(first) = records.iter().map(|record| record.tick).min() else { return };
-                closed.insert(OpenWindow::new(&self.config, self.boundaries, first))
-            }
-        };
+        if self.open.is_none() {
+            let Some(first) = records.iter().map(|record| record.tick).min() else { return };
+            self.open_window(first);
+        }
+        let Some(window) = &mut self.open else { return };
+        // Another receiver of the pipeline may go on after a last watermark.
+        self.has_ended = false;
         let mut folded = 0;
         for records in records.chunks(STRIDE) {
             let indices = window.connections.look_up(records);
@@ -89,14 +112,16 @@ impl WindowProcessor {
     fn pass_end(&mut self, pass_end: PassEnd, out: &mut Vec<Batch>) {
         let PassEnd { tick, last } = pass_end;
         let boundary = self.boundaries.floor(tick);
-        let window = self.open.get_or_insert_with(|| OpenWindow::new(&self.config, self.boundaries, tick));
-        window.warn_if_stepped_back(tick, &self.id);
-        let start = window.start;
+        let start = self.open_window(tick).start;
+        if let Some(window) = &mut self.open {
+            window.warn_if_stepped_back(tick, &self.id);
+        }
         // If the last watermark is on a boundary, `close_last` closes that window, with all waiting records.
         if boundary > start && !(last && boundary == tick) {
             self.add_early(|record| record.tick <= boundary);
             self.close(boundary, out);
         }
+        self.has_ended = last;
         if last {
             self.close_last(tick, out);
         }
@@ -158,24 +183,41 @@ impl Processor for WindowProcessor {
         Ok(())
     }
 
-    /// Closes the last window. Without a last watermark the end of the input has no time, so the window ends at the latest tick of its
-    /// records.
+    /// Closes the last window if there was no last watermark: a reload replaces the processor, or a record file is truncated. In the first
+    /// case the window ends now, so that the next processor's window can follow, and has all series. Otherwise it ends at the latest tick of
+    /// its records, because the end of the input has no time. All series end, because the next processor creates its own.
     fn finish(&mut self, out: &mut Vec<Batch>) -> Result<(), ComponentError> {
-        let Some(window) = &self.open else { return Ok(()) };
-        if window.records > 0 || !self.early.is_empty() {
-            let early = self.early.last_tick().unwrap_or_default();
-            self.close_last(window.last_tick.max(early), out);
+        let Some(window) = self.open.as_ref().filter(|_| !self.has_ended) else { return Ok(()) };
+        let now = UnixNanos::now();
+        let is_now = window.start < now && now < window.end;
+        let pending = window.records > 0 || !self.early.is_empty();
+        if pending || (is_now && window.connections.len() > 0) {
+            let latest = window.last_tick.max(self.early.last_tick().unwrap_or_default());
+            let first = out.len();
+            self.close_last(if is_now { now } else { latest }, out);
+            for batch in &mut out[first..] {
+                if let Batch::Window(window) = batch {
+                    end_series(Arc::make_mut(window));
+                }
+            }
         }
+        if let Some(window) = &self.open {
+            self.last_ends.set(&self.pipeline, window.start);
+        }
+        self.has_ended = true;
         Ok(())
     }
+}
+
+fn end_series(window: &mut Window) {
+    window.series.iter_mut().for_each(|series| series.ended = true);
 }
 
 // === impl OpenWindow ===
 
 impl OpenWindow {
-    /// Opens the first window, which ends at `tick` or contains it.
-    fn new(config: &WindowConfig, boundaries: Boundaries, tick: UnixNanos) -> Self {
-        let start = boundaries.before(tick);
+    /// Opens the first window. It ends at the next boundary.
+    fn new(config: &WindowConfig, boundaries: Boundaries, start: UnixNanos) -> Self {
         Self {
             start,
             end: boundaries.after(start),

@@ -10,6 +10,7 @@
 
 pub(crate) mod cgroup;
 mod config;
+mod heap;
 pub(crate) mod holders;
 pub mod kernel;
 pub(crate) mod owner;
@@ -28,10 +29,11 @@ pub mod bench {
     pub use super::owner::SharedCgroups;
     pub use super::sink::Sink;
     pub use super::timeline::{Reading, Timeline};
-    pub use super::tracker::{Rules, Tracker};
+    pub use super::tracker::{LimitFields, Rules, Tracker};
 }
 
 pub use config::{Config, Family};
+pub use heap::release_memory;
 use longwave_pipeline::component::{
     About, Factory, Receiver, ReceiverContext, ReceiverFactory, Signal, Stability,
 };

@@ -120,10 +120,9 @@ pub(super) fn close(
     }
 }
 
-/// Returns the close of a socket whose counters the kernel had reset.
+/// Returns the close of a socket without a peer port, whose counters the kernel had reset.
 pub(super) fn close_without_counters(socket: &DiagSocket, netns: u32, observed_ns: u64) -> ConnectionEvent {
-    let flags = flag::NO_COUNTERS | flag::UNCERTAIN;
-    ConnectionEvent { kind: kind::CLOSE, flags, ..event(socket, netns, observed_ns) }
+    ConnectionEvent { kind: kind::CLOSE, flags: flag::UNCERTAIN, ..event(socket, netns, observed_ns) }
 }
 
 fn controls(socket: &DiagSocket, info: &TcpInfo, context: &Context<'_>) -> Controls {

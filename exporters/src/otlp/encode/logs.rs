@@ -18,6 +18,8 @@ use super::sentence::Sentence;
 pub struct LogsEncoder {
     envelope: Envelope,
     limit: usize,
+    /// Maximum number of records of a request.
+    max_items: u64,
     edits: Arc<AttributeEdits>,
     /// Encoded `log_records` of the next payload.
     log_records: Vec<u8>,
@@ -37,11 +39,17 @@ impl LogsEncoder {
         Self {
             limit: limit.saturating_sub(envelope.overhead()),
             envelope,
+            max_items: u64::MAX,
             edits: Arc::default(),
             log_records: Vec::new(),
             record: Vec::new(),
             scratch: String::new(),
         }
+    }
+
+    /// Sets the maximum number of records of a request; at least 1.
+    pub(crate) fn with_max_items(self, max_items: u64) -> Self {
+        Self { max_items, ..self }
     }
 
     /// Sets the changes to the attributes of all records.
@@ -56,9 +64,9 @@ impl LogsEncoder {
         let (mut items, mut traffic_bytes) = (0, 0);
         for record in records {
             self.put_record(record);
-            if !self.log_records.is_empty()
-                && self.log_records.len() + message_len(self.record.len()) > self.limit
-            {
+            let is_full = items >= self.max_items
+                || self.log_records.len() + message_len(self.record.len()) > self.limit;
+            if is_full && !self.log_records.is_empty() {
                 payloads.push(self.take(std::mem::take(&mut items), std::mem::take(&mut traffic_bytes)));
             }
             put_message(&mut self.log_records, 2, self.record.len());

@@ -1,8 +1,8 @@
 //! [`MetricsEncoder`] encodes windows as `ExportMetricsServiceRequest`s.
 
 use longwave_pipeline::component::Payload;
-use longwave_pipeline::model::metric::{Id, Kind, PointValue, for_each_point};
-use longwave_pipeline::model::{Measures, Series, UnixNanos, Window, key};
+use longwave_pipeline::model::metric::{Id, Kind, PointValue, for_each_point, optional_sum};
+use longwave_pipeline::model::{Measures, Series, UnixNanos, Window, key, micros_to_seconds};
 
 use super::MAX_REQUEST_BYTES;
 use super::cumulative::CumulativeState;
@@ -14,14 +14,16 @@ use crate::otlp::Temporality;
 /// Encodes windows, in their order.
 ///
 /// - A delta point has the start and the end of the window.
-/// - A cumulative point starts at the series' creation. A series of the window in which this Longwave started was created at that start and
-///   not at the window's boundary ([`Self::observed_since`]). A point that a series has reported once is reported in every window until the
-///   series ends. Then its sums are removed, and a series that returns starts again.
+/// - A cumulative point starts at the series' creation, or at that of the exporter if the series is older ([`Self::observed_since`]). A point
+///   that a series has reported once is reported in every window until the series ends. Then its sums are removed, and a series that returns
+///   starts again.
 /// - `connections.active` is the current number, not a sum of events. It is cumulative with either temporality.
 #[derive(Debug)]
 pub struct MetricsEncoder {
     envelope: Envelope,
     limit: usize,
+    /// Maximum number of points of a request.
+    max_points: u64,
     request: Request,
     attributes: EncodedAttributes,
     extra: Vec<u8>,
@@ -45,6 +47,7 @@ impl MetricsEncoder {
         Self {
             limit: limit.saturating_sub(envelope.overhead()),
             envelope,
+            max_points: u64::MAX,
             request: Request::new(temporality),
             attributes: EncodedAttributes::default(),
             extra: Vec::new(),
@@ -55,9 +58,14 @@ impl MetricsEncoder {
         }
     }
 
-    /// Sets the time since which connections are observed. If the first window contains it, the window and its series start at that time. A
-    /// Longwave that ran before may have exported the same series for the beginning of that window. With the same start, a receiver would
-    /// take the new sums for changes of the old ones.
+    /// Sets the maximum number of points of a request; at least 1.
+    pub(crate) fn with_max_points(self, max_points: u64) -> Self {
+        Self { max_points, ..self }
+    }
+
+    /// Sets the time since which the exporter exists. Windows and series that are older start at that time. A Longwave that ran before, or an
+    /// exporter that a reload has replaced, may have exported the same series. With the same start, a receiver would take the new sums for
+    /// changes of the old ones.
     pub fn observed_since(mut self, time: UnixNanos) -> Self {
         self.not_before = time;
         self
@@ -68,7 +76,7 @@ impl MetricsEncoder {
     /// `Payload::items` counts the points that the window has. A cumulative point that the window does not have is sent again, but not
     /// counted: it belongs to an earlier window.
     pub fn encode(&mut self, window: &Window) -> Vec<Payload> {
-        if std::mem::take(&mut self.is_first) && !(window.start..window.end).contains(&self.not_before) {
+        if std::mem::take(&mut self.is_first) && window.end <= self.not_before {
             // A replayed file, for example, has windows of another time.
             self.not_before = UnixNanos(0);
         }
@@ -112,7 +120,7 @@ impl MetricsEncoder {
         let span = |start: UnixNanos| Span { start: start.max(self.not_before).0, end: window.end.0 };
         let (since_creation, of_window) = (span(series.created), span(window.start));
         let of_sums = if sums.is_some() { since_creation } else { of_window };
-        let Self { envelope, limit, request, attributes, extra, scratch, .. } = self;
+        let Self { envelope, limit, max_points, request, attributes, extra, scratch, .. } = self;
         for_each_point(sums.unwrap_or(&series.measures), &mut |id, value| {
             extra.clear();
             match value {
@@ -120,9 +128,12 @@ impl MetricsEncoder {
                     put_extra(extra, key::CLOSE_REASON, &reason.as_str(), scratch)
                 }
                 PointValue::Failed(reason, _) => put_extra(extra, key::ERROR_TYPE, &reason, scratch),
-                PointValue::Int(_) | PointValue::Float(_) | PointValue::Histogram(_) => {}
+                PointValue::Int(_)
+                | PointValue::Micros(_)
+                | PointValue::Float(_)
+                | PointValue::Histogram(_) => {}
             }
-            if request.is_full(attributes.longest_point(extra), *limit) {
+            if request.points >= *max_points || request.is_full(attributes.longest_point(extra), *limit) {
                 payloads.push(request.take(envelope));
             }
             let span = match id.metric().kind {
@@ -133,6 +144,9 @@ impl MetricsEncoder {
             request.put(series.level, id, |out| match value {
                 PointValue::Int(count) | PointValue::Closed(_, count) | PointValue::Failed(_, count) => {
                     put_number(out, attributes, extra, span, Number::Int(count));
+                }
+                PointValue::Micros(time) => {
+                    put_number(out, attributes, extra, span, Number::Double(micros_to_seconds(time)));
                 }
                 PointValue::Float(number) => put_number(out, attributes, extra, span, Number::Double(number)),
                 PointValue::Histogram(histogram) => put_histogram(out, attributes, span, histogram),
@@ -158,7 +172,10 @@ fn is_in_window(window: &Measures, id: Id, value: PointValue<'_>) -> bool {
             };
             histogram.count() > 0
         }
-        PointValue::Int(_) | PointValue::Float(_) => true,
+        PointValue::Int(_) | PointValue::Micros(_) => {
+            optional_sum(id, window).is_none_or(|sum| sum.get().is_some())
+        }
+        PointValue::Float(_) => true,
     }
 }
 

@@ -31,6 +31,8 @@ pub(crate) struct Request {
     streams: Vec<Stream>,
     /// Length of the points and of the metrics that contain them.
     bytes: usize,
+    /// Number of points, with those that are not counted as items.
+    pub points: u64,
     pub items: u64,
     pub traffic_bytes: u64,
 }
@@ -58,7 +60,7 @@ impl Request {
                 Stream { head, field, tail, points: Vec::new() }
             })
         });
-        Self { streams: streams.collect(), bytes: 0, items: 0, traffic_bytes: 0 }
+        Self { streams: streams.collect(), bytes: 0, points: 0, items: 0, traffic_bytes: 0 }
     }
 
     /// Returns whether there are no points.
@@ -79,6 +81,7 @@ impl Request {
             // An upper bound for two keys with their lengths.
             self.bytes += stream.head.len() + stream.tail.len() + 12;
         }
+        self.points += 1;
         write(&mut stream.points);
         self.bytes += stream.points.len() - before;
     }
@@ -89,6 +92,7 @@ impl Request {
         let bytes =
             envelope.wrap(len, |out| self.streams.iter_mut().for_each(|stream| stream.drain_into(out)));
         self.bytes = 0;
+        self.points = 0;
         Payload {
             bytes,
             items: std::mem::take(&mut self.items),

@@ -40,6 +40,7 @@ pub fn factory() -> ExporterFactory {
     };
     ExporterFactory::new(about, |config: &GrpcConfig, context| {
         let pusher = GrpcPusher::new(config, &context, Arc::new(SystemResolver))?;
-        Ok(Box::new(OtlpExporter::new(&context, &config.client, Arc::new(pusher))))
+        config.client.check_batch(&context)?;
+        Ok(Box::new(OtlpExporter::new(&context, &config.client, Arc::new(pusher)).with_merged_logs()))
     })
 }

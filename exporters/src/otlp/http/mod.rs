@@ -35,6 +35,7 @@ pub fn factory() -> ExporterFactory {
     };
     ExporterFactory::new(about, |config: &HttpConfig, context| {
         let pusher = HttpPusher::new(config, &context)?;
-        Ok(Box::new(OtlpExporter::new(&context, &config.client, Arc::new(pusher))))
+        config.client.check_batch(&context)?;
+        Ok(Box::new(OtlpExporter::new(&context, &config.client, Arc::new(pusher)).with_merged_logs()))
     })
 }

@@ -39,6 +39,7 @@ fn context() -> ExporterContext {
         meter: NoopMeterProvider::new().meter("test"),
         authenticators: Default::default(),
         log_edits: Default::default(),
+        batch: None,
     }
 }
 

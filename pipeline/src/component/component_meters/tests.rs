@@ -112,8 +112,8 @@ fn ended_components_leave_one_value() {
         drop(bench.start("a", 1));
     }
     let table = lock(&bench.meters.instruments.integers);
-    for ((name, _), observations) in table.iter() {
-        let observations = lock(observations);
+    for ((name, _), registered) in table.iter() {
+        let observations = lock(&registered.observations);
         assert!(observations.callbacks.is_empty() && observations.ended.len() <= 1, "{name}");
     }
     drop(table);
@@ -122,4 +122,32 @@ fn ended_components_leave_one_value() {
         "{:?}",
         bench.points()
     );
+}
+
+/// *Scenario*: the instruments of a component, and those of one that has ended, move to another SDK; later more is counted.
+/// *Guarantees*: the other SDK has all values, which go on. Nothing of the former SDK is kept.
+#[test]
+fn values_move_to_another_sdk() {
+    let Bench { reader, _provider: provider, meters } = Bench::new();
+    let former = Bench { reader, _provider: provider, meters: meters.clone() };
+    drop(former.start("ended", 2));
+    let component = former.start("a", 4);
+    let Bench { reader, _provider: provider, .. } = Bench::new();
+    meters.move_to(&provider.meter("test"));
+    let bench = Bench { reader, _provider: provider, meters };
+    component.source.store(6, Ordering::Relaxed);
+    component.counter.add(1, &[KeyValue::new("extension", "a")]);
+    let expected = [
+        "events_total{extension=\"a\"} 6",
+        "events_total{extension=\"ended\"} 2",
+        "size{extension=\"a\"} 6",
+        "time_seconds_total{extension=\"a\"} 3",
+        "time_seconds_total{extension=\"ended\"} 1",
+        "writes_total{extension=\"a\"} 5",
+        "writes_total{extension=\"ended\"} 2",
+    ];
+    assert_eq!(bench.points(), expected);
+    let source = Arc::downgrade(&component.source);
+    drop((former, component));
+    assert!(source.upgrade().is_none());
 }

@@ -1,6 +1,7 @@
-//! [`memory_limit`]: how much memory this process may use.
+//! [`memory_limit`]: how much memory this process may use. [`resident_memory`]: how much it uses.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::mounts;
 
@@ -51,6 +52,29 @@ fn limit_files(cgroup: &str, mountinfo: &str) -> Vec<PathBuf> {
 fn total(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// Returns the resident memory of this process, in bytes. `proc` is the path of `/proc`. `None` if it cannot be read.
+pub fn resident_memory(proc: &Path) -> Option<u64> {
+    let text = std::fs::read_to_string(proc.join("self/statm")).ok()?;
+    let pages: u64 = text.split_whitespace().nth(1)?.parse().ok()?;
+    pages.checked_mul(rustix::param::page_size() as u64)
+}
+
+/// Asks the allocator. Only the program contains one.
+static MEMORY_RELEASE: OnceLock<fn()> = OnceLock::new();
+
+/// Sets what [`release_memory`] calls. A later call has no effect.
+pub fn set_memory_release(release: fn()) {
+    // Later values are the same function.
+    let _ = MEMORY_RELEASE.set(release);
+}
+
+/// Asks the allocator to give free memory back to the kernel. Does nothing if the program has not set how.
+pub fn release_memory() {
+    if let Some(release) = MEMORY_RELEASE.get() {
+        release();
+    }
 }
 
 #[cfg(test)]

@@ -7,5 +7,5 @@ mod mounts;
 
 pub use addresses::{HostAddresses, addresses};
 pub use boot::{BootId, BootIdError};
-pub use memory::memory_limit;
+pub use memory::{memory_limit, release_memory, resident_memory, set_memory_release};
 pub use mounts::{Mount, mounts};

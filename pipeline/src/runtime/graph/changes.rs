@@ -33,6 +33,11 @@ pub(super) fn check(
         .map(|(id, stages)| (id, stages, changes(stages, processors)))
         .collect();
     for (position, (id, stages, own)) in pipelines.iter().enumerate() {
+        let path = ConfigPath::from("service::pipelines").child(id);
+        if has_several_batches(stages, processors) {
+            let message = "has several batch processors with different settings: keep one of them";
+            errors.push(ConfigError::new(path.clone(), message));
+        }
         for exporter in &stages.exporters {
             let difference = pipelines[..position].iter().find_map(|(earlier, stages, changes)| {
                 let is_shared = earlier.signal() == id.signal() && stages.exporters.contains(exporter);
@@ -40,7 +45,7 @@ pub(super) fn check(
             });
             if let Some((other, (what, processor))) = difference {
                 errors.push(ConfigError::new(
-                    ConfigPath::from("service::pipelines").child(id),
+                    path.clone(),
                     format!(
                         "exporter \"{exporter}\" is also in pipeline \"{other}\", which changes {what} in another way: use the same \
                          {processor} processors in both, or another exporter such as \"{}/2\"",
@@ -62,7 +67,19 @@ fn difference(
         Some(("the resource", "resource"))
     } else if signal == Signal::Logs && one.log_attributes != other.log_attributes {
         Some(("attributes", "attributes"))
+    } else if one.batch != other.batch {
+        Some(("the size of requests", "batch"))
     } else {
         None
     }
+}
+
+fn has_several_batches(
+    stages: &PipelineSection,
+    processors: &Section<'_, ProcessorContext, dyn Processor>,
+) -> bool {
+    let prepared =
+        stages.processors.iter().filter_map(|id| processors.get(&id.to_string())?.prepared.as_ref());
+    let mut batches = prepared.filter_map(|prepared| prepared.exporter_changes.batch);
+    batches.next().is_some_and(|first| batches.any(|batch| batch != first))
 }

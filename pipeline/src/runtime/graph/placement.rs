@@ -1,11 +1,12 @@
-//! Checks that a processor runs after those that set what it reads.
+//! Checks that a processor runs after those that set what it reads, and that one which should be the first is.
 
 use longwave_config::{ConfigError, ConfigPath, Document};
 
 use super::plan::Section;
 use crate::component::{Processor, ProcessorContext};
 
-/// Reports processors that run before the processor whose results they read. Returns a warning for each that reads the results of a
+/// Reports processors that run before the processor whose results they read. Returns a warning for each that is not the first but should be,
+/// and for each that reads the results of a
 /// processor that its pipeline does not have. This is valid, because a record file can contain the results.
 pub(super) fn placement(
     document: &Document,
@@ -22,6 +23,12 @@ pub(super) fn placement(
         };
         for (position, reader) in ids.iter().enumerate() {
             let prepared = processors.get(reader).and_then(|entry| entry.prepared.as_ref());
+            if position > 0 && prepared.is_some_and(|prepared| prepared.is_first) {
+                warnings.push(format!(
+                    "{path}: processor {reader:?} should be the first: what the processors before it store is not limited (move it before {:?})",
+                    ids[0]
+                ));
+            }
             for (key, setter) in prepared.map(|prepared| prepared.reads_from.as_slice()).unwrap_or_default() {
                 if ids[..position].iter().any(|id| is_of_type(&id, setter)) {
                     continue;

@@ -166,3 +166,18 @@ service:
     assert_eq!(again.effective, plan.effective, "{printed}");
     assert_eq!(again.to_yaml().unwrap(), printed);
 }
+
+/// *Scenario*: a processor that should be the first is the first, and the second.
+/// *Guarantees*: only the second order has a warning, with the remedy.
+#[test]
+fn a_processor_that_should_be_first_has_a_warning() {
+    let warnings = |pipeline: &str| {
+        let yaml = format!(
+            "{{receivers: {{gen: }}, processors: {{pass: , pass/first: {{first: true}}}}, exporters: {{keep: }}, service: {{pipelines: \
+             {{logs/a: {{receivers: [gen], processors: {pipeline}, exporters: [keep]}}}}}}}}"
+        );
+        Plan::new(&document(&yaml), &World::default().registry()).unwrap().warnings
+    };
+    assert_eq!(warnings("[pass/first, pass]"), [""; 0]);
+    insta::assert_snapshot!(warnings("[pass, pass/first]").join("\n"), @r#"service::pipelines::logs/a: processor "pass/first" should be the first: what the processors before it store is not limited (move it before "pass")"#);
+}

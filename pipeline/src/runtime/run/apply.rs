@@ -21,8 +21,7 @@ use super::running::{
 use super::task::{EndedTask, TaskHandle, TaskSetup};
 use super::{FAILURE_LIMIT, RECEIVER_QUEUE, Runtime, RuntimeEnvironment, RuntimeError, STAGE_QUEUE};
 use crate::component::{
-    Accounting, ComponentMeters, Exporter, Extension, Node, NodeKind, Processor, Receiver, RecordOutput,
-    Running, Shared, StageSender,
+    Accounting, Exporter, Extension, Node, NodeKind, Processor, Receiver, RecordOutput, Running, StageSender,
 };
 use crate::runtime::delivery::{ExportPhase, SendingQueue};
 use crate::runtime::graph::{Plan, PlannedExporter, PlannedPipeline, PlannedReceiver};
@@ -88,14 +87,8 @@ impl Runtime {
         environment: &RuntimeEnvironment,
     ) -> Result<Changes, RuntimeError> {
         self.reap();
-        let is_same = environment.generation == self.generation;
-        let (meters, shared) = if is_same {
-            (self.meters.clone(), self.shared.clone())
-        } else {
-            (ComponentMeters::new(environment.meter.clone()), Shared::default())
-        };
-        let kept = if is_same { Kept::of(&self.graph, plan) } else { Kept::nothing(plan) };
-        let mut creator = Creator::new(environment, &meters, &shared);
+        let kept = Kept::of(&self.graph, plan, self.resource == environment.resource);
+        let mut creator = Creator::new(environment, &self.meters, &self.shared);
         let parts = self.create(plan, &kept, &mut creator)?;
         let mut next = NextGraph::new();
         let failed = self.failed.clone();
@@ -109,7 +102,7 @@ impl Runtime {
             self.discard(next).await;
             return Err(error);
         }
-        (self.meters, self.shared, self.generation) = (meters, shared, environment.generation);
+        self.resource = Arc::clone(&environment.resource);
         let (restarts, mut changes) = self.commit(plan, kept, next, environment);
         tokio::select! {
             biased;

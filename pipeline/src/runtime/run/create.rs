@@ -103,6 +103,7 @@ impl Creator {
             meter,
             authenticators: self.authenticators.clone(),
             log_edits: Arc::new(AttributeEdits::new(planned.changes.log_attributes.clone())),
+            batch: planned.changes.batch,
         };
         let created = (planned.prepared.create)(context);
         let component = created.map_err(|source| RuntimeError::start(&planned.id, "exporter", source))?;

@@ -73,8 +73,9 @@ pub(super) enum NextStage {
 // === impl Kept ===
 
 impl Kept {
-    /// Compares the running graph with the next plan. Stages that are kept do not end while the result exists.
-    pub(super) fn of(graph: &RunningGraph, plan: &Plan) -> Self {
+    /// Compares the running graph with the next plan. Stages that are kept do not end while the result exists. Exporters need
+    /// `same_resource` to be kept.
+    pub(super) fn of(graph: &RunningGraph, plan: &Plan, same_resource: bool) -> Self {
         let extensions = plan
             .extensions
             .iter()
@@ -98,7 +99,9 @@ impl Kept {
         let pipelines: Vec<NextStage> = next_pipelines.collect();
         let next_exporters = plan.exporters.iter().enumerate().map(|(exporter, next)| {
             let found = graph.exporters.iter().position(|it| {
-                it.planned.fingerprint == next.fingerprint && it.planned.signal == next.signal
+                same_resource
+                    && it.planned.fingerprint == next.fingerprint
+                    && it.planned.signal == next.signal
             });
             let is_needed = plan
                 .pipelines
@@ -109,11 +112,6 @@ impl Kept {
         });
         let exporters = next_exporters.collect();
         Self { extensions: extensions.collect(), receivers, pipelines, exporters }
-    }
-
-    /// Compares with a graph of which nothing is kept.
-    pub(super) fn nothing(plan: &Plan) -> Self {
-        Self::of(&RunningGraph::default(), plan)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::runtime::testing::{World, document};
 fn environment() -> RuntimeEnvironment {
     let meter = opentelemetry_sdk::metrics::SdkMeterProvider::default().meter("test");
     let (accounting, health) = (Accounting::default(), Health::default());
-    RuntimeEnvironment { accounting, meter, resource: Arc::default(), health, generation: 0 }
+    RuntimeEnvironment { accounting, meter, resource: Arc::default(), health }
 }
 
 fn plan(world: &World, yaml: &str) -> Plan {

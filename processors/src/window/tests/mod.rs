@@ -5,6 +5,7 @@ mod connection_level;
 mod folds;
 mod moves;
 mod properties;
+mod reload;
 mod renames;
 mod series;
 mod times;

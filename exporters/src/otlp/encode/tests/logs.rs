@@ -7,6 +7,9 @@ use longwave_pipeline::model::{
     UnixNanos,
 };
 
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use prost::Message;
+
 use super::{decoded, resource};
 use crate::otlp::encode::LogsEncoder;
 
@@ -97,4 +100,22 @@ fn attributes_are_changed() {
         "changed_attributes",
         format!("- {:?}\n+ {:?}", only_in(&plain, &changed), only_in(&changed, &plain))
     );
+}
+
+/// *Scenario*: ten records with a limit of four, and the requests appended to one another, as the queue merges them.
+/// *Guarantees*: no request has more records than the limit. The merged request decodes to all records in their order, with a resource for each
+/// request.
+#[test]
+fn records_are_limited_and_requests_can_be_merged() {
+    let records: Vec<_> = (0..10).map(|i| ConnectionRecord { observed: UnixNanos(i), ..close() }).collect();
+    let payloads = LogsEncoder::new(&resource()).with_max_items(4).encode(&records);
+    assert_eq!(payloads.iter().map(|payload| payload.items).collect::<Vec<_>>(), [4, 4, 2]);
+    let merged: Vec<u8> = payloads.iter().flat_map(|payload| payload.bytes.to_vec()).collect();
+    let merged = ExportLogsServiceRequest::decode(&*merged).unwrap();
+    assert_eq!(merged.resource_logs.len(), 3);
+    assert!(merged.resource_logs.iter().all(|of| of.resource == merged.resource_logs[0].resource));
+    let scopes = merged.resource_logs.iter().flat_map(|resource| &resource.scope_logs);
+    let times: Vec<u64> =
+        scopes.flat_map(|scope| &scope.log_records).map(|record| record.time_unix_nano).collect();
+    assert_eq!(times, (0..10).collect::<Vec<_>>());
 }

@@ -105,6 +105,10 @@ fn nothing_starts_before_longwave() {
     // `connections.active` is cumulative and `min_rtt` is a gauge with either temporality.
     assert_eq!(starts(Temporality::Cumulative, 140, 100), [140, 140, 200]);
     assert_eq!(starts(Temporality::Delta, 140, 100), [140, 140, 200]);
+    // An exporter that a reload has created, shortly before a boundary.
+    let mut encoder = MetricsEncoder::new(&resource(), Temporality::Cumulative).observed_since(UnixNanos(90));
+    let old = window(100, vec![one(Level::Service, &key, 20, measures(1))]);
+    assert!(points(&encoder.encode(&old)).iter().any(|point| point.start == 90));
     for (since, first) in [(0, 100), (99, 100), (100, 100), (200, 100), (1_000, 100)] {
         assert_eq!(starts(Temporality::Cumulative, since, first), [100, 100, 200], "{since}");
         assert_eq!(starts(Temporality::Delta, since, first), [100, 100, 200], "{since}");
@@ -170,4 +174,21 @@ fn requests_stay_below_the_limit_of_grpc() {
         assert!(payload.bytes.len() <= MAX_REQUEST_BYTES);
         ExportMetricsServiceRequest::decode(payload.bytes).unwrap();
     }
+}
+
+/// *Scenario*: a window with more points than a request may have.
+/// *Guarantees*: no request has more points than the limit, and together they have the points of the window.
+#[test]
+fn points_are_limited() {
+    let (a, b) = (named("a"), named("b"));
+    let series = vec![one(Level::Service, &a, 0, measures(1)), one(Level::Workload, &b, 100, measures(2))];
+    let window = window(100, series);
+    let whole = MetricsEncoder::new(&resource(), Temporality::Delta).encode(&window);
+    let parts = MetricsEncoder::new(&resource(), Temporality::Delta).with_max_points(7).encode(&window);
+    let counts = parts.iter().map(|part| points(std::slice::from_ref(part)).len());
+    assert!(counts.clone().all(|count| count <= 7), "{:?}", counts.collect::<Vec<_>>());
+    assert_eq!(parts.iter().map(|part| part.items).sum::<u64>(), window.point_count());
+    let (all, expected) = (points(&parts), points(&whole));
+    assert_eq!(all.len(), expected.len());
+    assert!(expected.iter().all(|point| all.contains(point)));
 }

@@ -1,5 +1,5 @@
 use longwave_config::{ConfigPath, Value};
-use longwave_pipeline::component::{ExporterContext, Signal};
+use longwave_pipeline::component::{BatchConfig, ExporterContext, Signal};
 
 use crate::otlp::TlsConfig;
 use crate::otlp::http::{HttpConfig, HttpPusher, factory, url};
@@ -20,6 +20,7 @@ fn context() -> ExporterContext {
         meter: opentelemetry::global::meter("test"),
         authenticators: Default::default(),
         log_edits: Default::default(),
+        batch: None,
     }
 }
 
@@ -107,6 +108,41 @@ fn unknown_keys() {
     for (key, value) in config.as_object().unwrap() {
         assert!(!errors(serde_json::json!({ key: value })).contains("invalid keys"), "{key}");
     }
+}
+
+/// *Scenario*: `sending_queue::batch` and the processor `batch` are absent, equal or different, in pipelines of both signals.
+/// *Guarantees*: log requests are merged by default, requests of windows never. The processor's settings apply. If both are set and differ, the
+/// error says which to remove.
+#[test]
+fn batches_are_configured_once() {
+    let batch = |min_size| BatchConfig { min_size, ..BatchConfig::default() };
+    let created = |own: Option<BatchConfig>, processor, signal| {
+        let queue = serde_json::json!({"batch": own.map(|own| serde_json::to_value(own).unwrap())});
+        let mut section = serde_json::json!({"endpoint": "http://localhost:4318", "sending_queue": queue});
+        if own.is_none() {
+            section["sending_queue"] = serde_json::json!({});
+        }
+        let section = Value::from_serialize(&section).unwrap();
+        let prepared = factory().prepare(&section, &ConfigPath::from("exporters::otlp_http")).ok().unwrap();
+        let created = (prepared.create)(ExporterContext { batch: processor, signal, ..context() });
+        created.map(|exporter| exporter.delivery().queue.batch).map_err(|error| error.to_string())
+    };
+    assert_eq!(created(None, None, Signal::Logs), Ok(Some(BatchConfig::default())));
+    assert_eq!(created(None, None, Signal::Metrics), Ok(None));
+    assert_eq!(created(Some(batch(5)), None, Signal::Logs), Ok(Some(batch(5))));
+    assert_eq!(created(None, Some(batch(6)), Signal::Logs), Ok(Some(batch(6))));
+    assert_eq!(created(Some(batch(6)), Some(batch(6)), Signal::Logs), Ok(Some(batch(6))));
+    assert_eq!(created(None, Some(batch(6)), Signal::Metrics), Ok(None));
+    insta::assert_snapshot!(
+        "batches_differ",
+        created(Some(batch(5)), Some(batch(6)), Signal::Logs).unwrap_err()
+    );
+    let bad = [
+        serde_json::json!({"endpoint": "http://c", "sending_queue": {"batch": {"flush_timeout": "0s", "min_size": 10, "max_size": 5, "sizer": "requests"}}}),
+        serde_json::json!({"endpoint": "http://c", "sending_queue": {"batch": {"flush_timeout": "0s", "min_size": 10, "max_size": 5}}}),
+        serde_json::json!({"endpoint": "http://c", "sending_queue": {"enabled": false, "batch": {}}}),
+    ];
+    insta::assert_snapshot!("bad_batches", bad.into_iter().map(errors).collect::<String>());
 }
 
 /// *Scenario*: settings of connections that are not supported, too large, set twice, or levels that the compression does not have.

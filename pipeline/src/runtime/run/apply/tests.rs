@@ -33,8 +33,7 @@ impl Bench {
     async fn start(yaml: &str) -> Self {
         let meter = SdkMeterProvider::default().meter("test");
         let (accounting, health) = (Accounting::default(), Health::default());
-        let environment =
-            RuntimeEnvironment { accounting, meter, resource: Arc::default(), health, generation: 0 };
+        let environment = RuntimeEnvironment { accounting, meter, resource: Arc::default(), health };
         let world = World::default();
         let runtime = Runtime::start(&plan(&world, yaml), &environment).await.unwrap();
         Self { world, environment, runtime }
@@ -388,17 +387,21 @@ async fn a_receiver_whose_input_has_ended_does_not_start_again() {
     bench.finish(&[("keep", 0..15)]).await;
 }
 
-/// *Scenario*: the meter is another one.
-/// *Guarantees*: every component starts anew before its predecessor has stopped; nothing is lost, and the counters continue.
+/// *Scenario*: the resource is another one.
+/// *Guarantees*: every exporter starts anew before its predecessor has stopped, and no other component; nothing is lost, and the counters
+/// continue.
 #[tokio::test(start_paused = true)]
-async fn another_generation_replaces_everything() {
+async fn another_resource_replaces_the_exporters() {
     let mut bench = Bench::start(BASE).await;
     bench.feed(10, &["keep", "keep/second"]).await;
-    bench.environment.generation += 1;
+    bench.environment.resource = Arc::new(vec![("service.name".to_owned(), "other".to_owned())]);
+    let exporters = ["exporter \"keep\"", "exporter \"keep/second\""];
     let Changes { kept, started, stopped, .. } = bench.apply(BASE).await;
-    assert_eq!((kept, started.len(), stopped.len()), (0, 5, 5));
+    assert_eq!(kept, 3);
+    assert!(started == exporters && stopped == exporters, "{started:?} {stopped:?}");
+    assert_eq!(bench.apply(BASE).await.kept, 5);
     bench.feed(10, &["keep", "keep/second"]).await;
-    assert_eq!((bench.count("start gen"), bench.count("end gen")), (2, 1));
+    assert_eq!((bench.count("start gen"), bench.count("start keep"), bench.count("end gen")), (1, 2, 0));
     assert_eq!(bench.node(NodeKind::Exporter, "keep", "").outgoing(), 20);
     bench.finish(&[("keep", 0..20), ("keep/second", 0..20)]).await;
 }

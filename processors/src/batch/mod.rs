@@ -1,0 +1,46 @@
+//! Processor `batch`: sets how the exporters of its pipeline merge and split requests, with the settings of the Collector's processor.
+//!
+//! Batches pass unchanged. Requests are merged between an exporter's encoder and its queue ([`ComponentConfig::exporter_changes`]), so that
+//! records are encoded once.
+
+mod config;
+
+#[cfg(test)]
+mod tests;
+
+pub use config::BatchProcessorConfig;
+#[cfg(doc)]
+use longwave_pipeline::component::ComponentConfig;
+use longwave_pipeline::component::{
+    About, ComponentError, DataKind, Factory, Processor, ProcessorFactory, Signal, Stability,
+};
+use longwave_pipeline::model::Batch;
+
+/// Passes batches on.
+struct BatchProcessor;
+
+/// Creates the factory of `batch`.
+pub fn factory() -> ProcessorFactory {
+    let about = About {
+        component_type: "batch",
+        aliases: &[],
+        stability: Stability::Alpha,
+        description: "Sets how exporters merge and split requests",
+        signals: &[Signal::Metrics, Signal::Logs],
+        flow: Some((DataKind::Any, DataKind::Any)),
+    };
+    Factory::new(about, |_: &BatchProcessorConfig, _| Ok(Box::new(BatchProcessor) as Box<dyn Processor>))
+}
+
+// === impl BatchProcessor ===
+
+impl Processor for BatchProcessor {
+    fn process(&mut self, batch: Batch, out: &mut Vec<Batch>) -> Result<(), ComponentError> {
+        out.push(batch);
+        Ok(())
+    }
+
+    fn finish(&mut self, _out: &mut Vec<Batch>) -> Result<(), ComponentError> {
+        Ok(())
+    }
+}

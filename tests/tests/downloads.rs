@@ -1,0 +1,76 @@
+//! A configuration with a download, and its reload.
+#![allow(clippy::unwrap_used)]
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use longwave_tests::Longwave;
+use longwave_tests::longwave::Options;
+use longwave_tests::serve::serve_each;
+use serde_json::json;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Starts an HTTP server that sends the current response to each request.
+fn server(response: Arc<Mutex<String>>) -> SocketAddr {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    serve_each(listener, move |mut stream| {
+        let head = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+        assert!(head.take_while(|line| !line.is_empty()).count() > 0);
+        let response = response.lock().unwrap().clone();
+        stream.write_all(response.as_bytes()).unwrap();
+    });
+    address
+}
+
+fn response(status: &str, body: &str) -> String {
+    let length = body.len();
+    format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")
+}
+
+/// *Scenario*: a value of the configuration is downloaded. SIGHUP while the server fails, and SIGHUP after it has another value.
+/// *Guarantees*: the first keeps the running configuration, and the log has the cause. The second reloads.
+#[test]
+fn a_reload_downloads_again() {
+    let current = Arc::new(Mutex::new(response("200 OK", "json\n")));
+    let address = server(Arc::clone(&current));
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("records");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let longwave = Longwave::spawn(
+        json!({
+            "receivers": {"replay": {"path": pipe}},
+            "exporters": {"stdout": {"format": format!("${{http://{address}/format}}")}},
+            "service": {
+                "pipelines": {"logs": {"receivers": ["replay"], "exporters": ["stdout"]}},
+            },
+        }),
+        Options::default(),
+    );
+    // The recording does not end, so that the receiver waits for more until the end of the test.
+    let records =
+        std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/connections.lwr")).unwrap();
+    let mut writer = File::create(&pipe).unwrap();
+    writer.write_all(&records[..records.len() / 2]).unwrap();
+    longwave.await_stderr("Begin running", LIMIT);
+
+    *current.lock().unwrap() = response("503 Service Unavailable", "");
+    longwave.reload_with(json!({}));
+    longwave.await_stderr("keeping the running configuration", LIMIT);
+    let cause = format!(
+        "exporters::stdout::format: unable to download http://{address}/format: the server responds 503"
+    );
+    assert!(longwave.stderr().contains(&cause), "{}", longwave.stderr());
+
+    *current.lock().unwrap() = response("200 OK", "text\n");
+    longwave.reload_with(json!({}));
+    longwave.await_stderr("the new configuration is in effect", LIMIT);
+    assert_eq!(longwave.stderr().matches("keeping the running configuration").count(), 1);
+    drop(writer);
+}
