@@ -13,8 +13,11 @@ pub mod live;
 mod ordered_queue_config;
 pub mod otlp;
 pub mod prometheus;
+mod record_blocks;
 pub mod record_file;
 pub mod stdout;
+#[cfg(test)]
+mod testing;
 mod units;
 
 pub use download::Downloads;

@@ -1,7 +1,9 @@
 //! `sending_queue` of exporters that write one stream. Such a queue has one consumer, which keeps the order of the payloads.
 
+use std::time::Duration;
+
 use longwave_config::{ByteSize, GoDuration};
-use longwave_pipeline::component::{Problems, QueueConfig, Sizer};
+use longwave_pipeline::component::{DeliveryConfig, Problems, QueueConfig, RetryConfig, Sizer};
 use serde::{Deserialize, Serialize};
 
 /// `sending_queue`, without `enabled` and `num_consumers`, which are fixed.
@@ -46,6 +48,16 @@ impl OrderedQueueConfig {
             // A file and a terminal are not shared by many nodes.
             spread: Some(GoDuration::default()),
         }
+    }
+
+    /// Returns how an exporter delivers its stream. A write takes as long as it takes, so there is no time limit.
+    pub(crate) fn delivery(&self, retry: RetryConfig) -> DeliveryConfig {
+        DeliveryConfig { timeout: Duration::ZERO, retry, queue: self.queue() }
+    }
+
+    /// Returns the same for an exporter whose writes are not repeated.
+    pub(crate) fn delivery_without_retry(&self) -> DeliveryConfig {
+        self.delivery(RetryConfig { enabled: false, ..RetryConfig::default() })
     }
 
     pub(crate) fn validate(&self, problems: &mut Problems) {

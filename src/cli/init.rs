@@ -6,8 +6,9 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow};
 
-use super::check::host_facts::{docker_socket, is_pod};
+use super::check::host_facts::docker_socket;
 use super::check::view::View;
+use super::default::{self, Names};
 use super::print;
 
 /// Writes the configuration to a new file, or to stdout if `path` is `-`.
@@ -33,9 +34,8 @@ pub(super) fn run(path: &Path) -> anyhow::Result<()> {
 
 /// Returns the configuration as text. Extensions are active where `view` has what they need, else they are comments.
 pub(super) fn configuration(view: &View) -> String {
-    let docker = docker_socket(view);
-    let active = [("kubernetes", is_pod(view)), ("docker", docker.is_some())];
-    let ids: Vec<&str> = active.iter().filter(|(_, is_active)| *is_active).map(|(id, _)| *id).collect();
+    let Names { extensions: ids, .. } = default::names(view);
+    let is_active = |id| ids.contains(&id);
     let mut text = HEAD.to_owned();
     let has_extensions = !ids.is_empty();
     text += if has_extensions { "extensions:\n" } else { "# extensions:\n" };
@@ -51,13 +51,13 @@ pub(super) fn configuration(view: &View) -> String {
         lines.iter().for_each(|line| text += &format!("{prefix}{line}\n"));
     };
     extension(
-        is_pod(view),
+        is_active("kubernetes"),
         "Names of pods, owners and services from the API server. Needs a pod.",
         &["kubernetes:".to_owned()],
     );
-    let socket = docker.unwrap_or("/var/run/docker.sock");
+    let socket = docker_socket(view).unwrap_or("/var/run/docker.sock");
     extension(
-        docker.is_some(),
+        is_active("docker"),
         "Names of containers from Docker or Podman.",
         &["docker:".to_owned(), format!("  endpoint: unix://{socket}")],
     );

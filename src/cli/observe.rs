@@ -69,7 +69,7 @@ fn configuration(
     expression: Option<&Expression>,
     named_by: Names,
 ) -> String {
-    let quoted = |text: &str| format!("{text:?}").replace('$', "$$");
+    let quoted = |text: &str| serde_json::Value::from(text).to_string().replace('$', "$$");
     let (receiver, settings) = match source {
         Source::Replay(file) => ("replay", format!("path: {}", quoted(&file.display().to_string()))),
         Source::Host(receiver) => (receiver, String::new()),

@@ -1,9 +1,57 @@
 #![allow(clippy::unwrap_used)]
 
+use std::os::unix::net::UnixListener;
+
 use anyhow::{Context, anyhow};
 use longwave_config::{Sources, load};
+use longwave_pipeline::runtime::Plan;
 
+use super::check::view::View;
 use super::*;
+
+/// The file tree of a host.
+struct Host(tempfile::TempDir);
+
+impl Host {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    /// Returns the path below the tree, and creates its directory.
+    fn at(&self, path: &str) -> PathBuf {
+        let path = self.0.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        path
+    }
+
+    fn listen(&self, path: &str) -> UnixListener {
+        UnixListener::bind(self.at(path)).unwrap()
+    }
+
+    fn add_service_account(&self) {
+        for file in ["token", "ca.crt"] {
+            std::fs::write(self.at(&format!("var/run/secrets/kubernetes.io/serviceaccount/{file}")), "x")
+                .unwrap();
+        }
+    }
+
+    /// Returns what a process sees that runs on the host, or in a pod.
+    fn view(&self, pod: bool) -> View {
+        View::new(self.0.path(), move |name| {
+            (pod && name == "KUBERNETES_SERVICE_HOST").then(|| "10.96.0.1".to_owned())
+        })
+    }
+}
+
+/// Returns the plan of a configuration, which has to be valid.
+fn plan(configs: Vec<String>) -> Plan {
+    let loaded = load(&Sources::new(configs.clone(), Vec::new())).unwrap();
+    Plan::new(&loaded.document, &registry()).unwrap_or_else(|errors| panic!("{errors}\n{configs:?}"))
+}
+
+fn plan_of(yaml: &str) -> Plan {
+    plan(vec![format!("yaml:{yaml}")])
+}
 
 /// *Scenario*: an error whose message quotes its cause, wrapped in an error whose message does not.
 /// *Guarantees*: each is printed once, the outer first.
@@ -34,16 +82,10 @@ service:
     metrics: {receivers: [bpf, sock_diag], processors: [workload, filter, window], exporters: [stdout, otlp_grpc]}
     logs: {receivers: [replay], exporters: [record_file, otlp_http]}
 ";
-    let registry = registry();
-    let plan = |yaml: &str| {
-        let loaded = load(&Sources::new(vec![format!("yaml:{yaml}")], Vec::new())).unwrap();
-        let plan = longwave_pipeline::runtime::Plan::new(&loaded.document, &registry);
-        plan.unwrap_or_else(|errors| panic!("{errors}\n{yaml}"))
-    };
     for yaml in [include_str!("../../config/examples/default.yaml"), every] {
-        let first = plan(yaml);
+        let first = plan_of(yaml);
         let printed = first.to_yaml().unwrap();
-        assert_eq!(plan(&printed).effective, first.effective, "{printed}");
+        assert_eq!(plan_of(&printed).effective, first.effective, "{printed}");
     }
 }
 
@@ -52,24 +94,11 @@ service:
 /// *Guarantees*: each gives a valid plan whose sources are those that were found, with cgroups last.
 #[test]
 fn without_a_configuration_the_available_sources_are_used() {
-    use std::os::unix::net::UnixListener;
-
-    let folder = tempfile::tempdir().unwrap();
-    let at = |path: &str| {
-        let path = folder.path().join(path);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        path
-    };
+    let host = Host::new();
     let sources = |pod: bool| {
-        let view = check::view::View::new(folder.path(), move |name| {
-            (pod && name == "KUBERNETES_SERVICE_HOST").then(|| "10.96.0.1".to_owned())
-        });
-        let defaults = default::for_host(&view, || Ok::<(), String>(()));
+        let defaults = default::for_host(&host.view(pod), || Ok::<(), String>(()));
         assert_eq!(defaults.warning, None);
-        let loaded = load(&Sources::new(defaults.configs, Vec::new())).unwrap();
-        let plan = longwave_pipeline::runtime::Plan::new(&loaded.document, &registry())
-            .unwrap_or_else(|errors| panic!("{errors}"));
-        let text = plan.to_yaml().unwrap();
+        let text = plan(defaults.configs).to_yaml().unwrap();
         let sources: Vec<String> = text
             .lines()
             .skip_while(|line| line.trim() != "workload:")
@@ -81,14 +110,12 @@ fn without_a_configuration_the_available_sources_are_used() {
     };
     assert_eq!(sources(false).0, "cgroup");
     assert_eq!(sources(true).0, "cgroup", "a pod without a service account");
-    let _podman = UnixListener::bind(at("run/podman/podman.sock")).unwrap();
+    let _podman = host.listen("run/podman/podman.sock");
     let (podman, text) = sources(false);
     assert_eq!(podman, "docker cgroup");
     assert!(text.contains("unix:///run/podman/podman.sock"), "{text}");
-    let _docker = UnixListener::bind(at("var/run/docker.sock")).unwrap();
-    for file in ["token", "ca.crt"] {
-        std::fs::write(at(&format!("var/run/secrets/kubernetes.io/serviceaccount/{file}")), "x").unwrap();
-    }
+    let _docker = host.listen("var/run/docker.sock");
+    host.add_service_account();
     let (both, text) = sources(true);
     assert_eq!(both, "kubernetes docker cgroup");
     assert!(text.contains("unix:///var/run/docker.sock"), "{text}");
@@ -99,13 +126,8 @@ fn without_a_configuration_the_available_sources_are_used() {
 /// with the reason and the remedy.
 #[test]
 fn without_bpf_the_embedded_configuration_uses_sock_diag() {
-    let folder = tempfile::tempdir().unwrap();
-    let view = check::view::View::new(folder.path(), |_| None);
-    let defaults = default::for_host(&view, || Err("missing CAP_BPF: run as root"));
-    let loaded = load(&Sources::new(defaults.configs, Vec::new())).unwrap();
-    let plan = longwave_pipeline::runtime::Plan::new(&loaded.document, &registry())
-        .unwrap_or_else(|errors| panic!("{errors}"));
-    let text = plan.to_yaml().unwrap();
+    let defaults = default::for_host(&Host::new().view(false), || Err("missing CAP_BPF: run as root"));
+    let text = plan(defaults.configs).to_yaml().unwrap();
     assert!(text.contains("- sock_diag") && !text.contains("bpf"), "{text}");
     assert!(text.contains("- workload") && text.contains("- window"), "{text}");
     let warning = defaults.warning.unwrap();
@@ -119,33 +141,14 @@ fn without_bpf_the_embedded_configuration_uses_sock_diag() {
 /// *Guarantees*: each configuration is valid without warnings about unused components, and names the sources that the host has.
 #[test]
 fn init_writes_valid_configurations() {
-    use std::os::unix::net::UnixListener;
-
-    let folder = tempfile::tempdir().unwrap();
-    let at = |path: &str| {
-        let path = folder.path().join(path);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        path
-    };
-    let written = |pod: bool| {
-        let view = check::view::View::new(folder.path(), move |name| {
-            (pod && name == "KUBERNETES_SERVICE_HOST").then(|| "10.96.0.1".to_owned())
-        });
-        init::configuration(&view)
-    };
-    let plan = |yaml: &str| {
-        let loaded = load(&Sources::new(vec![format!("yaml:{yaml}")], Vec::new())).unwrap();
-        let plan = longwave_pipeline::runtime::Plan::new(&loaded.document, &registry());
-        plan.unwrap_or_else(|errors| panic!("{errors}\n{yaml}"))
-    };
+    let host = Host::new();
+    let written = |pod: bool| init::configuration(&host.view(pod));
     let nothing = written(false);
-    for file in ["token", "ca.crt"] {
-        std::fs::write(at(&format!("var/run/secrets/kubernetes.io/serviceaccount/{file}")), "x").unwrap();
-    }
-    let _docker = UnixListener::bind(at("var/run/docker.sock")).unwrap();
+    host.add_service_account();
+    let _docker = host.listen("var/run/docker.sock");
     let (docker, both) = (written(false), written(true));
     for text in [&nothing, &docker, &both] {
-        assert_eq!(plan(text).warnings, Vec::<String>::new(), "{text}");
+        assert_eq!(plan_of(text).warnings, Vec::<String>::new(), "{text}");
         let setting =
             |line: &str| line.trim_start().starts_with("# ") && (line.ends_with(':') || line.contains(": "));
         let is_prose = |line: &str| line.contains(". ") || line.ends_with('.');
@@ -160,7 +163,7 @@ fn init_writes_valid_configurations() {
                 })
                 .collect();
         assert!(active.iter().any(|line| line == "  otlp_grpc:"), "{active:?}");
-        plan(&active.join("\n"));
+        plan_of(&active.join("\n"));
     }
     insta::assert_snapshot!("init_with_nothing", nothing);
     insta::assert_snapshot!("init_in_a_pod_with_docker", both);
@@ -196,41 +199,34 @@ fn flags_that_mean_nothing_are_refused() {
 /// *Guarantees*: each gives a valid plan with the expression as it was written. A Longwave with an exporter `live` is preferred to the kernel. The wrong one is refused with a caret at the mistake.
 #[test]
 fn observe_writes_valid_pipelines() {
-    let folder = tempfile::tempdir().unwrap();
-    let view = check::view::View::new(folder.path(), |_| None);
+    let host = Host::new();
+    let view = host.view(false);
     let args = |line: &[&str]| match Cli::parse_from([&["longwave", "observe"], line].concat()).command {
         Some(Command::Observe(args)) => args,
         _ => panic!("{line:?}"),
     };
+    // With a character that combines with the one before it, and one that a terminal obeys.
+    let odd_path = "odd $HOME \"e\u{301}\u{1b}\".lwr";
     let odd = r#"workload="a $b 'c" or process='\d'"#;
     for output in ["text", "json", "table"] {
-        for file in [&[][..], &["--file", "odd $HOME \"name\".lwr"]] {
+        for file in [&[][..], &["--file", odd_path]] {
             for expression in [&[][..], &["port=443", "rtt>5ms"], &[odd]] {
                 let line = [&["-o", output], file, expression].concat();
-                let loaded =
-                    load(&Sources::new(observe::configs(&args(&line), &view, || "bpf").unwrap(), Vec::new()))
-                        .unwrap();
-                let plan = longwave_pipeline::runtime::Plan::new(&loaded.document, &registry());
-                let plan = plan.unwrap_or_else(|errors| panic!("{errors}\n{line:?}"));
+                let plan = plan(observe::configs(&args(&line), &view, || "bpf").unwrap());
                 let filter = plan.effective.get("processors").and_then(|processors| processors.get("filter"));
                 let printed = filter.and_then(|filter| filter.get("where")).cloned();
                 let expected =
                     (!expression.is_empty()).then(|| longwave_config::Value::Str(expression.join(" ")));
                 assert_eq!(printed, expected);
-                let text = plan.to_yaml().unwrap();
-                assert_eq!(text.contains("replay:"), !file.is_empty(), "{text}");
+                let replay = plan.effective.get("receivers").and_then(|receivers| receivers.get("replay"));
+                let path = replay.and_then(|replay| replay.get("path")).cloned();
+                assert_eq!(path, file.last().map(|path| longwave_config::Value::Str((*path).to_owned())));
             }
         }
     }
-    let socket = folder.path().join("run/longwave/live.sock");
-    std::fs::create_dir_all(socket.parent().unwrap()).unwrap();
-    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
-    let live = || {
-        observe::configs(&args(&[]), &view, || "sock_diag")
-            .unwrap()
-            .join("\n")
-            .contains("/run/longwave/live.sock")
-    };
+    let listener = host.listen("run/longwave/live.sock");
+    let configs = || observe::configs(&args(&[]), &view, || "sock_diag").unwrap();
+    let live = || configs().join("\n").contains("/run/longwave/live.sock");
     assert!(live());
     drop(listener);
     assert!(!live(), "no process listens any more");

@@ -16,17 +16,10 @@ use super::pusher::Text;
 use super::sampler::Sampler;
 use super::*;
 use crate::stdout::Writer;
+use crate::testing;
 
 fn context(signal: Signal) -> ExporterContext {
-    ExporterContext {
-        id: "debug".to_owned(),
-        signal,
-        resource: Arc::new(vec![("service.name".to_owned(), "longwave".to_owned())]),
-        meter: opentelemetry::global::meter("test"),
-        authenticators: Default::default(),
-        log_edits: Default::default(),
-        batch: None,
-    }
+    testing::context("debug", signal, &[("service.name", "longwave")])
 }
 
 /// Encodes the golden records or window.

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use super::config::RotationConfig;
 use super::*;
 use crate::otlp::http::transcode;
+use crate::testing;
 use longwave_testing::golden;
 
 /// An exporter of one signal, and what the tests need of it.
@@ -24,15 +25,7 @@ struct TestExporter {
 }
 
 fn context(id: &str, signal: Signal) -> ExporterContext {
-    ExporterContext {
-        id: id.to_owned(),
-        signal,
-        resource: Arc::new(vec![("service.name".to_owned(), "longwave".to_owned())]),
-        meter: opentelemetry::global::meter("test"),
-        authenticators: Default::default(),
-        log_edits: Default::default(),
-        batch: None,
-    }
+    testing::context(id, signal, &[("service.name", "longwave")])
 }
 
 /// Reads a section and returns the problems, or the settings.

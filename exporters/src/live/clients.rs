@@ -1,7 +1,7 @@
 //! [`Clients`]: the connected programs, each with a queue of its own.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use longwave_pipeline::model::codec::{Encoder, SessionEnd};
@@ -13,8 +13,6 @@ pub(super) struct Clients {
     max: usize,
     max_bytes: u64,
     connected: Mutex<Vec<ClientQueue>>,
-    /// Number of `connected`, to be read without the lock.
-    count: AtomicUsize,
     /// Clients that were accepted.
     pub(super) accepted: AtomicU64,
     /// Clients that were refused because `max` were connected.
@@ -47,7 +45,6 @@ impl Clients {
             max: usize::from(max),
             max_bytes,
             connected: Mutex::default(),
-            count: AtomicUsize::new(0),
             accepted: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             slow: AtomicU64::new(0),
@@ -56,17 +53,14 @@ impl Clients {
 
     /// Returns the number of connected clients.
     pub(super) fn len(&self) -> usize {
-        self.count.load(Ordering::Relaxed)
+        self.connected().len()
     }
 
     /// Adds a client, whose first blocks are the file's header and the session. Returns `None` if the maximum number is connected.
     pub(super) fn add(&self, header: &[u8], session: &[u8]) -> Option<ClientBlocks> {
-        let mut connected = self.connected.lock().unwrap_or_else(PoisonError::into_inner);
-        // A client that has gone is noticed here at the latest.
-        connected.retain(|client| !client.blocks.is_closed());
+        let mut connected = self.connected();
         if connected.len() >= self.max {
             self.refused.fetch_add(1, Ordering::Relaxed);
-            self.count.store(connected.len(), Ordering::Relaxed);
             return None;
         }
         let (sender, blocks) = mpsc::unbounded_channel();
@@ -77,13 +71,12 @@ impl Clients {
         let sent = SessionEnd { bytes: session.len() as u64, records: 0 };
         connected.push(ClientQueue { blocks: sender, waiting: Arc::clone(&waiting), sent });
         self.accepted.fetch_add(1, Ordering::Relaxed);
-        self.count.store(connected.len(), Ordering::Relaxed);
         Some(ClientBlocks { blocks, waiting })
     }
 
     /// Queues blocks with `records` records for every client. Disconnects clients for which more than the maximum would wait.
     pub(super) fn send(&self, blocks: &Bytes, records: u64) {
-        let mut connected = self.connected.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut connected = self.connected();
         let length = blocks.len() as u64;
         connected.retain_mut(|client| {
             if client.waiting.load(Ordering::Relaxed) + length > self.max_bytes {
@@ -95,19 +88,11 @@ impl Clients {
             client.sent.records += records;
             client.blocks.send(blocks.clone()).is_ok()
         });
-        self.count.store(connected.len(), Ordering::Relaxed);
-    }
-
-    /// Forgets the clients that have gone.
-    pub(super) fn remove_closed(&self) {
-        let mut connected = self.connected.lock().unwrap_or_else(PoisonError::into_inner);
-        connected.retain(|client| !client.blocks.is_closed());
-        self.count.store(connected.len(), Ordering::Relaxed);
     }
 
     /// Sends every client the end mark and disconnects it after what it has not read yet.
     pub(super) fn end(&self) {
-        let mut connected = self.connected.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut connected = self.connected();
         let mut encoder = Encoder::default();
         for client in connected.drain(..) {
             let mut mark = Vec::new();
@@ -115,6 +100,12 @@ impl Clients {
                 let _ = client.blocks.send(mark.into());
             }
         }
-        self.count.store(0, Ordering::Relaxed);
+    }
+
+    /// Returns the clients, without those that have gone.
+    fn connected(&self) -> MutexGuard<'_, Vec<ClientQueue>> {
+        let mut connected = self.connected.lock().unwrap_or_else(PoisonError::into_inner);
+        connected.retain(|client| !client.blocks.is_closed());
+        connected
     }
 }

@@ -1,26 +1,23 @@
 //! [`LiveExporter`] encodes batches as blocks, if a client is connected.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use longwave_pipeline::component::{
     ComponentError, DeliveryConfig, Exporter, ExporterContext, Payload, PushError, Pushed, Pusher,
-    RetryConfig,
 };
 use longwave_pipeline::model::Batch;
-use longwave_pipeline::model::codec::Encoder;
 
 use super::clients::Clients;
 use super::config::LiveConfig;
 use super::server::Server;
 use super::telemetry;
 use crate::ordered_queue_config::OrderedQueueConfig;
+use crate::record_blocks::RecordBlocks;
 
 pub(super) struct LiveExporter {
-    id: String,
-    encoder: Encoder,
+    blocks: RecordBlocks,
     queue: OrderedQueueConfig,
     clients: Arc<Clients>,
     pusher: Arc<LivePusher>,
@@ -38,11 +35,9 @@ impl LiveExporter {
     pub(super) fn new(config: &LiveConfig, context: &ExporterContext) -> Self {
         let clients = Arc::new(Clients::new(config.max_clients, config.max_client_bytes.get()));
         telemetry::register(&context.meter, &context.id, &clients);
-        let host = context.resource.iter().find(|(key, _)| key == "host.name").map(|(_, host)| host.clone());
-        let server = Server::new(&context.id, config, host.unwrap_or_default(), Arc::clone(&clients));
+        let server = Server::new(config, context, Arc::clone(&clients));
         Self {
-            id: context.id.clone(),
-            encoder: Encoder::default(),
+            blocks: RecordBlocks::new(&context.id),
             queue: config.sending_queue.clone(),
             pusher: Arc::new(LivePusher { clients: Arc::clone(&clients), server }),
             clients,
@@ -57,24 +52,12 @@ impl Exporter for LiveExporter {
             // The items are counted as delivered to all clients.
             return Ok(if batch.items() == 0 { Vec::new() } else { vec![payload(Bytes::new())] });
         }
-        let mut blocks = Vec::new();
-        let encoded = match batch {
-            Batch::Records(records) => self.encoder.records(records, &mut blocks),
-            Batch::PassEnd(pass_end) => self.encoder.pass_end(*pass_end, &mut blocks),
-            Batch::Window(_) => Ok(()),
-        };
-        encoded.map_err(|fault| {
-            ComponentError::new(format!("exporters::{}: cannot encode: {fault}", self.id))
-        })?;
+        let blocks = self.blocks.encode(batch)?;
         Ok(if blocks.is_empty() { Vec::new() } else { vec![payload(blocks.into())] })
     }
 
     fn delivery(&self) -> DeliveryConfig {
-        DeliveryConfig {
-            timeout: Duration::ZERO,
-            retry: RetryConfig { enabled: false, ..RetryConfig::default() },
-            queue: self.queue.queue(),
-        }
+        self.queue.delivery_without_retry()
     }
 
     fn pusher(&self) -> Arc<dyn Pusher> {

@@ -1,14 +1,13 @@
 //! [`Server`]: accepts clients and writes what waits for them.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use longwave_pipeline::component::ComponentError;
-use longwave_pipeline::component::host::BootId;
-use longwave_pipeline::model::UnixNanos;
-use longwave_pipeline::model::codec::{Encoder, SessionStart, file_header};
+use longwave_pipeline::component::{ComponentError, ExporterContext};
+use longwave_pipeline::model::codec::file_header;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::{JoinHandle, JoinSet};
@@ -17,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::clients::{ClientBlocks, Clients};
 use super::config::LiveConfig;
 use super::socket;
+use crate::record_blocks;
 
 /// Time for clients to read the rest at the end.
 const LAST_READS: Duration = Duration::from_secs(2);
@@ -38,12 +38,12 @@ pub(super) struct Server {
 // === impl Server ===
 
 impl Server {
-    pub(super) fn new(id: &str, config: &LiveConfig, host: String, clients: Arc<Clients>) -> Self {
+    pub(super) fn new(config: &LiveConfig, context: &ExporterContext, clients: Arc<Clients>) -> Self {
         Self {
-            section: format!("exporters::{id}"),
+            section: format!("exporters::{}", context.id),
             path: config.path.clone(),
             group: config.group.clone(),
-            host,
+            host: record_blocks::host_name(context),
             clients,
             stop: CancellationToken::new(),
             task: Mutex::default(),
@@ -56,11 +56,8 @@ impl Server {
             ComponentError::new(format!("{}: path: {}: {what}", self.section, self.path.display()))
         };
         let listener = socket::listen(&self.path, self.group.as_deref()).map_err(|what| error(&what))?;
-        // Zeros if the boot id cannot be read.
-        let boot = BootId::read(Path::new("/proc")).unwrap_or_default();
-        let start = SessionStart { boot_id: boot.0, started: UnixNanos::now(), host: self.host.clone() };
         let mut session = Vec::new();
-        Encoder::default().session_start(&start, &mut session).map_err(|fault| error(&fault.to_string()))?;
+        record_blocks::start_session(&self.host, &mut session).map_err(|fault| error(&fault.to_string()))?;
         let serve = serve(listener, session, Arc::clone(&self.clients), self.stop.clone());
         *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(tokio::spawn(serve));
         Ok(())
@@ -84,10 +81,7 @@ async fn serve(listener: UnixListener, session: Vec<u8>, clients: Arc<Clients>, 
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
-            Some(_) = writers.join_next() => {
-                clients.remove_closed();
-                continue;
-            }
+            Some(_) = writers.join_next() => continue,
             accepted = listener.accept() => accepted,
         };
         match accepted {
@@ -118,7 +112,7 @@ async fn write(stream: UnixStream, mut client: ClientBlocks) {
             if output.write_all(&block).await.is_err() {
                 return;
             }
-            client.waiting.fetch_sub(block.len() as u64, std::sync::atomic::Ordering::Relaxed);
+            client.waiting.fetch_sub(block.len() as u64, Ordering::Relaxed);
         }
     };
     // Clients send nothing, so that a read ends when the client has gone.

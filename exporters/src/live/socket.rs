@@ -30,7 +30,7 @@ pub(super) fn listen(path: &Path, group: Option<&str>) -> Result<UnixListener, S
         Err(error) => return Err(error.to_string()),
     }
     let listener = UnixListener::bind(path).map_err(|error| format!("cannot listen: {error}"))?;
-    // Until here the umask decides; without the permission to write, nobody else can connect.
+    // So far, the mode is that of the umask, which usually lets only the owner write. To connect, a process must be allowed to write.
     let protect = || -> io::Result<()> {
         if group.is_some() {
             chown(path, None, group)?;

@@ -2,7 +2,6 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use longwave_config::{ConfigPath, Value};
@@ -13,17 +12,10 @@ use serde_json::json;
 
 use super::clients::Clients;
 use super::*;
+use crate::testing;
 
 fn context() -> ExporterContext {
-    ExporterContext {
-        id: "live".to_owned(),
-        signal: Signal::Logs,
-        resource: Arc::new(vec![("host.name".to_owned(), "host-1".to_owned())]),
-        meter: opentelemetry::global::meter("test"),
-        authenticators: Default::default(),
-        log_edits: Default::default(),
-        batch: None,
-    }
+    testing::context("live", Signal::Logs, &[("host.name", "host-1")])
 }
 
 fn exporter(config: &LiveConfig) -> LiveExporter {
@@ -156,7 +148,8 @@ fn clients_cost_no_more_than_their_limits() {
     assert_eq!((clients.len(), clients.slow.load(Ordering::Relaxed)), (1, 1));
     assert_eq!(slow.waiting.load(Ordering::Relaxed), 13 + 9 * 99, "what was queued is still delivered");
     drop(reader);
-    assert!(clients.add(b"", b"").is_some());
+    let next = clients.add(b"", b"");
+    assert!(next.is_some());
     assert_eq!(clients.len(), 1);
 }
 

@@ -2,18 +2,17 @@
 
 use std::fs::File;
 use std::io::{BufReader, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use longwave_pipeline::component::host::BootId;
 use longwave_pipeline::component::{ComponentError, Payload, PushError, Pushed, Pusher};
-use longwave_pipeline::model::UnixNanos;
 use longwave_pipeline::model::codec::{
-    CodecError, Decoder, Encoder, Fault, SessionEnd, SessionStart, VERSION, file_header,
+    CodecError, Decoder, Encoder, Fault, SessionEnd, VERSION, file_header,
 };
 
 use crate::append_file::AppendFile;
+use crate::record_blocks;
 
 /// A record file that is being written. Blocking threads do the work, one at a time.
 pub(super) struct RecordFile {
@@ -103,11 +102,8 @@ impl FileWriter {
         file.cut(len);
         let mut first = if len == 0 { file_header().to_vec() } else { Vec::new() };
         let session_at = len + first.len() as u64;
-        // Zeros if the boot id cannot be read.
-        let boot = BootId::read(Path::new("/proc")).unwrap_or_default();
-        let start = SessionStart { boot_id: boot.0, started: UnixNanos::now(), host: self.host.clone() };
-        let encoded = Encoder::default().session_start(&start, &mut first);
-        encoded.map_err(|fault| self.error(&fault.to_string()))?;
+        record_blocks::start_session(&self.host, &mut first)
+            .map_err(|fault| self.error(&fault.to_string()))?;
         let mut open = OpenFile { file, session_at, records: 0 };
         open.file.append(&first).map_err(|error| self.error(&format!("writing failed: {error}")))?;
         *self.lock() = Some(open);

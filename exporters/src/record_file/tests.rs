@@ -7,18 +7,11 @@ use longwave_pipeline::model::Batch;
 use longwave_pipeline::model::codec::{Block, Decoder};
 
 use super::*;
+use crate::testing;
 use longwave_testing::golden;
 
 fn context() -> ExporterContext {
-    ExporterContext {
-        id: "record_file".to_owned(),
-        signal: Signal::Logs,
-        resource: Arc::new(vec![("host.name".to_owned(), "host-1".to_owned())]),
-        meter: opentelemetry::global::meter("test"),
-        authenticators: Default::default(),
-        log_edits: Default::default(),
-        batch: None,
-    }
+    testing::context("record_file", Signal::Logs, &[("host.name", "host-1")])
 }
 
 fn exporter(path: &Path, append: bool) -> RecordFileExporter {
@@ -176,7 +169,7 @@ async fn an_older_format_is_not_continued() {
     std::fs::write(&path, golden::RECORDING_V1).unwrap();
     let refused = refusal(&exporter(&path, true), directory.path()).await;
     assert!(
-        refused.contains("format version 1, and this Longwave writes version 4; choose another"),
+        refused.contains("format version 1, and this Longwave writes version 3; choose another"),
         "{refused}"
     );
     assert_eq!(std::fs::read(&path).unwrap(), golden::RECORDING_V1);

@@ -1,11 +1,9 @@
 //! [`StdoutExporter`] encodes batches in the configured format.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use longwave_pipeline::component::{
-    AttributeEdits, ComponentError, DeliveryConfig, Exporter, ExporterContext, Payload, Pusher, RetryConfig,
-    Signal,
+    AttributeEdits, ComponentError, DeliveryConfig, Exporter, ExporterContext, Payload, Pusher, Signal,
 };
 use longwave_pipeline::model::Batch;
 
@@ -77,11 +75,7 @@ impl Exporter for StdoutExporter {
     }
 
     fn delivery(&self) -> DeliveryConfig {
-        DeliveryConfig {
-            timeout: Duration::ZERO,
-            retry: RetryConfig { enabled: false, ..RetryConfig::default() },
-            queue: self.queue.queue(),
-        }
+        self.queue.delivery_without_retry()
     }
 
     fn pusher(&self) -> Arc<dyn Pusher> {

@@ -57,7 +57,9 @@ impl io::Write for Log {
 
 impl Bench {
     /// Starts the graph. All its tasks run on the thread of the test, so that its log can be read.
-    pub async fn start(protocol: &str, section: serde_json::Value) -> Self {
+    pub async fn start(protocol: &str, mut section: serde_json::Value) -> Self {
+        // Each batch becomes one request, so that the requests can be counted.
+        section["sending_queue"]["batch"] = serde_json::json!({"enabled": false});
         let log = Log::default();
         let writer = log.clone();
         let subscriber =

@@ -87,8 +87,9 @@ impl ServerState {
     }
 
     fn store_logs(&self, request: &ExportLogsServiceRequest) {
-        let records = &request.resource_logs[0].scope_logs[0].log_records;
-        let uids = records.iter().map(|record| {
+        // Requests that have been merged have the resource several times.
+        let scopes = request.resource_logs.iter().flat_map(|resource| &resource.scope_logs);
+        let uids = scopes.flat_map(|scope| &scope.log_records).map(|record| {
             let uid = record.attributes.iter().find(|pair| pair.key == "log.record.uid");
             match uid.and_then(|pair| pair.value.as_ref()?.value.as_ref()) {
                 Some(any_value::Value::StringValue(uid)) => uid.clone(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::model::attributes::{AttributeValue, key};
 use crate::model::names::Label;
 use crate::model::owned_value::OwnedValue;
+use crate::model::series_attributes::SeriesAttributes;
 use crate::model::series_key::{FlowKey, SeriesKey, ServiceKey, WorkloadDetails, WorkloadKey};
 
 /// Key of a series with changed attributes. Two keys are equal if and only if their known attributes are, which are those that OpenTelemetry
@@ -36,16 +37,6 @@ const DESTINATION: WorkloadAttributes = [
     key::DESTINATION_POD,
     key::DESTINATION_NODE,
     key::DESTINATION_CONTAINER,
-];
-/// The attributes of a connection.
-const CONNECTION: [&str; 7] = [
-    key::SOURCE_ADDRESS,
-    key::SOURCE_PORT,
-    key::DESTINATION_ADDRESS,
-    key::DESTINATION_PORT,
-    key::CONNECTION_ID,
-    key::CONNECTION_START_TIME,
-    key::CONNECTION_ROLE,
 ];
 
 // === impl EditedKey ===
@@ -131,9 +122,9 @@ impl EditedKey {
 
     /// Returns whether no attribute of the connection has changed.
     fn has_connection_of(&self, original: &SeriesKey) -> bool {
-        let mut is_same = true;
+        let (names, mut is_same) = (SeriesAttributes::connection_names(), true);
         original.for_each_attribute(&mut |key, value| {
-            if CONNECTION.contains(&key) {
+            if names.contains(&key) {
                 is_same &= self.get(key) == Some(&OwnedValue::from(value));
             }
         });

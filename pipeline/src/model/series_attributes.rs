@@ -121,6 +121,11 @@ impl SeriesAttributes {
         }
     }
 
+    /// Returns the names of the attributes of a connection: its ends, identity, start and role.
+    pub(crate) fn connection_names() -> &'static [&'static str] {
+        &FIXED[Attribute::SourceAddress as usize..]
+    }
+
     /// Returns whether `name` is that of a label, an annotation or another attribute that every level can have if workloads have it.
     pub fn is_label(name: &str) -> bool {
         let of_end = name.strip_prefix("source.").or_else(|| name.strip_prefix("destination."));

@@ -17,8 +17,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use opentelemetry::metrics::{Meter, MeterProvider};
-use opentelemetry_sdk::metrics::SdkMeterProvider;
+use opentelemetry::metrics::{Meter, MeterProvider, NoopMeterProvider};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -136,7 +135,7 @@ impl Runtime {
     /// # Errors
     /// The first component that cannot be created.
     pub fn dry_run(plan: &Plan, resource: &Arc<Vec<(String, String)>>) -> Result<(), RuntimeError> {
-        let meter = SdkMeterProvider::default().meter("dry_run");
+        let meter = NoopMeterProvider::new().meter("dry_run");
         let environment = RuntimeEnvironment {
             accounting: Accounting::default(),
             meter: meter.clone(),

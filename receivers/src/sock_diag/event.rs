@@ -11,19 +11,13 @@
 //! The kernel reads `unacknowledged` before it locks the socket for `tcp_info`. If bytes were written or acknowledged in between, the sum is
 //! too small or too large. It never exceeds the bytes that were passed to the IP layer.
 
-use std::num::NonZeroU32;
-
 use longwave_ebpf_abi::{ConnectionEvent, Counters, LAYOUT_VERSION, Owner, Tuple, flag, kind};
 use longwave_pipeline::model::TcpState;
 
 use super::wire::{DiagSocket, TcpInfo};
-use crate::bpf::tracker::LimitFields;
 
 /// Bit of `sk_flags`: the peer's FIN was received.
 pub(super) const SOCK_DONE: u16 = 1 << 1;
-
-/// Microseconds in a millisecond, which takes the place of the kernel's jiffy.
-const MILLI: u32 = 1_000;
 
 /// A `bytes_sent` from which no role is derived.
 const SHOWS_NO_ROLE: u64 = 1 << 62;
@@ -116,7 +110,6 @@ pub(super) fn counters(socket: &DiagSocket, info: &TcpInfo, in_flight: i64) -> C
     let snd_nxt = snd_una.wrapping_add(u32::try_from(in_flight).unwrap_or(0));
     let (bytes_sent, bytes_retrans) = info.handed_down.unwrap_or((SHOWS_NO_ROLE, 0));
     let (rate_delivered, rate_interval_us) = delivery(info);
-    let [busy, peer_window, send_buffer] = info.busy;
     Counters {
         bytes_acked: info.bytes_acked,
         bytes_received: info.bytes_received,
@@ -144,37 +137,8 @@ pub(super) fn counters(socket: &DiagSocket, info: &TcpInfo, in_flight: i64) -> C
         packets_out: info.unacked,
         rate_delivered,
         rate_interval_us,
-        busy_jiffies: millis(busy.saturating_sub(peer_window).saturating_sub(send_buffer)),
-        peer_window_jiffies: millis(peer_window),
-        send_buffer_jiffies: millis(send_buffer),
-        rcv_ooopack: info.rcv_ooopack,
-        dsack_dups: info.dsack_dups,
-        delivered_ce: info.delivered_ce,
-        total_rto: info.total_rto.into(),
-        rcv_rtt_us: info.rcv_rtt.saturating_mul(8),
-        snd_ssthresh: info.ssthresh,
-        snd_wnd: info.snd_wnd,
-        pacing_rate: if info.pacing_rate == u64::MAX { 0 } else { info.pacing_rate },
-        congestion_control: socket.congestion_control,
         _pad: 0,
     }
-}
-
-/// Returns which limits a `tcp_info` of this length has, in bytes.
-pub(super) fn limit_fields(length: u16) -> LimitFields {
-    LimitFields {
-        jiffy_micros: NonZeroU32::new(MILLI).filter(|_| length >= 192),
-        delivered_ce: length >= 200,
-        duplicate_sacks: length >= 220,
-        out_of_order: length >= 228,
-        peer_window: length >= 232,
-        timeouts: length >= 242,
-    }
-}
-
-/// Returns the low 32 bits of milliseconds, which the tracker extends.
-fn millis(micros: u64) -> u32 {
-    (micros / u64::from(MILLI)) as u32
 }
 
 /// Returns segments and microseconds in which they were delivered, which give the delivery rate.

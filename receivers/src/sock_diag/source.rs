@@ -9,7 +9,6 @@
 
 use std::io;
 use std::mem;
-use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
@@ -31,7 +30,6 @@ use super::wire::{AF_INET, AF_INET6, CONNECTED, DiagSocket, LISTENING};
 use crate::bpf::kernel::{PassReport, Transition};
 use crate::bpf::source::{Source, SourceCounts, timespec};
 use crate::bpf::timeline::{Clock, SystemClock};
-use crate::bpf::tracker::LimitFields;
 
 /// Lists without a connection after which it is reported as vanished although no message was lost.
 const MAX_MISSED_LISTS: u32 = 12;
@@ -74,8 +72,6 @@ pub(super) struct SockDiag {
     holders: HashMap<u64, Holder, foldhash::fast::RandomState>,
     /// Listeners of the list at the start, which are not passed on yet.
     first_listeners: Vec<ListenEvent>,
-    /// Length of the kernel's `tcp_info` in bytes; 0 if no socket has been seen.
-    info_length: u16,
     /// Number of the current pass. The list at the start is number 1.
     pass: u32,
     counts: Counts,
@@ -129,13 +125,10 @@ impl SockDiag {
             search: HolderSearch::default(),
             holders: HashMap::default(),
             first_listeners: Vec::new(),
-            info_length: 0,
             pass: 0,
             counts: Counts::default(),
         };
         source.namespaces.update();
-        // A listener whose list shows how long the kernel's `tcp_info` is. Without one, the limits are absent.
-        let _probe = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
         let mut listeners = Vec::new();
         let listed = source.list(&mut |transition| {
             if let Transition::Listen(event) = transition {
@@ -150,11 +143,6 @@ impl SockDiag {
     /// Returns how many connections are older than Longwave, before the first pass.
     pub fn known(&self) -> usize {
         self.connections.len()
-    }
-
-    /// Returns which limits the kernel reports.
-    pub fn limits(&self) -> LimitFields {
-        event::limit_fields(self.info_length)
     }
 
     /// Returns the namespaces.
@@ -197,9 +185,8 @@ impl SockDiag {
         let (netns, pass) = (namespace.inode, self.pass);
         let mut is_whole = true;
         for family in [AF_INET, AF_INET6] {
-            let (listening, info_length) = (&mut self.listening, &mut self.info_length);
+            let listening = &mut self.listening;
             let visit = &mut |socket: &DiagSocket| {
-                *info_length = socket.info.map_or(*info_length, |info| info.length);
                 if let Some(event) = listening.observe(socket, netns, pass, SystemClock.monotonic()) {
                     on(Transition::Listen(&event));
                 }

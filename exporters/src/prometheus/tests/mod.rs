@@ -7,6 +7,7 @@ mod pages;
 mod properties;
 mod store;
 
+use crate::testing;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -16,7 +17,6 @@ use longwave_pipeline::component::{Accepted, ExporterContext, Format, Signal};
 use longwave_pipeline::model::{
     FlowKey, Level, Measures, Reporter, Series, SeriesKey, ServiceKey, UnixNanos, Window, WorkloadKey,
 };
-use opentelemetry::metrics::{MeterProvider, noop::NoopMeterProvider};
 
 use super::config::PrometheusConfig;
 use super::endpoint::Endpoint;
@@ -32,15 +32,7 @@ const TEXT: Accepted = Accepted { format: Format::Text, utf8_names: false, gzip:
 
 fn context() -> ExporterContext {
     let resource = [("service.name", "longwave"), ("host.name", "node-1"), ("k8s.cluster.name", "east")];
-    ExporterContext {
-        id: "prometheus".to_owned(),
-        signal: Signal::Metrics,
-        resource: Arc::new(resource.map(|(key, value)| (key.to_owned(), value.to_owned())).into()),
-        meter: NoopMeterProvider::new().meter("test"),
-        authenticators: Default::default(),
-        log_edits: Default::default(),
-        batch: None,
-    }
+    testing::context("prometheus", Signal::Metrics, &resource)
 }
 
 /// An endpoint that is not served, with a clock that the test sets.

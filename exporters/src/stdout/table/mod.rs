@@ -9,6 +9,8 @@ mod scores;
 #[cfg(test)]
 mod tests;
 
+use std::cmp::Reverse;
+
 use longwave_pipeline::model::{Level, Rfc3339, Window};
 
 use super::config::TableConfig;
@@ -90,33 +92,20 @@ impl Table {
 /// Explains the first table.
 const FIRST: &str = "first table: older connections are counted from the start of Longwave on";
 
-/// Divides the rows, which are sorted, into those that are shown and the others. Flows with failures or losses take the place of the last
-/// ones that would be shown.
+/// Divides the rows, which are sorted, into those that are shown and the others. Flows with failures or losses, the worst first, take the place
+/// of the last ones that would be shown.
 fn choose_rows(rows: &[Row], room: usize) -> (Vec<&Row>, Vec<&Row>) {
     let room = room.min(rows.len());
-    let mut troubled: Vec<&Row> = rows[room..].iter().filter(|row| row.is_troubled()).collect();
-    // The worst first, as far as there is room.
-    troubled.sort_by_key(|row| std::cmp::Reverse((row.failed, row.retransmits)));
-    let replaceable = rows[..room].iter().filter(|row| !row.is_troubled()).count();
-    troubled.truncate((room / TROUBLED_FRACTION).min(replaceable));
-    let mut removed = 0;
-    let (mut visible, mut hidden) = (Vec::new(), Vec::new());
-    for row in rows[..room].iter().rev() {
-        if removed < troubled.len() && !row.is_troubled() {
-            removed += 1;
-            hidden.push(row);
-        } else {
-            visible.push(row);
-        }
+    let is_troubled = |index: &usize| rows[*index].is_troubled();
+    let mut troubled: Vec<usize> = (room..rows.len()).filter(is_troubled).collect();
+    troubled.sort_by_key(|index| Reverse((rows[*index].failed, rows[*index].retransmits)));
+    let replaceable = (0..room).rev().filter(|index| !is_troubled(index));
+    let mut is_visible: Vec<bool> = (0..rows.len()).map(|index| index < room).collect();
+    for (shown, replaced) in troubled.into_iter().zip(replaceable).take(room / TROUBLED_FRACTION) {
+        (is_visible[shown], is_visible[replaced]) = (true, false);
     }
-    visible.reverse();
-    for row in &rows[room..] {
-        match troubled.iter().any(|chosen| std::ptr::eq(*chosen, row)) {
-            true => visible.push(row),
-            false => hidden.push(row),
-        }
-    }
-    (visible, hidden)
+    let chosen = |wanted| rows.iter().zip(&is_visible).filter(move |(_, is_visible)| **is_visible == wanted);
+    (chosen(true).map(|(row, _)| row).collect(), chosen(false).map(|(row, _)| row).collect())
 }
 
 fn style(row: &Row) -> &'static str {

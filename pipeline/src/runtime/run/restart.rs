@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::create::{Created, Creator, Provided};
-use super::running::{Kept, RunningExporter, RunningExtension, RunningGraph, RunningReceiver};
+use super::running::{Kept, NextStage, RunningExporter, RunningExtension, RunningGraph, RunningReceiver};
 use super::task::{TaskHandle, TaskSetup};
 use super::{Runtime, RuntimeError};
 use crate::component::{
@@ -70,24 +70,18 @@ pub(super) struct Conflicts {
 
 impl Conflicts {
     pub(super) fn new(graph: &RunningGraph, kept: &Kept) -> Self {
-        let mut conflicts = Self { extensions: Vec::new(), exporters: Vec::new(), receivers: Vec::new() };
-        for (index, running) in graph.extensions.iter().enumerate() {
-            if !kept.extensions.contains(&Some(index)) && !running.task.has_ended() {
-                conflicts.extensions.push((running.planned.clone(), running.task.clone()));
-            }
+        let is_kept = |stages: &[NextStage], of| stages.iter().any(|stage| stage.kept() == Some(of));
+        Self {
+            extensions: ending(graph.extensions.iter().map(|it| (&it.planned, &it.task)), |index| {
+                kept.extensions.contains(&Some(index))
+            }),
+            exporters: ending(graph.exporters.iter().map(|it| (&it.planned, &it.task)), |index| {
+                is_kept(&kept.exporters, index)
+            }),
+            receivers: ending(graph.receivers.iter().map(|it| (&it.planned, &it.task)), |index| {
+                kept.receivers.contains(&Some(index))
+            }),
         }
-        for (index, running) in graph.exporters.iter().enumerate() {
-            let is_kept = kept.exporters.iter().any(|stage| stage.kept() == Some(index));
-            if !is_kept && !running.task.has_ended() {
-                conflicts.exporters.push((running.planned.clone(), running.task.clone()));
-            }
-        }
-        for (index, running) in graph.receivers.iter().enumerate() {
-            if !kept.receivers.contains(&Some(index)) && !running.task.has_ended() {
-                conflicts.receivers.push((running.planned.clone(), running.task.clone()));
-            }
-        }
-        conflicts
     }
 
     /// Returns the tasks that have something of `exclusive`.
@@ -114,6 +108,15 @@ impl Conflicts {
     pub(super) fn receiver(&self, exclusive: &[String]) -> Option<PlannedReceiver> {
         self.receivers.iter().map(|(it, _)| it).find(|it| overlap(&it.prepared.exclusive, exclusive)).cloned()
     }
+}
+
+/// Returns the running components that end: those that are not kept and have not ended.
+fn ending<'a, P: Clone + 'a>(
+    running: impl Iterator<Item = (&'a P, &'a TaskHandle)>,
+    is_kept: impl Fn(usize) -> bool,
+) -> Vec<(P, TaskHandle)> {
+    let ending = running.enumerate().filter(|(index, (_, task))| !is_kept(*index) && !task.has_ended());
+    ending.map(|(_, (planned, task))| (planned.clone(), task.clone())).collect()
 }
 
 fn overlap(some: &[String], others: &[String]) -> bool {

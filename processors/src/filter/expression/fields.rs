@@ -1,6 +1,6 @@
 //! The fields of records that conditions name.
 
-use longwave_pipeline::model::{ConnectionRecord, End, Totals, Workload};
+use longwave_pipeline::model::{CloseReason, ConnectionRecord, End, Event, Role, Totals, Workload};
 
 /// A field with a text. The first group has a value for each end, the second one for the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,12 +114,13 @@ impl TextField {
     }
 
     /// Returns all values of a field that has only a few.
-    pub(super) fn values(self) -> &'static [&'static str] {
+    pub(super) fn values(self) -> Vec<&'static str> {
+        let events = [Event::Open, Event::Update, Event::Close, Event::Fail, Event::Vanished];
         match self {
-            Self::Event => &["open", "update", "close", "fail", "vanished"],
-            Self::Role => &["client", "server", "unknown"],
-            Self::CloseReason => &["fin", "reset_received", "reset_sent", "timeout", "aborted", "vanished"],
-            _ => &[],
+            Self::Event => events.map(Event::as_str).into(),
+            Self::Role => [Role::Client, Role::Server, Role::Unknown].map(Role::as_str).into(),
+            Self::CloseReason => CloseReason::ALL.map(CloseReason::as_str).into(),
+            _ => Vec::new(),
         }
     }
 }

@@ -4,7 +4,6 @@ use hashbrown::HashMap;
 
 use super::connection::{Connection, Progress};
 use super::identity::{Identity, Origin, Origins, Slots};
-use super::limits::{Rare, RareMap};
 use super::outbox::Refused;
 
 /// Open connections by cookie: a socket has one connection at a time.
@@ -15,8 +14,6 @@ pub struct Connections {
     pub origins: Origins,
     /// What was observed of a connection since its last delivered record. The next record delivers it.
     pub pending: HashMap<u64, Progress, foldhash::fast::RandomState>,
-    /// What is stored only of some connections.
-    pub rare: RareMap,
 }
 
 /// A connection that is not in [`Connections`], with the data that belongs to it. Its indices have no meaning.
@@ -26,7 +23,6 @@ pub struct Detached {
     pub identity: Identity,
     pub origin: Origin,
     pub pending: Option<Progress>,
-    pub rare: Rare,
 }
 
 impl Connections {
@@ -46,12 +42,7 @@ impl Connections {
         if self.by_cookie.is_empty() {
             self.by_cookie.shrink_to_fit();
         }
-        let rare = if connection.has_rare() {
-            self.rare.remove(&cookie).unwrap_or_default()
-        } else {
-            Rare::default()
-        };
-        Some(Detached { connection, identity, origin, pending: self.pending.remove(&cookie), rare })
+        Some(Detached { connection, identity, origin, pending: self.pending.remove(&cookie) })
     }
 
     /// Returns the origin of a tracked connection.
@@ -65,29 +56,9 @@ impl Connections {
         for undo in refused.into_iter().rev() {
             let Some(connection) = self.by_cookie.get_mut(&undo.cookie) else { continue };
             if connection.generation == undo.generation {
-                let rare = rare_of(&self.rare, undo.cookie, connection);
-                self.pending.entry(undo.cookie).or_insert_with(|| connection.progress(&rare));
-                let rare = connection.undo(&undo.before, undo.first);
-                store_rare(&mut self.rare, undo.cookie, connection, rare);
+                self.pending.entry(undo.cookie).or_insert_with(|| connection.progress());
+                connection.undo(&undo.before, undo.first);
             }
         }
     }
-}
-
-/// Returns what is stored beside a connection.
-#[inline]
-pub fn rare_of(stored: &RareMap, cookie: u64, connection: &Connection) -> Rare {
-    if connection.has_rare() { stored.get(&cookie).copied().unwrap_or_default() } else { Rare::default() }
-}
-
-/// Stores what belongs beside a connection, or removes it if it is the default.
-#[inline]
-pub fn store_rare(stored: &mut RareMap, cookie: u64, connection: &mut Connection, rare: Rare) {
-    let has_rare = rare != Rare::default();
-    if has_rare {
-        stored.insert(cookie, rare);
-    } else if connection.has_rare() {
-        stored.remove(&cookie);
-    }
-    connection.set_has_rare(has_rare);
 }

@@ -1,5 +1,4 @@
 pub mod fixture;
 mod lifetimes;
-mod limits;
 mod owners;
 mod properties;

@@ -1,3 +1,4 @@
+use crate::testing;
 use longwave_config::{ConfigPath, Value};
 use longwave_pipeline::component::{BatchConfig, ExporterContext, Signal};
 
@@ -13,15 +14,7 @@ fn errors(section: serde_json::Value) -> String {
 }
 
 fn context() -> ExporterContext {
-    ExporterContext {
-        id: "otlp_http".to_owned(),
-        signal: Signal::Logs,
-        resource: Default::default(),
-        meter: opentelemetry::global::meter("test"),
-        authenticators: Default::default(),
-        log_edits: Default::default(),
-        batch: None,
-    }
+    testing::context("otlp_http", Signal::Logs, &[])
 }
 
 /// *Scenario*: base URLs with and without a path.
