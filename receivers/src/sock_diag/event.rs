@@ -9,7 +9,7 @@
 //! ```
 //!
 //! The kernel reads `unacknowledged` before it locks the socket for `tcp_info`. If bytes were written or acknowledged in between, the sum is
-//! too small or too large. It never exceeds the bytes that were passed to the IP layer.
+//! too small or too large. [`limit_sent`] limits it to the bytes that were passed to the IP layer.
 
 use longwave_ebpf_abi::{ConnectionEvent, Counters, LAYOUT_VERSION, Owner, Tuple, flag, kind};
 use longwave_pipeline::model::TcpState;
@@ -28,11 +28,7 @@ pub(super) fn sample(socket: &DiagSocket, netns: u32, observed_ns: u64) -> Optio
     let state = TcpState::from_kernel(socket.state);
     let is_at_rest = info.unacked == 0 && info.notsent_bytes == 0;
     let unacknowledged = if is_at_rest { 0 } else { socket.unacknowledged };
-    let mut in_flight = i64::from(unacknowledged) - i64::from(info.notsent_bytes);
-    if let Some(handed_down) = info.handed_down_once() {
-        // SYN and FIN are not among them.
-        in_flight = in_flight.min(handed_down + 2 - info.bytes_acked as i64);
-    }
+    let in_flight = i64::from(unacknowledged) - i64::from(info.notsent_bytes);
     let mut counters = counters(socket, info, in_flight);
     if !is_at_rest || info.handed_down.is_none() {
         (counters.bytes_sent, counters.bytes_retrans) = (SHOWS_NO_ROLE, 0);
@@ -50,6 +46,25 @@ pub(super) fn sample(socket: &DiagSocket, netns: u32, observed_ns: u64) -> Optio
         counters,
         ..event(socket, netns, observed_ns)
     })
+}
+
+/// Limits the sent bytes of a sample, whose role is set if it is known, to the bytes that were passed to the IP layer. SYN and FIN are not
+/// among those: they are added as the tracker subtracts them, even if the state is older than the counts.
+pub(super) fn limit_sent(sample: &mut ConnectionEvent, handed_down: i64) {
+    let syn = i64::from(sample.flags & flag::CLIENT != 0);
+    let c = &mut sample.counters;
+    let is_fin_queued = matches!(
+        TcpState::from_kernel(sample.state),
+        TcpState::FinWait1 | TcpState::FinWait2 | TcpState::Closing | TcpState::LastAck
+    );
+    let fin = i64::from(is_fin_queued && c.snd_nxt == c.write_seq);
+    let in_flight = i64::from(c.snd_nxt.wrapping_sub(c.snd_una));
+    let excess = (c.bytes_acked as i64 + in_flight - (handed_down + syn + fin)).max(0) as u64;
+    let acked_excess = excess.saturating_sub(in_flight as u64);
+    c.snd_nxt = c.snd_nxt.wrapping_sub(excess as u32);
+    c.write_seq = c.write_seq.wrapping_sub(excess as u32);
+    c.bytes_acked = c.bytes_acked.saturating_sub(acked_excess);
+    c.snd_una = c.snd_una.wrapping_sub(acked_excess as u32);
 }
 
 /// Returns the event that reports a new connection. Its counters are zero, so that the counts are the change in the next event.

@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, Hasher};
 use longwave_ebpf_abi::{ConnectionEvent, flag};
 use longwave_pipeline::model::TcpState;
 
+use super::event::{SOCK_DONE, limit_sent};
 use super::wire::DiagSocket;
 use crate::bpf::tracker::opened_actively;
 
@@ -78,12 +79,12 @@ impl KnownConnection {
         }
     }
 
-    /// Stores what a sample shows, and adds to the sample what is known.
-    pub fn observe(&mut self, sample: &mut ConnectionEvent, inode: u32, pass: u32) {
-        self.inode = inode;
+    /// Stores what the sample of a socket shows, and adds to the sample what is known.
+    pub fn observe(&mut self, sample: &mut ConnectionEvent, socket: &DiagSocket, pass: u32) {
+        self.inode = socket.inode;
         self.last_pass = pass;
         self.passes = self.passes.saturating_add(1);
-        if sample.sk_flags & super::event::SOCK_DONE != 0 {
+        if sample.sk_flags & SOCK_DONE != 0 {
             self.set(mark::FIN_RECEIVED);
         }
         if sample.state == TcpState::SynSent as u8 {
@@ -97,6 +98,9 @@ impl KnownConnection {
             }
         }
         self.complete(sample);
+        if let Some(handed_down) = socket.info.and_then(|info| info.handed_down_once()) {
+            limit_sent(sample, handed_down);
+        }
     }
 
     /// Adds what is known to an event of the connection.

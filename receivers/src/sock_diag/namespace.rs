@@ -2,12 +2,14 @@
 
 use std::fs::File;
 use std::io;
+use std::mem;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::config::NamespaceScope;
-use super::socket::DiagnosisSocket;
+use super::socket::{DiagnosisSocket, Received};
+use super::wire::DiagSocket;
 use crate::bpf::kernel::{capabilities, namespaces};
 
 /// A namespace that was entered.
@@ -22,6 +24,8 @@ pub(super) struct Namespace {
     ended_inode: u64,
     /// Messages that were lost so far.
     pub lost: u64,
+    /// Whether messages were lost that are not counted yet.
+    is_overflown: bool,
     /// Number of the last pass before or in which messages were lost.
     pub lost_pass: Option<u32>,
     /// Whether its first list found connections that are older than Longwave.
@@ -43,6 +47,12 @@ pub(super) struct Namespaces {
     pub refused: u64,
 }
 
+/// Messages that one call receives from a namespace.
+pub(super) const MAX_RECEIVED: usize = 65_536;
+
+/// Overflows after which one call stops receiving.
+const MAX_OVERFLOWS: usize = 64;
+
 /// Minimum ratio of the time between two searches to the duration of a search.
 const MIN_IDLE_RATIO: u32 = 100;
 
@@ -63,17 +73,45 @@ impl Namespace {
             table: File::open("/proc/thread-self/net/netlink").ok(),
             ended_inode,
             lost: 0,
+            is_overflown: false,
             lost_pass: None,
             is_seeded: false,
             is_listed: false,
         })
     }
 
-    /// Counts an overflow of the buffer of ended sockets. Each counts as at least one lost message.
-    pub fn count_overflow(&mut self, pass: u32) {
-        let read = self.table.as_ref().and_then(|table| lost_messages(table, self.ended_inode));
-        self.lost = read.unwrap_or(0).max(self.lost + 1);
+    /// Calls `visit` with each socket that ended. Then counts the messages that were lost.
+    pub fn receive_ended(&mut self, pass: u32, visit: &mut dyn FnMut(Option<DiagSocket>)) {
+        for _ in 0..MAX_OVERFLOWS {
+            match self.ended.receive_ended(MAX_RECEIVED, visit) {
+                Received::Overflow => self.set_overflown(pass),
+                Received::Failed(error) => {
+                    tracing::debug!("receiving ended sockets: {error}");
+                    self.set_overflown(pass);
+                    return;
+                }
+                Received::Limit => return,
+                Received::Everything => {
+                    self.count_lost();
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Stores that messages were lost since the pass before `pass`.
+    pub fn set_overflown(&mut self, pass: u32) {
+        self.is_overflown = true;
         self.lost_pass = Some(pass);
+    }
+
+    /// Counts the messages that were lost, if there are any. The kernel drops messages until its buffer is empty, so that their number is
+    /// final only then. Without the kernel's number, each overflow is one message.
+    fn count_lost(&mut self) {
+        if mem::take(&mut self.is_overflown) {
+            let read = self.table.as_ref().and_then(|table| lost_messages(table, self.ended_inode));
+            self.lost = read.unwrap_or(self.lost + 1).max(self.lost);
+        }
     }
 }
 

@@ -38,6 +38,8 @@ pub(super) struct DiagnosisSocket {
 pub(super) enum Received {
     /// Nothing more waits.
     Everything,
+    /// As many were received as were wanted, and more may wait.
+    Limit,
     /// The buffer overflowed: messages were lost.
     Overflow,
     /// The kernel refused.
@@ -162,7 +164,7 @@ impl DiagnosisSocket {
                 Err(error) => return Received::Failed(error),
             }
         }
-        Received::Everything
+        Received::Limit
     }
 
     fn next_sequence(&mut self) -> u32 {

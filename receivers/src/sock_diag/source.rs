@@ -24,7 +24,7 @@ use super::event;
 use super::holders::{Found, Holder, HolderSearch};
 use super::known::{KnownConnection, mark};
 use super::listening::ListeningSockets;
-use super::namespace::{Namespace, Namespaces, descriptors};
+use super::namespace::{MAX_RECEIVED, Namespace, Namespaces, descriptors};
 use super::socket::{BATCH, Received};
 use super::wire::{AF_INET, AF_INET6, CONNECTED, DiagSocket, LISTENING};
 use crate::bpf::kernel::{PassReport, Transition};
@@ -42,9 +42,6 @@ const MAX_LISTS_GONE: u32 = 720;
 
 /// Sockets that ended and wait, for a list to be complete. More are lost and counted.
 const MAX_WAITING: usize = 131_072;
-
-/// Messages that one call receives from a namespace.
-const MAX_RECEIVED: usize = 65_536;
 
 /// Time for which sockets that end are collected, so that a busy host does not wake the thread for each.
 const COLLECT: Duration = Duration::from_millis(10);
@@ -208,12 +205,12 @@ impl SockDiag {
             let between = &mut || {
                 let now = SystemClock.monotonic();
                 let received = ended.receive_ended(MAX_RECEIVED, &mut |socket| waiting.push((now, socket)));
-                is_overflown |= received == Received::Overflow;
+                is_overflown |= matches!(received, Received::Overflow | Received::Failed(_));
             };
             is_whole &= requests.list(family, CONNECTED, visit, between)?;
         }
         if is_overflown {
-            namespace.count_overflow(pass);
+            namespace.set_overflown(pass);
         }
         for (now, socket) in waiting {
             self.let_wait(netns, now, socket);
@@ -237,7 +234,7 @@ impl SockDiag {
         match self.connections.get_mut(&socket.cookie) {
             Some(known) if !known.has(mark::GONE) && known.is_same(socket, &self.hasher) => {
                 let was_connecting = known.has(mark::CONNECTING);
-                known.observe(&mut sample, socket.inode, self.pass);
+                known.observe(&mut sample, socket, self.pass);
                 if !self.holders.is_empty()
                     && let Some(holder) = self.holders.remove(&socket.cookie)
                 {
@@ -272,7 +269,7 @@ impl SockDiag {
         if is_connecting && !is_seeding {
             known.set(mark::START_KNOWN);
         }
-        known.observe(&mut sample, socket.inode, self.pass);
+        known.observe(&mut sample, socket, self.pass);
         self.connections.insert(socket.cookie, known);
         if !is_seeding {
             if !is_connecting {
@@ -287,20 +284,8 @@ impl SockDiag {
     fn receive_ended(&mut self, on: &mut dyn FnMut(Transition<'_>)) -> usize {
         self.with_namespaces(|source, entered| {
             for namespace in entered.iter_mut() {
-                let (netns, now) = (namespace.inode, SystemClock.monotonic());
-                // The second time only if the first one lost some.
-                for _ in 0..2 {
-                    let visit = &mut |socket| source.let_wait(netns, now, socket);
-                    match namespace.ended.receive_ended(MAX_RECEIVED, visit) {
-                        Received::Everything => break,
-                        Received::Overflow => namespace.count_overflow(source.pass),
-                        Received::Failed(error) => {
-                            tracing::debug!("receiving ended sockets: {error}");
-                            namespace.count_overflow(source.pass);
-                            break;
-                        }
-                    }
-                }
+                let (netns, now, pass) = (namespace.inode, SystemClock.monotonic(), source.pass);
+                namespace.receive_ended(pass, &mut |socket| source.let_wait(netns, now, socket));
             }
             let ended = mem::take(&mut source.ended);
             let successors = source.successors(&ended, entered);

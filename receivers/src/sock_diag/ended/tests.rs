@@ -120,24 +120,34 @@ fn failures_have_a_likely_reason() {
     }
 }
 
-/// *Scenario*: a sample with bytes in flight and unsent bytes, whose queue was read before bytes were acknowledged.
-/// *Guarantees*: the sent bytes are `bytes_acked + unacknowledged - notsent_bytes`, and never more than were passed to the IP layer, with
-/// SYN and FIN. Nothing unacknowledged is derived for a socket at rest.
+/// *Scenario*: a sample with bytes in flight and unsent bytes, whose queue was read before bytes were acknowledged, of a connection whose role
+/// is unknown, of a client and of a server. Then one whose FIN was acknowledged after its state was read.
+/// *Guarantees*: the sent bytes are `bytes_acked + unacknowledged - notsent_bytes`, less SYN and FIN, and never more than were passed to the IP
+/// layer. Nothing unacknowledged is derived for a socket at rest.
 #[test]
 fn live_counts_do_not_exceed_what_was_passed_down() {
     let mut socket = decoded(RECEIVER_V4);
-    let sent = |socket: &DiagSocket| {
-        let c = event::sample(socket, 1, 2).unwrap().counters;
-        (c.bytes_acked + u64::from(c.snd_nxt.wrapping_sub(c.snd_una)), c.write_seq.wrapping_sub(c.snd_nxt))
+    let sent = |socket: &DiagSocket, role: u8| {
+        let mut sample = event::sample(socket, 1, 2).unwrap();
+        let mut known = KnownConnection::default();
+        known.set(role);
+        known.observe(&mut sample, socket, 1);
+        let c = &sample.counters;
+        let (syn, unsent) = (u64::from(role == mark::CLIENT), c.write_seq.wrapping_sub(c.snd_nxt));
+        (c.bytes_acked + u64::from(c.snd_nxt.wrapping_sub(c.snd_una)) - syn, unsent)
     };
     let info = socket.info.as_mut().unwrap();
     (info.unacked, info.bytes_acked, info.notsent_bytes, info.handed_down) =
         (2, 1_001, 400, Some((3_000, 0)));
-    socket.unacknowledged = 2_400;
-    assert_eq!(sent(&socket), (3_001, 400));
-    socket.unacknowledged = 2_900;
-    assert_eq!(sent(&socket), (3_002, 400));
+    for unacknowledged in [2_400, 2_401, 2_900] {
+        socket.unacknowledged = unacknowledged;
+        for role in [0, mark::CLIENT, mark::SERVER] {
+            assert_eq!(sent(&socket, role), (3_000, 400), "{unacknowledged} {role}");
+        }
+    }
+    socket.unacknowledged = 2_000;
+    assert_eq!((sent(&socket, mark::CLIENT), sent(&socket, mark::SERVER)), ((2_600, 400), (2_601, 400)));
     let info = socket.info.as_mut().unwrap();
     (info.unacked, info.bytes_acked, info.notsent_bytes) = (0, 3_001, 0);
-    assert_eq!(sent(&socket), (3_001, 0));
+    assert_eq!((sent(&socket, mark::CLIENT), sent(&socket, mark::SERVER)), ((3_000, 0), (3_000, 0)));
 }
