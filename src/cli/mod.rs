@@ -90,7 +90,7 @@ pub(crate) struct ObserveArgs {
 pub(crate) struct TopArgs {
     /// Condition on the connections, as the key / takes it: `workload=web and rtt>50ms`. Or a record file.
     expression: Vec<String>,
-    /// Record file, or socket of an exporter live. Default: the socket of the Longwave that runs on this host, else the kernel, as root.
+    /// Record file, or socket of an exporter live. Default: the socket of the Longwave that runs on this host, else the sockets of this host.
     #[arg(short, long, value_name = "PATH")]
     file: Option<PathBuf>,
 }

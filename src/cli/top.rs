@@ -17,6 +17,7 @@ use longwave_top::source::notices::Notices;
 use longwave_top::source::recording::Recording;
 
 use super::check::view::View;
+use super::configuration::try_bpf;
 use super::default::{self, Names};
 use super::run::{Service, executor};
 use super::signals::Signals;
@@ -25,7 +26,7 @@ use super::{SourceArgs, TopArgs, configuration, logging};
 /// What the flags request.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Request {
-    /// Record file or socket. `None`: the kernel.
+    /// Record file or socket. `None`: this host.
     pub(super) path: Option<PathBuf>,
     /// Condition on the connections; empty: all.
     pub(super) filter: String,
@@ -67,16 +68,30 @@ pub(super) fn run(args: &TopArgs, registry: &Registry) -> anyhow::Result<()> {
 async fn run_alone(filter: &str, view: &View, notices: Notices, registry: &Registry) -> anyhow::Result<()> {
     let directory = PrivateDirectory::create()?;
     let socket = directory.0.join("live.sock");
-    let config = vec![format!("yaml:{}", self::configuration(&socket, default::names(view)))];
+    let (receiver, label) = match try_bpf() {
+        Ok(()) => ("bpf", "kernel of this host".to_owned()),
+        Err(reason) => {
+            // The reason is several lines long.
+            notices.show(&format!("less exact, because BPF cannot run: {}", first_line(&reason.to_string())));
+            ("sock_diag", "sockets of this host (sock_diag)".to_owned())
+        }
+    };
+    let config = vec![format!("yaml:{}", self::configuration(&socket, receiver, default::names(view)))];
     let sources = SourceArgs { config, set: Vec::new() };
     let configured = configuration::plan(&sources, registry)?;
     let service = Service::start(configured, &sources, registry).await.with_context(|| {
-        format!("no Longwave sends records at {DEFAULT_PATH}, and the kernel cannot be read instead")
+        format!(
+            "no Longwave sends records at {DEFAULT_PATH}, and the sockets of this host cannot be read instead"
+        )
     })?;
     let feeds = live::follow(&socket).map_err(|why| anyhow!(why))?;
-    let mut app = App::new(Origin::Live("kernel of this host".to_owned()), Model::default());
+    let mut app = App::new(Origin::Live(label), Model::default());
     set_filter(&mut app, filter)?;
     service.run_beside(show(app, Source::Live(feeds), notices)).await?
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
 }
 
 /// Shows the source until the user quits or a signal arrives.
@@ -110,16 +125,16 @@ pub(super) fn check_terminal(is_terminal: bool, term: Option<&str>) -> anyhow::R
 }
 
 /// Returns the configuration of the pipelines of `top` itself, as YAML.
-pub(super) fn configuration(socket: &Path, named_by: Names) -> String {
+pub(super) fn configuration(socket: &Path, receiver: &str, named_by: Names) -> String {
     let path = serde_json::Value::from(socket.display().to_string()).to_string().replace('$', "$$");
     let Names { yaml, extensions, processors } = named_by;
     let ids: Vec<&str> = processors.iter().map(|(id, _)| *id).collect();
     let settings: Vec<String> =
         processors.iter().map(|(id, settings)| format!("{id}: {{{settings}}}")).collect();
     format!(
-        "{yaml}receivers: {{bpf: {{interval: 1s}}}}\nprocessors: {{{}}}\nexporters: {{live: {{path: {path}, max_clients: 1, max_client_bytes: 64MiB}}}}\n\
+        "{yaml}receivers: {{{receiver}: {{interval: 1s}}}}\nprocessors: {{{}}}\nexporters: {{live: {{path: {path}, max_clients: 1, max_client_bytes: 64MiB}}}}\n\
          service:\n  extensions: [{}]\n  telemetry: {{metrics: {{level: none}}, logs: {{level: warn}}}}\n  \
-         pipelines: {{logs: {{receivers: [bpf], processors: [{}], exporters: [live]}}}}\n",
+         pipelines: {{logs: {{receivers: [{receiver}], processors: [{}], exporters: [live]}}}}\n",
         settings.join(", "),
         extensions.join(", "),
         ids.join(", "),

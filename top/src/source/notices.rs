@@ -15,6 +15,11 @@ pub struct Notices(Arc<Mutex<Option<String>>>);
 // === impl Notices ===
 
 impl Notices {
+    /// Keeps a line.
+    pub fn show(&self, line: &str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(line.to_owned());
+    }
+
     /// Returns the last line since the last call.
     pub fn take(&self) -> Option<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -25,7 +30,7 @@ impl Write for Notices {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_LENGTH)]);
         if !text.trim().is_empty() {
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(text.trim().to_owned());
+            self.show(text.trim());
         }
         Ok(bytes.len())
     }
