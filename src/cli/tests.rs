@@ -122,7 +122,8 @@ fn without_a_configuration_the_available_sources_are_used() {
 }
 
 /// *Scenario*: no `--config`, on a host where BPF cannot run.
-/// *Guarantees*: the plan has the receiver `sock_diag` instead of `bpf`, and the same processors. One line says what is less exact, and ends
+/// *Guarantees*: the plan has the receiver `sock_diag` instead of `bpf`, and the same processors. One line says what is less exact, and
+/// ends
 /// with the reason and the remedy.
 #[test]
 fn without_bpf_the_embedded_configuration_uses_sock_diag() {
@@ -194,9 +195,11 @@ fn flags_that_mean_nothing_are_refused() {
     assert!(refused("longwave -c /nope check").contains("/nope"));
 }
 
-/// *Scenario*: `observe` with each output, with and without a file, with an expression that has quotes, `$` and spaces; and with one that is
+/// *Scenario*: `observe` with each output, with and without a file, with an expression that has quotes, `$` and spaces; and with one that
+/// is
 /// wrong.
-/// *Guarantees*: each gives a valid plan with the expression as it was written. A Longwave with an exporter `live` is preferred to the kernel. The wrong one is refused with a caret at the mistake.
+/// *Guarantees*: each gives a valid plan with the expression as it was written. A Longwave with an exporter `live` is preferred to the
+/// kernel. The wrong one is refused with a caret at the mistake.
 #[test]
 fn observe_writes_valid_pipelines() {
     let host = Host::new();
@@ -234,9 +237,11 @@ fn observe_writes_valid_pipelines() {
     assert_eq!(error, "\nport=443 rrt>5ms\n         ^ unknown field \"rrt\" (did you mean rtt?)");
 }
 
-/// *Scenario*: `top` without a Longwave that sends records, with one, with a record file as argument or flag, with a condition, with both, and with one that
+/// *Scenario*: `top` without a Longwave that sends records, with one, with a record file as argument or flag, with a condition, with both,
+/// and with one that
 /// is wrong.
-/// *Guarantees*: the source is the file if there is one, else the socket if it accepts this process, else the kernel, for which the configuration is
+/// *Guarantees*: the source is the file if there is one, else the socket if it accepts this process, else the kernel, for which the
+/// configuration is
 /// valid. A condition is read as by `observe`.
 #[test]
 fn top_finds_its_source() {

@@ -132,7 +132,8 @@ pub(super) fn configuration(socket: &Path, receiver: &str, named_by: Names) -> S
     let settings: Vec<String> =
         processors.iter().map(|(id, settings)| format!("{id}: {{{settings}}}")).collect();
     format!(
-        "{yaml}receivers: {{{receiver}: {{interval: 1s}}}}\nprocessors: {{{}}}\nexporters: {{live: {{path: {path}, max_clients: 1, max_client_bytes: 64MiB}}}}\n\
+        "{yaml}receivers: {{{receiver}: {{interval: 1s}}}}\nprocessors: {{{}}}\n\
+         exporters: {{live: {{path: {path}, max_clients: 1, max_client_bytes: 64MiB}}}}\n\
          service:\n  extensions: [{}]\n  telemetry: {{metrics: {{level: none}}, logs: {{level: warn}}}}\n  \
          pipelines: {{logs: {{receivers: [{receiver}], processors: [{}], exporters: [live]}}}}\n",
         settings.join(", "),

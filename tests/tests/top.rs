@@ -16,7 +16,8 @@ fn write_recording(folder: &Path) -> PathBuf {
     path
 }
 
-/// *Scenario*: `top` shows a record file at 80×24. Keys open every view, the levels, the details, the help, the columns, and a filter with a mistake.
+/// *Scenario*: `top` shows a record file at 80×24. Keys open every view, the levels, the details, the help, the columns, and a filter with
+/// a mistake.
 /// *Guarantees*: each screen appears with what it is about. After `q` the terminal is as before, and the exit code is 0.
 fn keys_reach_every_screen() {
     let folder = tempfile::tempdir().unwrap();

@@ -102,7 +102,8 @@ pub(crate) fn of_server(client: &ConnectionRecord, cookie: u64) -> ConnectionRec
     }
 }
 
-/// Five workloads in interval `number`: one flow with both ends here, one that is slow, one that is lossy, one that fails to connect, an address without
+/// Five workloads in interval `number`: one flow with both ends here, one that is slow, one that is lossy, one that fails to connect, an
+/// address without
 /// a name. Connection 4 closes in interval 2.
 pub(crate) fn shop(number: u64) -> Vec<ConnectionRecord> {
     let interner = Interner::default();

@@ -1,6 +1,7 @@
 //! Records in, rows out. It draws nothing and reads no clock: its time is that of the records.
 //!
-//! An interval ends with [`Model::pass_end`]. Then each connection adds what it reported to the rows of its workloads and of its service, so
+//! An interval ends with [`Model::pass_end`]. Then each connection adds what it reported to the rows of its workloads and of its service,
+//! so
 //! that the rows of a level always have the sum of all records: a connection for which there is no room is added to the row `(others)`.
 
 mod aggregates;
@@ -141,7 +142,8 @@ impl Model {
         self.aggregates.remove(is_over);
     }
 
-    /// Shows only connections whose last record meets the condition. The sums of services and workloads begin anew, with what the connections that
+    /// Shows only connections whose last record meets the condition. The sums of services and workloads begin anew, with what the
+    /// connections that
     /// are known have reported.
     pub fn set_filter(&mut self, filter: Option<Expression>) {
         self.filter = filter;

@@ -85,7 +85,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
     /// *Scenario*: any records of some intervals, with room for all connections and rows, and with room for a few.
-    /// *Guarantees*: in every interval the rows of each level have the sum of the interval's records, and the sum over all has that of all intervals.
+    /// *Guarantees*: in every interval the rows of each level have the sum of the interval's records, and the sum over all has that of all
+    /// intervals.
     #[test]
     fn rows_have_the_sum_of_records(
         intervals in intervals(),
@@ -108,7 +109,8 @@ proptest! {
     }
 
     /// *Scenario*: any records, after which the user sets a filter that selects everything, and removes it.
-    /// *Guarantees*: the rows of workloads and services have the same sums as the connections that are known, before the next interval and after it.
+    /// *Guarantees*: the rows of workloads and services have the same sums as the connections that are known, before the next interval and
+    /// after it.
     #[test]
     fn a_filter_begins_with_what_is_known(intervals in intervals()) {
         let mut model = Model::default();
@@ -126,7 +128,8 @@ proptest! {
     }
 }
 
-/// *Scenario*: a connection whose two sockets are on this host: the server's record is first, or the client's, or the role of one is not known.
+/// *Scenario*: a connection whose two sockets are on this host: the server's record is first, or the client's, or the role of one is not
+/// known.
 /// *Guarantees*: it is one row with the bytes of the client, each end has its own measures, and both are open once.
 #[test]
 fn both_ends_are_one_flow() {
@@ -171,7 +174,8 @@ fn loopback_addresses_belong_to_a_namespace() {
 }
 
 /// *Scenario*: a connection that closes, and one that fails; then only time passes.
-/// *Guarantees*: both stay for 30 seconds after the interval in which nothing happens, and are removed then, with the rows that contained only them.
+/// *Guarantees*: both stay for 30 seconds after the interval in which nothing happens, and are removed then, with the rows that contained
+/// only them.
 #[test]
 fn ended_rows_stay_for_a_while() {
     let mut model = Model::default();
@@ -257,7 +261,8 @@ fn idle_connections_make_room_for_busy_ones() {
     assert_eq!(model.all().last.once.open, 3);
 }
 
-/// *Scenario*: connections that lose segments, wait for the congestion window or for the peer, are not read, have a long round trip, or nothing of it.
+/// *Scenario*: connections that lose segments, wait for the congestion window or for the peer, are not read, have a long round trip, or
+/// nothing of it.
 /// *Guarantees*: each reason is given once, for the right end; the last one has none.
 #[test]
 fn slowness_is_explained() {
