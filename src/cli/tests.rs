@@ -264,9 +264,10 @@ fn top_finds_its_source() {
     let _listener = host.listen("run/longwave/live.sock");
     let live = Some(PathBuf::from("/run/longwave/live.sock"));
     assert_eq!(request(&[]), Ok(top::Request { path: live, filter: String::new() }));
-    let plan =
-        plan(vec![format!("yaml:{}", top::configuration(&host.at("live.sock"), default::names(&view)))]);
-    assert_eq!(plan.warnings, Vec::<String>::new());
+    for receiver in ["bpf", "sock_diag"] {
+        let yaml = top::configuration(&host.at("live.sock"), receiver, default::names(&view));
+        assert_eq!(plan_of(&yaml).warnings, Vec::<String>::new());
+    }
 }
 
 /// *Scenario*: `top` with a stdout that is no terminal, as that of a test.
