@@ -36,6 +36,8 @@ pub const KEYS: [(&str, &str); 18] = [
 impl App {
     /// Does what a key means.
     pub fn key(&mut self, key: KeyEvent) -> Action {
+        // The user has read it. What is still wrong comes again.
+        self.notice = None;
         let with_control = key.modifiers.contains(KeyModifiers::CONTROL);
         match key.code {
             KeyCode::Char('c') if with_control => return Action::Quit,

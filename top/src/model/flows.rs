@@ -64,8 +64,8 @@ impl Flows {
         self.max
     }
 
-    /// Adds a record to its flow.
-    pub(super) fn take(&mut self, record: &ConnectionRecord, next_id: &mut u64) -> Taken {
+    /// Adds a record to its flow. A new connection takes the place of another one only if the filter selects it.
+    pub(super) fn take(&mut self, record: &ConnectionRecord, is_selected: bool, next_id: &mut u64) -> Taken {
         if let Some(row) = self.by_connection.get(&record.id).copied() {
             self.add(row, record, false);
             return Taken::Kept;
@@ -79,7 +79,8 @@ impl Flows {
             return Taken::Kept;
         }
         let is_busy = record.delta.traffic_bytes() > 0 || record.event != Event::Update;
-        let evicted = if self.by_row.len() < self.max { None } else { self.evict(is_busy) };
+        let is_full = self.by_row.len() >= self.max;
+        let evicted = if is_full && is_selected { self.evict(is_busy) } else { None };
         let side = Side::of_record(record);
         let id = RowId::next(next_id);
         let mut flow = Box::new(Flow {

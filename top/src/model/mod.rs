@@ -91,7 +91,8 @@ impl Model {
     /// Adds records of the current interval.
     pub fn records(&mut self, records: &[ConnectionRecord]) {
         for record in records {
-            match self.flows.take(record, &mut self.next_id) {
+            let is_selected = self.filter.as_ref().is_none_or(|filter| filter.matches(record));
+            match self.flows.take(record, is_selected, &mut self.next_id) {
                 Taken::Kept => {}
                 Taken::Evicting(evicted) => self.fold(&evicted, 0),
                 // A socket has a record in each interval. One that ends may have had another one before.
