@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+mod settings_page;
+
 use std::os::unix::net::UnixListener;
 
 use anyhow::{Context, anyhow};
