@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+mod links;
+mod metrics_page;
 mod settings_page;
 
 use std::os::unix::net::UnixListener;
