@@ -9,7 +9,7 @@ use longwave_config::{ConfigPath, Value};
 use longwave_pipeline::component::cgroup::CgroupPaths;
 use longwave_pipeline::component::{
     Accounting, Authenticators, Directories, Directory, ExporterContext, ExtensionContext, Factory, Health,
-    NodeKind, ProcessorContext, Shared, Signal,
+    NodeKind, ProcessorContext, Shared, Signal, Storages,
 };
 use longwave_pipeline::model::{CloseReason, FailReason, metric};
 use longwave_pipeline::runtime::{MetricConfig, Telemetry};
@@ -118,6 +118,7 @@ fn create_all(telemetry: &Telemetry, accounting: &Accounting) {
     };
     stats.update(|stats| stats.programs = ["state", "state_again", "sample"].map(program).to_vec());
 
+    let storage = tempfile::tempdir().unwrap();
     let mut directories: Vec<(String, Arc<dyn Directory>)> = Vec::new();
     let rules = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(rules.path(), "rules: []").unwrap();
@@ -125,6 +126,7 @@ fn create_all(telemetry: &Telemetry, accounting: &Accounting) {
         ("kubernetes", serde_json::json!({})),
         ("docker", serde_json::json!({})),
         ("static", serde_json::json!({"file": rules.path()})),
+        ("file_storage", serde_json::json!({"directory": storage.path()})),
     ] {
         let context = ExtensionContext { id: id.to_owned(), meter: meter.clone(), health: Health::default() };
         let extension = create(&registry.extensions, id, &settings, context);
@@ -155,10 +157,10 @@ fn create_all(telemetry: &Telemetry, accounting: &Accounting) {
             };
             drop(create(&registry.processors, id, &settings, context));
         }
-        for id in ["otlp_grpc", "prometheus", "live"] {
+        for id in ["otlp_grpc", "prometheus", "live", "page"] {
             accounting.node(NodeKind::Exporter, id, "", signal, false);
             let is_of_signal =
-                matches!((id, signal), ("prometheus", Signal::Metrics) | ("live", Signal::Logs));
+                matches!((id, signal), ("prometheus" | "page", Signal::Metrics) | ("live", Signal::Logs));
             if !is_of_signal {
                 continue;
             }
@@ -170,6 +172,7 @@ fn create_all(telemetry: &Telemetry, accounting: &Accounting) {
                 authenticators: Authenticators::default(),
                 log_edits: Arc::default(),
                 batch: None,
+                storages: Storages::default(),
             };
             drop(create(&registry.exporters, id, &serde_json::json!({}), context));
         }
