@@ -8,8 +8,8 @@ use std::sync::Arc;
 use longwave_config::{ConfigPath, Value};
 use longwave_pipeline::component::cgroup::CgroupPaths;
 use longwave_pipeline::component::{
-    Accounting, Authenticators, Directories, Directory, ExporterContext, ExtensionContext, Factory, Health,
-    NodeKind, ProcessorContext, Shared, Signal, Storages,
+    Accounting, Authenticators, Directories, Directory, DropReason, ExporterContext, ExtensionContext,
+    Factory, Health, NodeKind, ProcessorContext, Shared, Signal, Storages,
 };
 use longwave_pipeline::model::{CloseReason, FailReason, metric};
 use longwave_pipeline::runtime::{MetricConfig, Telemetry};
@@ -40,7 +40,8 @@ const SELF: &str = "
 ## Longwave itself
 
 At `localhost:8888/metrics`, and by OTLP if it is configured. By OTLP names have no `_total` and no unit. Every series exists from the start.
-Labels without values here are ids and names: `receiver`, `processor`, `exporter` and `extension` are ids of components.
+Labels without values here are ids and names: `receiver`, `processor`, `exporter` and `extension` are ids of components,
+`program` is a BPF program.
 
 | metric | kind | unit | labels | meaning |
 |---|---|---|---|---|
@@ -158,7 +159,9 @@ fn create_all(telemetry: &Telemetry, accounting: &Accounting) {
             drop(create(&registry.processors, id, &settings, context));
         }
         for id in ["otlp_grpc", "prometheus", "live", "page"] {
-            accounting.node(NodeKind::Exporter, id, "", signal, false);
+            let node = accounting.node(NodeKind::Exporter, id, "", signal, false);
+            // As if it had a storage.
+            DropReason::OF_STORAGE.into_iter().for_each(|reason| node.may_drop(reason));
             let is_of_signal =
                 matches!((id, signal), ("prometheus" | "page", Signal::Metrics) | ("live", Signal::Logs));
             if !is_of_signal {
@@ -235,8 +238,9 @@ fn published(page: &str) -> String {
             // The bounds of histograms.
             .filter(|(label, _)| *label != "le")
             .map(|(label, values)| {
-                let is_id = ["receiver", "processor", "exporter", "extension", "pipeline", "signal"]
-                    .contains(&label.as_str());
+                let is_id =
+                    ["receiver", "processor", "exporter", "extension", "pipeline", "signal", "program"]
+                        .contains(&label.as_str());
                 let values: Vec<_> = values.iter().map(|value| format!("`{value}`")).collect();
                 if is_id { format!("`{label}`") } else { format!("`{label}`: {}", values.join(", ")) }
             })
