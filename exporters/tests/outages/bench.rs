@@ -16,6 +16,7 @@ use longwave_pipeline::model::{
     Batch, ConnectionRecord, Level, Measures, Series, SeriesKey, UnixNanos, Window,
 };
 use longwave_pipeline::runtime::{Plan, Runtime, RuntimeEnvironment};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -180,7 +181,7 @@ impl Bench {
     }
 }
 
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 struct NoSettings {}
 
 impl ComponentConfig for NoSettings {
