@@ -9,7 +9,7 @@ use longwave_testing::{gate, harness, tests};
 use longwave_tests::browser::Browser;
 use longwave_tests::longwave::{Point, free_address};
 use longwave_tests::{Family, Longwave, Network, config};
-use serde_json::{Value, json};
+use serde_json::json;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -99,7 +99,7 @@ fn the_page_shows_what_the_json_lines_have() {
     let finished = longwave.stop();
     let mut sent = 0;
     for (start, numbers) in seen.iter().filter(|(_, numbers)| !numbers.is_empty()) {
-        let is_ours = |point: &&Point| point["start"] == **start && point["source.port"] == Value::from(port);
+        let is_ours = |point: &&Point| point["start"] == **start && point["source.port"] == port;
         let points: Vec<&Point> = finished.points.iter().filter(is_ours).collect();
         assert_eq!(numbers[..2], joined(&points), "window {start}: {points:?}");
         sent += numbers[0];

@@ -14,7 +14,8 @@ use longwave_pipeline::component::{
 use longwave_pipeline::model::{CloseReason, FailReason, metric};
 use longwave_pipeline::runtime::{MetricConfig, Telemetry};
 use longwave_receivers::bpf::Stats;
-use longwave_receivers::bpf::kernel::ProgramStatistics;
+use longwave_receivers::bpf::kernel::{Losses, ProgramStatistics};
+use longwave_receivers::sock_diag::initial_counts;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -117,7 +118,14 @@ fn create_all(telemetry: &Telemetry, accounting: &Accounting) {
         translated_bytes: 0,
         verified_instructions: 0,
     };
-    stats.update(|stats| stats.programs = ["state", "state_again", "sample"].map(program).to_vec());
+    let losses = Losses::default();
+    stats.update(|stats| {
+        stats.programs = ["state", "state_again", "sample"].map(program).to_vec();
+        stats.counts.lost = losses.by_reason().collect();
+        stats.counts.events = losses.other_events().to_vec();
+    });
+    let sock_diag = Stats::new(&meter, "sock_diag", &Arc::default());
+    sock_diag.update(|stats| stats.counts = initial_counts());
 
     let storage = tempfile::tempdir().unwrap();
     let mut directories: Vec<(String, Arc<dyn Directory>)> = Vec::new();
