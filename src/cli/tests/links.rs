@@ -63,8 +63,8 @@ fn links_lead_somewhere() {
             };
             let is_heading = |text: String| {
                 prose(&text)
-                    .filter_map(|line| line.starts_with('#').then(|| line.trim_start_matches('#')))
-                    .any(|line| anchor(line) == heading)
+                    .filter(|line| line.starts_with('#'))
+                    .any(|line| anchor(line.trim_start_matches('#')) == heading)
             };
             let exists = root.join(&path).exists();
             if !exists

@@ -136,7 +136,7 @@ fn defaults_and_examples_are_accepted() {
         let path = ConfigPath::from(section.path.as_str());
         let name = section.path.split_once("::").unwrap().1;
         for setting in section.settings.iter().filter(|setting| !setting.path.contains('*')) {
-            for text in setting.example.as_ref().or(setting.default.as_ref()) {
+            if let Some(text) = setting.example.as_ref().or(setting.default.as_ref()) {
                 let value = nested(&setting.path, text);
                 let result = prepare(&registry.receivers, name, &value, &path)
                     .or_else(|| prepare(&registry.processors, name, &value, &path))

@@ -24,7 +24,10 @@ pub fn package(root: &Path, binary: &Path, output: &Path) -> Result<PathBuf> {
         tree::put(root, &format!("DEBIAN/{script}"), &text, 0o755)?;
     }
     let path = output.join(format!("longwave_{VERSION}_{architecture}.deb"));
-    sh::run_quiet(Command::new("dpkg-deb").args(["--root-owner-group", "--build"]).arg(root).arg(&path))?;
+    // Every version of dpkg reads gzip.
+    sh::run_quiet(
+        Command::new("dpkg-deb").args(["-Zgzip", "--root-owner-group", "--build"]).arg(root).arg(&path),
+    )?;
     Ok(path)
 }
 
@@ -60,7 +63,7 @@ fn dependencies(binary: &[u8]) -> String {
         Some((major, minor)) => format!("libc6 (>= {major}.{minor})"),
         None => "libc6".to_owned(),
     }];
-    if contains(binary, b"libgcc_s.so.1\0") {
+    if texts(binary).any(|text| text == b"libgcc_s.so.1") {
         packages.push("libgcc-s1".to_owned());
     }
     packages.join(", ")
@@ -68,19 +71,16 @@ fn dependencies(binary: &[u8]) -> String {
 
 /// Returns the newest version of glibc of which the binary needs a symbol. The names of the versions are text in it.
 fn newest_glibc(binary: &[u8]) -> Option<(u32, u32)> {
-    const PREFIX: &[u8] = b"\0GLIBC_";
-    let found = binary.windows(PREFIX.len()).enumerate().filter(|(_, window)| *window == PREFIX);
-    let versions = found.filter_map(|(at, _)| {
-        let name = &binary[at + PREFIX.len()..];
-        let end = name.iter().position(|byte| *byte == 0)?;
-        let (major, rest) = std::str::from_utf8(&name[..end]).ok()?.split_once('.')?;
+    let versions = texts(binary).filter_map(|text| {
+        let (major, rest) = std::str::from_utf8(text.strip_prefix(b"GLIBC_")?).ok()?.split_once('.')?;
         Some((major.parse().ok()?, rest.split('.').next()?.parse().ok()?))
     });
     versions.max()
 }
 
-fn contains(bytes: &[u8], part: &[u8]) -> bool {
-    bytes.windows(part.len()).any(|window| window == part)
+/// Returns what is between the zero bytes of a binary.
+fn texts(binary: &[u8]) -> impl Iterator<Item = &[u8]> {
+    binary.split(|byte| *byte == 0)
 }
 
 #[cfg(test)]

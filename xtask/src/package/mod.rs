@@ -9,8 +9,6 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 
 use crate::{cache, sh};
 
@@ -61,14 +59,15 @@ fn release_build() -> Result<PathBuf> {
 fn tarball(staging: &Path, output: &Path) -> Result<PathBuf> {
     let name = format!("longwave-{VERSION}-{}-linux", std::env::consts::ARCH);
     let path = output.join(format!("{name}.tar.gz"));
-    let write = || -> Result<()> {
-        let mut archive = tar::Builder::new(GzEncoder::new(fs::File::create(&path)?, Compression::default()));
-        // Owners and times do not depend on who builds it.
-        archive.mode(tar::HeaderMode::Deterministic);
-        archive.append_dir_all(&name, staging)?;
-        archive.into_inner()?.finish()?;
-        Ok(())
-    };
-    write().with_context(|| format!("package: write {}", path.display()))?;
+    sh::run_quiet(
+        Command::new("tar")
+            .args(["--create", "--gzip", "--sort=name", "--owner=root:0", "--group=root:0"])
+            .arg(format!("--transform=s,^\\.,{name},"))
+            .arg("--file")
+            .arg(&path)
+            .arg("--directory")
+            .arg(staging)
+            .arg("."),
+    )?;
     Ok(path)
 }
