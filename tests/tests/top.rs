@@ -46,7 +46,7 @@ fn keys_reach_every_screen() {
     terminal.await_screen("no columns", |screen| !screen.contains("Space shows or hides"));
     after(&["1", "Enter"], "connections of ");
     let details = after(&["Enter"], "checkout (pid 4711)");
-    assert!(details.contains("312µs") && details.contains("10.2.0.9:8080"), "{details}");
+    assert!(details.contains("312µs") && details.contains("10.1.0.7:51324"), "{details}");
     terminal.press(&["Escape"]);
     terminal.await_screen("no details", |screen| !screen.contains("pid 4711"));
     after(&["Escape"], "workloads ");
