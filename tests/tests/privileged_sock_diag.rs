@@ -16,6 +16,7 @@ use longwave_tests::scenario::{ANYWHERE, UNDER_LOSS, play};
 use longwave_tests::telemetry::Metrics;
 use longwave_tests::verdict::{Within, check_within_one, finals};
 use longwave_tests::{Family, Longwave, Network, PlayedConnection, Record, balance, binary, config, peer};
+use rustix::process::{Pid, Signal};
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 
@@ -212,22 +213,18 @@ fn both_receivers_report_the_same() {
     assert!(compared > 20);
 }
 
-/// *Scenario*: `longwave` without `--config`, as an ordinary user without capabilities.
-/// *Guarantees*: it prints a table with the connections of this user's network namespace. One line of the log says what is less exact, and how
-/// to get the rest.
-fn an_ordinary_user_gets_the_table() {
-    let _turn = gate::privileged();
+/// Runs `longwave` without `--config` by the command `wrapper`, until it has printed a table. Returns its stderr.
+fn log_of_the_table(wrapper: &[&str]) -> String {
     let folder = tempfile::tempdir().unwrap();
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let copy = folder.path().join("longwave");
     std::fs::copy(binary::longwave(), &copy).unwrap();
     let address = format!("service.telemetry.metrics.address={}", free_address());
-    let pair = Network::loopback(Family::V4).pair().unwrap();
-    let mut child = Command::new("setpriv")
-        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--no-new-privs"])
+    let mut child = Command::new("env")
+        .args(wrapper)
         .arg(copy)
-        .args(["--set", &address, "--set", "receivers.sock_diag.interval=200ms"])
-        .args(["--set", "processors.window.interval=200ms", "--set", "exporters.stdout.format=table"])
+        .args(["--set", &address, "--set", "processors.window.interval=200ms"])
+        .args(["--set", "exporters.stdout.format=table"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -235,18 +232,52 @@ fn an_ordinary_user_gets_the_table() {
         .unwrap();
     let stdout = std::io::BufReader::new(child.stdout.take().unwrap());
     let table = std::io::BufRead::lines(stdout).map_while(Result::ok).find(|line| line.starts_with("SOURCE"));
-    let pid = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    // Programs that replace themselves, such as setpriv, have the process of Longwave.
+    let _ = rustix::process::kill_process(Pid::from_child(&child), Signal::TERM);
     let output = child.wait_with_output().unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(table.is_some(), "{stderr}");
-    let line = stderr.lines().find(|line| line.contains("sock_diag reports the connections"));
-    let line = line.unwrap_or_else(|| panic!("{stderr}"));
-    assert!(
-        line.contains("less exact") && line.contains("CAP_BPF") && line.contains("run as root"),
-        "{line}"
-    );
-    drop(pair);
+    stderr
+}
+
+/// Checks that one line of the log says what is less exact, and how to get the rest.
+fn assert_says_how_to_get_the_rest(stderr: &str) {
+    let lines: Vec<&str> =
+        stderr.lines().filter(|line| line.contains("sock_diag reports the connections")).collect();
+    let [line] = lines.as_slice() else { panic!("{stderr}") };
+    for part in ["less exact", "To get the rest", "CAP_BPF", "run as root"] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+}
+
+/// *Scenario*: `longwave` without `--config`, as an ordinary user without capabilities.
+/// *Guarantees*: it prints a table with the connections of this user's network namespace. One line of the log says what is less exact, and how
+/// to get the rest.
+fn an_ordinary_user_gets_the_table() {
+    let _turn = gate::privileged();
+    let _pair = Network::loopback(Family::V4).pair().unwrap();
+    let user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"];
+    assert_says_how_to_get_the_rest(&log_of_the_table(&user));
+}
+
+/// *Scenario*: `longwave` without `--config`, as root without any capability in namespaces of its own, as in a container.
+/// *Guarantees*: the same.
+fn a_container_without_capabilities_gets_the_table() {
+    let _turn = gate::privileged();
+    let netns = Netns::new();
+    let _pair = Network::inside(&netns, Family::V4).pair().unwrap();
+    let inside = ["ip", "netns", "exec", netns.name(), "unshare", "--ipc", "--uts", "--cgroup"];
+    let nothing = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"];
+    assert_says_how_to_get_the_rest(&log_of_the_table(&[&inside[..], &nothing].concat()));
+}
+
+/// *Scenario*: `longwave` without `--config`, as root.
+/// *Guarantees*: it prints a table by BPF, and no line says that anything is less exact.
+fn root_gets_the_table_by_bpf() {
+    let _turn = gate::privileged();
+    let _pair = Network::loopback(Family::V4).pair().unwrap();
+    let stderr = log_of_the_table(&[]);
+    assert!(!stderr.contains("less exact"), "{stderr}");
 }
 
 /// *Scenario*: a configuration that names `bpf`, as an ordinary user.
@@ -272,6 +303,8 @@ fn main() -> ExitCode {
         losses_are_counted_and_healed,
         both_receivers_report_the_same,
         an_ordinary_user_gets_the_table,
+        a_container_without_capabilities_gets_the_table,
+        root_gets_the_table_by_bpf,
         a_configured_bpf_is_not_replaced,
     ])
 }
