@@ -213,18 +213,20 @@ fn both_receivers_report_the_same() {
     assert!(compared > 20);
 }
 
-/// Runs `longwave` without `--config` by the command `wrapper`, until it has printed a table. Returns its stderr.
-fn log_of_the_table(wrapper: &[&str]) -> String {
+/// Runs `longwave` without `--config` by the command `wrapper`, until it has printed a table. Returns its stderr. `receiver` is the one that is
+/// expected.
+fn log_of_the_table(wrapper: &[&str], receiver: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let copy = folder.path().join("longwave");
     std::fs::copy(binary::longwave(), &copy).unwrap();
     let address = format!("service.telemetry.metrics.address={}", free_address());
+    let interval = format!("receivers.{receiver}.interval=200ms");
     let mut child = Command::new("env")
         .args(wrapper)
         .arg(copy)
-        .args(["--set", &address, "--set", "processors.window.interval=200ms"])
-        .args(["--set", "exporters.stdout.format=table"])
+        .args(["--set", &address, "--set", &interval])
+        .args(["--set", "processors.window.interval=200ms", "--set", "exporters.stdout.format=table"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -257,7 +259,7 @@ fn an_ordinary_user_gets_the_table() {
     let _turn = gate::privileged();
     let _pair = Network::loopback(Family::V4).pair().unwrap();
     let user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"];
-    assert_says_how_to_get_the_rest(&log_of_the_table(&user));
+    assert_says_how_to_get_the_rest(&log_of_the_table(&user, "sock_diag"));
 }
 
 /// *Scenario*: `longwave` without `--config`, as root without any capability in namespaces of its own, as in a container.
@@ -268,7 +270,7 @@ fn a_container_without_capabilities_gets_the_table() {
     let _pair = Network::inside(&netns, Family::V4).pair().unwrap();
     let inside = ["ip", "netns", "exec", netns.name(), "unshare", "--ipc", "--uts", "--cgroup"];
     let nothing = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"];
-    assert_says_how_to_get_the_rest(&log_of_the_table(&[&inside[..], &nothing].concat()));
+    assert_says_how_to_get_the_rest(&log_of_the_table(&[&inside[..], &nothing].concat(), "sock_diag"));
 }
 
 /// *Scenario*: `longwave` without `--config`, as root.
@@ -276,7 +278,7 @@ fn a_container_without_capabilities_gets_the_table() {
 fn root_gets_the_table_by_bpf() {
     let _turn = gate::privileged();
     let _pair = Network::loopback(Family::V4).pair().unwrap();
-    let stderr = log_of_the_table(&[]);
+    let stderr = log_of_the_table(&[], "bpf");
     assert!(!stderr.contains("less exact"), "{stderr}");
 }
 

@@ -4,8 +4,8 @@
 //! - A connection is new if no earlier list had it. It is reported as opened, without a time, unless a list shows SYN_SENT. Connections in the
 //!   first list are older.
 //! - A connection that no list has any more has ended. Its final counts come when the last descriptor is closed. If they were lost because the
-//!   buffer overflowed, or do not come for many lists, it is reported as vanished. One list can miss a socket, because sockets
-//!   come and go while the kernel writes it, so two are needed.
+//!   buffer overflowed, or do not come for many lists, it is reported as vanished. One list can miss a socket, because sockets come and go
+//!   while the kernel writes it, so two are needed.
 
 mod ending;
 mod listed;
@@ -52,6 +52,8 @@ pub(super) struct SockDiag {
     config: Config,
     namespaces: Namespaces,
     connections: HashMap<u64, KnownConnection, foldhash::fast::RandomState>,
+    /// Connections that were reported as vanished, among `connections`, as of the last pass.
+    vanished: usize,
     hasher: foldhash::fast::RandomState,
     listening: ListeningSockets,
     ended: Vec<EndedSocket>,
@@ -92,6 +94,7 @@ impl SockDiag {
             config: config.clone(),
             namespaces,
             connections: HashMap::default(),
+            vanished: 0,
             hasher: foldhash::fast::RandomState::default(),
             listening: ListeningSockets::default(),
             ended: Vec::new(),
@@ -237,6 +240,9 @@ impl Source for SockDiag {
         let result = self.list(on);
         self.receive_ended(on);
         self.report_missing(on);
+        if self.holders.is_empty() {
+            self.holders.shrink_to_fit();
+        }
         if self.config.owners {
             self.search_holders(on);
         }

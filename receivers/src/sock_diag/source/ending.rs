@@ -6,7 +6,7 @@ use longwave_pipeline::model::TcpState;
 
 use super::super::ended::{self, Context};
 use super::super::event;
-use super::super::known::mark;
+use super::super::known::{KnownConnection, mark};
 use super::super::namespace::Namespace;
 use super::super::socket::BATCH;
 use super::super::wire::DiagSocket;
@@ -84,17 +84,7 @@ impl SockDiag {
             return;
         }
         if socket.peer_port == 0 {
-            if let Some(known) = known {
-                let mut close = ended::close_without_counters(socket, *netns, *observed_ns);
-                known.complete(&mut close);
-                on(Transition::Connection(&close));
-            } else if let Some(event) = self.listening.remove(socket.cookie) {
-                on(Transition::Listen(&event));
-            } else if socket.unacknowledged > 0 {
-                self.counts.disconnected += 1;
-            } else {
-                self.counts.never_connected += 1;
-            }
+            self.end_without_peer(ended, known, on);
             return;
         }
         let mut generation = 0;
@@ -114,6 +104,27 @@ impl SockDiag {
             on(Transition::Connection(&event::open(&close)));
         }
         on(Transition::Connection(&close));
+    }
+
+    /// Passes on the events of a socket that listened, that the kernel disconnected, or that had no connection.
+    fn end_without_peer(
+        &mut self,
+        ended: &EndedSocket,
+        known: Option<KnownConnection>,
+        on: &mut dyn FnMut(Transition<'_>),
+    ) {
+        let EndedSocket { netns, observed_ns, socket } = ended;
+        if let Some(known) = known {
+            let mut close = ended::close_without_counters(socket, *netns, *observed_ns);
+            known.complete(&mut close);
+            on(Transition::Connection(&close));
+        } else if let Some(event) = self.listening.remove(socket.cookie) {
+            on(Transition::Listen(&event));
+        } else if socket.unacknowledged > 0 {
+            self.counts.disconnected += 1;
+        } else {
+            self.counts.never_connected += 1;
+        }
     }
 
     /// Stores a socket that ended until the list is complete.

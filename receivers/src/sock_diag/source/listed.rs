@@ -16,7 +16,8 @@ const MAX_MISSED_LISTS: u32 = 12;
 /// Lists without a connection after which it is reported as vanished if messages were lost meanwhile.
 const MISSED_AFTER_LOSS: u32 = 2;
 
-/// Lists for which a connection that was reported as vanished is remembered.
+/// Lists for which a connection that was reported as vanished is remembered, in case that its end is received late. At most
+/// `max_connections` of them are.
 const MAX_LISTS_GONE: u32 = 720;
 
 /// Events of a pass that are delivered after its list.
@@ -40,7 +41,8 @@ impl SockDiag {
         let now = SystemClock.monotonic();
         let mut sample = event::sample(socket, netns, now)?;
         let is_connecting = socket.state == TcpState::SynSent as u8;
-        let is_full = self.connections.len() >= self.config.max_connections as usize;
+        let open = self.connections.len().saturating_sub(self.vanished);
+        let is_full = open >= self.config.max_connections as usize;
         let mut generation = 0;
         match self.connections.get_mut(&socket.cookie) {
             Some(known) if !known.has(mark::GONE) && known.is_same(socket, &self.hasher) => {
@@ -95,6 +97,7 @@ impl SockDiag {
     pub fn report_missing(&mut self, on: &mut dyn FnMut(Transition<'_>)) {
         let (pass, entered) = (self.pass, &self.namespaces.entered);
         let now = SystemClock.monotonic();
+        let (max_vanished, mut vanished) = (self.config.max_connections as usize, 0);
         self.connections.retain(|cookie, known| {
             if known.last_pass == pass {
                 return true;
@@ -102,7 +105,9 @@ impl SockDiag {
             let missed = pass - known.last_pass;
             let namespace = entered.iter().find(|namespace| namespace.inode == known.netns);
             if known.has(mark::GONE) {
-                return namespace.is_some() && missed < MAX_LISTS_GONE;
+                let is_kept = namespace.is_some() && missed < MAX_LISTS_GONE && vanished < max_vanished;
+                vanished += usize::from(is_kept);
+                return is_kept;
             }
             let is_over = namespace.is_none_or(|namespace| {
                 let is_lost = namespace.lost_pass.is_some_and(|lost| lost >= known.last_pass);
@@ -111,8 +116,10 @@ impl SockDiag {
             if is_over {
                 on(Transition::Connection(&event::vanished(*cookie, known.generation, now)));
                 known.set(mark::GONE);
+                vanished += 1;
             }
             true
         });
+        self.vanished = vanished;
     }
 }
