@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::{HashMap, HashSet};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use longwave_tests::verdict::{Within, check_within_one, finals};
 use longwave_tests::{Family, Longwave, Network, PlayedConnection, Record, balance, binary, config, peer};
 use rustix::process::{Pid, Signal};
 use serde_json::{Value, json};
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 
 /// Maximum wait for the last close.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -122,16 +122,36 @@ fn refused(count: usize) -> Vec<u64> {
     (0..count).map(connect).collect()
 }
 
+/// Opens connections in the namespace of the calling thread.
+fn open(count: usize) -> Vec<(TcpStream, TcpStream)> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let connect = |_| {
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (client, listener.accept().unwrap().0)
+    };
+    (0..count).map(connect).collect()
+}
+
 /// *Scenario*: 5,000 connections and 500 refused connects a second, for four seconds, in two network namespaces together. The receive buffer
-/// has the smallest size, so that most messages are lost. Lists are made every 200 ms.
+/// has the smallest size, so that most messages are lost. Lists are made every 200 ms. 100 more connections, which lists have shown, close at the
+/// same time.
 /// *Guarantees*: each connection that is reported as opened is reported once as closed or vanished. A failure is reported once, without an
 /// open. Each end that is not reported as closed or failed is a lost message, and lost messages are counted.
 fn losses_are_counted_and_healed() {
     let _turn = gate::privileged();
     let namespaces = [Netns::new(), Netns::new()];
     let longwave = Longwave::start(logs(json!({"interval": "200ms", "receive_buffer": 1, "owners": false})));
+    let held: Vec<_> = namespaces.iter().flat_map(|netns| netns.enter(|| open(50))).collect();
+    let cookie = |socket: &TcpStream| SockRef::from(socket).cookie().unwrap();
+    let listed: HashSet<u64> =
+        held.iter().flat_map(|(client, server)| [cookie(client), cookie(server)]).collect();
+    let mut opened = 0;
+    longwave.await_records("the open connections", LIMIT, |record| {
+        opened += usize::from(record.event() == "open" && listed.contains(&record.cookie()));
+        opened == listed.len()
+    });
     let start = Instant::now();
-    let ends: HashSet<u64> = std::thread::scope(|scope| {
+    let mut ends: HashSet<u64> = std::thread::scope(|scope| {
         let threads: Vec<_> = namespaces
             .iter()
             .map(|netns| {
@@ -140,9 +160,11 @@ fn losses_are_counted_and_healed() {
                 [scope.spawn(move || netns.enter(churn)), scope.spawn(move || netns.enter(|| refused(1_000)))]
             })
             .collect();
+        drop(held);
         threads.into_iter().flatten().flat_map(|thread| -> Vec<u64> { thread.join().unwrap() }).collect()
     });
     let rate = ends.len() as f64 / start.elapsed().as_secs_f64();
+    ends.extend(listed);
 
     // Two lists without a connection are needed, and the current one may have begun before the last close.
     let passes = |page: &Metrics| page.sum("longwave_receiver_passes", &[]);
