@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use longwave_config::{ByteSize, GoDuration};
 use longwave_pipeline::component::{ComponentConfig, Problems};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::store::StoreLimits;
@@ -18,7 +19,7 @@ const AGES: (GoDuration, GoDuration) = (GoDuration::from_secs(60), GoDuration::f
 
 /// The section `extensions::file_storage`. `directory`, `create_directory`, `directory_permissions`, `timeout` and `fsync` are the
 /// Collector's.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct FileStorageConfig {
     /// The directory, which belongs to this extension alone.
@@ -74,6 +75,12 @@ impl ComponentConfig for FileStorageConfig {
             problems.at("max_age", format!("must be at least {}, or 0s for no limit", AGES.0));
         }
         problems.at_most("max_age", self.max_age, AGES.1);
+    }
+
+    fn unshared(&self) -> Vec<(&'static str, String)> {
+        // Without `.` and doubled separators.
+        let directory: PathBuf = self.directory.components().collect();
+        vec![("directory", directory.display().to_string())]
     }
 }
 

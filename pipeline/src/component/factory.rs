@@ -8,6 +8,7 @@ use crate::component::config::{ComponentConfig, Problems};
 use crate::component::context::{ExporterContext, ExtensionContext, ProcessorContext, ReceiverContext};
 use crate::component::error::ComponentError;
 use crate::component::exporter_changes::ExporterChanges;
+use crate::component::setting::Setting;
 use crate::component::traits::{Exporter, Extension, Processor, Receiver};
 
 /// What a channel between two components carries.
@@ -57,6 +58,8 @@ type Prepare<X, T> = Box<dyn Fn(&Value, &ConfigPath) -> Result<Prepared<X, T>, C
 pub struct Factory<X, T: ?Sized> {
     /// What the component is.
     pub about: About,
+    /// Describes its settings.
+    pub settings: fn() -> Vec<Setting>,
     prepare: Prepare<X, T>,
 }
 
@@ -74,6 +77,8 @@ pub struct Prepared<X, T: ?Sized> {
     pub exporter_changes: ExporterChanges,
     /// See [`ComponentConfig::exclusive`].
     pub exclusive: Vec<String>,
+    /// See [`ComponentConfig::unshared`].
+    pub unshared: Vec<(&'static str, String)>,
     /// See [`ComponentConfig::built_in`].
     pub built_in: &'static [&'static str],
     /// Makes one component.
@@ -162,7 +167,7 @@ impl<X: 'static, T: ?Sized + 'static> Factory<X, T> {
             })?;
             let effective = Value::from_serialize(&config)?;
             let (extensions, built_in) = (config.extensions(), config.built_in());
-            let exclusive = config.exclusive();
+            let (exclusive, unshared) = (config.exclusive(), config.unshared());
             let (reads_from, exporter_changes) = (config.reads_from(), config.exporter_changes());
             let is_first = config.is_first();
             let create = create.clone();
@@ -173,11 +178,12 @@ impl<X: 'static, T: ?Sized + 'static> Factory<X, T> {
                 is_first,
                 exporter_changes,
                 exclusive,
+                unshared,
                 built_in,
                 create: Box::new(move |context| create(&config, context)),
             })
         };
-        Self { about, prepare: Box::new(prepare) }
+        Self { about, settings: Setting::of::<C>, prepare: Box::new(prepare) }
     }
 
     /// Parses and checks a section.

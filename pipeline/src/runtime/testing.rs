@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use longwave_config::{Document, GoDuration, Sources};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -31,10 +32,12 @@ pub(crate) struct World {
     pub sent: Arc<AtomicU64>,
     /// While it is true, no exporter delivers.
     pub is_down: Arc<AtomicBool>,
+    /// Time that an exporter needs for each attempt.
+    pub latency: Arc<Mutex<Duration>>,
 }
 
 /// Configuration of every test component.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct TestConfig {
     pub records: u64,
@@ -449,6 +452,8 @@ impl Pusher for KeepPusher {
             String::from_utf8_lossy(&payload.bytes),
             self.started().elapsed()
         ));
+        let latency = *self.world.latency.lock().unwrap();
+        tokio::time::sleep(latency).await;
         if self.world.is_down.load(Ordering::SeqCst) {
             let message = "unavailable".to_owned();
             return Err(PushError::Retryable { message, after: None, may_have_arrived: false });

@@ -7,6 +7,7 @@
 //!   buffer overflowed, or do not come for many lists, it is reported as vanished. One list can miss a socket, because sockets come and go
 //!   while the kernel writes it, so two are needed.
 
+mod counts;
 mod ending;
 mod listed;
 
@@ -20,6 +21,9 @@ use longwave_ebpf_abi::ListenEvent;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
+pub use counts::initial_counts;
+
+use counts::Counts;
 use ending::EndedSocket;
 use listed::NewConnections;
 
@@ -65,19 +69,6 @@ pub(super) struct SockDiag {
     /// Number of the current pass. The list at the start is number 1.
     pass: u32,
     counts: Counts,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Counts {
-    malformed: u64,
-    /// Sockets that ended, of which the kernel kept neither peer nor counts, and that no list had.
-    disconnected: u64,
-    waiting_full: u64,
-    table_full: u64,
-    late_end: u64,
-    failed_lists: u64,
-    changed_lists: u64,
-    never_connected: u64,
 }
 
 // === impl SockDiag ===
@@ -279,24 +270,7 @@ impl Source for SockDiag {
     }
 
     fn counts(&self) -> SourceCounts {
-        let counts = &self.counts;
-        SourceCounts {
-            lost: vec![
-                ("receive_buffer_full", self.namespaces.lost()),
-                ("waiting_full", counts.waiting_full),
-                ("disconnected", counts.disconnected),
-                ("table_full", counts.table_full),
-                ("malformed", counts.malformed),
-            ],
-            events: vec![
-                ("late_end", counts.late_end),
-                ("never_connected", counts.never_connected),
-                ("changed_list", counts.changed_lists),
-                ("failed_list", counts.failed_lists),
-                ("namespace_refused", self.namespaces.refused),
-            ],
-            lost_samples: counts.failed_lists,
-        }
+        self.counts.named(self.namespaces.lost(), self.namespaces.refused)
     }
 
     fn fault(&self) -> Option<String> {
