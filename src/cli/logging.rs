@@ -15,7 +15,12 @@ pub(super) fn init(settings: &LogConfig) {
     let others = if settings.level == LogLevel::Error { "error" } else { "warn" };
     // A target matches if it begins with the name, so that this includes all crates of Longwave.
     let filter = EnvFilter::new(format!("{others},longwave={level}"));
-    let builder = fmt().with_writer(std::io::stderr).with_env_filter(filter).with_target(false);
+    let builder = fmt()
+        .with_writer(std::io::stderr)
+        // It would panic if stderr is closed.
+        .log_internal_errors(false)
+        .with_env_filter(filter)
+        .with_target(false);
     let started = match settings.encoding {
         LogEncoding::Console => {
             let colored =

@@ -12,7 +12,8 @@ use super::bounded_queue::QueuedPayload;
 use super::payload_storage::PayloadStorage;
 use super::report::DeliveryReport;
 use crate::component::{
-    ComponentError, DeliveryConfig, DropReason, Node, Payload, PushError, Pushed, Pusher, RecordKey,
+    ComponentError, DeliveryConfig, DropReason, Node, Payload, PushError, Pushed, Pusher, ReaderEnded,
+    RecordKey,
 };
 
 /// Delivers payloads. The tasks of `num_consumers` share it.
@@ -31,8 +32,13 @@ pub(super) struct QueueConsumer {
     pub(super) keeps_stored: AtomicBool,
 }
 
-/// The exporter's output is closed. Payloads that were being delivered are dropped for this reason.
-const FATAL: DropReason = DropReason::OUTPUT_CLOSED;
+/// Why a payload is dropped.
+enum Undelivered {
+    /// Later ones may be delivered.
+    Dropped(DropReason, String),
+    /// The exporter's output is closed.
+    OutputClosed(String, Option<ReaderEnded>),
+}
 
 // === impl QueueConsumer ===
 
@@ -49,16 +55,21 @@ impl QueueConsumer {
             }
             match (self.storage.get(), stored) {
                 (Some(storage), Some(_)) if self.keeps(storage).await => {
-                    Err((DropReason::SHUTDOWN, String::new()))
+                    Err(Undelivered::Dropped(DropReason::SHUTDOWN, String::new()))
                 }
-                (Some(storage), Some(key)) => self.attempts(&storage.load(payload, *key).await?).await,
+                (Some(storage), Some(key)) => {
+                    let loaded = storage.load(payload, *key).await;
+                    let dropped = |(reason, message)| Undelivered::Dropped(reason, message);
+                    self.attempts(&loaded.map_err(dropped)?).await
+                }
                 _ => self.attempts(payload).await,
             }
         };
         let outcome = tokio::select! {
             biased;
             () = self.abandoned.cancelled() => {
-                Err((DropReason::SHUTDOWN, "not delivered before the shutdown's time limit".to_owned()))
+                let message = "not delivered before the shutdown's time limit".to_owned();
+                Err(Undelivered::Dropped(DropReason::SHUTDOWN, message))
             }
             outcome = in_turn => outcome,
         };
@@ -68,15 +79,22 @@ impl QueueConsumer {
                 self.count_delivered(payload, &pushed);
                 Ok(())
             }
-            Err((DropReason::SHUTDOWN, _)) if stored.is_some() => {
+            Err(Undelivered::Dropped(DropReason::SHUTDOWN, _)) if stored.is_some() => {
                 // Requests that are being sent may still succeed. The storage keeps this payload and those that wait.
                 self.keeps_stored.store(true, Ordering::Relaxed);
                 self.keep(&queued);
                 Ok(())
             }
-            Err((reason, message)) => {
+            Err(Undelivered::Dropped(reason, message)) => {
                 self.drop_queued(&queued, reason, &message).await;
-                if reason == FATAL { Err(ComponentError::new(message)) } else { Ok(()) }
+                Ok(())
+            }
+            Err(Undelivered::OutputClosed(message, source)) => {
+                if source.is_some() {
+                    self.report.silence();
+                }
+                self.drop_queued(&queued, DropReason::OUTPUT_CLOSED, &message).await;
+                Err(ComponentError { message, source: source.map(Into::into) })
             }
         }
     }
@@ -123,7 +141,7 @@ impl QueueConsumer {
         self.report.answered(rejected, pushed.message.as_deref());
     }
 
-    async fn attempts(&self, payload: &Payload) -> Result<Pushed, (DropReason, String)> {
+    async fn attempts(&self, payload: &Payload) -> Result<Pushed, Undelivered> {
         let retry = &self.config.retry;
         let (backoff, mut failures) = (retry.backoff(), 0_u32);
         let started = Instant::now();
@@ -144,15 +162,20 @@ impl QueueConsumer {
                     may_have_arrived |= unknown;
                     (message, after)
                 }
-                PushError::Permanent(message) => return Err((DropReason::PERMANENT_ERROR, message)),
-                PushError::Fatal(message) => return Err((FATAL, message)),
+                PushError::Permanent(message) => {
+                    return Err(Undelivered::Dropped(DropReason::PERMANENT_ERROR, message));
+                }
+                PushError::Fatal { message, source } => {
+                    return Err(Undelivered::OutputClosed(message, source));
+                }
             };
             self.report.failed(&message);
             if !retry.enabled {
-                return Err((DropReason::RETRIES_EXHAUSTED, format!("{message} (retry_on_failure is off)")));
+                let message = format!("{message} (retry_on_failure is off)");
+                return Err(Undelivered::Dropped(DropReason::RETRIES_EXHAUSTED, message));
             }
             if self.closing.is_cancelled() {
-                return Err((DropReason::SHUTDOWN, message));
+                return Err(Undelivered::Dropped(DropReason::SHUTDOWN, message));
             }
             failures = failures.saturating_add(1);
             let (grown, requested) = (backoff.wait(failures), after.unwrap_or_default());
@@ -169,7 +192,8 @@ impl QueueConsumer {
                         "gave up after {elapsed}: the server requests a wait of {requested}, but max_elapsed_time is {limit}"
                     )
                 };
-                return Err((DropReason::RETRIES_EXHAUSTED, format!("{message} ({why})")));
+                let message = format!("{message} ({why})");
+                return Err(Undelivered::Dropped(DropReason::RETRIES_EXHAUSTED, message));
             }
             self.node.add_retry();
             tokio::select! {
