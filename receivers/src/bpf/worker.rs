@@ -55,6 +55,8 @@ impl<K: Source, S: Sink, C: Clock> Worker<K, S, C> {
         progress: ReceiverProgress,
         holder_walks: HolderWalks,
     ) -> Self {
+        // Every counter exists from the start on.
+        stats.update(|stats| stats.counts = source.counts());
         Self {
             source,
             tracker,
