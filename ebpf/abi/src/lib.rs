@@ -41,7 +41,7 @@ pub mod sample_context {
 }
 
 /// Version of all layouts in this crate. It is the first field of each event.
-pub const LAYOUT_VERSION: u16 = 3;
+pub const LAYOUT_VERSION: u16 = 4;
 
 /// Kinds of events.
 pub mod kind {
@@ -93,6 +93,9 @@ pub mod flag {
     pub const NO_SYN: u16 = 1 << 12;
     /// The socket was closed under `TCP_REPAIR`, which sends nothing.
     pub const REPAIR: u16 = 1 << 13;
+    /// At the last sample, data was not acknowledged yet or the peer's window was full. The next pass samples the connection even if nothing
+    /// has moved, because what limits it may have changed. Only in the table.
+    pub const WAITING: u16 = 1 << 14;
 }
 
 /// Owner of a socket, as far as the kernel side can determine it.
@@ -196,8 +199,32 @@ pub struct Counters {
     pub rate_delivered: u32,
     /// Length of the last delivery-rate sample in µs.
     pub rate_interval_us: u32,
+    /// Time with data to send, in jiffies, without the two times below. The time since the last change is included.
+    pub busy_jiffies: u32,
+    /// Time in which the peer's receive window was full, in jiffies.
+    pub peer_window_jiffies: u32,
+    /// Time in which the send buffer was full, in jiffies.
+    pub send_buffer_jiffies: u32,
+    /// Segments received out of order since the open.
+    pub rcv_ooopack: u32,
+    /// Duplicate SACKs received since the open.
+    pub dsack_dups: u32,
+    /// Segments delivered with a congestion mark since the open.
+    pub delivered_ce: u32,
+    /// Retransmission timeouts since the open. The kernel's counter has 16 bits and wraps.
+    pub total_rto: u32,
+    /// Round trip as the receiver of data estimates it, in units of 1/8 µs. 0 if there is no sample yet.
+    pub rcv_rtt_us: u32,
+    /// Slow start threshold in segments. `0x7fffffff` until the first loss, 0 if the kernel lacks it.
+    pub snd_ssthresh: u32,
+    /// The peer's receive window in bytes.
+    pub snd_wnd: u32,
     /// Padding, zero.
     pub _pad: u32,
+    /// Pacing rate in bytes per second. 0 if it was not read.
+    pub pacing_rate: u64,
+    /// Name of the congestion control, padded with NUL. All zero if it was not read.
+    pub congestion_control: [u8; 16],
 }
 
 /// One observation of one connection. Both rings carry it.

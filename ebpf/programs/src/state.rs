@@ -277,7 +277,7 @@ unsafe fn open(event: &Transition, kind: TransitionKind) -> bool {
     unsafe {
         let control = copy_entry(record, own_entry);
         Header::new(kind::OPEN, old, control.flags | event.second_chance()).write(record);
-        let minimum = counters::fill(&raw mut (*record).counters, socket);
+        let minimum = counters::fill_all(&raw mut (*record).counters, socket);
         (&raw mut (*record).counters.rtt_min_lifetime_us).write_volatile(minimum);
         maps::submit_transition(record);
     }
@@ -487,7 +487,7 @@ pub unsafe fn copy_entry(event: *mut ConnectionEvent, entry: *const TableEntry) 
 unsafe fn finish_close(event: *mut ConnectionEvent, socket: Socket, old: u8, control: ControlWord) {
     // SAFETY: the pointers are to fields of the event.
     unsafe {
-        let minimum = counters::fill(&raw mut (*event).counters, socket);
+        let minimum = counters::fill_all(&raw mut (*event).counters, socket);
         let lifetime = if minimum < control.rtt_min_us { minimum } else { control.rtt_min_us };
         (&raw mut (*event).counters.rtt_min_lifetime_us).write_volatile(lifetime);
         let mut header = Header::new(kind::CLOSE, old, control.flags | counters::inexact_flags_of(socket));

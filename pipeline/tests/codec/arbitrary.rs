@@ -1,12 +1,13 @@
 //! Strategies for arbitrary records.
 
 use std::net::IpAddr;
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::{Arc, LazyLock};
 
 use longwave_pipeline::model::{
     CloseReason, ConnectionId, ConnectionRecord, End, Endpoint, Event, FailReason, Gauges, Interner, Label,
-    LabelKey, Names, Owner, OwnerSource, Role, RoundTrip, Service, TcpState, Totals, UnixNanos, Workload,
+    LabelKey, Limits, Names, OptionalCount, Owner, OwnerSource, Role, RoundTrip, Service, TcpState, Totals,
+    UnixNanos, Workload,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -23,11 +24,21 @@ pub fn record() -> impl Strategy<Value = ConnectionRecord> {
         any::<[u64; 14]>(),
         prop::array::uniform4(optional()),
         any::<([u64; 4], u32, u32)>(),
+        limits(),
     );
     (identity, ends, values).prop_map(|(identity, ends, values)| {
         let ((boot, netns, cookie, generation), (event, role, state), flags, errno, end) = identity;
         let (local, peer, owner, names) = ends;
-        let ([opened, observed, tick, age], counts, times, (levels, cwnd, mss)) = values;
+        let ([opened, observed, tick, age], counts, times, (levels, cwnd, mss), waits) = values;
+        let (
+            limits,
+            limits_delta,
+            elapsed,
+            (pacing_rate, receiver),
+            ssthresh,
+            zero_window,
+            congestion_control,
+        ) = waits;
         let [first, exact, ipv6_socket, start_known, acked] = flags;
         ConnectionRecord {
             id: ConnectionId { boot, netns, cookie, generation },
@@ -47,9 +58,12 @@ pub fn record() -> impl Strategy<Value = ConnectionRecord> {
             age,
             observed: UnixNanos(observed),
             tick: UnixNanos(tick),
+            limits_delta,
+            elapsed,
+            limits,
             totals: totals(&counts[..7]),
             delta: totals(&counts[7..]),
-            round_trip: RoundTrip { smoothed: times[1], variance: times[2], minimum: times[3] },
+            round_trip: RoundTrip { smoothed: times[1], variance: times[2], minimum: times[3], receiver },
             acked,
             gauges: Gauges {
                 unsent_bytes: levels[0],
@@ -58,11 +72,23 @@ pub fn record() -> impl Strategy<Value = ConnectionRecord> {
                 delivery_rate: levels[3],
                 cwnd,
                 mss,
+                pacing_rate,
+                ssthresh: NonZeroU32::new(ssthresh),
+                zero_window,
             },
             end,
             names,
+            congestion_control,
         }
     })
+}
+
+type Waits = (Limits, Limits, OptionalCount, (Option<NonZeroU64>, Option<NonZeroU64>), u32, bool, [u8; 16]);
+
+fn limits() -> impl Strategy<Value = Waits> {
+    let count = || prop::option::of(any::<u64>()).prop_map(OptionalCount::from);
+    let limits = || prop::array::uniform7(count()).prop_map(Limits::of_fields);
+    (limits(), limits(), count(), (optional(), optional()), any::<u32>(), any::<bool>(), any::<[u8; 16]>())
 }
 
 fn kind() -> impl Strategy<Value = (Event, Role, TcpState)> {

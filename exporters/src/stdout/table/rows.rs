@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use longwave_pipeline::model::{
-    EndpointKey, FailReason, FlowKey, Level, Reporter, Series, UNKNOWN, Window, WorkloadKey,
+    EndpointKey, FailReason, FlowKey, Level, Limit, Limits, OptionalCount, Reporter, Series, UNKNOWN, Window,
+    WorkloadKey,
 };
 
 use longwave_pipeline::component::visible::Visible;
@@ -40,6 +41,8 @@ pub(super) struct Row {
     pub(super) segments: u64,
     pub(super) retransmits: u64,
     pub(super) lost: u64,
+    /// Times by what limited the connections, and the time for which they were observed.
+    limits: (Limits, OptionalCount),
     /// Sum and number of the round trips, seconds.
     pub(super) round_trips: (f64, u64),
     pub(super) min_round_trip: Option<f64>,
@@ -117,6 +120,7 @@ impl Row {
             segments: 0,
             retransmits: 0,
             lost: 0,
+            limits: (Limits::default(), OptionalCount::ABSENT),
             round_trips: (0.0, 0),
             min_round_trip: None,
             active: 0,
@@ -135,6 +139,8 @@ impl Row {
             total.segments = total.segments.saturating_add(row.segments);
             total.retransmits = total.retransmits.saturating_add(row.retransmits);
             total.lost = total.lost.saturating_add(row.lost);
+            total.limits.0.add(&row.limits.0);
+            total.limits.1.add(row.limits.1);
             total.round_trips.0 += row.round_trips.0;
             total.round_trips.1 += row.round_trips.1;
             total.min_round_trip = match (total.min_round_trip, row.min_round_trip) {
@@ -155,7 +161,8 @@ impl Row {
     }
 
     /// Adds what the other end of the flow reports. Both report the same bytes and connections, at moments that differ a little, so the larger
-    /// number is the later one. Each end has retransmits and losses of its own direction. The slower round trip is shown.
+    /// number is the later one. Each end has retransmits and losses of its own direction. The slower round trip is shown, and the limit of
+    /// the end that was busy for longer: the other one mostly receives.
     fn join(&mut self, other: &Self) {
         self.side = Side::Both;
         let larger = |mine: &mut u64, theirs: u64| *mine = (*mine).max(theirs);
@@ -169,6 +176,9 @@ impl Row {
         self.failure = self.failure.or(other.failure);
         self.retransmits = self.retransmits.saturating_add(other.retransmits);
         self.lost = self.lost.saturating_add(other.lost);
+        if other.limits.0.busy.get() > self.limits.0.busy.get() {
+            self.limits = other.limits;
+        }
         if other.round_trip() > self.round_trip() {
             self.round_trips = other.round_trips;
         }
@@ -196,6 +206,11 @@ impl Row {
     /// Returns whether the window has neither bytes nor events of the flow.
     pub(super) fn is_idle(&self) -> bool {
         self.towards == 0 && self.back == 0 && self.opened == 0 && self.closed == 0 && self.failed == 0
+    }
+
+    /// Returns what limited the connections for most of the time.
+    pub(super) fn limit(&self) -> Option<Limit> {
+        self.limits.0.dominant(self.limits.1)
     }
 
     /// Returns the mean round trip, in seconds.
@@ -230,6 +245,7 @@ impl Row {
             segments: totals.sent_segments.saturating_add(totals.received_segments),
             retransmits: totals.retransmits,
             lost: totals.lost,
+            limits: (measures.limits, measures.connected),
             round_trips: (measures.rtt.sum(), measures.rtt.count()),
             min_round_trip: measures.min_rtt,
             active: measures.active,

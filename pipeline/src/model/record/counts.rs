@@ -1,6 +1,6 @@
 //! Counters and gauges of one connection.
 
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 
 /// Cumulative counts of a connection, or the differences between two of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub struct RoundTrip {
     pub variance: Option<NonZeroU64>,
     /// Minimum round-trip time since the open.
     pub minimum: Option<NonZeroU64>,
+    /// Round-trip time as the receiver of data estimates it (`tcpi_rcv_rtt`).
+    pub receiver: Option<NonZeroU64>,
 }
 
 /// Values at the time of the observation.
@@ -56,6 +58,12 @@ pub struct Gauges {
     pub cwnd: u32,
     /// Maximum segment size in bytes.
     pub mss: u32,
+    /// Pacing rate in bytes per second. `None` if it was not read, or is not limited.
+    pub pacing_rate: Option<NonZeroU64>,
+    /// Slow start threshold in segments. `None` until the first loss.
+    pub ssthresh: Option<NonZeroU32>,
+    /// Whether the peer's receive window is full.
+    pub zero_window: bool,
 }
 
 // === impl Totals ===

@@ -98,3 +98,14 @@ fn ports_become_bits() {
     assert_eq!((bits[0], bits[1], bits[1023]), (1 | 1 << 63, 1, 1 << 63));
     assert_eq!(bits.iter().map(|word| word.count_ones()).sum::<u32>(), 4);
 }
+
+/// *Scenario*: the ticks of kernels with 100, 250, 300 and 1000 Hz, other lengths, and this host's.
+/// *Guarantees*: the usual ticks have the microseconds with which the kernel computes `struct tcp_info`. Others are refused.
+#[test]
+fn the_clock_tick_is_one_of_the_usual() {
+    let micros = |nanos| super::clock_tick::micros_of(nanos).map(|micros| micros.get());
+    let usual = [10_000_000, 4_000_000, 3_333_333, 1_000_000].map(micros);
+    assert_eq!(usual, [Some(10_000), Some(4_000), Some(3_333), Some(1_000)]);
+    assert_eq!([0, 1, 999, 976_563, 20_000_000, u64::MAX].map(micros), [None; 6]);
+    assert!(super::clock_tick::micros().is_some());
+}

@@ -1,6 +1,6 @@
 //! [`Connection`]: what is stored of an open connection between two passes, and how an observation advances it.
 
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 
 use longwave_ebpf_abi::{ConnectionEvent, Counters, flag, kind};
 use longwave_pipeline::model::{
@@ -10,6 +10,7 @@ use longwave_pipeline::model::{
 use super::super::owner::Listeners;
 use super::super::timeline::Timeline;
 use super::counts::{self, Counts};
+use super::limits::{self, LimitCounts, Rare};
 use super::outcome::outcome;
 
 /// The totals of the last delivered record, and what idle records repeat. The key (the cookie) is in the table. What never changes is in
@@ -37,6 +38,17 @@ pub struct Connection {
     unread_bytes: u32,
     /// Index into the identities.
     pub identity: u32,
+    /// Low 32 bits of the times in which the connection was limited. What is above is in [`Rare`].
+    jiffies: [u32; 3],
+    rcv_rtt_us: u32,
+    /// Bits 0 to 31 of the monotonic time of the last delivered record in microseconds; before it, of the open.
+    reported: u32,
+    /// Bits 32 to 47 of it.
+    reported_high: u16,
+    /// Index into the names of congestion controls.
+    pub congestion: u8,
+    /// Bits of [`late_mark`].
+    late_marks: u8,
     /// Bits 32 to 47 of sent, received and data segments.
     high: [u16; 3],
     /// Number of the pass that sampled it last.
@@ -53,7 +65,7 @@ pub struct Connection {
     pub generation: u64,
 }
 
-const _: () = assert!(size_of::<Connection>() <= 96, "100,000 connections must fit into the memory limit");
+const _: () = assert!(size_of::<Connection>() <= 120, "100,000 connections must fit into the memory limit");
 
 const SEGMENT_COUNTS: usize = 5;
 
@@ -80,6 +92,14 @@ mod mark {
     pub const SYN: u8 = 1 << 7;
 }
 
+/// Bits of [`Connection::late_marks`].
+mod late_mark {
+    /// The connection has an entry in [`RareMap`](super::limits::RareMap).
+    pub const RARE: u8 = 1 << 0;
+    /// The peer's receive window was full at the last observation.
+    pub const ZERO_WINDOW: u8 = 1 << 1;
+}
+
 /// What is known of a connection at one moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Observation<'a> {
@@ -99,6 +119,11 @@ pub struct Observation<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
     pub totals: Totals,
+    pub limits: LimitCounts,
+    /// Slow start threshold: a gauge, which is stored with the counts.
+    pub ssthresh: Option<NonZeroU32>,
+    /// Monotonic time of the record, microseconds.
+    pub at: u64,
     /// `snd_una`: grows when the peer acknowledges bytes.
     pub una: u32,
 }
@@ -114,6 +139,9 @@ pub struct Step {
     pub before: Progress,
     pub after: Progress,
     pub delta: Totals,
+    pub limits_delta: LimitCounts,
+    /// Time since the last delivered record, or since the open, in microseconds.
+    pub elapsed: u64,
     /// `None` if the observation has no counters.
     pub gauges: Option<Gauges>,
 }
@@ -146,6 +174,9 @@ impl Connection {
         let base = counts::base(&event.counters);
         let mut connection =
             Self { generation: event.generation, base, una: base, rtt_min_us: u32::MAX, ..Self::default() };
+        connection.set_reported(
+            if event.flags & flag::START_KNOWN != 0 { event.generation } else { event.observed_ns } / 1_000,
+        );
         connection.set(mark::CLIENT, event.flags & flag::CLIENT != 0);
         connection.set(mark::SERVER, event.flags & flag::SERVER != 0);
         connection.set(mark::START_KNOWN, event.flags & flag::START_KNOWN != 0);
@@ -158,12 +189,13 @@ impl Connection {
     }
 
     /// Applies an observation and compares it with the last delivered record. `pending` is what was observed since then and not delivered.
-    /// The totals stay as they are until [`Self::deliver`].
+    /// The totals stay as they are until [`Self::deliver`]. `rare` is what is stored beside the connection.
     #[inline(always)]
     pub fn advance(
         &mut self,
         observation: &Observation<'_>,
         mut pending: Option<Progress>,
+        rare: &Rare,
         listeners: &Listeners,
     ) -> Step {
         // A sample that overtook the open is newer than it.
@@ -175,7 +207,7 @@ impl Connection {
             }
             (event, self.measure(event))
         });
-        let before = self.progress();
+        let before = self.progress(rare);
         let mut step = Step {
             event: observation.event,
             end: (observation.event == Event::Vanished).then_some(End::Closed(CloseReason::Vanished)),
@@ -184,8 +216,11 @@ impl Connection {
             before,
             after: pending.unwrap_or(before),
             delta: Totals::default(),
+            limits_delta: LimitCounts::default(),
+            elapsed: 0,
             gauges: None,
         };
+        step.after.at = before.at.max(observation.observed_ns / 1_000);
         let mut acked_bytes = None;
         if let Some((event, (counts, sent_bytes))) = measured {
             step.after.advance(&event.counters, sent_bytes, counts.received);
@@ -204,27 +239,31 @@ impl Connection {
         let is_baseline = step.first && !self.is(mark::START_KNOWN);
         if !is_baseline {
             step.delta = difference(&step.after.totals, &before.totals);
+            step.limits_delta = step.after.limits.since(&before.limits);
+            step.elapsed = step.after.at - before.at;
             step.acked = matches!(observation.event, Event::Update | Event::Close)
                 && acked_bytes.map_or(is_ahead(step.after.una, before.una), |bytes| bytes > 0);
         }
         step
     }
 
-    /// Stores that the record of `step` is sent. The next delta starts from it.
-    pub fn deliver(&mut self, step: &Step) {
-        self.set_progress(&step.after);
+    /// Stores that the record of `step` is sent. The next delta starts from it. Returns what to store beside the connection.
+    #[must_use]
+    pub fn deliver(&mut self, step: &Step) -> Rare {
         self.set(mark::REPORTED, true);
+        self.set_progress(&step.after)
     }
 
     /// Restores what was stored before a step whose record was refused. The next delta starts from `before`, as that of the refused record
     /// did.
-    pub fn undo(&mut self, before: &Progress, first: bool) {
-        self.set_progress(before);
+    #[must_use]
+    pub fn undo(&mut self, before: &Progress, first: bool) -> Rare {
         self.set(mark::REPORTED, !first);
+        self.set_progress(before)
     }
 
-    /// Returns the totals and `snd_una` of the last delivered record.
-    pub fn progress(&self) -> Progress {
+    /// Returns the totals and `snd_una` of the last delivered record. `rare` is what is stored beside the connection.
+    pub fn progress(&self, rare: &Rare) -> Progress {
         let wide = |low: u32, high: u64| u64::from(low) | high << 32;
         let [sent, received, data, retransmits, lost] = self.segments;
         let [sent_high, received_high, data_high] = self.high.map(u64::from);
@@ -238,10 +277,11 @@ impl Connection {
             retransmits: wide(retransmits, retransmits_high),
             lost: wide(lost, lost_high),
         };
-        Progress { totals, una: self.una }
+        let at = u64::from(self.reported) | u64::from(self.reported_high) << 32;
+        Progress { totals, limits: rare.counts(self.jiffies), ssthresh: rare.ssthresh, at, una: self.una }
     }
 
-    fn set_progress(&mut self, progress: &Progress) {
+    fn set_progress(&mut self, progress: &Progress) -> Rare {
         let t = &progress.totals;
         self.una = progress.una;
         self.sent_bytes = t.sent_bytes;
@@ -250,6 +290,33 @@ impl Connection {
         self.segments = counts.map(|count| count as u32);
         self.high = [counts[0], counts[1], counts[2]].map(|count| (count >> 32) as u16);
         self.higher = [counts[3], counts[4]].map(|count| (count >> 32) as u8);
+        self.set_reported(progress.at);
+        self.jiffies = progress.limits.jiffies.map(|jiffies| jiffies as u32);
+        Rare::of(&progress.limits, progress.ssthresh)
+    }
+
+    fn set_reported(&mut self, micros: u64) {
+        (self.reported, self.reported_high) = (micros as u32, (micros >> 32) as u16);
+    }
+
+    /// Returns whether something is stored beside the connection.
+    pub fn has_rare(&self) -> bool {
+        self.late_marks & late_mark::RARE != 0
+    }
+
+    /// Sets whether something is stored beside the connection.
+    pub fn set_has_rare(&mut self, on: bool) {
+        self.set_late(late_mark::RARE, on);
+    }
+
+    /// Returns whether the connection was observed, so that its counts are those of the kernel.
+    pub fn is_measured(&self) -> bool {
+        self.tcp_state != 0
+    }
+
+    /// Returns whether the peer's receive window was full at the last observation.
+    pub fn has_zero_window(&self) -> bool {
+        self.late_marks & late_mark::ZERO_WINDOW != 0
     }
 
     pub fn role(&self) -> Role {
@@ -291,6 +358,7 @@ impl Connection {
             smoothed: nanos(self.srtt_us, 125),
             variance: if self.srtt_us == 0 { None } else { nanos(self.mdev_us, 250) },
             minimum: if self.rtt_min_us == u32::MAX { None } else { nanos(self.rtt_min_us, 1_000) },
+            receiver: nanos(self.rcv_rtt_us, 125),
         }
     }
 
@@ -306,11 +374,16 @@ impl Connection {
             delivery_rate: 0,
             cwnd: self.cwnd.into(),
             mss: self.mss.into(),
+            ..Gauges::default()
         }
     }
 
     fn is(&self, mark: u8) -> bool {
         self.marks & mark != 0
+    }
+
+    fn set_late(&mut self, mark: u8, on: bool) {
+        if on { self.late_marks |= mark } else { self.late_marks &= !mark }
     }
 
     fn set(&mut self, mark: u8, on: bool) {
@@ -393,6 +466,8 @@ impl Connection {
         self.tcp_state = event.state;
         self.srtt_us = c.srtt_us;
         self.mdev_us = c.mdev_us;
+        self.rcv_rtt_us = c.rcv_rtt_us;
+        self.set_late(late_mark::ZERO_WINDOW, c.snd_wnd == 0 && counts::established(event));
         self.rtt_min_us = self.rtt_min_us.min(c.rtt_min_us).min(c.rtt_min_lifetime_us);
         self.unsent_bytes = u32::try_from(counts.unsent()).unwrap_or(u32::MAX);
         self.unread_bytes = u32::try_from(counts.unread).unwrap_or(u32::MAX);
@@ -415,6 +490,8 @@ impl Progress {
         t.data_segments = extend(t.data_segments, c.data_segs_out);
         t.retransmits = extend(t.retransmits, c.total_retrans);
         t.lost = extend(t.lost, c.lost);
+        self.limits.advance(c);
+        self.ssthresh = limits::ssthresh(c);
         self.una = c.snd_una;
     }
 }
@@ -423,7 +500,7 @@ impl Progress {
 
 impl Step {
     pub fn has_moved(&self) -> bool {
-        self.before.totals != self.after.totals
+        self.before.totals != self.after.totals || self.before.limits != self.after.limits
     }
 
     /// Returns the bytes of delivered records that the final count does not confirm.
@@ -436,7 +513,7 @@ impl Step {
 
 /// Continues a 64-bit count with a counter that wraps at 2^32. A smaller counter comes from an older observation and adds
 /// nothing.
-fn extend(last: u64, counter: u32) -> u64 {
+pub fn extend(last: u64, counter: u32) -> u64 {
     let ahead = counter.wrapping_sub(last as u32) as i32;
     last + u64::try_from(ahead).unwrap_or(0)
 }
@@ -466,5 +543,8 @@ fn gauges(c: &Counters, counts: &Counts) -> Gauges {
         delivery_rate: delivered.checked_div(c.rate_interval_us.into()).unwrap_or(0),
         cwnd: c.snd_cwnd,
         mss: c.mss_cache,
+        // The kernel has the largest number if the rate is not limited.
+        pacing_rate: NonZeroU64::new(c.pacing_rate).filter(|rate| rate.get() != u64::MAX),
+        ..Gauges::default()
     }
 }

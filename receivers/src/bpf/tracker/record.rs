@@ -2,10 +2,17 @@
 
 use super::connection::{Connection, Observation, Step};
 use super::identity::{Identity, Origin};
-use longwave_pipeline::model::{ConnectionId, ConnectionRecord, Endpoint, Event, TcpState};
+use super::limits::{LimitCounts, LimitFields};
+use longwave_pipeline::model::{
+    ConnectionId, ConnectionRecord, Endpoint, Event, Gauges, Limits, OptionalCount, TcpState,
+};
 
 /// Returns the record of `step`, a step of `connection`.
 #[inline(always)]
+#[allow(
+    clippy::too_many_arguments,
+    reason = "what the tracker stores in several tables: two callers, on the hot path"
+)]
 pub(super) fn record(
     boot: u32,
     cookie: u64,
@@ -14,7 +21,13 @@ pub(super) fn record(
     origin: &Origin,
     observation: &Observation<'_>,
     step: &Step,
+    fields: &LimitFields,
+    congestion_control: [u8; 16],
 ) -> ConnectionRecord {
+    let reported = |counts: &LimitCounts| match connection.is_measured() {
+        true => counts.reported(fields),
+        false => Limits::default(),
+    };
     ConnectionRecord {
         id: ConnectionId { boot, netns: origin.netns, cookie, generation: connection.generation },
         tick: observation.tick,
@@ -32,6 +45,9 @@ pub(super) fn record(
         round_trip: connection.round_trip(),
         opened: identity.opened,
         owner: origin.owner,
+        limits_delta: reported(&step.limits_delta),
+        elapsed: OptionalCount::new(step.elapsed),
+        limits: reported(&step.after.limits),
         totals: step.after.totals,
         connect_duration: connection.connect_duration(),
         // The generation is the monotonic time of the open.
@@ -40,11 +56,16 @@ pub(super) fn record(
         } else {
             0
         },
-        gauges: step.gauges.unwrap_or_else(|| connection.gauges()),
+        gauges: Gauges {
+            ssthresh: step.after.ssthresh,
+            zero_window: fields.peer_window && connection.has_zero_window(),
+            ..step.gauges.unwrap_or_else(|| connection.gauges())
+        },
         local: Endpoint::from_bytes(identity.local, identity.local_port),
         peer: Endpoint::from_bytes(identity.peer, identity.peer_port),
         end: step.end,
         errno: observation.counters.map_or(0, |event| event.error),
+        congestion_control,
         ..ConnectionRecord::blank()
     }
 }

@@ -7,9 +7,19 @@ use longwave_pipeline::model::{ConnectionRecord, PassEnd, UnixNanos};
 use super::super::super::owner::SharedCgroups;
 use super::super::super::sink::Sink;
 use super::super::super::timeline::{Reading, Timeline};
-use super::super::{Rules, Tracker};
+use super::super::{LimitFields, Rules, Tracker};
 
 pub const SECOND: u64 = 1_000_000_000;
+
+/// A kernel with all fields, and 250 ticks a second.
+pub const ALL_LIMITS: LimitFields = LimitFields {
+    jiffy_micros: std::num::NonZeroU32::new(4_000),
+    out_of_order: true,
+    duplicate_sacks: true,
+    delivered_ce: true,
+    timeouts: true,
+    peer_window: true,
+};
 
 /// Sink that stores what is delivered.
 #[derive(Default)]
@@ -52,6 +62,7 @@ impl Bench {
             vanish_after: 6,
             max_connections: 10_000,
             shared_cgroups: SharedCgroups(vec![1]),
+            limits: ALL_LIMITS,
         };
         let timeline =
             Timeline::new(std::time::Duration::from_secs(1), Reading { mono: 0, wall: 0, uncertainty: 0 });
@@ -118,6 +129,8 @@ impl Socket {
                 srtt_us: 800,
                 mss_cache: 1448,
                 snd_cwnd: 10,
+                snd_wnd: 65_535,
+                snd_ssthresh: 0x7fff_ffff,
                 ..Counters::default()
             },
         }
