@@ -59,5 +59,9 @@ fn main() -> ExitCode {
         unusual::privileged_a_seeded_connect_has_no_duration,
         waits::privileged_a_waiting_connection_is_sampled_in_each_pass,
         waits::privileged_limits_agree_with_tcp_info,
+        waits::privileged_an_idle_application_is_the_limit,
+        waits::privileged_a_reader_that_sleeps_is_the_limit,
+        waits::privileged_a_small_send_buffer_is_the_limit,
+        waits::privileged_a_lossy_path_is_the_limit,
     ])
 }

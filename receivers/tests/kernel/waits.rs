@@ -1,14 +1,16 @@
 //! What limits a connection: the counters of an event and `TCP_INFO` of the application's own socket.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd};
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use longwave_ebpf_abi::{ConnectionEvent, offsets::ABSENT};
+use longwave_pipeline::model::{Limit, Limits, OptionalCount};
 use longwave_receivers::bpf::kernel::{Kernel, Options, clock_tick};
-use longwave_testing::netns::Netns;
+use longwave_testing::netns::{Netns, VethPair};
 
 use super::connections::await_closes;
 use super::host::{LIMIT, SeenEvents, connect, cookie, forks, kernel, listen, pass};
@@ -111,7 +113,7 @@ fn fill(socket: &mut TcpStream) -> usize {
 }
 
 /// Waits until `done` is true of the socket's `TCP_INFO`.
-fn await_info(socket: &TcpStream, done: impl Fn(&TcpInfo) -> bool) {
+fn await_info(socket: &TcpStream, mut done: impl FnMut(&TcpInfo) -> bool) {
     let start = Instant::now();
     while !done(&TcpInfo::of(socket)) {
         assert!(start.elapsed() < LIMIT, "TCP_INFO did not change");
@@ -219,6 +221,158 @@ pub fn privileged_limits_agree_with_tcp_info() {
         assert!(close.counters.rcv_ooopack >= info.u32(224).unwrap_or(0));
         assert_ne!(close.counters.congestion_control, [0; 16]);
     }
+}
+
+/// Two ends of a connection across two namespaces, and a kernel side that has seen it open.
+struct Path {
+    kernel: Kernel,
+    veth: VethPair,
+    client: TcpStream,
+    server: TcpStream,
+}
+
+impl Path {
+    fn new() -> Self {
+        let kernel = kernel(&Options::default());
+        let veth = VethPair::new();
+        // Otherwise segments are merged, and a send buffer may be larger than its limit.
+        veth.a.run("ip", &["link", "set", "veth0", "gso_max_segs", "1"]);
+        let address = VethPair::b_addresses().0;
+        let listener = veth.b.enter(|| TcpListener::bind((address, 0)).unwrap());
+        let client = veth.a.enter(|| TcpStream::connect(listener.local_addr().unwrap()).unwrap());
+        let (server, _) = listener.accept().unwrap();
+        Self { kernel, veth, client, server }
+    }
+
+    /// Returns what limited the client between two samples that are at least 300 ms apart, and that each have news of the client.
+    fn limit(&mut self) -> Option<Limit> {
+        let cookie = cookie(&self.client);
+        let start = Instant::now();
+        let mut sample = |after: Duration| loop {
+            assert!(start.elapsed() < LIMIT, "no sample of the client");
+            if let Some(event) = event(&mut self.kernel, cookie)
+                && start.elapsed() >= after
+            {
+                return event;
+            }
+            std::thread::yield_now();
+        };
+        let (one, other) = (sample(Duration::ZERO), sample(Duration::from_millis(300)));
+        let (before, after) = (times(&one), times(&other));
+        let [busy, peer_window, send_buffer] =
+            std::array::from_fn(|index| OptionalCount::new(after[index] - before[index]));
+        let limits = Limits { busy, peer_window, send_buffer, ..Limits::default() };
+        let elapsed = OptionalCount::new((other.observed_ns - one.observed_ns) / 1_000);
+        let limit = limits.dominant(elapsed);
+        eprintln!("{limit:?}: {limits:?} in {elapsed:?} µs");
+        limit
+    }
+}
+
+/// *Scenario*: an application sends a byte every 20 ms.
+/// *Guarantees*: the dominant limit is `app`.
+pub fn privileged_an_idle_application_is_the_limit() {
+    let _alone = forks();
+    let mut path = Path::new();
+    let (mut client, mut server) = (path.client.try_clone().unwrap(), path.server.try_clone().unwrap());
+    let is_done = AtomicBool::new(false);
+    let limit = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // The read is what the application waits for: it times out after 20 ms.
+            client.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+            while !is_done.load(Ordering::Relaxed) {
+                client.write_all(b"x").unwrap();
+                server.read_exact(&mut [0]).unwrap();
+                assert!(client.read(&mut [0]).is_err());
+            }
+        });
+        let limit = path.limit();
+        is_done.store(true, Ordering::Relaxed);
+        limit
+    });
+    assert_eq!(limit, Some(Limit::App));
+}
+
+/// *Scenario*: the peer does not read.
+/// *Guarantees*: the dominant limit is `peer window`.
+pub fn privileged_a_reader_that_sleeps_is_the_limit() {
+    let _alone = forks();
+    let mut path = Path::new();
+    // What the send buffer takes at a time may fit into the window.
+    let mut client = path.client.try_clone().unwrap();
+    await_info(&path.client, |info| {
+        fill(&mut client);
+        info.times()[1] > 20_000
+    });
+    assert_eq!(path.limit(), Some(Limit::PeerWindow));
+}
+
+/// *Scenario*: pacing empties a send buffer of three segments, on a path on which no acknowledgement arrives.
+/// *Guarantees*: the dominant limit is `send buffer`: everything is sent, and the application can write no more.
+pub fn privileged_a_small_send_buffer_is_the_limit() {
+    /// The kernel does not pace the first ten segments of a connection.
+    const UNPACED: usize = 30_000;
+    let _alone = forks();
+    let mut path = Path::new();
+    set(&path.client, libc::SO_MAX_PACING_RATE, 100_000);
+    set(&path.client, libc::SO_SNDBUF, 4096);
+    path.client.write_all(&[1; UNPACED]).unwrap();
+    path.server.read_exact(&mut [0; UNPACED]).unwrap();
+    await_info(&path.client, |info| info.u32(24) == Some(0));
+    script(
+        &path.veth.a,
+        "table inet longwave {\nchain c {\ntype filter hook input priority 0; policy drop;\n}\n}\n",
+    );
+    path.client.set_nonblocking(true).unwrap();
+    while path.client.write(&[1; 1448]).is_ok() {}
+    await_info(&path.client, |info| info.times()[2] > 20_000);
+    assert_eq!(path.limit(), Some(Limit::SendBuffer));
+}
+
+/// *Scenario*: a path that drops 5 % of the segments, so that segments arrive out of order and are sent again.
+/// *Guarantees*: the dominant limit is `network`.
+pub fn privileged_a_lossy_path_is_the_limit() {
+    let _alone = forks();
+    let mut path = Path::new();
+    script(
+        &path.veth.b,
+        "table inet longwave {\nchain c {\ntype filter hook input priority 0; policy accept;\n\
+         meta l4proto tcp numgen random mod 100 < 5 drop\n}\n}\n",
+    );
+    let (mut client, mut server) = (path.client.try_clone().unwrap(), path.server.try_clone().unwrap());
+    let is_done = AtomicBool::new(false);
+    let limit = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_done.load(Ordering::Relaxed) {
+                client.write_all(&[1; 16_384]).unwrap();
+            }
+            client.shutdown(Shutdown::Write).unwrap();
+        });
+        scope.spawn(|| std::io::copy(&mut server, &mut std::io::sink()).unwrap());
+        let limit = path.limit();
+        is_done.store(true, Ordering::Relaxed);
+        limit
+    });
+    assert_eq!(limit, Some(Limit::Network));
+    assert!(
+        TcpInfo::of(&path.server).u32(224).is_none_or(|segments| segments > 0),
+        "segments are out of order"
+    );
+}
+
+/// Sets an option of the socket's level.
+fn set(socket: &impl AsFd, option: libc::c_int, value: libc::c_int) {
+    // SAFETY: the option is an integer of this size.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            option,
+            (&raw const value).cast(),
+            size_of::<libc::c_int>() as u32,
+        )
+    };
+    assert_eq!(result, 0, "option {option}: {}", std::io::Error::last_os_error());
 }
 
 /// Runs a script of nftables in the namespace.
