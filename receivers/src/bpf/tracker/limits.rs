@@ -43,9 +43,13 @@ pub type RareMap = HashMap<u64, Rare, foldhash::fast::RandomState>;
 pub struct LimitFields {
     /// Microseconds in a jiffy. `None` if the kernel has no times, or its clock tick is unknown.
     pub jiffy_micros: Option<NonZeroU32>,
+    /// Whether the kernel counts segments that arrived out of order (`rcv_ooopack`).
     pub out_of_order: bool,
+    /// Whether the kernel counts duplicate SACKs (`dsack_dups`).
     pub duplicate_sacks: bool,
+    /// Whether the kernel counts delivered segments with a mark of congestion (`delivered_ce`).
     pub delivered_ce: bool,
+    /// Whether the kernel counts retransmission timeouts (`total_rto`, since 6.7).
     pub timeouts: bool,
     /// Whether the kernel has the peer's window.
     pub peer_window: bool,
