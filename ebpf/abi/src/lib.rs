@@ -96,6 +96,8 @@ pub mod flag {
     /// At the last sample, data was not acknowledged yet or the peer's window was full. The next pass samples the connection even if nothing
     /// has moved, because what limits it may have changed. Only in the table.
     pub const WAITING: u16 = 1 << 14;
+    /// The event has [`crate::ConnectionEvent::limits`]: each sample, and a close at which a counter of them is not 0. Only in events.
+    pub const LIMITS: u16 = 1 << 15;
 }
 
 /// Owner of a socket, as far as the kernel side can determine it.
@@ -199,6 +201,18 @@ pub struct Counters {
     pub rate_delivered: u32,
     /// Length of the last delivery-rate sample in µs.
     pub rate_interval_us: u32,
+    /// Padding, zero.
+    pub _pad: u32,
+}
+
+/// What limits a connection: counters and gauges as the kernel stores them. Counters of 32 bits wrap.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "zerocopy",
+    derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::IntoBytes, zerocopy::KnownLayout)
+)]
+pub struct LimitCounters {
     /// Time with data to send, in jiffies, without the two times below. The time since the last change is included.
     pub busy_jiffies: u32,
     /// Time in which the peer's receive window was full, in jiffies.
@@ -219,15 +233,13 @@ pub struct Counters {
     pub snd_ssthresh: u32,
     /// The peer's receive window in bytes.
     pub snd_wnd: u32,
-    /// Padding, zero.
-    pub _pad: u32,
     /// Pacing rate in bytes per second. 0 if it was not read.
     pub pacing_rate: u64,
     /// Name of the congestion control, padded with NUL. All zero if it was not read.
     pub congestion_control: [u8; 16],
 }
 
-/// One observation of one connection. Both rings carry it.
+/// One observation of one connection. Both rings carry it, without its last part if [`flag::LIMITS`] is not set.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(
@@ -267,7 +279,12 @@ pub struct ConnectionEvent {
     pub owner: Owner,
     /// Counters of the socket; all zero for VANISHED.
     pub counters: Counters,
+    /// What limits the connection, only with [`flag::LIMITS`]. An event without it ends before this field: [`SHORT_EVENT_LEN`].
+    pub limits: LimitCounters,
 }
+
+/// Size in the ring of a [`ConnectionEvent`] without [`flag::LIMITS`].
+pub const SHORT_EVENT_LEN: usize = core::mem::offset_of!(ConnectionEvent, limits);
 
 /// Event of a socket that began or stopped listening.
 #[repr(C)]

@@ -1,7 +1,7 @@
 //! Copies counters from a socket to an event.
 
 use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_probe_read_kernel};
-use longwave_ebpf_abi::{Counters, flag, offsets::ABSENT};
+use longwave_ebpf_abi::{Counters, LimitCounters, flag, offsets::ABSENT};
 
 use crate::{config::offset, socket::Socket};
 
@@ -132,13 +132,12 @@ pub fn jiffies() -> u32 {
     unsafe { bpf_jiffies64() as u32 }
 }
 
-/// Fills in all counters and the padding, except the lifetime minimum of the round trip, and what [`fill_rare`] does. Returns the current
-/// minimum.
+/// Fills in all counters and the padding, except the lifetime minimum of the round trip. Returns the current minimum.
 ///
 /// # Safety
 /// `counters` is valid for writes.
 #[inline(always)]
-pub unsafe fn fill(counters: *mut Counters, source: impl CounterSource, chrono: Chrono) -> u32 {
+pub unsafe fn fill(counters: *mut Counters, source: impl CounterSource) -> u32 {
     macro_rules! put {
         ($read:ident: $($field:ident)*) => {
             $((&raw mut (*counters).$field).write_volatile(source.$read(offset!($field)));)*
@@ -149,18 +148,7 @@ pub unsafe fn fill(counters: *mut Counters, source: impl CounterSource, chrono: 
         put!(u64: bytes_acked bytes_received bytes_sent bytes_retrans);
         put!(u32: write_seq snd_nxt snd_una rcv_nxt copied_seq segs_out segs_in data_segs_out data_segs_in);
         put!(u32: total_retrans lost delivered srtt_us mdev_us snd_cwnd mss_cache packets_out);
-        put!(u32: rate_delivered rate_interval_us rcv_ooopack dsack_dups delivered_ce rcv_rtt_us snd_ssthresh snd_wnd);
-        let sum = |kind: u8| {
-            if offset!(chrono_stat) == ABSENT {
-                return 0;
-            }
-            let ended = source.u32(offset!(chrono_stat) + (kind as u32 - 1) * 4);
-            ended.wrapping_add(chrono.elapsed(kind))
-        };
-        (&raw mut (*counters).busy_jiffies).write_volatile(sum(chrono::BUSY));
-        (&raw mut (*counters).peer_window_jiffies).write_volatile(sum(chrono::PEER_WINDOW));
-        (&raw mut (*counters).send_buffer_jiffies).write_volatile(sum(chrono::SEND_BUFFER));
-        (&raw mut (*counters).total_rto).write_volatile(source.u16(offset!(total_rto)) as u32);
+        put!(u32: rate_delivered rate_interval_us);
         let minimum = if offset!(rtt_min) == ABSENT { u32::MAX } else { source.u32(offset!(rtt_min)) };
         (&raw mut (*counters).rtt_min_us).write_volatile(minimum);
         (&raw mut (*counters)._pad).write_volatile(0);
@@ -168,34 +156,66 @@ pub unsafe fn fill(counters: *mut Counters, source: impl CounterSource, chrono: 
     }
 }
 
+/// Returns whether a counter of what limits a connection is not 0.
+#[inline(always)]
+pub fn has_limits(source: impl CounterSource) -> bool {
+    let times = if offset!(chrono_stat) == ABSENT || offset!(chrono_type) == ABSENT {
+        0
+    } else {
+        let stat = |index: u32| source.u32(offset!(chrono_stat) + index * 4);
+        let kind = source.u8(offset!(chrono_type) >> 3) >> (offset!(chrono_type) & 7) & 3;
+        stat(0) | stat(1) | stat(2) | kind as u32
+    };
+    let counts = source.u32(offset!(rcv_ooopack))
+        | source.u32(offset!(dsack_dups))
+        | source.u32(offset!(delivered_ce))
+        | source.u16(offset!(total_rto)) as u32;
+    times | counts != 0
+}
+
+/// Fills in what limits a connection, except what [`fill_rare_limits`] does.
+///
+/// # Safety
+/// `limits` is valid for writes.
+#[inline(always)]
+pub unsafe fn fill_limits(limits: *mut LimitCounters, source: impl CounterSource, chrono: Chrono) {
+    macro_rules! put {
+        ($($field:ident)*) => {
+            $((&raw mut (*limits).$field).write_volatile(source.u32(offset!($field)));)*
+        };
+    }
+    // SAFETY: the pointers are to fields of the limits.
+    unsafe {
+        put!(rcv_ooopack dsack_dups delivered_ce rcv_rtt_us snd_ssthresh snd_wnd);
+        let sum = |kind: u8| {
+            if offset!(chrono_stat) == ABSENT {
+                return 0;
+            }
+            let ended = source.u32(offset!(chrono_stat) + (kind as u32 - 1) * 4);
+            ended.wrapping_add(chrono.elapsed(kind))
+        };
+        (&raw mut (*limits).busy_jiffies).write_volatile(sum(chrono::BUSY));
+        (&raw mut (*limits).peer_window_jiffies).write_volatile(sum(chrono::PEER_WINDOW));
+        (&raw mut (*limits).send_buffer_jiffies).write_volatile(sum(chrono::SEND_BUFFER));
+        (&raw mut (*limits).total_rto).write_volatile(source.u16(offset!(total_rto)) as u32);
+    }
+}
+
 /// Fills in what only some samples read: the pacing rate, and the name of the congestion control, whose operations are at `ca_ops`.
 ///
 /// # Safety
-/// `counters` is valid for writes.
+/// `limits` is valid for writes.
 #[inline(always)]
-pub unsafe fn fill_rare(counters: *mut Counters, pacing_rate: u64, ca_ops: u64) {
-    // SAFETY: the pointers are to fields of the counters. The helper checks the address that it reads.
+pub unsafe fn fill_rare_limits(limits: *mut LimitCounters, pacing_rate: u64, ca_ops: u64) {
+    // SAFETY: the pointers are to fields of the limits. The helper checks the address that it reads.
     unsafe {
-        (&raw mut (*counters).pacing_rate).write_volatile(pacing_rate);
-        let name = (&raw mut (*counters).congestion_control).cast::<u64>();
+        (&raw mut (*limits).pacing_rate).write_volatile(pacing_rate);
+        let name = (&raw mut (*limits).congestion_control).cast::<u64>();
         name.write_volatile(0);
         name.add(1).write_volatile(0);
         if ca_ops != 0 && offset!(ca_name) != ABSENT {
             bpf_probe_read_kernel(name.cast(), 16, (ca_ops + u64::from(offset!(ca_name))) as *const _);
         }
-    }
-}
-
-/// Fills in the counters of a socket that changes its state. Returns the current minimum of the round trip.
-///
-/// # Safety
-/// `counters` is valid for writes.
-#[inline(always)]
-pub unsafe fn fill_all(counters: *mut Counters, socket: Socket) -> u32 {
-    // SAFETY: as the caller guarantees.
-    unsafe {
-        fill_rare(counters, socket.load(offset!(pacing_rate)), socket.load(offset!(ca_ops)));
-        fill(counters, socket, Chrono::of(socket, jiffies()))
     }
 }
 

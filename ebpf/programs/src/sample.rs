@@ -97,9 +97,11 @@ fn visit_slot(bucket: *mut u64, index: u32, way: u32) -> u32 {
 
 /// Observes the connection of a published slot. Returns 1.
 ///
-/// This is a subprogram, because `visit` calls it for each slot.
+/// This is a global function, which the verifier checks once, for any arguments. It would check a static one at each of the calls in `visit`,
+/// and the kernel refuses a program that takes it too long.
+#[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn observe_connection(key: u64, index: u32) -> u32 {
+pub extern "C" fn observe_connection(key: u64, index: u32) -> u32 {
     let slot = Slot::new(Key(key), index);
     if let Some(entry) = table::entry(index)
         && let Some(socket) = slot.key.address()
@@ -199,7 +201,7 @@ unsafe fn observe(socket: u64, slot: Slot, entry: *mut TableEntry) {
             return;
         };
         let counters = SocketCopy { bytes: copy, start: setting!(sample_start) };
-        let mut flags = flag::ESTABLISHED | if is_heartbeat { flag::HEARTBEAT } else { 0 };
+        let mut flags = flag::ESTABLISHED | flag::LIMITS | if is_heartbeat { flag::HEARTBEAT } else { 0 };
         let mut inexact_flags = 0;
         let (mut pacing_rate, mut ca_ops) = (0u64, 0u64);
         if control.samples < FIRST_SAMPLES || control.samples & 15 == 0 {
@@ -212,14 +214,15 @@ unsafe fn observe(socket: u64, slot: Slot, entry: *mut TableEntry) {
                 bpf_probe_read_kernel((&raw mut ca_ops).cast(), 8, at(socket, offset!(ca_ops)));
             }
         }
-        counters::fill_rare(&raw mut (*event).counters, pacing_rate, ca_ops);
+        counters::fill_rare_limits(&raw mut (*event).limits, pacing_rate, ca_ops);
         flags |= copy_entry(event, entry).flags & !flag::WAITING;
         let mut header = Header::new(kind::SAMPLE, state, flags);
         header.sk_flags = common.field::<u64>(offset!(flags)) as u16;
         header.write(event);
         let chrono =
             Chrono::of(counters, now).confirmed(counters, || read_word(socket, offset!(chrono_start)));
-        let minimum = counters::fill(&raw mut (*event).counters, counters, chrono);
+        counters::fill_limits(&raw mut (*event).limits, counters, chrono);
+        let minimum = counters::fill(&raw mut (*event).counters, counters);
         let minimum = if minimum < control.rtt_min_us { minimum } else { control.rtt_min_us };
         (&raw mut (*event).counters.rtt_min_lifetime_us).write_volatile(minimum);
         // The kernel had not chosen the local port yet at SYN_SENT.
@@ -353,13 +356,13 @@ unsafe fn read_inexact_flags(socket: u64) -> u16 {
 /// `entry` is the entry of `slot`.
 #[inline(always)]
 unsafe fn report_vanished(slot: Slot, entry: *mut TableEntry) {
-    let Some(event) = maps::reserve::<ConnectionEvent>(&SAMPLES) else {
+    let Some(event) = maps::reserve_short(&SAMPLES) else {
         count(Program::Sample, SAMPLE_RING_FULL);
         return;
     };
     // SAFETY: `entry` is an entry of the table, `event` a reserved record.
     unsafe {
-        words::zero(event);
+        words::zero(event.cast::<maps::ShortEvent>());
         let control = copy_entry(event, entry);
         Header::new(kind::VANISHED, tcp::CLOSE, control.flags).write(event);
         if !table::remove(Table, slot) {

@@ -20,7 +20,7 @@ use longwave_ebpf_abi::{
 use crate::{
     atomic,
     config::{offset, setting},
-    counters,
+    counters::{self, Chrono},
     listen::{self, OwnerSource},
     maps::{self, CPU_MEMORY, CpuMemory, HANDLED_WORDS, TRANSITIONS},
     owner, scope,
@@ -269,7 +269,7 @@ unsafe fn open(event: &Transition, kind: TransitionKind) -> bool {
     if setting!(emit_open) == 0 || kind == TransitionKind::ActiveOpen {
         return true;
     }
-    let Some(record) = maps::reserve::<ConnectionEvent>(&TRANSITIONS) else {
+    let Some(record) = maps::reserve_short(&TRANSITIONS) else {
         count(program, OPEN_RING_FULL);
         return true;
     };
@@ -277,7 +277,7 @@ unsafe fn open(event: &Transition, kind: TransitionKind) -> bool {
     unsafe {
         let control = copy_entry(record, own_entry);
         Header::new(kind::OPEN, old, control.flags | event.second_chance()).write(record);
-        let minimum = counters::fill_all(&raw mut (*record).counters, socket);
+        let minimum = counters::fill(&raw mut (*record).counters, socket);
         (&raw mut (*record).counters.rtt_min_lifetime_us).write_volatile(minimum);
         maps::submit_transition(record);
     }
@@ -388,7 +388,14 @@ unsafe fn close(event: &Transition) -> bool {
         }
         count(program, CLOSE_UNTRACKED);
     }
-    let Some(record) = maps::reserve::<ConnectionEvent>(&TRANSITIONS) else {
+    // Most connections are short and wait for nothing. An event without limits leaves room for more closes in the ring.
+    let has_limits = counters::has_limits(socket);
+    let reserved = if has_limits {
+        maps::reserve::<ConnectionEvent>(&TRANSITIONS)
+    } else {
+        maps::reserve_short(&TRANSITIONS)
+    };
+    let Some(record) = reserved else {
         if let Some(slot) = claimed {
             table::free(Table, slot);
         }
@@ -405,7 +412,7 @@ unsafe fn close(event: &Transition) -> bool {
             }
             None => {
                 control.flags = flag::UNTRACKED | if old == tcp::SYN_SENT { flag::CLIENT } else { 0 };
-                words::zero(record);
+                words::zero(record.cast::<maps::ShortEvent>());
                 (&raw mut (*record).cookie).write_volatile(cookie);
                 (&raw mut (*record).observed_ns).write_volatile(bpf_ktime_get_ns());
                 socket.tuple(&raw mut (*record).tuple);
@@ -416,6 +423,13 @@ unsafe fn close(event: &Transition) -> bool {
         control.flags |= owner::of_closer(&raw mut (*record).owner, socket, old, control.flags);
         if socket.bit(offset!(repair)) {
             control.flags |= flag::REPAIR;
+        }
+        if has_limits {
+            control.flags |= flag::LIMITS;
+            let limits = &raw mut (*record).limits;
+            let (pacing_rate, ca_ops) = (socket.load(offset!(pacing_rate)), socket.load(offset!(ca_ops)));
+            counters::fill_rare_limits(limits, pacing_rate, ca_ops);
+            counters::fill_limits(limits, socket, Chrono::of(socket, counters::jiffies()));
         }
         finish_close(record, socket, old, control);
         maps::submit_transition(record);
@@ -487,7 +501,7 @@ pub unsafe fn copy_entry(event: *mut ConnectionEvent, entry: *const TableEntry) 
 unsafe fn finish_close(event: *mut ConnectionEvent, socket: Socket, old: u8, control: ControlWord) {
     // SAFETY: the pointers are to fields of the event.
     unsafe {
-        let minimum = counters::fill_all(&raw mut (*event).counters, socket);
+        let minimum = counters::fill(&raw mut (*event).counters, socket);
         let lifetime = if minimum < control.rtt_min_us { minimum } else { control.rtt_min_us };
         (&raw mut (*event).counters.rtt_min_lifetime_us).write_volatile(lifetime);
         let mut header = Header::new(kind::CLOSE, old, control.flags | counters::inexact_flags_of(socket));
