@@ -88,7 +88,7 @@ fn client(cookie: u64) -> ConnectionEvent {
         version: LAYOUT_VERSION,
         kind: kind::SAMPLE,
         state: 1,
-        flags: flag::START_KNOWN | flag::CLIENT | flag::ESTABLISHED,
+        flags: flag::START_KNOWN | flag::CLIENT | flag::ESTABLISHED | flag::LIMITS,
         cookie,
         generation: cookie,
         connect_ns: 1000,
@@ -120,6 +120,7 @@ fn send(event: &mut ConnectionEvent, bytes: u32) {
     c.bytes_sent += u64::from(bytes);
     c.segs_out += 1;
     c.data_segs_out += 1;
+    event.limits.busy_jiffies += 1;
 }
 
 /// Returns the CPU time of this thread, which other load on the machine does not change.

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use longwave_pipeline::model::{
-    CloseReason, ConnectionId, ConnectionRecord, End, Endpoint, Event, FailReason, Gauges, Interner, Level,
-    Limits, Measures, Names, OptionalCount, Owner, OwnerSource, PassEnd, Role, RoundTrip, Series,
-    SeriesAttributes, SeriesKey, Service, TcpState, Totals, UnixNanos, Window, Workload,
+    CloseReason, ConnectionId, ConnectionLimits, ConnectionRecord, End, Endpoint, Event, FailReason, Gauges,
+    Interner, Level, LimitDetails, Limits, Measures, Names, OptionalCount, Owner, OwnerSource, PassEnd, Role,
+    RoundTrip, Series, SeriesAttributes, SeriesKey, Service, TcpState, Totals, UnixNanos, Window, Workload,
 };
 
 /// Access log of [`records`]: one JSON object per line.
@@ -71,6 +71,14 @@ pub fn records() -> Vec<ConnectionRecord> {
     let unsure =
         services.intern(Service { name: "cart-canary".into(), namespace: "shop".into(), ambiguous: true });
 
+    // Limits of a connection that nothing limited, of a kernel that has all of them.
+    let zeros = Limits::of_fields([OptionalCount::new(0); 7]);
+    let unlimited = LimitDetails {
+        total: zeros,
+        delta: zeros,
+        congestion_control: *b"cubic\0\0\0\0\0\0\0\0\0\0\0",
+        ..LimitDetails::default()
+    };
     let open = ConnectionRecord {
         id: ConnectionId {
             boot: 0xb007_1d42,
@@ -102,11 +110,9 @@ pub fn records() -> Vec<ConnectionRecord> {
             minimum: nanos(400_000),
             receiver: None,
         },
-        gauges: Gauges { cwnd: 10, mss: 1448, pacing_rate: nanos(57_920_000), ..Gauges::default() },
-        limits: NO_LIMITS,
-        limits_delta: NO_LIMITS,
+        gauges: Gauges { cwnd: 10, mss: 1448, ..Gauges::default() },
+        limits: ConnectionLimits::new(LimitDetails { pacing_rate: nanos(57_920_000), ..unlimited }),
         elapsed: OptionalCount::new(412),
-        congestion_control: *b"cubic\0\0\0\0\0\0\0\0\0\0\0",
         names: Names { local: Some(checkout.clone()), peer: Some(cart.clone()), service: Some(service) },
         ..ConnectionRecord::blank()
     };
@@ -142,8 +148,13 @@ pub fn records() -> Vec<ConnectionRecord> {
             minimum: nanos(201_000),
             receiver: nanos(298_625),
         },
-        limits: limited,
-        limits_delta: limited,
+        limits: ConnectionLimits::new(LimitDetails {
+            total: limited,
+            delta: limited,
+            ssthresh: NonZeroU32::new(7),
+            zero_window: true,
+            ..unlimited
+        }),
         elapsed: OptionalCount::new(3_998_587),
         gauges: Gauges {
             unsent_bytes: 77,
@@ -152,9 +163,6 @@ pub fn records() -> Vec<ConnectionRecord> {
             delivery_rate: 1_250_000,
             cwnd: 12,
             mss: 1448,
-            pacing_rate: None,
-            ssthresh: NonZeroU32::new(7),
-            zero_window: true,
         },
         ..open.clone()
     };
@@ -177,8 +185,11 @@ pub fn records() -> Vec<ConnectionRecord> {
         owner: Owner { cgroup: 7_422, pid: 0, source: OwnerSource::Listener, name: [0; 16] },
         connect_duration: None,
         // A kernel before 6.7 does not count timeouts.
-        limits: Limits { timeouts: OptionalCount::ABSENT, ..NO_LIMITS },
-        limits_delta: Limits { timeouts: OptionalCount::ABSENT, ..NO_LIMITS },
+        limits: ConnectionLimits::new(LimitDetails {
+            total: Limits { timeouts: OptionalCount::ABSENT, ..zeros },
+            delta: Limits { timeouts: OptionalCount::ABSENT, ..zeros },
+            ..LimitDetails::default()
+        }),
         elapsed: OptionalCount::new(250_000),
         age: 250_000_000,
         observed: UnixNanos(START.0 + 1_250_000_001),
@@ -197,6 +208,7 @@ pub fn records() -> Vec<ConnectionRecord> {
         peer: endpoint("10.2.0.9", 81),
         owner: Owner { cgroup: 1, pid: 99, source: OwnerSource::Holder, name: *b"odd \"one\"\n\0\0\0\0\0\0" },
         connect_duration: None,
+        limits: ConnectionLimits::new(unlimited),
         elapsed: OptionalCount::new(100),
         age: 100_000,
         observed: UnixNanos(START.0 + 1_000_100_001),
@@ -220,10 +232,8 @@ pub fn records() -> Vec<ConnectionRecord> {
         totals: Totals { sent_bytes: u64::MAX, ..Totals::default() },
         connect_duration: None,
         round_trip: RoundTrip::default(),
-        limits: Limits::default(),
-        limits_delta: Limits::default(),
+        limits: ConnectionLimits::default(),
         elapsed: OptionalCount::ABSENT,
-        congestion_control: [0; 16],
         end: Some(End::Closed(CloseReason::Vanished)),
         names: Names::default(),
         ..open.clone()
@@ -237,7 +247,7 @@ pub fn window() -> Window {
     let (update, fail) = (&records[1], &records[3]);
     let mut measures = Measures {
         totals: update.delta,
-        limits: update.limits_delta,
+        limits: update.limits.delta(),
         connected: update.elapsed,
         opened: 3,
         active: 1,
@@ -271,9 +281,6 @@ pub fn window() -> Window {
         ],
     }
 }
-
-/// Limits of a connection that nothing limited, of a kernel that has all of them.
-const NO_LIMITS: Limits = Limits::of_fields([OptionalCount::new(0); 7]);
 
 fn endpoint(address: &str, port: u16) -> Endpoint {
     Endpoint { address: address.parse().unwrap(), port }

@@ -45,7 +45,7 @@ pub(super) fn log(record: &ConnectionRecord, out: &mut Vec<u8>) {
         }
         line.bare("retransmits", record.totals.retransmits);
         line.bare("lost", record.totals.lost);
-        line.limit(record.limits_delta.dominant(record.elapsed));
+        line.limit(record.limits.delta().dominant(record.elapsed));
     }
     for (key, nanos) in [("srtt", record.round_trip.smoothed), ("min_rtt", record.round_trip.minimum)] {
         if let Some(nanos) = nanos {

@@ -34,8 +34,9 @@ pub fn for_each_attribute(record: &ConnectionRecord, visit: &mut dyn FnMut(&str,
     }
     totals(&record.totals, TOTAL_KEYS, visit);
     totals(&record.delta, DELTA_KEYS, visit);
-    limits(&record.limits, LIMIT_KEYS, visit);
-    limits(&record.limits_delta, LIMIT_DELTA_KEYS, visit);
+    let details = record.limits.details();
+    limits(&details.total, LIMIT_KEYS, visit);
+    limits(&details.delta, LIMIT_DELTA_KEYS, visit);
     let times = &record.round_trip;
     for (key, nanos) in [
         ("longwave.tcp.srtt", times.smoothed),
@@ -54,16 +55,16 @@ pub fn for_each_attribute(record: &ConnectionRecord, visit: &mut dyn FnMut(&str,
     if record.gauges.delivery_rate > 0 {
         visit("longwave.tcp.delivery_rate", AttributeValue::Int(record.gauges.delivery_rate));
     }
-    if let Some(rate) = record.gauges.pacing_rate {
+    if let Some(rate) = details.pacing_rate {
         visit("longwave.tcp.pacing_rate", AttributeValue::Int(rate.get()));
     }
-    if let Some(segments) = record.gauges.ssthresh {
+    if let Some(segments) = details.ssthresh {
         visit("longwave.tcp.ssthresh", AttributeValue::Int(segments.get().into()));
     }
-    if record.gauges.zero_window {
+    if details.zero_window {
         visit("longwave.tcp.zero_window", AttributeValue::Bool(true));
     }
-    if let Some(name) = record.congestion_control() {
+    if let Some(name) = details.congestion_control() {
         visit("longwave.tcp.congestion_control", AttributeValue::Str(name));
     }
     match record.end {
@@ -141,10 +142,10 @@ const LIMIT_DELTA_KEYS: [&str; 7] = [
 /// Number of [`LIMIT_KEYS`] that are times. They are the first.
 const TIMES: usize = 3;
 
-/// Visits the fields that are not absent.
+/// Visits the fields that are neither absent nor 0: most connections have none, and their lines stay short.
 fn limits(limits: &Limits, keys: [&str; 7], visit: &mut dyn FnMut(&str, AttributeValue<'_>)) {
     for (index, (key, count)) in keys.into_iter().zip(limits.fields()).enumerate() {
-        if let Some(count) = count.get() {
+        if let Some(count) = count.get().filter(|count| *count > 0) {
             let is_time = index < TIMES;
             let seconds = AttributeValue::Float(micros_to_seconds(count));
             visit(key, if is_time { seconds } else { AttributeValue::Int(count) });

@@ -29,8 +29,9 @@ pub use log_record::{LogRecordUid, for_each_attribute};
 pub use names::{Handle, Interner, Label, LabelKey, Service, UNKNOWN, Workload};
 pub use owned_value::OwnedValue;
 pub use record::{
-    CloseReason, ConnectionId, ConnectionRecord, End, Endpoint, Event, FailReason, Gauges, Limit, Limits,
-    Names, OptionalCount, Owner, OwnerSource, Reporter, Role, RoundTrip, TcpState, Totals,
+    CloseReason, ConnectionId, ConnectionLimits, ConnectionRecord, End, Endpoint, Event, FailReason, Gauges,
+    Limit, LimitDetails, Limits, Names, OptionalCount, Owner, OwnerSource, Reporter, Role, RoundTrip,
+    TcpState, Totals,
 };
 pub use rung::Rung;
 pub use series_attributes::SeriesAttributes;

@@ -87,7 +87,7 @@ impl Measures {
     #[inline]
     pub fn add_deltas(&mut self, record: &ConnectionRecord) {
         self.totals.add(&record.delta);
-        self.limits.add(&record.limits_delta);
+        self.limits.add(&record.limits.delta());
         self.connected.add(record.elapsed);
     }
 

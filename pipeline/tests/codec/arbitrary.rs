@@ -5,9 +5,9 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::{Arc, LazyLock};
 
 use longwave_pipeline::model::{
-    CloseReason, ConnectionId, ConnectionRecord, End, Endpoint, Event, FailReason, Gauges, Interner, Label,
-    LabelKey, Limits, Names, OptionalCount, Owner, OwnerSource, Role, RoundTrip, Service, TcpState, Totals,
-    UnixNanos, Workload,
+    CloseReason, ConnectionId, ConnectionLimits, ConnectionRecord, End, Endpoint, Event, FailReason, Gauges,
+    Interner, Label, LabelKey, LimitDetails, Limits, Names, OptionalCount, Owner, OwnerSource, Role,
+    RoundTrip, Service, TcpState, Totals, UnixNanos, Workload,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -30,15 +30,7 @@ pub fn record() -> impl Strategy<Value = ConnectionRecord> {
         let ((boot, netns, cookie, generation), (event, role, state), flags, errno, end) = identity;
         let (local, peer, owner, names) = ends;
         let ([opened, observed, tick, age], counts, times, (levels, cwnd, mss), waits) = values;
-        let (
-            limits,
-            limits_delta,
-            elapsed,
-            (pacing_rate, receiver),
-            ssthresh,
-            zero_window,
-            congestion_control,
-        ) = waits;
+        let (limits, elapsed, receiver) = waits;
         let [first, exact, ipv6_socket, start_known, acked] = flags;
         ConnectionRecord {
             id: ConnectionId { boot, netns, cookie, generation },
@@ -58,9 +50,8 @@ pub fn record() -> impl Strategy<Value = ConnectionRecord> {
             age,
             observed: UnixNanos(observed),
             tick: UnixNanos(tick),
-            limits_delta,
+            limits: ConnectionLimits::new(limits),
             elapsed,
-            limits,
             totals: totals(&counts[..7]),
             delta: totals(&counts[7..]),
             round_trip: RoundTrip { smoothed: times[1], variance: times[2], minimum: times[3], receiver },
@@ -72,23 +63,23 @@ pub fn record() -> impl Strategy<Value = ConnectionRecord> {
                 delivery_rate: levels[3],
                 cwnd,
                 mss,
-                pacing_rate,
-                ssthresh: NonZeroU32::new(ssthresh),
-                zero_window,
             },
             end,
             names,
-            congestion_control,
         }
     })
 }
 
-type Waits = (Limits, Limits, OptionalCount, (Option<NonZeroU64>, Option<NonZeroU64>), u32, bool, [u8; 16]);
-
-fn limits() -> impl Strategy<Value = Waits> {
-    let count = || prop::option::of(any::<u64>()).prop_map(OptionalCount::from);
+fn limits() -> impl Strategy<Value = (LimitDetails, OptionalCount, Option<NonZeroU64>)> {
+    let count = || prop::option::of(prop_oneof![Just(0), any::<u64>()]).prop_map(OptionalCount::from);
     let limits = || prop::array::uniform7(count()).prop_map(Limits::of_fields);
-    (limits(), limits(), count(), (optional(), optional()), any::<u32>(), any::<bool>(), any::<[u8; 16]>())
+    let others = (optional(), any::<u32>(), any::<bool>(), any::<[u8; 16]>());
+    let details = (limits(), limits(), others).prop_map(|(total, delta, others)| {
+        let (pacing_rate, ssthresh, zero_window, congestion_control) = others;
+        let ssthresh = NonZeroU32::new(ssthresh);
+        LimitDetails { total, delta, pacing_rate, ssthresh, zero_window, congestion_control }
+    });
+    (details, count(), optional())
 }
 
 fn kind() -> impl Strategy<Value = (Event, Role, TcpState)> {

@@ -7,7 +7,7 @@ use longwave_pipeline::model::codec::{
     Block, Decoder, Encoder, FILE_HEADER_LEN, Fault, MAX_BLOCK_RECORDS, SessionEnd, SessionStart, file_header,
 };
 use longwave_pipeline::model::{
-    ConnectionRecord, Gauges, Limits, OptionalCount, PassEnd, RoundTrip, UnixNanos,
+    ConnectionLimits, ConnectionRecord, OptionalCount, PassEnd, RoundTrip, UnixNanos,
 };
 use longwave_testing::golden;
 use proptest::prelude::*;
@@ -90,14 +90,10 @@ fn older_versions_are_read() {
 
 /// Returns a record as a file before version 4 has it.
 fn without_limits(record: ConnectionRecord) -> ConnectionRecord {
-    let Gauges { pacing_rate, ssthresh, zero_window, .. } = Gauges::default();
     ConnectionRecord {
-        limits: Limits::default(),
-        limits_delta: Limits::default(),
+        limits: ConnectionLimits::default(),
         elapsed: OptionalCount::ABSENT,
         round_trip: RoundTrip { receiver: None, ..record.round_trip },
-        gauges: Gauges { pacing_rate, ssthresh, zero_window, ..record.gauges },
-        congestion_control: [0; 16],
         ..record
     }
 }

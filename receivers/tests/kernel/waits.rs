@@ -62,7 +62,7 @@ impl TcpInfo {
 /// Returns the times of an event as [`TcpInfo::times`] does.
 fn times(event: &ConnectionEvent) -> [u64; 3] {
     let micros = u64::from(clock_tick::micros().unwrap().get());
-    let c = &event.counters;
+    let c = &event.limits;
     let [busy, peer, buffer] = [c.busy_jiffies, c.peer_window_jiffies, c.send_buffer_jiffies]
         .map(|jiffies| u64::from(jiffies) * micros);
     [busy + peer + buffer, peer, buffer]
@@ -75,7 +75,7 @@ fn event(kernel: &mut Kernel, cookie: u64) -> Option<ConnectionEvent> {
 
 /// Asserts that an event of an idle socket has all fields of its `TCP_INFO`.
 fn assert_agrees(kernel: &Kernel, event: &ConnectionEvent, info: &TcpInfo) {
-    let (c, offsets) = (&event.counters, kernel.offsets());
+    let (c, offsets) = (&event.limits, kernel.offsets());
     assert_eq!(times(event), info.times());
     // A field without an offset is one that the kernel lacks, so that it has no member in TCP_INFO either.
     let fields = [
@@ -141,7 +141,7 @@ pub fn privileged_a_waiting_connection_is_sampled_in_each_pass() {
             assert!((before..=after).contains(&found), "{before} ≤ {found} ≤ {after}");
         }
         assert!(found[1] >= last && found[1] > 0);
-        assert_eq!(event.counters.snd_wnd, 0);
+        assert_eq!(event.limits.snd_wnd, 0);
         last = found[1];
         await_info(&client, |info| info.times()[1] > last + 20_000);
     }
@@ -157,7 +157,7 @@ pub fn privileged_a_waiting_connection_is_sampled_in_each_pass() {
     assert_eq!(times(&idle), info.times());
     assert!(event(&mut kernel, cookie(&client)).is_none(), "nothing has moved since, and nothing waits");
     let expected = rustix::net::sockopt::tcp_congestion(&client).unwrap();
-    let name = idle.counters.congestion_control;
+    let name = idle.limits.congestion_control;
     let name = if name[0] == 0 {
         expected.as_bytes().to_vec()
     } else {
@@ -202,8 +202,8 @@ pub fn privileged_limits_agree_with_tcp_info() {
         let before = TcpInfo::of(end);
         let event = *events.iter().find(|event| event.cookie == cookie(end)).unwrap();
         assert_agrees(&kernel, &event, &before);
-        assert!(event.counters.congestion_control[0] != 0, "the first samples have the name");
-        let c = &event.counters;
+        assert!(event.limits.congestion_control[0] != 0, "the first samples have the name");
+        let c = &event.limits;
         seen += c.rcv_ooopack.min(1) + c.delivered_ce.min(1) * 2 + c.busy_jiffies.min(1) * 4;
         assert!(c.snd_ssthresh < 0x7fff_ffff, "a loss lowers the threshold");
         assert!(c.rcv_rtt_us > 0);
@@ -218,8 +218,8 @@ pub fn privileged_limits_agree_with_tcp_info() {
         let close = closes.closes_of(cookie)[0];
         let (found, idle) = (times(&close), info.times());
         assert!(found.into_iter().zip(idle).all(|(found, idle)| found >= idle), "{found:?} {idle:?}");
-        assert!(close.counters.rcv_ooopack >= info.u32(224).unwrap_or(0));
-        assert_ne!(close.counters.congestion_control, [0; 16]);
+        assert!(close.limits.rcv_ooopack >= info.u32(224).unwrap_or(0));
+        assert_ne!(close.limits.congestion_control, [0; 16]);
     }
 }
 

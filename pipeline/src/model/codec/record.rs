@@ -8,8 +8,8 @@ use super::names::{NameReader, NameWriter};
 use super::{SessionEnd, SessionStart};
 use crate::model::batch::PassEnd;
 use crate::model::record::{
-    CloseReason, ConnectionId, ConnectionRecord, End, Endpoint, Event, FailReason, Gauges, Limits,
-    OptionalCount, Owner, OwnerSource, Role, RoundTrip, TcpState, Totals,
+    CloseReason, ConnectionId, ConnectionLimits, ConnectionRecord, End, Endpoint, Event, FailReason, Gauges,
+    LimitDetails, Limits, OptionalCount, Owner, OwnerSource, Role, RoundTrip, TcpState, Totals,
 };
 use crate::model::time::UnixNanos;
 
@@ -107,20 +107,22 @@ pub(super) fn record_len(version: u16) -> usize {
 /// Writes what limits the connection.
 #[inline]
 fn put_limits(record: &ConnectionRecord, fields: &mut Writer<'_>) {
-    for limits in [&record.limits, &record.limits_delta] {
+    let details = record.limits.details();
+    for limits in [&details.total, &details.delta] {
         limits.fields().into_iter().for_each(|count| fields.u64(count.to_bits()));
     }
     fields.u64(record.elapsed.to_bits());
     fields.u64(optional(record.round_trip.receiver));
-    fields.u64(optional(record.gauges.pacing_rate));
-    fields.u32(record.gauges.ssthresh.map_or(0, NonZeroU32::get));
-    fields.u8(record.gauges.zero_window.into());
-    fields.bytes(record.congestion_control);
+    fields.u64(optional(details.pacing_rate));
+    fields.u32(details.ssthresh.map_or(0, NonZeroU32::get));
+    fields.u8(details.zero_window.into());
+    fields.bytes(details.congestion_control);
 }
 
 /// Reads what [`put_limits`] wrote into `record`.
 fn take_limits(from: &mut Reader<'_>, record: &mut ConnectionRecord) -> Result<(), Fault> {
-    for limits in [&mut record.limits, &mut record.limits_delta] {
+    let mut details = LimitDetails::default();
+    for limits in [&mut details.total, &mut details.delta] {
         let mut fields = [OptionalCount::ABSENT; 7];
         for field in &mut fields {
             *field = OptionalCount::from_bits(from.u64()?);
@@ -129,10 +131,11 @@ fn take_limits(from: &mut Reader<'_>, record: &mut ConnectionRecord) -> Result<(
     }
     record.elapsed = OptionalCount::from_bits(from.u64()?);
     record.round_trip.receiver = NonZeroU64::new(from.u64()?);
-    record.gauges.pacing_rate = NonZeroU64::new(from.u64()?);
-    record.gauges.ssthresh = NonZeroU32::new(from.u32()?);
-    record.gauges.zero_window = boolean(from.u8()?)?;
-    record.congestion_control = from.array()?;
+    details.pacing_rate = NonZeroU64::new(from.u64()?);
+    details.ssthresh = NonZeroU32::new(from.u32()?);
+    details.zero_window = boolean(from.u8()?)?;
+    details.congestion_control = from.array()?;
+    record.limits = ConnectionLimits::new(details);
     Ok(())
 }
 
@@ -176,7 +179,6 @@ pub(super) fn take(bytes: &[u8], names: &NameReader) -> Result<ConnectionRecord,
         delivery_rate: from.u64()?,
         cwnd: from.u32()?,
         mss: from.u32()?,
-        ..Gauges::default()
     };
     let names = names.names(from.u32()?, from.u32()?, from.u32()?)?;
     let start_known = flags & START_KNOWN != 0;

@@ -1,6 +1,6 @@
 //! Counters and gauges of one connection.
 
-use std::num::{NonZeroU32, NonZeroU64};
+use std::num::NonZeroU64;
 
 /// Cumulative counts of a connection, or the differences between two of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,12 +58,6 @@ pub struct Gauges {
     pub cwnd: u32,
     /// Maximum segment size in bytes.
     pub mss: u32,
-    /// Pacing rate in bytes per second. `None` if it was not read, or is not limited.
-    pub pacing_rate: Option<NonZeroU64>,
-    /// Slow start threshold in segments. `None` until the first loss.
-    pub ssthresh: Option<NonZeroU32>,
-    /// Whether the peer's receive window is full.
-    pub zero_window: bool,
 }
 
 // === impl Totals ===

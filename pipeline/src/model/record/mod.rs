@@ -1,5 +1,6 @@
 //! [`ConnectionRecord`]: one observation of one connection. It has no strings: its names are interned handles.
 
+mod connection_limits;
 mod counts;
 mod end;
 mod event;
@@ -9,6 +10,7 @@ mod owner;
 
 use std::num::NonZeroU64;
 
+pub use connection_limits::{ConnectionLimits, LimitDetails};
 pub use counts::{Gauges, RoundTrip, Totals};
 pub use end::{CloseReason, End, FailReason};
 pub use event::{Event, Reporter, Role, TcpState};
@@ -73,15 +75,6 @@ pub struct ConnectionRecord {
     /// Owner of the reporting socket.
     pub owner: Owner,
 
-    /// What limited the connection since its last record that was delivered. Zeros in the first record of a seeded connection.
-    pub limits_delta: Limits,
-    /// Time since the last record of the connection that was delivered, in microseconds: the time of the deltas. In the first record it is
-    /// the time since the open; 0 for a seeded connection.
-    pub elapsed: OptionalCount,
-
-    /// What limited the connection since its open.
-    pub limits: Limits,
-
     /// Counts since the open.
     pub totals: Totals,
     /// Time from `opened` to ESTABLISHED in nanoseconds. `None` if either was not observed.
@@ -92,6 +85,11 @@ pub struct ConnectionRecord {
 
     /// Values at the time of the observation.
     pub gauges: Gauges,
+    /// What limited the connection.
+    pub limits: ConnectionLimits,
+    /// Time since the last record of the connection that was delivered, in microseconds: the time of the deltas. In the first record it is
+    /// the time since the open; 0 for a seeded connection.
+    pub elapsed: OptionalCount,
     /// Address and port of the reporting socket.
     pub local: Endpoint,
     /// Address and port of the peer.
@@ -100,12 +98,10 @@ pub struct ConnectionRecord {
     pub end: Option<End>,
     /// `sk_err` at the close; 0 without an error.
     pub errno: u16,
-    /// Name of the congestion control, padded with NUL. All zero if unknown.
-    pub congestion_control: [u8; 16],
 }
 
 const _: () =
-    assert!(size_of::<ConnectionRecord>() == 512 && std::mem::offset_of!(ConnectionRecord, delta) == 64);
+    assert!(size_of::<ConnectionRecord>() == 384 && std::mem::offset_of!(ConnectionRecord, delta) == 64);
 
 // === impl ConnectionRecord ===
 
@@ -130,17 +126,15 @@ impl ConnectionRecord {
             age: 0,
             observed: UnixNanos::default(),
             tick: UnixNanos::default(),
-            limits_delta: Limits::default(),
-            elapsed: OptionalCount::ABSENT,
-            limits: Limits::default(),
             totals: Totals::default(),
             delta: Totals::default(),
             round_trip: RoundTrip::default(),
             acked: false,
             gauges: Gauges::default(),
+            limits: ConnectionLimits::default(),
+            elapsed: OptionalCount::ABSENT,
             end: None,
             names: Names::default(),
-            congestion_control: [0; 16],
         }
     }
 
@@ -162,12 +156,6 @@ impl ConnectionRecord {
     /// Returns the workload of [`Self::destination`].
     pub fn destination_workload(&self) -> Option<&Handle<Workload>> {
         if self.role.local_is_source() { self.names.peer.as_ref() } else { self.names.local.as_ref() }
-    }
-
-    /// Returns the name of the congestion control. `None` if it is unknown, or not text.
-    pub fn congestion_control(&self) -> Option<&str> {
-        let name = self.congestion_control.split(|byte| *byte == 0).next()?;
-        std::str::from_utf8(name).ok().filter(|name| !name.is_empty())
     }
 
     /// Returns the time from the open to this observation. `None` if the start is unknown.

@@ -231,16 +231,18 @@ impl Kernel {
         let end = self.samples.end();
         self.cgroups.drain();
         let (malformed, cgroups) = (&mut self.malformed, &self.cgroups);
-        let drained = self.samples.drain_to(end, &mut |record| match transition::connection(record) {
-            Some(event) if !cgroups.includes(event.owner.socket_cgroup) => {}
-            Some(event) => {
-                report.events += 1;
-                report.vanished += usize::from(event.kind == kind::VANISHED);
-                report.heartbeats += usize::from(event.flags & flag::HEARTBEAT != 0);
-                on_event(event);
-            }
-            None => *malformed += 1,
-        });
+        let mut whole = ConnectionEvent::default();
+        let drained =
+            self.samples.drain_to(end, &mut |record| match transition::connection(record, &mut whole) {
+                Some(event) if !cgroups.includes(event.owner.socket_cgroup) => {}
+                Some(event) => {
+                    report.events += 1;
+                    report.vanished += usize::from(event.kind == kind::VANISHED);
+                    report.heartbeats += usize::from(event.flags & flag::HEARTBEAT != 0);
+                    on_event(event);
+                }
+                None => *malformed += 1,
+            });
         self.stuck += u64::from(drained.stuck);
     }
 
@@ -250,11 +252,13 @@ impl Kernel {
         let end = self.transitions.end();
         self.cgroups.drain();
         let (malformed, cgroups) = (&mut self.malformed, &self.cgroups);
-        let drained = self.transitions.drain_to(end, &mut |record| match Transition::parse(record) {
-            Some(transition) if !cgroups.includes(transition.owner().socket_cgroup) => {}
-            Some(transition) => on(transition),
-            None => *malformed += 1,
-        });
+        let mut whole = ConnectionEvent::default();
+        let drained =
+            self.transitions.drain_to(end, &mut |record| match Transition::parse(record, &mut whole) {
+                Some(transition) if !cgroups.includes(transition.owner().socket_cgroup) => {}
+                Some(transition) => on(transition),
+                None => *malformed += 1,
+            });
         self.stuck += u64::from(drained.stuck);
         drained.records
     }

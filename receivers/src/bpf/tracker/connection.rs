@@ -144,6 +144,8 @@ pub struct Step {
     pub elapsed: u64,
     /// `None` if the observation has no counters.
     pub gauges: Option<Gauges>,
+    /// Pacing rate in bytes per second; `None` if it was not read, or is not limited.
+    pub pacing_rate: Option<NonZeroU64>,
 }
 
 // === impl Observation ===
@@ -219,11 +221,13 @@ impl Connection {
             limits_delta: LimitCounts::default(),
             elapsed: 0,
             gauges: None,
+            pacing_rate: None,
         };
         step.after.at = before.at.max(observation.observed_ns / 1_000);
         let mut acked_bytes = None;
         if let Some((event, (counts, sent_bytes))) = measured {
-            step.after.advance(&event.counters, sent_bytes, counts.received);
+            step.after.advance(event, sent_bytes, counts.received);
+            step.pacing_rate = limits::pacing_rate(&event.limits);
             step.gauges = Some(gauges(&event.counters, &counts));
             acked_bytes = Some(counts.acked).filter(|_| step.first);
             if observation.event == Event::Close {
@@ -374,7 +378,6 @@ impl Connection {
             delivery_rate: 0,
             cwnd: self.cwnd.into(),
             mss: self.mss.into(),
-            ..Gauges::default()
         }
     }
 
@@ -466,8 +469,10 @@ impl Connection {
         self.tcp_state = event.state;
         self.srtt_us = c.srtt_us;
         self.mdev_us = c.mdev_us;
-        self.rcv_rtt_us = c.rcv_rtt_us;
-        self.set_late(late_mark::ZERO_WINDOW, c.snd_wnd == 0 && counts::established(event));
+        if event.flags & flag::LIMITS != 0 {
+            self.rcv_rtt_us = event.limits.rcv_rtt_us;
+            self.set_late(late_mark::ZERO_WINDOW, event.limits.snd_wnd == 0 && counts::established(event));
+        }
         self.rtt_min_us = self.rtt_min_us.min(c.rtt_min_us).min(c.rtt_min_lifetime_us);
         self.unsent_bytes = u32::try_from(counts.unsent()).unwrap_or(u32::MAX);
         self.unread_bytes = u32::try_from(counts.unread).unwrap_or(u32::MAX);
@@ -481,7 +486,8 @@ impl Connection {
 
 impl Progress {
     /// Advances the totals to the counters of an event. No count decreases: a smaller one comes from an older or torn observation.
-    fn advance(&mut self, c: &Counters, sent_bytes: u64, received_bytes: u64) {
+    fn advance(&mut self, event: &ConnectionEvent, sent_bytes: u64, received_bytes: u64) {
+        let c = &event.counters;
         let t = &mut self.totals;
         t.sent_bytes = t.sent_bytes.max(sent_bytes);
         t.received_bytes = t.received_bytes.max(received_bytes);
@@ -490,8 +496,10 @@ impl Progress {
         t.data_segments = extend(t.data_segments, c.data_segs_out);
         t.retransmits = extend(t.retransmits, c.total_retrans);
         t.lost = extend(t.lost, c.lost);
-        self.limits.advance(c);
-        self.ssthresh = limits::ssthresh(c);
+        if event.flags & flag::LIMITS != 0 {
+            self.limits.advance(&event.limits);
+            self.ssthresh = limits::ssthresh(&event.limits);
+        }
         self.una = c.snd_una;
     }
 }
@@ -543,8 +551,5 @@ fn gauges(c: &Counters, counts: &Counts) -> Gauges {
         delivery_rate: delivered.checked_div(c.rate_interval_us.into()).unwrap_or(0),
         cwnd: c.snd_cwnd,
         mss: c.mss_cache,
-        // The kernel has the largest number if the rate is not limited.
-        pacing_rate: NonZeroU64::new(c.pacing_rate).filter(|rate| rate.get() != u64::MAX),
-        ..Gauges::default()
     }
 }

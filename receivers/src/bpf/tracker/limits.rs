@@ -1,9 +1,9 @@
 //! What limits a connection, from the kernel's counters: times in jiffies, and counts of rare events.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 
 use hashbrown::HashMap;
-use longwave_ebpf_abi::Counters;
+use longwave_ebpf_abi::LimitCounters;
 use longwave_pipeline::model::{Limits, OptionalCount};
 
 use super::connection::extend;
@@ -62,7 +62,7 @@ const INFINITE_SSTHRESH: u32 = 0x7fff_ffff;
 
 impl LimitCounts {
     /// Advances the counts to the counters of an event. None decreases.
-    pub fn advance(&mut self, c: &Counters) {
+    pub fn advance(&mut self, c: &LimitCounters) {
         let jiffies = [c.busy_jiffies, c.peer_window_jiffies, c.send_buffer_jiffies];
         for (total, counter) in self.jiffies.iter_mut().zip(jiffies) {
             *total = extend(*total, counter);
@@ -132,6 +132,12 @@ impl Rare {
 }
 
 /// Returns the slow start threshold; `None` until the kernel has lowered it.
-pub fn ssthresh(c: &Counters) -> Option<NonZeroU32> {
+pub fn ssthresh(c: &LimitCounters) -> Option<NonZeroU32> {
     NonZeroU32::new(c.snd_ssthresh).filter(|segments| segments.get() < INFINITE_SSTHRESH)
+}
+
+/// Returns the pacing rate in bytes per second; `None` if it was not read, or is not limited.
+pub fn pacing_rate(c: &LimitCounters) -> Option<NonZeroU64> {
+    // The kernel has the largest number if the rate is not limited.
+    NonZeroU64::new(c.pacing_rate).filter(|rate| rate.get() != u64::MAX)
 }

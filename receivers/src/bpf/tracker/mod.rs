@@ -410,7 +410,7 @@ impl<S: Sink> Tracker<S> {
 /// Stores the congestion control that an observation has. Most have none.
 fn name_congestion(names: &mut CongestionNames, connection: &mut Connection, observation: &Observation<'_>) {
     let Some(event) = observation.counters else { return };
-    let index = names.index(event.counters.congestion_control);
+    let index = names.index(event.limits.congestion_control);
     if index != NO_NAME {
         connection.congestion = index;
     }

@@ -8,7 +8,7 @@ use longwave_pipeline::component::Delivered;
 use longwave_pipeline::model::ConnectionRecord;
 
 /// Records in one batch: 96 KiB, which stays in the second-level cache, and below the size from which freed memory is unmapped.
-pub const BATCH: usize = 192;
+pub const BATCH: usize = 256;
 
 /// Collects records into batches. Either `updates` or `events` is empty, so that the order of the records is kept.
 #[derive(Debug)]

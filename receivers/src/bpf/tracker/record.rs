@@ -4,7 +4,8 @@ use super::connection::{Connection, Observation, Step};
 use super::identity::{Identity, Origin};
 use super::limits::{LimitCounts, LimitFields};
 use longwave_pipeline::model::{
-    ConnectionId, ConnectionRecord, Endpoint, Event, Gauges, Limits, OptionalCount, TcpState,
+    ConnectionId, ConnectionLimits, ConnectionRecord, Endpoint, Event, LimitDetails, Limits, OptionalCount,
+    TcpState,
 };
 
 /// Returns the record of `step`, a step of `connection`.
@@ -45,9 +46,15 @@ pub(super) fn record(
         round_trip: connection.round_trip(),
         opened: identity.opened,
         owner: origin.owner,
-        limits_delta: reported(&step.limits_delta),
+        limits: ConnectionLimits::new(LimitDetails {
+            total: reported(&step.after.limits),
+            delta: reported(&step.limits_delta),
+            pacing_rate: step.pacing_rate,
+            ssthresh: step.after.ssthresh,
+            zero_window: fields.peer_window && connection.has_zero_window(),
+            congestion_control,
+        }),
         elapsed: OptionalCount::new(step.elapsed),
-        limits: reported(&step.after.limits),
         totals: step.after.totals,
         connect_duration: connection.connect_duration(),
         // The generation is the monotonic time of the open.
@@ -56,16 +63,11 @@ pub(super) fn record(
         } else {
             0
         },
-        gauges: Gauges {
-            ssthresh: step.after.ssthresh,
-            zero_window: fields.peer_window && connection.has_zero_window(),
-            ..step.gauges.unwrap_or_else(|| connection.gauges())
-        },
+        gauges: step.gauges.unwrap_or_else(|| connection.gauges()),
         local: Endpoint::from_bytes(identity.local, identity.local_port),
         peer: Endpoint::from_bytes(identity.peer, identity.peer_port),
         end: step.end,
         errno: observation.counters.map_or(0, |event| event.error),
-        congestion_control,
         ..ConnectionRecord::blank()
     }
 }

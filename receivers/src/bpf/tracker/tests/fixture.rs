@@ -1,6 +1,6 @@
 //! A sink that refuses on demand, and a simulated socket.
 
-use longwave_ebpf_abi::{ConnectionEvent, Counters, LAYOUT_VERSION, Owner, Tuple, flag, kind};
+use longwave_ebpf_abi::{ConnectionEvent, Counters, LAYOUT_VERSION, LimitCounters, Owner, Tuple, flag, kind};
 use longwave_pipeline::component::Delivered;
 use longwave_pipeline::model::{ConnectionRecord, PassEnd, UnixNanos};
 
@@ -109,6 +109,7 @@ pub struct Socket {
     pub generation: u64,
     pub flags: u16,
     pub counters: Counters,
+    pub limits: LimitCounters,
 }
 
 impl Socket {
@@ -129,10 +130,9 @@ impl Socket {
                 srtt_us: 800,
                 mss_cache: 1448,
                 snd_cwnd: 10,
-                snd_wnd: 65_535,
-                snd_ssthresh: 0x7fff_ffff,
                 ..Counters::default()
             },
+            limits: LimitCounters { snd_wnd: 65_535, snd_ssthresh: 0x7fff_ffff, ..LimitCounters::default() },
         }
     }
 
@@ -163,12 +163,17 @@ impl Socket {
         c.segs_in = c.segs_in.wrapping_add(1);
     }
 
+    /// Returns an event. Like the kernel's, it has limits if it is a sample, or a close at which a counter of them is not 0.
     pub fn event(&self, kind: u8, observed_ns: u64) -> ConnectionEvent {
+        let l = &self.limits;
+        let times = l.busy_jiffies | l.peer_window_jiffies | l.send_buffer_jiffies;
+        let is_limited = times | l.rcv_ooopack | l.dsack_dups | l.delivered_ce | l.total_rto != 0;
+        let has_limits = kind == kind::SAMPLE || (kind == kind::CLOSE && is_limited);
         ConnectionEvent {
             version: LAYOUT_VERSION,
             kind,
             state: 1,
-            flags: self.flags,
+            flags: self.flags | if has_limits { flag::LIMITS } else { 0 },
             cookie: self.cookie,
             generation: self.generation,
             connect_ns: if self.generation == 0 { 0 } else { 1000 },
@@ -176,6 +181,7 @@ impl Socket {
             tuple: Tuple { local_port: 4000, peer_port: 80, family: 2, ..Tuple::default() },
             owner: Owner { netns: 9, pid: 7, process_cgroup: 44, ..Owner::default() },
             counters: self.counters,
+            limits: if has_limits { self.limits } else { LimitCounters::default() },
             ..ConnectionEvent::default()
         }
     }
