@@ -9,6 +9,7 @@ mod append_file;
 pub mod debug;
 mod download;
 pub mod file;
+mod flows;
 pub mod live;
 mod ordered_queue_config;
 pub mod otlp;
