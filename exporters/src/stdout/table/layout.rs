@@ -56,7 +56,7 @@ const COLUMNS: [Column; 16] = [
         head: "LIMIT",
         priority: 6,
         min_width: 11,
-        text: |flow| flow.limit().map_or(NONE, Limit::as_str).to_owned(),
+        text: |row| row.limit().map_or(NONE, Limit::as_str).to_owned(),
         right: false,
     },
     Column { head: "RTT", priority: 2, min_width: 6, text: |row| time(row.round_trip()), right: true },
