@@ -388,14 +388,7 @@ unsafe fn close(event: &Transition) -> bool {
         }
         count(program, CLOSE_UNTRACKED);
     }
-    // Most connections are short and wait for nothing. An event without limits leaves room for more closes in the ring.
-    let has_limits = counters::has_limits(socket);
-    let reserved = if has_limits {
-        maps::reserve::<ConnectionEvent>(&TRANSITIONS)
-    } else {
-        maps::reserve_short(&TRANSITIONS)
-    };
-    let Some(record) = reserved else {
+    let Some((record, limits_flag)) = reserve_close(socket) else {
         if let Some(slot) = claimed {
             table::free(Table, slot);
         }
@@ -419,22 +412,35 @@ unsafe fn close(event: &Transition) -> bool {
                 owner::of_socket(&raw mut (*record).owner, socket);
             }
         }
-        control.flags |= event.second_chance();
+        control.flags |= event.second_chance() | limits_flag;
         control.flags |= owner::of_closer(&raw mut (*record).owner, socket, old, control.flags);
         if socket.bit(offset!(repair)) {
             control.flags |= flag::REPAIR;
-        }
-        if has_limits {
-            control.flags |= flag::LIMITS;
-            let limits = &raw mut (*record).limits;
-            let (pacing_rate, ca_ops) = (socket.load(offset!(pacing_rate)), socket.load(offset!(ca_ops)));
-            counters::fill_rare_limits(limits, pacing_rate, ca_ops);
-            counters::fill_limits(limits, socket, Chrono::of(socket, counters::jiffies()));
         }
         finish_close(record, socket, old, control);
         maps::submit_transition(record);
     }
     true
+}
+
+/// Reserves the record of a close, and fills in its limits. Returns it with the flag that it has limits, or else 0. `None` if the ring is full.
+///
+/// Most connections are short and wait for nothing. A record without limits leaves room for more closes in the ring.
+#[inline(always)]
+fn reserve_close(socket: Socket) -> Option<(*mut ConnectionEvent, u16)> {
+    if !counters::has_limits(socket) {
+        return Some((maps::reserve_short(&TRANSITIONS)?, 0));
+    }
+    let record = maps::reserve::<ConnectionEvent>(&TRANSITIONS)?;
+    // Filled in here, because the verifier of 6.1 does not know later which of the records has limits.
+    // SAFETY: `record` is a reserved record.
+    unsafe {
+        let limits = &raw mut (*record).limits;
+        let (pacing_rate, ca_ops) = (socket.load(offset!(pacing_rate)), socket.load(offset!(ca_ops)));
+        counters::fill_rare_limits(limits, pacing_rate, ca_ops);
+        counters::fill_limits(limits, socket, Chrono::of(socket, counters::jiffies()));
+    }
+    Some((record, flag::LIMITS))
 }
 
 /// The first two words of a [`ConnectionEvent`].
