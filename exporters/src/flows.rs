@@ -57,7 +57,7 @@ pub(crate) struct Flow {
     /// Whether this is the overflow series.
     pub(crate) is_overflow: bool,
     /// Whether both workloads exist on this host only.
-    is_local: bool,
+    pub(crate) is_local: bool,
 }
 
 /// The flows of one level of a window.
@@ -221,12 +221,18 @@ impl Flow {
         self.limits.0.dominant(self.limits.1)
     }
 
+    /// Returns the share of the segments that were sent again. `None` without segments.
+    pub(crate) fn retransmit_ratio(&self) -> Option<f64> {
+        (self.segments > 0).then(|| self.retransmits as f64 / self.segments as f64)
+    }
+
     /// Returns the mean round trip, in seconds.
     pub(crate) fn round_trip(&self) -> Option<f64> {
         (self.round_trips.1 > 0).then(|| self.round_trips.0 / self.round_trips.1 as f64)
     }
 
-    fn of_series(series: &Series, seconds: f64) -> Self {
+    /// Returns what one series of a window of this length reports.
+    pub(crate) fn of_series(series: &Series, seconds: f64) -> Self {
         let measures = &series.measures;
         let totals = &measures.totals;
         let flow = series.key.flow();
