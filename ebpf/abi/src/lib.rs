@@ -93,11 +93,15 @@ pub mod flag {
     pub const NO_SYN: u16 = 1 << 12;
     /// The socket was closed under `TCP_REPAIR`, which sends nothing.
     pub const REPAIR: u16 = 1 << 13;
-    /// At the last sample, data was not acknowledged yet or the peer's window was full. The next pass samples the connection even if nothing
-    /// has moved, because what limits it may have changed. Only in the table.
+    /// Only in the table: at the last sample, data was not acknowledged yet or the peer's window was full. The next pass samples the
+    /// connection even if nothing has moved, because what limits it may have changed.
     pub const WAITING: u16 = 1 << 14;
-    /// The event has [`crate::ConnectionEvent::limits`]: each sample, and a close at which a counter of them is not 0. Only in events.
-    pub const LIMITS: u16 = 1 << 15;
+    /// Only in events: the event has [`crate::ConnectionEvent::limits`]. Each sample has them, and a close at which a counter of them is not
+    /// 0.
+    pub const LIMITS: u16 = 1 << 14;
+    /// The sent or the received bytes may be off by one. Only the receiver `sock_diag` sets it. If a CLOSE with it has no peer port, the kernel
+    /// had reset the socket, and its counters are zero.
+    pub const UNCERTAIN: u16 = 1 << 15;
 }
 
 /// Owner of a socket, as far as the kernel side can determine it.

@@ -215,7 +215,7 @@ unsafe fn observe(socket: u64, slot: Slot, entry: *mut TableEntry) {
             }
         }
         counters::fill_rare_limits(&raw mut (*event).limits, pacing_rate, ca_ops);
-        flags |= copy_entry(event, entry).flags & !flag::WAITING;
+        flags |= copy_entry(event, entry).flags;
         let mut header = Header::new(kind::SAMPLE, state, flags);
         header.sk_flags = common.field::<u64>(offset!(flags)) as u16;
         header.write(event);

@@ -481,7 +481,7 @@ impl Header {
     }
 }
 
-/// Fills in all of an event except its header and counters, from a table entry. Returns the entry's control word.
+/// Fills in all of an event except its header and counters, from a table entry. Returns the entry's control word, with the flags of events.
 ///
 /// # Safety
 /// `event` is valid for writes, `entry` for reads.
@@ -495,7 +495,9 @@ pub unsafe fn copy_entry(event: *mut ConnectionEvent, entry: *const TableEntry) 
         (&raw mut (*event).observed_ns).write_volatile(bpf_ktime_get_ns());
         words::copy(&raw mut (*event).tuple, &raw const (*entry).tuple);
         words::copy(&raw mut (*event).owner, &raw const (*entry).owner);
-        ControlWord::unpack((&raw const (*entry).control).read_volatile())
+        let control = ControlWord::unpack((&raw const (*entry).control).read_volatile());
+        // In events, the bit of `WAITING` is `LIMITS`.
+        ControlWord { flags: control.flags & !flag::WAITING, ..control }
     }
 }
 

@@ -14,7 +14,7 @@
 
 mod attach;
 mod btf;
-mod capabilities;
+pub(crate) mod capabilities;
 mod cgroup_scope;
 mod cgroup_watch;
 pub mod clock_tick;
@@ -24,7 +24,7 @@ mod host;
 mod layout;
 mod losses;
 mod memory;
-mod namespaces;
+pub(crate) mod namespaces;
 mod object;
 mod options;
 mod ring;
