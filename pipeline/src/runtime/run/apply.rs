@@ -7,25 +7,24 @@
 //! 3. A component that needs what a former one has, such as a listening port, starts when that one has ended. If it does not start, the
 //!    former one starts again.
 
+mod start;
+
 use std::sync::Arc;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use self::start::Starting;
 use super::create::{Created, Creator, Provided};
-use super::restart::{Conflicts, Restart};
+use super::restart::Restart;
 use super::running::{
     Kept, NextStage, RunningExporter, RunningExtension, RunningGraph, RunningPipeline, RunningReceiver,
 };
-use super::task::{EndedTask, TaskHandle, TaskSetup};
-use super::{FAILURE_LIMIT, RECEIVER_QUEUE, Runtime, RuntimeEnvironment, RuntimeError, STAGE_QUEUE};
-use crate::component::{
-    Accounting, Exporter, Extension, Node, NodeKind, Processor, Receiver, RecordOutput, Running, StageSender,
-};
-use crate::runtime::delivery::{ExportPhase, SendingQueue};
-use crate::runtime::graph::{Plan, PlannedExporter, PlannedPipeline, PlannedReceiver};
-use crate::runtime::stage::{self, FanOut, Input, channel};
+use super::task::{EndedTask, TaskHandle};
+use super::{FAILURE_LIMIT, Runtime, RuntimeEnvironment, RuntimeError};
+use crate::component::{Accounting, Exporter, Extension, Node, NodeKind, Processor, Receiver, StageSender};
+use crate::runtime::graph::{Plan, PlannedReceiver};
 
 /// Result of a reload.
 #[derive(Debug, Default)]
@@ -92,10 +91,11 @@ impl Runtime {
         let parts = self.create(plan, &kept, &mut creator)?;
         let mut next = NextGraph::new();
         let failed = self.failed.clone();
+        let starting = Starting::new(&self.graph, plan, &kept, &creator);
         let started = tokio::select! {
             biased;
             () = failed.cancelled() => Err(RuntimeError::Stopping),
-            started = self.start_parts(plan, &kept, parts, &creator, &mut next) => started,
+            started = starting.start(self, parts, &mut next) => started,
         };
         if let Err(error) = started {
             drop(kept);
@@ -144,217 +144,6 @@ impl Runtime {
             .map(|(planned, kept)| kept.is_none().then(|| creator.receiver(planned, plan)).transpose());
         let receivers = receivers.collect::<Result<_, _>>()?;
         Ok(NewParts { extensions, exporters, pipelines, receivers })
-    }
-
-    /// Starts the new components, apart from those that have to wait for the end of a former one.
-    async fn start_parts(
-        &mut self,
-        plan: &Plan,
-        kept: &Kept,
-        parts: NewParts,
-        creator: &Creator,
-        next: &mut NextGraph,
-    ) -> Result<(), RuntimeError> {
-        let conflicts = Conflicts::new(&self.graph, kept);
-        for (index, part) in parts.extensions.into_iter().enumerate() {
-            let planned = &plan.extensions[index];
-            let Some((created, provided)) = part else {
-                let running = kept.extensions[index].map(|index| self.graph.extensions[index].clone());
-                next.graph.extensions.extend(running);
-                next.changes.kept += 1;
-                continue;
-            };
-            let task = TaskHandle::new(&self.stop_extensions);
-            let after = conflicts.with(&planned.prepared.exclusive);
-            if !after.is_empty() {
-                let (planned, previous) = (planned.clone(), conflicts.extension(&planned.prepared.exclusive));
-                next.restarts.push(Restart::Extension { planned, previous, created, provided, task, after });
-                continue;
-            }
-            let started = created.component.start(task.stop.clone()).await;
-            let running = started.map_err(|source| RuntimeError::start(&planned.id, "extension", source))?;
-            let planned = planned.clone();
-            next.started.extensions.push(task.clone());
-            next.changes.started.push(format!("extension {:?}", planned.id));
-            let setup = TaskSetup::of_component("extension", &planned.id, created.scope, &task);
-            self.spawn_extension(setup, running);
-            next.graph.extensions.push(RunningExtension { planned, provided, task });
-        }
-        for (index, part) in parts.exporters.into_iter().enumerate() {
-            let planned = &plan.exporters[index];
-            let Some(created) = part else {
-                let sender = match &kept.exporters[index] {
-                    NextStage::Kept { index, sender } => {
-                        next.graph.exporters.push(self.graph.exporters[*index].clone());
-                        next.changes.kept += 1;
-                        sender.clone()
-                    }
-                    NextStage::New | NextStage::Unneeded => None,
-                };
-                next.exporters.push(sender);
-                continue;
-            };
-            let (id, signal) = (&planned.id, planned.signal);
-            let node = creator.environment.accounting.node(NodeKind::Exporter, id, "", signal, false);
-            let (sender, input) = channel(STAGE_QUEUE, &node);
-            let task = TaskHandle::new(&self.stop);
-            let after = conflicts.with(&planned.prepared.exclusive);
-            next.exporters.push(Some(sender.clone()));
-            let planned = planned.clone();
-            if !after.is_empty() {
-                let previous = conflicts.exporter(&planned.prepared.exclusive);
-                let sender = sender.downgrade();
-                next.restarts.push(Restart::Exporter {
-                    planned,
-                    previous,
-                    created,
-                    sender,
-                    input,
-                    node,
-                    task,
-                    after,
-                });
-                continue;
-            }
-            let started = created.component.pusher().start().await;
-            started.map_err(|source| RuntimeError::start(&planned.id, "exporter", source))?;
-            next.started.stages.push(task.clone());
-            next.changes.started.push(format!("exporter {:?}", planned.id));
-            self.spawn_exporter(&planned, created, input, node, &task, creator);
-            next.graph.exporters.push(RunningExporter { planned, sender: sender.downgrade(), task });
-        }
-        for (index, part) in parts.pipelines.into_iter().enumerate() {
-            let sender = match (part, &kept.pipelines[index]) {
-                (Some(processors), _) => {
-                    Some(self.start_pipeline(&plan.pipelines[index], processors, creator, next))
-                }
-                (None, NextStage::Kept { index, sender }) => {
-                    next.graph.pipelines.push(self.graph.pipelines[*index].clone());
-                    next.changes.kept += self.graph.pipelines[*index].processors;
-                    sender.clone()
-                }
-                (None, NextStage::New | NextStage::Unneeded) => None,
-            };
-            next.pipelines.push(sender);
-        }
-        for (index, part) in parts.receivers.into_iter().enumerate() {
-            let planned = &plan.receivers[index];
-            let Some(created) = part else {
-                let running = kept.receivers[index].map(|index| self.graph.receivers[index].clone());
-                next.graph.receivers.extend(running);
-                next.changes.kept += 1;
-                continue;
-            };
-            let edges = edges(plan, planned, &next.pipelines, &creator.environment.accounting);
-            let task = TaskHandle::new(&self.stop);
-            let after = conflicts.with(&planned.prepared.exclusive);
-            if !after.is_empty() {
-                let (planned, previous) = (planned.clone(), conflicts.receiver(&planned.prepared.exclusive));
-                let signals = planned.pipelines.iter().map(|index| plan.pipelines[*index].signal).collect();
-                next.restarts.push(Restart::Receiver {
-                    planned,
-                    previous,
-                    created,
-                    edges,
-                    signals,
-                    task,
-                    after,
-                });
-                continue;
-            }
-            let output = RecordOutput::new(edges);
-            let handle = output.handle();
-            let started = created.component.start(output, task.stop.clone()).await;
-            let running = started.map_err(|source| RuntimeError::start(&planned.id, "receiver", source))?;
-            let planned = planned.clone();
-            next.started.receivers.push(task.clone());
-            next.changes.started.push(format!("receiver {:?}", planned.id));
-            self.spawn(TaskSetup::of_component("receiver", &planned.id, created.scope, &task), running);
-            next.graph.receivers.push(RunningReceiver { planned, output: handle, task });
-        }
-        Ok(())
-    }
-
-    /// Starts the stages of a pipeline. Returns the sender to the first.
-    fn start_pipeline(
-        &mut self,
-        pipeline: &PlannedPipeline,
-        processors: Vec<CreatedProcessor>,
-        creator: &Creator,
-        next: &mut NextGraph,
-    ) -> StageSender {
-        let targets = pipeline.exporters.iter().filter_map(|index| next.exporters[*index].clone());
-        let output = FanOut::new(targets.collect());
-        let handle = output.handle();
-        let task = TaskHandle::new(&self.stop);
-        // The last stage of the former pipeline with this id.
-        let former = self.graph.pipelines.iter().find(|it| it.id == pipeline.id).map(|it| it.task.clone());
-        let discarded = next.discarded.clone();
-        let turn = async move {
-            if let Some(former) = former {
-                tokio::select! {
-                    () = former.ended() => {}
-                    () = discarded.cancelled() => {}
-                }
-            }
-        };
-        let sender = if processors.is_empty() {
-            let accounting = &creator.environment.accounting;
-            let node = accounting.node(NodeKind::Passage, "", &pipeline.id, pipeline.signal, false);
-            let (sender, input) = channel(RECEIVER_QUEUE, &node);
-            let setup = TaskSetup {
-                what: format!("pipeline {:?}", pipeline.id),
-                node: Some(node),
-                scope: None,
-                handle: task.clone(),
-            };
-            self.spawn(setup, async move {
-                turn.await;
-                stage::pass_on(input, output).await
-            });
-            sender
-        } else {
-            let (mut output, mut turn, mut sender) = (Some(output), Some(turn), None);
-            let last = processors.len() - 1;
-            for (position, (created, node)) in processors.into_iter().enumerate().rev() {
-                let id = &pipeline.processors[position].id;
-                let room = if position == 0 { RECEIVER_QUEUE } else { STAGE_QUEUE };
-                let (to_stage, input) = channel(room, &node);
-                let Some(targets) = output.take() else { unreachable!("each stage leaves an output") };
-                let what = format!("processor {id:?} of pipeline {:?}", pipeline.id);
-                let progress = self.health.stage(&what);
-                let setup = TaskSetup {
-                    what,
-                    node: Some(Arc::clone(&node)),
-                    scope: Some(created.scope),
-                    handle: if position == last { task.clone() } else { task.another() },
-                };
-                let turn = if position == 0 { turn.take() } else { None };
-                self.spawn(setup, async move {
-                    if let Some(turn) = turn {
-                        turn.await;
-                    }
-                    stage::run_processor(created.component, input, targets, node, progress).await
-                });
-                output = Some(FanOut::new(vec![to_stage.clone()]));
-                sender = Some(to_stage);
-            }
-            let Some(sender) = sender else { unreachable!("there is a processor") };
-            sender
-        };
-        next.started.stages.push(task.clone());
-        let names =
-            pipeline.processors.iter().map(|it| format!("processor {:?} of {:?}", it.id, pipeline.id));
-        next.changes.started.extend(names);
-        next.graph.pipelines.push(RunningPipeline {
-            id: pipeline.id.clone(),
-            fingerprint: pipeline.fingerprint.clone(),
-            processors: pipeline.processors.len(),
-            sender: sender.downgrade(),
-            output: handle,
-            task,
-        });
-        sender
     }
 
     /// Stops what has started of a graph that does not run.
@@ -459,31 +248,6 @@ impl Runtime {
                 Err(error) => self.fail(error),
             }
         }
-    }
-
-    pub(super) fn spawn_exporter(
-        &mut self,
-        planned: &PlannedExporter,
-        created: Created<dyn Exporter>,
-        input: Input,
-        node: Arc<Node>,
-        task: &TaskHandle,
-        creator: &Creator,
-    ) {
-        let Created { component, scope } = created;
-        let (delivery, is_ordered) = (component.delivery(), component.is_ordered());
-        let pusher = component.pusher();
-        let queue =
-            SendingQueue::start(&planned.id, pusher, delivery, is_ordered, Arc::clone(&node), &task.stop)
-                .with_phase(ExportPhase::of(&creator.environment.resource))
-                .with_storage(component.storage());
-        let setup = TaskSetup::of_component("exporter", &planned.id, scope, task).with_node(&node);
-        let progress = self.health.stage(&setup.what);
-        self.spawn(setup, stage::run_exporter(component, input, queue, node, progress));
-    }
-
-    pub(super) fn spawn_extension(&mut self, setup: TaskSetup, running: Running) {
-        self.extensions.spawn(super::task::run(setup, self.failed.clone(), running));
     }
 }
 
