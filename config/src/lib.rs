@@ -34,6 +34,7 @@ mod port_range;
 mod secret;
 mod source;
 mod suggest;
+mod text_schema;
 mod value;
 mod yaml;
 

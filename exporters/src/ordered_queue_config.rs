@@ -4,20 +4,22 @@ use std::time::Duration;
 
 use longwave_config::{ByteSize, GoDuration};
 use longwave_pipeline::component::{DeliveryConfig, Problems, QueueConfig, RetryConfig, Sizer};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `sending_queue`, without `enabled` and `num_consumers`, which are fixed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct OrderedQueueConfig {
     /// Unit of `queue_size`.
     sizer: Sizer,
-    /// Capacity.
+    /// Maximum size of the payloads that wait or are being written.
     queue_size: u64,
-    /// Capacity in bytes, as in [`QueueConfig`].
+    /// Maximum bytes of these payloads, whatever the sizer is. Default: 64 MiB, but at most an eighth of the memory that the process may use.
+    #[schemars(example = &"64MiB")]
     #[serde(skip_serializing_if = "Option::is_none")]
     max_bytes: Option<ByteSize>,
-    /// If the queue is full: true blocks the pipeline until there is room, false drops and counts the oldest payload.
+    /// Whether the pipeline waits for room. Otherwise the oldest payloads are dropped and counted.
     block_on_overflow: bool,
     /// Whether the pipeline waits until the payloads of a batch have been written or dropped.
     wait_for_result: bool,

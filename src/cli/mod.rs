@@ -44,8 +44,11 @@ enum Command {
     Run,
     /// Check the configuration and create its components, without starting them.
     Validate,
-    /// List the component types of this binary.
-    Components,
+    /// List the component types of this binary, or the settings of one: `longwave components window`.
+    Components {
+        /// Component type, such as `bpf`, or `telemetry` for `service::telemetry`.
+        name: Option<String>,
+    },
     /// Print the configuration with all defaults, and with secrets redacted.
     PrintConfig,
     /// Print what this host provides and what is missing, and try the start of the bpf receiver.
@@ -117,7 +120,8 @@ fn run_command(cli: Cli, registry: &Registry) -> anyhow::Result<()> {
     match command {
         Command::Run => run::run(sources, registry),
         Command::Validate => validate::run(sources, registry),
-        Command::Components => components::run(registry),
+        Command::Components { name: None } => components::run(registry),
+        Command::Components { name: Some(name) } => components::describe(registry, &name),
         Command::PrintConfig => print_config::run(sources, registry),
         Command::Check => check::run(sources, registry),
         Command::Observe(args) => observe::run(&args, registry),

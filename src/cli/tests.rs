@@ -1,5 +1,9 @@
 #![allow(clippy::unwrap_used)]
 
+mod links;
+mod metrics_page;
+mod settings_page;
+
 use std::os::unix::net::UnixListener;
 
 use anyhow::{Context, anyhow};

@@ -285,6 +285,66 @@ fn prometheus_accepts_configuration_and_expressions() {
     promtool(&["check", "rules", &path.display().to_string()]);
 }
 
+fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// *Scenario*: `cargo xtask package` packages the binary under test. The package and the tarball are unpacked into empty folders.
+/// *Guarantees*: both have the same files. The binary runs from there and accepts the configuration, the unit starts what is there, and the
+/// man page and the completions are those of the binary. The package has its version and keeps the user's configuration at an upgrade, and
+/// its scripts are valid.
+fn the_package_has_what_the_unit_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let longwave = binary::longwave();
+    let xtask = longwave.with_file_name("xtask");
+    assert!(xtask.is_file(), "{}: build it first with `cargo build --workspace --bins`", xtask.display());
+    let printed =
+        run(Command::new(xtask).args(["package", "--binary"]).arg(&longwave).arg("--output").arg(at("out")));
+    let [tarball, package] = printed.lines().collect::<Vec<_>>()[..] else { panic!("{printed}") };
+
+    run(Command::new("dpkg-deb").args(["--extract", package]).arg(at("root")));
+    std::fs::create_dir(at("tar")).unwrap();
+    run(Command::new("tar")
+        .args(["--extract", "--strip-components=1", "--file", tarball, "--directory"])
+        .arg(at("tar")));
+    let files = |root: &str| {
+        let list = run(Command::new("find")
+            .args([".", "-type", "f", "-printf", "%P %m %s\n"])
+            .current_dir(at(root)));
+        list.lines().map(str::to_owned).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(files("root"), files("tar"));
+
+    let read = |path: &str| std::fs::read_to_string(at("root").join(path)).unwrap();
+    let unit = read("usr/lib/systemd/system/longwave.service");
+    let start: Vec<_> =
+        unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap().split(' ').collect();
+    let ["longwave", "--config", config] = start[..] else { panic!("{start:?}") };
+    let installed = at("root").join("usr/bin/longwave");
+    let config = at("root").join(config.trim_start_matches('/'));
+    run(Command::new(&installed).args(["validate", "--config"]).arg(config));
+    assert_eq!(
+        run(Command::new("gzip")
+            .args(["--decompress", "--stdout"])
+            .arg(at("root").join("usr/share/man/man1/longwave.1.gz"))),
+        run(Command::new(&installed).arg("man"))
+    );
+    let bash = run(Command::new(&installed).args(["completions", "bash"]));
+    assert_eq!(read("usr/share/bash-completion/completions/longwave"), bash);
+    assert!(read("usr/share/doc/longwave/copyright").contains("Apache License"));
+
+    let field = |name: &str| run(Command::new("dpkg-deb").args(["--field", package, name])).trim().to_owned();
+    assert_eq!(format!("longwave {}", field("Version")), run(Command::new(&installed).arg("version")).trim());
+    run(Command::new("dpkg-deb").args(["--control", package]).arg(at("control")));
+    assert_eq!(std::fs::read_to_string(at("control/conffiles")).unwrap(), "/etc/longwave/config.yaml\n");
+    for script in ["postinst", "prerm", "postrm"] {
+        run(Command::new("sh").arg("-n").arg(at("control").join(script)));
+    }
+}
+
 fn main() -> ExitCode {
     harness::run(tests![
         all_grant_the_same_capabilities,
@@ -296,5 +356,6 @@ fn main() -> ExitCode {
         the_services_of_compose_find_each_other,
         the_dashboards_query_only_what_is_exported,
         prometheus_accepts_configuration_and_expressions,
+        the_package_has_what_the_unit_starts,
     ])
 }

@@ -12,7 +12,9 @@ mod bench;
 mod cache;
 mod ci;
 mod cluster;
+mod docs;
 mod ebpf;
+mod package;
 mod peers;
 mod sh;
 mod vm;
@@ -54,6 +56,10 @@ enum Command {
         #[command(subcommand)]
         command: cluster::Command,
     },
+    /// Write the pages of `docs` that are made from descriptions in the code. The tests fail if they are not current.
+    Docs,
+    /// Make a Debian package and a tarball: binary, systemd unit, configuration, man page, completions, documents.
+    Package(package::Options),
     /// Run every check that a change must pass, each timed.
     Ci(ci::Options),
     /// Print where downloads and builds outside the tree are kept.
@@ -75,6 +81,8 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Bench { subject, filter } => bench::main(subject, filter.as_deref())?,
         Command::Vm { command } => return vm::main(command),
         Command::Cluster { command } => cluster::main(command)?,
+        Command::Docs => docs::main()?,
+        Command::Package(options) => package::main(&options)?,
         Command::Ci(options) => return ci::main(&options),
         Command::Cache => println!("{}", cache::root()?.display()),
     }

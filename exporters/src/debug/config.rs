@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use longwave_config::{GoDuration, Value};
 use longwave_pipeline::component::{ComponentConfig, Problems, RetryConfig};
+use schemars::JsonSchema;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -11,28 +12,33 @@ use crate::ordered_queue_config::OrderedQueueConfig;
 use crate::otlp::{ClientConfig, Temporality};
 
 /// Section of a `debug` exporter.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct DebugConfig {
+    /// How much of a request is shown.
     pub(super) verbosity: Verbosity,
-    /// Requests that are shown in each second.
+    /// Number of requests that are shown in each second.
     pub(super) sampling_initial: u64,
-    /// After `sampling_initial` requests within a second, every request of this number is shown. 0: none.
+    /// After `sampling_initial` requests within a second, one of so many requests is shown. 0: none.
     pub(super) sampling_thereafter: u64,
     /// Whether the text goes to the log. Otherwise it goes to the standard output.
     pub(super) use_internal_logger: bool,
+    /// Temporality of sums and histograms.
     pub(super) temporality: Temporality,
+    /// The queue before the output.
     pub(super) sending_queue: OrderedQueueConfig,
     /// Not supported, whatever it is.
     #[serde(skip_serializing)]
+    #[schemars(skip)]
     pub(super) output: Option<Value>,
     /// Not supported, whatever it is.
     #[serde(skip_serializing)]
+    #[schemars(skip)]
     pub(super) output_paths: Option<Value>,
 }
 
 /// How much of a request is shown. As in the Collector, upper and lower case are equal.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Verbosity {
     /// Counts.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use longwave_config::{GoDuration, Value};
 use longwave_pipeline::component::{ComponentConfig, Problems, RetryConfig};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::framing::Framing;
@@ -12,50 +13,62 @@ use crate::ordered_queue_config::OrderedQueueConfig;
 use crate::otlp::{ClientConfig, Compression, Temporality};
 
 /// Section of a `file` exporter.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct FileConfig {
+    /// The file that is written.
+    #[schemars(example = &"/var/log/longwave/connections.json")]
     pub(super) path: PathBuf,
     /// True continues an existing file. False empties it at the start, unless there is `rotation`.
     pub(super) append: bool,
-    /// `None`: the file grows without a limit.
+    /// When a new file begins. Default: never, so the file grows without a limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) rotation: Option<RotationConfig>,
+    /// Encoding of requests.
     pub(super) format: Format,
+    /// Compression of requests: `zstd`, or none by default.
     #[serde(skip_serializing_if = "is_none")]
+    #[schemars(with = "String", example = &"zstd")]
     pub(super) compression: Compression,
     /// Longest time that a request may wait in memory. Any value is kept, since each request is written when it arrives.
     pub(super) flush_interval: GoDuration,
     /// Whether a missing directory of `path` is created, with those above it.
     pub(super) create_directory: bool,
-    /// Octal permissions of created directories, without the bits of the umask. Empty: `0755`.
+    /// Octal permissions of created directories, without the bits of the umask. Default: `0755`.
+    #[schemars(example = &"0750")]
     pub(super) directory_permissions: String,
+    /// Temporality of sums and histograms.
     pub(super) temporality: Temporality,
+    /// Retries of failed writes.
     pub(super) retry_on_failure: RetryConfig,
+    /// The queue before the file.
     pub(super) sending_queue: OrderedQueueConfig,
     /// Not supported, whatever it is.
     #[serde(skip_serializing)]
+    #[schemars(skip)]
     group_by: Option<Value>,
     /// Not supported, whatever it is.
     #[serde(skip_serializing)]
+    #[schemars(skip)]
     encoding: Option<Value>,
 }
 
 /// When a new file begins, and how many old ones stay.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct RotationConfig {
     /// Size of the file that no write exceeds, in MiB. A single larger request has a file of its own.
     pub(super) max_megabytes: u64,
     /// Age in days of 24 hours after which backups are removed; 0: never.
     pub(super) max_days: u64,
+    /// Maximum number of backups. The oldest ones are removed.
     pub(super) max_backups: usize,
-    /// Whether the names of backups have local time. Not supported.
+    /// Whether the names of backups have local time. Only false is valid.
     pub(super) localtime: bool,
 }
 
 /// Encoding of a request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Format {
     /// OTLP's JSON.

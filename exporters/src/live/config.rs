@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use longwave_config::ByteSize;
 use longwave_pipeline::component::{ComponentConfig, Problems};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ordered_queue_config::OrderedQueueConfig;
@@ -14,18 +15,20 @@ pub const DEFAULT_PATH: &str = "/run/longwave/live.sock";
 const MAX_PATH: usize = 107;
 
 /// Section of a `live` exporter.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct LiveConfig {
     /// The socket. Its directory is created if it does not exist.
     pub(super) path: PathBuf,
     /// Group, by name or number, whose members may connect besides the socket's owner.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"adm")]
     pub(super) group: Option<String>,
     /// Maximum number of clients at a time. Further ones are disconnected.
     pub(super) max_clients: u16,
     /// Bytes that may wait for one client. A client for which more would wait is disconnected.
     pub(super) max_client_bytes: ByteSize,
+    /// The queue before the socket.
     pub(super) sending_queue: OrderedQueueConfig,
 }
 

@@ -11,19 +11,19 @@ use super::clients::Clients;
 pub(super) fn register(meter: &Meter, id: &str, clients: &Arc<Clients>) {
     let meter = ComponentMeter::new(meter, [("exporter", id)]);
     let clients = meter.observe(clients);
-    clients.gauge("longwave_exporter_live_clients", "{client}", "Connected clients", |clients| {
+    clients.gauge("longwave_exporter_live_clients", "{client}", "Connected clients.", |clients| {
         clients.len() as u64
     });
     clients.counter(
-        "longwave_exporter_live_accepted_total",
+        "longwave_exporter_live_accepted",
         "{client}",
-        "Clients that have connected",
+        "Clients that have connected.",
         |clients| clients.accepted.load(Ordering::Relaxed),
     );
     clients.counter_by(
-        "longwave_exporter_live_disconnected_total",
+        "longwave_exporter_live_disconnected",
         "{client}",
-        "Clients that were disconnected: too_many were connected, or it was too_slow to read",
+        "Clients that were disconnected: too_many were connected, or it was too_slow to read.",
         "reason",
         |clients| {
             let (refused, slow) = (&clients.refused, &clients.slow);

@@ -1,13 +1,15 @@
 //! `auth`: the extension that authenticates requests.
 
 use longwave_pipeline::component::Problems;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// `auth`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Authentication of requests.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct AuthConfig {
     /// Id of the extension: a `bearertokenauth` or a `basicauth`.
+    #[schemars(example = &"bearertokenauth")]
     pub authenticator: String,
 }
 

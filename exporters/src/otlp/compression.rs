@@ -5,10 +5,11 @@ use std::io::{self, Write};
 use bytes::Bytes;
 use flate2::write::{GzEncoder, ZlibEncoder};
 use longwave_pipeline::component::Problems;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Compression of requests.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Compression {
     /// RFC 1952.
     #[default]
@@ -31,8 +32,8 @@ pub enum Compression {
     None,
 }
 
-/// `compression_params`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Parameters of the compression.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct CompressionParams {
     /// Level of the compression: a higher one takes longer and gives smaller requests. 0 and -1 mean the default.

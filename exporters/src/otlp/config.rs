@@ -6,6 +6,7 @@ use longwave_config::{GoDuration, Secret};
 use longwave_pipeline::component::{
     ComponentError, DeliveryConfig, ExporterContext, Problems, QueueConfig, RetryConfig, is_protocol_header,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::auth_config::AUTHENTICATOR;
@@ -13,34 +14,35 @@ use super::headers;
 use super::{AuthConfig, Compression, TlsConfig};
 
 /// Settings of an OTLP client, apart from its endpoints.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ClientConfig {
-    /// TLS.
+    /// TLS of the connection to the server.
     pub tls: TlsConfig,
-    /// Headers (gRPC: metadata) of every request.
+    /// Headers (gRPC: metadata) of every request: a map, or a list of `{name, value}`.
+    #[schemars(example = serde_json::json!({"x-api-key": "${env:API_KEY}"}))]
     #[serde(deserialize_with = "headers::deserialize")]
     pub headers: Headers,
-    /// Authentication of every request. Default none.
+    /// Authentication of every request by an extension. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth: Option<AuthConfig>,
     /// Compression of requests.
     pub compression: Compression,
     /// Time limit of one attempt; zero: none.
     pub timeout: GoDuration,
-    /// Retries.
+    /// Retries of failed attempts.
     pub retry_on_failure: RetryConfig,
-    /// Queue.
+    /// The queue between the pipeline and the delivery.
     pub sending_queue: QueueConfig,
     /// Temporality of sums and histograms.
     pub temporality: Temporality,
 }
 
 /// Which time a sum covers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Temporality {
-    /// The window.
+    /// The time of the window.
     Delta,
     /// The time since the series was created. Prometheus and systems derived from it accept nothing else.
     #[default]

@@ -10,13 +10,14 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::any_certificate::AnyCertificate;
 use super::reloading_tls::{ReloadingIdentity, ReloadingVerifier};
 
-/// `tls`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// TLS of a client.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct TlsConfig {
     /// True turns TLS off. An `https://` endpoint overrides it.
@@ -24,22 +25,26 @@ pub struct TlsConfig {
     /// True accepts every server certificate.
     pub insecure_skip_verify: bool,
     /// PEM file with the certificate authorities to trust, instead of the system's.
+    #[schemars(example = &"/etc/longwave/ca.crt")]
     pub ca_file: Option<String>,
     /// The text of `ca_file`, instead of its path.
     pub ca_pem: Option<Secret>,
     /// True trusts the system's certificate authorities in addition to those of `ca_file`.
     pub include_system_ca_certs_pool: bool,
     /// PEM file with the client certificate, for servers that require one.
+    #[schemars(example = &"/etc/longwave/tls.crt")]
     pub cert_file: Option<String>,
     /// The text of `cert_file`, instead of its path.
     pub cert_pem: Option<Secret>,
     /// PEM file with the private key of `cert_file`.
+    #[schemars(example = &"/etc/longwave/tls.key")]
     pub key_file: Option<String>,
     /// The text of `key_file`, instead of its path.
     pub key_pem: Option<Secret>,
     /// Time after which a new connection reads the files again; never if zero. The Collector reads only `cert_file` and `key_file` again.
     pub reload_interval: GoDuration,
     /// DNS name to expect in the server's certificate, if it is not the endpoint's host.
+    #[schemars(example = &"collector.example.com")]
     pub server_name_override: Option<String>,
     /// Oldest TLS version to accept.
     pub min_version: TlsVersion,
@@ -48,9 +53,11 @@ pub struct TlsConfig {
     pub max_version: Option<TlsVersion>,
     /// Cipher suites of TLS 1.2 to accept. All if the list is empty.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(example = ["TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"])]
     pub cipher_suites: Vec<String>,
     /// Curves to accept, the preferred one first. All if the list is empty.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(example = ["X25519"])]
     pub curve_preferences: Vec<String>,
     /// A key in a TPM, which is not supported.
     #[serde(skip_serializing_if = "TpmConfig::is_default")]

@@ -3,21 +3,23 @@
 use longwave_pipeline::component::{
     BasicAuthConfig, ComponentConfig, Problems, ServerTlsConfig, exclusive_port,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Section of a `page` exporter.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct PageConfig {
-    /// `host:port` to listen on. Default `localhost:7070`.
+    /// `host:port` to listen on.
     pub(super) endpoint: String,
-    /// Serves HTTPS. Default off.
+    /// Serves HTTPS. Default: HTTP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) tls: Option<ServerTlsConfig>,
-    /// Requires a user name and a password. Default off.
+    /// Requires a user name and a password. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) basic_auth: Option<BasicAuthConfig>,
-    /// DNS names by which browsers may open the page, besides `localhost`, IP addresses and the host of `endpoint`. Default none.
+    /// DNS names by which browsers may open the page, besides `localhost`, IP addresses and the host of `endpoint`.
+    #[schemars(example = ["flows.example.com"])]
     pub(super) allowed_hosts: Vec<String>,
 }
 

@@ -6,6 +6,7 @@ use longwave_config::GoDuration;
 use longwave_pipeline::component::{
     BasicAuthConfig, ComponentConfig, Problems, ServerTlsConfig, exclusive_port, is_legacy_name,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Section of a `prometheus` exporter. Keys and defaults are those of the Collector's exporter where it has them.
@@ -19,39 +20,39 @@ use serde::{Deserialize, Serialize};
 ///     metric_expiration: 5m
 ///     final_scrape_timeout: 0s
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct PrometheusConfig {
-    /// `host:port` to listen on. The page is `/metrics`. Default `localhost:9464`.
+    /// `host:port` to listen on. The page is `/metrics`.
     pub endpoint: String,
-    /// Serves HTTPS. Default off.
+    /// Serves HTTPS. Default: HTTP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<ServerTlsConfig>,
-    /// Requires a user name and a password. Default off.
+    /// Requires a user name and a password. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub basic_auth: Option<BasicAuthConfig>,
-    /// Which names metrics and labels have. Default `otel`.
+    /// Which names metrics and labels have.
     pub naming: Naming,
     /// How OpenTelemetry's names become Prometheus' names. Only used with `naming: otel`.
     pub translation_strategy: TranslationStrategy,
-    /// Labels that all series have in addition. Default none.
+    /// Labels that all series have in addition.
+    #[schemars(example = serde_json::json!({"team": "platform"}))]
     pub const_labels: BTreeMap<String, String>,
     /// Resource attributes as labels of all series. They are always labels of `target_info`.
     pub resource_to_telemetry_conversion: ResourceConversion,
-    /// True leaves out the labels `otel_scope_name` and `otel_scope_version`. Only used with `naming: otel`. Default false.
+    /// True leaves out the labels `otel_scope_name` and `otel_scope_version`. Only used with `naming: otel`.
     pub without_scope_info: bool,
     /// Longest time for which a series remains after its end. It is removed earlier if every scraper has seen its last value twice.
-    /// Default `5m`.
     pub metric_expiration: GoDuration,
     /// Longest time for which a stop waits until the last windows have been scraped. Otherwise Prometheus misses what was counted since its
-    /// last scrape. Use more than the scrape interval, and less than the time after which the process is killed. Default `0s`: no wait.
+    /// last scrape. Use more than the scrape interval, and less than the time after which the process is killed. `0s`: no wait.
     pub final_scrape_timeout: GoDuration,
-    /// Domain of the cluster, for the fully qualified names of services in Istio's and Kmesh's labels. Default `cluster.local`.
+    /// Domain of the cluster, for the fully qualified names of services in Istio's and Kmesh's labels.
     pub cluster_domain: String,
 }
 
 /// Which names metrics and labels have.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Naming {
     /// Longwave's own, as by OTLP.
@@ -64,7 +65,7 @@ pub enum Naming {
 }
 
 /// How OpenTelemetry's names become Prometheus' names.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum TranslationStrategy {
     /// Dots become underscores. Units and `_total` are appended.
     #[default]
@@ -77,8 +78,8 @@ pub enum TranslationStrategy {
     NoTranslation,
 }
 
-/// `resource_to_telemetry_conversion`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Resource attributes as labels of all series.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ResourceConversion {
     /// Whether all series have the resource attributes.

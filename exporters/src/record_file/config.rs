@@ -3,19 +3,23 @@
 use std::path::PathBuf;
 
 use longwave_pipeline::component::{ComponentConfig, Problems, RetryConfig};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ordered_queue_config::OrderedQueueConfig;
 
 /// Section of a `record_file` exporter.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct RecordFileConfig {
-    /// Created if it does not exist. Its directory must exist.
+    /// The file that is written. It is created if it does not exist, and its directory must exist.
+    #[schemars(example = &"/var/lib/longwave/records.lwr")]
     pub(super) path: PathBuf,
     /// True appends to a file that already contains records. Otherwise such a file is refused.
     pub(super) append: bool,
+    /// Retries of failed writes.
     pub(super) retry_on_failure: RetryConfig,
+    /// The queue before the file.
     pub(super) sending_queue: OrderedQueueConfig,
 }
 

@@ -1,22 +1,26 @@
 //! Settings of `stdout`.
 
 use longwave_pipeline::component::{ComponentConfig, ComponentError, ExporterContext, Problems, Signal};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::screen::Screen;
 use crate::ordered_queue_config::OrderedQueueConfig;
 
 /// Section of a `stdout` exporter.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct StdoutConfig {
+    /// Format of the output.
     pub(super) format: Format,
+    /// Settings of the format `table`.
     pub(super) table: TableConfig,
+    /// The queue before the output.
     pub(super) sending_queue: OrderedQueueConfig,
 }
 
 /// Settings of the format `table`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct TableConfig {
     /// Whether to explain the columns before the first table.
@@ -26,7 +30,7 @@ pub(super) struct TableConfig {
 }
 
 /// Format of the output.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Format {
     /// On a terminal `table` for metrics and `text` for logs, otherwise `json`.

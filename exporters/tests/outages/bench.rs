@@ -16,6 +16,7 @@ use longwave_pipeline::model::{
     Batch, ConnectionRecord, Level, Measures, Series, SeriesKey, UnixNanos, Window,
 };
 use longwave_pipeline::runtime::{Plan, Runtime, RuntimeEnvironment};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -208,7 +209,7 @@ fn plan(registry: &Registry, protocol: &str, mut section: Value, storage: Option
     Plan::new(&longwave_config::load(&sources).unwrap().document, registry).unwrap()
 }
 
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 struct NoSettings {}
 
 impl ComponentConfig for NoSettings {

@@ -5,31 +5,36 @@ use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 use longwave_config::Secret;
 use longwave_pipeline::component::{ComponentConfig, Problems};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::file;
 
 /// The section `extensions::basicauth`. Keys are the Collector's, without `htpasswd`, which is for servers.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct BasicConfig {
     /// Credentials of a client.
     pub client_auth: Option<ClientAuthConfig>,
 }
 
-/// `client_auth`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// Credentials of a client.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct ClientAuthConfig {
     /// Name of the user.
+    #[schemars(example = &"longwave")]
     pub username: String,
     /// File with the name of the user, which takes precedence over `username`.
     #[serde(skip_serializing_if = "String::is_empty")]
+    #[schemars(example = &"/etc/longwave/user")]
     pub username_file: String,
     /// Password of the user.
+    #[schemars(example = &"${env:PASSWORD}")]
     pub password: Secret,
     /// File with the password, which takes precedence over `password`.
     #[serde(skip_serializing_if = "String::is_empty")]
+    #[schemars(example = &"/etc/longwave/password")]
     pub password_file: String,
 }
 

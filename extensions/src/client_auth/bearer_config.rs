@@ -3,26 +3,30 @@
 use http::{HeaderName, HeaderValue};
 use longwave_config::Secret;
 use longwave_pipeline::component::{ComponentConfig, Problems, is_protocol_header};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::file;
 
 /// The section `extensions::bearertokenauth`. Keys and defaults are the Collector's.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct BearerConfig {
-    /// Name of the header. Default `Authorization`.
+    /// Name of the header.
     pub header: String,
-    /// Word before the token. Default `Bearer`; empty: none.
+    /// Word before the token. Empty: none.
     pub scheme: String,
-    /// Token.
+    /// The token.
     #[serde(skip_serializing_if = "is_empty")]
+    #[schemars(example = &"${env:TOKEN}")]
     pub token: Secret,
     /// Tokens that a server accepts. A client sends the first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(example = ["${env:TOKEN}"])]
     pub tokens: Vec<Secret>,
     /// File with the token, which takes precedence over `token`. Of each line, only the first word is a token.
     #[serde(skip_serializing_if = "String::is_empty")]
+    #[schemars(example = &"/run/secrets/token")]
     pub filename: String,
 }
 

@@ -1,20 +1,22 @@
 //! Configuration of `docker`.
 
 use longwave_pipeline::component::{ComponentConfig, Problems};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::address::DaemonAddress;
 
 /// `docker: {endpoint: unix:///var/run/docker.sock}`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct DockerConfig {
-    /// Where the daemon listens: `unix:///path` (default `unix:///var/run/docker.sock`), or `tcp://host:port` and `http://host:port`
+    /// Where the daemon listens: `unix:///path`, or `tcp://host:port` and `http://host:port`
     /// without encryption. Podman: `unix:///run/podman/podman.sock`.
     pub endpoint: String,
     /// Labels of containers that become attributes of their ends: `com.example.team` becomes `container.label.com.example.team`.
+    #[schemars(example = ["com.example.team"])]
     pub labels: Vec<String>,
-    /// Whether the image becomes the attribute `container.image.name`. Default: no.
+    /// Whether the image becomes the attribute `container.image.name`.
     pub image: bool,
 }
 

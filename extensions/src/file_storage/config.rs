@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use longwave_config::{ByteSize, GoDuration};
 use longwave_pipeline::component::{ComponentConfig, Problems};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::store::StoreLimits;
@@ -18,7 +19,7 @@ const AGES: (GoDuration, GoDuration) = (GoDuration::from_secs(60), GoDuration::f
 
 /// The section `extensions::file_storage`. `directory`, `create_directory`, `directory_permissions`, `timeout` and `fsync` are the
 /// Collector's.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct FileStorageConfig {
     /// The directory, which belongs to this extension alone.

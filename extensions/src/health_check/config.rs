@@ -1,31 +1,34 @@
 //! Configuration of `health_check`.
 
 use longwave_pipeline::component::{ComponentConfig, Problems, ServerTlsConfig, exclusive_port};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The section `extensions::health_check`. Keys and defaults are the Collector's.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct HealthCheckConfig {
-    /// `host:port` to listen on. Default `localhost:13133`.
+    /// `host:port` to listen on.
     pub endpoint: String,
-    /// Path of the endpoint. Default `/`, which is every path.
+    /// Path of the endpoint. `/` is every path.
     pub path: String,
-    /// Bodies that replace the JSON. Default none.
+    /// Texts that replace the JSON of responses. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response_body: Option<ResponseBodyConfig>,
-    /// Serves HTTPS. Default off.
+    /// Serves HTTPS. Default: HTTP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<ServerTlsConfig>,
 }
 
-/// `response_body`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// Texts that replace the JSON of responses.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct ResponseBodyConfig {
     /// Body of a response with status 200.
+    #[schemars(example = &"OK")]
     pub healthy: String,
     /// Body of a response with status 503. The reasons are only logged then.
+    #[schemars(example = &"FAILING")]
     pub unhealthy: String,
 }
 

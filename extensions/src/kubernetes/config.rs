@@ -1,6 +1,7 @@
 //! Configuration of `kubernetes`.
 
 use longwave_pipeline::component::{ComponentConfig, Problems};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `kubernetes`: pods and services from the API server.
@@ -11,29 +12,34 @@ use serde::{Deserialize, Serialize};
 ///     node: ${env:NODE_NAME}
 ///     labels: [app.kubernetes.io/version]
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct KubernetesConfig {
     /// File with the API server's address and credentials. Default: the pod's service account; outside of a pod what `kubectl` uses
     /// (`KUBECONFIG`, `~/.kube/config`).
+    #[schemars(example = &"/etc/kubernetes/admin.conf")]
     pub kubeconfig: String,
-    /// Context in that file. Default: its current one.
+    /// Context in that file. Default: its current context.
+    #[schemars(example = &"prod")]
     pub context: String,
     /// Name of the node that Longwave runs on. Default: the environment variable `NODE_NAME`. If it is empty, the containers of all nodes'
     /// pods are stored, which takes more memory.
+    #[schemars(example = &"node-1")]
     pub node: String,
     /// Which pods are watched.
     pub scope: Scope,
     /// Whether services and their endpoints are watched too.
     pub services: bool,
     /// Labels of pods that become attributes `{source,destination}.k8s.pod.label.<label>`. Each value adds series.
+    #[schemars(example = ["app.kubernetes.io/version"])]
     pub labels: Vec<String>,
     /// Annotations of pods that become attributes `{source,destination}.k8s.pod.annotation.<annotation>`.
+    #[schemars(example = ["example.com/team"])]
     pub annotations: Vec<String>,
 }
 
 /// Which pods are watched.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// Pods of all nodes.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use longwave_config::GoDuration;
 use longwave_pipeline::component::{ComponentConfig, Problems};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Shortest interval. Polling more often has no benefit.
@@ -12,12 +13,13 @@ const MIN_INTERVAL: Duration = Duration::from_millis(10);
 const MAX_INTERVAL: GoDuration = GoDuration::from_secs(24 * 3600);
 
 /// `static: {file: /etc/longwave/names.yaml}`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct StaticConfig {
-    /// The file of rules. Required.
+    /// The file of rules.
+    #[schemars(example = &"/etc/longwave/names.yaml")]
     pub file: String,
-    /// How often the file is polled for a change. Default 1s.
+    /// How often the file is polled for a change.
     pub reload_interval: GoDuration,
 }
 

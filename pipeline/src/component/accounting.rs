@@ -125,7 +125,7 @@ impl DropReason {
     /// The storage of a queue cannot be written or read.
     pub const STORAGE_FAILED: Self = Self("storage_failed");
     /// Reasons for which only a queue with a storage drops items.
-    pub(crate) const OF_STORAGE: [Self; 4] =
+    pub const OF_STORAGE: [Self; 4] =
         [Self::STORAGE_FULL, Self::STORAGE_EXPIRED, Self::STORAGE_DAMAGED, Self::STORAGE_FAILED];
 
     /// Returns the reasons for which every stage of a kind may drop items.

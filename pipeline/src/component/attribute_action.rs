@@ -1,26 +1,30 @@
 //! [`AttributeAction`]: one change to a list of attributes, in the grammar of the Collector's processors.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::component::config::Problems;
 
 /// A change to one attribute: `{key, value, action}`, or `{key, from_attribute, action}`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AttributeAction {
     /// Key of the attribute.
+    #[schemars(example = &"k8s.cluster.name")]
     pub key: String,
     /// The new value.
+    #[schemars(example = &"eu-1")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
-    /// Key of the attribute whose value is copied. The action has no effect if there is none.
+    /// Key of the attribute whose value is copied. The action has no effect if there is no such attribute.
+    #[schemars(example = &"host.name")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from_attribute: Option<String>,
-    /// What changes.
+    /// What is done with the attribute.
     pub action: ActionKind,
 }
 
 /// What an action changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ActionKind {
     /// Adds the attribute if it is absent.

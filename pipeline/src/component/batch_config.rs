@@ -1,6 +1,7 @@
 //! [`BatchConfig`]: `sending_queue::batch`, with the names of the Collector.
 
 use longwave_config::GoDuration;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::component::config::Problems;
@@ -8,7 +9,7 @@ use crate::component::config::Problems;
 /// How log requests are merged before they are queued, and how large a request may be.
 ///
 /// Requests of windows are never merged, because each window is already encoded as few requests. `max_size` applies to them, too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct BatchConfig {
     /// Whether requests are merged.
@@ -24,7 +25,7 @@ pub struct BatchConfig {
 }
 
 /// What the sizes of a batch count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum BatchSizer {
     /// Records or points.

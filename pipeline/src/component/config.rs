@@ -3,13 +3,17 @@
 use std::fmt;
 
 use longwave_config::{ConfigError, ConfigPath};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::component::exporter_changes::ExporterChanges;
 
-/// The configuration of a component, which is parsed from its section.
-pub trait ComponentConfig: DeserializeOwned + Serialize + Default + Clone + Send + Sync + 'static {
+/// The configuration of a component, which is parsed from its section. The doc comments of its fields are the reference of its settings
+/// (`docs/SETTINGS.md`), for the people who write the section.
+pub trait ComponentConfig:
+    DeserializeOwned + Serialize + JsonSchema + Default + Clone + Send + Sync + 'static
+{
     /// Reports invalid values and combinations of values.
     fn validate(&self, problems: &mut Problems);
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use longwave_config::{ByteSize, GoDuration};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::component::backoff::Backoff;
@@ -22,8 +23,8 @@ pub struct DeliveryConfig {
     pub queue: QueueConfig,
 }
 
-/// `retry_on_failure`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Retries of failed attempts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct RetryConfig {
     /// Whether failed attempts are retried.
@@ -40,8 +41,8 @@ pub struct RetryConfig {
     pub max_elapsed_time: GoDuration,
 }
 
-/// `sending_queue`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// The queue between the pipeline and the delivery.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct QueueConfig {
     /// Whether payloads are queued. Otherwise each is delivered before the next is encoded.
@@ -52,28 +53,32 @@ pub struct QueueConfig {
     pub sizer: Sizer,
     /// Maximum size of the payloads that wait or are being delivered.
     pub queue_size: u64,
-    /// Maximum bytes of these payloads, whatever the sizer is. `None`: at most 64 MiB, and at most an eighth of the memory that the process may
-    /// use ([`memory_limit`](crate::component::host::memory_limit)). With `storage`: 1 GiB. The Collector has no such limit.
+    /// Maximum bytes of these payloads, whatever the sizer is. Default: 64 MiB, but at most an eighth of the memory that the process may use.
+    /// With `storage`: 1 GiB. The Collector has no such limit.
+    #[schemars(example = &"64MiB")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_bytes: Option<ByteSize>,
     /// Whether the pipeline waits for room. Otherwise the oldest payloads are dropped and counted.
     pub block_on_overflow: bool,
     /// Whether the pipeline waits until the payloads of a batch have been delivered or dropped.
     pub wait_for_result: bool,
-    /// Id of the extension that stores the payloads. `None`: they are in memory only.
+    /// Id of the extension that stores the payloads. Default: they are in memory only.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"file_storage")]
     pub storage: Option<String>,
-    /// How log requests are merged. `None`: as the exporter does by default. With `wait_for_result` they are not merged.
+    /// How log requests are merged. Default: as the settings below are by default, for exporters that send over the network. With
+    /// `wait_for_result` they are not merged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch: Option<BatchConfig>,
-    /// Time over which the nodes spread the requests of one window, but at most the window's interval; not at all if zero. `None`: 5 s. The
+    /// Time over which the nodes spread the requests of one window, but at most the window's interval; not at all if zero. Default: 5 s. The
     /// Collector has no such setting.
+    #[schemars(example = &"5s")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spread: Option<GoDuration>,
 }
 
 /// What `queue_size` counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Sizer {
     /// Payloads.

@@ -8,6 +8,7 @@ use crate::component::config::{ComponentConfig, Problems};
 use crate::component::context::{ExporterContext, ExtensionContext, ProcessorContext, ReceiverContext};
 use crate::component::error::ComponentError;
 use crate::component::exporter_changes::ExporterChanges;
+use crate::component::setting::Setting;
 use crate::component::traits::{Exporter, Extension, Processor, Receiver};
 
 /// What a channel between two components carries.
@@ -57,6 +58,8 @@ type Prepare<X, T> = Box<dyn Fn(&Value, &ConfigPath) -> Result<Prepared<X, T>, C
 pub struct Factory<X, T: ?Sized> {
     /// What the component is.
     pub about: About,
+    /// Describes its settings.
+    pub settings: fn() -> Vec<Setting>,
     prepare: Prepare<X, T>,
 }
 
@@ -177,7 +180,7 @@ impl<X: 'static, T: ?Sized + 'static> Factory<X, T> {
                 create: Box::new(move |context| create(&config, context)),
             })
         };
-        Self { about, prepare: Box::new(prepare) }
+        Self { about, settings: Setting::of::<C>, prepare: Box::new(prepare) }
     }
 
     /// Parses and checks a section.

@@ -1,9 +1,10 @@
 //! [`Level`]: the level of detail of a series.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a series distinguishes: services, workloads or connections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum Level {

@@ -1,7 +1,10 @@
 //! Settings of `attributes`.
 
+use std::collections::BTreeMap;
+
 use longwave_config::Value;
 use longwave_pipeline::component::{AttributeAction, ComponentConfig, ExporterChanges, Problems};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `attributes`: actions, applied in their order.
@@ -13,16 +16,19 @@ use serde::{Deserialize, Serialize};
 ///       - {key: k8s.cluster.name, value: eu-1, action: insert}
 ///       - {key: source.k8s.pod.name, action: delete}
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct AttributesConfig {
-    /// Actions. At least one.
+    /// Changes to the attributes, applied in their order. At least one.
+    #[schemars(example = [BTreeMap::from([("key", "k8s.cluster.name"), ("value", "eu-1"), ("action", "insert")])])]
     pub actions: Vec<AttributeAction>,
     /// Not supported, whatever it is.
     #[serde(skip_serializing)]
+    #[schemars(skip)]
     pub(super) include: Option<Value>,
     /// Not supported, whatever it is.
     #[serde(skip_serializing)]
+    #[schemars(skip)]
     pub(super) exclude: Option<Value>,
 }
 

@@ -2,13 +2,14 @@
 
 use longwave_config::{GoDuration, Value};
 use longwave_pipeline::component::{BatchConfig, BatchSizer, ComponentConfig, ExporterChanges, Problems};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `batch`, with the names of the Collector's processor.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct BatchProcessorConfig {
-    /// Number of log records with which a request waits no longer.
+    /// Number of log records at which a request is sent without waiting for more.
     pub send_batch_size: u64,
     /// Longest time that a request waits for others; zero: requests are not merged.
     pub timeout: GoDuration,
@@ -16,9 +17,11 @@ pub struct BatchProcessorConfig {
     pub send_batch_max_size: u64,
     /// Not supported, whatever it is.
     #[serde(skip_serializing)]
+    #[schemars(skip)]
     pub(super) metadata_keys: Option<Value>,
     /// Not supported, whatever it is.
     #[serde(skip_serializing)]
+    #[schemars(skip)]
     pub(super) metadata_cardinality_limit: Option<Value>,
 }
 

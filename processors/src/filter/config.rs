@@ -3,6 +3,7 @@
 use longwave_config::{Network, PortRange};
 use longwave_pipeline::component::{ComponentConfig, Problems};
 use longwave_pipeline::model::{ConnectionRecord, Event, Role};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::expression::Expression;
@@ -22,35 +23,43 @@ use super::name_pattern::NamePattern;
 ///   filter/slow:
 ///     where: "workload=web and (rtt>50ms or retransmits>1%)"
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct FilterConfig {
-    /// Records to keep. Default: all.
+    /// Rules for records to keep. Without rules, all are kept.
     pub include: Rules,
-    /// Which of the included records to drop. Default: none.
+    /// Rules for which of the included records to drop. Without rules, none are dropped.
     pub exclude: Rules,
-    /// Condition on records to keep. Default: none.
+    /// Condition on records to keep, as `docs/NAMES.md` describes.
     #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"workload=web and (rtt>50ms or retransmits>1%)")]
     pub condition: Option<Expression>,
 }
 
 /// Groups of values. An empty group has no effect.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Rules {
     /// Ports and ranges of ports of either end: `443`, `"8000-9000"`.
+    #[schemars(example = ["443", "8000-9000"])]
     pub ports: Vec<PortRange>,
     /// Networks or addresses of either end: `10.0.0.0/8`, `fd00::/8`, `192.0.2.1`.
+    #[schemars(example = ["10.0.0.0/8"])]
     pub cidrs: Vec<Network>,
-    /// Events of records: `open`, `update`, `close`, `fail`, `vanished`.
+    /// Events of records.
+    #[schemars(example = ["close", "fail"])]
     pub events: Vec<Event>,
-    /// Roles of reporting sockets: `client`, `server`, `unknown`.
+    /// Roles of reporting sockets.
+    #[schemars(example = ["client"])]
     pub roles: Vec<Role>,
-    /// Names of the workload of either end.
+    /// Names of the workload of either end. `*` stands for any characters.
+    #[schemars(example = ["web", "api-*"])]
     pub workloads: Vec<NamePattern>,
-    /// Kubernetes namespaces of the workload of either end.
+    /// Kubernetes namespaces of the workload of either end. `*` stands for any characters.
+    #[schemars(example = ["kube-*"])]
     pub namespaces: Vec<NamePattern>,
-    /// Names of the service that the client connected to.
+    /// Names of the service that the client connected to. `*` stands for any characters.
+    #[schemars(example = ["checkout"])]
     pub services: Vec<NamePattern>,
 }
 

@@ -74,6 +74,8 @@ impl fmt::Display for NamePattern {
     }
 }
 
+longwave_config::text_schema!(NamePattern, "pattern");
+
 impl<'de> Deserialize<'de> for NamePattern {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(D::Error::custom)

@@ -4,25 +4,30 @@ use std::time::Duration;
 
 use longwave_config::GoDuration;
 use longwave_pipeline::component::{ComponentConfig, Problems};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `memory_limiter`, with the names and defaults of the Collector's processor.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct MemoryLimiterConfig {
-    /// Time between two measurements.
+    /// Time between two measurements of the resident memory. Must be greater than zero.
+    #[schemars(example = &"1s")]
     pub check_interval: GoDuration,
     /// Limit of the resident memory in MiB; 0: `limit_percentage`.
+    #[schemars(example = 200)]
     pub limit_mib: u64,
     /// Part of the limit in MiB that is kept free for what arrives between two measurements; 0: a fifth of the limit.
     pub spike_limit_mib: u64,
-    /// Limit in percent of the memory that the process may use.
+    /// Limit in percent of the memory that the process may use: the smallest limit of its cgroups, but at most the memory of the host.
+    #[schemars(example = 80)]
     pub limit_percentage: u64,
     /// `spike_limit_mib` in percent of the memory that the process may use; 0: a fifth of the limit.
     pub spike_limit_percentage: u64,
-    /// Shortest time between two requests to the allocator, above the soft limit.
+    /// Shortest time between two requests to the allocator to give memory back, while the memory is above the soft limit (the limit minus
+    /// the part that is kept free).
     pub min_gc_interval_when_soft_limited: GoDuration,
-    /// The same above the limit.
+    /// Shortest time between two requests to the allocator to give memory back, while the memory is above the limit.
     pub min_gc_interval_when_hard_limited: GoDuration,
 }
 

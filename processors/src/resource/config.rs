@@ -1,6 +1,9 @@
 //! Settings of `resource`.
 
+use std::collections::BTreeMap;
+
 use longwave_pipeline::component::{AttributeAction, ComponentConfig, ExporterChanges, Problems};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `resource`: changes to the resource, applied in their order.
@@ -12,10 +15,11 @@ use serde::{Deserialize, Serialize};
 ///       - {key: deployment.environment.name, value: production, action: upsert}
 ///       - {key: host.id, action: delete}
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ResourceConfig {
-    /// Changes. At least one.
+    /// Changes to the resource, applied in their order. At least one.
+    #[schemars(example = [BTreeMap::from([("key", "deployment.environment.name"), ("value", "production"), ("action", "upsert")])])]
     pub attributes: Vec<AttributeAction>,
 }
 

@@ -2,6 +2,7 @@
 
 use longwave_config::GoDuration;
 use longwave_pipeline::component::{ComponentConfig, Problems};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::holding::held;
@@ -15,15 +16,16 @@ use crate::holding::held;
 ///     conntrack: true
 ///     hold: 5s
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ServiceConfig {
-    /// Ids of extensions that resolve services, in order of precedence. At least one; no default.
+    /// Ids of extensions that resolve services, in order of precedence. At least one.
+    #[schemars(example = ["kubernetes"])]
     pub sources: Vec<String>,
     /// Whether to query the kernel's connection tracking for the address that clients of local servers connected to, before translation, and
-    /// for node ports at addresses of this host that a source does not report. Default true.
+    /// for node ports at addresses of this host that a source does not report.
     pub conntrack: bool,
-    /// How long a connection's first records may wait for a pending service. `0s`: no record waits. Default `5s`, at most `1m`.
+    /// How long a connection's first records may wait for a pending service. `0s`: no record waits. At most `1m`.
     pub hold: GoDuration,
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use longwave_config::{GoDuration, near_miss};
 use longwave_pipeline::component::{ComponentConfig, Problems};
 use longwave_pipeline::model::{Level, SeriesAttributes, key};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::levels::Levels;
@@ -20,31 +21,32 @@ use super::levels::Levels;
 ///     min_age: 5s
 ///     max_series: 10000
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct WindowConfig {
     /// Length of a window. Windows start at multiples of it since the Unix epoch. It should be a multiple of the receiver's `interval`,
-    /// since a window closes when a pass of the receiver is complete. Default `5s`, at least `1ms`.
+    /// since a window closes when a pass of the receiver is complete. At least `1ms`.
     pub interval: GoDuration,
-    /// Levels that have series: `service`, `workload`, `connection`. Default `[service, workload]`. A map can select the attributes of a
+    /// Levels that have series: `service`, `workload`, `connection`. A map can select the attributes of a
     /// level, for example `{workload: , connection: {attributes: [source.address, destination.address, destination.port]}}`. Connections
     /// with equal attributes are in one series.
     pub levels: Levels,
     /// Level `workload` only: additional attributes of series, for the source and the destination: `k8s.pod.name`, `k8s.node.name`,
-    /// `container.name`. With `k8s.pod.name`, every pod has its own series, which end when the pod has no more connections. Default none.
+    /// `container.name`. With `k8s.pod.name`, every pod has its own series, which end when the pod has no more connections.
+    #[schemars(example = ["k8s.pod.name"])]
     pub workload_attributes: Vec<WorkloadAttribute>,
     /// Level `connection` only: the age at which a connection gets a series. The first window of the series includes everything before. A
     /// connection that closes before that age has no series. A connection that is older than the receiver has a series from its first
-    /// record. Default `5s`.
+    /// record.
     pub min_age: GoDuration,
     /// Maximum number of series per level. Further series are folded into coarser ones, with the attribute `longwave.folded`, and at last
     /// into one with the attribute `otel.metric.overflow`, so that no traffic is lost. There are at most 769 of these per level in addition
-    /// (an eighth of `max_series` for each of three rungs, and one). 0: no limit. Default 10000.
+    /// (an eighth of `max_series` for each of three rungs, and one). 0: no limit.
     pub max_series: u32,
 }
 
 /// An attribute of both ends that series of level `workload` can have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum WorkloadAttribute {
     /// Pod name.
     #[serde(rename = "k8s.pod.name")]

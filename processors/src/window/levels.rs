@@ -1,8 +1,10 @@
 //! [`Levels`]: the setting `levels`, a list of levels, or a map that can select the attributes of each.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use longwave_pipeline::model::{Level, SeriesAttributes};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserializer, Error, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
@@ -12,11 +14,13 @@ use serde::{Deserialize, Serialize};
 pub struct Levels(Vec<(Level, LevelConfig)>);
 
 /// Settings of one level.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct LevelConfig {
-    /// Names of the attributes of the level's series. `reporter` is always one of them. `None`: the level's default attributes.
+    /// Names of the attributes of the level's series. `reporter` is always one of them. Default: the level's attributes in
+    /// `docs/DATA.md`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = ["source.address", "destination.address", "destination.port"])]
     pub attributes: Option<Vec<String>>,
 }
 
@@ -58,6 +62,22 @@ impl LevelConfig {
             None => SeriesAttributes::of(level),
             Some(names) => SeriesAttributes::select(names.iter().map(String::as_str)),
         }
+    }
+}
+
+impl JsonSchema for Levels {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Levels".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let list = generator.subschema_for::<Vec<Level>>();
+        let map = json_schema!({"type": "object", "additionalProperties": generator.subschema_for::<LevelConfig>()});
+        json_schema!({"anyOf": [list, map]})
     }
 }
 

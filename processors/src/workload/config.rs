@@ -2,6 +2,7 @@
 
 use longwave_config::GoDuration;
 use longwave_pipeline::component::{ComponentConfig, Problems};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::holding::held;
@@ -15,18 +16,18 @@ use crate::holding::held;
 ///     hold: 5s
 ///     conntrack: true
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct WorkloadConfig {
     /// Sources of names, in order of precedence: ids of extensions that resolve workloads, and two built-in sources. `cgroup` (container
     /// id, systemd unit, and for the root cgroup the process) needs a cgroup2 file system. `process` (the executable's name) needs nothing.
-    /// Default `[cgroup]`.
     pub sources: Vec<String>,
     /// How long a connection's first records may wait for a pending name. They leave at the latest at the first end of a pass after that
-    /// time. Use the receiver's interval. `0s`: no record waits. Default `5s`, at most `1m`.
+    /// time. Use the receiver's interval. `0s`: no record waits. At most `1m`.
     pub hold: GoDuration,
     /// Whether to query the kernel's connection tracking for the other end of connections that are translated (cluster IPs, published
     /// ports, masquerades). Needs `CAP_NET_ADMIN`. Default: true if one of the sources is an extension.
+    #[schemars(example = true)]
     pub conntrack: Option<bool>,
 }
 

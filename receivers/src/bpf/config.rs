@@ -5,32 +5,35 @@ use std::time::Duration;
 use longwave_config::{ByteSize, GoDuration};
 use longwave_pipeline::component::cgroup::Pattern;
 use longwave_pipeline::component::{ComponentConfig, Problems};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::kernel::{Families, Options};
 
 /// The section `receivers::bpf`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Config {
     /// Time between two reports of every connection, aligned to the wall clock.
     pub interval: GoDuration,
-    /// Report idle connections at every interval too. User space writes these records, at no cost for the kernel.
+    /// Whether idle connections are reported at every interval too. User space writes these records, at no cost for the kernel.
     pub idle_records: bool,
-    /// Passes between two heartbeats, by which the kernel confirms that an idle connection exists. After three missed ones the connection
+    /// Number of passes between two heartbeats, by which the kernel confirms that an idle connection exists. After three missed ones the connection
     /// is reported as vanished.
     pub idle_heartbeat: u16,
-    /// Report connections that are older than Longwave.
+    /// Whether connections that are older than Longwave are reported.
     pub pre_existing: bool,
     /// Age at which the process of an accepted connection, so far supposed to be that of its listener, is looked up among the descriptors
-    /// of all processes. Short connections need no look-up, because the process that closes is known. 0s for never.
+    /// of all processes. Short connections need no look-up, because the process that closes is known. `0s`: never.
     pub holder_age: GoDuration,
-    /// Address families; IPv4 in an IPv6 socket is `ipv4`.
+    /// Address families of the connections that are reported.
     pub families: Vec<Family>,
-    /// Only connections with one of these local or peer ports. Empty: all.
+    /// Only connections with one of these local or peer ports are reported. Empty: all.
+    #[schemars(example = [443, 5432])]
     pub ports: Vec<u16>,
-    /// Only sockets of the cgroups that match, and of those below them, whenever they are created. A path below the mount of cgroup2, with
+    /// Only sockets of the cgroups that match, and of those below them, are reported, whenever a cgroup is created. A path below the mount of cgroup2, with
     /// or without the mount point. `*` and `?` match within one part of the path, `**` across parts.
+    #[schemars(example = &"/system.slice/postgresql@*.service")]
     pub cgroup: Option<Pattern>,
     /// Connections that can be tracked at the same time. Each costs 238 bytes of kernel memory, in use or not.
     pub max_connections: u32,
@@ -42,7 +45,7 @@ pub struct Config {
 }
 
 /// Address family of the connection's addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Family {
     /// IPv4, also in an IPv6 socket.

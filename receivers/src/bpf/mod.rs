@@ -38,6 +38,7 @@ use longwave_pipeline::component::{
     About, Factory, Receiver, ReceiverContext, ReceiverFactory, Signal, Stability,
 };
 pub use receiver::BpfReceiver;
+pub use telemetry::Stats;
 
 /// Returns the factory of `bpf`.
 pub fn factory() -> ReceiverFactory {

@@ -209,7 +209,7 @@ fn export_cgroups(paths: &Arc<CgroupPaths>, meter: &ComponentMeter) {
     paths.counter(
         "longwave_receiver_evicted_cgroups",
         "{cgroup}",
-        "Paths of cgroups that were forgotten before their time, because there were too many.",
+        "Paths of cgroups that were evicted early, because there were more than 16,384 paths or 4 MiB.",
         |shared| shared.paths.evicted().saturating_sub(shared.evicted_before),
     );
 }

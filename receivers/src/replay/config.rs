@@ -3,19 +3,22 @@
 use std::path::PathBuf;
 
 use longwave_pipeline::component::{ComponentConfig, Problems};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The section `receivers::replay`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct Config {
     /// The record file, or the socket of an exporter `live`.
+    #[schemars(example = &"records.lwr")]
     pub(super) path: PathBuf,
+    /// How fast the file is replayed.
     pub(super) speed: Speed,
 }
 
 /// How fast a file is replayed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Speed {
     /// As fast as the pipeline accepts records.

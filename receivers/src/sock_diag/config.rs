@@ -4,19 +4,20 @@ use std::time::Duration;
 
 use longwave_config::{ByteSize, GoDuration};
 use longwave_pipeline::component::{ComponentConfig, Problems};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The section `receivers::sock_diag`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Config {
     /// Time between two lists of all sockets, aligned to the wall clock.
     pub interval: GoDuration,
-    /// Report idle connections at every interval too.
+    /// Whether idle connections are reported at every interval, too.
     pub idle_records: bool,
     /// Network namespaces whose connections are reported.
     pub namespaces: NamespaceScope,
-    /// Look up the processes of connections that are older than one interval, and of listeners, among the descriptors of all processes that
+    /// Whether to look up the processes of connections that are older than one interval, and of listeners, among the descriptors of all processes that
     /// this user may inspect.
     pub owners: bool,
     /// Connections that can be tracked at the same time.
@@ -27,12 +28,12 @@ pub struct Config {
 }
 
 /// Which network namespaces are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum NamespaceScope {
-    /// That of Longwave only. Needs no privilege.
+    /// The namespace of Longwave only. Needs no privilege.
     Own,
-    /// All that can be entered, which takes CAP_SYS_ADMIN. Without it, that of Longwave.
+    /// All that can be entered, which takes `CAP_SYS_ADMIN`. Without it, the namespace of Longwave.
     All,
 }
 

@@ -27,6 +27,7 @@ use longwave_pipeline::component::{
     About, Factory, Receiver, ReceiverContext, ReceiverFactory, Signal, Stability,
 };
 pub use receiver::SockDiagReceiver;
+pub use source::initial_counts;
 
 /// Returns the factory of `sock_diag`.
 pub fn factory() -> ReceiverFactory {

@@ -106,6 +106,37 @@ struct NewConnections {
     samples: Vec<ConnectionEvent>,
 }
 
+/// Returns the counts at the start, with all their names.
+pub fn initial_counts() -> SourceCounts {
+    Counts::default().named(0, 0)
+}
+
+// === impl Counts ===
+
+impl Counts {
+    /// Returns the counts with the names under which self-telemetry exports them. `lost` messages and `refused` namespaces are counted
+    /// elsewhere.
+    fn named(&self, lost: u64, refused: u64) -> SourceCounts {
+        SourceCounts {
+            lost: vec![
+                ("receive_buffer_full", lost),
+                ("waiting_full", self.waiting_full),
+                ("disconnected", self.disconnected),
+                ("table_full", self.table_full),
+                ("malformed", self.malformed),
+            ],
+            events: vec![
+                ("late_end", self.late_end),
+                ("never_connected", self.never_connected),
+                ("changed_list", self.changed_lists),
+                ("failed_list", self.failed_lists),
+                ("namespace_refused", refused),
+            ],
+            lost_samples: self.failed_lists,
+        }
+    }
+}
+
 // === impl SockDiag ===
 
 impl SockDiag {
@@ -493,24 +524,7 @@ impl Source for SockDiag {
     }
 
     fn counts(&self) -> SourceCounts {
-        let counts = &self.counts;
-        SourceCounts {
-            lost: vec![
-                ("receive_buffer_full", self.namespaces.lost()),
-                ("waiting_full", counts.waiting_full),
-                ("disconnected", counts.disconnected),
-                ("table_full", counts.table_full),
-                ("malformed", counts.malformed),
-            ],
-            events: vec![
-                ("late_end", counts.late_end),
-                ("never_connected", counts.never_connected),
-                ("changed_list", counts.changed_lists),
-                ("failed_list", counts.failed_lists),
-                ("namespace_refused", self.namespaces.refused),
-            ],
-            lost_samples: counts.failed_lists,
-        }
+        self.counts.named(self.namespaces.lost(), self.namespaces.refused)
     }
 
     fn fault(&self) -> Option<String> {

@@ -3,6 +3,7 @@
 use http::HeaderValue;
 use http::uri::Authority;
 use longwave_pipeline::component::{ComponentConfig, Problems};
+use schemars::JsonSchema;
 use serde::de::MapAccess;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -13,27 +14,33 @@ use crate::otlp::auth_config::AUTHENTICATOR;
 use crate::otlp::section::{self, Section};
 
 /// Section of an `otlp_grpc` exporter.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
+#[schemars(default)]
 pub struct GrpcConfig {
     /// `host:port`, `dns:///host:port` or `unix:///path`. The prefix `http://` or `https://` turns TLS off or on.
+    #[schemars(example = &"collector:4317")]
     pub endpoint: String,
     /// How requests are distributed over the addresses of the endpoint's name.
     pub balancer_name: BalancerName,
     /// Value of `:authority`, and name in the server's certificate. Default: the endpoint's.
     #[serde(skip_serializing_if = "String::is_empty")]
+    #[schemars(example = &"collector.example.com")]
     pub authority: String,
     /// Value of the header `user-agent`. Default: name and version of Longwave.
     #[serde(skip_serializing_if = "String::is_empty")]
+    #[schemars(example = &"longwave-eu")]
     pub user_agent: String,
     /// Whether an attempt waits for a connection within its time limit, instead of failing when none can be opened.
     pub wait_for_ready: bool,
-    /// Pings.
+    /// Pings that find out whether the server still responds.
     pub keepalive: KeepaliveConfig,
     /// Bytes of a buffer for reading from the connection; 0: no further buffer.
     #[serde(skip_serializing_if = "is_zero")]
+    #[schemars(example = 524288)]
     pub read_buffer_size: u64,
     /// Bytes of a buffer for writing to the connection; 0: no further buffer.
     #[serde(skip_serializing_if = "is_zero")]
+    #[schemars(example = 524288)]
     pub write_buffer_size: u64,
     /// Settings that both protocols have, in the same map.
     #[serde(flatten)]
@@ -41,7 +48,7 @@ pub struct GrpcConfig {
 }
 
 /// `balancer_name`, with the names of gRPC.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BalancerName {
     /// A connection to each address. Requests use them in turn.

@@ -2,10 +2,11 @@
 
 use longwave_config::GoDuration;
 use longwave_pipeline::component::Problems;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `keepalive`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct KeepaliveConfig {
     /// Time without data from the server after which the client sends a ping, at least 10 s; never if zero.

@@ -2,6 +2,7 @@
 
 use longwave_config::Secret;
 use longwave_pipeline::component::{ComponentConfig, Problems, Signal};
+use schemars::JsonSchema;
 use serde::de::MapAccess;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -10,18 +11,23 @@ use crate::otlp::section::{self, Section};
 use crate::otlp::{ClientConfig, CompressionParams, SIGNALS, proxy};
 
 /// Section of an `otlp_http` exporter.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[schemars(default)]
 pub struct HttpConfig {
     /// Base URL. `/v1/metrics` or `/v1/logs` is appended.
+    #[schemars(example = &"http://localhost:4318")]
     pub endpoint: String,
     /// Complete URL for metrics, instead of the base URL.
+    #[schemars(example = &"https://example.com/otlp/v1/metrics")]
     pub metrics_endpoint: String,
     /// Complete URL for logs, instead of the base URL.
+    #[schemars(example = &"https://example.com/otlp/v1/logs")]
     pub logs_endpoint: String,
     /// URL of a proxy for all requests. Otherwise `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` decide.
     #[serde(skip_serializing_if = "is_empty")]
+    #[schemars(example = &"http://proxy:3128")]
     pub proxy_url: Secret,
-    /// Format of the bodies: `proto` (the default) or `json`.
+    /// Format of the bodies: `proto` or `json`.
     pub encoding: String,
     /// Level of the compression.
     #[serde(skip_serializing_if = "CompressionParams::is_default")]

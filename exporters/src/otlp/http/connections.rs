@@ -4,37 +4,44 @@ use std::time::Duration;
 
 use longwave_config::GoDuration;
 use longwave_pipeline::component::Problems;
+use schemars::JsonSchema;
 use serde::de::MapAccess;
 use serde::{Deserialize, Serialize};
 
 /// Settings of connections.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
+#[schemars(default)]
 pub struct ConnectionConfig {
-    /// Connections between requests.
+    /// What happens with connections between requests. Default: as the settings below are by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keepalive: Option<HttpKeepaliveConfig>,
     /// As `keepalive::idle_conn_timeout`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"90s")]
     pub idle_conn_timeout: Option<GoDuration>,
     /// As `keepalive::max_idle_conns`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = 100)]
     pub max_idle_conns: Option<u64>,
     /// As `keepalive::max_idle_conns_per_host`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = 10)]
     pub max_idle_conns_per_host: Option<u64>,
     /// The opposite of `keepalive::enabled`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = true)]
     pub disable_keep_alives: Option<bool>,
     /// Maximum number of connections; no limit if zero.
     #[serde(skip_serializing_if = "is_zero")]
+    #[schemars(example = 10)]
     pub max_conns_per_host: u64,
     /// Settings that are not supported, each with the remedy.
     #[serde(skip)]
     unsupported: Vec<(&'static str, &'static str)>,
 }
 
-/// `keepalive` of `otlp_http`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What happens with connections between requests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct HttpKeepaliveConfig {
     /// Whether a connection is used for several requests.

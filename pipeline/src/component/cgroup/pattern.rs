@@ -170,6 +170,8 @@ impl fmt::Display for Pattern {
     }
 }
 
+longwave_config::text_schema!(Pattern, "pattern");
+
 impl<'de> Deserialize<'de> for Pattern {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(D::Error::custom)

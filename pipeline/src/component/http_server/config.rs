@@ -9,6 +9,7 @@ use axum::response::IntoResponse;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use longwave_config::{GoDuration, Secret};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
@@ -17,21 +18,24 @@ use crate::component::error::ComponentError;
 use crate::component::reloading::Reloading;
 use crate::component::tls::{self, PemSource, TlsParameters, TlsVersion, TpmConfig};
 
-/// `tls` of a server, with the Collector's names.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// TLS of a server, with the Collector's names.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ServerTlsConfig {
     /// PEM file with the server's certificate and the intermediate ones.
+    #[schemars(example = &"/etc/longwave/tls.crt")]
     pub cert_file: String,
     /// The text of `cert_file`, instead of its path.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cert_pem: Option<Secret>,
     /// PEM file with the certificate's private key.
+    #[schemars(example = &"/etc/longwave/tls.key")]
     pub key_file: String,
     /// The text of `key_file`, instead of its path.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_pem: Option<Secret>,
-    /// PEM file with the authorities of client certificates. If set, clients need one.
+    /// PEM file with the authorities of client certificates. If it is set, clients need a certificate.
+    #[schemars(example = &"/etc/longwave/clients.crt")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_ca_file: Option<String>,
     /// Time after which a handshake reads the files again; never if zero.
@@ -43,20 +47,23 @@ pub struct ServerTlsConfig {
     pub max_version: Option<TlsVersion>,
     /// Cipher suites of TLS 1.2 to accept. All if the list is empty.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(example = ["TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"])]
     pub cipher_suites: Vec<String>,
     /// Curves to accept, the preferred one first. All if the list is empty.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(example = ["X25519"])]
     pub curve_preferences: Vec<String>,
     /// A key in a TPM, which is not supported.
     #[serde(skip_serializing_if = "TpmConfig::is_default")]
     pub tpm: TpmConfig,
 }
 
-/// `basic_auth` of a server.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// User name and password that a server requires.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct BasicAuthConfig {
     /// Name of the user.
+    #[schemars(example = &"prometheus")]
     pub username: String,
     /// Password of the user.
     pub password: Secret,

@@ -4,6 +4,7 @@ mod parameters;
 mod pem;
 
 use longwave_config::{GoDuration, Secret};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::config::Problems;
@@ -11,7 +12,7 @@ pub use parameters::{TlsParameters, TpmConfig};
 pub use pem::{PemSource, certificates, private_key};
 
 /// A TLS version.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum TlsVersion {
     /// TLS 1.2.
     #[default]

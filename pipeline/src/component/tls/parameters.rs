@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::{NamedGroup, SupportedCipherSuite, SupportedProtocolVersion};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::TlsVersion;
@@ -24,8 +25,8 @@ pub struct TlsParameters<'a> {
     pub tpm: &'a TpmConfig,
 }
 
-/// `tpm`: a key in a Trusted Platform Module, which is not supported.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// A key in a Trusted Platform Module, which is not supported.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct TpmConfig {
     /// Whether the key is in a TPM. Only false is valid.

@@ -1,9 +1,10 @@
 //! Why a record exists, the role of its socket, and the socket's TCP state.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Why the record exists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum Event {
@@ -20,7 +21,7 @@ pub enum Event {
 }
 
 /// Whether the reporting socket is the client or the server.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum Role {

@@ -3,20 +3,22 @@
 use std::collections::BTreeMap;
 
 use longwave_config::GoDuration;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::readers::{OtlpReaderConfig, PeriodicConfig, PeriodicExporterConfig, ReaderConfig};
 use crate::component::Problems;
 
 /// `service::telemetry`: how Longwave reports on itself.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct TelemetryConfig {
     /// Log messages on stderr.
     pub logs: LogConfig,
     /// Metrics of Longwave itself.
     pub metrics: MetricConfig,
-    /// Changes to the resource of everything that is exported.
+    /// Changes to the resource of everything that is exported: a value adds or replaces an attribute, null removes it.
+    #[schemars(example = serde_json::json!({"deployment.environment.name": "production"}))]
     #[serde(skip_serializing_if = "ResourceChanges::is_empty")]
     pub resource: ResourceChanges,
 }
@@ -24,8 +26,8 @@ pub struct TelemetryConfig {
 /// `resource`: the new values of resource attributes, by key. `None` removes the attribute.
 pub type ResourceChanges = BTreeMap<String, Option<String>>;
 
-/// `logs`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// Log messages on stderr.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct LogConfig {
     /// Minimum severity of messages.
@@ -35,19 +37,22 @@ pub struct LogConfig {
 }
 
 /// Severity of a message. The configuration may use upper case.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase", try_from = "String")]
-#[allow(missing_docs, reason = "the Collector's words")]
 pub enum LogLevel {
+    /// Everything, with details for developers.
     Debug,
+    /// Starts, stops and changes of the state, too.
     #[default]
     Info,
+    /// What may need attention, too.
     Warn,
+    /// Only failures.
     Error,
 }
 
 /// Format of a line of the log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogEncoding {
     /// Text for people.
@@ -57,8 +62,8 @@ pub enum LogEncoding {
     Json,
 }
 
-/// `metrics`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Metrics of Longwave itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct MetricConfig {
     /// Which metrics are published. `none` turns the page and the export off.
@@ -74,7 +79,7 @@ pub struct MetricConfig {
 }
 
 /// `host:port` of the page. If it is the default, a port that is in use is only a warning, because the user did not ask for the page.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "String", into = "String")]
 pub struct PageAddress {
     text: String,
@@ -84,12 +89,12 @@ pub struct PageAddress {
 }
 
 /// Which metrics are published. The configuration may use upper case.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase", try_from = "String")]
 pub enum MetricLevel {
-    /// None. There is no page.
+    /// No metrics. There is no page.
     None,
-    /// Items that receivers accept and exporters send.
+    /// Only items that receivers accept and exporters send, and the process.
     Basic,
     /// All metrics except those for developers.
     #[default]
@@ -98,8 +103,8 @@ pub enum MetricLevel {
     Detailed,
 }
 
-/// `metrics::otlp`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Export by OTLP.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct OtlpConfig {
     /// URL: `http://host:4317` for gRPC, or `http://host:4318` for HTTP, without the path.
@@ -111,7 +116,7 @@ pub struct OtlpConfig {
 }
 
 /// Protocol of OTLP, with the names of `OTEL_EXPORTER_OTLP_PROTOCOL`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum OtlpProtocol {
     /// gRPC.
     #[default]

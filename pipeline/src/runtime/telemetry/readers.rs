@@ -1,25 +1,26 @@
 //! `metrics::readers`: pages and exports of the metrics of Longwave itself, in the grammar of the Collector.
 
 use longwave_config::{GoDuration, Secret};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::OtlpProtocol;
 use crate::component::Problems;
 
 /// An element of `readers`: a page, or an export.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ReaderConfig {
-    /// A page that is read.
+    /// A page that a scraper reads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pull: Option<PullConfig>,
-    /// An export from time to time.
+    /// A periodic export.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub periodic: Option<PeriodicConfig>,
 }
 
-/// `pull`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// A page that a scraper reads.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct PullConfig {
     /// Kind of the page.
@@ -27,7 +28,7 @@ pub struct PullConfig {
 }
 
 /// `pull::exporter`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct PullExporterConfig {
     /// A page for Prometheus.
@@ -35,12 +36,14 @@ pub struct PullExporterConfig {
 }
 
 /// `pull::exporter::prometheus`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct PrometheusPageConfig {
     /// Name or address to listen on.
+    #[schemars(example = &"localhost")]
     pub host: String,
     /// Port to listen on.
+    #[schemars(example = 8888)]
     pub port: u16,
     /// Whether scopes are left out. Only true is valid.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,8 +56,8 @@ pub struct PrometheusPageConfig {
     pub without_type_suffix: Option<bool>,
 }
 
-/// `periodic`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A periodic export.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct PeriodicConfig {
     /// Milliseconds between exports.
@@ -66,7 +69,7 @@ pub struct PeriodicConfig {
 }
 
 /// `periodic::exporter`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct PeriodicExporterConfig {
     /// OTLP.
@@ -74,12 +77,13 @@ pub struct PeriodicExporterConfig {
 }
 
 /// `periodic::exporter::otlp`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct OtlpReaderConfig {
     /// Protocol of the export.
     pub protocol: OtlpProtocol,
     /// URL, or `host:port`. A path is used over HTTP. Without one it is `/v1/metrics`.
+    #[schemars(example = &"https://collector:4318")]
     pub endpoint: String,
     /// Whether `host:port` is reached without TLS.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -92,32 +96,35 @@ pub struct OtlpReaderConfig {
     pub compression: Option<ReaderCompression>,
     /// Milliseconds for one request. Default: `periodic::timeout`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = 10000)]
     pub timeout: Option<u64>,
     /// Which time a sum covers.
     pub temporality_preference: TemporalityPreference,
 }
 
 /// A header.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct HeaderConfig {
-    /// Its name.
+    /// Name of the header.
+    #[schemars(example = &"x-api-key")]
     pub name: String,
-    /// Its value.
+    /// Value of the header.
     pub value: Secret,
 }
 
 /// `compression` of an export.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-#[allow(missing_docs, reason = "the Collector's words")]
 pub enum ReaderCompression {
+    /// RFC 1952.
     Gzip,
+    /// No compression.
     None,
 }
 
 /// `temporality_preference`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TemporalityPreference {
     /// The time since the start.

@@ -22,7 +22,7 @@ pub(super) fn observe(meter: &Meter, accounting: &Accounting, level: MetricLevel
     let read = value(accounting, receiver, Node::outgoing);
     counter(meter, "longwave_receiver_accepted_records", RECORDS, "Records sent to a pipeline.", read);
     let read = dropped(accounting, receiver, lost, items);
-    let text = "Records that a pipeline did not accept, by reason.";
+    let text = "Records that a pipeline did not accept, by reason. `deferred` is no loss: the next record of the connection has the bytes.";
     counter(meter, "longwave_receiver_refused_records", RECORDS, text, read);
     for (signal, name, unit) in BY_SIGNAL {
         let read = value(accounting, exporter(signal), Node::outgoing);
@@ -39,17 +39,29 @@ pub(super) fn observe(meter: &Meter, accounting: &Accounting, level: MetricLevel
     let read = value(accounting, processor, Node::outgoing);
     counter(meter, "longwave_processor_outgoing_items", ITEMS, "Items sent to the next component.", read);
     let read = value(accounting, processor, Node::folded);
-    counter(meter, "longwave_processor_folded_items", ITEMS, "Records aggregated into windows.", read);
+    counter(
+        meter,
+        "longwave_processor_folded_items",
+        ITEMS,
+        "Items aggregated into windows, or into another series by the processor attributes.",
+        read,
+    );
     let read = dropped(accounting, processor, lost, items);
     counter(meter, "longwave_processor_dropped_items", ITEMS, "Items lost, by reason.", read);
     let read = of_reason(accounting, processor, filtered, items);
-    let text = "Items that the rules of a filter exclude. They are no loss.";
+    let text = "Items that the rules of a filter exclude. They are no loss, and in no other metric of drops.";
     counter(meter, "longwave_processor_filtered_items", ITEMS, text, read);
     let read = of_reason(accounting, processor, filtered, bytes);
     let text = "Traffic (sent + received bytes) of items that the rules of a filter exclude.";
     counter(meter, "longwave_processor_filtered_traffic_bytes", "By", text, read);
     let read = value(accounting, processor, Node::held);
-    gauge(meter, "longwave_processor_held_items", ITEMS, "Items that the processor holds.", read);
+    gauge(
+        meter,
+        "longwave_processor_held_items",
+        ITEMS,
+        "Items that wait in the processor: for names, or for the end of their window.",
+        read,
+    );
     for (signal, name, unit) in BY_SIGNAL {
         let read = value(accounting, exporter(signal), Node::incoming);
         counter(meter, format!("longwave_exporter_incoming_{name}"), unit, "Items received.", read);
@@ -74,11 +86,17 @@ pub(super) fn observe(meter: &Meter, accounting: &Accounting, level: MetricLevel
     let text = "Bytes of what is in the queue or in delivery.";
     gauge(meter, "longwave_exporter_queue_used", "By", text, read);
     let read = value(accounting, exporters, Node::queue_bytes_capacity);
-    gauge(meter, "longwave_exporter_queue_limit", "By", "Maximum of bytes in the queue.", read);
+    gauge(
+        meter,
+        "longwave_exporter_queue_limit",
+        "By",
+        "Maximum of bytes in the queue: `sending_queue::max_bytes`.",
+        read,
+    );
     let read = value(accounting, exporters, Node::retries);
     counter(meter, "longwave_exporter_retries", "{attempt}", "Delivery attempts after the first.", read);
     let read = dropped(accounting, |_| true, lost, bytes);
-    let text = "Traffic (sent + received bytes) of lost items, by stage and reason.";
+    let text = "Traffic (sent + received bytes) of lost items, by stage and reason. Alert on its rate.";
     counter(meter, "longwave_dropped_traffic_bytes", "By", text, read);
 }
 

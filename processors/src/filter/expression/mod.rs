@@ -91,6 +91,8 @@ impl fmt::Display for Expression {
     }
 }
 
+longwave_config::text_schema!(Expression, "condition");
+
 impl<'de> Deserialize<'de> for Expression {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
