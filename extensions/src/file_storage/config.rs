@@ -76,6 +76,12 @@ impl ComponentConfig for FileStorageConfig {
         }
         problems.at_most("max_age", self.max_age, AGES.1);
     }
+
+    fn unshared(&self) -> Vec<(&'static str, String)> {
+        // Without `.` and doubled separators.
+        let directory: PathBuf = self.directory.components().collect();
+        vec![("directory", directory.display().to_string())]
+    }
 }
 
 impl FileStorageConfig {

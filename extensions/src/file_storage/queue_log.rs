@@ -61,14 +61,6 @@ pub(super) struct RotationLimits {
     pub(super) age: std::time::Duration,
 }
 
-/// A removed segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct RemovedSegment {
-    pub(super) bytes: u64,
-    /// Number of its records that were not done.
-    pub(super) pending: u64,
-}
-
 // === impl QueueLog ===
 
 impl QueueLog {
@@ -213,18 +205,18 @@ impl QueueLog {
         Ok(true)
     }
 
-    /// Removes segments that are no longer needed. Returns their bytes.
-    pub(super) fn remove_finished(&mut self) -> io::Result<u64> {
-        let (mut freed, mut index) = (0, 0);
+    /// Removes segments that are no longer needed.
+    pub(super) fn remove_finished(&mut self) -> io::Result<()> {
+        let mut index = 0;
         while index < self.segments.len() {
             let is_active = self.active.is_some() && index + 1 == self.segments.len();
             if self.segments[index].pending > 0 || is_active {
                 index += 1;
-                continue;
+            } else {
+                self.remove(index)?;
             }
-            freed += self.remove(index)?.bytes;
         }
-        Ok(freed)
+        Ok(())
     }
 
     /// Returns the time of the first write to the oldest segment, if removing it frees room: it has records.
@@ -238,12 +230,12 @@ impl QueueLog {
         self.segments.front().is_some_and(|segment| segment.written.1 < time)
     }
 
-    /// Removes the oldest segment with all its records. `None` if there is no segment.
-    pub(super) fn remove_oldest(&mut self, reason: DropReason) -> io::Result<Option<RemovedSegment>> {
+    /// Removes the oldest segment with all its records. Returns the number of those that were not done, or `None` if there is no segment.
+    pub(super) fn remove_oldest(&mut self, reason: DropReason) -> io::Result<Option<u64>> {
         let Some(oldest) = self.segments.front() else { return Ok(None) };
         let end = oldest.last.saturating_add(1);
-        let removed = self.remove(0)?;
-        if removed.pending > 0 {
+        let pending = self.remove(0)?;
+        if pending > 0 {
             match self.removed.last_mut() {
                 Some((last, of)) if *of == reason => *last = end,
                 _ => self.removed.push((end, reason)),
@@ -252,10 +244,11 @@ impl QueueLog {
                 self.removed.remove(0);
             }
         }
-        Ok(Some(removed))
+        Ok(Some(pending))
     }
 
-    fn remove(&mut self, index: usize) -> io::Result<RemovedSegment> {
+    /// Removes a segment. Returns the number of its records that were not done.
+    fn remove(&mut self, index: usize) -> io::Result<u64> {
         let segment = &self.segments[index];
         match self.disk.remove(&segment.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -263,12 +256,12 @@ impl QueueLog {
         }
         self.unsynced.files.remove(&segment.first);
         self.unsynced.directories.insert(self.directory.clone());
-        let removed = RemovedSegment { bytes: segment.len, pending: segment.pending };
+        let pending = segment.pending;
         if index + 1 == self.segments.len() {
             self.active = None;
         }
         self.segments.remove(index);
-        Ok(removed)
+        Ok(pending)
     }
 
     pub(super) fn removed(&self) -> Vec<(u64, DropReason)> {

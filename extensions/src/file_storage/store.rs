@@ -216,7 +216,7 @@ impl Store {
         let mut state = self.lock();
         let Some(log) = state.log(name) else { return };
         let marked: io::Result<()> = keys.iter().map(|key| log.done(*key)).fold(Ok(()), io::Result::and);
-        if let Err(error) = marked.and(log.remove_finished().map(drop)) {
+        if let Err(error) = marked.and(log.remove_finished()) {
             self.failed(
                 "cannot mark a request as sent, so that it may be sent again after a restart",
                 &error,
@@ -257,9 +257,8 @@ impl Store {
         for log in state.logs() {
             while log.oldest_is_before(time) {
                 match log.remove_oldest(DropReason::STORAGE_EXPIRED) {
-                    Ok(removed) => {
-                        let pending = removed.map_or(0, |removed| removed.pending);
-                        self.stats.expired_records.fetch_add(pending, Ordering::Relaxed);
+                    Ok(pending) => {
+                        self.stats.expired_records.fetch_add(pending.unwrap_or(0), Ordering::Relaxed);
                     }
                     Err(error) => {
                         self.failed("cannot remove expired requests", &error);

@@ -43,6 +43,11 @@ pub trait ComponentConfig:
         Vec::new()
     }
 
+    /// Returns what no other component of the same configuration may have, such as a directory, as (key path, value).
+    fn unshared(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
     /// Returns names that are valid instead of an extension's id and need no extension.
     fn built_in(&self) -> &'static [&'static str] {
         &[]

@@ -77,6 +77,8 @@ pub struct Prepared<X, T: ?Sized> {
     pub exporter_changes: ExporterChanges,
     /// See [`ComponentConfig::exclusive`].
     pub exclusive: Vec<String>,
+    /// See [`ComponentConfig::unshared`].
+    pub unshared: Vec<(&'static str, String)>,
     /// See [`ComponentConfig::built_in`].
     pub built_in: &'static [&'static str],
     /// Makes one component.
@@ -165,7 +167,7 @@ impl<X: 'static, T: ?Sized + 'static> Factory<X, T> {
             })?;
             let effective = Value::from_serialize(&config)?;
             let (extensions, built_in) = (config.extensions(), config.built_in());
-            let exclusive = config.exclusive();
+            let (exclusive, unshared) = (config.exclusive(), config.unshared());
             let (reads_from, exporter_changes) = (config.reads_from(), config.exporter_changes());
             let is_first = config.is_first();
             let create = create.clone();
@@ -176,6 +178,7 @@ impl<X: 'static, T: ?Sized + 'static> Factory<X, T> {
                 is_first,
                 exporter_changes,
                 exclusive,
+                unshared,
                 built_in,
                 create: Box::new(move |context| create(&config, context)),
             })

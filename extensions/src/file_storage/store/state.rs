@@ -64,8 +64,8 @@ impl StoreState {
         let oldest = self.logs().filter_map(|log| Some((log.oldest()?, log)));
         let Some((_, log)) = oldest.min_by_key(|(time, _)| *time) else { return false };
         match log.remove_oldest(DropReason::STORAGE_FULL) {
-            Ok(Some(removed)) => {
-                stats.full_records.fetch_add(removed.pending, Ordering::Relaxed);
+            Ok(Some(pending)) => {
+                stats.full_records.fetch_add(pending, Ordering::Relaxed);
                 true
             }
             Ok(None) => false,

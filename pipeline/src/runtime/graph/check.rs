@@ -35,6 +35,26 @@ pub(super) fn extensions(
     references_to_extensions("exporters", exporters, document, extensions, errors);
 }
 
+/// Checks that no two extensions have what only one may have.
+pub(super) fn unshared(
+    extensions: &Section<'_, ExtensionContext, dyn Extension>,
+    errors: &mut Vec<ConfigError>,
+) {
+    let mut owners: Vec<(&(&'static str, String), &str)> = Vec::new();
+    for entry in &extensions.entries {
+        let owned = entry.prepared.iter().flat_map(|prepared| &prepared.unshared);
+        for owned in owned {
+            if let Some((_, owner)) = owners.iter().find(|(other, _)| *other == owned) {
+                let (key, value) = owned;
+                let message = format!("{value:?} belongs to extension {owner:?}: set another one");
+                let path = ConfigPath::from("extensions").child(&entry.id);
+                errors.push(ConfigError::new(path, message).field(*key));
+            }
+            owners.push((owned, &entry.id));
+        }
+    }
+}
+
 /// Checks that the extensions that the components of a section use are configured and started.
 fn references_to_extensions<X: 'static, T: ?Sized + 'static>(
     name: &str,

@@ -141,6 +141,7 @@ impl Plan {
         let sections = Sections::new(document, registry, &mut errors);
         let Sections { extensions, receivers, processors, exporters } = &sections;
         check::extensions(document, extensions, processors, exporters, &mut errors);
+        check::unshared(extensions, &mut errors);
         check::presence(document, &mut errors);
         check::pipelines(document, receivers, processors, exporters, &mut errors);
         changes::check(document, processors, &mut errors);

@@ -69,8 +69,11 @@ pub(super) fn observe(meter: &Meter, accounting: &Accounting, level: MetricLevel
         let text = "Items in the queue or in delivery.";
         gauge(meter, format!("longwave_exporter_held_{name}"), unit, text, read);
         let read = value(accounting, exporter(signal), Node::restored);
-        let text = "Items of an earlier run that came from the storage of the queue.";
+        let text = "Items that came from the storage of the queue.";
         counter(meter, format!("longwave_exporter_restored_{name}"), unit, text, read);
+        let read = value(accounting, exporter(signal), Node::kept);
+        let text = "Items that an instance of the exporter has left in the storage of the queue.";
+        counter(meter, format!("longwave_exporter_kept_{name}"), unit, text, read);
         let read = value(accounting, exporter(signal), Node::possible_duplicates);
         let text = "Items that were delivered after an attempt without a response, so that the server may have them twice.";
         counter(meter, format!("longwave_exporter_possibly_duplicated_{name}"), unit, text, read);
