@@ -9,6 +9,7 @@ mod append_file;
 pub mod debug;
 mod download;
 pub mod file;
+pub mod fit;
 mod flows;
 pub mod live;
 mod ordered_queue_config;
@@ -20,7 +21,7 @@ pub mod record_file;
 pub mod stdout;
 #[cfg(test)]
 mod testing;
-mod units;
+pub mod units;
 
 pub use download::Downloads;
 

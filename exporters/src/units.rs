@@ -3,28 +3,28 @@
 use std::fmt::Write;
 
 /// Formats bytes in powers of 1000: `987B`, `12.3kB`, `1.20GB`.
-pub(crate) fn bytes(count: u64) -> String {
+pub fn bytes(count: u64) -> String {
     scaled(count as f64, &["B", "kB", "MB", "GB", "TB", "PB", "EB"])
 }
 
 /// Formats a rate without its unit, which the column's heading names: `987`, `12.3k`, `1.20G`.
-pub(crate) fn rate(per_second: f64) -> String {
+pub fn rate(per_second: f64) -> String {
     scaled(per_second, &["", "k", "M", "G", "T", "P", "E"])
 }
 
 /// Formats a count: `9999`, and from 10,000 on `12.3k`, `1.20M`.
-pub(crate) fn count(count: u64) -> String {
+pub fn count(count: u64) -> String {
     if count < 10_000 { count.to_string() } else { scaled(count as f64, &["", "k", "M", "G", "T", "P", "E"]) }
 }
 
 /// Formats a time: `950ns`, `12.5µs`, `1.20ms`, `3.40s`. From 100 s on it is formatted as by [`span`].
-pub(crate) fn seconds(seconds: f64) -> String {
+pub fn seconds(seconds: f64) -> String {
     let nanos = (seconds * 1e9).max(0.0);
     if nanos >= 100e9 { span(seconds) } else { scaled(nanos, &["ns", "µs", "ms", "s"]) }
 }
 
 /// Formats a longer time, with at most two units: `250ms`, `5s`, `2m30s`, `1h0m`, `3d4h`.
-pub(crate) fn span(seconds: f64) -> String {
+pub fn span(seconds: f64) -> String {
     if seconds < 1.0 {
         return scaled(seconds * 1e9, &["ns", "µs", "ms", "s"]).replace(".00", "");
     }

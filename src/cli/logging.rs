@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::io::IsTerminal;
 
 use longwave_pipeline::runtime::{LogConfig, LogEncoding, LogLevel};
+use longwave_top::source::notices::Notices;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
@@ -24,6 +25,12 @@ pub(super) fn init(settings: &LogConfig) {
         LogEncoding::Json => builder.json().flatten_event(true).try_init(),
     };
     drop(started);
+}
+
+/// Shows warnings and errors on the screen of `top` instead of stderr, which is the same terminal.
+pub(super) fn init_notices(notices: Notices) {
+    let builder = fmt().with_writer(notices).with_env_filter(EnvFilter::new("error,longwave=warn"));
+    drop(builder.with_target(false).with_ansi(false).without_time().try_init());
 }
 
 /// Returns whether to color the log: on a terminal, unless `NO_COLOR` (<https://no-color.org>) is set to a text that is not empty.

@@ -12,6 +12,7 @@ mod print_config;
 mod resource;
 mod run;
 mod signals;
+mod top;
 mod validate;
 
 #[cfg(test)]
@@ -53,6 +54,8 @@ enum Command {
     PrintConfig,
     /// Print what this host provides and what is missing, and try the start of the bpf receiver.
     Check,
+    /// Show what the connections of this host do, on the whole screen. The key ? shows all keys.
+    Top(TopArgs),
     /// Print connections as they open, send and close, one line for each record.
     Observe(ObserveArgs),
     /// Write a commented configuration for this host.
@@ -83,6 +86,16 @@ pub(crate) struct ObserveArgs {
     /// Format of the output.
     #[arg(short, long, value_enum, default_value_t)]
     output: observe::Output,
+}
+
+/// Flags of `top`.
+#[derive(Args)]
+pub(crate) struct TopArgs {
+    /// Condition on the connections, as the key / takes it: `workload=web and rtt>50ms`. Or a record file.
+    expression: Vec<String>,
+    /// Record file, or socket of an exporter live. Default: the socket of the Longwave that runs on this host, else the sockets of this host.
+    #[arg(short, long, value_name = "PATH")]
+    file: Option<PathBuf>,
 }
 
 /// Flags that select the configuration.
@@ -124,6 +137,7 @@ fn run_command(cli: Cli, registry: &Registry) -> anyhow::Result<()> {
         Command::Components { name: Some(name) } => components::describe(registry, &name),
         Command::PrintConfig => print_config::run(sources, registry),
         Command::Check => check::run(sources, registry),
+        Command::Top(args) => top::run(&args, registry),
         Command::Observe(args) => observe::run(&args, registry),
         Command::Init { path } => init::run(&path),
         Command::Completions { shell } => manual::completions(shell),

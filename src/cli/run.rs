@@ -1,9 +1,10 @@
 //! `longwave run`: starts the pipelines, waits for a signal or the end of the input, and drains.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use longwave_pipeline::component::host::set_memory_release;
 use longwave_pipeline::component::{Accounting, Health, Registry, listening, with_causes};
 use longwave_pipeline::runtime::{Changes, Runtime, RuntimeEnvironment, RuntimeError, Telemetry};
@@ -13,7 +14,7 @@ use super::signals::{Request, Signals};
 use super::{SourceArgs, logging};
 
 /// The running pipelines, their self-telemetry and their configuration.
-struct Service<'a> {
+pub(super) struct Service<'a> {
     runtime: Runtime,
     telemetry: Telemetry,
     environment: RuntimeEnvironment,
@@ -32,11 +33,7 @@ pub(super) fn run(sources: &SourceArgs, registry: &Registry) -> anyhow::Result<(
     let configured = configuration::plan(sources, registry)?;
     logging::init(&configured.plan.telemetry.logs);
     set_memory_release(longwave_receivers::bpf::release_memory);
-    let executor = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(std::thread::available_parallelism().map_or(2, usize::from).min(4))
-        .enable_all()
-        .build()
-        .context("cannot start the async runtime")?;
+    let executor = executor()?;
     let result = executor.block_on(async {
         let mut signals = Signals::listen()?;
         Service::start(configured, sources, registry).await?.run(&mut signals).await
@@ -45,10 +42,19 @@ pub(super) fn run(sources: &SourceArgs, registry: &Registry) -> anyhow::Result<(
     result
 }
 
+/// Starts the threads on which pipelines run.
+pub(super) fn executor() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(std::thread::available_parallelism().map_or(2, usize::from).min(4))
+        .enable_all()
+        .build()
+        .context("cannot start the async runtime")
+}
+
 // === impl Service ===
 
 impl<'a> Service<'a> {
-    async fn start(
+    pub(super) async fn start(
         configured: Configured,
         sources: &'a SourceArgs,
         registry: &'a Registry,
@@ -103,6 +109,26 @@ impl<'a> Service<'a> {
         report_accounting(&self.environment.accounting);
         tracing::info!("Shutdown complete.");
         Ok(())
+    }
+
+    /// Runs until `work` is done, and then drains.
+    ///
+    /// # Errors
+    /// The pipelines have ended before.
+    pub(super) async fn run_beside<T>(mut self, work: impl Future<Output = T>) -> anyhow::Result<T> {
+        let result = tokio::select! {
+            ended = self.runtime.join() => Err(match ended {
+                Ok(()) => anyhow!("the pipelines have ended"),
+                Err(error) => error.into(),
+            }),
+            value = work => {
+                self.runtime.stop();
+                self.runtime.join().await?;
+                Ok(value)
+            }
+        };
+        self.telemetry.shutdown().await;
+        result
     }
 
     /// Waits until the stopped pipelines have drained. A further stop signal ends the process immediately.

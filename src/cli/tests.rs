@@ -126,7 +126,8 @@ fn without_a_configuration_the_available_sources_are_used() {
 }
 
 /// *Scenario*: no `--config`, on a host where BPF cannot run.
-/// *Guarantees*: the plan has the receiver `sock_diag` instead of `bpf`, and the same processors. One line says what is less exact, and ends
+/// *Guarantees*: the plan has the receiver `sock_diag` instead of `bpf`, and the same processors. One line says what is less exact, and
+/// ends
 /// with the reason and the remedy.
 #[test]
 fn without_bpf_the_embedded_configuration_uses_sock_diag() {
@@ -190,7 +191,7 @@ fn no_color_is_respected_on_stderr() {
 fn flags_that_mean_nothing_are_refused() {
     let refused =
         |line: &str| run_command(Cli::parse_from(line.split(' ')), &registry()).unwrap_err().to_string();
-    for command in ["components", "version", "man", "completions bash", "init -"] {
+    for command in ["components", "version", "man", "completions bash", "init -", "top"] {
         for line in [format!("longwave -c /nope {command}"), format!("longwave {command} --set a=b")] {
             assert!(refused(&line).contains("leave out --config"), "{line}");
         }
@@ -198,9 +199,11 @@ fn flags_that_mean_nothing_are_refused() {
     assert!(refused("longwave -c /nope check").contains("/nope"));
 }
 
-/// *Scenario*: `observe` with each output, with and without a file, with an expression that has quotes, `$` and spaces; and with one that is
+/// *Scenario*: `observe` with each output, with and without a file, with an expression that has quotes, `$` and spaces; and with one that
+/// is
 /// wrong.
-/// *Guarantees*: each gives a valid plan with the expression as it was written. A Longwave with an exporter `live` is preferred to the kernel. The wrong one is refused with a caret at the mistake.
+/// *Guarantees*: each gives a valid plan with the expression as it was written. A Longwave with an exporter `live` is preferred to the
+/// kernel. The wrong one is refused with a caret at the mistake.
 #[test]
 fn observe_writes_valid_pipelines() {
     let host = Host::new();
@@ -236,4 +239,47 @@ fn observe_writes_valid_pipelines() {
     assert!(!live(), "no process listens any more");
     let error = observe::configs(&args(&["port=443", "rrt>5ms"]), &view, || "bpf").unwrap_err().to_string();
     assert_eq!(error, "\nport=443 rrt>5ms\n         ^ unknown field \"rrt\" (did you mean rtt?)");
+}
+
+/// *Scenario*: `top` without a Longwave that sends records, with one, with a record file as argument or flag, with a condition, with both,
+/// and with one that
+/// is wrong.
+/// *Guarantees*: the source is the file if there is one, else the socket if it accepts this process, else the kernel, for which the
+/// configuration is
+/// valid. A condition is read as by `observe`.
+#[test]
+fn top_finds_its_source() {
+    let host = Host::new();
+    let view = host.view(false);
+    let args = |line: &[&str]| match Cli::parse_from([&["longwave", "top"], line].concat()).command {
+        Some(Command::Top(args)) => args,
+        _ => panic!("{line:?}"),
+    };
+    let request = |line: &[&str]| top::Request::new(&args(line), &view).map_err(|error| error.to_string());
+    let file = host.at("x.lwr");
+    std::fs::write(&file, "").unwrap();
+    let path = file.to_str().unwrap();
+    assert_eq!(request(&[]), Ok(top::Request { path: None, filter: String::new() }));
+    let of_file = |filter: &str| Ok(top::Request { path: Some(file.clone()), filter: filter.to_owned() });
+    assert_eq!(request(&[path]), of_file(""));
+    assert_eq!(request(&["-f", path, "port=443", "rtt>5ms"]), of_file("port=443 rtt>5ms"));
+    let error = request(&["port=443", "rrt>5ms"]).unwrap_err();
+    assert_eq!(error, "\nport=443 rrt>5ms\n         ^ unknown field \"rrt\" (did you mean rtt?)");
+    let _listener = host.listen("run/longwave/live.sock");
+    let live = Some(PathBuf::from("/run/longwave/live.sock"));
+    assert_eq!(request(&[]), Ok(top::Request { path: live, filter: String::new() }));
+    for receiver in ["bpf", "sock_diag"] {
+        let yaml = top::configuration(&host.at("live.sock"), receiver, default::names(&view));
+        assert_eq!(plan_of(&yaml).warnings, Vec::<String>::new());
+    }
+}
+
+/// *Scenario*: `top` with a stdout that is no terminal, as that of a test.
+/// *Guarantees*: it is refused, and the error names the command for pipes.
+#[test]
+fn top_needs_a_terminal() {
+    let refused = top::check_terminal(false, None).unwrap_err().to_string();
+    assert!(refused.contains("longwave observe"), "{refused}");
+    assert!(top::check_terminal(true, Some("dumb")).is_err());
+    assert!(top::check_terminal(true, Some("xterm")).is_ok());
 }

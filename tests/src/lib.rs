@@ -36,6 +36,7 @@ pub mod scenario;
 pub mod serve;
 pub mod telemetry;
 pub mod time;
+pub mod tmux;
 pub mod verdict;
 
 pub use longwave::{Finished, Longwave};

@@ -4,7 +4,8 @@
 mod arbitrary;
 
 use longwave_pipeline::model::codec::{
-    Block, Decoder, Encoder, FILE_HEADER_LEN, Fault, MAX_BLOCK_RECORDS, SessionEnd, SessionStart, file_header,
+    Block, Decoder, Encoder, FILE_HEADER_LEN, Fault, MAX_BLOCK_RECORDS, PassIndex, SessionEnd, SessionStart,
+    file_header,
 };
 use longwave_pipeline::model::{
     ConnectionLimits, ConnectionRecord, OptionalCount, PassEnd, RoundTrip, UnixNanos,
@@ -320,4 +321,39 @@ fn a_block_has_no_more_names_than_its_records_can_use() {
     let impossible =
         "a workload has an impossible number of labels: the file is damaged (a disk or copy error?)";
     assert_eq!(block(1, &one, [1, 0], &labels), impossible);
+}
+
+/// *Scenario*: the index of two sessions, of files of older versions, and of a file that is cut at every byte.
+/// *Guarantees*: a decoder that begins at any pass reads its records and its end, and so up to the end of the file. A cut file has the passes
+/// that are complete, and the same fault as for a decoder that reads everything.
+#[test]
+fn reading_can_begin_at_any_pass() {
+    let batches = [golden::records(), Vec::new(), golden::records()];
+    let whole = file(&[session(&batches), session(&batches[..1])]);
+    for bytes in [&whole, golden::RECORDING, golden::RECORDING_V1, golden::RECORDING_V2] as [&[u8]; 4] {
+        let index = PassIndex::read(std::io::Cursor::new(bytes)).unwrap();
+        assert!(index.fault.is_none());
+        let all = read(bytes).0;
+        let ends = all.iter().filter(|block| matches!(block, Block::PassEnd(_))).count();
+        assert_eq!(index.passes.len(), ends);
+        for (number, pass) in index.passes.iter().enumerate() {
+            let start = usize::try_from(pass.start).unwrap();
+            let mut decoder = Decoder::resume(&bytes[start..], index.version, pass.start);
+            let mut blocks = Vec::new();
+            while let Some(block) = decoder.next().unwrap() {
+                blocks.push(block);
+            }
+            assert_eq!(shown(&records_of(&all[all.len() - blocks.len()..])), shown(&records_of(&blocks)));
+            let rest = blocks.iter().filter(|block| matches!(block, Block::PassEnd(_))).count();
+            assert_eq!(rest, ends - number);
+        }
+    }
+    for length in FILE_HEADER_LEN..whole.len() {
+        let (blocks, fault) = read(&whole[..length]);
+        let index = PassIndex::read(std::io::Cursor::new(&whole[..length])).unwrap();
+        let passes = blocks.iter().filter(|block| matches!(block, Block::PassEnd(_))).count();
+        assert_eq!(index.passes.len(), passes, "{length}");
+        let fault = fault.err().map(|(offset, fault)| format!("byte {offset}: {fault}"));
+        assert_eq!(index.fault.map(|fault| fault.to_string()), fault, "{length}");
+    }
 }

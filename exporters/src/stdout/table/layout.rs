@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use longwave_pipeline::model::{FailReason, Level, Limit};
 
-use super::fit::{cut_middle, pad, width};
+use crate::fit::{cut_middle, pad, width};
 use crate::flows::Flow;
 use crate::units;
 

@@ -1,6 +1,5 @@
 //! The table of a window: one row for each flow, the busiest first, and always those with failures or losses.
 
-mod fit;
 mod layout;
 mod legend;
 mod scores;
@@ -15,7 +14,7 @@ use longwave_pipeline::model::{Level, Rfc3339, Window};
 use super::config::TableConfig;
 use super::screen::View;
 use crate::flows::{Flow, Flows};
-use crate::units;
+use crate::{fit, units};
 use layout::Layout;
 use scores::Scores;
 

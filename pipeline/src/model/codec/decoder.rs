@@ -38,6 +38,8 @@ pub struct Decoder<R> {
     offset: u64,
     /// Offset of the current session and the number of its records. `None` outside of a session.
     session: Option<(u64, u64)>,
+    /// Whether blocks of the current session were skipped, so that its end mark counts more than was read.
+    has_skipped: bool,
     stored: Vec<u8>,
 }
 
@@ -56,8 +58,23 @@ impl<R: Read> Decoder<R> {
             interners: Interners::default(),
             offset: FILE_HEADER_LEN as u64,
             session: None,
+            has_skipped: false,
             stored: Vec::new(),
         })
+    }
+
+    /// Reads on from a block within a session, without what was before. `offset` is that of the block, as in
+    /// [`PassPosition`](super::PassPosition), and `input` begins there.
+    pub fn resume(input: R, version: u16, offset: u64) -> Self {
+        Self {
+            input,
+            version,
+            interners: Interners::default(),
+            offset,
+            session: Some((offset, 0)),
+            has_skipped: true,
+            stored: Vec::new(),
+        }
     }
 
     /// Returns the next block, or `None` at the end of a file that was closed properly.
@@ -106,7 +123,8 @@ impl<R: Read> Decoder<R> {
         let count = header.count as usize;
         if header.kind == BlockKind::Session {
             let start = record::take_session_start(raw)?;
-            let interrupted = self.session.replace((self.offset, 0)).is_some();
+            let interrupted = self.session.replace((self.offset, 0)).is_some() && !self.has_skipped;
+            self.has_skipped = false;
             return Ok(Block::Session { start, after_interruption: interrupted });
         }
         let (session_offset, records) = self.session.ok_or(Fault::Damaged("a block is outside a session"))?;
@@ -121,7 +139,7 @@ impl<R: Read> Decoder<R> {
             BlockKind::End => {
                 let end = record::take_session_end(raw)?;
                 let found = SessionEnd { bytes: self.offset - session_offset, records };
-                if end != found {
+                if end != found && !std::mem::take(&mut self.has_skipped) {
                     return Err(Fault::Miscounted {
                         counted_records: end.records,
                         counted_bytes: end.bytes,
@@ -146,7 +164,7 @@ impl<R: Read> Decoder<R> {
     }
 }
 
-fn check_file_header(header: &[u8; FILE_HEADER_LEN], found: usize) -> Result<u16, Fault> {
+pub(super) fn check_file_header(header: &[u8; FILE_HEADER_LEN], found: usize) -> Result<u16, Fault> {
     if found == 0 {
         return Err(Fault::Empty);
     }
@@ -167,12 +185,12 @@ fn check_file_header(header: &[u8; FILE_HEADER_LEN], found: usize) -> Result<u16
     Ok(version)
 }
 
-fn truncated(what: &'static str, wanted: usize, found: usize) -> Fault {
+pub(super) fn truncated(what: &'static str, wanted: usize, found: usize) -> Fault {
     Fault::Truncated { what, wanted: wanted as u64, found: found as u64 }
 }
 
 /// Reads until the buffer is full or the input ends. Returns the number of bytes.
-fn fill(input: &mut impl Read, buffer: &mut [u8]) -> Result<usize, Fault> {
+pub(super) fn fill(input: &mut impl Read, buffer: &mut [u8]) -> Result<usize, Fault> {
     let mut filled = 0;
     while filled < buffer.len() {
         match input.read(&mut buffer[filled..]) {

@@ -27,12 +27,14 @@ mod decoder;
 mod encoder;
 mod error;
 mod fields;
+mod index;
 mod names;
 mod record;
 
 pub use decoder::{Block, Decoder};
 pub use encoder::{Encoder, file_header};
 pub use error::{CodecError, Fault};
+pub use index::{PassIndex, PassPosition};
 
 use crate::model::time::UnixNanos;
 

@@ -3,12 +3,12 @@
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// Returns the width of the text, in cells.
-pub(super) fn width(text: &str) -> usize {
+pub fn width(text: &str) -> usize {
     text.width()
 }
 
 /// Cuts the end of a text that is wider than `cells`.
-pub(super) fn cut_end(text: &str, cells: usize) -> String {
+pub fn cut_end(text: &str, cells: usize) -> String {
     if width(text) <= cells {
         return text.to_owned();
     }
@@ -19,7 +19,7 @@ pub(super) fn cut_end(text: &str, cells: usize) -> String {
 }
 
 /// Cuts the middle of a text that is wider than `cells`, since names differ at both ends (`checkout-7d…-x2x7q`).
-pub(super) fn cut_middle(text: &str, cells: usize) -> String {
+pub fn cut_middle(text: &str, cells: usize) -> String {
     if width(text) <= cells {
         return text.to_owned();
     }
@@ -29,7 +29,7 @@ pub(super) fn cut_middle(text: &str, cells: usize) -> String {
 }
 
 /// Pads a text to `cells`.
-pub(super) fn pad(text: &str, cells: usize, right: bool) -> String {
+pub fn pad(text: &str, cells: usize, right: bool) -> String {
     let gap = " ".repeat(cells.saturating_sub(width(text)));
     if right { gap + text } else { text.to_owned() + &gap }
 }

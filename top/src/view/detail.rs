@@ -1,0 +1,211 @@
+//! One connection: counters of both ends, owners, a chart, and why it is slow.
+
+use longwave_exporters::{fit, units};
+use longwave_pipeline::model::{ConnectionRecord, Rfc3339, Workload};
+use ratatui::style::Style;
+
+use super::canvas::{Canvas, wrap};
+use super::{FOOTER, HEADER, Theme, cell, chart};
+use crate::app::App;
+use crate::model::{Flow, HISTORY, Side, explain};
+
+/// Width of the labels, and of each end's values.
+const LABEL: usize = 16;
+const VALUE: usize = 30;
+/// Room for the maximum beside a chart.
+const MAX_WIDTH: usize = 13;
+/// Lines of a chart, on a screen that has room for all details and on one that has not.
+const CHART_HEIGHTS: (usize, usize) = (3, 1);
+/// Lines of a screen with room.
+const HIGH: u16 = 44;
+
+/// One line, as parts with their styles.
+type Line = Vec<(String, Style)>;
+
+pub(super) fn draw(app: &App, flow: &Flow, canvas: &mut Canvas<'_>, theme: Theme) {
+    let height = if canvas.area.height >= HIGH { CHART_HEIGHTS.0 } else { CHART_HEIGHTS.1 };
+    let lines = lines(flow, usize::from(canvas.area.width), height, theme);
+    let top = HEADER - 2;
+    let room = canvas.area.height - top - FOOTER;
+    for y in top..canvas.area.height - FOOTER {
+        canvas.fill(y, theme.plain());
+    }
+    let offset = app.detail_offset.min((lines.len() as u16).saturating_sub(room));
+    for (y, line) in lines.iter().skip(usize::from(offset)).take(usize::from(room)).enumerate() {
+        let mut x = 0;
+        for (text, style) in line {
+            x = canvas.put(x, top + y as u16, text, *style);
+        }
+    }
+    let hidden = (lines.len() as u16).saturating_sub(room + offset);
+    if hidden > 0 && app.prompt.is_none() {
+        canvas.put(0, canvas.area.height - FOOTER, &format!("{hidden} more lines: ↓"), theme.dim());
+    }
+}
+
+fn lines(flow: &Flow, width: usize, chart_height: usize, theme: Theme) -> Vec<Line> {
+    let names = &flow.row.names;
+    let mut lines = vec![vec![(format!("{} → {}", names.source, names.destination), theme.bold())]];
+    let reasons = explain(flow);
+    if reasons.is_empty() {
+        lines.push(vec![("Nothing in its counters slows it down.".to_owned(), theme.dim())]);
+    }
+    for reason in reasons {
+        let indented = wrap(&reason, width.saturating_sub(2));
+        for (index, text) in indented.into_iter().enumerate() {
+            let mark = if index == 0 { "▲ " } else { "  " };
+            lines.push(vec![(format!("{mark}{text}"), theme.lossy())]);
+        }
+    }
+    lines.push(Vec::new());
+    lines.extend(charts(flow, width, chart_height, theme));
+    let ends: Vec<(Side, &ConnectionRecord)> = flow.ends().map(|(side, end)| (side, &end.record)).collect();
+    let head = ends.iter().map(|(side, _)| fit::pad(&format!("{} (here)", side.as_str()), VALUE, false));
+    lines.push(vec![(" ".repeat(LABEL) + &head.collect::<String>(), theme.bold())]);
+    for (label, value) in FIELDS {
+        let values: Vec<String> = ends.iter().map(|(side, record)| value(flow, *side, record)).collect();
+        if values.iter().all(String::is_empty) {
+            continue;
+        }
+        let cells = values.iter().map(|value| fit::pad(&fit::cut_middle(value, VALUE - 2), VALUE, false));
+        lines.push(vec![
+            (fit::pad(label, LABEL, false), theme.dim()),
+            (cells.collect::<String>().trim_end().to_owned(), theme.plain()),
+        ]);
+    }
+    if let [(side, record)] = ends.as_slice() {
+        lines.push(Vec::new());
+        lines.push(vec![(format!("{} (the other end)", side.other().as_str()), theme.bold())]);
+        for (label, value) in
+            [("address", record.peer.to_string()), ("workload", workload(record.names.peer.as_deref()))]
+        {
+            lines.push(vec![(fit::pad(label, LABEL, false), theme.dim()), (value, theme.plain())]);
+        }
+    }
+    lines
+}
+
+/// A label, and the text of a socket.
+type Field = (&'static str, fn(&Flow, Side, &ConnectionRecord) -> String);
+
+/// What is shown of a socket. An empty text is left out if all ends have it.
+const FIELDS: [Field; 24] = [
+    ("address", |_, _, record| record.local.to_string()),
+    ("workload", |_, _, record| workload(record.names.local.as_deref())),
+    ("pod, node", |_, _, record| {
+        record.names.local.as_deref().map_or_else(String::new, |workload| {
+            [&*workload.pod, &*workload.node]
+                .into_iter()
+                .filter(|text| !text.is_empty())
+                .collect::<Vec<_>>()
+                .join(" on ")
+        })
+    }),
+    ("process", |_, _, record| match (record.owner.executable(), record.owner.pid) {
+        (Some(name), 0) => longwave_pipeline::component::visible::Visible(&name).to_string(),
+        (Some(name), pid) => format!("{} (pid {pid})", longwave_pipeline::component::visible::Visible(&name)),
+        (None, 0) => "unknown".to_owned(),
+        (None, pid) => format!("pid {pid}"),
+    }),
+    ("found by", |_, _, record| record.owner.source.as_str().to_owned()),
+    ("service", |_, _, record| {
+        record.names.service.as_deref().map_or_else(String::new, |service| service.name.to_string())
+    }),
+    ("state", |_, _, record| {
+        record
+            .end
+            .map_or_else(|| record.state.as_str().to_owned(), |end| format!("closed: {}", cell::end(end)))
+    }),
+    ("opened", |_, _, record| {
+        if record.start_known {
+            short(&Rfc3339(record.opened).to_string())
+        } else {
+            "before Longwave started".to_owned()
+        }
+    }),
+    ("age", |flow, _, _| flow.row.age.map_or_else(String::new, cell::age)),
+    ("connected in", |_, _, record| nanos(record.connect_duration)),
+    ("sent", |_, _, record| bytes(record.totals.sent_bytes)),
+    ("received", |_, _, record| bytes(record.totals.received_bytes)),
+    ("segments", |_, _, record| {
+        format!("{} sent, {} received", record.totals.sent_segments, record.totals.received_segments)
+    }),
+    ("sent again", |_, _, record| {
+        let (again, data) = (record.totals.retransmits, record.totals.data_segments);
+        let share = if again > 0 {
+            format!(" ({})", cell::percent(again as f64 / data.max(again) as f64))
+        } else {
+            String::new()
+        };
+        format!("{again} of {data} with data{share}")
+    }),
+    ("lost", |_, _, record| record.totals.lost.to_string()),
+    ("last interval", |flow, side, _| {
+        let last = flow.row.last.of(Some(side));
+        format!("→ {}, ← {}, {} again", units::bytes(last.towards), units::bytes(last.back), last.retransmits)
+    }),
+    ("round trip", |_, _, record| nanos(record.round_trip.smoothed)),
+    ("deviation", |_, _, record| nanos(record.round_trip.variance)),
+    ("minimum", |_, _, record| nanos(record.round_trip.minimum)),
+    ("in flight", |_, _, record| bytes(record.gauges.in_flight_bytes)),
+    ("cwnd, MSS", |_, _, record| format!("{} × {}", record.gauges.cwnd, record.gauges.mss)),
+    ("unsent, unread", |_, _, record| {
+        format!("{}, {}", units::bytes(record.gauges.unsent_bytes), units::bytes(record.gauges.unread_bytes))
+    }),
+    ("delivery rate", |_, _, record| match record.gauges.delivery_rate {
+        0 => String::new(),
+        rate => format!("{}B/s", units::rate(rate as f64)),
+    }),
+    ("id", |_, _, record| record.id.to_string()),
+];
+
+fn charts(flow: &Flow, width: usize, height: usize, theme: Theme) -> Vec<Line> {
+    let cells = width.saturating_sub(LABEL + MAX_WIDTH).min(HISTORY);
+    let points: Vec<_> = flow.row.history.last(cells).copied().collect();
+    let rates: Vec<Option<f32>> = points.iter().map(|point| Some(point.bytes_per_second)).collect();
+    let trips: Vec<Option<f32>> = points.iter().map(|point| point.rtt).collect();
+    let most = |values: &[Option<f32>]| values.iter().flatten().copied().fold(0.0, f32::max);
+    let both = [
+        ("bytes/s", units::rate(most(&rates).into()), rates),
+        ("round trip", units::seconds(most(&trips).into()), trips),
+    ];
+    let mut lines = Vec::new();
+    for (label, max, values) in both {
+        for (index, bars) in chart::bars(&values, cells, height).into_iter().enumerate() {
+            let (label, max) = if index == 0 { (label, format!(" max {max}")) } else { ("", String::new()) };
+            let label = fit::pad(label, LABEL, false);
+            lines.push(vec![(label, theme.dim()), (bars, theme.plain()), (max, theme.dim())]);
+        }
+    }
+    lines.push(Vec::new());
+    lines
+}
+
+fn workload(workload: Option<&Workload>) -> String {
+    let visible = |text: &str| longwave_pipeline::component::visible::Visible(text).to_string();
+    workload.map_or_else(
+        || "unknown".to_owned(),
+        |workload| match workload.namespace.is_empty() {
+            true => format!("{} ({})", visible(&workload.name), visible(&workload.kind)),
+            false => format!(
+                "{}.{} ({})",
+                visible(&workload.name),
+                visible(&workload.namespace),
+                visible(&workload.kind)
+            ),
+        },
+    )
+}
+
+fn bytes(count: u64) -> String {
+    if count < 1_000 { format!("{count} B") } else { format!("{} ({count} B)", units::bytes(count)) }
+}
+
+fn nanos(nanos: Option<std::num::NonZeroU64>) -> String {
+    nanos.map_or_else(String::new, |nanos| units::seconds(nanos.get() as f64 / 1e9))
+}
+
+/// Returns date and time without the fraction.
+fn short(time: &str) -> String {
+    time.get(..19).unwrap_or(time).replace('T', " ")
+}
