@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use super::check::host_facts::{docker_socket, is_pod};
+use super::check::host_facts::{docker_socket, is_pod, lacks_cgroup2};
 use super::check::view::View;
 
 /// Configuration that every host with BPF can run: its only source of names is the cgroup tree.
@@ -32,7 +32,7 @@ pub(super) fn for_host<E: Display>(view: &View, try_bpf: impl FnOnce() -> Result
     }
 }
 
-/// What resolves names on this host, besides the cgroup tree.
+/// What resolves names on this host.
 #[derive(Default)]
 pub(super) struct Names {
     /// The section `extensions`; empty if there are none.
@@ -47,7 +47,7 @@ pub(super) struct Names {
 fn configs(embedded: &str, view: &View) -> Vec<String> {
     let Names { yaml, extensions, processors } = names(view);
     let mut configs = vec![format!("yaml:{embedded}")];
-    if !extensions.is_empty() {
+    if processors != [("workload", "sources: [cgroup]".to_owned())] {
         let settings: String =
             processors.iter().map(|(id, settings)| format!("  {id}: {{{settings}}}\n")).collect();
         let (ids, extensions) = (processors.iter().map(|(id, _)| *id), extensions.join(", "));
@@ -61,13 +61,15 @@ fn configs(embedded: &str, view: &View) -> Vec<String> {
     configs
 }
 
-/// Returns what resolves names: the extensions that `view` has the sources for, and the cgroup tree.
+/// Returns what resolves names: the extensions that `view` has the sources for, and the cgroup tree. Where that is not mounted, as in some
+/// containers, names are those of processes.
 pub(super) fn names(view: &View) -> Names {
     let kubernetes = is_pod(view).then(|| ("kubernetes", String::new()));
     let docker = docker_socket(view).map(|socket| ("docker", format!("endpoint: 'unix://{socket}'")));
     let found: Vec<(&str, String)> = kubernetes.into_iter().chain(docker).collect();
+    let last = if lacks_cgroup2(view) { "process" } else { "cgroup" };
     let extensions: Vec<&str> = found.iter().map(|(id, _)| *id).collect();
-    let sources: Vec<&str> = extensions.iter().copied().chain(["cgroup"]).collect();
+    let sources: Vec<&str> = extensions.iter().copied().chain([last]).collect();
     let mut processors = vec![("workload", format!("sources: [{}]", sources.join(", ")))];
     let mut yaml = String::new();
     if !extensions.is_empty() {

@@ -93,9 +93,9 @@ service:
     }
 }
 
-/// *Scenario*: no `--config`: on a host with nothing, on one with Podman, in a pod on a node with Docker, and in a pod without a service
-/// account.
-/// *Guarantees*: each gives a valid plan whose sources are those that were found, with cgroups last.
+/// *Scenario*: no `--config`: on a host with nothing, on one with Podman, in a pod on a node with Docker, in a pod without a service account,
+/// and in a container without cgroup2.
+/// *Guarantees*: each gives a valid plan whose sources are those that were found, with cgroups last, or processes where there are no cgroups.
 #[test]
 fn without_a_configuration_the_available_sources_are_used() {
     let host = Host::new();
@@ -114,15 +114,19 @@ fn without_a_configuration_the_available_sources_are_used() {
     };
     assert_eq!(sources(false).0, "cgroup");
     assert_eq!(sources(true).0, "cgroup", "a pod without a service account");
-    let _podman = host.listen("run/podman/podman.sock");
+    let podman_socket = host.listen("run/podman/podman.sock");
     let (podman, text) = sources(false);
     assert_eq!(podman, "docker cgroup");
     assert!(text.contains("unix:///run/podman/podman.sock"), "{text}");
-    let _docker = host.listen("var/run/docker.sock");
+    let docker_socket = host.listen("var/run/docker.sock");
     host.add_service_account();
     let (both, text) = sources(true);
     assert_eq!(both, "kubernetes docker cgroup");
     assert!(text.contains("unix:///var/run/docker.sock"), "{text}");
+    std::fs::write(host.at("proc/self/mountinfo"), "41 31 0:38 / / rw - ext4 /dev/vda rw\n").unwrap();
+    assert_eq!(sources(true).0, "kubernetes docker process");
+    drop((podman_socket, docker_socket));
+    assert_eq!(sources(false).0, "process");
 }
 
 /// *Scenario*: no `--config`, on a host where BPF cannot run.

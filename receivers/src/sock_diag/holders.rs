@@ -3,6 +3,7 @@
 //! A search can take several passes: each has a time limit. It is for the sockets that were known when it began.
 
 use std::fs;
+use std::mem;
 use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
@@ -88,7 +89,7 @@ impl HolderSearch {
                 return found;
             }
         }
-        found.missing = self.wanted.drain().map(|(_, cookie)| cookie).collect();
+        found.missing = mem::take(&mut self.wanted).into_values().collect();
         self.processes = Vec::new();
         found
     }

@@ -45,6 +45,11 @@ pub(in crate::cli) fn docker_socket(view: &View) -> Option<&'static str> {
     DOCKER_SOCKETS.into_iter().find(|socket| view.connects(socket).is_ok())
 }
 
+/// Returns whether no cgroup2 hierarchy is mounted, so that the source `cgroup` cannot run.
+pub(in crate::cli) fn lacks_cgroup2(view: &View) -> bool {
+    cgroup2_mounts(view).is_some_and(|mounts| mounts.is_empty())
+}
+
 fn process_namespace(view: &View) -> HostFact {
     let name = "process namespace";
     match view.link("/proc/self/ns/pid") {
@@ -80,9 +85,7 @@ fn network_namespace(view: &View) -> HostFact {
 
 fn cgroup2(view: &View) -> HostFact {
     let name = "cgroup2";
-    let mounts = view.read("/proc/self/mountinfo").unwrap_or_default();
-    let mounts = host::mounts(&mounts).filter(|mount| mount.kind == "cgroup2");
-    let mounts: Vec<String> = mounts.map(|mount| mount.point.display().to_string()).collect();
+    let mounts = cgroup2_mounts(view).unwrap_or_default();
     // Every cgroup except the root has this file.
     let is_whole = |mount: &&String| !view.exists(&format!("{mount}/cgroup.events"));
     match (mounts.iter().find(is_whole), mounts.first()) {
@@ -98,6 +101,13 @@ fn cgroup2(view: &View) -> HostFact {
             "mount it at /sys/fs/cgroup, and into the container; without it, containers and units have no names (and workload needs sources: [process])",
         ),
     }
+}
+
+/// Returns the mount points of cgroup2. `None` if the mount table cannot be read.
+fn cgroup2_mounts(view: &View) -> Option<Vec<String>> {
+    let mounts = view.read("/proc/self/mountinfo").ok()?;
+    let mounts = host::mounts(&mounts).filter(|mount| mount.kind == "cgroup2");
+    Some(mounts.map(|mount| mount.point.display().to_string()).collect())
 }
 
 fn connection_tracking(view: &View) -> HostFact {

@@ -40,7 +40,8 @@ unit and, for counters, `_total`: `longwave_tcp_workload_sent_bytes_total`. The 
 const SELF: &str = "
 ## Longwave itself
 
-At `localhost:8888/metrics`, and by OTLP if it is configured. By OTLP names have no `_total` and no unit. Every series exists from the start.
+At `localhost:8888/metrics`, and by OTLP if it is configured. By OTLP names have no `_total` and no unit. Every series exists from the start,
+except the histogram of passes, which begins with the first pass.
 Labels without values here are ids and names: `receiver`, `processor`, `exporter` and `extension` are ids of components,
 `program` is a BPF program.
 
