@@ -29,6 +29,7 @@ use ending::EndedSocket;
 use listed::NewConnections;
 
 use super::config::Config;
+use super::event;
 use super::holders::{Found, Holder, HolderSearch};
 use super::known::{KnownConnection, mark};
 use super::listening::ListeningSockets;
