@@ -12,7 +12,9 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use longwave_exporters::otlp::Temporality;
 use longwave_exporters::otlp::encode::{LogsEncoder, MetricsEncoder};
 use longwave_pipeline::model::metric::{Id, METRICS, PointValue, for_each_point};
-use longwave_pipeline::model::{AttributeValue, ConnectionRecord, Level, SeriesKey, Window};
+use longwave_pipeline::model::{
+    AttributeValue, ConnectionRecord, Level, SeriesKey, Window, micros_to_seconds,
+};
 use longwave_testing::cpu_time::CpuTime;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
@@ -62,6 +64,7 @@ fn by_messages(window: &Window, cached: &[Vec<KeyValue>]) -> Vec<u8> {
                 PointValue::Int(n) | PointValue::Closed(_, n) | PointValue::Failed(_, n) => {
                     number_data_point::Value::AsInt(n as i64)
                 }
+                PointValue::Micros(n) => number_data_point::Value::AsDouble(micros_to_seconds(n)),
                 PointValue::Float(n) => number_data_point::Value::AsDouble(n),
             };
             let (attributes, value) = (attributes.clone(), Some(value));

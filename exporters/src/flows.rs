@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use longwave_pipeline::model::{
-    EndpointKey, FailReason, FlowKey, Level, Reporter, Series, UNKNOWN, Window, WorkloadKey,
+    EndpointKey, FailReason, FlowKey, Level, Limit, Limits, OptionalCount, Reporter, Series, UNKNOWN, Window,
+    WorkloadKey,
 };
 
 use longwave_pipeline::component::visible::Visible;
@@ -40,6 +41,8 @@ pub(crate) struct Flow {
     pub(crate) segments: u64,
     pub(crate) retransmits: u64,
     pub(crate) lost: u64,
+    /// Times by what limited the connections, and the time for which they were observed.
+    limits: (Limits, OptionalCount),
     /// Sum and number of the round trips, seconds.
     pub(crate) round_trips: (f64, u64),
     pub(crate) min_round_trip: Option<f64>,
@@ -125,6 +128,7 @@ impl Flow {
             segments: 0,
             retransmits: 0,
             lost: 0,
+            limits: (Limits::default(), OptionalCount::ABSENT),
             round_trips: (0.0, 0),
             min_round_trip: None,
             active: 0,
@@ -143,6 +147,8 @@ impl Flow {
             total.segments = total.segments.saturating_add(flow.segments);
             total.retransmits = total.retransmits.saturating_add(flow.retransmits);
             total.lost = total.lost.saturating_add(flow.lost);
+            total.limits.0.add(&flow.limits.0);
+            total.limits.1.add(flow.limits.1);
             total.round_trips.0 += flow.round_trips.0;
             total.round_trips.1 += flow.round_trips.1;
             total.min_round_trip = match (total.min_round_trip, flow.min_round_trip) {
@@ -163,7 +169,8 @@ impl Flow {
     }
 
     /// Adds what the other end of the flow reports. Both report the same bytes and connections, at moments that differ a little, so the larger
-    /// number is the later one. Each end has retransmits and losses of its own direction. The slower round trip is shown.
+    /// number is the later one. Each end has retransmits and losses of its own direction. The slower round trip is shown, and the limit of
+    /// the end that was busy for longer: the other one mostly receives.
     fn join(&mut self, other: &Self) {
         self.side = Side::Both;
         let larger = |mine: &mut u64, theirs: u64| *mine = (*mine).max(theirs);
@@ -177,6 +184,9 @@ impl Flow {
         self.failure = self.failure.or(other.failure);
         self.retransmits = self.retransmits.saturating_add(other.retransmits);
         self.lost = self.lost.saturating_add(other.lost);
+        if other.limits.0.busy.get() > self.limits.0.busy.get() {
+            self.limits = other.limits;
+        }
         if other.round_trip() > self.round_trip() {
             self.round_trips = other.round_trips;
         }
@@ -204,6 +214,11 @@ impl Flow {
     /// Returns whether the window has neither bytes nor events of the flow.
     pub(crate) fn is_idle(&self) -> bool {
         self.towards == 0 && self.back == 0 && self.opened == 0 && self.closed == 0 && self.failed == 0
+    }
+
+    /// Returns what limited the connections for most of the time.
+    pub(crate) fn limit(&self) -> Option<Limit> {
+        self.limits.0.dominant(self.limits.1)
     }
 
     /// Returns the share of the segments that were sent again. `None` without segments.
@@ -244,6 +259,7 @@ impl Flow {
             segments: totals.sent_segments.saturating_add(totals.received_segments),
             retransmits: totals.retransmits,
             lost: totals.lost,
+            limits: (measures.limits, measures.connected),
             round_trips: (measures.rtt.sum(), measures.rtt.count()),
             min_round_trip: measures.min_rtt,
             active: measures.active,

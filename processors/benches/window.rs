@@ -76,6 +76,7 @@ fn record(cookie: u64, pass: u64, role: Role) -> ConnectionRecord {
         },
         acked: true,
         round_trip: longwave_pipeline::model::RoundTrip {
+            receiver: None,
             smoothed: NonZeroU64::new(100_000 + cookie * 31 % 1_000_000),
             variance: NonZeroU64::new(1),
             minimum: NonZeroU64::new(50_000),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use longwave_ebpf_abi::{ConnectionEvent, Counters, LAYOUT_VERSION, Owner, Tuple, flag, kind};
 use longwave_pipeline::component::Delivered;
 use longwave_pipeline::model::{ConnectionRecord, PassEnd, UnixNanos};
-use longwave_receivers::bpf::bench::{Reading, Rules, SharedCgroups, Sink, Timeline, Tracker};
+use longwave_receivers::bpf::bench::{LimitFields, Reading, Rules, SharedCgroups, Sink, Timeline, Tracker};
 
 const CONNECTIONS: u64 = 100_000;
 const SECOND: u64 = 1_000_000_000;
@@ -39,6 +39,14 @@ fn main() {
             vanish_after: 100,
             max_connections: 1 << 20,
             shared_cgroups: SharedCgroups::default(),
+            limits: LimitFields {
+                jiffy_micros: std::num::NonZeroU32::new(4_000),
+                out_of_order: true,
+                duplicate_sacks: true,
+                delivered_ce: true,
+                timeouts: true,
+                peer_window: true,
+            },
         };
         let mut tracker = Tracker::new(rules, Counter(0));
         let timeline = Timeline::new(Duration::from_secs(1), Reading { mono: 0, wall: 0, uncertainty: 0 });
@@ -80,7 +88,7 @@ fn client(cookie: u64) -> ConnectionEvent {
         version: LAYOUT_VERSION,
         kind: kind::SAMPLE,
         state: 1,
-        flags: flag::START_KNOWN | flag::CLIENT | flag::ESTABLISHED,
+        flags: flag::START_KNOWN | flag::CLIENT | flag::ESTABLISHED | flag::LIMITS,
         cookie,
         generation: cookie,
         connect_ns: 1000,
@@ -112,6 +120,7 @@ fn send(event: &mut ConnectionEvent, bytes: u32) {
     c.bytes_sent += u64::from(bytes);
     c.segs_out += 1;
     c.data_segs_out += 1;
+    event.limits.busy_jiffies += 1;
 }
 
 /// Returns the CPU time of this thread, which other load on the machine does not change.

@@ -1,14 +1,14 @@
 //! Records and a window, and the golden files with their encoded forms. A test exports [`records`] or [`window`] and compares the result
 //! with [`LOGS`], [`METRICS`] or [`RECORDING`].
 
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use longwave_pipeline::model::{
-    CloseReason, ConnectionId, ConnectionRecord, End, Endpoint, Event, FailReason, Gauges, Interner, Level,
-    Measures, Names, Owner, OwnerSource, PassEnd, Role, RoundTrip, Series, SeriesAttributes, SeriesKey,
-    Service, TcpState, Totals, UnixNanos, Window, Workload,
+    CloseReason, ConnectionId, ConnectionLimits, ConnectionRecord, End, Endpoint, Event, FailReason, Gauges,
+    Interner, Level, LimitDetails, Limits, Measures, Names, OptionalCount, Owner, OwnerSource, PassEnd, Role,
+    RoundTrip, Series, SeriesAttributes, SeriesKey, Service, TcpState, Totals, UnixNanos, Window, Workload,
 };
 
 /// Access log of [`records`]: one JSON object per line.
@@ -21,6 +21,9 @@ pub const RECORDING: &[u8] = include_bytes!("../golden/recording.lwr");
 pub const RECORDING_V1: &[u8] = include_bytes!("../golden/recording-v1.lwr");
 /// The same in version 2 of the format.
 pub const RECORDING_V2: &[u8] = include_bytes!("../golden/recording-v2.lwr");
+
+/// The same in version 3 of the format.
+pub const RECORDING_V3: &[u8] = include_bytes!("../golden/recording-v3.lwr");
 
 /// Start of the window: 2026-11-21T08:00:00Z.
 pub const START: UnixNanos = UnixNanos(1_795_248_000_000_000_000);
@@ -68,6 +71,14 @@ pub fn records() -> Vec<ConnectionRecord> {
     let unsure =
         services.intern(Service { name: "cart-canary".into(), namespace: "shop".into(), ambiguous: true });
 
+    // Limits of a connection that nothing limited, of a kernel that has all of them.
+    let zeros = Limits::of_fields([OptionalCount::new(0); 7]);
+    let unlimited = LimitDetails {
+        total: zeros,
+        delta: zeros,
+        congestion_control: *b"cubic\0\0\0\0\0\0\0\0\0\0\0",
+        ..LimitDetails::default()
+    };
     let open = ConnectionRecord {
         id: ConnectionId {
             boot: 0xb007_1d42,
@@ -93,8 +104,15 @@ pub fn records() -> Vec<ConnectionRecord> {
         age: 412_000,
         observed: UnixNanos(START.0 + 1_000_412_001),
         tick: END,
-        round_trip: RoundTrip { smoothed: nanos(400_000), variance: nanos(200_000), minimum: nanos(400_000) },
+        round_trip: RoundTrip {
+            smoothed: nanos(400_000),
+            variance: nanos(200_000),
+            minimum: nanos(400_000),
+            receiver: None,
+        },
         gauges: Gauges { cwnd: 10, mss: 1448, ..Gauges::default() },
+        limits: ConnectionLimits::new(LimitDetails { pacing_rate: nanos(57_920_000), ..unlimited }),
+        elapsed: OptionalCount::new(412),
         names: Names { local: Some(checkout.clone()), peer: Some(cart.clone()), service: Some(service) },
         ..ConnectionRecord::blank()
     };
@@ -107,6 +125,15 @@ pub fn records() -> Vec<ConnectionRecord> {
         retransmits: 2,
         lost: 1,
     };
+    let limited = Limits {
+        busy: OptionalCount::new(3_600_000),
+        peer_window: OptionalCount::new(2_500_000),
+        send_buffer: OptionalCount::new(4_000),
+        out_of_order: OptionalCount::new(9),
+        duplicate_sacks: OptionalCount::new(1),
+        delivered_ce: OptionalCount::new(0),
+        timeouts: OptionalCount::new(2),
+    };
     let update = ConnectionRecord {
         event: Event::Update,
         first: false,
@@ -115,7 +142,20 @@ pub fn records() -> Vec<ConnectionRecord> {
         totals: counted,
         delta: counted,
         acked: true,
-        round_trip: RoundTrip { smoothed: nanos(312_500), variance: nanos(10_250), minimum: nanos(201_000) },
+        round_trip: RoundTrip {
+            smoothed: nanos(312_500),
+            variance: nanos(10_250),
+            minimum: nanos(201_000),
+            receiver: nanos(298_625),
+        },
+        limits: ConnectionLimits::new(LimitDetails {
+            total: limited,
+            delta: limited,
+            ssthresh: NonZeroU32::new(7),
+            zero_window: true,
+            ..unlimited
+        }),
+        elapsed: OptionalCount::new(3_998_587),
         gauges: Gauges {
             unsent_bytes: 77,
             unread_bytes: 5,
@@ -144,6 +184,13 @@ pub fn records() -> Vec<ConnectionRecord> {
         ipv6_socket: true,
         owner: Owner { cgroup: 7_422, pid: 0, source: OwnerSource::Listener, name: [0; 16] },
         connect_duration: None,
+        // A kernel before 6.7 does not count timeouts.
+        limits: ConnectionLimits::new(LimitDetails {
+            total: Limits { timeouts: OptionalCount::ABSENT, ..zeros },
+            delta: Limits { timeouts: OptionalCount::ABSENT, ..zeros },
+            ..LimitDetails::default()
+        }),
+        elapsed: OptionalCount::new(250_000),
         age: 250_000_000,
         observed: UnixNanos(START.0 + 1_250_000_001),
         totals: whole,
@@ -161,6 +208,8 @@ pub fn records() -> Vec<ConnectionRecord> {
         peer: endpoint("10.2.0.9", 81),
         owner: Owner { cgroup: 1, pid: 99, source: OwnerSource::Holder, name: *b"odd \"one\"\n\0\0\0\0\0\0" },
         connect_duration: None,
+        limits: ConnectionLimits::new(unlimited),
+        elapsed: OptionalCount::new(100),
         age: 100_000,
         observed: UnixNanos(START.0 + 1_000_100_001),
         round_trip: RoundTrip::default(),
@@ -183,6 +232,8 @@ pub fn records() -> Vec<ConnectionRecord> {
         totals: Totals { sent_bytes: u64::MAX, ..Totals::default() },
         connect_duration: None,
         round_trip: RoundTrip::default(),
+        limits: ConnectionLimits::default(),
+        elapsed: OptionalCount::ABSENT,
         end: Some(End::Closed(CloseReason::Vanished)),
         names: Names::default(),
         ..open.clone()
@@ -196,6 +247,8 @@ pub fn window() -> Window {
     let (update, fail) = (&records[1], &records[3]);
     let mut measures = Measures {
         totals: update.delta,
+        limits: update.limits.delta(),
+        connected: update.elapsed,
         opened: 3,
         active: 1,
         min_rtt: Some(0.000_201),

@@ -176,20 +176,23 @@ fn assert_equal(sink: &HttpSink, finished: &Finished, counters: Temporality) {
 /// Returns what differences of cumulative points have in common with the points of windows. The first point of a histogram starts with the
 /// series and not with the window, sums are repeated in windows without an event, and differences of fractions are not exact.
 fn comparable(points: &BTreeSet<FlatPoint>) -> BTreeSet<FlatPoint> {
-    let whole = points.iter().filter(|point| point.value != "0" && !point.value.starts_with("0/"));
-    whole
-        .map(|point| match point.value.splitn(3, '/').collect::<Vec<_>>()[..] {
-            [count, _, buckets] => {
-                FlatPoint { start: 0, value: format!("{count} {buckets}"), ..point.clone() }
-            }
-            _ => FlatPoint { start: 0, ..point.clone() },
-        })
-        .collect()
+    let value = |point: &FlatPoint| match point.value.splitn(3, '/').collect::<Vec<_>>()[..] {
+        [count, _, buckets] => format!("{count} {buckets}"),
+        _ => millionths(&point.value).map_or_else(|| point.value.clone(), |number| number.to_string()),
+    };
+    let comparable = points.iter().map(|point| FlatPoint { start: 0, value: value(point), ..point.clone() });
+    comparable.filter(|point| point.value != "0" && !point.value.starts_with("0 ")).collect()
+}
+
+/// Returns a number in millionths: sums of seconds are whole microseconds, so that this is exact.
+fn millionths(number: &str) -> Option<u128> {
+    let whole = number.parse::<u64>().ok().map(|whole| u128::from(whole) * 1_000_000);
+    whole.or_else(|| number.parse::<f64>().ok().map(|seconds| (seconds * 1e6).round() as u128))
 }
 
 /// Fails unless each cumulative counter, and each count of a histogram, is the sum of the deltas since its start.
 fn assert_accumulated(arrived: &BTreeSet<FlatPoint>, shown: &BTreeSet<FlatPoint>) {
-    let count = |point: &FlatPoint| point.value.split('/').next().and_then(|count| count.parse::<u64>().ok());
+    let count = |point: &FlatPoint| point.value.split('/').next().and_then(millionths);
     let sums = || arrived.iter().filter(|point| point.start > 0);
     assert!(sums().count() > 0, "no counter arrived");
     for point in sums() {
@@ -199,7 +202,7 @@ fn assert_accumulated(arrived: &BTreeSet<FlatPoint>, shown: &BTreeSet<FlatPoint>
                 && delta.start >= point.start
                 && delta.end <= point.end
         });
-        assert_eq!(count(point), Some(since_start.filter_map(count).sum()), "{point:#?}");
+        assert_eq!(count(point), Some(since_start.filter_map(count).sum::<u128>()), "{point:#?}");
     }
 }
 

@@ -63,6 +63,7 @@ pub(crate) fn record(
             smoothed: NonZeroU64::new(1_000_000),
             variance: NonZeroU64::new(100_000),
             minimum: NonZeroU64::new(400_000),
+            receiver: None,
         },
         gauges: Gauges { cwnd: 10, mss: 1448, ..Gauges::default() },
         owner: Owner {
@@ -141,6 +142,7 @@ pub(crate) fn shop(number: u64) -> Vec<ConnectionRecord> {
             smoothed: NonZeroU64::new(80_000_000 + 10_000_000 * (number % 5)),
             variance: NonZeroU64::new(5_000_000),
             minimum: NonZeroU64::new(2_000_000),
+            receiver: None,
         },
         ..record(2, "10.1.0.2:40002", "10.1.0.3:5432", number, (20_000, 300_000))
     };

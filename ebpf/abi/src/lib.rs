@@ -41,7 +41,7 @@ pub mod sample_context {
 }
 
 /// Version of all layouts in this crate. It is the first field of each event.
-pub const LAYOUT_VERSION: u16 = 3;
+pub const LAYOUT_VERSION: u16 = 4;
 
 /// Kinds of events.
 pub mod kind {
@@ -93,6 +93,12 @@ pub mod flag {
     pub const NO_SYN: u16 = 1 << 12;
     /// The socket was closed under `TCP_REPAIR`, which sends nothing.
     pub const REPAIR: u16 = 1 << 13;
+    /// Only in the table: at the last sample, data was not acknowledged yet or the peer's window was full. The next pass samples the
+    /// connection even if nothing has moved, because what limits it may have changed.
+    pub const WAITING: u16 = 1 << 14;
+    /// Only in events: the event has [`crate::ConnectionEvent::limits`]. Each sample has them, and a close at which a counter of them is not
+    /// 0.
+    pub const LIMITS: u16 = 1 << 14;
     /// The sent or the received bytes may be off by one. Only the receiver `sock_diag` sets it. If a CLOSE with it has no peer port, the kernel
     /// had reset the socket, and its counters are zero.
     pub const UNCERTAIN: u16 = 1 << 15;
@@ -203,7 +209,41 @@ pub struct Counters {
     pub _pad: u32,
 }
 
-/// One observation of one connection. Both rings carry it.
+/// What limits a connection: counters and gauges as the kernel stores them. Counters of 32 bits wrap.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "zerocopy",
+    derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::IntoBytes, zerocopy::KnownLayout)
+)]
+pub struct LimitCounters {
+    /// Time with data to send, in jiffies, without the two times below. The time since the last change is included.
+    pub busy_jiffies: u32,
+    /// Time in which the peer's receive window was full, in jiffies.
+    pub peer_window_jiffies: u32,
+    /// Time in which the send buffer was full, in jiffies.
+    pub send_buffer_jiffies: u32,
+    /// Segments received out of order since the open.
+    pub rcv_ooopack: u32,
+    /// Duplicate SACKs received since the open.
+    pub dsack_dups: u32,
+    /// Segments delivered with a congestion mark since the open.
+    pub delivered_ce: u32,
+    /// Retransmission timeouts since the open. The kernel's counter has 16 bits and wraps.
+    pub total_rto: u32,
+    /// Round trip as the receiver of data estimates it, in units of 1/8 µs. 0 if there is no sample yet.
+    pub rcv_rtt_us: u32,
+    /// Slow start threshold in segments. `0x7fffffff` until the first loss, 0 if the kernel lacks it.
+    pub snd_ssthresh: u32,
+    /// The peer's receive window in bytes.
+    pub snd_wnd: u32,
+    /// Pacing rate in bytes per second. 0 if it was not read.
+    pub pacing_rate: u64,
+    /// Name of the congestion control, padded with NUL. All zero if it was not read.
+    pub congestion_control: [u8; 16],
+}
+
+/// One observation of one connection. Both rings carry it, without its last part if [`flag::LIMITS`] is not set.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(
@@ -243,7 +283,12 @@ pub struct ConnectionEvent {
     pub owner: Owner,
     /// Counters of the socket; all zero for VANISHED.
     pub counters: Counters,
+    /// What limits the connection, only with [`flag::LIMITS`]. An event without it ends before this field: [`SHORT_EVENT_LEN`].
+    pub limits: LimitCounters,
 }
+
+/// Size in the ring of a [`ConnectionEvent`] without [`flag::LIMITS`].
+pub const SHORT_EVENT_LEN: usize = core::mem::offset_of!(ConnectionEvent, limits);
 
 /// Event of a socket that began or stopped listening.
 #[repr(C)]

@@ -5,7 +5,7 @@ pub const ABSENT: u32 = u32::MAX;
 
 macro_rules! offsets {
     ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// Offsets of kernel fields in bytes, those of single bits in bits; [`ABSENT`] for a field that the running kernel lacks.
+        /// Offsets of kernel fields in bytes, those of bit fields in bits; [`ABSENT`] for a field that the running kernel lacks.
         ///
         /// The loader writes them into read-only data before verification, so that the verifier treats each as a constant.
         #[repr(C)]
@@ -119,6 +119,32 @@ offsets! {
     rate_delivered,
     /// `tcp_sock.rate_interval_us`.
     rate_interval_us,
+    /// `tcp_sock.chrono_type`, the lowest of 2 bits in one byte.
+    chrono_type,
+    /// `tcp_sock.chrono_start`.
+    chrono_start,
+    /// `tcp_sock.chrono_stat`, three times u32.
+    chrono_stat,
+    /// `tcp_sock.rcv_ooopack`.
+    rcv_ooopack,
+    /// `tcp_sock.dsack_dups`.
+    dsack_dups,
+    /// `tcp_sock.delivered_ce`.
+    delivered_ce,
+    /// `tcp_sock.total_rto`, u16.
+    total_rto,
+    /// `tcp_sock.rcv_rtt_est.rtt_us`.
+    rcv_rtt_us,
+    /// `tcp_sock.snd_ssthresh`.
+    snd_ssthresh,
+    /// `tcp_sock.snd_wnd`.
+    snd_wnd,
+    /// `sock.sk_pacing_rate`, u64.
+    pacing_rate,
+    /// `inet_connection_sock.icsk_ca_ops`, pointer to `tcp_congestion_ops`.
+    ca_ops,
+    /// `tcp_congestion_ops.name`, 16 bytes.
+    ca_name,
     /// `net.ns.inum`, u32.
     net_inum,
     /// `cgroup.kn`, pointer.

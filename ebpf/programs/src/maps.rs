@@ -10,7 +10,7 @@ use aya_ebpf::{
     maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
 use longwave_ebpf_abi::{
-    CgroupEvent, MAX_CGROUP_PATH, Signals,
+    CgroupEvent, ConnectionEvent, MAX_CGROUP_PATH, SHORT_EVENT_LEN, Signals,
     settings::MAX_SAMPLE_LEN,
     tally::{COUNT, PROGRAMS, Program},
 };
@@ -127,6 +127,15 @@ pub fn reserve<T>(ring: &'static RingBuf) -> Option<*mut T> {
     // SAFETY: the helper takes a ring, a constant size and no flags.
     let record = unsafe { bpf_ringbuf_reserve(handle(ring), size_of::<T>() as u64, 0) }.cast::<T>();
     (!record.is_null()).then_some(record)
+}
+
+/// Memory of a [`ConnectionEvent`] without [`flag::LIMITS`](longwave_ebpf_abi::flag::LIMITS).
+pub type ShortEvent = [u64; SHORT_EVENT_LEN / 8];
+
+/// Reserves an event without limits, as [`reserve`]. Its limits are not valid for writes.
+#[inline(always)]
+pub fn reserve_short(ring: &'static RingBuf) -> Option<*mut ConnectionEvent> {
+    reserve::<ShortEvent>(ring).map(<*mut _>::cast)
 }
 
 /// Commits a record of the transitions ring. Wakes the reader if it waits and there is enough to read.

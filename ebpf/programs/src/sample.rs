@@ -21,7 +21,7 @@ use longwave_ebpf_abi::{
 use crate::{
     atomic,
     config::{offset, setting},
-    counters::{self, CounterSource, SocketCopy},
+    counters::{self, Chrono, CounterSource, SocketCopy},
     maps::{self, SAMPLE_BUFFER, SAMPLES},
     socket::tcp,
     state::{Header, copy_entry},
@@ -30,8 +30,9 @@ use crate::{
     words,
 };
 
-/// Number of samples, from the first on, that read the inexact flags of a connection. After them every sixteenth sample does. These flags
-/// change at most once, soon after the open.
+/// Number of samples, from the first on, that read the inexact flags of a connection, its pacing rate and its congestion control. After them
+/// every sixteenth sample does. The flags and the congestion control change at most once, soon after the open. Each of them is in another
+/// cache line.
 const FIRST_SAMPLES: u8 = 4;
 
 /// Age from which a connection that was never established has missed its close if its socket is in CLOSE, in ns.
@@ -96,9 +97,11 @@ fn visit_slot(bucket: *mut u64, index: u32, way: u32) -> u32 {
 
 /// Observes the connection of a published slot. Returns 1.
 ///
-/// This is a subprogram, because `visit` calls it for each slot.
+/// This is a global function, which the verifier checks once, for any arguments. It would check a static one at each of the calls in `visit`,
+/// and the kernel refuses a program that takes it too long.
+#[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn observe_connection(key: u64, index: u32) -> u32 {
+pub extern "C" fn observe_connection(key: u64, index: u32) -> u32 {
     let slot = Slot::new(Key(key), index);
     if let Some(entry) = table::entry(index)
         && let Some(socket) = slot.key.address()
@@ -126,7 +129,7 @@ impl CommonCopy {
     }
 }
 
-/// Emits a sample if the connection made progress since the last one, or if a heartbeat is due.
+/// Emits a sample if the connection made progress since the last one, if it waited at the last one, or if a heartbeat is due.
 ///
 /// # Safety
 /// `entry` is the entry of `slot`, whose key was published for `socket`.
@@ -139,7 +142,8 @@ unsafe fn observe(socket: u64, slot: Slot, entry: *mut TableEntry) {
         let control = ControlWord::unpack(word);
         let progress = read_progress(socket);
         let last = &raw const (*entry).progress;
-        let is_idle = progress[0] == (&raw const (*last)[0]).read_volatile()
+        let is_idle = control.flags & flag::WAITING == 0
+            && progress[0] == (&raw const (*last)[0]).read_volatile()
             && progress[1] == (&raw const (*last)[1]).read_volatile()
             && progress[2] == (&raw const (*last)[2]).read_volatile()
             && progress[3] == (&raw const (*last)[3]).read_volatile();
@@ -147,6 +151,7 @@ unsafe fn observe(socket: u64, slot: Slot, entry: *mut TableEntry) {
         let is_heartbeat =
             is_idle && heartbeat_passes != 0 && control.idle_passes.wrapping_add(1) >= heartbeat_passes;
 
+        let now = counters::jiffies();
         let mut copy = core::ptr::null_mut::<u8>();
         if !is_idle || is_heartbeat {
             let Some(buffer) = SAMPLE_BUFFER.get_ptr_mut(0) else { return };
@@ -196,16 +201,27 @@ unsafe fn observe(socket: u64, slot: Slot, entry: *mut TableEntry) {
             return;
         };
         let counters = SocketCopy { bytes: copy, start: setting!(sample_start) };
-        let mut flags = flag::ESTABLISHED | if is_heartbeat { flag::HEARTBEAT } else { 0 };
+        let mut flags = flag::ESTABLISHED | flag::LIMITS | if is_heartbeat { flag::HEARTBEAT } else { 0 };
         let mut inexact_flags = 0;
+        let (mut pacing_rate, mut ca_ops) = (0u64, 0u64);
         if control.samples < FIRST_SAMPLES || control.samples & 15 == 0 {
             inexact_flags = read_inexact_flags(socket);
             flags |= inexact_flags;
+            if offset!(pacing_rate) != ABSENT {
+                bpf_probe_read_kernel((&raw mut pacing_rate).cast(), 8, at(socket, offset!(pacing_rate)));
+            }
+            if offset!(ca_ops) != ABSENT {
+                bpf_probe_read_kernel((&raw mut ca_ops).cast(), 8, at(socket, offset!(ca_ops)));
+            }
         }
+        counters::fill_rare_limits(&raw mut (*event).limits, pacing_rate, ca_ops);
         flags |= copy_entry(event, entry).flags;
         let mut header = Header::new(kind::SAMPLE, state, flags);
         header.sk_flags = common.field::<u64>(offset!(flags)) as u16;
         header.write(event);
+        let chrono =
+            Chrono::of(counters, now).confirmed(counters, || read_word(socket, offset!(chrono_start)));
+        counters::fill_limits(&raw mut (*event).limits, counters, chrono);
         let minimum = counters::fill(&raw mut (*event).counters, counters);
         let minimum = if minimum < control.rtt_min_us { minimum } else { control.rtt_min_us };
         (&raw mut (*event).counters.rtt_min_lifetime_us).write_volatile(minimum);
@@ -213,9 +229,12 @@ unsafe fn observe(socket: u64, slot: Slot, entry: *mut TableEntry) {
         if (&raw const (*event).tuple.local_port).read_volatile() == 0 {
             (&raw mut (*event).tuple.local_port).write_volatile(common.field::<u16>(offset!(num)));
         }
+        let is_waiting = counters.u32(offset!(write_seq)) != counters.u32(offset!(snd_una))
+            || (offset!(snd_wnd) != ABSENT && counters.u32(offset!(snd_wnd)) == 0);
+        let waiting_flag = if is_waiting { flag::WAITING } else { 0 };
         let next = ControlWord {
             rtt_min_us: minimum,
-            flags: control.flags | inexact_flags,
+            flags: (control.flags & !flag::WAITING) | inexact_flags | waiting_flag,
             idle_passes: 0,
             samples: control.samples.wrapping_add(1),
         };
@@ -293,10 +312,10 @@ unsafe fn read_progress(socket: u64) -> [u32; 4] {
             ]
         } else {
             [
-                word(socket, offset!(rcv_nxt)),
-                word(socket, offset!(snd_nxt)),
-                word(socket, offset!(snd_una)),
-                word(socket, offset!(delivered)),
+                read_word(socket, offset!(rcv_nxt)),
+                read_word(socket, offset!(snd_nxt)),
+                read_word(socket, offset!(snd_una)),
+                read_word(socket, offset!(delivered)),
             ]
         }
     }
@@ -304,7 +323,7 @@ unsafe fn read_progress(socket: u64) -> [u32; 4] {
 
 /// Reads a field of 4 bytes. Returns 0 if it cannot be read.
 #[inline(always)]
-fn word(socket: u64, offset: u32) -> u32 {
+fn read_word(socket: u64, offset: u32) -> u32 {
     let mut value = 0u32;
     // SAFETY: the helper checks the address.
     unsafe { bpf_probe_read_kernel((&raw mut value).cast(), 4, at(socket, offset)) };
@@ -337,13 +356,13 @@ unsafe fn read_inexact_flags(socket: u64) -> u16 {
 /// `entry` is the entry of `slot`.
 #[inline(always)]
 unsafe fn report_vanished(slot: Slot, entry: *mut TableEntry) {
-    let Some(event) = maps::reserve::<ConnectionEvent>(&SAMPLES) else {
+    let Some(event) = maps::reserve_short(&SAMPLES) else {
         count(Program::Sample, SAMPLE_RING_FULL);
         return;
     };
     // SAFETY: `entry` is an entry of the table, `event` a reserved record.
     unsafe {
-        words::zero(event);
+        words::zero(event.cast::<maps::ShortEvent>());
         let control = copy_entry(event, entry);
         Header::new(kind::VANISHED, tcp::CLOSE, control.flags).write(event);
         if !table::remove(Table, slot) {

@@ -20,7 +20,7 @@ use longwave_ebpf_abi::{
 use crate::{
     atomic,
     config::{offset, setting},
-    counters,
+    counters::{self, Chrono},
     listen::{self, OwnerSource},
     maps::{self, CPU_MEMORY, CpuMemory, HANDLED_WORDS, TRANSITIONS},
     owner, scope,
@@ -269,7 +269,7 @@ unsafe fn open(event: &Transition, kind: TransitionKind) -> bool {
     if setting!(emit_open) == 0 || kind == TransitionKind::ActiveOpen {
         return true;
     }
-    let Some(record) = maps::reserve::<ConnectionEvent>(&TRANSITIONS) else {
+    let Some(record) = maps::reserve_short(&TRANSITIONS) else {
         count(program, OPEN_RING_FULL);
         return true;
     };
@@ -388,7 +388,7 @@ unsafe fn close(event: &Transition) -> bool {
         }
         count(program, CLOSE_UNTRACKED);
     }
-    let Some(record) = maps::reserve::<ConnectionEvent>(&TRANSITIONS) else {
+    let Some((record, limits_flag)) = reserve_close(socket) else {
         if let Some(slot) = claimed {
             table::free(Table, slot);
         }
@@ -405,14 +405,14 @@ unsafe fn close(event: &Transition) -> bool {
             }
             None => {
                 control.flags = flag::UNTRACKED | if old == tcp::SYN_SENT { flag::CLIENT } else { 0 };
-                words::zero(record);
+                words::zero(record.cast::<maps::ShortEvent>());
                 (&raw mut (*record).cookie).write_volatile(cookie);
                 (&raw mut (*record).observed_ns).write_volatile(bpf_ktime_get_ns());
                 socket.tuple(&raw mut (*record).tuple);
                 owner::of_socket(&raw mut (*record).owner, socket);
             }
         }
-        control.flags |= event.second_chance();
+        control.flags |= event.second_chance() | limits_flag;
         control.flags |= owner::of_closer(&raw mut (*record).owner, socket, old, control.flags);
         if socket.bit(offset!(repair)) {
             control.flags |= flag::REPAIR;
@@ -421,6 +421,26 @@ unsafe fn close(event: &Transition) -> bool {
         maps::submit_transition(record);
     }
     true
+}
+
+/// Reserves the record of a close, and fills in its limits. Returns it with the flag that it has limits, or else 0. `None` if the ring is full.
+///
+/// Most connections are short and wait for nothing. A record without limits leaves room for more closes in the ring.
+#[inline(always)]
+fn reserve_close(socket: Socket) -> Option<(*mut ConnectionEvent, u16)> {
+    if !counters::has_limits(socket) {
+        return Some((maps::reserve_short(&TRANSITIONS)?, 0));
+    }
+    let record = maps::reserve::<ConnectionEvent>(&TRANSITIONS)?;
+    // Filled in here, because the verifier of 6.1 does not know later which of the records has limits.
+    // SAFETY: `record` is a reserved record.
+    unsafe {
+        let limits = &raw mut (*record).limits;
+        let (pacing_rate, ca_ops) = (socket.load(offset!(pacing_rate)), socket.load(offset!(ca_ops)));
+        counters::fill_rare_limits(limits, pacing_rate, ca_ops);
+        counters::fill_limits(limits, socket, Chrono::of(socket, counters::jiffies()));
+    }
+    Some((record, flag::LIMITS))
 }
 
 /// The first two words of a [`ConnectionEvent`].
@@ -461,7 +481,7 @@ impl Header {
     }
 }
 
-/// Fills in all of an event except its header and counters, from a table entry. Returns the entry's control word.
+/// Fills in all of an event except its header and counters, from a table entry. Returns the entry's control word, with the flags of events.
 ///
 /// # Safety
 /// `event` is valid for writes, `entry` for reads.
@@ -475,7 +495,9 @@ pub unsafe fn copy_entry(event: *mut ConnectionEvent, entry: *const TableEntry) 
         (&raw mut (*event).observed_ns).write_volatile(bpf_ktime_get_ns());
         words::copy(&raw mut (*event).tuple, &raw const (*entry).tuple);
         words::copy(&raw mut (*event).owner, &raw const (*entry).owner);
-        ControlWord::unpack((&raw const (*entry).control).read_volatile())
+        let control = ControlWord::unpack((&raw const (*entry).control).read_volatile());
+        // In events, the bit of `WAITING` is `LIMITS`.
+        ControlWord { flags: control.flags & !flag::WAITING, ..control }
     }
 }
 

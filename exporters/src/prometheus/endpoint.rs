@@ -17,7 +17,7 @@ use longwave_pipeline::component::{
     HttpServer, Labels, Page, SampleNumber as Number, Samples,
 };
 use longwave_pipeline::model::metric::{PointValue, for_each_point_of};
-use longwave_pipeline::model::{UnixNanos, Window, key};
+use longwave_pipeline::model::{UnixNanos, Window, key, micros_to_seconds};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -214,6 +214,9 @@ fn put_series(samples: &mut Samples<'_>, metric: &MetricNames, labels: &Labels, 
             samples.gauge(labels, None, Number::Int(number));
         }
         PointValue::Int(number) => samples.counter(labels, None, Number::Int(number), created),
+        PointValue::Micros(time) => {
+            samples.counter(labels, None, Number::Float(micros_to_seconds(time)), created);
+        }
         PointValue::Closed(reason, count) => {
             samples.counter(labels, Some((key::CLOSE_REASON, reason.as_str())), Number::Int(count), created);
         }

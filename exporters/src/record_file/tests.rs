@@ -169,7 +169,7 @@ async fn an_older_format_is_not_continued() {
     std::fs::write(&path, golden::RECORDING_V1).unwrap();
     let refused = refusal(&exporter(&path, true), directory.path()).await;
     assert!(
-        refused.contains("format version 1, and this Longwave writes version 3; choose another"),
+        refused.contains("format version 1, and this Longwave writes version 4; choose another"),
         "{refused}"
     );
     assert_eq!(std::fs::read(&path).unwrap(), golden::RECORDING_V1);

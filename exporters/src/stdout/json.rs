@@ -12,6 +12,7 @@ use longwave_pipeline::component::AttributeEdits;
 use longwave_pipeline::model::metric::{Id, METRICS, PointValue, for_each_point};
 use longwave_pipeline::model::{
     AttributeValue, ConnectionRecord, Histogram, Rfc3339, Series, UNKNOWN, Window, for_each_attribute,
+    micros_to_seconds,
 };
 use serde::Serialize;
 use serde_json::Serializer;
@@ -46,6 +47,7 @@ pub(super) fn series(window: &Window, series: &Series, out: &mut Vec<u8>) {
         let suffix = id.metric().suffix;
         match value {
             PointValue::Int(number) => object.number(suffix, number),
+            PointValue::Micros(time) => object.float(suffix, micros_to_seconds(time)),
             PointValue::Float(number) => object.float(suffix, number),
             PointValue::Closed(reason, count) => {
                 object.number(&format!("{suffix}.{}", reason.as_str()), count)

@@ -111,8 +111,8 @@ fn absent_attributes_are_absent() {
     let mut out = Vec::new();
     window.series.iter().for_each(|series| text::series(&window, series, &mut out));
     insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r#"
-    2026-11-21T08:00:05.000000Z connection reporter=source src.namespace="shop" dst.service.namespace="shop" folded=namespace bytes_sent=1500 bytes_recv=9007199254740993 retransmits=2 lost=1 active=1 opened=3 closed=2 failed=0 rtt_mean=312µs min_rtt=201µs
-    2026-11-21T08:00:05.000000Z connection reporter=source src.workload="checkout" dst.addr=:8080 bytes_sent=1500 bytes_recv=9007199254740993 retransmits=2 lost=1 active=1 opened=3 closed=2 failed=0 rtt_mean=312µs min_rtt=201µs
+    2026-11-21T08:00:05.000000Z connection reporter=source src.namespace="shop" dst.service.namespace="shop" folded=namespace bytes_sent=1500 bytes_recv=9007199254740993 retransmits=2 lost=1 limit="peer window" active=1 opened=3 closed=2 failed=0 rtt_mean=312µs min_rtt=201µs
+    2026-11-21T08:00:05.000000Z connection reporter=source src.workload="checkout" dst.addr=:8080 bytes_sent=1500 bytes_recv=9007199254740993 retransmits=2 lost=1 limit="peer window" active=1 opened=3 closed=2 failed=0 rtt_mean=312µs min_rtt=201µs
     "#);
 }
 

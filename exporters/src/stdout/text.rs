@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use longwave_pipeline::model::{
-    ConnectionRecord, End, Event, FlowKey, Rfc3339, Series, Service, UNKNOWN, UnixNanos, Window, Workload,
+    ConnectionRecord, End, Event, FlowKey, Limit, Rfc3339, Series, Service, UNKNOWN, UnixNanos, Window,
+    Workload,
 };
 
 use crate::units;
@@ -44,6 +45,7 @@ pub(super) fn log(record: &ConnectionRecord, out: &mut Vec<u8>) {
         }
         line.bare("retransmits", record.totals.retransmits);
         line.bare("lost", record.totals.lost);
+        line.limit(record.limits.delta().dominant(record.elapsed));
     }
     for (key, nanos) in [("srtt", record.round_trip.smoothed), ("min_rtt", record.round_trip.minimum)] {
         if let Some(nanos) = nanos {
@@ -84,6 +86,7 @@ pub(super) fn series(window: &Window, series: &Series, out: &mut Vec<u8>) {
     line.bare("bytes_recv", measures.totals.received_bytes);
     line.bare("retransmits", measures.totals.retransmits);
     line.bare("lost", measures.totals.lost);
+    line.limit(measures.dominant_limit());
     line.bare("active", measures.active);
     line.bare("opened", measures.opened);
     line.bare("closed", measures.closed_total());
@@ -116,6 +119,10 @@ impl Line {
         if !text.is_empty() && text != UNKNOWN {
             let _ = write!(self.0, " {key}={}", Quoted(text));
         }
+    }
+
+    fn limit(&mut self, limit: Option<Limit>) {
+        self.quoted("limit", limit.map_or("", Limit::as_str));
     }
 
     fn optional(&mut self, key: &str, text: &Option<Arc<str>>) {

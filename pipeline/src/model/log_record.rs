@@ -3,8 +3,8 @@
 use std::fmt;
 
 use crate::model::attributes::{AttributeValue, FlowView, for_each_of_flow, key};
-use crate::model::record::{ConnectionRecord, End, Totals};
-use crate::model::time::seconds;
+use crate::model::record::{ConnectionRecord, End, Limits, Totals};
+use crate::model::time::{micros_to_seconds, seconds};
 
 /// Visits the attributes of the record's log record, in the order of the output.
 ///
@@ -34,11 +34,15 @@ pub fn for_each_attribute(record: &ConnectionRecord, visit: &mut dyn FnMut(&str,
     }
     totals(&record.totals, TOTAL_KEYS, visit);
     totals(&record.delta, DELTA_KEYS, visit);
+    let details = record.limits.details();
+    limits(&details.total, LIMIT_KEYS, visit);
+    limits(&details.delta, LIMIT_DELTA_KEYS, visit);
     let times = &record.round_trip;
     for (key, nanos) in [
         ("longwave.tcp.srtt", times.smoothed),
         ("longwave.tcp.rttvar", times.variance),
         ("longwave.tcp.min_rtt", times.minimum),
+        ("longwave.tcp.rcv_rtt", times.receiver),
     ] {
         if let Some(nanos) = nanos {
             visit(key, AttributeValue::Float(seconds(nanos)));
@@ -50,6 +54,18 @@ pub fn for_each_attribute(record: &ConnectionRecord, visit: &mut dyn FnMut(&str,
     visit("longwave.tcp.mss", AttributeValue::Int(record.gauges.mss.into()));
     if record.gauges.delivery_rate > 0 {
         visit("longwave.tcp.delivery_rate", AttributeValue::Int(record.gauges.delivery_rate));
+    }
+    if let Some(rate) = details.pacing_rate {
+        visit("longwave.tcp.pacing_rate", AttributeValue::Int(rate.get()));
+    }
+    if let Some(segments) = details.ssthresh {
+        visit("longwave.tcp.ssthresh", AttributeValue::Int(segments.get().into()));
+    }
+    if details.zero_window {
+        visit("longwave.tcp.zero_window", AttributeValue::Bool(true));
+    }
+    if let Some(name) = details.congestion_control() {
+        visit("longwave.tcp.congestion_control", AttributeValue::Str(name));
     }
     match record.end {
         Some(End::Closed(reason)) => visit(key::CLOSE_REASON, AttributeValue::Str(reason.as_str())),
@@ -99,5 +115,40 @@ fn totals(totals: &Totals, keys: [&str; 6], visit: &mut dyn FnMut(&str, Attribut
     ];
     for (key, value) in keys.into_iter().zip(values) {
         visit(key, AttributeValue::Int(value));
+    }
+}
+
+/// Keys of [`Limits::fields`].
+const LIMIT_KEYS: [&str; 7] = [
+    "longwave.tcp.busy",
+    "longwave.tcp.peer_window_limited",
+    "longwave.tcp.send_buffer_limited",
+    "longwave.tcp.out_of_order",
+    "longwave.tcp.duplicate_sacks",
+    "longwave.tcp.delivered_ce",
+    "longwave.tcp.timeouts",
+];
+
+const LIMIT_DELTA_KEYS: [&str; 7] = [
+    "longwave.tcp.busy.delta",
+    "longwave.tcp.peer_window_limited.delta",
+    "longwave.tcp.send_buffer_limited.delta",
+    "longwave.tcp.out_of_order.delta",
+    "longwave.tcp.duplicate_sacks.delta",
+    "longwave.tcp.delivered_ce.delta",
+    "longwave.tcp.timeouts.delta",
+];
+
+/// Number of [`LIMIT_KEYS`] that are times. They are the first.
+const TIMES: usize = 3;
+
+/// Visits the fields that are neither absent nor 0: most connections have none, and their lines stay short.
+fn limits(limits: &Limits, keys: [&str; 7], visit: &mut dyn FnMut(&str, AttributeValue<'_>)) {
+    for (index, (key, count)) in keys.into_iter().zip(limits.fields()).enumerate() {
+        if let Some(count) = count.get().filter(|count| *count > 0) {
+            let is_time = index < TIMES;
+            let seconds = AttributeValue::Float(micros_to_seconds(count));
+            visit(key, if is_time { seconds } else { AttributeValue::Int(count) });
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The metrics of a window: names, units and kinds. All metrics exporters use [`for_each_point`].
 
 use crate::model::histogram::Histogram;
-use crate::model::record::{CloseReason, FailReason};
+use crate::model::record::{CloseReason, FailReason, OptionalCount};
 use crate::model::window::{Measures, Window};
 
 /// How the points of a metric are aggregated.
@@ -43,6 +43,14 @@ pub enum Id {
     ReceivedSegments,
     Retransmits,
     Lost,
+    Connected,
+    Busy,
+    PeerWindowLimited,
+    SendBufferLimited,
+    OutOfOrder,
+    DuplicateSacks,
+    DeliveredCe,
+    Timeouts,
     Opened,
     Closed,
     Failed,
@@ -70,13 +78,31 @@ macro_rules! metric {
 }
 
 /// All metrics, in the order of [`Id`].
-pub const METRICS: [Metric; 14] = [
+pub const METRICS: [Metric; 22] = [
     metric!("sent_bytes", "By", Counter, "Unique payload bytes that the reporting socket put on the wire."),
     metric!("received_bytes", "By", Counter, "Payload bytes that the reporting socket received in order."),
     metric!("sent_segments", "{segment}", Counter, "Segments sent, with or without data."),
     metric!("received_segments", "{segment}", Counter, "Segments received, with or without data."),
     metric!("retransmits", "{segment}", Counter, "Segments retransmitted."),
     metric!("lost", "{segment}", Counter, "Segments that the kernel marked as lost."),
+    metric!(
+        "connected",
+        "s",
+        Counter,
+        "Time for which the connections were observed, summed over the connections."
+    ),
+    metric!("busy", "s", Counter, "Time with data to send or to be acknowledged."),
+    metric!("peer_window_limited", "s", Counter, "Busy time in which the peer's receive window was full."),
+    metric!("send_buffer_limited", "s", Counter, "Busy time in which the send buffer was too small."),
+    metric!("out_of_order", "{segment}", Counter, "Segments received out of order."),
+    metric!(
+        "duplicate_sacks",
+        "{segment}",
+        Counter,
+        "Duplicate SACKs received, for segments retransmitted in vain."
+    ),
+    metric!("delivered_ce", "{segment}", Counter, "Segments delivered with a congestion mark (ECN)."),
+    metric!("timeouts", "{timeout}", Counter, "Retransmission timeouts."),
     metric!("connections.opened", "{connection}", Counter, "Connections that were established."),
     metric!("connections.closed", "{connection}", Counter, "Established connections that were closed."),
     metric!("connections.failed", "{connection}", Counter, "Active opens that were never established."),
@@ -102,6 +128,8 @@ pub const METRICS: [Metric; 14] = [
 pub enum PointValue<'a> {
     /// Value of a sum.
     Int(u64),
+    /// Value of a sum of times, in microseconds. Exporters convert it to seconds ([`micros_to_seconds`](crate::model::micros_to_seconds)).
+    Micros(u64),
     /// Count for one close reason (attribute `longwave.close.reason`).
     Closed(CloseReason, u64),
     /// Count for one reason of failure (attribute `error.type`).
@@ -114,7 +142,7 @@ pub enum PointValue<'a> {
 
 /// Visits the points of one series in one window, in the order of [`METRICS`].
 ///
-/// Plain sums are always visited, even if they are zero. `connections.closed`, `connections.failed`, histograms and gauges are visited
+/// Plain sums are always visited, even if they are zero, except for those of [`optional_sum`]. They and `connections.closed`, `connections.failed`, histograms and gauges are visited
 /// only if they have a value.
 pub fn for_each_point<'a>(measures: &'a Measures, visit: &mut dyn FnMut(Id, PointValue<'a>)) {
     for id in Id::ALL {
@@ -122,8 +150,25 @@ pub fn for_each_point<'a>(measures: &'a Measures, visit: &mut dyn FnMut(Id, Poin
     }
 }
 
+/// Returns the sum of a metric whose sum may be absent, because the kernel lacks the field; `None` for the other metrics.
+pub fn optional_sum(id: Id, measures: &Measures) -> Option<OptionalCount> {
+    let limits = &measures.limits;
+    Some(match id {
+        Id::Connected => measures.connected,
+        Id::Busy => limits.busy,
+        Id::PeerWindowLimited => limits.peer_window,
+        Id::SendBufferLimited => limits.send_buffer,
+        Id::OutOfOrder => limits.out_of_order,
+        Id::DuplicateSacks => limits.duplicate_sacks,
+        Id::DeliveredCe => limits.delivered_ce,
+        Id::Timeouts => limits.timeouts,
+        _ => return None,
+    })
+}
+
 /// Visits the points of one metric, as [`for_each_point`] does.
 pub fn for_each_point_of<'a>(id: Id, measures: &'a Measures, visit: &mut dyn FnMut(PointValue<'a>)) {
+    let optional = optional_sum(id, measures).and_then(OptionalCount::get).into_iter();
     let totals = &measures.totals;
     let histogram = match id {
         Id::SentBytes => return visit(PointValue::Int(totals.sent_bytes)),
@@ -132,6 +177,12 @@ pub fn for_each_point_of<'a>(id: Id, measures: &'a Measures, visit: &mut dyn FnM
         Id::ReceivedSegments => return visit(PointValue::Int(totals.received_segments)),
         Id::Retransmits => return visit(PointValue::Int(totals.retransmits)),
         Id::Lost => return visit(PointValue::Int(totals.lost)),
+        Id::Connected | Id::Busy | Id::PeerWindowLimited | Id::SendBufferLimited => {
+            return optional.for_each(|sum| visit(PointValue::Micros(sum)));
+        }
+        Id::OutOfOrder | Id::DuplicateSacks | Id::DeliveredCe | Id::Timeouts => {
+            return optional.for_each(|sum| visit(PointValue::Int(sum)));
+        }
         Id::Opened => return visit(PointValue::Int(measures.opened)),
         Id::Closed => {
             let counts = CloseReason::ALL.into_iter().zip(measures.closed);
@@ -169,6 +220,14 @@ impl Id {
         Self::ReceivedSegments,
         Self::Retransmits,
         Self::Lost,
+        Self::Connected,
+        Self::Busy,
+        Self::PeerWindowLimited,
+        Self::SendBufferLimited,
+        Self::OutOfOrder,
+        Self::DuplicateSacks,
+        Self::DeliveredCe,
+        Self::Timeouts,
         Self::Opened,
         Self::Closed,
         Self::Failed,

@@ -29,13 +29,14 @@ pub use log_record::{LogRecordUid, for_each_attribute};
 pub use names::{Handle, Interner, Label, LabelKey, Service, UNKNOWN, Workload};
 pub use owned_value::OwnedValue;
 pub use record::{
-    CloseReason, ConnectionId, ConnectionRecord, End, Endpoint, Event, FailReason, Gauges, Names, Owner,
-    OwnerSource, Reporter, Role, RoundTrip, TcpState, Totals,
+    CloseReason, ConnectionId, ConnectionLimits, ConnectionRecord, End, Endpoint, Event, FailReason, Gauges,
+    Limit, LimitDetails, Limits, Names, OptionalCount, Owner, OwnerSource, Reporter, Role, RoundTrip,
+    TcpState, Totals,
 };
 pub use rung::Rung;
 pub use series_attributes::SeriesAttributes;
 pub use series_key::{
     ConnectionKey, EndpointKey, FlowKey, SeriesKey, ServiceKey, WorkloadDetails, WorkloadKey,
 };
-pub use time::{Rfc3339, UnixNanos, seconds};
+pub use time::{Rfc3339, UnixNanos, micros_to_seconds, seconds};
 pub use window::{Measures, Series, Window};

@@ -43,3 +43,8 @@ impl fmt::Display for Rfc3339 {
 pub fn seconds(nanos: NonZeroU64) -> f64 {
     nanos.get() as f64 / 1e9
 }
+
+/// Converts microseconds to seconds.
+pub fn micros_to_seconds(micros: u64) -> f64 {
+    micros as f64 / 1e6
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::model::histogram::{CONNECTION_DURATION_BOUNDS, Histogram, ROUND_TRIP_BOUNDS};
 use crate::model::level::Level;
-use crate::model::record::{CloseReason, FailReason, Totals};
+use crate::model::record::{CloseReason, ConnectionRecord, FailReason, Limit, Limits, OptionalCount, Totals};
 use crate::model::series_key::SeriesKey;
 use crate::model::time::UnixNanos;
 
@@ -40,6 +40,10 @@ pub struct Series {
 pub struct Measures {
     /// Sums of the records' deltas.
     pub totals: Totals,
+    /// Sums of what the records report of limits.
+    pub limits: Limits,
+    /// Time for which the connections were observed, summed over the connections, in microseconds.
+    pub connected: OptionalCount,
     /// Connections that reached ESTABLISHED in this window.
     pub opened: u64,
     /// Closed connections, by [`CloseReason`]. The index is the reason's number minus 1.
@@ -64,6 +68,8 @@ impl Default for Measures {
     fn default() -> Self {
         Self {
             totals: Totals::default(),
+            limits: Limits::default(),
+            connected: OptionalCount::ABSENT,
             opened: 0,
             closed: [0; CloseReason::ALL.len()],
             failed: Vec::new(),
@@ -77,9 +83,24 @@ impl Default for Measures {
 }
 
 impl Measures {
+    /// Adds the deltas of a record.
+    #[inline]
+    pub fn add_deltas(&mut self, record: &ConnectionRecord) {
+        self.totals.add(&record.delta);
+        self.limits.add(&record.limits.delta());
+        self.connected.add(record.elapsed);
+    }
+
+    /// Returns what limited the connections for most of the time, see [`Limits::dominant`].
+    pub fn dominant_limit(&self) -> Option<Limit> {
+        self.limits.dominant(self.connected)
+    }
+
     /// Adds another series' measures of the same window, for folding and roll-ups.
     pub fn merge(&mut self, other: &Self) {
         self.totals.add(&other.totals);
+        self.limits.add(&other.limits);
+        self.connected.add(other.connected);
         self.opened += other.opened;
         for (mine, theirs) in self.closed.iter_mut().zip(other.closed) {
             *mine += theirs;

@@ -1,12 +1,13 @@
 //! Strategies for arbitrary records.
 
 use std::net::IpAddr;
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::{Arc, LazyLock};
 
 use longwave_pipeline::model::{
-    CloseReason, ConnectionId, ConnectionRecord, End, Endpoint, Event, FailReason, Gauges, Interner, Label,
-    LabelKey, Names, Owner, OwnerSource, Role, RoundTrip, Service, TcpState, Totals, UnixNanos, Workload,
+    CloseReason, ConnectionId, ConnectionLimits, ConnectionRecord, End, Endpoint, Event, FailReason, Gauges,
+    Interner, Label, LabelKey, LimitDetails, Limits, Names, OptionalCount, Owner, OwnerSource, Role,
+    RoundTrip, Service, TcpState, Totals, UnixNanos, Workload,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -23,11 +24,13 @@ pub fn record() -> impl Strategy<Value = ConnectionRecord> {
         any::<[u64; 14]>(),
         prop::array::uniform4(optional()),
         any::<([u64; 4], u32, u32)>(),
+        limits(),
     );
     (identity, ends, values).prop_map(|(identity, ends, values)| {
         let ((boot, netns, cookie, generation), (event, role, state), flags, errno, end) = identity;
         let (local, peer, owner, names) = ends;
-        let ([opened, observed, tick, age], counts, times, (levels, cwnd, mss)) = values;
+        let ([opened, observed, tick, age], counts, times, (levels, cwnd, mss), waits) = values;
+        let (limits, elapsed, receiver) = waits;
         let [first, exact, ipv6_socket, start_known, acked] = flags;
         ConnectionRecord {
             id: ConnectionId { boot, netns, cookie, generation },
@@ -47,9 +50,11 @@ pub fn record() -> impl Strategy<Value = ConnectionRecord> {
             age,
             observed: UnixNanos(observed),
             tick: UnixNanos(tick),
+            limits: ConnectionLimits::new(limits),
+            elapsed,
             totals: totals(&counts[..7]),
             delta: totals(&counts[7..]),
-            round_trip: RoundTrip { smoothed: times[1], variance: times[2], minimum: times[3] },
+            round_trip: RoundTrip { smoothed: times[1], variance: times[2], minimum: times[3], receiver },
             acked,
             gauges: Gauges {
                 unsent_bytes: levels[0],
@@ -63,6 +68,18 @@ pub fn record() -> impl Strategy<Value = ConnectionRecord> {
             names,
         }
     })
+}
+
+fn limits() -> impl Strategy<Value = (LimitDetails, OptionalCount, Option<NonZeroU64>)> {
+    let count = || prop::option::of(prop_oneof![Just(0), any::<u64>()]).prop_map(OptionalCount::from);
+    let limits = || prop::array::uniform7(count()).prop_map(Limits::of_fields);
+    let others = (optional(), any::<u32>(), any::<bool>(), any::<[u8; 16]>());
+    let details = (limits(), limits(), others).prop_map(|(total, delta, others)| {
+        let (pacing_rate, ssthresh, zero_window, congestion_control) = others;
+        let ssthresh = NonZeroU32::new(ssthresh);
+        LimitDetails { total, delta, pacing_rate, ssthresh, zero_window, congestion_control }
+    });
+    (details, count(), optional())
 }
 
 fn kind() -> impl Strategy<Value = (Event, Role, TcpState)> {

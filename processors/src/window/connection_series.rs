@@ -306,7 +306,7 @@ fn is_old_enough(record: &ConnectionRecord, min_age: u64) -> bool {
 
 impl OpenSeries {
     fn add(&mut self, record: &ConnectionRecord, events: &RecordEvents) {
-        self.measures.totals.add(&record.delta);
+        self.measures.add_deltas(record);
         self.measures.offer_min_rtt(record.round_trip.minimum.map(seconds));
         events.count_in(&mut self.measures);
     }

@@ -5,7 +5,7 @@
 
 use std::num::NonZeroU64;
 
-use longwave_pipeline::model::{ConnectionRecord, Totals};
+use longwave_pipeline::model::{ConnectionRecord, Limits, Measures, OptionalCount, Totals};
 
 use super::record_events::RecordEvents;
 
@@ -15,7 +15,9 @@ pub(super) struct NewConnection {
     pub index: u32,
     /// Minimum round trip in nanoseconds; `u64::MAX` if there is none.
     pub min_rtt: u64,
-    pub totals: Totals,
+    totals: Totals,
+    limits: Limits,
+    connected: OptionalCount,
     /// See [`RecordEvents`].
     rtt: Option<NonZeroU64>,
     connect: Option<NonZeroU64>,
@@ -26,15 +28,32 @@ pub(super) struct NewConnection {
 impl NewConnection {
     /// Creates sums without records.
     pub fn new(index: u32) -> Self {
-        Self { index, min_rtt: u64::MAX, totals: Totals::default(), rtt: None, connect: None }
+        Self {
+            index,
+            min_rtt: u64::MAX,
+            totals: Totals::default(),
+            limits: Limits::default(),
+            connected: OptionalCount::ABSENT,
+            rtt: None,
+            connect: None,
+        }
     }
 
     /// Adds one record, which is not the connection's last one.
     pub fn add(&mut self, record: &ConnectionRecord, events: &RecordEvents) {
         self.totals.add(&record.delta);
+        self.limits.add(&record.limits.delta());
+        self.connected.add(record.elapsed);
         self.min_rtt = self.min_rtt.min(record.round_trip.minimum.map_or(u64::MAX, |nanos| nanos.get()));
         self.rtt = self.rtt.or(events.rtt);
         self.connect = self.connect.or(events.connect);
+    }
+
+    /// Adds the sums of all records, without their events.
+    pub fn add_sums_to(&self, measures: &mut Measures) {
+        measures.totals.add(&self.totals);
+        measures.limits.add(&self.limits);
+        measures.connected.add(self.connected);
     }
 
     /// Returns the events of all records.

@@ -120,7 +120,7 @@ impl SeriesPairs {
     pub fn add(&mut self, index: u32, record: &ConnectionRecord, events: &RecordEvents, window: u32) {
         let Some(pair) = self.pairs.get_mut(index) else { return };
         pair.last_used = window;
-        pair.measures.totals.add(&record.delta);
+        pair.measures.add_deltas(record);
         pair.min_rtt = pair.min_rtt.min(record.round_trip.minimum.map_or(u64::MAX, |nanos| nanos.get()));
         events.count_in(&mut pair.measures);
     }
@@ -129,7 +129,7 @@ impl SeriesPairs {
     pub fn add_new(&mut self, index: u32, new: &NewConnection, window: u32) {
         let Some(pair) = self.pairs.get_mut(index) else { return };
         pair.last_used = window;
-        pair.measures.totals.add(&new.totals);
+        new.add_sums_to(&mut pair.measures);
         pair.min_rtt = pair.min_rtt.min(new.min_rtt);
         new.events().count_in(&mut pair.measures);
     }
@@ -235,6 +235,8 @@ impl SeriesPair {
 fn clear(measures: &mut Measures) {
     let Measures {
         totals,
+        limits,
+        connected,
         opened,
         closed,
         failed,
@@ -245,6 +247,8 @@ fn clear(measures: &mut Measures) {
         min_rtt,
     } = measures;
     *totals = Default::default();
+    *limits = Default::default();
+    *connected = Default::default();
     *opened = 0;
     *closed = Default::default();
     failed.clear();

@@ -1,6 +1,6 @@
 //! [`YoungSums`]: the sums of a connection that is too young for a series of level `connection`.
 
-use longwave_pipeline::model::{ConnectionRecord, Measures, Totals, seconds};
+use longwave_pipeline::model::{ConnectionRecord, Limits, Measures, OptionalCount, Totals, seconds};
 
 use super::record_events::RecordEvents;
 
@@ -9,6 +9,8 @@ use super::record_events::RecordEvents;
 #[derive(Default)]
 pub(super) struct YoungSums {
     totals: Totals,
+    limits: Limits,
+    connected: OptionalCount,
     opened: u64,
     connect: Option<f64>,
     rtt_seconds: Vec<f64>,
@@ -19,6 +21,8 @@ pub(super) struct YoungSums {
 impl YoungSums {
     pub fn add(&mut self, record: &ConnectionRecord, events: &RecordEvents) {
         self.totals.add(&record.delta);
+        self.limits.add(&record.limits.delta());
+        self.connected.add(record.elapsed);
         self.opened += u64::from(events.opened);
         if let Some(connect) = events.connect {
             self.connect = Some(seconds(connect));
@@ -27,7 +31,13 @@ impl YoungSums {
     }
 
     pub fn into_measures(self) -> Measures {
-        let mut measures = Measures { totals: self.totals, opened: self.opened, ..Measures::default() };
+        let mut measures = Measures {
+            totals: self.totals,
+            limits: self.limits,
+            connected: self.connected,
+            opened: self.opened,
+            ..Measures::default()
+        };
         if let Some(connect) = self.connect {
             measures.connect_duration.record(connect);
         }

@@ -39,7 +39,7 @@ pub struct Config {
     pub max_connections: u32,
     /// Size of the ring buffer for opens and closes that wait for user space. A power of two, and at least a page.
     pub transitions_ring_size: ByteSize,
-    /// Size of the ring buffer for samples that wait for user space. A power of two, and at least a page. Below 256 KiB it can fill up in a
+    /// Size of the ring buffer for samples that wait for user space. A power of two, and at least a page. Below 512 KiB it can fill up in a
     /// busy pass: lost samples are counted, and their content is in the samples of a later pass.
     pub samples_ring_size: ByteSize,
 }

@@ -29,7 +29,7 @@ pub mod bench {
     pub use super::owner::SharedCgroups;
     pub use super::sink::Sink;
     pub use super::timeline::{Reading, Timeline};
-    pub use super::tracker::{Rules, Tracker};
+    pub use super::tracker::{LimitFields, Rules, Tracker};
 }
 
 pub use config::{Config, Family};

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use longwave_ebpf_abi::offsets::ABSENT;
 use longwave_pipeline::component::cgroup::CgroupPaths;
 use longwave_pipeline::component::host::BootId;
 use longwave_pipeline::component::{
@@ -18,12 +19,12 @@ use tokio_util::sync::CancellationToken;
 use super::cgroup;
 use super::config::Config;
 use super::holders::HolderWalks;
-use super::kernel::{Kernel, SeedReport};
+use super::kernel::{Kernel, SeedReport, clock_tick};
 use super::sink::Pipelines;
 use super::telemetry::Stats;
 use super::thread::{self, Outcome};
 use super::timeline::{Clock, Reading, SystemClock, Timeline};
-use super::tracker::{Rules, Tracker};
+use super::tracker::{LimitFields, Rules, Tracker};
 use super::worker::Worker;
 
 /// Receiver `bpf`. One instance serves all pipelines.
@@ -87,6 +88,7 @@ impl BpfReceiver {
             vanish_after: self.config.idle_heartbeat.saturating_mul(MISSED_HEARTBEATS),
             max_connections: self.config.max_connections as usize * 2,
             shared_cgroups: cgroup::shared(),
+            limits: limit_fields(id, &kernel),
         };
         let sink = Pipelines::new(output, executor, interval / 4);
         let (tracker, timeline) = (Tracker::new(rules, sink), Timeline::new(interval, Reading::now()));
@@ -109,6 +111,29 @@ impl Receiver for BpfReceiver {
     ) -> Result<Running, ComponentError> {
         let (id, executor) = (self.context.id.clone(), Handle::current());
         thread::start(id, stop, move |signal, ready| self.work(output, executor, signal, ready)).await
+    }
+}
+
+/// Returns what the kernel reports of limits. Logs if its times cannot be converted.
+fn limit_fields(id: &str, kernel: &Kernel) -> LimitFields {
+    let offsets = kernel.offsets();
+    let has = |offset: u32| offset != ABSENT;
+    let jiffy_micros = clock_tick::micros();
+    if jiffy_micros.is_none() {
+        tracing::warn!(
+            "receivers::{id}: the kernel's clock tick is none of 100, 250, 300 and 1000 Hz, so that the times in which connections were busy \
+             or limited are not reported; all other values are"
+        );
+    }
+    LimitFields {
+        jiffy_micros: jiffy_micros.filter(|_| {
+            [offsets.chrono_type, offsets.chrono_start, offsets.chrono_stat].into_iter().all(has)
+        }),
+        out_of_order: has(offsets.rcv_ooopack),
+        duplicate_sacks: has(offsets.dsack_dups),
+        delivered_ce: has(offsets.delivered_ce),
+        timeouts: has(offsets.total_rto),
+        peer_window: has(offsets.snd_wnd),
     }
 }
 

@@ -17,7 +17,7 @@
 use longwave_ebpf_abi::{ConnectionEvent, flag, kind};
 use longwave_pipeline::model::TcpState;
 
-use super::event::{SOCK_DONE, counters, event};
+use super::event::{SOCK_DONE, counters, event, limits};
 use super::known::{KnownConnection, mark};
 use super::wire::{DiagSocket, TcpInfo};
 
@@ -75,7 +75,7 @@ pub(super) fn close(
 ) -> ConnectionEvent {
     let in_flight = i64::from(socket.unacknowledged) - i64::from(info.notsent_bytes);
     let counters = counters(socket, info, in_flight);
-    let base = event(socket, netns, observed_ns);
+    let base = ConnectionEvent { limits: limits(socket, info), ..event(socket, netns, observed_ns) };
     if !is_established(info) {
         let error = match (info.segs_in, info.total_retrans) {
             (0, 0) => 0,
@@ -83,7 +83,8 @@ pub(super) fn close(
             _ => ECONNREFUSED,
         };
         let state = TcpState::SynSent as u8;
-        return ConnectionEvent { kind: kind::CLOSE, state, flags: flag::CLIENT, error, counters, ..base };
+        let flags = flag::CLIENT | flag::LIMITS;
+        return ConnectionEvent { kind: kind::CLOSE, state, flags, error, counters, ..base };
     }
     let controls = controls(socket, info, context);
     let is_acked = socket.unacknowledged == 0;
@@ -110,7 +111,7 @@ pub(super) fn close(
     ConnectionEvent {
         kind: kind::CLOSE,
         state: state as u8,
-        flags: flag::ESTABLISHED | role | certainty,
+        flags: flag::ESTABLISHED | flag::LIMITS | role | certainty,
         error,
         sk_flags: if controls.fin_received { SOCK_DONE } else { 0 },
         // The application closed, or the socket would exist.

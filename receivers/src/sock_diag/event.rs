@@ -11,13 +11,19 @@
 //! The kernel reads `unacknowledged` before it locks the socket for `tcp_info`. If bytes were written or acknowledged in between, the sum is
 //! too small or too large. [`limit_sent`] limits it to the bytes that were passed to the IP layer.
 
-use longwave_ebpf_abi::{ConnectionEvent, Counters, LAYOUT_VERSION, Owner, Tuple, flag, kind};
+use std::num::NonZeroU32;
+
+use longwave_ebpf_abi::{ConnectionEvent, Counters, LAYOUT_VERSION, LimitCounters, Owner, Tuple, flag, kind};
 use longwave_pipeline::model::TcpState;
 
 use super::wire::{DiagSocket, TcpInfo};
+use crate::bpf::tracker::LimitFields;
 
 /// Bit of `sk_flags`: the peer's FIN was received.
 pub(super) const SOCK_DONE: u16 = 1 << 1;
+
+/// Microseconds in a millisecond, which takes the place of the kernel's jiffy.
+const MILLI: u32 = 1_000;
 
 /// A `bytes_sent` from which no role is derived.
 const SHOWS_NO_ROLE: u64 = 1 << 62;
@@ -40,10 +46,12 @@ pub(super) fn sample(socket: &DiagSocket, netns: u32, observed_ns: u64) -> Optio
         // The kernel is asked for all sockets, so that a sample that did not move is a heartbeat. Others are no heartbeat, but the tracker
         // reads the flag only for those.
         flags: flag::HEARTBEAT
+            | flag::LIMITS
             | if state == TcpState::SynSent { flag::CLIENT } else { flag::ESTABLISHED }
             | if socket.has_ulp { flag::ULP } else { 0 },
         sk_flags: if fin_received { SOCK_DONE } else { 0 },
         counters,
+        limits: limits(socket, info),
         ..event(socket, netns, observed_ns)
     })
 }
@@ -74,11 +82,12 @@ pub(super) fn open(of: &ConnectionEvent) -> ConnectionEvent {
         kind: kind::OPEN,
         // The state that the socket left.
         state: TcpState::SynRecv as u8,
-        flags: of.flags & !(flag::HEARTBEAT | flag::UNCERTAIN) | flag::ESTABLISHED,
+        flags: of.flags & !(flag::HEARTBEAT | flag::UNCERTAIN | flag::LIMITS) | flag::ESTABLISHED,
         error: 0,
         sk_flags: 0,
         shutdown: 0,
         counters: Counters { rtt_min_us: unknown, rtt_min_lifetime_us: unknown, ..Counters::default() },
+        limits: LimitCounters::default(),
         ..*of
     }
 }
@@ -154,6 +163,42 @@ pub(super) fn counters(socket: &DiagSocket, info: &TcpInfo, in_flight: i64) -> C
         rate_interval_us,
         _pad: 0,
     }
+}
+
+/// Returns what limits the connection. The times are in milliseconds instead of jiffies.
+pub(super) fn limits(socket: &DiagSocket, info: &TcpInfo) -> LimitCounters {
+    let [busy, peer_window, send_buffer] = info.busy;
+    LimitCounters {
+        busy_jiffies: millis(busy.saturating_sub(peer_window).saturating_sub(send_buffer)),
+        peer_window_jiffies: millis(peer_window),
+        send_buffer_jiffies: millis(send_buffer),
+        rcv_ooopack: info.rcv_ooopack,
+        dsack_dups: info.dsack_dups,
+        delivered_ce: info.delivered_ce,
+        total_rto: info.total_rto.into(),
+        rcv_rtt_us: info.rcv_rtt.saturating_mul(8),
+        snd_ssthresh: info.ssthresh,
+        snd_wnd: info.snd_wnd,
+        pacing_rate: if info.pacing_rate == u64::MAX { 0 } else { info.pacing_rate },
+        congestion_control: socket.congestion_control,
+    }
+}
+
+/// Returns which limits a `tcp_info` of this length has, in bytes.
+pub(super) fn limit_fields(length: u16) -> LimitFields {
+    LimitFields {
+        jiffy_micros: NonZeroU32::new(MILLI).filter(|_| length >= 192),
+        delivered_ce: length >= 200,
+        duplicate_sacks: length >= 220,
+        out_of_order: length >= 228,
+        peer_window: length >= 232,
+        timeouts: length >= 242,
+    }
+}
+
+/// Returns the low 32 bits of milliseconds, which the tracker extends.
+fn millis(micros: u64) -> u32 {
+    (micros / u64::from(MILLI)) as u32
 }
 
 /// Returns segments and microseconds in which they were delivered, which give the delivery rate.

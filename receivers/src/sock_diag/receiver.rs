@@ -60,6 +60,7 @@ impl SockDiagReceiver {
             vanish_after: u16::MAX,
             max_connections: self.config.max_connections as usize,
             shared_cgroups: cgroup::shared(),
+            limits: source.limits(),
         };
         let sink = Pipelines::new(output, executor, interval / 4);
         let (tracker, timeline) = (Tracker::new(rules, sink), Timeline::new(interval, Reading::now()));

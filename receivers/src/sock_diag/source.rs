@@ -13,6 +13,7 @@ mod listed;
 
 use std::io;
 use std::mem;
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,7 @@ use ending::EndedSocket;
 use listed::NewConnections;
 
 use super::config::Config;
+use super::event;
 use super::holders::{Found, Holder, HolderSearch};
 use super::known::{KnownConnection, mark};
 use super::listening::ListeningSockets;
@@ -37,6 +39,7 @@ use super::wire::{AF_INET, AF_INET6, CONNECTED, DiagSocket, LISTENING};
 use crate::bpf::kernel::{PassReport, Transition};
 use crate::bpf::source::{Source, SourceCounts, timespec};
 use crate::bpf::timeline::{Clock, SystemClock};
+use crate::bpf::tracker::LimitFields;
 
 /// Time for which sockets that end are collected, so that a busy host does not wake the thread for each.
 const COLLECT: Duration = Duration::from_millis(10);
@@ -66,6 +69,8 @@ pub(super) struct SockDiag {
     holders: HashMap<u64, Holder, foldhash::fast::RandomState>,
     /// Listeners of the list at the start, which are not passed on yet.
     first_listeners: Vec<ListenEvent>,
+    /// Length of the kernel's `tcp_info` in bytes; 0 if no socket has been seen.
+    info_length: u16,
     /// Number of the current pass. The list at the start is number 1.
     pass: u32,
     counts: Counts,
@@ -92,10 +97,13 @@ impl SockDiag {
             search: HolderSearch::default(),
             holders: HashMap::default(),
             first_listeners: Vec::new(),
+            info_length: 0,
             pass: 0,
             counts: Counts::default(),
         };
         source.namespaces.update();
+        // A listener whose list shows how long the kernel's `tcp_info` is. Without one, the limits are absent.
+        let _probe = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
         let mut listeners = Vec::new();
         let listed = source.list(&mut |transition| {
             if let Transition::Listen(event) = transition {
@@ -110,6 +118,11 @@ impl SockDiag {
     /// Returns how many connections are older than Longwave, before the first pass.
     pub fn known(&self) -> usize {
         self.connections.len()
+    }
+
+    /// Returns which limits the kernel reports.
+    pub fn limits(&self) -> LimitFields {
+        event::limit_fields(self.info_length)
     }
 
     /// Returns the namespaces.
@@ -152,8 +165,9 @@ impl SockDiag {
         let (netns, pass) = (namespace.inode, self.pass);
         let mut is_whole = true;
         for family in [AF_INET, AF_INET6] {
-            let listening = &mut self.listening;
+            let (listening, info_length) = (&mut self.listening, &mut self.info_length);
             let visit = &mut |socket: &DiagSocket| {
+                *info_length = socket.info.map_or(*info_length, |info| info.length);
                 if let Some(event) = listening.observe(socket, netns, pass, SystemClock.monotonic()) {
                     on(Transition::Listen(&event));
                 }

@@ -10,6 +10,7 @@ mod opening;
 mod owners;
 mod seeding;
 mod unusual;
+mod waits;
 
 use std::process::ExitCode;
 
@@ -56,5 +57,11 @@ fn main() -> ExitCode {
         unusual::privileged_a_restored_connection_has_no_syn,
         unusual::privileged_a_deferred_connect_counts_from_its_syn,
         unusual::privileged_a_seeded_connect_has_no_duration,
+        waits::privileged_a_waiting_connection_is_sampled_in_each_pass,
+        waits::privileged_limits_agree_with_tcp_info,
+        waits::privileged_an_idle_application_is_the_limit,
+        waits::privileged_a_reader_that_sleeps_is_the_limit,
+        waits::privileged_a_small_send_buffer_is_the_limit,
+        waits::privileged_a_lossy_path_is_the_limit,
     ])
 }

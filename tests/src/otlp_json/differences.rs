@@ -54,6 +54,11 @@ impl Differences {
 fn difference(later: &str, earlier: &str) -> Option<String> {
     let [later_count, later_sum, later_buckets] = parts(later);
     let [earlier_count, earlier_sum, earlier_buckets] = parts(earlier);
+    if later_buckets.is_empty() && (whole(later_count).is_none() || whole(earlier_count).is_none()) {
+        // A sum of seconds.
+        let (later, earlier): (f64, f64) = (later.parse().ok()?, earlier.parse().ok()?);
+        return (later >= earlier).then(|| number(&(later - earlier).into()));
+    }
     let count = whole(later_count)?.checked_sub(whole(earlier_count)?)?;
     if later_buckets.is_empty() {
         return Some(count.to_string());

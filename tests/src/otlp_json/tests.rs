@@ -50,7 +50,7 @@ fn differences(points: &[FlatPoint], temporality: Temporality) -> Vec<(u64, Stri
     all.map(|point| (point.start, point.value)).collect()
 }
 
-/// *Scenario*: a number and a histogram of a series that starts again, cumulative and delta. One point arrives twice.
+/// *Scenario*: a number, a sum of seconds and a histogram of a series that starts again, cumulative and delta. One point arrives twice.
 /// *Guarantees*: cumulative values become those of the windows, also after the new start. Delta values stay as they are.
 #[test]
 fn cumulative_points_become_windows() {
@@ -58,6 +58,8 @@ fn cumulative_points_become_windows() {
     let of = |points: &[FlatPoint]| differences(points, Temporality::Cumulative);
     let text = |start: u64, value: &str| (start, value.to_owned());
     assert_eq!(of(&numbers), [text(1, "5"), text(2, "0"), text(3, "7"), text(4, "3")]);
+    let seconds = [sum(1, 2, "0.25"), sum(1, 3, "1"), sum(1, 4, "1.5")];
+    assert_eq!(of(&seconds), [text(1, "0.25"), text(2, "0.75"), text(3, "0.5")]);
     let histograms = [sum(1, 2, "2/1.5/[0.5:1 1:1]"), sum(1, 3, "3/4/[0.5:1 1:1 inf:1]")];
     assert_eq!(of(&histograms), [text(1, "2/1.5/[0.5:1 1:1]"), text(2, "1/2.5/[inf:1]")]);
     assert_eq!(differences(&numbers[..2], Temporality::Delta), [text(1, "5"), text(1, "5")]);

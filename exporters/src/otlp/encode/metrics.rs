@@ -1,8 +1,8 @@
 //! [`MetricsEncoder`] encodes windows as `ExportMetricsServiceRequest`s.
 
 use longwave_pipeline::component::Payload;
-use longwave_pipeline::model::metric::{Id, Kind, PointValue, for_each_point};
-use longwave_pipeline::model::{Measures, Series, UnixNanos, Window, key};
+use longwave_pipeline::model::metric::{Id, Kind, PointValue, for_each_point, optional_sum};
+use longwave_pipeline::model::{Measures, Series, UnixNanos, Window, key, micros_to_seconds};
 
 use super::MAX_REQUEST_BYTES;
 use super::cumulative::CumulativeState;
@@ -128,7 +128,10 @@ impl MetricsEncoder {
                     put_extra(extra, key::CLOSE_REASON, &reason.as_str(), scratch)
                 }
                 PointValue::Failed(reason, _) => put_extra(extra, key::ERROR_TYPE, &reason, scratch),
-                PointValue::Int(_) | PointValue::Float(_) | PointValue::Histogram(_) => {}
+                PointValue::Int(_)
+                | PointValue::Micros(_)
+                | PointValue::Float(_)
+                | PointValue::Histogram(_) => {}
             }
             if request.points >= *max_points || request.is_full(attributes.longest_point(extra), *limit) {
                 payloads.push(request.take(envelope));
@@ -141,6 +144,9 @@ impl MetricsEncoder {
             request.put(series.level, id, |out| match value {
                 PointValue::Int(count) | PointValue::Closed(_, count) | PointValue::Failed(_, count) => {
                     put_number(out, attributes, extra, span, Number::Int(count));
+                }
+                PointValue::Micros(time) => {
+                    put_number(out, attributes, extra, span, Number::Double(micros_to_seconds(time)));
                 }
                 PointValue::Float(number) => put_number(out, attributes, extra, span, Number::Double(number)),
                 PointValue::Histogram(histogram) => put_histogram(out, attributes, span, histogram),
@@ -166,7 +172,10 @@ fn is_in_window(window: &Measures, id: Id, value: PointValue<'_>) -> bool {
             };
             histogram.count() > 0
         }
-        PointValue::Int(_) | PointValue::Float(_) => true,
+        PointValue::Int(_) | PointValue::Micros(_) => {
+            optional_sum(id, window).is_none_or(|sum| sum.get().is_some())
+        }
+        PointValue::Float(_) => true,
     }
 }
 

@@ -1,7 +1,9 @@
 //! The details of one flow: all its measures, by the ends that report them, and what it did in the last windows.
 
 use longwave_pipeline::model::metric::{Id, PointValue, for_each_point};
-use longwave_pipeline::model::{AttributeValue, Histogram, Level, Series, UNKNOWN, Window};
+use longwave_pipeline::model::{
+    AttributeValue, Histogram, Level, Series, UNKNOWN, Window, micros_to_seconds,
+};
 use maud::{Markup, html};
 
 use super::super::query::{FlowId, Query};
@@ -59,6 +61,10 @@ fn point(id: Id, value: &PointValue<'_>) -> Markup {
         PointValue::Int(number) => {
             let shown = if metric.unit == "By" { units::bytes(*number) } else { units::count(*number) };
             (metric.suffix.to_owned(), html! { data value=(number) { (shown) } })
+        }
+        PointValue::Micros(time) => {
+            let seconds = micros_to_seconds(*time);
+            (metric.suffix.to_owned(), html! { data value=(seconds) { (units::seconds(seconds)) } })
         }
         PointValue::Closed(reason, count) => (
             format!("{}.{}", metric.suffix, reason.as_str()),

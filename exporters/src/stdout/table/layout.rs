@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use longwave_pipeline::model::{FailReason, Level};
+use longwave_pipeline::model::{FailReason, Level, Limit};
 
 use crate::fit::{cut_middle, pad, width};
 use crate::flows::Flow;
@@ -36,7 +36,7 @@ struct Column {
 }
 
 /// All columns, from left to right.
-const COLUMNS: [Column; 15] = [
+const COLUMNS: [Column; 16] = [
     Column { head: "SERVICE", priority: 9, min_width: 7, text: |row| row.service.clone(), right: false },
     Column {
         head: "HERE",
@@ -52,6 +52,13 @@ const COLUMNS: [Column; 15] = [
     Column { head: "SEGS", priority: 13, min_width: 5, text: |row| events(row.segments), right: true },
     Column { head: "RETR", priority: 3, min_width: 4, text: |row| events(row.retransmits), right: true },
     Column { head: "LOST", priority: 7, min_width: 4, text: |row| events(row.lost), right: true },
+    Column {
+        head: "LIMIT",
+        priority: 6,
+        min_width: 11,
+        text: |row| row.limit().map_or(NONE, Limit::as_str).to_owned(),
+        right: false,
+    },
     Column { head: "RTT", priority: 2, min_width: 6, text: |row| time(row.round_trip()), right: true },
     Column { head: "MIN", priority: 11, min_width: 6, text: |row| time(row.min_round_trip), right: true },
     Column { head: "OPEN", priority: 1, min_width: 4, text: |row| events(row.active), right: true },
@@ -103,7 +110,7 @@ impl Layout {
         let name_room = NAME_WIDTH.max(columns / fraction);
         let names_within = |room: usize| source.min(room) + GAP + destination.min(room);
 
-        static ALL: [Column; 15] = COLUMNS;
+        static ALL: [Column; 16] = COLUMNS;
         let (is_failing, is_lossy) =
             (rows.iter().any(|row| row.failed > 0), rows.iter().any(|row| row.is_lossy()));
         let has_both_ends = has_flow_with_both_ends(rows);
@@ -114,7 +121,7 @@ impl Layout {
             let former = former(column.head);
             let priority = match column.head {
                 _ if former.is_some() => 0,
-                "SERVICE" if is_blank => continue,
+                "SERVICE" | "LIMIT" if is_blank => continue,
                 // Failures and losses must be seen on a screen of any width.
                 "FAILED" if is_failing => 0,
                 "RETR" if is_lossy => 0,

@@ -13,6 +13,8 @@ HERE     end on this host: client, server, or both
 SEGS     TCP segments sent and received, with or without payload
 RETR     segments that were sent again
 LOST     segments that the kernel considered lost
+LIMIT    what limited the end that sends, for most of the time: app (nothing to
+         send), peer window, send buffer, network
 RTT MIN  mean of the smoothed round trips, and the minimum
 OPEN     connections at the end of the interval
 OPENED   connections that were opened in the interval; CLOSED, FAILED likewise

@@ -5,13 +5,15 @@
 //! block    = "LWBK" | kind u8 | zero (3) | count u32 | raw length u32 | stored length u32 | crc32 of stored u32 | crc32 of these u32 | stored
 //! stored   = LZ4 block of raw
 //! session  = boot id (16) | started u64 | host name                    one for each run of a writer
-//! records  = record (327 bytes) × count | workloads u32 | services u32 | names …
+//! records  = record (484 bytes) × count | workloads u32 | services u32 | names …
 //! pass end = tick u64 | last u8
 //! end      = bytes u64 | records u64                                   of this session before the end mark
 //! ```
 //!
-//! Since version 2, a workload's names end with the number of its labels and, for each label, its attribute and its value. Before version 3
-//! a record has 319 bytes: it ends before the connection's age, which is then the difference of its times.
+//! Since version 2, a workload's names end with the number of its labels and, for each label, its attribute and its value. Before version 4
+//! a record has 327 bytes: it ends before what limits the connection, which is then absent. Before version 3 it has 319 bytes: it ends before
+//! the connection's age, which is then the difference of its times.
+//! An optional count is stored as the count plus 1, or 0 if it is absent.
 //! Integers are little-endian.
 //!
 //! Invariants:
@@ -37,7 +39,8 @@ pub use index::{PassIndex, PassPosition};
 use crate::model::time::UnixNanos;
 
 /// Version of the format that is written. Since version 2, workloads have labels. Since version 3, records have the connection's age.
-pub const VERSION: u16 = 3;
+/// Since version 4, they have what limits the connection.
+pub const VERSION: u16 = 4;
 
 /// Oldest version of the format that can be read.
 pub const OLDEST_VERSION: u16 = 1;

@@ -1,6 +1,6 @@
 //! The fixed layout of a [`ConnectionRecord`], and the content of blocks without records.
 
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 
 use super::error::Fault;
 use super::fields::{Reader, Writer};
@@ -8,15 +8,19 @@ use super::names::{NameReader, NameWriter};
 use super::{SessionEnd, SessionStart};
 use crate::model::batch::PassEnd;
 use crate::model::record::{
-    CloseReason, ConnectionId, ConnectionRecord, End, Endpoint, Event, FailReason, Gauges, Owner,
-    OwnerSource, Role, RoundTrip, TcpState, Totals,
+    CloseReason, ConnectionId, ConnectionLimits, ConnectionRecord, End, Endpoint, Event, FailReason, Gauges,
+    LimitDetails, Limits, OptionalCount, Owner, OwnerSource, Role, RoundTrip, TcpState, Totals,
 };
 use crate::model::time::UnixNanos;
 
 /// Size of a record in bytes.
-pub(super) const RECORD_LEN: usize = 327;
+pub(super) const RECORD_LEN: usize = 484;
 /// First version of the format in which a record ends with the connection's age.
 const AGE_SINCE: u16 = 3;
+/// First version of the format in which a record ends with what limits the connection.
+const LIMITS_SINCE: u16 = 4;
+/// Size in bytes of what [`put_limits`] writes.
+const LIMITS_LEN: usize = 157;
 
 const FIRST: u8 = 1;
 const EXACT: u8 = 2;
@@ -87,12 +91,52 @@ pub(super) fn put(record: &ConnectionRecord, names: &mut NameWriter, out: &mut [
     fields.u32(names.workload(record.names.peer.as_ref()));
     fields.u32(names.service(record.names.service.as_ref()));
     fields.u64(record.age);
+    put_limits(record, &mut fields);
     debug_assert!(fields.is_full());
 }
 
 /// Returns the size of a record in bytes in this version of the format.
 pub(super) fn record_len(version: u16) -> usize {
-    if version < AGE_SINCE { RECORD_LEN - size_of::<u64>() } else { RECORD_LEN }
+    match version {
+        LIMITS_SINCE.. => RECORD_LEN,
+        AGE_SINCE.. => RECORD_LEN - LIMITS_LEN,
+        _ => RECORD_LEN - LIMITS_LEN - size_of::<u64>(),
+    }
+}
+
+/// Writes what limits the connection.
+#[inline]
+fn put_limits(record: &ConnectionRecord, fields: &mut Writer<'_>) {
+    let details = record.limits.details();
+    for limits in [&details.total, &details.delta] {
+        limits.fields().into_iter().for_each(|count| fields.u64(count.to_bits()));
+    }
+    fields.u64(record.elapsed.to_bits());
+    fields.u64(optional(record.round_trip.receiver));
+    fields.u64(optional(details.pacing_rate));
+    fields.u32(details.ssthresh.map_or(0, NonZeroU32::get));
+    fields.u8(details.zero_window.into());
+    fields.bytes(details.congestion_control);
+}
+
+/// Reads what [`put_limits`] wrote into `record`.
+fn take_limits(from: &mut Reader<'_>, record: &mut ConnectionRecord) -> Result<(), Fault> {
+    let mut details = LimitDetails::default();
+    for limits in [&mut details.total, &mut details.delta] {
+        let mut fields = [OptionalCount::ABSENT; 7];
+        for field in &mut fields {
+            *field = OptionalCount::from_bits(from.u64()?);
+        }
+        *limits = Limits::of_fields(fields);
+    }
+    record.elapsed = OptionalCount::from_bits(from.u64()?);
+    record.round_trip.receiver = NonZeroU64::new(from.u64()?);
+    details.pacing_rate = NonZeroU64::new(from.u64()?);
+    details.ssthresh = NonZeroU32::new(from.u32()?);
+    details.zero_window = boolean(from.u8()?)?;
+    details.congestion_control = from.array()?;
+    record.limits = ConnectionLimits::new(details);
+    Ok(())
 }
 
 /// Reads one record of [`record_len`] bytes.
@@ -126,6 +170,7 @@ pub(super) fn take(bytes: &[u8], names: &NameReader) -> Result<ConnectionRecord,
         smoothed: NonZeroU64::new(from.u64()?),
         variance: NonZeroU64::new(from.u64()?),
         minimum: NonZeroU64::new(from.u64()?),
+        receiver: None,
     };
     let gauges = Gauges {
         unsent_bytes: from.u64()?,
@@ -142,8 +187,7 @@ pub(super) fn take(bytes: &[u8], names: &NameReader) -> Result<ConnectionRecord,
         true => 0,
         false => from.u64()?,
     };
-    from.finish()?;
-    Ok(ConnectionRecord {
+    let mut record = ConnectionRecord {
         id,
         event,
         role,
@@ -168,7 +212,13 @@ pub(super) fn take(bytes: &[u8], names: &NameReader) -> Result<ConnectionRecord,
         gauges,
         end,
         names,
-    })
+        ..ConnectionRecord::blank()
+    };
+    if !from.is_empty() {
+        take_limits(&mut from, &mut record)?;
+    }
+    from.finish()?;
+    Ok(record)
 }
 
 /// Returns the content of a block for the end of a pass.

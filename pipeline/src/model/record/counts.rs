@@ -39,6 +39,8 @@ pub struct RoundTrip {
     pub variance: Option<NonZeroU64>,
     /// Minimum round-trip time since the open.
     pub minimum: Option<NonZeroU64>,
+    /// Round-trip time as the receiver of data estimates it (`tcpi_rcv_rtt`).
+    pub receiver: Option<NonZeroU64>,
 }
 
 /// Values at the time of the observation.

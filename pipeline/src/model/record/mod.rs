@@ -1,17 +1,21 @@
 //! [`ConnectionRecord`]: one observation of one connection. It has no strings: its names are interned handles.
 
+mod connection_limits;
 mod counts;
 mod end;
 mod event;
 mod identity;
+mod limits;
 mod owner;
 
 use std::num::NonZeroU64;
 
+pub use connection_limits::{ConnectionLimits, LimitDetails};
 pub use counts::{Gauges, RoundTrip, Totals};
 pub use end::{CloseReason, End, FailReason};
 pub use event::{Event, Reporter, Role, TcpState};
 pub use identity::{ConnectionId, Endpoint};
+pub use limits::{Limit, Limits, OptionalCount};
 pub use owner::{Owner, OwnerSource};
 
 use crate::model::names::{Handle, Service, Workload};
@@ -82,6 +86,11 @@ pub struct ConnectionRecord {
 
     /// Values at the time of the observation.
     pub gauges: Gauges,
+    /// What limited the connection.
+    pub limits: ConnectionLimits,
+    /// Time since the last record of the connection that was delivered, in microseconds: the time of the deltas. In the first record it is
+    /// the time since the open; 0 for a seeded connection.
+    pub elapsed: OptionalCount,
     /// Address and port of the reporting socket.
     pub local: Endpoint,
     /// Address and port of the peer.
@@ -123,6 +132,8 @@ impl ConnectionRecord {
             round_trip: RoundTrip::default(),
             acked: false,
             gauges: Gauges::default(),
+            limits: ConnectionLimits::default(),
+            elapsed: OptionalCount::ABSENT,
             end: None,
             names: Names::default(),
         }

@@ -47,6 +47,7 @@ pub struct Attached {
     /// Walk over the sockets of a network namespace; `None` if the kernel refused it.
     pub seed_namespace: Option<Walk>,
     pub cgroups: CgroupWatch,
+    pub offsets: Offsets,
     pub buckets: u32,
     pub transitions_bytes: u32,
     pub samples_bytes: u32,
@@ -112,6 +113,7 @@ pub fn attach(options: &Options, steps: &mut Steps) -> Option<Attached> {
         copies,
         seed_files,
         seed_namespace,
+        offsets,
         buckets: settings.buckets,
         transitions_bytes,
         samples_bytes,

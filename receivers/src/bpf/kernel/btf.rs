@@ -27,7 +27,7 @@ pub fn of_this_kernel(bytes: &[u8]) -> Result<Offsets, Diagnosis> {
 pub fn offsets(bytes: &[u8]) -> Result<Offsets, Diagnosis> {
     let types = KernelTypes::from_bytes(bytes).map_err(|reason| Diagnosis::Btf { reason })?;
     let find = |path: &str| types.offset(path).unwrap_or(ABSENT);
-    let find_bit = |path: &str| types.bit(path).unwrap_or(ABSENT);
+    let find_bit = |path: &str| types.bits(path, 1).unwrap_or(ABSENT);
     let need = |path: &str| {
         types
             .offset(path)
@@ -82,6 +82,23 @@ pub fn offsets(bytes: &[u8]) -> Result<Offsets, Diagnosis> {
         packets_out: find("tcp_sock.packets_out"),
         rate_delivered: find("tcp_sock.rate_delivered"),
         rate_interval_us: find("tcp_sock.rate_interval_us"),
+        // Newer kernels have a whole byte.
+        chrono_type: types
+            .bits("tcp_sock.chrono_type", 2)
+            .or_else(|| types.offset("tcp_sock.chrono_type").map(|bytes| bytes * 8))
+            .unwrap_or(ABSENT),
+        chrono_start: find("tcp_sock.chrono_start"),
+        chrono_stat: find("tcp_sock.chrono_stat"),
+        rcv_ooopack: find("tcp_sock.rcv_ooopack"),
+        dsack_dups: find("tcp_sock.dsack_dups"),
+        delivered_ce: find("tcp_sock.delivered_ce"),
+        total_rto: find("tcp_sock.total_rto"),
+        rcv_rtt_us: find("tcp_sock.rcv_rtt_est.rtt_us"),
+        snd_ssthresh: find("tcp_sock.snd_ssthresh"),
+        snd_wnd: find("tcp_sock.snd_wnd"),
+        pacing_rate: find("sock.sk_pacing_rate"),
+        ca_ops: find("inet_connection_sock.icsk_ca_ops"),
+        ca_name: find("tcp_congestion_ops.name"),
         net_inum: find("net.ns.inum"),
         cgroup_kn: find("cgroup.kn"),
         cgroup_root: find("cgroup.root"),

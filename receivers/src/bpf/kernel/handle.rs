@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use aya::Ebpf;
 use aya::maps::{Map, MapData, PerCpuArray};
-use longwave_ebpf_abi::{ConnectionEvent, flag, kind, tally};
+use longwave_ebpf_abi::{ConnectionEvent, Offsets, flag, kind, tally};
 use longwave_pipeline::component::cgroup::{CgroupPaths, Mount, Pattern};
 
 use super::attach::{self, Attached, Copies, PROGRAMS};
@@ -43,6 +43,7 @@ pub struct Kernel {
     transitions: Ring,
     samples: Ring,
     signals: SharedSignals,
+    offsets: Offsets,
     buckets: u32,
     seed_files: Option<Walk>,
     seed_namespace: Option<Walk>,
@@ -99,6 +100,7 @@ impl Kernel {
             seed_files,
             seed_namespace,
             cgroups,
+            offsets,
             buckets,
             transitions_bytes,
             samples_bytes,
@@ -112,6 +114,7 @@ impl Kernel {
             transitions,
             samples,
             signals,
+            offsets,
             buckets,
             seed_files,
             seed_namespace,
@@ -132,6 +135,11 @@ impl Kernel {
     /// The kernel refused to detach or attach a program.
     pub fn set_attached(&mut self, attached: bool) -> Result<(), Diagnosis> {
         self.copies.set_attached(&mut self.ebpf, attached)
+    }
+
+    /// Returns the offsets of the kernel's fields. Those of fields that it lacks are [`ABSENT`](longwave_ebpf_abi::offsets::ABSENT).
+    pub fn offsets(&self) -> &Offsets {
+        &self.offsets
     }
 
     /// Returns why opens and closes are no longer seen, as the kernel reports. `None` if all programs are attached. One system call for each
@@ -223,16 +231,18 @@ impl Kernel {
         let end = self.samples.end();
         self.cgroups.drain();
         let (malformed, cgroups) = (&mut self.malformed, &self.cgroups);
-        let drained = self.samples.drain_to(end, &mut |record| match transition::connection(record) {
-            Some(event) if !cgroups.includes(event.owner.socket_cgroup) => {}
-            Some(event) => {
-                report.events += 1;
-                report.vanished += usize::from(event.kind == kind::VANISHED);
-                report.heartbeats += usize::from(event.flags & flag::HEARTBEAT != 0);
-                on_event(event);
-            }
-            None => *malformed += 1,
-        });
+        let mut whole = ConnectionEvent::default();
+        let drained =
+            self.samples.drain_to(end, &mut |record| match transition::connection(record, &mut whole) {
+                Some(event) if !cgroups.includes(event.owner.socket_cgroup) => {}
+                Some(event) => {
+                    report.events += 1;
+                    report.vanished += usize::from(event.kind == kind::VANISHED);
+                    report.heartbeats += usize::from(event.flags & flag::HEARTBEAT != 0);
+                    on_event(event);
+                }
+                None => *malformed += 1,
+            });
         self.stuck += u64::from(drained.stuck);
     }
 
@@ -242,11 +252,13 @@ impl Kernel {
         let end = self.transitions.end();
         self.cgroups.drain();
         let (malformed, cgroups) = (&mut self.malformed, &self.cgroups);
-        let drained = self.transitions.drain_to(end, &mut |record| match Transition::parse(record) {
-            Some(transition) if !cgroups.includes(transition.owner().socket_cgroup) => {}
-            Some(transition) => on(transition),
-            None => *malformed += 1,
-        });
+        let mut whole = ConnectionEvent::default();
+        let drained =
+            self.transitions.drain_to(end, &mut |record| match Transition::parse(record, &mut whole) {
+                Some(transition) if !cgroups.includes(transition.owner().socket_cgroup) => {}
+                Some(transition) => on(transition),
+                None => *malformed += 1,
+            });
         self.stuck += u64::from(drained.stuck);
         drained.records
     }

@@ -36,6 +36,16 @@ pub fn settings(options: &Options, offsets: &Offsets) -> Result<Settings, Diagno
         (offsets.packets_out, 4),
         (offsets.rate_delivered, 4),
         (offsets.rate_interval_us, 4),
+        (if offsets.chrono_type == ABSENT { ABSENT } else { offsets.chrono_type / 8 }, 1),
+        (offsets.chrono_start, 4),
+        (offsets.chrono_stat, 12),
+        (offsets.rcv_ooopack, 4),
+        (offsets.dsack_dups, 4),
+        (offsets.delivered_ce, 4),
+        (offsets.total_rto, 2),
+        (offsets.rcv_rtt_us, 4),
+        (offsets.snd_ssthresh, 4),
+        (offsets.snd_wnd, 4),
     ]);
     let progress =
         range(&[(offsets.rcv_nxt, 4), (offsets.snd_nxt, 4), (offsets.snd_una, 4), (offsets.delivered, 4)]);

@@ -17,6 +17,7 @@ mod btf;
 pub(crate) mod capabilities;
 mod cgroup_scope;
 mod cgroup_watch;
+pub mod clock_tick;
 mod diagnosis;
 mod handle;
 mod host;

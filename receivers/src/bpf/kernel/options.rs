@@ -33,7 +33,7 @@ pub struct Options {
     pub heartbeat_passes: u8,
     /// Size of the transitions ring in bytes, rounded up to a power of two of at least a page.
     pub transitions_ring_bytes: u32,
-    /// Size of the samples ring in bytes, rounded likewise. It is drained after every 1,024 slots, so that 256 KiB never fill up.
+    /// Size of the samples ring in bytes, rounded likewise. It is drained after every 1,024 slots, so that 320 KiB never fill up.
     pub samples_ring_bytes: u32,
     /// Unread bytes of transitions from which [`super::Kernel::armed_transitions_fd`] becomes readable.
     pub wake_bytes: u32,

@@ -1,6 +1,9 @@
 //! Tests that need neither root nor BPF.
 
-use longwave_ebpf_abi::{ConnectionEvent, LAYOUT_VERSION, Offsets, kind};
+use longwave_ebpf_abi::{
+    ConnectionEvent, LAYOUT_VERSION, LimitCounters, Offsets, SHORT_EVENT_LEN, flag, kind,
+};
+use zerocopy::IntoBytes;
 
 use super::diagnosis::version;
 use super::transition::{Transition, connection};
@@ -17,17 +20,44 @@ fn reads_the_version_of_a_release() {
     assert_eq!(version("linux"), None);
 }
 
-/// *Scenario*: records of the wrong size, version or kind.
+/// *Scenario*: records of the wrong size, version or kind, and of a size that does not match the flags.
 /// *Guarantees*: they are not parsed, and no length causes a panic.
 #[test]
 fn foreign_records_are_not_parsed() {
-    assert!(Transition::parse(&[]).is_none());
-    assert!(Transition::parse(&[0; 2]).is_none());
-    let mut words = [0u64; size_of::<ConnectionEvent>() / 8];
-    words[0] = u64::from(LAYOUT_VERSION) | u64::from(kind::CLOSE) << 16;
-    let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
-    assert!(connection(&bytes[..bytes.len() - 8]).is_none());
-    assert!(Transition::parse(&[1, 0, 99, 0]).is_none());
+    let whole = &mut ConnectionEvent::default();
+    assert!(Transition::parse(&[], whole).is_none());
+    assert!(Transition::parse(&[0; 2], whole).is_none());
+    assert!(Transition::parse(&[1, 0, 99, 0], whole).is_none());
+    let event = ConnectionEvent { version: LAYOUT_VERSION, kind: kind::CLOSE, ..ConnectionEvent::default() };
+    let with_limits = ConnectionEvent { flags: flag::LIMITS, ..event };
+    let other_version = ConnectionEvent { version: LAYOUT_VERSION - 1, ..event };
+    for (event, parsed) in
+        [(event, Some(SHORT_EVENT_LEN)), (with_limits, Some(size_of_val(&event))), (other_version, None)]
+    {
+        for length in 0..=size_of_val(&event) {
+            assert_eq!(
+                connection(&event.as_bytes()[..length], whole).is_some(),
+                parsed == Some(length),
+                "{length}"
+            );
+        }
+    }
+}
+
+/// *Scenario*: an event without limits, after one with limits.
+/// *Guarantees*: its fields are read, and its limits are 0.
+#[test]
+fn an_event_without_limits_has_none() {
+    let limits = LimitCounters { rcv_ooopack: 7, ..LimitCounters::default() };
+    let mut whole = ConnectionEvent { limits, flags: flag::LIMITS, ..ConnectionEvent::default() };
+    let event = ConnectionEvent {
+        version: LAYOUT_VERSION,
+        kind: kind::CLOSE,
+        cookie: 5,
+        ..ConnectionEvent::default()
+    };
+    let parsed = connection(&event.as_bytes()[..SHORT_EVENT_LEN], &mut whole);
+    assert_eq!(parsed, Some(&event));
 }
 
 /// *Scenario*: the BTF of the running kernel. The test is skipped if there is none.
@@ -97,4 +127,15 @@ fn ports_become_bits() {
     let bits = layout::ports(&options);
     assert_eq!((bits[0], bits[1], bits[1023]), (1 | 1 << 63, 1, 1 << 63));
     assert_eq!(bits.iter().map(|word| word.count_ones()).sum::<u32>(), 4);
+}
+
+/// *Scenario*: the ticks of kernels with 100, 250, 300 and 1000 Hz, other lengths, and this host's.
+/// *Guarantees*: the usual ticks have the microseconds with which the kernel computes `struct tcp_info`. Others are refused.
+#[test]
+fn the_clock_tick_is_one_of_the_usual() {
+    let micros = |nanos| super::clock_tick::micros_of(nanos).map(|micros| micros.get());
+    let usual = [10_000_000, 4_000_000, 3_333_333, 1_000_000].map(micros);
+    assert_eq!(usual, [Some(10_000), Some(4_000), Some(3_333), Some(1_000)]);
+    assert_eq!([0, 1, 999, 976_563, 20_000_000, u64::MAX].map(micros), [None; 6]);
+    assert!(super::clock_tick::micros().is_some());
 }

@@ -90,10 +90,11 @@ impl<'a> KernelTypes<'a> {
         (size == 0 && bits % 8 == 0).then_some(bits / 8)
     }
 
-    /// Returns the offset in bits of the field `struct.member.member…`. Returns `None` if it does not exist or is not a single bit.
-    pub fn bit(&self, path: &str) -> Option<u32> {
-        let (bits, size) = self.field(path)?;
-        (size == 1).then_some(bits)
+    /// Returns the offset in bits of the bit field `struct.member.member…`. Returns `None` if it does not exist, does not have `size` bits, or
+    /// is not within one byte.
+    pub fn bits(&self, path: &str, size: u32) -> Option<u32> {
+        let (bits, found) = self.field(path)?;
+        (found == size && bits % 8 + size <= 8).then_some(bits)
     }
 
     /// Returns the offset in bits of a field, and its size in bits if it is a bit field, else 0.

@@ -60,7 +60,7 @@ fn waiting_events_are_bounded() {
 /// Guarantees: they are returned in order and complete, batch by batch or all together, with small batches merged.
 #[test]
 fn waiting_batches_keep_their_order() {
-    let sizes = [1, 125, 150, 0, 255, 1, 750, 7, 7];
+    let sizes = [1, 125, 150, 0, 191, 1, 750, 7, 7];
     let waiting = || {
         let (mut waiting, mut next) = (WaitingEvents::default(), 0);
         for size in sizes {

@@ -1,6 +1,6 @@
 //! [`Connection`]: what is stored of an open connection between two passes, and how an observation advances it.
 
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 
 use longwave_ebpf_abi::{ConnectionEvent, Counters, flag, kind};
 use longwave_pipeline::model::{
@@ -10,6 +10,7 @@ use longwave_pipeline::model::{
 use super::super::owner::Listeners;
 use super::super::timeline::Timeline;
 use super::counts::{self, Counts};
+use super::limits::{self, LimitCounts, Rare};
 use super::outcome::outcome;
 
 /// The totals of the last delivered record, and what idle records repeat. The key (the cookie) is in the table. What never changes is in
@@ -37,6 +38,17 @@ pub struct Connection {
     unread_bytes: u32,
     /// Index into the identities.
     pub identity: u32,
+    /// Low 32 bits of the times in which the connection was limited. What is above is in [`Rare`].
+    jiffies: [u32; 3],
+    rcv_rtt_us: u32,
+    /// Bits 0 to 31 of the monotonic time of the last delivered record in microseconds; before it, of the open.
+    reported: u32,
+    /// Bits 32 to 47 of it.
+    reported_high: u16,
+    /// Index into the names of congestion controls.
+    pub congestion: u8,
+    /// Bits of [`late_mark`].
+    late_marks: u8,
     /// Bits 32 to 47 of sent, received and data segments.
     high: [u16; 3],
     /// Number of the pass that sampled it last.
@@ -53,7 +65,7 @@ pub struct Connection {
     pub generation: u64,
 }
 
-const _: () = assert!(size_of::<Connection>() <= 96, "100,000 connections must fit into the memory limit");
+const _: () = assert!(size_of::<Connection>() <= 120, "100,000 connections must fit into the memory limit");
 
 const SEGMENT_COUNTS: usize = 5;
 
@@ -83,6 +95,14 @@ mod mark {
     pub const SYN: u8 = 1 << 7;
 }
 
+/// Bits of [`Connection::late_marks`].
+mod late_mark {
+    /// The connection has an entry in [`RareMap`](super::limits::RareMap).
+    pub const RARE: u8 = 1 << 0;
+    /// The peer's receive window was full at the last observation.
+    pub const ZERO_WINDOW: u8 = 1 << 1;
+}
+
 /// What is known of a connection at one moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Observation<'a> {
@@ -102,6 +122,11 @@ pub struct Observation<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
     pub totals: Totals,
+    pub limits: LimitCounts,
+    /// Slow start threshold: a gauge, which is stored with the counts.
+    pub ssthresh: Option<NonZeroU32>,
+    /// Monotonic time of the record, microseconds.
+    pub at: u64,
     /// `snd_una`: grows when the peer acknowledges bytes.
     pub una: u32,
 }
@@ -117,8 +142,13 @@ pub struct Step {
     pub before: Progress,
     pub after: Progress,
     pub delta: Totals,
+    pub limits_delta: LimitCounts,
+    /// Time since the last delivered record, or since the open, in microseconds.
+    pub elapsed: u64,
     /// `None` if the observation has no counters.
     pub gauges: Option<Gauges>,
+    /// Pacing rate in bytes per second; `None` if it was not read, or is not limited.
+    pub pacing_rate: Option<NonZeroU64>,
 }
 
 // === impl Observation ===
@@ -152,6 +182,9 @@ impl Connection {
         let base = counts::base(&event.counters);
         let mut connection =
             Self { generation: event.generation, base, una: base, rtt_min_us: u32::MAX, ..Self::default() };
+        connection.set_reported(
+            if event.flags & flag::START_KNOWN != 0 { event.generation } else { event.observed_ns } / 1_000,
+        );
         connection.set(mark::CLIENT, event.flags & flag::CLIENT != 0);
         connection.set(mark::SERVER, event.flags & flag::SERVER != 0);
         connection.set(mark::START_KNOWN, event.flags & flag::START_KNOWN != 0);
@@ -164,12 +197,13 @@ impl Connection {
     }
 
     /// Applies an observation and compares it with the last delivered record. `pending` is what was observed since then and not delivered.
-    /// The totals stay as they are until [`Self::deliver`].
+    /// The totals stay as they are until [`Self::deliver`]. `rare` is what is stored beside the connection.
     #[inline(always)]
     pub fn advance(
         &mut self,
         observation: &Observation<'_>,
         mut pending: Option<Progress>,
+        rare: &Rare,
         listeners: &Listeners,
     ) -> Step {
         // A sample that overtook the open is newer than it.
@@ -181,7 +215,7 @@ impl Connection {
             }
             (event, self.measure(event))
         });
-        let before = self.progress();
+        let before = self.progress(rare);
         let mut step = Step {
             event: observation.event,
             end: match observation.event {
@@ -197,14 +231,19 @@ impl Connection {
             before,
             after: pending.unwrap_or(before),
             delta: Totals::default(),
+            limits_delta: LimitCounts::default(),
+            elapsed: 0,
             gauges: None,
+            pacing_rate: None,
         };
+        step.after.at = before.at.max(observation.observed_ns / 1_000);
         if matches!(step.end, Some(End::Failed(_))) {
             step.event = Event::Fail;
         }
         let mut acked_bytes = None;
         if let Some((event, (counts, sent_bytes))) = measured {
-            step.after.advance(&event.counters, sent_bytes, counts.received);
+            step.after.advance(event, sent_bytes, counts.received);
+            step.pacing_rate = limits::pacing_rate(&event.limits);
             step.gauges = Some(gauges(&event.counters, &counts));
             acked_bytes = Some(counts.acked).filter(|_| step.first);
             if observation.event == Event::Close {
@@ -220,27 +259,31 @@ impl Connection {
         let is_baseline = step.first && !self.is(mark::START_KNOWN) && observation.event != Event::Open;
         if !is_baseline {
             step.delta = difference(&step.after.totals, &before.totals);
+            step.limits_delta = step.after.limits.since(&before.limits);
+            step.elapsed = step.after.at - before.at;
             step.acked = matches!(observation.event, Event::Update | Event::Close)
                 && acked_bytes.map_or(is_ahead(step.after.una, before.una), |bytes| bytes > 0);
         }
         step
     }
 
-    /// Stores that the record of `step` is sent. The next delta starts from it.
-    pub fn deliver(&mut self, step: &Step) {
-        self.set_progress(&step.after);
+    /// Stores that the record of `step` is sent. The next delta starts from it. Returns what to store beside the connection.
+    #[must_use]
+    pub fn deliver(&mut self, step: &Step) -> Rare {
         self.set(mark::REPORTED, true);
+        self.set_progress(&step.after)
     }
 
     /// Restores what was stored before a step whose record was refused. The next delta starts from `before`, as that of the refused record
     /// did.
-    pub fn undo(&mut self, before: &Progress, first: bool) {
-        self.set_progress(before);
+    #[must_use]
+    pub fn undo(&mut self, before: &Progress, first: bool) -> Rare {
         self.set(mark::REPORTED, !first);
+        self.set_progress(before)
     }
 
-    /// Returns the totals and `snd_una` of the last delivered record.
-    pub fn progress(&self) -> Progress {
+    /// Returns the totals and `snd_una` of the last delivered record. `rare` is what is stored beside the connection.
+    pub fn progress(&self, rare: &Rare) -> Progress {
         let wide = |low: u32, high: u64| u64::from(low) | high << 32;
         let [sent, received, data, retransmits, lost] = self.segments;
         let [sent_high, received_high, data_high] = self.high.map(u64::from);
@@ -254,10 +297,11 @@ impl Connection {
             retransmits: wide(retransmits, retransmits_high),
             lost: wide(lost, lost_high),
         };
-        Progress { totals, una: self.una }
+        let at = u64::from(self.reported) | u64::from(self.reported_high) << 32;
+        Progress { totals, limits: rare.counts(self.jiffies), ssthresh: rare.ssthresh, at, una: self.una }
     }
 
-    fn set_progress(&mut self, progress: &Progress) {
+    fn set_progress(&mut self, progress: &Progress) -> Rare {
         let t = &progress.totals;
         self.una = progress.una;
         self.sent_bytes = t.sent_bytes;
@@ -266,6 +310,33 @@ impl Connection {
         self.segments = counts.map(|count| count as u32);
         self.high = [counts[0], counts[1], counts[2]].map(|count| (count >> 32) as u16);
         self.higher = [counts[3], counts[4]].map(|count| (count >> 32) as u8);
+        self.set_reported(progress.at);
+        self.jiffies = progress.limits.jiffies.map(|jiffies| jiffies as u32);
+        Rare::of(&progress.limits, progress.ssthresh)
+    }
+
+    fn set_reported(&mut self, micros: u64) {
+        (self.reported, self.reported_high) = (micros as u32, (micros >> 32) as u16);
+    }
+
+    /// Returns whether something is stored beside the connection.
+    pub fn has_rare(&self) -> bool {
+        self.late_marks & late_mark::RARE != 0
+    }
+
+    /// Sets whether something is stored beside the connection.
+    pub fn set_has_rare(&mut self, on: bool) {
+        self.set_late(late_mark::RARE, on);
+    }
+
+    /// Returns whether the connection was observed, so that its counts are those of the kernel.
+    pub fn is_measured(&self) -> bool {
+        self.tcp_state != 0
+    }
+
+    /// Returns whether the peer's receive window was full at the last observation.
+    pub fn has_zero_window(&self) -> bool {
+        self.late_marks & late_mark::ZERO_WINDOW != 0
     }
 
     pub fn role(&self) -> Role {
@@ -307,6 +378,7 @@ impl Connection {
             smoothed: nanos(self.srtt_us, 125),
             variance: if self.srtt_us == 0 { None } else { nanos(self.mdev_us, 250) },
             minimum: if self.rtt_min_us == u32::MAX { None } else { nanos(self.rtt_min_us, 1_000) },
+            receiver: nanos(self.rcv_rtt_us, 125),
         }
     }
 
@@ -327,6 +399,10 @@ impl Connection {
 
     fn is(&self, mark: u8) -> bool {
         self.marks & mark != 0
+    }
+
+    fn set_late(&mut self, mark: u8, on: bool) {
+        if on { self.late_marks |= mark } else { self.late_marks &= !mark }
     }
 
     fn set(&mut self, mark: u8, on: bool) {
@@ -419,6 +495,10 @@ impl Connection {
         self.tcp_state = event.state;
         self.srtt_us = c.srtt_us;
         self.mdev_us = c.mdev_us;
+        if event.flags & flag::LIMITS != 0 {
+            self.rcv_rtt_us = event.limits.rcv_rtt_us;
+            self.set_late(late_mark::ZERO_WINDOW, event.limits.snd_wnd == 0 && counts::established(event));
+        }
         self.rtt_min_us = self.rtt_min_us.min(c.rtt_min_us).min(c.rtt_min_lifetime_us);
         self.unsent_bytes = u32::try_from(counts.unsent()).unwrap_or(u32::MAX);
         self.unread_bytes = u32::try_from(counts.unread).unwrap_or(u32::MAX);
@@ -432,7 +512,8 @@ impl Connection {
 
 impl Progress {
     /// Advances the totals to the counters of an event. No count decreases: a smaller one comes from an older or torn observation.
-    fn advance(&mut self, c: &Counters, sent_bytes: u64, received_bytes: u64) {
+    fn advance(&mut self, event: &ConnectionEvent, sent_bytes: u64, received_bytes: u64) {
+        let c = &event.counters;
         let t = &mut self.totals;
         t.sent_bytes = t.sent_bytes.max(sent_bytes);
         t.received_bytes = t.received_bytes.max(received_bytes);
@@ -441,6 +522,10 @@ impl Progress {
         t.data_segments = extend(t.data_segments, c.data_segs_out);
         t.retransmits = extend(t.retransmits, c.total_retrans);
         t.lost = extend(t.lost, c.lost);
+        if event.flags & flag::LIMITS != 0 {
+            self.limits.advance(&event.limits);
+            self.ssthresh = limits::ssthresh(&event.limits);
+        }
         self.una = c.snd_una;
     }
 }
@@ -449,7 +534,7 @@ impl Progress {
 
 impl Step {
     pub fn has_moved(&self) -> bool {
-        self.before.totals != self.after.totals
+        self.before.totals != self.after.totals || self.before.limits != self.after.limits
     }
 
     /// Returns the bytes of delivered records that the final count does not confirm.
@@ -462,7 +547,7 @@ impl Step {
 
 /// Continues a 64-bit count with a counter that wraps at 2^32. A smaller counter comes from an older observation and adds
 /// nothing.
-fn extend(last: u64, counter: u32) -> u64 {
+pub fn extend(last: u64, counter: u32) -> u64 {
     let ahead = counter.wrapping_sub(last as u32) as i32;
     last + u64::try_from(ahead).unwrap_or(0)
 }

@@ -11,10 +11,12 @@
 //! - In each pass every connection has one record: that of its sample, or an idle one.
 //! - What arrives after the last record of its connection is discarded and counted.
 
+mod congestion;
 mod connection;
 mod counts;
 mod gone;
 mod identity;
+mod limits;
 mod outbox;
 mod outcome;
 mod record;
@@ -30,14 +32,17 @@ use longwave_pipeline::model::{Event, PassEnd, Role, UnixNanos};
 use super::owner::{self, Listeners, SharedCgroups};
 use super::sink::Sink;
 use super::timeline::Timeline;
+use congestion::{CongestionNames, NO_NAME};
 use connection::{Connection, Observation, Step};
 pub use counts::opened_actively;
 use gone::GoneConnections;
 use identity::{Identity, Origin};
+pub use limits::LimitFields;
+use limits::Rare;
 pub use outbox::BATCH;
 use outbox::{Outbox, Undo};
 use record::record;
-use table::{Connections, Detached};
+use table::{Connections, Detached, rare_of, store_rare};
 
 /// Settings of the tracker, fixed at its start.
 #[derive(Clone, Debug)]
@@ -52,6 +57,8 @@ pub struct Rules {
     pub max_connections: usize,
     /// cgroups that do not identify an owner.
     pub shared_cgroups: SharedCgroups,
+    /// What the kernel reports of limits.
+    pub limits: LimitFields,
 }
 
 /// Counts of discarded events by reason, and of overcounted bytes, which should stay 0.
@@ -79,6 +86,7 @@ pub struct Tracker<S> {
     /// Version of the listeners up to which owners were resolved.
     resolved_version: u64,
     gone: GoneConnections,
+    congestion: CongestionNames,
     outbox: Outbox<S>,
     discards: Discards,
     /// Number of the current pass; wraps.
@@ -119,6 +127,7 @@ impl<S: Sink> Tracker<S> {
             listeners: Listeners::default(),
             resolved_version: 0,
             gone: GoneConnections::default(),
+            congestion: CongestionNames::default(),
             outbox: Outbox::new(sink),
             discards: Discards::default(),
             pass: 0,
@@ -278,7 +287,8 @@ impl<S: Sink> Tracker<S> {
         let opened =
             if connection.start_known() { timeline.epoch(event.generation) } else { UnixNanos::default() };
         let origin = self.origin(event, &connection);
-        Detached { connection, identity: Identity::new(event, opened), origin, pending: None }
+        let identity = Identity::new(event, opened);
+        Detached { connection, identity, origin, pending: None, rare: Rare::default() }
     }
 
     /// Removes the connection of `event`, which is its last one.
@@ -309,7 +319,9 @@ impl<S: Sink> Tracker<S> {
             return;
         }
         let pending = self.connections.pending.remove(&cookie);
-        let step = connection.advance(observation, pending, &self.listeners);
+        let rare = rare_of(&self.connections.rare, cookie, connection);
+        name_congestion(&mut self.congestion, connection, observation);
+        let step = connection.advance(observation, pending, &rare, &self.listeners);
         let is_quiet = pending.is_none()
             && !step.first
             && !step.has_moved()
@@ -321,13 +333,16 @@ impl<S: Sink> Tracker<S> {
             }
             return;
         }
-        connection.deliver(&step);
+        let rare = connection.deliver(&step);
+        store_rare(&mut self.connections.rare, cookie, connection, rare);
         let connection = *connection;
         if let Some(event) = observation.counters {
             self.refresh(&mut identity, event, &connection);
         }
         let origin = self.connections.origins.get(identity.origin);
-        let record = record(self.rules.boot, cookie, &connection, &identity, &origin, observation, &step);
+        let name = self.congestion.name(connection.congestion);
+        let Rules { boot, limits, .. } = &self.rules;
+        let record = record(*boot, cookie, &connection, &identity, &origin, observation, &step, limits, name);
         if step.event == Event::Update {
             let Step { before, first, .. } = step;
             let undo = Undo { cookie, generation: connection.generation, before, first };
@@ -348,10 +363,13 @@ impl<S: Sink> Tracker<S> {
 
     /// Advances a connection for the last time and sends its record.
     fn finish(&mut self, cookie: u64, gone: Detached, observation: &Observation<'_>) {
-        let Detached { mut connection, identity, origin, pending } = gone;
-        let step = connection.advance(observation, pending, &self.listeners);
+        let Detached { mut connection, identity, origin, pending, rare } = gone;
+        name_congestion(&mut self.congestion, &mut connection, observation);
+        let step = connection.advance(observation, pending, &rare, &self.listeners);
         self.discards.overcounted_bytes += step.overcounted_bytes();
-        let record = record(self.rules.boot, cookie, &connection, &identity, &origin, observation, &step);
+        let name = self.congestion.name(connection.congestion);
+        let Rules { boot, limits, .. } = &self.rules;
+        let record = record(*boot, cookie, &connection, &identity, &origin, observation, &step, limits, name);
         // This is done late, so that its cache miss overlaps with the look-up of the next event. Closes are a quarter faster.
         self.gone.add(cookie, connection.generation, observation.observed_ns);
         self.outbox.push_event(record);
@@ -391,6 +409,15 @@ impl<S: Sink> Tracker<S> {
     fn flush_updates(&mut self) {
         let refused = self.outbox.flush_updates();
         self.connections.undo(refused);
+    }
+}
+
+/// Stores the congestion control that an observation has. Most have none.
+fn name_congestion(names: &mut CongestionNames, connection: &mut Connection, observation: &Observation<'_>) {
+    let Some(event) = observation.counters else { return };
+    let index = names.index(event.limits.congestion_control);
+    if index != NO_NAME {
+        connection.congestion = index;
     }
 }
 

@@ -2,10 +2,18 @@
 
 use super::connection::{Connection, Observation, Step};
 use super::identity::{Identity, Origin};
-use longwave_pipeline::model::{ConnectionId, ConnectionRecord, Endpoint, Event, TcpState};
+use super::limits::{LimitCounts, LimitFields};
+use longwave_pipeline::model::{
+    ConnectionId, ConnectionLimits, ConnectionRecord, Endpoint, Event, LimitDetails, Limits, OptionalCount,
+    TcpState,
+};
 
 /// Returns the record of `step`, a step of `connection`.
 #[inline(always)]
+#[allow(
+    clippy::too_many_arguments,
+    reason = "what the tracker stores in several tables: two callers, on the hot path"
+)]
 pub(super) fn record(
     boot: u32,
     cookie: u64,
@@ -14,7 +22,13 @@ pub(super) fn record(
     origin: &Origin,
     observation: &Observation<'_>,
     step: &Step,
+    fields: &LimitFields,
+    congestion_control: [u8; 16],
 ) -> ConnectionRecord {
+    let reported = |counts: &LimitCounts| match connection.is_measured() {
+        true => counts.reported(fields),
+        false => Limits::default(),
+    };
     ConnectionRecord {
         id: ConnectionId { boot, netns: origin.netns, cookie, generation: connection.generation },
         tick: observation.tick,
@@ -32,6 +46,15 @@ pub(super) fn record(
         round_trip: connection.round_trip(),
         opened: identity.opened,
         owner: origin.owner,
+        limits: ConnectionLimits::new(LimitDetails {
+            total: reported(&step.after.limits),
+            delta: reported(&step.limits_delta),
+            pacing_rate: step.pacing_rate,
+            ssthresh: step.after.ssthresh,
+            zero_window: fields.peer_window && connection.has_zero_window(),
+            congestion_control,
+        }),
+        elapsed: OptionalCount::new(step.elapsed),
         totals: step.after.totals,
         connect_duration: connection.connect_duration(),
         // The generation is the monotonic time of the open.

@@ -4,6 +4,7 @@ use hashbrown::HashMap;
 
 use super::connection::{Connection, Progress};
 use super::identity::{Identity, Origin, Origins, Slots};
+use super::limits::{Rare, RareMap};
 use super::outbox::Refused;
 
 /// Open connections by cookie: a socket has one connection at a time.
@@ -14,6 +15,8 @@ pub struct Connections {
     pub origins: Origins,
     /// What was observed of a connection since its last delivered record. The next record delivers it.
     pub pending: HashMap<u64, Progress, foldhash::fast::RandomState>,
+    /// What is stored only of some connections.
+    pub rare: RareMap,
 }
 
 /// A connection that is not in [`Connections`], with the data that belongs to it. Its indices have no meaning.
@@ -23,6 +26,7 @@ pub struct Detached {
     pub identity: Identity,
     pub origin: Origin,
     pub pending: Option<Progress>,
+    pub rare: Rare,
 }
 
 impl Connections {
@@ -42,7 +46,12 @@ impl Connections {
         if self.by_cookie.is_empty() {
             self.by_cookie.shrink_to_fit();
         }
-        Some(Detached { connection, identity, origin, pending: self.pending.remove(&cookie) })
+        let rare = if connection.has_rare() {
+            self.rare.remove(&cookie).unwrap_or_default()
+        } else {
+            Rare::default()
+        };
+        Some(Detached { connection, identity, origin, pending: self.pending.remove(&cookie), rare })
     }
 
     /// Returns the origin of a tracked connection.
@@ -56,9 +65,29 @@ impl Connections {
         for undo in refused.into_iter().rev() {
             let Some(connection) = self.by_cookie.get_mut(&undo.cookie) else { continue };
             if connection.generation == undo.generation {
-                self.pending.entry(undo.cookie).or_insert_with(|| connection.progress());
-                connection.undo(&undo.before, undo.first);
+                let rare = rare_of(&self.rare, undo.cookie, connection);
+                self.pending.entry(undo.cookie).or_insert_with(|| connection.progress(&rare));
+                let rare = connection.undo(&undo.before, undo.first);
+                store_rare(&mut self.rare, undo.cookie, connection, rare);
             }
         }
     }
+}
+
+/// Returns what is stored beside a connection.
+#[inline]
+pub fn rare_of(stored: &RareMap, cookie: u64, connection: &Connection) -> Rare {
+    if connection.has_rare() { stored.get(&cookie).copied().unwrap_or_default() } else { Rare::default() }
+}
+
+/// Stores what belongs beside a connection, or removes it if it is the default.
+#[inline]
+pub fn store_rare(stored: &mut RareMap, cookie: u64, connection: &mut Connection, rare: Rare) {
+    let has_rare = rare != Rare::default();
+    if has_rare {
+        stored.insert(cookie, rare);
+    } else if connection.has_rare() {
+        stored.remove(&cookie);
+    }
+    connection.set_has_rare(has_rare);
 }

@@ -1,4 +1,5 @@
 pub mod fixture;
 mod lifetimes;
+mod limits;
 mod owners;
 mod properties;

@@ -13,7 +13,7 @@ use super::super::owner::SharedCgroups;
 use super::super::sink::Pipelines;
 use super::super::source::SourceCounts;
 use super::super::timeline::{Reading, SystemClock};
-use super::super::tracker::Rules;
+use super::super::tracker::{LimitFields, Rules};
 use super::*;
 
 mod clock;
@@ -85,6 +85,7 @@ fn rules() -> Rules {
         vanish_after: 36,
         max_connections: 100,
         shared_cgroups: SharedCgroups::default(),
+        limits: LimitFields::default(),
     }
 }
 

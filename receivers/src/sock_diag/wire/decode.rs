@@ -1,8 +1,8 @@
 //! Decodes the kernel's messages.
 
-use longwave_pipeline::component::netlink::{Attributes, u32_at, u64_at};
+use longwave_pipeline::component::netlink::{Attributes, u16_at, u32_at, u64_at};
 
-use super::{AF_INET, INET_DIAG_CGROUP_ID, INET_DIAG_INFO, INET_DIAG_ULP_INFO, MESSAGE};
+use super::{AF_INET, INET_DIAG_CGROUP_ID, INET_DIAG_CONG, INET_DIAG_INFO, INET_DIAG_ULP_INFO, MESSAGE};
 
 /// A socket, as the kernel describes it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub(in crate::sock_diag) struct DiagSocket {
     pub cgroup: u64,
     /// Whether an upper layer protocol such as kernel TLS or MPTCP is attached.
     pub has_ulp: bool,
+    /// Name of the congestion control, padded with NUL.
+    pub congestion_control: [u8; 16],
     /// `None` for a socket without a connection, such as one in TIME_WAIT.
     pub info: Option<TcpInfo>,
 }
@@ -74,6 +76,20 @@ pub(in crate::sock_diag) struct TcpInfo {
     pub handed_down: Option<(u64, u64)>,
     /// Window of the peer in bytes. 0 before 5.4.
     pub snd_wnd: u32,
+    /// Time with data to send, of which the peer's window was full, and the send buffer was full. In µs; 0 before 4.10.
+    pub busy: [u64; 3],
+    pub ssthresh: u32,
+    /// Round trip of the receiver of data, in µs.
+    pub rcv_rtt: u32,
+    /// In bytes per second; `u64::MAX` without a limit.
+    pub pacing_rate: u64,
+    pub delivered_ce: u32,
+    pub dsack_dups: u32,
+    pub rcv_ooopack: u32,
+    /// Retransmission timeouts. 0 before 6.7.
+    pub total_rto: u16,
+    /// Length of the kernel's `tcp_info` in bytes.
+    pub length: u16,
 }
 
 // === impl DiagSocket ===
@@ -102,6 +118,10 @@ impl DiagSocket {
             match kind {
                 INET_DIAG_INFO => socket.info = TcpInfo::decode(value),
                 INET_DIAG_CGROUP_ID => socket.cgroup = u64_at(value, 0).unwrap_or(0),
+                INET_DIAG_CONG => {
+                    let length = value.len().min(socket.congestion_control.len() - 1);
+                    socket.congestion_control[..length].copy_from_slice(&value[..length]);
+                }
                 INET_DIAG_ULP_INFO => socket.has_ulp = true,
                 _ => {}
             }
@@ -149,6 +169,15 @@ impl TcpInfo {
             delivered: u32_at(info, 192).unwrap_or(0),
             handed_down: u64_at(info, 200).zip(u64_at(info, 208)),
             snd_wnd: u32_at(info, 228).unwrap_or(0),
+            busy: [168, 176, 184].map(|at| u64_at(info, at).unwrap_or(0)),
+            ssthresh: u32_at(info, 76)?,
+            rcv_rtt: u32_at(info, 92)?,
+            pacing_rate: u64_at(info, 104)?,
+            delivered_ce: u32_at(info, 196).unwrap_or(0),
+            dsack_dups: u32_at(info, 216).unwrap_or(0),
+            rcv_ooopack: u32_at(info, 224).unwrap_or(0),
+            total_rto: u16_at(info, 240).unwrap_or(0),
+            length: u16::try_from(info.len()).unwrap_or(u16::MAX),
         })
     }
 

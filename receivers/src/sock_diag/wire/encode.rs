@@ -2,7 +2,7 @@
 
 use longwave_pipeline::component::netlink;
 
-use super::{AF_INET, DiagSocket, INET_DIAG_INFO, IPPROTO_TCP, SOCK_DIAG_BY_FAMILY};
+use super::{AF_INET, DiagSocket, INET_DIAG_CONG, INET_DIAG_INFO, IPPROTO_TCP, SOCK_DIAG_BY_FAMILY};
 
 /// Appends a request for all TCP sockets of an address family whose state is in `states`.
 pub(in crate::sock_diag) fn list(buffer: &mut Vec<u8>, sequence: u32, family: u8, states: u32) {
@@ -34,6 +34,6 @@ pub(in crate::sock_diag) fn look_up(buffer: &mut Vec<u8>, sequence: u32, socket:
 }
 
 fn head(buffer: &mut Vec<u8>, family: u8, states: u32) {
-    buffer.extend([family, IPPROTO_TCP, 1 << (INET_DIAG_INFO - 1), 0]);
+    buffer.extend([family, IPPROTO_TCP, 1 << (INET_DIAG_INFO - 1) | 1 << (INET_DIAG_CONG - 1), 0]);
     buffer.extend(states.to_ne_bytes());
 }

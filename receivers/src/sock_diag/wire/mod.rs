@@ -26,6 +26,7 @@ pub(super) const AF_INET6: u8 = 10;
 const IPPROTO_TCP: u8 = 6;
 
 const INET_DIAG_INFO: u16 = 2;
+const INET_DIAG_CONG: u16 = 4;
 const INET_DIAG_ULP_INFO: u16 = 19;
 const INET_DIAG_CGROUP_ID: u16 = 21;
 

@@ -99,11 +99,11 @@ fn a_shorter_reply_lacks_fields() {
 fn requests_are_encoded() {
     let mut request = Vec::new();
     list(&mut request, 7, AF_INET6, LISTENING);
-    let head = "480000001400010307000000000000000a06020000040000";
+    let head = "480000001400010307000000000000000a060a0000040000";
     assert_eq!(request, [bytes(head), vec![0; 48]].concat());
     request.clear();
     look_up(&mut request, 8, &decoded(ENDED_CLIENT));
-    let wanted = "4800000014000100080000000000000002060200ffffffff8f94e8c77f0000010000000000000000000000007f000001\
+    let wanted = "4800000014000100080000000000000002060a00ffffffff8f94e8c77f0000010000000000000000000000007f000001\
                   00000000000000000000000000000000ffffffffffffffff";
     assert_eq!(request, bytes(wanted));
 }

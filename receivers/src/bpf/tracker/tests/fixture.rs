@@ -1,15 +1,25 @@
 //! A sink that refuses on demand, and a simulated socket.
 
-use longwave_ebpf_abi::{ConnectionEvent, Counters, LAYOUT_VERSION, Owner, Tuple, flag, kind};
+use longwave_ebpf_abi::{ConnectionEvent, Counters, LAYOUT_VERSION, LimitCounters, Owner, Tuple, flag, kind};
 use longwave_pipeline::component::Delivered;
 use longwave_pipeline::model::{ConnectionRecord, PassEnd, UnixNanos};
 
 use super::super::super::owner::SharedCgroups;
 use super::super::super::sink::Sink;
 use super::super::super::timeline::{Reading, Timeline};
-use super::super::{Rules, Tracker};
+use super::super::{LimitFields, Rules, Tracker};
 
 pub const SECOND: u64 = 1_000_000_000;
+
+/// A kernel with all fields, and 250 ticks a second.
+pub const ALL_LIMITS: LimitFields = LimitFields {
+    jiffy_micros: std::num::NonZeroU32::new(4_000),
+    out_of_order: true,
+    duplicate_sacks: true,
+    delivered_ce: true,
+    timeouts: true,
+    peer_window: true,
+};
 
 /// Sink that stores what is delivered.
 #[derive(Default)]
@@ -52,6 +62,7 @@ impl Bench {
             vanish_after: 6,
             max_connections: 10_000,
             shared_cgroups: SharedCgroups(vec![1]),
+            limits: ALL_LIMITS,
         };
         let timeline =
             Timeline::new(std::time::Duration::from_secs(1), Reading { mono: 0, wall: 0, uncertainty: 0 });
@@ -98,6 +109,7 @@ pub struct Socket {
     pub generation: u64,
     pub flags: u16,
     pub counters: Counters,
+    pub limits: LimitCounters,
 }
 
 impl Socket {
@@ -120,6 +132,7 @@ impl Socket {
                 snd_cwnd: 10,
                 ..Counters::default()
             },
+            limits: LimitCounters { snd_wnd: 65_535, snd_ssthresh: 0x7fff_ffff, ..LimitCounters::default() },
         }
     }
 
@@ -150,12 +163,17 @@ impl Socket {
         c.segs_in = c.segs_in.wrapping_add(1);
     }
 
+    /// Returns an event. Like the kernel's, it has limits if it is a sample, or a close at which a counter of them is not 0.
     pub fn event(&self, kind: u8, observed_ns: u64) -> ConnectionEvent {
+        let l = &self.limits;
+        let times = l.busy_jiffies | l.peer_window_jiffies | l.send_buffer_jiffies;
+        let is_limited = times | l.rcv_ooopack | l.dsack_dups | l.delivered_ce | l.total_rto != 0;
+        let has_limits = kind == kind::SAMPLE || (kind == kind::CLOSE && is_limited);
         ConnectionEvent {
             version: LAYOUT_VERSION,
             kind,
             state: 1,
-            flags: self.flags,
+            flags: self.flags | if has_limits { flag::LIMITS } else { 0 },
             cookie: self.cookie,
             generation: self.generation,
             connect_ns: if self.generation == 0 { 0 } else { 1000 },
@@ -163,6 +181,7 @@ impl Socket {
             tuple: Tuple { local_port: 4000, peer_port: 80, family: 2, ..Tuple::default() },
             owner: Owner { netns: 9, pid: 7, process_cgroup: 44, ..Owner::default() },
             counters: self.counters,
+            limits: if has_limits { self.limits } else { LimitCounters::default() },
             ..ConnectionEvent::default()
         }
     }
