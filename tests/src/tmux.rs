@@ -94,13 +94,15 @@ impl Terminal {
         self.await_screen(text, |screen| screen.contains(text))
     }
 
-    /// Waits until the program has ended, and returns its exit code.
+    /// Waits until the program has ended, and returns its exit code; -1 if a signal ended it.
     pub fn await_end(&self) -> i32 {
-        self.until("the end", || {
-            (self.variable("pane_dead") == "1").then(|| self.variable("pane_dead_status"))
-        })
-        .parse()
-        .unwrap_or(-1)
+        // tmux has the exit code a moment after it notices the end.
+        let status = || match self.variable("pane_dead_status") {
+            status if !status.is_empty() => Some(status),
+            _ if self.variable("pane_dead_signal").is_empty() => None,
+            _ => Some("-1".to_owned()),
+        };
+        self.until("the end", status).parse().unwrap_or(-1)
     }
 
     fn until(&self, what: &str, attempt: impl Fn() -> Option<String>) -> String {
