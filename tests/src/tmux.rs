@@ -33,22 +33,12 @@ impl Terminal {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let terminal = Self { server: format!("longwave-test-{}-{number}", std::process::id()) };
         let (columns, lines) = (columns.to_string(), lines.to_string());
-        // The program starts after the options are set, so that its pane stays when it has ended.
         let mut command = terminal.tmux();
-        command.args(["-f", "/dev/null", "start-server", ";", "set", "-g", "remain-on-exit", "on", ";"]);
-        command.args([
-            "set",
-            "-g",
-            "default-terminal",
-            "screen-256color",
-            ";",
-            "set",
-            "-g",
-            "status",
-            "off",
-            ";",
-        ]);
-        command.args(["new-session", "-d", "-x", &columns, "-y", &lines]).arg(program).args(arguments);
+        command.args(["-f", "/dev/null", "start-server", ";", "set", "-g", "status", "off", ";"]);
+        command.args(["set", "-g", "default-terminal", "screen-256color", ";"]);
+        // tmux does not always have the exit code, so a shell prints it. The pane stays until the test has ended.
+        command.args(["new-session", "-d", "-x", &columns, "-y", &lines, "sh", "-c"]);
+        command.args([r#""$0" "$@"; echo "exit code $?"; exec cat"#]).arg(program).args(arguments);
         let output = command.env("LC_ALL", "C.UTF-8").output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         terminal
@@ -96,11 +86,12 @@ impl Terminal {
 
     /// Waits until the program has ended, and returns its exit code.
     pub fn await_end(&self) -> i32 {
-        self.until("the end", || {
-            (self.variable("pane_dead") == "1").then(|| self.variable("pane_dead_status"))
-        })
-        .parse()
-        .unwrap_or(-1)
+        let code = || {
+            let screen = self.screen();
+            let line = screen.lines().find_map(|line| line.split("exit code ").nth(1));
+            line.map(|code| code.trim().to_owned())
+        };
+        self.until("the end", code).parse().unwrap()
     }
 
     fn until(&self, what: &str, attempt: impl Fn() -> Option<String>) -> String {
@@ -114,9 +105,11 @@ impl Terminal {
         }
     }
 
-    /// Returns the id of the program's process.
+    /// Returns the id of the program's process, the only child of the shell.
     pub fn process(&self) -> u32 {
-        self.variable("pane_pid").parse().unwrap()
+        let shell = self.variable("pane_pid");
+        let children = std::fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).unwrap();
+        children.trim().parse().unwrap()
     }
 }
 

@@ -38,7 +38,7 @@ fn keys_reach_every_screen() {
     let failing = after(&["4"], "by FAILED ↓");
     assert!(failing.contains("refused 10.2.0.9:81"), "{failing}");
     after(&["5"], "cart.shop:8080");
-    after(&["?"], "help");
+    after(&["?"], "Esc closes");
     terminal.press(&["Escape"]);
     terminal.await_screen("no help", |screen| !screen.contains("Esc closes"));
     after(&["c"], "Space shows or hides");
@@ -49,8 +49,8 @@ fn keys_reach_every_screen() {
     assert!(details.contains("312µs") && details.contains("10.1.0.7:51324"), "{details}");
     terminal.press(&["Escape"]);
     terminal.await_screen("no details", |screen| !screen.contains("pid 4711"));
-    after(&["Escape"], "workloads ");
-    after(&["Escape"], "services ");
+    after(&["Escape"], "workloads   by");
+    after(&["Escape"], "services   by");
     after(&["/", "rrt>5ms", "Enter"], "^ unknown field \"rrt\" (did you mean rtt?)");
     after(&["C-u", "event=fail", "Enter"], "filter: event=fail");
     terminal.press(&["q"]);
@@ -83,6 +83,7 @@ fn the_terminal_is_restored() {
     shell.await_text("checkout.shop");
     shell.press(&["q"]);
     shell.await_screen("the shell again", |screen| !screen.contains("checkout.shop"));
+    assert_eq!((shell.variable("alternate_on"), shell.variable("cursor_flag")), ("0".into(), "1".into()));
     shell.press(&["stty -a", "Enter"]);
     shell.await_screen("a terminal in cooked mode", |screen| {
         screen.contains(" icanon") && screen.contains(" echo ")
