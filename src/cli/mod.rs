@@ -24,7 +24,7 @@ use std::process::ExitCode;
 use anyhow::ensure;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use longwave_pipeline::component::{Registry, with_causes};
+use longwave_pipeline::component::{ReaderEnded, Registry, with_causes};
 
 /// Reports what every TCP connection of this host does: bytes, retransmits, losses, round-trip times, state, every 5 seconds.
 ///
@@ -94,12 +94,13 @@ pub(crate) struct SourceArgs {
     set: Vec<String>,
 }
 
-/// Runs the command. Writes an error with its causes to stderr.
+/// Runs the command. Writes an error with its causes to stderr, unless it is the end of the program that reads stdout.
 pub(crate) fn run(cli: Cli) -> ExitCode {
     let registry = registry();
     let result = run_command(cli, &registry);
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if ReaderEnded::caused(error.as_ref()) => ExitCode::SUCCESS,
         Err(error) => {
             // If stderr is closed, the error cannot be reported.
             let _ = writeln!(std::io::stderr(), "Error: {}", with_causes(error.as_ref()));

@@ -82,7 +82,7 @@ impl Pusher for FilePusher {
                 may_have_arrived: false,
             })
         });
-        written.await.map_err(PushError::Fatal)??;
+        written.await.map_err(PushError::fatal)??;
         Ok(Pushed::default())
     }
 

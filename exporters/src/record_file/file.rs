@@ -64,7 +64,7 @@ impl Pusher for RecordFile {
     async fn push(&self, payload: &Payload) -> Result<Pushed, PushError> {
         let Payload { bytes, items, .. } = payload.clone();
         let written =
-            self.blocking(move |writer| writer.append(&bytes, items)).await.map_err(PushError::Fatal)?;
+            self.blocking(move |writer| writer.append(&bytes, items)).await.map_err(PushError::fatal)?;
         written.map(|()| Pushed::default()).map_err(|error| PushError::Retryable {
             message: error,
             after: None,

@@ -252,15 +252,23 @@ async fn payloads_are_written_whole_and_in_order() {
     assert!(read.await.unwrap() == expected);
 }
 
-/// *Scenario*: the reader has closed the pipe. Then the output is a file on a full disk.
-/// *Guarantees*: the first error is fatal, the second drops the payload. Both name their cause.
+/// *Scenario*: the reader has closed the pipe. Then the output is a socket of a service manager that was closed, and a file on a full disk.
+/// *Guarantees*: the first two errors are fatal, the third drops the payload. All name their cause. Only the first has the typed cause with
+/// which the process does not fail, because a service has to be started again.
 #[tokio::test]
 async fn a_closed_pipe_is_fatal_and_a_full_disk_is_not() {
     let (reader, descriptor) = pipe();
     drop(reader);
     let closed = Writer::to(descriptor).push(&payload("data\n")).await.unwrap_err();
     assert!(
-        matches!(&closed, PushError::Fatal(message) if message.starts_with("stdout was closed")),
+        matches!(&closed, PushError::Fatal { message, source: Some(_) } if message.starts_with("stdout was closed")),
+        "{closed}"
+    );
+    let (reader, socket) = std::os::unix::net::UnixStream::pair().unwrap();
+    drop(reader);
+    let closed = Writer::to(socket.into()).push(&payload("data\n")).await.unwrap_err();
+    assert!(
+        matches!(&closed, PushError::Fatal { message, source: None } if message.starts_with("stdout was closed")),
         "{closed}"
     );
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
@@ -282,7 +290,7 @@ async fn a_closed_terminal_is_fatal() {
     drop(screen);
     let closed = writer.push(&payload("data\n")).await.unwrap_err();
     assert!(
-        matches!(&closed, PushError::Fatal(message) if message.starts_with("the terminal was closed")),
+        matches!(&closed, PushError::Fatal { message, source: None } if message.starts_with("the terminal was closed")),
         "{closed}"
     );
 }

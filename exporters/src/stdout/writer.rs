@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError, mpsc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use longwave_pipeline::component::{ComponentError, Payload, PushError, Pushed, Pusher};
+use longwave_pipeline::component::{ComponentError, Payload, PushError, Pushed, Pusher, ReaderEnded};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
@@ -37,8 +37,8 @@ struct WriteFailure {
     errno: Errno,
     /// Bytes of this payload that were written before the failure.
     written: usize,
-    /// The terminal was closed: its session ended or its window was closed.
-    hung_up: bool,
+    /// Kind of the output.
+    file_type: Option<FileType>,
 }
 
 // === impl Writer ===
@@ -85,21 +85,26 @@ impl Pusher for Writer {
     async fn push(&self, payload: &Payload) -> Result<Pushed, PushError> {
         let jobs = self.jobs().map_err(|error| PushError::Permanent(format!("cannot write: {error}")))?;
         let (done, result) = oneshot::channel();
-        let ended = || PushError::Fatal("the thread that writes to stdout has ended".to_owned());
+        let ended = || PushError::fatal("the thread that writes to stdout has ended");
         jobs.send(WriteJob { bytes: payload.bytes.clone(), done }).map_err(|_| ended())?;
         match result.await.map_err(|_| ended())? {
             Ok(()) => Ok(Pushed::default()),
-            Err(WriteFailure { errno: Errno::PIPE, .. }) => Err(PushError::Fatal(
-                "stdout was closed: the program that reads it has ended, so nothing can be written any more"
-                    .to_owned(),
+            Err(WriteFailure { errno: Errno::PIPE, file_type, .. }) => Err(PushError::Fatal {
+                message:
+                    "stdout was closed: the program that reads it has ended, so nothing can be written any more"
+                        .to_owned(),
+                // A socket is no pipe of a shell: a service manager has given it to a process that has to run on.
+                source: (file_type == Some(FileType::Fifo)).then_some(ReaderEnded),
+            }),
+            Err(WriteFailure { errno: Errno::BADF, .. }) => Err(PushError::fatal(
+                "stdout is not open: start longwave with stdout open, or use another exporter",
             )),
-            Err(WriteFailure { errno: Errno::BADF, .. }) => Err(PushError::Fatal(
-                "stdout is not open: start longwave with stdout open, or use another exporter".to_owned(),
-            )),
-            Err(WriteFailure { hung_up: true, .. }) => Err(PushError::Fatal(
-                "the terminal was closed, so nothing can be written any more (to run without a terminal, use another exporter, or start longwave as a service)"
-                    .to_owned(),
-            )),
+            // A terminal whose session or window was closed is no terminal any more, but still a device.
+            Err(WriteFailure { errno: Errno::IO, file_type: Some(FileType::CharacterDevice), .. }) => {
+                Err(PushError::fatal(
+                    "the terminal was closed, so nothing can be written any more (to run without a terminal, use another exporter, or start longwave as a service)",
+                ))
+            }
             Err(WriteFailure { errno, written, .. }) => {
                 let (all, why) = (payload.bytes.len(), io::Error::from(errno));
                 Err(PushError::Permanent(format!(
@@ -141,7 +146,7 @@ fn write_all(descriptor: BorrowedFd<'_>, bytes: &[u8]) -> Result<(), WriteFailur
     let failure = |errno, written| WriteFailure {
         errno,
         written,
-        hung_up: errno == Errno::IO && is_device(descriptor),
+        file_type: fstat(descriptor).ok().map(|about| FileType::from_raw_mode(about.st_mode)),
     };
     while written < bytes.len() {
         match rustix::io::write(descriptor, &bytes[written..]) {
@@ -157,9 +162,4 @@ fn write_all(descriptor: BorrowedFd<'_>, bytes: &[u8]) -> Result<(), WriteFailur
         }
     }
     Ok(())
-}
-
-/// Returns whether it is a character device. A terminal that was closed is no terminal any more, but still such a device.
-fn is_device(descriptor: BorrowedFd<'_>) -> bool {
-    fstat(descriptor).is_ok_and(|about| FileType::from_raw_mode(about.st_mode) == FileType::CharacterDevice)
 }

@@ -33,7 +33,10 @@ pub fn descriptor_limit(error: &io::Error) -> Option<&'static str> {
     }
 }
 
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+/// Returns the causes of the error, the innermost last.
+pub(super) fn causes<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(error.source(), |error: &&'a (dyn Error + 'static)| (*error).source())
 }
 

@@ -67,7 +67,7 @@ pub use longwave_config::Signal;
 pub use one_line::one_line;
 pub(crate) use output::OutputHandle;
 pub use output::{Delivered, RecordOutput};
-pub use payload::{Payload, PushError, Pushed};
+pub use payload::{Payload, PushError, Pushed, ReaderEnded};
 pub use registry::Registry;
 pub(crate) use registry::find_factory;
 pub use reloading::Reloading;

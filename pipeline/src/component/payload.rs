@@ -1,8 +1,11 @@
 //! [`Payload`]: encoded data that is to be delivered, and the results of an attempt.
 
+use std::error::Error;
 use std::time::Duration;
 
 use bytes::Bytes;
+
+use super::causes::causes;
 
 /// Encoded data that is to be delivered. Sending queues contain payloads.
 #[derive(Clone, Debug)]
@@ -41,6 +44,35 @@ pub enum PushError {
     #[error("{0}")]
     Permanent(String),
     /// The exporter cannot continue, for example because its output is closed. The process must end.
-    #[error("{0}")]
-    Fatal(String),
+    #[error("{message}")]
+    Fatal {
+        /// What happened.
+        message: String,
+        /// Present if the user may have intended it.
+        source: Option<ReaderEnded>,
+    },
+}
+
+/// The program at the other end of a pipe has ended, as in `longwave | head`. It is a cause of errors: a process that ends because of it did
+/// not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the reader of the output has ended")]
+pub struct ReaderEnded;
+
+// === impl PushError ===
+
+impl PushError {
+    /// Makes an error that ends the process as a failure.
+    pub fn fatal(message: impl Into<String>) -> Self {
+        Self::Fatal { message: message.into(), source: None }
+    }
+}
+
+// === impl ReaderEnded ===
+
+impl ReaderEnded {
+    /// Returns whether the error or one of its causes is this one.
+    pub fn caused(error: &(dyn Error + 'static)) -> bool {
+        error.is::<Self>() || causes(error).any(|cause| cause.is::<Self>())
+    }
 }

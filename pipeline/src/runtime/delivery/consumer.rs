@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::bounded_queue::QueuedPayload;
 use super::report::DeliveryReport;
 use crate::component::{
-    ComponentError, DeliveryConfig, DropReason, Node, Payload, PushError, Pushed, Pusher,
+    ComponentError, DeliveryConfig, DropReason, Node, Payload, PushError, Pushed, Pusher, ReaderEnded,
 };
 
 /// Delivers payloads. The tasks of `num_consumers` share it.
@@ -25,8 +25,13 @@ pub(super) struct QueueConsumer {
     pub(super) report: DeliveryReport,
 }
 
-/// The exporter's output is closed. Payloads that were being delivered are dropped for this reason.
-const FATAL: DropReason = DropReason::OUTPUT_CLOSED;
+/// Why a payload is dropped.
+enum Undelivered {
+    /// Later ones may be delivered.
+    Dropped(DropReason, String),
+    /// The exporter's output is closed.
+    OutputClosed(String, Option<ReaderEnded>),
+}
 
 // === impl QueueConsumer ===
 
@@ -46,7 +51,8 @@ impl QueueConsumer {
         let outcome = tokio::select! {
             biased;
             () = self.abandoned.cancelled() => {
-                Err((DropReason::SHUTDOWN, "not delivered before the shutdown's time limit".to_owned()))
+                let message = "not delivered before the shutdown's time limit".to_owned();
+                Err(Undelivered::Dropped(DropReason::SHUTDOWN, message))
             }
             outcome = in_turn => outcome,
         };
@@ -55,9 +61,16 @@ impl QueueConsumer {
                 self.count_delivered(payload, &pushed);
                 Ok(())
             }
-            Err((reason, message)) => {
+            Err(Undelivered::Dropped(reason, message)) => {
                 self.drop_payload(payload, reason, &message);
-                if reason == FATAL { Err(ComponentError::new(message)) } else { Ok(()) }
+                Ok(())
+            }
+            Err(Undelivered::OutputClosed(message, source)) => {
+                if source.is_some() {
+                    self.report.silence();
+                }
+                self.drop_payload(payload, DropReason::OUTPUT_CLOSED, &message);
+                Err(ComponentError { message, source: source.map(Into::into) })
             }
         }
     }
@@ -80,7 +93,7 @@ impl QueueConsumer {
         self.report.answered(rejected, pushed.message.as_deref());
     }
 
-    async fn attempts(&self, payload: &Payload) -> Result<Pushed, (DropReason, String)> {
+    async fn attempts(&self, payload: &Payload) -> Result<Pushed, Undelivered> {
         let retry = &self.config.retry;
         let (backoff, mut failures) = (retry.backoff(), 0_u32);
         let started = Instant::now();
@@ -101,15 +114,20 @@ impl QueueConsumer {
                     may_have_arrived |= unknown;
                     (message, after)
                 }
-                PushError::Permanent(message) => return Err((DropReason::PERMANENT_ERROR, message)),
-                PushError::Fatal(message) => return Err((FATAL, message)),
+                PushError::Permanent(message) => {
+                    return Err(Undelivered::Dropped(DropReason::PERMANENT_ERROR, message));
+                }
+                PushError::Fatal { message, source } => {
+                    return Err(Undelivered::OutputClosed(message, source));
+                }
             };
             self.report.failed(&message);
             if !retry.enabled {
-                return Err((DropReason::RETRIES_EXHAUSTED, format!("{message} (retry_on_failure is off)")));
+                let message = format!("{message} (retry_on_failure is off)");
+                return Err(Undelivered::Dropped(DropReason::RETRIES_EXHAUSTED, message));
             }
             if self.closing.is_cancelled() {
-                return Err((DropReason::SHUTDOWN, message));
+                return Err(Undelivered::Dropped(DropReason::SHUTDOWN, message));
             }
             failures = failures.saturating_add(1);
             let (grown, requested) = (backoff.wait(failures), after.unwrap_or_default());
@@ -126,7 +144,8 @@ impl QueueConsumer {
                         "gave up after {elapsed}: the server requests a wait of {requested}, but max_elapsed_time is {limit}"
                     )
                 };
-                return Err((DropReason::RETRIES_EXHAUSTED, format!("{message} ({why})")));
+                let message = format!("{message} ({why})");
+                return Err(Undelivered::Dropped(DropReason::RETRIES_EXHAUSTED, message));
             }
             self.node.add_retry();
             tokio::select! {

@@ -2,6 +2,7 @@
 //! to fail, at most one a minute with counts, and one when they succeed again. The counters of self-telemetry have every failure and drop.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ pub(super) struct DeliveryReport {
     state: Mutex<ReportState>,
     /// Whether the last attempt failed.
     is_down: watch::Sender<bool>,
+    /// Whether nothing is logged any more.
+    is_silent: AtomicBool,
 }
 
 /// What is not logged yet.
@@ -73,7 +76,13 @@ enum Line {
 impl DeliveryReport {
     pub(super) fn new(exporter: &str, signal: Signal) -> Self {
         let state = Mutex::default();
-        Self { exporter: exporter.to_owned(), signal, state, is_down: watch::Sender::new(false) }
+        let (is_down, is_silent) = (watch::Sender::new(false), AtomicBool::new(false));
+        Self { exporter: exporter.to_owned(), signal, state, is_down, is_silent }
+    }
+
+    /// Ends the logging, because the user has ended the reader of the output.
+    pub(super) fn silence(&self) {
+        self.is_silent.store(true, Ordering::Relaxed);
     }
 
     /// An attempt failed and another one may follow.
@@ -120,7 +129,7 @@ impl DeliveryReport {
 
     fn log(&self, line: Option<Line>) {
         let (exporter, signal) = (&self.exporter, self.signal);
-        match line {
+        match line.filter(|_| !self.is_silent.load(Ordering::Relaxed)) {
             None => {}
             Some(Line::Down { error }) => tracing::warn!(
                 exporter,

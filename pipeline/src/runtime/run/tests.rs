@@ -189,7 +189,7 @@ fn unavailable() -> Result<crate::component::Pushed, PushError> {
 #[tokio::test(start_paused = true)]
 async fn a_fatal_delivery_unblocks_stages_that_wait_for_room() {
     let (world, environment) = (World::default(), environment());
-    world.results.lock().unwrap().extend([unavailable(), Err(PushError::Fatal("closed".into()))]);
+    world.results.lock().unwrap().extend([unavailable(), Err(PushError::fatal("closed"))]);
     let mut runtime = Runtime::start(&plan(&world, BLOCKING), &environment).await.unwrap();
     let error = tokio::time::timeout(Duration::from_secs(60), runtime.join()).await.unwrap().unwrap_err();
     assert_eq!(with_causes(&error), "exporter \"keep\" failed: closed");
@@ -251,7 +251,7 @@ service: {pipelines: {logs: {receivers: [gen, gen/bad], exporters: [keep]}}}";
 #[tokio::test(start_paused = true)]
 async fn a_fatal_delivery_stops_the_graph() {
     let (world, environment) = (World::default(), environment());
-    world.results.lock().unwrap().push_back(Err(PushError::Fatal("stdout was closed".into())));
+    world.results.lock().unwrap().push_back(Err(PushError::fatal("stdout was closed")));
     let yaml = "
 receivers: {gen: }
 exporters: {keep: }

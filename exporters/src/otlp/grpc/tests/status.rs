@@ -58,7 +58,7 @@ fn the_servers_delay() {
             Some(after)
         }
         PushError::Permanent(_) => None,
-        PushError::Fatal(message) => panic!("{message}"),
+        PushError::Fatal { message, .. } => panic!("{message}"),
     };
     assert_eq!(
         after(Code::ResourceExhausted, retry_info(Some((2, 500_000_000)))),

@@ -40,7 +40,7 @@ fn errors_contain_the_servers_reason() {
         match push_error("http://c:4318/v1/metrics", status, &headers, body, SystemTime::UNIX_EPOCH) {
             PushError::Retryable { message, after, .. } => format!("retry after {after:?}: {message}"),
             PushError::Permanent(message) => format!("permanent: {message}"),
-            PushError::Fatal(message) => format!("fatal: {message}"),
+            PushError::Fatal { message, .. } => format!("fatal: {message}"),
         }
     };
     let status = RpcStatus { code: 3, message: "bad point".into(), details: Vec::new() }.encode_to_vec();

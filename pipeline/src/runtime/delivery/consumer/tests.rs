@@ -40,7 +40,9 @@ async fn failure(result: Option<PushError>, limit: u64) -> String {
         abandoned: CancellationToken::new(),
     };
     let payload = Payload { bytes: "x".into(), items: 1, traffic_bytes: 0 };
-    let (reason, message) = consumer.attempts(&payload).await.unwrap_err();
+    let Err(Undelivered::Dropped(reason, message)) = consumer.attempts(&payload).await else {
+        panic!("delivered");
+    };
     format!("{reason}: {message}")
 }
 

@@ -76,7 +76,7 @@ impl Pusher for ScriptedPusher {
             }
             Outcome::Retryable => Err(PushError::Retryable { message, after: None, may_have_arrived: false }),
             Outcome::Permanent => Err(PushError::Permanent(message)),
-            Outcome::Fatal => Err(PushError::Fatal(message)),
+            Outcome::Fatal => Err(PushError::fatal(message)),
             Outcome::Panic => panic!("{message}"),
         }
     }
