@@ -1,11 +1,11 @@
 //! [`TelemetryConfig`]: the section `service::telemetry`.
 
-use std::collections::BTreeMap;
-
 use longwave_config::GoDuration;
 use serde::{Deserialize, Serialize};
 
+use super::logs::LogConfig;
 use super::readers::{OtlpReaderConfig, PeriodicConfig, PeriodicExporterConfig, ReaderConfig};
+use super::resource::ResourceChanges;
 use crate::component::Problems;
 
 /// `service::telemetry`: how Longwave reports on itself.
@@ -17,44 +17,8 @@ pub struct TelemetryConfig {
     /// Metrics of Longwave itself.
     pub metrics: MetricConfig,
     /// Changes to the resource of everything that is exported.
-    #[serde(skip_serializing_if = "ResourceChanges::is_empty")]
+    #[serde(skip_serializing_if = "ResourceChanges::is_empty", deserialize_with = "super::resource::read")]
     pub resource: ResourceChanges,
-}
-
-/// `resource`: the new values of resource attributes, by key. `None` removes the attribute.
-pub type ResourceChanges = BTreeMap<String, Option<String>>;
-
-/// `logs`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct LogConfig {
-    /// Minimum severity of messages.
-    pub level: LogLevel,
-    /// Format of a line.
-    pub encoding: LogEncoding,
-}
-
-/// Severity of a message. The configuration may use upper case.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase", try_from = "String")]
-#[allow(missing_docs, reason = "the Collector's words")]
-pub enum LogLevel {
-    Debug,
-    #[default]
-    Info,
-    Warn,
-    Error,
-}
-
-/// Format of a line of the log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogEncoding {
-    /// Text for people.
-    #[default]
-    Console,
-    /// One JSON object per line.
-    Json,
 }
 
 /// `metrics`.
@@ -144,6 +108,7 @@ impl TelemetryConfig {
             };
             problems.at(field, problem);
         }
+        self.logs.validate(problems);
         self.metrics.validate_readers(problems);
         if self.metrics.level != MetricLevel::None && !self.metrics.address.as_str().contains(':') {
             problems.at("metrics::address", "must be host:port, for example localhost:8888");
@@ -303,34 +268,6 @@ impl OtlpConfig {
             interval: u64::try_from(self.interval.get().as_millis()).unwrap_or(u64::MAX).max(1),
             exporter: PeriodicExporterConfig { otlp: Some(otlp) },
             ..PeriodicConfig::default()
-        }
-    }
-}
-
-// === impl LogLevel ===
-
-impl TryFrom<String> for LogLevel {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        match text.to_ascii_lowercase().as_str() {
-            "debug" => Ok(Self::Debug),
-            "info" => Ok(Self::Info),
-            "warn" | "warning" => Ok(Self::Warn),
-            "error" => Ok(Self::Error),
-            _ => Err(format!("unrecognized level: {text:?} (valid values: [debug info warn error])")),
-        }
-    }
-}
-
-impl LogLevel {
-    /// Returns the level as a directive of a tracing filter.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Debug => "debug",
-            Self::Info => "info",
-            Self::Warn => "warn",
-            Self::Error => "error",
         }
     }
 }
