@@ -29,18 +29,22 @@ impl Configured {
     }
 }
 
-/// Reads and checks the configuration.
+/// Reads and checks the configuration. Blocks, also while something is downloaded.
 ///
 /// # Errors
 /// Returns all errors, one per line.
-pub(super) fn plan(args: &SourceArgs, registry: &Registry) -> anyhow::Result<Configured> {
+pub(super) fn plan(
+    args: &SourceArgs,
+    registry: &Registry,
+    downloads: Downloads,
+) -> anyhow::Result<Configured> {
     let configs =
         if args.config.is_empty() { default::configs(&View::of_this_process()) } else { args.config.clone() };
-    let Loaded { document, warnings, .. } = load_and_check(
-        &Sources::new(configs, args.set.clone()).with_downloads(Downloads::default()),
-        |document| Plan::check_configs(document, registry),
-    )
-    .map_err(invalid)?;
+    let Loaded { document, warnings, .. } =
+        load_and_check(&Sources::new(configs, args.set.clone()).with_downloads(downloads), |document| {
+            Plan::check_configs(document, registry)
+        })
+        .map_err(invalid)?;
     let plan = Plan::new(&document, registry).map_err(invalid)?;
     let warnings = warnings.iter().map(ToString::to_string).chain(plan.warnings.iter().cloned()).collect();
     Ok(Configured { plan, document, warnings, sources: sources(args) })

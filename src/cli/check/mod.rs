@@ -9,6 +9,7 @@ mod tests;
 use std::fmt::Write;
 
 use longwave_config::{ConfigPath, decode};
+use longwave_exporters::Downloads;
 use longwave_pipeline::component::{Registry, Signal};
 use longwave_receivers::bpf::Config;
 use longwave_receivers::bpf::kernel::{HostFact, Options, Verdict, probe};
@@ -32,7 +33,7 @@ pub(super) fn run(sources: &SourceArgs, registry: &Registry) -> anyhow::Result<(
 
 /// Returns the kernel options of the first receiver of type `bpf` in the configuration, or the defaults if there is none.
 fn options(sources: &SourceArgs, registry: &Registry) -> anyhow::Result<Options> {
-    let plan = configuration::plan(sources, registry)?.plan;
+    let plan = configuration::plan(sources, registry, Downloads::default())?.plan;
     let receiver = plan.receivers.iter().find(|receiver| receiver.id.split('/').next() == Some("bpf"));
     let Some(receiver) = receiver else { return Ok(Config::default().options(false)) };
     let settings = plan.effective.get("receivers").and_then(|receivers| receivers.get(&receiver.id));
