@@ -227,6 +227,19 @@ async fn servers_that_cannot_be_reached() {
         .await;
 }
 
+/// Returns the TLS settings of a server with the certificate for `collector.test`.
+fn server_config(certificates: &Certificates) -> rustls::ServerConfig {
+    let (certificate, key) = &certificates.server;
+    let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+    rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap()
+}
+
 /// *Scenario*: a client connects by address to a TLS server with a certificate for `collector.test`, with `server_name_override` and
 /// without.
 /// *Guarantees*: with it the certificate is verified for that name, SNI has the name, and `Host` is the endpoint's. Without it the message
@@ -235,19 +248,7 @@ async fn servers_that_cannot_be_reached() {
 async fn another_server_name() {
     let certificates = Certificates::new();
     let ca = certificates.file("ca.pem", &certificates.ca);
-    let (certificate, key) = &certificates.server;
-    let config = || {
-        let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
-        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
-        let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
-        rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .unwrap()
-    };
-    let (address, served) = tls_once(config()).await;
+    let (address, served) = tls_once(server_config(&certificates)).await;
     let tls = json!({"ca_file": ca, "server_name_override": "collector.test"});
     let section = json!({"endpoint": format!("https://{address}"), "tls": tls});
     let pusher = exporter("otlp_http", section, Signal::Metrics).pusher();
@@ -256,12 +257,72 @@ async fn another_server_name() {
     assert_eq!(name.as_deref(), Some("collector.test"));
     assert!(head.to_lowercase().contains(&format!("host: {address}\r\n")), "{head}");
 
-    let (address, served) = tls_once(config()).await;
+    let (address, served) = tls_once(server_config(&certificates)).await;
     let section = json!({"endpoint": format!("https://{address}"), "tls": {"ca_file": ca}});
     let pusher = exporter("otlp_http", section, Signal::Metrics).pusher();
     let message = retryable(pusher.push(&any_payload()).await.unwrap_err());
     assert!(message.contains("set tls::server_name_override"), "{message}");
     assert!(served.await.is_err());
+}
+
+/// A proxy for one tunnel, which leads to `server` whatever the request names. Returns its address and the request.
+async fn tunnel_to(server: std::net::SocketAddr) -> (std::net::SocketAddr, tokio::task::JoinHandle<String>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let task = tokio::spawn(async move {
+        let (mut client, _) = listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(client.read_u8().await.unwrap());
+        }
+        let mut server = tokio::net::TcpStream::connect(server).await.unwrap();
+        client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+        // A side that closes early ends the tunnel.
+        let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+        String::from_utf8(head).unwrap()
+    });
+    (address, task)
+}
+
+/// *Scenario*: a TLS server with a certificate for `collector.test` behind a proxy, with `server_name_override` and an endpoint of another name.
+/// Then the override is a name that the certificate does not contain.
+/// *Guarantees*: the proxy is asked for the endpoint, `Host` has the endpoint, and SNI has the override. The certificate is verified for the
+/// override. The failure names it and the endpoint.
+#[tokio::test]
+async fn another_server_name_behind_a_proxy() {
+    let certificates = Certificates::new();
+    let ca = certificates.file("ca.pem", &certificates.ca);
+    for name in ["collector.test", "other.test"] {
+        let (server, served) = tls_once(server_config(&certificates)).await;
+        let (proxy, asked) = tunnel_to(server).await;
+        let section = json!({
+            "endpoint": "https://endpoint.test:4318",
+            "proxy_url": format!("http://{proxy}"),
+            "headers": {"x-key": "a"},
+            "tls": {"ca_file": ca, "server_name_override": name},
+        });
+        let pusher = exporter("otlp_http", section, Signal::Metrics).pusher();
+        let pushed = pusher.push(&any_payload()).await;
+        if name == "other.test" {
+            let Err(PushError::Retryable { message, may_have_arrived: false, .. }) = pushed else {
+                panic!("{pushed:?}");
+            };
+            assert!(message.starts_with("https://endpoint.test:4318/"), "{message}");
+            assert!(message.contains("other.test"), "{message}");
+            continue;
+        }
+        assert_eq!(pushed, Ok(Pushed::default()));
+        let (sni, head) = served.await.unwrap();
+        assert_eq!(sni.as_deref(), Some(name));
+        let head = head.to_lowercase();
+        assert!(head.starts_with("post /v1/metrics http/1.1\r\n"), "{head}");
+        for expected in ["host: endpoint.test:4318\r\n", "x-key: a\r\n", "user-agent: longwave/"] {
+            assert!(head.contains(expected), "{expected}: {head}");
+        }
+        drop(pusher);
+        let asked = asked.await.unwrap();
+        assert!(asked.starts_with("CONNECT endpoint.test:4318 HTTP/1.1\r\n"), "{asked}");
+    }
 }
 
 /// A server that counts its connections. It responds to a request only after `release` has been notified.

@@ -2,12 +2,12 @@
 
 mod balancer;
 mod config;
-mod connector;
+pub(super) mod connector;
 mod dialer;
 mod endpoint;
 mod keepalive;
 mod passthrough;
-mod proxy;
+pub(super) mod proxy;
 mod pusher;
 mod resolver;
 pub mod status;

@@ -5,6 +5,7 @@ mod connections;
 mod json;
 mod pusher;
 mod response;
+mod transport;
 mod url;
 
 #[cfg(test)]

@@ -10,11 +10,12 @@ use longwave_pipeline::component::{
     ComponentError, ExporterContext, Payload, PushError, Pushed, Pusher, Signal,
 };
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::{Client, ClientBuilder, Response, Url};
+use reqwest::{Client, ClientBuilder, Url};
 use tokio::sync::Semaphore;
 
 use super::json::{self, JSON};
 use super::response::{PROTOBUF, push_error};
+use super::transport::{NoResponse, Responded, Transport};
 use super::{HttpConfig, url};
 use crate::otlp::explain::explain;
 use crate::otlp::partial_success::pushed;
@@ -25,7 +26,7 @@ use crate::otlp::{Compression, CompressionParams, TlsConfig, USER_AGENT};
 /// Sends serialised requests of one signal to one URL.
 pub struct HttpPusher {
     id: String,
-    client: Client,
+    transport: Transport,
     /// The URL as configured, for messages.
     url: String,
     /// The URL for the client. If `tls::server_name_override` is set, its host is that name.
@@ -39,8 +40,6 @@ pub struct HttpPusher {
     skips_verification: bool,
 }
 
-/// Limit on the bytes of a response body that are read, as in the Collector.
-const MAX_RESPONSE_BYTES: usize = 64 << 10;
 /// Bodies up to this size are compressed on the runtime's threads, larger ones on blocking threads.
 const MAX_BYTES_TO_COMPRESS_INLINE: usize = 16 << 10;
 /// `TCP_USER_TIMEOUT`: data that is not acknowledged within this time closes the connection.
@@ -103,13 +102,17 @@ impl HttpPusher {
             }
             None => builder.no_proxy(),
         };
-        builder = builder.tls_backend_preconfigured(tls_config.client_config(
-            &section,
-            b"http/1.1",
-            proxy.is_some(),
-        )?);
         let name_override = client_config.tls.server_name_override.as_deref().filter(|_| tls);
-        // A proxy resolves the name that it is asked for, so that this must be the endpoint's.
+        let tls_config =
+            |verifies_override| tls_config.client_config(&section, b"http/1.1", verifies_override);
+        // A proxy resolves the name that it is asked for, so that this must be the endpoint's. The client would send it in SNI, too. A proxy
+        // with TLS needs the client.
+        let tunnel = name_override.zip(proxy.as_ref().filter(|proxy| proxy.scheme() == "http"));
+        let tunnel = tunnel.map(|(name, proxy)| {
+            Transport::tunnel(&url, proxy, tls_config(false)?, name, connections)
+                .map_err(|what| failed("proxy_url", what))
+        });
+        builder = builder.tls_backend_preconfigured(tls_config(proxy.is_some())?);
         if let Some(name) = name_override.filter(|_| proxy.is_none()) {
             builder = connecting_to(&url, builder);
             target.set_host(Some(name)).map_err(|e| failed("tls::server_name_override", e.to_string()))?;
@@ -119,10 +122,17 @@ impl HttpPusher {
                 headers.fixed.insert(HOST, host);
             }
         }
-        let client = builder.build().map_err(|e| failed("endpoint", explain(url.as_str(), tls, &e)))?;
+        let transport = match tunnel.transpose()? {
+            Some(tunnel) => tunnel,
+            None => {
+                let client =
+                    builder.build().map_err(|e| failed("endpoint", explain(url.as_str(), tls, &e)))?;
+                Transport::Client(client)
+            }
+        };
         Ok(Self {
             id: context.id.clone(),
-            client,
+            transport,
             url: url.to_string(),
             target,
             headers,
@@ -188,19 +198,6 @@ impl Resolve for ResolveAs {
     }
 }
 
-/// Reads the first [`MAX_RESPONSE_BYTES`] of the body.
-async fn read_start(mut response: Response) -> Result<Vec<u8>, reqwest::Error> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
-        let room = MAX_RESPONSE_BYTES - body.len();
-        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-        if body.len() == MAX_RESPONSE_BYTES {
-            break;
-        }
-    }
-    Ok(body)
-}
-
 #[async_trait]
 impl Pusher for HttpPusher {
     async fn start(&self) -> Result<(), ComponentError> {
@@ -216,12 +213,12 @@ impl Pusher for HttpPusher {
 
     async fn push(&self, payload: &Payload) -> Result<Pushed, PushError> {
         let tls = self.target.scheme() == "https";
-        let failed = |e: reqwest::Error| {
-            let message = explain(&self.url, tls, &e);
-            if e.is_builder() {
+        let failed = |NoResponse { error, is_permanent, may_have_arrived }: NoResponse| {
+            let message = explain(&self.url, tls, error.as_ref());
+            if is_permanent {
                 PushError::Permanent(message)
             } else {
-                PushError::Retryable { message, after: None, may_have_arrived: !e.is_connect() }
+                PushError::Retryable { message, after: None, may_have_arrived }
             }
         };
         let body = self.body(payload).await?;
@@ -230,10 +227,8 @@ impl Pusher for HttpPusher {
             Some(permits) => permits.acquire().await.ok(),
             None => None,
         };
-        let request = self.client.post(self.target.clone()).headers(self.headers.next()).body(body);
-        let response = request.send().await.map_err(failed)?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        let body = read_start(response).await;
+        let sent = self.transport.post(&self.target, self.headers.next(), body).await;
+        let Responded { status, headers, body } = sent.map_err(failed)?;
         if !status.is_success() {
             // The status suffices if the body could not be read.
             return Err(push_error(
@@ -249,8 +244,8 @@ impl Pusher for HttpPusher {
         };
         // The server accepted the request. A body that could not be read must not cause a second delivery.
         match body {
-            Ok(bytes) if has_type(PROTOBUF) => Ok(pushed(&bytes, payload)),
-            Ok(bytes) if has_type(JSON) => Ok(json::pushed(&bytes, payload)),
+            Some(bytes) if has_type(PROTOBUF) => Ok(pushed(&bytes, payload)),
+            Some(bytes) if has_type(JSON) => Ok(json::pushed(&bytes, payload)),
             _ => Ok(Pushed::default()),
         }
     }
