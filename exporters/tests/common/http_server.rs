@@ -31,7 +31,11 @@ pub struct HttpServer {
 
 impl HttpServer {
     pub async fn start(replies: Vec<Reply>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_at(([127, 0, 0, 1], 0).into(), replies).await
+    }
+
+    pub async fn start_at(address: SocketAddr, replies: Vec<Reply>) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let received = Arc::new(Mutex::new(Received { replies: replies.into(), ..Received::default() }));
         let router = Router::new().fallback(handle).with_state(Arc::clone(&received));
