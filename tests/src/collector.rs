@@ -15,6 +15,9 @@ use crate::cache;
 use crate::longwave::free_address;
 use longwave_testing::gate;
 
+/// Version of the Collector that `cargo xtask peers` builds.
+pub const VERSION: &str = "0.161.0";
+
 /// A configured Collector. It runs between `start` and `stop`.
 pub struct Collector {
     binary: PathBuf,
@@ -31,7 +34,7 @@ pub struct Collector {
 /// # Panics
 /// If it is missing and `LONGWAVE_REQUIRE_PEERS` is `1`.
 pub fn binary() -> PathBuf {
-    let path = cache::peers().join("otelcol-0.161.0/otelcol");
+    let path = cache::peers().join(format!("otelcol-{VERSION}/otelcol"));
     if !path.is_file() {
         let missing =
             format!("no OpenTelemetry Collector at {} (build it: cargo xtask peers)", path.display());

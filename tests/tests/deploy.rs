@@ -265,6 +265,18 @@ fn the_dashboards_query_only_what_is_exported() {
     assert!(metrics.len() >= 12, "{metrics:?}");
 }
 
+/// *Scenario*: the Collector of the compose file, of `cargo xtask peers`, of the tests and of the documentation.
+/// *Guarantees*: all are of one version, so that what is tested is what runs and what is documented.
+fn the_collector_has_one_version() {
+    let image = &yaml("compose.yaml")[0]["services"]["collector"]["image"];
+    assert_eq!(*image, format!("otel/opentelemetry-collector:{}", collector::VERSION));
+    let (short, _) = collector::VERSION.rsplit_once('.').unwrap();
+    let page = text("../docs/CONFIGURATION.md");
+    assert!(page.contains(&format!("The Collector is version {short},")));
+    let built = text("../xtask/src/peers/collector.rs");
+    assert!(built.contains(&format!("const VERSION: &str = {:?};", collector::VERSION)));
+}
+
 /// *Scenario*: `promtool` validates the configuration of Prometheus in the compose file and the expressions of the dashboards.
 /// *Guarantees*: all are valid.
 fn prometheus_accepts_configuration_and_expressions() {
@@ -294,6 +306,7 @@ fn main() -> ExitCode {
         the_collector_accepts_its_configuration,
         the_probes_query_the_health_check,
         the_services_of_compose_find_each_other,
+        the_collector_has_one_version,
         the_dashboards_query_only_what_is_exported,
         prometheus_accepts_configuration_and_expressions,
     ])
