@@ -296,3 +296,47 @@ async fn possible_duplicates_are_counted() {
     refused.settle().await;
     assert_eq!((refused.node.outgoing(), refused.node.possible_duplicates()), (8, 0));
 }
+
+/// *Scenario*: a server is down for ten minutes while ten payloads a second are sent, and is back then. They are more than the queue takes.
+/// *Guarantees*: the queue stays below its bytes all the time. Then every payload has arrived exactly once or is counted under a reason, and the
+/// newest ones have arrived.
+#[tokio::test(start_paused = true)]
+async fn an_outage_of_ten_minutes_loses_only_what_is_counted() {
+    const BYTES: u64 = 1 << 20;
+    const LEN: u64 = 1024;
+    let queue = QueueConfig {
+        num_consumers: 10,
+        queue_size: 1_000_000,
+        max_bytes: Some(ByteSize::mib(1)),
+        ..QueueConfig::default()
+    };
+    let mut bench = bench(DeliveryConfig { queue, ..config() }, vec![]);
+    bench.world.is_down.store(true, std::sync::atomic::Ordering::SeqCst);
+    let all = 10 * 600;
+    for number in 0..all {
+        let bytes = format!("{number:0width$}", width = LEN as usize).into();
+        bench.node.add_incoming(1);
+        bench
+            .queue
+            .put_batch(Duration::ZERO, vec![Payload { bytes, items: 1, traffic_bytes: 1 }])
+            .await
+            .unwrap();
+        assert!(bench.node.queue_bytes() <= BYTES, "{}", bench.node.queue_bytes());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    bench.world.is_down.store(false, std::sync::atomic::Ordering::SeqCst);
+    bench.settle().await;
+    let delivered = bench.world.delivered.lock().unwrap();
+    let mut numbers: Vec<u64> =
+        delivered.iter().map(|bytes| std::str::from_utf8(bytes).unwrap().parse().unwrap()).collect();
+    numbers.sort_unstable();
+    let arrived = numbers.len() as u64;
+    numbers.dedup();
+    assert_eq!(numbers.len() as u64, arrived, "payloads arrived twice");
+    let dropped: u64 = bench.reasons().iter().map(|(_, items, _)| items).sum();
+    assert_eq!((arrived + dropped, bench.node.outgoing()), (all, arrived), "{:?}", bench.reasons());
+    // Those that were being delivered are older than the rest.
+    let newest = BYTES / LEN - 10;
+    assert!((all - newest..all).all(|number| numbers.binary_search(&number).is_ok()), "{numbers:?}");
+    assert_eq!(bench.accounting.imbalances(), []);
+}
