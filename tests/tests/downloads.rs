@@ -13,6 +13,7 @@ use std::time::Duration;
 use longwave_tests::Longwave;
 use longwave_tests::longwave::Options;
 use longwave_tests::serve::serve_each;
+use rustix::process::{Signal, kill_process};
 use serde_json::json;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -112,13 +113,16 @@ fn a_stop_does_not_wait_for_a_download() {
     let records =
         std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/connections.lwr")).unwrap();
     let mut writer = File::create(&pipe).unwrap();
-    writer.write_all(&records[..records.len() / 2]).unwrap();
+    writer.write_all(&records).unwrap();
     longwave.await_stderr("Begin running", LIMIT);
 
     is_silent.store(true, Ordering::SeqCst);
     longwave.reload_with(json!({}));
     is_requested.recv_timeout(LIMIT).unwrap();
-    let finished = longwave.stop();
-    assert!(!finished.stderr.contains("keeping the running configuration"), "{}", finished.stderr);
+    kill_process(longwave.pid(), Signal::TERM).unwrap();
+    // The receiver waits for more until the input ends.
     drop(writer);
+    let finished = longwave.wait();
+    assert!(finished.status.success(), "{:?}: {}", finished.status, finished.stderr);
+    assert!(!finished.stderr.contains("keeping the running configuration"), "{}", finished.stderr);
 }
