@@ -16,18 +16,6 @@ pub type ResourceChanges = BTreeMap<String, Option<String>>;
 struct AttributeConfig {
     name: String,
     value: Value,
-    /// Type of the value. Longwave sends every value as a text.
-    #[serde(rename = "type")]
-    value_type: Option<AttributeType>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum AttributeType {
-    String,
-    Bool,
-    Int,
-    Double,
 }
 
 struct ResourceVisitor;
@@ -74,37 +62,23 @@ impl<'de> Visitor<'de> for ResourceVisitor {
 // === impl AttributeConfig ===
 
 impl AttributeConfig {
-    /// Returns the value as a text.
+    /// Returns the value as a text, because all attributes of the resource are texts.
     ///
     /// # Errors
-    /// The value is not of the type.
+    /// The value is no attribute.
     fn text(&self) -> Result<String, String> {
         let value = match &self.value {
             Value::Expanded(expanded) => &expanded.value,
             value => value,
         };
-        let (fits, text) = match value {
-            Value::Str(text) => (matches!(self.value_type, None | Some(AttributeType::String)), text.clone()),
-            Value::Bool(value) => {
-                (matches!(self.value_type, None | Some(AttributeType::Bool)), value.to_string())
+        match value {
+            Value::Str(text) => Ok(text.clone()),
+            Value::Bool(value) => Ok(value.to_string()),
+            Value::Int(value) => Ok(value.to_string()),
+            Value::Float(value) => Ok(value.to_string()),
+            Value::Null | Value::List(_) | Value::Map(_) | Value::Expanded(_) => {
+                Err(format!("attribute {:?}: the value must be a text, a number, true or false", self.name))
             }
-            Value::Int(value) => {
-                let is_number =
-                    matches!(self.value_type, None | Some(AttributeType::Int | AttributeType::Double));
-                (is_number, value.to_string())
-            }
-            Value::Float(value) => {
-                (matches!(self.value_type, None | Some(AttributeType::Double)), value.to_string())
-            }
-            Value::Null | Value::List(_) | Value::Map(_) | Value::Expanded(_) => (false, String::new()),
-        };
-        if fits {
-            Ok(text)
-        } else {
-            Err(format!(
-                "attribute {:?}: the value must be a text, a number, true or false, and of its type",
-                self.name
-            ))
         }
     }
 }

@@ -18,7 +18,7 @@ fn resource(section: serde_json::Value) -> Result<ResourceChanges, String> {
 fn both_forms_are_read() {
     let list = serde_json::json!({"attributes": [
         {"name": "team", "value": "a"},
-        {"name": "rack", "value": 7, "type": "int"},
+        {"name": "rack", "value": 7},
         {"name": "spot", "value": true},
     ]});
     let map = serde_json::json!({"team": "a", "rack": "7", "spot": "true"});
@@ -35,8 +35,7 @@ fn bad_resources_are_explained() {
         serde_json::json!({"team": "a", "attributes": [{"name": "b", "value": "c"}]}),
         serde_json::json!({"schema_url": "https://opentelemetry.io/schemas/1.38.0"}),
         serde_json::json!({"attributes": [{"name": "b", "value": ["c"]}]}),
-        serde_json::json!({"attributes": [{"name": "b", "value": "c", "type": "int"}]}),
-        serde_json::json!({"attributes": [{"name": "b", "value": "c", "type": "text"}]}),
+        serde_json::json!({"attributes": [{"name": "b", "value": "c", "type": "string"}]}),
         serde_json::json!({"team": 1}),
     ];
     let errors: Vec<_> = errors.map(|section| resource(section).unwrap_err()).into();
