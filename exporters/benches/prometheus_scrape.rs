@@ -54,6 +54,7 @@ fn scrapes(criterion: &mut Criterion) {
         resource: Arc::default(),
         meter: NoopMeterProvider::new().meter("bench"),
         authenticators: Default::default(),
+        storages: Default::default(),
         log_edits: Default::default(),
         batch: None,
     };

@@ -1,6 +1,6 @@
 //! Exporters send records and windows to OpenTelemetry servers ([`otlp`]), to Prometheus ([`prometheus`]), to the standard output
-//! ([`stdout`]), to the log ([`debug`]), to files of OTLP requests ([`file`](mod@file)), to record files ([`record_file`]), and to programs on
-//! this host ([`live`]).
+//! ([`stdout`]), to the log ([`debug`]), to files of OTLP requests ([`file`](mod@file)), to record files ([`record_file`]), to programs on
+//! this host ([`live`]), and to browsers ([`page`]).
 //!
 //! An exporter encodes batches and makes one delivery attempt at a time. The runtime provides the queue, retries and time limits.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -9,9 +9,11 @@ mod append_file;
 pub mod debug;
 mod download;
 pub mod file;
+mod flows;
 pub mod live;
 mod ordered_queue_config;
 pub mod otlp;
+pub mod page;
 pub mod prometheus;
 mod record_blocks;
 pub mod record_file;
@@ -35,5 +37,6 @@ pub fn factories() -> Vec<ExporterFactory> {
         file::factory(),
         record_file::factory(),
         live::factory(),
+        page::factory(),
     ]
 }

@@ -44,6 +44,7 @@ impl OrderedQueueConfig {
             max_bytes,
             block_on_overflow,
             wait_for_result,
+            storage: None,
             batch: None,
             // A file and a terminal are not shared by many nodes.
             spread: Some(GoDuration::default()),

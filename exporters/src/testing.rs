@@ -12,6 +12,7 @@ pub(crate) fn context(id: &str, signal: Signal, resource: &[(&str, &str)]) -> Ex
         resource: resource.into(),
         meter: opentelemetry::global::meter("test"),
         authenticators: Default::default(),
+        storages: Default::default(),
         log_edits: Default::default(),
         batch: None,
     }

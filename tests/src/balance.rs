@@ -93,9 +93,10 @@ fn check_exporter(page: &Metrics, id: &str, signal: &str, given: u64, problems: 
     if incoming != given {
         problems.push(format!("{signal}: {id}: incoming {incoming}, the stages before sent {given}"));
     }
-    if incoming != sent + failed + held {
+    let restored = of("restored");
+    if incoming + restored != sent + failed + held {
         problems.push(format!(
-            "{signal}: {id}: incoming {incoming} ≠ sent {sent} + failed {failed} + held {held}"
+            "{signal}: {id}: incoming {incoming} + restored {restored} ≠ sent {sent} + failed {failed} + held {held}"
         ));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -18,9 +18,17 @@ pub struct HttpSink {
 
 #[derive(Default)]
 struct StoredRequests {
-    /// Path and JSON body of each request.
-    bodies: Mutex<Vec<(String, Value)>>,
+    requests: Mutex<Requests>,
     changed: Condvar,
+}
+
+/// Path and JSON body of requests.
+#[derive(Default)]
+struct Requests {
+    all: Vec<(String, Value)>,
+    /// Those that got no response.
+    unanswered: Vec<(String, Value)>,
+    is_silent: bool,
 }
 
 impl HttpSink {
@@ -37,18 +45,59 @@ impl HttpSink {
 
     /// Waits until `done` returns true for all requests so far (path and JSON body). Returns whether it did within `limit`.
     pub fn wait(&self, limit: Duration, mut done: impl FnMut(&[(String, Value)]) -> bool) -> bool {
-        let bodies = self.stored.bodies.lock().unwrap_or_else(PoisonError::into_inner);
-        let (_bodies, timeout) = self
-            .stored
-            .changed
-            .wait_timeout_while(bodies, limit, |bodies| !done(bodies))
-            .unwrap_or_else(PoisonError::into_inner);
-        !timeout.timed_out()
+        self.stored.wait(limit, |requests| done(&requests.all))
     }
 
     /// Returns all requests so far.
     pub fn bodies(&self) -> Vec<(String, Value)> {
-        self.stored.bodies.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.stored.lock().all.clone()
+    }
+
+    /// Stores the next requests without a response, until [`Self::respond`].
+    pub fn silence(&self) {
+        self.stored.lock().is_silent = true;
+    }
+
+    /// Responds to the next requests.
+    pub fn respond(&self) {
+        self.stored.lock().is_silent = false;
+    }
+
+    /// Waits until `count` requests got no response. Returns whether that happened within `limit`.
+    pub fn wait_unanswered(&self, count: usize, limit: Duration) -> bool {
+        self.stored.wait(limit, |requests| requests.unanswered.len() >= count)
+    }
+
+    /// Returns the requests that got no response.
+    pub fn unanswered(&self) -> Vec<(String, Value)> {
+        self.stored.lock().unanswered.clone()
+    }
+}
+
+// === impl StoredRequests ===
+
+impl StoredRequests {
+    fn lock(&self) -> MutexGuard<'_, Requests> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a request. Returns whether it gets a response.
+    fn add(&self, path: String, body: Value) -> bool {
+        let mut requests = self.lock();
+        let is_silent = requests.is_silent;
+        if is_silent {
+            requests.unanswered.push((path.clone(), body.clone()));
+        }
+        requests.all.push((path, body));
+        drop(requests);
+        self.changed.notify_all();
+        !is_silent
+    }
+
+    fn wait(&self, limit: Duration, mut done: impl FnMut(&Requests) -> bool) -> bool {
+        let waited = self.changed.wait_timeout_while(self.lock(), limit, |requests| !done(requests));
+        let (_requests, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        !timeout.timed_out()
     }
 }
 
@@ -58,8 +107,10 @@ fn serve(stream: TcpStream, stored: &StoredRequests) -> io::Result<()> {
     while let Some((path, body)) = read_request(&mut reader)? {
         let body = serde_json::from_slice(&body)
             .unwrap_or(Value::String(String::from_utf8_lossy(&body).into_owned()));
-        stored.bodies.lock().unwrap_or_else(PoisonError::into_inner).push((path, body));
-        stored.changed.notify_all();
+        if !stored.add(path, body) {
+            // Returns when the client closes the connection.
+            return reader.read_exact(&mut [0]);
+        }
         stream
             .write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")?;
     }

@@ -7,6 +7,7 @@
 pub mod api_server;
 pub mod balance;
 pub mod binary;
+pub mod browser;
 pub mod cache;
 pub mod cgroup;
 pub mod check;

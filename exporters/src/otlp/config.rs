@@ -100,7 +100,7 @@ impl ClientConfig {
     /// [`ComponentConfig::extensions`]: longwave_pipeline::component::ComponentConfig::extensions
     pub(super) fn extensions(&self) -> Vec<(&'static str, String)> {
         let id = self.auth.as_ref().map(|auth| auth.authenticator.clone()).filter(|id| !id.is_empty());
-        id.map(|id| (AUTHENTICATOR, id)).into_iter().collect()
+        id.map(|id| (AUTHENTICATOR, id)).into_iter().chain(self.sending_queue.extension()).collect()
     }
 
     /// Reports that a processor sets the size of requests in another way.

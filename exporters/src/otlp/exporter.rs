@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use longwave_pipeline::component::{
-    BatchConfig, ComponentError, DeliveryConfig, Exporter, ExporterContext, Payload, Pusher, Signal,
+    BatchConfig, ComponentError, DeliveryConfig, Exporter, ExporterContext, Payload, Pusher, Signal, Storage,
 };
 use longwave_pipeline::model::{Batch, UnixNanos};
 
@@ -14,6 +14,7 @@ pub(crate) struct OtlpExporter {
     encoder: Encoder,
     delivery: DeliveryConfig,
     pusher: Arc<dyn Pusher>,
+    storage: Option<Arc<dyn Storage>>,
 }
 
 enum Encoder {
@@ -41,7 +42,23 @@ impl OtlpExporter {
                 Encoder::Logs(encoder.with_edits(Arc::clone(&context.log_edits)))
             }
         };
-        Self { encoder, delivery, pusher }
+        Self { encoder, delivery, pusher, storage: None }
+    }
+
+    /// Sets the storage of the queue.
+    ///
+    /// # Errors
+    /// The extension does not store payloads.
+    pub(crate) fn with_storage(
+        self,
+        context: &ExporterContext,
+        config: &ClientConfig,
+    ) -> Result<Self, ComponentError> {
+        let Some(id) = &config.sending_queue.storage else { return Ok(self) };
+        let storage = context.storages.get(id);
+        let storage =
+            storage.map_err(|error| ComponentError::new(format!("exporters::{}: {error}", context.id)))?;
+        Ok(Self { storage: Some(storage), ..self })
     }
 
     /// Merges log requests, unless the configuration says how or that they are not merged.
@@ -76,6 +93,11 @@ impl Exporter for OtlpExporter {
     /// Cumulative sums must not arrive before earlier ones. A receiver that adds up delta sums needs the same order.
     fn is_ordered(&self) -> bool {
         matches!(self.encoder, Encoder::Metrics(_))
+    }
+
+    /// The payloads are protobuf without compression, so that they are right with other settings of a later life, too.
+    fn storage(&self) -> Option<Arc<dyn Storage>> {
+        self.storage.clone()
     }
 
     fn pusher(&self) -> Arc<dyn Pusher> {

@@ -8,7 +8,7 @@ use std::time::Instant;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, State};
-use axum::http::header::{HeaderMap, USER_AGENT, WWW_AUTHENTICATE};
+use axum::http::header::{HeaderMap, USER_AGENT};
 use axum::http::{Response, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::get;
@@ -137,9 +137,8 @@ async fn scrape(
     ConnectInfo(ClientAddress(address)): ConnectInfo<ClientAddress>,
     headers: HeaderMap,
 ) -> Response<Body> {
-    if source.auth.as_ref().is_some_and(|auth| !auth.accepts(&headers)) {
-        let challenge = [(WWW_AUTHENTICATE, "Basic realm=\"longwave\"")];
-        return (StatusCode::UNAUTHORIZED, challenge, "wrong user name or password\n").into_response();
+    if let Some(refusal) = source.auth.as_ref().and_then(|auth| auth.refusal(&headers)) {
+        return refusal;
     }
     // The semaphore is never closed.
     let _permit = source.permits.acquire().await;

@@ -34,3 +34,11 @@ pub fn factory() -> ExporterFactory {
         Ok(Box::new(StdoutExporter::new(config, &context)?) as Box<dyn Exporter>)
     })
 }
+
+/// Returns the JSON lines of a window.
+#[cfg(test)]
+pub(crate) fn json_lines(window: &longwave_pipeline::model::Window) -> Vec<serde_json::Value> {
+    let mut lines = Vec::new();
+    window.series.iter().for_each(|series| json::series(window, series, &mut lines));
+    serde_json::Deserializer::from_slice(&lines).into_iter().map(Result::unwrap).collect()
+}

@@ -58,6 +58,7 @@ pub fn context(id: &str, signal: Signal, authenticators: Authenticators) -> Expo
         resource: Arc::new(vec![("service.name".to_owned(), "longwave".to_owned())]),
         meter: opentelemetry::global::meter("test"),
         authenticators,
+        storages: Default::default(),
         log_edits: Default::default(),
         batch: None,
     }

@@ -1,9 +1,11 @@
 //! Counters of what every stage received, sent, dropped and contains.
 //!
 //! The runtime counts what enters and leaves a stage. While nothing is being processed, the counters of each stage balance:
-//! - `incoming = outgoing + folded + dropped + held` for a stage that does not change the kind of its items (folded: points that became part
-//!   of another series' points);
+//! - `incoming + restored = outgoing + folded + dropped + held + kept` for a stage that does not change the kind of its items (folded: points
+//!   that became part of another series' points);
 //! - `incoming = folded + dropped + held` for a stage that aggregates (records in, points out).
+//!
+//! Only an exporter with a storage has `restored` items, which an earlier life has left there, and `kept` items, which it leaves there itself.
 //!
 //! [`Accounting::imbalances`] checks both.
 
@@ -54,6 +56,8 @@ pub struct Node {
     outgoing: AtomicU64,
     folded: AtomicU64,
     held: AtomicU64,
+    restored: AtomicU64,
+    kept: AtomicU64,
     queue_size: AtomicU64,
     queue_capacity: AtomicU64,
     queue_bytes: AtomicU64,
@@ -112,6 +116,17 @@ impl DropReason {
     pub const STAGE_FAILED: Self = Self("stage_failed");
     /// The output of an exporter is closed.
     pub const OUTPUT_CLOSED: Self = Self("output_closed");
+    /// The storage of a queue has no room, because of its `max_size` or a full disk.
+    pub const STORAGE_FULL: Self = Self("storage_full");
+    /// The item was in the storage of a queue for longer than its `max_age`.
+    pub const STORAGE_EXPIRED: Self = Self("storage_expired");
+    /// The item is damaged in the storage of a queue.
+    pub const STORAGE_DAMAGED: Self = Self("storage_damaged");
+    /// The storage of a queue cannot be written or read.
+    pub const STORAGE_FAILED: Self = Self("storage_failed");
+    /// Reasons for which only a queue with a storage drops items.
+    pub(crate) const OF_STORAGE: [Self; 4] =
+        [Self::STORAGE_FULL, Self::STORAGE_EXPIRED, Self::STORAGE_DAMAGED, Self::STORAGE_FAILED];
 
     /// Returns the reasons for which every stage of a kind may drop items.
     fn of_kind(kind: NodeKind) -> &'static [Self] {
@@ -184,6 +199,28 @@ impl Node {
         // A stage that failed has counted the items as dropped, also those of an earlier instance that a reload replaced.
         let subtract = |held: u64| Some(held.saturating_sub(items));
         let _ = self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, subtract);
+    }
+
+    /// Counts items that an earlier life has left in the storage and that are now in the stage.
+    pub(crate) fn add_restored(&self, items: u64) {
+        self.add_held(items);
+        self.restored.fetch_add(items, Ordering::Relaxed);
+    }
+
+    /// Counts items that leave the stage, because the storage keeps them for a later life.
+    pub(crate) fn add_kept(&self, items: u64) {
+        self.sub_held(items);
+        self.kept.fetch_add(items, Ordering::Relaxed);
+    }
+
+    /// Returns the number of items that came from the storage.
+    pub fn restored(&self) -> u64 {
+        self.restored.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of items that stay in the storage for a later life.
+    pub fn kept(&self) -> u64 {
+        self.kept.load(Ordering::Relaxed)
     }
 
     /// Changes what the sending queue contains, as (size in the unit of its sizer, bytes). During a reload there can be two queues, whose
@@ -296,7 +333,8 @@ impl Node {
     /// Counts all items in a failed stage as dropped. Their traffic is unknown and counted as 0 bytes.
     pub(crate) fn drop_contents(&self) {
         let (left, dropped) = self.left_and_dropped();
-        self.add_dropped(DropReason::STAGE_FAILED, self.incoming().saturating_sub(left + dropped), 0);
+        let entered = self.incoming() + self.restored();
+        self.add_dropped(DropReason::STAGE_FAILED, entered.saturating_sub(left + dropped + self.kept()), 0);
         self.set_held(0);
     }
 
@@ -317,14 +355,19 @@ impl Node {
 
     fn imbalance(&self) -> Option<Imbalance> {
         let (left, dropped) = self.left_and_dropped();
-        (self.incoming() != left + dropped + self.held()).then(|| Imbalance {
-            text: format!(
-                "{}: incoming {} ≠ {} {left} + dropped {dropped} + held {}",
+        let (incoming, restored, held, kept) = (self.incoming(), self.restored(), self.held(), self.kept());
+        (incoming + restored != left + dropped + held + kept).then(|| {
+            let storage = |what: &str, items: u64| {
+                if items == 0 { String::new() } else { format!(" + {what} {items}") }
+            };
+            let text = format!(
+                "{}: incoming {incoming}{} ≠ {} {left} + dropped {dropped} + held {held}{}",
                 self.description(),
-                self.incoming(),
+                storage("restored", restored),
                 if self.aggregates { "folded" } else { "outgoing" },
-                self.held(),
-            ),
+                storage("kept", kept),
+            );
+            Imbalance { text }
         })
     }
 }
@@ -366,6 +409,8 @@ impl Accounting {
             outgoing: AtomicU64::new(0),
             folded: AtomicU64::new(0),
             held: AtomicU64::new(0),
+            restored: AtomicU64::new(0),
+            kept: AtomicU64::new(0),
             queue_size: AtomicU64::new(0),
             queue_capacity: AtomicU64::new(0),
             queue_bytes: AtomicU64::new(0),

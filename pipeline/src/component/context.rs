@@ -12,6 +12,7 @@ use crate::component::batch_config::BatchConfig;
 use crate::component::directory::Directories;
 use crate::component::health::Health;
 use crate::component::shared::Shared;
+use crate::component::storage::Storages;
 
 /// What a new extension receives.
 #[derive(Clone)]
@@ -69,6 +70,8 @@ pub struct ExporterContext {
     pub meter: Meter,
     /// Authenticators of the extensions, by id.
     pub authenticators: Authenticators,
+    /// Storages of the extensions, by id.
+    pub storages: Storages,
     /// Changes to the attributes of log records.
     pub log_edits: Arc<AttributeEdits>,
     /// How requests are merged and split, if a processor sets that.

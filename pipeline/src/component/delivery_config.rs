@@ -53,13 +53,16 @@ pub struct QueueConfig {
     /// Maximum size of the payloads that wait or are being delivered.
     pub queue_size: u64,
     /// Maximum bytes of these payloads, whatever the sizer is. `None`: at most 64 MiB, and at most an eighth of the memory that the process may
-    /// use ([`memory_limit`](crate::component::host::memory_limit)). The Collector has no such limit.
+    /// use ([`memory_limit`](crate::component::host::memory_limit)). With `storage`: 1 GiB. The Collector has no such limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_bytes: Option<ByteSize>,
     /// Whether the pipeline waits for room. Otherwise the oldest payloads are dropped and counted.
     pub block_on_overflow: bool,
     /// Whether the pipeline waits until the payloads of a batch have been delivered or dropped.
     pub wait_for_result: bool,
+    /// Id of the extension that stores the payloads. `None`: they are in memory only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub storage: Option<String>,
     /// How log requests are merged. `None`: as the exporter does by default. With `wait_for_result` they are not merged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch: Option<BatchConfig>,
@@ -92,6 +95,8 @@ const MAX_QUEUE_BYTES: ByteSize = ByteSize(1 << 40);
 const MIN_QUEUE_BYTES: ByteSize = ByteSize::mib(4);
 /// Value of `max_bytes` if the process may use much memory.
 const DEFAULT_QUEUE_BYTES: ByteSize = ByteSize::mib(64);
+/// Value of `max_bytes` if the payloads are stored.
+const DEFAULT_STORED_BYTES: ByteSize = ByteSize::mib(1024);
 /// Value of `spread` if it is not set: the usual interval of windows.
 const DEFAULT_SPREAD: GoDuration = GoDuration::from_secs(5);
 /// Longest `spread`.
@@ -192,6 +197,7 @@ impl Default for QueueConfig {
             max_bytes: None,
             block_on_overflow: false,
             wait_for_result: false,
+            storage: None,
             batch: None,
             spread: None,
         }
@@ -212,6 +218,12 @@ impl QueueConfig {
             );
         }
         problems.at_most("sending_queue::queue_size", self.queue_size, MAX_QUEUE_SIZE);
+        if self.storage.as_ref().is_some_and(String::is_empty) {
+            problems.at("sending_queue::storage", "must be the id of an extension, for example file_storage");
+        } else if self.storage.is_some() && !self.enabled {
+            problems
+                .at("sending_queue::storage", "stores the queue, but enabled is false: set enabled: true");
+        }
         if let Some(batch) = &self.batch {
             batch.validate(problems);
             let is_same_unit = matches!(
@@ -250,8 +262,16 @@ impl QueueConfig {
         self.spread.unwrap_or(DEFAULT_SPREAD).get()
     }
 
+    /// Returns the extension that the queue uses, as [`ComponentConfig::extensions`](crate::component::ComponentConfig::extensions) does.
+    pub fn extension(&self) -> Option<(&'static str, String)> {
+        self.storage.clone().filter(|id| !id.is_empty()).map(|id| ("sending_queue::storage", id))
+    }
+
     /// Returns the effective `max_bytes`. `memory_limit` is the memory that the process may use, in bytes, if known.
     pub(crate) fn max_bytes(&self, memory_limit: Option<u64>) -> u64 {
+        if self.storage.is_some() {
+            return self.max_bytes.unwrap_or(DEFAULT_STORED_BYTES).get();
+        }
         let share = memory_limit.map_or(DEFAULT_QUEUE_BYTES, |limit| ByteSize(limit / 8));
         self.max_bytes.unwrap_or(share.clamp(MIN_QUEUE_BYTES, DEFAULT_QUEUE_BYTES)).get()
     }

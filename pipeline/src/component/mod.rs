@@ -1,5 +1,5 @@
 //! What a component is: the traits ([`Extension`], [`Receiver`], [`Processor`], [`Exporter`]), the [`Factory`] that makes one from its
-//! configuration, what it receives from the runtime (contexts, [`Directories`], [`Authenticators`], [`RecordOutput`], [`Node`]), and small
+//! configuration, what it receives from the runtime (contexts, [`Directories`], [`Authenticators`], [`Storages`], [`RecordOutput`], [`Node`]), and small
 //! helpers that several components use.
 //!
 //! Depends on [`crate::model`], never on [`crate::runtime`].
@@ -32,6 +32,7 @@ mod registry;
 mod reloading;
 mod shared;
 mod stage_sender;
+mod storage;
 pub mod tls;
 mod traits;
 mod unescape;
@@ -74,5 +75,8 @@ pub use reloading::Reloading;
 pub use shared::Shared;
 pub use stage_sender::StageSender;
 pub(crate) use stage_sender::WeakStageSender;
+pub use storage::{
+    NewRecord, OpenedQueue, RecordKey, Storage, StorageError, Storages, StoredQueue, StoredRecord,
+};
 pub use traits::{Exporter, Extension, Processor, Pusher, Receiver, Running};
 pub use unescape::unescape;

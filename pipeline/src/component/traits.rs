@@ -14,6 +14,7 @@ use crate::component::directory::Directory;
 use crate::component::error::ComponentError;
 use crate::component::output::RecordOutput;
 use crate::component::payload::{Payload, PushError, Pushed};
+use crate::component::storage::Storage;
 use crate::model::Batch;
 
 /// The future of a started component. It resolves after a stop or at the end of the component's input. An error stops the process.
@@ -30,6 +31,11 @@ pub trait Extension: Send {
 
     /// Returns the authenticator, if the extension authenticates requests of exporters. Called before the start.
     fn authenticator(&self) -> Option<Arc<dyn Authenticator>> {
+        None
+    }
+
+    /// Returns the storage, if the extension stores the payloads of sending queues. Called before the start, and used after it.
+    fn storage(&self) -> Option<Arc<dyn Storage>> {
         None
     }
 
@@ -90,6 +96,12 @@ pub trait Exporter: Send {
     /// takes the older sum for a reset, or refuses it.
     fn is_ordered(&self) -> bool {
         false
+    }
+
+    /// Returns the storage of the queue. `None` if its payloads are in memory only. A stored payload may be delivered by a later instance of
+    /// the exporter with other settings.
+    fn storage(&self) -> Option<Arc<dyn Storage>> {
+        None
     }
 
     /// Returns the pusher, which delivers the payloads.

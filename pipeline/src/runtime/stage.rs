@@ -82,7 +82,10 @@ pub(super) async fn run_exporter(
     progress: StageProgress,
 ) -> Result<(), ComponentError> {
     let mut batcher = Batcher::new(&exporter.delivery().queue, Arc::clone(&node));
-    let result = export(&mut *exporter, &mut input, &mut batcher, &mut queue, &node, &progress).await;
+    let result = match queue.open_storage().await {
+        Ok(()) => export(&mut *exporter, &mut input, &mut batcher, &mut queue, &node, &progress).await,
+        Err(error) => Err(error),
+    };
     drop(batcher);
     drop(input);
     match result {
@@ -115,6 +118,7 @@ async fn export(
             return queue.put_batch(Duration::ZERO, batcher.take().into_iter().collect()).await;
         };
         node.add_incoming(batch.items());
+        queue.set_tick(&batch);
         let busy = progress.busy();
         let encoded = exporter.encode(&batch);
         drop(busy);

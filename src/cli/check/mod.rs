@@ -1,6 +1,7 @@
 //! `longwave check`: what the host, the container or the pod provides, what is missing, and the remedy.
 
 pub(super) mod host_facts;
+mod stores;
 pub(super) mod view;
 
 #[cfg(test)]
@@ -11,6 +12,7 @@ use std::fmt::Write;
 use longwave_config::{ConfigPath, decode};
 use longwave_exporters::Downloads;
 use longwave_pipeline::component::{Registry, Signal};
+use longwave_pipeline::runtime::Plan;
 use longwave_receivers::bpf::Config;
 use longwave_receivers::bpf::kernel::{HostFact, Options, Verdict, probe};
 
@@ -19,8 +21,10 @@ use view::View;
 
 /// Prints each fact. Fails if the `bpf` receiver cannot run.
 pub(super) fn run(sources: &SourceArgs, registry: &Registry) -> anyhow::Result<()> {
-    let mut facts = probe(&options(sources, registry)?);
+    let plan = configuration::plan(sources, registry, Downloads::default())?.plan;
+    let mut facts = probe(&options(&plan)?);
     facts.extend(host_facts::collect(&View::of_this_process()));
+    facts.extend(stores::facts(&plan));
     print(&table(&facts)?)?;
     let missing = facts.iter().filter(|fact| fact.verdict == Verdict::Missing).count();
     anyhow::ensure!(
@@ -32,8 +36,7 @@ pub(super) fn run(sources: &SourceArgs, registry: &Registry) -> anyhow::Result<(
 }
 
 /// Returns the kernel options of the first receiver of type `bpf` in the configuration, or the defaults if there is none.
-fn options(sources: &SourceArgs, registry: &Registry) -> anyhow::Result<Options> {
-    let plan = configuration::plan(sources, registry, Downloads::default())?.plan;
+fn options(plan: &Plan) -> anyhow::Result<Options> {
     let receiver = plan.receivers.iter().find(|receiver| receiver.id.split('/').next() == Some("bpf"));
     let Some(receiver) = receiver else { return Ok(Config::default().options(false)) };
     let settings = plan.effective.get("receivers").and_then(|receivers| receivers.get(&receiver.id));

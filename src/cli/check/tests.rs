@@ -119,3 +119,18 @@ fn a_pod_with_nothing() {
     std::fs::remove_file(fake.path("proc/self/ns/pid")).unwrap();
     insta::assert_snapshot!(table(&fake.facts()).unwrap());
 }
+
+/// *Scenario*: stores that do not exist yet, that have a damaged file, and that cannot be read.
+/// *Guarantees*: the first is `ok`. The others are degraded, with the file and the remedy.
+#[test]
+fn stores_are_verified() {
+    let folder = tempfile::tempdir().unwrap();
+    let queue = folder.path().join("damaged/queue-otlp.logs");
+    std::fs::create_dir_all(&queue).unwrap();
+    std::fs::write(queue.join("0000000000000001.seg"), [7; 200]).unwrap();
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    let facts =
+        ["missing", "damaged", "file"].map(|name| stores::fact("file_storage", &folder.path().join(name)));
+    let text = table(&facts).unwrap().replace(&folder.path().display().to_string(), "");
+    insta::assert_snapshot!(text);
+}

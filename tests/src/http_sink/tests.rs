@@ -1,5 +1,5 @@
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 use super::HttpSink;
@@ -21,4 +21,25 @@ fn bodies_are_stored() {
     let mut answer = String::new();
     BufReader::new(stream).read_line(&mut answer).unwrap();
     assert_eq!(answer.trim(), "HTTP/1.1 200 OK");
+}
+
+/// *Scenario*: a silent sink receives a request, and responds again later.
+/// *Guarantees*: the first request is stored and gets no response, and the second one gets one.
+#[test]
+fn a_silent_sink_stores_requests() {
+    const REQUEST: &[u8] = b"POST /v1/logs HTTP/1.1\r\nContent-Length: 7\r\n\r\n{\"a\":1}";
+    let sink = HttpSink::start();
+    sink.silence();
+    let mut silent = TcpStream::connect(sink.address).unwrap();
+    silent.write_all(REQUEST).unwrap();
+    assert!(sink.wait_unanswered(1, Duration::from_secs(30)));
+    sink.respond();
+    let mut stream = TcpStream::connect(sink.address).unwrap();
+    stream.write_all(REQUEST).unwrap();
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer).unwrap();
+    assert_eq!(answer.trim(), "HTTP/1.1 200 OK");
+    assert_eq!((sink.bodies().len(), sink.unanswered().len()), (2, 1));
+    silent.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(silent.read_to_end(&mut Vec::new()).unwrap(), 0);
 }

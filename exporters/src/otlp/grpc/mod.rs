@@ -41,6 +41,7 @@ pub fn factory() -> ExporterFactory {
     ExporterFactory::new(about, |config: &GrpcConfig, context| {
         let pusher = GrpcPusher::new(config, &context, Arc::new(SystemResolver))?;
         config.client.check_batch(&context)?;
-        Ok(Box::new(OtlpExporter::new(&context, &config.client, Arc::new(pusher)).with_merged_logs()))
+        let exporter = OtlpExporter::new(&context, &config.client, Arc::new(pusher)).with_merged_logs();
+        Ok(Box::new(exporter.with_storage(&context, &config.client)?))
     })
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use longwave_pipeline::model::{FailReason, Level};
 
 use super::fit::{cut_middle, pad, width};
-use super::rows::Row;
+use crate::flows::Flow;
 use crate::units;
 
 /// Cells between columns.
@@ -31,7 +31,7 @@ struct Column {
     priority: u8,
     /// Minimum width. It keeps the columns' positions from window to window.
     min_width: usize,
-    text: fn(&Row) -> String,
+    text: fn(&Flow) -> String,
     right: bool,
 }
 
@@ -76,8 +76,8 @@ impl Layout {
     /// Adds columns by priority while they fit. The names get the remaining width, each at most what it needs. On a screen of the same width,
     /// the columns of `previous` stay, and no column becomes narrower, so that tables that follow each other line up.
     pub(super) fn choose(
-        rows: &[&Row],
-        total: &Row,
+        rows: &[&Flow],
+        total: &Flow,
         level: Option<Level>,
         columns: usize,
         previous: Option<&Self>,
@@ -87,7 +87,7 @@ impl Layout {
             let mut numbers = previous.into_iter().flat_map(|previous| &previous.numbers);
             numbers.find(|(column, _)| column.head == head).map(|(_, cells)| *cells)
         };
-        let natural = |name: fn(&Row) -> &str, head: &str| {
+        let natural = |name: fn(&Flow) -> &str, head: &str| {
             rows.iter()
                 .copied()
                 .chain([total])
@@ -158,7 +158,7 @@ impl Layout {
         self.cells(SOURCE, DESTINATION, |column| column.head.to_owned())
     }
 
-    pub(super) fn line(&self, row: &Row) -> String {
+    pub(super) fn line(&self, row: &Flow) -> String {
         self.cells(&row.source, &row.destination, column_text(row))
     }
 
@@ -179,14 +179,14 @@ const DESTINATION: &str = "DESTINATION";
 /// Shown for a number that is zero or absent, so that other numbers stand out.
 const NONE: &str = "-";
 
-fn column_text(row: &Row) -> impl Fn(&Column) -> String + '_ {
+fn column_text(row: &Flow) -> impl Fn(&Column) -> String + '_ {
     move |column| (column.text)(row)
 }
 
 /// Returns whether any flow has a row for each of its ends.
-fn has_flow_with_both_ends(rows: &[&Row]) -> bool {
+fn has_flow_with_both_ends(rows: &[&Flow]) -> bool {
     let mut seen = HashSet::new();
-    rows.iter().any(|row| !seen.insert(row.flow()))
+    rows.iter().any(|row| !seen.insert(row.ends()))
 }
 
 /// Divides `room` between two names. Each gets the width that it needs. If `room` is less than both need, a name gets what
@@ -209,7 +209,7 @@ fn moved(bytes: u64) -> String {
     if bytes == 0 { NONE.to_owned() } else { units::bytes(bytes) }
 }
 
-fn rate(bytes: u64, row: &Row) -> String {
+fn rate(bytes: u64, row: &Flow) -> String {
     if bytes == 0 || row.seconds <= 0.0 { NONE.to_owned() } else { units::rate(bytes as f64 / row.seconds) }
 }
 
@@ -218,7 +218,7 @@ fn events(count: u64) -> String {
 }
 
 /// Returns the number of failed opens and the most frequent reason: `25 refused`.
-fn failures(row: &Row) -> String {
+fn failures(row: &Flow) -> String {
     let reason = match row.failure {
         None => "",
         Some(FailReason::Refused) => " refused",

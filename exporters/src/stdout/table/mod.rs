@@ -3,7 +3,6 @@
 mod fit;
 mod layout;
 mod legend;
-mod rows;
 mod scores;
 
 #[cfg(test)]
@@ -15,9 +14,9 @@ use longwave_pipeline::model::{Level, Rfc3339, Window};
 
 use super::config::TableConfig;
 use super::screen::View;
+use crate::flows::{Flow, Flows};
 use crate::units;
 use layout::Layout;
-use rows::{Row, Rows};
 use scores::Scores;
 
 /// Lines of a screen that are not rows: title, heading, "more", total, an empty line, and the cursor's.
@@ -51,25 +50,24 @@ impl Table {
 
     /// Returns the table as text for the terminal. Tables follow each other, so that the user can scroll back to earlier ones.
     pub(super) fn draw(&mut self, window: &Window, view: &View) -> String {
-        let mut rows = Rows::of_window(window, self.config.both_ends);
+        let mut flows = Flows::of_window(window, self.config.both_ends);
         let mut page = Page { text: String::new(), view };
         let is_first = !std::mem::replace(&mut self.has_drawn, true);
         if is_first && self.config.legend {
             legend::lines().for_each(|line| page.line(DIM, line));
             page.line("", "");
         }
-        let total = rows.total();
-        page.line(BOLD, &title(window, &rows, &total, view.columns));
-        if rows.shown.is_empty() {
+        let total = flows.total();
+        page.line(BOLD, &title(window, &flows, &total, view.columns));
+        if flows.all.is_empty() {
             page.line(DIM, "no TCP connections in this window, or a filter drops them");
             page.line("", "");
             return page.text;
         }
-        self.scores.sort(&mut rows.shown);
-        let room =
-            view.rows.map_or(rows.shown.len(), |lines| lines.saturating_sub(OTHER_LINES).max(MIN_ROWS));
-        let (visible, hidden) = choose_rows(&rows.shown, room);
-        let layout = Layout::choose(&visible, &total, rows.level, view.columns, self.layout.as_ref());
+        self.scores.sort(&mut flows.all);
+        let room = view.rows.map_or(flows.all.len(), |lines| lines.saturating_sub(OTHER_LINES).max(MIN_ROWS));
+        let (visible, hidden) = choose_rows(&flows.all, room);
+        let layout = Layout::choose(&visible, &total, flows.level, view.columns, self.layout.as_ref());
         page.line(DIM, &layout.head());
         for row in visible {
             page.line(style(row), &layout.line(row));
@@ -77,7 +75,7 @@ impl Table {
         if !hidden.is_empty() {
             page.line(DIM, &more(&hidden));
         }
-        if rows.shown.len() > 1 {
+        if flows.all.len() > 1 {
             page.line(BOLD, &layout.line(&total));
         }
         if is_first {
@@ -94,7 +92,7 @@ const FIRST: &str = "first table: older connections are counted from the start o
 
 /// Divides the rows, which are sorted, into those that are shown and the others. Flows with failures or losses, the worst first, take the place
 /// of the last ones that would be shown.
-fn choose_rows(rows: &[Row], room: usize) -> (Vec<&Row>, Vec<&Row>) {
+fn choose_rows(rows: &[Flow], room: usize) -> (Vec<&Flow>, Vec<&Flow>) {
     let room = room.min(rows.len());
     let is_troubled = |index: &usize| rows[*index].is_troubled();
     let mut troubled: Vec<usize> = (room..rows.len()).filter(is_troubled).collect();
@@ -108,7 +106,7 @@ fn choose_rows(rows: &[Row], room: usize) -> (Vec<&Row>, Vec<&Row>) {
     (chosen(true).map(|(row, _)| row).collect(), chosen(false).map(|(row, _)| row).collect())
 }
 
-fn style(row: &Row) -> &'static str {
+fn style(row: &Flow) -> &'static str {
     match row {
         _ if row.failed > 0 => RED,
         _ if row.is_lossy() => YELLOW,
@@ -118,20 +116,17 @@ fn style(row: &Row) -> &'static str {
 }
 
 /// Returns the window's time and length, and totals, also those for which a narrow screen has no column.
-fn title(window: &Window, rows: &Rows, total: &Row, columns: usize) -> String {
+fn title(window: &Window, flows: &Flows, total: &Flow, columns: usize) -> String {
     let (start, end) = (Rfc3339(window.start).to_string(), Rfc3339(window.end).to_string());
     let clock = |time: &str| time.get(11..19).unwrap_or_default().to_owned();
     let day = start.get(..10).unwrap_or_default();
     let length = units::span(window.end.since(window.start).as_secs_f64());
     let mut title = format!("{day} {} – {} UTC ({length})", clock(&start), clock(&end));
-    if rows.shown.is_empty() {
+    if flows.all.is_empty() {
         return title;
     }
-    let flows = rows.shown.len();
-    title += &match rows.level {
-        Some(Level::Connection) => format!(", {flows} connection{}", plural(flows as u64)),
-        _ => format!(", {flows} flow{}", plural(flows as u64)),
-    };
+    let what = if flows.level == Some(Level::Connection) { "connection" } else { "flow" };
+    title += &format!(", {} {what}{}", flows.all.len(), plural(flows.all.len() as u64));
     let counts = [
         (total.active, "open"),
         (total.failed, "failed"),
@@ -153,8 +148,8 @@ fn plural(count: u64) -> &'static str {
 }
 
 /// Sums up the rows that are not shown.
-fn more(hidden: &[&Row]) -> String {
-    let total = Row::sum(hidden.iter().copied(), String::new());
+fn more(hidden: &[&Flow]) -> String {
+    let total = Flow::sum(hidden.iter().copied(), String::new());
     let (towards, back) = (units::bytes(total.towards), units::bytes(total.back));
     let mut text =
         format!("… and {} more: → {towards}, ← {back}, {} open", hidden.len(), units::count(total.active));

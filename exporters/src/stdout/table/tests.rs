@@ -6,6 +6,7 @@ use longwave_pipeline::model::{
 };
 
 use super::*;
+use crate::flows::Side;
 use longwave_pipeline::component::visible;
 use longwave_testing::golden;
 
@@ -258,12 +259,12 @@ fn troubled_flows_are_visible_at_any_width() {
 #[test]
 fn every_row_is_shown_or_hidden_once() {
     for count in [0, 1, 2, 5, 26, 300] {
-        let mut rows = Rows::of_window(&crowd(count), false).shown;
+        let mut rows = Flows::of_window(&crowd(count), false).all;
         Scores::default().sort(&mut rows);
         for room in 0..30 {
             let (visible, hidden) = choose_rows(&rows, room);
             assert_eq!(visible.len(), room.min(rows.len()));
-            let at = |row: &&Row| rows.iter().position(|known| std::ptr::eq(known, *row)).unwrap();
+            let at = |row: &&Flow| rows.iter().position(|known| std::ptr::eq(known, *row)).unwrap();
             let shown: Vec<usize> = visible.iter().map(at).collect();
             assert!(shown.is_sorted(), "{shown:?}");
             let mut all: Vec<usize> = visible.iter().chain(&hidden).map(at).collect();
@@ -289,14 +290,11 @@ fn a_flow_within_the_host_has_one_row() {
             )
         };
         let window = window(vec![end("source", 1_000, 5_000), end("destination", 5_000, 990)]);
-        Rows::of_window(&window, both_ends).shown
+        Flows::of_window(&window, both_ends).all
     };
     let joined = rows(false, "unknown");
     let [row] = joined.as_slice() else { panic!("{joined:?}") };
-    assert_eq!(
-        (row.side, row.towards, row.back, row.active, row.opened),
-        (rows::Side::Both, 1_000, 5_000, 20, 2)
-    );
+    assert_eq!((row.side, row.towards, row.back, row.active, row.opened), (Side::Both, 1_000, 5_000, 20, 2));
     assert_eq!(row.retransmits, 4, "each end retransmits its own direction");
     assert_eq!(rows(true, "unknown").len(), 2);
     assert_eq!(rows(false, "shop").len(), 2);
@@ -328,7 +326,7 @@ fn rows_change_places_slowly() {
             let numbers = Numbers { sent, received: 0, retransmits: 0, rtt: 0.0, connections: [1, 0, 0, 0] };
             flow(Level::Workload, ["source", name, "shop", "unknown", "db", "shop"], measures(numbers))
         };
-        let mut rows = Rows::of_window(&window(vec![row("one", one), row("other", other)]), false).shown;
+        let mut rows = Flows::of_window(&window(vec![row("one", one), row("other", other)]), false).all;
         scores.sort(&mut rows);
         rows[0].source.clone()
     };

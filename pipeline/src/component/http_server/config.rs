@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::http::HeaderMap;
-use axum::http::header::AUTHORIZATION;
+use axum::body::Body;
+use axum::http::header::{AUTHORIZATION, HeaderMap, WWW_AUTHENTICATE};
+use axum::http::{Response, StatusCode};
+use axum::response::IntoResponse;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use longwave_config::{GoDuration, Secret};
@@ -157,8 +159,16 @@ impl BasicAuthConfig {
         }
     }
 
+    /// Returns the response to a request without these credentials. `None` if it has them.
+    pub fn refusal(&self, headers: &HeaderMap) -> Option<Response<Body>> {
+        let challenge = [(WWW_AUTHENTICATE, "Basic realm=\"longwave\"")];
+        let refusal =
+            || (StatusCode::UNAUTHORIZED, challenge, "wrong user name or password\n").into_response();
+        (!self.accepts(headers)).then(refusal)
+    }
+
     /// Returns whether a request has these credentials.
-    pub fn accepts(&self, headers: &HeaderMap) -> bool {
+    pub(super) fn accepts(&self, headers: &HeaderMap) -> bool {
         let expected = format!("{}:{}", self.username, self.password.expose());
         let given = headers
             .get(AUTHORIZATION)

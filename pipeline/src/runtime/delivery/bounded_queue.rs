@@ -10,7 +10,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::export_phase::PhaseWait;
 use super::order::Turn;
-use crate::component::{Node, Payload, Sizer};
+use crate::component::{Node, Payload, RecordKey, Sizer};
 
 /// A queue with one producer and several consumers.
 pub(super) struct BoundedQueue {
@@ -34,7 +34,10 @@ pub(super) struct QueueLimits {
 
 /// A payload, and what follows from its position.
 pub(super) struct QueuedPayload {
+    /// Without its bytes, if it is stored.
     pub(super) payload: Payload,
+    /// Finds the stored bytes. `None` if they are in memory.
+    pub(super) stored: Option<RecordKey>,
     /// Number of its batch.
     pub(super) batch: u64,
     /// `None` if the order of batches does not matter.
@@ -115,7 +118,7 @@ impl BoundedQueue {
     /// Adds a payload. The caller has made sure that there is room.
     pub(super) fn add(&self, queued: QueuedPayload) {
         let mut contents = self.lock();
-        contents.used = contents.used.plus(self.limits.usage(&queued.payload));
+        contents.used = contents.used.plus(self.limits.usage_of(&queued));
         contents.waiting.push_back(queued);
         self.publish(&mut contents);
         drop(contents);
@@ -132,12 +135,44 @@ impl BoundedQueue {
             if self.limits.allow(used) {
                 break;
             }
-            used = used.minus(self.limits.usage(&oldest.payload));
+            used = used.minus(self.limits.usage_of(oldest));
             count += 1;
         }
         if !self.limits.allow(used) {
             return Vec::new();
         }
+        let removed: Vec<_> = contents.waiting.drain(..count).collect();
+        self.forget(&mut contents, &removed);
+        removed
+    }
+
+    /// Adds payloads, and removes the oldest waiting ones until the limits are met.
+    pub(super) fn add_and_remove_oldest(&self, queued: Vec<QueuedPayload>) -> Vec<QueuedPayload> {
+        let mut contents = self.lock();
+        for queued in queued {
+            contents.used = contents.used.plus(self.limits.usage_of(&queued));
+            contents.waiting.push_back(queued);
+        }
+        let (mut used, mut count) = (contents.used, 0);
+        for oldest in &contents.waiting {
+            if self.limits.allow(used) {
+                break;
+            }
+            used = used.minus(self.limits.usage_of(oldest));
+            count += 1;
+        }
+        let removed: Vec<_> = contents.waiting.drain(..count).collect();
+        self.forget(&mut contents, &removed);
+        drop(contents);
+        self.added.notify_one();
+        removed
+    }
+
+    /// Removes the waiting payloads that are stored under a smaller number.
+    pub(super) fn remove_stored_before(&self, sequence: u64) -> Vec<QueuedPayload> {
+        let mut contents = self.lock();
+        let is_before = |queued: &QueuedPayload| queued.stored.is_some_and(|key| key.sequence < sequence);
+        let count = contents.waiting.iter().take_while(|queued| is_before(queued)).count();
         let removed: Vec<_> = contents.waiting.drain(..count).collect();
         self.forget(&mut contents, &removed);
         removed
@@ -154,7 +189,7 @@ impl BoundedQueue {
                         // One notification may have been for several payloads.
                         self.added.notify_one();
                     }
-                    let usage = self.limits.usage(&queued.payload);
+                    let usage = self.limits.usage_of(&queued);
                     return Some(TakenPayload { queued, _room: UsedRoom { usage, queue: Arc::clone(self) } });
                 }
                 if contents.closed {
@@ -182,7 +217,7 @@ impl BoundedQueue {
 
     fn forget(&self, contents: &mut QueueContents, removed: &[QueuedPayload]) {
         for queued in removed {
-            contents.used = contents.used.minus(self.limits.usage(&queued.payload));
+            contents.used = contents.used.minus(self.limits.usage_of(queued));
         }
         // After an outage the queue is short, and its positions are not needed.
         contents.waiting.shrink_to(MIN_POSITIONS.max(contents.waiting.len() * 2));
@@ -223,7 +258,17 @@ impl QueueLimits {
     }
 
     fn usage(&self, payload: &Payload) -> QueueUsage {
-        let bytes = payload.bytes.len() as u64;
+        self.usage_with(payload, payload.bytes.len() as u64)
+    }
+
+    fn usage_of(&self, queued: &QueuedPayload) -> QueueUsage {
+        match queued.stored {
+            Some(key) => self.usage_with(&queued.payload, key.len.into()),
+            None => self.usage(&queued.payload),
+        }
+    }
+
+    fn usage_with(&self, payload: &Payload, bytes: u64) -> QueueUsage {
         let size = match self.sizer {
             Sizer::Requests => 1,
             Sizer::Items => payload.items,

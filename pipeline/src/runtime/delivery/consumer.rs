@@ -1,6 +1,6 @@
 //! [`QueueConsumer`]: delivers one payload at a time, with retries.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use longwave_config::GoDuration;
@@ -8,9 +8,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::bounded_queue::QueuedPayload;
+use super::payload_storage::PayloadStorage;
 use super::report::DeliveryReport;
 use crate::component::{
     ComponentError, DeliveryConfig, DropReason, Node, Payload, PushError, Pushed, Pusher, ReaderEnded,
+    RecordKey,
 };
 
 /// Delivers payloads. The tasks of `num_consumers` share it.
@@ -23,6 +25,8 @@ pub(super) struct QueueConsumer {
     /// Fires when the time limit of the shutdown has passed. Remaining payloads are dropped.
     pub(super) abandoned: CancellationToken,
     pub(super) report: DeliveryReport,
+    /// Stores the queued payloads, once it is open.
+    pub(super) storage: OnceLock<PayloadStorage>,
 }
 
 /// Why a payload is dropped.
@@ -38,7 +42,7 @@ enum Undelivered {
 impl QueueConsumer {
     /// Delivers or drops a payload. An error means that the exporter cannot continue.
     pub(super) async fn deliver(&self, queued: QueuedPayload) -> Result<(), ComponentError> {
-        let QueuedPayload { payload, turn, wait, .. } = &queued;
+        let QueuedPayload { payload, turn, wait, stored, .. } = &queued;
         let in_turn = async {
             if let Some(turn) = turn {
                 turn.wait().await;
@@ -46,7 +50,10 @@ impl QueueConsumer {
             if let Some(wait) = wait {
                 wait.wait(&self.closing).await;
             }
-            self.attempts(payload).await
+            match (self.storage.get(), stored) {
+                (Some(storage), Some(key)) => self.attempts(&storage.load(payload, *key).await?).await,
+                _ => self.attempts(payload).await,
+            }
         };
         let outcome = tokio::select! {
             biased;
@@ -58,20 +65,44 @@ impl QueueConsumer {
         };
         match outcome {
             Ok(pushed) => {
+                self.forget_stored(stored.as_slice()).await;
                 self.count_delivered(payload, &pushed);
                 Ok(())
             }
+            Err(Undelivered::Dropped(DropReason::SHUTDOWN, _)) if stored.is_some() => {
+                // The server is down. The storage keeps this payload and those that wait.
+                self.abandoned.cancel();
+                self.keep(&queued);
+                Ok(())
+            }
             Err(Undelivered::Dropped(reason, message)) => {
-                self.drop_payload(payload, reason, &message);
+                self.drop_queued(&queued, reason, &message).await;
                 Ok(())
             }
             Err(Undelivered::OutputClosed(message, source)) => {
                 if source.is_some() {
                     self.report.silence();
                 }
-                self.drop_payload(payload, DropReason::OUTPUT_CLOSED, &message);
+                self.drop_queued(&queued, DropReason::OUTPUT_CLOSED, &message).await;
                 Err(ComponentError { message, source: source.map(Into::into) })
             }
+        }
+    }
+
+    /// Drops a queued payload. A stored one is not returned after a restart.
+    pub(super) async fn drop_queued(&self, queued: &QueuedPayload, reason: DropReason, message: &str) {
+        self.forget_stored(queued.stored.as_slice()).await;
+        self.drop_payload(&queued.payload, reason, message);
+    }
+
+    /// Leaves a stored payload to a later life.
+    pub(super) fn keep(&self, queued: &QueuedPayload) {
+        self.node.add_kept(queued.payload.items);
+    }
+
+    async fn forget_stored(&self, keys: &[RecordKey]) {
+        if let Some(storage) = self.storage.get() {
+            storage.done(keys).await;
         }
     }
 

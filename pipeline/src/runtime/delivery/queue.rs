@@ -1,13 +1,14 @@
 //! [`SendingQueue`]: the queue between an exporter's encoder and its pusher.
 //!
-//! Every payload is delivered, rejected by the server, or dropped with a reason. Until then its items count as `held` ([`Node::held`]).
+//! Every payload is delivered, rejected by the server, or dropped with a reason. Until then its items count as `held` ([`Node::held`]). What is
+//! left at the end stays in the storage, if there is one, and counts as `kept` ([`Node::kept`]).
 //!
 //! A full queue drops its oldest payloads, so that after an outage the newest data is there: a cumulative sum contains the older ones, and the
 //! newest access logs are the ones that explain the present. (The Collector refuses the newest.) Payloads of the batch that is being added are
 //! dropped only if the server does not respond. Otherwise a batch larger than the queue would lose data with a healthy server.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -20,8 +21,10 @@ use super::export_phase::{ExportPhase, PhaseWait};
 use super::order::DeliveryOrder;
 use super::report::DeliveryReport;
 use crate::component::host::memory_limit;
-use crate::component::{ComponentError, DeliveryConfig, DropReason, Node, Payload, Pusher, Sizer};
+use crate::component::{ComponentError, DeliveryConfig, DropReason, Node, Payload, Pusher, Sizer, Storage};
 use crate::model::{Batch, UnixNanos};
+
+mod stored;
 
 /// Time for queued payloads to be delivered at a shutdown: half of Kubernetes' default grace period.
 pub(crate) const SHUTDOWN_LIMIT: Duration = Duration::from_secs(15);
@@ -42,6 +45,10 @@ pub(crate) struct SendingQueue {
     order: Option<Arc<DeliveryOrder>>,
     /// Number of batches so far.
     batches: u64,
+    /// Nominal time up to which the pipeline was complete when it sent the present batch.
+    tick: UnixNanos,
+    /// Stores the payloads, until it is opened.
+    storage: Option<Arc<dyn Storage>>,
     consumer: Arc<QueueConsumer>,
     /// Cancels `abandoned` when [`SHUTDOWN_LIMIT`] has passed after `closing`. Ends with the queue.
     _timer: JoinSet<()>,
@@ -72,7 +79,15 @@ impl SendingQueue {
         });
         let settings = config.queue.clone();
         let report = DeliveryReport::new(id, node.signal);
-        let consumer = Arc::new(QueueConsumer { pusher, config, node, closing, abandoned, report });
+        let consumer = Arc::new(QueueConsumer {
+            pusher,
+            config,
+            node,
+            closing,
+            abandoned,
+            report,
+            storage: OnceLock::new(),
+        });
         let mut consumers = JoinSet::new();
         let queue = settings.enabled.then(|| {
             let bytes = settings.max_bytes(memory_limit(Path::new("/proc")));
@@ -93,8 +108,24 @@ impl SendingQueue {
             spread: settings.spread(),
             order: is_ordered.then(DeliveryOrder::new),
             batches: 0,
+            tick: UnixNanos(0),
+            storage: None,
             consumer,
             _timer: timer,
+        }
+    }
+
+    /// Sets the storage of the payloads. [`Self::open_storage`] opens it.
+    pub(crate) fn with_storage(self, storage: Option<Arc<dyn Storage>>) -> Self {
+        Self { storage: storage.filter(|_| self.queue.is_some()), ..self }
+    }
+
+    /// Sets the tick of the next batches.
+    pub(crate) fn set_tick(&mut self, batch: &Batch) {
+        match batch {
+            Batch::Window(window) => self.tick = window.end,
+            Batch::PassEnd(pass) => self.tick = pass.tick,
+            Batch::Records(_) => {}
         }
     }
 
@@ -134,6 +165,7 @@ impl SendingQueue {
             }
         }
         drop(done);
+        self.drop_removed().await;
         if !self.wait_for_result {
             return Ok(());
         }
@@ -153,7 +185,7 @@ impl SendingQueue {
         self.consumer.node.add_held(payload.items);
         let turn = self.order.as_ref().map(|order| order.add(self.batches));
         let done = self.wait_for_result.then_some(done);
-        let queued = QueuedPayload { payload, batch: self.batches, turn, wait, _done: done };
+        let queued = QueuedPayload { payload, stored: None, batch: self.batches, turn, wait, _done: done };
         let Some(queue) = self.queue.clone() else {
             return self.consumer.deliver(queued).await;
         };
@@ -181,7 +213,7 @@ impl SendingQueue {
             return Err(error);
         }
         if queue.has_room(&queued.payload) {
-            queue.add(queued);
+            self.store_and_add(&queue, queued).await;
         } else {
             self.consumer.drop_payload(&queued.payload, DropReason::QUEUE_FULL, QUEUE_FULL);
         }
@@ -190,7 +222,7 @@ impl SendingQueue {
 
     /// Drops the oldest payloads, until there is room for another one or all that is left is being delivered.
     async fn make_room(&mut self, queue: &BoundedQueue, payload: &Payload) -> Result<(), ComponentError> {
-        self.drop_oldest(queue, payload, self.batches);
+        self.drop_oldest(queue, payload, self.batches).await;
         if queue.has_room(payload) {
             return Ok(());
         }
@@ -202,14 +234,14 @@ impl SendingQueue {
             () = consumer.report.down() => {}
             () = tokio::time::sleep(ROOM_LIMIT) => {}
         }
-        self.drop_oldest(queue, payload, u64::MAX);
+        self.drop_oldest(queue, payload, u64::MAX).await;
         Ok(())
     }
 
     /// Drops the oldest payloads of batches before `batch`, as many as are necessary.
-    fn drop_oldest(&self, queue: &BoundedQueue, payload: &Payload, batch: u64) {
+    async fn drop_oldest(&self, queue: &BoundedQueue, payload: &Payload, batch: u64) {
         for oldest in queue.remove_oldest(payload, batch) {
-            self.consumer.drop_payload(&oldest.payload, DropReason::QUEUE_FULL, QUEUE_FULL);
+            self.consumer.drop_queued(&oldest, DropReason::QUEUE_FULL, QUEUE_FULL).await;
         }
     }
 
@@ -231,7 +263,8 @@ impl SendingQueue {
         }
     }
 
-    /// Delivers the queued payloads, each with one attempt, for at most [`SHUTDOWN_LIMIT`].
+    /// Delivers the queued payloads, each with one attempt, for at most [`SHUTDOWN_LIMIT`]. If they are stored, the first failure ends this, and
+    /// the storage keeps the rest.
     pub(crate) async fn shutdown(mut self) -> Result<(), ComponentError> {
         let result = self.drain().await;
         result.and(self.consumer.pusher.shutdown().await)
@@ -259,8 +292,13 @@ impl SendingQueue {
         }
         // Consumers that failed leave payloads in the queue.
         for left in queue.iter().flat_map(|queue| queue.remove_all()) {
-            self.consumer.drop_payload(&left.payload, DropReason::STAGE_ENDED, "the exporter has failed");
+            if left.stored.is_some() {
+                self.consumer.keep(&left);
+            } else {
+                self.consumer.drop_payload(&left.payload, DropReason::STAGE_ENDED, "the exporter has failed");
+            }
         }
+        self.close_storage().await;
         self.consumer.report.finish();
         result
     }

@@ -475,7 +475,8 @@ impl Runtime {
         let pusher = component.pusher();
         let queue =
             SendingQueue::start(&planned.id, pusher, delivery, is_ordered, Arc::clone(&node), &task.stop)
-                .with_phase(ExportPhase::of(&creator.environment.resource));
+                .with_phase(ExportPhase::of(&creator.environment.resource))
+                .with_storage(component.storage());
         let setup = TaskSetup::of_component("exporter", &planned.id, scope, task).with_node(&node);
         let progress = self.health.stage(&setup.what);
         self.spawn(setup, stage::run_exporter(component, input, queue, node, progress));

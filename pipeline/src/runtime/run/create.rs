@@ -6,7 +6,7 @@ use super::{RuntimeEnvironment, RuntimeError};
 use crate::component::{
     AttributeEdits, Authenticator, Authenticators, ComponentMeters, Directories, Directory, Exporter,
     ExporterContext, Extension, ExtensionContext, MeterScope, Node, NodeKind, Processor, ProcessorContext,
-    Receiver, ReceiverContext, Shared, Signal,
+    Receiver, ReceiverContext, Shared, Signal, Storage, Storages,
 };
 use crate::runtime::graph::{
     Plan, PlannedExporter, PlannedExtension, PlannedPipeline, PlannedProcessor, PlannedReceiver,
@@ -20,6 +20,7 @@ pub(super) struct Creator {
     pub(super) shared: Shared,
     pub(super) directories: Directories,
     pub(super) authenticators: Authenticators,
+    pub(super) storages: Storages,
 }
 
 /// What an extension provides to the components that use it.
@@ -27,6 +28,7 @@ pub(super) struct Creator {
 pub(super) struct Provided {
     directory: Option<Arc<dyn Directory>>,
     authenticator: Option<Arc<dyn Authenticator>>,
+    storage: Option<Arc<dyn Storage>>,
 }
 
 /// A component that was created, and the scope of its meter.
@@ -45,6 +47,7 @@ impl Creator {
             shared: shared.clone(),
             directories: Directories::default(),
             authenticators: Authenticators::default(),
+            storages: Storages::default(),
         }
     }
 
@@ -77,6 +80,8 @@ impl Creator {
         let authenticators =
             provided.iter().filter_map(|(id, by)| Some((id.clone(), by.authenticator.clone()?)));
         self.authenticators = Authenticators::new(authenticators);
+        let storages = provided.iter().filter_map(|(id, by)| Some((id.clone(), by.storage.clone()?)));
+        self.storages = Storages::new(storages);
     }
 
     pub(super) fn extension(
@@ -102,6 +107,7 @@ impl Creator {
             resource,
             meter,
             authenticators: self.authenticators.clone(),
+            storages: self.storages.clone(),
             log_edits: Arc::new(AttributeEdits::new(planned.changes.log_attributes.clone())),
             batch: planned.changes.batch,
         };
@@ -163,6 +169,10 @@ impl Creator {
 
 impl Provided {
     pub(super) fn of(extension: &dyn Extension) -> Self {
-        Self { directory: extension.directory(), authenticator: extension.authenticator() }
+        Self {
+            directory: extension.directory(),
+            authenticator: extension.authenticator(),
+            storage: extension.storage(),
+        }
     }
 }

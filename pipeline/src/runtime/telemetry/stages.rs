@@ -56,6 +56,9 @@ pub(super) fn observe(meter: &Meter, accounting: &Accounting, level: MetricLevel
         let read = value(accounting, exporter(signal), Node::held);
         let text = "Items in the queue or in delivery.";
         gauge(meter, format!("longwave_exporter_held_{name}"), unit, text, read);
+        let read = value(accounting, exporter(signal), Node::restored);
+        let text = "Items of an earlier run that came from the storage of the queue.";
+        counter(meter, format!("longwave_exporter_restored_{name}"), unit, text, read);
         let read = value(accounting, exporter(signal), Node::possible_duplicates);
         let text = "Items that were delivered after an attempt without a response, so that the server may have them twice.";
         counter(meter, format!("longwave_exporter_possibly_duplicated_{name}"), unit, text, read);

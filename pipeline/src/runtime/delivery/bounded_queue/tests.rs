@@ -10,7 +10,7 @@ fn queue(sizer: Sizer, size: u64, bytes: u64) -> (Arc<BoundedQueue>, Arc<Node>) 
 
 fn queued(batch: u64, len: usize, items: u64) -> QueuedPayload {
     let payload = Payload { bytes: vec![0; len].into(), items, traffic_bytes: 0 };
-    QueuedPayload { payload, batch, turn: None, wait: None, _done: None }
+    QueuedPayload { payload, stored: None, batch, turn: None, wait: None, _done: None }
 }
 
 fn batches(of: &[QueuedPayload]) -> Vec<u64> {

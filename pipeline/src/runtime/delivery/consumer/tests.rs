@@ -38,6 +38,7 @@ async fn failure(result: Option<PushError>, limit: u64) -> String {
         node,
         closing: CancellationToken::new(),
         abandoned: CancellationToken::new(),
+        storage: Default::default(),
     };
     let payload = Payload { bytes: "x".into(), items: 1, traffic_bytes: 0 };
     let Err(Undelivered::Dropped(reason, message)) = consumer.attempts(&payload).await else {

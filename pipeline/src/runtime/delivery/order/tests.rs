@@ -230,6 +230,7 @@ fn queues() -> impl Strategy<Value = QueueConfig> {
             max_bytes: None,
             block_on_overflow,
             wait_for_result,
+            storage: None,
             batch: None,
             spread: None,
         },

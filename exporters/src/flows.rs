@@ -1,4 +1,4 @@
-//! The rows of a table.
+//! [`Flows`]: what a window reports of each flow, for tables that people read.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use longwave_pipeline::component::visible::Visible;
 
 /// Which end of the flow is the reporting socket, on this host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Side {
+pub(crate) enum Side {
     Client,
     Server,
-    /// Both ends are on this host, and the row has what both report.
+    /// Both ends are on this host, and the numbers are those that both report.
     Both,
     /// Not one flow: a total, or the overflow series.
     Mixed,
@@ -27,86 +27,94 @@ const LOSSY: u64 = 100;
 
 /// One flow in one window, as one or both of its ends report it.
 #[derive(Clone, Debug)]
-pub(super) struct Row {
-    pub(super) source: String,
-    pub(super) destination: String,
+pub(crate) struct Flow {
+    pub(crate) source: String,
+    pub(crate) destination: String,
     /// The service to which the client connected. Empty if it is unknown or equal to the destination.
-    pub(super) service: String,
-    pub(super) side: Side,
+    pub(crate) service: String,
+    pub(crate) side: Side,
     /// Payload bytes from source to destination.
-    pub(super) towards: u64,
+    pub(crate) towards: u64,
     /// Payload bytes from destination to source.
-    pub(super) back: u64,
-    pub(super) segments: u64,
-    pub(super) retransmits: u64,
-    pub(super) lost: u64,
+    pub(crate) back: u64,
+    pub(crate) segments: u64,
+    pub(crate) retransmits: u64,
+    pub(crate) lost: u64,
     /// Sum and number of the round trips, seconds.
-    pub(super) round_trips: (f64, u64),
-    pub(super) min_round_trip: Option<f64>,
-    pub(super) active: u64,
-    pub(super) opened: u64,
-    pub(super) closed: u64,
-    pub(super) failed: u64,
+    pub(crate) round_trips: (f64, u64),
+    pub(crate) min_round_trip: Option<f64>,
+    pub(crate) active: u64,
+    pub(crate) opened: u64,
+    pub(crate) closed: u64,
+    pub(crate) failed: u64,
     /// Reason of most failures of the flow.
-    pub(super) failure: Option<FailReason>,
+    pub(crate) failure: Option<FailReason>,
     /// The window's length in seconds, for rates.
-    pub(super) seconds: f64,
-    /// The row is the overflow series.
-    pub(super) is_overflow: bool,
-    /// Both workloads exist on this host only.
-    is_local: bool,
+    pub(crate) seconds: f64,
+    /// Whether this is the overflow series.
+    pub(crate) is_overflow: bool,
+    /// Whether both workloads exist on this host only.
+    pub(crate) is_local: bool,
 }
 
-pub(super) struct Rows {
-    /// The level that is shown: workload if there is one, otherwise service, otherwise connection.
-    pub(super) level: Option<Level>,
-    /// In the order of the window; each flow once.
-    pub(super) shown: Vec<Row>,
+/// The flows of one level of a window.
+pub(crate) struct Flows {
+    /// `None` if the window has no series.
+    pub(crate) level: Option<Level>,
+    /// In the order of the window.
+    pub(crate) all: Vec<Flow>,
 }
 
-// === impl Rows ===
+// === impl Flows ===
 
-impl Rows {
-    /// Returns the rows of the level that is shown. If `both_ends`, a flow between two ends of this host has a row for each of them.
-    pub(super) fn of_window(window: &Window, both_ends: bool) -> Self {
+impl Flows {
+    /// Returns the flows between workloads; of a window without that level those to services, otherwise connections. If `both_ends`, a flow
+    /// between two ends of this host is there once for each of them.
+    pub(crate) fn of_window(window: &Window, both_ends: bool) -> Self {
         let has = |level| window.series.iter().any(|series| series.level == level);
         let level =
             [Level::Workload, Level::Service, Level::Connection].into_iter().find(|level| has(*level));
-        let seconds = window.end.since(window.start).as_secs_f64();
-        let at_level = window.series.iter().filter(|series| Some(series.level) == level);
-        let rows = at_level.map(|series| Row::of_series(series, seconds)).filter(Row::has_activity);
-        Self { level, shown: if both_ends { rows.collect() } else { join_ends(rows) } }
+        let all = level.map(|level| Flow::at_level(window, level, both_ends)).unwrap_or_default();
+        Self { level, all }
     }
 
-    pub(super) fn total(&self) -> Row {
-        Row::sum(&self.shown, "TOTAL".to_owned())
+    pub(crate) fn total(&self) -> Flow {
+        Flow::sum(&self.all, "TOTAL".to_owned())
     }
 }
 
-/// Joins the two rows of each flow whose ends are both on this host.
-fn join_ends(rows: impl Iterator<Item = Row>) -> Vec<Row> {
-    let mut joined: Vec<Row> = Vec::new();
-    let mut by_flow: HashMap<_, usize> = HashMap::new();
-    for row in rows {
-        if row.is_local {
-            let first = *by_flow.entry(row.flow()).or_insert(joined.len());
+/// Joins the two reports of each flow whose ends are both on this host.
+fn join_ends(flows: impl Iterator<Item = Flow>) -> Vec<Flow> {
+    let mut joined: Vec<Flow> = Vec::new();
+    let mut by_ends: HashMap<_, usize> = HashMap::new();
+    for flow in flows {
+        if flow.is_local {
+            let first = *by_ends.entry(flow.ends()).or_insert(joined.len());
             if let Some(first) = joined.get_mut(first)
-                && first.side != row.side
+                && first.side != flow.side
             {
-                first.join(&row);
+                first.join(&flow);
                 continue;
             }
         }
-        joined.push(row);
+        joined.push(flow);
     }
     joined
 }
 
-// === impl Row ===
+// === impl Flow ===
 
-impl Row {
-    /// Returns the sums of `rows`.
-    pub(super) fn sum<'a>(rows: impl IntoIterator<Item = &'a Row>, source: String) -> Self {
+impl Flow {
+    /// Returns the flows of a level that have any activity.
+    pub(crate) fn at_level(window: &Window, level: Level, both_ends: bool) -> Vec<Self> {
+        let seconds = window.end.since(window.start).as_secs_f64();
+        let at_level = window.series.iter().filter(|series| series.level == level);
+        let flows = at_level.map(|series| Self::of_series(series, seconds)).filter(Self::has_activity);
+        if both_ends { flows.collect() } else { join_ends(flows) }
+    }
+
+    /// Returns the sums of `flows`.
+    pub(crate) fn sum<'a>(flows: impl IntoIterator<Item = &'a Flow>, source: String) -> Self {
         let mut total = Self {
             source,
             destination: String::new(),
@@ -128,29 +136,29 @@ impl Row {
             is_overflow: false,
             is_local: false,
         };
-        for row in rows {
-            total.seconds = row.seconds;
-            total.towards = total.towards.saturating_add(row.towards);
-            total.back = total.back.saturating_add(row.back);
-            total.segments = total.segments.saturating_add(row.segments);
-            total.retransmits = total.retransmits.saturating_add(row.retransmits);
-            total.lost = total.lost.saturating_add(row.lost);
-            total.round_trips.0 += row.round_trips.0;
-            total.round_trips.1 += row.round_trips.1;
-            total.min_round_trip = match (total.min_round_trip, row.min_round_trip) {
+        for flow in flows {
+            total.seconds = flow.seconds;
+            total.towards = total.towards.saturating_add(flow.towards);
+            total.back = total.back.saturating_add(flow.back);
+            total.segments = total.segments.saturating_add(flow.segments);
+            total.retransmits = total.retransmits.saturating_add(flow.retransmits);
+            total.lost = total.lost.saturating_add(flow.lost);
+            total.round_trips.0 += flow.round_trips.0;
+            total.round_trips.1 += flow.round_trips.1;
+            total.min_round_trip = match (total.min_round_trip, flow.min_round_trip) {
                 (Some(one), Some(other)) => Some(one.min(other)),
                 (one, other) => one.or(other),
             };
-            total.active += row.active;
-            total.opened += row.opened;
-            total.closed += row.closed;
-            total.failed += row.failed;
+            total.active += flow.active;
+            total.opened += flow.opened;
+            total.closed += flow.closed;
+            total.failed += flow.failed;
         }
         total
     }
 
-    /// Returns what identifies the flow, without its ends.
-    pub(super) fn flow(&self) -> [String; 3] {
+    /// Returns the source, the destination and the service. Two flows with equal ones differ in their side.
+    pub(crate) fn ends(&self) -> [String; 3] {
         [self.source.clone(), self.destination.clone(), self.service.clone()]
     }
 
@@ -179,31 +187,37 @@ impl Row {
     }
 
     /// Returns whether connections failed, or at least one percent of the segments was sent again.
-    pub(super) fn is_troubled(&self) -> bool {
+    pub(crate) fn is_troubled(&self) -> bool {
         self.failed > 0 || self.is_lossy()
     }
 
     /// Returns whether at least one percent of the segments was sent again.
-    pub(super) fn is_lossy(&self) -> bool {
+    pub(crate) fn is_lossy(&self) -> bool {
         self.retransmits > 0 && self.retransmits.saturating_mul(LOSSY) >= self.segments
     }
 
     /// Returns the bytes of both directions.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.towards.saturating_add(self.back)
     }
 
     /// Returns whether the window has neither bytes nor events of the flow.
-    pub(super) fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.towards == 0 && self.back == 0 && self.opened == 0 && self.closed == 0 && self.failed == 0
     }
 
+    /// Returns the share of the segments that were sent again. `None` without segments.
+    pub(crate) fn retransmit_ratio(&self) -> Option<f64> {
+        (self.segments > 0).then(|| self.retransmits as f64 / self.segments as f64)
+    }
+
     /// Returns the mean round trip, in seconds.
-    pub(super) fn round_trip(&self) -> Option<f64> {
+    pub(crate) fn round_trip(&self) -> Option<f64> {
         (self.round_trips.1 > 0).then(|| self.round_trips.0 / self.round_trips.1 as f64)
     }
 
-    fn of_series(series: &Series, seconds: f64) -> Self {
+    /// Returns what one series of a window of this length reports.
+    pub(crate) fn of_series(series: &Series, seconds: f64) -> Self {
         let measures = &series.measures;
         let totals = &measures.totals;
         let flow = series.key.flow();
@@ -217,7 +231,7 @@ impl Row {
             Side::Client | Side::Both | Side::Mixed => (totals.sent_bytes, totals.received_bytes),
         };
         let (source, destination, service) = match flow {
-            Some(flow) => ends(flow),
+            Some(flow) => names(flow),
             None => ("(others)".to_owned(), "(over max_series)".to_owned(), String::new()),
         };
         Self {
@@ -258,7 +272,7 @@ fn has_both_ends_here(flow: &FlowKey) -> bool {
 }
 
 /// Returns the source, the destination, and the service if it is not the destination.
-fn ends(flow: &FlowKey) -> (String, String, String) {
+fn names(flow: &FlowKey) -> (String, String, String) {
     let FlowKey { source, service, destination, connection, folded, .. } = flow;
     let source = qualified(&source.name, &source.namespace);
     let service = qualified(&service.name, &service.namespace);
@@ -306,7 +320,7 @@ fn qualified(name: &Option<Arc<str>>, namespace: &Option<Arc<str>>) -> Option<St
 // === impl Side ===
 
 impl Side {
-    pub(super) fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Client => "client",
             Self::Server => "server",

@@ -1,0 +1,89 @@
+//! [`History`]: what each flow did in the last windows.
+
+use std::cmp::Reverse;
+use std::collections::{HashMap, VecDeque};
+
+use longwave_pipeline::model::Level;
+
+use super::query::FlowId;
+use crate::flows::Flow;
+
+/// Number of windows that are remembered: five minutes of 5 s.
+pub(super) const WINDOWS: usize = 60;
+/// Number of flows of a level that are remembered in each window, the busiest ones. Bounds the memory to 60 × 3 × 1,000 × 56 bytes.
+const MAX_FLOWS: usize = 1_000;
+/// Windows whose bytes determine the order of the table, so that rows do not jump for one burst.
+const RANKED_WINDOWS: usize = 12;
+
+/// The last windows, the oldest first.
+#[derive(Default)]
+pub(super) struct History(VecDeque<PastWindow>);
+
+#[derive(Default)]
+struct PastWindow {
+    totals: HashMap<Level, Sample>,
+    flows: HashMap<FlowId, Sample>,
+}
+
+/// What one flow did in one window.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Sample {
+    /// Bytes a second from source to destination.
+    pub(super) towards: f64,
+    /// Bytes a second from destination to source.
+    pub(super) back: f64,
+    pub(super) retransmits: u64,
+    pub(super) failed: u64,
+    /// Mean round trip in seconds.
+    pub(super) round_trip: Option<f64>,
+}
+
+// === impl History ===
+
+impl History {
+    /// Adds a window, and forgets the oldest one.
+    pub(super) fn add(&mut self, levels: Vec<(Level, Vec<Flow>)>) {
+        let mut past = PastWindow::default();
+        for (level, mut flows) in levels {
+            past.totals.insert(level, Sample::of(&Flow::sum(&flows, String::new())));
+            flows.sort_by_cached_key(|flow| Reverse((flow.is_troubled(), flow.bytes())));
+            flows.truncate(MAX_FLOWS);
+            past.flows.extend(flows.iter().map(|flow| (FlowId::of(level, flow), Sample::of(flow))));
+        }
+        if self.0.len() == WINDOWS {
+            self.0.pop_front();
+        }
+        self.0.push_back(past);
+    }
+
+    /// Returns the samples of a flow, the oldest first. `None` for windows in which it was not seen.
+    pub(super) fn of_flow(&self, flow: FlowId) -> Vec<Option<Sample>> {
+        self.0.iter().map(|past| past.flows.get(&flow).copied()).collect()
+    }
+
+    /// Returns the sums of a level, the oldest first.
+    pub(super) fn of_level(&self, level: Level) -> Vec<Option<Sample>> {
+        self.0.iter().map(|past| past.totals.get(&level).copied()).collect()
+    }
+
+    /// Returns the bytes of a flow in the last minute, for the order of the rows.
+    pub(super) fn rank(&self, flow: FlowId) -> f64 {
+        let samples = self.0.iter().rev().take(RANKED_WINDOWS).filter_map(|past| past.flows.get(&flow));
+        samples.map(|sample| sample.towards + sample.back).sum()
+    }
+}
+
+// === impl Sample ===
+
+impl Sample {
+    fn of(flow: &Flow) -> Self {
+        let rate = |bytes: u64| if flow.seconds > 0.0 { bytes as f64 / flow.seconds } else { 0.0 };
+        Self {
+            towards: rate(flow.towards),
+            back: rate(flow.back),
+            retransmits: flow.retransmits,
+            failed: flow.failed,
+            round_trip: flow.round_trip(),
+        }
+    }
+}

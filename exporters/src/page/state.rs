@@ -1,0 +1,66 @@
+//! [`State`]: what the page shows.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use longwave_pipeline::model::{Level, Window};
+use tokio::sync::watch;
+
+use super::history::History;
+use crate::flows::Flow;
+
+pub(super) struct State {
+    /// Name of this host. Empty if it is unknown.
+    host: String,
+    /// `None` before the first window.
+    latest: watch::Sender<Option<Arc<Window>>>,
+    history: Mutex<History>,
+}
+
+/// Number of series up to which the history of a level is also kept while no browser is connected: below 5 ms of CPU time for a window.
+const MAX_UNWATCHED: usize = 5_000;
+
+// === impl State ===
+
+impl State {
+    pub(super) fn new(host: String) -> Self {
+        Self { host, latest: watch::Sender::new(None), history: Mutex::default() }
+    }
+
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Makes a window the last one. The history of a level with many series is only kept while a browser is connected.
+    pub(super) fn add(&self, window: &Arc<Window>) {
+        let count = |level| window.series.iter().filter(|series| series.level == level).count();
+        let is_kept = |level: &Level| self.clients() > 0 || count(*level) <= MAX_UNWATCHED;
+        let kept = levels(window).into_iter().filter(is_kept);
+        let flows = kept.map(|level| (level, Flow::at_level(window, level, false))).collect();
+        self.history().add(flows);
+        self.latest.send_replace(Some(Arc::clone(window)));
+    }
+
+    pub(super) fn latest(&self) -> Option<Arc<Window>> {
+        self.latest.borrow().clone()
+    }
+
+    /// Returns a receiver of each new window.
+    pub(super) fn subscribe(&self) -> watch::Receiver<Option<Arc<Window>>> {
+        self.latest.subscribe()
+    }
+
+    /// Returns the number of receivers.
+    pub(super) fn clients(&self) -> usize {
+        self.latest.receiver_count()
+    }
+
+    pub(super) fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Returns the levels of which a window has series, the coarsest first.
+pub(super) fn levels(window: &Window) -> Vec<Level> {
+    let has = |level: &Level| window.series.iter().any(|series| series.level == *level);
+    Level::ALL.into_iter().filter(has).collect()
+}

@@ -1,0 +1,149 @@
+//! The extension: opens the store at its start, and removes what is too old.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use longwave_pipeline::component::{
+    ComponentError, Extension, ExtensionContext, OpenedQueue, Running, Signal, Storage,
+};
+use longwave_pipeline::model::UnixNanos;
+use tokio_util::sync::CancellationToken;
+
+use super::config::FileStorageConfig;
+use super::disk::HostDisk;
+use super::lock;
+use super::queue::StoreQueue;
+use super::store::Store;
+use super::telemetry::{self, ObservedStore};
+
+/// Extension `file_storage`, ready to be started.
+pub struct FileStorage {
+    id: String,
+    config: FileStorageConfig,
+    storage: Arc<StartedStorage>,
+    observed: Arc<ObservedStore>,
+}
+
+/// The storage that exporters use. It has a store once the extension has started.
+struct StartedStorage {
+    id: String,
+    store: OnceLock<Arc<Store>>,
+}
+
+/// The stores of this process by their directories. During a reload two extensions have the same store.
+static STORES: Mutex<Vec<(PathBuf, Weak<Store>)>> = Mutex::new(Vec::new());
+
+/// Time between two searches for requests that are too old.
+const EXPIRE_EVERY: Duration = Duration::from_secs(10);
+/// Time after which all exporters have opened their queues.
+const UNUSED_AFTER: Duration = Duration::from_secs(60);
+
+// === impl FileStorage ===
+
+impl FileStorage {
+    /// # Errors
+    /// The directory does not exist and is not to be created.
+    pub fn new(config: &FileStorageConfig, context: &ExtensionContext) -> Result<Self, ComponentError> {
+        let id = context.id.clone();
+        if !config.create_directory && !config.directory.is_dir() {
+            return Err(of_section(&id, lock::missing(&config.directory)));
+        }
+        let storage = Arc::new(StartedStorage { id: id.clone(), store: OnceLock::new() });
+        let observed = Arc::default();
+        telemetry::export(&observed, &context.meter, &id);
+        Ok(Self { id, config: config.clone(), storage, observed })
+    }
+}
+
+#[async_trait]
+impl Extension for FileStorage {
+    fn storage(&self) -> Option<Arc<dyn Storage>> {
+        Some(Arc::clone(&self.storage) as Arc<dyn Storage>)
+    }
+
+    async fn start(self: Box<Self>, stop: CancellationToken) -> Result<Running, ComponentError> {
+        let Self { id, config, storage, observed } = *self;
+        let opened = tokio::task::spawn_blocking(move || open(&config)).await;
+        let opened = opened.unwrap_or_else(|panic| Err(ComponentError::with_source("it panicked", panic)));
+        let store = opened.map_err(|error| of_section(&id, error))?;
+        let size = store.size();
+        tracing::info!(
+            extension = id,
+            segments = size.segments,
+            requests = size.records,
+            bytes = size.bytes,
+            "opened the store"
+        );
+        observed.set(&store);
+        let store = Arc::clone(storage.store.get_or_init(|| store));
+        Ok(Box::pin(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = expire(&id, store) => {}
+            }
+            drop(storage);
+            Ok(())
+        }))
+    }
+}
+
+/// Opens the store, or returns the one that this process already has.
+fn open(config: &FileStorageConfig) -> Result<Arc<Store>, ComponentError> {
+    let mut stores = STORES.lock().unwrap_or_else(PoisonError::into_inner);
+    stores.retain(|(_, store)| store.strong_count() > 0);
+    if let Ok(path) = config.directory.canonicalize()
+        && let Some(store) = stores.iter().find(|(of, _)| *of == path).and_then(|(_, store)| store.upgrade())
+    {
+        store.set_limits(config.limits());
+        return Ok(store);
+    }
+    let lock = lock::lock(config)?;
+    let failed =
+        |error| ComponentError::with_source(format!("directory: {}", config.directory.display()), error);
+    let path = config.directory.canonicalize().map_err(failed)?;
+    let store = Store::load(Arc::new(HostDisk), &path, config.limits(), Some(lock)).map_err(|error| {
+        ComponentError { message: format!("directory: {}", error.message), source: error.source }
+    })?;
+    let store = Arc::new(store);
+    stores.push((path, Arc::downgrade(&store)));
+    Ok(store)
+}
+
+/// Removes what is too old, again and again. Reports once what no exporter uses.
+async fn expire(id: &str, store: Arc<Store>) {
+    let start = tokio::time::Instant::now();
+    let mut is_reported = false;
+    loop {
+        tokio::time::sleep(EXPIRE_EVERY).await;
+        let expired = Arc::clone(&store);
+        // It panics only if the program has a fault, which the next call reports again.
+        let _ = tokio::task::spawn_blocking(move || expired.expire(UnixNanos::now())).await;
+        if !is_reported && start.elapsed() >= UNUSED_AFTER {
+            is_reported = true;
+            for (exporter, signal, requests) in store.unused() {
+                tracing::warn!(
+                    extension = id, exporter, %signal, requests,
+                    "the store has requests of an exporter that does not use it: configure the exporter again to send them, or remove its directory"
+                );
+            }
+        }
+    }
+}
+
+/// Adds the path of the section to a message.
+fn of_section(id: &str, error: ComponentError) -> ComponentError {
+    ComponentError { message: format!("extensions::{id}: {}", error.message), source: error.source }
+}
+
+// === impl StartedStorage ===
+
+impl Storage for StartedStorage {
+    fn open(&self, exporter: &str, signal: Signal) -> Result<OpenedQueue, ComponentError> {
+        let Some(store) = self.store.get() else {
+            return Err(ComponentError::new(format!("extension {:?} has not started", self.id)));
+        };
+        StoreQueue::open(store, exporter, signal).map_err(|error| of_section(&self.id, error))
+    }
+}
