@@ -29,7 +29,7 @@ pub(super) enum Transport {
     /// Connects to the host of the URL or to a proxy. SNI has the host of the URL.
     Client(reqwest::Client),
     /// Connects to the host of the URL through a proxy. SNI has another name.
-    Tunnel(TunnelClient<TunnelConnector, Full<Bytes>>),
+    Tunnel(Box<TunnelClient<TunnelConnector, Full<Bytes>>>),
 }
 
 /// What a server responded.
@@ -93,7 +93,7 @@ impl Transport {
             .pool_idle_timeout(connections.idle_limit())
             .pool_max_idle_per_host(connections.max_idle())
             .build(BoxCloneSyncService::new(open));
-        Ok(Self::Tunnel(client))
+        Ok(Self::Tunnel(Box::new(client)))
     }
 
     /// Sends a POST and reads the response.

@@ -51,7 +51,11 @@ impl QueueConsumer {
                 wait.wait(&self.closing).await;
             }
             match (self.storage.get(), stored) {
-                (Some(storage), Some(key)) => self.attempts(&storage.load(payload, *key).await?).await,
+                (Some(storage), Some(key)) => {
+                    let loaded = storage.load(payload, *key).await;
+                    let dropped = |(reason, message)| Undelivered::Dropped(reason, message);
+                    self.attempts(&loaded.map_err(dropped)?).await
+                }
                 _ => self.attempts(payload).await,
             }
         };
