@@ -1,138 +1,25 @@
 //! The receiver `bpf` as the pipeline runs it, on the running kernel, with real sockets. Needs root and BPF.
 #![allow(clippy::unwrap_used)]
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::process::ExitCode;
-use std::time::Duration;
+mod common;
 
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener};
+use std::process::ExitCode;
+
+use common::{Run, assert_sums, connect, cookie, transfer};
 use longwave_config::GoDuration;
-use longwave_pipeline::component::{
-    ComponentError, Health, Receiver, ReceiverContext, RecordOutput, Running, Shared, Signal,
-};
-use longwave_pipeline::model::{
-    Batch, CloseReason, ConnectionRecord, End, Event, FailReason, PassEnd, Role, Totals,
-};
+use longwave_pipeline::component::{ComponentError, Signal};
+use longwave_pipeline::model::{CloseReason, ConnectionRecord, End, Event, FailReason, Role, Totals};
 use longwave_receivers::bpf::{BpfReceiver, Config};
 use longwave_testing::{gate, harness, tests};
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
-
-/// Longer than any healthy wait, so that a hang becomes a failure.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A running receiver, and what it delivered so far.
-struct Run {
-    batches: mpsc::Receiver<Batch>,
-    running: Running,
-    stop: CancellationToken,
-    records: Vec<ConnectionRecord>,
-    watermarks: Vec<PassEnd>,
-}
 
 async fn start(config: Config, signals: &[Signal]) -> Result<Run, ComponentError> {
-    let context = ReceiverContext {
-        id: "bpf".into(),
-        signals: signals.to_vec(),
-        meter: opentelemetry::global::meter("test"),
-        health: Health::default(),
-        shared: Shared::default(),
-    };
-    let (output, batches) = RecordOutput::pair(256);
-    let stop = CancellationToken::new();
-    let running = Box::new(BpfReceiver::new(config, context)).start(output, stop.clone()).await?;
-    Ok(Run { batches, running, stop, records: Vec::new(), watermarks: Vec::new() })
+    common::start("bpf", signals, |context| BpfReceiver::new(config, context)).await
 }
 
 fn config() -> Config {
     Config { interval: GoDuration::from_millis(200), max_connections: 16_384, ..Config::default() }
-}
-
-impl Run {
-    /// Receives batches until `enough` returns true. The receiver must keep running.
-    async fn until(&mut self, enough: impl Fn(&Self) -> bool) {
-        tokio::time::timeout(PATIENCE, async {
-            while !enough(self) {
-                let batch = tokio::select! {
-                    batch = self.batches.recv() => batch.unwrap(),
-                    ended = &mut self.running => panic!("the receiver ended: {ended:?}"),
-                };
-                self.take(batch);
-            }
-        })
-        .await
-        .unwrap();
-    }
-
-    async fn passes(&mut self, count: usize) {
-        let enough = self.watermarks.len() + count;
-        self.until(|run| run.watermarks.len() >= enough).await;
-    }
-
-    /// Stops the receiver and receives the rest.
-    async fn finish(&mut self) {
-        self.stop.cancel();
-        tokio::time::timeout(PATIENCE, &mut self.running).await.unwrap().unwrap();
-        while let Some(batch) = self.batches.recv().await {
-            self.take(batch);
-        }
-    }
-
-    fn take(&mut self, batch: Batch) {
-        let watermark = self.watermarks.last().copied();
-        assert!(watermark.is_none_or(|mark| !mark.last), "nothing follows the last watermark");
-        match batch {
-            Batch::Records(records) => {
-                for record in records.iter() {
-                    assert!(
-                        watermark.is_none_or(|mark| record.tick > mark.tick),
-                        "{record:?} behind {watermark:?}"
-                    );
-                }
-                self.records.extend(records.iter().cloned());
-            }
-            Batch::PassEnd(mark) => {
-                assert!(watermark.is_none_or(|before| mark.tick > before.tick));
-                self.watermarks.push(mark);
-            }
-            Batch::Window(_) => panic!("a receiver sends no windows"),
-        }
-    }
-
-    fn of(&self, cookie: u64) -> Vec<&ConnectionRecord> {
-        self.records.iter().filter(|record| record.id.cookie == cookie).collect()
-    }
-
-    fn ended(&self, cookie: u64) -> bool {
-        self.of(cookie).last().is_some_and(|record| record.event.is_end())
-    }
-}
-
-fn cookie(socket: impl std::os::fd::AsFd) -> u64 {
-    rustix::net::sockopt::socket_cookie(socket).unwrap()
-}
-
-fn connect(listener: &TcpListener) -> (TcpStream, TcpStream) {
-    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    (client, listener.accept().unwrap().0)
-}
-
-fn transfer(from: &mut TcpStream, to: &mut TcpStream, bytes: usize) {
-    let sent = vec![7; bytes];
-    std::thread::scope(|scope| {
-        scope.spawn(|| from.write_all(&sent).unwrap());
-        to.read_exact(&mut vec![0; bytes]).unwrap();
-    });
-}
-
-/// Checks that the deltas of a connection's records sum to its last totals less its baseline.
-fn assert_sums(records: &[&ConnectionRecord]) {
-    let first = records.first().unwrap();
-    let mut sum = if first.start_known { Totals::default() } else { first.totals };
-    records.iter().for_each(|record| sum.add(&record.delta));
-    assert_eq!(sum, records.last().unwrap().totals);
-    assert_eq!(records.iter().filter(|record| record.first).count(), 1);
-    assert!(first.first);
 }
 
 /// Scenario: a connection older than the receiver, one that opens and closes while it runs, both with traffic in both directions, and a

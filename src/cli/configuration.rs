@@ -5,8 +5,11 @@ use longwave_config::{ConfigErrors, Document, Loaded, Sources, load_and_check, w
 use longwave_exporters::Downloads;
 use longwave_pipeline::component::Registry;
 use longwave_pipeline::runtime::Plan;
+use longwave_receivers::bpf::Config;
+use longwave_receivers::bpf::kernel::{Diagnosis, Kernel};
 
 use super::check::view::View;
+use super::default::Defaults;
 use super::{SourceArgs, default, resource};
 
 /// A checked configuration.
@@ -38,16 +41,32 @@ pub(super) fn plan(
     registry: &Registry,
     downloads: Downloads,
 ) -> anyhow::Result<Configured> {
-    let configs =
-        if args.config.is_empty() { default::configs(&View::of_this_process()) } else { args.config.clone() };
+    let Defaults { configs, warning } = match args.config.as_slice() {
+        [] => default::for_host(&View::of_this_process(), || {
+            // If it is configured, its own error says why it cannot run.
+            if names_bpf(args) { Ok(()) } else { try_bpf() }
+        }),
+        configs => Defaults { configs: configs.to_vec(), warning: None },
+    };
     let Loaded { document, warnings, .. } =
         load_and_check(&Sources::new(configs, args.set.clone()).with_downloads(downloads), |document| {
             Plan::check_configs(document, registry)
         })
         .map_err(invalid)?;
     let plan = Plan::new(&document, registry).map_err(invalid)?;
-    let warnings = warnings.iter().map(ToString::to_string).chain(plan.warnings.iter().cloned()).collect();
+    let warnings = warnings.iter().map(ToString::to_string).chain(plan.warnings.iter().cloned());
+    let warnings = warning.into_iter().chain(warnings).collect();
     Ok(Configured { plan, document, warnings, sources: sources(args) })
+}
+
+/// Returns whether `--set` configures the receiver `bpf`.
+fn names_bpf(args: &SourceArgs) -> bool {
+    args.set.iter().any(|set| set.starts_with("receivers.bpf") || set.starts_with("receivers::bpf"))
+}
+
+/// Loads and attaches the programs of the receiver `bpf`, and detaches them again.
+pub(super) fn try_bpf() -> Result<(), Diagnosis> {
+    Kernel::load(&Config::default().options(false)).map(drop)
 }
 
 /// Names the sources. Leaves out values, which may be secrets.

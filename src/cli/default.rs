@@ -1,10 +1,36 @@
-//! The configuration without `--config`: a table every 5 seconds, with names from the sources that this host has.
+//! The configuration without `--config`: a table every 5 seconds, with the receiver and the sources of names that this host can run.
+
+use std::fmt::Display;
 
 use super::check::host_facts::{docker_socket, is_pod};
 use super::check::view::View;
 
-/// Configuration that every host can run: its only source of names is the cgroup tree.
+/// Configuration that every host with BPF can run: its only source of names is the cgroup tree.
 const EMBEDDED: &str = include_str!("../../config/examples/default.yaml");
+
+/// The configuration of a host.
+pub(super) struct Defaults {
+    /// Values of `--config`: the embedded file, then a configuration for what was found.
+    pub(super) configs: Vec<String>,
+    /// What is less exact than it could be, and the remedy.
+    pub(super) warning: Option<String>,
+}
+
+/// Returns the configuration for this host: with the extensions that `view` has the sources for, and with the receiver `bpf` unless `try_bpf`
+/// fails.
+pub(super) fn for_host<E: Display>(view: &View, try_bpf: impl FnOnce() -> Result<(), E>) -> Defaults {
+    let Err(reason) = try_bpf() else {
+        return Defaults { configs: configs(EMBEDDED, view), warning: None };
+    };
+    Defaults {
+        configs: configs(&EMBEDDED.replace("bpf", "sock_diag"), view),
+        warning: Some(format!(
+            "BPF cannot run here, so the receiver sock_diag reports the connections. It is less exact: the time of an open is not known, \
+             received bytes of a closed connection can be off by one (longwave.exact=false), lost segments are not counted, and connections \
+             that are reset within an interval can be missing (docs/DATA.md#without-bpf). To get the rest: {reason}"
+        )),
+    }
+}
 
 /// What resolves names on this host, besides the cgroup tree.
 #[derive(Default)]
@@ -17,10 +43,10 @@ pub(super) struct Names {
     pub(super) processors: Vec<(&'static str, String)>,
 }
 
-/// Returns the values of `--config`: the embedded file, then a configuration with the extensions that `view` has the sources for.
-pub(super) fn configs(view: &View) -> Vec<String> {
+/// Returns the values of `--config`: `embedded`, then a configuration with the extensions that `view` has the sources for.
+fn configs(embedded: &str, view: &View) -> Vec<String> {
     let Names { yaml, extensions, processors } = names(view);
-    let mut configs = vec![format!("yaml:{EMBEDDED}")];
+    let mut configs = vec![format!("yaml:{embedded}")];
     if !extensions.is_empty() {
         let settings: String =
             processors.iter().map(|(id, settings)| format!("  {id}: {{{settings}}}\n")).collect();

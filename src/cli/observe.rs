@@ -9,6 +9,7 @@ use longwave_pipeline::component::Registry;
 use longwave_processors::filter::Expression;
 
 use super::check::view::View;
+use super::configuration::try_bpf;
 use super::default::{self, Names};
 use super::{ObserveArgs, SourceArgs};
 
@@ -24,16 +25,30 @@ pub(super) enum Output {
     Table,
 }
 
+/// Where records come from.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    /// A record file, or the socket of a running Longwave.
+    Replay(&'a Path),
+    /// This host, by the receiver of this type.
+    Host(&'static str),
+}
+
 pub(super) fn run(args: &ObserveArgs, registry: &Registry) -> anyhow::Result<()> {
-    let sources = SourceArgs { config: configs(args, &View::of_this_process())?, set: Vec::new() };
+    let receiver = || if try_bpf().is_ok() { "bpf" } else { "sock_diag" };
+    let sources = SourceArgs { config: configs(args, &View::of_this_process(), receiver)?, set: Vec::new() };
     super::run::run(&sources, registry)
 }
 
-/// Returns the values of `--config` for the flags.
+/// Returns the values of `--config` for the flags. `receiver` returns the one of this host's connections.
 ///
 /// # Errors
 /// The expression has a mistake.
-pub(super) fn configs(args: &ObserveArgs, view: &View) -> anyhow::Result<Vec<String>> {
+pub(super) fn configs(
+    args: &ObserveArgs,
+    view: &View,
+    receiver: impl FnOnce() -> &'static str,
+) -> anyhow::Result<Vec<String>> {
     let text = args.expression.join(" ");
     let expression = match text.trim() {
         "" => None,
@@ -43,20 +58,21 @@ pub(super) fn configs(args: &ObserveArgs, view: &View) -> anyhow::Result<Vec<Str
     let file = args.file.clone().or_else(live);
     // A record file and a running Longwave have the names already.
     let named_by = if file.is_none() { default::names(view) } else { Names::default() };
-    Ok(vec![format!("yaml:{}", configuration(file.as_deref(), args.output, expression.as_ref(), named_by))])
+    let source = file.as_deref().map_or_else(|| Source::Host(receiver()), Source::Replay);
+    Ok(vec![format!("yaml:{}", configuration(source, args.output, expression.as_ref(), named_by))])
 }
 
 /// Returns the configuration as YAML. Texts are JSON strings, which YAML includes; `$` is doubled, so that it expands nothing.
 fn configuration(
-    file: Option<&Path>,
+    source: Source<'_>,
     output: Output,
     expression: Option<&Expression>,
     named_by: Names,
 ) -> String {
     let quoted = |text: &str| serde_json::Value::from(text).to_string().replace('$', "$$");
-    let (receiver, settings) = match file {
-        Some(file) => ("replay", format!("path: {}", quoted(&file.display().to_string()))),
-        None => ("bpf", String::new()),
+    let (receiver, settings) = match source {
+        Source::Replay(file) => ("replay", format!("path: {}", quoted(&file.display().to_string()))),
+        Source::Host(receiver) => (receiver, String::new()),
     };
     let Names { mut yaml, extensions, mut processors } = named_by;
     let mut more = format!("receivers: {{{receiver}: {{{settings}}}}}\n");

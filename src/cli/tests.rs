@@ -70,7 +70,7 @@ fn causes_are_printed_once() {
 #[test]
 fn printed_configuration_can_be_loaded() {
     let every = "
-receivers: {bpf: , replay: {path: 'a$$b.lwr'}}
+receivers: {bpf: , sock_diag: , replay: {path: 'a$$b.lwr'}}
 processors: {workload: , filter: {include: {ports: [80]}}, window: }
 exporters:
   stdout:
@@ -79,7 +79,7 @@ exporters:
   record_file: {path: 0123}
 service:
   pipelines:
-    metrics: {receivers: [bpf], processors: [workload, filter, window], exporters: [stdout, otlp_grpc]}
+    metrics: {receivers: [bpf, sock_diag], processors: [workload, filter, window], exporters: [stdout, otlp_grpc]}
     logs: {receivers: [replay], exporters: [record_file, otlp_http]}
 ";
     for yaml in [include_str!("../../config/examples/default.yaml"), every] {
@@ -96,7 +96,9 @@ service:
 fn without_a_configuration_the_available_sources_are_used() {
     let host = Host::new();
     let sources = |pod: bool| {
-        let text = plan(default::configs(&host.view(pod))).to_yaml().unwrap();
+        let defaults = default::for_host(&host.view(pod), || Ok::<(), String>(()));
+        assert_eq!(defaults.warning, None);
+        let text = plan(defaults.configs).to_yaml().unwrap();
         let sources: Vec<String> = text
             .lines()
             .skip_while(|line| line.trim() != "workload:")
@@ -117,6 +119,22 @@ fn without_a_configuration_the_available_sources_are_used() {
     let (both, text) = sources(true);
     assert_eq!(both, "kubernetes docker cgroup");
     assert!(text.contains("unix:///var/run/docker.sock"), "{text}");
+}
+
+/// *Scenario*: no `--config`, on a host where BPF cannot run.
+/// *Guarantees*: the plan has the receiver `sock_diag` instead of `bpf`, and the same processors. One line says what is less exact, and ends
+/// with the reason and the remedy.
+#[test]
+fn without_bpf_the_embedded_configuration_uses_sock_diag() {
+    let defaults = default::for_host(&Host::new().view(false), || Err("missing CAP_BPF: run as root"));
+    let text = plan(defaults.configs).to_yaml().unwrap();
+    assert!(text.contains("- sock_diag") && !text.contains("bpf"), "{text}");
+    assert!(text.contains("- workload") && text.contains("- window"), "{text}");
+    let warning = defaults.warning.unwrap();
+    assert!(
+        !warning.contains('\n') && warning.ends_with("To get the rest: missing CAP_BPF: run as root"),
+        "{warning}"
+    );
 }
 
 /// *Scenario*: `init` on a host with nothing, on one with Docker, and in a pod; then the same with every comment that is YAML made active.
@@ -194,7 +212,7 @@ fn observe_writes_valid_pipelines() {
         for file in [&[][..], &["--file", odd_path]] {
             for expression in [&[][..], &["port=443", "rtt>5ms"], &[odd]] {
                 let line = [&["-o", output], file, expression].concat();
-                let plan = plan(observe::configs(&args(&line), &view).unwrap());
+                let plan = plan(observe::configs(&args(&line), &view, || "bpf").unwrap());
                 let filter = plan.effective.get("processors").and_then(|processors| processors.get("filter"));
                 let printed = filter.and_then(|filter| filter.get("where")).cloned();
                 let expected =
@@ -207,10 +225,11 @@ fn observe_writes_valid_pipelines() {
         }
     }
     let listener = host.listen("run/longwave/live.sock");
-    let live = || observe::configs(&args(&[]), &view).unwrap().join("\n").contains("/run/longwave/live.sock");
+    let configs = || observe::configs(&args(&[]), &view, || "sock_diag").unwrap();
+    let live = || configs().join("\n").contains("/run/longwave/live.sock");
     assert!(live());
     drop(listener);
     assert!(!live(), "no process listens any more");
-    let error = observe::configs(&args(&["port=443", "rrt>5ms"]), &view).unwrap_err().to_string();
+    let error = observe::configs(&args(&["port=443", "rrt>5ms"]), &view, || "bpf").unwrap_err().to_string();
     assert_eq!(error, "\nport=443 rrt>5ms\n         ^ unknown field \"rrt\" (did you mean rtt?)");
 }

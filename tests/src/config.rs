@@ -4,10 +4,15 @@ use serde_json::{Value, json};
 
 /// Returns the configuration bpf → stdout, which prints one JSON line per record.
 pub fn logs(receiver: Value) -> Value {
+    logs_of("bpf", receiver)
+}
+
+/// Returns the configuration `id` → stdout, which prints one JSON line per record.
+pub fn logs_of(id: &str, receiver: Value) -> Value {
     json!({
-        "receivers": {"bpf": receiver},
+        "receivers": {id: receiver},
         "exporters": {"stdout": {"format": "json"}},
-        "service": {"pipelines": {"logs": {"receivers": ["bpf"], "exporters": ["stdout"]}}},
+        "service": {"pipelines": {"logs": {"receivers": [id], "exporters": ["stdout"]}}},
     })
 }
 

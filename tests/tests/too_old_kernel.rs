@@ -2,11 +2,14 @@
 #![allow(clippy::unwrap_used)]
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use longwave_testing::{gate, harness, tests};
 use longwave_tests::check::{check, fact};
 use longwave_tests::longwave::Options;
-use longwave_tests::{Longwave, config};
+use longwave_tests::scenario::{UNDER_LOSS, play};
+use longwave_tests::verdict::{check_within_one, finals};
+use longwave_tests::{Family, Longwave, Network, config};
 use serde_json::json;
 
 const SERIES: &str = "5.10";
@@ -51,6 +54,22 @@ fn run_says_that_the_kernel_is_too_old() {
     assert!(oldest(rest) > (5, 10) && rest.contains("upgrade the kernel"), "{stderr}");
 }
 
+/// *Scenario*: `sock_diag` under a kernel that is too old for BPF, with every scenario on loopback.
+/// *Guarantees*: final counts are exact, or off by the one byte that is marked.
+fn sock_diag_runs() {
+    require_the_old_kernel();
+    let longwave = Longwave::start(config::logs_of("sock_diag", json!({"interval": "1s"})));
+    let connections = play(UNDER_LOSS, &Network::loopback(Family::V4));
+    assert!(longwave.await_finals(&finals(&connections), Duration::from_secs(120)));
+    let within = check_within_one(&connections, &longwave.stop().records);
+    eprintln!("{} ends, {} marked, {} off by one byte", within.ends, within.marked, within.off);
+    assert!(within.problems.is_empty() && within.unreported == 0, "{within:?}");
+}
+
 fn main() -> ExitCode {
-    harness::run(tests![check_says_that_the_kernel_is_too_old, run_says_that_the_kernel_is_too_old,])
+    harness::run(tests![
+        check_says_that_the_kernel_is_too_old,
+        run_says_that_the_kernel_is_too_old,
+        sock_diag_runs,
+    ])
 }

@@ -93,6 +93,9 @@ pub mod flag {
     pub const NO_SYN: u16 = 1 << 12;
     /// The socket was closed under `TCP_REPAIR`, which sends nothing.
     pub const REPAIR: u16 = 1 << 13;
+    /// The sent or the received bytes may be off by one. Only the receiver `sock_diag` sets it. If a CLOSE with it has no peer port, the kernel
+    /// had reset the socket, and its counters are zero.
+    pub const UNCERTAIN: u16 = 1 << 15;
 }
 
 /// Owner of a socket, as far as the kernel side can determine it.

@@ -17,6 +17,7 @@ use longwave_pipeline::model::{
 };
 use longwave_pipeline::runtime::{Plan, Runtime, RuntimeEnvironment};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::subscriber::DefaultGuard;
@@ -30,6 +31,9 @@ const FIRST: u64 = 1_700_000_000_000_000_000;
 
 /// A running graph: a metrics and a logs pipeline to one exporter.
 pub struct Bench {
+    protocol: String,
+    registry: Registry,
+    environment: RuntimeEnvironment,
     batches: mpsc::UnboundedSender<Batch>,
     sent: u64,
     runtime: Runtime,
@@ -57,28 +61,19 @@ impl io::Write for Log {
 
 impl Bench {
     /// Starts the graph. All its tasks run on the thread of the test, so that its log can be read.
-    pub async fn start(protocol: &str, mut section: serde_json::Value) -> Self {
-        // Each batch becomes one request, so that the requests can be counted.
-        section["sending_queue"]["batch"] = serde_json::json!({"enabled": false});
+    pub async fn start(protocol: &str, section: Value) -> Self {
+        Self::start_with_storage(protocol, section, None).await
+    }
+
+    /// Starts the graph with `storage` as the section of the extension that stores the queues.
+    pub async fn start_with_storage(protocol: &str, section: Value, storage: Option<&Value>) -> Self {
         let log = Log::default();
         let writer = log.clone();
         let subscriber =
             tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
         let guard = tracing::subscriber::set_default(subscriber);
         let (batches, received) = mpsc::unbounded_channel();
-        let config = serde_json::json!({
-            "receivers": {"source": null},
-            "processors": {"one_window": null},
-            "exporters": {protocol: section},
-            "service": {"pipelines": {
-                "logs": {"receivers": ["source"], "exporters": [protocol]},
-                "metrics": {"receivers": ["source"], "processors": ["one_window"], "exporters": [protocol]},
-            }},
-        });
-        let document = longwave_config::load(&Sources::new(vec![format!("yaml:{config}")], Vec::new()))
-            .unwrap()
-            .document;
-        let plan = Plan::new(&document, &registry(received)).unwrap();
+        let registry = registry(received);
         let accounting = Accounting::default();
         let environment = RuntimeEnvironment {
             accounting: accounting.clone(),
@@ -86,8 +81,18 @@ impl Bench {
             resource: Arc::default(),
             health: Health::default(),
         };
+        let plan = plan(&registry, protocol, section, storage);
         let runtime = Runtime::start(&plan, &environment).await.unwrap();
-        Self { batches, sent: 0, runtime, accounting, log, _log: guard }
+        let protocol = protocol.to_owned();
+        Self { protocol, registry, environment, batches, sent: 0, runtime, accounting, log, _log: guard }
+    }
+
+    /// Reloads with other sections. Returns the components that have started.
+    pub async fn reload(&mut self, section: Value, storage: Option<&Value>) -> Vec<String> {
+        let plan = plan(&self.registry, &self.protocol, section, storage);
+        let changes = self.runtime.apply(&plan, &self.environment).await.unwrap();
+        assert_eq!(changes.failed.len(), 0, "{:?}", changes.failed);
+        changes.started
     }
 
     /// Sends batches, of which each becomes a request of logs and a window.
@@ -109,7 +114,8 @@ impl Bench {
     pub async fn await_encoded(&self) {
         let ended = |node: &Arc<Node>| {
             let dropped: u64 = node.dropped().iter().map(|(_, count)| count.items).sum();
-            node.held() + node.outgoing() + dropped
+            // What one instance of the exporter has kept, the next one has restored.
+            node.held() + node.outgoing() + dropped + node.kept() - node.restored()
         };
         // One request of logs, or one window, for each batch.
         let sent =
@@ -134,7 +140,7 @@ impl Bench {
         panic!("{what}: not within a minute\n{}", self.log());
     }
 
-    fn exporters(&self) -> Vec<Arc<Node>> {
+    pub fn exporters(&self) -> Vec<Arc<Node>> {
         self.accounting.nodes().into_iter().filter(|node| node.kind == NodeKind::Exporter).collect()
     }
 
@@ -180,6 +186,28 @@ impl Bench {
     }
 }
 
+/// Returns the plan of a graph whose exporter has these settings, and the queue of which is stored if there is a storage.
+fn plan(registry: &Registry, protocol: &str, mut section: Value, storage: Option<&Value>) -> Plan {
+    // Each batch becomes one request, so that the requests can be counted.
+    section["sending_queue"]["batch"] = json!({"enabled": false});
+    let mut config = json!({
+        "receivers": {"source": null},
+        "processors": {"one_window": null},
+        "exporters": {protocol: section},
+        "service": {"pipelines": {
+            "logs": {"receivers": ["source"], "exporters": [protocol]},
+            "metrics": {"receivers": ["source"], "processors": ["one_window"], "exporters": [protocol]},
+        }},
+    });
+    if let Some(storage) = storage {
+        config["extensions"] = json!({"file_storage": storage});
+        config["service"]["extensions"] = json!(["file_storage"]);
+        config["exporters"][protocol]["sending_queue"]["storage"] = json!("file_storage");
+    }
+    let sources = Sources::new(vec![format!("yaml:{config}")], Vec::new());
+    Plan::new(&longwave_config::load(&sources).unwrap().document, registry).unwrap()
+}
+
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct NoSettings {}
 
@@ -198,7 +226,7 @@ fn registry(batches: mpsc::UnboundedReceiver<Batch>) -> Registry {
     };
     let batches = Arc::new(Mutex::new(Some(batches)));
     Registry {
-        extensions: Vec::new(),
+        extensions: vec![longwave_extensions::file_storage::factory()],
         receivers: vec![Factory::new(
             about("source", &[Signal::Metrics, Signal::Logs], None),
             move |_: &NoSettings, _: ReceiverContext| {

@@ -7,6 +7,7 @@ mod bench;
 mod certificates;
 mod gate;
 mod server;
+mod storage;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

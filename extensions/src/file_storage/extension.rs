@@ -15,7 +15,7 @@ use super::config::FileStorageConfig;
 use super::disk::HostDisk;
 use super::lock;
 use super::queue::StoreQueue;
-use super::store::Store;
+use super::store::{Store, StoreUser};
 use super::telemetry::{self, ObservedStore};
 
 /// Extension `file_storage`, ready to be started.
@@ -32,12 +32,12 @@ struct StartedStorage {
     store: OnceLock<Arc<Store>>,
 }
 
-/// The stores of this process by their directories. During a reload two extensions have the same store.
+/// The stores of this process by their directories. During a reload two extensions use the same store.
 static STORES: Mutex<Vec<(PathBuf, Weak<Store>)>> = Mutex::new(Vec::new());
 
 /// Time between two searches for requests that are too old.
 const EXPIRE_EVERY: Duration = Duration::from_secs(10);
-/// Time after which all exporters have opened their queues.
+/// Time within which exporters open their queues, and go on with them during a reload.
 const UNUSED_AFTER: Duration = Duration::from_secs(60);
 
 // === impl FileStorage ===
@@ -67,8 +67,8 @@ impl Extension for FileStorage {
         let Self { id, config, storage, observed } = *self;
         let opened = tokio::task::spawn_blocking(move || open(&config)).await;
         let opened = opened.unwrap_or_else(|panic| Err(ComponentError::with_source("it panicked", panic)));
-        let store = opened.map_err(|error| of_section(&id, error))?;
-        let size = store.size();
+        let user = opened.map_err(|error| of_section(&id, error))?;
+        let size = user.store.size();
         tracing::info!(
             extension = id,
             segments = size.segments,
@@ -76,28 +76,26 @@ impl Extension for FileStorage {
             bytes = size.bytes,
             "opened the store"
         );
-        observed.set(&store);
-        let store = Arc::clone(storage.store.get_or_init(|| store));
+        observed.set(&user.store);
+        storage.store.get_or_init(|| Arc::clone(&user.store));
         Ok(Box::pin(async move {
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = expire(&id, store) => {}
+                () = expire(&id, &user.store) => {}
             }
-            drop(storage);
             Ok(())
         }))
     }
 }
 
-/// Opens the store, or returns the one that this process already has.
-fn open(config: &FileStorageConfig) -> Result<Arc<Store>, ComponentError> {
+/// Opens the store, or uses the one that this process already has.
+fn open(config: &FileStorageConfig) -> Result<StoreUser, ComponentError> {
     let mut stores = STORES.lock().unwrap_or_else(PoisonError::into_inner);
     stores.retain(|(_, store)| store.strong_count() > 0);
     if let Ok(path) = config.directory.canonicalize()
         && let Some(store) = stores.iter().find(|(of, _)| *of == path).and_then(|(_, store)| store.upgrade())
     {
-        store.set_limits(config.limits());
-        return Ok(store);
+        return Ok(StoreUser::new(store, config.limits()));
     }
     let lock = lock::lock(config)?;
     let failed =
@@ -108,27 +106,27 @@ fn open(config: &FileStorageConfig) -> Result<Arc<Store>, ComponentError> {
     })?;
     let store = Arc::new(store);
     stores.push((path, Arc::downgrade(&store)));
-    Ok(store)
+    Ok(StoreUser::new(store, config.limits()))
 }
 
-/// Removes what is too old, again and again. Reports once what no exporter uses.
-async fn expire(id: &str, store: Arc<Store>) {
-    let start = tokio::time::Instant::now();
-    let mut is_reported = false;
+/// Removes what is too old, again and again. Reports each queue that no exporter uses once.
+async fn expire(id: &str, store: &Arc<Store>) {
+    let mut reported: Vec<(String, Signal, u64)> = Vec::new();
     loop {
         tokio::time::sleep(EXPIRE_EVERY).await;
-        let expired = Arc::clone(&store);
+        let expired = Arc::clone(store);
         // It panics only if the program has a fault, which the next call reports again.
         let _ = tokio::task::spawn_blocking(move || expired.expire(UnixNanos::now())).await;
-        if !is_reported && start.elapsed() >= UNUSED_AFTER {
-            is_reported = true;
-            for (exporter, signal, requests) in store.unused() {
+        let unused = store.unused(UNUSED_AFTER);
+        for (exporter, signal, requests) in &unused {
+            if !reported.iter().any(|(of, of_signal, _)| (of, of_signal) == (exporter, signal)) {
                 tracing::warn!(
                     extension = id, exporter, %signal, requests,
                     "the store has requests of an exporter that does not use it: configure the exporter again to send them, or remove its directory"
                 );
             }
         }
+        reported = unused;
     }
 }
 

@@ -58,6 +58,10 @@ impl StoredQueue for StoreQueue {
         self.store.sync(&self.name);
     }
 
+    fn is_wanted(&self) -> bool {
+        self.store.waiting(&self.name) > 0
+    }
+
     fn removed(&self) -> Vec<(u64, DropReason)> {
         self.store.removed(&self.name)
     }

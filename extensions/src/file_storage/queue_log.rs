@@ -4,19 +4,24 @@
 //! segment without pending records is removed, and so is the oldest one when the store needs room, whatever it contains. So removing always
 //! frees space.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use longwave_pipeline::component::{DropReason, NewRecord, RecordKey, StoredRecord};
+use longwave_pipeline::component::{DropReason, NewRecord, RecordKey};
 use longwave_pipeline::model::UnixNanos;
 
 use super::disk::{Disk, DiskFile};
 use super::format::{
     self, DONE, RECORD_HEADER_LEN, RecordHeader, RecordState, SEGMENT_HEADER_LEN, STATE_OFFSET,
 };
-use super::scan::Scan;
+
+mod load;
+mod unsynced;
+
+pub(super) use load::{Damage, LoadedQueue};
+pub(super) use unsynced::Unsynced;
 
 /// The segments of one queue, in the order of their records.
 pub(super) struct QueueLog {
@@ -47,15 +52,6 @@ struct Segment {
     written: (UnixNanos, UnixNanos),
 }
 
-/// What a power failure could undo.
-#[derive(Default)]
-pub(super) struct Unsynced {
-    /// Segments with new records or marks, by their first numbers. `None` if the segment is not open.
-    files: BTreeMap<u64, (PathBuf, Option<Arc<dyn DiskFile>>)>,
-    /// Directories in which something was created or removed.
-    directories: BTreeSet<PathBuf>,
-}
-
 /// When a new segment begins.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RotationLimits {
@@ -63,31 +59,6 @@ pub(super) struct RotationLimits {
     pub(super) bytes: u64,
     /// Age from which a segment takes no more records.
     pub(super) age: std::time::Duration,
-}
-
-/// What a directory of segments contains.
-#[derive(Debug, Default)]
-pub(super) struct LoadedQueue {
-    pub(super) records: Vec<StoredRecord>,
-    pub(super) damage: Damage,
-    /// Bytes of incomplete records that were cut off.
-    pub(super) cut_bytes: u64,
-}
-
-/// Damage that was found in segments.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Damage {
-    /// Number of records whose headers are damaged, so that they are lost.
-    pub(super) lost_records: u64,
-    /// Number of places that are damaged without any loss.
-    pub(super) harmless: u64,
-}
-
-/// Why a queue cannot be loaded.
-#[derive(Debug)]
-pub(super) enum LoadError {
-    Newer(PathBuf, u32),
-    Io(PathBuf, io::Error),
 }
 
 /// A removed segment.
@@ -113,63 +84,6 @@ impl QueueLog {
             damage_of_removed: Damage::default(),
             unsynced: Unsynced::default(),
         }
-    }
-
-    /// Reads all segments. Cuts off incomplete records at their ends, and removes segments without pending records.
-    pub(super) fn load(&mut self) -> Result<LoadedQueue, LoadError> {
-        let names = match self.disk.list(&self.directory) {
-            // The first segment creates it.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            names => names.map_err(|error| LoadError::Io(self.directory.clone(), error))?,
-        };
-        let mut firsts: Vec<u64> = names.iter().filter_map(|name| format::parse_segment_name(name)).collect();
-        firsts.sort_unstable();
-        self.segments.clear();
-        self.active = None;
-        let mut loaded = LoadedQueue::default();
-        for first in firsts {
-            self.load_segment(first, &self.directory.join(format::segment_name(first)), &mut loaded)?;
-        }
-        Ok(loaded)
-    }
-
-    fn load_segment(&mut self, first: u64, path: &Path, loaded: &mut LoadedQueue) -> Result<(), LoadError> {
-        let failed = |error| LoadError::Io(path.to_owned(), error);
-        let file = self.disk.open_to_read(path).map_err(failed)?;
-        let bytes = file.read_all().map_err(failed)?;
-        let scan = Scan::new(&bytes, first).map_err(|newer| LoadError::Newer(path.to_owned(), newer.0))?;
-        loaded.records.extend(scan.pending().map(|record| record.header.stored_at(record.offset)));
-        let last = scan.records.last().map_or(first, |record| record.header.sequence);
-        self.next_sequence = self.next_sequence.max(last.saturating_add(1));
-        let pending = scan.pending().count() as u64;
-        // A process that was killed may not have synced them.
-        self.unsynced.directories.extend(self.directory.parent().map(Path::to_owned));
-        self.unsynced.directories.insert(self.directory.clone());
-        let Some(oldest) = scan.pending().next().map(|_| scan.records[0]) else {
-            // All is done, or nothing was completely written, or nothing can be read.
-            self.damage_of_removed.add(scan.damage);
-            return self.disk.remove(path).map_err(failed);
-        };
-        loaded.damage.add(scan.damage);
-        let cut = bytes.len() as u64 - scan.complete_len;
-        if cut > 0 {
-            loaded.cut_bytes += cut;
-            self.disk.open(path).and_then(|file| file.set_len(scan.complete_len)).map_err(failed)?;
-        }
-        self.unsynced.files.insert(first, (path.to_owned(), None));
-        let newest = scan.records.last().map_or(oldest.header.written, |record| record.header.written);
-        let written = (oldest.header.written, newest);
-        let (len, marker) = (scan.complete_len, scan.marker.unwrap_or_default());
-        self.segments.push_back(Segment {
-            path: path.to_owned(),
-            first,
-            last,
-            marker,
-            len,
-            pending,
-            written,
-        });
-        Ok(())
     }
 
     /// Returns the damage of segments that were removed when they were loaded, once.
@@ -368,34 +282,6 @@ impl QueueLog {
 
 /// Number of changes of the reason for which records are removed that are remembered.
 const MAX_REMOVALS: usize = 64;
-
-// === impl Damage ===
-
-impl Damage {
-    pub(super) fn add(&mut self, other: Self) {
-        self.lost_records += other.lost_records;
-        self.harmless += other.harmless;
-    }
-}
-
-// === impl Unsynced ===
-
-impl Unsynced {
-    /// Makes all of it permanent.
-    pub(super) fn sync(self, disk: &dyn Disk) -> io::Result<()> {
-        for (path, file) in self.files.into_values() {
-            let file = match file {
-                Some(file) => file,
-                None => match disk.open_to_read(&path) {
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                    opened => opened?,
-                },
-            };
-            file.sync()?;
-        }
-        self.directories.iter().try_for_each(|directory| disk.sync_directory(directory))
-    }
-}
 
 /// Reads the payload of a record and verifies it. `Ok(None)` if it is not the one that was written.
 pub(super) fn read_payload(file: &dyn DiskFile, marker: u64, key: RecordKey) -> io::Result<Option<Vec<u8>>> {

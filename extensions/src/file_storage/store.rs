@@ -1,6 +1,6 @@
 //! [`Store`]: the queues of one directory, within one limit of bytes and one of age.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,8 +13,15 @@ use longwave_pipeline::model::UnixNanos;
 use rustix::io::Errno;
 
 use super::disk::Disk;
-use super::queue_log::{LoadError, LoadedQueue, QueueLog, RotationLimits, read_payload};
+use super::queue_log::{LoadedQueue, QueueLog, read_payload};
 use super::queue_name;
+
+mod limits;
+mod state;
+
+use limits::UserLimits;
+pub(super) use limits::{StoreLimits, StoreUser};
+use state::{QueueEntry, StoreState};
 
 pub(super) struct Store {
     disk: Arc<dyn Disk>,
@@ -25,26 +32,6 @@ pub(super) struct Store {
     pub(super) stats: StoreStats,
     /// Excludes other processes while it is open.
     _lock: Option<File>,
-}
-
-struct StoreState {
-    limits: StoreLimits,
-    /// By the names of their directories.
-    queues: BTreeMap<String, QueueLog>,
-    /// Names of the queues that are in use.
-    open: BTreeSet<String>,
-    /// Names of the queues that were in use at any time.
-    used: BTreeSet<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct StoreLimits {
-    /// Maximum length of all segments.
-    pub(super) bytes: u64,
-    /// Age from which records are removed.
-    pub(super) age: Option<Duration>,
-    /// Whether [`Store::sync`] does anything.
-    pub(super) fsync: bool,
 }
 
 /// What happened to the store. Read by self-telemetry.
@@ -66,10 +53,6 @@ pub(super) struct StoreSize {
 
 /// Longest wait until the former user of a queue has closed it. Longer than the shutdown of an exporter.
 const CLOSE_LIMIT: Duration = Duration::from_secs(30);
-/// Bounds of the length of a segment. A long one is removed late, a short one costs a file for few records.
-const SEGMENT_BYTES: (u64, u64) = (256 << 10, 8 << 20);
-/// Number of segments of a full store, within these bounds.
-const SEGMENTS: u64 = 64;
 /// Largest payload. Requests are much smaller.
 const MAX_PAYLOAD: usize = 1 << 30;
 
@@ -94,35 +77,18 @@ impl Store {
             }
             let mut log = QueueLog::new(Arc::clone(&disk), directory.join(&name));
             log.load()?;
-            queues.insert(name, log);
+            queues.insert(name, QueueEntry::new(log));
         }
-        let (open, used) = (BTreeSet::new(), BTreeSet::new());
         let store = Self {
             disk,
             directory: directory.to_owned(),
-            state: Mutex::new(StoreState { limits, queues, open, used }),
+            state: Mutex::new(StoreState { limits, users: UserLimits::default(), queues }),
             closed: Condvar::new(),
             stats: StoreStats::default(),
             _lock: lock,
         };
-        store.shrink();
+        store.lock().shrink(&store.stats);
         Ok(store)
-    }
-
-    /// Sets other limits, which take effect immediately.
-    pub(super) fn set_limits(&self, limits: StoreLimits) {
-        self.lock().limits = limits;
-        self.shrink();
-    }
-
-    /// Removes the oldest records, until the limit of bytes is met.
-    fn shrink(&self) {
-        let mut state = self.lock();
-        while state.bytes() > state.limits.bytes {
-            if !state.remove_oldest(&self.stats) {
-                return;
-            }
-        }
     }
 
     /// Opens a queue and reads its pending records. Waits until a former user has closed it.
@@ -133,32 +99,37 @@ impl Store {
     ) -> Result<(String, LoadedQueue), ComponentError> {
         let name = queue_name::make(exporter, signal);
         let mut state = self.lock();
-        if state.open.contains(&name) {
-            let waited =
-                self.closed.wait_timeout_while(state, CLOSE_LIMIT, |state| state.open.contains(&name));
-            let (now, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-            state = now;
-            if timeout.timed_out() {
-                return Err(ComponentError::new(format!(
-                    "the queue of {signal} of exporter {exporter:?} is still in use"
-                )));
-            }
+        let entry = state.queues.entry(name.clone()).or_insert_with(|| {
+            QueueEntry::new(QueueLog::new(Arc::clone(&self.disk), self.directory.join(&name)))
+        });
+        let number = entry.add_waiting();
+        let has_to_wait =
+            |state: &mut StoreState| state.queues.get(&name).is_some_and(|entry| entry.has_to_wait(number));
+        let waited = self.closed.wait_timeout_while(state, CLOSE_LIMIT, has_to_wait);
+        let (mut state, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        let in_use =
+            || ComponentError::new(format!("the queue of {signal} of exporter {exporter:?} is still in use"));
+        let entry = state.queues.get_mut(&name).ok_or_else(in_use)?;
+        entry.remove_waiting(number);
+        if timeout.timed_out() {
+            return Err(in_use());
         }
-        let directory = self.directory.join(&name);
-        let log = state
-            .queues
-            .entry(name.clone())
-            .or_insert_with(|| QueueLog::new(Arc::clone(&self.disk), directory));
-        let mut loaded = log.load()?;
-        loaded.damage.add(log.take_damage_of_removed());
+        let mut loaded = entry.log.load()?;
+        loaded.damage.add(entry.log.take_damage_of_removed());
+        entry.is_open = true;
         self.stats.damaged_records.fetch_add(loaded.damage.lost_records, Ordering::Relaxed);
-        state.open.insert(name.clone());
-        state.used.insert(name.clone());
         Ok((name, loaded))
     }
 
+    /// Returns the number of calls of [`Self::open`] that wait until the queue is closed.
+    pub(super) fn waiting(&self, name: &str) -> usize {
+        self.lock().queues.get(name).map_or(0, QueueEntry::waiting)
+    }
+
     pub(super) fn close(&self, name: &str) {
-        self.lock().open.remove(name);
+        if let Some(entry) = self.lock().queues.get_mut(name) {
+            entry.close();
+        }
         self.closed.notify_all();
     }
 
@@ -187,14 +158,14 @@ impl Store {
         }
         // Each turn removes a segment or ends.
         loop {
-            if state.bytes() + needed > max_size {
+            if state.size().bytes + needed > max_size {
                 if state.remove_oldest(&self.stats) {
                     continue;
                 }
                 let message = format!("{}: no room within max_size", self.directory.display());
                 return Err(StorageError::Full(message));
             }
-            let Some(log) = state.queues.get_mut(name) else {
+            let Some(log) = state.log(name) else {
                 return Err(StorageError::Failed(format!("the queue {name:?} is not open")));
             };
             let error = match log.append(new, now, limits.rotation()) {
@@ -214,9 +185,10 @@ impl Store {
 
     pub(super) fn read(&self, name: &str, key: RecordKey) -> Result<Vec<u8>, StorageError> {
         let (located, removed) = {
-            let state = self.lock();
-            let log = state.queues.get(name);
-            (log.and_then(|log| log.locate(key)), log.map(QueueLog::removed).unwrap_or_default())
+            let mut state = self.lock();
+            let log = state.log(name);
+            let removed = log.as_ref().map(|log| log.removed()).unwrap_or_default();
+            (log.and_then(|log| log.locate(key)), removed)
         };
         let Some((file, marker)) = located else {
             let reason = removed.iter().find(|(end, _)| key.sequence < *end).map(|(_, reason)| *reason);
@@ -242,7 +214,7 @@ impl Store {
 
     pub(super) fn done(&self, name: &str, keys: &[RecordKey]) {
         let mut state = self.lock();
-        let Some(log) = state.queues.get_mut(name) else { return };
+        let Some(log) = state.log(name) else { return };
         let marked: io::Result<()> = keys.iter().map(|key| log.done(*key)).fold(Ok(()), io::Result::and);
         if let Err(error) = marked.and(log.remove_finished().map(drop)) {
             self.failed(
@@ -258,7 +230,7 @@ impl Store {
             if !state.limits.fsync {
                 return;
             }
-            state.queues.get_mut(name).map(QueueLog::take_unsynced).unwrap_or_default()
+            state.log(name).map(QueueLog::take_unsynced).unwrap_or_default()
         };
         // Without the lock, because it may take long.
         if let Err(error) = unsynced.sync(&*self.disk) {
@@ -274,7 +246,7 @@ impl Store {
     }
 
     pub(super) fn removed(&self, name: &str) -> Vec<(u64, DropReason)> {
-        self.lock().queues.get(name).map(QueueLog::removed).unwrap_or_default()
+        self.lock().log(name).map(|log| log.removed()).unwrap_or_default()
     }
 
     /// Removes segments whose records are all older than the limit.
@@ -282,7 +254,7 @@ impl Store {
         let mut state = self.lock();
         let Some(age) = state.limits.age else { return };
         let time = UnixNanos(now.0.saturating_sub(u64::try_from(age.as_nanos()).unwrap_or(u64::MAX)));
-        for log in state.queues.values_mut() {
+        for log in state.logs() {
             while log.oldest_is_before(time) {
                 match log.remove_oldest(DropReason::STORAGE_EXPIRED) {
                     Ok(removed) => {
@@ -299,31 +271,27 @@ impl Store {
     }
 
     pub(super) fn size(&self) -> StoreSize {
-        let state = self.lock();
-        let mut size = StoreSize::default();
-        for log in state.queues.values() {
-            size.bytes += log.bytes();
-            size.segments += log.segments() as u64;
-            size.records += log.pending();
-        }
-        size
+        self.lock().size()
     }
 
     pub(super) fn limits(&self) -> StoreLimits {
         self.lock().limits
     }
 
-    /// Returns the queues with records that no exporter has used, as (exporter, signal, number of records).
-    pub(super) fn unused(&self) -> Vec<(String, Signal, u64)> {
-        let state = self.lock();
-        let unused =
-            state.queues.iter().filter(|(name, log)| !state.used.contains(*name) && log.pending() > 0);
-        unused
-            .filter_map(|(name, log)| {
-                let (exporter, signal) = queue_name::parse(name)?;
-                Some((exporter, signal, log.pending()))
-            })
-            .collect()
+    /// Changes the users. The limits of the first one take effect immediately.
+    fn change_users<T>(&self, change: impl FnOnce(&mut UserLimits) -> T) -> T {
+        let mut state = self.lock();
+        let changed = change(&mut state.users);
+        if let Some(limits) = state.users.first() {
+            state.limits = limits;
+            state.shrink(&self.stats);
+        }
+        changed
+    }
+
+    /// See [`StoreState::unused`].
+    pub(super) fn unused(&self, since: Duration) -> Vec<(String, Signal, u64)> {
+        self.lock().unused(since)
     }
 
     fn lock(&self) -> MutexGuard<'_, StoreState> {
@@ -334,54 +302,4 @@ impl Store {
 /// Returns whether there is no room on the disk.
 fn is_full(error: &io::Error) -> bool {
     [Errno::NOSPC, Errno::DQUOT].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
-}
-
-// === impl StoreState ===
-
-impl StoreState {
-    fn bytes(&self) -> u64 {
-        self.queues.values().map(QueueLog::bytes).sum()
-    }
-
-    /// Removes the oldest segment of all queues. Returns false if there is none, or it cannot be removed.
-    fn remove_oldest(&mut self, stats: &StoreStats) -> bool {
-        let oldest = self.queues.values_mut().filter_map(|log| Some((log.oldest()?, log)));
-        let Some((_, log)) = oldest.min_by_key(|(time, _)| *time) else { return false };
-        match log.remove_oldest(DropReason::STORAGE_FULL) {
-            Ok(Some(removed)) => {
-                stats.full_records.fetch_add(removed.pending, Ordering::Relaxed);
-                true
-            }
-            Ok(None) => false,
-            Err(_) => {
-                stats.failures.fetch_add(1, Ordering::Relaxed);
-                false
-            }
-        }
-    }
-}
-
-// === impl StoreLimits ===
-
-impl StoreLimits {
-    fn rotation(self) -> RotationLimits {
-        let bytes = (self.bytes / SEGMENTS).clamp(SEGMENT_BYTES.0, SEGMENT_BYTES.1);
-        RotationLimits { bytes, age: self.age.map_or(Duration::MAX, |age| age / 8) }
-    }
-}
-
-impl From<LoadError> for ComponentError {
-    fn from(error: LoadError) -> Self {
-        match error {
-            LoadError::Newer(path, version) => Self::new(format!(
-                "{}: a newer Longwave has written this file (version {version}, this one reads up to {}): start the newer one until the \
-                 queue is empty, or remove the file, which loses its requests",
-                path.display(),
-                super::format::VERSION
-            )),
-            LoadError::Io(path, source) => {
-                Self::with_source(format!("{}: cannot be used", path.display()), source)
-            }
-        }
-    }
 }

@@ -25,6 +25,7 @@ mod health;
 pub mod host;
 mod http_server;
 mod instruments;
+pub mod netlink;
 mod one_line;
 mod output;
 mod payload;

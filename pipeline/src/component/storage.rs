@@ -42,6 +42,9 @@ pub trait StoredQueue: Send + Sync {
     /// Makes sure that a power failure does not undo what was written and marked so far, if the storage is configured so.
     fn sync(&self);
 
+    /// Returns whether another instance of the exporter waits until this one has closed the queue.
+    fn is_wanted(&self) -> bool;
+
     /// Returns what the storage has removed, ascending: payloads with a smaller sequence number than the first number were removed for the
     /// first reason, and so on.
     fn removed(&self) -> Vec<(u64, DropReason)>;

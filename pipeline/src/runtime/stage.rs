@@ -28,6 +28,8 @@ type Target = Mutex<Option<StageSender>>;
 /// sent.
 pub(super) struct Input {
     receiver: mpsc::Receiver<Batch>,
+    /// A batch that was received and has not been returned yet.
+    next: Option<Batch>,
     /// Counters of the stage.
     node: Arc<Node>,
 }
@@ -35,7 +37,7 @@ pub(super) struct Input {
 /// Makes the channel of a stage, with a capacity of `room` batches.
 pub(super) fn channel(room: usize, node: &Arc<Node>) -> (StageSender, Input) {
     let (channel, receiver) = mpsc::channel(room);
-    (StageSender::new(channel, Arc::clone(node)), Input { receiver, node: Arc::clone(node) })
+    (StageSender::new(channel, Arc::clone(node)), Input { receiver, next: None, node: Arc::clone(node) })
 }
 
 /// Runs a processor until its input ends, and then sends its remaining results.
@@ -47,7 +49,7 @@ pub(super) async fn run_processor(
     progress: StageProgress,
 ) -> Result<(), ComponentError> {
     let mut out = Vec::new();
-    while let Some(batch) = input.receiver.recv().await {
+    while let Some(batch) = input.recv().await {
         node.add_incoming(batch.items());
         let busy = progress.busy();
         processor.process(batch, &mut out)?;
@@ -64,7 +66,7 @@ pub(super) async fn run_processor(
 /// Passes batches on. This is the stage of a pipeline without processors.
 pub(super) async fn pass_on(mut input: Input, output: FanOut) -> Result<(), ComponentError> {
     let node = Arc::clone(&input.node);
-    while let Some(batch) = input.receiver.recv().await {
+    while let Some(batch) = input.recv().await {
         node.add_incoming(batch.items());
         node.add_outgoing(batch.items());
         output.send(batch).await;
@@ -82,7 +84,7 @@ pub(super) async fn run_exporter(
     progress: StageProgress,
 ) -> Result<(), ComponentError> {
     let mut batcher = Batcher::new(&exporter.delivery().queue, Arc::clone(&node));
-    let result = match queue.open_storage().await {
+    let result = match open_storage(&mut queue, &mut input).await {
         Ok(()) => export(&mut *exporter, &mut input, &mut batcher, &mut queue, &node, &progress).await,
         Err(error) => Err(error),
     };
@@ -97,6 +99,18 @@ pub(super) async fn run_exporter(
     }
 }
 
+/// Opens the storage of the queue. If the input ends before anything has arrived, there is nothing to store, and this does not wait: a reload that
+/// is refused stops an exporter whose former instance still has the storage.
+async fn open_storage(queue: &mut SendingQueue, input: &mut Input) -> Result<(), ComponentError> {
+    let opening = queue.open_storage();
+    tokio::pin!(opening);
+    tokio::select! {
+        biased;
+        opened = &mut opening => opened,
+        has_batch = input.has_batch() => if has_batch { opening.await } else { Ok(()) },
+    }
+}
+
 async fn export(
     exporter: &mut dyn Exporter,
     input: &mut Input,
@@ -107,7 +121,7 @@ async fn export(
 ) -> Result<(), ComponentError> {
     loop {
         let batch = tokio::select! {
-            batch = input.receiver.recv() => batch,
+            batch = input.recv() => batch,
             () = batcher.due() => {
                 queue.put_batch(Duration::ZERO, batcher.take().into_iter().collect()).await?;
                 continue;
@@ -134,10 +148,28 @@ async fn export(
 
 // === impl Input ===
 
+impl Input {
+    /// Waits for the next batch. `None` if the input has ended.
+    async fn recv(&mut self) -> Option<Batch> {
+        match self.next.take() {
+            None => self.receiver.recv().await,
+            next => next,
+        }
+    }
+
+    /// Waits for the next batch, which stays. False if the input has ended.
+    async fn has_batch(&mut self) -> bool {
+        if self.next.is_none() {
+            self.next = self.receiver.recv().await;
+        }
+        self.next.is_some()
+    }
+}
+
 impl Drop for Input {
     fn drop(&mut self) {
         self.receiver.close();
-        while let Ok(batch) = self.receiver.try_recv() {
+        while let Some(batch) = self.next.take().or_else(|| self.receiver.try_recv().ok()) {
             self.node.add_incoming(batch.items());
             self.node.drop_batch(DropReason::STAGE_ENDED, &batch);
         }

@@ -31,6 +31,8 @@ pub(crate) struct World {
     pub sent: Arc<AtomicU64>,
     /// While it is true, no exporter delivers.
     pub is_down: Arc<AtomicBool>,
+    /// Time that an exporter needs for each attempt.
+    pub latency: Arc<Mutex<Duration>>,
 }
 
 /// Configuration of every test component.
@@ -449,6 +451,8 @@ impl Pusher for KeepPusher {
             String::from_utf8_lossy(&payload.bytes),
             self.started().elapsed()
         ));
+        let latency = *self.world.latency.lock().unwrap();
+        tokio::time::sleep(latency).await;
         if self.world.is_down.load(Ordering::SeqCst) {
             let message = "unavailable".to_owned();
             return Err(PushError::Retryable { message, after: None, may_have_arrived: false });

@@ -304,8 +304,9 @@ impl WindowSums {
         }
         if !connection.established && is_established(record) {
             connection.established = true;
-            events.opened = record.start_known
-                && (record.first || record.event == Event::Open || record.opened >= self.first_start);
+            // A receiver that reports an open has observed it, even if the time is not known.
+            events.opened = record.event == Event::Open
+                || (record.start_known && (record.first || record.opened >= self.first_start));
             events.connect = record.connect_duration.filter(|_| events.opened);
         }
         if record.event.is_end() {

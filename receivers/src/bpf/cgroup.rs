@@ -16,15 +16,26 @@ pub fn shared() -> SharedCgroups {
     if let Some(mount) = Mount::of_this_host() {
         let manager = fs::read("/proc/1/cgroup").unwrap_or_default();
         let below = unified(&manager).and_then(|path| mount.below(path));
-        for path in [Some(&b""[..]), below].into_iter().flatten() {
-            let mut folder = mount.point.clone().into_os_string();
-            folder.push(OsStr::from_bytes(path));
-            ids.extend(fs::metadata(folder).map(|metadata| metadata.ino()));
-        }
+        let paths = [Some(&b""[..]), below].into_iter().flatten();
+        ids.extend(paths.filter_map(|path| id(&mount, path)));
     }
     ids.sort_unstable();
     ids.dedup();
     SharedCgroups(ids)
+}
+
+/// Returns the cgroup of a process. `None` if it has ended, or is outside the mount of cgroup2.
+pub fn of_process(pid: u32) -> Option<u64> {
+    let mount = Mount::of_this_host()?;
+    let text = fs::read(format!("/proc/{pid}/cgroup")).ok()?;
+    id(&mount, mount.below(unified(&text)?)?)
+}
+
+/// Returns the id of the cgroup at a path below the mount.
+fn id(mount: &Mount, path: &[u8]) -> Option<u64> {
+    let mut folder = mount.point.clone().into_os_string();
+    folder.push(OsStr::from_bytes(path));
+    fs::metadata(folder).ok().map(|metadata| metadata.ino())
 }
 
 /// Returns the cgroup2 path. `cgroups` is the content of a `/proc/<pid>/cgroup`.

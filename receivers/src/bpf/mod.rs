@@ -8,19 +8,20 @@
 //! The kernel emits totals. The [`tracker`] stores what was last delivered of each connection and subtracts. Everything runs on one thread
 //! ([`worker`]), which never waits for the pipelines for so long that the kernel's rings fill up.
 
-mod cgroup;
+pub(crate) mod cgroup;
 mod config;
 mod heap;
-mod holders;
+pub(crate) mod holders;
 pub mod kernel;
-mod owner;
+pub(crate) mod owner;
 mod receiver;
-mod sink;
-mod source;
-mod telemetry;
-mod timeline;
-mod tracker;
-mod worker;
+pub(crate) mod sink;
+pub(crate) mod source;
+pub(crate) mod telemetry;
+pub(crate) mod thread;
+pub(crate) mod timeline;
+pub(crate) mod tracker;
+pub(crate) mod worker;
 
 #[cfg(feature = "bench")]
 pub mod bench {

@@ -1,12 +1,9 @@
-//! Starts the receiver's thread and waits for its end.
+//! [`BpfReceiver`]: loads the programs, and reads their events on a thread.
 
-use std::any::Any;
 use std::convert::Infallible;
 use std::os::fd::{AsFd, OwnedFd};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
-use std::thread;
 
 use async_trait::async_trait;
 use longwave_pipeline::component::cgroup::CgroupPaths;
@@ -14,7 +11,6 @@ use longwave_pipeline::component::host::BootId;
 use longwave_pipeline::component::{
     ComponentError, Receiver, ReceiverContext, RecordOutput, Running, Signal,
 };
-use rustix::event::{EventfdFlags, eventfd};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +21,7 @@ use super::holders::HolderWalks;
 use super::kernel::{Kernel, SeedReport};
 use super::sink::Pipelines;
 use super::telemetry::Stats;
+use super::thread::{self, Outcome};
 use super::timeline::{Clock, Reading, SystemClock, Timeline};
 use super::tracker::{Rules, Tracker};
 use super::worker::Worker;
@@ -35,13 +32,8 @@ pub struct BpfReceiver {
     context: ReceiverContext,
 }
 
-/// Stops the thread when it is dropped.
-struct StopOnDrop(OwnedFd);
-
 /// Missed heartbeats after which a connection is reported as vanished.
 const MISSED_HEARTBEATS: u16 = 3;
-
-type Outcome = Result<RecordOutput, ComponentError>;
 
 // === impl BpfReceiver ===
 
@@ -64,8 +56,15 @@ impl BpfReceiver {
             ComponentError::new(format!("receivers::{id}: {error}"))
         };
         let wants_opens = self.context.signals.contains(&Signal::Logs);
-        let mut kernel =
-            Kernel::load(&self.config.options(wants_opens)).map_err(|error| failed(error.into()))?;
+        let mut kernel = Kernel::load(&self.config.options(wants_opens)).map_err(|error| {
+            ComponentError::with_source(
+                format!(
+                    "receivers::{id}: {error}; or use the receiver `sock_diag` instead, which needs neither BPF nor privileges and is slightly \
+                     less exact"
+                ),
+                error,
+            )
+        })?;
         let Ok(paths) = self.context.shared.get_or_make(|| Ok::<_, Infallible>(CgroupPaths::default()));
         kernel.report_cgroups(Arc::clone(&paths));
         log_cgroups(id, &kernel);
@@ -108,76 +107,9 @@ impl Receiver for BpfReceiver {
         output: RecordOutput,
         stop: CancellationToken,
     ) -> Result<Running, ComponentError> {
-        let cannot_create = |what: &str, error: std::io::Error| {
-            ComponentError::with_source(
-                format!("receivers::{}: cannot create {what}: {error}", self.context.id),
-                error,
-            )
-        };
-        let signal = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
-            .map_err(|error| cannot_create("an eventfd", error.into()))?;
-        let stop_signal = signal.try_clone().map_err(|error| cannot_create("an eventfd", error))?;
-        let signal = StopOnDrop(signal);
-        let (ready, is_ready) = oneshot::channel();
-        let (done, mut is_done) = oneshot::channel::<Outcome>();
-        let executor = Handle::current();
-        let id = self.context.id.clone();
-        thread::Builder::new()
-            .name("longwave-bpf".to_owned())
-            .spawn(move || {
-                let id = self.context.id.clone();
-                let work = AssertUnwindSafe(|| self.work(output, executor, &stop_signal, ready));
-                let outcome = catch_unwind(work).unwrap_or_else(|panic| Err(panicked(&id, &*panic)));
-                let _ = done.send(outcome);
-            })
-            .map_err(|error| {
-                ComponentError::with_source(format!("receivers::{id}: cannot start a thread: {error}"), error)
-            })?;
-
-        if is_ready.await.is_err() {
-            // The thread exited before it was ready.
-            return Err(match (&mut is_done).await {
-                Ok(Err(error)) => error,
-                _ => exited(&id),
-            });
-        }
-        Ok(Box::pin(async move {
-            let outcome = tokio::select! {
-                outcome = &mut is_done => outcome,
-                () = stop.cancelled() => {
-                    drop(signal);
-                    is_done.await
-                }
-            };
-            let output = outcome.unwrap_or_else(|_| Err(exited(&id)))?;
-            output.flush().await;
-            Ok(())
-        }))
+        let (id, executor) = (self.context.id.clone(), Handle::current());
+        thread::start(id, stop, move |signal, ready| self.work(output, executor, signal, ready)).await
     }
-}
-
-// === impl StopOnDrop ===
-
-impl Drop for StopOnDrop {
-    fn drop(&mut self) {
-        // Fails only if the counter is near 2^64.
-        let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
-    }
-}
-
-fn panicked(id: &str, panic: &(dyn Any + Send)) -> ComponentError {
-    let message = panic
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_default();
-    ComponentError::new(format!(
-        "receivers::{id}: its thread panicked: {message}; this is a bug in Longwave, please report it"
-    ))
-}
-
-fn exited(id: &str) -> ComponentError {
-    ComponentError::new(format!("receivers::{id}: its thread exited without a result"))
 }
 
 /// Logs what is missing of cgroups.

@@ -8,7 +8,8 @@ use longwave_pipeline::component::cgroup::CgroupPaths;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Histogram, Meter};
 
-use super::kernel::{Losses, ProgramStatistics};
+use super::kernel::ProgramStatistics;
+use super::source::SourceCounts;
 use super::tracker::Discards;
 
 /// Statistics that the receiver's thread writes after each pass and self-telemetry reads.
@@ -26,8 +27,8 @@ pub struct Snapshot {
     pub tracked: u64,
     /// Passes so far.
     pub passes: u64,
-    /// Loss counters of the kernel side.
-    pub losses: Losses,
+    /// What the source lost, and other counts.
+    pub counts: SourceCounts,
     /// The kernel's statistics of each program.
     pub programs: Vec<ProgramStatistics>,
     /// Events that user space discarded.
@@ -137,24 +138,14 @@ impl Stats {
             "{record}",
             "Records and connections that the kernel side could not report, by reason.",
             "reason",
-            |stats| stats.snapshot().losses.by_reason().collect::<Vec<_>>(),
+            |stats| stats.snapshot().counts.lost,
         );
         stats.counter_by(
             "longwave_receiver_kernel_events",
             "{event}",
             "Events of the kernel side that are no loss, by kind.",
             "kind",
-            |stats| {
-                let losses = stats.snapshot().losses;
-                [
-                    ("seeded", losses.seeded),
-                    ("second_chance", losses.second_chance),
-                    ("close_untracked", losses.close_untracked),
-                    ("close_suppressed", losses.close_suppressed),
-                    ("close_taken", losses.close_taken),
-                    ("stuck_drain", losses.stuck_drains),
-                ]
-            },
+            |stats| stats.snapshot().counts.events,
         );
         stats.counter_by(
             "longwave_receiver_discarded_records",

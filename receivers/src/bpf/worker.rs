@@ -12,7 +12,7 @@ use longwave_pipeline::component::ReceiverProgress;
 use longwave_pipeline::model::UnixNanos;
 
 use super::holders::HolderWalks;
-use super::kernel::{PassError, Transition};
+use super::kernel::Transition;
 use super::sink::Sink;
 use super::source::Source;
 use super::telemetry::Stats;
@@ -75,7 +75,7 @@ impl<K: Source, S: Sink, C: Clock> Worker<K, S, C> {
     ///
     /// # Errors
     /// Returns an error if several passes in a row failed.
-    pub fn run(mut self, stop: BorrowedFd<'_>) -> Result<S, PassError> {
+    pub fn run(mut self, stop: BorrowedFd<'_>) -> Result<S, K::PassError> {
         // The listeners that seeding found come first: they are the owners of the first connections.
         self.drain(None);
         loop {
@@ -104,15 +104,14 @@ impl<K: Source, S: Sink, C: Clock> Worker<K, S, C> {
         }
     }
 
-    fn pass(&mut self, tick: UnixNanos, last: bool) -> Result<(), PassError> {
+    fn pass(&mut self, tick: UnixNanos, last: bool) -> Result<(), K::PassError> {
         let (tracker, timeline) = (&mut self.tracker, &self.timeline);
         tracker.begin_pass(tick, last);
         let start = Instant::now();
-        let result = self.source.pass(&mut |event| tracker.observe(event, tick, timeline));
-        let losses = self.source.losses();
-        let lost = losses.sample_ring_full + losses.sample_raced + losses.malformed + losses.stuck_drains;
-        let complete = result.is_ok() && lost == self.samples_lost;
-        self.samples_lost = lost;
+        let result = self.source.pass(&mut |transition| process(tracker, timeline, Some(tick), transition));
+        let counts = self.source.counts();
+        let complete = result.is_ok() && counts.lost_samples == self.samples_lost;
+        self.samples_lost = counts.lost_samples;
         tracker.idle(complete, self.clock.monotonic(), timeline);
         // After the last pass there is no later window.
         self.drain(last.then_some(tick));
@@ -123,7 +122,7 @@ impl<K: Source, S: Sink, C: Clock> Worker<K, S, C> {
         self.stats.update(|stats| {
             stats.passes += 1;
             stats.tracked = self.tracker.tracked() as u64;
-            stats.losses = losses;
+            stats.counts = counts;
             stats.programs = self.source.program_stats();
             stats.discards = self.tracker.discards();
             stats.window_lead = self.timeline.lead();
@@ -147,7 +146,7 @@ impl<K: Source, S: Sink, C: Clock> Worker<K, S, C> {
             Err(error) if last || self.failures + 1 < MAX_FAILURES => {
                 self.failures += 1;
                 tracing::warn!(
-                    "a sampling pass of the bpf receiver failed, later records will contain what it missed: {error}"
+                    "a sampling pass of the receiver failed, later records will contain what it missed: {error}"
                 );
                 Ok(())
             }
@@ -182,7 +181,7 @@ impl<K: Source, S: Sink, C: Clock> Worker<K, S, C> {
     /// Reports the end of a pass. Logs a fault of the kernel side once.
     fn report_progress(&mut self, fault: Option<String>) {
         if let Some(fault) = fault.as_ref().filter(|_| self.fault != fault) {
-            tracing::error!("the bpf receiver does not see all connections, restart longwave: {fault}");
+            tracing::error!("the receiver does not see all connections, restart longwave: {fault}");
         }
         self.fault.clone_from(&fault);
         self.progress.pass_ended(fault);

@@ -29,7 +29,7 @@ pub(super) fn run(sources: &SourceArgs, registry: &Registry) -> anyhow::Result<(
     let missing = facts.iter().filter(|fact| fact.verdict == Verdict::Missing).count();
     anyhow::ensure!(
         missing == 0,
-        "the bpf receiver cannot run here: {missing} of {} requirements are missing",
+        "the bpf receiver cannot run here: {missing} of {} requirements are missing; without --config, longwave uses the receiver sock_diag",
         facts.len()
     );
     Ok(())

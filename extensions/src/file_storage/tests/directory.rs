@@ -150,6 +150,27 @@ async fn a_reload_hands_the_store_over() {
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).unwrap();
 }
 
+/// *Scenario*: an extension with a smaller limit starts on the directory of another one, and ends first, as in a reload that is refused. Another one
+/// starts likewise, and the first one ends, as in a reload that takes effect.
+/// *Guarantees*: the refused one removes nothing. The limit of the other one takes effect when the first one ends.
+#[tokio::test]
+async fn limits_take_effect_with_the_reload() {
+    let folder = tempfile::tempdir().unwrap();
+    let (storage, running) = start(&config(folder.path())).await.unwrap();
+    let opened = storage.open(EXPORTER, Signal::Logs).unwrap();
+    for _ in 0..10 {
+        opened.queue.append(record(&vec![1; 1 << 20])).unwrap();
+    }
+    let requests = || verify(folder.path()).unwrap().requests;
+    let smaller = FileStorageConfig { max_size: longwave_config::ByteSize::mib(8), ..config(folder.path()) };
+    drop(start(&smaller).await.unwrap());
+    assert_eq!(requests(), 10);
+    let _next = start(&smaller).await.unwrap();
+    assert_eq!(requests(), 10);
+    drop(running);
+    assert!((1..8).contains(&requests()), "{}", requests());
+}
+
 /// *Scenario*: settings out of their bounds.
 /// *Guarantees*: each is an error with its key.
 #[test]

@@ -148,8 +148,9 @@ fn queue_names_are_reversible() {
     }
 }
 
-/// *Scenario*: a queue is opened while a former instance of the exporter still has it, and that one is closed then.
-/// *Guarantees*: the second one waits, and gets what the first one has left.
+/// *Scenario*: a queue is opened while a former instance of the exporter still has it, and by another one after that, as during two reloads. Each
+/// stores one payload and closes the queue.
+/// *Guarantees*: each waits for the one before it, which is informed of that, and gets what those before it have left.
 #[test]
 fn a_queue_has_one_user() {
     use super::queue::StoreQueue;
@@ -158,17 +159,54 @@ fn a_queue_has_one_user() {
     let store = Store::load(Arc::new(disk), Path::new(DIRECTORY), limits(1 << 20), None).unwrap();
     let store = Arc::new(store);
     let first = StoreQueue::open(&store, EXPORTER, Signal::Logs).unwrap();
-    let (waits, waited) = std::sync::mpsc::channel();
-    let second = std::thread::spawn({
-        let store = Arc::clone(&store);
-        move || {
-            waits.send(()).unwrap();
-            StoreQueue::open(&store, EXPORTER, Signal::Logs).unwrap().records.len()
+    assert!(!first.queue.is_wanted());
+    let name = super::queue_name::make(EXPORTER, Signal::Logs);
+    let (opened, order) = std::sync::mpsc::channel();
+    let next = |number: usize| {
+        let (of_thread, opened) = (Arc::clone(&store), opened.clone());
+        let thread = std::thread::spawn(move || {
+            let queue = StoreQueue::open(&of_thread, EXPORTER, Signal::Logs).unwrap();
+            opened.send((number, queue.records.len(), queue.queue.is_wanted())).unwrap();
+            queue.queue.append(record(b"x")).unwrap();
+        });
+        // The thread waits for the lock of the store only for a moment.
+        for _ in 0..10_000 {
+            if store.waiting(&name) == number {
+                return thread;
+            }
+            std::thread::yield_now();
         }
-    });
-    waited.recv_timeout(Duration::from_secs(60)).unwrap();
+        panic!("number {number} does not wait");
+    };
+    let threads = [next(1), next(2)];
+    assert!(first.queue.is_wanted());
     first.queue.append(record(b"x")).unwrap();
-    assert!(!second.is_finished());
+    assert!(order.try_recv().is_err());
     drop(first);
-    assert_eq!(second.join().unwrap(), 1);
+    let limit = Duration::from_secs(60);
+    assert_eq!(order.recv_timeout(limit), Ok((1, 1, true)));
+    assert_eq!(order.recv_timeout(limit), Ok((2, 2, false)));
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+}
+
+/// *Scenario*: a store has requests of one exporter that has not opened its queue, of one that has closed it, and of one that has it open.
+/// *Guarantees*: the first two are reported as unused once the time has passed, and the third one is not.
+#[test]
+fn unused_queues_are_found() {
+    let disk = MemoryDisk::default();
+    let store = TestStore::open(&disk, limits(1 << 20));
+    for exporter in ["closed", "open"] {
+        let (queue, _) = store.store.open(exporter, Signal::Metrics).unwrap();
+        store.store.append(&queue, &record(b"x"), UnixNanos(1)).unwrap();
+    }
+    store.append(b"x").unwrap();
+    drop(store);
+    let store =
+        Store::load(Arc::new(disk.after_kill()), Path::new(DIRECTORY), limits(1 << 20), None).unwrap();
+    let (closed, _) = store.open("closed", Signal::Metrics).unwrap();
+    store.open("open", Signal::Metrics).unwrap();
+    store.close(&closed);
+    let expected = [("closed".to_owned(), Signal::Metrics, 1), (EXPORTER.to_owned(), Signal::Logs, 1)];
+    assert_eq!(store.unused(Duration::ZERO), expected);
+    assert_eq!(store.unused(Duration::from_secs(3600)), []);
 }

@@ -53,7 +53,8 @@ pub struct ConnectionRecord {
     pub acked: bool,
     /// Whether `opened` is valid. False for a seeded connection, or when the open was not observed.
     pub start_known: bool,
-    /// Whether TCP's counters are the application's bytes. False with kernel TLS, SMC, sockmap and MPTCP.
+    /// Whether the bytes are exactly those of the application. False with kernel TLS, SMC, sockmap and MPTCP, where TCP counts others; and with
+    /// the receiver `sock_diag` if sent or received bytes may be off by one.
     pub exact: bool,
     /// Whether the socket's family is IPv6. True also for a v4-mapped address, which is reported as IPv4.
     pub ipv6_socket: bool,

@@ -1,5 +1,6 @@
 //! [`QueueConsumer`]: delivers one payload at a time, with retries.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ pub(super) struct QueueConsumer {
     pub(super) report: DeliveryReport,
     /// Stores the queued payloads, once it is open.
     pub(super) storage: OnceLock<PayloadStorage>,
+    /// Whether no more stored payloads are sent, because an attempt after the stop has failed.
+    pub(super) keeps_stored: AtomicBool,
 }
 
 /// Why a payload is dropped.
@@ -51,6 +54,9 @@ impl QueueConsumer {
                 wait.wait(&self.closing).await;
             }
             match (self.storage.get(), stored) {
+                (Some(storage), Some(_)) if self.keeps(storage).await => {
+                    Err(Undelivered::Dropped(DropReason::SHUTDOWN, String::new()))
+                }
                 (Some(storage), Some(key)) => {
                     let loaded = storage.load(payload, *key).await;
                     let dropped = |(reason, message)| Undelivered::Dropped(reason, message);
@@ -74,8 +80,8 @@ impl QueueConsumer {
                 Ok(())
             }
             Err(Undelivered::Dropped(DropReason::SHUTDOWN, _)) if stored.is_some() => {
-                // The server is down. The storage keeps this payload and those that wait.
-                self.abandoned.cancel();
+                // Requests that are being sent may still succeed. The storage keeps this payload and those that wait.
+                self.keeps_stored.store(true, Ordering::Relaxed);
                 self.keep(&queued);
                 Ok(())
             }
@@ -91,6 +97,13 @@ impl QueueConsumer {
                 Err(ComponentError { message, source: source.map(Into::into) })
             }
         }
+    }
+
+    /// Returns whether stored payloads that wait are left to a later life: after the stop, if the server is down, or if the next instance of the
+    /// exporter waits for them.
+    async fn keeps(&self, storage: &PayloadStorage) -> bool {
+        self.closing.is_cancelled()
+            && (self.keeps_stored.load(Ordering::Relaxed) || storage.is_wanted().await)
     }
 
     /// Drops a queued payload. A stored one is not returned after a restart.

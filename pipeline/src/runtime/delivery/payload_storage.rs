@@ -83,6 +83,11 @@ impl PayloadStorage {
         blocking(&self.queue, move |queue| queue.done(&keys)).await;
     }
 
+    /// Returns whether the next instance of the exporter waits for the queue.
+    pub(super) async fn is_wanted(&self) -> bool {
+        blocking(&self.queue, |queue| queue.is_wanted()).await.unwrap_or_default()
+    }
+
     /// Returns what the storage has removed, as [`StoredQueue::removed`].
     pub(super) async fn removed(&self) -> Vec<(u64, DropReason)> {
         blocking(&self.queue, |queue| queue.removed()).await.unwrap_or_default()

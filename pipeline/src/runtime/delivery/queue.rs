@@ -8,6 +8,7 @@
 //! dropped only if the server does not respond. Otherwise a batch larger than the queue would lose data with a healthy server.
 
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -87,6 +88,7 @@ impl SendingQueue {
             abandoned,
             report,
             storage: OnceLock::new(),
+            keeps_stored: AtomicBool::new(false),
         });
         let mut consumers = JoinSet::new();
         let queue = settings.enabled.then(|| {
@@ -263,8 +265,8 @@ impl SendingQueue {
         }
     }
 
-    /// Delivers the queued payloads, each with one attempt, for at most [`SHUTDOWN_LIMIT`]. If they are stored, the first failure ends this, and
-    /// the storage keeps the rest.
+    /// Delivers the queued payloads, each with one attempt, for at most [`SHUTDOWN_LIMIT`]. If they are stored, the storage keeps those that wait
+    /// after the first failure, or when the next instance of the exporter waits for the queue.
     pub(crate) async fn shutdown(mut self) -> Result<(), ComponentError> {
         let result = self.drain().await;
         result.and(self.consumer.pusher.shutdown().await)

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use longwave_pipeline::component::netlink::{self, Attributes};
 use longwave_pipeline::model::{Endpoint, UnixNanos};
 
 use super::*;
@@ -32,20 +33,13 @@ pub(in crate::conntrack) enum Payload {
 }
 
 /// Iterates over the messages that one call received. Stops at the first truncated message.
-pub(in crate::conntrack) struct Messages<'a> {
-    rest: &'a [u8],
-}
-
-/// Iterates over the attributes in a payload, as (type, value). Stops at the first truncated attribute.
-struct Attributes<'a> {
-    rest: &'a [u8],
-}
+pub(in crate::conntrack) struct Messages<'a>(netlink::Messages<'a>);
 
 // === impl Messages ===
 
 impl<'a> Messages<'a> {
     pub fn new(received: &'a [u8]) -> Self {
-        Self { rest: received }
+        Self(netlink::Messages::new(received))
     }
 }
 
@@ -53,63 +47,34 @@ impl Iterator for Messages<'_> {
     type Item = Message;
 
     fn next(&mut self) -> Option<Message> {
-        let length = u32_at(self.rest, 0)? as usize;
-        let message = self.rest.get(..length).filter(|message| message.len() >= HEADER)?;
-        self.rest = self.rest.get(aligned(length)..).unwrap_or_default();
-        let (kind, sequence) = (u16_at(message, 4)?, u32_at(message, 8)?);
-        let body = &message[HEADER..];
-        let payload = match kind {
-            NLMSG_ERROR => u32_at(body, 0).map(|error| Payload::Error((error as i32).saturating_neg())),
-            // The last message of a list contains an errno if the kernel could not complete the list.
-            NLMSG_DONE => Some(match u32_at(body, 0).map_or(0, |error| error as i32) {
-                0.. => Payload::Done,
-                error => Payload::Error(error.saturating_neg()),
-            }),
-            CT_NEW => body.get(GENERIC..).and_then(entry).map(Payload::Entry),
-            CT_GET_STATS => body.get(GENERIC..).and_then(entries).map(Payload::Count),
-            _ => None,
+        let netlink::Message { sequence, payload, .. } = self.0.next()?;
+        let payload = match payload {
+            netlink::Payload::Error(error) => Some(Payload::Error(error)),
+            netlink::Payload::Done => Some(Payload::Done),
+            netlink::Payload::Data(CT_NEW, body) => body.get(GENERIC..).and_then(entry).map(Payload::Entry),
+            netlink::Payload::Data(CT_GET_STATS, body) => {
+                body.get(GENERIC..).and_then(entries).map(Payload::Count)
+            }
+            netlink::Payload::Data(..) => None,
         };
         Some(Message { sequence, payload: payload.unwrap_or(Payload::Other) })
-    }
-}
-
-// === impl Attributes ===
-
-impl<'a> Attributes<'a> {
-    fn find(&self, wanted: u16) -> Option<&'a [u8]> {
-        Attributes { rest: self.rest }.find_map(|(kind, value)| (kind == wanted).then_some(value))
-    }
-
-    fn nested(&self, wanted: u16) -> Option<Attributes<'a>> {
-        self.find(wanted).map(|rest| Attributes { rest })
-    }
-}
-
-impl<'a> Iterator for Attributes<'a> {
-    type Item = (u16, &'a [u8]);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let (length, kind) = (u16_at(self.rest, 0)? as usize, u16_at(self.rest, 2)?);
-        let value = self.rest.get(ATTRIBUTE..length)?;
-        self.rest = self.rest.get(aligned(length)..).unwrap_or_default();
-        Some((kind & TYPE_MASK, value))
     }
 }
 
 /// Decodes an entry. `None` if it does not belong to a TCP connection.
 fn entry(body: &[u8]) -> Option<ConntrackEntry> {
     let mut found = (None, None, None, None);
-    for (kind, value) in (Attributes { rest: body }) {
+    for (kind, value) in Attributes::new(body) {
         match kind {
             CTA_TUPLE_ORIG => found.0 = Some(tuple(value)?),
             CTA_TUPLE_REPLY => found.1 = Some(tuple(value)?),
             CTA_PROTOINFO => {
-                let tcp = Attributes { rest: value }.nested(CTA_PROTOINFO_TCP);
+                let tcp = Attributes::new(value).nested(CTA_PROTOINFO_TCP);
                 let state = tcp.and_then(|tcp| tcp.find(CTA_PROTOINFO_TCP_STATE));
                 found.2 = state.and_then(<[u8]>::first).and_then(|state| TrackedState::from_kernel(*state));
             }
             CTA_TIMESTAMP => {
-                let start = Attributes { rest: value }.find(CTA_TIMESTAMP_START);
+                let start = Attributes::new(value).find(CTA_TIMESTAMP_START);
                 let start = start.and_then(|start| start.try_into().ok()).map(u64::from_be_bytes);
                 found.3 = start.filter(|start| *start != 0).map(UnixNanos);
             }
@@ -120,7 +85,7 @@ fn entry(body: &[u8]) -> Option<ConntrackEntry> {
 }
 
 fn tuple(value: &[u8]) -> Option<Tuple> {
-    let tuple = Attributes { rest: value };
+    let tuple = Attributes::new(value);
     let (ip, transport) = (tuple.nested(CTA_TUPLE_IP)?, tuple.nested(CTA_TUPLE_PROTO)?);
     if transport.find(CTA_PROTO_NUM)? != [TCP] {
         return None;
@@ -141,14 +106,6 @@ fn tuple(value: &[u8]) -> Option<Tuple> {
 }
 
 fn entries(body: &[u8]) -> Option<u32> {
-    let count = Attributes { rest: body }.find(CTA_STATS_GLOBAL_ENTRIES)?;
+    let count = Attributes::new(body).find(CTA_STATS_GLOBAL_ENTRIES)?;
     Some(u32::from_be_bytes(count.try_into().ok()?))
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use longwave_pipeline::component::netlink::{self, attribute};
+
 use super::*;
 use crate::conntrack::entry::Tuple;
 
@@ -26,7 +28,7 @@ pub(in crate::conntrack) fn get(buffer: &mut Vec<u8>, sequence: u32, tuple: &Tup
 
 /// Appends a request for all connections of the namespace.
 pub(in crate::conntrack) fn dump(buffer: &mut Vec<u8>, sequence: u32) {
-    message(buffer, CT_GET, NLM_F_DUMP, sequence, AF_UNSPEC, |_| {});
+    message(buffer, CT_GET, netlink::DUMP, sequence, AF_UNSPEC, |_| {});
 }
 
 /// Appends a request for the number of connections that the namespace tracks.
@@ -42,16 +44,10 @@ fn message(
     family: u8,
     body: impl FnOnce(&mut Vec<u8>),
 ) {
-    let start = buffer.len();
-    buffer.extend([0; 4]);
-    buffer.extend(kind.to_ne_bytes());
-    buffer.extend((flags | NLM_F_REQUEST).to_ne_bytes());
-    buffer.extend(sequence.to_ne_bytes());
-    buffer.extend([0; 4]);
-    buffer.extend([family, 0, 0, 0]);
-    body(buffer);
-    let length = (buffer.len() - start) as u32;
-    buffer[start..start + 4].copy_from_slice(&length.to_ne_bytes());
+    netlink::request(buffer, kind, flags, sequence, |buffer| {
+        buffer.extend([family, 0, 0, 0]);
+        body(buffer);
+    });
 }
 
 fn nested(buffer: &mut Vec<u8>, kind: u16, body: impl FnOnce(&mut Vec<u8>)) {
@@ -67,11 +63,4 @@ fn address(buffer: &mut Vec<u8>, kinds: [u16; 2], address: IpAddr) {
         IpAddr::V4(address) => attribute(buffer, kinds[0], &address.octets()),
         IpAddr::V6(address) => attribute(buffer, kinds[1], &address.octets()),
     }
-}
-
-fn attribute(buffer: &mut Vec<u8>, kind: u16, value: &[u8]) {
-    buffer.extend(((ATTRIBUTE + value.len()) as u16).to_ne_bytes());
-    buffer.extend(kind.to_ne_bytes());
-    buffer.extend(value);
-    buffer.resize(aligned(buffer.len()), 0);
 }

@@ -1,7 +1,6 @@
 //! Three requests of ctnetlink, the kernel's protocol for connection tracking: look up a connection, list all connections, count them.
 //!
-//! Headers are in the machine's byte order, values in network byte order. Every length is checked: a message that is not valid yields no
-//! entry and never causes a panic.
+//! Values are in network byte order. A message that is not valid yields no entry and never causes a panic.
 //!
 //! The crate `netlink-packet-netfilter` (0.4.0) is not used, because it supports neither the timestamps of entries nor the count of
 //! connections. It also allocates a vector per nested attribute, while this module reads a list of 131,072 entries without allocation.
@@ -21,20 +20,10 @@ const SUBSYSTEM: u16 = 1 << 8;
 const CT_NEW: u16 = SUBSYSTEM;
 const CT_GET: u16 = SUBSYSTEM | 1;
 const CT_GET_STATS: u16 = SUBSYSTEM | 5;
-const NLMSG_ERROR: u16 = 2;
-const NLMSG_DONE: u16 = 3;
-const NLM_F_REQUEST: u16 = 1;
-const NLM_F_DUMP: u16 = 0x300;
 
-/// Size of `struct nlmsghdr` in bytes.
-const HEADER: usize = 16;
 /// Size of `struct nfgenmsg` in bytes.
 const GENERIC: usize = 4;
-/// Size of `struct nlattr` in bytes.
-const ATTRIBUTE: usize = 4;
 const NESTED: u16 = 1 << 15;
-/// Removes the flags from an attribute's type.
-const TYPE_MASK: u16 = 0x3fff;
 
 const AF_UNSPEC: u8 = 0;
 const AF_INET: u8 = 2;
@@ -58,8 +47,3 @@ const CTA_PROTOINFO_TCP: u16 = 1;
 const CTA_PROTOINFO_TCP_STATE: u16 = 1;
 const CTA_TIMESTAMP_START: u16 = 1;
 const CTA_STATS_GLOBAL_ENTRIES: u16 = 1;
-
-/// Rounds up to a multiple of four, where the next message or attribute begins.
-const fn aligned(length: usize) -> usize {
-    (length + 3) & !3
-}

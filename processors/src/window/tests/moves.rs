@@ -122,10 +122,10 @@ fn play(steps: &[Vec<Step>], config: &WindowConfig) -> (Bench, Vec<[Expected; NA
         }
         for known in open.values().chain(&closed).filter(|known| known.established) {
             let is_open = open.values().any(|other| other.life == known.life);
-            let has_known_start = has_known_start_in(&records, known.life);
+            let is_opened = is_opened_in(&records, known.life);
             let of = &mut expected[known.name];
-            of.opened += u64::from(known.opened_in == window && has_known_start);
-            of.seeded += u64::from(known.opened_in == window && !has_known_start);
+            of.opened += u64::from(known.opened_in == window && is_opened);
+            of.seeded += u64::from(known.opened_in == window && !is_opened);
             of.closed += u64::from(!is_open);
             of.active += u64::from(is_open);
             if renamed.contains(&known.life) && known.opened_in != window {
@@ -144,9 +144,12 @@ fn play(steps: &[Vec<Step>], config: &WindowConfig) -> (Bench, Vec<[Expected; NA
     (bench, all)
 }
 
-/// Returns whether the start of a connection with records in this window is known.
-fn has_known_start_in(records: &[ConnectionRecord], life: u64) -> bool {
-    records.iter().any(|record| record.id.generation == life && record.start_known)
+/// Returns whether a connection that is established in this window was opened in it: its start is known, or the first record after the
+/// handshake reports an open.
+fn is_opened_in(records: &[ConnectionRecord], life: u64) -> bool {
+    let mut of_life = records.iter().filter(|record| record.id.generation == life);
+    let is_first_open = |record: &ConnectionRecord| record.start_known || record.event == Event::Open;
+    of_life.find(|record| record.state != TcpState::SynSent).is_some_and(is_first_open)
 }
 
 /// Returns opened, closed and active of a level in a window, by the source's name; `None` is the overflow series.
@@ -232,6 +235,8 @@ proptest! {
                 keys.push(&series.key);
                 let Some(connection) = series.key.flow().and_then(|flow| flow.connection.as_deref()) else { continue };
                 let of = now.entry(connection.id.unwrap()).or_insert((0, 0, connection.opened.is_none()));
+                // An open without a time is no seeded connection.
+                of.2 &= series.measures.opened == 0;
                 of.0 += series.measures.active;
                 of.1 += series.measures.opened as i64 - series.measures.closed_total() as i64;
                 prop_assert!(!series.ended || series.measures.active == 0);

@@ -108,6 +108,7 @@ impl Expected {
         workloads: &Workloads,
         names: &[String],
     ) -> Option<ConnectionRecord> {
+        let is_new = !self.open.contains_key(&step.connection);
         let life = match self.open.get(&step.connection) {
             Some(life) => *life,
             None => {
@@ -140,7 +141,8 @@ impl Expected {
         record.opened = if life.start_known { at(life.opened) } else { UnixNanos::default() };
         record.observed = at(clock);
         record.age = ((clock - life.opened) * 1e9) as u64;
-        if matches!(step.action, Action::Open) {
+        // An open without a time is the first record of its connection, and in its window.
+        if matches!(step.action, Action::Open) && (life.start_known || (is_new && step.shift == 0)) {
             record.event = Event::Open;
         }
         if step.name > 0 {
@@ -153,8 +155,9 @@ impl Expected {
             self.failed += 1;
         } else if !life.established {
             life.established = true;
-            self.opened += u64::from(life.start_known);
-            self.seeded += u64::from(!life.start_known);
+            let is_opened = life.start_known || record.event == Event::Open;
+            self.opened += u64::from(is_opened);
+            self.seeded += u64::from(!is_opened);
         }
         if record.event != Event::Fail {
             life.reached |= !life.start_known || clock - life.opened >= 5.0;

@@ -75,6 +75,23 @@ losses! {
 }
 
 impl Losses {
+    /// Returns the counts that are no losses, by the kind that self-telemetry exports.
+    pub fn other_events(&self) -> [(&'static str, u64); 6] {
+        [
+            ("seeded", self.seeded),
+            ("second_chance", self.second_chance),
+            ("close_untracked", self.close_untracked),
+            ("close_suppressed", self.close_suppressed),
+            ("close_taken", self.close_taken),
+            ("stuck_drain", self.stuck_drains),
+        ]
+    }
+
+    /// Returns the number of samples that may be missing.
+    pub fn lost_samples(&self) -> u64 {
+        self.sample_ring_full + self.sample_raced + self.malformed + self.stuck_drains
+    }
+
     /// Returns the number of `CLOSE` events that were not delivered.
     pub fn lost_closes(&self) -> u64 {
         self.close_ring_full

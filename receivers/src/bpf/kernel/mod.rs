@@ -14,7 +14,7 @@
 
 mod attach;
 mod btf;
-mod capabilities;
+pub(crate) mod capabilities;
 mod cgroup_scope;
 mod cgroup_watch;
 mod diagnosis;
@@ -23,7 +23,7 @@ mod host;
 mod layout;
 mod losses;
 mod memory;
-mod namespaces;
+pub(crate) mod namespaces;
 mod object;
 mod options;
 mod ring;

@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 
 use longwave_ebpf_abi::{ConnectionEvent, Counters, flag, kind};
 use longwave_pipeline::model::{
-    CloseReason, End, Event, Gauges, Role, RoundTrip, TcpState, Totals, UnixNanos,
+    CloseReason, End, Event, FailReason, Gauges, Role, RoundTrip, TcpState, Totals, UnixNanos,
 };
 
 use super::super::owner::Listeners;
@@ -56,6 +56,9 @@ pub struct Connection {
 const _: () = assert!(size_of::<Connection>() <= 96, "100,000 connections must fit into the memory limit");
 
 const SEGMENT_COUNTS: usize = 5;
+
+/// Index of the retransmitted segments in [`Connection::segments`].
+const RETRANSMITS: usize = 3;
 
 /// Bit of [`Connection::connect_duration`] that gives the unit of the other bits.
 const MICROSECONDS: u32 = 1 << 31;
@@ -125,6 +128,9 @@ impl<'a> Observation<'a> {
     pub fn of(event: &'a ConnectionEvent, tick: UnixNanos, timeline: &Timeline) -> Self {
         let (reported, counters) = match event.kind {
             kind::OPEN => (Event::Open, Some(event)),
+            kind::CLOSE if event.flags & flag::UNCERTAIN != 0 && event.tuple.peer_port == 0 => {
+                (Event::Close, None)
+            }
             kind::CLOSE => (Event::Close, Some(event)),
             kind::VANISHED => (Event::Vanished, None),
             _ => (Event::Update, Some(event)),
@@ -178,7 +184,14 @@ impl Connection {
         let before = self.progress();
         let mut step = Step {
             event: observation.event,
-            end: (observation.event == Event::Vanished).then_some(End::Closed(CloseReason::Vanished)),
+            end: match observation.event {
+                Event::Vanished => Some(End::Closed(CloseReason::Vanished)),
+                Event::Close if measured.is_none() => {
+                    self.set(mark::INEXACT, true);
+                    Some(self.end_without_counters())
+                }
+                _ => None,
+            },
             first: !self.is(mark::REPORTED),
             acked: false,
             before,
@@ -186,6 +199,9 @@ impl Connection {
             delta: Totals::default(),
             gauges: None,
         };
+        if matches!(step.end, Some(End::Failed(_))) {
+            step.event = Event::Fail;
+        }
         let mut acked_bytes = None;
         if let Some((event, (counts, sent_bytes))) = measured {
             step.after.advance(&event.counters, sent_bytes, counts.received);
@@ -200,8 +216,8 @@ impl Connection {
                 step.event = if matches!(end, End::Failed(_)) { Event::Fail } else { Event::Close };
             }
         }
-        // The first record of a seeded connection is its baseline.
-        let is_baseline = step.first && !self.is(mark::START_KNOWN);
+        // The first record of a seeded connection is its baseline. A connection whose open is reported is new, even if its time is not known.
+        let is_baseline = step.first && !self.is(mark::START_KNOWN) && observation.event != Event::Open;
         if !is_baseline {
             step.delta = difference(&step.after.totals, &before.totals);
             step.acked = matches!(observation.event, Event::Update | Event::Close)
@@ -317,13 +333,23 @@ impl Connection {
         if on { self.marks |= mark } else { self.marks &= !mark }
     }
 
+    /// Returns how a connection ended whose counters the kernel had reset. It does that on behalf of the application: for a reset (linger 0),
+    /// for connect(AF_UNSPEC), and when a blocking connect fails.
+    fn end_without_counters(&self) -> End {
+        match self.tcp_state() {
+            TcpState::SynSent if self.segments[RETRANSMITS] > 0 => End::Failed(FailReason::Timeout),
+            TcpState::SynSent => End::Failed(FailReason::Cancelled),
+            _ => End::Closed(CloseReason::ResetSent),
+        }
+    }
+
     /// Stores whether the counts are inexact, whether a SYN was sent, and how long the connect took. All can become known after the first
     /// event.
     fn update_marks(&mut self, event: &ConnectionEvent) {
         if event.flags & flag::CLIENT != 0 {
             self.set(mark::SYN, event.flags & flag::NO_SYN == 0);
         }
-        if event.flags & (flag::ULP | flag::MPTCP | flag::REDIRECTED) != 0 {
+        if event.flags & (flag::ULP | flag::MPTCP | flag::REDIRECTED | flag::UNCERTAIN) != 0 {
             self.set(mark::INEXACT, true);
         }
         // An accepted socket is created after its handshake, so only a client has a duration.

@@ -31,6 +31,7 @@ use super::owner::{self, Listeners, SharedCgroups};
 use super::sink::Sink;
 use super::timeline::Timeline;
 use connection::{Connection, Observation, Step};
+pub use counts::opened_actively;
 use gone::GoneConnections;
 use identity::{Identity, Origin};
 pub use outbox::BATCH;
@@ -283,6 +284,10 @@ impl<S: Sink> Tracker<S> {
     /// Removes the connection of `event`, which is its last one.
     fn detach(&mut self, event: &ConnectionEvent) -> Option<Detached> {
         let mut gone = self.connections.remove(event.cookie)?;
+        if event.tuple.peer_port == 0 {
+            // The receiver `sock_diag` has no addresses of a socket that is gone or disconnected, and they are needed to find its listener.
+            return Some(gone);
+        }
         let known = gone.origin.owner;
         // Its listener may have become known since its last sample.
         let may_be_accepted = known.pid == 0 && gone.connection.role() != Role::Client;

@@ -1,5 +1,6 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::os::fd::AsFd;
 
 use longwave_ebpf_abi::{ConnectionEvent, flag, kind};
@@ -7,9 +8,10 @@ use longwave_pipeline::component::{Health, HealthStatus, RecordOutput};
 use longwave_pipeline::model::{Batch, Event, OwnerSource};
 use rustix::event::{EventfdFlags, eventfd};
 
-use super::super::kernel::{Losses, PassReport, ProgramStatistics, WalkError};
+use super::super::kernel::{PassReport, WalkError};
 use super::super::owner::SharedCgroups;
 use super::super::sink::Pipelines;
+use super::super::source::SourceCounts;
 use super::super::timeline::{Reading, SystemClock};
 use super::super::tracker::Rules;
 use super::*;
@@ -26,8 +28,14 @@ struct Script {
 }
 
 impl Source for Script {
-    fn pass(&mut self, on_event: &mut dyn FnMut(&ConnectionEvent)) -> Result<PassReport, PassError> {
-        self.samples.pop_front().unwrap_or_default().iter().for_each(on_event);
+    type PassError = Infallible;
+
+    fn pass(&mut self, on: &mut dyn FnMut(Transition<'_>)) -> Result<PassReport, Infallible> {
+        self.samples
+            .pop_front()
+            .unwrap_or_default()
+            .iter()
+            .for_each(|event| on(Transition::Connection(event)));
         Ok(PassReport::default())
     }
 
@@ -44,20 +52,12 @@ impl Source for Script {
         self.waits_left == 0
     }
 
-    fn look_up_holders(&mut self, _: &mut dyn FnMut(Transition<'_>)) -> Result<(), WalkError> {
-        Ok(())
-    }
-
-    fn losses(&self) -> Losses {
-        Losses::default()
+    fn counts(&self) -> SourceCounts {
+        SourceCounts::default()
     }
 
     fn fault(&self) -> Option<String> {
         self.fault.clone()
-    }
-
-    fn program_stats(&self) -> Vec<ProgramStatistics> {
-        Vec::new()
     }
 }
 

@@ -38,6 +38,7 @@ async fn failure(result: Option<PushError>, limit: u64) -> String {
         node,
         closing: CancellationToken::new(),
         abandoned: CancellationToken::new(),
+        keeps_stored: AtomicBool::new(false),
         storage: Default::default(),
     };
     let payload = Payload { bytes: "x".into(), items: 1, traffic_bytes: 0 };

@@ -15,12 +15,7 @@ impl SendingQueue {
     pub(crate) async fn open_storage(&mut self) -> Result<(), ComponentError> {
         let (Some(storage), Some(queue)) = (self.storage.take(), self.queue.clone()) else { return Ok(()) };
         let (id, signal) = (self.consumer.node.id.clone(), self.consumer.node.signal);
-        let opened = tokio::task::spawn_blocking(move || storage.open(&id, signal));
-        let opened = tokio::select! {
-            opened = opened => opened,
-            // A reload that fails stops this exporter, while the former instance still has the storage.
-            () = self.consumer.closing.cancelled() => return Ok(()),
-        };
+        let opened = tokio::task::spawn_blocking(move || storage.open(&id, signal)).await;
         let OpenedQueue { queue: stored, records, damaged: _ } = opened.map_err(interrupted_open)??;
         let node = Arc::clone(&self.consumer.node);
         DropReason::OF_STORAGE.into_iter().for_each(|reason| node.may_drop(reason));

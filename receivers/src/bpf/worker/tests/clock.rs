@@ -65,8 +65,11 @@ impl Clock for &TestClock {
 }
 
 impl Source for Scenario<'_> {
-    fn pass(&mut self, on_event: &mut dyn FnMut(&ConnectionEvent)) -> Result<PassReport, PassError> {
-        on_event(&ConnectionEvent { generation: SECOND, ..event(kind::SAMPLE, 9, self.clock.mono.get()) });
+    type PassError = Infallible;
+
+    fn pass(&mut self, on: &mut dyn FnMut(Transition<'_>)) -> Result<PassReport, Infallible> {
+        let sample = ConnectionEvent { generation: SECOND, ..event(kind::SAMPLE, 9, self.clock.mono.get()) };
+        on(Transition::Connection(&sample));
         Ok(PassReport::default())
     }
 
@@ -90,20 +93,12 @@ impl Source for Scenario<'_> {
         now >= self.until * SECOND
     }
 
-    fn look_up_holders(&mut self, _: &mut dyn FnMut(Transition<'_>)) -> Result<(), WalkError> {
-        Ok(())
-    }
-
-    fn losses(&self) -> Losses {
-        Losses::default()
+    fn counts(&self) -> SourceCounts {
+        SourceCounts::default()
     }
 
     fn fault(&self) -> Option<String> {
         None
-    }
-
-    fn program_stats(&self) -> Vec<ProgramStatistics> {
-        Vec::new()
     }
 }
 

@@ -17,7 +17,9 @@ struct Accepted<'a> {
 }
 
 impl Source for Accepted<'_> {
-    fn pass(&mut self, on_event: &mut dyn FnMut(&ConnectionEvent)) -> Result<PassReport, PassError> {
+    type PassError = Infallible;
+
+    fn pass(&mut self, on: &mut dyn FnMut(Transition<'_>)) -> Result<PassReport, Infallible> {
         let mut sample = event(kind::SAMPLE, 9, self.clock.monotonic());
         sample.generation = SECOND;
         sample.flags = flag::START_KNOWN | flag::ESTABLISHED | flag::SERVER;
@@ -25,7 +27,7 @@ impl Source for Accepted<'_> {
             sample.flags |= flag::HOLDER;
             sample.owner.pid = 7;
         }
-        on_event(&sample);
+        on(Transition::Connection(&sample));
         Ok(PassReport::default())
     }
 
@@ -44,16 +46,12 @@ impl Source for Accepted<'_> {
         if self.is_found { Ok(()) } else { Err(WalkError::Endless { what: "seed_files" }) }
     }
 
-    fn losses(&self) -> Losses {
-        Losses::default()
+    fn counts(&self) -> SourceCounts {
+        SourceCounts::default()
     }
 
     fn fault(&self) -> Option<String> {
         None
-    }
-
-    fn program_stats(&self) -> Vec<ProgramStatistics> {
-        Vec::new()
     }
 }
 

@@ -25,6 +25,7 @@ struct Stored {
     reads: VecDeque<StorageError>,
     opened: u64,
     syncs: u64,
+    is_wanted: bool,
 }
 
 impl MemoryStorage {
@@ -88,6 +89,10 @@ impl StoredQueue for MemoryStorage {
         self.0.lock().unwrap().syncs += 1;
     }
 
+    fn is_wanted(&self) -> bool {
+        self.0.lock().unwrap().is_wanted
+    }
+
     fn removed(&self) -> Vec<(u64, DropReason)> {
         self.0.lock().unwrap().removed.clone()
     }
@@ -140,6 +145,17 @@ impl Life {
         }
     }
 
+    /// Waits until a condition is met.
+    async fn until(&self, is_met: impl Fn(&Self) -> bool) {
+        for _ in 0..10_000 {
+            if is_met(self) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        panic!("not met: {:?}", self.world.logged());
+    }
+
     fn delivered(&self) -> Vec<String> {
         let delivered = self.world.delivered.lock().unwrap();
         delivered.iter().map(|bytes| String::from_utf8(bytes.to_vec()).unwrap()).collect()
@@ -184,6 +200,42 @@ async fn what_was_not_sent_is_sent_by_the_next_life() {
     let (node, _) = second.shutdown().await;
     assert_eq!((node.outgoing(), node.incoming(), node.kept()), (12, 3, 0));
     assert_eq!(storage.pending(), Vec::<String>::new());
+}
+
+/// *Scenario*: an exporter stops while its server is slow, and the next instance waits for its queue. Of ten payloads, two are being sent.
+/// *Guarantees*: these two are delivered and are not in the storage any more. The others stay there, and none is sent.
+#[tokio::test(start_paused = true)]
+async fn a_wanted_queue_is_handed_over() {
+    let storage = MemoryStorage::default();
+    let config = QueueConfig { num_consumers: 2, ..QueueConfig::default() };
+    let mut life = Life::start(&storage, config, false).await;
+    *life.world.latency.lock().unwrap() = Duration::from_secs(3);
+    life.put(10, &["p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9"]).await;
+    life.until(|life| life.world.logged().len() == 2).await;
+    storage.0.lock().unwrap().is_wanted = true;
+    let (node, mut delivered) = life.shutdown().await;
+    delivered.sort();
+    assert_eq!(delivered, ["p0", "p1"]);
+    assert_eq!((node.outgoing(), node.kept(), node.held()), (6, 24, 0));
+    assert_eq!(storage.pending(), ["p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9"]);
+}
+
+/// *Scenario*: an exporter stops while two requests are being sent. The server refuses one of them for now, and later accepts the other one.
+/// *Guarantees*: the one that was accepted is not sent again by a later life. The others are kept without an attempt.
+#[tokio::test(start_paused = true)]
+async fn requests_on_their_way_are_not_aborted() {
+    let storage = MemoryStorage::default();
+    let config = QueueConfig { num_consumers: 2, ..QueueConfig::default() };
+    let mut life = Life::start(&storage, config, false).await;
+    let busy = || PushError::Retryable { message: "busy".into(), after: None, may_have_arrived: false };
+    *life.world.latency.lock().unwrap() = Duration::from_secs(3);
+    life.world.results.lock().unwrap().extend([Err(busy())]);
+    life.put(10, &["refused", "accepted", "waiting"]).await;
+    life.until(|life| life.world.logged().len() == 2).await;
+    let (node, delivered) = life.shutdown().await;
+    assert_eq!(delivered, ["accepted"]);
+    assert_eq!((node.outgoing(), node.kept(), node.held()), (3, 6, 0));
+    assert_eq!(storage.pending(), ["refused", "waiting"]);
 }
 
 /// *Scenario*: a process ends without a shutdown, after the server has accepted one payload, refused one for good, and not responded to a third one.

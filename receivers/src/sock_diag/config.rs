@@ -1,0 +1,72 @@
+//! Settings of the receiver `sock_diag`.
+
+use std::time::Duration;
+
+use longwave_config::{ByteSize, GoDuration};
+use longwave_pipeline::component::{ComponentConfig, Problems};
+use serde::{Deserialize, Serialize};
+
+/// The section `receivers::sock_diag`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// Time between two lists of all sockets, aligned to the wall clock.
+    pub interval: GoDuration,
+    /// Report idle connections at every interval too.
+    pub idle_records: bool,
+    /// Network namespaces whose connections are reported.
+    pub namespaces: NamespaceScope,
+    /// Look up the processes of connections that are older than one interval, and of listeners, among the descriptors of all processes that
+    /// this user may inspect.
+    pub owners: bool,
+    /// Connections that can be tracked at the same time.
+    pub max_connections: u32,
+    /// Size of the buffer for ended sockets that wait for user space, for each namespace. Without CAP_NET_ADMIN the kernel limits it to
+    /// `net.core.rmem_max`.
+    pub receive_buffer: ByteSize,
+}
+
+/// Which network namespaces are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NamespaceScope {
+    /// That of Longwave only. Needs no privilege.
+    Own,
+    /// All that can be entered, which takes CAP_SYS_ADMIN. Without it, that of Longwave.
+    All,
+}
+
+const MIN_INTERVAL: GoDuration = GoDuration(Duration::from_millis(100));
+const MAX_INTERVAL: GoDuration = GoDuration::from_secs(3600);
+const MAX_CONNECTIONS: u32 = 16 << 20;
+const LARGEST_BUFFER: ByteSize = ByteSize::mib(1024);
+
+// === impl Config ===
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            interval: GoDuration::from_secs(5),
+            idle_records: true,
+            namespaces: NamespaceScope::All,
+            owners: true,
+            max_connections: 131_072,
+            receive_buffer: ByteSize::mib(8),
+        }
+    }
+}
+
+impl ComponentConfig for Config {
+    fn validate(&self, problems: &mut Problems) {
+        if !(MIN_INTERVAL..=MAX_INTERVAL).contains(&self.interval) {
+            problems.at("interval", "must be between 100ms and 1h, for example 5s");
+        }
+        if !(1..=MAX_CONNECTIONS).contains(&self.max_connections) {
+            problems.at("max_connections", "must be between 1 and 16777216");
+        }
+        if self.receive_buffer == ByteSize(0) || self.receive_buffer > LARGEST_BUFFER {
+            problems
+                .at("receive_buffer", format!("must be between 1 and {LARGEST_BUFFER}, for example 8MiB"));
+        }
+    }
+}

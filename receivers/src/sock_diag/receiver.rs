@@ -1,0 +1,116 @@
+//! [`SockDiagReceiver`]: reads socket diagnostics on a thread.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use longwave_pipeline::component::host::BootId;
+use longwave_pipeline::component::{ComponentError, Receiver, ReceiverContext, RecordOutput, Running};
+use rustix::io::Errno;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::config::{Config, NamespaceScope};
+use super::source::SockDiag;
+use crate::bpf::cgroup;
+use crate::bpf::holders::HolderWalks;
+use crate::bpf::sink::Pipelines;
+use crate::bpf::telemetry::Stats;
+use crate::bpf::thread::{self, Outcome};
+use crate::bpf::timeline::{Reading, SystemClock, Timeline};
+use crate::bpf::tracker::{Rules, Tracker};
+use crate::bpf::worker::Worker;
+
+/// Receiver `sock_diag`. One instance serves all pipelines.
+pub struct SockDiagReceiver {
+    config: Config,
+    context: ReceiverContext,
+}
+
+// === impl SockDiagReceiver ===
+
+impl SockDiagReceiver {
+    /// Creates the receiver. `config` must be validated.
+    pub fn new(config: Config, context: ReceiverContext) -> Self {
+        Self { config, context }
+    }
+
+    /// Lists the sockets, and runs until `stop` is readable. Sends on `ready` when the first list is complete.
+    fn work(
+        self,
+        output: RecordOutput,
+        executor: Handle,
+        stop: &OwnedFd,
+        ready: oneshot::Sender<()>,
+    ) -> Outcome {
+        let id = &self.context.id;
+        let source = SockDiag::start(&self.config).map_err(|error| refused(id, error))?;
+        self.log_start(&source);
+        let interval = self.config.interval.get();
+        let stats = Stats::new(&self.context.meter, id, &Arc::default());
+        let boot = BootId::read(Path::new("/proc"))
+            .map_err(|error| ComponentError::with_source(error.to_string(), error))?;
+        let rules = Rules {
+            boot: boot.short(),
+            idle_records: self.config.idle_records,
+            // The source reports them.
+            vanish_after: u16::MAX,
+            max_connections: self.config.max_connections as usize,
+            shared_cgroups: cgroup::shared(),
+        };
+        let sink = Pipelines::new(output, executor, interval / 4);
+        let (tracker, timeline) = (Tracker::new(rules, sink), Timeline::new(interval, Reading::now()));
+        let progress = self.context.health.receiver(id, interval);
+        // The source looks up processes itself.
+        let holder_walks = HolderWalks::new(0, 0);
+        let worker = Worker::new(source, tracker, timeline, SystemClock, stats, progress, holder_walks);
+        // If the receiving side is gone, `stop` is readable too.
+        let _ = ready.send(());
+        let failed = |error| ComponentError::with_source(format!("receivers::{id}: {error}"), error);
+        worker.run(stop.as_fd()).map(Pipelines::into_output).map_err(failed)
+    }
+
+    fn log_start(&self, source: &SockDiag) {
+        let (id, namespaces) = (&self.context.id, source.namespaces());
+        tracing::info!(
+            receiver = id,
+            older_connections = source.known(),
+            network_namespaces = namespaces.entered.len(),
+            "listed the kernel's TCP sockets"
+        );
+        if self.config.namespaces == NamespaceScope::All && !namespaces.enters_others() {
+            tracing::info!(
+                "receivers::{id}: namespaces: CAP_SYS_ADMIN is missing, so that only connections of this network namespace are reported"
+            );
+        }
+    }
+}
+
+#[async_trait]
+impl Receiver for SockDiagReceiver {
+    async fn start(
+        self: Box<Self>,
+        output: RecordOutput,
+        stop: CancellationToken,
+    ) -> Result<Running, ComponentError> {
+        let (id, executor) = (self.context.id.clone(), Handle::current());
+        thread::start(id, stop, move |signal, ready| self.work(output, executor, signal, ready)).await
+    }
+}
+
+/// Returns the error of a kernel that does not provide socket diagnostics.
+fn refused(id: &str, error: io::Error) -> ComponentError {
+    let remedy = match Errno::from_io_error(&error) {
+        Some(Errno::NOENT | Errno::PROTONOSUPPORT | Errno::AFNOSUPPORT | Errno::OPNOTSUPP | Errno::INVAL) => {
+            "this kernel has no socket diagnostics: use one with CONFIG_INET_TCP_DIAG (module tcp_diag; kernel 4.6 or later)"
+        }
+        Some(Errno::PERM | Errno::ACCESS) => {
+            "a seccomp filter or a security module refuses netlink sockets: allow socket(AF_NETLINK, NETLINK_SOCK_DIAG) in the profile"
+        }
+        _ => "the kernel refused to list the TCP sockets",
+    };
+    ComponentError::with_source(format!("receivers::{id}: {error}: {remedy}"), error)
+}
