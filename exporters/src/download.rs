@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use longwave_config::{Download, without_credentials};
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Client, Proxy, StatusCode, Url};
+use tokio_util::sync::CancellationToken;
 
 use crate::otlp::explain::explain;
 use crate::otlp::proxy::ProxyRules;
@@ -17,6 +18,8 @@ use crate::otlp::{TlsConfig, USER_AGENT};
 pub struct Downloads {
     limits: Limits,
     started: Instant,
+    /// Fires when no download is wanted any more.
+    cancelled: CancellationToken,
     done: Mutex<HashMap<String, Result<Vec<u8>, String>>>,
 }
 
@@ -39,13 +42,18 @@ const MAX_REDIRECTS: usize = 10;
 
 impl Default for Downloads {
     fn default() -> Self {
-        Self::new(LIMITS)
+        Self::cancelled_by(CancellationToken::new())
     }
 }
 
 impl Downloads {
-    fn new(limits: Limits) -> Self {
-        Self { limits, started: Instant::now(), done: Mutex::default() }
+    /// Makes a client whose downloads fail as soon as `cancelled` fires.
+    pub fn cancelled_by(cancelled: CancellationToken) -> Self {
+        Self::new(LIMITS, cancelled)
+    }
+
+    fn new(limits: Limits, cancelled: CancellationToken) -> Self {
+        Self { limits, started: Instant::now(), cancelled, done: Mutex::default() }
     }
 
     fn download(&self, url: &str) -> Result<Vec<u8>, String> {
@@ -61,7 +69,13 @@ impl Downloads {
                     .enable_all()
                     .build()
                     .map_err(|error| format!("cannot start the async runtime: {error}"))?
-                    .block_on(fetch(url, limits))
+                    .block_on(async {
+                        tokio::select! {
+                            biased;
+                            () = self.cancelled.cancelled() => Err("the process stops".to_owned()),
+                            result = fetch(url, limits) => result,
+                        }
+                    })
             });
             download.join().unwrap_or_else(|_| Err("the HTTP client panicked".to_owned()))
         })

@@ -32,11 +32,15 @@ impl Configured {
     }
 }
 
-/// Reads and checks the configuration.
+/// Reads and checks the configuration. Blocks, also while something is downloaded.
 ///
 /// # Errors
 /// Returns all errors, one per line.
-pub(super) fn plan(args: &SourceArgs, registry: &Registry) -> anyhow::Result<Configured> {
+pub(super) fn plan(
+    args: &SourceArgs,
+    registry: &Registry,
+    downloads: Downloads,
+) -> anyhow::Result<Configured> {
     let Defaults { configs, warning } = match args.config.as_slice() {
         [] => default::for_host(&View::of_this_process(), || {
             // If it is configured, its own error says why it cannot run.
@@ -44,11 +48,11 @@ pub(super) fn plan(args: &SourceArgs, registry: &Registry) -> anyhow::Result<Con
         }),
         configs => Defaults { configs: configs.to_vec(), warning: None },
     };
-    let Loaded { document, warnings, .. } = load_and_check(
-        &Sources::new(configs, args.set.clone()).with_downloads(Downloads::default()),
-        |document| Plan::check_configs(document, registry),
-    )
-    .map_err(invalid)?;
+    let Loaded { document, warnings, .. } =
+        load_and_check(&Sources::new(configs, args.set.clone()).with_downloads(downloads), |document| {
+            Plan::check_configs(document, registry)
+        })
+        .map_err(invalid)?;
     let plan = Plan::new(&document, registry).map_err(invalid)?;
     let warnings = warnings.iter().map(ToString::to_string).chain(plan.warnings.iter().cloned());
     let warnings = warning.into_iter().chain(warnings).collect();

@@ -5,9 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use longwave_exporters::Downloads;
 use longwave_pipeline::component::host::set_memory_release;
 use longwave_pipeline::component::{Accounting, Health, Registry, listening, with_causes};
 use longwave_pipeline::runtime::{Changes, Runtime, RuntimeEnvironment, RuntimeError, Telemetry};
+
+use tokio_util::sync::CancellationToken;
 
 use super::configuration::{self, Configured};
 use super::signals::{Request, Signals};
@@ -24,14 +27,16 @@ pub(super) struct Service<'a> {
     is_complete: bool,
     sources: &'a SourceArgs,
     registry: &'a Registry,
+    /// Fires at SIGTERM and SIGINT, also while a reload blocks the task that handles signals.
+    stopping: CancellationToken,
 }
 
 /// Maximum time for blocking threads to finish their writes after everything else has ended.
 const LAST_WRITES: Duration = Duration::from_secs(5);
 
 pub(super) fn run(sources: &SourceArgs, registry: &Registry) -> anyhow::Result<()> {
-    let configured = configuration::plan(sources, registry)?;
-    logging::init(&configured.plan.telemetry.logs);
+    let configured = configuration::plan(sources, registry, Downloads::default())?;
+    logging::init(&configured.plan.telemetry.logs, &configured.resource())?;
     set_memory_release(longwave_receivers::bpf::release_memory);
     let executor = executor()?;
     let result = executor.block_on(async {
@@ -78,7 +83,17 @@ impl<'a> Service<'a> {
                     "Everything is ready. Begin running and processing data."
                 );
                 let is_complete = true;
-                Ok(Self { runtime, telemetry, environment, configured, is_complete, sources, registry })
+                let stopping = stopping();
+                Ok(Self {
+                    runtime,
+                    telemetry,
+                    environment,
+                    configured,
+                    is_complete,
+                    sources,
+                    registry,
+                    stopping: stopping?,
+                })
             }
             Err(error) => {
                 telemetry.shutdown().await;
@@ -159,6 +174,7 @@ impl<'a> Service<'a> {
                     "SIGHUP: the new configuration is in effect"
                 );
             }
+            Err(_) if self.stopping.is_cancelled() => {}
             Err(error) => {
                 tracing::error!("SIGHUP: keeping the running configuration: {}", with_causes(error.as_ref()));
             }
@@ -167,7 +183,8 @@ impl<'a> Service<'a> {
 
     /// Returns `None` if the configuration is the same.
     async fn try_reload(&mut self) -> anyhow::Result<Option<Changes>> {
-        let next = configuration::plan(self.sources, self.registry)?;
+        let next =
+            configuration::plan(self.sources, self.registry, Downloads::cancelled_by(self.stopping.clone()))?;
         if self.is_complete && next.document == self.configured.document {
             return Ok(None);
         }
@@ -210,6 +227,20 @@ impl<'a> Service<'a> {
         }
         Ok(Some(changes))
     }
+}
+
+/// Returns a token that fires at SIGTERM and SIGINT.
+///
+/// # Errors
+/// Signals cannot be received.
+fn stopping() -> anyhow::Result<CancellationToken> {
+    let (mut signals, stopping) = (Signals::listen()?, CancellationToken::new());
+    let fired = stopping.clone();
+    tokio::spawn(async move {
+        signals.stop().await;
+        fired.cancel();
+    });
+    Ok(stopping)
 }
 
 fn listed(components: &[String]) -> String {

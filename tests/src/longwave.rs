@@ -110,11 +110,11 @@ impl Longwave {
         longwave
     }
 
-    /// Starts Longwave without waiting. Sets a free port for the self-telemetry and the log level `info`.
+    /// Starts Longwave without waiting. Sets a free port for the self-telemetry and the log level `info`, and writes messages that repeat.
     pub fn spawn(config: Value, options: Options) -> Self {
         let telemetry = free_address();
         let config = merged(
-            json!({"service": {"telemetry": {"metrics": {"address": telemetry.to_string()}, "logs": {"level": "info"}}}}),
+            json!({"service": {"telemetry": {"metrics": {"address": telemetry.to_string()}, "logs": {"level": "info", "sampling": {"enabled": false}}}}}),
             config,
         );
         let folder = TempDir::new().unwrap();

@@ -6,12 +6,14 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use longwave_tests::Longwave;
 use longwave_tests::longwave::Options;
 use longwave_tests::serve::serve_each;
+use rustix::process::{Signal, kill_process};
 use serde_json::json;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -73,4 +75,54 @@ fn a_reload_downloads_again() {
     longwave.await_stderr("the new configuration is in effect", LIMIT);
     assert_eq!(longwave.stderr().matches("keeping the running configuration").count(), 1);
     drop(writer);
+}
+
+/// *Scenario*: SIGHUP while the server does not respond, and then SIGTERM.
+/// *Guarantees*: the process drains and exits with 0 because of the signal. It does not wait until the download has failed.
+#[test]
+fn a_stop_does_not_wait_for_a_download() {
+    let (requested, is_requested) = std::sync::mpsc::channel();
+    let is_silent = Arc::new(AtomicBool::new(false));
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let silent = Arc::clone(&is_silent);
+    serve_each(listener, move |mut stream| {
+        let head = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+        assert!(head.take_while(|line| !line.is_empty()).count() > 0);
+        if silent.load(Ordering::SeqCst) {
+            requested.send(()).unwrap();
+            // Until the client closes the connection.
+            drop(std::io::Read::read(&mut stream, &mut [0]));
+        } else {
+            stream.write_all(response("200 OK", "json\n").as_bytes()).unwrap();
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("records");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let longwave = Longwave::spawn(
+        json!({
+            "receivers": {"replay": {"path": pipe}},
+            "exporters": {"stdout": {"format": format!("${{http://{address}/format}}")}},
+            "service": {
+                "pipelines": {"logs": {"receivers": ["replay"], "exporters": ["stdout"]}},
+            },
+        }),
+        Options::default(),
+    );
+    let records =
+        std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/connections.lwr")).unwrap();
+    let mut writer = File::create(&pipe).unwrap();
+    writer.write_all(&records).unwrap();
+    longwave.await_stderr("Begin running", LIMIT);
+
+    is_silent.store(true, Ordering::SeqCst);
+    longwave.reload_with(json!({}));
+    is_requested.recv_timeout(LIMIT).unwrap();
+    kill_process(longwave.pid(), Signal::TERM).unwrap();
+    // The receiver waits for more until the input ends.
+    drop(writer);
+    let finished = longwave.wait();
+    assert!(finished.status.success(), "{:?}: {}", finished.status, finished.stderr);
+    assert!(!finished.stderr.contains("keeping the running configuration"), "{}", finished.stderr);
 }

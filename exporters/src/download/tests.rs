@@ -53,7 +53,8 @@ fn respond(mut stream: TcpStream, status: &str, headers: &str, body: &str) {
 }
 
 fn small() -> Downloads {
-    Downloads::new(Limits { each: Duration::from_millis(300), all: Duration::from_secs(30), bytes: 1000 })
+    let limits = Limits { each: Duration::from_millis(300), all: Duration::from_secs(30), bytes: 1000 };
+    Downloads::new(limits, CancellationToken::new())
 }
 
 /// *Scenario*: a body, downloaded twice within one read of the configuration and once in the next, a redirect to it, and credentials in the URL.
@@ -131,4 +132,22 @@ fn the_time_for_all_is_limited() {
         Err("all downloads together take longer than 0ns".to_owned())
     );
     assert_eq!(downloads.get(&server.url("a")), Ok(b"a".to_vec()));
+}
+
+/// *Scenario*: the process stops while a server does not respond, and then another URL is needed.
+/// *Guarantees*: the download ends because of the stop and not at its time limit. The next one fails without a request.
+#[test]
+fn a_stop_ends_downloads() {
+    let cancelled = CancellationToken::new();
+    let stop = cancelled.clone();
+    let server = Server::start(move |_, mut stream| {
+        stop.cancel();
+        // Until the client closes the connection.
+        drop(stream.read(&mut [0]));
+    });
+    let downloads = Downloads::cancelled_by(cancelled);
+    for path in ["a", "b"] {
+        assert_eq!(downloads.get(&server.url(path)), Err("the process stops".to_owned()));
+    }
+    assert_eq!(server.requests.load(Ordering::SeqCst), 1);
 }

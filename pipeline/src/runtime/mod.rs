@@ -16,6 +16,7 @@ pub use graph::{
 };
 pub use run::{Changes, Runtime, RuntimeEnvironment, RuntimeError};
 pub use telemetry::{
-    LogConfig, LogEncoding, LogLevel, MetricConfig, MetricLevel, NextTelemetry, OtlpConfig, OtlpProtocol,
-    PageAddress, ReaderConfig, ResourceChanges, Telemetry, TelemetryConfig,
+    LogConfig, LogEncoding, LogLevel, LogLoss, LogOutput, LogSampler, MetricConfig, MetricLevel,
+    NextTelemetry, OtlpConfig, OtlpProtocol, PageAddress, ReaderConfig, ResourceChanges, Telemetry,
+    TelemetryConfig, count_lost_message,
 };

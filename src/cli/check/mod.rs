@@ -10,6 +10,7 @@ mod tests;
 use std::fmt::Write;
 
 use longwave_config::{ConfigPath, decode};
+use longwave_exporters::Downloads;
 use longwave_pipeline::component::{Registry, Signal};
 use longwave_pipeline::runtime::Plan;
 use longwave_receivers::bpf::Config;
@@ -20,7 +21,7 @@ use view::View;
 
 /// Prints each fact. Fails if the `bpf` receiver cannot run.
 pub(super) fn run(sources: &SourceArgs, registry: &Registry) -> anyhow::Result<()> {
-    let plan = configuration::plan(sources, registry)?.plan;
+    let plan = configuration::plan(sources, registry, Downloads::default())?.plan;
     let mut facts = probe(&options(&plan)?);
     facts.extend(host_facts::collect(&View::of_this_process()));
     facts.extend(stores::facts(&plan));

@@ -1,12 +1,12 @@
 //! [`TelemetryConfig`]: the section `service::telemetry`.
 
-use std::collections::BTreeMap;
-
 use longwave_config::GoDuration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::logs::LogConfig;
 use super::readers::{OtlpReaderConfig, PeriodicConfig, PeriodicExporterConfig, ReaderConfig};
+use super::resource::ResourceChanges;
 use crate::component::Problems;
 
 /// `service::telemetry`: how Longwave reports on itself.
@@ -17,49 +17,11 @@ pub struct TelemetryConfig {
     pub logs: LogConfig,
     /// Metrics of Longwave itself.
     pub metrics: MetricConfig,
-    /// Changes to the resource of everything that is exported: a value adds or replaces an attribute, null removes it.
+    /// Changes to the resource of everything that is exported: a value adds or replaces an attribute, null removes it. The Collector's list
+    /// `attributes` is accepted instead.
     #[schemars(example = serde_json::json!({"deployment.environment.name": "production"}))]
-    #[serde(skip_serializing_if = "ResourceChanges::is_empty")]
+    #[serde(skip_serializing_if = "ResourceChanges::is_empty", deserialize_with = "super::resource::read")]
     pub resource: ResourceChanges,
-}
-
-/// `resource`: the new values of resource attributes, by key. `None` removes the attribute.
-pub type ResourceChanges = BTreeMap<String, Option<String>>;
-
-/// Log messages on stderr.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct LogConfig {
-    /// Minimum severity of messages.
-    pub level: LogLevel,
-    /// Format of a line.
-    pub encoding: LogEncoding,
-}
-
-/// Severity of a message. The configuration may use upper case.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase", try_from = "String")]
-pub enum LogLevel {
-    /// Everything, with details for developers.
-    Debug,
-    /// Starts, stops and changes of the state, too.
-    #[default]
-    Info,
-    /// What may need attention, too.
-    Warn,
-    /// Only failures.
-    Error,
-}
-
-/// Format of a line of the log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum LogEncoding {
-    /// Text for people.
-    #[default]
-    Console,
-    /// One JSON object per line.
-    Json,
 }
 
 /// Metrics of Longwave itself.
@@ -149,6 +111,7 @@ impl TelemetryConfig {
             };
             problems.at(field, problem);
         }
+        self.logs.validate(problems);
         self.metrics.validate_readers(problems);
         if self.metrics.level != MetricLevel::None && !self.metrics.address.as_str().contains(':') {
             problems.at("metrics::address", "must be host:port, for example localhost:8888");
@@ -308,34 +271,6 @@ impl OtlpConfig {
             interval: u64::try_from(self.interval.get().as_millis()).unwrap_or(u64::MAX).max(1),
             exporter: PeriodicExporterConfig { otlp: Some(otlp) },
             ..PeriodicConfig::default()
-        }
-    }
-}
-
-// === impl LogLevel ===
-
-impl TryFrom<String> for LogLevel {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        match text.to_ascii_lowercase().as_str() {
-            "debug" => Ok(Self::Debug),
-            "info" => Ok(Self::Info),
-            "warn" | "warning" => Ok(Self::Warn),
-            "error" => Ok(Self::Error),
-            _ => Err(format!("unrecognized level: {text:?} (valid values: [debug info warn error])")),
-        }
-    }
-}
-
-impl LogLevel {
-    /// Returns the level as a directive of a tracing filter.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Debug => "debug",
-            Self::Info => "info",
-            Self::Warn => "warn",
-            Self::Error => "error",
         }
     }
 }

@@ -1,32 +1,27 @@
 //! Self-telemetry: publishes the counters of every stage and the components' own metrics through the OpenTelemetry SDK.
 
 mod config;
+mod logs;
+mod otlp_reader;
 mod page;
 mod process;
 mod readers;
+mod resource;
 mod stages;
 
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
-
 use opentelemetry::metrics::{Meter, MeterProvider, NoopMeterProvider};
-use opentelemetry_otlp::tonic_types::metadata::MetadataMap;
-use opentelemetry_otlp::{
-    Compression, MetricExporter, Protocol, WithExportConfig, WithHttpConfig, WithTonicConfig,
-};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider, Temporality};
+use opentelemetry_sdk::metrics::SdkMeterProvider;
 
 use crate::component::{Accounting, ComponentError, SdkReader, exclusive_port};
-pub use config::{
-    LogConfig, LogEncoding, LogLevel, MetricConfig, MetricLevel, OtlpConfig, OtlpProtocol, PageAddress,
-    ResourceChanges, TelemetryConfig,
-};
+pub use config::{MetricConfig, MetricLevel, OtlpConfig, OtlpProtocol, PageAddress, TelemetryConfig};
+pub use logs::{LogConfig, LogEncoding, LogLevel, LogLoss, LogOutput, LogSampler, count_lost_message};
 use page::PageServer;
 pub use readers::ReaderConfig;
-use readers::{OtlpReaderConfig, PeriodicConfig, ReaderCompression, TemporalityPreference};
+pub use resource::ResourceChanges;
 
 /// Running self-telemetry. Dropping it closes the Prometheus page.
 pub struct Telemetry {
@@ -149,12 +144,13 @@ impl Telemetry {
         provider = provider.with_reader(reader.clone());
         for (section, export) in config.exports() {
             if let Some(otlp) = &export.exporter.otlp {
-                provider = provider.with_reader(otlp_reader(&section, &export, otlp)?);
+                provider = provider.with_reader(otlp_reader::create(&section, &export, otlp)?);
             }
         }
         let provider = provider.build();
         let meter = provider.meter("longwave");
         process::observe(&meter);
+        logs::observe(&meter);
         stages::observe(&meter, accounting, config.level);
         let reader = setting.is_some().then_some(reader);
         Ok((Self { provider: Some(provider), page: None, setting, address: None }, reader))
@@ -203,53 +199,4 @@ impl NextTelemetry {
     pub fn meter(&self) -> Meter {
         self.next.meter()
     }
-}
-
-/// Creates the reader of an export. `section` is its path for errors.
-fn otlp_reader(
-    section: &str,
-    export: &PeriodicConfig,
-    otlp: &OtlpReaderConfig,
-) -> Result<PeriodicReader<MetricExporter>, ComponentError> {
-    // The HTTP client panics without a default provider. The error means that there is one already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let url = otlp.url();
-    let limit = Duration::from_millis(otlp.timeout.unwrap_or(export.timeout));
-    let temporality = match otlp.temporality_preference {
-        TemporalityPreference::Cumulative => Temporality::Cumulative,
-        TemporalityPreference::Delta => Temporality::Delta,
-        TemporalityPreference::LowMemory => Temporality::LowMemory,
-    };
-    let compresses = otlp.compression == Some(ReaderCompression::Gzip);
-    let headers = otlp.headers.iter().map(|header| (header.name.clone(), header.value.expose().to_owned()));
-    let builder = MetricExporter::builder().with_temporality(temporality);
-    let exporter = match otlp.protocol {
-        OtlpProtocol::Grpc => {
-            // The validation has refused names and values that are invalid.
-            let headers = headers.filter_map(|(name, value)| Some((name.parse().ok()?, value.parse().ok()?)));
-            let builder = builder
-                .with_tonic()
-                .with_endpoint(url)
-                .with_timeout(limit)
-                .with_metadata(MetadataMap::from_headers(headers.collect()));
-            if compresses { builder.with_compression(Compression::Gzip).build() } else { builder.build() }
-        }
-        OtlpProtocol::HttpProtobuf => {
-            let builder = builder
-                .with_http()
-                .with_protocol(Protocol::HttpBinary)
-                .with_endpoint(url)
-                .with_timeout(limit)
-                .with_headers(headers.collect());
-            if compresses { builder.with_compression(Compression::Gzip).build() } else { builder.build() }
-        }
-    };
-    let exporter = exporter.map_err(|e| {
-        let endpoint = &otlp.endpoint;
-        ComponentError::with_source(
-            format!("{section}: endpoint: cannot use {endpoint:?} (write for example http://localhost:4317)"),
-            e,
-        )
-    })?;
-    Ok(PeriodicReader::builder(exporter).with_interval(export.interval().get()).build())
 }

@@ -88,9 +88,21 @@ pub struct OtlpReaderConfig {
     /// Whether `host:port` is reached without TLS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub insecure: Option<bool>,
+    /// PEM file with the certificate authorities to trust, instead of the system's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
+    /// PEM file with the client certificate, for servers that require one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<String>,
+    /// PEM file with the private key of `client_certificate`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_key: Option<String>,
     /// Headers of every request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<HeaderConfig>,
+    /// More headers, as `key=value,key=value`. Those of `headers` have precedence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub headers_list: Option<Secret>,
     /// Compression of requests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compression: Option<ReaderCompression>,
@@ -237,9 +249,23 @@ impl PeriodicConfig {
                 format!("must be within 1 and {MAX_MILLIS} milliseconds (one day), for example 10000"),
             );
         }
-        for HeaderConfig { name, value } in &otlp.headers {
+        match (&otlp.client_certificate, &otlp.client_key) {
+            (Some(_), None) => {
+                problems
+                    .at(format!("{path}::client_key"), "must be set too: client_certificate needs its key");
+            }
+            (None, Some(_)) => problems.at(
+                format!("{path}::client_certificate"),
+                "must be set too: client_key needs its certificate",
+            ),
+            _ => {}
+        }
+        if otlp.listed_headers().any(|header| header.is_none()) {
+            problems.at(format!("{path}::headers_list"), "must be key=value,key=value");
+        }
+        for (name, value) in otlp.all_headers() {
             let is_name = http::HeaderName::from_bytes(name.as_bytes()).is_ok();
-            if !is_name || http::HeaderValue::from_str(value.expose()).is_err() {
+            if !is_name || http::HeaderValue::from_str(&value).is_err() {
                 problems.at(
                     format!("{path}::headers"),
                     format!(
@@ -257,6 +283,21 @@ impl PeriodicConfig {
 }
 
 impl OtlpReaderConfig {
+    /// Returns the headers of every request.
+    pub(super) fn all_headers(&self) -> Vec<(String, String)> {
+        let own = |name: &str| self.headers.iter().any(|header| header.name == name);
+        let listed = self.listed_headers().flatten().filter(|(name, _)| !own(name));
+        let headers = self.headers.iter().map(|header| (header.name.as_str(), header.value.expose()));
+        listed.chain(headers).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    /// Returns the elements of `headers_list`. `None` for one that is malformed.
+    fn listed_headers(&self) -> impl Iterator<Item = Option<(&str, &str)>> {
+        let list = self.headers_list.as_ref().map_or("", Secret::expose);
+        let elements = list.split(',').map(str::trim).filter(|element| !element.is_empty());
+        elements.map(|element| element.split_once('=').map(|(name, value)| (name.trim(), value.trim())))
+    }
+
     /// Returns the URL of the server. `https` is the scheme of an endpoint without one, unless `insecure` is set, as in the Collector.
     pub(super) fn url(&self) -> String {
         let endpoint = self.endpoint.trim();
