@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail, ensure};
+use longwave_exporters::Downloads;
 use longwave_exporters::live::DEFAULT_PATH;
 use longwave_pipeline::component::Registry;
 use longwave_processors::filter::Expression;
@@ -78,7 +79,7 @@ async fn run_alone(filter: &str, view: &View, notices: Notices, registry: &Regis
     };
     let config = vec![format!("yaml:{}", self::configuration(&socket, receiver, default::names(view)))];
     let sources = SourceArgs { config, set: Vec::new() };
-    let configured = configuration::plan(&sources, registry)?;
+    let configured = configuration::plan(&sources, registry, Downloads::default())?;
     let service = Service::start(configured, &sources, registry).await.with_context(|| {
         format!(
             "no Longwave sends records at {DEFAULT_PATH}, and the sockets of this host cannot be read instead"

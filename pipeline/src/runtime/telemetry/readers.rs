@@ -89,12 +89,15 @@ pub struct OtlpReaderConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub insecure: Option<bool>,
     /// PEM file with the certificate authorities to trust, instead of the system's.
+    #[schemars(example = "/etc/longwave/ca.pem")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate: Option<String>,
     /// PEM file with the client certificate, for servers that require one.
+    #[schemars(example = "/etc/longwave/client.pem")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_certificate: Option<String>,
     /// PEM file with the private key of `client_certificate`.
+    #[schemars(example = "/etc/longwave/client-key.pem")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_key: Option<String>,
     /// Headers of every request.

@@ -33,7 +33,7 @@ pub struct LogConfig {
     pub disable_stacktrace: bool,
     /// Whether lines have no resource.
     pub disable_zap_resource: bool,
-    /// Only false is valid.
+    /// Development mode, which Longwave does not have. Only false is valid.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub development: bool,
 }
