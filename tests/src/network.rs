@@ -4,10 +4,16 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::end::{End, Role};
 use longwave_testing::netns::{self, Netns, VethPair};
+
+/// Connections that [`Network::pair`] opens at most.
+const ATTEMPTS: usize = 3;
+/// Time after which the kernel has given up a connection whose client does not answer the SYN-ACK (`tcp_synack_retries`: 63 s).
+const GIVE_UP_SECONDS: i64 = 70;
 
 /// Address family of sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,12 +187,19 @@ impl Network {
 
     /// Opens a connection. Returns the client's end and the server's end.
     ///
+    /// On a lossy path the server can give up a connection that the client has. Then another one is opened.
+    ///
     /// # Errors
-    /// If the kernel refuses.
+    /// If the kernel refuses, or if the server has given up all attempts.
     pub fn pair(&self) -> io::Result<(End, End)> {
-        let listener = self.listen(16)?;
-        let client = self.connect(listener.address)?;
-        Ok((client, listener.accept()?))
+        for _ in 0..ATTEMPTS {
+            let listener = self.listen(16)?;
+            let client = self.connect(listener.address)?;
+            if listener.has_client()? {
+                return Ok((client, listener.accept()?));
+            }
+        }
+        Err(io::ErrorKind::TimedOut.into())
     }
 }
 
@@ -199,6 +212,12 @@ impl Listener {
         let (socket, peer) = self.socket.accept()?;
         let peer = peer.as_socket().ok_or_else(|| io::Error::other("no IP address"))?;
         End::with_peer(socket, Role::Server, peer)
+    }
+
+    /// Waits until there is a connection to accept. Returns false if the kernel must have given up.
+    fn has_client(&self) -> io::Result<bool> {
+        let limit = Timespec { tv_sec: GIVE_UP_SECONDS, tv_nsec: 0 };
+        Ok(poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], Some(&limit))? > 0)
     }
 
     /// Returns the listening socket.
