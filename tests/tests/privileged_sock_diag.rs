@@ -51,11 +51,11 @@ fn exact(connections: impl FnOnce() -> Vec<PlayedConnection>) {
     let connections: Vec<PlayedConnection> =
         connections().into_iter().filter(|connection| !is_reset(connection)).collect();
     let all = longwave.await_finals(&reported(&connections), LIMIT);
+    assert!(all, "some connections were not reported as ended:\n{}", longwave.stderr());
     balance::assert_balances(&longwave);
     let lost = longwave.telemetry();
     let (disconnected, overflown) = (lost_for(&lost, "disconnected"), lost_for(&lost, "receive_buffer_full"));
     let finished = longwave.stop();
-    assert!(all, "some connections were not reported as ended:\n{}", finished.stderr);
     let Within { problems, marked, off, unreported, without_counters, ends } =
         check_within_one(&connections, &finished.records);
     eprintln!(
