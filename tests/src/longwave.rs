@@ -286,7 +286,7 @@ impl Longwave {
     /// Reads its self-telemetry page.
     pub fn telemetry(&self) -> Metrics {
         Metrics::scrape(self.telemetry)
-            .unwrap_or_else(|error| panic!("http://{}/metrics: {error}", self.telemetry))
+            .unwrap_or_else(|error| panic!("http://{}/metrics: {error}\n{}", self.telemetry, self.stderr()))
     }
 
     /// Returns the address of its self-telemetry page.
