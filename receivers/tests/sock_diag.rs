@@ -196,10 +196,9 @@ async fn short_connections_are_exact_or_marked() {
     eprintln!("{marked} of 400 ends are marked, {off} of them are off by one byte");
 }
 
-/// *Scenario*: a connection that lists show is reset by linger 0. A connect that nobody answers fails after a list has shown it. A
-/// non-blocking connect is refused.
-/// *Guarantees*: the reset connection has its last known totals, marked, and the reason `reset_sent`; its peer is exact. Both failures are
-/// reported, the first with its time.
+/// *Scenario*: a connection is in several lists, and then its client resets it with linger 0. A non-blocking connect is refused.
+/// *Guarantees*: the reset connection has the totals of its last list, marked as inexact, and the reason `reset_sent`. Its peer has the reason
+/// `reset_received` and all bytes. The refused connect is reported as failed.
 #[tokio::test]
 async fn resets_and_failures_are_reported() {
     let mut run = start(config()).await;

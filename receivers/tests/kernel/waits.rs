@@ -244,7 +244,7 @@ impl Path {
         Self { kernel, veth, client, server }
     }
 
-    /// Returns what limited the client between two samples that are at least 300 ms apart, and that each have news of the client.
+    /// Returns what limited the client between two of its samples, which are at least 300 ms apart.
     fn limit(&mut self) -> Option<Limit> {
         let cookie = cookie(&self.client);
         let start = Instant::now();

@@ -8,7 +8,7 @@ use super::{Theme, chart, clock};
 use crate::app::{App, Origin, ViewKind};
 use crate::model::Row;
 
-/// Seconds without an interval after which the user is told, beyond the length of an interval.
+/// Seconds by which an interval may be late before the header says so.
 const PATIENCE: f64 = 3.0;
 
 pub(super) fn draw(app: &App, canvas: &mut Canvas<'_>, theme: Theme) {
