@@ -45,6 +45,5 @@ pub(crate) fn start_session(host: &str, out: &mut Vec<u8>) -> Result<(), Fault> 
 
 /// Returns the name of the host in the resource; empty if it has none.
 pub(crate) fn host_name(context: &ExporterContext) -> String {
-    let found = context.resource.iter().find(|(key, _)| key == "host.name");
-    found.map(|(_, host)| host.clone()).unwrap_or_default()
+    context.resource_attribute("host.name").unwrap_or_default().to_owned()
 }

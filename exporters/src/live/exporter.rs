@@ -47,13 +47,16 @@ impl LiveExporter {
 
 impl Exporter for LiveExporter {
     fn encode(&mut self, batch: &Batch) -> Result<Vec<Payload>, ComponentError> {
-        let payload = |bytes| Payload { bytes, items: batch.items(), traffic_bytes: batch.traffic_bytes() };
         if self.clients.len() == 0 {
             // The items are counted as delivered to all clients.
-            return Ok(if batch.items() == 0 { Vec::new() } else { vec![payload(Bytes::new())] });
+            return Ok(if batch.items() == 0 {
+                Vec::new()
+            } else {
+                vec![Payload::of_batch(batch, Bytes::new())]
+            });
         }
         let blocks = self.blocks.encode(batch)?;
-        Ok(if blocks.is_empty() { Vec::new() } else { vec![payload(blocks.into())] })
+        Ok(if blocks.is_empty() { Vec::new() } else { vec![Payload::of_batch(batch, blocks.into())] })
     }
 
     fn delivery(&self) -> DeliveryConfig {

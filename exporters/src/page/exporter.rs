@@ -1,12 +1,12 @@
 //! [`PageExporter`]: gives windows to the page. The server delivers them when a browser asks for them.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use longwave_pipeline::component::{
     ComponentError, ComponentMeter, DeliveryConfig, Exporter, ExporterContext, Payload, PushError, Pushed,
-    Pusher, QueueConfig, RetryConfig,
+    Pusher,
 };
 use longwave_pipeline::model::Batch;
 
@@ -23,7 +23,8 @@ pub(super) struct PageExporter {
 
 impl PageExporter {
     pub(super) fn new(config: &PageConfig, context: &ExporterContext) -> Self {
-        let state = Arc::new(State::new(host_name(context)));
+        let name = ["k8s.node.name", "host.name"].into_iter().find_map(|key| context.resource_attribute(key));
+        let state = Arc::new(State::new(name.unwrap_or_default().to_owned()));
         let meter = ComponentMeter::new(&context.meter, [("exporter", &context.id)]);
         meter.observe(&state).gauge(
             "longwave_exporter_page_clients",
@@ -47,28 +48,17 @@ impl Exporter for PageExporter {
     fn encode(&mut self, batch: &Batch) -> Result<Vec<Payload>, ComponentError> {
         let Batch::Window(window) = batch else { return Ok(Vec::new()) };
         self.state.add(window);
-        let (items, traffic_bytes) = (batch.items(), batch.traffic_bytes());
-        Ok(vec![Payload { bytes: Default::default(), items, traffic_bytes }])
+        Ok(vec![Payload::of_batch(batch, Bytes::new())])
     }
 
     /// Without a queue, because the page has the window already.
     fn delivery(&self) -> DeliveryConfig {
-        DeliveryConfig {
-            timeout: Duration::ZERO,
-            retry: RetryConfig { enabled: false, ..RetryConfig::default() },
-            queue: QueueConfig { enabled: false, ..QueueConfig::default() },
-        }
+        DeliveryConfig::immediate()
     }
 
     fn pusher(&self) -> Arc<dyn Pusher> {
         Arc::clone(&self.server) as Arc<dyn Pusher>
     }
-}
-
-/// Returns the host's name: `k8s.node.name` or `host.name` of the resource; empty if it has neither.
-fn host_name(context: &ExporterContext) -> String {
-    let of = |wanted| context.resource.iter().find(|(key, _)| key == wanted);
-    of("k8s.node.name").or_else(|| of("host.name")).map(|(_, value)| value.clone()).unwrap_or_default()
 }
 
 #[async_trait]

@@ -1,12 +1,13 @@
 //! [`PrometheusExporter`]: adds windows to the store. The endpoint delivers them when it is scraped.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use longwave_pipeline::component::{
     ComponentError, ComponentMeter, DeliveryConfig, Exporter, ExporterContext, Payload, PushError, Pushed,
-    Pusher, QueueConfig, RetryConfig,
+    Pusher,
 };
 use longwave_pipeline::model::{Batch, UnixNanos};
 use opentelemetry::metrics::Counter;
@@ -61,17 +62,12 @@ impl Exporter for PrometheusExporter {
         let Batch::Window(window) = batch else { return Ok(Vec::new()) };
         let expired_early = self.endpoint.add(window, Instant::now());
         self.expired_early.add(expired_early, self.meter.attributes());
-        let (items, traffic_bytes) = (batch.items(), batch.traffic_bytes());
-        Ok(vec![Payload { bytes: Default::default(), items, traffic_bytes }])
+        Ok(vec![Payload::of_batch(batch, Bytes::new())])
     }
 
     /// Without a queue, because the store has taken everything already.
     fn delivery(&self) -> DeliveryConfig {
-        DeliveryConfig {
-            timeout: Duration::ZERO,
-            retry: RetryConfig { enabled: false, ..RetryConfig::default() },
-            queue: QueueConfig { enabled: false, ..QueueConfig::default() },
-        }
+        DeliveryConfig::immediate()
     }
 
     fn pusher(&self) -> Arc<dyn Pusher> {

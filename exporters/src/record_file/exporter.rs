@@ -33,7 +33,7 @@ impl Exporter for RecordFileExporter {
         if blocks.is_empty() {
             return Ok(Vec::new());
         }
-        Ok(vec![Payload { bytes: blocks.into(), items: batch.items(), traffic_bytes: batch.traffic_bytes() }])
+        Ok(vec![Payload::of_batch(batch, blocks.into())])
     }
 
     fn delivery(&self) -> DeliveryConfig {

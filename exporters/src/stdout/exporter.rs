@@ -71,7 +71,7 @@ impl Exporter for StdoutExporter {
         if out.is_empty() {
             return Ok(Vec::new());
         }
-        Ok(vec![Payload { bytes: out.into(), items: batch.items(), traffic_bytes: batch.traffic_bytes() }])
+        Ok(vec![Payload::of_batch(batch, out.into())])
     }
 
     fn delivery(&self) -> DeliveryConfig {

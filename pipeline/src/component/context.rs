@@ -77,3 +77,12 @@ pub struct ExporterContext {
     /// How requests are merged and split, if a processor sets that.
     pub batch: Option<BatchConfig>,
 }
+
+// === impl ExporterContext ===
+
+impl ExporterContext {
+    /// Returns the value of a resource attribute. `None` if the resource does not have it.
+    pub fn resource_attribute(&self, key: &str) -> Option<&str> {
+        self.resource.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_str())
+    }
+}

@@ -116,6 +116,15 @@ const MAX_MULTIPLIER: f64 = 1000.0;
 // === impl DeliveryConfig ===
 
 impl DeliveryConfig {
+    /// Returns the delivery of an exporter that has taken a batch as soon as it has encoded it: without a queue, a retry and a time limit.
+    pub fn immediate() -> Self {
+        Self {
+            timeout: Duration::ZERO,
+            retry: RetryConfig { enabled: false, ..RetryConfig::default() },
+            queue: QueueConfig { enabled: false, ..QueueConfig::default() },
+        }
+    }
+
     /// Reports an invalid `timeout`.
     pub fn validate_timeout(timeout: GoDuration, problems: &mut Problems) {
         problems.at_most("timeout", timeout, MAX_TIMEOUT);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::causes::causes;
+use crate::model::Batch;
 
 /// Encoded data that is to be delivered. Sending queues contain payloads.
 #[derive(Clone, Debug)]
@@ -58,6 +59,15 @@ pub enum PushError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the reader of the output has ended")]
 pub struct ReaderEnded;
+
+// === impl Payload ===
+
+impl Payload {
+    /// Makes the payload of a whole batch, of which `bytes` is the encoded form.
+    pub fn of_batch(batch: &Batch, bytes: Bytes) -> Self {
+        Self { bytes, items: batch.items(), traffic_bytes: batch.traffic_bytes() }
+    }
+}
 
 // === impl PushError ===
 
