@@ -93,10 +93,10 @@ impl Query {
         url.finish()
     }
 
-    /// Returns whether the search finds a flow.
-    pub(super) fn finds(&self, flow: &Flow) -> bool {
+    /// Returns a function that returns whether the search finds a flow.
+    pub(super) fn finder(&self) -> impl Fn(&Flow) -> bool {
         let wanted = self.search.trim().to_lowercase();
-        wanted.is_empty() || flow.ends().iter().any(|name| name.to_lowercase().contains(&wanted))
+        move |flow| wanted.is_empty() || flow.ends().iter().any(|name| name.to_lowercase().contains(&wanted))
     }
 }
 
@@ -121,7 +121,7 @@ impl Sort {
     }
 
     /// Sorts flows, whose bytes of the last minute `rank` returns. Ties are in the order of the names, so that rows keep their places.
-    pub(super) fn sort(self, flows: &mut [Flow], rank: impl Fn(&Flow) -> f64) {
+    pub(super) fn sort(self, flows: &mut Vec<Flow>, rank: impl Fn(&Flow) -> f64) {
         flows.sort_by_cached_key(|flow| (flow.ends(), flow.side));
         let number = |flow: &Flow| match self {
             Self::Bytes => rank(flow),
@@ -140,9 +140,9 @@ impl Sort {
             Self::Source => {}
             Self::Destination => flows.sort_by(|one, other| one.destination.cmp(&other.destination)),
             _ => {
-                let mut numbered: Vec<_> = flows.iter().map(|flow| (number(flow), flow.clone())).collect();
+                let mut numbered: Vec<_> = flows.drain(..).map(|flow| (number(&flow), flow)).collect();
                 numbered.sort_by(|(one, _), (other, _)| other.total_cmp(one));
-                flows.iter_mut().zip(numbered).for_each(|(place, (_, flow))| *place = flow);
+                flows.extend(numbered.into_iter().map(|(_, flow)| flow));
             }
         }
         // The overflow series is not one flow.

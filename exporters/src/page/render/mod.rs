@@ -163,7 +163,7 @@ impl<'a> View<'a> {
     fn new(state: &State, window: &Window, query: &'a Query, level: Level) -> Self {
         let mut flows = Flow::at_level(window, level, false);
         let total = Flow::sum(&flows, String::new());
-        flows.retain(|flow| query.finds(flow));
+        flows.retain(query.finder());
         let history = state.history();
         query.sort.sort(&mut flows, |flow| history.rank(FlowId::of(level, flow)));
         Self { query, level, flows, total }
