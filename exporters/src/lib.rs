@@ -18,6 +18,7 @@ pub mod page;
 pub mod prometheus;
 mod record_blocks;
 pub mod record_file;
+mod server_task;
 pub mod stdout;
 #[cfg(test)]
 mod testing;

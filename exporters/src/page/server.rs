@@ -1,8 +1,7 @@
 //! [`Server`]: answers requests for the page.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -17,7 +16,6 @@ use axum::routing::get;
 use futures_util::stream::{self, Stream};
 use longwave_pipeline::component::{ComponentError, ExporterContext, HttpServer};
 use tokio::sync::Semaphore;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::config::PageConfig;
@@ -25,14 +23,13 @@ use super::guard::{self, Guard};
 use super::query::Query;
 use super::render;
 use super::state::State;
+use crate::server_task::ServerTask;
 
 pub(super) struct Server {
     id: String,
     config: PageConfig,
     shared: Arc<Context>,
-    task: Mutex<Option<JoinHandle<()>>>,
-    /// Address that the server is bound to.
-    address: OnceLock<SocketAddr>,
+    task: ServerTask,
 }
 
 /// What a request needs.
@@ -52,15 +49,10 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 impl Server {
     pub(super) fn new(config: &PageConfig, context: &ExporterContext, state: Arc<State>) -> Self {
-        let stop = CancellationToken::new();
-        let permits = Semaphore::new(MAX_CONCURRENT);
-        Self {
-            id: context.id.clone(),
-            config: config.clone(),
-            shared: Arc::new(Context { state, guard: Guard::new(config), permits, stop }),
-            task: Mutex::default(),
-            address: OnceLock::new(),
-        }
+        let task = ServerTask::default();
+        let (stop, permits) = (task.stopping(), Semaphore::new(MAX_CONCURRENT));
+        let shared = Arc::new(Context { state, guard: Guard::new(config), permits, stop });
+        Self { id: context.id.clone(), config: config.clone(), shared, task }
     }
 
     /// Starts the server.
@@ -69,7 +61,6 @@ impl Server {
         let server = HttpServer::bind(&place, &self.config.endpoint, self.config.tls.as_ref()).await?;
         let scheme = if self.config.tls.is_some() { "https" } else { "http" };
         tracing::info!(exporter = self.id, "the page is at {scheme}://{}/", server.address());
-        let _ = self.address.set(server.address());
         let router = Router::new()
             .route("/", get(page))
             .route("/events", get(events))
@@ -78,25 +69,19 @@ impl Server {
             .fallback(|| async { (StatusCode::NOT_FOUND, "there is only the page /\n") })
             .layer(middleware::from_fn_with_state(Arc::clone(&self.shared), guarded))
             .with_state(Arc::clone(&self.shared));
-        let running = tokio::spawn(server.run(router, self.shared.stop.clone()));
-        *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(running);
+        self.task.start(server, router);
         Ok(())
     }
 
     /// Returns the bound address. `None` before the start.
     #[cfg(test)]
-    pub(super) fn address(&self) -> Option<SocketAddr> {
-        self.address.get().copied()
+    pub(super) fn address(&self) -> Option<std::net::SocketAddr> {
+        self.task.address()
     }
 
     /// Stops the server when the responses that were begun are complete.
     pub(super) async fn close(&self) {
-        self.shared.stop.cancel();
-        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(task) = task {
-            // An error means that the server was aborted with the runtime.
-            let _ = task.await;
-        }
+        self.task.stop().await;
     }
 }
 

@@ -1,8 +1,7 @@
 //! [`Endpoint`]: answers scrapes of `/metrics`.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use axum::Router;
@@ -19,22 +18,18 @@ use longwave_pipeline::component::{
 use longwave_pipeline::model::metric::{PointValue, for_each_point_of};
 use longwave_pipeline::model::{UnixNanos, Window, key, micros_to_seconds};
 use tokio::sync::{Notify, Semaphore};
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 use super::config::PrometheusConfig;
 use super::names::{MetricNames, Names, Value};
 use super::store::{Client, Store, StoredSeries};
+use crate::server_task::ServerTask;
 
 /// The page, and the server that has it.
 pub(super) struct Endpoint {
     id: String,
     config: PrometheusConfig,
     page: Arc<PageSource>,
-    stop: CancellationToken,
-    server: Mutex<Option<JoinHandle<()>>>,
-    /// Address that the server is bound to.
-    address: OnceLock<SocketAddr>,
+    server: ServerTask,
 }
 
 /// What a scrape needs.
@@ -69,9 +64,7 @@ impl Endpoint {
             id: context.id.clone(),
             config: config.clone(),
             page: Arc::new(page),
-            stop: CancellationToken::new(),
-            server: Mutex::new(None),
-            address: OnceLock::new(),
+            server: ServerTask::default(),
         }
     }
 
@@ -96,16 +89,14 @@ impl Endpoint {
         let server = HttpServer::bind(&place, &self.config.endpoint, self.config.tls.as_ref()).await?;
         tracing::info!(exporter = self.id, address = %server.address(), "serves /metrics for Prometheus");
         let router = Router::new().route("/metrics", get(scrape)).with_state(Arc::clone(&self.page));
-        let _ = self.address.set(server.address());
-        let running = tokio::spawn(server.run(router, self.stop.clone()));
-        *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(running);
+        self.server.start(server, router);
         Ok(())
     }
 
     /// Returns the bound address. `None` before the start.
     #[cfg(test)]
-    pub(super) fn address(&self) -> Option<SocketAddr> {
-        self.address.get().copied()
+    pub(super) fn address(&self) -> Option<std::net::SocketAddr> {
+        self.server.address()
     }
 
     /// Waits for a last scrape, as configured. Stops the server when the responses that were begun are complete.
@@ -117,12 +108,7 @@ impl Endpoint {
                 "the last windows were not scraped within final_scrape_timeout {limit:?}"
             );
         }
-        self.stop.cancel();
-        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(server) = server {
-            // An error means that the server was aborted with the runtime.
-            let _ = server.await;
-        }
+        self.server.stop().await;
     }
 
     /// Makes the page as a scrape does.
