@@ -48,19 +48,8 @@ async fn listed_connections_are_exact() {
 
     let mut run = start(config()).await;
     run.passes(3).await;
-    for (cookie, role, sent, received) in
-        [(old, Role::Client, 100_000, 333), (old_peer, Role::Server, 333, 100_000)]
-    {
-        let records = run.of(cookie);
-        let ticks: Vec<_> = records.iter().map(|record| record.tick).collect();
-        let expected: Vec<_> = run.watermarks.iter().map(|mark| mark.tick).collect();
-        assert_eq!(ticks, expected, "one record per tick, from the first on");
-        for record in &records {
-            assert_eq!((record.event, record.role, record.start_known), (Event::Update, role, false));
-            assert_eq!((record.totals.sent_bytes, record.totals.received_bytes), (sent, received));
-            assert_eq!(record.delta, Totals::default());
-        }
-    }
+    run.assert_older_and_idle(old, Role::Client, [100_000, 333]);
+    run.assert_older_and_idle(old_peer, Role::Server, [333, 100_000]);
 
     let (mut client, mut server) = connect(&listener);
     transfer(&mut client, &mut server, 5_000_000);

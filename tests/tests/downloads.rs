@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,6 +15,7 @@ use longwave_tests::longwave::Options;
 use longwave_tests::serve::serve_each;
 use rustix::process::{Signal, kill_process};
 use serde_json::json;
+use tempfile::TempDir;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -23,8 +24,7 @@ fn server(response: Arc<Mutex<String>>) -> SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let address = listener.local_addr().unwrap();
     serve_each(listener, move |mut stream| {
-        let head = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
-        assert!(head.take_while(|line| !line.is_empty()).count() > 0);
+        read_head(&stream);
         let response = response.lock().unwrap().clone();
         stream.write_all(response.as_bytes()).unwrap();
     });
@@ -36,12 +36,19 @@ fn response(status: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")
 }
 
-/// *Scenario*: a value of the configuration is downloaded. SIGHUP while the server fails, and SIGHUP after it has another value.
-/// *Guarantees*: the first keeps the running configuration, and the log has the cause. The second reloads.
-#[test]
-fn a_reload_downloads_again() {
-    let current = Arc::new(Mutex::new(response("200 OK", "json\n")));
-    let address = server(Arc::clone(&current));
+/// Reads a request up to the empty line.
+fn read_head(stream: &TcpStream) {
+    let head = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+    assert!(head.take_while(|line| !line.is_empty()).count() > 0);
+}
+
+fn recording() -> Vec<u8> {
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/connections.lwr")).unwrap()
+}
+
+/// Starts Longwave with a format of `stdout` that it downloads from `address`. It replays `records` from a pipe. Returns the pipe's end, which
+/// ends the replay when it is dropped, and the directory of the pipe.
+fn start(address: SocketAddr, records: &[u8]) -> (Longwave, File, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let pipe = folder.path().join("records");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
@@ -55,12 +62,21 @@ fn a_reload_downloads_again() {
         }),
         Options::default(),
     );
-    // The recording does not end, so that the receiver waits for more until the end of the test.
-    let records =
-        std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/connections.lwr")).unwrap();
     let mut writer = File::create(&pipe).unwrap();
-    writer.write_all(&records[..records.len() / 2]).unwrap();
+    writer.write_all(records).unwrap();
     longwave.await_stderr("Begin running", LIMIT);
+    (longwave, writer, folder)
+}
+
+/// *Scenario*: a value of the configuration is downloaded. SIGHUP while the server fails, and SIGHUP after it has another value.
+/// *Guarantees*: the first keeps the running configuration, and the log has the cause. The second reloads.
+#[test]
+fn a_reload_downloads_again() {
+    let current = Arc::new(Mutex::new(response("200 OK", "json\n")));
+    let address = server(Arc::clone(&current));
+    // The recording does not end, so that the receiver waits for more until the end of the test.
+    let records = recording();
+    let (longwave, writer, _folder) = start(address, &records[..records.len() / 2]);
 
     *current.lock().unwrap() = response("503 Service Unavailable", "");
     longwave.reload_with(json!({}));
@@ -87,8 +103,7 @@ fn a_stop_does_not_wait_for_a_download() {
     let address = listener.local_addr().unwrap();
     let silent = Arc::clone(&is_silent);
     serve_each(listener, move |mut stream| {
-        let head = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
-        assert!(head.take_while(|line| !line.is_empty()).count() > 0);
+        read_head(&stream);
         if silent.load(Ordering::SeqCst) {
             requested.send(()).unwrap();
             // Until the client closes the connection.
@@ -97,24 +112,7 @@ fn a_stop_does_not_wait_for_a_download() {
             stream.write_all(response("200 OK", "json\n").as_bytes()).unwrap();
         }
     });
-    let folder = tempfile::tempdir().unwrap();
-    let pipe = folder.path().join("records");
-    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    let longwave = Longwave::spawn(
-        json!({
-            "receivers": {"replay": {"path": pipe}},
-            "exporters": {"stdout": {"format": format!("${{http://{address}/format}}")}},
-            "service": {
-                "pipelines": {"logs": {"receivers": ["replay"], "exporters": ["stdout"]}},
-            },
-        }),
-        Options::default(),
-    );
-    let records =
-        std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/connections.lwr")).unwrap();
-    let mut writer = File::create(&pipe).unwrap();
-    writer.write_all(&records).unwrap();
-    longwave.await_stderr("Begin running", LIMIT);
+    let (longwave, writer, _folder) = start(address, &recording());
 
     is_silent.store(true, Ordering::SeqCst);
     longwave.reload_with(json!({}));

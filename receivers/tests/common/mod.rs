@@ -8,7 +8,7 @@ use std::time::Duration;
 use longwave_pipeline::component::{
     ComponentError, Health, Receiver, ReceiverContext, RecordOutput, Running, Shared, Signal,
 };
-use longwave_pipeline::model::{Batch, ConnectionRecord, PassEnd, Totals};
+use longwave_pipeline::model::{Batch, ConnectionRecord, Event, PassEnd, Role, Totals};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -44,6 +44,20 @@ pub async fn start<R: Receiver>(
 }
 
 impl Run {
+    /// Checks that a connection that is older than the receiver has one record per tick, from the first on, with these sent and received bytes
+    /// and no deltas.
+    pub fn assert_older_and_idle(&self, cookie: u64, role: Role, [sent, received]: [u64; 2]) {
+        let records = self.of(cookie);
+        let ticks: Vec<_> = records.iter().map(|record| record.tick).collect();
+        let expected: Vec<_> = self.watermarks.iter().map(|mark| mark.tick).collect();
+        assert_eq!(ticks, expected, "one record per tick, from the first on");
+        for record in &records {
+            assert_eq!((record.event, record.role, record.start_known), (Event::Update, role, false));
+            assert_eq!((record.totals.sent_bytes, record.totals.received_bytes), (sent, received));
+            assert_eq!(record.delta, Totals::default());
+        }
+    }
+
     /// Receives batches until `enough` returns true. The receiver must keep running.
     pub async fn until(&mut self, enough: impl Fn(&Self) -> bool) {
         tokio::time::timeout(PATIENCE, async {
