@@ -6,7 +6,9 @@ use std::time::Duration;
 use longwave_ebpf_abi::{ConnectionEvent, Counters, LAYOUT_VERSION, Owner, Tuple, flag, kind};
 use longwave_pipeline::component::Delivered;
 use longwave_pipeline::model::{ConnectionRecord, PassEnd, UnixNanos};
-use longwave_receivers::bpf::bench::{LimitFields, Reading, Rules, SharedCgroups, Sink, Timeline, Tracker};
+use longwave_receivers::tracking::bench::{
+    LimitFields, Reading, Rules, SharedCgroups, Sink, Timeline, Tracker,
+};
 
 const CONNECTIONS: u64 = 100_000;
 const SECOND: u64 = 1_000_000_000;

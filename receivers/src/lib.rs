@@ -2,8 +2,10 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod bpf;
+mod host;
 pub mod replay;
 pub mod sock_diag;
+pub mod tracking;
 
 use longwave_pipeline::component::ReceiverFactory;
 

@@ -1,36 +1,12 @@
 //! Receiver `bpf`: reports every TCP connection of the host, from the kernel.
 //!
-//! ```text
-//! kernel (programs, table, rings) → source → tracker → sink → pipelines
-//!                                    ↑ worker: when, in which order ↑
-//! ```
-//!
-//! The kernel emits totals. The [`tracker`] stores what was last delivered of each connection and subtracts. Everything runs on one thread
-//! ([`worker`]), which never waits for the pipelines for so long that the kernel's rings fill up.
+//! [`kernel`] has the programs, the connection table and the rings. Its events are the source of [`crate::tracking`].
 
-pub(crate) mod cgroup;
 mod config;
 mod heap;
-pub(crate) mod holders;
 pub mod kernel;
-pub(crate) mod owner;
 mod receiver;
-pub(crate) mod sink;
-pub(crate) mod source;
-pub(crate) mod telemetry;
-pub(crate) mod thread;
-pub(crate) mod timeline;
-pub(crate) mod tracker;
-pub(crate) mod worker;
-
-#[cfg(feature = "bench")]
-pub mod bench {
-    //! What `benches/tracker.rs` measures.
-    pub use super::owner::SharedCgroups;
-    pub use super::sink::Sink;
-    pub use super::timeline::{Reading, Timeline};
-    pub use super::tracker::{LimitFields, Rules, Tracker};
-}
+mod source;
 
 pub use config::{Config, Family};
 pub use heap::release_memory;
@@ -38,7 +14,6 @@ use longwave_pipeline::component::{
     About, Factory, Receiver, ReceiverContext, ReceiverFactory, Signal, Stability,
 };
 pub use receiver::BpfReceiver;
-pub use telemetry::Stats;
 
 /// Returns the factory of `bpf`.
 pub fn factory() -> ReceiverFactory {

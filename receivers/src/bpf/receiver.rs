@@ -16,16 +16,15 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::cgroup;
 use super::config::Config;
-use super::holders::HolderWalks;
 use super::kernel::{Kernel, SeedReport, clock_tick};
-use super::sink::Pipelines;
-use super::telemetry::Stats;
-use super::thread::{self, Outcome};
-use super::timeline::{Clock, Reading, SystemClock, Timeline};
-use super::tracker::{LimitFields, Rules, Tracker};
-use super::worker::Worker;
+use crate::tracking::holder_walks::HolderWalks;
+use crate::tracking::sink::Pipelines;
+use crate::tracking::thread::{self, Outcome};
+use crate::tracking::timeline::{Clock, Reading, SystemClock, Timeline};
+use crate::tracking::tracker::{LimitFields, Rules, Tracker};
+use crate::tracking::worker::Worker;
+use crate::tracking::{Stats, cgroup};
 
 /// Receiver `bpf`. One instance serves all pipelines.
 pub struct BpfReceiver {

@@ -17,7 +17,7 @@ use longwave_ebpf_abi::{ConnectionEvent, Counters, LAYOUT_VERSION, LimitCounters
 use longwave_pipeline::model::TcpState;
 
 use super::wire::{DiagSocket, TcpInfo};
-use crate::bpf::tracker::LimitFields;
+use crate::tracking::tracker::LimitFields;
 
 /// Bit of `sk_flags`: the peer's FIN was received.
 pub(super) const SOCK_DONE: u16 = 1 << 1;

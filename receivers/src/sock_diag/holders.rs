@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use hashbrown::HashMap;
 use longwave_ebpf_abi::Owner;
 
-use crate::bpf::cgroup;
+use crate::tracking::cgroup;
 
 /// A process that has a descriptor of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

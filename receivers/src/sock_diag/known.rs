@@ -7,7 +7,7 @@ use longwave_pipeline::model::TcpState;
 
 use super::event::{SOCK_DONE, limit_sent};
 use super::wire::DiagSocket;
-use crate::bpf::tracker::opened_actively;
+use crate::tracking::tracker::opened_actively;
 
 /// A connection that was in a list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! kernel: list of all sockets ─┐
-//!         sockets that ended ──┴→ source → tracker → sink → pipelines      (tracker and sink are those of `bpf`)
+//!         sockets that ended ──┴→ source → tracker → sink → pipelines      (tracker and sink: [`crate::tracking`])
 //! ```
 //!
 //! - Each pass lists the TCP sockets of every network namespace that this process may enter, with their `tcp_info` ([`wire`]).

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::config::NamespaceScope;
 use super::socket::{DiagnosisSocket, Received};
 use super::wire::DiagSocket;
-use crate::bpf::kernel::{capabilities, namespaces};
+use crate::host::{capabilities, namespaces};
 
 /// A namespace that was entered.
 pub(super) struct Namespace {

@@ -15,14 +15,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::config::{Config, NamespaceScope};
 use super::source::SockDiag;
-use crate::bpf::cgroup;
-use crate::bpf::holders::HolderWalks;
-use crate::bpf::sink::Pipelines;
-use crate::bpf::telemetry::Stats;
-use crate::bpf::thread::{self, Outcome};
-use crate::bpf::timeline::{Reading, SystemClock, Timeline};
-use crate::bpf::tracker::{Rules, Tracker};
-use crate::bpf::worker::Worker;
+use crate::tracking::holder_walks::HolderWalks;
+use crate::tracking::sink::Pipelines;
+use crate::tracking::thread::{self, Outcome};
+use crate::tracking::timeline::{Reading, SystemClock, Timeline};
+use crate::tracking::tracker::{Rules, Tracker};
+use crate::tracking::worker::Worker;
+use crate::tracking::{Stats, cgroup};
 
 /// Receiver `sock_diag`. One instance serves all pipelines.
 pub struct SockDiagReceiver {

@@ -15,7 +15,7 @@ use std::io;
 use std::mem;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::BorrowedFd;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hashbrown::HashMap;
 use longwave_ebpf_abi::ListenEvent;
@@ -36,10 +36,9 @@ use super::listening::ListeningSockets;
 use super::namespace::{MAX_RECEIVED, Namespace, Namespaces, descriptors};
 use super::socket::Received;
 use super::wire::{AF_INET, AF_INET6, CONNECTED, DiagSocket, LISTENING};
-use crate::bpf::kernel::{PassReport, Transition};
-use crate::bpf::source::{Source, SourceCounts, timespec};
-use crate::bpf::timeline::{Clock, SystemClock};
-use crate::bpf::tracker::LimitFields;
+use crate::tracking::timeline::{Clock, SystemClock};
+use crate::tracking::tracker::LimitFields;
+use crate::tracking::{PassCounts, Source, SourceCounts, Transition, timespec};
 
 /// Time for which sockets that end are collected, so that a busy host does not wake the thread for each.
 const COLLECT: Duration = Duration::from_millis(10);
@@ -239,8 +238,7 @@ impl SockDiag {
 impl Source for SockDiag {
     type PassError = ListError;
 
-    fn pass(&mut self, on: &mut dyn FnMut(Transition<'_>)) -> Result<PassReport, ListError> {
-        let start = Instant::now();
+    fn pass(&mut self, on: &mut dyn FnMut(Transition<'_>)) -> Result<PassCounts, ListError> {
         self.namespaces.update();
         let result = self.list(on);
         self.receive_ended(on);
@@ -252,12 +250,7 @@ impl Source for SockDiag {
             self.search_holders(on);
         }
         let visited = self.connections.len() as u64;
-        result.map(|events| PassReport {
-            events,
-            visited,
-            duration: start.elapsed(),
-            ..PassReport::default()
-        })
+        result.map(|events| PassCounts { events, visited, runs: 0 })
     }
 
     fn drain_transitions(&mut self, on: &mut dyn FnMut(Transition<'_>)) -> usize {

@@ -13,9 +13,9 @@ use longwave_pipeline::component::{
 };
 use longwave_pipeline::model::{CloseReason, FailReason, metric};
 use longwave_pipeline::runtime::{MetricConfig, Telemetry};
-use longwave_receivers::bpf::Stats;
 use longwave_receivers::bpf::kernel::{Losses, ProgramStatistics};
 use longwave_receivers::sock_diag::initial_counts;
+use longwave_receivers::tracking::Stats;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use longwave_pipeline::component::descriptor_limit;
 
-use super::{btf::VMLINUX, capabilities};
+use super::btf::VMLINUX;
+use crate::host::capabilities;
 
 /// Oldest kernel that has all helpers in use (`bpf_loop`). 6.1 is the oldest that is tested.
 pub const OLDEST: (u32, u32) = (5, 17);

@@ -15,9 +15,9 @@ use super::ring::Ring;
 use super::sampler::{self, BUCKETS_PER_RUN, PassError};
 use super::signals::SharedSignals;
 use super::steps::{Step, Steps};
-use super::transition::{self, Transition};
+use super::transition;
 use super::walk::{Walk, WalkError};
-use super::{Diagnosis, Losses, Options, ProgramStatistics, SeedReport, memory, seed, sys};
+use super::{Diagnosis, Losses, Options, ProgramStatistics, SeedReport, Transition, memory, seed, sys};
 
 /// Result of a sampling pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

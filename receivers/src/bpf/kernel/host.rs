@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use super::steps::{Outcome, Step, Steps};
-use super::{Kernel, Options, btf, capabilities, diagnosis, namespaces};
+use super::{Kernel, Options, btf, diagnosis};
+use crate::host::{capabilities, namespaces};
 
 /// Meaning of a fact for Longwave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,7 +14,6 @@
 
 mod attach;
 mod btf;
-pub(crate) mod capabilities;
 mod cgroup_scope;
 mod cgroup_watch;
 pub mod clock_tick;
@@ -24,14 +23,12 @@ mod host;
 mod layout;
 mod losses;
 mod memory;
-pub(crate) mod namespaces;
 mod object;
 mod options;
 mod ring;
 mod sampler;
 mod seed;
 mod signals;
-mod statistics;
 mod steps;
 mod sys;
 mod transition;
@@ -48,7 +45,7 @@ pub use losses::Losses;
 pub use options::{Families, Options};
 pub use sampler::PassError;
 pub use seed::SeedReport;
-pub use statistics::ProgramStatistics;
 pub use steps::{Outcome, Step};
-pub use transition::Transition;
 pub use walk::WalkError;
+
+pub use crate::tracking::{ProgramStatistics, Transition};

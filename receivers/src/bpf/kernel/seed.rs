@@ -1,7 +1,7 @@
 //! Seeds connections and listeners that are older than the programs.
 
-use super::namespaces;
 use super::walk::{Walk, WalkError};
+use crate::host::namespaces;
 
 /// Result of seeding.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -6,9 +6,9 @@ use longwave_ebpf_abi::{
 use zerocopy::IntoBytes;
 
 use super::diagnosis::version;
-use super::transition::{Transition, connection};
+use super::transition::connection;
 use super::types::KernelTypes;
-use super::{Diagnosis, Options, btf, layout};
+use super::{Diagnosis, Options, Transition, btf, layout};
 
 /// *Scenario*: releases of several distributions, and text that is no release.
 /// *Guarantees*: major and minor version are parsed; other text has none.

@@ -5,14 +5,7 @@ use longwave_ebpf_abi::{
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Event of the transitions ring.
-#[derive(Clone, Copy, Debug)]
-pub enum Transition<'a> {
-    /// The kind is OPEN or CLOSE.
-    Connection(&'a ConnectionEvent),
-    /// The kind is LISTEN or UNLISTEN.
-    Listen(&'a ListenEvent),
-}
+use crate::tracking::Transition;
 
 impl<'a> Transition<'a> {
     /// Parses a record. Returns `None` if its size, version or kind is unknown. `whole` is memory for an event without limits.

@@ -1,6 +1,6 @@
 //! What the source counts.
 
-use crate::bpf::source::SourceCounts;
+use crate::tracking::SourceCounts;
 
 /// Counts since the start.
 #[derive(Clone, Copy, Debug, Default)]

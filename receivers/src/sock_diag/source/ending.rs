@@ -11,8 +11,8 @@ use super::super::namespace::Namespace;
 use super::super::socket::BATCH;
 use super::super::wire::DiagSocket;
 use super::SockDiag;
-use crate::bpf::kernel::Transition;
-use crate::bpf::timeline::{Clock, SystemClock};
+use crate::tracking::Transition;
+use crate::tracking::timeline::{Clock, SystemClock};
 
 /// Sockets that ended and wait, for a list to be complete. More are lost and counted.
 const MAX_WAITING: usize = 131_072;

@@ -7,8 +7,8 @@ use super::super::event;
 use super::super::known::{KnownConnection, mark};
 use super::super::wire::DiagSocket;
 use super::SockDiag;
-use crate::bpf::kernel::Transition;
-use crate::bpf::timeline::{Clock, SystemClock};
+use crate::tracking::Transition;
+use crate::tracking::timeline::{Clock, SystemClock};
 
 /// Lists without a connection after which it is reported as vanished although no message was lost.
 const MAX_MISSED_LISTS: u32 = 12;

@@ -67,10 +67,10 @@ impl Clock for &TestClock {
 impl Source for Scenario<'_> {
     type PassError = Infallible;
 
-    fn pass(&mut self, on: &mut dyn FnMut(Transition<'_>)) -> Result<PassReport, Infallible> {
+    fn pass(&mut self, on: &mut dyn FnMut(Transition<'_>)) -> Result<PassCounts, Infallible> {
         let sample = ConnectionEvent { generation: SECOND, ..event(kind::SAMPLE, 9, self.clock.mono.get()) };
         on(Transition::Connection(&sample));
-        Ok(PassReport::default())
+        Ok(PassCounts::default())
     }
 
     fn drain_transitions(&mut self, on: &mut dyn FnMut(Transition<'_>)) -> usize {

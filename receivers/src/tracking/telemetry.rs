@@ -8,7 +8,7 @@ use longwave_pipeline::component::cgroup::CgroupPaths;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Histogram, Meter};
 
-use super::kernel::ProgramStatistics;
+use super::program_statistics::ProgramStatistics;
 use super::source::SourceCounts;
 use super::tracker::Discards;
 

@@ -11,10 +11,9 @@ use longwave_config::GoDuration;
 use longwave_pipeline::component::ReceiverProgress;
 use longwave_pipeline::model::UnixNanos;
 
-use super::holders::HolderWalks;
-use super::kernel::Transition;
+use super::holder_walks::HolderWalks;
 use super::sink::Sink;
-use super::source::Source;
+use super::source::{Source, Transition};
 use super::telemetry::Stats;
 use super::timeline::{Clock, Timeline};
 use super::tracker::{GONE_ROTATION, Tracker};

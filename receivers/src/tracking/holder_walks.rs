@@ -1,7 +1,7 @@
 //! Decides when to walk the descriptors of all processes for the owners of accepted connections.
 //!
 //! A short connection needs no walk: its close reports the process. A connection whose owner is only supposed when it reaches the age
-//! [`super::Config::holder_age`] is looked up once.
+//! `holder_age` of the receiver `bpf` is looked up once.
 
 use std::ops::Range;
 

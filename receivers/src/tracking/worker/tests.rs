@@ -8,10 +8,9 @@ use longwave_pipeline::component::{Health, HealthStatus, RecordOutput};
 use longwave_pipeline::model::{Batch, Event, OwnerSource};
 use rustix::event::{EventfdFlags, eventfd};
 
-use super::super::kernel::{PassReport, WalkError};
 use super::super::owner::SharedCgroups;
 use super::super::sink::Pipelines;
-use super::super::source::SourceCounts;
+use super::super::source::{PassCounts, SourceCounts};
 use super::super::timeline::{Reading, SystemClock};
 use super::super::tracker::{LimitFields, Rules};
 use super::*;
@@ -30,13 +29,13 @@ struct Script {
 impl Source for Script {
     type PassError = Infallible;
 
-    fn pass(&mut self, on: &mut dyn FnMut(Transition<'_>)) -> Result<PassReport, Infallible> {
+    fn pass(&mut self, on: &mut dyn FnMut(Transition<'_>)) -> Result<PassCounts, Infallible> {
         self.samples
             .pop_front()
             .unwrap_or_default()
             .iter()
             .for_each(|event| on(Transition::Connection(event)));
-        Ok(PassReport::default())
+        Ok(PassCounts::default())
     }
 
     fn drain_transitions(&mut self, on: &mut dyn FnMut(Transition<'_>)) -> usize {

@@ -19,7 +19,7 @@ struct Accepted<'a> {
 impl Source for Accepted<'_> {
     type PassError = Infallible;
 
-    fn pass(&mut self, on: &mut dyn FnMut(Transition<'_>)) -> Result<PassReport, Infallible> {
+    fn pass(&mut self, on: &mut dyn FnMut(Transition<'_>)) -> Result<PassCounts, Infallible> {
         let mut sample = event(kind::SAMPLE, 9, self.clock.monotonic());
         sample.generation = SECOND;
         sample.flags = flag::START_KNOWN | flag::ESTABLISHED | flag::SERVER;
@@ -28,7 +28,7 @@ impl Source for Accepted<'_> {
             sample.owner.pid = 7;
         }
         on(Transition::Connection(&sample));
-        Ok(PassReport::default())
+        Ok(PassCounts::default())
     }
 
     fn drain_transitions(&mut self, _: &mut dyn FnMut(Transition<'_>)) -> usize {
@@ -40,10 +40,13 @@ impl Source for Accepted<'_> {
         self.clock.monotonic() >= 120 * SECOND
     }
 
-    fn look_up_holders(&mut self, _: &mut dyn FnMut(Transition<'_>)) -> Result<(), WalkError> {
+    fn look_up_holders(
+        &mut self,
+        _: &mut dyn FnMut(Transition<'_>),
+    ) -> Result<(), Box<dyn std::error::Error>> {
         self.walks.borrow_mut().push(self.clock.monotonic() / SECOND);
         self.is_found = self.outcomes.pop_front().unwrap();
-        if self.is_found { Ok(()) } else { Err(WalkError::Endless { what: "seed_files" }) }
+        if self.is_found { Ok(()) } else { Err("endless".into()) }
     }
 
     fn counts(&self) -> SourceCounts {

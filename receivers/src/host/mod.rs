@@ -1,0 +1,4 @@
+//! Facts of this host and process that several receivers need.
+
+pub mod capabilities;
+pub mod namespaces;

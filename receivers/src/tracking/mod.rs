@@ -1,0 +1,35 @@
+//! Turns events of the kernel into records. The receivers `bpf` and `sock_diag` share it.
+//!
+//! ```text
+//! source → tracker → sink → pipelines
+//!   ↑ worker: when, in which order ↑
+//! ```
+//!
+//! A source reports totals. The [`tracker`] stores what was last delivered of each connection and subtracts. Everything runs on one thread
+//! ([`worker`]), which never waits for the pipelines for so long that the kernel's buffers overflow.
+
+pub(crate) mod cgroup;
+pub(crate) mod holder_walks;
+mod owner;
+mod program_statistics;
+pub(crate) mod sink;
+mod source;
+mod telemetry;
+pub(crate) mod thread;
+pub(crate) mod timeline;
+pub(crate) mod tracker;
+pub(crate) mod worker;
+
+#[cfg(feature = "bench")]
+pub mod bench {
+    //! What `benches/tracker.rs` measures.
+    pub use super::owner::SharedCgroups;
+    pub use super::sink::Sink;
+    pub use super::timeline::{Reading, Timeline};
+    pub use super::tracker::{LimitFields, Rules, Tracker};
+}
+
+pub use program_statistics::ProgramStatistics;
+pub use source::Transition;
+pub(crate) use source::{PassCounts, Source, SourceCounts, timespec};
+pub use telemetry::Stats;
