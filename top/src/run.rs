@@ -1,4 +1,4 @@
-//! The loop: keys, records and time in, screens out.
+//! The loop that handles keys, records and time, and draws the screen.
 
 use std::future::Future;
 use std::io;
@@ -70,7 +70,7 @@ pub async fn run(
                     }
                 }
                 Some(Err(error)) => return Err(error),
-                // The terminal has gone.
+                // The terminal was closed.
                 None => return Ok(()),
             },
             () = drawing.wait() => {
@@ -87,7 +87,7 @@ pub async fn run(
                 }
                 drawing.request(RECORDS_SPACING);
             }
-            // The last, because it may always have something.
+            // The last branch, because on a busy host there is always a batch.
             feed = source.next() => {
                 take(&mut app, feed);
                 drawing.request(RECORDS_SPACING);
@@ -136,7 +136,7 @@ fn seek_to(app: &mut App, source: &mut Source, seek: Seek) {
 // === impl Source ===
 
 impl Source {
-    /// Waits for the next part. A recording has none of its own accord, and a thread that has ended has sent a notice before.
+    /// Waits for the next feed. Never resolves for a recording, or if the thread that reads the socket has ended.
     async fn next(&mut self) -> Feed {
         match self {
             Self::Live(feeds) => match feeds.recv().await {
@@ -151,7 +151,7 @@ impl Source {
 // === impl Drawing ===
 
 impl Drawing {
-    /// Draws at the latest `spacing` after the last time.
+    /// Requests to draw at most `spacing` after the last time.
     fn request(&mut self, spacing: Duration) {
         let now = Instant::now();
         let due = self.last.map_or(now, |last| (last + spacing).max(now));

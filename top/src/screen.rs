@@ -54,7 +54,7 @@ impl Screen {
         self.terminal.clear()
     }
 
-    /// Draws everything anew at the next [`Self::draw`].
+    /// Clears the terminal, so that the next [`Self::draw`] draws everything.
     pub(crate) fn clear(&mut self) -> io::Result<()> {
         self.terminal.clear()
     }
@@ -72,7 +72,7 @@ fn enter() -> io::Result<()> {
     execute!(stdout(), EnterAlternateScreen).inspect_err(|_| restore())
 }
 
-/// Restores the terminal. Errors cannot be reported: the terminal may have gone.
+/// Restores the terminal. Ignores errors, because the terminal may have been closed.
 fn restore() {
     let _ = execute!(stdout(), LeaveAlternateScreen, Show);
     let _ = disable_raw_mode();

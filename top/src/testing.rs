@@ -103,9 +103,8 @@ pub(crate) fn of_server(client: &ConnectionRecord, cookie: u64) -> ConnectionRec
     }
 }
 
-/// Five workloads in interval `number`: one flow with both ends here, one that is slow, one that is lossy, one that fails to connect, an
-/// address without
-/// a name. Connection 4 closes in interval 2.
+/// Returns the records of five workloads in interval `number`: one flow with both ends on this host, one that is slow, one that is lossy, one
+/// that fails to connect, and one with an address without a name. Connection 4 closes in interval 2.
 pub(crate) fn shop(number: u64) -> Vec<ConnectionRecord> {
     let interner = Interner::default();
     let workload = |name: &str| {
@@ -191,7 +190,7 @@ pub(crate) fn shop(number: u64) -> Vec<ConnectionRecord> {
     records
 }
 
-/// Returns the program after `intervals` of [`shop`].
+/// Returns the state of the program after `intervals` of [`shop`].
 pub(crate) fn app(intervals: u64) -> App {
     let mut app = App::new(Origin::Live("/run/longwave/live.sock".to_owned()), Model::default());
     for number in 0..intervals {

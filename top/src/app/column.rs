@@ -28,7 +28,7 @@ pub enum Column {
 /// How a list is sorted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sort {
-    /// By which column.
+    /// Column by which the list is sorted.
     pub by: Column,
     /// Whether the smallest is first.
     pub ascending: bool,
@@ -123,14 +123,15 @@ impl Column {
         !matches!(self, Self::Here | Self::Trend)
     }
 
-    /// Compares two rows by this column, the smaller first. Of the measures the last interval counts, or with `totals` the whole time.
+    /// Compares two rows by this column, the smaller first. Counts are those of the last interval, or with `totals` those since the model
+    /// began.
     pub fn compare(self, one: &Row, other: &Row, totals: bool) -> Ordering {
         let measures = |row: &Row| if totals { row.total.once } else { row.last.once };
         let (a, b) = (measures(one), measures(other));
         match self {
             Self::Service => one.names.service.cmp(&other.names.service),
             Self::Here | Self::Trend => Ordering::Equal,
-            // Of rows that are idle now, the one that was busier before.
+            // Rows without bytes in the last interval are compared by their totals.
             Self::Bytes => (a.bytes(), one.total.once.bytes()).cmp(&(b.bytes(), other.total.once.bytes())),
             Self::Out => a.towards.cmp(&b.towards),
             Self::In => a.back.cmp(&b.back),
@@ -153,7 +154,7 @@ impl Column {
     }
 }
 
-/// Returns the sides for which a row has lines: none in particular, or with `both_ends` those that report something.
+/// Returns one element for each line of a row: `None` for a line of the whole row, or with `both_ends` each side that reports something.
 pub fn lines_of(row: &Row, both_ends: bool) -> impl Iterator<Item = Option<Side>> {
     let reports = |side: Side| {
         let (last, total) = (row.last.of(Some(side)), row.total.of(Some(side)));

@@ -24,9 +24,9 @@ pub const KEYS: [(&str, &str); 18] = [
     ("?", "this help"),
     ("q, Ctrl-C", "quit; Ctrl-Z suspends"),
     ("", "in a recording:"),
-    ("← →", "interval before, next interval"),
-    ("[ ]", "a minute back, a minute on"),
-    ("{ }", "begin, end"),
+    ("← →", "previous interval, next interval"),
+    ("[ ]", "a minute back, a minute forward"),
+    ("{ }", "first interval, last interval"),
     ("g", "go to a time: 13:05 or 13:05:30 (UTC)"),
     ("Space", "play, one interval a second; stop"),
 ];
@@ -34,9 +34,9 @@ pub const KEYS: [(&str, &str); 18] = [
 // === impl App ===
 
 impl App {
-    /// Does what a key means.
+    /// Handles a key.
     pub fn key(&mut self, key: KeyEvent) -> Action {
-        // The user has read it. What is still wrong comes again.
+        // A key means that the user has read the notice. A fault that persists sends another one.
         self.notice = None;
         let with_control = key.modifiers.contains(KeyModifiers::CONTROL);
         match key.code {
@@ -102,7 +102,7 @@ impl App {
         Action::Draw
     }
 
-    /// Keys of recordings.
+    /// Handles a key that selects another time of a recording.
     fn time_key(&mut self, code: KeyCode) -> Action {
         let Origin::Recording { first, last, .. } = &self.origin else { return Action::Draw };
         let (first, last) = (*first, *last);
@@ -208,7 +208,7 @@ impl App {
         Action::Draw
     }
 
-    /// Reads a time of the day of the recording: the first one at or after its begin.
+    /// Parses a time of day. Returns its first occurrence at or after the start of the recording.
     fn time(&self, text: &str) -> Result<UnixNanos, String> {
         let Origin::Recording { first, last, .. } = &self.origin else { return Err(String::new()) };
         let parts: Option<Vec<u64>> = text.trim().split(':').map(|part| part.parse().ok()).collect();
@@ -223,7 +223,7 @@ impl App {
         let day = 86_400 * NANOS;
         let of_day = (hour * 3_600 + minute * 60 + second) * NANOS;
         let midnight = first.0 - first.0 % day;
-        // A minute before the first interval is still meant to be that day's.
+        // A time up to a minute before the first interval selects the first interval, and not the next day.
         let time = if midnight + of_day + 60 * NANOS < first.0 {
             midnight + day + of_day
         } else {

@@ -11,8 +11,8 @@ use crate::model::{Model, Row, RowId, Side};
 /// A set of rows.
 type RowIds = HashSet<RowId, foldhash::fast::RandomState>;
 
-/// Intervals after which the order stays. The first one after the start is incomplete.
-const SETTLES: u8 = 2;
+/// Number of intervals after which a new list keeps its order. The first interval after the start is incomplete.
+const INTERVALS_UNTIL_SETTLED: u8 = 2;
 
 /// Which rows a list has.
 #[derive(Clone, Copy, Debug)]
@@ -29,10 +29,10 @@ pub struct Selection {
 #[derive(Clone, Debug)]
 pub struct List {
     order: Vec<RowId>,
-    /// Rows at the end that came after the order was made.
+    /// Number of rows at the end that were added after the list was sorted.
     new: usize,
-    /// Intervals until the order stays.
-    settles: u8,
+    /// Number of intervals after which the list is still sorted again.
+    intervals_until_settled: u8,
     selected: Option<RowId>,
     /// First line that is on the screen.
     pub offset: usize,
@@ -42,28 +42,34 @@ pub struct List {
 
 impl Default for List {
     fn default() -> Self {
-        Self { order: Vec::new(), new: 0, settles: SETTLES, selected: None, offset: 0 }
+        Self {
+            order: Vec::new(),
+            new: 0,
+            intervals_until_settled: INTERVALS_UNTIL_SETTLED,
+            selected: None,
+            offset: 0,
+        }
     }
 }
 
 impl List {
-    /// Makes the order anew at the next [`Self::refresh`], and for the intervals in which a new list settles.
+    /// Makes the next [`Self::refresh`] sort all rows.
     pub fn resort(&mut self) {
         self.order.clear();
         self.new = 0;
     }
 
-    /// Notes that an interval has ended.
+    /// Called when an interval has ended. Sorts a list that has not settled yet.
     pub fn interval_ended(&mut self) {
-        if self.settles > 0 {
-            self.settles -= 1;
+        if self.intervals_until_settled > 0 {
+            self.intervals_until_settled -= 1;
             self.resort();
         }
     }
 
     /// Keeps the order from now on.
     pub fn settle(&mut self) {
-        self.settles = 0;
+        self.intervals_until_settled = 0;
     }
 
     /// Removes rows that do not belong to the list any more, and adds new ones at its end, sorted among themselves.
@@ -88,7 +94,7 @@ impl List {
         }
     }
 
-    /// Returns the lines: rows, and the end that a line is about.
+    /// Returns the row of each line, and the end whose measures the line shows. `None` if it shows those of the whole row.
     pub fn lines(&self, model: &Model, both_ends: bool) -> Vec<(RowId, Option<Side>)> {
         if !both_ends {
             return self.order.iter().map(|id| (*id, None)).collect();
@@ -110,7 +116,7 @@ impl List {
         &self.order
     }
 
-    /// Returns the number of rows at the end that came after the order was made.
+    /// Returns the number of rows at the end that were added after the list was sorted.
     pub fn new_rows(&self) -> usize {
         self.new
     }

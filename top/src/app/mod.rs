@@ -25,7 +25,7 @@ use crate::model::{Model, Row, RowId, RowNames};
 /// Where the records come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// A Longwave that runs on this host, or this process itself. The text says which.
+    /// A Longwave that runs on this host, or this process itself. The text names it.
     Live(String),
     /// A record file, with the time of its first and last interval.
     Recording {
@@ -35,7 +35,7 @@ pub enum Origin {
         first: UnixNanos,
         /// End of the last interval.
         last: UnixNanos,
-        /// Why nothing follows, if the file has no proper end.
+        /// Why the file ends without an end mark. `None` if it has one.
         fault: Option<String>,
     },
 }
@@ -58,9 +58,9 @@ pub enum Action {
 pub enum Seek {
     /// The next interval.
     Next,
-    /// The interval before.
+    /// The previous interval.
     Back,
-    /// So many seconds later.
+    /// This many seconds later, or earlier if negative.
     By(i64),
     /// The interval that contains this time.
     To(UnixNanos),
@@ -69,9 +69,9 @@ pub enum Seek {
 /// What covers the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Overlay {
-    /// Keys and columns, from this line on.
+    /// The help. Its first line on the screen is the one with this index.
     Help(u16),
-    /// The choice of columns, and which one is selected.
+    /// The choice of columns, with the index of the selected one.
     Columns(usize),
 }
 
@@ -84,13 +84,13 @@ pub enum Prompt {
     Jump(Input, Option<String>),
 }
 
-/// A row, and what it is called.
+/// A row and its names.
 pub type NamedRow = (RowId, RowNames);
 
 /// A level to which Esc returns, with its scope and its rows.
 type LevelAbove = (Level, Option<NamedRow>, List);
 
-/// One view: its level, and what of it is shown.
+/// State of one view.
 #[derive(Clone, Debug)]
 pub struct View {
     /// Level of the rows.
@@ -99,7 +99,7 @@ pub struct View {
     pub scope: Option<NamedRow>,
     /// The levels above, to which Esc returns.
     above: Vec<LevelAbove>,
-    /// The order.
+    /// Order of the rows.
     pub sort: Sort,
     /// The rows.
     pub list: List,
@@ -110,20 +110,20 @@ pub struct View {
 pub struct App {
     /// Where the records come from.
     pub origin: Origin,
-    /// What is wrong with the source, for people.
+    /// Message to the user, such as a fault of the source.
     pub notice: Option<String>,
     model: Model,
-    /// The model at the time when the user stopped it.
+    /// The model that a frozen screen shows.
     frozen: Option<Box<Model>>,
     views: Vec<View>,
     current: ViewKind,
-    /// Totals instead of rates.
+    /// Whether totals are shown instead of rates.
     pub totals: bool,
-    /// A line for each end.
+    /// Whether each end of a row has a line.
     pub both_ends: bool,
-    /// Sort again after each interval.
+    /// Whether rows are sorted after each interval.
     pub sorts_always: bool,
-    /// A recording goes on by itself.
+    /// Whether a recording plays, one interval per second.
     pub plays: bool,
     /// The connection whose details are shown.
     pub detail: Option<RowId>,
@@ -176,12 +176,12 @@ impl App {
         }
     }
 
-    /// Returns what is shown: the present, or the moment at which the user stopped it.
+    /// Returns the model that is shown. It does not change while the screen is frozen.
     pub fn model(&self) -> &Model {
         self.frozen.as_deref().unwrap_or(&self.model)
     }
 
-    /// Returns whether the user stopped the screen.
+    /// Returns whether the screen is frozen.
     pub fn is_frozen(&self) -> bool {
         self.frozen.is_some()
     }
@@ -229,7 +229,7 @@ impl App {
         }
     }
 
-    /// Forgets the records, because others follow: those of another time, or of a Longwave that has started again.
+    /// Removes all records, because those of another time, or of a Longwave that has started again, follow.
     pub fn restart(&mut self) {
         self.model.restart();
         if self.frozen.is_none() {
@@ -237,10 +237,11 @@ impl App {
         }
     }
 
-    /// Shows other records: `replay` adds them. The level, the selected row and the details stay, if the rows exist then.
+    /// Removes all records and calls `replay`, which adds others. The level, the selected row and the details stay, if their rows exist
+    /// afterwards.
     ///
     /// # Errors
-    /// That of `replay`.
+    /// Returns the error of `replay`.
     pub fn replace<E>(&mut self, replay: impl FnOnce(&mut Self) -> Result<(), E>) -> Result<(), E> {
         let named =
             |app: &Self, id: Option<RowId>| id.and_then(|id| Some(app.model().row(id)?.names.clone()));
@@ -278,7 +279,7 @@ impl App {
         result
     }
 
-    /// Returns every view to its first level, because the rows are new ones.
+    /// Resets every view to its first level, because its rows no longer exist.
     fn forget_rows(&mut self) {
         for (view, kind) in self.views.iter_mut().zip(ViewKind::ALL) {
             let View { level, sort, .. } = *view;
@@ -301,7 +302,7 @@ impl App {
         self.refresh();
     }
 
-    /// Adapts the list to the model.
+    /// Adds new rows of the model to the list, and removes those that no longer exist.
     pub fn refresh(&mut self) {
         let model = self.frozen.as_deref().unwrap_or(&self.model);
         let view = &mut self.views[self.current.index()];
@@ -313,7 +314,7 @@ impl App {
         view.list.refresh(model, &selection, view.sort, self.totals);
     }
 
-    /// Adapts the first line on the screen to the number of rows that fit.
+    /// Scrolls the list so that the selected row is on a screen with room for `page` rows.
     pub fn fit(&mut self, page: usize) {
         self.page = page;
         let model = self.frozen.as_deref().unwrap_or(&self.model);
@@ -331,7 +332,7 @@ impl App {
         self.resort();
     }
 
-    /// Stops the screen, or lets it go on.
+    /// Freezes the screen, or resumes it.
     fn freeze(&mut self) {
         self.frozen = if self.frozen.is_some() { None } else { Some(Box::new(self.model.clone())) };
         self.refresh();
@@ -340,7 +341,7 @@ impl App {
         }
     }
 
-    /// Shows only what the text selects.
+    /// Shows only the connections that the expression `text` selects.
     ///
     /// # Errors
     /// The text is not an expression.

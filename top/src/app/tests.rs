@@ -47,7 +47,7 @@ fn keys_reach_every_screen() {
 }
 
 /// *Scenario*: each view of the same five workloads.
-/// *Guarantees*: it has only what it is about, the worst first.
+/// *Guarantees*: each shows only the rows that belong to it, the worst first.
 #[test]
 fn views_show_what_they_are_about() {
     let mut app = app(2);
@@ -86,7 +86,7 @@ fn the_filter_is_that_of_observe() {
 }
 
 /// *Scenario*: the screen is frozen, and two intervals pass.
-/// *Guarantees*: nothing changes on it; afterwards everything that happened meanwhile is counted.
+/// *Guarantees*: nothing on it changes. After it is resumed, everything that happened meanwhile is counted.
 #[test]
 fn a_frozen_screen_stays_and_nothing_is_lost() {
     let mut app = app(2);

@@ -17,7 +17,7 @@ pub(super) struct Aggregates {
     by_id: BTreeMap<RowId, Aggregate>,
     by_key: HashMap<RowKey, RowId>,
     all: Aggregate,
-    /// Rows of services and of workloads for everything that has no row of its own.
+    /// Rows `(others)` of services and of workloads, for flows without a row of their own.
     others: [RowId; 2],
     pub(super) folded: u64,
 }
@@ -49,7 +49,7 @@ impl Aggregates {
         self.max
     }
 
-    /// Adds what a flow had in this interval to its rows.
+    /// Adds a flow's measures of this interval to its rows.
     pub(super) fn add(
         &mut self,
         flow: &Flow,
@@ -66,7 +66,7 @@ impl Aggregates {
         }
     }
 
-    /// Adds all that a flow has had, as if it had always been in these rows.
+    /// Adds all measures of a flow to its rows, as if it had always been in them.
     pub(super) fn restore(&mut self, flow: &Flow, rows: &mut [Option<RowId>; 2], next_id: &mut u64) {
         self.all.restore(flow);
         self.find(flow, rows, next_id);
@@ -137,7 +137,7 @@ impl Aggregates {
         self.by_id.get(&id).map(|aggregate| &aggregate.row)
     }
 
-    /// Returns the rows of a level, and that of the others if it has anything.
+    /// Returns the rows of a level, with the row `(others)` if it is not empty.
     pub(super) fn rows(&self, level: Level) -> impl Iterator<Item = &Row> {
         let has_any = |row: &Row| {
             !self.others.contains(&row.id)

@@ -123,7 +123,7 @@ impl Flow {
         self.ends().any(|(_, end)| test(&end.record))
     }
 
-    /// Moves the end of a record whose role was unknown to the other side, if that is free. Returns whether it did.
+    /// Moves an end whose role is unknown to the other side, if that is free. Returns whether it did.
     pub(super) fn turn(&mut self) -> bool {
         let is_unsure = self.ends().all(|(_, end)| end.record.role == Role::Unknown);
         let is_single = self.client.is_none() || self.server.is_none();
@@ -193,7 +193,7 @@ impl Flow {
         }
     }
 
-    /// Notes how a socket stopped.
+    /// Stores how a socket ended, if the record says so.
     pub(super) fn note_end(&mut self, record: &ConnectionRecord, side: Side) {
         if let Some(end) = record.end {
             let server = match side {

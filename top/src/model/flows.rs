@@ -19,26 +19,27 @@ pub(super) struct Flows {
     by_row: BTreeMap<RowId, Box<Flow>>,
     by_connection: Map<ConnectionId, RowId>,
     by_key: Map<FlowKey, RowId>,
-    /// Flows in the order in which they ended. A flow of which a socket came back is in it, too.
+    /// Flows in the order in which they ended. Some may have an open socket again.
     ended: VecDeque<RowId>,
     /// Flows that the filter excluded when the last interval ended. They make room for others.
     excluded: Vec<RowId>,
     /// Flows that were idle in the last interval. They make room for connections that are not.
     idle: Vec<RowId>,
-    /// Row of the connections without one, and what they reported in this interval.
+    /// The row `(others)`, and what connections without a row reported in this interval.
     others: (Row, Split),
-    /// Sockets without a row: in the interval that has not ended yet, and in the one before.
+    /// Number of sockets without a row: in the current interval, and in the last one.
     folded: (u64, u64),
     pub(super) evicted: u64,
 }
 
-/// What became of a record.
+/// Result of [`Flows::take`].
 #[derive(Debug)]
 pub(super) enum Taken {
+    /// The record was added to its flow.
     Kept,
-    /// It has the place of this flow, which has ended.
+    /// The record was added to a new flow, and this one was removed to make room.
     Evicting(Box<Flow>),
-    /// A flow of this record alone. It is open if the record is not its last one.
+    /// There was no room. The flow contains only this record.
     NoRoom(Box<Flow>),
 }
 
@@ -64,7 +65,7 @@ impl Flows {
         self.max
     }
 
-    /// Adds a record to its flow. A new connection takes the place of another one only if the filter selects it.
+    /// Adds a record to its flow. If there is no room, a new connection replaces another one only if the filter selects it.
     pub(super) fn take(&mut self, record: &ConnectionRecord, is_selected: bool, next_id: &mut u64) -> Taken {
         if let Some(row) = self.by_connection.get(&record.id).copied() {
             self.add(row, record, false);
@@ -103,7 +104,7 @@ impl Flows {
         evicted.map_or(Taken::Kept, Taken::Evicting)
     }
 
-    /// Returns the flow that the peer's socket has reported, and the side of the record in it.
+    /// Returns the flow that the peer's socket reported, and the side of the record in it.
     fn partner(&mut self, record: &ConnectionRecord) -> Option<(RowId, Side)> {
         let side = Side::of_record(record);
         let key = FlowKey::of_record(record, side)?;
@@ -113,7 +114,7 @@ impl Flows {
         {
             return Some((row, side));
         }
-        // One of the two roles is unknown, so that the ends seem to be exchanged.
+        // If one of the two roles is unknown, the ends may be exchanged.
         let exchanged = FlowKey::of_record(record, side.other())?;
         let row = self.by_key.get(&exchanged).copied()?;
         let flow = self.by_row.get_mut(&row)?;
@@ -138,7 +139,7 @@ impl Flows {
         let side = match (flow.client.as_ref().is_some_and(own), flow.server.as_ref().is_some_and(own)) {
             (true, _) => Side::Client,
             (_, true) => Side::Server,
-            // A socket whose role is unknown takes the side that is left.
+            // A socket whose role is unknown takes the free side.
             _ if flow.client.is_some() => Side::Server,
             _ if flow.server.is_some() => Side::Client,
             _ => Side::of_record(record),
@@ -183,13 +184,13 @@ impl Flows {
         Some(flow)
     }
 
-    /// Adds what has no row: sockets, and what they report.
+    /// Adds measures to the row `(others)`, and counts the sockets that reported them.
     pub(super) fn fold(&mut self, split: &Split, sockets: u64) {
         self.others.1.add(split);
         self.folded.0 += sockets;
     }
 
-    /// Notes which flows make room, when an interval has ended.
+    /// Determines which flows can be removed during the next interval to make room.
     pub(super) fn make_room(&mut self, excluded: Vec<RowId>) {
         self.excluded = excluded;
         self.idle.clear();
@@ -199,7 +200,7 @@ impl Flows {
         }
     }
 
-    /// Ends the interval of the row of the others.
+    /// Ends the interval of the row `(others)`.
     pub(super) fn roll(&mut self, tick: UnixNanos, interval: Duration) {
         let (row, pending) = &mut self.others;
         row.roll(std::mem::take(pending), tick, interval);
@@ -230,7 +231,7 @@ impl Flows {
         if others.id == id { Some(others) } else { self.get(id).map(|flow| &flow.row) }
     }
 
-    /// Returns the rows of all flows, and that of the others if it has anything.
+    /// Returns the rows of all flows, with the row `(others)` if it is not empty.
     pub(super) fn rows(&self) -> impl Iterator<Item = &Row> {
         let others = &self.others.0;
         let has_others = others.total.client.has_activity() || others.total.server.has_activity();
@@ -260,7 +261,7 @@ impl RowId {
 // === impl Flow ===
 
 impl Flow {
-    /// Adds a record of one of its sockets. `opened` if it is the first one of a connection that was opened meanwhile.
+    /// Adds a record of one of its sockets. `opened` is true for the first record of a connection that opened in this interval.
     fn add(&mut self, record: &ConnectionRecord, side: Side, opened: bool) {
         let mut counts = Measures::of_deltas(record, side);
         counts.opened = u64::from(opened);

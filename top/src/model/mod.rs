@@ -1,8 +1,7 @@
-//! Records in, rows out. It draws nothing and reads no clock: its time is that of the records.
+//! Turns records into rows. It draws nothing and reads no clock: its time is that of the records.
 //!
-//! An interval ends with [`Model::pass_end`]. Then each connection adds what it reported to the rows of its workloads and of its service,
-//! so
-//! that the rows of a level always have the sum of all records: a connection for which there is no room is added to the row `(others)`.
+//! An interval ends with [`Model::pass_end`]. Then the measures of each connection are added to the rows of its workloads and of its service.
+//! A connection for which there is no room is added to the row `(others)`. So the sum of the rows of a level is always that of all records.
 
 mod aggregates;
 mod diagnosis;
@@ -33,9 +32,9 @@ use flows::{Flows, Taken};
 
 /// Time for which a row stays after it has ended.
 pub const ENDED_ROWS_STAY: Duration = Duration::from_secs(30);
-/// Connections that have a row of their own, ended ones included. They take about 2 kB each.
+/// Maximum number of connections that have a row of their own, ended ones included. Each takes about 2 kB.
 pub const MAX_CONNECTIONS: usize = 20_000;
-/// Rows of services and of workloads.
+/// Maximum number of rows of services and of workloads.
 pub const MAX_ROWS: usize = 5_000;
 /// Interval that is assumed before two passes were seen.
 const FIRST_INTERVAL: Duration = Duration::from_secs(5);
@@ -82,7 +81,7 @@ impl Model {
         Self { flows, aggregates, filter: None, tick: None, since: None, interval: FIRST_INTERVAL, next_id }
     }
 
-    /// Forgets everything but the filter, because the records that follow are of another recording, or of another time.
+    /// Removes everything but the filter, because the records that follow are of another recording, or of another time.
     pub fn restart(&mut self) {
         let (connections, rows) = (self.flows.max(), self.aggregates.max());
         *self = Self { filter: self.filter.take(), ..Self::new(connections, rows) };
@@ -101,7 +100,7 @@ impl Model {
         }
     }
 
-    /// Adds a flow that has no row to those that contain it, with so many sockets.
+    /// Adds the measures of a flow without a row to the row `(others)` and to its rows of other levels. Counts `sockets`.
     fn fold(&mut self, flow: &Flow, sockets: u64) {
         if self.is_selected(flow) {
             let (split, mut rows) = (flow.pending(), flow.rows);
@@ -110,7 +109,7 @@ impl Model {
         }
     }
 
-    /// Ends an interval: the rows have its measures from now on.
+    /// Ends an interval, and updates the rows with its measures.
     pub fn pass_end(&mut self, pass_end: PassEnd) {
         let tick = pass_end.tick;
         if let Some(former) = self.tick {
@@ -143,9 +142,8 @@ impl Model {
         self.aggregates.remove(is_over);
     }
 
-    /// Shows only connections whose last record meets the condition. The sums of services and workloads begin anew, with what the
-    /// connections that
-    /// are known have reported.
+    /// Shows only connections whose last record meets the condition. The rows of services and workloads are computed again from the
+    /// connections that have a row.
     pub fn set_filter(&mut self, filter: Option<Expression>) {
         self.filter = filter;
         self.aggregates = Aggregates::new(self.aggregates.max(), &mut self.next_id);
@@ -176,7 +174,7 @@ impl Model {
         self.tick
     }
 
-    /// Returns the start of the time that totals are about.
+    /// Returns the time from which totals count.
     pub fn since(&self) -> Option<UnixNanos> {
         self.since
     }

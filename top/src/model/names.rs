@@ -11,7 +11,7 @@ use longwave_pipeline::model::{Endpoint, Level, Service, UNKNOWN, Workload};
 pub struct RowNames {
     /// The client: `checkout.shop`, or its address if its workload is unknown. For a connection with the port.
     pub source: Arc<str>,
-    /// The server, likewise; an address is followed by the port.
+    /// The server, in the same form; an address is followed by the port.
     pub destination: Arc<str>,
     /// The service that the client connected to; empty if it is unknown or equal to the destination.
     pub service: Arc<str>,

@@ -19,7 +19,7 @@ pub struct Row {
     pub id: RowId,
     /// The row of the level above that contains this one.
     pub parent: Option<RowId>,
-    /// What it is called.
+    /// Names of its ends and of its service.
     pub names: RowNames,
     /// Measures of the last interval.
     pub last: Split,
@@ -29,11 +29,11 @@ pub struct Row {
     pub history: History,
     /// Age of the oldest open connection.
     pub age: Option<Age>,
-    /// How the latest connection stopped that failed, or that was closed otherwise than by FINs.
+    /// How the connection ended. For a row of several connections, how the last one ended that failed or was not closed by FINs.
     pub last_end: Option<LastEnd>,
-    /// Since when it has neither open connections nor activity.
+    /// Time since which it has neither open connections nor activity.
     pub ended: Option<UnixNanos>,
-    /// The filter excludes it.
+    /// Whether the filter excludes it.
     pub is_hidden: bool,
 }
 
@@ -46,14 +46,14 @@ pub struct Age {
     pub is_minimum: bool,
 }
 
-/// How a connection stopped.
+/// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LastEnd {
     /// Close or failure.
     pub end: End,
     /// Address of the server.
     pub server: Endpoint,
-    /// When.
+    /// Time of the record that reported it.
     pub at: UnixNanos,
 }
 

@@ -261,8 +261,8 @@ fn idle_connections_make_room_for_busy_ones() {
     assert_eq!(model.all().last.once.open, 3);
 }
 
-/// *Scenario*: connections that lose segments, wait for the congestion window or for the peer, are not read, have a long round trip, or
-/// nothing of it.
+/// *Scenario*: connections that lose segments, wait for the congestion window or for the peer, are not read, have a long round trip, or have
+/// none of these.
 /// *Guarantees*: each reason is given once, for the right end; the last one has none.
 #[test]
 fn slowness_is_explained() {

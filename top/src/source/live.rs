@@ -16,21 +16,21 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Bytes that are read at a time.
 const BUFFER: usize = 1 << 18;
 
-/// What the socket brings.
+/// What the thread that reads the socket sends.
 #[derive(Debug)]
 pub enum Feed {
     /// Records, or the end of a pass.
     Batch(Batch),
-    /// Records of before are to be forgotten, because some are missing.
+    /// Earlier records have to be removed, because some after them are missing.
     Restart,
-    /// What is wrong; `None` if nothing is any more.
+    /// A fault of the connection, for the user. `None` once the connection works again.
     Notice(Option<String>),
 }
 
 /// Decodes what a socket sends.
 type Stream = Decoder<BufReader<UnixStream>>;
 
-/// Connects to the socket, and returns what it sends from then on.
+/// Connects to the socket. Returns a receiver of what the socket sends, also after it was connected again.
 ///
 /// # Errors
 /// No Longwave listens there, or it does not accept this user or one more client.
@@ -38,7 +38,7 @@ pub fn follow(path: &Path) -> Result<mpsc::Receiver<Feed>, String> {
     let stream = connect(path)?;
     let (sender, receiver) = mpsc::channel(MAX_WAITING);
     let path = path.to_owned();
-    // It ends with the process, or when the receiver is dropped.
+    // The thread ends with the process, or when the receiver is dropped.
     std::thread::Builder::new()
         .name("live".to_owned())
         .spawn(move || read(stream, &path, &sender))
@@ -99,7 +99,7 @@ fn read(first: Stream, path: &Path, sender: &mpsc::Sender<Feed>) {
     }
 }
 
-/// Returns what a block means. `None` if it means nothing.
+/// Converts a block. `None` if it contains nothing to show.
 fn feed(block: Result<Option<Block>, CodecError>) -> Option<Feed> {
     let ended = |why: &str| Some(Feed::Notice(Some(format!("{why}: connecting again"))));
     match block {

@@ -1,4 +1,4 @@
-//! [`Recording`]: shows any time of a record file. An index of its passes is made once, from the headers of its blocks.
+//! [`Recording`]: shows any time of a record file. Opening it builds an index of its passes from the headers of its blocks.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek as _, SeekFrom};
@@ -10,11 +10,11 @@ use longwave_pipeline::model::{Batch, UnixNanos};
 
 use crate::app::{App, Origin, Seek};
 
-/// Intervals that are read to show one, for charts and totals.
+/// Number of earlier intervals that are read to show one, for charts and totals.
 const CONTEXT: usize = 24;
-/// Records that are read for them at most. The interval itself is read whole.
+/// Maximum number of records of the earlier intervals.
 const MAX_CONTEXT_RECORDS: u64 = 200_000;
-/// Buffer for headers, which are far from each other.
+/// Size of the buffer for headers in bytes. It is small, because headers are far from each other.
 const HEADER_BUFFER: usize = 4 << 10;
 const BUFFER: usize = 1 << 18;
 const NANOS: i64 = 1_000_000_000;
@@ -129,7 +129,7 @@ impl Recording {
             match decoder.next()? {
                 Some(Block::Records(records)) => app.take(&Batch::records(records)),
                 Some(Block::PassEnd(pass_end)) => app.take(&Batch::PassEnd(pass_end)),
-                // The Longwave that wrote the file has started again: it reports each connection anew.
+                // The Longwave that wrote the file was restarted, and reports each connection as a new one.
                 Some(Block::Session { .. }) => app.restart(),
                 Some(Block::End(_)) => {}
                 None => break,

@@ -14,7 +14,7 @@ use crate::testing::{pass_end, press, shop, tick};
 /// Intervals of an hour.
 const HOUR: u64 = 720;
 
-/// Writes a file of `sessions`, each with so many intervals of the shop. Returns its path.
+/// Writes a file. Each element of `sessions` is the number of intervals of the shop in one session. Returns the path.
 fn record(directory: &Path, sessions: &[u64]) -> PathBuf {
     let (mut encoder, mut file) = (Encoder::default(), file_header().to_vec());
     let mut number = 0;
@@ -117,7 +117,7 @@ fn incomplete_files_show_what_they_have() {
 }
 
 /// *Scenario*: a Longwave that sends an interval and stops, and another one that starts at the same socket.
-/// *Guarantees*: the records arrive, the stop is reported, and after the new start the former records are forgotten first.
+/// *Guarantees*: the records arrive, the stop is reported, and after the new start the former records are removed first.
 #[tokio::test]
 async fn a_socket_is_followed_over_restarts() {
     let directory = tempfile::tempdir().unwrap();

@@ -1,4 +1,5 @@
-//! [`Columns`]: which columns fit. They depend on the screen, the view and the user's choice, and not on the rows: nothing moves.
+//! [`Columns`]: which columns fit. They depend on the screen, the view and the user's choice. They do not depend on the rows, so that columns
+//! do not move.
 
 use crate::app::{App, Column};
 

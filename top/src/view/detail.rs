@@ -14,9 +14,9 @@ const LABEL: usize = 16;
 const VALUE: usize = 30;
 /// Room for the maximum beside a chart.
 const MAX_WIDTH: usize = 13;
-/// Lines of a chart, on a screen that has room for all details and on one that has not.
+/// Height of a chart in lines: on a screen with room for all details, and on a smaller one.
 const CHART_HEIGHTS: (usize, usize) = (3, 1);
-/// Lines of a screen with room.
+/// Minimum height in lines of a screen with room for all details.
 const HIGH: u16 = 44;
 
 /// One line, as parts with their styles.
@@ -48,7 +48,10 @@ fn lines(flow: &Flow, width: usize, chart_height: usize, theme: Theme) -> Vec<Li
     let mut lines = vec![vec![(format!("{} → {}", names.source, names.destination), theme.bold())]];
     let reasons = explain(flow);
     if reasons.is_empty() {
-        lines.push(vec![("Nothing in its counters slows it down.".to_owned(), theme.dim())]);
+        lines.push(vec![(
+            "The counters show nothing that slows the connection down.".to_owned(),
+            theme.dim(),
+        )]);
     }
     for reason in reasons {
         let indented = wrap(&reason, width.saturating_sub(2));
@@ -88,7 +91,7 @@ fn lines(flow: &Flow, width: usize, chart_height: usize, theme: Theme) -> Vec<Li
 /// A label, and the text of a socket.
 type Field = (&'static str, fn(&Flow, Side, &ConnectionRecord) -> String);
 
-/// What is shown of a socket. An empty text is left out if all ends have it.
+/// Lines about a socket. A line is left out if its text is empty for all ends.
 const FIELDS: [Field; 24] = [
     ("address", |_, _, record| record.local.to_string()),
     ("workload", |_, _, record| workload(record.names.local.as_deref())),

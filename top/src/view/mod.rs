@@ -1,4 +1,4 @@
-//! The state as text on a screen. It changes nothing, so that a test draws it into a buffer.
+//! Draws the state as text. It does not change the state, and tests draw into a buffer.
 
 mod canvas;
 mod cell;

@@ -1,4 +1,4 @@
-//! The two last lines: what is not on the screen, and keys or a prompt.
+//! The last two lines: counts of what is not on the screen, and keys or a prompt.
 
 use longwave_exporters::{fit, units};
 use longwave_pipeline::model::Level;
@@ -43,9 +43,8 @@ const FILTER_HINT: &str =
     "Enter: apply   Esc: cancel   empty: no filter   example: workload=web and rtt>50ms";
 const JUMP_HINT: &str = "Enter: go there   Esc: cancel   example: 13:05";
 
-/// Returns the lines below the text: the caret, and what is wrong. The message begins with as many spaces as the text has characters before
-/// the
-/// mistake, and a caret.
+/// Returns the lines below the text: the caret, and what is wrong. The message begins with one space for each character before the mistake, and
+/// a caret.
 fn error(message: &str, label: usize, skipped: usize, width: usize) -> Vec<String> {
     let before = message.chars().take_while(|character| *character == ' ').count();
     let caret = " ".repeat(label + before.saturating_sub(skipped)) + "^";

@@ -96,7 +96,7 @@ fn any_size_is_drawn() {
 }
 
 /// *Scenario*: a start without records, a recording, a source that is silent, and one with a notice.
-/// *Guarantees*: the screen says each of it.
+/// *Guarantees*: the screen shows each of them.
 #[test]
 fn the_state_of_the_source_is_shown() {
     let mut starting = crate::testing::app(0);
