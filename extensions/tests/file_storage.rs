@@ -122,7 +122,7 @@ impl LastWords {
     }
 }
 
-/// *Scenario*: a process stores payloads and marks them, and is killed (SIGKILL) at a random moment. The next one goes on with its store, many times.
+/// *Scenario*: a process stores payloads and marks them, and is killed (SIGKILL) at a random moment. The next process continues with the store. This is repeated many times.
 /// *Guarantees*: after each kill, every payload that was stored and not marked is there, byte for byte and in order, and no payload that was marked.
 /// Only the one that was being stored or marked may or may not be there. No damage is found.
 fn killed_at_random_moments() {

@@ -1,4 +1,4 @@
-//! [`Disk`]: the operations on files that a store consists of. Tests replace it by a disk that fails, loses power or becomes full.
+//! [`Disk`]: the file operations that a store uses. Tests replace it by a disk that fails, loses power or becomes full.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
@@ -78,7 +78,7 @@ impl Disk for HostDisk {
 impl DiskFile for File {
     fn read_all(&self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        // The file is not open for appending, and its position is used by this function only, once for each open file.
+        // Reads from the start: only this function uses the position of the file, once for each open file.
         let mut file = self;
         file.read_to_end(&mut bytes)?;
         Ok(bytes)

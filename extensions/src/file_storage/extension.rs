@@ -1,4 +1,4 @@
-//! The extension: opens the store at its start, and removes what is too old.
+//! The extension: opens the store at its start, and removes requests that are too old.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
@@ -37,12 +37,14 @@ static STORES: Mutex<Vec<(PathBuf, Weak<Store>)>> = Mutex::new(Vec::new());
 
 /// Time between two searches for requests that are too old.
 const EXPIRE_EVERY: Duration = Duration::from_secs(10);
-/// Time within which exporters open their queues, and go on with them during a reload.
+/// Time for which a queue must be closed to count as unused. Exporters open their queues sooner, also during a reload.
 const UNUSED_AFTER: Duration = Duration::from_secs(60);
 
 // === impl FileStorage ===
 
 impl FileStorage {
+    /// Creates the extension, without opening its store.
+    ///
     /// # Errors
     /// The directory does not exist and is not to be created.
     pub fn new(config: &FileStorageConfig, context: &ExtensionContext) -> Result<Self, ComponentError> {
@@ -109,20 +111,20 @@ fn open(config: &FileStorageConfig) -> Result<StoreUser, ComponentError> {
     Ok(StoreUser::new(store, config.limits()))
 }
 
-/// Removes what is too old, again and again. Reports each queue that no exporter uses once.
+/// Removes requests that are too old, every [`EXPIRE_EVERY`]. Logs each queue that no exporter uses once.
 async fn expire(id: &str, store: &Arc<Store>) {
     let mut reported: Vec<(String, Signal, u64)> = Vec::new();
     loop {
         tokio::time::sleep(EXPIRE_EVERY).await;
         let expired = Arc::clone(store);
-        // It panics only if the program has a fault, which the next call reports again.
+        // A panic is a bug, and does not end the extension.
         let _ = tokio::task::spawn_blocking(move || expired.expire(UnixNanos::now())).await;
         let unused = store.unused(UNUSED_AFTER);
         for (exporter, signal, requests) in &unused {
             if !reported.iter().any(|(of, of_signal, _)| (of, of_signal) == (exporter, signal)) {
                 tracing::warn!(
                     extension = id, exporter, %signal, requests,
-                    "the store has requests of an exporter that does not use it: configure the exporter again to send them, or remove its directory"
+                    "no exporter uses this queue of the store, and it has requests: configure the exporter again to send them, or remove the directory of the queue"
                 );
             }
         }

@@ -1,4 +1,4 @@
-//! The file `STORE` in the directory of a store. Its lock excludes other processes, and its text says which version has written the store.
+//! The file `STORE` in the directory of a store. Its lock excludes other processes. Its text is the version of the store's layout.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read};
@@ -49,7 +49,7 @@ pub(super) fn lock(config: &FileStorageConfig) -> Result<File, ComponentError> {
         let cause = match error.kind() {
             io::ErrorKind::ReadOnlyFilesystem => "its file system is read-only: mount it writable",
             io::ErrorKind::PermissionDenied => "the user of Longwave may not write there: change its owner",
-            _ => "cannot be written",
+            _ => "cannot be written: check the disk",
         };
         let remedy = "or choose another directory";
         ComponentError::with_source(format!("directory: {shown}: {cause}, {remedy}"), error)
@@ -98,11 +98,14 @@ fn check_version(file: &File, path: &Path) -> Result<(), ComponentError> {
         ))),
         StoreVersion::Unreadable => {
             if !text.is_empty() {
-                tracing::warn!(path = %path.display(), "file_storage: the version of the store was incomplete or damaged and is written again");
+                tracing::warn!(
+                    path = %path.display(),
+                    "file_storage: the file with the version of the store is damaged (was the disk full?), and is written again"
+                );
             }
             let text = StoreVersion::text(LAYOUT);
             file.set_len(0).and_then(|()| file.write_all_at(text.as_bytes(), 0)).or_else(|error| {
-                // A full disk is no reason not to start. The version is written next time.
+                // A full disk must not prevent the start. The next start writes the version.
                 if error.kind() == io::ErrorKind::StorageFull { Ok(()) } else { Err(failed(error)) }
             })
         }

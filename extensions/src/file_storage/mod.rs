@@ -7,8 +7,8 @@
 //! - The files together are never larger than `max_size`. Only whole files are removed, which always frees space: first those without pending
 //!   requests, then the oldest.
 //!
-//! Layers: [`format`] and [`scan`] define a file, [`queue_log`] the files of one queue, [`store`] those of one directory. [`disk`] is what they
-//! need of a file system.
+//! Layers: [`format`] and [`scan`] define a file, [`queue_log`] the files of one queue, [`store`] those of one directory. [`disk`] has the file
+//! operations that they use.
 
 mod config;
 mod disk;

@@ -64,7 +64,7 @@ pub(super) struct RotationLimits {
 // === impl QueueLog ===
 
 impl QueueLog {
-    /// Makes the log of a directory that exists. [`Self::load`] reads it.
+    /// Makes the log of a directory without reading it. [`Self::load`] reads it, and the first segment creates it.
     pub(super) fn new(disk: Arc<dyn Disk>, directory: PathBuf) -> Self {
         Self {
             disk,
@@ -97,7 +97,7 @@ impl QueueLog {
         self.segments.iter().map(|segment| segment.pending).sum()
     }
 
-    /// Returns the greatest number of bytes that a record with a payload of `len` bytes takes.
+    /// Returns the maximum number of bytes that a record with a payload of `len` bytes adds.
     pub(super) fn needed(len: usize) -> u64 {
         (SEGMENT_HEADER_LEN + RECORD_HEADER_LEN + len) as u64
     }
@@ -124,7 +124,7 @@ impl QueueLog {
         self.unsynced.files.insert(segment.first, (segment.path.clone(), Some(Arc::clone(&file))));
         if let Err(error) = file.write_at(&record, offset) {
             if file.set_len(offset).is_err() {
-                // An incomplete record may be left, which only the end of a segment may have.
+                // The incomplete record stays. Only the end of a segment may have one, so the next record needs a new segment.
                 segment.len = offset + record.len() as u64;
                 self.next_sequence += 1;
                 self.active = None;
@@ -150,7 +150,7 @@ impl QueueLog {
         self.unsynced.directories.insert(self.directory.clone());
         let marker = fastrand::u64(..);
         if let Err(error) = file.write_at(&format::segment_header(marker), 0) {
-            // If it stays, it is removed at the next start. Another name is used then.
+            // If the file cannot be removed, the next start removes it. Until then its name cannot be used.
             if self.disk.remove(&path).is_err() {
                 self.next_sequence += 1;
             }
@@ -162,7 +162,7 @@ impl QueueLog {
         Ok(file)
     }
 
-    /// Returns the file, to read it, and the marker of a record's segment. `None` if the segment was removed.
+    /// Opens the segment of a record for reading. Returns its file and its marker. `None` if the segment was removed.
     pub(super) fn locate(&self, key: RecordKey) -> Option<(io::Result<Arc<dyn DiskFile>>, u64)> {
         let index = self.index_of(key.sequence)?;
         let segment = &self.segments[index];
@@ -219,7 +219,7 @@ impl QueueLog {
         Ok(())
     }
 
-    /// Returns the time of the first write to the oldest segment, if removing it frees room: it has records.
+    /// Returns the time of the first write to the oldest segment. `None` if it has no records, so that its removal would not free room.
     pub(super) fn oldest(&self) -> Option<UnixNanos> {
         let oldest = self.segments.front().filter(|segment| segment.len > SEGMENT_HEADER_LEN as u64);
         oldest.map(|segment| segment.written.0)
@@ -273,7 +273,7 @@ impl QueueLog {
     }
 }
 
-/// Number of changes of the reason for which records are removed that are remembered.
+/// Maximum length of `QueueLog::removed`. An element is added only if the reason differs from the last one.
 const MAX_REMOVALS: usize = 64;
 
 /// Reads the payload of a record and verifies it. `Ok(None)` if it is not the one that was written.

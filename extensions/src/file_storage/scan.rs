@@ -1,7 +1,7 @@
 //! [`Scan`]: finds the records of a segment, also of one that is incomplete or damaged.
 //!
-//! A process that is killed leaves the beginning of a record at the end of a segment. It never counted as queued and is not an error. Anything
-//! else that is not a record is damage. The next record behind it is found by the marker.
+//! A process that is killed can leave an incomplete record at the end of a segment. It never counted as queued and is not an error. Anything
+//! else that is not a record is damage. The marker shows where the next record begins.
 
 use super::format::{RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN, SegmentHeader, u64_at};
 use super::queue_log::Damage;
@@ -103,7 +103,7 @@ fn next_record(bytes: &[u8], from: usize, marker: u64, sequence: u64) -> Option<
     })
 }
 
-/// Returns the marker that the first record of a segment with a damaged header has.
+/// Returns the marker of a segment with a damaged header: that of its first record, or else the one in the header if a later record has it.
 fn marker_without_header(bytes: &[u8]) -> Option<u64> {
     let own = u64_at(bytes, 16);
     let first = bytes.get(SEGMENT_HEADER_LEN..SEGMENT_HEADER_LEN + RECORD_HEADER_LEN).map(|it| u64_at(it, 0));

@@ -34,7 +34,7 @@ pub(super) struct Store {
     _lock: Option<File>,
 }
 
-/// What happened to the store. Read by self-telemetry.
+/// Counters of a store, for self-telemetry.
 #[derive(Debug, Default)]
 pub(super) struct StoreStats {
     pub(super) full_records: AtomicU64,
@@ -43,7 +43,7 @@ pub(super) struct StoreStats {
     pub(super) failures: AtomicU64,
 }
 
-/// What the store contains.
+/// Size of a store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct StoreSize {
     pub(super) bytes: u64,
@@ -51,7 +51,7 @@ pub(super) struct StoreSize {
     pub(super) records: u64,
 }
 
-/// Longest wait until the former user of a queue has closed it. Longer than the shutdown of an exporter.
+/// Longest wait until the former instance of an exporter has closed its queue. Longer than the shutdown of an exporter.
 const CLOSE_LIMIT: Duration = Duration::from_secs(30);
 /// Largest payload. Requests are much smaller.
 const MAX_PAYLOAD: usize = 1 << 30;
@@ -91,7 +91,7 @@ impl Store {
         Ok(store)
     }
 
-    /// Opens a queue and reads its pending records. Waits until a former user has closed it.
+    /// Opens a queue and reads its pending records. Waits until the former instance of the exporter has closed it.
     pub(super) fn open(
         &self,
         exporter: &str,
@@ -107,8 +107,11 @@ impl Store {
             |state: &mut StoreState| state.queues.get(&name).is_some_and(|entry| entry.has_to_wait(number));
         let waited = self.closed.wait_timeout_while(state, CLOSE_LIMIT, has_to_wait);
         let (mut state, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-        let in_use =
-            || ComponentError::new(format!("the queue of {signal} of exporter {exporter:?} is still in use"));
+        let in_use = || {
+            ComponentError::new(format!(
+                "the former instance of exporter {exporter:?} has not closed its queue of {signal} within {CLOSE_LIMIT:?}: send SIGHUP again"
+            ))
+        };
         let entry = state.queues.get_mut(&name).ok_or_else(in_use)?;
         entry.remove_waiting(number);
         if timeout.timed_out() {
@@ -141,7 +144,7 @@ impl Store {
     ) -> Result<RecordKey, StorageError> {
         if new.bytes.len() > MAX_PAYLOAD {
             return Err(StorageError::Full(format!(
-                "a request of {} bytes cannot be stored",
+                "a request of {} bytes is too large to be stored (at most {MAX_PAYLOAD})",
                 new.bytes.len()
             )));
         }
@@ -156,13 +159,16 @@ impl Store {
             );
             return Err(StorageError::Full(message));
         }
-        // Each turn removes a segment or ends.
+        // Each iteration removes a segment or returns.
         loop {
             if state.size().bytes + needed > max_size {
                 if state.remove_oldest(&self.stats) {
                     continue;
                 }
-                let message = format!("{}: no room within max_size", self.directory.display());
+                let message = format!(
+                    "{}: no room within max_size, and no older file of requests can be removed: increase max_size, or check the disk",
+                    self.directory.display()
+                );
                 return Err(StorageError::Full(message));
             }
             let Some(log) = state.log(name) else {
@@ -234,7 +240,7 @@ impl Store {
         };
         // Without the lock, because it may take long.
         if let Err(error) = unsynced.sync(&*self.disk) {
-            self.failed("cannot write to the disk", &error);
+            self.failed("cannot sync to the disk, so that a power failure may lose requests", &error);
         }
     }
 

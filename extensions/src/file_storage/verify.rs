@@ -52,7 +52,7 @@ pub fn verify(directory: &Path) -> io::Result<StoreReport> {
     Ok(report)
 }
 
-/// Returns the names in a directory, sorted. None if there is no such directory.
+/// Returns the names in a directory, sorted. Empty if there is no such directory.
 fn names(directory: &Path) -> io::Result<Vec<String>> {
     let entries = match std::fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -90,11 +90,11 @@ impl StoreReport {
             }
         };
         if scan.damage.lost_records > 0 {
-            self.damage.push(format!("{path}: {} requests are lost", scan.damage.lost_records));
+            self.damage.push(format!("{path}: lost requests: {}", scan.damage.lost_records));
         }
         if scan.damage.harmless > 0 {
             self.damage
-                .push(format!("{path}: {} damaged places, which lose no request", scan.damage.harmless));
+                .push(format!("{path}: damaged parts: {}, without loss of a request", scan.damage.harmless));
         }
         for record in scan.pending() {
             self.requests += 1;

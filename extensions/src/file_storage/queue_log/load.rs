@@ -23,7 +23,7 @@ pub(in crate::file_storage) struct LoadedQueue {
 pub(in crate::file_storage) struct Damage {
     /// Number of records whose headers are damaged, so that they are lost.
     pub(in crate::file_storage) lost_records: u64,
-    /// Number of places that are damaged without any loss.
+    /// Number of damaged parts that lose no record.
     pub(in crate::file_storage) harmless: u64,
 }
 
@@ -64,11 +64,11 @@ impl QueueLog {
         let last = scan.records.last().map_or(first, |record| record.header.sequence);
         self.next_sequence = self.next_sequence.max(last.saturating_add(1));
         let pending = scan.pending().count() as u64;
-        // A process that was killed may not have synced them.
+        // The process that created the segment may have been killed before it synced them.
         self.unsynced.directories.extend(self.directory.parent().map(Path::to_owned));
         self.unsynced.directories.insert(self.directory.clone());
         let Some(oldest) = scan.pending().next().map(|_| scan.records[0]) else {
-            // All is done, or nothing was completely written, or nothing can be read.
+            // All records are done, or none was completely written, or none can be read.
             self.damage_of_removed.add(scan.damage);
             return self.disk.remove(path).map_err(failed);
         };
@@ -115,7 +115,8 @@ impl From<LoadError> for ComponentError {
                 path.display()
             )),
             LoadError::Io(path, source) => {
-                Self::with_source(format!("{}: cannot be used", path.display()), source)
+                let remedy = "check the disk, and that the user of Longwave owns the file";
+                Self::with_source(format!("{}: cannot be read or changed: {remedy}", path.display()), source)
             }
         }
     }

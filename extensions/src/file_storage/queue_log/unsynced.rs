@@ -1,4 +1,4 @@
-//! [`Unsynced`]: what a power failure could undo.
+//! [`Unsynced`]: changes that a power failure could undo.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::super::disk::{Disk, DiskFile};
 
-/// What a power failure could undo.
+/// Changes that a power failure could undo.
 #[derive(Default)]
 pub(in crate::file_storage) struct Unsynced {
     /// Segments with new records or marks, by their first numbers. `None` if the segment is not open.
@@ -19,7 +19,7 @@ pub(in crate::file_storage) struct Unsynced {
 // === impl Unsynced ===
 
 impl Unsynced {
-    /// Makes all of it permanent.
+    /// Makes all of them permanent.
     pub(in crate::file_storage) fn sync(self, disk: &dyn Disk) -> io::Result<()> {
         for (path, file) in self.files.into_values() {
             let file = match file {

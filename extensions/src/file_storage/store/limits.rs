@@ -13,7 +13,7 @@ pub(in crate::file_storage) struct StoreLimits {
     pub(in crate::file_storage) bytes: u64,
     /// Age from which records are removed.
     pub(in crate::file_storage) age: Option<Duration>,
-    /// Whether [`Store::sync`] does anything.
+    /// Whether [`Store::sync`] makes changes permanent. Otherwise it does nothing.
     pub(in crate::file_storage) fsync: bool,
 }
 
@@ -24,15 +24,15 @@ pub(super) struct UserLimits {
     next: u64,
 }
 
-/// An extension that uses a store, until this is dropped.
+/// Registers an extension as a user of a store, until this is dropped.
 pub(in crate::file_storage) struct StoreUser {
     pub(in crate::file_storage) store: Arc<Store>,
     id: u64,
 }
 
-/// Bounds of the length of a segment. A long one is removed late, a short one costs a file for few records.
+/// Bounds of the length of a segment in bytes. A long segment is removed late. Short segments need many files.
 const SEGMENT_BYTES: (u64, u64) = (256 << 10, 8 << 20);
-/// Number of segments of a full store, within these bounds.
+/// Number of segments of a full store, unless a segment would exceed these bounds.
 const SEGMENTS: u64 = 64;
 
 // === impl StoreLimits ===

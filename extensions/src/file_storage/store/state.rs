@@ -76,7 +76,7 @@ impl StoreState {
         }
     }
 
-    /// Returns the queues with records that have not been open for this time, as (exporter, signal, number of records).
+    /// Returns the queues with records that have been closed for this time, as (exporter, signal, number of records).
     pub(super) fn unused(&self, since: Duration) -> Vec<(String, Signal, u64)> {
         let unused = self.queues.iter().filter_map(|(name, entry)| {
             let is_unused = !entry.is_open && entry.closed.elapsed() >= since && entry.log.pending() > 0;

@@ -90,8 +90,8 @@ async fn the_verification_finds_damage() {
     found.extend(verify(folder.path()).unwrap().damage);
     insta::assert_snapshot!(found.join("\n"), @"
     queue-otlp.logs/0000000000000001.seg: request 2 is damaged and will be dropped (10 items)
-    queue-otlp.logs/0000000000000001.seg: 1 requests are lost
-    queue-otlp.logs/0000000000000001.seg: 1 damaged places, which lose no request
+    queue-otlp.logs/0000000000000001.seg: lost requests: 1
+    queue-otlp.logs/0000000000000001.seg: damaged parts: 1, without loss of a request
     STORE: the version is incomplete or damaged
     ");
     drop(start(&config).await.unwrap());

@@ -41,7 +41,7 @@ impl TestStore {
         limits: StoreLimits,
     ) -> Result<Self, longwave_pipeline::component::ComponentError> {
         use super::disk::Disk;
-        // It is there already on a disk of an earlier life.
+        // A disk that another store used has the directory already.
         disk.create_directory(Path::new(DIRECTORY)).unwrap();
         let store = Store::load(Arc::new(disk.clone()), Path::new(DIRECTORY), limits, None)?;
         let (queue, loaded) = store.open(EXPORTER, Signal::Logs)?;
