@@ -95,7 +95,7 @@ impl Exporter for OtlpExporter {
         matches!(self.encoder, Encoder::Metrics(_))
     }
 
-    /// The payloads are protobuf without compression, so that they are right with other settings of a later life, too.
+    /// The payloads are protobuf without compression. So a later instance with other settings can send stored payloads, too.
     fn storage(&self) -> Option<Arc<dyn Storage>> {
         self.storage.clone()
     }

@@ -5,7 +5,7 @@
 //!   that became part of another series' points);
 //! - `incoming = folded + dropped + held` for a stage that aggregates (records in, points out).
 //!
-//! Only an exporter with a storage has `restored` items, which an earlier life has left there, and `kept` items, which it leaves there itself.
+//! Only an exporter with a storage has `restored` items, which an earlier instance has left there, and `kept` items, which it leaves there itself.
 //!
 //! [`Accounting::imbalances`] checks both.
 
@@ -201,13 +201,13 @@ impl Node {
         let _ = self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, subtract);
     }
 
-    /// Counts items that an earlier life has left in the storage and that are now in the stage.
+    /// Counts items that an earlier instance has left in the storage and that are now in the stage.
     pub(crate) fn add_restored(&self, items: u64) {
         self.add_held(items);
         self.restored.fetch_add(items, Ordering::Relaxed);
     }
 
-    /// Counts items that leave the stage, because the storage keeps them for a later life.
+    /// Counts items that leave the stage, because the storage keeps them for a later instance.
     pub(crate) fn add_kept(&self, items: u64) {
         self.sub_held(items);
         self.kept.fetch_add(items, Ordering::Relaxed);
@@ -218,7 +218,7 @@ impl Node {
         self.restored.load(Ordering::Relaxed)
     }
 
-    /// Returns the number of items that stay in the storage for a later life.
+    /// Returns the number of items that stay in the storage for a later instance.
     pub fn kept(&self) -> u64 {
         self.kept.load(Ordering::Relaxed)
     }

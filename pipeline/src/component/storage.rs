@@ -50,7 +50,7 @@ pub trait StoredQueue: Send + Sync {
     fn removed(&self) -> Vec<(u64, DropReason)>;
 }
 
-/// A queue and the payloads of an earlier life that are not done.
+/// A queue and its payloads that are not done. An earlier instance of the exporter stored them.
 pub struct OpenedQueue {
     /// The queue.
     pub queue: Arc<dyn StoredQueue>,
@@ -76,7 +76,7 @@ pub struct NewRecord {
 /// Finds a stored payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordKey {
-    /// Ascends in the order of the queue, over all lives.
+    /// Ascends in the order of the queue, over all instances of the exporter.
     pub sequence: u64,
     /// Position in its file.
     pub offset: u64,
@@ -84,7 +84,7 @@ pub struct RecordKey {
     pub len: u32,
 }
 
-/// A payload that an earlier life has stored.
+/// A payload that an earlier instance of the exporter has stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoredRecord {
     /// Finds it.

@@ -12,13 +12,13 @@ use tokio::time::Instant;
 use crate::component::host::memory_limit;
 use crate::component::{BatchConfig, DropReason, Node, Payload, QueueConfig, Sizer};
 
-/// Maximum bytes of a merged request: what the encoders of requests do not exceed either.
+/// Maximum size of a merged request in bytes. The encoders split requests at the same size.
 const MAX_MERGED_BYTES: u64 = 2 << 20;
 
-/// Minimum number of merged requests for which a queue has room.
+/// Minimum number of merged requests that fit into a queue.
 const QUEUED_REQUESTS: u64 = 4;
 
-/// Requests that wait for others, which one merged request will contain.
+/// Requests that wait to be merged into one.
 pub(crate) struct Batcher {
     /// `None` if requests are not merged.
     config: Option<BatchConfig>,
@@ -29,7 +29,7 @@ pub(crate) struct Batcher {
     bytes: u64,
     items: u64,
     traffic_bytes: u64,
-    /// When the waiting requests have to leave. `None` if there are none.
+    /// Time at which the waiting requests have to leave. `None` if there are none.
     deadline: Option<Instant>,
 }
 
@@ -59,7 +59,7 @@ impl Batcher {
         }
     }
 
-    /// Adds requests, and returns those that wait no longer, in their order.
+    /// Adds requests. Returns the requests that are ready, in their order.
     pub(crate) fn add(&mut self, payloads: Vec<Payload>) -> Vec<Payload> {
         let Some(config) = self.config else { return payloads };
         let mut ready = Vec::new();
@@ -80,7 +80,7 @@ impl Batcher {
         ready
     }
 
-    /// Returns what waits, as one request.
+    /// Merges the waiting requests. `None` if there are none.
     pub(crate) fn take(&mut self) -> Option<Payload> {
         self.deadline.take()?;
         let bytes = match self.waiting.len() {
@@ -112,7 +112,7 @@ impl Batcher {
     }
 }
 
-/// Requests that are left have no queue any more.
+/// Counts waiting requests as dropped, because their queue no longer exists.
 impl Drop for Batcher {
     fn drop(&mut self) {
         if let Some(left) = self.take() {

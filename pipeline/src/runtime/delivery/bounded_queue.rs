@@ -32,15 +32,15 @@ pub(super) struct QueueLimits {
     pub(super) bytes: u64,
 }
 
-/// A payload, and what follows from its position.
+/// A payload in the queue.
 pub(super) struct QueuedPayload {
-    /// Without its bytes, if it is stored.
+    /// The payload; without its bytes if they are stored.
     pub(super) payload: Payload,
-    /// Finds the stored bytes. `None` if they are in memory.
+    /// Key of the stored bytes. `None` if they are in memory.
     pub(super) stored: Option<RecordKey>,
     /// Number of its batch.
     pub(super) batch: u64,
-    /// `None` if the order of batches does not matter.
+    /// Position in the order of batches. `None` if the order does not matter.
     pub(super) turn: Option<Turn>,
     /// Wait before the first attempt. `None` if there is none.
     pub(super) wait: Option<PhaseWait>,
@@ -62,9 +62,9 @@ pub(super) struct UsedRoom {
 
 struct QueueContents {
     waiting: VecDeque<QueuedPayload>,
-    /// Of the payloads that wait and of those that are being delivered.
+    /// Usage by the payloads that wait and by those that are being delivered.
     used: QueueUsage,
-    /// The part of the node's gauges that is this queue's.
+    /// Usage that was last added to the node's gauges. Other queues may have added theirs.
     published: QueueUsage,
     closed: bool,
 }
@@ -115,7 +115,7 @@ impl BoundedQueue {
         }
     }
 
-    /// Adds a payload. The caller has made sure that there is room.
+    /// Adds a payload. The caller has checked that there is room.
     pub(super) fn add(&self, queued: QueuedPayload) {
         let mut contents = self.lock();
         contents.used = contents.used.plus(self.limits.usage_of(&queued));
@@ -168,7 +168,7 @@ impl BoundedQueue {
         removed
     }
 
-    /// Removes the waiting payloads that are stored under a smaller number.
+    /// Removes the waiting payloads that are stored with a smaller sequence number.
     pub(super) fn remove_stored_before(&self, sequence: u64) -> Vec<QueuedPayload> {
         let mut contents = self.lock();
         let is_before = |queued: &QueuedPayload| queued.stored.is_some_and(|key| key.sequence < sequence);
@@ -186,7 +186,7 @@ impl BoundedQueue {
                 let mut contents = self.lock();
                 if let Some(queued) = contents.waiting.pop_front() {
                     if !contents.waiting.is_empty() || contents.closed {
-                        // One notification may have been for several payloads.
+                        // Several payloads may have been added with one notification.
                         self.added.notify_one();
                     }
                     let usage = self.limits.usage_of(&queued);
@@ -219,8 +219,8 @@ impl BoundedQueue {
         for queued in removed {
             contents.used = contents.used.minus(self.limits.usage_of(queued));
         }
-        // After an outage the queue is short, and its positions are not needed.
-        contents.waiting.shrink_to(MIN_POSITIONS.max(contents.waiting.len() * 2));
+        // Frees the memory of a queue that was long during an outage.
+        contents.waiting.shrink_to(MIN_CAPACITY.max(contents.waiting.len() * 2));
         self.publish(contents);
     }
 
@@ -242,8 +242,8 @@ impl Drop for BoundedQueue {
     }
 }
 
-/// Number of positions that a queue keeps allocated.
-const MIN_POSITIONS: usize = 64;
+/// Number of payloads for which a queue keeps memory allocated.
+const MIN_CAPACITY: usize = 64;
 
 // === impl QueueLimits ===
 

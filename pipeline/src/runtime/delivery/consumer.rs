@@ -32,11 +32,11 @@ pub(super) struct QueueConsumer {
     pub(super) keeps_stored: AtomicBool,
 }
 
-/// Why a payload is dropped.
+/// Why a payload is not delivered.
 enum Undelivered {
-    /// Later ones may be delivered.
+    /// The consumer continues with the next payload.
     Dropped(DropReason, String),
-    /// The exporter's output is closed.
+    /// The exporter's output is closed, so that the consumer ends.
     OutputClosed(String, Option<ReaderEnded>),
 }
 
@@ -99,20 +99,20 @@ impl QueueConsumer {
         }
     }
 
-    /// Returns whether stored payloads that wait are left to a later life: after the stop, if the server is down, or if the next instance of the
-    /// exporter waits for them.
+    /// Returns whether stored payloads that wait are left to a later instance of the exporter. They are after the stop, if the server is down or
+    /// the next instance waits for the queue.
     async fn keeps(&self, storage: &PayloadStorage) -> bool {
         self.closing.is_cancelled()
             && (self.keeps_stored.load(Ordering::Relaxed) || storage.is_wanted().await)
     }
 
-    /// Drops a queued payload. A stored one is not returned after a restart.
+    /// Drops a queued payload. If it is stored, the storage does not return it after a restart.
     pub(super) async fn drop_queued(&self, queued: &QueuedPayload, reason: DropReason, message: &str) {
         self.forget_stored(queued.stored.as_slice()).await;
         self.drop_payload(&queued.payload, reason, message);
     }
 
-    /// Leaves a stored payload to a later life.
+    /// Leaves a stored payload to a later instance of the exporter.
     pub(super) fn keep(&self, queued: &QueuedPayload) {
         self.node.add_kept(queued.payload.items);
     }
@@ -123,7 +123,7 @@ impl QueueConsumer {
         }
     }
 
-    /// Counts and reports a payload that is not delivered. It counted as held.
+    /// Counts and reports a payload that is not delivered. It no longer counts as held.
     pub(super) fn drop_payload(&self, payload: &Payload, reason: DropReason, message: &str) {
         self.node.sub_held(payload.items);
         self.node.add_dropped(reason, payload.items, payload.traffic_bytes);

@@ -1,8 +1,8 @@
 //! [`ExportPhase`]: spreads the requests of many nodes over the interval of a window.
 //!
-//! Windows end at the same instant on all nodes, because intervals are aligned to the wall clock. Each node sends a window a little after its
-//! end, and how long after follows from a hash of the node's name. So one node always has the same phase, and the phases of many nodes are
-//! spread evenly. Timestamps do not change.
+//! Windows end at the same instant on all nodes, because intervals are aligned to the wall clock. So each node delays its windows by a phase,
+//! which is computed from a hash of the node's name. One node always has the same phase, and the phases of many nodes are spread evenly.
+//! Timestamps do not change.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
@@ -39,7 +39,7 @@ impl ExportPhase {
     }
 
     fn of_name(name: &str) -> Self {
-        // Its keys are fixed, so that a restart does not change the phase.
+        // The keys of this hasher are constant, so that a restart does not change the phase.
         let mut hasher = DefaultHasher::new();
         name.hash(&mut hasher);
         // 32 bits are exact in an f64, which keeps the fraction below 1.

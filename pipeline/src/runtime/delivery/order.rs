@@ -1,7 +1,7 @@
 //! [`DeliveryOrder`]: keeps the order of batches while several consumers deliver their payloads concurrently.
 //!
-//! A payload waits until its batch is the first one that has payloads left. The payloads of one batch are delivered concurrently, because
-//! each series is in one of them only.
+//! A payload waits until no earlier batch has a pending payload. The payloads of one batch are delivered concurrently, because each series is
+//! in one of them only.
 //!
 //! There is no deadlock. Consumers take payloads from the queue in order, so that each payload of the first batch has a consumer before a
 //! payload of a later batch has. A payload leaves its batch whenever its [`Turn`] is dropped: after a delivery, a drop or a panic.
@@ -11,15 +11,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
-/// The batches of one exporter that have payloads left.
+/// The batches of one exporter that have pending payloads.
 pub(super) struct DeliveryOrder {
-    /// Number of payloads that are left of each batch.
-    left: Mutex<BTreeMap<u64, u64>>,
-    /// Number of the first batch in `left`. Not changed when `left` becomes empty, because then no payload waits.
+    /// Number of pending payloads by number of the batch.
+    pending: Mutex<BTreeMap<u64, u64>>,
+    /// Number of the first batch in `pending`. Not changed when `pending` becomes empty, because then no payload waits.
     first: watch::Sender<u64>,
 }
 
-/// A payload's position in the order. The payload is left until this is dropped.
+/// A payload's position in the order. The payload is pending until this is dropped.
 pub(super) struct Turn {
     batch: u64,
     order: Arc<DeliveryOrder>,
@@ -29,30 +29,30 @@ pub(super) struct Turn {
 
 impl DeliveryOrder {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { left: Mutex::default(), first: watch::Sender::new(0) })
+        Arc::new(Self { pending: Mutex::default(), first: watch::Sender::new(0) })
     }
 
     /// Adds a payload. `batch` ascends from call to call.
     pub(super) fn add(self: &Arc<Self>, batch: u64) -> Turn {
-        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        *left.entry(batch).or_default() += 1;
-        self.publish(&left);
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        *pending.entry(batch).or_default() += 1;
+        self.publish(&pending);
         Turn { batch, order: Arc::clone(self) }
     }
 
     fn remove(&self, batch: u64) {
-        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = left.get_mut(&batch) {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = pending.get_mut(&batch) {
             *count -= 1;
             if *count == 0 {
-                left.remove(&batch);
+                pending.remove(&batch);
             }
         }
-        self.publish(&left);
+        self.publish(&pending);
     }
 
-    fn publish(&self, left: &BTreeMap<u64, u64>) {
-        let Some((&batch, _)) = left.first_key_value() else { return };
+    fn publish(&self, pending: &BTreeMap<u64, u64>) {
+        let Some((&batch, _)) = pending.first_key_value() else { return };
         self.first.send_if_modified(|first| std::mem::replace(first, batch) != batch);
     }
 }
@@ -60,7 +60,7 @@ impl DeliveryOrder {
 // === impl Turn ===
 
 impl Turn {
-    /// Waits until no payload of an earlier batch is left.
+    /// Waits until no payload of an earlier batch is pending.
     pub(super) async fn wait(&self) {
         // An error would mean that the sender was dropped, but `order` has it.
         let _ = self.order.first.subscribe().wait_for(|first| *first == self.batch).await;

@@ -13,15 +13,15 @@ use crate::model::UnixNanos;
 
 pub(super) struct PayloadStorage {
     queue: Arc<dyn StoredQueue>,
-    /// Notified when something was written.
+    /// Notified when a payload was written.
     written: Arc<Notify>,
-    /// Syncs what was written. Ends with this.
+    /// Task that syncs what was written. It ends when this is dropped.
     _sync: JoinSet<()>,
 }
 
-/// Minimum time between two syncs. They wear out flash disks.
+/// Minimum time between two syncs, because syncs wear out flash disks.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
-/// Number of attempts to read a payload.
+/// Maximum number of attempts to read a payload.
 const READS: u32 = 3;
 /// Wait between two attempts to read a payload.
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -45,7 +45,7 @@ impl PayloadStorage {
         Self { queue, written, _sync: sync }
     }
 
-    /// Stores a payload. The pipeline does not wait for the disk, only for its cache.
+    /// Stores a payload. Waits only until the payload is in the page cache. A later sync writes it to the disk.
     pub(super) async fn append(&self, payload: &Payload, tick: UnixNanos) -> Result<RecordKey, StorageError> {
         let Payload { bytes, items, traffic_bytes } = payload.clone();
         let record = NewRecord { bytes, items, traffic_bytes, tick };
@@ -108,7 +108,7 @@ async fn blocking<T: Send + 'static>(
 }
 
 fn interrupted() -> StorageError {
-    StorageError::Failed("the storage was interrupted".to_owned())
+    StorageError::Failed("the thread that used the storage has ended".to_owned())
 }
 
 /// Returns an error for a storage that cannot be opened because its thread ended.

@@ -3,9 +3,9 @@
 //! Every payload is delivered, rejected by the server, or dropped with a reason. Until then its items count as `held` ([`Node::held`]). What is
 //! left at the end stays in the storage, if there is one, and counts as `kept` ([`Node::kept`]).
 //!
-//! A full queue drops its oldest payloads, so that after an outage the newest data is there: a cumulative sum contains the older ones, and the
-//! newest access logs are the ones that explain the present. (The Collector refuses the newest.) Payloads of the batch that is being added are
-//! dropped only if the server does not respond. Otherwise a batch larger than the queue would lose data with a healthy server.
+//! A full queue drops its oldest payloads, while the Collector refuses new ones. After an outage the newest data is more useful: a newer
+//! cumulative sum includes the older ones, and the newest access logs explain the present state. Payloads of the batch that is being added
+//! are dropped only if the server does not respond. Otherwise a batch larger than the queue would lose data with a healthy server.
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -46,9 +46,9 @@ pub(crate) struct SendingQueue {
     order: Option<Arc<DeliveryOrder>>,
     /// Number of batches so far.
     batches: u64,
-    /// Nominal time up to which the pipeline was complete when it sent the present batch.
+    /// Tick that is stored with the payloads: the end of their window, or the last watermark before their records.
     tick: UnixNanos,
-    /// Stores the payloads, until it is opened.
+    /// Storage of the payloads. `None` if there is none, or once it is open.
     storage: Option<Arc<dyn Storage>>,
     consumer: Arc<QueueConsumer>,
     /// Cancels `abandoned` when [`SHUTDOWN_LIMIT`] has passed after `closing`. Ends with the queue.
@@ -122,7 +122,7 @@ impl SendingQueue {
         Self { storage: storage.filter(|_| self.queue.is_some()), ..self }
     }
 
-    /// Sets the tick of the next batches.
+    /// Updates the tick, before the payloads of `batch` are added.
     pub(crate) fn set_tick(&mut self, batch: &Batch) {
         match batch {
             Batch::Window(window) => self.tick = window.end,
@@ -199,7 +199,7 @@ impl SendingQueue {
         if let Some(wait) = &queued.wait
             && queue.is_half_full_with(&queued.payload)
         {
-            // Room for the rest of the window and for the next one matters more than the phase.
+            // Otherwise there might be no room for the rest of the window and for the next one.
             wait.end();
         }
         let room = if self.block_on_overflow {
@@ -222,7 +222,7 @@ impl SendingQueue {
         self.failure()
     }
 
-    /// Drops the oldest payloads, until there is room for another one or all that is left is being delivered.
+    /// Drops the oldest payloads, until there is room for `payload` or all remaining ones are being delivered.
     async fn make_room(&mut self, queue: &BoundedQueue, payload: &Payload) -> Result<(), ComponentError> {
         self.drop_oldest(queue, payload, self.batches).await;
         if queue.has_room(payload) {
@@ -292,7 +292,7 @@ impl SendingQueue {
                 .unwrap_or_else(|panic| Err(ComponentError::with_source("a sending task panicked", panic)));
             result = result.and(ended);
         }
-        // Consumers that failed leave payloads in the queue.
+        // If consumers failed, payloads are still in the queue.
         for left in queue.iter().flat_map(|queue| queue.remove_all()) {
             if left.stored.is_some() {
                 self.consumer.keep(&left);
@@ -330,7 +330,7 @@ fn too_large(limits: QueueLimits, payload: &Payload) -> String {
 
 async fn consume(queue: Arc<BoundedQueue>, consumer: Arc<QueueConsumer>) -> Result<(), ComponentError> {
     while let Some(taken) = queue.take().await {
-        // The room is used until the delivery has ended.
+        // `_room` is dropped, and frees the room, when the delivery has ended.
         let TakenPayload { queued, _room } = taken;
         consumer.deliver(queued).await?;
     }

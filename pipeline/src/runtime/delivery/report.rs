@@ -43,7 +43,7 @@ struct ReportState {
 #[derive(Debug)]
 struct Outage {
     since: Instant,
-    /// Whether its beginning was logged.
+    /// Whether a line about it was logged.
     is_logged: bool,
 }
 
@@ -80,7 +80,7 @@ impl DeliveryReport {
         Self { exporter: exporter.to_owned(), signal, state, is_down, is_silent }
     }
 
-    /// Ends the logging, because the user has ended the reader of the output.
+    /// Ends the logging, because the user has ended the program that reads the output.
     pub(super) fn silence(&self) {
         self.is_silent.store(true, Ordering::Relaxed);
     }
@@ -111,7 +111,7 @@ impl DeliveryReport {
         self.log(line);
     }
 
-    /// Nothing more will be delivered. Logs what is not logged yet, because the counters end with the process.
+    /// Logs what is not logged yet, after the last delivery. The counters can no longer be read when the process has ended.
     pub(super) fn finish(&self) {
         let lines = self.state().finish();
         lines.into_iter().for_each(|line| self.log(Some(line)));
@@ -172,7 +172,7 @@ impl ReportState {
         self.quiet_until = Some(now + EVERY);
         let error = error.to_owned();
         let (since, was_logged) = (outage.since, std::mem::replace(&mut outage.is_logged, true));
-        // After a quiet minute of short outages there is more to report than the beginning of one.
+        // If a line was suppressed since the last one, the counts are logged as well.
         if !was_logged && self.dropped.is_empty() && self.failed_attempts == 1 {
             self.failed_attempts = 0;
             return Some(Line::Down { error });
@@ -225,7 +225,7 @@ impl ReportState {
         if !self.dropped.is_empty() {
             lines.push(Line::Dropped {
                 dropped: self.take_dropped(),
-                error: "not reported before".to_owned(),
+                error: "more of what was logged before".to_owned(),
             });
         }
         let more = || "more of the same since the last such line".to_owned();

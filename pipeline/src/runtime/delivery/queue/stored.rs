@@ -1,4 +1,4 @@
-//! What a [`SendingQueue`] with a storage does.
+//! Methods of a [`SendingQueue`] with a storage.
 
 use std::sync::Arc;
 
@@ -7,11 +7,11 @@ use super::super::payload_storage::{PayloadStorage, interrupted_open};
 use super::{QUEUE_FULL, SendingQueue};
 use crate::component::{ComponentError, DropReason, OpenedQueue, Payload};
 
-const STORAGE_REMOVED: &str = "the storage has no room for older requests, or they are too old: the server is down, or slower than the traffic";
+const STORAGE_REMOVED: &str = "the storage removed the oldest requests, because it was full or they were older than max_age: the server is down, or slower than the traffic";
 
 impl SendingQueue {
-    /// Opens the storage, if there is one, and adds the payloads that an earlier life has left there. Waits until a former instance of the
-    /// exporter has closed it.
+    /// Opens the storage, if there is one, and adds the payloads that an earlier instance of the exporter has left there. Waits until that
+    /// instance has closed it.
     pub(crate) async fn open_storage(&mut self) -> Result<(), ComponentError> {
         let (Some(storage), Some(queue)) = (self.storage.take(), self.queue.clone()) else { return Ok(()) };
         let (id, signal) = (self.consumer.node.id.clone(), self.consumer.node.signal);
@@ -23,9 +23,9 @@ impl SendingQueue {
         node.add_restored(items);
         if !records.is_empty() {
             let (exporter, requests) = (&node.id, records.len());
-            tracing::info!(exporter, %signal, requests, items, "the storage has requests of an earlier run, which are sent first");
+            tracing::info!(exporter, %signal, requests, items, "the storage has requests that were not sent before the last stop or reload; they are sent first");
         }
-        // It is not set yet, because a queue is opened once.
+        // It is unset, because a queue is opened once.
         let _ = self.consumer.storage.set(PayloadStorage::new(stored));
         let mut restored = Vec::new();
         for record in records {
@@ -46,7 +46,7 @@ impl SendingQueue {
         Ok(())
     }
 
-    /// Adds a payload after it was stored, if there is a storage.
+    /// Stores a payload, if there is a storage, and adds it to the queue.
     pub(super) async fn store_and_add(&self, queue: &BoundedQueue, mut queued: QueuedPayload) {
         if let Some(storage) = self.consumer.storage.get() {
             match storage.append(&queued.payload, self.tick).await {
@@ -69,14 +69,14 @@ impl SendingQueue {
         }
     }
 
-    /// Makes permanent what is stored, and reports how much that is.
+    /// Makes the stored payloads permanent, and logs how many items they have.
     pub(super) async fn close_storage(&self) {
         let Some(storage) = self.consumer.storage.get() else { return };
         storage.sync().await;
         let node = &self.consumer.node;
         let (exporter, signal, items) = (&node.id, node.signal, node.kept());
         if items > 0 {
-            tracing::info!(exporter, %signal, items, "the storage keeps what was not sent, for the next run");
+            tracing::info!(exporter, %signal, items, "the storage keeps what was not sent; it is sent after the next start");
         }
     }
 }

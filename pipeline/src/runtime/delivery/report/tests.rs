@@ -15,7 +15,7 @@ impl Log {
 }
 
 /// *Scenario*: a server is down for ten minutes while ten consumers retry every five seconds, and payloads are dropped. Then it is back.
-/// *Guarantees*: one line when it goes, one a minute with counts, and one when it is back. Together they count every failure and drop.
+/// *Guarantees*: one line when it fails, one a minute with counts, and one when it is back. Together they count every failure and drop.
 #[tokio::test(start_paused = true)]
 async fn an_outage_is_one_line_a_minute() {
     let (start, mut state, mut log) = (Instant::now(), ReportState::default(), Log::default());
@@ -63,7 +63,7 @@ async fn a_flapping_server_does_not_fill_the_log() {
 }
 
 /// *Scenario*: a server that responds but refuses every payload permanently, for two minutes, and then the process ends.
-/// *Guarantees*: the first drop is reported immediately, later ones once a minute, and the rest at the end. Together they are all.
+/// *Guarantees*: the first drop is reported immediately, later ones once a minute, and the rest at the end. Together the lines count every drop.
 #[tokio::test(start_paused = true)]
 async fn drops_without_an_outage_are_reported() {
     let (start, mut state, mut log) = (Instant::now(), ReportState::default(), Log::default());

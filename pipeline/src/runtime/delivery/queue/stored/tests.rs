@@ -98,15 +98,15 @@ impl StoredQueue for MemoryStorage {
     }
 }
 
-/// One life of an exporter.
-struct Life {
+/// One instance of an exporter.
+struct Instance {
     world: World,
     node: Arc<Node>,
     accounting: Accounting,
     queue: SendingQueue,
 }
 
-impl Life {
+impl Instance {
     async fn start(storage: &MemoryStorage, config: QueueConfig, is_down: bool) -> Self {
         let (world, accounting) = (World::default(), Accounting::default());
         if is_down {
@@ -174,13 +174,13 @@ impl Life {
     }
 }
 
-/// *Scenario*: the server is down while windows arrive, and the exporter stops. Another life starts with the server up, and gets a newer window.
-/// *Guarantees*: the first life keeps everything without waiting for the time limit of the shutdown. The second one sends it first, in order, then
+/// *Scenario*: the server is down while windows arrive, and the exporter stops. Another instance starts with the server up, and gets a newer window.
+/// *Guarantees*: the first instance keeps everything without waiting for the time limit of the shutdown. The second one sends it first, in order, then
 /// the newer window, each once. The items balance in both, and the storage is empty.
 #[tokio::test(start_paused = true)]
 async fn what_was_not_sent_is_sent_by_the_next_life() {
     let storage = MemoryStorage::default();
-    let mut first = Life::start(&storage, QueueConfig::default(), true).await;
+    let mut first = Instance::start(&storage, QueueConfig::default(), true).await;
     first.put(10, &["a1", "a2"]).await;
     first.put(20, &["b1"]).await;
     let start = tokio::time::Instant::now();
@@ -189,7 +189,7 @@ async fn what_was_not_sent_is_sent_by_the_next_life() {
     assert_eq!((node.kept(), node.held(), delivered.len()), (9, 0, 0));
     assert_eq!(storage.pending(), ["a1", "a2", "b1"]);
 
-    let mut second = Life::start(&storage, QueueConfig::default(), false).await;
+    let mut second = Instance::start(&storage, QueueConfig::default(), false).await;
     assert_eq!(second.node.restored(), 9);
     second.put(30, &["c1"]).await;
     second.settle().await;
@@ -208,12 +208,12 @@ async fn what_was_not_sent_is_sent_by_the_next_life() {
 async fn a_wanted_queue_is_handed_over() {
     let storage = MemoryStorage::default();
     let config = QueueConfig { num_consumers: 2, ..QueueConfig::default() };
-    let mut life = Life::start(&storage, config, false).await;
-    *life.world.latency.lock().unwrap() = Duration::from_secs(3);
-    life.put(10, &["p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9"]).await;
-    life.until(|life| life.world.logged().len() == 2).await;
+    let mut instance = Instance::start(&storage, config, false).await;
+    *instance.world.latency.lock().unwrap() = Duration::from_secs(3);
+    instance.put(10, &["p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9"]).await;
+    instance.until(|instance| instance.world.logged().len() == 2).await;
     storage.0.lock().unwrap().is_wanted = true;
-    let (node, mut delivered) = life.shutdown().await;
+    let (node, mut delivered) = instance.shutdown().await;
     delivered.sort();
     assert_eq!(delivered, ["p0", "p1"]);
     assert_eq!((node.outgoing(), node.kept(), node.held()), (6, 24, 0));
@@ -221,18 +221,18 @@ async fn a_wanted_queue_is_handed_over() {
 }
 
 /// *Scenario*: an exporter stops while two requests are being sent. The server refuses one of them for now, and later accepts the other one.
-/// *Guarantees*: the one that was accepted is not sent again by a later life. The others are kept without an attempt.
+/// *Guarantees*: the one that was accepted is not sent again by a later instance. The others are kept without an attempt.
 #[tokio::test(start_paused = true)]
 async fn requests_on_their_way_are_not_aborted() {
     let storage = MemoryStorage::default();
     let config = QueueConfig { num_consumers: 2, ..QueueConfig::default() };
-    let mut life = Life::start(&storage, config, false).await;
+    let mut instance = Instance::start(&storage, config, false).await;
     let busy = || PushError::Retryable { message: "busy".into(), after: None, may_have_arrived: false };
-    *life.world.latency.lock().unwrap() = Duration::from_secs(3);
-    life.world.results.lock().unwrap().extend([Err(busy())]);
-    life.put(10, &["refused", "accepted", "waiting"]).await;
-    life.until(|life| life.world.logged().len() == 2).await;
-    let (node, delivered) = life.shutdown().await;
+    *instance.world.latency.lock().unwrap() = Duration::from_secs(3);
+    instance.world.results.lock().unwrap().extend([Err(busy())]);
+    instance.put(10, &["refused", "accepted", "waiting"]).await;
+    instance.until(|instance| instance.world.logged().len() == 2).await;
+    let (node, delivered) = instance.shutdown().await;
     assert_eq!(delivered, ["accepted"]);
     assert_eq!((node.outgoing(), node.kept(), node.held()), (3, 6, 0));
     assert_eq!(storage.pending(), ["refused", "waiting"]);
@@ -243,22 +243,22 @@ async fn requests_on_their_way_are_not_aborted() {
 #[tokio::test(start_paused = true)]
 async fn what_is_decided_is_not_sent_again() {
     let storage = MemoryStorage::default();
-    let mut life = Life::start(&storage, QueueConfig::default(), false).await;
-    life.put(10, &["accepted"]).await;
-    life.settle().await;
-    life.world.results.lock().unwrap().extend([Err(PushError::Permanent("no".into()))]);
-    life.put(20, &["refused"]).await;
-    life.settle().await;
+    let mut instance = Instance::start(&storage, QueueConfig::default(), false).await;
+    instance.put(10, &["accepted"]).await;
+    instance.settle().await;
+    instance.world.results.lock().unwrap().extend([Err(PushError::Permanent("no".into()))]);
+    instance.put(20, &["refused"]).await;
+    instance.settle().await;
     let hang = PushError::Retryable { message: "hang".into(), after: None, may_have_arrived: false };
-    life.world.results.lock().unwrap().extend([Err(hang)]);
-    life.put(30, &["pending"]).await;
+    instance.world.results.lock().unwrap().extend([Err(hang)]);
+    instance.put(30, &["pending"]).await;
     tokio::task::yield_now().await;
     assert_eq!(storage.pending(), ["pending"]);
-    assert_eq!(life.reasons(), [("permanent_error", 3)]);
-    assert_eq!((life.node.queue_size(), life.node.queue_bytes()), (1, 7));
+    assert_eq!(instance.reasons(), [("permanent_error", 3)]);
+    assert_eq!((instance.node.queue_size(), instance.node.queue_bytes()), (1, 7));
 }
 
-/// *Scenario*: more than the queue may contain, with a server that is down, for each kind of limit; a next life with a smaller limit.
+/// *Scenario*: more than the queue may contain, with a server that is down, for each kind of limit; a next instance with a smaller limit.
 /// *Guarantees*: the limits hold for what is stored. The oldest that waits is dropped as `queue_full`, and the storage does not have it either.
 #[tokio::test(start_paused = true)]
 async fn the_limits_of_the_queue_hold_for_the_storage() {
@@ -267,53 +267,53 @@ async fn the_limits_of_the_queue_hold_for_the_storage() {
     let items = QueueConfig { sizer: Sizer::Items, queue_size: 12, ..small.clone() };
     for config in [small, bytes, items] {
         let storage = MemoryStorage::default();
-        let mut life = Life::start(&storage, config.clone(), true).await;
+        let mut instance = Instance::start(&storage, config.clone(), true).await;
         for number in 0..8 {
-            life.put(number, &[&format!("p{number}")]).await;
+            instance.put(number, &[&format!("p{number}")]).await;
             tokio::task::yield_now().await;
         }
         // The first one is being delivered.
         assert_eq!(storage.pending(), ["p0", "p5", "p6", "p7"]);
-        assert_eq!(life.reasons(), [("queue_full", 12)]);
-        let (node, _) = life.shutdown().await;
+        assert_eq!(instance.reasons(), [("queue_full", 12)]);
+        let (node, _) = instance.shutdown().await;
         assert_eq!(node.kept(), 12);
         let half = QueueConfig { queue_size: config.queue_size / 2, ..config };
-        let life = Life::start(&storage, half, true).await;
+        let instance = Instance::start(&storage, half, true).await;
         assert_eq!(storage.pending(), ["p6", "p7"]);
-        assert_eq!((life.node.restored(), life.reasons()), (12, vec![("queue_full", 6)]));
-        life.shutdown().await;
+        assert_eq!((instance.node.restored(), instance.reasons()), (12, vec![("queue_full", 6)]));
+        instance.shutdown().await;
     }
 }
 
 /// *Scenario*: the storage has no room for a payload, cannot write one, cannot read one for a while and one at all, and has one that is damaged.
-/// *Guarantees*: each is dropped with its reason, the pipeline goes on, and the others arrive.
+/// *Guarantees*: each is dropped with its reason, the pipeline continues, and the others arrive.
 #[tokio::test(start_paused = true)]
 async fn a_storage_that_fails_drops_with_its_reason() {
     let storage = MemoryStorage::default();
-    let mut life =
-        Life::start(&storage, QueueConfig { num_consumers: 1, ..QueueConfig::default() }, false).await;
+    let mut instance =
+        Instance::start(&storage, QueueConfig { num_consumers: 1, ..QueueConfig::default() }, false).await;
     let failed = || StorageError::Failed("EIO".into());
     storage.0.lock().unwrap().writes.extend([StorageError::Full("full".into()), failed()]);
-    life.put(10, &["full", "failed", "stored"]).await;
-    life.settle().await;
+    instance.put(10, &["full", "failed", "stored"]).await;
+    instance.settle().await;
     storage.0.lock().unwrap().reads.extend([failed(), failed()]);
-    life.put(20, &["later"]).await;
-    life.settle().await;
+    instance.put(20, &["later"]).await;
+    instance.settle().await;
     storage.0.lock().unwrap().reads.extend([
         failed(),
         failed(),
         failed(),
         StorageError::Damaged("bit".into()),
     ]);
-    life.put(30, &["unreadable", "damaged", "good"]).await;
-    life.settle().await;
-    assert_eq!(life.delivered(), ["stored", "later", "good"]);
+    instance.put(30, &["unreadable", "damaged", "good"]).await;
+    instance.settle().await;
+    assert_eq!(instance.delivered(), ["stored", "later", "good"]);
     let expected = [("storage_damaged", 3), ("storage_failed", 6), ("storage_full", 3)];
-    let mut reasons = life.reasons();
+    let mut reasons = instance.reasons();
     reasons.sort_unstable();
     assert_eq!(reasons, expected);
     assert_eq!(storage.pending(), Vec::<String>::new());
-    life.shutdown().await;
+    instance.shutdown().await;
 }
 
 /// *Scenario*: the storage removes payloads of a queue that waits for its server, because they are too old or others need the room.
@@ -323,21 +323,21 @@ async fn what_the_storage_removes_is_dropped() {
     let storage = MemoryStorage::default();
     let config =
         QueueConfig { num_consumers: 1, max_bytes: Some(ByteSize::mib(4)), ..QueueConfig::default() };
-    let mut life = Life::start(&storage, config, true).await;
+    let mut instance = Instance::start(&storage, config, true).await;
     for number in 0..6 {
-        life.put(number, &[&format!("p{number}")]).await;
+        instance.put(number, &[&format!("p{number}")]).await;
         tokio::task::yield_now().await;
     }
     // The first one is being delivered, and may still arrive.
     storage.remove(3, DropReason::STORAGE_EXPIRED);
     storage.remove(1, DropReason::STORAGE_FULL);
-    life.put(9, &["p9"]).await;
-    assert_eq!(life.reasons(), [("storage_expired", 6), ("storage_full", 3)]);
-    assert_eq!(life.node.queue_size(), 4);
-    life.world.results.lock().unwrap().clear();
-    life.settle().await;
-    assert_eq!(life.delivered(), ["p0", "p4", "p5", "p9"]);
-    life.shutdown().await;
+    instance.put(9, &["p9"]).await;
+    assert_eq!(instance.reasons(), [("storage_expired", 6), ("storage_full", 3)]);
+    assert_eq!(instance.node.queue_size(), 4);
+    instance.world.results.lock().unwrap().clear();
+    instance.settle().await;
+    assert_eq!(instance.delivered(), ["p0", "p4", "p5", "p9"]);
+    instance.shutdown().await;
 }
 
 /// *Scenario*: windows and records after a watermark.
@@ -346,18 +346,18 @@ async fn what_the_storage_removes_is_dropped() {
 #[tokio::test(start_paused = true)]
 async fn payloads_are_stored_with_their_tick() {
     let storage = MemoryStorage::default();
-    let mut life = Life::start(&storage, QueueConfig::default(), true).await;
-    life.put(7, &["window"]).await;
-    life.queue.set_tick(&Batch::PassEnd(PassEnd { tick: UnixNanos(9), last: false }));
-    life.queue.set_tick(&Batch::records(Vec::new()));
-    life.node.add_incoming(1);
+    let mut instance = Instance::start(&storage, QueueConfig::default(), true).await;
+    instance.put(7, &["window"]).await;
+    instance.queue.set_tick(&Batch::PassEnd(PassEnd { tick: UnixNanos(9), last: false }));
+    instance.queue.set_tick(&Batch::records(Vec::new()));
+    instance.node.add_incoming(1);
     let payload = Payload { bytes: "records".into(), items: 1, traffic_bytes: 1 };
-    life.queue.put_batch(Duration::ZERO, vec![payload]).await.unwrap();
+    instance.queue.put_batch(Duration::ZERO, vec![payload]).await.unwrap();
     let ticks: Vec<u64> = storage.0.lock().unwrap().records.iter().map(|(_, it)| it.tick.0).collect();
     assert_eq!(ticks, [7, 9]);
     tokio::time::sleep(Duration::from_secs(5)).await;
     let syncs = storage.0.lock().unwrap().syncs;
     assert!((1..=2).contains(&syncs), "{syncs}");
-    life.shutdown().await;
+    instance.shutdown().await;
     assert!(storage.0.lock().unwrap().syncs > syncs);
 }
