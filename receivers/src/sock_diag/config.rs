@@ -17,10 +17,10 @@ pub struct Config {
     pub idle_records: bool,
     /// Network namespaces whose connections are reported.
     pub namespaces: NamespaceScope,
-    /// Whether to look up the processes of connections that are older than one interval, and of listeners, among the descriptors of all processes that
-    /// this user may inspect.
+    /// Whether the processes of listeners, and of connections that last longer than one interval, are looked up. Longwave reads the descriptors of
+    /// all processes that its user may inspect.
     pub owners: bool,
-    /// Connections that can be tracked at the same time.
+    /// Maximum number of connections that are tracked at the same time.
     pub max_connections: u32,
     /// Size of the buffer for ended sockets that wait for user space, for each namespace. Without CAP_NET_ADMIN the kernel limits it to
     /// `net.core.rmem_max`.

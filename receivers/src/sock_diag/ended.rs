@@ -1,18 +1,19 @@
 //! Derives how a connection ended from the final `tcp_info` of its socket.
 //!
-//! The kernel reports it after the close: the state is CLOSE, and neither `sk_err` nor the received FIN are part of it. The counts are final.
-//! What they do not say is whether SYN and FIN are among them.
+//! The kernel reports it after the close. The state is CLOSE, and `sk_err` and the received FIN are missing. The counts are final, but they do
+//! not show whether they include SYN and FIN.
 //!
 //! **Sent bytes.** `bytes_acked + unacknowledged - notsent_bytes` is payload + SYN + FIN. `bytes_sent - bytes_retrans` is the payload, unless
 //! the local stack refused a segment: then it is larger. So a difference of 0, 1 or 2 is the number of SYN and FIN.
 //!
-//! **Received bytes.** `bytes_received` is payload + FIN. Certain is:
-//! - The last list had a state that follows the peer's FIN.
-//! - No segment with data was received, so that every byte is a FIN.
-//! - The kernel has a small socket for the connection in FIN_WAIT2: the socket that ended handed over the wait for the FIN.
-//! - It has one in TIME_WAIT, and bytes were not read: a FIN, because an application that closes with unread data sends a reset.
+//! **Received bytes.** `bytes_received` is payload + FIN. Whether a FIN was received is certain in these cases:
+//! - A list showed a state that follows the peer's FIN: it was received.
+//! - No segment with data was received: each received byte is a FIN.
+//! - The kernel has a small socket in FIN_WAIT2 for the connection: no FIN was received, because the small socket waits for it.
+//! - The kernel has a small socket in TIME_WAIT, and bytes were not read: the unread byte is the FIN, because an application that closes with
+//!   unread data sends a reset.
 //!
-//! Otherwise it is derived, and [`flag::UNCERTAIN`] marks that the bytes may be off by one.
+//! Otherwise it is assumed, and [`flag::UNCERTAIN`] marks that the bytes may be off by one.
 
 use longwave_ebpf_abi::{ConnectionEvent, flag, kind};
 use longwave_pipeline::model::TcpState;
@@ -25,21 +26,21 @@ const ECONNREFUSED: u16 = 111;
 const ECONNRESET: u16 = 104;
 const ETIMEDOUT: u16 = 110;
 
-/// Timeouts in a row from which on a connection is assumed to have ended by them. The kernel's limits are 8 for an orphan and 15.
+/// Number of consecutive timeouts from which a connection is assumed to have timed out. The kernel's limits are 8 for an orphan and 15.
 const MANY_TIMEOUTS: u8 = 5;
 
-/// What is known of an ended socket besides the kernel's message.
+/// Facts about an ended socket that the kernel's message lacks.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Context<'a> {
-    /// What was seen of it in lists. `None` if it was in none.
+pub(super) struct EndedContext<'a> {
+    /// Its state from lists. `None` if it was in none.
     pub known: Option<&'a KnownConnection>,
     /// Whether a socket listens on its local port.
     pub has_listener: bool,
-    /// State of the small socket that took over from it; `None` if there is none.
+    /// State of the small socket that replaced it. `None` if there is none.
     pub successor: Option<TcpState>,
 }
 
-/// What SYN and FINs are among the counts.
+/// Which of SYN and FINs the counts include.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Controls {
     syn_sent: bool,
@@ -58,7 +59,7 @@ pub(super) fn is_established(info: &TcpInfo) -> bool {
         || info.min_rtt != u32::MAX
 }
 
-/// Returns whether a look-up of the successor can say more about the received bytes.
+/// Returns whether the received bytes are uncertain without a look-up of the successor.
 pub(super) fn needs_successor(socket: &DiagSocket, known: Option<&KnownConnection>) -> bool {
     socket.info.is_some_and(|info| {
         socket.peer_port != 0 && info.bytes_received > 0 && certain_fin_received(&info, known).is_none()
@@ -69,7 +70,7 @@ pub(super) fn needs_successor(socket: &DiagSocket, known: Option<&KnownConnectio
 pub(super) fn close(
     socket: &DiagSocket,
     info: &TcpInfo,
-    context: &Context<'_>,
+    context: &EndedContext<'_>,
     netns: u32,
     observed_ns: u64,
 ) -> ConnectionEvent {
@@ -114,7 +115,7 @@ pub(super) fn close(
         flags: flag::ESTABLISHED | flag::LIMITS | role | certainty,
         error,
         sk_flags: if controls.fin_received { SOCK_DONE } else { 0 },
-        // The application closed, or the socket would exist.
+        // The application has closed the socket, because otherwise it would still exist.
         shutdown: 3,
         counters,
         ..base
@@ -126,14 +127,14 @@ pub(super) fn close_without_counters(socket: &DiagSocket, netns: u32, observed_n
     ConnectionEvent { kind: kind::CLOSE, flags: flag::UNCERTAIN, ..event(socket, netns, observed_ns) }
 }
 
-fn controls(socket: &DiagSocket, info: &TcpInfo, context: &Context<'_>) -> Controls {
+fn controls(socket: &DiagSocket, info: &TcpInfo, context: &EndedContext<'_>) -> Controls {
     let (syn_sent, fin_sent, is_sent_certain) = sent(socket, info, context);
     let (fin_received, is_received_certain) = match certain_fin_received(info, context.known) {
         Some(fin_received) => (fin_received, true),
         None => match context.successor {
             Some(TcpState::FinWait2) => (false, true),
             Some(TcpState::TimeWait) if socket.unread > 0 => (true, true),
-            // The small socket received it, or the application read it.
+            // Either the small socket received the FIN, or the ended one did and the application read it.
             Some(TcpState::TimeWait) => (false, false),
             // Without a small socket, the peer's FIN came first.
             _ => (fin_sent && socket.unacknowledged == 0 && socket.unread <= 1, false),
@@ -143,14 +144,14 @@ fn controls(socket: &DiagSocket, info: &TcpInfo, context: &Context<'_>) -> Contr
 }
 
 /// Returns whether a SYN and a FIN are among the sent bytes, and whether the number of both is certain.
-fn sent(socket: &DiagSocket, info: &TcpInfo, context: &Context<'_>) -> (bool, bool, bool) {
+fn sent(socket: &DiagSocket, info: &TcpInfo, context: &EndedContext<'_>) -> (bool, bool, bool) {
     let role = context.known.and_then(KnownConnection::is_client);
     // A server's port usually has a listener. A successor says that a FIN was sent.
     let guess = role.unwrap_or(!context.has_listener && context.successor.is_none());
     let advanced = info.bytes_acked as i64 + i64::from(socket.unacknowledged) - i64::from(info.notsent_bytes);
     let controls = info.handed_down_once().map(|handed_down| advanced - handed_down);
     match (controls, role) {
-        // Something was not sent, so a FIN was not either. Whether one was written is not known.
+        // Some bytes were not sent, so no FIN was sent. It is unknown whether one was queued.
         (Some(0), None | Some(false)) if info.notsent_bytes > 0 => (false, false, false),
         (Some(1), None | Some(true)) if info.notsent_bytes > 0 => (true, false, false),
         (Some(controls @ 0..=1), Some(false)) => (false, controls == 1, true),

@@ -1,6 +1,7 @@
 //! Converts sockets to the events that the tracker reads.
 //!
-//! `tcp_info` has no sequence numbers, but their distances, and only distances count. So the event has sequence numbers that begin at 0:
+//! `tcp_info` has no sequence numbers, but the distances between them, and the tracker uses only distances. So the event's sequence numbers
+//! begin at 0:
 //!
 //! ```text
 //! snd_una = bytes_acked
@@ -22,7 +23,7 @@ use crate::tracking::tracker::LimitFields;
 /// Bit of `sk_flags`: the peer's FIN was received.
 pub(super) const SOCK_DONE: u16 = 1 << 1;
 
-/// Microseconds in a millisecond, which takes the place of the kernel's jiffy.
+/// Microseconds in a millisecond. Times of limits are in milliseconds here, and in jiffies in the events of BPF programs.
 const MILLI: u32 = 1_000;
 
 /// A `bytes_sent` from which no role is derived.
@@ -43,8 +44,7 @@ pub(super) fn sample(socket: &DiagSocket, netns: u32, observed_ns: u64) -> Optio
     Some(ConnectionEvent {
         kind: kind::SAMPLE,
         state: socket.state,
-        // The kernel is asked for all sockets, so that a sample that did not move is a heartbeat. Others are no heartbeat, but the tracker
-        // reads the flag only for those.
+        // A list has all sockets, so that an unchanged sample is a heartbeat. The tracker ignores the flag of a changed one.
         flags: flag::HEARTBEAT
             | flag::LIMITS
             | if state == TcpState::SynSent { flag::CLIENT } else { flag::ESTABLISHED }
@@ -56,8 +56,8 @@ pub(super) fn sample(socket: &DiagSocket, netns: u32, observed_ns: u64) -> Optio
     })
 }
 
-/// Limits the sent bytes of a sample, whose role is set if it is known, to the bytes that were passed to the IP layer. SYN and FIN are not
-/// among those: they are added as the tracker subtracts them, even if the state is older than the counts.
+/// Limits the sent bytes of a sample to the bytes that were passed to the IP layer. The role must be set if it is known. SYN and FIN are not
+/// passed as bytes, so they are added here, in the cases in which the tracker subtracts them.
 pub(super) fn limit_sent(sample: &mut ConnectionEvent, handed_down: i64) {
     let syn = i64::from(sample.flags & flag::CLIENT != 0);
     let c = &mut sample.counters;
@@ -75,7 +75,7 @@ pub(super) fn limit_sent(sample: &mut ConnectionEvent, handed_down: i64) {
     c.snd_una = c.snd_una.wrapping_sub(acked_excess as u32);
 }
 
-/// Returns the event that reports a new connection. Its counters are zero, so that the counts are the change in the next event.
+/// Returns the event that reports a new connection. Its counters are zero, so that the deltas of the next event include all counts.
 pub(super) fn open(of: &ConnectionEvent) -> ConnectionEvent {
     let unknown = u32::MAX;
     ConnectionEvent {
@@ -128,7 +128,7 @@ pub(super) fn tuple(socket: &DiagSocket) -> Tuple {
     }
 }
 
-/// Returns the counters. `in_flight`: sequence numbers that were sent and not acknowledged; not below 0.
+/// Returns the counters. `in_flight` is the number of sequence numbers that were sent and not acknowledged. If negative, it counts as 0.
 pub(super) fn counters(socket: &DiagSocket, info: &TcpInfo, in_flight: i64) -> Counters {
     let snd_una = info.bytes_acked as u32;
     let snd_nxt = snd_una.wrapping_add(u32::try_from(in_flight).unwrap_or(0));
@@ -149,7 +149,7 @@ pub(super) fn counters(socket: &DiagSocket, info: &TcpInfo, in_flight: i64) -> C
         data_segs_out: info.data_segs_out,
         data_segs_in: info.data_segs_in,
         total_retrans: info.total_retrans,
-        // `tcp_info` has only the segments that are considered lost at present.
+        // `tcp_info` has only the segments that are currently considered lost.
         lost: 0,
         delivered: info.delivered,
         srtt_us: info.rtt.saturating_mul(8),
@@ -201,12 +201,12 @@ fn millis(micros: u64) -> u32 {
     (micros / u64::from(MILLI)) as u32
 }
 
-/// Returns segments and microseconds in which they were delivered, which give the delivery rate.
+/// Returns the delivery rate, as a number of segments and the microseconds in which they were delivered.
 fn delivery(info: &TcpInfo) -> (u32, u32) {
     if info.mss == 0 || info.delivery_rate == 0 {
         return (0, 0);
     }
-    // The longer the time, the smaller the rounding of the segments. The shorter one is for rates above 4 GB/s.
+    // With a longer time, rounding to whole segments matters less. The shorter time is for rates above 4 GB/s.
     [1_000_000_000u32, 1_000_000]
         .into_iter()
         .find_map(|micros| {

@@ -1,6 +1,6 @@
 //! Finds which process has a descriptor of a socket, under `/proc/<pid>/fd`. Only processes that this user may inspect are found.
 //!
-//! A search can take several passes: each has a time limit. It is for the sockets that were known when it began.
+//! Each pass searches only for a limited time, so that a search can take several passes. It looks for the sockets that were known when it began.
 
 use std::fs;
 use std::mem;
@@ -23,18 +23,18 @@ pub(super) struct Holder {
 /// A search among the descriptors of all processes.
 #[derive(Debug, Default)]
 pub(super) struct HolderSearch {
-    /// Cookies of the sockets that are searched, by inode.
+    /// Cookies of the sockets to find, by inode.
     wanted: HashMap<u32, u64, foldhash::fast::RandomState>,
     /// Processes to visit, in reverse order.
     processes: Vec<u32>,
 }
 
-/// What a part of a search found.
+/// Results of a part of a search.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct SearchResult {
     /// Cookies, and a process that has a descriptor.
     pub holders: Vec<(u64, Holder)>,
-    /// Cookies of the sockets of which no process was found, once the search is complete.
+    /// Cookies of the sockets without a process. Empty until the search is complete.
     pub missing: Vec<u64>,
 }
 
@@ -48,7 +48,7 @@ impl Holder {
         owner.process_cgroup = self.cgroup;
     }
 
-    /// Reads what is reported of a process. `None` if it has ended.
+    /// Reads name and cgroup of a process. `None` if it has ended.
     fn read(pid: u32) -> Option<Self> {
         let comm = fs::read(format!("/proc/{pid}/comm")).ok()?;
         let mut name = [0; 16];
@@ -79,8 +79,8 @@ impl HolderSearch {
     }
 
     /// Continues the search, for about `at_most`.
-    pub fn run(&mut self, at_most: Duration) -> Found {
-        let (start, mut found) = (Instant::now(), Found::default());
+    pub fn run(&mut self, at_most: Duration) -> SearchResult {
+        let (start, mut found) = (Instant::now(), SearchResult::default());
         while !self.wanted.is_empty()
             && let Some(pid) = self.processes.pop()
         {
@@ -94,7 +94,7 @@ impl HolderSearch {
         found
     }
 
-    fn visit(&mut self, pid: u32, found: &mut Found) {
+    fn visit(&mut self, pid: u32, found: &mut SearchResult) {
         let mut holder = None;
         for entry in fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten() {
             let Ok(target) = fs::read_link(entry.path()) else { continue };

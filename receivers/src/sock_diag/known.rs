@@ -1,4 +1,4 @@
-//! What is stored of each connection between two lists.
+//! State of each connection between two lists.
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -9,7 +9,7 @@ use super::event::{SOCK_DONE, limit_sent};
 use super::wire::DiagSocket;
 use crate::tracking::tracker::opened_actively;
 
-/// A connection that was in a list.
+/// State of a connection that was in a list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct KnownConnection {
     /// As in [`ConnectionEvent::generation`]. Not 0 if a list showed the connect, or if the socket had another connection before.
@@ -23,7 +23,7 @@ pub(super) struct KnownConnection {
     /// Inode of the descriptor; 0 if no process has one.
     pub inode: u32,
     marks: u8,
-    /// Lists that had it; at most 255.
+    /// Number of lists that had it, up to 255.
     pub passes: u8,
 }
 
@@ -48,7 +48,7 @@ pub(super) mod mark {
 // === impl KnownConnection ===
 
 impl KnownConnection {
-    /// Creates the entry of a connection. Its time of the open is `generation` if that is not 0.
+    /// Creates the state of a connection. `generation` is the time of its open, or 0.
     pub fn new(socket: &DiagSocket, netns: u32, generation: u64, hasher: &impl BuildHasher) -> Self {
         Self { generation, netns, tuple: hash(socket, hasher), ..Self::default() }
     }
@@ -65,7 +65,7 @@ impl KnownConnection {
         self.marks &= !mark;
     }
 
-    /// Returns whether the socket has the connection that it had in the last list.
+    /// Returns whether the socket still has the connection that it had in its last list.
     pub fn is_same(&self, socket: &DiagSocket, hasher: &impl BuildHasher) -> bool {
         self.tuple == hash(socket, hasher)
     }
@@ -79,7 +79,7 @@ impl KnownConnection {
         }
     }
 
-    /// Stores what the sample of a socket shows, and adds to the sample what is known.
+    /// Updates the state from the sample of a socket, and completes the sample from the state.
     pub fn observe(&mut self, sample: &mut ConnectionEvent, socket: &DiagSocket, pass: u32) {
         self.inode = socket.inode;
         self.last_pass = pass;
@@ -103,7 +103,7 @@ impl KnownConnection {
         }
     }
 
-    /// Adds what is known to an event of the connection.
+    /// Adds generation, start and role to an event of the connection.
     pub fn complete(&self, event: &mut ConnectionEvent) {
         event.generation = self.generation;
         if self.has(mark::START_KNOWN) {

@@ -1,4 +1,4 @@
-//! The sockets that listen, as of the last list.
+//! The sockets that listened at the last list.
 
 use hashbrown::HashMap;
 use longwave_ebpf_abi::{LAYOUT_VERSION, ListenEvent, Owner, kind};
@@ -84,7 +84,7 @@ impl ListeningSockets {
         unowned.map(|socket| (socket.inode, socket.event.cookie))
     }
 
-    /// Stores the result of a look-up. Returns the events that replace what is known of the socket's process: it is removed and added.
+    /// Stores the result of a look-up. If a process was found, returns two events: one removes the socket, and one adds it with its process.
     pub fn looked_up(&mut self, cookie: u64, holder: Option<&Holder>) -> Option<[ListenEvent; 2]> {
         let socket = self.by_cookie.get_mut(&cookie)?;
         socket.is_looked_up = true;

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! - Each pass lists the TCP sockets of every network namespace that this process may enter, with their `tcp_info` ([`wire`]).
-//! - The kernel sends the final `tcp_info` of each socket that is freed to a multicast group ([`namespace`]). The state that it left is not
-//!   part of it: [`ended`] derives it from the counters, and marks what does not follow from them.
+//! - The kernel sends the final `tcp_info` of each socket that is freed to a multicast group ([`namespace`]). This message lacks the state
+//!   that the socket left. [`ended`] derives it from the counters, and marks results that are not certain.
 //! - [`source`] turns both into the events that the receiver `bpf` gets from its programs.
 
 mod config;

@@ -18,18 +18,18 @@ pub(super) struct Namespace {
     pub inode: u32,
     pub requests: DiagnosisSocket,
     pub ended: DiagnosisSocket,
-    /// Lists each netlink socket of the namespace, with the messages that it lost.
+    /// File that lists the netlink sockets of the namespace, with the number of messages that each lost.
     table: Option<File>,
     /// Inode of `ended`.
     ended_inode: u64,
-    /// Messages that were lost so far.
+    /// Number of messages that were lost.
     pub lost: u64,
     /// Whether messages were lost that are not counted yet.
     is_overflown: bool,
-    /// Number of the last pass before or in which messages were lost.
+    /// Number of the last pass in which, or since the pass before it, messages were lost.
     pub lost_pass: Option<u32>,
-    /// Whether its first list found connections that are older than Longwave.
-    pub is_seeded: bool,
+    /// Whether the connections in its next list are older than Longwave.
+    pub is_seeding: bool,
     /// Whether the last list was complete.
     pub is_listed: bool,
 }
@@ -41,22 +41,22 @@ pub(super) struct Namespaces {
     receive_buffer: usize,
     own: u32,
     searched: Option<(Instant, Duration)>,
-    /// Messages that were lost in namespaces that were left.
+    /// Number of messages that were lost in namespaces that Longwave has left.
     lost_before: u64,
-    /// Namespaces that could not be entered at the last search.
+    /// Number of namespaces that could not be entered at the last search.
     pub refused: u64,
 }
 
-/// Messages that one call receives from a namespace.
+/// Maximum number of messages that one call receives from a namespace.
 pub(super) const MAX_RECEIVED: usize = 65_536;
 
-/// Overflows after which one call stops receiving.
+/// Number of overflows after which one call stops receiving.
 const MAX_OVERFLOWS: usize = 64;
 
 /// Minimum ratio of the time between two searches to the duration of a search.
 const MIN_IDLE_RATIO: u32 = 100;
 
-/// Length of the file that lists netlink sockets up to which it is read, in bytes.
+/// Maximum number of bytes that are read of the file that lists netlink sockets.
 const MAX_TABLE: usize = 1 << 20;
 
 // === impl Namespace ===
@@ -75,7 +75,7 @@ impl Namespace {
             lost: 0,
             is_overflown: false,
             lost_pass: None,
-            is_seeded: false,
+            is_seeding: false,
             is_listed: false,
         })
     }
@@ -86,7 +86,7 @@ impl Namespace {
             match self.ended.receive_ended(MAX_RECEIVED, visit) {
                 Received::Overflow => self.set_overflown(pass),
                 Received::Failed(error) => {
-                    tracing::debug!("receiving ended sockets: {error}");
+                    tracing::debug!("sock_diag: cannot receive the sockets that ended: {error}");
                     self.set_overflown(pass);
                     return;
                 }
@@ -99,7 +99,7 @@ impl Namespace {
         }
     }
 
-    /// Stores that messages were lost since the pass before `pass`.
+    /// Marks that messages were lost in `pass`, or since the pass before it.
     pub fn set_overflown(&mut self, pass: u32) {
         self.is_overflown = true;
         self.lost_pass = Some(pass);
@@ -143,7 +143,7 @@ impl Namespaces {
     pub fn new(scope: NamespaceScope, receive_buffer: usize) -> io::Result<Self> {
         let own = namespaces::own().unwrap_or(0) as u32;
         let mut entered = Namespace::open(own, receive_buffer)?;
-        entered.is_seeded = true;
+        entered.is_seeding = true;
         Ok(Self {
             entered: vec![entered],
             scope,
@@ -165,8 +165,8 @@ impl Namespaces {
         self.lost_before + self.entered.iter().map(|namespace| namespace.lost).sum::<u64>()
     }
 
-    /// Enters new namespaces, and leaves those that only Longwave keeps alive. Does nothing if the last search was short ago, compared with its
-    /// duration.
+    /// Enters new namespaces, and leaves those that only Longwave keeps alive. Does nothing until [`MIN_IDLE_RATIO`] times the duration of the
+    /// last search has passed.
     pub fn update(&mut self) {
         let is_early = self.searched.is_some_and(|(at, took)| at.elapsed() < took * MIN_IDLE_RATIO);
         if is_early || !self.enters_others() {
@@ -189,9 +189,9 @@ impl Namespaces {
             let is_first = self.searched.is_none();
             for result in enter(&new, self.receive_buffer) {
                 match result {
-                    Ok(namespace) => self.entered.push(Namespace { is_seeded: is_first, ..namespace }),
+                    Ok(namespace) => self.entered.push(Namespace { is_seeding: is_first, ..namespace }),
                     Err(error) => {
-                        tracing::debug!("a network namespace was not entered: {error}");
+                        tracing::debug!("sock_diag: cannot enter a network namespace: {error}");
                         self.refused += 1;
                     }
                 }
@@ -201,7 +201,7 @@ impl Namespaces {
     }
 }
 
-/// Opens sockets in these namespaces, on a thread of its own, because a thread that entered a namespace cannot always return.
+/// Opens sockets in these namespaces. Uses a separate thread, because a thread that entered a namespace cannot always return.
 fn enter(new: &[(u32, PathBuf)], receive_buffer: usize) -> Vec<io::Result<Namespace>> {
     let enter = |inode: u32, path: &Path| {
         namespaces::enter(path)?;

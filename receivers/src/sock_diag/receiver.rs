@@ -83,7 +83,8 @@ impl SockDiagReceiver {
         );
         if self.config.namespaces == NamespaceScope::All && !namespaces.enters_others() {
             tracing::info!(
-                "receivers::{id}: namespaces: CAP_SYS_ADMIN is missing, so that only connections of this network namespace are reported"
+                "receivers::{id}: namespaces: CAP_SYS_ADMIN is missing, so that only connections of this network namespace are reported (grant \
+                 it, or write namespaces: own)"
             );
         }
     }
@@ -105,7 +106,7 @@ impl Receiver for SockDiagReceiver {
 fn refused(id: &str, error: io::Error) -> ComponentError {
     let remedy = match Errno::from_io_error(&error) {
         Some(Errno::NOENT | Errno::PROTONOSUPPORT | Errno::AFNOSUPPORT | Errno::OPNOTSUPP | Errno::INVAL) => {
-            "this kernel has no socket diagnostics: use one with CONFIG_INET_TCP_DIAG (module tcp_diag; kernel 4.6 or later)"
+            "this kernel has no socket diagnostics: use one with CONFIG_INET_TCP_DIAG (module tcp_diag; kernel 4.19 or later)"
         }
         Some(Errno::PERM | Errno::ACCESS) => {
             "a seccomp filter or a security module refuses netlink sockets: allow socket(AF_NETLINK, NETLINK_SOCK_DIAG) in the profile"

@@ -19,7 +19,7 @@ use super::wire::{self, DiagSocket, SOCK_DIAG_BY_FAMILY};
 /// Size of the kernel's longest message in bytes.
 const MAX_MESSAGE: usize = 32 * 1024;
 
-/// Time limit of a receive. A precaution: the kernel writes a list while it is read.
+/// Time limit of a receive, as a precaution: the kernel writes the next part of a list while the list is read.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Look-ups that are sent together. Their replies (less than 1 KB each in the kernel) fit into the smallest receive buffer.
@@ -36,11 +36,11 @@ pub(super) struct DiagnosisSocket {
 /// Why receiving stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Received {
-    /// Nothing more waits.
+    /// No more messages wait.
     Everything,
-    /// As many were received as were wanted, and more may wait.
+    /// The maximum number was received. More may wait.
     Limit,
-    /// The buffer overflowed: messages were lost.
+    /// The receive buffer overflowed, and messages were lost.
     Overflow,
     /// The kernel refused.
     Failed(Errno),

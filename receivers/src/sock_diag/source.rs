@@ -1,6 +1,6 @@
 //! [`SockDiag`]: delivers what the kernel's socket diagnostics report as the events of a source.
 //!
-//! - The list of a pass and the sockets that ended are processed in this order: first the list, then what ended before or while it was read.
+//! - A pass first processes its list, and then the sockets that ended before or while the list was read.
 //! - A connection is new if no earlier list had it. It is reported as opened, without a time, unless a list shows SYN_SENT. Connections in the
 //!   first list are older.
 //! - A connection that no list has any more has ended. Its final counts come when the last descriptor is closed. If they were lost because the
@@ -30,7 +30,7 @@ use listed::NewConnections;
 
 use super::config::Config;
 use super::event;
-use super::holders::{Found, Holder, HolderSearch};
+use super::holders::{Holder, HolderSearch, SearchResult};
 use super::known::{KnownConnection, mark};
 use super::listening::ListeningSockets;
 use super::namespace::{MAX_RECEIVED, Namespace, Namespaces, descriptors};
@@ -40,11 +40,11 @@ use crate::tracking::timeline::{Clock, SystemClock};
 use crate::tracking::tracker::LimitFields;
 use crate::tracking::{PassCounts, Source, SourceCounts, Transition, timespec};
 
-/// Time for which sockets that end are collected, so that a busy host does not wake the thread for each.
+/// Time for which sockets that end are collected, so that a busy host does not wake the thread for each of them.
 const COLLECT: Duration = Duration::from_millis(10);
 
-/// Part of an interval for which one pass searches descriptors.
-const SEARCH_PART: u32 = 50;
+/// Ratio of an interval to the time for which one pass searches descriptors.
+const SEARCH_RATIO: u32 = 50;
 
 /// The kernel refused to list the sockets.
 #[derive(Debug, thiserror::Error)]
@@ -58,15 +58,15 @@ pub(super) struct SockDiag {
     config: Config,
     namespaces: Namespaces,
     connections: HashMap<u64, KnownConnection, foldhash::fast::RandomState>,
-    /// Connections that were reported as vanished, among `connections`, as of the last pass.
+    /// Number of `connections` that were reported as vanished, at the last pass.
     vanished: usize,
     hasher: foldhash::fast::RandomState,
     listening: ListeningSockets,
     ended: Vec<EndedSocket>,
     search: HolderSearch,
-    /// Processes that were found, for the next sample of the connection.
+    /// Processes that were found, by cookie. The next sample of the connection reports them.
     holders: HashMap<u64, Holder, foldhash::fast::RandomState>,
-    /// Listeners of the list at the start, which are not passed on yet.
+    /// Events of the listeners in the list at the start, until they are delivered.
     first_listeners: Vec<ListenEvent>,
     /// Length of the kernel's `tcp_info` in bytes; 0 if no socket has been seen.
     info_length: u16,
@@ -101,7 +101,7 @@ impl SockDiag {
             counts: Counts::default(),
         };
         source.namespaces.update();
-        // A listener whose list shows how long the kernel's `tcp_info` is. Without one, the limits are absent.
+        // The list of this listener shows the length of the kernel's `tcp_info`, from which `limits` follows.
         let _probe = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
         let mut listeners = Vec::new();
         let listed = source.list(&mut |transition| {
@@ -114,7 +114,7 @@ impl SockDiag {
         Ok(source)
     }
 
-    /// Returns how many connections are older than Longwave, before the first pass.
+    /// Returns the number of connections. Before the first pass, all of them are older than Longwave.
     pub fn known(&self) -> usize {
         self.connections.len()
     }
@@ -141,7 +141,7 @@ impl SockDiag {
                     Ok(is_whole) => source.counts.changed_lists += u64::from(!is_whole),
                     Err(error) => {
                         source.counts.failed_lists += 1;
-                        // That of its own, the first one, says that nothing works.
+                        // Only a failure in the first namespace, Longwave's own, fails the pass.
                         failure = failure.take().or((index == 0).then_some(ListError(error)));
                     }
                 }
@@ -174,7 +174,7 @@ impl SockDiag {
             is_whole &= namespace.requests.list(family, LISTENING, visit, &mut || {})?;
         }
         self.listening.remove_missing(netns, pass, &mut |event| on(Transition::Listen(event)));
-        let is_seeding = mem::take(&mut namespace.is_seeded);
+        let is_seeding = mem::take(&mut namespace.is_seeding);
         let (mut waiting, mut is_overflown, mut result) = (Vec::new(), false, Ok(is_whole));
         for family in [AF_INET, AF_INET6] {
             let Namespace { requests, ended, .. } = namespace;
@@ -214,7 +214,7 @@ impl SockDiag {
         if !self.search.is_running() {
             return;
         }
-        let Found { holders, missing } = self.search.run(self.config.interval.get() / SEARCH_PART);
+        let SearchResult { holders, missing } = self.search.run(self.config.interval.get() / SEARCH_RATIO);
         let results = holders.into_iter().map(|(cookie, holder)| (cookie, Some(holder)));
         for (cookie, holder) in results.chain(missing.into_iter().map(|cookie| (cookie, None))) {
             if let Some(known) = self.connections.get_mut(&cookie) {
@@ -226,7 +226,7 @@ impl SockDiag {
         }
     }
 
-    /// Runs `work` with the namespaces, which it may use beside everything else.
+    /// Runs `work` with the namespaces moved out of `self`, so that `work` can change both.
     fn with_namespaces<T>(&mut self, work: impl FnOnce(&mut Self, &mut Vec<Namespace>) -> T) -> T {
         let mut entered = mem::take(&mut self.namespaces.entered);
         let result = work(self, &mut entered);

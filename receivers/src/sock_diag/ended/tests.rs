@@ -44,7 +44,7 @@ impl Life {
     /// Returns sent and received bytes as they are derived, and whether they are marked as uncertain.
     fn derived(&self, known: Option<&KnownConnection>, successor: Option<TcpState>) -> (i64, u64, bool) {
         let socket = self.ended();
-        let context = Context { known, has_listener: !self.is_client, successor };
+        let context = EndedContext { known, has_listener: !self.is_client, successor };
         let close = close(&socket, &socket.info.unwrap(), &context, 1, 2);
         let c = &close.counters;
         let is_client = close.flags & flag::CLIENT != 0;
@@ -114,7 +114,7 @@ fn failures_have_a_likely_reason() {
         let info = TcpInfo { segs_out: 1, segs_in, total_retrans, min_rtt: u32::MAX, ..TcpInfo::default() };
         let socket =
             DiagSocket { unacknowledged: 1, peer_port: 1, info: Some(info), ..decoded(ENDED_CLIENT) };
-        let context = Context { known: None, has_listener: false, successor: None };
+        let context = EndedContext { known: None, has_listener: false, successor: None };
         let close = close(&socket, &info, &context, 1, 2);
         assert_eq!((close.error, close.flags & flag::ESTABLISHED), (errno, 0));
     }

@@ -1,12 +1,12 @@
-//! What the source counts.
+//! Counters of the source.
 
 use crate::tracking::SourceCounts;
 
-/// Counts since the start.
+/// Counts since the start. [`Counts::named`] has the names under which they are exported.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counts {
     pub malformed: u64,
-    /// Sockets that ended, of which the kernel kept neither peer nor counts, and that no list had.
+    /// Sockets that ended, whose peer and counts the kernel had reset, and that were in no list.
     pub disconnected: u64,
     pub waiting_full: u64,
     pub table_full: u64,

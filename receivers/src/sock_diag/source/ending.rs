@@ -4,7 +4,7 @@ use std::mem;
 
 use longwave_pipeline::model::TcpState;
 
-use super::super::ended::{self, Context};
+use super::super::ended::{self, EndedContext};
 use super::super::event;
 use super::super::known::{KnownConnection, mark};
 use super::super::namespace::Namespace;
@@ -14,10 +14,10 @@ use super::SockDiag;
 use crate::tracking::Transition;
 use crate::tracking::timeline::{Clock, SystemClock};
 
-/// Sockets that ended and wait, for a list to be complete. More are lost and counted.
+/// Maximum number of ended sockets that wait until a list is complete. Further ones are dropped and counted.
 const MAX_WAITING: usize = 131_072;
 
-/// A socket that ended, and when that was received.
+/// A socket that ended, and the time at which the kernel's message was received.
 #[derive(Clone, Copy, Debug)]
 pub struct EndedSocket {
     netns: u32,
@@ -44,7 +44,7 @@ impl SockDiag {
         })
     }
 
-    /// Looks up the small sockets that took over from ended ones, where that makes a difference.
+    /// Looks up the small sockets (FIN_WAIT2, TIME_WAIT) that replaced ended ones, if [`ended::needs_successor`]. Returns their states.
     fn successors(&self, ended: &[EndedSocket], entered: &mut [Namespace]) -> Vec<Option<TcpState>> {
         let mut successors = vec![None; ended.len()];
         for namespace in entered {
@@ -57,7 +57,7 @@ impl SockDiag {
                 .collect();
             for indices in wanted.chunks(BATCH) {
                 let sockets = indices.iter().map(|index| &ended[*index].socket);
-                // If it fails, the counts are marked as uncertain.
+                // After a failure, the counts are marked as uncertain.
                 for (index, state) in
                     indices.iter().zip(namespace.requests.states(sockets).unwrap_or_default())
                 {
@@ -93,7 +93,7 @@ impl SockDiag {
             (known, generation) = (None, *observed_ns);
         }
         let has_listener = self.listening.has(*netns, socket.local_port);
-        let context = Context { known: known.as_ref(), has_listener, successor };
+        let context = EndedContext { known: known.as_ref(), has_listener, successor };
         let mut close = ended::close(socket, info, &context, *netns, *observed_ns);
         close.generation = generation;
         if let Some(known) = &known {

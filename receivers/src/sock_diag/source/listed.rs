@@ -1,4 +1,4 @@
-//! Connections that lists show, and those that they do not show any more.
+//! Connections that lists show, and those that are missing from lists.
 
 use longwave_ebpf_abi::{ConnectionEvent, flag};
 use longwave_pipeline::model::TcpState;
@@ -10,14 +10,14 @@ use super::SockDiag;
 use crate::tracking::Transition;
 use crate::tracking::timeline::{Clock, SystemClock};
 
-/// Lists without a connection after which it is reported as vanished although no message was lost.
+/// Number of lists without a connection after which it is reported as vanished if no message was lost.
 const MAX_MISSED_LISTS: u32 = 12;
 
-/// Lists without a connection after which it is reported as vanished if messages were lost meanwhile.
+/// Number of lists without a connection after which it is reported as vanished if messages were lost meanwhile.
 const MISSED_AFTER_LOSS: u32 = 2;
 
-/// Lists for which a connection that was reported as vanished is remembered, in case that its end is received late. At most
-/// `max_connections` of them are.
+/// Number of lists for which a connection that was reported as vanished is kept, because its end may be received late. At most
+/// `max_connections` such connections are kept.
 const MAX_LISTS_GONE: u32 = 720;
 
 /// Events of a pass that are delivered after its list.
@@ -93,7 +93,7 @@ impl SockDiag {
         None
     }
 
-    /// Reports connections that lists do not have any more and whose end was not received.
+    /// Reports connections that are missing from lists and whose end was not received.
     pub fn report_missing(&mut self, on: &mut dyn FnMut(Transition<'_>)) {
         let (pass, entered) = (self.pass, &self.namespaces.entered);
         let now = SystemClock.monotonic();

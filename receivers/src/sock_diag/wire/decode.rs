@@ -39,12 +39,12 @@ pub(in crate::sock_diag) struct DiagSocket {
     pub info: Option<TcpInfo>,
 }
 
-/// What is used of `struct tcp_info`.
+/// The fields of `struct tcp_info` that Longwave uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::sock_diag) struct TcpInfo {
-    /// Timeouts in a row.
+    /// Consecutive timeouts.
     pub retransmits: u8,
-    /// Probes in a row that were not answered.
+    /// Consecutive probes without an answer.
     pub probes: u8,
     /// `TCPI_OPT_*`: options that both ends negotiated.
     pub options: u8,
@@ -76,7 +76,7 @@ pub(in crate::sock_diag) struct TcpInfo {
     pub handed_down: Option<(u64, u64)>,
     /// Window of the peer in bytes. 0 before 5.4.
     pub snd_wnd: u32,
-    /// Time with data to send, of which the peer's window was full, and the send buffer was full. In µs; 0 before 4.10.
+    /// Times in µs: with data to send, of these with the peer's window full, and of these with the send buffer full. 0 before 4.10.
     pub busy: [u64; 3],
     pub ssthresh: u32,
     /// Round trip of the receiver of data, in µs.
