@@ -37,7 +37,7 @@ impl ServerTask {
         self.stop.clone()
     }
 
-    /// Stops the server when the responses that were begun are complete.
+    /// Stops the server, after it has completed the current responses.
     pub(crate) async fn stop(&self) {
         self.stop.cancel();
         let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();

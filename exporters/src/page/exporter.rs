@@ -1,4 +1,4 @@
-//! [`PageExporter`]: gives windows to the page. The server delivers them when a browser asks for them.
+//! [`PageExporter`]: passes windows to the page. The server renders them when a browser requests them.
 
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ use longwave_pipeline::model::Batch;
 
 use super::config::PageConfig;
 use super::server::Server;
-use super::state::State;
+use super::state::PageState;
 
 pub(super) struct PageExporter {
-    state: Arc<State>,
+    state: Arc<PageState>,
     server: Arc<Server>,
 }
 
@@ -24,7 +24,7 @@ pub(super) struct PageExporter {
 impl PageExporter {
     pub(super) fn new(config: &PageConfig, context: &ExporterContext) -> Self {
         let name = ["k8s.node.name", "host.name"].into_iter().find_map(|key| context.resource_attribute(key));
-        let state = Arc::new(State::new(name.unwrap_or_default().to_owned()));
+        let state = Arc::new(PageState::new(name.unwrap_or_default().to_owned()));
         let meter = ComponentMeter::new(&context.meter, [("exporter", &context.id)]);
         meter.observe(&state).gauge(
             "longwave_exporter_page_clients",
@@ -44,14 +44,14 @@ impl PageExporter {
 }
 
 impl Exporter for PageExporter {
-    /// Makes the window the last one. The payload has no bytes; it only accounts for the window's points.
+    /// Stores the window as the last one. The payload has no bytes. It only counts the window's points.
     fn encode(&mut self, batch: &Batch) -> Result<Vec<Payload>, ComponentError> {
         let Batch::Window(window) = batch else { return Ok(Vec::new()) };
         self.state.add(window);
         Ok(vec![Payload::of_batch(batch, Bytes::new())])
     }
 
-    /// Without a queue, because the page has the window already.
+    /// Returns a delivery without a queue, because the page already has the window.
     fn delivery(&self) -> DeliveryConfig {
         DeliveryConfig::immediate()
     }

@@ -1,4 +1,4 @@
-//! [`Guard`]: which requests are answered. Other web pages that are open in the same browser must not read the flows of this host.
+//! [`Guard`]: decides which requests are answered. Other web pages that are open in the same browser must not read the flows of this host.
 
 use axum::body::Body;
 use axum::http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
@@ -59,8 +59,8 @@ impl Guard {
         self.auth.as_ref().and_then(|auth| auth.refusal(headers))
     }
 
-    /// Returns whether the `Host` of a request is a name of this page. A foreign DNS name can have the address of this host, by which a
-    /// foreign page would get the same origin; an IP address cannot.
+    /// Returns whether the `Host` of a request is a name of this page. Every IP address is. Other DNS names are refused, because the owner of a
+    /// name can let it resolve to this host, and a page of that name would then have the same origin as this page (DNS rebinding).
     fn is_own(&self, host: &str) -> bool {
         let name = name_of(host);
         let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);

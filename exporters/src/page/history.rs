@@ -1,4 +1,4 @@
-//! [`History`]: what each flow did in the last windows.
+//! [`History`]: rates and counts of each flow in the last windows.
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
@@ -8,11 +8,11 @@ use longwave_pipeline::model::Level;
 use super::query::FlowId;
 use crate::flows::Flow;
 
-/// Number of windows that are remembered: five minutes of 5 s.
+/// Number of windows that are kept: five minutes with an interval of 5 s.
 pub(super) const WINDOWS: usize = 60;
-/// Number of flows of a level that are remembered in each window, the busiest ones. Bounds the memory to 60 × 3 × 1,000 × 56 bytes.
+/// Number of flows of a level that are kept of each window, the busiest ones. Limits the memory to 60 × 3 × 1,000 × 56 bytes.
 const MAX_FLOWS: usize = 1_000;
-/// Windows whose bytes determine the order of the table, so that rows do not jump for one burst.
+/// Number of windows whose rates determine the order of the table, so that one burst does not move a row.
 const RANKED_WINDOWS: usize = 12;
 
 /// The last windows, the oldest first.
@@ -25,7 +25,7 @@ struct PastWindow {
     flows: HashMap<FlowId, Sample>,
 }
 
-/// What one flow did in one window.
+/// Rates and counts of one flow in one window.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Sample {
     /// Bytes a second from source to destination.
@@ -41,7 +41,7 @@ pub(super) struct Sample {
 // === impl History ===
 
 impl History {
-    /// Adds a window, and forgets the oldest one.
+    /// Adds a window. Removes the oldest one if there are [`WINDOWS`] already.
     pub(super) fn add(&mut self, levels: Vec<(Level, Vec<Flow>)>) {
         let mut past = PastWindow::default();
         for (level, mut flows) in levels {
@@ -66,7 +66,7 @@ impl History {
         self.0.iter().map(|past| past.totals.get(&level).copied()).collect()
     }
 
-    /// Returns the bytes of a flow in the last minute, for the order of the rows.
+    /// Returns the sum of the byte rates of a flow in the last [`RANKED_WINDOWS`] windows, for the order of the rows.
     pub(super) fn rank(&self, flow: FlowId) -> f64 {
         let samples = self.0.iter().rev().take(RANKED_WINDOWS).filter_map(|past| past.flows.get(&flow));
         samples.map(|sample| sample.towards + sample.back).sum()

@@ -1,7 +1,7 @@
 //! Exporter `page`: a web page with the flows of the last window, as a map, as a table, and in detail.
 //!
 //! ```text
-//! windows ──► state: the last window, and what each flow did before ──► render: HTML ──► server: the page, and /events for each new window
+//! windows ──► state: the last window, and the history of each flow ──► render: HTML ──► server: the page, and /events for each new window
 //! ```
 //!
 //! The page needs no script: a browser without scripts loads it again every few seconds. The script replaces the content of the page with

@@ -1,4 +1,4 @@
-//! [`Query`]: what of the window a request asks for.
+//! [`Query`]: the parameters of a request, which select what the page shows.
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -15,7 +15,7 @@ pub(super) struct Query {
     /// Level of the table. The default is the first of workload, service and connection that the window has.
     pub(super) level: Option<Level>,
     pub(super) sort: Sort,
-    /// Text that the source, the destination or the service contains, in any case.
+    /// Text that the source, the destination or the service contains. Upper and lower case are equal.
     pub(super) search: String,
     /// The flow whose details are shown, instead of the table.
     pub(super) flow: Option<FlowId>,
@@ -24,11 +24,11 @@ pub(super) struct Query {
     pub(super) all: bool,
 }
 
-/// Order of the table. All but the names are descending.
+/// Order of the table: descending, and ascending for names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Sort {
-    /// Bytes of both directions in the last minute.
+    /// Bytes of both directions in the last windows.
     #[default]
     Bytes,
     Source,
@@ -44,7 +44,7 @@ pub(super) enum Sort {
     Failed,
 }
 
-/// Identifies a flow in links, as long as the process runs.
+/// Identifies a flow in links, at least while the process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct FlowId(u64);
 
@@ -93,7 +93,7 @@ impl Query {
         url.finish()
     }
 
-    /// Returns a function that returns whether the search finds a flow.
+    /// Returns a function that tests whether a flow matches the search.
     pub(super) fn finder(&self) -> impl Fn(&Flow) -> bool {
         let wanted = self.search.trim().to_lowercase();
         move |flow| wanted.is_empty() || flow.ends().iter().any(|name| name.to_lowercase().contains(&wanted))
@@ -120,7 +120,7 @@ impl Sort {
         }
     }
 
-    /// Sorts flows, whose bytes of the last minute `rank` returns. Ties are in the order of the names, so that rows keep their places.
+    /// Sorts flows. `rank` returns the bytes of a flow in the last windows. Equal flows are sorted by name, so that rows keep their positions.
     pub(super) fn sort(self, flows: &mut Vec<Flow>, rank: impl Fn(&Flow) -> f64) {
         flows.sort_by_cached_key(|flow| (flow.ends(), flow.side));
         let number = |flow: &Flow| match self {
@@ -145,7 +145,7 @@ impl Sort {
                 flows.extend(numbered.into_iter().map(|(_, flow)| flow));
             }
         }
-        // The overflow series is not one flow.
+        // The overflow series is last, because it is not a single flow.
         flows.sort_by_key(|flow| flow.is_overflow);
     }
 }

@@ -22,19 +22,19 @@ use super::config::PageConfig;
 use super::guard::{self, Guard};
 use super::query::Query;
 use super::render;
-use super::state::State;
+use super::state::PageState;
 use crate::server_task::ServerTask;
 
 pub(super) struct Server {
     id: String,
     config: PageConfig,
-    shared: Arc<Context>,
+    shared: Arc<RequestState>,
     task: ServerTask,
 }
 
-/// What a request needs.
-struct Context {
-    state: Arc<State>,
+/// State that all requests share.
+struct RequestState {
+    state: Arc<PageState>,
     guard: Guard,
     permits: Semaphore,
     stop: CancellationToken,
@@ -42,16 +42,16 @@ struct Context {
 
 /// Maximum number of pages that are rendered at the same time. Further requests wait.
 const MAX_CONCURRENT: usize = 2;
-/// Interval of comments that keep the connection of a browser open, and that detect a browser that is gone.
+/// Interval of comments that keep the connection of a browser open, and that detect a closed browser.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 // === impl Server ===
 
 impl Server {
-    pub(super) fn new(config: &PageConfig, context: &ExporterContext, state: Arc<State>) -> Self {
+    pub(super) fn new(config: &PageConfig, context: &ExporterContext, state: Arc<PageState>) -> Self {
         let task = ServerTask::default();
         let (stop, permits) = (task.stopping(), Semaphore::new(MAX_CONCURRENT));
-        let shared = Arc::new(Context { state, guard: Guard::new(config), permits, stop });
+        let shared = Arc::new(RequestState { state, guard: Guard::new(config), permits, stop });
         Self { id: context.id.clone(), config: config.clone(), shared, task }
     }
 
@@ -79,13 +79,13 @@ impl Server {
         self.task.address()
     }
 
-    /// Stops the server when the responses that were begun are complete.
+    /// Stops the server, after it has completed the current responses.
     pub(super) async fn close(&self) {
         self.task.stop().await;
     }
 }
 
-async fn guarded(Shared(context): Shared<Arc<Context>>, request: Request, next: Next) -> Response<Body> {
+async fn guarded(Shared(context): Shared<Arc<RequestState>>, request: Request, next: Next) -> Response<Body> {
     let response = match context.guard.refusal(request.headers()) {
         Some(refusal) => refusal,
         None => next.run(request).await,
@@ -97,7 +97,10 @@ async fn asset(content_type: &'static str, text: &'static str) -> impl IntoRespo
     ([(CONTENT_TYPE, format!("{content_type}; charset=utf-8"))], text)
 }
 
-async fn page(Shared(context): Shared<Arc<Context>>, Parameters(query): Parameters<Query>) -> Response<Body> {
+async fn page(
+    Shared(context): Shared<Arc<RequestState>>,
+    Parameters(query): Parameters<Query>,
+) -> Response<Body> {
     match context.render(query, render::document).await {
         Ok(document) => Html(document).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
@@ -106,7 +109,7 @@ async fn page(Shared(context): Shared<Arc<Context>>, Parameters(query): Paramete
 
 /// Sends the content of the page for each new window, until the browser closes the connection or the exporter stops.
 async fn events(
-    Shared(context): Shared<Arc<Context>>,
+    Shared(context): Shared<Arc<RequestState>>,
     Parameters(query): Parameters<Query>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let windows = context.state.subscribe();
@@ -121,14 +124,14 @@ async fn events(
     Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
 }
 
-// === impl Context ===
+// === impl RequestState ===
 
-impl Context {
-    /// Renders in a thread of its own, because a window can have many series.
+impl RequestState {
+    /// Renders on a blocking thread, because a window can have many series.
     async fn render(
         self: &Arc<Self>,
         query: Query,
-        render: fn(&State, &Query) -> String,
+        render: fn(&PageState, &Query) -> String,
     ) -> Result<String, tokio::task::JoinError> {
         // The semaphore is never closed.
         let _permit = self.permits.acquire().await;

@@ -1,4 +1,4 @@
-//! [`State`]: what the page shows.
+//! [`PageState`]: the last window, and the history of flows.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::history::History;
 use crate::flows::Flow;
 
-pub(super) struct State {
+pub(super) struct PageState {
     /// Name of this host. Empty if it is unknown.
     host: String,
     /// `None` before the first window.
@@ -16,12 +16,12 @@ pub(super) struct State {
     history: Mutex<History>,
 }
 
-/// Number of series up to which the history of a level is also kept while no browser is connected: below 5 ms of CPU time for a window.
+/// Maximum number of series of a level whose history is kept while no browser is connected. They cost less than 5 ms of CPU time per window.
 const MAX_UNWATCHED: usize = 5_000;
 
-// === impl State ===
+// === impl PageState ===
 
-impl State {
+impl PageState {
     pub(super) fn new(host: String) -> Self {
         Self { host, latest: watch::Sender::new(None), history: Mutex::default() }
     }
@@ -30,7 +30,8 @@ impl State {
         &self.host
     }
 
-    /// Makes a window the last one. The history of a level with many series is only kept while a browser is connected.
+    /// Stores a window as the last one. The history of a level with more than [`MAX_UNWATCHED`] series is kept only while a browser is
+    /// connected.
     pub(super) fn add(&self, window: &Arc<Window>) {
         let count = |level| window.series.iter().filter(|series| series.level == level).count();
         let is_kept = |level: &Level| self.clients() > 0 || count(*level) <= MAX_UNWATCHED;

@@ -307,7 +307,7 @@ async fn many_flows_are_summed_up() {
     assert_eq!(rows(&found).len(), 10);
     assert!(found.contains(&format!("<data value=\"{sum}\">")), "{found}");
     let gone = fixture.page("/?flow=0").await;
-    assert!(gone.contains("This flow has nothing in the last window"), "{gone}");
+    assert!(gone.contains("This flow is not in the last window"), "{gone}");
 }
 
 /// *Scenario*: settings that cannot work.

@@ -1,4 +1,4 @@
-//! The details of one flow: all its measures, by the ends that report them, and what it did in the last windows.
+//! The details of one flow: all measures of each end that reports it, and charts of the last windows.
 
 use longwave_pipeline::model::metric::{Id, PointValue, for_each_point};
 use longwave_pipeline::model::{
@@ -7,12 +7,12 @@ use longwave_pipeline::model::{
 use maud::{Markup, html};
 
 use super::super::query::{FlowId, Query};
-use super::super::state::State;
+use super::super::state::PageState;
 use super::{chart, when};
 use crate::flows::Flow;
 use crate::units;
 
-pub(super) fn render(state: &State, window: &Window, query: &Query, level: Level, id: FlowId) -> Markup {
+pub(super) fn render(state: &PageState, window: &Window, query: &Query, level: Level, id: FlowId) -> Markup {
     let seconds = window.end.since(window.start).as_secs_f64();
     let reports: Vec<(&Series, Flow)> = window
         .series
@@ -25,7 +25,7 @@ pub(super) fn render(state: &State, window: &Window, query: &Query, level: Level
         (when(window))
         p { a href=(query.with_flow(None).url()) { "← all flows" } }
         @match reports.first() {
-            None => p.empty { "This flow has nothing in the last window: it has ended, or Longwave has started again." },
+            None => p.empty { "This flow is not in the last window: it has ended, or Longwave has started again." },
             Some((_, flow)) => {
                 h2 { (flow.source) " → " (flow.destination) @if !flow.service.is_empty() { " " span.service { (flow.service) } } }
             }

@@ -1,4 +1,4 @@
-//! The map: who talks to whom. Clients are at the left, servers at the right, and a band between them is as wide as the flow is busy.
+//! The map of clients and servers. Clients are at the left, servers at the right. A wider band between them means more bytes.
 
 use std::collections::HashMap;
 
@@ -55,7 +55,7 @@ pub(super) fn render(view: &View) -> Markup {
         sources.add(&flow.source, band);
         destinations.add(server(flow), band);
     }
-    let height = sources.place().max(destinations.place());
+    let height = sources.arrange().max(destinations.arrange());
     let bands: Vec<_> = flows
         .iter()
         .map(|flow| {
@@ -82,12 +82,12 @@ pub(super) fn render(view: &View) -> Markup {
     }
 }
 
-/// Returns the name at the right: the service, or else the workload.
+/// Returns the name at the right: the service, or the workload if the service is unknown.
 fn server(flow: &Flow) -> &str {
     if flow.service.is_empty() { &flow.destination } else { &flow.service }
 }
 
-/// Returns the width of a band. Its square is proportional to the bytes, so that quiet flows can be seen beside busy ones.
+/// Returns the width of a band. It grows with the square root of the bytes, so that quiet flows are visible beside busy ones.
 fn band(flow: &Flow, most: u64) -> f64 {
     let share = if most > 0 { flow.bytes() as f64 / most as f64 } else { 0.0 };
     MIN_BAND + (MAX_BAND - MIN_BAND) * share.sqrt()
@@ -148,7 +148,7 @@ impl<'a> Column<'a> {
     }
 
     /// Gives each node its position. Returns the height of the column.
-    fn place(&mut self) -> f64 {
+    fn arrange(&mut self) -> f64 {
         let mut top = GAP;
         for name in &self.names {
             let Some(node) = self.nodes.get_mut(name) else { continue };

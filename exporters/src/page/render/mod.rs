@@ -9,14 +9,14 @@ use longwave_pipeline::model::{Level, Rfc3339, Window};
 use maud::{DOCTYPE, Markup, html};
 
 use super::query::{FlowId, Query, Sort};
-use super::state::{self, State};
+use super::state::{self, PageState};
 use crate::flows::Flow;
 use crate::units;
 
 /// Seconds after which a browser without scripts loads the page again.
 const RELOAD_AFTER: u8 = 5;
 
-/// The flows of the level that is shown, and how.
+/// The flows of the level that is shown, and the parameters of the request.
 struct View<'a> {
     query: &'a Query,
     level: Level,
@@ -27,7 +27,7 @@ struct View<'a> {
 }
 
 /// Renders the whole document.
-pub(super) fn document(state: &State, query: &Query) -> String {
+pub(super) fn document(state: &PageState, query: &Query) -> String {
     let document = html! {
         (DOCTYPE)
         html lang="en" {
@@ -59,13 +59,13 @@ pub(super) fn document(state: &State, query: &Query) -> String {
 }
 
 /// Renders the content of `<main>`.
-pub(super) fn content(state: &State, query: &Query) -> String {
+pub(super) fn content(state: &PageState, query: &Query) -> String {
     content_of(state, query).into_string()
 }
 
-fn content_of(state: &State, query: &Query) -> Markup {
+fn content_of(state: &PageState, query: &Query) -> Markup {
     let Some(window) = state.latest() else {
-        return html! { p.empty { "Waiting for the first window. It comes at the end of the present interval." } };
+        return html! { p.empty { "Waiting for the first window. It is complete at the end of the current interval." } };
     };
     let levels = state::levels(&window);
     let preferred = [Level::Workload, Level::Service, Level::Connection];
@@ -160,7 +160,7 @@ fn per_second(bytes: u64, seconds: f64) -> String {
 // === impl View ===
 
 impl<'a> View<'a> {
-    fn new(state: &State, window: &Window, query: &'a Query, level: Level) -> Self {
+    fn new(state: &PageState, window: &Window, query: &'a Query, level: Level) -> Self {
         let mut flows = Flow::at_level(window, level, false);
         let total = Flow::sum(&flows, String::new());
         flows.retain(query.finder());

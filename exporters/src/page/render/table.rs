@@ -8,7 +8,7 @@ use crate::units;
 
 use super::super::query::Sort;
 
-/// Maximum number of rows, unless all are wanted.
+/// Maximum number of rows, unless the request is for all.
 const MAX_ROWS: usize = 200;
 
 /// Columns after the names, with their explanations.
@@ -93,7 +93,7 @@ fn numbers(flow: &Flow) -> Markup {
     }
 }
 
-/// Sums up the rows that are not shown.
+/// Renders the sum of the rows that are not shown.
 fn more(view: &View, hidden: &[Flow]) -> Markup {
     let sum = Flow::sum(hidden, String::new());
     html! {
