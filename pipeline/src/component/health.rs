@@ -203,6 +203,11 @@ impl Stage {
 // === impl ReceiverProgress ===
 
 impl ReceiverProgress {
+    /// Returns `receiver "<id>"`, for messages.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
     /// Reports that a pass has ended. `fault` says why it could not see all connections, for example because a program is detached.
     pub fn pass_ended(&self, fault: Option<String>) {
         *lock(&self.0.progress) = Progress { since: Some(Instant::now()), fault };

@@ -21,7 +21,7 @@ use super::tracker::{GONE_ROTATION, Tracker};
 /// Transitions wake the thread only if there are many. The others are drained after this time.
 const LONGEST_WAIT: Duration = Duration::from_millis(200);
 
-/// Failed passes in a row after which the receiver stops.
+/// Number of consecutive failed passes after which the receiver stops.
 const MAX_FAILURES: u32 = 3;
 
 /// Reads a source and passes its events to the tracker.
@@ -54,7 +54,7 @@ impl<K: Source, S: Sink, C: Clock> Worker<K, S, C> {
         progress: ReceiverProgress,
         holder_walks: HolderWalks,
     ) -> Self {
-        // Every counter exists from the start on.
+        // From the start, self-telemetry has every counter.
         stats.update(|stats| stats.counts = source.counts());
         Self {
             source,
@@ -75,7 +75,7 @@ impl<K: Source, S: Sink, C: Clock> Worker<K, S, C> {
     /// Runs until `stop` is readable, then runs a last pass and returns the sink.
     ///
     /// # Errors
-    /// Returns an error if several passes in a row failed.
+    /// Returns the last error if [`MAX_FAILURES`] consecutive passes failed.
     pub fn run(mut self, stop: BorrowedFd<'_>) -> Result<S, K::PassError> {
         // The listeners that seeding found come first: they are the owners of the first connections.
         self.drain(None);
@@ -147,7 +147,8 @@ impl<K: Source, S: Sink, C: Clock> Worker<K, S, C> {
             Err(error) if last || self.failures + 1 < MAX_FAILURES => {
                 self.failures += 1;
                 tracing::warn!(
-                    "a sampling pass of the receiver failed, later records will contain what it missed: {error}"
+                    "{}: a pass failed: the next records contain what it missed: {error}",
+                    self.progress.name()
                 );
                 Ok(())
             }
@@ -155,7 +156,7 @@ impl<K: Source, S: Sink, C: Clock> Worker<K, S, C> {
         }
     }
 
-    /// Walks the descriptors of all processes if the owner of a connection that has reached the age is only supposed.
+    /// Walks the descriptors of all processes, if a connection has reached `holder_age` and its owner is only supposed.
     fn look_up_holders(&mut self) {
         let began = self.clock.monotonic();
         let Some(aged) = self.holder_walks.due(began) else { return };
@@ -182,7 +183,8 @@ impl<K: Source, S: Sink, C: Clock> Worker<K, S, C> {
     /// Reports the end of a pass. Logs a fault of the kernel side once.
     fn report_progress(&mut self, fault: Option<String>) {
         if let Some(fault) = fault.as_ref().filter(|_| self.fault != fault) {
-            tracing::error!("the receiver does not see all connections, restart longwave: {fault}");
+            let name = self.progress.name();
+            tracing::error!("{name} does not see all connections: restart longwave: {fault}");
         }
         self.fault.clone_from(&fault);
         self.progress.pass_ended(fault);
@@ -198,7 +200,7 @@ impl<K: Source, S: Sink, C: Clock> Worker<K, S, C> {
         tracing::warn!("{}", step_text(step, &self.timeline));
     }
 
-    /// Drains all transitions. `tick`, if given, is the end of the window of all of them.
+    /// Drains all transitions. `tick` is the end of their window. `None`: it follows from the time of each.
     fn drain(&mut self, tick: Option<UnixNanos>) {
         let (tracker, timeline) = (&mut self.tracker, &self.timeline);
         self.source.drain_transitions(&mut |transition| process(tracker, timeline, tick, transition));
@@ -206,7 +208,7 @@ impl<K: Source, S: Sink, C: Clock> Worker<K, S, C> {
     }
 }
 
-/// Passes a transition to the tracker. `tick`, if given, is the end of the window that it belongs to.
+/// Passes a transition to the tracker. `tick` is the end of its window. `None`: it follows from the time of the transition.
 fn process<S: Sink>(
     tracker: &mut Tracker<S>,
     timeline: &Timeline,
@@ -224,7 +226,7 @@ fn process<S: Sink>(
 
 /// Returns the log message for a step of the wall clock in nanoseconds.
 fn step_text(step: i64, timeline: &Timeline) -> String {
-    // Readings are not more precise than that.
+    // In whole milliseconds, because readings of the clocks are not more precise.
     let rounded = |duration: Duration| {
         let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         GoDuration::from(Duration::from_millis(micros.saturating_add(500) / 1_000))
@@ -232,19 +234,19 @@ fn step_text(step: i64, timeline: &Timeline) -> String {
     let size = rounded(Duration::from_nanos(step.unsigned_abs()));
     if step > 0 {
         return format!(
-            "the wall clock was set forward by {size}, or the host was suspended: the times of records follow now, and the next window \
-             contains the skipped time"
+            "the wall clock was set forward by {size}, or the host was suspended: the times of records follow it immediately, and the next \
+             window contains the skipped time"
         );
     }
     if !timeline.is_far_ahead() {
         return format!(
-            "the wall clock was set back by {size}: the times of records follow now, and the next window stays open for that much longer"
+            "the wall clock was set back by {size}: the times of records follow it immediately, and the next window stays open for {size} longer"
         );
     }
     let lead = rounded(timeline.lead());
     format!(
-        "the wall clock was set back by {size}: the times of records follow now. Windows never overlap, so their times are {lead} ahead of \
-         the clock and approach it by a tenth of the interval per pass. Restart Longwave if they have to follow now, too"
+        "the wall clock was set back by {size}: the times of records follow it immediately. Windows never overlap, so their times are {lead} \
+         ahead of the clock and approach it by a tenth of the interval per pass. To correct them immediately, restart Longwave"
     )
 }
 

@@ -249,8 +249,8 @@ fn messages() {
         step_text(step, &timeline)
     };
     insta::assert_snapshot!([3600, -2, -7200].map(text).join("\n"), @r"
-    the wall clock was set forward by 1h0m0s, or the host was suspended: the times of records follow now, and the next window contains the skipped time
-    the wall clock was set back by 2s: the times of records follow now, and the next window stays open for that much longer
-    the wall clock was set back by 2h0m0s: the times of records follow now. Windows never overlap, so their times are 2h0m0s ahead of the clock and approach it by a tenth of the interval per pass. Restart Longwave if they have to follow now, too
+    the wall clock was set forward by 1h0m0s, or the host was suspended: the times of records follow it immediately, and the next window contains the skipped time
+    the wall clock was set back by 2s: the times of records follow it immediately, and the next window stays open for 2s longer
+    the wall clock was set back by 2h0m0s: the times of records follow it immediately. Windows never overlap, so their times are 2h0m0s ahead of the clock and approach it by a tenth of the interval per pass. To correct them immediately, restart Longwave
     ");
 }

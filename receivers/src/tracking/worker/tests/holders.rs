@@ -6,7 +6,7 @@ use super::*;
 const SECOND: u64 = 1_000_000_000;
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// A kernel side with one accepted connection, of which it knows the process after a walk that succeeds.
+/// A kernel side with one accepted connection. A walk that succeeds finds its process.
 struct Accepted<'a> {
     clock: &'a TestClock,
     /// Outcomes of the walks to come: whether they succeed.
