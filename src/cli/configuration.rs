@@ -15,7 +15,7 @@ use super::{SourceArgs, default, resource};
 /// A checked configuration.
 pub(super) struct Configured {
     pub(super) plan: Plan,
-    /// The settings as they were written, secrets included, to find out whether a later configuration is another one.
+    /// The settings as they were written, secrets included. A reload compares them with the new ones.
     pub(super) document: Document,
     /// Warnings to log once logging has started.
     pub(super) warnings: Vec<String>,

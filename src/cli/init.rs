@@ -91,7 +91,7 @@ receivers:
     # cgroup: /system.slice/*
 
 processors:
-  # Adds the workload of both ends: the first source that knows an end wins.
+  # Adds the workload of both ends: the first source that resolves an end wins.
   workload:
     sources: [{sources}]
   # Adds the service to which the client connected.

@@ -52,9 +52,9 @@ enum Command {
     },
     /// Print the configuration with all defaults, and with secrets redacted.
     PrintConfig,
-    /// Print what this host provides and what is missing, and try the start of the bpf receiver.
+    /// Print what this host provides, what is missing, and whether the receiver bpf can start.
     Check,
-    /// Show what the connections of this host do, on the whole screen. The key ? shows all keys.
+    /// Show the connections of this host on the whole screen. The key ? shows all keys.
     Top(TopArgs),
     /// Print connections as they open, send and close, one line for each record.
     Observe(ObserveArgs),
@@ -80,7 +80,7 @@ enum Command {
 pub(crate) struct ObserveArgs {
     /// Condition on the records: `workload=web and (rtt>50ms or retransmits>1%)`. Default: all records.
     expression: Vec<String>,
-    /// Record file, or socket of an exporter live. Default: the socket of the Longwave that runs on this host, else the kernel, as root.
+    /// Record file, or socket of an exporter live. Default: the socket of the Longwave that runs on this host, else the sockets of this host.
     #[arg(short, long, value_name = "PATH")]
     file: Option<PathBuf>,
     /// Format of the output.
@@ -91,7 +91,7 @@ pub(crate) struct ObserveArgs {
 /// Flags of `top`.
 #[derive(Args)]
 pub(crate) struct TopArgs {
-    /// Condition on the connections, as the key / takes it: `workload=web and rtt>50ms`. Or a record file.
+    /// Condition on the connections, as after the key /: `workload=web and rtt>50ms`. Or the path of a record file.
     expression: Vec<String>,
     /// Record file, or socket of an exporter live. Default: the socket of the Longwave that runs on this host, else the sockets of this host.
     #[arg(short, long, value_name = "PATH")]
@@ -101,8 +101,8 @@ pub(crate) struct TopArgs {
 /// Flags that select the configuration.
 #[derive(Args)]
 pub(crate) struct SourceArgs {
-    /// File, URL, `env:NAME` (a variable that contains YAML) or `yaml:a::b: c`. If repeated, later ones are merged into earlier ones:
-    /// maps deeply, lists replaced, null erases.
+    /// File, URL, `env:NAME` (a variable that contains YAML) or `yaml:a::b: c`. Several are merged in their order: maps are merged deeply,
+    /// lists are replaced, and null erases.
     #[arg(short, long, global = true, value_name = "SOURCE")]
     config: Vec<String>,
     /// Set one value, after all files: `receivers.bpf.interval=1s`. Can be repeated.
@@ -110,7 +110,7 @@ pub(crate) struct SourceArgs {
     set: Vec<String>,
 }
 
-/// Runs the command. Writes an error with its causes to stderr, unless it is the end of the program that reads stdout.
+/// Runs the command. Writes an error with its causes to stderr, unless the error is that the program that reads stdout has ended.
 pub(crate) fn run(cli: Cli) -> ExitCode {
     let registry = registry();
     let result = run_command(cli, &registry);
@@ -150,7 +150,7 @@ fn run_command(cli: Cli, registry: &Registry) -> anyhow::Result<()> {
 // === impl SourceArgs ===
 
 impl SourceArgs {
-    /// Refuses the flags where no configuration is read, so that a flag is never ignored.
+    /// Refuses the flags for commands that read no configuration, so that no flag is ignored.
     fn refuse(&self) -> anyhow::Result<()> {
         let is_empty = self.config.is_empty() && self.set.is_empty();
         ensure!(is_empty, "this command reads no configuration: leave out --config and --set");

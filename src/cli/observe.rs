@@ -1,4 +1,4 @@
-//! `longwave observe`: prints records as they arrive, like `hubble observe` prints flows. It runs a pipeline that it writes from its flags.
+//! `longwave observe`: prints records as they arrive, as `hubble observe` prints flows. It runs a pipeline that it creates from its flags.
 
 use std::path::{Path, PathBuf};
 
@@ -40,7 +40,7 @@ pub(super) fn run(args: &ObserveArgs, registry: &Registry) -> anyhow::Result<()>
     super::run::run(&sources, registry)
 }
 
-/// Returns the values of `--config` for the flags. `receiver` returns the one of this host's connections.
+/// Returns the values of `--config` for the flags. `receiver` returns the type of the receiver for the connections of this host.
 ///
 /// # Errors
 /// The expression has a mistake.
@@ -62,7 +62,7 @@ pub(super) fn configs(
     Ok(vec![format!("yaml:{}", configuration(source, args.output, expression.as_ref(), named_by))])
 }
 
-/// Returns the configuration as YAML. Texts are JSON strings, which YAML includes; `$` is doubled, so that it expands nothing.
+/// Returns the configuration as YAML. Texts are written as JSON strings, which are valid YAML. `$` is doubled, so that nothing is expanded.
 fn configuration(
     source: Source<'_>,
     output: Output,

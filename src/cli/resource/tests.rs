@@ -30,7 +30,7 @@ fn shown(
 /// *Scenario*: a node of Kubernetes; a host with systemd, one with only D-Bus' id, ones whose id is not written yet, and one with only a
 /// name.
 /// *Guarantees*: `host.id` is the machine's id. `service.instance.id` is the node's name, else the machine's id, else the host's name.
-/// What is unknown is absent.
+/// Unknown attributes are absent.
 #[test]
 fn the_instance_is_the_node() {
     let name = ("proc/sys/kernel/hostname", "host-1\n");

@@ -14,7 +14,7 @@ const HEAD: &str = "# Settings
 
 Every setting of every component, and of `service::telemetry`. `cargo xtask docs` writes this page from the descriptions in the code;
 `longwave components bpf` prints a part of it, and `longwave print-config` prints the values of your configuration.
-[CONFIGURATION.md](CONFIGURATION.md) explains how the sections are combined to pipelines.
+[CONFIGURATION.md](CONFIGURATION.md) explains sources, references and merging.
 
 A duration is a number with a unit, such as `500ms`, `5s` or `1m30s`. A size is a number of bytes, or one with a unit, such as `512KiB`,
 `64MiB` or `1GB`. A secret is a text that is never printed. `*` in a path is any element of a list or key of a map. Where there is no default,
