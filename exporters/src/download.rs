@@ -18,12 +18,12 @@ use crate::otlp::{TlsConfig, USER_AGENT};
 pub struct Downloads {
     limits: Limits,
     started: Instant,
-    /// Fires when no download is wanted any more.
+    /// Fires when downloads must end.
     cancelled: CancellationToken,
     done: Mutex<HashMap<String, Result<Vec<u8>, String>>>,
 }
 
-/// What a server can cost at most.
+/// Limits of downloads.
 #[derive(Clone, Copy)]
 struct Limits {
     /// Time for one download.

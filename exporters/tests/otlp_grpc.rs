@@ -53,7 +53,7 @@ async fn requests_arrive() {
 }
 
 /// *Scenario*: a TLS server and an authenticator whose token changes between two requests; then the same without TLS.
-/// *Guarantees*: the metadata of each request have the present token, under the authenticator's name. Without TLS the configuration is refused, as by
+/// *Guarantees*: the metadata of each request has the current token, under the authenticator's name. Without TLS the configuration is refused, as by
 /// the Collector.
 #[tokio::test]
 async fn authenticated_requests() {
@@ -263,7 +263,7 @@ async fn tls_and_what_can_go_wrong() {
 
 /// *Scenario*: the authority that the client trusts and the client's certificate are replaced on the disk: first the wrong ones, then a file that is
 /// cut off, then the right ones.
-/// *Guarantees*: with `reload_interval` each new connection uses the present files. A file that cannot be used changes nothing.
+/// *Guarantees*: with `reload_interval` each new connection uses the current files. A file that cannot be used changes nothing.
 #[tokio::test]
 async fn certificates_that_change_on_the_disk() {
     let (right, wrong) = (Certificates::new(), Certificates::new());

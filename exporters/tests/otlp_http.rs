@@ -82,7 +82,7 @@ async fn requests_arrive() {
 
 /// *Scenario*: an authenticator whose token changes between two requests; a header of the configuration beside it; the same header in both; an
 /// extension that is no authenticator.
-/// *Guarantees*: each request has the present token once, and the other headers. The contradiction and the extension are refused with an error that
+/// *Guarantees*: each request has the current token once, and the other headers. The contradiction and the extension are refused with an error that
 /// names the setting.
 #[tokio::test]
 async fn authenticated_requests() {
@@ -286,7 +286,7 @@ async fn tunnel_to(server: std::net::SocketAddr) -> (std::net::SocketAddr, tokio
 
 /// *Scenario*: a TLS server with a certificate for `collector.test` behind a proxy, with `server_name_override` and an endpoint of another name.
 /// Then the override is a name that the certificate does not contain.
-/// *Guarantees*: the proxy is asked for the endpoint, `Host` has the endpoint, and SNI has the override. The certificate is verified for the
+/// *Guarantees*: the proxy connects to the endpoint, `Host` has the endpoint, and SNI has the override. The certificate is verified for the
 /// override. The failure names it and the endpoint.
 #[tokio::test]
 async fn another_server_name_behind_a_proxy() {
@@ -371,7 +371,7 @@ impl CountedServer {
     }
 }
 
-/// *Scenario*: three requests one after the other, with keep-alive, without it by the present and the older setting, and with no idle time.
+/// *Scenario*: three requests one after the other, with keep-alive, without it by the current and the older setting, and with no idle time.
 /// *Guarantees*: with keep-alive there is one connection, otherwise one for each request.
 #[tokio::test]
 async fn connections_are_kept_or_not() {

@@ -5,8 +5,8 @@
 //! `directory` is an extension with the names of 10,000 addresses and of this host's cgroups. The names of open connections are cached,
 //! those of new connections are not. With `changes`, the names change before every batch, so that every connection is resolved again.
 //!
-//! `max_series` are connections between 3,000 pods at three levels with `max_series: 1000`, so that most of them are folded. First the bench
-//! prints the memory that they take, with and without the limit.
+//! The benches with `max_series` have connections between 3,000 pods, three levels and a limit of 1,000 series, so that most series are folded.
+//! First the bench prints the memory that they take, with and without the limit.
 //!
 //! The bench measures the thread's CPU time, so that other processes on the machine do not change the result.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a bench")]

@@ -10,7 +10,7 @@ use longwave_testing::gate;
 
 /// Time for the screen to show what a test waits for.
 const LIMIT: Duration = Duration::from_secs(60);
-/// Pause between two looks at the screen: a terminal has no event for them.
+/// Time between two reads of the screen, because a terminal does not report changes.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// A terminal in which a program runs. It is closed when it is dropped.
@@ -71,10 +71,10 @@ impl Terminal {
         String::from_utf8_lossy(&shown.stdout).trim().to_owned()
     }
 
-    /// Waits until the screen is as wanted, and returns it.
+    /// Waits until the screen satisfies a condition, and returns it.
     ///
     /// # Panics
-    /// If it never is.
+    /// If it does not within a minute, with the screen.
     pub fn await_screen(&self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
         self.until(what, || Some(self.screen()).filter(|screen| wanted(screen)))
     }

@@ -89,7 +89,7 @@ fn run_where(shell: &str) -> Output {
 /// Copies the binary to a folder in which any user can execute it.
 fn reachable_copy(binary: &Path, folder: &Path) -> PathBuf {
     let copy = folder.join("longwave");
-    // In a process of its own: a child that another test starts at this moment would inherit the open file, and the copy would be "busy".
+    // `cp` is another process. A child that another test starts meanwhile would inherit a file that is open here, and the copy would be busy.
     assert!(Command::new("cp").args([binary, &copy]).status().unwrap().success());
     copy
 }

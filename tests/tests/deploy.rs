@@ -139,7 +139,7 @@ fn the_collector_accepts_its_configuration() {
 }
 
 /// *Scenario*: the probes of the DaemonSet, and the extension `health_check` of its configuration.
-/// *Guarantees*: all three probes query the port and the address on which the extension listens, and the scheduler knows the port.
+/// *Guarantees*: all three probes query the port and the address on which the extension listens, and the port is declared for the scheduler.
 fn the_probes_query_the_health_check() {
     let container = &yaml("kubernetes/daemonset.yaml")[0]["spec"]["template"]["spec"]["containers"][0];
     let port = &container["ports"][0];

@@ -68,8 +68,8 @@ fn start(address: SocketAddr, records: &[u8]) -> (Longwave, File, TempDir) {
     (longwave, writer, folder)
 }
 
-/// *Scenario*: a value of the configuration is downloaded. SIGHUP while the server fails, and SIGHUP after it has another value.
-/// *Guarantees*: the first keeps the running configuration, and the log has the cause. The second reloads.
+/// *Scenario*: a value of the configuration is downloaded. SIGHUP is sent while the server fails, and again when the server has another value.
+/// *Guarantees*: the first SIGHUP keeps the running configuration, and the log has the cause. The second one reloads.
 #[test]
 fn a_reload_downloads_again() {
     let current = Arc::new(Mutex::new(response("200 OK", "json\n")));

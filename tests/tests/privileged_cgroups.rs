@@ -87,7 +87,7 @@ fn a_scope_follows_a_restarted_unit() {
         await_closes(&longwave, &ports);
     }
     let finished = longwave.stop();
-    assert!(finished.stderr.contains(&format!("matches {pattern} at present")), "{}", finished.stderr);
+    assert!(finished.stderr.contains(&format!("matches {pattern} yet")), "{}", finished.stderr);
     let mut seen: Vec<u16> =
         finished.lines.iter().filter_map(|line| line["source.port"].as_u64()?.try_into().ok()).collect();
     seen.dedup();

@@ -25,7 +25,7 @@ pub struct Signals {
     pub armed: u64,
     /// Nonzero while seeding runs.
     pub seeding: u64,
-    /// Thread that walks the descriptors of all processes, as `bpf_get_current_pid_tgid` returns it; 0 while none does. `seed_files` sets it,
+    /// Thread that walks the descriptors of all processes, as `bpf_get_current_pid_tgid` returns it. 0 if none does. `seed_files` sets it, and
     /// user space clears it.
     pub walker: u64,
 }

@@ -1,4 +1,4 @@
-//! Creations and removals of cgroups. User space learns the path of a cgroup before a socket can be in it.
+//! Creations and removals of cgroups. User space receives the path of a cgroup before a socket can be in it.
 //!
 //! The kernel runs the programs within `mkdir` and `rmdir`, one at a time, because it fills the one buffer of the path under a lock.
 

@@ -124,7 +124,7 @@ pub unsafe fn enter_holder(slot: Slot, entry: *mut TableEntry, task: *const u8) 
             (&raw mut (*owner).process_cgroup).write_volatile(0);
             return;
         }
-        // The next pass emits a sample, with which user space learns of the holder.
+        // The next pass emits a sample, which reports the holder to user space.
         control.cast::<u8>().add(ControlWord::IDLE_PASSES_BYTE).write_volatile(u8::MAX - 1);
     }
 }

@@ -355,7 +355,7 @@ unsafe fn finish(socket: Socket, old: u8) {
         }
         let before = ControlWord::unpack(atomic::set_bits(control, ControlWord::flag_bits(found))).flags;
         if before & !flags & flag::HOLDER != 0 {
-            // A walk has entered a process meanwhile. If it goes on, it finds the bit of this one.
+            // A walk has entered a process meanwhile. If the walk continues, it finds the bit of this one.
             owner::of_current(owner);
         }
     }

@@ -19,7 +19,7 @@ pub(super) struct DebugConfig {
     pub(super) verbosity: Verbosity,
     /// Number of requests that are shown in each second.
     pub(super) sampling_initial: u64,
-    /// After `sampling_initial` requests within a second, one of so many requests is shown. 0: none.
+    /// Of the requests after the first `sampling_initial` ones of a second, one of this number is shown. 1: all, 0: none.
     pub(super) sampling_thereafter: u64,
     /// Whether the text goes to the log. Otherwise it goes to the standard output.
     pub(super) use_internal_logger: bool,

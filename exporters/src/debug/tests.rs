@@ -55,7 +55,7 @@ fn requests_as_text() {
 }
 
 /// *Scenario*: values whose text differs between Rust and Go.
-/// *Guarantees*: they are those that the Collector writes.
+/// *Guarantees*: the texts are those that the Collector writes.
 #[test]
 fn values_are_written_as_in_go() {
     let shown = |value: &dyn Display| value.to_string();

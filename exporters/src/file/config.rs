@@ -30,7 +30,7 @@ pub(super) struct FileConfig {
     #[serde(skip_serializing_if = "is_none")]
     #[schemars(with = "String", example = &"zstd")]
     pub(super) compression: Compression,
-    /// Longest time that a request may wait in memory. Any value is kept, since each request is written when it arrives.
+    /// Accepted, without effect: each request is written when it arrives.
     pub(super) flush_interval: GoDuration,
     /// Whether a missing directory of `path` is created, with those above it.
     pub(super) create_directory: bool,
@@ -57,7 +57,7 @@ pub(super) struct FileConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct RotationConfig {
-    /// Size of the file that no write exceeds, in MiB. A single larger request has a file of its own.
+    /// Maximum size of the file in MiB. A single larger request has a file of its own.
     pub(super) max_megabytes: u64,
     /// Age in days of 24 hours after which backups are removed; 0: never.
     pub(super) max_days: u64,

@@ -91,7 +91,7 @@ impl OutputFile {
     /// Removes a user. The last one syncs and closes the file.
     ///
     /// # Errors
-    /// What was written may be lost if the host stops now.
+    /// The file cannot be synced, so that requests are lost if the host stops now.
     pub(super) fn end(&self) -> Result<(), String> {
         let mut state = self.lock();
         state.users = state.users.saturating_sub(1);
@@ -195,7 +195,7 @@ impl OutputFile {
         self.open(state).map_err(|what| self.error(&what))
     }
 
-    /// Begins a new file if the present one would become too large.
+    /// Begins a new file if the current one would become too large.
     fn rotate_before(&self, state: &mut OutputState, more: u64) -> Result<(), String> {
         let (Some(rotation), Some(open)) = (&self.config.rotation, &state.open) else { return Ok(()) };
         if open.len() == 0 || open.len() + more <= rotation.max_bytes() {

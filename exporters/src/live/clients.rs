@@ -21,13 +21,13 @@ pub(super) struct Clients {
     pub(super) slow: AtomicU64,
 }
 
-/// What waits for one client.
+/// Blocks that wait for one client.
 #[derive(Debug)]
 struct ClientQueue {
     blocks: mpsc::UnboundedSender<Bytes>,
     /// Bytes in `blocks`; the writer subtracts what it has written.
     waiting: Arc<AtomicU64>,
-    /// What the client got since its session block, for the end mark.
+    /// Records and bytes that were sent since the session block, for the end mark.
     sent: SessionEnd,
 }
 

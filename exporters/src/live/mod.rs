@@ -35,8 +35,8 @@ pub fn factory() -> ExporterFactory {
     ExporterFactory::new(about, |config: &LiveConfig, context: ExporterContext| {
         if !context.log_edits.is_empty() {
             return Err(ComponentError::new(format!(
-                "exporters::{}: its records have no attributes, which the processor attributes of its pipeline cannot change: give the \
-                 exporter a logs pipeline of its own",
+                "exporters::{}: the processor attributes of its pipeline cannot change what it sends, because records have no attributes: give \
+                 the exporter a logs pipeline of its own",
                 context.id
             )));
         }

@@ -58,25 +58,32 @@ impl Server {
         let listener = socket::listen(&self.path, self.group.as_deref()).map_err(|what| error(&what))?;
         let mut session = Vec::new();
         record_blocks::start_session(&self.host, &mut session).map_err(|fault| error(&fault.to_string()))?;
-        let serve = serve(listener, session, Arc::clone(&self.clients), self.stop.clone());
+        let (section, clients) = (self.section.clone(), Arc::clone(&self.clients));
+        let serve = serve(section, listener, session, clients, self.stop.clone());
         *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(tokio::spawn(serve));
         Ok(())
     }
 
-    /// Sends the end marks, waits a moment for the clients to read them, and removes the socket.
+    /// Sends the end marks, waits up to [`LAST_READS`] until the clients have read them, and removes the socket.
     pub(super) async fn stop(&self) {
         self.clients.end();
         self.stop.cancel();
         let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(task) = task {
             let _ = task.await;
-            // Only if it was started, the file is this exporter's.
+            // Without a task, the file belongs to another process.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-async fn serve(listener: UnixListener, session: Vec<u8>, clients: Arc<Clients>, stop: CancellationToken) {
+async fn serve(
+    section: String,
+    listener: UnixListener,
+    session: Vec<u8>,
+    clients: Arc<Clients>,
+    stop: CancellationToken,
+) {
     let mut writers = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -91,7 +98,7 @@ async fn serve(listener: UnixListener, session: Vec<u8>, clients: Arc<Clients>, 
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, "live: a client cannot be accepted");
+                tracing::warn!(%error, "{section}: cannot accept a client, trying again (are too many files open?)");
                 tokio::select! {
                     () = stop.cancelled() => break,
                     () = tokio::time::sleep(ACCEPT_PAUSE) => {}

@@ -23,7 +23,7 @@ pub(super) fn register(meter: &Meter, id: &str, clients: &Arc<Clients>) {
     clients.counter_by(
         "longwave_exporter_live_disconnected",
         "{client}",
-        "Clients that were disconnected: too_many were connected, or it was too_slow to read.",
+        "Clients that were disconnected, by reason: `too_many` are connected, or the client reads `too_slow`.",
         "reason",
         |clients| {
             let (refused, slow) = (&clients.refused, &clients.slow);

@@ -86,7 +86,7 @@ impl Compression {
         if !(-1..=max).contains(&level) {
             problems.at(
                 "compression_params::level",
-                format!("{level} is not a level of this compression: must be within 1 and {max}, or 0 for the default"),
+                format!("{level} is not a level of this compression: must be between 1 and {max}, or 0 for the default"),
             );
         }
     }

@@ -131,7 +131,7 @@ fn explain_tls(error: &rustls::Error) -> String {
             format!("the server and this client have no TLS version or cipher in common: {error} (see tls::min_version, max_version, cipher_suites and curve_preferences)")
         }
         rustls::Error::NoApplicationProtocol | rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol) => {
-            "the server speaks TLS, but not the expected protocol (is this a gRPC port, and not an HTTP one?)".into()
+            "the server uses TLS, but not the expected protocol (is this a gRPC port, and not an HTTP one?)".into()
         }
         other => format!("TLS: {other}"),
     }

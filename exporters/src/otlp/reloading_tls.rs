@@ -9,7 +9,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 
-/// Verifies servers with the present authorities.
+/// Verifies servers with the current authorities.
 #[derive(Debug)]
 pub(super) struct ReloadingVerifier {
     pub current: Reloading<Arc<WebPkiServerVerifier>>,
@@ -17,7 +17,7 @@ pub(super) struct ReloadingVerifier {
     pub name: Option<ServerName<'static>>,
 }
 
-/// Presents the present certificate to servers that require one.
+/// Presents the current certificate to servers that require one.
 #[derive(Debug)]
 pub(super) struct ReloadingIdentity(pub Reloading<CertifiedKey>);
 

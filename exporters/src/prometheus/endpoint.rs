@@ -32,7 +32,7 @@ pub(super) struct Endpoint {
     server: ServerTask,
 }
 
-/// What a scrape needs.
+/// State that all scrapes share.
 struct PageSource {
     names: Arc<Names>,
     store: Mutex<Store>,

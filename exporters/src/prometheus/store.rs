@@ -71,7 +71,7 @@ struct Scraper {
 
 /// Maximum number of series that have ended. If there are more, the oldest are removed although they may not have been scraped.
 const MAX_ENDED: usize = 50_000;
-/// Maximum number of scrapers that are remembered. Further ones do not keep series.
+/// Maximum number of scrapers that are distinguished. Series are not kept for further ones.
 const MAX_SCRAPERS: usize = 1_000;
 
 // === impl Store ===

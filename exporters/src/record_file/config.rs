@@ -26,7 +26,7 @@ pub(super) struct RecordFileConfig {
 // === impl RecordFileConfig ===
 
 impl ComponentConfig for RecordFileConfig {
-    /// Only a file that is appended to can be opened again. Another one is refused, and the former exporter goes on.
+    /// Only a file that is appended to can be opened again. Another one is refused, and the former exporter continues.
     fn exclusive(&self) -> Vec<String> {
         if self.append { vec![format!("file {}", self.path.display())] } else { Vec::new() }
     }

@@ -31,8 +31,8 @@ pub fn factory() -> ExporterFactory {
     ExporterFactory::new(about, |config: &RecordFileConfig, context: ExporterContext| {
         if !context.log_edits.is_empty() {
             return Err(ComponentError::new(format!(
-                "exporters::{}: a record file has records without attributes, which the processor attributes of its pipeline cannot change: \
-                 give the exporter a logs pipeline of its own, and use the processor when the file is replayed",
+                "exporters::{}: the processor attributes of its pipeline cannot change a record file, because records have no attributes: give \
+                 the exporter a logs pipeline of its own, and use the processor when the file is replayed",
                 context.id
             )));
         }

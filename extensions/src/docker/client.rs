@@ -35,7 +35,7 @@ pub(super) struct ContainerEvent {
 /// Kind of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EventKind {
-    /// The container was started or got an address. Its present addresses and ports are valid since the event.
+    /// The container was started or got an address. Its current addresses and ports are valid since the event.
     Started,
     /// Anything else: the container has to be inspected.
     Changed,

@@ -26,7 +26,7 @@ pub(super) struct HealthCheck {
     health: Health,
 }
 
-/// What a request needs.
+/// State that all requests share.
 struct Endpoint {
     id: String,
     config: HealthCheckConfig,

@@ -19,7 +19,7 @@ pub struct KubernetesConfig {
     /// (`KUBECONFIG`, `~/.kube/config`).
     #[schemars(example = &"/etc/kubernetes/admin.conf")]
     pub kubeconfig: String,
-    /// Context in that file. Default: its current context.
+    /// Context in the file `kubeconfig`. Default: its current context.
     #[schemars(example = &"prod")]
     pub context: String,
     /// Name of the node that Longwave runs on. Default: the environment variable `NODE_NAME`. If it is empty, the containers of all nodes'

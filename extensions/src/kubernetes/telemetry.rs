@@ -159,7 +159,7 @@ impl ResourceStats {
         stats.gauge_by(
             "longwave_extension_kubernetes_synced",
             "",
-            "1 once everything was listed; 0 while names are missing.",
+            "1 once all objects have been listed. 0 before, while names are missing.",
             "resource",
             |all| each(all, |stats| f64::from(u8::from(stats.is_synced()))),
         );

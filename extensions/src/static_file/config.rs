@@ -34,7 +34,10 @@ impl Default for StaticConfig {
 impl ComponentConfig for StaticConfig {
     fn validate(&self, problems: &mut Problems) {
         if self.file.is_empty() {
-            problems.at("file", "must be given: the file of rules, for example /etc/longwave/names.yaml");
+            problems.at(
+                "file",
+                "must be set to the path of the file of rules, for example /etc/longwave/names.yaml",
+            );
         }
         if self.reload_interval.get() < MIN_INTERVAL {
             problems.at("reload_interval", "must be at least 10ms (the default is 1s)");

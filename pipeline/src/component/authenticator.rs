@@ -12,7 +12,7 @@ pub trait Authenticator: Send + Sync {
     /// Returns the name of the header, which never changes.
     fn header_name(&self) -> HeaderName;
 
-    /// Returns the present value of the header, which is marked as sensitive.
+    /// Returns the current value of the header, which is marked as sensitive.
     fn header_value(&self) -> HeaderValue;
 }
 

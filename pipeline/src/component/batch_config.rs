@@ -24,7 +24,7 @@ pub struct BatchConfig {
     pub sizer: BatchSizer,
 }
 
-/// What the sizes of a batch count.
+/// Unit of the sizes of a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum BatchSizer {

@@ -1,6 +1,6 @@
 //! [`ComponentMeters`]: meters for components that a reload may replace while the process runs.
 //!
-//! The SDK never forgets a callback. Without this module, each reload would add callbacks that keep the replaced component in memory. Here,
+//! The SDK never removes a callback. Without this module, each reload would add callbacks that keep the replaced component in memory. Here,
 //! the SDK has one callback for each instrument, and callbacks end with their component. Its counters go on: the last values remain, and
 //! those of a component with the same attributes are added to them. Its gauges end.
 //!

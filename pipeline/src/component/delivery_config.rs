@@ -66,8 +66,8 @@ pub struct QueueConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"file_storage")]
     pub storage: Option<String>,
-    /// How log requests are merged. Default: as the settings below are by default, for exporters that send over the network. With
-    /// `wait_for_result` they are not merged.
+    /// How log requests are merged. Default for exporters that send over the network: the defaults of the settings below. With
+    /// `wait_for_result` requests are not merged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch: Option<BatchConfig>,
     /// Time over which the nodes spread the requests of one window, but at most the window's interval; not at all if zero. Default: 5 s. The
@@ -264,7 +264,7 @@ impl QueueConfig {
             problems.at(
                 "sending_queue::max_bytes",
                 format!(
-                    "must be within {MIN_QUEUE_BYTES} (two requests of the usual size) and {MAX_QUEUE_BYTES}"
+                    "must be between {MIN_QUEUE_BYTES} (two requests of the usual size) and {MAX_QUEUE_BYTES}"
                 ),
             );
         }

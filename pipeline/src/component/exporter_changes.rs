@@ -1,9 +1,9 @@
-//! [`ExporterChanges`]: what the processors of a pipeline change in what its exporters send.
+//! [`ExporterChanges`]: changes of processors that the exporters of their pipeline apply.
 
 use crate::component::attribute_action::AttributeAction;
 use crate::component::batch_config::BatchConfig;
 
-/// Changes that exporters make, because batches do not contain what is changed.
+/// Changes of processors that exporters apply, because batches contain neither the resource nor requests.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ExporterChanges {
     /// Changes to the resource.

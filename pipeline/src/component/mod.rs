@@ -1,6 +1,6 @@
-//! What a component is: the traits ([`Extension`], [`Receiver`], [`Processor`], [`Exporter`]), the [`Factory`] that makes one from its
-//! configuration, what it receives from the runtime (contexts, [`Directories`], [`Authenticators`], [`Storages`], [`RecordOutput`], [`Node`]), and small
-//! helpers that several components use.
+//! Definition of components: the traits ([`Extension`], [`Receiver`], [`Processor`], [`Exporter`]), the [`Factory`] that makes a component from its
+//! configuration, the types that the runtime passes to it (contexts, [`Directories`], [`Authenticators`], [`Storages`], [`RecordOutput`], [`Node`]),
+//! and small helpers that several components use.
 //!
 //! Depends on [`crate::model`], never on [`crate::runtime`].
 

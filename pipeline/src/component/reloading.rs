@@ -59,7 +59,7 @@ impl<T> Reloading<T> {
         Ok(Self { load: Box::new(load), interval, state })
     }
 
-    /// Returns the present value.
+    /// Returns the current value.
     pub fn get(&self) -> Arc<T> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if self.interval.is_some_and(|interval| state.loaded.elapsed() >= interval) {

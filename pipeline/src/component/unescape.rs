@@ -1,7 +1,7 @@
-//! [`unescape`]: texts in which a byte may be written as a number.
+//! [`unescape`]: decodes texts in which a byte may be written as a number.
 
 /// Replaces bytes that are written as `prefix` and a number of exactly `digits` digits in the base `radix`, for example `%41` (`"%"`, 2, 16).
-/// What is no such byte stays as it is. Bytes that are not UTF-8 become U+FFFD.
+/// The rest of the text does not change. Bytes that are not UTF-8 become U+FFFD.
 pub fn unescape(text: &str, prefix: &str, digits: usize, radix: u32) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

@@ -99,7 +99,7 @@ pub const METRICS: [Metric; 22] = [
         "duplicate_sacks",
         "{segment}",
         Counter,
-        "Duplicate SACKs received, for segments retransmitted in vain."
+        "Duplicate SACKs received, for segments retransmitted although they had arrived."
     ),
     metric!("delivered_ce", "{segment}", Counter, "Segments delivered with a congestion mark (ECN)."),
     metric!("timeouts", "{timeout}", Counter, "Retransmission timeouts."),

@@ -95,7 +95,7 @@ fn names_decide_what_is_kept() {
 }
 
 /// *Scenario*: connections whose names arrive, change, or make the rules drop them while they are open, in both kinds of pipelines.
-/// *Guarantees*: a metrics pipeline receives the end of every connection of which it received a record, and nothing is remembered of ended
+/// *Guarantees*: a metrics pipeline receives the end of every connection of which it received a record, and nothing is stored of ended
 /// connections; a logs pipeline judges each record by its own names.
 #[test]
 fn connections_are_kept_to_their_end() {
@@ -117,7 +117,7 @@ fn connections_are_kept_to_their_end() {
         record(2, Event::Update, "web"),
         record(1, Event::Close, "noise"),
         record(2, Event::Vanished, "noise"),
-        // The connection is another one with the same identity: nothing is remembered.
+        // The connection is another one with the same identity: nothing of the first one is stored.
         record(1, Event::Update, "noise"),
         record(3, Event::Close, "web"),
         record(3, Event::Update, "noise"),

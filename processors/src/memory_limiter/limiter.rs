@@ -28,7 +28,7 @@ pub(super) struct MemoryLimiter {
 pub(super) struct Memory {
     /// Returns the resident bytes.
     pub(super) used: fn() -> Option<u64>,
-    /// Asks the allocator to give free memory back.
+    /// Makes the allocator give free memory back.
     pub(super) release: fn(),
 }
 
@@ -102,7 +102,7 @@ impl MemoryLimiter {
     }
 
     fn check(&self, state: &mut LimiterState, now: Instant) {
-        // What cannot be measured is not limited.
+        // If the memory cannot be measured, it is not limited.
         let Some(mut used) = (self.memory.used)() else { return };
         if used > self.limits.soft {
             let interval =

@@ -14,7 +14,7 @@ use super::*;
 use crate::testing::{context, problems};
 
 thread_local! {
-    /// MiB that the process uses, and how often the allocator was asked to give memory back. Each test has a thread of its own.
+    /// MiB that the process uses, and how often the allocator was called to give memory back. Each test has a thread of its own.
     static USED: Cell<u64> = const { Cell::new(0) };
     static RELEASES: Cell<u64> = const { Cell::new(0) };
 }
@@ -124,10 +124,10 @@ fn pipelines_share_a_limiter() {
 }
 
 /// *Scenario*: the memory is above the soft limit for a minute, then above the limit for three checks, with one check per second.
-/// *Guarantees*: nothing is measured between two checks. The allocator is asked every 10 s above the soft limit, and at every check above the
+/// *Guarantees*: nothing is measured between two checks. The allocator is called every 10 s above the soft limit, and at every check above the
 /// limit, and never below.
 #[test]
-fn the_allocator_is_asked_as_configured() {
+fn memory_is_given_back_as_configured() {
     let config = MemoryLimiterConfig { check_interval: GoDuration::from_secs(1), ..config() };
     let limits = MemoryLimits { soft: 80 << 20, hard: 100 << 20 };
     let limiter = MemoryLimiter::new("memory_limiter", &config, limits, MEMORY);

@@ -65,7 +65,7 @@ const MIN_INTERVAL: Duration = Duration::from_millis(1);
 const MAX_INTERVAL: GoDuration = GoDuration::from_secs(24 * 3600);
 /// Maximum of `min_age`.
 const MAX_AGE: GoDuration = GoDuration::from_secs(30 * 24 * 3600);
-/// Maximum of `max_series`. So many series take several gigabytes. 0 turns the limit off.
+/// Maximum of `max_series`. This number of series takes several gigabytes. 0 turns the limit off.
 const MAX_SERIES: u32 = 10_000_000;
 
 // === impl WindowConfig ===

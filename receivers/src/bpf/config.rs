@@ -23,8 +23,8 @@ pub struct Config {
     pub idle_heartbeat: u16,
     /// Whether connections that are older than Longwave are reported.
     pub pre_existing: bool,
-    /// Age at which the process of an accepted connection, so far supposed to be that of its listener, is looked up among the descriptors
-    /// of all processes. Short connections need no look-up, because the process that closes is known. `0s`: never.
+    /// Age at which the process of an accepted connection is looked up among the descriptors of all processes. Until then it is supposed to be
+    /// the process that listens. A shorter connection needs no look-up, because the process that closes it is known. `0s`: never.
     pub holder_age: GoDuration,
     /// Address families of the connections that are reported.
     pub families: Vec<Family>,
@@ -35,7 +35,7 @@ pub struct Config {
     /// or without the mount point. `*` and `?` match within one part of the path, `**` across parts.
     #[schemars(example = &"/system.slice/postgresql@*.service")]
     pub cgroup: Option<Pattern>,
-    /// Connections that can be tracked at the same time. Each costs 238 bytes of kernel memory, in use or not.
+    /// Maximum number of connections that are tracked at the same time. Each costs 238 bytes of kernel memory, in use or not.
     pub max_connections: u32,
     /// Size of the ring buffer for opens and closes that wait for user space. A power of two, and at least a page.
     pub transitions_ring_size: ByteSize,

@@ -120,8 +120,8 @@ fn limit_fields(id: &str, kernel: &Kernel) -> LimitFields {
     let jiffy_micros = clock_tick::micros();
     if jiffy_micros.is_none() {
         tracing::warn!(
-            "receivers::{id}: the kernel's clock tick is none of 100, 250, 300 and 1000 Hz, so that the times in which connections were busy \
-             or limited are not reported; all other values are"
+            "receivers::{id}: the kernel's clock tick is not 100, 250, 300 or 1000 Hz, so that the times in which connections were busy or \
+             limited are not reported; all other values are"
         );
     }
     LimitFields {
@@ -146,7 +146,7 @@ fn log_cgroups(id: &str, kernel: &Kernel) {
     }
     if let Some((pattern, mount)) = kernel.unmatched_cgroup() {
         tracing::warn!(
-            "receivers::{id}: cgroup: no cgroup below {} matches {pattern} at present: connections are reported once there is one; \
+            "receivers::{id}: cgroup: no cgroup below {} matches {pattern} yet: connections are reported once there is one; \
              `systemd-cgls` shows the paths",
             mount.point.display()
         );

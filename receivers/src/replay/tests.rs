@@ -117,7 +117,7 @@ async fn only_the_last_pass_is_last() {
 /// *Guarantees*: the records before the damage are delivered, followed by a last pass. The error names component, key, file, offset and
 /// cause.
 #[tokio::test]
-async fn bad_files_give_what_they_hold_and_an_error() {
+async fn bad_files_give_their_records_and_an_error() {
     let whole = golden::RECORDING;
     let mut version = whole.to_vec();
     version[8] = 9;

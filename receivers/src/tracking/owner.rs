@@ -26,7 +26,7 @@ struct Listener {
     cookie: u64,
     local: [u8; 16],
     ipv6: bool,
-    /// What the processes that have a descriptor of it have in common, as of the walk `walk`.
+    /// Fields that are equal for all processes that have a descriptor of it, at the walk `walk`.
     process: Process,
     walk: u32,
 }

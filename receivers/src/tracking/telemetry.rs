@@ -157,7 +157,7 @@ impl Stats {
         stats.counter(
             "longwave_receiver_overcounted_bytes",
             "By",
-            "Bytes in live records that the connection's final count did not confirm.",
+            "Bytes in records of open connections that their final counts did not confirm.",
             |stats| stats.snapshot().discards.overcounted_bytes,
         );
         stats.counter_by(

@@ -73,7 +73,7 @@ impl Run {
         .unwrap();
     }
 
-    /// Receives batches until so many further watermarks arrived.
+    /// Receives batches until this number of further watermarks has arrived.
     pub async fn passes(&mut self, count: usize) {
         let enough = self.watermarks.len() + count;
         self.until(|run| run.watermarks.len() >= enough).await;

@@ -67,7 +67,7 @@ pub fn privileged_the_probe_agrees_with_loading() {
 }
 
 /// *Scenario*: the copies of `state` are detached, and attached again.
-/// *Guarantees*: the kernel side reports a fault while they are detached, and only then.
+/// *Guarantees*: the kernel side reports a fault only while they are detached.
 pub fn privileged_detached_programs_are_a_fault() {
     let mut kernel = kernel(&Options { max_connections: 64, ..Options::default() });
     assert_eq!(kernel.fault(), None);

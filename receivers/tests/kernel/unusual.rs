@@ -46,7 +46,7 @@ fn repairing(send_sequence: c_int, receive_sequence: c_int) -> Socket {
 
 /// *Scenario*: both ends of a connection are restored by `TCP_REPAIR`, as CRIU does. They transfer 300 and 7 bytes. Then one end is closed in
 /// repair mode, as if it moved to another host.
-/// *Guarantees*: the bytes are exact, because no SYN is subtracted that was never sent. The close in repair mode is marked.
+/// *Guarantees*: the bytes are exact, because a SYN that was never sent is not subtracted. The close in repair mode is marked.
 pub fn privileged_a_restored_connection_has_no_syn() {
     let mut kernel = kernel(&Options::default());
     let mut seen = SeenEvents::default();

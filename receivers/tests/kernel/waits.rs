@@ -298,7 +298,7 @@ pub fn privileged_an_idle_application_is_the_limit() {
 pub fn privileged_a_reader_that_sleeps_is_the_limit() {
     let _alone = forks();
     let mut path = Path::new();
-    // What the send buffer takes at a time may fit into the window.
+    // Repeated, because the bytes that fit into the send buffer at one time may also fit into the window.
     let mut client = path.client.try_clone().unwrap();
     await_info(&path.client, |info| {
         fill(&mut client);

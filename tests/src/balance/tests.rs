@@ -14,7 +14,7 @@ longwave_exporter_sent_metric_points_total{exporter="stdout",signal="metrics"} 2
 "#;
 
 /// *Scenario*: a window aggregates and drops items. An exporter has sent all points but one, which it has not counted, or counts as held.
-/// *Guarantees*: the page balances only if the point is counted as held, or as kept in the storage. What came from there counts, too.
+/// *Guarantees*: the page balances only if the point is counted as held, or as kept in the storage. Points that were restored from there count, too.
 #[test]
 fn finds_what_is_missing() {
     let config = json!({"service": {"pipelines": {"metrics": {

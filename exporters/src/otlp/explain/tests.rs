@@ -5,9 +5,8 @@ fn explained(code: i32) -> String {
     explain("http://c:4317", false, &connect)
 }
 
-/// *Scenario*: opening a connection fails because the process or the host has no descriptor left, and with errors of the operating system that need
-/// no explanation.
-/// *Guarantees*: the message names the limit and how to raise it, and none of them speaks of TLS.
+/// *Scenario*: connecting fails because the process or the host has no descriptor left, and with two other errors of the operating system.
+/// *Guarantees*: without descriptors, the message names the limit and how to raise it. No message mentions TLS.
 #[test]
 fn errors_of_the_operating_system() {
     let codes = [

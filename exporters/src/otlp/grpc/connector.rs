@@ -33,7 +33,7 @@ pub(crate) struct Connector {
     pub buffers: (usize, usize),
 }
 
-/// What a connection is opened to.
+/// Destination of a connection.
 #[derive(Clone)]
 pub(crate) enum Address {
     Tcp(SocketAddr),

@@ -11,7 +11,7 @@ use crate::otlp::explain::Explained;
 /// Finds the addresses of names.
 #[async_trait]
 pub trait Resolver: Send + Sync {
-    /// Returns the present addresses of a name, in order of preference.
+    /// Returns the current addresses of a name, in order of preference.
     async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>>;
 }
 

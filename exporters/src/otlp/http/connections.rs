@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 #[schemars(default)]
 pub struct ConnectionConfig {
-    /// What happens with connections between requests. Default: as the settings below are by default.
+    /// Use of connections for several requests. Default: the defaults of the settings below.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keepalive: Option<HttpKeepaliveConfig>,
     /// As `keepalive::idle_conn_timeout`.
@@ -40,7 +40,7 @@ pub struct ConnectionConfig {
     unsupported: Vec<(&'static str, &'static str)>,
 }
 
-/// What happens with connections between requests.
+/// Use of connections for several requests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct HttpKeepaliveConfig {
@@ -50,7 +50,7 @@ pub struct HttpKeepaliveConfig {
     pub idle_conn_timeout: GoDuration,
     /// Maximum number of idle connections; no limit if zero.
     pub max_idle_conns: u64,
-    /// A second limit on them; none if zero. In the Collector zero means 2.
+    /// Maximum number of idle connections to one host; no limit if zero. In the Collector zero means 2.
     pub max_idle_conns_per_host: u64,
 }
 

@@ -105,7 +105,7 @@ impl HttpPusher {
         let name_override = client_config.tls.server_name_override.as_deref().filter(|_| tls);
         let tls_config =
             |verifies_override| tls_config.client_config(&section, b"http/1.1", verifies_override);
-        // A proxy resolves the name that it is asked for, so that this must be the endpoint's. The client would send it in SNI, too. A proxy
+        // A proxy resolves the name in the request, so that this must be the endpoint's. The client would send it in SNI, too. A proxy
         // with TLS needs the client.
         let tunnel = name_override.zip(proxy.as_ref().filter(|proxy| proxy.scheme() == "http"));
         let tunnel = tunnel.map(|(name, proxy)| {

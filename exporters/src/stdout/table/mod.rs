@@ -31,7 +31,7 @@ const RED: &str = "\x1b[31m";
 const YELLOW: &str = "\x1b[33m";
 const PLAIN: &str = "\x1b[0m";
 
-/// Draws tables. Remembers columns and order, so that tables that follow each other look alike.
+/// Draws tables. Keeps columns and order, so that successive tables look alike.
 #[derive(Default)]
 pub(super) struct Table {
     config: TableConfig,
@@ -87,7 +87,7 @@ impl Table {
 }
 
 /// Explains the first table.
-const FIRST: &str = "first table: older connections are counted from the start of Longwave on";
+const FIRST: &str = "first table: older connections are counted from the start of Longwave";
 
 /// Divides the rows, which are sorted, into those that are shown and the others. Flows with failures or losses, the worst first, take the place
 /// of the last ones that would be shown.

@@ -317,7 +317,7 @@ fn columns_stay_where_they_are() {
 }
 
 /// *Scenario*: two flows of which the second is a little busier for one window.
-/// *Guarantees*: they keep their places; if it stays busier, it takes the first place. Scores of flows that are gone are forgotten.
+/// *Guarantees*: they keep their positions; if it stays busier, it becomes the first. Scores of flows that have ended are removed.
 #[test]
 fn rows_change_places_slowly() {
     let mut scores = Scores::default();

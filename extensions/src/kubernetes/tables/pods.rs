@@ -228,7 +228,7 @@ impl Pods {
         self.interner.intern(Workload { container_id: digits.into(), ..pod.clone() })
     }
 
-    /// Returns whether a present pod has the uid.
+    /// Returns whether an existing pod has the uid.
     pub fn has_uid(&self, uid: Uid) -> bool {
         self.uids.current(&uid).is_some()
     }

@@ -119,7 +119,7 @@ proptest! {
 }
 
 /// *Scenario*: declarations of one key are added and removed, the same one twice.
-/// *Guarantees*: the meaning is that of the present declarations. Removing a declaration that was never added changes nothing.
+/// *Guarantees*: the meaning is that of the current declarations. Removing a declaration that was never added changes nothing.
 #[test]
 fn shared_keys() {
     let mut table = shared_keys::SharedKeys::<u8, u8, u8>::new(Default::default());

@@ -460,7 +460,7 @@ fn slices_are_believed_with_their_service_and_pods_only() {
     assert_eq!(alone(8080, 100), "shop/good");
     let taken = [("10.244.1.2", 8080), ("10.244.1.2", 7000), ("10.244.1.3", 7000), ("10.244.1.1", 7000)];
     assert_eq!(taken.map(|(address, port)| fixture.backend(address, port, 100)), ["unknown"; 4]);
-    // What a service of that type has is its own again.
+    // When the service has its former type again, its address and its backends have names again.
     assert_eq!(fixture.service("10.96.0.3", 80, 100), "unknown");
     fixture.apply(TableKind::Services, &left, 120);
     assert_eq!([alone(9043, 100), alone(9043, 130)], ["unknown", "shop/left"]);

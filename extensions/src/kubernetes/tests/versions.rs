@@ -46,7 +46,7 @@ fn a_better_result_changes_the_version() {
 
 /// *Scenario*: pods of another node, one with its own address and one in the host's network. They get other labels, and are detached from
 /// their owner. Then another pod has the first one's address.
-/// *Guarantees*: connections of all times, since the pod's start, have its present name. The number of renames changes with each new name, and
+/// *Guarantees*: connections of all times, since the pod's start, have its current name. The number of renames changes with each new name, and
 /// with nothing else: not with a status, a new pod or an end.
 #[test]
 fn pods_that_get_another_name() {

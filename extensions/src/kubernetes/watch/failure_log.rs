@@ -111,7 +111,7 @@ pub(super) fn explain(extension: &str, resource: &Resource, failure: &Failure) -
         Failure::Status { code: 404, message, .. } => {
             format!("the API server does not have {name}: {message}. Longwave needs Kubernetes 1.21 or later")
         }
-        Failure::Status { code: 429, message, .. } => format!("the API server asks to wait: {message}"),
+        Failure::Status { code: 429, message, .. } => format!("the API server requests a wait: {message}"),
         Failure::Status { code, message, .. } => {
             format!("the API server responds with {code} for {name}: {message}")
         }

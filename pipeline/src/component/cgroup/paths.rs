@@ -58,7 +58,7 @@ impl CgroupPaths {
         });
     }
 
-    /// Forgets the paths of cgroups that were removed long ago. Call it from time to time.
+    /// Removes the paths of cgroups that were removed long ago. Must be called regularly.
     pub fn forget_expired(&self, now: Instant) {
         self.with_table(|table| table.forget_expired(now));
     }

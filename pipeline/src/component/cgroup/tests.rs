@@ -64,7 +64,7 @@ fn patterns_may_have_the_mount_point() {
 }
 
 /// *Scenario*: cgroups are created and removed; time passes; another removal.
-/// *Guarantees*: the path of a removed cgroup is kept for a while and then forgotten, which is no eviction. One that exists is kept.
+/// *Guarantees*: the path of a removed cgroup is kept for a while and then removed, which is no eviction. That of an existing cgroup is kept.
 #[test]
 fn paths_of_removed_cgroups_are_kept_for_a_while() {
     let paths = CgroupPaths::default();
@@ -84,7 +84,7 @@ fn paths_of_removed_cgroups_are_kept_for_a_while() {
 }
 
 /// *Scenario*: a cgroup is removed, and later none is created or removed.
-/// *Guarantees*: its path is forgotten by the call of each pass, and not before its time.
+/// *Guarantees*: the call of each pass removes its path when the time is over, and not before.
 #[test]
 fn paths_are_forgotten_without_another_removal() {
     let paths = CgroupPaths::default();

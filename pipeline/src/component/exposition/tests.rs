@@ -91,7 +91,7 @@ fn families(mut bytes: &[u8]) -> Vec<MetricFamily> {
 }
 
 /// *Scenario*: the headers `accept` of Prometheus 2.42 and 3, of a browser, of curl, of a client that excludes formats, and none.
-/// *Guarantees*: the format is the one that the client prefers among those that pages have; UTF-8 names only for clients that ask for them.
+/// *Guarantees*: the format is the one that the client prefers among those that pages have; UTF-8 names only for clients that request them.
 #[test]
 fn formats_are_negotiated() {
     use Format::{OpenMetrics, Protobuf, Text};

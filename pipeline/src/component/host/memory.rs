@@ -35,7 +35,7 @@ fn limit_files(cgroup: &str, mountinfo: &str) -> Vec<PathBuf> {
             if kind == "cgroup" && !mount.point.ends_with("memory") {
                 continue;
             }
-            // A container often sees only its own part of the tree, as the root of the mount.
+            // In a container the root of the mount is often the container's own part of the tree.
             let below = Path::new(path).strip_prefix(&mount.root).unwrap_or(Path::new(""));
             let own = mount.point.join(below);
             files.extend(
@@ -61,16 +61,16 @@ pub fn resident_memory(proc: &Path) -> Option<u64> {
     pages.checked_mul(rustix::param::page_size() as u64)
 }
 
-/// Asks the allocator. Only the program contains one.
+/// Function that makes the allocator release free memory. The program sets it, because it selects the allocator.
 static MEMORY_RELEASE: OnceLock<fn()> = OnceLock::new();
 
-/// Sets what [`release_memory`] calls. A later call has no effect.
+/// Sets the function that [`release_memory`] calls. Later calls have no effect.
 pub fn set_memory_release(release: fn()) {
     // Later values are the same function.
     let _ = MEMORY_RELEASE.set(release);
 }
 
-/// Asks the allocator to give free memory back to the kernel. Does nothing if the program has not set how.
+/// Makes the allocator give free memory back to the kernel. Does nothing if the program has not set a function for it.
 pub fn release_memory() {
     if let Some(release) = MEMORY_RELEASE.get() {
         release();

@@ -1,4 +1,4 @@
-//! What the processors of a pipeline change in what its exporters send.
+//! Changes of processors that the exporters of their pipeline apply.
 
 use longwave_config::{ConfigError, ConfigPath, Document, PipelineSection};
 

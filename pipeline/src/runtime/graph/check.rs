@@ -35,7 +35,7 @@ pub(super) fn extensions(
     references_to_extensions("exporters", exporters, document, extensions, errors);
 }
 
-/// Checks that no two extensions have what only one may have.
+/// Checks that no two extensions use the same thing of which each needs its own, such as a directory.
 pub(super) fn unshared(
     extensions: &Section<'_, ExtensionContext, dyn Extension>,
     errors: &mut Vec<ConfigError>,

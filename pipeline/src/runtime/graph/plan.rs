@@ -62,7 +62,7 @@ pub struct PlannedPipeline {
     pub processors: Vec<PlannedProcessor>,
     /// Its exporters, as indices of [`Plan::exporters`].
     pub exporters: Vec<usize>,
-    /// Of the pipeline without its receivers and exporters.
+    /// Fingerprint of the pipeline without its receivers and exporters.
     pub(crate) fingerprint: Fingerprint,
 }
 
@@ -90,7 +90,7 @@ pub struct PlannedExporter {
     pub(crate) fingerprint: Fingerprint,
 }
 
-/// The sections of components.
+/// The sections of all kinds of components.
 struct Sections<'a> {
     extensions: Section<'a, ExtensionContext, dyn Extension>,
     receivers: Section<'a, ReceiverContext, dyn Receiver>,
@@ -173,7 +173,7 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Returns the problems of the components' own configurations, for a document with problems elsewhere.
+    /// Checks only the section of each component and that of self-telemetry, for a document that has other errors.
     pub fn check_configs(document: &Document, registry: &Registry) -> Vec<ConfigError> {
         let mut errors = Vec::new();
         Sections::new(document, registry, &mut errors);

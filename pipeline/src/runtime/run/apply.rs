@@ -56,9 +56,9 @@ struct NextGraph {
     /// By the indices of the plan. `None` if the stage has ended or does not start.
     exporters: Vec<Option<StageSender>>,
     pipelines: Vec<Option<StageSender>>,
-    /// What waits for the end of a former component.
+    /// Components that wait for the end of a former one.
     restarts: Vec<Restart>,
-    /// Tasks of what has started.
+    /// Tasks of the components that have started.
     started: StartedTasks,
     changes: Changes,
     /// Fires if the next graph is discarded. Pipelines then do not wait for their predecessors.

@@ -59,7 +59,7 @@ pub(super) enum StartedComponent {
     Receiver { running: Running, setup: TaskSetup, receiver: RunningReceiver },
 }
 
-/// What the components that are not kept have exclusively.
+/// Components that are not kept, and that may use something of which there is only one.
 pub(super) struct Conflicts {
     extensions: Vec<(PlannedExtension, TaskHandle)>,
     exporters: Vec<(PlannedExporter, TaskHandle)>,

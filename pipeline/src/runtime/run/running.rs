@@ -35,11 +35,11 @@ pub(super) struct RunningPipeline {
     pub(super) fingerprint: Fingerprint,
     /// Number of its processors.
     pub(super) processors: usize,
-    /// To its first stage.
+    /// Sends to its first stage.
     pub(super) sender: WeakStageSender,
-    /// Of its last stage.
+    /// Output of its last stage.
     pub(super) output: FanOutHandle,
-    /// Of its last stage.
+    /// Task of its last stage.
     pub(super) task: TaskHandle,
 }
 
@@ -62,7 +62,7 @@ pub(super) struct Kept {
 
 /// What happens to a pipeline or an exporter.
 pub(super) enum NextStage {
-    /// It goes on. Without a sender it has ended with its input, and no receiver needs it.
+    /// The pipeline continues. Without a sender it has ended with its input, and no receiver needs it.
     Kept { index: usize, sender: Option<StageSender> },
     /// It starts.
     New,

@@ -37,9 +37,9 @@ pub struct Telemetry {
 /// Self-telemetry with other settings, before it replaces the running one.
 pub struct NextTelemetry {
     next: Telemetry,
-    /// For the page of the running self-telemetry, which stays.
+    /// Reader for the page of the running self-telemetry, if that page stays.
     reader: Option<SdkReader>,
-    /// Of the page that had the port.
+    /// Reader of the page that had the port before.
     former: Option<SdkReader>,
 }
 

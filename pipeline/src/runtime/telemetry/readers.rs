@@ -226,7 +226,7 @@ impl PeriodicConfig {
             if !(1..=MAX_MILLIS).contains(&millis) {
                 problems.at(
                     format!("{path}::{key}"),
-                    format!("must be within 1 and {MAX_MILLIS} milliseconds (one day), for example 60000"),
+                    format!("must be between 1 and {MAX_MILLIS} milliseconds (one day), for example 60000"),
                 );
             }
         }
@@ -249,7 +249,7 @@ impl PeriodicConfig {
         if otlp.timeout.is_some_and(|millis| !(1..=MAX_MILLIS).contains(&millis)) {
             problems.at(
                 format!("{path}::timeout"),
-                format!("must be within 1 and {MAX_MILLIS} milliseconds (one day), for example 10000"),
+                format!("must be between 1 and {MAX_MILLIS} milliseconds (one day), for example 10000"),
             );
         }
         match (&otlp.client_certificate, &otlp.client_key) {

@@ -1,4 +1,4 @@
-//! `service::telemetry::resource`: a map of attributes, or the Collector's present form, a list under `attributes`.
+//! `service::telemetry::resource`: a map of attributes, or the Collector's current form, a list under `attributes`.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -6,7 +6,7 @@ use crate::service::factory;
 /// *Scenario*: no source, a source named twice, a hold that is too long, a misspelt key; and a valid section.
 /// *Guarantees*: each mistake is reported with its path and the remedy. The valid section is accepted.
 #[test]
-fn bad_settings_are_told() {
+fn bad_settings_are_reported() {
     let problems = |yaml| testing::problems(&factory(), "service", yaml);
     insta::assert_snapshot!(problems("{}"));
     insta::assert_snapshot!(problems("{sources: [kubernetes, static, kubernetes], hold: 2m}"));

@@ -151,7 +151,7 @@ fn renamed_and_removed_containers() {
 /// *Scenario*: peers elsewhere, and local ends without a cgroup, are named by their addresses. Under open connections their pods get another
 /// owner, their addresses get other pods, and the pods are forgotten, so that only a rule for the whole network has a name. A connection is
 /// translated.
-/// *Guarantees*: the next record has the present name of the pod that had the address at the connection's start. That name is kept, whatever
+/// *Guarantees*: the next record has the current name of the pod that had the address at the connection's start. That name is kept, whatever
 /// else has the address later.
 #[test]
 fn names_by_address_follow_their_pods() {

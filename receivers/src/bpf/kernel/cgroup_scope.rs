@@ -41,7 +41,7 @@ pub struct CgroupScope<M = HashMap<MapData, u64, u32>> {
     refused_by_scans: u64,
     /// Removed cgroups that are still in the scope.
     removed: RemovedCgroups,
-    /// When all cgroups are decided again. `None` if none is left to decide.
+    /// Time at which all cgroups are matched again. `None` if no cgroup is waiting for that.
     rescan_at: Option<Instant>,
 }
 

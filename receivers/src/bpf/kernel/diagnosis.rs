@@ -86,7 +86,7 @@ pub enum Diagnosis {
     },
     /// The kernel could not allocate the maps.
     #[error(
-        "{call}: {source}: not enough memory for the maps: lower `max_connections` or the ring sizes, raise the container's memory limit, or on kernels before 5.11 RLIMIT_MEMLOCK (LimitMEMLOCK=infinity)"
+        "{call}: {source}: not enough memory for the maps: lower `max_connections` or the ring sizes, or raise the memory limit of the container"
     )]
     Memory {
         /// The call or step that was refused.

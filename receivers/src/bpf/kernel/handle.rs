@@ -159,7 +159,7 @@ impl Kernel {
         self.refused_cgroups.as_deref().filter(|_| !self.cgroups.has_events())
     }
 
-    /// Returns the pattern of [`Options::cgroup`] and the mount of cgroup2 if no cgroup matches at present.
+    /// Returns the pattern of [`Options::cgroup`] and the mount of cgroup2 if no cgroup matches now.
     pub fn unmatched_cgroup(&self) -> Option<(&Pattern, &Mount)> {
         self.cgroups.scope()?.without_match()
     }

@@ -53,7 +53,7 @@ pub struct Rules {
     pub idle_records: bool,
     /// Passes without a sample after which a connection is reported as vanished.
     pub vanish_after: u16,
-    /// Connections that can be tracked at the same time.
+    /// Maximum number of connections that are tracked at the same time.
     pub max_connections: usize,
     /// cgroups that do not identify an owner.
     pub shared_cgroups: SharedCgroups,
@@ -74,7 +74,7 @@ pub struct Discards {
     pub tracker_full: u64,
     /// Listeners that are not stored, because there are too many.
     pub listeners_full: u64,
-    /// Bytes in live records that the final count did not confirm.
+    /// Bytes in records of open connections that their final counts did not confirm.
     pub overcounted_bytes: u64,
 }
 

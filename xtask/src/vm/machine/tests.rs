@@ -20,8 +20,8 @@ fn watched(lines: &[&str]) -> Result<Ended> {
     ended
 }
 
-/// *Scenario*: a guest ends before its init ran, after that, and with an exit code.
-/// *Guarantees*: only the first is to be started again.
+/// *Scenario*: a guest ends before its init ran, after its init ran, and with an exit code.
+/// *Guarantees*: only in the first case it is started again.
 #[test]
 fn only_a_guest_that_did_not_boot_starts_again() {
     let is_to_start_again = |lines: &[&str]| watched(lines).err().map(|error| error.is::<DiedAtBoot>());

@@ -30,7 +30,7 @@ struct Shared {
     dialer: Dialer,
     /// `None` if the addresses are fixed.
     name: Option<Name>,
-    state: Mutex<State>,
+    state: Mutex<BalancerState>,
     /// Changes with every change of the state.
     version: watch::Sender<u64>,
     /// Locked while the name is resolved.
@@ -44,7 +44,7 @@ pub(super) struct Name {
     pub resolver: Arc<dyn Resolver>,
 }
 
-struct State {
+struct BalancerState {
     subchannels: Subchannels,
     /// Whether the name has to be resolved.
     is_stale: bool,
@@ -79,7 +79,7 @@ impl Balancer {
     }
 
     fn new(id: String, dialer: Dialer, name: Option<Name>, subchannels: Subchannels) -> Self {
-        let state = State { subchannels, is_stale: name.is_some(), resolutions: 0, failure: None };
+        let state = BalancerState { subchannels, is_stale: name.is_some(), resolutions: 0, failure: None };
         let (version, _) = watch::channel(0);
         let resolving = tokio::sync::Mutex::default();
         Self(Arc::new(Shared { id, dialer, name, state: Mutex::new(state), version, resolving }))
@@ -139,7 +139,7 @@ impl Balancer {
 // === impl Shared ===
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, BalancerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

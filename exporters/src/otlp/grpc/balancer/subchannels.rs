@@ -136,7 +136,7 @@ impl Subchannels {
         !std::mem::replace(&mut one.is_failing, true)
     }
 
-    /// Forgets the connection of a subchannel.
+    /// Removes the connection of a subchannel.
     pub fn lost(&mut self, id: u64) {
         if let Some(one) = self.find(id)
             && matches!(one.connection, Connection::Ready(..))

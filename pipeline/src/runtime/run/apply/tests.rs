@@ -388,7 +388,7 @@ async fn a_receiver_whose_input_has_ended_does_not_start_again() {
 }
 
 /// *Scenario*: the resource is another one.
-/// *Guarantees*: every exporter starts anew before its predecessor has stopped, and no other component; nothing is lost, and the counters
+/// *Guarantees*: every exporter starts again before its predecessor has stopped, and no other component; nothing is lost, and the counters
 /// continue.
 #[tokio::test(start_paused = true)]
 async fn another_resource_replaces_the_exporters() {
@@ -462,7 +462,7 @@ async fn a_thousand_reloads_under_load() {
     }
     bench.runtime.apply(&plans[0], &bench.environment).await.unwrap();
     bench.feed(1, &["keep", "keep/second"]).await;
-    // What was removed last may not have ended yet.
+    // The components that were removed last may not have ended yet.
     bench.until(|_| alive() <= tasks).await;
     assert_eq!(bench.environment.accounting.nodes().len(), nodes);
     assert_eq!(bench.count("start gen"), 1);

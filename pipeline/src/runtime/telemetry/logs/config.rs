@@ -48,7 +48,7 @@ pub struct LogSamplingConfig {
     pub tick: GoDuration,
     /// Number of messages that are written in each tick.
     pub initial: u64,
-    /// Of the further messages, each with a multiple of this number is written. 0: none.
+    /// Of the further messages in a tick, one of this number is written. 0: none.
     pub thereafter: u64,
 }
 
@@ -56,12 +56,12 @@ pub struct LogSamplingConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase", try_from = "String")]
 pub enum LogLevel {
-    /// Everything, with details for developers.
+    /// All messages, with details for developers.
     Debug,
-    /// Starts, stops and changes of the state, too.
+    /// Also starts, stops and changes of the state.
     #[default]
     Info,
-    /// What may need attention, too.
+    /// Failures, and messages about what may need attention.
     Warn,
     /// Only failures.
     Error,

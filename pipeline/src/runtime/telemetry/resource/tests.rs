@@ -12,7 +12,7 @@ fn resource(section: serde_json::Value) -> Result<ResourceChanges, String> {
         .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
 }
 
-/// *Scenario*: the same attributes as a list, which is the Collector's present form, and as a map.
+/// *Scenario*: the same attributes as a list, which is the Collector's current form, and as a map.
 /// *Guarantees*: both are read alike. Numbers become texts.
 #[test]
 fn both_forms_are_read() {

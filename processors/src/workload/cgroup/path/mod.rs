@@ -18,12 +18,12 @@ pub struct Named {
     pub container_id: String,
 }
 
-/// The ids by which directories look up a cgroup, each from the innermost part of the path that has one.
+/// The ids by which directories look up a cgroup. Each is that of the innermost part of the path that has one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ids<'a> {
     /// 64 hex digits, or empty.
     pub container_id: &'a str,
-    /// With dashes, or empty. A static pod has the hash of its manifest instead: 32 hex digits.
+    /// Uid of the pod with dashes, or empty. A static pod has the hash of its manifest instead: 32 hex digits.
     pub pod_uid: Cow<'a, str>,
 }
 

@@ -5,7 +5,7 @@ use longwave_pipeline::model::{CloseReason, End, OwnerSource, Role};
 
 use super::fixture::{Bench, SECOND, Socket};
 
-/// Returns an accepted connection of which the kernel side knows no process.
+/// Returns an accepted connection for which the kernel side has no process.
 fn accepted(cookie: u64, generation: u64) -> Socket {
     Socket {
         flags: flag::START_KNOWN | flag::SERVER | flag::ESTABLISHED,
