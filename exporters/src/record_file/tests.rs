@@ -189,5 +189,5 @@ fn changed_attributes_are_refused() {
         ..context()
     };
     let error = (prepared.create)(context).err().unwrap().to_string();
-    assert!(error.contains("a record file has records without attributes"), "{error}");
+    assert!(error.contains("cannot change a record file, because records have no attributes"), "{error}");
 }
