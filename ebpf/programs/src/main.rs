@@ -1,7 +1,7 @@
 //! Longwave's BPF programs.
 //!
-//! No program runs per packet or per system call of traffic. `state` and its copies run when a TCP socket changes state, `cgroup_created`
-//! and `cgroup_removed` when a cgroup does, the others when user space runs them.
+//! No program runs per packet or per system call of traffic. `state` and its copies run when a TCP socket changes its state,
+//! `cgroup_created` and `cgroup_removed` when a cgroup is created or removed, and the others when user space runs them.
 //!
 //! The programs do not use `memset` and `memcpy`, because those of `aya-ebpf` are byte loops in a subprogram. Memory is zeroed and copied
 //! with volatile words ([`words`]), and `cargo xtask ebpf verify` searches the object for calls.
