@@ -151,7 +151,7 @@ pub fn check_within_one(connections: &[PlayedConnection], records: &[Record]) ->
             }
             let mut problem = |text: String| within.problems.push(format!("{context}: {text}"));
             if let Some(first) = stream.first() {
-                check_deltas(end, stream, first, u64::from(!last.exact), &mut problem);
+                check_deltas(end, stream, first, &mut problem);
             }
             within.marked += usize::from(!last.exact);
             // Without counters, the close has those of a list, and its reason is that the application reset it.
@@ -249,7 +249,7 @@ fn check_end(end: &Account, stream: &[&Record], context: &str, problems: &mut Ve
     }
     check_addresses(end, last, &mut problem);
     check_reason(end, last, &mut problem);
-    check_deltas(end, stream, first, 0, &mut problem);
+    check_deltas(end, stream, first, &mut problem);
 }
 
 fn check_addresses(end: &Account, last: &Record, problem: &mut impl FnMut(String)) {
@@ -283,14 +283,7 @@ fn check_reason(end: &Account, last: &Record, problem: &mut impl FnMut(String)) 
     }
 }
 
-/// Checks that deltas sum to totals, or differ by at most `tolerance`.
-fn check_deltas(
-    end: &Account,
-    stream: &[&Record],
-    first: &Record,
-    tolerance: u64,
-    problem: &mut impl FnMut(String),
-) {
+fn check_deltas(end: &Account, stream: &[&Record], first: &Record, problem: &mut impl FnMut(String)) {
     let mut before = first.measures().map(|(_, total, _)| if end.pre_existing { total } else { 0 });
     let baseline = before;
     let mut sums = [0_u64; 6];
@@ -305,7 +298,7 @@ fn check_deltas(
     }
     for (index, (name, _, _)) in first.measures().into_iter().enumerate() {
         let grown = before[index].saturating_sub(baseline[index]);
-        if sums[index].abs_diff(grown) > tolerance {
+        if sums[index] != grown {
             problem(format!(
                 "{name}: deltas sum to {}, totals increased by {grown} in {stream:#?}",
                 sums[index],

@@ -71,7 +71,7 @@ fn exact(connections: impl FnOnce() -> Vec<PlayedConnection>) {
 
 /// *Scenario*: every scenario on loopback with each address family. Lists are made every second, so that most connections are in none.
 /// *Guarantees*: the bytes in the last record of each end equal the counts of the application, or are off by the one byte that is marked.
-/// Deltas sum to totals, or are off by that byte. Ends that are not reported are counted.
+/// Deltas sum to totals. Ends that are not reported are counted.
 fn every_scenario_on_loopback() {
     let _turn = gate::alone();
     exact(|| Family::ALL.into_iter().flat_map(|family| play(ANYWHERE, &Network::loopback(family))).collect());

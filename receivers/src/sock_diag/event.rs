@@ -56,10 +56,10 @@ pub(super) fn sample(socket: &DiagSocket, netns: u32, observed_ns: u64) -> Optio
     })
 }
 
-/// Limits the sent bytes of a sample to the bytes that were passed to the IP layer. The role must be set if it is known. SYN and FIN are not
-/// passed as bytes, so they are added here, in the cases in which the tracker subtracts them.
-pub(super) fn limit_sent(sample: &mut ConnectionEvent, handed_down: i64) {
-    let syn = i64::from(sample.flags & flag::CLIENT != 0);
+/// Limits the sent bytes of a sample to the bytes that were passed to the IP layer. SYN and FIN are not passed as bytes, so they are added
+/// here, in the cases in which the tracker subtracts them. It subtracts a SYN unless the local end is known to be the server.
+pub(super) fn limit_sent(sample: &mut ConnectionEvent, handed_down: i64, may_have_sent_syn: bool) {
+    let syn = i64::from(may_have_sent_syn);
     let c = &mut sample.counters;
     let is_fin_queued = matches!(
         TcpState::from_kernel(sample.state),

@@ -6,6 +6,7 @@ use longwave_ebpf_abi::{ConnectionEvent, flag};
 use longwave_pipeline::model::TcpState;
 
 use super::event::{SOCK_DONE, limit_sent};
+use super::listening::ListeningSockets;
 use super::wire::DiagSocket;
 use crate::tracking::tracker::opened_actively;
 
@@ -80,7 +81,13 @@ impl KnownConnection {
     }
 
     /// Updates the state from the sample of a socket, and completes the sample from the state.
-    pub fn observe(&mut self, sample: &mut ConnectionEvent, socket: &DiagSocket, pass: u32) {
+    pub fn observe(
+        &mut self,
+        sample: &mut ConnectionEvent,
+        socket: &DiagSocket,
+        pass: u32,
+        listening: &ListeningSockets,
+    ) {
         self.inode = socket.inode;
         self.last_pass = pass;
         self.passes = self.passes.saturating_add(1);
@@ -99,7 +106,9 @@ impl KnownConnection {
         }
         self.complete(sample);
         if let Some(handed_down) = socket.info.and_then(|info| info.handed_down_once()) {
-            limit_sent(sample, handed_down);
+            let may_have_sent_syn =
+                self.is_client().unwrap_or_else(|| !listening.has(self.netns, socket.local_port));
+            limit_sent(sample, handed_down, may_have_sent_syn);
         }
     }
 

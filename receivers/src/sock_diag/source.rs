@@ -84,8 +84,23 @@ impl SockDiag {
     /// The kernel does not provide socket diagnostics here.
     pub fn start(config: &Config) -> io::Result<Self> {
         let buffer = usize::try_from(config.receive_buffer.get()).unwrap_or(usize::MAX);
-        let namespaces = Namespaces::new(config.namespaces, buffer)?;
-        let mut source = Self {
+        let mut source = Self::new(config, Namespaces::new(config.namespaces, buffer)?);
+        source.namespaces.update();
+        // The list of this listener shows the length of the kernel's `tcp_info`, from which `limits` follows.
+        let _probe = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+        let mut listeners = Vec::new();
+        let listed = source.list(&mut |transition| {
+            if let Transition::Listen(event) = transition {
+                listeners.push(*event);
+            }
+        });
+        listed.map_err(|error| io::Error::from(error.0))?;
+        source.first_listeners = listeners;
+        Ok(source)
+    }
+
+    fn new(config: &Config, namespaces: Namespaces) -> Self {
+        Self {
             config: config.clone(),
             namespaces,
             connections: HashMap::default(),
@@ -99,19 +114,7 @@ impl SockDiag {
             info_length: 0,
             pass: 0,
             counts: Counts::default(),
-        };
-        source.namespaces.update();
-        // The list of this listener shows the length of the kernel's `tcp_info`, from which `limits` follows.
-        let _probe = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-        let mut listeners = Vec::new();
-        let listed = source.list(&mut |transition| {
-            if let Transition::Listen(event) = transition {
-                listeners.push(*event);
-            }
-        });
-        listed.map_err(|error| io::Error::from(error.0))?;
-        source.first_listeners = listeners;
-        Ok(source)
+        }
     }
 
     /// Returns the number of connections. Before the first pass, all of them are older than Longwave.
@@ -284,3 +287,6 @@ impl Source for SockDiag {
         None
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -71,7 +71,12 @@ impl SockDiag {
     }
 
     /// Passes on the events of a socket that ended.
-    fn end(&mut self, ended: &EndedSocket, successor: Option<TcpState>, on: &mut dyn FnMut(Transition<'_>)) {
+    pub fn end(
+        &mut self,
+        ended: &EndedSocket,
+        successor: Option<TcpState>,
+        on: &mut dyn FnMut(Transition<'_>),
+    ) {
         let EndedSocket { netns, observed_ns, socket } = ended;
         let Some(info) = &socket.info else {
             self.counts.malformed += 1;

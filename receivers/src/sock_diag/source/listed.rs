@@ -47,7 +47,7 @@ impl SockDiag {
         match self.connections.get_mut(&socket.cookie) {
             Some(known) if !known.has(mark::GONE) && known.is_same(socket, &self.hasher) => {
                 let was_connecting = known.has(mark::CONNECTING);
-                known.observe(&mut sample, socket, self.pass);
+                known.observe(&mut sample, socket, self.pass, &self.listening);
                 if !self.holders.is_empty()
                     && let Some(holder) = self.holders.remove(&socket.cookie)
                 {
@@ -82,7 +82,7 @@ impl SockDiag {
         if is_connecting && !is_seeding {
             known.set(mark::START_KNOWN);
         }
-        known.observe(&mut sample, socket, self.pass);
+        known.observe(&mut sample, socket, self.pass, &self.listening);
         self.connections.insert(socket.cookie, known);
         if !is_seeding {
             if !is_connecting {

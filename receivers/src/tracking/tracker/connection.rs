@@ -142,6 +142,8 @@ pub struct Step {
     pub before: Progress,
     pub after: Progress,
     pub delta: Totals,
+    /// Bytes of delivered records that the final count does not confirm.
+    pub overcounted_bytes: u64,
     pub limits_delta: LimitCounts,
     /// Time since the last delivered record, or since the open, in microseconds.
     pub elapsed: u64,
@@ -191,7 +193,7 @@ impl Connection {
         connection.set(mark::IPV6, event.tuple.family == libc::AF_INET6 as u16);
         connection.update_marks(event);
         if connection.role() == Role::Unknown {
-            connection.derive_role(event, None, listeners);
+            connection.derive_role(event, listeners);
         }
         connection
     }
@@ -202,7 +204,7 @@ impl Connection {
     pub fn advance(
         &mut self,
         observation: &Observation<'_>,
-        mut pending: Option<Progress>,
+        pending: Option<Progress>,
         rare: &Rare,
         listeners: &Listeners,
     ) -> Step {
@@ -211,7 +213,7 @@ impl Connection {
         let measured = observation.counters.filter(|_| !is_overtaken).map(|event| {
             self.update_marks(event);
             if self.role() == Role::Unknown {
-                self.derive_role(event, pending.as_mut(), listeners);
+                self.derive_role(event, listeners);
             }
             (event, self.measure(event))
         });
@@ -231,6 +233,7 @@ impl Connection {
             before,
             after: pending.unwrap_or(before),
             delta: Totals::default(),
+            overcounted_bytes: 0,
             limits_delta: LimitCounts::default(),
             elapsed: 0,
             gauges: None,
@@ -247,9 +250,7 @@ impl Connection {
             step.gauges = Some(gauges(&event.counters, &counts));
             acked_bytes = Some(counts.acked).filter(|_| step.first);
             if observation.event == Event::Close {
-                // The counters are at rest: these counts are final, even if a torn sample was above them.
-                (step.after.totals.sent_bytes, step.after.totals.received_bytes) =
-                    (counts.sent, counts.received);
+                self.set_final(&mut step, event, &counts);
                 let end = outcome(event, &counts, self.is(mark::SERVER));
                 step.end = Some(end);
                 step.event = if matches!(end, End::Failed(_)) { Event::Fail } else { Event::Close };
@@ -265,6 +266,19 @@ impl Connection {
                 && acked_bytes.map_or(is_ahead(step.after.una, before.una), |bytes| bytes > 0);
         }
         step
+    }
+
+    /// Sets the totals of a last step. The counters are at rest, so that these counts are final, even if a torn sample that was not
+    /// delivered was above them. What was delivered is not taken back: it is one of the possible counts, or the record is marked.
+    fn set_final(&mut self, step: &mut Step, event: &ConnectionEvent, counts: &Counts) {
+        let (delivered, totals) = (&step.before.totals, &mut step.after.totals);
+        totals.sent_bytes = counts.sent.max(delivered.sent_bytes);
+        totals.received_bytes = counts.received.max(delivered.received_bytes);
+        let above = (totals.sent_bytes - counts.sent) + (totals.received_bytes - counts.received);
+        if above > 0 && event.flags & flag::UNCERTAIN == 0 {
+            self.set(mark::INEXACT, true);
+            step.overcounted_bytes = above;
+        }
     }
 
     /// Stores that the record of `step` is sent. The next delta starts from it. Returns what to store beside the connection.
@@ -384,7 +398,7 @@ impl Connection {
 
     /// Returns the gauges at the last observation. The delivery rate is 0; a congestion window above 65,535 is returned as 65,535.
     pub fn gauges(&self) -> Gauges {
-        let syn = u32::from(self.is(mark::SYN));
+        let syn = u32::from(self.may_have_sent_syn());
         let in_flight =
             self.base.wrapping_add(syn).wrapping_add(self.sent_bytes as u32).wrapping_sub(self.una) as i32;
         Gauges {
@@ -438,15 +452,15 @@ impl Connection {
         }
     }
 
-    /// Derives the role of a seeded connection from its counters, or from a listener on its local end. The SYN of a client is no payload,
-    /// so it is subtracted from totals that counted it.
+    /// Returns whether a SYN is subtracted from live counts. It is while the role is unknown: a total can increase by one later, but not
+    /// decrease.
+    fn may_have_sent_syn(&self) -> bool {
+        self.is(mark::SYN) || self.role() == Role::Unknown
+    }
+
+    /// Derives the role of a seeded connection from its counters, or from a listener on its local end.
     #[cold]
-    fn derive_role(
-        &mut self,
-        event: &ConnectionEvent,
-        pending: Option<&mut Progress>,
-        listeners: &Listeners,
-    ) {
+    fn derive_role(&mut self, event: &ConnectionEvent, listeners: &Listeners) {
         let has_counters = match event.kind {
             kind::SAMPLE => true,
             kind::CLOSE => counts::established(event),
@@ -456,13 +470,7 @@ impl Connection {
             return;
         }
         match counts::opened_actively(event) {
-            Some(true) => {
-                self.set(mark::CLIENT | mark::SYN, true);
-                self.sent_bytes = self.sent_bytes.saturating_sub(1);
-                if let Some(Progress { totals, .. }) = pending {
-                    totals.sent_bytes = totals.sent_bytes.saturating_sub(1);
-                }
-            }
+            Some(true) => self.set(mark::CLIENT | mark::SYN, true),
             Some(false) => self.set(mark::SERVER, true),
             None => self.set(mark::SERVER, listeners.has(event.owner.netns, &event.tuple)),
         }
@@ -485,7 +493,8 @@ impl Connection {
             // One of the two samples is torn. The base that is ahead gives the smaller count.
             self.base = base;
         }
-        let counts = Counts::of(event, &counts::repaired(c, self.base), self.is(mark::SYN));
+        let syn = if event.kind == kind::CLOSE { self.is(mark::SYN) } else { self.may_have_sent_syn() };
+        let counts = Counts::of(event, &counts::repaired(c, self.base), syn);
         let certain = if self.is(mark::BASE_CONFIRMED) {
             counts.sent
         } else {
@@ -535,13 +544,6 @@ impl Progress {
 impl Step {
     pub fn has_moved(&self) -> bool {
         self.before.totals != self.after.totals || self.before.limits != self.after.limits
-    }
-
-    /// Returns the bytes of delivered records that the final count does not confirm.
-    pub fn overcounted_bytes(&self) -> u64 {
-        let (before, after) = (&self.before.totals, &self.after.totals);
-        before.sent_bytes.saturating_sub(after.sent_bytes)
-            + before.received_bytes.saturating_sub(after.received_bytes)
     }
 }
 

@@ -7,7 +7,7 @@
 //! - A delta starts from the last record that was delivered. An update is delivered to all pipelines or to none. The content of a refused
 //!   update is in the connection's next record. The last record of a connection is delivered once.
 //! - The sum of a connection's deltas is its last totals; for a seeded connection, less the totals of its first record. No delta is
-//!   negative: live counters that seem to decrease are an older or torn observation.
+//!   negative: live counters that seem to decrease are an older or torn observation, and a close takes nothing back.
 //! - In each pass every connection has one record: that of its sample, or an idle one.
 //! - What arrives after the last record of its connection is discarded and counted.
 
@@ -366,7 +366,7 @@ impl<S: Sink> Tracker<S> {
         let Detached { mut connection, identity, origin, pending, rare } = gone;
         name_congestion(&mut self.congestion, &mut connection, observation);
         let step = connection.advance(observation, pending, &rare, &self.listeners);
-        self.discards.overcounted_bytes += step.overcounted_bytes();
+        self.discards.overcounted_bytes += step.overcounted_bytes;
         let name = self.congestion.name(connection.congestion);
         let Rules { boot, limits, .. } = &self.rules;
         let record = record(*boot, cookie, &connection, &identity, &origin, observation, &step, limits, name);
@@ -422,4 +422,4 @@ fn name_congestion(names: &mut CongestionNames, connection: &mut Connection, obs
 }
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

@@ -1,5 +1,5 @@
 use longwave_ebpf_abi::{flag, kind};
-use longwave_pipeline::model::{CloseReason, End, Event, FailReason, Role};
+use longwave_pipeline::model::{CloseReason, End, Event, FailReason, Role, Totals};
 
 use super::fixture::{Bench, SECOND, Socket};
 
@@ -88,22 +88,52 @@ fn a_seeded_connection_begins_with_its_baseline() {
     );
 }
 
-/// Scenario: only the second sample of a seeded connection shows its role.
-/// Guarantees: the SYN, counted as payload until then, is neither in the totals nor in a delta.
+/// Scenario: only the second sample of a seeded connection shows its role: client, or server.
+/// Guarantees: totals never decrease, deltas sum to them less those of the first record, and the last ones are exact.
 #[test]
-fn a_role_that_is_derived_late_corrects_the_totals() {
-    let mut bench = Bench::new(true);
-    let mut socket = Socket::seeded(5);
-    let mut torn = socket.sample(20);
-    torn.counters.bytes_sent -= 100;
-    let first = &bench.pass(&[torn])[0];
-    assert_eq!(first.role, Role::Unknown);
-    socket.send(10);
-    let second = &bench.pass(&[socket.sample(30)])[0];
-    assert_eq!((second.role, second.totals.sent_bytes), (Role::Client, 5_010));
-    socket.send(3);
-    let close = &bench.transition(&socket.close(40))[0];
-    assert_eq!((close.totals.sent_bytes, close.delta.sent_bytes), (5_013, 3));
+fn a_role_that_is_derived_late_keeps_the_sum() {
+    for (role, syn) in [(Role::Client, 1), (Role::Server, 0)] {
+        let mut bench = Bench::new(true);
+        let mut socket = Socket::seeded(5);
+        socket.counters.bytes_acked += syn;
+        socket.counters.bytes_acked -= 1;
+        let mut torn = socket.sample(20);
+        torn.counters.bytes_sent -= 100;
+        let first = bench.pass(&[torn])[0].clone();
+        assert_eq!(first.role, Role::Unknown);
+        let idle = &bench.pass(&[])[0];
+        assert_eq!((idle.gauges.in_flight_bytes, idle.delta), (0, Totals::default()));
+        let second = bench.pass(&[socket.sample(30)])[0].clone();
+        assert_eq!((second.role, second.totals.sent_bytes), (role, 5_000));
+        socket.send(10);
+        let close = &bench.transition(&socket.close(40))[0];
+        assert_eq!(close.totals.sent_bytes, 5_010);
+        assert!(first.totals.sent_bytes <= second.totals.sent_bytes);
+        let sum = second.delta.sent_bytes + close.delta.sent_bytes;
+        assert_eq!(first.totals.sent_bytes + sum, close.totals.sent_bytes);
+    }
+}
+
+/// Scenario: the close of a connection has one byte less than a live record, because it cannot be known whether a FIN is among them, or
+/// because the live record was wrong.
+/// Guarantees: what was reported is not taken back: totals do not decrease, deltas sum to them, and the record is marked. A wrong live
+/// record is counted.
+#[test]
+fn a_close_takes_nothing_back() {
+    for (certainty, overcounted) in [(flag::UNCERTAIN, 0), (0, 1)] {
+        let mut bench = Bench::new(true);
+        let mut socket = Socket::client(5, 10);
+        socket.receive(700);
+        let live = bench.pass(&[socket.sample(20)])[0].clone();
+        assert_eq!((live.totals.received_bytes, live.exact), (700, true));
+        socket.counters.bytes_received -= 1;
+        let mut close = socket.close(40);
+        close.flags |= certainty;
+        let close = &bench.transition(&close)[0];
+        assert_eq!((close.totals.received_bytes, close.delta.received_bytes), (700, 0));
+        assert!(!close.exact);
+        assert_eq!(bench.tracker.discards().overcounted_bytes, overcounted);
+    }
 }
 
 /// Scenario: the first update of a connection is refused, and then the connection is idle. A later update is refused, and then the
