@@ -181,6 +181,26 @@ impl World {
     }
 }
 
+/// *Scenario*: lists show delivery rates between a byte and a terabyte a second, with a small and a large segment size.
+/// *Guarantees*: the record has the rate, less what does not fill a segment in 1,000 s or in one second.
+#[test]
+fn any_delivery_rate_is_reported() {
+    let mut world = World::new(false);
+    for exponent in 0..13 {
+        for mss in [536, 65_483] {
+            let rate = 10_u64.pow(exponent);
+            let mut socket = Life::default().socket(&Life::default());
+            let info = socket.info.as_mut().unwrap();
+            (info.delivery_rate, info.mss) = (rate, mss);
+            world.list(&socket, false);
+            let reported = world.records.last().unwrap().gauges.delivery_rate;
+            let segment = u64::from(mss);
+            let lost = if rate / segment > 1_000_000 { segment } else { segment / 1_000 + 1 };
+            assert!(reported <= rate && reported + lost >= rate, "{rate} {mss} {reported}");
+        }
+    }
+}
+
 proptest! {
     /// *Scenario*: a client or a server sends, receives and ends in any order, while lists show it, or the state that it had before its
     /// last step. It may be older than Longwave. It ends with FINs or not. The small socket that took over may be found or not.

@@ -571,12 +571,13 @@ fn difference(after: &Totals, before: &Totals) -> Totals {
 }
 
 fn gauges(c: &Counters, counts: &Counts) -> Gauges {
-    let delivered = u64::from(c.rate_delivered) * u64::from(c.mss_cache) * 1_000_000;
+    let delivered = u128::from(c.rate_delivered) * u128::from(c.mss_cache) * 1_000_000;
+    let delivery_rate = delivered.checked_div(c.rate_interval_us.into()).unwrap_or(0);
     Gauges {
         unsent_bytes: counts.unsent(),
         unread_bytes: counts.unread,
         in_flight_bytes: counts.in_flight(),
-        delivery_rate: delivered.checked_div(c.rate_interval_us.into()).unwrap_or(0),
+        delivery_rate: u64::try_from(delivery_rate).unwrap_or(u64::MAX),
         cwnd: c.snd_cwnd,
         mss: c.mss_cache,
     }
