@@ -15,6 +15,8 @@ use longwave_pipeline::model::{
     CloseReason, ConnectionRecord, End, Event, FailReason, OwnerSource, Role, TcpState, Totals,
 };
 use longwave_receivers::sock_diag::{Config, NamespaceScope, SockDiagReceiver};
+use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
 
 async fn start(config: Config) -> Run {
     let signals = [Signal::Metrics, Signal::Logs];
@@ -217,6 +219,66 @@ async fn resets_and_failures_are_reported() {
     let end = last(&run, failed);
     assert_eq!((end.event, end.end), (Event::Fail, Some(End::Failed(FailReason::Refused))));
     assert_eq!(end.totals, Totals { sent_segments: 1, received_segments: 1, ..Totals::default() });
+}
+
+/// Starts a connect to a listener whose queue is full, which fails after 1.5 s. `is_blocking`: waits until then.
+fn unanswered(listener: &TcpListener, is_blocking: bool) -> socket2::Socket {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_nonblocking(!is_blocking).unwrap();
+    socket.set_tcp_user_timeout(Some(Duration::from_millis(1_500))).unwrap();
+    let error = socket.connect(&listener.local_addr().unwrap().into()).unwrap_err();
+    let expected = if is_blocking { Errno::TIMEDOUT } else { Errno::INPROGRESS };
+    assert_eq!(Errno::from_io_error(&error), Some(expected));
+    socket
+}
+
+/// *Scenario*: the kernel drops every SYN, because the queue of the listener is full. A blocking and a non-blocking connect get no answer
+/// until their time limit. Lists show them, or not.
+/// *Guarantees*: each is reported once as failed, with the reason `timeout`, and never as opened. Nothing is reported of a blocking one
+/// that was in no list. The start is known if lists show it, and then deltas sum to totals. Totals are the SYNs, of which all but the first
+/// are retransmissions.
+#[tokio::test]
+async fn unanswered_connects_fail_by_timeout() {
+    let full = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    full.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
+    full.listen(0).unwrap();
+    let full = TcpListener::from(full);
+    let _filler = TcpStream::connect(full.local_addr().unwrap()).unwrap();
+    let mut listed = start(config()).await;
+    let mut unlisted = start(Config { interval: GoDuration::from_secs(3600), ..config() }).await;
+    let cookies = tokio::task::spawn_blocking(move || {
+        let non_blocking = unanswered(&full, false);
+        let blocking = unanswered(&full, true);
+        rustix::event::poll(&mut [PollFd::new(&non_blocking, PollFlags::OUT)], None).unwrap();
+        assert_eq!(non_blocking.take_error().unwrap().unwrap().raw_os_error(), Some(110));
+        [non_blocking, blocking].map(|socket| cookie(&socket))
+    })
+    .await
+    .unwrap();
+    let [non_blocking, blocking] = cookies;
+    listed.until(|run| cookies.iter().all(|cookie| run.ended(*cookie))).await;
+    unlisted.until(|run| run.ended(non_blocking)).await;
+    listed.finish().await;
+    unlisted.finish().await;
+    for (run, cookie) in [(&listed, non_blocking), (&listed, blocking), (&unlisted, non_blocking)] {
+        let records = run.of(cookie);
+        let end = records.last().unwrap();
+        assert_eq!((end.event, end.end), (Event::Fail, Some(End::Failed(FailReason::Timeout))), "{end:?}");
+        let others = &records[..records.len() - 1];
+        assert!(
+            others.iter().all(|record| (record.event, record.state) == (Event::Update, TcpState::SynSent))
+        );
+        assert_eq!(end.start_known, !others.is_empty());
+        if !others.is_empty() {
+            let mut sum = Totals::default();
+            records.iter().for_each(|record| sum.add(&record.delta));
+            assert_eq!(sum, end.totals);
+        }
+        assert!(end.totals.retransmits > 0);
+        let syns = end.totals.sent_segments;
+        assert_eq!(end.totals, Totals { sent_segments: syns, retransmits: syns - 1, ..Totals::default() });
+    }
+    assert!(listed.of(non_blocking).len() > 2 && unlisted.of(blocking).is_empty());
 }
 
 /// *Scenario*: 3,000 connections open and close while the buffer of ended sockets has the smallest size, so that most messages are lost.
