@@ -36,30 +36,51 @@ fn lost_for(page: &Metrics, reason: &str) -> u64 {
 /// Returns the connections that `sock_diag` reports even if no list has them: the kernel keeps their peer and their counts.
 fn reported(connections: &[PlayedConnection]) -> Vec<(u64, usize)> {
     let is_kept = |connection: &&PlayedConnection| {
-        !["linger", "reconnect", "refused", "syn_timeout", "kill9"]
+        !["linger", "reconnect first", "refused", "syn_timeout", "kill9"]
             .iter()
             .any(|name| connection.name.contains(name))
     };
     finals(&connections.iter().filter(is_kept).cloned().collect::<Vec<_>>())
 }
 
+/// Waits until all of these connections that lists had are reported as ended.
+fn await_listed(longwave: &Longwave, connections: &[PlayedConnection]) {
+    let cookies: HashSet<u64> =
+        connections.iter().flat_map(|connection| &connection.ends).map(|end| end.cookie).collect();
+    let is_over = |records: &[Record]| {
+        let mut open = HashSet::new();
+        for record in records.iter().filter(|record| cookies.contains(&record.cookie())) {
+            if record.is_final() {
+                open.remove(&record.cookie());
+            } else {
+                open.insert(record.cookie());
+            }
+        }
+        open.is_empty()
+    };
+    let deadline = Instant::now() + LIMIT;
+    while !longwave.records(is_over) {
+        assert!(Instant::now() < deadline, "some connections stay open:\n{}", longwave.stderr());
+        longwave.await_count(longwave.records_seen() + 1, Duration::from_secs(1));
+    }
+}
+
 /// Runs Longwave with an interval of 1 s while `connections` opens connections. Checks every end.
 fn exact(connections: impl FnOnce() -> Vec<PlayedConnection>) {
     let longwave = Longwave::start(logs(json!({"interval": "1s"})));
-    // The kernel resets a socket that is connected again, and reports only the end of its last connection.
-    let is_reset = |connection: &PlayedConnection| connection.name.contains("reconnect first");
-    let connections: Vec<PlayedConnection> =
-        connections().into_iter().filter(|connection| !is_reset(connection)).collect();
+    let connections = connections();
     let all = longwave.await_finals(&reported(&connections), LIMIT);
     assert!(all, "some connections were not reported as ended:\n{}", longwave.stderr());
+    await_listed(&longwave, &connections);
     balance::assert_balances(&longwave);
     let lost = longwave.telemetry();
     let (disconnected, overflown) = (lost_for(&lost, "disconnected"), lost_for(&lost, "receive_buffer_full"));
     let finished = longwave.stop();
-    let Within { problems, marked, off, unreported, without_counters, ends } =
+    let Within { problems, marked, off, unreported, without_counters, connected_again, ends } =
         check_within_one(&connections, &finished.records);
     eprintln!(
-        "{ends} ends: {marked} marked, of which {off} are off by one byte; {without_counters} closed without counters, {unreported} not reported"
+        "{ends} ends: {marked} marked, of which {off} are off by one byte; {without_counters} closed without counters, \
+         {connected_again} connected again, {unreported} not reported"
     );
     assert!(problems.is_empty(), "{}", problems.join("\n"));
     assert_eq!(overflown, 0);
