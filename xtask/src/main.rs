@@ -43,7 +43,7 @@ enum Command {
     Bench {
         #[arg(value_enum)]
         subject: bench::Subject,
-        /// Only the rows whose names contain this.
+        /// `traffic`: only the rows whose names contain this. `sampling`: the number of sockets.
         filter: Option<String>,
     },
     /// Run programs and the privileged tests under Debian's stock kernels in QEMU.

@@ -1,10 +1,8 @@
 //! Measures the process of Longwave.
 
 use std::fmt;
-use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -13,11 +11,22 @@ use longwave_tests::longwave::{READY, free_address};
 use longwave_tests::telemetry::Metrics;
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::process;
+
 /// Number of passes per measurement.
 const PASSES: u64 = 6;
 
 /// Maximum wait for a pass.
 const LIMIT: Duration = Duration::from_secs(30);
+
+/// Configuration of hosts that run `bpf`.
+const DEFAULT: &str = include_str!("../../../config/examples/default.yaml");
+
+/// Receivers that are compared.
+pub const RECEIVERS: [&str; 2] = ["bpf", "sock_diag"];
+
+/// Sockets of which `sock_diag` finds the process in one pass, at least.
+const LOOKED_UP_PER_PASS: usize = 5_000;
 
 /// A running Longwave with its default pipeline.
 pub struct Agent {
@@ -42,14 +51,17 @@ pub struct Cost {
 // === impl Agent ===
 
 impl Agent {
-    /// Starts Longwave. Increases `max_connections` if the default is too small for `sockets`.
-    pub fn start(sockets: usize) -> Self {
+    /// Starts Longwave with this receiver, and waits until it has found the processes. Increases `max_connections` if the default is too
+    /// small for `sockets`.
+    pub fn start(receiver: &str, sockets: usize) -> Self {
         let telemetry = free_address();
         let mut command = Command::new(binary::longwave());
-        command.args(["--set", "receivers.bpf.interval=1s", "--set", "processors.window.interval=1s"]);
+        command.args(["--config", &format!("yaml:{}", DEFAULT.replace("bpf", receiver))]);
+        command.args(["--set", &format!("receivers.{receiver}.interval=1s")]);
+        command.args(["--set", "processors.window.interval=1s"]);
         command.arg("--set").arg(format!("service.telemetry.metrics.address={telemetry}"));
         if sockets > 131_072 {
-            command.arg("--set").arg(format!("receivers.bpf.max_connections={}", sockets + 1_000));
+            command.arg("--set").arg(format!("receivers.{receiver}.max_connections={}", sockets + 1_000));
         }
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
@@ -57,19 +69,22 @@ impl Agent {
         lines.find(|line| line.as_ref().is_ok_and(|line| line.contains(READY))).unwrap().unwrap();
         std::thread::spawn(move || lines.for_each(drop));
         let agent = Self { child, telemetry };
-        agent.await_passes(3);
+        let look_up = if receiver == "sock_diag" { sockets / LOOKED_UP_PER_PASS } else { 0 };
+        for _ in 0..3 + look_up {
+            agent.await_passes(1);
+        }
         agent
     }
 
     /// Measures some passes, and calls `busy` before each.
     pub fn measure(&self, mut busy: impl FnMut()) -> Cost {
         let page = self.page();
-        let (start, cpu) = (Instant::now(), self.cpu_time());
+        let (start, cpu) = (Instant::now(), process::cpu_time(self.child.id()));
         for _ in 0..PASSES {
             busy();
             self.await_passes(1);
         }
-        let (elapsed, cpu) = (start.elapsed(), self.cpu_time() - cpu);
+        let (elapsed, cpu) = (start.elapsed(), process::cpu_time(self.child.id()) - cpu);
         let after = self.page();
         Cost {
             records: count(&after, "longwave_receiver_accepted_records")
@@ -84,9 +99,7 @@ impl Agent {
 
     /// Returns the resident memory in MiB.
     pub fn resident_mib(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+        process::resident_mib(self.child.id()).unwrap()
     }
 
     fn page(&self) -> Metrics {
@@ -100,15 +113,6 @@ impl Agent {
             assert!(start.elapsed() < LIMIT, "no pass came");
             std::thread::sleep(Duration::from_millis(50));
         }
-    }
-
-    fn cpu_time(&self) -> Duration {
-        let tasks = PathBuf::from(format!("/proc/{}/task", self.child.id()));
-        let nanos = |task: fs::DirEntry| -> u64 {
-            let text = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
-            text.split(' ').next().and_then(|field| field.parse().ok()).unwrap_or(0)
-        };
-        Duration::from_nanos(fs::read_dir(tasks).unwrap().flatten().map(nanos).sum())
     }
 }
 
@@ -126,8 +130,9 @@ fn count(page: &Metrics, name: &str) -> u64 {
 impl fmt::Display for Cost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { records, cpu, elapsed, resident, lost } = self;
+        let per_pass = cpu.as_secs_f64() * 1e3 / PASSES as f64;
         let per_record = cpu.as_secs_f64() * 1e6 / (*records).max(1) as f64;
         let share = cpu.as_secs_f64() / elapsed.as_secs_f64() * 100.0;
-        write!(f, "{per_record:>16.3} {share:>14.1} % {resident:>8} MiB {lost:>8}")
+        write!(f, "{per_pass:>9.1} ms {per_record:>16.3} {share:>14.1} % {resident:>8} MiB {lost:>8}")
     }
 }
