@@ -41,8 +41,10 @@ pub fn privileged_a_connection_closes_with_exact_counters() {
     assert_eq!((sent(&client, true), received(&client)), (100_000, 7), "{client:?}");
     assert_eq!((sent(&server, false), received(&server)), (7, 100_000), "{server:?}");
     let known = flag::START_KNOWN | flag::ESTABLISHED;
-    assert_eq!(client.flags & !flag::SECOND_CHANCE, known | flag::CLIENT);
-    assert_eq!(server.flags & !flag::SECOND_CHANCE, known | flag::SERVER | flag::CLOSER);
+    // On a busy machine a close can have limits.
+    let others = !(flag::SECOND_CHANCE | flag::LIMITS);
+    assert_eq!(client.flags & others, known | flag::CLIENT);
+    assert_eq!(server.flags & others, known | flag::SERVER | flag::CLOSER);
     assert_eq!((client.tuple.local_port, client.tuple.peer_port), (client_port, server_port));
     assert_eq!((server.tuple.local_port, server.tuple.peer_port), (server_port, client_port));
     assert_eq!(client.tuple.local, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1]);
