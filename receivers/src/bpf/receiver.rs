@@ -1,30 +1,23 @@
 //! [`BpfReceiver`]: loads the programs, and reads their events on a thread.
 
 use std::convert::Infallible;
-use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use longwave_ebpf_abi::offsets::ABSENT;
 use longwave_pipeline::component::cgroup::CgroupPaths;
-use longwave_pipeline::component::host::BootId;
 use longwave_pipeline::component::{
     ComponentError, Receiver, ReceiverContext, RecordOutput, Running, Signal,
 };
-use tokio::runtime::Handle;
-use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::config::Config;
 use super::kernel::{Kernel, SeedReport, clock_tick};
 use crate::tracking::holder_walks::HolderWalks;
-use crate::tracking::sink::Pipelines;
-use crate::tracking::thread::{self, Outcome};
-use crate::tracking::timeline::{Clock, Reading, SystemClock, Timeline};
-use crate::tracking::tracker::{LimitFields, Rules, Tracker};
-use crate::tracking::worker::Worker;
-use crate::tracking::{Stats, cgroup};
+use crate::tracking::thread::{self, Outcome, ReceiverThread};
+use crate::tracking::timeline::{Clock, SystemClock};
+use crate::tracking::tracker::LimitFields;
+use crate::tracking::{self, Stats, TrackingConfig};
 
 /// Receiver `bpf`. One instance serves all pipelines.
 pub struct BpfReceiver {
@@ -43,18 +36,9 @@ impl BpfReceiver {
         Self { config, context }
     }
 
-    /// Loads and attaches the programs, seeds, and runs until `stop` is readable. Sends on `ready` when seeding is done.
-    fn work(
-        self,
-        output: RecordOutput,
-        executor: Handle,
-        stop: &OwnedFd,
-        ready: oneshot::Sender<()>,
-    ) -> Outcome {
+    /// Loads and attaches the programs, seeds, and runs until the thread has to stop.
+    fn work(self, thread: ReceiverThread) -> Outcome {
         let id = &self.context.id;
-        let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
-            ComponentError::new(format!("receivers::{id}: {error}"))
-        };
         let wants_opens = self.context.signals.contains(&Signal::Logs);
         let mut kernel = Kernel::load(&self.config.options(wants_opens)).map_err(|error| {
             ComponentError::with_source(
@@ -73,31 +57,19 @@ impl BpfReceiver {
         let report = kernel.seed();
         log_seeding(id, &report);
 
-        let interval = self.config.interval.get();
         let stats = Stats::new(&self.context.meter, id, &paths);
-        stats.update(|stats| {
-            stats.seed_failures = report.failures.len() as u64;
-            stats.programs = kernel.program_stats();
-        });
-        let boot = BootId::read(Path::new("/proc"))
-            .map_err(|error| ComponentError::with_source(error.to_string(), error))?;
-        let rules = Rules {
-            boot: boot.short(),
+        stats.update(|stats| stats.seed_failures = report.failures.len() as u64);
+        let age = u64::try_from(self.config.holder_age.get().as_nanos()).unwrap_or(u64::MAX);
+        let age = if kernel.can_look_up_holders() { age } else { 0 };
+        let config = TrackingConfig {
+            interval: self.config.interval.get(),
             idle_records: self.config.idle_records,
             vanish_after: self.config.idle_heartbeat.saturating_mul(MISSED_HEARTBEATS),
             max_connections: self.config.max_connections as usize * 2,
-            shared_cgroups: cgroup::shared(),
             limits: limit_fields(id, &kernel),
+            holder_walks: HolderWalks::new(age, looked_up_to),
         };
-        let sink = Pipelines::new(output, executor, interval / 4);
-        let (tracker, timeline) = (Tracker::new(rules, sink), Timeline::new(interval, Reading::now()));
-        let progress = self.context.health.receiver(id, interval);
-        let age = u64::try_from(self.config.holder_age.get().as_nanos()).unwrap_or(u64::MAX);
-        let holder_walks = HolderWalks::new(if kernel.can_look_up_holders() { age } else { 0 }, looked_up_to);
-        let worker = Worker::new(kernel, tracker, timeline, SystemClock, stats, progress, holder_walks);
-        // If the receiving side is gone, `stop` is readable too.
-        let _ = ready.send(());
-        worker.run(stop.as_fd()).map(Pipelines::into_output).map_err(|error| failed(error.into()))
+        tracking::run(thread, &self.context, kernel, config, stats)
     }
 }
 
@@ -108,8 +80,7 @@ impl Receiver for BpfReceiver {
         output: RecordOutput,
         stop: CancellationToken,
     ) -> Result<Running, ComponentError> {
-        let (id, executor) = (self.context.id.clone(), Handle::current());
-        thread::start(id, stop, move |signal, ready| self.work(output, executor, signal, ready)).await
+        thread::start(self.context.id.clone(), output, stop, move |thread| self.work(thread)).await
     }
 }
 

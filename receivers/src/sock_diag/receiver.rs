@@ -1,27 +1,18 @@
 //! [`SockDiagReceiver`]: reads socket diagnostics on a thread.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use longwave_pipeline::component::host::BootId;
 use longwave_pipeline::component::{ComponentError, Receiver, ReceiverContext, RecordOutput, Running};
 use rustix::io::Errno;
-use tokio::runtime::Handle;
-use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::config::{Config, NamespaceScope};
 use super::source::SockDiag;
 use crate::tracking::holder_walks::HolderWalks;
-use crate::tracking::sink::Pipelines;
-use crate::tracking::thread::{self, Outcome};
-use crate::tracking::timeline::{Reading, SystemClock, Timeline};
-use crate::tracking::tracker::{Rules, Tracker};
-use crate::tracking::worker::Worker;
-use crate::tracking::{Stats, cgroup};
+use crate::tracking::thread::{self, Outcome, ReceiverThread};
+use crate::tracking::{self, Stats, TrackingConfig};
 
 /// Receiver `sock_diag`. One instance serves all pipelines.
 pub struct SockDiagReceiver {
@@ -37,40 +28,23 @@ impl SockDiagReceiver {
         Self { config, context }
     }
 
-    /// Lists the sockets, and runs until `stop` is readable. Sends on `ready` when the first list is complete.
-    fn work(
-        self,
-        output: RecordOutput,
-        executor: Handle,
-        stop: &OwnedFd,
-        ready: oneshot::Sender<()>,
-    ) -> Outcome {
+    /// Lists the sockets, and runs until the thread has to stop.
+    fn work(self, thread: ReceiverThread) -> Outcome {
         let id = &self.context.id;
         let source = SockDiag::start(&self.config).map_err(|error| refused(id, error))?;
         self.log_start(&source);
-        let interval = self.config.interval.get();
         let stats = Stats::new(&self.context.meter, id, &Arc::default());
-        let boot = BootId::read(Path::new("/proc"))
-            .map_err(|error| ComponentError::with_source(error.to_string(), error))?;
-        let rules = Rules {
-            boot: boot.short(),
+        let config = TrackingConfig {
+            interval: self.config.interval.get(),
             idle_records: self.config.idle_records,
             // The source reports them.
             vanish_after: u16::MAX,
             max_connections: self.config.max_connections as usize,
-            shared_cgroups: cgroup::shared(),
             limits: source.limits(),
+            // The source looks up processes itself.
+            holder_walks: HolderWalks::new(0, 0),
         };
-        let sink = Pipelines::new(output, executor, interval / 4);
-        let (tracker, timeline) = (Tracker::new(rules, sink), Timeline::new(interval, Reading::now()));
-        let progress = self.context.health.receiver(id, interval);
-        // The source looks up processes itself.
-        let holder_walks = HolderWalks::new(0, 0);
-        let worker = Worker::new(source, tracker, timeline, SystemClock, stats, progress, holder_walks);
-        // If the receiving side is gone, `stop` is readable too.
-        let _ = ready.send(());
-        let failed = |error| ComponentError::with_source(format!("receivers::{id}: {error}"), error);
-        worker.run(stop.as_fd()).map(Pipelines::into_output).map_err(failed)
+        tracking::run(thread, &self.context, source, config, stats)
     }
 
     fn log_start(&self, source: &SockDiag) {
@@ -97,8 +71,7 @@ impl Receiver for SockDiagReceiver {
         output: RecordOutput,
         stop: CancellationToken,
     ) -> Result<Running, ComponentError> {
-        let (id, executor) = (self.context.id.clone(), Handle::current());
-        thread::start(id, stop, move |signal, ready| self.work(output, executor, signal, ready)).await
+        thread::start(self.context.id.clone(), output, stop, move |thread| self.work(thread)).await
     }
 }
 

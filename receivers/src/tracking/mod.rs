@@ -12,6 +12,7 @@ pub(crate) mod cgroup;
 pub(crate) mod holder_walks;
 mod owner;
 mod program_statistics;
+mod run;
 pub(crate) mod sink;
 mod source;
 mod telemetry;
@@ -30,6 +31,7 @@ pub mod bench {
 }
 
 pub use program_statistics::ProgramStatistics;
+pub(crate) use run::{TrackingConfig, run};
 pub use source::Transition;
 pub(crate) use source::{PassCounts, Source, SourceCounts, timespec};
 pub use telemetry::Stats;

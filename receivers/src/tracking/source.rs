@@ -20,7 +20,7 @@ pub enum Transition<'a> {
 /// Delivers the kernel's events.
 pub trait Source {
     /// Why a pass failed.
-    type PassError: std::error::Error;
+    type PassError: std::error::Error + Send + Sync + 'static;
 
     /// Visits every connection once. Passes on the events of connections, and of listeners that must be known before them.
     ///

@@ -7,24 +7,37 @@ use std::thread;
 
 use longwave_pipeline::component::{ComponentError, RecordOutput, Running};
 use rustix::event::{EventfdFlags, eventfd};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 /// Result of the thread: the output, which has to be flushed.
 pub type Outcome = Result<RecordOutput, ComponentError>;
 
+/// What a receiver's thread gets.
+pub struct ReceiverThread {
+    /// Where its records go.
+    pub output: RecordOutput,
+    /// The runtime on which it waits for room in the output.
+    pub executor: Handle,
+    /// Readable when it has to stop.
+    pub stop: OwnedFd,
+    /// The thread sends on it when the receiver is ready.
+    pub ready: oneshot::Sender<()>,
+}
+
 /// Stops the thread when it is dropped.
 struct StopOnDrop(OwnedFd);
 
-/// Starts a thread that runs `work` until the descriptor that it gets is readable. Returns when `work` has sent on the channel that it gets,
-/// which says that the receiver is ready. The thread is stopped when `stop` is cancelled.
+/// Starts a thread that runs `work`. Returns when the receiver is ready. The thread is stopped when `stop` is cancelled.
 ///
 /// # Errors
 /// The thread cannot be started, or `work` ended before it was ready.
 pub async fn start(
     id: String,
+    output: RecordOutput,
     stop: CancellationToken,
-    work: impl FnOnce(&OwnedFd, oneshot::Sender<()>) -> Outcome + Send + 'static,
+    work: impl FnOnce(ReceiverThread) -> Outcome + Send + 'static,
 ) -> Result<Running, ComponentError> {
     let cannot_create = |what: &str, error: std::io::Error| {
         ComponentError::with_source(format!("receivers::{id}: cannot create {what}: {error}"), error)
@@ -35,11 +48,12 @@ pub async fn start(
     let signal = StopOnDrop(signal);
     let (ready, is_ready) = oneshot::channel();
     let (done, mut is_done) = oneshot::channel::<Outcome>();
+    let thread = ReceiverThread { output, executor: Handle::current(), stop: stop_signal, ready };
     let thread_id = id.clone();
     thread::Builder::new()
         .name(format!("longwave-{id}").chars().take(MAX_THREAD_NAME).collect())
         .spawn(move || {
-            let work = AssertUnwindSafe(|| work(&stop_signal, ready));
+            let work = AssertUnwindSafe(|| work(thread));
             let outcome = catch_unwind(work).unwrap_or_else(|panic| Err(panicked(&thread_id, &*panic)));
             let _ = done.send(outcome);
         })

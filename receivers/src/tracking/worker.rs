@@ -55,7 +55,10 @@ impl<K: Source, S: Sink, C: Clock> Worker<K, S, C> {
         holder_walks: HolderWalks,
     ) -> Self {
         // From the start, self-telemetry has every counter.
-        stats.update(|stats| stats.counts = source.counts());
+        stats.update(|stats| {
+            stats.counts = source.counts();
+            stats.programs = source.program_stats();
+        });
         Self {
             source,
             tracker,
