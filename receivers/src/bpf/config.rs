@@ -1,7 +1,5 @@
 //! Settings of the receiver `bpf`.
 
-use std::time::Duration;
-
 use longwave_config::{ByteSize, GoDuration};
 use longwave_pipeline::component::cgroup::Pattern;
 use longwave_pipeline::component::{ComponentConfig, Problems};
@@ -9,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::kernel::{Families, Options};
+use crate::tracking::{DEFAULT_MAX_CONNECTIONS, validate_interval, validate_max_connections};
 
 /// The section `receivers::bpf`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -54,10 +53,7 @@ pub enum Family {
     Ipv6,
 }
 
-const MIN_INTERVAL: GoDuration = GoDuration(Duration::from_millis(100));
-const MAX_INTERVAL: GoDuration = GoDuration::from_secs(3600);
 const MAX_HOLDER_AGE: GoDuration = GoDuration::from_secs(24 * 3600);
-const MAX_CONNECTIONS: u32 = 16 << 20;
 const LARGEST_RING: ByteSize = ByteSize::mib(1024);
 
 // === impl Config ===
@@ -73,7 +69,7 @@ impl Default for Config {
             families: vec![Family::Ipv4, Family::Ipv6],
             ports: Vec::new(),
             cgroup: None,
-            max_connections: 131_072,
+            max_connections: DEFAULT_MAX_CONNECTIONS,
             transitions_ring_size: ByteSize::mib(4),
             samples_ring_size: ByteSize::kib(512),
         }
@@ -112,9 +108,7 @@ impl ComponentConfig for Config {
     }
 
     fn validate(&self, problems: &mut Problems) {
-        if !(MIN_INTERVAL..=MAX_INTERVAL).contains(&self.interval) {
-            problems.at("interval", "must be between 100ms and 1h, for example 5s");
-        }
+        validate_interval(self.interval, problems);
         if !(1..=255).contains(&self.idle_heartbeat) {
             problems.at("idle_heartbeat", "must be between 1 and 255 passes, for example 12");
         }
@@ -125,9 +119,7 @@ impl ComponentConfig for Config {
         if self.ports.contains(&0) {
             problems.at("ports", "must not contain 0 (leave `ports` out to report all ports)");
         }
-        if !(1..=MAX_CONNECTIONS).contains(&self.max_connections) {
-            problems.at("max_connections", "must be between 1 and 16777216");
-        }
+        validate_max_connections(self.max_connections, problems);
         let page = rustix::param::page_size() as u64;
         for (key, size) in [
             ("transitions_ring_size", self.transitions_ring_size),

@@ -1,11 +1,11 @@
 //! Settings of the receiver `sock_diag`.
 
-use std::time::Duration;
-
 use longwave_config::{ByteSize, GoDuration};
 use longwave_pipeline::component::{ComponentConfig, Problems};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::tracking::{DEFAULT_MAX_CONNECTIONS, validate_interval, validate_max_connections};
 
 /// The section `receivers::sock_diag`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -37,9 +37,6 @@ pub enum NamespaceScope {
     All,
 }
 
-const MIN_INTERVAL: GoDuration = GoDuration(Duration::from_millis(100));
-const MAX_INTERVAL: GoDuration = GoDuration::from_secs(3600);
-const MAX_CONNECTIONS: u32 = 16 << 20;
 const LARGEST_BUFFER: ByteSize = ByteSize::mib(1024);
 
 // === impl Config ===
@@ -51,7 +48,7 @@ impl Default for Config {
             idle_records: true,
             namespaces: NamespaceScope::All,
             owners: true,
-            max_connections: 131_072,
+            max_connections: DEFAULT_MAX_CONNECTIONS,
             receive_buffer: ByteSize::mib(8),
         }
     }
@@ -59,12 +56,8 @@ impl Default for Config {
 
 impl ComponentConfig for Config {
     fn validate(&self, problems: &mut Problems) {
-        if !(MIN_INTERVAL..=MAX_INTERVAL).contains(&self.interval) {
-            problems.at("interval", "must be between 100ms and 1h, for example 5s");
-        }
-        if !(1..=MAX_CONNECTIONS).contains(&self.max_connections) {
-            problems.at("max_connections", "must be between 1 and 16777216");
-        }
+        validate_interval(self.interval, problems);
+        validate_max_connections(self.max_connections, problems);
         if self.receive_buffer == ByteSize(0) || self.receive_buffer > LARGEST_BUFFER {
             problems
                 .at("receive_buffer", format!("must be between 1 and {LARGEST_BUFFER}, for example 8MiB"));

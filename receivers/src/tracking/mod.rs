@@ -9,6 +9,7 @@
 //! ([`worker`]), which never waits for the pipelines for so long that the kernel's buffers overflow.
 
 pub(crate) mod cgroup;
+mod config;
 pub(crate) mod holder_walks;
 mod owner;
 mod program_statistics;
@@ -30,6 +31,7 @@ pub mod bench {
     pub use super::tracker::{LimitFields, Rules, Tracker};
 }
 
+pub(crate) use config::{DEFAULT_MAX_CONNECTIONS, validate_interval, validate_max_connections};
 pub use program_statistics::ProgramStatistics;
 pub(crate) use run::{TrackingConfig, run};
 pub use source::Transition;
