@@ -11,6 +11,7 @@ pub mod conntrack;
 pub mod filter;
 mod holding;
 pub mod memory_limiter;
+mod pass_through;
 pub mod resource;
 pub mod service;
 mod slab;

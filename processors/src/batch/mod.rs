@@ -12,12 +12,10 @@ pub use config::BatchProcessorConfig;
 #[cfg(doc)]
 use longwave_pipeline::component::ComponentConfig;
 use longwave_pipeline::component::{
-    About, ComponentError, DataKind, Factory, Processor, ProcessorFactory, Signal, Stability,
+    About, DataKind, Factory, Processor, ProcessorFactory, Signal, Stability,
 };
-use longwave_pipeline::model::Batch;
 
-/// Passes batches on.
-struct BatchProcessor;
+use crate::pass_through::PassThrough;
 
 /// Creates the factory of `batch`.
 pub fn factory() -> ProcessorFactory {
@@ -29,18 +27,5 @@ pub fn factory() -> ProcessorFactory {
         signals: &[Signal::Metrics, Signal::Logs],
         flow: Some((DataKind::Any, DataKind::Any)),
     };
-    Factory::new(about, |_: &BatchProcessorConfig, _| Ok(Box::new(BatchProcessor) as Box<dyn Processor>))
-}
-
-// === impl BatchProcessor ===
-
-impl Processor for BatchProcessor {
-    fn process(&mut self, batch: Batch, out: &mut Vec<Batch>) -> Result<(), ComponentError> {
-        out.push(batch);
-        Ok(())
-    }
-
-    fn finish(&mut self, _out: &mut Vec<Batch>) -> Result<(), ComponentError> {
-        Ok(())
-    }
+    Factory::new(about, |_: &BatchProcessorConfig, _| Ok(Box::new(PassThrough) as Box<dyn Processor>))
 }

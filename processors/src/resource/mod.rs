@@ -12,12 +12,10 @@ pub use config::ResourceConfig;
 #[cfg(doc)]
 use longwave_pipeline::component::ComponentConfig;
 use longwave_pipeline::component::{
-    About, ComponentError, DataKind, Factory, Processor, ProcessorFactory, Signal, Stability,
+    About, DataKind, Factory, Processor, ProcessorFactory, Signal, Stability,
 };
-use longwave_pipeline::model::Batch;
 
-/// Passes batches on.
-struct ResourceProcessor;
+use crate::pass_through::PassThrough;
 
 /// Creates the factory of `resource`.
 pub fn factory() -> ProcessorFactory {
@@ -29,18 +27,5 @@ pub fn factory() -> ProcessorFactory {
         signals: &[Signal::Metrics, Signal::Logs],
         flow: Some((DataKind::Any, DataKind::Any)),
     };
-    Factory::new(about, |_: &ResourceConfig, _| Ok(Box::new(ResourceProcessor) as Box<dyn Processor>))
-}
-
-// === impl ResourceProcessor ===
-
-impl Processor for ResourceProcessor {
-    fn process(&mut self, batch: Batch, out: &mut Vec<Batch>) -> Result<(), ComponentError> {
-        out.push(batch);
-        Ok(())
-    }
-
-    fn finish(&mut self, _out: &mut Vec<Batch>) -> Result<(), ComponentError> {
-        Ok(())
-    }
+    Factory::new(about, |_: &ResourceConfig, _| Ok(Box::new(PassThrough) as Box<dyn Processor>))
 }
